@@ -2,4 +2,5 @@
 
 from runbook_lib.cli.main import main
 
-main(prog_name="runbook")
+if __name__ == "__main__":
+    main(prog_name="runbook")

@@ -21,12 +21,13 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from distributed import Client, Worker, WorkerPlugin, get_worker
+from distributed.comm.addressing import resolve_address
 
 from runbook_lib.connectors.registry import connector_names, find_procedure
 from runbook_lib.core.files import remove, write_once
 from runbook_lib.engine.pools import Done, Groups, perform
 from runbook_lib.engine.process import ProcessRequest
-from runbook_lib.engine.worker import Worker as TenantWorker
+from runbook_lib.engine.slot import Slot
 from runbook_lib.engine.worker import refused
 from runbook_lib.errors import SettingsError
 from runbook_lib.evidence.fleet_record import FLEET_NAME
@@ -73,6 +74,8 @@ class DaskPool:
         # What is done; `None` where nothing more will be.
         self._done: queue.SimpleQueue[Any] = queue.SimpleQueue()
         try:
+            # NOTE: a client of an address that it does not understand waits 30 s in its end.
+            _within(_CONNECT_SECONDS, lambda: resolve_address(address))
             self._client = _within(
                 _CONNECT_SECONDS + _LAST_SECONDS,
                 lambda: Client(address, timeout=_CONNECT_SECONDS, set_as_default=False),
@@ -180,28 +183,28 @@ class _Task:
 
 
 class _TenantWorkers(WorkerPlugin):
-    """What a worker of the cluster keeps between tasks: a worker of ours for each thread."""
+    """What a worker of the cluster keeps between tasks: a slot for each of its threads."""
 
     def __init__(self, withheld: Collection[str]) -> None:
         self._withheld = tuple(withheld)
-        self._workers: dict[int, TenantWorker] = {}
+        self._slots: dict[int, Slot] = {}
 
     def teardown(self, worker: Worker) -> None:  # noqa: ARG002
         """End them."""
-        for each in self._workers.values():
-            each.close()
+        for slot in self._slots.values():
+            slot.close()
 
     def interrupt(self) -> None:
         """Interrupt what runs."""
-        for each in self._workers.values():
-            each.interrupt()
+        for slot in self._slots.values():
+            slot.interrupt()
 
-    def mine(self) -> TenantWorker:
-        """Return the worker of this thread."""
+    def mine(self) -> Slot:
+        """Return the slot of this thread."""
         thread = threading.get_ident()
-        if thread not in self._workers:
-            self._workers[thread] = TenantWorker(os.environ, self._withheld)
-        return self._workers[thread]
+        if thread not in self._slots:
+            self._slots[thread] = Slot(os.environ, self._withheld)
+        return self._slots[thread]
 
 
 def _perform(task: _Task) -> Done:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from runbook_lib.engine.process import ProcessRequest
+from runbook_lib.engine.slot import Slot
 from runbook_lib.engine.worker import Worker, refused
 
 __all__ = ["Done", "Groups", "LocalPool", "Pool", "perform"]
@@ -92,10 +93,9 @@ class LocalPool:
             for request in group:
                 if not self._is_stopping:
                     self._done.put(perform(worker, request, self._seconds))
-        worker.close()
 
 
-def perform(worker: Worker, request: ProcessRequest, seconds: float) -> Done:
+def perform(worker: Worker | Slot, request: ProcessRequest, seconds: float) -> Done:
     """Run a request in `worker`; whatever breaks there is that request's alone."""
     began = time.monotonic()
     try:

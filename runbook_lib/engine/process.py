@@ -33,16 +33,14 @@ from runbook_lib.fork_engine import Child
 __all__ = [
     "Finished",
     "ProcessRequest",
-    "Reporter",
     "answer_request",
     "event_stream",
     "events_in",
     "inherited",
-    "request_line",
+    "request_document",
     "run_in_process",
 ]
 
-_CHUNK = 65536
 # A headless run must not take itself for a notebook in JupyterLab.
 _NOT_INHERITED = ("JPY_SESSION_NAME", "SERVER_SOFTWARE")
 
@@ -91,7 +89,7 @@ def run_in_process(
     """
     with _start() as process:
         with suppress(BrokenPipeError), cast("TextIO", process.stdin) as stream:
-            stream.write(request_line(request, {}))
+            json.dump(request_document(request, {}), stream)
         for event in events_in(process.stdout or ()):
             if event["event"] == "wait":
                 on_wait(event["said"])
@@ -124,13 +122,13 @@ def events_in(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
             yield json.loads(line)
 
 
-def request_line(request: ProcessRequest, environ: Mapping[str, str]) -> str:
+def request_document(request: ProcessRequest, environ: Mapping[str, str]) -> dict[str, Any]:
     """
-    Return the request as a line of JSON, credentials and all: for the new process only.
+    Return the request as JSON, credentials and all: for the new process only.
 
     `environ` are variables that it has not got yet.
     """
-    document = {
+    return {
         "connector": request.connector,
         "tenant": request.tenant,
         "evidence": request.evidence,
@@ -142,10 +140,9 @@ def request_line(request: ProcessRequest, environ: Mapping[str, str]) -> str:
         "environ": dict(environ),
         "fleet": asdict(request.fleet) if request.fleet else None,
     }
-    return json.dumps(document) + "\n"
 
 
-class Reporter(RunListener):
+class _Reporter(RunListener):
     """Writes the run's callbacks as events."""
 
     def __init__(self, stream: TextIO) -> None:
@@ -153,15 +150,15 @@ class Reporter(RunListener):
 
     def on_wait(self, said: str) -> None:
         """Report why the run waits."""
-        self.report("wait", said=said)
+        self.report({"event": "wait", "said": said})
 
-    def report(self, event: str, **more: object) -> None:
+    def report(self, event: Mapping[str, Any]) -> None:
         """Write one event."""
-        self._stream.write(json.dumps({"event": event, **more}) + "\n")
+        self._stream.write(json.dumps(event) + "\n")
         self._stream.flush()
 
 
-def _run(document: Mapping[str, Any], reporter: Reporter, child: Child | None) -> RunResult:
+def _run(document: Mapping[str, Any], listener: RunListener, child: Child | None) -> RunResult:
     procedure = find_procedure(document["connector"])
     environ = {**os.environ, **document["secrets"]}
     request = RunRequest(
@@ -176,7 +173,7 @@ def _run(document: Mapping[str, Any], reporter: Reporter, child: Child | None) -
         child=child,
         fleet=FleetRun(**document["fleet"]) if document["fleet"] else None,
     )
-    return run_tenant(request, reporter)
+    return run_tenant(request, listener)
 
 
 def _with_secrets(
@@ -208,6 +205,7 @@ def _finished(result: RunResult) -> dict[str, Any]:
         *([f"Not archived: {error}"] if error else []),
     ]
     return {
+        "event": "finished",
         "outcome": result.state.outcome,
         "bundle": str(result.sealed.folder.absolute()),
         "run_id": result.run_id,
@@ -245,46 +243,33 @@ def event_stream() -> Iterator[TextIO]:
         yield stream
 
 
-def answer_request(reporter: Reporter) -> bool:
-    """Run the request on standard input, and report how it ends; return whether there was one."""
+def answer_request(
+    receive: Callable[[], Mapping[str, Any]], listener: RunListener | None = None
+) -> dict[str, Any]:
+    """
+    Run the request that `receive` returns, and return the last event.
+
+    The process is this run's alone, and has one thread until `receive` is called.
+    """
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         # NOTE: before the request is read, so that no credential of it is in the child.
         with early_child() as child:
-            document = _request()
-            if document is not None:
-                result = _run(document, reporter, child)
+            document = receive()
+            os.environ.update(document["environ"])
+            return _finished(_run(document, listener or RunListener(), child))
     except RunbookError as error:
-        said, code = str(error), int(error.exit_code)
-        reporter.report("refused", said=said, next_step=error.diagnostics(), code=code)
+        said, advice, code = str(error), error.diagnostics(), int(error.exit_code)
+        return {"event": "refused", "said": said, "next_step": advice, "code": code}
     except KeyboardInterrupt:
-        advice = "The journal is intact: seal again to go on from there."
-        reporter.report("refused", said="Interrupted.", next_step=advice)
+        said, advice = "Interrupted.", "The journal is intact: seal again to go on from there."
     except OSError as error:
-        reason = error.strerror or type(error).__name__
-        said = f"Cannot write to disk: {reason}."
-        reporter.report("refused", said=said, next_step=JournalError.next_step)
+        said = f"Cannot write to disk: {error.strerror or type(error).__name__}."
+        advice = JournalError.next_step
     except Exception as error:  # noqa: BLE001  (its text may hold what was given)
         said = f"The runbook itself broke ({type(error).__name__})."
-        reporter.report("refused", said=said, next_step="Report it as a defect.")
-    else:
-        if document is None:
-            return False
-        reporter.report("finished", **_finished(result))
-    return True
-
-
-def _request() -> dict[str, Any] | None:
-    """Return the request, and take over its variables; nothing where there is none."""
-    # NOTE: not through `sys.stdin`, whose buffer the next process of a worker would inherit.
-    line = b""
-    while not line.endswith(b"\n"):
-        if not (more := os.read(0, _CHUNK)):
-            return None
-        line += more
-    document: dict[str, Any] = json.loads(line)
-    os.environ.update(document["environ"])
-    return document
+        advice = "Report it as a defect."
+    return {"event": "refused", "said": said, "next_step": advice}
 
 
 def main() -> None:
@@ -292,7 +277,8 @@ def main() -> None:
     # NOTE: see `cli.main`.
     sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
     with event_stream() as stream:
-        answer_request(Reporter(stream))
+        reporter = _Reporter(stream)
+        reporter.report(answer_request(lambda: json.load(sys.stdin), reporter))
 
 
 if __name__ == "__main__":

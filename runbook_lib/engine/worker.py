@@ -1,56 +1,55 @@
 """
-A worker: a process that has loaded everything, and forks a new process for each tenant's run.
+A tenant's run in a fresh process, forked from Python's fork server, which has loaded everything.
 
-A worker never reads a request itself: what one tenant's process is given, no later one has.
-Requests and events are those of `engine.process`; after each run comes the event `ended`.
+The server never sees a request: that goes over a pipe to the new process, after
+that one has forked the process of its cells.
 """
 
 from __future__ import annotations
 
+import json
+import multiprocessing
 import os
-import select
+import resource
 import signal
-import subprocess
-import sys
 import threading
-from collections.abc import Collection, Mapping
-from contextlib import suppress
-from typing import Any, Self, TextIO, cast
+import time
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkServerProcess
+from typing import Any
 
-from runbook_lib.engine.process import (
-    ProcessRequest,
-    Reporter,
-    answer_request,
-    event_stream,
-    events_in,
-    inherited,
-    request_line,
-)
+from runbook_lib.engine.process import ProcessRequest, answer_request, inherited, request_document
 
-__all__ = ["Worker", "refused"]
+__all__ = ["PRELOADED", "Worker", "refused"]
 
+# What the server has loaded before it forks. `cli.main` is the program's `__main__`, which is
+# imported again in each new process.
+PRELOADED = ["runbook_lib.engine.preloaded", "runbook_lib.cli.main"]
 # How long a run that took too long may take to write its end.
 _GRACE_SECONDS = 10
-_NO_REQUEST = 64
 _AGAIN = "Run it again; the journal is intact. If that fails too, `runbook run` shows more."
 _TOO_SLOW = "Run it again, with more time (--timeout) if its remote systems are only slow."
 _STOPPED = "Interrupted."
+# The server is this process's alone, and starts in the environment of that moment.
+_STARTING = threading.Lock()
+_STARTS, _START_SECONDS = 5, 0.1
 
 
 class Worker:
     """
-    The handle on a worker, for one thread; another one may stop it.
+    Runs one request after the other, for one thread; another one may stop it.
 
-    Its environment is `environ` without the variables `withheld`, which belong to single
-    tenants. It is started with the first run, and again after a run that did not end
-    well. What its kernels and libraries print is dropped.
+    `environ` are the variables from which a request may name its own; those in
+    `withheld` belong to single tenants, and no other process gets them. What runs
+    and libraries print is dropped.
     """
 
     def __init__(self, environ: Mapping[str, str], withheld: Collection[str] = ()) -> None:
         self._environ = environ
         self._withheld = withheld
-        self._lock = threading.Lock()
-        self._process: subprocess.Popen[str] | None = None
+        self._process: ForkServerProcess | None = None
         self._is_stopped = False
 
     def run(self, request: ProcessRequest, *, seconds: float) -> Mapping[str, Any]:
@@ -60,104 +59,60 @@ class Worker:
         A process that ends without one is `refused` too, and one that takes longer than
         `seconds`: that is ended, with its kernel.
         """
-        with self._lock:
-            if self._is_stopped:
-                return refused(_STOPPED)
-            process = self._process = self._process or self._start()
         own = {name: self._environ[name] for name in request.variables if name in self._environ}
-        with _Deadline(self, seconds) as deadline:
-            event, code = _talk(process, request_line(request, own))
-        if event is None or code != 0:
-            self.close()
-            code = process.returncode if code is None else code
-        if event is not None and (event["event"] == "finished" or not deadline.is_over):
+        ours, theirs = multiprocessing.Pipe()
+        with ours:
+            with theirs:
+                process = self._start(theirs)
+            if process is None:
+                return refused(_STOPPED)
+            with suppress(OSError):
+                ours.send_bytes(json.dumps(request_document(request, own)).encode())
+            is_late = not ours.poll(seconds)
+            if is_late:
+                self.interrupt()
+            event = _received(ours, _GRACE_SECONDS if is_late else 0)
+        code = _ended(process, _GRACE_SECONDS if event else 0)
+        if event is not None and (event["event"] == "finished" or not is_late):
             return event
-        if deadline.is_over:
+        if is_late:
             msg = f"The run took longer than {seconds:g} seconds, and was ended."
             return refused(msg, _TOO_SLOW)
         why = f"signal {-code}" if code < 0 else f"exit code {code}"
         return refused(f"The run's process ended without a result ({why}).", _AGAIN)
 
-    def close(self) -> None:
-        """End the worker, with whatever still runs in its group."""
-        self.kill()
-        process, self._process = self._process, None
-        if process is not None:
-            process.communicate()
-
     def stop(self) -> None:
         """Ask the run to end, as Ctrl-C does, without waiting for it; none is started now."""
-        with self._lock:
-            self._is_stopped = True
+        self._is_stopped = True
         self.interrupt()
 
     def interrupt(self) -> None:
         """Ask the run to end, as Ctrl-C does, without waiting for it."""
-        self._signal(signal.SIGTERM)
+        with suppress(ValueError, AttributeError):  # it has ended, or none has begun
+            self._process.terminate()  # type: ignore[union-attr]
 
     def kill(self) -> None:
-        """End the worker and its run at once."""
-        self._signal(signal.SIGKILL)
+        """End the run at once."""
+        with suppress(ValueError, AttributeError):
+            self._process.kill()  # type: ignore[union-attr]
 
-    def _start(self) -> subprocess.Popen[str]:
-        environ = inherited(self._environ)
-        return subprocess.Popen(
-            [sys.executable, "-m", "runbook_lib.engine.worker"],
-            env={name: environ[name] for name in environ if name not in self._withheld},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            encoding="utf-8",
-            # NOTE: a group of its own, so that Ctrl-C reaches the parent alone, which ends it.
-            start_new_session=True,
-        )
-
-    def _signal(self, number: signal.Signals) -> None:
-        """Send a signal to the worker and to its run."""
-        process = self._process
-        if process is not None and process.returncode is None:
-            with suppress(OSError):
-                os.killpg(process.pid, number)
-
-
-class _Deadline:
-    """Ends a worker's run when its time is over: first it is asked to, so the journal says so."""
-
-    def __init__(self, worker: Worker, seconds: float) -> None:
-        self.is_over = False
-        self._worker = worker
-        self._is_done = threading.Event()
-        self._timer = threading.Timer(seconds, self._end)
-        self._timer.daemon = True
-
-    def __enter__(self) -> Self:
-        self._timer.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._timer.cancel()
-        self._is_done.set()
-
-    def _end(self) -> None:
-        self.is_over = True
-        self._worker.interrupt()
-        if not self._is_done.wait(_GRACE_SECONDS):
-            self._worker.kill()
-
-
-def _talk(process: subprocess.Popen[str], line: str) -> tuple[dict[str, Any] | None, int | None]:
-    """Send a request; return the run's last event, and how its process ended if that is known."""
-    with suppress(BrokenPipeError):
-        stdin = cast("TextIO", process.stdin)
-        stdin.write(line)
-        stdin.flush()
-    last = None
-    for event in events_in(process.stdout or ()):
-        if event["event"] == "ended":
-            return last, event["code"]
-        if event["event"] != "wait":
-            last = event
-    return last, process.wait()
+    def _start(self, theirs: Connection) -> ForkServerProcess | None:
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(PRELOADED)
+        with _STARTING, _environment_without(self._withheld):
+            if self._is_stopped:
+                return None
+            for left in reversed(range(_STARTS)):
+                process = context.Process(target=_live, args=[theirs])
+                try:
+                    process.start()
+                    break
+                except (EOFError, OSError):  # the server is being killed; then another is started
+                    if not left:
+                        raise
+                    time.sleep(_START_SECONDS)
+            self._process = process
+            return process
 
 
 def refused(said: str, next_step: str = "") -> dict[str, Any]:
@@ -165,57 +120,62 @@ def refused(said: str, next_step: str = "") -> dict[str, Any]:
     return {"event": "refused", "said": said, "next_step": next_step}
 
 
-def main() -> None:
-    """Fork a process for each request on standard input, until nobody is there to send one."""
-    with event_stream() as stream:
-        reporter = Reporter(stream)
-        if not hasattr(os, "fork"):
-            answer_request(reporter)  # and the next run is another worker's
-            return
-        import resource  # noqa: PLC0415  (not where nothing can be forked)
-
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold credentials
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        from runbook_lib.engine import preloaded  # noqa: F401, PLC0415  (loads all that runs use)
-
-        while (code := _ended(*_forked(reporter))) is not None:
-            reporter.report("ended", code=code)
+def _received(connection: Connection, seconds: float) -> dict[str, Any] | None:
+    """Return the last event; nothing after `seconds`, or where the process ended without one."""
+    with suppress(EOFError, OSError):
+        if connection.poll(seconds):
+            event: dict[str, Any] = connection.recv()
+            return event
+    return None
 
 
-def _forked(reporter: Reporter) -> tuple[int, int]:
-    """Start the process of one run; return its number, and a pipe that is closed when it ends."""
-    end, lives = os.pipe()
-    process = os.fork()
-    if process == 0:
-        code = 1
-        try:
-            os.close(end)
-            code = 0 if answer_request(reporter) else _NO_REQUEST
-        finally:
-            os._exit(code)
-    os.close(lives)
-    return process, end
+def _ended(process: ForkServerProcess, seconds: float) -> int:
+    """End a process that has not ended after `seconds`; return its exit code, or minus its signal.
 
-
-def _ended(process: int, end: int) -> int | None:
+    Cells end with it.
     """
-    Wait for a run's process; return its exit code, or minus its signal.
-
-    Returns nothing if it had no request, or if nobody is left to hear of it: a run whose
-    parent is gone is interrupted.
-    """
-    poll = select.poll()
-    poll.register(0, 0)
-    poll.register(end, 0)
-    is_heard = True
-    while not any(descriptor == end for descriptor, _ in poll.poll()):
-        is_heard = False
-        poll.unregister(0)
-        os.kill(process, signal.SIGTERM)
-    os.close(end)
-    code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
-    return code if is_heard and code != _NO_REQUEST else None
+    process.join(seconds)
+    process.kill()
+    process.join()
+    code = process.exitcode or 0
+    process.close()
+    return code
 
 
-if __name__ == "__main__":
-    main()
+@contextmanager
+def _environment_without(names: Collection[str]) -> Iterator[None]:
+    """Keep variables from a server that is started meanwhile."""
+    passed_on = inherited(os.environ)
+    kept = {
+        name: text for name, text in os.environ.items() if name not in passed_on or name in names
+    }
+    for name in kept:
+        del os.environ[name]
+    try:
+        yield
+    finally:
+        os.environ.update(kept)
+
+
+def _live(connection: Connection) -> None:
+    """Run one request, in the new process."""
+    os.setsid()
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold credentials
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 1)
+    os.dup2(nothing, 2)
+
+    def receive() -> dict[str, Any]:
+        threading.Thread(target=_end_with_parent, daemon=True).start()
+        document: dict[str, Any] = json.loads(connection.recv_bytes())
+        return document
+
+    connection.send(answer_request(receive))
+
+
+def _end_with_parent() -> None:
+    """Interrupt the run when nobody is left to hear of it."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os.kill(os.getpid(), signal.SIGTERM)

@@ -90,7 +90,7 @@ def address() -> Iterator[str]:
 @pytest.fixture
 def runs(monkeypatch: pytest.MonkeyPatch) -> Runs:
     fake = Runs()
-    monkeypatch.setattr(dask_pool, "TenantWorker", fake)
+    monkeypatch.setattr(dask_pool, "Slot", fake)
     return fake
 
 

@@ -1,4 +1,4 @@
-"""A worker: one process for each run, which finds nothing of an earlier one and ends in time."""
+"""A worker: a process for each run, which finds nothing of an earlier one and ends in time."""
 
 from __future__ import annotations
 
@@ -9,48 +9,73 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
-from runbook_lib.engine.worker import Worker
-from tests.support.run_process import REQUEST, SECRETS, Child
+from runbook_lib.engine import worker as module
+from runbook_lib.engine.process import ProcessRequest
+from runbook_lib.engine.slot import Slot
+from runbook_lib.engine.worker import PRELOADED, Worker
+from tests.support.run_process import REQUEST
 from tests.unit.bodies import APP_SECRET
 
 _PATIENCE_SECONDS = 30
-# The program does not load what only real runs need.
-MAIN = """
-import sys
-sys.modules["runbook_lib.engine.preloaded"] = sys
-from runbook_lib.engine import worker
-worker.main()
+ROOT = Path(__file__).parents[3]
+IMPORTS = """
+import json, os, re, signal, sys, time
+from pathlib import Path
+from runbook_lib.engine import process
+from runbook_lib.errors import LeakError, SettingsError
 """
 
 
-@pytest.fixture
-def child(monkeypatch: pytest.MonkeyPatch) -> Child:
-    fake = Child(MAIN)
-    fake.performs("pass")
-    monkeypatch.setattr(subprocess, "Popen", fake)
-    # NOTE: with `-c`, Python imports from the working directory, which some tests change.
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
-    return fake
+@pytest.fixture(autouse=True)
+def _fake_runs(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Give this test a fork server of its own, whose runs do what their request says."""
+    monkeypatch.setattr(module, "PRELOADED", ["tests.support.fake_runs"])
+    # NOTE: the server imports from here, whatever the working directory.
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    end_servers()
+    yield
+    end_servers()
+
+
+def servers() -> list[psutil.Process]:
+    """Return the fork servers of this process."""
+    found = []
+    for child in psutil.Process().children():
+        with suppress(psutil.ZombieProcess):
+            found += [child] if "multiprocessing.forkserver" in str(child.cmdline()) else []
+    return found
+
+
+def end_servers() -> None:
+    """Kill them, with what they run."""
+    for server in servers():
+        for process in (server, *server.children(recursive=True)):
+            process.kill()
 
 
 @pytest.fixture
-def worker(child: Child) -> Iterator[Worker]:
-    """Give a worker with this process's environment; nothing of it is left running."""
-    worker = Worker(os.environ, ["RUNBOOK_A", "RUNBOOK_B"])
-    yield worker
-    worker.close()
+def worker() -> Worker:
+    return Worker(os.environ, ["RUNBOOK_A", "RUNBOOK_B"])
 
 
-def heard(worker: Worker, **more: object) -> str:
+def performing(*lines: str, **more: object) -> ProcessRequest:
+    """Return a request whose run does this."""
+    program = IMPORTS + "\n".join(lines)
+    return replace(REQUEST, given={**REQUEST.given, "program": program}, **more)  # type: ignore[arg-type]
+
+
+def heard(worker: Worker | Slot, request: ProcessRequest) -> str:
     """Return what a run says of itself: its id, where the program puts it."""
-    event = worker.run(replace(REQUEST, **more), seconds=_PATIENCE_SECONDS)  # type: ignore[arg-type]
+    event = worker.run(request, seconds=_PATIENCE_SECONDS)
     return str(event.get("said", event))
 
 
@@ -69,32 +94,27 @@ def soon(path: Path) -> str:
 
 
 def is_gone(number: int) -> bool:
-    """
-    Return whether a process has ended, whether or not its new parent knows yet.
-
-    NOTE: one that was killed closes its files first, and ends a moment later.
-    """
+    """Return whether a process has ended, whether or not its new parent knows yet."""
     try:
         return psutil.Process(number).status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
 
 
-def test_the_last_event_is_returned_whatever_was_printed(child: Child, worker: Worker) -> None:
+def test_the_last_event_is_returned_whatever_was_printed(worker: Worker) -> None:
     """What a run prints is no event, nor is a wait; its result comes back."""
 
-    child.performs("print('noise', flush=True)", "listener.on_wait('Waiting.')")
-    finished = worker.run(REQUEST, seconds=_PATIENCE_SECONDS)
+    noisy = performing("print('noise', flush=True)", "listener.on_wait('Waiting.')")
+    finished = worker.run(noisy, seconds=_PATIENCE_SECONDS)
 
     assert (finished["event"], finished["outcome"]) == ("finished", "incomplete")
     assert (finished["run_id"], finished["steps"], finished["said"]) == ("0badcafe", [], "")
 
 
-def test_an_error_keeps_its_exit_code(child: Child, worker: Worker) -> None:
+def test_an_error_keeps_its_exit_code(worker: Worker) -> None:
     """A refused run has its message, and what it comes to as exit code."""
 
-    child.performs("from runbook_lib.errors import LeakError", "raise LeakError('A leak.')")
-    error = worker.run(REQUEST, seconds=_PATIENCE_SECONDS)
+    error = worker.run(performing("raise LeakError('A leak.')"), seconds=_PATIENCE_SECONDS)
 
     assert (error["event"], error["said"], error["code"]) == ("refused", "A leak.", 4)
 
@@ -108,33 +128,48 @@ def test_what_a_sealed_run_lacks_is_named(worker: Worker) -> None:
     assert (event["is_archived"], event["next_step"]) == (False, "Do that.")
 
 
-def test_each_run_is_a_process_of_its_own(
-    child: Child, worker: Worker, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_each_run_is_a_process_of_its_own(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs have one parent, and what one leaves in memory or environment the next does not find."""
 
-    child.performs(
-        "known = sorted({'RUNBOOK_A', 'RUNBOOK_B', 'LEFT'} & set(os.environ))",
-        "seen = [os.getpid(), os.getppid(), known, getattr(process, 'left', None)]",
+    monkeypatch.setenv("RUNBOOK_A", "1")
+    monkeypatch.setenv("RUNBOOK_B", "2")
+    monkeypatch.setenv("JPY_SESSION_NAME", "x.ipynb")
+    lines = (
+        "names = {'RUNBOOK_A', 'RUNBOOK_B', 'LEFT', 'JPY_SESSION_NAME'}",
+        "known = sorted(names & set(os.environ))",
+        "seen = [os.getpid(), os.getppid(), known, getattr(process, 'left', None), os.getsid(0)]",
         "os.environ['LEFT'] = process.left = 'x'",
         "raise SettingsError(json.dumps(seen))",
     )
-    monkeypatch.setenv("RUNBOOK_A", "1")
-    monkeypatch.setenv("RUNBOOK_B", "2")
 
-    first = json.loads(heard(worker, variables=["RUNBOOK_A"]))
-    second = json.loads(heard(worker, variables=["RUNBOOK_B", "RUNBOOK_NONE"]))
+    first = json.loads(heard(worker, performing(*lines, variables=["RUNBOOK_A"])))
+    second = json.loads(heard(worker, performing(*lines, variables=["RUNBOOK_B", "RUNBOOK_NONE"])))
 
     assert first[0] != second[0]
-    assert first[1] == second[1]
-    assert (first[2:], second[2:]) == ([["RUNBOOK_A"], None], [["RUNBOOK_B"], None])
+    assert first[1] == second[1] == servers()[0].pid
+    assert (first[2:4], second[2:4]) == ([["RUNBOOK_A"], None], [["RUNBOOK_B"], None])
+    assert (first[4], second[4]) == (first[0], second[0])
+    assert {"RUNBOOK_A", "RUNBOOK_B", "JPY_SESSION_NAME"} < set(os.environ)
 
 
-def test_the_worker_holds_no_credential(child: Child, worker: Worker) -> None:
-    """No request is in the memory of the worker, nor in its environment or that of a later run."""
+def test_what_is_preloaded_is_there_in_each_process(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name in the list that cannot be imported would be ignored: each is loaded."""
 
-    child.performs(
-        "import re",
+    monkeypatch.setattr(module, "PRELOADED", [*PRELOADED, "tests.support.fake_runs"])
+    missing = "raise SettingsError(json.dumps([n for n in NAMES if n not in sys.modules]))"
+    from runbook_lib.engine.preloaded import NAMES  # noqa: PLC0415  (loads papermill)
+
+    names = [*PRELOADED, *NAMES]
+
+    assert heard(worker, performing(f"NAMES = {names!r}", missing)) == "[]"
+
+
+def test_the_server_holds_no_credential(worker: Worker) -> None:
+    """No request is in the memory of the server, nor in its environment or that of a later run."""
+
+    searching = performing(
         "maps = Path(f'/proc/{os.getppid()}/maps').read_text().splitlines()",
         "memory = open(f'/proc/{os.getppid()}/mem', 'rb')",
         "found = []",
@@ -148,151 +183,216 @@ def test_the_worker_holds_no_credential(child: Child, worker: Worker) -> None:
     )
 
     assert APP_SECRET in {secret.reveal() for secret in REQUEST.secrets.values()}
-    assert heard(worker) == "True 0"
-    assert heard(worker) == "True 0"
+    assert heard(worker, searching) == "True 0"
+    assert heard(worker, searching) == "True 0"
 
 
 @pytest.mark.parametrize(
     ("last", "why"),
-    [("os.kill(os.getpid(), signal.SIGKILL)", "signal 9"), ("os._exit(7)", "exit code 7")],
+    [
+        ("os.kill(os.getpid(), signal.SIGKILL)", "signal 9"),
+        ("os._exit(7)", "exit code 7"),
+        ("os._exit(0)", "exit code 0"),
+    ],
 )
-def test_a_crash_is_named_and_the_next_run_has_another_worker(
-    child: Child, worker: Worker, last: str, why: str
-) -> None:
+def test_a_crash_is_named_and_others_go_on(worker: Worker, last: str, why: str) -> None:
     """A run that ends without a result is named with its signal or exit code; others go on."""
 
-    child.performs(
-        "if request.tenant == 'crash':", f"    {last}", "raise SettingsError(str(os.getppid()))"
-    )
-    before = heard(worker)
-    event = worker.run(replace(REQUEST, tenant="crash"), seconds=_PATIENCE_SECONDS)
+    event = worker.run(performing(last), seconds=_PATIENCE_SECONDS)
 
     assert event["said"] == f"The run's process ended without a result ({why})."
     assert event["next_step"]
-    assert heard(worker) not in ("", before)
+    assert worker.run(REQUEST, seconds=_PATIENCE_SECONDS)["event"] == "finished"
 
 
-def test_a_killed_worker_is_named(child: Child, worker: Worker, folder: Path) -> None:
-    """A worker that is killed takes its run with it, which ends as an interrupted one."""
+def test_a_killed_server_stops_no_run(worker: Worker, folder: Path) -> None:
+    """A run goes on when the server is killed, and the next run has another server."""
 
-    child.performs(
-        "import time",
-        "if request.tenant == 'crash':",
-        "    try: Path('begun').write_text(str(os.getppid())); time.sleep(60)",
-        "    except KeyboardInterrupt: Path('interrupted').touch(); raise",
+    going_on = performing(
+        "Path('begun').write_text(str(os.getppid()))",
+        "while not Path('killed').exists(): time.sleep(0.02)",
     )
-    events: list[object] = []
-    crashing = replace(REQUEST, tenant="crash")
+    events: list[Mapping[str, Any]] = []
     thread = threading.Thread(
-        target=lambda: events.append(worker.run(crashing, seconds=_PATIENCE_SECONDS))
+        target=lambda: events.append(worker.run(going_on, seconds=_PATIENCE_SECONDS))
     )
     thread.start()
-    pid = int(soon(Path("begun")))
-    runs = psutil.Process(pid).children()
-    os.kill(pid, signal.SIGKILL)
-    worker.interrupt()
+    os.kill(int(soon(Path("begun"))), signal.SIGKILL)
+    (folder / "killed").touch()
     thread.join(_PATIENCE_SECONDS)
 
-    assert [event["said"] for event in events] == ["Interrupted."]  # type: ignore[index]
-    assert Path("interrupted").exists()
-    assert psutil.wait_procs(runs, timeout=_PATIENCE_SECONDS)[1] == []
+    assert [event["event"] for event in events] == ["finished"]
     assert worker.run(REQUEST, seconds=_PATIENCE_SECONDS)["event"] == "finished"
 
 
 @pytest.mark.parametrize("is_deaf", [False, True])
 def test_a_run_that_takes_too_long_is_ended(
-    child: Child, worker: Worker, is_deaf: bool, monkeypatch: pytest.MonkeyPatch, folder: Path
+    worker: Worker, is_deaf: bool, monkeypatch: pytest.MonkeyPatch, folder: Path
 ) -> None:
     """After its time a run may write its end, and is killed if it does not."""
 
     grace = 1 if is_deaf else _PATIENCE_SECONDS
-    monkeypatch.setattr("runbook_lib.engine.worker._GRACE_SECONDS", grace)
-    child.performs(
-        "import time",
-        "if request.tenant == 'slow':",
-        f"    signal.signal(signal.SIGTERM, signal.SIG_IGN) if {is_deaf} else None",
-        "    try: Path('begun').write_text(str(os.getpid())); time.sleep(60)",
-        "    except KeyboardInterrupt: Path('interrupted').touch(); raise",
+    monkeypatch.setattr(module, "_GRACE_SECONDS", grace)
+    slow = performing(
+        f"signal.signal(signal.SIGTERM, signal.SIG_IGN) if {is_deaf} else None",
+        "try: Path('begun').write_text(str(os.getpid())); time.sleep(60)",
+        "except KeyboardInterrupt: Path('interrupted').touch(); raise",
     )
-    # The worker has loaded everything then, so that the run begins within its time.
+    # The server has loaded everything then, so that the run begins within its time.
     assert worker.run(REQUEST, seconds=_PATIENCE_SECONDS)["event"] == "finished"
 
-    event = worker.run(replace(REQUEST, tenant="slow"), seconds=5)
+    event = worker.run(slow, seconds=5)
 
     assert event["said"] == "The run took longer than 5 seconds, and was ended."
     assert "--timeout" in event["next_step"]
-    assert Path("interrupted").exists() is not is_deaf
-    pid = int(Path("begun").read_text())
+    assert (folder / "interrupted").exists() is not is_deaf
+    pid = int((folder / "begun").read_text())
     eventually(lambda: is_gone(pid))
 
 
-def test_another_thread_stops_a_run(child: Child, worker: Worker, folder: Path) -> None:
+def test_another_thread_stops_a_run(worker: Worker, folder: Path) -> None:
     """`stop` interrupts what runs, and nothing is started afterwards."""
 
-    child.performs("import time", "Path('begun').write_text('yes')", "time.sleep(60)")
-    events: list[object] = []
+    sleeping = performing("Path('begun').write_text('yes')", "time.sleep(60)")
+    events: list[Mapping[str, Any]] = []
     thread = threading.Thread(
-        target=lambda: events.append(worker.run(REQUEST, seconds=_PATIENCE_SECONDS))
+        target=lambda: events.append(worker.run(sleeping, seconds=_PATIENCE_SECONDS))
     )
     thread.start()
-    soon(Path("begun"))
+    soon(folder / "begun")
     worker.stop()
     thread.join(_PATIENCE_SECONDS)
 
-    assert [event["said"] for event in events] == ["Interrupted."]  # type: ignore[index]
+    assert [event["said"] for event in events] == ["Interrupted."]
     assert worker.run(REQUEST, seconds=_PATIENCE_SECONDS)["said"] == "Interrupted."
 
 
-def test_a_run_does_not_outlive_whoever_asked_for_it(
-    monkeypatch: pytest.MonkeyPatch, folder: Path
-) -> None:
-    """When the parent is killed the run is interrupted, so its journal says so, and all end."""
-
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
-    child = Child(MAIN)
-    child.performs(
-        "import time",
-        "try: Path('begun').write_text(f'{os.getpid()} {os.getppid()}'); time.sleep(60)",
+PARENT = """
+import os, sys
+from runbook_lib.engine import worker
+from runbook_lib.engine.slot import Slot
+from tests.unit.engine.test_worker import performing
+if __name__ == "__main__":
+    worker.PRELOADED[:] = ["tests.support.fake_runs"]
+    begin = "Path('begun').write_text(f'{os.getpid()} {os.getppid()}')"
+    request = performing(
+        f"try: {begin}; time.sleep(60)",
         "except KeyboardInterrupt: Path('interrupted').touch(); raise",
     )
-    Path("program.py").write_text(child.program)
-    asks = (
-        "import os, subprocess, sys\n"
-        "from runbook_lib.engine.worker import Worker\n"
-        "from tests.support.run_process import REQUEST\n"
-        "start = subprocess.Popen\n"
-        "subprocess.Popen = lambda _, **options: start([sys.executable, 'program.py'], **options)\n"
-        "Worker(os.environ).run(REQUEST, seconds=60)\n"
-    )
-    parent = psutil.Popen([sys.executable, "-c", asks])
-    numbers = [int(each) for each in soon(Path("begun")).split()]
-    processes = [psutil.Process(each) for each in numbers]
+    worker.Worker(os.environ).run(request, seconds=60)
+"""
+
+
+def test_a_run_does_not_outlive_whoever_asked_for_it(folder: Path) -> None:
+    """When the parent is killed the run is interrupted, so its journal says so, and all end."""
+
+    (folder / "parent.py").write_text(PARENT)
+    parent = psutil.Popen([sys.executable, "parent.py"])
+    processes = [psutil.Process(int(number)) for number in soon(folder / "begun").split()]
     parent.kill()
 
     assert psutil.wait_procs([parent, *processes], timeout=_PATIENCE_SECONDS)[1] == []
-    assert Path("interrupted").exists()
+    assert (folder / "interrupted").exists()
 
 
-def test_a_program_that_does_not_start_is_an_error(child: Child, worker: Worker) -> None:
-    """A worker that fails before it reads a large request is named, and nothing hangs."""
-
-    child.program = "import sys; sys.exit(5)"
-    large = replace(REQUEST, given={"permissions": ("x" * 10,) * 100_000})
-
-    event = worker.run(large, seconds=_PATIENCE_SECONDS)
-
-    assert event["said"] == "The run's process ended without a result (exit code 5)."
-
-
-def test_credentials_go_over_standard_input_alone(child: Child, worker: Worker) -> None:
+def test_credentials_go_over_a_pipe_alone(worker: Worker) -> None:
     """Others can read command line and environment: no credential is in them."""
 
-    child.performs(
+    looking = performing(
         "own = Path('/proc/self')",
         "seen = own.joinpath('cmdline').read_bytes() + own.joinpath('environ').read_bytes()",
-        f"values = [request.environ[name] for name in {sorted(SECRETS)!r}]",
+        f"names = {sorted(REQUEST.secrets)!r}",
+        "values = [request.environ[name] for name in names]",
         "raise SettingsError(json.dumps([len(values), [v for v in values if v.encode() in seen]]))",
     )
 
-    assert json.loads(heard(worker)) == [2, []]
-    assert not [value for value in SECRETS.values() if value in repr(child.options)]
+    assert json.loads(heard(worker, looking)) == [2, []]
+
+
+# --- a slot: the same in a subprocess ----------------------------------------------------
+
+
+@pytest.fixture
+def slot(monkeypatch: pytest.MonkeyPatch) -> Iterator[Slot]:
+    """Give a slot whose runs do what their request says; nothing of it is left running."""
+    start = subprocess.Popen
+    program = (
+        "import runbook_lib.engine.worker as worker, runbook_lib.engine.slot as slot\n"
+        "if __name__ == '__main__':\n"
+        "    worker.PRELOADED[:] = ['tests.support.fake_runs']\n"
+        "    slot.main()\n"
+    )
+
+    def started(command: list[str], **options: Any) -> subprocess.Popen[str]:
+        if "runbook_lib.engine.slot" not in command:
+            return start(command, **options)
+        Path("slot.py").write_text(program)
+        return start([command[0], "slot.py", *command[3:]], **options)
+
+    monkeypatch.setattr(subprocess, "Popen", started)
+    slot = Slot(os.environ, ["RUNBOOK_A"])
+    yield slot
+    slot.close()
+
+
+def without_secrets(*lines: str, **more: object) -> ProcessRequest:
+    return performing(*lines, secrets={}, **more)
+
+
+def test_a_slot_runs_one_request_after_the_other(
+    slot: Slot, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Requests and results go through the subprocess, and a variable to its own run alone."""
+
+    monkeypatch.setenv("RUNBOOK_A", "1")
+    asking = "raise SettingsError(f\"{os.environ.get('RUNBOOK_A')} {request.tenant} {'ü'}\")"
+
+    assert heard(slot, without_secrets(asking, variables=["RUNBOOK_A"])) == "1 acme ü"
+    assert heard(slot, without_secrets(asking)) == "None acme ü"
+    assert slot.run(without_secrets(), seconds=_PATIENCE_SECONDS)["event"] == "finished"
+    assert "exit code 7" in heard(slot, without_secrets("os._exit(7)"))
+
+
+def test_a_slot_is_interrupted_and_used_again(slot: Slot, folder: Path) -> None:
+    """An interruption ends the run alone."""
+
+    events: list[Mapping[str, Any]] = []
+    sleeping = without_secrets("Path('begun').write_text('yes')", "time.sleep(60)")
+    thread = threading.Thread(
+        target=lambda: events.append(slot.run(sleeping, seconds=_PATIENCE_SECONDS))
+    )
+    thread.start()
+    soon(folder / "begun")
+    slot.interrupt()
+    thread.join(_PATIENCE_SECONDS)
+
+    assert [event["said"] for event in events] == ["Interrupted."]
+    assert slot.run(without_secrets(), seconds=_PATIENCE_SECONDS)["event"] == "finished"
+
+
+def test_a_slot_that_is_closed_interrupts_its_run(slot: Slot, folder: Path) -> None:
+    """When its Dask worker ends, the run is interrupted and nothing stays."""
+
+    begun = "Path('begun').write_text(f'{os.getpid()} {os.getppid()}')"
+    events: list[Mapping[str, Any]] = []
+    sleeping = without_secrets(
+        f"try: {begun}; time.sleep(60)",
+        "except KeyboardInterrupt: Path('interrupted').touch(); raise",
+    )
+    thread = threading.Thread(target=lambda: events.append(slot.run(sleeping, seconds=60)))
+    thread.start()
+    processes = [psutil.Process(int(number)) for number in soon(folder / "begun").split()]
+    slot.close()
+    thread.join(_PATIENCE_SECONDS)
+
+    assert psutil.wait_procs(processes, timeout=_PATIENCE_SECONDS)[1] == []
+    assert (folder / "interrupted").exists()
+
+
+def test_a_killed_slot_is_named(slot: Slot, folder: Path) -> None:
+    """A subprocess that is killed is named, and the next run has another."""
+
+    killing = "os.kill(int(Path(f'/proc/{os.getppid()}/stat').read_text().split()[3]), 9)"
+
+    assert heard(slot, without_secrets(killing, "time.sleep(60)")) == "The worker's process ended."
+    assert slot.run(without_secrets(), seconds=_PATIENCE_SECONDS)["event"] == "finished"

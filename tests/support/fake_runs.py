@@ -1,0 +1,34 @@
+"""
+Runs that do what their request says: a fork server, or a program, has this loaded.
+
+`request.given["program"]` are lines of Python that can use `request` and `listener`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from runbook_lib.engine import process
+from runbook_lib.engine.headless import RunListener, RunRequest
+from runbook_lib.errors import SettingsError
+
+__all__: list[str] = []
+
+
+def _run(request: RunRequest, listener: RunListener) -> Any:
+    exec(request.given.get("program", ""), {"request": request, "listener": listener})
+    folder = Path("/somewhere/evidence/acme/20261124-0badcafe")
+    error = SettingsError("No.", next_step="Do that.") if request.tenant == "broken" else None
+    return SimpleNamespace(
+        state=SimpleNamespace(outcome="incomplete", steps={}, started={"sandbox": True}),
+        waits={},
+        sealed=SimpleNamespace(folder=folder),
+        run_id="0badcafe",
+        archive_error=error,
+        broken="the kernel died" if error else "",
+    )
+
+
+process.run_tenant = _run
