@@ -42,7 +42,6 @@ RUN_ENDS = (ExitCode.COMPLETE, ExitCode.FAILED, ExitCode.INCOMPLETE)
 ENDINGS: Mapping[str, tuple[int, ...]] = {
     "runbook run --sandbox review-declined": (ExitCode.INCOMPLETE,),
     "runbook run --attestations": RUN_ENDS,
-    "runbook run --devtools": RUN_ENDS,
     "runbook run --json": RUN_ENDS,
     # Nobody has filled in the blanks here.
     "runbook kit --attach": (ExitCode.USAGE,),
@@ -159,7 +158,6 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workplace]:
     shutil.copytree(ROOT / "notebooks", folder / "notebooks")
     (folder / "attestations.toml").write_text(attestations(), encoding="utf-8")
     (folder / "tenants.toml").write_text(fleet_file(), encoding="utf-8")
-    (folder / "answers.json").write_text('{"is_live": true}', encoding="utf-8")
     with Sandbox("approved") as sandbox:
         settings = read_env_file(settings_of(sandbox, folder / "settings"))
         mine = Workplace(folder, {**settings, "RUNBOOK_TENANT": "acme"})
@@ -371,9 +369,7 @@ def test_the_example_attestations_are_valid(tmp_path: Path) -> None:
     path = tmp_path / "attestations.toml"
     path.write_text(attestations(), encoding="utf-8")
     words = read_words(path, PROCEDURE, now=NOON)
-    # Only an answer that somebody brings contradicts a step.
-    said = {*WordKind, *NoteKind} - {WordKind.CONTRADICTED}
-    assert {word.kind for word in words} == said
+    assert {word.kind for word in words} == {*WordKind, *NoteKind}
 
 
 def test_the_version_is_in_the_changelog() -> None:

@@ -41,9 +41,6 @@ _EXIT_CODES = {
 @click.command()
 @SANDBOX
 @click.option("--attestations", default="", help="TOML file in which people say what they did.")
-@click.option("--devtools", default="", metavar="FILE", help="Answers of Meta's developer tools.")
-@click.option("--by", default="", metavar="NAME", help="Who brings these answers.")
-@click.option("--at", default="", metavar="TIME", help="When they were given; now if left out.")
 @click.option("--tsa", default="", metavar="URL", help="Have the evidence time-stamped (RFC 3161).")
 @click.option("--archive", default="", metavar="URL", help="Copy the sealed evidence there.")
 @JUNIT
@@ -60,9 +57,6 @@ def run(
     *,
     scenario: str,
     attestations: str,
-    devtools: str,
-    by: str,
-    at: str,
     tsa: str,
     archive: str,
     junit: str,
@@ -88,13 +82,7 @@ def run(
         evidence=evidence,
         env_file=env_file,
         attestations=attestations,
-        answers=devtools,
-        answers_by=by,
-        answers_at=at,
     )
-    if (by or at) and not devtools:
-        msg = "--by and --at say who brings the answers of --devtools: name that file, too."
-        raise SettingsError(msg)
     if scenario and env_file:
         msg = "--sandbox brings its own settings: leave --env-file out."
         raise SettingsError(msg)

@@ -19,13 +19,11 @@ from runbook_lib.cli.terminal import (
     this_program,
 )
 from runbook_lib.config.workspace import keys_beside
-from runbook_lib.core.procedure import WordKind
 from runbook_lib.engine.headless import RunListener, RunResult
 from runbook_lib.evidence.signing.keys import PUBLIC_SUFFIX, WHY_LESS
 from runbook_lib.plain_text import escaped_json, one_line
 
 if TYPE_CHECKING:
-    from runbook_lib.core.procedure import Word
     from runbook_lib.engine.run import Run
 
 __all__ = ["RunDisplay", "show_archived"]
@@ -50,13 +48,6 @@ class RunDisplay(RunListener):
     def on_wait(self, said: str) -> None:
         """Say why the run does not go on yet."""
         click.echo(one_line(said), err=True)
-
-    def on_answers(self, words: list[Word]) -> None:
-        """Show what the developer tools' answers say; nobody's name stands for it."""
-        for word in words:
-            mark = "✘" if word.kind is WordKind.CONTRADICTED else "·"
-            say(f"{mark} {word.step}: {word.note}", is_error=True)
-        say("Shown, not counted: name who brings them with --by.", is_error=True)
 
     def on_start(self, run: Run) -> None:
         """Show whose run it is, and a bar."""

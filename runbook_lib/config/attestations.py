@@ -47,7 +47,7 @@ from runbook_lib.core.procedure import (
 )
 from runbook_lib.errors import SettingsError
 
-__all__ = ["due_day", "is_about", "moment", "nearest", "read_words"]
+__all__ = ["due_day", "is_about", "nearest", "read_words"]
 
 _LARGEST_FILE = 1024 * 1024
 _LONGEST_NAME = 200
@@ -67,19 +67,6 @@ _WITH_REASON = (WordKind.SKIPPED, WordKind.WITHDRAWN)
 _ALWAYS = ("app_id", "service_domain")
 # Only a step that waits for an outside party can be submitted or declined.
 _OF_A_WAIT = (WordKind.SUBMITTED, WordKind.DECLINED)
-
-
-def moment(text: str, *, now: datetime) -> datetime:
-    """Return the time in `text` (RFC 3339); raises `SettingsError` for none, or a future one."""
-    try:
-        found = _in_utc(datetime.fromisoformat(text.strip()))
-    except (ValueError, OverflowError):
-        msg = f"{text[:40]!r} is not a time; one looks like 2026-11-24T09:30:00Z."
-        raise SettingsError(msg) from None
-    if found > now:
-        msg = f"{text[:40]} is in the future."
-        raise SettingsError(msg)
-    return found
 
 
 def read_words(
@@ -227,8 +214,10 @@ class _Reader:
         if not isinstance(value, datetime):
             msg = f"{where}: at takes a time such as 2026-11-24T09:30:00Z, without quotes."
             raise SettingsError(msg)
+        # One without a zone is in UTC already.
+        zoned = value if value.tzinfo else value.replace(tzinfo=UTC)
         try:
-            moment = _in_utc(value)
+            moment = zoned.astimezone(UTC)
         except OverflowError:
             msg = f"{where}: at takes a time of this age, not {value}."
             raise SettingsError(msg) from None
@@ -270,11 +259,6 @@ def due_day(value: object, where: str, *, since: str) -> str:
 
 def _digest(document: object) -> str:
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
-
-
-def _in_utc(value: datetime) -> datetime:
-    """Return a time in UTC; one without a zone is in UTC already."""
-    return (value if value.tzinfo else value.replace(tzinfo=UTC)).astimezone(UTC)
 
 
 def _text(

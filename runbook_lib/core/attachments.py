@@ -15,22 +15,16 @@ from runbook_lib.core.procedure import Attachment
 from runbook_lib.errors import ContentError, SettingsError
 
 __all__ = [
-    "HTML",
-    "JSON",
     "LARGEST",
-    "MARKDOWN",
     "SUFFIXES",
     "attachment_path",
     "copy_attachment",
-    "read_attachment",
     "store_attachment",
     "store_document",
 ]
 
-# Documents that the runbook itself wrote: nobody can upload one.
-MARKDOWN, HTML = "text/markdown", "text/html"
-# What Meta's developer tools answered.
-JSON = "application/json"
+# A document that the runbook itself wrote: nobody can upload one.
+_MARKDOWN = "text/markdown"
 # Screenshots and letters; of what people give, nothing that a browser would run.
 SUFFIXES = {
     "image/png": ".png",
@@ -38,9 +32,8 @@ SUFFIXES = {
     "image/gif": ".gif",
     "image/webp": ".webp",
     "application/pdf": ".pdf",
-    MARKDOWN: ".md",
-    HTML: ".html",
-    JSON: ".json",
+    "application/json": ".json",
+    _MARKDOWN: ".md",
 }
 _STARTS = {
     "image/png": re.compile(rb"\x89PNG\r\n\x1a\n"),
@@ -48,7 +41,7 @@ _STARTS = {
     "image/gif": re.compile(rb"GIF8[79]a"),
     "image/webp": re.compile(rb"RIFF.{4}WEBP", re.DOTALL),
     "application/pdf": re.compile(rb"%PDF-"),
-    JSON: re.compile(rb"\s*[\[{]"),
+    "application/json": re.compile(rb"\s*[\[{]"),
 }
 # NOTE: all files of an attestation come in one message, and Jupyter's server cuts the connection
 # over one of 10 MiB (tornado, websocket_max_message_size); the rest is for its headers.
@@ -69,13 +62,13 @@ def store_attachment(folder: Path, *, name: str, media_type: str, content: bytes
     return _store(folder, name, media_type, content)
 
 
-def store_document(folder: Path, *, name: str, media_type: str, content: bytes) -> Attachment:
+def store_document(folder: Path, *, name: str, content: bytes) -> Attachment:
     """
-    Write a document that the runbook made into `folder`, as `store_attachment` does.
+    Write Markdown that the runbook made into `folder`, as `store_attachment` does.
 
     Raises `SettingsError` if it is too large.
     """
-    return _store(folder, name, media_type, content)
+    return _store(folder, name, _MARKDOWN, content)
 
 
 def _store(folder: Path, name: str, media_type: str, content: bytes) -> Attachment:
@@ -101,17 +94,6 @@ def copy_attachment(kept: Path, target: Path, attachment: Attachment) -> None:
 
     Raises `ContentError` if the file is missing or was changed.
     """
-    content = read_attachment(kept, attachment)
-    target.mkdir(parents=True, exist_ok=True)
-    attachment_path(target, attachment).write_bytes(content)
-
-
-def read_attachment(kept: Path, attachment: Attachment) -> bytes:
-    """
-    Return the content of an attachment in the folder `kept`.
-
-    Raises `ContentError` if the file is missing or was changed.
-    """
     source = attachment_path(kept, attachment)
     try:
         content = read_plain(source, LARGEST)
@@ -124,7 +106,8 @@ def read_attachment(kept: Path, attachment: Attachment) -> bytes:
             "without it; then run again."
         )
         raise ContentError(msg, next_step=advice)
-    return content
+    target.mkdir(parents=True, exist_ok=True)
+    attachment_path(target, attachment).write_bytes(content)
 
 
 def attachment_path(folder: Path, attachment: Attachment) -> Path:

@@ -36,7 +36,6 @@ class EventType:
     STEP_ATTESTED = "step.attested"
     STEP_SUBMITTED = "step.submitted"
     STEP_DECLINED = "step.declined"
-    STEP_CONTRADICTED = "step.contradicted"
     STEP_SKIPPED = "step.skipped"
     STEP_WITHDRAWN = "step.withdrawn"
     STEP_COMMENTED = "step.commented"
@@ -400,7 +399,6 @@ FORMS: Mapping[str, _Object] = {
     EventType.STEP_ATTESTED: _WORD,
     EventType.STEP_SUBMITTED: _WORD,
     EventType.STEP_DECLINED: _WORD,
-    EventType.STEP_CONTRADICTED: _WORD,
     EventType.STEP_SKIPPED: _WORD,
     EventType.STEP_WITHDRAWN: _WORD,
     EventType.STEP_COMMENTED: _Object({"by": _TEXT, "at": _TIME, "note": _TEXT}, _NOTE),

@@ -20,7 +20,7 @@ from runbook_lib.core.procedure import Value
 
 __all__ = ["Index", "RunIndex", "WordIndex", "dump_index", "load_index"]
 
-_FORM = 5
+_FORM = 6
 _MOST_RUNS = 32
 _RECENT = 30
 # Of the values that were refused, the newest.
@@ -29,7 +29,6 @@ _WORDS = (
     EventType.STEP_ATTESTED,
     EventType.STEP_SUBMITTED,
     EventType.STEP_DECLINED,
-    EventType.STEP_CONTRADICTED,
     EventType.STEP_SKIPPED,
     EventType.STEP_WITHDRAWN,
 )

@@ -48,7 +48,7 @@ __all__ = [
 
 JOURNAL_NAME = "journal.jsonl"
 # The form of a journal's lines, which each run names when it starts; no other is read.
-FORM = 3
+FORM = 4
 # The `prev` of the first line.
 GENESIS = "0" * 64
 

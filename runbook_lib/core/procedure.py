@@ -145,7 +145,6 @@ class WordKind(StrEnum):
     ATTESTED = "attested"
     SUBMITTED = "submitted"
     DECLINED = "declined"
-    CONTRADICTED = "contradicted"
     SKIPPED = "skipped"
     WITHDRAWN = "withdrawn"
 
@@ -181,8 +180,7 @@ class Word:
     """
     What a named person said of a step: it is done, skipped, submitted, declined or withdrawn.
 
-    A person who brings an answer that contradicts the step says that too. `note`
-    is what contradicts it, or the reason for a skip or a withdrawal. `seen` names the variant
+    `note` is the reason for a skip or a withdrawal. `seen` names the variant
     of the screens that the person saw, `at` is RFC 3339, `origin` says where
     the word was given; `entry` is the SHA-256 of a file's entry, to recognise
     it when the file is read again.
@@ -381,8 +379,8 @@ class Step:
     credential that a person copies to another console, `consent_gives` the
     token that comes from a person's consent, `review_kit` the connector whose
     texts for App Review belong to it. `troubles` are the error texts that people
-    meet here, `developer_tools` the topic on which Meta's developer tools can
-    show something, `usual_days` how long an outside party takes at most, as far as
+    meet here, `developer_tools` which answers of Meta's developer tools show something
+    about it, `usual_days` how long an outside party takes at most, as far as
     that is known (else 0). `attest_label` is the button by which a person confirms it.
     """
 
@@ -539,16 +537,12 @@ def conclude(
     """
     Return a step's outcome from its findings and a person's `word`.
 
-    An answer that a person brought and that contradicts the step decides, then
-    a check that contradicts or verifies it; otherwise the word counts.
+    A check that contradicts or verifies it decides; otherwise the word counts.
     `obstacle` names an earlier failure that blocks the step, `unchecked` says why
     the step's check did not run, `others` who else attested it if two people must,
     `unseen` what a person must confirm of a verified step (`Step.unseen`).
     """
-    if word is not None and word.kind is WordKind.CONTRADICTED:
-        seen: Conclusion | None = _brought(word)
-    else:
-        seen = _seen(findings, word)
+    seen = _seen(findings, word)
     if seen is not None and seen.outcome in (Outcome.FAILED, Outcome.VERIFIED):
         is_in_part = bool(unseen) and seen.outcome is Outcome.VERIFIED
         return _verified_in_part(seen, word, others) if is_in_part else seen
@@ -579,10 +573,6 @@ def _says_done(word: Word | None) -> TypeGuard[Word]:
     return word is not None and word.kind in (WordKind.ATTESTED, WordKind.SUBMITTED)
 
 
-def _contradiction(word: Word, seen: str) -> str:
-    return f"{word.by} said on {word.at} that this was {word.kind}, but: {seen}"
-
-
 def _left_or_declined(word: Word) -> Conclusion:
     if word.kind is WordKind.SKIPPED:
         reason = f"{word.by}: {word.note}"
@@ -602,16 +592,9 @@ def _seen(findings: tuple[Finding, ...], word: Word | None) -> Conclusion | None
     """Return what the checks saw; that nothing was done contradicts a word that says it was."""
     seen = combine(findings)
     if seen is not None and seen.outcome is Outcome.NOT_RUN and _says_done(word):
-        return replace(seen, outcome=Outcome.FAILED, reason=_contradiction(word, seen.reason))
+        reason = f"{word.by} said on {word.at} that this was {word.kind}, but: {seen.reason}"
+        return replace(seen, outcome=Outcome.FAILED, reason=reason)
     return seen
-
-
-def _brought(word: Word) -> Conclusion:
-    reason = (
-        f"{word.note}, as {word.by} brought it on {word.at}. Correct it, then bring a new answer; "
-        "or withdraw this one."
-    )
-    return Conclusion(outcome=Outcome.FAILED, reason=reason, by_person=True)
 
 
 def _half_said(said: Conclusion) -> Conclusion:

@@ -30,7 +30,6 @@ _ACTS = {
     WordKind.ATTESTED: "confirmed this",
     WordKind.SUBMITTED: "said that this was submitted",
     WordKind.DECLINED: "said that this was declined",
-    WordKind.CONTRADICTED: "brought an answer that contradicts this",
     WordKind.SKIPPED: "skipped this",
 }
 

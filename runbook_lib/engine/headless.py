@@ -14,17 +14,14 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from runbook_lib.config.attestations import is_about, moment, read_words
+from runbook_lib.config.attestations import is_about, read_words
 from runbook_lib.config.runner import EVIDENCE
-from runbook_lib.config.settings import visible
 from runbook_lib.config.workspace import project_folder
 from runbook_lib.core.fingerprints import FingerprintKey, read_key
-from runbook_lib.core.journal import timestamp
 from runbook_lib.core.procedure import Note, Procedure, Value, Word
 from runbook_lib.core.run_lock import run_lock
 from runbook_lib.core.scratch import scratch_folder
 from runbook_lib.core.state import RunState
-from runbook_lib.engine.answers import bring, read_file, words_of_answers
 from runbook_lib.engine.execution import Execution, execute_notebook
 from runbook_lib.engine.inbox import waits_by_step
 from runbook_lib.engine.kernel_environment import kernel_environment
@@ -57,8 +54,6 @@ class RunRequest:
     `given` are parameters, `attestations` names a file of attestations.
     `environ` is the environment that settings are read from, and that the
     kernel gets a part of. `key` is the fingerprint key of a tenant that has none yet.
-    `answers` names a file of Meta's developer tools' answers, which `answers_by`
-    brought at `answers_at` (RFC 3339; now if empty); without a name they are only shown.
     With `needs_subject`, only attestations count that name a subject which is this tenant's.
     The cells run in `child`, which a caller with threads starts before them. `fleet` is the
     run of a fleet that asks for this one.
@@ -71,9 +66,6 @@ class RunRequest:
     env_file: str = ""
     attestations: str = ""
     needs_subject: bool = False
-    answers: str = ""
-    answers_by: str = ""
-    answers_at: str = ""
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     key: FingerprintKey | None = None
     child: Child | None = None
@@ -108,9 +100,6 @@ class RunListener:
     def on_wait(self, said: str) -> None:
         """Called with the reason when the run has to wait."""
 
-    def on_answers(self, words: list[Word]) -> None:
-        """Called with what the developer tools' answers say, where nobody answers for them."""
-
     def on_start(self, run: Run) -> None:
         """Called when the run has begun."""
 
@@ -136,13 +125,10 @@ def run_tenant(request: RunRequest, listener: RunListener | None = None) -> RunR
     """
     listener = listener or RunListener()
     run, words = _opened(request)
-    answers = _answers(run, request, listener)
     key = key_from_settings(run.settings, is_sandbox=run.is_sandbox)
     home, seconds = run.journal.path.parent, int(str(run.values["queue_seconds"]))
     with run_lock(home, seconds=seconds, on_wait=listener.on_wait):
         _begin(run, words, key, request)
-        if answers is not None:
-            bring(run, *answers)
         listener.on_start(run)
         result = _perform(run, key, request, listener)
     listener.on_sealed(result)
@@ -180,23 +166,6 @@ def _words(run: Run, request: RunRequest) -> list[Word | Note]:
     subjects = [word.binding.subject if isinstance(word, Word) else {} for word in words]
     named = zip(words, subjects, strict=True)
     return [word for word, subject in named if subject and is_about(subject, values)]
-
-
-def _answers(
-    run: Run, request: RunRequest, listener: RunListener
-) -> tuple[list[Word], str, bytes] | None:
-    """Return the words of the answers that somebody brings, with their file; else show them."""
-    if not request.answers:
-        return None
-    path = Path(request.answers)
-    content = read_file(path)
-    at = moment(request.answers_at, now=run.clock()) if request.answers_at else run.clock()
-    by = visible(request.answers_by) if request.answers_by else ""
-    words = words_of_answers(run, content, by=by, at=timestamp(at), origin=path.name)
-    if by:
-        return words, path.name, content
-    listener.on_answers(words)
-    return None
 
 
 def _begin(run: Run, words: list[Word | Note], key: SigningKey, request: RunRequest) -> None:

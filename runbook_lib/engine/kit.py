@@ -22,7 +22,7 @@ from runbook_lib.connectors.facebook.review_kit import (
     kit_markdown,
     kit_of,
 )
-from runbook_lib.core.attachments import MARKDOWN, store_document
+from runbook_lib.core.attachments import store_document
 from runbook_lib.core.files import read_plain, write_whole
 from runbook_lib.core.journal import timestamp
 from runbook_lib.core.procedure import Procedure, Step, Word, WordKind
@@ -212,7 +212,7 @@ def _write(file: KitFile) -> None:
 def _attach(run: Run, step: Step, file: KitFile, by: str, note: str) -> None:
     """Record that `by` submitted this, with the file as attachment."""
     folder = run.journal.path.parent / "attachments"
-    kept = store_document(folder, name=file.path.name, media_type=MARKDOWN, content=file.content)
+    kept = store_document(folder, name=file.path.name, content=file.content)
     word = Word(
         kind=WordKind.SUBMITTED,
         step=step.id,

@@ -40,7 +40,7 @@ RECORD_NAME, SCHEMA_NAME = "record.json", "record.schema.json"
 # A record of a hundred steps with all their exchanges has a few MiB.
 LARGEST_RECORD = 64 * 1024 * 1024
 # The form of a record; no other is read.
-_FORM = 3
+_FORM = 4
 _SCHEMA = "facebook-marketing-runbook/record/v"
 
 

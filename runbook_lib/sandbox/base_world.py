@@ -224,7 +224,6 @@ def register_app(world: World) -> None:
         decides_on=world.now() - 3 * DAY,
         outcomes=dict.fromkeys(PERMISSIONS[1:], "approved"),
     )
-    app.past_reviews = [app.review]
     app.tier = Tier.FULL
     business = world.facebook.business
     business.verification = business.access_verification = Verification.VERIFIED

@@ -34,7 +34,6 @@ SECTIONS = {
     "cyclr §4": "the sign-in link and the callback",
     "cyclr §6": "what could not be found",
     "messenger": "Facebook Messenger: its pages and its webhook",
-    "devtools": "Meta's developer tools, as their answers were recorded",
     "website": "the partner's own website",
 }
 """What each section is about."""

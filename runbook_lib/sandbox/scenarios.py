@@ -109,7 +109,7 @@ def _take_back(world: World, *, called: tuple[str, ...] = PERMISSIONS) -> None:
     app.mode, app.tier = AppMode.DEVELOPMENT, Tier.LIMITED
     app.permissions = {"public_profile": "live"}
     app.test_calls = dict.fromkeys(called, world.now() - 4 * DAY)
-    app.was_reviewed, app.review, app.past_reviews = False, Review(), []
+    app.was_reviewed, app.review = False, Review()
     _not_connected(world)
 
 

@@ -34,7 +34,6 @@ from runbook_lib.core.procedure import (
     WordKind,
 )
 from runbook_lib.core.state import RunState, StepState
-from runbook_lib.engine.answers import with_answers
 from runbook_lib.engine.confirm_links import make_link
 from runbook_lib.engine.run import Run
 from runbook_lib.engine.tenants import listed, tenant_names
@@ -220,13 +219,12 @@ class Walkthrough:
                 msg = "Give a reason."
                 raise SettingsError(msg, next_step="It is kept in the record.")
             folder = self.run.journal.path.parent / "attachments"
-            made = Word(
+            return Word(
                 kind=kind,
                 seen=_typed(words, "seen"),
                 attachments=tuple(store_attachment(folder, **file) for file in files),
                 **said,
             )
-            return with_answers(self.run, step, made)
 
         self._begin(step, lambda: self._record(step, word()))
 

@@ -51,7 +51,6 @@ _SAID = {
     EventType.STEP_ATTESTED: "confirmed",
     EventType.STEP_SUBMITTED: "submitted",
     EventType.STEP_DECLINED: "declined",
-    EventType.STEP_CONTRADICTED: "contradicted by an answer",
     EventType.STEP_SKIPPED: "skipped",
     EventType.STEP_WITHDRAWN: "withdrawn",
     EventType.STEP_COMMENTED: "commented",
@@ -330,6 +329,12 @@ def _forms(step: Step) -> list[dict[str, Any]]:
             optional,
         ),
     ]
+    attested = _form("attest", done, step.sentence, optional)
+    if step.developer_tools:
+        attested["files_help"] = (
+            f"What Meta's developer tools answer to {step.developer_tools} may be attached as "
+            "JSON: it is kept, not read."
+        )
     declined = [
         _form(
             "decline",
@@ -340,7 +345,7 @@ def _forms(step: Step) -> list[dict[str, Any]]:
     ]
     return [
         *(submitted if is_wait else ()),
-        {**_form("attest", done, step.sentence, optional), "files_help": _answers_help(step)},
+        attested,
         *(declined if is_wait else ()),
         _form("skip", "Skip", "This step is skipped.", ""),
         _form("withdraw", "Withdraw", "What was confirmed about this step is no longer true.", ""),
@@ -363,21 +368,6 @@ def _forms(step: Step) -> list[dict[str, Any]]:
             ],
         },
     ]
-
-
-def _answers_help(step: Step) -> str:
-    """Return what to ask Meta's developer tools for; empty where they show nothing."""
-    from runbook_lib.connectors.facebook.developer_tools import (  # noqa: PLC0415  (for panels)
-        QUESTIONS,
-    )
-
-    if not step.developer_tools:
-        return ""
-    return (
-        f"Or attach, as JSON, what Meta's developer tools answer to "
-        f"{QUESTIONS[step.developer_tools]}. It is read, and fails this step where it says "
-        "otherwise."
-    )
 
 
 def _form(name: str, label: str, sentence: str, note_help: str) -> dict[str, Any]:

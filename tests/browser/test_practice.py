@@ -296,19 +296,6 @@ class Person:
         assert self.call(f"{page['id']}/leadgen_forms", page["access_token"])["data"]
         return token
 
-    def download_answer(self, name: str, folder: Path) -> Path:
-        """Save one answer of Meta's developer tools as the JSON that the page links to."""
-        self.press("Developer tools")
-        self.heading("Developer tools")
-        answer = self.page.get_by_role("region", name=name)
-        with self.page.expect_download() as saved:
-            answer.get_by_role("link", name="Save as JSON").click()
-        path = folder / saved.value.suggested_filename
-        saved.value.save_as(path)
-        shown = answer.get_by_label(name).input_value()
-        assert json.loads(path.read_text(encoding="utf-8")) == json.loads(shown)
-        return path
-
     # --- a customer ---------------------------------------------------------------------------
     def consent_as_customer(self, given: Mapping[str, Any], app_id: str) -> str:
         """Consent in the dialog as the person who has no role; return the redirect's address."""

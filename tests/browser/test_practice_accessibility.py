@@ -279,7 +279,6 @@ PAGES: dict[str, tuple[str, Go]] = {
     "publish": ("not-published", lambda v: v.dashboard("/apps/APP/go_live/")),
     "publish-too-early": ("approved", lambda v: v.new_app("/go_live/", USE_CASE)),
     "published": ("approved", lambda v: v.dashboard("/apps/APP/go_live/")),
-    "devtools": ("approved", lambda v: v.dashboard("/apps/APP/devtools/")),
     "roles": ("approved", lambda v: v.dashboard("/apps/APP/roles/roles/")),
     "settings-basic": ("approved", lambda v: v.dashboard("/apps/APP/settings/basic/")),
     "settings-basic-secret": ("approved", Visitor.shown_secret),

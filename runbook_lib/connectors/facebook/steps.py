@@ -190,7 +190,7 @@ def confirm_creation() -> Step:
         inputs=(inputs.APP_ID, inputs.APP_SECRET),
         checks=(Check("app-is-registered", app.app_is_registered, APP),),
         troubles=troubles.CREDENTIALS,
-        developer_tools="app",
+        developer_tools="devtools_app basic_settings",
     )
 
 
@@ -215,7 +215,7 @@ def business_verification() -> Step:
         ),
         inputs=(inputs.USER_ACCESS_TOKEN,),
         checks=(Check("business-is-verified", verification.business_is_verified, TOKEN),),
-        developer_tools="business-verification",
+        developer_tools="devtools_app_review requirements",
         troubles=troubles.BUSINESS,
     )
 
@@ -309,7 +309,7 @@ def redirect_uri() -> Step:
             ),
         ),
         troubles=troubles.REDIRECT_URI,
-        developer_tools="redirect-uri",
+        developer_tools="devtools_app advanced_settings",
     )
 
 
@@ -338,7 +338,7 @@ def app_id_and_secret(number: int) -> Step:
             Check("missing-sections-are-filled", app.missing_sections_are_filled, APP),
         ),
         troubles=troubles.CREDENTIALS,
-        developer_tools="sections",
+        developer_tools="devtools_app basic_settings",
     )
 
 
@@ -399,7 +399,7 @@ def make_test_calls(step_id: str, permissions: Input) -> Step:
             ),
         ),
         troubles=troubles.ACCESS_LEVELS,
-        developer_tools="test-calls",
+        developer_tools="devtools_app_review requirements",
     )
 
 
@@ -465,7 +465,7 @@ def submit_review(
         ),
         review_kit=review_kit,
         troubles=troubles.REVIEW,
-        developer_tools="permissions",
+        developer_tools="devtools_app_review privileges, devtools_app_review status",
     )
 
 
@@ -485,7 +485,7 @@ def publish(step_id: str) -> Step:
         ),
         today="An app without use cases has no Publish page: say so here.",
         links=(dashboard("Publish", "go_live/"),),
-        developer_tools="published",
+        developer_tools="devtools_app basic_settings",
     )
 
 

@@ -108,7 +108,7 @@ _PARTNER_APP = Section(
                     person_confirms=_ADVANCED,
                 ),
             ),
-            developer_tools="public-profile",
+            developer_tools="devtools_app_review privileges",
             troubles=troubles.ACCESS_LEVELS,
         ),
         Step(

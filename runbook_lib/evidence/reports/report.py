@@ -17,7 +17,7 @@ from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 
-from runbook_lib.core.attachments import HTML, SUFFIXES, attachment_path
+from runbook_lib.core.attachments import SUFFIXES, attachment_path
 from runbook_lib.core.files import read_plain
 from runbook_lib.core.journal import Entry
 from runbook_lib.core.outcome import IN_PART, LABELS
@@ -288,8 +288,7 @@ def _pictures(run: Mapping[str, Any], folder: Path | None) -> dict[str, Picture]
 
 def _picture(attachment: Attachment, folder: Path | None, limit: int) -> Picture:
     # NOTE: a record may name any file as HTML; a report leads to nothing that could run.
-    is_linked = attachment.media_type in SUFFIXES and attachment.media_type != HTML
-    if not is_linked or not _DIGEST.fullmatch(attachment.sha256):
+    if attachment.media_type not in SUFFIXES or not _DIGEST.fullmatch(attachment.sha256):
         return Picture(remark="This kind of file is not linked here.")
     link = f"attachments/{attachment_path(Path(), attachment).name}"
     if folder is None or attachment.media_type not in _PICTURES:

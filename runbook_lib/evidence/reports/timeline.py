@@ -40,7 +40,6 @@ _OUTCOMES: Mapping[WordKind, Outcome] = {
     WordKind.ATTESTED: Outcome.ATTESTED,
     WordKind.SUBMITTED: Outcome.WAITING,
     WordKind.DECLINED: Outcome.FAILED,
-    WordKind.CONTRADICTED: Outcome.FAILED,
     WordKind.SKIPPED: Outcome.SKIPPED,
     WordKind.WITHDRAWN: Outcome.NOT_RUN,
 }

@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 from runbook_lib.sandbox.facebook_web import (
     app_settings,
     creation,
-    devtools,
     explorer,
     login_settings,
     messenger,
@@ -31,7 +30,6 @@ __all__ = ["PAGES", "FacebookSite"]
 PAGES = (
     app_settings,
     creation,
-    devtools,
     explorer,
     login_settings,
     messenger,

@@ -156,7 +156,6 @@ def _authenticate(call: Call) -> None:
     if app.meter.is_reached(now):
         raise GraphError(refusals.APP_LIMIT)
     app.meter.count(now)
-    app.calls += 1
     check_proof(app, value, call.params.get("appsecret_proof"))
 
 

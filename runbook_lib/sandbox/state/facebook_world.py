@@ -124,8 +124,7 @@ class App:
     `permissions` maps a requested permission to `live` or `unapproved`; one that
     was never requested has no entry, and `declined` says why one is not live.
     Graph lists the live ones, and `public_profile` once the app `was_reviewed`.
-    `test_calls` maps a permission to the time of the last call that used it;
-    `calls` counts all calls.
+    `test_calls` maps a permission to the time of the last call that used it.
     `roles` maps a person to their role.
     `token_tail` follows `APPID|` in the app token. `profile` holds the further
     fields of the Application node, `unexposed` what the dashboard holds and no
@@ -149,11 +148,9 @@ class App:
     use_cases: list[str] = field(default_factory=list)
     added: list[str] = field(default_factory=list)
     review: Review = field(default_factory=Review)
-    past_reviews: list[Review] = field(default_factory=list)
     declined: dict[str, str] = field(default_factory=dict)
     was_reviewed: bool = False
     test_calls: dict[str, float] = field(default_factory=dict)
-    calls: int = 0
     tier: Tier = Tier.LIMITED
     has_data_use_checkup: bool = False
     roles: dict[str, str] = field(default_factory=dict)

@@ -158,7 +158,6 @@ def decide(app: App, outcomes: Mapping[str, str], reason: str = "") -> None:
         name: "declined" if name in declined else "approved" for name in review.permissions
     }
     review.state = _state_of(len(declined), len(review.permissions))
-    app.past_reviews.append(review)
 
 
 def _state_of(declined: int, submitted: int) -> ReviewState:

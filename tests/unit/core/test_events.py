@@ -78,7 +78,7 @@ WORD = {
 }
 NOTE = {"by": "Operator", "at": AT, "note": "Ask again.", "origin": "", "entry": "", "login": ""}
 RUN = {
-    "form": 3,
+    "form": 4,
     "tenant": "acme",
     "procedure": {"id": "facebook_marketing", "version": "1", "digest": DIGEST},
     "mode": "headless",
@@ -104,7 +104,6 @@ WHOLE: dict[str, dict[str, Any]] = {
     EventType.STEP_ATTESTED: WORD,
     EventType.STEP_SUBMITTED: WORD,
     EventType.STEP_DECLINED: WORD,
-    EventType.STEP_CONTRADICTED: WORD,
     EventType.STEP_SKIPPED: WORD,
     EventType.STEP_WITHDRAWN: WORD,
     EventType.STEP_COMMENTED: NOTE,
@@ -402,7 +401,7 @@ COMMANDS = {
 OF_THIS_FORM = [
     (kind, data)
     for kind, data, _ in SPOILT
-    if kind != EventType.RUN_STARTED or (isinstance(data, dict) and data.get("form") == 3)
+    if kind != EventType.RUN_STARTED or (isinstance(data, dict) and data.get("form") == 4)
 ]
 ONE_OF_EACH = list({kind: (kind, data) for kind, data in OF_THIS_FORM}.values())
 

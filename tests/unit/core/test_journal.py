@@ -271,7 +271,7 @@ def test_a_run_of_another_form_is_named_by_its_line(path: Path, form: Any, said:
         Journal(path).entries()
 
     begun = f"The run that starts in line 2 of {path}"
-    assert str(caught.value) == f"{begun} {said}; this runbook reads form 3."
+    assert str(caught.value) == f"{begun} {said}; this runbook reads form 4."
 
 
 def test_a_torn_tail_is_not_returned(path: Path) -> None:

@@ -715,7 +715,7 @@ def test_a_long_part_needs_little_memory(tmp_path: Path, key: SigningKey, trust:
     assert verifying < 14 * 2**20
 
 
-@pytest.mark.parametrize("form", [1, 2, 7, None, "3"])
+@pytest.mark.parametrize("form", [1, 2, 3, 7, None, "4"])
 def test_a_journal_of_another_form_is_refused_by_name(
     form: Any, tenant: Path, trust: Trust
 ) -> None:
@@ -727,11 +727,11 @@ def test_a_journal_of_another_form_is_refused_by_name(
     lines.append({**lines[0], "data": data if form is None else {**data, "form": form}})
     path.write_bytes(chained(lines))
 
-    said = "names no form" if form is None else f"is of form {form}; this runbook reads form 3"
+    said = "names no form" if form is None else f"is of form {form}; this runbook reads form 4"
     *_, last = verify_tree(tenant, trust)
     assert isinstance(last.error, FormError)
     assert said in str(last.error)
-    with pytest.raises(FormError, match="this runbook reads form 3") as caught:
+    with pytest.raises(FormError, match="this runbook reads form 4") as caught:
         open_history(tenant).read()
     assert caught.value.exit_code == 2
 
@@ -745,7 +745,7 @@ def test_a_record_of_another_form_is_refused_by_name(
     schema = "facebook-marketing-runbook/record/v7"
     resign(folder, key, lambda record: record.update(schema=schema))
 
-    said = "record.json: It is of form 7; this runbook reads form 3."
+    said = "record.json: It is of form 7; this runbook reads form 4."
     assert str(refusal(folder, trust)) == said
     with pytest.raises(FormError, match="of form 7"):
         read_record(folder)

@@ -1902,57 +1902,22 @@ def test_a_panel_without_a_view_says_why(scene: Make) -> None:
     assert "is not a journal line" in late.view["message"]
 
 
-def shown_by_tools(**fields: Any) -> dict[str, Any]:
-    """Return an attached answer of Meta's developer tools."""
-    content = json.dumps(fields).encode()
-    return {"name": "answer.json", "media_type": "application/json", "content": content}
+ANSWER = b'{"app_id": "999", "is_live": false}'
 
 
-def published_step() -> Step:
-    return replace(make_step("a"), developer_tools="published")
+def test_an_answer_of_the_developer_tools_is_kept_unread(scene: Make) -> None:
+    """A step says which answer may be attached; whatever that says, the person's word counts."""
 
-
-def test_an_attached_answer_says_what_it_shows(scene: Make) -> None:
-    """An answer that agrees is told in the note of the person who attached it."""
-
-    play = scene(published_step(), app_id=APP_ID)
-    words = {"by": "Operator", "note": "Seen."}
-    play.walkthrough.say(play.step("a"), DONE, words, [shown_by_tools(app_id=APP_ID, is_live=True)])
+    asked = "devtools_app basic_settings"
+    play = scene(replace(make_step("a"), developer_tools=asked), app_id=APP_ID)
+    (form,) = [form for form in play.screens["a"].view["forms"] if form["name"] == "attest"]
+    file = {"name": "answer.json", "media_type": "application/json", "content": ANSWER}
+    play.walkthrough.say(play.step("a"), DONE, {"by": "Operator"}, [file])
     view = settled(play.screens["a"])
 
+    assert asked in form["files_help"]
     assert view["outcome"] == "attested"
-    assert "shown by Meta's developer tools: the app is live; Seen." in view["reason"]
-
-
-def test_an_attached_answer_that_contradicts_fails_the_step(scene: Make) -> None:
-    """A person who confirms with an answer that says otherwise has brought a contradiction."""
-
-    play = scene(published_step(), app_id=APP_ID)
-    shown = [shown_by_tools(app_id=APP_ID, is_live=False)]
-    play.walkthrough.say(play.step("a"), DONE, {"by": "Operator"}, shown)
-    view = settled(play.screens["a"])
-
-    assert view["outcome"] == "failed"
-    assert "show that the app is not live, as Operator brought it" in view["reason"]
-    assert "withdraw this one" in view["reason"]
-
-
-@pytest.mark.parametrize(
-    ("fields", "said"),
-    [
-        ({"app_id": "999", "is_live": True}, "about app 999"),
-        ({"oauth_redirect_uris": []}, "says nothing about this step"),
-        ({"hello": 1}, "no field that Meta's developer tools are known"),
-    ],
-)
-def test_an_attached_file_that_is_no_answer_here_is_refused(
-    fields: dict[str, Any], said: str, scene: Make
-) -> None:
-    """JSON of another app or about something else is refused, and nothing is recorded."""
-
-    play = scene(published_step(), app_id=APP_ID)
-    play.walkthrough.say(play.step("a"), DONE, {"by": "Operator"}, [shown_by_tools(**fields)])
-    view = settled(play.screens["a"])
-
-    assert said in view["message"]
-    assert play.run.history.words("a") == []
+    ((word, _),) = play.run.history.words("a")
+    (attachment,) = word.attachments
+    kept = play.run.journal.path.parent / "attachments" / f"{attachment.sha256}.json"
+    assert (attachment.name, kept.read_bytes()) == ("answer.json", ANSWER)

@@ -120,7 +120,7 @@ def step(identifier: str = "fb-01-log-in", outcome: str = "verified", **more: An
 def record(*steps: Document, **more: Any) -> Document:
     """Return the record of a production run with these steps."""
     return {
-        "schema": "facebook-marketing-runbook/record/v3",
+        "schema": "facebook-marketing-runbook/record/v4",
         "run_id": "0a1b2c3d",
         "tenant": "acme",
         "procedure": {"id": "facebook_marketing", "version": "1", "digest": SHA},
