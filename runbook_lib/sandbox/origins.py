@@ -32,7 +32,6 @@ SECTIONS = {
     "cyclr §2": "the console",
     "cyclr §3": "the API",
     "cyclr §4": "the sign-in link and the callback",
-    "cyclr §6": "what could not be found",
     "messenger": "Facebook Messenger: its pages and its webhook",
     "website": "the partner's own website",
 }

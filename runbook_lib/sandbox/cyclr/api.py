@@ -12,7 +12,6 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
-from urllib.parse import quote
 
 from runbook_lib.sandbox.cyclr.account_settings import settings_of
 from runbook_lib.sandbox.cyclr.lenient_json import read_json
@@ -23,7 +22,6 @@ from runbook_lib.sandbox.cyclr.shapes import (
     connector_shape,
     json_reply,
     method_shape,
-    property_shape,
     sign_in_shape,
     token_shape,
     without_sniffing,
@@ -50,7 +48,6 @@ SIGN_IN_LIFETIME = 300
 _MOST_ACCOUNTS = 2_000
 _MOST_USERS = 2_000
 _MOST_INSTALLED = 2_000
-_MOST_PROPERTIES = 100
 _DENIED = "Authorization has been denied for this request."
 
 _Item = TypeVar("_Item")
@@ -176,25 +173,21 @@ def create_account(call: ApiCall) -> Reply:
         raise CyclrError(400, "Name is required")
     wanted = document.get("Id")
     account_id = str(wanted) if wanted else call.world.dice.guid()
-    if account_id in call.world.cyclr.accounts:
-        raise CyclrError(400, "ID already in use")
-    return json_reply(account_shape(_add_account(call, account_id, document)))
-
-
-def _add_account(call: ApiCall, account_id: str, document: Mapping[str, Any]) -> Account:
     accounts = call.world.cyclr.accounts
+    if account_id in accounts:
+        raise CyclrError(400, "ID already in use")
     if len(accounts) >= _MOST_ACCOUNTS:
         raise CyclrError(400, "The sandbox cannot hold more accounts.")
     account = Account(
         account_id,
-        str(document["Name"]),
+        name,
         call.world.now(),
         description=_text(document, "Description"),
         timezone=_text(document, "Timezone") or "Europe/London",
         settings=settings_of(document),
     )
     accounts[account_id] = account
-    return account
+    return json_reply(account_shape(account))
 
 
 def _text(document: Mapping[str, Any], name: str) -> str | None:
@@ -260,39 +253,6 @@ def issue_sign_in_token(world: World, account: Account, username: str) -> SignIn
     token = SignInToken(value, account.id, username, world.now() + SIGN_IN_LIFETIME)
     world.cyclr.sign_in_tokens.put(value, token)
     return token
-
-
-@api_router.route("POST", "/v1.0/accounts/{account_id}/orbit")
-@verbatim("cyclr §3", "orbit: Token, ExpiresAtUtc, OrbitUrl", "test suite")
-@inferred("cyclr §1", "the host of OrbitUrl and LaunchUrl is the service domain")
-@unknown("cyclr §3", "the path and query of OrbitUrl and LaunchUrl")
-def open_orbit(call: ApiCall, account_id: str) -> Reply:
-    """Return the address of an account's embedded marketplace."""
-    token = issue_sign_in_token(call.world, _account(call, account_id), "orbit")
-    url = f"https://{call.world.cyclr.service_domain}/orbit?token={quote(token.value, safe='')}"
-    return json_reply({**sign_in_shape(token), "OrbitUrl": url})
-
-
-@api_router.route("POST", "/v1.0/accounts/{account_id}/launch")
-@verbatim("cyclr §3", "launch: AccountId, ExpiresAtUtc, LaunchUrl, Token; creates the account")
-@verbatim("cyclr §3", "launch must not be called with an account's own token (answer unknown)")
-def open_launch(call: ApiCall, account_id: str) -> Reply:
-    """Return the address where an account installs a template; create the account if unknown."""
-    if call.token.account_id:
-        raise CyclrError(403, "An account restricted token cannot be used here.")
-    accounts = call.world.cyclr.accounts
-    if account_id not in accounts:
-        _add_account(call, account_id, {"Name": account_id})
-    token = issue_sign_in_token(call.world, accounts[account_id], "launch")
-    url = f"https://{call.world.cyclr.service_domain}/launch?token={quote(token.value, safe='')}"
-    return json_reply(
-        {
-            "AccountId": account_id,
-            "ExpiresAtUtc": sign_in_shape(token)["ExpiresAtUtc"],
-            "LaunchUrl": url,
-            "Token": token.value,
-        }
-    )
 
 
 # --- connectors of the library ---------------------------------------------------------------
@@ -386,7 +346,7 @@ def install_connector(call: ApiCall, which: str, version: str = "") -> Reply:
         raise CyclrError(400, f"Account connector name {name} is in use.")
     installed = install(call.world, account.id, connector, name)
     installed.description = _text(document, "Description")
-    installed.properties = {one.id: one for one in properties}
+    installed.properties = properties
     _set_auth_value(installed, document.get("AuthValue"))
     return _shown(call, installed)
 
@@ -490,74 +450,6 @@ def deauthenticate(call: ApiCall, number: str) -> Reply:
 def delete_installed(call: ApiCall, number: str) -> Reply:
     """Remove an installed connector."""
     call.world.cyclr.remove(_find(call, number))
-    return json_reply(None)
-
-
-# --- properties ------------------------------------------------------------------------------
-@api_router.route("GET", "/v1.0/account/connectors/{number}/properties")
-def list_properties(call: ApiCall, number: str) -> Reply:
-    """List the properties of an installed connector."""
-    installed = _find(call, number)
-    return json_reply([property_shape(one, installed.id) for one in installed.properties.values()])
-
-
-@api_router.route("POST", "/v1.0/account/connectors/{number}/properties")
-@verbatim("cyclr §3", "POST properties accepts a name that is not declared", "test suite")
-@inferred("cyclr §3", "posting a name that exists replaces its value")
-def add_property(call: ApiCall, number: str) -> Reply:
-    """Add a property to an installed connector."""
-    installed = _find(call, number)
-    name, value = _name_and_value(call)
-    for one in installed.properties.values():
-        if one.name == name:
-            one.value = value
-            return json_reply(property_shape(one, installed.id))
-    if len(installed.properties) >= _MOST_PROPERTIES:
-        raise CyclrError(400, "The sandbox cannot hold more properties.")
-    new = Property(call.world.cyclr.new_id(), name, value)
-    installed.properties[new.id] = new
-    return json_reply(property_shape(new, installed.id))
-
-
-@unknown("cyclr §3", "a property without a Name: 400, this Message")
-def _name_and_value(call: ApiCall) -> tuple[str, str]:
-    document = call.document()
-    name, value = document.get("Name"), document.get("Value")
-    if not isinstance(name, str) or not name:
-        raise CyclrError(400, "Name is required")
-    return name, "" if value is None else str(value)
-
-
-def _property(installed: AccountConnector, key: str) -> Property:
-    found = None
-    if key.isdecimal() and len(key) < 10:
-        found = installed.properties.get(int(key))
-    if found is None:
-        raise CyclrError(404, "Property not found.")
-    return found
-
-
-@api_router.route("GET", "/v1.0/account/connectors/{number}/properties/{key}")
-def show_property(call: ApiCall, number: str, key: str) -> Reply:
-    """Show one property."""
-    installed = _find(call, number)
-    return json_reply(property_shape(_property(installed, key), installed.id))
-
-
-@api_router.route("PUT", "/v1.0/account/connectors/{number}/properties/{key}")
-def change_property(call: ApiCall, number: str, key: str) -> Reply:
-    """Change one property."""
-    installed = _find(call, number)
-    one = _property(installed, key)
-    one.name, one.value = _name_and_value(call)
-    return json_reply(property_shape(one, installed.id))
-
-
-@api_router.route("DELETE", "/v1.0/account/connectors/{number}/properties/{key}")
-def delete_property(call: ApiCall, number: str, key: str) -> Reply:
-    """Remove one property."""
-    installed = _find(call, number)
-    del installed.properties[_property(installed, key).id]
     return json_reply(None)
 
 

@@ -5,7 +5,7 @@ The service domain: the sign-in link, the OAuth callback and its pages, the webh
 import hmac
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from urllib.parse import urlencode, urlsplit
 
 from runbook_lib.sandbox.cyclr.api import issue_token
@@ -19,7 +19,6 @@ from runbook_lib.sandbox.http.web import Reply, Request, redirect
 from runbook_lib.sandbox.origins import inferred, unknown, verbatim
 from runbook_lib.sandbox.state.cyclr_world import (
     AccountConnector,
-    LibraryConnector,
     PendingAuthorization,
 )
 from runbook_lib.sandbox.state.world import World
@@ -46,12 +45,6 @@ def sign_in_link(base: str, number: int, token: str, target_origin: str) -> str:
     """Return the link that lets a person authenticate an installed connector."""
     query = urlencode({"id": str(number), "token": token, "targetOrigin": target_origin})
     return f"{base}{SIGN_IN_PATH}?{query}"
-
-
-@dataclass(frozen=True)
-class _Credentials:
-    client_id: str
-    client_secret: str
 
 
 class ConnectSite:
@@ -130,7 +123,7 @@ class ConnectSite:
         connector = self._world.cyclr.library[installed.connector_id]
         query = urlencode(
             {
-                "client_id": _credentials(installed, connector).client_id,
+                "client_id": connector.client_id,
                 "redirect_uri": pending.redirect_uri,
                 "response_type": "code",
                 "scope": connector.scopes,
@@ -160,13 +153,13 @@ class ConnectSite:
         installed = self._world.cyclr.account_connectors.get(pending.account_connector_id)
         if installed is None:
             return _callback_error("invalid_request", "The connector is no longer installed.")
-        credentials = _credentials(installed, self._world.cyclr.library[installed.connector_id])
+        connector = self._world.cyclr.library[installed.connector_id]
         try:
             answer = exchange(
                 self._world,
                 {
-                    "client_id": credentials.client_id,
-                    "client_secret": credentials.client_secret,
+                    "client_id": connector.client_id,
+                    "client_secret": connector.client_secret,
                     "redirect_uri": pending.redirect_uri,
                     "code": code,
                 },
@@ -197,14 +190,6 @@ class ConnectSite:
         if not (number.isascii() and number.isdigit()) or len(number) > 9:
             return None
         return self._world.cyclr.account_connectors.get(int(number))
-
-
-@unknown("cyclr §6", "which wins when library and account both hold ClientId: the account, here")
-def _credentials(installed: AccountConnector, connector: LibraryConnector) -> _Credentials:
-    return _Credentials(
-        installed.property_value("ClientId") or connector.client_id,
-        installed.property_value("ClientSecret") or connector.client_secret,
-    )
 
 
 @verbatim("cyclr §4", "success: redirect to targetOrigin, or postMessage(callbackMessage)", "docs")

@@ -17,7 +17,6 @@ from runbook_lib.sandbox.state.cyclr_world import (
     LibraryConnector,
     Method,
     Parameter,
-    Property,
     SignInToken,
 )
 
@@ -29,7 +28,6 @@ __all__ = [
     "connector_shape",
     "json_reply",
     "method_shape",
-    "property_shape",
     "sign_in_shape",
     "token_shape",
     "utc_time",
@@ -191,7 +189,8 @@ def _parameter_shape(one: Parameter) -> dict[str, object]:
 @verbatim("cyclr §3", "an AccountConnector: its keys; AuthValue is in the answer", "cyclr/docs")
 @verbatim("cyclr §3", "the Connector of an account connector carries Triggers", "its own tests")
 @unknown("cyclr §3", "what Triggers holds: nothing")
-@verbatim("cyclr §3", "Properties show their values in clear, ClientId included", "client source")
+@verbatim("cyclr §3", "Properties show their values in clear", "client source")
+@verbatim("cyclr §3", "a property: Name, Value, Id, AccountConnectorId", "test suite")
 def account_connector_shape(
     installed: AccountConnector, connector: LibraryConnector
 ) -> dict[str, Any]:
@@ -204,19 +203,16 @@ def account_connector_shape(
         "Authenticated": installed.authenticated,
         "Connector": {**connector_shape(connector), "Triggers": []},
         "IsPartnerIntegrationConnector": False,
-        "Properties": [property_shape(one, installed.id) for one in installed.properties.values()],
+        "Properties": [
+            {
+                "Name": one.name,
+                "Value": one.value,
+                "Id": one.id,
+                "AccountConnectorId": installed.id,
+            }
+            for one in installed.properties
+        ],
         "CustomFields": [],
-    }
-
-
-@verbatim("cyclr §3", "a property: Name, Value, Id, AccountConnectorId", "test suite")
-def property_shape(one: Property, account_connector_id: int) -> dict[str, object]:
-    """Return a property of an installed connector."""
-    return {
-        "Name": one.name,
-        "Value": one.value,
-        "Id": one.id,
-        "AccountConnectorId": account_connector_id,
     }
 
 

@@ -104,11 +104,7 @@ class AccountConnector:
     auth_value: str | None = None
     authenticated: bool = False
     access_token: str = ""
-    properties: dict[int, Property] = field(default_factory=dict)
-
-    def property_value(self, name: str) -> str:
-        """Return the value of the property called `name`, or an empty string."""
-        return next((one.value for one in self.properties.values() if one.name == name), "")
+    properties: list[Property] = field(default_factory=list)
 
 
 @dataclass

@@ -144,7 +144,6 @@ class Door:
             "{action}": ["authenticate", "setup-token", "deauthenticate", "remove"],
             "{which}": [self.connector, connector.name],
             "{version}": ["null", "1"],
-            "{key}": ["1", "ClientId"],
             "{unique_id}": [one.unique_id for one in connector.methods],
             "{cycle_id}": list(world.cyclr.cycles),
             "{node}": [*nodes, "me", "app", f"act_{answers['ad_account_id']}"],
