@@ -342,10 +342,7 @@ class TestFromNothingToACompleteRecord:
         assert set(outcomes(record).values()) == {"verified", "attested"}
         assert len(record["steps"]) == 28
         attachments = [each for step in record["steps"] for each in step["attachments"]]
-        assert [attachment["name"] for attachment in attachments] == [
-            "screen.png",
-            "basic_settings.json",
-        ]
+        assert [each["name"] for each in attachments] == ["screen.png", "answer.json"]
 
     def test_the_sealed_bundle_is_linked_and_its_report_opens(self, story: Story) -> None:
         """
