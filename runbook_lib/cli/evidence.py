@@ -144,12 +144,6 @@ def verify(
     metavar="N",
     help="Let nobody delete it for so long (S3 Object Lock). There is no way back.",
 )
-@click.option(
-    "--extend-retention",
-    "extends",
-    is_flag=True,
-    help="Retain what is retained already for --retention-days from now, too.",
-)
 @_SECONDS
 @CONNECTOR
 @ENV_FILE
@@ -159,7 +153,6 @@ def archive(
     paths: tuple[str, ...],
     url: str,
     days: int | None,
-    extends: bool,
     seconds: int | None,
     connector: str,
     env_file: str,
@@ -200,7 +193,6 @@ def archive(
     with _archiving(len(bundles) + len(fleets)) as display:
         how: dict[str, Any] = {
             "retention_days": days,
-            "extends_retention": extends,
             "limits": _limits(seconds),
             "on_progress": display.show,
         }

@@ -96,7 +96,6 @@ _ANOTHER_CHAIN = (
     "Nothing was written. Archive this folder to another address, or find out which of the two "
     "chains is the tenant's: an archive with both could never be verified."
 )
-_LARGEST = LARGEST_OBJECT
 _FOLDER = kind_of(stat.S_IFDIR)
 # The approximate size of a statement, for the time-out of its transfer.
 _SOME_STATEMENT = 64 * 1024
@@ -228,7 +227,6 @@ def archive_bundle(
     url: str,
     *,
     retention_days: int = 0,
-    extends_retention: bool = False,
     limits: Limits | None = None,
     clock: Callable[[], datetime] = utc_now,
     on_progress: Callable[[Progress], None] = lambda _: None,
@@ -239,16 +237,16 @@ def archive_bundle(
     Files that exist with the same content are skipped, so an interrupted copy
     resumes; nothing is overwritten. The statement comes last, so half a copy
     does not count. Everything is read back. With `retention_days` nobody can
-    delete it for that long from now; an earlier retention keeps its date unless
-    this `extends_retention`. Raises `ArchiveError` if the store fails or
-    contains something else, or the bundle is not finished
+    delete it for that long from now; what is retained already keeps its date.
+    Raises `ArchiveError` if the store fails or contains something else, or the
+    bundle is not finished
     (`StoreUnavailableError` if it would reject any), `SettingsError` for an
     unusable argument, and, before anything is copied, `ContentError` and
     similar if the bundle is not what its own key signed, `ChainError` if the
     archive contains another chain.
     """
     store = open_store(url, limits)
-    retention = _Retention(_until(store, retention_days, clock), extends=extends_retention)
+    until = _until(store, retention_days, clock)
     # NOTE: a link to a bundle is not a bundle.
     folder = Path(os.path.realpath(bundle.parent)) / bundle.name
     place = "/".join(folder.parts[-3:])
@@ -256,7 +254,7 @@ def archive_bundle(
     _check_apart(store, folder.parent)
     files = {**_keys(keys_beside(folder.parent)), **_files(folder, place)}
     _check_same_chain(store, folder, verified)
-    return _copy_all(store, files, place, retention, on_progress)
+    return _copy_all(store, files, place, until, on_progress)
 
 
 def archive_fleet(
@@ -265,7 +263,6 @@ def archive_fleet(
     archived: Collection[Path],
     *,
     retention_days: int = 0,
-    extends_retention: bool = False,
     limits: Limits | None = None,
     clock: Callable[[], datetime] = utc_now,
     on_progress: Callable[[Progress], None] = lambda _: None,
@@ -277,7 +274,7 @@ def archive_fleet(
     names. Raises like `archive_bundle`, and `ArchiveError` for a run that has not ended.
     """
     store = open_store(url, limits)
-    retention = _Retention(_until(store, retention_days, clock), extends=extends_retention)
+    until = _until(store, retention_days, clock)
     place = "/".join(folder.parts[-2:])
     evidence = folder.parent.parent
     if not is_there(folder / STATEMENT_NAME):
@@ -298,22 +295,14 @@ def archive_fleet(
             raise ArchiveError(said, next_step=advice, file=place)
     check_apart(url, [folder.parent])
     files = {**_keys(evidence / KEYS_FOLDER), **_files(folder, place)}
-    return _copy_all(store, files, place, retention, on_progress)
-
-
-@dataclass(frozen=True, slots=True)
-class _Retention:
-    """Until when nobody can delete what is archived, and whether that extends an earlier date."""
-
-    until: datetime | None
-    extends: bool
+    return _copy_all(store, files, place, until, on_progress)
 
 
 def _copy_all(
     store: Store,
     files: Mapping[str, Path],
     place: str,
-    retention: _Retention,
+    until: datetime | None,
     on_progress: Callable[[Progress], None],
 ) -> Archived:
     """Copy files by their names in the archive, where `place` has these and no others."""
@@ -325,15 +314,18 @@ def _copy_all(
             )
     copied, dates = 0, list[datetime]()
     for number, (name, path) in enumerate(files.items(), 1):
-        content = _content(name, path)
+        try:
+            content = read_plain(path, LARGEST_OBJECT, follows_links=False)
+        except OSError as error:
+            raise ContentError(f"It cannot be archived: {error.strerror}.", file=name) from None
         on_progress(Progress(number, len(files), name, len(content)))
-        copied += _copy(store, name, content, present, retention.until)
-        if retention.until is not None:
-            date = store.keep(name, retention.until, extends=retention.extends)
+        copied += _copy(store, name, content, present, until)
+        if until is not None:
+            date = store.keep(name, until)
             dates += [date] if name.startswith(f"{place}/") else []
-    said = min(dates).isoformat().replace("+00:00", "Z") if dates else ""
+    retained_until = min(dates).isoformat().replace("+00:00", "Z") if dates else ""
     address = f"{store.address}/{place}"
-    return Archived(address, copied, len(files) - copied, said, tuple(store.notes))
+    return Archived(address, copied, len(files) - copied, retained_until, tuple(store.notes))
 
 
 @contextmanager
@@ -355,10 +347,24 @@ def fetched(
     if isinstance(store, Folder):
         yield store.path
         return
+    sizes = store.sizes()
+    if not sizes:
+        msg = f"There is nothing at {store.address}."
+        raise SettingsError(msg)
     with scratch_folder() as temporary:
-        place, notes = _fetch(store, temporary.resolve())
-        for each in notes:
-            note(each)
+        parts = store.address.partition("://")[2].split("/")
+        place = temporary.resolve().joinpath(*parts[-4:])
+        _fetch_files(store, sizes, place)
+        depths = [name.count("/") for name in sizes if name.rpartition("/")[2] == STATEMENT_NAME]
+        # How many folders up the keys are: 3 for a bundle, 2 for a connector, 1 for a tenant,
+        # 0 for the whole tree.
+        above = max(0, 3 - min(depths, default=3))
+        if 0 < above < len(parts):
+            beside = open_store(store.address.rsplit("/", above)[0], store.limits)
+            _fetch_files(beside, beside.sizes(KEYS_FOLDER), place.parents[above - 1])
+            store.notes.update(beside.notes)
+        for text in store.notes:
+            note(text)
         yield place
 
 
@@ -371,20 +377,20 @@ def _check_apart(store: Store, home: Path) -> None:
     if not isinstance(store, Folder):
         return
     target = Path(os.path.realpath(store.path))
-    inside = (
-        each / name for each in (target, *target.parents) for name in (STATEMENT_NAME, JOURNAL_NAME)
-    )
     evidence = home.parent.parent
-    is_taken = target == evidence or any(is_there(each) for each in inside)
-    if is_taken or (target.is_relative_to(evidence) and _is_taken(evidence, home, target)):
+    is_taken = target == evidence or any(
+        is_there(folder / name)
+        for folder in (target, *target.parents)
+        for name in (STATEMENT_NAME, JOURNAL_NAME)
+    )
+    if not is_taken and target.is_relative_to(evidence):
+        # The folder of the keys or of a tenant.
+        top = evidence / target.relative_to(evidence).parts[0]
+        is_taken = top in (home.parent, evidence / KEYS_FOLDER)
+        is_taken = is_taken or any(top.glob(f"*/{JOURNAL_NAME}"))
+    if is_taken:
         msg = f"The archive {target} overlaps the evidence itself."
         raise SettingsError(msg, next_step=_APART)
-
-
-def _is_taken(evidence: Path, home: Path, target: Path) -> bool:
-    """Return whether `target` is in the folder of the keys or of a tenant."""
-    top = evidence / target.relative_to(evidence).parts[0]
-    return top in (home.parent, evidence / KEYS_FOLDER) or any(top.glob(f"*/{JOURNAL_NAME}"))
 
 
 def _check_whole(bundle: Path, place: str) -> Verified:
@@ -528,40 +534,6 @@ def _copy(
     return is_new
 
 
-def _content(name: str, path: Path) -> bytes:
-    try:
-        return read_plain(path, _LARGEST, follows_links=False)
-    except OSError as error:
-        raise ContentError(f"It cannot be archived: {error.strerror}.", file=name) from None
-
-
-def _fetch(store: Store, folder: Path) -> tuple[Path, list[str]]:
-    """Copy all of `store` into `folder`, in the layout of evidence; return where, with notes."""
-    parts = store.address.partition("://")[2].split("/")
-    sizes = store.sizes()
-    if not sizes:
-        msg = f"There is nothing at {store.address}."
-        raise SettingsError(msg)
-    place = folder.joinpath(*parts[-4:])
-    _fetch_files(store, sizes, place)
-    above = _folders_above(sizes)
-    if 0 < above < len(parts):
-        beside = open_store(store.address.rsplit("/", above)[0], store.limits)
-        _fetch_files(beside, beside.sizes(KEYS_FOLDER), place.parents[above - 1])
-        store.notes.update(beside.notes)
-    return place, list(store.notes)
-
-
-def _folders_above(sizes: Mapping[str, int]) -> int:
-    """
-    Return how many folders up the keys are.
-
-    That is 3 for a bundle, 2 for a connector, 1 for a tenant, 0 for the whole tree.
-    """
-    depths = [name.count("/") for name in sizes if name.rpartition("/")[2] == STATEMENT_NAME]
-    return max(0, 3 - min(depths, default=3))
-
-
 def _fetch_files(store: Store, sizes: Mapping[str, int], folder: Path) -> None:
     files = {name: folder / _checked(name, size) for name, size in sizes.items()}
     for path in {path.parent for path in files.values()}:
@@ -584,6 +556,6 @@ def _checked(name: str, size: int) -> str:
         is_plain = part not in ("", ".", "..") and not set(part) & set("\\:\0")
         if not is_plain or len(part.encode(errors="replace")) > _LONGEST_NAME:
             raise ContentError("An object of this name is not evidence.", file=repr(name))
-    if size > _LARGEST:
-        raise ContentError(f"It has {size:,} bytes; the limit is {_LARGEST:,}.", file=name)
+    if size > LARGEST_OBJECT:
+        raise ContentError(f"It has {size:,} bytes; the limit is {LARGEST_OBJECT:,}.", file=name)
     return name

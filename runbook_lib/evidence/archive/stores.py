@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -76,10 +77,6 @@ _KINDS = {
 }
 
 
-def _ignore(_said: str) -> None:
-    """Ignore the message."""
-
-
 @dataclass(frozen=True, slots=True)
 class Limits:
     """
@@ -91,7 +88,7 @@ class Limits:
 
     seconds: float = DEFAULT_SECONDS
     retries: int = 2
-    say: Callable[[str], None] = _ignore
+    say: Callable[[str], None] = lambda _: None
 
     def deadline(self, size: int) -> float:
         """Return how many seconds a transfer of `size` bytes may take."""
@@ -165,12 +162,8 @@ class Store(ABC):
         advice = "Archive without retention, and protect the store by its own policy."
         raise ArchiveError(said, next_step=advice)
 
-    def keep(self, name: str, until: datetime, *, extends: bool = False) -> datetime:  # noqa: ARG002
-        """
-        Retain an object, and return until when.
-
-        An object that is already retained keeps its date unless `extends` is set.
-        """
+    def keep(self, name: str, until: datetime) -> datetime:  # noqa: ARG002
+        """Retain an object, and return until when: one that is retained already keeps its date."""
         self.check_retention()
         return until
 
@@ -347,15 +340,18 @@ class _Objects(Store):
 
     def _make(self, name: str, content: bytes, until: datetime | None) -> bool:
         path = self._path(name)
+        # S3's options, which retain a new object from the start.
+        lock = {"ObjectLockMode": _LOCK_MODE, "ObjectLockRetainUntilDate": until} if until else {}
         try:
-            self._fs.pipe_file(path, content, mode="create", **_lock(until))
+            self._fs.pipe_file(path, content, mode="create", **lock)
         except FileExistsError:
             return False
         except Exception:
             # NOTE: drivers report a taken name with errors of their own, and answers get lost.
-            if not self._exists(path):
-                raise
-            return False
+            with suppress(Exception):
+                if self._fs.exists(path):
+                    return False
+            raise
         return True
 
     def read(self, name: str, size: int = LARGEST_OBJECT) -> bytes:
@@ -364,12 +360,6 @@ class _Objects(Store):
 
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}" if name else str(self._root)
-
-    def _exists(self, path: str) -> bool:
-        try:
-            return bool(self._fs.exists(path))
-        except Exception:  # noqa: BLE001  (the caller raises the error before this one)
-            return False
 
     def _listed(self, found: Iterator[tuple[str, int]]) -> dict[str, int]:
         """Return names and sizes; raises `ArchiveError` if there are too many."""
@@ -398,14 +388,6 @@ class _Objects(Store):
             raise refusal(error, self.address, credentials=hint, file=name) from None
 
 
-@dataclass(frozen=True, slots=True)
-class _Version:
-    """The oldest version of an object, which is the retained one."""
-
-    id: str
-    size: int
-
-
 class _Bucket(_Objects):
     """
     Amazon S3, or a compatible store.
@@ -432,7 +414,13 @@ class _Bucket(_Objects):
             raise
         except ArchiveError:
             # NOTE: listing versions needs its own permission, and not all stores can do it.
-            sizes = self._listed(self._objects(below))
+            start = self._start()
+            pages = self._pages("list_objects_v2", f"{below}/" if below else "", _TOKENS)
+            sizes = self._listed(
+                (str(item["Key"]).removeprefix(start), int(item["Size"]))
+                for page in pages
+                for item in page.get("Contents", ())
+            )
             self.notes[_UNLISTED] = None
             return sizes
 
@@ -463,10 +451,10 @@ class _Bucket(_Objects):
     def check_retention(self) -> None:
         """Pass: S3 has Object Lock; the first object shows whether this bucket has it."""
 
-    def keep(self, name: str, until: datetime, *, extends: bool = False) -> datetime:
-        """Retain an object, or extend its retention if requested; see `Store`."""
+    def keep(self, name: str, until: datetime) -> datetime:
+        """Retain an object that is not retained yet; see `Store`."""
         mode, date = self._retention(name)
-        wanted = max(date, until) if extends or date == _LONG_AGO else date
+        wanted = until if date == _LONG_AGO else date
         if mode == _LOCK_MODE and date >= wanted:
             return date
         retention = {"Mode": _LOCK_MODE, "RetainUntilDate": wanted}
@@ -496,45 +484,33 @@ class _Bucket(_Objects):
 
     def _retained(self, below: str) -> Iterator[tuple[str, int]]:
         """Yield each object's oldest version, and note if it is hidden or covered."""
-        for name, each in self._histories(below):
-            oldest, covers, is_hidden = each
-            if oldest is None:
-                continue
-            # NOTE: S3 calls the only version "null" if it keeps none.
-            if oldest.id != "null" or covers or is_hidden:
-                self._versions[name] = oldest.id
-            if is_hidden:
-                self.notes[f"{name}: a delete marker hides it; the retained version counts."] = None
-            elif covers:
-                said = f"{name}: newer versions ({covers}) cover it; the oldest one counts."
-                self.notes[said] = None
-            yield name, oldest.size
-
-    def _histories(self, below: str) -> Iterator[tuple[str, tuple[_Version | None, int, bool]]]:
-        """Yield by name the oldest version, how many cover it, and whether it is hidden."""
-        found: dict[str, tuple[_Version | None, int, bool]] = {}
+        oldest: dict[str, tuple[str, int]] = {}
+        versions: Counter[str] = Counter()
+        hidden: set[str] = set()
         start = self._start()
         prefix = f"{below}/" if below else ""
         for page in self._pages("list_object_versions", prefix, _KEY_MARKERS):
-            for each in page.get("Versions", ()):
-                name = str(each["Key"]).removeprefix(start)
-                version = _Version(str(each["VersionId"]), int(each["Size"]))
-                oldest, covers, is_hidden = found.get(name, (None, -1, False))
+            for version in page.get("Versions", ()):
+                name = str(version["Key"]).removeprefix(start)
                 # NOTE: S3 lists the versions of an object newest first.
-                found[name] = (version, covers + 1, is_hidden)
-            for each in page.get("DeleteMarkers", ()):
-                name = str(each["Key"]).removeprefix(start)
-                oldest, covers, is_hidden = found.get(name, (None, -1, False))
-                found[name] = (oldest, covers, is_hidden or bool(each.get("IsLatest")))
-            if len(found) > _MOST_OBJECTS:
+                oldest[name] = str(version["VersionId"]), int(version["Size"])
+                versions[name] += 1
+            for marker in page.get("DeleteMarkers", ()):
+                if marker.get("IsLatest"):
+                    hidden.add(str(marker["Key"]).removeprefix(start))
+            if len(oldest.keys() | hidden) > _MOST_OBJECTS:
                 raise self._too_many()
-        yield from found.items()
-
-    def _objects(self, below: str) -> Iterator[tuple[str, int]]:
-        start = self._start()
-        for page in self._pages("list_objects_v2", f"{below}/" if below else "", _TOKENS):
-            for each in page.get("Contents", ()):
-                yield str(each["Key"]).removeprefix(start), int(each["Size"])
+        for name, (version_id, size) in oldest.items():
+            covers = versions[name] - 1
+            # NOTE: S3 calls the only version "null" if it keeps none.
+            if version_id != "null" or covers or name in hidden:
+                self._versions[name] = version_id
+            if name in hidden:
+                self.notes[f"{name}: a delete marker hides it; the retained version counts."] = None
+            elif covers:
+                note = f"{name}: newer versions ({covers}) cover it; the oldest one counts."
+                self.notes[note] = None
+            yield name, size
 
     def _start(self) -> str:
         _, root, _ = self._fs.split_path(self._root)
@@ -556,10 +532,3 @@ class _Bucket(_Objects):
             if not page.get("IsTruncated") or not following_on.items() - asked.items():
                 return
             asked |= following_on
-
-
-def _lock(until: datetime | None) -> dict[str, Any]:
-    """Return the S3 options that retain a new object from the start."""
-    if until is None:
-        return {}
-    return {"ObjectLockMode": _LOCK_MODE, "ObjectLockRetainUntilDate": until}

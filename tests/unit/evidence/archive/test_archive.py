@@ -335,7 +335,7 @@ def test_a_file_above_the_size_limit_is_not_archived(
 ) -> None:
     """A file above the size limit for fetching is not archived."""
 
-    monkeypatch.setattr(archive, "_LARGEST", 5)
+    monkeypatch.setattr(archive, "LARGEST_OBJECT", 5)
 
     with pytest.raises(ContentError, match="it has more than 5 bytes"):
         archive_bundle(bundle, str(target))
@@ -658,7 +658,7 @@ def test_an_object_that_is_too_large_is_not_fetched(
     """An object above the size limit is not fetched."""
 
     memory_file("/bucket/acme/report.html", b"123456")
-    monkeypatch.setattr(archive, "_LARGEST", 5)
+    monkeypatch.setattr(archive, "LARGEST_OBJECT", 5)
 
     with pytest.raises(ContentError, match="6 bytes; the limit is 5"), fetched("memory://bucket"):
         pass  # pragma: no cover
