@@ -165,8 +165,8 @@ def ordered(troubles: Iterable[Trouble], reason: str, answers: Iterable[object])
     return sorted(pairs, key=lambda pair: places.index(pair[1]))
 
 
-def nearest(said: Said, troubles: Iterable[Trouble], *, most: int = 3) -> list[Trouble]:
-    """Return the troubles that share the rarest words with `said`, the nearest first."""
+def nearest(said: Said, troubles: Iterable[Trouble]) -> list[Trouble]:
+    """Return the three troubles that share the rarest words with `said`, the nearest first."""
     known = list(troubles)
     words = {word for text in said.texts for word in _normal(text).split()}
     of_each = [{word for text in each.shown for word in _normal(text).split()} for each in known]
@@ -174,7 +174,7 @@ def nearest(said: Said, troubles: Iterable[Trouble], *, most: int = 3) -> list[T
     rare = {word for word in words if count[word] <= _RARE}
     scores = [sum(1 / count[word] for word in rare & each) for each in of_each]
     pairs = sorted(zip(scores, known, strict=True), key=lambda pair: -pair[0])
-    return [trouble for score, trouble in pairs[:most] if score]
+    return [trouble for score, trouble in pairs[:3] if score]
 
 
 def _answer(answer: object) -> Said:

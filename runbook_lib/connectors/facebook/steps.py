@@ -149,13 +149,13 @@ def create_app() -> Step:
     )
 
 
-def use_case(name: str, *, reading: str = USE_CASES) -> Step:
+def use_case(name: str) -> Step:
     """Choose the use case that has the connector's permissions (not on the page)."""
     return Step(
         id="fb-04a-use-case",
         title="Choose the use case that has your permissions",
         kind=StepKind.MANUAL,
-        source=Source(1, reading=reading),
+        source=Source(1, reading=USE_CASES),
         confirms=f"The app has the use case {name}.",
         subject=THIS_APP,
         prose=(

@@ -129,9 +129,9 @@ def _circumstances(run: Mapping[str, Any]) -> dict[str, Any]:
     """Return a run's procedure, mode, credentials and environment."""
     procedure = run["procedure"]
     return {
-        "procedure": procedure.get("id"),
-        "procedure version": procedure.get("version"),
-        "procedure digest": procedure.get("digest"),
+        "procedure": procedure["id"],
+        "procedure version": procedure["version"],
+        "procedure digest": procedure["digest"],
         "mode": run["mode"],
         "sandbox": run["sandbox"],
         "credentials given": list(run["credentials"]),

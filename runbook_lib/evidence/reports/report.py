@@ -98,13 +98,15 @@ def run_report(
     it. Unaltered pictures in the folder `attachments` are embedded; each
     attachment is linked, relative to the bundle.
     """
-    run = reading.whole_record(record)
-    lines = [entry for entry in entries if entry.seq <= run["journal"].get("lines", entry.seq)]
+    steps = [
+        {**step, "anchor": reading.anchor(step["id"], number)}
+        for number, step in enumerate(record["steps"], start=1)
+    ]
+    run = {**record, "steps": steps}
+    lines = [entry for entry in entries if entry.seq <= run["journal"]["lines"]]
     words, happened = timeline.said(lines, run), timeline.events(lines, run)
     waits = timeline.waits_of_run(lines, run)
     until = run["finished_on"] or max((entry.at for entry in lines), default="")
-    for number, step in enumerate(run["steps"], start=1):
-        step["anchor"] = reading.anchor(step["id"], number)
     return render(
         "run.html",
         run=run,
@@ -140,7 +142,10 @@ def history_report(tenant: str, sealed: Sequence[SealedRun]) -> str:
     `sealed` are all of its runs in the order of sealing. The outcome of a run
     with a fault is not shown.
     """
-    every = [_whole(run) for run in sealed]
+    every = [
+        {**run.record, "number": run.number, "bundle": run.bundle, "fault": run.fault}
+        for run in sealed
+    ]
     runs = every[-_MOST_RUNS:]
     intact = [run for run in runs if not run["fault"]]
     steps = {step["id"]: step["title"] for run in intact for step in run["steps"]}
@@ -157,7 +162,7 @@ def history_report(tenant: str, sealed: Sequence[SealedRun]) -> str:
         runs=runs,
         intact=intact,
         faulty=[run for run in every if run["fault"]],
-        verdict=_verdict(runs[-1]) if runs else "",
+        verdict=_verdict(runs[-1]) if runs and not runs[-1]["fault"] else "",
         columns=[
             (run, {step["id"]: step["outcome"] for step in run["steps"]})
             for run in intact[-_MOST_COLUMNS:]
@@ -169,12 +174,6 @@ def history_report(tenant: str, sealed: Sequence[SealedRun]) -> str:
         until=until,
         chart=chart(steps, waits, timeline.marks_across_runs(whole), until=until),
     )
-
-
-def _whole(run: SealedRun) -> dict[str, Any]:
-    """Return the record of a run with its place in the chain and its fault."""
-    place = {"number": run.number, "bundle": run.bundle, "fault": run.fault}
-    return {**reading.whole_record(run.record), **place}
 
 
 def _reached(runs: Sequence[Mapping[str, Any]]) -> str:

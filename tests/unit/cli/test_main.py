@@ -467,7 +467,6 @@ def test_lab_without_arguments_uses_the_project(lab: Lab, folder: Path) -> None:
     [
         (("--port", "99999"), "--port takes a number"),
         (("--app", "--port=x"), "--port takes a number"),
-        (("--app", "--pool_size=3"), "--pool_size is not known"),
     ],
 )
 def test_lab_refuses_options_before_anything_is_written(

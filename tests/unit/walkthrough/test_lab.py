@@ -222,68 +222,6 @@ def test_the_app_opens_pages_without_code(server: Server, folder: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("given", "passed"),
-    [
-        (("--port", "8899"), ["--port", "8899"]),
-        (("--Voila.port=8899",), ["--ServerApp.port=8899"]),
-        (("--Voila.base_url=/user/x/",), ["--ServerApp.base_url=/user/x/"]),
-        (("--base_url=/user/x/",), ["--ServerApp.base_url=/user/x/"]),
-        (("--base_url", "/user/x/"), ["--ServerApp.base_url", "/user/x/"]),
-        (("--ServerApp.base_url=/user/x/",), ["--ServerApp.base_url=/user/x/"]),
-        (("--Voila.ip=::1", "--Voila.open_browser=False"), None),
-        (("--token",), []),
-        (("--token=chosen",), ["--IdentityProvider.token=chosen"]),
-        (("--Voila.token=chosen",), ["--IdentityProvider.token=chosen"]),
-        (("--theme=dark",), ["--VoilaConfiguration.theme=dark"]),
-        (("--template=lab",), ["--VoilaConfiguration.template=lab"]),
-        (("--VoilaConfiguration.theme=dark",), ["--VoilaConfiguration.theme=dark"]),
-        (("--debug", "-y", "file", "a=b", ""), ["--debug", "-y", "file", "a=b", ""]),
-    ],
-)
-def test_options_of_voila_are_translated(
-    server: Server, given: tuple[str, ...], passed: list[str] | None
-) -> None:
-    """Voila's options are translated to those of the server that serves its pages."""
-
-    opened(*given, is_app=True)
-
-    expected = ["--ServerApp.ip=::1", "--ServerApp.open_browser=False"]
-    assert _without_log_level(server.command[5:]) == (expected if passed is None else passed)
-
-
-@pytest.mark.parametrize(
-    "option",
-    [
-        "--Voila.auto_token=False",
-        "--Voila.static_root=/tmp",
-        "--Voila.prelaunch_hook=x",
-        "--pool_size=3",
-        "--preheat_kernel=True",
-        "--progressive_rendering=True",
-        "--server_url=/x/",
-        "--autoreload=True",
-        "--classic-tree",
-        "--show-margins",
-        "--static",
-    ],
-)
-def test_options_that_only_voilas_program_has_are_refused(
-    server: Server, folder: Path, option: str
-) -> None:
-    """
-    Options that only Voila's own server has are refused with `--app`, and passed on to JupyterLab.
-    """
-
-    with pytest.raises(SettingsError, match=option.partition("=")[0]) as caught:
-        opened(option, is_app=True)
-    assert "Leave it out" in caught.value.diagnostics()
-    assert server.command == []
-    assert list(folder.iterdir()) == []
-
-    assert opened(option) == 0
-
-
 @pytest.mark.parametrize(("ended", "code"), [(0, 0), (1, 2), (2, 2), (3, 2), (-9, 3), (-15, 3)])
 def test_a_server_that_cannot_start_has_its_own_exit_code(
     server: Server, ended: int, code: int
@@ -349,7 +287,7 @@ def test_an_address_that_is_not_this_machines_is_refused(
 ) -> None:
     """An address of another machine is refused before a server starts."""
 
-    with pytest.raises(SettingsError, match="is no address of this machine"):
+    with pytest.raises(SettingsError, match="is not an address of this machine"):
         opened(*form.format(address).split(), is_app=is_app)
 
     assert server.command == []

@@ -9,7 +9,6 @@ import pytest
 
 from runbook_lib.core.procedure import Outcome, WordKind
 from runbook_lib.evidence.reports.chart import Chart, chart
-from runbook_lib.evidence.reports.reading import whole_record
 from runbook_lib.evidence.reports.timeline import (
     Event,
     Mark,
@@ -261,12 +260,10 @@ def test_an_end_before_the_start_is_drawn() -> None:
 def test_checks_without_their_lines_are_taken_from_the_record() -> None:
     """A check is drawn from its journal line, or from the record if that is elsewhere."""
 
-    run = whole_record(
-        record(
-            step(LOGIN),
-            step(REVIEW, "waiting", checks=[check("inconclusive"), check()]),
-            step("fb-odd", "attested", checks=[check("attested")]),
-        )
+    run = record(
+        step(LOGIN),
+        step(REVIEW, "waiting", checks=[check("inconclusive"), check()]),
+        step("fb-odd", "attested", checks=[check("attested")]),
     )
     said = {LOGIN: [Word(LOGIN, "Operator", SAID, WordKind.SUBMITTED)]}
     happened = [
@@ -286,7 +283,7 @@ def test_a_history_draws_each_word_once() -> None:
     """In a history a word that several records carry is one mark; each run's check is one."""
 
     said = step(LOGIN, "attested", word=words(LOGIN))
-    runs = [whole_record(on(day, said, step(REVIEW, checked_on=at(days=day)))) for day in (1, 2)]
+    runs = [on(day, said, step(REVIEW, checked_on=at(days=day))) for day in (1, 2)]
 
     assert marks_across_runs(runs) == [
         Mark(LOGIN, SAID, Outcome.ATTESTED, "Operator"),

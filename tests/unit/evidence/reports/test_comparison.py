@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from runbook_lib.evidence.reports.comparison import Changed, StepChange, WordChange, compare
-from runbook_lib.evidence.reports.reading import whole_record
 from tests.unit.evidence.reports.sample_runs import SAID, record, skip, step, words
 
 ONE, TWO = "fb-01-log-in", "fb-02-app"
 
 
 def of(*steps: dict[str, Any], **more: Any) -> dict[str, Any]:
-    return whole_record(record(*steps, **more))
+    return record(*steps, **more)
 
 
 def test_the_same_again_is_no_change() -> None:

@@ -19,10 +19,9 @@ import pytest
 from runbook_lib.evidence.reports import report
 from runbook_lib.evidence.reports.report import history_report, run_report
 from runbook_lib.evidence.reports.runs import Fault, SealedRun
-from tests.unit.evidence.reports.report_page import ReportPage, history, report_of
+from tests.unit.evidence.reports.report_page import ReportPage, report_of
 from tests.unit.evidence.reports.sample_runs import (
     EVERY_OUTCOME,
-    SAID,
     SHA,
     Document,
     attachment,
@@ -405,22 +404,3 @@ def test_the_record_is_not_changed() -> None:
     history_report("acme", sealed(given))
 
     assert json.dumps(given) == before
-
-
-@pytest.mark.parametrize(
-    "least",
-    [
-        {},
-        {"steps": []},
-        {"steps": [{}]},
-        {"steps": [{"checks": [{}], "exchanges": [{}], "attachments": [{}], "skip": {}}]},
-        {"steps": [{"outcome": "attested", "word": {"by": "A", "at": SAID}}]},
-        dict.fromkeys(record()),
-    ],
-)
-def test_an_incomplete_record_gives_a_report(least: Document) -> None:
-    """A record with missing fields gives a report."""
-
-    page = ReportPage(run_report(least, []))
-    assert "INCOMPLETE" in page.one("h1").text
-    assert history(least, least).one("h1").text == "acme INCOMPLETE"

@@ -8,7 +8,6 @@ import pytest
 
 from runbook_lib.core.journal import Entry
 from runbook_lib.core.procedure import Outcome, WordKind
-from runbook_lib.evidence.reports.reading import whole_record
 from runbook_lib.evidence.reports.timeline import (
     Event,
     Wait,
@@ -37,7 +36,7 @@ DAY = "2026-11-{:02}T10:00:00Z"
 
 
 def of(*steps: dict[str, Any], **more: Any) -> dict[str, Any]:
-    return whole_record(record(*steps, **more))
+    return record(*steps, **more)
 
 
 def waiting(by: str = "Operator", at: str = SAID, **more: Any) -> Entry:
@@ -111,7 +110,7 @@ def test_without_a_journal_the_records_statements_are_used() -> None:
     """Without journal lines, the statements of the record are used."""
 
     run = of(
-        step("fb-01-log-in", "attested", word={"step": "x", "by": "A", "at": SAID}),
+        step("fb-01-log-in", "attested", word=words("x", by="A")),
         step("fb-02-app", "skipped", word=skip("fb-02-app", note="Why.")),
         step(REVIEW, "waiting", word=words(REVIEW, kind="submitted")),
         step("fb-04-seen"),
