@@ -1,5 +1,5 @@
 """
-Plain text: safe to print, and with a number's right plural.
+Plain text: safe to print, with a number's right plural, and of several values.
 
 What goes to a terminal or a notebook's `text/plain` has no control characters and no
 change of writing direction.
@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import unicodedata
 
-__all__ = ["counted", "escaped_json", "first_unseen", "one_line"]
+__all__ = ["as_text", "counted", "escaped_json", "first_unseen", "one_line"]
 
 # They join letters of some scripts, and pictures, into one (Unicode 16, §23.2).
 _JOINERS = "\u200c\u200d"
@@ -31,6 +31,11 @@ def one_line(text: str) -> str:
 def counted(number: int, noun: str, plural: str = "") -> str:
     """Return `1 step`, `2 steps`."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def as_text(value: object) -> str:
+    """Return a value as text; several ones with commas."""
+    return ", ".join(value) if isinstance(value, tuple) else str(value)
 
 
 def escaped_json(text: str) -> str:

@@ -428,10 +428,9 @@ def report(
         page = history_report(opened.tenant, runs)
         path = Path(output) if output else folder / "history.html"
     # NOTE: a named pipe that nobody reads would be waited for; a device or a pipe may be meant.
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NONBLOCK", 0)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NONBLOCK
     with os.fdopen(os.open(path, flags, 0o666), "w", encoding="utf-8") as file:
-        if os.name == "posix":
-            os.set_blocking(file.fileno(), True)
+        os.set_blocking(file.fileno(), True)
         file.write(page)
     click.echo(one_line(f"Read {path}"))
 

@@ -31,7 +31,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from runbook_lib.config.settings import typed, visible
+from runbook_lib.config.settings import typed, visible_text
 from runbook_lib.core.files import read_plain
 from runbook_lib.core.procedure import (
     Assignment,
@@ -268,11 +268,8 @@ def _text(
     if not isinstance(value, str):
         msg = f"{where}: {key} takes a text in quotes."
         raise SettingsError(msg)
-    try:
-        text = visible(value, longest=longest, may_have_lines=key in ("note", "reason"))
-    except ValueError as error:
-        msg = f"{where}: {key}: {error}."
-        raise SettingsError(msg) from None
+    may_have_lines = key in ("note", "reason")
+    text = visible_text(f"{where}: {key}", value, longest=longest, may_have_lines=may_have_lines)
     if is_needed and not text:
         msg = f"{where}: {key} is missing."
         raise SettingsError(msg)

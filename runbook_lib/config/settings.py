@@ -37,6 +37,7 @@ __all__ = [
     "typed",
     "variables_of",
     "visible",
+    "visible_text",
 ]
 
 _PREFIX = "RUNBOOK_"
@@ -199,7 +200,7 @@ def typed(item: Input, value: object) -> Value:
         msg = f"{item.name} ({item.label}) takes {_words(expected)}, not {type(value).__name__}."
         raise SettingsError(msg)
     if expected is not tuple:
-        _refuse_unseen(item, str(value))
+        visible_text(f"{item.name} ({item.label})", str(value))
     if holds_token(str(value)):
         msg = (
             f"{item.name} ({item.label}) contains what looks like a Facebook token, but this "
@@ -232,6 +233,22 @@ def visible(text: str, *, longest: int = _LONGEST_TEXT, may_have_lines: bool = F
         msg = f"it has {len(typed):,} characters; the limit is {longest:,}"
         raise ValueError(msg)
     return typed
+
+
+def visible_text(
+    what: str,
+    text: str,
+    *,
+    longest: int = _LONGEST_TEXT,
+    may_have_lines: bool = False,
+    next_step: str = "",
+) -> str:
+    """Return `text` as `visible` does; raises `SettingsError` that names `what` it is."""
+    try:
+        return visible(text, longest=longest, may_have_lines=may_have_lines)
+    except ValueError as error:
+        msg = f"{what}: {error}."
+        raise SettingsError(msg, next_step=next_step) from None
 
 
 def secret_of(item: Input, text: str, values: Mapping[str, Value]) -> Secret:
@@ -319,14 +336,6 @@ def _referred(values: Iterable[object]) -> set[str]:
     """Return the variables in references of the form `env:NAME`."""
     texts = (text for text in values if isinstance(text, str))
     return {text.removeprefix("env:") for text in texts if text.startswith("env:")}
-
-
-def _refuse_unseen(item: Input, text: str) -> None:
-    try:
-        visible(text)
-    except ValueError as error:
-        msg = f"{item.name} ({item.label}): {error}."
-        raise SettingsError(msg) from None
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:

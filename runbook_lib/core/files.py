@@ -22,6 +22,7 @@ __all__ = [
     "check_place",
     "draft_beside",
     "is_folder",
+    "is_there",
     "kind_of",
     "open_plain",
     "read_plain",
@@ -58,6 +59,15 @@ def is_folder(path: Path) -> bool:
         return False
 
 
+def is_there(path: Path) -> bool:
+    """Return whether `path` exists, even if only as a broken link."""
+    try:
+        path.lstat()
+    except OSError:
+        return False
+    return True
+
+
 def open_plain(path: Path, *, follows_links: bool = True) -> BinaryIO:
     """
     Open the regular file at `path` for reading, without blocking.
@@ -65,9 +75,9 @@ def open_plain(path: Path, *, follows_links: bool = True) -> BinaryIO:
     Raises `OSError` for anything else; its `strerror` says what `path` is.
     """
     _check_kind(path, path.stat() if follows_links else path.lstat())
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    flags = os.O_RDONLY | os.O_NONBLOCK
     if not follows_links:
-        flags |= getattr(os, "O_NOFOLLOW", 0)
+        flags |= os.O_NOFOLLOW
     file = os.fdopen(os.open(path, flags), "rb")
     try:
         # NOTE: the file may have been replaced since the first check.
@@ -130,8 +140,6 @@ def draft_beside(path: Path) -> Iterator[Path]:
 
 def sync_folder(folder: Path) -> None:
     """Make the names in `folder` durable (POSIX fsync(2), NOTES)."""
-    if os.name != "posix":
-        return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -174,7 +182,7 @@ def write_once(
 
 
 def _write_new(path: Path, parts: Iterable[bytes], mode: int, *, is_durable: bool) -> None:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
     with os.fdopen(os.open(path, flags, mode), "wb") as file:
         file.writelines(parts)
         if is_durable:

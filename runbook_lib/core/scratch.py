@@ -70,9 +70,7 @@ def _remove_what_dead_processes_left() -> None:
 
 def _remove_if_dead(folder: Path) -> None:
     status = folder.lstat()
-    is_mine = os.name != "posix" or (
-        status.st_uid == os.geteuid() and status.st_mode & 0o170777 == 0o040700
-    )
+    is_mine = status.st_uid == os.geteuid() and status.st_mode & 0o170777 == 0o040700
     if not is_mine or time.time() - status.st_mtime < _YOUNG_SECONDS:
         return
     try:

@@ -22,6 +22,7 @@ from runbook_lib.core.procedure import (
     WordKind,
     sentence_digest,
 )
+from runbook_lib.plain_text import as_text
 
 __all__ = ["Lapsed", "Subject", "bind", "misfit", "person_key", "weigh"]
 
@@ -203,8 +204,8 @@ def _difference(item: Input | None, then: Value | None, now: Value | None) -> st
     if item is not None and item.secret:
         return _secret_difference(label, str(then), str(now or ""))
     if not now:
-        return f"for {label} {_text(then)}, which is not known now"
-    return f"for {label} {_text(then)}, not {_text(now)}"
+        return f"for {label} {as_text(then)}, which is not known now"
+    return f"for {label} {as_text(then)}, not {as_text(now)}"
 
 
 def _secret_difference(label: str, then: str, now: str) -> str:
@@ -218,7 +219,3 @@ def _same(then: Value, now: Value | None) -> bool:
     if isinstance(then, tuple) and isinstance(now, tuple):
         return set(then) == set(now)
     return then == now
-
-
-def _text(value: Value) -> str:
-    return ", ".join(value) if isinstance(value, tuple) else str(value)

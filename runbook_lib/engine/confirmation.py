@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from runbook_lib.config.attestations import nearest
-from runbook_lib.config.settings import visible
+from runbook_lib.config.settings import visible_text
 from runbook_lib.core.journal import timestamp
 from runbook_lib.core.procedure import Procedure, Step, Word, WordKind
 from runbook_lib.core.state import StepState
@@ -16,6 +16,7 @@ from runbook_lib.engine.run import Run, open_known
 from runbook_lib.engine.tenants import unknown_tenant
 from runbook_lib.errors import SettingsError
 from runbook_lib.evidence.reports.wording import when, with_times
+from runbook_lib.plain_text import as_text
 
 __all__ = ["Confirmation", "ConfirmationRequest", "prepare", "subject_of"]
 
@@ -78,7 +79,7 @@ def subject_of(run: Run, step: Step) -> list[str]:
     items = {item.name: item for item in run.inputs if not item.secret}
     values = {**run.history.index.recorded, **run.values}
     named = [name for name in step.subject if name in items and values.get(name)]
-    return [f"{items[name].label} {_text(values[name])}" for name in named]
+    return [f"{items[name].label} {as_text(values[name])}" for name in named]
 
 
 def prepare(request: ConfirmationRequest) -> Confirmation:
@@ -90,8 +91,8 @@ def prepare(request: ConfirmationRequest) -> Confirmation:
     must confirm what this one did.
     """
     step = _step(request.procedure, request.step.strip())
-    by = _said("The name", request.by, longest=_LONGEST_NAME)
-    note = _said("The note", request.note)
+    by = visible_text("The name", request.by, longest=_LONGEST_NAME, next_step=_NOTHING)
+    note = visible_text("The note", request.note, next_step=_NOTHING)
     if not by:
         raise SettingsError("The name of whoever confirms it is missing.", next_step=_NOTHING)
     run = open_known(
@@ -118,13 +119,6 @@ def _step(procedure: Procedure, name: str) -> Step:
     return step
 
 
-def _said(what: str, text: str, longest: int = 2_000) -> str:
-    try:
-        return visible(text, longest=longest)
-    except ValueError as error:
-        raise SettingsError(f"{what}: {error}.", next_step=_NOTHING) from None
-
-
 def _require_open(state: StepState, by: str) -> None:
     """Raise `SettingsError` if `by` can add nothing to the step by confirming it."""
     conclusion, word = state.conclusion, state.word
@@ -137,7 +131,3 @@ def _require_open(state: StepState, by: str) -> None:
         named = f"step {state.number} ({state.step.id})"
         msg = f"{word.by} confirmed {named} already on {when(word.at)}."
         raise SettingsError(msg, next_step=f"A second person must confirm it. {_NOTHING}")
-
-
-def _text(value: object) -> str:
-    return ", ".join(value) if isinstance(value, tuple) else str(value)

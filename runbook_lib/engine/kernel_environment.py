@@ -21,17 +21,15 @@ __all__ = ["WITHHELD", "kernel_environment"]
 WITHHELD = tuple(item.name for item in EVIDENCE if item.secret)
 
 # Where programs, homes, languages, temporary files and certificates are; how the network and the
-# keyring are reached. The second half is what Windows cannot do without.
+# keyring are reached.
 # fmt: off
 _NAMES = frozenset(
     {
-        "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR",
-        "VIRTUAL_ENV", "LD_LIBRARY_PATH", "DBUS_SESSION_BUS_ADDRESS", "CURL_CA_BUNDLE",
+        "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "TEMP",
+        "TMP", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "DBUS_SESSION_BUS_ADDRESS", "CURL_CA_BUNDLE",
         "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "JUPYTER_PATH",
         "JUPYTER_CONFIG_DIR", "JUPYTER_CONFIG_PATH", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR",
         "JUPYTER_PLATFORM_DIRS", "JUPYTER_PREFER_ENV_PATH", "JUPYTER_NO_CONFIG", "IPYTHONDIR",
-        "SYSTEMROOT", "SYSTEMDRIVE", "WINDIR", "COMSPEC", "PATHEXT", "TEMP", "TMP", "APPDATA",
-        "LOCALAPPDATA", "PROGRAMDATA", "USERNAME", "USERPROFILE", "HOMEDRIVE", "HOMEPATH",
     }
 )
 # fmt: on

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runbook_lib.config.runner import inputs_of
-from runbook_lib.config.settings import visible
+from runbook_lib.config.settings import visible_text
 from runbook_lib.connectors.facebook.review_kit import (
     Kit,
     find_blanks,
@@ -37,7 +37,7 @@ MARKDOWN_NAME, HTML_NAME = "review-kit.md", "review-kit.html"
 
 _ORIGIN = "runbook kit"
 _LARGEST = 4 * 1024 * 1024
-_LONGEST_NAME, _LONGEST_NOTE = 200, 2_000
+_LONGEST_NAME = 200
 _SEAL = "<!-- runbook kit {digest} -->\n"
 _SEALED = re.compile(rb"<!-- runbook kit ([0-9a-f]{64}) -->\n\Z")
 _ADVICE = "Name another folder with --output, or overwrite it with --force."
@@ -98,8 +98,8 @@ def write_kit(request: KitRequest) -> WrittenKit:
     real runs would mix; `OSError` and `JournalError` where writing fails.
     """
     step = _step(request.procedure)
-    by = _said(request.by, "--by", _LONGEST_NAME)
-    note = _said(request.note, "--note", _LONGEST_NOTE)
+    by = visible_text("--by", request.by, longest=_LONGEST_NAME)
+    note = visible_text("--note", request.note, may_have_lines=True)
     run = _opened(request)
     kit = kit_of(step.review_kit, run.values, is_sandbox=run.is_sandbox)
     files = [_planned(request, MARKDOWN_NAME, kit_markdown(kit), keeps=bool(by))]
@@ -122,14 +122,6 @@ def _step(procedure: Procedure) -> Step:
             return step
     msg = f"The connector {procedure.id} has no step for App Review, so there is no review kit."
     raise SettingsError(msg, next_step="Name another one with --connector.")
-
-
-def _said(text: str, option: str, longest: int) -> str:
-    try:
-        return visible(text, longest=longest, may_have_lines=option == "--note")
-    except ValueError as error:
-        msg = f"{option}: {error}."
-        raise SettingsError(msg) from None
 
 
 def _opened(request: KitRequest) -> Run:

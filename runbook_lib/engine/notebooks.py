@@ -15,6 +15,7 @@ from runbook_lib.config.runner import IN_KERNEL
 from runbook_lib.core.files import read_plain
 from runbook_lib.core.procedure import Input, Procedure, Section, Step
 from runbook_lib.engine.run import RESERVED
+from runbook_lib.plain_text import as_text
 
 __all__ = ["CELL_MODULE", "build", "is_outdated", "is_stale", "notebook_name", "notebook_text"]
 
@@ -143,7 +144,7 @@ def _parameter(item: Input) -> str:
 def _default(value: object) -> str:
     if value is None:
         return ""
-    return f" ({', '.join(value) if isinstance(value, tuple) else value})"
+    return f" ({as_text(value)})"
 
 
 def _opening(procedure: Procedure) -> str:

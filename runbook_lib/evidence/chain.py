@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from filelock import FileLock, Timeout
 
 from runbook_lib.config.workspace import keys_beside
-from runbook_lib.core.files import check_place, read_plain, remove, sync_folder
+from runbook_lib.core.files import check_place, is_there, read_plain, remove, sync_folder
 from runbook_lib.core.index import Index
 from runbook_lib.core.journal import (
     BEFORE_THE_FIRST,
@@ -203,15 +203,7 @@ def statements_in(folder: Path) -> list[Path]:
         return []
     with os.scandir(folder) as entries:
         named = sorted(entry.path for entry in entries if "0" <= entry.name[0] <= "9")
-    return [path for name in named if _is_there(path := Path(name, STATEMENT_NAME))]
-
-
-def _is_there(path: Path) -> bool:
-    try:
-        path.lstat()
-    except OSError:
-        return False
-    return True
+    return [path for name in named if is_there(path := Path(name, STATEMENT_NAME))]
 
 
 def sealed_bundles(index: Index) -> list[SealedBundle]:

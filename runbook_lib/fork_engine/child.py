@@ -131,9 +131,6 @@ def start_child() -> Child:
     Call it early: before any thread begins, the child is forked. Raises
     `OSError` if this system cannot do it.
     """
-    if not hasattr(os, "fork"):
-        msg = "this system cannot fork"
-        raise OSError(msg)
     mark = b"\0" + os.urandom(16).hex().encode() + b"\0"
     ours, theirs = socket.socketpair()
     (out, out_end), (err, err_end), (life_end, life) = os.pipe(), os.pipe(), os.pipe()

@@ -80,7 +80,7 @@ def _manager_class(
             super().__init__(*arguments, **keywords)
             self.connection_file = str(folder / "kernel.json")
             address = str(folder / "socket")
-            if os.name == "posix" and len(os.fsencode(address)) < _LONGEST_ADDRESS:
+            if len(os.fsencode(address)) < _LONGEST_ADDRESS:
                 # NOTE: sockets in a folder of mode 0700, where nobody else listens in, and no
                 # other run has the same one.
                 self.transport = "ipc"

@@ -33,7 +33,7 @@ from runbook_lib.core.step_document import (
     troubles_of,
 )
 from runbook_lib.evidence.reports.wording import when, with_times
-from runbook_lib.plain_text import counted
+from runbook_lib.plain_text import as_text, counted
 from runbook_lib.walkthrough.activity import Activity
 
 __all__ = [
@@ -390,8 +390,6 @@ def _input_view(
     item: Input, values: Mapping[str, Value], credentials: Mapping[str, str]
 ) -> dict[str, Any]:
     value = values.get(item.name, "")
-    if isinstance(value, tuple):
-        value = ", ".join(value)
     kind = "password" if item.secret else "checkbox" if isinstance(item.default, bool) else "text"
     return {
         "name": item.name,
@@ -399,7 +397,7 @@ def _input_view(
         "help": item.help,
         "example": item.example,
         "kind": kind,
-        "value": "" if item.secret else value,
+        "value": "" if item.secret else value if isinstance(value, bool) else as_text(value),
         "rests": credentials.get(item.name, ""),
     }
 

@@ -25,7 +25,7 @@ from pathlib import Path
 
 from runbook_lib.config import formats
 from runbook_lib.config.workspace import KEYS_FOLDER, keys_beside
-from runbook_lib.core.files import kind_of, read_plain
+from runbook_lib.core.files import is_folder, is_there, kind_of, read_plain
 from runbook_lib.core.journal import JOURNAL_NAME, utc_now
 from runbook_lib.core.scratch import scratch_folder
 from runbook_lib.core.state import open_history
@@ -65,8 +65,6 @@ from runbook_lib.evidence.verify.discovery import (
     fleet_homes_below,
     homes_below,
     is_bundle,
-    is_folder,
-    is_there,
     odd_keys,
     unfinished_in,
 )

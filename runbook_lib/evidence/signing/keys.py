@@ -8,7 +8,6 @@ convenience, and trusted only if the verifier names it.
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -93,7 +92,7 @@ class SigningKey:
 
 
 def is_uri(reference: str) -> bool:
-    """Return whether `reference` is a signer's URI, not a file (or a Windows drive)."""
+    """Return whether `reference` is a signer's URI, not a file."""
     return bool(_URI.match(reference))
 
 
@@ -273,7 +272,7 @@ def _from_file(path: Path, passphrase: Secret | None) -> SigningKey:
         public = _p256(private.public_key())
         return SigningKey(public, CryptoSigner(private, public))
 
-    if os.name == "posix" and path.is_file() and path.stat().st_mode & 0o077:
+    if path.is_file() and path.stat().st_mode & 0o077:
         msg = f"Others can read the signing key {path}: run `chmod 600` on it."
         raise SettingsError(msg)
     return _loaded(path, "signing key", load)

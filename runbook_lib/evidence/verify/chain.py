@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from runbook_lib.core.files import is_there
 from runbook_lib.core.journal import GENESIS, JOURNAL_NAME, EventType, Ref, read_lines
 from runbook_lib.errors import (
     ChainError,
@@ -26,7 +27,6 @@ from runbook_lib.evidence.parts import part_lines
 from runbook_lib.evidence.verify.discovery import (
     bundles_in,
     has_bundle_name,
-    is_there,
     unfinished_in,
 )
 from runbook_lib.evidence.verify.verdict import NOT_UNDERSTOOD, Verdict, refusal

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runbook_lib.config.workspace import FLEET_FOLDER, KEYS_FOLDER
-from runbook_lib.core.files import kind_of, open_plain
+from runbook_lib.core.files import is_there, kind_of, open_plain
 from runbook_lib.core.journal import JOURNAL_NAME, LONGEST_LINE, withheld_digest
 from runbook_lib.evidence.chain import SEALED_PREFIX, STATEMENT_NAME, SealedBundle
 from runbook_lib.evidence.parts import CARRIED_NAME
@@ -29,8 +29,6 @@ __all__ = [
     "has_bundle_name",
     "homes_below",
     "is_bundle",
-    "is_folder",
-    "is_there",
     "odd_keys",
     "unfinished_in",
     "withheld_below",
@@ -52,23 +50,6 @@ def has_bundle_name(path: Path) -> bool:
 def is_bundle(path: Path) -> bool:
     """Return whether `path` is a bundle by its name, or by the statement in it."""
     return has_bundle_name(path) or is_there(path / STATEMENT_NAME)
-
-
-def is_there(path: Path) -> bool:
-    """Return whether `path` exists, even if only as a broken link."""
-    try:
-        path.lstat()
-    except OSError:
-        return False
-    return True
-
-
-def is_folder(path: Path) -> bool:
-    """Return whether `path` is a folder; false too for an impossible path."""
-    try:
-        return stat.S_ISDIR(path.stat().st_mode)
-    except OSError:
-        return False
 
 
 def bundles_in(home: Path) -> list[Path]:

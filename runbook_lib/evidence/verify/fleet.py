@@ -16,7 +16,7 @@ from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from runbook_lib.core.files import open_plain, read_plain
+from runbook_lib.core.files import is_there, open_plain, read_plain
 from runbook_lib.errors import ChainError, ContentError, EvidenceError, ExitCode, SettingsError
 from runbook_lib.evidence.chain import STATEMENT_NAME
 from runbook_lib.evidence.fleet_chain import check_ends, statement_digest
@@ -39,7 +39,6 @@ from runbook_lib.evidence.signing.statement import (
     digest,
     open_envelope,
 )
-from runbook_lib.evidence.verify.discovery import is_there
 from runbook_lib.evidence.verify.verdict import NOT_UNDERSTOOD, Verdict, refusal
 from runbook_lib.evidence.verify.verify import Trust, Verified
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from runbook_lib.config.workspace import FLEET_FOLDER, KEYS_FOLDER, keys_beside
+from runbook_lib.core.files import is_there
 from runbook_lib.errors import ContentError, EvidenceError, SettingsError
 from runbook_lib.evidence.signing.keys import PUBLIC_SUFFIX, SUCCESSION_SUFFIX
 from runbook_lib.evidence.verify.chain import verdict_on, verify_home
@@ -21,7 +22,6 @@ from runbook_lib.evidence.verify.discovery import (
     fleet_homes_below,
     homes_below,
     is_bundle,
-    is_there,
     odd_keys,
 )
 from runbook_lib.evidence.verify.fleet import FleetBundles, verify_fleets

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 
@@ -36,15 +35,6 @@ def test_a_child_that_cannot_be_started_leaves_nothing(
 
     assert asked == ["fork" if is_single else "spawn"]
     assert psutil.Process().num_fds() == before
-
-
-def test_a_system_without_fork_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without `os.fork`, the error says that this system cannot fork."""
-
-    monkeypatch.delattr(os, "fork")
-
-    with pytest.raises(OSError, match="this system cannot fork"):
-        start_child()
 
 
 def test_only_the_thread_of_progress_bars_permits_a_fork() -> None:
