@@ -68,7 +68,7 @@ FAULTS = (
     ),
     Fault(
         "core/words.py",
-        "if not then or _same(then, now):",
+        "if not then or is_same:",
         "if not then or now:",
         "core/test_words.py",
         "an attestation counts for another app",

@@ -301,7 +301,7 @@ class _Display:
 
 @contextmanager
 def _archiving(of: int) -> Iterator[_Display]:
-    """Give a display on the terminal's error output; nothing is drawn where that is none."""
+    """Give a display on the terminal's error output; nothing is drawn elsewhere."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
 

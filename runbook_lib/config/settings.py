@@ -197,7 +197,9 @@ def typed(item: Input, value: object) -> Value:
     if isinstance(value, list | tuple) and expected is tuple:
         value = ",".join(str(part) for part in value)
     if isinstance(value, bool) or not isinstance(value, str | int):
-        msg = f"{item.name} ({item.label}) takes {_words(expected)}, not {type(value).__name__}."
+        kinds = {tuple: "names separated by commas", int: "a whole number"}
+        wanted = kinds.get(expected, "text")
+        msg = f"{item.name} ({item.label}) takes {wanted}, not {type(value).__name__}."
         raise SettingsError(msg)
     if expected is not tuple:
         visible_text(f"{item.name} ({item.label})", str(value))
@@ -320,7 +322,7 @@ def _refuse_unknown(given: Mapping[str, object], known: Mapping[str, Input]) -> 
 def _refuse_unknown_variables(
     variables: Mapping[str, str], known: Mapping[str, tuple[str, ...]], source: str
 ) -> None:
-    """Raise `SettingsError` for a name that is no setting's, and for all that are not any more."""
+    """Raise `SettingsError` for a name that is not a setting, and for all old names."""
     old = [f"{name} is now {' or '.join(known[name])}" for name in variables if known.get(name)]
     if old:
         msg = f"{source} has old names: {'; '.join(old)}."
@@ -354,10 +356,6 @@ def _boolean(item: Input, value: object) -> bool:
         return False
     msg = f"{item.name} ({item.label}) takes true or false, not {value!r}."
     raise SettingsError(msg)
-
-
-def _words(kind: type) -> str:
-    return {tuple: "names separated by commas", int: "a whole number"}.get(kind, "text")
 
 
 def _secret(item: Input, text: str, values: Mapping[str, Value]) -> Secret:

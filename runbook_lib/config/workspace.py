@@ -126,12 +126,10 @@ def connector_folder(text: str) -> str:
 def project_folder() -> Path:
     """Return the nearest folder upwards that has notebooks, else the working directory."""
     here = Path.cwd()
-    return next((folder for folder in (here, *here.parents) if _has_notebooks(folder)), here)
-
-
-def _has_notebooks(folder: Path) -> bool:
-    copies = folder / WORKING_COPIES
-    return (folder / "notebooks").is_dir() or any(copies.glob("*.ipynb"))
+    for folder in (here, *here.parents):
+        if (folder / "notebooks").is_dir() or any((folder / WORKING_COPIES).glob("*.ipynb")):
+            return folder
+    return here
 
 
 def default_evidence() -> str:

@@ -130,7 +130,11 @@ def draft_beside(path: Path) -> Iterator[Path]:
     with contextlib.suppress(OSError), os.scandir(path.parent) as entries:
         for entry in entries:
             if entry.name.startswith(prefix) and entry.name.endswith(suffix):
-                _remove_abandoned(entry)
+                with contextlib.suppress(OSError):
+                    status = entry.stat(follow_symlinks=False)
+                    age = time.time() - status.st_mtime
+                    if stat.S_ISREG(status.st_mode) and age > _ABANDONED_SECONDS:
+                        Path(entry.path).unlink()
     draft = path.with_name(f"{prefix}{secrets.token_hex(8)}{suffix}")
     try:
         yield draft
@@ -203,13 +207,6 @@ def _named(draft: Path, path: Path) -> bool:
             return False
         draft.rename(path)
     return True
-
-
-def _remove_abandoned(entry: os.DirEntry[str]) -> None:
-    with contextlib.suppress(OSError):
-        status = entry.stat(follow_symlinks=False)
-        if stat.S_ISREG(status.st_mode) and time.time() - status.st_mtime > _ABANDONED_SECONDS:
-            Path(entry.path).unlink()
 
 
 def _check_kind(path: Path, status: os.stat_result) -> None:

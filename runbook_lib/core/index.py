@@ -153,7 +153,10 @@ def _index(document: Mapping[str, Any]) -> Index:
             "last": Ref(*document["last"]),
             **{
                 name: {
-                    step: tuple(_word(each) for each in words)
+                    step: tuple(
+                        WordIndex(Ref(*word["ref"]), word["entry"], _values(word["subject"]))
+                        for word in words
+                    )
                     for step, words in document[name].items()
                 }
                 for name in ("words", "notes")
@@ -181,10 +184,6 @@ def _run(document: Mapping[str, Any]) -> RunIndex:
     started = Ref(*document["started"]) if document["started"] else None
     checked = _refs(document["checked"])
     return RunIndex(**{**document, "begun": begun, "started": started, "checked": checked})
-
-
-def _word(document: Mapping[str, Any]) -> WordIndex:
-    return WordIndex(Ref(*document["ref"]), document["entry"], _values(document["subject"]))
 
 
 def _refs(document: Mapping[str, Any]) -> dict[str, Ref]:
@@ -323,13 +322,13 @@ def _confirmed(index: Index, values: Mapping[str, Value]) -> Index:
     return replace(index, words=words, confirmed=confirmed, refused=refused)
 
 
-def _unknown(word: WordIndex, names: Iterable[str]) -> list[str]:
-    return [name for name in names if name in word.subject and word.subject[name] is None]
-
-
 def _filled(word: WordIndex, values: Mapping[str, Value]) -> WordIndex:
     late = {name: values[name] for name in _unknown(word, values)}
     return replace(word, subject={**word.subject, **late}) if late else word
+
+
+def _unknown(word: WordIndex, names: Iterable[str]) -> list[str]:
+    return [name for name in names if name in word.subject and word.subject[name] is None]
 
 
 _CHANGES: Mapping[str, Callable[[Index, Line], Index]] = {

@@ -195,8 +195,11 @@ class Journal:
         is_new = not self.path.exists()
         # NOTE: unbuffered, so that a line reaches the kernel whole and a failure is seen here.
         with self.path.open("a+b", buffering=0) as file:
-            torn = _cut_torn_tail(file)
+            tail = _read_back(file, 1)
+            torn = tail[tail.rfind(b"\n") + 1 :]
             if torn:
+                # A killed process left half a line; its `append` never returned.
+                file.truncate(file.seek(0, os.SEEK_END) - len(torn))
                 removed = {
                     "bytes": len(torn),
                     "text": torn[:_TAIL_CHUNK].decode(errors="replace"),
@@ -210,7 +213,8 @@ class Journal:
     def _write(
         self, file: FileIO, event: str, data: Mapping[str, Any], run_id: str, step: str
     ) -> Entry:
-        last = _last_line(file)
+        tail = _read_back(file, 2)
+        last = tail[tail[:-1].rfind(b"\n") + 1 :]
         try:
             seq = parse_json(last)["seq"] + 1 if last else 1
         except (ValueError, KeyError, TypeError) as error:
@@ -319,18 +323,13 @@ def _checked(text: bytes, before: Ref, path: Path) -> Line:
     if prev != before.digest or entry.seq != number:
         msg = f"Line {number} of {path} does not follow the line before it."
         raise ChainError(msg)
-    _check_form(entry, path)
-    _understood(fields, number, path)
-    digest = line_digest(text)
-    return Line(entry, Ref(number, digest, before.end, before.end + len(text)))
-
-
-def _check_form(entry: Entry, path: Path) -> None:
-    """Raise `FormError` if a run started under another form of the journal."""
     if entry.type == EventType.RUN_STARTED and isinstance(entry.data, Mapping):
         form = entry.data.get("form")
         if form != FORM and isinstance(form, str | int | None):
             raise FormError(f"The run that starts in line {entry.seq} of {path}", form, FORM)
+    _understood(fields, number, path)
+    digest = line_digest(text)
+    return Line(entry, Ref(number, digest, before.end, before.end + len(text)))
 
 
 def _understood(fields: Mapping[str, Any], number: int, path: Path) -> Entry:
@@ -396,18 +395,3 @@ def _read_back(file: FileIO, feeds: int) -> bytes:
         tail = file.read(position - start) + tail
         position = start
     return tail
-
-
-def _last_line(file: FileIO) -> bytes:
-    """Return the last line, with its line feed, of a file that ends with one."""
-    tail = _read_back(file, 2)
-    return tail[tail[:-1].rfind(b"\n") + 1 :]
-
-
-def _cut_torn_tail(file: FileIO) -> bytes:
-    """Remove the incomplete line of a killed process, whose `append` never returned."""
-    tail = _read_back(file, 1)
-    torn = tail[tail.rfind(b"\n") + 1 :]
-    if torn:
-        file.truncate(file.seek(0, os.SEEK_END) - len(torn))
-    return torn

@@ -577,15 +577,12 @@ def _left_or_declined(word: Word) -> Conclusion:
     if word.kind is WordKind.SKIPPED:
         reason = f"{word.by}: {word.note}"
         return Conclusion(outcome=Outcome.SKIPPED, reason=reason, by_person=True)
-    return Conclusion(outcome=Outcome.FAILED, reason=_declined(word), by_person=True)
-
-
-def _declined(word: Word) -> str:
     said = f": {word.note.rstrip('.')}" if word.note else ""
-    return (
+    reason = (
         f"Declined, says {word.by} on {word.at}{said}. Correct what the reviewer names, submit "
         "it again in App Review, then confirm that it was submitted."
     )
+    return Conclusion(outcome=Outcome.FAILED, reason=reason, by_person=True)
 
 
 def _seen(findings: tuple[Finding, ...], word: Word | None) -> Conclusion | None:

@@ -199,7 +199,10 @@ class Redactor:
             if isinstance(value, str):
                 return self.redact(_whole_characters(value))
             if isinstance(value, Mapping):
-                return {key: _field(key, each, structure) for key, each in value.items()}
+                return {
+                    key: Kept(field) if key in structure and isinstance(field, str) else field
+                    for key, field in value.items()
+                }
             return value
 
         return rebuild(document, item)
@@ -229,17 +232,15 @@ class Redactor:
 
     def _cleaned(self, text: str, *, bare_hex: bool) -> str:
         """Return `text` masked; what still hides a secret is masked by words, else whole."""
-        masked = self._masked(text, bare_hex=bare_hex)
+        known = (place for form in self._forms for place in _places(form, text))
+        shapes = self._shapes(text) if bare_hex else _tokens(text)
+        masked = _replaced(text, [*known, *self._broken_forms_in(text), *shapes])
         search = self._search(bare_hex=bare_hex)
         if not _HIDING.search(masked) or not search.is_leak(masked):
             return masked
         words = [MASK if search.is_leak(word) else word for word in _BLANKS.split(masked)]
         cleaned = "".join(words)
         return MASK if search.is_leak(cleaned) else cleaned
-
-    def _masked(self, text: str, *, bare_hex: bool) -> str:
-        shapes = self._shapes(text) if bare_hex else _tokens(text)
-        return _replaced(text, [*self._forms_in(text), *self._broken_forms_in(text), *shapes])
 
     def _redacted_item(self, item: Any) -> Any:
         """Return a redacted text, or an object with redacted keys and masked fields."""
@@ -259,10 +260,6 @@ class Redactor:
             word = text[start:end]
             if word not in self._allowed and word not in said:
                 yield start, end
-
-    def _forms_in(self, text: str) -> Iterator[tuple[int, int]]:
-        for form in self._forms:
-            yield from _places(form, text)
 
     def _broken_forms_in(self, text: str) -> Iterator[tuple[int, int]]:
         """Yield where a known secret is that blanks or line ends break."""
@@ -383,10 +380,6 @@ def _whole_characters(text: str) -> str:
     if text.isascii():
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-
-
-def _field(key: Any, value: Any, structure: Collection[str]) -> Any:
-    return Kept(value) if key in structure and isinstance(value, str) else value
 
 
 def _replaced(text: str, spans: Collection[tuple[int, int]]) -> str:

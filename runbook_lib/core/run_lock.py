@@ -55,7 +55,8 @@ def run_lock(
     try:
         home.mkdir(parents=True, exist_ok=True)
         _wait(lock, home, clock() + seconds, on_wait, clock)
-        _write_holder(home)
+        holder = {"process": os.getpid(), "since": timestamp(utc_now())}
+        write_whole(home / _HOLDER_NAME, json.dumps(holder).encode(), is_durable=False)
     except OSError as error:
         lock.release()
         msg = f"The lock {home / _LOCK_NAME} cannot be taken: {error.strerror}."
@@ -89,11 +90,6 @@ def _wait(
             said = holder
             on_wait(f"{WAITING} of this tenant: {holder}.")
         time.sleep(_POLL_SECONDS)
-
-
-def _write_holder(home: Path) -> None:
-    document = {"process": os.getpid(), "since": timestamp(utc_now())}
-    write_whole(home / _HOLDER_NAME, json.dumps(document).encode(), is_durable=False)
 
 
 def _holder(home: Path) -> str:

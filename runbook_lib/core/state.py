@@ -530,7 +530,14 @@ def finding_from_document(document: Mapping[str, Any]) -> Finding:
     for name in ("accepts", "refuses", "limits", "warnings", "changes"):
         fields[name] = tuple(fields[name])
     fields["facts"] = {name: _value(value) for name, value in fields["facts"].items()}
-    fields["tables"] = tuple(_table(table) for table in fields["tables"])
+    fields["tables"] = tuple(
+        Table(
+            caption=table["caption"],
+            columns=tuple(table["columns"]),
+            rows=tuple(tuple(row) for row in table["rows"]),
+        )
+        for table in fields["tables"]
+    )
     fields["exchanges"] = tuple(_made(Exchange, each) for each in fields["exchanges"])
     return _made(Finding, fields)
 
@@ -597,14 +604,6 @@ def _made(kind: type[_Made], document: Mapping[str, Any]) -> _Made:
     """Return a line's document as an entity, without fields that a later version added."""
     known = {each.name for each in fields_of(kind)}
     return kind(**{name: value for name, value in document.items() if name in known})
-
-
-def _table(document: Mapping[str, Any]) -> Table:
-    return Table(
-        caption=document["caption"],
-        columns=tuple(document["columns"]),
-        rows=tuple(tuple(row) for row in document["rows"]),
-    )
 
 
 def _value(value: Any) -> Value:

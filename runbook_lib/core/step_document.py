@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from runbook_lib.core.procedure import Assignment, Attachment, Note, Outcome
+from runbook_lib.core.procedure import Attachment, Note, Outcome
 from runbook_lib.core.state import StepState, finding_to_document
 from runbook_lib.core.troubles import ordered
 
@@ -35,6 +35,7 @@ def step_document(state: StepState) -> dict[str, Any]:
     """
     checks = [finding_to_document(finding) for finding in state.findings]
     exchanges = [exchange for check in checks for exchange in check.pop("exchanges")]
+    note = state.assignment
     return {
         "id": state.step.id,
         "number": state.number,
@@ -51,7 +52,7 @@ def step_document(state: StepState) -> dict[str, Any]:
         "lapsed": [{"word": asdict(each.word), "why": each.why} for each in state.lapsed],
         "remarks": list(state.remarks),
         "comments": [_comment(each) for each in state.comments],
-        "assigned": _assigned(state.assignment) if state.assignment else None,
+        "assigned": {"to": note.to, "due": note.due, **_comment(note)} if note else None,
         "checks": checks,
         "exchanges": exchanges,
         "attachments": [asdict(each) for each in attachments_of(state)],
@@ -61,10 +62,6 @@ def step_document(state: StepState) -> dict[str, Any]:
 
 def _comment(note: Note) -> dict[str, str]:
     return {name: getattr(note, name) for name in ("by", "at", "note", "origin", "login")}
-
-
-def _assigned(note: Assignment) -> dict[str, str]:
-    return {"to": note.to, "due": note.due, **_comment(note)}
 
 
 def attachments_of(state: StepState) -> tuple[Attachment, ...]:

@@ -122,10 +122,13 @@ def read_said(pasted: str) -> Said:
             codes.append(int(value[:7]))
         elif name in _MESSAGES and not value.isdecimal():
             texts.append(value)
-    plain = text if _is_plain(text) else ""
-    for each in (*texts, plain):
-        codes += [int(number) for found in _CODE.findall(each) for number in found if number]
-    return Said(tuple(filter(None, (*texts, plain))), tuple(dict.fromkeys(codes)))
+    stripped = text.strip()
+    is_document = stripped.startswith("{") and stripped.endswith("}")
+    if text and not (is_document or _is_address(stripped)):
+        texts.append(text)
+    for part in texts:
+        codes += [int(number) for match in _CODE.findall(part) for number in match if number]
+    return Said(tuple(filter(None, texts)), tuple(dict.fromkeys(codes)))
 
 
 def recognise(said: Said, troubles: Iterable[Trouble]) -> list[Trouble]:
@@ -218,13 +221,6 @@ def _of_address(address: str) -> Iterator[tuple[str, str]]:
             yield from ((name, value) for name, value in fields if name != "code")
     except ValueError:
         return
-
-
-def _is_plain(text: str) -> bool:
-    """Return whether `text` is more than an address or a JSON document."""
-    stripped = text.strip()
-    is_document = stripped.startswith("{") and stripped.endswith("}")
-    return not (is_document or _is_address(stripped))
 
 
 def _is_address(word: str) -> bool:

@@ -103,7 +103,9 @@ class _Weighed:
 
     @property
     def _said(self) -> tuple[datetime, int]:
-        return _moment(self.word.at), self.place
+        # A time without a zone is in UTC (RFC 3339).
+        moment = datetime.fromisoformat(self.word.at)
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC), self.place
 
 
 def bind(step: Step, subject: Subject, given: Mapping[str, Value | None] | None = None) -> Binding:
@@ -190,32 +192,20 @@ def weigh(
     return newest, tuple(others), ()
 
 
-def _moment(text: str) -> datetime:
-    """Return the time of a word (RFC 3339); one without a zone is in UTC."""
-    moment = datetime.fromisoformat(text)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
 def _difference(item: Input | None, then: Value | None, now: Value | None) -> str:
     """Return how a value differs from the one that a word is about; empty if it does not."""
-    if not then or _same(then, now):
+    if isinstance(then, tuple) and isinstance(now, tuple):
+        is_same = set(then) == set(now)
+    else:
+        is_same = then == now
+    if not then or is_same:
         return ""
     label = item.label if item else "a value"
     if item is not None and item.secret:
-        return _secret_difference(label, str(then), str(now or ""))
+        is_other_key = str(then).partition(":")[0] != str(now or "").partition(":")[0]
+        if now and is_other_key:
+            return f"for an earlier {label} that the new fingerprint.key cannot recognise"
+        return f"for another {label}"
     if not now:
         return f"for {label} {as_text(then)}, which is not known now"
     return f"for {label} {as_text(then)}, not {as_text(now)}"
-
-
-def _secret_difference(label: str, then: str, now: str) -> str:
-    is_other_key = then.partition(":")[0] != now.partition(":")[0]
-    if now and is_other_key:
-        return f"for an earlier {label} that the new fingerprint.key cannot recognise"
-    return f"for another {label}"
-
-
-def _same(then: Value, now: Value | None) -> bool:
-    if isinstance(then, tuple) and isinstance(now, tuple):
-        return set(then) == set(now)
-    return then == now

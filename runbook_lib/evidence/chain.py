@@ -138,7 +138,11 @@ def chain_end(reader: HistoryReader, key: SigningKey) -> Iterator[ChainEnd]:
                 EventType.BUNDLE_SEALED, forgotten.data(), run_id=forgotten.run_id
             )
         announced = sealed_bundles(reader.read().index)
-        _clear_away(folder, announced)
+        known = {bundle.run_id for bundle in announced}
+        for left in folder.glob(f"{SEALED_PREFIX}*"):
+            if left.name.removeprefix(SEALED_PREFIX) not in known:
+                remove(left)
+        sync_folder(folder)
         last = _last(announced)
         yield ChainEnd(Link(last.sequence + 1, last.bundle, last.statement), last.last)
 
@@ -266,7 +270,9 @@ def _forgotten(reader: HistoryReader, key: SigningKey) -> list[SealedBundle]:
     statements = statements_in(journal.parent)
     announced = sealed_bundles(reader.read().index)
     left = _unannounced(statements, announced, key)
-    lines = _lines(journal, {each.sealed.last.seq for each in left})
+    numbers = {bundle.sealed.last.seq for bundle in left}
+    read = read_lines(journal) if numbers else ()
+    lines = {line.ref.seq: line.ref for line in read if line.ref.seq in numbers}
     forgotten: list[SealedBundle] = []
     last = _last(announced)
     while following := next((each for each in left if _follows(each, last, lines)), None):
@@ -317,13 +323,6 @@ def _read_unannounced(path: Path, keys: dict[str, SSlibKey], home: Path) -> _Una
     return _Unannounced(sealed, link.sha256) if owner == home.parts[-2:] else None
 
 
-def _lines(journal: Path, numbers: set[int]) -> dict[int, Ref]:
-    """Return the journal's lines with these numbers."""
-    if not numbers:
-        return {}
-    return {line.ref.seq: line.ref for line in read_lines(journal) if line.ref.seq in numbers}
-
-
 def _follows(each: _Unannounced, last: SealedBundle, lines: dict[int, Ref]) -> bool:
     is_next = (each.sealed.sequence, each.previous) == (last.sequence + 1, last.statement)
     copied = lines.get(each.sealed.last.seq)
@@ -360,15 +359,6 @@ def name_announced(folder: Path, sealed: list[SealedBundle]) -> None:
             remove(left)
         elif not (folder / known.bundle).exists():
             left.rename(folder / known.bundle)
-    sync_folder(folder)
-
-
-def _clear_away(folder: Path, sealed: list[SealedBundle]) -> None:
-    """Remove what was never announced."""
-    announced = {each.run_id for each in sealed}
-    for left in folder.glob(f"{SEALED_PREFIX}*"):
-        if left.name.removeprefix(SEALED_PREFIX) not in announced:
-            remove(left)
     sync_folder(folder)
 
 

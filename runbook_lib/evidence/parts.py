@@ -241,17 +241,21 @@ def _check_sentence(step_id: str, word: Mapping[str, Any]) -> None:
 
 
 def report_entries(bundle: Path, record: Mapping[str, Any]) -> list[Entry]:
-    """Return the entries in `bundle` for its report: the carried ones, then its part."""
-    lines = chain(carried_lines(bundle, carried_of(record)), part_lines(bundle, part_of(record)))
-    return [_for_report(line.entry) for line in lines]
+    """
+    Return the entries in `bundle` for its report: the carried ones, then its part.
 
-
-def _for_report(entry: Entry) -> Entry:
-    """Return `entry` without what the record has too: a part may have many thousand lines."""
-    if entry.type != EventType.STEP_CHECKED:
-        return entry
-    findings = [{**finding, **_ONLY_IN_RECORD} for finding in entry.data["findings"]]
-    return replace(entry, data={"findings": findings})
+    They lack what the record has too: a part may have many thousand lines.
+    """
+    entries = []
+    for line in chain(
+        carried_lines(bundle, carried_of(record)), part_lines(bundle, part_of(record))
+    ):
+        entry = line.entry
+        if entry.type == EventType.STEP_CHECKED:
+            findings = [{**finding, **_ONLY_IN_RECORD} for finding in entry.data["findings"]]
+            entry = replace(entry, data={"findings": findings})
+        entries.append(entry)
+    return entries
 
 
 def _words(record: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:

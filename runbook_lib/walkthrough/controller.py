@@ -25,7 +25,6 @@ from runbook_lib.core.journal import timestamp
 from runbook_lib.core.outcome import label_of
 from runbook_lib.core.procedure import (
     Assignment,
-    Input,
     Note,
     NoteKind,
     Outcome,
@@ -33,7 +32,7 @@ from runbook_lib.core.procedure import (
     Word,
     WordKind,
 )
-from runbook_lib.core.state import RunState, StepState
+from runbook_lib.core.state import RunState
 from runbook_lib.engine.confirm_links import make_link
 from runbook_lib.engine.run import Run
 from runbook_lib.engine.tenants import listed, tenant_names
@@ -159,19 +158,23 @@ class Walkthrough:
         scene = self._scene(state)
         for step_id in only or tuple(activities):
             if step_id in activities:
+                step = state.steps[step_id]
                 view = step_view(
-                    state.steps[step_id],
+                    step,
                     scene,
                     recent=history.recent(step_id),
                     activity=activities[step_id],
-                    wanted=self._wanted(state.steps[step_id]),
+                    wanted=lacking(self.run, step.step) if step.checked_on else (),
                 )
                 redacted = self.run.redactor.redact_values(view, structure=STRUCTURE)
                 self._show(step_id, self._panels[step_id], redacted)
         if self._header is not None and not only:
             self._show("header", self._header, self._header_view(state))
         if self._finish_panel is not None and not only:
-            self._show("finish", self._finish_panel, self._finish_view(state))
+            view = finish_view(
+                state, activity=self._sealing, bundle=self._bundle, doubts=self._doubts
+            )
+            self._show("finish", self._finish_panel, view)
 
     def _scene(self, state: RunState) -> Scene:
         following = next_step(state)
@@ -184,10 +187,6 @@ class Walkthrough:
             has_confirm_page=self._has_confirm_page,
             next_id=following[0].step.id if following else "",
         )
-
-    def _wanted(self, state: StepState) -> tuple[Input, ...]:
-        """Return the inputs that a check of this step wanted and was not given."""
-        return lacking(self.run, state.step) if state.checked_on else ()
 
     def _show(self, name: str, shown: Display, view: dict[str, Any]) -> None:
         self._views[name] = view
@@ -244,9 +243,14 @@ class Walkthrough:
         self._begin(step, lambda: self._record(step, note()))
 
     def _said(self, step: Step, words: dict[str, Any]) -> dict[str, Any]:
+        by = _typed(words, "by", longest=_LONGEST_NAME)
+        if not by:
+            msg = "Enter your name: the record says who confirmed this."
+            raise SettingsError(msg, next_step="It stays filled in from then on.")
+        self.operator = by
         return {
             "step": step.id,
-            "by": self._named(words),
+            "by": by,
             "at": timestamp(self.run.clock()),
             "note": _typed(words, "note"),
             "origin": _ORIGIN,
@@ -454,14 +458,6 @@ class Walkthrough:
             state.step for state in tried if not state.step.spends and lacking(self.run, state.step)
         }
 
-    def _named(self, words: dict[str, Any]) -> str:
-        by = _typed(words, "by", longest=_LONGEST_NAME)
-        if not by:
-            msg = "Enter your name: the record says who confirmed this."
-            raise SettingsError(msg, next_step="It stays filled in from then on.")
-        self.operator = by
-        return by
-
     def _begin(self, step: Step, action: Callable[[], str]) -> None:
         """Run `action` off this thread; show that it runs, and its result."""
         self._activities.begin(step.id)
@@ -506,9 +502,6 @@ class Walkthrough:
                 seen = self.run.preview(step_id)
                 if seen is not None and seen.outcome not in _CANNOT_TELL:
                     self.perform(state.step, {})
-
-    def _finish_view(self, state: RunState) -> dict[str, Any]:
-        return finish_view(state, activity=self._sealing, bundle=self._bundle, doubts=self._doubts)
 
     def _header_view(self, state: RunState) -> dict[str, Any]:
         return header_view(

@@ -68,14 +68,12 @@ class SavedCredentials:
             self._seen = signs
             before, self._resting = self._resting, self._read(self._resting)
             for item in self._items:
-                self._change(item, before.get(item.name), self._resting.get(item.name))
+                then, now = before.get(item.name), self._resting.get(item.name)
+                if now is not None and (then is None or then.reveal() != now.reveal()):
+                    self._run.set_secret(item, now.reveal())
+                elif then is not None and now is None:
+                    self._run.forget_secret(item, ())
             return True
-
-    def _change(self, item: Input, then: Secret | None, now: Secret | None) -> None:
-        if now is not None and (then is None or then.reveal() != now.reveal()):
-            self._run.set_secret(item, now.reveal())
-        elif then is not None and now is None:
-            self._run.forget_secret(item, ())
 
     def places(self) -> dict[str, str]:
         """Return where each known credential is saved, by name."""

@@ -98,7 +98,7 @@ def developer_account() -> Step:
         confirms="This account is registered as a Facebook developer account.",
         subject=NO_APP_YET,
         prose=(
-            "If this account is no developer account yet, register it: press **Get Started**, "
+            "If this account is not a developer account yet, register it: press **Get Started**, "
             "accept the terms, confirm phone number and email address."
         ),
         links=(Link("Facebook for Developers", "{dashboard_url}/"),),

@@ -150,7 +150,11 @@ def _chain(
         lines = {seq: ref.digest for seq, ref in journal.lines.items()}
     else:
         lines = _copied({home / name: each for name, each in verified.items()})
-    _check_carried(chain, lines)
+    for verified_bundle in chain:
+        for seq, sha256 in verified_bundle.carried:
+            if lines.get(seq, sha256) != sha256:
+                said = f"carries a line {seq} that is not the journal's."
+                raise ChainError(f"{_called(verified_bundle)} {said}")
     if refused:
         numbers = [each.link.sequence for each in chain]
         proven = sum(here == number for number, here in enumerate(numbers, 1))
@@ -214,14 +218,6 @@ def _check_parts(chain: Sequence[Verified]) -> None:
             raise ChainError(
                 f"The journal lines of {_called(each)} do not start where the previous ones ended."
             )
-
-
-def _check_carried(chain: Sequence[Verified], lines: Mapping[int, str]) -> None:
-    """Raise if a bundle carries a line that differs from the one in `lines`."""
-    for each in chain:
-        for seq, sha256 in each.carried:
-            if lines.get(seq, sha256) != sha256:
-                raise ChainError(f"{_called(each)} carries a line {seq} that is not the journal's.")
 
 
 def _carried(chain: Iterable[Verified]) -> dict[int, str]:

@@ -76,19 +76,16 @@ def unfinished_in(home: Path, announced: Iterable[SealedBundle]) -> dict[Path, S
 
 def withheld_below(path: Path) -> int:
     """Return how many journal lines the bundles at or under `path` withhold, by their own word."""
-    homes = (
-        [] if is_bundle(path) else [each for each in homes_below(path) if isinstance(each, Path)]
-    )
-    bundles = [path] if is_bundle(path) else [each for home in homes for each in bundles_in(home)]
-    files = [bundle / name for bundle in bundles for name in (JOURNAL_NAME, CARRIED_NAME)]
-    return sum(_withheld_in(file) for file in files)
-
-
-def _withheld_in(file: Path) -> int:
+    if is_bundle(path):
+        bundles = [path]
+    else:
+        homes = [home for home in homes_below(path) if isinstance(home, Path)]
+        bundles = [bundle for home in homes for bundle in bundles_in(home)]
     count = 0
-    with suppress(OSError), open_plain(file, follows_links=False) as lines:
-        while text := lines.readline(LONGEST_LINE):
-            count += bool(withheld_digest(text))
+    for file in (bundle / name for bundle in bundles for name in (JOURNAL_NAME, CARRIED_NAME)):
+        with suppress(OSError), open_plain(file, follows_links=False) as lines:
+            while text := lines.readline(LONGEST_LINE):
+                count += bool(withheld_digest(text))
     return count
 
 

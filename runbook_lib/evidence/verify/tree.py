@@ -45,7 +45,12 @@ def verify_tree(path: Path, trust: Trust, connector: str = "") -> Iterator[Verdi
     if is_bundle(path):
         trust, refusals = _trusting(trust, keys_beside(path.parent))
         yield from refusals
-        yield _of_connector(verdict_on(path, trust, path.name), connector)
+        verdict = verdict_on(path, trust, path.name)
+        owner = verdict.verified.run["procedure"]["id"] if verdict.verified else connector
+        if connector and owner != connector:
+            error = ContentError(f"It belongs to the connector {owner}.")
+            verdict = Verdict(verdict.path, error=error)
+        yield verdict
         return
     is_sealed = False
     for verdict in _below(path, trust, connector) if _is_searched(path) else ():
@@ -127,11 +132,3 @@ def _trusting(trust: Trust, keys: Path) -> tuple[Trust, list[Verdict]]:
         return trust.with_successors(keys), []
     except (EvidenceError, OSError) as error:
         return trust, [refusal(keys, error)]
-
-
-def _of_connector(verdict: Verdict, connector: str) -> Verdict:
-    """Return the verdict, or a refusal where the bundle is of another connector."""
-    of = verdict.verified.run["procedure"]["id"] if verdict.verified else connector
-    if not connector or of == connector:
-        return verdict
-    return Verdict(verdict.path, error=ContentError(f"It belongs to the connector {of}."))

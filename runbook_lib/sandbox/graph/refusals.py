@@ -153,28 +153,6 @@ EXPIRED_TOKEN = Refusal(
     subcode=463,
     kind="invalid_token",
 )
-LOGGED_OUT_TOKEN = Refusal(
-    "Error validating access token: The session is invalid because the user logged out.",
-    190,
-    inferred("graph §6", "user logged out: 190/467 (subcode verbatim, wording not)", _SPRING),
-    subcode=467,
-    kind="invalid_token",
-)
-INVALIDATED_TOKEN = Refusal(
-    "Error validating access token: The session was invalidated explicitly using an API call.",
-    190,
-    verbatim("graph §6", "session invalidated: 190/466", _SPRING),
-    subcode=466,
-    kind="invalid_token",
-)
-PASSWORD_CHANGED_TOKEN = Refusal(
-    "Error validating access token: The session has been invalidated because the user has changed "
-    "the password.",
-    190,
-    inferred("graph §6", "password changed: 190/460 (subcode verbatim, wording not)", _SPRING),
-    subcode=460,
-    kind="invalid_token",
-)
 NOT_INSTALLED_TOKEN = Refusal(
     "Error validating access token: The user has not authorized application {app_id}.",
     190,

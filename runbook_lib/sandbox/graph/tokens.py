@@ -6,7 +6,6 @@ import hashlib
 import hmac
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
@@ -14,7 +13,7 @@ from runbook_lib.sandbox.graph import refusals
 from runbook_lib.sandbox.graph.call import Call, effective_scopes
 from runbook_lib.sandbox.graph.refusals import GraphError
 from runbook_lib.sandbox.origins import inferred, unknown, verbatim
-from runbook_lib.sandbox.state.facebook_world import App, Code, Invalidity, Token, TokenKind
+from runbook_lib.sandbox.state.facebook_world import App, Code, Token, TokenKind
 from runbook_lib.sandbox.state.world import World
 
 __all__ = ["authenticate", "check_proof", "debug_token", "exchange", "pacific_time", "proof_of"]
@@ -24,13 +23,6 @@ _CLIENT_ID = re.compile(r"\d{1,20}\Z")
 _TOKEN = re.compile(r"EAA[A-Za-z0-9]{20,}\Z")
 _APP_TOKEN = re.compile(r"(\d{1,20})\|(\S+)\Z")
 _CODE = re.compile(r"AQ[\w-]{40,}\Z", re.ASCII)
-
-_INVALID = {
-    Invalidity.LOGGED_OUT: refusals.LOGGED_OUT_TOKEN,
-    Invalidity.INVALIDATED: refusals.INVALIDATED_TOKEN,
-    Invalidity.PASSWORD_CHANGED: refusals.PASSWORD_CHANGED_TOKEN,
-    Invalidity.NOT_INSTALLED: refusals.NOT_INSTALLED_TOKEN,
-}
 
 
 @verbatim("graph §2", "APPID|APPSECRET is accepted as an app token", "nyaruka/rapidpro#3734")
@@ -44,8 +36,6 @@ def authenticate(world: World, value: str) -> Token:
         is_token = _TOKEN.match(value) is not None
         raise GraphError(refusals.UNDECRYPTABLE_TOKEN if is_token else refusals.UNPARSABLE_TOKEN)
     now = world.now()
-    if token.invalidity is not None:
-        raise GraphError(_INVALID[token.invalidity], app_id=token.app_id)
     if token.app_id not in world.facebook.apps:
         raise GraphError(refusals.UNDECRYPTABLE_TOKEN)
     if token.expires_at and token.expires_at <= now:
@@ -254,11 +244,6 @@ def _valid_token(world: World, token: Token) -> dict[str, object]:
     ]
     data["user_id"] = token.user_id
     return data
-
-
-def invalidate(world: World, token: Token, reason: Invalidity) -> None:
-    """Make `token` invalid from now on."""
-    world.facebook.tokens.put(token.value, replace(token, invalidity=reason))
 
 
 @verbatim("graph §6", "times in token errors: `Saturday, 13-Jun-26 05:00:00 PDT`", "spring fixture")

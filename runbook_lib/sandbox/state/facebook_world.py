@@ -19,7 +19,6 @@ __all__ = [
     "Code",
     "Facebook",
     "Form",
-    "Invalidity",
     "Lead",
     "Page",
     "Person",
@@ -263,15 +262,6 @@ class TokenKind(StrEnum):
     PAGE = "PAGE"
 
 
-class Invalidity(StrEnum):
-    """Why a token that has not expired is refused."""
-
-    LOGGED_OUT = "logged out"
-    INVALIDATED = "invalidated"
-    PASSWORD_CHANGED = "password changed"  # noqa: S105 - a reason, not a password
-    NOT_INSTALLED = "not installed"
-
-
 @dataclass(frozen=True)
 class Token:
     """
@@ -289,7 +279,6 @@ class Token:
     issued_at: int = 0
     expires_at: int = 0
     data_access_expires_at: int = 0
-    invalidity: Invalidity | None = None
 
 
 @dataclass

@@ -10,7 +10,6 @@ import pytest
 
 from runbook_lib.sandbox.graph.tokens import pacific_time
 from runbook_lib.sandbox.server import Sandbox
-from runbook_lib.sandbox.state.facebook_world import Invalidity
 
 from .conftest import Graph, error_of
 
@@ -218,26 +217,6 @@ def test_debug_token_of_another_app(graph: Graph) -> None:
     )
     del world.facebook.apps[other.id]
     assert error_of(answer)["code"] == 100
-
-
-@pytest.mark.parametrize(
-    ("reason", "subcode"),
-    [
-        (Invalidity.LOGGED_OUT, 467),
-        (Invalidity.INVALIDATED, 466),
-        (Invalidity.PASSWORD_CHANGED, 460),
-        (Invalidity.NOT_INSTALLED, 458),
-    ],
-)
-def test_invalid_tokens_have_their_subcodes(graph: Graph, reason: Invalidity, subcode: int) -> None:
-    """Each reason why a token is invalid has its subcode."""
-    world = graph.sandbox.world
-    app = world.facebook.apps[world.answers["app_id"]]
-    token = world.issue_user_token(app, app.admin_id, ("public_profile",))
-    world.facebook.tokens.put(token.value, replace(token, invalidity=reason))
-    answer = graph.get("me", token.value)
-    assert answer.status_code == 400
-    assert (error_of(answer)["code"], error_of(answer)["error_subcode"]) == (190, subcode)
 
 
 @pytest.mark.parametrize(

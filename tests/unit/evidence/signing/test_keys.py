@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import itertools
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,6 @@ from securesystemslib.signer import SIGNER_FOR_URI_SCHEME, CryptoSigner, Signer
 from runbook_lib.config.settings import Settings
 from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import ExitCode, SettingsError, SigningError
-from runbook_lib.evidence.signing import keys
 from runbook_lib.evidence.signing.keys import (
     SigningKey,
     create_key,
@@ -463,13 +463,13 @@ def test_the_private_key_is_never_readable_by_others(
     """The key file is created with mode 0600 from the start."""
 
     modes: list[int] = []
-    opened = keys.os.open
+    opened = os.open
 
     def note(path: Any, flags: int, mode: int = 0o777, **options: Any) -> int:
         modes.append(mode)
         return opened(path, flags, mode, **options)
 
-    monkeypatch.setattr(keys.os, "open", note)
+    monkeypatch.setattr(os, "open", note)
     create_key(tmp_path / "key.pem")
 
     assert modes[0] == 0o600
