@@ -556,20 +556,6 @@ FAULTS = (
         "a step that could not be checked passes in JUnit XML",
     ),
     Fault(
-        "config/shards.py",
-        "None if found is None else found + 1",
-        "found",
-        "config/test_shards.py",
-        "a pod of an Indexed Job runs the shard before its own",
-    ),
-    Fault(
-        "engine/fleet.py",
-        'settings.values.get("app_id", tenant.tenant)',
-        'values.get("app_id", tenant.tenant)',
-        "engine/test_fleet.py",
-        "a tenant is in another shard where a journal lacks",
-    ),
-    Fault(
         "config/attestations.py",
         "if self._values is None or is_about(each, self._values)",
         "if True",
@@ -582,27 +568,6 @@ FAULTS = (
         "if False]",
         "engine/test_fleet_words.py",
         "a slip in an attestation's subject passes in silence",
-    ),
-    Fault(
-        "engine/fleet_merge.py",
-        "if record.results[job.name].key == job.key:",
-        "if True:",
-        "engine/test_fleet_merge.py",
-        "a merged record claims what the file no longer asks for",
-    ),
-    Fault(
-        "evidence/fleet_record.py",
-        "codes |= {ExitCode.INCOMPLETE for _ in self.remarks}",
-        "",
-        "engine/test_fleet_merge.py",
-        "a run with a missing shard is complete",
-    ),
-    Fault(
-        "evidence/gather.py",
-        "one.read(len(block)) == block",
-        "one.read(len(block)) or True",
-        "evidence/test_gather.py",
-        "a journal is replaced by one that contradicts it",
     ),
     Fault(
         "cli/fleet.py",

@@ -1,17 +1,13 @@
-"""
-The command `fleet`: run the tenants of a file, and show each result as it comes.
-
-`fleet merge` puts the parts of a sharded run together.
-"""
+"""The command `fleet`: run the tenants of a file, and show each result as it comes."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING
 
 import click
 
@@ -26,45 +22,14 @@ if TYPE_CHECKING:
     from runbook_lib.engine.fleet import Fleet
     from runbook_lib.evidence.fleet_record import FleetRecord, TenantResult
 
-__all__ = ["FLEET_COMMANDS"]
+__all__ = ["fleet"]
 
 _LONGEST_RUN = 86_400
 _MOST_SHOWN = 20
 
-_RUN_NAME = click.option(
-    "--run-name",
-    default="",
-    metavar="NAME",
-    help="What the parts of one run have in common; the orchestrator's own if left out.",
-)
-
-
-_FILE = click.argument("file", type=click.Path(path_type=Path))
-
-
-class _Fleet(click.Group):
-    """A group whose first word is a file, unless it is the name of a command."""
-
-    def make_context(
-        self,
-        info_name: str | None,
-        args: list[str],
-        parent: click.Context | None = None,
-        **extra: Any,
-    ) -> click.Context:
-        """Return the context of the command that is meant: `main` invokes that."""
-        if args[:1] and args[0] in self.commands:
-            return super().make_context(info_name, args, parent, **extra)
-        return _run_fleet.make_context(info_name, args, parent, **extra)
-
-
-@click.group(cls=_Fleet)
-def fleet() -> None:
-    """Run the tenants of FILE (TOML or CSV), each in a process of its own."""
-
 
 @click.command()
-@_FILE
+@click.argument("file", type=click.Path(path_type=Path))
 @click.option(
     "--workers",
     type=click.IntRange(1, 256),
@@ -95,19 +60,13 @@ def fleet() -> None:
 @click.option("--only", multiple=True, metavar="NAME", help="Only this tenant; * stands for any.")
 @click.option("--resume", "resumes", is_flag=True, help="Run what the last run has left.")
 @click.option("--failed", "is_failed", is_flag=True, help="Run those whose last run failed.")
-@click.option(
-    "--shard",
-    metavar="I/N",
-    help="Only the I-th of N parts; N alone takes I from Kubernetes or SLURM.",
-)
-@_RUN_NAME
 @click.option("--attestations", default="", help="TOML file in which people say what they did.")
 @JUNIT
 @click.option("--yes", "is_sure", is_flag=True, help="Let checks spend what is listed.")
 @ENV_FILE
 @EVIDENCE
 @JSON
-def _run_fleet(
+def fleet(
     *,
     file: Path,
     workers: int | None,
@@ -117,8 +76,6 @@ def _run_fleet(
     only: tuple[str, ...],
     resumes: bool,
     is_failed: bool,
-    shard: str | None,
-    run_name: str,
     attestations: str,
     junit: str,
     is_sure: bool,
@@ -126,12 +83,9 @@ def _run_fleet(
     evidence: str,
     as_json: bool,
 ) -> None:
-    """
-    Run the tenants of FILE (TOML or CSV), each in a process of its own.
-
-    `runbook fleet merge FILE` puts the parts of a run with --shard together as one.
-    """
+    """Run the tenants of FILE (TOML or CSV), each in a process of its own."""
     from runbook_lib.engine.fleet import FleetRequest, prepare
+    from runbook_lib.engine.scheduler_address import TLS_LINES
 
     if workers and scheduler:
         msg = "--workers is for this machine: a Dask cluster has workers of its own."
@@ -151,80 +105,9 @@ def _run_fleet(
         only=only,
         resumes=resumes,
         is_failed=is_failed,
-        shard=shard,
-        run_name=run_name,
     )
-    with _mistakes_shown():
-        prepared = prepare(request)
-    _refuse_spending(prepared, is_sure=is_sure)
-    if junit:
-        require_place(junit)
-    _show_unmatched(prepared.unmatched)
-    _show_gone(prepared.gone, file)
-    record = _run(prepared, file, as_json=as_json)
-    _end(record, junit, as_json=as_json)
-
-
-@fleet.command()
-@_FILE
-@click.option(
-    "--from",
-    "folders",
-    multiple=True,
-    metavar="DIR",
-    type=click.Path(path_type=Path),
-    help="A part's evidence folder, to be copied into this one first; may be repeated.",
-)
-@_RUN_NAME
-@JUNIT
-@ENV_FILE
-@EVIDENCE
-@JSON
-def merge(
-    *,
-    file: Path,
-    folders: tuple[Path, ...],
-    run_name: str,
-    junit: str,
-    env_file: str,
-    evidence: str,
-    as_json: bool,
-) -> None:
-    """
-    Put the shards of FILE's newest run together as one record.
-
-    Tenants that no shard has are pending. Ends with 3 where a shard is missing, or may be
-    of another run.
-    """
-    from runbook_lib.cli.terminal import say
-    from runbook_lib.engine.fleet_merge import MergeRequest
-    from runbook_lib.engine.fleet_merge import merge as merge_shards
-
-    if junit:
-        require_place(junit)
-    request = MergeRequest(
-        file=file, evidence=evidence, env_file=env_file, run_name=run_name, folders=folders
-    )
-    with _mistakes_shown():
-        record = merge_shards(request)
-    for remark in record.remarks:
-        say(remark, is_error=True)
-    for result in record.results.values():
-        if not as_json and (result.is_failed or result.exit_code is None):
-            click.echo(_line(result))
-    _end(record, junit, as_json=as_json)
-
-
-FLEET_COMMANDS = (fleet,)
-
-
-@contextmanager
-def _mistakes_shown() -> Iterator[None]:
-    """Show each mistake of the file of tenants on a line, or those for TLS; raise the error."""
-    from runbook_lib.engine.scheduler_address import TLS_LINES
-
     try:
-        yield
+        prepared = prepare(request)
     except InsecureSchedulerError:
         for line in TLS_LINES:
             click.echo(line, err=True)
@@ -233,10 +116,12 @@ def _mistakes_shown() -> Iterator[None]:
         for mistake in error.mistakes:
             click.echo(one_line(mistake), err=True)
         raise
-
-
-def _end(record: FleetRecord, junit: str, *, as_json: bool) -> NoReturn:
-    """Write and show the result, and end with its exit code."""
+    _refuse_spending(prepared, is_sure=is_sure)
+    if junit:
+        require_place(junit)
+    _show_unmatched(prepared.unmatched)
+    _show_gone(prepared.gone, file)
+    record = _run(prepared, file, as_json=as_json)
     if junit:
         write_junit(junit, record.results.values(), name=record.file)
     if as_json:
@@ -250,16 +135,14 @@ def _run(prepared: Fleet, file: Path, *, as_json: bool) -> FleetRecord:
     """Run the fleet; an interruption says how to go on."""
     from runbook_lib.cli.terminal import say
 
-    shard = prepared.record.shard
     if not (prepared.jobs or as_json):
-        say(f"Shard {shard} has no tenant to run." if shard else "No tenant is left to run.")
+        say("No tenant is left to run.")
     try:
         with _Display(len(prepared.jobs), is_quiet=as_json) as display:
             return prepared.run(display.show)
     except KeyboardInterrupt:
         say("runbook: Interrupted.", is_error=True)
-        part = f" --shard {shard}" if shard else ""
-        again = f"`runbook fleet {file}{part} --resume` runs what is left."
+        again = f"`runbook fleet {file} --resume` runs what is left."
         say(f"Next: {again} The journals are intact.", is_error=True)
         sys.exit(ExitCode.INTERRUPTED)
 

@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 import click
 
 from runbook_lib.cli.evidence import EVIDENCE_COMMANDS
-from runbook_lib.cli.fleet import FLEET_COMMANDS
+from runbook_lib.cli.fleet import fleet
 from runbook_lib.cli.guidance import GUIDANCE_COMMANDS
 from runbook_lib.cli.machine import MACHINE_COMMANDS
 from runbook_lib.cli.people import PEOPLE_COMMANDS
@@ -85,7 +85,7 @@ def main(ctx: click.Context) -> None:
 
 for each in (
     *RUN_COMMANDS,
-    *FLEET_COMMANDS,
+    fleet,
     *PEOPLE_COMMANDS,
     lab,
     *GUIDANCE_COMMANDS,

@@ -29,7 +29,6 @@ from runbook_lib.config.runner import (
     inputs_of,
 )
 from runbook_lib.config.settings import find_env_file, read_env_file, resolve
-from runbook_lib.config.shards import read_run_name, read_shard
 from runbook_lib.config.workspace import (
     FLEET_FOLDER,
     KEYS_FOLDER,
@@ -57,7 +56,7 @@ from runbook_lib.errors import (
     RunbookError,
     SettingsError,
 )
-from runbook_lib.evidence.fleet_chain import begin, heads_of, newest, records_of, runs_before
+from runbook_lib.evidence.fleet_chain import begin, heads_of, newest, runs_before
 from runbook_lib.evidence.fleet_record import FleetRecord, Status, TenantResult, read_record
 from runbook_lib.evidence.fleet_run import EXIT_CODES, FleetRun
 from runbook_lib.evidence.fleet_seal import seal_fleet, unseal_fleet
@@ -65,17 +64,7 @@ from runbook_lib.evidence.signing.keys import SigningKey, key_from_settings
 from runbook_lib.evidence.signing.succession import check_not_succeeded, with_predecessors
 from runbook_lib.evidence.verify.verify import Trust
 
-__all__ = [
-    "Fleet",
-    "FleetRequest",
-    "Job",
-    "Spending",
-    "described",
-    "grouped",
-    "new_record",
-    "prepare",
-    "signing_key",
-]
+__all__ = ["Fleet", "FleetRequest", "Job", "Spending", "grouped", "prepare"]
 
 # A run waits for remote systems and for the disk for half of its time.
 _WORKERS_PER_CORE, _MOST_WORKERS = 2, 16
@@ -90,9 +79,8 @@ class FleetRequest:
     `workers` is the number of processes at a time (0: two for each core, at most 16),
     `seconds` the limit of one tenant. `scheduler` is the address of a Dask scheduler, whose
     workers run them instead; with `is_insecure` it may be one without TLS. `only` are
-    patterns of names. With `resumes`
-    what is left of the file's last run, with `is_failed` what failed. `shard` is `I/N`, or
-    `N` where the orchestrator says which part this is.
+    patterns of names. With `resumes` what is left of the file's last run, with `is_failed`
+    what failed.
     """
 
     file: Path
@@ -106,8 +94,6 @@ class FleetRequest:
     only: Sequence[str] = ()
     resumes: bool = False
     is_failed: bool = False
-    shard: str | None = None
-    run_name: str = ""
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
 
 
@@ -117,14 +103,12 @@ class Job:
     One tenant's run; `values` are all that is known of it, `settings` those that hold now.
 
     `variables` are those of the environment that no other tenant's process gets.
-    `shard_key` says which shard it is in, whatever evidence each part of a fleet has.
     """
 
     tenant: FleetTenant
     values: Mapping[str, Value]
     variables: Sequence[str]
-    shard_key: str
-    settings: Mapping[str, Value] = field(default_factory=dict)
+    settings: Mapping[str, Value]
 
     @property
     def name(self) -> tuple[str, str]:
@@ -182,16 +166,11 @@ def prepare(request: FleetRequest) -> Fleet:
     values = [(job.tenant.procedure, job.values) for job in jobs.values()]
     words = Path(request.attestations) if request.attestations else None
     unmatched = check_words(words, values) if words else []
-    shard = None if request.shard is None else read_shard(request.shard, request.environ)
-    record = replace(
-        new_record(evidence, request.file.name, named.sha256),
-        shard=str(shard) if shard else None,
-        run_name=read_run_name(request.run_name, request.environ if shard else {}),
-    )
-    runs_before(heads_of(evidence, record.file), record)
+    now, fleet_id = timestamp(utc_now()), new_run_id()
+    stamp = f"{now[:19].replace('-', '').replace(':', '')}Z"
+    folder = evidence / FLEET_FOLDER / f"{stamp}-{fleet_id}"
+    record = FleetRecord(folder, fleet_id, request.file.name, {}, now, file_sha256=named.sha256)
     wanted = _only(jobs, request.only)
-    mine = [name for name in jobs if not shard or shard.has(jobs[name].shard_key)]
-    wanted = [name for name in wanted if name in mine]
     prepared = Fleet(
         replace(
             request,
@@ -204,8 +183,10 @@ def prepare(request: FleetRequest) -> Fleet:
         unmatched,
     )
     if request.resumes:
-        prepared.resume(mine, wanted)
+        prepared.resume(wanted)
     else:
+        # NOTE: a chain with two ends is refused before anything runs.
+        runs_before(record)
         prepared.choose(_failed(wanted, record) if request.is_failed else wanted)
     return prepared
 
@@ -233,7 +214,6 @@ class Fleet:
         self._request = request
         self._evidence = evidence
         self._known = known
-        self._is_resumed = False
         self._taken: list[tuple[str, str]] = []
         # NOTE: of each tenant of its file, also of those that do not run now.
         self._is_practice = all(is_sandbox(job.values) for job in known.values())
@@ -245,42 +225,37 @@ class Fleet:
         self.jobs = [self._known[name] for name in wanted]
         self.record.left_out = tuple(name for name in self._known if name not in set(wanted))
 
-    def resume(self, mine: _Names, wanted: _Names) -> None:
+    def resume(self, wanted: _Names) -> None:
         """
         Go on with the file's last run: a result is that of its bundle, or its tenant runs again.
 
-        Nothing but names is read in the record. `mine` are the tenants of this shard.
+        Nothing but names is read in the record.
         """
         asked = self.record
-        heads = heads_of(self._evidence, asked.file)
-        last = newest(heads, asked.shard)
-        if last is None or asked.run_name not in ("", last.run_name):
+        last = newest(heads_of(self._evidence, asked.file))
+        if last is None:
             raise _no_earlier_run(asked, "--resume")
         named = read_record(last.path).results
         self.gone = ["{} ({})".format(*name) for name in named if name not in self._known]
-        self._is_resumed = not last.parts
-        if self._is_resumed:
-            if not last.folder.name.endswith(f"-{last.fleet_id}"):
-                raise _renamed(last)
-            self.record = replace(
-                asked, folder=last.folder, fleet_id=last.fleet_id, run_name=last.run_name
-            )
-            self.record.previous = runs_before(heads, self.record)
-        self._bundles = RunBundles(self._evidence, self.record.fleet_id)
+        if not last.folder.name.endswith(f"-{last.fleet_id}"):
+            msg = f"{last.path} is the record of the run {last.fleet_id}, under another name."
+            advice = "Give its folder the name back, or run without --resume."
+            raise SettingsError(msg, next_step=advice)
+        self.record = replace(asked, folder=last.folder, fleet_id=last.fleet_id)
+        self.record.previous = runs_before(self.record)
+        self._bundles = RunBundles(self._evidence, last.fleet_id)
         for name in {**named, **self._known}:
             self._bundles.find(*name)
         trust = self._trust()
-        for name in mine:
-            job = self._known[name]
+        for name, job in self._known.items():
             self.record.put(self._bundles.result(name, job.key, trust) or job.pending)
         results = self.record.results
-        self._taken = [name for name in mine if results[name].status is Status.SEALED]
-        self.choose([name for name in wanted if name not in self._taken])
-        self.record.left_out = tuple(name for name in self._known if name not in results)
-        began = min(
-            (str(results[name].bundle).rpartition("/")[2] for name in self._taken), default=""
-        )
-        self.record.started_on = _began(began) if began else asked.started_on
+        self._taken = [name for name in results if results[name].status is Status.SEALED]
+        self.jobs = [self._known[name] for name in wanted if name not in self._taken]
+        bundles = [str(results[name].bundle).rpartition("/")[2] for name in self._taken]
+        if bundles:
+            began = datetime.strptime(min(bundles)[:16], "%Y%m%dT%H%M%SZ")  # noqa: DTZ007
+            self.record.started_on = began.strftime("%Y-%m-%dT%H:%M:%SZ")
 
     @property
     def spending(self) -> list[Spending]:
@@ -302,9 +277,13 @@ class Fleet:
         for job in self.jobs:
             self.record.put(job.pending)
         for _, connector in self.record.results:
-            self.record.connectors[connector] = described(find_procedure(connector))
+            self.record.connectors[connector] = _described(find_procedure(connector))
         try:
-            self._begin()
+            if self._request.resumes:
+                unseal_fleet(self.record)
+                self.record.write()
+            else:
+                begin(self.record)
         except BaseException:
             list(pool.stop())
             raise
@@ -325,14 +304,6 @@ class Fleet:
         seal_fleet(self.record, key)
         return self.record
 
-    def _begin(self) -> None:
-        """Write the record of a run that begins, or goes on."""
-        if self._is_resumed:
-            unseal_fleet(self.record)
-            self.record.write()
-        else:
-            begin(self.record)
-
     def _take_bundles(self) -> None:
         """Take what a process sealed before it was lost, and name bundles that do not count."""
         results = self.record.results
@@ -343,7 +314,7 @@ class Fleet:
             self._bundles.finish(*job.name)
         # NOTE: on a cluster a task whose worker is lost runs again; a run that goes on may
         # find what an interrupted one has sealed.
-        several = self._is_resumed or self._request.scheduler
+        several = self._request.resumes or self._request.scheduler
         for job in self.jobs if several else lacking:
             self._bundles.find(*job.name)
         trust = self._trust() if lacking else Trust({})
@@ -373,10 +344,18 @@ class Fleet:
             self.record.put(replace(result, exit_code=code, reason=said, next_step=advice))
 
     def _key(self, *, is_sandbox: bool) -> SigningKey:
-        environ = {
-            name: text for name, text in self._request.environ.items() if name not in self._withheld
-        }
-        return signing_key(self._request.env_file, environ, is_sandbox=is_sandbox)
+        """Return the key of whoever runs the fleet."""
+        request = self._request
+        settings = resolve(
+            (SIGNING_KEY, SIGNING_PUBLIC_KEY, SIGNING_PASSPHRASE),
+            given={},
+            env_file=read_env_file(Path(request.env_file)) if request.env_file else {},
+            environ={
+                name: text for name, text in request.environ.items() if name not in self._withheld
+            },
+            others=known_variables(),
+        )
+        return key_from_settings(settings, is_sandbox=is_sandbox)
 
     def _trust(self) -> Trust:
         """Return the trust in the own keys, that of practice where there is some, and no other."""
@@ -482,9 +461,7 @@ def _jobs(
         if lacking:
             said = f"the tenant {tenant.tenant} has no {' and no '.join(lacking)}."
             mistakes.append(f"line {tenant.line}: {said}")
-        # NOTE: not what a journal knows: a part of the fleet may have evidence that others lack.
-        shard_key = str(settings.values.get("app_id", tenant.tenant))
-        jobs.append(Job(tenant, values, mine, shard_key, settings.values))
+        jobs.append(Job(tenant, values, mine, settings.values))
     if mistakes:
         msg = f"The file of tenants {request.file} lacks values."
         raise FleetFileError(msg, mistakes)
@@ -506,27 +483,7 @@ def _earlier(evidence: Path, tenant: FleetTenant) -> Mapping[str, Value]:
     return {}
 
 
-def signing_key(env_file: str, environ: Mapping[str, str], *, is_sandbox: bool) -> SigningKey:
-    """Return the key of whoever runs the fleet: the practice key only if all of it is practice."""
-    settings = resolve(
-        (SIGNING_KEY, SIGNING_PUBLIC_KEY, SIGNING_PASSPHRASE),
-        given={},
-        env_file=read_env_file(Path(env_file)) if env_file else {},
-        environ=environ,
-        others=known_variables(),
-    )
-    return key_from_settings(settings, is_sandbox=is_sandbox)
-
-
-def new_record(evidence: Path, file: str, sha256: str) -> FleetRecord:
-    """Return the record of a run of the file of this name and digest, which is not written yet."""
-    now, fleet_id = timestamp(utc_now()), new_run_id()
-    stamp = f"{now[:19].replace('-', '').replace(':', '')}Z"
-    folder = evidence / FLEET_FOLDER / f"{stamp}-{fleet_id}"
-    return FleetRecord(folder, fleet_id, file, {}, now, file_sha256=sha256)
-
-
-def described(procedure: Procedure) -> Mapping[str, Any]:
+def _described(procedure: Procedure) -> Mapping[str, Any]:
     """Return title and steps of a connector, as the record has them."""
     numbers = procedure.numbers
     steps = [
@@ -553,37 +510,20 @@ def _only(names: _Names, patterns: Sequence[str]) -> _Names:
 
 
 def _failed(wanted: _Names, asked: FleetRecord) -> _Names:
-    """Return the jobs whose last run failed; a shard's, by the records of this shard alone."""
+    """Return the jobs whose last run failed."""
+    heads = heads_of(asked.folder.parents[1], asked.file)
+    if not heads:
+        raise _no_earlier_run(asked, "--failed")
     last: dict[tuple[str, str], TenantResult] = {}
-    record = None
-    for record in _earlier_records(asked):
-        # NOTE: a merged record repeats what the shards' own records say, which may be newer.
-        for name, result in () if record.parts else record.results.items():
+    for head in reversed(heads):
+        for name, result in read_record(head.path).results.items():
             if result.status in (Status.SEALED, Status.UNSEALED):
                 last.setdefault(name, result)
         if set(wanted) <= last.keys():
             break
-    if record is None:
-        raise _no_earlier_run(asked, "--failed")
     return [name for name in wanted if name in last and last[name].is_failed]
 
 
-def _earlier_records(asked: FleetRecord) -> Iterable[FleetRecord]:
-    """Yield the records of the file, those of a shard alone where one is asked for."""
-    records = records_of(asked.folder.parents[1], asked.file)
-    return (record for record in records if asked.shard in (None, record.shard))
-
-
-def _began(bundle: str) -> str:
-    """Return when the run of a bundle began, by its name."""
-    return datetime.strptime(bundle[:16], "%Y%m%dT%H%M%SZ").strftime("%Y-%m-%dT%H:%M:%SZ")  # noqa: DTZ007
-
-
-def _renamed(record: FleetRecord) -> SettingsError:
-    msg = f"{record.path} is the record of the run {record.fleet_id}, under another name."
-    return SettingsError(msg, next_step="Give its folder the name back, or run without --resume.")
-
-
 def _no_earlier_run(asked: FleetRecord, option: str) -> SettingsError:
-    msg = f"There is no earlier run of {asked.title} in {asked.folder.parents[1]}."
+    msg = f"There is no earlier run of {asked.file} in {asked.folder.parents[1]}."
     return SettingsError(msg, next_step=f"Leave {option} out.")

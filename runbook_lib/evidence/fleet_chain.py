@@ -1,9 +1,8 @@
 """
 The chain of a fleet's records: each names the one before it, so none goes missing unseen.
 
-The records of one file of tenants are a chain (those of a shard are one of their own).
-Neither the names of folders nor the times of files say which record is the newest: a clock
-may have been wrong.
+The records of one file of tenants are a chain. Neither the names of folders nor the times
+of files say which record is the newest: a clock may have been wrong.
 """
 
 from __future__ import annotations
@@ -25,7 +24,6 @@ from runbook_lib.evidence.fleet_record import (
     FleetRecord,
     Previous,
     read_head,
-    read_record,
 )
 from runbook_lib.evidence.signing.statement import LARGEST_ENVELOPE, digest
 
@@ -34,7 +32,6 @@ __all__ = [
     "check_ends",
     "heads_of",
     "newest",
-    "records_of",
     "refresh",
     "runs_before",
     "statement_digest",
@@ -54,14 +51,8 @@ def heads_of(evidence: Path, file: str) -> list[FleetRecord]:
     return _ordered([head for head in map(read_head, paths) if head.file == file])
 
 
-def records_of(evidence: Path, file: str) -> Iterable[FleetRecord]:
-    """Yield the record of each run of the file, the newest first; raises like `heads_of`."""
-    return (read_record(head.path) for head in reversed(heads_of(evidence, file)))
-
-
-def newest(heads: Iterable[FleetRecord], shard: str | None) -> FleetRecord | None:
+def newest(chain: Sequence[FleetRecord]) -> FleetRecord | None:
     """Return the end of the chain; raises `SettingsError` where there are several."""
-    chain = [head for head in heads if head.shard == shard]
     try:
         check_ends(chain)
     except ChainError as error:
@@ -89,10 +80,10 @@ def check_ends(chain: Sequence[FleetRecord]) -> None:
         raise ChainError(f"The records of {chain[0].file} name each other in a circle: {listed}.")
 
 
-def runs_before(heads: Iterable[FleetRecord], record: FleetRecord) -> tuple[Previous, ...]:
-    """Return what `record` names as the runs before it; raises `SettingsError` like `newest`."""
-    others = [head for head in heads if head.fleet_id != record.fleet_id]
-    last = newest(others, record.shard)
+def runs_before(record: FleetRecord) -> tuple[Previous, ...]:
+    """Return what `record` names as the runs before it; raises like `heads_of` and `newest`."""
+    heads = heads_of(record.folder.parents[1], record.file)
+    last = newest([head for head in heads if head.fleet_id != record.fleet_id])
     if last is None:
         return ()
     statement = statement_digest(last.folder)
@@ -102,10 +93,9 @@ def runs_before(heads: Iterable[FleetRecord], record: FleetRecord) -> tuple[Prev
 
 
 def begin(record: FleetRecord) -> None:
-    """Write the record of a run that begins, as the end of its chain; raises like `newest`."""
-    evidence = record.folder.parents[1]
-    with _alone(evidence):
-        record.previous = runs_before(heads_of(evidence, record.file), record)
+    """Write the record of a run that begins, as the end of its chain; raises like `runs_before`."""
+    with _alone(record.folder.parents[1]):
+        record.previous = runs_before(record)
         record.write()
 
 

@@ -27,7 +27,6 @@ from runbook_lib.errors import ExitCode, FormError, SettingsError
 __all__ = [
     "FLEET_NAME",
     "FleetRecord",
-    "Part",
     "Previous",
     "Status",
     "TenantResult",
@@ -38,7 +37,7 @@ __all__ = [
 
 FLEET_NAME = "fleet.json"
 _LOG_NAME = "results.jsonl"
-_SCHEMA, _FORM = "facebook-marketing-runbook/fleet/v", 3
+_SCHEMA, _FORM = "facebook-marketing-runbook/fleet/v", 4
 _LARGEST = 256 * 1024 * 1024
 _TENANTS = ',"tenants":['
 # The exit code of a fleet is the worst of its tenants'.
@@ -90,17 +89,6 @@ class TenantResult:
         return self.status is Status.UNSEALED or self.exit_code == ExitCode.FAILED
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
-    """A shard's record, as a merged record names it."""
-
-    shard: str
-    fleet_id: str
-    run_name: str
-    started_on: str
-    finished_on: str | None
-
-
 @dataclass(frozen=True, slots=True)
 class Previous:
     """A run before another one; `statement` is its SHA-256, `None` while there was none."""
@@ -118,10 +106,7 @@ class FleetRecord:
     describe those of its tenants, by id: the title, and the steps. `previous` are the runs
     of the same file before this one, the newest first, back to one that has a statement.
     `left_out` are tenants of the file that were not asked for; `replaced` are bundles of
-    this run on which no result rests, such as one of an entry that was changed. `shard`
-    is the part of the fleet that ran (`2/8`); `run_name` tells the parts of one run from
-    those of another. A merged record names its `parts`; its `remarks` say what is missing,
-    or may not belong together.
+    this run on which no result rests, such as one of an entry that was changed.
     """
 
     folder: Path
@@ -135,22 +120,7 @@ class FleetRecord:
     previous: tuple[Previous, ...] = ()
     left_out: tuple[tuple[str, str], ...] = ()
     replaced: tuple[str, ...] = ()
-    shard: str | None = None
-    run_name: str = ""
-    parts: tuple[Part, ...] = ()
-    remarks: tuple[str, ...] = ()
     _steps: dict[str, Mapping[str, Any]] = field(default_factory=dict, init=False, repr=False)
-
-    @property
-    def began(self) -> datetime:
-        """Return when the run began."""
-        return datetime.fromisoformat(self.started_on)
-
-    @property
-    def title(self) -> str:
-        """Return what ran, in words."""
-        shard = f"shard {self.shard} of " if self.shard else ""
-        return f"{shard}{self.file}{f' called {self.run_name}' if self.run_name else ''}"
 
     @property
     def path(self) -> Path:
@@ -164,7 +134,6 @@ class FleetRecord:
             ExitCode.INCOMPLETE if each.exit_code is None else each.exit_code
             for each in self.results.values()
         }
-        codes |= {ExitCode.INCOMPLETE for _ in self.remarks}
         return next((code for code in _WORST if code in codes), ExitCode.COMPLETE)
 
     def put(self, result: TenantResult) -> None:
@@ -198,12 +167,8 @@ class FleetRecord:
             "previous": [asdict(each) for each in self.previous],
             "left_out": self.left_out,
             "replaced": self.replaced,
-            "shard": self.shard,
-            "run_name": self.run_name,
             "started_on": self.started_on,
             "finished_on": self.finished_on,
-            "parts": [asdict(each) for each in self.parts],
-            "remarks": self.remarks,
             "connectors": self.connectors,
         }
         yield f"{write_json(head)[:-1]}{_TENANTS}\n"
@@ -262,10 +227,6 @@ def _head(folder: Path, document: Mapping[str, Any]) -> FleetRecord:
         previous=tuple(Previous(**each) for each in document["previous"]),
         left_out=tuple((tenant, connector) for tenant, connector in document["left_out"]),
         replaced=tuple(document["replaced"]),
-        shard=document["shard"],
-        run_name=document["run_name"],
-        parts=tuple(Part(**each) for each in document["parts"]),
-        remarks=tuple(document["remarks"]),
     )
 
 

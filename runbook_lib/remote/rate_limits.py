@@ -127,25 +127,15 @@ class KeptCoolDowns(CoolDowns):
         self._read()
         return super().find(host, app, now)
 
-    def add(self, path: Path) -> None:
-        """Take over the cool-downs that other processes left in another file, at `path`."""
-        self._read()
-        self._read_file(path)
-        self._write()
-
     def _read(self) -> None:
         """Read the file's cool-downs if it has changed."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError, OverflowError):
             status = self._path.stat()
             version = (status.st_ino, status.st_mtime_ns, status.st_size)
             if version == self._seen:
                 return
             self._seen = version
-            self._read_file(self._path)
-
-    def _read_file(self, path: Path) -> None:
-        with contextlib.suppress(OSError, ValueError, TypeError, KeyError, OverflowError):
-            for each in parse_json(read_plain(path, _LARGEST_FILE))[:_MOST_KEPT]:
+            for each in parse_json(read_plain(self._path, _LARGEST_FILE))[:_MOST_KEPT]:
                 left = min(float(each["ends"]) - self._wall(), _LONGEST)
                 reason = str(each["reason"])[:_LONGEST_REASON]
                 cool_down = CoolDown(self._clock() + left, reason)

@@ -64,10 +64,9 @@ class ConnectorTotals:
 
 
 def fleet_page(record: FleetRecord) -> Iterator[str]:
-    """Return the `fleet.html` of a fleet's run, in parts: of thousands of tenants it has MiB."""
-    until = record.finished_on or record.started_on
+    """Return the `fleet.html` of a run that ended, in parts: of thousands of tenants it has MiB."""
     named = named_steps(record)
-    rows = tenant_rows(record, named, until=until)
+    rows = tenant_rows(record, named, until=str(record.finished_on))
     whom = Counter(name for row in rows for name in {wait.whom for wait in row.waits})
     totals = _totals(record, named.values(), rows)
     script = (TEMPLATES / "fleet.js").read_text(encoding="utf-8")

@@ -45,7 +45,6 @@ class Standing(StrEnum):
     REFUSED = "refused"
     INCOMPLETE = "incomplete"
     NOT_ARCHIVED = "not archived"
-    INTERRUPTED = "interrupted"
     PENDING = "not started"
     COMPLETE = "complete"
 
@@ -58,7 +57,6 @@ class Standing(StrEnum):
 _LOOKS = {
     Standing.INCOMPLETE: Outcome.WAITING,
     Standing.NOT_ARCHIVED: Outcome.WAITING,
-    Standing.INTERRUPTED: Outcome.NOT_RUN,
     Standing.PENDING: Outcome.NOT_RUN,
     Standing.COMPLETE: Outcome.VERIFIED,
 }
@@ -151,8 +149,7 @@ class TenantRow:
         if result.status is Status.UNSEALED:
             is_refused = result.exit_code == ExitCode.REFUSED
             return Standing.REFUSED if is_refused else Standing.UNSEALED
-        is_pending = result.status is Status.PENDING
-        return Standing.PENDING if is_pending else Standing.INTERRUPTED
+        return Standing.PENDING
 
     @cached_property
     def waits(self) -> list[StepWait]:

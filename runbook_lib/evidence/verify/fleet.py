@@ -52,7 +52,6 @@ _CODES: Mapping[str, tuple[int | None, ...]] = {
     "failed": (ExitCode.FAILED,),
     "incomplete": (ExitCode.INCOMPLETE,),
     Status.PENDING: (None,),
-    Status.INTERRUPTED: (ExitCode.INCOMPLETE, ExitCode.REFUSED),
     Status.UNSEALED: (ExitCode.INCOMPLETE, ExitCode.REFUSED),
 }
 
@@ -80,11 +79,6 @@ class FleetBundles:
         proven = _Proven(result_digest(verified.result), verified.key_id)
         self.runs[verified.fleet_id][name] = proven
 
-    def of(self, record: FleetRecord) -> dict[str, _Proven]:
-        """Return the bundles that a record may name."""
-        runs = (*(part.fleet_id for part in record.parts), record.fleet_id)
-        return {name: proven for run in runs for name, proven in self.runs.get(run, {}).items()}
-
 
 def runs_in(home: Path) -> list[Path]:
     """Return the folder of each run in `home`; raises `OSError` where those cannot be seen."""
@@ -101,13 +95,13 @@ def verify_fleets(home: Path, trust: Trust, bundles: FleetBundles) -> Iterator[V
     `bundles` are the verified ones of the same evidence folder. Raises `OSError` where the
     runs cannot be seen.
     """
-    chains: dict[tuple[str, str | None], list[FleetRecord]] = defaultdict(list)
+    chains: dict[str, list[FleetRecord]] = defaultdict(list)
     keys: dict[str, str] = {}
     for folder in runs_in(home):
         verdict = _verdict(folder, trust, bundles)
         with suppress(EvidenceError, SettingsError, OSError):
             head = read_head(folder / FLEET_NAME)
-            chains[head.file, head.shard].append(head)
+            chains[head.file].append(head)
             if verdict.fleet:
                 keys[head.fleet_id] = verdict.fleet["key_id"]
         yield verdict
@@ -121,10 +115,10 @@ def verify_fleets(home: Path, trust: Trust, bundles: FleetBundles) -> Iterator[V
 def _verdict(folder: Path, trust: Trust, bundles: FleetBundles) -> Verdict:
     try:
         record, signed = check_signed(folder, trust)
-        proven = bundles.of(record)
+        proven = bundles.runs.get(record.fleet_id, {})
         for result in record.results.values():
             _check_result(record, result, proven)
-        _check_all_named(record, proven, bundles.runs.get(record.fleet_id, {}))
+        _check_all_named(record, proven)
         _check_key(record, signed.key_id, proven, trust)
     except (EvidenceError, OSError) as error:
         return refusal(folder, error)
@@ -232,15 +226,13 @@ def _difference(bundle: Path, result: TenantResult) -> str:
     return "something else"
 
 
-def _check_all_named(
-    record: FleetRecord, proven: Mapping[str, _Proven], own: Mapping[str, _Proven]
-) -> None:
+def _check_all_named(record: FleetRecord, proven: Mapping[str, _Proven]) -> None:
     """Raise where a bundle of the run is left out, or one is named that is none of it."""
     counted = {str(each.bundle) for each in record.results.values() if each.bundle}
     if foreign := sorted(set(record.replaced) - proven.keys()):
         msg = f"It names {foreign[0]}, which is no verified bundle of this run."
         raise ContentError(msg, file=FLEET_NAME)
-    if left := sorted(own.keys() - counted - set(record.replaced)):
+    if left := sorted(proven.keys() - counted - set(record.replaced)):
         raise ContentError(f"It leaves out {left[0]}, a bundle of this run.", file=FLEET_NAME)
 
 

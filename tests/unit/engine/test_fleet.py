@@ -23,8 +23,7 @@ from runbook_lib.errors import (
     LeakError,
     SettingsError,
 )
-from runbook_lib.evidence.fleet_chain import records_of
-from runbook_lib.evidence.fleet_record import FleetRecord, Status, TenantResult
+from runbook_lib.evidence.fleet_record import FleetRecord, Status, TenantResult, read_record
 from tests.unit.engine.sealed_fleets import sealed
 
 Act = Callable[[ProcessRequest], Mapping[str, Any]]
@@ -285,8 +284,8 @@ def test_the_exit_code_is_the_worst(codes: list[int | None], worst: int) -> None
 
 def on_disk() -> list[str]:
     """Return how far each tenant is, by what another process reads."""
-    (record,) = records_of(Path("evidence"), "tenants.toml")
-    return [each.status for each in record.results.values()]
+    (path,) = Path("evidence/fleet").glob("*/fleet.json")
+    return [each.status for each in read_record(path).results.values()]
 
 
 def test_the_record_is_on_disk_after_each_tenant(processes: Processes) -> None:
@@ -433,124 +432,6 @@ def test_a_choice_of_nothing_is_refused(
     assert [path.name for path in Path().iterdir()] == ["tenants.toml"]
 
 
-# Of two shards the first has c and d, the second a and b.
-ABCD = (*ABC, table("d"))
-
-
-def test_each_tenant_runs_in_one_shard(processes: Processes) -> None:
-    """The shards of a fleet run every tenant once, and each record says which shard it is."""
-
-    assert list(run(*ABCD, shard="1/2", run_name="nightly")) == ["c", "d"]
-    assert (written()["shard"], written()["run_name"]) == ("1/2", "nightly")
-    assert list(run(shard="2", environ={**ENVIRON, "JOB_COMPLETION_INDEX": "1"})) == ["a", "b"]
-    assert (written()["shard"], written()["run_name"]) == ("2/2", "")
-
-
-def test_one_app_is_in_one_shard(processes: Processes) -> None:
-    """Tenants with one App ID are in one shard; another tenant more moves none of them."""
-
-    app = 'app_id = "123456789012"'
-    others = [table(f"x{number}") for number in range(8)]
-    shards = [
-        {job.tenant.tenant for job in fleet(*others, table("p", app), table("q", app), **more).jobs}
-        for more in ({"shard": "1/3"}, {"shard": "2/3"}, {"shard": "3/3"})
-    ]
-    more = fleet(*others, table("new"), table("p", app), table("q", app), shard="2/3").jobs
-
-    assert [{"p", "q"} & names for names in shards].count({"p", "q"}) == 1
-    assert all({"p", "q"} & names in (set(), {"p", "q"}) for names in shards)
-    assert {job.tenant.tenant for job in more} - {"new"} == shards[1]
-
-
-def test_a_journal_moves_no_tenant(processes: Processes) -> None:
-    """A tenant stays in its shard when a journal comes to know its App ID: others may lack it."""
-
-    tables = [
-        f'[[tenant]]\ntenant = "{name}"\nservice_domain = "x.cyclr.com"\n' for name in "abcdef"
-    ]
-    before = [job.tenant.tenant for job in fleet(*tables, shard="1/2").jobs]
-    for name in "abcdef":
-        earlier = open_run(PROCEDURE, {}, mode=Mode.INTERACTIVE, tenant=name)
-        earlier.start()
-        earlier.give("app_id", "123456789012")
-
-    assert [job.tenant.tenant for job in fleet(*tables, shard="1/2").jobs] == before
-    assert 0 < len(before) < 6
-
-
-def test_the_variables_of_an_orchestrator_change_no_whole_run(processes: Processes) -> None:
-    """Without `--shard` every tenant runs, whatever an orchestrator has set."""
-
-    names = ("JOB_COMPLETION_INDEX", "SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_JOB_ID", "GITHUB_RUN_ID")
-    run(*ABCD, environ={**ENVIRON, **dict.fromkeys(names, "1")})
-
-    assert processes.tenants == ["a", "b", "c", "d"]
-    assert (written()["shard"], written()["run_name"]) == (None, "")
-
-
-def test_an_empty_shard_is_complete(processes: Processes) -> None:
-    """A shard without tenants has a record without tenants, and nothing of it is open."""
-
-    for more in ({}, {"resumes": True}, {"is_failed": True}):
-        record = fleet(table("a"), shard="1/2", **more).run(lambda _: None)
-        assert (record.exit_code, written()["tenants"]) == (ExitCode.COMPLETE, [])
-    assert processes.tenants == []
-
-
-def test_a_shard_resumes_itself_alone(processes: Processes) -> None:
-    """`resumes` continues the newest record of the same shard, and of the run that is named."""
-
-    processes.acts = dict.fromkeys("abcd", crash)
-    run(*ABCD, shard="1/2", run_name="old")
-    (old,) = Path("evidence/fleet").iterdir()
-    run(shard="2/2", run_name="new")
-    run()
-    processes.acts = {}
-    processes.requests.clear()
-
-    assert list(run(shard="1/2", only=["a", "c"], resumes=True)) == ["c", "d"]
-    assert processes.tenants == ["c"]
-    assert json.loads((old / "fleet.json").read_bytes())["run_name"] == "old"
-    run(shard="2/2", run_name="new", resumes=True)
-    assert processes.tenants == ["c", "a", "b"]
-    run(resumes=True)
-    assert processes.tenants == ["c", "a", "b", "a", "b", "c", "d"]
-    for more in ({"shard": "1/3"}, {"shard": "1/2", "run_name": "new"}):
-        with pytest.raises(SettingsError, match=r"no earlier run of shard 1/. of tenants.toml"):
-            run(**more, resumes=True)
-
-
-def test_what_failed_in_a_shard_is_found_in_it(processes: Processes) -> None:
-    """With a shard, `is_failed` looks at its records alone; without, at every run of a tenant."""
-
-    processes.acts = dict.fromkeys("abc", crash)
-    run(*ABCD, shard="1/2", run_name="old")
-    run(shard="2/2")
-    processes.acts = {}
-    run(only=["b", "c"])
-    processes.requests.clear()
-
-    run(shard="1/2", run_name="new", is_failed=True)
-    assert processes.tenants == ["c"]
-    run(is_failed=True)
-    assert processes.tenants == ["c", "a"]
-    with pytest.raises(SettingsError, match=r"no earlier run of shard 1/3 of tenants.toml"):
-        run(shard="1/3", is_failed=True)
-
-
-@pytest.mark.parametrize(
-    "more",
-    [{"shard": ""}, {"shard": "3/2"}, {"shard": "2"}, {"run_name": "\x07", "shard": "1/2"}],
-)
-def test_a_mistaken_shard_is_refused(processes: Processes, more: dict[str, Any]) -> None:
-    """A shard or a name that cannot be meant is refused before anything is written."""
-
-    with pytest.raises(SettingsError):
-        fleet(*ABC, **more)
-
-    assert [path.name for path in Path().iterdir()] == ["tenants.toml"]
-
-
 def test_a_missing_value_is_named_with_its_line(processes: Processes) -> None:
     """A tenant without a required value is refused by the line of its table."""
 
@@ -629,8 +510,8 @@ def test_a_record_of_another_form_is_refused_by_name(processes: Processes) -> No
     (path,) = Path("evidence/fleet").glob("*/fleet.json")
     text = path.read_text()
 
-    path.write_text(text.replace("fleet/v3", "fleet/v7"))
-    with pytest.raises(FormError, match="is of form 7; this runbook reads form 3"):
+    path.write_text(text.replace("fleet/v4", "fleet/v7"))
+    with pytest.raises(FormError, match="is of form 7; this runbook reads form 4"):
         run(resumes=True)
     for broken in ("", "[]", text.replace('"status"', '"state"'), text.replace("0badcafe", '"')):
         path.write_text(broken)

@@ -166,7 +166,6 @@ ALTERED: dict[str, Callable[[Document], object]] = {
     "another file": lambda each: each.update(file_sha256="0" * 64),
     "bundles replaced": lambda each: each.update(replaced=["a/facebook_marketing/x"]),
     "finished": lambda each: each.update(finished_on="2026-11-24T00:00:00.000Z"),
-    "remarks": lambda each: each.update(remarks=["All is well."]),
     "an end of a chain": lambda each: each.update(
         previous=[{"fleet_id": "0badcafe", "statement": "0" * 64}]
     ),
@@ -202,7 +201,7 @@ def test_what_an_unsigned_record_says_is_not_signed(
     steps = [step["outcome"] for step in found["c"].steps]
     assert set(steps) == {"not_run"}
     assert any("wait" in step for step in found["c"].steps)
-    assert (record.replaced, record.left_out, record.remarks, record.previous) == ((), (), (), ())
+    assert (record.replaced, record.left_out, record.previous) == ((), (), ())
     assert record.started_on > "2021"
     assert refused() == []
 

@@ -53,7 +53,7 @@ def test_each_outcome_is_a_test_case(outcome: Outcome, tag: str | None) -> None:
 
 @pytest.mark.parametrize(
     ("status", "tag"),
-    [(Status.UNSEALED, "error"), (Status.INTERRUPTED, "skipped"), (Status.PENDING, "skipped")],
+    [(Status.UNSEALED, "error"), (Status.PENDING, "skipped")],
 )
 def test_a_tenant_without_evidence_is_a_test_case(status: Status, tag: str) -> None:
     """What could not be sealed is an error with its reason; what did not run is skipped."""

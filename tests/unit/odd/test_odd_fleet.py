@@ -19,7 +19,6 @@ from tests.unit.odd.test_odd_files import put, time_limit
 
 RECORD = Path("evidence/fleet/20261124T000000Z-0badcafe/fleet.json")
 JOURNAL = "acme/facebook_marketing/journal.jsonl"
-MERGE = ("fleet", "merge", "tenants.toml")
 WORDS = (
     ("tenants.toml", ("fleet", "tenants.toml")),
     ("tenants.csv", ("fleet", "tenants.csv")),
@@ -29,14 +28,7 @@ WORDS = (
     ("evidence", ("fleet", "tenants.toml")),
     ("evidence/fleet", ("fleet", "tenants.toml")),
     (f"evidence/{JOURNAL}", ("fleet", "tenants.toml")),
-    (f"{RECORD}", ("fleet", "tenants.toml", "--shard", "1/1", "--resume")),
-    (f"{RECORD}", MERGE),
-    ("evidence/fleet", MERGE),
-    ("part", (*MERGE, "--from", "part")),
-    ("part/fleet", (*MERGE, "--from", "part")),
-    ("part/cool-downs.json", (*MERGE, "--from", "part")),
-    (f"part/{JOURNAL}", (*MERGE, "--from", "part")),
-    (f"evidence/{JOURNAL}", (*MERGE, "--from", "part")),
+    (f"{RECORD}", ("fleet", "tenants.toml", "--resume")),
 )
 
 
@@ -56,12 +48,9 @@ def project(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     text = '[[tenant]]\ntenant = "acme"\nservice_domain = "acme.cyclr.com"\n'
     Path("tenants.toml").write_text(text)
     with time_limit():
-        assert CliRunner().invoke(main, ("fleet", "tenants.toml", "--shard", "1/1")).exit_code == 0
+        assert CliRunner().invoke(main, ("fleet", "tenants.toml")).exit_code == 0
     (record,) = Path("evidence/fleet").iterdir()
     shutil.move(record, RECORD.parent)
-    shutil.copytree("evidence", "part")
-    Path("part", JOURNAL).parent.mkdir(parents=True)
-    Path("part", JOURNAL).write_text("{}")
     yield folder
     remove(*folder.iterdir())
 

@@ -320,22 +320,6 @@ def kept(path: Path, *, wall: float = 1_000.0, now: float = 5.0) -> KeptCoolDown
     return KeptCoolDowns(path, clock=lambda: now, wall=lambda: wall)
 
 
-def test_the_cool_downs_of_another_file_are_added(tmp_path: Path) -> None:
-    """Of two files the later end of each cool-down counts; a damaged one adds nothing."""
-
-    one, other = tmp_path / "one.json", tmp_path / "other.json"
-    kept(one).begin("graph", "1", CoolDown(65.0, "short"))
-    kept(other).begin("graph", "1", CoolDown(95.0, "long"))
-    kept(other).begin("graph", "2", CoolDown(15.0, "x"))
-    (tmp_path / "damaged.json").write_text("[{]")
-
-    for path in (other, tmp_path / "damaged.json", tmp_path / "none.json"):
-        kept(one).add(path)
-
-    found = [kept(one).find("graph", app, 5.0) for app in ("1", "2")]
-    assert [each and each.reason for each in found] == ["long", "x"]
-
-
 def test_a_cool_down_applies_to_other_processes(tmp_path: Path) -> None:
     """A process reads the cool-downs of another from the file, although their clocks differ."""
 

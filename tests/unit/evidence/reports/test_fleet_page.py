@@ -198,19 +198,12 @@ def test_practice_is_marked() -> None:
     assert "SANDBOX" not in page_of(result("bloom")).text
 
 
-def test_a_run_that_has_not_ended_says_so() -> None:
-    """An interrupted run says that it has not ended; what did not run is named."""
+def test_what_did_not_run_says_so() -> None:
+    """A tenant that was left for later is named."""
 
-    nothing = {"exit_code": None, "seconds": None}
-    page = page_of(
-        unsealed("acme", status=Status.PENDING, **nothing),
-        unsealed("bloom", status=Status.INTERRUPTED, reason="Interrupted.", **nothing),
-        finished_on=None,
-    )
+    page = page_of(unsealed("acme", status=Status.PENDING, exit_code=None, seconds=None))
 
-    assert "This run has not ended" in page.one("header").text
     assert cells(page, "acme") == ["acme", "not started"]
-    assert cells(page, "bloom") == ["bloom", "interrupted", "Interrupted."]
 
 
 def test_an_empty_fleet_is_a_page() -> None:
