@@ -528,10 +528,10 @@ FAULTS = (
         "tenants of one App ID run at once",
     ),
     Fault(
-        "engine/fleet_words.py",
+        "config/attestations.py",
         "isinstance(word, Word) and word.binding.subject",
         "isinstance(word, Word)",
-        "engine/test_fleet_words.py",
+        "config/test_attestations.py",
         "one attestation counts for every tenant of a fleet",
     ),
     Fault(
@@ -563,10 +563,10 @@ FAULTS = (
         "a tenant's journal gets what a list says of others",
     ),
     Fault(
-        "engine/fleet_words.py",
-        "if entry not in found]",
-        "if False]",
-        "engine/test_fleet_words.py",
+        "config/attestations.py",
+        "if entry not in found:",
+        "if False:",
+        "config/test_attestations.py",
         "a slip in an attestation's subject passes in silence",
     ),
     Fault(

@@ -47,7 +47,7 @@ from runbook_lib.core.procedure import (
 )
 from runbook_lib.errors import SettingsError
 
-__all__ = ["due_day", "is_about", "nearest", "read_words"]
+__all__ = ["check_subjects", "due_day", "is_about", "nearest", "read_words"]
 
 _LARGEST_FILE = 1024 * 1024
 _LONGEST_NAME = 200
@@ -102,6 +102,61 @@ def read_words(
         for word in reader.entry(kind, table)
     ]
     return sorted(words, key=lambda word: word.at)
+
+
+def check_subjects(
+    path: Path, tenants: Iterable[tuple[Procedure, Mapping[str, Value]]], *, now: datetime
+) -> list[str]:
+    """
+    Return a sentence for each subject in a fleet's file at `path` that is no tenant's.
+
+    `tenants` are connector and known values of each. Raises `SettingsError` for an entry
+    without a subject, which would count for every tenant.
+    """
+    by_connector: dict[str, tuple[Procedure, list[Mapping[str, Value]]]] = {}
+    for procedure, values in tenants:
+        by_connector.setdefault(procedure.id, (procedure, []))[1].append(values)
+    words: dict[str, Word] = {}
+    found: set[str] = set()
+    for procedure, known in by_connector.values():
+        named = _named_words(path, procedure, now)
+        words |= {word.entry: word for word in named}
+        found |= _matched(named, known)
+    unmatched = []
+    for entry, word in words.items():
+        if entry not in found:
+            pairs = [f"{name} {value}" for name, value in word.binding.subject.items()]
+            said = f"no tenant has {' and '.join(pairs)}, so this counts for none."
+            unmatched.append(f"{path}, step {word.step}: {said}")
+    return unmatched
+
+
+def _named_words(path: Path, procedure: Procedure, now: datetime) -> list[Word]:
+    """Return the words of the file; raises `SettingsError` for one that names no subject."""
+    named = []
+    for word in read_words(path, procedure, now=now):
+        if not (isinstance(word, Word) and word.binding.subject):
+            msg = (
+                f"{path}, step {word.step}: an entry for a fleet names its subject, such as "
+                '{app_id = "123456789012345"}, or it would count for every tenant.'
+            )
+            raise SettingsError(msg)
+        named.append(word)
+    return named
+
+
+def _matched(words: Iterable[Word], tenants: Iterable[Mapping[str, Value]]) -> set[str]:
+    """Return the entries of the words whose subject is a tenant's."""
+    # NOTE: a set for each choice of names: words times tenants may be a hundred million.
+    known: dict[tuple[str, ...], set[tuple[Value | None, ...]]] = {}
+    found = set()
+    for word in words:
+        names, subject = tuple(sorted(word.binding.subject)), word.binding.subject
+        if names not in known:
+            known[names] = {tuple(each.get(name) for name in names) for each in tenants}
+        if tuple(subject[name] for name in names) in known[names]:
+            found.add(word.entry)
+    return found
 
 
 class _Reader:

@@ -20,7 +20,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from runbook_lib.config.attestations import nearest
+from runbook_lib.config.attestations import check_subjects, nearest
 from runbook_lib.config.fleet_file import FleetTenant, read_fleet_file
 from runbook_lib.config.runner import (
     SIGNING_KEY,
@@ -43,7 +43,6 @@ from runbook_lib.core.journal import Journal, timestamp, utc_now
 from runbook_lib.core.procedure import Procedure, Value
 from runbook_lib.core.state import HistoryReader, RunOutcome
 from runbook_lib.engine.fleet_bundles import RunBundles
-from runbook_lib.engine.fleet_words import check_words
 from runbook_lib.engine.headless import archive_sealed
 from runbook_lib.engine.pools import Done, LocalPool, Pool
 from runbook_lib.engine.process import ProcessRequest
@@ -165,7 +164,7 @@ def prepare(request: FleetRequest) -> Fleet:
     jobs = {job.name: job for job in _jobs(named.tenants, evidence, env_file, request)}
     values = [(job.tenant.procedure, job.values) for job in jobs.values()]
     words = Path(request.attestations) if request.attestations else None
-    unmatched = check_words(words, values) if words else []
+    unmatched = check_subjects(words, values, now=utc_now()) if words else []
     now, fleet_id = timestamp(utc_now()), new_run_id()
     stamp = f"{now[:19].replace('-', '').replace(':', '')}Z"
     folder = evidence / FLEET_FOLDER / f"{stamp}-{fleet_id}"
