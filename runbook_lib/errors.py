@@ -27,46 +27,6 @@ from typing import Self
 
 from runbook_lib.plain_text import one_line
 
-__all__ = [
-    "ArchiveError",
-    "AuthorizationError",
-    "BusyError",
-    "CachedAnswerError",
-    "ChainError",
-    "ContentError",
-    "CyclrAPIError",
-    "EnvelopeError",
-    "EvidenceError",
-    "ExitCode",
-    "FleetFileError",
-    "FormError",
-    "GraphAPIError",
-    "InsecureSchedulerError",
-    "JournalError",
-    "LeakError",
-    "ListenerError",
-    "OAuthError",
-    "RefusedAppError",
-    "RefusedConsentError",
-    "RemoteError",
-    "RunbookError",
-    "SealingError",
-    "SettingsError",
-    "SignatureError",
-    "SigningError",
-    "SlowAnswerError",
-    "StateMismatchError",
-    "StepError",
-    "StepFailedError",
-    "StoreUnavailableError",
-    "ThrottledError",
-    "TimestampError",
-    "TokenRequestError",
-    "UnexpectedAnswerError",
-    "UnknownStepError",
-    "UnreachableError",
-]
-
 
 class ExitCode(IntEnum):
     """The exit codes of the process; a contract with scripts."""

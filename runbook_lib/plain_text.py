@@ -10,8 +10,6 @@ from __future__ import annotations
 import json
 import unicodedata
 
-__all__ = ["as_text", "counted", "escaped_json", "first_unseen", "one_line"]
-
 # They join letters of some scripts, and pictures, into one (Unicode 16, §23.2).
 _JOINERS = "\u200c\u200d"
 

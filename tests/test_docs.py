@@ -22,7 +22,8 @@ from runbook_lib.connectors.registry import connector_names, find_procedure
 from runbook_lib.core.outcome import ICONS, MEANINGS
 from runbook_lib.core.procedure import NoteKind, Outcome, WordKind
 from runbook_lib.errors import ExitCode
-from runbook_lib.sandbox.server import SCENARIOS, Sandbox
+from runbook_lib.sandbox.scenarios import SCENARIOS
+from runbook_lib.sandbox.server import Sandbox
 from tests.conftest import NOON
 from tests.runs.conftest import settings_of
 from tests.test_architecture import APART, ROOMS

@@ -14,8 +14,6 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-__all__ = ["Authority", "serve_authority"]
-
 _CONFIG = """\
 [req]
 distinguished_name = name

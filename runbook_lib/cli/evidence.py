@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from runbook_lib.evidence.archive.archive import Progress as FileProgress
     from runbook_lib.evidence.archive.stores import Limits
 
-__all__ = ["EVIDENCE_COMMANDS"]
 
 _MOST_NOTES = 20
 _ANOTHER_WAY = (

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from runbook_lib.engine.fleet import Fleet
     from runbook_lib.evidence.fleet_record import FleetRecord, TenantResult
 
-__all__ = ["fleet"]
 
 _LONGEST_RUN = 86_400
 _MOST_SHOWN = 20

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from runbook_lib.connectors.explanation import Explained, Explanation, Place
     from runbook_lib.engine.kit import WrittenKit
 
-__all__ = ["GUIDANCE_COMMANDS"]
 
 _LONGEST_PASTE = 1024 * 1024
 

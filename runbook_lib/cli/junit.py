@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from runbook_lib.engine.headless import RunRequest, RunResult
     from runbook_lib.evidence.fleet_record import TenantResult
 
-__all__ = ["JUNIT", "RunReport", "require_place", "write_junit"]
 
 JUNIT = click.option(
     "--junit", default="", metavar="FILE", help="Write the result as JUnit XML, too."

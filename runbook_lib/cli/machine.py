@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from runbook_lib.cli.terminal import Cell
     from runbook_lib.engine.doctor import Symptom
 
-__all__ = ["MACHINE_COMMANDS"]
 
 _HIGHEST_PORT = 65_530
 

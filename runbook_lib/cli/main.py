@@ -28,8 +28,6 @@ from runbook_lib.cli.walkthrough import lab
 from runbook_lib.errors import ExitCode, RunbookError
 from runbook_lib.plain_text import one_line
 
-__all__ = ["main"]
-
 # NOTE: nbformat loads jsonschema with all formats that are installed. JupyterLab brings
 # rfc3987_syntax, which builds dozens of parsers when it is imported, 2.4 s of each run
 # (https://github.com/willynilly/rfc3987-syntax); jsonschema copes with its absence.

@@ -11,19 +11,6 @@ import click
 from runbook_lib.connectors import DEFAULT
 from runbook_lib.errors import SettingsError
 
-__all__ = [
-    "CONNECTOR",
-    "ENV_FILE",
-    "EVIDENCE",
-    "EVIDENCE_IF_READABLE",
-    "JSON",
-    "SANDBOX",
-    "SET",
-    "TENANT",
-    "VERBOSE",
-    "assignments",
-]
-
 
 def _option(name: str, text: str, **more: Any) -> Callable[[Any], Any]:
     """Return an option that the environment may give too: `--tenant` as RUNBOOK_TENANT."""

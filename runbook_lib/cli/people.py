@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from runbook_lib.engine.confirmation import Confirmation
     from runbook_lib.engine.inbox import Item
 
-__all__ = ["PEOPLE_COMMANDS"]
-
 
 @click.command()
 @EVIDENCE

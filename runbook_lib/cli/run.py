@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from runbook_lib.cli.run_display import RunDisplay
     from runbook_lib.engine.headless import RunRequest, RunResult
 
-__all__ = ["RUN_COMMANDS"]
 
 _EXIT_CODES = {
     "complete": ExitCode.COMPLETE,

@@ -26,8 +26,6 @@ from runbook_lib.plain_text import escaped_json, one_line
 if TYPE_CHECKING:
     from runbook_lib.engine.run import Run
 
-__all__ = ["RunDisplay", "show_archived"]
-
 
 class RunDisplay(RunListener):
     """Shows a run in the terminal while it is under way; only its result with `as_json`."""

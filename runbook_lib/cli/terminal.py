@@ -34,23 +34,6 @@ if TYPE_CHECKING:
     from runbook_lib.evidence.verify.verdict import Verdict
     from runbook_lib.evidence.verify.verify import Verified
 
-__all__ = [
-    "Cell",
-    "ProgressDisplay",
-    "one_line",
-    "outcome_of",
-    "progress",
-    "say",
-    "show_again",
-    "show_next",
-    "show_open",
-    "show_paragraph",
-    "show_steps",
-    "show_table",
-    "show_tenants",
-    "show_verdict",
-    "this_program",
-]
 
 # NOTE: rich, which draws the bar on a terminal, takes as long to import as all of this package.
 _LOG_WIDTH = 120

@@ -10,8 +10,6 @@ import click
 from runbook_lib.cli.options import CONNECTOR, ENV_FILE, EVIDENCE, SANDBOX, TENANT
 from runbook_lib.connectors.registry import find_procedure
 
-__all__ = ["lab"]
-
 
 @click.command(context_settings={"ignore_unknown_options": True})
 @SANDBOX

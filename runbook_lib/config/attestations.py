@@ -47,8 +47,6 @@ from runbook_lib.core.procedure import (
 )
 from runbook_lib.errors import SettingsError
 
-__all__ = ["check_subjects", "due_day", "is_about", "nearest", "read_words"]
-
 _LARGEST_FILE = 1024 * 1024
 _LONGEST_NAME = 200
 

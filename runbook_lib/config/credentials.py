@@ -19,8 +19,6 @@ from runbook_lib.core.procedure import Input
 from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import SettingsError
 
-__all__ = ["CredentialStore", "EnvFileStore", "KeyringStore", "recall"]
-
 
 class CredentialStore(Protocol):
     """Stores an owner's (tenant's and connector's) credentials between sessions."""

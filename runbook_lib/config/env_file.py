@@ -11,8 +11,6 @@ from runbook_lib.core.files import write_once
 from runbook_lib.core.procedure import Input, Procedure
 from runbook_lib.errors import SettingsError
 
-__all__ = ["env_template", "write_env_file"]
-
 _HEAD = """\
 # Settings of the runbook for the {title}. Fill in what you have; an empty line
 # means: not known yet. Keep this file private: chmod 600 {name}

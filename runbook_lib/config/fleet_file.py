@@ -37,8 +37,6 @@ from runbook_lib.core.files import read_plain
 from runbook_lib.core.procedure import Input, Procedure, Value
 from runbook_lib.errors import FleetFileError, SettingsError
 
-__all__ = ["FleetFile", "FleetTenant", "read_fleet_file"]
-
 _LARGEST_FILE = 16 * 1024 * 1024
 _TENANT, _CONNECTOR, _SECRETS, _DEFAULTS = "tenant", "connector", "secrets", "defaults"
 _OWN = (_TENANT, _CONNECTOR)

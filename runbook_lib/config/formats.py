@@ -14,36 +14,6 @@ from urllib.parse import SplitResult, urlsplit
 
 from runbook_lib.core.files import read_plain
 
-__all__ = [
-    "OBJECT_STORES",
-    "address",
-    "addresses",
-    "answer_limit",
-    "app_id",
-    "app_secret",
-    "archive_address",
-    "certificate_file",
-    "domain_name",
-    "exchange_seconds",
-    "graph_version",
-    "header_text",
-    "host_names",
-    "is_this_machine",
-    "opaque_secret",
-    "page_address",
-    "page_id",
-    "passphrase",
-    "permission_names",
-    "queue_seconds",
-    "retention_days",
-    "scope",
-    "step_names",
-    "step_seconds",
-    "timestamp_authority",
-    "transfer_seconds",
-    "web_address",
-]
-
 # The schemes of object stores.
 OBJECT_STORES = ("s3", "gs", "az")
 # NOTE: a retention cannot be undone; a typo costs ten years at most.

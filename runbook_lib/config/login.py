@@ -9,8 +9,6 @@ from collections.abc import Mapping
 
 from runbook_lib.config.settings import visible
 
-__all__ = ["logged_in"]
-
 # NOTE: JupyterHub sets it for each user's server, and so for its kernels.
 _VARIABLE = "JUPYTERHUB_USER"
 _LONGEST = 200

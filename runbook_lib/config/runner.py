@@ -10,8 +10,6 @@ from __future__ import annotations
 from runbook_lib.config import formats
 from runbook_lib.core.procedure import Input, Procedure
 
-__all__ = ["EVIDENCE", "IN_KERNEL", "RUNNER", "inputs_of"]
-
 FOUR_EYES = Input(
     name="four_eyes",
     label="Four eyes",

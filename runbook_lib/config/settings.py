@@ -23,23 +23,6 @@ from runbook_lib.core.redaction import Secret, holds_token
 from runbook_lib.errors import SettingsError
 from runbook_lib.plain_text import first_unseen
 
-__all__ = [
-    "REFERENCE_FORMS",
-    "Settings",
-    "find_env_file",
-    "is_reference",
-    "load",
-    "own_setting",
-    "read_env_file",
-    "resolve",
-    "secret_of",
-    "suggestion",
-    "typed",
-    "variables_of",
-    "visible",
-    "visible_text",
-]
-
 _PREFIX = "RUNBOOK_"
 # Settings of a command itself, allowed in the environment and `.env` but not as parameters.
 _OWN = ("RUNBOOK_CONNECTOR", "RUNBOOK_TENANT", "RUNBOOK_EVIDENCE")

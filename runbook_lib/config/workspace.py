@@ -16,22 +16,6 @@ from runbook_lib.core.journal import JOURNAL_NAME
 from runbook_lib.core.procedure import Value
 from runbook_lib.errors import SettingsError
 
-__all__ = [
-    "FLEET_FOLDER",
-    "KEYS_FOLDER",
-    "WORKING_COPIES",
-    "connector_folder",
-    "default_evidence",
-    "evidence_folder",
-    "is_sandbox",
-    "journal_path",
-    "keys_beside",
-    "on_this_machine",
-    "project_folder",
-    "refuse_twin",
-    "tenant_name",
-]
-
 # The project's folder with people's copies of the notebooks.
 WORKING_COPIES = "walkthrough"
 # In the evidence folder: public keys, and the statements of their succession.

@@ -23,8 +23,6 @@ from runbook_lib.remote.graph import Graph
 from runbook_lib.remote.oauth import request_token_by_client_credentials
 from runbook_lib.remote.transport import Session
 
-__all__ = ["CheckContext", "TokenShelf", "is_app_refused"]
-
 _ADDRESSES = ("cyclr_api_url", "cyclr_console_url", "dialog_url", "graph_url", "dashboard_url")
 
 _UNKNOWN_APP = 101

@@ -18,8 +18,6 @@ from runbook_lib.core.redaction import MASK
 from runbook_lib.core.troubles import Cause, Said, Trouble, nearest, read_said, recognise
 from runbook_lib.errors import SettingsError
 
-__all__ = ["Explained", "Explanation", "Place", "explain"]
-
 _LONGEST_ECHO = 60
 # Tokens, secrets, codes and named values; no word of a sentence has such a form.
 _LONG_WORD = re.compile(r"\S{20,}|\S*[=&%]\S*|\S*[0-9]\S{7,}|\S{7,}[0-9]\S*")

@@ -6,8 +6,6 @@ from functools import partial
 
 from runbook_lib.core.procedure import Finding, Outcome
 
-__all__ = ["failed", "inconclusive", "not_done", "verified"]
-
 verified = partial(Finding, outcome=Outcome.VERIFIED)
 inconclusive = partial(Finding, outcome=Outcome.INCONCLUSIVE)
 failed = partial(Finding, outcome=Outcome.FAILED)

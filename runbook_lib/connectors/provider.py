@@ -12,8 +12,6 @@ from dataclasses import dataclass
 
 from runbook_lib.core.procedure import Input, Value
 
-__all__ = ["Provider"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:

@@ -16,7 +16,6 @@ from runbook_lib.errors import SettingsError
 if TYPE_CHECKING:
     from runbook_lib.core.procedure import Procedure
 
-__all__ = ["connector_names", "find_procedure", "known_variables", "practice_words"]
 
 _PACKAGE = "runbook_lib.connectors"
 _FOLDER = Path(__file__).parent

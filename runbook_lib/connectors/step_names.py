@@ -11,8 +11,6 @@ from dataclasses import replace
 
 from runbook_lib.core.procedure import Procedure, Step
 
-__all__ = ["step_names", "with_step_names"]
-
 
 def step_names(procedures: Iterable[Procedure]) -> dict[str, str]:
     """Return each step's name by its id; one with several numbers has all of them."""

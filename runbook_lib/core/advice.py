@@ -8,8 +8,6 @@ from runbook_lib.core.procedure import Outcome
 from runbook_lib.core.state import RunState, StepState
 from runbook_lib.core.step_document import advice_of, step_document
 
-__all__ = ["next_step", "what_to_do"]
-
 # What to do about an outcome, in the order in which steps need attention.
 _ADVICE = {
     Outcome.FAILED: "Fix the problem described above, then check again.",

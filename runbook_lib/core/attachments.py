@@ -14,15 +14,6 @@ from runbook_lib.core.files import read_plain, write_whole
 from runbook_lib.core.procedure import Attachment
 from runbook_lib.errors import ContentError, SettingsError
 
-__all__ = [
-    "LARGEST",
-    "SUFFIXES",
-    "attachment_path",
-    "copy_attachment",
-    "store_attachment",
-    "store_document",
-]
-
 # A document that the runbook itself wrote: nobody can upload one.
 _MARKDOWN = "text/markdown"
 # Screenshots and letters; of what people give, nothing that a browser would run.

@@ -12,8 +12,6 @@ import re
 from functools import cache
 from pathlib import Path
 
-__all__ = ["implausible", "is_facebook_token", "is_issued_token"]
-
 _SHORTEST = 8
 _FEWEST_CHARACTERS = 5
 _SHORTEST_TOKEN = 20

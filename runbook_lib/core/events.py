@@ -18,8 +18,6 @@ from runbook_lib.core.json_text import is_json, rebuild
 from runbook_lib.core.procedure import Outcome
 from runbook_lib.core.redaction import MASK
 
-__all__ = ["FORMS", "EventType", "Masks", "check_event", "check_line", "redact_event"]
-
 
 class EventType:
     """The kinds of journal lines, `type` in the file."""

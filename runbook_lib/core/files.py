@@ -18,21 +18,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = [
-    "check_place",
-    "draft_beside",
-    "is_folder",
-    "is_there",
-    "kind_of",
-    "open_plain",
-    "read_plain",
-    "remove",
-    "sync_folder",
-    "write_once",
-    "write_parts",
-    "write_whole",
-]
-
 # A draft older than this was left by a killed process.
 _ABANDONED_SECONDS = 600
 

@@ -21,8 +21,6 @@ from runbook_lib.core.files import check_place, open_plain, write_whole
 from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import JournalError
 
-__all__ = ["KEY_NAME", "FingerprintKey", "keep_key", "read_key"]
-
 KEY_NAME = "fingerprint.key"
 
 _BYTES = 32

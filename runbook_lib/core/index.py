@@ -14,11 +14,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from runbook_lib.core.events import EventType
 from runbook_lib.core.fingerprints import FingerprintKey
-from runbook_lib.core.journal import BEFORE_THE_FIRST, Entry, EventType, Line, Ref
+from runbook_lib.core.journal import BEFORE_THE_FIRST, Entry, Line, Ref
 from runbook_lib.core.procedure import Value
-
-__all__ = ["Index", "RunIndex", "WordIndex", "dump_index", "load_index"]
 
 _FORM = 6
 _MOST_RUNS = 32

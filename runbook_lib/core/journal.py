@@ -26,26 +26,6 @@ from runbook_lib.core.json_text import parse_json, write_json
 from runbook_lib.core.procedure import Outcome
 from runbook_lib.errors import ChainError, FormError, JournalError
 
-__all__ = [
-    "BEFORE_THE_FIRST",
-    "FORM",
-    "GENESIS",
-    "JOURNAL_NAME",
-    "LONGEST_LINE",
-    "Entry",
-    "EventType",
-    "Journal",
-    "Line",
-    "Ref",
-    "line_digest",
-    "parse_line",
-    "read_lines",
-    "timestamp",
-    "utc_now",
-    "withheld_digest",
-    "withheld_line",
-]
-
 JOURNAL_NAME = "journal.jsonl"
 # The form of a journal's lines, which each run names when it starts; no other is read.
 FORM = 4

@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-__all__ = ["Kept", "compile_schema", "is_json", "parse_json", "rebuild", "write_json"]
-
 _DEEPEST = 200
 
 

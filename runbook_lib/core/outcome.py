@@ -9,17 +9,6 @@ from collections.abc import Iterable, Mapping
 
 from runbook_lib.core.procedure import Conclusion, Outcome
 
-__all__ = [
-    "ICONS",
-    "IN_PART",
-    "IN_PART_MEANING",
-    "LABELS",
-    "LONGEST_WAIT_DAYS",
-    "MEANINGS",
-    "label_of",
-    "tally",
-]
-
 ICONS: Mapping[Outcome, str] = {
     Outcome.VERIFIED: "✔",
     Outcome.ATTESTED: "✍",

@@ -23,33 +23,6 @@ if TYPE_CHECKING:
     from runbook_lib.connectors.context import CheckContext
     from runbook_lib.connectors.provider import Provider
 
-__all__ = [
-    "Assignment",
-    "Attachment",
-    "Binding",
-    "Check",
-    "Conclusion",
-    "Exchange",
-    "Finding",
-    "Input",
-    "Link",
-    "Note",
-    "NoteKind",
-    "Outcome",
-    "Paste",
-    "Procedure",
-    "Section",
-    "Source",
-    "Step",
-    "StepKind",
-    "Table",
-    "Value",
-    "Word",
-    "WordKind",
-    "combine",
-    "conclude",
-    "sentence_digest",
-]
 
 Value = str | int | bool | tuple[str, ...]
 

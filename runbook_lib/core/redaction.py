@@ -19,17 +19,6 @@ from urllib.parse import quote, quote_plus
 from runbook_lib.core.json_text import Kept, rebuild
 from runbook_lib.core.secret_search import SecretSearch
 
-__all__ = [
-    "MASK",
-    "Owner",
-    "RedactingFilter",
-    "Redactor",
-    "Secret",
-    "bare_hex_in",
-    "encoded_forms",
-    "holds_token",
-]
-
 MASK = "**********"
 
 # NOTE: a shorter form would match innocent text by accident.

@@ -22,8 +22,6 @@ from runbook_lib.core.files import read_plain, write_whole
 from runbook_lib.core.journal import timestamp, utc_now
 from runbook_lib.errors import BusyError, JournalError
 
-__all__ = ["WAITING", "run_lock"]
-
 # How the sentence starts that says which run this one waits for.
 WAITING = "Waiting for another headless run"
 

@@ -20,8 +20,6 @@ from filelock import FileLock, Timeout
 
 from runbook_lib.core.files import read_plain, remove
 
-__all__ = ["DRAFT_PREFIX", "scratch_folder"]
-
 # The prefix of an unsealed folder beside a journal.
 DRAFT_PREFIX = ".draft-"
 

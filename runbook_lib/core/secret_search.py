@@ -16,8 +16,6 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
-__all__ = ["SecretSearch"]
-
 # RFC 4648 §4 and §5; MIME puts line breaks in (RFC 2045 §6.8).
 _BASE64 = re.compile(r"[0-9A-Za-z+/_-]{24,}={0,2}")
 _FOLDED = re.compile(r"(?<=[0-9A-Za-z+/_-])[\r\n]+(?=[0-9A-Za-z+/_-])")

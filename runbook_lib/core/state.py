@@ -18,13 +18,13 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
 
+from runbook_lib.core.events import EventType
 from runbook_lib.core.files import read_plain, write_whole
 from runbook_lib.core.fingerprints import FingerprintKey, read_key
 from runbook_lib.core.index import Index, RunIndex, WordIndex, dump_index, load_index
 from runbook_lib.core.journal import (
     JOURNAL_NAME,
     Entry,
-    EventType,
     Journal,
     Ref,
     parse_line,
@@ -50,22 +50,6 @@ from runbook_lib.core.procedure import (
 )
 from runbook_lib.core.words import Lapsed, Subject, misfit, weigh
 from runbook_lib.errors import ChainError, JournalError
-
-__all__ = [
-    "EVERY_STEP",
-    "FOUR_EYES",
-    "STATE_NAME",
-    "History",
-    "HistoryReader",
-    "RunOutcome",
-    "RunState",
-    "StepState",
-    "finding_from_document",
-    "finding_to_document",
-    "fold",
-    "open_history",
-    "rests_on",
-]
 
 # The parameter that names the steps whose attestation a second person must confirm.
 FOUR_EYES = "four_eyes"

@@ -13,15 +13,6 @@ from runbook_lib.core.procedure import Attachment, Note, Outcome
 from runbook_lib.core.state import StepState, finding_to_document
 from runbook_lib.core.troubles import ordered
 
-__all__ = [
-    "advice_of",
-    "attachments_of",
-    "exchange_detail",
-    "gathered",
-    "step_document",
-    "troubles_of",
-]
-
 # Where troubles belong into the record: what they explain is open.
 _OPEN = (Outcome.FAILED, Outcome.INCONCLUSIVE)
 

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-__all__ = ["template_environment"]
-
 
 def template_environment(
     folder: Path, *, finalize: Callable[[Any], Any] | None = None

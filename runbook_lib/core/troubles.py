@@ -18,8 +18,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-__all__ = ["Cause", "Said", "Trouble", "nearest", "ordered", "read_said", "recognise"]
-
 # What varies in a text that is shown: a name, a list of permissions, a time.
 GAP = "…"
 # A longer paste is cut: the error stands at its beginning.

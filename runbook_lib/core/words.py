@@ -24,8 +24,6 @@ from runbook_lib.core.procedure import (
 )
 from runbook_lib.plain_text import as_text
 
-__all__ = ["Lapsed", "Subject", "bind", "misfit", "person_key", "weigh"]
-
 # What a word of each kind says, for the sentence that it no longer counts.
 _ACTS = {
     WordKind.ATTESTED: "confirmed this",

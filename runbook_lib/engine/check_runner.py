@@ -14,8 +14,6 @@ from runbook_lib.core.procedure import Check, Finding, Outcome
 from runbook_lib.errors import JournalError, RunbookError
 from runbook_lib.remote.limits import Deadline
 
-__all__ = ["perform_checks"]
-
 # A check whose time is over sends nothing more; it may still return its finding for so long.
 _GRACE_SECONDS = 5.0
 

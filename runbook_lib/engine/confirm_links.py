@@ -30,8 +30,6 @@ from runbook_lib.engine.confirmation import Confirmation, ConfirmationRequest, p
 from runbook_lib.engine.run import Run, open_known
 from runbook_lib.errors import SettingsError
 
-__all__ = ["ConfirmLink", "confirm_by_link", "make_link", "open_link"]
-
 LINK_DAYS = 7
 _FOLDER = "links"
 _TOKEN_BYTES = 24

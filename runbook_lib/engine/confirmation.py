@@ -18,8 +18,6 @@ from runbook_lib.errors import SettingsError
 from runbook_lib.evidence.reports.wording import when, with_times
 from runbook_lib.plain_text import as_text
 
-__all__ = ["Confirmation", "ConfirmationRequest", "prepare", "subject_of"]
-
 _LONGEST_NAME = 200
 _NOTHING = "Nothing was written."
 

@@ -32,8 +32,6 @@ from runbook_lib.engine.worker import refused
 from runbook_lib.errors import SettingsError
 from runbook_lib.evidence.fleet_record import FLEET_NAME
 
-__all__ = ["DaskPool"]
-
 # A scheduler that takes the connection and says nothing must end a fleet within a minute.
 _CONNECT_SECONDS, _ANSWER_SECONDS = 15, 30
 # Dask's defaults give each of these a level of its own.

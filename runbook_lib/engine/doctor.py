@@ -31,8 +31,6 @@ from runbook_lib.evidence.signing.keys import (
 from runbook_lib.remote.limits import Limits
 from runbook_lib.remote.transport import Request, Transport
 
-__all__ = ["Examination", "Symptom", "examine"]
-
 _PACKAGE_FOLDER = Path(__file__).parents[1]
 
 

@@ -15,8 +15,6 @@ from typing import Any
 
 from runbook_lib.fork_engine import Child, ForkEngine, start_child
 
-__all__ = ["Execution", "early_child", "execute_notebook"]
-
 # Not `fork`, which others in this process may ask for.
 _ENGINE = "runbook"
 _CELL_SECONDS = 300

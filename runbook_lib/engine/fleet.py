@@ -63,8 +63,6 @@ from runbook_lib.evidence.signing.keys import SigningKey, key_from_settings
 from runbook_lib.evidence.signing.succession import check_not_succeeded, with_predecessors
 from runbook_lib.evidence.verify.verify import Trust
 
-__all__ = ["Fleet", "FleetRequest", "Job", "Spending", "grouped", "prepare"]
-
 # A run waits for remote systems and for the disk for half of its time.
 _WORKERS_PER_CORE, _MOST_WORKERS = 2, 16
 _REFERENCE = "env:"

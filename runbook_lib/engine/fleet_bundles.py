@@ -19,8 +19,6 @@ from runbook_lib.evidence.verify.chain import verdict_on
 from runbook_lib.evidence.verify.discovery import bundles_in
 from runbook_lib.evidence.verify.verify import Trust, Verified
 
-__all__ = ["RunBundles"]
-
 
 class RunBundles:
     """The bundles of the run `fleet_id` in `evidence` that were found so far."""

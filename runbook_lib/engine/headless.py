@@ -36,15 +36,6 @@ from runbook_lib.evidence.signing.statement import Resource
 from runbook_lib.evidence.signing.timestamps import request_timestamp
 from runbook_lib.fork_engine import Child
 
-__all__ = [
-    "OtherAppError",
-    "RunListener",
-    "RunRequest",
-    "RunResult",
-    "archive_sealed",
-    "run_tenant",
-]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRequest:

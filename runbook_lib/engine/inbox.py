@@ -16,8 +16,6 @@ from runbook_lib.core.state import RunState, StepState
 from runbook_lib.core.words import person_key
 from runbook_lib.engine.tenants import TenantState
 
-__all__ = ["Item", "WaitsFor", "inbox", "waits_by_step"]
-
 # To do by anybody: of these only what comes next, else the whole procedure would be listed.
 _OPEN = (Outcome.NOT_RUN, Outcome.INCONCLUSIVE)
 

@@ -15,8 +15,6 @@ from runbook_lib.config.runner import EVIDENCE, inputs_of
 from runbook_lib.config.settings import find_env_file, read_env_file
 from runbook_lib.core.procedure import Input, Procedure
 
-__all__ = ["WITHHELD", "kernel_environment"]
-
 # Credentials that no step asks for: a kernel does not even read them.
 WITHHELD = tuple(item.name for item in EVIDENCE if item.secret)
 

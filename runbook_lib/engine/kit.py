@@ -31,8 +31,6 @@ from runbook_lib.engine.run import Mode, Run, open_run
 from runbook_lib.errors import SettingsError
 from runbook_lib.plain_text import counted
 
-__all__ = ["HTML_NAME", "MARKDOWN_NAME", "KitFile", "KitRequest", "WrittenKit", "write_kit"]
-
 MARKDOWN_NAME, HTML_NAME = "review-kit.md", "review-kit.html"
 
 _ORIGIN = "runbook kit"

@@ -17,8 +17,6 @@ from runbook_lib.core.procedure import Input, Procedure, Section, Step
 from runbook_lib.engine.run import RESERVED
 from runbook_lib.plain_text import as_text
 
-__all__ = ["CELL_MODULE", "build", "is_outdated", "is_stale", "notebook_name", "notebook_text"]
-
 # What the cells import.
 CELL_MODULE = "runbook_lib.notebook"
 _KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}

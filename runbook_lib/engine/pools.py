@@ -18,8 +18,6 @@ from runbook_lib.engine.process import ProcessRequest
 from runbook_lib.engine.slot import Slot
 from runbook_lib.engine.worker import Worker, refused
 
-__all__ = ["Done", "Groups", "LocalPool", "Pool", "perform"]
-
 Groups = Sequence[Sequence[ProcessRequest]]
 
 # How long tenants that are ended may take to write their end.

@@ -27,16 +27,6 @@ from runbook_lib.engine.headless import (
 )
 from runbook_lib.errors import SettingsError
 
-__all__ = [
-    "Practice",
-    "practice",
-    "practice_environment",
-    "practise_tenant",
-    "require_scenario",
-    "sandbox_key",
-]
-
-
 # What a check may spend in practice, unasked.
 _PERMITTED: Mapping[str, object] = {"make_test_calls": True}
 
@@ -57,7 +47,7 @@ class Practice:
 
 def require_scenario(name: str) -> None:
     """Raise `SettingsError` where there is no scenario called `name`."""
-    from runbook_lib.sandbox.server import SCENARIOS  # noqa: PLC0415
+    from runbook_lib.sandbox.scenarios import SCENARIOS  # noqa: PLC0415  (only for practice)
 
     if name not in SCENARIOS:
         msg = f"There is no scenario called {name[:60]}; known are {', '.join(SCENARIOS)}."

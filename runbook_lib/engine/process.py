@@ -30,17 +30,6 @@ from runbook_lib.errors import JournalError, RunbookError, SealingError
 from runbook_lib.evidence.fleet_run import FleetRun
 from runbook_lib.fork_engine import Child
 
-__all__ = [
-    "Finished",
-    "ProcessRequest",
-    "answer_request",
-    "event_stream",
-    "events_in",
-    "inherited",
-    "request_document",
-    "run_in_process",
-]
-
 # A headless run must not take itself for a notebook in JupyterLab.
 _NOT_INHERITED = ("JPY_SESSION_NAME", "SERVER_SOFTWARE")
 

@@ -29,9 +29,9 @@ from runbook_lib.config.workspace import (
 )
 from runbook_lib.connectors.context import CheckContext, TokenShelf
 from runbook_lib.connectors.registry import known_variables
-from runbook_lib.core.events import redact_event
+from runbook_lib.core.events import EventType, redact_event
 from runbook_lib.core.fingerprints import FingerprintKey, keep_key, read_key
-from runbook_lib.core.journal import FORM, EventType, Journal, utc_now
+from runbook_lib.core.journal import FORM, Journal, utc_now
 from runbook_lib.core.procedure import (
     Binding,
     Check,
@@ -63,17 +63,6 @@ from runbook_lib.errors import SettingsError, UnknownStepError
 from runbook_lib.remote.limits import Limits
 from runbook_lib.remote.rate_limits import COOL_DOWNS_NAME, KeptCoolDowns
 from runbook_lib.remote.transport import Session, Transport
-
-__all__ = [
-    "RESERVED",
-    "Mode",
-    "Run",
-    "known_values",
-    "load_settings",
-    "new_run_id",
-    "open_known",
-    "open_run",
-]
 
 # Parameters of the run itself, beside the procedure's inputs.
 RESERVED = ("tenant", "evidence", "env_file", "run_id", "mode")

@@ -7,8 +7,6 @@ import socket
 
 from runbook_lib.errors import InsecureSchedulerError
 
-__all__ = ["TLS_LINES", "check_scheduler"]
-
 _TLS = ("tls", "wss")
 # How to start a cluster, and let the fleet reach it (https://distributed.dask.org, TLS/SSL).
 TLS_LINES = (

@@ -24,8 +24,6 @@ from runbook_lib.engine.process import ProcessRequest, event_stream, events_in, 
 from runbook_lib.engine.worker import Worker, refused
 from runbook_lib.evidence.fleet_run import FleetRun
 
-__all__ = ["Slot"]
-
 _ENDED = "The worker's process ended."
 _AGAIN = "Run it again; the journal is intact."
 _GRACE_SECONDS = 10

@@ -18,17 +18,6 @@ from runbook_lib.core.state import HistoryReader, RunState
 from runbook_lib.engine.run import Mode, Run, new_run_id
 from runbook_lib.errors import SettingsError
 
-__all__ = [
-    "TenantState",
-    "chosen_tenant",
-    "listed",
-    "tenant_names",
-    "tenant_state",
-    "tenant_states",
-    "tenants_of",
-    "unknown_tenant",
-]
-
 # A fleet has thousands.
 _MOST_LISTED = 10
 

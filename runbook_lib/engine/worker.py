@@ -22,8 +22,6 @@ from typing import Any
 
 from runbook_lib.engine.process import ProcessRequest, answer_request, inherited, request_document
 
-__all__ = ["PRELOADED", "Worker", "refused"]
-
 # What the server has loaded before it forks. `cli.main` is the program's `__main__`, which is
 # imported again in each new process.
 PRELOADED = ["runbook_lib.engine.preloaded", "runbook_lib.cli.main"]

@@ -73,22 +73,6 @@ from runbook_lib.evidence.signing.statement import (
 )
 from runbook_lib.evidence.signing.succession import export_successions
 
-__all__ = [
-    "PROVENANCE_NAME",
-    "SIGSTORE_NAME",
-    "SUMS_NAME",
-    "TIMESTAMP_NAME",
-    "UNSIGNED",
-    "Seal",
-    "Sealed",
-    "bundle_name",
-    "draft",
-    "resource",
-    "seal",
-    "sums",
-    "write_record",
-]
-
 REPORT_NAME = "report.html"
 PROVENANCE_NAME, SUMS_NAME, INSTRUCTIONS_NAME = "provenance.dsse.json", "SHA256SUMS", "VERIFY.md"
 SIGSTORE_NAME, TIMESTAMP_NAME = "statement.sigstore.json", "statement.tsr"

@@ -18,16 +18,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from filelock import FileLock, Timeout
 
 from runbook_lib.config.workspace import keys_beside
+from runbook_lib.core.events import EventType
 from runbook_lib.core.files import check_place, is_there, read_plain, remove, sync_folder
 from runbook_lib.core.index import Index
-from runbook_lib.core.journal import (
-    BEFORE_THE_FIRST,
-    JOURNAL_NAME,
-    Entry,
-    EventType,
-    Ref,
-    read_lines,
-)
+from runbook_lib.core.journal import BEFORE_THE_FIRST, JOURNAL_NAME, Entry, Ref, read_lines
 from runbook_lib.core.scratch import DRAFT_PREFIX
 from runbook_lib.core.state import HistoryReader, open_history
 from runbook_lib.errors import ChainError, EvidenceError, FormError, JournalError
@@ -46,22 +40,6 @@ from runbook_lib.evidence.signing.statement import (
 if TYPE_CHECKING:
     from securesystemslib.signer import SSlibKey
 
-__all__ = [
-    "SEALED_PREFIX",
-    "STATEMENT_NAME",
-    "ChainEnd",
-    "SealedBundle",
-    "announce",
-    "announcement",
-    "chain_end",
-    "check_restored",
-    "finish_interrupted",
-    "name_announced",
-    "remove_drafts",
-    "sealed_bundles",
-    "sealing",
-    "statements_in",
-]
 
 STATEMENT_NAME = "statement.dsse.json"
 

@@ -27,16 +27,6 @@ from runbook_lib.evidence.fleet_record import (
 )
 from runbook_lib.evidence.signing.statement import LARGEST_ENVELOPE, digest
 
-__all__ = [
-    "begin",
-    "check_ends",
-    "heads_of",
-    "newest",
-    "refresh",
-    "runs_before",
-    "statement_digest",
-]
-
 _LOCK_NAME, _LOCK_SECONDS = "fleets.lock", 60
 
 

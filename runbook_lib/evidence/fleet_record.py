@@ -24,17 +24,6 @@ from runbook_lib.core.files import open_plain, read_plain, remove, write_parts
 from runbook_lib.core.json_text import compile_schema, parse_json, write_json
 from runbook_lib.errors import ExitCode, FormError, SettingsError
 
-__all__ = [
-    "FLEET_NAME",
-    "FleetRecord",
-    "Previous",
-    "Status",
-    "TenantResult",
-    "fleet_schema",
-    "read_head",
-    "read_record",
-]
-
 FLEET_NAME = "fleet.json"
 _LOG_NAME = "results.jsonl"
 _SCHEMA, _FORM = "facebook-marketing-runbook/fleet/v", 4

@@ -22,15 +22,6 @@ from runbook_lib.evidence.bundle import PROVENANCE_NAME
 from runbook_lib.evidence.fleet_record import Status, TenantResult
 from runbook_lib.evidence.signing.statement import LARGEST_ENVELOPE, Signed, digest
 
-__all__ = [
-    "EXIT_CODES",
-    "FleetRun",
-    "claimed_fleet",
-    "read_fleet_run",
-    "result_digest",
-    "result_of",
-]
-
 EXIT_CODES = {
     RunOutcome.COMPLETE: ExitCode.COMPLETE,
     RunOutcome.FAILED: ExitCode.FAILED,

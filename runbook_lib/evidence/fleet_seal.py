@@ -24,8 +24,6 @@ from runbook_lib.evidence.signing.keys import SigningKey, export_public_key
 from runbook_lib.evidence.signing.statement import FLEET, sign_statement
 from runbook_lib.evidence.signing.succession import export_successions
 
-__all__ = ["claims", "fleet_files", "seal_fleet", "sealed_bundles", "unseal_fleet"]
-
 
 def seal_fleet(record: FleetRecord, key: SigningKey) -> None:
     """

@@ -13,8 +13,6 @@ from runbook_lib.config.workspace import KEYS_FOLDER
 from runbook_lib.evidence.signing.keys import PUBLIC_SUFFIX, WHY_LESS
 from runbook_lib.evidence.signing.statement import PAYLOAD_TYPE, Link
 
-__all__ = ["verify_instructions"]
-
 _TEXT = """\
 # Verify this evidence
 {sandbox}

@@ -14,8 +14,6 @@ from runbook_lib.core.outcome import IN_PART
 from runbook_lib.core.procedure import Outcome
 from runbook_lib.evidence.fleet_record import Status, TenantResult
 
-__all__ = ["junit_xml"]
-
 # What XML 1.0 cannot contain, not even escaped (§2.2).
 _IMPOSSIBLE = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _DONE = (Outcome.VERIFIED, Outcome.ATTESTED)

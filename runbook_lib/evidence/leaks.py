@@ -13,22 +13,14 @@ from collections.abc import Container, Iterable, Mapping
 from functools import cached_property, partial
 from pathlib import Path
 
-from runbook_lib.core.events import redact_event
-from runbook_lib.core.journal import (
-    BEFORE_THE_FIRST,
-    EventType,
-    parse_line,
-    read_lines,
-    withheld_line,
-)
+from runbook_lib.core.events import EventType, redact_event
+from runbook_lib.core.journal import BEFORE_THE_FIRST, parse_line, read_lines, withheld_line
 from runbook_lib.core.json_text import write_json
 from runbook_lib.core.redaction import Redactor, bare_hex_in
 from runbook_lib.core.secret_search import SecretSearch
 from runbook_lib.core.state import HistoryReader
 from runbook_lib.errors import LeakError
 from runbook_lib.evidence.chain import sealed_bundles
-
-__all__ = ["RemoteWords", "refuse_leaks", "withhold_leaks"]
 
 _STEP_ID = re.compile(r"\b(?:fb|cy|test)-[0-9]{2}[a-z]?-[a-z0-9-]+")
 _ANOTHER_FILE = (

@@ -16,12 +16,12 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
+from runbook_lib.core.events import EventType
 from runbook_lib.core.files import open_plain
 from runbook_lib.core.journal import (
     JOURNAL_NAME,
     LONGEST_LINE,
     Entry,
-    EventType,
     Line,
     Ref,
     line_digest,
@@ -32,21 +32,6 @@ from runbook_lib.core.procedure import Outcome, WordKind, sentence_digest
 from runbook_lib.core.state import HistoryReader
 from runbook_lib.errors import ContentError
 from runbook_lib.evidence.record import RECORD_NAME
-
-__all__ = [
-    "CARRIED_NAME",
-    "Carried",
-    "Part",
-    "carried_lines",
-    "carried_of",
-    "check_words",
-    "copy_carried",
-    "copy_lines",
-    "copy_part",
-    "part_lines",
-    "part_of",
-    "report_entries",
-]
 
 CARRIED_NAME = "carried.jsonl"
 

@@ -14,16 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from runbook_lib.config.workspace import keys_beside
+from runbook_lib.core.events import EventType
 from runbook_lib.core.files import draft_beside, sync_folder
-from runbook_lib.core.journal import (
-    BEFORE_THE_FIRST,
-    JOURNAL_NAME,
-    EventType,
-    Journal,
-    Line,
-    Ref,
-    read_lines,
-)
+from runbook_lib.core.journal import BEFORE_THE_FIRST, JOURNAL_NAME, Journal, Line, Ref, read_lines
 from runbook_lib.core.state import open_history
 from runbook_lib.errors import ChainError, ContentError, EvidenceError, JournalError, SettingsError
 from runbook_lib.evidence.bundle import bundle_name
@@ -37,8 +30,6 @@ from runbook_lib.evidence.chain import (
 from runbook_lib.evidence.parts import copy_lines, part_lines
 from runbook_lib.evidence.verify.discovery import bundles_in
 from runbook_lib.evidence.verify.verify import Trust, Verified, verify_bundle
-
-__all__ = ["Rebuilt", "rebuild_journal"]
 
 _KEPT = (
     "Nothing was written. Keep that journal: move it out of this folder, then run `runbook "

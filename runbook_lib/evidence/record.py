@@ -22,20 +22,6 @@ from runbook_lib.core.state import RunOutcome, RunState
 from runbook_lib.core.step_document import attachments_of, step_document
 from runbook_lib.errors import ContentError, FormError
 
-__all__ = [
-    "LARGEST_RECORD",
-    "RECORD_NAME",
-    "SCHEMA_NAME",
-    "attachments",
-    "build_record",
-    "check_form",
-    "check_outcomes",
-    "parse_record",
-    "read_record",
-    "record_schema",
-    "validate_record",
-]
-
 RECORD_NAME, SCHEMA_NAME = "record.json", "record.schema.json"
 # A record of a hundred steps with all their exchanges has a few MiB.
 LARGEST_RECORD = 64 * 1024 * 1024

@@ -7,8 +7,6 @@ import sys
 
 from runbook_lib.fork_engine.worker import live
 
-__all__: list[str] = []
-
 if __name__ == "__main__":
     del sys.path[0]  # the working directory, which `-m` puts there
     end, stdout, stderr, lifeline = map(int, sys.argv[1:5])

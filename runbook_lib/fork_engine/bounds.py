@@ -11,8 +11,6 @@ from bisect import bisect
 from collections import Counter
 from typing import Any
 
-__all__ = ["CELL_BYTES", "Bounds", "shortened"]
-
 CELL_BYTES = 32 << 20
 _RUN_BYTES = 64 << 20
 # What an output and a line at least take in memory, and a control character in the file.

@@ -23,9 +23,6 @@ from typing import Any
 
 from runbook_lib.fork_engine.wire import Channel, Message, Output
 
-__all__ = ["Child", "DiedError", "start_child"]
-
-
 _POLL_SECONDS = 0.02
 
 

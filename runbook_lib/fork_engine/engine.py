@@ -17,8 +17,6 @@ from runbook_lib.fork_engine.child import Child, DiedError, start_child
 from runbook_lib.fork_engine.kernels import NotOursError, kernel_environment
 from runbook_lib.fork_engine.run import Run, Settings
 
-__all__ = ["ForkEngine"]
-
 _START_SECONDS = 60.0
 
 

@@ -15,8 +15,6 @@ from papermill.engines import NBClientEngine
 
 from runbook_lib.fork_engine.bounds import Bounds
 
-__all__ = ["execute"]
-
 _TICK_SECONDS = 0.05
 # The address of a socket is no longer (unix(7): sun_path has 108 bytes), and gets a number.
 _LONGEST_ADDRESS = 100

@@ -8,8 +8,6 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-__all__ = ["NotOursError", "kernel_environment"]
-
 _VERSION = sys.version_info
 # NOTE: jupyter_client replaces these names by the interpreter that it runs in.
 _GENERIC = ("python", f"python{_VERSION.major}", f"python{_VERSION.major}.{_VERSION.minor}")

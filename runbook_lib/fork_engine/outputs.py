@@ -14,8 +14,6 @@ from typing import Any
 from runbook_lib.fork_engine.bounds import Bounds
 from runbook_lib.fork_engine.wire import Message
 
-__all__ = ["Outputs", "timestamp"]
-
 _CONTENTS = {
     "display_data": ("data", "metadata"),
     "execute_result": ("data", "metadata", "execution_count"),

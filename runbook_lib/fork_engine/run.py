@@ -19,8 +19,6 @@ from runbook_lib.fork_engine.kernels import NotOursError
 from runbook_lib.fork_engine.outputs import Outputs, timestamp
 from runbook_lib.fork_engine.wire import Message, Output
 
-__all__ = ["Run", "Settings"]
-
 _TICK_SECONDS = 0.05
 # How long text waits for more, as in ipykernel: what was written to the two streams alternately
 # is then two outputs, not many.

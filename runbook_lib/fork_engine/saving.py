@@ -20,8 +20,6 @@ import nbformat
 from papermill.engines import NotebookExecutionManager
 from papermill.iorw import LocalHandler, papermill_io, write_ipynb
 
-__all__ = ["SavingManager", "storable"]
-
 _SECONDS_BETWEEN = 1.0
 
 

@@ -32,8 +32,6 @@ from IPython.paths import get_ipython_dir
 from traitlets.config import Config
 from traitlets.config.loader import JSONFileConfigLoader, PyFileConfigLoader
 
-__all__ = ["Publish", "Shell", "make_shell"]
-
 # Called with the name of a message and its content.
 Publish = Callable[..., None]
 

@@ -14,8 +14,6 @@ import os
 import socket
 from typing import Any
 
-__all__ = ["ERRORS", "Channel", "Message", "Output", "encode"]
-
 Message = dict[str, Any]
 
 _LENGTH_BYTES = 8

@@ -37,7 +37,6 @@ from runbook_lib.fork_engine.wire import ERRORS, Channel, Message, encode
 if TYPE_CHECKING:
     from runbook_lib.fork_engine.shell import Shell
 
-__all__ = ["live"]
 
 # How long a kernel goes on after `exit`, as in ipykernel: cells that begin until then are run.
 _EXIT_SECONDS = 0.1

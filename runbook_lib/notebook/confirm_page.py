@@ -21,8 +21,6 @@ from runbook_lib.errors import RunbookError, SettingsError
 from runbook_lib.evidence.reports.wording import with_times
 from runbook_lib.notebook.rendering import confirm_page
 
-__all__ = ["ConfirmHandler", "add_confirm_page"]
-
 _POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'"
 )

@@ -24,8 +24,6 @@ from runbook_lib.notebook.confirm_page import add_confirm_page
 from runbook_lib.notebook.rendering import saved_bundle
 from runbook_lib.walkthrough.widgets import PANEL_MIME, WIDGET_MIME
 
-__all__ = ["save_panels_as_text"]
-
 
 def _load_jupyter_server_extension(server: Any) -> None:
     server.contents_manager.register_pre_save_hook(save_panels_as_text)

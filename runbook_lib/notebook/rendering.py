@@ -28,15 +28,6 @@ from runbook_lib.plain_text import one_line
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-__all__ = [
-    "STEP_MIME",
-    "SUMMARY_MIME",
-    "confirm_page",
-    "header_bundle",
-    "saved_bundle",
-    "step_bundle",
-    "summary_bundle",
-]
 
 STEP_MIME = "application/vnd.runbook.step+json"
 SUMMARY_MIME = "application/vnd.runbook.summary+json"

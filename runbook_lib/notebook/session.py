@@ -27,8 +27,6 @@ from runbook_lib.engine.tenants import chosen_tenant
 from runbook_lib.errors import SettingsError, StepFailedError
 from runbook_lib.notebook import rendering
 
-__all__ = ["HeadlessRun", "InteractiveRun", "Shown", "detected_mode", "open_run"]
-
 _FROM_ENVIRONMENT = ("tenant", "evidence", "env_file")
 
 # JupyterLab puts it into the environment of the kernels that it starts (jupyter_server).

@@ -18,9 +18,6 @@ from runbook_lib.core.credential_form import is_issued_token
 from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import AuthorizationError, RefusedConsentError, StateMismatchError
 from runbook_lib.remote.documents import shorten
-from runbook_lib.remote.redirect_listener import RedirectListener
-
-__all__ = ["PendingAuthorization", "RedirectListener", "answers", "read_redirect"]
 
 _PASTE = "Paste the whole address from the address bar of the tab in which the consent ended."
 _ADDRESS = re.compile(r"(https?://[^/?#]+)?/")

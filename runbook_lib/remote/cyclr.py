@@ -16,8 +16,6 @@ from runbook_lib.errors import CyclrAPIError, UnexpectedAnswerError
 from runbook_lib.remote.documents import Answer, Document, documents
 from runbook_lib.remote.transport import Request, Session
 
-__all__ = ["Cyclr", "request_api_token", "sign_in_url"]
-
 _PAGE_SIZE = "100"
 
 

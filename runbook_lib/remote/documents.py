@@ -21,16 +21,6 @@ from runbook_lib.plain_text import one_line
 from runbook_lib.remote.http_library import httpx
 from runbook_lib.remote.network import host_of
 
-__all__ = [
-    "Answer",
-    "AnswerObject",
-    "Document",
-    "documents",
-    "parse_answer",
-    "shorten",
-    "unexpected",
-]
-
 _LONGEST = 300
 _LONGEST_VALUE = 60
 # Identifiers become part of a URL, so nothing else is allowed in one.

@@ -29,16 +29,6 @@ from runbook_lib.remote.network import (
 )
 from runbook_lib.remote.transport import Request, Session
 
-__all__ = [
-    "Certificate",
-    "Destinations",
-    "fetch_page",
-    "follow_to_dialog",
-    "leads_to",
-    "read_certificate",
-    "resolve_name",
-]
-
 _HTTPS = 443
 _SCHEMES = ("http", "https")
 _SECONDS = 5.0

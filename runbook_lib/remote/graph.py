@@ -16,9 +16,6 @@ from runbook_lib.remote.documents import Answer, Document, shorten, unexpected
 from runbook_lib.remote.rate_limits import access_tier
 from runbook_lib.remote.transport import Request, Session
 
-__all__ = ["VERSION_ENDS", "Graph", "appsecret_proof"]
-
-
 # The first day on which a version is no longer served (Graph API changelog, as of November 2026).
 # `None`: Facebook has not announced it.
 VERSION_ENDS: Mapping[str, date | None] = {

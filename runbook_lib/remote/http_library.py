@@ -6,10 +6,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["httpx"]
-
 if TYPE_CHECKING:
-    import httpx
+    import httpx as httpx  # noqa: PLC0414  (others import it from here)
 else:
 
     class _Httpx:

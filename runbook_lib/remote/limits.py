@@ -10,8 +10,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-__all__ = ["Deadline", "Limits"]
-
 _KIB = 1024
 
 

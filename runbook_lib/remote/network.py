@@ -23,25 +23,6 @@ from runbook_lib.errors import UnexpectedAnswerError
 from runbook_lib.remote.http_library import httpx
 from runbook_lib.remote.limits import Deadline
 
-__all__ = [
-    "CONNECT_SECONDS",
-    "Origin",
-    "OutOfTimeError",
-    "RefusedAnswerError",
-    "count",
-    "deadline_now",
-    "find_addresses",
-    "host_of",
-    "is_public",
-    "may_be_public",
-    "open_connection",
-    "origin_of",
-    "read_body",
-    "require_public",
-    "seconds_now",
-    "within",
-]
-
 CONNECT_SECONDS = 5.0
 # Allowed beside the body, for headers and chunk framing.
 _FRAMING = 256 * 1024

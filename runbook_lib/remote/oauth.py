@@ -13,8 +13,6 @@ from runbook_lib.errors import TokenRequestError
 from runbook_lib.remote.documents import Answer, Document
 from runbook_lib.remote.transport import Request, Session
 
-__all__ = ["request_token_by_client_credentials", "request_token_by_code"]
-
 _SOURCE = "The token endpoint"
 
 

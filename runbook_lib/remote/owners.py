@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from publicsuffixlist import PublicSuffixList
 
-__all__ = ["is_same_owner", "shared_domain"]
-
 
 def is_same_owner(one: str, other: str) -> bool:
     """Return whether both hosts are in one registrable domain (Public Suffix List)."""

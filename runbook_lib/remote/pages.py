@@ -15,8 +15,6 @@ from runbook_lib.remote.domain import fetch_page
 from runbook_lib.remote.owners import is_same_owner
 from runbook_lib.remote.transport import Session
 
-__all__ = ["PublicPage", "open_page"]
-
 _MOST_HOPS = 5
 _REDIRECTS = (301, 302, 303, 307, 308)
 _CHARSET = re.compile(rb"<meta[^>]{0,100}charset=[\"']?([A-Za-z0-9_-]{1,40})", re.IGNORECASE)

@@ -23,18 +23,6 @@ from runbook_lib.core.files import read_plain, write_whole
 from runbook_lib.core.json_text import parse_json, write_json
 from runbook_lib.errors import ThrottledError
 
-__all__ = [
-    "COOL_DOWNS_NAME",
-    "SHARED",
-    "CoolDown",
-    "CoolDowns",
-    "KeptCoolDowns",
-    "access_tier",
-    "duration",
-    "retry_after",
-    "usage_pause",
-]
-
 # In the evidence folder, beside the tenants: several may share an App ID.
 COOL_DOWNS_NAME = "cool-downs.json"
 

@@ -15,8 +15,6 @@ from runbook_lib.errors import UnexpectedAnswerError
 from runbook_lib.remote.documents import Answer, AnswerObject
 from runbook_lib.remote.http_library import httpx
 
-__all__ = ["recorded_body", "recorded_headers", "recorded_url"]
-
 _LONGEST_BODY = 8_192
 # Only the start of a longer body is redacted, and the end of that start is left out.
 _LONGEST_REDACTED = 8 * _LONGEST_BODY

@@ -22,8 +22,6 @@ from typing import Any
 
 from runbook_lib.errors import ListenerError
 
-__all__ = ["RedirectListener"]
-
 _NAME = "localhost"
 _PATH = "/consent"
 _PAGE = (

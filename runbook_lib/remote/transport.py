@@ -53,7 +53,6 @@ from runbook_lib.remote.recording import recorded_body, recorded_headers, record
 if TYPE_CHECKING:
     import ssl
 
-__all__ = ["Request", "Session", "Transport"]
 
 _ATTEMPTS = 3
 _BACKOFF_SECONDS = 0.25

@@ -30,8 +30,6 @@ from runbook_lib.remote.network import (
     seconds_now,
 )
 
-__all__ = ["Wire"]
-
 _READ_SECONDS = 15.0
 
 

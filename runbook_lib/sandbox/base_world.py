@@ -42,23 +42,6 @@ from runbook_lib.sandbox.state.use_cases import LEADS
 from runbook_lib.sandbox.state.use_cases import MESSENGER as MESSENGER_USE_CASE
 from runbook_lib.sandbox.state.world import World
 
-__all__ = [
-    "APP_NAME",
-    "DAY",
-    "MARKETING",
-    "MESSENGER",
-    "SERVICE_DOMAIN",
-    "authenticate",
-    "connect",
-    "give_tokens",
-    "let_customer_consent",
-    "library_connector",
-    "new_app",
-    "nothing_done",
-    "register_app",
-    "the_app",
-]
-
 MARKETING = "Facebook Marketing API"
 MESSENGER = "Facebook Messenger API"
 SERVICE_DOMAIN = "connect.partner.test"

@@ -17,8 +17,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from secrets import token_hex
 
-__all__ = ["Certificate", "certificate"]
-
 _DAYS = 90
 _KEPT_SECONDS = 60 * 24 * 3600
 _BLOCK = re.compile(rb"-----BEGIN [A-Z ]+-----\n[^-]+-----END [A-Z ]+-----\n")

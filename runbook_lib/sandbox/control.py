@@ -33,8 +33,6 @@ from runbook_lib.sandbox.state.stores import Dice, Meter, Shelf
 from runbook_lib.sandbox.state.versions import Calendar
 from runbook_lib.sandbox.state.world import World
 
-__all__ = ["Control"]
-
 _router: Router[Callable[["Control", Request], Reply]] = Router()
 _MOST_YEARS = 50 * 365 * 86_400
 

@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeVar
 
-__all__ = ["SECTIONS", "Mark", "Origin", "inferred", "origins", "unknown", "verbatim"]
-
 SECTIONS = {
     "graph §1": "versions and headers",
     "graph §2": "app credentials",

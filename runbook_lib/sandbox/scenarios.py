@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 
 from runbook_lib.sandbox.base_world import (
-    APP_NAME,
     DAY,
     MARKETING,
     MESSENGER,
@@ -39,8 +38,6 @@ from runbook_lib.sandbox.state.stores import Dice, Meter
 from runbook_lib.sandbox.state.use_cases import ADS
 from runbook_lib.sandbox.state.versions import Version
 from runbook_lib.sandbox.state.world import LONG_LIFETIME, World
-
-__all__ = ["APP_NAME", "SCENARIOS", "SERVICE_DOMAIN", "build_world"]
 
 _CALLS_PER_PERSON = 200
 

@@ -28,10 +28,8 @@ from runbook_lib.sandbox.facebook_web.dashboard import FacebookSite
 from runbook_lib.sandbox.graph.site import GraphSite
 from runbook_lib.sandbox.http.asgi import SiteApplication
 from runbook_lib.sandbox.http.web import Site
-from runbook_lib.sandbox.scenarios import SCENARIOS, build_world
+from runbook_lib.sandbox.scenarios import build_world
 from runbook_lib.sandbox.state.world import Addresses, World
-
-__all__ = ["SCENARIOS", "Description", "Sandbox", "serve"]
 
 Description = dict[str, str | int]
 

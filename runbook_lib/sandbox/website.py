@@ -16,8 +16,6 @@ from runbook_lib.sandbox.http.web import Reply, Request, html, redirect
 from runbook_lib.sandbox.origins import inferred, unknown
 from runbook_lib.sandbox.state.cyclr_world import Cyclr
 
-__all__ = ["answer_website", "is_website"]
-
 unknown("website", "what Facebook's reviewers' programs read of a page: these are examples")
 inferred(
     "website",

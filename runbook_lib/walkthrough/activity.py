@@ -14,8 +14,6 @@ from typing import Any
 
 from runbook_lib.errors import JournalError, RunbookError
 
-__all__ = ["Activities", "Activity", "describe_error"]
-
 
 @dataclass(frozen=True, slots=True)
 class Activity:

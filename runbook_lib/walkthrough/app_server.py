@@ -19,8 +19,6 @@ from tornado.routing import Router, Rule, RuleRouter
 from tornado.web import HTTPError
 from traitlets.config import Config
 
-__all__ = ["AppServer"]
-
 # voila, and the page for a second person, which needs no login.
 _EXTENSIONS = {"voila.server_extension": True, "runbook_lib.notebook.confirm_page": True}
 _OWN = "runbook_lib."

@@ -23,16 +23,10 @@ from runbook_lib.errors import (
     StateMismatchError,
     TokenRequestError,
 )
-from runbook_lib.remote.consent import (
-    PendingAuthorization,
-    RedirectListener,
-    answers,
-    read_redirect,
-)
+from runbook_lib.remote.consent import PendingAuthorization, answers, read_redirect
 from runbook_lib.remote.graph import Graph
 from runbook_lib.remote.oauth import request_token_by_code
-
-__all__ = ["AWAITED_SECONDS", "Accept", "Accepted", "Asked", "Consent"]
+from runbook_lib.remote.redirect_listener import RedirectListener
 
 # An answer takes a login, perhaps with a second factor.
 AWAITED_SECONDS = 15 * 60.0

@@ -46,8 +46,6 @@ from runbook_lib.walkthrough.inputs import accept, credential, effect, problem, 
 from runbook_lib.walkthrough.sealing import doubts, packed, seal_evidence, sealed_words
 from runbook_lib.walkthrough.views import STRUCTURE, Scene, finish_view, header_view, step_view
 
-__all__ = ["Display", "Walkthrough"]
-
 _FOLLOW_SECONDS = 0.5
 # App Review takes days; once a minute is often enough, and costs Facebook nothing.
 _WATCH_SECONDS = 60.0

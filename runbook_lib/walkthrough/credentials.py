@@ -21,8 +21,6 @@ from runbook_lib.core.redaction import Secret
 from runbook_lib.engine.run import Run
 from runbook_lib.errors import SettingsError
 
-__all__ = ["SavedCredentials"]
-
 
 class SavedCredentials:
     """The saved credentials of a run; follows what other kernels save or remove."""

@@ -15,8 +15,6 @@ from runbook_lib.core.procedure import Input, Step
 from runbook_lib.core.state import StepState
 from runbook_lib.engine.run import Run
 
-__all__ = ["Round", "check_everything", "lacking", "missing", "plan", "summary"]
-
 
 @dataclass(frozen=True, slots=True)
 class Round:

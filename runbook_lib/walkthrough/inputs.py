@@ -12,8 +12,6 @@ from runbook_lib.core.procedure import Input, Step, Value
 from runbook_lib.engine.run import Run
 from runbook_lib.errors import SettingsError
 
-__all__ = ["accept", "credential", "effect", "problem", "sentence"]
-
 
 def problem(item: Input, text: str) -> str:
     """Return what is wrong with an input's text, with an example; empty if nothing is."""

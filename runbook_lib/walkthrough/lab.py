@@ -39,8 +39,6 @@ from runbook_lib.engine.run import Mode, load_settings, open_run
 from runbook_lib.engine.tenants import chosen_tenant
 from runbook_lib.errors import ExitCode, SettingsError
 
-__all__ = ["LabRequest", "open_lab", "practise_in_lab"]
-
 # JupyterLab's own settings stay the person's; these are only other defaults, and voila's page
 # without what it would load from elsewhere. JupyterLab does not show voila's pages beside its own:
 # they would give the project's pictures to anybody, and a GET of a page starts a kernel.

@@ -18,8 +18,6 @@ from runbook_lib.engine.run import Run
 from runbook_lib.errors import SealingError
 from runbook_lib.walkthrough.everything import Round, missing
 
-__all__ = ["doubts", "packed", "seal_evidence", "sealed_words"]
-
 
 def seal_evidence(run: Run, *, on_wait: Callable[[str], None] = lambda _: None) -> Finished:
     """

@@ -14,7 +14,8 @@ from typing import Any
 
 from runbook_lib.core.advice import next_step
 from runbook_lib.core.attachments import LARGEST
-from runbook_lib.core.journal import Entry, EventType
+from runbook_lib.core.events import EventType
+from runbook_lib.core.journal import Entry
 from runbook_lib.core.outcome import ICONS, label_of, tally
 from runbook_lib.core.procedure import (
     Input,
@@ -35,16 +36,6 @@ from runbook_lib.core.step_document import (
 from runbook_lib.evidence.reports.wording import when, with_times
 from runbook_lib.plain_text import as_text, counted
 from runbook_lib.walkthrough.activity import Activity
-
-__all__ = [
-    "NOTES",
-    "STRUCTURE",
-    "WORDS",
-    "Scene",
-    "finish_view",
-    "header_view",
-    "step_view",
-]
 
 _SAID = {
     EventType.STEP_CHECKED: "checked",

@@ -19,8 +19,6 @@ from runbook_lib.core.procedure import Step
 from runbook_lib.walkthrough.controller import Walkthrough
 from runbook_lib.walkthrough.views import NOTES, WORDS
 
-__all__ = ["PANEL_MIME", "WIDGET_MIME", "FinishPanel", "HeaderPanel", "StepPanel"]
-
 _STATIC = Path(__file__).parent / "static"
 
 

@@ -23,7 +23,8 @@ from rich.table import Table
 
 from runbook_lib.config.workspace import journal_path
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
-from runbook_lib.core.journal import Entry, EventType, Journal
+from runbook_lib.core.events import EventType
+from runbook_lib.core.journal import Entry, Journal
 from runbook_lib.core.redaction import Redactor
 from runbook_lib.core.state import HistoryReader, fold
 from runbook_lib.core.words import Subject

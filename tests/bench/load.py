@@ -9,8 +9,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlencode, urlsplit
 
-__all__ = ["Ask", "Seen", "ask", "send"]
-
 
 @dataclass(frozen=True)
 class Ask:

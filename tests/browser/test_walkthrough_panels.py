@@ -13,7 +13,8 @@ from playwright.sync_api import Page, expect
 
 from runbook_lib.config.workspace import journal_path
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
-from runbook_lib.core.journal import EventType, Journal
+from runbook_lib.core.events import EventType
+from runbook_lib.core.journal import Journal
 from runbook_lib.sandbox.state.facebook_world import AppMode
 from tests.browser.jupyter import (
     OPERATOR,

@@ -12,7 +12,8 @@ from runbook_lib.config.settings import read_env_file
 from runbook_lib.config.workspace import journal_path
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.attachments import LARGEST
-from runbook_lib.core.journal import EventType, Journal
+from runbook_lib.core.events import EventType
+from runbook_lib.core.journal import Journal
 from runbook_lib.engine.run import Mode, open_run
 from tests.browser.jupyter import OPERATOR, TENANT, Desks, Walk
 from tests.support.words import attested

@@ -8,8 +8,6 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-__all__ = ["installed"]
-
 _PATIENCE_SECONDS = 240
 
 

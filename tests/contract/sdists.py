@@ -11,8 +11,6 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-__all__ = ["unpacked"]
-
 _CACHE = Path(__file__).parent / ".sdists"
 _PATIENCE_SECONDS = 240
 

@@ -14,8 +14,6 @@ from runbook_lib.engine import process
 from runbook_lib.engine.headless import RunListener, RunRequest
 from runbook_lib.errors import SettingsError
 
-__all__: list[str] = []
-
 
 def _run(request: RunRequest, listener: RunListener) -> Any:
     exec(request.given.get("program", ""), {"request": request, "listener": listener})

@@ -12,8 +12,6 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 
-__all__ = ["BOMB_OF_100_MIB", "MODES", "hostile_server", "whole"]
-
 _MIB = 1024 * 1024
 _BLOCK = b"x" * 65_536
 _MOST_BLOCKS = 1600  # of 64 KiB: 100 MiB

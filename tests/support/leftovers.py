@@ -21,8 +21,6 @@ from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 
-__all__ = ["changes", "process_state"]
-
 # NOTE: SIGALRM is pytest-timeout's; a test that uses it too puts its handler back.
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE,
             signal.SIGUSR1, signal.SIGUSR2)  # fmt: skip

@@ -7,8 +7,6 @@ from typing import Any
 
 import nbformat
 
-__all__ = ["notebook"]
-
 
 def notebook(cells: Iterable[str | tuple[str, list[str]]]) -> Any:
     """Return a notebook for the default kernel with a code cell for each source."""

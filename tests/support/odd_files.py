@@ -16,8 +16,6 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-__all__ = ["FILES", "FOLDERS", "FORGED_NAME", "NAMES", "Maker", "Shelf", "remove"]
-
 Maker = Callable[[Path], None]
 
 # A name with a line end, escape sequences, a direction override, and a byte that is not UTF-8.

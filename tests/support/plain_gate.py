@@ -14,8 +14,6 @@ from urllib.parse import unquote
 
 from runbook_lib.core.redaction import Redactor
 
-__all__ = ["before_leak"]
-
 _ESCAPE = re.compile(r"\\+(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2})|([bfnrt\"'/]))")
 _CONTROLS = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 _BASE64 = re.compile(r"[0-9A-Za-z+/_-]{24,}={0,2}")

@@ -6,8 +6,6 @@ import random
 import socket
 from contextlib import ExitStack, suppress
 
-__all__ = ["free_ports"]
-
 
 def free_ports(count: int) -> int:
     """

@@ -20,8 +20,6 @@ from filelock import FileLock
 from runbook_lib.core.journal import Entry, Journal
 from tests.runs.conftest import ROOT, command, environment
 
-__all__ = ["PracticeRun", "PractiseOnce", "practise"]
-
 _PATIENCE_SECONDS = 120
 
 

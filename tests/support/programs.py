@@ -17,8 +17,6 @@ from typing import Any
 
 import pytest
 
-__all__ = ["needs", "problems"]
-
 needs = pytest.mark.needs
 
 _LIST = Path(__file__).parents[1] / "programs.txt"

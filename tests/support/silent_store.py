@@ -15,8 +15,6 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
 
-__all__ = ["SilentStore", "silent_store"]
-
 
 class SilentStore:
     """

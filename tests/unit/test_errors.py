@@ -11,9 +11,9 @@ from runbook_lib import errors
 from runbook_lib.errors import ExitCode, RunbookError
 
 ERRORS = [
-    getattr(errors, name)
-    for name in errors.__all__
-    if isinstance(getattr(errors, name), type) and issubclass(getattr(errors, name), RunbookError)
+    kind
+    for kind in vars(errors).values()
+    if isinstance(kind, type) and issubclass(kind, RunbookError)
 ]
 DETAILS = {
     errors.TokenRequestError: {"status": 400, "code": 1},

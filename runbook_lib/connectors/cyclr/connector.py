@@ -25,16 +25,6 @@ from runbook_lib.remote.cyclr import Cyclr, sign_in_url
 from runbook_lib.remote.documents import Document, documents, shorten, unexpected
 from runbook_lib.remote.domain import follow_to_dialog, leads_to
 
-__all__ = [
-    "connector_is_authenticated",
-    "connector_is_in_library",
-    "connector_is_installed",
-    "console_holds_app_id",
-    "is_refusal",
-    "permissions_are_seen_through_cyclr",
-    "sign_in_request",
-]
-
 _LIST_PERMISSIONS = "List My Permissions"
 _OK, _FORBIDDEN = 200, 403
 _DRAFT = "draft"

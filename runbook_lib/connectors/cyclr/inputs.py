@@ -6,18 +6,6 @@ from runbook_lib.config import formats
 from runbook_lib.connectors.provider import Provider
 from runbook_lib.core.procedure import Input
 
-__all__ = [
-    "ACCOUNT_API_ID",
-    "CREATE_TEST_ACCOUNT",
-    "CYCLR",
-    "CYCLR_CLIENT_ID",
-    "CYCLR_CLIENT_SECRET",
-    "CYCLR_USERNAME",
-    "INSTALL_CONNECTOR",
-    "SERVICE_DOMAIN",
-    "cyclr_connector",
-]
-
 _CYCLR = "cyclr"
 
 SERVICE_DOMAIN = Input(

@@ -13,8 +13,6 @@ from runbook_lib.core.procedure import Finding, Outcome
 from runbook_lib.remote.documents import shorten
 from runbook_lib.remote.domain import fetch_page, read_certificate, resolve_name
 
-__all__ = ["CALLBACK_PATH", "is_cyclr_domain", "redirect_uri", "service_domain_answers"]
-
 CALLBACK_PATH = "/connector/callback"
 
 # The forms that Cyclr hands out (General Settings > Service Domain); all else is a custom domain.

@@ -12,17 +12,6 @@ from runbook_lib.connectors.facebook.inputs import APP_SECRET
 from runbook_lib.connectors.facebook.troubles import CONSENT
 from runbook_lib.core.procedure import Check, Input, Link, Paste, Source, Step, StepKind
 
-__all__ = [
-    "CYCLR",
-    "OUR_ACCOUNT",
-    "OUR_CYCLR",
-    "authenticate",
-    "client_id",
-    "client_secret",
-    "connector_setup",
-    "install",
-]
-
 # What checks of the connector cannot do without.
 CYCLR = ("cyclr_client_id", "cyclr_client_secret", "account_api_id")
 

@@ -6,8 +6,6 @@ from __future__ import annotations
 
 from runbook_lib.core.troubles import Cause, Trouble
 
-__all__ = ["AUTHENTICATING", "INSTALLING", "METHODS"]
-
 _DOCS = "https://github.com/cyclr/docs"
 
 _UNKNOWN_ADDRESS = Trouble(

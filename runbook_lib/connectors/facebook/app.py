@@ -20,14 +20,6 @@ from runbook_lib.remote.graph import VERSION_ENDS, Graph
 from runbook_lib.remote.oauth import request_token_by_code
 from runbook_lib.remote.owners import shared_domain
 
-__all__ = [
-    "app_credentials_are_accepted",
-    "app_is_registered",
-    "app_name_matches",
-    "missing_sections_are_filled",
-    "redirect_uri_is_accepted",
-]
-
 _DUMMY_CODE = "runbook-probe"
 
 _BAD_SECRET = "error validating client secret"  # noqa: S105  (Facebook's words, not a secret)

@@ -23,8 +23,6 @@ from runbook_lib.plain_text import counted
 from runbook_lib.remote.documents import Document, unexpected
 from runbook_lib.remote.graph import Graph
 
-__all__ = ["lead_data_is_readable", "marketing_data_is_readable", "user_token_is_valid"]
-
 _GRANTS = "me/permissions"
 _ENDS_SOON = timedelta(days=14)
 _LEADS = "leads_retrieval"

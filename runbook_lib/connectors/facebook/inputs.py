@@ -11,19 +11,6 @@ from runbook_lib.config import formats
 from runbook_lib.connectors.provider import Provider
 from runbook_lib.core.procedure import Input
 
-__all__ = [
-    "APP_DISPLAY_NAME",
-    "APP_ID",
-    "APP_SECRET",
-    "CUSTOMER_ACCESS_TOKEN",
-    "DATA_DELETION_URL",
-    "FACEBOOK",
-    "GRAPH_VERSION",
-    "MAKE_TEST_CALLS",
-    "USER_ACCESS_TOKEN",
-    "permissions",
-]
-
 _FACEBOOK = "facebook"
 # The pinned Graph API version, unless a setting changes it.
 _PINNED_VERSION = "v26.0"

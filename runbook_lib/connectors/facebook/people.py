@@ -15,8 +15,6 @@ from runbook_lib.errors import GraphAPIError, RemoteError
 from runbook_lib.plain_text import counted
 from runbook_lib.remote.documents import unexpected
 
-__all__ = ["customer_consents_without_role"]
-
 _MOST_PAGES = 50
 _CURSOR = re.compile(r"[0-9A-Za-z_=-]{1,500}")
 # NOTE: a token reaches the business data of others only once the app is a verified Tech Provider.

@@ -11,17 +11,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = [
-    "PERMISSIONS",
-    "PUBLIC_PROFILE",
-    "SERVER_TO_SERVER",
-    "TIER",
-    "Call",
-    "ConnectorUses",
-    "Dependency",
-    "Use",
-]
-
 # A feature, not a permission; it is requested beside the permissions on which ads and leads rest.
 TIER = "Marketing API Access Tier"
 

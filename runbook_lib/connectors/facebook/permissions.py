@@ -10,8 +10,6 @@ from collections.abc import Iterable
 
 from runbook_lib.remote.documents import Document, unexpected
 
-__all__ = ["statuses"]
-
 
 def statuses(rows: Iterable[Document], source: str) -> dict[str, str]:
     """

@@ -17,8 +17,6 @@ from runbook_lib.errors import RemoteError, UnexpectedAnswerError
 from runbook_lib.remote.documents import shorten
 from runbook_lib.remote.pages import PublicPage, open_page
 
-__all__ = ["public_pages_open"]
-
 _PAGES: Mapping[str, str] = {
     "privacy_policy_url": "Privacy Policy URL",
     "terms_of_service_url": "Terms of Service URL",

@@ -16,14 +16,6 @@ from runbook_lib.connectors.findings import inconclusive, verified
 from runbook_lib.core.outcome import LONGEST_WAIT_DAYS
 from runbook_lib.core.procedure import Finding
 
-__all__ = [
-    "PERMISSION_DEPENDENCIES",
-    "permissions_are_requested",
-    "public_profile_is_live",
-    "review_is_approved",
-    "with_dependencies",
-]
-
 # Graph permission reference: the dashboard offers the permission only with these beside it.
 PERMISSION_DEPENDENCIES: Mapping[str, tuple[str, ...]] = {
     "leads_retrieval": (

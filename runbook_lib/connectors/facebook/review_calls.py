@@ -22,8 +22,6 @@ from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import GraphAPIError
 from runbook_lib.remote.documents import Document
 
-__all__ = ["COUNTED_FOR", "ReadCall", "calls_for", "each_permission_is_used"]
-
 COUNTED_FOR = timedelta(days=30)
 _NOT_LOGGED = (
     "That Facebook has logged these calls: no API shows it; the dashboard does, up to two days "

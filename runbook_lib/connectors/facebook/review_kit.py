@@ -26,18 +26,6 @@ if TYPE_CHECKING:
     from jinja2 import Environment
     from markupsafe import Markup
 
-__all__ = [
-    "Because",
-    "Kit",
-    "KitPermission",
-    "Shot",
-    "find_blanks",
-    "kit_html",
-    "kit_markdown",
-    "kit_of",
-    "permission_uses",
-    "review_kit",
-]
 
 _PUBLIC_PROFILE = "public_profile"
 _NO_APP_NAME, _NO_DOMAIN = "‹App Display Name›", "‹Service Domain›"

@@ -4,8 +4,6 @@ Facebook's own pages that several steps, error texts and permissions rest on, as
 
 from __future__ import annotations
 
-__all__ = ["CREATION", "LEADS", "RELEASE", "SUBMISSION", "USE_CASES"]
-
 CREATION = "https://developers.facebook.com/documentation/development/create-an-app"
 USE_CASES = f"{CREATION}/use-cases-permission-mapping"
 RELEASE = "https://developers.facebook.com/documentation/development/release"

@@ -26,31 +26,6 @@ from runbook_lib.connectors.facebook.sources import RELEASE, SUBMISSION, USE_CAS
 from runbook_lib.core.outcome import LONGEST_WAIT_DAYS
 from runbook_lib.core.procedure import Check, Input, Link, Paste, Source, Step, StepKind
 
-__all__ = [
-    "APP",
-    "APPS",
-    "THIS_APP",
-    "TOKEN",
-    "access_verification",
-    "app_id_and_secret",
-    "business_verification",
-    "confirm_creation",
-    "create_app",
-    "customer_consent",
-    "dashboard",
-    "developer_account",
-    "log_in",
-    "login_settings",
-    "make_test_calls",
-    "my_apps",
-    "open_public_pages",
-    "publish",
-    "redirect_uri",
-    "submit_review",
-    "use_case",
-    "user_token",
-]
-
 # What checks of the app, and of a user's token for it, cannot do without.
 APP = ("app_id", "app_secret")
 TOKEN = (*APP, "user_access_token")

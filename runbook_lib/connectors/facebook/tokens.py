@@ -10,8 +10,6 @@ from runbook_lib.connectors.context import CheckContext
 from runbook_lib.core.redaction import Secret
 from runbook_lib.remote.documents import Document, unexpected
 
-__all__ = ["end_of", "inspect_token", "until"]
-
 _DEBUG = "debug_token"
 
 

@@ -10,20 +10,6 @@ from __future__ import annotations
 from runbook_lib.connectors.facebook.sources import LEADS, RELEASE, SUBMISSION, USE_CASES
 from runbook_lib.core.troubles import Cause, Trouble
 
-__all__ = [
-    "ACCESS_LEVELS",
-    "BUSINESS",
-    "CONSENT",
-    "CREDENTIALS",
-    "DATA",
-    "LIMITS",
-    "PAGES",
-    "PERMISSIONS",
-    "REDIRECT_URI",
-    "REVIEW",
-    "TOKEN",
-]
-
 _ERRORS = "https://developers.facebook.com/docs/graph-api/guides/error-handling"
 _MANUAL_FLOW = (
     "https://developers.facebook.com/documentation/facebook-login/guides/advanced/manual-flow"

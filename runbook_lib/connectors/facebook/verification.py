@@ -11,8 +11,6 @@ from runbook_lib.connectors.findings import failed, inconclusive, not_done, veri
 from runbook_lib.core.procedure import Finding, Outcome
 from runbook_lib.remote.documents import Document, shorten
 
-__all__ = ["business_is_verified"]
-
 # Business.verification_status, as Meta's SDK lists it.
 _VERIFIED = "verified"
 _NOT_BEGUN = ("not_verified", "pending_submission")

@@ -1,7 +1,5 @@
 """The documented procedure for Cyclr's Facebook Marketing API connector."""
 
-__all__ = ["UNSAID"]
-
 _IN_CYCLR = ("cy-03-client-secret", "test-02-authenticate")
 _NOT_APPROVED = ("attestation fb-12-submit-review",)
 _AFTER_REVIEW = (*_NOT_APPROVED, "fb-12a-publish", *_IN_CYCLR)

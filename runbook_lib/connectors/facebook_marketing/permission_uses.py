@@ -19,8 +19,6 @@ from runbook_lib.connectors.facebook.permission_uses import (
 )
 from runbook_lib.connectors.facebook.sources import LEADS, USE_CASES
 
-__all__ = ["USES"]
-
 _USES = (
     PUBLIC_PROFILE,
     Use(

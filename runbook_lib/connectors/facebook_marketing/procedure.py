@@ -18,8 +18,6 @@ from runbook_lib.connectors.facebook import steps as facebook
 from runbook_lib.connectors.step_names import with_step_names
 from runbook_lib.core.procedure import Check, Procedure, Section, Source, Step, StepKind
 
-__all__ = ["PROCEDURE"]
-
 _CONNECTOR = cyclr_inputs.cyclr_connector("Facebook Marketing API")
 _PERMISSIONS = inputs.permissions("leads_retrieval", example="leads_retrieval, ads_read")
 _CREDENTIALS = "fb-13-app-id-and-secret"

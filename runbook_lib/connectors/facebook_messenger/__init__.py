@@ -1,7 +1,5 @@
 """The documented procedure for Cyclr's Facebook Messenger API connector."""
 
-__all__ = ["UNSAID"]
-
 _IN_CYCLR = (
     "cy-03-client-secret",
     "cy-04-scopes",

@@ -17,8 +17,6 @@ from runbook_lib.plain_text import counted
 from runbook_lib.remote.documents import shorten
 from runbook_lib.remote.domain import fetch_page
 
-__all__ = ["page_is_subscribed", "scopes_are_asked_for", "webhook_takes_verify_token"]
-
 _OK, _FORBIDDEN = 200, 403
 # In place of a status: the webhook returned the challenge.
 _CONFIRMED = 0

@@ -16,8 +16,6 @@ from runbook_lib.connectors.facebook.permission_uses import (
     Use,
 )
 
-__all__ = ["USES"]
-
 _SEND = "https://developers.facebook.com/docs/messenger-platform/reference/send-api/"
 _CONVERSATIONS = "https://developers.facebook.com/docs/graph-api/reference/page/conversations/"
 

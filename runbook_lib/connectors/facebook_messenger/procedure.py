@@ -28,8 +28,6 @@ from runbook_lib.core.procedure import (
     StepKind,
 )
 
-__all__ = ["PROCEDURE"]
-
 _MESSENGER = ("pages_messaging", "pages_show_list", "pages_manage_metadata")
 _CONNECTOR = cyclr_inputs.cyclr_connector("Facebook Messenger API")
 _PERMISSIONS = inputs.permissions(*_MESSENGER, example="pages_messaging, pages_show_list")

@@ -71,19 +71,6 @@ from runbook_lib.evidence.verify.discovery import (
 from runbook_lib.evidence.verify.fleet import check_signed, runs_in
 from runbook_lib.evidence.verify.verify import Trust, Verified, verify_bundle
 
-__all__ = [
-    "Archived",
-    "Progress",
-    "archive_bundle",
-    "archive_fleet",
-    "bundles_below",
-    "check_apart",
-    "check_archive",
-    "evidence_below",
-    "fetched",
-    "fleets_below",
-]
-
 _PUBLIC = (PUBLIC_SUFFIX, SUCCESSION_SUFFIX)
 _COMPARE = (
     "Find out who wrote there, and verify both with `runbook verify`: the sealed bundle on this "

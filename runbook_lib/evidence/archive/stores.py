@@ -25,15 +25,6 @@ from runbook_lib.core.files import read_plain, sync_folder, write_once
 from runbook_lib.errors import ArchiveError, SettingsError, StoreUnavailableError
 from runbook_lib.evidence.verify.refusals import refusal
 
-__all__ = [
-    "DEFAULT_SECONDS",
-    "LARGEST_OBJECT",
-    "Folder",
-    "Limits",
-    "Store",
-    "open_store",
-]
-
 _MOST_OBJECTS = 100_000
 # NOTE: under GOVERNANCE the owner of the account can still delete, and evidence must be safe from
 # the owner too; under COMPLIANCE nobody can delete before the date

@@ -20,8 +20,6 @@ from runbook_lib.evidence.reports.timeline import Mark, Wait
 from runbook_lib.evidence.reports.wording import clock, day, listed, parse_time, when
 from runbook_lib.plain_text import counted
 
-__all__ = ["Bar", "Chart", "Drawn", "Row", "Tick", "chart"]
-
 # Times outside these are mistyped or forged, and would make a picture of nothing else.
 _FIRST, _LAST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

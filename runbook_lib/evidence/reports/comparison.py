@@ -12,8 +12,6 @@ from typing import Any
 
 from runbook_lib.evidence.reports.reading import plain
 
-__all__ = ["Changed", "Differences", "StepChange", "WordChange", "compare"]
-
 
 @dataclass(frozen=True, slots=True)
 class Changed:

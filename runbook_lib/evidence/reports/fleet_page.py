@@ -28,8 +28,6 @@ from runbook_lib.evidence.reports.rendering import TEMPLATES, stream
 from runbook_lib.evidence.reports.wait_chart import wait_chart
 from runbook_lib.evidence.reports.wording import listed
 
-__all__ = ["PAGE_NAME", "fleet_page"]
-
 PAGE_NAME = "fleet.html"
 _FLEET_ID = re.compile(r"[0-9a-f]{8}")
 # What makes a step worth a look; the others are folded.

@@ -23,8 +23,6 @@ from runbook_lib.evidence.fleet_record import FleetRecord, Status, TenantResult
 from runbook_lib.evidence.reports.wording import day, days_between, listed
 from runbook_lib.plain_text import counted
 
-__all__ = ["Line", "NamedStep", "Standing", "StepWait", "TenantRow", "named_steps", "tenant_rows"]
-
 # From the fleet's own folder, `fleet/<run>/`, to the evidence folder.
 _UP = "../.."
 _SETTLED = (Outcome.VERIFIED, Outcome.ATTESTED)

@@ -7,8 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-__all__ = ["anchor", "hosts_that_answered", "plain", "trace_ids"]
-
 # The two systems, each by its domain and by the parameter that may give it another address.
 _SYSTEMS = {
     "Facebook": ("facebook.com", "graph_url"),

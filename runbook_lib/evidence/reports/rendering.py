@@ -29,7 +29,6 @@ from runbook_lib.plain_text import counted
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-__all__ = ["TEMPLATES", "render", "stream"]
 
 TEMPLATES = Path(__file__).parent / "templates"
 

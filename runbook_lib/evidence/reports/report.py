@@ -34,8 +34,6 @@ from runbook_lib.evidence.reports.timeline import Event, Word
 from runbook_lib.evidence.reports.wording import day, listed
 from runbook_lib.plain_text import counted
 
-__all__ = ["history_report", "run_report"]
-
 # Pictures are embedded up to this size each, and this size in all.
 _LARGEST_PICTURE = 300 * 1024
 _ALL_PICTURES = 1024 * 1024

@@ -14,8 +14,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from runbook_lib.core.events import EventType
 from runbook_lib.core.files import read_plain
-from runbook_lib.core.journal import Entry, EventType, read_lines
+from runbook_lib.core.journal import Entry, read_lines
 from runbook_lib.core.json_text import parse_json
 from runbook_lib.core.state import HistoryReader
 from runbook_lib.errors import ContentError
@@ -32,8 +33,6 @@ from runbook_lib.evidence.record import (
     validate_record,
 )
 from runbook_lib.evidence.signing.statement import LARGEST_ENVELOPE, digest
-
-__all__ = ["Fault", "SealedRun", "sealed_record", "sealed_runs"]
 
 
 class Fault(StrEnum):

@@ -14,24 +14,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from runbook_lib.core.journal import Entry, EventType
+from runbook_lib.core.events import EventType
+from runbook_lib.core.journal import Entry
 from runbook_lib.core.procedure import Finding, Outcome, WordKind, combine
 from runbook_lib.core.state import finding_from_document
 from runbook_lib.evidence.reports.reading import plain
 from runbook_lib.evidence.reports.wording import parse_time
-
-__all__ = [
-    "Event",
-    "Mark",
-    "Wait",
-    "Word",
-    "events",
-    "marks_across_runs",
-    "marks_of_run",
-    "said",
-    "waits_across_runs",
-    "waits_of_run",
-]
 
 _LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
 # Outcomes that end a wait; an inconclusive check does not.

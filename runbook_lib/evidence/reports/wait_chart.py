@@ -16,8 +16,6 @@ from runbook_lib.evidence.reports.chart import Tick
 from runbook_lib.evidence.reports.fleet_tenants import NamedStep, StepWait
 from runbook_lib.plain_text import counted
 
-__all__ = ["Column", "WaitChart", "WaitRow", "wait_chart"]
-
 _MOST_COLUMNS = 50
 _MOST_TICKS = 6
 # Days of a column, and days from one time on the axis to the next.

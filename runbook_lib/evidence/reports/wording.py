@@ -14,24 +14,6 @@ from urllib.parse import urlsplit
 
 from runbook_lib.plain_text import counted
 
-__all__ = [
-    "as_json",
-    "bounded",
-    "clock",
-    "day",
-    "days_after",
-    "days_between",
-    "is_later",
-    "is_web_link",
-    "lasting",
-    "listed",
-    "parse_time",
-    "readable",
-    "size",
-    "when",
-    "with_times",
-]
-
 # The longest text in a report; the record has all of it.
 _LONGEST = 4_000
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")

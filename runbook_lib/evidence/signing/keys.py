@@ -28,30 +28,6 @@ if TYPE_CHECKING:
     from securesystemslib.dsse import Envelope
     from securesystemslib.signer import Signer, SSlibKey
 
-__all__ = [
-    "LARGEST_KEY",
-    "PUBLIC_SUFFIX",
-    "SUCCESSION_SUFFIX",
-    "UNENCRYPTED",
-    "WHY_LESS",
-    "SigningKey",
-    "create_key",
-    "default_key_path",
-    "export_public_key",
-    "exported_keys",
-    "holds",
-    "is_unencrypted",
-    "is_uri",
-    "key_files",
-    "key_from_settings",
-    "key_id",
-    "open_key",
-    "parse_public_key",
-    "read_public_key",
-    "read_public_keys",
-    "successions_folder",
-    "write_public",
-]
 
 PUBLIC_SUFFIX = ".pub.pem"
 SUCCESSION_SUFFIX = ".succession.dsse.json"

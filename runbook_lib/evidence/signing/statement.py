@@ -25,27 +25,6 @@ if TYPE_CHECKING:
     from securesystemslib.dsse import Envelope
     from securesystemslib.signer import SSlibKey
 
-__all__ = [
-    "FLEET",
-    "LARGEST_ENVELOPE",
-    "PROVENANCE",
-    "SUCCESSION",
-    "TEST_RESULT",
-    "Link",
-    "Resource",
-    "Signed",
-    "check_build_form",
-    "check_run_form",
-    "claimed_link",
-    "digest",
-    "named_signer",
-    "open_envelope",
-    "provenance_predicate",
-    "read_link",
-    "result_predicate",
-    "sign_statement",
-    "sigstore_bundle",
-]
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STATEMENT = "https://in-toto.io/Statement/v1"

@@ -45,13 +45,6 @@ from runbook_lib.evidence.signing.statement import (
 if TYPE_CHECKING:
     from securesystemslib.signer import SSlibKey
 
-__all__ = [
-    "check_not_succeeded",
-    "export_successions",
-    "hand_over",
-    "rotate",
-    "with_predecessors",
-]
 
 # A public key and two key ids, signed: some 2 KiB.
 _LARGEST = 64 * 1024

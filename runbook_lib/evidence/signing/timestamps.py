@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from cryptography.x509 import Certificate
     from rfc3161_client.tsp import TimeStampResponse
 
-__all__ = ["check_imprint", "read_certificates", "request_timestamp", "stamped_at"]
 
 _QUERY, _REPLY = "application/timestamp-query", "application/timestamp-reply"
 # PKIStatus (RFC 3161 §2.4.2).

@@ -13,8 +13,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from runbook_lib.core.events import EventType
 from runbook_lib.core.files import is_there
-from runbook_lib.core.journal import GENESIS, JOURNAL_NAME, EventType, Ref, read_lines
+from runbook_lib.core.journal import GENESIS, JOURNAL_NAME, Ref, read_lines
 from runbook_lib.errors import (
     ChainError,
     ContentError,
@@ -31,8 +32,6 @@ from runbook_lib.evidence.verify.discovery import (
 )
 from runbook_lib.evidence.verify.verdict import NOT_UNDERSTOOD, Verdict, refusal
 from runbook_lib.evidence.verify.verify import Trust, Verified, verify_bundle
-
-__all__ = ["verdict_on", "verify_home"]
 
 _LARGEST_JOURNAL = 256 * 1024 * 1024
 _NO_JOURNAL = "The tenant's journal is not here: only it shows whether later runs were removed."

@@ -22,18 +22,6 @@ from runbook_lib.core.journal import JOURNAL_NAME, LONGEST_LINE, withheld_digest
 from runbook_lib.evidence.chain import SEALED_PREFIX, STATEMENT_NAME, SealedBundle
 from runbook_lib.evidence.parts import CARRIED_NAME
 
-__all__ = [
-    "Unseen",
-    "bundles_in",
-    "fleet_homes_below",
-    "has_bundle_name",
-    "homes_below",
-    "is_bundle",
-    "odd_keys",
-    "unfinished_in",
-    "withheld_below",
-]
-
 _BUNDLE = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}")
 _DEEPEST = 5
 # Other modules read these: the folder of keys, the results of fleets, and the journal, whatever

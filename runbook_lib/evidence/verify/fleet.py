@@ -42,8 +42,6 @@ from runbook_lib.evidence.signing.statement import (
 from runbook_lib.evidence.verify.verdict import NOT_UNDERSTOOD, Verdict, refusal
 from runbook_lib.evidence.verify.verify import Trust, Verified
 
-__all__ = ["FleetBundles", "check_signed", "runs_in", "verify_fleets"]
-
 _UNFINISHED = "Its run has not ended: nothing is signed, so nothing in it counts."
 _RESUME = "`runbook fleet FILE --resume` ends it; or move its folder away."
 # What a result's exit code may be: an archive that refuses leaves a complete run open.

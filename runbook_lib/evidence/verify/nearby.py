@@ -15,8 +15,6 @@ from pathlib import Path
 from runbook_lib.config.workspace import KEYS_FOLDER
 from runbook_lib.evidence.signing.keys import PUBLIC_SUFFIX, key_files
 
-__all__ = ["keys_near_evidence"]
-
 _Identity = tuple[int, int]
 # Bundle, connector, tenant: how deep in an evidence folder something is verified.
 _LEVELS = 3

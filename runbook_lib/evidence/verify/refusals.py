@@ -12,8 +12,6 @@ from dataclasses import dataclass
 
 from runbook_lib.errors import ArchiveError, StoreUnavailableError
 
-__all__ = ["refusal"]
-
 
 @dataclass(frozen=True, slots=True)
 class _Meaning:

@@ -28,8 +28,6 @@ from runbook_lib.evidence.verify.fleet import FleetBundles, verify_fleets
 from runbook_lib.evidence.verify.verdict import Verdict, refusal
 from runbook_lib.evidence.verify.verify import Trust
 
-__all__ = ["verify_tree"]
-
 
 def verify_tree(path: Path, trust: Trust, connector: str = "") -> Iterator[Verdict]:
     """

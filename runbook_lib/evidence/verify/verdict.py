@@ -11,8 +11,6 @@ from runbook_lib.core.journal import JOURNAL_NAME
 from runbook_lib.errors import ContentError, EvidenceError, JournalError
 from runbook_lib.evidence.verify.verify import Verified
 
-__all__ = ["NOT_UNDERSTOOD", "Verdict", "refusal"]
-
 # Errors from a document with other fields or types than the runbook writes.
 NOT_UNDERSTOOD = (LookupError, TypeError, ValueError, AttributeError, RecursionError)
 

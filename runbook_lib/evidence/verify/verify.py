@@ -71,7 +71,6 @@ if TYPE_CHECKING:
     from cryptography.x509 import Certificate
     from securesystemslib.signer import SSlibKey
 
-__all__ = ["Trust", "Verified", "verify_bundle"]
 
 _MOST_FILES, _MOST_SUCCESSIONS = 10_000, 200
 _TOO_MANY = f"It contains more than {_MOST_FILES:,} files."

@@ -8,8 +8,6 @@ from typing import Any
 from runbook_lib.sandbox.cyclr.shapes import DEFAULT_SETTINGS, CyclrError
 from runbook_lib.sandbox.origins import inferred, verbatim
 
-__all__ = ["settings_of"]
-
 _HOURS = ("StepDataSuccessRetentionHours", "StepDataErroredRetentionHours")
 _URL = "TransactionErrorWebhookUrl"
 

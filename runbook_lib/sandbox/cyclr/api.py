@@ -41,8 +41,6 @@ from runbook_lib.sandbox.state.cyclr_world import (
 )
 from runbook_lib.sandbox.state.world import World
 
-__all__ = ["ApiCall", "CyclrApiSite", "api_router", "install", "issue_sign_in_token", "issue_token"]
-
 TOKEN_LIFETIME = 14 * 86_400
 SIGN_IN_LIFETIME = 300
 _MOST_ACCOUNTS = 2_000

@@ -24,8 +24,6 @@ from runbook_lib.sandbox.state.cyclr_world import (
 from runbook_lib.sandbox.state.world import World
 from runbook_lib.sandbox.website import answer_website, is_website
 
-__all__ = ["SIGN_IN_PATH", "ConnectSite", "sign_in_link"]
-
 SIGN_IN_PATH = "/connectorauth/updateaccountconnectoroauth"
 _SECOND_HOP = "/connectorauth/start"
 _COOKIE = "CyclrConnectorAuth"

@@ -17,8 +17,6 @@ from runbook_lib.sandbox.origins import inferred, unknown, verbatim
 from runbook_lib.sandbox.state.cyclr_world import Account, AccountConnector, LibraryConnector
 from runbook_lib.sandbox.state.world import World
 
-__all__ = ["CyclrConsoleSite", "console_router"]
-
 _MOST_ACCOUNTS = 2_000
 
 console_router: Router[Page] = Router()

@@ -7,8 +7,6 @@ import re
 
 from runbook_lib.sandbox.origins import verbatim
 
-__all__ = ["read_json"]
-
 _TOKEN = re.compile(
     r"""
     "(?:[^"\\]|\\.)*"                       # a text, as JSON has it

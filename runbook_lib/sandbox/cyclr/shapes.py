@@ -20,21 +20,6 @@ from runbook_lib.sandbox.state.cyclr_world import (
     SignInToken,
 )
 
-__all__ = [
-    "DEFAULT_SETTINGS",
-    "CyclrError",
-    "account_connector_shape",
-    "account_shape",
-    "connector_shape",
-    "json_reply",
-    "method_shape",
-    "sign_in_shape",
-    "token_shape",
-    "utc_time",
-    "without_sniffing",
-]
-
-
 DEFAULT_SETTINGS: dict[str, object] = {
     "AuditInfo": None,
     "TaskAuditInfo": None,

@@ -12,8 +12,6 @@ from runbook_lib.sandbox.origins import unknown, verbatim
 from runbook_lib.sandbox.state.facebook_world import App
 from runbook_lib.sandbox.state.versions import CALENDAR
 
-__all__ = ["set_advanced", "set_basics", "show_roles", "show_secret"]
-
 _HOST = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)+\Z")
 _MOST_VALUES = 50
 _CATEGORIES = ("Business", "Education", "Shopping", "Utility and Productivity")

@@ -9,8 +9,6 @@ from runbook_lib.sandbox.http.routing import Router
 from runbook_lib.sandbox.http.web import Reply
 from runbook_lib.sandbox.state.facebook_world import App
 
-__all__ = ["app_page", "apps_of", "dashboard_router", "find_app", "grant"]
-
 dashboard_router: Router[Page] = Router()
 
 

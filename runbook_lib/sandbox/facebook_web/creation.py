@@ -14,8 +14,6 @@ from runbook_lib.sandbox.state.facebook_world import AppMode
 from runbook_lib.sandbox.state.use_cases import USE_CASES as CASES
 from runbook_lib.sandbox.state.world import World
 
-__all__ = ["PURPOSES", "TYPES", "USE_CASES"]
-
 verbatim("graph §9", "at most 15 unverified apps per person", "create-an-app")
 _MOST_APPS = 15
 _LONGEST_NAME = 100

@@ -25,8 +25,6 @@ from runbook_lib.sandbox.http.pages import answer_visit
 from runbook_lib.sandbox.http.web import Reply, Request
 from runbook_lib.sandbox.state.world import World
 
-__all__ = ["PAGES", "FacebookSite"]
-
 PAGES = (
     app_settings,
     creation,

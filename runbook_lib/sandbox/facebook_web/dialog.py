@@ -18,8 +18,6 @@ from runbook_lib.sandbox.state.facebook_world import App, Person
 from runbook_lib.sandbox.state.permissions import ALWAYS_GRANTED, KNOWN_PERMISSIONS
 from runbook_lib.sandbox.state.world import SHORT_LIFETIME, World
 
-__all__ = ["answer_dialog", "is_dialog"]
-
 _PATH = re.compile(r"(?:/v\d+\.\d+)?/dialog/oauth/?\Z")
 _ASKED = (
     "client_id",

@@ -11,8 +11,6 @@ from runbook_lib.sandbox.http.web import Reply, fields_of
 from runbook_lib.sandbox.origins import inferred, verbatim
 from runbook_lib.sandbox.state.permissions import PERMISSIONS
 
-__all__ = ["explore"]
-
 
 @dashboard_router.route("GET POST", "/tools/explorer")
 @dashboard_router.route("GET", "/tools/accesstoken")

@@ -13,8 +13,6 @@ from runbook_lib.sandbox.http.web import Reply, redirect
 from runbook_lib.sandbox.origins import inferred, verbatim
 from runbook_lib.sandbox.state.facebook_world import App
 
-__all__ = ["set_up_business_login", "set_up_login", "validate_redirect_uri"]
-
 _MOST_VALUES = 50
 _SWITCHES = {
     "client_oauth": "Client OAuth Login",

@@ -9,8 +9,6 @@ from runbook_lib.sandbox.origins import inferred, unknown, verbatim
 from runbook_lib.sandbox.state.facebook_world import MESSENGER_FIELDS
 from runbook_lib.sandbox.state.permissions import MESSENGER_PERMISSIONS
 
-__all__ = ["choose_pages", "show_page_token"]
-
 
 @dashboard_router.route("GET POST", "/apps/{app_id}/messenger/settings")
 @verbatim("graph §9", "Messenger > Settings, Access Tokens, Add or Remove Pages", "cyclr/docs")

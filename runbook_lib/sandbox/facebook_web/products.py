@@ -7,8 +7,6 @@ from runbook_lib.sandbox.http.pages import MissingPageError, Visit, see_other
 from runbook_lib.sandbox.http.web import Reply
 from runbook_lib.sandbox.state.required_actions import required_actions
 
-__all__ = ["set_up_product", "show_products"]
-
 _PRODUCTS = {
     "facebook_login": "Facebook Login",
     "marketing_api": "Marketing API",

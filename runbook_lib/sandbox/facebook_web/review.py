@@ -20,8 +20,6 @@ from runbook_lib.sandbox.state.review import (
     submit,
 )
 
-__all__ = ["edit_review_request", "get_advanced_access", "list_permissions", "show_review"]
-
 _DAY = 86_400
 
 

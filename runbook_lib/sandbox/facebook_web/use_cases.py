@@ -9,8 +9,6 @@ from runbook_lib.sandbox.origins import inferred, unknown, verbatim
 from runbook_lib.sandbox.state.facebook_world import App
 from runbook_lib.sandbox.state.use_cases import USE_CASES, optional
 
-__all__ = ["add_permission", "add_use_case", "customize"]
-
 
 @dashboard_router.route("GET", "/apps/{app_id}/use_cases")
 @verbatim(

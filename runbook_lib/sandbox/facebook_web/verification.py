@@ -9,8 +9,6 @@ from runbook_lib.sandbox.origins import inferred, unknown, verbatim
 from runbook_lib.sandbox.state.facebook_world import AppMode, Verification
 from runbook_lib.sandbox.state.required_actions import for_publishing
 
-__all__ = ["go_live", "let_verification_days_pass", "show_verification", "start_verification"]
-
 _DAYS = 5
 _KINDS = {"business": "Business Verification", "access": "Access Verification"}
 

@@ -14,8 +14,6 @@ from runbook_lib.sandbox.graph.sdk_names import KNOWN_FIELDS
 from runbook_lib.sandbox.origins import inferred, unknown, verbatim
 from runbook_lib.sandbox.state.facebook_world import App, Subscription, TokenKind
 
-__all__ = ["APPLICATION"]
-
 _PUBLIC = ("category", "link", "name", "namespace", "id")
 _STATUSES = ("live", "unapproved")
 _MOST_SUBSCRIPTIONS = 20

@@ -33,9 +33,6 @@ from runbook_lib.sandbox.state.permissions import ALWAYS_GRANTED, FOR_TECH_PROVI
 from runbook_lib.sandbox.state.stores import Meter
 from runbook_lib.sandbox.state.world import World
 
-__all__ = ["Call", "effective_scopes", "list_of"]
-
-
 _PYTHON_LIST = re.compile(r"\s*\[\s*'[^'\"]*'(?:\s*,\s*'[^'\"]*')*\s*\]\s*\Z")
 _QUOTED = re.compile(r"'([^']*)'")
 

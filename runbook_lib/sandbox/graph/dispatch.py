@@ -32,8 +32,6 @@ from runbook_lib.sandbox.state.facebook_world import TokenKind
 from runbook_lib.sandbox.state.versions import Calendar
 from runbook_lib.sandbox.state.world import World
 
-__all__ = ["answer_graph"]
-
 _METHODS = frozenset({"GET", "POST", "DELETE"})
 _AD_ACCOUNT = re.compile(r"act_\d+\Z")
 _OBJECT_ID = re.compile(r"\d+\Z")

@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from runbook_lib.sandbox.graph.refusals import FIELD_SYNTAX, GraphError
 from runbook_lib.sandbox.origins import inferred
 
-__all__ = ["Field", "parse_fields"]
-
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _MAX_DEPTH = 10
 

@@ -18,8 +18,6 @@ from runbook_lib.sandbox.graph.refusals import GraphError, Refusal
 from runbook_lib.sandbox.graph.sdk_names import KNOWN_EDGES, KNOWN_FIELDS
 from runbook_lib.sandbox.origins import inferred, unknown, verbatim
 
-__all__ = ["Edge", "Node", "NodeType", "answer_node", "show"]
-
 CONNECTIONS = frozenset(
     {
         "accounts",

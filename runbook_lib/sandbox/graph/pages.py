@@ -14,8 +14,6 @@ from runbook_lib.sandbox.graph.refusals import GraphError
 from runbook_lib.sandbox.origins import inferred, unknown, verbatim
 from runbook_lib.sandbox.state.facebook_world import Form, Lead, Page, TokenKind
 
-__all__ = ["FORM", "LEAD", "PAGE", "graph_time"]
-
 _MOST_LEADS = 2_000
 
 

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 
 from runbook_lib.sandbox.origins import Origin, inferred, unknown, verbatim
 
-__all__ = ["GraphError", "Refusal"]
-
 
 @dataclass(frozen=True)
 class Refusal:

@@ -7,8 +7,6 @@ behaviour is one that the caller may not see. Node types have Graph's own names.
 
 from runbook_lib.sandbox.origins import inferred, verbatim
 
-__all__ = ["KNOWN_EDGES", "KNOWN_FIELDS"]
-
 verbatim(
     "graph §3",
     "the fields and edges of the eight node types",

@@ -21,9 +21,6 @@ from runbook_lib.sandbox.origins import inferred, unknown, verbatim
 from runbook_lib.sandbox.state.versions import Calendar
 from runbook_lib.sandbox.state.world import World
 
-__all__ = ["GraphSite"]
-
-
 _DIALOG = re.compile(r"(/v\d+\.\d+)?/oauth/authorize/?\Z")
 
 

@@ -8,8 +8,6 @@ served by is data here; the dashboard shows when each permission was used last.
 from runbook_lib.sandbox.graph.call import Call
 from runbook_lib.sandbox.origins import inferred, unknown
 
-__all__ = ["SERVED_BY", "record_test_call"]
-
 _ADS = ("ads_read", "ads_management")
 _ENGAGEMENT = ("pages_read_engagement",)
 

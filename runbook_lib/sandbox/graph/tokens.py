@@ -16,8 +16,6 @@ from runbook_lib.sandbox.origins import inferred, unknown, verbatim
 from runbook_lib.sandbox.state.facebook_world import App, Code, Token, TokenKind
 from runbook_lib.sandbox.state.world import World
 
-__all__ = ["authenticate", "check_proof", "debug_token", "exchange", "pacific_time", "proof_of"]
-
 _CODE_LIFETIME = 600
 _CLIENT_ID = re.compile(r"\d{1,20}\Z")
 _TOKEN = re.compile(r"EAA[A-Za-z0-9]{20,}\Z")

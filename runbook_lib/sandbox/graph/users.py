@@ -20,8 +20,6 @@ from runbook_lib.sandbox.state.facebook_world import (
     Verification,
 )
 
-__all__ = ["AD_ACCOUNT", "BUSINESS", "USER", "revoke", "see_ad_account", "see_business"]
-
 _STATUSES = ("granted", "declined", "expired")
 
 

@@ -13,8 +13,6 @@ from runbook_lib.sandbox.http.web import Headers, Reply
 from runbook_lib.sandbox.origins import inferred, unknown, verbatim
 from runbook_lib.sandbox.state.stores import Dice
 
-__all__ = ["Trace", "encode", "failure", "json_text", "success"]
-
 _EXPIRES = "Sat, 01 Jan 2000 00:00:00 GMT"
 _JSON_TYPE = "application/json; charset=UTF-8"
 _UNSAFE_IN_HEADER = re.compile(r"[^\x20-\x7e]")

@@ -18,8 +18,6 @@ from runbook_lib.sandbox.http.faults import Fault, FaultKind
 from runbook_lib.sandbox.http.web import Reply, Request, Site, fields_of
 from runbook_lib.sandbox.state.world import World
 
-__all__ = ["SiteApplication", "host_of"]
-
 _BODY_LIMIT = 6 * 1024 * 1024
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 

@@ -11,8 +11,6 @@ from typing import Any
 
 from runbook_lib.sandbox.state.stores import Dice
 
-__all__ = ["Fault", "FaultKind", "Faults", "fault_of"]
-
 
 class FaultKind(StrEnum):
     """

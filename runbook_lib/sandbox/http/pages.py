@@ -18,19 +18,6 @@ from runbook_lib.sandbox.http.web import Headers, Reply, Request, append_query, 
 from runbook_lib.sandbox.state.facebook_world import Person
 from runbook_lib.sandbox.state.world import World
 
-__all__ = [
-    "MissingPageError",
-    "Page",
-    "Visit",
-    "answer_visit",
-    "log_in",
-    "log_in_page",
-    "log_out",
-    "logged_in",
-    "page",
-    "see_other",
-]
-
 _COOKIE = "sandbox_session"
 _LONGEST_TEXT = 5_000
 _FOLDER = Path(__file__).parent / "templates"

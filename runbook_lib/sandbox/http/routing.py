@@ -6,8 +6,6 @@ import re
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-__all__ = ["Router"]
-
 _Handler = TypeVar("_Handler", bound=Callable[..., object])
 _BLANK = re.compile(r"\{(\w+)\}")
 

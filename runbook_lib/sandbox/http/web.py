@@ -12,8 +12,6 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Protocol
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-__all__ = ["Reply", "Request", "Site", "append_query", "html", "redirect"]
-
 Headers = tuple[tuple[str, str], ...]
 
 

@@ -8,20 +8,6 @@ from dataclasses import dataclass, field
 
 from runbook_lib.sandbox.state.stores import Shelf
 
-__all__ = [
-    "Account",
-    "AccountConnector",
-    "ApiToken",
-    "Cycle",
-    "Cyclr",
-    "LibraryConnector",
-    "Method",
-    "Parameter",
-    "PendingAuthorization",
-    "Property",
-    "SignInToken",
-]
-
 
 @dataclass(frozen=True)
 class Method:

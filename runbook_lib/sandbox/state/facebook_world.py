@@ -10,27 +10,6 @@ from enum import StrEnum
 from runbook_lib.sandbox.state.stores import Meter, Shelf
 from runbook_lib.sandbox.state.use_cases import available
 
-__all__ = [
-    "MESSENGER_FIELDS",
-    "AdAccount",
-    "App",
-    "AppMode",
-    "Business",
-    "Code",
-    "Facebook",
-    "Form",
-    "Lead",
-    "Page",
-    "Person",
-    "Review",
-    "ReviewState",
-    "Subscription",
-    "Tier",
-    "Token",
-    "TokenKind",
-    "Verification",
-]
-
 MESSENGER_FIELDS = ("messages", "messaging_postbacks")
 """The webhook fields to which a page of Messenger is subscribed."""
 

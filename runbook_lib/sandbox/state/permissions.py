@@ -5,15 +5,6 @@ of them Access Verification protects.
 
 from runbook_lib.sandbox.origins import verbatim
 
-__all__ = [
-    "ALWAYS_GRANTED",
-    "FOR_TECH_PROVIDERS",
-    "KNOWN_PERMISSIONS",
-    "MARKETING_PERMISSIONS",
-    "MESSENGER_PERMISSIONS",
-    "PERMISSIONS",
-]
-
 MARKETING_PERMISSIONS = (
     "public_profile",
     "leads_retrieval",

@@ -5,8 +5,6 @@ What an app still lacks, in plain words: for a submission, for publishing, for i
 from runbook_lib.sandbox.origins import inferred, verbatim
 from runbook_lib.sandbox.state.facebook_world import App, Business, Verification
 
-__all__ = ["for_publishing", "for_submission", "required_actions"]
-
 _SETTINGS = {
     "privacy_policy_url": "Add a Privacy Policy URL in Settings > Basic.",
     "data_deletion_url": "Add User Data Deletion in Settings > Basic.",

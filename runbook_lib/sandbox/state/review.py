@@ -11,21 +11,6 @@ from runbook_lib.sandbox.origins import inferred, unknown, verbatim
 from runbook_lib.sandbox.state.facebook_world import App, Review, ReviewState
 from runbook_lib.sandbox.state.stores import Dice
 
-__all__ = [
-    "DECLINED_REASON",
-    "DEPENDENCIES",
-    "REVIEW_DAYS",
-    "SECTIONS",
-    "SUBMISSION_IN_REVIEW",
-    "TEST_CALL_DAYS",
-    "decide",
-    "is_called_lately",
-    "plan",
-    "request_access",
-    "settle",
-    "submit",
-]
-
 DAY = 86_400
 TEST_CALL_DAYS = 30
 

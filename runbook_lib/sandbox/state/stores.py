@@ -11,8 +11,6 @@ import uuid
 from collections import OrderedDict, deque
 from typing import Generic, TypeVar
 
-__all__ = ["Dice", "Meter", "Shelf"]
-
 _Value = TypeVar("_Value")
 
 _SLICE = 60.0

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from runbook_lib.sandbox.origins import unknown, verbatim
 from runbook_lib.sandbox.state.permissions import KNOWN_PERMISSIONS
 
-__all__ = ["ADS", "LEADS", "LOGIN", "MESSENGER", "USE_CASES", "UseCase", "available", "optional"]
-
 
 @dataclass(frozen=True)
 class UseCase:

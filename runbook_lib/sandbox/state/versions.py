@@ -9,8 +9,6 @@ from datetime import UTC, datetime
 
 from runbook_lib.sandbox.origins import inferred, unknown, verbatim
 
-__all__ = ["CALENDAR", "Calendar", "Version"]
-
 _VERSION = re.compile(r"v\d{1,4}\.\d{1,4}\Z")
 
 

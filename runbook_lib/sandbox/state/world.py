@@ -16,8 +16,6 @@ from runbook_lib.sandbox.state.review import settle
 from runbook_lib.sandbox.state.stores import Dice
 from runbook_lib.sandbox.state.versions import Calendar
 
-__all__ = ["DATA_ACCESS_LIFETIME", "LONG_LIFETIME", "SHORT_LIFETIME", "Addresses", "World"]
-
 DAY = 86_400
 LONG_LIFETIME = 60 * DAY
 SHORT_LIFETIME = 2 * 3_600

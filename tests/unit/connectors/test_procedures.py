@@ -14,7 +14,7 @@ from runbook_lib.config.attestations import read_words
 from runbook_lib.config.runner import RUNNER, inputs_of
 from runbook_lib.connectors.registry import connector_names, find_procedure, practice_words
 from runbook_lib.core.procedure import Input, Procedure, Step, WordKind
-from runbook_lib.sandbox.server import SCENARIOS
+from runbook_lib.sandbox.scenarios import SCENARIOS
 from tests.unit.bodies import APP_ID
 
 PROCEDURES = [find_procedure(name) for name in connector_names()]

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from runbook_lib.config.settings import Settings
+from runbook_lib.core.events import EventType
 from runbook_lib.core.fingerprints import FingerprintKey
 from runbook_lib.core.index import Index, dump_index, load_index
-from runbook_lib.core.journal import BEFORE_THE_FIRST, EventType, Journal, read_lines
+from runbook_lib.core.journal import BEFORE_THE_FIRST, Journal, read_lines
 from runbook_lib.core.procedure import (
     Finding,
     Input,

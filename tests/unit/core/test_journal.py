@@ -22,15 +22,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runbook_lib.core import journal as journal_module
-from runbook_lib.core.journal import (
-    GENESIS,
-    Entry,
-    EventType,
-    Journal,
-    parse_line,
-    read_lines,
-    timestamp,
-)
+from runbook_lib.core.events import EventType
+from runbook_lib.core.journal import GENESIS, Entry, Journal, parse_line, read_lines, timestamp
 from runbook_lib.errors import ChainError, FormError, JournalError
 from tests.conftest import NOON
 

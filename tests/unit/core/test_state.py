@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from runbook_lib.core.advice import next_step
+from runbook_lib.core.events import EventType
 from runbook_lib.core.index import Index
-from runbook_lib.core.journal import Entry, EventType, Line, Ref
+from runbook_lib.core.journal import Entry, Line, Ref
 from runbook_lib.core.procedure import (
     Check,
     Exchange,

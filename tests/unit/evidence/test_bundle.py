@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from runbook_lib.core.attachments import attachment_path, store_attachment
-from runbook_lib.core.journal import EventType, Journal, read_lines
+from runbook_lib.core.events import EventType
+from runbook_lib.core.journal import Journal, read_lines
 from runbook_lib.engine.run import Run
 from runbook_lib.errors import ContentError, ExitCode, LeakError, SigningError, TimestampError
 from runbook_lib.evidence import bundle

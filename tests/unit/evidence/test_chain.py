@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from runbook_lib.core.journal import EventType, Journal
+from runbook_lib.core.events import EventType
+from runbook_lib.core.journal import Journal
 from runbook_lib.core.state import open_history
 from runbook_lib.engine.run import Run
 from runbook_lib.errors import ChainError, JournalError

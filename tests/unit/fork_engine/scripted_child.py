@@ -12,8 +12,6 @@ from typing import Any
 from runbook_lib.fork_engine.child import Child
 from runbook_lib.fork_engine.wire import Channel
 
-__all__ = ["ScriptedChild"]
-
 MARK = b"\0mark\0"
 
 

@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
+from runbook_lib.core.events import EventType
 from runbook_lib.core.fingerprints import FingerprintKey, keep_key, read_key
-from runbook_lib.core.journal import EventType, Journal
+from runbook_lib.core.journal import Journal
 from runbook_lib.core.state import open_history
 from runbook_lib.errors import ExitCode, RunbookError
 from runbook_lib.evidence.reports.runs import sealed_runs

@@ -6,7 +6,8 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from runbook_lib.sandbox.server import SCENARIOS, Sandbox
+from runbook_lib.sandbox.scenarios import SCENARIOS
+from runbook_lib.sandbox.server import Sandbox
 
 from .conftest import Cyclr, Graph, error_of
 

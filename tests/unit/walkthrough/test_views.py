@@ -12,7 +12,8 @@ import pytest
 
 from runbook_lib.connectors.facebook import inputs
 from runbook_lib.core.advice import next_step
-from runbook_lib.core.journal import Entry, EventType
+from runbook_lib.core.events import EventType
+from runbook_lib.core.journal import Entry
 from runbook_lib.core.outcome import ICONS, IN_PART
 from runbook_lib.core.procedure import (
     Assignment,
