@@ -11,8 +11,8 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -162,6 +162,7 @@ def archive(
 
     With a whole evidence folder the records of fleets go along.
     """
+    from runbook_lib.cli.terminal import progress_bar
     from runbook_lib.engine.run import load_settings
     from runbook_lib.evidence.archive.archive import (
         archive_bundle,
@@ -189,7 +190,8 @@ def archive(
     for unseen in [each for _, others, _, more in found for each in (*others, *more)]:
         outcomes.refuse(unseen.path, ContentError(unseen.why, file=unseen.name))
     fleets = [fleet for _, _, runs, _ in found for fleet in runs]
-    with _archiving(len(bundles) + len(fleets)) as display:
+    with progress_bar(is_error=True) as bar:
+        display = _Display(bar, len(bundles) + len(fleets))
         how: dict[str, Any] = {
             "retention_days": days,
             "limits": _limits(seconds),
@@ -272,7 +274,7 @@ class _Outcomes:
 
 
 class _Display:
-    """A bar of the bundles that are archived, and the file that is under way."""
+    """A bar of the files that are archived, and which is under way; on a terminal alone."""
 
     def __init__(self, bar: Progress, of: int) -> None:
         self._bar, self._of, self._number, self._name = bar, of, 0, ""
@@ -284,32 +286,12 @@ class _Display:
 
     def show(self, progress: FileProgress) -> None:
         """Show which file is copied."""
-        from rich.markup import escape
-
-        said = (
+        said = one_line(
             f"{self._number} of {self._of}: {self._name}/{progress.name.rpartition('/')[2]}, "
             f"{progress.size:,} bytes"
         )
-        self._bar.update(
-            self._task,
-            total=progress.of,
-            completed=progress.number - 1,
-            description=escape(one_line(said)),
-        )
-
-
-@contextmanager
-def _archiving(of: int) -> Iterator[_Display]:
-    """Give a display on the terminal's error output; nothing is drawn elsewhere."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn
-
-    console = Console(stderr=True)
-    columns = (BarColumn(bar_width=24), TextColumn("{task.description}"))
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as bar:
-        yield _Display(bar, of)
+        done = progress.number - 1
+        self._bar.update(self._task, total=progress.of, completed=done, description=said)
 
 
 def _limits(seconds: int | None) -> Limits:

@@ -218,7 +218,9 @@ class _Display:
 
     def __enter__(self) -> _Display:
         if self._total and not self._is_quiet and sys.stdout.isatty():
-            self._bar = self._stack.enter_context(_bar())
+            from runbook_lib.cli.terminal import progress_bar
+
+            self._bar = self._stack.enter_context(progress_bar())
             self._task = self._bar.add_task("", total=self._total)
         return self
 
@@ -240,21 +242,3 @@ class _Display:
 
             self._bar.console.print(Text(_line(result)), no_wrap=True, overflow="ellipsis")
         self._bar.update(self._task, completed=self._done, description=pace)
-
-
-def _bar() -> Progress:
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-    )
-
-    return Progress(
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.description}"),
-        transient=True,
-    )

@@ -20,7 +20,8 @@ from runbook_lib.connectors.registry import connector_names, find_procedure
 from runbook_lib.errors import ExitCode
 
 if TYPE_CHECKING:
-    from runbook_lib.cli.terminal import Cell
+    from rich.text import Text
+
     from runbook_lib.engine.doctor import Symptom
 
 
@@ -91,7 +92,7 @@ def sandbox(scenario: str, port: int, *, as_json: bool) -> None:
 @JSON
 def doctor(*, connector: str, env_file: str, evidence: str, as_json: bool) -> None:
     """Check whether this machine, its .env and its network are ready."""
-    from runbook_lib.cli.terminal import Cell, show_table
+    from runbook_lib.cli.terminal import line_of, show_table
     from runbook_lib.engine.doctor import examine
 
     examination = examine(find_procedure(connector), env_file, evidence)
@@ -99,23 +100,19 @@ def doctor(*, connector: str, env_file: str, evidence: str, as_json: bool) -> No
         click.echo(json.dumps([asdict(symptom) for symptom in examination.symptoms]))
     else:
         rows = [
-            (
-                (_mark(symptom),),
-                (Cell(symptom.subject),),
-                (Cell(symptom.said),),
-            )
+            ((_mark(symptom), line_of(symptom.subject)), [line_of(symptom.said)])
             for symptom in examination.symptoms
         ]
         show_table("Is this machine ready?", ("", "What", "Found"), rows)
     sys.exit(examination.exit_code)
 
 
-def _mark(symptom: Symptom) -> Cell:
-    from runbook_lib.cli.terminal import Cell
+def _mark(symptom: Symptom) -> Text:
+    from rich.text import Text
 
     if symptom.is_warning:
-        return Cell("!", "yellow")
-    return Cell("✔", "green") if symptom.is_well else Cell("✘", "red")
+        return Text("!", "yellow")
+    return Text("✔", "green") if symptom.is_well else Text("✘", "red")
 
 
 MACHINE_COMMANDS = (notebooks, init, sandbox, doctor)

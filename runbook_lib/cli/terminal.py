@@ -10,13 +10,16 @@ import os
 import shlex
 import shutil
 import sys
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
 
 from runbook_lib.core.advice import next_step
 from runbook_lib.core.journal import utc_now
@@ -27,59 +30,44 @@ from runbook_lib.evidence.reports.wording import day, when, with_times
 from runbook_lib.plain_text import counted, one_line
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
-
     from runbook_lib.core.procedure import Value
     from runbook_lib.engine.tenants import TenantState
     from runbook_lib.evidence.verify.verdict import Verdict
     from runbook_lib.evidence.verify.verify import Verified
 
 
-# NOTE: rich, which draws the bar on a terminal, takes as long to import as all of this package.
 _LOG_WIDTH = 120
 _NARROWEST = 20
 _GAP = 2
 _NEXT = "Next: "
-_NO_BREAK = "\u00a0"
+# Stands for a blank where no line ends; no outcome's label has one.
+_NO_BREAK = "_"
 # Of a line for an open step: what stands before the title, and the title's part of the width.
 _OPEN_BEGINS = len("✘ 12a ")
 _TITLE_PART = 0.55
 
-
-class Cell(NamedTuple):
-    """A line of text, and how it is shown."""
-
-    text: str
-    color: str = ""
-    is_bold: bool = False
-    is_dim: bool = False
-
-    def escaped(self) -> Cell:
-        """Return the cell as one line without control characters."""
-        return self._replace(text=one_line(self.text))
-
-    def padded(self, width: int) -> str:
-        """Return the text for a terminal, filled up to `width` columns."""
-        shown = click.style(
-            self.text, fg=self.color or None, bold=self.is_bold or None, dim=self.is_dim or None
-        )
-        return shown + " " * (width - _width(self.text))
-
-
 _STYLES = {
-    Outcome.VERIFIED: Cell("", "green"),
-    Outcome.ATTESTED: Cell("", "blue"),
-    Outcome.WAITING: Cell("", "yellow"),
-    Outcome.INCONCLUSIVE: Cell("", "yellow"),
-    Outcome.FAILED: Cell("", "red", is_bold=True),
-    Outcome.SKIPPED: Cell("", is_dim=True),
-    Outcome.NOT_RUN: Cell("", is_dim=True),
+    Outcome.VERIFIED: "green",
+    Outcome.ATTESTED: "blue",
+    Outcome.WAITING: "yellow",
+    Outcome.INCONCLUSIVE: "yellow",
+    Outcome.FAILED: "bold red",
+    Outcome.SKIPPED: "dim",
+    Outcome.NOT_RUN: "dim",
 }
-_OUTCOME_STYLES = {
-    RunOutcome.COMPLETE: Cell("", "green", is_bold=True),
-    RunOutcome.FAILED: Cell("", "red", is_bold=True),
-    RunOutcome.INCOMPLETE: Cell("", "yellow", is_bold=True),
+_RUN_STYLES = {
+    RunOutcome.COMPLETE: "bold green",
+    RunOutcome.FAILED: "bold red",
+    RunOutcome.INCOMPLETE: "bold yellow",
 }
+
+
+_SANDBOX = Text("SANDBOX", "bold yellow")
+
+
+def line_of(text: str, style: str = "") -> Text:
+    """Return `text` as one line without control characters, never as markup."""
+    return Text(one_line(text), style)
 
 
 class ProgressDisplay:
@@ -98,23 +86,20 @@ class ProgressDisplay:
                 self._shown.add(step.step.id)
                 self._print(step)
         if self._bar is not None and self._task is not None:
-            from rich.markup import escape
-
             waiting = (step.step.title for step in state.steps.values() if not step.checked_on)
-            following = escape(one_line(next(waiting, "sealing")))
+            following = one_line(next(waiting, "sealing"))
             self._bar.update(self._task, completed=len(self._shown), description=following)
 
     def _print(self, step: StepState) -> None:
-        line = f"{_marked(step).padded(22)} {step.number:3} {one_line(step.step.title)}"
+        mark = _marked(step)
+        mark.pad_right(22 - mark.cell_len)
+        line = Text.assemble(mark, f" {step.number:3} ", line_of(step.step.title))
         if self._bar is not None:
-            from rich.text import Text
-
-            text = Text.from_ansi(line)
-            self._bar.console.print(text, no_wrap=True, overflow="ellipsis")
+            self._bar.console.print(line, no_wrap=True, overflow="ellipsis")
         elif not self._is_quiet:
             # NOTE: a log is searched later: for a step's id, and for why it is open.
             why = "" if step.is_settled else f": {one_line(_why(step))}"
-            _echo(f"{line} ({step.step.id}){why}")
+            _print(Text.assemble(line, f" ({step.step.id}){why}"))
 
 
 @contextmanager
@@ -123,36 +108,34 @@ def progress(total: int, *, is_quiet: bool) -> Iterator[ProgressDisplay]:
     if is_quiet or not sys.stdout.isatty():
         yield ProgressDisplay(total, bar=None, is_quiet=is_quiet)
         return
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-    )
+    with progress_bar() as bar:
+        yield ProgressDisplay(total, bar=bar, is_quiet=False)
 
-    with Progress(
+
+def progress_bar(*, is_error: bool = False) -> Progress:
+    """Return a bar with count, time and description; on a terminal only."""
+    console = Console(stderr=is_error)
+    return Progress(
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
+        console=console,
         transient=True,
-    ) as bar:
-        yield ProgressDisplay(total, bar=bar, is_quiet=False)
+        disable=not console.is_terminal,
+    )
 
 
 def show_steps(state: RunState, *, title: str = "") -> None:
     """Print the table of all steps, and the outcome of the run."""
     rows = [
         (
-            (Cell(step.number),),
-            (Cell(step.step.id),),
-            (_marked(step),),
-            (
-                Cell(_why(step)),
-                *(Cell(f"! {text}", "yellow") for text in _warnings(step)),
-                *(Cell(f"{each.by}, {when(each.at)}: {each.note}") for each in step.comments),
-            ),
+            (line_of(step.number), line_of(step.step.id), _marked(step)),
+            [
+                line_of(_why(step)),
+                *(line_of(f"! {text}", "yellow") for text in _warnings(step)),
+                *(line_of(f"{note.by}, {when(note.at)}: {note.note}") for note in step.comments),
+            ],
         )
         for step in state.steps.values()
     ]
@@ -163,24 +146,24 @@ def show_steps(state: RunState, *, title: str = "") -> None:
 def show_open(state: RunState, *, title: str = "") -> None:
     """Print the outcome of the run, and a line for each step that is not settled."""
     if title:
-        _echo(one_line(title))
+        _print(line_of(title))
     _show_outcome(state)
     warnings = sum(len(_warnings(step)) for step in state.steps.values())
     said = f"{warnings} warning{'s'[: warnings != 1]}; " if warnings else ""
-    _echo(f"{said}--verbose shows every step.")
+    say(f"{said}--verbose shows every step.")
     steps = [step for step in state.steps.values() if not step.is_settled]
     if not steps:
         return
-    _echo("\nOpen:")
-    titles = [one_line(step.step.title) for step in steps]
-    width = min(max(map(_width, titles)), int(_columns() * _TITLE_PART))
+    click.echo("\nOpen:")
+    titles = [line_of(step.step.title) for step in steps]
+    width = min(max(name.cell_len for name in titles), int(_columns() * _TITLE_PART))
+    room = max(_columns() - width - _OPEN_BEGINS - _GAP, _NARROWEST)
     for step, name in zip(steps, titles, strict=True):
-        outcome = step.conclusion.outcome
-        mark = _STYLES[outcome]._replace(text=ICONS[outcome]).padded(1)
-        begin = f"{mark} {step.number:3} "
-        room = max(_columns() - _OPEN_BEGINS - width - _GAP, _NARROWEST)
-        shown = Cell(_cut(name, width)).padded(width + _GAP)
-        _echo(f"{begin}{shown}{_cut(one_line(_since(step) + _why(step)), room)}")
+        outcome, why = step.conclusion.outcome, line_of(_since(step) + _why(step))
+        name.truncate(width, overflow="ellipsis", pad=True)
+        why.truncate(room, overflow="ellipsis")
+        mark = (ICONS[outcome], _STYLES[outcome])
+        _print(Text.assemble(mark, f" {step.number:3} ", name, " " * _GAP, why))
 
 
 def show_next(state: RunState, values: Mapping[str, Value]) -> None:
@@ -204,94 +187,94 @@ def show_again(state: RunState) -> None:
     """Print which steps must be done again because something that they are about has changed."""
     steps = [step for step in state.steps.values() if step.again]
     if steps:
-        _echo("\nTo do again:")
+        click.echo("\nTo do again:")
     for step in steps:
-        _echo(one_line(f"- {step.step.title} ({step.step.id})"))
+        say(f"- {step.step.title} ({step.step.id})")
 
 
 def show_tenants(found: Iterable[TenantState]) -> None:
     """Print the table of tenants: connector, outcome, how many steps are done."""
     rows = [
         (
-            (Cell(f"{'SANDBOX ' if each.state.started.get('sandbox') else ''}{each.tenant}"),),
-            (Cell(each.connector),),
-            (_OUTCOME_STYLES[each.state.outcome]._replace(text=each.state.outcome),),
-            (Cell(f"{each.done} of {len(each.state.steps)} done"),),
+            (
+                line_of(f"{'SANDBOX ' * bool(tenant.state.started.get('sandbox'))}{tenant.tenant}"),
+                line_of(tenant.connector),
+                Text(tenant.state.outcome, _RUN_STYLES[tenant.state.outcome]),
+            ),
+            [line_of(f"{tenant.done} of {len(tenant.state.steps)} done")],
         )
-        for each in found
+        for tenant in found
     ]
     show_table("", ("Tenant", "Connector", "Outcome", ""), rows)
 
 
-def show_table(title: str, head: Sequence[str], rows: Sequence[Sequence[Sequence[Cell]]]) -> None:
-    """Print a table whose last column wraps; each of its cells is a list of lines."""
+def show_table(
+    title: str, head: Sequence[str], rows: Iterable[tuple[tuple[Text, ...], list[Text]]]
+) -> None:
+    """Print a table; of each row the last cell, a list of lines, is wrapped."""
     if title:
-        _echo(one_line(title))
-    named = [tuple((Cell(name, is_bold=True),) for name in head), *rows]
-    lines = [[[each.escaped() for each in cell] for cell in row] for row in named]
-    whole = range(len(head) - 1)
-    widths = [max(_width(row[column][0].text) for row in lines) for column in whole]
-    room = _columns() - sum(widths) - _GAP * len(widths)
-    gap = " " * _GAP
-    for row in lines:
-        cells = gap.join(row[column][0].padded(widths[column]) for column in whole)
-        blank = " " * (sum(widths) + _GAP * (len(widths) - 1))
-        for line in row[-1]:
-            for part in _wrapped(line.text, max(room, _NARROWEST)):
-                _echo(f"{cells}{gap}{line._replace(text=part).padded(0)}")
-                cells = blank
+        _print(line_of(title))
+    table = Table(box=None, padding=(0, _GAP, 0, 0), pad_edge=False)
+    for name in head[:-1]:
+        table.add_column(name, no_wrap=True)
+    table.add_column(head[-1], overflow="fold", min_width=_NARROWEST)
+    for cells, lines in rows:
+        table.add_row(*cells, Text("\n").join(lines))
+    console = _console()
+    with console.capture() as captured:
+        console.print(table)
+    for line in captured.get().removesuffix("\n").split("\n"):
+        click.echo(line.rstrip(), color=True)
 
 
 def show_verdict(verdict: Verdict) -> None:
     """Print the verdict on a bundle or a tenant's chain in one line, with notes below."""
     is_chain = verdict.verified is None and verdict.error is None  # or a fleet's run
     name = one_line("/".join(verdict.path.parts[-2 if is_chain else -3 :]))
-    good, bad = (Cell(*each).padded(0) for each in (("✔", "green"), ("✘", "red")))
-    notes = verdict.notes
+    mark, notes = Text("✔", "green"), verdict.notes
     if verdict.error is not None:
-        said = f"{bad} {name}: {one_line(str(verdict.error))}"
+        mark, said = Text("✘", "red"), line_of(str(verdict.error))
     elif verdict.verified is not None:
-        said = f"{good} {name}: {_proven(verdict.verified)}"
-        notes = verdict.verified.notes
+        said, notes = _proven(verdict.verified), verdict.verified.notes
     elif verdict.fleet is not None:
-        said = f"{good} {name}: {_of_fleet(verdict.fleet)}"
+        said = _of_fleet(verdict.fleet)
     elif verdict.is_unsealed:
-        said, notes = f"- {name}: nothing sealed yet", ()
+        mark, said, notes = Text("-"), Text("nothing sealed yet"), ()
     else:
-        said = f"{good} {name}: {verdict.length} in a chain{', none missing' * (not notes)}"
-    _echo(said)
+        said = Text(f"{verdict.length} in a chain{', none missing' * (not notes)}")
+    _print(Text.assemble(mark, f" {name}: ", said))
     for note in notes:
-        _echo("  " + Cell(one_line(f"! {note}"), "yellow").padded(0))
+        _print(Text.assemble("  ", line_of(f"! {note}", "yellow")))
 
 
-def _proven(verified: Verified) -> str:
+def _proven(verified: Verified) -> Text:
     run = verified.run
     steps = run["outcomes"]
-    words = [
-        *([Cell("SANDBOX", "yellow", is_bold=True).padded(0)] if run["sandbox"] else []),
-        _OUTCOME_STYLES[run["outcome"]]._replace(text=run["outcome"]).padded(0),
+    words: list[str | Text] = [
+        *([_SANDBOX] if run["sandbox"] else []),
+        Text(run["outcome"], _RUN_STYLES[run["outcome"]]),
         *(f"{len(steps[outcome])} {LABELS[outcome]}" for outcome in Outcome if steps[outcome]),
         f"number {verified.link.sequence}",
         f"key {verified.key_id[:8]}",
         *([f"stamped {verified.stamped_on}"] if verified.stamped_on else []),
         *([f"{counted(len(verified.withheld), 'line')} withheld"] if verified.withheld else []),
     ]
-    return " · ".join(words)
+    return Text(" · ").join(Text.assemble(word) for word in words)
 
 
-def _of_fleet(claimed: Mapping[str, Any]) -> str:
+def _of_fleet(claimed: Mapping[str, Any]) -> Text:
     """Return what a fleet's run came to, and who signed that."""
     outcomes = [f"{many} {word}" for word, many in claimed["outcomes"].items()]
     is_practice = claimed["sandbox"] == claimed["tenants"] and claimed["tenants"]
     left_out = len(claimed["left_out"])
-    words = [
-        *([Cell("SANDBOX", "yellow", is_bold=True).padded(0)] if is_practice else []),
+    words: list[str | Text] = [
+        *([_SANDBOX] if is_practice else []),
         counted(claimed["tenants"], "tenant"),
         *outcomes,
         *([f"{left_out} left out"] if left_out else []),
         f"key {claimed['key_id'][:8]}",
     ]
-    return " · ".join(words)
+    return Text(" · ").join(Text.assemble(word) for word in words)
 
 
 def say(text: str, *, is_error: bool = False) -> None:
@@ -301,7 +284,7 @@ def say(text: str, *, is_error: bool = False) -> None:
 
 def outcome_of(step: StepState) -> str:
     """Return a step's outcome and its reason, as a person reads them."""
-    return f"{_marked(step).text}. {_why(step)}"
+    return f"{_marked(step).plain}. {_why(step)}"
 
 
 def this_program() -> str:
@@ -315,14 +298,23 @@ def this_program() -> str:
 def show_paragraph(text: str, *, indent: str, first: str = "") -> None:
     """Print `text` as wrapped lines, each after `indent`; `first` stands before the first word."""
     begin = indent + first
-    for part in _wrapped(one_line(text), max(_columns() - len(begin), _NARROWEST)):
-        _echo(f"{begin}{part}")
+    for part in _wrapped(one_line(text), len(begin)):
+        click.echo(f"{begin}{part}")
         begin = indent + " " * len(first)
 
 
-def _echo(line: str) -> None:
-    """Print a line, in colors if the output is a terminal and NO_COLOR is not set."""
-    click.echo(line, color=False if os.environ.get("NO_COLOR") else None)
+def _console() -> Console:
+    """Return rich on standard output, in colors if that is a terminal and NO_COLOR is not set."""
+    return Console(
+        width=_columns(),
+        highlight=False,
+        color_system=None if os.environ.get("NO_COLOR") else "auto",
+    )
+
+
+def _print(line: Text) -> None:
+    """Print a line as long as it is."""
+    _console().print(line, soft_wrap=True)
 
 
 def _columns() -> int:
@@ -330,43 +322,11 @@ def _columns() -> int:
     return shutil.get_terminal_size((_LOG_WIDTH, 0)).columns
 
 
-def _width(text: str) -> int:
-    """Return how many columns a terminal needs for `text` (Unicode, UAX #11)."""
-    if text.isascii():
-        return len(text)
-    wide = sum(unicodedata.east_asian_width(each) in "WF" for each in text)
-    return len(text) + wide - sum(unicodedata.combining(each) > 0 for each in text)
-
-
-def _wrapped(text: str, width: int) -> Iterator[str]:
-    """Yield `text` in lines of at most `width` columns; a longer word is cut."""
-    line = ""
-    for word in text.split(" "):
-        if line and _width(line) + 1 + _width(word) > width:
-            yield line
-            line = word
-        else:
-            line = f"{line} {word}" if line else word
-        while _width(line) > width:
-            end = _end(line, width)
-            yield line[:end]
-            line = line[end:]
-    yield line
-
-
-def _end(line: str, width: int) -> int:
-    """Return how many characters of `line` fit into `width` columns, at least one."""
-    used = 0
-    for number, each in enumerate(line):
-        used += _width(each)
-        if used > width:
-            return max(number, 1)
-    return len(line)
-
-
-def _cut(text: str, width: int) -> str:
-    """Return `text` in at most `width` columns; an ellipsis says that there is more."""
-    return text if _width(text) <= width else f"{text[: _end(text, width - 1)].rstrip()}…"
+def _wrapped(text: str, taken: int) -> Iterator[str]:
+    """Yield `text` in lines beside `taken` columns; a longer word is cut."""
+    width = max(_columns() - taken, _NARROWEST)
+    for line in Text(text).wrap(_console(), width, overflow="fold"):
+        yield line.plain.rstrip()
 
 
 def _show_outcome(state: RunState) -> None:
@@ -377,10 +337,10 @@ def _show_outcome(state: RunState) -> None:
         for outcome, label, number in counts
     )
     word = state.outcome.upper()
-    begin = _OUTCOME_STYLES[state.outcome]._replace(text=word).padded(len(word))
-    for line in _wrapped(said, max(_columns() - len(word) - 1, _NARROWEST)):
-        _echo(f"{begin} {line.replace(_NO_BREAK, ' ')}")
-        begin = " " * len(word)
+    begin = Text(word, _RUN_STYLES[state.outcome])
+    for line in _wrapped(said, len(word) + 1):
+        _print(Text.assemble(begin, " ", line.replace(_NO_BREAK, " ")))
+        begin = Text(" " * len(word))
 
 
 def _why(step: StepState) -> str:
@@ -403,9 +363,9 @@ def _since(step: StepState) -> str:
     return f"{said[0].upper()}{said[1:]}. " if said else ""
 
 
-def _marked(step: StepState) -> Cell:
+def _marked(step: StepState) -> Text:
     outcome = step.conclusion.outcome
-    return _STYLES[outcome]._replace(text=f"{ICONS[outcome]} {label_of(step.conclusion)}")
+    return Text(f"{ICONS[outcome]} {label_of(step.conclusion)}", _STYLES[outcome])
 
 
 def _warnings(step: StepState) -> list[str]:

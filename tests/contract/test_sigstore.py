@@ -14,10 +14,11 @@ import pytest
 from runbook_lib.evidence.signing.keys import SigningKey, export_public_key
 from tests.contract.npm import installed
 from tests.support.programs import needs
-from tests.unit.evidence.conftest import ended_run, seal_run
+from tests.unit.evidence.conftest import ended_run, key, other_key, seal_run
 
 pytestmark = needs("node", "npm")
 
+__all__ = ["key", "other_key"]
 
 FOLDER = Path(__file__).parent / "node"
 Verify = Callable[[Path, Path], dict[str, Any]]

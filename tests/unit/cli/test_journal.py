@@ -13,7 +13,9 @@ from runbook_lib.cli.main import main
 from runbook_lib.errors import ExitCode
 from runbook_lib.evidence.signing.keys import SigningKey
 from tests.support.journals import chained, lines_of
-from tests.unit.evidence.conftest import ended_run, seal_run
+from tests.unit.evidence.conftest import ended_run, key, seal_run
+
+__all__ = ["key"]
 
 
 @pytest.fixture(scope="module")

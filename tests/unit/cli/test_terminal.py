@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from runbook_lib.cli.terminal import (
-    Cell,
+    line_of,
     progress,
     say,
     show_next,
@@ -333,7 +333,7 @@ def test_a_table_keeps_all_but_its_last_column_whole(capsys: Capture) -> None:
     show_table(
         "T",
         ("Step", "Reason"),
-        [((Cell("fb-09-permissions-and-features"),), (Cell("word " * 60),))],
+        [((line_of("fb-09-permissions-and-features"),), [line_of("word " * 60)])],
     )
 
     text = capsys.readouterr().out
@@ -348,7 +348,7 @@ def test_a_table_fits_its_width(
     """No line is wider than the terminal, and no character is lost."""
 
     monkeypatch.setenv("COLUMNS", "60")
-    show_table("", ("Step", "Reason"), [((Cell(STEP),), (Cell(text),))])
+    show_table("", ("Step", "Reason"), [((line_of(STEP),), [line_of(text)])])
 
     lines = capsys.readouterr().out.splitlines()
     widths = [sum(1 + (unicodedata.east_asian_width(c) == "W") for c in line) for line in lines]
@@ -372,7 +372,7 @@ def test_a_terminal_gets_colors_unless_it_asks_for_none(monkeypatch: pytest.Monk
         show_steps(run(state("a", Outcome.FAILED)))
         shown.append(sys.stdout.getvalue())  # type: ignore[attr-defined]
 
-    assert "\x1b[31m" in shown[0]
+    assert "31m✘ failed" in shown[0]
     assert "\x1b" not in shown[1]
     assert "FAILED ✘ 1 failed" in shown[1]
 
@@ -434,7 +434,7 @@ def test_a_table_cannot_move_the_cursor(capsys: Capture) -> None:
     one = state("a", Outcome.FAILED, HOSTILE, findings=(finding,))
 
     show_steps(run(one), title=HOSTILE)
-    show_table(HOSTILE, ("",), [((Cell(f"[bold]{HOSTILE}"),),)])
+    show_table(HOSTILE, ("",), [((), [line_of(f"[bold]{HOSTILE}")])])
 
     text = capsys.readouterr().out
     assert is_safe(text)

@@ -12,7 +12,9 @@ from click.testing import CliRunner, Result
 from runbook_lib.cli.main import main
 from runbook_lib.errors import ExitCode
 from runbook_lib.evidence.signing.keys import WHY_LESS, SigningKey
-from tests.unit.evidence.conftest import ended_run, seal_run
+from tests.unit.evidence.conftest import ended_run, key, seal_run
+
+__all__ = ["key"]
 
 JOURNAL = ("journal", "--tenant", "acme", "--connector", "p", "--evidence", "evidence")
 NEAR, ELSEWHERE = ("--trusted-keys", "evidence/keys"), ("--trusted-keys", "../trusted")
