@@ -11,7 +11,7 @@ ORDER = --numprocesses $(WORKERS) --dist worksteal $(if $(SEED),--randomly-seed=
 NODE := node_modules/.package-lock.json
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate
 
-.PHONY: run lab test orders quick programs faults mutants check lint types lock notebooks bench soak clean
+.PHONY: run lab test orders quick programs faults mutants check rooms lint types lock notebooks bench soak clean
 
 run: $(VENV)/.installed  ## practise the whole procedure headless, against the embedded sandbox
 	$(BIN)/runbook run --sandbox approved
@@ -41,7 +41,10 @@ quick: $(VENV)/.installed-tests  ## unit tests alone, without coverage and the m
 		--ignore-glob='*every_route*' --ignore-glob='*bad_input*' --ignore-glob='*least_answers*' \
 		--numprocesses $(WAITING) --dist worksteal
 
-check: lint types test orders  ## what CI runs
+check: lint types test orders rooms  ## what CI runs
+
+rooms: $(VENV)/.installed-tests  ## the lines of each room
+	$(BIN)/python -m tests.rooms
 
 lint: $(VENV)/.installed-tests $(NODE)  ## ruff, and biome for the browser scripts
 	$(BIN)/ruff check .
