@@ -26,7 +26,7 @@ settings.load_profile("patient")
 # NOTE: a worker that has not ended by then is killed, and what it covered is lost.
 NodeManager.EXIT_TIMEOUT = 120
 
-pytest_plugins = ["tests.support.leftovers", "tests.support.programs"]
+pytest_plugins = ["tests.support.leftovers", "tests.support.matrices", "tests.support.programs"]
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 

@@ -112,14 +112,9 @@ class Lab:
         """Start the server, and wait until it answers."""
         is_app = "--app" in self.arguments
         token = TOKEN if is_app else self.token
-        own = (
-            ("--no-browser", "--allow-root", f"--Voila.port={self.port}")
-            if is_app
-            else (
-                *("--no-browser", "--allow-root", f"--ServerApp.port={self.port}"),
-                *(() if self.token else ("--IdentityProvider.token=",)),
-            )
-        )
+        own: tuple[str, ...] = ("--no-browser", "--allow-root", f"--ServerApp.port={self.port}")
+        if not (is_app or self.token):
+            own += ("--IdentityProvider.token=",)
         if self.base:
             own += (f"--ServerApp.base_url={self.base}/",)
         with self.log.open("ab") as log:

@@ -20,6 +20,8 @@ import pytest
 from tests.contract.sdists import unpacked
 from tests.contract.test_fork_engine import cells_of, outputs
 
+pytestmark = pytest.mark.foreign
+
 ROOT = Path(__file__).parents[2]
 _PATIENCE_SECONDS = 280
 

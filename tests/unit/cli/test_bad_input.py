@@ -15,6 +15,8 @@ from runbook_lib.cli.main import main
 from runbook_lib.config.runner import inputs_of
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 
+pytestmark = pytest.mark.matrix
+
 DOMAIN = "service_domain=acme-h.cyclr.com"
 SETTINGS = "RUNBOOK_CYCLR_SERVICE_DOMAIN=acme-h.cyclr.com\n"
 WORD = '[[attestation]]\nstep = "fb-01-log-in"\nby = "Ada"\nat = 2026-11-24T09:30:00Z\n'

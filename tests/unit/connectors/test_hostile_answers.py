@@ -19,6 +19,8 @@ from tests.unit.connectors.least import LEAST, Least, Script
 from tests.unit.connectors.perform import CHECKS, perform
 from tests.unit.connectors.test_least_answers import BY_NAME, at, places, with_value
 
+pytestmark = pytest.mark.matrix
+
 OTHER = "999999999999999"
 NAMES = (
     *("id", "data", "error", "access_token", "permission", "status", "name", "is_valid", "app_id"),

@@ -27,6 +27,8 @@ from tests.unit.cli.test_main import _own_folder, runbook  # noqa: F401  (a fixt
 from tests.unit.evidence.conftest import ended_run, seal_run
 from tests.unit.evidence.verify.test_verify import payload, resign_everything
 
+pytestmark = pytest.mark.matrix
+
 SECONDS = 60
 FIRST, SECOND = "20261124T120000Z-00000001", "20261124T120000Z-00000002"
 HOME = Path("evidence", "acme", "p")

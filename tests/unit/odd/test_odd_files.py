@@ -24,6 +24,8 @@ from runbook_lib.engine.execution import Execution
 from runbook_lib.engine.notebooks import build
 from tests.support.odd_files import FILES, FOLDERS, Shelf, remove
 
+pytestmark = pytest.mark.matrix
+
 SECONDS = 60
 HOME = Path("evidence", "acme", PROCEDURE.id)
 COMMANDS = {

@@ -16,6 +16,8 @@ from runbook_lib.remote.transport import Transport
 from tests.support.hostile_server import MODES, hostile_server
 from tests.unit.remote.test_hostile_remotes import CLIENTS, LIMITS, SECRET, transport_of
 
+pytestmark = pytest.mark.matrix
+
 # Modes that end with a time limit only; a short limit tests the same.
 ENDLESS = (
     *("one byte at a time", "one chunk at a time", "slow headers", "a slow status line"),

@@ -40,6 +40,8 @@ from runbook_lib.remote.recording import recorded_body
 from runbook_lib.remote.transport import Request, Session, Transport
 from tests.support.hostile_server import BOMB_OF_100_MIB, MODES, hostile_server, whole
 
+pytestmark = pytest.mark.matrix
+
 MIB = 1024 * 1024
 LIMITS = Limits(answer_kib=256, exchange_seconds=1, step_seconds=3)
 SECRET = Secret("a-secret-of-the-test-1")

@@ -47,6 +47,8 @@ from tests.unit.sandbox.test_sandbox_malformed import (
     ask,
 )
 
+pytestmark = pytest.mark.matrix
+
 SITES: dict[str, Callable[[World], Site]] = {
     "graph": GraphSite,
     "facebook": FacebookSite,

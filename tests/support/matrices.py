@@ -1,0 +1,71 @@
+"""
+Matrices, such as every command with every odd file: sampled, unless they are asked for whole.
+
+Of a test that is marked `matrix`, the sample has each value of each parameter; where
+there are three parameters or more, each pair of values. `make matrices` runs the whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import combinations
+from random import Random
+from typing import Any
+
+import pytest
+
+_WHOLE = "--matrices"
+_SEED = "a sample that is the same everywhere"
+_MARKS = {
+    "matrix": "one of many combinations of parameters; `make test` runs a sample",
+    "foreign": "runs a whole suite of somebody else's; `make test` leaves it out",
+}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--matrices`."""
+    said = "run the tests of whole matrices and foreign suites, and no others"
+    parser.addoption(_WHOLE, action="store_true", help=said)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the marks."""
+    for mark, said in _MARKS.items():
+        config.addinivalue_line("markers", f"{mark}: {said}")
+
+
+# NOTE: before the order is shuffled.
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is not asked for."""
+    if config.getoption(_WHOLE):
+        kept = {item for item in items if any(map(item.get_closest_marker, _MARKS))}
+    else:
+        marked = [item for item in items if item.get_closest_marker("matrix")]
+        kept = {item for item in items if not item.get_closest_marker("foreign")}
+        kept -= set(marked) - set(sample(marked))
+    left_out = [item for item in items if item not in kept]
+    items[:] = [item for item in items if item in kept]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+
+
+def sample(items: list[pytest.Item]) -> Iterator[pytest.Item]:
+    """Yield enough of `items` that all their values, or pairs of values, are in it."""
+    seen: set[Any] = set()
+    for item in sorted(items, key=lambda item: Random(f"{_SEED} {item.nodeid}").random()):
+        new = set(_features(item)) - seen
+        if new:
+            seen |= new
+            yield item
+
+
+def _features(item: pytest.Item) -> Iterator[Any]:
+    """Yield the values of a test's parameters, or their pairs."""
+    callspec = getattr(item, "callspec", None)
+    values = [(name, repr(value)) for name, value in callspec.params.items()] if callspec else []
+    test = item.nodeid.partition("[")[0]
+    for feature in combinations(values, 2 if len(values) > 2 else 1):
+        yield test, feature
+    if not values:
+        yield (test,)
