@@ -11,7 +11,7 @@ ORDER = --numprocesses $(WORKERS) --dist worksteal $(if $(SEED),--randomly-seed=
 NODE := node_modules/.package-lock.json
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate
 
-.PHONY: run lab test orders quick programs faults mutants check rooms lint types lock notebooks bench soak clean
+.PHONY: run lab test orders quick programs faults matrices mutants check rooms lint types lock notebooks bench soak clean
 
 run: $(VENV)/.installed  ## practise the whole procedure headless, against the embedded sandbox
 	$(BIN)/runbook run --sandbox approved
@@ -27,6 +27,10 @@ test: $(VENV)/.installed-tests programs  ## every test
 	$(BIN)/python -m pytest tests --ignore=tests/unit -p no:randomly --numprocesses $(WAITING) \
 		--dist loadfile --no-loadscope-reorder
 
+# Every command with every odd file, every client with every hostile answer, papermill's own tests.
+matrices: $(VENV)/.installed-tests programs  ## the whole of what `make test` only samples
+	$(BIN)/python -m pytest tests --matrices $(ORDER)
+
 orders: $(VENV)/.installed-tests  ## unit tests in two further random orders, without coverage
 	$(BIN)/python -m pytest tests/unit $(ORDER)
 	$(BIN)/python -m pytest tests/unit $(ORDER)
@@ -35,13 +39,10 @@ orders: $(VENV)/.installed-tests  ## unit tests in two further random orders, wi
 programs:  ## install what tests need beside Python (Debian, as root)
 	.ci/programs || echo "The tests that need them are left out."
 
-# Whole commands and hostile answers, hundreds of times each, take as long as all other unit tests.
-quick: $(VENV)/.installed-tests  ## unit tests alone, without coverage and the matrices of odd input
-	$(BIN)/python -m pytest tests/unit --ignore=tests/unit/odd --ignore-glob='*hostile*' \
-		--ignore-glob='*every_route*' --ignore-glob='*bad_input*' --ignore-glob='*least_answers*' \
-		--numprocesses $(WAITING) --dist worksteal
+quick: $(VENV)/.installed-tests  ## unit tests alone, without coverage and without matrices
+	$(BIN)/python -m pytest tests/unit -m "not matrix" --numprocesses $(WAITING) --dist worksteal
 
-check: lint types test orders rooms  ## what CI runs
+check: lint types test matrices orders rooms  ## what CI runs
 
 rooms: $(VENV)/.installed-tests  ## the lines of each room
 	$(BIN)/python -m tests.rooms
