@@ -303,10 +303,13 @@ def test_credentials_go_over_a_pipe_alone(worker: Worker) -> None:
         "seen = own.joinpath('cmdline').read_bytes() + own.joinpath('environ').read_bytes()",
         f"names = {sorted(REQUEST.secrets)!r}",
         "values = [request.environ[name] for name in names]",
-        "raise SettingsError(json.dumps([len(values), [v for v in values if v.encode() in seen]]))",
+        "found = [value for value in values if value.encode() in seen]",
+        "import resource",
+        "core = resource.getrlimit(resource.RLIMIT_CORE)",
+        "raise SettingsError(json.dumps([len(values), found, core]))",
     )
 
-    assert json.loads(heard(worker, looking)) == [2, []]
+    assert json.loads(heard(worker, looking)) == [2, [], [0, 0]]
 
 
 # --- a slot: the same in a subprocess ----------------------------------------------------
