@@ -13,9 +13,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from runbook_lib.connectors.step_names import step_names
-from runbook_lib.core.procedure import Procedure, Step
+from runbook_lib.core.procedure import Procedure
 from runbook_lib.core.redaction import MASK
-from runbook_lib.core.troubles import Cause, Said, Trouble, nearest, read_said, recognise
+from runbook_lib.core.troubles import Cause, Trouble, nearest, read_said, recognise
 from runbook_lib.errors import SettingsError
 
 _LONGEST_ECHO = 60
@@ -86,8 +86,14 @@ def explain(text: str, procedures: Iterable[Procedure]) -> Explanation:
     known = recognise(said, troubles.values())
     if known:
         names = step_names(chosen)
-        return Explanation(tuple(_explained(each.naming(names), chosen) for each in known), (), "")
-    return Explanation((), tuple(nearest(said, troubles.values())), _short(said))
+        explained = (_explained(trouble.naming(names), chosen) for trouble in known)
+        return Explanation(tuple(explained), (), "")
+    # The beginning of the first text, without what may be a credential.
+    words = " ".join(said.texts[0].split())[: 4 * _LONGEST_ECHO] if said.texts else ""
+    echo = _LONG_WORD.sub(MASK, words)
+    if len(echo) > _LONGEST_ECHO:
+        echo = f"{echo[:_LONGEST_ECHO]}…"
+    return Explanation((), tuple(nearest(said, troubles.values())), echo)
 
 
 def _explained(trouble: Trouble, procedures: tuple[Procedure, ...]) -> Explained:
@@ -107,22 +113,12 @@ def _explained(trouble: Trouble, procedures: tuple[Procedure, ...]) -> Explained
         )
         for cause in trouble.causes
     )
-    return Explained(trouble, _shown_at(trouble, places), causes)
-
-
-def _shown_at(trouble: Trouble, places: Iterable[tuple[Place, Step]]) -> tuple[Place, ...]:
-    return tuple(
+    shown_at = tuple(
         place
         for place, step in places
-        if any(each.shown == trouble.shown for each in step.troubles)
+        if any(other.shown == trouble.shown for other in step.troubles)
     )
-
-
-def _short(said: Said) -> str:
-    """Return the beginning of the first text, without what may be a credential."""
-    words = " ".join(said.texts[0].split())[: 4 * _LONGEST_ECHO] if said.texts else ""
-    shown = _LONG_WORD.sub(MASK, words)
-    return shown if len(shown) <= _LONGEST_ECHO else f"{shown[:_LONGEST_ECHO]}…"
+    return Explained(trouble, shown_at, causes)
 
 
 def _document(explained: Explained) -> dict[str, Any]:

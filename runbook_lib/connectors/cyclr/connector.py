@@ -62,7 +62,7 @@ def sign_in_request(context: CheckContext) -> Mapping[str, str] | Finding:
     """
     Follow Cyclr's sign-in link up to Facebook, and return what Cyclr asks Facebook for.
 
-    That is the authorization request's fields (RFC 6749 §4.1.1), or an
+    That is the authorization request's fields (RFC 6749 §4.1.1: none may come twice), or an
     inconclusive finding where the link does not lead there. Uses up one
     single-use token; Facebook itself is not asked.
     """
@@ -84,7 +84,13 @@ def sign_in_request(context: CheckContext) -> Mapping[str, str] | Finding:
             reason=f"Cyclr's sign-in link does not lead to Facebook's sign-in dialog; it ends with "
             f"{last.status}{where}. The connector's Setup may be empty.",
         )
-    return _sent(url)
+    pairs = parse_qsl(urlsplit(url).query, keep_blank_values=True)
+    names = [name for name, _ in pairs]
+    for name in ("client_id", "redirect_uri"):
+        if names.count(name) != 1:
+            what = f"its address of Facebook's dialog has {name} {names.count(name)} times"
+            raise unexpected("Cyclr's sign-in link", what)
+    return dict(pairs)
 
 
 def connector_is_installed(context: CheckContext) -> Finding:
@@ -100,7 +106,11 @@ def connector_is_installed(context: CheckContext) -> Finding:
                 reason="No Cyclr account is named. Give account_api_id, or let "
                 "create_test_account make one.",
             )
-        context = _with_new_account(context, changes)
+        name = f"Runbook test {context.text('service_domain')}"
+        context.announce_change(f"Create Cyclr account {name!r}.")
+        account = context.cyclr().create_account(name).text("Id")
+        changes.append(f"Created Cyclr account {name!r}: {shorten(account)}.")
+        context = replace(context, values={**context.values, "account_api_id": account})
     try:
         finding = _find_or_install(context, changes)
     except RemoteError as error:
@@ -230,14 +240,6 @@ def _install(context: CheckContext, cyclr: Cyclr, identifier: int, changes: list
     return connector
 
 
-def _with_new_account(context: CheckContext, changes: list[str]) -> CheckContext:
-    name = f"Runbook test {context.text('service_domain')}"
-    context.announce_change(f"Create Cyclr account {name!r}.")
-    account = context.cyclr().create_account(name).text("Id")
-    changes.append(f"Created Cyclr account {name!r}: {shorten(account)}.")
-    return replace(context, values={**context.values, "account_api_id": account})
-
-
 def _doubt(context: CheckContext, number: int) -> Finding | None:
     """
     Return why an account connector may be of any account, or `None` if it is of this one.
@@ -293,17 +295,6 @@ def _compare(context: CheckContext, sent: Mapping[str, str]) -> Finding:
         f"for {shorten(scope) or 'no scope'}.",
         warnings=_scope_warnings(context, scope),
     )
-
-
-def _sent(url: str) -> dict[str, str]:
-    """Return the fields of an authorization request (RFC 6749 §4.1.1: none may come twice)."""
-    pairs = parse_qsl(urlsplit(url).query, keep_blank_values=True)
-    names = [name for name, _ in pairs]
-    for name in ("client_id", "redirect_uri"):
-        if names.count(name) != 1:
-            what = f"its address of Facebook's dialog has {name} {names.count(name)} times"
-            raise unexpected("Cyclr's sign-in link", what)
-    return dict(pairs)
 
 
 def _scope_warnings(context: CheckContext, scope: str) -> tuple[str, ...]:

@@ -130,18 +130,25 @@ def missing_sections_are_filled(context: CheckContext) -> Finding:
     node = graph.get(context.text("app_id"), context.app_token(), fields=fields)
     node.expect("id", context.text("app_id"))
     gaps = [label for field, label in _SECTIONS.items() if not node.words(field)]
-    warnings = (*_domain_warnings(context, node), *_version_warnings(context, graph))
+    warnings = []
+    host = context.text("service_domain")
+    domains = [domain.lower() for domain in node.texts("app_domains")]
+    if host and not any(host == domain or host.endswith(f".{domain}") for domain in domains):
+        warnings.append(
+            f"App Domains in Settings > Basic does not list {host}; add it, or sign-in may fail."
+        )
+    warnings += _version_warnings(context, graph)
     limits = ("That a data deletion address is filled in: no API shows it.",)
     if gaps:
         return inconclusive(
             reason=f"Facebook returns no {', '.join(gaps)}: fill in what is empty in "
             "Settings > Basic, or attest that it is filled in.",
-            warnings=warnings,
+            warnings=tuple(warnings),
             limits=limits,
         )
     return verified(
         reason=f"Filled in: {', '.join(_SECTIONS.values())}.",
-        warnings=warnings,
+        warnings=tuple(warnings),
         limits=limits,
     )
 
@@ -229,7 +236,13 @@ def _control_refusal(context: CheckContext) -> TokenRequestError | None:
 
 def _compare_with_control(context: CheckContext) -> Finding:
     app_id, control = context.text("app_id"), _control_refusal(context)
-    if control is None or not _is_secret_refused(control):
+    is_refused = (
+        control is not None
+        and control.code == _SECRET_REFUSED
+        and _BAD_SECRET in str(control).lower()
+        and _is_refusal(control)
+    )
+    if not is_refused:
         return inconclusive(
             reason=f"Facebook issued an app token for App ID {app_id}, but did not refuse a "
             f"made-up App Secret for what it is ({control or 'it issued a token'}), so nothing "
@@ -277,11 +290,6 @@ def _is_refusal(error: TokenRequestError) -> bool:
     return 400 <= error.status < 500
 
 
-def _is_secret_refused(error: TokenRequestError) -> bool:
-    is_named = error.code == _SECRET_REFUSED and _BAD_SECRET in str(error).lower()
-    return is_named and _is_refusal(error)
-
-
 def _is_redirect_refused(error: TokenRequestError) -> bool:
     is_named = error.code == _REDIRECT_REFUSED or _OLD_REDIRECT_REFUSED in str(error).lower()
     return is_named and _is_refusal(error)
@@ -290,15 +298,6 @@ def _is_redirect_refused(error: TokenRequestError) -> bool:
 def _is_code_refused(error: TokenRequestError) -> bool:
     is_named = error.code == _CODE_REFUSED and _BAD_CODE in str(error).lower()
     return is_named and _is_refusal(error)
-
-
-def _domain_warnings(context: CheckContext, node: Document) -> list[str]:
-    host = context.text("service_domain")
-    domains = [domain.lower() for domain in node.texts("app_domains")]
-    if not host or any(host == domain or host.endswith(f".{domain}") for domain in domains):
-        return []
-    warning = f"App Domains in Settings > Basic does not list {host}; add it, or sign-in may fail."
-    return [warning]
 
 
 def _version_warnings(context: CheckContext, graph: Graph) -> list[str]:

@@ -75,10 +75,20 @@ def user_token_is_valid(context: CheckContext) -> Finding:
             + " Sign in again and grant everything; before App Review has approved a permission, "
             "only people with a role on the app can grant it.",
         )
+    warnings = []
+    for field, what in (("expires_at", "The token"), ("data_access_expires_at", "Data access")):
+        ends_on = data.moment(field, 0)
+        if ends_on is not None and ends_on - context.now < _ENDS_SOON:
+            warnings.append(f"{what} ends soon: {until(ends_on)}. The person must consent again.")
     return verified(
         reason=f"The token is this app's, valid {until(end)}, and grants {', '.join(wanted)}.",
-        warnings=tuple(_end_warnings(context, data)),
-        limits=tuple(_narrowed(data)),
+        warnings=tuple(warnings),
+        limits=tuple(
+            f"That {scope.identifier('scope')} holds for more than its "
+            f"{counted(len(scope.texts('target_ids')), 'chosen target')}."
+            for scope in data.documents("granular_scopes", ())
+            if scope.texts("target_ids")
+        ),
     )
 
 
@@ -214,22 +224,3 @@ def _lead_denial(context: CheckContext, page_id: str, page_token: Secret) -> str
         f"{access.words('failure_reason') or 'no reason given'} "
         f"{access.words('failure_resolution')}"
     ).strip()
-
-
-def _end_warnings(context: CheckContext, data: Document) -> list[str]:
-    warnings = []
-    for field, what in (("expires_at", "The token"), ("data_access_expires_at", "Data access")):
-        end = data.moment(field, 0)
-        if end is not None and end - context.now < _ENDS_SOON:
-            warnings.append(f"{what} ends soon: {until(end)}. The person must consent again.")
-    return warnings
-
-
-def _narrowed(data: Document) -> list[str]:
-    """Say where a scope holds for some targets only (`granular_scopes`)."""
-    return [
-        f"That {scope.identifier('scope')} holds for more than its "
-        f"{counted(len(scope.texts('target_ids')), 'chosen target')}."
-        for scope in data.documents("granular_scopes", ())
-        if scope.texts("target_ids")
-    ]

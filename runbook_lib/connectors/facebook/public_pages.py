@@ -74,7 +74,9 @@ def _judge_page(context: CheckContext, label: str, url: str) -> Finding:
             reason=f"{label}: {urlsplit(page.url).hostname} answers a made-up page with "
             f"{control.status}, so nothing shows that {shorten(url)} is there.",
         )
-    if _answers_alike(page, control):
+    if control is not None and (
+        control.url == page.url or (control.status, control.text) == (page.status, page.text)
+    ):
         return inconclusive(
             reason=f"{label}: {urlsplit(page.url).hostname} answers a made-up page as it answers "
             f"{shorten(url)}, so nothing shows that this page is there.",
@@ -94,12 +96,6 @@ def _control(context: CheckContext, url: str) -> PublicPage | None:
         return open_page(context.session, made_up)
     except UnexpectedAnswerError:
         return None
-
-
-def _answers_alike(page: PublicPage, control: PublicPage | None) -> bool:
-    if control is None:
-        return False
-    return control.url == page.url or (control.status, control.text) == (page.status, page.text)
 
 
 def _together(named: Mapping[str, str], findings: Mapping[str, Finding]) -> Finding:

@@ -134,19 +134,15 @@ class _Caller:
         if not calls:
             return _Made(permission, None, "no read call is known for it: make one yourself")
         call = calls[0]
-        problem = self._try(call)
-        is_empty = call.path in self._empty
-        is_proven = not (problem or is_empty) and call.proves(permission, self._carried)
-        return _Made(permission, call, problem, is_empty, is_proven)
-
-    def _try(self, call: ReadCall) -> str:
-        """Make `call` once; return why it did not succeed, or nothing."""
         if call.path not in self._problems:
             try:
                 self._problems[call.path] = self._make(call)
             except GraphAPIError as error:
                 self._problems[call.path] = f"refused: {error}"
-        return self._problems[call.path]
+        problem = self._problems[call.path]
+        is_empty = call.path in self._empty
+        is_proven = not (problem or is_empty) and call.proves(permission, self._carried)
+        return _Made(permission, call, problem, is_empty, is_proven)
 
     def _make(self, call: ReadCall) -> str:
         kind = call.path.partition("{")[2].partition("}")[0]

@@ -154,6 +154,7 @@ def review_kit(
     parts = tuple(
         _part(name, uses, chosen, because, app) for name, because in _wanted(chosen, uses).items()
     )
+    named = [source for part in parts for source in part.source.split("; ") if source]
     return Kit(
         connector=uses.title,
         app_name=app,
@@ -167,7 +168,7 @@ def review_kit(
         rules=_RULES,
         shots=_shots(parts, uses, app),
         reviewer=_reviewer(parts, uses, app),
-        sources=_sources(parts),
+        sources=tuple(dict.fromkeys((SUBMISSION, _POLICY, _SERVER_TO_SERVER, *named))),
     )
 
 
@@ -219,7 +220,8 @@ def _warning(name: str, use: Use | None, uses: ConnectorUses, because: tuple[Bec
             "an app does not use: leave it out, or say and show yourself what uses it."
         )
     if all(call.is_test for call in use.calls):
-        asked = f"It is asked for because {_named(because)} depends on it. " if because else ""
+        names = " and ".join(each.name for each in because)
+        asked = f"It is asked for because {names} depends on it. " if because else ""
         return (
             f"No call of the {uses.title} connector is known that needs {name}. {asked}Facebook "
             "wants to see one call with it before the submission: make the test call, and show in "
@@ -306,15 +308,6 @@ def _reviewer(parts: tuple[KitPermission, ...], uses: ConnectorUses, app: str) -
         f"See {uses.end}. It may take ‹a minute›.",
         "To end it, press ‹Disconnect› in ‹our product›.",
     )
-
-
-def _sources(parts: tuple[KitPermission, ...]) -> tuple[str, ...]:
-    named = [each for part in parts for each in part.source.split("; ") if each]
-    return tuple(dict.fromkeys((SUBMISSION, _POLICY, _SERVER_TO_SERVER, *named)))
-
-
-def _named(because: tuple[Because, ...]) -> str:
-    return " and ".join(each.name for each in because)
 
 
 # --- as Markdown and HTML ---------------------------------------------------------------------

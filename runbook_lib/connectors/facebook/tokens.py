@@ -33,7 +33,12 @@ def _problem(context: CheckContext, data: Document) -> str:
     if owner not in ("", app_id):
         return f"The token belongs to app {owner}, not to {app_id}. Take one of this app."
     if not data.flag("is_valid"):
-        return f"The token is not valid{_said(data)}. Sign in again for a fresh one."
+        cause = ""
+        if "error" in data:
+            error = data.document("error")
+            code = "/".join(str(error.code(key)) for key in ("code", "subcode") if key in error)
+            cause = f" ({error.words('message') or 'no reason given'}, {code})"
+        return f"The token is not valid{cause}. Sign in again for a fresh one."
     data.expect("app_id", app_id)
     kind = data.identifier("type")
     if kind != "USER":
@@ -48,14 +53,6 @@ def _problem(context: CheckContext, data: Document) -> str:
             "person must sign in and consent again."
         )
     return ""
-
-
-def _said(data: Document) -> str:
-    if "error" not in data:
-        return ""
-    error = data.document("error")
-    code = "/".join(str(error.code(key)) for key in ("code", "subcode") if key in error)
-    return f" ({error.words('message') or 'no reason given'}, {code})"
 
 
 def end_of(context: CheckContext, data: Document) -> datetime | None:

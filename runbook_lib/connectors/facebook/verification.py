@@ -26,7 +26,12 @@ def business_is_verified(context: CheckContext) -> Finding:
     (Graph: Business, verification_status.) The app's node names its business;
     where it does not, nothing ties a business to this app.
     """
-    owner = _owner(context)
+    app_id = context.text("app_id")
+    fields = ",".join(("id", *_OWNERS))
+    node = context.app_graph().get(app_id, context.app_token(), fields=fields)
+    node.expect("id", app_id)
+    named = [node.document(name).identifier("id") for name in _OWNERS if name in node]
+    owner = named[0] if named else ""
     rows = context.user_graph().rows(
         "me/businesses",
         context.secrets["user_access_token"],
@@ -45,16 +50,6 @@ def business_is_verified(context: CheckContext) -> Finding:
         reason="Facebook does not say which business owns the app"
         + (f"; this person's businesses: {known}." if known else ", and shows no business."),
     )
-
-
-def _owner(context: CheckContext) -> str:
-    """Return the id of the business that owns the app, or nothing where Facebook hides it."""
-    app_id = context.text("app_id")
-    fields = ",".join(("id", *_OWNERS))
-    node = context.app_graph().get(app_id, context.app_token(), fields=fields)
-    node.expect("id", app_id)
-    named = [node.document(name).identifier("id") for name in _OWNERS if name in node]
-    return named[0] if named else ""
 
 
 def _judge(business: Document) -> Finding:
