@@ -634,7 +634,7 @@ FAULTS = (
     ),
     Fault(
         "engine/dask_pool.py",
-        "if request.is_once and not _is_first(mark):",
+        'if not write_once(mark, b""):',
         "if not request:",
         "engine/test_dask_pool.py",
         "what a lost worker may have spent is spent again",

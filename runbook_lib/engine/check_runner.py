@@ -37,7 +37,11 @@ def perform_checks(
     if all(absent):
         return (), f"Not checked: {_listed(absent)} not given."
     contexts = [None if labels else open_context() for labels in absent]
-    deadline = _limit([context for context in contexts if context is not None])
+    opened = [context for context in contexts if context is not None]
+    transport = opened[0].session.transport
+    deadline = Deadline(transport.limits.step_seconds, transport.clock)
+    for context in opened:
+        context.session.end_by(deadline)
     running = [_start(*each) for each in zip(checks, contexts, absent, strict=True)]
     wait(running, timeout=deadline.left + _GRACE_SECONDS)
     found = [
@@ -46,15 +50,6 @@ def perform_checks(
     ]
     findings = tuple(finding for finding in found if finding is not None)
     return findings, "" if findings else "None of this applies to the chosen permissions."
-
-
-def _limit(contexts: Sequence[CheckContext]) -> Deadline:
-    """Return the end of the step, after which none of its checks sends anything."""
-    transport = contexts[0].session.transport
-    deadline = Deadline(transport.limits.step_seconds, transport.clock)
-    for context in contexts:
-        context.session.end_by(deadline)
-    return deadline
 
 
 def _start(

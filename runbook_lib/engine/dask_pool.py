@@ -209,12 +209,16 @@ def _perform(task: _Task) -> Done:
     """Run a request on a worker of the cluster."""
     request, here = task.request, get_worker()
     if not Path(task.folder, FLEET_NAME).is_file():
-        said = f"The worker {here.address} does not find {task.folder}."
-        return Done(request, refused(said, "Give all workers the same evidence folder."), 0)
-    mark = _marks(Path(task.folder), task.token) / f"{request.tenant}.{request.connector}"
-    if request.is_once and not _is_first(mark):
-        said = "Its worker was lost, and a check may have spent something: it was not run again."
-        return Done(request, refused(said, _RESUME), 0)
+        reason = f"The worker {here.address} does not find {task.folder}."
+        return Done(request, refused(reason, "Give all workers the same evidence folder."), 0)
+    if request.is_once:
+        mark = _marks(Path(task.folder), task.token) / f"{request.tenant}.{request.connector}"
+        mark.parent.mkdir(exist_ok=True)
+        if not write_once(mark, b""):
+            reason = (
+                "Its worker was lost, and a check may have spent something: it was not run again."
+            )
+            return Done(request, refused(reason, _RESUME), 0)
     return perform(_workers(here, task.token).mine(), request, task.seconds)
 
 
@@ -225,11 +229,6 @@ def _workers(here: Worker, token: str) -> _TenantWorkers:
 def _marks(folder: Path, token: str) -> Path:
     """Return where marks say that a request was begun which must not be repeated."""
     return folder / f"{_MARKS}{token}"
-
-
-def _is_first(mark: Path) -> bool:
-    mark.parent.mkdir(exist_ok=True)
-    return write_once(mark, b"")
 
 
 def _within(seconds: float, call: Callable[[], _Answer]) -> _Answer:

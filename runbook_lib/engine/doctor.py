@@ -68,7 +68,8 @@ class Examination:
 
 def examine(procedure: Procedure, env_file: str, evidence: str) -> Examination:
     """Examine Python, Jupyter, the notebook, the evidence folder, settings and network."""
-    symptoms = [_python(), _bytecode(), _kernel(), _notebook(procedure)]
+    python = Symptom("Python", platform.python_version())
+    symptoms = [python, _bytecode(), _kernel(), _notebook(procedure)]
     symptoms.append(_evidence_folder(evidence))
     settings, said = _settings(procedure, env_file)
     symptoms.append(said)
@@ -77,10 +78,6 @@ def examine(procedure: Procedure, env_file: str, evidence: str) -> Examination:
     addresses = [url for each in procedure.providers for url in each.hosts(values)[:1]]
     symptoms += [_reachable(url, Limits.of(values)) for url in addresses]
     return Examination(tuple(symptoms))
-
-
-def _python() -> Symptom:
-    return Symptom("Python", platform.python_version())
 
 
 def _bytecode() -> Symptom:

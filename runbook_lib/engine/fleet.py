@@ -287,7 +287,11 @@ class Fleet:
         groups = [[self._asked(job) for job in group] for group in grouped(self.jobs)]
         try:
             for done in pool.run(groups):
-                self._note(self._result(done), on_result)
+                result = self._result(done)
+                # NOTE: a full disk must not stop the others; the last writing says so.
+                with suppress(OSError):
+                    self.record.append(result)
+                on_result(result)
         except BaseException:
             for done in pool.stop():
                 result = self._result(done)
@@ -363,15 +367,17 @@ class Fleet:
     def _pool(self) -> Pool:
         request = self._request
         if request.scheduler:
-            return _dask_pool(request, self._withheld, self.record.folder)
+            try:
+                # NOTE: optional, and slow to import.
+                from runbook_lib.engine.dask_pool import DaskPool  # noqa: PLC0415
+            except ModuleNotFoundError as error:
+                msg = f"--scheduler needs a package that is not installed ({error.name})."
+                advice = "pip install distributed, or the extra `cluster` of this package."
+                raise SettingsError(msg, next_step=advice) from None
+            folder = self.record.folder
+            return DaskPool(request.scheduler, self._withheld, request.seconds, folder)
         workers = request.workers or min(_WORKERS_PER_CORE * (os.cpu_count() or 1), _MOST_WORKERS)
         return LocalPool(workers, request.environ, self._withheld, request.seconds)
-
-    def _note(self, result: TenantResult, on_result: Callable[[TenantResult], None]) -> None:
-        # NOTE: a full disk must not stop the others; the last writing says so.
-        with suppress(OSError):
-            self.record.append(result)
-        on_result(result)
 
     def _asked(self, job: Job) -> ProcessRequest:
         return ProcessRequest(
@@ -409,16 +415,6 @@ class Fleet:
             bundle=Path(event["bundle"]).relative_to(self._evidence).as_posix(),
             steps=tuple(event["steps"]),
         )
-
-
-def _dask_pool(request: FleetRequest, withheld: Collection[str], folder: Path) -> Pool:
-    try:
-        from runbook_lib.engine.dask_pool import DaskPool  # noqa: PLC0415  (optional, and slow)
-    except ModuleNotFoundError as error:
-        msg = f"--scheduler needs a package that is not installed ({error.name})."
-        advice = "pip install distributed, or the extra `cluster` of this package."
-        raise SettingsError(msg, next_step=advice) from None
-    return DaskPool(request.scheduler, withheld, request.seconds, folder)
 
 
 def grouped(jobs: Iterable[Job]) -> list[list[Job]]:

@@ -17,7 +17,7 @@ from runbook_lib.evidence.fleet_record import TenantResult
 from runbook_lib.evidence.fleet_run import claimed_fleet
 from runbook_lib.evidence.verify.chain import verdict_on
 from runbook_lib.evidence.verify.discovery import bundles_in
-from runbook_lib.evidence.verify.verify import Trust, Verified
+from runbook_lib.evidence.verify.verify import Trust
 
 
 class RunBundles:
@@ -63,19 +63,14 @@ class RunBundles:
         The bundle is verified as `verify` does, is of this run, this tenant and connector,
         and of the request with the digest `key`; of several the last in their chain counts.
         """
-        proven = [self._verified(bundle, trust) for bundle in self._found[name]]
-        fitting = [
-            each
-            for each in proven
-            if each and each.result and (each.result.name, each.result.key) == (name, key)
-        ]
-        last = max(fitting, key=lambda each: each.link.sequence, default=None)
+        fitting = []
+        for bundle in self._found[name]:
+            folder = self._evidence / bundle
+            verified = verdict_on(folder, trust, folder.name).verified
+            if verified is None or verified.fleet_id != self._fleet_id:
+                continue
+            result = verified.result
+            if result and (result.bundle, result.name, result.key) == (bundle, name, key):
+                fitting.append(verified)
+        last = max(fitting, key=lambda verified: verified.link.sequence, default=None)
         return last.result if last else None
-
-    def _verified(self, bundle: str, trust: Trust) -> Verified | None:
-        folder = self._evidence / bundle
-        verified = verdict_on(folder, trust, folder.name).verified
-        result = verified.result if verified else None
-        is_here = result is not None and result.bundle == bundle
-        is_of_run = verified is not None and verified.fleet_id == self._fleet_id
-        return verified if is_here and is_of_run else None

@@ -179,13 +179,17 @@ def _perform(run: Run, key: SigningKey, request: RunRequest, listener: RunListen
             draft(run.journal.path.parent, run.run_id) as folder,
             _notebook(run.procedure) as source,
         ):
-            materials = _materials(source)
+            # The inputs of the build: the notebook before execution, and the lock file.
+            materials = [resource(source, f"notebooks/{source.name}")]
+            lock = project_folder() / "requirements.txt"
+            if lock.is_file():
+                materials.append(resource(lock, lock.name))
             executed = _execute(run, source, folder / source.name, request, listener)
             state = run.finish(executed.environment)
             run.redactor.allow([*run.values.values(), *state.facts.values()])
             waits = waits_by_step(state, run.clock().date())
             fleet = replace(request.fleet, waits=waits) if request.fleet else None
-            seal_with = _seal(run, key, materials, fleet)
+            seal_with = _seal(run, key, tuple(materials), fleet)
             sealed = seal(folder, state, run.history_reader, run.redactor, seal_with)
             run.save_index()
     except KeyboardInterrupt:
@@ -221,13 +225,6 @@ def _seal(
 
     asked = asdict(fleet) if fleet else None
     return Seal(key, materials, str(run.values.get("tsa", "")), stamp, asked)
-
-
-def _materials(source: Path) -> tuple[Resource, ...]:
-    """Return the inputs of the build: the notebook before execution, and the lock file."""
-    notebook = resource(source, f"notebooks/{source.name}")
-    lock = project_folder() / "requirements.txt"
-    return (notebook, *([resource(lock, lock.name)] if lock.is_file() else ()))
 
 
 def _execute(

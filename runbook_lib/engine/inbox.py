@@ -76,17 +76,15 @@ def inbox(found: Iterable[TenantState], *, today: date, person: str = "") -> lis
 
     With `person`, only what is assigned to somebody of that name.
     """
-    items = [item for tenant in found for item in _items(tenant, today)]
+    items = [
+        Item(tenant, step, waits_for, step.overdue_days(today))
+        for tenant in found
+        for step, waits_for in _waits_in(tenant.state)
+    ]
     if person:
         key = person_key(person)
         items = [item for item in items if person_key(item.step.assigned_to) == key]
     return sorted(items, key=_badness)
-
-
-def _items(tenant: TenantState, today: date) -> Iterator[Item]:
-    """Yield what waits in one tenant, in the order of its steps."""
-    for step, waits_for in _waits_in(tenant.state):
-        yield Item(tenant, step, waits_for, step.overdue_days(today))
 
 
 def waits_by_step(state: RunState, today: date) -> dict[str, dict[str, Any]]:

@@ -50,7 +50,7 @@ def kernel_environment(
     Raises `SettingsError` where that file cannot be read.
     """
     items = [item for item in inputs_of(procedure) if item not in EVIDENCE]
-    variables = {item.name: _variables(item, procedure) for item in items}
+    variables = {item.name: (item.variable_for(procedure.id), item.variable) for item in items}
     referred = _referred(items, variables, parameters, environ)
     wanted = {*_OWN, *(name for names in variables.values() for name in names), *referred}
     return {
@@ -58,10 +58,6 @@ def kernel_environment(
         for name, value in environ.items()
         if name in wanted or name.upper() in _NAMES or name.startswith(_PREFIXES)
     }
-
-
-def _variables(item: Input, procedure: Procedure) -> tuple[str, str]:
-    return item.variable_for(procedure.id), item.variable
 
 
 def _referred(

@@ -95,7 +95,11 @@ def write_kit(request: KitRequest) -> WrittenKit:
     a credential or has places to fill in, an unusable name, and where practice and
     real runs would mix; `OSError` and `JournalError` where writing fails.
     """
-    step = _step(request.procedure)
+    procedure = request.procedure
+    step = next((step for step in procedure.steps if step.review_kit), None)
+    if step is None:
+        msg = f"The connector {procedure.id} has no step for App Review, so there is no review kit."
+        raise SettingsError(msg, next_step="Name another one with --connector.")
     by = visible_text("--by", request.by, longest=_LONGEST_NAME)
     note = visible_text("--note", request.note, may_have_lines=True)
     run = _opened(request)
@@ -108,18 +112,10 @@ def write_kit(request: KitRequest) -> WrittenKit:
     else:
         files.append(_planned(request, HTML_NAME, kit_html(kit), keeps=False))
         for file in files:
-            _write(file)
+            file.path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(file.path, file.content)
     run.close()
     return WrittenKit(kit, tuple(files), step.id if by else "")
-
-
-def _step(procedure: Procedure) -> Step:
-    """Return the step to which the kit belongs."""
-    for step in procedure.steps:
-        if step.review_kit:
-            return step
-    msg = f"The connector {procedure.id} has no step for App Review, so there is no review kit."
-    raise SettingsError(msg, next_step="Name another one with --connector.")
 
 
 def _opened(request: KitRequest) -> Run:
@@ -153,7 +149,8 @@ def _planned(request: KitRequest, name: str, text: str, *, keeps: bool) -> KitFi
             return KitFile(path, before, is_changed=True)
         msg = f"{path} was changed since the runbook wrote it, or is another file."
         raise SettingsError(msg, next_step=_ADVICE)
-    return KitFile(path, _sealed(text), is_changed=False)
+    seal = _SEAL.format(digest=hashlib.sha256(text.encode()).hexdigest())
+    return KitFile(path, (text + seal).encode(), is_changed=False)
 
 
 def _read(path: Path) -> bytes | None:
@@ -165,11 +162,6 @@ def _read(path: Path) -> bytes | None:
     except OSError as error:
         msg = f"{path} cannot be read: {error.strerror}."
         raise SettingsError(msg, next_step="Name another folder with --output.") from None
-
-
-def _sealed(text: str) -> bytes:
-    digest = hashlib.sha256(text.encode()).hexdigest()
-    return (text + _SEAL.format(digest=digest)).encode()
 
 
 def _is_ours(content: bytes) -> bool:
@@ -192,11 +184,6 @@ def _require_submittable(file: KitFile) -> None:
         named = "; ".join(f"{blank} (line {', '.join(at)})" for blank, at in lines.items())
         msg = f"{file.path} has {counted(len(file.blanks), 'place')} to fill in: {named}."
         raise SettingsError(msg, next_step=_FILL_IN)
-
-
-def _write(file: KitFile) -> None:
-    file.path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(file.path, file.content)
 
 
 def _attach(run: Run, step: Step, file: KitFile, by: str, note: str) -> None:

@@ -95,10 +95,15 @@ def _lines(cell: dict[str, Any]) -> list[str]:
 
 def notebook_text(procedure: Procedure) -> str:
     """Return the notebook of `procedure` as nbformat 4.5 JSON, in Jupyter's own layout."""
+    opening = (
+        f"from {CELL_MODULE} import open_run\n\n"
+        f'run = open_run(globals(), connector="{procedure.id}")\n'
+        "run.header()"
+    )
     cells = [
         _markdown("title", f"# {procedure.title}\n\n{_START}"),
         _code("parameters", _parameters(procedure), tags=("parameters",)),
-        _code("open", _opening(procedure)),
+        _code("open", opening),
     ]
     numbers = procedure.numbers
     for section in procedure.sections:
@@ -135,22 +140,8 @@ def _parameters(procedure: Procedure) -> str:
 def _parameter(item: Input) -> str:
     """Return the line of a parameter, with its default where that fits into the line."""
     line = f'{item.name} = ""  # {item.label}'
-    whole = line + _default(item.default)
+    whole = line if item.default is None else f"{line} ({as_text(item.default)})"
     return whole if len(whole) <= _WIDTH else line
-
-
-def _default(value: object) -> str:
-    if value is None:
-        return ""
-    return f" ({as_text(value)})"
-
-
-def _opening(procedure: Procedure) -> str:
-    return (
-        f"from {CELL_MODULE} import open_run\n\n"
-        f'run = open_run(globals(), connector="{procedure.id}")\n'
-        "run.header()"
-    )
 
 
 def _prose(step: Step, section: Section, number: str) -> str:

@@ -96,15 +96,17 @@ def practice(scenario: str, procedure: Procedure, key: FingerprintKey) -> Iterat
     A tenant's `key` is its sandbox's seed: it meets the same app each time.
     Raises `SettingsError` for an unknown scenario.
     """
+    from platformdirs import user_cache_path  # noqa: PLC0415  (slow to import)
+
     from runbook_lib.sandbox.server import Sandbox  # noqa: PLC0415
 
     require_scenario(scenario)
     words = practice_words(procedure.id, scenario)
     with ExitStack() as stack:
         folder = stack.enter_context(scratch_folder())
-        sandbox = stack.enter_context(
-            Sandbox(scenario, seed=key.seed, folder=folder, kept=_kept_folder())
-        )
+        # The sandbox keeps its certificate between runs.
+        kept = user_cache_path("facebook-marketing-runbook") / "sandbox"
+        sandbox = stack.enter_context(Sandbox(scenario, seed=key.seed, folder=folder, kept=kept))
         env_file = folder / "sandbox.env"
         _write_env_file(env_file, procedure, sandbox.description)
         said = folder / "words.toml"
@@ -116,13 +118,6 @@ def practice(scenario: str, procedure: Procedure, key: FingerprintKey) -> Iterat
             attestations=str(said) if words else "",
             login=f"{who['login_email']} / {who['login_password']}",
         )
-
-
-def _kept_folder() -> Path:
-    """Return where the sandbox keeps its certificate between runs."""
-    from platformdirs import user_cache_path  # noqa: PLC0415  (slow to import)
-
-    return Path(user_cache_path("facebook-marketing-runbook")) / "sandbox"
 
 
 def _write_env_file(path: Path, procedure: Procedure, description: Mapping[str, object]) -> None:

@@ -116,7 +116,10 @@ def open_run(
     read = [item for item in inputs_of(procedure) if item.name not in withheld]
     settings = recall(read, settings, history.index.credentials)
     if not run_id and mode == Mode.INTERACTIVE:
-        run_id = _open_walkthrough(history)
+        # A second kernel joins the open walkthrough.
+        unfinished = history.run(history.unfinished_run)
+        if unfinished and unfinished.mode == Mode.INTERACTIVE:
+            run_id = history.unfinished_run
     return Run(
         procedure,
         settings,
@@ -275,7 +278,10 @@ class Run:
         else:
             given = item.parse(text)
         subject = self._subject(history)
-        if not self._is_known(item.name, subject) or subject.values.get(item.name) == given:
+        # The first value undoes nothing, and neither does one that no step is about.
+        is_about = any(item.name in step.subject for step in self.procedure.steps)
+        known = subject.values.get(item.name)
+        if not is_about or not known or known == given:
             return []
         values = {**subject.values, item.name: given}
         changed = replace(subject, values=values, before=history.index.before(values))
@@ -286,11 +292,6 @@ class Run:
             for name, step in self.state.steps.items()
             if step.is_settled and not after[name].is_settled
         ]
-
-    def _is_known(self, name: str, subject: Subject) -> bool:
-        """Return whether a step is about this value, and it has one: the first undoes nothing."""
-        is_about = any(name in step.subject for step in self.procedure.steps)
-        return is_about and bool(subject.values.get(name))
 
     def _subject(self, history: History) -> Subject:
         """Return the values that attestations and checks are compared with."""
@@ -434,8 +435,11 @@ class Run:
             "binding": asdict(bind(step, subject, found)),
         }
         self._write(EventType.STEP_CHECKED, document, step=step.id)
+        inputs = {item.name for item in self.inputs}
         for finding in findings:
-            self._remember_facts(finding)
+            for name, value in finding.facts.items():
+                if name in inputs and name not in self.settings.values and value:
+                    self.remember(name, value)
         return self.state.steps[step.id]
 
     def preview(self, step_id: str) -> Conclusion | None:
@@ -561,7 +565,9 @@ class Run:
                 session=self._open_session(values),
                 now=self.clock(),
                 tokens=self._tokens,
-                announce_change=lambda text: self._announce(step, text),
+                announce_change=lambda text: self._write(
+                    EventType.CHANGE_INTENDED, {"change": text}, step=step.id
+                ),
             )
 
         lacking = {check: [item.label for item in self.lacking(check)] for check in step.checks}
@@ -585,25 +591,21 @@ class Run:
         hosts = {each.name: each.hosts(values) for each in self.procedure.providers}
         key = (host, address, ca_file, limits, private, others, *hosts.values())
         if key not in self._transports:
+            # What to connect to, by `host:port`; `others` are `host=host:port`.
+            pairs = [pair.partition("=") for pair in others] if isinstance(others, tuple) else []
+            connect_to = {f"{name}:443": to for name, _, to in pairs}
+            if address:
+                connect_to[f"{host}:443"] = address
             self._transports[key] = Transport(
                 self.redactor,
                 hosts=hosts,
-                connect_to=_connect_to(others, host, address),
+                connect_to=connect_to,
                 ca_file=ca_file,
                 private_hosts=private if isinstance(private, tuple) else (),
                 limits=limits,
                 cool_downs=self._cool_downs,
             )
         return self._transports[key].session()
-
-    def _announce(self, step: Step, text: str) -> None:
-        self._write(EventType.CHANGE_INTENDED, {"change": text}, step=step.id)
-
-    def _remember_facts(self, finding: Finding) -> None:
-        inputs = {item.name for item in self.inputs}
-        for name, value in finding.facts.items():
-            if name in inputs and name not in self.settings.values and value:
-                self.remember(name, value)
 
     def _write(self, event: str, document: Mapping[str, Any], *, step: str = "") -> None:
         redacted = redact_event(event, document, self.redactor)
@@ -618,13 +620,6 @@ def _app_of(binding: Binding, values: Mapping[str, Value]) -> dict[str, str]:
     is_known = said["app_id"] == now["app_id"]
     name = str(values.get("app_name") or values.get("app_display_name", "")) if is_known else ""
     return {"app_name": name, **said}
-
-
-def _connect_to(others: Value, host: str, address: str) -> dict[str, str]:
-    """Return what to connect to, by `host:port`; `others` are `host=host:port`."""
-    pairs = [each.partition("=") for each in others] if isinstance(others, tuple) else []
-    found = {f"{name}:443": to for name, _, to in pairs}
-    return {**found, f"{host}:443": address} if address else found
 
 
 def _refuse_mixing(history: History, tenant: str, *, is_practice: bool) -> None:
@@ -646,12 +641,6 @@ def _refuse_unknown_steps(procedure: Procedure, settings: Settings) -> None:
         if name not in known:
             msg = f"{FOUR_EYES} names {name}, which is no step."
             raise SettingsError(msg)
-
-
-def _open_walkthrough(history: History) -> str:
-    """Return the id of the open walkthrough, so that a second kernel joins it."""
-    run = history.run(history.unfinished_run)
-    return history.unfinished_run if run and run.mode == Mode.INTERACTIVE else ""
 
 
 @cache
