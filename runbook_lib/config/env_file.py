@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from textwrap import wrap
 
 from runbook_lib.config.runner import EVIDENCE, IN_KERNEL
 from runbook_lib.core.files import write_once
-from runbook_lib.core.procedure import Input, Procedure
+from runbook_lib.core.procedure import Procedure
 from runbook_lib.errors import SettingsError
 
 _HEAD = """\
@@ -49,7 +48,13 @@ def env_template(procedure: Procedure, name: str = ".env") -> str:
     parts = [head]
     for title, items in sections:
         parts.append(f"\n# --- {title} {'-' * (_WIDTH - len(title) - 7)}")
-        parts += [line for item in items for line in _lines(item)]
+        for item in items:
+            parts.append("")
+            parts += [f"# {line}" for line in wrap(f"{item.label}: {item.help}", _WIDTH)]
+            if item.example:
+                parts.append(f"# For example: {item.example}")
+            has_default = item.default is not None and item.default != ()
+            parts.append(f"{'# ' if has_default else ''}{item.variable}={_text(item.default)}")
     return "\n".join(parts) + "\n"
 
 
@@ -64,15 +69,6 @@ def write_env_file(path: Path, procedure: Procedure) -> Path:
         msg = f"{path} already exists and was not changed."
         raise SettingsError(msg, next_step=_ANOTHER)
     return path
-
-
-def _lines(item: Input) -> Iterator[str]:
-    yield ""
-    yield from (f"# {line}" for line in wrap(f"{item.label}: {item.help}", _WIDTH))
-    if item.example:
-        yield f"# For example: {item.example}"
-    has_default = item.default is not None and item.default != ()
-    yield f"{'# ' if has_default else ''}{item.variable}={_text(item.default)}"
 
 
 def _text(value: object) -> str:

@@ -53,20 +53,16 @@ def refuse_twin(evidence: Path, tenant: str) -> None:
 
     On Windows and macOS both names are the same folder.
     """
-    names = _names(evidence)
+    try:
+        names = os.listdir(evidence)  # noqa: PTH208  (no paths: there may be thousands)
+    except OSError:
+        return
     if tenant in names:
         return
     for name in names:
         if name.casefold() == tenant.casefold():
             msg = f"There is a tenant called {name}: the name {tenant} differs in case only."
             raise SettingsError(msg, next_step=f"Use the name {name}, or a different one.")
-
-
-def _names(folder: Path) -> list[str]:
-    try:
-        return os.listdir(folder)  # noqa: PTH208  (no paths: there may be thousands)
-    except OSError:
-        return []
 
 
 def evidence_folder(text: str = "") -> Path:

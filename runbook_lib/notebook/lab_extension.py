@@ -32,14 +32,10 @@ def _load_jupyter_server_extension(server: Any) -> None:
         procedure = find_procedure(connector)
         path = Path(server.root_dir) / WORKING_COPIES / notebook_name(procedure)
         if path.is_file() and not is_stale(procedure, path):
-            _trust(path, server.contents_manager.notary)
-
-
-def _trust(path: Path, notary: Any) -> None:
-    """Sign a notebook as it was built, so that its *Start* need not ask; outputs are a person's."""
-    notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
-    if not any(cell.get("outputs") for cell in notebook.cells):
-        notary.sign(notebook)
+            notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+            # As it was built, so that its *Start* need not ask; outputs are a person's.
+            if not any(cell.get("outputs") for cell in notebook.cells):
+                server.contents_manager.notary.sign(notebook)
 
 
 def save_panels_as_text(*, model: dict[str, Any], **_: Any) -> None:
@@ -51,14 +47,13 @@ def save_panels_as_text(*, model: dict[str, Any], **_: Any) -> None:
         for output in cell.get("outputs", ()):
             data = output.get("data", {})
             if WIDGET_MIME in data and PANEL_MIME in data:
-                output["data"] = _saved(data[PANEL_MIME], known)
-
-
-def _saved(panel: dict[str, str], known: dict[tuple[str, str], RunState | None]) -> dict[str, Any]:
-    owner = (panel["tenant"], panel["connector"])
-    if owner not in known:
-        known[owner] = _state(*owner)
-    return saved_bundle(known[owner], tenant=panel["tenant"], part=panel["part"])
+                panel = data[PANEL_MIME]
+                owner = (panel["tenant"], panel["connector"])
+                if owner not in known:
+                    known[owner] = _state(*owner)
+                output["data"] = saved_bundle(
+                    known[owner], tenant=panel["tenant"], part=panel["part"]
+                )
 
 
 def _state(tenant: str, connector: str) -> RunState | None:

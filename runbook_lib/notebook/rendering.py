@@ -7,7 +7,7 @@ The HTML loads nothing, runs no script, and follows the reader's colour scheme.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,15 +51,19 @@ def step_bundle(
 ) -> dict[str, Any]:
     """Return the three renderings of a step, by MIME type."""
     document = step_document(state)
-    notes = list(_notes(document))
-    pastes = [{"label": each.label, "value": each.value(values)} for each in state.step.pastes]
+    notes = [("Note", text) for text in document["remarks"]]
+    if document["needs_person"]:
+        notes.append(("Not confirmed by anybody yet", document["sentence"]))
+    for name, label in _NOTES.items():
+        notes += [(label, text) for text in gathered(document, name)]
+    pastes = [{"label": paste.label, "value": paste.value(values)} for paste in state.step.pastes]
     html = _html(
         "step",
         step=document,
         notes=notes,
         tables=gathered(document, "tables"),
         links=[link.shown(values) for link in state.step.links],
-        pastes=[each for each in pastes if each["value"]],
+        pastes=[paste for paste in pastes if paste["value"]],
         kit=kit_of(state.step.review_kit, values) if state.step.review_kit else None,
         is_sandbox=is_sandbox,
     )
@@ -120,7 +124,10 @@ def saved_bundle(state: RunState | None, *, tenant: str, part: str) -> dict[str,
         mark = f"{ICONS[outcome]} {label_of(step.conclusion)}: "
         said = with_times(step.conclusion.reason)
     else:
-        outcome, mark, said = Outcome.NOT_RUN, "", _done(state)
+        steps = list(state.steps.values()) if state else []
+        done = sum(step.is_settled for step in steps)
+        outcome, mark = Outcome.NOT_RUN, ""
+        said = f"{done} of {len(steps)} steps done." if steps else ""
     html = _html("saved", outcome=outcome, is_step=bool(mark), said=said, tenant=tenant, part=part)
     return {"text/html": html, "text/plain": one_line(f"{mark}{said} {_AS_SAVED}")}
 
@@ -128,22 +135,6 @@ def saved_bundle(state: RunState | None, *, tenant: str, part: str) -> dict[str,
 def confirm_page(*, heading: str, **shown: object) -> str:
     """Return the page on which a second person confirms a step; without one, what is `said`."""
     return _html("confirm", heading=heading, **shown)
-
-
-def _done(state: RunState | None) -> str:
-    steps = [] if state is None else list(state.steps.values())
-    done = sum(step.is_settled for step in steps)
-    return f"{done} of {len(steps)} steps done." if steps else ""
-
-
-def _notes(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    for text in document["remarks"]:
-        yield "Note", text
-    if document["needs_person"]:
-        yield "Not confirmed by anybody yet", document["sentence"]
-    for name, label in _NOTES.items():
-        for text in gathered(document, name):
-            yield label, text
 
 
 def _step_text(

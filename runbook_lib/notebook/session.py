@@ -155,7 +155,10 @@ def open_run(namespace: Mapping[str, Any], connector: str) -> InteractiveRun | H
         raise SettingsError(msg)
     given = _given(namespace, procedure, refuse_unknown=mode == Mode.HEADLESS)
     if mode == Mode.INTERACTIVE and not own["tenant"]:
-        own["tenant"] = _tenant(procedure, given, own)
+        settings = load_settings(
+            procedure, given=given, env_file=own["env_file"], withheld=WITHHELD
+        )
+        own["tenant"] = chosen_tenant(settings, own["evidence"], _ask)
     run = open_plain_run(
         procedure,
         given,
@@ -173,12 +176,6 @@ def open_run(namespace: Mapping[str, Any], connector: str) -> InteractiveRun | H
     lock = None if own["run_id"] else _locked(run)
     run.start()
     return HeadlessRun(run, lock)
-
-
-def _tenant(procedure: Procedure, given: Mapping[str, Any], own: Mapping[str, str]) -> str:
-    """Return whose walkthrough it is, asking for it where nothing says so."""
-    settings = load_settings(procedure, given=given, env_file=own["env_file"], withheld=WITHHELD)
-    return chosen_tenant(settings, own["evidence"], _ask)
 
 
 def _ask(question: str) -> str:
