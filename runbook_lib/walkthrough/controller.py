@@ -305,19 +305,19 @@ class Walkthrough:
         try:
             if not is_confirmed:
                 self._doubts = doubts(self.run, self._go_round())
-            self._sealing = Activity() if self._doubts else self._sealed_now()
+            if self._doubts:
+                self._sealing = Activity()
+            else:
+                seen = self.run.state
+                sealed = seal_evidence(self.run, on_wait=self._wait_to_seal)
+                self._bundle = str(sealed.bundle)
+                self._sealed = f"Sealed {when(timestamp(self.run.clock()))}: {sealed.outcome}."
+                self._sealing = Activity(message=sealed_words(sealed, seen, self.run.state))
         except Exception as error:  # noqa: BLE001  (the button must not stay busy for ever)
             message, advice = describe_error(error)
             self._sealing = Activity(message=message, advice=advice, is_error=True)
         self._round = Activity()
         self.draw()
-
-    def _sealed_now(self) -> Activity:
-        seen = self.run.state
-        sealed = seal_evidence(self.run, on_wait=self._wait_to_seal)
-        self._bundle = str(sealed.bundle)
-        self._sealed = f"Sealed {when(timestamp(self.run.clock()))}: {sealed.outcome}."
-        return Activity(message=sealed_words(sealed, seen, self.run.state))
 
     def files_of_bundle(self, name: str) -> bytes:
         """Return the sealed bundle as a zip file, or its report; empty where nothing is sealed."""
