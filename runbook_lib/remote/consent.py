@@ -80,7 +80,8 @@ def read_redirect(
     # NOTE: Facebook's dialog returns some errors as error_code and error_message, without error.
     said = fields.get("error_description") or fields.get("error_message") or fields.get("error")
     if said:
-        msg = f"Facebook refused: {_readable(said)}."
+        readable = "".join(letter if letter.isprintable() else " " for letter in said)
+        msg = f"Facebook refused: {shorten(readable)}."
         raise RefusedConsentError(msg)
     if not is_issued_token(fields.get("code", "")):
         msg = "There is no code in this address; copy all of it from the browser's address bar."
@@ -110,8 +111,3 @@ def _fields(url: str) -> dict[str, str]:
     except ValueError:
         return {}
     return {name: values[0] for name, values in fields.items() if len(values) == 1}
-
-
-def _readable(said: str) -> str:
-    """Return untrusted text without invisible characters, and shortened."""
-    return shorten("".join(each if each.isprintable() else " " for each in said))

@@ -191,14 +191,18 @@ def follow_to_dialog(
             is_public_only=is_public_only,
         )
         answer = session.send(request, is_repeatable=False)
-        _keep_cookies(jar, answer)
+        for cookie in answer.headers.get_list("set-cookie"):
+            # NOTE: a browser ignores a cookie that it cannot read (RFC 6265 §5.2).
+            with contextlib.suppress(CookieError):
+                jar.load(cookie[:_LONGEST_COOKIES])
         location = answer.headers.get("location", "")
         if not location:
             return "", answer
         target = _web_address(location, url)
         if _is_dialog(target, wanted):
             return str(target), answer
-        if host_of(target) == host_of(wanted) and _reaches(target, wanted):
+        is_same_server = target.port == wanted.port or target.scheme != wanted.scheme
+        if host_of(target) == host_of(wanted) and is_same_server:
             return "", answer
         why = destinations.refusal(target, from_public=_is_public(session, here))
         if why:
@@ -249,13 +253,6 @@ def _cookie_header(jar: SimpleCookie) -> str:
     return header if len(header) <= _LONGEST_COOKIES else ""
 
 
-def _keep_cookies(jar: SimpleCookie, answer: Answer) -> None:
-    for cookie in answer.headers.get_list("set-cookie"):
-        # NOTE: a browser ignores a cookie that it cannot read (RFC 6265 §5.2).
-        with contextlib.suppress(CookieError):
-            jar.load(cookie[:_LONGEST_COOKIES])
-
-
 def _web_address(url: str, base: str = "") -> httpx.URL:
     """Return an absolute web address with host and port normalised by httpx."""
     try:
@@ -272,11 +269,6 @@ def _is_dialog(target: httpx.URL, wanted: httpx.URL) -> bool:
     origin = (wanted.scheme, host_of(wanted), wanted.port)
     is_same = (target.scheme, host_of(target), target.port) == origin and not target.userinfo
     return is_same and _DIALOG_PATH.fullmatch(target.path) is not None
-
-
-def _reaches(target: httpx.URL, wanted: httpx.URL) -> bool:
-    """Return whether a request there would reach the dialog's own server."""
-    return target.port == wanted.port or target.scheme != wanted.scheme
 
 
 def _port(address: httpx.URL) -> int:

@@ -85,7 +85,13 @@ class Graph:
         self.served_version = shorten(answer.headers.get("facebook-api-version", ""))
         self.upgrade_warning = shorten(answer.headers.get("x-ad-api-version-warning", ""))
         self.access_tier = access_tier(answer.headers)
-        return _node(answer, f"Facebook (/{path.strip('/')})")
+        source = f"Facebook (/{path.strip('/')})"
+        document = Document(answer.document(), source)
+        if "error" in document:
+            raise _refusal(answer, document.document("error"))
+        if answer.status != 200:
+            raise unexpected(source, f"status {answer.status} without an error object")
+        return document
 
     def rows(self, path: str, token: Secret, **params: str) -> list[Document]:
         """Return the first page of the edge at `path`; see `get` for what it raises."""
@@ -97,15 +103,6 @@ def appsecret_proof(app_secret: Secret, token: Secret) -> str:
     return hmac.new(
         app_secret.reveal().encode(), token.reveal().encode(), hashlib.sha256
     ).hexdigest()
-
-
-def _node(answer: Answer, source: str) -> Document:
-    document = Document(answer.document(), source)
-    if "error" in document:
-        raise _refusal(answer, document.document("error"))
-    if answer.status != 200:
-        raise unexpected(source, f"status {answer.status} without an error object")
-    return document
 
 
 def _refusal(answer: Answer, error: Document) -> RemoteError:

@@ -145,7 +145,11 @@ def is_public(address: str) -> bool:
     """Return whether an IP address is on the public internet."""
     parsed = _address(address.partition("%")[0])
     if isinstance(parsed, ipaddress.IPv6Address):
-        parsed = _embedded(parsed) or parsed
+        # The IPv4 address in it, if there is one (RFC 4291, 3056, 6052).
+        if parsed in _NAT64:
+            parsed = ipaddress.IPv4Address(int(parsed) & 0xFFFFFFFF)
+        else:
+            parsed = parsed.ipv4_mapped or parsed.sixtofour or parsed
     return parsed is not None and not any(parsed in network for network in _NOT_PUBLIC)
 
 
@@ -203,13 +207,6 @@ def _address(host: str) -> Address | None:
         return ipaddress.ip_address(host.strip("[]"))
     except ValueError:
         return None
-
-
-def _embedded(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
-    """Return the IPv4 address in an IPv6 one, if there is one (RFC 4291, 3056, 6052)."""
-    if address in _NAT64:
-        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-    return address.ipv4_mapped or address.sixtofour
 
 
 def may_be_public(host: str) -> bool:

@@ -46,19 +46,17 @@ def open_page(session: Session, url: str) -> PublicPage:
         if answer.status not in _REDIRECTS or not location:
             return _read(here, answer)
         target = urljoin(here, location)
-        why = _refusal(here, target)
+        why = ""
+        if urlsplit(target).scheme != "https":
+            why = "which is not https"
+        elif not is_same_owner(_host(here), _host(target)):
+            why = "which is another owner's domain"
         if why:
             msg = f"{_host(here)} redirects to {shorten(_host(target) or 'no host')}, {why}."
             raise UnexpectedAnswerError(msg)
         here = target
     msg = f"{_host(url)} redirects more than {_MOST_HOPS} times."
     raise UnexpectedAnswerError(msg)
-
-
-def _refusal(here: str, target: str) -> str:
-    if urlsplit(target).scheme != "https":
-        return "which is not https"
-    return "" if is_same_owner(_host(here), _host(target)) else "which is another owner's domain"
 
 
 def _host(url: str) -> str:
@@ -69,20 +67,17 @@ def _host(url: str) -> str:
 
 
 def _read(url: str, answer: Answer) -> PublicPage:
+    # The page is in the encoding that it names in its first KiB.
+    named = _CHARSET.search(answer.content[:1024])
+    try:
+        page = answer.content.decode(named[1].decode() if named else "utf-8", "replace")
+    except (LookupError, ValueError):
+        page = answer.text
     reader = _Reader()
-    reader.feed(_decoded(answer))
+    reader.feed(page)
     reader.close()
     title, text = (" ".join("".join(parts).split()) for parts in (reader.title, reader.text))
     return PublicPage(url, answer.status, shorten(title), text)
-
-
-def _decoded(answer: Answer) -> str:
-    """Return the page as text, in the encoding that it names in its first KiB."""
-    named = _CHARSET.search(answer.content[:1024])
-    try:
-        return answer.content.decode(named[1].decode() if named else "utf-8", "replace")
-    except (LookupError, ValueError):
-        return answer.text
 
 
 class _Reader(HTMLParser):

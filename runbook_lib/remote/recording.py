@@ -94,7 +94,9 @@ def _kept(answer: Answer) -> Any:
     except (UnexpectedAnswerError, RecursionError):
         title = _TITLE.search(answer.text, 0, _LONGEST_REDACTED)
         if title or "html" in answer.headers.get("content-type", "").lower():
-            return _page(answer.text, title[1] if title else "")
+            name = html.unescape(title[1]).strip() if title else ""
+            page = f"page “{name}”" if title else "page without a title"
+            return f"{page} ({len(answer.text)} characters)"
         return answer.text
 
 
@@ -105,11 +107,6 @@ def _part_read(value: Any) -> Any:
     kept = {name: value[name] for name in value if name in value.read or name in _IDENTIFYING}
     left = len(value) - len(kept)
     return kept | {_NOT_READ: left} if left else kept
-
-
-def _page(text: str, title: str) -> str:
-    named = f"page “{html.unescape(title).strip()}”" if title else "page without a title"
-    return f"{named} ({len(text)} characters)"
 
 
 class _Head:

@@ -115,7 +115,11 @@ class Wire(httpx.BaseTransport):
         if proxy and self._is_public_only and not may_be_public(host_of(url)):
             require_public(host_of(url), [host_of(url)])
         with _errors_of_httpx():
-            response = self._pool(proxy).handle_request(
+            with self._lock:
+                if proxy not in self._pools:
+                    self._pools[proxy] = self._opened(proxy)
+                pool = self._pools[proxy]
+            response = pool.handle_request(
                 httpcore.Request(
                     method=request.method,
                     url=httpcore.URL(
@@ -144,12 +148,6 @@ class Wire(httpx.BaseTransport):
             for pool in self._pools.values():
                 pool.close()
             self._pools.clear()
-
-    def _pool(self, proxy: str) -> httpcore.ConnectionPool:
-        with self._lock:
-            if proxy not in self._pools:
-                self._pools[proxy] = self._opened(proxy)
-            return self._pools[proxy]
 
     def _opened(self, proxy: str) -> httpcore.ConnectionPool:
         options: dict[str, Any] = {

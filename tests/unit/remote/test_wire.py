@@ -34,7 +34,7 @@ def test_each_wait_has_a_time_out(wire: Wire, monkeypatch: pytest.MonkeyPatch) -
     """A request has all four of httpcore's time-outs; httpcore waits indefinitely without them."""
 
     pool = Pool()
-    monkeypatch.setattr(wire, "_pool", lambda _proxy: pool)
+    monkeypatch.setattr(wire, "_opened", lambda _proxy: pool)
 
     wire.handle_request(httpx.Request("GET", "https://graph.example/me"))
 
