@@ -37,20 +37,19 @@ def certificate(domain: str, kept: Path | None, others: tuple[str, ...] = ()) ->
 
     It comes from the folder `kept` if there is one for the same names, else it is new.
     """
-    path = kept / f"{_file_name(domain, others)}.pem" if kept is not None else None
-    found = _read(path) if path is not None else None
-    if found is None:
-        found = _make(domain, *others)
+    path = None
+    if kept is not None:
+        digest = hashlib.sha256(" ".join(others).encode()).hexdigest()
+        name = f"{domain}-{digest[:8]}" if others else domain
+        path = kept / f"{name}.pem"
+    result = _read(path) if path is not None else None
+    if result is None:
+        result = _make(domain, *others)
         if path is not None:
             # NOTE: where it cannot be kept, the next run makes another one.
             with suppress(OSError):
-                _write(path, found.server + found.authority)
-    return found
-
-
-def _file_name(domain: str, others: tuple[str, ...]) -> str:
-    digest = hashlib.sha256(" ".join(others).encode()).hexdigest()
-    return f"{domain}-{digest[:8]}" if others else domain
+                _write(path, result.server + result.authority)
+    return result
 
 
 def _make(*domains: str) -> Certificate:

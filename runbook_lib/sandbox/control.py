@@ -74,9 +74,12 @@ class Control:
         if "faults" in document:
             if not isinstance(document["faults"], list):
                 raise ValueError("faults must be a list")
-            self.world.faults.active = [fault_of(_mapping(one)) for one in document["faults"]]
+            self.world.faults.active = [fault_of(_mapping(fault)) for fault in document["faults"]]
         if "dialog_error" in document:
-            self.world.dialog_error = _pair(document["dialog_error"])
+            pair = document["dialog_error"]
+            if pair is not None and (not isinstance(pair, list) or len(pair) != 2):
+                raise ValueError("dialog_error must be a code and a message")
+            self.world.dialog_error = (str(pair[0]), str(pair[1])) if pair else None
         return self._list_faults(request)
 
     @_router.route("DELETE", "/_sandbox/faults")
@@ -145,14 +148,6 @@ def _number(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError("a number of seconds is expected")
     return value
-
-
-def _pair(value: object) -> tuple[str, str] | None:
-    if value is None:
-        return None
-    if not isinstance(value, list) or len(value) != 2:
-        raise ValueError("dialog_error must be a code and a message")
-    return str(value[0]), str(value[1])
 
 
 # --- the state as JSON -----------------------------------------------------------------------

@@ -190,7 +190,13 @@ class Sandbox:
         for server in self._servers:
             for connection in list(server.server_state.connections):
                 if getattr(connection, "client", None) == client:
-                    _reset(connection.transport)
+                    transport = connection.transport
+                    used = transport.get_extra_info("socket")
+                    # NOTE: a reset (RST) instead of an orderly close.
+                    if used is not None:
+                        linger = struct.pack("ii", 1, 0)
+                        used.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                    transport.abort()
 
     def _remove_folder(self) -> None:
         if self._temporary is not None:
@@ -219,37 +225,27 @@ class _Server(uvicorn.Server):
             one.close()
 
 
-def _reset(transport: asyncio.Transport) -> None:
-    """Abort a connection with a reset (RST) instead of an orderly close."""
-    one = transport.get_extra_info("socket")
-    if one is not None:
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    transport.abort()
-
-
 def _listen(port: int) -> list[socket.socket]:
     """Bind one loopback socket for each site, from `port` on; 0 takes free ports."""
     sockets: list[socket.socket] = []
     try:
         for offset in range(len(_SITES)):
-            one = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-            sockets.append(one)
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            _bind(one, port + offset if port else 0)
-            one.listen(256)
+            listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+            sockets.append(listener)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            number = port + offset if port else 0
+            try:
+                listener.bind((_ADDRESS, number))
+            except OSError as error:
+                is_taken = error.errno == errno.EADDRINUSE
+                reason = f"port {number} is taken" if is_taken else error.strerror
+                raise OSError(error.errno, f"{_ADDRESS}: {reason}") from error
+            listener.listen(256)
     except OSError:
-        for one in sockets:
-            one.close()
+        for listener in sockets:
+            listener.close()
         raise
     return sockets
-
-
-def _bind(one: socket.socket, port: int) -> None:
-    try:
-        one.bind((_ADDRESS, port))
-    except OSError as error:
-        said = f"port {port} is taken" if error.errno == errno.EADDRINUSE else error.strerror
-        raise OSError(error.errno, f"{_ADDRESS}: {said}") from error
 
 
 def _server(application: SiteApplication, certificate: Path | None) -> _Server:
@@ -272,11 +268,10 @@ def _server(application: SiteApplication, certificate: Path | None) -> _Server:
 
 
 def serve(
-    scenario: str = "approved",
+    scenario: str,
     *,
     port: int = 0,
     announce: Callable[[Description], object],
-    seed: int | None = None,
     folder: Path | None = None,
 ) -> None:
     """
@@ -286,11 +281,11 @@ def serve(
     """
     stop = threading.Event()
     signals = (signal.SIGINT, signal.SIGTERM)
-    before = {one: signal.signal(one, lambda *_: stop.set()) for one in signals}
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in signals}
     try:
-        with Sandbox(scenario, port=port, seed=seed, folder=folder) as sandbox:
+        with Sandbox(scenario, port=port, folder=folder) as sandbox:
             announce(sandbox.description)
             stop.wait()
     finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
+        for number, handler in before.items():
+            signal.signal(number, handler)

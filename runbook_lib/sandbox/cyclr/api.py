@@ -69,32 +69,16 @@ class ApiCall:
 
     def document(self) -> dict[str, Any]:
         """Return the body as a JSON object, or as form fields; an empty one is allowed."""
-        if self.request.form:
-            document: object = _json_or_form(self.request)
-        else:
-            document = self._parsed()
+        form = self.request.form
+        if not form and not self.request.body.strip():
+            return {}
+        try:
+            document = read_json(self.request.body.decode("utf-8-sig"))
+        except ValueError:
+            document = dict(form) if form else None
         if not isinstance(document, dict):
             raise CyclrError(400, "The request is invalid.")
         return document
-
-    def _parsed(self) -> object:
-        if not self.request.body.strip():
-            return {}
-        try:
-            return _read(self.request)
-        except ValueError:
-            raise CyclrError(400, "The request is invalid.") from None
-
-
-def _json_or_form(request: Request) -> object:
-    try:
-        return _read(request)
-    except ValueError:
-        return dict(request.form)
-
-
-def _read(request: Request) -> object:
-    return read_json(request.body.decode("utf-8-sig"))
 
 
 Handler = Callable[..., Reply]
@@ -577,15 +561,13 @@ class CyclrApiSite:
         found = api_router.match(method, request.path)
         if found is not None:
             handler, blanks = found
-            return handler(self._call(request), **blanks)
+            token = self._token(request)
+            account = self._account(request, token)
+            return handler(ApiCall(self._world, request, token, account), **blanks)
         if api_router.methods_at(request.path):
             message = f"The requested resource does not support http method '{request.method}'."
             raise CyclrError(405, message)
         raise CyclrError(404, "No HTTP resource was found that matches the request URI.")
-
-    def _call(self, request: Request) -> ApiCall:
-        token = self._token(request)
-        return ApiCall(self._world, request, token, self._account(request, token))
 
     @inferred("cyclr §3", "no or a bad token: 401 with ASP.NET's Message")
     def _token(self, request: Request) -> ApiToken:

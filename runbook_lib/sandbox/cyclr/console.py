@@ -145,19 +145,17 @@ def manage_connectors(visit: Visit, account_id: str) -> Reply:
     if visit.request.method == "POST":
         connector = _connector(visit, visit.text("connector"))
         installed = visit.world.cyclr.installed_in(account.id)
-        if any(one.name == connector.name for one in installed):
+        if any(other.name == connector.name for other in installed):
             problem = f"Account connector name {connector.name} is in use."
         else:
-            return _install(visit, account, connector)
+            try:
+                install(visit.world, account.id, connector, connector.name)
+            except CyclrError as error:
+                problem = error.message
+            else:
+                here = f"/accounts/{account.id}/connectors/"
+                return see_other(here, f"{connector.name} is installed.")
     return _account_page(visit, account, problem=problem)
-
-
-def _install(visit: Visit, account: Account, connector: LibraryConnector) -> Reply:
-    try:
-        install(visit.world, account.id, connector, connector.name)
-    except CyclrError as error:
-        return _account_page(visit, account, problem=error.message)
-    return see_other(f"/accounts/{account.id}/connectors/", f"{connector.name} is installed.")
 
 
 def _account_page(
@@ -180,7 +178,10 @@ def _account_page(
 def change_connector(visit: Visit, account_id: str, number: str, action: str) -> Reply:
     """Authenticate, de-authenticate or remove an installed connector, or make a setup link."""
     account = _account(visit, account_id)
-    installed = _installed(visit, account, number)
+    connectors = visit.world.cyclr.installed_in(account.id)
+    installed = next((connector for connector in connectors if str(connector.id) == number), None)
+    if installed is None:
+        raise MissingPageError("There is no such connector in this account.")
     here = f"/accounts/{account.id}/connectors/"
     if action in {"authenticate", "setup-token"}:
         return _sign_in(visit, account, installed, is_link=action == "setup-token")
@@ -215,10 +216,3 @@ def _account(visit: Visit, account_id: str) -> Account:
     if account is None:
         raise MissingPageError("There is no such account.")
     return account
-
-
-def _installed(visit: Visit, account: Account, number: str) -> AccountConnector:
-    for one in visit.world.cyclr.installed_in(account.id):
-        if str(one.id) == number:
-            return one
-    raise MissingPageError("There is no such connector in this account.")

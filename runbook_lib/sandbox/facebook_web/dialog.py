@@ -81,7 +81,13 @@ def answer_dialog(world: World, request: Request, browse: Callable[[str], str]) 
     if not decision:
         return _consent_page(request, ask, asked, headers)
     location = _decide(world, ask, request, decision)
-    return _leave(request, location, browse(location), headers)
+    loopback = browse(location)
+    # NOTE: a program gets the exact 302. A browser (`Accept: text/html`) cannot resolve the service
+    # domain, so it gets a page that names the address and links to the same one on loopback.
+    if loopback and request.accepts_html:
+        return page("leave.html", headers=headers, location=location, loopback=loopback)
+    reply = redirect(location)
+    return replace(reply, headers=(*reply.headers, *headers))
 
 
 def _identify(world: World, request: Request) -> tuple[str, Headers]:
@@ -298,16 +304,12 @@ def _decide(world: World, ask: _Ask, request: Request, decision: str) -> str:
         return _failed(ask, *world.dialog_error)
     if decision != "continue":
         return _denied(ask)
-    _remember(world, ask, granted)
-    return _granted(world, ask, granted)
-
-
-def _remember(world: World, ask: _Ask, granted: tuple[str, ...]) -> None:
     key = (ask.person.id, ask.app.id)
     grants = dict(world.facebook.grants.get(key, {}))
     for scope in ask.permissions:
         grants[scope] = "granted" if scope in granted else "declined"
     world.facebook.grants[key] = grants
+    return _granted(world, ask, granted)
 
 
 @verbatim("graph §5", "denial: error, error_code, error_description, error_reason, state, #_=_")
@@ -359,17 +361,3 @@ def _with_query(url: str, query: str) -> str:
     parts = urlsplit(url)
     together = "&".join(filter(None, (parts.query, query)))
     return parts._replace(query=together, fragment="").geturl()
-
-
-def _leave(request: Request, location: str, loopback: str, headers: Headers) -> Reply:
-    """
-    Redirect the client to the app.
-
-    A program gets the exact 302. A browser (`Accept: text/html`) cannot resolve the
-    service domain, so it gets a page that names the address and links to the same
-    one on loopback.
-    """
-    if loopback and request.accepts_html:
-        return page("leave.html", headers=headers, location=location, loopback=loopback)
-    reply = redirect(location)
-    return replace(reply, headers=(*reply.headers, *headers))

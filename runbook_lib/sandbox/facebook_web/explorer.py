@@ -20,9 +20,15 @@ def explore(visit: Visit) -> Reply:
     """Issue a user token for one of the apps, or make a call with one."""
     token, answer = visit.text("access_token"), ""
     if visit.request.method == "POST" and "path" in visit.request.form:
-        answer = _call(visit, token)
+        path, _, query = visit.text("path").partition("?")
+        params = {**dict(fields_of(query)), "access_token": token}
+        reply = answer_graph(visit.world, "GET", f"/v26.0/{path.lstrip('/')}", params)
+        answer = json.dumps(json.loads(reply.body), indent=1, ensure_ascii=False)
     elif visit.request.method == "POST":
-        token = _issue(visit)
+        app = find_app(visit, visit.text("app_id"))
+        permissions = tuple(name for name in PERMISSIONS if name in app.available_permissions)
+        grant(visit, app, permissions)
+        token = visit.world.issue_user_token(app, visit.person.id, permissions).value
     return visit.page(
         "explorer.html",
         apps=apps_of(visit),
@@ -31,17 +37,3 @@ def explore(visit: Visit) -> Reply:
         answer=answer,
         permissions=PERMISSIONS,
     )
-
-
-def _issue(visit: Visit) -> str:
-    app = find_app(visit, visit.text("app_id"))
-    permissions = tuple(one for one in PERMISSIONS if one in app.available_permissions)
-    grant(visit, app, permissions)
-    return visit.world.issue_user_token(app, visit.person.id, permissions).value
-
-
-def _call(visit: Visit, token: str) -> str:
-    path, _, query = visit.text("path").partition("?")
-    params = {**dict(fields_of(query)), "access_token": token}
-    reply = answer_graph(visit.world, "GET", f"/v26.0/{path.lstrip('/')}", params)
-    return json.dumps(json.loads(reply.body), indent=1, ensure_ascii=False)

@@ -71,13 +71,17 @@ def get_advanced_access(visit: Visit, app_id: str, permission: str) -> Reply:
     if permission not in app.available_permissions:
         raise MissingPageError("The app has no such permission: see Use cases > Customize.")
     needed = [*DEPENDENCIES.get(permission, ()), permission]
-    needed = [one for one in needed if app.permissions.get(one) != "live"]
-    lacking = [one for one in needed if not is_called_lately(app, one, visit.world.now())]
+    needed = [name for name in needed if app.permissions.get(name) != "live"]
+    lacking = [name for name in needed if not is_called_lately(app, name, visit.world.now())]
     is_reviewed_now = app.review.state is ReviewState.PENDING and permission != "public_profile"
     is_refused = bool(lacking) or is_reviewed_now
     is_asked = visit.request.method == "POST" and "confirmed" in visit.request.form
     if is_asked and not is_refused:
-        return _request(app, permission)
+        request_access(app, permission)
+        granted = app.permissions[permission] == "live"
+        notice = "is granted" if granted else "is requested: go on with Edit App Review Request"
+        path = f"/apps/{app.id}/app-review/permissions/"
+        return see_other(path, f"Advanced Access to {permission} {notice}.")
     return app_page(
         visit,
         app,
@@ -90,14 +94,6 @@ def get_advanced_access(visit: Visit, app_id: str, permission: str) -> Reply:
         problem=SUBMISSION_IN_REVIEW if is_reviewed_now else "",
         days=TEST_CALL_DAYS,
     )
-
-
-def _request(app: App, permission: str) -> Reply:
-    request_access(app, permission)
-    granted = app.permissions[permission] == "live"
-    notice = "is granted" if granted else "is requested: go on with Edit App Review Request"
-    path = f"/apps/{app.id}/app-review/permissions/"
-    return see_other(path, f"Advanced Access to {permission} {notice}.")
 
 
 @dashboard_router.route("GET POST", "/apps/{app_id}/app-review/request")

@@ -77,11 +77,11 @@ class Call:
         if not self.is_app(app_id):
             raise GraphError(APP_TOKEN_NEEDED)
 
-    def require(self, *permissions: str, refusal: Refusal = PERMISSION_NEEDED) -> None:
-        """Raise `refusal` for the first of `permissions` that the token lacks."""
+    def require(self, *permissions: str) -> None:
+        """Raise `PERMISSION_NEEDED` for the first of `permissions` that the token lacks."""
         for permission in permissions:
             if permission not in self.scopes:
-                raise GraphError(refusal, permission=permission)
+                raise GraphError(PERMISSION_NEEDED, permission=permission)
         self.check_provider(permissions)
 
     def require_any(self, *permissions: str, refusal: Refusal) -> None:

@@ -166,7 +166,12 @@ def _answer_path(call: Call, path: tuple[str, ...]) -> dict[str, Any]:
         return revoke(call, rest[1] if len(rest) > 1 else "")
     is_edge_of_page = bool(rest) and node.type is PAGE
     if not is_edge_of_page and (not rest or call.method != "GET"):
-        _see(call, node)
+        if node.type is AD_ACCOUNT:
+            see_ad_account(call, node.value)
+        elif node.type is BUSINESS:
+            see_business(call, node.value)
+        else:
+            see(call, node.value)
     call.path = (node.id, *rest)
     answer = answer_node(call, node, rest)
     record_test_call(call, node.type.name, rest[0] if rest else "")
@@ -223,12 +228,3 @@ def _find_lead_object(call: Call, name: str) -> Node:
     if _OBJECT_ID.match(name) or _AD_ACCOUNT.match(name):
         raise GraphError(refusals.MISSING_OBJECT, id=name)
     raise GraphError(refusals.ALIAS, alias=name)
-
-
-def _see(call: Call, node: Node) -> None:
-    if node.type is AD_ACCOUNT:
-        see_ad_account(call, node.value)
-    elif node.type is BUSINESS:
-        see_business(call, node.value)
-    else:
-        see(call, node.value)

@@ -14,8 +14,6 @@ from runbook_lib.sandbox.graph.refusals import GraphError
 from runbook_lib.sandbox.origins import inferred, unknown, verbatim
 from runbook_lib.sandbox.state.facebook_world import Form, Lead, Page, TokenKind
 
-_MOST_LEADS = 2_000
-
 
 @verbatim("graph §7", "times are written `2018-02-28T08:49:14+0000`", "docs")
 def graph_time(moment: float) -> str:

@@ -142,30 +142,24 @@ class _Batch:
         "graph §10", "a named request that succeeds is shown as null unless asked for", "docs"
     )
     @unknown("graph §10", "a reference without a result is replaced by an empty value")
-    def answer(self, one: Mapping[str, Any]) -> dict[str, Any] | None:
+    def answer(self, request: Mapping[str, Any]) -> dict[str, Any] | None:
         """Answer one request of the batch."""
-        url = urlsplit("/" + self._resolve(one["relative_url"]).lstrip("/"))
-        body = one.get("body")
+        url = urlsplit("/" + self._resolve(request["relative_url"]).lstrip("/"))
+        body = request.get("body")
         form = fields_of(self._resolve(body)) if isinstance(body, str) else []
         own = dict([*fields_of(url.query), *form])
         # the batch's proof is not valid for a request with its own token
         shared = {} if "access_token" in own else self._shared
-        method = str(one.get("method", "GET")).upper()
-        reply = answer_graph(self._world, method, self._path(url.path), {**shared, **own})
-        name = str(one.get("name", ""))
+        method = str(request.get("method", "GET")).upper()
+        first = url.path.strip("/").partition("/")[0]
+        has_version = not self._version or Calendar.looks_like_version(first)
+        path = url.path if has_version else f"/{self._version}{url.path}"
+        reply = answer_graph(self._world, method, path, {**shared, **own})
+        name = str(request.get("name", ""))
         if name and reply.status == 200:
             self._results[name] = json.loads(reply.body)
-            if one.get("omit_response_on_success", True):
+            if request.get("omit_response_on_success", True):
                 return None
-        return self._shown(reply)
-
-    def _path(self, path: str) -> str:
-        first = path.strip("/").partition("/")[0]
-        if not self._version or Calendar.looks_like_version(first):
-            return path
-        return f"/{self._version}{path}"
-
-    def _shown(self, reply: Reply) -> dict[str, Any]:
         shown: dict[str, Any] = {"code": reply.status}
         if self._with_headers:
             shown["headers"] = [{"name": name, "value": value} for name, value in reply.headers]

@@ -52,13 +52,10 @@ def _app_token(world: World, app_id: str, tail: str) -> Token:
     app = world.facebook.apps.get(app_id)
     if app is None:
         raise GraphError(refusals.BAD_SIGNATURE)
-    if not any(hmac.compare_digest(tail.encode(), one.encode()) for one in _tails(app)):
+    tails = (app.token_tail, app.secret)
+    if not any(hmac.compare_digest(tail.encode(), known.encode()) for known in tails):
         raise GraphError(refusals.BAD_SIGNATURE)
     return world.app_token(app)
-
-
-def _tails(app: App) -> tuple[str, str]:
-    return app.token_tail, app.secret
 
 
 def proof_of(secret: str, access_token: str) -> str:
@@ -183,7 +180,10 @@ def debug_token(call: Call) -> dict[str, object]:
     """Answer `/debug_token`: 200 also for a token that is not valid."""
     value = call.params.get("input_token", "")
     caller = call.caller
-    is_developer = caller.kind is TokenKind.USER and _has_role(call.world, caller)
+    is_developer = (
+        caller.kind is TokenKind.USER
+        and caller.user_id in call.world.facebook.apps[caller.app_id].roles
+    )
     if caller.kind is not TokenKind.APP and not is_developer:
         raise GraphError(refusals.DEBUG_CALLER)
     if not value:
@@ -196,10 +196,6 @@ def debug_token(call: Call) -> dict[str, object]:
         return {"data": _invalid_token(known, problem)}
     _check_same_app(caller, token)
     return {"data": _valid_token(call.world, token)}
-
-
-def _has_role(world: World, token: Token) -> bool:
-    return token.user_id in world.facebook.apps[token.app_id].roles
 
 
 def _check_same_app(caller: Token, token: Token | None) -> None:

@@ -7,7 +7,7 @@ handler. Faults that the operator asked for are applied here too.
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -129,12 +129,15 @@ async def _read(scope: Any, receive: Any) -> Request:
     query_text = scope["query_string"].decode("latin-1")
     body, is_oversized = await _body(receive)
     query, form = fields_of(query_text), await _form(headers, body)
+    lists: dict[str, tuple[str, ...]] = {}
+    for name, value in (*query, *form):
+        lists[name] = (*lists.get(name, ()), value)
     return Request(
         method=scope["method"],
         path=scope["path"],
         query=dict(query),
         form=dict(form),
-        lists=_lists([*query, *form]),
+        lists=lists,
         headers=headers,
         body=body,
         is_oversized=is_oversized,
@@ -142,13 +145,6 @@ async def _read(scope: Any, receive: Any) -> Request:
         scheme=scope["scheme"],
         raw_query=query_text,
     )
-
-
-def _lists(pairs: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
-    lists: dict[str, tuple[str, ...]] = {}
-    for name, value in pairs:
-        lists[name] = (*lists.get(name, ()), value)
-    return lists
 
 
 async def _body(receive: Any) -> tuple[bytes, bool]:

@@ -66,17 +66,13 @@ class Faults:
             sites = (fault.site,) if fault.site else _APIS
             if site not in sites or self.dice.fraction() >= fault.share:
                 continue
-            if fault.remaining is not None:
-                self._use_up(index, fault.remaining - 1)
+            if fault.remaining is not None and fault.remaining > 1:
+                self.active[index] = replace(fault, remaining=fault.remaining - 1)
+            elif fault.remaining is not None:
+                del self.active[index]
             self.struck += 1
             return fault
         return None
-
-    def _use_up(self, index: int, left: int) -> None:
-        if left > 0:
-            self.active[index] = replace(self.active[index], remaining=left)
-        else:
-            del self.active[index]
 
 
 def fault_of(document: Mapping[str, Any]) -> Fault:

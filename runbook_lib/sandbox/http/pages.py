@@ -161,7 +161,10 @@ def _open(visit: Visit, router: Router[Page]) -> Reply:
 
 def _log_in(visit: Visit) -> Reply:
     request, world = visit.request, visit.world
-    target = _local(request.params.get("next", "/"))
+    target = request.params.get("next", "/")
+    # It stays on this site, else leads to its first page.
+    if not target.startswith("/") or target.startswith(("//", "/\\")):
+        target = "/"
     is_wrong = False
     if request.method == "POST":
         form = request.form
@@ -171,12 +174,6 @@ def _log_in(visit: Visit) -> Reply:
             return replace(reply, headers=(*reply.headers, *headers))
         is_wrong = True
     return log_in_page(world, "/login", {"next": target}, is_wrong=is_wrong)
-
-
-def _local(path: str) -> str:
-    """Return `path` if it stays on this site, else its first page."""
-    is_local = path.startswith("/") and not path.startswith(("//", "/\\"))
-    return path if is_local else "/"
 
 
 def _problem(visit: Visit, status: int, title: str, message: str) -> Reply:

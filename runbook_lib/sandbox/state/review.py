@@ -132,7 +132,7 @@ def decide(app: App, outcomes: Mapping[str, str], reason: str = "") -> None:
     if any(outcome not in {"approved", "declined"} for outcome in outcomes.values()):
         raise ValueError("outcome must be approved or declined")
     review = app.review
-    declined = [one for one in review.permissions if outcomes.get(one) == "declined"]
+    declined = [name for name in review.permissions if outcomes.get(name) == "declined"]
     app.was_reviewed = True
     for name in review.permissions:
         app.permissions[name] = "unapproved" if name in declined else "live"
@@ -142,10 +142,9 @@ def decide(app: App, outcomes: Mapping[str, str], reason: str = "") -> None:
     review.outcomes = {
         name: "declined" if name in declined else "approved" for name in review.permissions
     }
-    review.state = _state_of(len(declined), len(review.permissions))
-
-
-def _state_of(declined: int, submitted: int) -> ReviewState:
     if not declined:
-        return ReviewState.APPROVED
-    return ReviewState.DECLINED if declined == submitted else ReviewState.PARTLY_DECLINED
+        review.state = ReviewState.APPROVED
+    elif len(declined) == len(review.permissions):
+        review.state = ReviewState.DECLINED
+    else:
+        review.state = ReviewState.PARTLY_DECLINED
