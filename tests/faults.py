@@ -487,7 +487,7 @@ FAULTS = (
     ),
     Fault(
         "cli/run.py",
-        "sys.exit(_EXIT_CODES[state.outcome])",
+        "sys.exit(state.outcome.exit_code)",
         "sys.exit(ExitCode.COMPLETE)",
         "cli/test_main.py",
         "the status of an incomplete tenant ends with 0",

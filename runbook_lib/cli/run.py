@@ -26,15 +26,7 @@ from runbook_lib.errors import ExitCode, SettingsError
 from runbook_lib.plain_text import escaped_json
 
 if TYPE_CHECKING:
-    from runbook_lib.cli.run_display import RunDisplay
-    from runbook_lib.engine.headless import RunRequest, RunResult
-
-
-_EXIT_CODES = {
-    "complete": ExitCode.COMPLETE,
-    "failed": ExitCode.FAILED,
-    "incomplete": ExitCode.INCOMPLETE,
-}
+    pass
 
 
 @click.command()
@@ -71,7 +63,8 @@ def run(
     from runbook_lib.cli.run_display import RunDisplay, show_archived
     from runbook_lib.connectors.registry import find_procedure
     from runbook_lib.engine.execution import early_child
-    from runbook_lib.engine.headless import RunRequest
+    from runbook_lib.engine.headless import RunRequest, run_tenant
+    from runbook_lib.engine.practice import practise_tenant
 
     named = {"tsa": tsa, "archive": archive}
     request = RunRequest(
@@ -91,12 +84,16 @@ def run(
     report = RunReport(junit, request, shown)
     # NOTE: the sandbox and the display begin threads.
     with report, early_child() as child, shown as display:
-        result = _run(scenario, replace(request, child=child), display)
+        request = replace(request, child=child)
+        if scenario:
+            result = practise_tenant(scenario, request, display)
+        else:
+            result = run_tenant(request, display)
     report.sealed(result)
     show_archived(result, as_json=as_json)
     options = _same_tenant(ctx, result.tenant)
     display.show_result(result, options=options, ended=bool(scenario))
-    code = _EXIT_CODES[result.state.outcome]
+    code = result.state.outcome.exit_code
     is_open = result.archive_error is not None and code == ExitCode.COMPLETE
     sys.exit(ExitCode.INCOMPLETE if is_open else code)
 
@@ -152,7 +149,7 @@ def status(
             say(unknown_tenant(opened.tenant, evidence))
         show_again(state)
         show_next(state, opened.link_values)
-    sys.exit(_EXIT_CODES[state.outcome])
+    sys.exit(state.outcome.exit_code)
 
 
 @click.command()
@@ -202,13 +199,3 @@ def _same_tenant(ctx: click.Context, tenant: str) -> list[str]:
         if named.get(name)
         for part in (f"--{name.replace('_', '-')}", named[name])
     ]
-
-
-def _run(scenario: str, request: RunRequest, display: RunDisplay) -> RunResult:
-    if not scenario:
-        from runbook_lib.engine.headless import run_tenant
-
-        return run_tenant(request, display)
-    from runbook_lib.engine.practice import practise_tenant
-
-    return practise_tenant(scenario, request, display)

@@ -82,9 +82,8 @@ def resolve(
         if not now or names.get(variable, now):
             names[variable] = now and tuple(dict.fromkeys((*names.get(variable, ()), *now)))
     _refuse_unknown_variables(file_values, names, "The settings file")
-    names |= dict.fromkeys(
-        (_ENV_FILE, *_referred((*given.values(), *environ.values(), *file_values.values()))), ()
-    )
+    texts = (*given.values(), *environ.values(), *file_values.values())
+    names |= dict.fromkeys((_ENV_FILE, *referred_variables(texts)), ())
     _refuse_unknown_variables(environ, names, "The environment")
     values: dict[str, Value] = {}
     raw = {
@@ -317,7 +316,7 @@ def _refuse_unknown_variables(
             raise SettingsError(msg)
 
 
-def _referred(values: Iterable[object]) -> set[str]:
+def referred_variables(values: Iterable[object]) -> set[str]:
     """Return the variables in references of the form `env:NAME`."""
     texts = (text for text in values if isinstance(text, str))
     return {text.removeprefix("env:") for text in texts if text.startswith("env:")}

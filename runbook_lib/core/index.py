@@ -153,7 +153,7 @@ def _index(document: Mapping[str, Any]) -> Index:
             **{
                 name: {
                     step: tuple(
-                        WordIndex(Ref(*word["ref"]), word["entry"], _values(word["subject"]))
+                        WordIndex(Ref(*word["ref"]), word["entry"], values_of(word["subject"]))
                         for word in words
                     )
                     for step, words in document[name].items()
@@ -161,19 +161,19 @@ def _index(document: Mapping[str, Any]) -> Index:
                 for name in ("words", "notes")
             },
             **{
-                name: _values(document[name])
+                name: values_of(document[name])
                 for name in ("given", "recorded", "replaced", "confirmed")
             },
             "refused": {
                 name: tuple(map(_value, values)) for name, values in document["refused"].items()
             },
-            "runs": {name: _run(each) for name, each in document["runs"].items()},
+            "runs": {name: _run(run) for name, run in document["runs"].items()},
             "checked": _refs(document["checked"]),
             "recent": {
-                step: tuple(Ref(*each) for each in refs)
+                step: tuple(Ref(*numbers) for numbers in refs)
                 for step, refs in document["recent"].items()
             },
-            "sealed": tuple(Entry(**each) for each in document["sealed"]),
+            "sealed": tuple(Entry(**entry) for entry in document["sealed"]),
         }
     )
 
@@ -189,7 +189,8 @@ def _refs(document: Mapping[str, Any]) -> dict[str, Ref]:
     return {name: Ref(*each) for name, each in document.items()}
 
 
-def _values(document: Mapping[str, Any]) -> dict[str, Any]:
+def values_of(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values as they were before they were written as JSON, which has no tuple."""
     return {name: _value(value) for name, value in document.items()}
 
 
@@ -199,7 +200,7 @@ def _value(value: Any) -> Any:
 
 def _run_started(index: Index, line: Line) -> Index:
     data = line.entry.data
-    index = _recorded(index, {**_values(data["parameters"]), **data["fingerprints"]})
+    index = _recorded(index, {**values_of(data["parameters"]), **data["fingerprints"]})
     index = replace(index, practice=index.practice | {bool(data["sandbox"])})
     return _run_changed(lambda run, _: replace(run, started=line.ref, mode=data["mode"]))(
         index, line
@@ -208,7 +209,7 @@ def _run_started(index: Index, line: Line) -> Index:
 
 def _run_joined(index: Index, line: Line) -> Index:
     return _recorded(
-        index, {**_values(line.entry.data["parameters"]), **line.entry.data["fingerprints"]}
+        index, {**values_of(line.entry.data["parameters"]), **line.entry.data["fingerprints"]}
     )
 
 
@@ -239,7 +240,7 @@ def _step_checked(index: Index, line: Line) -> Index:
 
 def _word_said(index: Index, line: Line) -> Index:
     data, step = line.entry.data, line.entry.step
-    subject = _values(data.get("binding", {}).get("subject", {}))
+    subject = values_of(data.get("binding", {}).get("subject", {}))
     word = WordIndex(line.ref, data.get("entry", ""), subject)
     links = {data["link"]: step} if data.get("link") else {}
     return replace(
@@ -256,7 +257,7 @@ def _note_written(index: Index, line: Line) -> Index:
 
 
 def _input_given(index: Index, line: Line) -> Index:
-    given = _values({line.entry.data["name"]: line.entry.data["value"]})
+    given = values_of({line.entry.data["name"]: line.entry.data["value"]})
     return _recorded(replace(index, given={**index.given, **given}), given)
 
 
@@ -287,7 +288,7 @@ def _recorded(index: Index, values: Mapping[str, Value]) -> Index:
 
 def _judged(index: Index, data: Mapping[str, Any]) -> Index:
     """Return the index with the values that a check's findings confirm or refuse."""
-    subject = _values(data.get("binding", {}).get("subject", {}))
+    subject = values_of(data.get("binding", {}).get("subject", {}))
     confirmed, refused = (
         {
             name: subject[name]

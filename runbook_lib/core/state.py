@@ -21,7 +21,14 @@ from typing import Any, TypeVar
 from runbook_lib.core.events import EventType
 from runbook_lib.core.files import read_plain, write_whole
 from runbook_lib.core.fingerprints import FingerprintKey, read_key
-from runbook_lib.core.index import Index, RunIndex, WordIndex, dump_index, load_index
+from runbook_lib.core.index import (
+    Index,
+    RunIndex,
+    WordIndex,
+    dump_index,
+    load_index,
+    values_of,
+)
 from runbook_lib.core.journal import (
     JOURNAL_NAME,
     Entry,
@@ -49,7 +56,7 @@ from runbook_lib.core.procedure import (
     conclude,
 )
 from runbook_lib.core.words import Lapsed, Subject, misfit, weigh
-from runbook_lib.errors import ChainError, JournalError
+from runbook_lib.errors import ChainError, ExitCode, JournalError
 
 # The parameter that names the steps whose attestation a second person must confirm.
 FOUR_EYES = "four_eyes"
@@ -76,6 +83,11 @@ class RunOutcome(StrEnum):
     COMPLETE = "complete"
     FAILED = "failed"
     INCOMPLETE = "incomplete"
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """Return the exit code of a process whose run has this outcome."""
+        return ExitCode[self.name]
 
 
 @dataclass(frozen=True, slots=True)
@@ -513,7 +525,7 @@ def finding_from_document(document: Mapping[str, Any]) -> Finding:
     fields["outcome"] = Outcome(fields["outcome"])
     for name in ("accepts", "refuses", "limits", "warnings", "changes"):
         fields[name] = tuple(fields[name])
-    fields["facts"] = {name: _value(value) for name, value in fields["facts"].items()}
+    fields["facts"] = values_of(fields["facts"])
     fields["tables"] = tuple(
         Table(
             caption=table["caption"],
@@ -522,7 +534,7 @@ def finding_from_document(document: Mapping[str, Any]) -> Finding:
         )
         for table in fields["tables"]
     )
-    fields["exchanges"] = tuple(_made(Exchange, each) for each in fields["exchanges"])
+    fields["exchanges"] = tuple(_made(Exchange, exchange) for exchange in fields["exchanges"])
     return _made(Finding, fields)
 
 
@@ -579,7 +591,7 @@ def _note(entry: Entry) -> Note:
 
 
 def _binding(document: Mapping[str, Any]) -> Binding:
-    subject = {name: _value(value) for name, value in document.get("subject", {}).items()}
+    subject = values_of(document.get("subject", {}))
     checks = tuple(document.get("checks", ()))
     return _made(Binding, {**document, "checks": checks, "subject": subject})
 
@@ -588,7 +600,3 @@ def _made(kind: type[_Made], document: Mapping[str, Any]) -> _Made:
     """Return a line's document as an entity, without fields that a later version added."""
     known = {each.name for each in fields_of(kind)}
     return kind(**{name: value for name, value in document.items() if name in known})
-
-
-def _value(value: Any) -> Value:
-    return tuple(value) if isinstance(value, list) else value

@@ -28,7 +28,12 @@ from runbook_lib.config.runner import (
     SIGNING_PUBLIC_KEY,
     inputs_of,
 )
-from runbook_lib.config.settings import find_env_file, read_env_file, resolve
+from runbook_lib.config.settings import (
+    find_env_file,
+    read_env_file,
+    referred_variables,
+    resolve,
+)
 from runbook_lib.config.workspace import (
     FLEET_FOLDER,
     KEYS_FOLDER,
@@ -57,7 +62,7 @@ from runbook_lib.errors import (
 )
 from runbook_lib.evidence.fleet_chain import begin, heads_of, newest, runs_before
 from runbook_lib.evidence.fleet_record import FleetRecord, Status, TenantResult, read_record
-from runbook_lib.evidence.fleet_run import EXIT_CODES, FleetRun
+from runbook_lib.evidence.fleet_run import FleetRun
 from runbook_lib.evidence.fleet_seal import seal_fleet, unseal_fleet
 from runbook_lib.evidence.signing.keys import SigningKey, key_from_settings
 from runbook_lib.evidence.signing.succession import check_not_succeeded, with_predecessors
@@ -65,7 +70,6 @@ from runbook_lib.evidence.verify.verify import Trust
 
 # A run waits for remote systems and for the disk for half of its time.
 _WORKERS_PER_CORE, _MOST_WORKERS = 2, 16
-_REFERENCE = "env:"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -403,7 +407,7 @@ class Fleet:
             is_refused = event.get("code") == ExitCode.REFUSED
             code = ExitCode.REFUSED if is_refused else ExitCode.INCOMPLETE
             return replace(result, status=Status.UNSEALED, exit_code=code)
-        code = EXIT_CODES[RunOutcome(event["outcome"])]
+        code = RunOutcome(event["outcome"]).exit_code
         is_open = code == ExitCode.COMPLETE and not event["is_archived"]
         return replace(
             result,
@@ -431,8 +435,8 @@ def _jobs(
     """Return a job for each tenant; raises `FleetFileError` for values that are missing."""
     file_values = read_env_file(Path(env_file)) if env_file else {}
     environ = request.environ
-    own = [_referred(each.references.values()) for each in tenants]
-    shared = _referred([*environ.values(), *file_values.values()])
+    own = [referred_variables(tenant.references.values()) for tenant in tenants]
+    shared = referred_variables([*environ.values(), *file_values.values()])
     others = set().union(*own) - shared
     common = {key: text for key, text in environ.items() if key not in others}
     variables = known_variables()
@@ -452,18 +456,13 @@ def _jobs(
         values = known_values(tenant.procedure, _earlier(evidence, tenant), settings)
         lacking = [item.name for item in inputs if item.required and not values.get(item.name)]
         if lacking:
-            said = f"the tenant {tenant.tenant} has no {' and no '.join(lacking)}."
-            mistakes.append(f"line {tenant.line}: {said}")
+            mistake = f"the tenant {tenant.tenant} has no {' and no '.join(lacking)}."
+            mistakes.append(f"line {tenant.line}: {mistake}")
         jobs.append(Job(tenant, values, mine, settings.values))
     if mistakes:
         msg = f"The file of tenants {request.file} lacks values."
         raise FleetFileError(msg, mistakes)
     return jobs
-
-
-def _referred(texts: Iterable[str]) -> set[str]:
-    """Return the variables in references of the form `env:NAME`."""
-    return {text.removeprefix(_REFERENCE) for text in texts if text.startswith(_REFERENCE)}
 
 
 def _earlier(evidence: Path, tenant: FleetTenant) -> Mapping[str, Value]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from runbook_lib.config.runner import EVIDENCE, inputs_of
-from runbook_lib.config.settings import find_env_file, read_env_file
+from runbook_lib.config.settings import find_env_file, read_env_file, referred_variables
 from runbook_lib.core.procedure import Input, Procedure
 
 # Credentials that no step asks for: a kernel does not even read them.
@@ -34,7 +34,6 @@ _NAMES = frozenset(
 _PREFIXES = ("LC_", "XDG_", "PYTHON", "SSL_CERT_", "REQUESTS_CA", "COVERAGE_")
 # The run's own parameters, beside the procedure's inputs.
 _OWN = ("RUNBOOK_CONNECTOR", "RUNBOOK_TENANT", "RUNBOOK_EVIDENCE", "RUNBOOK_ENV_FILE")
-_REFERENCE = "env:"
 
 
 def kernel_environment(
@@ -74,8 +73,6 @@ def _referred(
         names = variables[item.name]
         sources = (
             parameters.get(item.name),
-            *(each.get(name) for each in (environ, file_values) for name in names),
+            *(values.get(name) for values in (environ, file_values) for name in names),
         )
-        for text in sources:
-            if isinstance(text, str) and text.startswith(_REFERENCE):
-                yield text.removeprefix(_REFERENCE)
+        yield from referred_variables(sources)

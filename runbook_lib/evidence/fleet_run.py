@@ -17,16 +17,11 @@ from typing import Any
 from runbook_lib.core.files import read_plain
 from runbook_lib.core.json_text import parse_json, write_json
 from runbook_lib.core.state import RunOutcome
-from runbook_lib.errors import ContentError, ExitCode
+from runbook_lib.errors import ContentError
 from runbook_lib.evidence.bundle import PROVENANCE_NAME
 from runbook_lib.evidence.fleet_record import Status, TenantResult
 from runbook_lib.evidence.signing.statement import LARGEST_ENVELOPE, Signed, digest
 
-EXIT_CODES = {
-    RunOutcome.COMPLETE: ExitCode.COMPLETE,
-    RunOutcome.FAILED: ExitCode.FAILED,
-    RunOutcome.INCOMPLETE: ExitCode.INCOMPLETE,
-}
 _ID, _KEY = re.compile(r"[0-9a-f]{8}"), re.compile(r"[0-9a-f]{64}")
 
 
@@ -91,7 +86,7 @@ def result_of(record: Mapping[str, Any], run: FleetRun, bundle: str) -> TenantRe
         sandbox=record["sandbox"],
         status=Status.SEALED,
         outcome=record["outcome"],
-        exit_code=EXIT_CODES[RunOutcome(record["outcome"])],
+        exit_code=RunOutcome(record["outcome"]).exit_code,
         run_id=record["run_id"],
         bundle=f"{tenant}/{connector}/{bundle}",
         steps=steps,
