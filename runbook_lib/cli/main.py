@@ -67,7 +67,9 @@ class _Commands(click.Group):
             raise
         except Exception as error:  # noqa: BLE001  (nobody is left to handle it)
             # NOTE: its text may contain what was given, even a credential.
-            message = f"The runbook itself broke ({type(error).__name__}, {_place(error)})."
+            last = traceback.extract_tb(error.__traceback__)[-1]
+            place = f"{Path(last.filename).name}, line {last.lineno}"
+            message = f"The runbook itself broke ({type(error).__name__}, {place})."
             _fail(message, "Report this as a defect, with this line.", ExitCode.INCOMPLETE)
 
 
@@ -91,12 +93,6 @@ for each in (
     *MACHINE_COMMANDS,
 ):
     main.add_command(each)
-
-
-def _place(error: Exception) -> str:
-    """Return the module and line in which `error` was raised."""
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{Path(last.filename).name}, line {last.lineno}"
 
 
 def _on_terminate(_signal: int, _frame: FrameType | None) -> NoReturn:

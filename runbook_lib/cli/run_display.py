@@ -51,7 +51,9 @@ class RunDisplay(RunListener):
         """Show whose run it is, and a bar."""
         self.run = run
         if not self._as_json:
-            click.echo(_banner(run))
+            where = "SANDBOX: practice, nothing of this is real" if run.is_sandbox else "PRODUCTION"
+            about = f"tenant {run.tenant} · run {run.run_id}"
+            click.echo(f"{where} · {run.procedure.title} · {about}")
         self._progress = self._stack.enter_context(
             progress(len(run.procedure.steps), is_quiet=self._as_json)
         )
@@ -74,7 +76,11 @@ class RunDisplay(RunListener):
                 say(f"The notebook broke off: {result.broken}.", is_error=True)
             say(f"Sealed as number {sealed.sequence} of its chain: {sealed.folder}")
             say(f"Read {sealed.folder / 'report.html'}; signed by the key {result.key_id[:16]}.")
-            _show_verification(result)
+            home = sealed.folder.parent
+            key = keys_beside(home) / f"{result.key_id}{PUBLIC_SUFFIX}"
+            command = shlex.join(["verify", "--key", str(key), str(home)])
+            say(f"Verify it: {this_program()} {command}")
+            say(f"           {WHY_LESS}")
         if sealed.unstamped:
             refused = "`verify` with --tsa-certificate will refuse this run."
             say(f"No time-stamp: {sealed.unstamped} {refused}", is_error=True)
@@ -96,14 +102,6 @@ class RunDisplay(RunListener):
         show_next(result.state, {} if ended else self.run.link_values)
 
 
-def _show_verification(result: RunResult) -> None:
-    """Show the command that verifies this tenant's evidence."""
-    home = result.sealed.folder.parent
-    key = keys_beside(home) / f"{result.key_id}{PUBLIC_SUFFIX}"
-    say(f"Verify it: {this_program()} verify {shlex.join(['--key', str(key), str(home)])}")
-    say(f"           {WHY_LESS}")
-
-
 def show_archived(result: RunResult, *, as_json: bool) -> None:
     """Show where the evidence was copied to, or why it was not."""
     error = result.archive_error
@@ -114,9 +112,3 @@ def show_archived(result: RunResult, *, as_json: bool) -> None:
         say(f"      {again}", is_error=True)
     elif result.archived and not as_json:
         say(f"Archived: {result.archived}")
-
-
-def _banner(opened: Run) -> str:
-    where = "SANDBOX: practice, nothing of this is real" if opened.is_sandbox else "PRODUCTION"
-    about = f"tenant {opened.tenant} · run {opened.run_id}"
-    return f"{where} · {opened.procedure.title} · {about}"

@@ -82,18 +82,18 @@ def explain(text: str, procedures: Iterable[Procedure]) -> Explanation:
         for step in procedure.steps
         for trouble in step.troubles
     }
-    said = read_said(text)
-    known = recognise(said, troubles.values())
+    pasted = read_said(text)
+    known = recognise(pasted, troubles.values())
     if known:
         names = step_names(chosen)
         explained = (_explained(trouble.naming(names), chosen) for trouble in known)
         return Explanation(tuple(explained), (), "")
     # The beginning of the first text, without what may be a credential.
-    words = " ".join(said.texts[0].split())[: 4 * _LONGEST_ECHO] if said.texts else ""
+    words = " ".join(pasted.texts[0].split())[: 4 * _LONGEST_ECHO] if pasted.texts else ""
     echo = _LONG_WORD.sub(MASK, words)
     if len(echo) > _LONGEST_ECHO:
         echo = f"{echo[:_LONGEST_ECHO]}…"
-    return Explanation((), tuple(nearest(said, troubles.values())), echo)
+    return Explanation((), tuple(nearest(pasted, troubles.values())), echo)
 
 
 def _explained(trouble: Trouble, procedures: tuple[Procedure, ...]) -> Explained:

@@ -42,13 +42,13 @@ def perform_checks(
     deadline = Deadline(transport.limits.step_seconds, transport.clock)
     for context in opened:
         context.session.end_by(deadline)
-    running = [_start(*each) for each in zip(checks, contexts, absent, strict=True)]
+    running = [_start(*arguments) for arguments in zip(checks, contexts, absent, strict=True)]
     wait(running, timeout=deadline.left + _GRACE_SECONDS)
-    found = [
+    results = [
         future.result() if future.done() else _unfinished(check, context, deadline)
         for check, context, future in zip(checks, contexts, running, strict=True)
     ]
-    findings = tuple(finding for finding in found if finding is not None)
+    findings = tuple(finding for finding in results if finding is not None)
     return findings, "" if findings else "None of this applies to the chosen permissions."
 
 

@@ -71,11 +71,11 @@ def examine(procedure: Procedure, env_file: str, evidence: str) -> Examination:
     python = Symptom("Python", platform.python_version())
     symptoms = [python, _bytecode(), _kernel(), _notebook(procedure)]
     symptoms.append(_evidence_folder(evidence))
-    settings, said = _settings(procedure, env_file)
-    symptoms.append(said)
+    settings, symptom = _settings(procedure, env_file)
+    symptoms.append(symptom)
     values = known_values(procedure, {}, settings)
     symptoms.append(_signing_key(settings))
-    addresses = [url for each in procedure.providers for url in each.hosts(values)[:1]]
+    addresses = [url for provider in procedure.providers for url in provider.hosts(values)[:1]]
     symptoms += [_reachable(url, Limits.of(values)) for url in addresses]
     return Examination(tuple(symptoms))
 

@@ -70,15 +70,15 @@ class Item:
         }
 
 
-def inbox(found: Iterable[TenantState], *, today: date, person: str = "") -> list[Item]:
+def inbox(tenants: Iterable[TenantState], *, today: date, person: str = "") -> list[Item]:
     """
-    Return what waits in the tenants `found`, the worst first, practice last.
+    Return what waits in `tenants`, the worst first, practice last.
 
     With `person`, only what is assigned to somebody of that name.
     """
     items = [
         Item(tenant, step, waits_for, step.overdue_days(today))
-        for tenant in found
+        for tenant in tenants
         for step, waits_for in _waits_in(tenant.state)
     ]
     if person:

@@ -109,13 +109,13 @@ def practice(scenario: str, procedure: Procedure, key: FingerprintKey) -> Iterat
         sandbox = stack.enter_context(Sandbox(scenario, seed=key.seed, folder=folder, kept=kept))
         env_file = folder / "sandbox.env"
         _write_env_file(env_file, procedure, sandbox.description)
-        said = folder / "words.toml"
-        said.write_text(words, encoding="utf-8")
+        words_file = folder / "words.toml"
+        words_file.write_text(words, encoding="utf-8")
         who = sandbox.description
         yield Practice(
             scenario=scenario,
             env_file=str(env_file),
-            attestations=str(said) if words else "",
+            attestations=str(words_file) if words else "",
             login=f"{who['login_email']} / {who['login_password']}",
         )
 

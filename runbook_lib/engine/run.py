@@ -428,11 +428,11 @@ class Run:
         findings, unchecked = self._check(step) if is_possible else ((), "")
         facts = {name: value for finding in findings for name, value in finding.facts.items()}
         self.redactor.allow(facts.values())
-        found = {name: value for name, value in facts.items() if name in step.subject}
+        shown = {name: value for name, value in facts.items() if name in step.subject}
         document = {
             "findings": [finding_to_document(finding) for finding in findings],
             "unchecked": unchecked,
-            "binding": asdict(bind(step, subject, found)),
+            "binding": asdict(bind(step, subject, shown)),
         }
         self._write(EventType.STEP_CHECKED, document, step=step.id)
         inputs = {item.name for item in self.inputs}
@@ -588,7 +588,7 @@ class Run:
         host, address, ca_file = (str(values.get(name, "")) for name in names)
         limits, private = Limits.of(values), values.get("redirect_hosts", ())
         others = values.get("connect_to", ())
-        hosts = {each.name: each.hosts(values) for each in self.procedure.providers}
+        hosts = {provider.name: provider.hosts(values) for provider in self.procedure.providers}
         key = (host, address, ca_file, limits, private, others, *hosts.values())
         if key not in self._transports:
             # What to connect to, by `host:port`; `others` are `host=host:port`.

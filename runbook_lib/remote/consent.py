@@ -78,9 +78,9 @@ def read_redirect(
         msg = "The person pressed Cancel: nothing was granted."
         raise RefusedConsentError(msg)
     # NOTE: Facebook's dialog returns some errors as error_code and error_message, without error.
-    said = fields.get("error_description") or fields.get("error_message") or fields.get("error")
-    if said:
-        readable = "".join(letter if letter.isprintable() else " " for letter in said)
+    reason = fields.get("error_description") or fields.get("error_message") or fields.get("error")
+    if reason:
+        readable = "".join(letter if letter.isprintable() else " " for letter in reason)
         msg = f"Facebook refused: {shorten(readable)}."
         raise RefusedConsentError(msg)
     if not is_issued_token(fields.get("code", "")):

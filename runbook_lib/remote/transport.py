@@ -214,11 +214,6 @@ class Transport:
         tls = self.tls_context()
         return Wire(tls), Wire(tls, is_public_only=True)
 
-    @property
-    def is_closed(self) -> bool:
-        """Return whether `close` was called."""
-        return not self._release.alive
-
     def exchange(self, request: Request, deadline: Deadline) -> Answer:
         """
         Send `request` once and return the answer, whatever its status.
@@ -250,7 +245,10 @@ class Transport:
         except (httpx.InvalidURL, ValueError) as error:
             what = f"{shorten(request.url)} is not a valid address"
             raise unexpected(request.host or "A remote system", what) from error
-        self._apply_usage(request, response.headers)
+        seconds, limit = usage_pause(response.headers)
+        if seconds:
+            reason = f"{request.host} reports its {limit} as used up"
+            self.cool_down(request, seconds, reason, app=request.app)
         # NOTE: JSON is UTF-8 (RFC 8259 §8.1), whatever the header says; it may even name a Python
         # codec that is not for text.
         text = content.decode("utf-8", "replace")
@@ -319,12 +317,6 @@ class Transport:
             extensions=extensions,
         )
 
-    def _apply_usage(self, request: Request, headers: httpx.Headers) -> None:
-        seconds, limit = usage_pause(headers)
-        if seconds:
-            reason = f"{request.host} reports its {limit} as used up"
-            self.cool_down(request, seconds, reason, app=request.app)
-
 
 class Session:
     """The requests of one check; `exchanges()` is their redacted record."""
@@ -370,7 +362,8 @@ class Session:
         may_repeat = request.method == "GET" if is_repeatable is None else is_repeatable
         attempts = _ATTEMPTS if may_repeat else 1
         for attempt in range(1, attempts):
-            pause = _pause(attempt)
+            # Exponential, with jitter so that many tenants spread out.
+            pause = random.uniform(0.5, 1.0) * _BACKOFF_SECONDS * float(2**attempt)  # noqa: S311
             self._await_turn(request)
             try:
                 answer = self._send_once(request)
@@ -437,7 +430,11 @@ class Session:
         seconds = cool_down.seconds(now) if cool_down else 0.0
         try:
             if self._end is not None and self._end.left <= 0:
-                raise _out_of_time(request, self._end)
+                msg = (
+                    f"The checks of this step took over {self._end.seconds:g} s: {request.host} "
+                    "was not contacted."
+                )
+                raise RemoteError(msg, next_step="Run again later, or raise step_seconds.")
             transport.refuse_abandoned(request)
             if cool_down and (seconds > _LONGEST_WAIT or not self._has_time(seconds)):
                 raise cool_down.error(now)
@@ -547,11 +544,6 @@ def _refuse_cached(request: Request, answer: Answer) -> None:
         raise CachedAnswerError(msg)
 
 
-def _pause(attempt: int) -> float:
-    """Return the seconds to wait: exponential, with jitter so that many tenants spread out."""
-    return random.uniform(0.5, 1.0) * _BACKOFF_SECONDS * float(2**attempt)  # noqa: S311
-
-
 def _add_filter(redactor: Redactor) -> RedactingFilter:
     redacting = RedactingFilter(redactor)
     for name in _LOGGERS:
@@ -567,11 +559,6 @@ def _remove_filter(redacting: RedactingFilter) -> None:
 def _too_slow(request: Request, deadline: Deadline) -> SlowAnswerError:
     took = f"its answer was not complete after {deadline.seconds:.3g} s"
     return SlowAnswerError(f"{request.host} could not be reached: {took}.")
-
-
-def _out_of_time(request: Request, end: Deadline) -> RemoteError:
-    msg = f"The checks of this step took over {end.seconds:g} s: {request.host} was not contacted."
-    return RemoteError(msg, next_step="Run again later, or raise step_seconds.")
 
 
 def _describe_error(error: Exception) -> str:

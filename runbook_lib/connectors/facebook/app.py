@@ -89,7 +89,7 @@ def app_credentials_are_accepted(context: CheckContext) -> Finding:
 
 def app_is_registered(context: CheckContext) -> Finding:
     """Read the app's node: it is there only once the app was created."""
-    name = shorten(_application(context, "id,name").text("name"))
+    name = shorten(_application(context).text("name"))
     return verified(
         reason=f"The app exists: {name} ({context.text('app_id')}).",
         accepts=("app_id",),
@@ -101,7 +101,7 @@ def app_is_registered(context: CheckContext) -> Finding:
 def app_name_matches(context: CheckContext) -> Finding:
     """Compare the app's name with the App Display Name that was meant."""
     meant = context.text("app_display_name")
-    name = _application(context, "id,name").text("name")
+    name = _application(context).text("name")
     if name != meant:
         return failed(
             reason=f"The app is called {name[:_LONGEST_NAME]!r}, not {meant!r}; users see this "
@@ -254,9 +254,9 @@ def _compare_with_control(context: CheckContext) -> Finding:
     )
 
 
-def _application(context: CheckContext, fields: str) -> Document:
+def _application(context: CheckContext) -> Document:
     app_id, token = context.text("app_id"), context.app_token()
-    node = context.app_graph().get(app_id, token, fields=fields)
+    node = context.app_graph().get(app_id, token, fields="id,name")
     node.expect("id", app_id)
     return node
 

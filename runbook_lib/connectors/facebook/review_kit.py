@@ -220,7 +220,7 @@ def _warning(name: str, use: Use | None, uses: ConnectorUses, because: tuple[Bec
             "an app does not use: leave it out, or say and show yourself what uses it."
         )
     if all(call.is_test for call in use.calls):
-        names = " and ".join(each.name for each in because)
+        names = " and ".join(asking.name for asking in because)
         asked = f"It is asked for because {names} depends on it. " if because else ""
         return (
             f"No call of the {uses.title} connector is known that needs {name}. {asked}Facebook "
