@@ -127,8 +127,12 @@ def begun(home: Path) -> psutil.Process:
     raise AssertionError(msg)
 
 
-def trouble(evidence: Path) -> list[int]:
-    """Make the trouble that no file makes; return processes that must end with it."""
+def trouble(evidence: Path) -> tuple[list[int], list[str]]:
+    """
+    Make the trouble that no file makes.
+
+    Return processes that must end with it, and what others see of all before the server is killed.
+    """
     homes = {name: evidence / name / "facebook_marketing" for name in ("crash", "killed", "full")}
     (cells,) = begun(homes["crash"]).children()
     cells.kill()
@@ -140,10 +144,11 @@ def trouble(evidence: Path) -> list[int]:
         # NOTE: one byte more is refused, as on a full disk: but of this tenant alone.
         size = (homes["full"] / "journal.jsonl").stat().st_size + 1
         each.rlimit(psutil.RLIMIT_FSIZE, (size, size))
-    worker = begun(evidence / "lost" / "facebook_marketing").parent()
-    assert worker is not None
-    worker.kill()
-    return [killed_cells.pid, worker.pid]
+    server = begun(evidence / "lost" / "facebook_marketing").parent()
+    assert server is not None
+    seen = seen_by_others(server.pid)
+    server.kill()
+    return [killed_cells.pid, server.pid], seen
 
 
 def seen_by_others(parent: int) -> list[str]:
@@ -175,8 +180,7 @@ def fleet_run(tmp_path_factory: pytest.TempPathFactory, keys_home: Path) -> Iter
             stderr=subprocess.PIPE,
             text=True,
         )
-        ended = trouble(folder / "evidence")
-        lines = seen_by_others(process.pid)
+        ended, lines = trouble(folder / "evidence")
         output, errors = process.communicate(timeout=_PATIENCE_SECONDS)
         secrets = {
             text
