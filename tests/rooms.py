@@ -12,7 +12,7 @@ from rich.table import Table
 
 ROOT = Path(__file__).parents[1]
 _COUNTED = (".py", ".js", ".mjs", ".css", ".html", ".j2", ".json", ".toml")
-_NOT_OURS = ("node_modules", "__pycache__", "package-lock.json")
+_NOT_OURS = ("node_modules", "__pycache__", ".sdists", "package-lock.json")
 
 
 def main() -> None:
