@@ -359,11 +359,15 @@ def test_an_interruption_can_be_resumed(processes: Processes, error: BaseExcepti
     not sealed.
     """
 
+    begun = threading.Event()
+
     def wait(_: ProcessRequest) -> Mapping[str, Any]:
+        begun.set()
         assert processes.stopped.wait(20)
         return refused(3)
 
     def interrupt(_: TenantResult) -> None:
+        assert begun.wait(20)
         raise error
 
     processes.acts = {"a": sealed, "b": wait}
