@@ -24,6 +24,7 @@ from tests.support.hostile_server import hostile_server
 
 _PATIENCE_SECONDS = 60
 _TENANTS = ("acme", "bloom", "crest", "dune")
+_WAIT = "import sys, distributed; distributed.Client(sys.argv[1]).wait_for_workers(2)"
 
 
 def tls_settings(folder: Path) -> dict[str, str]:
@@ -76,6 +77,13 @@ def cluster(
         words = (address, "--host", "127.0.0.1", "--nthreads", "1")
         for _ in range(2):
             stack.enter_context(dask(folder, "worker", *words, **tls, **own))
+        # NOTE: a fleet refuses a cluster that has no workers yet.
+        subprocess.run(
+            [sys.executable, "-c", _WAIT, address],
+            env=environment(**tls),
+            check=True,
+            timeout=_PATIENCE_SECONDS,
+        )
         yield address, tls, scheduler
 
 
