@@ -19,7 +19,7 @@ from runbook_lib.core.fingerprints import FingerprintKey
 from runbook_lib.core.journal import BEFORE_THE_FIRST, Entry, Line, Ref
 from runbook_lib.core.procedure import Value
 
-_FORM = 6
+_FORM = 7
 _MOST_RUNS = 32
 _RECENT = 30
 # Of the values that were refused, the newest.
@@ -73,7 +73,7 @@ class Index:
     value that the remote system named as its own, `refused` are those that it does
     not take, `replaced` is the last value before the recorded one that is none of
     these. `links` maps each link for a second person to the step it was used for.
-    `sealed` are the lines that announce bundles.
+    `sealed` are the lines that announce bundles, `withheld` those that stand for others.
     """
 
     last: Ref = BEFORE_THE_FIRST
@@ -92,12 +92,15 @@ class Index:
     checked: Mapping[str, Ref] = field(default_factory=dict)
     recent: Mapping[str, tuple[Ref, ...]] = field(default_factory=dict)
     sealed: tuple[Entry, ...] = ()
+    withheld: tuple[Ref, ...] = ()
     practice: frozenset[bool] = frozenset()
 
     def fold(self, line: Line) -> Index:
         """Return the index with one more line."""
         entry = line.entry
         index = replace(self, last=line.ref)
+        if entry.withheld:
+            index = replace(index, withheld=(*index.withheld, line.ref))
         if entry.step and entry.type in _OF_STEP:
             recent = (*index.recent.get(entry.step, ()), line.ref)[-_RECENT:]
             index = replace(index, recent={**index.recent, entry.step: recent})
@@ -173,6 +176,7 @@ def _index(document: Mapping[str, Any]) -> Index:
                 step: tuple(Ref(*numbers) for numbers in refs)
                 for step, refs in document["recent"].items()
             },
+            "withheld": tuple(Ref(*ref) for ref in document["withheld"]),
             "sealed": tuple(Entry(**entry) for entry in document["sealed"]),
         }
     )

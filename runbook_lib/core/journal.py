@@ -36,8 +36,8 @@ GENESIS = "0" * 64
 # runbook writes no longer one, and parsing takes thirty times its size in memory.
 LONGEST_LINE = 4 * 1024 * 1024
 _TAIL_CHUNK = 65_536
-# What a withheld line contains, as `write_json` writes it.
-_IS_WITHHELD = f'"type":"{EventType.STEP_WITHHELD}"'.encode()
+# A withheld line contains this, as `write_json` writes it; so may what a remote system said.
+_MAY_WITHHOLD = f'"type":"{EventType.STEP_WITHHELD}"'.encode()
 _WITHHELD = "What the remote system said is withheld, because it contains a secret. Check again."
 _LOCK_SECONDS = 30
 _NOT_UNDERSTOOD = (
@@ -49,7 +49,11 @@ _NOT_UNDERSTOOD = (
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line: `seq` from 1, `at` RFC 3339 in UTC, `run_id` empty outside of a run."""
+    """
+    One line: `seq` from 1, `at` RFC 3339 in UTC, `run_id` empty outside of a run.
+
+    `withheld` is the SHA-256 of the line in whose place it stands, if a bundle withholds that.
+    """
 
     seq: int
     at: str
@@ -57,6 +61,7 @@ class Entry:
     run_id: str
     step: str
     data: Mapping[str, Any]
+    withheld: str = ""
 
 
 class Ref(NamedTuple):
@@ -73,11 +78,6 @@ class Line(NamedTuple):
 
     entry: Entry
     ref: Ref
-
-    @property
-    def is_withheld(self) -> bool:
-        """Return whether a bundle withheld this line, a check."""
-        return isinstance(self.entry.data, Mapping) and "withheld" in self.entry.data
 
 
 BEFORE_THE_FIRST = Ref(0, GENESIS, 0, 0)
@@ -268,8 +268,8 @@ def line_digest(text: bytes) -> str:
 
 def withheld_digest(text: bytes) -> str:
     """Return the SHA-256 of the line that a bundle withholds in favour of `text`, or nothing."""
-    entry = parse_line(text) if _IS_WITHHELD in text else None
-    return str(entry.data.get("withheld", "")) if entry else ""
+    entry = parse_line(text) if _MAY_WITHHOLD in text else None
+    return entry.withheld if entry else ""
 
 
 def withheld_line(text: bytes) -> bytes | None:
@@ -328,10 +328,11 @@ def _understood(fields: Mapping[str, Any], number: int, path: Path) -> Entry:
 
 
 def _entry(fields: Mapping[str, Any]) -> Entry:
-    seq, at, kind, data = (fields[name] for name in ("seq", "at", "type", "data"))
-    if kind == EventType.STEP_WITHHELD:
-        kind, data = EventType.STEP_CHECKED, _inconclusive(data)
-    return Entry(seq, at, kind, fields["run_id"], fields["step"], data)
+    names = ("seq", "at", "type", "run_id", "step", "data")
+    seq, at, kind, run_id, step, data = (fields[name] for name in names)
+    if kind != EventType.STEP_WITHHELD:
+        return Entry(seq, at, kind, run_id, step, data)
+    return Entry(seq, at, EventType.STEP_CHECKED, run_id, step, _inconclusive(data), data["sha256"])
 
 
 def _inconclusive(withheld: Mapping[str, Any]) -> dict[str, Any]:
@@ -346,9 +347,7 @@ def _inconclusive(withheld: Mapping[str, Any]) -> dict[str, Any]:
         {"outcome": Outcome.INCONCLUSIVE, "reason": _WITHHELD, "check": check, **said}
         for check in withheld["checks"]
     ]
-    return {"findings": findings, "withheld": withheld["sha256"]} | {
-        name: withheld[name] for name in ("binding",) if name in withheld
-    }
+    return {"findings": findings, "binding": withheld.get("binding", {})}
 
 
 def _write_whole(file: FileIO, line: bytes) -> None:

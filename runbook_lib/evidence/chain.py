@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from shlex import quote
@@ -19,7 +19,14 @@ from filelock import FileLock, Timeout
 
 from runbook_lib.config.workspace import keys_beside
 from runbook_lib.core.events import EventType
-from runbook_lib.core.files import check_place, is_there, read_plain, remove, sync_folder
+from runbook_lib.core.files import (
+    check_place,
+    is_there,
+    open_plain,
+    read_plain,
+    remove,
+    sync_folder,
+)
 from runbook_lib.core.index import Index
 from runbook_lib.core.journal import BEFORE_THE_FIRST, JOURNAL_NAME, Entry, Ref, read_lines
 from runbook_lib.core.scratch import DRAFT_PREFIX
@@ -131,9 +138,19 @@ def check_restored(reader: HistoryReader, key: SigningKey) -> None:
 
     That happens after an older journal was restored: it lacks lines that a
     bundle copied, so the chain could not be verified any more. If the journal
-    announces every bundle, no signature is checked.
+    announces every bundle, no signature is checked. A journal that was rebuilt may
+    withhold what the bundles beside it withhold, and nothing else.
     """
     _forgotten(reader, key)
+    left = {reader.journal.line(ref): ref.seq for ref in reader.read().index.withheld}
+    for statement in statements_in(reader.journal.path.parent) if left else ():
+        with suppress(OSError), open_plain(statement.with_name(JOURNAL_NAME)) as lines:
+            for line in lines:
+                left.pop(line, None)
+    if left:
+        msg = f"It withholds line {min(left.values())}; no bundle here does."
+        advice = "Stop. Keep the file, and restore the journal from a backup or the bundles."
+        raise ChainError(msg, file=JOURNAL_NAME, next_step=advice)
 
 
 def remove_drafts(folder: Path) -> None:

@@ -386,7 +386,7 @@ def _check_lines(
     def lines() -> Iterator[Line]:
         older = _said_of(CARRIED_NAME, carried_lines(folder, carried))
         for line in chain(older, _said_of(JOURNAL_NAME, part_lines(folder, part))):
-            if line.is_withheld:
+            if line.entry.withheld:
                 withheld.append(line.ref.seq)
             yield line
 

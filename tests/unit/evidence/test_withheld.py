@@ -6,6 +6,7 @@ import base64
 import html
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -15,17 +16,22 @@ from click.testing import CliRunner
 
 from runbook_lib.cli.main import main
 from runbook_lib.core.events import EventType, redact_event
-from runbook_lib.core.journal import Journal, read_lines, withheld_line
+from runbook_lib.core.journal import Journal, line_digest, read_lines, withheld_line
+from runbook_lib.core.json_text import write_json
 from runbook_lib.core.procedure import Outcome
 from runbook_lib.core.redaction import MASK, Redactor, Secret
+from runbook_lib.core.state import HistoryReader
 from runbook_lib.engine.run import Run
 from runbook_lib.errors import ChainError, ExitCode, LeakError
+from runbook_lib.evidence.chain import check_restored
 from runbook_lib.evidence.leaks import RemoteWords, refuse_leaks
 from runbook_lib.evidence.rebuild import rebuild_journal
 from runbook_lib.evidence.signing.keys import SigningKey
+from runbook_lib.evidence.verify import chain
 from runbook_lib.evidence.verify.tree import verify_tree
 from runbook_lib.evidence.verify.verify import Trust
 from tests.support.journals import chained, lines_of
+from tests.support.words import withdrawn
 from tests.unit.bodies import APP_SECRET, USER_TOKEN
 from tests.unit.evidence.conftest import AT, CANARY, ended_run, seal_run
 
@@ -225,7 +231,7 @@ def test_a_line_with_a_secret_of_a_remotes_is_withheld(
     (verified,) = [verdict.verified for verdict in verdicts if verdict.verified]
     here = [line.ref.seq for line in read_lines(run.journal.path)]
     copied = [*read_lines(sealed.folder / "journal.jsonl")]
-    assert [line.ref.seq for line in copied if line.is_withheld] == [*verified.withheld]
+    assert [line.ref.seq for line in copied if line.entry.withheld] == [*verified.withheld]
     assert [line.ref for line in copied] == [
         line.ref for line in read_lines(run.journal.path) if line.ref.seq <= len(copied)
     ]
@@ -290,6 +296,68 @@ def test_a_journal_withholds_nothing_that_its_bundles_show(
 
     assert [type(error) for error in errors if error] == [ChainError]
     assert "withholds line" in str(next(error for error in errors if error))
+
+
+def forged(line: dict[str, Any], digest: str) -> None:
+    """Say in a check's line, as a stranger to the key would, that it stands for another line."""
+    line["data"]["withheld"] = line["data"]["sha256"] = digest
+    line["data"]["findings"][0]["exchanges"][0]["response"] = {"type": "step.withheld"}
+
+
+def test_a_line_that_only_says_that_it_is_withheld_is_not(
+    tmp_path: Path, key: SigningKey, trust: Trust
+) -> None:
+    """A forged line does not get the digest of the one that it replaces."""
+
+    run = ended_run(tmp_path / "evidence")
+    seal_run(run, key)
+    lines = run.journal.path.read_bytes().splitlines(keepends=True)
+    number = next(n for n, line in enumerate(lines) if b'"type":"step.checked"' in line)
+    fields = json.loads(lines[number])
+    forged(fields, line_digest(lines[number]))
+    lines[number] = write_json(fields).encode() + b"\n"
+    run.journal.path.write_bytes(b"".join(lines))
+
+    with pytest.raises(ChainError):
+        list(read_lines(run.journal.path))
+    assert any(verdict.error for verdict in verify_tree(run.journal.path.parent, trust))
+
+
+def test_no_run_begins_with_a_journal_that_hides_a_persons_withdrawal(
+    tmp_path: Path, key: SigningKey
+) -> None:
+    """Before anything is signed, a line that no bundle withholds is refused by its number."""
+
+    run = ended_run(tmp_path / "evidence")
+    run.say([withdrawn("fb-02-attested", at=AT)])
+    seal_run(run, key)
+    check_restored(HistoryReader(run.journal), key)
+    lines = run.journal.path.read_bytes().splitlines(keepends=True)
+    number = next(n for n, line in enumerate(lines) if b'"type":"step.withdrawn"' in line)
+    fields = json.loads(lines[number])
+    fields["type"], size = EventType.STEP_WITHHELD, len(lines[number])
+    fields["data"] = {"sha256": line_digest(lines[number]), "checks": []}
+    lines[number] = write_json(fields).encode().ljust(size - 1) + b"\n"
+    run.journal.path.write_bytes(b"".join(lines))
+
+    with pytest.raises(ChainError, match=f"withholds line {number + 1}"):
+        check_restored(HistoryReader(run.journal), key)
+
+
+def test_a_carried_line_excuses_none_that_its_bundle_shows(
+    run: Run, key: SigningKey, trust: Trust
+) -> None:
+    """A bundle that withholds an older line does not let the journal hide it."""
+
+    seal_run(run, key)
+    (verified,) = [v.verified for v in verify_tree(run.journal.path.parent, trust) if v.verified]
+    (number,) = verified.withheld
+    part = {**verified.run["journal"], "first": number + 1}
+    carrying = replace(verified, run={**verified.run, "journal": part})
+    journal = chain._Journal({}, {}, frozenset({number}))
+
+    with pytest.raises(ChainError, match=f"withholds line {number}"):
+        chain._check_journal([replace(verified, withheld=()), carrying], journal)
 
 
 def test_only_a_check_is_withheld(tmp_path: Path, key: SigningKey) -> None:
