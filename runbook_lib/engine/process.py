@@ -115,8 +115,9 @@ def request_document(request: ProcessRequest, environ: Mapping[str, str]) -> dic
     """
     Return the request as JSON, credentials and all: for the new process only.
 
-    `environ` are variables that it has not got yet.
+    Its own variables are taken from `environ`.
     """
+    own = {name: environ[name] for name in request.variables if name in environ}
     return {
         "connector": request.connector,
         "tenant": request.tenant,
@@ -126,7 +127,7 @@ def request_document(request: ProcessRequest, environ: Mapping[str, str]) -> dic
         "secrets": {name: secret.reveal() for name, secret in request.secrets.items()},
         "references": dict(request.references),
         "attestations": request.attestations,
-        "environ": dict(environ),
+        "environ": own,
         "fleet": asdict(request.fleet) if request.fleet else None,
     }
 

@@ -2,14 +2,13 @@
 A subprocess that runs one request after the other, with a fork server of its own.
 
 For workers of a Dask cluster, whose processes may have no children of `multiprocessing`.
-Requests, which hold references and no credentials, go over standard input, and each run's
-last event comes back over standard output, as lines of JSON.
+Requests go over standard input, and each run's last event comes back over standard
+output, as lines of JSON.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import queue
 import signal
 import subprocess
@@ -17,12 +16,16 @@ import sys
 import threading
 from collections.abc import Collection, Mapping
 from contextlib import suppress
-from dataclasses import asdict
 from typing import Any, TextIO, cast
 
-from runbook_lib.engine.process import ProcessRequest, event_stream, events_in, inherited
+from runbook_lib.engine.process import (
+    ProcessRequest,
+    event_stream,
+    events_in,
+    inherited,
+    request_document,
+)
 from runbook_lib.engine.worker import Worker, refused
-from runbook_lib.evidence.fleet_run import FleetRun
 
 _ENDED = "The worker's process ended."
 _AGAIN = "Run it again; the journal is intact."
@@ -30,7 +33,11 @@ _GRACE_SECONDS = 10
 
 
 class Slot:
-    """The handle on such a subprocess, for one thread of a Dask worker; another may stop it."""
+    """
+    The handle on such a subprocess, for one thread of a Dask worker; another may stop it.
+
+    `environ` and `withheld` are those of a `Worker`.
+    """
 
     def __init__(self, environ: Mapping[str, str], withheld: Collection[str]) -> None:
         self._environ = environ
@@ -40,10 +47,10 @@ class Slot:
     def run(self, request: ProcessRequest, *, seconds: float) -> Mapping[str, Any]:
         """Run to the end, and return the last event, as `Worker` does."""
         process = self._process = self._process or self._start()
-        fields = {**_fields(request), "seconds": seconds}
+        line = json.dumps([request_document(request, self._environ), seconds])
         with suppress(BrokenPipeError):
             stdin = cast("TextIO", process.stdin)
-            stdin.write(json.dumps(fields) + "\n")
+            stdin.write(line + "\n")
             stdin.flush()
         for event in events_in(process.stdout or ()):
             return event
@@ -69,9 +76,13 @@ class Slot:
         cast("TextIO", process.stdout).close()
 
     def _start(self) -> subprocess.Popen[str]:
-        return subprocess.Popen(  # noqa: S603  (this program; the names are of variables)
-            [sys.executable, "-m", "runbook_lib.engine.slot", *self._withheld],
-            env=inherited(self._environ),
+        return subprocess.Popen(
+            [sys.executable, "-m", "runbook_lib.engine.slot"],
+            env={
+                name: text
+                for name, text in inherited(self._environ).items()
+                if name not in self._withheld
+            },
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -80,22 +91,9 @@ class Slot:
         )
 
 
-def _fields(request: ProcessRequest) -> dict[str, Any]:
-    """Return a request without credentials as JSON."""
-    fleet = asdict(request.fleet) if request.fleet else None
-    names = ("connector", "tenant", "evidence", "env_file", "attestations", "is_once")
-    return {
-        **{name: getattr(request, name) for name in names},
-        "given": dict(request.given),
-        "references": dict(request.references),
-        "variables": [*request.variables],
-        "fleet": fleet,
-    }
-
-
 def main() -> None:
     """Run each request on standard input, until nobody is there to send one."""
-    worker = Worker(os.environ, sys.argv[1:])
+    worker = Worker({})
     signal.signal(signal.SIGTERM, lambda _signal, _frame: worker.interrupt())
     lines: queue.SimpleQueue[str] = queue.SimpleQueue()
 
@@ -108,10 +106,7 @@ def main() -> None:
     threading.Thread(target=read, daemon=True).start()
     with event_stream() as stream:
         while line := lines.get():
-            fields = json.loads(line)
-            seconds, fleet = fields.pop("seconds"), fields.pop("fleet")
-            request = ProcessRequest(**fields, fleet=FleetRun(**fleet) if fleet else None)
-            stream.write(json.dumps(worker.run(request, seconds=seconds)) + "\n")
+            stream.write(json.dumps(worker.perform(*json.loads(line))) + "\n")
             stream.flush()
 
 

@@ -45,7 +45,8 @@ class Worker:
     """
 
     def __init__(self, environ: Mapping[str, str], withheld: Collection[str] = ()) -> None:
-        self._environ = environ
+        # NOTE: a copy, since another worker may be starting a process without the withheld ones.
+        self._environ = dict(environ)
         self._withheld = withheld
         self._process: ForkServerProcess | None = None
         self._is_stopped = False
@@ -57,7 +58,10 @@ class Worker:
         A process that ends without one is `refused` too, and one that takes longer than
         `seconds`: that is ended, with its kernel.
         """
-        own = {name: self._environ[name] for name in request.variables if name in self._environ}
+        return self.perform(request_document(request, self._environ), seconds)
+
+    def perform(self, document: Mapping[str, Any], seconds: float) -> Mapping[str, Any]:
+        """Run the request in `document`, as `run` does."""
         ours, theirs = multiprocessing.Pipe()
         with ours:
             with theirs:
@@ -65,7 +69,7 @@ class Worker:
             if process is None:
                 return refused(_STOPPED)
             with suppress(OSError):
-                ours.send_bytes(json.dumps(request_document(request, own)).encode())
+                ours.send_bytes(json.dumps(document).encode())
             is_late = not ours.poll(seconds)
             if is_late:
                 self.interrupt()
@@ -122,7 +126,7 @@ def _received(connection: Connection, seconds: float) -> dict[str, Any] | None:
     """Return the last event; nothing after `seconds`, or where the process ended without one."""
     with suppress(EOFError, OSError):
         if connection.poll(seconds):
-            event: dict[str, Any] = connection.recv()
+            event: dict[str, Any] = json.loads(connection.recv_bytes())
             return event
     return None
 
@@ -168,7 +172,7 @@ def _live(connection: Connection) -> None:
         document: dict[str, Any] = json.loads(connection.recv_bytes())
         return document
 
-    connection.send(answer_request(receive))
+    connection.send_bytes(json.dumps(answer_request(receive)).encode())
 
 
 def _end_with_parent() -> None:

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -79,6 +79,18 @@ def heard(worker: Worker | Slot, request: ProcessRequest) -> str:
     return str(event.get("said", event))
 
 
+@contextmanager
+def running(worker: Worker | Slot, request: ProcessRequest) -> Iterator[list[Mapping[str, Any]]]:
+    """Run a request in another thread; its last event is in the list when that has ended."""
+    events: list[Mapping[str, Any]] = []
+    thread = threading.Thread(
+        target=lambda: events.append(worker.run(request, seconds=_PATIENCE_SECONDS))
+    )
+    thread.start()
+    yield events
+    thread.join(_PATIENCE_SECONDS)
+
+
 def eventually(is_so: Callable[[], bool]) -> None:
     """Wait until something is so; fail if it is not in time."""
     end = time.monotonic() + _PATIENCE_SECONDS
@@ -128,12 +140,13 @@ def test_what_a_sealed_run_lacks_is_named(worker: Worker) -> None:
     assert (event["is_archived"], event["next_step"]) == (False, "Do that.")
 
 
-def test_each_run_is_a_process_of_its_own(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_run_is_a_process_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs have one parent, and what one leaves in memory or environment the next does not find."""
 
     monkeypatch.setenv("RUNBOOK_A", "1")
     monkeypatch.setenv("RUNBOOK_B", "2")
     monkeypatch.setenv("JPY_SESSION_NAME", "x.ipynb")
+    worker = Worker(os.environ, ["RUNBOOK_A", "RUNBOOK_B"])
     lines = (
         "names = {'RUNBOOK_A', 'RUNBOOK_B', 'LEFT', 'JPY_SESSION_NAME'}",
         "known = sorted(names & set(os.environ))",
@@ -150,6 +163,20 @@ def test_each_run_is_a_process_of_its_own(worker: Worker, monkeypatch: pytest.Mo
     assert (first[2:4], second[2:4]) == ([["RUNBOOK_A"], None], [["RUNBOOK_B"], None])
     assert (first[4], second[4]) == (first[0], second[0])
     assert {"RUNBOOK_A", "RUNBOOK_B", "JPY_SESSION_NAME"} < set(os.environ)
+
+
+def test_a_tenants_variables_are_there_while_others_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A worker takes them before any process is started, for which they leave the environment."""
+
+    monkeypatch.setenv("RUNBOOK_A", "1")
+    worker = Worker(os.environ, ["RUNBOOK_A"])
+    asking = performing("raise SettingsError(os.environ['RUNBOOK_A'])", variables=["RUNBOOK_A"])
+
+    with module._environment_without(["RUNBOOK_A"]):
+        assert "RUNBOOK_A" not in os.environ
+        assert heard(worker, asking) == "1"
 
 
 def test_what_is_preloaded_is_there_in_each_process(
@@ -212,14 +239,9 @@ def test_a_killed_server_stops_no_run(worker: Worker, folder: Path) -> None:
         "Path('begun').write_text(str(os.getppid()))",
         "while not Path('killed').exists(): time.sleep(0.02)",
     )
-    events: list[Mapping[str, Any]] = []
-    thread = threading.Thread(
-        target=lambda: events.append(worker.run(going_on, seconds=_PATIENCE_SECONDS))
-    )
-    thread.start()
-    os.kill(int(soon(Path("begun"))), signal.SIGKILL)
-    (folder / "killed").touch()
-    thread.join(_PATIENCE_SECONDS)
+    with running(worker, going_on) as events:
+        os.kill(int(soon(Path("begun"))), signal.SIGKILL)
+        (folder / "killed").touch()
 
     assert [event["event"] for event in events] == ["finished"]
     assert worker.run(REQUEST, seconds=_PATIENCE_SECONDS)["event"] == "finished"
@@ -254,14 +276,9 @@ def test_another_thread_stops_a_run(worker: Worker, folder: Path) -> None:
     """`stop` interrupts what runs, and nothing is started afterwards."""
 
     sleeping = performing("Path('begun').write_text('yes')", "time.sleep(60)")
-    events: list[Mapping[str, Any]] = []
-    thread = threading.Thread(
-        target=lambda: events.append(worker.run(sleeping, seconds=_PATIENCE_SECONDS))
-    )
-    thread.start()
-    soon(folder / "begun")
-    worker.stop()
-    thread.join(_PATIENCE_SECONDS)
+    with running(worker, sleeping) as events:
+        soon(folder / "begun")
+        worker.stop()
 
     assert [event["said"] for event in events] == ["Interrupted."]
     assert worker.run(REQUEST, seconds=_PATIENCE_SECONDS)["said"] == "Interrupted."
@@ -270,7 +287,6 @@ def test_another_thread_stops_a_run(worker: Worker, folder: Path) -> None:
 PARENT = """
 import os, sys
 from runbook_lib.engine import worker
-from runbook_lib.engine.slot import Slot
 from tests.unit.engine.test_worker import performing
 if __name__ == "__main__":
     worker.PRELOADED[:] = ["tests.support.fake_runs"]
@@ -359,15 +375,10 @@ def test_a_slot_runs_one_request_after_the_other(
 def test_a_slot_is_interrupted_and_used_again(slot: Slot, folder: Path) -> None:
     """An interruption ends the run alone."""
 
-    events: list[Mapping[str, Any]] = []
     sleeping = without_secrets("Path('begun').write_text('yes')", "time.sleep(60)")
-    thread = threading.Thread(
-        target=lambda: events.append(slot.run(sleeping, seconds=_PATIENCE_SECONDS))
-    )
-    thread.start()
-    soon(folder / "begun")
-    slot.interrupt()
-    thread.join(_PATIENCE_SECONDS)
+    with running(slot, sleeping) as events:
+        soon(folder / "begun")
+        slot.interrupt()
 
     assert [event["said"] for event in events] == ["Interrupted."]
     assert slot.run(without_secrets(), seconds=_PATIENCE_SECONDS)["event"] == "finished"
@@ -377,16 +388,13 @@ def test_a_slot_that_is_closed_interrupts_its_run(slot: Slot, folder: Path) -> N
     """When its Dask worker ends, the run is interrupted and nothing stays."""
 
     begun = "Path('begun').write_text(f'{os.getpid()} {os.getppid()}')"
-    events: list[Mapping[str, Any]] = []
     sleeping = without_secrets(
         f"try: {begun}; time.sleep(60)",
         "except KeyboardInterrupt: Path('interrupted').touch(); raise",
     )
-    thread = threading.Thread(target=lambda: events.append(slot.run(sleeping, seconds=60)))
-    thread.start()
-    processes = [psutil.Process(int(number)) for number in soon(folder / "begun").split()]
-    slot.close()
-    thread.join(_PATIENCE_SECONDS)
+    with running(slot, sleeping):
+        processes = [psutil.Process(int(number)) for number in soon(folder / "begun").split()]
+        slot.close()
 
     assert psutil.wait_procs(processes, timeout=_PATIENCE_SECONDS)[1] == []
     assert (folder / "interrupted").exists()
