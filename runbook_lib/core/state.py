@@ -322,8 +322,9 @@ class HistoryReader:
     def _entry(self, ref: Ref) -> Entry:
         kept = self._kept.get(ref.seq)
         if kept is None:
-            kept = parse_line(self.line(ref)) if ref in self._withheld else None
-            kept = kept or self.journal.read(ref)
+            # NOTE: a withheld line was parsed when it was made.
+            instead = parse_line(self.line(ref)) if ref in self._withheld else None
+            kept = instead or self.journal.read(ref)
             with self._lock:
                 self._kept[ref.seq] = kept
                 while len(self._kept) > _MOST_KEPT:

@@ -20,7 +20,7 @@ from types import FrameType
 from typing import Any, NoReturn, TextIO, cast
 
 from runbook_lib.config.runner import inputs_of
-from runbook_lib.config.settings import resolve
+from runbook_lib.config.settings import referred_variables, resolve
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.procedure import Procedure
 from runbook_lib.core.redaction import Secret
@@ -178,7 +178,7 @@ def _with_secrets(
     if not references:
         return environ
     items = [item for item in inputs_of(procedure) if item.name in references]
-    names = {text.removeprefix("env:") for text in references.values() if text.startswith("env:")}
+    names = referred_variables(references.values())
     named = {name: text for name, text in environ.items() if name in names}
     secrets = resolve(items, given=references, environ=named).secrets
     return {
