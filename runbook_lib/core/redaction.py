@@ -10,7 +10,7 @@ import json
 import logging
 import re
 import threading
-from collections.abc import Collection, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NoReturn
@@ -101,9 +101,17 @@ class Redactor:
     It learns tokens as they are issued (`learn`), and masks whatever looks
     like a Facebook token or an App Secret, unless it is a known exception
     (`allow`). It knows whose each secret is, for the transport. Thread-safe.
+
+    `recognise` returns whether a word of 32 hexadecimal digits, which is not known
+    here, is a secret all the same.
     """
 
-    def __init__(self, secrets: Iterable[Secret] = ()) -> None:
+    def __init__(
+        self,
+        secrets: Iterable[Secret] = (),
+        recognise: Callable[[str], bool] = lambda _: False,
+    ) -> None:
+        self._recognise = recognise
         self._lock = threading.Lock()
         self._forms: tuple[str, ...] = ()
         self._solid: tuple[str, ...] = ()
@@ -157,8 +165,8 @@ class Redactor:
         """
         Return what a remote system said, with secrets masked.
 
-        32 hexadecimal digits count only if their value is known or named as a secret:
-        a stranger's request id, MD5 or ETag has the same form as an App Secret.
+        32 hexadecimal digits count only if their value is known, recognised or named as a
+        secret: a stranger's request id, MD5 or ETag has the same form as an App Secret.
         """
         named = [match.span(1) for match in _NAMED_SECRET.finditer(text)]
         return self._cleaned(_replaced(text, named), bare_hex=False)
@@ -203,12 +211,13 @@ class Redactor:
         Return where a known secret, or a word of such a shape, starts in `text`, else -1.
 
         A known one is found too where blanks or line ends break it. A word that only looks
-        like an App Secret does not count without `bare_hex`, or if it is in `said`.
+        like an App Secret does not count without `bare_hex`, or if it is in `said`, unless it
+        is recognised.
         """
         known = next((text.find(form) for form in self._forms if form in text), -1)
         if known < 0:
             known = next(self._broken_forms_in(text), (-1, -1))[0]
-        shapes = self._shapes(text, said) if bare_hex else _tokens(text)
+        shapes = self._shapes(text, said, bare_hex=bare_hex)
         return known if known >= 0 else next(shapes, (-1, -1))[0]
 
     def holds_known_secret(self, text: str) -> bool:
@@ -222,7 +231,7 @@ class Redactor:
     def _cleaned(self, text: str, *, bare_hex: bool) -> str:
         """Return `text` masked; what still hides a secret is masked by words, else whole."""
         known = (place for form in self._forms for place in _places(form, text))
-        shapes = self._shapes(text) if bare_hex else _tokens(text)
+        shapes = self._shapes(text, bare_hex=bare_hex)
         masked = _replaced(text, [*known, *self._broken_forms_in(text), *shapes])
         search = self._search(bare_hex=bare_hex)
         if not _HIDING.search(masked) or not search.is_leak(masked):
@@ -243,11 +252,14 @@ class Redactor:
             return {self.redact_said(_whole_characters(str(key))): masked[key] for key in item}
         return item
 
-    def _shapes(self, text: str, said: Container[str] = frozenset()) -> Iterator[tuple[int, int]]:
+    def _shapes(
+        self, text: str, said: Container[str] = frozenset(), *, bare_hex: bool
+    ) -> Iterator[tuple[int, int]]:
         yield from _tokens(text)
         for start, end in bare_hex_in(text):
             word = text[start:end]
-            if word not in self._allowed and word not in said:
+            is_shown = not bare_hex or word in self._allowed or word in said
+            if not is_shown or self._recognise(word):
                 yield start, end
 
     def _broken_forms_in(self, text: str) -> Iterator[tuple[int, int]]:

@@ -211,7 +211,7 @@ class Run:
     def __post_init__(self) -> None:
         self._reader = self.reader or HistoryReader(self.journal)
         self._folded: tuple[tuple[object, ...], RunState] | None = None
-        self.redactor = Redactor(self.settings.secrets.values())
+        self.redactor = Redactor(self.settings.secrets.values(), self._is_tenants_secret)
         for item in self.inputs:
             if item.name in self.settings.secrets:
                 self.redactor.learn(self.settings.secrets[item.name], item.owner)
@@ -304,6 +304,13 @@ class Run:
             known = {**recorded, **values}
         known |= self._fingerprints()
         return Subject(self.procedure, known, history.index.before(known))
+
+    def _is_tenants_secret(self, word: str) -> bool:
+        """Return whether the journal has the fingerprint of `word`, from any run of this tenant."""
+        index = self.history.index
+        known = [value for found in (index.recorded, index.replaced) for value in found.values()]
+        names = [item.name for item in self.inputs if item.secret]
+        return any(self.key.of_secret(name, Secret(word)) in known for name in names)
 
     def _fingerprints(self) -> dict[str, str]:
         """Return the fingerprint of each secret that is the subject of a step, by name."""

@@ -15,10 +15,14 @@ import pytest
 from click.testing import CliRunner
 
 from runbook_lib.cli.main import main
+from runbook_lib.config.settings import Settings
+from runbook_lib.connectors.context import CheckContext
+from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.events import EventType, redact_event
+from runbook_lib.core.fingerprints import FingerprintKey
 from runbook_lib.core.journal import Journal, line_digest, read_lines, withheld_line
 from runbook_lib.core.json_text import write_json
-from runbook_lib.core.procedure import Outcome
+from runbook_lib.core.procedure import Check, Exchange, Finding, Outcome, Procedure, Section
 from runbook_lib.core.redaction import MASK, Redactor, Secret
 from runbook_lib.core.state import HistoryReader
 from runbook_lib.engine.run import Run
@@ -33,7 +37,7 @@ from runbook_lib.evidence.verify.verify import Trust
 from tests.support.journals import chained, lines_of
 from tests.support.words import withdrawn
 from tests.unit.bodies import APP_SECRET, USER_TOKEN
-from tests.unit.evidence.conftest import AT, CANARY, ended_run, seal_run
+from tests.unit.evidence.conftest import AT, CANARY, STEPS, ended_run, seal_run
 
 MD5 = "9e107d9d372bb6826bd81d3542a419d6"
 HIDDEN: dict[str, Callable[[str], str]] = {
@@ -171,6 +175,36 @@ def test_what_a_person_types_is_judged_as_before(kind: str) -> None:
 
     assert MD5 not in str(redact_event(kind, data, Redactor()).get("note", MASK))
     assert redact_event(kind, data, Redactor())["by" if kind != "input.given" else "value"] != text
+
+
+def test_what_an_earlier_run_was_given_is_recognised(tmp_path: Path) -> None:
+    """A run without the App Secret masks it, for the journal has its fingerprint."""
+
+    def answering(context: CheckContext) -> Finding:
+        response = {"message": f"{APP_SECRET} or {MD5}"}
+        exchange = Exchange(method="GET", url="https://x.example/", sent_on=AT, elapsed=0.1)
+        context.session.note(replace(exchange, response=response))
+        return Finding(outcome=Outcome.INCONCLUSIVE, reason=f"No: {APP_SECRET}, {MD5}.")
+
+    step = replace(STEPS[0], checks=(Check("a", answering),), subject=("app_secret",))
+    section = Section(id="01", title="One", intro="", steps=(step,))
+    procedure = Procedure(
+        id="p", version="1", title="P", sections=(section,), inputs=PROCEDURE.inputs
+    )
+    journal = Journal(tmp_path / "evidence" / "acme" / "p" / "journal.jsonl")
+    key = FingerprintKey(b"k" * 32)
+    first = Run(
+        procedure, Settings({}, {"app_secret": Secret(APP_SECRET)}), journal, "acme", "headless",
+        "00000001", key=key,
+    )  # fmt: skip
+    first.start()
+    later = Run(procedure, Settings({}, {}), journal, "acme", "headless", "00000002", key=key)
+    later.start()
+    later.perform(step.id)
+
+    written = journal.path.read_text()
+    assert APP_SECRET not in written
+    assert written.count(MD5) == 2
 
 
 def test_a_persons_word_is_not_excused_by_a_remotes(tmp_path: Path) -> None:
