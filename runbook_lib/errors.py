@@ -274,8 +274,9 @@ class LeakError(EvidenceError):
     """A secret was found in a file that was about to become evidence."""
 
     next_step = (
-        "The evidence was not sealed. Report this as a defect, with the file and step named here; "
-        "rotate the credential if the file was shared."
+        "The evidence was not sealed. If a credential of yours is a name that the runbook itself "
+        "shows, such as a step's, choose another; otherwise report this as a defect, with the file "
+        "and step named here, and rotate the credential if the file was shared."
     )
 
 

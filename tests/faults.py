@@ -281,10 +281,10 @@ FAULTS = (
     ),
     Fault(
         "core/credential_form.py",
-        "elif _is_own(text):",
+        "elif _is_plain(text):",
         "elif not text:",
         "core/test_credential_form.py",
-        "a word that the runbook itself writes is accepted as a credential",
+        "a word is accepted as a credential",
     ),
     Fault(
         "core/secret_search.py",

@@ -245,13 +245,13 @@ def secret_of(item: Input, text: str, values: Mapping[str, Value]) -> Secret:
     value = str(item.parse(text))
     if first_unseen(value):
         raise ValueError("it contains an invisible character; copy it again")
+    for name, shown in values.items():
+        if any(value in str(part) for part in (shown if isinstance(shown, tuple) else (shown,))):
+            msg = f"this cannot be distinguished from an ordinary word: {name} contains it too"
+            raise ValueError(msg)
     reason = implausible(value)
     if reason:
         raise ValueError(reason)
-    for name, shown in values.items():
-        if any(value in str(each) for each in (shown if isinstance(shown, tuple) else (shown,))):
-            msg = f"this cannot be distinguished from an ordinary word: {name} contains it too"
-            raise ValueError(msg)
     return Secret(value)
 
 

@@ -161,7 +161,7 @@ def test_cells_are_not_given_what_their_steps_do_not_need(
     noted = tmp_path / "environment.json"
     note = f"import json, os; open({str(noted)!r}, 'w').write(json.dumps(dict(os.environ)))"
     project = project_with(tmp_path / "project", "test-05-marketing-data", note)
-    run = start(env=environment(**dict.fromkeys(names, "canary horse battery")), cwd=project)
+    run = start(env=environment(**dict.fromkeys(names, "canary horse battery staple")), cwd=project)
     run.wait_for("step.started", "fb-01-log-in")
 
     shown = run.cells().environ()

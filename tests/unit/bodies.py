@@ -124,7 +124,7 @@ LEAD_ACCESS: dict[str, Any] = {
 LEAD = {"created_time": "2018-02-28T08:49:14+0000", "id": "lead-1", "form_id": "form-1"}
 
 # Cyclr.
-CYCLR_TOKEN = "cyclr-api-token-0123456789"
+CYCLR_TOKEN = "cyclr-api-token-4fG7hJ2kL9mN3pQ8"
 CYCLR_TOKEN_ISSUED = {
     "token_type": "bearer",
     "access_token": CYCLR_TOKEN,

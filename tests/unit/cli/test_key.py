@@ -100,7 +100,7 @@ def test_an_unused_passphrase_is_reported(monkeypatch: pytest.MonkeyPatch) -> No
     """
 
     assert "not encrypted" not in runbook("key", "--evidence", "evidence").output
-    monkeypatch.setenv("RUNBOOK_SIGNING_PASSPHRASE", "correct horse")
+    monkeypatch.setenv("RUNBOOK_SIGNING_PASSPHRASE", "correct horse battery staple")
 
     said = runbook("key", "--evidence", "evidence")
     document = runbook("key", "--evidence", "evidence", "--json")

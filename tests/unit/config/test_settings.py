@@ -131,16 +131,16 @@ def test_secrets_have_the_same_precedence() -> None:
     A reference as parameter takes precedence over the environment, and the environment over `.env`.
     """
 
-    environ = {"RUNBOOK_CYCLR_SECRET": "from-environ", "OTHER": "from-other"}
-    file = {"RUNBOOK_CYCLR_SECRET": "from-file"}
+    environ = {"RUNBOOK_CYCLR_SECRET": "from-environ-1", "OTHER": "from-other-1"}
+    file = {"RUNBOOK_CYCLR_SECRET": "from-file-1"}
 
     def secret(given: dict[str, str], environ: dict[str, str]) -> str:
         settings = resolve(INPUTS, given=given, environ=environ, env_file=file)
         return settings.secrets["cyclr_secret"].reveal()
 
-    assert secret({"cyclr_secret": "env:OTHER"}, environ) == "from-other"
-    assert secret({}, environ) == "from-environ"
-    assert secret({}, {}) == "from-file"
+    assert secret({"cyclr_secret": "env:OTHER"}, environ) == "from-other-1"
+    assert secret({}, environ) == "from-environ-1"
+    assert secret({}, {}) == "from-file-1"
 
 
 @pytest.mark.parametrize("nothing", [None, "", ()])

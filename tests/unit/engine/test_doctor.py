@@ -253,8 +253,8 @@ def test_an_unencrypted_key_with_a_passphrase_is_reported(
 
     remote.on("/", says(""))
     create_key(folder / "bare.pem")
-    create_key(folder / "encrypted.pem", passphrase=Secret("correct horse"))
-    monkeypatch.setenv("RUNBOOK_SIGNING_PASSPHRASE", "correct horse")
+    create_key(folder / "encrypted.pem", passphrase=Secret("correct horse battery staple"))
+    monkeypatch.setenv("RUNBOOK_SIGNING_PASSPHRASE", "correct horse battery staple")
 
     monkeypatch.setenv("RUNBOOK_SIGNING_KEY", str(folder / "bare.pem"))
     symptom = found(examine(str(env), "evidence"))["Signing key"]

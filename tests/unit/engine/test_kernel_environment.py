@@ -98,7 +98,7 @@ def test_a_notebook_does_not_hold_the_passphrase_of_the_settings_file(
     (folder / ".env").write_text(
         "RUNBOOK_CYCLR_SERVICE_DOMAIN=acme-h.cyclr.com\n"
         f"RUNBOOK_CYCLR_CLIENT_SECRET={CANARY}\n"
-        "RUNBOOK_SIGNING_PASSPHRASE=correct horse\n",
+        "RUNBOOK_SIGNING_PASSPHRASE=correct horse battery staple\n",
         encoding="utf-8",
     )
 

@@ -15,6 +15,7 @@ import pytest
 from runbook_lib.core.attachments import attachment_path, store_attachment
 from runbook_lib.core.events import EventType
 from runbook_lib.core.journal import Journal, read_lines
+from runbook_lib.core.redaction import Secret
 from runbook_lib.engine.run import Run
 from runbook_lib.errors import ContentError, ExitCode, LeakError, SigningError, TimestampError
 from runbook_lib.evidence import bundle
@@ -212,6 +213,18 @@ def test_a_leak_leaves_no_bundle_and_no_announcement(
 
     assert run.journal.path.read_bytes() == before
     assert [path.name for path in run.journal.path.parent.iterdir() if path.is_dir()] == []
+
+
+def test_a_credential_that_is_a_name_of_the_runbook_is_found(run: Run, key: SigningKey) -> None:
+    """A credential that equals a step's id leaves no bundle, and the message says what to do."""
+
+    run.redactor.learn(Secret("fb-08-not-run"))
+
+    with pytest.raises(LeakError) as caught:
+        seal_run(run, key)
+
+    assert "such as a step's, choose another" in caught.value.diagnostics()
+    assert not list(run.journal.path.parent.glob("2*"))
 
 
 def test_the_statements_are_scanned_too(

@@ -36,14 +36,14 @@ GIVEN = {
     "customer_access_token": ("EAAcust0123456789abcdefghijklmnopqrstuvwxyz", "facebook"),
     "cyclr_client_secret": ("of-cyclr-Secret/4711+x=", "cyclr"),
     "verify_token": ("verify-me-0815-4711", "cyclr"),
-    "signing_passphrase": ("correct horse battery", ""),
+    "signing_passphrase": ("correct horse battery staple", ""),
 }
 ISSUED = {
     "app token": (APP_TOKEN, "graph_url", is_facebook_token, "facebook"),
     "page token": (PAGE_TOKEN, "graph_url", is_facebook_token, "facebook"),
     "cyclr token": (CYCLR_TOKEN, "cyclr_api_url", is_issued_token, "cyclr"),
     "sign-in token": (SIGN_IN_TOKEN, "cyclr_api_url", is_issued_token, "cyclr"),
-    "token of a stranger": ("Str4nger-0123456789-abcdef", "", is_issued_token, ""),
+    "token of a stranger": ("Str4nger-0a1b2c3d4e-5f6g7h", "", is_issued_token, ""),
 }
 SECRETS = [*GIVEN, *ISSUED, "proof", "consent's code"]
 
