@@ -118,11 +118,12 @@ def record_schema() -> dict[str, Any]:
 
 def validate_record(record: dict[str, Any]) -> None:
     """Raise fastjsonschema's `JsonSchemaException` if `record` does not match its schema."""
-    _validator()(record)
+    record_validator()(record)
 
 
 @cache
-def _validator() -> Callable[[Any], Any]:
+def record_validator() -> Callable[[Any], Any]:
+    """Return the compiled schema of a record, as `validate_record` uses it."""
     return compile_schema(record_schema())
 
 

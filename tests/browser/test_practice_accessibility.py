@@ -369,6 +369,7 @@ def violations(page: Page, axe: str) -> list[str]:
     ]
 
 
+@pytest.mark.matrix(10)
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_is_accessible_and_marked(
     visit: Callable[[str], Visitor], axe: str, name: str
@@ -390,6 +391,7 @@ def test_a_page_is_accessible_and_marked(
         assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+@pytest.mark.matrix(0)
 def test_every_template_is_tested(visit: Callable[[str], Visitor]) -> None:
     """Each template is shown by one of the pages above."""
     for name in set(PAGES) - VISITED:

@@ -178,6 +178,7 @@ def _text(page: PageObject) -> str:
     return f"{page.extract_text(visitor_text=note)}\naslant: {''.join(aslant)}"
 
 
+@pytest.mark.matrix(3)
 @every_report
 def test_a_report_is_accessible(desktop: Reader, axe: str, name: str) -> None:
     """
@@ -260,6 +261,7 @@ def test_the_sandbox_banner_stays_visible(reader: Make, name: str) -> None:
     assert banner["y"] == 0
 
 
+@pytest.mark.matrix(1)
 @pytest.mark.parametrize("name", PRACTICE)
 def test_every_printed_page_says_sandbox(desktop: Reader, name: str) -> None:
     """

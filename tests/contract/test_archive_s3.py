@@ -205,6 +205,7 @@ def test_every_object_is_read_back(bundle: Path, s3: Any, monkeypatch: pytest.Mo
         archive_bundle(bundle, URL)
 
 
+@pytest.mark.matrix(2)
 @pytest.mark.parametrize("number", [0, 1, 5, 10])
 def test_a_killed_copy_is_resumed(
     number: int, bundle: Path, s3: Any, trust: Trust, server: str

@@ -20,6 +20,7 @@ from runbook_lib.config.runner import inputs_of
 from runbook_lib.config.workspace import journal_path
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.journal import Entry, Journal
+from tests.support.loaded import LoadedCommand
 
 ROOT = Path(__file__).parents[2]
 WORDS = ROOT / "runbook_lib/connectors/facebook_marketing/practice/words.toml"
@@ -68,12 +69,20 @@ def command(*arguments: str) -> list[str]:
 
 
 def runbook(
+    *arguments: str, cwd: Path = ROOT, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run `runbook` to its end, in a process that has loaded it."""
+    loaded = LoadedCommand(arguments, cwd, environment(**(env or {})))
+    return subprocess.CompletedProcess(arguments, *loaded.communicate(_PATIENCE_SECONDS * 2))
+
+
+def new_runbook(
     *arguments: str,
     cwd: Path = ROOT,
     env: Mapping[str, str] | None = None,
     prefix: tuple[str, ...] = (),
 ) -> subprocess.CompletedProcess[str]:
-    """Run `runbook` to its end, through the program `prefix` if one is given."""
+    """Run `runbook` to its end in a new process, through the program `prefix` if one is given."""
     return subprocess.run(
         [*prefix, *command(*arguments)],
         cwd=cwd,

@@ -384,13 +384,15 @@ def test_a_report_of_nothing_is_a_usage_error(
     assert said in result.stderr
 
 
+@pytest.mark.matrix(1)
+@pytest.mark.parametrize("moments", [(0, 50, 140), (20, 90, 200)], ids=["early", "late"])
 def test_a_run_killed_while_it_seals_leaves_a_whole_bundle_or_none(
-    start: Start, tmp_path: Path
+    moments: tuple[int, ...], start: Start, tmp_path: Path
 ) -> None:
     """Whenever a run is killed during sealing, each bundle verifies and the chain has no gap."""
 
     evidence = tmp_path / "evidence"
-    for milliseconds in (0, 20, 50, 90, 140, 200):
+    for milliseconds in moments:
         run = start()
         run.wait_for(EventType.STEP_CHECKED, "test-05-marketing-data")
         seen = len(run.journal.entries())

@@ -36,7 +36,7 @@ from tests.support.hostile_server import hostile_server
 WRONG = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"
 _PATIENCE_SECONDS = 120
 _LIMIT_SECONDS = 20
-_TENANTS, _APPS = 60, 3
+_TENANTS, _APPS = 24, 3
 # What becomes of those that are in trouble.
 TROUBLE = {
     "crash": ("sealed", "incomplete"),
@@ -75,7 +75,7 @@ class FleetRun:
 
 def fleet_file(folder: Path, boxes: Sequence[Path], silent: str) -> Path:
     """
-    Write the file of the fleet: sixty tenants, over the apps of the sandboxes in turn.
+    Write the file of the fleet: two dozen tenants, over the apps of the sandboxes in turn.
 
     Seven are in trouble; three of them have a remote system that is silent.
     """
@@ -194,7 +194,7 @@ def fleet_run(tmp_path_factory: pytest.TempPathFactory, keys_home: Path) -> Iter
 
 def test_each_tenant_has_its_own_end(fleet_run: FleetRun) -> None:
     """
-    Of sixty tenants those in trouble are named with the cause; the others are as if alone.
+    Of two dozen tenants those in trouble are named with the cause; the others are as if alone.
 
     A wrong secret, a missing one, a silent system, a crash of the process and one in a cell,
     a full disk, a worker that is killed: what ran in that one goes on.
@@ -278,7 +278,7 @@ def test_the_bundles_verify(fleet_run: FleetRun) -> None:
     assert result.returncode == 0, result.stdout + result.stderr
     line = result.stdout.splitlines()[-1]
     assert line.startswith("✔ fleet/")
-    assert "SANDBOX · 60 tenants · 1 failed · 55 incomplete · 4 unsealed · key " in line
+    assert "SANDBOX · 24 tenants · 1 failed · 19 incomplete · 4 unsealed · key " in line
     for name in ("acme", "wrong", "bloom"):
         bundle = fleet_run.folder / "evidence" / fleet_run.results[name]["bundle"]
         record = json.loads((bundle / "record.json").read_bytes())
@@ -382,7 +382,7 @@ def test_a_record_that_contradicts_its_bundles_is_refused(
     seal_fleet(replace(honest, folder=folder), key)
     assert fleet_verdict(folder, trust).error is None
     signed = open_envelope((folder / "statement.dsse.json").read_bytes(), trust.keys, FLEET)
-    other = {**signed.predicate, "outcomes": {"complete": 60}}
+    other = {**signed.predicate, "outcomes": {"complete": 24}}
     (folder / "statement.dsse.json").write_bytes(sign_statement(key, signed.subjects, FLEET, other))
     assert "The statement says something else" in str(fleet_verdict(folder, trust).error)
 

@@ -14,13 +14,13 @@ from runbook_lib.config.workspace import journal_path
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.events import EventType
 from runbook_lib.core.journal import Journal
-from tests.runs.conftest import command, environment, records, runbook
+from tests.runs.conftest import command, environment, new_runbook, records
 
-EIGHT = 8
+FOUR = 4
 _PATIENCE_SECONDS = 240
 
 
-def start_eight(folder: Path, tenants: list[str]) -> list[subprocess.Popen[str]]:
+def start_four(folder: Path, tenants: list[str]) -> list[subprocess.Popen[str]]:
     """Start a practice run for each of `tenants` at the same time, in one folder."""
     arguments = ("run", "--sandbox", "approved", "--evidence", "evidence", "--json")
     return [
@@ -36,24 +36,24 @@ def start_eight(folder: Path, tenants: list[str]) -> list[subprocess.Popen[str]]
     ]
 
 
-@pytest.mark.parametrize("is_one_tenant", [False, True], ids=["eight tenants", "one tenant"])
-def test_eight_runs_at_once_all_complete(tmp_path: Path, is_one_tenant: bool) -> None:
+@pytest.mark.parametrize("is_one_tenant", [False, True], ids=["four tenants", "one tenant"])
+def test_four_runs_at_once_all_complete(tmp_path: Path, is_one_tenant: bool) -> None:
     """
     Each run is complete with its bundle, no two runs of a tenant overlap, and no other file is
     left.
     """
 
-    tenants = ["acme"] * EIGHT if is_one_tenant else [f"tenant-{n}" for n in range(EIGHT)]
+    tenants = ["acme"] * FOUR if is_one_tenant else [f"tenant-{n}" for n in range(FOUR)]
     (tmp_path / "temporary").mkdir()
-    processes = start_eight(tmp_path, tenants)
+    processes = start_four(tmp_path, tenants)
     ended = [process.communicate(timeout=_PATIENCE_SECONDS) for process in processes]
 
-    assert [process.returncode for process in processes] == [0] * EIGHT, ended
+    assert [process.returncode for process in processes] == [0] * FOUR, ended
     assert {json.loads(output)["outcome"] for output, _ in ended} == {"complete"}
     sealed = records(tmp_path / "evidence")
-    assert len(sealed) == EIGHT
-    assert [record["resumes"] for record in sealed] == [None] * EIGHT
-    result = runbook(
+    assert len(sealed) == FOUR
+    assert [record["resumes"] for record in sealed] == [None] * FOUR
+    result = new_runbook(
         "verify", "evidence", "--trusted-keys", "evidence/keys", "--json", cwd=tmp_path
     )
     assert result.returncode == 0, result.stdout
@@ -68,14 +68,14 @@ def test_eight_runs_at_once_all_complete(tmp_path: Path, is_one_tenant: bool) ->
             for entry in journal.entries()
             if entry.type in (EventType.RUN_STARTED, EventType.BUNDLE_SEALED)
         ]
-        assert bounds == [EventType.RUN_STARTED, EventType.BUNDLE_SEALED] * EIGHT
+        assert bounds == [EventType.RUN_STARTED, EventType.BUNDLE_SEALED] * FOUR
 
 
 def test_a_read_only_working_directory_is_sufficient(tmp_path: Path) -> None:
     """A run does not write to its working directory."""
 
     root = Path(__file__).parents[2]
-    result = runbook(
+    result = new_runbook(
         *("run", "--sandbox", "approved", "--evidence", str(tmp_path / "evidence")),
         cwd=Path("/proc"),
         env={"PYTHONPATH": str(root)},
@@ -107,7 +107,7 @@ def test_a_run_that_waits_too_long_ends_with_3(tmp_path: Path) -> None:
     try:
         assert holder.stdout.readline() == "held\n"
         before = {path.name for path in home.iterdir()}
-        result = runbook(
+        result = new_runbook(
             *("run", "--sandbox", "approved", "--tenant", "acme", "--evidence", "evidence"),
             *("--set", "queue_seconds=1"),
             cwd=tmp_path,

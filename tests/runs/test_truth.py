@@ -27,6 +27,7 @@ from tests.runs.conftest import (
     WORDS,
     Process,
     environment,
+    new_runbook,
     outcomes,
     records,
     runbook,
@@ -70,6 +71,7 @@ def _run_again(env_file: Path, evidence: Path) -> tuple[int, dict[str, Any]]:
     return result.returncode, json.loads(result.stdout)
 
 
+@pytest.mark.matrix(2)
 @pytest.mark.parametrize("step", KILLED_DURING)
 def test_a_killed_kernel_leaves_its_steps_not_run(
     step: str, start: Start, sandbox: Any, env_file: Path, tmp_path: Path
@@ -245,12 +247,12 @@ def test_without_a_network_a_run_ends_in_seconds(tmp_path: Path) -> None:
     env_file.write_text(
         "RUNBOOK_CYCLR_SERVICE_DOMAIN=acme-h.cyclr.com\nRUNBOOK_FACEBOOK_APP_ID=123456789012345\n"
         "RUNBOOK_FACEBOOK_APP_SECRET=0123456789abcdef0123456789abcdef\nRUNBOOK_CYCLR_CLIENT_ID=client\n"
-        "RUNBOOK_CYCLR_CLIENT_SECRET=canary-of-cyclr\nRUNBOOK_CYCLR_ACCOUNT_API_ID=account\n"
+        "RUNBOOK_CYCLR_CLIENT_SECRET=canary-of-cyclr-1\nRUNBOOK_CYCLR_ACCOUNT_API_ID=account\n"
         "RUNBOOK_FACEBOOK_APP_DISPLAY_NAME=Acme\nRUNBOOK_CYCLR_USERNAME=operator@acme.example\n",
         encoding="utf-8",
     )
     began = time.monotonic()
-    result = runbook(
+    result = new_runbook(
         *("run", "--env-file", str(env_file), "--evidence", str(tmp_path / "evidence"), "--json"),
         prefix=("unshare", "--user", "--map-root-user", "--net"),
     )

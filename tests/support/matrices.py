@@ -2,11 +2,13 @@
 Matrices, such as every command with every odd file: sampled, unless they are asked for whole.
 
 Of a test that is marked `matrix`, the sample has each value of each parameter; where
-there are three parameters or more, each pair of values. `make matrices` runs the whole.
+there are three parameters or more, each pair of values. One that is marked `matrix(3)` takes
+long: the sample has three of its cases. `make matrices` runs the whole.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from itertools import combinations
 from random import Random
@@ -53,18 +55,26 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def sample(items: list[pytest.Item]) -> Iterator[pytest.Item]:
     """Yield enough of `items` that all their values, or pairs of values, are in it."""
     seen: set[Any] = set()
+    taken: Counter[str] = Counter()
     for item in sorted(items, key=lambda item: Random(f"{_SEED} {item.nodeid}").random()):
+        mark = item.get_closest_marker("matrix")
         new = set(_features(item)) - seen
-        if new:
+        test = _test(item)
+        if new and (not mark or not mark.args or taken[test] < mark.args[0]):
             seen |= new
+            taken[test] += 1
             yield item
+
+
+def _test(item: pytest.Item) -> str:
+    return item.nodeid.partition("[")[0]
 
 
 def _features(item: pytest.Item) -> Iterator[Any]:
     """Yield the values of a test's parameters, or their pairs."""
     callspec = getattr(item, "callspec", None)
     values = [(name, repr(value)) for name, value in callspec.params.items()] if callspec else []
-    test = item.nodeid.partition("[")[0]
+    test = _test(item)
     for feature in combinations(values, 2 if len(values) > 2 else 1):
         yield test, feature
     if not values:

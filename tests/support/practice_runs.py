@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -18,7 +17,8 @@ import psutil
 from filelock import FileLock
 
 from runbook_lib.core.journal import Entry, Journal
-from tests.runs.conftest import ROOT, command, environment
+from tests.runs.conftest import ROOT, environment
+from tests.support.loaded import LoadedCommand
 
 _PATIENCE_SECONDS = 120
 
@@ -83,22 +83,12 @@ def practise(scenario: str, connector: str, folder: Path) -> PracticeRun:
 def _run(scenario: str, connector: str, folder: Path) -> tuple[int, str, str, list[str]]:
     run = PracticeRun(folder, 0, "", "", [])
     arguments = ("--sandbox", scenario, "--connector", connector, "--evidence", str(run.evidence))
-    process = subprocess.Popen(
-        command("run", *arguments),
-        cwd=ROOT,
-        env=environment(**run.environment),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    watcher = CommandLines(process.pid)
+    command = LoadedCommand(("run", *arguments), ROOT, environment(**run.environment))
+    watcher = CommandLines(command.pid)
     watcher.start()
-    try:
-        output, errors = process.communicate(timeout=_PATIENCE_SECONDS)
-    finally:
-        process.kill()
-        watcher.join()
-    return process.returncode, output, errors, sorted(watcher.seen)
+    finished = command.communicate(_PATIENCE_SECONDS)
+    watcher.join()
+    return *finished, sorted(watcher.seen)
 
 
 class CommandLines(threading.Thread):

@@ -43,6 +43,13 @@ def stream(template: str, **values: object) -> Iterator[str]:
     yield from _environment().get_template(template).generate(values)
 
 
+def load_templates() -> None:
+    """Compile every template, which takes a fifth of a run; `render` does it at first use."""
+    environment = _environment()
+    for name in environment.list_templates():
+        environment.get_template(name)
+
+
 @cache
 def _environment() -> Environment:
     from markupsafe import Markup  # noqa: PLC0415

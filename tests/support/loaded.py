@@ -1,0 +1,63 @@
+"""
+`runbook` in a process forked from one that has loaded it, as the tenants of a fleet are.
+
+It does what a new process does, without the second or two that loading takes. Tests of how
+commands start, end and are killed run new processes.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from runbook_lib.engine.worker import PRELOADED
+
+
+class LoadedCommand:
+    """`runbook` with `arguments`, which has begun; `communicate` waits for its end."""
+
+    def __init__(self, arguments: Sequence[str], cwd: Path, env: Mapping[str, str]) -> None:
+        self._folder = TemporaryDirectory()
+        self._printed = [Path(self._folder.name) / name for name in ("output", "errors")]
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(PRELOADED)
+        self._process = context.Process(
+            target=_live, args=[[*arguments], cwd, {**env}, self._printed]
+        )
+        self._process.start()
+        self.pid = self._process.pid or 0
+
+    def communicate(self, timeout: float) -> tuple[int, str, str]:
+        """Return exit code (minus the signal that ended it), output and error output."""
+        with self._folder:
+            self._process.join(timeout)
+            code = self._process.exitcode
+            if code is None:
+                self._process.kill()
+                self._process.join()
+                raise subprocess.TimeoutExpired("runbook", timeout)
+            self._process.close()
+            output, errors = (path.read_text(encoding="utf-8") for path in self._printed)
+            return code, output, errors
+
+
+def _live(arguments: list[str], cwd: Path, env: dict[str, str], printed: list[Path]) -> None:
+    from runbook_lib.cli.main import main  # noqa: PLC0415  (in the new process)
+
+    os.setsid()
+    os.chdir(cwd)
+    os.environ.clear()
+    os.environ.update(env)
+    for number, path in enumerate(printed, start=1):
+        target = os.open(path, os.O_WRONLY | os.O_CREAT)
+        os.dup2(target, number)
+        os.close(target)
+    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.argv = ["runbook", *arguments]
+    main(prog_name="runbook")
