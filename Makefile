@@ -8,6 +8,8 @@ WAITING ?= 3
 # Unit tests run in a random order, whose seed is printed: `make test SEED=…` repeats it.
 SEED ?=
 ORDER = --numprocesses $(WORKERS) --dist worksteal $(if $(SEED),--randomly-seed=$(SEED))
+# The other tests go file by file, in the order in which they are written.
+AS_WRITTEN = --ignore=tests/unit -p no:randomly --numprocesses $(WAITING) --dist loadfile --no-loadscope-reorder
 NODE := node_modules/.package-lock.json
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate
 
@@ -20,20 +22,20 @@ lab: $(VENV)/.installed  ## open the walkthrough in JupyterLab
 	$(BIN)/runbook lab
 
 test: $(VENV)/.installed-tests programs  ## every test
+	$(BIN)/python -m pytest tests/unit $(ORDER)
+	$(BIN)/python -m pytest tests $(AS_WRITTEN)
+
+# Every command with every odd file, every client with every hostile answer, papermill's own tests.
+matrices: $(VENV)/.installed-tests programs  ## the whole of what `make test` only samples
+	$(BIN)/python -m pytest tests/unit --matrices $(ORDER)
+	$(BIN)/python -m pytest tests --matrices $(AS_WRITTEN)
+
+orders: $(VENV)/.installed-tests  ## unit tests in two further random orders, one of them under coverage
+	$(BIN)/python -m pytest tests/unit $(ORDER)
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest tests/unit $(ORDER)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
-	$(BIN)/python -m pytest tests --ignore=tests/unit -p no:randomly --numprocesses $(WAITING) \
-		--dist loadfile --no-loadscope-reorder
-
-# Every command with every odd file, every client with every hostile answer, papermill's own tests.
-matrices: $(VENV)/.installed-tests programs  ## the whole of what `make test` only samples
-	$(BIN)/python -m pytest tests --matrices $(ORDER)
-
-orders: $(VENV)/.installed-tests  ## unit tests in two further random orders, without coverage
-	$(BIN)/python -m pytest tests/unit $(ORDER)
-	$(BIN)/python -m pytest tests/unit $(ORDER)
 
 # Where it may not install, tests are left out by name; CI refuses that.
 programs:  ## install what tests need beside Python (Debian, as root)
