@@ -397,14 +397,14 @@ FAULTS = (
         "walkthrough/everything.py",
         "(unasked if step.spends else steps).append(step)",
         "steps.append(step)",
-        "walkthrough/test_controller.py",
+        "walkthrough/test_rounds.py",
         "Check everything now spends what nobody permitted",
     ),
     Fault(
         "walkthrough/controller.py",
         "if self._doubts:",
         "if False:",
-        "walkthrough/test_controller.py",
+        "walkthrough/test_finish.py",
         "open steps are sealed without a question",
     ),
     Fault(
@@ -425,7 +425,7 @@ FAULTS = (
         "engine/run.py",
         "if step.is_settled and not after[name].is_settled",
         "if step.is_settled and after[name].is_settled",
-        "walkthrough/test_controller.py",
+        "walkthrough/test_typed_values.py",
         "a field says the wrong steps that saving it undoes",
     ),
     # --- notebook, command line ------------------------------------------------------------

@@ -1,0 +1,96 @@
+"""A walkthrough on stage: screens in place of widgets, threads that end with the test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runbook_lib.connectors.context import CheckContext
+from runbook_lib.core.procedure import (
+    Finding,
+    Outcome,
+    Step,
+    WordKind,
+)
+from runbook_lib.engine.run import Run
+from runbook_lib.walkthrough import controller as module
+from runbook_lib.walkthrough.controller import Walkthrough
+from tests.unit.bodies import APP_ID, APP_SECRET
+from tests.unit.walkthrough.stage import (
+    Screen,
+    make_run,
+    stopped,
+)
+
+OTHER_SECRET = APP_SECRET[::-1]
+PNG = b"\x89PNG\r\n\x1a\n" + b"picture"
+TOKEN_PATH = "/v26.0/oauth/access_token"
+DONE, LEFT_OUT = WordKind.ATTESTED, WordKind.SKIPPED
+KNOWN = {"app_id": APP_ID, "service_domain": "acme-h.cyclr.com"}
+
+
+def undecided(context: CheckContext) -> Finding:
+    """Return an inconclusive finding."""
+    return Finding(outcome=Outcome.INCONCLUSIVE, reason="Hidden.")
+
+
+class Scene:
+    """A walkthrough with a screen for each step."""
+
+    def __init__(self, run: Run, **options: Any) -> None:
+        self.run = run
+        self.walkthrough = Walkthrough(run, **options)
+        self.header, self.finish = Screen(), Screen()
+        self.screens = {step.id: Screen() for step in run.procedure.steps}
+        for step_id, screen in self.screens.items():
+            self.walkthrough.add_panel(step_id, screen)
+        self.walkthrough.add_header(self.header)
+        self.walkthrough.add_finish(self.finish)
+
+    def step(self, step_id: str) -> Step:
+        """Return the step."""
+        return self.run.step(step_id)
+
+    @property
+    def types(self) -> list[str]:
+        """Return the types of the journal's entries."""
+        return [entry.type for entry in self.run.journal.entries()]
+
+    @property
+    def written(self) -> str:
+        """Return the journal's text."""
+        path = self.run.journal.path
+        return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+Make = Callable[..., Scene]
+
+
+@pytest.fixture
+def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
+    """Return a factory of walkthroughs; their threads are joined at the end."""
+    monkeypatch.setattr(module, "_FOLLOW_SECONDS", 0.01)
+    with ExitStack() as stack:
+
+        def make(*steps: Step, watch_seconds: float = 60.0, **more: Any) -> Scene:
+            made = Scene(make_run(tmp_path, *steps, **more), watch_seconds=watch_seconds)
+            stack.enter_context(stopped(made.walkthrough))
+            return made
+
+        yield make
+
+
+def spending(step: Step) -> Step:
+    """Return the step with a check that uses something up."""
+    return replace(step, checks=(replace(step.checks[0], spends="It uses up a link."),))
+
+
+def damage(play: Scene) -> None:
+    """Append a line that is not a journal line."""
+    with play.run.journal.path.open("ab") as file:
+        file.write(b"garbage\n")

@@ -1,0 +1,517 @@
+"""Consent from the walkthrough: two ways back, one code, one token."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import pytest
+
+from runbook_lib.connectors.context import CheckContext
+from runbook_lib.core.procedure import (
+    Finding,
+    Outcome,
+)
+from runbook_lib.errors import (
+    StateMismatchError,
+)
+from runbook_lib.walkthrough import consent as consenting
+from tests.unit.bodies import APP_ID, APP_SECRET, BAD_CODE, USER_TOKEN
+from tests.unit.fake_remote import FakeRemote, breaks, fields, open_session, says
+from tests.unit.walkthrough.conftest import KNOWN, TOKEN_PATH, Make, Scene
+from tests.unit.walkthrough.stage import (
+    after_consent_step,
+    consent_step,
+    eventually,
+    make_step,
+    settled,
+    verified,
+)
+
+
+@pytest.fixture
+def remote() -> FakeRemote:
+    return FakeRemote()
+
+
+@pytest.fixture
+def consent(scene: Make, remote: FakeRemote, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
+    """Return a walkthrough that has asked for consent, with a fake token endpoint."""
+    steps = (consent_step(has_token), after_consent_step(has_token), make_step("other", verified))
+    play = scene(*steps, secrets={"app_secret": APP_SECRET}, **KNOWN)
+    run = play.run
+    hosts = {each.name: each.hosts(run.values) for each in run.procedure.providers}
+    session = open_session(remote, run.redactor, hosts=hosts)
+    monkeypatch.setattr(play.run, "open_session", lambda: session)
+    play.walkthrough.ask_consent(play.step("consent"))
+    settled(play.screens["consent"])
+    yield play
+    session.transport.close()
+
+
+def has_token(context: CheckContext) -> Finding:
+    """Return whether a user's token is known, as a finding."""
+    is_known = "user_access_token" in context.secrets
+    return Finding(outcome=Outcome.VERIFIED if is_known else Outcome.NOT_RUN, reason="So.")
+
+
+def dialog(play: Scene, name: str = "consent_url") -> dict[str, str]:
+    """Return the parameters of the consent page's address."""
+    query = urlsplit(play.screens["consent"].view[name]).query
+    return {key: values[0] for key, values in parse_qs(query).items()}
+
+
+def answer(play: Scene, url: str, finished: int = 2) -> dict[str, Any]:
+    play.walkthrough.answer_consent(play.step("consent"), url)
+    return settled(play.screens["consent"], finished)
+
+
+def test_consent_needs_app_id_and_secret(scene: Make) -> None:
+    """Without App ID and App Secret, the panel says that they are missing and shows no link."""
+
+    play = scene(consent_step(), **KNOWN)
+    play.walkthrough.ask_consent(play.step("consent"))
+    view = settled(play.screens["consent"])
+
+    assert view["message"] == "App ID and App Secret are not known yet."
+    assert view["is_error"]
+    assert (view["consent_url"], view["consent_paste_url"]) == ("", "")
+
+
+def test_two_ways_back_are_offered(consent: Scene) -> None:
+    """
+    One link returns to a local listener, one to the Service Domain for pasting; each has its own
+    state.
+    """
+
+    here, there = dialog(consent), dialog(consent, "consent_paste_url")
+
+    assert here["redirect_uri"].startswith("http://localhost:")
+    assert there["redirect_uri"] == "https://acme-h.cyclr.com/connector/callback"
+    assert here["state"] != there["state"]
+    for asked in (here, there):
+        assert asked["client_id"] == APP_ID
+        scope = asked["scope"].split(",")
+        assert scope[:2] == ["public_profile", "leads_retrieval"]
+        assert "pages_show_list" in scope
+    assert APP_SECRET not in json.dumps(consent.screens["consent"].views)
+
+
+@pytest.mark.parametrize("name", ["consent_url", "consent_paste_url"])
+def test_a_code_is_redeemed_once_and_its_token_used(
+    consent: Scene, remote: FakeRemote, name: str
+) -> None:
+    """
+    Each way back gives one token request with the same redirect URI, then a check with the token.
+    """
+
+    remote.on(TOKEN_PATH, says({"access_token": USER_TOKEN, "token_type": "bearer"}))
+    asked = dialog(consent, name)
+    url = f"{asked['redirect_uri']}?code=AQDcode0aB1cD2eF3gH4-1&state={asked['state']}#_=_"
+
+    view = answer(consent, url)
+
+    assert view["outcome"] == "verified"
+    assert view["message"] == "Checked: verified. Next, checked automatically: Do after."
+    assert (view["consent_url"], view["consent_paste_url"]) == ("", "")
+    assert fields(remote.requests[0]) == {
+        "client_id": APP_ID,
+        "client_secret": APP_SECRET,
+        "redirect_uri": asked["redirect_uri"],
+        "code": "AQDcode0aB1cD2eF3gH4-1",
+    }
+    assert consent.run.settings.secrets["user_access_token"].reveal() == USER_TOKEN
+    shown = json.dumps(consent.screens["consent"].views) + consent.written
+    assert USER_TOKEN not in shown
+    assert "AQDcode0aB1cD2eF3gH4-1" not in shown
+
+    again = answer(consent, url, 3)
+    assert again["is_error"]
+    assert len(remote.requests) == 1
+    assert consent.run.settings.secrets["user_access_token"].reveal() == USER_TOKEN
+
+
+def test_the_browsers_own_redirect_is_enough(consent: Scene, remote: FakeRemote) -> None:
+    """The listener receives the browser's redirect, so nothing has to be pasted."""
+
+    remote.on(TOKEN_PATH, says({"access_token": USER_TOKEN, "token_type": "bearer"}))
+    asked = dialog(consent)
+    query = {"code": "AQDcode0aB1cD2eF3gH4-1", "state": asked["state"]}
+    page = httpx.get(asked["redirect_uri"].replace("localhost", "127.0.0.1"), params=query)
+
+    assert page.status_code == 200
+    assert settled(consent.screens["consent"], 2)["outcome"] == "verified"
+
+
+@pytest.mark.parametrize("state", ["the-same", "forged", ""])
+def test_an_unexpected_redirect_changes_nothing(
+    consent: Scene, remote: FakeRemote, state: str
+) -> None:
+    """A reloaded or foreign redirect does not change a verified step."""
+
+    remote.on(TOKEN_PATH, says({"access_token": USER_TOKEN, "token_type": "bearer"}))
+    asked = dialog(consent)
+    uri = asked["redirect_uri"].replace("localhost", "127.0.0.1")
+    httpx.get(uri, params={"code": "AQDcode0aB1cD2eF3gH4-1", "state": asked["state"]})
+    settled(consent.screens["consent"], 2)
+    again = asked["state"] if state == "the-same" else state
+    page = httpx.get(uri, params={"code": "AQDcode0aB1cD2eF3gH4-1", "state": again})
+
+    assert "Nothing was done" in page.text
+    view = settled(consent.screens["consent"], 2)
+    assert (view["finished"], view["is_error"], view["outcome"]) == (2, False, "verified")
+
+
+def test_an_answer_to_another_request_is_refused(consent: Scene, remote: FakeRemote) -> None:
+    """A code with an unknown state is not redeemed (RFC 6749 §10.12)."""
+
+    view = answer(consent, "http://localhost:1/consent?code=AQDcode0aB1cD2eF3gH4-1&state=forged")
+
+    assert "its state differs" in view["message"]
+    assert view["advice"] == StateMismatchError.next_step
+    assert remote.requests == []
+    assert view["consent_url"]
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("error=access_denied&error_reason=user_denied", "pressed Cancel"),
+        ("error=server_error&error_description=Broken", "Facebook refused: Broken."),
+        ("error_code=1349187&error_message=Not+Logged+In", "Facebook refused: Not Logged In."),
+        ("", "There is no code in this address"),
+    ],
+)
+def test_a_refused_consent_is_reported(
+    consent: Scene, remote: FakeRemote, query: str, said: str
+) -> None:
+    """A denied, failed or incomplete answer shows its reason; no request is sent."""
+
+    asked = dialog(consent)
+    view = answer(consent, f"{asked['redirect_uri']}?{query}&state={asked['state']}")
+
+    assert said in view["message"]
+    assert view["is_error"]
+    assert remote.requests == []
+    assert "user_access_token" not in consent.run.settings.secrets
+
+
+@pytest.mark.parametrize(
+    "response", [says(BAD_CODE, 400), breaks(), says("<html>"), says({"token_type": "bearer"})]
+)
+def test_a_code_that_is_not_redeemed_gives_no_token(
+    consent: Scene, remote: FakeRemote, response: Any
+) -> None:
+    """If the code is not redeemed, an error is shown and the code is not sent again."""
+
+    remote.on(TOKEN_PATH, response)
+    asked = dialog(consent)
+    view = answer(
+        consent, f"{asked['redirect_uri']}?code=AQDcode0aB1cD2eF3gH4-1&state={asked['state']}"
+    )
+
+    assert view["is_error"]
+    assert view["message"]
+    assert "AQDcode0aB1cD2eF3gH4-1" not in view["message"] + view["advice"]
+    assert len(remote.requests) == 1
+    assert "user_access_token" not in consent.run.settings.secrets
+
+
+def test_steps_that_need_the_token_are_checked_at_once(consent: Scene, remote: FakeRemote) -> None:
+    """Steps that require the consent are checked automatically; others are not."""
+
+    remote.on(TOKEN_PATH, says({"access_token": USER_TOKEN, "token_type": "bearer"}))
+    asked = dialog(consent)
+    answer(consent, f"{asked['redirect_uri']}?code=AQDcode0aB1cD2eF3gH4-1&state={asked['state']}")
+
+    assert settled(consent.screens["after"])["outcome"] == "verified"
+    assert consent.screens["other"].view["outcome"] == "not_run"
+
+
+def test_a_refused_token_checks_no_other_step(
+    scene: Make, remote: FakeRemote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the check of the token fails, the steps that need it are not checked."""
+
+    def lacks(_context: CheckContext) -> Finding:
+        return Finding(outcome=Outcome.FAILED, reason="It lacks leads_retrieval.")
+
+    steps = (consent_step(lacks), after_consent_step())
+    play = scene(*steps, secrets={"app_secret": APP_SECRET}, **KNOWN)
+    run = play.run
+    hosts = {each.name: each.hosts(run.values) for each in run.procedure.providers}
+    session = open_session(remote, run.redactor, hosts=hosts)
+    monkeypatch.setattr(play.run, "open_session", lambda: session)
+    play.walkthrough.ask_consent(play.step("consent"))
+    settled(play.screens["consent"])
+    remote.on(TOKEN_PATH, says({"access_token": USER_TOKEN, "token_type": "bearer"}))
+    asked = dialog(play)
+    view = answer(
+        play, f"{asked['redirect_uri']}?code=AQDcode0aB1cD2eF3gH4-1&state={asked['state']}"
+    )
+    session.transport.close()
+
+    assert view["message"] == "Checked: failed. Fix the problem described above, then check again."
+    assert [entry.step for entry in play.run.journal.entries() if entry.step] == ["consent"] * 2
+
+
+def test_a_new_request_voids_the_earlier_one(consent: Scene, remote: FakeRemote) -> None:
+    """A new request keeps the listener but changes the state; an earlier answer is refused."""
+
+    old = dialog(consent)
+    consent.walkthrough.ask_consent(consent.step("consent"))
+    settled(consent.screens["consent"], 2)
+
+    assert dialog(consent)["redirect_uri"] == old["redirect_uri"]
+    view = answer(
+        consent, f"{old['redirect_uri']}?code=AQDcode0aB1cD2eF3gH4-1&state={old['state']}", 3
+    )
+    assert "its state differs" in view["message"]
+    assert remote.requests == []
+
+
+def come_back(play: Scene, asked: Mapping[str, str], **fields: str) -> httpx.Response:
+    """Return what the browser shows when it returns from the consent page."""
+    uri = asked["redirect_uri"].replace("localhost", "127.0.0.1")
+    return httpx.get(uri, params={"state": asked["state"], **fields})
+
+
+CANCEL = {"error": "access_denied", "error_reason": "user_denied"}
+GRANT = {"code": "AQDcode0aB1cD2eF3gH4-1"}
+
+
+@pytest.mark.parametrize("name", ["consent_url", "consent_paste_url"])
+def test_after_a_refusal_the_request_is_void(consent: Scene, remote: FakeRemote, name: str) -> None:
+    """After Cancel, a code for the same request is not redeemed."""
+
+    remote.on(TOKEN_PATH, says({"access_token": USER_TOKEN, "token_type": "bearer"}))
+    here, other = dialog(consent), dialog(consent, name)
+    come_back(consent, here, **CANCEL)
+    view = settled(consent.screens["consent"], 2)
+    assert "pressed Cancel" in view["message"]
+    assert "Press Sign in with Facebook again" in view["advice"]
+    assert (view["consent_url"], view["consent_paste_url"]) == ("", "")
+
+    assert "Nothing was done" in come_back(consent, here, **GRANT).text
+    view = answer(
+        consent, f"{other['redirect_uri']}?state={other['state']}&code={GRANT['code']}", 3
+    )
+
+    assert "its state differs" in view["message"]
+    assert remote.requests == []
+    assert "user_access_token" not in consent.run.settings.secrets
+
+
+@pytest.mark.parametrize("second", [GRANT, CANCEL, {"code": "AQDcode0aB1cD2eF3gH4-2"}, {}])
+def test_a_second_redirect_does_not_change_a_success(
+    consent: Scene, remote: FakeRemote, second: dict[str, str]
+) -> None:
+    """After a success, any further redirect leaves step and message unchanged."""
+
+    remote.on(TOKEN_PATH, says({"access_token": USER_TOKEN, "token_type": "bearer"}))
+    asked = dialog(consent)
+    come_back(consent, asked, **GRANT)
+    before = settled(consent.screens["consent"], 2)
+
+    page = come_back(consent, asked, **second)
+
+    assert "Nothing was done" in page.text
+    after = settled(consent.screens["consent"], 2)
+    assert (after["finished"], after["outcome"]) == (2, "verified")
+    assert (after["message"], after["is_error"]) == (before["message"], False)
+    assert len(remote.requests) == 1
+
+
+def test_of_many_redirects_at_once_one_is_accepted(consent: Scene, remote: FakeRemote) -> None:
+    """Of many redirects at once, one is redeemed, and the others do not change its result."""
+
+    remote.on(TOKEN_PATH, says({"access_token": USER_TOKEN, "token_type": "bearer"}))
+    asked = dialog(consent)
+    with ThreadPoolExecutor(max_workers=8) as tabs:
+        pages = list(tabs.map(lambda _: come_back(consent, asked, **GRANT).text, range(8)))
+
+    assert sum("The answer has arrived" in page for page in pages) == 1
+    view = settled(consent.screens["consent"], 2)
+    assert (view["finished"], view["is_error"], view["outcome"]) == (2, False, "verified")
+    assert len(remote.requests) == 1
+
+
+def test_a_wrong_state_does_not_use_up_the_request(consent: Scene, remote: FakeRemote) -> None:
+    """A redirect with a wrong state does not void the request: the real answer still counts."""
+
+    remote.on(TOKEN_PATH, says({"access_token": USER_TOKEN, "token_type": "bearer"}))
+    asked = dialog(consent)
+    for guess in ("", "forged", asked["state"][:-1], asked["state"].swapcase()):
+        assert "Nothing was done" in come_back(consent, {**asked, "state": guess}, **GRANT).text
+        assert "Nothing was done" in come_back(consent, {**asked, "state": guess}, **CANCEL).text
+    bare = httpx.get(asked["redirect_uri"].replace("localhost", "127.0.0.1"))
+    assert "Nothing was done" in bare.text
+    assert consent.screens["consent"].view["finished"] == 1
+    come_back(consent, asked, **GRANT)
+
+    assert settled(consent.screens["consent"], 2)["outcome"] == "verified"
+
+
+def test_without_an_answer_the_panel_says_so(consent: Scene, remote: FakeRemote) -> None:
+    """After 15 minutes the listener closes, the links are removed, and a late answer is refused."""
+
+    asked, pasted = dialog(consent), dialog(consent, "consent_paste_url")
+    listener = consent.walkthrough._consent._listener
+    assert listener is not None
+    listener.keep_open(0.05)
+    view = settled(consent.screens["consent"], 2)
+
+    assert view["message"].startswith("No answer came within 15 minutes")
+    assert "Press Sign in with Facebook again" in view["advice"]
+    assert (view["consent_url"], view["consent_paste_url"], view["is_error"]) == ("", "", True)
+    with pytest.raises(httpx.ConnectError):
+        come_back(consent, asked, **GRANT)
+    late = f"{pasted['redirect_uri']}?state={pasted['state']}&code={GRANT['code']}"
+    assert "its state differs" in answer(consent, late, 3)["message"]
+
+    consent.walkthrough.ask_consent(consent.step("consent"))
+    assert settled(consent.screens["consent"], 4)["consent_url"]
+    assert come_back(consent, dialog(consent), **CANCEL).status_code == 200
+
+
+def test_the_listener_closes_after_the_answer(
+    consent: Scene, remote: FakeRemote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The listener closes soon after the answer, without a message."""
+
+    monkeypatch.setattr(consenting, "_LINGER_SECONDS", 0.05)
+    asked = dialog(consent)
+    come_back(consent, asked, **CANCEL)
+    settled(consent.screens["consent"], 2)
+
+    def is_closed() -> bool:
+        try:
+            come_back(consent, asked, **CANCEL)
+        except httpx.TransportError:
+            return True
+        return False
+
+    eventually(is_closed)
+    assert settled(consent.screens["consent"], 2)["finished"] == 2
+
+
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `localhost` also resolve to an address on which another program may listen."""
+    resolve = socket.getaddrinfo
+
+    def resolved(host: str, *given: Any, **named: Any) -> Any:
+        found = resolve(host, *given, **named)
+        there = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.1", 0))
+        return [*found, there] if host == "localhost" else found
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolved)
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_an_unsafe_localhost_offers_only_the_paste_link(scene: Make) -> None:
+    """
+    If localhost resolves to another address, that is shown and only the link for pasting is
+    offered.
+    """
+
+    play = scene(consent_step(), secrets={"app_secret": APP_SECRET}, **KNOWN)
+    play.walkthrough.ask_consent(play.step("consent"))
+    view = settled(play.screens["consent"])
+
+    assert "localhost leads to 192.0.2.1" in view["message"]
+    assert "Paste the address" in view["message"]
+    assert view["consent_url"] == ""
+    assert dialog(play, "consent_paste_url")["redirect_uri"].startswith("https://acme-h.cyclr.com")
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_an_unsafe_localhost_without_a_service_domain_is_an_error(scene: Make) -> None:
+    """If pasting is not possible either, it is an error and no link is offered."""
+
+    play = scene(consent_step(), secrets={"app_secret": APP_SECRET}, app_id=APP_ID)
+    play.walkthrough.ask_consent(play.step("consent"))
+    view = settled(play.screens["consent"])
+
+    assert "localhost leads to 192.0.2.1" in view["message"]
+    assert view["is_error"]
+    assert (view["consent_url"], view["consent_paste_url"]) == ("", "")
+
+
+def test_a_link_that_is_no_longer_safe_is_removed(
+    scene: Make, request: pytest.FixtureRequest
+) -> None:
+    """If localhost has become unsafe, a new request removes the old link and refuses its answer."""
+
+    play = scene(consent_step(), secrets={"app_secret": APP_SECRET}, app_id=APP_ID)
+    play.walkthrough.ask_consent(play.step("consent"))
+    assert settled(play.screens["consent"])["consent_url"]
+    asked = dialog(play)
+    request.getfixturevalue("elsewhere")
+    play.walkthrough.ask_consent(play.step("consent"))
+    view = settled(play.screens["consent"], 2)
+
+    assert "localhost leads to 192.0.2.1" in view["message"]
+    assert (view["consent_url"], view["consent_paste_url"]) == ("", "")
+    with pytest.raises(httpx.ConnectError):
+        come_back(play, asked, **GRANT)
+    late = f"{asked['redirect_uri']}?state={asked['state']}&code={GRANT['code']}"
+    assert "its state differs" in answer(play, late, 3)["message"]
+
+
+def test_a_double_click_opens_one_listener(scene: Make) -> None:
+    """Several requests at once open one listener, and the answer to the latest link counts."""
+
+    before = threading.active_count()
+    play = scene(consent_step(), secrets={"app_secret": APP_SECRET}, **KNOWN)
+    for _ in range(4):
+        play.walkthrough.ask_consent(play.step("consent"))
+    eventually(lambda: play.screens["consent"].view["busy"] == 0)
+    asked = dialog(play)
+    assert come_back(play, asked, **CANCEL).text.count("has arrived")
+    play.walkthrough.stop()
+
+    eventually(lambda: threading.active_count() <= before)
+
+
+def test_a_link_that_is_answered_is_no_longer_shown(consent: Scene, remote: FakeRemote) -> None:
+    """After a failed redemption, the links are removed, since their state is void."""
+
+    remote.on(TOKEN_PATH, says(BAD_CODE, 400))
+    asked = dialog(consent)
+    answer(consent, f"{asked['redirect_uri']}?code=AQDcode0aB1cD2eF3gH4-1&state={asked['state']}")
+    view = consent.screens["consent"].view
+
+    assert (view["consent_url"], view["consent_paste_url"]) == ("", "")
+    assert "Sign in with Facebook again" in view["advice"]
+
+
+def test_a_code_is_redeemed_once_though_two_redirects_bring_it(
+    consent: Scene, remote: FakeRemote
+) -> None:
+    """A redirect that arrives twice, as by a reload, redeems the code once."""
+
+    remote.on(TOKEN_PATH, says({"access_token": USER_TOKEN}))
+    asked = dialog(consent)
+    url = f"{asked['redirect_uri']}?code=AQDcode0aB1cD2eF3gH4-1&state={asked['state']}"
+    for _ in range(2):
+        consent.walkthrough.answer_consent(consent.step("consent"), url)
+    settled(consent.screens["consent"])
+    eventually(lambda: consent.screens["consent"].view["busy"] == 0)
+
+    assert len(remote.requests) == 1
+
+
+def test_without_a_service_domain_there_is_no_link_to_it(scene: Make) -> None:
+    """Without a Service Domain, the link for pasting is not offered."""
+
+    play = scene(consent_step(verified), secrets={"app_secret": APP_SECRET}, app_id=APP_ID)
+    play.walkthrough.ask_consent(play.step("consent"))
+
+    assert settled(play.screens["consent"])["consent_paste_url"] == ""

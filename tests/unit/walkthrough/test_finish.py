@@ -1,0 +1,193 @@
+"""The finish panel: sealing asks once, shows its bundle, and says why it did not seal."""
+
+from __future__ import annotations
+
+import io
+import threading
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runbook_lib.engine.process import Finished
+from runbook_lib.engine.run import Run
+from runbook_lib.errors import (
+    SealingError,
+)
+from runbook_lib.walkthrough import controller as module
+from tests.support.words import attested
+from tests.unit.bodies import APP_SECRET
+from tests.unit.walkthrough.conftest import Make
+from tests.unit.walkthrough.stage import (
+    DEADLINE,
+    eventually,
+    make_step,
+    verified,
+    waits,
+)
+
+
+def test_sealing_asks_once_where_something_is_open(
+    scene: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Before it seals, what is open, missing or has changed is said; nothing is sealed yet.
+
+    Confirmed, it seals, and says which steps the sealed run found otherwise.
+    """
+
+    sealed: list[Run] = []
+
+    def sealing(run: Run, **_: Any) -> Finished:
+        sealed.append(run)
+        run.say([attested("hand")])
+        return Finished("incomplete", Path("/evidence/acme/20261124-0a1b2c3d"))
+
+    monkeypatch.setattr(module, "seal_evidence", sealing)
+    play = scene(
+        make_step("a", waits),
+        make_step("hand"),
+        make_step("secret", verified, needs=("app_secret",)),
+    )
+    play.walkthrough.seal()
+    view = eventually(lambda: play.finish.view if play.finish.view["doubts"] else None)
+    assert view["doubts"] == [
+        "1 · Do a is now waiting: Not live yet.",
+        "App Secret is missing. Enter it in step 3, or these stay unchecked: 3.",
+        "Open steps: 1, 2, 3.",
+    ]
+    assert sealed == []
+
+    play.walkthrough.seal(is_confirmed=True)
+    view = eventually(lambda: play.finish.view if play.finish.view["bundle"] else None)
+    first, second = view["message"].splitlines()
+    assert first == "The run is incomplete. Open steps: 1, 3."
+    assert second.startswith("2 · Do hand: attested when sealed, to do before.")
+    assert view["doubts"] == []
+    assert play.header.view["sealed"].endswith("incomplete.")
+
+
+def test_a_complete_run_is_sealed_without_a_question(
+    scene: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where every step is done and nothing changed, sealing asks nothing."""
+
+    done = Finished("complete", Path("/evidence/acme/20261124-0a1b2c3d"))
+    monkeypatch.setattr(module, "seal_evidence", lambda _run, **_: done)
+    play = scene(make_step("a"))
+    play.run.say([attested("a")])
+    play.walkthrough.seal()
+
+    view = eventually(lambda: play.finish.view if play.finish.view["bundle"] else None)
+    assert view["message"] == "The run is complete."
+
+
+def test_a_sealed_bundle_is_handed_to_the_browser(scene: Make, tmp_path: Path) -> None:
+    """The report, or all files of the bundle as a zip file; nothing where nothing is sealed."""
+
+    play = scene(make_step("a"))
+    assert play.walkthrough.files_of_bundle("b.zip") == b""
+
+    bundle = tmp_path / "20261124-0a1b2c3d"
+    (bundle / "attachments").mkdir(parents=True)
+    (bundle / "report.html").write_text("<p>")
+    (bundle / "attachments" / "a.png").write_bytes(b"p")
+    play.walkthrough._bundle = str(bundle)
+    assert play.walkthrough.files_of_bundle("report.html") == b"<p>"
+    with zipfile.ZipFile(io.BytesIO(play.walkthrough.files_of_bundle("b.zip"))) as packed:
+        assert packed.read("20261124-0a1b2c3d/report.html") == b"<p>"
+        assert packed.read("20261124-0a1b2c3d/attachments/a.png") == b"p"
+
+
+def test_sealing_shows_its_bundle(scene: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The panel is busy during the headless run, then shows its outcome and bundle."""
+
+    released = threading.Event()
+
+    def sealing(run: Run, **_: Any) -> Finished:
+        released.wait(DEADLINE)
+        return Finished("complete", Path("/evidence/acme/20261124-0a1b2c3d"))
+
+    monkeypatch.setattr(module, "seal_evidence", sealing)
+    play = scene(make_step("a"))
+    play.walkthrough.seal(is_confirmed=True)
+    assert play.finish.view["busy_since"] > 0
+    released.set()
+
+    view = eventually(lambda: None if play.finish.view["busy_since"] else play.finish.view)
+    assert view["message"].startswith("The run is complete.")
+    assert not view["is_error"]
+    eventually(lambda: "complete" in play.header.view["sealed"])
+    assert view["bundle"] == "/evidence/acme/20261124-0a1b2c3d"
+    assert view["bundle_name"] == "20261124-0a1b2c3d"
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (SealingError("A key is missing.", next_step="Find it."), "A key is missing. Find it."),
+        (
+            ValueError(APP_SECRET),
+            "The runbook itself broke (ValueError). Report it as a defect.",
+        ),
+    ],
+)
+def test_a_run_that_was_not_sealed_says_why(
+    scene: Make, monkeypatch: pytest.MonkeyPatch, error: Exception, said: str
+) -> None:
+    """If sealing fails, message and next step are shown, and the button works again."""
+
+    def refuse(run: Run, **_: Any) -> Finished:
+        raise error
+
+    monkeypatch.setattr(module, "seal_evidence", refuse)
+    play = scene(make_step("a"))
+    play.walkthrough.seal(is_confirmed=True)
+
+    view = eventually(lambda: None if play.finish.view["busy_since"] else play.finish.view)
+    assert (f"{view['message']} {view['advice']}", view["is_error"]) == (said, True)
+    assert view["bundle"] == ""
+
+
+def test_a_double_click_seals_once(scene: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second click during sealing has no effect; afterwards the button works again."""
+
+    released, begun = threading.Event(), []
+
+    def sealing(run: Run, **_: Any) -> Finished:
+        begun.append(run.run_id)
+        released.wait(DEADLINE)
+        return Finished("complete", Path("/evidence/acme/20261124-0a1b2c3d"))
+
+    monkeypatch.setattr(module, "seal_evidence", sealing)
+    play = scene(make_step("a"))
+    for _ in range(3):
+        play.walkthrough.seal(is_confirmed=True)
+    released.set()
+    eventually(lambda: not play.finish.view["busy_since"])
+    assert len(begun) == 1
+
+    play.walkthrough.seal(is_confirmed=True)
+    eventually(lambda: len(begun) == 2)
+
+
+def test_a_panel_says_what_the_sealing_run_waits_for(
+    scene: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the headless run waits for another one, the panel is busy and shows the reason."""
+
+    released = threading.Event()
+
+    def sealing(run: Run, *, on_wait: Any) -> Finished:
+        on_wait("Waiting for process 7.")
+        released.wait(DEADLINE)
+        return Finished("complete", Path("/evidence/acme/20261124-0a1b2c3d"))
+
+    monkeypatch.setattr(module, "seal_evidence", sealing)
+    play = scene(make_step("a"))
+    play.walkthrough.seal(is_confirmed=True)
+
+    eventually(lambda: play.finish.view["message"] == "Waiting for process 7.")
+    assert play.finish.view["busy_since"]
+    released.set()

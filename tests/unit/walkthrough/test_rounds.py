@@ -1,0 +1,107 @@
+"""*Check everything now*: what it checks, and what it leaves alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from runbook_lib.errors import (
+    JournalError,
+)
+from runbook_lib.walkthrough import controller as module
+from tests.unit.walkthrough.conftest import Make, Scene, spending
+from tests.unit.walkthrough.stage import (
+    app_step,
+    eventually,
+    make_step,
+    settled,
+    verified,
+    waiting_step,
+)
+
+
+def round_done(play: Scene) -> dict[str, Any]:
+    """Return the header's view once *Check everything now* is over."""
+    return eventually(
+        lambda: play.header.view if "Checked" in play.header.view["message"] else None
+    )
+
+
+def test_everything_is_checked_but_what_spends_or_lacks_a_value(scene: Make) -> None:
+    """
+    Every check that only reads runs once, in order; nothing is sealed or spent.
+
+    What was left out is named, with what it would do, or what it lacks.
+    """
+
+    play = scene(
+        make_step("a", verified),
+        make_step("b"),
+        waiting_step(),
+        spending(make_step("spends", verified)),
+        make_step("c", verified, needs=("app_secret",)),
+    )
+    play.walkthrough.check_all()
+    view = round_done(play)
+
+    assert view["message"].splitlines() == [
+        "Checked 2 steps.",
+        "Now verified: 1.",
+        "Now waiting: 3.",
+        "Not checked: 4. It uses up a link. Press Check there.",
+        "Not checked: 5; App Secret is not given.",
+    ]
+    assert [entry.step for entry in play.run.journal.entries() if entry.type == "step.checked"] == [
+        "a",
+        "wait",
+    ]
+    assert any("Checking 2 of 2: Do wait" in each["message"] for each in play.header.views)
+    assert play.finish.view["bundle"] == ""
+
+    play.walkthrough.check_all()
+    eventually(lambda: "Nothing has changed." in play.header.view["message"])
+
+
+def test_a_round_that_breaks_off_leaves_the_button_usable(
+    scene: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the journal cannot be written, the header says so, and the button works again."""
+
+    play = scene(make_step("a", verified))
+
+    def refuse(*_: Any) -> None:
+        raise JournalError("The journal cannot be written.")
+
+    monkeypatch.setattr(module, "check_everything", refuse)
+    play.walkthrough.check_all()
+    view = eventually(lambda: play.header.view if play.header.view["is_error"] else None)
+    assert "The journal cannot be written." in view["message"]
+    assert view["busy_since"] == 0
+
+
+def test_what_lacked_a_value_is_checked_when_the_value_arrives(scene: Make) -> None:
+    """
+    A check that was tried in vain shows the field that it lacks, and runs once that is given.
+
+    A step that nobody tried, and one that spends something, do not run by themselves.
+    """
+
+    later = make_step("later", verified, needs=("app_id",))
+    spends = spending(replace(later, id="spends"))
+    untried = replace(later, id="untried")
+    play = scene(app_step(), later, spends, untried)
+    for name in ("later", "spends"):
+        play.walkthrough.perform(play.step(name), {})
+        settled(play.screens[name])
+    shown = [each["name"] for each in play.screens["later"].view["inputs"]]
+    assert shown == ["app_id"]
+    assert play.screens["untried"].view["inputs"] == []
+
+    play.walkthrough.perform(play.step("app"), {"app_id": "123456789012345"})
+    eventually(lambda: play.screens["later"].view["outcome"] == "verified")
+    settled(play.screens["app"])
+    assert play.screens["later"].view["inputs"] == []
+    assert play.screens["spends"].view["outcome"] == "not_run"
+    assert play.screens["untried"].view["outcome"] == "not_run"

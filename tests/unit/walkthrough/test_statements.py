@@ -1,0 +1,203 @@
+"""What people confirm, skip, withdraw and comment in a panel, with their screenshots."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from runbook_lib.core.procedure import (
+    Binding,
+    NoteKind,
+    Word,
+    WordKind,
+)
+from tests.unit.bodies import APP_ID
+from tests.unit.walkthrough.conftest import DONE, LEFT_OUT, PNG, Make, undecided
+from tests.unit.walkthrough.stage import (
+    eventually,
+    make_step,
+    settled,
+    waiting_step,
+)
+
+
+def test_a_persons_statement_is_recorded(scene: Make) -> None:
+    """Author, note and what they saw are recorded, and the header keeps the author's name."""
+
+    play = scene(make_step("a"))
+    words = {"by": " Operator ", "note": " Seen. ", "seen": " new screen "}
+    play.walkthrough.say(play.step("a"), WordKind.SUBMITTED, words, [])
+    view = settled(play.screens["a"])
+
+    assert (view["message"], view["outcome"]) == ("Recorded.", "waiting")
+    ((word, _),) = play.run.history.words("a")
+    assert replace(word, binding=Binding()) == Word(
+        kind=WordKind.SUBMITTED,
+        step="a",
+        by="Operator",
+        at="2026-11-24T12:00:00.000Z",
+        note="Seen.",
+        seen="new screen",
+        origin="walkthrough",
+        sentence=play.step("a").sentence,
+    )
+    eventually(lambda: play.header.view["operator"] == "Operator")
+
+
+def test_a_screenshot_is_stored_by_its_digest(scene: Make) -> None:
+    """A screenshot is stored beside the journal under its digest, and the journal names it."""
+
+    play = scene(make_step("a"))
+    file = {"name": "screen.png", "media_type": "image/png", "content": PNG}
+    play.walkthrough.say(play.step("a"), DONE, {"by": "Operator"}, [file])
+    settled(play.screens["a"])
+
+    digest = hashlib.sha256(PNG).hexdigest()
+    kept = play.run.journal.path.parent / "attachments" / f"{digest}.png"
+    assert kept.read_bytes() == PNG
+    ((word, _),) = play.run.history.words("a")
+    (attachment,) = word.attachments
+    assert (attachment.name, attachment.sha256) == ("screen.png", digest)
+    assert "[screen.png]" in play.screens["a"].view["history"][0]["what"]
+
+
+def test_an_invalid_screenshot_is_refused(scene: Make) -> None:
+    """A file whose content does not match its type is refused, and nothing is recorded."""
+
+    play = scene(make_step("a"))
+    file = {"name": "x.png", "media_type": "image/png", "content": b"<script>"}
+    play.walkthrough.say(play.step("a"), DONE, {"by": "Operator"}, [file])
+
+    assert "x.png is neither a picture" in settled(play.screens["a"])["message"]
+    assert play.types == []
+
+
+@pytest.mark.parametrize("words", [{}, {"by": "  "}, {"note": "x"}])
+@pytest.mark.parametrize("said", WordKind)
+def test_a_name_is_required(scene: Make, words: Any, said: WordKind) -> None:
+    """Without a name nothing is recorded."""
+
+    play = scene(make_step("a"))
+    play.walkthrough.say(play.step("a"), said, words, [])
+    view = settled(play.screens["a"])
+
+    assert view["message"].startswith("Enter your name")
+    assert view["is_error"]
+    assert play.types == []
+
+
+def test_skipping_a_step_needs_a_reason(scene: Make) -> None:
+    """A step is skipped only with a reason; without one nothing is recorded."""
+
+    play = scene(make_step("a"))
+    play.walkthrough.say(play.step("a"), LEFT_OUT, {"by": "Operator", "note": " "}, [])
+    assert settled(play.screens["a"])["message"] == "Give a reason."
+    assert play.types == []
+
+    play.walkthrough.say(play.step("a"), LEFT_OUT, {"by": "Operator", "note": "No leads."}, [])
+    view = settled(play.screens["a"], 2)
+    assert (view["outcome"], view["reason"]) == ("skipped", "Operator: No leads.")
+    assert play.run.history.words("a")[0][0].origin == "walkthrough"
+
+
+def test_an_attestation_is_withdrawn_with_a_reason(scene: Make) -> None:
+    """After a withdrawal the attestation no longer counts, and the history shows both."""
+
+    play = scene(make_step("a"))
+    step, screen = play.step("a"), play.screens["a"]
+    play.walkthrough.say(step, DONE, {"by": "Operator"}, [])
+    settled(screen)
+    play.walkthrough.say(step, WordKind.WITHDRAWN, {"by": "Operator", "note": ""}, [])
+    assert settled(screen, 2)["outcome"] == "attested"
+    play.walkthrough.say(step, WordKind.WITHDRAWN, {"by": "Operator", "note": "A mistake."}, [])
+    view = settled(screen, 3)
+
+    assert (view["outcome"], view["can_withdraw"]) == ("not_run", False)
+    assert [each["what"] for each in view["history"]] == [
+        "withdrawn by Operator: A mistake.",
+        "confirmed by Operator",
+    ]
+
+
+def test_what_was_submitted_may_be_declined_and_submitted_again(scene: Make) -> None:
+    """A decline fails the step; the latest statement counts."""
+
+    play = scene(waiting_step(undecided))
+    step, screen = play.step("wait"), play.screens["wait"]
+    found = []
+    for number, kind in enumerate(
+        (WordKind.SUBMITTED, WordKind.DECLINED, WordKind.SUBMITTED), start=1
+    ):
+        play.walkthrough.say(step, kind, {"by": "Operator", "note": "n"}, [])
+        found.append(settled(screen, number)["outcome"])
+
+    assert found == ["waiting", "failed", "waiting"]
+
+
+# Sealing
+
+
+def test_a_comment_and_a_colleague_are_recorded(scene: Make) -> None:
+    """A comment and who does the step by when are recorded; the outcome stays."""
+
+    play = scene(make_step("a"))
+    step = play.step("a")
+    play.walkthrough.add_note(step, NoteKind.COMMENTED, {"by": "A", "note": "Ask them."})
+    settled(play.screens["a"])
+    words = {"by": "A", "to": "A colleague", "due": "2026-12-01"}
+    play.walkthrough.add_note(step, NoteKind.ASSIGNED, words)
+    view = settled(play.screens["a"], 2)
+
+    assert (view["message"], view["outcome"], view["written"]) == ("Recorded.", "not_run", 2)
+    assert view["assigned"] == "for A colleague by 2026-12-01"
+    said = [each["what"] for each in view["history"]]
+    assert any("A colleague" in each for each in said)
+    assert any("Ask them." in each for each in said)
+
+
+@pytest.mark.parametrize(
+    ("kind", "words", "said"),
+    [
+        (NoteKind.COMMENTED, {"by": "A", "note": "  "}, "Write the comment."),
+        (NoteKind.COMMENTED, {"by": " ", "note": "n"}, "Enter your name"),
+        (NoteKind.ASSIGNED, {"by": "A", "to": "B", "due": "tomorrow"}, "due takes a day"),
+        (NoteKind.ASSIGNED, {"by": "A", "to": "B", "due": "2020-01-01"}, "is before the day"),
+        (NoteKind.ASSIGNED, {"by": "A", "to": "B\u202e"}, "Who does it"),
+    ],
+)
+def test_a_note_that_cannot_be_kept_says_why(
+    scene: Make, kind: NoteKind, words: dict[str, str], said: str
+) -> None:
+    """A note without its text, a name or a possible day is refused; nothing is written."""
+
+    play = scene(make_step("a"))
+    play.walkthrough.add_note(play.step("a"), kind, words)
+    view = settled(play.screens["a"])
+
+    assert view["is_error"]
+    assert said in view["message"]
+    assert play.types == []
+
+
+ANSWER = b'{"app_id": "999", "is_live": false}'
+
+
+def test_an_answer_of_the_developer_tools_is_kept_unread(scene: Make) -> None:
+    """A step says which answer may be attached; whatever that says, the person's word counts."""
+
+    asked = "devtools_app basic_settings"
+    play = scene(replace(make_step("a"), developer_tools=asked), app_id=APP_ID)
+    (form,) = [form for form in play.screens["a"].view["forms"] if form["name"] == "attest"]
+    file = {"name": "answer.json", "media_type": "application/json", "content": ANSWER}
+    play.walkthrough.say(play.step("a"), DONE, {"by": "Operator"}, [file])
+    view = settled(play.screens["a"])
+
+    assert asked in form["files_help"]
+    assert view["outcome"] == "attested"
+    ((word, _),) = play.run.history.words("a")
+    (attachment,) = word.attachments
+    kept = play.run.journal.path.parent / "attachments" / f"{attachment.sha256}.json"
+    assert (attachment.name, kept.read_bytes()) == ("answer.json", ANSWER)

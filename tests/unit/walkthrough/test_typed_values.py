@@ -1,0 +1,210 @@
+"""Values and credentials that a person types into a panel: validated, recorded, or refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from runbook_lib.connectors.context import CheckContext
+from runbook_lib.connectors.cyclr.inputs import INSTALL_CONNECTOR
+from runbook_lib.core.procedure import (
+    Finding,
+    Outcome,
+)
+from tests.support.words import attested
+from tests.unit.bodies import APP_ID, APP_SECRET
+from tests.unit.walkthrough.conftest import DONE, KNOWN, LEFT_OUT, OTHER_SECRET, Make
+from tests.unit.walkthrough.stage import (
+    PERMISSIONS,
+    app_step,
+    make_step,
+    settled,
+    verified,
+)
+
+
+def test_typed_values_are_recorded(scene: Make) -> None:
+    """Typed values are recorded with their type; empty and unknown fields are ignored."""
+
+    play = scene(app_step())
+    given = {"app_id": f" {APP_ID} ", "permissions": "ads_read", "install_connector": False}
+    play.walkthrough.perform(play.step("app"), {**given, "app_secret": "", "unknown": "x"})
+    settled(play.screens["app"])
+
+    assert play.run.history.index.given == {
+        "app_id": APP_ID,
+        "permissions": ("public_profile", "ads_read"),
+        "install_connector": False,
+    }
+    shown = {each["name"]: each["value"] for each in play.screens["app"].view["inputs"]}
+    assert shown["app_id"] == APP_ID
+
+
+def test_a_secret_that_was_typed_stays_in_memory(scene: Make, tmp_path: Path) -> None:
+    """A typed secret can be used by a check, but no file and no view contains it."""
+
+    def quotes(context: CheckContext) -> Finding:
+        said = context.secrets["app_secret"].reveal()
+        return Finding(outcome=Outcome.FAILED, reason=f"It refused {said}.")
+
+    play = scene(app_step(quotes))
+    play.walkthrough.perform(play.step("app"), {"app_secret": f" {APP_SECRET}\n"})
+    view = settled(play.screens["app"])
+
+    assert view["reason"].startswith("It refused *")
+    assert play.run.settings.secrets["app_secret"].reveal() == APP_SECRET
+    secret = next(each for each in view["inputs"] if each["name"] == "app_secret")
+    assert (secret["value"], secret["rests"]) == ("", "this session")
+    assert APP_SECRET not in json.dumps(play.screens["app"].views)
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert files
+    assert not [path for path in files if APP_SECRET.encode() in path.read_bytes()]
+
+
+def test_a_malformed_secret_is_refused_unquoted(scene: Make) -> None:
+    """An invalid secret is refused without being quoted, and no check runs."""
+
+    play = scene(app_step())
+    play.walkthrough.perform(play.step("app"), {"app_secret": "halfasecret"})
+    view = settled(play.screens["app"])
+
+    assert view["message"].startswith("App Secret: an App Secret has 32 characters")
+    assert (view["advice"], view["is_error"]) == ("Correct it, then press the button again.", True)
+    (refused,) = view["refused"]
+    assert refused["problem"].startswith("An App Secret has 32 characters")
+    assert "halfasecret" not in json.dumps(play.screens["app"].views)
+    assert "app_secret" not in play.run.settings.secrets
+    assert play.types == []
+
+
+def test_valid_fields_are_kept_if_another_is_invalid(scene: Make) -> None:
+    """If a field is invalid, its problem is shown, no check runs, and the valid fields are kept."""
+
+    play = scene(app_step())
+    play.walkthrough.perform(play.step("app"), {"app_id": "x", "app_secret": APP_SECRET})
+    view = settled(play.screens["app"])
+
+    assert view["message"].startswith("App ID: an App ID is a number of 15 or 16 digits")
+    assert view["taken"] == 1
+    (refused,) = view["refused"]
+    assert refused["input"] == "app_id"
+    assert refused["problem"].startswith("An App ID is a number of 15 or 16 digits")
+    assert play.run.settings.secrets["app_secret"].reveal() == APP_SECRET
+    assert play.types == []
+
+    play.walkthrough.perform(play.step("app"), {"app_id": APP_ID})
+    view = settled(play.screens["app"], 2)
+    assert (view["taken"], view["refused"], view["outcome"]) == (2, [], "verified")
+
+
+def test_an_invalid_value_is_named_by_its_label(scene: Make) -> None:
+    """The message about an invalid value names the field by its label."""
+
+    play = scene(app_step())
+    play.walkthrough.perform(play.step("app"), {"install_connector": "perhaps"})
+
+    message = settled(play.screens["app"])["message"]
+    assert message.startswith(f"{INSTALL_CONNECTOR.label}: takes true or false")
+
+
+def test_written_words_are_counted(scene: Make) -> None:
+    """`written` counts only what was recorded, so that a refused form keeps its text."""
+
+    play = scene(make_step("a"))
+    play.walkthrough.say(play.step("a"), LEFT_OUT, {"by": "Operator", "note": ""}, [])
+    assert settled(play.screens["a"])["written"] == 0
+    play.walkthrough.say(play.step("a"), LEFT_OUT, {"by": "Operator", "note": "No leads."}, [])
+    assert settled(play.screens["a"], 2)["written"] == 1
+    play.walkthrough.say(play.step("a"), DONE, {"by": "Operator"}, [])
+    assert settled(play.screens["a"], 3)["written"] == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("app_id", "x", "An App ID is a number of 15 or 16 digits"),
+        ("app_secret", "halfasecret", "An App Secret has 32 characters"),
+        ("permissions", "Leads", "'Leads' is not a permission; one looks like leads_retrieval"),
+        ("app_id", APP_ID, ""),
+        ("app_id", "  ", ""),
+    ],
+)
+def test_a_field_is_validated_while_it_is_typed(
+    scene: Make, name: str, text: str, said: str
+) -> None:
+    """A field's problem is returned without storing the text; an empty field has no problem."""
+
+    play = scene(app_step())
+    problem, effect = play.walkthrough.problem(name, text)
+
+    assert effect == ""
+    assert problem.startswith(said)
+    assert bool(problem) is bool(said)
+    assert "halfasecret" not in problem
+    assert play.types == []
+
+
+def test_a_problem_comes_with_an_example(scene: Make) -> None:
+    """The problem has the field's example, unless it has one already or there is none."""
+
+    play = scene(app_step())
+
+    assert play.walkthrough.problem("app_id", "x")[0].endswith("; for example 123456789012345")
+    assert "for example" not in play.walkthrough.problem("app_secret", "halfasecret")[0]
+    assert play.walkthrough.problem("service_domain", "acme")[0].count("acme-h.cyclr.com") == 1
+
+
+def test_a_field_says_beforehand_what_saving_it_undoes(scene: Make) -> None:
+    """
+    While a value is typed, the field names the steps that must be done again once it is saved.
+
+    The first value, the same value, an invalid one, and one that no step is about undo nothing.
+    """
+
+    about = make_step("about", subject=("app_id", "app_secret"))
+    play = scene(app_step(), about, make_step("other"), secrets={"app_secret": APP_SECRET})
+    assert play.walkthrough.problem("app_id", "123456789012345") == ("", "")
+    play.run.give("app_id", "123456789012345")
+    play.run.say([attested("about"), attested("other")])
+
+    said = "Once this is saved, these must be done again: 2."
+    assert play.walkthrough.problem("app_id", "543210987654321") == ("", said)
+    assert play.walkthrough.problem("app_secret", OTHER_SECRET) == ("", said)
+    assert play.walkthrough.problem("app_id", "123456789012345") == ("", "")
+    assert play.walkthrough.problem("app_secret", APP_SECRET) == ("", "")
+    assert play.walkthrough.problem("app_id", "x")[1] == ""
+    assert play.walkthrough.problem("permissions", "ads_read") == ("", "")
+    assert play.screens["about"].view["outcome"] == "not_run"  # drawn before; nothing was saved
+
+
+def test_an_emptied_field_is_an_emptied_value(scene: Make) -> None:
+    """An emptied field takes the value away; an empty credential changes nothing."""
+
+    play = scene(app_step(), secrets={"app_secret": APP_SECRET}, **KNOWN)
+    play.walkthrough.perform(play.step("app"), {"app_id": "123456789012345"})
+    settled(play.screens["app"])
+    emptied = {"app_id": "", "app_secret": "", "permissions": ""}
+    play.walkthrough.perform(play.step("app"), emptied)
+    settled(play.screens["app"], 2)
+
+    assert play.run.values["app_id"] == ""
+    assert play.run.values["permissions"] == PERMISSIONS.default
+    assert "app_secret" in play.run.settings.secrets
+
+
+def test_what_is_typed_wins_over_the_settings_file(scene: Make) -> None:
+    """A typed value takes precedence over one from the settings."""
+
+    seen: list[str] = []
+
+    def looks(context: CheckContext) -> Finding:
+        seen.append(context.text("app_id"))
+        return verified(context)
+
+    play = scene(app_step(looks), app_id="1111111111111111")
+    play.walkthrough.perform(play.step("app"), {"app_id": APP_ID})
+    settled(play.screens["app"])
+
+    assert seen == [APP_ID]
