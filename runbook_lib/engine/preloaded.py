@@ -24,6 +24,7 @@ NAMES = (
     "cryptography.hazmat.primitives.asymmetric.ec",
     "httpx",
     "papermill",
+    "runbook_lib.fork_engine.run",
     "runbook_lib.fork_engine.saving",
     "runbook_lib.fork_engine.shell",
     "runbook_lib.remote.pages",

@@ -7,27 +7,63 @@ thread. Otherwise a new interpreter does the same, a tenth of a second later.
 
 from __future__ import annotations
 
+import codecs
 import contextlib
+import json
 import os
-import select
 import signal
-import socket
 import subprocess
 import sys
 import threading
-import time
 import warnings
 from collections.abc import Callable
 from functools import partial
+from multiprocessing.connection import Connection, Pipe, wait
 from typing import Any
 
-from runbook_lib.fork_engine.wire import Channel, Message, Output
+Message = dict[str, Any]
 
-_POLL_SECONDS = 0.02
+# What a pipe holds, by default (pipe(7)): one read empties it.
+_PIPE_BYTES = 1 << 16
+_PROGRAM = (
+    "import sys; from runbook_lib.fork_engine.worker import live; live(*map(int, sys.argv[1:]))"
+)
 
 
 class DiedError(Exception):
     """The child is gone."""
+
+
+class Text:
+    """The child's standard output or standard error: what was read and not yet taken."""
+
+    def __init__(self, name: str, descriptor: int) -> None:
+        os.set_blocking(descriptor, False)
+        self.name = name
+        self.is_open = True
+        # How many characters wait to be taken.
+        self.waiting = 0
+        self._descriptor = descriptor
+        self._parts: list[str] = []
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def fileno(self) -> int:
+        """Return the descriptor to wait for."""
+        return self._descriptor
+
+    def read(self) -> None:
+        """Read what is in the pipe, without waiting."""
+        with contextlib.suppress(BlockingIOError):
+            chunk = os.read(self._descriptor, _PIPE_BYTES)
+            self.is_open = bool(chunk)
+            text = self._decoder.decode(chunk, not chunk)
+            self._parts.append(text)
+            self.waiting += len(text)
+
+    def take(self) -> str:
+        """Return what was read."""
+        text, self._parts, self.waiting = "".join(self._parts), [], 0
+        return text
 
 
 class Child:
@@ -35,68 +71,60 @@ class Child:
     A process that waits to run a notebook's cells, and is used for one notebook.
 
     It is the leader of a process group, in which also stands what cells start.
+    Each message of it is answered: until then, what sent it waits. So all text
+    in the pipes was written before the message that came last.
     """
 
     def __init__(
         self,
         pid: int,
-        end: socket.socket,
-        pipes: tuple[int, int, int],
-        mark: bytes,
-        wait: Callable[[], Any],
+        end: Connection,
+        pipes: tuple[int, int],
+        lifeline: int,
+        reap: Callable[[], Any],
     ) -> None:
         self.pid = pid
-        self.channel = Channel(end)
-        self.outputs = (Output("stdout", pipes[0], mark), Output("stderr", pipes[1], mark))
-        # Whether the child may still say something.
-        self.is_open = True
+        self.texts = (Text("stdout", pipes[0]), Text("stderr", pipes[1]))
+        self._end = end
         # Nothing is written to it: it is open here as long as the child may live.
-        self._lifeline = pipes[2]
-        self._wait = wait
-        self._is_reaped = False
+        self._lifeline = lifeline
+        self._reap = reap
+        self._is_reaped = self._is_closed = False
 
-    def is_alive(self) -> bool:
-        """Return whether the process runs, without waiting and without reaping it."""
-        options = os.WEXITED | os.WNOHANG | os.WNOWAIT
-        return not self._is_reaped and os.waitid(os.P_PID, self.pid, options) is None
-
-    def send(self, message: Message) -> None:
-        """Send `message`; raises `DiedError` if nobody reads it."""
+    def send(self, answer: Any) -> None:
+        """Send `answer`; raises `DiedError` if nobody reads it."""
         try:
-            self.channel.send(message)
+            self._end.send(answer)
         except OSError:
             msg = "the child died"
             raise DiedError(msg) from None
 
-    def read(self, patience_seconds: float) -> None:
-        """Read some of what the child has written, waiting for it so long."""
-        poll = select.poll()
-        readable = {output.descriptor: output for output in self.outputs if output.is_readable}
-        for descriptor in (self.channel.socket.fileno(), *readable):
-            poll.register(descriptor, select.POLLIN)
-        for descriptor, _ in poll.poll(max(0.0, patience_seconds) * 1000):
-            if descriptor in readable:
-                readable[descriptor].read()
-            else:
-                self.is_open = self.channel.fill()
+    def receive(self, patience_seconds: float) -> Message | None:
+        """
+        Return the next message, if one comes so soon, and read what was written before it.
+
+        Returns None when there is text first. Raises `DiedError` after the last message.
+        """
+        sources = [self._end.fileno(), *(text.fileno() for text in self.texts if text.is_open)]
+        ready = wait(sources, max(0.0, patience_seconds))
+        message, is_gone = None, False
+        if is_spoken := self._end.fileno() in ready:
+            try:
+                message = json.loads(self._end.recv_bytes().decode(errors="replace"))
+            except (EOFError, OSError):
+                is_gone = True
+        for text in self.texts:
+            if is_spoken or text.fileno() in ready:
+                text.read()
+        if is_gone:
+            msg = "the child died"
+            raise DiedError(msg)
+        return message
 
     def interrupt(self) -> None:
         """Interrupt the cell, and what it started, as Ctrl-C does."""
         with contextlib.suppress(OSError):
             os.killpg(self.pid, signal.SIGINT)
-
-    def end(self, patience_seconds: float) -> None:
-        """Let the exit handlers of cells run, then kill what is left."""
-        with contextlib.suppress(DiedError):
-            self.send({"type": "end"})
-            deadline = time.monotonic() + patience_seconds
-            # Whatever they still write would hold them up in a full pipe.
-            while self.is_open and self.is_alive() and time.monotonic() < deadline:
-                self.read(_POLL_SECONDS)
-                for output in self.outputs:
-                    output.pass_mark()
-                    output.take()
-        self.kill()
 
     def kill(self) -> None:
         """Kill the process and its group at once."""
@@ -107,18 +135,17 @@ class Child:
         for kill in (os.killpg, os.kill):
             with contextlib.suppress(OSError):
                 kill(self.pid, signal.SIGKILL)
-        self._wait()
+        self._reap()
         self._is_reaped = True
 
     def close(self) -> None:
         """Kill the process, and close what led to it."""
         self.kill()
-        self.channel.socket.close()
-        for output in self.outputs:
-            output.close()
-        if self._lifeline >= 0:
-            os.close(self._lifeline)
-            self._lifeline = -1
+        if not self._is_closed:
+            self._is_closed = True
+            self._end.close()
+            for descriptor in (*(text.fileno() for text in self.texts), self._lifeline):
+                os.close(descriptor)
 
 
 def start_child() -> Child:
@@ -128,12 +155,11 @@ def start_child() -> Child:
     Call it early: before any thread begins, the child is forked. Raises
     `OSError` if this system cannot do it.
     """
-    mark = b"\0" + os.urandom(16).hex().encode() + b"\0"
-    ours, theirs = socket.socketpair()
+    ours, theirs = Pipe()
     (out, out_end), (err, err_end), (life_end, life) = os.pipe(), os.pipe(), os.pipe()
     start = _fork if _is_single() else _spawn
     try:
-        pid, wait = start(theirs, out_end, err_end, life_end, mark)
+        pid, reap = start(theirs.fileno(), out_end, err_end, life_end)
     except BaseException:
         ours.close()
         for descriptor in (out, err, life):
@@ -143,7 +169,7 @@ def start_child() -> Child:
         theirs.close()
         for descriptor in (out_end, err_end, life_end):
             os.close(descriptor)
-    return Child(pid, ours, (out, err, life), mark, wait)
+    return Child(pid, ours, (out, err), life, reap)
 
 
 def _is_single() -> bool:
@@ -152,9 +178,7 @@ def _is_single() -> bool:
     return all(type(thread).__name__ == "TMonitor" for thread in others)
 
 
-def _fork(
-    end: socket.socket, out: int, err: int, lifeline: int, mark: bytes
-) -> tuple[int, Callable[[], Any]]:
+def _fork(*descriptors: int) -> tuple[int, Callable[[], Any]]:
     # What stands in buffers is written once, by this process.
     for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
         with contextlib.suppress(Exception):
@@ -166,24 +190,15 @@ def _fork(
         try:
             from runbook_lib.fork_engine.worker import live  # noqa: PLC0415  (the child's alone)
 
-            live(end, out, err, lifeline, mark)
+            live(*descriptors)
         finally:
             os._exit(1)
     return pid, partial(os.waitpid, pid, 0)
 
 
-def _spawn(
-    end: socket.socket, out: int, err: int, lifeline: int, mark: bytes
-) -> tuple[int, Callable[[], Any]]:
-    descriptors = (end.fileno(), out, err, lifeline)
+def _spawn(*descriptors: int) -> tuple[int, Callable[[], Any]]:
     process = subprocess.Popen(  # noqa: S603  (this interpreter)
-        [
-            sys.executable,
-            "-m",
-            "runbook_lib.fork_engine",
-            *map(str, descriptors),
-            mark[1:-1].decode(),
-        ],
+        [sys.executable, "-c", _PROGRAM, *map(str, descriptors)],
         pass_fds=descriptors,
         start_new_session=True,
         stdin=subprocess.DEVNULL,

@@ -14,8 +14,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from runbook_lib.fork_engine.child import Child, DiedError, start_child
-from runbook_lib.fork_engine.kernels import NotOursError, kernel_environment
-from runbook_lib.fork_engine.run import Run, Settings
 
 _START_SECONDS = 60.0
 
@@ -99,6 +97,15 @@ class ForkEngine:
         Raises nbclient's `DeadKernelError` and `CellTimeoutError`, after the
         cell was marked as failed.
         """
+        # NOTE: these load papermill, which is loading this module now.
+        from runbook_lib.fork_engine.fallback import (  # noqa: PLC0415
+            NotOursError,
+            execute,
+            kernel_environment,
+        )
+        from runbook_lib.fork_engine.run import Run, Settings  # noqa: PLC0415
+        from runbook_lib.fork_engine.saving import storable  # noqa: PLC0415
+
         given = dict(os.environ if environment is None else environment)
         about = nb_man.nb.metadata.setdefault("papermill", {})
         try:
@@ -117,9 +124,6 @@ class ForkEngine:
         finally:
             if child is not None:
                 child.close()
-        from runbook_lib.fork_engine.fallback import execute  # noqa: PLC0415  (loads nbclient)
-        from runbook_lib.fork_engine.saving import storable  # noqa: PLC0415
-
         about["engine"] = storable({"name": "nbclient", "reason": reason})
         execute(nb_man, kernel_name, environment, on_tick, options)
 

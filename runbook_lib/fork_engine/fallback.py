@@ -1,15 +1,22 @@
-"""nbclient in the engine's place, with the same environment and the same ticks."""
+"""
+nbclient in the engine's place, with the same environment and the same ticks.
+
+It takes over where a notebook asks for what is not IPython in this interpreter.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
+from jupyter_client.manager import AsyncKernelManager
 from nbformat.v4 import new_output
 from papermill.engines import NBClientEngine
 
@@ -18,6 +25,36 @@ from runbook_lib.fork_engine.bounds import Bounds
 _TICK_SECONDS = 0.05
 # The address of a socket is no longer (unix(7): sun_path has 108 bytes), and gets a number.
 _LONGEST_ADDRESS = 100
+# NOTE: jupyter_client replaces these names by the interpreter that it runs in.
+_GENERIC = ("python", f"python{sys.version_info.major}", "python{}.{}".format(*sys.version_info))
+
+
+class NotOursError(Exception):
+    """The notebook asks for what only nbclient can do."""
+
+
+def kernel_environment(name: str) -> Mapping[str, str]:
+    """
+    Return the variables that the kernel `name` sets.
+
+    Raises `NotOursError` if it is not ipykernel in this interpreter.
+    """
+    try:
+        spec = KernelSpecManager().get_kernel_spec(name)
+    except NoSuchKernel:
+        msg = f"no kernel is called {name}"
+        raise NotOursError(msg) from None
+    # Not `samefile`: the interpreters of all virtual environments are links to one.
+    program, ours = Path(spec.argv[0]), Path(sys.executable)
+    is_ours = spec.argv[0] in _GENERIC or (
+        os.path.realpath(program.parent) == os.path.realpath(ours.parent)
+        and program.name in _GENERIC
+    )
+    if not is_ours or spec.argv[1:3] != ["-m", "ipykernel_launcher"]:
+        msg = f"the kernel {name} is another program: {' '.join(spec.argv[:3])}"
+        raise NotOursError(msg)
+    environment: Mapping[str, str] = spec.env
+    return environment
 
 
 def execute(
@@ -69,8 +106,6 @@ def _manager_class(
     managers: list[Any],
 ) -> type:
     """Return the class of a kernel's manager which gives it `environment` alone, and `folder`."""
-    from jupyter_client.manager import AsyncKernelManager  # noqa: PLC0415  (slow to import)
-
     base: Any = options.get("kernel_manager_class", AsyncKernelManager)
 
     class Manager(base):  # type: ignore[misc]

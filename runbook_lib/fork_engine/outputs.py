@@ -8,22 +8,15 @@ is one output, however slowly it came, and what is too much is left out.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 
+from nbformat import from_dict
+
 from runbook_lib.fork_engine.bounds import Bounds
-from runbook_lib.fork_engine.wire import Message
+from runbook_lib.fork_engine.child import Message
 
-_CONTENTS = {
-    "display_data": ("data", "metadata"),
-    "execute_result": ("data", "metadata", "execution_count"),
-    "error": ("ename", "evalue", "traceback"),
-}
-
-
-def timestamp() -> str:
-    """Return the time as nbclient writes it into a cell's metadata."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+# Its model is nowhere: a widget shows its text.
+_WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
 class Outputs:
@@ -48,34 +41,34 @@ class Outputs:
 
     def write(self, name: str, text: str) -> None:
         """Add text that was written to the stream `name`."""
-        if not text:
-            return
-        self._log(_node({"output_type": "stream", "name": name, "text": text}))
+        self._log(from_dict({"output_type": "stream", "name": name, "text": text}))
         self._clear_if_due()
         outputs = self._cell.outputs
         last: Any = outputs[-1] if outputs and outputs[-1] is not self._note else {}
         is_new = last.get("name") != name
         if kept := self._bounds.take_text(text, is_new=is_new):
             if is_new:
-                outputs.append(_node({"output_type": "stream", "name": name, "text": kept}))
+                outputs.append(from_dict({"output_type": "stream", "name": name, "text": kept}))
             else:
                 last.text += kept
         self._note_rest()
 
     def show(self, message: Message) -> None:
-        """Do what a message asks for."""
-        kind, display_id = message["type"], message.get("display_id")
+        """Do what a message asks for; its content is that of an output."""
+        kind, content = message["type"], message["content"]
+        display_id = message.get("display_id")
         if "execution_count" in message:
             self._cell.execution_count = message["execution_count"]
+        content.get("data", {}).pop(_WIDGET, None)
         if display_id:
-            self._update(display_id, message)
+            self._update(display_id, content)
         if kind == "clear_output":
             self._is_to_be_cleared = True
-            if not message["wait"]:
+            if not content["wait"]:
                 self._clear_if_due()
-        elif kind in _CONTENTS:
+        elif kind in ("display_data", "execute_result", "error"):
             self._clear_if_due()
-            output = _node({"output_type": kind} | {key: message[key] for key in _CONTENTS[kind]})
+            output = from_dict({"output_type": kind, **content})
             if self._keeps(output):
                 if display_id:
                     places = self._places.setdefault(display_id, {})
@@ -100,13 +93,12 @@ class Outputs:
         self._bounds.take_error(output)
         return True
 
-    def _update(self, display_id: str, message: Message) -> None:
+    def _update(self, display_id: str, content: dict[str, Any]) -> None:
         """Change every output that has this display id, in whichever cell."""
         for index, numbers in self._places.get(display_id, {}).items():
             for number in numbers:
                 output = self._nb.cells[index].outputs[number]
-                new = {key: message[key] for key in ("data", "metadata")}
-                changed = _node({**output, **new})
+                changed = from_dict({**output, **content})
                 if self._bounds.take(changed, replaced=output, index=index):
                     output.update(changed)
 
@@ -128,12 +120,6 @@ class Outputs:
         """Say in the cell's outputs how much of them was left out."""
         if line := self._bounds.line:
             if self._note is None:
-                self._note = _node({"output_type": "stream", "name": "stderr", "text": line})
+                self._note = from_dict({"output_type": "stream", "name": "stderr", "text": line})
                 self._cell.outputs.append(self._note)
             self._note.text = line
-
-
-def _node(content: dict[str, Any]) -> Any:
-    from nbformat import from_dict  # noqa: PLC0415  (slow to import)
-
-    return from_dict(content)

@@ -12,20 +12,20 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
-from runbook_lib.fork_engine.child import Child, DiedError
-from runbook_lib.fork_engine.kernels import NotOursError
-from runbook_lib.fork_engine.outputs import Outputs, timestamp
-from runbook_lib.fork_engine.wire import Message, Output
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+
+from runbook_lib.fork_engine.child import Child, DiedError, Message, Text
+from runbook_lib.fork_engine.fallback import NotOursError
+from runbook_lib.fork_engine.outputs import Outputs
 
 _TICK_SECONDS = 0.05
 # How long text waits for more, as in ipykernel: what was written to the two streams alternately
 # is then two outputs, not many.
 _FLUSH_SECONDS = 0.2
 _FLUSH_CHARACTERS = 1 << 20
-# How long nbclient lets a kernel shut down.
-_END_SECONDS = 5.0
 # How long a cell that took too long may take to say where it was.
 _INTERRUPT_SECONDS = 1.0
 # What nbclient takes and a child has no use for.
@@ -42,7 +42,6 @@ _MEANINGLESS = frozenset(
         "store_widget_state",
     }
 )
-_REPLY = "execute_reply"
 _LANGUAGE = {
     "name": "python",
     "version": sys.version.split()[0],
@@ -77,7 +76,6 @@ class Settings:
         self._raises_always = bool(rest.pop("force_raise_errors", False))
         self._skipped_tag = rest.pop("skip_cells_with_tag", "skip-execution")
         self.records_timing = bool(rest.pop("record_timing", True))
-        self.is_ended_gently = options.get("shutdown_kernel") != "immediate"
         if rest:
             msg = f"only nbclient has the option {', '.join(sorted(rest))}"
             raise NotOursError(msg)
@@ -112,7 +110,6 @@ class Run:
         self._settings = settings
         self._on_tick = on_tick
         self._outputs = Outputs(nb_man.nb, self._log)
-        self._write: Callable[[str, str], None] = self._outputs.write
         self._next_tick = 0.0
         # Whether something was shown since the last tick.
         self._has_news = False
@@ -126,22 +123,19 @@ class Run:
 
         Raises `NotOursError` or `DiedError` if it never is.
         """
-        directory = os.getcwd()  # noqa: PTH109
-        self._child.send(
-            {"type": "begin", "environment": dict(environment), "directory": directory}
-        )
-        written: list[str] = []
-        self._write = lambda name, text: written.append(text)  # noqa: ARG005
+        self._child.send((dict(environment), os.getcwd()))  # noqa: PTH109
         deadline = time.monotonic() + patience_seconds
-        # What a profile's start-up files show belongs to no cell.
-        while (answer := self._receive(deadline)) and answer["type"] not in ("ready", "failed"):
-            pass
-        self._write = self._outputs.write
+        while (answer := self._child.receive(_TICK_SECONDS)) is None and (
+            (now := time.monotonic()) < deadline
+        ):
+            self._tick(now)
+        for text in self._child.texts:
+            text.take()  # it belongs to no cell
         if answer is None:
             msg = f"the child was not ready after {patience_seconds} s"
             raise NotOursError(msg)
         if answer["type"] == "failed":
-            msg = f"the child could not start: {answer['reason']} {''.join(written)}".rstrip()
+            msg = f"the child could not start: {answer['content']['reason']}"
             raise NotOursError(msg)
 
     def execute_all(self) -> None:
@@ -156,72 +150,70 @@ class Run:
                     break
             except BaseException as broken:
                 self._child.kill()
-                for output in self._child.outputs:
-                    self._write(output.name, output.take_rest())
+                for text in self._child.texts:
+                    text.read()
+                    self._flush(text)
                 manager.cell_exception(cell, cell_index=index, exception=broken)
                 raise
             finally:
                 manager.cell_complete(cell, cell_index=index)
         nb.metadata["language_info"] = _LANGUAGE
-        if self._settings.is_ended_gently:
-            self._child.end(_END_SECONDS)
 
     def _execute(self, cell: Any, index: int) -> Exception | None:
         """Execute a cell; return the exception that ends the notebook, if it raised one."""
         self._outputs.begin_cell(index)
-        times: dict[str, str] = {}
+        begin = _timestamp()
+        timeout = self._settings.timeout(cell)
         try:
-            self._child.send({"type": "execute", "source": cell.source})
-            reply = self._follow(cell, times)
+            self._child.send(cell.source)
+            reply = self._follow(time.monotonic() + timeout if timeout else None)
+            if reply is None:
+                reply = self._time_out(cell, timeout)
         except DiedError:
-            from nbclient.exceptions import DeadKernelError  # noqa: PLC0415  (slow to import)
-
             msg = "Kernel died"
             self._logger.error(f"{msg} while waiting for execute reply.")  # noqa: TRY400
             raise DeadKernelError(msg) from None
         if self._settings.records_timing:
-            times["shell.execute_reply"] = times["iopub.status.idle"] = timestamp()
-            cell.metadata["execution"] = times
+            cell.metadata["execution"] = {
+                "iopub.status.busy": begin,
+                "iopub.execute_input": begin,
+                "shell.execute_reply": (end := _timestamp()),
+                "iopub.status.idle": end,
+            }
         if reply["status"] == "ok" or self._settings.allows_error(cell, reply["ename"]):
             return None
-        from nbclient.exceptions import CellExecutionError  # noqa: PLC0415
-
         error: Exception = CellExecutionError.from_cell_and_msg(cell, reply)
         return error
 
-    def _follow(self, cell: Any, times: dict[str, str]) -> Message:
-        """Show what the cell shows until it ends; return its reply."""
-        timeout = self._settings.timeout(cell)
-        deadline = time.monotonic() + timeout if timeout else None
-        while (message := self._receive(deadline)) is None or message["type"] != _REPLY:
-            if message is None:
-                deadline = self._time_out(cell, timeout)
-                continue
-            if message["type"] == "execute_input":
-                times["iopub.status.busy"] = times["iopub.execute_input"] = timestamp()
+    def _follow(self, deadline: float | None) -> Message | None:
+        """Show what the cell shows until it ends; return its reply, or None after `deadline`."""
+        while message := self._receive(deadline):
+            if message["type"] == "execute_reply":
+                content: Message = message["content"]
+                return content
             self._outputs.show(message)
             self._has_news = True
-        return message
+            self._child.send(None)
+        return None
 
-    def _time_out(self, cell: Any, timeout: Any) -> float:
+    def _time_out(self, cell: Any, timeout: Any) -> Message:
         """
-        Interrupt the cell; return when it must have ended now, or raise `CellTimeoutError`.
+        Interrupt the cell; return its reply, or raise `CellTimeoutError`.
 
         In both cases the notebook shows where the cell was: as with nbclient,
         which interrupts a kernel before it shuts it down.
         """
-        self._logger.error("Timeout waiting for execute reply (%is).", timeout)
-        self._child.interrupt()
-        if self._settings.is_interrupted_on_timeout:
-            return float(time.monotonic() + timeout)
-        from nbclient.exceptions import CellTimeoutError  # noqa: PLC0415
-
-        deadline = time.monotonic() + _INTERRUPT_SECONDS
-        with contextlib.suppress(DiedError):
-            while (message := self._receive(deadline)) and message["type"] != _REPLY:
-                self._outputs.show(message)
-        what = "Cell execution timed out"
-        raise CellTimeoutError.error_from_timeout_and_cell(what, timeout, cell)
+        reply = None
+        while reply is None:
+            self._logger.error("Timeout waiting for execute reply (%is).", timeout)
+            self._child.interrupt()
+            if not self._settings.is_interrupted_on_timeout:
+                with contextlib.suppress(DiedError):
+                    self._follow(time.monotonic() + _INTERRUPT_SECONDS)
+                what = "Cell execution timed out"
+                raise CellTimeoutError.error_from_timeout_and_cell(what, timeout, cell)
+            reply = self._follow(time.monotonic() + timeout)
+        return reply
 
     def _receive(self, deadline: float | None) -> Message | None:
         """
@@ -229,41 +221,28 @@ class Run:
 
         Raises `DiedError` if there is none, because the child is gone.
         """
-        child, is_alive = self._child, True
         while True:
             now = time.monotonic()
             if now >= self._next_tick:
                 self._tick(now)
-                is_alive = child.is_alive()
             if deadline is not None and now >= deadline:
                 return None
-            if message := child.channel.pop():
-                break
-            if not (is_alive and child.is_open):
-                raise DiedError
             due = min(self._next_tick, *self._flush_at.values(), deadline or self._next_tick)
-            child.read(due - now if is_alive else 0.0)
-            self._flush_due()
-        for output in child.outputs:
-            output.read_up_to_mark()
-            if message["type"] != "flush" or message["name"] == output.name:
-                self._flush(output)
-            output.pass_mark()
-        return message
+            message = self._child.receive(due - now)
+            for text in self._child.texts:
+                if message and message["content"].get("name", text.name) == text.name:
+                    self._flush(text)
+                elif text.waiting:
+                    at = self._flush_at.setdefault(text.name, now + _FLUSH_SECONDS)
+                    if at <= now or text.waiting >= _FLUSH_CHARACTERS:
+                        self._flush(text)
+            if message:
+                return message
 
-    def _flush_due(self) -> None:
-        """Put text into the notebook that has waited long enough for more, or is enough."""
-        now = time.monotonic()
-        for output in self._child.outputs:
-            if output.waiting:
-                due = self._flush_at.setdefault(output.name, now + _FLUSH_SECONDS)
-                if due <= now or output.waiting >= _FLUSH_CHARACTERS:
-                    self._flush(output)
-
-    def _flush(self, output: Output) -> None:
-        self._flush_at.pop(output.name, None)
-        if text := output.take():
-            self._write(output.name, text)
+    def _flush(self, text: Text) -> None:
+        self._flush_at.pop(text.name, None)
+        if written := text.take():
+            self._outputs.write(text.name, written)
             self._has_news = True
 
     def _tick(self, now: float) -> None:
@@ -287,3 +266,7 @@ class Run:
                 file.flush()
         elif self._settings.log_output and "text/plain" in output.get("data", ()):
             self._logger.info(output.data["text/plain"])
+
+
+def _timestamp() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -22,10 +22,12 @@ import pytest
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 
 from runbook_lib.fork_engine import child as child_module
-from runbook_lib.fork_engine import run as run_module
 from runbook_lib.fork_engine import saving, start_child
 from runbook_lib.fork_engine import worker as worker_module
 from tests.support.notebooks import notebook
+
+# Cells inherit the filters, which are pytest's here.
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 
 _PATIENCE_SECONDS = 60
 SLEEPER = "import os, subprocess\nsleeper = subprocess.Popen(['sleep', '600'])\n"
@@ -138,7 +140,7 @@ class TestInheritance:
 
         book = run(
             "import os, json\njson.dumps(dict(os.environ))",
-            "print(open('/proc/self/environ').read().strip('\\0'))\n!env",
+            "!env",
             environment=given,
         )
 
@@ -146,7 +148,6 @@ class TestInheritance:
         added = {"TERM", "CLICOLOR", "FORCE_COLOR", "CLICOLOR_FORCE", "PAGER", "GIT_PAGER"}
         assert variables.keys() - added - {"MPLBACKEND"} == given.keys()
         assert "hush" not in str(book)
-        assert os.environ["PATH"] not in shown(book, 1).splitlines()[0]
         assert "ONLY=this" in shown(book, 1)
 
     def test_runs_share_no_state(self) -> None:
@@ -192,22 +193,19 @@ class TestInheritance:
             "anon_inode",
         }
 
-    def test_the_child_runs_only_its_own_exit_handlers(
-        self, capfd: pytest.CaptureFixture[str]
-    ) -> None:
-        """The child runs exit handlers that cells registered, and none of this process."""
+    def test_the_child_runs_no_exit_handlers(self) -> None:
+        """Exit handlers of this process run once, and not in the child."""
 
         script = (
             "import atexit, papermill, tests.support.notebooks as n\n"
             "atexit.register(lambda: open('parents', 'a').write('x'))\n"
-            'papermill.execute_notebook(n.notebook(["import atexit\\n'
-            "atexit.register(lambda: open('cells', 'a').write('x'))\"]),"
-            " 'out.ipynb', engine_name='fork', progress_bar=False)\n"
+            "papermill.execute_notebook(n.notebook(['exit()']), 'out.ipynb', engine_name='fork',"
+            " progress_bar=False)\n"
         )
 
         subprocess.run([sys.executable, "-c", script], check=True, env=with_root())
 
-        assert Path("parents").read_text() == Path("cells").read_text() == "x"
+        assert Path("parents").read_text() == "x"
 
     def test_buffered_text_is_written_once(self) -> None:
         """Text in this process's buffers is not written by the child too."""
@@ -223,20 +221,6 @@ class TestInheritance:
         )
 
         assert done.stdout == b"once"
-
-    def test_the_users_profile_is_used(self, folder: Path) -> None:
-        """Start-up files and configuration of IPython's default profile are used."""
-
-        profile = folder / "ipython" / "profile_default"
-        (profile / "startup").mkdir(parents=True)
-        (profile / "startup" / "a.py").write_text("from_startup = 1\nprint('hidden')")
-        (profile / "ipython_config.py").write_text(
-            "c.InteractiveShell.ast_node_interactivity = 'all'"
-        )
-
-        book = run("from_startup\n2")
-
-        assert [output.data["text/plain"] for output in book.cells[0].outputs] == ["1", "2"]
 
 
 def with_root() -> dict[str, str]:
@@ -276,7 +260,7 @@ class TestThreads:
             book = run(
                 "print(1); import sys, os; os.system('echo 2'); 'SECRET' in os.environ, __name__",
                 "import warnings; warnings.warn('w')",
-                f"open('/proc/self/environ').read().strip('\\0'), {place}",
+                place,
                 environment={"PATH": os.environ["PATH"], "HOME": str(Path.cwd())},
             )
         forked = run(f"import sys, os; {place}")
@@ -284,7 +268,7 @@ class TestThreads:
         assert shown(book, 0) == "1\n2\n(False, '__main__')"
         assert spawned == [True]
         assert "UserWarning: w" in shown(book, 1)
-        assert shown(book, 2) == shown(forked).replace("(", "('', ", 1)
+        assert shown(book, 2) == shown(forked)
 
     def test_an_unused_child_can_be_closed(self) -> None:
         """A closed child leaves neither a process nor a file descriptor."""
@@ -433,17 +417,6 @@ class TestBadEnds:
 
         assert_gone(Path("pids").read_text())
 
-    def test_a_thread_that_never_ends_is_not_waited_for(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """The end of a run has a time limit, whatever its threads do."""
-
-        monkeypatch.setattr(run_module, "_END_SECONDS", 0.3)
-        start = time.monotonic()
-        run("import threading, time\nthreading.Thread(target=time.sleep, args=(600,)).start()")
-
-        assert time.monotonic() - start < _PATIENCE_SECONDS
-
     @pytest.mark.parametrize("show", ["print('x' * 100)", "display(1)"])
     def test_endless_output_is_bounded_by_the_time(self, show: str) -> None:
         """A cell with endless output ends with its time-out; `on_tick` is called meanwhile."""
@@ -467,22 +440,17 @@ class TestBadEnds:
 
         monkeypatch.setattr(worker_module, "_EXIT_SECONDS", 1.0)
         source = f"import asyncio, time\n{wait}\nprint('ran')"
-        handler = "import atexit\natexit.register(lambda: open('ended', 'w'))"
         with pytest.raises(DeadKernelError):
-            run(handler, "exit()", source, "while True: await asyncio.sleep(0.01)", "5")
+            run("exit()", source, "while True: await asyncio.sleep(0.01)", "4")
 
-        assert statuses() == ["completed", "completed", "completed", "failed", "pending"]
-        assert shown(written(), 2) == "ran\n"
-        assert shown(written(), 3) == ""
-        assert Path("ended").exists()
+        assert statuses() == ["completed", "completed", "failed", "pending"]
+        assert shown(written(), 1) == "ran\n"
+        assert shown(written(), 2) == ""
 
     def test_exit_in_the_last_cell_is_no_error(self) -> None:
-        """A notebook whose last cell exits is complete, and its exit handlers have run."""
+        """A notebook whose last cell exits is complete."""
 
-        book = run("import atexit\natexit.register(lambda: open('ran', 'w'))", "quit()\n'end'")
-
-        assert shown(book) == "'end'"
-        assert Path("ran").exists()
+        assert shown(run("1", "quit()\n'end'")) == "'end'"
 
     @pytest.mark.parametrize("is_threaded", [False, True])
     @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])

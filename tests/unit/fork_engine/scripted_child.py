@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import threading
 from collections.abc import Callable
+from multiprocessing.connection import Pipe
 from typing import Any
 
 from runbook_lib.fork_engine.child import Child
-from runbook_lib.fork_engine.wire import Channel
-
-MARK = b"\0mark\0"
+from runbook_lib.fork_engine.worker import encode
 
 
 class ScriptedChild(Child):
@@ -28,12 +26,13 @@ class ScriptedChild(Child):
         *,
         failure: str = "",
     ) -> None:
-        ours, self._theirs = socket.socketpair()
-        (out, self._out), (err, self._err) = os.pipe(), os.pipe()
-        super().__init__(0, ours, (out, err, -1), MARK, lambda: None)
+        ours, self._theirs = Pipe()
+        (out, self._out), (err, self._err), (_, life) = os.pipe(), os.pipe(), os.pipe()
+        os.close(_)
+        super().__init__(0, ours, (out, err), life, lambda: None)
         self._script = script
         self._failure = failure
-        self.begun: dict[str, Any] = {}
+        self.begun: Any = None
         self.is_interrupted = threading.Event()
         self.is_killed = False
         self._thread = threading.Thread(target=self._live, daemon=True)
@@ -43,36 +42,29 @@ class ScriptedChild(Child):
         """Write to a stream."""
         os.write(self._out if name == "stdout" else self._err, data)
 
-    def say(self, kind: str, **content: Any) -> None:
-        """Send a message, after its marks in both streams."""
-        self.write("stdout", MARK)
-        self.write("stderr", MARK)
-        Channel(self._theirs).send({"type": kind, **content})
+    def say(self, kind: str, content: dict[str, Any], **about: Any) -> Any:
+        """Send a message; return its answer."""
+        self._theirs.send_bytes(encode({"type": kind, "content": content, **about}))
+        return self._theirs.recv()
 
     def _live(self) -> None:
-        with self._theirs, contextlib.suppress(OSError):  # the other end is closed
+        with self._theirs, contextlib.suppress(OSError, EOFError):  # the other end is closed
             self._answer()
         os.close(self._out)
         os.close(self._err)
 
     def _answer(self) -> None:
-        channel, count = Channel(self._theirs), 0
-        self.begun = channel.receive() or {}
+        self.begun, count = self._theirs.recv(), 0
         if self._failure:
-            self.say("failed", reason=self._failure)
-        else:
-            self.say("ready")
-        while (message := channel.receive()) and message["type"] == "execute":
+            self.say("failed", {"reason": self._failure})
+        source = self.say("ready", {})
+        while True:
             count += 1
-            self.say("execute_input", execution_count=count)
-            reply = self._script(message["source"], self)
+            self.say("execute_input", {}, execution_count=count)
+            reply = self._script(source, self)
             if reply is None:
                 break
-            self.say("execute_reply", **{"status": "ok", "execution_count": count, **reply})
-
-    def is_alive(self) -> bool:
-        """Return whether the thread runs."""
-        return self._thread.is_alive()
+            source = self.say("execute_reply", {"status": "ok", **reply})
 
     def interrupt(self) -> None:
         """Set `is_interrupted`, for the script."""
@@ -80,8 +72,8 @@ class ScriptedChild(Child):
 
     def kill(self) -> None:
         """End the thread by closing this end of the channel."""
-        self.is_killed = True
-        self.is_interrupted.set()
-        if self.channel.socket.fileno() >= 0:
-            self.channel.socket.shutdown(socket.SHUT_RDWR)
-        self._thread.join()
+        if not self.is_killed:
+            self.is_killed = True
+            self.is_interrupted.set()
+            self._end.close()
+            self._thread.join()

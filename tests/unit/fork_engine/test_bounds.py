@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import socket
+import json
+from multiprocessing.connection import Pipe
 from typing import Any
 
 import pytest
@@ -11,7 +12,6 @@ from runbook_lib.fork_engine import bounds as bounds_module
 from runbook_lib.fork_engine import worker as worker_module
 from runbook_lib.fork_engine.bounds import Bounds
 from runbook_lib.fork_engine.outputs import Outputs
-from runbook_lib.fork_engine.wire import Channel
 from tests.support.notebooks import notebook
 
 CELL, RUN = 4096, 6144
@@ -34,11 +34,13 @@ class Book:
 
     def show(self, kind: str, text: str, **content: Any) -> None:
         """Show `text` in a message of this kind."""
-        self.outputs.show({"type": kind, "data": {"t": text}, "metadata": {}, **content})
+        shown = content if "wait" in content else {"data": {"t": text}, "metadata": {}}
+        self.outputs.show({"type": kind, "content": shown, "display_id": content.get("display_id")})
 
     def fail(self, text: str) -> None:
         """Show an exception."""
-        self.outputs.show({"type": "error", "ename": "E", "evalue": text, "traceback": [text] * 3})
+        content = {"ename": "E", "evalue": text, "traceback": [text] * 3}
+        self.outputs.show({"type": "error", "content": content})
 
     def texts(self, index: int = 0) -> list[str]:
         """Return what a cell's outputs show."""
@@ -184,29 +186,27 @@ def test_the_child_sends_nothing_larger_than_a_cell_may_keep(
     """Of what is larger the engine gets the size, and of an exception the ends of its texts."""
 
     monkeypatch.setattr(worker_module, "CELL_BYTES", CELL)
-    ours, theirs = socket.socketpair()
+    ours, theirs = Pipe()
     with ours, theirs:
-        publisher = worker_module._Publisher(Channel(theirs), (), b"")
-        publisher.publish("display_data", data={"t": "x" * CELL}, metadata={})
-        publisher.publish("error", ename="E", evalue="v" * 9000, traceback=["t" * 9000])
-        channel = Channel(ours)
-        display, error = channel.receive(), channel.receive()
+        publisher = worker_module._Publisher(theirs)
+        publisher.ask("display_data", {"data": {"t": "x" * CELL}, "metadata": {}})
+        display = json.loads(ours.recv_bytes())
+        ours.send(None)
+        answer = publisher.ask("error", {"ename": "E", "evalue": "v" * 9000, "traceback": []})
+        error = json.loads(ours.recv_bytes())
+        ours.send("answer")
+        assert answer.result() == "answer"
 
-    assert display is not None
-    assert error is not None
-    assert display.keys() == {"type", "left_out"}
-    assert (display["type"], display["left_out"] > CELL) == ("left_out", True)
-    assert (error["type"], error["evalue"], error["traceback"]) == (
-        "error",
-        "v" * 4096,
-        ["t" * 4096],
-    )
+    assert (display["type"], display["content"]) == ("left_out", {})
+    assert display["left_out"] > CELL
+    assert error["type"] == "error"
+    assert error["content"] == {"ename": "E", "evalue": "v" * 4096, "traceback": []}
 
 
 def test_what_the_child_left_out_is_counted(book: Book) -> None:
     """What was too large for a message is in the line, too."""
 
-    book.outputs.show({"type": "left_out", "left_out": 3 << 30})
+    book.outputs.show({"type": "left_out", "content": {}, "left_out": 3 << 30})
 
     assert book.texts() == ["… 3,072 MiB of output left out: a cell keeps 0 MiB.\n"]
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import threading
-import time
 
 import psutil
 import pytest
 
 from runbook_lib.fork_engine import child as child_module
 from runbook_lib.fork_engine.child import start_child
-from tests.unit.fork_engine.scripted_child import ScriptedChild
 
 
 @pytest.mark.parametrize("is_single", [True, False])
@@ -55,27 +53,3 @@ def test_only_the_thread_of_progress_bars_permits_a_fork() -> None:
     end.set()
     monitor.join()
     thread.join()
-
-
-def test_the_end_has_a_time_limit_and_reads_the_rest() -> None:
-    """A child that writes a lot at its end is read to the end; one that does not end is killed."""
-
-    def write_on(_: str, child: ScriptedChild) -> None:
-        for _ in range(20):
-            child.write("stdout", b"x" * 65536)
-            child.say("flush", name="stdout")
-
-    child = ScriptedChild(write_on)
-    child.send({"type": "begin"})
-    child.send({"type": "execute", "source": ""})
-    child.end(5)
-    assert not child.is_alive()
-    child.close()
-
-    child = ScriptedChild(lambda _, child: child.is_interrupted.wait(30) and None)
-    child.send({"type": "begin"})
-    child.send({"type": "execute", "source": ""})
-    start = time.monotonic()
-    child.end(0.1)
-    assert time.monotonic() - start < 5
-    child.close()

@@ -23,7 +23,8 @@ class Book:
     def show(self, kind: str, text: str = "", **content: Any) -> None:
         """Show `text` in a message of this kind."""
         data = {"data": {"text/plain": text}, "metadata": {}}
-        self.outputs.show({"type": kind, **data, **content})
+        about = {name: content.pop(name) for name in ["display_id"] if name in content}
+        self.outputs.show({"type": kind, "content": content or data, **about})
 
     def texts(self, index: int) -> list[str]:
         """Return the texts of a cell's outputs."""
@@ -94,9 +95,10 @@ def test_the_notebook_stays_valid(book: Book) -> None:
 
     book.outputs.write("stdout", "a")
     book.show("display_data", "b", display_id="x")
-    book.show("execute_result", "c", execution_count=3)
+    content = {"data": {"text/plain": "c"}, "metadata": {}, "execution_count": 3}
+    book.show("execute_result", **content)
     book.show("error", ename="E", evalue="v", traceback=["t"])
-    book.show("execute_input", execution_count=3)
+    book.outputs.show({"type": "execute_input", "content": {}, "execution_count": 3})
 
     nbformat.validate(book.nb)
     assert book.nb.cells[0].execution_count == 3

@@ -47,7 +47,7 @@ def test_outputs_are_in_order() -> None:
         child.write("stdout", b"1")
         child.write("stderr", b"2")
         child.write("stdout", b"3")
-        child.say("display_data", data={"text/plain": "4"}, metadata={})
+        child.say("display_data", {"data": {"text/plain": "4"}, "metadata": {}})
         child.write("stdout", b"5")
         return {}
 
@@ -68,7 +68,7 @@ def test_a_flush_shows_one_stream() -> None:
     def script(_: str, child: ScriptedChild) -> dict[str, Any]:
         child.write("stdout", b"1")
         child.write("stderr", b"2")
-        child.say("flush", name="stderr")
+        child.say("flush", {"name": "stderr"})
         return {}
 
     (cell,) = run(script).cells
@@ -119,7 +119,7 @@ def test_the_options_set_a_cells_time_limit() -> None:
     def script(source: str, child: ScriptedChild) -> dict[str, Any]:
         if source == "long":
             child.is_interrupted.wait(5)
-            child.say("error", **ERROR)
+            child.say("error", ERROR)
             return {"status": "error", **ERROR}
         return {}
 
@@ -197,11 +197,7 @@ def test_the_child_gets_environment_and_directory(folder: Path) -> None:
         environment={"A": "b"},
     )
 
-    assert child.begun == {
-        "type": "begin",
-        "environment": {"A": "b"},
-        "directory": os.fspath(folder),
-    }
+    assert child.begun == ({"A": "b"}, os.fspath(folder))
 
 
 def test_a_child_that_fails_to_start_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
