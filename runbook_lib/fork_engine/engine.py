@@ -15,8 +15,6 @@ from typing import Any
 
 from runbook_lib.fork_engine.child import Child, DiedError, start_child
 
-_START_SECONDS = 60.0
-
 
 class ForkEngine:
     """
@@ -99,6 +97,7 @@ class ForkEngine:
         """
         # NOTE: these load papermill, which is loading this module now.
         from runbook_lib.fork_engine.fallback import (  # noqa: PLC0415
+            START_SECONDS,
             NotOursError,
             execute,
             kernel_environment,
@@ -114,7 +113,7 @@ class ForkEngine:
                 given.update(kernel_environment(kernel_name))
                 child = child or start_child()
                 run = Run(child, nb_man, settings, on_tick)
-                run.begin(given, options.get("start_timeout") or _START_SECONDS)
+                run.begin(given, options.get("start_timeout") or START_SECONDS)
             except (NotOursError, DiedError, OSError, ValueError) as error:
                 reason = str(error)
             else:
@@ -125,7 +124,7 @@ class ForkEngine:
             if child is not None:
                 child.close()
         about["engine"] = storable({"name": "nbclient", "reason": reason})
-        execute(nb_man, kernel_name, environment, on_tick, options)
+        execute(nb_man, kernel_name, given, on_tick, options)
 
     @classmethod
     def nb_kernel_name(cls, nb: Any, name: str | None = None) -> str:

@@ -7,6 +7,7 @@ It takes over where a notebook asks for what is not IPython in this interpreter.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -18,10 +19,11 @@ from typing import Any
 from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 from jupyter_client.manager import AsyncKernelManager
 from nbformat.v4 import new_output
-from papermill.engines import NBClientEngine
+from papermill.clientwrap import PapermillNotebookClient
 
 from runbook_lib.fork_engine.bounds import Bounds
 
+START_SECONDS = 60
 _TICK_SECONDS = 0.05
 # The address of a socket is no longer (unix(7): sun_path has 108 bytes), and gets a number.
 _LONGEST_ADDRESS = 100
@@ -60,118 +62,65 @@ def kernel_environment(name: str) -> Mapping[str, str]:
 def execute(
     nb_man: Any,
     kernel_name: str,
-    environment: Mapping[str, str] | None,
+    environment: Mapping[str, str],
     on_tick: Callable[[], None] | None,
-    options: dict[str, Any],
+    options: Mapping[str, Any],
 ) -> None:
-    """Execute the notebook of `nb_man` in a kernel, as papermill does by default."""
-    nb_man = _Bounded(nb_man)
-    if environment is None:
-        _execute(nb_man, kernel_name, on_tick, options, [])
-        return
-    managers: list[Any] = []
-    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        manager = _manager_class(options, environment, Path(folder), managers)
-        options = {**options, "kernel_manager_class": manager}
-        _execute(nb_man, kernel_name, on_tick, options, managers)
-
-
-def _execute(
-    nb_man: Any,
-    kernel_name: str,
-    on_tick: Callable[[], None] | None,
-    options: dict[str, Any],
-    managers: list[Any],
-) -> None:
-    if on_tick is None:
-        NBClientEngine.execute_managed_notebook(nb_man, kernel_name, **options)
-        return
-    with ThreadPoolExecutor(1) as pool:
-        work = pool.submit(NBClientEngine.execute_managed_notebook, nb_man, kernel_name, **options)
+    """Execute the notebook of `nb_man` in a kernel, as papermill's `NBClientEngine` does."""
+    rest = dict(options)
+    rest.pop("input_path", None)
+    manager_class = rest.pop("kernel_manager_class", AsyncKernelManager)
+    rest["startup_timeout"] = rest.pop("start_timeout", START_SECONDS)
+    rest["timeout"] = rest.pop("execution_timeout", None) or rest.get("timeout")
+    with TemporaryDirectory(ignore_cleanup_errors=True) as folder, ThreadPoolExecutor(1) as pool:
+        kernel = manager_class(kernel_name=kernel_name)
+        kernel.connection_file = str(Path(folder, "kernel.json"))
+        address = str(Path(folder, "socket"))
+        if len(os.fsencode(address)) < _LONGEST_ADDRESS:
+            # NOTE: sockets in a folder of mode 0700, where nobody else listens in, and no
+            # other run has the same one.
+            kernel.transport, kernel.ip = "ipc", address
+        log = logging.getLogger("papermill")
+        client = _Client(nb_man, km=kernel, kernel_name=kernel_name, log=log, **rest)
+        work = pool.submit(client.execute, env=dict(environment), cleanup_kc=True)
         try:
             while not wait([work], _TICK_SECONDS).done:
-                on_tick()
+                if on_tick:
+                    on_tick()
         except BaseException:
-            for manager in managers:
-                with contextlib.suppress(AttributeError, ProcessLookupError):
-                    manager.provisioner.process.kill()
+            with contextlib.suppress(AttributeError, ProcessLookupError):
+                kernel.provisioner.process.kill()
             raise
         work.result()
 
 
-def _manager_class(
-    options: Mapping[str, Any],
-    environment: Mapping[str, str],
-    folder: Path,
-    managers: list[Any],
-) -> type:
-    """Return the class of a kernel's manager which gives it `environment` alone, and `folder`."""
-    base: Any = options.get("kernel_manager_class", AsyncKernelManager)
+class _Client(PapermillNotebookClient):  # type: ignore[misc]
+    """Papermill's client of a kernel, which keeps of its outputs what `Bounds` allow."""
 
-    class Manager(base):  # type: ignore[misc]
-        def __init__(self, *arguments: Any, **keywords: Any) -> None:
-            super().__init__(*arguments, **keywords)
-            self.connection_file = str(folder / "kernel.json")
-            address = str(folder / "socket")
-            if len(os.fsencode(address)) < _LONGEST_ADDRESS:
-                # NOTE: sockets in a folder of mode 0700, where nobody else listens in, and no
-                # other run has the same one.
-                self.transport = "ipc"
-                self.ip = address
+    _bounds: Bounds
+    _note: Any
 
-        def start_kernel(self, **keywords: Any) -> Any:
-            """Start the kernel, and note its manager."""
-            managers.append(self)
-            return super().start_kernel(**{**keywords, "env": dict(environment)})
-
-    return Manager
-
-
-class _Bounded:
-    """
-    Papermill's account of a run, to which nbclient reports: cuts the outputs of its cells.
-
-    It cuts them in their places, which nbclient remembers.
-    """
-
-    def __init__(self, manager: Any) -> None:
-        self._manager = manager
+    def execute(self, **keywords: Any) -> Any:
+        """Execute the notebook."""
         self._bounds = Bounds()
-        self._cell: Any = {}
-        self._index = 0
-        self._count, self._last = 0, None
+        return super().execute(**keywords)
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._manager, name)
-
-    def cell_start(self, cell: Any, cell_index: int) -> None:
-        """Begin a cell."""
-        self._cell, self._index, self._count = cell, cell_index, 0
-        self._manager.cell_start(cell, cell_index)
-
-    def autosave_cell(self) -> None:
-        """Save now and then; called after each message of the kernel."""
-        self._cut_new()
-        self._manager.autosave_cell()
-
-    def cell_complete(self, cell: Any, cell_index: int) -> None:
-        """End a cell."""
-        self._cut_new()
+    def output(self, outs: list[Any], msg: Any, display_id: str, cell_index: int) -> Any:
+        """Take an output of the cell, as nbclient does, and cut it."""
+        output = super().output(outs, msg, display_id, cell_index)
+        if output is None:
+            return None
+        if outs[0] is output:  # the first, or the others were cleared
+            self._bounds.begin_cell(cell_index)
+            self._note = new_output("stream", name="stderr")
+        if output.output_type == "stream":
+            output.text = self._bounds.take_text(output.text, is_new=True)
+        elif output.output_type == "error":
+            self._bounds.take_error(output)
+        elif not self._bounds.take(output):
+            output.update(data={}, metadata={})
         if line := self._bounds.line:
-            cell.outputs.append(new_output("stream", name="stderr", text=line))
-        self._manager.cell_complete(cell, cell_index=cell_index)
-
-    def _cut_new(self) -> None:
-        outputs = self._cell.get("outputs", [])
-        count = self._count
-        if not 0 < count <= len(outputs) or outputs[count - 1] is not self._last:
-            self._bounds.begin_cell(self._index)  # none yet, or they were cleared
-            count = 0
-        for output in outputs[count:]:
-            if output.output_type == "stream":
-                output.text = self._bounds.take_text(output.text, is_new=True)
-            elif output.output_type == "error":
-                self._bounds.take_error(output)
-            elif not self._bounds.take(output):
-                output.update(data={}, metadata={})
-        self._count, self._last = len(outputs), outputs[-1] if outputs else None
+            if not self._note.text:
+                outs.append(self._note)
+            self._note.text = line
+        return output

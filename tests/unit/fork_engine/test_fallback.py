@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from nbformat import validate
-from nbformat.v4 import new_output
-from papermill.engines import NBClientEngine
+from nbformat.v4 import output_from_msg
+from papermill.clientwrap import PapermillNotebookClient
 
 from runbook_lib.fork_engine import bounds, fallback
 from tests.support.notebooks import notebook
@@ -18,39 +18,33 @@ from tests.support.notebooks import notebook
 
 @pytest.fixture
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[..., None]], None]:
-    """Return a function that replaces papermill's own engine."""
+    """Return a function that replaces the execution by papermill's client."""
 
     def put(function: Callable[..., None]) -> None:
-        monkeypatch.setattr(NBClientEngine, "execute_managed_notebook", function)
+        monkeypatch.setattr(PapermillNotebookClient, "execute", function)
 
     return put
 
 
-def test_options_are_passed_on_unchanged(stand_in: Any) -> None:
-    """Without an environment and ticks, papermill's engine gets the options unchanged."""
-
-    calls: list[Any] = []
-    stand_in(lambda *args, **options: calls.append((args, options)))
-    fallback.execute("manager", "python3", None, None, {"a": 1})
-
-    ((manager, name), options) = calls[0]
-    assert manager.upper() == "MANAGER"
-    assert (name, options) == ("python3", {"a": 1})
+def execute(on_tick: Callable[[], None] | None = None, **options: Any) -> Any:
+    """Have nbclient execute a notebook of one cell; return the notebook."""
+    account = SimpleNamespace(nb=notebook(["1"]))
+    fallback.execute(account, "python3", {"A": "b"}, on_tick, options)
+    return account.nb
 
 
-class Account:
-    """Papermill's account of a run, which does nothing."""
+def test_options_have_papermills_meaning(stand_in: Any) -> None:
+    """The client gets the options as from papermill's own engine."""
 
-    nb = None
+    clients: list[Any] = []
+    stand_in(lambda client, **_: clients.append(client))
+    execute(input_path="in", start_timeout=7, execution_timeout=3, allow_errors=True)
+    execute(timeout=4)
 
-    def cell_start(self, cell: Any, cell_index: int) -> None:
-        """Begin a cell."""
-
-    def autosave_cell(self) -> None:
-        """Save now and then."""
-
-    def cell_complete(self, cell: Any, cell_index: int) -> None:
-        """End a cell."""
+    assert [(c.startup_timeout, c.timeout, c.allow_errors) for c in clients] == [
+        (7, 3, True),
+        (60, 4, False),
+    ]
 
 
 def test_the_outputs_of_a_kernel_are_bounded(
@@ -59,28 +53,27 @@ def test_the_outputs_of_a_kernel_are_bounded(
     """Outputs are cut as they come, in their places; cleared ones do not count."""
 
     monkeypatch.setattr(bounds, "CELL_BYTES", 4096)
-    cell = notebook(["1"]).cells[0]
     sizes: list[int] = []
 
-    def show(manager: Any, output: Any) -> None:
-        cell.outputs.append(output)
-        manager.autosave_cell()
-        sizes.append(len(str(output)))
+    def run(client: Any, **_: Any) -> None:
+        outs = client.nb.cells[0].outputs
 
-    def run(manager: Any, _: str) -> None:
-        manager.cell_start(cell, 0)
+        def show(kind: str, **content: Any) -> None:
+            message = {"msg_type": kind, "header": {"msg_type": kind}, "content": content}
+            assert output_from_msg(message)
+            sizes.append(len(str(client.output(outs, {**message, "parent_header": {}}, None, 0))))
+
         for _ in range(3):
-            cell.outputs[:] = []
-            show(manager, new_output("stream", name="stdout", text="x" * 3000))
-        show(manager, new_output("display_data", data={"text/plain": "y" * 3000}))
-        show(manager, new_output("stream", name="stdout", text="z" * 3000))
-        show(manager, new_output("error", ename="E", evalue="v" * 5000, traceback=["t"]))
-        manager.cell_complete(cell, cell_index=0)
+            client.clear_before_next_output = True
+            show("stream", name="stdout", text="x" * 3000)
+        show("display_data", data={"text/plain": "y" * 3000}, metadata={})
+        show("stream", name="stdout", text="z" * 3000)
+        show("error", ename="E", evalue="v" * 5000, traceback=["t"])
 
     stand_in(run)
-    fallback.execute(Account(), "python3", None, None, {})
+    cell = execute().cells[0]
 
-    text, display, rest, error, line = cell.outputs
+    text, display, line, rest, error = cell.outputs
     assert (text.text, display.data, rest.text) == ("x" * 3000, {}, "z" * 1096)
     assert error.evalue == "v" * 4096
     assert line.text == "… 6 KiB of output left out: a cell keeps 0 MiB.\n"
@@ -88,66 +81,55 @@ def test_the_outputs_of_a_kernel_are_bounded(
     validate(cell, ref="code_cell", version=4)
 
 
-def test_the_kernel_gets_only_the_given_environment(
-    stand_in: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Any kernel manager starts the kernel with the given environment only."""
-
-    class Base:
-        async def start_kernel(self, **keywords: Any) -> Any:
-            return keywords
+def test_the_kernel_gets_only_the_given_environment(stand_in: Any) -> None:
+    """The kernel is started with the given environment only, and its sockets are private."""
 
     started: list[Any] = []
+    stand_in(lambda client, **keywords: started.append((client.km, keywords)))
+    execute()
 
-    def start(*_: Any, kernel_manager_class: Any) -> None:
-        started.append(asyncio.run(kernel_manager_class().start_kernel(env={"SECRET": "x"}, a=1)))
-
-    stand_in(start)
-    fallback.execute("manager", "k", {"A": "b"}, None, {"kernel_manager_class": Base})
-
-    assert started == [{"env": {"A": "b"}, "a": 1}]
+    ((kernel, keywords),) = started
+    assert keywords == {"env": {"A": "b"}, "cleanup_kc": True}
+    assert kernel.transport == "ipc"
 
 
-def test_a_tick_that_raises_kills_the_kernel(stand_in: Any) -> None:
+def test_a_tick_that_raises_kills_the_kernel(
+    stand_in: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An error of `on_tick` kills the kernel and is raised once nbclient has ended."""
 
     events: list[str] = []
 
-    class Process:
-        def kill(self) -> None:
-            events.append("killed")
-
-    class Base:
-        class provisioner:
-            process = Process()
-
-        def start_kernel(self, **_: Any) -> None:
-            events.append("started")
-
-    def run(*_: Any, kernel_manager_class: Any) -> None:
-        kernel_manager_class().start_kernel()
+    def run(client: Any, **_: Any) -> None:
+        process = SimpleNamespace(kill=lambda: events.append("killed"))
+        client.km.provisioner = SimpleNamespace(process=process)
+        events.append("started")
         while "killed" not in events:
             time.sleep(0.01)
+        client.km.provisioner = None
         events.append("ended")
 
     def on_tick() -> None:
         if events:
             raise KeyboardInterrupt
 
+    class Manager(fallback.AsyncKernelManager):
+        provisioner: Any = None
+
     stand_in(run)
     with pytest.raises(KeyboardInterrupt):
-        fallback.execute("manager", "k", {}, on_tick, {"kernel_manager_class": Base})
+        execute(on_tick, kernel_manager_class=Manager)
 
     assert events == ["started", "killed", "ended"]
 
 
 def test_an_error_of_nbclient_is_raised(stand_in: Any) -> None:
-    """With ticks too, an error of nbclient reaches the caller."""
+    """An error of nbclient reaches the caller."""
 
-    def run(*_: Any) -> None:
+    def run(*_: Any, **__: Any) -> None:
         msg = "Kernel died"
         raise RuntimeError(msg)
 
     stand_in(run)
     with pytest.raises(RuntimeError, match="Kernel died"):
-        fallback.execute("manager", "k", None, lambda: None, {})
+        execute(lambda: None)

@@ -203,10 +203,10 @@ def test_the_child_gets_environment_and_directory(folder: Path) -> None:
 def test_a_child_that_fails_to_start_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     """If the child fails to start, nbclient runs the notebook, and the metadata has the reason."""
 
-    asked: list[dict[str, Any]] = []
+    asked: list[int] = []
     monkeypatch.setattr(
-        "papermill.engines.NBClientEngine.execute_managed_notebook",
-        lambda nb_man, kernel_name, **options: asked.append(options),
+        "papermill.clientwrap.PapermillNotebookClient.execute",
+        lambda client, **_: asked.append(client.startup_timeout),
     )
 
     book = papermill.execute_notebook(
@@ -220,4 +220,4 @@ def test_a_child_that_fails_to_start_is_replaced(monkeypatch: pytest.MonkeyPatch
 
     reason = "the child could not start: ImportError: no IPython"
     assert book.metadata.papermill.engine == {"name": "nbclient", "reason": reason}
-    assert asked[0]["start_timeout"] == 7
+    assert asked == [7]
