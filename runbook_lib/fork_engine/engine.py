@@ -97,23 +97,23 @@ class ForkEngine:
         """
         # NOTE: these load papermill, which is loading this module now.
         from runbook_lib.fork_engine.fallback import (  # noqa: PLC0415
-            START_SECONDS,
             NotOursError,
             execute,
             kernel_environment,
+            make_client,
         )
-        from runbook_lib.fork_engine.run import Run, Settings  # noqa: PLC0415
+        from runbook_lib.fork_engine.run import Run  # noqa: PLC0415
         from runbook_lib.fork_engine.saving import storable  # noqa: PLC0415
 
         given = dict(os.environ if environment is None else environment)
         about = nb_man.nb.metadata.setdefault("papermill", {})
         try:
+            client = make_client(nb_man, kernel_name, options)
             try:
-                settings = Settings(options)
                 given.update(kernel_environment(kernel_name))
                 child = child or start_child()
-                run = Run(child, nb_man, settings, on_tick)
-                run.begin(given, options.get("start_timeout") or START_SECONDS)
+                run = Run(child, client, on_tick, options)
+                run.begin(given)
             except (NotOursError, DiedError, OSError, ValueError) as error:
                 reason = str(error)
             else:
@@ -124,7 +124,7 @@ class ForkEngine:
             if child is not None:
                 child.close()
         about["engine"] = storable({"name": "nbclient", "reason": reason})
-        execute(nb_man, kernel_name, given, on_tick, options)
+        execute(client, given, on_tick)
 
     @classmethod
     def nb_kernel_name(cls, nb: Any, name: str | None = None) -> str:

@@ -17,13 +17,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
-from jupyter_client.manager import AsyncKernelManager
 from nbformat.v4 import new_output
 from papermill.clientwrap import PapermillNotebookClient
 
 from runbook_lib.fork_engine.bounds import Bounds
 
-START_SECONDS = 60
+_START_SECONDS = 60
 _TICK_SECONDS = 0.05
 # The address of a socket is no longer (unix(7): sun_path has 108 bytes), and gets a number.
 _LONGEST_ADDRESS = 100
@@ -59,42 +58,7 @@ def kernel_environment(name: str) -> Mapping[str, str]:
     return environment
 
 
-def execute(
-    nb_man: Any,
-    kernel_name: str,
-    environment: Mapping[str, str],
-    on_tick: Callable[[], None] | None,
-    options: Mapping[str, Any],
-) -> None:
-    """Execute the notebook of `nb_man` in a kernel, as papermill's `NBClientEngine` does."""
-    rest = dict(options)
-    rest.pop("input_path", None)
-    manager_class = rest.pop("kernel_manager_class", AsyncKernelManager)
-    rest["startup_timeout"] = rest.pop("start_timeout", START_SECONDS)
-    rest["timeout"] = rest.pop("execution_timeout", None) or rest.get("timeout")
-    with TemporaryDirectory(ignore_cleanup_errors=True) as folder, ThreadPoolExecutor(1) as pool:
-        kernel = manager_class(kernel_name=kernel_name)
-        kernel.connection_file = str(Path(folder, "kernel.json"))
-        address = str(Path(folder, "socket"))
-        if len(os.fsencode(address)) < _LONGEST_ADDRESS:
-            # NOTE: sockets in a folder of mode 0700, where nobody else listens in, and no
-            # other run has the same one.
-            kernel.transport, kernel.ip = "ipc", address
-        log = logging.getLogger("papermill")
-        client = _Client(nb_man, km=kernel, kernel_name=kernel_name, log=log, **rest)
-        work = pool.submit(client.execute, env=dict(environment), cleanup_kc=True)
-        try:
-            while not wait([work], _TICK_SECONDS).done:
-                if on_tick:
-                    on_tick()
-        except BaseException:
-            with contextlib.suppress(AttributeError, ProcessLookupError):
-                kernel.provisioner.process.kill()
-            raise
-        work.result()
-
-
-class _Client(PapermillNotebookClient):  # type: ignore[misc]
+class Client(PapermillNotebookClient):  # type: ignore[misc]
     """Papermill's client of a kernel, which keeps of its outputs what `Bounds` allow."""
 
     _bounds: Bounds
@@ -124,3 +88,37 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]
                 outs.append(self._note)
             self._note.text = line
         return output
+
+
+def make_client(nb_man: Any, kernel_name: str, options: Mapping[str, Any]) -> Client:
+    """Return papermill's client for the options of papermill's `NBClientEngine`."""
+    rest = dict(options)
+    rest.pop("input_path", None)
+    rest["startup_timeout"] = rest.pop("start_timeout", _START_SECONDS)
+    rest["timeout"] = rest.pop("execution_timeout", None) or rest.get("timeout")
+    log = logging.getLogger("papermill")
+    return Client(nb_man, kernel_name=kernel_name, log=log, **rest)
+
+
+def execute(
+    client: Client, environment: Mapping[str, str], on_tick: Callable[[], None] | None
+) -> None:
+    """Execute the notebook of `client` in a kernel."""
+    with TemporaryDirectory(ignore_cleanup_errors=True) as folder, ThreadPoolExecutor(1) as pool:
+        kernel = client.km = client.kernel_manager_class(kernel_name=client.kernel_name)
+        kernel.connection_file = str(Path(folder, "kernel.json"))
+        address = str(Path(folder, "socket"))
+        if len(os.fsencode(address)) < _LONGEST_ADDRESS:
+            # NOTE: sockets in a folder of mode 0700, where nobody else listens in, and no
+            # other run has the same one.
+            kernel.transport, kernel.ip = "ipc", address
+        work = pool.submit(client.execute, env=dict(environment), cleanup_kc=True)
+        try:
+            while not wait([work], _TICK_SECONDS).done:
+                if on_tick:
+                    on_tick()
+        except BaseException:
+            with contextlib.suppress(AttributeError, ProcessLookupError):
+                kernel.provisioner.process.kill()
+            raise
+        work.result()

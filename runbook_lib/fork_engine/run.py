@@ -7,7 +7,6 @@ The options are those of papermill's own engine, and so are the errors.
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import sys
 import time
@@ -18,7 +17,7 @@ from typing import Any
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
 from runbook_lib.fork_engine.child import Child, DiedError, Message, Text
-from runbook_lib.fork_engine.fallback import NotOursError
+from runbook_lib.fork_engine.fallback import Client, NotOursError
 from runbook_lib.fork_engine.outputs import Outputs
 
 _TICK_SECONDS = 0.05
@@ -28,18 +27,30 @@ _FLUSH_SECONDS = 0.2
 _FLUSH_CHARACTERS = 1 << 20
 # How long a cell that took too long may take to say where it was.
 _INTERRUPT_SECONDS = 1.0
-# What nbclient takes and a child has no use for.
-_MEANINGLESS = frozenset(
+# The options of papermill's engine that mean something here, or nothing. Others are nbclient's.
+_OPTIONS = frozenset(
     {
+        "allow_error_names",
+        "allow_errors",
+        "execution_timeout",
+        "force_raise_errors",
         "input_path",
+        "interrupt_on_timeout",
         "iopub_timeout",
         "ipython_hist_file",
+        "log_output",
         "raise_on_iopub_timeout",
+        "record_timing",
         "shell_timeout_interval",
         "shutdown_kernel",
+        "skip_cells_with_tag",
         "start_timeout",
         "startup_timeout",
+        "stderr_file",
+        "stdout_file",
         "store_widget_state",
+        "timeout",
+        "timeout_func",
     }
 )
 _LANGUAGE = {
@@ -53,77 +64,42 @@ _LANGUAGE = {
 }
 
 
-class Settings:
-    """
-    The options of papermill's own engine that mean something here.
-
-    Raises `NotOursError` for one that only nbclient knows.
-    """
-
-    def __init__(self, options: Mapping[str, Any]) -> None:
-        rest = {name: value for name, value in options.items() if name not in _MEANINGLESS}
-        self.log_output = bool(rest.pop("log_output", False))
-        self.files = {
-            "stdout": rest.pop("stdout_file", None),
-            "stderr": rest.pop("stderr_file", None),
-        }
-        timeout = rest.pop("timeout", None)
-        self._timeout = rest.pop("execution_timeout", None) or timeout
-        self._timeout_of = rest.pop("timeout_func", None)
-        self.is_interrupted_on_timeout = bool(rest.pop("interrupt_on_timeout", False))
-        self._allows_errors = bool(rest.pop("allow_errors", False))
-        self._allowed_names = tuple(rest.pop("allow_error_names", ()))
-        self._raises_always = bool(rest.pop("force_raise_errors", False))
-        self._skipped_tag = rest.pop("skip_cells_with_tag", "skip-execution")
-        self.records_timing = bool(rest.pop("record_timing", True))
-        if rest:
-            msg = f"only nbclient has the option {', '.join(sorted(rest))}"
-            raise NotOursError(msg)
-
-    def skips(self, cell: Any) -> bool:
-        """Return whether `cell` is not executed."""
-        is_code = cell.cell_type == "code" and cell.source.strip()
-        return not is_code or self._skipped_tag in cell.metadata.get("tags", ())
-
-    def allows_error(self, cell: Any, name: str) -> bool:
-        """Return whether the notebook goes on after the exception `name` in `cell`."""
-        return not self._raises_always and (
-            self._allows_errors
-            or name in self._allowed_names
-            or "raises-exception" in cell.metadata.get("tags", ())
-        )
-
-    def timeout(self, cell: Any) -> float | None:
-        """Return how many seconds `cell` may take; None for any number."""
-        seconds = self._timeout_of(cell) if self._timeout_of else self._timeout
-        return seconds if seconds and seconds > 0 else None
-
-
 class Run:
-    """One notebook in one child."""
+    """
+    One notebook in one child, with the options of `client`, which nothing else is used of.
+
+    Raises `NotOursError` for an option that only nbclient knows.
+    """
 
     def __init__(
-        self, child: Child, nb_man: Any, settings: Settings, on_tick: Callable[[], None] | None
+        self,
+        child: Child,
+        client: Client,
+        on_tick: Callable[[], None] | None,
+        options: Mapping[str, Any],
     ) -> None:
+        if rest := options.keys() - _OPTIONS:
+            msg = f"only nbclient has the option {', '.join(sorted(rest))}"
+            raise NotOursError(msg)
         self._child = child
-        self._manager = nb_man
-        self._settings = settings
+        self._client: Any = client
+        self._manager = client.nb_man
         self._on_tick = on_tick
-        self._outputs = Outputs(nb_man.nb, self._log)
+        self._outputs = Outputs(client.nb, client.log_output_message)
         self._next_tick = 0.0
         # Whether something was shown since the last tick.
         self._has_news = False
-        self._logger = logging.getLogger("papermill")
         # When the text that has come for a stream is put into the notebook.
         self._flush_at: dict[str, float] = {}
 
-    def begin(self, environment: Mapping[str, str], patience_seconds: float) -> None:
+    def begin(self, environment: Mapping[str, str]) -> None:
         """
         Give the child its environment and directory, and wait until it is ready.
 
         Raises `NotOursError` or `DiedError` if it never is.
         """
         self._child.send((dict(environment), os.getcwd()))  # noqa: PTH109
+        patience_seconds = self._client.startup_timeout
         deadline = time.monotonic() + patience_seconds
         while (answer := self._child.receive(_TICK_SECONDS)) is None and (
             (now := time.monotonic()) < deadline
@@ -144,7 +120,14 @@ class Run:
         for index, cell in enumerate(nb.cells):
             try:
                 manager.cell_start(cell, index)
-                error = None if self._settings.skips(cell) else self._execute(cell, index)
+                tags = cell.metadata.get("tags", ())
+                error = None
+                if (
+                    cell.cell_type == "code"
+                    and cell.source.strip()
+                    and self._client.skip_cells_with_tag not in tags
+                ):
+                    error = self._execute(cell, index)
                 if error:
                     manager.cell_exception(cell, cell_index=index, exception=error)
                     break
@@ -163,24 +146,32 @@ class Run:
         """Execute a cell; return the exception that ends the notebook, if it raised one."""
         self._outputs.begin_cell(index)
         begin = _timestamp()
-        timeout = self._settings.timeout(cell)
+        client = self._client
+        timeout = client.timeout_func(cell) if client.timeout_func else client.timeout
         try:
             self._child.send(cell.source)
-            reply = self._follow(time.monotonic() + timeout if timeout else None)
+            reply = self._follow(time.monotonic() + timeout if timeout and timeout > 0 else None)
             if reply is None:
                 reply = self._time_out(cell, timeout)
         except DiedError:
             msg = "Kernel died"
-            self._logger.error(f"{msg} while waiting for execute reply.")  # noqa: TRY400
+            client.log.error(f"{msg} while waiting for execute reply.")  # noqa: TRY400
             raise DeadKernelError(msg) from None
-        if self._settings.records_timing:
+        if client.record_timing:
             cell.metadata["execution"] = {
                 "iopub.status.busy": begin,
                 "iopub.execute_input": begin,
                 "shell.execute_reply": (end := _timestamp()),
                 "iopub.status.idle": end,
             }
-        if reply["status"] == "ok" or self._settings.allows_error(cell, reply["ename"]):
+        if reply["status"] == "ok" or (
+            not client.force_raise_errors
+            and (
+                client.allow_errors
+                or reply["ename"] in client.allow_error_names
+                or "raises-exception" in cell.metadata.get("tags", ())
+            )
+        ):
             return None
         error: Exception = CellExecutionError.from_cell_and_msg(cell, reply)
         return error
@@ -205,9 +196,9 @@ class Run:
         """
         reply = None
         while reply is None:
-            self._logger.error("Timeout waiting for execute reply (%is).", timeout)
+            self._client.log.error("Timeout waiting for execute reply (%is).", timeout)
             self._child.interrupt()
-            if not self._settings.is_interrupted_on_timeout:
+            if not self._client.interrupt_on_timeout:
                 with contextlib.suppress(DiedError):
                     self._follow(time.monotonic() + _INTERRUPT_SECONDS)
                 what = "Cell execution timed out"
@@ -254,18 +245,6 @@ class Run:
             save_if_due()
         if self._on_tick:
             self._on_tick()
-
-    def _log(self, output: Any) -> None:
-        """Copy an output to where papermill's options say."""
-        if output.output_type == "stream":
-            if self._settings.log_output:
-                level = logging.INFO if output.name == "stdout" else logging.WARNING
-                self._logger.log(level, output.text)
-            if file := self._settings.files[output.name]:
-                file.write(output.text)
-                file.flush()
-        elif self._settings.log_output and "text/plain" in output.get("data", ()):
-            self._logger.info(output.data["text/plain"])
 
 
 def _timestamp() -> str:

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from jupyter_client.manager import AsyncKernelManager
 from nbformat import validate
 from nbformat.v4 import output_from_msg
 from papermill.clientwrap import PapermillNotebookClient
@@ -29,7 +30,8 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[..., None]],
 def execute(on_tick: Callable[[], None] | None = None, **options: Any) -> Any:
     """Have nbclient execute a notebook of one cell; return the notebook."""
     account = SimpleNamespace(nb=notebook(["1"]))
-    fallback.execute(account, "python3", {"A": "b"}, on_tick, options)
+    client = fallback.make_client(account, "python3", options)
+    fallback.execute(client, {"A": "b"}, on_tick)
     return account.nb
 
 
@@ -113,7 +115,7 @@ def test_a_tick_that_raises_kills_the_kernel(
         if events:
             raise KeyboardInterrupt
 
-    class Manager(fallback.AsyncKernelManager):
+    class Manager(AsyncKernelManager):
         provisioner: Any = None
 
     stand_in(run)

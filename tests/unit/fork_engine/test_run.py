@@ -124,12 +124,12 @@ def test_the_options_set_a_cells_time_limit() -> None:
         return {}
 
     for options in (
-        {"execution_timeout": 0.2},
+        {"execution_timeout": 1},
         {"timeout_func": lambda cell: 0.2 if cell.source == "long" else None},
     ):
         with pytest.raises(CellTimeoutError, match="long"):
             run(script, "long", **options)
-    options = {"execution_timeout": 0.2, "interrupt_on_timeout": True, "allow_errors": True}
+    options = {"execution_timeout": 1, "interrupt_on_timeout": True, "allow_errors": True}
     with pytest.raises(papermill.PapermillExecutionError, match="E: v"):
         run(script, "long", "2", **options)
 
@@ -146,7 +146,7 @@ def test_a_cell_that_ignores_the_interrupt_ends_the_run(
             time.sleep(0.01)
 
     with pytest.raises(CellTimeoutError):
-        run(script, execution_timeout=0.2)
+        run(script, execution_timeout=1)
 
 
 def test_a_child_that_ends_is_a_dead_kernel(folder: Path) -> None:
