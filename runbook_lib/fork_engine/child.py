@@ -11,6 +11,7 @@ import codecs
 import contextlib
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ import threading
 import warnings
 from collections.abc import Callable
 from functools import partial
-from multiprocessing.connection import Connection, Pipe, wait
+from multiprocessing.connection import Connection, Pipe
 from typing import Any
 
 Message = dict[str, Any]
@@ -40,7 +41,6 @@ class Text:
     def __init__(self, name: str, descriptor: int) -> None:
         os.set_blocking(descriptor, False)
         self.name = name
-        self.is_open = True
         # How many characters wait to be taken.
         self.waiting = 0
         self._descriptor = descriptor
@@ -51,14 +51,16 @@ class Text:
         """Return the descriptor to wait for."""
         return self._descriptor
 
-    def read(self) -> None:
-        """Read what is in the pipe, without waiting."""
-        with contextlib.suppress(BlockingIOError):
+    def read(self) -> bool:
+        """Read what is in the pipe, without waiting; return False at its end."""
+        try:
             chunk = os.read(self._descriptor, _PIPE_BYTES)
-            self.is_open = bool(chunk)
-            text = self._decoder.decode(chunk, not chunk)
-            self._parts.append(text)
-            self.waiting += len(text)
+        except BlockingIOError:
+            return True
+        text = self._decoder.decode(chunk, not chunk)
+        self._parts.append(text)
+        self.waiting += len(text)
+        return bool(chunk)
 
     def take(self) -> str:
         """Return what was read."""
@@ -86,6 +88,9 @@ class Child:
         self.pid = pid
         self.texts = (Text("stdout", pipes[0]), Text("stderr", pipes[1]))
         self._end = end
+        self._poll = select.poll()
+        for source in (end, *self.texts):
+            self._poll.register(source, select.POLLIN)
         # Nothing is written to it: it is open here as long as the child may live.
         self._lifeline = lifeline
         self._reap = reap
@@ -105,8 +110,7 @@ class Child:
 
         Returns None when there is text first. Raises `DiedError` after the last message.
         """
-        sources = [self._end.fileno(), *(text.fileno() for text in self.texts if text.is_open)]
-        ready = wait(sources, max(0.0, patience_seconds))
+        ready = {source for source, _ in self._poll.poll(max(0.0, patience_seconds) * 1000)}
         message, is_gone = None, False
         if is_spoken := self._end.fileno() in ready:
             try:
@@ -115,7 +119,9 @@ class Child:
                 is_gone = True
         for text in self.texts:
             if is_spoken or text.fileno() in ready:
-                text.read()
+                is_open = text.read()
+                if text.fileno() in ready and not is_open:
+                    self._poll.unregister(text)
         if is_gone:
             msg = "the child died"
             raise DiedError(msg)
