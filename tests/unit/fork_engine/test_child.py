@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import threading
+from collections.abc import Iterator
 
 import psutil
 import pytest
 
 from runbook_lib.fork_engine import child as child_module
-from runbook_lib.fork_engine.child import start_child
+from runbook_lib.fork_engine.child import Text, start_child
 
 
 @pytest.mark.parametrize("is_single", [True, False])
@@ -53,3 +55,25 @@ def test_only_the_thread_of_progress_bars_permits_a_fork() -> None:
     end.set()
     monitor.join()
     thread.join()
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, Text]]:
+    """Yield a pipe's writing end, and the reader of the other."""
+    reading, writing = os.pipe()
+    yield writing, Text("stdout", reading)
+    os.close(reading)
+    os.close(writing)
+
+
+def test_invalid_bytes_are_replaced(pipe: tuple[int, Text]) -> None:
+    """Invalid bytes become the replacement character; a split character is decoded."""
+
+    writing, text = pipe
+    for data in (b"\xff\xc3", b"\xa4"):
+        os.write(writing, data)
+        text.read()
+
+    assert (text.waiting, text.take(), text.waiting) == (2, "\ufffdä", 0)
+    assert text.read()
+    assert text.take() == ""

@@ -1,9 +1,12 @@
-"""The call of nbclient in place of the fork engine."""
+"""When nbclient runs a notebook in place of the fork engine, and how it is called."""
 
 from __future__ import annotations
 
+import json
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +17,7 @@ from nbformat.v4 import output_from_msg
 from papermill.clientwrap import PapermillNotebookClient
 
 from runbook_lib.fork_engine import bounds, fallback
+from runbook_lib.fork_engine.fallback import NotOursError, kernel_environment
 from tests.support.notebooks import notebook
 
 
@@ -135,3 +139,45 @@ def test_an_error_of_nbclient_is_raised(stand_in: Any) -> None:
     stand_in(run)
     with pytest.raises(RuntimeError, match="Kernel died"):
         execute(lambda: None)
+
+
+MODULE = ["-m", "ipykernel_launcher", "-f", "{connection_file}"]
+
+
+@pytest.fixture
+def kernels(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write some kernel specifications into the first folder that Jupyter searches."""
+    monkeypatch.setenv("JUPYTER_PATH", str(folder))
+    for name, argv in {
+        "generic": ["python", *MODULE],
+        "exact": [sys.executable, *MODULE],
+        "elsewhere": ["/opt/elsewhere/bin/python3", *MODULE],
+        "shell": ["/bin/sh", *MODULE],
+        "other": [sys.executable, "-m", "bash_kernel"],
+    }.items():
+        place = folder / "kernels" / name / "kernel.json"
+        place.parent.mkdir(parents=True)
+        place.write_text(json.dumps({"argv": argv, "env": {"NAME": name}}))
+
+
+@pytest.mark.parametrize("name", ["generic", "exact", "Exact"])
+def test_ipykernel_in_this_interpreter_is_accepted(kernels: None, name: str) -> None:
+    """For ipykernel in this interpreter, the environment of the specification is returned."""
+
+    assert kernel_environment(name) == {"NAME": name.lower()}
+
+
+@pytest.mark.parametrize("name", ["elsewhere", "shell", "other"])
+def test_any_other_program_is_refused(kernels: None, name: str) -> None:
+    """For another program, the error names it."""
+
+    with pytest.raises(NotOursError, match=f"{name} is another program: "):
+        kernel_environment(name)
+
+
+def test_a_kernel_that_is_not_installed_is_refused() -> None:
+    """A kernel without a specification is refused; `python3`, Jupyter's own, needs none."""
+
+    assert kernel_environment("python3") == {}
+    with pytest.raises(NotOursError, match="no kernel is called nosuch"):
+        kernel_environment("nosuch")

@@ -1,11 +1,9 @@
-"""The bytes of messages and of output, whatever is in them."""
+"""The bytes of messages, whatever is in them."""
 
 from __future__ import annotations
 
 import datetime as dt
 import json
-import os
-from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
@@ -13,22 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runbook_lib.fork_engine.child import Text
 from runbook_lib.fork_engine.worker import encode
 
 
 def received(message: dict[str, Any]) -> Any:
     """Return a message as the engine decodes it."""
     return json.loads(encode(message).decode(errors="replace"))
-
-
-@pytest.fixture
-def pipe() -> Iterator[tuple[int, Text]]:
-    """Yield a pipe's writing end, and the reader of the other."""
-    reading, writing = os.pipe()
-    yield writing, Text("stdout", reading)
-    os.close(reading)
-    os.close(writing)
 
 
 def test_displayed_values_are_encoded_as_json() -> None:
@@ -65,16 +53,3 @@ def test_whatever_arrives_can_be_written(text: str) -> None:
     """No text that was received is one that UTF-8 cannot carry."""
 
     received({"type": text})["type"].encode()
-
-
-def test_invalid_bytes_are_replaced(pipe: tuple[int, Text]) -> None:
-    """Invalid bytes become the replacement character; a split character is decoded."""
-
-    writing, text = pipe
-    for data in (b"\xff\xc3", b"\xa4"):
-        os.write(writing, data)
-        text.read()
-
-    assert (text.waiting, text.take(), text.waiting) == (2, "\ufffdä", 0)
-    assert text.read()
-    assert text.take() == ""
