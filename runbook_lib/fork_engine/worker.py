@@ -55,7 +55,7 @@ def live(end: int, stdout: int, stderr: int, lifeline: int) -> NoReturn:
         connection = Connection(end)
         publisher = _Publisher(connection)
         for name, descriptor in (("stdout", stdout), ("stderr", stderr)):
-            stream = _Stream(name, descriptor, publisher.publish)
+            stream = _Stream(name, descriptor, publisher.flush)
             setattr(sys, name, stream)
             setattr(sys, f"__{name}__", stream)
         try:
@@ -168,6 +168,9 @@ class _Publisher:
         self._end = end
         self._thread = ThreadPoolExecutor(1)
         self._process = os.getpid()
+        # The stream that was flushed last, and whether a message that says so is still to be sent.
+        self._flushed = ""
+        self._is_flushing = False
         os.register_at_fork(after_in_child=end.close)
 
     def publish(self, kind: str, content: dict[str, Any], **about: Any) -> None:
@@ -176,6 +179,21 @@ class _Publisher:
             self.ask(kind, content, **about).result()
         elif text := content.get("data", {}).get("text/plain"):
             sys.stdout.write(f"{text}\n")
+
+    def flush(self, name: str) -> None:
+        """
+        Have the engine show what the stream `name` got, before what the other gets later.
+
+        Only the first flush after one of the other stream is waited for.
+        """
+        if os.getpid() != self._process:
+            return
+        if name != self._flushed:
+            self._flushed = name
+            self.publish("flush", {"name": name})
+        elif not self._is_flushing:
+            self._is_flushing = True
+            self._thread.submit(self._flush, name)
 
     def ask(self, kind: str, content: dict[str, Any], **about: Any) -> Future[Any]:
         """Send a message; its answer is the result."""
@@ -195,6 +213,10 @@ class _Publisher:
         """End the process after the message that is being sent, if any is."""
         self._thread.submit(os._exit, 0)
 
+    def _flush(self, name: str) -> None:
+        self._is_flushing = False
+        self._exchange(encode({"type": "flush", "content": {"name": name}}))
+
     def _exchange(self, data: bytes) -> Any:
         self._end.send_bytes(data)
         return self._end.recv()
@@ -203,11 +225,11 @@ class _Publisher:
 class _Stream(io.TextIOWrapper):
     """Writes to a pipe at once, so that output keeps its order with that of other programs."""
 
-    def __init__(self, name: str, descriptor: int, publish: Callable[..., None]) -> None:
+    def __init__(self, name: str, descriptor: int, on_flush: Callable[[str], None]) -> None:
         raw = io.FileIO(descriptor, "w", closefd=False)
         super().__init__(raw, "UTF-8", _ERRORS, newline="\n", write_through=True)
         self._name = name
-        self._publish = publish
+        self._on_flush = on_flush
 
     def write(self, text: str, /) -> int:
         """Write `text`, of which a long one is not copied whole."""
@@ -224,7 +246,7 @@ class _Stream(io.TextIOWrapper):
 
     def flush(self) -> None:
         """Have the engine show what was written, before what the other stream gets later."""
-        self._publish("flush", {"name": self._name})
+        self._on_flush(self._name)
 
 
 async def _serve(shell: Shell, publisher: _Publisher) -> None:
