@@ -1,8 +1,7 @@
 """
 The engine's handle on its child: start, talk, kill.
 
-A fork costs a few milliseconds, but is safe only while this process has one
-thread. Otherwise a new interpreter does the same, a tenth of a second later.
+A fork costs a few milliseconds, but is safe only while this process has one thread.
 """
 
 from __future__ import annotations
@@ -13,12 +12,9 @@ import json
 import os
 import select
 import signal
-import subprocess
 import sys
 import threading
 import warnings
-from collections.abc import Callable
-from functools import partial
 from multiprocessing.connection import Connection, Pipe
 from typing import Any
 
@@ -26,9 +22,6 @@ Message = dict[str, Any]
 
 # What a pipe holds, by default (pipe(7)): one read empties it.
 _PIPE_BYTES = 1 << 16
-_PROGRAM = (
-    "import sys; from runbook_lib.fork_engine.worker import live; live(*map(int, sys.argv[1:]))"
-)
 
 
 class DiedError(Exception):
@@ -77,14 +70,7 @@ class Child:
     in the pipes was written before the message that came last.
     """
 
-    def __init__(
-        self,
-        pid: int,
-        end: Connection,
-        pipes: tuple[int, int],
-        lifeline: int,
-        reap: Callable[[], Any],
-    ) -> None:
+    def __init__(self, pid: int, end: Connection, pipes: tuple[int, int], lifeline: int) -> None:
         self.pid = pid
         self.texts = (Text("stdout", pipes[0]), Text("stderr", pipes[1]))
         self._end = end
@@ -93,7 +79,6 @@ class Child:
             self._poll.register(source, select.POLLIN)
         # Nothing is written to it: it is open here as long as the child may live.
         self._lifeline = lifeline
-        self._reap = reap
         self._is_reaped = self._is_closed = False
 
     def send(self, answer: Any) -> None:
@@ -141,7 +126,7 @@ class Child:
         for kill in (os.killpg, os.kill):
             with contextlib.suppress(OSError):
                 kill(self.pid, signal.SIGKILL)
-        self._reap()
+        os.waitpid(self.pid, 0)
         self._is_reaped = True
 
     def close(self) -> None:
@@ -158,14 +143,16 @@ def start_child() -> Child:
     """
     Start a child, which loads IPython and waits to be used.
 
-    Call it early: before any thread begins, the child is forked. Raises
-    `OSError` if this system cannot do it.
+    Call it early: before any thread begins. Raises `OSError` if there are
+    other threads, or this system cannot do it.
     """
+    if not _is_single():
+        msg = "this process has other threads"
+        raise OSError(msg)
     ours, theirs = Pipe()
     (out, out_end), (err, err_end), (life_end, life) = os.pipe(), os.pipe(), os.pipe()
-    start = _fork if _is_single() else _spawn
     try:
-        pid, reap = start(theirs.fileno(), out_end, err_end, life_end)
+        pid = _fork(theirs, out_end, err_end, life_end)
     except BaseException:
         ours.close()
         for descriptor in (out, err, life):
@@ -175,7 +162,7 @@ def start_child() -> Child:
         theirs.close()
         for descriptor in (out_end, err_end, life_end):
             os.close(descriptor)
-    return Child(pid, ours, (out, err), life, reap)
+    return Child(pid, ours, (out, err), life)
 
 
 def _is_single() -> bool:
@@ -184,7 +171,7 @@ def _is_single() -> bool:
     return all(type(thread).__name__ == "TMonitor" for thread in others)
 
 
-def _fork(*descriptors: int) -> tuple[int, Callable[[], Any]]:
+def _fork(end: Connection, stdout: int, stderr: int, lifeline: int) -> int:
     # What stands in buffers is written once, by this process.
     for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
         with contextlib.suppress(Exception):
@@ -196,17 +183,7 @@ def _fork(*descriptors: int) -> tuple[int, Callable[[], Any]]:
         try:
             from runbook_lib.fork_engine.worker import live  # noqa: PLC0415  (the child's alone)
 
-            live(*descriptors)
+            live(end, stdout, stderr, lifeline)
         finally:
             os._exit(1)
-    return pid, partial(os.waitpid, pid, 0)
-
-
-def _spawn(*descriptors: int) -> tuple[int, Callable[[], Any]]:
-    process = subprocess.Popen(  # noqa: S603  (this interpreter)
-        [sys.executable, "-c", _PROGRAM, *map(str, descriptors)],
-        pass_fds=descriptors,
-        start_new_session=True,
-        stdin=subprocess.DEVNULL,
-    )
-    return process.pid, process.wait
+    return pid

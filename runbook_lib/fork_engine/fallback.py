@@ -17,10 +17,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
-from nbformat.v4 import new_output
 from papermill.clientwrap import PapermillNotebookClient
 
-from runbook_lib.fork_engine.bounds import Bounds
+from runbook_lib.fork_engine.outputs import Bounds
 
 _START_SECONDS = 60
 _TICK_SECONDS = 0.05
@@ -62,7 +61,6 @@ class Client(PapermillNotebookClient):  # type: ignore[misc]
     """Papermill's client of a kernel, which keeps of its outputs what `Bounds` allow."""
 
     _bounds: Bounds
-    _note: Any
 
     def execute(self, **keywords: Any) -> Any:
         """Execute the notebook."""
@@ -76,17 +74,13 @@ class Client(PapermillNotebookClient):  # type: ignore[misc]
             return None
         if outs[0] is output:  # the first, or the others were cleared
             self._bounds.begin_cell(cell_index)
-            self._note = new_output("stream", name="stderr")
         if output.output_type == "stream":
             output.text = self._bounds.take_text(output.text, is_new=True)
         elif output.output_type == "error":
             self._bounds.take_error(output)
         elif not self._bounds.take(output):
             output.update(data={}, metadata={})
-        if line := self._bounds.line:
-            if not self._note.text:
-                outs.append(self._note)
-            self._note.text = line
+        self._bounds.say_rest(outs)
         return output
 
 

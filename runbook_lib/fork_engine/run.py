@@ -113,6 +113,8 @@ class Run:
         if answer["type"] == "failed":
             msg = f"the child could not start: {answer['content']['reason']}"
             raise NotOursError(msg)
+        # The number of the cell that is executed next.
+        self._count = answer["content"]["execution_count"]
 
     def execute_all(self) -> None:
         """Execute all cells, up to one that fails."""
@@ -150,6 +152,7 @@ class Run:
         timeout = client.timeout_func(cell) if client.timeout_func else client.timeout
         try:
             self._child.send(cell.source)
+            cell.execution_count = self._count
             reply = self._follow(time.monotonic() + timeout if timeout and timeout > 0 else None)
             if reply is None:
                 reply = self._time_out(cell, timeout)
@@ -157,6 +160,7 @@ class Run:
             msg = "Kernel died"
             client.log.error(f"{msg} while waiting for execute reply.")  # noqa: TRY400
             raise DeadKernelError(msg) from None
+        self._count = reply["execution_count"]
         if client.record_timing:
             cell.metadata["execution"] = {
                 "iopub.status.busy": begin,

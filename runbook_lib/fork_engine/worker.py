@@ -32,7 +32,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from runbook_lib.fork_engine.bounds import CELL_BYTES, shortened
+from runbook_lib.fork_engine.outputs import CELL_BYTES, shortened
 
 if TYPE_CHECKING:
     from runbook_lib.fork_engine.shell import Shell
@@ -42,7 +42,7 @@ _EXIT_SECONDS = 0.1
 _MOST_AT_ONCE = 1 << 20
 
 
-def live(end: int, stdout: int, stderr: int, lifeline: int) -> NoReturn:
+def live(end: Connection, stdout: int, stderr: int, lifeline: int) -> NoReturn:
     """
     Run cells until the engine goes away; never returns.
 
@@ -51,9 +51,8 @@ def live(end: int, stdout: int, stderr: int, lifeline: int) -> NoReturn:
     """
     try:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        _part_from_parent(end, stdout, stderr, lifeline)
-        connection = Connection(end)
-        publisher = _Publisher(connection)
+        _part_from_parent(end.fileno(), stdout, stderr, lifeline)
+        publisher = _Publisher(end)
         for name, descriptor in (("stdout", stdout), ("stderr", stderr)):
             stream = _Stream(name, descriptor, publisher.flush)
             setattr(sys, name, stream)
@@ -61,7 +60,7 @@ def live(end: int, stdout: int, stderr: int, lifeline: int) -> NoReturn:
         try:
             from runbook_lib.fork_engine.shell import make_shell  # noqa: PLC0415  (loads IPython)
 
-            _settle(*connection.recv())
+            _settle(*end.recv())
             shell = make_shell(publisher.publish)
         except Exception as error:  # noqa: BLE001  (nbclient then runs the notebook)
             publisher.publish("failed", {"reason": f"{type(error).__name__}: {error}"})
@@ -73,8 +72,7 @@ def live(end: int, stdout: int, stderr: int, lifeline: int) -> NoReturn:
 
 def _part_from_parent(end: int, stdout: int, stderr: int, lifeline: int) -> None:
     """Give up what was inherited; take the pipes as standard output and standard error."""
-    if os.getsid(0) != os.getpid():
-        os.setsid()
+    os.setsid()
     # The system kills this group when the other end closes, even while a cell holds the GIL.
     fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpgrp())
     fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
@@ -253,12 +251,13 @@ async def _serve(shell: Shell, publisher: _Publisher) -> None:
     """Run cells inside the loop, as ipykernel does, so that tasks live on between them."""
     process = os.getpid()
     shell.on_exit = partial(asyncio.get_running_loop().call_later, _EXIT_SECONDS, publisher.exit)
-    source = await asyncio.wrap_future(publisher.ask("ready", {}))
+    count = {"execution_count": shell.execution_count}
+    source = await asyncio.wrap_future(publisher.ask("ready", count))
     while True:
-        publisher.publish("execute_input", {}, execution_count=shell.execution_count)
         content = await _execute(shell, source)
         if os.getpid() != process:  # a cell forked, and its child came here as well
             os._exit(0)
+        content["execution_count"] = shell.execution_count  # of the next cell
         source = await asyncio.wrap_future(publisher.ask("execute_reply", content))
 
 

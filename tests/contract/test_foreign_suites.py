@@ -17,6 +17,7 @@ import nbformat
 import papermill
 import pytest
 
+from runbook_lib.fork_engine import child as child_module
 from tests.contract.sdists import unpacked
 from tests.contract.test_fork_engine import cells_of, outputs
 
@@ -62,6 +63,12 @@ FAILING = {
     "test_execute.py::TestNotebookHelpers::test_default_start_timeout": "looks at nbclient",
     "test_execute.py::TestNotebookHelpers::test_start_timeout": "looks at nbclient",
 }
+
+
+@pytest.fixture(autouse=True)
+def _own_threads_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fork although pytest-xdist has threads: they only wait for its next message."""
+    monkeypatch.setattr(child_module, "_is_single", lambda: True)
 
 
 def executed(engine: str | None, name: str, folder: Path) -> tuple[str, list[Any]]:

@@ -228,7 +228,7 @@ def with_root() -> dict[str, str]:
 
 
 class TestThreads:
-    """A process with threads forks early, or not at all."""
+    """A process with threads forks early, or nbclient runs the notebook."""
 
     def test_a_child_that_was_forked_early_is_used(self) -> None:
         """A child gets the environment and directory of its run when it is used."""
@@ -246,29 +246,6 @@ class TestThreads:
         expected = str((child.pid, "b", os.path.realpath("below")))
         assert " ".join(shown(book).split()) == expected
         assert book.metadata.papermill.engine == {"name": "fork"}
-
-    def test_a_new_interpreter_behaves_like_a_fork(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """If another thread runs, a new interpreter is started, with the same results as a fork."""
-
-        monkeypatch.setenv("SECRET", "hush")
-        place = "sys.argv, len(os.listdir('/proc/self/fd'))"
-        spawned, spawn = [], child_module._spawn
-        monkeypatch.setattr(
-            child_module, "_spawn", lambda *args: (spawned.append(True), spawn(*args))[1]
-        )
-        with thread():
-            book = run(
-                "print(1); import sys, os; os.system('echo 2'); 'SECRET' in os.environ, __name__",
-                "import warnings; warnings.warn('w')",
-                place,
-                environment={"PATH": os.environ["PATH"], "HOME": str(Path.cwd())},
-            )
-        forked = run(f"import sys, os; {place}")
-
-        assert shown(book, 0) == "1\n2\n(False, '__main__')"
-        assert spawned == [True]
-        assert "UserWarning: w" in shown(book, 1)
-        assert shown(book, 2) == shown(forked)
 
     def test_an_unused_child_can_be_closed(self) -> None:
         """A closed child leaves neither a process nor a file descriptor."""
@@ -452,23 +429,19 @@ class TestBadEnds:
 
         assert shown(run("1", "quit()\n'end'")) == "'end'"
 
-    @pytest.mark.parametrize("is_threaded", [False, True])
     @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-    def test_the_engine_s_process_is_killed_while_a_cell_holds_the_gil(
-        self, number: int, *, is_threaded: bool
-    ) -> None:
+    def test_the_engine_s_process_is_killed_while_a_cell_holds_the_gil(self, number: int) -> None:
         """A cell that runs nothing but C ends with the engine's process, and what it started."""
 
         script = (
-            "import sys, threading, papermill, tests.support.notebooks as n\n"
-            "if sys.argv[2]: threading.Thread(target=threading.Event().wait, daemon=True).start()\n"
+            "import sys, papermill, tests.support.notebooks as n\n"
             "papermill.execute_notebook(n.notebook([sys.argv[1]]), None, engine_name='fork')\n"
         )
         source = (
             f"{NOTE_PIDS}import re\nos.rename('pids', 'all')\nre.match('(a+)+$', 'a' * 60 + 'b')"
         )
         parent = subprocess.Popen(
-            [sys.executable, "-c", script, source, "yes" if is_threaded else ""],
+            [sys.executable, "-c", script, source],
             env=with_root(),
             stderr=subprocess.DEVNULL,
         )
@@ -817,6 +790,14 @@ class TestFallback:
         reason = written().metadata.papermill.engine["reason"]
         assert reason == "no kernel is called nosuch"
 
+    def test_nbclient_replaces_a_child_that_threads_forbid(self) -> None:
+        """If another thread runs, and no child was forked before it, nbclient runs the notebook."""
+
+        about, text = run_apart("1", is_threaded=True)
+
+        assert about == {"name": "nbclient", "reason": "this process has other threads"}
+        assert text == "1"
+
     def test_nbclient_replaces_a_dead_child(self) -> None:
         """If the child dies before the first cell, nbclient runs the notebook."""
 
@@ -867,18 +848,23 @@ def plain_environment() -> dict[str, str]:
     return {"PATH": os.environ["PATH"], "HOME": str(Path.cwd())}
 
 
-def run_apart(source: str, *, is_child_killed: bool = False, **options: Any) -> tuple[Any, str]:
+def run_apart(
+    source: str, *, is_child_killed: bool = False, is_threaded: bool = False, **options: Any
+) -> tuple[Any, str]:
     """Execute a cell in a new process, because nbclient leaves event loops open."""
     script = (
-        "import json, sys, papermill, runbook_lib.fork_engine as f, tests.support.notebooks as n\n"
-        "source, is_killed, options = json.loads(sys.argv[1])\n"
+        "import json, sys, threading, papermill\n"
+        "import runbook_lib.fork_engine as f, tests.support.notebooks as n\n"
+        "source, is_killed, is_threaded, options = json.loads(sys.argv[1])\n"
+        "if is_threaded:\n"
+        "    threading.Thread(target=threading.Event().wait, daemon=True).start()\n"
         "if is_killed:\n"
         "    options['child'] = f.start_child()\n"
         "    options['child'].kill()\n"
         "papermill.execute_notebook(n.notebook([source]), 'out.ipynb', engine_name='fork',\n"
         "    progress_bar=False, on_tick=lambda: open('ticks', 'w').close(), **options)\n"
     )
-    arguments = json.dumps([source, is_child_killed, options])
+    arguments = json.dumps([source, is_child_killed, is_threaded, options])
     environment = {**with_root(), "JUPYTER_PATH": str(Path.cwd())}
     subprocess.run([sys.executable, "-c", script, arguments], check=True, env=environment)
     return written().metadata.papermill.engine, shown(written())

@@ -29,7 +29,7 @@ class ScriptedChild(Child):
         ours, self._theirs = Pipe()
         (out, self._out), (err, self._err), (_, life) = os.pipe(), os.pipe(), os.pipe()
         os.close(_)
-        super().__init__(0, ours, (out, err), life, lambda: None)
+        super().__init__(0, ours, (out, err), life)
         self._script = script
         self._failure = failure
         self.begun: Any = None
@@ -54,17 +54,16 @@ class ScriptedChild(Child):
         os.close(self._err)
 
     def _answer(self) -> None:
-        self.begun, count = self._theirs.recv(), 0
+        self.begun, count = self._theirs.recv(), 1
         if self._failure:
             self.say("failed", {"reason": self._failure})
-        source = self.say("ready", {})
+        source = self.say("ready", {"execution_count": count})
         while True:
             count += 1
-            self.say("execute_input", {}, execution_count=count)
             reply = self._script(source, self)
             if reply is None:
                 break
-            source = self.say("execute_reply", {"status": "ok", **reply})
+            source = self.say("execute_reply", {"status": "ok", "execution_count": count, **reply})
 
     def interrupt(self) -> None:
         """Set `is_interrupted`, for the script."""

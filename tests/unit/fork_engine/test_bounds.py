@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 
-from runbook_lib.fork_engine import bounds as bounds_module
+from runbook_lib.fork_engine import outputs as outputs_module
 from runbook_lib.fork_engine import worker as worker_module
-from runbook_lib.fork_engine.bounds import Bounds
-from runbook_lib.fork_engine.outputs import Outputs
+from runbook_lib.fork_engine.outputs import Bounds, Outputs
 from tests.support.notebooks import notebook
 
 CELL, RUN = 4096, 6144
@@ -20,8 +19,8 @@ CELL, RUN = 4096, 6144
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep 4 KiB of a cell, and 6 KiB of a run."""
-    monkeypatch.setattr(bounds_module, "CELL_BYTES", CELL)
-    monkeypatch.setattr(bounds_module, "_RUN_BYTES", RUN)
+    monkeypatch.setattr(outputs_module, "CELL_BYTES", CELL)
+    monkeypatch.setattr(outputs_module, "_RUN_BYTES", RUN)
 
 
 class Book:
@@ -216,6 +215,6 @@ def test_a_large_output_is_counted_fast(monkeypatch: pytest.MonkeyPatch) -> None
 
     bounds = Bounds()
     bounds.take_text("x" * 2 * CELL, is_new=True)
-    monkeypatch.setattr(bounds_module, "_text_cost", None)
+    monkeypatch.setattr(outputs_module, "_text_cost", None)
 
     assert bounds.take_text("x" * CELL, is_new=False) == ""

@@ -16,7 +16,7 @@ from nbformat import validate
 from nbformat.v4 import output_from_msg
 from papermill.clientwrap import PapermillNotebookClient
 
-from runbook_lib.fork_engine import bounds, fallback
+from runbook_lib.fork_engine import fallback, outputs
 from runbook_lib.fork_engine.fallback import NotOursError, kernel_environment
 from tests.support.notebooks import notebook
 
@@ -58,7 +58,7 @@ def test_the_outputs_of_a_kernel_are_bounded(
 ) -> None:
     """Outputs are cut as they come, in their places; cleared ones do not count."""
 
-    monkeypatch.setattr(bounds, "CELL_BYTES", 4096)
+    monkeypatch.setattr(outputs, "CELL_BYTES", 4096)
     sizes: list[int] = []
 
     def run(client: Any, **_: Any) -> None:
