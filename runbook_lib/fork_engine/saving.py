@@ -11,7 +11,6 @@ import contextlib
 import json
 import os
 import shutil
-import stat
 import time
 from pathlib import Path
 from typing import Any
@@ -88,8 +87,14 @@ def _escaped(value: Any) -> Any:
 
 def _write(nb: Any, path: str) -> None:
     """Replace the notebook at `path` in one step, if it is a local file; else as papermill does."""
-    place = _local_file(path)
-    if place is None:
+    handler = papermill_io.get_handler(path)
+    if not isinstance(handler, LocalHandler):
+        write_ipynb(nb, path)
+        return
+    # Papermill writes relative to where it was called, and runs the notebook elsewhere.
+    handler.cwd(folder := handler.cwd(None))
+    place = Path(os.path.realpath(Path(folder or "", path)))
+    if place.exists() and not place.is_file():
         write_ipynb(nb, path)
         return
     beside = place.with_name(f".{place.stem}-{os.urandom(4).hex()}{place.suffix}")
@@ -103,17 +108,3 @@ def _write(nb: Any, path: str) -> None:
     finally:
         with contextlib.suppress(OSError):
             beside.unlink(missing_ok=True)
-
-
-def _local_file(path: str) -> Path | None:
-    """Return the file that papermill would write, links followed; None for anything else."""
-    handler = papermill_io.get_handler(path)
-    if not isinstance(handler, LocalHandler):
-        return None
-    # Papermill writes relative to where it was called, and runs the notebook elsewhere.
-    handler.cwd(folder := handler.cwd(None))
-    place = Path(os.path.realpath(Path(folder or Path.cwd(), path)))
-    with contextlib.suppress(OSError):
-        if not stat.S_ISREG(place.stat().st_mode):
-            return None
-    return place

@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
 # How long a kernel goes on after `exit`, as in ipykernel: cells that begin until then are run.
 _EXIT_SECONDS = 0.1
-_MOST_AT_ONCE = 1 << 20
 
 
 def live(end: Connection, stdout: int, stderr: int, lifeline: int) -> NoReturn:
@@ -225,26 +224,13 @@ class _Stream(io.TextIOWrapper):
 
     def __init__(self, name: str, descriptor: int, on_flush: Callable[[str], None]) -> None:
         raw = io.FileIO(descriptor, "w", closefd=False)
+        raw.name = name  # as in ipykernel
         super().__init__(raw, "UTF-8", _ERRORS, newline="\n", write_through=True)
-        self._name = name
         self._on_flush = on_flush
-
-    def write(self, text: str, /) -> int:
-        """Write `text`, of which a long one is not copied whole."""
-        if not isinstance(text, str) or len(text) <= _MOST_AT_ONCE:
-            return super().write(text)
-        for start in range(0, len(text), _MOST_AT_ONCE):
-            super().write(text[start : start + _MOST_AT_ONCE])
-        return len(text)
-
-    @property
-    def name(self) -> str:
-        """Return `stdout` or `stderr`, as ipykernel does."""
-        return self._name
 
     def flush(self) -> None:
         """Have the engine show what was written, before what the other stream gets later."""
-        self._on_flush(self._name)
+        self._on_flush(self.name)
 
 
 async def _serve(shell: Shell, publisher: _Publisher) -> None:
