@@ -8,7 +8,6 @@ why: `papermill.engine` is `{"name": "fork"}` or
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -34,7 +33,6 @@ class ForkEngine:
         progress_bar: bool | dict[str, Any] = True,
         log_output: bool = False,
         autosave_cell_every: int = 30,
-        child: Child | None = None,
         **keywords: Any,
     ) -> Any:
         """Execute `nb` and return it, saving it at most once a second; called by papermill."""
@@ -43,33 +41,21 @@ class ForkEngine:
             storable,
         )
 
-        if child is None:
-            with contextlib.suppress(OSError):  # which is the reason for nbclient, below
-                # This process may run more notebooks: it loads IPython once, for all children.
-                import runbook_lib.fork_engine.shell  # noqa: F401, PLC0415
-
-                child = start_child()  # before a progress bar starts its thread
+        manager = SavingManager(
+            storable(nb),
+            output_path=output_path,
+            progress_bar=progress_bar,
+            log_output=log_output,
+            autosave_cell_every=autosave_cell_every,
+        )
+        manager.notebook_start()
         try:
-            manager = SavingManager(
-                storable(nb),
-                output_path=output_path,
-                progress_bar=progress_bar,
-                log_output=log_output,
-                autosave_cell_every=autosave_cell_every,
-            )
-            manager.notebook_start()
-            try:
-                cls.execute_managed_notebook(
-                    manager, kernel_name, log_output=log_output, child=child, **keywords
-                )
-            except BaseException:
-                manager.end()
-                manager.save_now()  # papermill writes the notebook only if this returns
-                raise
+            cls.execute_managed_notebook(manager, kernel_name, log_output=log_output, **keywords)
+        except BaseException:
             manager.end()
-        finally:
-            if child is not None:
-                child.close()
+            manager.save_now()  # papermill writes the notebook only if this returns
+            raise
+        manager.end()
         return manager.nb
 
     @classmethod
@@ -111,7 +97,11 @@ class ForkEngine:
             client = make_client(nb_man, kernel_name, options)
             try:
                 given.update(kernel_environment(kernel_name))
-                child = child or start_child()
+                if child is None:
+                    # This process may run more notebooks: it loads IPython once, for all children.
+                    import runbook_lib.fork_engine.shell  # noqa: F401, PLC0415
+
+                    child = start_child()
                 run = Run(child, client, on_tick, options)
                 run.begin(given)
             except (NotOursError, DiedError, OSError, ValueError) as error:

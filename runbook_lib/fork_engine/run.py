@@ -245,8 +245,7 @@ class Run:
         if self._has_news:
             self._has_news = False
             self._manager.autosave_cell()
-        if save_if_due := getattr(self._manager, "save_if_due", None):
-            save_if_due()
+        self._manager.save_if_due()
         if self._on_tick:
             self._on_tick()
 
