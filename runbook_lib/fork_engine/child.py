@@ -66,8 +66,9 @@ class Child:
     A process that waits to run a notebook's cells, and is used for one notebook.
 
     It is the leader of a process group, in which also stands what cells start.
-    Each message of it is answered: until then, what sent it waits. So all text
-    in the pipes was written before the message that came last.
+    Each message of it is answered: until then, what sent it waits (but for a
+    repeated flush). So all text in the pipes was written before the message
+    that came last.
     """
 
     def __init__(self, pid: int, end: Connection, pipes: tuple[int, int], lifeline: int) -> None:
@@ -75,6 +76,8 @@ class Child:
         self.texts = (Text("stdout", pipes[0]), Text("stderr", pipes[1]))
         self._end = end
         self._poll = select.poll()
+        # NOTE: they are looked at in this order: when there is a message, text that was written
+        # before it is seen as well.
         for source in (end, *self.texts):
             self._poll.register(source, select.POLLIN)
         # Nothing is written to it: it is open here as long as the child may live.
@@ -96,20 +99,16 @@ class Child:
         Returns None when there is text first. Raises `DiedError` after the last message.
         """
         ready = {source for source, _ in self._poll.poll(max(0.0, patience_seconds) * 1000)}
-        message, is_gone = None, False
-        if is_spoken := self._end.fileno() in ready:
-            try:
-                message = json.loads(self._end.recv_bytes().decode(errors="replace"))
-            except (EOFError, OSError):
-                is_gone = True
         for text in self.texts:
-            if is_spoken or text.fileno() in ready:
-                is_open = text.read()
-                if text.fileno() in ready and not is_open:
-                    self._poll.unregister(text)
-        if is_gone:
+            if text.fileno() in ready and not text.read():
+                self._poll.unregister(text)
+        if self._end.fileno() not in ready:
+            return None
+        try:
+            message: Message = json.loads(self._end.recv_bytes().decode(errors="replace"))
+        except (EOFError, OSError):
             msg = "the child died"
-            raise DiedError(msg)
+            raise DiedError(msg) from None
         return message
 
     def interrupt(self) -> None:

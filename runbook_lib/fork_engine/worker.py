@@ -196,14 +196,11 @@ class _Publisher:
         """Send a message; its answer is the result."""
         data = encode({"type": kind, "content": content, **about})
         if (size := len(data)) > CELL_BYTES:
-            is_error = "ename" in content
-            data = encode(
-                {
-                    "type": kind if is_error else "left_out",
-                    "content": {**content, **shortened(content)} if is_error else {},
-                    "left_out": size,
-                }
-            )
+            if "ename" in content:
+                content = {**content, **shortened(content)}
+            else:
+                kind, content = "left_out", {}
+            data = encode({"type": kind, "content": content, "left_out": size})
         return self._thread.submit(self._exchange, data)
 
     def exit(self) -> None:

@@ -672,6 +672,20 @@ class TestBounds:
         assert error.evalue.startswith("boomx")
         assert line.text.endswith("left out: a cell keeps 32 MiB.\n")
 
+    def test_a_flush_of_the_other_stream_keeps_the_order(self) -> None:
+        """Text that was flushed comes before what the other stream gets later."""
+
+        (cell,) = run(
+            "import os, sys\n"
+            "for i in range(3):\n"
+            "    print(i, flush=True); os.write(2, b'e'); print(i, flush=True)\n"
+            "    sys.stderr.flush()"
+        ).cells
+
+        assert [output.text for output in cell.outputs] == [
+            text for i in range(3) for text in (f"{i}\n{i}\n", "e")
+        ]
+
     def test_a_write_of_any_size_is_whole(self) -> None:
         """A write that is longer than what is written at once keeps its order and its length."""
 

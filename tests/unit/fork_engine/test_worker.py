@@ -1,17 +1,19 @@
-"""The bytes of messages, whatever is in them."""
+"""Messages to the engine: their bytes, whatever is in them, and which of them are waited for."""
 
 from __future__ import annotations
 
 import datetime as dt
 import json
+import threading
 from fractions import Fraction
+from multiprocessing.connection import Pipe
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runbook_lib.fork_engine.worker import encode
+from runbook_lib.fork_engine.worker import _Publisher, encode
 
 
 def received(message: dict[str, Any]) -> Any:
@@ -53,3 +55,32 @@ def test_whatever_arrives_can_be_written(text: str) -> None:
     """No text that was received is one that UTF-8 cannot carry."""
 
     received({"type": text})["type"].encode()
+
+
+def test_only_the_first_flush_of_a_stream_is_waited_for() -> None:
+    """However often a cell flushes one stream, it does not wait; few messages say so."""
+
+    ours, theirs = Pipe()
+    with ours, theirs:
+        publisher = _Publisher(theirs)
+
+        def begin(name: str) -> threading.Thread:
+            thread = threading.Thread(target=publisher.flush, args=[name])
+            thread.start()
+            assert json.loads(ours.recv_bytes())["content"] == {"name": name}
+            return thread
+
+        first = begin("stdout")
+        for _ in range(100):
+            publisher.flush("stdout")
+        assert first.is_alive()
+        ours.send(None)
+        first.join()
+
+        assert json.loads(ours.recv_bytes())["type"] == "flush"
+        ours.send(None)
+        assert not ours.poll(0.1)
+        other = begin("stderr")
+        assert other.is_alive()
+        ours.send(None)
+        other.join()
