@@ -15,8 +15,6 @@ from typing import Any
 
 from nbformat import from_dict
 
-from runbook_lib.fork_engine.child import Message
-
 CELL_BYTES = 32 << 20
 _RUN_BYTES = 64 << 20
 # What an output and a line at least take in memory, and a control character in the file.
@@ -142,7 +140,7 @@ class Outputs:
                 last.text += kept
         self._bounds.say_rest(self._outputs)
 
-    def show(self, message: Message) -> None:
+    def show(self, message: dict[str, Any]) -> None:
         """Do what a message asks for; its content is that of an output."""
         kind, content = message["type"], message["content"]
         display_id = message.get("display_id")

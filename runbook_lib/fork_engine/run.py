@@ -11,9 +11,9 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
+from nbclient.client import timestamp
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
 from runbook_lib.fork_engine.child import Child, DiedError, Message, Text
@@ -147,7 +147,7 @@ class Run:
     def _execute(self, cell: Any, index: int) -> Exception | None:
         """Execute a cell; return the exception that ends the notebook, if it raised one."""
         self._outputs.begin_cell(index)
-        begin = _timestamp()
+        begin = timestamp()
         client = self._client
         timeout = client.timeout_func(cell) if client.timeout_func else client.timeout
         try:
@@ -165,7 +165,7 @@ class Run:
             cell.metadata["execution"] = {
                 "iopub.status.busy": begin,
                 "iopub.execute_input": begin,
-                "shell.execute_reply": (end := _timestamp()),
+                "shell.execute_reply": (end := timestamp()),
                 "iopub.status.idle": end,
             }
         if reply["status"] == "ok" or (
@@ -248,7 +248,3 @@ class Run:
         self._manager.save_if_due()
         if self._on_tick:
             self._on_tick()
-
-
-def _timestamp() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
