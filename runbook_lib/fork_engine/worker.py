@@ -203,6 +203,10 @@ class _Publisher:
             data = encode({"type": kind, "content": content, "left_out": size})
         return self._thread.submit(self._exchange, data)
 
+    def exit(self) -> None:
+        """End the process after the messages that are to be sent: a cell's reply may be one."""
+        self._thread.submit(os._exit, 0)
+
     def _flush(self, name: str) -> None:
         self._is_flushing = False
         self._exchange(encode({"type": "flush", "content": {"name": name}}))
@@ -229,7 +233,7 @@ class _Stream(io.TextIOWrapper):
 async def _serve(shell: Shell, publisher: _Publisher) -> None:
     """Run cells inside the loop, as ipykernel does, so that tasks live on between them."""
     process = os.getpid()
-    shell.on_exit = partial(asyncio.get_running_loop().call_later, _EXIT_SECONDS, os._exit, 0)
+    shell.on_exit = partial(asyncio.get_running_loop().call_later, _EXIT_SECONDS, publisher.exit)
     count = {"execution_count": shell.execution_count}
     source = await asyncio.wrap_future(publisher.ask("ready", count))
     while True:
