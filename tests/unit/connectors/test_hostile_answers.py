@@ -125,6 +125,7 @@ EXCHANGES = [
 every_exchange = pytest.mark.parametrize(("check", "least", "index"), EXCHANGES)
 
 
+@pytest.mark.matrix(12)
 @every_check
 @settings(max_examples=60)
 @given(text=texts, status=st.sampled_from(STATUSES), more=headers)
@@ -142,6 +143,7 @@ def test_one_answer_to_everything_verifies_nothing(
     assert verifies_nothing(perform(check, least, Everywhere(answer_of(text, status, more))))
 
 
+@pytest.mark.matrix(12)
 @every_exchange
 @settings(max_examples=25)
 @given(text=texts, status=st.sampled_from(STATUSES), more=headers)

@@ -133,13 +133,13 @@ def test_a_secret_that_overlaps_itself_is_masked_to_its_end(unit: str, text: str
 
 
 def test_a_long_row_of_a_secret_is_one_mask() -> None:
-    """Millions of repetitions become one mask, with bounded memory."""
+    """A hundred thousand repetitions become one mask, with bounded memory."""
 
-    text = "abab" * 500_000
+    text = "abab" * 100_000
     tracemalloc.start()
     try:
         assert Redactor([Secret("abababab")]).redact(text) == MASK
-        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+        assert tracemalloc.get_traced_memory()[1] < 4_000_000
     finally:
         tracemalloc.stop()
 

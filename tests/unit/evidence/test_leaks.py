@@ -486,6 +486,7 @@ def test_the_gate_takes_time_in_proportion_to_the_file(make: Callable[[int], byt
     assert seconds(8 * 65_536) < 30 * small
 
 
+@pytest.mark.matrix(1)
 @pytest.mark.parametrize("name", ["backslashes in a PDF", "escapes of URLs", "words of base64"])
 def test_nine_mebibytes_pass_within_a_minute(name: str, tmp_path: Path, redactor: Redactor) -> None:
     """The largest attachment is searched within a minute."""
