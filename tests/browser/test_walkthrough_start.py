@@ -6,7 +6,7 @@ from typing import Any
 
 from playwright.sync_api import Page, expect
 
-from tests.browser.jupyter import OPERATOR, Serve, Walk, keep_picture, serious_violations
+from tests.browser.jupyter import OPERATOR, Desks, Serve, Walk, keep_picture, serious_violations
 
 _LOADED = 60_000
 
@@ -57,7 +57,7 @@ def test_one_button_starts_and_brings_the_panels_back(
 
 
 def test_checking_everything_says_what_changed_and_seals_nothing(
-    serve: Serve, sandbox: Any, page: Page
+    desks: Desks, sandbox: Any, page: Page
 ) -> None:
     """
     *Check everything now* checks each step that only reads, with progress, and names the others.
@@ -65,11 +65,10 @@ def test_checking_everything_says_what_changed_and_seals_nothing(
     A step that lacked a value shows its field there, and is checked once the value is given.
     """
 
-    lab = serve(sandbox)
-    lab.leave_out("RUNBOOK_FACEBOOK_APP_SECRET")
     step, other = "fb-05-confirm-creation", "fb-08-redirect-uri"
-    lab.show_only(step, other, "fb-11-permissions")
-    walk = Walk(page, lab)
+    desk = desks(sandbox, step, other, "fb-11-permissions")
+    desk.leave_out("RUNBOOK_FACEBOOK_APP_SECRET")
+    walk = Walk(page, desk)
     walk.open()
     page.get_by_role("button", name="Check everything now").click()
     header = page.locator(".rb-header")
