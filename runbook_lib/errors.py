@@ -295,9 +295,9 @@ class FormError(EvidenceError):
     exit_code = ExitCode.USAGE
     next_step = "Use the version of the runbook that wrote it; nothing was done."
 
-    def __init__(self, what: str, found: object, known: object, *, file: str = "") -> None:
-        said = f"is of form {found}" if found is not None else "names no form"
-        super().__init__(f"{what} {said}; this runbook reads form {known}.", file=file)
+    def __init__(self, subject: str, form: object, known: object, *, file: str = "") -> None:
+        problem = f"is of form {form}" if form is not None else "names no form"
+        super().__init__(f"{subject} {problem}; this runbook reads form {known}.", file=file)
 
 
 class EnvelopeError(EvidenceError):

@@ -23,7 +23,9 @@ def one_line(text: str) -> str:
     """
     if text.isprintable():
         return text
-    return "".join(each if _is_printable(each) else f"[U+{ord(each):04X}]" for each in text)
+    return "".join(
+        character if _is_printable(character) else f"[U+{ord(character):04X}]" for character in text
+    )
 
 
 def counted(number: int, noun: str, plural: str = "") -> str:
@@ -45,8 +47,10 @@ def escaped_json(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(
-        each if each in "\n\r\t" or _is_printable(each) else json.dumps(each)[1:-1]
-        for each in text.replace("\x7f", "\\u007f")
+        character
+        if character in "\n\r\t" or _is_printable(character)
+        else json.dumps(character)[1:-1]
+        for character in text.replace("\x7f", "\\u007f")
     )
 
 
@@ -56,10 +60,10 @@ def first_unseen(text: str) -> str:
 
     A joiner between two visible characters is part of them.
     """
-    for place, each in enumerate(text):
-        is_joiner = each in _JOINERS and 0 < place < len(text) - 1
-        if not (_is_printable(each) or (is_joiner and _is_printable(text[place - 1]))):
-            return f"U+{ord(each):04X}"
+    for place, character in enumerate(text):
+        is_joiner = character in _JOINERS and 0 < place < len(text) - 1
+        if not (_is_printable(character) or (is_joiner and _is_printable(text[place - 1]))):
+            return f"U+{ord(character):04X}"
     return ""
 
 

@@ -68,8 +68,8 @@ FAULTS = (
     ),
     Fault(
         "core/words.py",
-        "if not then or is_same:",
-        "if not then or now:",
+        "if not earlier or is_same:",
+        "if not earlier or current:",
         "core/test_words.py",
         "an attestation counts for another app",
     ),
@@ -82,7 +82,7 @@ FAULTS = (
     ),
     Fault(
         "core/journal.py",
-        "if prev != before.digest or entry.seq != number:",
+        "if prev != previous.digest or entry.seq != number:",
         "if entry.seq != number:",
         "core/test_journal.py",
         "an altered line of the journal is accepted",
@@ -147,7 +147,7 @@ FAULTS = (
     ),
     Fault(
         "remote/recording.py",
-        "return self._redactor.redact_said(text[:room])[:-_LONGEST_BODY]",
+        "return self._redactor.redact_remote(text[:room])[:-_LONGEST_BODY]",
         "return text[:room]",
         "remote/test_hostile_remotes.py",
         "a recorded body is cut within a secret",

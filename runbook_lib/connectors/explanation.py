@@ -15,7 +15,7 @@ from typing import Any
 from runbook_lib.connectors.step_names import step_names
 from runbook_lib.core.procedure import Procedure
 from runbook_lib.core.redaction import MASK
-from runbook_lib.core.troubles import Cause, Trouble, nearest, read_said, recognise
+from runbook_lib.core.troubles import Cause, Trouble, nearest, read_error, recognise
 from runbook_lib.errors import SettingsError
 
 _LONGEST_ECHO = 60
@@ -82,7 +82,7 @@ def explain(text: str, procedures: Iterable[Procedure]) -> Explanation:
         for step in procedure.steps
         for trouble in step.troubles
     }
-    pasted = read_said(text)
+    pasted = read_error(text)
     known = recognise(pasted, troubles.values())
     if known:
         names = step_names(chosen)

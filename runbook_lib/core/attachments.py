@@ -79,13 +79,13 @@ def _store(folder: Path, name: str, media_type: str, content: bytes) -> Attachme
     return attachment
 
 
-def copy_attachment(kept: Path, target: Path, attachment: Attachment) -> None:
+def copy_attachment(source_folder: Path, target: Path, attachment: Attachment) -> None:
     """
-    Copy an attachment from the folder `kept` into `target`.
+    Copy an attachment from `source_folder` into `target`.
 
     Raises `ContentError` if the file is missing or was changed.
     """
-    source = attachment_path(kept, attachment)
+    source = attachment_path(source_folder, attachment)
     try:
         content = read_plain(source, LARGEST)
     except OSError:

@@ -75,8 +75,8 @@ class _MaskAll:
 class Part(Protocol):
     """A part of a line's `data`."""
 
-    def check(self, value: Any, where: str) -> None:
-        """Raise `ValueError` if `value`, found at `where`, does not have this form."""
+    def check(self, value: Any, path: str) -> None:
+        """Raise `ValueError` if `value`, found at `path`, does not have this form."""
 
     def redacted(self, value: Any, masks: Masks) -> Any:
         """Return `value` with secrets masked in its free text."""
@@ -106,32 +106,18 @@ def redact_event(kind: str, data: Mapping[str, Any], masks: Masks) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class _Leaf:
-    """A single value: `is_one` recognises it, `mask` redacts it (`None` for structure)."""
+    """A single value: `matches` recognises it, `mask` redacts it (`None` for structure)."""
 
     what: str
-    is_one: Callable[[Any], bool]
+    matches: Callable[[Any], bool]
     mask: Callable[[Masks, Any], Any] | None = None
 
-    def check(self, value: Any, where: str) -> None:
-        if not self.is_one(value):
-            _refuse(f"{where} is not {self.what}")
+    def check(self, value: Any, path: str) -> None:
+        if not self.matches(value):
+            _refuse(f"{path} is not {self.what}")
 
     def redacted(self, value: Any, masks: Masks) -> Any:
         return self.mask(masks, value) if self.mask else value
-
-
-@dataclass(frozen=True, slots=True)
-class _Time:
-    """A time (RFC 3339)."""
-
-    def check(self, value: Any, where: str) -> None:
-        try:
-            datetime.fromisoformat(value)
-        except (TypeError, ValueError):
-            _refuse(f"{where} is not a time")
-
-    def redacted(self, value: Any, masks: Masks) -> Any:  # noqa: ARG002
-        return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +126,9 @@ class _Optional:
 
     part: Part
 
-    def check(self, value: Any, where: str) -> None:
+    def check(self, value: Any, path: str) -> None:
         if value is not None:
-            self.part.check(value, where)
+            self.part.check(value, path)
 
     def redacted(self, value: Any, masks: Masks) -> Any:
         return None if value is None else self.part.redacted(value, masks)
@@ -152,14 +138,14 @@ class _Optional:
 class _List:
     part: Part
 
-    def check(self, value: Any, where: str) -> None:
+    def check(self, value: Any, path: str) -> None:
         if not isinstance(value, list | tuple):
-            _refuse(f"{where} is not a list")
-        for number, each in enumerate(value):
-            self.part.check(each, f"{where}[{number}]")
+            _refuse(f"{path} is not a list")
+        for number, item in enumerate(value):
+            self.part.check(item, f"{path}[{number}]")
 
     def redacted(self, value: Any, masks: Masks) -> Any:
-        return [self.part.redacted(each, masks) for each in value]
+        return [self.part.redacted(item, masks) for item in value]
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,14 +154,14 @@ class _Map:
 
     part: Part
 
-    def check(self, value: Any, where: str) -> None:
+    def check(self, value: Any, path: str) -> None:
         if not isinstance(value, Mapping):
-            _refuse(f"{where} is not an object")
-        for name, each in value.items():
-            self.part.check(each, _below(where, name))
+            _refuse(f"{path} is not an object")
+        for name, item in value.items():
+            self.part.check(item, _below(path, name))
 
     def redacted(self, value: Any, masks: Masks) -> Any:
-        return {name: self.part.redacted(each, masks) for name, each in value.items()}
+        return {name: self.part.redacted(item, masks) for name, item in value.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,24 +171,24 @@ class _Object:
     needed: Mapping[str, Part] = field(default_factory=dict)
     more: Mapping[str, Part] = field(default_factory=dict)
 
-    def check(self, value: Any, where: str) -> None:
+    def check(self, value: Any, path: str) -> None:
         if not isinstance(value, Mapping):
-            _refuse(f"{where} is not an object")
+            _refuse(f"{path} is not an object")
         for name in self.needed:
             if name not in value:
-                _refuse(f"{_below(where, name)} is missing")
+                _refuse(f"{_below(path, name)} is missing")
         known = self._known
-        for name, each in value.items():
+        for name, item in value.items():
             if name in known:
-                known[name].check(each, _below(where, name))
-            elif not is_json(each):
-                _refuse(f"{_below(where, name)} is not JSON")
+                known[name].check(item, _below(path, name))
+            elif not is_json(item):
+                _refuse(f"{_below(path, name)} is not JSON")
 
     def redacted(self, value: Any, masks: Masks) -> Any:
         known = self._known
         return {
-            name: known[name].redacted(each, masks) if name in known else masks.redact_values(each)
-            for name, each in value.items()
+            name: known[name].redacted(item, masks) if name in known else masks.redact_values(item)
+            for name, item in value.items()
         }
 
     @property
@@ -211,20 +197,20 @@ class _Object:
 
 
 @dataclass(frozen=True, slots=True)
-class _Said(_Object):
-    """An object whose `texts` a remote system chose: a secret split over them masks all."""
+class _RemoteObject(_Object):
+    """An object whose `texts` come from a remote system: a secret split over them masks all."""
 
     texts: tuple[str, ...] = ()
 
     def redacted(self, value: Any, masks: Masks) -> Any:
         redacted = _Object.redacted(self, value, masks)
         # NOTE: the names of headers and facts are structure.
-        said = [
+        texts = [
             [*redacted[name].values()] if isinstance(self._known[name], _Map) else redacted[name]
             for name in self.texts
             if name in redacted
         ]
-        if masks.is_spread_over(said):
+        if masks.is_spread_over(texts):
             hidden = _Object.redacted(self, value, _MaskAll())
             redacted |= {name: hidden[name] for name in self.texts if name in hidden}
         return redacted
@@ -234,8 +220,17 @@ def _refuse(why: str) -> NoReturn:
     raise ValueError(why) from None
 
 
-def _below(where: str, name: str) -> str:
-    return f"{where}.{name}" if where else name
+def _below(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def _is_time(value: Any) -> bool:
+    """Return whether `value` is a time (RFC 3339)."""
+    try:
+        datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _is_day(value: Any) -> bool:
@@ -255,7 +250,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_value(value: Any) -> bool:
-    is_list = isinstance(value, list | tuple) and all(isinstance(each, str) for each in value)
+    is_list = isinstance(value, list | tuple) and all(isinstance(item, str) for item in value)
     return is_list or isinstance(value, str | int)
 
 
@@ -272,8 +267,8 @@ def _mask_unless_fingerprint(masks: Masks, value: Any) -> Any:
     return value if is_fingerprint else masks.redact_values(value)
 
 
-def _one_of(words: Collection[str], what: str) -> _Leaf:
-    return _Leaf(what, lambda value: isinstance(value, str) and value in words)
+def _one_of(words: Collection[str], description: str) -> _Leaf:
+    return _Leaf(description, lambda value: isinstance(value, str) and value in words)
 
 
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -286,7 +281,7 @@ _COUNT = _Leaf("a whole number", _is_count)
 _NUMBER = _Leaf("a number", _is_number)
 _SHA256 = _Leaf("a SHA-256", lambda value: _HEX.fullmatch(str(value)) is not None)
 _FLAG = _Leaf("true or false", lambda value: isinstance(value, bool))
-_TIME = _Time()
+_TIME = _Leaf("a time", _is_time)
 _DAY = _Leaf("a day", _is_day)
 # Free text: what people typed.
 _TEXT = _Leaf("a text", _is_text, _mask_values)
@@ -294,8 +289,8 @@ _VALUE = _Leaf("a value", _is_value, _mask_values)
 _SUBJECT_VALUE = _Leaf("a value", _is_value, _mask_unless_fingerprint)
 # What was sent to a remote system, what it answered, and what checks say of that.
 _REMOTE = _Leaf("a document of JSON", is_json, _mask_remote)
-_SAID = _Leaf("a text", _is_text, _mask_remote)
-_SAID_VALUE = _Leaf("a value", _is_value, _mask_remote)
+_REMOTE_TEXT = _Leaf("a text", _is_text, _mask_remote)
+_REMOTE_VALUE = _Leaf("a value", _is_value, _mask_remote)
 
 _SEEN = frozenset(Outcome) - {Outcome.ATTESTED, Outcome.SKIPPED}
 
@@ -331,29 +326,31 @@ _WORD = _Object(
     },
 )
 _NOTE = {"origin": _TEXT, "entry": _NAME, "login": _TEXT}
-_EXCHANGE = _Said(
-    {"method": _NAME, "url": _SAID, "sent_on": _TIME, "elapsed": _NUMBER},
+_EXCHANGE = _RemoteObject(
+    {"method": _NAME, "url": _REMOTE_TEXT, "sent_on": _TIME, "elapsed": _NUMBER},
     {
         "status": _Optional(_COUNT),
         "request": _REMOTE,
-        "headers": _Map(_SAID),
+        "headers": _Map(_REMOTE_TEXT),
         "response": _REMOTE,
-        "error": _SAID,
+        "error": _REMOTE_TEXT,
     },
     texts=("headers", "response", "error"),
 )
-_TABLE = _Object({"caption": _SAID, "columns": _List(_SAID), "rows": _List(_List(_SAID))})
-_FINDING = _Said(
+_TABLE = _Object(
+    {"caption": _REMOTE_TEXT, "columns": _List(_REMOTE_TEXT), "rows": _List(_List(_REMOTE_TEXT))}
+)
+_FINDING = _RemoteObject(
     {
         "outcome": _one_of(_SEEN, "an outcome of a check"),
-        "reason": _SAID,
+        "reason": _REMOTE_TEXT,
         "check": _NAME,
         "accepts": _List(_NAME),
         "refuses": _List(_NAME),
-        "limits": _List(_SAID),
-        "warnings": _List(_SAID),
-        "changes": _List(_SAID),
-        "facts": _Map(_SAID_VALUE),
+        "limits": _List(_REMOTE_TEXT),
+        "warnings": _List(_REMOTE_TEXT),
+        "changes": _List(_REMOTE_TEXT),
+        "facts": _Map(_REMOTE_VALUE),
         "tables": _List(_TABLE),
         "exchanges": _List(_EXCHANGE),
     },

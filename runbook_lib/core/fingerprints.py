@@ -97,8 +97,8 @@ def keep_key(folder: Path, key: FingerprintKey) -> FingerprintKey:
         folder.mkdir(parents=True, exist_ok=True)
         check_place(folder / _LOCK_NAME)
         with FileLock(folder / _LOCK_NAME, timeout=_LOCK_SECONDS):
-            known = read_key(folder)
-            if known is None:
+            stored = read_key(folder)
+            if stored is None:
                 write_whole(folder / KEY_NAME, key.text().encode("ascii"))
     except Timeout:
         msg = f"Another process has locked {folder / _LOCK_NAME} for over {_LOCK_SECONDS} s."
@@ -106,4 +106,4 @@ def keep_key(folder: Path, key: FingerprintKey) -> FingerprintKey:
     except OSError as error:
         msg = f"The fingerprint key in {folder} cannot be written: {error.strerror}."
         raise JournalError(msg) from None
-    return known or key
+    return stored or key

@@ -71,8 +71,8 @@ class Index:
     `recorded` maps each name to its newest recorded value (of a secret, its
     fingerprint), `given` only those that a person gave. `confirmed` is the newest
     value that the remote system named as its own, `refused` are those that it does
-    not take, `replaced` is the last value before the recorded one that is none of
-    these. `links` maps each link for a second person to the step it was used for.
+    not take, `replaced` is the last value before the recorded one that was not
+    refused. `links` maps each link for a second person to the step it was used for.
     `sealed` are the lines that announce bundles, `withheld` those that stand for others.
     """
 
@@ -109,24 +109,20 @@ class Index:
 
     def before(self, values: Mapping[str, Value]) -> dict[str, Value]:
         """Return, for each of `values` that was refused, the one that it was to replace."""
-        found: dict[str, Value] = {}
+        replacements: dict[str, Value] = {}
         for name, refused in self.refused.items():
             if values.get(name) in refused:
                 sources = (self.confirmed, self.recorded, self.replaced)
                 earlier = [source[name] for source in sources if name in source]
-                left = [other for other in earlier if other not in refused]
-                found |= {name: left[0]} if left else {}
-        return found
-
-    def links_of_other_steps(self, step: str) -> list[str]:
-        """Return the links that were used first for another step."""
-        return [link for link, used_for in self.links.items() if used_for != step]
+                usable = [value for value in earlier if value not in refused]
+                replacements |= {name: usable[0]} if usable else {}
+        return replacements
 
     @property
     def entries(self) -> frozenset[str]:
         """Return the SHA-256 of each file entry that was read so far."""
-        said = (*self.words.values(), *self.notes.values())
-        return frozenset(word.entry for words in said for word in words)
+        entries = (*self.words.values(), *self.notes.values())
+        return frozenset(word.entry for words in entries for word in words)
 
 
 def dump_index(index: Index, key: FingerprintKey) -> bytes:
@@ -190,7 +186,7 @@ def _run(document: Mapping[str, Any]) -> RunIndex:
 
 
 def _refs(document: Mapping[str, Any]) -> dict[str, Ref]:
-    return {name: Ref(*each) for name, each in document.items()}
+    return {name: Ref(*ref) for name, ref in document.items()}
 
 
 def values_of(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -261,8 +257,8 @@ def _note_written(index: Index, line: Line) -> Index:
 
 
 def _input_given(index: Index, line: Line) -> Index:
-    given = values_of({line.entry.data["name"]: line.entry.data["value"]})
-    return _recorded(replace(index, given={**index.given, **given}), given)
+    value = values_of({line.entry.data["name"]: line.entry.data["value"]})
+    return _recorded(replace(index, given={**index.given, **value}), value)
 
 
 def _credential_given(index: Index, line: Line) -> Index:
@@ -271,8 +267,8 @@ def _credential_given(index: Index, line: Line) -> Index:
 
 def _credential_remembered(index: Index, line: Line) -> Index:
     references = {**index.credentials, line.entry.data["name"]: str(line.entry.data["reference"])}
-    known = {name: reference for name, reference in references.items() if reference}
-    return replace(index, credentials=known, remembered=index.remembered + 1)
+    current = {name: reference for name, reference in references.items() if reference}
+    return replace(index, credentials=current, remembered=index.remembered + 1)
 
 
 def _bundle_sealed(index: Index, line: Line) -> Index:
@@ -281,17 +277,21 @@ def _bundle_sealed(index: Index, line: Line) -> Index:
 
 def _recorded(index: Index, values: Mapping[str, Value]) -> Index:
     """Return the index with newer values."""
-    known = {name: value for name, value in values.items() if value}
+    newer = {name: value for name, value in values.items() if value}
     replaced = dict(index.replaced)
-    for name, value in known.items():
-        before = index.recorded.get(name)
-        if before is not None and before not in (value, *index.refused.get(name, ())):
-            replaced[name] = before
-    return replace(index, recorded={**index.recorded, **known}, replaced=replaced)
+    for name, value in newer.items():
+        earlier = index.recorded.get(name)
+        if earlier is not None and earlier not in (value, *index.refused.get(name, ())):
+            replaced[name] = earlier
+    return replace(index, recorded={**index.recorded, **newer}, replaced=replaced)
 
 
 def _judged(index: Index, data: Mapping[str, Any]) -> Index:
-    """Return the index with the values that a check's findings confirm or refuse."""
+    """
+    Return the index with the values that a check's findings confirm or refuse.
+
+    Confirmed values are also filled into the words that lacked them.
+    """
     subject = values_of(data.get("binding", {}).get("subject", {}))
     confirmed, refused = (
         {
@@ -308,22 +308,20 @@ def _judged(index: Index, data: Mapping[str, Any]) -> Index:
             for name, value in refused.items()
         }
         index = replace(index, refused={**index.refused, **grown})
-    return _confirmed(index, confirmed) if confirmed else index
-
-
-def _confirmed(index: Index, values: Mapping[str, Value]) -> Index:
-    """Return the index with confirmed values, also filled into the words that lacked them."""
-    refused = {
-        name: tuple(value for value in refused if value != values.get(name))
-        for name, refused in index.refused.items()
+    if not confirmed:
+        return index
+    still_refused = {
+        name: tuple(value for value in values if value != confirmed.get(name))
+        for name, values in index.refused.items()
     }
     words = index.words
-    if any(_unknown(word, values) for said in words.values() for word in said):
+    if any(_unknown(word, confirmed) for step_words in words.values() for word in step_words):
         words = {
-            step: tuple(_filled(word, values) for word in said) for step, said in words.items()
+            step: tuple(_filled(word, confirmed) for word in step_words)
+            for step, step_words in words.items()
         }
-    confirmed = {**index.confirmed, **values}
-    return replace(index, words=words, confirmed=confirmed, refused=refused)
+    confirmed = {**index.confirmed, **confirmed}
+    return replace(index, words=words, confirmed=confirmed, refused=still_refused)
 
 
 def _filled(word: WordIndex, values: Mapping[str, Value]) -> WordIndex:

@@ -147,11 +147,27 @@ class Journal:
         except ValueError as error:
             msg = f"A line of type {event} was not written to {self.path}: {error}."
             raise JournalError(msg, next_step="Report this as a defect.") from None
-        with self.held():
-            return self._append_locked(event, data, run_id, step)
+        with self.locked():
+            is_new = not self.path.exists()
+            # NOTE: unbuffered: a line reaches the kernel whole, and a failure is seen here.
+            with self.path.open("a+b", buffering=0) as file:
+                tail = _read_back(file, 1)
+                torn = tail[tail.rfind(b"\n") + 1 :]
+                if torn:
+                    # A killed process left half a line; its `append` never returned.
+                    file.truncate(file.seek(0, os.SEEK_END) - len(torn))
+                    removed = {
+                        "bytes": len(torn),
+                        "text": torn[:_TAIL_CHUNK].decode(errors="replace"),
+                    }
+                    self._write(file, EventType.JOURNAL_MENDED, removed, "", "")
+                entry = self._write(file, event, data, run_id, step)
+            if is_new:
+                sync_folder(self.path.parent)
+        return entry
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def locked(self) -> Iterator[None]:
         """
         Lock the journal against other writers.
 
@@ -167,28 +183,9 @@ class Journal:
             msg = f"Another process has locked the journal {self.path} for over {_LOCK_SECONDS} s."
             raise JournalError(msg) from error
         except OSError as error:
-            where = f" ({error.filename})" if error.filename not in (None, str(self.path)) else ""
-            msg = f"The journal {self.path} cannot be written: {error.strerror}{where}."
+            place = f" ({error.filename})" if error.filename not in (None, str(self.path)) else ""
+            msg = f"The journal {self.path} cannot be written: {error.strerror}{place}."
             raise JournalError(msg) from error
-
-    def _append_locked(self, event: str, data: Mapping[str, Any], run_id: str, step: str) -> Entry:
-        is_new = not self.path.exists()
-        # NOTE: unbuffered, so that a line reaches the kernel whole and a failure is seen here.
-        with self.path.open("a+b", buffering=0) as file:
-            tail = _read_back(file, 1)
-            torn = tail[tail.rfind(b"\n") + 1 :]
-            if torn:
-                # A killed process left half a line; its `append` never returned.
-                file.truncate(file.seek(0, os.SEEK_END) - len(torn))
-                removed = {
-                    "bytes": len(torn),
-                    "text": torn[:_TAIL_CHUNK].decode(errors="replace"),
-                }
-                self._write(file, EventType.JOURNAL_MENDED, removed, "", "")
-            entry = self._write(file, event, data, run_id, step)
-        if is_new:
-            sync_folder(self.path.parent)
-        return entry
 
     def _write(
         self, file: FileIO, event: str, data: Mapping[str, Any], run_id: str, step: str
@@ -291,16 +288,16 @@ def withheld_line(text: bytes) -> bytes | None:
     return line if len(line) == len(text) else None
 
 
-def _checked(text: bytes, before: Ref, path: Path) -> Line:
+def _checked(text: bytes, previous: Ref, path: Path) -> Line:
     """Return the line whose bytes are `text`; raise unless it follows the line `before`."""
-    number = before.seq + 1
+    number = previous.seq + 1
     try:
         fields = parse_json(text.decode("utf-8", "surrogatepass"))
         entry, prev = _entry(fields), fields["prev"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         msg = f"Line {number} of {path} is not a journal line."
         raise ChainError(msg) from error
-    if prev != before.digest or entry.seq != number:
+    if prev != previous.digest or entry.seq != number:
         msg = f"Line {number} of {path} does not follow the line before it."
         raise ChainError(msg)
     if entry.type == EventType.RUN_STARTED and isinstance(entry.data, Mapping):
@@ -309,7 +306,7 @@ def _checked(text: bytes, before: Ref, path: Path) -> Line:
             raise FormError(f"The run that starts in line {entry.seq} of {path}", form, FORM)
     _understood(fields, number, path)
     digest = line_digest(text)
-    return Line(entry, Ref(number, digest, before.end, before.end + len(text)))
+    return Line(entry, Ref(number, digest, previous.end, previous.end + len(text)))
 
 
 def _understood(fields: Mapping[str, Any], number: int, path: Path) -> Entry:
@@ -332,22 +329,19 @@ def _entry(fields: Mapping[str, Any]) -> Entry:
     seq, at, kind, run_id, step, data = (fields[name] for name in names)
     if kind != EventType.STEP_WITHHELD:
         return Entry(seq, at, kind, run_id, step, data)
-    return Entry(seq, at, EventType.STEP_CHECKED, run_id, step, _inconclusive(data), data["sha256"])
-
-
-def _inconclusive(withheld: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the data of a withheld check as readers see it."""
-    said: dict[str, Any] = {
+    # Readers see a withheld check as an inconclusive one.
+    empty: dict[str, Any] = {
         **dict.fromkeys(("accepts", "refuses", "limits", "warnings", "changes"), ()),
         "facts": {},
         "tables": (),
         "exchanges": (),
     }
     findings = [
-        {"outcome": Outcome.INCONCLUSIVE, "reason": _WITHHELD, "check": check, **said}
-        for check in withheld["checks"]
+        {"outcome": Outcome.INCONCLUSIVE, "reason": _WITHHELD, "check": check, **empty}
+        for check in data["checks"]
     ]
-    return {"findings": findings, "binding": withheld.get("binding", {})}
+    shown = {"findings": findings, "binding": data.get("binding", {})}
+    return Entry(seq, at, EventType.STEP_CHECKED, run_id, step, shown, data["sha256"])
 
 
 def _write_whole(file: FileIO, line: bytes) -> None:

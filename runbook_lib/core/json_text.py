@@ -72,9 +72,9 @@ def is_json(value: Any, depth: int = 0) -> bool:
         return False
     if isinstance(value, dict):
         return all(
-            isinstance(name, str) and is_json(each, depth + 1) for name, each in value.items()
+            isinstance(name, str) and is_json(item, depth + 1) for name, item in value.items()
         )
-    return isinstance(value, list | tuple) and all(is_json(each, depth + 1) for each in value)
+    return isinstance(value, list | tuple) and all(is_json(item, depth + 1) for item in value)
 
 
 def rebuild(document: Any, item: Callable[[Any], Any]) -> Any:
@@ -98,7 +98,7 @@ def rebuild(document: Any, item: Callable[[Any], Any]) -> Any:
             changed = item(value)
             places = changed if isinstance(changed, dict) else ()
         parent[place] = changed
-        waiting.extend((changed, each) for each in places)
+        waiting.extend((changed, inner) for inner in places)
     return top[0]
 
 

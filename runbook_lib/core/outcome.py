@@ -58,7 +58,7 @@ def label_of(conclusion: Conclusion) -> str:
 
 def tally(conclusions: Iterable[Conclusion]) -> list[tuple[Outcome, str, int]]:
     """Return how many steps have each outcome, with its label; those in part apart."""
-    counts = Counter((each.needs_person, each.outcome) for each in conclusions)
+    counts = Counter((conclusion.needs_person, conclusion.outcome) for conclusion in conclusions)
     return [
         (outcome, IN_PART if in_part else LABELS[outcome], number)
         for outcome in Outcome

@@ -2,7 +2,7 @@
 The parts of a procedure, and how a step's outcome follows from checks and words.
 
 Frozen and pure: how a step is shown, performed or recorded is decided
-elsewhere, whether a person's word still counts in `words`.
+elsewhere; `words` decides whether a person's word still counts.
 """
 
 from __future__ import annotations
@@ -401,8 +401,8 @@ class Step:
     @property
     def sentence(self) -> str:
         """Return all that a person confirms, with what only a person can see of its checks."""
-        asked = (check.person_confirms for check in self.checks)
-        return " ".join(dict.fromkeys(filter(None, (self.confirms, *asked))))
+        sentences = (check.person_confirms for check in self.checks)
+        return " ".join(dict.fromkeys(filter(None, (self.confirms, *sentences))))
 
     @property
     def check_ids(self) -> tuple[str, ...]:
@@ -443,7 +443,7 @@ class Procedure:
     @property
     def settings(self) -> tuple[Input, ...]:
         """Return its inputs, then the settings of its providers that no step asks for."""
-        return (*self.inputs, *(item for each in self.providers for item in each.settings))
+        return (*self.inputs, *(item for provider in self.providers for item in provider.settings))
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -526,8 +526,7 @@ def conclude(
     if seen is not None and (seen.outcome is Outcome.WAITING or word is None):
         return seen
     if word is not None:
-        said = _attested(word, seen, unchecked, others or ())
-        return _half_said(said) if others == () else said
+        return _attested(word, seen, unchecked, others)
     reason = unchecked or "Only you can confirm this: no API shows it."
     return Conclusion(outcome=Outcome.NOT_RUN, reason=reason)
 
@@ -550,9 +549,9 @@ def _left_or_declined(word: Word) -> Conclusion:
     if word.kind is WordKind.SKIPPED:
         reason = f"{word.by}: {word.note}"
         return Conclusion(outcome=Outcome.SKIPPED, reason=reason, by_person=True)
-    said = f": {word.note.rstrip('.')}" if word.note else ""
+    note = f": {word.note.rstrip('.')}" if word.note else ""
     reason = (
-        f"Declined, says {word.by} on {word.at}{said}. Correct what the reviewer names, submit "
+        f"Declined, says {word.by} on {word.at}{note}. Correct what the reviewer names, submit "
         "it again in App Review, then confirm that it was submitted."
     )
     return Conclusion(outcome=Outcome.FAILED, reason=reason, by_person=True)
@@ -567,13 +566,8 @@ def _seen(findings: tuple[Finding, ...], word: Word | None) -> Conclusion | None
     return seen
 
 
-def _half_said(said: Conclusion) -> Conclusion:
-    reason = f"{said.reason}; another person must confirm it."
-    return replace(said, outcome=Outcome.WAITING, reason=reason, needs_another=True)
-
-
 def _attested(
-    word: Word, seen: Conclusion | None, unchecked: str, others: tuple[str, ...]
+    word: Word, seen: Conclusion | None, unchecked: str, others: tuple[str, ...] | None
 ) -> Conclusion:
     is_submitted = word.kind is WordKind.SUBMITTED
     reason = f"{'Submitted, says ' if is_submitted else ''}{word.by} on {word.at}"
@@ -585,8 +579,15 @@ def _attested(
         reason += f" (a check ran and could not tell: {seen.reason})"
     elif unchecked:
         reason += f" ({unchecked})"
-    outcome = Outcome.WAITING if is_submitted else Outcome.ATTESTED
-    return Conclusion(outcome=outcome, reason=reason, by_person=True)
+    needs_another = others == ()
+    if needs_another:
+        reason += "; another person must confirm it."
+    return Conclusion(
+        outcome=Outcome.WAITING if is_submitted or needs_another else Outcome.ATTESTED,
+        reason=reason,
+        by_person=True,
+        needs_another=needs_another,
+    )
 
 
 def _filled(template: str, values: Mapping[str, object]) -> str:
@@ -599,7 +600,7 @@ def _filled(template: str, values: Mapping[str, object]) -> str:
 def _document(value: object) -> object:
     """Return a part of a procedure as a JSON document, without its functions."""
     if is_dataclass(value):
-        named = ((each.name, getattr(value, each.name)) for each in fields(value))
+        named = ((attribute.name, getattr(value, attribute.name)) for attribute in fields(value))
         return {name: _document(part) for name, part in named if not callable(part)}
     if isinstance(value, tuple):
         return [_document(part) for part in value]

@@ -88,7 +88,7 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Whose a secret is: `what` it is, in a message, and the `providers` that may get it."""
+    """The owner of a secret: `what` it is, in a message, and the `providers` that may get it."""
 
     what: str
     providers: frozenset[str] = frozenset()
@@ -100,7 +100,7 @@ class Redactor:
 
     It learns tokens as they are issued (`learn`), and masks whatever looks
     like a Facebook token or an App Secret, unless it is a known exception
-    (`allow`). It knows whose each secret is, for the transport. Thread-safe.
+    (`allow`). It knows the owners of each secret, for the transport. Thread-safe.
 
     `recognise` returns whether a word of 32 hexadecimal digits, which is not known
     here, is a secret all the same.
@@ -121,7 +121,7 @@ class Redactor:
             self.learn(secret)
 
     def learn(self, secret: Secret, *owners: Owner) -> None:
-        """Mask `secret` from now on; it is also that of `owners`, and without any nobody's."""
+        """Mask `secret` from now on; it also belongs to `owners`, or to nobody without any."""
         with self._lock:
             known = self._owners
             learned = {
@@ -132,12 +132,12 @@ class Redactor:
             self._solid = tuple(form for form in self._forms if _is_solid(form))
 
     def release(self, owner: Owner) -> None:
-        """Mask what `owner` had until now, but as nobody's."""
+        """Keep masking what belonged to `owner` until now, as a secret of nobody."""
         with self._lock:
             self._owners = {form: owners - {owner} for form, owners in self._owners.items()}
 
     def owners_of(self, secret: Secret) -> frozenset[Owner]:
-        """Return whose `secret` is, empty if it is nobody's or not known."""
+        """Return the owners of `secret`, empty if it has none or is not known."""
         return self._owners.get(secret.reveal(), frozenset())
 
     def owners_in(self, text: str) -> list[frozenset[Owner]]:
@@ -161,7 +161,7 @@ class Redactor:
         """
         return self._cleaned(text, bare_hex=True)
 
-    def redact_said(self, text: str) -> str:
+    def redact_remote(self, text: str) -> str:
         """
         Return what a remote system said, with secrets masked.
 
@@ -243,13 +243,13 @@ class Redactor:
     def _redacted_item(self, item: Any) -> Any:
         """Return a redacted text, or an object with redacted keys and masked fields."""
         if isinstance(item, str):
-            return self.redact_said(_whole_characters(item))
+            return self.redact_remote(_whole_characters(item))
         if isinstance(item, Mapping):
             masked = {
                 key: Kept(self.redact_values(value)) if _NAMES_SECRET.search(str(key)) else value
                 for key, value in _masked_fields(item).items()
             }
-            return {self.redact_said(_whole_characters(str(key))): masked[key] for key in item}
+            return {self.redact_remote(_whole_characters(str(key))): masked[key] for key in item}
         return item
 
     def _shapes(
@@ -332,14 +332,14 @@ def _is_solid(form: str) -> bool:
 def _places(form: str, text: str) -> Iterator[tuple[int, int]]:
     """Yield where `text` contains `form`; overlapping places are one."""
     start = end = text.find(form)
-    found = start
-    while found >= 0:
+    place = start
+    while place >= 0:
         # NOTE: a form may overlap itself a million times: merge those at once.
-        if found > end:
+        if place > end:
             yield start, end
-            start = found
-        end = found + len(form)
-        found = text.find(form, found + 1)
+            start = place
+        end = place + len(form)
+        place = text.find(form, place + 1)
     if start >= 0:
         yield start, end
 
@@ -385,22 +385,18 @@ def _whole_characters(text: str) -> str:
 
 def _replaced(text: str, spans: Collection[tuple[int, int]]) -> str:
     """Return `text` with the mask in place of `spans`."""
-    pieces: list[str] = []
-    end = 0
-    for start, stop in _merged(spans):
-        pieces += [text[end:start], MASK]
-        end = stop
-    return "".join([*pieces, text[end:]])
-
-
-def _merged(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
     merged: list[tuple[int, int]] = []
     for start, stop in sorted(spans):
         if merged and start <= merged[-1][1]:
             merged[-1] = (merged[-1][0], max(stop, merged[-1][1]))
         else:
             merged.append((start, stop))
-    return merged
+    pieces: list[str] = []
+    end = 0
+    for start, stop in merged:
+        pieces += [text[end:start], MASK]
+        end = stop
+    return "".join([*pieces, text[end:]])
 
 
 def _masked_fields(document: Mapping[Any, Any]) -> dict[Any, Any]:

@@ -74,7 +74,7 @@ def _wait(
     on_wait: Callable[[str], None],
     clock: Callable[[], float],
 ) -> None:
-    said = ""
+    announced = ""
     while True:
         try:
             lock.acquire(blocking=False)
@@ -84,8 +84,8 @@ def _wait(
         if clock() >= end:
             msg = f"Another headless run of this tenant is under way: {holder}."
             raise BusyError(msg)
-        if holder not in (said, _UNKNOWN):
-            said = holder
+        if holder not in (announced, _UNKNOWN):
+            announced = holder
             on_wait(f"{WAITING} of this tenant: {holder}.")
         time.sleep(_POLL_SECONDS)
 

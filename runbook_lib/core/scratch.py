@@ -60,8 +60,8 @@ def scratch_folder(*, owns: Path | None = None) -> Iterator[Path]:
 def _remove_what_dead_processes_left() -> None:
     """Remove, once per process, this user's folders whose process has ended."""
     with contextlib.suppress(OSError), os.scandir(tempfile.gettempdir()) as entries:
-        left = [Path(entry.path) for entry in entries if entry.name.startswith(_PREFIX)]
-        for folder in left:
+        folders = [Path(entry.path) for entry in entries if entry.name.startswith(_PREFIX)]
+        for folder in folders:
             with contextlib.suppress(OSError):
                 _remove_if_dead(folder)
 

@@ -1,8 +1,8 @@
 """
 Search a text or a file whole for secrets: behind escapes, in base64, and across JSON strings.
 
-What a secret is, its caller says (`redaction.Redactor`). The journal's texts are cleaned
-by it before they are written, and the leak gate refuses by it what is to be sealed.
+The caller says what a secret is (`redaction.Redactor`). It cleans the journal's texts
+before they are written, and the leak gate uses it before anything is sealed.
 """
 
 from __future__ import annotations
@@ -67,11 +67,11 @@ class SecretSearch:
             position = self.find(reading)
             if position >= 0:
                 return reading[:position]
-            whole = _FOLDED.sub("", reading)
-            found = list(_words(whole, self.known))
-            number = self._first_leak([word for _, word in found])
+            unfolded = _FOLDED.sub("", reading)
+            words = list(_words(unfolded, self.known))
+            number = self._first_leak([word for _, word in words])
             if number is not None:
-                return whole[: found[number][0]]
+                return unfolded[: words[number][0]]
         return None
 
     def is_leak(self, text: str) -> bool:
@@ -153,7 +153,10 @@ def _plainer(text: str) -> Iterator[str]:
     """Yield `text`, then the same with its escapes decoded once, twice, …"""
     yield from _uncoloured(text)
     for _ in range(_DEEPEST):
-        plain = _without_entities(unquote(_ESCAPE.sub(_unescaped, text)))
+        plain = unquote(_ESCAPE.sub(_unescaped, text))
+        if "&" in plain:
+            # NOTE: `html` rejects numbers of thousands of digits.
+            plain = html.unescape(_LONG_NUMBER.sub(_shortened, plain))
         if plain == text:
             return
         text = plain
@@ -175,11 +178,6 @@ def _unescaped(match: re.Match[str]) -> str:
     return chr(int(unicode or byte, 16)) if unicode or byte else _CONTROLS.get(letter, letter)
 
 
-def _without_entities(text: str) -> str:
-    """Return `text` without HTML's references; `html` rejects numbers of thousands of digits."""
-    return html.unescape(_LONG_NUMBER.sub(_shortened, text)) if "&" in text else text
-
-
 def _shortened(match: re.Match[str]) -> str:
     digits = match.group(1).lstrip("0") or "0"
     # NOTE: HTML replaces every number that is too large for a character.
@@ -196,18 +194,18 @@ def _decoded(words: Sequence[str]) -> Iterator[Iterator[str]]:
     stripped = [word.rstrip("=").translate(_TO_STANDARD) for word in words]
     for start in range(4):
         texts: list[str] = []
-        others: list[str] = []
+        not_utf_8: list[str] = []
         for word in stripped:
             part = word[start : len(word) - ((len(word) - start) % 4 == 1)]
             content = base64.b64decode(part + "=" * (-len(part) % 4))
             try:
                 texts.append(content.decode("utf-8"))
             except UnicodeDecodeError:
-                others.append(content.decode("latin-1"))
+                not_utf_8.append(content.decode("latin-1"))
         if texts:
             yield _plainer(_GAP.join(texts))
-        if others:
-            yield iter([_GAP.join(others)])
+        if not_utf_8:
+            yield iter([_GAP.join(not_utf_8)])
 
 
 def _documents(content: bytes) -> Iterator[Any]:
@@ -234,6 +232,6 @@ def _strings(document: Any, *, of_keys: bool = True) -> Iterator[str]:
             yield item
         elif isinstance(item, dict):
             pairs = item.items() if of_keys else ((None, value) for value in item.values())
-            waiting.extend(each for pair in reversed(list(pairs)) for each in reversed(pair))
+            waiting.extend(part for pair in reversed(list(pairs)) for part in reversed(pair))
         elif isinstance(item, list):
             waiting.extend(reversed(item))

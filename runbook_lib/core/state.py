@@ -151,7 +151,7 @@ class StepState:
     @property
     def again(self) -> str:
         """Return why the step must be confirmed or checked again; empty if it need not."""
-        reasons = [*(each.sentence for each in self.lapsed), self.outdated]
+        reasons = [*(lapsed.sentence for lapsed in self.lapsed), self.outdated]
         return "" if self.is_settled else " ".join(filter(None, reasons))
 
     @property
@@ -174,8 +174,8 @@ class StepState:
     @property
     def remarks(self) -> tuple[str, ...]:
         """Return what a reader must know about people's words beside the reason."""
-        said = tuple(each.sentence for each in self.lapsed)
-        remarks = tuple(text for text in said if text not in self.conclusion.reason)
+        sentences = tuple(lapsed.sentence for lapsed in self.lapsed)
+        remarks = tuple(text for text in sentences if text not in self.conclusion.reason)
         if self.word and self.word.binding.text != self.step.text_digest:
             changed = f"The text of this step has changed since {self.word.by} confirmed it."
             return (*remarks, changed)
@@ -226,14 +226,14 @@ class History:
     def words(self, step_id: str) -> list[tuple[Word, Ref]]:
         """Return all words about a step, oldest first, each with its line."""
         return [
-            (_word(self.read(each.ref), each), each.ref)
-            for each in self.index.words.get(step_id, ())
+            (_word(self.read(word.ref), word), word.ref)
+            for word in self.index.words.get(step_id, ())
         ]
 
     def notes(self, step_id: str) -> list[tuple[Note, Ref]]:
         """Return all comments on a step and who it was assigned to, oldest first."""
         return [
-            (_note(self.read(each.ref)), each.ref) for each in self.index.notes.get(step_id, ())
+            (_note(self.read(note.ref)), note.ref) for note in self.index.notes.get(step_id, ())
         ]
 
     def recent(self, step_id: str) -> list[Entry]:
@@ -320,16 +320,16 @@ class HistoryReader:
         return (ref in self._withheld and withheld_line(text)) or text
 
     def _entry(self, ref: Ref) -> Entry:
-        kept = self._kept.get(ref.seq)
-        if kept is None:
+        entry = self._kept.get(ref.seq)
+        if entry is None:
             # NOTE: a withheld line was parsed when it was made.
             instead = parse_line(self.line(ref)) if ref in self._withheld else None
-            kept = instead or self.journal.read(ref)
+            entry = instead or self.journal.read(ref)
             with self._lock:
-                self._kept[ref.seq] = kept
+                self._kept[ref.seq] = entry
                 while len(self._kept) > _MOST_KEPT:
                     del self._kept[next(iter(self._kept))]
-        return kept
+        return entry
 
 
 def open_history(folder: Path) -> HistoryReader:
@@ -397,7 +397,7 @@ class _StepFold:
         parameters = started.data.get("parameters", {}) if started else {}
         self._four_eyes: Iterable[str] = parameters.get(FOUR_EYES, ())
 
-    def basis_of(self, step: Step, before: Mapping[str, StepState]) -> tuple[object, ...]:
+    def basis_of(self, step: Step, states: Mapping[str, StepState]) -> tuple[object, ...]:
         """Return all that the state of `step` is computed from."""
         index = self._history.index
         return (
@@ -409,24 +409,26 @@ class _StepFold:
             index.words.get(step.id),
             index.notes.get(step.id),
             index.recent.get(step.id),
-            obstacle(step, before),
+            obstacle(step, states),
             self._demands(step),
         )
 
-    def state_of(self, step: Step, before: Mapping[str, StepState]) -> StepState:
-        """Return the state of `step`, given the states of the steps `before` it."""
+    def state_of(self, step: Step, states: Mapping[str, StepState]) -> StepState:
+        """Return the state of `step`, given the `states` of the steps before it."""
         entry, unfit = self._newest_check(step)
         findings = () if entry is None or unfit else _findings(entry)
-        words = self._history.words(step.id)
+        words, links = self._history.words(step.id), self._history.index.links
         word, others, lapsed = weigh(
-            [each for each, _ in words],
+            [said for said, _ in words],
             step,
             self._subject,
-            spent_links=self._history.index.links_of_other_steps(step.id),
+            spent_links=[link for link, used_for in links.items() if used_for != step.id],
         )
         needs_two = word is not None and word.kind is WordKind.ATTESTED and self._demands(step)
         others = others if needs_two else ()
-        counting = [each for each in (*others, word) if each is not None]
+        counting = [counted for counted in (*others, word) if counted is not None]
+        lines = [ref for said, ref in words if any(said is counted for counted in counting)]
+        lines += [self._checked[step.id]] if findings else []
         unchecked = unfit or _why_unchecked(
             entry, step, is_begun=step.id in self._begun, run_id=self._run_id
         )
@@ -436,10 +438,12 @@ class _StepFold:
             conclusion=conclude(
                 findings,
                 word=word,
-                obstacle=obstacle(step, before),
-                others=tuple(each.by for each in others) if needs_two else None,
+                obstacle=obstacle(step, states),
+                others=tuple(other.by for other in others) if needs_two else None,
                 unseen=step.unseen(findings),
-                unchecked=" ".join(filter(None, (*(each.sentence for each in lapsed), unchecked))),
+                unchecked=" ".join(
+                    filter(None, (*(lapse.sentence for lapse in lapsed), unchecked))
+                ),
             ),
             findings=findings,
             word=word,
@@ -447,7 +451,7 @@ class _StepFold:
             lapsed=lapsed,
             outdated=unfit,
             checked_on=entry.at if entry and not unfit else "",
-            lines=self._lines(step, words, counting, is_checked=bool(findings)),
+            lines=tuple(lines),
         )
         return self._with_notes(replace(state, waiting_since=self._waiting_since(state)))
 
@@ -479,18 +483,6 @@ class _StepFold:
             assignment=next(iter(newest.values()), None),
             lines=(*state.lines, *comments, *newest),
         )
-
-    def _lines(
-        self,
-        step: Step,
-        words: Iterable[tuple[Word, Ref]],
-        counting: Iterable[Word],
-        *,
-        is_checked: bool,
-    ) -> tuple[Ref, ...]:
-        """Return the journal lines of the words that count, and of the check that does."""
-        said = [ref for word, ref in words if any(word is each for each in counting)]
-        return (*said, *([self._checked[step.id]] if is_checked else ()))
 
     def _newest_check(self, step: Step) -> tuple[Entry | None, str]:
         """Return the newest check of `step`, and why it does not count for the current subject."""
@@ -578,11 +570,13 @@ def _why_unchecked(entry: Entry | None, step: Step, *, is_begun: bool, run_id: s
 
 def _word(entry: Entry, index: WordIndex) -> Word:
     fields = {name: value for name, value in entry.data.items() if name in Word.__slots__}
-    attachments = tuple(_made(Attachment, each) for each in entry.data.get("attachments", ()))
+    attachments = tuple(
+        _made(Attachment, document) for document in entry.data.get("attachments", ())
+    )
     binding = _binding({**entry.data.get("binding", {}), "subject": index.subject})
     kind = WordKind(entry.type.removeprefix("step."))
-    known = {"kind": kind, "step": entry.step, "attachments": attachments, "binding": binding}
-    return Word(**{**fields, **known})
+    entities = {"kind": kind, "step": entry.step, "attachments": attachments, "binding": binding}
+    return Word(**{**fields, **entities})
 
 
 def _note(entry: Entry) -> Note:
@@ -599,5 +593,5 @@ def _binding(document: Mapping[str, Any]) -> Binding:
 
 def _made(kind: type[_Made], document: Mapping[str, Any]) -> _Made:
     """Return a line's document as an entity, without fields that a later version added."""
-    known = {each.name for each in fields_of(kind)}
+    known = {attribute.name for attribute in fields_of(kind)}
     return kind(**{name: value for name, value in document.items() if name in known})

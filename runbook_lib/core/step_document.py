@@ -39,14 +39,14 @@ def step_document(state: StepState) -> dict[str, Any]:
         "checked_on": state.checked_on or None,
         "attested_by": state.attested_by,
         "word": asdict(state.word) if state.word else None,
-        "confirms": [asdict(each) for each in state.others],
-        "lapsed": [{"word": asdict(each.word), "why": each.why} for each in state.lapsed],
+        "confirms": [asdict(word) for word in state.others],
+        "lapsed": [{"word": asdict(lapsed.word), "why": lapsed.why} for lapsed in state.lapsed],
         "remarks": list(state.remarks),
-        "comments": [_comment(each) for each in state.comments],
+        "comments": [_comment(comment) for comment in state.comments],
         "assigned": {"to": note.to, "due": note.due, **_comment(note)} if note else None,
         "checks": checks,
         "exchanges": exchanges,
-        "attachments": [asdict(each) for each in attachments_of(state)],
+        "attachments": [asdict(attachment) for attachment in attachments_of(state)],
         "troubles": troubles_of(state) if state.conclusion.outcome in _OPEN else [],
     }
 
@@ -58,13 +58,13 @@ def _comment(note: Note) -> dict[str, str]:
 def attachments_of(state: StepState) -> tuple[Attachment, ...]:
     """Return every file that people attached to the step, each once."""
     words = (*state.others, *((state.word,) if state.word else ()))
-    given = [attachment for word in words for attachment in word.attachments]
-    return tuple({attachment.sha256: attachment for attachment in given}.values())
+    attachments = [attachment for word in words for attachment in word.attachments]
+    return tuple({attachment.sha256: attachment for attachment in attachments}.values())
 
 
 def troubles_of(state: StepState) -> list[dict[str, Any]]:
     """Return the step's troubles, first those whose text is in its reason or in an answer."""
-    answers = [each.response for finding in state.findings for each in finding.exchanges]
+    answers = [exchange.response for finding in state.findings for exchange in finding.exchanges]
     pairs = ordered(state.step.troubles, state.conclusion.reason, answers)
     return [{**trouble.document(), "seen": seen} for trouble, seen in pairs]
 
@@ -82,7 +82,7 @@ def advice_of(document: Mapping[str, Any]) -> str:
 
 def gathered(document: Mapping[str, Any], name: str) -> list[Any]:
     """Return the `warnings`, `limits`, `changes` or `tables` of all checks of a step."""
-    return [each for check in document["checks"] for each in check[name]]
+    return [item for check in document["checks"] for item in check[name]]
 
 
 def exchange_detail(exchange: Mapping[str, Any]) -> str:

@@ -22,7 +22,7 @@ from urllib.parse import parse_qsl, urlsplit
 GAP = "…"
 # A longer paste is cut: the error stands at its beginning.
 _LONGEST = 100_000
-# So much of a text must be given for it to be recognised by a part.
+# How much of a text must be pasted for the text to be recognised.
 _LEAST_WORDS, _LEAST_SHARE = 2, 0.5
 _ENOUGH_WORDS = 4
 _MOST_NESTED = 4
@@ -81,9 +81,9 @@ class Trouble:
     advice_as_written: str = ""
 
     def naming(self, steps: Mapping[str, str]) -> Trouble:
-        """Return it with the steps in its advice named as `steps` says, by id."""
-        written = self.advice_as_written or self.advice
-        return replace(self, advice=written.format_map(steps), advice_as_written=written)
+        """Return this trouble with the step ids in its advice replaced by names from `steps`."""
+        template = self.advice_as_written or self.advice
+        return replace(self, advice=template.format_map(steps), advice_as_written=template)
 
     @property
     def title(self) -> str:
@@ -91,7 +91,7 @@ class Trouble:
         return self.shown[0]
 
     def document(self) -> dict[str, Any]:
-        """Return it as a JSON document, without its codes."""
+        """Return this trouble as a JSON document, without its codes."""
         return {
             "shown": list(self.shown),
             "means": self.means,
@@ -104,14 +104,14 @@ class Trouble:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class ErrorText:
     """The texts and codes in something that was pasted or answered."""
 
     texts: tuple[str, ...] = ()
     codes: tuple[int, ...] = ()
 
 
-def read_said(pasted: str) -> Said:
+def read_error(pasted: str) -> ErrorText:
     """Return the error texts and codes in a text, an address or a JSON document."""
     text = pasted[:_LONGEST]
     texts, codes = [], []
@@ -126,23 +126,25 @@ def read_said(pasted: str) -> Said:
         texts.append(text)
     for part in texts:
         codes += [int(number) for match in _CODE.findall(part) for number in match if number]
-    return Said(tuple(filter(None, texts)), tuple(dict.fromkeys(codes)))
+    return ErrorText(tuple(filter(None, texts)), tuple(dict.fromkeys(codes)))
 
 
-def recognise(said: Said, troubles: Iterable[Trouble]) -> list[Trouble]:
+def recognise(error: ErrorText, troubles: Iterable[Trouble]) -> list[Trouble]:
     """
-    Return the troubles in `said`, the longest text first.
+    Return the troubles in `error`, the longest text first.
 
     A code alone counts only where no text is known, and so does a part of a text.
     """
     known = list(troubles)
-    texts = [_normal(text) for text in said.texts]
-    found = [(max(_length(each, text) for text in texts), each) for each in known if texts]
-    whole = sorted((pair for pair in found if pair[0]), key=lambda pair: -pair[0])
-    if whole:
-        return [trouble for _, trouble in whole]
-    parts = [each for each in known if any(_is_part(text, each) for text in texts)]
-    return parts or [each for each in known if set(each.codes) & set(said.codes)]
+    texts = [_normal(text) for text in error.texts]
+    lengths = [
+        (max(_length(trouble, text) for text in texts), trouble) for trouble in known if texts
+    ]
+    by_length = sorted((pair for pair in lengths if pair[0]), key=lambda pair: -pair[0])
+    if by_length:
+        return [trouble for _, trouble in by_length]
+    parts = [trouble for trouble in known if any(_is_part(text, trouble) for text in texts)]
+    return parts or [trouble for trouble in known if set(trouble.codes) & set(error.codes)]
 
 
 def ordered(troubles: Iterable[Trouble], reason: str, answers: Iterable[object]) -> list[Any]:
@@ -155,35 +157,37 @@ def ordered(troubles: Iterable[Trouble], reason: str, answers: Iterable[object])
     known = tuple(troubles)
     if not known:
         return []
-    named = recognise(read_said(reason), known)
-    answered = [each for answer in answers for each in recognise(_answer(answer), known)]
+    from_reason = recognise(read_error(reason), known)
+    from_answers = [trouble for answer in answers for trouble in recognise(_answer(answer), known)]
     seen = {
-        **{each.shown: "answer" for each in answered},
-        **{each.shown: "reason" for each in named},
+        **{trouble.shown: "answer" for trouble in from_answers},
+        **{trouble.shown: "reason" for trouble in from_reason},
     }
     places = ("reason", "answer", "")
     pairs = [(trouble, seen.get(trouble.shown, "")) for trouble in known]
     return sorted(pairs, key=lambda pair: places.index(pair[1]))
 
 
-def nearest(said: Said, troubles: Iterable[Trouble]) -> list[Trouble]:
-    """Return the three troubles that share the rarest words with `said`, the nearest first."""
+def nearest(error: ErrorText, troubles: Iterable[Trouble]) -> list[Trouble]:
+    """Return the three troubles that share the rarest words with `error`, the nearest first."""
     known = list(troubles)
-    words = {word for text in said.texts for word in _normal(text).split()}
-    of_each = [{word for text in each.shown for word in _normal(text).split()} for each in known]
-    count = Counter(word for each in of_each for word in each)
+    words = {word for text in error.texts for word in _normal(text).split()}
+    trouble_words = [
+        {word for text in trouble.shown for word in _normal(text).split()} for trouble in known
+    ]
+    count = Counter(word for of_trouble in trouble_words for word in of_trouble)
     rare = {word for word in words if count[word] <= _RARE}
-    scores = [sum(1 / count[word] for word in rare & each) for each in of_each]
+    scores = [sum(1 / count[word] for word in rare & of_trouble) for of_trouble in trouble_words]
     pairs = sorted(zip(scores, known, strict=True), key=lambda pair: -pair[0])
     return [trouble for score, trouble in pairs[:3] if score]
 
 
-def _answer(answer: object) -> Said:
+def _answer(answer: object) -> ErrorText:
     """Return what an answer of a remote system says of an error."""
     if isinstance(answer, str):
-        return read_said(answer)
+        return read_error(answer)
     fields = list(_of_document(answer))
-    return Said(
+    return ErrorText(
         tuple(value for name, value in fields if name in _MESSAGES),
         tuple(int(value[:7]) for name, value in fields if name in _CODES and value.isdecimal()),
     )
@@ -197,7 +201,12 @@ def _fields(text: str) -> Iterator[tuple[str, str]]:
             yield from _of_document(json.JSONDecoder(strict=False).raw_decode(text, start)[0])
     for word in _WORDS_APART.split(text):
         if _is_address(word):
-            yield from _of_address(word)
+            with suppress(ValueError):
+                parts = urlsplit(word)
+                for query in (parts.query, parts.fragment):
+                    fields = parse_qsl(query, max_num_fields=200)
+                    # NOTE: `code` is an authorization code there (RFC 6749 §4.1.2).
+                    yield from ((name, value) for name, value in fields if name != "code")
 
 
 def _of_document(document: object, depth: int = 0) -> Iterator[tuple[str, str]]:
@@ -208,17 +217,6 @@ def _of_document(document: object, depth: int = 0) -> Iterator[tuple[str, str]]:
             yield from _of_document(value, depth + 1)
         elif isinstance(value, str | int):
             yield str(name), str(value)
-
-
-def _of_address(address: str) -> Iterator[tuple[str, str]]:
-    try:
-        parts = urlsplit(address)
-        for query in (parts.query, parts.fragment):
-            fields = parse_qsl(query, max_num_fields=200)
-            # NOTE: `code` is an authorization code there (RFC 6749 §4.1.2).
-            yield from ((name, value) for name, value in fields if name != "code")
-    except ValueError:
-        return
 
 
 def _is_address(word: str) -> bool:

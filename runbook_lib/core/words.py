@@ -57,9 +57,9 @@ class Subject:
 
         A refused value voids nothing, but for the step that takes it.
         """
-        taken = {item.name for item in step.inputs}
-        kept = {name: value for name, value in self.before.items() if name not in taken}
-        return replace(self, values={**self.values, **kept})
+        names = {item.name for item in step.inputs}
+        earlier = {name: value for name, value in self.before.items() if name not in names}
+        return replace(self, values={**self.values, **earlier})
 
     def refusal(self, step: Step) -> str:
         """Return which value that `step` takes was refused; no word about the step counts then."""
@@ -79,9 +79,9 @@ class Lapsed:
     @property
     def sentence(self) -> str:
         """Return who said what, when, and what to do again."""
-        said = f"{self.word.by} {_ACTS[self.word.kind]} on {self.word.at}"
+        statement = f"{self.word.by} {_ACTS[self.word.kind]} on {self.word.at}"
         again = "confirm it" if self.word.kind is WordKind.ATTESTED else "say it"
-        return f"{said} {self.why}, so it no longer counts: {again} again."
+        return f"{statement} {self.why}, so it no longer counts: {again} again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,13 +114,13 @@ def bind(step: Step, subject: Subject, given: Mapping[str, Value | None] | None 
     binds the word where the step itself does not.
     """
     given = given or {}
-    known: dict[str, Value | None] = {**subject.values, **given}
+    values: dict[str, Value | None] = {**subject.values, **given}
     return Binding(
         connector=subject.procedure.id,
         confirms=sentence_digest(step.sentence),
         checks=step.check_ids,
         text=step.text_digest,
-        subject={name: known.get(name) or None for name in (*step.subject, *given)},
+        subject={name: values.get(name) or None for name in (*step.subject, *given)},
     )
 
 
@@ -133,8 +133,8 @@ def misfit(binding: Binding, step: Step, subject: Subject) -> str:
     if any(name not in binding.subject for name in step.subject):
         return "before all values that it is about were recorded"
     reasons = [
-        _difference(subject.inputs.get(name), then, subject.values.get(name))
-        for name, then in binding.subject.items()
+        _difference(subject.inputs.get(name), value, subject.values.get(name))
+        for name, value in binding.subject.items()
     ]
     return " and ".join(reason for reason in reasons if reason)
 
@@ -162,21 +162,21 @@ def weigh(
     link counts once: `spent_links` were used for other steps. Each person's newest
     lapsed word is shown unless another word counts.
     """
-    about, refusal = subject.of_words(step), subject.refusal(step)
+    matching, refusal = subject.of_words(step), subject.refusal(step)
     weighed = [
-        _Weighed(place, word, misfit(word.binding, step, about) or refusal)
+        _Weighed(place, word, misfit(word.binding, step, matching) or refusal)
         for place, word in enumerate(words)
     ]
-    withdrawals = [each for each in weighed if each.word.kind is WordKind.WITHDRAWN]
+    withdrawals = [candidate for candidate in weighed if candidate.word.kind is WordKind.WITHDRAWN]
     used = set(spent_links)
     counting: list[Word] = []
     lapsed: dict[str, Lapsed] = {}
-    for each in weighed:
-        word, why = each.word, each.why
+    for candidate in weighed:
+        word, why = candidate.word, candidate.why
         is_used, person = word.link in used, person_key(word.by)
         used |= {word.link} - {""}
         is_withdrawal = word.kind is WordKind.WITHDRAWN
-        if is_withdrawal or any(each.is_withdrawn_by(other) for other in withdrawals):
+        if is_withdrawal or any(candidate.is_withdrawn_by(other) for other in withdrawals):
             continue
         if why or is_used:
             lapsed[person] = Lapsed(word, why or "by a link that had been used before")
@@ -190,20 +190,20 @@ def weigh(
     return newest, tuple(others), ()
 
 
-def _difference(item: Input | None, then: Value | None, now: Value | None) -> str:
+def _difference(item: Input | None, earlier: Value | None, current: Value | None) -> str:
     """Return how a value differs from the one that a word is about; empty if it does not."""
-    if isinstance(then, tuple) and isinstance(now, tuple):
-        is_same = set(then) == set(now)
+    if isinstance(earlier, tuple) and isinstance(current, tuple):
+        is_same = set(earlier) == set(current)
     else:
-        is_same = then == now
-    if not then or is_same:
+        is_same = earlier == current
+    if not earlier or is_same:
         return ""
     label = item.label if item else "a value"
     if item is not None and item.secret:
-        is_other_key = str(then).partition(":")[0] != str(now or "").partition(":")[0]
-        if now and is_other_key:
+        is_other_key = str(earlier).partition(":")[0] != str(current or "").partition(":")[0]
+        if current and is_other_key:
             return f"for an earlier {label} that the new fingerprint.key cannot recognise"
         return f"for another {label}"
-    if not now:
-        return f"for {label} {as_text(then)}, which is not known now"
-    return f"for {label} {as_text(then)}, not {as_text(now)}"
+    if not current:
+        return f"for {label} {as_text(earlier)}, which is not known now"
+    return f"for {label} {as_text(earlier)}, not {as_text(current)}"

@@ -108,7 +108,7 @@ def rebuild_journal(home: Path, trust: Trust) -> Rebuilt:
         numbers = {n for each in bundles.values() for n in (each.part.first - 1, each.part.lines)}
         rebuilt = _Journal(frozenset(numbers))
         journal = Journal(home / JOURNAL_NAME)
-        with journal.held():
+        with journal.locked():
             for line in read_lines(journal.path):
                 rebuilt.follow(line, 0)
             before = rebuilt.last

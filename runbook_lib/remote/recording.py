@@ -48,9 +48,9 @@ def recorded_url(url: str, redactor: Redactor) -> str:
         fields = redactor.redact_document(dict(parts.params))
         bare = str(parts.copy_with(query=None))
     except (httpx.InvalidURL, ValueError):
-        return redactor.redact_said(url)
+        return redactor.redact_remote(url)
     query = "&".join(f"{name}={value}" for name, value in fields.items())
-    return redactor.redact_said(bare) + (f"?{query}" if query else "")
+    return redactor.redact_remote(bare) + (f"?{query}" if query else "")
 
 
 def recorded_headers(headers: httpx.Headers, redactor: Redactor) -> dict[str, str]:
@@ -59,7 +59,7 @@ def recorded_headers(headers: httpx.Headers, redactor: Redactor) -> dict[str, st
     if "location" in kept:
         kept["location"] = recorded_url(kept["location"], redactor)
     return {
-        name: _cut(redactor.redact_said(value), _LONGEST_HEADER) for name, value in kept.items()
+        name: _cut(redactor.redact_remote(value), _LONGEST_HEADER) for name, value in kept.items()
     }
 
 
@@ -140,4 +140,4 @@ class _Head:
         self._left -= len(text) + 4
         if len(text) <= room:
             return text
-        return self._redactor.redact_said(text[:room])[:-_LONGEST_BODY] + "…"
+        return self._redactor.redact_remote(text[:room])[:-_LONGEST_BODY] + "…"

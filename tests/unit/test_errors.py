@@ -19,7 +19,7 @@ DETAILS = {
     errors.TokenRequestError: {"status": 400, "code": 1},
     errors.GraphAPIError: {"status": 400, "code": 190},
     errors.CyclrAPIError: {"status": 403},
-    errors.FormError: {"found": 7, "known": 2},
+    errors.FormError: {"form": 7, "known": 2},
 }
 
 

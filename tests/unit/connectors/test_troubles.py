@@ -14,7 +14,7 @@ from runbook_lib.core.procedure import Outcome, conclude
 from runbook_lib.core.redaction import MASK
 from runbook_lib.core.state import StepState
 from runbook_lib.core.step_document import advice_of, step_document
-from runbook_lib.core.troubles import Trouble, read_said, recognise
+from runbook_lib.core.troubles import Trouble, read_error, recognise
 from runbook_lib.errors import SettingsError
 from tests.support.words import declined
 from tests.unit.bodies import APP_SECRET, USER_TOKEN
@@ -164,7 +164,7 @@ def test_at_sign_in_the_advice_names_the_step_to_go_to(
 
     procedure = find_procedure(name)
     (step,) = (each for each in procedure.steps if each.id == "test-02-authenticate")
-    (trouble,) = recognise(read_said(shown), step.troubles)
+    (trouble,) = recognise(read_error(shown), step.troubles)
     (target,) = (each for each in procedure.steps if each.id == settled_at)
 
     assert f"step {procedure.numbers[settled_at]} ({target.title})" in trouble.advice

@@ -8,7 +8,15 @@ from dataclasses import replace
 
 import pytest
 
-from runbook_lib.core.troubles import Cause, Said, Trouble, nearest, ordered, read_said, recognise
+from runbook_lib.core.troubles import (
+    Cause,
+    ErrorText,
+    Trouble,
+    nearest,
+    ordered,
+    read_error,
+    recognise,
+)
 
 
 def trouble(*shown: str, codes: tuple[int, ...] = ()) -> Trouble:
@@ -59,7 +67,7 @@ ALL = (BLOCKED, SCOPES, LACKS, ENDED, HELD)
 def test_a_text_is_recognised_in_every_form(pasted: str, found: Trouble) -> None:
     """Case, quotes, blanks, names in gaps and surrounding text do not matter."""
 
-    assert recognise(read_said(pasted), ALL) == [found]
+    assert recognise(read_error(pasted), ALL) == [found]
 
 
 @pytest.mark.parametrize(
@@ -74,7 +82,7 @@ def test_a_text_is_recognised_in_every_form(pasted: str, found: Trouble) -> None
 def test_a_good_part_of_a_text_is_enough(pasted: str, found: list[Trouble]) -> None:
     """Half of a text, or four words of it, are enough; the order counts."""
 
-    assert recognise(read_said(pasted), ALL) == found
+    assert recognise(read_error(pasted), ALL) == found
 
 
 @pytest.mark.parametrize(
@@ -97,7 +105,7 @@ def test_a_good_part_of_a_text_is_enough(pasted: str, found: list[Trouble]) -> N
 def test_nothing_is_claimed_of_another_text(pasted: str) -> None:
     """A word, other words, a number in a sentence, an authorization code and broken JSON: no."""
 
-    assert recognise(read_said(pasted), (BLOCKED, LACKS, ENDED, HELD)) == []
+    assert recognise(read_error(pasted), (BLOCKED, LACKS, ENDED, HELD)) == []
 
 
 def test_the_longest_text_is_first() -> None:
@@ -105,7 +113,7 @@ def test_the_longest_text_is_first() -> None:
 
     pasted = "URL Blocked (#200) Requires x permission to manage the object"
 
-    assert recognise(read_said(pasted), ALL) == [LACKS, BLOCKED]
+    assert recognise(read_error(pasted), ALL) == [LACKS, BLOCKED]
 
 
 def test_a_code_counts_only_without_a_known_text() -> None:
@@ -113,15 +121,15 @@ def test_a_code_counts_only_without_a_known_text() -> None:
 
     document = json.dumps({"error": {"message": "URL Blocked", "code": 200}})
 
-    assert recognise(read_said(document), ALL) == [BLOCKED]
-    assert recognise(Said((), (200, 190)), ALL) == [LACKS, ENDED]
+    assert recognise(read_error(document), ALL) == [BLOCKED]
+    assert recognise(ErrorText((), (200, 190)), ALL) == [LACKS, ENDED]
 
 
 def test_similar_texts_are_listed_the_nearest_first() -> None:
     """What shares rare words is similar; without a common word nothing is."""
 
-    assert nearest(read_said("my URI is blocked"), ALL)[0] == BLOCKED
-    assert nearest(read_said("xyzzy"), ALL) == []
+    assert nearest(read_error("my URI is blocked"), ALL)[0] == BLOCKED
+    assert nearest(read_error("xyzzy"), ALL) == []
 
 
 @pytest.mark.parametrize("piece", ["a?b=c&", '{"a":', "#200 ", "?" * 50, "URL Block ", "= # ?"])
@@ -129,7 +137,7 @@ def test_a_huge_paste_is_read_in_linear_time(piece: str) -> None:
     """A megabyte of anything is read at once."""
 
     started = time.perf_counter()
-    said = read_said(piece * (1_000_000 // len(piece)))
+    said = read_error(piece * (1_000_000 // len(piece)))
     recognise(said, ALL)
     nearest(said, ALL)
 
