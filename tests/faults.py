@@ -111,8 +111,8 @@ FAULTS = (
     ),
     Fault(
         "config/settings.py",
-        "if not isinstance(given, str) or not given.startswith(_SCHEMES):",
-        "if not isinstance(given, str):",
+        "if not isinstance(parameter, str) or not parameter.startswith(_SCHEMES):",
+        "if not isinstance(parameter, str):",
         "config/test_settings.py",
         "a credential may be given on the command line",
     ),
@@ -508,8 +508,8 @@ FAULTS = (
     ),
     Fault(
         "config/fleet_file.py",
-        "hidden = said if implausible(str(value)) else",
-        "hidden = said if True else",
+        "is_safe = implausible(str(value))",
+        "is_safe = True",
         "config/test_fleet_file.py",
         "a secret in the wrong column is shown",
     ),
@@ -557,14 +557,14 @@ FAULTS = (
     ),
     Fault(
         "config/attestations.py",
-        "if self._values is None or is_about(each, self._values)",
+        "if self._values is None or is_about(subject, self._values)",
         "if True",
         "config/test_attestations.py",
         "a tenant's journal gets what a list says of others",
     ),
     Fault(
         "config/attestations.py",
-        "if entry not in found:",
+        "if entry not in matched:",
         "if False:",
         "config/test_attestations.py",
         "a slip in an attestation's subject passes in silence",

@@ -27,11 +27,10 @@ import json
 import tomllib
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from runbook_lib.config.settings import typed, visible_text
+from runbook_lib.config.settings import suggestion, typed, visible_text
 from runbook_lib.core.files import read_plain
 from runbook_lib.core.procedure import (
     Assignment,
@@ -77,9 +76,9 @@ def read_words(
     """
     Return the words and notes in the file at `path`, ordered by the times that they give.
 
-    A word's `binding` contains only the subject that its entry names. Of an entry with
-    several subjects there is a word for each, or only for those that `values`, a
-    tenant's, match. Raises `SettingsError` for an unreadable file, an unknown step, key or
+    A word's `binding` contains only the subject that its entry names. An entry with
+    several subjects gives a word for each, or only for those that match `values`, a
+    tenant's. Raises `SettingsError` for an unreadable file, an unknown step, key or
     subject, a missing name, or a time in the future.
     """
     try:
@@ -93,12 +92,17 @@ def read_words(
         raise SettingsError(msg) from None
     _refuse_other_keys(document, tuple(_KINDS), f"{path}")
     reader = _Reader(path, procedure, now, values)
-    words = [
-        word
-        for name, kind in _KINDS.items()
-        for table in _tables(document, name, path)
-        for word in reader.entry(kind, table)
-    ]
+    words: list[Word | Note] = []
+    for name, kind in _KINDS.items():
+        tables = document.get(name, [])
+        if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+            msg = f"{path}: write [[{name}]] with two brackets."
+            raise SettingsError(msg)
+        for table in tables:
+            if isinstance(kind, WordKind):
+                words += reader.words(kind, table)
+            else:
+                words.append(reader.note(kind, table))
     return sorted(words, key=lambda word: word.at)
 
 
@@ -106,55 +110,40 @@ def check_subjects(
     path: Path, tenants: Iterable[tuple[Procedure, Mapping[str, Value]]], *, now: datetime
 ) -> list[str]:
     """
-    Return a sentence for each subject in a fleet's file at `path` that is no tenant's.
+    Return a sentence for each subject in a fleet's file at `path` that no tenant has.
 
-    `tenants` are connector and known values of each. Raises `SettingsError` for an entry
+    `tenants` are the connector and the known values of each. Raises `SettingsError` for an entry
     without a subject, which would count for every tenant.
     """
     by_connector: dict[str, tuple[Procedure, list[Mapping[str, Value]]]] = {}
     for procedure, values in tenants:
         by_connector.setdefault(procedure.id, (procedure, []))[1].append(values)
     words: dict[str, Word] = {}
-    found: set[str] = set()
-    for procedure, known in by_connector.values():
-        named = _named_words(path, procedure, now)
-        words |= {word.entry: word for word in named}
-        found |= _matched(named, known)
+    matched: set[str] = set()
+    for procedure, tenant_values in by_connector.values():
+        # NOTE: a set for each choice of names: words times tenants may be a hundred million.
+        known: dict[tuple[str, ...], set[tuple[Value | None, ...]]] = {}
+        for word in read_words(path, procedure, now=now):
+            if not (isinstance(word, Word) and word.binding.subject):
+                msg = (
+                    f"{path}, step {word.step}: an entry for a fleet names its subject, such as "
+                    '{app_id = "123456789012345"}, or it would count for every tenant.'
+                )
+                raise SettingsError(msg)
+            words[word.entry] = word
+            subject = word.binding.subject
+            names = tuple(sorted(subject))
+            if names not in known:
+                known[names] = {tuple(map(values.get, names)) for values in tenant_values}
+            if tuple(subject[name] for name in names) in known[names]:
+                matched.add(word.entry)
     unmatched = []
     for entry, word in words.items():
-        if entry not in found:
+        if entry not in matched:
             pairs = [f"{name} {value}" for name, value in word.binding.subject.items()]
-            said = f"no tenant has {' and '.join(pairs)}, so this counts for none."
-            unmatched.append(f"{path}, step {word.step}: {said}")
+            reason = f"no tenant has {' and '.join(pairs)}, so this counts for none."
+            unmatched.append(f"{path}, step {word.step}: {reason}")
     return unmatched
-
-
-def _named_words(path: Path, procedure: Procedure, now: datetime) -> list[Word]:
-    """Return the words of the file; raises `SettingsError` for one that names no subject."""
-    named = []
-    for word in read_words(path, procedure, now=now):
-        if not (isinstance(word, Word) and word.binding.subject):
-            msg = (
-                f"{path}, step {word.step}: an entry for a fleet names its subject, such as "
-                '{app_id = "123456789012345"}, or it would count for every tenant.'
-            )
-            raise SettingsError(msg)
-        named.append(word)
-    return named
-
-
-def _matched(words: Iterable[Word], tenants: Iterable[Mapping[str, Value]]) -> set[str]:
-    """Return the entries of the words whose subject is a tenant's."""
-    # NOTE: a set for each choice of names: words times tenants may be a hundred million.
-    known: dict[tuple[str, ...], set[tuple[Value | None, ...]]] = {}
-    found = set()
-    for word in words:
-        names, subject = tuple(sorted(word.binding.subject)), word.binding.subject
-        if names not in known:
-            known[names] = {tuple(each.get(name) for name in names) for each in tenants}
-        if tuple(subject[name] for name in names) in known[names]:
-            found.add(word.entry)
-    return found
 
 
 class _Reader:
@@ -173,109 +162,106 @@ class _Reader:
         self._now = now
         self._values = values
 
-    def entry(self, kind: WordKind | NoteKind, table: Mapping[str, Any]) -> list[Word | Note]:
-        """Return what `table` says: a note, or a word about each subject."""
-        if isinstance(kind, WordKind):
-            return self._words(kind, table)
-        return [self._note(kind, table)]
-
-    def _words(self, kind: WordKind, table: Mapping[str, Any]) -> list[Word | Note]:
+    def words(self, kind: WordKind, table: Mapping[str, Any]) -> list[Word]:
+        """Return the word in `table`, once for each subject."""
         note = "reason" if kind in _WITH_REASON else "note"
-        step, where = self._step(table, ("step", "by", "at", note, "subject"))
+        step, place = self._step(table, ("step", "by", "at", note, "subject"))
         if kind in _OF_A_WAIT and step.kind is not StepKind.WAIT:
-            msg = f"{where}: nothing is submitted in this step, so it cannot be {kind}."
+            msg = f"{place}: nothing is submitted in this step, so it cannot be {kind}."
             raise SettingsError(msg)
-        said: dict[str, Any] = {
+        fields: dict[str, Any] = {
             "kind": kind,
-            **self._said(step, table, where),
-            "note": _text(table, note, where, is_needed=kind in _WITH_REASON),
+            **self._common_fields(step, table, place),
+            "note": _text(table, note, place, is_needed=kind in _WITH_REASON),
         }
         return [
             Word(
-                **said,
+                **fields,
                 origin=self._path.name,
-                entry=_digest([said, subject]),
+                entry=_digest([fields, subject]),
                 binding=Binding(subject=subject),
             )
-            for subject in self._subjects(step, table.get("subject", {}), where)
+            for subject in self._subjects(step, table.get("subject", {}), place)
         ]
 
-    def _note(self, kind: NoteKind, table: Mapping[str, Any]) -> Note:
+    def note(self, kind: NoteKind, table: Mapping[str, Any]) -> Note:
         """Return the comment or assignment in `table`."""
         is_comment = kind is NoteKind.COMMENTED
         keys = ("step", "by", "at", "note", *(() if is_comment else ("to", "due")))
-        step, where = self._step(table, keys)
-        said: dict[str, Any] = {
-            **self._said(step, table, where),
-            "note": _text(table, "note", where, is_needed=is_comment),
+        step, place = self._step(table, keys)
+        fields: dict[str, Any] = {
+            **self._common_fields(step, table, place),
+            "note": _text(table, "note", place, is_needed=is_comment),
         }
         if is_comment:
-            return Note(**said, origin=self._path.name, entry=_digest([kind, said]))
-        said["to"] = _text(table, "to", where, is_needed=False, longest=_LONGEST_NAME)
-        said["due"] = due_day(table.get("due", ""), where, since=said["at"])
-        if said["due"] and not said["to"]:
-            msg = f"{where}: due is the day for whom `to` names, and to is missing."
+            return Note(**fields, origin=self._path.name, entry=_digest([kind, fields]))
+        fields["to"] = _text(table, "to", place, is_needed=False, longest=_LONGEST_NAME)
+        fields["due"] = due_day(table.get("due", ""), place, since=fields["at"])
+        if fields["due"] and not fields["to"]:
+            msg = f"{place}: due is the day for whom `to` names, and to is missing."
             raise SettingsError(msg)
-        return Assignment(**said, origin=self._path.name, entry=_digest([kind, said]))
+        return Assignment(**fields, origin=self._path.name, entry=_digest([kind, fields]))
 
     def _step(self, table: Mapping[str, Any], keys: tuple[str, ...]) -> tuple[Step, str]:
-        """Return the step that an entry names, and where it stands, for messages."""
+        """Return the step that an entry names, and the place of the entry, for messages."""
         name = _text(table, "step", f"{self._path}", is_needed=True)
-        where = f"{self._path}, step {name[:60]}"
-        _refuse_other_keys(table, keys, where)
+        place = f"{self._path}, step {name[:60]}"
+        _refuse_other_keys(table, keys, place)
         if name not in self._steps:
-            near = nearest(name, self._steps)
-            msg = f"{where}: there is no such step.{near} `runbook status` lists them."
+            near = suggestion(name, self._steps)
+            msg = f"{place}: there is no such step.{near} `runbook status` lists them."
             raise SettingsError(msg)
-        return self._steps[name], where
+        return self._steps[name], place
 
-    def _said(self, step: Step, table: Mapping[str, Any], where: str) -> dict[str, str]:
-        """Return which step it is about, who says so, and when."""
+    def _common_fields(self, step: Step, table: Mapping[str, Any], place: str) -> dict[str, str]:
+        """Return which step the entry is about, who says so, and when."""
         return {
             "step": step.id,
-            "by": _text(table, "by", where, is_needed=True, longest=_LONGEST_NAME),
-            "at": self._moment(table.get("at"), where),
+            "by": _text(table, "by", place, is_needed=True, longest=_LONGEST_NAME),
+            "at": self._moment(table.get("at"), place),
         }
 
-    def _subjects(self, step: Step, value: object, where: str) -> Iterable[Mapping[str, Value]]:
-        """Return the only subject; of several, each once, and those of this tenant alone."""
+    def _subjects(self, step: Step, value: object, place: str) -> Iterable[Mapping[str, Value]]:
+        """Return the subject; of several, each once, and only those of this tenant."""
         if not isinstance(value, list):
-            return [self._subject(step, value, where)]
-        found = [self._subject(step, each, where) for each in value]
-        if not all(found) or not found:
-            msg = f'{where}: each subject in a list names something, such as {{app_id = "1…"}}.'
+            return [self._subject(step, value, place)]
+        subjects = [self._subject(step, item, place) for item in value]
+        if not all(subjects) or not subjects:
+            msg = f'{place}: each subject in a list names something, such as {{app_id = "1…"}}.'
             raise SettingsError(msg)
-        once = {_digest(each): each for each in found}.values()
-        return [each for each in once if self._values is None or is_about(each, self._values)]
+        once = {_digest(subject): subject for subject in subjects}.values()
+        return [
+            subject for subject in once if self._values is None or is_about(subject, self._values)
+        ]
 
-    def _subject(self, step: Step, table: object, where: str) -> dict[str, Value]:
+    def _subject(self, step: Step, table: object, place: str) -> dict[str, Value]:
         """Return the values that an entry names as its subject, typed like inputs."""
         if not isinstance(table, dict):
-            msg = f'{where}: subject takes {{app_id = "123456789012345"}}, or a list of such.'
+            msg = f'{place}: subject takes {{app_id = "123456789012345"}}, or a list of such.'
             raise SettingsError(msg)
         named = dict.fromkeys((*step.subject, *_ALWAYS))
-        known = {name: item for name, item in self._inputs.items() if not item.secret}
-        allowed = tuple(name for name in named if name in known)
-        _refuse_other_keys(table, allowed, f"{where}, subject")
+        inputs = {name: item for name, item in self._inputs.items() if not item.secret}
+        allowed = tuple(name for name in named if name in inputs)
+        _refuse_other_keys(table, allowed, f"{place}, subject")
         try:
             return {name: typed(self._inputs[name], value) for name, value in table.items()}
         except SettingsError as error:
-            msg = f"{where}, subject: {error}"
+            msg = f"{place}, subject: {error}"
             raise SettingsError(msg) from None
 
-    def _moment(self, value: object, where: str) -> str:
+    def _moment(self, value: object, place: str) -> str:
         if not isinstance(value, datetime):
-            msg = f"{where}: at takes a time such as 2026-11-24T09:30:00Z, without quotes."
+            msg = f"{place}: at takes a time such as 2026-11-24T09:30:00Z, without quotes."
             raise SettingsError(msg)
         # One without a zone is in UTC already.
         zoned = value if value.tzinfo else value.replace(tzinfo=UTC)
         try:
             moment = zoned.astimezone(UTC)
         except OverflowError:
-            msg = f"{where}: at takes a time of this age, not {value}."
+            msg = f"{place}: at takes a time of this age, not {value}."
             raise SettingsError(msg) from None
         if moment > self._now:
-            msg = f"{where}: {value} is in the future."
+            msg = f"{place}: {value} is in the future."
             raise SettingsError(msg)
         return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
 
@@ -285,14 +271,8 @@ def is_about(subject: Mapping[str, Value | None], values: Mapping[str, Value]) -
     return subject.items() <= values.items()
 
 
-def nearest(name: str, names: Iterable[str]) -> str:
-    """Return a sentence with the name that `name` may be a slip of; empty if none is like it."""
-    found = get_close_matches(name, list(names), n=1)
-    return f" Did you mean {found[0]}?" if found else ""
-
-
-def due_day(value: object, where: str, *, since: str) -> str:
-    """Return a due date as text; raises `SettingsError` for none, or one before `since`."""
+def due_day(value: object, place: str, *, since: str) -> str:
+    """Return a due date as text; raises `SettingsError` if it is not a day, or before `since`."""
     if value == "":
         return ""
     text = value.isoformat() if type(value) is date else str(value)
@@ -301,11 +281,11 @@ def due_day(value: object, where: str, *, since: str) -> str:
     except ValueError:
         is_day = False
     if not is_day:
-        msg = f"{where}: due takes a day such as 2026-12-01, not {text[:40]}."
+        msg = f"{place}: due takes a day such as 2026-12-01, not {text[:40]}."
         raise SettingsError(msg)
     # NOTE: not today's: the file is read again at each run.
     if text < since[:10]:
-        msg = f"{where}: due {text} is before the day on which it was assigned, {since[:10]}."
+        msg = f"{place}: due {text} is before the day on which it was assigned, {since[:10]}."
         raise SettingsError(msg)
     return text
 
@@ -315,30 +295,22 @@ def _digest(document: object) -> str:
 
 
 def _text(
-    table: Mapping[str, Any], key: str, where: str, *, is_needed: bool, longest: int = 2_000
+    table: Mapping[str, Any], key: str, place: str, *, is_needed: bool, longest: int = 2_000
 ) -> str:
     value = table.get(key, "")
     if not isinstance(value, str):
-        msg = f"{where}: {key} takes a text in quotes."
+        msg = f"{place}: {key} takes a text in quotes."
         raise SettingsError(msg)
     may_have_lines = key in ("note", "reason")
-    text = visible_text(f"{where}: {key}", value, longest=longest, may_have_lines=may_have_lines)
+    text = visible_text(f"{place}: {key}", value, longest=longest, may_have_lines=may_have_lines)
     if is_needed and not text:
-        msg = f"{where}: {key} is missing."
+        msg = f"{place}: {key} is missing."
         raise SettingsError(msg)
     return text
 
 
-def _tables(document: Mapping[str, Any], name: str, path: Path) -> list[Mapping[str, Any]]:
-    tables = document.get(name, [])
-    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-        msg = f"{path}: write [[{name}]] with two brackets."
-        raise SettingsError(msg)
-    return tables
-
-
-def _refuse_other_keys(table: Mapping[str, Any], keys: tuple[str, ...], where: str) -> None:
+def _refuse_other_keys(table: Mapping[str, Any], keys: tuple[str, ...], place: str) -> None:
     for key in table:
         if key not in keys:
-            msg = f"{where}: there is no key called {key[:60]}; known are {', '.join(keys)}."
+            msg = f"{place}: there is no key called {key[:60]}; known are {', '.join(keys)}."
             raise SettingsError(msg)

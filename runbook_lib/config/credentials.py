@@ -27,7 +27,7 @@ class CredentialStore(Protocol):
         """Store `secret` and return a reference to it, empty if none is needed."""
 
     def forget(self, owner: str, item: Input) -> None:
-        """Remove it if it is stored."""
+        """Remove the credential if it is stored."""
 
 
 class KeyringStore:
@@ -46,7 +46,7 @@ class KeyringStore:
         return f"keyring:{_service(owner)}/{item.name}"
 
     def forget(self, owner: str, item: Input) -> None:
-        """Remove it from the keyring."""
+        """Remove the credential from the keyring."""
         import keyring  # noqa: PLC0415
         import keyring.errors  # noqa: PLC0415
 
@@ -67,7 +67,7 @@ class EnvFileStore:
         self._connector = connector
         self._is_shared = is_shared
         self._seen = (-1, -1)
-        self._given: frozenset[str] = frozenset()
+        self._with_value: frozenset[str] = frozenset()
 
     def remember(self, owner: str, item: Input, secret: Secret) -> str:  # noqa: ARG002
         """Write the variable; the file is always read, so no reference is needed."""
@@ -102,8 +102,8 @@ class EnvFileStore:
         if self._seen != (state.st_mtime_ns, state.st_size):
             self._seen = (state.st_mtime_ns, state.st_size)
             values = dotenv.dotenv_values(self.path, interpolate=False)
-            self._given = frozenset(name for name, value in values.items() if value)
-        return self._given
+            self._with_value = frozenset(name for name, value in values.items() if value)
+        return self._with_value
 
     @contextlib.contextmanager
     def _writing(self, advice: str) -> Iterator[None]:
@@ -125,10 +125,10 @@ def recall(inputs: Iterable[Input], settings: Settings, references: Mapping[str,
     for item in inputs:
         if item.name in references and item.name not in secrets:
             try:
-                found = resolve([item], given={item.name: references[item.name]}, environ={})
+                resolved = resolve([item], given={item.name: references[item.name]}, environ={})
             except SettingsError:
                 continue
-            secrets.update(found.secrets)
+            secrets.update(resolved.secrets)
     return replace(settings, secrets=secrets)
 
 

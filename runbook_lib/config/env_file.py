@@ -31,8 +31,8 @@ _WIDTH = 96
 _ANOTHER = "Name another file with --output."
 
 
-def env_template(procedure: Procedure, name: str = ".env") -> str:
-    """Return the text of a settings file for `procedure`; defaults are comments."""
+def env_template(procedure: Procedure, name: str) -> str:
+    """Return the text of the settings file `name` for `procedure`; defaults are comments."""
     first = next(item for item in procedure.inputs if item.secret)
     head = _HEAD.format(
         title=procedure.title,
@@ -59,7 +59,7 @@ def env_template(procedure: Procedure, name: str = ".env") -> str:
 
 
 def write_env_file(path: Path, procedure: Procedure) -> Path:
-    """Write it to `path` with mode 0600; raises `SettingsError` if `path` exists."""
+    """Write the template to `path` with mode 0600; raises `SettingsError` if `path` exists."""
     try:
         is_new = write_once(path, env_template(procedure, path.name).encode(), mode=0o600)
     except OSError as error:

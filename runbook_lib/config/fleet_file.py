@@ -3,7 +3,7 @@ The file of a fleet: its tenants, their parameters and references to their secre
 
 In TOML:
 
-    [defaults]                            # optional: for each tenant that does not say otherwise
+    [defaults]                            # optional: for each tenant without a value of its own
     secrets = {cyclr_client_secret = "env:CYCLR_SECRET"}
 
     [[tenant]]
@@ -45,7 +45,7 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z_ -]{0,39}")
 # A longer one is not searched for its end, which takes quadratic time.
 _LONGEST_STATEMENT = 200
 
-# Where a key stands: the table, its number if there are several, and the names down to the key.
+# The position of a key: the table, its number if there are several, and the names down to the key.
 _Place = tuple[str | int, ...]
 
 
@@ -70,7 +70,7 @@ class FleetFile:
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """What the file says of one tenant, or of all, before it is validated."""
+    """What the file says about one tenant, or about all, before it is validated."""
 
     place: _Place
     values: Mapping[str, Any]
@@ -81,8 +81,8 @@ def read_fleet_file(path: Path, procedures: Mapping[str, Procedure], default: st
     """
     Return the tenants of the TOML or CSV file at `path`.
 
-    `procedures` are known by the names of their connectors; `default` is that of
-    a tenant which names none. Raises `FleetFileError` with every mistake.
+    `procedures` maps connector names to procedures; `default` is the connector of
+    a tenant that names none. Raises `FleetFileError` with every mistake.
     """
     try:
         content = read_plain(path, _LARGEST_FILE)
@@ -99,11 +99,11 @@ def read_fleet_file(path: Path, procedures: Mapping[str, Procedure], default: st
     else:
         reader.read_toml(text, path)
         lines = _lines_of_keys(text)
-    mistakes = sorted({(_line(place, lines), said) for place, said in reader.mistakes})
+    mistakes = sorted({(_line(place, lines), mistake) for place, mistake in reader.mistakes})
     if mistakes:
         many = f"{len(mistakes):,} mistake{'s'[: len(mistakes) != 1]}"
         msg = f"The file of tenants {path} has {many}."
-        raise FleetFileError(msg, [f"line {line}: {said}" for line, said in mistakes])
+        raise FleetFileError(msg, [f"line {line}: {mistake}" for line, mistake in mistakes])
     if not reader.tenants:
         msg = f"The file of tenants {path} names no tenant."
         raise FleetFileError(msg)
@@ -124,16 +124,17 @@ class _Reader:
         self._procedures = procedures
         self._default = default
         self._inputs = {
-            name: {item.name: item for item in inputs_of(each)} for name, each in procedures.items()
+            name: {item.name: item for item in inputs_of(procedure)}
+            for name, procedure in procedures.items()
         }
-        items = [item for each in self._inputs.values() for item in each.items()]
-        # NOTE: what is a secret of any connector is one where it is not known whose it is.
+        items = [item for inputs in self._inputs.values() for item in inputs.items()]
+        # NOTE: with an unknown connector, a name is a secret if it is one of any connector.
         self._all = dict(sorted(items, key=lambda item: item[1].secret))
         self._names: dict[str, str] = {}
         self._seen: set[tuple[str, str]] = set()
 
     def read_toml(self, text: str, path: Path) -> None:
-        """Read the tables of a TOML document; raises `FleetFileError` where it is none."""
+        """Read the tables of a TOML document; raises `FleetFileError` if it is not TOML."""
         try:
             document = tomllib.loads(text)
         except (ValueError, RecursionError) as error:
@@ -148,11 +149,11 @@ class _Reader:
             self._note((_DEFAULTS,), "write [defaults] as a table of its own")
             defaults = {}
         tables = document.get(_TENANT, [])
-        if not isinstance(tables, list) or not all(isinstance(each, dict) for each in tables):
+        if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
             self._note((_TENANT,), "write [[tenant]] with two brackets")
             tables = []
         shared = self._table((_DEFAULTS,), defaults)
-        self._read([self._table((_TENANT, n), each) for n, each in enumerate(tables)], shared)
+        self._read([self._table((_TENANT, n), table) for n, table in enumerate(tables)], shared)
 
     def read_csv(self, text: str) -> dict[_Place, int]:
         """Read the rows of a CSV document; return the line in which each begins."""
@@ -182,13 +183,13 @@ class _Reader:
         head = [cell.strip() for cell in cells]
         for number, name in enumerate(head):
             if name not in _OWN and name not in self._all:
-                self._unknown(("row", 1), name, (*_OWN, *self._all), what=f"column {number + 1}")
+                self._unknown(("row", 1), name, (*_OWN, *self._all), subject=f"column {number + 1}")
             elif name in head[:number]:
                 self._note(("row", 1), f"there are two columns called {name}")
         return head
 
     def _row(self, place: _Place, head: list[str], cells: list[str]) -> list[_Table]:
-        """Return the table of a row; nothing for one that has too many cells."""
+        """Return the table of a row; nothing if the row has too many cells."""
         if len(cells) > len(head):
             self._note(place, f"this row has {len(cells)} cells, the headings are {len(head)}")
             return []
@@ -219,25 +220,25 @@ class _Reader:
         tables = list(tables)
         connectors = {self._connector(table, default) for table in tables}
         read = {
-            name: self._said(self._part(shared, name), self._inputs[name]) for name in connectors
+            name: self._checked(self._part(shared, name), self._inputs[name]) for name in connectors
         }
-        self._said(self._rest(shared, connectors), self._all)
+        self._checked(self._rest(shared, connectors), self._all)
         for table in tables:
             self._tenant(table, default, read)
 
     def _part(self, shared: _Table, connector: str) -> _Table:
-        """Return what concerns this connector of what all tenants share."""
-        known = self._inputs[connector]
-        values = {name: value for name, value in shared.values.items() if name in known}
+        """Return the shared values and secrets that concern this connector."""
+        inputs = self._inputs[connector]
+        values = {name: value for name, value in shared.values.items() if name in inputs}
         secrets = {
             name: value
             for name, value in shared.secrets.items()
-            if name in known and known[name].secret
+            if name in inputs and inputs[name].secret
         }
         return _Table(shared.place, values, secrets)
 
     def _rest(self, shared: _Table, connectors: Iterable[str]) -> _Table:
-        """Return what concerns no tenant, and is a secret or nothing that is known."""
+        """Return the shared names that concern no tenant and are secret or unknown."""
         parts = [self._part(shared, name) for name in connectors]
         values = {
             name: value
@@ -262,8 +263,8 @@ class _Reader:
         name = name.strip() if isinstance(name, str) else ""
         connector = self._connector(table, default)
         self._check_name(table, name, connector)
-        known = self._inputs[connector]
-        given, references = self._said(table, known)
+        inputs = self._inputs[connector]
+        given, references = self._checked(table, inputs)
         values, secrets = shared[connector]
         self.places.append(table.place)
         self.tenants.append(
@@ -292,53 +293,51 @@ class _Reader:
             self._note(place, f"the tenant {name} is there twice")
         self._seen.add((name, connector))
 
-    def _said(
-        self, table: _Table, known: Mapping[str, Input]
+    def _checked(
+        self, table: _Table, inputs: Mapping[str, Input]
     ) -> tuple[dict[str, Value], dict[str, str]]:
         """Return the valid parameters and references of a table."""
-        given: dict[str, Value] = {}
+        values: dict[str, Value] = {}
         for name, value in table.values.items():
             place = (*table.place, name)
             if name in _OWN:
                 continue
-            if name not in known:
-                self._unknown(place, name, (*_OWN, _SECRETS, *known))
-            elif known[name].secret:
+            if name not in inputs:
+                self._unknown(place, name, (*_OWN, _SECRETS, *inputs))
+            elif inputs[name].secret:
                 self._note(place, f"{name} is a secret: name its reference under {_SECRETS}")
             elif value not in ("", None):
-                self._give(given, place, known[name], value)
+                try:
+                    text = typed(inputs[name], value)
+                except SettingsError as error:
+                    mistake = str(error).removesuffix(".")
+                    # NOTE: a secret in the wrong column must not be shown.
+                    is_safe = implausible(str(value))
+                    self._note(place, mistake if is_safe else mistake.replace(str(value), "…"))
+                    continue
+                # NOTE: tenants have most values in common, and the parser gives each its own.
+                values[inputs[name].name] = sys.intern(text) if isinstance(text, str) else text
         references: dict[str, str] = {}
         for name, value in table.secrets.items():
             place = (*table.place, _SECRETS, name)
-            if name not in known or not known[name].secret:
-                secrets = [each for each, item in known.items() if item.secret]
-                self._unknown(place, name, secrets, what="a secret")
+            if name not in inputs or not inputs[name].secret:
+                secrets = [secret for secret, item in inputs.items() if item.secret]
+                self._unknown(place, name, secrets, subject="a secret")
             elif not is_reference(value):
                 forms = f"not the secret itself: {REFERENCE_FORMS}"
-                self._note(place, f"{name} ({known[name].label}) takes a reference, {forms}")
+                self._note(place, f"{name} ({inputs[name].label}) takes a reference, {forms}")
             else:
-                references[known[name].name] = sys.intern(value)
-        return given, references
-
-    def _give(self, given: dict[str, Value], place: _Place, item: Input, value: object) -> None:
-        try:
-            found = typed(item, value)
-            # NOTE: tenants have most values in common, and the parser gives each its own.
-            given[item.name] = sys.intern(found) if isinstance(found, str) else found
-        except SettingsError as error:
-            said = str(error).removesuffix(".")
-            # NOTE: a secret in the wrong column must not be shown.
-            hidden = said if implausible(str(value)) else said.replace(str(value), "…")
-            self._note(place, hidden)
+                references[inputs[name].name] = sys.intern(value)
+        return values, references
 
     def _unknown(
-        self, place: _Place, name: str, known: Iterable[str], *, what: str = "a key"
+        self, place: _Place, name: str, known: Iterable[str], *, subject: str = "a key"
     ) -> None:
         if _NAME.fullmatch(name):
             near = suggestion(name, known)
-            self._note(place, f"{what} called {name} is not known{'.' * bool(near)}{near}")
+            self._note(place, f"{subject} called {name} is not known{'.' * bool(near)}{near}")
         else:
-            self._note(place, f"{what} has a name that is not known")
+            self._note(place, f"{subject} has a name that is not known")
 
     def _connector(self, table: _Table, default: str) -> str:
         """Return the connector that a table names, else the default."""
@@ -350,8 +349,8 @@ class _Reader:
         self._note(place, f"there is no connector of this name; known are {known}")
         return default
 
-    def _note(self, place: _Place, said: str) -> None:
-        self.mistakes.append((place, said if said.endswith("?") else f"{said}."))
+    def _note(self, place: _Place, mistake: str) -> None:
+        self.mistakes.append((place, mistake if mistake.endswith("?") else f"{mistake}."))
 
 
 def _line(place: _Place, lines: Mapping[_Place, int]) -> int:
@@ -390,7 +389,7 @@ def _statements(text: str) -> Iterator[tuple[int, str]]:
     while start < len(lines):
         ends = range(start + 1, min(start + _LONGEST_STATEMENT, len(lines)) + 1)
         statements = ("\n".join(lines[start:end]) for end in ends)
-        statement = next((each for each in statements if _is_toml(each)), None)
+        statement = next((text for text in statements if _is_toml(text)), None)
         if statement is None:
             return
         yield start + 1, statement
@@ -408,9 +407,9 @@ def _is_toml(text: str) -> bool:
 def _paths(value: object) -> Iterator[_Place]:
     """Yield the path of each key in a value, the outer ones first."""
     if isinstance(value, dict):
-        for name, each in value.items():
+        for name, part in value.items():
             yield (name,)
-            yield from ((name, *path) for path in _paths(each))
+            yield from ((name, *path) for path in _paths(part))
     elif isinstance(value, list):
-        for number, each in enumerate(value):
-            yield from ((number, *path) for path in _paths(each))
+        for number, part in enumerate(value):
+            yield from ((number, *path) for path in _paths(part))

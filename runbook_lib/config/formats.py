@@ -127,26 +127,6 @@ def host_names(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(domain_name(name) for name in re.split(r"[,\s]+", text) if name))
 
 
-def answer_limit(text: str) -> int:
-    """Return the largest size of an answer, in KiB."""
-    return _whole_number(text, 64, 65_536, "KiB")
-
-
-def exchange_seconds(text: str) -> int:
-    """Return how long one exchange may take."""
-    return _whole_number(text, 1, 600, "seconds")
-
-
-def step_seconds(text: str) -> int:
-    """Return how long the checks of a step may take."""
-    return _whole_number(text, 1, 3600, "seconds")
-
-
-def queue_seconds(text: str) -> int:
-    """Return how long a run waits for another one."""
-    return _whole_number(text, 0, 86_400, "seconds")
-
-
 def graph_version(text: str) -> str:
     """Return the Graph version, such as `v26.0`."""
     typed = text.strip().lower()
@@ -234,12 +214,7 @@ def archive_address(text: str) -> str:
 
 def retention_days(text: str) -> int:
     """Return for how many days nobody can delete archived evidence."""
-    return _whole_number(text, 0, _LONGEST_RETENTION, "days")
-
-
-def transfer_seconds(text: str) -> int:
-    """Return how long a store may take to answer."""
-    return _whole_number(text, 1, 3600, "seconds")
+    return whole_number(text, 0, _LONGEST_RETENTION, "days")
 
 
 def is_this_machine(host: str) -> bool:
@@ -260,7 +235,8 @@ def _permissions(text: str) -> list[str]:
     return names
 
 
-def _whole_number(text: str, least: int, most: int, unit: str) -> int:
+def whole_number(text: str, least: int, most: int, unit: str) -> int:
+    """Return a number of `unit`, from `least` to `most`."""
     typed = text.strip()
     is_number = typed.isascii() and typed.isdigit() and len(typed) <= len(str(most))
     if not is_number or not least <= int(typed) <= most:

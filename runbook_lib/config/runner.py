@@ -7,6 +7,8 @@ attestations need a second person.
 
 from __future__ import annotations
 
+from functools import partial
+
 from runbook_lib.config import formats
 from runbook_lib.core.procedure import Input, Procedure
 
@@ -35,28 +37,28 @@ ANSWER_LIMIT_KIB = Input(
     name="answer_limit_kib",
     label="Largest answer",
     help="In KiB, after decoding; the rest of a larger answer is not read.",
-    parse=formats.answer_limit,
+    parse=partial(formats.whole_number, least=64, most=65_536, unit="KiB"),
     default=4096,
 )
 EXCHANGE_SECONDS = Input(
     name="exchange_seconds",
     label="Longest exchange",
     help="How many seconds one request may take, from resolving the name to the last byte.",
-    parse=formats.exchange_seconds,
+    parse=partial(formats.whole_number, least=1, most=600, unit="seconds"),
     default=30,
 )
 STEP_SECONDS = Input(
     name="step_seconds",
     label="Longest step",
     help="How many seconds all checks of a step may take, with their retries and waits.",
-    parse=formats.step_seconds,
+    parse=partial(formats.whole_number, least=1, most=3600, unit="seconds"),
     default=120,
 )
 QUEUE_SECONDS = Input(
     name="queue_seconds",
     label="Queue",
     help="How many seconds a headless run waits for another one of the same tenant to end.",
-    parse=formats.queue_seconds,
+    parse=partial(formats.whole_number, least=0, most=86_400, unit="seconds"),
     default=900,
 )
 SIGNING_KEY = Input(
@@ -103,7 +105,7 @@ ARCHIVE_SECONDS = Input(
     name="archive_seconds",
     label="Archive time-out",
     help="For how many seconds a transfer may stall; a large file may take longer in all.",
-    parse=formats.transfer_seconds,
+    parse=partial(formats.whole_number, least=1, most=3600, unit="seconds"),
     default=60,
 )
 

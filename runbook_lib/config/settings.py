@@ -72,15 +72,20 @@ def resolve(
     unknown or an old name, a value of the wrong type, a reference to nothing, or a
     credential that is a plain word.
     """
-    known = {item.name: item for item in inputs}
+    items = {item.name: item for item in inputs}
     given = {name: value for name, value in (given or {}).items() if value not in (None, "", ())}
-    _refuse_unknown(given, known)
+    for name in given:
+        if name not in items:
+            msg = f"There is no parameter called {name}.{suggestion(name, items)}"
+            raise SettingsError(msg)
     file_values = env_file or {}
-    spelled = {name: (item.variable_for(connector), item.variable) for name, item in known.items()}
+    spelled = {name: (item.variable_for(connector), item.variable) for name, item in items.items()}
     names = dict(others or {}) | dict.fromkeys(_OWN, ())
-    for variable, now in variables_of({connector: known.values()}).items():
-        if not now or names.get(variable, now):
-            names[variable] = now and tuple(dict.fromkeys((*names.get(variable, ()), *now)))
+    for variable, newer_names in variables_of({connector: items.values()}).items():
+        if not newer_names or names.get(variable, newer_names):
+            names[variable] = newer_names and tuple(
+                dict.fromkeys((*names.get(variable, ()), *newer_names))
+            )
     _refuse_unknown_variables(file_values, names, "The settings file")
     texts = (*given.values(), *environ.values(), *file_values.values())
     names |= dict.fromkeys((_ENV_FILE, *referred_variables(texts)), ())
@@ -98,11 +103,11 @@ def resolve(
         )
         for name, variables in spelled.items()
     }
-    for name, item in known.items():
+    for name, item in items.items():
         if not item.secret and (name in given or raw[name]):
             values[name] = typed(item, given.get(name, raw[name]))
     secrets: dict[str, Secret] = {}
-    for name, item in known.items():
+    for name, item in items.items():
         if item.secret and name not in withheld:
             text = _secret_text(item, given.get(name), raw[name], environ)
             if text:
@@ -142,10 +147,12 @@ def variables_of(inputs: Mapping[str, Iterable[Input]]) -> dict[str, tuple[str, 
     """
     Return the variables of the inputs of each connector, and their old names.
 
-    An old name has those beside it that took its place, one in use has none.
+    An old name comes with the names that replaced it, a current one with none.
     """
     pairs = [(item, connector) for connector, items in inputs.items() for item in items]
-    used = {name for item, each in pairs for name in (item.variable, item.variable_for(each))}
+    used = {
+        name for item, connector in pairs for name in (item.variable, item.variable_for(connector))
+    }
     names: dict[str, tuple[str, ...]] = dict.fromkeys(used, ())
     for item, _ in pairs:
         old = item.old_variable
@@ -170,9 +177,7 @@ def find_env_file() -> str:
 
 
 def typed(item: Input, value: object) -> Value:
-    """
-    Return `value` in the type of `item`; raises `SettingsError`.
-    """
+    """Return `value` in the type of `item`; raises `SettingsError`."""
     expected = type(item.default) if item.default is not None else str
     if expected is bool:
         return _boolean(item, value)
@@ -180,8 +185,8 @@ def typed(item: Input, value: object) -> Value:
         value = ",".join(str(part) for part in value)
     if isinstance(value, bool) or not isinstance(value, str | int):
         kinds = {tuple: "names separated by commas", int: "a whole number"}
-        wanted = kinds.get(expected, "text")
-        msg = f"{item.name} ({item.label}) takes {wanted}, not {type(value).__name__}."
+        expectation = kinds.get(expected, "text")
+        msg = f"{item.name} ({item.label}) takes {expectation}, not {type(value).__name__}."
         raise SettingsError(msg)
     if expected is not tuple:
         visible_text(f"{item.name} ({item.label})", str(value))
@@ -220,18 +225,18 @@ def visible(text: str, *, longest: int = _LONGEST_TEXT, may_have_lines: bool = F
 
 
 def visible_text(
-    what: str,
+    subject: str,
     text: str,
     *,
     longest: int = _LONGEST_TEXT,
     may_have_lines: bool = False,
     next_step: str = "",
 ) -> str:
-    """Return `text` as `visible` does; raises `SettingsError` that names `what` it is."""
+    """Return `text` as `visible` does; raises a `SettingsError` about `subject`."""
     try:
         return visible(text, longest=longest, may_have_lines=may_have_lines)
     except ValueError as error:
-        msg = f"{what}: {error}."
+        msg = f"{subject}: {error}."
         raise SettingsError(msg, next_step=next_step) from None
 
 
@@ -245,8 +250,11 @@ def secret_of(item: Input, text: str, values: Mapping[str, Value]) -> Secret:
     value = str(item.parse(text))
     if first_unseen(value):
         raise ValueError("it contains an invisible character; copy it again")
-    for name, shown in values.items():
-        if any(value in str(part) for part in (shown if isinstance(shown, tuple) else (shown,))):
+    for name, shown_value in values.items():
+        if any(
+            value in str(part)
+            for part in (shown_value if isinstance(shown_value, tuple) else (shown_value,))
+        ):
             msg = f"this cannot be distinguished from an ordinary word: {name} contains it too"
             raise ValueError(msg)
     reason = implausible(value)
@@ -289,16 +297,9 @@ def is_reference(text: object) -> bool:
     """
     Return whether `text` says where a secret is stored, and is not the secret itself.
 
-    What it refers to is not looked for.
+    The target of the reference is not looked up.
     """
     return isinstance(text, str) and bool(_REFERENCE.fullmatch(text)) and not holds_token(text)
-
-
-def _refuse_unknown(given: Mapping[str, object], known: Mapping[str, Input]) -> None:
-    for name in given:
-        if name not in known:
-            msg = f"There is no parameter called {name}.{suggestion(name, known)}"
-            raise SettingsError(msg)
 
 
 def _refuse_unknown_variables(
@@ -311,8 +312,8 @@ def _refuse_unknown_variables(
         raise SettingsError(msg, next_step=_RENAME)
     for name in variables:
         if name.startswith(_PREFIX) and name not in known:
-            now = [each for each, others in known.items() if not others]
-            msg = f"{source} names {name}, which is not a setting.{suggestion(name, now)}"
+            current = [known_name for known_name, newer_names in known.items() if not newer_names]
+            msg = f"{source} names {name}, which is not a setting.{suggestion(name, current)}"
             raise SettingsError(msg)
 
 
@@ -348,18 +349,18 @@ def _secret(item: Input, text: str, values: Mapping[str, Value]) -> Secret:
         raise SettingsError(msg) from None
 
 
-def _secret_text(item: Input, given: object, raw: str, environ: Mapping[str, str]) -> str:
-    """Return the text of a credential, or of its reference's target; empty if none was given."""
+def _secret_text(item: Input, parameter: object, raw: str, environ: Mapping[str, str]) -> str:
+    """Return the text of a credential, or of its reference's target; empty without one."""
     text = raw
-    if given is not None:
-        if not isinstance(given, str) or not given.startswith(_SCHEMES):
+    if parameter is not None:
+        if not isinstance(parameter, str) or not parameter.startswith(_SCHEMES):
             msg = (
                 f"{item.name} ({item.label}) is a secret: never use it as a parameter or on a "
                 f"command line. Put it into .env as {item.variable}, or give a reference: "
                 f"{REFERENCE_FORMS}."
             )
             raise SettingsError(msg)
-        text = given
+        text = parameter
     return _dereference(item, text, environ) if text else ""
 
 

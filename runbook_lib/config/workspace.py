@@ -72,13 +72,13 @@ def evidence_folder(text: str = "") -> Path:
     Raises `SettingsError` if it, or a parent of it, is not a folder.
     """
     folder = Path(text or default_evidence())
-    for each in (folder, *folder.absolute().parents):
-        kind = _kind(each)
+    for path in (folder, *folder.absolute().parents):
+        kind = _kind(path)
         if kind == "a folder":
             return folder
         if kind:
-            said = f"{each.name[:60]} is {kind}"
-            msg = f"The evidence folder {str(folder)[:200]} cannot be used: {said}."
+            reason = f"{path.name[:60]} is {kind}"
+            msg = f"The evidence folder {str(folder)[:200]} cannot be used: {reason}."
             raise SettingsError(msg, next_step="Name another folder with --evidence.")
     return folder
 

@@ -6,8 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from runbook_lib.config.attestations import nearest
-from runbook_lib.config.settings import visible_text
+from runbook_lib.config.settings import suggestion, visible_text
 from runbook_lib.core.journal import timestamp
 from runbook_lib.core.procedure import Procedure, Step, Word, WordKind
 from runbook_lib.core.state import StepState
@@ -111,7 +110,7 @@ def _step(procedure: Procedure, name: str) -> Step:
     steps = {step.id: step for step in procedure.steps}
     step = steps.get(numbers.get(name, name))
     if step is None:
-        msg = f"There is no step called {name[:60]}.{nearest(name, steps)}"
+        msg = f"There is no step called {name[:60]}.{suggestion(name, steps)}"
         advice = f"`runbook status --verbose` lists the steps. {_NOTHING}"
         raise SettingsError(msg, next_step=advice)
     return step

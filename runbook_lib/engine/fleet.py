@@ -20,7 +20,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from runbook_lib.config.attestations import check_subjects, nearest
+from runbook_lib.config.attestations import check_subjects
 from runbook_lib.config.fleet_file import FleetTenant, read_fleet_file
 from runbook_lib.config.runner import (
     SIGNING_KEY,
@@ -33,6 +33,7 @@ from runbook_lib.config.settings import (
     read_env_file,
     referred_variables,
     resolve,
+    suggestion,
 )
 from runbook_lib.config.workspace import (
     FLEET_FOLDER,
@@ -492,7 +493,7 @@ def _only(names: _Names, patterns: Sequence[str]) -> _Names:
     tenants = [tenant for tenant, _ in names]
     for pattern in patterns:
         if not any(fnmatchcase(tenant, pattern) for tenant in tenants):
-            msg = f"No tenant of the file matches {pattern[:80]}.{nearest(pattern, tenants)}"
+            msg = f"No tenant of the file matches {pattern[:80]}.{suggestion(pattern, tenants)}"
             raise SettingsError(msg)
     return [
         name

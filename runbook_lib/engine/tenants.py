@@ -8,8 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from runbook_lib.config.attestations import nearest
-from runbook_lib.config.settings import Settings
+from runbook_lib.config.settings import Settings, suggestion
 from runbook_lib.config.workspace import evidence_folder, journal_path, tenant_name
 from runbook_lib.connectors.registry import connector_names, find_procedure
 from runbook_lib.core.fingerprints import FingerprintKey, read_key
@@ -72,7 +71,7 @@ def listed(names: Sequence[str]) -> str:
 def unknown_tenant(tenant: str, evidence: str = "") -> str:
     """Return that nothing is known of a tenant, and which tenants there are."""
     names = tenant_names(evidence)
-    near = nearest(tenant, names)
+    near = suggestion(tenant, names)
     known = f" There are {listed(names)}: name one with --tenant." if names else ""
     return f"Nothing was said or seen yet of a tenant called {tenant}.{near}{known}"
 

@@ -24,7 +24,7 @@ procedures = pytest.mark.parametrize("procedure", PROCEDURES, ids=lambda each: e
 def test_it_names_every_setting_with_its_help(procedure: Procedure) -> None:
     """The template has a line for every setting with its help text, and no values."""
 
-    text = env_template(procedure)
+    text = env_template(procedure, ".env")
 
     for item in inputs_of(procedure):
         assert len(re.findall(rf"^(# )?{item.variable}=", text, flags=re.MULTILINE)) == 1

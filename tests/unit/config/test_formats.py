@@ -12,7 +12,7 @@ import trustme
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runbook_lib.config import formats
+from runbook_lib.config import formats, runner
 from tests.unit.bodies import APP_ID, APP_SECRET
 
 
@@ -337,9 +337,9 @@ def test_credentials_and_accounts_fit_in_a_header(typed: str) -> None:
 @pytest.mark.parametrize(
     ("parse", "least", "most"),
     [
-        (formats.answer_limit, 64, 65_536),
-        (formats.exchange_seconds, 1, 600),
-        (formats.step_seconds, 1, 3600),
+        (runner.ANSWER_LIMIT_KIB.parse, 64, 65_536),
+        (runner.EXCHANGE_SECONDS.parse, 1, 600),
+        (runner.STEP_SECONDS.parse, 1, 3600),
     ],
 )
 def test_a_limit_is_a_whole_number_within_bounds(
