@@ -1,7 +1,7 @@
 """
 The commands about evidence: words in, exit code out.
 
-Nothing is decided here; every command calls lower floors and shows what
+Nothing is decided here; every command calls lower rooms and shows what
 they returned.
 """
 
@@ -94,10 +94,10 @@ def verify(
     connector = connector and find_procedure(connector).id
     paths = paths or (default_evidence(),)
     authorities = read_certificates(Path(tsa_certificate)) if tsa_certificate is not None else []
-    here = [Path(path) for path in paths if "://" not in path]
-    trusted, note = _trusted(keys, trusted_keys, here)
+    local_paths = [Path(path) for path in paths if "://" not in path]
+    trusted, note = _trusted(keys, trusted_keys, local_paths)
     trust = Trust(trusted, authorities)
-    first = " ".join(filter(None, (_withheld_below(*here), note)))
+    first = " ".join(filter(None, (_withheld_below(*local_paths), note)))
     if first and not as_json:
         click.echo(one_line(f"! {first}"))
     is_refused = False
@@ -120,7 +120,7 @@ def verify(
                     below = os.path.relpath(verdict.path, folder.resolve())
                     document["path"] = "/".join([path.rstrip("/"), *Path(below).parts])
                     document |= {"archive_notes": notes} if notes else {}
-                # NOTE: in ASCII, for what a file is called may hold what moves a cursor.
+                # NOTE: in ASCII: a file's name may contain characters that move the cursor.
                 click.echo(json.dumps(document))
     sys.exit(ExitCode.REFUSED if is_refused else ExitCode.COMPLETE)
 
@@ -181,15 +181,19 @@ def archive(
         msg = "Name the archive: --to URL, or the setting RUNBOOK_ARCHIVE."
         raise SettingsError(msg)
     check_apart(url, map(Path, paths))
-    found = [(*evidence_below(Path(path)), *fleets_below(Path(path))) for path in paths]
-    bundles = [bundle for below, *_ in found for bundle in below]
+    contents = [(*evidence_below(Path(path)), *fleets_below(Path(path))) for path in paths]
+    bundles = [bundle for below, *_ in contents for bundle in below]
     for home in {bundle.parent for bundle in bundles}:
         with suppress(ArchiveError):  # said of each bundle below
             check_archive(url, home, retention_days=days)
     outcomes = _Outcomes(as_json=as_json)
-    for unseen in [each for _, others, _, more in found for each in (*others, *more)]:
+    for unseen in [
+        unseen
+        for _, unseen_bundles, _, unseen_fleets in contents
+        for unseen in (*unseen_bundles, *unseen_fleets)
+    ]:
         outcomes.refuse(unseen.path, ContentError(unseen.why, file=unseen.name))
-    fleets = [fleet for _, _, runs, _ in found for fleet in runs]
+    fleets = [fleet for _, _, runs, _ in contents for fleet in runs]
     with progress_bar(is_error=True) as bar:
         display = _Display(bar, len(bundles) + len(fleets))
         how: dict[str, Any] = {
@@ -212,7 +216,7 @@ def archive(
 
 @dataclass
 class _Outcomes:
-    """What became of each bundle: shown at once, and the worst of them is the exit code."""
+    """The outcome of each bundle, shown at once; the worst of them is the exit code."""
 
     as_json: bool
     archived: set[Path] = field(default_factory=set)
@@ -221,9 +225,11 @@ class _Outcomes:
     advice: dict[str, None] = field(default_factory=dict)
 
     def perform(self, folder: Path, copy: Callable[[], Archived]) -> None:
-        """Copy a bundle, or the record of a fleet, and show what became of it."""
+        """Copy a bundle, or the record of a fleet, and show the outcome."""
         if self.is_over:
-            self.leave(folder)
+            reason = "It was not tried, because the archive cannot be used."
+            document = {"archived": False, "outcome": "not_tried", "reason": reason}
+            self._show(folder, document, f"- {folder.name}: not tried")
             return
         try:
             done = copy()
@@ -235,19 +241,14 @@ class _Outcomes:
             reason = f"It cannot be read: {error.strerror or type(error).__name__}."
             self.refuse(folder, ContentError(reason))
         else:
-            self.add(folder, done)
-
-    def add(self, bundle: Path, done: Archived) -> None:
-        """Show that `bundle` is in the archive."""
-        self.archived.add(bundle)
-        is_new = done.copied > 0
-        document = {"archived": True, "outcome": "archived" if is_new else "present"}
-        said = f"✔ {done.address}: {done.copied} new, {done.present} were there"
-        notes = {"notes": done.notes} if done.notes else {}
-        fields = {name: value for name, value in asdict(done).items() if name != "notes"}
-        self._show(bundle, {**document, **fields, **notes}, said)
-        if not self.as_json:
-            _show_notes(done.notes)
+            self.archived.add(folder)
+            document = {"archived": True, "outcome": "archived" if done.copied else "present"}
+            line = f"✔ {done.address}: {done.copied} new, {done.present} were there"
+            notes = {"notes": done.notes} if done.notes else {}
+            fields = {name: value for name, value in asdict(done).items() if name != "notes"}
+            self._show(folder, {**document, **fields, **notes}, line)
+            if not self.as_json:
+                _show_notes(done.notes)
 
     def refuse(self, bundle: Path, error: EvidenceError) -> None:
         """Show that `bundle` was refused, and why."""
@@ -257,24 +258,18 @@ class _Outcomes:
         self.advice[error.diagnostics()] = None
         self.is_over = isinstance(error, StoreUnavailableError)
 
-    def leave(self, bundle: Path) -> None:
-        """Show that `bundle` was not tried, because the store cannot be used."""
-        reason = "It was not tried, because the archive cannot be used."
-        document = {"archived": False, "outcome": "not_tried", "reason": reason}
-        self._show(bundle, document, f"- {bundle.name}: not tried")
-
     def advise(self) -> None:
         """Show what to do about what was refused."""
         for advice in self.advice:
             click.echo(one_line(f"Next: {advice}"), err=True)
 
-    def _show(self, bundle: Path, document: dict[str, Any], said: str) -> None:
+    def _show(self, bundle: Path, document: dict[str, Any], text: str) -> None:
         line = json.dumps({"path": str(bundle), **document})
-        click.echo(line if self.as_json else one_line(said))
+        click.echo(line if self.as_json else one_line(text))
 
 
 class _Display:
-    """A bar of the files that are archived, and which is under way; on a terminal alone."""
+    """A bar of the files that are archived, with the current one; on a terminal only."""
 
     def __init__(self, bar: Progress, of: int) -> None:
         self._bar, self._of, self._number, self._name = bar, of, 0, ""
@@ -286,19 +281,21 @@ class _Display:
 
     def show(self, progress: FileProgress) -> None:
         """Show which file is copied."""
-        said = one_line(
+        description = one_line(
             f"{self._number} of {self._of}: {self._name}/{progress.name.rpartition('/')[2]}, "
             f"{progress.size:,} bytes"
         )
         done = progress.number - 1
-        self._bar.update(self._task, total=progress.of, completed=done, description=said)
+        self._bar.update(self._task, total=progress.of, completed=done, description=description)
 
 
 def _limits(seconds: int | None) -> Limits:
-    """Return how long an archive may take; each retry is said on the error output."""
+    """Return how long an archive may take; each retry is shown on the error output."""
     from runbook_lib.evidence.archive.stores import DEFAULT_SECONDS, Limits
 
-    return Limits(seconds or DEFAULT_SECONDS, say=lambda said: click.echo(one_line(said), err=True))
+    return Limits(
+        seconds or DEFAULT_SECONDS, say=lambda message: click.echo(one_line(message), err=True)
+    )
 
 
 def _withheld_below(*paths: Path) -> str:
@@ -307,8 +304,8 @@ def _withheld_below(*paths: Path) -> str:
     from runbook_lib.plain_text import counted
 
     count = sum(map(withheld_below, paths))
-    said = "withheld, because what a remote system said contains a secret."
-    return f"{counted(count, 'journal line')} {said}" if count else ""
+    reason = "withheld, because what a remote system said contains a secret."
+    return f"{counted(count, 'journal line')} {reason}" if count else ""
 
 
 def _show_notes(notes: Sequence[str]) -> None:
@@ -346,13 +343,13 @@ def key(
     folder = evidence_folder(evidence) / KEYS_FOLDER
     other = keys.read_public_key(Path(successor)) if successor else None
     present = keys.key_from_settings(settings, is_sandbox=False)
-    said = "It signs the evidence of this machine's runs."
+    message = "It signs the evidence of this machine's runs."
     if is_rotated:
         present = succession.rotate(settings, present, folder)
-        said = "It signs from now on; the key before it says so."
+        message = "It signs from now on; the key before it says so."
     elif other is not None:
         succession.hand_over(present, other, folder, kept=keys.successions_folder())
-        said = "It has named its successor: now set RUNBOOK_SIGNING_KEY to that one."
+        message = "It has named its successor: now set RUNBOOK_SIGNING_KEY to that one."
     public = keys.export_public_key(present, folder)
     succession.export_successions(present, folder)
     if keys.is_unencrypted(settings):
@@ -360,7 +357,7 @@ def key(
     if as_json:
         click.echo(json.dumps({"key_id": present.key_id, "public_key": str(public)}))
     else:
-        click.echo(f"Key {present.key_id}\n{one_line(said)}")
+        click.echo(f"Key {present.key_id}\n{one_line(message)}")
         click.echo(one_line(f"Public key, for verifiers: {public}"))
 
 
@@ -468,35 +465,29 @@ def _trusted(
     keys: tuple[str, ...], trusted_keys: str, evidence: Sequence[Path]
 ) -> tuple[dict[str, SSlibKey], str]:
     """
-    Return the public keys that were named, and what to know of keys near the `evidence`.
+    Return the public keys that were named, and a note about keys near the `evidence`.
 
-    Raises `SettingsError` where none was named.
+    Raises `SettingsError` if none was named, with the command that trusts those near it.
     """
+    from runbook_lib.cli.terminal import this_program
+    from runbook_lib.config.workspace import KEYS_FOLDER
     from runbook_lib.evidence.signing.keys import WHY_LESS, read_public_keys
     from runbook_lib.evidence.verify.nearby import keys_near_evidence
 
     named = [Path(text) for text in (*keys, trusted_keys) if text]
     if not named:
         msg = "Nothing is trusted by itself: name the public key with --key, or --trusted-keys."
-        raise SettingsError(msg, next_step=_how_to_trust(evidence))
+        near = [folder for path in evidence for folder in (path, *path.parents)]
+        found = [path / KEYS_FOLDER for path in near if any(path.glob(f"{KEYS_FOLDER}/*.pub.pem"))]
+        advice = _ANOTHER_WAY
+        if found:
+            command = shlex.join(["verify", "--trusted-keys", str(found[0]), *map(str, evidence)])
+            advice += f" {WHY_LESS} With the keys there: {this_program()} {command}"
+        raise SettingsError(msg, next_step=advice)
     trusted = read_public_keys(named)
-    near = ", ".join(map(str, keys_near_evidence(named, evidence)))
-    note = f"Inside or beside the evidence: {near}. {WHY_LESS} {_ANOTHER_WAY}" if near else ""
+    nearby = ", ".join(map(str, keys_near_evidence(named, evidence)))
+    note = f"Inside or beside the evidence: {nearby}. {WHY_LESS} {_ANOTHER_WAY}" if nearby else ""
     return trusted, note
-
-
-def _how_to_trust(evidence: Sequence[Path]) -> str:
-    """Return how to come by a key, with the command that trusts those beside the evidence."""
-    from runbook_lib.cli.terminal import this_program
-    from runbook_lib.config.workspace import KEYS_FOLDER
-    from runbook_lib.evidence.signing.keys import WHY_LESS
-
-    near = [folder for path in evidence for folder in (path, *path.parents)]
-    folders = [each / KEYS_FOLDER for each in near if any(each.glob(f"{KEYS_FOLDER}/*.pub.pem"))]
-    if not folders:
-        return _ANOTHER_WAY
-    command = shlex.join(["verify", "--trusted-keys", str(folders[0]), *map(str, evidence)])
-    return f"{_ANOTHER_WAY} {WHY_LESS} With the keys there: {this_program()} {command}"
 
 
 EVIDENCE_COMMANDS = (verify, report, archive, key, journal)

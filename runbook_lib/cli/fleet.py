@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -118,8 +117,7 @@ def fleet(
     _refuse_spending(prepared, is_sure=is_sure)
     if junit:
         require_place(junit)
-    _show_unmatched(prepared.unmatched)
-    _show_gone(prepared.gone, file)
+    _show_left_out(prepared, file)
     record = _run(prepared, file, as_json=as_json)
     if junit:
         write_junit(junit, record.results.values(), name=record.file)
@@ -146,25 +144,20 @@ def _run(prepared: Fleet, file: Path, *, as_json: bool) -> FleetRecord:
         sys.exit(ExitCode.INTERRUPTED)
 
 
-def _show_unmatched(unmatched: Sequence[str]) -> None:
-    """Show which attestations are about no tenant: a slip must not pass in silence."""
+def _show_left_out(prepared: Fleet, file: Path) -> None:
+    """Show which attestations are about no tenant, and which tenants the file dropped."""
     from runbook_lib.cli.terminal import say
 
+    unmatched, gone = prepared.unmatched, prepared.gone
     for sentence in unmatched[:_MOST_SHOWN]:
         say(sentence, is_error=True)
     more = len(unmatched) - _MOST_SHOWN
     if more > 0:
         say(f"And {counted(more, 'more entry', 'more entries')} about no tenant.", is_error=True)
-
-
-def _show_gone(gone: Sequence[str], file: Path) -> None:
-    """Show which tenants of the run that is resumed the file does not name any more."""
-    from runbook_lib.cli.terminal import say
-
     if gone:
-        more = f" and {len(gone) - _MOST_SHOWN:,} more" if gone[_MOST_SHOWN:] else ""
+        others = f" and {len(gone) - _MOST_SHOWN:,} more" if gone[_MOST_SHOWN:] else ""
         names = ", ".join(gone[:_MOST_SHOWN])
-        say(f"Left out, since {file} does not name them any more: {names}{more}.", is_error=True)
+        say(f"Left out, since {file} does not name them any more: {names}{others}.", is_error=True)
 
 
 def _refuse_spending(prepared: Fleet, *, is_sure: bool) -> None:
@@ -172,22 +165,22 @@ def _refuse_spending(prepared: Fleet, *, is_sure: bool) -> None:
     from runbook_lib.cli.terminal import say
 
     spending = prepared.spending
-    for each in spending:
-        many = counted(each.tenants, "tenant")
-        say(f"{each.setting} is set for {many}. {each.spends}", is_error=True)
+    for check in spending:
+        many = counted(check.tenants, "tenant")
+        say(f"{check.setting} is set for {many}. {check.spends}", is_error=True)
     if spending and not is_sure:
         msg = "These settings let checks spend something at Facebook or Cyclr."
         raise SettingsError(msg, next_step="Give --yes to permit it; nothing was done.")
 
 
 def _show_sum(record: FleetRecord) -> None:
-    """Show how many tenants came to what, and where that is written."""
+    """Show how many tenants have which outcome, and where the report is."""
     from collections import Counter
 
     from runbook_lib.cli.terminal import say
     from runbook_lib.evidence.reports.fleet_page import PAGE_NAME
 
-    counts = Counter(each.outcome or each.status.value for each in record.results.values())
+    counts = Counter(result.outcome or result.status.value for result in record.results.values())
     say(" · ".join(f"{many} {word}" for word, many in sorted(counts.items())))
     say(f"Read {record.folder / PAGE_NAME}; `runbook verify` checks what it rests on.")
 
@@ -198,8 +191,8 @@ def _line(result: TenantResult) -> str:
     from runbook_lib.core.procedure import Outcome
 
     failed = [step["id"] for step in result.steps if step["outcome"] == Outcome.FAILED]
-    names = {"complete": Outcome.VERIFIED, "incomplete": Outcome.WAITING}
-    icon = ICONS[names.get(result.outcome or "", Outcome.FAILED)]
+    outcomes = {"complete": Outcome.VERIFIED, "incomplete": Outcome.WAITING}
+    icon = ICONS[outcomes.get(result.outcome or "", Outcome.FAILED)]
     why = ", ".join(failed) or result.reason
     name = f"{'SANDBOX ' * result.sandbox}{result.tenant} ({result.connector})"
     return one_line(f"{icon} {name}: {result.outcome or 'not sealed'}{f': {why}' if why else ''}")

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -25,7 +25,7 @@ from runbook_lib.plain_text import counted, escaped_json
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from runbook_lib.connectors.explanation import Explained, Explanation, Place
+    from runbook_lib.connectors.explanation import Explanation, Place
     from runbook_lib.engine.kit import WrittenKit
 
 
@@ -113,24 +113,22 @@ def kit(
     )
     written = write_kit(request)
     if as_json:
-        click.echo(escaped_json(json.dumps(_document(written), ensure_ascii=False)))
+        files = [
+            {"path": str(file.path), "changed": file.is_changed, "blanks": len(file.blanks)}
+            for file in written.files
+        ]
+        document = {
+            "files": files,
+            "permissions": [part.name for part in written.kit.permissions],
+            "warnings": list(written.kit.warnings),
+            "attached_to": written.step or None,
+        }
+        click.echo(escaped_json(json.dumps(document, ensure_ascii=False)))
     else:
         _show_kit(written)
 
 
 GUIDANCE_COMMANDS = (explain, kit)
-
-
-def _document(written: WrittenKit) -> dict[str, Any]:
-    return {
-        "files": [
-            {"path": str(file.path), "changed": file.is_changed, "blanks": len(file.blanks)}
-            for file in written.files
-        ],
-        "permissions": [part.name for part in written.kit.permissions],
-        "warnings": list(written.kit.warnings),
-        "attached_to": written.step or None,
-    }
 
 
 def _show_kit(written: WrittenKit) -> None:
@@ -152,12 +150,26 @@ def _show_kit(written: WrittenKit) -> None:
 
 
 def _show(explanation: Explanation) -> None:
-    from runbook_lib.cli.terminal import say
+    from runbook_lib.cli.terminal import say, show_paragraph
 
     for number, explained in enumerate(explanation.known):
         if number:
             click.echo()
-        _show_explained(explained)
+        trouble = explained.trouble
+        say(trouble.title)
+        show_paragraph(trouble.means, indent="  ")
+        say("Causes")
+        for cause, places in explained.causes:
+            show_paragraph(cause.text, indent="  ", first="- ")
+            steps = f"The runbook tests this: {_steps(places)}." if places else "Only you can look."
+            show_paragraph(steps, indent="    ")
+        say("What to do")
+        show_paragraph(trouble.advice, indent="  ")
+        say("Where")
+        for place in explained.steps:
+            text = f"{place.connector}: step {place.number}, {place.title} ({place.step})"
+            show_paragraph(text, indent="  ")
+        show_paragraph(f"Source: {trouble.source}", indent="")
     if explanation.known:
         return
     quoted = f": “{explanation.said}”" if explanation.said else "."
@@ -168,29 +180,11 @@ def _show(explanation: Explanation) -> None:
         say(f'  runbook explain "{trouble.title}"')
 
 
-def _show_explained(explained: Explained) -> None:
-    from runbook_lib.cli.terminal import say, show_paragraph
-
-    trouble = explained.trouble
-    say(trouble.title)
-    show_paragraph(trouble.means, indent="  ")
-    say("Causes")
-    for cause, places in explained.causes:
-        show_paragraph(cause.text, indent="  ", first="- ")
-        tested = f"The runbook tests this: {_steps(places)}." if places else "Only you can look."
-        show_paragraph(tested, indent="    ")
-    say("What to do")
-    show_paragraph(trouble.advice, indent="  ")
-    say("Where")
-    for place in explained.steps:
-        text = f"{place.connector}: step {place.number}, {place.title} ({place.step})"
-        show_paragraph(text, indent="  ")
-    show_paragraph(f"Source: {trouble.source}", indent="")
-
-
 def _steps(places: Sequence[Place]) -> str:
     """Return steps by number and id, each once: connectors share many, under other numbers."""
     numbers: dict[str, dict[str, None]] = {}
     for place in places:
         numbers.setdefault(place.step, {})[str(place.number)] = None
-    return ", ".join(f"step {' or '.join(each)} ({step})" for step, each in numbers.items())
+    return ", ".join(
+        f"step {' or '.join(step_numbers)} ({step})" for step, step_numbers in numbers.items()
+    )

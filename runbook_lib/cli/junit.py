@@ -101,14 +101,14 @@ class RunReport:
             steps=tuple(steps),
         )
 
-    def _write(self, **known: Any) -> None:
+    def _write(self, **fields: Any) -> None:
         if not self._file:
             return
         from runbook_lib.evidence.fleet_record import TenantResult
 
         lasted = time.monotonic() - self._began
         connector = self._request.procedure.id
-        result = TenantResult(connector=connector, key="", seconds=lasted, **known)
+        result = TenantResult(connector=connector, key="", seconds=lasted, **fields)
         write_junit(self._file, [result], name=_NAME)
 
 

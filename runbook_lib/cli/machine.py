@@ -39,7 +39,11 @@ def notebooks(*, check: bool, connector: str) -> None:
     folder = project_folder() / "notebooks"
     names = (connector,) if connector else connector_names()
     procedures = [find_procedure(name) for name in names]
-    stale = [each for each in procedures if is_stale(each, folder / notebook_name(each))]
+    stale = [
+        procedure
+        for procedure in procedures
+        if is_stale(procedure, folder / notebook_name(procedure))
+    ]
     for procedure in stale if check else procedures:
         path = folder / notebook_name(procedure) if check else build(procedure, folder)
         click.echo(f"{'stale' if check else 'built'}: {path.name}")

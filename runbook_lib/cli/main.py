@@ -54,8 +54,8 @@ class _Commands(click.Group):
             advice = "The journal is intact: run again to go on from there."
             _fail("Interrupted.", advice, ExitCode.INTERRUPTED)
         except OSError as error:
-            where = f" ({error.filename})" if error.filename else ""
-            reason = f"{error.strerror or type(error).__name__}{where}"
+            file = f" ({error.filename})" if error.filename else ""
+            reason = f"{error.strerror or type(error).__name__}{file}"
             if error.errno == errno.EPIPE:
                 _fail("The output was closed before its end.", _CLOSED, ExitCode.INCOMPLETE)
             if error.errno in _NETWORK:
@@ -78,12 +78,12 @@ class _Commands(click.Group):
 @click.pass_context
 def main(ctx: click.Context) -> None:
     """Register a Facebook app for a connector of Cyclr's, and prove that each step is done."""
-    before = signal.signal(signal.SIGTERM, _on_terminate)
+    previous = signal.signal(signal.SIGTERM, _on_terminate)
     # NOTE: a program may call this as a function, and goes on.
-    ctx.call_on_close(lambda: signal.signal(signal.SIGTERM, before))
+    ctx.call_on_close(lambda: signal.signal(signal.SIGTERM, previous))
 
 
-for each in (
+for command in (
     *RUN_COMMANDS,
     fleet,
     *PEOPLE_COMMANDS,
@@ -92,7 +92,7 @@ for each in (
     *EVIDENCE_COMMANDS,
     *MACHINE_COMMANDS,
 ):
-    main.add_command(each)
+    main.add_command(command)
 
 
 def _on_terminate(_signal: int, _frame: FrameType | None) -> NoReturn:

@@ -28,15 +28,10 @@ def _or_setting(ctx: click.Context, option: click.Parameter, value: str) -> str:
 
 
 def _or_readable_setting(ctx: click.Context, option: click.Parameter, value: str) -> str:
-    """Return the same; nothing where the settings file cannot be read, for that is examined."""
+    """Return the same; nothing if the settings file cannot be read, which `doctor` reports."""
     with suppress(SettingsError):
         return _or_setting(ctx, option, value)
     return value
-
-
-def _or_default(ctx: click.Context, option: click.Parameter, value: str) -> str:
-    """Return the connector that is named: here, in the environment or in the settings file."""
-    return _or_readable_setting(ctx, option, value) or DEFAULT
 
 
 TENANT = _option(
@@ -47,7 +42,7 @@ ENV_FILE = _option("env-file", "The settings file; the nearest .env if left out.
 CONNECTOR = _option(
     "connector",
     f"The documented procedure, by its name; {DEFAULT} if left out.",
-    callback=_or_default,
+    callback=lambda *given: _or_readable_setting(*given) or DEFAULT,
 )
 _EVIDENCE = "The folder of journals and evidence."
 EVIDENCE = _option("evidence", _EVIDENCE, callback=_or_setting)
@@ -68,11 +63,11 @@ SANDBOX = click.option(
 
 def assignments(texts: Iterable[str]) -> dict[str, str]:
     """Return what `--set` was given, by name; raises `SettingsError` without an equals sign."""
-    given = {}
+    values = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name:
             msg = "--set takes NAME=VALUE."
             raise SettingsError(msg)
-        given[name.strip()] = value
-    return given
+        values[name.strip()] = value
+    return values

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 @JSON
 def inbox(*, evidence: str, person: str, as_json: bool) -> None:
     """Show what waits for whom, over all tenants, the worst first."""
-    from runbook_lib.cli.terminal import say
+    from runbook_lib.cli.terminal import say, show_paragraph
     from runbook_lib.core.journal import utc_now
+    from runbook_lib.core.outcome import ICONS
     from runbook_lib.engine.inbox import inbox as items_of
     from runbook_lib.engine.tenants import tenant_states
 
@@ -38,7 +39,11 @@ def inbox(*, evidence: str, person: str, as_json: bool) -> None:
         click.echo(escaped_json(json.dumps(document, ensure_ascii=False)))
         return
     for item in items:
-        _show_item(item)
+        step, tenant = item.step, item.tenant
+        connector = "" if tenant.connector == DEFAULT else f" ({tenant.connector})"
+        title = f"{'SANDBOX ' * item.is_practice}{tenant.tenant}{connector}"
+        say(f"{ICONS[step.conclusion.outcome]} {title}: {step.number} {step.step.title}")
+        show_paragraph(_who(item), indent="    ")
     if not items:
         say(f"Nothing waits for {name}." if name else "Nothing waits for anybody.")
 
@@ -126,19 +131,8 @@ def _ask(confirmation: Confirmation) -> None:
         sys.exit(ExitCode.INCOMPLETE)
 
 
-def _show_item(item: Item) -> None:
-    from runbook_lib.cli.terminal import say, show_paragraph
-    from runbook_lib.core.outcome import ICONS
-
-    step, tenant = item.step, item.tenant
-    connector = "" if tenant.connector == DEFAULT else f" ({tenant.connector})"
-    name = f"{'SANDBOX ' * item.is_practice}{tenant.tenant}{connector}"
-    say(f"{ICONS[step.conclusion.outcome]} {name}: {step.number} {step.step.title}")
-    show_paragraph(_who(item), indent="    ")
-
-
 def _who(item: Item) -> str:
-    """Return for whom a step waits, since or until when, and what there is to do."""
+    """Return whom a step waits for, since or until when, and what to do."""
     from runbook_lib.engine.inbox import WaitsFor
     from runbook_lib.evidence.reports.wording import day
 

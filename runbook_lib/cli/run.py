@@ -1,11 +1,10 @@
-"""The commands `run` and `status`: perform the procedure, and show how far it is."""
+"""The commands `run`, `status` and `tenants`: perform the procedure, and show how far it is."""
 
 from __future__ import annotations
 
 import json
 import sys
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
@@ -24,9 +23,6 @@ from runbook_lib.cli.options import (
 )
 from runbook_lib.errors import ExitCode, SettingsError
 from runbook_lib.plain_text import escaped_json
-
-if TYPE_CHECKING:
-    pass
 
 
 @click.command()
@@ -80,10 +76,10 @@ def run(
         raise SettingsError(msg)
     if junit:
         require_place(junit)
-    shown = RunDisplay(as_json=as_json, is_verbose=is_verbose)
-    report = RunReport(junit, request, shown)
+    run_display = RunDisplay(as_json=as_json, is_verbose=is_verbose)
+    report = RunReport(junit, request, run_display)
     # NOTE: the sandbox and the display begin threads.
-    with report, early_child() as child, shown as display:
+    with report, early_child() as child, run_display as display:
         request = replace(request, child=child)
         if scenario:
             result = practise_tenant(scenario, request, display)
@@ -160,22 +156,22 @@ def tenants(*, evidence: str, as_json: bool) -> None:
     from runbook_lib.cli.terminal import say, show_tenants
     from runbook_lib.engine.tenants import tenant_states
 
-    found = tenant_states(evidence)
+    states = tenant_states(evidence)
     if as_json:
         document = [
             {
-                "tenant": each.tenant,
-                "connector": each.connector,
-                "sandbox": bool(each.state.started.get("sandbox")),
-                "outcome": each.state.outcome,
-                "done": each.done,
-                "steps": len(each.state.steps),
+                "tenant": tenant.tenant,
+                "connector": tenant.connector,
+                "sandbox": bool(tenant.state.started.get("sandbox")),
+                "outcome": tenant.state.outcome,
+                "done": tenant.done,
+                "steps": len(tenant.state.steps),
             }
-            for each in found
+            for tenant in states
         ]
         click.echo(escaped_json(json.dumps(document, ensure_ascii=False)))
-    elif found:
-        show_tenants(found)
+    elif states:
+        show_tenants(states)
     else:
         say("There is no tenant yet: `runbook lab` or `runbook run` begins one.")
 
@@ -184,7 +180,7 @@ RUN_COMMANDS = (run, status, tenants)
 
 
 def _same_tenant(ctx: click.Context, tenant: str) -> list[str]:
-    """Return the options by which another command speaks of the tenant of this run."""
+    """Return the options that name the tenant of this run to another command."""
     typed = {
         name: value
         for name, value in ctx.params.items()

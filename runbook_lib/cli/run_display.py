@@ -43,17 +43,17 @@ class RunDisplay(RunListener):
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def on_wait(self, said: str) -> None:
-        """Say why the run does not go on yet."""
-        click.echo(one_line(said), err=True)
+    def on_wait(self, reason: str) -> None:
+        """Show why the run is waiting."""
+        click.echo(one_line(reason), err=True)
 
     def on_start(self, run: Run) -> None:
-        """Show whose run it is, and a bar."""
+        """Show the tenant and the run, and a bar."""
         self.run = run
         if not self._as_json:
-            where = "SANDBOX: practice, nothing of this is real" if run.is_sandbox else "PRODUCTION"
-            about = f"tenant {run.tenant} · run {run.run_id}"
-            click.echo(f"{where} · {run.procedure.title} · {about}")
+            label = "SANDBOX: practice, nothing of this is real" if run.is_sandbox else "PRODUCTION"
+            details = f"tenant {run.tenant} · run {run.run_id}"
+            click.echo(f"{label} · {run.procedure.title} · {details}")
         self._progress = self._stack.enter_context(
             progress(len(run.procedure.steps), is_quiet=self._as_json)
         )
@@ -87,9 +87,9 @@ class RunDisplay(RunListener):
 
     def show_result(self, result: RunResult, *, options: Sequence[str], ended: bool) -> None:
         """
-        Show what the run came to, and what comes next.
+        Show the outcome of the run, and what comes next.
 
-        `options` name its tenant to another command; with `ended`, its sandbox has.
+        `options` name its tenant to another command; `ended` says that its sandbox has ended.
         """
         if self._as_json or self.run is None:
             return

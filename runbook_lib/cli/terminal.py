@@ -40,9 +40,9 @@ _LOG_WIDTH = 120
 _NARROWEST = 20
 _GAP = 2
 _NEXT = "Next: "
-# Stands for a blank where no line ends; no outcome's label has one.
+# Replaces a blank that must not end a line; no outcome's label contains it.
 _NO_BREAK = "_"
-# Of a line for an open step: what stands before the title, and the title's part of the width.
+# In a line for an open step: the width before the title, and the title's share of the width.
 _OPEN_BEGINS = len("✘ 12a ")
 _TITLE_PART = 0.55
 
@@ -149,8 +149,8 @@ def show_open(state: RunState, *, title: str = "") -> None:
         _print(line_of(title))
     _show_outcome(state)
     warnings = sum(len(_warnings(step)) for step in state.steps.values())
-    said = f"{warnings} warning{'s'[: warnings != 1]}; " if warnings else ""
-    say(f"{said}--verbose shows every step.")
+    warned = f"{warnings} warning{'s'[: warnings != 1]}; " if warnings else ""
+    say(f"{warned}--verbose shows every step.")
     steps = [step for step in state.steps.values() if not step.is_settled]
     if not steps:
         return
@@ -179,12 +179,12 @@ def show_next(state: RunState, values: Mapping[str, Value]) -> None:
     show_paragraph(_why(step), indent=below)
     show_paragraph(advice, indent=below)
     for link in step.step.links:
-        shown = link.shown(values)
-        say(f"{below}{shown['label']}{': ' * bool(shown['url'])}{shown['url']}")
+        document = link.shown(values)
+        say(f"{below}{document['label']}{': ' * bool(document['url'])}{document['url']}")
 
 
 def show_again(state: RunState) -> None:
-    """Print which steps must be done again because something that they are about has changed."""
+    """Print which steps must be done again because a value that they are about has changed."""
     steps = [step for step in state.steps.values() if step.again]
     if steps:
         click.echo("\nTo do again:")
@@ -192,7 +192,7 @@ def show_again(state: RunState) -> None:
         say(f"- {step.step.title} ({step.step.id})")
 
 
-def show_tenants(found: Iterable[TenantState]) -> None:
+def show_tenants(states: Iterable[TenantState]) -> None:
     """Print the table of tenants: connector, outcome, how many steps are done."""
     rows = [
         (
@@ -203,7 +203,7 @@ def show_tenants(found: Iterable[TenantState]) -> None:
             ),
             [line_of(f"{tenant.done} of {len(tenant.state.steps)} done")],
         )
-        for tenant in found
+        for tenant in states
     ]
     show_table("", ("Tenant", "Connector", "Outcome", ""), rows)
 
@@ -233,16 +233,16 @@ def show_verdict(verdict: Verdict) -> None:
     name = one_line("/".join(verdict.path.parts[-2 if is_chain else -3 :]))
     mark, notes = Text("✔", "green"), verdict.notes
     if verdict.error is not None:
-        mark, said = Text("✘", "red"), line_of(str(verdict.error))
+        mark, text = Text("✘", "red"), line_of(str(verdict.error))
     elif verdict.verified is not None:
-        said, notes = _proven(verdict.verified), verdict.verified.notes
+        text, notes = _proven(verdict.verified), verdict.verified.notes
     elif verdict.fleet is not None:
-        said = _of_fleet(verdict.fleet)
+        text = _of_fleet(verdict.fleet)
     elif verdict.is_unsealed:
-        mark, said, notes = Text("-"), Text("nothing sealed yet"), ()
+        mark, text, notes = Text("-"), Text("nothing sealed yet"), ()
     else:
-        said = Text(f"{verdict.length} in a chain{', none missing' * (not notes)}")
-    _print(Text.assemble(mark, f" {name}: ", said))
+        text = Text(f"{verdict.length} in a chain{', none missing' * (not notes)}")
+    _print(Text.assemble(mark, f" {name}: ", text))
     for note in notes:
         _print(Text.assemble("  ", line_of(f"! {note}", "yellow")))
 
@@ -263,7 +263,7 @@ def _proven(verified: Verified) -> Text:
 
 
 def _of_fleet(claimed: Mapping[str, Any]) -> Text:
-    """Return what a fleet's run came to, and who signed that."""
+    """Return the outcome of a fleet's run, and the key that signed it."""
     outcomes = [f"{many} {word}" for word, many in claimed["outcomes"].items()]
     is_practice = claimed["sandbox"] == claimed["tenants"] and claimed["tenants"]
     left_out = len(claimed["left_out"])
@@ -290,8 +290,8 @@ def outcome_of(step: StepState) -> str:
 def this_program() -> str:
     """Return how to call the runbook again: by its path if its name is not enough."""
     path = Path(sys.argv[0])
-    found = shutil.which("runbook")
-    is_found = found is not None and Path(found).resolve() == path.resolve()
+    installed = shutil.which("runbook")
+    is_found = installed is not None and Path(installed).resolve() == path.resolve()
     return "runbook" if is_found or path.name != "runbook" else shlex.quote(sys.argv[0])
 
 
@@ -332,25 +332,25 @@ def _wrapped(text: str, taken: int) -> Iterator[str]:
 def _show_outcome(state: RunState) -> None:
     """Print the outcome of the run, and how many steps have which outcome."""
     counts = tally(step.conclusion for step in state.steps.values())
-    said = " · ".join(
+    counts_text = " · ".join(
         f"{ICONS[outcome]} {number} {label}".replace(" ", _NO_BREAK)
         for outcome, label, number in counts
     )
     word = state.outcome.upper()
     begin = Text(word, _RUN_STYLES[state.outcome])
-    for line in _wrapped(said, len(word) + 1):
+    for line in _wrapped(counts_text, len(word) + 1):
         _print(Text.assemble(begin, " ", line.replace(_NO_BREAK, " ")))
         begin = Text(" " * len(word))
 
 
 def _why(step: StepState) -> str:
-    """Return why a step has its outcome, after who has it to do."""
+    """Return why a step has its outcome, after who must do it."""
     due = f", due {day(step.due)}" if step.due else ""
     whose = f"{step.assigned_to}{due}: " if step.assigned_to else ""
-    rest = " ".join(step.step.unseen(step.findings)) if step.conclusion.needs_person else ""
+    unconfirmed = " ".join(step.step.unseen(step.findings)) if step.conclusion.needs_person else ""
     # NOTE: the end may be cut off.
-    asked = f"Verified in part; a person must confirm: {rest} " if rest else ""
-    return with_times(f"{whose}{asked}{step.conclusion.reason}")
+    confirmation = f"Verified in part; a person must confirm: {unconfirmed} " if unconfirmed else ""
+    return with_times(f"{whose}{confirmation}{step.conclusion.reason}")
 
 
 def _since(step: StepState) -> str:
@@ -359,8 +359,8 @@ def _since(step: StepState) -> str:
     overdue = f"{counted(late, 'day')} overdue" if late else ""
     is_waiting = step.conclusion.outcome is Outcome.WAITING and step.waiting_since
     since = f"since {day(step.waiting_since)}" if is_waiting else ""
-    said = ", ".join(filter(None, (since, overdue)))
-    return f"{said[0].upper()}{said[1:]}. " if said else ""
+    text = ", ".join(filter(None, (since, overdue)))
+    return f"{text[0].upper()}{text[1:]}. " if text else ""
 
 
 def _marked(step: StepState) -> Text:
