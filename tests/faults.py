@@ -423,8 +423,8 @@ FAULTS = (
     ),
     Fault(
         "engine/run.py",
-        "if step.is_settled and not after[name].is_settled",
-        "if step.is_settled and after[name].is_settled",
+        "if step.is_settled and not new_states[name].is_settled",
+        "if step.is_settled and new_states[name].is_settled",
         "walkthrough/test_typed_values.py",
         "a field says the wrong steps that saving it undoes",
     ),
@@ -515,7 +515,7 @@ FAULTS = (
     ),
     Fault(
         "engine/fleet.py",
-        "if key not in others",
+        "if key not in own_only",
         "if True",
         "engine/test_fleet.py",
         "a tenant's process has the variables of others",

@@ -56,16 +56,16 @@ def _start(
     check: Check, context: CheckContext | None, absent: Sequence[str]
 ) -> Future[Finding | None]:
     """Return the future finding; its thread blocks no exit."""
-    found: Future[Finding | None] = Future()
+    future: Future[Finding | None] = Future()
 
     def perform() -> None:
         try:
-            found.set_result(_perform(check, context, absent))
+            future.set_result(_perform(check, context, absent))
         except BaseException as error:  # noqa: BLE001  (raised where it is waited for)
-            found.set_exception(error)
+            future.set_exception(error)
 
     threading.Thread(target=perform, name=check.id, daemon=True).start()
-    return found
+    return future
 
 
 def _unfinished(check: Check, context: CheckContext | None, deadline: Deadline) -> Finding:

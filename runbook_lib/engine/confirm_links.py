@@ -1,9 +1,9 @@
 """
 Links by which a second person confirms one step, once, without a login.
 
-A link is a random token in the address. Beside the journal lies a file named by
-the token's digest, with the step it is for and when it ends; whoever removes
-that file has used the link. What is recorded is `confirmation`'s business.
+A link is a random token in the address. A file beside the journal, named by the
+token's digest, has the step and the end of the link; whoever removes that file
+has used the link. `confirmation` decides what is recorded.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _GONE = "This link was used, has ended, or never was: ask for another one."
 
 @dataclass(frozen=True, slots=True)
 class ConfirmLink:
-    """An unused link: whose step it is for, and the file that makes it one."""
+    """An unused link: its step, and the file that exists until it is used."""
 
     tenant: str
     connector: str
@@ -54,26 +54,12 @@ class ConfirmLink:
         return self.path.stem
 
     def open_run(self) -> Run:
-        """Return the tenant's run, to look at; nothing is written."""
+        """Return the tenant's run for reading; nothing is written."""
         return open_known(
             find_procedure(self.connector),
             tenant=self.tenant,
             evidence=self.evidence,
             env_file=self.env_file,
-        )
-
-    def request(self, by: str, note: str) -> ConfirmationRequest:
-        """Return what this person would confirm by it."""
-        return ConfirmationRequest(
-            procedure=find_procedure(self.connector),
-            step=self.step,
-            by=by,
-            note=note,
-            tenant=self.tenant,
-            evidence=self.evidence,
-            env_file=self.env_file,
-            origin="a link for a second person",
-            link=self.digest,
         )
 
 
@@ -129,7 +115,18 @@ def confirm_by_link(link: ConfirmLink, by: str, note: str) -> Confirmation:
     Raises `SettingsError` if the link was used meanwhile; if this person cannot
     confirm the step, the link stays usable.
     """
-    confirmation = prepare(link.request(by, note))
+    request = ConfirmationRequest(
+        procedure=find_procedure(link.connector),
+        step=link.step,
+        by=by,
+        note=note,
+        tenant=link.tenant,
+        evidence=link.evidence,
+        env_file=link.env_file,
+        origin="a link for a second person",
+        link=link.digest,
+    )
+    confirmation = prepare(request)
     try:
         link.path.unlink()
     except FileNotFoundError:

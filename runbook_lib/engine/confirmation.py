@@ -1,5 +1,5 @@
 """
-A person's confirmation of one step outside the walkthrough, as that records it.
+A person's confirmation of one step outside the walkthrough, recorded as the walkthrough does.
 """
 
 from __future__ import annotations
@@ -53,11 +53,11 @@ class Confirmation:
 
     @property
     def about(self) -> list[str]:
-        """Return the values that it is bound to, each with its label; no secret's."""
+        """Return the values that the confirmation is bound to, with labels, without secrets."""
         return subject_of(self.run, self.state.step)
 
     def record(self) -> StepState:
-        """Record it in the journal, and return the step's state now."""
+        """Record the confirmation in the journal, and return the step's new state."""
         word = Word(
             kind=WordKind.ATTESTED,
             step=self.state.step.id,
@@ -120,8 +120,8 @@ def _require_open(state: StepState, by: str) -> None:
     """Raise `SettingsError` if `by` can add nothing to the step by confirming it."""
     conclusion, word = state.conclusion, state.word
     if state.is_settled:
-        said = with_times(conclusion.reason)
-        msg = f"Step {state.number} ({state.step.id}) is {conclusion.outcome}: {said}"
+        reason = with_times(conclusion.reason)
+        msg = f"Step {state.number} ({state.step.id}) is {conclusion.outcome}: {reason}"
         advice = f"There is nothing to confirm. {_NOTHING}"
         raise SettingsError(msg, next_step=advice)
     if conclusion.needs_another and word and person_key(word.by) == person_key(by):

@@ -59,14 +59,13 @@ class DaskPool:
     def __init__(
         self, address: str, withheld: Collection[str], seconds: float, folder: Path
     ) -> None:
-        token = secrets.token_hex(4)
         # NOTE: a connection that is lost is logged with tracebacks; here it is a result.
         for name in _LOGGERS:
             logging.getLogger(name).setLevel(logging.CRITICAL + 1)
         self._client: Any = None
         self._seconds = seconds
         self._folder = folder
-        self._token = token
+        self._token = secrets.token_hex(4)
         self._is_closed = threading.Event()
         self._futures: dict[Any, Sequence[ProcessRequest]] = {}
         # What is done; `None` where nothing more will be.
@@ -88,30 +87,45 @@ class DaskPool:
             raise SettingsError(msg, next_step=advice) from None
 
     def _prepare(self, withheld: Collection[str]) -> None:
-        """Let the cluster's workers have a place for ours."""
-        _check_workers(self._client)
+        """
+        Register the tenants' workers with the cluster's.
+
+        Raises `SettingsError` unless there are some, each with this version of the runbook.
+        """
+        try:
+            versions: dict[str, object] = self._client.run(_version)
+        except Exception as error:  # noqa: BLE001  (whatever is wrong there)
+            versions = {"a worker": type(error).__name__}
+        if not versions:
+            msg = "The Dask cluster has no workers."
+            raise SettingsError(msg, next_step="Start some: dask worker tls://scheduler:8786")
+        differing = sorted(name for name, version in versions.items() if version != _version())
+        if differing:
+            msg = f"Another version of the runbook, or none, is on {differing[0]}"
+            more = f" and {len(differing) - 1} more" if differing[1:] else ""
+            raise SettingsError(f"{msg}{more}.", next_step="Install this one on all workers.")
         self._client.register_plugin(_TenantWorkers(withheld), name=self._token)
 
     def run(self, groups: Groups) -> Iterator[Done]:
-        """Yield what came of each request, as it ends; those of a group one after the other."""
-        for left in self._folder.glob(f"{_MARKS}*"):
-            remove(left)  # by a fleet that was killed
+        """Yield the result of each request as it ends; a group runs one after the other."""
+        for marks in self._folder.glob(f"{_MARKS}*"):
+            remove(marks)  # by a fleet that was killed
         for group in groups:
             self._submit(group)
         threading.Thread(target=self._watch, daemon=True).start()
         while self._futures and (future := self._done.get()) is not None:
             request, *following = self._futures.pop(future)
             if future.cancelled():
-                yield from (_lost(each) for each in (request, *following))
+                yield from (_lost(undone) for undone in (request, *following))
                 continue
             if following:
                 self._submit(following)
             yield _done(future, request)
-        yield from (_lost(each) for group in self._futures.values() for each in group)
+        yield from (_lost(undone) for group in self._futures.values() for undone in group)
         self._close()
 
     def _watch(self) -> None:
-        """Give up what is left when the scheduler is silent, or has had no workers for too long."""
+        """Abandon what is left when the scheduler is silent, or has had no workers for too long."""
         began = time.monotonic()
         while not self._is_closed.wait(_LOOK_SECONDS):
             try:
@@ -164,7 +178,7 @@ class DaskPool:
         remove(_marks(self._folder, self._token))
 
     def _leave(self) -> None:
-        """Take back what is left of this fleet on the cluster."""
+        """Remove what is left of this fleet from the cluster."""
         self._client.cancel(list(self._futures), force=True)
         self._client.unregister_worker_plugin(self._token)
         self._client.close(timeout=_GRACE_SECONDS)
@@ -181,14 +195,14 @@ class _Task:
 
 
 class _TenantWorkers(WorkerPlugin):
-    """What a worker of the cluster keeps between tasks: a slot for each of its threads."""
+    """The state of a cluster worker between tasks: a slot for each of its threads."""
 
     def __init__(self, withheld: Collection[str]) -> None:
         self._withheld = tuple(withheld)
         self._slots: dict[int, Slot] = {}
 
     def teardown(self, worker: Worker) -> None:  # noqa: ARG002
-        """End them."""
+        """End the slots."""
         for slot in self._slots.values():
             slot.close()
 
@@ -207,9 +221,9 @@ class _TenantWorkers(WorkerPlugin):
 
 def _perform(task: _Task) -> Done:
     """Run a request on a worker of the cluster."""
-    request, here = task.request, get_worker()
+    request, worker = task.request, get_worker()
     if not Path(task.folder, FLEET_NAME).is_file():
-        reason = f"The worker {here.address} does not find {task.folder}."
+        reason = f"The worker {worker.address} does not find {task.folder}."
         return Done(request, refused(reason, "Give all workers the same evidence folder."), 0)
     if request.is_once:
         mark = _marks(Path(task.folder), task.token) / f"{request.tenant}.{request.connector}"
@@ -219,15 +233,15 @@ def _perform(task: _Task) -> Done:
                 "Its worker was lost, and a check may have spent something: it was not run again."
             )
             return Done(request, refused(reason, _RESUME), 0)
-    return perform(_workers(here, task.token).mine(), request, task.seconds)
+    return perform(_workers(worker, task.token).mine(), request, task.seconds)
 
 
-def _workers(here: Worker, token: str) -> _TenantWorkers:
-    return cast("_TenantWorkers", here.plugins[token])
+def _workers(worker: Worker, token: str) -> _TenantWorkers:
+    return cast("_TenantWorkers", worker.plugins[token])
 
 
 def _marks(folder: Path, token: str) -> Path:
-    """Return where marks say that a request was begun which must not be repeated."""
+    """Return the folder of the marks of requests that began and must not be repeated."""
     return folder / f"{_MARKS}{token}"
 
 
@@ -262,33 +276,17 @@ def _done(future: Any, request: ProcessRequest) -> Done:
         except TimeoutError:
             return _lost(request)
         return done
-    said = f"The Dask cluster could not run it ({type(future.exception()).__name__})."
-    return Done(request, refused(said, _RESUME), 0)
+    reason = f"The Dask cluster could not run it ({type(future.exception()).__name__})."
+    return Done(request, refused(reason, _RESUME), 0)
 
 
 def _lost(request: ProcessRequest) -> Done:
-    said = "The connection to the Dask scheduler was lost, or all of its workers were."
-    return Done(request, refused(said, _RESUME), 0)
-
-
-def _check_workers(client: Client) -> None:
-    """Raise `SettingsError` unless there are workers, each with this version of the runbook."""
-    try:
-        versions: dict[str, object] = client.run(_version)
-    except Exception as error:  # noqa: BLE001  (whatever is wrong there)
-        versions = {"a worker": type(error).__name__}
-    if not versions:
-        msg = "The Dask cluster has no workers."
-        raise SettingsError(msg, next_step="Start some: dask worker tls://scheduler:8786")
-    others = sorted(address for address, version in versions.items() if version != _version())
-    if others:
-        msg = f"Another version of the runbook, or none, is on {others[0]}"
-        more = f" and {len(others) - 1} more" if others[1:] else ""
-        raise SettingsError(f"{msg}{more}.", next_step="Install this one on all workers.")
+    reason = "The connection to the Dask scheduler was lost, or all of its workers were."
+    return Done(request, refused(reason, _RESUME), 0)
 
 
 def _version() -> list[tuple[str, str]]:
-    """Return what tells one version of the runbook from another: the digests of its connectors."""
+    """Return the version of the runbook: the digests of its connectors."""
     return [(name, find_procedure(name).digest) for name in connector_names()]
 
 

@@ -61,7 +61,7 @@ class Examination:
 
     @property
     def exit_code(self) -> ExitCode:
-        """Return 0 where all is well, 2 where settings are unusable, else 3."""
+        """Return 0 if all is well, 2 if settings are unusable, else 3."""
         codes = [symptom.exit_code for symptom in self.symptoms if not symptom.is_well]
         return min(codes, default=ExitCode.COMPLETE)
 
@@ -86,11 +86,11 @@ def _bytecode() -> Symptom:
     sources = [str(spec.origin) for name in names if (spec := find_spec(name))]
     if all(Path(cache_from_source(source)).is_file() for source in sources):
         return Symptom("Bytecode", "is kept")
-    said = (
+    advice = (
         "is not kept, so every command is slower: unset PYTHONDONTWRITEBYTECODE, and run "
         f"`{sys.executable} -m compileall -q {Path(sources[-1]).parents[2]} {_PACKAGE_FOLDER}`"
     )
-    return Symptom("Bytecode", said, is_warning=True)
+    return Symptom("Bytecode", advice, is_warning=True)
 
 
 def _kernel() -> Symptom:
@@ -108,8 +108,8 @@ def _notebook(procedure: Procedure) -> Symptom:
     if not path.parent.is_dir():
         return Symptom("Notebook", "no notebooks/ here; one is built for each run")
     if is_stale(procedure, path):
-        said = f"{path.name} is stale: run `runbook notebooks`"
-        return Symptom("Notebook", said, ExitCode.INCOMPLETE)
+        advice = f"{path.name} is stale: run `runbook notebooks`"
+        return Symptom("Notebook", advice, ExitCode.INCOMPLETE)
     return Symptom("Notebook", f"{path.name} is what the procedure says")
 
 
@@ -133,12 +133,12 @@ def _settings(procedure: Procedure, env_file: str) -> tuple[Settings, Symptom]:
     except RunbookError as error:
         return Settings(), Symptom("Settings", str(error), error.exit_code)
     path = env_file or find_env_file()
-    given = ", ".join([*settings.values, *settings.secrets]) or "none"
+    names = ", ".join([*settings.values, *settings.secrets]) or "none"
     source = f"{path}: " if path else "no .env; from the environment: "
     if path and stat.S_IMODE(Path(path).stat().st_mode) & 0o077:
-        said = f"{path} can be read by others: run `chmod 600 {path}`"
-        return settings, Symptom("Settings", said, ExitCode.INCOMPLETE)
-    return settings, Symptom("Settings", source + given)
+        advice = f"{path} can be read by others: run `chmod 600 {path}`"
+        return settings, Symptom("Settings", advice, ExitCode.INCOMPLETE)
+    return settings, Symptom("Settings", source + names)
 
 
 def _signing_key(settings: Settings) -> Symptom:
@@ -150,8 +150,8 @@ def _signing_key(settings: Settings) -> Symptom:
     except RunbookError as error:
         return Symptom("Signing key", str(error), error.exit_code)
     if is_unencrypted(settings):
-        said = f"{UNENCRYPTED}: `runbook key --rotate` makes one that is"
-        return Symptom("Signing key", said, ExitCode.INCOMPLETE)
+        advice = f"{UNENCRYPTED}: `runbook key --rotate` makes one that is"
+        return Symptom("Signing key", advice, ExitCode.INCOMPLETE)
     return Symptom("Signing key", f"{key.key_id[:16]} can be used")
 
 

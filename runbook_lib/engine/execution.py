@@ -128,6 +128,6 @@ def _execute(**arguments: Any) -> Execution:
     except Exception as error:  # noqa: BLE001  (whatever breaks papermill, the run goes on)
         from nbclient.exceptions import DeadKernelError  # noqa: PLC0415
 
-        said = f"papermill broke off ({type(error).__name__}: {error})"
-        broken = "the kernel died" if isinstance(error, DeadKernelError) else said
+        reason = f"papermill broke off ({type(error).__name__}: {error})"
+        broken = "the kernel died" if isinstance(error, DeadKernelError) else reason
     return Execution(broken, environment)

@@ -18,7 +18,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
 
 from runbook_lib.config.attestations import check_subjects
 from runbook_lib.config.fleet_file import FleetTenant, read_fleet_file
@@ -46,7 +45,7 @@ from runbook_lib.connectors import DEFAULT
 from runbook_lib.connectors.registry import connector_names, find_procedure, known_variables
 from runbook_lib.core.fingerprints import read_key
 from runbook_lib.core.journal import Journal, timestamp, utc_now
-from runbook_lib.core.procedure import Procedure, Value
+from runbook_lib.core.procedure import Value
 from runbook_lib.core.state import HistoryReader, RunOutcome
 from runbook_lib.engine.fleet_bundles import RunBundles
 from runbook_lib.engine.headless import archive_sealed
@@ -81,7 +80,7 @@ class FleetRequest:
     `workers` is the number of processes at a time (0: two for each core, at most 16),
     `seconds` the limit of one tenant. `scheduler` is the address of a Dask scheduler, whose
     workers run them instead; with `is_insecure` it may be one without TLS. `only` are
-    patterns of names. With `resumes` what is left of the file's last run, with `is_failed`
+    patterns of names. `resumes` runs what is left of the file's last run, `is_failed`
     what failed.
     """
 
@@ -102,9 +101,9 @@ class FleetRequest:
 @dataclass(frozen=True, slots=True)
 class Job:
     """
-    One tenant's run; `values` are all that is known of it, `settings` those that hold now.
+    One tenant's run; `values` are all that is known of it, `settings` the current ones.
 
-    `variables` are those of the environment that no other tenant's process gets.
+    `variables` are the environment variables that no other tenant's process gets.
     """
 
     tenant: FleetTenant
@@ -119,10 +118,10 @@ class Job:
 
     @property
     def key(self) -> str:
-        """Return the digest of what is to be done, with which a result is found again."""
+        """Return the digest of the request, by which a result is recognised."""
         tenant = self.tenant
-        asked = [*self.name, tenant.procedure.digest, tenant.given, tenant.references]
-        return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+        parts = [*self.name, tenant.procedure.digest, tenant.given, tenant.references]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     @property
     def spending(self) -> list[tuple[str, str]]:
@@ -168,11 +167,13 @@ def prepare(request: FleetRequest) -> Fleet:
     values = [(job.tenant.procedure, job.values) for job in jobs.values()]
     words = Path(request.attestations) if request.attestations else None
     unmatched = check_subjects(words, values, now=utc_now()) if words else []
-    now, fleet_id = timestamp(utc_now()), new_run_id()
-    stamp = f"{now[:19].replace('-', '').replace(':', '')}Z"
+    started_on, fleet_id = timestamp(utc_now()), new_run_id()
+    stamp = f"{started_on[:19].replace('-', '').replace(':', '')}Z"
     folder = evidence / FLEET_FOLDER / f"{stamp}-{fleet_id}"
-    record = FleetRecord(folder, fleet_id, request.file.name, {}, now, file_sha256=named.sha256)
-    wanted = _only(jobs, request.only)
+    record = FleetRecord(
+        folder, fleet_id, request.file.name, {}, started_on, file_sha256=named.sha256
+    )
+    names = _only(jobs, request.only)
     prepared = Fleet(
         replace(
             request,
@@ -185,11 +186,11 @@ def prepare(request: FleetRequest) -> Fleet:
         unmatched,
     )
     if request.resumes:
-        prepared.resume(wanted)
+        prepared.resume(names)
     else:
         # NOTE: a chain with two ends is refused before anything runs.
         runs_before(record)
-        prepared.choose(_failed(wanted, record) if request.is_failed else wanted)
+        prepared.choose(_failed(names, record) if request.is_failed else names)
     return prepared
 
 
@@ -197,8 +198,8 @@ class Fleet:
     """
     A fleet of the tenants in `known`, of which it runs `jobs`.
 
-    `unmatched` are attestations that are about no tenant, `gone` are tenants of the run that
-    is resumed which the file does not name any more.
+    `unmatched` are attestations about no tenant, `gone` are tenants of the resumed run that
+    the file no longer names.
     """
 
     def __init__(
@@ -222,28 +223,28 @@ class Fleet:
         self._withheld = {name for job in known.values() for name in job.variables}
         self._bundles = RunBundles(evidence, record.fleet_id)
 
-    def choose(self, wanted: _Names) -> None:
+    def choose(self, names: _Names) -> None:
         """Run these tenants, and leave the others of the file out."""
-        self.jobs = [self._known[name] for name in wanted]
-        self.record.left_out = tuple(name for name in self._known if name not in set(wanted))
+        self.jobs = [self._known[name] for name in names]
+        self.record.left_out = tuple(name for name in self._known if name not in set(names))
 
-    def resume(self, wanted: _Names) -> None:
+    def resume(self, names: _Names) -> None:
         """
-        Go on with the file's last run: a result is that of its bundle, or its tenant runs again.
+        Resume the file's last run: a tenant without a valid bundle runs again.
 
-        Nothing but names is read in the record.
+        Only names are read from the record.
         """
-        asked = self.record
-        last = newest(heads_of(self._evidence, asked.file))
+        new = self.record
+        last = newest(heads_of(self._evidence, new.file))
         if last is None:
-            raise _no_earlier_run(asked, "--resume")
+            raise _no_earlier_run(new, "--resume")
         named = read_record(last.path).results
         self.gone = ["{} ({})".format(*name) for name in named if name not in self._known]
         if not last.folder.name.endswith(f"-{last.fleet_id}"):
             msg = f"{last.path} is the record of the run {last.fleet_id}, under another name."
             advice = "Give its folder the name back, or run without --resume."
             raise SettingsError(msg, next_step=advice)
-        self.record = replace(asked, folder=last.folder, fleet_id=last.fleet_id)
+        self.record = replace(new, folder=last.folder, fleet_id=last.fleet_id)
         self.record.previous = runs_before(self.record)
         self._bundles = RunBundles(self._evidence, last.fleet_id)
         for name in {**named, **self._known}:
@@ -253,7 +254,7 @@ class Fleet:
             self.record.put(self._bundles.result(name, job.key, trust) or job.pending)
         results = self.record.results
         self._taken = [name for name in results if results[name].status is Status.SEALED]
-        self.jobs = [self._known[name] for name in wanted if name not in self._taken]
+        self.jobs = [self._known[name] for name in names if name not in self._taken]
         bundles = [str(results[name].bundle).rpartition("/")[2] for name in self._taken]
         if bundles:
             began = datetime.strptime(min(bundles)[:16], "%Y%m%dT%H%M%SZ")  # noqa: DTZ007
@@ -279,7 +280,12 @@ class Fleet:
         for job in self.jobs:
             self.record.put(job.pending)
         for _, connector in self.record.results:
-            self.record.connectors[connector] = _described(find_procedure(connector))
+            procedure = find_procedure(connector)
+            steps = [
+                {"id": step.id, "number": procedure.numbers[step.id], "title": step.title}
+                for step in procedure.steps
+            ]
+            self.record.connectors[connector] = {"title": procedure.title, "steps": steps}
         try:
             if self._request.resumes:
                 unseal_fleet(self.record)
@@ -330,11 +336,11 @@ class Fleet:
                 self._taken.append(job.name)
         for name in self._taken:
             self._archive(self._known[name])
-        counted = {each.bundle for each in results.values()}
+        counted = {result.bundle for result in results.values()}
         self.record.replaced = tuple(sorted(self._bundles.names - counted))
 
     def _archive(self, job: Job) -> None:
-        """Archive again what was taken from a bundle, which does not say whether it was."""
+        """Archive a bundle that was found again; it does not say whether it was archived."""
         result = self.record.results[job.name]
         try:
             archive_sealed(
@@ -346,11 +352,11 @@ class Fleet:
         except (EvidenceError, SettingsError) as error:
             is_open = result.exit_code == ExitCode.COMPLETE
             code = ExitCode.INCOMPLETE if is_open else result.exit_code
-            said, advice = f"Not archived: {error}", error.diagnostics()
-            self.record.put(replace(result, exit_code=code, reason=said, next_step=advice))
+            reason, advice = f"Not archived: {error}", error.diagnostics()
+            self.record.put(replace(result, exit_code=code, reason=reason, next_step=advice))
 
     def _key(self, *, is_sandbox: bool) -> SigningKey:
-        """Return the key of whoever runs the fleet."""
+        """Return the key of the operator who runs the fleet."""
         request = self._request
         settings = resolve(
             (SIGNING_KEY, SIGNING_PUBLIC_KEY, SIGNING_PASSPHRASE),
@@ -364,10 +370,12 @@ class Fleet:
         return key_from_settings(settings, is_sandbox=is_sandbox)
 
     def _trust(self) -> Trust:
-        """Return the trust in the own keys, that of practice where there is some, and no other."""
+        """Trust only this machine's own keys, with that of practice if a tenant practises."""
         practice = {is_sandbox(job.values) for job in self._known.values()}
-        keys = [self._key(is_sandbox=each) for each in practice]
-        return Trust({name: key for each in keys for name, key in with_predecessors(each).items()})
+        keys = [self._key(is_sandbox=mode) for mode in practice]
+        return Trust(
+            {name: key for own_key in keys for name, key in with_predecessors(own_key).items()}
+        )
 
     def _pool(self) -> Pool:
         request = self._request
@@ -399,7 +407,7 @@ class Fleet:
         )
 
     def _result(self, done: Done) -> TenantResult:
-        """Return what the last event of a run says."""
+        """Return the result from the last event of a run."""
         job, event = self._known[done.request.tenant, done.request.connector], done.event
         result = replace(job.pending, seconds=done.seconds, reason=event["said"])
         result = replace(result, next_step=event["next_step"])
@@ -438,12 +446,12 @@ def _jobs(
     environ = request.environ
     own = [referred_variables(tenant.references.values()) for tenant in tenants]
     shared = referred_variables([*environ.values(), *file_values.values()])
-    others = set().union(*own) - shared
-    common = {key: text for key, text in environ.items() if key not in others}
+    own_only = set().union(*own) - shared
+    common = {key: text for key, text in environ.items() if key not in own_only}
     variables = known_variables()
     jobs, mistakes = [], []
     for tenant, names in zip(tenants, own, strict=True):
-        mine = sorted(names & others)
+        mine = sorted(names & own_only)
         inputs = inputs_of(tenant.procedure)
         settings = resolve(
             inputs,
@@ -467,22 +475,13 @@ def _jobs(
 
 
 def _earlier(evidence: Path, tenant: FleetTenant) -> Mapping[str, Value]:
-    """Return what the tenant's earlier runs were given; its own run says what is wrong there."""
+    """Return the values of the tenant's earlier runs; its own run reports what is wrong there."""
     journal = Journal(journal_path(evidence, tenant.tenant, tenant.procedure.id))
     if journal.path.exists():
         with suppress(RunbookError, OSError):
             key = read_key(journal.path.parent)
             return HistoryReader(journal, key).read().index.given
     return {}
-
-
-def _described(procedure: Procedure) -> Mapping[str, Any]:
-    """Return title and steps of a connector, as the record has them."""
-    numbers = procedure.numbers
-    steps = [
-        {"id": step.id, "number": numbers[step.id], "title": step.title} for step in procedure.steps
-    ]
-    return {"title": procedure.title, "steps": steps}
 
 
 _Names = Collection[tuple[str, str]]
@@ -502,21 +501,21 @@ def _only(names: _Names, patterns: Sequence[str]) -> _Names:
     ]
 
 
-def _failed(wanted: _Names, asked: FleetRecord) -> _Names:
+def _failed(names: _Names, record: FleetRecord) -> _Names:
     """Return the jobs whose last run failed."""
-    heads = heads_of(asked.folder.parents[1], asked.file)
+    heads = heads_of(record.folder.parents[1], record.file)
     if not heads:
-        raise _no_earlier_run(asked, "--failed")
+        raise _no_earlier_run(record, "--failed")
     last: dict[tuple[str, str], TenantResult] = {}
     for head in reversed(heads):
         for name, result in read_record(head.path).results.items():
             if result.status in (Status.SEALED, Status.UNSEALED):
                 last.setdefault(name, result)
-        if set(wanted) <= last.keys():
+        if set(names) <= last.keys():
             break
-    return [name for name in wanted if name in last and last[name].is_failed]
+    return [name for name in names if name in last and last[name].is_failed]
 
 
-def _no_earlier_run(asked: FleetRecord, option: str) -> SettingsError:
-    msg = f"There is no earlier run of {asked.file} in {asked.folder.parents[1]}."
+def _no_earlier_run(record: FleetRecord, option: str) -> SettingsError:
+    msg = f"There is no earlier run of {record.file} in {record.folder.parents[1]}."
     return SettingsError(msg, next_step=f"Leave {option} out.")

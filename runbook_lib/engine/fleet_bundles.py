@@ -1,7 +1,7 @@
 """
-The bundles of one fleet's run: which there are, and the results that they prove.
+The bundles of one fleet's run, and the results that they prove.
 
-A bundle names its fleet's run and request itself. What a record says counts for nothing here.
+A bundle names its fleet's run and request itself. The record is not read here.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class RunBundles:
 
     @property
     def names(self) -> set[str]:
-        """Return the folder of each, below the evidence folder."""
+        """Return the folder of each bundle, relative to the evidence folder."""
         return {name for names in self._found.values() for name in names}
 
     def add(self, result: TenantResult) -> None:
@@ -39,7 +39,7 @@ class RunBundles:
             self._found[result.name].add(result.bundle)
 
     def finish(self, tenant: str, connector: str) -> None:
-        """Give a bundle its name whose sealing was interrupted before that."""
+        """Rename a bundle whose sealing was interrupted before it had its name."""
         with suppress(OSError, JournalError, EvidenceError):
             finish_interrupted(self._evidence / tenant / connector)
 

@@ -32,7 +32,6 @@ from runbook_lib.evidence.bundle import Seal, Sealed, draft, resource, seal
 from runbook_lib.evidence.chain import check_restored, remove_drafts
 from runbook_lib.evidence.fleet_run import FleetRun
 from runbook_lib.evidence.signing.keys import SigningKey, key_from_settings
-from runbook_lib.evidence.signing.statement import Resource
 from runbook_lib.evidence.signing.timestamps import request_timestamp
 from runbook_lib.fork_engine import Child
 
@@ -88,7 +87,7 @@ class RunResult:
 class RunListener:
     """Callbacks during a run; these do nothing."""
 
-    def on_wait(self, said: str) -> None:
+    def on_wait(self, reason: str) -> None:
         """Called with the reason when the run has to wait."""
 
     def on_start(self, run: Run) -> None:
@@ -102,7 +101,7 @@ class RunListener:
 
 
 class OtherAppError(Exception):
-    """The tenant's first run began meanwhile, with another fingerprint key than the one given."""
+    """The tenant's first run began meanwhile, with another fingerprint key."""
 
 
 def run_tenant(request: RunRequest, listener: RunListener | None = None) -> RunResult:
@@ -148,7 +147,7 @@ def _opened(request: RunRequest) -> tuple[Run, list[Word | Note]]:
 
 
 def _words(run: Run, request: RunRequest) -> list[Word | Note]:
-    """Return the attestations; where they need a subject, those that name this run's."""
+    """Return the attestations; if they need a subject, only those about this run's."""
     values = run.values
     path = Path(request.attestations)
     words = read_words(path, request.procedure, now=run.clock(), values=values)
@@ -189,7 +188,15 @@ def _perform(run: Run, key: SigningKey, request: RunRequest, listener: RunListen
             run.redactor.allow([*run.values.values(), *state.facts.values()])
             waits = waits_by_step(state, run.clock().date())
             fleet = replace(request.fleet, waits=waits) if request.fleet else None
-            seal_with = _seal(run, key, tuple(materials), fleet)
+            seal_with = Seal(
+                key,
+                tuple(materials),
+                str(run.values.get("tsa", "")),
+                lambda authority, content: request_timestamp(
+                    run.open_session(), authority, content
+                ),
+                asdict(fleet) if fleet else None,
+            )
             sealed = seal(folder, state, run.history_reader, run.redactor, seal_with)
             run.save_index()
     except KeyboardInterrupt:
@@ -208,23 +215,13 @@ def _perform(run: Run, key: SigningKey, request: RunRequest, listener: RunListen
 
 @contextmanager
 def _notebook(procedure: Procedure) -> Iterator[Path]:
-    """Give the project's notebook, or a freshly built one where there is none."""
+    """Yield the project's notebook, or a newly built one without it."""
     path = project_folder() / "notebooks" / notebook_name(procedure)
     if path.is_file():
         yield path
         return
     with scratch_folder() as built:
         yield build(procedure, built)
-
-
-def _seal(
-    run: Run, key: SigningKey, materials: tuple[Resource, ...], fleet: FleetRun | None
-) -> Seal:
-    def stamp(authority: str, content: bytes) -> bytes:
-        return request_timestamp(run.open_session(), authority, content)
-
-    asked = asdict(fleet) if fleet else None
-    return Seal(key, materials, str(run.values.get("tsa", "")), stamp, asked)
 
 
 def _execute(
@@ -240,31 +237,25 @@ def _execute(
             seen = last
             listener.on_progress(run)
 
-    parameters = _parameters(run, request)
-    environment = kernel_environment(run.procedure, parameters, request.environ)
-    executed = execute_notebook(
-        source, output, parameters, environment=environment, on_tick=on_tick, child=request.child
-    )
-    on_tick()
-    here = run.history.run(run.run_id)
-    if not executed.broken and not (here and here.reached_end):
-        # NOTE: `sys.exit(0)` in a cell looks like success to papermill.
-        executed = replace(executed, broken="it ended before its last cell")
-    return replace(executed, broken=run.redactor.redact(executed.broken))
-
-
-def _parameters(run: Run, request: RunRequest) -> dict[str, Any]:
-    """Return what the notebook's kernel needs to open the run again."""
     not_needed = {item.name for item in EVIDENCE}
-    given = {name: value for name, value in request.given.items() if name not in not_needed}
-    return {
-        **given,
+    parameters = {
+        **{name: value for name, value in request.given.items() if name not in not_needed},
         "env_file": request.env_file,
         "evidence": str(run.evidence),
         "run_id": run.run_id,
         "tenant": run.tenant,
         "mode": Mode.HEADLESS,
     }
+    environment = kernel_environment(run.procedure, parameters, request.environ)
+    executed = execute_notebook(
+        source, output, parameters, environment=environment, on_tick=on_tick, child=request.child
+    )
+    on_tick()
+    run_index = run.history.run(run.run_id)
+    if not executed.broken and not (run_index and run_index.reached_end):
+        # NOTE: `sys.exit(0)` in a cell looks like success to papermill.
+        executed = replace(executed, broken="it ended before its last cell")
+    return replace(executed, broken=run.redactor.redact(executed.broken))
 
 
 def _archive(run: Run, request: RunRequest, result: RunResult, listener: RunListener) -> RunResult:
@@ -293,7 +284,7 @@ def _archive_of(run: Run, request: RunRequest) -> tuple[str, int]:
 def _archive_settings(
     values: Mapping[str, Value], given: Mapping[str, object], *, is_sandbox: bool
 ) -> tuple[str, int]:
-    """Return address and days of retention; practice is archived only where this run says so."""
+    """Return address and days of retention; practice is archived only if this run names it."""
     if is_sandbox and "archive" not in given:
         return "", 0
     return str(values.get("archive", "")), int(str(values.get("archive_retention_days", 0)))
@@ -310,7 +301,7 @@ def archive_sealed(
     """
     Copy a bundle to the archive that the settings `values` name; return its address there.
 
-    Empty where they name none. Raises like `archive_bundle`.
+    Empty if they name none. Raises like `archive_bundle`.
     """
     url, days = _archive_settings(values, given, is_sandbox=is_sandbox)
     if not url:

@@ -21,7 +21,7 @@ _OPEN = (Outcome.NOT_RUN, Outcome.INCONCLUSIVE)
 
 
 class WaitsFor(StrEnum):
-    """For whom a step waits."""
+    """Whom a step waits for."""
 
     PERSON = "person"
     SECOND_PERSON = "second_person"
@@ -40,12 +40,12 @@ class Item:
 
     @property
     def is_practice(self) -> bool:
-        """Return whether this is a practice tenant's."""
+        """Return whether the tenant is one of practice."""
         return bool(self.tenant.state.started.get("sandbox"))
 
     @property
     def advice(self) -> str:
-        """Return what is to be done."""
+        """Return what to do."""
         return what_to_do(self.step)
 
     def document(self) -> dict[str, Any]:
@@ -106,22 +106,16 @@ def _waits_in(state: RunState) -> Iterator[tuple[StepState, WaitsFor]]:
     following = next_step(state)
     upcoming = following[0].step.id if following else ""
     for step in state.steps.values():
-        waits_for = _waits_for(step, is_next=step.step.id == upcoming)
-        if waits_for is not None:
-            yield step, waits_for
-
-
-def _waits_for(step: StepState, *, is_next: bool) -> WaitsFor | None:
-    outcome = step.conclusion.outcome
-    if step.assigned_to:
-        return WaitsFor.PERSON
-    if step.conclusion.needs_another:
-        return WaitsFor.SECOND_PERSON
-    if outcome is Outcome.WAITING:
-        return WaitsFor.OUTSIDE_PARTY
-    is_to_do = outcome is Outcome.FAILED or step.conclusion.needs_person
-    is_to_do = is_to_do or (is_next and outcome in _OPEN)
-    return WaitsFor.ANYBODY if is_to_do else None
+        outcome, is_next = step.conclusion.outcome, step.step.id == upcoming
+        is_to_do = outcome is Outcome.FAILED or step.conclusion.needs_person
+        if step.assigned_to:
+            yield step, WaitsFor.PERSON
+        elif step.conclusion.needs_another:
+            yield step, WaitsFor.SECOND_PERSON
+        elif outcome is Outcome.WAITING:
+            yield step, WaitsFor.OUTSIDE_PARTY
+        elif is_to_do or (is_next and outcome in _OPEN):
+            yield step, WaitsFor.ANYBODY
 
 
 def _badness(item: Item) -> tuple[Any, ...]:

@@ -1,19 +1,19 @@
 """
-What a kernel that nobody sits at gets of the environment: what its steps need, nothing else.
+The environment of an unattended kernel: what its steps need, nothing else.
 
-What signs and archives the evidence, and whatever strangers put into the
-environment, stays in the process that started the kernel.
+Credentials that sign and archive the evidence, and unknown variables, stay in the
+process that started the kernel.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from runbook_lib.config.runner import EVIDENCE, inputs_of
 from runbook_lib.config.settings import find_env_file, read_env_file, referred_variables
-from runbook_lib.core.procedure import Input, Procedure
+from runbook_lib.core.procedure import Procedure
 
 # Credentials that no step asks for: a kernel does not even read them.
 WITHHELD = tuple(item.name for item in EVIDENCE if item.secret)
@@ -50,29 +50,16 @@ def kernel_environment(
     """
     items = [item for item in inputs_of(procedure) if item not in EVIDENCE]
     variables = {item.name: (item.variable_for(procedure.id), item.variable) for item in items}
-    referred = _referred(items, variables, parameters, environ)
-    wanted = {*_OWN, *(name for names in variables.values() for name in names), *referred}
+    path = str(parameters.get("env_file") or "") or find_env_file()
+    file_values = read_env_file(Path(path)) if path else {}
+    needed = {*_OWN, *(name for names in variables.values() for name in names)}
+    for item in items:
+        if item.secret:
+            names = variables[item.name]
+            texts = [values.get(name) for values in (environ, file_values) for name in names]
+            needed |= referred_variables([parameters.get(item.name), *texts])
     return {
         name: value
         for name, value in environ.items()
-        if name in wanted or name.upper() in _NAMES or name.startswith(_PREFIXES)
+        if name in needed or name.upper() in _NAMES or name.startswith(_PREFIXES)
     }
-
-
-def _referred(
-    items: list[Input],
-    variables: Mapping[str, tuple[str, str]],
-    parameters: Mapping[str, object],
-    environ: Mapping[str, str],
-) -> Iterator[str]:
-    path = str(parameters.get("env_file") or "") or find_env_file()
-    file_values = read_env_file(Path(path)) if path else {}
-    for item in items:
-        if not item.secret:
-            continue
-        names = variables[item.name]
-        sources = (
-            parameters.get(item.name),
-            *(values.get(name) for values in (environ, file_values) for name in names),
-        )
-        yield from referred_variables(sources)

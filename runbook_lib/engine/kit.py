@@ -1,8 +1,8 @@
 """
 The review kit as files: written for a person to adapt, and kept as what was submitted.
 
-A file ends with the SHA-256 of what stands before, so that one which a person
-changed is recognised and not overwritten.
+A file ends with the SHA-256 of its text, so that a file that a person changed is
+recognised and not overwritten.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from runbook_lib.connectors.facebook.review_kit import (
 from runbook_lib.core.attachments import store_document
 from runbook_lib.core.files import read_plain, write_whole
 from runbook_lib.core.journal import timestamp
-from runbook_lib.core.procedure import Procedure, Step, Word, WordKind
+from runbook_lib.core.procedure import Procedure, Word, WordKind
 from runbook_lib.core.redaction import Redactor
 from runbook_lib.engine.run import Mode, Run, open_run
 from runbook_lib.errors import SettingsError
@@ -72,13 +72,13 @@ class KitFile:
 
     @property
     def blanks(self) -> list[tuple[int, str]]:
-        """Return each place that is still to be filled in, with its line."""
+        """Return each place to fill in, with its line."""
         return find_blanks(self.content.decode("utf-8", "replace"))
 
 
 @dataclass(frozen=True, slots=True)
 class WrittenKit:
-    """The kit, its files, and the step of which it was said that it was submitted."""
+    """The kit, its files, and the step that was recorded as submitted, if any."""
 
     kit: Kit
     files: tuple[KitFile, ...]
@@ -108,7 +108,18 @@ def write_kit(request: KitRequest) -> WrittenKit:
     if by:
         _require_submittable(files[0])
         run.start()
-        _attach(run, step, files[0], by, note)
+        folder, markdown = run.journal.path.parent / "attachments", files[0]
+        attachment = store_document(folder, name=markdown.path.name, content=markdown.content)
+        word = Word(
+            kind=WordKind.SUBMITTED,
+            step=step.id,
+            by=by,
+            at=timestamp(run.clock()),
+            note=note,
+            attachments=(attachment,),
+            origin=_ORIGIN,
+        )
+        run.say([word])
     else:
         files.append(_planned(request, HTML_NAME, kit_html(kit), keeps=False))
         for file in files:
@@ -143,25 +154,20 @@ def _planned(request: KitRequest, name: str, text: str, *, keeps: bool) -> KitFi
     Raises `SettingsError` if a person's version would be overwritten.
     """
     path = request.output / name
-    before = _read(path)
-    if before is not None and not request.overwrites and not _is_ours(before):
+    try:
+        current = read_plain(path, _LARGEST)
+    except FileNotFoundError:
+        current = None
+    except OSError as error:
+        msg = f"{path} cannot be read: {error.strerror}."
+        raise SettingsError(msg, next_step="Name another folder with --output.") from None
+    if current is not None and not request.overwrites and not _is_ours(current):
         if keeps:
-            return KitFile(path, before, is_changed=True)
+            return KitFile(path, current, is_changed=True)
         msg = f"{path} was changed since the runbook wrote it, or is another file."
         raise SettingsError(msg, next_step=_ADVICE)
     seal = _SEAL.format(digest=hashlib.sha256(text.encode()).hexdigest())
     return KitFile(path, (text + seal).encode(), is_changed=False)
-
-
-def _read(path: Path) -> bytes | None:
-    """Return what is in the file at `path`, `None` without one; raises `SettingsError`."""
-    try:
-        return read_plain(path, _LARGEST)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        msg = f"{path} cannot be read: {error.strerror}."
-        raise SettingsError(msg, next_step="Name another folder with --output.") from None
 
 
 def _is_ours(content: bytes) -> bool:
@@ -184,19 +190,3 @@ def _require_submittable(file: KitFile) -> None:
         named = "; ".join(f"{blank} (line {', '.join(at)})" for blank, at in lines.items())
         msg = f"{file.path} has {counted(len(file.blanks), 'place')} to fill in: {named}."
         raise SettingsError(msg, next_step=_FILL_IN)
-
-
-def _attach(run: Run, step: Step, file: KitFile, by: str, note: str) -> None:
-    """Record that `by` submitted this, with the file as attachment."""
-    folder = run.journal.path.parent / "attachments"
-    kept = store_document(folder, name=file.path.name, content=file.content)
-    word = Word(
-        kind=WordKind.SUBMITTED,
-        step=step.id,
-        by=by,
-        at=timestamp(run.clock()),
-        note=note,
-        attachments=(kept,),
-        origin=_ORIGIN,
-    )
-    run.say([word])

@@ -13,7 +13,7 @@ from typing import Any
 
 from runbook_lib.config.runner import IN_KERNEL
 from runbook_lib.core.files import read_plain
-from runbook_lib.core.procedure import Input, Procedure, Section, Step
+from runbook_lib.core.procedure import Procedure, Section, Step
 from runbook_lib.engine.run import RESERVED
 from runbook_lib.plain_text import as_text
 
@@ -67,7 +67,7 @@ def is_outdated(procedure: Procedure, path: Path) -> bool:
 
 
 def _document(path: Path) -> dict[str, Any] | None:
-    """Return the notebook of a procedure at `path`; `None` where it is anything else."""
+    """Return the notebook of a procedure at `path`; `None` if it is anything else."""
     try:
         document = json.loads(read_plain(path, _LARGEST))
         cells, runbook = document["cells"], document["metadata"]["runbook"]
@@ -78,19 +78,15 @@ def _document(path: Path) -> dict[str, Any] | None:
 
 
 def _sources(document: dict[str, Any] | None) -> list[object] | None:
-    """Return what of a notebook is not made by running or saving it."""
+    """Return the parts of a notebook that running or saving it does not change."""
     if document is None:
         return None
-    cells = [
-        (cell.get("cell_type"), cell.get("id"), "".join(_lines(cell))) for cell in document["cells"]
-    ]
+    cells = []
+    for cell in document["cells"]:
+        source = cell.get("source", "")
+        text = "".join(map(str, source if isinstance(source, list) else [source]))
+        cells.append((cell.get("cell_type"), cell.get("id"), text))
     return [document["metadata"]["runbook"], cells]
-
-
-def _lines(cell: dict[str, Any]) -> list[str]:
-    source = cell.get("source", "")
-    lines = source if isinstance(source, list) else [source]
-    return [str(line) for line in lines]
 
 
 def notebook_text(procedure: Procedure) -> str:
@@ -132,16 +128,14 @@ def _parameters(procedure: Procedure) -> str:
         "# Empty means: from the environment, .env, an earlier run, or the default.",
         "# Credentials are never parameters: put them into .env (`runbook init` writes one).",
     ]
-    lines += [_parameter(item) for item in (*procedure.settings, *IN_KERNEL) if not item.secret]
+    for item in (*procedure.settings, *IN_KERNEL):
+        if not item.secret:
+            line = f'{item.name} = ""  # {item.label}'
+            with_default = f"{line} ({as_text(item.default)})"
+            is_shown = item.default is not None and len(with_default) <= _WIDTH
+            lines.append(with_default if is_shown else line)
     lines += [f'{name} = ""  # {_RESERVED_HELP[name]}' for name in RESERVED]
     return "\n".join(lines)
-
-
-def _parameter(item: Input) -> str:
-    """Return the line of a parameter, with its default where that fits into the line."""
-    line = f'{item.name} = ""  # {item.label}'
-    whole = line if item.default is None else f"{line} ({as_text(item.default)})"
-    return whole if len(whole) <= _WIDTH else line
 
 
 def _prose(step: Step, section: Section, number: str) -> str:

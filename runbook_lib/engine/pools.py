@@ -1,5 +1,5 @@
 """
-Where the runs of a fleet are: here, in workers on this machine; a Dask cluster is another pool.
+Pools run the requests of a fleet: here, in workers on this machine; a Dask cluster is another.
 
 A pool takes requests in groups. Those of a group run one after the other.
 """
@@ -20,7 +20,7 @@ from runbook_lib.engine.worker import Worker, refused
 
 Groups = Sequence[Sequence[ProcessRequest]]
 
-# How long tenants that are ended may take to write their end.
+# How long interrupted tenants may take to write their end.
 _GRACE_SECONDS = 15
 
 
@@ -37,14 +37,14 @@ class Pool(Protocol):
     """Runs requests, each in a process of its own."""
 
     def run(self, groups: Groups) -> Iterator[Done]:
-        """Yield what came of each request, as it ends."""
+        """Yield the result of each request as it ends."""
 
     def stop(self) -> Iterator[Done]:
         """End what runs, start nothing more, and yield what was not yielded yet."""
 
 
 class LocalPool:
-    """Runs them in this many workers, whose environment lacks the variables `withheld`."""
+    """Runs requests in `workers` processes, whose environment lacks the variables `withheld`."""
 
     def __init__(
         self, workers: int, environ: Mapping[str, str], withheld: Collection[str], seconds: float
@@ -57,7 +57,7 @@ class LocalPool:
         self._is_stopping = False
 
     def run(self, groups: Groups) -> Iterator[Done]:
-        """Yield what came of each request, as it ends."""
+        """Yield the result of each request as it ends."""
         self._groups.extend(groups)
         self._threads = [
             threading.Thread(target=self._work, args=[worker], daemon=True)
@@ -94,14 +94,14 @@ class LocalPool:
 
 
 def perform(worker: Worker | Slot, request: ProcessRequest, seconds: float) -> Done:
-    """Run a request in `worker`; whatever breaks there is that request's alone."""
+    """Run a request in `worker`; a failure there affects only that request."""
     began = time.monotonic()
     try:
         event = worker.run(request, seconds=seconds)
     except OSError as error:
-        said = f"A process could not be started: {error.strerror or type(error).__name__}."
-        event = refused(said, "Free memory or processes, or give fewer --workers.")
+        reason = f"A process could not be started: {error.strerror or type(error).__name__}."
+        event = refused(reason, "Free memory or processes, or give fewer --workers.")
     except Exception as error:  # noqa: BLE001  (one tenant must not stop the others)
-        said = f"The runbook itself broke ({type(error).__name__})."
-        event = refused(said, "Report it as a defect.")
+        reason = f"The runbook itself broke ({type(error).__name__})."
+        event = refused(reason, "Report it as a defect.")
     return Done(request, event, round(time.monotonic() - began, 3))

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from runbook_lib.config.runner import inputs_of
 from runbook_lib.config.workspace import evidence_folder, journal_path, tenant_name
@@ -34,9 +33,9 @@ _PERMITTED: Mapping[str, object] = {"make_test_calls": True}
 @dataclass(frozen=True, slots=True)
 class Practice:
     """
-    A running sandbox as settings: the file that holds them, and what people have said.
+    A running sandbox as settings: their file, and the file of attestations.
 
-    `login` is what its one operator signs in with.
+    `login` are the credentials of its operator.
     """
 
     scenario: str
@@ -46,7 +45,7 @@ class Practice:
 
 
 def require_scenario(name: str) -> None:
-    """Raise `SettingsError` where there is no scenario called `name`."""
+    """Raise `SettingsError` if there is no scenario called `name`."""
     from runbook_lib.sandbox.scenarios import SCENARIOS  # noqa: PLC0415  (only for practice)
 
     if name not in SCENARIOS:
@@ -60,8 +59,8 @@ def practise_tenant(
     """
     Run the procedure of `request` against a sandbox in `scenario`: see `run_tenant`.
 
-    The sandbox has the app that the tenant practises with; where another process
-    gives it one meanwhile, the sandbox is started again with that.
+    The sandbox has the tenant's practice app; if another process creates one
+    meanwhile, the sandbox is started again with that.
     """
     while True:
         key = sandbox_key(request.procedure, request.evidence, request.tenant)
@@ -105,27 +104,20 @@ def practice(scenario: str, procedure: Procedure, key: FingerprintKey) -> Iterat
     with ExitStack() as stack:
         folder = stack.enter_context(scratch_folder())
         # The sandbox keeps its certificate between runs.
-        kept = user_cache_path("facebook-marketing-runbook") / "sandbox"
-        sandbox = stack.enter_context(Sandbox(scenario, seed=key.seed, folder=folder, kept=kept))
+        cache = user_cache_path("facebook-marketing-runbook") / "sandbox"
+        sandbox = stack.enter_context(Sandbox(scenario, seed=key.seed, folder=folder, kept=cache))
         env_file = folder / "sandbox.env"
-        _write_env_file(env_file, procedure, sandbox.description)
+        description = sandbox.description
+        values = {**description, **_PERMITTED}
+        items = [item for item in inputs_of(procedure) if values.get(item.name)]
+        env_file.touch(mode=0o600)
+        text = "".join(f'{item.variable}="{values[item.name]}"\n' for item in items)
+        env_file.write_text(text, encoding="utf-8")
         words_file = folder / "words.toml"
         words_file.write_text(words, encoding="utf-8")
-        who = sandbox.description
         yield Practice(
             scenario=scenario,
             env_file=str(env_file),
             attestations=str(words_file) if words else "",
-            login=f"{who['login_email']} / {who['login_password']}",
+            login=f"{description['login_email']} / {description['login_password']}",
         )
-
-
-def _write_env_file(path: Path, procedure: Procedure, description: Mapping[str, object]) -> None:
-    given = {**description, **_PERMITTED}
-    lines = [
-        f'{item.variable}="{given[item.name]}"'
-        for item in inputs_of(procedure)
-        if given.get(item.name)
-    ]
-    path.touch(mode=0o600)
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -30,7 +30,7 @@ from runbook_lib.errors import JournalError, RunbookError, SealingError
 from runbook_lib.evidence.fleet_run import FleetRun
 from runbook_lib.fork_engine import Child
 
-# A headless run must not take itself for a notebook in JupyterLab.
+# With these a headless run would seem to be a notebook in JupyterLab.
 _NOT_INHERITED = ("JPY_SESSION_NAME", "SERVER_SOFTWARE")
 
 
@@ -76,7 +76,13 @@ def run_in_process(
     Calls `on_wait` with the reason when the run waits. Raises `SealingError` if there
     is no bundle.
     """
-    with _start() as process:
+    with subprocess.Popen(
+        [sys.executable, "-m", "runbook_lib.engine.process"],
+        env=inherited(os.environ),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        encoding="utf-8",
+    ) as process:
         with suppress(BrokenPipeError), cast("TextIO", process.stdin) as stream:
             json.dump(request_document(request, {}), stream)
         for event in events_in(process.stdout or ()):
@@ -89,23 +95,13 @@ def run_in_process(
     raise SealingError("The headless run ended without a result.")
 
 
-def _start() -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "runbook_lib.engine.process"],
-        env=inherited(os.environ),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        encoding="utf-8",
-    )
-
-
 def inherited(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return what a run's process gets of `environ`."""
+    """Return the part of `environ` that a run's process gets."""
     return {name: text for name, text in environ.items() if name not in _NOT_INHERITED}
 
 
 def events_in(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
-    """Return each event; the line that a killed process left half written is none."""
+    """Yield each event, without the half line of a killed process."""
     for line in lines:
         with suppress(ValueError):
             yield json.loads(line)
@@ -138,9 +134,9 @@ class _Reporter(RunListener):
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
-    def on_wait(self, said: str) -> None:
+    def on_wait(self, reason: str) -> None:
         """Report why the run waits."""
-        self.report({"event": "wait", "said": said})
+        self.report({"event": "wait", "said": reason})
 
     def report(self, event: Mapping[str, Any]) -> None:
         """Write one event."""
@@ -170,9 +166,9 @@ def _with_secrets(
     environ: Mapping[str, str], procedure: Procedure, references: Mapping[str, str]
 ) -> Mapping[str, str]:
     """
-    Return `environ` with the secrets that `references` lead to, for this connector alone.
+    Return `environ` with the secrets that `references` name, for this connector only.
 
-    The variables that they name are left out. Raises `SettingsError` for a
+    The variables in the references are left out. Raises `SettingsError` for a
     reference to nothing.
     """
     if not references:
@@ -188,28 +184,13 @@ def _with_secrets(
 
 
 def _finished(result: RunResult) -> dict[str, Any]:
-    """Return what the last event says of a sealed run."""
+    """Return the last event of a sealed run."""
     error = result.archive_error
-    said = [
+    problems = [
         *([f"The notebook broke off: {result.broken}."] if result.broken else []),
         *([f"Not archived: {error}"] if error else []),
     ]
-    return {
-        "event": "finished",
-        "outcome": result.state.outcome,
-        "bundle": str(result.sealed.folder.absolute()),
-        "run_id": result.run_id,
-        "is_archived": error is None,
-        "said": " ".join(said),
-        "next_step": error.diagnostics() if error else "",
-        "sandbox": result.state.started["sandbox"],
-        "steps": _steps(result),
-    }
-
-
-def _steps(result: RunResult) -> list[dict[str, Any]]:
-    """Return the steps as a fleet's record has them."""
-    return [
+    steps = [
         {
             "id": name,
             "outcome": step.conclusion.outcome,
@@ -219,6 +200,17 @@ def _steps(result: RunResult) -> list[dict[str, Any]]:
         }
         for name, step in result.state.steps.items()
     ]
+    return {
+        "event": "finished",
+        "outcome": result.state.outcome,
+        "bundle": str(result.sealed.folder.absolute()),
+        "run_id": result.run_id,
+        "is_archived": error is None,
+        "said": " ".join(problems),
+        "next_step": error.diagnostics() if error else "",
+        "sandbox": result.state.started["sandbox"],
+        "steps": steps,
+    }
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
@@ -227,7 +219,7 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
 
 @contextmanager
 def event_stream() -> Iterator[TextIO]:
-    """Give standard output for events alone: what is printed meanwhile goes to standard error."""
+    """Yield standard output for events only: what is printed meanwhile goes to standard error."""
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as stream:
         os.dup2(2, 1)
         yield stream
@@ -249,17 +241,17 @@ def answer_request(
             os.environ.update(document["environ"])
             return _finished(_run(document, listener or RunListener(), child))
     except RunbookError as error:
-        said, advice, code = str(error), error.diagnostics(), int(error.exit_code)
-        return {"event": "refused", "said": said, "next_step": advice, "code": code}
+        reason, advice, code = str(error), error.diagnostics(), int(error.exit_code)
+        return {"event": "refused", "said": reason, "next_step": advice, "code": code}
     except KeyboardInterrupt:
-        said, advice = "Interrupted.", "The journal is intact: seal again to go on from there."
+        reason, advice = "Interrupted.", "The journal is intact: seal again to go on from there."
     except OSError as error:
-        said = f"Cannot write to disk: {error.strerror or type(error).__name__}."
+        reason = f"Cannot write to disk: {error.strerror or type(error).__name__}."
         advice = JournalError.next_step
     except Exception as error:  # noqa: BLE001  (its text may hold what was given)
-        said = f"The runbook itself broke ({type(error).__name__})."
+        reason = f"The runbook itself broke ({type(error).__name__})."
         advice = "Report it as a defect."
-    return {"event": "refused", "said": said, "next_step": advice}
+    return {"event": "refused", "said": reason, "next_step": advice}
 
 
 def main() -> None:

@@ -105,13 +105,18 @@ def open_run(
     settings = load_settings(
         procedure, given=given, env_file=env_file, environ=environ, withheld=withheld
     )
-    _refuse_unknown_steps(procedure, settings)
+    steps = {EVERY_STEP, *(step.id for step in procedure.steps)}
+    demanded = settings.values.get(FOUR_EYES, ())
+    for step in demanded if isinstance(demanded, tuple) else ():
+        if step not in steps:
+            msg = f"{FOUR_EYES} names {step}, which is not a step."
+            raise SettingsError(msg)
     name = tenant_name(tenant or str(settings.values.get("service_domain", "")) or "default")
     folder = evidence_folder(evidence)
     refuse_twin(folder, name)
     journal = Journal(journal_path(folder, name, procedure.id))
-    kept = read_key(journal.path.parent)
-    reader = HistoryReader(journal, kept)
+    stored = read_key(journal.path.parent)
+    reader = HistoryReader(journal, stored)
     history = reader.read()
     read = [item for item in inputs_of(procedure) if item.name not in withheld]
     settings = recall(read, settings, history.index.credentials)
@@ -127,7 +132,7 @@ def open_run(
         name,
         mode,
         run_id or new_run_id(),
-        key=kept or key or FingerprintKey(),
+        key=stored or key or FingerprintKey(),
         reader=reader,
         env_file=Path(env_file or find_env_file() or project_folder() / ".env"),
     )
@@ -137,9 +142,9 @@ def open_known(
     procedure: Procedure, *, tenant: str = "", evidence: str = "", env_file: str = ""
 ) -> Run:
     """
-    Return a run like `open_run`'s, to look at what is known of a tenant, or to add to that.
+    Return a run like `open_run`'s, to read what is known of a tenant, or to add to it.
 
-    The settings at hand are not a practice tenant's, unless they are its sandbox's.
+    The current settings do not apply to a practice tenant, unless they are its sandbox's.
     """
     run = open_run(
         procedure, {}, mode=Mode.HEADLESS, tenant=tenant, evidence=evidence, env_file=env_file
@@ -191,9 +196,9 @@ class Run:
     """
     One run of a procedure for one tenant.
 
-    `run_id` joins a run that another process began, where the journal
-    knows it. `key` makes the fingerprints of secrets. `env_file` is the
-    settings file in use, or that would be. Every method that writes raises
+    `run_id` joins a run that another process began, if the journal has it.
+    `key` makes the fingerprints of secrets. `env_file` is the settings file in
+    use, or the one to create. Every method that writes raises
     `JournalError` where the journal cannot be written.
     """
 
@@ -268,29 +273,29 @@ class Run:
 
     def undone_by(self, item: Input, text: str) -> list[StepState]:
         """
-        Return the steps that are done and would not be, were `item` changed to `text`.
+        Return the steps that are done and would not be if `item` changed to `text`.
 
-        Raises `ValueError` if it cannot be that.
+        Raises `ValueError` if the text is invalid.
         """
         history = self.history
         if item.secret:
-            given: Value = self.key.of_secret(item.name, secret_of(item, text, self.values))
+            value: Value = self.key.of_secret(item.name, secret_of(item, text, self.values))
         else:
-            given = item.parse(text)
+            value = item.parse(text)
         subject = self._subject(history)
         # The first value undoes nothing, and neither does one that no step is about.
         is_about = any(item.name in step.subject for step in self.procedure.steps)
         known = subject.values.get(item.name)
-        if not is_about or not known or known == given:
+        if not is_about or not known or known == value:
             return []
-        values = {**subject.values, item.name: given}
+        values = {**subject.values, item.name: value}
         changed = replace(subject, values=values, before=history.index.before(values))
         run_id = None if self.mode == Mode.INTERACTIVE else self.run_id
-        after = fold(history, changed, run_id).steps
+        new_states = fold(history, changed, run_id).steps
         return [
             step
             for name, step in self.state.steps.items()
-            if step.is_settled and not after[name].is_settled
+            if step.is_settled and not new_states[name].is_settled
         ]
 
     def _subject(self, history: History) -> Subject:
@@ -299,16 +304,16 @@ class Run:
         values = known_values(self.procedure, history.index.given, self.settings)
         if history.run(self.run_id) is None:
             # NOTE: a reader (`status`) may be given less than the last run was.
-            known = {**values, **recorded, **self.settings.values}
+            values = {**values, **recorded, **self.settings.values}
         else:
-            known = {**recorded, **values}
-        known |= self._fingerprints()
-        return Subject(self.procedure, known, history.index.before(known))
+            values = {**recorded, **values}
+        values |= self._fingerprints()
+        return Subject(self.procedure, values, history.index.before(values))
 
     def _is_tenants_secret(self, word: str) -> bool:
         """Return whether the journal has the fingerprint of `word`, from any run of this tenant."""
         index = self.history.index
-        known = [value for found in (index.recorded, index.replaced) for value in found.values()]
+        known = [value for source in (index.recorded, index.replaced) for value in source.values()]
         names = [item.name for item in self.inputs if item.secret]
         return any(self.key.of_secret(name, Secret(word)) in known for name in names)
 
@@ -371,8 +376,8 @@ class Run:
         """
         history = self.history
         _refuse_mixing(history, self.tenant, is_practice=self.is_sandbox)
-        known = history.run(self.run_id)
-        if known is not None and known.started:
+        begun = history.run(self.run_id)
+        if begun is not None and begun.started:
             self._join(history)
             return
         self.key = keep_key(self.journal.path.parent, self.key)
@@ -398,16 +403,16 @@ class Run:
 
     def _join(self, history: History) -> None:
         """Record values that differ from those on record: attestations are bound to them."""
-        about = {name for step in self.procedure.steps for name in step.subject}
-        given = {name: self.settings.values.get(name) for name in sorted(about)}
-        found = {name: value for name, value in given.items() if value}
+        names = {name for step in self.procedure.steps for name in step.subject}
+        settings = {name: self.settings.values.get(name) for name in sorted(names)}
+        present = {name: value for name, value in settings.items() if value}
         parameters, fingerprints = (
             {
                 name: value
-                for name, value in each.items()
+                for name, value in candidates.items()
                 if history.index.recorded.get(name) != value
             }
-            for each in (found, self._fingerprints())
+            for candidates in (present, self._fingerprints())
         )
         if parameters or fingerprints:
             document = {"parameters": parameters, "fingerprints": fingerprints}
@@ -435,11 +440,11 @@ class Run:
         findings, unchecked = self._check(step) if is_possible else ((), "")
         facts = {name: value for finding in findings for name, value in finding.facts.items()}
         self.redactor.allow(facts.values())
-        shown = {name: value for name, value in facts.items() if name in step.subject}
+        bound = {name: value for name, value in facts.items() if name in step.subject}
         document = {
             "findings": [finding_to_document(finding) for finding in findings],
             "unchecked": unchecked,
-            "binding": asdict(bind(step, subject, shown)),
+            "binding": asdict(bind(step, subject, bound)),
         }
         self._write(EventType.STEP_CHECKED, document, step=step.id)
         inputs = {item.name for item in self.inputs}
@@ -506,7 +511,7 @@ class Run:
 
     @property
     def _owner(self) -> str:
-        """Return whose credentials these are: another connector is often another app."""
+        """Return the owner of the credentials: another connector is often another app."""
         return f"{self.tenant}/{self.procedure.id}"
 
     def remember_secret(self, item: Input, store: CredentialStore) -> None:
@@ -522,8 +527,10 @@ class Run:
         if item.name in self.history.index.credentials:
             self._write(EventType.CREDENTIAL_REMEMBERED, {"name": item.name, "reference": ""})
         self.redactor.release(item.owner)
-        kept = {name: value for name, value in self.settings.secrets.items() if name != item.name}
-        self._use_secrets(kept)
+        remaining = {
+            name: value for name, value in self.settings.secrets.items() if name != item.name
+        }
+        self._use_secrets(remaining)
 
     def _use_secrets(self, secrets: Mapping[str, Secret]) -> None:
         self.settings = replace(self.settings, secrets=secrets)
@@ -594,12 +601,16 @@ class Run:
         names = ("service_domain", "service_domain_address", "ca_file")
         host, address, ca_file = (str(values.get(name, "")) for name in names)
         limits, private = Limits.of(values), values.get("redirect_hosts", ())
-        others = values.get("connect_to", ())
+        other_addresses = values.get("connect_to", ())
         hosts = {provider.name: provider.hosts(values) for provider in self.procedure.providers}
-        key = (host, address, ca_file, limits, private, others, *hosts.values())
+        key = (host, address, ca_file, limits, private, other_addresses, *hosts.values())
         if key not in self._transports:
             # What to connect to, by `host:port`; `others` are `host=host:port`.
-            pairs = [pair.partition("=") for pair in others] if isinstance(others, tuple) else []
+            pairs = (
+                [pair.partition("=") for pair in other_addresses]
+                if isinstance(other_addresses, tuple)
+                else []
+            )
             connect_to = {f"{name}:443": to for name, _, to in pairs}
             if address:
                 connect_to[f"{host}:443"] = address
@@ -620,13 +631,13 @@ class Run:
 
 
 def _app_of(binding: Binding, values: Mapping[str, Value]) -> dict[str, str]:
-    """Return the app and the Service Domain that a word with this binding is said of."""
-    now = {name: str(values.get(name, "")) for name in ("app_id", "service_domain")}
-    said = {name: str(binding.subject.get(name) or now[name]) for name in now}
+    """Return the app and the Service Domain that a word with this binding is about."""
+    current = {name: str(values.get(name, "")) for name in ("app_id", "service_domain")}
+    app = {name: str(binding.subject.get(name) or current[name]) for name in current}
     # NOTE: a file may name another app than the one whose name is known.
-    is_known = said["app_id"] == now["app_id"]
+    is_known = app["app_id"] == current["app_id"]
     name = str(values.get("app_name") or values.get("app_display_name", "")) if is_known else ""
-    return {"app_name": name, **said}
+    return {"app_name": name, **app}
 
 
 def _refuse_mixing(history: History, tenant: str, *, is_practice: bool) -> None:
@@ -634,20 +645,12 @@ def _refuse_mixing(history: History, tenant: str, *, is_practice: bool) -> None:
     # NOTE: attestations count across runs; practice proves nothing real.
     if history.index.practice <= {is_practice}:
         return
-    before, now = ("real", "practice") if is_practice else ("practice", "real")
-    msg = f"The runs of the tenant {tenant} so far were {before}, and this one would be {now}."
+    earlier, this_one = ("real", "practice") if is_practice else ("practice", "real")
+    msg = (
+        f"The runs of the tenant {tenant} so far were {earlier}, and this one would be {this_one}."
+    )
     advice = "Give this one a tenant of its own: --tenant NAME (RUNBOOK_TENANT). Nothing was done."
     raise SettingsError(msg, next_step=advice)
-
-
-def _refuse_unknown_steps(procedure: Procedure, settings: Settings) -> None:
-    """Raise `SettingsError` if four eyes are demanded for an unknown step."""
-    known = {EVERY_STEP, *(step.id for step in procedure.steps)}
-    demanded = settings.values.get(FOUR_EYES, ())
-    for name in demanded if isinstance(demanded, tuple) else ():
-        if name not in known:
-            msg = f"{FOUR_EYES} names {name}, which is no step."
-            raise SettingsError(msg)
 
 
 @cache

@@ -23,8 +23,8 @@ def check_scheduler(address: str, *, is_insecure: bool) -> None:
     """
     Raise `InsecureSchedulerError` for an address without TLS that is not on this machine.
 
-    With `is_insecure` somebody has accepted that whoever reaches its port runs code on the
-    workers, and reads their secrets.
+    `is_insecure` accepts that whoever reaches its port runs code on the workers, and
+    reads their secrets.
     """
     scheme, separator, place = address.rpartition("://")
     if is_insecure or (separator and scheme.lower() in _TLS) or _is_loopback(place):
@@ -44,10 +44,10 @@ def _is_loopback(place: str) -> bool:
     elif host.count(":") == 1:
         host = host.partition(":")[0]
     try:
-        found = {str(each[4][0]) for each in socket.getaddrinfo(host, None)} if host else set()
-        addresses = [ipaddress.ip_address(each.partition("%")[0]) for each in found]
+        hosts = {str(answer[4][0]) for answer in socket.getaddrinfo(host, None)} if host else set()
+        addresses = [ipaddress.ip_address(host_address.partition("%")[0]) for host_address in hosts]
     except (OSError, ValueError):
         return False
     return bool(addresses) and all(
-        (getattr(each, "ipv4_mapped", None) or each).is_loopback for each in addresses
+        (getattr(address, "ipv4_mapped", None) or address).is_loopback for address in addresses
     )

@@ -34,7 +34,7 @@ _GRACE_SECONDS = 10
 
 class Slot:
     """
-    The handle on such a subprocess, for one thread of a Dask worker; another may stop it.
+    Runs requests in such a subprocess, for one thread of a Dask worker; another may stop it.
 
     `environ` and `withheld` are those of a `Worker`.
     """
@@ -92,7 +92,7 @@ class Slot:
 
 
 def main() -> None:
-    """Run each request on standard input, until nobody is there to send one."""
+    """Run each request on standard input, until it is closed."""
     worker = Worker({})
     signal.signal(signal.SIGTERM, lambda _signal, _frame: worker.interrupt())
     lines: queue.SimpleQueue[str] = queue.SimpleQueue()

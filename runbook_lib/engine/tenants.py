@@ -39,18 +39,18 @@ def tenants_of(evidence: str = "") -> list[tuple[str, str]]:
     """
     Return tenant and connector of each journal in the evidence folder, sorted.
 
-    Raises `SettingsError` if that is no folder.
+    Raises `SettingsError` if that is not a folder.
     """
     folder = evidence_folder(evidence)
-    found = [path.parent for path in folder.glob(f"*/*/{JOURNAL_NAME}")]
-    return sorted((each.parent.name, each.name) for each in found if _is_tenant(each))
+    folders = [path.parent for path in folder.glob(f"*/*/{JOURNAL_NAME}")]
+    return sorted((path.parent.name, path.name) for path in folders if _is_tenant(path))
 
 
 def tenant_states(evidence: str = "") -> list[TenantState]:
     """
-    Return the state of each connector of each tenant; settings of no tenant are used.
+    Return the state of each connector of each tenant, without any tenant's settings.
 
-    Raises `SettingsError` if `evidence` is no folder, `JournalError` for a
+    Raises `SettingsError` if `evidence` is not a folder, `JournalError` for a
     journal that cannot be understood.
     """
     return [tenant_state(tenant, connector, evidence) for tenant, connector in tenants_of(evidence)]
@@ -69,19 +69,19 @@ def listed(names: Sequence[str]) -> str:
 
 
 def unknown_tenant(tenant: str, evidence: str = "") -> str:
-    """Return that nothing is known of a tenant, and which tenants there are."""
+    """Return a message that a tenant is not known, with the known ones."""
     names = tenant_names(evidence)
     near = suggestion(tenant, names)
-    known = f" There are {listed(names)}: name one with --tenant." if names else ""
-    return f"Nothing was said or seen yet of a tenant called {tenant}.{near}{known}"
+    others = f" There are {listed(names)}: name one with --tenant." if names else ""
+    return f"Nothing was said or seen yet of a tenant called {tenant}.{near}{others}"
 
 
 def chosen_tenant(settings: Settings, evidence: str, ask: Callable[[str], str] | None) -> str:
     """
-    Return whose walkthrough it is: the Service Domain's, else what a person answers.
+    Return the tenant of a walkthrough: the Service Domain, else what a person answers.
 
-    `ask` asks, or raises `EOFError` where nobody answers. Raises `SettingsError` for no
-    answer, and for one that is no name.
+    `ask` asks, or raises `EOFError` if nobody answers. Raises `SettingsError` without an
+    answer, and for one that is not a name.
     """
     named = str(settings.values.get("service_domain", ""))
     if named:

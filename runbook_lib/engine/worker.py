@@ -25,7 +25,7 @@ from runbook_lib.engine.process import ProcessRequest, answer_request, inherited
 # What the server has loaded before it forks. `cli.main` is the program's `__main__`, which is
 # imported again in each new process.
 PRELOADED = ["runbook_lib.engine.preloaded", "runbook_lib.cli.main"]
-# How long a run that took too long may take to write its end.
+# How long a run that exceeded its time may take to write its end.
 _GRACE_SECONDS = 10
 _AGAIN = "Run it again; the journal is intact. If that fails too, `runbook run` shows more."
 _TOO_SLOW = "Run it again, with more time (--timeout) if its remote systems are only slow."
@@ -104,22 +104,22 @@ class Worker:
         with _STARTING, _environment_without(self._withheld):
             if self._is_stopped:
                 return None
-            for left in reversed(range(_STARTS)):
+            for tries_left in reversed(range(_STARTS)):
                 process = context.Process(target=_live, args=[theirs])
                 try:
                     process.start()
                     break
                 except (EOFError, OSError):  # the server is being killed; then another is started
-                    if not left:
+                    if not tries_left:
                         raise
                     time.sleep(_START_SECONDS)
             self._process = process
             return process
 
 
-def refused(said: str, next_step: str = "") -> dict[str, Any]:
+def refused(reason: str, next_step: str = "") -> dict[str, Any]:
     """Return the last event of a run that was not sealed."""
-    return {"event": "refused", "said": said, "next_step": next_step}
+    return {"event": "refused", "said": reason, "next_step": next_step}
 
 
 def _received(connection: Connection, seconds: float) -> dict[str, Any] | None:
@@ -148,15 +148,15 @@ def _ended(process: ForkServerProcess, seconds: float) -> int:
 def _environment_without(names: Collection[str]) -> Iterator[None]:
     """Keep variables from a server that is started meanwhile."""
     passed_on = inherited(os.environ)
-    kept = {
+    removed = {
         name: text for name, text in os.environ.items() if name not in passed_on or name in names
     }
-    for name in kept:
+    for name in removed:
         del os.environ[name]
     try:
         yield
     finally:
-        os.environ.update(kept)
+        os.environ.update(removed)
 
 
 def _live(connection: Connection) -> None:
@@ -176,7 +176,7 @@ def _live(connection: Connection) -> None:
 
 
 def _end_with_parent() -> None:
-    """Interrupt the run when nobody is left to hear of it."""
+    """Interrupt the run when the parent process ends."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         wait([parent.sentinel])

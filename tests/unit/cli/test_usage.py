@@ -26,7 +26,7 @@ DOMAIN = "service_domain=acme-h.cyclr.com"
         (("--set", DOMAIN, "--set", "graph_url=http://graph.example"), "over https only"),
         (("--set", DOMAIN, "--set", "ca_file=nowhere.pem"), "cannot be read as a PEM file"),
         (("--set", "service_domain"), "NAME=VALUE"),
-        (("--set", DOMAIN, "--set", "four_eyes=fb-99"), "names fb-99, which is no step"),
+        (("--set", DOMAIN, "--set", "four_eyes=fb-99"), "names fb-99, which is not a step"),
         (("--set", DOMAIN, "--tenant", "../elsewhere"), "is not a tenant name"),
         (("--set", DOMAIN, "--attestations", "nowhere.toml"), "cannot be read"),
         (("--set", DOMAIN, "--env-file", "nowhere.env"), "cannot be read"),
