@@ -2,7 +2,7 @@
 The page behind a link for a second person: one step, its sentence, a name. No kernel, no login.
 
 Both servers of `runbook lab` serve it. The token in the address is the right to
-confirm this step once, and to nothing else.
+confirm this step once, and nothing else.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class ConfirmHandler(JupyterHandler):
     """Shows the step of a link, and records that a person confirms it."""
 
     def set_default_headers(self) -> None:
-        """Set headers that keep the page to itself."""
+        """Set headers that isolate the page, and keep it out of caches."""
         super().set_default_headers()
         self.set_header("Content-Security-Policy", _POLICY)
         self.set_header("Cache-Control", "no-store")
@@ -58,15 +58,15 @@ class ConfirmHandler(JupyterHandler):
         by, note = (self.get_body_argument(name, "") for name in ("by", "note"))
         self._answer(place, by=by, note=note)
 
-    def _answer(self, place: tuple[str, ...], **given: str) -> None:
-        """Show the step, or record what was `given`, or say why that is not possible."""
+    def _answer(self, place: tuple[str, ...], **answers: str) -> None:
+        """Show the step, or record `answers`, or say why that is not possible."""
         try:
             link = open_link(
                 *place,
                 evidence=os.environ.get("RUNBOOK_EVIDENCE", ""),
                 env_file=os.environ.get("RUNBOOK_ENV_FILE", ""),
             )
-            page = self._recorded(link, **given) if given else self._step_page(link)
+            page = self._recorded(link, **answers) if answers else self._step_page(link)
         except RunbookError as error:
             self.set_status(HTTPStatus.GONE)
             page = confirm_page(heading="Nothing to confirm here", problem=str(error))
@@ -79,7 +79,7 @@ class ConfirmHandler(JupyterHandler):
             self.set_status(HTTPStatus.BAD_REQUEST)
             problem = f"{error} {error.diagnostics()}"
             return self._step_page(link, problem=problem, by=by, note=note)
-        return confirm_page(heading="Recorded", said="You can close this page.")
+        return confirm_page(heading="Recorded", message="You can close this page.")
 
     def _step_page(self, link: ConfirmLink, **more: str) -> str:
         run = link.open_run()

@@ -1,8 +1,8 @@
 """
-What the JupyterLab of `runbook lab` does beside its own: trusts the notebook, saves panels as text.
+The extension of `runbook lab`'s JupyterLab: trusts the notebook, saves panels as text.
 
-A panel lives in a kernel. Saved as it is, it would be an error message the next
-day; saved as text, it says what was last known of its step. Jupyter Server loads
+A panel needs its kernel. Saved as it is, it would be an error message the next
+day; saved as text, it shows the last known state of its step. Jupyter Server loads
 this by the name that `jupyter/jupyter_server_config.d` gives.
 """
 
@@ -33,7 +33,7 @@ def _load_jupyter_server_extension(server: Any) -> None:
         path = Path(server.root_dir) / WORKING_COPIES / notebook_name(procedure)
         if path.is_file() and not is_stale(procedure, path):
             notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
-            # As it was built, so that its *Start* need not ask; outputs are a person's.
+            # Unchanged, so its *Start* need not ask; outputs come from a person.
             if not any(cell.get("outputs") for cell in notebook.cells):
                 server.contents_manager.notary.sign(notebook)
 
@@ -57,7 +57,7 @@ def save_panels_as_text(*, model: dict[str, Any], **_: Any) -> None:
 
 
 def _state(tenant: str, connector: str) -> RunState | None:
-    """Return what the journal says; `None` where it cannot be read, which must not stop saving."""
+    """Return the tenant's state; `None` if it cannot be read, which must not stop saving."""
     evidence = os.environ.get("RUNBOOK_EVIDENCE", "")
     try:
         return tenant_state(tenant_name(tenant), connector, evidence).state

@@ -78,19 +78,19 @@ def header_bundle(
     title: str, *, tenant: str, run_id: str, mode: str, is_sandbox: bool
 ) -> dict[str, Any]:
     """Return the renderings of a notebook's header."""
-    where = "practice, nothing of this is real" if is_sandbox else "PRODUCTION"
+    label = "practice, nothing of this is real" if is_sandbox else "PRODUCTION"
     mark = "SANDBOX: " if is_sandbox else ""
-    about = one_line(f"{mark}{where} · tenant {tenant} · run {run_id} · {mode}")
+    text = one_line(f"{mark}{label} · tenant {tenant} · run {run_id} · {mode}")
     html = _html(
         "header",
         title=title,
-        where=where,
+        label=label,
         tenant=tenant,
         run_id=run_id,
         mode=mode,
         is_sandbox=is_sandbox,
     )
-    return {"text/html": html, "text/plain": f"{one_line(title)}\n{about}"}
+    return {"text/html": html, "text/plain": f"{one_line(title)}\n{text}"}
 
 
 def summary_bundle(state: RunState, *, is_sandbox: bool) -> dict[str, Any]:
@@ -114,7 +114,7 @@ def summary_bundle(state: RunState, *, is_sandbox: bool) -> dict[str, Any]:
 
 def saved_bundle(state: RunState | None, *, tenant: str, part: str) -> dict[str, Any]:
     """
-    Return what a saved notebook shows in a panel's place: what was last known.
+    Return the text that a saved notebook shows in place of a panel: the last known state.
 
     `part` is a step's id, "header" or "finish"; without `state` only the tenant is known.
     """
@@ -122,19 +122,21 @@ def saved_bundle(state: RunState | None, *, tenant: str, part: str) -> dict[str,
     if step is not None:
         outcome = step.conclusion.outcome
         mark = f"{ICONS[outcome]} {label_of(step.conclusion)}: "
-        said = with_times(step.conclusion.reason)
+        summary = with_times(step.conclusion.reason)
     else:
         steps = list(state.steps.values()) if state else []
         done = sum(step.is_settled for step in steps)
         outcome, mark = Outcome.NOT_RUN, ""
-        said = f"{done} of {len(steps)} steps done." if steps else ""
-    html = _html("saved", outcome=outcome, is_step=bool(mark), said=said, tenant=tenant, part=part)
-    return {"text/html": html, "text/plain": one_line(f"{mark}{said} {_AS_SAVED}")}
+        summary = f"{done} of {len(steps)} steps done." if steps else ""
+    html = _html(
+        "saved", outcome=outcome, is_step=bool(mark), summary=summary, tenant=tenant, part=part
+    )
+    return {"text/html": html, "text/plain": one_line(f"{mark}{summary} {_AS_SAVED}")}
 
 
-def confirm_page(*, heading: str, **shown: object) -> str:
-    """Return the page on which a second person confirms a step; without one, what is `said`."""
-    return _html("confirm", heading=heading, **shown)
+def confirm_page(*, heading: str, **values: object) -> str:
+    """Return the page on which a second person confirms a step, or one with a `message`."""
+    return _html("confirm", heading=heading, **values)
 
 
 def _step_text(
@@ -155,7 +157,7 @@ def _step_text(
 
 
 def _label(document: Mapping[str, Any]) -> str:
-    """Return a step's outcome as it is shown, which says where a part of it is not proven."""
+    """Return a step's outcome as it is shown, which says if a part of it is not proven."""
     return IN_PART if document["needs_person"] else str(document["outcome"])
 
 
@@ -164,8 +166,8 @@ def _without_exchanges(document: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in document.items() if name != "exchanges"}
 
 
-def _html(template: str, **shown: Any) -> str:
-    return _environment().get_template(f"{template}.html").render(**shown)
+def _html(template: str, **values: Any) -> str:
+    return _environment().get_template(f"{template}.html").render(**values)
 
 
 @lru_cache(maxsize=1)

@@ -66,7 +66,7 @@ class InteractiveRun:
         self.walkthrough.start()
 
     def header(self) -> Any:
-        """Show the header, which stays in reach."""
+        """Show the header, which stays visible."""
         from runbook_lib.walkthrough.widgets import HeaderPanel  # noqa: PLC0415
 
         return HeaderPanel(self.walkthrough)
@@ -97,7 +97,7 @@ class HeadlessRun:
     lock: ExitStack | None = None
 
     def header(self) -> Shown:
-        """Show whose run this is, and whether it is practice."""
+        """Show the tenant and the run, and whether it is practice."""
         return Shown(
             rendering.header_bundle(
                 self.run.procedure.title,
@@ -119,8 +119,8 @@ class HeadlessRun:
         """
         Show all steps together.
 
-        A run that began here ends here: raises `StepFailedError` where a
-        step failed, since papermill's exit code shows nothing else.
+        A run that began here ends here: raises `StepFailedError` if a step
+        failed, since papermill's exit code shows nothing else.
         """
         self.run.finish_notebook()
         self.run.close()
@@ -173,31 +173,28 @@ def open_run(namespace: Mapping[str, Any], connector: str) -> InteractiveRun | H
         run.start()
         return InteractiveRun(run)
     run.require_startable()
-    lock = None if own["run_id"] else _locked(run)
+    lock = None
+    if not own["run_id"]:
+        # Wait for another headless run of this tenant to end, and make others wait.
+        home, seconds = run.journal.path.parent, int(str(run.values["queue_seconds"]))
+        # NOTE: when a person executes the cell again, this kernel must not wait for itself.
+        _locks.pop(home, ExitStack()).close()
+        lock = _locks[home] = ExitStack()
+        lock.enter_context(run_lock(home, seconds=seconds, on_wait=print))
     run.start()
     return HeadlessRun(run, lock)
 
 
 def _ask(question: str) -> str:
-    """Return what a person answers below the cell; raises `EOFError` where nobody can."""
+    """Return a person's answer below the cell; raises `EOFError` if nobody can answer."""
     try:
         return input(f"{question}: ")
     except (NotImplementedError, OSError):  # voila, say, shows no field
         raise EOFError from None
 
 
-def _locked(run: Run) -> ExitStack:
-    """Wait for another headless run of this tenant to end, and make others wait."""
-    home, seconds = run.journal.path.parent, int(str(run.values["queue_seconds"]))
-    # NOTE: when a person executes the cell again, this kernel must not wait for itself.
-    _locks.pop(home, ExitStack()).close()
-    lock = _locks[home] = ExitStack()
-    lock.enter_context(run_lock(home, seconds=seconds, on_wait=print))
-    return lock
-
-
 def detected_mode() -> str:
-    """Return interactive where a person sits at the kernel (JupyterLab, voila), else headless."""
+    """Return interactive if a person uses the kernel (JupyterLab, voila), else headless."""
     is_voila = os.environ.get(_SERVER_VARIABLE, "").startswith("voila")
     return Mode.INTERACTIVE if is_voila or os.environ.get(_SESSION_VARIABLE) else Mode.HEADLESS
 
@@ -205,11 +202,11 @@ def detected_mode() -> str:
 def _own(namespace: Mapping[str, Any], name: str) -> str:
     """Return a parameter of the run itself, from the notebook, else from the environment."""
     variable = os.environ.get(f"RUNBOOK_{name.upper()}", "") if name in _FROM_ENVIRONMENT else ""
-    given = namespace.get(name) or variable
-    if not isinstance(given, str):
-        msg = f"{name} takes a text, not {type(given).__name__}."
+    value = namespace.get(name) or variable
+    if not isinstance(value, str):
+        msg = f"{name} takes a text, not {type(value).__name__}."
         raise SettingsError(msg)
-    return given
+    return value
 
 
 def _given(

@@ -58,18 +58,18 @@ class Activities:
     def count(self, step_id: str, name: str, **changes: Any) -> None:
         """Increase the counter `name`, and change other fields."""
         with self._lock:
-            before = self.of(step_id)
-            changes[name] = getattr(before, name) + 1
-            self._activities[step_id] = replace(before, **changes)
+            current = self.of(step_id)
+            changes[name] = getattr(current, name) + 1
+            self._activities[step_id] = replace(current, **changes)
 
     def begin(self, step_id: str) -> None:
         """Note that one more action runs."""
         with self._lock:
-            before = self.of(step_id)
+            current = self.of(step_id)
             self._activities[step_id] = replace(
-                before,
-                busy=before.busy + 1,
-                busy_since=before.busy_since or time.time(),
+                current,
+                busy=current.busy + 1,
+                busy_since=current.busy_since or time.time(),
                 message="",
                 advice="",
                 is_error=False,
@@ -78,12 +78,12 @@ class Activities:
     def end(self, step_id: str, message: str, advice: str, *, is_error: bool) -> None:
         """Note that an action has ended, and how."""
         with self._lock:
-            before = self.of(step_id)
+            current = self.of(step_id)
             self._activities[step_id] = replace(
-                before,
-                busy=before.busy - 1,
-                busy_since=before.busy_since if before.busy > 1 else 0.0,
-                finished=before.finished + 1,
+                current,
+                busy=current.busy - 1,
+                busy_since=current.busy_since if current.busy > 1 else 0.0,
+                finished=current.finished + 1,
                 message=message,
                 advice=advice,
                 is_error=is_error,

@@ -1,8 +1,8 @@
 """
 Asking a person's consent in the walkthrough, and turning the answer into a token.
 
-How the request and its answer look is `remote.consent`'s business, what the
-token is good for the checks'.
+`remote.consent` defines the request and its answer, the checks decide what the
+token is used for.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ Accept = Callable[[], Accepted]
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """The addresses that a person may open; empty where there is none, with the reason."""
+class ConsentAddresses:
+    """The addresses that a person may open; an empty one has its reason in `untrusted`."""
 
     url: str
     paste_url: str
@@ -49,9 +49,9 @@ class Consent:
     """
     The consent that one walkthrough asks for; the newest request counts.
 
-    `on_answer` is called for the redirect that is awaited, with what returns
-    the request and its code, or raises what was refused. `on_end` is called
-    where none came in time.
+    `on_answer` is called for the awaited redirect, with a function that returns
+    the request and its code, or raises the refusal. `on_end` is called if none
+    came in time.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Consent:
         """Return whether an answer would still count."""
         return bool(self._pending)
 
-    def ask(self) -> Asked:
+    def ask(self) -> ConsentAddresses:
         """
         Return the consent page's address, and the one whose answer is pasted.
 
@@ -90,31 +90,31 @@ class Consent:
             msg = "App ID and App Secret are not known yet."
             advice = "Give them in the step that completes Settings > Basic."
             raise SettingsError(msg, next_step=advice)
-        domain, here, untrusted = str(values.get("service_domain") or ""), "", ""
+        domain, listening_uri, untrusted = str(values.get("service_domain") or ""), "", ""
         try:
             with self._asking:
-                here = self._listening_at()
+                listening_uri = self._listening_at()
         except ListenerError as error:
             with self._lock:
                 self._pending = {}
             if not domain:
                 raise
             untrusted = str(error)
-        uris = [here] if here else []
+        uris = [listening_uri] if listening_uri else []
         if domain:
             uris.append(redirect_uri(domain))
-        asked = [self._request(uri) for uri in uris]
+        requests = [self._request(uri) for uri in uris]
         with self._lock:
-            self._pending = {request.state: request for request in asked}
-        return Asked(
-            url=asked[0].url if here else "",
-            paste_url=asked[-1].url if domain else "",
+            self._pending = {request.state: request for request in requests}
+        return ConsentAddresses(
+            url=requests[0].url if listening_uri else "",
+            paste_url=requests[-1].url if domain else "",
             untrusted=untrusted,
         )
 
     def accept(self, url: str) -> Accepted:
         """
-        Return the request that a redirect answers and its code; nobody gets it a second time.
+        Return the request that a redirect answers and its code; each counts once.
 
         A refusal counts once, too: no later redirect makes it a success.
         """
@@ -136,7 +136,7 @@ class Consent:
             self._listener.keep_open(_LINGER_SECONDS)
 
     def _listening_at(self) -> str:
-        """Return the redirect URI of a listener that nobody else can be in the place of."""
+        """Return the redirect URI of a listener that no other program can replace."""
         listener = self._listener
         if listener is None or not listener.keep_open(self._seconds):
             listener = RedirectListener(self._hear, seconds=self._seconds, on_end=self._end)
@@ -150,7 +150,7 @@ class Consent:
         return listener.redirect_uri
 
     def _hear(self, url: str) -> bool:
-        """Take a redirect that is awaited, and return whether it is."""
+        """Accept an awaited redirect, and return whether it is one."""
         if not answers(self._pending, url):
             return False
         try:
@@ -176,7 +176,7 @@ class Consent:
         self._on_end()
 
     def redeem(self, request: PendingAuthorization, code: Secret) -> Secret:
-        """Return the token for the code; raises `AuthorizationError` where Facebook refuses it."""
+        """Return the token for the code; raises `AuthorizationError` if Facebook refuses it."""
         values, session = self._run.values, self._run.open_session()
         graph = Graph(
             session, base_url=str(values["graph_url"]), version=str(values["graph_version"])

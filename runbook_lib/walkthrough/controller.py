@@ -1,9 +1,9 @@
 """
 The walkthrough: one for each kernel, between the run and the panels that show it.
 
-It performs what panels ask for off the kernel's main thread, follows the
+It performs the panels' actions off the kernel's main thread, follows the
 journal to show others' progress, and checks waiting steps again. `views` says
-what is shown, the browser how.
+what is shown, the browser scripts how.
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ from runbook_lib.core.procedure import (
     Word,
     WordKind,
 )
-from runbook_lib.core.state import RunState
 from runbook_lib.engine.confirm_links import make_link
 from runbook_lib.engine.run import Run
 from runbook_lib.engine.tenants import listed, tenant_names
@@ -71,7 +70,7 @@ class Display(Protocol):
 
 class Walkthrough:
     """
-    What the panels of one kernel have in common.
+    The state that the panels of one kernel share.
 
     `watch_seconds` is how often a waiting step is checked again.
     """
@@ -80,7 +79,7 @@ class Walkthrough:
         self.run = run
         self.operator = ""
         self._watch_seconds = watch_seconds
-        # NOTE: `runbook lab` says so to its kernels; another server has no such page.
+        # NOTE: `runbook lab` sets this variable for its kernels; another server has no such page.
         self._has_confirm_page = os.environ.get("RUNBOOK_EVIDENCE", "") == str(
             run.evidence.absolute()
         )
@@ -153,7 +152,16 @@ class Walkthrough:
         # NOTE: before the state, or a view could say that a check has ended, without its result.
         activities = {step_id: self._activities.of(step_id) for step_id in self._panels}
         state, history = self.run.state, self.run.history
-        scene = self._scene(state)
+        following = next_step(state)
+        scene = Scene(
+            today=self.run.clock().date(),
+            values=self.run.values,
+            link_values=self.run.link_values,
+            credentials=self._credentials.places(),
+            chosen_in=self._chosen_in,
+            has_confirm_page=self._has_confirm_page,
+            next_id=following[0].step.id if following else "",
+        )
         for step_id in only or tuple(activities):
             if step_id in activities:
                 step = state.steps[step_id]
@@ -167,43 +175,42 @@ class Walkthrough:
                 redacted = self.run.redactor.redact_values(view, structure=STRUCTURE)
                 self._show(step_id, self._panels[step_id], redacted)
         if self._header is not None and not only:
-            self._show("header", self._header, self._header_view(state))
+            view = header_view(
+                state,
+                title=self.run.procedure.title,
+                tenant=self.run.tenant,
+                operator=self.operator,
+                is_sandbox=self.run.is_sandbox,
+                others=self._others,
+                sealed=self._sealed,
+                today=scene.today,
+                activity=self._round,
+            )
+            self._show("header", self._header, view)
         if self._finish_panel is not None and not only:
             view = finish_view(
                 state, activity=self._sealing, bundle=self._bundle, doubts=self._doubts
             )
             self._show("finish", self._finish_panel, view)
 
-    def _scene(self, state: RunState) -> Scene:
-        following = next_step(state)
-        return Scene(
-            today=self.run.clock().date(),
-            values=self.run.values,
-            link_values=self.run.link_values,
-            credentials=self._credentials.places(),
-            chosen_in=self._chosen_in,
-            has_confirm_page=self._has_confirm_page,
-            next_id=following[0].step.id if following else "",
-        )
-
-    def _show(self, name: str, shown: Display, view: dict[str, Any]) -> None:
+    def _show(self, name: str, display: Display, view: dict[str, Any]) -> None:
         self._views[name] = view
-        shown.show(view)
+        display.show(view)
 
     def _draw_error(self, message: str, advice: str) -> None:
         for step_id, panel in self._panels.items():
-            shown = replace(
+            activity = replace(
                 self._activities.of(step_id), message=message, advice=advice, is_error=True
             )
-            panel.show({**self._views.get(step_id, {}), **asdict(shown)})
-        shown = replace(self._sealing, message=message, advice=advice, is_error=True)
+            panel.show({**self._views.get(step_id, {}), **asdict(activity)})
+        activity = replace(self._sealing, message=message, advice=advice, is_error=True)
         for name, display in (("header", self._header), ("finish", self._finish_panel)):
             if display is not None:
-                display.show({**self._views.get(name, {}), **asdict(shown)})
+                display.show({**self._views.get(name, {}), **asdict(activity)})
 
-    def perform(self, step: Step, given: dict[str, Any]) -> None:
+    def perform(self, step: Step, inputs: dict[str, Any]) -> None:
         """Accept the inputs and check the step, off this thread."""
-        self._begin(step, lambda: self._check(step, given))
+        self._begin(step, lambda: self._check(step, inputs))
 
     def say(
         self, step: Step, kind: WordKind, words: dict[str, Any], files: list[dict[str, Any]]
@@ -211,8 +218,8 @@ class Walkthrough:
         """Record what a named person confirms about the step, with attachments."""
 
         def word() -> Word:
-            said = self._said(step, words)
-            if kind in (WordKind.SKIPPED, WordKind.WITHDRAWN) and not said["note"]:
+            fields = self._said(step, words)
+            if kind in (WordKind.SKIPPED, WordKind.WITHDRAWN) and not fields["note"]:
                 msg = "Give a reason."
                 raise SettingsError(msg, next_step="It is kept in the record.")
             folder = self.run.journal.path.parent / "attachments"
@@ -220,7 +227,7 @@ class Walkthrough:
                 kind=kind,
                 seen=_typed(words, "seen"),
                 attachments=tuple(store_attachment(folder, **file) for file in files),
-                **said,
+                **fields,
             )
 
         self._begin(step, lambda: self._record(step, word()))
@@ -229,14 +236,14 @@ class Walkthrough:
         """Record a comment on the step, or who does it by when; no outcome rests on either."""
 
         def note() -> Note:
-            said = self._said(step, words)
+            fields = self._said(step, words)
             if kind is NoteKind.ASSIGNED:
                 to, due = _typed(words, "to", longest=_LONGEST_NAME), _typed(words, "due")
-                return Assignment(to=to, due=due_day(due, "By", since=said["at"]), **said)
-            if not said["note"]:
+                return Assignment(to=to, due=due_day(due, "By", since=fields["at"]), **fields)
+            if not fields["note"]:
                 msg = "Write the comment."
                 raise SettingsError(msg, next_step="It is kept with the step's history.")
-            return Note(**said)
+            return Note(**fields)
 
         self._begin(step, lambda: self._record(step, note()))
 
@@ -254,8 +261,8 @@ class Walkthrough:
             "origin": _ORIGIN,
         }
 
-    def _record(self, step: Step, said: Word | Note) -> str:
-        self.run.say([said])
+    def _record(self, step: Step, statement: Word | Note) -> str:
+        self.run.say([statement])
         self._activities.count(step.id, "written")
         return "Recorded."
 
@@ -279,8 +286,8 @@ class Walkthrough:
         planned = plan(self.run)
 
         def check(number: int, step: Step) -> None:
-            said = f"Checking {number} of {len(planned.steps)}: {step.title}"
-            self._round = replace(self._round, message=said)
+            message = f"Checking {number} of {len(planned.steps)}: {step.title}"
+            self._round = replace(self._round, message=message)
             self._activities.begin(step.id)
             self.draw()
             self._finish(step, lambda: self._check(step, {}))
@@ -291,8 +298,8 @@ class Walkthrough:
         """
         Seal the evidence in a headless run; ignored while that runs.
 
-        First every step is checked again; where something is open, missing or has
-        changed, it asks, once, and goes on when it `is_confirmed`.
+        First every step is checked again; if something is open, missing or has
+        changed, it asks once, and continues when `is_confirmed`.
         """
         if self._sealing.busy_since:
             return
@@ -308,11 +315,11 @@ class Walkthrough:
             if self._doubts:
                 self._sealing = Activity()
             else:
-                seen = self.run.state
+                before = self.run.state
                 sealed = seal_evidence(self.run, on_wait=self._wait_to_seal)
                 self._bundle = str(sealed.bundle)
                 self._sealed = f"Sealed {when(timestamp(self.run.clock()))}: {sealed.outcome}."
-                self._sealing = Activity(message=sealed_words(sealed, seen, self.run.state))
+                self._sealing = Activity(message=sealed_words(sealed, before, self.run.state))
         except Exception as error:  # noqa: BLE001  (the button must not stay busy for ever)
             message, advice = describe_error(error)
             self._sealing = Activity(message=message, advice=advice, is_error=True)
@@ -320,11 +327,11 @@ class Walkthrough:
         self.draw()
 
     def files_of_bundle(self, name: str) -> bytes:
-        """Return the sealed bundle as a zip file, or its report; empty where nothing is sealed."""
+        """Return the sealed bundle as a zip file, or its report; empty if nothing is sealed."""
         return packed(Path(self._bundle), name) if self._bundle else b""
 
-    def _wait_to_seal(self, said: str) -> None:
-        self._sealing = replace(self._sealing, message=said)
+    def _wait_to_seal(self, message: str) -> None:
+        self._sealing = replace(self._sealing, message=message)
         self.draw()
 
     def problem(self, name: str, text: str) -> tuple[str, str]:
@@ -332,7 +339,7 @@ class Walkthrough:
         items = {item.name: item for item in self.run.procedure.inputs}
         return problem(items[name], text), effect(self.run, items[name], text)
 
-    def keep(self, step: Step, name: str, where: str, given: dict[str, Any]) -> None:
+    def keep(self, step: Step, name: str, store: str, inputs: dict[str, Any]) -> None:
         """
         Save a credential to `keyring` or `.env`, or remove it everywhere.
 
@@ -341,8 +348,8 @@ class Walkthrough:
         item = credential(step, name)
 
         def move() -> str:
-            self._take(step, given)
-            return self._credentials.keep(item, where)
+            self._take(step, inputs)
+            return self._credentials.keep(item, store)
 
         self._begin(step, move)
 
@@ -362,12 +369,12 @@ class Walkthrough:
 
         def prepare() -> str:
             try:
-                asked = self._consent.ask()
+                addresses = self._consent.ask()
             finally:
                 self._hide_consent(step)
-            self._update(step, consent_url=asked.url, consent_paste_url=asked.paste_url)
-            if asked.untrusted:
-                return f"{asked.untrusted} Paste the address instead."
+            self._update(step, consent_url=addresses.url, consent_paste_url=addresses.paste_url)
+            if addresses.untrusted:
+                return f"{addresses.untrusted} Paste the address instead."
             return "Open the consent page. The form below says where the browser ends."
 
         self._begin(step, prepare)
@@ -427,21 +434,21 @@ class Walkthrough:
 
         self._begin(step, say_so)
 
-    def _check(self, step: Step, given: dict[str, Any]) -> str:
-        self._take(step, given)
+    def _check(self, step: Step, inputs: dict[str, Any]) -> str:
+        self._take(step, inputs)
         state = self.run.perform(step.id)
         outcome = state.conclusion.outcome
         advice = "" if outcome is Outcome.WAITING else what_to_do(state)
         return f"Checked: {label_of(state.conclusion)}. {advice}".strip()
 
-    def _take(self, step: Step, given: dict[str, Any]) -> None:
+    def _take(self, step: Step, inputs: dict[str, Any]) -> None:
         """Accept the typed values; raises `SettingsError` if one is refused."""
-        if not given:
+        if not inputs:
             return
         before = self._could_not_check()
-        refused = accept(self.run, given)
-        shown = [{"input": name, "problem": sentence(why)} for name, why in refused.items()]
-        self._activities.count(step.id, "taken", refused=shown)
+        refused = accept(self.run, inputs)
+        problems = [{"input": name, "problem": sentence(why)} for name, why in refused.items()]
+        self._activities.count(step.id, "taken", refused=problems)
         if refused:
             labels = {item.name: item.label for item in self.run.procedure.inputs}
             msg = " ".join(f"{labels[name]}: {reason}." for name, reason in refused.items())
@@ -450,7 +457,7 @@ class Walkthrough:
             self.perform(other, {})
 
     def _could_not_check(self) -> set[Step]:
-        """Return the steps that were tried in vain for want of a value, and only read."""
+        """Return the steps that could not be checked without a value, and only read."""
         tried = [state for state in self.run.state.steps.values() if state.checked_on]
         return {
             state.step for state in tried if not state.step.spends and lacking(self.run, state.step)
@@ -466,11 +473,11 @@ class Walkthrough:
 
     def _finish(self, step: Step, action: Callable[[], str]) -> None:
         try:
-            said, advice, is_error = action(), "", False
+            message, advice, is_error = action(), "", False
         except Exception as error:  # noqa: BLE001  (a panel must never stay busy for ever)
-            said, advice = describe_error(error)
+            message, advice = describe_error(error)
             is_error = True
-        self._activities.end(step.id, said, advice, is_error=is_error)
+        self._activities.end(step.id, message, advice, is_error=is_error)
         self.draw()
 
     def _update(self, step: Step, **changes: Any) -> None:
@@ -478,13 +485,13 @@ class Walkthrough:
         self.draw(step.id)
 
     def _follow(self) -> None:
-        seen, watched_at = -1, time.monotonic()
+        drawn_lines, watched_at = -1, time.monotonic()
         while not self._stopped.wait(_FOLLOW_SECONDS):
             try:
                 lines = self.run.history.index.last.seq
-                if self._credentials.follow() or lines != seen:
+                if self._credentials.follow() or lines != drawn_lines:
                     self.draw()
-                    seen = lines
+                    drawn_lines = lines
                 if time.monotonic() - watched_at >= self._watch_seconds:
                     watched_at = time.monotonic()
                     self._watch()
@@ -497,22 +504,9 @@ class Walkthrough:
             reads = state.step.checks and not state.step.spends
             is_waiting = state.conclusion.outcome is Outcome.WAITING and reads
             if step_id in self._panels and is_waiting and not self._activities.of(step_id).busy:
-                seen = self.run.preview(step_id)
-                if seen is not None and seen.outcome not in _CANNOT_TELL:
+                conclusion = self.run.preview(step_id)
+                if conclusion is not None and conclusion.outcome not in _CANNOT_TELL:
                     self.perform(state.step, {})
-
-    def _header_view(self, state: RunState) -> dict[str, Any]:
-        return header_view(
-            state,
-            title=self.run.procedure.title,
-            tenant=self.run.tenant,
-            operator=self.operator,
-            is_sandbox=self.run.is_sandbox,
-            others=self._others,
-            sealed=self._sealed,
-            today=self.run.clock().date(),
-            activity=self._round,
-        )
 
 
 def _typed(words: dict[str, Any], name: str, *, longest: int = _LONGEST_NOTE) -> str:

@@ -1,8 +1,8 @@
 """
 Where the walkthrough's credentials are saved, and following what others save.
 
-What a person saves in another kernel, or writes into the settings file, is
-known here as soon as the journal or that file says so.
+What a person saves in another kernel, or writes into the settings file, is used
+here as soon as the journal or that file shows it.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ class SavedCredentials:
         }
         self._following = threading.Lock()
         self._seen = self._signs()
-        self._resting = self._read({})
+        self._saved = self._read({})
 
-    def keep(self, item: Input, where: str) -> str:
+    def keep(self, item: Input, store: str) -> str:
         """Save the credential to `keyring` or `.env`, or remove it; return what was done."""
-        if where != "forget":
-            self._run.remember_secret(item, self._stores[where])
+        if store != "forget":
+            self._run.remember_secret(item, self._stores[store])
             self.follow()
-            return f"{item.label} saved to {'the keyring' if where == 'keyring' else where}."
+            return f"{item.label} saved to {'the keyring' if store == 'keyring' else store}."
         self._run.forget_secret(item, self._stores.values())
         self.follow()
         if self._env_file.holds(item):
@@ -64,30 +64,32 @@ class SavedCredentials:
             if signs == self._seen:
                 return False
             self._seen = signs
-            before, self._resting = self._resting, self._read(self._resting)
+            before, self._saved = self._saved, self._read(self._saved)
             for item in self._items:
-                then, now = before.get(item.name), self._resting.get(item.name)
-                if now is not None and (then is None or then.reveal() != now.reveal()):
-                    self._run.set_secret(item, now.reveal())
-                elif then is not None and now is None:
+                earlier, current = before.get(item.name), self._saved.get(item.name)
+                if current is not None and (
+                    earlier is None or earlier.reveal() != current.reveal()
+                ):
+                    self._run.set_secret(item, current.reveal())
+                elif earlier is not None and current is None:
                     self._run.forget_secret(item, ())
             return True
 
     def places(self) -> dict[str, str]:
         """Return where each known credential is saved, by name."""
         references = self._run.history.index.credentials
-        known = [item for item in self._items if item.name in self._run.settings.secrets]
+        items = [item for item in self._items if item.name in self._run.settings.secrets]
         return {
             item.name: "keyring"
             if item.name in references
             else ".env"
             if self._env_file.holds(item)
             else "this session"
-            for item in known
+            for item in items
         }
 
     def _signs(self) -> tuple[int, int, int]:
-        """Return what changes when anybody saves or removes a credential."""
+        """Return values that change when anybody saves or removes a credential."""
         lines = self._run.history.index.remembered
         try:
             state = self._run.env_file.stat()
@@ -96,20 +98,20 @@ class SavedCredentials:
         return lines, state.st_mtime_ns, state.st_size
 
     def _read(self, before: Mapping[str, Secret]) -> Mapping[str, Secret]:
-        """Return what environment, `.env` and keyring hold; `before` if they are unusable."""
+        """Return the credentials in environment, `.env` and keyring; `before` if unusable."""
         path, references = self._run.env_file, self._run.history.index.credentials
         try:
-            variables = read_env_file(path) if _says_something(path) else {}
+            variables = read_env_file(path) if _has_setting(path) else {}
             connector = self._run.procedure.id
             names = {
                 name
                 for item in self._items
                 for name in (item.variable, item.variable_for(connector))
             }
-            known = {name: variables.get(name, "") for name in names}
-            found = resolve(
+            own_values = {name: variables.get(name, "") for name in names}
+            settings = resolve(
                 self._items,
-                env_file=known,
+                env_file=own_values,
                 environ=os.environ,
                 connector=connector,
                 others=known_variables(),
@@ -117,11 +119,11 @@ class SavedCredentials:
         except SettingsError:
             return before
         # A keyring that is locked for a moment has lost nothing.
-        kept = {name: secret for name, secret in before.items() if name in references}
-        return {**kept, **recall(self._items, found, references).secrets}
+        in_keyring = {name: secret for name, secret in before.items() if name in references}
+        return {**in_keyring, **recall(self._items, settings, references).secrets}
 
 
-def _says_something(path: Path) -> bool:
+def _has_setting(path: Path) -> bool:
     """Return whether the file has any setting: the last credential may have been removed."""
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()

@@ -1,8 +1,8 @@
 """
 *Check everything now*: each step once, in order, without sealing.
 
-What a check would spend, nobody has permitted by pressing this button; such a
-step is named instead, with what it would do. So is a step that lacks a value.
+Pressing this button permits no check to spend anything: such a step is named
+instead, with what it would do. So is a step that lacks a value.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class Round:
 
 def lacking(run: Run, step: Step) -> tuple[Input, ...]:
     """Return the inputs that this step's checks need and were not given, each once."""
-    found = {item.name: item for check in step.checks for item in run.lacking(check)}
-    return tuple(found.values())
+    items = {item.name: item for check in step.checks for item in run.lacking(check)}
+    return tuple(items.values())
 
 
 def plan(run: Run) -> Round:
@@ -62,15 +62,15 @@ def check_everything(run: Run, planned: Round, check: Callable[[int, Step], obje
 
 
 def summary(run: Run, done: Round) -> str:
-    """Return what the person reads afterwards, a line for each kind of news."""
+    """Return the result for the person, a line for each kind of news."""
     numbers = run.procedure.numbers
-    now: dict[str, list[str]] = {}
+    changes: dict[str, list[str]] = {}
     for _, after in done.changed:
-        now.setdefault(label_of(after.conclusion), []).append(after.number)
+        changes.setdefault(label_of(after.conclusion), []).append(after.number)
     return "\n".join(
         [
-            f"Checked {len(done.steps)} steps.{'' if now else ' Nothing has changed.'}",
-            *(f"Now {label}: {', '.join(steps)}." for label, steps in now.items()),
+            f"Checked {len(done.steps)} steps.{'' if changes else ' Nothing has changed.'}",
+            *(f"Now {label}: {', '.join(steps)}." for label, steps in changes.items()),
             *(
                 f"Not checked: {numbers[step.id]}. {step.spends} Press Check there."
                 for step in done.unasked

@@ -23,8 +23,8 @@ def problem(item: Input, text: str) -> str:
         else:
             item.parse(text)
     except ValueError as error:
-        said = sentence(str(error))
-        return said if item.example in said else f"{said}; for example {item.example}"
+        message = sentence(str(error))
+        return message if item.example in message else f"{message}; for example {item.example}"
     return ""
 
 
@@ -43,7 +43,7 @@ def sentence(reason: str) -> str:
     return f"{reason[:1].upper()}{reason[1:]}"
 
 
-def accept(run: Run, given: Mapping[str, Any]) -> dict[str, str]:
+def accept(run: Run, values: Mapping[str, Any]) -> dict[str, str]:
     """
     Use the typed values, and return those that were refused: the reason by the input's name.
 
@@ -53,7 +53,7 @@ def accept(run: Run, given: Mapping[str, Any]) -> dict[str, str]:
     """
     refused: dict[str, str] = {}
     for item in run.procedure.inputs:
-        value = given.get(item.name)
+        value = values.get(item.name)
         if value is None or (item.secret and not value):
             continue
         try:

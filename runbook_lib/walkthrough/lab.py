@@ -29,7 +29,6 @@ from runbook_lib.core.journal import utc_now
 from runbook_lib.core.procedure import Procedure
 from runbook_lib.engine.notebooks import build, is_outdated, notebook_name
 from runbook_lib.engine.practice import (
-    Practice,
     practice,
     practice_environment,
     require_scenario,
@@ -88,8 +87,8 @@ def open_lab(
     """
     Serve the walkthrough until it is stopped, and return the exit code.
 
-    `ask` asks for the tenant where neither the request nor the settings name one.
-    Raises `SettingsError`, before anything is written, where there is none, where the
+    `ask` asks for the tenant if neither the request nor the settings name one.
+    Raises `SettingsError`, before anything is written, if there is none, if the
     settings or the tenant's journal cannot be used, or the server could not be started.
     """
     _check_arguments(request.arguments)
@@ -110,8 +109,16 @@ def open_lab(
     )
     folder = project_folder() / WORKING_COPIES
     notebook = _working_copy(request.procedure, folder, say)
-    for line in _opening_words(request):
-        say(line)
+    opens = (
+        "The walkthrough opens in your browser, without code."
+        if request.is_app
+        else "JupyterLab opens in your browser: press Start at the top of the notebook."
+    )
+    say(opens)
+    say(f"Tenant {request.tenant}. {request.procedure.title}.")
+    say("If no browser opens, copy one of the addresses below into one.")
+    say("Ctrl+C in this window stops it; your work is kept.")
+    say("")
     environ = {**request.environ, **request.variables}
     for name, ours in (("JUPYTER_CONFIG_PATH", _CONFIG), ("JUPYTER_PATH", _CONFIG / "share")):
         environ[name] = os.pathsep.join(filter(None, (str(ours), environ.get(name, ""))))
@@ -134,7 +141,7 @@ def _serve(command: Sequence[str], environ: Mapping[str, str]) -> int:
     """
     Run the server until it ends or is interrupted, and return the exit code.
 
-    A server that cannot start has said why.
+    A server that cannot start prints the reason itself.
     """
     with subprocess.Popen(command, env=environ) as server:  # noqa: S603
         try:
@@ -163,8 +170,8 @@ def practise_in_lab(scenario: str, request: LabRequest, *, say: Callable[[str], 
     tenant = tenant_name(request.tenant or f"sandbox-{scenario}")
     journal = journal_path(Path(request.evidence), tenant, request.procedure.id)
     is_known = journal.exists()
-    known = sandbox_key(request.procedure, request.evidence, tenant)
-    key = keep_key(journal.parent, known)
+    own_key = sandbox_key(request.procedure, request.evidence, tenant)
+    key = keep_key(journal.parent, own_key)
     with practice(scenario, request.procedure, key) as sandbox:
         practised = replace(
             request,
@@ -172,58 +179,33 @@ def practise_in_lab(scenario: str, request: LabRequest, *, say: Callable[[str], 
             env_file=sandbox.env_file,
             environ=practice_environment(request.environ),
         )
-        for line in _words_for_practice(practised, sandbox, is_known=is_known):
-            say(line)
+        practises = "Facebook and Cyclr on this machine, for practice; nothing is real."
+        say(f"SANDBOX {sandbox.scenario}: {practises}")
+        say(f"Where one of its pages asks, log in as {sandbox.login}.")
+        if is_known:
+            say(
+                f"Your earlier work as {tenant} still counts, and the sandbox has the same app; "
+                "to start from nothing: --tenant NAME."
+            )
+        say("What is done on the sandbox's own pages is forgotten when it stops.")
         return open_lab(practised, say=say)
-
-
-def _words_for_practice(request: LabRequest, sandbox: Practice, *, is_known: bool) -> list[str]:
-    """Return what a person reads of the sandbox first."""
-    practises = "Facebook and Cyclr on this machine, for practice; nothing is real."
-    log_in = f"Where one of its pages asks, log in as {sandbox.login}."
-    before = (
-        f"Your earlier work as {request.tenant} still counts, and the sandbox has the same app; "
-        "to start from nothing: --tenant NAME."
-    )
-    return [
-        f"SANDBOX {sandbox.scenario}: {practises}",
-        log_in,
-        *([before] if is_known else []),
-        "What is done on the sandbox's own pages is forgotten when it stops.",
-    ]
-
-
-def _opening_words(request: LabRequest) -> list[str]:
-    """Return what opens, how to begin, and how to stop."""
-    opens = (
-        "The walkthrough opens in your browser, without code."
-        if request.is_app
-        else "JupyterLab opens in your browser: press Start at the top of the notebook."
-    )
-    return [
-        opens,
-        f"Tenant {request.tenant}. {request.procedure.title}.",
-        "If no browser opens, copy one of the addresses below into one.",
-        "Ctrl+C in this window stops it; your work is kept.",
-        "",
-    ]
 
 
 def _working_copy(procedure: Procedure, folder: Path, say: Callable[[str], None]) -> Path:
     """
-    Return the notebook that a person works in: built once, and theirs from then on.
+    Return the notebook that a person works in: built once, never overwritten.
 
-    One of another procedure is kept under another name. Raises `SettingsError`
-    where it cannot be written.
+    A notebook of another procedure is kept under another name. Raises
+    `SettingsError` if it cannot be written.
     """
     path = folder / notebook_name(procedure)
     if not is_outdated(procedure, path):
         return path
     try:
         if os.path.lexists(path):
-            kept = path.with_name(f"{path.stem}.{utc_now():%Y%m%dT%H%M%SZ}.bak.ipynb")
-            path.replace(kept)
-            say(f"{path.name} was built from another procedure; yours is kept as {kept.name}.")
+            backup = path.with_name(f"{path.stem}.{utc_now():%Y%m%dT%H%M%SZ}.bak.ipynb")
+            path.replace(backup)
+            say(f"{path.name} was built from another procedure; yours is kept as {backup.name}.")
         return build(procedure, folder)
     except OSError as error:
         reason = error.strerror or type(error).__name__
@@ -233,7 +215,7 @@ def _working_copy(procedure: Procedure, folder: Path, say: Callable[[str], None]
 
 
 def _check_arguments(arguments: Sequence[str]) -> None:
-    """Raise `SettingsError` where the server cannot listen at the port or address asked for."""
+    """Raise `SettingsError` if the server cannot listen at the requested port or address."""
     port = _value(_PORT, arguments)
     if port is not None:
         advice = "Name another port with --port, or leave it out."
@@ -272,7 +254,7 @@ def _is_taken(port: int) -> bool:
 
 
 def _value(option: re.Pattern[str], arguments: Sequence[str]) -> str | None:
-    """Return what an option is given, in one word or in two; `None` where it is not there."""
+    """Return an option's value, given in one word or in two; `None` without the option."""
     for argument, following in zip(arguments, [*arguments[1:], ""], strict=False):
         match = option.fullmatch(argument)
         if match:

@@ -1,7 +1,7 @@
 """
 *Seal the evidence* in the walkthrough: a headless run in a process of its own.
 
-What a person should know before is said before, and asked once.
+A person is shown what they should know first, and asked once.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from runbook_lib.walkthrough.everything import Round, missing
 
 def seal_evidence(run: Run, *, on_wait: Callable[[str], None] = lambda _: None) -> Finished:
     """
-    Run the whole procedure headless for this tenant and return what it came to.
+    Run the whole procedure headless for this tenant and return its outcome and bundle.
 
-    Calls `on_wait` with what the run says while it waits for another one. Raises
-    `SealingError` where it left no bundle.
+    Calls `on_wait` with a message while it waits for another run. Raises
+    `SealingError` if there is no bundle.
     """
     secrets = {
         item.variable_for(run.procedure.id): run.settings.secrets[item.name]
@@ -42,8 +42,8 @@ def seal_evidence(run: Run, *, on_wait: Callable[[str], None] = lambda _: None) 
     try:
         return run_in_process(request, on_wait=on_wait)
     except SealingError as error:
-        said, advice = (run.redactor.redact(text) for text in (str(error), error.diagnostics()))
-        raise SealingError(said, next_step=advice) from None
+        message, advice = (run.redactor.redact(text) for text in (str(error), error.diagnostics()))
+        raise SealingError(message, next_step=advice) from None
 
 
 def doubts(run: Run, done: Round) -> list[str]:

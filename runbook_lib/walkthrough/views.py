@@ -37,7 +37,7 @@ from runbook_lib.evidence.reports.wording import when, with_times
 from runbook_lib.plain_text import as_text, counted
 from runbook_lib.walkthrough.activity import Activity
 
-_SAID = {
+_EVENT_WORDS = {
     EventType.STEP_CHECKED: "checked",
     EventType.STEP_ATTESTED: "confirmed",
     EventType.STEP_SUBMITTED: "submitted",
@@ -116,9 +116,9 @@ def step_view(
     values, credentials = scene.values, scene.credentials
     elsewhere = {name: other for name, other in scene.chosen_in.items() if other is not state.step}
     step, document = state.step, step_document(state)
-    shown = ("id", "title", "outcome", "checked_on", "attested_by")
+    names = ("id", "title", "outcome", "checked_on", "attested_by")
     return {
-        **{name: document[name] for name in shown},
+        **{name: document[name] for name in names},
         "icon": ICONS[state.conclusion.outcome],
         "label": label_of(state.conclusion),
         "in_part": state.conclusion.needs_person,
@@ -127,7 +127,14 @@ def step_view(
         "reason": with_times(document["reason"]),
         "remarks": [with_times(text) for text in document["remarks"]],
         **{name: gathered(document, name) for name in ("warnings", "limits", "changes")},
-        "tables": [_table_view(table) for table in gathered(document, "tables")],
+        "tables": [
+            {
+                "caption": table["caption"],
+                "columns": list(table["columns"]),
+                "rows": [list(row) for row in table["rows"]],
+            }
+            for table in gathered(document, "tables")
+        ],
         "links": [link.shown(scene.link_values) for link in step.links],
         "pastes": [
             {"label": paste.label, "value": paste.value(values)}
@@ -160,10 +167,13 @@ def step_view(
         "needs_another": state.conclusion.needs_another,
         "has_confirm_page": scene.has_confirm_page,
         "hand_over": _handed_over(step, credentials),
-        "exchanges": [_exchange_view(each) for each in document["exchanges"]],
-        "history": _step_history(recent),
+        "exchanges": [_exchange_view(exchange) for exchange in document["exchanges"]],
+        "history": [
+            {"at": when(entry.at), "what": f"{_EVENT_WORDS[entry.type]}{_details(entry)}"}
+            for entry in reversed(recent)
+        ],
         "kit": _kit_view(step, values),
-        "troubles": [_trouble_view(each) for each in troubles_of(state)],
+        "troubles": [_trouble_view(trouble) for trouble in troubles_of(state)],
         **asdict(activity),
     }
 
@@ -221,7 +231,7 @@ def header_view(
 
 
 def _overview(state: StepState, today: date) -> dict[str, str]:
-    """Return a step's line in the overview, with who did it or what waits for whom, since when."""
+    """Return a step's line in the overview, with who did it, or whom it waits for since when."""
     outcome = state.conclusion.outcome
     return {
         "id": state.step.id,
@@ -253,7 +263,7 @@ def _assigned(state: StepState) -> str:
 
 
 def _overdue(state: StepState, today: date) -> str:
-    """Return that a colleague or an outside party takes too long; the prose says what then."""
+    """Return by how much a colleague or an outside party is late; empty if not."""
     days = state.overdue_days(today)
     if not days:
         return ""
@@ -402,14 +412,6 @@ def _handed_over(step: Step, credentials: Mapping[str, str]) -> dict[str, str] |
     return {"name": item.name, "label": item.label, "unknown": unknown}
 
 
-def _table_view(table: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "caption": table["caption"],
-        "columns": list(table["columns"]),
-        "rows": [list(row) for row in table["rows"]],
-    }
-
-
 def _kit_view(step: Step, values: Mapping[str, Value]) -> dict[str, Any] | None:
     """Return the texts for App Review, if they belong to this step."""
     from runbook_lib.connectors.facebook.review_kit import kit_of  # noqa: PLC0415  (for panels)
@@ -425,7 +427,7 @@ def _kit_view(step: Step, values: Mapping[str, Value]) -> dict[str, Any] | None:
                 "label": part.name,
                 "usage": part.usage,
                 "calls": [call.request for call in part.calls],
-                "because": [f"{each.name}: {each.why}." for each in part.because],
+                "because": [f"{reason.name}: {reason.why}." for reason in part.because],
             }
             for part in kit.permissions
         ],
@@ -464,18 +466,11 @@ def _exchange_view(exchange: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _step_history(recent: Sequence[Entry]) -> list[dict[str, str]]:
-    return [
-        {"at": when(entry.at), "what": f"{_SAID[entry.type]}{_what(entry)}"}
-        for entry in reversed(recent)
-    ]
-
-
-def _what(entry: Entry) -> str:
+def _details(entry: Entry) -> str:
     data = entry.data
     if entry.type == EventType.STEP_CHECKED:
-        said = ", ".join(f"{f['check']}: {f['outcome']}" for f in data["findings"])
-        return f" ({said or data.get('unchecked') or 'nothing to check'})"
+        outcomes = ", ".join(f"{f['check']}: {f['outcome']}" for f in data["findings"])
+        return f" ({outcomes or data.get('unchecked') or 'nothing to check'})"
     if entry.type == EventType.CHANGE_INTENDED:
         return f": {data['change']}"
     to = f" to {data['to'] or 'nobody'}" if entry.type == EventType.STEP_ASSIGNED else ""

@@ -70,8 +70,8 @@ class HeaderPanel(_Panel):
     def __repr__(self) -> str:
         return _TEXT.format("header")
 
-    def _on_message(self, _widget: Any, asked: dict[str, Any], _buffers: list[Any]) -> None:
-        if asked.get("action") == "check_all":
+    def _on_message(self, _widget: Any, message: dict[str, Any], _buffers: list[Any]) -> None:
+        if message.get("action") == "check_all":
             self._walkthrough.check_all()
 
 
@@ -88,12 +88,12 @@ class FinishPanel(_Panel):
     def __repr__(self) -> str:
         return _TEXT.format("notebook's end")
 
-    def _on_message(self, _widget: Any, asked: dict[str, Any], _buffers: list[Any]) -> None:
-        action = asked.get("action")
+    def _on_message(self, _widget: Any, message: dict[str, Any], _buffers: list[Any]) -> None:
+        action = message.get("action")
         if action in ("seal", "seal_anyway"):
             self._walkthrough.seal(is_confirmed=action == "seal_anyway")
         if action == "fetch":
-            name = str(asked["name"])
+            name = str(message["name"])
             content = self._walkthrough.files_of_bundle(name)
             self.send({"kind": "file", "name": name}, [content])
 
@@ -112,44 +112,44 @@ class StepPanel(_Panel):
     def __repr__(self) -> str:
         return _TEXT.format("step")
 
-    def _on_message(self, _widget: Any, asked: dict[str, Any], buffers: list[Any]) -> None:
-        action = self._actions.get(str(asked.get("action")))
+    def _on_message(self, _widget: Any, message: dict[str, Any], buffers: list[Any]) -> None:
+        action = self._actions.get(str(message.get("action")))
         if action is not None:
-            action(self, asked, buffers)
+            action(self, message, buffers)
 
-    def _check(self, asked: dict[str, Any], _buffers: list[Any]) -> None:
-        self._walkthrough.perform(self._step, dict(asked.get("inputs", {})))
+    def _check(self, message: dict[str, Any], _buffers: list[Any]) -> None:
+        self._walkthrough.perform(self._step, dict(message.get("inputs", {})))
 
-    def _say(self, asked: dict[str, Any], buffers: list[Any]) -> None:
+    def _say(self, message: dict[str, Any], buffers: list[Any]) -> None:
         files = [
             {"name": file["name"], "media_type": file["type"], "content": bytes(buffer)}
-            for file, buffer in zip(asked.get("files", ()), buffers, strict=True)
+            for file, buffer in zip(message.get("files", ()), buffers, strict=True)
         ]
-        self._walkthrough.say(self._step, WORDS[asked["action"]], asked, files)
+        self._walkthrough.say(self._step, WORDS[message["action"]], message, files)
 
-    def _add_note(self, asked: dict[str, Any], _buffers: list[Any]) -> None:
-        self._walkthrough.add_note(self._step, NOTES[asked["action"]], asked)
+    def _add_note(self, message: dict[str, Any], _buffers: list[Any]) -> None:
+        self._walkthrough.add_note(self._step, NOTES[message["action"]], message)
 
-    def _validate(self, asked: dict[str, Any], _buffers: list[Any]) -> None:
-        name = str(asked["name"])
-        problem, effect = self._walkthrough.problem(name, str(asked["value"]))
+    def _validate(self, message: dict[str, Any], _buffers: list[Any]) -> None:
+        name = str(message["name"])
+        problem, effect = self._walkthrough.problem(name, str(message["value"]))
         self.send({"kind": "problem", "name": name, "problem": problem, "effect": effect})
 
-    def _keep(self, asked: dict[str, Any], _buffers: list[Any]) -> None:
-        given = dict(asked.get("inputs", {}))
-        self._walkthrough.keep(self._step, str(asked["name"]), str(asked["where"]), given)
+    def _keep(self, message: dict[str, Any], _buffers: list[Any]) -> None:
+        inputs = dict(message.get("inputs", {}))
+        self._walkthrough.keep(self._step, str(message["name"]), str(message["where"]), inputs)
 
-    def _hand_over(self, _asked: dict[str, Any], _buffers: list[Any]) -> None:
+    def _hand_over(self, _message: dict[str, Any], _buffers: list[Any]) -> None:
         self.send({"kind": "hand_over", "value": self._walkthrough.hand_over(self._step)})
 
-    def _consent(self, _asked: dict[str, Any], _buffers: list[Any]) -> None:
+    def _consent(self, _message: dict[str, Any], _buffers: list[Any]) -> None:
         self._walkthrough.ask_consent(self._step)
 
-    def _link(self, _asked: dict[str, Any], _buffers: list[Any]) -> None:
+    def _link(self, _message: dict[str, Any], _buffers: list[Any]) -> None:
         self.send({"kind": "link", "path": self._walkthrough.confirm_link(self._step)})
 
-    def _redirect(self, asked: dict[str, Any], _buffers: list[Any]) -> None:
-        self._walkthrough.answer_consent(self._step, str(asked["url"]))
+    def _redirect(self, message: dict[str, Any], _buffers: list[Any]) -> None:
+        self._walkthrough.answer_consent(self._step, str(message["url"]))
 
     _actions: dict[str, Callable[[StepPanel, dict[str, Any], list[Any]], None]] = {  # noqa: RUF012
         "check": _check,
