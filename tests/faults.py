@@ -168,8 +168,8 @@ FAULTS = (
     ),
     Fault(
         "remote/network.py",
-        "return require_public(host, found) if is_public_only else found",
-        "return found",
+        "return require_public(host, addresses) if is_public_only else addresses",
+        "return addresses",
         "remote/test_domain.py",
         "the Service Domain may resolve to this machine",
     ),
@@ -203,7 +203,7 @@ FAULTS = (
     ),
     Fault(
         "remote/consent.py",
-        "return found[0] if found else None",
+        "return matching[0] if matching else None",
         "return next(iter(pending.values()), None)",
         "remote/test_consent.py",
         "a redirect without a matching request is accepted (RFC 6749 §10.12)",
@@ -432,7 +432,7 @@ FAULTS = (
     Fault(
         "engine/process.py",
         '[sys.executable, "-m", "runbook_lib.engine.process"],',
-        '[sys.executable, "-m", "runbook_lib.engine.process", str(_document(request))],',
+        '[sys.executable, "-m", "runbook_lib.engine.process", str(request_document(request, {}))],',
         "engine/test_process.py",
         "a secret is on a command line, visible to others",
     ),
@@ -494,7 +494,7 @@ FAULTS = (
     ),
     Fault(
         "remote/transport.py",
-        "if owners and all(owner.providers & here for owner in owners):",
+        "if owners and all(owner.providers & providers for owner in owners):",
         "if owners:",
         "remote/test_stray_secrets.py",
         "a secret is sent to another provider",

@@ -237,15 +237,7 @@ def _execute(
             seen = last
             listener.on_progress(run)
 
-    not_needed = {item.name for item in EVIDENCE}
-    parameters = {
-        **{name: value for name, value in request.given.items() if name not in not_needed},
-        "env_file": request.env_file,
-        "evidence": str(run.evidence),
-        "run_id": run.run_id,
-        "tenant": run.tenant,
-        "mode": Mode.HEADLESS,
-    }
+    parameters = _parameters(run, request)
     environment = kernel_environment(run.procedure, parameters, request.environ)
     executed = execute_notebook(
         source, output, parameters, environment=environment, on_tick=on_tick, child=request.child
@@ -256,6 +248,20 @@ def _execute(
         # NOTE: `sys.exit(0)` in a cell looks like success to papermill.
         executed = replace(executed, broken="it ended before its last cell")
     return replace(executed, broken=run.redactor.redact(executed.broken))
+
+
+def _parameters(run: Run, request: RunRequest) -> dict[str, Any]:
+    """Return what the notebook's kernel needs to open the run again."""
+    not_needed = {item.name for item in EVIDENCE}
+    given = {name: value for name, value in request.given.items() if name not in not_needed}
+    return {
+        **given,
+        "env_file": request.env_file,
+        "evidence": str(run.evidence),
+        "run_id": run.run_id,
+        "tenant": run.tenant,
+        "mode": Mode.HEADLESS,
+    }
 
 
 def _archive(run: Run, request: RunRequest, result: RunResult, listener: RunListener) -> RunResult:

@@ -99,8 +99,10 @@ def _answered(
 ) -> PendingAuthorization | None:
     """Return the request whose `state` comes back, compared in constant time."""
     state = fields.get("state", "").encode(errors="replace")
-    found = [pending[known] for known in pending if hmac.compare_digest(known.encode(), state)]
-    return found[0] if found else None
+    matching = [
+        pending[expected] for expected in pending if hmac.compare_digest(expected.encode(), state)
+    ]
+    return matching[0] if matching else None
 
 
 def _fields(url: str) -> dict[str, str]:

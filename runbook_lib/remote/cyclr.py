@@ -140,6 +140,6 @@ def _checked(answer: Answer) -> Any:
         document = answer.document()
     except UnexpectedAnswerError:
         document = {}
-    said = Document(document if isinstance(document, dict) else {}, "Cyclr")
-    message = said.words("Message") or said.words("error_description")
+    refusal = Document(document if isinstance(document, dict) else {}, "Cyclr")
+    message = refusal.words("Message") or refusal.words("error_description")
     raise CyclrAPIError(message or f"Cyclr answered {answer.status}.", status=answer.status)

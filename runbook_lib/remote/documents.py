@@ -100,8 +100,8 @@ def shorten(text: str, longest: int = _LONGEST) -> str:
     line = one_line(" ".join(head.split()))
     if len(line) <= longest and len(head) == len(text):
         return line
-    kept, blank, _ = line[: longest + 1].rpartition(" ")
-    return f"{kept}…" if blank else f"… ({len(text):,} characters without a space)"
+    head_words, blank, _ = line[: longest + 1].rpartition(" ")
+    return f"{head_words}…" if blank else f"… ({len(text):,} characters without a space)"
 
 
 def unexpected(source: str, what: str) -> UnexpectedAnswerError:
@@ -200,17 +200,17 @@ class Document(Mapping[str, Any]):
         value = self.get(name, _ABSENT if default is None else list(default))
         return documents(value, self._source, self._place(name))
 
-    def expect(self, name: str, wanted: str) -> None:
+    def expect(self, name: str, expected: str) -> None:
         """Raise unless the field names `wanted`, which was requested."""
-        if self.get(name) != wanted:
-            self._refuse(name, wanted)
+        if self.get(name) != expected:
+            self._refuse(name, expected)
 
     def _place(self, name: str) -> str:
         return f"{self._path}.{name}" if self._path else name
 
-    def _refuse(self, name: str, wanted: str) -> NoReturn:
+    def _refuse(self, name: str, expected: str) -> NoReturn:
         shown = _shown(self.get(name, _ABSENT))
-        raise unexpected(self._source, f"{self._place(name)} is {shown}, not {wanted}")
+        raise unexpected(self._source, f"{self._place(name)} is {shown}, not {expected}")
 
 
 def documents(content: object, source: str, path: str = "") -> list[Document]:

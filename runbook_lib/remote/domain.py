@@ -49,7 +49,7 @@ class Certificate:
 
 class Destinations:
     """
-    Where a redirect may lead: to the addresses in settings, and over https to their hosts.
+    The allowed targets of a redirect: the addresses in settings, and their hosts over https.
 
     `hosts` are further names. Nothing else is requested.
     """
@@ -125,7 +125,16 @@ def read_certificate(session: Session, host: str) -> Certificate:
     override = session.transport.connect_to.get(f"{host}:{_HTTPS}")
     certificate, error = None, ""
     try:
-        certificate = _handshake(session, host, override)
+        deadline = session.deadline().within(2 * _SECONDS)
+        name, _, port = (override or f"{host}:{_HTTPS}").rpartition(":")
+        is_public_only = session.transport.is_public_only(host, _HTTPS)
+        addresses = find_addresses(name, int(port), deadline, is_public_only=is_public_only)
+        with open_connection(addresses, int(port), deadline) as plain:
+            # NOTE: the time-out is for the whole handshake, not for each read (CPython: _ssl).
+            plain.settimeout(max(0.01, min(_SECONDS, deadline.left)))
+            context = session.transport.tls_context()
+            with context.wrap_socket(plain, server_hostname=host) as secure:
+                certificate = _certificate(secure.getpeercert() or {}, host)
     except ssl.SSLCertVerificationError as failure:
         error = f"its TLS certificate is not trusted ({failure.verify_message})"
     except OSError as failure:
@@ -147,18 +156,6 @@ def read_certificate(session: Session, host: str) -> Certificate:
     return certificate
 
 
-def _handshake(session: Session, host: str, override: str | None) -> Certificate:
-    deadline = session.deadline().within(2 * _SECONDS)
-    name, _, port = (override or f"{host}:{_HTTPS}").rpartition(":")
-    is_public_only = session.transport.is_public_only(host, _HTTPS)
-    addresses = find_addresses(name, int(port), deadline, is_public_only=is_public_only)
-    with open_connection(addresses, int(port), deadline) as plain:
-        # NOTE: the time-out is for the whole handshake, not for each read (CPython: _ssl).
-        plain.settimeout(max(0.01, min(_SECONDS, deadline.left)))
-        with session.transport.tls_context().wrap_socket(plain, server_hostname=host) as secure:
-            return _certificate(secure.getpeercert() or {}, host)
-
-
 def fetch_page(session: Session, url: str) -> Answer:
     """Return the answer of `url` to a plain GET, whatever its status."""
     is_public_only = _is_public_only(session, _web_address(url))
@@ -178,12 +175,12 @@ def follow_to_dialog(
     first address may contain a single-use token. Raises `UnexpectedAnswerError`
     for a redirect to anything but a web address among the `destinations`.
     """
-    wanted, here = _web_address(dialog), _web_address(url)
+    dialog_url, current = _web_address(dialog), _web_address(url)
     cookies: dict[str, SimpleCookie] = {}
     for _ in range(_MOST_HOPS):
-        jar = cookies.setdefault(here.netloc.decode(), SimpleCookie())
+        jar = cookies.setdefault(current.netloc.decode(), SimpleCookie())
         pairs = _cookie_header(jar)
-        is_public_only = _is_public_only(session, here)
+        is_public_only = _is_public_only(session, current)
         request = Request(
             method="GET",
             url=url,
@@ -199,15 +196,24 @@ def follow_to_dialog(
         if not location:
             return "", answer
         target = _web_address(location, url)
-        if _is_dialog(target, wanted):
+        if _is_dialog(target, dialog_url):
             return str(target), answer
-        is_same_server = target.port == wanted.port or target.scheme != wanted.scheme
-        if host_of(target) == host_of(wanted) and is_same_server:
+        is_same_server = target.port == dialog_url.port or target.scheme != dialog_url.scheme
+        if host_of(target) == host_of(dialog_url) and is_same_server:
             return "", answer
-        why = destinations.refusal(target, from_public=_is_public(session, here))
+        why = destinations.refusal(target, from_public=_is_public(session, current))
         if why:
-            raise _refused(here, target, why)
-        url, here = str(target), target
+            place = f"{target.scheme}://{target.netloc.decode()}{target.path}"
+            msg = (
+                f"{host_of(current)} redirects to {shorten(place, _LONGEST_PLACE)}, which was not "
+                f"opened: {why}."
+            )
+            advice = (
+                "Compare that address with your Cyclr console. If it is a host of your Cyclr, add "
+                "it to redirect_hosts."
+            )
+            raise UnexpectedAnswerError(msg, next_step=advice)
+        url, current = str(target), target
     return "", answer
 
 
@@ -218,7 +224,7 @@ def _is_public_only(session: Session, address: httpx.URL) -> bool:
 
 
 def _is_public(session: Session, address: httpx.URL) -> bool:
-    """Return whether an answer from there comes from the public internet."""
+    """Return whether an answer from `address` comes from the public internet."""
     override = session.transport.connect_to.get(f"{host_of(address)}:{_port(address)}")
     if override is not None:
         return may_be_public(override.rpartition(":")[0])
@@ -234,22 +240,11 @@ def leads_to(answer: Answer) -> str:
     return shorten(target.netloc.decode() + target.path, _LONGEST_PLACE)
 
 
-def _refused(source: httpx.URL, target: httpx.URL, why: str) -> UnexpectedAnswerError:
-    place = f"{target.scheme}://{target.netloc.decode()}"
-    where = shorten(place + target.path, _LONGEST_PLACE)
-    msg = f"{host_of(source)} redirects to {where}, which was not opened: {why}."
-    advice = (
-        "Compare that address with your Cyclr console. If it is a host of your Cyclr, add it to "
-        "redirect_hosts."
-    )
-    return UnexpectedAnswerError(msg, next_step=advice)
-
-
 def _cookie_header(jar: SimpleCookie) -> str:
     """Return the cookies of `jar` for a header, without those that it cannot contain."""
     pairs = [f"{name}={morsel.coded_value}" for name, morsel in jar.items()]
-    kept = [pair for pair in pairs if pair.isascii() and pair.isprintable()]
-    header = "; ".join(kept)
+    sendable = [pair for pair in pairs if pair.isascii() and pair.isprintable()]
+    header = "; ".join(sendable)
     return header if len(header) <= _LONGEST_COOKIES else ""
 
 
@@ -265,8 +260,8 @@ def _web_address(url: str, base: str = "") -> httpx.URL:
     return address
 
 
-def _is_dialog(target: httpx.URL, wanted: httpx.URL) -> bool:
-    origin = (wanted.scheme, host_of(wanted), wanted.port)
+def _is_dialog(target: httpx.URL, dialog: httpx.URL) -> bool:
+    origin = (dialog.scheme, host_of(dialog), dialog.port)
     is_same = (target.scheme, host_of(target), target.port) == origin and not target.userinfo
     return is_same and _DIALOG_PATH.fullmatch(target.path) is not None
 

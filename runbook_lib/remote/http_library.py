@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 else:
 
     class _Httpx:
-        """Stands for the package until it is used."""
+        """Loads the package when it is first used."""
 
         def __getattr__(self, name: str) -> Any:
             """Return what httpx has under this name."""

@@ -10,8 +10,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-_KIB = 1024
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
@@ -35,13 +33,10 @@ class Limits:
             "exchange_seconds": "exchange_seconds",
             "step_seconds": "step_seconds",
         }
-        given = {field: values.get(name) for field, name in names.items()}
-        return cls(**{field: value for field, value in given.items() if isinstance(value, int)})
-
-    @property
-    def answer_bytes(self) -> int:
-        """Return the size of the largest body, in bytes."""
-        return self.answer_kib * _KIB
+        configured = {field: values.get(name) for field, name in names.items()}
+        return cls(
+            **{field: value for field, value in configured.items() if isinstance(value, int)}
+        )
 
 
 class Deadline:

@@ -16,6 +16,7 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 from runbook_lib.config.formats import is_this_machine
@@ -57,34 +58,26 @@ class RefusedAnswerError(Exception):
     """An answer was rejected while it was read; the message says why."""
 
 
+@dataclass(slots=True)
 class _Awaited:
     """The limits of the current read: its deadline and how many bytes are left."""
 
-    def __init__(self, deadline: Deadline, most: int) -> None:
-        self.deadline = deadline
-        self._left = most
-
-    def seconds(self, wanted: float | None) -> float:
-        """Return the time-out of the next call; raises `OutOfTimeError` if no time is left."""
-        left = self.deadline.left
-        if left <= 0:
-            raise OutOfTimeError
-        return left if wanted is None else min(wanted, left)
-
-    def count(self, size: int) -> None:
-        """Raise `RefusedAnswerError` if more bytes arrive than an answer may have."""
-        self._left -= size
-        if self._left < 0:
-            raise RefusedAnswerError("more bytes than an answer may have")
+    deadline: Deadline
+    bytes_left: int
 
 
 _AWAITED: ContextVar[_Awaited | None] = ContextVar("awaited", default=None)
 
 
-def seconds_now(wanted: float | None) -> float | None:
+def seconds_now(longest: float | None) -> float | None:
     """Return the time-out of the next call; raises `OutOfTimeError` if no time is left."""
     awaited = _AWAITED.get()
-    return awaited.seconds(wanted) if awaited else wanted
+    if awaited is None:
+        return longest
+    left = awaited.deadline.left
+    if left <= 0:
+        raise OutOfTimeError
+    return left if longest is None else min(longest, left)
 
 
 def deadline_now() -> Deadline:
@@ -97,7 +90,9 @@ def count(data: bytes) -> bytes:
     """Return the received `data`; raises `RefusedAnswerError` if it is too much."""
     awaited = _AWAITED.get()
     if awaited is not None:
-        awaited.count(len(data))
+        awaited.bytes_left -= len(data)
+        if awaited.bytes_left < 0:
+            raise RefusedAnswerError("more bytes than an answer may have")
     return data
 
 
@@ -121,17 +116,17 @@ def _lookup(host: str, port: int, seconds: float) -> list[str]:
     literal = _address(host)
     if literal is not None:
         return [str(literal)]
-    found: Future[list[Any]] = Future()
+    answer: Future[list[Any]] = Future()
 
     def ask() -> None:
         try:
-            found.set_result(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+            answer.set_result(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
         except BaseException as error:  # noqa: BLE001  (raised in the waiting thread)
-            found.set_exception(error)
+            answer.set_exception(error)
 
     threading.Thread(target=ask, name=f"lookup {host[:40]}", daemon=True).start()
     try:
-        entries = found.result(timeout=seconds)
+        entries = answer.result(timeout=seconds)
     except FutureTimeoutError:
         msg = f"no name server answered within {seconds:.0f} s"
         raise TimeoutError(msg) from None
@@ -172,10 +167,10 @@ def find_addresses(
     Raises `UnexpectedAnswerError` if only public ones are allowed and it has
     none, `OSError` if the name does not resolve in time.
     """
-    found = _lookup(host, port, min(CONNECT_SECONDS, deadline.left))
-    if not found:
+    addresses = _lookup(host, port, min(CONNECT_SECONDS, deadline.left))
+    if not addresses:
         raise OSError(socket.EAI_NONAME, "Name or service not known")
-    return require_public(host, found) if is_public_only else found
+    return require_public(host, addresses) if is_public_only else addresses
 
 
 def open_connection(addresses: Iterable[str], port: int, deadline: Deadline) -> socket.socket:
@@ -194,12 +189,12 @@ def open_connection(addresses: Iterable[str], port: int, deadline: Deadline) -> 
 
 def require_public(host: str, addresses: list[str]) -> list[str]:
     """Return the public ones of `addresses`; raises `UnexpectedAnswerError` without any."""
-    found = [address for address in addresses if is_public(address)]
-    if not found:
+    public = [address for address in addresses if is_public(address)]
+    if not public:
         at = f"its address {addresses[0]}" if addresses[0] != host else "it"
         msg = f"{host} was not contacted: {at} is not an address of the public internet."
         raise UnexpectedAnswerError(msg, next_step=_PRIVATE)
-    return found
+    return public
 
 
 def _address(host: str) -> Address | None:

@@ -73,8 +73,8 @@ def _refusal(answer: Answer, content: object) -> TokenRequestError:
     document = Document(content if isinstance(content, dict) else {}, _SOURCE)
     error = document.get("error")
     if not isinstance(error, dict):
-        said = document.words("error_description") or document.words("error")
-        message = said or f"The token endpoint answered {answer.status}."
+        reason = document.words("error_description") or document.words("error")
+        message = reason or f"The token endpoint answered {answer.status}."
         return TokenRequestError(message, status=answer.status, code=None)
     refusal = document.document("error")
     return TokenRequestError(

@@ -11,17 +11,17 @@ if TYPE_CHECKING:
     from publicsuffixlist import PublicSuffixList
 
 
-def is_same_owner(one: str, other: str) -> bool:
-    """Return whether both hosts are in one registrable domain (Public Suffix List)."""
-    domains = {_suffixes().privatesuffix(host.lower().rstrip(".")) for host in (one, other)}
+def is_same_owner(*hosts: str) -> bool:
+    """Return whether all hosts are in one registrable domain (Public Suffix List)."""
+    domains = {_suffixes().privatesuffix(host.lower().rstrip(".")) for host in hosts}
     return len(domains) == 1 and None not in domains
 
 
 def shared_domain(host: str) -> str:
     """
-    Return the domain above `host`, or `host` itself where only a public suffix is above it.
+    Return the domain above `host`, or `host` itself if only a public suffix is above it.
 
-    Whatever lets `host` in by a domain above it lets in every host of this one.
+    A setting that allows `host` by a domain above it allows every host of that domain.
     """
     parent = host.partition(".")[2]
     return parent if parent and not _suffixes().is_public(parent) else host

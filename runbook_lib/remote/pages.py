@@ -1,5 +1,5 @@
 """
-A public page as somebody sees it whose browser runs no scripts.
+A public page as a browser without scripts shows it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _HIDDEN = frozenset({"head", "script", "style", "template", "svg", "noscript"})
 
 @dataclass(frozen=True, slots=True)
 class PublicPage:
-    """What a page shows: where it ended, with which status, its title, its text as one line."""
+    """The content of a page: its final address and status, title, and text as one line."""
 
     url: str
     status: int
@@ -37,24 +37,24 @@ def open_page(session: Session, url: str) -> PublicPage:
     Return the page at `url`, after redirects within its registrable domain.
 
     Raises `UnexpectedAnswerError` for a redirect to plain HTTP or to another
-    owner's domain, and `RemoteError` where the page does not answer.
+    owner's domain, and `RemoteError` if the page does not answer.
     """
-    here = url
+    current = url
     for _ in range(_MOST_HOPS):
-        answer = fetch_page(session, here)
+        answer = fetch_page(session, current)
         location = answer.headers.get("location", "")
         if answer.status not in _REDIRECTS or not location:
-            return _read(here, answer)
-        target = urljoin(here, location)
+            return _read(current, answer)
+        target = urljoin(current, location)
         why = ""
         if urlsplit(target).scheme != "https":
             why = "which is not https"
-        elif not is_same_owner(_host(here), _host(target)):
+        elif not is_same_owner(_host(current), _host(target)):
             why = "which is another owner's domain"
         if why:
-            msg = f"{_host(here)} redirects to {shorten(_host(target) or 'no host')}, {why}."
+            msg = f"{_host(current)} redirects to {shorten(_host(target) or 'no host')}, {why}."
             raise UnexpectedAnswerError(msg)
-        here = target
+        current = target
     msg = f"{_host(url)} redirects more than {_MOST_HOPS} times."
     raise UnexpectedAnswerError(msg)
 

@@ -64,24 +64,19 @@ class CoolDowns:
     def begin(self, host: str, app: str, cool_down: CoolDown) -> None:
         """Start a cool-down of `app` at `host`, of the whole host if `app` is empty."""
         with self._lock:
-            known = self._cooling.get((host, app))
-            if known is None or known.until < cool_down.until:
+            current = self._cooling.get((host, app))
+            if current is None or current.until < cool_down.until:
                 self._cooling[host, app] = cool_down
 
     def find(self, host: str, app: str, now: float) -> CoolDown | None:
         """Return the longest cool-down for a request of `app` to `host`."""
         with self._lock:
-            ended = [key for key, each in self._cooling.items() if each.until <= now]
+            ended = [key for key, cool_down in self._cooling.items() if cool_down.until <= now]
             for key in ended:
                 del self._cooling[key]
             keys = {(host, ""), (host, app)}
-            found = [self._cooling[key] for key in keys if key in self._cooling]
-        return max(found, key=lambda each: each.until, default=None)
-
-    def clear(self) -> None:
-        """Remove all cool-downs."""
-        with self._lock:
-            self._cooling.clear()
+            cool_downs = [self._cooling[key] for key in keys if key in self._cooling]
+        return max(cool_downs, key=lambda cool_down: cool_down.until, default=None)
 
 
 class KeptCoolDowns(CoolDowns):
@@ -123,27 +118,27 @@ class KeptCoolDowns(CoolDowns):
             if version == self._seen:
                 return
             self._seen = version
-            for each in parse_json(read_plain(self._path, _LARGEST_FILE))[:_MOST_KEPT]:
-                left = min(float(each["ends"]) - self._wall(), _LONGEST)
-                reason = str(each["reason"])[:_LONGEST_REASON]
+            for entry in parse_json(read_plain(self._path, _LARGEST_FILE))[:_MOST_KEPT]:
+                left = min(float(entry["ends"]) - self._wall(), _LONGEST)
+                reason = str(entry["reason"])[:_LONGEST_REASON]
                 cool_down = CoolDown(self._clock() + left, reason)
                 if left > 0:
-                    super().begin(str(each["host"]), str(each["app"]), cool_down)
+                    super().begin(str(entry["host"]), str(entry["app"]), cool_down)
 
     def _write(self) -> None:
         with self._lock:
-            kept = [
+            entries = [
                 {
                     "host": host,
                     "app": app,
-                    "ends": round(self._wall() + each.seconds(self._clock()), 3),
-                    "reason": each.reason,
+                    "ends": round(self._wall() + cool_down.seconds(self._clock()), 3),
+                    "reason": cool_down.reason,
                 }
-                for (host, app), each in self._cooling.items()
-                if each.seconds(self._clock())
+                for (host, app), cool_down in self._cooling.items()
+                if cool_down.seconds(self._clock())
             ][-_MOST_KEPT:]
         with contextlib.suppress(OSError):
-            write_whole(self._path, write_json(kept).encode(), is_durable=False)
+            write_whole(self._path, write_json(entries).encode(), is_durable=False)
 
 
 # The cool-downs of a process that does not save them.

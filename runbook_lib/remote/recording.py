@@ -55,33 +55,31 @@ def recorded_url(url: str, redactor: Redactor) -> str:
 
 def recorded_headers(headers: httpx.Headers, redactor: Redactor) -> dict[str, str]:
     """Return the headers that the record keeps."""
-    kept = {name: headers[name] for name in _KEPT_HEADERS if name in headers}
-    if "location" in kept:
-        kept["location"] = recorded_url(kept["location"], redactor)
+    values = {name: headers[name] for name in _KEPT_HEADERS if name in headers}
+    if "location" in values:
+        values["location"] = recorded_url(values["location"], redactor)
     return {
-        name: _cut(redactor.redact_remote(value), _LONGEST_HEADER) for name, value in kept.items()
+        name: text if len(text) <= _LONGEST_HEADER else f"{text[:_LONGEST_HEADER]}…"
+        for name, value in values.items()
+        for text in [redactor.redact_remote(value)]
     }
-
-
-def _cut(redacted: str, longest: int) -> str:
-    return redacted if len(redacted) <= longest else f"{redacted[:longest]}…"
 
 
 def recorded_body(answer: Answer, redactor: Redactor) -> Any:
     """
     Return what the record keeps of a body, redacted and cut.
 
-    A refusal is kept whole; of another JSON document, what was read and what it
-    identifies; of a page, its title.
+    A refusal is kept whole; another JSON document with the fields that were read or
+    identify it; a page with its title.
     """
     body, head = _kept(answer), _Head(redactor)
     if len(answer.text) > _LONGEST_REDACTED:
         body = head.of(body)
     body = redactor.redact_document(body)
-    shown = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
-    if len(shown) <= _LONGEST_BODY and not head.is_full:
+    text = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
+    if len(text) <= _LONGEST_BODY and not head.is_full:
         return body
-    return f"{shown[:_LONGEST_BODY]}… ({len(answer.text)} characters in all)"
+    return f"{text[:_LONGEST_BODY]}… ({len(answer.text)} characters in all)"
 
 
 def _kept(answer: Answer) -> Any:
@@ -104,9 +102,9 @@ def _part_read(value: Any) -> Any:
     """Return an object's fields that were read or identify it, and how many others it has."""
     if not isinstance(value, AnswerObject):
         return value
-    kept = {name: value[name] for name in value if name in value.read or name in _IDENTIFYING}
-    left = len(value) - len(kept)
-    return kept | {_NOT_READ: left} if left else kept
+    fields = {name: value[name] for name in value if name in value.read or name in _IDENTIFYING}
+    left = len(value) - len(fields)
+    return fields | {_NOT_READ: left} if left else fields
 
 
 class _Head:
@@ -130,7 +128,7 @@ class _Head:
             names = sorted(value, key=lambda name: name != "Name")
             return {self.of_text(name): self.of(value[name]) for name in names if self._left > 0}
         if isinstance(value, list):
-            return [self.of(each) for each in value if self._left > 0]
+            return [self.of(item) for item in value if self._left > 0]
         self._left -= 8
         return value
 

@@ -27,7 +27,7 @@ _PATH = "/consent"
 _PAGE = (
     "<!doctype html><html lang='en'><meta charset='utf-8'><title>Facebook Marketing runbook"
     "</title><body style='font:16px system-ui;margin:4em'><h1>{heading}</h1>"
-    "<p>{said}</p></body></html>"
+    "<p>{text}</p></body></html>"
 )
 _TAKEN = "The answer has arrived. You can close this tab."
 _NOT_AWAITED = (
@@ -64,8 +64,8 @@ class RedirectListener:
     """
     A listener on loopback that passes each redirect's address to `on_redirect`.
 
-    That returns whether the redirect was awaited: a reloaded tab or a foreign
-    request is not, and changes nothing. It listens until it is closed or its
+    `on_redirect` returns whether the redirect was awaited: a reloaded tab or a foreign
+    request is not, and changes nothing. The listener runs until it is closed or its
     `seconds` have passed; then it calls `on_end` with itself.
 
     Facebook lets an app in development mode redirect to `http://localhost`
@@ -95,7 +95,7 @@ class RedirectListener:
         self._receiving = threading.Lock()
         self._ends_at = time.monotonic() + seconds
         self._is_closed = False
-        # When each open connection is ended: an answer that the receiver still thinks about, never.
+        # When each open connection is ended; never while its answer is being processed.
         self.open: dict[socket.socket, float] = {}
         self._thread = threading.Thread(target=self._run, name="runbook-redirect", daemon=True)
         self._thread.start()
@@ -133,12 +133,12 @@ class RedirectListener:
             self._thread.join()
 
     def receive(self, target: str) -> str:
-        """Pass on a redirect, one at a time, and return what its page says."""
+        """Pass on a redirect, one at a time, and return the text of its page."""
         with self._receiving:
             return _TAKEN if self._on_redirect(target) else _NOT_AWAITED
 
     def add(self, client: socket.socket) -> None:
-        """Note a connection; where there are too many, that which has waited longest is ended."""
+        """Add a connection; if there are too many, end the one that has waited longest."""
         while len(self.open) >= _MOST_CONNECTIONS:
             oldest, ends_at = min([*self.open.items()], key=lambda entry: entry[1])
             left = ends_at - self.request_seconds + _READ_SECONDS - time.monotonic()
@@ -226,7 +226,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = default_request_version = "HTTP/1.1"
     error_content_type = "text/html; charset=utf-8"
     # It quotes nothing of the request.
-    error_message_format = _PAGE.format(heading="Error %(code)d", said=_REFUSED)
+    error_message_format = _PAGE.format(heading="Error %(code)d", text=_REFUSED)
 
     def do_GET(self) -> None:
         """Pass on the redirect, or refuse the request."""
@@ -237,7 +237,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_error(refusal)
             return
         listener.open[self.request] = float("inf")
-        page = _PAGE.format(heading="Back to the runbook", said=listener.receive(target)).encode()
+        page = _PAGE.format(heading="Back to the runbook", text=listener.receive(target)).encode()
         listener.open[self.request] = time.monotonic() + listener.request_seconds
         self.send_response(HTTPStatus.OK)
         self.send_header("content-type", self.error_content_type)
@@ -277,7 +277,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _ends(client: socket.socket) -> tuple[Any, Any]:
-    """Return the peer's address and port, and ours; nothing where the connection is gone."""
+    """Return the peer's address and port, and ours; `None` if the connection is closed."""
     try:
         return client.getpeername()[:2], client.getsockname()[:2]
     except OSError:
@@ -287,32 +287,32 @@ def _ends(client: socket.socket) -> tuple[Any, Any]:
 def _addresses() -> tuple[str, ...]:
     """Return every address that `localhost` may resolve to on this machine."""
     try:
-        found = socket.getaddrinfo(_NAME, None, type=socket.SOCK_STREAM)
+        entries = socket.getaddrinfo(_NAME, None, type=socket.SOCK_STREAM)
     except OSError:
-        found = []
-    named = (str(place[0]).partition("%")[0] for *_, place in found)
+        entries = []
+    named = (str(place[0]).partition("%")[0] for *_, place in entries)
     return tuple(dict.fromkeys((*_LOOPBACK, *named)))
 
 
 def _bound_sockets() -> list[socket.socket]:
     """Return a listening socket for each address on this machine, all at one free port."""
-    addresses = [each for each in _addresses() if ipaddress.ip_address(each).is_loopback]
+    addresses = [address for address in _addresses() if ipaddress.ip_address(address).is_loopback]
     reason = ""
     for _ in range(_PORT_TRIES):
         try:
-            found = _bind_all(addresses)
+            sockets = _bind_all(addresses)
         except OSError as error:
             reason = error.strerror or type(error).__name__
         else:
-            if found:
-                return found
+            if sockets:
+                return sockets
             reason = "there is no loopback address"
     msg = f"This machine cannot receive the answer: {reason} ({', '.join(addresses)})."
     raise ListenerError(msg)
 
 
 def _bind_all(addresses: Iterable[str]) -> list[socket.socket]:
-    port, found = 0, []
+    port, sockets = 0, []
     with ExitStack() as opened:
         for address in addresses:
             try:
@@ -322,11 +322,11 @@ def _bind_all(addresses: Iterable[str]) -> list[socket.socket]:
                     continue
                 raise
             port = bound.getsockname()[1]
-            found.append(bound)
-        for bound in found:
+            sockets.append(bound)
+        for bound in sockets:
             bound.listen(_BACKLOG)
         opened.pop_all()
-    return found
+    return sockets
 
 
 def _bind(address: str, port: int) -> socket.socket:

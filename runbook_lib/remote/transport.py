@@ -62,7 +62,7 @@ _SERVER_ERRORS = (500, 502, 503, 504)
 _TOO_MANY_REQUESTS = 429
 # A check waits for a cool-down of up to this; a longer one ends it.
 _LONGEST_WAIT = 10.0
-# An answer that a cache has kept for longer is not taken for the remote system's.
+# An answer that a cache has kept for longer does not count as the remote system's.
 _OLDEST_SECONDS = 300
 _DELTA_SECONDS = re.compile(r"[0-9]{1,10}")
 # The wait after a 429 without Retry-After (RFC 6585 §4).
@@ -74,7 +74,7 @@ _SENT_HEADERS = {
     "connection": "keep-alive",
     "user-agent": "facebook-marketing-runbook",
 }
-# A secret is looked for as UTF-8 and, byte for byte, as Latin-1, and below so many encodings.
+# A secret is searched as UTF-8 and as Latin-1, behind at most this many layers of encoding.
 _CODES = ("utf-8", "latin-1")
 _MOST_LAYERS = 3
 _UNDO: tuple[Callable[[str], str], ...] = (
@@ -184,7 +184,10 @@ class Transport:
         self._abandoned: dict[str, _Abandoned] = {}
         self._wire, self._public_wire = (wire, wire) if wire else self._wires()
         # NOTE: this removes the filter even if nobody closes the transport.
-        self._release = weakref.finalize(self, _remove_filter, _add_filter(redactor))
+        redacting = RedactingFilter(redactor)
+        for name in _LOGGERS:
+            logging.getLogger(name).addFilter(redacting)
+        self._release = weakref.finalize(self, _remove_filter, redacting)
 
     def tls_context(self) -> ssl.SSLContext:
         """Return a context that trusts the usual authorities and `ca_file`."""
@@ -223,7 +226,7 @@ class Transport:
         sent if it holds a secret that this host must not get.
         """
         wire = self._public_wire if request.is_public_only else self._wire
-        most = self.limits.answer_bytes
+        most = self.limits.answer_kib * 1024
         try:
             built = self._built(request)
             self._refuse_stray_secret(request, built)
@@ -272,7 +275,7 @@ class Transport:
         return cool_down
 
     def issuer(self, url: str, what: str) -> Owner:
-        """Return whose a secret is that the host of `url` has issued."""
+        """Return the owner of a secret that the host of `url` has issued."""
         return Owner(what, self._providers_at(url))
 
     def _providers_at(self, url: str) -> frozenset[str]:
@@ -280,17 +283,15 @@ class Transport:
         return frozenset(name for name, origins in self._origins.items() if origin in origins)
 
     def _refuse_stray_secret(self, request: Request, built: httpx.Request) -> None:
-        """Raise `RemoteError` if the request holds a secret of another provider, or nobody's."""
-        here = self._providers_at(request.url)
+        """Raise `RemoteError` if the request contains a secret that its host must not get."""
+        providers = self._providers_at(request.url)
         for owners in self.redactor.owners_in(_readings(request, built)):
-            if owners and all(owner.providers & here for owner in owners):
+            if owners and all(owner.providers & providers for owner in owners):
                 continue
-            what = " and ".join(sorted(owner.what for owner in owners)) or "a secret of this run"
-            may = sorted(set().union(*(owner.providers for owner in owners)))
-            whose = (
-                f"which goes to hosts of {' and '.join(may)} only" if may else "which is not sent"
-            )
-            msg = f"{request.place} was not contacted: it would get {what}, {whose}."
+            secret = " and ".join(sorted(owner.what for owner in owners)) or "a secret of this run"
+            allowed = sorted(set().union(*(owner.providers for owner in owners)))
+            rule = f"goes to hosts of {' and '.join(allowed)} only" if allowed else "is not sent"
+            msg = f"{request.place} was not contacted: it would get {secret}, which {rule}."
             raise RemoteError(msg, next_step=_STRAY)
 
     def _built(self, request: Request) -> httpx.Request:
@@ -375,13 +376,13 @@ class Session:
                     self.transport.abandon(request, error)
                     raise
             else:
-                asked = self._apply_retry_after(request, answer)
+                wait = self._apply_retry_after(request, answer)
                 is_passing = answer.status in (_TOO_MANY_REQUESTS, *_SERVER_ERRORS)
                 if not (is_passing or is_transient(answer)):
                     return answer
-                if not self._has_time(max(pause, asked)):
+                if not self._has_time(max(pause, wait)):
                     return self._settled(request, answer)
-                pause = 0.0 if asked else pause
+                pause = 0.0 if wait else pause
             if pause:
                 self.transport.sleep(pause)
         self._await_turn(request)
@@ -406,7 +407,7 @@ class Session:
             msg = f"{endpoint} answered without a token: its value does not look like one."
             raise UnexpectedAnswerError(msg)
         token = Secret(value)
-        # NOTE: it belongs to who answered last, whatever `endpoint` is called.
+        # NOTE: it belongs to the host that answered last, whatever the name of `endpoint`.
         url = next((sent.answer.url for sent in reversed(self._sent) if sent.answer), "")
         self.redactor.learn(token, self.transport.issuer(url, f"a token that {endpoint} issued"))
         return token
@@ -457,8 +458,8 @@ class Session:
         if answer.status not in (_TOO_MANY_REQUESTS, *_SERVER_ERRORS):
             return 0.0
         is_limit = answer.status == _TOO_MANY_REQUESTS
-        asked = retry_after(answer.headers.get("retry-after", ""), utc_now())
-        seconds = asked if asked is not None else _DEFAULT_WAIT * is_limit
+        requested = retry_after(answer.headers.get("retry-after", ""), utc_now())
+        seconds = requested if requested is not None else _DEFAULT_WAIT * is_limit
         if not seconds:
             return 0.0
         what = "limits the number of calls" if is_limit else "is not available"
@@ -514,7 +515,7 @@ def _readings(request: Request, built: httpx.Request) -> str:
     """Return all that would be sent, as it is and with its encodings undone, layer by layer."""
     headers = [part for pair in built.headers.raw for part in pair]
     sent = [*headers, str(built.url).encode(), built.read()]
-    texts = (each.decode(code, "replace") for each in sent for code in _CODES)
+    texts = (content.decode(code, "replace") for content in sent for code in _CODES)
     newest = {"\n".join((request.method, request.url, *texts))}
     readings = set(newest)
     for _ in range(_MOST_LAYERS):
@@ -525,30 +526,23 @@ def _readings(request: Request, built: httpx.Request) -> str:
 
 def _refuse_cached(request: Request, answer: Answer) -> None:
     """
-    Raise `CachedAnswerError` unless the answer is of now, as far as it says (RFC 9111 §5.1).
+    Raise `CachedAnswerError` if the answer's `Age` is too old, or not a number (RFC 9111 §5.1).
 
-    NOTE: a cache that reads `Age` takes the first of several and ignores what is not a number.
-    Here the oldest counts, and what is not a number too: whatever `Age` says, its presence says
-    that the remote system itself did not give this answer.
+    NOTE: a cache takes the first of several `Age` headers and ignores one that is not a number.
+    Here the oldest counts, and so does any that is not a number: the header shows that the
+    remote system itself did not give this answer.
     """
     for age in answer.headers.get_list("age", split_commas=True):
         is_number = _DELTA_SECONDS.fullmatch(age) is not None
         if is_number and int(age) <= _OLDEST_SECONDS:
             continue
-        said = f"{int(age):,} s" if is_number else shorten(age) or "empty"
+        text = f"{int(age):,} s" if is_number else shorten(age) or "empty"
         msg = (
-            f"{request.host} answered from a cache (Age {said}), so this may no longer be true. "
+            f"{request.host} answered from a cache (Age {text}), so this may no longer be true. "
             "Find the proxy or network that keeps copies, or wait until it drops this one; then "
             "check again."
         )
         raise CachedAnswerError(msg)
-
-
-def _add_filter(redactor: Redactor) -> RedactingFilter:
-    redacting = RedactingFilter(redactor)
-    for name in _LOGGERS:
-        logging.getLogger(name).addFilter(redacting)
-    return redacting
 
 
 def _remove_filter(redacting: RedactingFilter) -> None:
@@ -562,7 +556,7 @@ def _too_slow(request: Request, deadline: Deadline) -> SlowAnswerError:
 
 
 def _describe_error(error: Exception) -> str:
-    """Return for the operator why no answer came."""
+    """Return why no answer came, for the operator."""
     text = shorten(str(error))
     if "CERTIFICATE_VERIFY_FAILED" in text:
         return f"its TLS certificate is not trusted ({text.rpartition(': ')[2]})"

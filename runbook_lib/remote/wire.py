@@ -84,8 +84,8 @@ class _Backend(httpcore.NetworkBackend):
             raise httpcore.ConnectTimeout(str(error)) from error
         except OSError as error:
             raise httpcore.ConnectError(str(error)) from error
-        *others, last = addresses
-        for address in others:
+        *earlier, last = addresses
+        for address in earlier:
             with suppress(httpcore.ConnectError, httpcore.ConnectTimeout):
                 return self._connected(address, port)
         return self._connected(last, port)

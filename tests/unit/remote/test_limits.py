@@ -12,7 +12,6 @@ def test_settings_set_the_limits() -> None:
 
     assert Limits.of(given) == Limits(answer_kib=1, exchange_seconds=2, step_seconds=3)
     assert Limits.of({"step_seconds": 3, "answer_limit_kib": None}) == Limits(step_seconds=3)
-    assert Limits(answer_kib=2).answer_bytes == 2048
 
 
 def test_a_deadline_within_another_ends_no_later() -> None:

@@ -11,11 +11,11 @@ from runbook_lib.remote.limits import Deadline
 from runbook_lib.remote.network import (
     CONNECT_SECONDS,
     OutOfTimeError,
-    _Awaited,
     _Gunzip,
     deadline_now,
     is_public,
     read_body,
+    seconds_now,
     within,
 )
 
@@ -24,12 +24,12 @@ def test_a_call_has_its_own_time_and_no_more_than_the_exchange() -> None:
     """A call's time-out is what it asks for, but no more than the exchange has left."""
 
     now = 0.0
-    awaited = _Awaited(Deadline(30, lambda: now), most=1)
-    assert [awaited.seconds(wanted) for wanted in (15, 60, None)] == [15, 30, 30]
+    with within(Deadline(30, lambda: now), 1):
+        assert [seconds_now(longest) for longest in (15, 60, None)] == [15, 30, 30]
 
-    now = 30.0
-    with pytest.raises(OutOfTimeError):
-        awaited.seconds(15)
+        now = 30.0
+        with pytest.raises(OutOfTimeError):
+            seconds_now(15)
 
 
 def test_a_connection_ends_with_its_exchange() -> None:
