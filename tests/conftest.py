@@ -71,7 +71,7 @@ def _no_cool_downs() -> Iterator[None]:
     from runbook_lib.remote.rate_limits import SHARED  # noqa: PLC0415
 
     yield
-    SHARED.clear()
+    SHARED._cooling.clear()
 
 
 @pytest.fixture(scope="session")
