@@ -356,3 +356,13 @@ class StoreUnavailableError(ArchiveError):
     ) -> None:
         super().__init__(message, file=file, next_step=next_step)
         self.is_silent = is_silent
+
+
+def describe_error(error: BaseException) -> tuple[str, str]:
+    """Return an error's message and what to do next; never text from an unknown error."""
+    if isinstance(error, RunbookError):
+        return str(error), error.diagnostics()
+    if isinstance(error, OSError):
+        reason = error.strerror or type(error).__name__
+        return f"Cannot write to disk: {reason}.", JournalError.next_step
+    return f"The runbook itself broke ({type(error).__name__}).", "Report it as a defect."

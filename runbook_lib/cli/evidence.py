@@ -141,7 +141,7 @@ def verify(
     envvar="RUNBOOK_ARCHIVE_RETENTION_DAYS",
     type=int,
     metavar="N",
-    help="Let nobody delete it for so long (S3 Object Lock). There is no way back.",
+    help="How long nobody can delete it (S3 Object Lock). This cannot be undone.",
 )
 @_SECONDS
 @CONNECTOR
@@ -160,7 +160,7 @@ def archive(
     """
     Copy sealed evidence to an archive, or go on with that: a bundle, or all of a tenant's.
 
-    With a whole evidence folder the records of fleets go along.
+    A whole evidence folder includes the records of fleets.
     """
     from runbook_lib.cli.terminal import progress_bar
     from runbook_lib.engine.run import load_settings
@@ -450,10 +450,8 @@ def journal(
         click.echo(json.dumps({"path": str(path), **asdict(rebuilt), **noted}))
     elif rebuilt.added:
         click.echo(one_line(f"{path}: {rebuilt.added:,} lines put back, {rebuilt.lines:,} in all."))
-        click.echo(
-            one_line(f"It holds what was done until {rebuilt.until}; what came after that is lost,")
-        )
-        click.echo("because no bundle that verifies has copied it. Now run again.")
+        click.echo(one_line(f"It is complete until {rebuilt.until}; later lines are lost,"))
+        click.echo("because no verified bundle contains them. Now run again.")
     else:
         click.echo(one_line(f"{path} has every line that the bundles copied; none was added."))
     for name, why in rebuilt.unused.items():

@@ -44,7 +44,7 @@ _MOST_SHOWN = 20
     "--insecure-scheduler",
     "is_insecure",
     is_flag=True,
-    help="Let it be without TLS: whoever reaches its port reads every secret.",
+    help="Allow it without TLS: anyone who reaches its port can read every secret.",
 )
 @click.option(
     "--timeout",

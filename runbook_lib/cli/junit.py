@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from runbook_lib.errors import ExitCode, RunbookError, SettingsError
+from runbook_lib.errors import ExitCode, SettingsError, describe_error
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -72,13 +72,15 @@ class RunReport:
         from runbook_lib.evidence.fleet_record import Status
 
         run = self._display.run
+        is_interrupted = isinstance(error, KeyboardInterrupt)
+        reason = "Interrupted." if is_interrupted else describe_error(error)[0]
         # NOTE: what ended the run is more than that its result cannot be written.
         with suppress(OSError):
             self._write(
                 tenant=run.tenant if run else self._request.tenant or "unnamed",
                 sandbox=bool(run and run.is_sandbox),
                 status=Status.UNSEALED,
-                reason=_reason(error),
+                reason=reason,
             )
 
     def sealed(self, result: RunResult) -> None:
@@ -110,14 +112,3 @@ class RunReport:
         connector = self._request.procedure.id
         result = TenantResult(connector=connector, key="", seconds=lasted, **fields)
         write_junit(self._file, [result], name=_NAME)
-
-
-def _reason(error: BaseException) -> str:
-    """Return why a run ended; the text of an unforeseen error may hold what was given."""
-    if isinstance(error, RunbookError):
-        return str(error)
-    if isinstance(error, KeyboardInterrupt):
-        return "Interrupted."
-    if isinstance(error, OSError):
-        return f"Cannot write to disk: {error.strerror or type(error).__name__}."
-    return f"The runbook itself broke ({type(error).__name__})."

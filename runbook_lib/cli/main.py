@@ -35,7 +35,7 @@ sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 # NOTE: imports make thousands of objects that live on; looking through them takes 0.1 s of a run.
 gc.set_threshold(50_000, 20, 100)
 
-# Ports that are taken, or not to be had.
+# Ports that are taken or not available.
 _NETWORK = (errno.EADDRINUSE, errno.EADDRNOTAVAIL)
 _CLOSED = "`runbook status` shows what was done until then."
 _ANOTHER_PORT = "Name another port, or leave it out."

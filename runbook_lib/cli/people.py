@@ -78,18 +78,17 @@ def confirm(
     from runbook_lib.cli.terminal import outcome_of, say
     from runbook_lib.connectors.registry import find_procedure
     from runbook_lib.core.step_document import step_document
-    from runbook_lib.engine.confirmation import ConfirmationRequest, prepare
+    from runbook_lib.engine.confirmation import prepare
 
-    request = ConfirmationRequest(
-        procedure=find_procedure(connector),
-        step=step,
+    confirmation = prepare(
+        find_procedure(connector),
+        step,
         by=by,
         note=note,
         tenant=tenant,
         evidence=evidence,
         env_file=env_file,
     )
-    confirmation = prepare(request)
     if not is_sure:
         _ask(confirmation)
     state = confirmation.record()

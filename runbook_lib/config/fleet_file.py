@@ -219,10 +219,21 @@ class _Reader:
         default = self._connector(shared, self._default)
         tables = list(tables)
         connectors = {self._connector(table, default) for table in tables}
-        read = {
-            name: self._checked(self._part(shared, name), self._inputs[name]) for name in connectors
+        parts = {name: self._part(shared, name) for name in connectors}
+        read = {name: self._checked(part, self._inputs[name]) for name, part in parts.items()}
+        # What concerns no tenant, and is a secret or unknown.
+        values = {
+            name: value
+            for name, value in shared.values.items()
+            if not any(name in part.values for part in parts.values())
+            and (name not in self._all or self._all[name].secret)
         }
-        self._checked(self._rest(shared, connectors), self._all)
+        secrets = {
+            name: value
+            for name, value in shared.secrets.items()
+            if not any(name in part.secrets for part in parts.values())
+        }
+        self._checked(_Table(shared.place, values, secrets), self._all)
         for table in tables:
             self._tenant(table, default, read)
 
@@ -234,22 +245,6 @@ class _Reader:
             name: value
             for name, value in shared.secrets.items()
             if name in inputs and inputs[name].secret
-        }
-        return _Table(shared.place, values, secrets)
-
-    def _rest(self, shared: _Table, connectors: Iterable[str]) -> _Table:
-        """Return the shared names that concern no tenant and are secret or unknown."""
-        parts = [self._part(shared, name) for name in connectors]
-        values = {
-            name: value
-            for name, value in shared.values.items()
-            if not any(name in part.values for part in parts)
-            and (name not in self._all or self._all[name].secret)
-        }
-        secrets = {
-            name: value
-            for name, value in shared.secrets.items()
-            if not any(name in part.secrets for part in parts)
         }
         return _Table(shared.place, values, secrets)
 

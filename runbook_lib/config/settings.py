@@ -115,34 +115,6 @@ def resolve(
     return Settings(values, secrets)
 
 
-def load(
-    inputs: Iterable[Input],
-    *,
-    given: Mapping[str, object],
-    env_file: str = "",
-    environ: Mapping[str, str] = os.environ,
-    withheld: Collection[str] = (),
-    connector: str = "",
-    others: Mapping[str, tuple[str, ...]] | None = None,
-) -> Settings:
-    """
-    Return the settings of a run: see `resolve` for the order and the errors.
-
-    `env_file` names the `.env` file; the default is what `find_env_file` finds.
-    """
-    path = env_file or find_env_file()
-    file_values = read_env_file(Path(path)) if path else {}
-    return resolve(
-        inputs,
-        given=given,
-        env_file=file_values,
-        environ=environ,
-        withheld=withheld,
-        connector=connector,
-        others=others,
-    )
-
-
 def variables_of(inputs: Mapping[str, Iterable[Input]]) -> dict[str, tuple[str, ...]]:
     """
     Return the variables of the inputs of each connector, and their old names.
@@ -167,8 +139,17 @@ def own_setting(name: str, env_file: str = "") -> str:
 
     Raises `SettingsError` if the file cannot be read.
     """
+    return settings_file(env_file).get(f"{_PREFIX}{name.upper()}", "")
+
+
+def settings_file(env_file: str) -> dict[str, str]:
+    """
+    Return the variables of the `.env` file `env_file`, else of the one that `find_env_file` finds.
+
+    Raises `SettingsError` if it cannot be read.
+    """
     path = env_file or find_env_file()
-    return read_env_file(Path(path)).get(f"{_PREFIX}{name.upper()}", "") if path else ""
+    return read_env_file(Path(path)) if path else {}
 
 
 def find_env_file() -> str:

@@ -129,7 +129,12 @@ class Redactor:
             }
             self._owners = {**known, **learned}
             self._forms = tuple(sorted(self._owners, key=len, reverse=True))
-            self._solid = tuple(form for form in self._forms if _is_solid(form))
+            # Broken in two, the others look like words or numbers that stand together.
+            self._solid = tuple(
+                form
+                for form in self._forms
+                if not (form.isalpha() or form.isdigit() or any(map(str.isspace, form)))
+            )
 
     def release(self, owner: Owner) -> None:
         """Keep masking what belonged to `owner` until now, as a secret of nobody."""
@@ -245,9 +250,16 @@ class Redactor:
         if isinstance(item, str):
             return self.redact_remote(_whole_characters(item))
         if isinstance(item, Mapping):
+            fields = dict(item)
+            for key, value in item.items():
+                if isinstance(value, str) and value and _SENSITIVE_KEY.search(str(key)):
+                    fields[key] = MASK
+            # NOTE: Cyclr lists properties as {"Name": …, "Value": …}; it may be a credential.
+            if _SENSITIVE_NAME.search(str(item.get("Name", ""))) and item.get("Value"):
+                fields["Value"] = MASK
             masked = {
                 key: Kept(self.redact_values(value)) if _NAMES_SECRET.search(str(key)) else value
-                for key, value in _masked_fields(item).items()
+                for key, value in fields.items()
             }
             return {self.redact_remote(_whole_characters(str(key))): masked[key] for key in item}
         return item
@@ -324,11 +336,6 @@ def bare_hex_in(text: str) -> Iterator[tuple[int, int]]:
             yield match.span()
 
 
-def _is_solid(form: str) -> bool:
-    """Return whether `form`, broken in two, is unlike words or numbers that stand together."""
-    return not (form.isalpha() or form.isdigit() or any(map(str.isspace, form)))
-
-
 def _places(form: str, text: str) -> Iterator[tuple[int, int]]:
     """Yield where `text` contains `form`; overlapping places are one."""
     start = end = text.find(form)
@@ -397,14 +404,3 @@ def _replaced(text: str, spans: Collection[tuple[int, int]]) -> str:
         pieces += [text[end:start], MASK]
         end = stop
     return "".join([*pieces, text[end:]])
-
-
-def _masked_fields(document: Mapping[Any, Any]) -> dict[Any, Any]:
-    masked = {
-        key: MASK if _SENSITIVE_KEY.search(str(key)) and isinstance(value, str) and value else value
-        for key, value in document.items()
-    }
-    # NOTE: Cyclr lists properties as {"Name": …, "Value": …}; the value may be a credential.
-    if _SENSITIVE_NAME.search(str(document.get("Name", ""))) and document.get("Value"):
-        masked["Value"] = MASK
-    return masked

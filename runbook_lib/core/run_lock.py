@@ -52,7 +52,20 @@ def run_lock(
     lock = FileLock(home / _LOCK_NAME)
     try:
         home.mkdir(parents=True, exist_ok=True)
-        _wait(lock, home, clock() + seconds, on_wait, clock)
+        end, announced = clock() + seconds, ""
+        while True:
+            try:
+                lock.acquire(blocking=False)
+                break
+            except Timeout:
+                other = _holder(home)
+            if clock() >= end:
+                msg = f"Another headless run of this tenant is under way: {other}."
+                raise BusyError(msg)
+            if other not in (announced, _UNKNOWN):
+                announced = other
+                on_wait(f"{WAITING} of this tenant: {other}.")
+            time.sleep(_POLL_SECONDS)
         holder = {"process": os.getpid(), "since": timestamp(utc_now())}
         write_whole(home / _HOLDER_NAME, json.dumps(holder).encode(), is_durable=False)
     except OSError as error:
@@ -65,29 +78,6 @@ def run_lock(
         with contextlib.suppress(OSError):
             (home / _HOLDER_NAME).unlink()
         lock.release()
-
-
-def _wait(
-    lock: FileLock,
-    home: Path,
-    end: float,
-    on_wait: Callable[[str], None],
-    clock: Callable[[], float],
-) -> None:
-    announced = ""
-    while True:
-        try:
-            lock.acquire(blocking=False)
-            return
-        except Timeout:
-            holder = _holder(home)
-        if clock() >= end:
-            msg = f"Another headless run of this tenant is under way: {holder}."
-            raise BusyError(msg)
-        if holder not in (announced, _UNKNOWN):
-            announced = holder
-            on_wait(f"{WAITING} of this tenant: {holder}.")
-        time.sleep(_POLL_SECONDS)
 
 
 def _holder(home: Path) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from dataclasses import fields as fields_of
 from datetime import date
 from enum import StrEnum
@@ -507,13 +507,8 @@ def obstacle(step: Step, states: Mapping[str, StepState]) -> str:
     return ""
 
 
-def finding_to_document(finding: Finding) -> dict[str, Any]:
-    """Return `finding` as the JSON document that journal and record contain."""
-    return asdict(finding)
-
-
 def finding_from_document(document: Mapping[str, Any]) -> Finding:
-    """Return the finding that `finding_to_document` wrote."""
+    """Return a finding from the JSON document of its fields in the journal."""
     fields = dict(document)
     fields["outcome"] = Outcome(fields["outcome"])
     for name in ("accepts", "refuses", "limits", "warnings", "changes"):

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from typing import Any
 
 from runbook_lib.core.procedure import Attachment, Note, Outcome
-from runbook_lib.core.state import StepState, finding_to_document
+from runbook_lib.core.state import StepState
 from runbook_lib.core.troubles import ordered
 
 # Where troubles belong into the record: what they explain is open.
@@ -24,7 +24,7 @@ def step_document(state: StepState) -> dict[str, Any]:
     `checks` are the findings without their exchanges, which are in `exchanges`;
     `troubles` are of a step that failed or could not be checked.
     """
-    checks = [finding_to_document(finding) for finding in state.findings]
+    checks = [asdict(finding) for finding in state.findings]
     exchanges = [exchange for check in checks for exchange in check.pop("exchanges")]
     note = state.assignment
     return {

@@ -49,7 +49,7 @@ def perform_checks(
         for check, context, future in zip(checks, contexts, running, strict=True)
     ]
     findings = tuple(finding for finding in results if finding is not None)
-    return findings, "" if findings else "None of this applies to the chosen permissions."
+    return findings, "" if findings else "No check applies to the chosen permissions."
 
 
 def _start(

@@ -26,7 +26,7 @@ from runbook_lib.config.workspace import (
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.files import read_plain, write_whole
 from runbook_lib.core.journal import timestamp, utc_now
-from runbook_lib.engine.confirmation import Confirmation, ConfirmationRequest, prepare
+from runbook_lib.engine.confirmation import Confirmation, prepare
 from runbook_lib.engine.run import Run, open_known
 from runbook_lib.errors import SettingsError
 
@@ -115,9 +115,9 @@ def confirm_by_link(link: ConfirmLink, by: str, note: str) -> Confirmation:
     Raises `SettingsError` if the link was used meanwhile; if this person cannot
     confirm the step, the link stays usable.
     """
-    request = ConfirmationRequest(
-        procedure=find_procedure(link.connector),
-        step=link.step,
+    confirmation = prepare(
+        find_procedure(link.connector),
+        link.step,
         by=by,
         note=note,
         tenant=link.tenant,
@@ -126,7 +126,6 @@ def confirm_by_link(link: ConfirmLink, by: str, note: str) -> Confirmation:
         origin="a link for a second person",
         link=link.digest,
     )
-    confirmation = prepare(request)
     try:
         link.path.unlink()
     except FileNotFoundError:

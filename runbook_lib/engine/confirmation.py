@@ -21,25 +21,6 @@ _LONGEST_NAME = 200
 _NOTHING = "Nothing was written."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConfirmationRequest:
-    """
-    Who confirms which step of which tenant; `step` is its id, or its number on screen.
-
-    `origin` is where it is given, `link` the SHA-256 of a second person's link.
-    """
-
-    procedure: Procedure
-    step: str
-    by: str
-    note: str = ""
-    tenant: str = ""
-    evidence: str = ""
-    env_file: str = ""
-    origin: str = "runbook confirm"
-    link: str = ""
-
-
 @dataclass(frozen=True, slots=True)
 class Confirmation:
     """A confirmation that may be recorded; `state` is the step's before that."""
@@ -79,41 +60,45 @@ def subject_of(run: Run, step: Step) -> list[str]:
     return [f"{items[name].label} {as_text(values[name])}" for name in named]
 
 
-def prepare(request: ConfirmationRequest) -> Confirmation:
+def prepare(
+    procedure: Procedure,
+    step: str,
+    *,
+    by: str,
+    note: str,
+    tenant: str,
+    evidence: str,
+    env_file: str,
+    origin: str = "runbook confirm",
+    link: str = "",
+) -> Confirmation:
     """
-    Return what would be confirmed; nothing is written.
+    Return the confirmation of `step` (its id, or its number on screen); nothing is written.
 
-    Raises `SettingsError` for an unknown step or tenant, an unusable name or
-    note, a step where nothing is left to confirm, and where a second person
-    must confirm what this one did.
+    `origin` is where it is given, `link` the SHA-256 of a second person's link. Raises
+    `SettingsError` for an unknown step or tenant, an unusable name or note, a step
+    where nothing is left to confirm, and if a second person must confirm what this
+    one did.
     """
-    step = _step(request.procedure, request.step.strip())
-    by = visible_text("The name", request.by, longest=_LONGEST_NAME, next_step=_NOTHING)
-    note = visible_text("The note", request.note, next_step=_NOTHING)
-    if not by:
-        raise SettingsError("The name of whoever confirms it is missing.", next_step=_NOTHING)
-    run = open_known(
-        request.procedure,
-        tenant=request.tenant,
-        evidence=request.evidence,
-        env_file=request.env_file,
-    )
-    if not run.journal.path.exists():
-        raise SettingsError(unknown_tenant(run.tenant, request.evidence), next_step=_NOTHING)
-    state = run.whole_state.steps[step.id]
-    _require_open(state, by)
-    return Confirmation(run, state, by, note, request.origin, request.link)
-
-
-def _step(procedure: Procedure, name: str) -> Step:
+    name = step.strip()
     numbers = {number: step_id for step_id, number in procedure.numbers.items()}
-    steps = {step.id: step for step in procedure.steps}
-    step = steps.get(numbers.get(name, name))
-    if step is None:
-        msg = f"There is no step called {name[:60]}.{suggestion(name, steps)}"
+    step_ids = [step.id for step in procedure.steps]
+    step_id = numbers.get(name, name)
+    if step_id not in step_ids:
+        msg = f"There is no step called {name[:60]}.{suggestion(name, step_ids)}"
         advice = f"`runbook status --verbose` lists the steps. {_NOTHING}"
         raise SettingsError(msg, next_step=advice)
-    return step
+    by = visible_text("The name", by, longest=_LONGEST_NAME, next_step=_NOTHING)
+    note = visible_text("The note", note, next_step=_NOTHING)
+    if not by:
+        msg = "The name of the person who confirms it is missing."
+        raise SettingsError(msg, next_step=_NOTHING)
+    run = open_known(procedure, tenant=tenant, evidence=evidence, env_file=env_file)
+    if not run.journal.path.exists():
+        raise SettingsError(unknown_tenant(run.tenant, evidence), next_step=_NOTHING)
+    state = run.whole_state.steps[step_id]
+    _require_open(state, by)
+    return Confirmation(run, state, by, note, origin, link)
 
 
 def _require_open(state: StepState, by: str) -> None:

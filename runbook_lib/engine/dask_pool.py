@@ -71,7 +71,7 @@ class DaskPool:
         # What is done; `None` where nothing more will be.
         self._done: queue.SimpleQueue[Any] = queue.SimpleQueue()
         try:
-            # NOTE: a client of an address that it does not understand waits 30 s in its end.
+            # NOTE: a client with an invalid address takes 30 s to close.
             _within(_CONNECT_SECONDS, lambda: resolve_address(address))
             self._client = _within(
                 _CONNECT_SECONDS + _LAST_SECONDS,

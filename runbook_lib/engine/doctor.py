@@ -110,7 +110,7 @@ def _notebook(procedure: Procedure) -> Symptom:
     if is_stale(procedure, path):
         advice = f"{path.name} is stale: run `runbook notebooks`"
         return Symptom("Notebook", advice, ExitCode.INCOMPLETE)
-    return Symptom("Notebook", f"{path.name} is what the procedure says")
+    return Symptom("Notebook", f"{path.name} matches the procedure")
 
 
 def _evidence_folder(evidence: str) -> Symptom:

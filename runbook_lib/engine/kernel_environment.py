@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 
 from runbook_lib.config.runner import EVIDENCE, inputs_of
-from runbook_lib.config.settings import find_env_file, read_env_file, referred_variables
+from runbook_lib.config.settings import referred_variables, settings_file
 from runbook_lib.core.procedure import Procedure
 
 # Credentials that no step asks for: a kernel does not even read them.
@@ -50,8 +49,7 @@ def kernel_environment(
     """
     items = [item for item in inputs_of(procedure) if item not in EVIDENCE]
     variables = {item.name: (item.variable_for(procedure.id), item.variable) for item in items}
-    path = str(parameters.get("env_file") or "") or find_env_file()
-    file_values = read_env_file(Path(path)) if path else {}
+    file_values = settings_file(str(parameters.get("env_file") or ""))
     needed = {*_OWN, *(name for names in variables.values() for name in names)}
     for item in items:
         if item.secret:

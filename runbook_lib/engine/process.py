@@ -26,7 +26,7 @@ from runbook_lib.core.procedure import Procedure
 from runbook_lib.core.redaction import Secret
 from runbook_lib.engine.execution import early_child
 from runbook_lib.engine.headless import RunListener, RunRequest, RunResult, run_tenant
-from runbook_lib.errors import JournalError, RunbookError, SealingError
+from runbook_lib.errors import RunbookError, SealingError, describe_error
 from runbook_lib.evidence.fleet_run import FleetRun
 from runbook_lib.fork_engine import Child
 
@@ -231,7 +231,7 @@ def answer_request(
     """
     Run the request that `receive` returns, and return the last event.
 
-    The process is this run's alone, and has one thread until `receive` is called.
+    The process belongs to this run only, and has one thread until `receive` is called.
     """
     signal.signal(signal.SIGTERM, _interrupt)
     try:
@@ -240,18 +240,13 @@ def answer_request(
             document = receive()
             os.environ.update(document["environ"])
             return _finished(_run(document, listener or RunListener(), child))
-    except RunbookError as error:
-        reason, advice, code = str(error), error.diagnostics(), int(error.exit_code)
-        return {"event": "refused", "said": reason, "next_step": advice, "code": code}
     except KeyboardInterrupt:
-        reason, advice = "Interrupted.", "The journal is intact: seal again to go on from there."
-    except OSError as error:
-        reason = f"Cannot write to disk: {error.strerror or type(error).__name__}."
-        advice = JournalError.next_step
-    except Exception as error:  # noqa: BLE001  (its text may hold what was given)
-        reason = f"The runbook itself broke ({type(error).__name__})."
-        advice = "Report it as a defect."
-    return {"event": "refused", "said": reason, "next_step": advice}
+        advice = "The journal is intact: seal again to go on from there."
+        return {"event": "refused", "said": "Interrupted.", "next_step": advice}
+    except Exception as error:  # noqa: BLE001  (the last event says what broke)
+        reason, advice = describe_error(error)
+        code = {"code": int(error.exit_code)} if isinstance(error, RunbookError) else {}
+        return {"event": "refused", "said": reason, "next_step": advice, **code}
 
 
 def main() -> None:

@@ -17,7 +17,13 @@ from typing import Any
 from runbook_lib.config.credentials import CredentialStore, recall
 from runbook_lib.config.login import logged_in
 from runbook_lib.config.runner import inputs_of
-from runbook_lib.config.settings import Settings, find_env_file, load, secret_of
+from runbook_lib.config.settings import (
+    Settings,
+    find_env_file,
+    resolve,
+    secret_of,
+    settings_file,
+)
 from runbook_lib.config.workspace import (
     evidence_folder,
     is_sandbox,
@@ -53,7 +59,6 @@ from runbook_lib.core.state import (
     HistoryReader,
     RunState,
     StepState,
-    finding_to_document,
     fold,
     obstacle,
 )
@@ -166,10 +171,10 @@ def load_settings(
 
     One `.env` may hold those of other connectors too. Raises `SettingsError`.
     """
-    return load(
+    return resolve(
         inputs_of(procedure),
-        given=given or {},
-        env_file=env_file,
+        given=given,
+        env_file=settings_file(env_file),
         environ=environ,
         withheld=withheld,
         connector=procedure.id,
@@ -442,7 +447,7 @@ class Run:
         self.redactor.allow(facts.values())
         bound = {name: value for name, value in facts.items() if name in step.subject}
         document = {
-            "findings": [finding_to_document(finding) for finding in findings],
+            "findings": [asdict(finding) for finding in findings],
             "unchecked": unchecked,
             "binding": asdict(bind(step, subject, bound)),
         }

@@ -73,7 +73,7 @@ def unknown_tenant(tenant: str, evidence: str = "") -> str:
     names = tenant_names(evidence)
     near = suggestion(tenant, names)
     others = f" There are {listed(names)}: name one with --tenant." if names else ""
-    return f"Nothing was said or seen yet of a tenant called {tenant}.{near}{others}"
+    return f"There is no record yet of a tenant called {tenant}.{near}{others}"
 
 
 def chosen_tenant(settings: Settings, evidence: str, ask: Callable[[str], str] | None) -> str:
@@ -93,7 +93,7 @@ def chosen_tenant(settings: Settings, evidence: str, ask: Callable[[str], str] |
             raise EOFError
         answer = ask(f"Whose app is this?{there_are} Service Domain (acme-h.cyclr.com), or a name")
     except EOFError:
-        msg = f"Nothing says whose app this is.{there_are}"
+        msg = f"No tenant is named.{there_are}"
         advice = "Name the tenant (--tenant, RUNBOOK_TENANT), or set RUNBOOK_CYCLR_SERVICE_DOMAIN."
         raise SettingsError(msg, next_step=advice) from None
     return tenant_name(answer.strip())

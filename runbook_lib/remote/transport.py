@@ -147,7 +147,7 @@ class Transport:
     A connection pool for one run; `session()` gives each check its own record.
 
     `hosts` are the addresses of each provider, by its name: a secret goes to those of
-    its own provider only, whatever a check or a remote system says. `connect_to` maps
+    its own provider only. `connect_to` maps
     `host:port` to another address, like curl's option;
     `ca_file` adds a certificate authority; `private_hosts` may be on a private
     network. `cool_downs` are those of the process. Tests replace `wire`,
@@ -182,7 +182,14 @@ class Transport:
         self.clock = clock
         self._lock = threading.Lock()
         self._abandoned: dict[str, _Abandoned] = {}
-        self._wire, self._public_wire = (wire, wire) if wire else self._wires()
+        if wire is None:
+            from runbook_lib.remote.wire import Wire  # noqa: PLC0415  (slow to import)
+
+            tls = self.tls_context()
+            self._wire: httpx.BaseTransport = Wire(tls)
+            self._public_wire: httpx.BaseTransport = Wire(tls, is_public_only=True)
+        else:
+            self._wire = self._public_wire = wire
         # NOTE: this removes the filter even if nobody closes the transport.
         redacting = RedactingFilter(redactor)
         for name in _LOGGERS:
@@ -209,13 +216,6 @@ class Transport:
         self._wire.close()
         self._public_wire.close()
         self._release()
-
-    def _wires(self) -> tuple[httpx.BaseTransport, httpx.BaseTransport]:
-        """Return a wire to any address, and one to public addresses only."""
-        from runbook_lib.remote.wire import Wire  # noqa: PLC0415  (slow to import)
-
-        tls = self.tls_context()
-        return Wire(tls), Wire(tls, is_public_only=True)
 
     def exchange(self, request: Request, deadline: Deadline) -> Answer:
         """

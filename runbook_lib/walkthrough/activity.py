@@ -12,8 +12,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from runbook_lib.errors import JournalError, RunbookError
-
 
 @dataclass(frozen=True, slots=True)
 class Activity:
@@ -88,13 +86,3 @@ class Activities:
                 advice=advice,
                 is_error=is_error,
             )
-
-
-def describe_error(error: Exception) -> tuple[str, str]:
-    """Return an error's message and what to do next; never text from an unknown error."""
-    if isinstance(error, RunbookError):
-        return str(error), error.diagnostics()
-    if isinstance(error, OSError):
-        reason = error.strerror or type(error).__name__
-        return f"Cannot write to disk: {reason}.", JournalError.next_step
-    return f"The runbook itself broke ({type(error).__name__}).", "Report it as a defect."

@@ -35,9 +35,14 @@ from runbook_lib.core.procedure import (
 from runbook_lib.engine.confirm_links import make_link
 from runbook_lib.engine.run import Run
 from runbook_lib.engine.tenants import listed, tenant_names
-from runbook_lib.errors import AuthorizationError, RefusedConsentError, SettingsError
+from runbook_lib.errors import (
+    AuthorizationError,
+    RefusedConsentError,
+    SettingsError,
+    describe_error,
+)
 from runbook_lib.evidence.reports.wording import when
-from runbook_lib.walkthrough.activity import Activities, Activity, describe_error
+from runbook_lib.walkthrough.activity import Activities, Activity
 from runbook_lib.walkthrough.consent import AWAITED_SECONDS, Accept, Consent
 from runbook_lib.walkthrough.credentials import SavedCredentials
 from runbook_lib.walkthrough.everything import Round, check_everything, lacking, plan, summary

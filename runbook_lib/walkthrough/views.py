@@ -223,25 +223,25 @@ def header_view(
             for outcome, label, number in tally(step.conclusion for step in state.steps.values())
         ],
         "next": _next_view(state),
-        "steps": [_overview(step, today) for step in state.steps.values()],
+        "steps": [
+            {
+                "id": step.step.id,
+                "number": step.number,
+                "title": step.step.title,
+                "outcome": step.conclusion.outcome,
+                "icon": ICONS[step.conclusion.outcome],
+                "label": label_of(step.conclusion),
+                # Who did it, or whom it waits for since when.
+                "who": " · ".join(
+                    filter(None, (_who(step), _assigned(step), _overdue(step, today)))
+                ),
+                "again": step.again,
+            }
+            for step in state.steps.values()
+        ],
         "others": others,
         "sealed": sealed,
         **asdict(activity),
-    }
-
-
-def _overview(state: StepState, today: date) -> dict[str, str]:
-    """Return a step's line in the overview, with who did it, or whom it waits for since when."""
-    outcome = state.conclusion.outcome
-    return {
-        "id": state.step.id,
-        "number": state.number,
-        "title": state.step.title,
-        "outcome": outcome,
-        "icon": ICONS[outcome],
-        "label": label_of(state.conclusion),
-        "who": " · ".join(filter(None, (_who(state), _assigned(state), _overdue(state, today)))),
-        "again": state.again,
     }
 
 

@@ -49,7 +49,7 @@ def test_it_reports_restored_and_lost_lines(evidence: Path) -> None:
 
     assert result.exit_code == ExitCode.COMPLETE
     assert f"{lines} lines put back, {lines} in all" in result.stdout
-    assert "until 2026-11-24T12:00:00.000Z; what came after that is lost" in result.stdout
+    assert "until 2026-11-24T12:00:00.000Z; later lines are lost" in result.stdout
     again = journal(evidence, "--trusted-keys", str(evidence / "keys"), "--json")
     assert json.loads(again.stdout) == {
         "path": str(path),

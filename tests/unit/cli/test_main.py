@@ -430,7 +430,7 @@ def test_lab_asks_for_the_tenant_that_nothing_names(
 
     refused = runbook("lab")
     assert refused.exit_code == ExitCode.USAGE
-    assert "Nothing says whose app this is" in refused.stderr
+    assert "No tenant is named" in refused.stderr
     assert list(folder.rglob("*")) == []
 
     (folder / "evidence" / "beta" / "facebook_marketing").mkdir(parents=True)
@@ -918,7 +918,7 @@ def test_status_of_an_unknown_tenant_names_those_that_there_are() -> None:
 
     said = " ".join(runbook("status", "--tenant", "nobody").stdout.split())
 
-    assert "Nothing was said or seen yet of a tenant called nobody." in said
+    assert "There is no record yet of a tenant called nobody." in said
     assert f"There are {known.tenant}: name one with --tenant." in said
     assert "Nothing was said" not in runbook("status", "--tenant", known.tenant).stdout
 

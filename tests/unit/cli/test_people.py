@@ -112,7 +112,7 @@ def test_a_script_must_say_yes() -> None:
         (("fb-12a-publsh", "--by", "Ann"), "no step called fb-12a-publsh. Did you mean fb-12a-pub"),
         (("99", "--by", "Ann"), "no step called 99. "),
         ((STEP,), "--by"),
-        ((STEP, "--by", "  "), "The name of whoever confirms it is missing"),
+        ((STEP, "--by", "  "), "The name of the person who confirms it is missing"),
         ((STEP, "--by", "A\u200bnn"), "The name: it contains an invisible character (U+200B)"),
         ((STEP, "--by", "A" * 201), "The name: it has 201 characters"),
         ((STEP, "--by", "Ann", "--note", "\u202e"), "The note: it contains an invisible character"),

@@ -10,7 +10,7 @@ import pytest
 
 from runbook_lib.config.env_file import env_template, write_env_file
 from runbook_lib.config.runner import inputs_of
-from runbook_lib.config.settings import load, read_env_file
+from runbook_lib.config.settings import read_env_file, resolve
 from runbook_lib.connectors.registry import connector_names, find_procedure, known_variables
 from runbook_lib.core.procedure import Procedure
 from runbook_lib.errors import SettingsError
@@ -38,10 +38,10 @@ def test_it_can_be_used_as_it_is(procedure: Procedure, tmp_path: Path) -> None:
     """The template loads unchanged: an empty value means not known yet."""
 
     path = write_env_file(tmp_path / "x.env", procedure)
-    settings = load(
+    settings = resolve(
         inputs_of(procedure),
         given={},
-        env_file=str(path),
+        env_file=read_env_file(path),
         environ={},
         connector=procedure.id,
         others=known_variables(),
@@ -57,10 +57,10 @@ def test_every_uncommented_line_is_a_setting(procedure: Procedure, tmp_path: Pat
     path = write_env_file(tmp_path / "x.env", procedure)
     text = re.sub(r"^# (RUNBOOK_\w+=)", r"\1", path.read_text("utf-8"), flags=re.MULTILINE)
     path.write_text(text, encoding="utf-8")
-    settings = load(
+    settings = resolve(
         inputs_of(procedure),
         given={},
-        env_file=str(path),
+        env_file=read_env_file(path),
         environ={},
         connector=procedure.id,
         others=known_variables(),

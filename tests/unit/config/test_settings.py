@@ -11,7 +11,7 @@ import keyring.errors
 import pytest
 
 from runbook_lib.config import formats
-from runbook_lib.config.settings import load, read_env_file, resolve, typed, variables_of
+from runbook_lib.config.settings import read_env_file, resolve, settings_file, typed, variables_of
 from runbook_lib.core.procedure import Input
 from runbook_lib.errors import SettingsError
 from tests.unit.bodies import USER_TOKEN
@@ -512,7 +512,9 @@ def test_load_finds_the_nearest_env_file(folder: Path, monkeypatch: pytest.Monke
     (folder / "sub").mkdir()
     monkeypatch.chdir(folder / "sub")
 
-    assert load(INPUTS, given={}).values == {"service_domain": "near.cyclr.com"}
+    assert resolve(INPUTS, env_file=settings_file("")).values == {
+        "service_domain": "near.cyclr.com"
+    }
 
 
 def test_load_takes_the_file_that_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -523,7 +525,7 @@ def test_load_takes_the_file_that_is_named(folder: Path, monkeypatch: pytest.Mon
     other.write_text("RUNBOOK_SERVICE_DOMAIN=other.cyclr.com\nRUNBOOK_INSTALL=yes\n")
     monkeypatch.setenv("RUNBOOK_INSTALL", "no")
 
-    values = load(INPUTS, given={}, env_file=str(other)).values
+    values = resolve(INPUTS, env_file=settings_file(str(other))).values
 
     assert values == {"service_domain": "other.cyclr.com", "install": False}
 
@@ -535,7 +537,9 @@ def test_load_without_any_file_takes_the_environment(
 
     monkeypatch.setenv("RUNBOOK_SERVICE_DOMAIN", "environ.cyclr.com")
 
-    assert load(INPUTS, given={}).values == {"service_domain": "environ.cyclr.com"}
+    assert resolve(INPUTS, env_file=settings_file("")).values == {
+        "service_domain": "environ.cyclr.com"
+    }
 
 
 @pytest.mark.parametrize(

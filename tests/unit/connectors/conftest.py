@@ -17,7 +17,6 @@ from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.connectors.registry import connector_names, find_procedure
 from runbook_lib.core.procedure import Finding
 from runbook_lib.core.redaction import Redactor, Secret
-from runbook_lib.core.state import finding_to_document
 from tests.conftest import NOON
 from tests.unit.bodies import (
     APP_ID,
@@ -111,7 +110,7 @@ def context(make_context: MakeContext) -> CheckContext:
 
 def shows_no_secret(finding: Finding, context: CheckContext) -> bool:
     """Return whether the finding and its exchanges contain no credential."""
-    document = finding_to_document(finding)
+    document = asdict(finding)
     document["exchanges"] = [asdict(exchange) for exchange in context.session.exchanges()]
     secrets = [APP_SECRET, CYCLR_SECRET, USER_TOKEN, PAGE_TOKEN, CYCLR_TOKEN, SIGN_IN_TOKEN]
     secrets += [VERIFY_TOKEN, CUSTOMER_TOKEN]

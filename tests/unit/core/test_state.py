@@ -29,7 +29,6 @@ from runbook_lib.core.state import (
     RunOutcome,
     RunState,
     finding_from_document,
-    finding_to_document,
     fold,
     obstacle,
 )
@@ -99,8 +98,7 @@ class Lines:
     def checked(self, step: str, *outcomes: Outcome, run: str = "r1", unchecked: str = "") -> Lines:
         """Add a check's findings."""
         findings = [
-            finding_to_document(Finding(outcome=outcome, reason=f"{step} {outcome}."))
-            for outcome in outcomes
+            asdict(Finding(outcome=outcome, reason=f"{step} {outcome}.")) for outcome in outcomes
         ]
         return self.add(
             EventType.STEP_CHECKED, step, run=run, findings=findings, unchecked=unchecked
@@ -269,7 +267,7 @@ def test_a_step_that_is_verified_in_part_does_not_complete_a_run() -> None:
     subject = Subject(procedure, {})
     bound = asdict(bind(asking, subject))
     lines = Lines().add(EventType.RUN_STARTED).attested("a")
-    lines.add(EventType.STEP_CHECKED, "b", findings=[finding_to_document(finding)], binding=bound)
+    lines.add(EventType.STEP_CHECKED, "b", findings=[asdict(finding)], binding=bound)
 
     before = fold(lines.history(), subject, "r1")
     after = fold(lines.attested("b", binding=bound).history(), subject, "r1")
@@ -315,7 +313,7 @@ def test_facts_of_later_findings_win() -> None:
     lines = Lines()
     for name, facts in (("a", {"x": 1, "y": ["p", "q"]}), ("b", {"x": 2})):
         finding = Finding(outcome=Outcome.VERIFIED, reason="ok", facts=facts)  # type: ignore[arg-type]
-        lines.add(EventType.STEP_CHECKED, name, findings=[finding_to_document(finding)])
+        lines.add(EventType.STEP_CHECKED, name, findings=[asdict(finding)])
 
     assert lines.fold().facts == {"x": 2, "y": ("p", "q")}
 
@@ -366,7 +364,7 @@ def test_a_finding_comes_back_from_its_document() -> None:
         tables=(Table(caption="Pages", columns=("ID", "Name"), rows=(("1", "a"), ("2", "b"))),),
         exchanges=(exchange,),
     )
-    document = json.loads(json.dumps(finding_to_document(finding)))
+    document = json.loads(json.dumps(asdict(finding)))
 
     assert finding_from_document(document) == finding
     assert finding_from_document(

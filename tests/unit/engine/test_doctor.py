@@ -105,7 +105,7 @@ def test_a_notebook_that_was_run_and_saved_is_well(remote: FakeRemote, folder: P
     document["cells"][1] |= {"execution_count": 1, "outputs": [{"output_type": "stream"}]}
     path.write_text(json.dumps(document), encoding="utf-8")
 
-    assert found(examine())["Notebook"].said == f"{path.name} is what the procedure says"
+    assert found(examine())["Notebook"].said == f"{path.name} matches the procedure"
 
 
 def test_a_folder_without_notebooks_is_well(remote: FakeRemote, folder: Path) -> None:

@@ -252,7 +252,7 @@ def test_the_walkthrough_asks_for_the_tenant_that_nothing_names(
     assert asked[0].startswith("Whose app is this? Service Domain")
     assert (folder / "evidence" / "acme" / PROCEDURE.id / "journal.jsonl").is_file()
 
-    with pytest.raises(SettingsError, match=r"Nothing says whose app this is\. There are: acme\."):
+    with pytest.raises(SettingsError, match=r"No tenant is named\. There are: acme\."):
         open_run(interactive, connector=PROCEDURE.id)
     assert [path.name for path in (folder / "evidence").glob("*/*/journal.jsonl")] == [
         "journal.jsonl"
