@@ -368,9 +368,7 @@ def key(
 @TENANT
 @ENV_FILE
 @EVIDENCE
-def report(
-    *, bundle: str, output: str, connector: str, tenant: str, env_file: str, evidence: str
-) -> None:
+def report(*, bundle: str, output: str, connector: str, **options: Any) -> None:
     """Build the history of a tenant as HTML; of BUNDLE, the report of that run again."""
     from runbook_lib.core.files import is_folder
     from runbook_lib.engine.run import Mode, open_run
@@ -389,14 +387,7 @@ def report(
         page = run_report(record, entries, attachments=folder / "attachments")
         path = Path(output or f"{folder.resolve().name}.html")
     else:
-        opened = open_run(
-            find_procedure(connector),
-            {},
-            mode=Mode.HEADLESS,
-            tenant=tenant,
-            evidence=evidence,
-            env_file=env_file,
-        )
+        opened = open_run(find_procedure(connector), {}, mode=Mode.HEADLESS, **options)
         folder = opened.journal.path.parent
         finish_interrupted(folder)
         runs = sealed_runs(opened.history_reader)
@@ -476,10 +467,14 @@ def _trusted(
     if not named:
         msg = "Nothing is trusted by itself: name the public key with --key, or --trusted-keys."
         near = [folder for path in evidence for folder in (path, *path.parents)]
-        found = [path / KEYS_FOLDER for path in near if any(path.glob(f"{KEYS_FOLDER}/*.pub.pem"))]
+        key_folders = [
+            path / KEYS_FOLDER for path in near if any(path.glob(f"{KEYS_FOLDER}/*.pub.pem"))
+        ]
         advice = _ANOTHER_WAY
-        if found:
-            command = shlex.join(["verify", "--trusted-keys", str(found[0]), *map(str, evidence)])
+        if key_folders:
+            command = shlex.join(
+                ["verify", "--trusted-keys", str(key_folders[0]), *map(str, evidence)]
+            )
             advice += f" {WHY_LESS} With the keys there: {this_program()} {command}"
         raise SettingsError(msg, next_step=advice)
     trusted = read_public_keys(named)

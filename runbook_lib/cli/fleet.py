@@ -6,7 +6,7 @@ import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -64,46 +64,18 @@ _MOST_SHOWN = 20
 @ENV_FILE
 @EVIDENCE
 @JSON
-def fleet(
-    *,
-    file: Path,
-    workers: int | None,
-    scheduler: str,
-    is_insecure: bool,
-    seconds: int,
-    only: tuple[str, ...],
-    resumes: bool,
-    is_failed: bool,
-    attestations: str,
-    junit: str,
-    is_sure: bool,
-    env_file: str,
-    evidence: str,
-    as_json: bool,
-) -> None:
+def fleet(*, junit: str, is_sure: bool, as_json: bool, **options: Any) -> None:
     """Run the tenants of FILE (TOML or CSV), each in a process of its own."""
     from runbook_lib.engine.fleet import FleetRequest, prepare
     from runbook_lib.engine.scheduler_address import TLS_LINES
 
-    if workers and scheduler:
+    request = FleetRequest(**options)
+    if request.workers and request.scheduler:
         msg = "--workers is for this machine: a Dask cluster has workers of its own."
         raise SettingsError(msg)
-    if resumes and is_failed:
+    if request.resumes and request.is_failed:
         msg = "--resume and --failed choose different tenants: give one of them."
         raise SettingsError(msg)
-    request = FleetRequest(
-        file=file,
-        evidence=evidence,
-        env_file=env_file,
-        attestations=attestations,
-        workers=workers or 0,
-        scheduler=scheduler,
-        is_insecure=is_insecure,
-        seconds=seconds,
-        only=only,
-        resumes=resumes,
-        is_failed=is_failed,
-    )
     try:
         prepared = prepare(request)
     except InsecureSchedulerError:
@@ -117,8 +89,8 @@ def fleet(
     _refuse_spending(prepared, is_sure=is_sure)
     if junit:
         require_place(junit)
-    _show_left_out(prepared, file)
-    record = _run(prepared, file, as_json=as_json)
+    _show_left_out(prepared, request.file)
+    record = _run(prepared, request.file, as_json=as_json)
     if junit:
         write_junit(junit, record.results.values(), name=record.file)
     if as_json:

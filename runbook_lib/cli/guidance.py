@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -64,7 +64,7 @@ def explain(*, text: tuple[str, ...], connector: str, as_json: bool) -> None:
 @SET
 @EVIDENCE
 @click.option("--output", default=".", show_default=True, metavar="FOLDER", help="Where to.")
-@click.option("--force", is_flag=True, help="Overwrite files that were changed.")
+@click.option("--force", "overwrites", is_flag=True, help="Overwrite files that were changed.")
 @click.option("--attach", is_flag=True, help="Keep it as evidence: this is what was submitted.")
 @click.option("--by", default="", metavar="NAME", help="Who submitted it; with --attach.")
 @click.option("--note", default="", help="A note for the record; with --attach.")
@@ -72,16 +72,13 @@ def explain(*, text: tuple[str, ...], connector: str, as_json: bool) -> None:
 def kit(
     *,
     connector: str,
-    tenant: str,
-    env_file: str,
     given: tuple[str, ...],
-    evidence: str,
     output: str,
-    force: bool,
     attach: bool,
     by: str,
     note: str,
     as_json: bool,
+    **options: Any,
 ) -> None:
     """
     Write the texts and the shot list for App Review, to be adapted.
@@ -104,12 +101,9 @@ def kit(
         procedure=find_procedure(connector),
         given=assignments(given),
         output=Path(output),
-        tenant=tenant,
-        evidence=evidence,
-        env_file=env_file,
-        overwrites=force,
         by=by,
         note=note,
+        **options,
     )
     written = write_kit(request)
     if as_json:

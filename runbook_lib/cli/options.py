@@ -42,7 +42,7 @@ ENV_FILE = _option("env-file", "The settings file; the nearest .env if left out.
 CONNECTOR = _option(
     "connector",
     f"The documented procedure, by its name; {DEFAULT} if left out.",
-    callback=lambda *given: _or_readable_setting(*given) or DEFAULT,
+    callback=lambda *arguments: _or_readable_setting(*arguments) or DEFAULT,
 )
 _EVIDENCE = "The folder of journals and evidence."
 EVIDENCE = _option("evidence", _EVIDENCE, callback=_or_setting)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -58,18 +58,7 @@ def inbox(*, evidence: str, person: str, as_json: bool) -> None:
 @ENV_FILE
 @EVIDENCE
 @JSON
-def confirm(
-    *,
-    step: str,
-    by: str,
-    note: str,
-    is_sure: bool,
-    connector: str,
-    tenant: str,
-    env_file: str,
-    evidence: str,
-    as_json: bool,
-) -> None:
+def confirm(*, step: str, is_sure: bool, connector: str, as_json: bool, **options: Any) -> None:
     """
     Confirm that STEP is done, as its id or its number on screen.
 
@@ -80,15 +69,7 @@ def confirm(
     from runbook_lib.core.step_document import step_document
     from runbook_lib.engine.confirmation import prepare
 
-    confirmation = prepare(
-        find_procedure(connector),
-        step,
-        by=by,
-        note=note,
-        tenant=tenant,
-        evidence=evidence,
-        env_file=env_file,
-    )
+    confirmation = prepare(find_procedure(connector), step, **options)
     if not is_sure:
         _ask(confirmation)
     state = confirmation.record()

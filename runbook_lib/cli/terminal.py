@@ -322,9 +322,9 @@ def _columns() -> int:
     return shutil.get_terminal_size((_LOG_WIDTH, 0)).columns
 
 
-def _wrapped(text: str, taken: int) -> Iterator[str]:
+def _wrapped(text: str, reserved: int) -> Iterator[str]:
     """Yield `text` in lines beside `taken` columns; a longer word is cut."""
-    width = max(_columns() - taken, _NARROWEST)
+    width = max(_columns() - reserved, _NARROWEST)
     for line in Text(text).wrap(_console(), width, overflow="fold"):
         yield line.plain.rstrip()
 

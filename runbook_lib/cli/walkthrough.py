@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -19,27 +20,16 @@ from runbook_lib.connectors.registry import find_procedure
 @ENV_FILE
 @EVIDENCE
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def lab(
-    *,
-    scenario: str,
-    is_app: bool,
-    connector: str,
-    tenant: str,
-    env_file: str,
-    evidence: str,
-    arguments: tuple[str, ...],
-) -> None:
+def lab(*, scenario: str, connector: str, env_file: str, evidence: str, **options: Any) -> None:
     """Open the walkthrough in JupyterLab; other options go to JupyterLab as they are."""
     from runbook_lib.config.workspace import evidence_folder
     from runbook_lib.walkthrough.lab import LabRequest, open_lab, practise_in_lab
 
     request = LabRequest(
         procedure=find_procedure(connector),
-        tenant=tenant,
         evidence=str(evidence_folder(evidence).absolute()),
         env_file=str(Path(env_file).absolute()) if env_file else "",
-        is_app=is_app,
-        arguments=arguments,
+        **options,
     )
     say = lambda text: click.echo(text, err=True)  # noqa: E731
     if scenario:

@@ -12,55 +12,6 @@ from functools import partial
 from runbook_lib.config import formats
 from runbook_lib.core.procedure import Input, Procedure
 
-FOUR_EYES = Input(
-    name="four_eyes",
-    label="Four eyes",
-    help="Steps whose attestation a second person must confirm, separated by commas; or all.",
-    parse=formats.step_names,
-    default=(),
-    example="cy-03-client-secret",
-)
-CONNECT_TO = Input(
-    name="connect_to",
-    label="Other hosts' addresses",
-    help="host=host:port, what to connect to instead of resolving the name; the sandbox sets it.",
-    parse=formats.addresses,
-    default=(),
-)
-CA_FILE = Input(
-    name="ca_file",
-    label="Certificate authority",
-    help="A PEM file with one more authority to trust; the sandbox sets it.",
-    parse=formats.certificate_file,
-)
-ANSWER_LIMIT_KIB = Input(
-    name="answer_limit_kib",
-    label="Largest answer",
-    help="In KiB, after decoding; the rest of a larger answer is not read.",
-    parse=partial(formats.whole_number, least=64, most=65_536, unit="KiB"),
-    default=4096,
-)
-EXCHANGE_SECONDS = Input(
-    name="exchange_seconds",
-    label="Longest exchange",
-    help="How many seconds one request may take, from resolving the name to the last byte.",
-    parse=partial(formats.whole_number, least=1, most=600, unit="seconds"),
-    default=30,
-)
-STEP_SECONDS = Input(
-    name="step_seconds",
-    label="Longest step",
-    help="How many seconds all checks of a step may take, with their retries and waits.",
-    parse=partial(formats.whole_number, least=1, most=3600, unit="seconds"),
-    default=120,
-)
-QUEUE_SECONDS = Input(
-    name="queue_seconds",
-    label="Queue",
-    help="How many seconds a headless run waits for another one of the same tenant to end.",
-    parse=partial(formats.whole_number, least=0, most=86_400, unit="seconds"),
-    default=900,
-)
 SIGNING_KEY = Input(
     name="signing_key",
     label="Signing key",
@@ -80,54 +31,92 @@ SIGNING_PASSPHRASE = Input(
     parse=formats.passphrase,
     secret=True,
 )
-TSA = Input(
-    name="tsa",
-    label="Time-stamp authority",
-    help="Time-stamps the evidence (RFC 3161).",
-    parse=formats.timestamp_authority,
-    example="http://timestamp.digicert.com",
-)
-ARCHIVE = Input(
-    name="archive",
-    label="Archive",
-    help="Where sealed evidence is copied to: s3://…, gs://…, az://… or a folder.",
-    parse=formats.archive_address,
-    example="s3://bucket/evidence",
-)
-ARCHIVE_RETENTION_DAYS = Input(
-    name="archive_retention_days",
-    label="Retention in the archive",
-    help="For how many days nobody can delete it (S3 Object Lock). This cannot be undone.",
-    parse=formats.retention_days,
-    default=0,
-)
-ARCHIVE_SECONDS = Input(
-    name="archive_seconds",
-    label="Archive time-out",
-    help="For how many seconds a transfer may stall; a large file may take longer in all.",
-    parse=partial(formats.whole_number, least=1, most=3600, unit="seconds"),
-    default=60,
-)
 
 # Signing and archive of the evidence: a kernel does not need these.
 EVIDENCE = (
     SIGNING_KEY,
     SIGNING_PUBLIC_KEY,
     SIGNING_PASSPHRASE,
-    TSA,
-    ARCHIVE,
-    ARCHIVE_RETENTION_DAYS,
-    ARCHIVE_SECONDS,
+    Input(
+        name="tsa",
+        label="Time-stamp authority",
+        help="Time-stamps the evidence (RFC 3161).",
+        parse=formats.timestamp_authority,
+        example="http://timestamp.digicert.com",
+    ),
+    Input(
+        name="archive",
+        label="Archive",
+        help="Where sealed evidence is copied to: s3://…, gs://…, az://… or a folder.",
+        parse=formats.archive_address,
+        example="s3://bucket/evidence",
+    ),
+    Input(
+        name="archive_retention_days",
+        label="Retention in the archive",
+        help="For how many days nobody can delete it (S3 Object Lock). This cannot be undone.",
+        parse=formats.retention_days,
+        default=0,
+    ),
+    Input(
+        name="archive_seconds",
+        label="Archive time-out",
+        help="For how many seconds a transfer may stall; a large file may take longer in all.",
+        parse=partial(formats.whole_number, least=1, most=3600, unit="seconds"),
+        default=60,
+    ),
 )
 # What the checks, and so the kernel, need.
 IN_KERNEL = (
-    FOUR_EYES,
-    CONNECT_TO,
-    CA_FILE,
-    ANSWER_LIMIT_KIB,
-    EXCHANGE_SECONDS,
-    STEP_SECONDS,
-    QUEUE_SECONDS,
+    Input(
+        name="four_eyes",
+        label="Four eyes",
+        help="Steps whose attestation a second person must confirm, separated by commas; or all.",
+        parse=formats.step_names,
+        default=(),
+        example="cy-03-client-secret",
+    ),
+    Input(
+        name="connect_to",
+        label="Other hosts' addresses",
+        help="host=host:port: connect there instead of resolving the name; the sandbox sets it.",
+        parse=formats.addresses,
+        default=(),
+    ),
+    Input(
+        name="ca_file",
+        label="Certificate authority",
+        help="A PEM file with one more authority to trust; the sandbox sets it.",
+        parse=formats.certificate_file,
+    ),
+    Input(
+        name="answer_limit_kib",
+        label="Largest answer",
+        help="In KiB, after decoding; the rest of a larger answer is not read.",
+        parse=partial(formats.whole_number, least=64, most=65_536, unit="KiB"),
+        default=4096,
+    ),
+    Input(
+        name="exchange_seconds",
+        label="Longest exchange",
+        help="How many seconds one request may take, from resolving the name to the last byte.",
+        parse=partial(formats.whole_number, least=1, most=600, unit="seconds"),
+        default=30,
+    ),
+    Input(
+        name="step_seconds",
+        label="Longest step",
+        help="How many seconds all checks of a step may take, with their retries and waits.",
+        parse=partial(formats.whole_number, least=1, most=3600, unit="seconds"),
+        default=120,
+    ),
+    Input(
+        name="queue_seconds",
+        label="Queue",
+        help="How many seconds a headless run waits for another one of the same tenant to end.",
+        parse=partial(formats.whole_number, least=0, most=86_400, unit="seconds"),
+        default=900,
+    ),
 )
 RUNNER = (*IN_KERNEL, *EVIDENCE)
 

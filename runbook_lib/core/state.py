@@ -419,7 +419,7 @@ class _StepFold:
         findings = () if entry is None or unfit else _findings(entry)
         words, links = self._history.words(step.id), self._history.index.links
         word, others, lapsed = weigh(
-            [said for said, _ in words],
+            [candidate for candidate, _ in words],
             step,
             self._subject,
             spent_links=[link for link, used_for in links.items() if used_for != step.id],
@@ -427,7 +427,9 @@ class _StepFold:
         needs_two = word is not None and word.kind is WordKind.ATTESTED and self._demands(step)
         others = others if needs_two else ()
         counting = [counted for counted in (*others, word) if counted is not None]
-        lines = [ref for said, ref in words if any(said is counted for counted in counting)]
+        lines = [
+            ref for candidate, ref in words if any(candidate is counted for counted in counting)
+        ]
         lines += [self._checked[step.id]] if findings else []
         unchecked = unfit or _why_unchecked(
             entry, step, is_begun=step.id in self._begun, run_id=self._run_id

@@ -77,7 +77,7 @@ class FleetRequest:
     """
     Which tenants to run, and how.
 
-    `workers` is the number of processes at a time (0: two for each core, at most 16),
+    `workers` is the number of processes at a time (default: two for each core, at most 16),
     `seconds` the limit of one tenant. `scheduler` is the address of a Dask scheduler, whose
     workers run them instead; with `is_insecure` it may be one without TLS. `only` are
     patterns of names. `resumes` runs what is left of the file's last run, `is_failed`
@@ -88,7 +88,7 @@ class FleetRequest:
     evidence: str = ""
     env_file: str = ""
     attestations: str = ""
-    workers: int = 0
+    workers: int | None = None
     scheduler: str = ""
     is_insecure: bool = False
     seconds: float = 900

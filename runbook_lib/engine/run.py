@@ -318,9 +318,11 @@ class Run:
     def _is_tenants_secret(self, word: str) -> bool:
         """Return whether the journal has the fingerprint of `word`, from any run of this tenant."""
         index = self.history.index
-        known = [value for source in (index.recorded, index.replaced) for value in source.values()]
+        fingerprints = [
+            value for source in (index.recorded, index.replaced) for value in source.values()
+        ]
         names = [item.name for item in self.inputs if item.secret]
-        return any(self.key.of_secret(name, Secret(word)) in known for name in names)
+        return any(self.key.of_secret(name, Secret(word)) in fingerprints for name in names)
 
     def _fingerprints(self) -> dict[str, str]:
         """Return the fingerprint of each secret that is the subject of a step, by name."""
@@ -472,11 +474,11 @@ class Run:
         beside the name.
         """
         history = self.history
-        subject, known = self._subject(history), history.index.entries - {""}
+        subject, recorded_entries = self._subject(history), history.index.entries - {""}
         values = {**history.index.recorded, **self.values}
         login = logged_in()
         for word in words:
-            if word.entry in known:
+            if word.entry in recorded_entries:
                 continue
             step = self.step(word.step)
             document = asdict(replace(word, login=login))

@@ -42,17 +42,17 @@ def save_panels_as_text(*, model: dict[str, Any], **_: Any) -> None:
     """Replace each panel in a notebook that is being saved by what is known of its step."""
     if model["type"] != "notebook" or model["content"] is None:
         return
-    known: dict[tuple[str, str], RunState | None] = {}
+    states: dict[tuple[str, str], RunState | None] = {}
     for cell in model["content"]["cells"]:
         for output in cell.get("outputs", ()):
             data = output.get("data", {})
             if WIDGET_MIME in data and PANEL_MIME in data:
                 panel = data[PANEL_MIME]
                 owner = (panel["tenant"], panel["connector"])
-                if owner not in known:
-                    known[owner] = _state(*owner)
+                if owner not in states:
+                    states[owner] = _state(*owner)
                 output["data"] = saved_bundle(
-                    known[owner], tenant=panel["tenant"], part=panel["part"]
+                    states[owner], tenant=panel["tenant"], part=panel["part"]
                 )
 
 

@@ -361,18 +361,17 @@ class Session:
         `CachedAnswerError`, or `UnexpectedAnswerError`.
         """
         may_repeat = request.method == "GET" if is_repeatable is None else is_repeatable
-        attempts = _ATTEMPTS if may_repeat else 1
-        for attempt in range(1, attempts):
+        attempts, attempt = _ATTEMPTS if may_repeat else 1, 0
+        while True:
+            attempt += 1
             # Exponential, with jitter so that many tenants spread out.
             pause = random.uniform(0.5, 1.0) * _BACKOFF_SECONDS * float(2**attempt)  # noqa: S311
             self._await_turn(request)
             try:
                 answer = self._send_once(request)
-            except SlowAnswerError as error:
-                self.transport.abandon(request, error)
-                raise
             except UnreachableError as error:
-                if not self._has_time(pause):
+                is_slow = isinstance(error, SlowAnswerError)
+                if is_slow or attempt == attempts or not self._has_time(pause):
                     self.transport.abandon(request, error)
                     raise
             else:
@@ -380,19 +379,11 @@ class Session:
                 is_passing = answer.status in (_TOO_MANY_REQUESTS, *_SERVER_ERRORS)
                 if not (is_passing or is_transient(answer)):
                     return answer
-                if not self._has_time(max(pause, wait)):
+                if attempt == attempts or not self._has_time(max(pause, wait)):
                     return self._settled(request, answer)
                 pause = 0.0 if wait else pause
             if pause:
                 self.transport.sleep(pause)
-        self._await_turn(request)
-        try:
-            answer = self._send_once(request)
-        except UnreachableError as error:
-            self.transport.abandon(request, error)
-            raise
-        self._apply_retry_after(request, answer)
-        return self._settled(request, answer)
 
     def take_token(
         self, value: object, *, endpoint: str, is_token: Callable[[str], bool]

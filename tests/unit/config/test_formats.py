@@ -335,18 +335,17 @@ def test_credentials_and_accounts_fit_in_a_header(typed: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("parse", "least", "most"),
+    ("name", "least", "most"),
     [
-        (runner.ANSWER_LIMIT_KIB.parse, 64, 65_536),
-        (runner.EXCHANGE_SECONDS.parse, 1, 600),
-        (runner.STEP_SECONDS.parse, 1, 3600),
+        ("answer_limit_kib", 64, 65_536),
+        ("exchange_seconds", 1, 600),
+        ("step_seconds", 1, 3600),
     ],
 )
-def test_a_limit_is_a_whole_number_within_bounds(
-    parse: Callable[[str], int], least: int, most: int
-) -> None:
+def test_a_limit_is_a_whole_number_within_bounds(name: str, least: int, most: int) -> None:
     """A limit is a whole number within its bounds; anything else is refused."""
 
+    (parse,) = (item.parse for item in runner.IN_KERNEL if item.name == name)
     assert (parse(f" {least} "), parse(str(most))) == (least, most)
     for typed in ("", "0", "-1", str(least - 1), str(most + 1), "1.5", "1e3", "NaN", "٣", "9" * 99):
         with pytest.raises(ValueError, match=f"from {least} to {most}"):
