@@ -10,7 +10,6 @@ import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
 
 import dotenv
 
@@ -18,16 +17,6 @@ from runbook_lib.config.settings import Settings, resolve
 from runbook_lib.core.procedure import Input
 from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import SettingsError
-
-
-class CredentialStore(Protocol):
-    """Stores an owner's (tenant's and connector's) credentials between sessions."""
-
-    def remember(self, owner: str, item: Input, secret: Secret) -> str:
-        """Store `secret` and return a reference to it, empty if none is needed."""
-
-    def forget(self, owner: str, item: Input) -> None:
-        """Remove the credential if it is stored."""
 
 
 class KeyringStore:
@@ -112,6 +101,10 @@ class EnvFileStore:
         except OSError as error:
             msg = f"{self.path} cannot be written: {error.strerror}."
             raise SettingsError(msg, next_step=advice) from None
+
+
+# Stores an owner's (tenant's and connector's) credentials between sessions.
+CredentialStore = KeyringStore | EnvFileStore
 
 
 def recall(inputs: Iterable[Input], settings: Settings, references: Mapping[str, str]) -> Settings:

@@ -16,7 +16,7 @@ from typing import Any, NoReturn, Protocol
 
 from runbook_lib.core.json_text import is_json, rebuild
 from runbook_lib.core.procedure import Outcome
-from runbook_lib.core.redaction import MASK
+from runbook_lib.core.redaction import MASK, Redactor
 
 
 class EventType:
@@ -46,23 +46,10 @@ class EventType:
     BUNDLE_SEALED = "bundle.sealed"
 
 
-class Masks(Protocol):
-    """Removes secrets from free text (`redaction.Redactor`)."""
-
-    def redact_values(self, document: Any) -> Any:
-        """Return a document of the runbook's own with its values masked."""
-
-    def redact_document(self, document: Any) -> Any:
-        """Return a remote system's document, masked by value and by field name."""
-
-    def is_spread_over(self, document: Any) -> bool:
-        """Return whether a secret is split over the strings of a document."""
-
-
-class _MaskAll:
+class _MaskAll(Redactor):
     """Masks every text."""
 
-    def redact_values(self, document: Any) -> Any:
+    def redact_values(self, document: Any, *, structure: Collection[str] = ()) -> Any:  # noqa: ARG002
         return rebuild(document, lambda value: MASK if isinstance(value, str) else value)
 
     def redact_document(self, document: Any) -> Any:  # noqa: ARG002
@@ -78,7 +65,7 @@ class Part(Protocol):
     def check(self, value: Any, path: str) -> None:
         """Raise `ValueError` if `value`, found at `path`, does not have this form."""
 
-    def redacted(self, value: Any, masks: Masks) -> Any:
+    def redacted(self, value: Any, masks: Redactor) -> Any:
         """Return `value` with secrets masked in its free text."""
 
 
@@ -99,7 +86,7 @@ def check_event(kind: str, data: Any) -> None:
     FORMS[kind].check(data, "data")
 
 
-def redact_event(kind: str, data: Mapping[str, Any], masks: Masks) -> Any:
+def redact_event(kind: str, data: Mapping[str, Any], masks: Redactor) -> Any:
     """Return the `data` of a line of this kind with secrets masked in its free text."""
     return FORMS[kind].redacted(data, masks)
 
@@ -110,13 +97,13 @@ class _Leaf:
 
     what: str
     matches: Callable[[Any], bool]
-    mask: Callable[[Masks, Any], Any] | None = None
+    mask: Callable[[Redactor, Any], Any] | None = None
 
     def check(self, value: Any, path: str) -> None:
         if not self.matches(value):
             _refuse(f"{path} is not {self.what}")
 
-    def redacted(self, value: Any, masks: Masks) -> Any:
+    def redacted(self, value: Any, masks: Redactor) -> Any:
         return self.mask(masks, value) if self.mask else value
 
 
@@ -130,7 +117,7 @@ class _Optional:
         if value is not None:
             self.part.check(value, path)
 
-    def redacted(self, value: Any, masks: Masks) -> Any:
+    def redacted(self, value: Any, masks: Redactor) -> Any:
         return None if value is None else self.part.redacted(value, masks)
 
 
@@ -144,7 +131,7 @@ class _List:
         for number, item in enumerate(value):
             self.part.check(item, f"{path}[{number}]")
 
-    def redacted(self, value: Any, masks: Masks) -> Any:
+    def redacted(self, value: Any, masks: Redactor) -> Any:
         return [self.part.redacted(item, masks) for item in value]
 
 
@@ -160,7 +147,7 @@ class _Map:
         for name, item in value.items():
             self.part.check(item, _below(path, name))
 
-    def redacted(self, value: Any, masks: Masks) -> Any:
+    def redacted(self, value: Any, masks: Redactor) -> Any:
         return {name: self.part.redacted(item, masks) for name, item in value.items()}
 
 
@@ -184,7 +171,7 @@ class _Object:
             elif not is_json(item):
                 _refuse(f"{_below(path, name)} is not JSON")
 
-    def redacted(self, value: Any, masks: Masks) -> Any:
+    def redacted(self, value: Any, masks: Redactor) -> Any:
         known = self._known
         return {
             name: known[name].redacted(item, masks) if name in known else masks.redact_values(item)
@@ -202,7 +189,7 @@ class _RemoteObject(_Object):
 
     texts: tuple[str, ...] = ()
 
-    def redacted(self, value: Any, masks: Masks) -> Any:
+    def redacted(self, value: Any, masks: Redactor) -> Any:
         redacted = _Object.redacted(self, value, masks)
         # NOTE: the names of headers and facts are structure.
         texts = [
@@ -254,15 +241,15 @@ def _is_value(value: Any) -> bool:
     return is_list or isinstance(value, str | int)
 
 
-def _mask_values(masks: Masks, value: Any) -> Any:
+def _mask_values(masks: Redactor, value: Any) -> Any:
     return masks.redact_values(value)
 
 
-def _mask_remote(masks: Masks, value: Any) -> Any:
+def _mask_remote(masks: Redactor, value: Any) -> Any:
     return masks.redact_document(value)
 
 
-def _mask_unless_fingerprint(masks: Masks, value: Any) -> Any:
+def _mask_unless_fingerprint(masks: Redactor, value: Any) -> Any:
     is_fingerprint = isinstance(value, str) and _FINGERPRINT.fullmatch(value)
     return value if is_fingerprint else masks.redact_values(value)
 

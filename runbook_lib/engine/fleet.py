@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from runbook_lib.config.attestations import check_subjects
 from runbook_lib.config.fleet_file import FleetTenant, read_fleet_file
@@ -49,7 +50,7 @@ from runbook_lib.core.procedure import Value
 from runbook_lib.core.state import HistoryReader, RunOutcome
 from runbook_lib.engine.fleet_bundles import RunBundles
 from runbook_lib.engine.headless import archive_sealed
-from runbook_lib.engine.pools import Done, LocalPool, Pool
+from runbook_lib.engine.pools import Done, LocalPool
 from runbook_lib.engine.process import ProcessRequest
 from runbook_lib.engine.run import known_values, new_run_id
 from runbook_lib.engine.scheduler_address import check_scheduler
@@ -67,6 +68,9 @@ from runbook_lib.evidence.fleet_seal import seal_fleet, unseal_fleet
 from runbook_lib.evidence.signing.keys import SigningKey, key_from_settings
 from runbook_lib.evidence.signing.succession import check_not_succeeded, with_predecessors
 from runbook_lib.evidence.verify.verify import Trust
+
+if TYPE_CHECKING:
+    from runbook_lib.engine.dask_pool import DaskPool
 
 # A run waits for remote systems and for the disk for half of its time.
 _WORKERS_PER_CORE, _MOST_WORKERS = 2, 16
@@ -377,7 +381,7 @@ class Fleet:
             {name: key for own_key in keys for name, key in with_predecessors(own_key).items()}
         )
 
-    def _pool(self) -> Pool:
+    def _pool(self) -> LocalPool | DaskPool:
         request = self._request
         if request.scheduler:
             try:

@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from runbook_lib.engine.process import ProcessRequest
 from runbook_lib.engine.slot import Slot
@@ -31,16 +31,6 @@ class Done:
     request: ProcessRequest
     event: Mapping[str, Any]
     seconds: float
-
-
-class Pool(Protocol):
-    """Runs requests, each in a process of its own."""
-
-    def run(self, groups: Groups) -> Iterator[Done]:
-        """Yield the result of each request as it ends."""
-
-    def stop(self) -> Iterator[Done]:
-        """End what runs, start nothing more, and yield what was not yielded yet."""
 
 
 class LocalPool:

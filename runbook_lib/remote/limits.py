@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,27 +16,20 @@ class Limits:
     """
     The limits of one answer, one exchange and one step.
 
-    `answer_kib` limits a body after decoding, `exchange_seconds` one request
+    `answer_limit_kib` limits a body after decoding, `exchange_seconds` one request
     from resolving the name to the last byte, `step_seconds` all checks of a
     step, with retries and waits.
     """
 
-    answer_kib: int = 4096
+    answer_limit_kib: int = 4096
     exchange_seconds: int = 30
     step_seconds: int = 120
 
     @classmethod
     def of(cls, values: Mapping[str, object]) -> Limits:
         """Return the limits from settings, with defaults for the rest."""
-        names = {
-            "answer_kib": "answer_limit_kib",
-            "exchange_seconds": "exchange_seconds",
-            "step_seconds": "step_seconds",
-        }
-        configured = {field: values.get(name) for field, name in names.items()}
-        return cls(
-            **{field: value for field, value in configured.items() if isinstance(value, int)}
-        )
+        configured = {field.name: values.get(field.name) for field in fields(cls)}
+        return cls(**{name: value for name, value in configured.items() if isinstance(value, int)})
 
 
 class Deadline:

@@ -226,7 +226,7 @@ class Transport:
         sent if it holds a secret that this host must not get.
         """
         wire = self._public_wire if request.is_public_only else self._wire
-        most = self.limits.answer_kib * 1024
+        most = self.limits.answer_limit_kib * 1024
         try:
             built = self._built(request)
             self._refuse_stray_secret(request, built)

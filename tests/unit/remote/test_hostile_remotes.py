@@ -43,7 +43,7 @@ from tests.support.hostile_server import BOMB_OF_100_MIB, MODES, hostile_server,
 pytestmark = pytest.mark.matrix
 
 MIB = 1024 * 1024
-LIMITS = Limits(answer_kib=256, exchange_seconds=1, step_seconds=3)
+LIMITS = Limits(answer_limit_kib=256, exchange_seconds=1, step_seconds=3)
 SECRET = Secret("a-secret-of-the-test-1")
 DIALOG = "https://www.facebook.com/v26.0/dialog/oauth"
 
@@ -101,13 +101,13 @@ def peak(limits: Limits, mode: str) -> int:
 def test_a_large_answer_takes_little_memory(mode: str) -> None:
     """A body beyond the limit is neither kept nor inflated."""
 
-    assert peak(Limits(answer_kib=1024, exchange_seconds=20), mode) < 16 * MIB
+    assert peak(Limits(answer_limit_kib=1024, exchange_seconds=20), mode) < 16 * MIB
 
 
 def test_a_gzip_bomb_is_inflated_up_to_the_limit_only() -> None:
     """500 KiB that inflate to 100 MiB take less than 8 MiB of memory, with a limit of 1 MiB."""
 
-    transport = transport_of(Limits(answer_kib=1024, exchange_seconds=20))
+    transport = transport_of(Limits(answer_limit_kib=1024, exchange_seconds=20))
     answer = whole(BOMB_OF_100_MIB, "content-encoding: gzip")
     with hostile_server(answer) as url:
         tracemalloc.start()
@@ -194,7 +194,7 @@ def test_a_message_of_5_mb_is_cut() -> None:
     answer = whole(body.encode(), status="400 Bad Request")
     began = time.monotonic()
     with hostile_server(answer) as url:
-        transport = transport_of(Limits(answer_kib=8192), url)
+        transport = transport_of(Limits(answer_limit_kib=8192), url)
         session = transport.session()
         with pytest.raises(RunbookError) as caught:
             CLIENTS["oauth"](session, url)

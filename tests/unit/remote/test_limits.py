@@ -10,7 +10,7 @@ def test_settings_set_the_limits() -> None:
 
     given = {"answer_limit_kib": 1, "exchange_seconds": 2, "step_seconds": 3, "app_id": "4"}
 
-    assert Limits.of(given) == Limits(answer_kib=1, exchange_seconds=2, step_seconds=3)
+    assert Limits.of(given) == Limits(answer_limit_kib=1, exchange_seconds=2, step_seconds=3)
     assert Limits.of({"step_seconds": 3, "answer_limit_kib": None}) == Limits(step_seconds=3)
 
 
