@@ -85,22 +85,14 @@ class RunReport:
 
     def sealed(self, result: RunResult) -> None:
         """Write the result of a sealed run, whatever its outcome."""
+        from runbook_lib.engine.headless import step_results
         from runbook_lib.evidence.fleet_record import Status
 
-        steps = [
-            {
-                "id": name,
-                "outcome": step.conclusion.outcome,
-                "reason": step.conclusion.reason,
-                "needs_person": step.conclusion.needs_person,
-            }
-            for name, step in result.state.steps.items()
-        ]
         self._write(
             tenant=result.tenant,
             sandbox=bool(result.state.started.get("sandbox")),
             status=Status.SEALED,
-            steps=tuple(steps),
+            steps=tuple(step_results(result.state, {})),
         )
 
     def _write(self, **fields: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import replace
+from typing import Any
 
 import click
 from click.core import ParameterSource
@@ -41,19 +42,18 @@ from runbook_lib.plain_text import escaped_json
 @click.pass_context
 def run(
     ctx: click.Context,
+    /,
     *,
     scenario: str,
-    attestations: str,
     tsa: str,
     archive: str,
     junit: str,
     connector: str,
     tenant: str,
-    env_file: str,
     given: tuple[str, ...],
-    evidence: str,
     is_verbose: bool,
     as_json: bool,
+    **options: Any,
 ) -> None:
     """Run the procedure headless and seal the evidence."""
     from runbook_lib.cli.run_display import RunDisplay, show_archived
@@ -67,11 +67,9 @@ def run(
         procedure=find_procedure(connector),
         given={**assignments(given), **{name: url for name, url in named.items() if url}},
         tenant=tenant or (f"sandbox-{scenario}" if scenario else ""),
-        evidence=evidence,
-        env_file=env_file,
-        attestations=attestations,
+        **options,
     )
-    if scenario and env_file:
+    if scenario and request.env_file:
         msg = "--sandbox brings its own settings: leave --env-file out."
         raise SettingsError(msg)
     if junit:
@@ -87,8 +85,8 @@ def run(
             result = run_tenant(request, display)
     report.sealed(result)
     show_archived(result, as_json=as_json)
-    options = _same_tenant(ctx, result.tenant)
-    display.show_result(result, options=options, ended=bool(scenario))
+    again = _same_tenant(ctx, result.tenant)
+    display.show_result(result, options=again, ended=bool(scenario))
     code = result.state.outcome.exit_code
     is_open = result.archive_error is not None and code == ExitCode.COMPLETE
     sys.exit(ExitCode.INCOMPLETE if is_open else code)
@@ -102,13 +100,7 @@ def run(
 @VERBOSE
 @JSON
 def status(
-    *,
-    connector: str,
-    tenant: str,
-    env_file: str,
-    evidence: str,
-    is_verbose: bool,
-    as_json: bool,
+    *, connector: str, evidence: str, is_verbose: bool, as_json: bool, **options: Any
 ) -> None:
     """Show what is done, what waits, and the next thing a person must do."""
     from runbook_lib.cli.terminal import say, show_again, show_next, show_open, show_steps
@@ -118,7 +110,7 @@ def status(
     from runbook_lib.engine.run import open_known
 
     procedure = find_procedure(connector)
-    opened = open_known(procedure, tenant=tenant, evidence=evidence, env_file=env_file)
+    opened = open_known(procedure, evidence=evidence, **options)
     state = opened.whole_state
     following = next_step(state)
     if as_json:

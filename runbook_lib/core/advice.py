@@ -22,10 +22,15 @@ _ADVICE = {
 def next_step(state: RunState) -> tuple[StepState, str] | None:
     """Return the next step that needs somebody, and what that person does."""
     outcomes = list(_ADVICE)
-    steps = [step for step in state.steps.values() if _standing(step) in _ADVICE]
-    if not steps:
+    waiting = []
+    for step in state.steps.values():
+        is_in_part = step.conclusion.needs_person
+        outcome = Outcome.NOT_RUN if is_in_part else step.conclusion.outcome
+        if outcome in _ADVICE:
+            waiting.append((outcomes.index(outcome), step))
+    if not waiting:
         return None
-    step = min(steps, key=lambda step: outcomes.index(_standing(step)))
+    _, step = min(waiting, key=lambda pair: pair[0])
     return step, what_to_do(step)
 
 
@@ -37,9 +42,3 @@ def what_to_do(step: StepState) -> str:
         return f"Look yourself, then confirm: {' '.join(step.step.unseen(step.findings))}"
     general = _ADVICE.get(step.conclusion.outcome, "")
     return (advice_of(step_document(step)) or general) if general else ""
-
-
-def _standing(step: StepState) -> Outcome:
-    """Return the outcome; of a step that is verified in part, that it is to do."""
-    is_in_part = step.conclusion.needs_person
-    return Outcome.NOT_RUN if is_in_part else step.conclusion.outcome

@@ -202,9 +202,7 @@ def _run_started(index: Index, line: Line) -> Index:
     data = line.entry.data
     index = _recorded(index, {**values_of(data["parameters"]), **data["fingerprints"]})
     index = replace(index, practice=index.practice | {bool(data["sandbox"])})
-    return _run_changed(lambda run, _: replace(run, started=line.ref, mode=data["mode"]))(
-        index, line
-    )
+    return _with_run(index, line, lambda run: replace(run, started=line.ref, mode=data["mode"]))
 
 
 def _run_joined(index: Index, line: Line) -> Index:
@@ -213,29 +211,24 @@ def _run_joined(index: Index, line: Line) -> Index:
     )
 
 
-def _run_changed(change: Callable[[RunIndex, Line], RunIndex]) -> Callable[[Index, Line], Index]:
-    def changed(index: Index, line: Line) -> Index:
-        name = line.entry.run_id
-        others = [*index.runs.items()][1 - _MOST_RUNS :] if name not in index.runs else index.runs
-        run = change(index.runs.get(name, RunIndex()), line)
-        return replace(index, runs={**dict(others), name: run})
-
-    return changed
+def _with_run(index: Index, line: Line, change: Callable[[RunIndex], RunIndex]) -> Index:
+    name = line.entry.run_id
+    others = [*index.runs.items()][1 - _MOST_RUNS :] if name not in index.runs else index.runs
+    run = change(index.runs.get(name, RunIndex()))
+    return replace(index, runs={**dict(others), name: run})
 
 
 def _step_started(index: Index, line: Line) -> Index:
     step = line.entry.step
     index = replace(index, begun=index.begun | {step})
-    return _run_changed(lambda run, _: replace(run, begun=run.begun | {step}))(index, line)
+    return _with_run(index, line, lambda run: replace(run, begun=run.begun | {step}))
 
 
 def _step_checked(index: Index, line: Line) -> Index:
     checked = {line.entry.step: line.ref}
     index = _judged(index, line.entry.data)
     index = replace(index, checked={**index.checked, **checked})
-    return _run_changed(lambda run, _: replace(run, checked={**run.checked, **checked}))(
-        index, line
-    )
+    return _with_run(index, line, lambda run: replace(run, checked={**run.checked, **checked}))
 
 
 def _word_said(index: Index, line: Line) -> Index:
@@ -338,14 +331,18 @@ _CHANGES: Mapping[str, Callable[[Index, Line], Index]] = {
     **dict.fromkeys(_NOTES, _note_written),
     EventType.RUN_STARTED: _run_started,
     EventType.RUN_JOINED: _run_joined,
-    EventType.RUN_FINISHED: _run_changed(
-        lambda run, line: replace(
+    EventType.RUN_FINISHED: lambda index, line: _with_run(
+        index,
+        line,
+        lambda run: replace(
             run,
             finished_on=run.finished_on or line.entry.at,
             environment=line.entry.data.get("environment", {}),
-        )
+        ),
     ),
-    EventType.NOTEBOOK_FINISHED: _run_changed(lambda run, _: replace(run, reached_end=True)),
+    EventType.NOTEBOOK_FINISHED: lambda index, line: _with_run(
+        index, line, lambda run: replace(run, reached_end=True)
+    ),
     EventType.STEP_STARTED: _step_started,
     EventType.STEP_CHECKED: _step_checked,
     EventType.INPUT_GIVEN: _input_given,

@@ -16,7 +16,6 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -164,9 +163,10 @@ class DaskPool:
     def _submit(self, group: Sequence[ProcessRequest]) -> None:
         """Hand over the first request of a group."""
         request = group[0]
-        task = _Task(request, self._seconds, str(self._folder), self._token)
         name = f"{request.tenant}-{request.connector}-{self._token}"
-        future = self._client.submit(_perform, task, key=name, pure=False)
+        future = self._client.submit(
+            _perform, request, self._seconds, self._folder, self._token, key=name, pure=False
+        )
         self._futures[future] = group
         future.add_done_callback(self._done.put)
 
@@ -182,16 +182,6 @@ class DaskPool:
         self._client.cancel(list(self._futures), force=True)
         self._client.unregister_worker_plugin(self._token)
         self._client.close(timeout=_GRACE_SECONDS)
-
-
-@dataclass(frozen=True, slots=True)
-class _Task:
-    """What a worker of the cluster gets; `token` names this fleet's run."""
-
-    request: ProcessRequest
-    seconds: float
-    folder: str
-    token: str
 
 
 class _TenantWorkers(WorkerPlugin):
@@ -219,21 +209,21 @@ class _TenantWorkers(WorkerPlugin):
         return self._slots[thread]
 
 
-def _perform(task: _Task) -> Done:
-    """Run a request on a worker of the cluster."""
-    request, worker = task.request, get_worker()
-    if not Path(task.folder, FLEET_NAME).is_file():
-        reason = f"The worker {worker.address} does not find {task.folder}."
+def _perform(request: ProcessRequest, seconds: float, folder: Path, token: str) -> Done:
+    """Run a request on a worker of the cluster; `token` names this fleet's run."""
+    worker = get_worker()
+    if not (folder / FLEET_NAME).is_file():
+        reason = f"The worker {worker.address} does not find {folder}."
         return Done(request, refused(reason, "Give all workers the same evidence folder."), 0)
     if request.is_once:
-        mark = _marks(Path(task.folder), task.token) / f"{request.tenant}.{request.connector}"
+        mark = _marks(folder, token) / f"{request.tenant}.{request.connector}"
         mark.parent.mkdir(exist_ok=True)
         if not write_once(mark, b""):
             reason = (
                 "Its worker was lost, and a check may have spent something: it was not run again."
             )
             return Done(request, refused(reason, _RESUME), 0)
-    return perform(_workers(worker, task.token).mine(), request, task.seconds)
+    return perform(_workers(worker, token).mine(), request, seconds)
 
 
 def _workers(worker: Worker, token: str) -> _TenantWorkers:

@@ -299,7 +299,7 @@ class Fleet:
         except BaseException:
             list(pool.stop())
             raise
-        groups = [[self._asked(job) for job in group] for group in grouped(self.jobs)]
+        groups = [[self._request_of(job) for job in group] for group in grouped(self.jobs)]
         try:
             for done in pool.run(groups):
                 result = self._result(done)
@@ -396,7 +396,7 @@ class Fleet:
         workers = request.workers or min(_WORKERS_PER_CORE * (os.cpu_count() or 1), _MOST_WORKERS)
         return LocalPool(workers, request.environ, self._withheld, request.seconds)
 
-    def _asked(self, job: Job) -> ProcessRequest:
+    def _request_of(self, job: Job) -> ProcessRequest:
         return ProcessRequest(
             connector=job.tenant.procedure.id,
             tenant=job.tenant.tenant,

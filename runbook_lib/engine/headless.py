@@ -84,6 +84,20 @@ class RunResult:
     archive_error: EvidenceError | None = None
 
 
+def step_results(state: RunState, waits: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the steps as a fleet's record has them."""
+    return [
+        {
+            "id": name,
+            "outcome": step.conclusion.outcome,
+            "reason": step.conclusion.reason,
+            "needs_person": step.conclusion.needs_person,
+            **({"wait": waits[name]} if name in waits else {}),
+        }
+        for name, step in state.steps.items()
+    ]
+
+
 class RunListener:
     """Callbacks during a run; these do nothing."""
 

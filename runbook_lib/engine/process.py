@@ -25,7 +25,7 @@ from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.procedure import Procedure
 from runbook_lib.core.redaction import Secret
 from runbook_lib.engine.execution import early_child
-from runbook_lib.engine.headless import RunListener, RunRequest, RunResult, run_tenant
+from runbook_lib.engine.headless import RunListener, RunRequest, RunResult, run_tenant, step_results
 from runbook_lib.errors import RunbookError, SealingError, describe_error
 from runbook_lib.evidence.fleet_run import FleetRun
 from runbook_lib.fork_engine import Child
@@ -190,16 +190,6 @@ def _finished(result: RunResult) -> dict[str, Any]:
         *([f"The notebook broke off: {result.broken}."] if result.broken else []),
         *([f"Not archived: {error}"] if error else []),
     ]
-    steps = [
-        {
-            "id": name,
-            "outcome": step.conclusion.outcome,
-            "reason": step.conclusion.reason,
-            "needs_person": step.conclusion.needs_person,
-            **({"wait": result.waits[name]} if name in result.waits else {}),
-        }
-        for name, step in result.state.steps.items()
-    ]
     return {
         "event": "finished",
         "outcome": result.state.outcome,
@@ -209,7 +199,7 @@ def _finished(result: RunResult) -> dict[str, Any]:
         "said": " ".join(problems),
         "next_step": error.diagnostics() if error else "",
         "sandbox": result.state.started["sandbox"],
-        "steps": steps,
+        "steps": step_results(result.state, result.waits),
     }
 
 

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from runbook_lib.config.credentials import CredentialStore, recall
-from runbook_lib.config.login import logged_in
 from runbook_lib.config.runner import inputs_of
 from runbook_lib.config.settings import (
     Settings,
@@ -23,6 +22,7 @@ from runbook_lib.config.settings import (
     resolve,
     secret_of,
     settings_file,
+    visible,
 )
 from runbook_lib.config.workspace import (
     evidence_folder,
@@ -476,7 +476,7 @@ class Run:
         history = self.history
         subject, recorded_entries = self._subject(history), history.index.entries - {""}
         values = {**history.index.recorded, **self.values}
-        login = logged_in()
+        login = _logged_in()
         for word in words:
             if word.entry in recorded_entries:
                 continue
@@ -658,6 +658,15 @@ def _refuse_mixing(history: History, tenant: str, *, is_practice: bool) -> None:
     )
     advice = "Give this one a tenant of its own: --tenant NAME (RUNBOOK_TENANT). Nothing was done."
     raise SettingsError(msg, next_step=advice)
+
+
+def _logged_in() -> str:
+    """Return the name by which JupyterHub knows this user; empty without one that can be shown."""
+    try:
+        # NOTE: JupyterHub sets it for each user's server, and so for its kernels.
+        return visible(os.environ.get("JUPYTERHUB_USER", ""), longest=200)
+    except ValueError:
+        return ""
 
 
 @cache

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from runbook_lib.config.attestations import due_day
-from runbook_lib.config.settings import visible
+from runbook_lib.config.settings import visible_text
 from runbook_lib.core.advice import next_step, what_to_do
 from runbook_lib.core.attachments import store_attachment
 from runbook_lib.core.journal import timestamp
@@ -516,9 +516,10 @@ class Walkthrough:
 
 def _typed(words: dict[str, Any], name: str, *, longest: int = _LONGEST_NOTE) -> str:
     """Return typed text; raises `SettingsError` if it contains an invisible character."""
-    try:
-        text = str(words.get(name, ""))
-        return visible(text, longest=longest, may_have_lines=name in ("note", "seen"))
-    except ValueError as error:
-        msg = f"{_FIELDS[name]}: {error}."
-        raise SettingsError(msg, next_step="Correct it, then press the button again.") from None
+    return visible_text(
+        _FIELDS[name],
+        str(words.get(name, "")),
+        longest=longest,
+        may_have_lines=name in ("note", "seen"),
+        next_step="Correct it, then press the button again.",
+    )
