@@ -557,7 +557,7 @@ FAULTS = (
     ),
     Fault(
         "config/attestations.py",
-        "if self._values is None or is_about(subject, self._values)",
+        "if self.values is None or is_about(subject, self.values)",
         "if True",
         "config/test_attestations.py",
         "a tenant's journal gets what a list says of others",

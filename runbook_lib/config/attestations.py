@@ -26,6 +26,7 @@ import hashlib
 import json
 import tomllib
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ from runbook_lib.core.files import read_plain
 from runbook_lib.core.procedure import (
     Assignment,
     Binding,
+    Input,
     Note,
     NoteKind,
     Procedure,
@@ -91,7 +93,9 @@ def read_words(
         msg = f"The attestations file {path} is not TOML: {reason}."
         raise SettingsError(msg) from None
     _refuse_other_keys(document, tuple(_KINDS), f"{path}")
-    reader = _Reader(path, procedure, now, values)
+    steps = {step.id: step for step in procedure.steps}
+    inputs = {item.name: item for item in procedure.inputs}
+    reader = _Reader(path, steps, inputs, now, values)
     words: list[Word | Note] = []
     for name, kind in _KINDS.items():
         tables = document.get(name, [])
@@ -146,21 +150,15 @@ def check_subjects(
     return unmatched
 
 
+@dataclass(frozen=True, slots=True)
 class _Reader:
     """Checks each table against the procedure and the clock."""
 
-    def __init__(
-        self,
-        path: Path,
-        procedure: Procedure,
-        now: datetime,
-        values: Mapping[str, Value] | None,
-    ) -> None:
-        self._path = path
-        self._steps = {step.id: step for step in procedure.steps}
-        self._inputs = {item.name: item for item in procedure.inputs}
-        self._now = now
-        self._values = values
+    path: Path
+    steps: Mapping[str, Step]
+    inputs: Mapping[str, Input]
+    now: datetime
+    values: Mapping[str, Value] | None
 
     def words(self, kind: WordKind, table: Mapping[str, Any]) -> list[Word]:
         """Return the word in `table`, once for each subject."""
@@ -177,7 +175,7 @@ class _Reader:
         return [
             Word(
                 **fields,
-                origin=self._path.name,
+                origin=self.path.name,
                 entry=_digest([fields, subject]),
                 binding=Binding(subject=subject),
             )
@@ -194,24 +192,24 @@ class _Reader:
             "note": _text(table, "note", place, is_needed=is_comment),
         }
         if is_comment:
-            return Note(**fields, origin=self._path.name, entry=_digest([kind, fields]))
+            return Note(**fields, origin=self.path.name, entry=_digest([kind, fields]))
         fields["to"] = _text(table, "to", place, is_needed=False, longest=_LONGEST_NAME)
         fields["due"] = due_day(table.get("due", ""), place, since=fields["at"])
         if fields["due"] and not fields["to"]:
             msg = f"{place}: due is the day for whom `to` names, and to is missing."
             raise SettingsError(msg)
-        return Assignment(**fields, origin=self._path.name, entry=_digest([kind, fields]))
+        return Assignment(**fields, origin=self.path.name, entry=_digest([kind, fields]))
 
     def _step(self, table: Mapping[str, Any], keys: tuple[str, ...]) -> tuple[Step, str]:
         """Return the step that an entry names, and the place of the entry, for messages."""
-        name = _text(table, "step", f"{self._path}", is_needed=True)
-        place = f"{self._path}, step {name[:60]}"
+        name = _text(table, "step", f"{self.path}", is_needed=True)
+        place = f"{self.path}, step {name[:60]}"
         _refuse_other_keys(table, keys, place)
-        if name not in self._steps:
-            near = suggestion(name, self._steps)
+        if name not in self.steps:
+            near = suggestion(name, self.steps)
             msg = f"{place}: there is no such step.{near} `runbook status` lists them."
             raise SettingsError(msg)
-        return self._steps[name], place
+        return self.steps[name], place
 
     def _common_fields(self, step: Step, table: Mapping[str, Any], place: str) -> dict[str, str]:
         """Return which step the entry is about, who says so, and when."""
@@ -231,7 +229,7 @@ class _Reader:
             raise SettingsError(msg)
         once = {_digest(subject): subject for subject in subjects}.values()
         return [
-            subject for subject in once if self._values is None or is_about(subject, self._values)
+            subject for subject in once if self.values is None or is_about(subject, self.values)
         ]
 
     def _subject(self, step: Step, table: object, place: str) -> dict[str, Value]:
@@ -240,11 +238,11 @@ class _Reader:
             msg = f'{place}: subject takes {{app_id = "123456789012345"}}, or a list of such.'
             raise SettingsError(msg)
         named = dict.fromkeys((*step.subject, *_ALWAYS))
-        inputs = {name: item for name, item in self._inputs.items() if not item.secret}
+        inputs = {name: item for name, item in self.inputs.items() if not item.secret}
         allowed = tuple(name for name in named if name in inputs)
         _refuse_other_keys(table, allowed, f"{place}, subject")
         try:
-            return {name: typed(self._inputs[name], value) for name, value in table.items()}
+            return {name: typed(self.inputs[name], value) for name, value in table.items()}
         except SettingsError as error:
             msg = f"{place}, subject: {error}"
             raise SettingsError(msg) from None
@@ -260,7 +258,7 @@ class _Reader:
         except OverflowError:
             msg = f"{place}: at takes a time of this age, not {value}."
             raise SettingsError(msg) from None
-        if moment > self._now:
+        if moment > self.now:
             msg = f"{place}: {value} is in the future."
             raise SettingsError(msg)
         return moment.isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -50,19 +50,17 @@ def store_attachment(folder: Path, *, name: str, media_type: str, content: bytes
     if start is None or not start.match(content):
         msg = f"{name} is neither a picture nor a PDF nor JSON; attach a screenshot."
         raise SettingsError(msg, next_step=_ADVICE)
-    return _store(folder, name, media_type, content)
+    return store_document(folder, name=name, content=content, media_type=media_type)
 
 
-def store_document(folder: Path, *, name: str, content: bytes) -> Attachment:
+def store_document(
+    folder: Path, *, name: str, content: bytes, media_type: str = _MARKDOWN
+) -> Attachment:
     """
-    Write Markdown that the runbook made into `folder`, as `store_attachment` does.
+    Write a document that the runbook made into `folder`, as `store_attachment` does.
 
     Raises `SettingsError` if it is too large.
     """
-    return _store(folder, name, _MARKDOWN, content)
-
-
-def _store(folder: Path, name: str, media_type: str, content: bytes) -> Attachment:
     if len(content) > LARGEST:
         msg = f"{name} has {len(content) / 2**20:.1f} MiB; the limit is {LARGEST // 2**20} MiB."
         raise SettingsError(msg, next_step=_ADVICE)

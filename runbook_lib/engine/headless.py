@@ -140,7 +140,11 @@ def run_tenant(request: RunRequest, listener: RunListener | None = None) -> RunR
 
 
 def _opened(request: RunRequest) -> tuple[Run, list[Word | Note]]:
-    """Return the run and the attestations, validated; nothing is written."""
+    """
+    Return the run and the attestations, validated; nothing is written.
+
+    If the attestations need a subject, only those about this run's.
+    """
     run = open_run(
         request.procedure,
         request.given,
@@ -157,19 +161,15 @@ def _opened(request: RunRequest) -> tuple[Run, list[Word | Note]]:
         from runbook_lib.evidence.archive.archive import check_archive  # noqa: PLC0415  (slow)
 
         check_archive(url, run.journal.path.parent, retention_days=days)
-    return run, _words(run, request) if request.attestations else []
-
-
-def _words(run: Run, request: RunRequest) -> list[Word | Note]:
-    """Return the attestations; if they need a subject, only those about this run's."""
-    values = run.values
-    path = Path(request.attestations)
+    if not request.attestations:
+        return run, []
+    values, path = run.values, Path(request.attestations)
     words = read_words(path, request.procedure, now=run.clock(), values=values)
     if not request.needs_subject:
-        return words
+        return run, words
     subjects = [word.binding.subject if isinstance(word, Word) else {} for word in words]
     named = zip(words, subjects, strict=True)
-    return [word for word, subject in named if subject and is_about(subject, values)]
+    return run, [word for word, subject in named if subject and is_about(subject, values)]
 
 
 def _begin(run: Run, words: list[Word | Note], key: SigningKey, request: RunRequest) -> None:
