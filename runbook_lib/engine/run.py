@@ -476,7 +476,7 @@ class Run:
         history = self.history
         subject, recorded_entries = self._subject(history), history.index.entries - {""}
         values = {**history.index.recorded, **self.values}
-        login = _logged_in()
+        login = logged_in()
         for word in words:
             if word.entry in recorded_entries:
                 continue
@@ -660,11 +660,11 @@ def _refuse_mixing(history: History, tenant: str, *, is_practice: bool) -> None:
     raise SettingsError(msg, next_step=advice)
 
 
-def _logged_in() -> str:
+def logged_in(environ: Mapping[str, str] = os.environ) -> str:
     """Return the name by which JupyterHub knows this user; empty without one that can be shown."""
     try:
         # NOTE: JupyterHub sets it for each user's server, and so for its kernels.
-        return visible(os.environ.get("JUPYTERHUB_USER", ""), longest=200)
+        return visible(environ.get("JUPYTERHUB_USER", ""), longest=200)
     except ValueError:
         return ""
 
