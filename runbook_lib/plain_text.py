@@ -1,5 +1,5 @@
 """
-Plain text: safe to print, with a number's right plural, and of several values.
+Plain text: safe to print, with correct plurals, and lists with commas.
 
 What goes to a terminal or a notebook's `text/plain` has no control characters and no
 change of writing direction.

@@ -158,7 +158,7 @@ def archive(
     as_json: bool,
 ) -> None:
     """
-    Copy sealed evidence to an archive, or go on with that: a bundle, or all of a tenant's.
+    Copy sealed evidence to an archive, or resume that: a bundle, or all of a tenant's.
 
     A whole evidence folder includes the records of fleets.
     """

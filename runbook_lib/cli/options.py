@@ -19,7 +19,7 @@ def _option(name: str, text: str, **more: Any) -> Callable[[Any], Any]:
 
 
 def _or_setting(ctx: click.Context, option: click.Parameter, value: str) -> str:
-    """Return what was given, else what the settings file says; practice has a file of its own."""
+    """Return the given value, else that of the settings file; practice has its own file."""
     if value or ctx.params.get("scenario") or ctx.resilient_parsing:
         return value
     from runbook_lib.config.settings import own_setting

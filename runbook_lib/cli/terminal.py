@@ -296,7 +296,7 @@ def this_program() -> str:
 
 
 def show_paragraph(text: str, *, indent: str, first: str = "") -> None:
-    """Print `text` as wrapped lines, each after `indent`; `first` stands before the first word."""
+    """Print `text` as wrapped lines, each after `indent`; `first` goes before the first word."""
     begin = indent + first
     for part in _wrapped(one_line(text), len(begin)):
         click.echo(f"{begin}{part}")

@@ -57,7 +57,7 @@ def label_of(conclusion: Conclusion) -> str:
 
 
 def tally(conclusions: Iterable[Conclusion]) -> list[tuple[Outcome, str, int]]:
-    """Return how many steps have each outcome, with its label; those in part apart."""
+    """Return how many steps have each outcome, with its label; *in part* counts separately."""
     counts = Counter((conclusion.needs_person, conclusion.outcome) for conclusion in conclusions)
     return [
         (outcome, IN_PART if in_part else LABELS[outcome], number)

@@ -281,7 +281,7 @@ class Input:
 
     @property
     def owner(self) -> Owner:
-        """Return whose secret this is: its provider's, or nobody's."""
+        """Return the owner of this secret: its provider, or nobody."""
         return Owner(f"{self.label} ({self.name})", frozenset({self.provider} - {""}))
 
     def variable_for(self, connector: str) -> str:

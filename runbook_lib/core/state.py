@@ -120,7 +120,7 @@ class StepState:
 
     @property
     def assigned_to(self) -> str:
-        """Return the name of whoever has this step to do; empty for anybody, or if it is done."""
+        """Return the name of the person who does this step; empty for anybody, or if it is done."""
         return self.assignment.to if self.assignment else ""
 
     @property

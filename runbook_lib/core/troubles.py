@@ -20,7 +20,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 # What varies in a text that is shown: a name, a list of permissions, a time.
 GAP = "…"
-# A longer paste is cut: the error stands at its beginning.
+# A longer paste is cut: the error is at its beginning.
 _LONGEST = 100_000
 # How much of a text must be pasted for the text to be recognised.
 _LEAST_WORDS, _LEAST_SHARE = 2, 0.5

@@ -95,7 +95,7 @@ def _execute(**arguments: Any) -> Execution:
     environment: dict[str, str] = {}
 
     class Engine(ForkEngine):
-        """Notes on what the cells ran."""
+        """Notes which engine ran the cells."""
 
         @classmethod
         def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **options: Any) -> None:

@@ -200,7 +200,7 @@ def prepare(request: FleetRequest) -> Fleet:
 
 class Fleet:
     """
-    A fleet of the tenants in `known`, of which it runs `jobs`.
+    A fleet of the tenants in `known`; `jobs` are those that it runs.
 
     `unmatched` are attestations about no tenant, `gone` are tenants of the resumed run that
     the file no longer names.

@@ -44,7 +44,7 @@ class RunRequest:
     `given` are parameters, `attestations` names a file of attestations.
     `environ` is the environment that settings are read from, and that the
     kernel gets a part of. `key` is the fingerprint key of a tenant that has none yet.
-    With `needs_subject`, only attestations count that name a subject which is this tenant's.
+    With `needs_subject`, only attestations that name this tenant's subject count.
     The cells run in `child`, which a caller with threads starts before them. `fleet` is the
     run of a fleet that asks for this one.
     """

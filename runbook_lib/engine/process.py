@@ -40,8 +40,8 @@ class ProcessRequest:
     What to run; `secrets` are credentials by the name of their variable.
 
     `references` say where the new process finds others, by the name of the input.
-    `attestations` names a file of them, of which those count that are about this
-    tenant's subject. `variables` are those of the environment that no other tenant's
+    `attestations` names their file; only those about this tenant's subject
+    count. `variables` are those of the environment that no other tenant's
     process gets. With `is_once` a run that was lost must not be repeated unasked. `fleet`
     is the run of a fleet that asks for this one.
     """

@@ -105,7 +105,7 @@ def tenant_state(tenant: str, connector: str, evidence: str = "") -> TenantState
 
     Raises `SettingsError` and `JournalError` like `tenant_states`.
     """
-    # NOTE: the settings at hand are those of one tenant, and would void what others said.
+    # NOTE: the current settings belong to one tenant, and would void attestations about others.
     journal = Journal(journal_path(evidence_folder(evidence), tenant, connector))
     key = read_key(journal.path.parent)
     run = Run(

@@ -2,8 +2,8 @@
 The server behind `runbook lab --app`: voila inside Jupyter Server, and nothing else of either.
 
 Token, login, Host, Origin and XSRF checks are Jupyter Server's own, as in
-JupyterLab; voila's standalone program has no check of the Host. What is shown
-is `notebook`'s business.
+JupyterLab; voila's standalone program has no check of the Host. `notebook`
+decides what is shown.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _OWN = "runbook_lib."
 _PORT = 8866
 # A page that was closed ends its kernel; this is for a browser that was killed.
 _FORGOTTEN_SECONDS = 15 * 60
-# Defaults, which a person's own settings and options go before.
+# Defaults; a person's own settings and options override them.
 _DEFAULTS = Config(
     {
         "ServerApp": {"port": _PORT, "allow_unauthenticated_access": False},
@@ -35,7 +35,7 @@ _DEFAULTS = Config(
         "MappingKernelManager": {
             "cull_idle_timeout": _FORGOTTEN_SECONDS,
             "cull_interval": 60,
-            # As in voila's own program: the page works panels, and runs no code of its own.
+            # As in voila's own program: the page uses panels, and runs no code.
             "allowed_message_types": [
                 *("comm_open", "comm_close", "comm_msg", "comm_info_request"),
                 *("kernel_info_request", "shutdown_request"),
@@ -62,16 +62,16 @@ class AppServer(ServerApp):
         super().initialize(*arguments, **options)
 
     def find_server_extensions(self) -> None:
-        """Find these only, whatever else is installed and enabled."""
+        """Find only these, even if others are installed and enabled."""
         self.config.ServerApp.jpserver_extensions = dict(_EXTENSIONS)
         self.jpserver_extensions = dict(_EXTENSIONS)
 
     def load_server_extensions(self) -> None:
-        """Load them, and put the server's checks before each handler of voila."""
+        """Load the extensions, and put the server's checks before each handler of voila."""
         # As in voila's own program: nothing is loaded from another machine.
         self.web_app.settings.update(mathjax_url=None, mathjax_config=None)
         with warnings.catch_warnings():
-            # What has no check of its own has one from the next lines on.
+            # Handlers without a check get one in the next lines.
             warnings.simplefilter("ignore", JupyterServerAuthWarning)
             super().load_server_extensions()
         *added, _own = self.web_app.default_router.rules
@@ -81,7 +81,7 @@ class AppServer(ServerApp):
 
 
 class _Guarded(JupyterHandler):
-    """What every handler of voila does first: some of them would ask for nothing."""
+    """Checks that go before every handler of voila, since some have none."""
 
     async def prepare(self, **options: Any) -> None:
         """Refuse a foreign Host, a missing token, and another site that opens this page."""

@@ -139,7 +139,7 @@ class Consent:
         """Return the redirect URI of a listener that no other program can replace."""
         listener = self._listener
         if listener is None or not listener.keep_open(self._seconds):
-            listener = RedirectListener(self._hear, seconds=self._seconds, on_end=self._end)
+            listener = RedirectListener(self._receive, seconds=self._seconds, on_end=self._end)
             with self._lock:
                 self._listener = listener
         try:
@@ -149,7 +149,7 @@ class Consent:
             raise
         return listener.redirect_uri
 
-    def _hear(self, url: str) -> bool:
+    def _receive(self, url: str) -> bool:
         """Accept an awaited redirect, and return whether it is one."""
         if not answers(self._pending, url):
             return False

@@ -150,7 +150,7 @@ class Walkthrough:
         with self._drawing:
             try:
                 self._draw(only)
-            except Exception as error:  # noqa: BLE001  (a panel must say so, not stand still)
+            except Exception as error:  # noqa: BLE001  (a panel must show the error)
                 self._draw_error(*describe_error(error))
 
     def _draw(self, only: tuple[str, ...]) -> None:

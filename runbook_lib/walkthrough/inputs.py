@@ -39,7 +39,7 @@ def effect(run: Run, item: Input, text: str) -> str:
 
 
 def sentence(reason: str) -> str:
-    """Return a reason as a sentence of its own, for below its field."""
+    """Return a reason as a sentence, to show below its field."""
     return f"{reason[:1].upper()}{reason[1:]}"
 
 

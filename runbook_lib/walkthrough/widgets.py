@@ -23,9 +23,9 @@ _STATIC = Path(__file__).parent / "static"
 
 
 WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
-# Which panel an output is, for whoever saves the notebook (`lab_extension`).
+# Identifies the panel of an output when the notebook is saved (`lab_extension`).
 PANEL_MIME = "application/vnd.runbook.panel+json"
-# What a notebook that was saved shows in a panel's place, until its cells run again.
+# A saved notebook shows this in place of a panel, until its cells run again.
 _TEXT = "Press Start at the top of the notebook to see this {}."
 
 
@@ -46,7 +46,7 @@ class _Panel(anywidget.AnyWidget):
         self._part = part
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
-        """Return the view, with what says which panel it is."""
+        """Return the view, with the data that identifies the panel."""
         run = self._walkthrough.run
         bundle, metadata = super()._repr_mimebundle_(**options) or ({}, {})
         panel = {"tenant": run.tenant, "connector": run.procedure.id, "part": self._part}
@@ -58,7 +58,7 @@ class _Panel(anywidget.AnyWidget):
 
 
 class HeaderPanel(_Panel):
-    """Whose run this is, how far it is, and what comes next."""
+    """The run's tenant, its progress, and the next step."""
 
     _esm = _script("header.js")
 
