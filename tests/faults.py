@@ -239,8 +239,8 @@ FAULTS = (
     # --- evidence --------------------------------------------------------------------------
     Fault(
         "evidence/verify/verify.py",
-        "if found != subject.sha256:",
-        "if not found:",
+        "if actual != subject.sha256:",
+        "if not actual:",
         "evidence/verify/test_verify.py",
         "an altered file of a bundle is accepted",
     ),
@@ -253,14 +253,14 @@ FAULTS = (
     ),
     Fault(
         "evidence/verify/chain.py",
-        "(before and each.link.sha256 != before.statement)",
-        "(before and not each.link.sha256)",
+        "before and bundle.link.sha256 != before.statement",
+        "before and not bundle.link.sha256",
         "evidence/verify/test_chain.py",
         "a replaced run is not detected in the chain",
     ),
     Fault(
         "evidence/chain.py",
-        "return is_next and copied is not None and copied.digest == each.sealed.last.digest",
+        "return is_next and copied is not None and copied.digest == bundle.sealed.last.digest",
         "return is_next and copied is not None",
         "evidence/test_chain.py",
         "a run is sealed with a journal that lacks lines",
@@ -274,8 +274,8 @@ FAULTS = (
     ),
     Fault(
         "evidence/parts.py",
-        "if entry is None or (entry.seq, digest) != each:",
-        "if entry is None or entry.seq != each.seq:",
+        "if entry is None or (entry.seq, digest) != listed:",
+        "if entry is None or entry.seq != listed.seq:",
         "evidence/test_parts.py",
         "an older attestation that counts is replaced in a bundle",
     ),
@@ -295,7 +295,7 @@ FAULTS = (
     ),
     Fault(
         "evidence/bundle.py",
-        "refuse_leaks(content, redactor, said, _attached(record))",
+        "refuse_leaks(content, redactor, remote_words, _attached(record))",
         "_attached(record)",
         "evidence/test_bundle.py",
         "a bundle is sealed with a secret in it",
@@ -316,7 +316,7 @@ FAULTS = (
     ),
     Fault(
         "evidence/signing/timestamps.py",
-        "if response.tst_info.nonce != asked.nonce:",
+        "if response.tst_info.nonce != query.nonce:",
         "if response.tst_info.nonce is None:",
         "evidence/signing/test_timestamps.py",
         "the time-stamp of another request is accepted",
@@ -480,7 +480,7 @@ FAULTS = (
     ),
     Fault(
         "evidence/parts.py",
-        'return all((data.get(name) or "") == said for name, said in word.items())',
+        'return all((data.get(name) or "") == value for name, value in word.items())',
         "return True",
         "evidence/test_parts.py",
         "a note in the record is not compared with its line",

@@ -139,7 +139,7 @@ def write_record(
     part = Part(after.seq + 1, last.seq, after.digest, last.digest)
     copy_part(reader, part, after.end, last.end, folder)
     carried = copy_carried(reader, (ref for ref in rests_on(state) if ref.seq <= after.seq), folder)
-    listed = [each._asdict() for each in carried]
+    listed = [line._asdict() for line in carried]
     built = build_record(state, journal=part.document(), carried=listed)
     record: dict[str, Any] = parse_json(write_json(built))
     validate_record(record)
@@ -168,13 +168,13 @@ def seal(
     with chain_end(reader, seal_with.key) as end:
         record = write_record(folder, state, reader, end.after)
         content = _files(folder)
-        said = RemoteWords([folder / name for name in (JOURNAL_NAME, CARRIED_NAME)])
-        refuse_leaks(content, redactor, said, _attached(record))
+        remote_words = RemoteWords([folder / name for name in (JOURNAL_NAME, CARRIED_NAME)])
+        refuse_leaks(content, redactor, remote_words, _attached(record))
         export_public_key(seal_with.key, keys)
         export_successions(seal_with.key, keys)
         _write_statement(folder, record, seal_with, end.link)
         unstamped = _stamp(folder, seal_with)
-        refuse_leaks(set(_files(folder)) - set(content), redactor, said)
+        refuse_leaks(set(_files(folder)) - set(content), redactor, remote_words)
         _flush(folder)
         final = announce(reader, folder, _sealed(folder, record, end))
     return Sealed(final, end.link.sequence, unstamped)
@@ -202,17 +202,17 @@ def resource(path: Path, name: str) -> Resource:
 
 def sums(resources: Iterable[Resource]) -> str:
     """Return the text of `SHA256SUMS`, as `sha256sum --check` reads it."""
-    return "".join(f"{each.sha256}  {each.name}\n" for each in resources)
+    return "".join(f"{resource.sha256}  {resource.name}\n" for resource in resources)
 
 
 def _attached(record: dict[str, Any]) -> dict[str, str]:
     """Return people's names for the files that they attached, by the files' names here."""
     return {
         attachment_path(
-            Path(), Attachment(**each)
-        ).name: f"{each['name']}, attached to {step['id']}"
+            Path(), Attachment(**attachment)
+        ).name: f"{attachment['name']}, attached to {step['id']}"
         for step in record["steps"]
-        for each in step["attachments"]
+        for attachment in step["attachments"]
     }
 
 
@@ -224,10 +224,10 @@ def _write_statement(folder: Path, record: dict[str, Any], seal_with: Seal, link
     text = verify_instructions(record, key_id=key.key_id, link=link, timestamp_authority=authority)
     _write(folder / INSTRUCTIONS_NAME, text)
     _write(folder / SUMS_NAME, sums(_resources(folder)))
-    found = result_predicate(
+    predicate = result_predicate(
         record, link=link, configuration=seal_with.materials, timestamp_authority=authority
     )
-    envelope = sign_statement(key, _resources(folder), TEST_RESULT, found)
+    envelope = sign_statement(key, _resources(folder), TEST_RESULT, predicate)
     (folder / STATEMENT_NAME).write_bytes(envelope)
     (folder / SIGSTORE_NAME).write_bytes(sigstore_bundle(envelope))
 

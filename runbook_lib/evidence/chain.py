@@ -219,12 +219,12 @@ def announcement(line: Entry) -> SealedBundle:
         sealed = SealedBundle(line.run_id, **known, last=ref)
         words = (sealed.run_id, sealed.bundle, sealed.statement, ref.digest)
         numbers = (sealed.sequence, ref.seq, ref.end)
-        is_one = all(type(each) is int and each > 0 for each in numbers)
-        is_one = is_one and all(type(each) is str for each in words)
-        is_one = is_one and sealed.data() == line.data
+        is_valid = all(type(number) is int and number > 0 for number in numbers)
+        is_valid = is_valid and all(type(word) is str for word in words)
+        is_valid = is_valid and sealed.data() == line.data
     except (TypeError, KeyError, AttributeError):
-        is_one = False
-    if not is_one:
+        is_valid = False
+    if not is_valid:
         raise ChainError(f"Line {line.seq} announces no bundle.", file=JOURNAL_NAME)
     return sealed
 
@@ -270,12 +270,12 @@ def _forgotten(reader: HistoryReader, key: SigningKey) -> list[SealedBundle]:
     lines = {line.ref.seq: line.ref for line in read if line.ref.seq in numbers}
     forgotten: list[SealedBundle] = []
     last = _last(announced)
-    while following := next((each for each in left if _follows(each, last, lines)), None):
+    while following := next((bundle for bundle in left if _follows(bundle, last, lines)), None):
         left.remove(following)
         last = replace(following.sealed, last=lines[following.sealed.last.seq])
         forgotten.append(last)
     if left:
-        _refuse(max(left, key=lambda each: each.sealed.sequence).sealed, last, journal)
+        _refuse(max(left, key=lambda bundle: bundle.sealed.sequence).sealed, last, journal)
     return forgotten
 
 
@@ -283,7 +283,7 @@ def _unannounced(
     statements: list[Path], announced: list[SealedBundle], key: SigningKey
 ) -> list[_Unannounced]:
     """Return this tenant's bundles in `statements` that are not announced."""
-    names = {each.bundle for each in announced}
+    names = {bundle.bundle for bundle in announced}
     beside = [path for path in statements if path.parent.name not in names]
     if not beside:
         return []
@@ -291,9 +291,9 @@ def _unannounced(
     # NOTE: a verifier decides whether to trust these keys. Here they only show that nobody made up
     # a statement to stop this tenant's runs.
     keys = {**exported_keys(keys_beside(folder)), key.key_id: key.public}
-    known = {each.statement for each in announced}
+    known = {bundle.statement for bundle in announced}
     read = (_read_unannounced(path, keys, folder) for path in beside)
-    return [each for each in read if each and each.sealed.statement not in known]
+    return [bundle for bundle in read if bundle and bundle.sealed.statement not in known]
 
 
 def _read_unannounced(path: Path, keys: dict[str, SSlibKey], home: Path) -> _Unannounced | None:
@@ -318,10 +318,10 @@ def _read_unannounced(path: Path, keys: dict[str, SSlibKey], home: Path) -> _Una
     return _Unannounced(sealed, link.sha256) if owner == home.parts[-2:] else None
 
 
-def _follows(each: _Unannounced, last: SealedBundle, lines: dict[int, Ref]) -> bool:
-    is_next = (each.sealed.sequence, each.previous) == (last.sequence + 1, last.statement)
-    copied = lines.get(each.sealed.last.seq)
-    return is_next and copied is not None and copied.digest == each.sealed.last.digest
+def _follows(bundle: _Unannounced, last: SealedBundle, lines: dict[int, Ref]) -> bool:
+    is_next = (bundle.sealed.sequence, bundle.previous) == (last.sequence + 1, last.statement)
+    copied = lines.get(bundle.sealed.last.seq)
+    return is_next and copied is not None and copied.digest == bundle.sealed.last.digest
 
 
 def _refuse(left: SealedBundle, last: SealedBundle, journal: Path) -> NoReturn:

@@ -91,12 +91,12 @@ def begin(record: FleetRecord) -> None:
 
 def refresh(previous: Iterable[Previous], home: Path) -> tuple[Previous, ...]:
     """Return the runs before, with the digest of each statement that there is now in `home`."""
-    found = []
-    for each in previous:
-        folders = list(home.glob(f"*-{each.fleet_id}"))
+    refreshed = []
+    for run in previous:
+        folders = list(home.glob(f"*-{run.fleet_id}"))
         statement = statement_digest(folders[0]) if len(folders) == 1 else None
-        found.append(replace(each, statement=statement or each.statement))
-    return tuple(found)
+        refreshed.append(replace(run, statement=statement or run.statement))
+    return tuple(refreshed)
 
 
 def statement_digest(folder: Path) -> str | None:
@@ -108,7 +108,7 @@ def statement_digest(folder: Path) -> str | None:
 
 
 def _named(chain: Iterable[FleetRecord]) -> set[str]:
-    return {each.fleet_id for head in chain for each in head.previous}
+    return {run.fleet_id for head in chain for run in head.previous}
 
 
 def _ordered(heads: Sequence[FleetRecord]) -> list[FleetRecord]:
@@ -116,7 +116,7 @@ def _ordered(heads: Sequence[FleetRecord]) -> list[FleetRecord]:
     known = {head.fleet_id for head in heads}
     after: dict[str, list[FleetRecord]] = defaultdict(list)
     for head in heads:
-        before = next((each.fleet_id for each in head.previous if each.fleet_id in known), "")
+        before = next((run.fleet_id for run in head.previous if run.fleet_id in known), "")
         after[before].append(head)
     # NOTE: a record is as new as the newest before it, whatever its clock said.
     rank: dict[str, tuple[tuple[str, int], int]] = {"": (("", 0), 0)}

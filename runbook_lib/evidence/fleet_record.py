@@ -120,8 +120,8 @@ class FleetRecord:
     def exit_code(self) -> ExitCode:
         """Return the worst exit code: a failed step, then refused evidence, then what is open."""
         codes = {
-            ExitCode.INCOMPLETE if each.exit_code is None else each.exit_code
-            for each in self.results.values()
+            ExitCode.INCOMPLETE if result.exit_code is None else result.exit_code
+            for result in self.results.values()
         }
         return next((code for code in _WORST if code in codes), ExitCode.COMPLETE)
 
@@ -153,7 +153,7 @@ class FleetRecord:
             "fleet_id": self.fleet_id,
             "file": self.file,
             "file_sha256": self.file_sha256,
-            "previous": [asdict(each) for each in self.previous],
+            "previous": [asdict(run) for run in self.previous],
             "left_out": self.left_out,
             "replaced": self.replaced,
             "started_on": self.started_on,
@@ -188,8 +188,8 @@ def read_record(path: Path) -> FleetRecord:
     """Return the record at `path`, with the results logged beside it; raises like `read_head`."""
     document = _checked(path, lambda: parse_json(read_plain(path, _LARGEST)))
     record = _head(path.parent, document)
-    for each in document["tenants"]:
-        result = TenantResult(**each)
+    for row in document["tenants"]:
+        result = TenantResult(**row)
         record.put(replace(result, status=Status(result.status), steps=tuple(result.steps)))
     return record
 
@@ -213,7 +213,7 @@ def _head(folder: Path, document: Mapping[str, Any]) -> FleetRecord:
         document["started_on"],
         document["finished_on"],
         file_sha256=document["file_sha256"],
-        previous=tuple(Previous(**each) for each in document["previous"]),
+        previous=tuple(Previous(**run) for run in document["previous"]),
         left_out=tuple((tenant, connector) for tenant, connector in document["left_out"]),
         replaced=tuple(document["replaced"]),
     )
@@ -251,8 +251,8 @@ def _checked(path: Path, read: Callable[[], Any]) -> dict[str, Any]:
     except ValueError:
         msg = f"The record {path} is not a fleet's."
         raise SettingsError(msg, next_step=advice) from None
-    found: dict[str, Any] = document
-    return found
+    checked: dict[str, Any] = document
+    return checked
 
 
 @cache

@@ -44,14 +44,14 @@ def read_fleet_run(made: Signed) -> FleetRun | None:
         claimed = made.predicate["buildDefinition"]["internalParameters"]["fleet"]
         if claimed is None:
             return None
-        found = FleetRun(**claimed)
-        is_one = bool(_ID.fullmatch(found.fleet_id) and _KEY.fullmatch(found.key))
-        is_one = is_one and isinstance(found.waits, dict)
+        run = FleetRun(**claimed)
+        is_valid = bool(_ID.fullmatch(run.fleet_id) and _KEY.fullmatch(run.key))
+        is_valid = is_valid and isinstance(run.waits, dict)
     except (KeyError, TypeError):
-        is_one = False
-    if not is_one:
+        is_valid = False
+    if not is_valid:
         raise ContentError("It does not say for which fleet's run it was.", file=PROVENANCE_NAME)
-    return found
+    return run
 
 
 def claimed_fleet(bundle: Path) -> str:
@@ -59,10 +59,10 @@ def claimed_fleet(bundle: Path) -> str:
     try:
         content = read_plain(bundle / PROVENANCE_NAME, LARGEST_ENVELOPE, follows_links=False)
         payload = parse_json(base64.b64decode(parse_json(content)["payload"]))
-        found = payload["predicate"]["buildDefinition"]["internalParameters"]["fleet"]["fleet_id"]
+        parameters = payload["predicate"]["buildDefinition"]["internalParameters"]
+        return str(parameters["fleet"]["fleet_id"])
     except (OSError, ValueError, LookupError, TypeError):
         return ""
-    return str(found)
 
 
 def result_of(record: Mapping[str, Any], run: FleetRun, bundle: str) -> TenantResult:
@@ -95,5 +95,5 @@ def result_of(record: Mapping[str, Any], run: FleetRun, bundle: str) -> TenantRe
 
 def result_digest(result: TenantResult) -> str:
     """Return the SHA-256 of what a bundle says of a result (see `result_of`), in hexadecimal."""
-    said = replace(result, exit_code=None, reason="", next_step="", seconds=None)
-    return digest(write_json(asdict(said)).encode("utf-8", "surrogatepass"))
+    claimed = replace(result, exit_code=None, reason="", next_step="", seconds=None)
+    return digest(write_json(asdict(claimed)).encode("utf-8", "surrogatepass"))

@@ -52,15 +52,15 @@ def unseal_fleet(record: FleetRecord) -> None:
 def claims(record: FleetRecord) -> dict[str, Any]:
     """Return what the statement says beside the digests: whose run, of whom, what came of it."""
     results = record.results.values()
-    outcomes = Counter(each.outcome or each.status.value for each in results)
+    outcomes = Counter(result.outcome or result.status.value for result in results)
     return {
         "fleet_id": record.fleet_id,
         "file": {"name": record.file, "digest": {"sha256": record.file_sha256}},
-        "previous": [asdict(each) for each in record.previous],
+        "previous": [asdict(run) for run in record.previous],
         "started_on": record.started_on,
         "finished_on": record.finished_on,
         "tenants": len(results),
-        "sandbox": sum(each.sandbox for each in results),
+        "sandbox": sum(result.sandbox for result in results),
         "outcomes": dict(sorted(outcomes.items())),
         "names": [list(name) for name in record.results],
         "left_out": [list(name) for name in record.left_out],
@@ -74,6 +74,6 @@ def fleet_files(folder: Path) -> tuple[Path, ...]:
 
 def sealed_bundles(record: FleetRecord, evidence: Path) -> Iterator[Path]:
     """Yield the statement of each bundle in a record."""
-    counted = [each.bundle for each in record.results.values() if each.bundle is not None]
+    counted = [result.bundle for result in record.results.values() if result.bundle is not None]
     for bundle in (*counted, *record.replaced):
         yield evidence / bundle / STATEMENT_NAME

@@ -45,10 +45,10 @@ class RemoteWords(Container[str]):
 
     @cached_property
     def _words(self) -> frozenset[str]:
-        found: set[str] = set()
+        words: set[str] = set()
 
         def collect(text: str) -> int:
-            found.update(text[start:end] for start, end in bare_hex_in(text))
+            words.update(text[start:end] for start, end in bare_hex_in(text))
             return -1
 
         search = SecretSearch(collect, lambda _: False)
@@ -57,7 +57,7 @@ class RemoteWords(Container[str]):
                 entry = parse_line(line)
                 if entry is not None and entry.type == EventType.STEP_CHECKED:
                     search.is_leak(write_json(entry.data["findings"]))
-        return frozenset(found)
+        return frozenset(words)
 
 
 def withhold_leaks(reader: HistoryReader, redactor: Redactor) -> None:
@@ -80,29 +80,30 @@ def withhold_leaks(reader: HistoryReader, redactor: Redactor) -> None:
 def refuse_leaks(
     paths: Iterable[Path],
     redactor: Redactor,
-    said: Container[str] = frozenset(),
+    remote_words: Container[str] = frozenset(),
     attached: Mapping[str, str] | None = None,
 ) -> None:
     """
     Raise `LeakError`, with the file and the step, if one of the files contains a secret.
 
-    `said` are words of 32 hexadecimal digits that are not secrets, see `RemoteWords`;
+    `remote_words` are words of 32 hexadecimal digits that are not secrets, see `RemoteWords`;
     `attached` maps the name of each attached file to its description for people.
     """
     # NOTE: a PDF's identifier is 32 hexadecimal digits (ISO 32000-1 §14.4).
     own, others = (
         SecretSearch(
-            partial(redactor.find_secret, bare_hex=is_own, said=said), redactor.holds_known_secret
+            partial(redactor.find_secret, bare_hex=is_own, said=remote_words),
+            redactor.holds_known_secret,
         )
         for is_own in (True, False)
     )
     for path in paths:
-        given = (attached or {}).get(path.name)
-        before = (own if given is None else others).before_leak_in_file(path.read_bytes())
+        description = (attached or {}).get(path.name)
+        before = (own if description is None else others).before_leak_in_file(path.read_bytes())
         if before is None:
             continue
-        if given is not None:
-            raise LeakError(f"There is a secret in {given}.", next_step=_ANOTHER_FILE)
+        if description is not None:
+            raise LeakError(f"There is a secret in {description}.", next_step=_ANOTHER_FILE)
         step = deque(_STEP_ID.finditer(before), maxlen=1)
         where = f"{path.name}, {step[0].group()}" if step else path.name
         msg = f"There is a secret in {where}."

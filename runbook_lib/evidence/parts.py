@@ -85,8 +85,10 @@ def part_of(record: Mapping[str, Any]) -> Part:
     except (KeyError, TypeError):
         part = Part(0, 0, "", "")
     numbers, digests = (part.first, part.lines), (part.previous, part.head)
-    is_one = all(type(each) is int for each in numbers) and all(type(d) is str for d in digests)
-    if not is_one or not 0 < part.first <= part.lines:
+    is_valid = all(type(number) is int for number in numbers) and all(
+        type(d) is str for d in digests
+    )
+    if not is_valid or not 0 < part.first <= part.lines:
         raise ContentError("It does not name its part of the journal.", file=RECORD_NAME)
     return part
 
@@ -95,15 +97,15 @@ def carried_of(record: Mapping[str, Any]) -> tuple[Carried, ...]:
     """Return the older lines that `record` lists; raises `ContentError` for other ones."""
     first = part_of(record).first
     try:
-        carried = tuple(Carried(**each) for each in record["carried"])
-        numbers = [each.seq for each in carried]
-        is_list = numbers == sorted(set(numbers)) and all(0 < each < first for each in numbers)
-        is_list = is_list and all(type(each.sha256) is str for each in carried)
+        carried = tuple(Carried(**line) for line in record["carried"])
+        numbers = [line.seq for line in carried]
+        is_list = numbers == sorted(set(numbers)) and all(0 < number < first for number in numbers)
+        is_list = is_list and all(type(line.sha256) is str for line in carried)
     except (KeyError, TypeError):
         is_list = False
     if not is_list:
-        said = "It does not list the carried lines by number and digest, each before its part."
-        raise ContentError(said, file=RECORD_NAME)
+        msg = "It does not list the carried lines by number and digest, each before its part."
+        raise ContentError(msg, file=RECORD_NAME)
     return carried
 
 
@@ -127,18 +129,18 @@ def carried_lines(bundle: Path, carried: Sequence[Carried]) -> Iterator[Line]:
         return
     start = 0
     with _opened(bundle / CARRIED_NAME) as file:
-        for each in carried:
+        for listed in carried:
             text = file.readline(LONGEST_LINE + 1)
             entry = parse_line(text)
             digest = line_digest(text)
-            if entry is None or (entry.seq, digest) != each:
-                said = f"Line {each.seq} of the journal differs from the record's list."
-                raise ContentError(said, file=CARRIED_NAME)
-            yield Line(entry, Ref(each.seq, digest, start, start + len(text)))
+            if entry is None or (entry.seq, digest) != listed:
+                msg = f"Line {listed.seq} of the journal differs from the record's list."
+                raise ContentError(msg, file=CARRIED_NAME)
+            yield Line(entry, Ref(listed.seq, digest, start, start + len(text)))
             start += len(text)
         if file.read(1):
-            said = "It contains lines that the record does not list."
-            raise ContentError(said, file=CARRIED_NAME)
+            msg = "It contains lines that the record does not list."
+            raise ContentError(msg, file=CARRIED_NAME)
 
 
 @contextmanager
@@ -199,18 +201,18 @@ def check_words(record: Mapping[str, Any], lines: Iterable[Line]) -> None:
         if entry.type in _WORDS:
             _check_sentence(entry.step, entry.data)
         known = words.get((str(entry.type), str(entry.step), str(_data(entry).get("by"))), [])
-        for word in [each for each in known if _says(entry, each)]:
+        for word in [candidate for candidate in known if _says(entry, candidate)]:
             known.remove(word)
     for (_, step_id, by), left in words.items():
         for word in left:
-            said = f"No line here records what {by} said about {step_id} on {word['at']}."
-            raise ContentError(said, file=RECORD_NAME)
+            msg = f"No line here records what {by} said about {step_id} on {word['at']}."
+            raise ContentError(msg, file=RECORD_NAME)
     for step in record["steps"]:
         for lapsed in step.get("lapsed", ()):
             _check_sentence(str(step["id"]), lapsed["word"])
         if step["word"] is not None and step["word"]["sentence"] != step["sentence"]:
-            said = f"{step['word']['by']} said something else of {step['id']} than its sentence."
-            raise ContentError(said, file=RECORD_NAME)
+            msg = f"{step['word']['by']} said something else of {step['id']} than its sentence."
+            raise ContentError(msg, file=RECORD_NAME)
 
 
 def _check_sentence(step_id: str, word: Mapping[str, Any]) -> None:
@@ -251,17 +253,17 @@ def _words(record: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, A
         is_attested = word is not None and word["kind"] == WordKind.ATTESTED
         needs_word = word is None and not _rests_on_checks(step, outcomes)
         if needs_word or step["attested_by"] != (word["by"] if is_attested else None):
-            said = f"It does not name the person on whose word {step['id']} is {outcome}."
-            raise ContentError(said, file=RECORD_NAME)
-        for each in (*step["confirms"], *([word] if word is not None else [])):
-            yield f"step.{each['kind']}", str(step["id"]), each
+            msg = f"It does not name the person on whose word {step['id']} is {outcome}."
+            raise ContentError(msg, file=RECORD_NAME)
+        for counted in (*step["confirms"], *([word] if word is not None else [])):
+            yield f"step.{counted['kind']}", str(step["id"]), counted
 
 
 def _notes(record: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
     """Yield each comment and assignment in `record`, with event and step."""
     for step in record["steps"]:
-        for each in step.get("comments", ()):
-            yield EventType.STEP_COMMENTED, str(step["id"]), each
+        for comment in step.get("comments", ()):
+            yield EventType.STEP_COMMENTED, str(step["id"]), comment
         if step.get("assigned"):
             yield EventType.STEP_ASSIGNED, str(step["id"]), step["assigned"]
 
@@ -279,17 +281,17 @@ def _says(entry: Entry, word: Mapping[str, Any]) -> bool:
     """Return whether a journal line agrees with the record."""
     data = _data(entry)
     if "binding" not in word:
-        return all((data.get(name) or "") == said for name, said in word.items())
+        return all((data.get(name) or "") == value for name, value in word.items())
     if any((data.get(name) or None) != (word.get(name) or None) for name in _SAID):
         return False
     then, now = data.get("binding"), word["binding"]
     if not isinstance(then, Mapping) or {**then, "subject": 0} != {**now, "subject": 0}:
         return False
-    said, known = then.get("subject"), now["subject"]
+    subject, known = then.get("subject"), now["subject"]
     return (
-        isinstance(said, Mapping)
-        and said.keys() == known.keys()
-        and all(value in (None, known[name]) for name, value in said.items())
+        isinstance(subject, Mapping)
+        and subject.keys() == known.keys()
+        and all(value in (None, known[name]) for name, value in subject.items())
     )
 
 

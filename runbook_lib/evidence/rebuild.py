@@ -105,29 +105,33 @@ def rebuild_journal(home: Path, trust: Trust) -> Rebuilt:
         raise SettingsError(f"There is no folder {home}.", next_step="Name another --tenant.")
     with sealing(home):
         bundles, unused = _verified(home, trust.with_successors(keys_beside(home)))
-        numbers = {n for each in bundles.values() for n in (each.part.first - 1, each.part.lines)}
+        numbers = {
+            n
+            for verified in bundles.values()
+            for n in (verified.part.first - 1, verified.part.lines)
+        }
         rebuilt = _Journal(frozenset(numbers))
         journal = Journal(home / JOURNAL_NAME)
         with journal.locked():
             for line in read_lines(journal.path):
                 rebuilt.follow(line, 0)
             before = rebuilt.last
-            for folder, each in bundles.items():
-                if each.part.first > rebuilt.last.seq + 1:
-                    gap = f"{rebuilt.last.seq + 1} to {each.part.first - 1}"
+            for folder, verified in bundles.items():
+                if verified.part.first > rebuilt.last.seq + 1:
+                    gap = f"{rebuilt.last.seq + 1} to {verified.part.first - 1}"
                     unused[folder.name] = f"The lines before its own ({gap}) are missing."
                 else:
-                    rebuilt.add(folder, each)
+                    rebuilt.add(folder, verified)
             if rebuilt.pieces:
                 _place(journal.path, before, rebuilt)
-        used = [each for folder, each in bundles.items() if folder.name not in unused]
+        used = [verified for folder, verified in bundles.items() if folder.name not in unused]
         _announce(home, used, rebuilt)
     return Rebuilt(rebuilt.last.seq, rebuilt.until, rebuilt.last.seq - before.seq, unused)
 
 
 def _verified(home: Path, trust: Trust) -> tuple[dict[Path, Verified], dict[str, str]]:
     """Return the bundles that verify, ordered by their first lines, and why others do not."""
-    found: dict[Path, Verified] = {}
+    bundles: dict[Path, Verified] = {}
     unused: dict[str, str] = {}
     # NOTE: only the lost journal knew whether a bundle without its final name was announced; it is
     # complete, so its lines count.
@@ -135,20 +139,22 @@ def _verified(home: Path, trust: Trust) -> tuple[dict[Path, Verified], dict[str,
         try:
             verified = verify_bundle(folder, trust)
             _check_owner(home, verified)
-            found[folder] = verified
+            bundles[folder] = verified
         except (EvidenceError, JournalError) as error:
             unused[folder.name] = str(error)
         except OSError as error:
             unused[folder.name] = f"It cannot be read: {error.strerror}."
         except (LookupError, TypeError, ValueError, AttributeError, RecursionError):
             unused[folder.name] = "It is signed, but cannot be understood."
-    if not found:
+    if not bundles:
         if not unused:
             msg = f"There is no bundle in {home}."
             raise SettingsError(msg, next_step="Fetch the bundles from an archive or a backup.")
         name, why = next(iter(unused.items()))
         raise ContentError(f"No bundle here verifies with these keys: {why}", file=name)
-    in_order = sorted(found.items(), key=lambda each: (each[1].part.first, each[1].link.sequence))
+    in_order = sorted(
+        bundles.items(), key=lambda bundle: (bundle[1].part.first, bundle[1].link.sequence)
+    )
     return dict(in_order), unused
 
 
@@ -181,13 +187,13 @@ def _place(path: Path, before: Ref, rebuilt: _Journal) -> None:
 def _announce(home: Path, bundles: Iterable[Verified], rebuilt: _Journal) -> None:
     """Announce missing bundles again; then give each bundle its name."""
     reader = open_history(home)
-    known = {each.statement for each in sealed_bundles(reader.read().index)}
-    for each in bundles:
-        if each.statement in known:
+    known = {bundle.statement for bundle in sealed_bundles(reader.read().index)}
+    for bundle in bundles:
+        if bundle.statement in known:
             continue
-        run_id = str(each.run["run_id"])
-        name = bundle_name(str(each.run["started_on"]), run_id)
-        last = rebuilt.known[each.part.lines]._replace(start=0)
-        sealed = SealedBundle(run_id, name, each.link.sequence, each.statement, last)
+        run_id = str(bundle.run["run_id"])
+        name = bundle_name(str(bundle.run["started_on"]), run_id)
+        last = rebuilt.known[bundle.part.lines]._replace(start=0)
+        sealed = SealedBundle(run_id, name, bundle.link.sequence, bundle.statement, last)
         reader.journal.append(EventType.BUNDLE_SEALED, sealed.data(), run_id=run_id)
     name_announced(home, sealed_bundles(reader.read().index))

@@ -56,7 +56,7 @@ def build_record(
         "credentials": started["credentials"],
         "environment": dict(state.environment),
         "journal": dict(journal),
-        "carried": [dict(each) for each in carried],
+        "carried": [dict(line) for line in carried],
     }
 
 
@@ -89,13 +89,15 @@ def parse_record(content: bytes) -> dict[str, Any]:
 def check_outcomes(record: Mapping[str, Any]) -> None:
     """Raise `ContentError`, with its value, for an outcome that the runbook does not know."""
     try:
-        said: list[tuple[str, Any, type[StrEnum]]] = [("the run", record["outcome"], RunOutcome)]
+        outcomes: list[tuple[str, Any, type[StrEnum]]] = [
+            ("the run", record["outcome"], RunOutcome)
+        ]
         for step in record["steps"]:
-            said.append((str(step["id"]), step["outcome"], Outcome))
-            said += [(str(step["id"]), check["outcome"], Outcome) for check in step["checks"]]
+            outcomes.append((str(step["id"]), step["outcome"], Outcome))
+            outcomes += [(str(step["id"]), check["outcome"], Outcome) for check in step["checks"]]
     except (KeyError, TypeError) as error:
         raise ContentError(f"It lacks an outcome ({error}).", file=RECORD_NAME) from None
-    for name, word, known in said:
+    for name, word, known in outcomes:
         if not isinstance(word, str) or word not in list(known):
             msg = f"It gives {name} the outcome {str(word)[:80]!r}, which does not exist."
             raise ContentError(msg, file=RECORD_NAME)
@@ -105,8 +107,8 @@ def check_form(record: Mapping[str, Any]) -> None:
     """Raise `FormError` if `record` has another form than this one."""
     schema = record.get("schema")
     if schema != f"{_SCHEMA}{_FORM}":
-        found = schema.removeprefix(_SCHEMA) if isinstance(schema, str) else None
-        raise FormError("It", found, _FORM, file=RECORD_NAME)
+        form = schema.removeprefix(_SCHEMA) if isinstance(schema, str) else None
+        raise FormError("It", form, _FORM, file=RECORD_NAME)
 
 
 def record_schema() -> dict[str, Any]:
@@ -129,4 +131,4 @@ def record_validator() -> Callable[[Any], Any]:
 
 def attachments(state: RunState) -> list[Attachment]:
     """Return every file that people attached to the steps of this run."""
-    return [each for step in state.steps.values() for each in attachments_of(step)]
+    return [attachment for step in state.steps.values() for attachment in attachments_of(step)]

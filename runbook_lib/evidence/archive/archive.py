@@ -174,7 +174,7 @@ def _unfinished(home: Path) -> list[Path]:
     before = set(bundles_in(home))
     with suppress(OSError, JournalError):
         finish_interrupted(home)
-    finished = [each for each in bundles_in(home) if each not in before]
+    finished = [bundle for bundle in bundles_in(home) if bundle not in before]
     announced = sealed_bundles(open_history(home).read().index)
     return [*finished, *unfinished_in(home, announced)]
 
@@ -263,21 +263,21 @@ def archive_fleet(
     place = "/".join(folder.parts[-2:])
     evidence = folder.parent.parent
     if not is_there(folder / STATEMENT_NAME):
-        said = "It is not finished: nothing is signed before a fleet's run has ended."
+        msg = "It is not finished: nothing is signed before a fleet's run has ended."
         advice = "`runbook fleet FILE --resume` ends it; then archive again."
-        raise ArchiveError(said, next_step=advice, file=place)
+        raise ArchiveError(msg, next_step=advice, file=place)
     try:
         record, _ = check_signed(folder, Trust(exported_keys(evidence / KEYS_FOLDER)))
     except SettingsError as error:
         raise ContentError(str(error), file=place) from None
     except OSError as error:
-        said = f"It cannot be read: {error.strerror or type(error).__name__}."
-        raise ContentError(said, file=place) from None
+        msg = f"It cannot be read: {error.strerror or type(error).__name__}."
+        raise ContentError(msg, file=place) from None
     for statement in sealed_bundles_of(record, evidence):
         if statement.parent not in archived:
-            said = f"{statement.parent.relative_to(evidence)} is not in the archive."
+            msg = f"{statement.parent.relative_to(evidence)} is not in the archive."
             advice = "Archive the whole evidence folder, and what was refused of it, again."
-            raise ArchiveError(said, next_step=advice, file=place)
+            raise ArchiveError(msg, next_step=advice, file=place)
     check_apart(url, [folder.parent])
     files = {**_keys(evidence / KEYS_FOLDER), **_files(folder, place)}
     return _copy_all(store, files, place, until, on_progress)
@@ -385,21 +385,21 @@ def _check_whole(bundle: Path, place: str) -> Verified:
     The key beside it proves that nothing was altered, not that it is trusted.
     """
     if bundle.name.startswith(".") and is_there(bundle / STATEMENT_NAME):
-        said = "It is not finished: a run was interrupted before its last step."
+        msg = "It is not finished: a run was interrupted before its last step."
         advice = "The tenant's next run finishes it; then archive again."
-        raise ArchiveError(said, next_step=advice, file=place)
+        raise ArchiveError(msg, next_step=advice, file=place)
     if not is_bundle(bundle):
         msg = f"{bundle} is not a sealed bundle."
         raise SettingsError(msg)
     try:
         return verify_bundle(bundle, Trust(exported_keys(keys_beside(bundle.parent))))
     except SignatureError:
-        said = f"No key in the folder {KEYS_FOLDER} beside its tenant has signed its content."
-        raise ContentError(said, file=STATEMENT_NAME) from None
+        msg = f"No key in the folder {KEYS_FOLDER} beside its tenant has signed its content."
+        raise ContentError(msg, file=STATEMENT_NAME) from None
     except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
         # NOTE: its key may have signed something that no runbook writes.
-        said = f"It is signed, but cannot be understood ({type(error).__name__})."
-        raise ContentError(said, file=place) from None
+        msg = f"It is signed, but cannot be understood ({type(error).__name__})."
+        raise ContentError(msg, file=place) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -437,11 +437,11 @@ def _check_same_chain(store: Store, bundle: Path, verified: Verified) -> None:
         is_ours = is_ours and ours.by_number.get(link.sequence, statement) == statement
         is_ours = is_ours and ours.by_number.get(link.sequence - 1, link.sha256) == link.sha256
         if not is_ours:
-            said = (
+            msg = (
                 f"The archive contains another chain of {connector}: its number {link.sequence} "
                 f"is {name}, which does not belong to the chain of {bundle.name}."
             )
-            raise ChainError(said, next_step=_ANOTHER_CHAIN)
+            raise ChainError(msg, next_step=_ANOTHER_CHAIN)
 
 
 def _own_chain(bundle: Path, verified: Verified) -> _Chain:
@@ -450,8 +450,8 @@ def _own_chain(bundle: Path, verified: Verified) -> _Chain:
     chain = _Chain({}, {})
     if is_there(home / JOURNAL_NAME):
         with suppress(OSError, JournalError, EvidenceError):
-            for each in sealed_bundles(open_history(home).read().index):
-                chain.by_number[each.sequence] = chain.by_name[each.bundle] = each.statement
+            for sealed in sealed_bundles(open_history(home).read().index):
+                chain.by_number[sealed.sequence] = chain.by_name[sealed.bundle] = sealed.statement
     for folder in bundles_in(home) if not chain.by_name else ():
         with suppress(OSError, EvidenceError):
             content = read_plain(folder / STATEMENT_NAME, LARGEST_ENVELOPE)
@@ -471,8 +471,8 @@ def _archived_link(store: Store, name: str) -> tuple[Link, str] | None:
     try:
         return claimed_link(content), digest(content)
     except EvidenceError as error:
-        said = f"It is not the statement of a bundle, so its chain is unknown ({error})."
-        raise ContentError(said, file=name) from None
+        msg = f"It is not the statement of a bundle, so its chain is unknown ({error})."
+        raise ContentError(msg, file=name) from None
 
 
 def _until(store: Store, days: int, clock: Callable[[], datetime]) -> datetime | None:
@@ -489,7 +489,7 @@ def _until(store: Store, days: int, clock: Callable[[], datetime]) -> datetime |
 
 def _keys(folder: Path) -> dict[str, Path]:
     """Return the key files that a verifier needs beside the bundles, and no others."""
-    odd = {each.path for each in odd_keys(folder, _PUBLIC, LARGEST_KEY)}
+    odd = {key.path for key in odd_keys(folder, _PUBLIC, LARGEST_KEY)}
     files = {path for suffix in _PUBLIC for path in folder.glob(f"*{suffix}")}
     plain = (path for path in files - odd if not path.is_symlink())
     return {f"{KEYS_FOLDER}/{path.name}": path for path in sorted(plain)}
@@ -511,11 +511,11 @@ def _copy(
     is_same = size in (-1, len(content))
     is_same = is_same and digest(store.read(name, len(content))) == digest(content)
     if not is_same and is_new:
-        said = "The archive returns other content than was written."
-        raise ArchiveError(said, next_step=_COMPARE, file=name)
+        msg = "The archive returns other content than was written."
+        raise ArchiveError(msg, next_step=_COMPARE, file=name)
     if not is_same:
-        said = "The archive has other content under this name; nothing was overwritten."
-        raise ArchiveError(said, next_step=_COMPARE, file=name)
+        msg = "The archive has other content under this name; nothing was overwritten."
+        raise ArchiveError(msg, next_step=_COMPARE, file=name)
     return is_new
 
 
@@ -524,15 +524,15 @@ def _fetch_files(store: Store, sizes: Mapping[str, int], folder: Path) -> None:
     for path in {path.parent for path in files.values()}:
         path.mkdir(parents=True, exist_ok=True)
     if sum(sizes.values()) > shutil.disk_usage(folder).free:
-        said = f"{store.address} has {sum(sizes.values()):,} bytes, more than is free here."
+        msg = f"{store.address} has {sum(sizes.values()):,} bytes, more than is free here."
         raise ArchiveError(
-            said, next_step="Free disk space, or name a part of it: one tenant, one bundle."
+            msg, next_step="Free disk space, or name a part of it: one tenant, one bundle."
         )
     store.fetch(files, sizes)
     for name, path in files.items():
         if not path.is_file() or path.stat().st_size != sizes[name]:
-            said = f"It does not have its listed size ({sizes[name]:,} bytes)."
-            raise ArchiveError(said, next_step="Try again when nobody writes there.", file=name)
+            msg = f"It does not have its listed size ({sizes[name]:,} bytes)."
+            raise ArchiveError(msg, next_step="Try again when nobody writes there.", file=name)
 
 
 def _checked(name: str, size: int) -> str:

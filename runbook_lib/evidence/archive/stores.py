@@ -142,16 +142,16 @@ class Store(ABC):
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             done = [pool.submit(copy, name) for name in files]
             try:
-                for each in done:
-                    each.result()
+                for transfer in done:
+                    transfer.result()
             finally:
                 pool.shutdown(cancel_futures=True)
 
     def check_retention(self) -> None:
         """Raise `ArchiveError` if the store cannot retain objects until a date."""
-        said = f"The archive {self.address} cannot retain objects: only S3 with Object Lock can."
+        msg = f"The archive {self.address} cannot retain objects: only S3 with Object Lock can."
         advice = "Archive without retention, and protect the store by its own policy."
-        raise ArchiveError(said, next_step=advice)
+        raise ArchiveError(msg, next_step=advice)
 
     def keep(self, name: str, until: datetime) -> datetime:  # noqa: ARG002
         """Retain an object, and return until when: one that is retained already keeps its date."""
@@ -190,17 +190,17 @@ class Store(ABC):
         try:
             answer, error = done.get(timeout=seconds)
         except Empty:
-            said = f"The archive {self.address} did not answer within {seconds:.0f} s."
+            msg = f"The archive {self.address} did not answer within {seconds:.0f} s."
             raise StoreUnavailableError(
-                said, file=name, next_step=_GOES_ON, is_silent=True
+                msg, file=name, next_step=_GOES_ON, is_silent=True
             ) from None
         if error is not None:
             raise error
         return cast("_Answer", answer)
 
     def _too_many(self) -> ArchiveError:
-        said = f"{self.address} has more than {_MOST_OBJECTS:,} objects."
-        return ArchiveError(said, next_step="Name a part of it: one tenant, or one bundle.")
+        msg = f"{self.address} has more than {_MOST_OBJECTS:,} objects."
+        return ArchiveError(msg, next_step="Name a part of it: one tenant, or one bundle.")
 
     @abstractmethod
     def _answering(self, name: str = "") -> AbstractContextManager[None]:
@@ -243,7 +243,9 @@ class Folder(Store):
             if not (self.path / below).is_dir():
                 return []
             with os.scandir(self.path / below) as entries:
-                return sorted(each.name for each in entries if each.is_dir(follow_symlinks=False))
+                return sorted(
+                    entry.name for entry in entries if entry.is_dir(follow_symlinks=False)
+                )
 
         return self._ask(below, 0, names)
 
@@ -275,9 +277,9 @@ class Folder(Store):
             yield
         except OSError as error:
             reason = error.strerror or type(error).__name__
-            said = f"The archive {self.address} cannot be used: {reason}."
+            msg = f"The archive {self.address} cannot be used: {reason}."
             advice = "Free disk space or make the folder writable, then try again."
-            raise ArchiveError(said, next_step=advice, file=name) from None
+            raise ArchiveError(msg, next_step=advice, file=name) from None
 
 
 class _Objects(Store):
@@ -294,9 +296,9 @@ class _Objects(Store):
             try:
                 self._fs, self._root = fsspec.url_to_fs(address, **fresh, **self._options())
             except ValueError:
-                said = f"The driver for {address} has no credentials."
+                msg = f"The driver for {address} has no credentials."
                 advice = f"Set them in the store's own environment: {self._kind.credentials}."
-                raise ArchiveError(said, next_step=advice) from None
+                raise ArchiveError(msg, next_step=advice) from None
 
     def _options(self) -> dict[str, Any]:
         """Return the driver's options."""
@@ -305,22 +307,22 @@ class _Objects(Store):
     def sizes(self, below: str = "") -> dict[str, int]:
         """Return the objects' sizes by name; see `Store`."""
         self.notes[_NO_VERSIONS] = None
-        found = self._ask(below, 0, lambda: self._fs.find(self._path(below), detail=True))
+        listing = self._ask(below, 0, lambda: self._fs.find(self._path(below), detail=True))
         start = len(self._root) + 1
-        return self._listed((path[start:], int(each["size"])) for path, each in found.items())
+        return self._listed((path[start:], int(entry["size"])) for path, entry in listing.items())
 
     def folders(self, below: str) -> list[str]:
         """Return the names of folders; see `Store`."""
 
         def names() -> list[str]:
             try:
-                found = self._fs.ls(self._path(below), detail=True)
+                entries = self._fs.ls(self._path(below), detail=True)
             except FileNotFoundError:
                 return []
             return sorted(
-                str(each["name"]).rstrip("/").rpartition("/")[2]
-                for each in found
-                if each["type"] == "directory"
+                str(entry["name"]).rstrip("/").rpartition("/")[2]
+                for entry in entries
+                if entry["type"] == "directory"
             )
 
         return self._ask(below, 0, names)
@@ -352,10 +354,10 @@ class _Objects(Store):
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}" if name else str(self._root)
 
-    def _listed(self, found: Iterator[tuple[str, int]]) -> dict[str, int]:
+    def _listed(self, objects: Iterator[tuple[str, int]]) -> dict[str, int]:
         """Return names and sizes; raises `ArchiveError` if there are too many."""
         sizes: dict[str, int] = {}
-        for name, size in found:
+        for name, size in objects:
             # NOTE: consoles create an empty object with a trailing slash for a folder.
             if name and not (size == 0 and name.endswith("/")):
                 sizes[name] = size
@@ -371,9 +373,9 @@ class _Objects(Store):
         except ArchiveError:
             raise
         except ImportError:
-            said = f"The driver for {self.address} is not installed."
+            msg = f"The driver for {self.address} is not installed."
             advice = f"In the runbook's folder: pip install -e '.[{self._kind.extra}]'."
-            raise ArchiveError(said, next_step=advice) from None
+            raise ArchiveError(msg, next_step=advice) from None
         except Exception as error:  # noqa: BLE001  (each driver raises errors of its own)
             hint = self._kind.credentials
             raise refusal(error, self.address, credentials=hint, file=name) from None
@@ -417,12 +419,12 @@ class _Bucket(_Objects):
 
     def folders(self, below: str) -> list[str]:
         """Return the names of folders, also of those with hidden objects only; see `Store`."""
-        found: set[str] = set()
+        names: set[str] = set()
         for call, pages in (("list_object_versions", _KEY_MARKERS), ("list_objects_v2", _TOKENS)):
             try:
                 for page in self._pages(call, f"{below}/", pages, Delimiter="/"):
-                    prefixes = (str(each["Prefix"]) for each in page.get("CommonPrefixes", ()))
-                    found |= {prefix.rstrip("/").rpartition("/")[2] for prefix in prefixes}
+                    prefixes = (str(prefix["Prefix"]) for prefix in page.get("CommonPrefixes", ()))
+                    names |= {prefix.rstrip("/").rpartition("/")[2] for prefix in prefixes}
             except StoreUnavailableError:
                 raise
             except ArchiveError:
@@ -430,7 +432,7 @@ class _Bucket(_Objects):
                 # requested: some stores skip folders when they list versions.
                 if call == "list_objects_v2":
                     raise
-        return sorted(found)
+        return sorted(names)
 
     def read(self, name: str, size: int = LARGEST_OBJECT) -> bytes:
         """Return the content of the archived version; see `Store`."""
@@ -453,14 +455,14 @@ class _Bucket(_Objects):
         self._call(name, "put_object_retention", **where, Retention=retention)
         mode, date = self._retention(name)
         if mode != _LOCK_MODE or date < wanted:
-            said = f"The archive {self.address} does not show that it is retained."
+            msg = f"The archive {self.address} does not show that it is retained."
             advice = "Permit s3:PutObjectRetention and s3:GetObjectRetention, then try again."
-            raise ArchiveError(said, next_step=advice, file=name)
+            raise ArchiveError(msg, next_step=advice, file=name)
         return date
 
-    def _call(self, name: str, call: str, **asked: Any) -> Mapping[str, Any]:
+    def _call(self, name: str, call: str, **parameters: Any) -> Mapping[str, Any]:
         return cast(
-            "Mapping[str, Any]", self._ask(name, 0, lambda: self._fs.call_s3(call, **asked))
+            "Mapping[str, Any]", self._ask(name, 0, lambda: self._fs.call_s3(call, **parameters))
         )
 
     def _where(self, name: str) -> dict[str, str]:
@@ -508,18 +510,18 @@ class _Bucket(_Objects):
         return f"{root}/" if root else ""
 
     def _pages(
-        self, call: str, below: str, following: Mapping[str, str], **asked: Any
+        self, call: str, below: str, following: Mapping[str, str], **parameters: Any
     ) -> Iterator[Mapping[str, Any]]:
         """Yield the pages of a listing; `following` maps the next request's fields to a page's."""
         bucket, _, _ = self._fs.split_path(self._root)
-        asked |= {"Bucket": bucket, "Prefix": self._start() + below}
+        parameters |= {"Bucket": bucket, "Prefix": self._start() + below}
         while True:
-            page = self._call(below.rstrip("/"), call, **asked)
+            page = self._call(below.rstrip("/"), call, **parameters)
             yield page
             following_on = {
                 name: page[taken] for name, taken in following.items() if page.get(taken)
             }
             # NOTE: stop if a store returns the same page again, or the listing never ends.
-            if not page.get("IsTruncated") or not following_on.items() - asked.items():
+            if not page.get("IsTruncated") or not following_on.items() - parameters.items():
                 return
-            asked |= following_on
+            parameters |= following_on

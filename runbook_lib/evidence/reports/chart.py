@@ -193,8 +193,8 @@ def _row(
 ) -> Row:
     bars = tuple(_bar(wait, axis) for wait in waits)
     marks = tuple(_drawn(dated, axis))
-    said = [bar.text for bar in bars] + _in_words([mark for mark, _ in dated])
-    return Row(step, bars, marks, "; ".join(said))
+    phrases = [bar.text for bar in bars] + _in_words([mark for mark, _ in dated])
+    return Row(step, bars, marks, "; ".join(phrases))
 
 
 def _bar(wait: Wait, axis: _Axis) -> Bar:
@@ -235,17 +235,17 @@ def _merged(same: Sequence[tuple[Mark, float]], x: float) -> Drawn:
 
 def _in_words(marks: Sequence[Mark]) -> list[str]:
     """Return how many checks and words of each outcome there are, as a list's parts."""
-    found = []
+    phrases = []
     for is_word, noun in ((False, "check"), (True, "word")):
         mine = [mark for mark in marks if bool(mark.by) is is_word]
         count: Counter[Outcome] = Counter()
         for mark in mine:
             count[mark.outcome] += mark.times
         if mine:
-            kinds = listed([f"{number} {LABELS[each]}" for each, number in count.items()])
+            kinds = listed([f"{number} {LABELS[outcome]}" for outcome, number in count.items()])
             last = when(max(mine, key=lambda mark: parse_time(mark.at) or _FIRST).at)
-            found.append(f"{counted(count.total(), noun)} ({kinds}), the last on {last}")
-    return found
+            phrases.append(f"{counted(count.total(), noun)} ({kinds}), the last on {last}")
+    return phrases
 
 
 def _ticks(axis: _Axis) -> list[Tick]:
@@ -253,10 +253,10 @@ def _ticks(axis: _Axis) -> list[Tick]:
     for seconds in _SECONDS:
         if span / seconds < _MOST_TICKS:
             times = _every_seconds(axis, seconds)
-            return [Tick(axis.place(each), _label(each, seconds)) for each in times]
-    months = next((each for each in _MONTHS if span / (each * 28 * _DAY) < _MOST_TICKS), 240)
+            return [Tick(axis.place(time), _label(time, seconds)) for time in times]
+    months = next((count for count in _MONTHS if span / (count * 28 * _DAY) < _MOST_TICKS), 240)
     return [
-        Tick(axis.place(each), day(each.isoformat())[2:]) for each in _every_months(axis, months)
+        Tick(axis.place(time), day(time.isoformat())[2:]) for time in _every_months(axis, months)
     ]
 
 
@@ -267,7 +267,7 @@ def _every_seconds(axis: _Axis, seconds: float) -> list[datetime]:
 
 
 def _every_months(axis: _Axis, months: int) -> list[datetime]:
-    first, last = (each.year * 12 + each.month - 1 for each in (axis.begin, axis.end))
+    first, last = (moment.year * 12 + moment.month - 1 for moment in (axis.begin, axis.end))
     moments = [
         datetime(number // 12, number % 12 + 1, 1, tzinfo=UTC)
         for number in range(-(-first // months) * months, last + 1, months)

@@ -105,8 +105,8 @@ def _word_changes(old: Step, new: Step) -> Iterator[WordChange]:
         what = "given again" if before else "given"
     else:
         what = "no longer counts" if new and new["lapsed"] else "withdrawn"
-    said = (word["kind"], what, word["by"], word["at"], word["note"])
-    yield WordChange(some["id"], some["title"], *said)
+    details = (word["kind"], what, word["by"], word["at"], word["note"])
+    yield WordChange(some["id"], some["title"], *details)
 
 
 def _said(word: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -81,7 +81,7 @@ def fleet_page(record: FleetRecord) -> Iterator[str]:
         totals=totals,
         whom=sorted(whom.items(), key=lambda pair: (-pair[1], pair[0])),
         whom_ids={name: number for number, name in enumerate(whom)},
-        connector_ids={one.id: number for number, one in enumerate(totals)},
+        connector_ids={connector.id: number for number, connector in enumerate(totals)},
         chart=wait_chart(wait for row in rows for wait in row.waits),
         script=script,
         digest=_digest(script),
@@ -102,7 +102,9 @@ def _totals(
     )
     of_connectors: dict[str, list[StepTotal]] = {}
     for step in named:
-        numbers = tuple((each, counts[step, each]) for each in Outcome if counts[step, each])
+        numbers = tuple(
+            (outcome, counts[step, outcome]) for outcome in Outcome if counts[step, outcome]
+        )
         of_connectors.setdefault(step.connector, []).append(StepTotal(step, numbers))
     titles = {name: described["title"] for name, described in record.connectors.items()}
     return [
@@ -113,19 +115,19 @@ def _totals(
 
 def _worst(totals: Iterable[ConnectorTotals]) -> list[tuple[Outcome, NamedStep, int]]:
     """Return the step that most tenants failed at, and the one that most wait at."""
-    found = []
+    worst = []
     for outcome in (Outcome.FAILED, Outcome.WAITING):
         numbers = [
             (number, total.step)
             for connector in totals
             for total in connector.steps
-            for each, number in total.counts
-            if each is outcome
+            for candidate, number in total.counts
+            if candidate is outcome
         ]
         if numbers:
             number, step = max(numbers, key=lambda pair: pair[0])
-            found.append((outcome, step, number))
-    return found
+            worst.append((outcome, step, number))
+    return worst
 
 
 def _digest(script: str) -> str:

@@ -92,12 +92,12 @@ class StepWait:
     def text(self) -> str:
         """Return it in words."""
         lasted = "" if self.days is None else f" ({counted(self.days, 'day')})"
-        said = [
+        phrases = [
             f"Waits for {self.whom}{f' since {day(self.since)}{lasted}' if self.since else ''}",
             *([f"due {day(self.due)}"] if self.due else []),
             *([f"{counted(self.overdue_days, 'day')} overdue"] if self.overdue_days else []),
         ]
-        return ", ".join(said)
+        return ", ".join(phrases)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +188,9 @@ class TenantRow:
     def counts(self) -> str:
         """Return how many steps have each outcome, in words."""
         count = Counter(self.outcomes)
-        return listed([f"{count[each]} {LABELS[each]}" for each in Outcome if count[each]])
+        return listed(
+            [f"{count[outcome]} {LABELS[outcome]}" for outcome in Outcome if count[outcome]]
+        )
 
     @property
     def summary(self) -> str:

@@ -28,15 +28,15 @@ def hosts_that_answered(runs: Iterable[Mapping[str, Any]]) -> dict[str, list[str
 
     A refused connection is not an answer. A custom Service Domain is the partner's own.
     """
-    found: dict[str, list[str]] = {name: [] for name in _SYSTEMS}
+    answered: dict[str, list[str]] = {name: [] for name in _SYSTEMS}
     for run in runs:
-        given = {name: _host(run["parameters"].get(by)) for name, (_, by) in _SYSTEMS.items()}
+        hosts = {name: _host(run["parameters"].get(by)) for name, (_, by) in _SYSTEMS.items()}
         for host in _answering_hosts(run):
             for name, (domain, _) in _SYSTEMS.items():
-                is_its = host in (domain, given[name]) or host.endswith(f".{domain}")
-                if is_its and host not in found[name]:
-                    found[name].append(host)
-    return found
+                is_its = host in (domain, hosts[name]) or host.endswith(f".{domain}")
+                if is_its and host not in answered[name]:
+                    answered[name].append(host)
+    return answered
 
 
 def trace_ids(exchange: Mapping[str, Any]) -> dict[str, str]:
@@ -45,17 +45,17 @@ def trace_ids(exchange: Mapping[str, Any]) -> dict[str, str]:
     error = answer.get("error") if isinstance(answer, Mapping) else None
     named = {"fbtrace_id": error.get("fbtrace_id")} if isinstance(error, Mapping) else {}
     headers = {name: text for name, text in exchange["headers"].items() if _TRACE.search(name)}
-    found: dict[str, str] = {}
+    ids: dict[str, str] = {}
     for name, text in {**named, **headers}.items():
-        if text and str(text) not in found.values():
-            found[name] = str(text)
-    return found
+        if text and str(text) not in ids.values():
+            ids[name] = str(text)
+    return ids
 
 
 def plain(value: Any) -> str:
     """Return a parameter or a fact as text."""
     if isinstance(value, list | tuple):
-        return ", ".join(plain(each) for each in value)
+        return ", ".join(plain(item) for item in value)
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "" if value is None else str(value)

@@ -101,7 +101,8 @@ def _environment() -> Environment:
 def _answers(exchanges: Sequence[Mapping[str, Any]]) -> str:
     """Return the answers of several exchanges: `3 × 200, 400`."""
     answers = Counter(
-        str(one["status"] or ("no answer" if one["error"] else "done")) for one in exchanges
+        str(exchange["status"] or ("no answer" if exchange["error"] else "done"))
+        for exchange in exchanges
     )
     return ", ".join(
         f"{count} × {answer}" if count > 1 else answer for answer, count in answers.items()
@@ -112,8 +113,8 @@ def _is_repeated_below(step: Mapping[str, Any]) -> bool:
     """Return whether a step's reason only repeats the checks or the word below it."""
     word = step["word"]
     seen = [check["reason"] for check in step["checks"] if check["outcome"] == step["outcome"]]
-    said = [" ".join(dict.fromkeys(seen))]
+    repeated = [" ".join(dict.fromkeys(seen))]
     if word:
         spoken = f"{word['by']} on {word['at']}"
-        said += [spoken, f"{spoken}: {word['note']}", f"{word['by']}: {word['note']}"]
-    return step["reason"] in said
+        repeated += [spoken, f"{spoken}: {word['note']}", f"{word['by']}: {word['note']}"]
+    return step["reason"] in repeated

@@ -147,14 +147,14 @@ def history_report(tenant: str, sealed: Sequence[SealedRun]) -> str:
     runs = every[-_MOST_RUNS:]
     intact = [run for run in runs if not run["fault"]]
     steps = {step["id"]: step["title"] for run in intact for step in run["steps"]}
-    whole = [run for run in every if not run["fault"]]
-    waits = timeline.waits_across_runs(whole)
+    faultless = [run for run in every if not run["fault"]]
+    waits = timeline.waits_across_runs(faultless)
     until = (intact[-1]["finished_on"] or intact[-1]["started_on"]) if intact else ""
     return render(
         "history.html",
         tenant=tenant,
         sandbox=any(run["sandbox"] for run in every),
-        reached=_reached(whole),
+        reached=_reached(faultless),
         practice_runs=sum(bool(run["sandbox"]) for run in every),
         number=len(every),
         runs=runs,
@@ -170,7 +170,7 @@ def history_report(tenant: str, sealed: Sequence[SealedRun]) -> str:
         changes=_changes(intact),
         waits=waits,
         until=until,
-        chart=chart(steps, waits, timeline.marks_across_runs(whole), until=until),
+        chart=chart(steps, waits, timeline.marks_across_runs(faultless), until=until),
     )
 
 
@@ -193,11 +193,11 @@ def _app(run: Mapping[str, Any]) -> dict[str, str]:
     facts = {
         k: v for step in run["steps"] for check in step["checks"] for k, v in check["facts"].items()
     }
-    given = run["parameters"]
+    parameters = run["parameters"]
     named = {
-        "App": facts.get("app_name") or given.get("app_display_name"),
-        "App ID": given.get("app_id"),
-        "Service Domain": given.get("service_domain"),
+        "App": facts.get("app_name") or parameters.get("app_display_name"),
+        "App ID": parameters.get("app_id"),
+        "Service Domain": parameters.get("service_domain"),
     }
     return {label: reading.plain(value) for label, value in named.items()}
 
@@ -242,7 +242,9 @@ def _waits_for_others(runs: Sequence[Mapping[str, Any]]) -> set[str]:
 
 def _people(words: Mapping[str, Sequence[Word]]) -> list[Person]:
     """Return each person with a word, in the order of their first one."""
-    spoken = sorted((word for each in words.values() for word in each), key=lambda word: word.at)
+    spoken = sorted(
+        (word for about_step in words.values() for word in about_step), key=lambda word: word.at
+    )
     return [
         Person(mine[0].by, _kinds(mine), mine[0].at, mine[-1].at)
         for key in dict.fromkeys(person_key(word.by) for word in spoken)
@@ -256,17 +258,17 @@ def _kinds(words: Sequence[Word]) -> str:
 
 
 def _by_day(happened: Sequence[Event]) -> list[tuple[str, list[Event]]]:
-    return [(date, list(of_day)) for date, of_day in groupby(happened, lambda one: day(one.at))]
+    return [(date, list(of_day)) for date, of_day in groupby(happened, lambda event: day(event.at))]
 
 
 def _limits(run: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
     """Return what checks do not prove, each with its steps, but for those verified in part."""
-    found: dict[str, list[dict[str, Any]]] = {}
+    limits: dict[str, list[dict[str, Any]]] = {}
     for step in run["steps"]:
         if not step["needs_person"]:
             for limit in dict.fromkeys(gathered(step, "limits")):
-                found.setdefault(limit, []).append(step)
-    return found
+                limits.setdefault(limit, []).append(step)
+    return limits
 
 
 def _pictures(run: Mapping[str, Any], folder: Path | None) -> dict[str, Picture]:
@@ -305,11 +307,11 @@ def _picture(attachment: Attachment, folder: Path | None, limit: int) -> Picture
 
 def _changes(runs: Sequence[Mapping[str, Any]]) -> list[Change]:
     """Return what changed from each run to the next; unchanged consecutive runs are one."""
-    found: list[Change] = []
+    changes: list[Change] = []
     for before, after in pairwise(runs):
         differences = compare(before, after)
-        if found and not found[-1].differences and not differences:
-            found[-1] = replace(found[-1], after=after, runs=found[-1].runs + 1)
+        if changes and not changes[-1].differences and not differences:
+            changes[-1] = replace(changes[-1], after=after, runs=changes[-1].runs + 1)
         else:
-            found.append(Change(before, after, differences))
-    return found
+            changes.append(Change(before, after, differences))
+    return changes

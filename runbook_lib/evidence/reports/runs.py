@@ -68,11 +68,11 @@ def sealed_runs(reader: HistoryReader) -> list[SealedRun]:
     # NOTE: a bundle is announced before it has its name, so names are read before the journal.
     names = [path.parent.name for path in statements_in(folder)]
     announced = sealed_bundles(reader.read().index)
-    known = {each.bundle for each in announced}
+    known = {bundle.bundle for bundle in announced}
     beside = [
         SealedBundle(name.rpartition("-")[2], name, 0, "") for name in names if name not in known
     ]
-    runs = [_run(folder, each) for each in (*announced, *beside)]
+    runs = [_run(folder, bundle) for bundle in (*announced, *beside)]
     if any(run.fault for run in runs):
         begun = {
             entry.run_id: _begun(entry)
@@ -109,8 +109,8 @@ def _understood(bundle: Path) -> dict[str, Any]:
     except Exception as error:  # noqa: BLE001
         # NOTE: fastjsonschema is slow to import, so its error is recognised by its attribute.
         where = getattr(error, "name", "data").removeprefix("data").removeprefix(".")
-        said = f"It is not a valid record{f', at {where}' * bool(where)}."
-        raise ContentError(said, file=RECORD_NAME) from None
+        msg = f"It is not a valid record{f', at {where}' * bool(where)}."
+        raise ContentError(msg, file=RECORD_NAME) from None
     return record
 
 
@@ -156,7 +156,9 @@ def _named_digest(statement: bytes) -> str:
     """Return the SHA-256 of the record in a statement, whoever signed it."""
     try:
         payload = parse_json(base64.b64decode(parse_json(statement)["payload"]))
-        named = {each["name"]: str(each["digest"]["sha256"]) for each in payload["subject"]}
+        named = {
+            subject["name"]: str(subject["digest"]["sha256"]) for subject in payload["subject"]
+        }
     except (ValueError, LookupError, TypeError):
         return ""
     return named.get(RECORD_NAME, "")

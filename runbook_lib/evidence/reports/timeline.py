@@ -141,7 +141,7 @@ def events(entries: Sequence[Entry], run: Mapping[str, Any]) -> list[Event]:
     too, as in the record. Other runs appear only with their start and end.
     """
     steps = {step["id"] for step in run["steps"]}
-    found: list[Event] = []
+    happened: list[Event] = []
     latest: dict[str, int] = {}
     for entry in _said_once(entries):
         is_mine = entry.run_id == run["run_id"]
@@ -150,16 +150,16 @@ def events(entries: Sequence[Entry], run: Mapping[str, Any]) -> list[Event]:
             if outcome is None or not (is_mine or run["mode"] == "interactive"):
                 continue
             before = latest.get(entry.step)
-            if before is not None and found[before].outcome is outcome:
-                same = found[before]
-                found[before] = replace(same, times=same.times + 1, last=entry.at)
+            if before is not None and happened[before].outcome is outcome:
+                same = happened[before]
+                happened[before] = replace(same, times=same.times + 1, last=entry.at)
             else:
-                latest[entry.step] = len(found)
-                found.append(Event(entry.at, "", step=entry.step, outcome=outcome))
+                latest[entry.step] = len(happened)
+                happened.append(Event(entry.at, "", step=entry.step, outcome=outcome))
         else:
-            found += _other_events(entry, is_mine=is_mine)
-    found = [event for event in found if not event.step or event.step in steps]
-    return sorted(found, key=lambda event: _moment(event.at))
+            happened += _other_events(entry, is_mine=is_mine)
+    happened = [event for event in happened if not event.step or event.step in steps]
+    return sorted(happened, key=lambda event: _moment(event.at))
 
 
 def waits_of_run(entries: Sequence[Entry], run: Mapping[str, Any]) -> list[Wait]:
@@ -187,7 +187,11 @@ def marks_of_run(
 
     A check whose line is not there is taken from the record.
     """
-    marks = [Mark(one.step, one.at, one.outcome, one.by) for each in words.values() for one in each]
+    marks = [
+        Mark(word.step, word.at, word.outcome, word.by)
+        for about_step in words.values()
+        for word in about_step
+    ]
     checked = [mark for event in happened if not event.who for mark in _of_checks(event)]
     known = {mark.step for mark in checked}
     return [*marks, *checked, *(mark for mark in _checks(run) if mark.step not in known)]
@@ -203,8 +207,8 @@ def marks_across_runs(runs: Sequence[Mapping[str, Any]]) -> list[Mark]:
         for step in run["steps"]
         if (word := step["word"])
     }
-    said = [Mark(word.step, word.at, word.outcome, word.by) for word in words.values()]
-    return [*said, *(mark for run in runs for mark in _checks(run))]
+    marks = [Mark(word.step, word.at, word.outcome, word.by) for word in words.values()]
+    return [*marks, *(mark for run in runs for mark in _checks(run))]
 
 
 def _of_checks(event: Event) -> Iterator[Mark]:
@@ -297,8 +301,8 @@ def _said_once(entries: Iterable[Entry]) -> list[Entry]:
     for number, entry in enumerate(entries):
         key: object = number
         if entry.type in _WORDS:
-            said = {name: value for name, value in entry.data.items() if name != "origin"}
-            key = (entry.type, entry.step, json.dumps(said, sort_keys=True))
+            spoken = {name: value for name, value in entry.data.items() if name != "origin"}
+            key = (entry.type, entry.step, json.dumps(spoken, sort_keys=True))
         once[key] = once.pop(key, entry)
     return list(once.values())
 
@@ -341,7 +345,7 @@ def _about(document: Mapping[str, Any]) -> str:
 
 
 def _seen(entry: Entry) -> Outcome | None:
-    findings = tuple(finding_from_document(each) for each in entry.data["findings"])
+    findings = tuple(finding_from_document(finding) for finding in entry.data["findings"])
     conclusion = combine(findings)
     return conclusion.outcome if conclusion else None
 

@@ -81,7 +81,7 @@ def wait_chart(waits: Iterable[StepWait]) -> WaitChart | None:
 
 def _round_days(days: int, most: int) -> int:
     """Return the smallest round number of days that fits into `days` at most `most` times."""
-    return next((each for each in _ROUND if days / each < most), days)
+    return next((length for length in _ROUND if days / length < most), days)
 
 
 def _columns(lasted: Sequence[tuple[int, bool]], width: int, end: int) -> tuple[Column, ...]:
@@ -107,7 +107,7 @@ def _said(first: int, width: int, number: int, late: int) -> str:
 
 
 def _text(lasted: Sequence[tuple[int, bool]]) -> str:
-    days = [each for each, _ in lasted]
+    days = [count for count, _ in lasted]
     late = sum(is_overdue for _, is_overdue in lasted)
     first, last = min(days), max(days)
     span = counted(last, "day") if first == last else f"{first:,} to {last:,} days"

@@ -79,7 +79,7 @@ def when(text: str) -> str:
 
 def with_times(text: str) -> str:
     """Return `text` with each time in it (RFC 3339, UTC) formatted by `when`."""
-    return _TIME.sub(lambda found: when(found.group()), text)
+    return _TIME.sub(lambda match: when(match.group()), text)
 
 
 def lasting(since: str, until: str) -> str:

@@ -198,18 +198,18 @@ def read_public_keys(paths: Iterable[Path]) -> dict[str, SSlibKey]:
 
     Raises `SettingsError` if one cannot be read, or there is none.
     """
-    found = (read_public_key(file) for path in paths for file in key_files(path))
-    return {str(key.keyid): key for key in found}
+    keys = (read_public_key(file) for path in paths for file in key_files(path))
+    return {str(key.keyid): key for key in keys}
 
 
 def exported_keys(folder: Path) -> dict[str, SSlibKey]:
     """Return the public keys in `folder` by key id; other files are ignored."""
-    found: dict[str, SSlibKey] = {}
+    keys: dict[str, SSlibKey] = {}
     for path in sorted(folder.glob(f"*{PUBLIC_SUFFIX}")):
         with suppress(SettingsError):
             key = read_public_key(path)
-            found[str(key.keyid)] = key
-    return found
+            keys[str(key.keyid)] = key
+    return keys
 
 
 def key_files(path: Path) -> Iterator[Path]:

@@ -112,7 +112,7 @@ def result_predicate(
     is_proven = len(passed) == len(record["steps"])
     return {
         "result": _result(record["outcome"], is_proven=is_proven),
-        "configuration": [each.descriptor() for each in configuration],
+        "configuration": [source.descriptor() for source in configuration],
         "passedTests": passed,
         "warnedTests": [*outcomes[Outcome.ATTESTED], *in_part],
         "failedTests": outcomes[Outcome.FAILED],
@@ -136,17 +136,17 @@ def result_predicate(
 def check_run_form(signed: Signed) -> None:
     """Raise `FormError` if the claims about a run have another form than `result_predicate`."""
     run = signed.predicate.get("runbook_run")
-    found = run.get("form") if isinstance(run, Mapping) else None
-    if found != _FORM:
-        raise FormError("It", found, _FORM)
+    form = run.get("form") if isinstance(run, Mapping) else None
+    if form != _FORM:
+        raise FormError("It", form, _FORM)
 
 
 def check_build_form(signed: Signed) -> None:
     """Raise `FormError` if a provenance has another form than `provenance_predicate`."""
     definition = signed.predicate.get("buildDefinition")
-    found = definition.get("buildType") if isinstance(definition, Mapping) else None
-    if found != f"{_BUILD_TYPE}{_FORM}":
-        form = found.removeprefix(_BUILD_TYPE) if isinstance(found, str) else None
+    build_type = definition.get("buildType") if isinstance(definition, Mapping) else None
+    if build_type != f"{_BUILD_TYPE}{_FORM}":
+        form = build_type.removeprefix(_BUILD_TYPE) if isinstance(build_type, str) else None
         raise FormError("It", form, _FORM)
 
 
@@ -175,7 +175,7 @@ def provenance_predicate(
                 "procedure": record["procedure"],
                 "fleet": fleet,
             },
-            "resolvedDependencies": [each.descriptor() for each in materials],
+            "resolvedDependencies": [material.descriptor() for material in materials],
         },
         "runDetails": {
             "builder": {"id": f"{_BUILDER}:{place}", "version": environment},
@@ -196,7 +196,7 @@ def sign_statement(
 
     statement = {
         "_type": STATEMENT,
-        "subject": [each.descriptor() for each in subjects],
+        "subject": [subject.descriptor() for subject in subjects],
         "predicateType": predicate_type,
         "predicate": predicate,
     }
@@ -231,8 +231,8 @@ def open_envelope(content: bytes, keys: Mapping[str, SSlibKey], predicate_type: 
 
 def named_signer(content: bytes) -> str:
     """Return the id of the key that an envelope names as its signer, unproven, or nothing."""
-    found = _NAMED_SIGNER.search(content)
-    return found[1].decode("ascii") if found else ""
+    match = _NAMED_SIGNER.search(content)
+    return match[1].decode("ascii") if match else ""
 
 
 def claimed_link(content: bytes) -> Link:
@@ -360,13 +360,15 @@ def _subjects(statement: Mapping[str, Any]) -> tuple[Resource, ...]:
     try:
         subjects = tuple(
             Resource(
-                str(each["name"]), str(each["digest"]["sha256"]), int(each["annotations"]["size"])
+                str(subject["name"]),
+                str(subject["digest"]["sha256"]),
+                int(subject["annotations"]["size"]),
             )
-            for each in statement["subject"]
+            for subject in statement["subject"]
         )
     except (ValueError, KeyError, TypeError):
         subjects = ()
-    if not subjects or len({each.name for each in subjects}) < len(subjects):
+    if not subjects or len({subject.name for subject in subjects}) < len(subjects):
         msg = "Its subjects are not files by name, SHA-256 and size, each named once."
         raise EnvelopeError(msg)
     return subjects

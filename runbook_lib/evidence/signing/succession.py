@@ -123,14 +123,14 @@ class _Succession:
 def _kept(folder: Path) -> list[_Succession]:
     """Return the successions in `folder` that a public key there has signed."""
     keys = exported_keys(folder)
-    found: list[_Succession] = []
+    successions: list[_Succession] = []
     for path in sorted(folder.glob(f"*{SUCCESSION_SUFFIX}")):
         with suppress(OSError, EvidenceError, KeyError, ValueError):
             content = read_plain(path, _LARGEST)
             signed = open_envelope(content, keys, SUCCESSION)
             new = parse_public_key(str(signed.predicate["public_key"]).encode())
-            found.append(_Succession(keys[signed.key_id], new, content))
-    return found
+            successions.append(_Succession(keys[signed.key_id], new, content))
+    return successions
 
 
 def _publish(handed: _Succession, folder: Path) -> None:

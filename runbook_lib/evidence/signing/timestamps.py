@@ -40,19 +40,19 @@ def request_timestamp(session: Session, authority: str, content: bytes) -> bytes
     """
     from rfc3161_client import HashAlgorithm, TimestampRequestBuilder  # noqa: PLC0415
 
-    asked = TimestampRequestBuilder().data(content).hash_algorithm(HashAlgorithm.SHA256).build()
+    query = TimestampRequestBuilder().data(content).hash_algorithm(HashAlgorithm.SHA256).build()
     request = Request(
         method="POST",
         url=authority,
         headers={"content-type": _QUERY, "accept": _REPLY},
-        content=asked.as_bytes(),
+        content=query.as_bytes(),
     )
     answer = session.send(request, is_repeatable=True)
     if answer.status != 200:
         msg = f"{request.host} answered {answer.status} instead of a time-stamp."
         raise TimestampError(msg)
     response = _decoded(answer.content)
-    if response.tst_info.nonce != asked.nonce:
+    if response.tst_info.nonce != query.nonce:
         msg = f"{request.host} answered a different request."
         raise TimestampError(msg)
     check_imprint(answer.content, content)
@@ -106,8 +106,8 @@ def _decoded(token: bytes) -> TimeStampResponse:
     try:
         response = decode_timestamp_response(token)
         if response.status not in _GRANTED:
-            said = shorten("; ".join(response.status_string)) or f"status {response.status}"
-            msg = f"The time-stamp authority refused: {said}."
+            reason = shorten("; ".join(response.status_string)) or f"status {response.status}"
+            msg = f"The time-stamp authority refused: {reason}."
             raise TimestampError(msg)
         _ = response.tst_info  # decoded on first access
     except ValueError:

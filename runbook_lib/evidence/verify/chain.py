@@ -61,24 +61,24 @@ def verify_home(home: Path, trust: Trust) -> Iterator[Verdict]:
     except (EvidenceError, OSError) as error:
         yield refusal(home, error)
         return
-    found: dict[str, Verified | None] = {}
+    bundles: dict[str, Verified | None] = {}
     for folder in folders:
         verdict = verdict_on(folder, trust, folder.name)
-        found[folder.name] = verdict.verified
+        bundles[folder.name] = verdict.verified
         yield verdict
     try:
-        journal = _journal(home, end, found)
+        journal = _journal(home, end, bundles)
         unfinished = unfinished_in(home, journal.announced.values()) if journal else {}
         for folder, announced in unfinished.items():
             verdict = verdict_on(folder, trust, announced.bundle)
-            found[announced.bundle] = verdict.verified
+            bundles[announced.bundle] = verdict.verified
             yield verdict
-        yield _chain(home, found, _journal(home, end, found) if unfinished else journal, trust)
+        yield _chain(home, bundles, _journal(home, end, bundles) if unfinished else journal, trust)
     except (EvidenceError, JournalError, OSError) as error:
         yield refusal(home, error)
     except NOT_UNDERSTOOD as error:
-        said = f"Its bundles together cannot be understood ({type(error).__name__})."
-        yield Verdict(home, error=ContentError(said))
+        msg = f"Its bundles together cannot be understood ({type(error).__name__})."
+        yield Verdict(home, error=ContentError(msg))
 
 
 def verdict_on(folder: Path, trust: Trust, name: str) -> Verdict:
@@ -90,8 +90,8 @@ def verdict_on(folder: Path, trust: Trust, name: str) -> Verdict:
         return refusal(folder, error)
     except NOT_UNDERSTOOD as error:
         # NOTE: a trusted key may sign something that no runbook writes.
-        said = f"It is signed, but cannot be understood ({type(error).__name__})."
-        return Verdict(folder, error=ContentError(said))
+        msg = f"It is signed, but cannot be understood ({type(error).__name__})."
+        return Verdict(folder, error=ContentError(msg))
     return Verdict(folder, verified=verified)
 
 
@@ -110,11 +110,11 @@ def _journal_end(home: Path) -> int:
         return 0
 
 
-def _journal(home: Path, end: int, found: Mapping[str, Verified | None]) -> _Journal | None:
+def _journal(home: Path, end: int, bundles: Mapping[str, Verified | None]) -> _Journal | None:
     """
     Read the tenant's journal up to the byte `end`, if there is one, in one pass.
 
-    It keeps only the lines that the bundles in `found` name.
+    It keeps only the lines that the bundles in `bundles` name.
     """
     path = home / JOURNAL_NAME
     if not is_there(path):
@@ -123,58 +123,58 @@ def _journal(home: Path, end: int, found: Mapping[str, Verified | None]) -> _Jou
         raise ContentError("It is not a regular file.", file=JOURNAL_NAME)
     if end > _LARGEST_JOURNAL:
         raise ChainError(f"It has more than {_LARGEST_JOURNAL // 2**20} MiB.", file=JOURNAL_NAME)
-    verified = [each for each in found.values() if each]
-    wanted = {each.part.lines for each in verified} | _carried(verified).keys()
-    bundles, refs, withheld = dict[int, SealedBundle](), dict[int, Ref](), set[int]()
+    verified = [bundle for bundle in bundles.values() if bundle]
+    wanted = {bundle.part.lines for bundle in verified} | _carried(verified).keys()
+    announced, refs, withheld = dict[int, SealedBundle](), dict[int, Ref](), set[int]()
     for line in read_lines(path, end=end):
         if line.entry.type == EventType.BUNDLE_SEALED:
             sealed = announcement(line.entry)
-            bundles[sealed.sequence] = sealed
+            announced[sealed.sequence] = sealed
         if line.entry.seq in wanted:
             refs[line.entry.seq] = line.ref
         if line.entry.withheld:
             withheld.add(line.entry.seq)
-    return _Journal(bundles, refs, frozenset(withheld))
+    return _Journal(announced, refs, frozenset(withheld))
 
 
 def _chain(
-    home: Path, found: Mapping[str, Verified | None], journal: _Journal | None, trust: Trust
+    home: Path, bundles: Mapping[str, Verified | None], journal: _Journal | None, trust: Trust
 ) -> Verdict:
     """Return the verdict on a tenant's whole chain; raise if it is rejected."""
-    verified = {name: each for name, each in found.items() if each is not None}
-    refused = set(found) - set(verified)
-    chain = sorted(verified.values(), key=lambda each: each.link.sequence)
+    verified = {name: bundle for name, bundle in bundles.items() if bundle is not None}
+    refused = set(bundles) - set(verified)
+    chain = sorted(verified.values(), key=lambda bundle: bundle.link.sequence)
     _check_chain(home, chain, refused, journal, trust)
     if journal:
         lines = {seq: ref.digest for seq, ref in journal.lines.items()}
     else:
-        lines = _copied({home / name: each for name, each in verified.items()})
+        lines = _copied({home / name: bundle for name, bundle in verified.items()})
     for verified_bundle in chain:
         for seq, sha256 in verified_bundle.carried:
             if lines.get(seq, sha256) != sha256:
-                said = f"carries a line {seq} that is not the journal's."
-                raise ChainError(f"{_called(verified_bundle)} {said}")
+                called = _called(verified_bundle)
+                raise ChainError(f"{called} carries a line {seq} that is not the journal's.")
     if refused:
-        numbers = [each.link.sequence for each in chain]
+        numbers = [bundle.link.sequence for bundle in chain]
         proven = sum(here == number for number, here in enumerate(numbers, 1))
         raise ChainError(
             f"{proven} in a chain from the first; whether it is complete is not proven, because "
-            f"{len(refused)} of {len(found)} {'is' if len(refused) == 1 else 'are'} refused."
+            f"{len(refused)} of {len(bundles)} {'is' if len(refused) == 1 else 'are'} refused."
         )
-    notes = [*([] if journal else [_NO_JOURNAL]), *([] if found else [_UNSEALED])]
-    return Verdict(home, length=len(found), notes=tuple(notes))
+    notes = [*([] if journal else [_NO_JOURNAL]), *([] if bundles else [_UNSEALED])]
+    return Verdict(home, length=len(bundles), notes=tuple(notes))
 
 
 def _check_chain(
     home: Path, chain: Sequence[Verified], refused: set[str], journal: _Journal | None, trust: Trust
 ) -> None:
     """Raise unless the bundles form one whole chain of this tenant."""
-    for each in chain:
-        owner, connector = each.run["tenant"], each.run["procedure"]["id"]
+    for bundle in chain:
+        owner, connector = bundle.run["tenant"], bundle.run["procedure"]["id"]
         if owner != home.parent.name:
-            raise ChainError(f"{_called(each)} belongs to the tenant {owner}.")
+            raise ChainError(f"{_called(bundle)} belongs to the tenant {owner}.")
         if connector != home.name:
-            raise ChainError(f"{_called(each)} belongs to the connector {connector}.")
+            raise ChainError(f"{_called(bundle)} belongs to the connector {connector}.")
     _check_complete(chain, journal.announced if journal else {}, refused)
     _check_links(chain)
     _check_keys(chain, trust.predecessors)
@@ -186,7 +186,7 @@ def _check_chain(
 def _check_complete(
     chain: Sequence[Verified], announced: Mapping[int, SealedBundle], refused: set[str]
 ) -> None:
-    numbers = Counter(each.link.sequence for each in chain)
+    numbers = Counter(bundle.link.sequence for bundle in chain)
     for number in range(1, max([*announced, *numbers, 0]) + 1):
         if numbers[number] > 1:
             raise ChainError(f"Two bundles claim to be number {number} of the chain.")
@@ -199,29 +199,30 @@ def _check_complete(
 
 
 def _check_links(chain: Sequence[Verified]) -> None:
-    by_number = {each.link.sequence: each for each in chain}
-    for number, each in by_number.items():
+    by_number = {bundle.link.sequence: bundle for bundle in chain}
+    for number, bundle in by_number.items():
         before = by_number.get(number - 1)
-        if (number == 1 and each.link.sha256) or (before and each.link.sha256 != before.statement):
-            raise ChainError(f"{_called(each)} does not follow the statement before it.")
+        if (number == 1 and bundle.link.sha256) or (
+            before and bundle.link.sha256 != before.statement
+        ):
+            raise ChainError(f"{_called(bundle)} does not follow the statement before it.")
 
 
 def _check_parts(chain: Sequence[Verified]) -> None:
     """Raise if the journal lines of a bundle do not start where the previous ones ended."""
-    by_number = {each.link.sequence: each for each in chain}
-    for number, each in by_number.items():
+    by_number = {bundle.link.sequence: bundle for bundle in chain}
+    for number, bundle in by_number.items():
         before = by_number.get(number - 1)
-        begins = (each.part.first - 1, each.part.previous)
+        begins = (bundle.part.first - 1, bundle.part.previous)
         ended = (before.part.lines, before.part.head) if before else (0, GENESIS)
         if (before or number == 1) and begins != ended:
-            raise ChainError(
-                f"The journal lines of {_called(each)} do not start where the previous ones ended."
-            )
+            msg = f"The journal lines of {_called(bundle)}"
+            raise ChainError(f"{msg} do not start where the previous ones ended.")
 
 
 def _carried(chain: Iterable[Verified]) -> dict[int, str]:
     """Return the carried lines' digests by number; the last one wins."""
-    return {seq: sha256 for each in chain for seq, sha256 in each.carried}
+    return {seq: sha256 for bundle in chain for seq, sha256 in bundle.carried}
 
 
 def _copied(bundles: Mapping[Path, Verified]) -> dict[int, str]:
@@ -229,9 +230,9 @@ def _copied(bundles: Mapping[Path, Verified]) -> dict[int, str]:
     wanted = _carried(bundles.values()).keys()
     return {
         line.ref.seq: line.ref.digest
-        for folder, each in bundles.items()
-        if any(each.part.first <= seq <= each.part.lines for seq in wanted)
-        for line in part_lines(folder, each.part)
+        for folder, bundle in bundles.items()
+        if any(bundle.part.first <= seq <= bundle.part.lines for seq in wanted)
+        for line in part_lines(folder, bundle.part)
         if line.ref.seq in wanted
     }
 
@@ -239,10 +240,10 @@ def _copied(bundles: Mapping[Path, Verified]) -> dict[int, str]:
 def _check_keys(chain: Sequence[Verified], predecessors: Mapping[str, str]) -> None:
     """Raise if a key signed after another had succeeded it."""
     retired: set[str] = set()
-    for each in chain:
-        if each.key_id in retired:
-            raise ChainError(f"{_called(each)} is signed by a key that was already succeeded.")
-        key = each.key_id
+    for bundle in chain:
+        if bundle.key_id in retired:
+            raise ChainError(f"{_called(bundle)} is signed by a key that was already succeeded.")
+        key = bundle.key_id
         while key in predecessors and predecessors[key] not in retired:
             key = predecessors[key]
             retired.add(key)
@@ -251,21 +252,23 @@ def _check_keys(chain: Sequence[Verified], predecessors: Mapping[str, str]) -> N
 def _check_journal(chain: Sequence[Verified], journal: _Journal) -> None:
     """Raise if the tenant's journal contradicts its bundles."""
     hidden = set(journal.withheld)
-    for each in chain:
+    for bundle in chain:
         # NOTE: not by an older line that it carries: the bundle which copied that may show it.
-        hidden -= {number for number in each.withheld if number >= each.part.first}
+        hidden -= {number for number in bundle.withheld if number >= bundle.part.first}
     if hidden:
         raise ChainError(f"The tenant's journal withholds line {min(hidden)}; no bundle does.")
-    for each in chain:
-        known = journal.announced.get(each.link.sequence)
-        if known is None or known.statement != each.statement:
-            raise ChainError(f"The tenant's journal did not announce {_called(each)}.")
-        here = journal.lines.get(each.part.lines)
-        if here is None or here.digest != each.part.head:
-            raise ChainError(f"The tenant's journal is not the one that {_called(each)} copied.")
+    for bundle in chain:
+        known = journal.announced.get(bundle.link.sequence)
+        if known is None or known.statement != bundle.statement:
+            raise ChainError(f"The tenant's journal did not announce {_called(bundle)}.")
+        here = journal.lines.get(bundle.part.lines)
+        if here is None or here.digest != bundle.part.head:
+            raise ChainError(f"The tenant's journal is not the one that {_called(bundle)} copied.")
         if known.last != here._replace(start=0):
-            raise ChainError(f"The tenant's journal says that {_called(each)} copied other lines.")
+            raise ChainError(
+                f"The tenant's journal says that {_called(bundle)} copied other lines."
+            )
 
 
-def _called(each: Verified) -> str:
-    return f"Number {each.link.sequence} ({each.run['run_id']})"
+def _called(bundle: Verified) -> str:
+    return f"Number {bundle.link.sequence} ({bundle.run['run_id']})"

@@ -52,14 +52,14 @@ def unfinished_in(home: Path, announced: Iterable[SealedBundle]) -> dict[Path, S
     They are complete: a run was interrupted before its last step, and the next
     run finishes them.
     """
-    found: dict[Path, SealedBundle] = {}
-    for each in announced:
-        folder = home / f"{SEALED_PREFIX}{each.run_id}"
+    unfinished: dict[Path, SealedBundle] = {}
+    for bundle in announced:
+        folder = home / f"{SEALED_PREFIX}{bundle.run_id}"
         # NOTE: the journal is not trusted yet, and a name may lead elsewhere.
-        is_name = _BUNDLE.fullmatch(each.bundle) and each.bundle.endswith(f"-{each.run_id}")
-        if is_name and is_there(folder) and not is_there(home / each.bundle):
-            found[folder] = each
-    return found
+        is_name = _BUNDLE.fullmatch(bundle.bundle) and bundle.bundle.endswith(f"-{bundle.run_id}")
+        if is_name and is_there(folder) and not is_there(home / bundle.bundle):
+            unfinished[folder] = bundle
+    return unfinished
 
 
 def withheld_below(path: Path) -> int:
@@ -118,20 +118,20 @@ def _folders_below(path: Path) -> Iterator[tuple[Path, list[Path]] | Unseen]:
             yield Unseen(folder, name, seen)
             continue
         yield folder, seen
-        below = [each for each in seen if not is_bundle(each) and each.name not in _OTHERS]
+        below = [place for place in seen if not is_bundle(place) and place.name not in _OTHERS]
         if below and depth == _DEEPEST:
             many = f" and {len(below) - 1:,} more" if len(below) > 1 else ""
             why = f"It was not searched: {below[0].name}{many} in it is deeper than evidence."
             yield Unseen(folder, name, why)
         else:
-            waiting.extend((each, depth + 1) for each in reversed(below))
+            waiting.extend((place, depth + 1) for place in reversed(below))
 
 
 def odd_keys(keys: Path, suffixes: tuple[str, ...], largest: float = math.inf) -> Iterator[Unseen]:
     """Yield what is named like a file of the folder `keys` but is not one, or is too large."""
     try:
         with os.scandir(keys) as entries:
-            names = sorted(each.name for each in entries if each.name.endswith(suffixes))
+            names = sorted(entry.name for entry in entries if entry.name.endswith(suffixes))
     except OSError:
         return
     for name in names:

@@ -83,7 +83,9 @@ def runs_in(home: Path) -> list[Path]:
     if home.is_symlink():
         raise OSError(errno.ELOOP, "it is a link, and links are not followed")
     names = (FLEET_NAME, STATEMENT_NAME)
-    return sorted(each for each in home.iterdir() if any(is_there(each / name) for name in names))
+    return sorted(
+        folder for folder in home.iterdir() if any(is_there(folder / name) for name in names)
+    )
 
 
 def verify_fleets(home: Path, trust: Trust, bundles: FleetBundles) -> Iterator[Verdict]:
@@ -123,11 +125,14 @@ def _verdict(folder: Path, trust: Trust, bundles: FleetBundles) -> Verdict:
     except SettingsError as error:
         return refusal(folder, ContentError(str(error), file=FLEET_NAME))
     except NOT_UNDERSTOOD as error:
-        said = f"It is signed, but cannot be understood ({type(error).__name__})."
-        return refusal(folder, ContentError(said))
+        msg = f"It is signed, but cannot be understood ({type(error).__name__})."
+        return refusal(folder, ContentError(msg))
     home = folder.parent
-    absent = [each.fleet_id for each in record.previous if not any(home.glob(f"*-{each.fleet_id}"))]
-    notes = [f"The run {each} before it had not ended; its record is not here." for each in absent]
+    absent = [run.fleet_id for run in record.previous if not any(home.glob(f"*-{run.fleet_id}"))]
+    notes = [
+        f"The run {fleet_id} before it had not ended; its record is not here."
+        for fleet_id in absent
+    ]
     return Verdict(folder, fleet={**signed.predicate, "key_id": signed.key_id}, notes=tuple(notes))
 
 
@@ -151,7 +156,7 @@ def check_signed(folder: Path, trust: Trust) -> tuple[FleetRecord, Signed]:
     signed = open_envelope(content, trust.keys, FLEET)
     for subject in signed.subjects:
         _check(evidence, subject)
-    _check_names(record, {each.name for each in signed.subjects})
+    _check_names(record, {subject.name for subject in signed.subjects})
     if not folder.name.endswith(f"-{record.fleet_id}"):
         raise ContentError(f"It is the run {record.fleet_id}, under another name.")
     if claims(record) != signed.predicate:
@@ -167,10 +172,10 @@ def _check(evidence: Path, subject: Resource) -> None:
         raise ContentError(msg, file=STATEMENT_NAME)
     try:
         with open_plain(evidence / subject.name, follows_links=False) as file:
-            found = file.read(subject.size + 1)
+            content = file.read(subject.size + 1)
     except FileNotFoundError:
         raise ContentError("It is missing.", file=subject.name) from None
-    if len(found) != subject.size or digest(found) != subject.sha256:
+    if len(content) != subject.size or digest(content) != subject.sha256:
         raise ContentError("It was altered since the fleet was signed.", file=subject.name)
 
 
@@ -226,7 +231,7 @@ def _difference(bundle: Path, result: TenantResult) -> str:
 
 def _check_all_named(record: FleetRecord, proven: Mapping[str, _Proven]) -> None:
     """Raise where a bundle of the run is left out, or one is named that is none of it."""
-    counted = {str(each.bundle) for each in record.results.values() if each.bundle}
+    counted = {str(result.bundle) for result in record.results.values() if result.bundle}
     if foreign := sorted(set(record.replaced) - proven.keys()):
         msg = f"It names {foreign[0]}, which is no verified bundle of this run."
         raise ContentError(msg, file=FLEET_NAME)
@@ -243,18 +248,18 @@ def _check_key(
     is_late = at is not None and (
         ended is None or datetime.fromisoformat(ended) >= datetime.fromisoformat(at)
     )
-    named = {str(each.bundle) for each in record.results.values() if each.bundle}
+    named = {str(result.bundle) for result in record.results.values() if result.bundle}
     later = {proven[name].key_id for name in named}
-    if is_late or any(key_id in _predecessors(each, trust.predecessors) for each in later):
+    if is_late or any(key_id in _predecessors(key, trust.predecessors) for key in later):
         raise ChainError("It is signed by a key that was already succeeded.", file=STATEMENT_NAME)
 
 
 def _predecessors(key_id: str, predecessors: Mapping[str, str]) -> set[str]:
     """Return the keys before this one."""
-    found: set[str] = set()
-    while (key_id := predecessors.get(key_id, "")) and key_id not in found:
-        found.add(key_id)
-    return found
+    before: set[str] = set()
+    while (key_id := predecessors.get(key_id, "")) and key_id not in before:
+        before.add(key_id)
+    return before
 
 
 def _check_chain(
@@ -264,17 +269,15 @@ def _check_chain(
     check_ends(chain)
     by_id = {head.fleet_id: head for head in chain}
     for head in chain:
-        for each in head.previous:
-            before = by_id.get(each.fleet_id)
-            if before is None and each.statement:
-                msg = (
-                    f"The record of the run {each.fleet_id}, before {head.folder.name}, is missing."
-                )
-                raise ChainError(msg)
-            if before and each.statement not in (None, statement_digest(before.folder)):
+        for previous in head.previous:
+            before = by_id.get(previous.fleet_id)
+            if before is None and previous.statement:
+                missing = f"The record of the run {previous.fleet_id}, before {head.folder.name},"
+                raise ChainError(f"{missing} is missing.")
+            if before and previous.statement not in (None, statement_digest(before.folder)):
                 msg = f"{head.folder.name} does not follow the statement in {before.folder.name}."
                 raise ChainError(msg)
-            older = _predecessors(keys.get(each.fleet_id, ""), predecessors)
+            older = _predecessors(keys.get(previous.fleet_id, ""), predecessors)
             if keys.get(head.fleet_id) in older:
                 msg = f"{head.folder.name} is signed by a key that was already succeeded."
                 raise ChainError(msg)

@@ -53,7 +53,7 @@ def _roots(path: Path) -> Iterator[Path]:
     """Yield `path` without links, each link that is the whole of it, and its evidence folder."""
     real = Path(os.path.realpath(path))
     yield from (step for step in _way(path) if Path(os.path.realpath(step)) == real)
-    yield from [each for each in (real, *real.parents[:_LEVELS]) if _exported(each)][:1]
+    yield from [folder for folder in (real, *real.parents[:_LEVELS]) if _exported(folder)][:1]
 
 
 def _exported(folder: Path) -> list[Path]:
@@ -91,9 +91,9 @@ def _way(path: Path) -> list[Path]:
 
 def _identities(paths: Iterable[Path]) -> set[_Identity]:
     """Return what the paths are: device and inode of each that is there."""
-    found: set[_Identity] = set()
+    identities: set[_Identity] = set()
     for path in paths:
         with suppress(OSError, ValueError):
             status = path.stat()
-            found.add((status.st_dev, status.st_ino))
-    return found
+            identities.add((status.st_dev, status.st_ino))
+    return identities

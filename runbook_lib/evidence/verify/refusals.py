@@ -17,7 +17,7 @@ from runbook_lib.errors import ArchiveError, StoreUnavailableError
 class _Meaning:
     """What an error means and what to do, if one of `names` is its kind or its code."""
 
-    said: str
+    message: str
     next_step: str
     names: str
     is_silent: bool = False
@@ -86,7 +86,7 @@ def refusal(error: Exception, address: str, *, credentials: str, file: str) -> A
     names = _names(error)
     for meaning in _MEANINGS:
         if not names.isdisjoint(meaning.names.split()):
-            text = f"The archive {address}: {meaning.said}."
+            text = f"The archive {address}: {meaning.message}."
             advice = meaning.next_step.format(credentials=credentials)
             if not meaning.is_of_store:
                 return ArchiveError(text, next_step=advice)
@@ -102,12 +102,12 @@ def refusal(error: Exception, address: str, *, credentials: str, file: str) -> A
 def _names(error: Exception) -> set[str]:
     """Return every name for the kind of `error` and of its cause."""
     names: set[str] = set()
-    for each in (error, error.__cause__):
-        if each is None:
+    for cause in (error, error.__cause__):
+        if cause is None:
             continue
-        names |= {kind.__name__ for kind in type(each).__mro__}
-        names |= {str(getattr(each, name, "")) for name in ("code", "status_code", "error_code")}
-        response = getattr(each, "response", None)
+        names |= {kind.__name__ for kind in type(cause).__mro__}
+        names |= {str(getattr(cause, name, "")) for name in ("code", "status_code", "error_code")}
+        response = getattr(cause, "response", None)
         if isinstance(response, Mapping):
             names.add(str(response.get("Error", {}).get("Code", "")))
     return names

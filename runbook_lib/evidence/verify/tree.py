@@ -61,7 +61,7 @@ def verify_tree(path: Path, trust: Trust, connector: str = "") -> Iterator[Verdi
 def _below(path: Path, trust: Trust, connector: str) -> Iterator[Verdict]:
     """Yield the verdicts on the tenants under `path`, then, of all connectors, on the fleets."""
     trusts: dict[Path, Trust] = {}
-    found: dict[Path, FleetBundles] = defaultdict(FleetBundles)
+    bundles: dict[Path, FleetBundles] = defaultdict(FleetBundles)
     for home in homes_below(path):
         if isinstance(home, Unseen):
             yield Verdict(home.path, error=ContentError(home.why, file=home.name))
@@ -76,10 +76,10 @@ def _below(path: Path, trust: Trust, connector: str) -> Iterator[Verdict]:
                 yield Verdict(odd.path, error=ContentError(odd.why, file=odd.name))
         for verdict in verify_home(home, trusts[keys]):
             if verdict.verified:
-                found[home.parent.parent].add(verdict.path, verdict.verified)
+                bundles[home.parent.parent].add(verdict.path, verdict.verified)
             yield verdict
     for fleets in () if connector else fleet_homes_below(path):
-        yield from _fleets(fleets, trust, found[fleets.parent])
+        yield from _fleets(fleets, trust, bundles[fleets.parent])
 
 
 def _no_evidence(path: Path, connector: str = "") -> SettingsError:
@@ -92,14 +92,14 @@ def _no_evidence(path: Path, connector: str = "") -> SettingsError:
 def _fleets_alone(path: Path, trust: Trust) -> Iterator[Verdict]:
     """Yield the verdicts on the fleets' runs at `path`, after a look at every bundle."""
     fleets = path if path.name == FLEET_FOLDER else path.parent
-    found, is_seen = FleetBundles(), False
+    bundles, is_seen = FleetBundles(), False
     trusting, _ = _trusting(trust, fleets.parent / KEYS_FOLDER)
     for home in homes_below(fleets.parent):
         if isinstance(home, Path) and home.parent.parent == fleets.parent:
             for verdict in verify_home(home, trusting):
                 if verdict.verified:
-                    found.add(verdict.path, verdict.verified)
-    for verdict in _fleets(fleets, trust, found):
+                    bundles.add(verdict.path, verdict.verified)
+    for verdict in _fleets(fleets, trust, bundles):
         # NOTE: what is wrong with a chain concerns each run of it.
         if verdict.path in (path, fleets) or path == fleets:
             is_seen = True
@@ -108,10 +108,10 @@ def _fleets_alone(path: Path, trust: Trust) -> Iterator[Verdict]:
         raise _no_evidence(path)
 
 
-def _fleets(fleets: Path, trust: Trust, found: FleetBundles) -> Iterator[Verdict]:
+def _fleets(fleets: Path, trust: Trust, bundles: FleetBundles) -> Iterator[Verdict]:
     """Yield the verdicts on the fleets' runs in a folder; what cannot be seen is refused."""
     try:
-        yield from verify_fleets(fleets, _trusting(trust, fleets.parent / KEYS_FOLDER)[0], found)
+        yield from verify_fleets(fleets, _trusting(trust, fleets.parent / KEYS_FOLDER)[0], bundles)
     except OSError as error:
         yield refusal(fleets, error)
 

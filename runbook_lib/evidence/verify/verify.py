@@ -202,7 +202,7 @@ def _present(folder: Path) -> dict[str, Path]:
     """Return every file under `folder` by its name; raise if one is not a regular file."""
     if folder.is_symlink() or not folder.is_dir():
         raise ContentError("It is not a folder.")
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     waiting = [folder]
     while waiting:
         here = waiting.pop()
@@ -218,22 +218,22 @@ def _present(folder: Path) -> dict[str, Path]:
             if kind == _FOLDER:
                 waiting.append(path)
             elif kind:
-                said = f"It is not a regular file but {kind}."
-                raise ContentError(said, file=path.relative_to(folder).as_posix())
+                msg = f"It is not a regular file but {kind}."
+                raise ContentError(msg, file=path.relative_to(folder).as_posix())
             else:
-                found[path.relative_to(folder).as_posix()] = path
-        if len(found) + len(waiting) > _MOST_FILES:
+                files[path.relative_to(folder).as_posix()] = path
+        if len(files) + len(waiting) > _MOST_FILES:
             raise ContentError(_TOO_MANY)
-    return dict(sorted(found.items()))
+    return dict(sorted(files.items()))
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
     """Return the entries of `folder`; raise if there are more than any bundle has."""
     with os.scandir(folder) as entries:
-        found = list(islice(entries, _MOST_FILES + 1))
-    if len(found) > _MOST_FILES:
+        listed = list(islice(entries, _MOST_FILES + 1))
+    if len(listed) > _MOST_FILES:
         raise ContentError(_TOO_MANY)
-    return sorted(found, key=lambda entry: entry.name)
+    return sorted(listed, key=lambda entry: entry.name)
 
 
 def _read(path: Path, most: int) -> bytes:
@@ -281,7 +281,7 @@ def _contents(present: Mapping[str, Path], subjects: Sequence[Resource]) -> dict
 
     Return the contents of those in `_LOOKED_INTO`.
     """
-    names = {each.name for each in subjects}
+    names = {subject.name for subject in subjects}
     for name in (PROVENANCE_NAME, SUMS_NAME, RECORD_NAME, JOURNAL_NAME, INSTRUCTIONS_NAME):
         if name not in names:
             raise ContentError(f"It does not name {name}.", file=STATEMENT_NAME)
@@ -289,14 +289,14 @@ def _contents(present: Mapping[str, Path], subjects: Sequence[Resource]) -> dict
         if name not in names and name not in UNSIGNED:
             raise ContentError("It was added: the statement does not name it.", file=name)
     contents: dict[str, bytes] = {}
-    for each in subjects:
-        _check_size(present, each)
-        path = present[each.name]
-        if each.name in _LOOKED_INTO:
-            contents[each.name] = _read(path, each.size)
-            _check_digest(each, digest(contents[each.name]))
+    for subject in subjects:
+        _check_size(present, subject)
+        path = present[subject.name]
+        if subject.name in _LOOKED_INTO:
+            contents[subject.name] = _read(path, subject.size)
+            _check_digest(subject, digest(contents[subject.name]))
         else:
-            _check_digest(each, _digest(path, each.size))
+            _check_digest(subject, _digest(path, subject.size))
     return contents
 
 
@@ -313,8 +313,8 @@ def _check_size(present: Mapping[str, Path], subject: Resource) -> None:
         raise ContentError(msg, file=subject.name)
 
 
-def _check_digest(subject: Resource, found: str) -> None:
-    if found != subject.sha256:
+def _check_digest(subject: Resource, actual: str) -> None:
+    if actual != subject.sha256:
         raise ContentError("It was altered: its SHA-256 is not the signed one.", file=subject.name)
 
 
@@ -326,12 +326,12 @@ def _check_listing(
     made: Signed,
 ) -> None:
     """Raise if a file that repeats the statement differs from it."""
-    listed = [each for each in signed.subjects if each.name != SUMS_NAME]
+    listed = [subject for subject in signed.subjects if subject.name != SUMS_NAME]
     if contents[SUMS_NAME] != sums(listed).encode():
         raise ContentError("It does not list what the statement does.", file=SUMS_NAME)
     if _unsigned(present, SIGSTORE_NAME) != sigstore_bundle(envelope):
         raise ContentError("It contains another envelope than the statement's.", file=SIGSTORE_NAME)
-    expected = {each for each in signed.subjects if each.name not in _AFTER_PROVENANCE}
+    expected = {subject for subject in signed.subjects if subject.name not in _AFTER_PROVENANCE}
     if made.key_id != signed.key_id or set(made.subjects) != expected:
         raise ContentError("It is the provenance of other files.", file=PROVENANCE_NAME)
 
@@ -353,15 +353,15 @@ def _check_claims(
 ) -> None:
     """Raise if the statements claim something else than the record."""
     try:
-        found = result_predicate(record, link=Link(1), configuration=(), timestamp_authority="")
-        asked = asdict(fleet) if fleet else None
-        built = provenance_predicate(record, materials=(), fleet=asked)
+        result = result_predicate(record, link=Link(1), configuration=(), timestamp_authority="")
+        request = asdict(fleet) if fleet else None
+        built = provenance_predicate(record, materials=(), fleet=request)
     except (KeyError, TypeError) as error:
         raise ContentError(f"It lacks {error}.", file=RECORD_NAME) from None
     sources = signed.predicate.get("configuration")
     built["buildDefinition"]["resolvedDependencies"] = sources
     for name, expected, claimed in (
-        (STATEMENT_NAME, found, signed.predicate),
+        (STATEMENT_NAME, result, signed.predicate),
         (PROVENANCE_NAME, built, made.predicate),
     ):
         for claim, value in expected.items():
@@ -379,8 +379,8 @@ def _check_lines(
     """
     part, carried = part_of(record), carried_of(record)
     if bool(carried) != (CARRIED_NAME in present):
-        said = "It is missing." if carried else "It was added: the record lists no older lines."
-        raise ContentError(said, file=CARRIED_NAME)
+        msg = "It is missing." if carried else "It was added: the record lists no older lines."
+        raise ContentError(msg, file=CARRIED_NAME)
     withheld: list[int] = []
 
     def lines() -> Iterator[Line]:
@@ -393,8 +393,8 @@ def _check_lines(
     try:
         check_words(record, lines())
     except (KeyError, TypeError, AttributeError) as error:
-        said = f"Its words are incomplete ({error})."
-        raise ContentError(said, file=RECORD_NAME) from None
+        msg = f"Its words are incomplete ({error})."
+        raise ContentError(msg, file=RECORD_NAME) from None
     return tuple(withheld)
 
 
@@ -443,14 +443,14 @@ def _successions(folder: Path) -> dict[str, list[bytes]]:
     plain = (Path(entry.path) for entry in named if entry.is_file(follow_symlinks=False))
     paths = sorted(islice(plain, _MOST_SUCCESSIONS + 1))
     if len(paths) > _MOST_SUCCESSIONS:
-        said = f"It contains more than {_MOST_SUCCESSIONS} successions."
-        raise ContentError(said, file=folder.name)
-    found: dict[str, list[bytes]] = defaultdict(list)
+        msg = f"It contains more than {_MOST_SUCCESSIONS} successions."
+        raise ContentError(msg, file=folder.name)
+    by_signer: dict[str, list[bytes]] = defaultdict(list)
     for path in paths:
         content = _read(path, _LARGEST_SUCCESSION)
         if len(content) <= _LARGEST_SUCCESSION:
-            found[named_signer(content)].append(content)
-    return found
+            by_signer[named_signer(content)].append(content)
+    return by_signer
 
 
 def _successor(content: bytes, old: SSlibKey) -> tuple[SSlibKey, str] | None:
