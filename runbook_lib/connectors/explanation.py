@@ -60,7 +60,7 @@ class Explanation:
         return {
             "known": bool(self.known),
             "said": self.said,
-            "troubles": [_document(each) for each in self.known],
+            "troubles": [_document(explained) for explained in self.known],
             "nearest": [trouble.title for trouble in self.nearest],
         }
 

@@ -24,7 +24,7 @@ _FOLDER = Path(__file__).parent
 @lru_cache(maxsize=1)
 def connector_names() -> tuple[str, ...]:
     """Return the name of every connector, sorted."""
-    return tuple(sorted(each.parent.name for each in _FOLDER.glob("*/procedure.py")))
+    return tuple(sorted(path.parent.name for path in _FOLDER.glob("*/procedure.py")))
 
 
 def find_procedure(name: str) -> Procedure:
@@ -56,8 +56,8 @@ def practice_words(connector: str, scenario: str) -> str:
     unsaid = set(import_module(f"{_PACKAGE}.{connector}").UNSAID.get(scenario, ()))
     text = (_FOLDER / connector / "practice" / "words.toml").read_text(encoding="utf-8")
     heading, *entries = text.split("\n\n[[")
-    said = [each for each in entries if not unsaid & _named(each)]
-    return "" if "" in unsaid else "\n\n[[".join([heading, *said])
+    words = [entry for entry in entries if not unsaid & _named(entry)]
+    return "" if "" in unsaid else "\n\n[[".join([heading, *words])
 
 
 def _named(entry: str) -> set[str]:

@@ -20,7 +20,9 @@ def step_names(procedures: Iterable[Procedure]) -> dict[str, str]:
         for step in procedure.steps:
             numbers.setdefault(step.id, {})[procedure.numbers[step.id]] = None
             titles[step.id] = step.title
-    return {name: f"step {' or '.join(each)} ({titles[name]})" for name, each in numbers.items()}
+    return {
+        name: f"step {' or '.join(numbered)} ({titles[name]})" for name, numbered in numbers.items()
+    }
 
 
 def with_step_names(procedure: Procedure) -> Procedure:
@@ -28,7 +30,7 @@ def with_step_names(procedure: Procedure) -> Procedure:
     names = step_names([procedure])
 
     def named(step: Step) -> Step:
-        return replace(step, troubles=tuple(each.naming(names) for each in step.troubles))
+        return replace(step, troubles=tuple(trouble.naming(names) for trouble in step.troubles))
 
     return replace(
         procedure,

@@ -150,7 +150,9 @@ def permissions_are_seen_through_cyclr(context: CheckContext) -> Finding:
     if connector is None:
         return not_done(reason="The connector is not installed yet.")
     methods = cyclr.methods(connector.document("Connector").number("Id"))
-    method = next((one for one in methods if one.text("Name") == _LIST_PERMISSIONS), None)
+    method = next(
+        (candidate for candidate in methods if candidate.text("Name") == _LIST_PERMISSIONS), None
+    )
     if method is None:
         return inconclusive(
             reason=f"The connector has no method called {_LIST_PERMISSIONS!r} here.",
@@ -209,10 +211,10 @@ def _find_or_install(context: CheckContext, changes: list[str]) -> Finding:
     cyclr = context.cyclr()
     connector = _installed(context, cyclr)
     if connector is None and context.values.get("install_connector") is True:
-        found = _in_library(context, cyclr)
-        if isinstance(found, Finding):
-            return found
-        connector = _install(context, cyclr, found.number("Id"), changes)
+        listed = _in_library(context, cyclr)
+        if isinstance(listed, Finding):
+            return listed
+        connector = _install(context, cyclr, listed.number("Id"), changes)
     if connector is None:
         return not_done(
             reason="The connector is not installed in this account. Install it there, or let "
@@ -298,14 +300,14 @@ def _compare(context: CheckContext, sent: Mapping[str, str]) -> Finding:
 
 
 def _scope_warnings(context: CheckContext, scope: str) -> tuple[str, ...]:
-    asked = scope.split(", ") if scope else []
+    requested = scope.split(", ") if scope else []
     # NOTE: public_profile is granted whether it is asked for or not (Facebook Login: Permissions).
-    lacking = [name for name in context.permissions[1:] if name not in asked]
-    more = [name for name in asked if name not in with_dependencies(context.permissions)]
+    lacking = [name for name in context.permissions[1:] if name not in requested]
+    more = [name for name in requested if name not in with_dependencies(context.permissions)]
     warnings = []
     if lacking:
-        said = f"Cyclr does not ask users for {', '.join(lacking)}; see the connector's scopes."
-        warnings.append(said)
+        msg = f"Cyclr does not ask users for {', '.join(lacking)}; see the connector's scopes."
+        warnings.append(msg)
     if more:
         warnings.append(
             f"Cyclr also asks users for {shorten(', '.join(more))}: give the app that too (Use "

@@ -114,17 +114,17 @@ def _roles(context: CheckContext) -> dict[str, str]:
     Raises `UnexpectedAnswerError` if there is no end to the pages.
     """
     app_id, after = context.text("app_id"), ""
-    found: dict[str, str] = {}
+    role_of: dict[str, str] = {}
     for _ in range(_MOST_PAGES):
         fields = f"id,roles.limit(100){after}"
         node = context.app_graph().get(app_id, context.app_token(), fields=fields)
         node.expect("id", app_id)
         roles = node.document("roles")
         for row in roles.documents("data"):
-            found[row.identifier("user")] = row.words("role")
+            role_of[row.identifier("user")] = row.words("role")
         paging = roles.document("paging") if "paging" in roles else {}
         if "next" not in paging:
-            return found
+            return role_of
         cursor = roles.document("paging").document("cursors").text("after")
         if not _CURSOR.fullmatch(cursor):
             break

@@ -18,10 +18,10 @@ def statuses(rows: Iterable[Document], source: str) -> dict[str, str]:
     Raises `UnexpectedAnswerError` for a row without one of both, and for a
     permission that is listed with two statuses.
     """
-    found: dict[str, str] = {}
+    status_of: dict[str, str] = {}
     for row in rows:
         permission, status = row.identifier("permission"), row.identifier("status")
-        if found.setdefault(permission, status) != status:
-            both = " and ".join(sorted({found[permission], status}))
+        if status_of.setdefault(permission, status) != status:
+            both = " and ".join(sorted({status_of[permission], status}))
             raise unexpected(source, f"{permission} is listed as {both}")
-    return dict(sorted(found.items()))
+    return dict(sorted(status_of.items()))

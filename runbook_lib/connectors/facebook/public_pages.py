@@ -100,8 +100,8 @@ def _control(context: CheckContext, url: str) -> PublicPage | None:
 
 def _together(named: Mapping[str, str], findings: Mapping[str, Finding]) -> Finding:
     rows = tuple((_PAGES[name], named[name] or "–", findings[name].outcome) for name in named)
-    worst = min(findings.values(), key=lambda each: _ORDER.index(each.outcome)).outcome
-    reasons = [each.reason for each in findings.values() if each.outcome is worst]
+    worst = min(findings.values(), key=lambda finding: _ORDER.index(finding.outcome)).outcome
+    reasons = [finding.reason for finding in findings.values() if finding.outcome is worst]
     return Finding(
         outcome=worst,
         reason=" ".join(reasons),
@@ -110,4 +110,4 @@ def _together(named: Mapping[str, str], findings: Mapping[str, Finding]) -> Find
     )
 
 
-_ORDER = tuple(each.keywords["outcome"] for each in (failed, inconclusive, verified))
+_ORDER = tuple(conclude.keywords["outcome"] for conclude in (failed, inconclusive, verified))

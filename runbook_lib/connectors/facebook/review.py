@@ -118,13 +118,13 @@ def _not_live(context: CheckContext, wanted: tuple[str, ...]) -> str:
     listed = statuses(context.app_graph().rows(edge, context.app_token()), f"Facebook (/{edge})")
     absent = [name for name in wanted if name not in listed]
     live = [name for name in wanted if listed.get(name) == _LIVE]
-    said = [
+    notes = [
         f"Facebook lists {name} as {listed[name]}, not as live."
         for name in wanted
         if listed.get(name, _LIVE) != _LIVE
     ]
     if absent:
-        said.append(f"Facebook does not list {', '.join(absent)}.")
-    if said and live:
-        said.append(f"Live: {', '.join(live)}.")
-    return " ".join(said)
+        notes.append(f"Facebook does not list {', '.join(absent)}.")
+    if notes and live:
+        notes.append(f"Live: {', '.join(live)}.")
+    return " ".join(notes)

@@ -81,14 +81,14 @@ class _Made:
     is_proven: bool = False
 
     @property
-    def said(self) -> str:
+    def text(self) -> str:
         """Return the result in words."""
         if self.problem:
             return self.problem
         if self.is_empty:
             return "made, but the list is empty, as it may be without the permission"
         served_by = self.call.served_by if self.call else ()
-        others = ", ".join(each for each in served_by if each != self.permission)
+        others = ", ".join(permission for permission in served_by if permission != self.permission)
         return "made" if self.is_proven else f"made, but {others} serves it too"
 
 
@@ -146,11 +146,11 @@ class _Caller:
 
     def _make(self, call: ReadCall) -> str:
         kind = call.path.partition("{")[2].partition("}")[0]
-        found = self._find(kind) if kind else "me"
-        if not found:
+        target = self._find(kind) if kind else "me"
+        if not target:
             return f"there is no {kind} to read"
         token = self._page_token if kind in (_PAGE, _FORM) and self._page_token else self._token
-        path = call.path.replace(f"{{{kind}}}", found)
+        path = call.path.replace(f"{{{kind}}}", target)
         if "/" in path:
             rows = self._graph.rows(path, token, fields=call.fields, limit="1")
             for row in rows:
@@ -159,7 +159,7 @@ class _Caller:
                 self._empty.add(call.path)
         else:
             node = self._graph.get(path, token, fields=call.fields)
-            node.expect("id", found if kind else self._user_id)
+            node.expect("id", target if kind else self._user_id)
         if kind == _AD_ACCOUNT:
             self.ad_account_calls += 1
             self.tier = self._graph.access_tier
@@ -197,14 +197,15 @@ class _Caller:
 
 def _judge(context: CheckContext, made: list[_Made], caller: _Caller) -> Finding:
     end = f"{context.now + COUNTED_FOR:%Y-%m-%d}"
-    open_ones = [each for each in made if not each.is_proven]
-    calls = f"{len({each.call for each in made if each.call and not each.problem})} calls made"
+    open_ones = [result for result in made if not result.is_proven]
+    number = len({result.call for result in made if result.call and not result.problem})
+    calls = f"{number} calls made"
     table = Table(
         caption=f"Test calls of {context.now:%Y-%m-%d}; they count for a submission until {end}",
         columns=("Permission", "Call", "Result"),
         rows=tuple(
-            (each.permission, f"GET /{each.call.path}" if each.call else "", each.said)
-            for each in made
+            (result.permission, f"GET /{result.call.path}" if result.call else "", result.text)
+            for result in made
         ),
     )
     finding = verified(
@@ -213,7 +214,7 @@ def _judge(context: CheckContext, made: list[_Made], caller: _Caller) -> Finding
         tables=(table,),
     )
     if open_ones:
-        names = ", ".join(each.permission for each in open_ones)
+        names = ", ".join(result.permission for result in open_ones)
         finding = replace(
             finding,
             outcome=inconclusive(reason="").outcome,
@@ -226,9 +227,9 @@ def _judge(context: CheckContext, made: list[_Made], caller: _Caller) -> Finding
 def _tier(caller: _Caller) -> list[str]:
     if not caller.ad_account_calls:
         return []
-    said = f"{caller.tier}, say the usage headers" if caller.tier else "no usage header names it"
+    tier = f"{caller.tier}, say the usage headers" if caller.tier else "no usage header names it"
     limit = (
-        f"How many calls Facebook has counted for the Marketing API Access Tier ({said}): the "
+        f"How many calls Facebook has counted for the Marketing API Access Tier ({tier}): the "
         f"runbook made at least {caller.ad_account_calls} here, and the usage headers hold "
         "percentages only."
     )

@@ -175,24 +175,24 @@ def review_kit(
 def find_blanks(text: str) -> list[tuple[int, str]]:
     """Return each place of `text` that is still to be filled in, with its line from 1."""
     return [
-        (text.count("\n", 0, found.start()) + 1, " ".join(found[0].split()))
-        for found in _BLANK.finditer(text)
+        (text.count("\n", 0, match.start()) + 1, " ".join(match[0].split()))
+        for match in _BLANK.finditer(text)
     ]
 
 
 def _wanted(chosen: tuple[str, ...], uses: ConnectorUses) -> dict[str, tuple[Because, ...]]:
     """Return each chosen permission and all that it depends on, with what asks for it."""
-    found: dict[str, list[Because]] = {name: [] for name in chosen}
+    reasons: dict[str, list[Because]] = {name: [] for name in chosen}
     waiting = list(chosen)
     while waiting:
         name = waiting.pop(0)
         use = uses.find(name)
-        for each in use.depends_on if use else ():
-            if each.name not in found:
-                found[each.name] = []
-                waiting.append(each.name)
-            found[each.name].append(Because(name, each.why))
-    return {name: tuple(because) for name, because in found.items()}
+        for dependency in use.depends_on if use else ():
+            if dependency.name not in reasons:
+                reasons[dependency.name] = []
+                waiting.append(dependency.name)
+            reasons[dependency.name].append(Because(name, dependency.why))
+    return {name: tuple(because) for name, because in reasons.items()}
 
 
 def _part(
@@ -221,9 +221,9 @@ def _warning(name: str, use: Use | None, uses: ConnectorUses, because: tuple[Bec
         )
     if all(call.is_test for call in use.calls):
         names = " and ".join(asking.name for asking in because)
-        asked = f"It is asked for because {names} depends on it. " if because else ""
+        reason = f"It is asked for because {names} depends on it. " if because else ""
         return (
-            f"No call of the {uses.title} connector is known that needs {name}. {asked}Facebook "
+            f"No call of the {uses.title} connector is known that needs {name}. {reason}Facebook "
             "wants to see one call with it before the submission: make the test call, and show in "
             "the recording what the person chooses."
         )

@@ -42,7 +42,7 @@ def page_is_subscribed(context: CheckContext) -> Finding:
     graph, token = context.user_graph(), context.secrets["user_access_token"]
     page_id, app_id = context.text("page_id"), context.text("app_id")
     pages = graph.rows("me/accounts", token, fields="id,name,access_token", limit="100")
-    page = next((each for each in pages if each.identifier("id") == page_id), None)
+    page = next((candidate for candidate in pages if candidate.identifier("id") == page_id), None)
     if page is None:
         return inconclusive(
             reason=f"Facebook does not list page {page_id} among the {counted(len(pages), 'page')} "
@@ -91,19 +91,20 @@ def scopes_are_asked_for(context: CheckContext) -> Finding:
             f"{shorten(request['client_id']) or '(none)'}, not with App ID {app_id}, so its scopes "
             "are not this app's. Correct the Client ID in the connector's Setup first.",
         )
-    asked = set(request.get("scope", "").replace(",", " ").split())
+    requested = set(request.get("scope", "").replace(",", " ").split())
     wanted = set(context.text("scopes").split(","))
-    if asked == wanted:
+    if requested == wanted:
         return verified(
-            reason=f"At sign-in Cyclr asks for {', '.join(sorted(asked))}, as Scopes says.",
+            reason=f"At sign-in Cyclr asks for {', '.join(sorted(requested))}, as Scopes says.",
         )
-    said = []
-    if wanted - asked:
-        said.append(f"does not ask for {', '.join(sorted(wanted - asked))}")
-    if asked - wanted:
-        said.append(f"asks for {shorten(', '.join(sorted(asked - wanted)))} as well")
+    problems = []
+    if wanted - requested:
+        problems.append(f"does not ask for {', '.join(sorted(wanted - requested))}")
+    if requested - wanted:
+        problems.append(f"asks for {shorten(', '.join(sorted(requested - wanted)))} as well")
     return failed(
-        reason=f"At sign-in Cyclr {' and '.join(said)}. Correct Scopes in the connector's Setup.",
+        reason=f"At sign-in Cyclr {' and '.join(problems)}. Correct Scopes in the connector's "
+        "Setup.",
     )
 
 
@@ -131,8 +132,8 @@ def _judge_webhook(answer: int, made_up: list[int]) -> tuple[Outcome, str]:
     """Return what the answers to the Verify Token and to made-up ones show."""
     address = "Compare its address with the one in Facebook's webhook settings."
     if not made_up:
-        said = f"The webhook answers {answer} and does not return the challenge. {address}"
-        return Outcome.INCONCLUSIVE, said
+        reason = f"The webhook answers {answer} and does not return the challenge. {address}"
+        return Outcome.INCONCLUSIVE, reason
     if _CONFIRMED in made_up:
         return Outcome.INCONCLUSIVE, (
             "The webhook returns the challenge for a made-up Verify Token too, so its answer "
