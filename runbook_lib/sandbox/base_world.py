@@ -301,4 +301,4 @@ def the_app(world: World) -> App:
 
 def library_connector(world: World, name: str) -> LibraryConnector:
     """Return the connector of the library that is called `name`."""
-    return next(one for one in world.cyclr.library.values() if one.name == name)
+    return next(connector for connector in world.cyclr.library.values() if connector.name == name)

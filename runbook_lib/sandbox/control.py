@@ -46,11 +46,11 @@ class Control:
 
     def __call__(self, request: Request) -> Reply:
         """Answer one request."""
-        found = _router.match(request.method, request.path)
-        if found is None:
+        match = _router.match(request.method, request.path)
+        if match is None:
             return json_reply({"error": "the sandbox has no such page"}, 404)
         try:
-            return found[0](self, request)
+            return match[0](self, request)
         except (ValueError, TypeError) as error:
             return json_reply({"error": str(error)}, 400)
 
@@ -107,7 +107,7 @@ class Control:
         document = _object(request, {"outcome", "permissions", "reason", "app_id"})
         named = _mapping(document.get("permissions", {}))
         outcome = str(document.get("outcome", "approved" if named else None))
-        outcomes = {name: str(one) for name, one in named.items()}
+        outcomes = {name: str(decision) for name, decision in named.items()}
         apps = [
             app
             for app in self.world.facebook.apps.values()
@@ -124,8 +124,13 @@ class Control:
         if request.accepts_html:
             return page("fidelity.html", origins=known, marks=list(Mark), sections=SECTIONS)
         rows = [
-            {"mark": one.mark.value, "section": one.section, "what": one.what, "source": one.source}
-            for one in known
+            {
+                "mark": fact.mark.value,
+                "section": fact.section,
+                "what": fact.what,
+                "source": fact.source,
+            }
+            for fact in known
         ]
         return json_reply(rows)
 
@@ -158,7 +163,7 @@ def _export(value: Any) -> Any:
 
 
 def _members(value: Any) -> dict[str, Any]:
-    named = ((one.name, getattr(value, one.name)) for one in fields(value))
+    named = ((attribute.name, getattr(value, attribute.name)) for attribute in fields(value))
     return {
         name: _export(inner)
         for name, inner in named

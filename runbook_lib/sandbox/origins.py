@@ -90,4 +90,6 @@ def unknown(section: str, what: str, source: str = "") -> Origin:
 
 def origins() -> tuple[Origin, ...]:
     """Return every registered origin, sorted by section, then by mark."""
-    return tuple(sorted(_origins.values(), key=lambda one: (one.section, one.mark, one.what)))
+    return tuple(
+        sorted(_origins.values(), key=lambda origin: (origin.section, origin.mark, origin.what))
+    )

@@ -127,7 +127,7 @@ def _review_pending(world: World) -> None:
     """Submitted two days ago, and not decided within the next day."""
     _take_back(world)
     review = _under_review(world, days_ago=2)
-    plan(review, world.dice, days=tuple(one for one in REVIEW_DAYS if one > 3))
+    plan(review, world.dice, days=tuple(days for days in REVIEW_DAYS if days > 3))
 
 
 def _review_declined(world: World) -> None:

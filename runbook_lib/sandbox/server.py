@@ -99,8 +99,8 @@ class Sandbox:
                 self._folder = Path(self._temporary.name)
             self._start(sockets)
         except BaseException:
-            for one in sockets:
-                one.close()
+            for sock in sockets:
+                sock.close()
             self._remove_folder()
             raise
         return self
@@ -123,7 +123,7 @@ class Sandbox:
         return self._folder / "ca.pem"
 
     def _start(self, sockets: list[socket.socket]) -> None:
-        ports = dict(zip(_SITES, (one.getsockname()[1] for one in sockets), strict=True))
+        ports = dict(zip(_SITES, (sock.getsockname()[1] for sock in sockets), strict=True))
         urls = {name: f"http://{_ADDRESS}:{number}" for name, number in ports.items()}
         urls["service_domain"] = f"{_ADDRESS}:{ports['service_domain']}"
         world = self.world
@@ -170,7 +170,7 @@ class Sandbox:
     async def _run(self, sockets: list[socket.socket]) -> None:
         self._loop = asyncio.get_running_loop()
         pairs = zip(self._servers, sockets, strict=True)
-        await asyncio.gather(*(server.serve(sockets=[one]) for server, one in pairs))
+        await asyncio.gather(*(server.serve(sockets=[sock]) for server, sock in pairs))
         # NOTE: a connection that is being reset may be in no server's list, but the loop has it.
         for transport in list(getattr(self._loop, "_transports", {}).values()):
             transport.abort()
@@ -221,8 +221,8 @@ class _Server(uvicorn.Server):
         """Close everything; whoever waits for an answer sees the connection end."""
         for server in self.servers:
             server.close()
-        for one in sockets or ():
-            one.close()
+        for sock in sockets or ():
+            sock.close()
 
 
 def _listen(port: int) -> list[socket.socket]:

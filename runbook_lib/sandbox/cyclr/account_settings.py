@@ -21,10 +21,10 @@ def settings_of(
 ) -> dict[str, object]:
     """Return the settings after a call with this `document`; raise CyclrError for wrong ones."""
     before = {**DEFAULT_SETTINGS, **known}
-    given = {name: document.get(name, value) for name, value in before.items()}
+    changed = {name: document.get(name, value) for name, value in before.items()}
     settings = {
         name: value if isinstance(value, str | int | None) else before[name]
-        for name, value in given.items()
+        for name, value in changed.items()
     }
     for name in _HOURS:
         hours = settings[name]

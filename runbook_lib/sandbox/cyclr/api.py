@@ -94,8 +94,8 @@ def issue_token(world: World, request: Request) -> Reply:
     if form.get("grant_type") != "client_credentials":
         return json_reply({"error": "unsupported_grant_type"}, 400)
     secret = world.cyclr.clients.get(form.get("client_id", ""), "")
-    given = form.get("client_secret", "")
-    if not secret or not hmac.compare_digest(secret.encode(), given.encode()):
+    offered = form.get("client_secret", "")
+    if not secret or not hmac.compare_digest(secret.encode(), offered.encode()):
         return json_reply({"error": "invalid_client"}, 400)
     account_id = ""
     scope = form.get("scope", "")
@@ -240,9 +240,9 @@ def issue_sign_in_token(world: World, account: Account, username: str) -> SignIn
 # --- connectors of the library ---------------------------------------------------------------
 def _find_connectors(world: World, name: str, version: str = "") -> list[LibraryConnector]:
     return [
-        one
-        for one in world.cyclr.library.values()
-        if one.name.lower() == name.lower() and (not version or one.version == version)
+        connector
+        for connector in world.cyclr.library.values()
+        if connector.name.lower() == name.lower() and (not version or connector.version == version)
     ]
 
 
@@ -254,12 +254,14 @@ def list_connectors(call: ApiCall) -> Reply:
     account = call.in_account
     query = call.request.query.get("query", "").lower()
     category = call.request.query.get("category", "").lower()
-    found = [
-        one
-        for one in call.world.cyclr.library.values()
-        if query in one.name.lower() and category in ("", one.category.lower()) and account
+    connectors = [
+        connector
+        for connector in call.world.cyclr.library.values()
+        if query in connector.name.lower()
+        and category in ("", connector.category.lower())
+        and account
     ]
-    return _paged(call, sorted(found, key=lambda one: one.name), connector_shape)
+    return _paged(call, sorted(connectors, key=lambda connector: connector.name), connector_shape)
 
 
 @api_router.route("GET", "/v1.0/connectors/{which}")
@@ -270,7 +272,9 @@ def show_connector(call: ApiCall, which: str) -> Reply:
     _ = call.in_account
     if which.isdecimal():
         return json_reply(connector_shape(_connector(call, which)))
-    return json_reply([connector_shape(one) for one in _find_connectors(call.world, which)])
+    return json_reply(
+        [connector_shape(connector) for connector in _find_connectors(call.world, which)]
+    )
 
 
 @api_router.route("GET", "/v1.0/connectors/{which}/methods")
@@ -281,9 +285,9 @@ def list_methods(call: ApiCall, which: str, version: str = "") -> Reply:
     query = call.request.query.get("query", "").lower()
     category = call.request.query.get("category", "").lower()
     methods = [
-        method_shape(one)
-        for one in _connector(call, which, version).methods
-        if query in one.name.lower() and category in ("", one.category.lower())
+        method_shape(method)
+        for method in _connector(call, which, version).methods
+        if query in method.name.lower() and category in ("", method.category.lower())
     ]
     return json_reply(methods)
 
@@ -293,7 +297,7 @@ def show_connector_version(call: ApiCall, which: str, version: str) -> Reply:
     """Show one version of a connector, as an array."""
     _ = call.in_account
     return json_reply(
-        [connector_shape(one) for one in _find_connectors(call.world, which, version)]
+        [connector_shape(connector) for connector in _find_connectors(call.world, which, version)]
     )
 
 
@@ -324,7 +328,7 @@ def install_connector(call: ApiCall, which: str, version: str = "") -> Reply:
         raise CyclrError(400, f"Connector {connector.id} is a draft and cannot be installed.")
     properties = _properties(call.world, connector, document.get("Properties"))
     name = _text(document, "Name") or connector.name
-    if any(one.name == name for one in call.world.cyclr.installed_in(account.id)):
+    if any(installed.name == name for installed in call.world.cyclr.installed_in(account.id)):
         raise CyclrError(400, f"Account connector name {name} is in use.")
     installed = install(call.world, account.id, connector, name)
     installed.description = _text(document, "Description")
@@ -350,18 +354,18 @@ def install(
 
 @verbatim("cyclr §3", "an undeclared property at install: There is not a connector property …")
 @verbatim("cyclr §3", "another parameter: 'X' is not an account connector property.")
-def _properties(world: World, connector: LibraryConnector, given: Any) -> list[Property]:
+def _properties(world: World, connector: LibraryConnector, rows: Any) -> list[Property]:
     """Return the properties given at install; they must be declared as such."""
-    declared = {one.target_name: one for one in connector.parameters}
+    declared = {parameter.target_name: parameter for parameter in connector.parameters}
     properties = []
-    for one in given if isinstance(given, list) else ():
-        name = str(one.get("Name")) if isinstance(one, dict) else str(one)
+    for row in rows if isinstance(rows, list) else ():
+        name = str(row.get("Name")) if isinstance(row, dict) else str(row)
         if name not in declared:
             raise CyclrError(400, f"There is not a connector property that matches name '{name}'.")
         if not declared[name].is_property:
             message = f"Connector property name '{name}' is not an account connector property."
             raise CyclrError(400, message)
-        value = str(one.get("Value", "")) if isinstance(one, dict) else ""
+        value = str(row.get("Value", "")) if isinstance(row, dict) else ""
         properties.append(Property(world.cyclr.new_id(), name, value))
     return properties
 
@@ -395,8 +399,8 @@ def _shape(world: World, installed: AccountConnector) -> dict[str, Any]:
 @api_router.route("GET", "/v1.0/account/connectors")
 def list_installed(call: ApiCall) -> Reply:
     """List the connectors that are installed in the account."""
-    found = call.world.cyclr.installed_in(call.in_account.id)
-    return _paged(call, found, lambda one: _shape(call.world, one))
+    installed = call.world.cyclr.installed_in(call.in_account.id)
+    return _paged(call, installed, lambda connector: _shape(call.world, connector))
 
 
 @api_router.route("GET", "/v1.0/account/connectors/{number}")
@@ -495,14 +499,14 @@ def _page_token(world: World, token: str, page_id: str) -> str:
 
 @verbatim("cyclr §3", "a wrong parameter: 400 (its Message is unknown)", "test suite")
 def _parameters(method: Method, document: object) -> dict[str, str]:
-    given: Mapping[str, Any] = {}
+    values: Mapping[str, Any] = {}
     if isinstance(document, dict) and isinstance(document.get("Parameters"), dict):
-        given = document["Parameters"]
+        values = document["Parameters"]
     known = {str(number): name for number, name in method.parameters}
-    for key in given:
+    for key in values:
         if key not in known:
             raise CyclrError(400, f"Parameter {key} is not a parameter of this method.")
-    values = {known[key]: str(value) for key, value in given.items()}
+    values = {known[key]: str(value) for key, value in values.items()}
     for name in known.values():
         value = values.get(name, "")
         if not value.isascii() or not value.isalnum():
@@ -558,9 +562,9 @@ class CyclrApiSite:
         if request.path.rstrip("/").lower() == "/oauth/token" and request.method == "POST":
             return issue_token(self._world, request)
         method = "GET" if request.method == "HEAD" else request.method
-        found = api_router.match(method, request.path)
-        if found is not None:
-            handler, blanks = found
+        match = api_router.match(method, request.path)
+        if match is not None:
+            handler, blanks = match
             token = self._token(request)
             account = self._account(request, token)
             return handler(ApiCall(self._world, request, token, account), **blanks)

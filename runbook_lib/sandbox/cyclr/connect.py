@@ -64,10 +64,10 @@ class ConnectSite:
         if request.is_oversized:
             return _message("413 – Too large", "The request is too large.", 413)
         method = "GET" if request.method == "HEAD" else request.method
-        found = _router.match(method, request.path)
-        if found is None:
+        match = _router.match(method, request.path)
+        if match is None:
             return _not_found()
-        handler, blanks = found
+        handler, blanks = match
         return handler(self, request, **blanks)
 
     @_router.route("POST", "/oauth/token")
@@ -175,11 +175,13 @@ class ConnectSite:
     @unknown("messenger", "with no Verify Token in Setup the webhook answers 403")
     def _verify_webhook(self, request: Request, webhook_id: str) -> Reply:
         library, query = self._world.cyclr.library.values(), request.query
-        connector = next((one for one in library if one.webhook_id == webhook_id), None)
+        connector = next(
+            (candidate for candidate in library if candidate.webhook_id == webhook_id), None
+        )
         if connector is None:
             return _not_found()
-        held, given = connector.verify_token, query.get("hub.verify_token", "")
-        is_right = bool(held) and hmac.compare_digest(held.encode(), given.encode())
+        expected, offered = connector.verify_token, query.get("hub.verify_token", "")
+        is_right = bool(expected) and hmac.compare_digest(expected.encode(), offered.encode())
         if not is_right or query.get("hub.mode") != "subscribe":
             return Reply(403, b"Forbidden\n", _PLAIN)
         return Reply(200, query.get("hub.challenge", "").encode(), _PLAIN)

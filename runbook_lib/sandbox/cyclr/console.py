@@ -44,9 +44,9 @@ def _catalogue(world: World, path: str) -> Reply:
     library = world.cyclr.library
     parts = path.rstrip("/").split("/")[2:]
     if parts == ["connectors"]:
-        return json_reply([connector_shape(one) for one in library.values()])
+        return json_reply([connector_shape(connector) for connector in library.values()])
     if parts == ["categories"]:
-        return json_reply(sorted({one.category for one in library.values()}))
+        return json_reply(sorted({connector.category for connector in library.values()}))
     if len(parts) == 2 and parts[0] == "connectors":
         number = int(parts[1]) if parts[1].isdecimal() and len(parts[1]) < 10 else 0
         if number in library:
@@ -83,8 +83,8 @@ def show_library(visit: Visit) -> Reply:
     """Show the Connector Library, with a search."""
     wanted = visit.query("q").strip()
     library = visit.world.cyclr.library.values()
-    found = [one for one in library if wanted.lower() in one.name.lower()]
-    return visit.page("library.html", connectors=found, wanted=wanted)
+    listed = [connector for connector in library if wanted.lower() in connector.name.lower()]
+    return visit.page("library.html", connectors=listed, wanted=wanted)
 
 
 @console_router.route("GET POST", "/connectors/library/{number}/setup")
@@ -108,12 +108,12 @@ def set_up_connector(visit: Visit, number: str) -> Reply:
 
 
 def _connector(visit: Visit, number: str) -> LibraryConnector:
-    found = None
+    connector = None
     if number.isdecimal() and len(number) < 10:
-        found = visit.world.cyclr.library.get(int(number))
-    if found is None:
+        connector = visit.world.cyclr.library.get(int(number))
+    if connector is None:
         raise MissingPageError("There is no such connector.")
-    return found
+    return connector
 
 
 # --- Accounts --------------------------------------------------------------------------------

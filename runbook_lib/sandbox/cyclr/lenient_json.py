@@ -31,9 +31,9 @@ def read_json(text: str) -> object:
         raise ValueError("nested too deeply") from error
 
 
-def _strict(found: re.Match[str]) -> str:
-    if found["single"] is not None:
-        return json.dumps(found["single"].replace("\\'", "'"))
-    if found["comma"] is not None:
+def _strict(match: re.Match[str]) -> str:
+    if match["single"] is not None:
+        return json.dumps(match["single"].replace("\\'", "'"))
+    if match["comma"] is not None:
         return ""
-    return json.dumps(found["bare"]) if found["bare"] is not None else found[0]
+    return json.dumps(match["bare"]) if match["bare"] is not None else match[0]

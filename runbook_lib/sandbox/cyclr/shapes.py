@@ -142,7 +142,7 @@ def connector_shape(connector: LibraryConnector) -> dict[str, Any]:
         "OAuth2Type": oauth_type,
         "AuthScheme": None,
         "Categories": [connector.category],
-        "Parameters": [_parameter_shape(one) for one in connector.parameters],
+        "Parameters": [_parameter_shape(parameter) for parameter in connector.parameters],
         "Authentication": [
             {
                 "Id": connector.authentication_id,
@@ -157,17 +157,17 @@ def connector_shape(connector: LibraryConnector) -> dict[str, Any]:
 
 
 @verbatim("cyclr §3", "a parameter of a connector: its keys", "cyclr/docs")
-def _parameter_shape(one: Parameter) -> dict[str, object]:
+def _parameter_shape(parameter: Parameter) -> dict[str, object]:
     return {
-        "Id": one.id,
-        "Name": one.name,
+        "Id": parameter.id,
+        "Name": parameter.name,
         "TargetType": "Script",
-        "TargetName": one.target_name,
-        "IsAccountConnectorProperty": one.is_property,
+        "TargetName": parameter.target_name,
+        "IsAccountConnectorProperty": parameter.is_property,
         "IsSensitive": False,
         "IsOptional": False,
         "DataType": "Text",
-        "Values": list(one.values),
+        "Values": list(parameter.values),
     }
 
 
@@ -190,12 +190,12 @@ def account_connector_shape(
         "IsPartnerIntegrationConnector": False,
         "Properties": [
             {
-                "Name": one.name,
-                "Value": one.value,
-                "Id": one.id,
+                "Name": entry.name,
+                "Value": entry.value,
+                "Id": entry.id,
                 "AccountConnectorId": installed.id,
             }
-            for one in installed.properties
+            for entry in installed.properties
         ],
         "CustomFields": [],
     }

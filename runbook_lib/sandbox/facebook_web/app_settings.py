@@ -84,7 +84,11 @@ def _is_url_or_empty(text: str) -> bool:
 def set_advanced(visit: Visit, app_id: str) -> Reply:
     """Show or save Settings > Advanced."""
     app = find_app(visit, app_id)
-    versions = [one.name for one in CALENDAR if one.name >= app.version or one.name > "v24.0"][-4:]
+    versions = [
+        version.name
+        for version in CALENDAR
+        if version.name >= app.version or version.name > "v24.0"
+    ][-4:]
     if visit.request.method == "POST":
         if visit.text("version") in versions:
             app.version = visit.text("version")
@@ -98,4 +102,4 @@ def set_advanced(visit: Visit, app_id: str) -> Reply:
 def show_roles(visit: Visit, app_id: str) -> Reply:
     """Show who has a role on the app."""
     app, people = find_app(visit, app_id), visit.world.facebook.people
-    return app_page(visit, app, "roles.html", people=[people[one] for one in app.roles])
+    return app_page(visit, app, "roles.html", people=[people[person_id] for person_id in app.roles])

@@ -67,19 +67,19 @@ def answer_dialog(world: World, request: Request, browse: Callable[[str], str]) 
     `browse` returns the loopback address of a URL of the service domain, or an
     empty string for any other URL.
     """
-    asked = {name: request.params[name] for name in _ASKED if name in request.params}
-    wish = _understand(world, asked)
+    fields = {name: request.params[name] for name in _ASKED if name in request.params}
+    wish = _understand(world, fields)
     if isinstance(wish, _Problem):
         return _show(wish)
     person_id, headers = _identify(world, request)
     if not person_id:
-        return _ask_to_log_in(world, request, asked, wish)
-    ask = _ask(world, wish, asked, world.facebook.people[person_id])
+        return _ask_to_log_in(world, request, fields, wish)
+    ask = _ask(world, wish, fields, world.facebook.people[person_id])
     if isinstance(ask, _Problem):
         return _show(ask, headers)
     decision = request.form.get("decision", "") if request.method == "POST" else ""
     if not decision:
-        return _consent_page(request, ask, asked, headers)
+        return _consent_page(request, ask, fields, headers)
     location = _decide(world, ask, request, decision)
     loopback = browse(location)
     # NOTE: a program gets the exact 302. A browser (`Accept: text/html`) cannot resolve the service
@@ -106,14 +106,14 @@ def _identify(world: World, request: Request) -> tuple[str, Headers]:
 )
 @inferred("graph §5", "a program that is not a browser gets the log-in's form without a redirect")
 @unknown("graph §5", "what that page with the 500 says")
-def _ask_to_log_in(world: World, request: Request, asked: dict[str, str], wish: _Wish) -> Reply:
+def _ask_to_log_in(world: World, request: Request, fields: dict[str, str], wish: _Wish) -> Reply:
     if not set(wish.permissions) <= set(KNOWN_PERMISSIONS):
         return _show(_SORRY, status=500)
     if request.method == "GET" and request.accepts_html:
-        back = append_query(request.path, **asked)
+        back = append_query(request.path, **fields)
         return redirect(append_query("/login.php", next=back))
     is_wrong = request.method == "POST" and "email" in request.form
-    reply = log_in_page(world, request.path, asked, is_wrong=is_wrong)
+    reply = log_in_page(world, request.path, fields, is_wrong=is_wrong)
     gone = log_out(world, request) if "switch" in request.form else ()
     return replace(reply, headers=(*reply.headers, *gone))
 
@@ -186,16 +186,16 @@ def _show(problem: _Problem, headers: Headers = (), *, status: int = 400) -> Rep
     )
 
 
-def _understand(world: World, asked: dict[str, str]) -> "_Wish | _Problem":
-    app = world.facebook.apps.get(asked.get("client_id", ""))
+def _understand(world: World, fields: dict[str, str]) -> "_Wish | _Problem":
+    app = world.facebook.apps.get(fields.get("client_id", ""))
     if app is None:
         return _UNKNOWN_APP
-    if not _is_allowed(app, asked.get("redirect_uri", "")):
+    if not _is_allowed(app, fields.get("redirect_uri", "")):
         return _BLOCKED
-    config = asked.get("config_id", "")
+    config = fields.get("config_id", "")
     if config and (config not in app.configurations or app.type != "Business"):
         return _UNKNOWN_APP
-    wanted = app.configurations[config] if config else _scopes(asked.get("scope", ""))
+    wanted = app.configurations[config] if config else _scopes(fields.get("scope", ""))
     return _Wish(app, wanted, is_all_or_nothing=bool(config))
 
 
@@ -220,7 +220,7 @@ def _scopes(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(("public_profile", *named)))
 
 
-def _ask(world: World, wish: _Wish, asked: dict[str, str], person: Person) -> "_Ask | _Problem":
+def _ask(world: World, wish: _Wish, fields: dict[str, str], person: Person) -> "_Ask | _Problem":
     """Return what the app may ask this person for, or why it cannot ask at all."""
     app = wish.app
     available = {*app.available_permissions, *ALWAYS_GRANTED}
@@ -233,13 +233,13 @@ def _ask(world: World, wish: _Wish, asked: dict[str, str], person: Person) -> "_
             return _NOT_SET_UP if app.is_classic else _UNAVAILABLE
         if "login_for_business" in app.products and not set(offered) - ALWAYS_GRANTED:
             return _NOTHING_SUPPORTED
-    declined = _declined_before(world, wish, asked, person)
-    kinds = frozenset(re.split(r"[,\s]+", asked.get("response_type", ""))) & _RESPONSE_TYPES
+    declined = _declined_before(world, wish, fields, person)
+    kinds = frozenset(re.split(r"[,\s]+", fields.get("response_type", ""))) & _RESPONSE_TYPES
     return _Ask(
         app,
         person,
-        asked["redirect_uri"],
-        asked.get("state", ""),
+        fields["redirect_uri"],
+        fields.get("state", ""),
         kinds or frozenset({"code"}),
         tuple(scope for scope in offered if scope not in declined),
         declined if not wish.is_all_or_nothing else (),
@@ -260,9 +260,9 @@ def _offered(app: App, person: Person, wanted: tuple[str, ...]) -> tuple[str, ..
     "graph §5", "a declined permission is not asked again without auth_type=rerequest", "guide"
 )
 def _declined_before(
-    world: World, wish: _Wish, asked: dict[str, str], person: Person
+    world: World, wish: _Wish, fields: dict[str, str], person: Person
 ) -> tuple[str, ...]:
-    if "rerequest" in asked.get("auth_type", ""):
+    if "rerequest" in fields.get("auth_type", ""):
         return ()
     grants = world.facebook.grants.get((person.id, wish.app.id), {})
     return tuple(scope for scope in wish.permissions if grants.get(scope) == "declined")
@@ -283,12 +283,12 @@ def _is_allowed(app: App, redirect_uri: str) -> bool:
 
 
 # --- pages -----------------------------------------------------------------------------------
-def _consent_page(request: Request, ask: _Ask, asked: dict[str, str], headers: Headers) -> Reply:
+def _consent_page(request: Request, ask: _Ask, fields: dict[str, str], headers: Headers) -> Reply:
     return page(
         "consent.html",
         headers=headers,
         action=request.path,
-        hidden=asked,
+        hidden=fields,
         ask=ask,
         person=ask.person,
     )

@@ -154,7 +154,9 @@ def let_days_pass(visit: Visit, app_id: str) -> Reply:
     world.offset += left + 1
     outcome = visit.text("outcome")
     declined = visit.request.lists.get("declined", ())
-    outcomes = {one: "declined" for one in review.permissions if one in declined}
+    outcomes = {
+        permission: "declined" for permission in review.permissions if permission in declined
+    }
     if outcome == "declined":
         outcomes = dict.fromkeys(review.permissions, "declined")
     decide(app, review.drawn if outcome == "drawn" else outcomes, visit.text("reason"))

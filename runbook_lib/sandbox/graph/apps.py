@@ -112,12 +112,12 @@ def _subscriptions(call: Call, app: App) -> dict[str, object]:
     _require_secret(call, app)
     rows = [
         {
-            "object": one.object,
-            "callback_url": one.callback_url,
-            "active": one.active,
-            "fields": [{"name": name, "version": app.version} for name in one.fields],
+            "object": subscription.object,
+            "callback_url": subscription.callback_url,
+            "active": subscription.active,
+            "fields": [{"name": name, "version": app.version} for name in subscription.fields],
         }
-        for one in app.subscriptions.values()
+        for subscription in app.subscriptions.values()
     ]
     return {"data": rows}
 

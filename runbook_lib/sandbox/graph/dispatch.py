@@ -83,14 +83,14 @@ def _answer(
     world: World, method: str, path: str, params: Mapping[str, str], context: _Context
 ) -> dict[str, Any]:
     segments = tuple(segment for segment in path.split("/") if segment)
-    asked, segments = _split_version(world, segments, context)
+    requested, segments = _split_version(world, segments, context)
     if segments == ("oauth", "access_token"):
         return exchange(world, params)
     call = Call(world, method, segments, context.version, params)
     context.call = call
     _authenticate(call)
-    if asked or call.app is None:
-        _serve_marketing(call, asked, context)
+    if requested or call.app is None:
+        _serve_marketing(call, requested, context)
     else:
         _serve_unversioned(call, context)
     if segments == ("debug_token",):
@@ -124,22 +124,24 @@ unknown("graph §6", "190 for a token in a Bearer header: HTTP 400 like the othe
 unknown("graph §1", "the wording with which the Marketing API refuses an unversioned call")
 
 
-def _serve_marketing(call: Call, asked: str, context: _Context) -> None:
+def _serve_marketing(call: Call, requested: str, context: _Context) -> None:
     now, calendar = call.world.now(), call.world.calendar
-    if not asked or not _is_marketing(call.path):
+    if not requested or not _is_marketing(call.path):
         return
-    if calendar.is_dead_for_marketing(asked, now):
+    if calendar.is_dead_for_marketing(requested, now):
         raise GraphError(refusals.DEPRECATED_MARKETING_VERSION, latest=calendar.latest)
-    upgraded = calendar.upgraded(asked, now)
+    upgraded = calendar.upgraded(requested, now)
     if upgraded:
-        warning = f"The call has been auto-upgraded to {upgraded} as {asked} will be deprecated."
+        warning = (
+            f"The call has been auto-upgraded to {upgraded} as {requested} will be deprecated."
+        )
         context.extra = (*context.extra, ("X-Ad-Api-Version-Warning", warning))
         context.version = call.version = upgraded
 
 
 @inferred("graph §1", "Marketing calls are those to ad accounts and below them")
 def _is_marketing(path: tuple[str, ...]) -> bool:
-    return any(_AD_ACCOUNT.match(one) or one in _MARKETING_EDGES for one in path)
+    return any(_AD_ACCOUNT.match(segment) or segment in _MARKETING_EDGES for segment in path)
 
 
 @inferred("graph §8", "the app's limit counts calls with a token; the token endpoint is outside it")
@@ -180,9 +182,14 @@ def _answer_path(call: Call, path: tuple[str, ...]) -> dict[str, Any]:
 
 @inferred("graph §10", "`?ids=` answers several nodes by ID, `?id=` one", "Koala, PHP SDK")
 def _answer_root(call: Call) -> dict[str, Any]:
-    ids = [one for one in call.params.get("ids", "").split(",") if one][:_IDS_LIMIT]
+    ids = [identifier for identifier in call.params.get("ids", "").split(",") if identifier][
+        :_IDS_LIMIT
+    ]
     if ids:
-        return {one: _answer_path(replace(call, path=(one,)), (one,)) for one in ids}
+        return {
+            identifier: _answer_path(replace(call, path=(identifier,)), (identifier,))
+            for identifier in ids
+        }
     if call.params.get("id"):
         return _answer_path(call, (call.params["id"],))
     raise GraphError(refusals.MISSING_OBJECT, id="")
@@ -201,7 +208,7 @@ def _find(call: Call, name: str) -> Node:
         (BUSINESS, {facebook.business.id: facebook.business}),
         (APPLICATION, facebook.apps),
         (PAGE, facebook.pages),
-        (AD_ACCOUNT, {f"act_{key}": one for key, one in facebook.ad_accounts.items()}),
+        (AD_ACCOUNT, {f"act_{key}": account for key, account in facebook.ad_accounts.items()}),
     )
     for kind, objects in tables:
         if name in objects:

@@ -47,10 +47,10 @@ class _Reader:
     def fields(self, depth: int) -> tuple[Field, ...]:
         if depth > _MAX_DEPTH:
             raise self.problem("Too many levels")
-        found = [self.field(depth)]
+        fields = [self.field(depth)]
         while self.take(","):
-            found.append(self.field(depth))
-        return tuple(found)
+            fields.append(self.field(depth))
+        return tuple(fields)
 
     def field(self, depth: int) -> Field:
         name = self.name()

@@ -92,27 +92,27 @@ def show(call: Call, kind: NodeType, value: Any, fields: Sequence[Field] | None)
     """Return the wanted fields of one object; those without a value are left out."""
     wanted = fields or [Field(name) for name in kind.default]
     shown: dict[str, Any] = {}
-    for one in wanted:
-        content = _field(call, kind, value, one)
+    for part in wanted:
+        content = _field(call, kind, value, part)
         if content is not None:
-            shown[one.shown_as] = content
+            shown[part.shown_as] = content
     if "id" in kind.fields and "id" not in shown:
         shown["id"] = kind.fields["id"](call, value, Field("id"))
     return shown
 
 
-def _field(call: Call, kind: NodeType, value: Any, one: Field) -> object:
-    if one.name in kind.fields:
-        return kind.fields[one.name](call, value, one)
-    edge = kind.edges.get(one.name)
-    if edge is None and one.name in KNOWN_FIELDS.get(kind.name, ()):
+def _field(call: Call, kind: NodeType, value: Any, field: Field) -> object:
+    if field.name in kind.fields:
+        return kind.fields[field.name](call, value, field)
+    edge = kind.edges.get(field.name)
+    if edge is None and field.name in KNOWN_FIELDS.get(kind.name, ()):
         return None
     if edge is None or edge.items is None:
-        raise GraphError(refusals.NO_FIELD, field=one.name, type=kind.name)
+        raise GraphError(refusals.NO_FIELD, field=field.name, type=kind.name)
     inner = {key: text for key, text in call.params.items() if key == "access_token"}
-    path = (str(show(call, kind, value, [Field("id")])["id"]), one.name)
-    below = replace(call, params={**inner, **one.arguments}, path=path)
-    return _list(below, edge, value, one.children)
+    path = (str(show(call, kind, value, [Field("id")])["id"]), field.name)
+    below = replace(call, params={**inner, **field.arguments}, path=path)
+    return _list(below, edge, value, field.children)
 
 
 @verbatim("graph §7", "an edge of another node type: 100 nonexisting field", "third-party")
@@ -158,17 +158,17 @@ def fields_of(call: Call) -> tuple[Field, ...]:
 
 
 def _list(call: Call, edge: Edge, value: Any, fields: Sequence[Field] | None) -> dict[str, Any]:
-    found = edge.items(call, value) if edge.items is not None else ()
-    if isinstance(found, dict):
-        return found
-    start, stop = _window(call, len(found))
+    items = edge.items(call, value) if edge.items is not None else ()
+    if isinstance(items, dict):
+        return items
+    start, stop = _window(call, len(items))
     rows = [
-        show(call, edge.of, one, fields) if edge.of is not None else one
-        for one in found[start:stop]
+        show(call, edge.of, item, fields) if edge.of is not None else item
+        for item in items[start:stop]
     ]
     answer: dict[str, Any] = {"data": rows}
     if rows:
-        answer["paging"] = _paging(call, start, stop, len(found))
+        answer["paging"] = _paging(call, start, stop, len(items))
     return answer
 
 

@@ -107,7 +107,7 @@ def _answer_batch(world: World, path: str, params: Mapping[str, str]) -> Reply:
     except GraphError as error:
         return failure(error, trace, version=served)
     batch = _Batch(world, version, params)
-    return success(encode([batch.answer(one) for one in requests]), trace, version=served)
+    return success(encode([batch.answer(entry) for entry in requests]), trace, version=served)
 
 
 def _requests(text: str) -> list[dict[str, Any]]:
@@ -120,7 +120,7 @@ def _requests(text: str) -> list[dict[str, Any]]:
     if len(requests) > _LIMIT:
         raise GraphError(refusals.TOO_MANY_IN_BATCH)
     if not all(
-        isinstance(one, dict) and isinstance(one.get("relative_url"), str) for one in requests
+        isinstance(entry, dict) and isinstance(entry.get("relative_url"), str) for entry in requests
     ):
         raise GraphError(refusals.MALFORMED_BATCH)
     return requests
@@ -167,7 +167,7 @@ class _Batch:
 
     def _resolve(self, text: str) -> str:
         """Fill in `{result=name:$.data.*.id}` from the answers so far."""
-        return _REFERENCE.sub(lambda found: self._look_up(found[1], found[2]), text)
+        return _REFERENCE.sub(lambda match: self._look_up(match[1], match[2]), text)
 
     def _look_up(self, name: str, path: str) -> str:
         values = [self._results.get(name)]

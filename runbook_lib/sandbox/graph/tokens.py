@@ -143,7 +143,7 @@ def _check_redirect_uri(app: App, redirect_uri: str) -> None:
         raise GraphError(refusals.RELATIVE_REDIRECT_URI)
     if app.takes_localhost(parts.scheme, host):
         return
-    known = {*app.app_domains, *(urlsplit(one).hostname or "" for one in app.redirect_uris)}
+    known = {*app.app_domains, *(urlsplit(uri).hostname or "" for uri in app.redirect_uris)}
     if not any(domain and (host == domain or host.endswith(f".{domain}")) for domain in known):
         raise GraphError(refusals.FOREIGN_REDIRECT_URI)
 

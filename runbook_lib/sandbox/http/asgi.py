@@ -88,8 +88,8 @@ class SiteApplication:
         if fault.kind is FaultKind.SLOW:
             await asyncio.sleep(fault.seconds)
             return self._site(request)
-        whole = self._site(request)
-        return Reply(whole.status, whole.body[: len(whole.body) // 2], whole.headers)
+        reply = self._site(request)
+        return Reply(reply.status, reply.body[: len(reply.body) // 2], reply.headers)
 
     def _refuse(self, request: Request) -> Reply | None:
         """Refuse what is not addressed to loopback or the partner's domain (DNS rebinding)."""

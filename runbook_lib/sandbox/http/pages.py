@@ -45,7 +45,9 @@ def _is_password(person: Person, password: str) -> bool:
 def log_in(world: World, email: str, password: str) -> tuple[str, Headers]:
     """Return the person's ID and the headers that log the browser in; neither if it is wrong."""
     wanted = email.strip().lower()
-    person = next((one for one in world.facebook.people.values() if one.email == wanted), None)
+    person = next(
+        (person for person in world.facebook.people.values() if person.email == wanted), None
+    )
     if person is None or not _is_password(person, password):
         return "", ()
     session = world.dice.base64url(32)
@@ -149,14 +151,14 @@ def answer_visit(world: World, request: Request, router: Router[Page], site: str
 
 def _open(visit: Visit, router: Router[Page]) -> Reply:
     request = visit.request
-    found = router.match("GET" if request.method == "HEAD" else request.method, request.path)
-    if found is None:
+    match = router.match("GET" if request.method == "HEAD" else request.method, request.path)
+    if match is None:
         if router.methods_at(request.path):
             return _problem(visit, 405, "Not possible here", "Use the page's own buttons.")
         raise MissingPageError("There is no such page here.")
     if not logged_in(visit.world, request):
         return redirect(append_query("/login.php", next=request.path), 303)
-    return found[0](visit, **found[1])
+    return match[0](visit, **match[1])
 
 
 def _log_in(visit: Visit) -> Reply:

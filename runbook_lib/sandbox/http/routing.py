@@ -35,17 +35,17 @@ class Router(Generic[_Handler]):
     def match(self, method: str, path: str) -> tuple[_Handler, dict[str, str]] | None:
         """Return the handler and the values of the placeholders; None if no route matches."""
         for methods, pattern, _, handler in self._routes:
-            if method in methods and (found := pattern.match(path)):
-                return handler, found.groupdict()
+            if method in methods and (match := pattern.match(path)):
+                return handler, match.groupdict()
         return None
 
     def methods_at(self, path: str) -> frozenset[str]:
         """Return the methods that have a route at `path`."""
-        found: frozenset[str] = frozenset()
+        allowed: frozenset[str] = frozenset()
         for methods, pattern, _, _ in self._routes:
             if pattern.match(path):
-                found |= methods
-        return found
+                allowed |= methods
+        return allowed
 
     def templates(self) -> tuple[tuple[str, str], ...]:
         """Return every route as method and template, for tests that try them all."""

@@ -193,7 +193,11 @@ class Cyclr:
 
     def installed_in(self, account_id: str) -> list[AccountConnector]:
         """Return the connectors that are installed in one account."""
-        return [one for one in self.account_connectors.values() if one.account_id == account_id]
+        return [
+            connector
+            for connector in self.account_connectors.values()
+            if connector.account_id == account_id
+        ]
 
     def remove(self, installed: AccountConnector) -> None:
         """Remove an installed connector, also from the cycles that need it."""

@@ -298,7 +298,7 @@ class Facebook:
     @property
     def people(self) -> dict[str, Person]:
         """Everybody, by ID."""
-        return {one.id: one for one in (self.person, self.customer)}
+        return {person.id: person for person in (self.person, self.customer)}
 
     def form(self, form_id: str) -> Form | None:
         """Return the lead form with this ID."""

@@ -13,8 +13,8 @@ _SETTINGS = {
 
 
 def _missing_settings(app: App) -> list[str]:
-    given = {**app.unexposed, **app.profile}
-    missing = [text for name, text in _SETTINGS.items() if not given.get(name)]
+    settings = {**app.unexposed, **app.profile}
+    missing = [text for name, text in _SETTINGS.items() if not settings.get(name)]
     return [*missing, *([] if app.category else ["Choose a Category in Settings > Basic."])]
 
 

@@ -109,14 +109,14 @@ LOGIN = UseCase(
     ),
     ("facebook_login",),
 )
-USE_CASES = {one.name: one for one in (LEADS, ADS, MESSENGER, LOGIN)}
+USE_CASES = {use_case.name: use_case for use_case in (LEADS, ADS, MESSENGER, LOGIN)}
 """The use cases that an app can have, by name."""
 
 
 def optional(names: Iterable[str]) -> tuple[str, ...]:
     """Return the optional permissions of the use cases `names` that none of them requires."""
     cases = [USE_CASES[name] for name in names]
-    required = {one for case in cases for one in case.required}
+    required = {permission for case in cases for permission in case.required}
     return tuple(dict.fromkeys(p for case in cases for p in case.optional if p not in required))
 
 
@@ -127,5 +127,7 @@ def available(names: Iterable[str], added: Iterable[str]) -> tuple[str, ...]:
     if not cases:
         return KNOWN_PERMISSIONS
     offered = set(optional(names))
-    required = (one for case in cases for one in case.required)
-    return tuple(dict.fromkeys((*required, *(one for one in added if one in offered))))
+    required = (permission for case in cases for permission in case.required)
+    return tuple(
+        dict.fromkeys((*required, *(permission for permission in added if permission in offered)))
+    )

@@ -99,7 +99,9 @@ class Calendar:
             return None
         names = list(self._versions)
         later = names[names.index(name) + 1 :]
-        return next((one for one in later if not self._is_upgraded(one, now)), self.latest)
+        return next(
+            (version for version in later if not self._is_upgraded(version, now)), self.latest
+        )
 
     def _is_upgraded(self, name: str, now: float) -> bool:
         since = self._versions[name].upgraded_from
