@@ -438,8 +438,8 @@ FAULTS = (
     ),
     Fault(
         "evidence/reports/reading.py",
-        'if host and exchange["status"] is not None:',
-        "if host:",
+        'if exchange["status"] is not None',
+        "if exchange",
         "evidence/reports/test_report.py",
         "the report says that a system answered which refused the connection",
     ),

@@ -13,7 +13,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,16 +29,14 @@ from runbook_lib.core.journal import (
 from runbook_lib.core.json_text import parse_json, write_json
 from runbook_lib.core.procedure import Attachment
 from runbook_lib.core.redaction import Redactor
-from runbook_lib.core.scratch import scratch_folder
+from runbook_lib.core.scratch import DRAFT_PREFIX, scratch_folder
 from runbook_lib.core.state import HistoryReader, RunState, rests_on
 from runbook_lib.errors import RemoteError, TimestampError
 from runbook_lib.evidence.chain import (
     STATEMENT_NAME,
-    ChainEnd,
     SealedBundle,
     announce,
     chain_end,
-    draft_folder,
 )
 from runbook_lib.evidence.instructions import verify_instructions
 from runbook_lib.evidence.leaks import RemoteWords, refuse_leaks
@@ -114,7 +112,7 @@ def bundle_name(started_on: str, run_id: str) -> str:
 @contextmanager
 def draft(beside: Path, run_id: str) -> Iterator[Path]:
     """Yield an empty hidden folder in `beside` for a run's files; remove it if not sealed."""
-    folder = draft_folder(beside, run_id)
+    folder = beside / f"{DRAFT_PREFIX}{run_id}"
     with scratch_folder(owns=folder):
         remove(folder)
         folder.mkdir(parents=True)
@@ -140,7 +138,7 @@ def write_record(
     copy_part(reader, part, after.end, last.end, folder)
     carried = copy_carried(reader, (ref for ref in rests_on(state) if ref.seq <= after.seq), folder)
     listed = [line._asdict() for line in carried]
-    built = build_record(state, journal=part.document(), carried=listed)
+    built = build_record(state, journal=asdict(part), carried=listed)
     record: dict[str, Any] = parse_json(write_json(built))
     validate_record(record)
     for name, document in ((RECORD_NAME, record), (SCHEMA_NAME, record_schema())):
@@ -175,22 +173,22 @@ def seal(
         _write_statement(folder, record, seal_with, end.link)
         unstamped = _stamp(folder, seal_with)
         refuse_leaks(set(_files(folder)) - set(content), redactor, remote_words)
-        _flush(folder)
-        final = announce(reader, folder, _sealed(folder, record, end))
+        for path in _files(folder):
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+        for below in (*(path for path in folder.rglob("*") if path.is_dir()), folder):
+            sync_folder(below)
+        part = part_of(record)
+        size = (folder / JOURNAL_NAME).stat().st_size
+        sealed = SealedBundle(
+            run_id=record["run_id"],
+            bundle=bundle_name(record["started_on"], record["run_id"]),
+            sequence=end.link.sequence,
+            statement=digest((folder / STATEMENT_NAME).read_bytes()),
+            last=Ref(part.lines, part.head, 0, end.after.end + size),
+        )
+        final = announce(reader, folder, sealed)
     return Sealed(final, end.link.sequence, unstamped)
-
-
-def _sealed(folder: Path, record: dict[str, Any], end: ChainEnd) -> SealedBundle:
-    """Return the journal's announcement of the complete files in `folder`."""
-    part = part_of(record)
-    size = (folder / JOURNAL_NAME).stat().st_size
-    return SealedBundle(
-        run_id=record["run_id"],
-        bundle=bundle_name(record["started_on"], record["run_id"]),
-        sequence=end.link.sequence,
-        statement=digest((folder / STATEMENT_NAME).read_bytes()),
-        last=Ref(part.lines, part.head, 0, end.after.end + size),
-    )
 
 
 def resource(path: Path, name: str) -> Resource:
@@ -251,15 +249,6 @@ def _files(folder: Path) -> list[Path]:
 
 def _resources(folder: Path) -> list[Resource]:
     return [resource(path, path.relative_to(folder).as_posix()) for path in _files(folder)]
-
-
-def _flush(folder: Path) -> None:
-    """Make all of `folder` durable: files, and the names in each folder."""
-    for path in _files(folder):
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
-    for below in (*(path for path in folder.rglob("*") if path.is_dir()), folder):
-        sync_folder(below)
 
 
 def _write(path: Path, text: str) -> None:

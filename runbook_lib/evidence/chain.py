@@ -100,11 +100,6 @@ class _Unannounced:
     previous: str
 
 
-def draft_folder(folder: Path, run_id: str) -> Path:
-    """Return the folder in `folder` where a run's files are collected before sealing."""
-    return folder / f"{DRAFT_PREFIX}{run_id}"
-
-
 @contextmanager
 def chain_end(reader: HistoryReader, key: SigningKey) -> Iterator[ChainEnd]:
     """
@@ -350,17 +345,13 @@ def name_announced(folder: Path, sealed: list[SealedBundle]) -> None:
         left = folder / f"{SEALED_PREFIX}{known.run_id}"
         if not left.is_dir():
             continue
-        if _has_its_name(folder, known):
+        statement = folder / known.bundle / STATEMENT_NAME
+        try:
+            is_copy = digest(read_plain(statement, LARGEST_ENVELOPE)) == known.statement
+        except OSError:
+            is_copy = False
+        if is_copy:
             remove(left)
         elif not (folder / known.bundle).exists():
             left.rename(folder / known.bundle)
     sync_folder(folder)
-
-
-def _has_its_name(folder: Path, known: SealedBundle) -> bool:
-    """Return whether the bundle is complete under its name, so that the other is a copy."""
-    statement = folder / known.bundle / STATEMENT_NAME
-    try:
-        return digest(read_plain(statement, LARGEST_ENVELOPE)) == known.statement
-    except OSError:
-        return False

@@ -8,8 +8,7 @@ of files say which record is the newest: a clock may have been wrong.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -83,10 +82,22 @@ def runs_before(record: FleetRecord) -> tuple[Previous, ...]:
 
 
 def begin(record: FleetRecord) -> None:
-    """Write the record of a run that begins, as the end of its chain; raises like `runs_before`."""
-    with _alone(record.folder.parents[1]):
-        record.previous = runs_before(record)
-        record.write()
+    """
+    Write the record of a run that begins, as the end of its chain; raises like `runs_before`.
+
+    One fleet at a time begins; raises `SettingsError` after a minute of waiting.
+    """
+    evidence = record.folder.parents[1]
+    evidence.mkdir(parents=True, exist_ok=True)
+    path = evidence / _LOCK_NAME
+    check_place(path)
+    try:
+        with FileLock(path, timeout=_LOCK_SECONDS):
+            record.previous = runs_before(record)
+            record.write()
+    except Timeout:
+        msg = f"Another fleet has been beginning in {evidence} for over {_LOCK_SECONDS} s."
+        raise SettingsError(msg) from None
 
 
 def refresh(previous: Iterable[Previous], home: Path) -> tuple[Previous, ...]:
@@ -133,21 +144,3 @@ def _ordered(heads: Sequence[FleetRecord]) -> list[FleetRecord]:
 def _age(path: Path) -> tuple[str, int]:
     """Return when a run began, by its folder's name, and within that second when it was written."""
     return path.parent.name.partition("-")[0], path.stat().st_mtime_ns
-
-
-@contextmanager
-def _alone(evidence: Path) -> Iterator[None]:
-    """Let one fleet at a time begin; raises `SettingsError` after a minute of waiting."""
-    evidence.mkdir(parents=True, exist_ok=True)
-    path = evidence / _LOCK_NAME
-    check_place(path)
-    lock = FileLock(path, timeout=_LOCK_SECONDS)
-    try:
-        lock.acquire()
-    except Timeout:
-        msg = f"Another fleet has been beginning in {evidence} for over {_LOCK_SECONDS} s."
-        raise SettingsError(msg) from None
-    try:
-        yield
-    finally:
-        lock.release()

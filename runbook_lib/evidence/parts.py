@@ -9,9 +9,9 @@ and compared with the record.
 from __future__ import annotations
 
 import os
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -39,7 +39,7 @@ _BLOCK = 1024 * 1024
 # The fields of a check that a report takes from the record.
 _ONLY_IN_RECORD: Mapping[str, Any] = {"exchanges": (), "tables": (), "facts": {}}
 # The fields in which a word in the record and its journal line must agree.
-_SAID = (
+_WORD_FIELDS = (
     *("by", "at", "note", "seen", "attachments", "origin", "entry", "login", "link"),
     *("sentence", "app_name", "app_id", "service_domain"),
 )
@@ -72,10 +72,6 @@ class Part:
     def before(self) -> Ref:
         """Return the line before the first, for `read_lines` of the bundle's own file."""
         return Ref(self.first - 1, self.previous, 0, 0)
-
-    def document(self) -> dict[str, Any]:
-        """Return the record's entry for these lines."""
-        return asdict(self)
 
 
 def part_of(record: Mapping[str, Any]) -> Part:
@@ -201,7 +197,7 @@ def check_words(record: Mapping[str, Any], lines: Iterable[Line]) -> None:
         if entry.type in _WORDS:
             _check_sentence(entry.step, entry.data)
         known = words.get((str(entry.type), str(entry.step), str(_data(entry).get("by"))), [])
-        for word in [candidate for candidate in known if _says(entry, candidate)]:
+        for word in [candidate for candidate in known if _agrees(entry, candidate)]:
             known.remove(word)
     for (_, step_id, by), left in words.items():
         for word in left:
@@ -251,8 +247,15 @@ def _words(record: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, A
     for step in record["steps"]:
         word, outcome = step["word"], step["outcome"]
         is_attested = word is not None and word["kind"] == WordKind.ATTESTED
-        needs_word = word is None and not _rests_on_checks(step, outcomes)
-        if needs_word or step["attested_by"] != (word["by"] if is_attested else None):
+        if outcome == Outcome.SKIPPED:
+            # A skip rests on a failed check of another step.
+            is_checked = Outcome.FAILED in outcomes
+        else:
+            checked = {check["outcome"] for check in step["checks"]}
+            is_checked = outcome in checked or outcome == Outcome.NOT_RUN
+        if (word is None and not is_checked) or step["attested_by"] != (
+            word["by"] if is_attested else None
+        ):
             msg = f"It does not name the person on whose word {step['id']} is {outcome}."
             raise ContentError(msg, file=RECORD_NAME)
         for counted in (*step["confirms"], *([word] if word is not None else [])):
@@ -268,21 +271,12 @@ def _notes(record: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, A
             yield EventType.STEP_ASSIGNED, str(step["id"]), step["assigned"]
 
 
-def _rests_on_checks(step: Mapping[str, Any], outcomes: Container[str]) -> bool:
-    """Return whether checks support a step's outcome, for a skip those of another step."""
-    outcome = step["outcome"]
-    if outcome == Outcome.SKIPPED:
-        return Outcome.FAILED in outcomes
-    seen = {check["outcome"] for check in step["checks"]}
-    return outcome in seen or outcome == Outcome.NOT_RUN
-
-
-def _says(entry: Entry, word: Mapping[str, Any]) -> bool:
+def _agrees(entry: Entry, word: Mapping[str, Any]) -> bool:
     """Return whether a journal line agrees with the record."""
     data = _data(entry)
     if "binding" not in word:
         return all((data.get(name) or "") == value for name, value in word.items())
-    if any((data.get(name) or None) != (word.get(name) or None) for name in _SAID):
+    if any((data.get(name) or None) != (word.get(name) or None) for name in _WORD_FIELDS):
         return False
     then, now = data.get("binding"), word["binding"]
     if not isinstance(then, Mapping) or {**then, "subject": 0} != {**now, "subject": 0}:

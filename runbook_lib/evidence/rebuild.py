@@ -138,7 +138,10 @@ def _verified(home: Path, trust: Trust) -> tuple[dict[Path, Verified], dict[str,
     for folder in (*bundles_in(home), *sorted(home.glob(f"{SEALED_PREFIX}*"))):
         try:
             verified = verify_bundle(folder, trust)
-            _check_owner(home, verified)
+            owner = (verified.run["tenant"], verified.run["procedure"]["id"])
+            if owner != home.parts[-2:]:
+                msg = f"It belongs to the tenant {owner[0]} and the connector {owner[1]}."
+                raise ContentError(msg)
             bundles[folder] = verified
         except (EvidenceError, JournalError) as error:
             unused[folder.name] = str(error)
@@ -156,12 +159,6 @@ def _verified(home: Path, trust: Trust) -> tuple[dict[Path, Verified], dict[str,
         bundles.items(), key=lambda bundle: (bundle[1].part.first, bundle[1].link.sequence)
     )
     return dict(in_order), unused
-
-
-def _check_owner(home: Path, verified: Verified) -> None:
-    owner = (verified.run["tenant"], verified.run["procedure"]["id"])
-    if owner != home.parts[-2:]:
-        raise ContentError(f"It belongs to the tenant {owner[0]} and the connector {owner[1]}.")
 
 
 def _place(path: Path, before: Ref, rebuilt: _Journal) -> None:

@@ -22,13 +22,14 @@ import pytest
 from botocore.exceptions import ClientError
 
 from runbook_lib.errors import ArchiveError, ChainError, ContentError, SettingsError
-from runbook_lib.evidence.archive.archive import Archived, archive_bundle, bundles_below, fetched
+from runbook_lib.evidence.archive.archive import Archived, archive_bundle, fetched
 from runbook_lib.evidence.archive.stores import _Bucket, _Objects, open_store
 from runbook_lib.evidence.signing.keys import SigningKey, create_key, open_key
 from runbook_lib.evidence.verify.tree import verify_tree
 from runbook_lib.evidence.verify.verdict import Verdict
 from runbook_lib.evidence.verify.verify import Trust
 from tests.conftest import NOON
+from tests.support.bundles import bundles_below
 from tests.unit.evidence.conftest import ended_run, seal_run
 
 IDS = ("00000001", "00000002")

@@ -19,9 +19,10 @@ from typing import Any
 import pytest
 
 from runbook_lib.errors import ExitCode, StoreUnavailableError
-from runbook_lib.evidence.archive.archive import archive_bundle, bundles_below, fetched
+from runbook_lib.evidence.archive.archive import archive_bundle, fetched
 from runbook_lib.evidence.archive.stores import Folder, Limits
 from runbook_lib.evidence.signing.keys import create_key, open_key
+from tests.support.bundles import bundles_below
 from tests.support.silent_store import SilentStore, silent_store
 from tests.unit.evidence.conftest import ended_run, seal_run
 

@@ -115,11 +115,6 @@ class Progress:
     size: int
 
 
-def bundles_below(path: Path) -> list[Path]:
-    """Return the bundles of `evidence_below`."""
-    return evidence_below(path)[0]
-
-
 def fleets_below(path: Path) -> tuple[list[Path], list[Unseen]]:
     """Return the folder of each fleet's run below `path`, and what could not be read."""
     runs: list[Path] = []
@@ -520,7 +515,16 @@ def _copy(
 
 
 def _fetch_files(store: Store, sizes: Mapping[str, int], folder: Path) -> None:
-    files = {name: folder / _checked(name, size) for name, size in sizes.items()}
+    """Copy objects into `folder`; raise if one is too large or has an unsafe file name."""
+    for name, size in sizes.items():
+        for part in name.split("/"):
+            is_plain = part not in ("", ".", "..") and not set(part) & set("\\:\0")
+            if not is_plain or len(part.encode(errors="replace")) > _LONGEST_NAME:
+                raise ContentError("An object of this name is not evidence.", file=repr(name))
+        if size > LARGEST_OBJECT:
+            msg = f"It has {size:,} bytes; the limit is {LARGEST_OBJECT:,}."
+            raise ContentError(msg, file=name)
+    files = {name: folder / name for name in sizes}
     for path in {path.parent for path in files.values()}:
         path.mkdir(parents=True, exist_ok=True)
     if sum(sizes.values()) > shutil.disk_usage(folder).free:
@@ -533,14 +537,3 @@ def _fetch_files(store: Store, sizes: Mapping[str, int], folder: Path) -> None:
         if not path.is_file() or path.stat().st_size != sizes[name]:
             msg = f"It does not have its listed size ({sizes[name]:,} bytes)."
             raise ArchiveError(msg, next_step="Try again when nobody writes there.", file=name)
-
-
-def _checked(name: str, size: int) -> str:
-    """Return an object's name if it is a safe file name; raise if not, or if it is too large."""
-    for part in name.split("/"):
-        is_plain = part not in ("", ".", "..") and not set(part) & set("\\:\0")
-        if not is_plain or len(part.encode(errors="replace")) > _LONGEST_NAME:
-            raise ContentError("An object of this name is not evidence.", file=repr(name))
-    if size > LARGEST_OBJECT:
-        raise ContentError(f"It has {size:,} bytes; the limit is {LARGEST_OBJECT:,}.", file=name)
-    return name

@@ -151,20 +151,22 @@ def chart(
     A step without a wait or a mark has no row.
     """
     dated = [(mark, moment) for mark in marks if (moment := _moment(mark.at))]
-    axis = _axis([moment for _, moment in dated], waits, until)
-    if axis is None:
+    waited = [_moment(text) for wait in waits for text in (wait.since, wait.until)]
+    moments = [*(moment for _, moment in dated), *(moment for moment in waited if moment)]
+    if not moments:
         return None
-    rows = [
-        _row(
-            step,
-            [wait for wait in waits if wait.step == step],
-            [pair for pair in dated if pair[0].step == step],
-            axis,
-        )
-        for step in dict.fromkeys(steps)
-    ]
+    now = _moment(until)
+    moments += [now] if now else []
+    axis = _Axis(min(moments), max(moments))
+    rows = []
+    for step in dict.fromkeys(steps):
+        bars = tuple(_bar(wait, axis) for wait in waits if wait.step == step)
+        mine = [pair for pair in dated if pair[0].step == step]
+        if bars or mine:
+            phrases = [bar.text for bar in bars] + _in_words([mark for mark, _ in mine])
+            rows.append(Row(step, bars, tuple(_drawn(mine, axis)), "; ".join(phrases)))
     return Chart(
-        rows=tuple(row for row in rows if row.bars or row.marks),
+        rows=tuple(rows),
         ticks=tuple(_ticks(axis)),
         first=axis.first.isoformat(),
         last=axis.last.isoformat(),
@@ -176,25 +178,6 @@ def _moment(text: str) -> datetime | None:
     """Return the time in `text` if it is one that an axis can show."""
     moment = parse_time(text)
     return moment if moment is not None and _FIRST <= moment < _LAST else None
-
-
-def _axis(marked: Sequence[datetime], waits: Sequence[Wait], until: str) -> _Axis | None:
-    waited = [_moment(text) for wait in waits for text in (wait.since, wait.until)]
-    moments = [*marked, *(moment for moment in waited if moment)]
-    if not moments:
-        return None
-    now = _moment(until)
-    moments += [now] if now else []
-    return _Axis(min(moments), max(moments))
-
-
-def _row(
-    step: str, waits: Sequence[Wait], dated: Sequence[tuple[Mark, datetime]], axis: _Axis
-) -> Row:
-    bars = tuple(_bar(wait, axis) for wait in waits)
-    marks = tuple(_drawn(dated, axis))
-    phrases = [bar.text for bar in bars] + _in_words([mark for mark, _ in dated])
-    return Row(step, bars, marks, "; ".join(phrases))
 
 
 def _bar(wait: Wait, axis: _Axis) -> Bar:
@@ -249,30 +232,28 @@ def _in_words(marks: Sequence[Mark]) -> list[str]:
 
 
 def _ticks(axis: _Axis) -> list[Tick]:
+    """Return the round times on the axis: of some seconds, or else of some months."""
     span = (axis.end - axis.begin).total_seconds()
     for seconds in _SECONDS:
         if span / seconds < _MOST_TICKS:
-            times = _every_seconds(axis, seconds)
-            return [Tick(axis.place(time), _label(time, seconds)) for time in times]
+            before = -int((_EPOCH - axis.begin).total_seconds() // seconds)
+            times = [_EPOCH + timedelta(seconds=(before + n) * seconds) for n in range(7)]
+            return [
+                Tick(axis.place(time), _label(time, seconds))
+                for time in times
+                if axis.begin <= time <= axis.end
+            ]
     months = next((count for count in _MONTHS if span / (count * 28 * _DAY) < _MOST_TICKS), 240)
-    return [
-        Tick(axis.place(time), day(time.isoformat())[2:]) for time in _every_months(axis, months)
-    ]
-
-
-def _every_seconds(axis: _Axis, seconds: float) -> list[datetime]:
-    first = -int((_EPOCH - axis.begin).total_seconds() // seconds)
-    moments = [_EPOCH + timedelta(seconds=number * seconds) for number in range(first, first + 7)]
-    return [moment for moment in moments if axis.begin <= moment <= axis.end]
-
-
-def _every_months(axis: _Axis, months: int) -> list[datetime]:
-    first, last = (moment.year * 12 + moment.month - 1 for moment in (axis.begin, axis.end))
-    moments = [
+    first, last = (time.year * 12 + time.month - 1 for time in (axis.begin, axis.end))
+    times = [
         datetime(number // 12, number % 12 + 1, 1, tzinfo=UTC)
         for number in range(-(-first // months) * months, last + 1, months)
     ]
-    return [moment for moment in moments if axis.begin <= moment <= axis.end]
+    return [
+        Tick(axis.place(time), day(time.isoformat())[2:])
+        for time in times
+        if axis.begin <= time <= axis.end
+    ]
 
 
 def _label(moment: datetime, seconds: float) -> str:

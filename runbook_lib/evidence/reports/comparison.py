@@ -99,7 +99,7 @@ def _word_changes(old: Step, new: Step) -> Iterator[WordChange]:
     some = new or old or {}
     before, after = (step["word"] if step else None for step in (old, new))
     word = after or before
-    if word is None or _said(before) == _said(after):
+    if word is None or _without_source(before) == _without_source(after):
         return
     if after:
         what = "given again" if before else "given"
@@ -109,7 +109,7 @@ def _word_changes(old: Step, new: Step) -> Iterator[WordChange]:
     yield WordChange(some["id"], some["title"], *details)
 
 
-def _said(word: Mapping[str, Any] | None) -> dict[str, Any]:
+def _without_source(word: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return what a person said, without the file that it was read from."""
     return {name: value for name, value in (word or {}).items() if name not in _SOURCE}
 

@@ -67,6 +67,7 @@ def fleet_page(record: FleetRecord) -> Iterator[str]:
     rows = tenant_rows(record, named, until=str(record.finished_on))
     whom = Counter(name for row in rows for name in {wait.whom for wait in row.waits})
     totals = _totals(record, named.values(), rows)
+    count = Counter(row.standing for row in rows)
     script = (TEMPLATES / "fleet.js").read_text(encoding="utf-8")
     return stream(
         "fleet.html",
@@ -75,7 +76,7 @@ def fleet_page(record: FleetRecord) -> Iterator[str]:
         rows=rows,
         sandbox=any(row.result.sandbox for row in rows),
         practice=sum(row.result.sandbox for row in rows),
-        standings=_standings(rows),
+        standings=[(standing, count[standing]) for standing in Standing if count[standing]],
         overdue=sum(row.overdue_days > 0 for row in rows),
         worst=_worst(totals),
         totals=totals,
@@ -84,14 +85,9 @@ def fleet_page(record: FleetRecord) -> Iterator[str]:
         connector_ids={connector.id: number for number, connector in enumerate(totals)},
         chart=wait_chart(wait for row in rows for wait in row.waits),
         script=script,
-        digest=_digest(script),
+        # By this digest the page's Content Security Policy permits the script.
+        digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
     )
-
-
-def _standings(rows: Iterable[TenantRow]) -> list[tuple[Standing, int]]:
-    """Return how many tenants stand how, the worst first."""
-    count = Counter(row.standing for row in rows)
-    return [(standing, count[standing]) for standing in Standing if count[standing]]
 
 
 def _totals(
@@ -128,8 +124,3 @@ def _worst(totals: Iterable[ConnectorTotals]) -> list[tuple[Outcome, NamedStep, 
             number, step = max(numbers, key=lambda pair: pair[0])
             worst.append((outcome, step, number))
     return worst
-
-
-def _digest(script: str) -> str:
-    """Return the digest by which a Content Security Policy permits a script."""
-    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")

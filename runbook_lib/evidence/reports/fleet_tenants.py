@@ -228,15 +228,13 @@ def tenant_rows(
     record: FleetRecord, named: Mapping[tuple[str, str], NamedStep], *, until: str
 ) -> list[TenantRow]:
     """Return a row for each tenant, the worst first; waits last until the time `until`."""
-    rows = [_row(result, named, until) for result in record.results.values()]
+    rows = []
+    for result in record.results.values():
+        pairs = [(named[result.connector, step["id"]], step) for step in result.steps]
+        pairs.sort(key=lambda pair: pair[0].place)
+        outcomes = tuple(Outcome(step["outcome"]) for _, step in pairs)
+        rows.append(TenantRow(result, outcomes, tuple(_lines(pairs, until))))
     return sorted(rows, key=_badness)
-
-
-def _row(result: TenantResult, named: Mapping[tuple[str, str], NamedStep], until: str) -> TenantRow:
-    pairs = [(named[result.connector, step["id"]], step) for step in result.steps]
-    pairs.sort(key=lambda pair: pair[0].place)
-    outcomes = tuple(Outcome(step["outcome"]) for _, step in pairs)
-    return TenantRow(result, outcomes, tuple(_lines(pairs, until)))
 
 
 def _lines(pairs: Sequence[tuple[NamedStep, Mapping[str, Any]]], until: str) -> list[Line]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -31,7 +31,13 @@ def hosts_that_answered(runs: Iterable[Mapping[str, Any]]) -> dict[str, list[str
     answered: dict[str, list[str]] = {name: [] for name in _SYSTEMS}
     for run in runs:
         hosts = {name: _host(run["parameters"].get(by)) for name, (_, by) in _SYSTEMS.items()}
-        for host in _answering_hosts(run):
+        answering = {
+            _host(exchange["url"]): None
+            for step in run["steps"]
+            for exchange in step["exchanges"]
+            if exchange["status"] is not None
+        }
+        for host in filter(None, answering):
             for name, (domain, _) in _SYSTEMS.items():
                 is_its = host in (domain, hosts[name]) or host.endswith(f".{domain}")
                 if is_its and host not in answered[name]:
@@ -59,14 +65,6 @@ def plain(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "" if value is None else str(value)
-
-
-def _answering_hosts(run: Mapping[str, Any]) -> Iterator[str]:
-    for step in run["steps"]:
-        for exchange in step["exchanges"]:
-            host = _host(exchange["url"])
-            if host and exchange["status"] is not None:
-                yield host
 
 
 def _host(url: object) -> str:

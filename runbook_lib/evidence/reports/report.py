@@ -30,7 +30,7 @@ from runbook_lib.evidence.reports.chart import chart
 from runbook_lib.evidence.reports.comparison import Differences, compare
 from runbook_lib.evidence.reports.rendering import render
 from runbook_lib.evidence.reports.runs import SealedRun
-from runbook_lib.evidence.reports.timeline import Event, Word
+from runbook_lib.evidence.reports.timeline import Word
 from runbook_lib.evidence.reports.wording import day, listed
 from runbook_lib.plain_text import counted
 
@@ -102,7 +102,7 @@ def run_report(
     ]
     run = {**record, "steps": steps}
     lines = [entry for entry in entries if entry.seq <= run["journal"]["lines"]]
-    words, happened = timeline.said(lines, run), timeline.events(lines, run)
+    words, happened = timeline.words_by_step(lines, run), timeline.events(lines, run)
     waits = timeline.waits_of_run(lines, run)
     until = run["finished_on"] or max((entry.at for entry in lines), default="")
     return render(
@@ -118,7 +118,10 @@ def run_report(
         titles={step["id"]: step["title"] for step in run["steps"]},
         words=words,
         people=_people(words),
-        events=_by_day(happened[-_MOST_EVENTS:]),
+        events=[
+            (date, list(events))
+            for date, events in groupby(happened[-_MOST_EVENTS:], lambda event: day(event.at))
+        ],
         earlier_events=max(0, len(happened) - _MOST_EVENTS),
         waits=waits,
         until=until,
@@ -255,10 +258,6 @@ def _people(words: Mapping[str, Sequence[Word]]) -> list[Person]:
 def _kinds(words: Sequence[Word]) -> str:
     count = Counter(word.kind for word in words)
     return listed([f"{count[kind]} {kind}" for kind in WordKind if count[kind]])
-
-
-def _by_day(happened: Sequence[Event]) -> list[tuple[str, list[Event]]]:
-    return [(date, list(of_day)) for date, of_day in groupby(happened, lambda event: day(event.at))]
 
 
 def _limits(run: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:

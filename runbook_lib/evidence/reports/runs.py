@@ -16,7 +16,7 @@ from typing import Any
 
 from runbook_lib.core.events import EventType
 from runbook_lib.core.files import read_plain
-from runbook_lib.core.journal import Entry, read_lines
+from runbook_lib.core.journal import read_lines
 from runbook_lib.core.json_text import parse_json
 from runbook_lib.core.state import HistoryReader
 from runbook_lib.errors import ContentError
@@ -74,11 +74,12 @@ def sealed_runs(reader: HistoryReader) -> list[SealedRun]:
     ]
     runs = [_run(folder, bundle) for bundle in (*announced, *beside)]
     if any(run.fault for run in runs):
-        begun = {
-            entry.run_id: _begun(entry)
-            for entry, _ in read_lines(reader.journal.path)
-            if entry.type == EventType.RUN_STARTED
-        }
+        begun = {}
+        for entry, _ in read_lines(reader.journal.path):
+            if entry.type == EventType.RUN_STARTED:
+                data = entry.data
+                start = {name: data[name] for name in ("mode", "sandbox") if name in data}
+                begun[entry.run_id] = {**start, "started_on": entry.at}
         return [
             replace(run, record={**run.record, **begun.get(run.record["run_id"], {})})
             if run.fault
@@ -112,12 +113,6 @@ def _understood(bundle: Path) -> dict[str, Any]:
         msg = f"It is not a valid record{f', at {where}' * bool(where)}."
         raise ContentError(msg, file=RECORD_NAME) from None
     return record
-
-
-def _begun(entry: Entry) -> dict[str, Any]:
-    """Return the start of a run from its journal line."""
-    known = {name: entry.data[name] for name in ("mode", "sandbox") if name in entry.data}
-    return {**known, "started_on": entry.at}
 
 
 def _run(folder: Path, sealed: SealedBundle) -> SealedRun:

@@ -120,16 +120,18 @@ class _Sighting:
     since: str = ""
 
 
-def said(entries: Sequence[Entry], run: Mapping[str, Any]) -> dict[str, list[Word]]:
+def words_by_step(entries: Sequence[Entry], run: Mapping[str, Any]) -> dict[str, list[Word]]:
     """Return the words about each step, oldest first; the last one counts."""
     words: dict[str, list[Word]] = {}
-    for entry in _said_once(entries):
+    for entry in _without_repeats(entries):
         if entry.type in _WORDS:
             words.setdefault(entry.step, []).append(_word(entry))
     for step in run["steps"]:
         if step["id"] not in words:
             word = step["word"]
-            words[step["id"]] = [_spoken(step["id"], WordKind(word["kind"]), word)] if word else []
+            words[step["id"]] = (
+                [_word_from(step["id"], WordKind(word["kind"]), word)] if word else []
+            )
     return words
 
 
@@ -143,7 +145,7 @@ def events(entries: Sequence[Entry], run: Mapping[str, Any]) -> list[Event]:
     steps = {step["id"] for step in run["steps"]}
     happened: list[Event] = []
     latest: dict[str, int] = {}
-    for entry in _said_once(entries):
+    for entry in _without_repeats(entries):
         is_mine = entry.run_id == run["run_id"]
         if entry.type == EventType.STEP_CHECKED:
             outcome = _seen(entry)
@@ -183,7 +185,7 @@ def marks_of_run(
     words: Mapping[str, Sequence[Word]], happened: Sequence[Event], run: Mapping[str, Any]
 ) -> list[Mark]:
     """
-    Return the words and checks of `run`, from what `said` and `events` return.
+    Return the words and checks of `run`, from what `words_by_step` and `events` return.
 
     A check whose line is not there is taken from the record.
     """
@@ -200,7 +202,7 @@ def marks_of_run(
 def marks_across_runs(runs: Sequence[Mapping[str, Any]]) -> list[Mark]:
     """Return the words and checks in the records of a tenant, each word once."""
     words = {
-        (step["id"], word["by"], word["at"], word["kind"]): _spoken(
+        (step["id"], word["by"], word["at"], word["kind"]): _word_from(
             step["id"], WordKind(word["kind"]), word
         )
         for run in runs
@@ -291,7 +293,7 @@ def _concluded(step: Mapping[str, Any], run: Mapping[str, Any]) -> _Sighting:
     return _Sighting(step["id"], at, outcome)
 
 
-def _said_once(entries: Iterable[Entry]) -> list[Entry]:
+def _without_repeats(entries: Iterable[Entry]) -> list[Entry]:
     """
     Return `entries` without words that a person repeated in another file.
 
@@ -308,10 +310,10 @@ def _said_once(entries: Iterable[Entry]) -> list[Entry]:
 
 
 def _word(entry: Entry) -> Word:
-    return _spoken(entry.step, _WORDS[entry.type], entry.data, written_on=entry.at)
+    return _word_from(entry.step, _WORDS[entry.type], entry.data, written_on=entry.at)
 
 
-def _spoken(
+def _word_from(
     step: str, kind: WordKind, document: Mapping[str, Any], *, written_on: str = ""
 ) -> Word:
     return Word(

@@ -94,13 +94,13 @@ def _columns(lasted: Sequence[tuple[int, bool]], width: int, end: int) -> tuple[
             width=_percent(width, end),
             height=round(max(100 * number / most, _LEAST_HEIGHT), 1),
             overdue=round(max(100 * number / most, _LEAST_HEIGHT) * late[place] / number, 1),
-            text=_said(place * width, width, number, late[place]),
+            text=_column_text(place * width, width, number, late[place]),
         )
         for place, number in sorted(every.items())
     )
 
 
-def _said(first: int, width: int, number: int, late: int) -> str:
+def _column_text(first: int, width: int, number: int, late: int) -> str:
     """Return what a column means, in words."""
     span = counted(first, "day") if width == 1 else f"{first:,} to {first + width - 1:,} days"
     return f"{span}: {counted(number, 'tenant')}{f', {late:,} overdue' if late else ''}"

@@ -23,7 +23,6 @@ from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import SettingsError, SigningError
 
 if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
     from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
     from securesystemslib.dsse import Envelope
     from securesystemslib.signer import Signer, SSlibKey
@@ -135,8 +134,18 @@ def create_key(path: Path, *, passphrase: Secret | None = None) -> None:
     Raises `SettingsError` if it cannot be written.
     """
     from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415  (slow to import)
+    from cryptography.hazmat.primitives.serialization import (  # noqa: PLC0415
+        BestAvailableEncryption,
+        Encoding,
+        NoEncryption,
+        PrivateFormat,
+    )
 
-    content = _pem(ec.generate_private_key(ec.SECP256R1()), passphrase)
+    protection = (
+        BestAvailableEncryption(passphrase.reveal().encode()) if passphrase else NoEncryption()
+    )
+    private = ec.generate_private_key(ec.SECP256R1())
+    content = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, protection)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # NOTE: two first runs agree on one key: the second keeps the first one's.
@@ -296,17 +305,3 @@ def _p256(public: PublicKeyTypes) -> SSlibKey:
     if not isinstance(public, ec.EllipticCurvePublicKey) or public.curve.name != "secp256r1":
         raise ValueError("not on the curve P-256")
     return SSlibKey.from_crypto(public, keyid=key_id(public))
-
-
-def _pem(private: EllipticCurvePrivateKey, passphrase: Secret | None) -> bytes:
-    from cryptography.hazmat.primitives.serialization import (  # noqa: PLC0415
-        BestAvailableEncryption,
-        Encoding,
-        NoEncryption,
-        PrivateFormat,
-    )
-
-    protection = (
-        BestAvailableEncryption(passphrase.reveal().encode()) if passphrase else NoEncryption()
-    )
-    return private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, protection)

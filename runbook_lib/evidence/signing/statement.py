@@ -109,9 +109,9 @@ def result_predicate(
         outcomes[step["outcome"]].append(step["id"])
         in_part += [step["id"]] if step["needs_person"] else []
     passed = [name for name in outcomes[Outcome.VERIFIED] if name not in in_part]
-    is_proven = len(passed) == len(record["steps"])
+    unfailed = "PASSED" if len(passed) == len(record["steps"]) else "WARNED"
     return {
-        "result": _result(record["outcome"], is_proven=is_proven),
+        "result": "FAILED" if record["outcome"] == "failed" else unfailed,
         "configuration": [source.descriptor() for source in configuration],
         "passedTests": passed,
         "warnedTests": [*outcomes[Outcome.ATTESTED], *in_part],
@@ -273,12 +273,6 @@ def sigstore_bundle(envelope: bytes) -> bytes:
         )
         + b"\n"
     )
-
-
-def _result(outcome: str, *, is_proven: bool) -> str:
-    if outcome == "failed":
-        return "FAILED"
-    return "PASSED" if is_proven else "WARNED"
 
 
 def _canonical(document: Mapping[str, Any]) -> bytes:

@@ -85,7 +85,11 @@ def verdict_on(folder: Path, trust: Trust, name: str) -> Verdict:
     """Return the verdict on the bundle in `folder`, whose final name is `name`."""
     try:
         verified = verify_bundle(folder, trust)
-        _check_name(name, verified)
+        own = bundle_name(verified.run["started_on"], verified.run["run_id"])
+        if has_bundle_name(Path(name)) and name != own:
+            return Verdict(
+                folder, error=ContentError(f"It is the bundle {own}, under another name.")
+            )
     except (EvidenceError, JournalError, OSError) as error:
         return refusal(folder, error)
     except NOT_UNDERSTOOD as error:
@@ -93,13 +97,6 @@ def verdict_on(folder: Path, trust: Trust, name: str) -> Verdict:
         msg = f"It is signed, but cannot be understood ({type(error).__name__})."
         return Verdict(folder, error=ContentError(msg))
     return Verdict(folder, verified=verified)
-
-
-def _check_name(name: str, verified: Verified) -> None:
-    """Raise if a bundle has the name of another run."""
-    own = bundle_name(verified.run["started_on"], verified.run["run_id"])
-    if has_bundle_name(Path(name)) and name != own:
-        raise ContentError(f"It is the bundle {own}, under another name.")
 
 
 def _journal_end(home: Path) -> int:

@@ -294,9 +294,12 @@ def _contents(present: Mapping[str, Path], subjects: Sequence[Resource]) -> dict
         path = present[subject.name]
         if subject.name in _LOOKED_INTO:
             contents[subject.name] = _read(path, subject.size)
-            _check_digest(subject, digest(contents[subject.name]))
+            actual = digest(contents[subject.name])
         else:
-            _check_digest(subject, _digest(path, subject.size))
+            actual = _digest(path, subject.size)
+        if actual != subject.sha256:
+            msg = "It was altered: its SHA-256 is not the signed one."
+            raise ContentError(msg, file=subject.name)
     return contents
 
 
@@ -311,11 +314,6 @@ def _check_size(present: Mapping[str, Path], subject: Resource) -> None:
     if size != subject.size:
         msg = f"It has {size:,} bytes; {subject.size:,} were signed."
         raise ContentError(msg, file=subject.name)
-
-
-def _check_digest(subject: Resource, actual: str) -> None:
-    if actual != subject.sha256:
-        raise ContentError("It was altered: its SHA-256 is not the signed one.", file=subject.name)
 
 
 def _check_listing(
@@ -384,8 +382,8 @@ def _check_lines(
     withheld: list[int] = []
 
     def lines() -> Iterator[Line]:
-        older = _said_of(CARRIED_NAME, carried_lines(folder, carried))
-        for line in chain(older, _said_of(JOURNAL_NAME, part_lines(folder, part))):
+        older = _naming_file(CARRIED_NAME, carried_lines(folder, carried))
+        for line in chain(older, _naming_file(JOURNAL_NAME, part_lines(folder, part))):
             if line.entry.withheld:
                 withheld.append(line.ref.seq)
             yield line
@@ -398,7 +396,7 @@ def _check_lines(
     return tuple(withheld)
 
 
-def _said_of(file: str, lines: Iterator[Line]) -> Iterator[Line]:
+def _naming_file(file: str, lines: Iterator[Line]) -> Iterator[Line]:
     """Yield `lines`; name `file` in errors."""
     try:
         yield from lines

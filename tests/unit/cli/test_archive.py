@@ -13,8 +13,8 @@ import pytest
 from runbook_lib.config import formats
 from runbook_lib.errors import ExitCode, StoreUnavailableError
 from runbook_lib.evidence.archive import archive, stores
-from runbook_lib.evidence.archive.archive import bundles_below
 from runbook_lib.evidence.signing.keys import create_key, open_key
+from tests.support.bundles import bundles_below
 from tests.unit.cli.test_main import _own_folder, runbook  # noqa: F401  (a fixture that acts by itself)
 from tests.unit.evidence.conftest import ended_run, seal_run
 

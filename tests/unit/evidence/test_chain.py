@@ -12,6 +12,7 @@ import pytest
 
 from runbook_lib.core.events import EventType
 from runbook_lib.core.journal import Journal
+from runbook_lib.core.scratch import DRAFT_PREFIX
 from runbook_lib.core.state import open_history
 from runbook_lib.engine.run import Run
 from runbook_lib.errors import ChainError, JournalError
@@ -19,7 +20,6 @@ from runbook_lib.evidence import chain
 from runbook_lib.evidence.chain import (
     chain_end,
     check_restored,
-    draft_folder,
     finish_interrupted,
     remove_drafts,
 )
@@ -215,7 +215,7 @@ def test_a_disk_that_fills_up_at_any_moment_leaves_a_whole_bundle_or_none(
 def test_the_drafts_of_killed_runs_are_removed(tmp_path: Path) -> None:
     """The drafts of killed runs, which no leak gate has checked, are removed."""
 
-    folder = draft_folder(tmp_path, "aaaaaaaa")
+    folder = tmp_path / f"{DRAFT_PREFIX}aaaaaaaa"
     folder.mkdir()
     (folder / "half.ipynb").write_text("{}")
 

@@ -26,7 +26,6 @@ from runbook_lib.errors import (
 from runbook_lib.evidence.archive import archive, stores
 from runbook_lib.evidence.archive.archive import (
     archive_bundle,
-    bundles_below,
     check_archive,
     fetched,
 )
@@ -36,6 +35,7 @@ from runbook_lib.evidence.signing.succession import hand_over
 from runbook_lib.evidence.verify.discovery import Unseen
 from runbook_lib.evidence.verify.tree import verify_tree
 from runbook_lib.evidence.verify.verify import Trust
+from tests.support.bundles import bundles_below
 from tests.unit.evidence.conftest import ended_run, seal_run
 
 IDS = ("00000001", "00000002")

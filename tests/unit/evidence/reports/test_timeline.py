@@ -13,9 +13,9 @@ from runbook_lib.evidence.reports.timeline import (
     Wait,
     Word,
     events,
-    said,
     waits_across_runs,
     waits_of_run,
+    words_by_step,
 )
 from tests.unit.evidence.reports.sample_runs import (
     CHECKED,
@@ -60,7 +60,7 @@ def test_statements_are_in_the_order_of_writing() -> None:
         "about": "App Acme Lead Sync, App ID 4711, Service Domain acme-h.cyclr.com",
     }
 
-    assert said(lines, of())["fb-01-log-in"] == [
+    assert words_by_step(lines, of())["fb-01-log-in"] == [
         Word(
             "fb-01-log-in",
             "Operator",
@@ -95,7 +95,7 @@ def test_the_same_statement_from_another_file_is_listed_once() -> None:
     ]
     run = of(step("fb-01-log-in", "skipped"), step(REVIEW, "attested"))
 
-    found = said(lines, run)
+    found = words_by_step(lines, run)
     assert [(w.origin, w.written_on) for w in found["fb-01-log-in"]] == [("one.toml", STARTED)]
     assert [(w.by, w.text) for w in found[REVIEW]] == [
         ("Boss", ""),
@@ -116,7 +116,7 @@ def test_without_a_journal_the_records_statements_are_used() -> None:
         step("fb-04-seen"),
     )
 
-    found = said([], run)
+    found = words_by_step([], run)
     assert [(w.by, w.outcome, w.text) for w in found["fb-01-log-in"]] == [
         ("A", Outcome.ATTESTED, "")
     ]
