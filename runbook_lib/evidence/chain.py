@@ -220,7 +220,7 @@ def announcement(line: Entry) -> SealedBundle:
     except (TypeError, KeyError, AttributeError):
         is_valid = False
     if not is_valid:
-        raise ChainError(f"Line {line.seq} announces no bundle.", file=JOURNAL_NAME)
+        raise ChainError(f"Line {line.seq} does not announce a bundle.", file=JOURNAL_NAME)
     return sealed
 
 

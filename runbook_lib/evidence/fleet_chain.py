@@ -1,5 +1,5 @@
 """
-The chain of a fleet's records: each names the one before it, so none goes missing unseen.
+The chain of a fleet's records: each names the one before it, so a missing one is noticed.
 
 The records of one file of tenants are a chain. Neither the names of folders nor the times
 of files say which record is the newest: a clock may have been wrong.

@@ -220,7 +220,7 @@ def _head(folder: Path, document: Mapping[str, Any]) -> FleetRecord:
 
 
 def _logged(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the results in the log of a run that was killed; a line that was cut short is none."""
+    """Yield the results in the log of a run that was killed, without a line that was cut short."""
     try:
         lines = read_plain(path, _LARGEST).splitlines()
     except OSError:

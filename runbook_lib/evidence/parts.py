@@ -190,7 +190,7 @@ def check_words(record: Mapping[str, Any], lines: Iterable[Line]) -> None:
     that the remote system confirmed.
     """
     words: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
-    for event, step_id, word in (*_words(record), *_notes(record)):
+    for event, step_id, word in _words(record):
         words.setdefault((event, step_id, str(word["by"])), []).append(word)
     for line in lines:
         entry = line.entry
@@ -219,7 +219,7 @@ def _check_sentence(step_id: str, word: Mapping[str, Any]) -> None:
     if not is_bound or sentence_digest(word["sentence"]) != binding["confirms"]:
         raise ContentError(
             f"What {word['by']} said about {step_id} on {word['at']} is bound to something else "
-            "than the words that stand with it."
+            "than the words that it is recorded with."
         )
 
 
@@ -242,7 +242,11 @@ def report_entries(bundle: Path, record: Mapping[str, Any]) -> list[Entry]:
 
 
 def _words(record: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
-    """Yield each word that counts in `record`, with event and step; raise if one is missing."""
+    """
+    Yield each word that counts, comment and assignment in `record`, with event and step.
+
+    Raise if a step rests on a word that is missing.
+    """
     outcomes = {step["outcome"] for step in record["steps"]}
     for step in record["steps"]:
         word, outcome = step["word"], step["outcome"]
@@ -260,11 +264,6 @@ def _words(record: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, A
             raise ContentError(msg, file=RECORD_NAME)
         for counted in (*step["confirms"], *([word] if word is not None else [])):
             yield f"step.{counted['kind']}", str(step["id"]), counted
-
-
-def _notes(record: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
-    """Yield each comment and assignment in `record`, with event and step."""
-    for step in record["steps"]:
         for comment in step.get("comments", ()):
             yield EventType.STEP_COMMENTED, str(step["id"]), comment
         if step.get("assigned"):

@@ -153,7 +153,11 @@ class Sandbox:
             target=lambda: asyncio.run(self._run(sockets)), name="runbook-sandbox", daemon=True
         )
         self._thread.start()
-        self._wait_until_it_listens()
+        deadline = time.monotonic() + _START_LIMIT
+        while not all(server.started for server in self._servers):
+            if time.monotonic() > deadline:  # pragma: no cover - a machine that stands still
+                raise TimeoutError("the sandbox did not start")
+            time.sleep(0.002)
         # NOTE: the server has read it by now; no private key stays in this folder.
         server_certificate.unlink()
 
@@ -177,13 +181,6 @@ class Sandbox:
         # NOTE: a transport closes its socket in the loop's next iteration, so run a few more.
         for _ in range(_LAST_ITERATIONS):
             await asyncio.sleep(0)
-
-    def _wait_until_it_listens(self) -> None:
-        deadline = time.monotonic() + _START_LIMIT
-        while not all(server.started for server in self._servers):
-            if time.monotonic() > deadline:  # pragma: no cover - a machine that stands still
-                raise TimeoutError("the sandbox did not start")
-            time.sleep(0.002)
 
     def _abort(self, client: tuple[str, int]) -> None:
         """Reset the connection of a client, without an answer."""

@@ -92,11 +92,6 @@ _SHELL = (
 )
 
 
-def is_website(cyclr: Cyclr, host: str) -> bool:
-    """Return whether `host` belongs to the partner's website."""
-    return host in cyclr.website_hosts
-
-
 def answer_website(cyclr: Cyclr, host: str, request: Request) -> Reply:
     """Answer a request for a page of the website."""
     if request.method not in {"GET", "HEAD"}:

@@ -98,7 +98,9 @@ def marketing_data_is_readable(context: CheckContext) -> Finding:
     accounts = _read(graph, "me/adaccounts", token, _AD_ACCOUNT)
     for account in accounts:
         if not account.identifier("id").startswith("act_"):
-            raise unexpected("Facebook (/me/adaccounts)", "a row is no ad account: no act_ id")
+            raise unexpected(
+                "Facebook (/me/adaccounts)", "a row is not an ad account: its id lacks act_"
+            )
     pages = _read(graph, "me/accounts", token, _PAGE)
     if not accounts:
         return inconclusive(
@@ -106,8 +108,12 @@ def marketing_data_is_readable(context: CheckContext) -> Finding:
             f"({counted(len(pages), 'page')}), so nothing shows that the token reads marketing "
             "data. Sign in as a person who has access to an ad account and choose it there.",
         )
+    rows = []
+    for account in accounts:
+        status = _text(account.get("account_status"))
+        rows.append({**account, "account_status": _ACCOUNT_STATUS.get(status, status)})
     tables = (
-        _table("Ad accounts", _AD_ACCOUNT, [_with_status(account) for account in accounts]),
+        _table("Ad accounts", _AD_ACCOUNT, rows),
         _table("Pages", _PAGE, pages),
     )
     return verified(
@@ -175,11 +181,6 @@ def _text(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(_text(item) for item in value)[:_LONGEST_CELL]
     return str(value)[:_LONGEST_CELL] if isinstance(value, str | int | float) else ""
-
-
-def _with_status(account: Mapping[str, Any]) -> dict[str, Any]:
-    status = _text(account.get("account_status"))
-    return {**account, "account_status": _ACCOUNT_STATUS.get(status, status)}
 
 
 def _read_lead(context: CheckContext, page_id: str, page_token: Secret, form: Document) -> Finding:

@@ -46,7 +46,7 @@ class Use:
     How a connector uses a permission or a feature.
 
     `usage` is the text for App Review, `shot` what the recording must show of
-    it. Uses stand in the order in which a recording shows them.
+    it. Uses are in the order in which a recording shows them.
     """
 
     name: str

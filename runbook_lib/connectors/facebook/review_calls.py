@@ -36,7 +36,7 @@ class ReadCall:
     A read call; any one of `served_by` is enough for it.
 
     `{…}` in `path` is an object of the person's; the call is made with that
-    page's token where one stands there.
+    page's token where it names a page.
     """
 
     path: str
@@ -63,11 +63,6 @@ _CALLS = (
     ReadCall("{page}/conversations", ("pages_messaging",)),
     ReadCall("{lead form}/leads", ("leads_retrieval",)),
 )
-
-
-def calls_for(permission: str) -> tuple[ReadCall, ...]:
-    """Return the calls that `permission` serves, alone or beside others."""
-    return tuple(call for call in _CALLS if permission in call.served_by)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +123,11 @@ class _Caller:
 
     def try_for(self, permission: str) -> _Made:
         """Make the call that `permission` serves, unless it was made already."""
-        calls = calls_for(permission)
+        call = next((call for call in _CALLS if permission in call.served_by), None)
         if permission not in self._carried:
             return _Made(permission, None, "the token does not carry it")
-        if not calls:
+        if call is None:
             return _Made(permission, None, "no read call is known for it: make one yourself")
-        call = calls[0]
         if call.path not in self._problems:
             try:
                 self._problems[call.path] = self._make(call)

@@ -3,7 +3,7 @@ The review kit: the texts, the shot list and the reviewer's steps for App Review
 
 Pure: permissions and names in, a document out, and the document as Markdown
 and as one HTML file. It contains no credential. What only the maker of the
-product knows stands in `‹…›`.
+product knows is in `‹…›`.
 """
 
 from __future__ import annotations

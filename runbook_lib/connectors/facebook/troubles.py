@@ -351,7 +351,7 @@ _SUBMISSION_OPEN = Trouble(
             text="The last submission is still being reviewed: 1 to 22 days were seen.",
             tested_by=("review-is-approved",),
         ),
-        Cause(text="It was decided, and the result lies unread in App Review > Requests."),
+        Cause(text="It was decided, and the result is unread in App Review > Requests."),
         Cause(text="The message is stale: it was seen while no submission was open."),
     ),
     advice=(
@@ -403,7 +403,7 @@ _BAD_TOKEN = Trouble(
         "An active access token must be used to query information about the current user.",
     ),
     codes=(190, 102, 104, 458, 460, 463, 466, 467),
-    means="The token has ended, was withdrawn, is incomplete or is no user's.",
+    means="The token has ended, was withdrawn, is incomplete or is not a user's.",
     causes=(
         Cause(
             text="It expired: one from a sign-in lives one to two hours, a long-lived one about "

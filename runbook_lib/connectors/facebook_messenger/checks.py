@@ -151,7 +151,7 @@ def _judge_webhook(answer: int, made_up: list[int]) -> tuple[Outcome, str]:
             f"ones ({refusal})."
         )
     if answer == refusal:
-        # NOTE: before anybody entered it, that is no contradiction: `conclude` weighs it.
+        # NOTE: before anybody entered it, that is not a contradiction: `conclude` weighs it.
         return Outcome.NOT_RUN, (
             "Cyclr's webhook refuses this Verify Token as it refuses made-up ones "
             f"({refusal}). Enter the same one in the connector's Setup and in Facebook's webhook "

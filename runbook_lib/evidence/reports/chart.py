@@ -3,8 +3,8 @@ A picture of time: for each step its waits as bars, its checks and words as mark
 
 Pure: waits and marks in, a `Chart` out, which a template draws as SVG. Places
 are percentages of the width, so that a page of any width can show it. Times
-may come from a record that nobody vouches for: each is checked before it is
-drawn, and marks that would lie on one another are one.
+may come from a record that nobody signed: each is checked before it is
+drawn, and marks that would overlap are one.
 """
 
 from __future__ import annotations

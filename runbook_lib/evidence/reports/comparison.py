@@ -71,8 +71,14 @@ def compare(before: Mapping[str, Any], after: Mapping[str, Any]) -> Differences:
     new = {step["id"]: step for step in after["steps"]}
     names = [*new, *(name for name in old if name not in new)]
     pairs = [(old.get(name), new.get(name)) for name in names]
+    steps = []
+    for step_before, step_after in pairs:
+        some, was, now = step_after or step_before or {}, _state(step_before), _state(step_after)
+        if was != now:
+            change = StepChange(some["id"], some["title"], was[0], now[0], was[1], now[1])
+            steps.append(change)
     return Differences(
-        tuple(change for pair in pairs for change in _step_changes(*pair)),
+        tuple(steps),
         tuple(change for pair in pairs for change in _word_changes(*pair)),
         _values_changed(before["parameters"], after["parameters"]),
         _values_changed(_circumstances(before), _circumstances(after)),
@@ -82,13 +88,6 @@ def compare(before: Mapping[str, Any], after: Mapping[str, Any]) -> Differences:
 Step = Mapping[str, Any] | None
 # Where a word was read from; a change of it alone is not a difference.
 _SOURCE = ("origin", "entry")
-
-
-def _step_changes(old: Step, new: Step) -> Iterator[StepChange]:
-    some = new or old or {}
-    before, after = _state(old), _state(new)
-    if before != after:
-        yield StepChange(some["id"], some["title"], before[0], after[0], before[1], after[1])
 
 
 def _state(step: Step) -> tuple[str, str]:

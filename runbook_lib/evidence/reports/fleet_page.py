@@ -2,7 +2,7 @@
 The page of a fleet's run: `fleet.html`, one file made from the fleet's record alone.
 
 Whole without a script; the script in it, whose digest its policy names, only sorts and filters.
-It lies beside `fleet.json` and is signed with it. The evidence is in the tenants' bundles.
+It is beside `fleet.json` and signed with it. The evidence is in the tenants' bundles.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from runbook_lib.evidence.reports.wording import listed
 
 PAGE_NAME = "fleet.html"
 _FLEET_ID = re.compile(r"[0-9a-f]{8}")
-# What makes a step worth a look; the others are folded.
+# The outcomes of steps that the page shows; it folds the others.
 _NOTABLE = (Outcome.FAILED, Outcome.WAITING, Outcome.INCONCLUSIVE)
 
 

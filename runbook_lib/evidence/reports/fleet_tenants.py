@@ -244,17 +244,17 @@ def _lines(pairs: Sequence[tuple[NamedStep, Mapping[str, Any]]], until: str) -> 
         outcome = Outcome(step["outcome"])
         reason = f"{IN_PART}: {step['reason']}" if step["needs_person"] else step["reason"]
         reason = "" if outcome in _SETTLED and not step["needs_person"] else reason
-        wait = _wait(named, step["wait"], until) if "wait" in step else None
+        wait = None
+        if "wait" in step:
+            waits = step["wait"]
+            whom = waits["assigned_to"] or _WHOM.get(waits["for"], waits["for"])
+            since = waits["since"] or ""
+            days = days_between(since, until)
+            due = waits["due"] or ""
+            wait = StepWait(named, whom, since, days, due, waits["overdue_days"])
         together.setdefault((outcome, reason, wait), []).append(named)
     lines = [Line(key[0], tuple(steps), key[1], key[2]) for key, steps in together.items()]
     return sorted(lines, key=_urgency)
-
-
-def _wait(step: NamedStep, wait: Mapping[str, Any], until: str) -> StepWait:
-    whom = wait["assigned_to"] or _WHOM.get(wait["for"], wait["for"])
-    since = wait["since"] or ""
-    days = days_between(since, until)
-    return StepWait(step, whom, since, days, wait["due"] or "", wait["overdue_days"])
 
 
 def _urgency(line: Line) -> tuple[int, int, int]:

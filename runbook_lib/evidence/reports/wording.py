@@ -52,7 +52,7 @@ def days_after(text: str, days: int) -> str:
 
 
 def days_between(since: str, until: str) -> int | None:
-    """Return the whole days from one time to a later one; `None` where one is no sensible time."""
+    """Return the whole days from one time to a later one; `None` unless both are sensible."""
     first, last = parse_time(since), parse_time(until)
     if first is None or last is None or not 2000 <= first.year < 2100:
         return None

@@ -252,7 +252,7 @@ def read_link(signed: Signed) -> Link:
         before = chain["previous"] or {"name": "", "digest": {"sha256": ""}}
         return Link(int(chain["sequence"]), str(before["name"]), str(before["digest"]["sha256"]))
     except (KeyError, TypeError, ValueError):
-        raise EnvelopeError("It claims no place in a chain.") from None
+        raise EnvelopeError("It does not claim a place in a chain.") from None
 
 
 def sigstore_bundle(envelope: bytes) -> bytes:

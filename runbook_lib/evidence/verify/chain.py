@@ -55,7 +55,10 @@ def verify_home(home: Path, trust: Trust) -> Iterator[Verdict]:
     """Yield a verdict for each bundle beside a journal, then one for their chain."""
     # NOTE: the journal's end is read before the folders, so a bundle that is sealed meanwhile does
     # not look missing.
-    end = _journal_end(home)
+    try:
+        end = (home / JOURNAL_NAME).lstat().st_size
+    except OSError:
+        end = 0
     try:
         folders = bundles_in(home)
     except (EvidenceError, OSError) as error:
@@ -97,14 +100,6 @@ def verdict_on(folder: Path, trust: Trust, name: str) -> Verdict:
         msg = f"It is signed, but cannot be understood ({type(error).__name__})."
         return Verdict(folder, error=ContentError(msg))
     return Verdict(folder, verified=verified)
-
-
-def _journal_end(home: Path) -> int:
-    """Return the current size of a tenant's journal in bytes."""
-    try:
-        return (home / JOURNAL_NAME).lstat().st_size
-    except OSError:
-        return 0
 
 
 def _journal(home: Path, end: int, bundles: Mapping[str, Verified | None]) -> _Journal | None:

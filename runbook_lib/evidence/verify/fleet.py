@@ -194,7 +194,7 @@ def _check_names(record: FleetRecord, named: set[str]) -> None:
 
 
 def _check_result(record: FleetRecord, result: TenantResult, proven: Mapping[str, _Proven]) -> None:
-    """Raise where a result is not what its bundle says itself, or says more than none."""
+    """Raise unless a result is what its bundle says, and empty if nothing was sealed."""
     if result.exit_code not in _CODES.get(result.outcome or result.status, ()):
         kind = result.outcome or result.status
         msg = f"It gives {result.tenant} the exit code {result.exit_code}, though it is {kind}."
@@ -206,16 +206,16 @@ def _check_result(record: FleetRecord, result: TenantResult, proven: Mapping[str
         return
     bundle = str(result.bundle)
     if bundle not in proven:
-        msg = f"It rests on {bundle}, which is no verified bundle of this run."
+        msg = f"It rests on {bundle}, which is not a verified bundle of this run."
         raise ContentError(msg, file=FLEET_NAME)
     if result_digest(result) != proven[bundle].result:
         differs = _difference(record.folder.parent.parent / bundle, result)
-        msg = f"It says {differs} of {result.tenant}, whose bundle says otherwise."
+        msg = f"It says {differs} of {result.tenant}, but its bundle says something else."
         raise ContentError(msg, file=FLEET_NAME)
 
 
 def _difference(bundle: Path, result: TenantResult) -> str:
-    """Return in words what a result says otherwise than its bundle, which was verified."""
+    """Return in words how a result differs from its bundle, which was verified."""
     record = read_run_record(bundle)
     if record["outcome"] != result.outcome:
         return str(result.outcome)
@@ -230,10 +230,10 @@ def _difference(bundle: Path, result: TenantResult) -> str:
 
 
 def _check_all_named(record: FleetRecord, proven: Mapping[str, _Proven]) -> None:
-    """Raise where a bundle of the run is left out, or one is named that is none of it."""
+    """Raise if a bundle of the run is left out, or a bundle of another run is named."""
     counted = {str(result.bundle) for result in record.results.values() if result.bundle}
     if foreign := sorted(set(record.replaced) - proven.keys()):
-        msg = f"It names {foreign[0]}, which is no verified bundle of this run."
+        msg = f"It names {foreign[0]}, which is not a verified bundle of this run."
         raise ContentError(msg, file=FLEET_NAME)
     if left := sorted(proven.keys() - counted - set(record.replaced)):
         raise ContentError(f"It leaves out {left[0]}, a bundle of this run.", file=FLEET_NAME)

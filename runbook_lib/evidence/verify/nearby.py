@@ -2,7 +2,7 @@
 Whether trusted keys are inside or beside the evidence, where they prove less.
 
 Folders are compared by what they are, not by their names. A link is both where
-it stands and where it leads, since whoever can change either chooses the key.
+it is and where it leads, since whoever can change either chooses the key.
 """
 
 from __future__ import annotations

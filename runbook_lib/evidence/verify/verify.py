@@ -413,7 +413,7 @@ def _timestamp(
     Return the time-stamp of a named authority, and what could not be checked.
 
     NOTE: nothing signed says whether the authority answered, because it stamps the signed
-    statement; so whoever relies on one accepts no bundle that names a time-stamp and lacks it.
+    statement; so a bundle that names a time-stamp and lacks it is rejected where one is required.
     """
     if TIMESTAMP_NAME not in present:
         missing = f"A time-stamp was requested from {authority}; there is none."

@@ -22,7 +22,7 @@ from runbook_lib.sandbox.state.cyclr_world import (
     PendingAuthorization,
 )
 from runbook_lib.sandbox.state.world import World
-from runbook_lib.sandbox.website import answer_website, is_website
+from runbook_lib.sandbox.website import answer_website
 
 SIGN_IN_PATH = "/connectorauth/updateaccountconnectoroauth"
 _SECOND_HOP = "/connectorauth/start"
@@ -56,7 +56,7 @@ class ConnectSite:
     def __call__(self, request: Request) -> Reply:
         """Answer one request; the website's hosts are another site."""
         host = host_of(request)
-        if is_website(self._world.cyclr, host):
+        if host in self._world.cyclr.website_hosts:
             return answer_website(self._world.cyclr, host, request)
         return without_sniffing(self._answer(request))
 

@@ -39,7 +39,7 @@ def set_up_login(visit: Visit, app_id: str) -> Reply:
 @dashboard_router.route("GET POST", "/apps/{app_id}/business-login/settings")
 @verbatim(
     "graph §9",
-    "redirect URIs stand under Facebook Login for Business > Settings with the lead use case",
+    "redirect URIs are under Facebook Login for Business > Settings with the lead use case",
     "documentation/development/create-an-app/marketing-api-use-cases; third-party, 2026",
 )
 def set_up_business_login(visit: Visit, app_id: str) -> Reply:

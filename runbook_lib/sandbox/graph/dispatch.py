@@ -198,7 +198,12 @@ def _answer_root(call: Call) -> dict[str, Any]:
 def _find(call: Call, name: str) -> Node:
     facebook = call.world.facebook
     if name == "me":
-        return _find_me(call)
+        caller = call.caller
+        if caller.kind is TokenKind.APP:
+            raise GraphError(refusals.NO_TOKEN_ME)
+        if caller.kind is TokenKind.PAGE:
+            return Node(PAGE, facebook.pages[caller.profile_id], caller.profile_id)
+        return Node(USER, facebook.people[caller.user_id], caller.user_id)
     if name == "app":
         name = call.caller.app_id
     if name in facebook.people and call.caller.user_id != name:
@@ -214,15 +219,6 @@ def _find(call: Call, name: str) -> Node:
         if name in objects:
             return Node(kind, objects[name], name)
     return _find_lead_object(call, name)
-
-
-def _find_me(call: Call) -> Node:
-    facebook, caller = call.world.facebook, call.caller
-    if caller.kind is TokenKind.APP:
-        raise GraphError(refusals.NO_TOKEN_ME)
-    if caller.kind is TokenKind.PAGE:
-        return Node(PAGE, facebook.pages[caller.profile_id], caller.profile_id)
-    return Node(USER, facebook.people[caller.user_id], caller.user_id)
 
 
 def _find_lead_object(call: Call, name: str) -> Node:

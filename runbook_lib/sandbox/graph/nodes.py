@@ -121,7 +121,11 @@ def _field(call: Call, kind: NodeType, value: Any, field: Field) -> object:
 def answer_node(call: Call, node: Node, rest: tuple[str, ...]) -> dict[str, Any]:
     """Answer a call to a node or to one of its edges."""
     if not rest:
-        return _answer_itself(call, node)
+        if call.method == "GET":
+            return show(call, node.type, node.value, fields_of(call))
+        if call.method == "DELETE" and node.type.delete is not None:
+            return node.type.delete(call, node.value)
+        raise GraphError(_unsupported(call.method), id=node.id)
     edge = node.type.edges.get(rest[0])
     if edge is None and rest[0] in _EDGES and len(rest) == 1:
         raise GraphError(refusals.NO_FIELD, field=rest[0], type=node.type.name)
@@ -137,14 +141,6 @@ def answer_node(call: Call, node: Node, rest: tuple[str, ...]) -> dict[str, Any]
     if action is None:
         raise GraphError(_unsupported(call.method), id=node.id)
     return action(call, node.value)
-
-
-def _answer_itself(call: Call, node: Node) -> dict[str, Any]:
-    if call.method == "GET":
-        return show(call, node.type, node.value, fields_of(call))
-    if call.method == "DELETE" and node.type.delete is not None:
-        return node.type.delete(call, node.value)
-    raise GraphError(_unsupported(call.method), id=node.id)
 
 
 def _unsupported(method: str) -> Refusal:
@@ -209,7 +205,7 @@ def _window(call: Call, total: int) -> tuple[int, int]:
     return start, min(start + limit, total)
 
 
-@unknown("graph §7", "a limit that is no number or over 5,000: the default, the most")
+@unknown("graph §7", "a limit that is not a number or over 5,000: the default, the most")
 def _limit(text: str) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 9 or int(text) == 0:
         return _DEFAULT_LIMIT

@@ -43,21 +43,16 @@ def _require_leads(call: Call, page_id: str) -> None:
     call.count_page(page, refusal=refusals.LEADGEN_LIMIT)
 
 
-def _see_lead(call: Call, lead: Lead) -> Lead:
+def _see_lead(call: Call, lead: Lead) -> None:
     form = call.world.facebook.form(lead.form_id)
     if form is None:
         raise GraphError(refusals.MISSING_OBJECT, id=lead.id)
     _require_leads(call, form.page_id)
-    return lead
 
 
 @inferred("graph §7", "ad_id needs ads_management; without it the field is left out")
 def _ad_id(call: Call, lead: Lead, _field: Field) -> str | None:
     return lead.ad_id if lead.ad_id and "ads_management" in call.scopes else None
-
-
-def _field_data(_call: Call, lead: Lead, _field: Field) -> list[dict[str, object]]:
-    return [{"name": name, "values": [value]} for name, value in lead.answers.items()]
 
 
 @inferred("graph §7", "DELETE of a test lead gives success: true", "the guide says to delete it")
@@ -77,7 +72,9 @@ LEAD = NodeType(
         "id": _plain("id"),
         "ad_id": _ad_id,
         "form_id": _plain("form_id"),
-        "field_data": _field_data,
+        "field_data": lambda _call, lead, _field: [
+            {"name": name, "values": [value]} for name, value in lead.answers.items()
+        ],
         "is_organic": lambda _call, lead, _field: not lead.ad_id,
         "platform": lambda _call, lead, _field: None if lead.is_test else "fb",
     },
@@ -89,15 +86,6 @@ unknown("graph §7", "the type word of a lead and of a form in error messages")
 
 
 # --- forms -----------------------------------------------------------------------------------
-def _see_form(call: Call, form: Form) -> Form:
-    page = _page_of(call, form.page_id)
-    if call.caller.kind is TokenKind.PAGE:
-        _require_page_token(call, page)
-    call.require("pages_manage_ads")
-    call.count_page(page)
-    return form
-
-
 @verbatim("graph §7", "reading leads: page or user token with leads_retrieval", "docs, third-party")
 def _leads(call: Call, form: Form) -> list[Lead]:
     _require_leads(call, form.page_id)
@@ -122,10 +110,6 @@ def _create_test_lead(call: Call, form: Form) -> dict[str, object]:
     return {"id": lead.id}
 
 
-def _questions(_call: Call, form: Form, _field: Field) -> list[dict[str, str]]:
-    return [{"key": key, "type": kind} for key, kind in form.questions.items()]
-
-
 FORM = NodeType(
     "LeadgenForm",
     {
@@ -140,7 +124,9 @@ FORM = NodeType(
             "id": form.page_id,
         },
         "page_id": _plain("page_id"),
-        "questions": _questions,
+        "questions": lambda _call, form, _field: [
+            {"key": key, "type": kind} for key, kind in form.questions.items()
+        ],
     },
     ("id", "locale", "name", "status"),
     {
@@ -248,10 +234,6 @@ def _conversations(call: Call, page: Page) -> Sequence[object]:
     return ()
 
 
-def _category_list(_call: Call, page: Page, _field: Field) -> list[dict[str, str]]:
-    return [{"id": page.category_id, "name": page.category}]
-
-
 def _tasks(call: Call, page: Page, _field: Field) -> list[str] | None:
     return list(page.tasks) if call.caller.kind is TokenKind.USER else None
 
@@ -261,7 +243,9 @@ PAGE = NodeType(
     {
         "access_token": _access_token,
         "category": _plain("category"),
-        "category_list": _category_list,
+        "category_list": lambda _call, page, _field: [
+            {"id": page.category_id, "name": page.category}
+        ],
         "name": _plain("name"),
         "id": _plain("id"),
         "tasks": _tasks,
@@ -283,7 +267,11 @@ PAGE = NodeType(
 def see(call: Call, value: Any) -> None:
     """Check that the caller may see a page, form or lead at all (GET of the node itself)."""
     if isinstance(value, Form):
-        _see_form(call, value)
+        page = _page_of(call, value.page_id)
+        if call.caller.kind is TokenKind.PAGE:
+            _require_page_token(call, page)
+        call.require("pages_manage_ads")
+        call.count_page(page)
     elif isinstance(value, Lead):
         _see_lead(call, value)
     elif isinstance(value, Page):

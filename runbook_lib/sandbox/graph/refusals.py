@@ -125,7 +125,7 @@ _SPRING = "spring-social-facebook fixtures"
 UNPARSABLE_TOKEN = Refusal(
     "Invalid OAuth access token - Cannot parse access token",
     190,
-    verbatim("graph §6", "a text that is no token: 190 Cannot parse", "third-party"),
+    verbatim("graph §6", "a text that is not a token: 190 Cannot parse", "third-party"),
     kind="invalid_token",
 )
 UNDECRYPTABLE_TOKEN = Refusal(
@@ -260,7 +260,7 @@ TOO_MANY_IN_BATCH = Refusal(
 MALFORMED_BATCH = Refusal(
     "(#100) Param batch must be an array of requests, each with a method and a relative_url.",
     100,
-    unknown("graph §10", "a batch that is no array of requests"),
+    unknown("graph §10", "a batch that is not an array of requests"),
 )
 TOO_LARGE = Refusal(
     "The request is larger than this sandbox reads.",
@@ -330,7 +330,7 @@ MISSING_CODE = Refusal(
 INVALID_CODE = Refusal(
     "Invalid verification code format.",
     100,
-    verbatim("graph §5", "a text that is no code: 100", "django-rest-social-auth#50"),
+    verbatim("graph §5", "a text that is not a code: 100", "django-rest-social-auth#50"),
     kind="invalid_code",
 )
 EXPIRED_CODE = Refusal(

@@ -73,7 +73,7 @@ inferred("graph §10", "a body without a Content-Type is read as a form", "a cli
 @verbatim("graph §2", "client_id in the body, the secret in HTTP Basic", "golang/oauth2#214")
 @verbatim("graph §2", "HTTP Basic alone: Missing client_id parameter.", "freizl/hoauth2#55")
 def _credentials(request: Request) -> dict[str, str]:
-    """Return the token or the client's secret that stands in the header."""
+    """Return the token or the client's secret in the header."""
     kind, _, value = request.headers.get("authorization", "").partition(" ")
     if kind.lower() == "basic" and "client_secret" not in request.params:
         secret = _basic_password(value)

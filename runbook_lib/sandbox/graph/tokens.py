@@ -58,11 +58,6 @@ def _app_token(world: World, app_id: str, tail: str) -> Token:
     return world.app_token(app)
 
 
-def proof_of(secret: str, access_token: str) -> str:
-    """Return the appsecret_proof of a token: HMAC-SHA256, hexadecimal."""
-    return hmac.new(secret.encode(), access_token.encode(), hashlib.sha256).hexdigest()
-
-
 @verbatim("graph §6", "appsecret_proof = HMAC-SHA256(app_secret, access_token)", "third-party")
 def check_proof(app: App, access_token: str, proof: str | None) -> None:
     """Raise for a wrong proof, and for a missing one if the app requires it."""
@@ -70,7 +65,7 @@ def check_proof(app: App, access_token: str, proof: str | None) -> None:
         if app.requires_proof:
             raise GraphError(refusals.MISSING_PROOF)
         return
-    expected = proof_of(app.secret, access_token)
+    expected = hmac.new(app.secret.encode(), access_token.encode(), hashlib.sha256).hexdigest()
     if not hmac.compare_digest(expected.encode(), proof.encode()):
         raise GraphError(refusals.INVALID_PROOF)
 
@@ -85,7 +80,13 @@ def exchange(world: World, params: Mapping[str, str]) -> dict[str, object]:
         return {"access_token": world.app_token(app).value, "token_type": "bearer"}
     if grant == "fb_exchange_token":
         return _exchange_for_long_lived(world, app, params)
-    return _redeem(world, app, params)
+    redirect_uri = params.get("redirect_uri", "")
+    if not redirect_uri:
+        raise GraphError(refusals.MISSING_REDIRECT_URI)
+    _check_redirect_uri(app, redirect_uri)
+    code = _usable_code(world, app, params.get("code", ""), redirect_uri)
+    code.used = True
+    return _grant(world, world.issue_user_token(app, code.user_id, code.scopes))
 
 
 def _client(world: World, params: Mapping[str, str]) -> App:
@@ -115,16 +116,6 @@ def _exchange_for_long_lived(
     if token.app_id != app.id or token.kind is not TokenKind.USER:
         raise GraphError(refusals.UNDECRYPTABLE_TOKEN)
     return _grant(world, world.issue_user_token(app, token.user_id, token.scopes))
-
-
-def _redeem(world: World, app: App, params: Mapping[str, str]) -> dict[str, object]:
-    redirect_uri = params.get("redirect_uri", "")
-    if not redirect_uri:
-        raise GraphError(refusals.MISSING_REDIRECT_URI)
-    _check_redirect_uri(app, redirect_uri)
-    code = _usable_code(world, app, params.get("code", ""), redirect_uri)
-    code.used = True
-    return _grant(world, world.issue_user_token(app, code.user_id, code.scopes))
 
 
 @inferred("graph §5", "the token endpoint checks redirect_uri by its domain, not by its path")
@@ -204,7 +195,7 @@ def _check_same_app(caller: Token, token: Token | None) -> None:
 
 
 @verbatim("graph §6", "an invalid input token: app_id, error, is_valid, scopes", "third-party")
-@inferred("graph §6", "no app_id for an input token that is none")
+@inferred("graph §6", "no app_id for an input token that is not a token")
 def _invalid_token(token: Token | None, problem: GraphError) -> dict[str, object]:
     error: dict[str, object] = {"code": problem.refusal.code, "message": problem.message}
     if problem.refusal.subcode is not None:

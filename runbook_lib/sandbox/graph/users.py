@@ -110,12 +110,11 @@ _STANDS = {
 @verbatim("graph §7", "verification_status of a business: its values", "facebook-business, 26.0")
 @inferred("graph §7", "a business without business_management: 200, HTTP 403")
 @inferred("graph §7", "a person who does not manage a business cannot read it: 100/33")
-def see_business(call: Call, business: Business) -> Business:
+def see_business(call: Call, business: Business) -> None:
     """Check that the caller may read a business."""
     call.require("business_management")
     if call.caller.user_id != call.world.facebook.person.id:
         raise GraphError(refusals.MISSING_OBJECT, id=business.id)
-    return business
 
 
 BUSINESS = NodeType(
@@ -154,19 +153,16 @@ def _accounts(call: Call, _person: Person) -> Sequence[Page]:
 
 @verbatim("graph §6", "/me/permissions: permission, status granted or declined", "docs")
 @inferred("graph §6", "/me/permissions filters: status (expired too), permission")
-def _permissions(call: Call, person: Person) -> list[dict[str, str]]:
+def _permissions(call: Call, person: Person) -> dict[str, object]:
     wanted = list_of(call.params.get("status", ""), "status", _STATUSES)
     named = list_of(call.params.get("permission", ""), "permission")
     grants = call.world.facebook.grants.get((person.id, call.caller.app_id), {})
-    return [
+    rows = [
         {"permission": permission, "status": status}
         for permission, status in grants.items()
         if (not wanted or status in wanted) and (not named or permission in named)
     ]
-
-
-def _all_permissions(call: Call, person: Person) -> dict[str, object]:
-    return {"data": _permissions(call, person)}
+    return {"data": rows}
 
 
 @inferred("graph §6", "DELETE /me/permissions[/{permission}] gives success: true")
@@ -218,7 +214,7 @@ USER = NodeType(
                 default=("access_token", "category", "category_list", "name", "id", "tasks"),
             ),
         ),
-        "permissions": Edge(items=_all_permissions, delete=lambda call, _person: revoke(call)),
+        "permissions": Edge(items=_permissions, delete=lambda call, _person: revoke(call)),
     },
 )
 inferred("graph §7", "/me/accounts rows: access_token, category, category_list, name, id, tasks")

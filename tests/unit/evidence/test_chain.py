@@ -439,6 +439,6 @@ def test_an_invalid_announcement_is_an_error(data: dict[str, object], tmp_path: 
     journal = Journal(tmp_path / "acme" / "p" / "journal.jsonl")
     journal.append(EventType.BUNDLE_SEALED, data, run_id="00000001")
 
-    with pytest.raises(ChainError, match="Line 1 announces no bundle") as caught:
+    with pytest.raises(ChainError, match="Line 1 does not announce a bundle") as caught:
         announced(journal.path)
     assert caught.value.file == "journal.jsonl"

@@ -232,7 +232,7 @@ def test_an_invalid_announcement_is_detected(data: Any, tenant: Path, trust: Tru
 
     entry = Journal(tenant / "journal.jsonl").append("bundle.sealed", data)
 
-    assert f"Line {entry.seq} announces no bundle" in reason(tenant, trust)
+    assert f"Line {entry.seq} does not announce a bundle" in reason(tenant, trust)
 
 
 def test_too_many_successions_are_refused(tenant: Path, trust: Trust) -> None:

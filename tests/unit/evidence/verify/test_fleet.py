@@ -114,7 +114,10 @@ def wait_gone(record: FleetRecord) -> None:
 
 FALSE: dict[str, tuple[Callable[[FleetRecord], object], str]] = {
     "outcome": (with_result(outcome="incomplete", exit_code=3), "It says incomplete of a, whose"),
-    "step": (step_verified, "It says verified at fb-01-log-in of a, whose bundle says otherwise"),
+    "step": (
+        step_verified,
+        "It says verified at fb-01-log-in of a, but its bundle says something else",
+    ),
     "reason": (
         lambda record: record.put(
             replace(
@@ -122,16 +125,19 @@ FALSE: dict[str, tuple[Callable[[FleetRecord], object], str]] = {
                 steps=tuple({**each, "reason": "x"} for each in record.results[NAME].steps),
             )
         ),
-        "of a, whose bundle says otherwise",
+        "of a, but its bundle says something else",
     ),
     "fewer steps": (
         lambda record: with_result(steps=record.results[NAME].steps[1:])(record),
-        "of a, whose bundle says otherwise",
+        "of a, but its bundle says something else",
     ),
-    "waits": (wait_gone, "It says something else of b, whose bundle says otherwise"),
-    "sandbox": (with_result(sandbox=True), "It says SANDBOX of a, whose bundle says otherwise"),
-    "key": (with_result(key="1" * 64), "of a, whose bundle says otherwise"),
-    "run": (with_result(run_id="0badcafe"), "of a, whose bundle says otherwise"),
+    "waits": (wait_gone, "It says something else of b, but its bundle says something else"),
+    "sandbox": (
+        with_result(sandbox=True),
+        "It says SANDBOX of a, but its bundle says something else",
+    ),
+    "key": (with_result(key="1" * 64), "of a, but its bundle says something else"),
+    "run": (with_result(run_id="0badcafe"), "of a, but its bundle says something else"),
     "exit code": (with_result(exit_code=1), "It gives a the exit code 1, though it is complete"),
     "tenant": (without, "It leaves out a/facebook_marketing/"),
     "never sealed": (never_sealed, "It leaves out a/facebook_marketing/"),
@@ -167,7 +173,7 @@ def test_a_bundle_of_another_run_is_none_of_this_one(runs: list[FleetRecord]) ->
     resign(last)
 
     (said,) = refused()
-    assert f"It rests on {result.bundle}, which is no verified bundle of this run" in said
+    assert f"It rests on {result.bundle}, which is not a verified bundle of this run" in said
 
 
 def test_a_bundle_that_is_refused_proves_nothing(runs: list[FleetRecord]) -> None:
@@ -179,7 +185,7 @@ def test_a_bundle_that_is_refused_proves_nothing(runs: list[FleetRecord]) -> Non
 
     said = refused()
     assert any(each.startswith("report.html: It has 1 bytes") for each in said)
-    assert any("which is no verified bundle of this run" in each for each in said)
+    assert any("which is not a verified bundle of this run" in each for each in said)
 
 
 @pytest.mark.parametrize(
