@@ -6,7 +6,7 @@ import hmac
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 from runbook_lib.sandbox.cyclr.api import issue_token
 from runbook_lib.sandbox.cyclr.shapes import without_sniffing
@@ -15,7 +15,7 @@ from runbook_lib.sandbox.graph.tokens import exchange
 from runbook_lib.sandbox.http.asgi import host_of
 from runbook_lib.sandbox.http.pages import page
 from runbook_lib.sandbox.http.routing import Router
-from runbook_lib.sandbox.http.web import Reply, Request, redirect
+from runbook_lib.sandbox.http.web import Reply, Request, redirect, web_address
 from runbook_lib.sandbox.origins import inferred, unknown, verbatim
 from runbook_lib.sandbox.state.cyclr_world import (
     AccountConnector,
@@ -89,7 +89,7 @@ class ConnectSite:
         if installed.account_id != token.account_id:
             return _forbidden()
         target = params.get("targetOrigin", "")
-        if not _is_web_address(target):
+        if web_address(target) is None:
             return _message("400 – Bad Request", "targetOrigin is required.", 400)
         pending = PendingAuthorization(
             state=world.dice.base64url(43),
@@ -205,14 +205,6 @@ def _leave(world: World, pending: PendingAuthorization) -> Reply:
         for name, value in reply.headers
     )
     return replace(reply, headers=headers)
-
-
-def _is_web_address(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        return parts.scheme in {"http", "https"} and bool(parts.hostname)
-    except ValueError:
-        return False
 
 
 def _not_found() -> Reply:

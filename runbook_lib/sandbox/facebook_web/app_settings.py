@@ -3,11 +3,10 @@ Settings > Basic and Settings > Advanced of an app, and the people who have a ro
 """
 
 import re
-from urllib.parse import urlsplit
 
 from runbook_lib.sandbox.facebook_web.common import app_page, dashboard_router, find_app
 from runbook_lib.sandbox.http.pages import Visit, see_other
-from runbook_lib.sandbox.http.web import Reply
+from runbook_lib.sandbox.http.web import Reply, web_address
 from runbook_lib.sandbox.origins import unknown, verbatim
 from runbook_lib.sandbox.state.facebook_world import App
 from runbook_lib.sandbox.state.versions import CALENDAR
@@ -33,7 +32,9 @@ def set_basics(visit: Visit, app_id: str) -> Reply:
         domain for domain in re.split(r"[,\s]+", visit.text("app_domains").lower()) if domain
     ]
     wrong = [domain for domain in domains if not _HOST.match(domain)]
-    wrong += [_URLS[name] for name in _URLS if not _is_url_or_empty(visit.text(name))]
+    wrong += [
+        _URLS[name] for name in _URLS if visit.text(name) and not web_address(visit.text(name))
+    ]
     if wrong or not visit.text("name") or len(domains) > _MOST_VALUES:
         problem = f"Not valid: {', '.join(wrong) or 'App Display Name, App Domains'}."
         return _basics(visit, app, problem)
@@ -68,14 +69,6 @@ def _basics(visit: Visit, app: App, problem: str = "", secret: str = "") -> Repl
         urls=_URLS,
         categories=_CATEGORIES,
     )
-
-
-def _is_url_or_empty(text: str) -> bool:
-    try:
-        parts = urlsplit(text)
-        return not text or (parts.scheme in {"http", "https"} and bool(parts.hostname))
-    except ValueError:
-        return False
 
 
 @dashboard_router.route("GET POST", "/apps/{app_id}/settings/advanced")

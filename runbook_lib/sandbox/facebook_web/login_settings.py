@@ -5,11 +5,9 @@ An app has one list of Valid OAuth Redirect URIs. Apps with the Marketing API us
 under Facebook Login for Business; there the address of the other page leads to this one.
 """
 
-from urllib.parse import urlsplit
-
 from runbook_lib.sandbox.facebook_web.common import app_page, dashboard_router, find_app
 from runbook_lib.sandbox.http.pages import Visit, see_other
-from runbook_lib.sandbox.http.web import Reply, redirect
+from runbook_lib.sandbox.http.web import Reply, redirect, web_address
 from runbook_lib.sandbox.origins import inferred, verbatim
 from runbook_lib.sandbox.state.facebook_world import App
 
@@ -57,7 +55,11 @@ def _settings(visit: Visit, app: App) -> Reply:
         return _login_settings(visit, app, "\n".join(app.redirect_uris))
     text = visit.text("redirect_uris")
     uris = list(dict.fromkeys(text.split()))
-    wrong = [uri for uri in uris if not _is_redirect_uri(uri)]
+    wrong = []
+    for uri in uris:
+        parts = web_address(uri)
+        if parts is None or parts.scheme != "https" or parts.fragment:
+            wrong.append(uri)
     if wrong or len(uris) > _MOST_VALUES:
         problem = f"Not a secure URI: {', '.join(wrong)}" if wrong else "Too many URIs."
         return _login_settings(visit, app, text, problem)
@@ -95,11 +97,3 @@ def _login_settings(visit: Visit, app: App, text: str, problem: str = "", **valu
         name=_NAMES[_kind(app)],
         **{"verdict": "", "checked": "", **values},
     )
-
-
-def _is_redirect_uri(uri: str) -> bool:
-    try:
-        parts = urlsplit(uri)
-        return parts.scheme == "https" and bool(parts.hostname) and not parts.fragment
-    except ValueError:
-        return False

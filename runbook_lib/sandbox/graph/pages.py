@@ -234,10 +234,6 @@ def _conversations(call: Call, page: Page) -> Sequence[object]:
     return ()
 
 
-def _tasks(call: Call, page: Page, _field: Field) -> list[str] | None:
-    return list(page.tasks) if call.caller.kind is TokenKind.USER else None
-
-
 PAGE = NodeType(
     "Page",
     {
@@ -248,7 +244,9 @@ PAGE = NodeType(
         ],
         "name": _plain("name"),
         "id": _plain("id"),
-        "tasks": _tasks,
+        "tasks": lambda call, page, _field: (
+            list(page.tasks) if call.caller.kind is TokenKind.USER else None
+        ),
         "link": lambda _call, page, _field: f"https://www.facebook.com/{page.id}",
         "is_published": lambda _call, _page, _field: True,
         "has_lead_access": _has_lead_access,

@@ -188,10 +188,6 @@ def _picture(_call: Call, person: Person, _field: Field) -> dict[str, object]:
     return {"data": {"height": 50, "is_silhouette": True, "url": url, "width": 50}}
 
 
-def _email(call: Call, person: Person, _field: Field) -> str | None:
-    return person.email if "email" in call.scopes else None
-
-
 USER = NodeType(
     "User",
     {
@@ -201,7 +197,7 @@ USER = NodeType(
         "last_name": lambda _call, person, _field: person.name.split(maxsplit=1)[-1],
         "short_name": _first_name,
         "picture": _picture,
-        "email": _email,
+        "email": lambda call, person, _field: person.email if "email" in call.scopes else None,
     },
     ("name", "id"),
     {

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
 from typing import Protocol
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -114,6 +114,15 @@ def append_query(url: str, **values: str) -> str:
     parts = urlsplit(url)
     query = "&".join(filter(None, (parts.query, urlencode(values))))
     return parts._replace(query=query).geturl()
+
+
+def web_address(text: str) -> SplitResult | None:
+    """Return the parts of an absolute http or https address, or None for anything else."""
+    try:
+        parts = urlsplit(text)
+        return parts if parts.scheme in {"http", "https"} and parts.hostname else None
+    except ValueError:
+        return None
 
 
 def fields_of(text: str) -> list[tuple[str, str]]:

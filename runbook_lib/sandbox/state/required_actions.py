@@ -12,7 +12,9 @@ _SETTINGS = {
 }
 
 
-def _missing_settings(app: App) -> list[str]:
+@inferred("graph §9", "Go live asks for the settings that a submission asks for", "release")
+def for_publishing(app: App) -> list[str]:
+    """Return what is to be done before the app can go live."""
     settings = {**app.unexposed, **app.profile}
     missing = [text for name, text in _SETTINGS.items() if not settings.get(name)]
     return [*missing, *([] if app.category else ["Choose a Category in Settings > Basic."])]
@@ -26,18 +28,12 @@ def _missing_settings(app: App) -> list[str]:
 @inferred("graph §9", "it also needs icon, category and data deletion", "create-an-app")
 def for_submission(app: App, business: Business) -> list[str]:
     """Return what is to be done before the app can be submitted to App Review."""
-    missing = _missing_settings(app)
+    missing = for_publishing(app)
     if business.verification is not Verification.VERIFIED:
         missing.append("Complete Business Verification under Verification.")
     if not app.has_data_use_checkup:
         missing.append("Complete the Data Use Checkup.")
     return missing
-
-
-@inferred("graph §9", "Go live asks for the settings that a submission asks for", "release")
-def for_publishing(app: App) -> list[str]:
-    """Return what is to be done before the app can go live."""
-    return _missing_settings(app)
 
 
 @verbatim(
