@@ -16,8 +16,8 @@ from runbook_lib.sandbox.state.review import (
     TEST_CALL_DAYS,
     decide,
     is_called_lately,
+    plan,
     request_access,
-    submit,
 )
 
 _DAY = 86_400
@@ -122,6 +122,7 @@ def edit_review_request(visit: Visit, app_id: str) -> Reply:
     )
 
 
+@unknown("graph §9", "the sections of a review request: four are asked for here")
 def _submit(visit: Visit, app: App, sections: dict[str, str], checklist: list[str]) -> list[str]:
     """Submit the request; return what prevents it, or nothing."""
     if app.review.state is not ReviewState.DRAFT:
@@ -130,7 +131,8 @@ def _submit(visit: Visit, app: App, sections: dict[str, str], checklist: list[st
     missing = [title for name, title in SECTIONS.items() if not sections[name]]
     if missing or checklist:
         return [*missing, *checklist]
-    submit(app, sections, visit.world.now(), visit.world.dice)
+    app.review.state, app.review.submitted_on = ReviewState.PENDING, visit.world.now()
+    plan(app.review, visit.world.dice)
     return []
 
 

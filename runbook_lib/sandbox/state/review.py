@@ -72,12 +72,10 @@ def is_called_lately(app: App, permission: str, now: float) -> bool:
 @inferred("graph §7", "asking for leads_retrieval asks for what it depends on too")
 @unknown("graph §9", "what the dashboard calls a requested permission until then: unapproved")
 def request_access(app: App, permission: str) -> None:
-    """Ask for Advanced Access to a permission."""
+    """Ask for Advanced Access to a permission; nothing else is under review then."""
     if permission == "public_profile":
         app.permissions[permission] = "live"
         return
-    if app.review.state is ReviewState.PENDING:
-        raise ValueError(SUBMISSION_IN_REVIEW)
     if app.review.state is not ReviewState.DRAFT:
         app.review = Review(ReviewState.DRAFT, sections=dict(app.review.sections))
     available = set(app.available_permissions)
@@ -87,20 +85,6 @@ def request_access(app: App, permission: str) -> None:
         app.permissions[name] = "unapproved"
         if name not in app.review.permissions:
             app.review.permissions.append(name)
-
-
-@unknown("graph §9", "the sections of a review request: four are asked for here")
-def submit(app: App, sections: dict[str, str], now: float, dice: Dice) -> list[str]:
-    """Submit the request for review, unless sections are missing; return those."""
-    if app.review.state is ReviewState.PENDING:
-        raise ValueError(SUBMISSION_IN_REVIEW)
-    app.review.sections = sections
-    missing = [name for name in SECTIONS if not sections.get(name, "").strip()]
-    if not missing:
-        app.review.state = ReviewState.PENDING
-        app.review.submitted_on = now
-        plan(app.review, dice)
-    return missing
 
 
 def plan(review: Review, dice: Dice, *, days: tuple[int, ...] = REVIEW_DAYS) -> None:
