@@ -46,7 +46,7 @@ def public_pages_open(context: CheckContext) -> Finding:
     named = {name: node.words(name) for name in list(_PAGES)[:2]}
     named["data_deletion_url"] = context.text("data_deletion_url")
     findings = {name: _judge(context, _PAGES[name], url) for name, url in named.items()}
-    return _together(named, findings)
+    return _combine(named, findings)
 
 
 def _judge(context: CheckContext, label: str, url: str) -> Finding:
@@ -98,7 +98,7 @@ def _control(context: CheckContext, url: str) -> PublicPage | None:
         return None
 
 
-def _together(named: Mapping[str, str], findings: Mapping[str, Finding]) -> Finding:
+def _combine(named: Mapping[str, str], findings: Mapping[str, Finding]) -> Finding:
     rows = tuple((_PAGES[name], named[name] or "–", findings[name].outcome) for name in named)
     worst = min(findings.values(), key=lambda finding: _ORDER.index(finding.outcome)).outcome
     reasons = [finding.reason for finding in findings.values() if finding.outcome is worst]

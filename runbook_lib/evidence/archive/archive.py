@@ -76,7 +76,7 @@ _COMPARE = (
     "Find out who wrote there, and verify both with `runbook verify`: the sealed bundle on this "
     "machine was not changed."
 )
-_APART = "Name a folder outside of it, or an object store."
+_CHOOSE_ANOTHER = "Name a folder outside of it, or an object store."
 _ANOTHER_CHAIN = (
     "Nothing was written. Archive this folder to another address, or find out which of the two "
     "chains is the tenant's: an archive with both could never be verified."
@@ -199,7 +199,7 @@ def check_apart(url: str, paths: Iterable[Path]) -> None:
         source = Path(os.path.realpath(path))
         if target.is_relative_to(source) or source.is_relative_to(target):
             msg = f"The archive {target} overlaps the evidence in {source}."
-            raise SettingsError(msg, next_step=_APART)
+            raise SettingsError(msg, next_step=_CHOOSE_ANOTHER)
 
 
 def archive_bundle(
@@ -230,7 +230,7 @@ def archive_bundle(
     # NOTE: a link to a bundle is not a bundle.
     folder = Path(os.path.realpath(bundle.parent)) / bundle.name
     place = "/".join(folder.parts[-3:])
-    verified = _check_whole(folder, place)
+    verified = _check_sealed(folder, place)
     _check_apart(store, folder.parent)
     files = {**_keys(keys_beside(folder.parent)), **_files(folder, place)}
     _check_same_chain(store, folder, verified)
@@ -370,10 +370,10 @@ def _check_apart(store: Store, home: Path) -> None:
         is_taken = is_taken or any(top.glob(f"*/{JOURNAL_NAME}"))
     if is_taken:
         msg = f"The archive {target} overlaps the evidence itself."
-        raise SettingsError(msg, next_step=_APART)
+        raise SettingsError(msg, next_step=_CHOOSE_ANOTHER)
 
 
-def _check_whole(bundle: Path, place: str) -> Verified:
+def _check_sealed(bundle: Path, place: str) -> Verified:
     """
     Return what `bundle` proves; raise unless it is a finished, unaltered bundle.
 

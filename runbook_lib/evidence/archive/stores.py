@@ -35,7 +35,7 @@ DEFAULT_SECONDS = 60
 _SLOWEST = 50 * 1024
 _AT_ONCE = 8
 LARGEST_OBJECT = 256 * 1024 * 1024
-_GOES_ON = (
+_RESUMES = (
     "Make sure that the store is available, then archive again: it resumes where it stopped. "
     "RUNBOOK_ARCHIVE_SECONDS sets how long it may take."
 )
@@ -181,7 +181,7 @@ class Store(ABC):
 
         def run() -> None:
             try:
-                with self._answering(name):
+                with self._translate_errors(name):
                     done.put((call(), None))
             except BaseException as error:  # noqa: BLE001  (raised in the waiting thread)
                 done.put((None, error))
@@ -192,7 +192,7 @@ class Store(ABC):
         except Empty:
             msg = f"The archive {self.address} did not answer within {seconds:.0f} s."
             raise StoreUnavailableError(
-                msg, file=name, next_step=_GOES_ON, is_silent=True
+                msg, file=name, next_step=_RESUMES, is_silent=True
             ) from None
         if error is not None:
             raise error
@@ -203,7 +203,7 @@ class Store(ABC):
         return ArchiveError(msg, next_step="Name a part of it: one tenant, or one bundle.")
 
     @abstractmethod
-    def _answering(self, name: str = "") -> AbstractContextManager[None]:
+    def _translate_errors(self, name: str = "") -> AbstractContextManager[None]:
         """Turn a transfer's errors into an `ArchiveError`."""
 
 
@@ -272,7 +272,7 @@ class Folder(Store):
         return self._ask(name, size, lambda: read_plain(self.path / name, LARGEST_OBJECT))
 
     @contextmanager
-    def _answering(self, name: str = "") -> Iterator[None]:
+    def _translate_errors(self, name: str = "") -> Iterator[None]:
         try:
             yield
         except OSError as error:
@@ -292,7 +292,7 @@ class _Objects(Store):
         self._kind = _KINDS[address.partition("://")[0]]
         # NOTE: a listing must be current, since others may write too.
         fresh = {"use_listings_cache": False, "skip_instance_cache": True}
-        with self._answering():
+        with self._translate_errors():
             try:
                 self._fs, self._root = fsspec.url_to_fs(address, **fresh, **self._options())
             except ValueError:
@@ -366,7 +366,7 @@ class _Objects(Store):
         return sizes
 
     @contextmanager
-    def _answering(self, name: str = "") -> Iterator[None]:
+    def _translate_errors(self, name: str = "") -> Iterator[None]:
         """Turn the driver's errors into an `ArchiveError`."""
         try:
             yield

@@ -99,10 +99,10 @@ def sealed_record(bundle: Path) -> dict[str, Any]:
         raise ContentError(f"It cannot be read: {error.strerror}.", file=RECORD_NAME) from None
     if _fault(bundle, "") is not None:
         raise ContentError("It is not the sealed one.", file=RECORD_NAME)
-    return _understood(bundle)
+    return _valid_record(bundle)
 
 
-def _understood(bundle: Path) -> dict[str, Any]:
+def _valid_record(bundle: Path) -> dict[str, Any]:
     """Return the record in `bundle`; raises `ContentError` if it does not match the schema."""
     record = read_record(bundle)
     try:
@@ -120,7 +120,7 @@ def _run(folder: Path, sealed: SealedBundle) -> SealedRun:
     fault = _fault(bundle, sealed.statement)
     if fault is None:
         try:
-            return SealedRun(_understood(bundle), sealed.sequence, sealed.bundle)
+            return SealedRun(_valid_record(bundle), sealed.sequence, sealed.bundle)
         except ContentError:
             fault = Fault.UNREADABLE
     # NOTE: what does not say so counts as practice; the other mistake would be worse.

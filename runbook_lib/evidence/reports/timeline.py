@@ -148,7 +148,7 @@ def events(entries: Sequence[Entry], run: Mapping[str, Any]) -> list[Event]:
     for entry in _without_repeats(entries):
         is_mine = entry.run_id == run["run_id"]
         if entry.type == EventType.STEP_CHECKED:
-            outcome = _seen(entry)
+            outcome = _outcome_of(entry)
             if outcome is None or not (is_mine or run["mode"] == "interactive"):
                 continue
             before = latest.get(entry.step)
@@ -248,7 +248,7 @@ def _waits(sightings: Iterable[_Sighting]) -> list[Wait]:
         if not seen.by:
             machine[seen.step] = seen.outcome
         if seen.outcome is Outcome.WAITING:
-            begun = _begun(seen, ends.get(seen.step, _LONG_AGO))
+            begun = _new_wait(seen, ends.get(seen.step, _LONG_AGO))
             if begun and (wait is None or _moment(begun.since) < _moment(wait.since)):
                 going[seen.step] = begun
         elif wait is not None and _is_end(seen, machine.get(seen.step)):
@@ -257,7 +257,7 @@ def _waits(sightings: Iterable[_Sighting]) -> list[Wait]:
     return [*ended, *going.values()]
 
 
-def _begun(seen: _Sighting, last_end: datetime) -> Wait | None:
+def _new_wait(seen: _Sighting, last_end: datetime) -> Wait | None:
     """Return the wait that starts with `seen`, unless a person's word repeats an ended one."""
     if _moment(seen.since) >= last_end and seen.since:
         return Wait(seen.step, seen.since, seen.by)
@@ -276,7 +276,7 @@ def _is_end(seen: _Sighting, machine: Outcome | None) -> bool:
 def _sightings(entries: Iterable[Entry]) -> Iterator[_Sighting]:
     for entry in entries:
         if entry.type == EventType.STEP_CHECKED:
-            outcome = _seen(entry)
+            outcome = _outcome_of(entry)
             if outcome is not None:
                 yield _Sighting(entry.step, entry.at, outcome)
         elif entry.type in _WORDS:
@@ -346,7 +346,7 @@ def _about(document: Mapping[str, Any]) -> str:
     )
 
 
-def _seen(entry: Entry) -> Outcome | None:
+def _outcome_of(entry: Entry) -> Outcome | None:
     findings = tuple(finding_from_document(finding) for finding in entry.data["findings"])
     conclusion = combine(findings)
     return conclusion.outcome if conclusion else None

@@ -65,12 +65,12 @@ def hand_over(old: SigningKey, new: SSlibKey, folder: Path, *, kept: Path | None
     subject = Resource(f"{new.keyid}{PUBLIC_SUFFIX}", digest(content), len(content))
     claim = {"from": old.key_id, "to": str(new.keyid), "at": timestamp(utc_now())}
     envelope = sign_statement(old, [subject], SUCCESSION, {**claim, "public_key": public})
-    handed = _Succession(old.public, new, envelope)
+    succession = _Succession(old.public, new, envelope)
     if kept is not None:
         # NOTE: if a service stores this person's keys, the folder does not exist yet.
         kept.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _publish(handed, kept)
-    return _write(handed, folder)
+        _publish(succession, kept)
+    return _write(succession, folder)
 
 
 def export_successions(key: SigningKey, folder: Path) -> None:
@@ -80,22 +80,22 @@ def export_successions(key: SigningKey, folder: Path) -> None:
     So a verifier who trusts an earlier key can verify there. Existing files are
     never overwritten.
     """
-    for handed in _leading_to(key):
-        _publish(handed, folder)
+    for succession in _leading_to(key):
+        _publish(succession, folder)
 
 
 def with_predecessors(key: SigningKey) -> dict[str, SSlibKey]:
     """Return the public half of `key`, and of each key that it has succeeded, by key id."""
-    old = {str(handed.old.keyid): handed.old for handed in _leading_to(key)}
+    old = {str(succession.old.keyid): succession.old for succession in _leading_to(key)}
     return {**old, key.key_id: key.public}
 
 
 def check_not_succeeded(key: SigningKey, folder: Path) -> None:
     """Raise `SettingsError` if `key` has named a successor, also by a statement in `folder`."""
-    for handed in (*_kept(successions_folder()), *_kept(folder)):
-        if str(handed.old.keyid) == key.key_id:
+    for succession in (*_kept(successions_folder()), *_kept(folder)):
+        if str(succession.old.keyid) == key.key_id:
             msg = f"The signing key {key.key_id[:16]} has named its successor, so it signs no more."
-            advice = f"Set RUNBOOK_SIGNING_KEY to the key {str(handed.new.keyid)[:16]}."
+            advice = f"Set RUNBOOK_SIGNING_KEY to the key {str(succession.new.keyid)[:16]}."
             raise SettingsError(msg, next_step=f"{advice} Nothing was done.")
 
 
@@ -104,10 +104,10 @@ def _leading_to(key: SigningKey) -> Iterator[_Succession]:
     kept = _kept(successions_folder())
     leading = [key.key_id]
     for new in leading:
-        for handed in kept:
-            if str(handed.new.keyid) == new:
-                yield handed
-                old = str(handed.old.keyid)
+        for succession in kept:
+            if str(succession.new.keyid) == new:
+                yield succession
+                old = str(succession.old.keyid)
                 leading += [old] if old not in leading else []
 
 
@@ -133,24 +133,24 @@ def _kept(folder: Path) -> list[_Succession]:
     return successions
 
 
-def _publish(handed: _Succession, folder: Path) -> None:
+def _publish(succession: _Succession, folder: Path) -> None:
     """Write a succession and its public keys into `folder`."""
-    for key in (handed.old, handed.new):
+    for key in (succession.old, succession.new):
         path = folder / f"{key.keyid}{PUBLIC_SUFFIX}"
         if not path.exists():
             write_public(path, str(key.keyval["public"]).encode("ascii"))
-    _write(handed, folder)
+    _write(succession, folder)
 
 
-def _write(handed: _Succession, folder: Path) -> Path:
+def _write(succession: _Succession, folder: Path) -> Path:
     """Write a succession into `folder` under a free name, and return its path."""
     # NOTE: two keys may have one successor, for example when two people adopt one key service.
-    names = (str(handed.new.keyid), f"{handed.new.keyid}-{str(handed.old.keyid)[:16]}")
+    names = (str(succession.new.keyid), f"{succession.new.keyid}-{str(succession.old.keyid)[:16]}")
     paths = [folder / f"{name}{SUCCESSION_SUFFIX}" for name in names]
     for path in paths:
         if not path.exists():
-            write_public(path, handed.envelope)
-        if holds(path, handed.envelope):
+            write_public(path, succession.envelope)
+        if holds(path, succession.envelope):
             return path
     return paths[-1]
 

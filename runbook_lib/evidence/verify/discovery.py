@@ -113,7 +113,7 @@ def _folders_below(path: Path) -> Iterator[tuple[Path, list[Path]] | Unseen]:
     while waiting:
         folder, depth = waiting.pop()
         name = folder.relative_to(path).as_posix() if folder != path else path.name
-        seen = _look_into(folder)
+        seen = _list_places(folder)
         if isinstance(seen, str):
             yield Unseen(folder, name, seen)
             continue
@@ -148,7 +148,7 @@ def odd_keys(keys: Path, suffixes: tuple[str, ...], largest: float = math.inf) -
             yield Unseen(path, f"{keys.name}/{name}", f"It was left out: {why}.")
 
 
-def _look_into(path: Path) -> list[Path] | str:
+def _list_places(path: Path) -> list[Path] | str:
     """Return the places in the folder `path`, or why they were not searched."""
     try:
         kind = kind_of(path.lstat().st_mode)

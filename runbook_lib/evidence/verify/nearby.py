@@ -36,7 +36,7 @@ def keys_near_evidence(named: Iterable[Path], evidence: Iterable[Path]) -> list[
     around = _identities(above for root in roots for above in root.parents)
 
     def is_near(key: Path) -> bool:
-        *way, end = _way(key)
+        *way, end = _path_steps(key)
         links = [step for step in way if _target(step)]
         places = (step.parent for step in (*links, end, end.parent))
         # NOTE: the key itself, for it may be a hard link to one inside.
@@ -52,7 +52,7 @@ def keys_near_evidence(named: Iterable[Path], evidence: Iterable[Path]) -> list[
 def _roots(path: Path) -> Iterator[Path]:
     """Yield `path` without links, each link that is the whole of it, and its evidence folder."""
     real = Path(os.path.realpath(path))
-    yield from (step for step in _way(path) if Path(os.path.realpath(step)) == real)
+    yield from (step for step in _path_steps(path) if Path(os.path.realpath(step)) == real)
     yield from [folder for folder in (real, *real.parents[:_LEVELS]) if _exported(folder)][:1]
 
 
@@ -72,7 +72,7 @@ def _target(path: Path) -> Path | None:
         return None
 
 
-def _way(path: Path) -> list[Path]:
+def _path_steps(path: Path) -> list[Path]:
     """Return each step on the way to `path`: folders, links, and what those lead to."""
     here, steps, links = Path("/"), list[Path](), 0
     left = [*reversed(path.absolute().parts[1:])]

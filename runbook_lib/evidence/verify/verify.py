@@ -116,10 +116,10 @@ class Trust:
         while waiting:
             old = waiting.pop()
             for content in by_signer.pop(old, ()):
-                handed = _successor(content, keys[old])
-                if handed is None:
+                succession = _successor(content, keys[old])
+                if succession is None:
                     continue
-                new, at = handed
+                new, at = succession
                 succeeded[old] = min(at, succeeded.get(old, at))
                 if str(new.keyid) in predecessors:
                     continue
