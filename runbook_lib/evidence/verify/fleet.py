@@ -210,7 +210,7 @@ def _check_result(record: FleetRecord, result: TenantResult, proven: Mapping[str
         raise ContentError(msg, file=FLEET_NAME)
     if result_digest(result) != proven[bundle].result:
         differs = _difference(record.folder.parent.parent / bundle, result)
-        msg = f"It says {differs} of {result.tenant}, but its bundle says something else."
+        msg = f"It says {differs} of {result.tenant}, which its bundle contradicts."
         raise ContentError(msg, file=FLEET_NAME)
 
 

@@ -113,10 +113,10 @@ def wait_gone(record: FleetRecord) -> None:
 
 
 FALSE: dict[str, tuple[Callable[[FleetRecord], object], str]] = {
-    "outcome": (with_result(outcome="incomplete", exit_code=3), "It says incomplete of a, whose"),
+    "outcome": (with_result(outcome="incomplete", exit_code=3), "It says incomplete of a, which"),
     "step": (
         step_verified,
-        "It says verified at fb-01-log-in of a, but its bundle says something else",
+        "It says verified at fb-01-log-in of a, which its bundle contradicts",
     ),
     "reason": (
         lambda record: record.put(
@@ -125,19 +125,19 @@ FALSE: dict[str, tuple[Callable[[FleetRecord], object], str]] = {
                 steps=tuple({**each, "reason": "x"} for each in record.results[NAME].steps),
             )
         ),
-        "of a, but its bundle says something else",
+        "of a, which its bundle contradicts",
     ),
     "fewer steps": (
         lambda record: with_result(steps=record.results[NAME].steps[1:])(record),
-        "of a, but its bundle says something else",
+        "of a, which its bundle contradicts",
     ),
-    "waits": (wait_gone, "It says something else of b, but its bundle says something else"),
+    "waits": (wait_gone, "It says something else of b, which its bundle contradicts"),
     "sandbox": (
         with_result(sandbox=True),
-        "It says SANDBOX of a, but its bundle says something else",
+        "It says SANDBOX of a, which its bundle contradicts",
     ),
-    "key": (with_result(key="1" * 64), "of a, but its bundle says something else"),
-    "run": (with_result(run_id="0badcafe"), "of a, but its bundle says something else"),
+    "key": (with_result(key="1" * 64), "of a, which its bundle contradicts"),
+    "run": (with_result(run_id="0badcafe"), "of a, which its bundle contradicts"),
     "exit code": (with_result(exit_code=1), "It gives a the exit code 1, though it is complete"),
     "tenant": (without, "It leaves out a/facebook_marketing/"),
     "never sealed": (never_sealed, "It leaves out a/facebook_marketing/"),
