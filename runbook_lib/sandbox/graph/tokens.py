@@ -159,8 +159,10 @@ def _usable_code(world: World, app: App, value: str, redirect_uri: str) -> Code:
 @verbatim("graph §5", "exchange answer: access_token, token_type, expires_in", "facepy#155")
 @inferred("graph §5", "a token redeemed from a code lives 60 days (the recorded ones did)")
 def _grant(world: World, token: Token) -> dict[str, object]:
-    expires_in = int(token.expires_at - world.now())
-    return {"access_token": token.value, "token_type": "bearer", "expires_in": expires_in}
+    answer: dict[str, object] = {"access_token": token.value, "token_type": "bearer"}
+    if token.expires_at:
+        answer["expires_in"] = int(token.expires_at - world.now())
+    return answer
 
 
 @unknown("graph §6", "debug_token with a fields parameter: it is ignored")

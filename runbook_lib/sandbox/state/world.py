@@ -18,6 +18,7 @@ from runbook_lib.sandbox.state.versions import Calendar
 
 DAY = 86_400
 LONG_LIFETIME = 60 * DAY
+SHORT_LIFETIME = 2 * 3_600
 DATA_ACCESS_LIFETIME = 90 * DAY
 _TOKEN_LENGTH = 180
 
@@ -101,10 +102,11 @@ class World:
         user_id: str,
         scopes: tuple[str, ...],
         *,
+        lifetime: int = LONG_LIFETIME,
         issued_at: float | None = None,
         keep: bool = False,
     ) -> Token:
-        """Issue a long-lived token of `user_id` for `app`."""
+        """Issue a token of `user_id` for `app` that lives `lifetime` seconds; 0 means no expiry."""
         start = int(self.now() if issued_at is None else issued_at)
         token = Token(
             self._token_text(),
@@ -113,24 +115,30 @@ class World:
             user_id=user_id,
             scopes=scopes,
             issued_at=start,
-            expires_at=start + LONG_LIFETIME,
+            expires_at=start + lifetime if lifetime else 0,
             data_access_expires_at=start + DATA_ACCESS_LIFETIME,
         )
         self.facebook.tokens.put(token.value, token, keep=keep)
         return token
 
     def issue_page_token(self, user: Token, page_id: str, *, keep: bool = False) -> Token:
-        """Issue a token for a page, which never expires; one user token has one for a page."""
+        """
+        Issue a token for a page from a user token.
+
+        From a long-lived user token it never expires; from a short-lived one
+        it expires with it. One user token has one token for a page.
+        """
         key = f"{page_id} {user.value}"
         known = self.facebook.page_tokens.get(key)
         if known and (token := self.facebook.tokens.get(known)):
             return token
+        is_long = not user.expires_at or user.expires_at - user.issued_at > SHORT_LIFETIME
         token = replace(
             user,
             value=self._token_text(),
             kind=TokenKind.PAGE,
             profile_id=page_id,
-            expires_at=0,
+            expires_at=0 if is_long else user.expires_at,
         )
         self.facebook.tokens.put(token.value, token, keep=keep)
         self.facebook.page_tokens.put(key, token.value, keep=keep)

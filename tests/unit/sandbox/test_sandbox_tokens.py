@@ -134,13 +134,13 @@ def test_a_code_expires(start: Callable[..., Sandbox], graph_of: Callable[..., G
 
 
 def test_fb_exchange_token_gives_a_long_lived_token(graph: Graph) -> None:
-    """A token is exchanged for another one of about 60 days."""
+    """A short-lived token is exchanged for one of about 60 days."""
     world = graph.sandbox.world
     app = world.facebook.apps[world.answers["app_id"]]
-    first = world.issue_user_token(app, app.admin_id, ("public_profile",))
-    grant = {"grant_type": "fb_exchange_token", "fb_exchange_token": first.value}
+    short = world.issue_user_token(app, app.admin_id, ("public_profile",), lifetime=3600)
+    grant = {"grant_type": "fb_exchange_token", "fb_exchange_token": short.value}
     answer = graph.exchange(**grant).json()
-    assert answer["access_token"] != first.value
+    assert answer["access_token"] != short.value
     assert answer["expires_in"] > 5_183_000
     assert error_of(graph.exchange(grant_type="fb_exchange_token"))["code"] == 1
 
