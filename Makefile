@@ -2,18 +2,17 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-WORKERS ?= 2
-# Tests that start browsers, kernels and commands wait more than they compute.
-WAITING ?= 3
+# One more than there are cores: some tests wait.
+WORKERS ?= 3
 # Unit tests run in a random order, whose seed is printed: `make test SEED=…` repeats it.
 SEED ?=
 ORDER = --numprocesses $(WORKERS) --dist worksteal $(if $(SEED),--randomly-seed=$(SEED))
 # The other tests go file by file, in the order in which they are written.
-AS_WRITTEN = --ignore=tests/unit -p no:randomly --numprocesses $(WAITING) --dist loadfile --no-loadscope-reorder
+AS_WRITTEN = --ignore=tests/unit -p no:randomly --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 NODE := node_modules/.package-lock.json
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate
 
-.PHONY: run lab test orders quick programs faults matrices mutants check rooms lint types lock notebooks bench soak clean
+.PHONY: run lab test coverage quick programs faults matrices mutants check rooms lint types lock notebooks bench soak clean
 
 run: $(VENV)/.installed  ## practise the whole procedure headless, against the embedded sandbox
 	$(BIN)/runbook run --sandbox approved
@@ -30,8 +29,7 @@ matrices: $(VENV)/.installed-tests programs  ## the whole of what `make test` on
 	$(BIN)/python -m pytest tests/unit --matrices $(ORDER)
 	$(BIN)/python -m pytest tests --matrices $(AS_WRITTEN)
 
-orders: $(VENV)/.installed-tests  ## unit tests in two further random orders, one of them under coverage
-	$(BIN)/python -m pytest tests/unit $(ORDER)
+coverage: $(VENV)/.installed-tests  ## unit tests in another random order, with the branches that they cover
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest tests/unit $(ORDER)
 	$(BIN)/coverage combine --quiet
@@ -42,9 +40,9 @@ programs:  ## install what tests need beside Python (Debian, as root)
 	.ci/programs || echo "The tests that need them are left out."
 
 quick: $(VENV)/.installed-tests  ## unit tests alone, without coverage and without matrices
-	$(BIN)/python -m pytest tests/unit -m "not matrix" --numprocesses $(WAITING) --dist worksteal
+	$(BIN)/python -m pytest tests/unit -m "not matrix" --numprocesses $(WORKERS) --dist worksteal
 
-check: lint types test matrices orders rooms  ## what CI runs
+check: lint types test matrices coverage rooms  ## what CI runs
 
 rooms: $(VENV)/.installed-tests  ## the lines of each room
 	$(BIN)/python -m tests.rooms
@@ -72,7 +70,7 @@ faults: $(VENV)/.installed-tests  ## plant faults one at a time, and see the tes
 	$(BIN)/python -m tests.faults
 
 mutants: $(VENV)/.installed-tests  ## change one line at a time, 400 of them, and list those that no test sees: an hour
-	nice $(BIN)/python -m tests.mutants --workers $(WORKERS)
+	nice $(BIN)/python -m tests.mutants --workers 2
 
 lock:  ## compile both lock files from the ranges in pyproject.toml (needs uv)
 	$(LOCK) pyproject.toml --output-file requirements.txt

@@ -636,6 +636,7 @@ class TestBounds:
         assert shown(written()) == "2"
         assert int(done.stdout) < 300
 
+    @pytest.mark.matrix(1)
     @pytest.mark.parametrize(
         "line",
         ["print(1_000_000 * 'x')", "print(10_000 * 'x', file=(sys.stdout, sys.stderr)[i % 2])"],
