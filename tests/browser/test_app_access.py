@@ -146,6 +146,7 @@ STRANGERS: dict[str, dict[str, str]] = {
 }
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
 @pytest.mark.parametrize("stranger", STRANGERS)
 def test_an_unauthorized_request_changes_nothing(app: Lab, stranger: str, method: str) -> None:

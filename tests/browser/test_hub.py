@@ -152,6 +152,8 @@ def _log_in(page: Page, hub: Hub) -> None:
     page.get_by_role("button", name="Sign in").click()
 
 
+# A hub starts three servers: `make matrices` has the time.
+@pytest.mark.matrix(0)
 def test_the_user_of_a_hub_lands_in_the_walkthrough(hub: Hub, page: Page) -> None:
     """
     Who logs in at the hub lands in the notebook, presses *Start* and confirms a step.

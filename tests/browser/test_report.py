@@ -178,7 +178,7 @@ def _text(page: PageObject) -> str:
     return f"{page.extract_text(visitor_text=note)}\naslant: {''.join(aslant)}"
 
 
-@pytest.mark.matrix(3)
+@pytest.mark.matrix(2)
 @every_report
 def test_a_report_is_accessible(desktop: Reader, axe: str, name: str) -> None:
     """
