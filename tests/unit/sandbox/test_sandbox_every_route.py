@@ -262,7 +262,8 @@ def requests(draw: st.DrawFn, door: Door, site: str, template: str) -> tuple[Any
 
 def check(site: str, path: str, answer: Answer) -> None:
     """Assert that an answer has its site's form and comes from the handler."""
-    assert answer.status < 500
+    # NOTE: so Facebook's dialog answers an unknown scope where nobody is logged in.
+    assert answer.status < 500 or b"Sorry, something went wrong" in answer.body
     if path.startswith("/_sandbox/"):
         assert answer.kind
     elif site == "graph":
