@@ -41,9 +41,9 @@ class Finish {
     this.asked.hidden = !isKnown || isBusy || !view.doubts.length;
     redraw(this.doubts, view.doubts, () => (view.doubts ?? []).map((text) => element("li", { dir: "auto" }, text)));
     if (isKnown) this.drawKnown(view);
-    const said = this.isLost ? { message: RUN_AGAIN, advice: "", is_error: true } : this.news || view;
-    redraw(this.live, [isBusy, said.message, said.advice, view.bundle], () => [
-      isBusy ? progressBox(view.message || "Checking every step again…") : said.message ? messageBox(said) : "",
+    const news = this.isLost ? { message: RUN_AGAIN, advice: "", is_error: true } : this.news || view;
+    redraw(this.live, [isBusy, news.message, news.advice, view.bundle], () => [
+      isBusy ? progressBox(view.message || "Checking every step again…") : news.message ? messageBox(news) : "",
       view.bundle ? this.sealed(view) : "",
     ]);
   }

@@ -58,7 +58,7 @@ class WordForm {
   field(name) { return this.root.querySelector(`[data-name="${name}"]`); }
 
   // Returns the form's content and the bytes of its files.
-  async said() {
+  async statement() {
     const buffers = await Promise.all(this.files.map((file) => file.arrayBuffer()));
     const seen = this.field("seen");
     const more = Object.fromEntries(this.more.map((name) => [name, this.field(name).value]));
@@ -72,7 +72,7 @@ class WordForm {
     if (this.noteName === "reason" && this.lacks("reason", this.noteMissing)) return;
     this.asked = { written, finished };
     try {
-      const [words, buffers] = await this.said();
+      const [words, buffers] = await this.statement();
       const by = this.field("by").value.trim();
       saveOperator(by);
       if (!this.panel.send({ action: this.name, by, ...words }, buffers)) this.asked = null;
@@ -133,7 +133,7 @@ class WordForm {
     const refused = [];
     const kept = [...this.files];
     for (const file of files) {
-      const size = [...kept, file].reduce((sum, each) => sum + each.size, 0);
+      const size = [...kept, file].reduce((sum, item) => sum + item.size, 0);
       if (size > this.largest) refused.push(`${file.name || "The pasted picture"} (${megabytes(file.size)})`);
       else kept.push(file);
     }

@@ -31,7 +31,7 @@ class Header {
     this.after = element("span", {});
     this.next = element("div", {}, element("strong", {}, "Next: "), this.link, this.after);
     this.done = element("strong", {});
-    this.said = element("div", {});
+    this.live = element("div", {});
     this.sealed = element("span", { class: "rb-label" });
     this.others = element("div", { class: "rb-field-note" });
     this.checkAll = element("button", { type: "button", class: "rb-small", "data-action": "check-all",
@@ -45,7 +45,7 @@ class Header {
       this.bar,
       element("div", { class: "rb-row" }, this.counts, this.sealed, this.checkAll));
     this.root = element("section", { class: "rb rb-header", "aria-label": "Progress of the runbook" }, this.known,
-      element("div", { "aria-live": "polite" }, this.next, this.done, this.said), this.overview);
+      element("div", { "aria-live": "polite" }, this.next, this.done, this.live), this.overview);
     ignoreClicksWhileHeld(this.root);
     this.unfoldAtTheSide();
     el.append(this.root);
@@ -135,7 +135,7 @@ class Header {
 
   say(view) {
     const isBusy = Boolean(view.busy_since) && !this.isLost;
-    redraw(this.said, [isBusy, view.message, view.advice], () => {
+    redraw(this.live, [isBusy, view.message, view.advice], () => {
       if (isBusy) return [progressBox(view.message || "Checking every step…")];
       return view.message ? [messageBox(view)] : [];
     });

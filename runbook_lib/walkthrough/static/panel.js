@@ -436,19 +436,19 @@ class Panel {
     const isBusy = Boolean(view.busy_since) && !this.isLost;
     holdButtons(this.root, isBusy);
     this.root.setAttribute("aria-busy", String(isBusy));
-    const said = this.latestNews(view, isBusy);
+    const news = this.latestNews(view, isBusy);
     const watched = view.is_watched && !this.isLost
       ? "Checked again every minute; this page shows when it changes. You can close everything and come back." : "";
-    const heard = this.heard(view, said);
-    redraw(this.live, [isBusy, said.message, said.advice, watched, heard], () => (isBusy
+    const heard = this.heard(view, news);
+    redraw(this.live, [isBusy, news.message, news.advice, watched, heard], () => (isBusy
       ? [progressBox("Working…")]
-      : [said.message ? messageBox(said) : "", element("div", { class: "rb-heard" }, heard),
+      : [news.message ? messageBox(news) : "", element("div", { class: "rb-heard" }, heard),
         watched ? element("div", { class: "rb-message" }, watched) : ""]));
   }
 
   // What the page shows above its message, for those who only hear the message: outcome, reason, warnings.
-  heard(view, said) {
-    if (!said.message || said.is_error || !view.reason) return "";
+  heard(view, news) {
+    if (!news.message || news.is_error || !view.reason) return "";
     return [`${view.label}: ${view.reason}`, ...view.warnings, ...view.limits.map((text) => `Not proven: ${text}`)].join(" ");
   }
 

@@ -11,9 +11,9 @@
   const rows = [...table.tBodies].flatMap((body) => [...body.rows]).map((row, badness) => ({ row, badness }));
   const once = (read) => {
     const known = new Map();
-    return (each) => {
-      if (!known.has(each)) known.set(each, read(each));
-      return known.get(each);
+    return (row) => {
+      if (!known.has(row)) known.set(row, read(row));
+      return known.get(row);
     };
   };
   const words = (name) => once(({ row }) => row.dataset[name].split(" "));
@@ -36,7 +36,7 @@
     const wanted = new FormData(form);
     const part = String(wanted.get("text")).trim().toLowerCase();
     const asked = Object.entries(has).filter(([key]) => wanted.get(key));
-    const fits = (each) => asked.every(([key, read]) => read(each).includes(wanted.get(key))) && text(each).includes(part);
+    const fits = (row) => asked.every(([key, read]) => read(row).includes(wanted.get(key))) && text(row).includes(part);
     const shown = rows.filter(fits).map(({ row }) => row);
     for (const [number, body] of bodies.entries()) {
       const some = shown.slice(number * size, (number + 1) * size);
@@ -55,7 +55,7 @@
     const before = heading.ariaSort ?? (isNumber ? "ascending" : "descending");
     const sign = before === "ascending" ? -1 : 1;
     rows.sort((first, second) => sign * orders[key](first, second) || orders.badness(first, second));
-    for (const each of headings.cells) each.ariaSort = null;
+    for (const cell of headings.cells) cell.ariaSort = null;
     heading.ariaSort = sign > 0 ? "ascending" : "descending";
     show();
   }
