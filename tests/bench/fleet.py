@@ -145,7 +145,7 @@ def report(console: Console) -> Measured:
             fleet.rate,
             f"papermill, {_AT_ONCE} at once, {BY_PAPERMILL} tenants",
             papermill.rate,
-            6,
+            5,
         ),
         (
             f"seconds a tenant at {LONG:,}",
