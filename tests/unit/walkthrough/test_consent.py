@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -387,7 +388,8 @@ def test_the_listener_closes_after_the_answer(
 
     monkeypatch.setattr(consenting, "_LINGER_SECONDS", 0.05)
     asked = dialog(consent)
-    come_back(consent, asked, **CANCEL)
+    with suppress(httpx.TransportError):  # on a busy machine it closes before its page is read
+        come_back(consent, asked, **CANCEL)
     settled(consent.screens["consent"], 2)
 
     def is_closed() -> bool:
