@@ -2,13 +2,14 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# One more than there are cores: some tests wait.
-WORKERS ?= 3
+WORKERS ?= 2
+# Tests that start browsers, kernels and commands wait more than they compute.
+WAITING ?= 3
 # Unit tests run in a random order, whose seed is printed: `make test SEED=…` repeats it.
 SEED ?=
 ORDER = --numprocesses $(WORKERS) --dist worksteal $(if $(SEED),--randomly-seed=$(SEED))
 # The other tests go file by file, in the order in which they are written.
-AS_WRITTEN = --ignore=tests/unit -p no:randomly --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+AS_WRITTEN = --ignore=tests/unit -p no:randomly --numprocesses $(WAITING) --dist loadfile --no-loadscope-reorder
 NODE := node_modules/.package-lock.json
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate
 
@@ -40,7 +41,7 @@ programs:  ## install what tests need beside Python (Debian, as root)
 	.ci/programs || echo "The tests that need them are left out."
 
 quick: $(VENV)/.installed-tests  ## unit tests alone, without coverage and without matrices
-	$(BIN)/python -m pytest tests/unit -m "not matrix" --numprocesses $(WORKERS) --dist worksteal
+	$(BIN)/python -m pytest tests/unit -m "not matrix" --numprocesses $(WAITING) --dist worksteal
 
 check: lint types test matrices coverage rooms  ## what CI runs
 
@@ -70,7 +71,7 @@ faults: $(VENV)/.installed-tests  ## plant faults one at a time, and see the tes
 	$(BIN)/python -m tests.faults
 
 mutants: $(VENV)/.installed-tests  ## change one line at a time, 400 of them, and list those that no test sees: an hour
-	nice $(BIN)/python -m tests.mutants --workers 2
+	nice $(BIN)/python -m tests.mutants --workers $(WORKERS)
 
 lock:  ## compile both lock files from the ranges in pyproject.toml (needs uv)
 	$(LOCK) pyproject.toml --output-file requirements.txt
