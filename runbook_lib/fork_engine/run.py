@@ -26,7 +26,7 @@ _TICK_SECONDS = 0.05
 _FLUSH_SECONDS = 0.2
 _FLUSH_CHARACTERS = 1 << 20
 # How long a cell that took too long may take to say where it was.
-_INTERRUPT_SECONDS = 1.0
+_INTERRUPT_SECONDS = 3.0
 # The options of papermill's engine that mean something here, or nothing. Others are nbclient's.
 _OPTIONS = frozenset(
     {
