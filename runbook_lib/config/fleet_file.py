@@ -307,8 +307,8 @@ class _Reader:
                 except SettingsError as error:
                     mistake = str(error).removesuffix(".")
                     # NOTE: a secret in the wrong column must not be shown.
-                    is_safe = implausible(str(value))
-                    self._note(place, mistake if is_safe else mistake.replace(str(value), "…"))
+                    is_word = bool(implausible(str(value)))
+                    self._note(place, mistake if is_word else mistake.replace(str(value), "…"))
                     continue
                 # NOTE: tenants have most values in common, and the parser gives each its own.
                 values[inputs[name].name] = sys.intern(text) if isinstance(text, str) else text

@@ -71,7 +71,7 @@ def is_issued_token(text: str) -> bool:
     Return whether `text` has the form of a Cyclr token or an authorization code.
 
     NOTE: a remote system chooses it, and could choose a word that every bundle
-    contains. Random text of 24 characters fails 3 times in 1,000, longer text less often.
+    contains. Random text of 24 characters fails twice in 1,000, longer text less often.
     """
     if len(text) < _SHORTEST_TOKEN or not _BEARER.fullmatch(text) or _IDENTIFIER.fullmatch(text):
         return False

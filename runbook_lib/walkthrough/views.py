@@ -225,12 +225,7 @@ def header_view(
         "next": _next_view(state),
         "steps": [
             {
-                "id": step.step.id,
-                "number": step.number,
-                "title": step.step.title,
-                "outcome": step.conclusion.outcome,
-                "icon": ICONS[step.conclusion.outcome],
-                "label": label_of(step.conclusion),
+                **_line(step),
                 # Who did it, or whom it waits for since when.
                 "who": " · ".join(
                     filter(None, (_who(step), _assigned(step), _overdue(step, today)))
@@ -242,6 +237,19 @@ def header_view(
         "others": others,
         "sealed": sealed,
         **asdict(activity),
+    }
+
+
+def _line(state: StepState) -> dict[str, str]:
+    """Return what a list shows of a step: what it is, and its outcome."""
+    outcome = state.conclusion.outcome
+    return {
+        "id": state.step.id,
+        "number": state.number,
+        "title": state.step.title,
+        "outcome": outcome,
+        "icon": ICONS[outcome],
+        "label": label_of(state.conclusion),
     }
 
 
@@ -297,18 +305,7 @@ def finish_view(
     return {
         "total": len(steps),
         "done": sum(step.is_settled for step in steps),
-        "open": [
-            {
-                "id": step.step.id,
-                "number": step.number,
-                "title": step.step.title,
-                "outcome": step.conclusion.outcome,
-                "icon": ICONS[step.conclusion.outcome],
-                "label": label_of(step.conclusion),
-            }
-            for step in steps
-            if not step.is_settled
-        ],
+        "open": [_line(step) for step in steps if not step.is_settled],
         "next": _next_view(state),
         "doubts": list(doubts),
         "bundle": bundle,

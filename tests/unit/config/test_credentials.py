@@ -6,9 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import dotenv
-import keyring
-import keyring.backend
-import keyring.errors
 import pytest
 
 from runbook_lib.config.credentials import CredentialStore, EnvFileStore, KeyringStore, recall
@@ -16,49 +13,17 @@ from runbook_lib.config.settings import Settings, read_env_file
 from runbook_lib.core.procedure import Input
 from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import SettingsError
+from tests.support.memory_keyring import MemoryKeyring, keyring_in_memory
 
 APP_SECRET = Input(name="app_secret", label="App Secret", help="", secret=True)
 OTHER = Input(name="other_secret", label="Other", help="", secret=True)
 SECRET = Secret('canary\'s "secret" $1#')
 
 
-class MemoryKeyring(keyring.backend.KeyringBackend):
-    """A keyring in memory; a broken one raises on every call."""
-
-    priority = 1  # type: ignore[assignment]
-
-    def __init__(self, *, is_broken: bool = False) -> None:
-        self.stored: dict[tuple[str, str], str] = {}
-        self.is_broken = is_broken
-
-    def _refuse(self) -> None:
-        if self.is_broken:
-            raise keyring.errors.NoKeyringError("canary")
-
-    def get_password(self, service: str, username: str) -> str | None:
-        """Return the stored password."""
-        self._refuse()
-        return self.stored.get((service, username))
-
-    def set_password(self, service: str, username: str, password: str) -> None:
-        """Store the password."""
-        self._refuse()
-        self.stored[service, username] = password
-
-    def delete_password(self, service: str, username: str) -> None:
-        """Delete the password; raise if there is none, as real keyrings do."""
-        self._refuse()
-        if self.stored.pop((service, username), None) is None:
-            raise keyring.errors.PasswordDeleteError("not found")
-
-
 @pytest.fixture
 def memory() -> Iterator[MemoryKeyring]:
-    before = keyring.get_keyring()
-    backend = MemoryKeyring()
-    keyring.set_keyring(backend)
-    yield backend
-    keyring.set_keyring(before)
+    with keyring_in_memory() as backend:
+        yield backend
 
 
 def test_a_credential_in_the_keyring_is_found_by_its_reference(memory: MemoryKeyring) -> None:

@@ -11,21 +11,12 @@ from typing import Any
 import pytest
 
 from runbook_lib.connectors.context import CheckContext
-from runbook_lib.core.procedure import (
-    Finding,
-    Outcome,
-    Step,
-    WordKind,
-)
+from runbook_lib.core.procedure import Finding, Outcome, Step, WordKind
 from runbook_lib.engine.run import Run
 from runbook_lib.walkthrough import controller as module
 from runbook_lib.walkthrough.controller import Walkthrough
 from tests.unit.bodies import APP_ID, APP_SECRET
-from tests.unit.walkthrough.stage import (
-    Screen,
-    make_run,
-    stopped,
-)
+from tests.unit.walkthrough.stage import Screen, make_run, stopped
 
 OTHER_SECRET = APP_SECRET[::-1]
 PNG = b"\x89PNG\r\n\x1a\n" + b"picture"

@@ -7,7 +7,7 @@ import socket
 import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -15,13 +15,8 @@ import httpx
 import pytest
 
 from runbook_lib.connectors.context import CheckContext
-from runbook_lib.core.procedure import (
-    Finding,
-    Outcome,
-)
-from runbook_lib.errors import (
-    StateMismatchError,
-)
+from runbook_lib.core.procedure import Finding, Outcome
+from runbook_lib.errors import StateMismatchError
 from runbook_lib.walkthrough import consent as consenting
 from tests.unit.bodies import APP_ID, APP_SECRET, BAD_CODE, USER_TOKEN
 from tests.unit.fake_remote import FakeRemote, breaks, fields, open_session, says
@@ -46,13 +41,20 @@ def consent(scene: Make, remote: FakeRemote, monkeypatch: pytest.MonkeyPatch) ->
     """Return a walkthrough that has asked for consent, with a fake token endpoint."""
     steps = (consent_step(has_token), after_consent_step(has_token), make_step("other", verified))
     play = scene(*steps, secrets={"app_secret": APP_SECRET}, **KNOWN)
+    with asking(play, remote, monkeypatch):
+        yield play
+
+
+@contextmanager
+def asking(play: Scene, remote: FakeRemote, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Have the walkthrough ask for consent; `remote` is its token endpoint."""
     run = play.run
-    hosts = {each.name: each.hosts(run.values) for each in run.procedure.providers}
+    hosts = {provider.name: provider.hosts(run.values) for provider in run.procedure.providers}
     session = open_session(remote, run.redactor, hosts=hosts)
-    monkeypatch.setattr(play.run, "open_session", lambda: session)
+    monkeypatch.setattr(run, "open_session", lambda: session)
     play.walkthrough.ask_consent(play.step("consent"))
     settled(play.screens["consent"])
-    yield play
+    yield
     session.transport.close()
 
 
@@ -245,18 +247,12 @@ def test_a_refused_token_checks_no_other_step(
 
     steps = (consent_step(lacks), after_consent_step())
     play = scene(*steps, secrets={"app_secret": APP_SECRET}, **KNOWN)
-    run = play.run
-    hosts = {each.name: each.hosts(run.values) for each in run.procedure.providers}
-    session = open_session(remote, run.redactor, hosts=hosts)
-    monkeypatch.setattr(play.run, "open_session", lambda: session)
-    play.walkthrough.ask_consent(play.step("consent"))
-    settled(play.screens["consent"])
-    remote.on(TOKEN_PATH, says({"access_token": USER_TOKEN, "token_type": "bearer"}))
-    asked = dialog(play)
-    view = answer(
-        play, f"{asked['redirect_uri']}?code=AQDcode0aB1cD2eF3gH4-1&state={asked['state']}"
-    )
-    session.transport.close()
+    with asking(play, remote, monkeypatch):
+        remote.on(TOKEN_PATH, says({"access_token": USER_TOKEN, "token_type": "bearer"}))
+        asked = dialog(play)
+        view = answer(
+            play, f"{asked['redirect_uri']}?code=AQDcode0aB1cD2eF3gH4-1&state={asked['state']}"
+        )
 
     assert view["message"] == "Checked: failed. Fix the problem described above, then check again."
     assert [entry.step for entry in play.run.journal.entries() if entry.step] == ["consent"] * 2

@@ -7,57 +7,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import keyring
-import keyring.backend
-import keyring.errors
 import pytest
 
 from runbook_lib.config.settings import read_env_file
 from runbook_lib.connectors.facebook import inputs
-from runbook_lib.errors import (
-    SettingsError,
-)
+from runbook_lib.errors import SettingsError
+from tests.support.memory_keyring import MemoryKeyring, keyring_in_memory
 from tests.unit.bodies import APP_ID, APP_SECRET, USER_TOKEN
 from tests.unit.walkthrough.conftest import KNOWN, OTHER_SECRET, Make, Scene
-from tests.unit.walkthrough.stage import (
-    HAND_STEP,
-    app_step,
-    eventually,
-    make_run,
-    settled,
-    stopped,
-)
-
-
-class MemoryKeyring(keyring.backend.KeyringBackend):
-    """A keyring in memory."""
-
-    priority = 1  # type: ignore[assignment]
-
-    def __init__(self) -> None:
-        self.stored: dict[tuple[str, str], str] = {}
-
-    def get_password(self, service: str, username: str) -> str | None:
-        """Return the stored password."""
-        return self.stored.get((service, username))
-
-    def set_password(self, service: str, username: str, password: str) -> None:
-        """Store the password."""
-        self.stored[service, username] = password
-
-    def delete_password(self, service: str, username: str) -> None:
-        """Delete the password; raise if there is none, as real keyrings do."""
-        if self.stored.pop((service, username), None) is None:
-            raise keyring.errors.PasswordDeleteError("not found")
+from tests.unit.walkthrough.stage import HAND_STEP, app_step, eventually, make_run, settled, stopped
 
 
 @pytest.fixture
 def memory() -> Iterator[MemoryKeyring]:
-    before = keyring.get_keyring()
-    backend = MemoryKeyring()
-    keyring.set_keyring(backend)
-    yield backend
-    keyring.set_keyring(before)
+    with keyring_in_memory() as backend:
+        yield backend
 
 
 def rests(view: dict[str, Any]) -> str:

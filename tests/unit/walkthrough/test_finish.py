@@ -12,20 +12,12 @@ import pytest
 
 from runbook_lib.engine.process import Finished
 from runbook_lib.engine.run import Run
-from runbook_lib.errors import (
-    SealingError,
-)
+from runbook_lib.errors import SealingError
 from runbook_lib.walkthrough import controller as module
 from tests.support.words import attested
 from tests.unit.bodies import APP_SECRET
 from tests.unit.walkthrough.conftest import Make
-from tests.unit.walkthrough.stage import (
-    DEADLINE,
-    eventually,
-    make_step,
-    verified,
-    waits,
-)
+from tests.unit.walkthrough.stage import DEADLINE, eventually, make_step, verified, waits
 
 
 def test_sealing_asks_once_where_something_is_open(

@@ -7,9 +7,7 @@ from typing import Any
 
 import pytest
 
-from runbook_lib.errors import (
-    JournalError,
-)
+from runbook_lib.errors import JournalError
 from runbook_lib.walkthrough import controller as module
 from tests.unit.walkthrough.conftest import Make, Scene, spending
 from tests.unit.walkthrough.stage import (

@@ -8,20 +8,10 @@ from typing import Any
 
 import pytest
 
-from runbook_lib.core.procedure import (
-    Binding,
-    NoteKind,
-    Word,
-    WordKind,
-)
+from runbook_lib.core.procedure import Binding, NoteKind, Word, WordKind
 from tests.unit.bodies import APP_ID
 from tests.unit.walkthrough.conftest import DONE, LEFT_OUT, PNG, Make, undecided
-from tests.unit.walkthrough.stage import (
-    eventually,
-    make_step,
-    settled,
-    waiting_step,
-)
+from tests.unit.walkthrough.stage import eventually, make_step, settled, waiting_step
 
 
 def test_a_persons_statement_is_recorded(scene: Make) -> None:

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from runbook_lib.config.credentials import EnvFileStore
 from runbook_lib.connectors.context import CheckContext
-from runbook_lib.core.procedure import (
-    Finding,
-    Input,
-)
-from runbook_lib.errors import (
-    UnreachableError,
-)
+from runbook_lib.core.procedure import Finding, Input
+from runbook_lib.errors import UnreachableError
 from tests.support.words import submitted
 from tests.unit.bodies import APP_SECRET
 from tests.unit.walkthrough.conftest import Make, spending
@@ -88,30 +84,28 @@ def test_a_change_of_a_waiting_step_is_recorded(scene: Make) -> None:
     assert play.types == ["step.started", "step.checked"] * 2
 
 
+def noting(
+    calls: list[CheckContext], check: Callable[[CheckContext], Finding]
+) -> Callable[[CheckContext], Finding]:
+    """Return `check`, which notes each call in `calls`."""
+
+    def run(context: CheckContext) -> Finding:
+        calls.append(context)
+        return check(context)
+
+    return run
+
+
 def test_only_shown_waiting_steps_are_watched(scene: Make) -> None:
     """A step that is open, not shown, or without a check is not watched."""
 
-    looked = []
-
-    def looks(context: CheckContext) -> Finding:
-        looked.append("open")
-        return verified(context)
-
-    def hidden(context: CheckContext) -> Finding:
-        looked.append("hidden")
-        return waits(context)
-
-    ticks = []
-
-    def here(context: CheckContext) -> Finding:
-        ticks.append(context)
-        return waits(context)
-
+    looked: list[CheckContext] = []
+    ticks: list[CheckContext] = []
     play = scene(
-        app_step(looks),
-        waiting_step(here),
+        app_step(noting(looked, verified)),
+        waiting_step(noting(ticks, waits)),
         make_step("word"),
-        make_step("other", hidden),
+        make_step("other", noting(looked, waits)),
         watch_seconds=0.01,
     )
     del play.walkthrough._panels["other"]
@@ -130,22 +124,12 @@ def test_what_spends_something_is_neither_watched_nor_checked_by_itself(
 ) -> None:
     """A check that uses something up runs by its own button only."""
 
-    looked: list[str] = []
-
-    def looks(context: CheckContext) -> Finding:
-        looked.append("unasked")
-        return waits(context)
-
-    ticks = []
-
-    def here(context: CheckContext) -> Finding:
-        ticks.append(context)
-        return waits(context)
-
+    looked: list[CheckContext] = []
+    ticks: list[CheckContext] = []
     play = scene(
         make_step("first", verified),
-        spending(make_step("spends", looks, requires=("first",))),
-        waiting_step(here),
+        spending(make_step("spends", noting(looked, waits), requires=("first",))),
+        waiting_step(noting(ticks, waits)),
         watch_seconds=0.01,
     )
     for name in ("first", "spends", "wait"):
