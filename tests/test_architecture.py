@@ -207,7 +207,7 @@ def tree(root: Path, **files: str) -> dict[str, Module]:
         ("errors", "from runbook_lib.core import redaction"),
         ("errors", "def f():\n    from runbook_lib.core.redaction import Secret"),
         ("core__redaction", "from runbook_lib.config.settings import Settings"),
-        ("remote__graph", "from runbook_lib.connectors.context import x"),
+        ("remote__oauth", "from runbook_lib.connectors.context import x"),
         ("cli__main", "if TYPE_CHECKING:\n    pass\nelse:\n    import runbook_lib.__main__"),
         ("sandbox__server", "from runbook_lib.errors import RunbookError"),
         ("engine__run", "from runbook_lib.sandbox.server import Sandbox"),
@@ -232,7 +232,7 @@ def test_a_wrong_import_is_detected(tmp_path: Path, importer: str, source: str) 
         ("errors", "if typing.TYPE_CHECKING:\n    from runbook_lib.engine.run import Run"),
         ("engine__practice", "def f():\n    from runbook_lib.sandbox.server import Sandbox"),
         ("cli__main", "from runbook_lib.sandbox.server import Sandbox"),
-        ("remote__graph", "from runbook_lib.remote.transport import Session"),
+        ("remote__oauth", "from runbook_lib.remote.transport import Session"),
         ("sandbox__server", "from runbook_lib.sandbox import control"),
     ],
 )

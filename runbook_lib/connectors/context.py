@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from http import HTTPStatus
 
+from runbook_lib.connectors.facebook.graph import Graph
 from runbook_lib.core.procedure import Value
 from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import OAuthError, RefusedAppError, TokenRequestError
 from runbook_lib.remote.cyclr import Cyclr, request_api_token
 from runbook_lib.remote.documents import unexpected
 from runbook_lib.remote.domain import Destinations
-from runbook_lib.remote.graph import Graph
 from runbook_lib.remote.oauth import request_token_by_client_credentials
 from runbook_lib.remote.transport import Session
 

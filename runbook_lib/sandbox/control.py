@@ -22,12 +22,12 @@ from functools import singledispatch
 from typing import Any
 
 from runbook_lib.sandbox.cyclr.shapes import json_reply
-from runbook_lib.sandbox.http.faults import fault_of
 from runbook_lib.sandbox.http.pages import page
 from runbook_lib.sandbox.http.routing import Router
 from runbook_lib.sandbox.http.web import Reply, Request
 from runbook_lib.sandbox.origins import SECTIONS, Mark, origins
 from runbook_lib.sandbox.state.facebook_world import ReviewState
+from runbook_lib.sandbox.state.faults import fault_of
 from runbook_lib.sandbox.state.review import decide
 from runbook_lib.sandbox.state.stores import Dice, Meter, Shelf
 from runbook_lib.sandbox.state.versions import Calendar

@@ -23,7 +23,6 @@ from runbook_lib.sandbox.base_world import (
     register_app,
     the_app,
 )
-from runbook_lib.sandbox.http.faults import Fault, FaultKind
 from runbook_lib.sandbox.origins import unknown, verbatim
 from runbook_lib.sandbox.state.facebook_world import (
     AppMode,
@@ -32,6 +31,7 @@ from runbook_lib.sandbox.state.facebook_world import (
     Tier,
     Verification,
 )
+from runbook_lib.sandbox.state.faults import Fault, FaultKind
 from runbook_lib.sandbox.state.permissions import MESSENGER_PERMISSIONS, PERMISSIONS
 from runbook_lib.sandbox.state.review import DECLINED_REASON, REVIEW_DAYS, decide, plan
 from runbook_lib.sandbox.state.stores import Dice, Meter

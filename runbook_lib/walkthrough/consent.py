@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from runbook_lib.connectors.cyclr.service_domain import redirect_uri
+from runbook_lib.connectors.facebook.graph import Graph
 from runbook_lib.connectors.facebook.review import with_dependencies
 from runbook_lib.core.redaction import Secret
 from runbook_lib.engine.run import Run
@@ -24,7 +25,6 @@ from runbook_lib.errors import (
     TokenRequestError,
 )
 from runbook_lib.remote.consent import PendingAuthorization, answers, read_redirect
-from runbook_lib.remote.graph import Graph
 from runbook_lib.remote.oauth import request_token_by_code
 from runbook_lib.remote.redirect_listener import RedirectListener
 

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from runbook_lib.sandbox.http.faults import Fault, FaultKind
 from runbook_lib.sandbox.server import Sandbox
+from runbook_lib.sandbox.state.faults import Fault, FaultKind
 from tests.browser.conftest import own_windows
 from tests.browser.jupyter import (
     CUSTOMER_STEP,

@@ -20,8 +20,8 @@ from runbook_lib.core.events import EventType
 from runbook_lib.core.journal import Journal
 from runbook_lib.engine.notebooks import notebook_name
 from runbook_lib.evidence.record import validate_record
-from runbook_lib.sandbox.http.faults import Fault, FaultKind
 from runbook_lib.sandbox.server import Sandbox
+from runbook_lib.sandbox.state.faults import Fault, FaultKind
 from tests.runs.conftest import (
     ROOT,
     WORDS,

@@ -11,12 +11,12 @@ from datetime import timedelta
 
 from runbook_lib.connectors.context import CheckContext, is_app_refused
 from runbook_lib.connectors.cyclr.service_domain import redirect_uri
+from runbook_lib.connectors.facebook.graph import VERSION_ENDS, Graph
 from runbook_lib.connectors.findings import failed, inconclusive, verified
 from runbook_lib.core.procedure import Finding
 from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import RemoteError, TokenRequestError
 from runbook_lib.remote.documents import Document, shorten
-from runbook_lib.remote.graph import VERSION_ENDS, Graph
 from runbook_lib.remote.oauth import request_token_by_code
 from runbook_lib.remote.owners import shared_domain
 

@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import Any
 
 from runbook_lib.connectors.context import CheckContext
+from runbook_lib.connectors.facebook.graph import Graph
 from runbook_lib.connectors.facebook.permissions import statuses
 from runbook_lib.connectors.facebook.tokens import end_of, inspect_token, until
 from runbook_lib.connectors.findings import failed, inconclusive, verified
@@ -21,7 +22,6 @@ from runbook_lib.core.procedure import Finding, Table
 from runbook_lib.core.redaction import Secret
 from runbook_lib.plain_text import counted
 from runbook_lib.remote.documents import Document, unexpected
-from runbook_lib.remote.graph import Graph
 
 _GRANTS = "me/permissions"
 _ENDS_SOON = timedelta(days=14)

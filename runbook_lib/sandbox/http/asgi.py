@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 from starlette.formparsers import MultiPartException
 from starlette.requests import Request as FormRequest
 
-from runbook_lib.sandbox.http.faults import Fault, FaultKind
 from runbook_lib.sandbox.http.web import Reply, Request, Site, fields_of
+from runbook_lib.sandbox.state.faults import Fault, FaultKind
 from runbook_lib.sandbox.state.world import World
 
 _BODY_LIMIT = 6 * 1024 * 1024

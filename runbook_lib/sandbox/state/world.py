@@ -9,9 +9,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from runbook_lib.sandbox.http.faults import Faults
 from runbook_lib.sandbox.state.cyclr_world import Cyclr
 from runbook_lib.sandbox.state.facebook_world import App, Code, Facebook, Token, TokenKind
+from runbook_lib.sandbox.state.faults import Faults
 from runbook_lib.sandbox.state.review import settle
 from runbook_lib.sandbox.state.stores import Dice
 from runbook_lib.sandbox.state.versions import Calendar

@@ -8,9 +8,9 @@ from collections.abc import Callable
 import pytest
 
 from runbook_lib.connectors.context import CheckContext, TokenShelf
+from runbook_lib.connectors.facebook.graph import Graph
 from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import OAuthError, UnreachableError
-from runbook_lib.remote.graph import Graph
 from tests.unit import bodies
 from tests.unit.bodies import APP_ID, APP_SECRET
 from tests.unit.connectors.conftest import CYCLR_SECRET, MakeContext

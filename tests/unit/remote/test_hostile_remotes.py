@@ -15,6 +15,7 @@ import httpx
 import pytest
 import trustme
 
+from runbook_lib.connectors.facebook.graph import Graph
 from runbook_lib.core.redaction import Owner, Redactor, Secret
 from runbook_lib.errors import (
     RunbookError,
@@ -32,7 +33,6 @@ from runbook_lib.remote.domain import (
     follow_to_dialog,
     read_certificate,
 )
-from runbook_lib.remote.graph import Graph
 from runbook_lib.remote.limits import Deadline, Limits
 from runbook_lib.remote.oauth import request_token_by_client_credentials
 from runbook_lib.remote.rate_limits import CoolDowns

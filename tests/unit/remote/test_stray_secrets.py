@@ -16,6 +16,7 @@ import pytest
 
 from runbook_lib.config.runner import inputs_of
 from runbook_lib.config.settings import Settings
+from runbook_lib.connectors.facebook.graph import Graph, appsecret_proof
 from runbook_lib.connectors.registry import connector_names, find_procedure
 from runbook_lib.core.credential_form import is_facebook_token, is_issued_token
 from runbook_lib.core.journal import Journal
@@ -24,7 +25,6 @@ from runbook_lib.core.redaction import Owner, Redactor, Secret
 from runbook_lib.engine import run as run_module
 from runbook_lib.engine.run import Mode, Run
 from runbook_lib.errors import RemoteError
-from runbook_lib.remote.graph import Graph, appsecret_proof
 from runbook_lib.remote.transport import Request, Session, Transport
 from tests.unit.bodies import APP_TOKEN, CYCLR_TOKEN, PAGE_TOKEN, SIGN_IN_TOKEN
 from tests.unit.fake_remote import open_session, owned

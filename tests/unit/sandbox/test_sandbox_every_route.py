@@ -30,10 +30,10 @@ from runbook_lib.sandbox.facebook_web.creation import PURPOSES, TYPES, USE_CASES
 from runbook_lib.sandbox.facebook_web.dashboard import FacebookSite
 from runbook_lib.sandbox.graph.nodes import CONNECTIONS
 from runbook_lib.sandbox.graph.site import GraphSite
-from runbook_lib.sandbox.http.faults import FaultKind
 from runbook_lib.sandbox.http.web import Site
 from runbook_lib.sandbox.scenarios import build_world
 from runbook_lib.sandbox.state.cyclr_world import PendingAuthorization
+from runbook_lib.sandbox.state.faults import FaultKind
 from runbook_lib.sandbox.state.permissions import KNOWN_PERMISSIONS
 from runbook_lib.sandbox.state.review import SECTIONS
 from runbook_lib.sandbox.state.world import World

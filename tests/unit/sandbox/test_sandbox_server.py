@@ -15,8 +15,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from runbook_lib.sandbox.http.faults import Fault, FaultKind
 from runbook_lib.sandbox.server import Description, Sandbox, serve
+from runbook_lib.sandbox.state.faults import Fault, FaultKind
 from tests.support.ports import free_ports
 
 

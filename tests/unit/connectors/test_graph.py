@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from runbook_lib.connectors.facebook.graph import VERSION_ENDS, Graph, appsecret_proof
 from runbook_lib.connectors.facebook.inputs import GRAPH_VERSION
 from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import (
@@ -18,7 +19,6 @@ from runbook_lib.errors import (
     UnexpectedAnswerError,
     UnreachableError,
 )
-from runbook_lib.remote.graph import VERSION_ENDS, Graph, appsecret_proof
 from runbook_lib.remote.transport import Session
 from tests.unit.bodies import (
     APP_LIMIT,
