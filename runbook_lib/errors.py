@@ -1,17 +1,17 @@
 """
 Every error that the runbook raises, each with the operator's next step.
 
-Messages and diagnostics never contain a secret.
+Messages and diagnostics never contain a secret. What only one provider's API answers
+is a kind of these, beside that provider's client.
 
 * RunbookError
   x SettingsError   FleetFileError, InsecureSchedulerError
   x JournalError
   x BusyError
   x OAuthError      AuthorizationError, RefusedConsentError, StateMismatchError,
-                    RefusedAppError, TokenRequestError, ListenerError
-  x RemoteError     GraphAPIError, CyclrAPIError, UnreachableError,
-                    SlowAnswerError, ThrottledError, UnexpectedAnswerError,
-                    CachedAnswerError
+                    TokenRequestError, ListenerError
+  x RemoteError     CyclrAPIError, UnreachableError, SlowAnswerError,
+                    ThrottledError, UnexpectedAnswerError, CachedAnswerError
   x StepError       UnknownStepError, StepFailedError
   x SealingError
   x EvidenceError   LeakError, ChainError, EnvelopeError, SignatureError, ContentError,
@@ -116,7 +116,7 @@ class OAuthError(RunbookError):
 
 
 class RemoteError(RunbookError):
-    """Facebook or Cyclr could not be reached, or gave no usable answer."""
+    """A remote system could not be reached, or gave no usable answer."""
 
     next_step = "Run again later; what was already checked is in the journal."
 
@@ -130,7 +130,7 @@ class AuthorizationError(OAuthError):
 class RefusedConsentError(AuthorizationError):
     """Consent was refused; a later answer to the same request does not count."""
 
-    next_step = "Press Sign in with Facebook again, and grant the requested permissions."
+    next_step = "Sign in again, and grant the requested permissions."
 
 
 class StateMismatchError(OAuthError):
@@ -147,43 +147,15 @@ class ListenerError(OAuthError):
     )
 
 
-class RefusedAppError(OAuthError):
-    """Facebook issues no app token for the App ID and App Secret: it refuses the pair."""
-
-    refuses = ("app_id",)
-
-
 class TokenRequestError(OAuthError):
-    """The token endpoint refused (RFC 6749 §5.2); Graph's own error fields are kept."""
+    """The token endpoint refused; `error` is its word for it (RFC 6749 §5.2), if it gave one."""
 
-    next_step = "Compare the App ID and App Secret with Settings > Basic of the app."
+    next_step = "Compare the app's credentials with those that the provider shows."
 
-    def __init__(self, message: str, *, status: int, code: int | None, trace_id: str = "") -> None:
+    def __init__(self, message: str, *, status: int, error: str = "") -> None:
         super().__init__(message)
         self.status = status
-        self.code = code
-        self.trace_id = trace_id
-
-
-class GraphAPIError(RemoteError):
-    """Graph answered with an error object (Graph API: Handle Errors)."""
-
-    next_step = "Look the code up in Graph's error reference; quote the fbtrace_id to Facebook."
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        status: int,
-        code: int | None,
-        error_subcode: int | None = None,
-        trace_id: str = "",
-    ) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
-        self.error_subcode = error_subcode
-        self.trace_id = trace_id
+        self.error = error
 
 
 class CyclrAPIError(RemoteError):

@@ -1,18 +1,22 @@
 """
 Rooms: a module imports only from lower ones.
 
-The test uses the syntax tree, so that imports inside functions count too; imports for type checkers
-alone do not.
+The test uses the syntax tree, so that imports inside functions, and those for type checkers alone,
+count too. Rooms that are there for every connector name no vendor.
 """
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from runbook_lib.connectors.provider import vendor_of
+from runbook_lib.connectors.registry import connector_names, find_procedure
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = "runbook_lib"
@@ -40,6 +44,18 @@ APART = ("sandbox",)
 HOSTS = ("engine.practice", "cli")
 MOST_ENTRIES = 16
 
+# What people, and programs, call a vendor beside its own name.
+TRADE_NAMES = {
+    "facebook": r"\bMeta\b|\bGraph\b|\bgraph_|Messenger|App Review|App Secret|\bfb_?trace|/dialog/",
+}
+# Where a vendor may be named: its own rooms, its connectors, the registry with its default.
+VENDORS_ROOMS = re.compile(r"connectors/[a-z_]+/|connectors/registry\.py$|sandbox/")
+# Cyclr, where every connector ends, is named where its settings and answers are, but not here.
+WITHOUT_CYCLR = ("core", "fork_engine", "notebook")
+TEXTS = (".py", ".html", ".css", ".js", ".json", ".md", ".toml", ".ipynb")
+# The product's own name, as people and as programs spell it.
+PRODUCT = re.compile(r"facebook-marketing-runbook|Facebook Marketing runbook")
+
 
 @dataclass(frozen=True)
 class Module:
@@ -65,26 +81,10 @@ def modules(root: Path) -> dict[str, Module]:
     return found
 
 
-def is_for_types_only(node: ast.AST) -> bool:
-    return isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
-
-
-def nodes(node: ast.AST) -> Iterator[ast.AST]:
-    """Walk the tree without the parts for type checkers."""
-    for child in ast.iter_child_nodes(node):
-        if is_for_types_only(child):
-            for other in child.orelse:  # type: ignore[attr-defined]
-                yield other
-                yield from nodes(other)
-            continue
-        yield child
-        yield from nodes(child)
-
-
 def imported(module: Module, known: dict[str, Module]) -> set[str]:
     """Return the modules of the package that `module` imports, by name."""
     names: set[str] = set()
-    for node in nodes(module.tree):
+    for node in ast.walk(module.tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -122,7 +122,27 @@ def wrong_imports(known: dict[str, Module]) -> list[str]:
 
 def import_cycles(known: dict[str, Module]) -> list[list[str]]:
     """Return each cycle of imports."""
-    graph = {name: imported(module, known) - {name} for name, module in known.items()}
+    return cycles({name: imported(module, known) - {name} for name, module in known.items()})
+
+
+def folder_cycles(known: dict[str, Module]) -> list[list[str]]:
+    """Return each cycle of imports between folders within rooms, such as `connectors.cyclr`."""
+    graph: dict[str, set[str]] = {}
+    for module in known.values():
+        targets = {folder_of(target) for target in imported(module, known)}
+        graph.setdefault(folder_of(module.name), set()).update(targets)
+    for name, targets in graph.items():
+        targets -= {"", name}
+    return cycles({name: targets for name, targets in graph.items() if name})
+
+
+def folder_of(name: str) -> str:
+    """Return the folder within a room that a module is in; empty for a room's own files."""
+    return ".".join(name.split(".")[:2]) if name.count(".") > 1 else ""
+
+
+def cycles(graph: Mapping[str, set[str]]) -> list[list[str]]:
+    """Return each cycle in `graph`, which has the targets of each name."""
     found: list[list[str]] = []
     done: set[str] = set()
 
@@ -174,6 +194,62 @@ def test_there_are_no_import_cycles() -> None:
     assert import_cycles(KNOWN) == []
 
 
+def test_there_are_no_cycles_between_folders() -> None:
+    """No two folders of a room import each other, so each can be read without the other."""
+
+    assert folder_cycles(KNOWN) == []
+
+
+def named_vendors(root: Path) -> list[str]:
+    """Return each place in a generic room that names a vendor: its file, line and text."""
+    vendors = [vendor_of(find_procedure(name)) for name in connector_names()]
+    names = {f"(?i:{name})" for vendor in vendors for name in (vendor.name, vendor.title)}
+    names |= {TRADE_NAMES[vendor.name] for vendor in vendors if vendor.name in TRADE_NAMES}
+    everywhere, with_cyclr = re.compile("|".join(sorted(names))), re.compile("(?i:cyclr)")
+    found = []
+    for path in sorted((root / PACKAGE).rglob("*")):
+        place = path.relative_to(root / PACKAGE).as_posix()
+        if path.suffix not in TEXTS or VENDORS_ROOMS.match(place):
+            continue
+        patterns = [everywhere]
+        if place.partition("/")[0] in WITHOUT_CYCLR:
+            patterns.append(with_cyclr)
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            if any(pattern.search(PRODUCT.sub("", line)) for pattern in patterns):
+                found.append(f"{place}:{number}: {line.strip()}")
+    return found
+
+
+def test_generic_rooms_name_no_vendor() -> None:
+    """No code, comment, page or text of a room that serves every connector names a vendor."""
+
+    assert named_vendors(ROOT) == []
+
+
+@pytest.mark.parametrize(
+    ("place", "text", "is_named"),
+    [
+        ("core/outcome.py", "# Facebook decides.", True),
+        ("walkthrough/static/panel.js", 'const text = "the Graph API";', True),
+        ("evidence/reports/templates/run.html", "<p>App Review</p>", True),
+        ("core/words.py", "# As Cyclr has it.", True),
+        ("connectors/context.py", "graph_url = 1", True),
+        ("evidence/run.py", "# As Cyclr has it.", False),
+        ("connectors/facebook/app.py", "# Facebook decides.", False),
+        ("remote/transport.py", 'AGENT = "facebook-marketing-runbook"', False),
+        ("core/outcome.py", "# metadata of a paragraph", False),
+    ],
+)
+def test_a_vendors_name_is_detected(tmp_path: Path, place: str, text: str, is_named: bool) -> None:
+    """A vendor's name is detected in every kind of file; the product's own name is none."""
+
+    path = tmp_path / PACKAGE / place
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+
+    assert bool(named_vendors(tmp_path)) is is_named
+
+
 @every_module
 def test_every_module_has_a_docstring(module: Module) -> None:
     """Every module begins with a docstring."""
@@ -209,6 +285,7 @@ def tree(root: Path, **files: str) -> dict[str, Module]:
         ("core__redaction", "from runbook_lib.config.settings import Settings"),
         ("remote__oauth", "from runbook_lib.connectors.context import x"),
         ("cli__main", "if TYPE_CHECKING:\n    pass\nelse:\n    import runbook_lib.__main__"),
+        ("errors", "if TYPE_CHECKING:\n    from runbook_lib.core.redaction import Secret"),
         ("sandbox__server", "from runbook_lib.errors import RunbookError"),
         ("engine__run", "from runbook_lib.sandbox.server import Sandbox"),
         ("notebook__session", "from runbook_lib.cli.main import main"),
@@ -228,8 +305,7 @@ def test_a_wrong_import_is_detected(tmp_path: Path, importer: str, source: str) 
     ("importer", "source"),
     [
         ("core__redaction", "from runbook_lib.errors import RunbookError"),
-        ("errors", "if TYPE_CHECKING:\n    from runbook_lib.engine.run import Run"),
-        ("errors", "if typing.TYPE_CHECKING:\n    from runbook_lib.engine.run import Run"),
+        ("engine__run", "if TYPE_CHECKING:\n    from runbook_lib.errors import RunbookError"),
         ("engine__practice", "def f():\n    from runbook_lib.sandbox.server import Sandbox"),
         ("cli__main", "from runbook_lib.sandbox.server import Sandbox"),
         ("remote__oauth", "from runbook_lib.remote.transport import Session"),
@@ -238,8 +314,7 @@ def test_a_wrong_import_is_detected(tmp_path: Path, importer: str, source: str) 
 )
 def test_a_right_import_is_accepted(tmp_path: Path, importer: str, source: str) -> None:
     """
-    Imports to lower rooms, within a room, for types only, and of the sandbox from its hosts are
-    accepted.
+    Imports to lower rooms, within a room, and of the sandbox from its hosts are accepted.
     """
 
     names = ("errors", "engine__run", "sandbox__control", "sandbox__server", "remote__transport")
@@ -260,3 +335,18 @@ def test_an_import_cycle_is_detected(tmp_path: Path) -> None:
     )
 
     assert sorted(import_cycles(known)[0]) == ["remote.a", "remote.b", "remote.c"]
+
+
+def test_a_cycle_between_folders_is_detected(tmp_path: Path) -> None:
+    """Two folders of a room that import each other are a cycle, though no two files are."""
+
+    known = tree(
+        tmp_path,
+        connectors__cyclr__a="from runbook_lib.connectors.facebook import b",
+        connectors__cyclr__c="",
+        connectors__facebook__b="",
+        connectors__facebook__d="if TYPE_CHECKING:\n    from runbook_lib.connectors.cyclr import c",
+    )
+
+    assert import_cycles(known) == []
+    assert sorted(folder_cycles(known)[0]) == ["connectors.cyclr", "connectors.facebook"]

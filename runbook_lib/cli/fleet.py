@@ -141,7 +141,7 @@ def _refuse_spending(prepared: Fleet, *, is_sure: bool) -> None:
         many = counted(check.tenants, "tenant")
         say(f"{check.setting} is set for {many}. {check.spends}", is_error=True)
     if spending and not is_sure:
-        msg = "These settings let checks spend something at Facebook or Cyclr."
+        msg = "These settings let checks spend something at a remote system."
         raise SettingsError(msg, next_step="Give --yes to permit it; nothing was done.")
 
 

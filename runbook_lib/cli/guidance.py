@@ -1,5 +1,5 @@
 """
-The commands that help a person on: what an error text means, the texts for App Review.
+The commands that help a person on: what an error text means, the texts for a review.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _LONGEST_PASTE = 1024 * 1024
 @JSON
 def explain(*, text: tuple[str, ...], connector: str, as_json: bool) -> None:
     """
-    Explain an error text of Facebook's or Cyclr's: what it means, its causes, what to do.
+    Explain an error text of a remote system: what it means, its causes, what to do.
 
     TEXT may be a part of a page, a whole address with the error in it, or the JSON of an answer;
     with - it is read from stdin.
@@ -81,7 +81,7 @@ def kit(
     **options: Any,
 ) -> None:
     """
-    Write the texts and the shot list for App Review, to be adapted.
+    Write the texts and the shot list for the provider's review, to be adapted.
 
     Two files: review-kit.md and review-kit.html. With --attach --by NAME that person says that
     it was submitted: review-kit.md is kept with the step, once it is adapted and has no blanks.

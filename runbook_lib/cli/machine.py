@@ -71,7 +71,7 @@ def init(*, connector: str, output: str) -> None:
 )
 @JSON
 def sandbox(scenario: str, port: int, *, as_json: bool) -> None:
-    """Serve Facebook and Cyclr on loopback, for practice and tests."""
+    """Serve the remote systems on loopback, for practice and tests."""
     from runbook_lib.core.scratch import scratch_folder
     from runbook_lib.engine.practice import require_scenario
     from runbook_lib.sandbox.server import serve
@@ -80,7 +80,7 @@ def sandbox(scenario: str, port: int, *, as_json: bool) -> None:
         if as_json:
             click.echo(json.dumps(dict(description)))
             return
-        click.echo("SANDBOX: Facebook and Cyclr on this machine. Interrupt to stop.\n")
+        click.echo("SANDBOX: the remote systems on this machine. Interrupt to stop.\n")
         for name, value in description.items():
             click.echo(f"  {name:24} {value}")
 

@@ -77,7 +77,7 @@ class _Commands(click.Group):
 @click.version_option(package_name="facebook-marketing-runbook", prog_name="runbook")
 @click.pass_context
 def main(ctx: click.Context) -> None:
-    """Register a Facebook app for a connector of Cyclr's, and prove that each step is done."""
+    """Register an app for a connector of Cyclr's, and prove that each step is done."""
     previous = signal.signal(signal.SIGTERM, _on_terminate)
     # NOTE: a program may call this as a function, and goes on.
     ctx.call_on_close(lambda: signal.signal(signal.SIGTERM, previous))

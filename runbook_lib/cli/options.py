@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from runbook_lib.connectors import DEFAULT
+from runbook_lib.connectors.registry import DEFAULT
 from runbook_lib.errors import SettingsError
 
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runbook_lib.cli.options import CONNECTOR, ENV_FILE, EVIDENCE, JSON, TENANT
-from runbook_lib.connectors import DEFAULT
 from runbook_lib.errors import ExitCode, SettingsError
 from runbook_lib.plain_text import counted, escaped_json
 
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 def inbox(*, evidence: str, person: str, as_json: bool) -> None:
     """Show what waits for whom, over all tenants, the worst first."""
     from runbook_lib.cli.terminal import say, show_paragraph
+    from runbook_lib.connectors.registry import DEFAULT
     from runbook_lib.core.journal import utc_now
     from runbook_lib.core.outcome import ICONS
     from runbook_lib.engine.inbox import inbox as items_of

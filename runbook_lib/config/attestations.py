@@ -8,8 +8,8 @@ The attestations file: what people say about steps, in TOML.
     note = "optional"
     subject = {app_id = "123456789012345"}   # optional: what it is about
 
-    [[submitted]]     # sent to Facebook's review; `note` is optional
-    [[declined]]      # Facebook declined it; `note` is what the reviewer named
+    [[submitted]]     # sent to the provider's review; `note` is optional
+    [[declined]]      # the provider declined it; `note` is what the reviewer named
     [[skip]]          # the step is skipped; `reason` says why
     [[withdrawal]]    # earlier entries about the step no longer count; `reason` says why
     [[comment]]       # no outcome rests on it; `note` is the comment

@@ -8,7 +8,7 @@ In TOML:
 
     [[tenant]]
     tenant = "acme"
-    connector = "facebook_marketing"      # optional
+    connector = "…"                       # optional
     service_domain = "acme-h.cyclr.com"   # every parameter by its name
     secrets = {app_secret = "dotenv:acme.env#APP_SECRET"}
 

@@ -22,13 +22,9 @@ _HTTPS_PORT = 443
 _HIGHEST_PORT = 65_535
 _LARGEST_FILE = 1024 * 1024
 _WHOLE_ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*:)?//", re.IGNORECASE)
-_APP_ID = re.compile(r"[0-9]{8,20}")
-_APP_SECRET = re.compile(r"[0-9a-f]{32}")
-_PAGE_ID = re.compile(r"[0-9]{5,20}")
-_PERMISSION = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+_SCOPE = re.compile(r"[!#-+\--\[\]-~]+")
 # A name or an address, as in a URL (RFC 3986 §3.2.2).
 _HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
-_VERSION = re.compile(r"v[1-9][0-9]*\.[0-9]")
 
 
 def domain_name(text: str) -> str:
@@ -50,25 +46,6 @@ def domain_name(text: str) -> str:
     if port not in (None, _HTTPS_PORT):
         raise ValueError(f"a Service Domain has no port; leave out :{port}")
     return _ascii(host.rstrip("."))
-
-
-def app_id(text: str) -> str:
-    """Return the App ID: digits only, as Settings > Basic shows it."""
-    typed = text.strip()
-    if not _APP_ID.fullmatch(typed):
-        raise ValueError("an App ID is a number of 15 or 16 digits, as Settings > Basic shows it")
-    return typed
-
-
-def app_secret(text: str) -> str:
-    """Return the App Secret: 32 hexadecimal characters."""
-    typed = text.strip()
-    if not _APP_SECRET.fullmatch(typed):
-        raise ValueError(
-            "an App Secret has 32 characters, 0-9 and a-f; "
-            "press Show in Settings > Basic and copy all of it"
-        )
-    return typed
 
 
 def opaque_secret(text: str) -> str:
@@ -99,22 +76,13 @@ def passphrase(text: str) -> str:
     return typed
 
 
-def page_id(text: str) -> str:
-    """Return the id of a Facebook page: digits only."""
-    typed = text.strip()
-    if not _PAGE_ID.fullmatch(typed):
-        raise ValueError("a Page ID is a number, as About > Page transparency shows it")
-    return typed
-
-
-def permission_names(text: str) -> tuple[str, ...]:
-    """Return permissions separated by commas or spaces, `public_profile` first, each once."""
-    return tuple(dict.fromkeys(["public_profile", *_permissions(text)]))
-
-
-def scope(text: str) -> str:
-    """Return the requested permissions in the form of Cyclr's console, separated by commas."""
-    return ",".join(dict.fromkeys(_permissions(text)))
+def scope(text: str) -> tuple[str, ...]:
+    """Return scopes separated by commas or spaces, each once (RFC 6749 §3.3)."""
+    names = tuple(dict.fromkeys(name for name in re.split(r"[,\s]+", text.strip()) if name))
+    for name in names:
+        if not _SCOPE.fullmatch(name):
+            raise ValueError(f"{name!r} is not a scope: it has a character that none may have")
+    return names
 
 
 def step_names(text: str) -> tuple[str, ...]:
@@ -125,14 +93,6 @@ def step_names(text: str) -> tuple[str, ...]:
 def host_names(text: str) -> tuple[str, ...]:
     """Return host names separated by commas or spaces, each once."""
     return tuple(dict.fromkeys(domain_name(name) for name in re.split(r"[,\s]+", text) if name))
-
-
-def graph_version(text: str) -> str:
-    """Return the Graph version, such as `v26.0`."""
-    typed = text.strip().lower()
-    if not _VERSION.fullmatch(typed):
-        raise ValueError("a Graph version looks like v26.0")
-    return typed
 
 
 def web_address(text: str) -> str:
@@ -225,14 +185,6 @@ def is_this_machine(host: str) -> bool:
         # NOTE: every name under `localhost` is this machine (RFC 6761 §6.3).
         return host.rstrip(".").rpartition(".")[2].lower() == "localhost"
     return address.is_loopback or address.is_unspecified
-
-
-def _permissions(text: str) -> list[str]:
-    names = [name for name in re.split(r"[,\s]+", text.strip()) if name]
-    for name in names:
-        if not _PERMISSION.fullmatch(name):
-            raise ValueError(f"{name!r} is not a permission; one looks like leads_retrieval")
-    return names
 
 
 def whole_number(text: str, least: int, most: int, unit: str) -> int:

@@ -61,7 +61,7 @@ def resolve(
     """
     Return the values of `inputs`: `given` wins over the environment, that over `.env`.
 
-    A variable that contains the name of `connector` (`RUNBOOK_FACEBOOK_MESSENGER_APP_ID`)
+    A variable that contains the name of `connector` (`RUNBOOK_<CONNECTOR>_APP_ID`)
     wins over the one for all connectors of the provider, wherever each is set. Variables of
     `others`, that is of other connectors (`variables_of`), are accepted but not read.
 
@@ -173,7 +173,7 @@ def typed(item: Input, value: object) -> Value:
         visible_text(f"{item.name} ({item.label})", str(value))
     if holds_token(str(value)):
         msg = (
-            f"{item.name} ({item.label}) contains what looks like a Facebook token, but this "
+            f"{item.name} ({item.label}) contains what looks like an access token, but this "
             "value is shown: put the token into .env, under its own name."
         )
         raise SettingsError(msg)

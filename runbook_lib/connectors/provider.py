@@ -1,35 +1,65 @@
 """
-A provider, as a value: a company whose systems a connector asks.
+The vendor, as a value: the company with which a connector registers its app.
 
-Its name is part of the variables of its settings, and its secrets go to its own
-hosts only (`remote.transport`).
+All that rooms above need of it is here, so that they name none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from runbook_lib.core.procedure import Input, Value
+from runbook_lib.connectors.context import CheckContext
+from runbook_lib.connectors.review_kit import Kit
+from runbook_lib.core.procedure import Input, Procedure, Provider, Value
+from runbook_lib.core.troubles import Trouble
+from runbook_lib.errors import SettingsError
+from runbook_lib.remote.oauth import AuthorizationServer
+
+
+def _no_warnings(_context: CheckContext, _scope: Sequence[str]) -> tuple[str, ...]:
+    return ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Provider:
+class Vendor(Provider):
     """
-    A company by its `name`, which its inputs name as theirs (`Input.provider`).
+    A provider with which the app is registered.
 
-    `settings` say where its systems are; no step asks for them. `addresses` names
-    the inputs whose hosts are its own: web addresses, and names of hosts over https.
+    `client_id` and `client_secret` are the app's credentials, as its pages call them;
+    in Cyclr they are Client ID and Client Secret. `scope` names the input with what
+    people are asked for, if there is one. `oauth` returns its authorization server at
+    the addresses in a run's values.
+
+    `scope_warnings` returns what is wrong with the scopes that Cyclr asks for,
+    `troubles` are the error texts that people meet at sign-in. `review_kit` returns the
+    texts for its review of a connector, by the connector's id. `developer_tools` is what
+    it calls the tools that `Step.developer_tools` is about.
     """
 
-    name: str
-    settings: tuple[Input, ...] = ()
-    addresses: tuple[str, ...] = ()
+    client_id: Input
+    client_secret: Input
+    oauth: Callable[[Mapping[str, Value]], AuthorizationServer]
+    scope: str = ""
+    scope_warnings: Callable[[CheckContext, Sequence[str]], tuple[str, ...]] = _no_warnings
+    troubles: tuple[Trouble, ...] = ()
+    review_kit: Callable[[str, Mapping[str, Value]], Kit] | None = None
+    developer_tools: str = ""
 
-    def hosts(self, values: Mapping[str, Value]) -> tuple[str, ...]:
-        """Return the addresses of its hosts, as far as `values` name them."""
-        named: list[str] = []
-        for name in self.addresses:
-            value = values.get(name, "")
-            named += value if isinstance(value, tuple) else (str(value),)
-        return tuple(text if "://" in text else f"https://{text}" for text in named if text)
+    @property
+    def subject(self) -> tuple[str, ...]:
+        """Return what a consent is about: the app, and the scopes if there are any."""
+        return tuple(filter(None, (self.client_id.name, self.scope)))
+
+
+def vendor_of(procedure: Procedure) -> Vendor:
+    """
+    Return the vendor with which the connector's app is registered.
+
+    Raises `SettingsError` for a procedure without one.
+    """
+    for provider in procedure.providers:
+        if isinstance(provider, Vendor):
+            return provider
+    msg = f"The connector {procedure.id} names no company that registers its app."
+    raise SettingsError(msg)

@@ -14,8 +14,14 @@ from typing import TYPE_CHECKING
 from runbook_lib.errors import SettingsError
 
 if TYPE_CHECKING:
-    from runbook_lib.core.procedure import Procedure
+    from collections.abc import Mapping
 
+    from runbook_lib.connectors.review_kit import Kit
+    from runbook_lib.core.procedure import Procedure, Value
+
+
+# The connector where none is named.
+DEFAULT = "facebook_marketing"
 
 _PACKAGE = "runbook_lib.connectors"
 _FOLDER = Path(__file__).parent
@@ -36,6 +42,21 @@ def find_procedure(name: str) -> Procedure:
         raise SettingsError(msg, next_step=f"Known are {', '.join(connector_names())}.")
     procedure: Procedure = import_module(f"{_PACKAGE}.{name}.procedure").PROCEDURE
     return procedure
+
+
+def kit_of(connector: str, values: Mapping[str, Value]) -> Kit:
+    """
+    Return the texts for the review of `connector`, for the known `values` of a run.
+
+    Raises `SettingsError` if its vendor has none.
+    """
+    from runbook_lib.connectors.provider import vendor_of  # noqa: PLC0415  (slow to import)
+
+    make = vendor_of(find_procedure(connector)).review_kit
+    if make is None:
+        msg = f"There is no review kit for the connector {connector}."
+        raise SettingsError(msg)
+    return make(connector, values)
 
 
 def known_variables() -> dict[str, tuple[str, ...]]:

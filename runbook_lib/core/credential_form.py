@@ -19,17 +19,13 @@ _FEWEST_CHANGES = 4
 _ADDRESS_OR_TIME = re.compile(
     r"[a-z][a-z0-9+.-]*://|[0-9]{4}-[0-9]{2}-[0-9]{2}(T|$)", re.IGNORECASE
 )
-# From one kind of character to another within a word: `Facebook_Page-2` has none, `kT9-xx_q` two.
+# From one kind of character to another within a word: `Lead_Form-2` has none, `kT9-xx_q` two.
 _CHANGE = re.compile(r"(?<=[a-z])[A-Z0-9]|(?<=[A-Z])[0-9]|(?<=[0-9])[A-Za-z]")
 _MIXED = re.compile(r"[A-Za-z].*[0-9]|[0-9].*[A-Za-z]", re.DOTALL)
 _SIGN = re.compile(r"[^A-Za-z0-9\s_./:+,()'-]")  # neither in identifiers nor in plain prose
 _WORD = re.compile(r"(?<![^ -])[A-Za-z]{3,}(?![^ -])")
 
-# User, page and system-user tokens (Graph: Access Token Guide).
-_USER_TOKEN = re.compile(r"EAA[0-9A-Za-z]{17,}")
-# App tokens (the same guide).
-_APP_TOKEN = re.compile(r"[0-9]{8,20}\|[0-9A-Za-z_-]{16,}")
-# RFC 6750 §2.1; Facebook's codes and Cyclr's tokens have this form too.
+# RFC 6750 §2.1; authorization codes have this form too.
 _BEARER = re.compile(r"[0-9A-Za-z._~+/-]+=*")
 # A SHA-256 or a GUID: the record shows these on purpose.
 _IDENTIFIER = re.compile(
@@ -60,15 +56,9 @@ def implausible(text: str) -> str:
     return f"this cannot be distinguished from an ordinary word: {why}"
 
 
-def is_facebook_token(text: str) -> bool:
-    """Return whether `text` has the form of a Facebook access token, a user's or an app's."""
-    is_one = _USER_TOKEN.fullmatch(text) or _APP_TOKEN.fullmatch(text)
-    return bool(is_one) and not implausible(text)
-
-
 def is_issued_token(text: str) -> bool:
     """
-    Return whether `text` has the form of a Cyclr token or an authorization code.
+    Return whether `text` has the form of a bearer token or an authorization code.
 
     NOTE: a remote system chooses it, and could choose a word that every bundle
     contains. Random text of 24 characters fails twice in 1,000, longer text less often.

@@ -26,7 +26,7 @@ LABELS: Mapping[Outcome, str] = {
     Outcome.NOT_RUN: "to do",
 }
 
-# The longest wait for Facebook that people reported; a longer one is overdue.
+# The longest wait for a review that people reported; a longer one is overdue.
 LONGEST_WAIT_DAYS = 22
 
 # Of a verified step, part of which a person must confirm (`Conclusion.needs_person`).
@@ -38,11 +38,11 @@ IN_PART_MEANING = (
 
 MEANINGS: Mapping[Outcome, str] = {
     Outcome.VERIFIED: (
-        "a machine checked it against Facebook or Cyclr; the exchange is in the record"
+        "a machine checked it against the remote system; the exchange is in the record"
     ),
     Outcome.ATTESTED: "a named person said so, at a time; no API can see it",
     Outcome.WAITING: (
-        f"waiting for an outside party, such as App Review (1 to {LONGEST_WAIT_DAYS} days)"
+        f"waiting for an outside party, such as a reviewer (1 to {LONGEST_WAIT_DAYS} days)"
     ),
     Outcome.INCONCLUSIVE: "a check ran and cannot tell; it says why",
     Outcome.FAILED: "a check contradicts the step, even if a person confirmed it",

@@ -14,15 +14,10 @@ from dataclasses import dataclass, field, fields, is_dataclass, replace
 from enum import StrEnum
 from functools import cached_property
 from string import Formatter
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import Any, TypeGuard
 
 from runbook_lib.core.redaction import Owner
 from runbook_lib.core.troubles import Trouble
-
-if TYPE_CHECKING:
-    from runbook_lib.connectors.context import CheckContext
-    from runbook_lib.connectors.provider import Provider
-
 
 Value = str | int | bool | tuple[str, ...]
 
@@ -232,16 +227,16 @@ class Check:
     """
     A function that asks the remote system, and the inputs that it requires.
 
-    `id` is the check's name in the record. `run` returns a `Finding`, or
-    `None` if the check does not apply; a `RunbookError` that it raises becomes
-    an inconclusive finding. `spends` says what it uses up or changes at the
+    `id` is the check's name in the record. `run` takes a `connectors.context.CheckContext`
+    and returns a `Finding`, or `None` if the check does not apply; a `RunbookError`
+    that it raises becomes an inconclusive finding. `spends` says what it uses up or changes at the
     remote system, `permitted_by` names the inputs that let it; most checks only read.
     `person_confirms` is the sentence that a person must confirm as well where the
     finding names limits: what lies beyond them can break a customer's sign-in or data.
     """
 
     id: str
-    run: Callable[[CheckContext], Finding | None]
+    run: Callable[[Any], Finding | None]
     needs: tuple[str, ...] = ()
     spends: str = ""
     permitted_by: tuple[str, ...] = ()
@@ -289,12 +284,45 @@ class Input:
         return f"RUNBOOK_{connector.upper()}_{self.name.upper()}"
 
 
+def _no_pause(_headers: Mapping[str, str]) -> tuple[float, str]:
+    return 0.0, ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provider:
+    """
+    A company whose systems a connector asks, by the `name` that its inputs have (`Input.provider`).
+
+    People read its `title`. `settings` say where its systems are; no step asks for
+    them. `addresses` names the inputs whose hosts are its own: web addresses, and names
+    of hosts over https; `doctor` asks the first. The record keeps these `headers` of an
+    answer, and `usage_pause` returns for how many seconds its headers ask to wait, and
+    for which limit.
+    """
+
+    name: str
+    title: str
+    settings: tuple[Input, ...] = ()
+    addresses: tuple[str, ...] = ()
+    headers: tuple[str, ...] = ()
+    usage_pause: Callable[[Mapping[str, str]], tuple[float, str]] = _no_pause
+
+    def hosts(self, values: Mapping[str, Value]) -> tuple[str, ...]:
+        """Return the addresses of its hosts, as far as `values` name them."""
+        named: list[str] = []
+        for name in self.addresses:
+            value = values.get(name, "")
+            named += value if isinstance(value, tuple) else (str(value),)
+        return tuple(text if "://" in text else f"https://{text}" for text in named if text)
+
+
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A page to open."""
+    """A page to open; `needs` is the label of what its address takes, beside the systems' own."""
 
     label: str
     template: str
+    needs: str = ""
 
     def url(self, values: Mapping[str, object]) -> str:
         """Return the page's address, or nothing while a value is unknown."""
@@ -309,8 +337,8 @@ class Link:
         url = self.url(values)
         needed = {name for _, name, _, _ in Formatter().parse(self.template) if name}
         is_served = all(name in values for name in needed if name.endswith("_url"))
-        waits = "" if url else " (needs the App ID)" if is_served else " (while the sandbox runs)"
-        return {"label": f"{self.label}{waits}", "url": url}
+        waits = f" (needs the {self.needs})" if is_served else " (while the sandbox runs)"
+        return {"label": self.label if url else f"{self.label}{waits}", "url": url}
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,9 +379,9 @@ class Step:
     `requires` names steps whose failure blocks this one, `hands_over` the
     credential that a person copies to another console, `consent_gives` the
     token that comes from a person's consent, `review_kit` the connector whose
-    texts for App Review belong to it. `troubles` are the error texts that people
-    meet here, `developer_tools` which answers of Meta's developer tools show something
-    about it, `usual_days` how long an outside party takes at most, as far as
+    texts for the provider's review belong to it. `troubles` are the error texts that people
+    meet here, `developer_tools` which answers of the provider's tools for developers show
+    something about it, `usual_days` how long an outside party takes at most, as far as
     that is known (else 0). `attest_label` is the button by which a person confirms it.
     """
 
@@ -552,7 +580,7 @@ def _left_or_declined(word: Word) -> Conclusion:
     note = f": {word.note.rstrip('.')}" if word.note else ""
     reason = (
         f"Declined, says {word.by} on {word.at}{note}. Correct what the reviewer names, submit "
-        "it again in App Review, then confirm that it was submitted."
+        "it again, then confirm that it was submitted."
     )
     return Conclusion(outcome=Outcome.FAILED, reason=reason, by_person=True)
 

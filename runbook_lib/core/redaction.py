@@ -27,16 +27,16 @@ SHORTEST_FORM = 5
 # NOTE: match the literal prefix first, then use a lookbehind; much faster in `re`. A token starts
 # after anything but a letter or digit, or after an escape that ends with one. Base64 of a picture
 # contains such words too, after a `/`, a `+` or a line break.
-# User, page and system-user tokens (Graph's access-token guide).
+# Access tokens of people, by their prefix.
 _USER_TOKEN = re.compile(
     r"EAA(?:(?<![0-9A-Za-z]EAA)|(?<=%[0-9A-Fa-f]{2}EAA)|(?<=\\[nrtbf]EAA))"
     r"(?<![0-9A-Za-z+/]{32}EAA)(?<![0-9A-Za-z+/]{32}\nEAA)(?<![0-9A-Za-z+/]{32}\\nEAA)"
     r"[0-9A-Za-z]{30,}"
 )
-# App tokens, `APPID|…` (the same guide).
+# Access tokens of apps, `ID|…`.
 _APP_TOKEN = re.compile(r"[0-9]{8}(?<![0-9]{9})[0-9]{0,12}(?:\||%7[Cc])[0-9A-Za-z_-]{20,}")
-# An App Secret (Settings > Basic); no other separate word here has this shape.
-_APP_SECRET = re.compile(
+# A client secret of 32 hexadecimal digits; no other separate word here has this shape.
+_HEX_SECRET = re.compile(
     r"[0-9a-f]{32}(?![0-9A-Za-z])(?:(?<![0-9A-Za-z][0-9a-f]{32})"
     r"|(?<=%[0-9A-Fa-f]{2}[0-9a-f]{32})|(?<=\\[nrtbf][0-9a-f]{32}))"
 )
@@ -99,7 +99,7 @@ class Redactor:
     Removes every known secret, in every known encoding, from text.
 
     It learns tokens as they are issued (`learn`), and masks whatever looks
-    like a Facebook token or an App Secret, unless it is a known exception
+    like an access token or a client secret, unless it is a known exception
     (`allow`). It knows the owners of each secret, for the transport. Thread-safe.
 
     `recognise` returns whether a word of 32 hexadecimal digits, which is not known
@@ -150,7 +150,7 @@ class Redactor:
         return [owners for form, owners in self._owners.items() if form in text]
 
     def allow(self, values: Iterable[object]) -> None:
-        """Never mask these values because they look like an App Secret."""
+        """Never mask these values because they look like a client secret."""
         with self._lock:
             self._allowed |= {value for value in values if isinstance(value, str)}
 
@@ -171,7 +171,7 @@ class Redactor:
         Return what a remote system said, with secrets masked.
 
         32 hexadecimal digits count only if their value is known, recognised or named as a
-        secret: a stranger's request id, MD5 or ETag has the same form as an App Secret.
+        secret: a stranger's request id, MD5 or ETag has the same form as a client secret.
         """
         named = [match.span(1) for match in _NAMED_SECRET.finditer(text)]
         return self._cleaned(_replaced(text, named), bare_hex=False)
@@ -216,7 +216,7 @@ class Redactor:
         Return where a known secret, or a word of such a shape, starts in `text`, else -1.
 
         A known one is found too where blanks or line ends break it. A word that only looks
-        like an App Secret does not count without `bare_hex`, or if it is in `said`, unless it
+        like a client secret does not count without `bare_hex`, or if it is in `said`, unless it
         is recognised.
         """
         known = next((text.find(form) for form in self._forms if form in text), -1)
@@ -254,7 +254,7 @@ class Redactor:
             for key, value in item.items():
                 if isinstance(value, str) and value and _SENSITIVE_KEY.search(str(key)):
                     fields[key] = MASK
-            # NOTE: Cyclr lists properties as {"Name": …, "Value": …}; it may be a credential.
+            # NOTE: an API may list properties as {"Name": …, "Value": …}; it may be a credential.
             if _SENSITIVE_NAME.search(str(item.get("Name", ""))) and item.get("Value"):
                 fields["Value"] = MASK
             masked = {
@@ -324,13 +324,13 @@ def encoded_forms(secret: Secret) -> set[str]:
 
 
 def holds_token(text: str) -> bool:
-    """Return whether `text` contains what looks like a Facebook token."""
+    """Return whether `text` contains what looks like an access token."""
     return any(True for _ in _tokens(text))
 
 
 def bare_hex_in(text: str) -> Iterator[tuple[int, int]]:
-    """Yield where a word looks like an App Secret: 32 hexadecimal digits."""
-    for match in _APP_SECRET.finditer(text):
+    """Yield where a word looks like a client secret: 32 hexadecimal digits."""
+    for match in _HEX_SECRET.finditer(text):
         word = match.group()
         if not (word.isdigit() or word.isalpha()):
             yield match.span()

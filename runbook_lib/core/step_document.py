@@ -74,7 +74,7 @@ def advice_of(document: Mapping[str, Any]) -> str:
     Return what to do about the error that a step's reason names; nothing where none is known.
 
     It goes before what is advised for any step with that outcome: to look and
-    confirm the step would contradict, for example, that the App ID is mistyped.
+    confirm the step would contradict, for example, that a client ID is mistyped.
     """
     named = [trouble for trouble in document["troubles"] if trouble["seen"] == "reason"]
     return str(named[0]["advice"]) if named else ""

@@ -66,7 +66,7 @@ class Trouble:
     An error as it is shown, and what to do about it.
 
     `shown` are its exact texts, the best known first; `…` stands for what
-    varies. `codes` are the codes and subcodes of Graph by which an answer with
+    varies. `codes` are the codes and subcodes by which an answer with
     another text is recognised. `source` is a public address, or the kind of
     reading and its date. `advice` names steps by id, as `{cy-03-client-secret}`,
     until `naming` has replaced them; `advice_as_written` keeps it for another naming.

@@ -1,7 +1,7 @@
 """
 A fleet: the runs of many tenants, each in a process of its own.
 
-Tenants with one App ID run one after the other, since they share its rate limits.
+Tenants of one app run one after the other, since they share its rate limits.
 Secrets are resolved in the tenant's process, from references. Whatever happens to
 one tenant, the others go on.
 """
@@ -42,8 +42,12 @@ from runbook_lib.config.workspace import (
     is_sandbox,
     journal_path,
 )
-from runbook_lib.connectors import DEFAULT
-from runbook_lib.connectors.registry import connector_names, find_procedure, known_variables
+from runbook_lib.connectors.registry import (
+    DEFAULT,
+    connector_names,
+    find_procedure,
+    known_variables,
+)
 from runbook_lib.core.fingerprints import read_key
 from runbook_lib.core.journal import Journal, timestamp, utc_now
 from runbook_lib.core.procedure import Value
@@ -435,7 +439,7 @@ class Fleet:
 
 
 def grouped(jobs: Iterable[Job]) -> list[list[Job]]:
-    """Return the jobs by App ID, the largest groups first; one without an App ID is alone."""
+    """Return the jobs by app, the largest groups first; one whose app is not known is alone."""
     groups: dict[object, list[Job]] = {}
     for job in jobs:
         groups.setdefault(job.values.get("app_id") or job.name, []).append(job)

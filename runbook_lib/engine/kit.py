@@ -10,18 +10,13 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from runbook_lib.config.runner import inputs_of
 from runbook_lib.config.settings import visible_text
-from runbook_lib.connectors.facebook.review_kit import (
-    Kit,
-    find_blanks,
-    kit_html,
-    kit_markdown,
-    kit_of,
-)
+from runbook_lib.connectors.registry import kit_of
+from runbook_lib.connectors.review_kit import Kit, find_blanks, kit_html, kit_markdown
 from runbook_lib.core.attachments import store_document
 from runbook_lib.core.files import read_plain, write_whole
 from runbook_lib.core.journal import timestamp
@@ -98,12 +93,12 @@ def write_kit(request: KitRequest) -> WrittenKit:
     procedure = request.procedure
     step = next((step for step in procedure.steps if step.review_kit), None)
     if step is None:
-        msg = f"The connector {procedure.id} has no step for App Review, so there is no review kit."
+        msg = f"The connector {procedure.id} has no step for a review, so there is no review kit."
         raise SettingsError(msg, next_step="Name another one with --connector.")
     by = visible_text("--by", request.by, longest=_LONGEST_NAME)
     note = visible_text("--note", request.note, may_have_lines=True)
     run = _opened(request)
-    kit = kit_of(step.review_kit, run.values, is_sandbox=run.is_sandbox)
+    kit = replace(kit_of(step.review_kit, run.values), is_sandbox=run.is_sandbox)
     files = [_planned(request, MARKDOWN_NAME, kit_markdown(kit), keeps=bool(by))]
     if by:
         _require_submittable(files[0])
@@ -181,7 +176,7 @@ def _is_ours(content: bytes) -> bool:
 def _require_submittable(file: KitFile) -> None:
     """Raise `SettingsError` for a file with a credential, or with places to fill in."""
     if Redactor().find_secret(file.content.decode("utf-8", "replace")) >= 0:
-        msg = f"{file.path} contains what looks like a token or an App Secret."
+        msg = f"{file.path} contains what looks like a token or a secret."
         raise SettingsError(msg, next_step=_WITHOUT_SECRET)
     lines: dict[str, dict[str, None]] = {}
     for number, blank in file.blanks:

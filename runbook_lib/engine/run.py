@@ -609,7 +609,8 @@ class Run:
         host, address, ca_file = (str(values.get(name, "")) for name in names)
         limits, private = Limits.of(values), values.get("redirect_hosts", ())
         other_addresses = values.get("connect_to", ())
-        hosts = {provider.name: provider.hosts(values) for provider in self.procedure.providers}
+        providers = self.procedure.providers
+        hosts = {provider.name: provider.hosts(values) for provider in providers}
         key = (host, address, ca_file, limits, private, other_addresses, *hosts.values())
         if key not in self._transports:
             # What to connect to, by `host:port`; `others` are `host=host:port`.
@@ -627,6 +628,10 @@ class Run:
                 connect_to=connect_to,
                 ca_file=ca_file,
                 private_hosts=private if isinstance(private, tuple) else (),
+                headers={name for provider in providers for name in provider.headers},
+                usage_pause=lambda headers: max(
+                    (provider.usage_pause(headers) for provider in providers), default=(0.0, "")
+                ),
                 limits=limits,
                 cool_downs=self._cool_downs,
             )

@@ -129,7 +129,7 @@ With the authority's certificate in `tsa.pem`:
 openssl ts -verify -data statement.dsse.json -in statement.tsr -CAfile tsa.pem
 ```"""
 _SANDBOX = """
-> **SANDBOX: practice. Nothing here is real, and it proves nothing about Facebook or Cyclr.**
+> **SANDBOX: practice. Nothing here is real, and it proves nothing about the remote systems.**
 """
 
 

@@ -33,7 +33,7 @@ class RemoteWords(Container[str]):
     """
     The words of 32 hexadecimal digits that a remote system said in these journal `files`.
 
-    They are request ids, MD5s or ETags, and look like an App Secret. Read on demand,
+    They are request ids, MD5s or ETags, and look like a client secret. Read on demand,
     since most evidence has none.
     """
 

@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runbook_lib.connectors.facebook.review_kit import kit_of
+from runbook_lib.connectors.registry import kit_of
 from runbook_lib.core.outcome import ICONS, IN_PART, LABELS, label_of
 from runbook_lib.core.procedure import Outcome, Value
 from runbook_lib.core.state import RunState, StepState

@@ -18,10 +18,11 @@ from runbook_lib.core.credential_form import is_issued_token
 from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import AuthorizationError, RefusedConsentError, StateMismatchError
 from runbook_lib.remote.documents import shorten
+from runbook_lib.remote.oauth import AuthorizationServer
 
 _PASTE = "Paste the whole address from the address bar of the tab in which the consent ended."
 _ADDRESS = re.compile(r"(https?://[^/?#]+)?/")
-# Facebook's redirect has fewer than ten fields.
+# A redirect has fewer than ten fields.
 _MOST_FIELDS = 50
 
 
@@ -29,25 +30,23 @@ _MOST_FIELDS = 50
 class PendingAuthorization:
     """An authorization request that awaits its answer; single use, like its `state`."""
 
-    dialog_url: str
+    server: AuthorizationServer
     client_id: str
     redirect_uri: str
-    scope: tuple[str, ...]
     state: str = field(default_factory=lambda: randomness.token_urlsafe(24))
 
     @property
     def url(self) -> str:
-        """Return the address that the person opens (RFC 6749 §4.1.1; Facebook Login: manual)."""
+        """Return the address that the person opens (RFC 6749 §4.1.1)."""
         query = {
             "client_id": self.client_id,
             "redirect_uri": self.redirect_uri,
             "state": self.state,
             "response_type": "code",
-            "scope": ",".join(self.scope),
-            # NOTE: without it Facebook does not ask again for declined permissions.
-            "auth_type": "rerequest",
+            "scope": self.server.scope_separator.join(self.server.scope),
+            **self.server.parameters,
         }
-        return f"{self.dialog_url}?{urlencode(query)}"
+        return f"{self.server.authorization_endpoint}?{urlencode(query)}"
 
 
 def read_redirect(
@@ -58,7 +57,7 @@ def read_redirect(
 
     `pending` are the requests by their `state`. Raises `StateMismatchError` if
     the redirect answers none of them, `RefusedConsentError` if the person or
-    Facebook refused, `AuthorizationError` if it is not an answer at all.
+    the provider refused, `AuthorizationError` if it is not an answer at all.
     """
     if not _ADDRESS.match(url.strip()):
         msg = "This is not an address." if url.strip() else "No address was pasted."
@@ -74,14 +73,14 @@ def read_redirect(
             "or it was already used."
         )
         raise StateMismatchError(msg)
-    if fields.get("error_reason") == "user_denied" or fields.get("error") == "access_denied":
+    fields = request.server.answer_fields(fields)
+    if fields.get("error") == "access_denied":
         msg = "The person pressed Cancel: nothing was granted."
         raise RefusedConsentError(msg)
-    # NOTE: Facebook's dialog returns some errors as error_code and error_message, without error.
-    reason = fields.get("error_description") or fields.get("error_message") or fields.get("error")
+    reason = fields.get("error_description") or fields.get("error")
     if reason:
         readable = "".join(letter if letter.isprintable() else " " for letter in reason)
-        msg = f"Facebook refused: {shorten(readable)}."
+        msg = f"{request.server.title} refused: {shorten(readable)}."
         raise RefusedConsentError(msg)
     if not is_issued_token(fields.get("code", "")):
         msg = "There is no code in this address; copy all of it from the browser's address bar."
@@ -105,7 +104,7 @@ def _answered(
     return matching[0] if matching else None
 
 
-def _fields(url: str) -> dict[str, str]:
+def _fields(url: str) -> Mapping[str, str]:
     """Return the fields of an address, without repeated ones (RFC 6749 §3.1)."""
     query = url.strip().partition("?")[2].partition("#")[0]
     try:

@@ -1,7 +1,7 @@
 """
 Cyclr's API (`/v1.0`), as far as the connector's onboarding needs it.
 
-It uses Cyclr's own OAuth credentials, never Facebook's.
+It uses Cyclr's own OAuth credentials, never those of the app.
 """
 
 from __future__ import annotations

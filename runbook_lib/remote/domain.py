@@ -5,7 +5,6 @@ The service domain as seen from the internet: name, certificate, pages and redir
 from __future__ import annotations
 
 import contextlib
-import re
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from runbook_lib.remote.network import (
     origin_of,
     require_public,
 )
+from runbook_lib.remote.oauth import AuthorizationServer
 from runbook_lib.remote.transport import Request, Session
 
 _HTTPS = 443
@@ -35,8 +35,6 @@ _SECONDS = 5.0
 _MOST_HOPS = 6
 _LONGEST_COOKIES = 8_192
 _LONGEST_PLACE = 150
-# With or without the Graph version (Facebook Login: manual flow).
-_DIALOG_PATH = re.compile(r"(/v[0-9]+\.[0-9]+)?/dialog/oauth")
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,20 +160,20 @@ def fetch_page(session: Session, url: str) -> Answer:
     return session.send(Request(method="GET", url=url, is_public_only=is_public_only))
 
 
-def follow_to_dialog(
-    session: Session, url: str, dialog: str, destinations: Destinations
+def follow_to_sign_in(
+    session: Session, url: str, server: AuthorizationServer, destinations: Destinations
 ) -> tuple[str, Answer]:
     """
-    Follow redirects from `url` until one leads to the OAuth dialog, which is not requested.
+    Follow redirects from `url` until one leads to the sign-in page, which is not requested.
 
-    The dialog's address has the scheme, host and port of `dialog` and the path
-    `/dialog/oauth`, in any Graph version. Returns it, or an empty one, with the
-    last answer; a redirect to another page of the dialog's host ends the search
-    too. Each host gets only its own cookies back. Nothing is repeated: the
-    first address may contain a single-use token. Raises `UnexpectedAnswerError`
-    for a redirect to anything but a web address among the `destinations`.
+    That is the authorization endpoint of `server`, by its scheme, host, port and path.
+    Returns its address, or an empty one, with the last answer; a redirect to another
+    page of its host ends the search too. Each host gets only its own cookies back.
+    Nothing is repeated: the first address may contain a single-use token. Raises
+    `UnexpectedAnswerError` for a redirect to anything but a web address among the
+    `destinations`.
     """
-    dialog_url, current = _web_address(dialog), _web_address(url)
+    page, current = _web_address(server.authorization_endpoint), _web_address(url)
     cookies: dict[str, SimpleCookie] = {}
     for _ in range(_MOST_HOPS):
         jar = cookies.setdefault(current.netloc.decode(), SimpleCookie())
@@ -196,10 +194,11 @@ def follow_to_dialog(
         if not location:
             return "", answer
         target = _web_address(location, url)
-        if _is_dialog(target, dialog_url):
+        is_same_place = origin_of(target) == origin_of(page) and not target.userinfo
+        if is_same_place and server.stable_path(target.path) == server.stable_path(page.path):
             return str(target), answer
-        is_same_server = target.port == dialog_url.port or target.scheme != dialog_url.scheme
-        if host_of(target) == host_of(dialog_url) and is_same_server:
+        is_same_server = target.port == page.port or target.scheme != page.scheme
+        if host_of(target) == host_of(page) and is_same_server:
             return "", answer
         why = destinations.refusal(target, from_public=_is_public(session, current))
         if why:
@@ -258,12 +257,6 @@ def _web_address(url: str, base: str = "") -> httpx.URL:
         msg = "A redirect leads to something that is not a web address."
         raise UnexpectedAnswerError(msg)
     return address
-
-
-def _is_dialog(target: httpx.URL, dialog: httpx.URL) -> bool:
-    origin = (dialog.scheme, host_of(dialog), dialog.port)
-    is_same = (target.scheme, host_of(target), target.port) == origin and not target.userinfo
-    return is_same and _DIALOG_PATH.fullmatch(target.path) is not None
 
 
 def _port(address: httpx.URL) -> int:

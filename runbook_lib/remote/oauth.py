@@ -1,13 +1,15 @@
 """
-OAuth 2.0 as Facebook implements it: grants at the token endpoint, by the RFC's names.
+OAuth 2.0 by the RFC's names: a provider's authorization server, and grants at its token endpoint.
 
-The endpoint returns errors as Graph's error object, not as RFC 6749 §5.2's;
-both are accepted.
+`consent` makes the authorization request and reads the answer to it.
 """
 
 from __future__ import annotations
 
-from runbook_lib.core.credential_form import is_facebook_token
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from runbook_lib.core.credential_form import is_issued_token
 from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import TokenRequestError
 from runbook_lib.remote.documents import Answer, Document
@@ -16,11 +18,49 @@ from runbook_lib.remote.transport import Request, Session
 _SOURCE = "The token endpoint"
 
 
+def read_refusal(answer: Answer) -> TokenRequestError:
+    """Return the refusal of a token request (RFC 6749 §5.2)."""
+    content = answer.document()
+    document = Document(content if isinstance(content, dict) else {}, _SOURCE)
+    word = document.words("error")
+    message = document.words("error_description") or word
+    message = message or f"The token endpoint answered {answer.status}."
+    return TokenRequestError(message, status=answer.status, error=word)
+
+
+def _unchanged(fields: Mapping[str, str]) -> Mapping[str, str]:
+    return fields
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthorizationServer:
+    """
+    A provider's authorization server: its authorization and its token endpoint (RFC 6749 §3).
+
+    `title` is the provider's in messages, `scope` what people are asked for. The rest is
+    where a provider differs from the RFC: what stands between two scopes (§3.3),
+    further `parameters` of its authorization request, `stable_path` of its address
+    (without what varies, such as a version), the fields of its redirects by the RFC's
+    names, the form of its tokens, and how its refusals of a token request are read.
+    """
+
+    title: str
+    authorization_endpoint: str
+    token_endpoint: str
+    scope: tuple[str, ...] = ()
+    scope_separator: str = " "
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    stable_path: Callable[[str], str] = str
+    answer_fields: Callable[[Mapping[str, str]], Mapping[str, str]] = _unchanged
+    is_token: Callable[[str], bool] = is_issued_token
+    read_refusal: Callable[[Answer], TokenRequestError] = read_refusal
+
+
 def request_token_by_client_credentials(
-    session: Session, endpoint: str, *, client_id: str, client_secret: Secret
+    session: Session, server: AuthorizationServer, *, client_id: str, client_secret: Secret
 ) -> Secret:
     """
-    Request an app access token (RFC 6749 §4.4; Graph: Access Tokens, App Access Tokens).
+    Request an access token for the client itself (RFC 6749 §4.4).
 
     Sent as a form, so that no URL contains the secret. Safe to repeat. Raises
     `TokenRequestError` if the server refuses.
@@ -30,12 +70,12 @@ def request_token_by_client_credentials(
         "client_id": client_id,
         "client_secret": client_secret.reveal(),
     }
-    return _request_token(session, endpoint, form, is_repeatable=True)
+    return _request_token(session, server, form, is_repeatable=True)
 
 
 def request_token_by_code(
     session: Session,
-    endpoint: str,
+    server: AuthorizationServer,
     *,
     client_id: str,
     client_secret: Secret,
@@ -49,37 +89,23 @@ def request_token_by_code(
     server refuses.
     """
     form = {
+        "grant_type": "authorization_code",
         "client_id": client_id,
         "client_secret": client_secret.reveal(),
         "redirect_uri": redirect_uri,
         "code": code,
     }
-    return _request_token(session, endpoint, form, is_repeatable=False)
+    return _request_token(session, server, form, is_repeatable=False)
 
 
 def _request_token(
-    session: Session, endpoint: str, form: dict[str, str], *, is_repeatable: bool
+    session: Session, server: AuthorizationServer, form: dict[str, str], *, is_repeatable: bool
 ) -> Secret:
+    endpoint = server.token_endpoint
     request = Request(method="POST", url=endpoint, form=form, app=form["client_id"])
     answer = session.send(request, is_repeatable=is_repeatable)
     document = answer.document()
     if answer.status != 200 or (isinstance(document, dict) and "error" in document):
-        raise _refusal(answer, document)
+        raise server.read_refusal(answer)
     issued = Document(document, _SOURCE).get("access_token")
-    return session.take_token(issued, endpoint=endpoint, is_token=is_facebook_token)
-
-
-def _refusal(answer: Answer, content: object) -> TokenRequestError:
-    document = Document(content if isinstance(content, dict) else {}, _SOURCE)
-    error = document.get("error")
-    if not isinstance(error, dict):
-        reason = document.words("error_description") or document.words("error")
-        message = reason or f"The token endpoint answered {answer.status}."
-        return TokenRequestError(message, status=answer.status, code=None)
-    refusal = document.document("error")
-    return TokenRequestError(
-        refusal.words("message"),
-        status=answer.status,
-        code=refusal.code("code"),
-        trace_id=refusal.words("fbtrace_id"),
-    )
+    return session.take_token(issued, endpoint=endpoint, is_token=server.is_token)

@@ -1,7 +1,7 @@
 """
-Rate limits: Retry-After, Graph's usage headers, and the cool-downs that follow.
+Rate limits: Retry-After, and the cool-downs that follow a limit.
 
-A cool-down applies to a host, or to one app there, since each App ID has its
+A cool-down applies to a host, or to one app there, since each app has its
 own limits. All transports of a process share them, and so do all processes
 with the same evidence folder. `transport` enforces them.
 """
@@ -12,30 +12,25 @@ import contextlib
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any
 
 from runbook_lib.core.files import read_plain, write_whole
 from runbook_lib.core.json_text import parse_json, write_json
 from runbook_lib.errors import ThrottledError
 
-# In the evidence folder, beside the tenants: several may share an App ID.
+# In the evidence folder, beside the tenants: several may share an app.
 COOL_DOWNS_NAME = "cool-downs.json"
 
-# Airbyte's connector pauses above this share of a Graph limit, in percent.
-_USAGE_LIMIT = 95
-# No limit of Graph lasts longer than a day (Graph: Rate Limits).
+# No limit lasts longer than a day.
 _LONGEST = 86_400
-_SHARES = ("call_count", "total_cputime", "total_time", "acc_id_util_pct")
 _LARGEST_FILE = 65_536
 _MOST_KEPT = 200
 _LONGEST_REASON = 300
 _SECONDS = re.compile(r"[0-9]{1,12}")
-_TIER = re.compile(r"[a-z_]{1,40}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,51 +159,9 @@ def retry_after(value: str, now: datetime) -> float | None:
     return min(max(seconds, 0.0), _LONGEST)
 
 
-def access_tier(headers: Mapping[str, str]) -> str:
-    """Return the Marketing API Access Tier that a usage header names (Marketing API: Limits)."""
-    names = ("x-ad-account-usage", "x-business-use-case-usage", "x-fb-ads-insights-throttle")
-    usages = (usage for name in names for usage in _usages(headers.get(name, "")))
-    tiers = (usage.get("ads_api_access_tier") for usage in usages)
-    return next((tier for tier in tiers if isinstance(tier, str) and _TIER.fullmatch(tier)), "")
-
-
-def usage_pause(headers: Mapping[str, str]) -> tuple[float, str]:
-    """
-    Return how many seconds Graph's usage headers ask to wait, and for which limit.
-
-    Values are percentages; `estimated_time_to_regain_access` is in minutes,
-    `reset_time_duration` in seconds (Graph API: Rate Limits).
-    """
-    for name in ("x-app-usage", "x-ad-account-usage", "x-business-use-case-usage"):
-        for usage in _usages(headers.get(name, "")):
-            regain = _number(usage, "estimated_time_to_regain_access") * 60
-            share = max(_number(usage, key) for key in _SHARES)
-            if regain or share >= _USAGE_LIMIT:
-                # NOTE: app usage is counted over a rolling hour and names no end.
-                pause = regain or _number(usage, "reset_time_duration") or 3600.0
-                return min(pause, _LONGEST), name
-    return 0.0, ""
-
-
 def duration(seconds: float) -> str:
     """Return `seconds` as a short text: `5 s`, `12 min`, `3 h`."""
     if round(seconds) < 60:
         return f"{max(1, round(seconds))} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 120 else f"{round(minutes / 60)} h"
-
-
-def _number(usage: Mapping[str, Any], name: str) -> float:
-    value = usage.get(name)
-    return float(value) if isinstance(value, int | float) and 0 <= value <= _LONGEST else 0.0
-
-
-def _usages(header: str) -> list[dict[str, Any]]:
-    try:
-        document = parse_json(header) if header else {}
-    except (ValueError, RecursionError):
-        return []
-    if not isinstance(document, dict):
-        return []
-    nested = [usage for value in document.values() if isinstance(value, list) for usage in value]
-    return [usage for usage in (nested or [document]) if isinstance(usage, dict)]

@@ -7,6 +7,7 @@ from __future__ import annotations
 import html
 import json
 import re
+from collections.abc import Collection
 from typing import Any
 
 from runbook_lib.core.json_text import rebuild
@@ -27,17 +28,9 @@ _TITLE = re.compile(r"<title[^>]{0,100}>([^<]{1,300})</title>", re.IGNORECASE)
 _KEPT_HEADERS = (
     "age",
     "content-type",
-    "facebook-api-version",
     "location",
     "retry-after",
     "www-authenticate",
-    "x-ad-account-usage",
-    "x-ad-api-version-warning",
-    "x-app-usage",
-    "x-business-use-case-usage",
-    "x-fb-rev",
-    "x-fb-trace-id",
-    "x-fb-request-id",
 )
 
 
@@ -53,9 +46,12 @@ def recorded_url(url: str, redactor: Redactor) -> str:
     return redactor.redact_remote(bare) + (f"?{query}" if query else "")
 
 
-def recorded_headers(headers: httpx.Headers, redactor: Redactor) -> dict[str, str]:
-    """Return the headers that the record keeps."""
-    values = {name: headers[name] for name in _KEPT_HEADERS if name in headers}
+def recorded_headers(
+    headers: httpx.Headers, redactor: Redactor, more: Collection[str]
+) -> dict[str, str]:
+    """Return the headers that the record keeps: the usual ones, and those named in `more`."""
+    kept = sorted({*_KEPT_HEADERS, *more})
+    values = {name: headers[name] for name in kept if name in headers}
     if "location" in values:
         values["location"] = recorded_url(values["location"], redactor)
     return {

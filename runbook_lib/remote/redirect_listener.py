@@ -68,7 +68,7 @@ class RedirectListener:
     request is not, and changes nothing. The listener runs until it is closed or its
     `seconds` have passed; then it calls `on_end` with itself.
 
-    Facebook lets an app in development mode redirect to `http://localhost`
+    A provider may let an app that is not published redirect to `http://localhost`
     without registration, but not to a literal address; so this listens on
     every address of `localhost`.
 

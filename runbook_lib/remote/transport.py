@@ -1,7 +1,7 @@
 """
 The only sender of HTTP requests: limits, retries, cool-downs, records, redaction.
 
-`wire` opens the connections; the clients (`graph`, `oauth`, `cyclr`, `domain`)
+`wire` opens the connections; the clients (`oauth`, `cyclr`, `domain`, those of providers)
 interpret the answers.
 """
 
@@ -46,7 +46,6 @@ from runbook_lib.remote.rate_limits import (
     CoolDown,
     CoolDowns,
     retry_after,
-    usage_pause,
 )
 from runbook_lib.remote.recording import recorded_body, recorded_headers, recorded_url
 
@@ -93,8 +92,8 @@ class Request:
     """
     A request, with at most one of `form` (urlencoded), `document` (JSON) and raw `content`.
 
-    It counts towards the limits of `app` (an App ID, or Cyclr's Client ID), if
-    known. With `is_public_only` it goes to public addresses only.
+    It counts towards the limits of `app` (a client ID), if known. With `is_public_only`
+    it goes to public addresses only.
     """
 
     method: str
@@ -150,8 +149,9 @@ class Transport:
     its own provider only. `connect_to` maps
     `host:port` to another address, like curl's option;
     `ca_file` adds a certificate authority; `private_hosts` may be on a private
-    network. `cool_downs` are those of the process. Tests replace `wire`,
-    `sleep` and `clock`.
+    network. The record keeps these `headers` of answers beside the usual ones, and
+    `usage_pause` returns how long an answer's headers ask to wait, and for which limit.
+    `cool_downs` are those of the process. Tests replace `wire`, `sleep` and `clock`.
     """
 
     def __init__(
@@ -162,6 +162,8 @@ class Transport:
         connect_to: Mapping[str, str] | None = None,
         ca_file: str = "",
         private_hosts: Collection[str] = (),
+        headers: Collection[str] = (),
+        usage_pause: Callable[[Mapping[str, str]], tuple[float, str]] = lambda _: (0.0, ""),
         limits: Limits | None = None,
         cool_downs: CoolDowns = SHARED,
         wire: httpx.BaseTransport | None = None,
@@ -176,6 +178,8 @@ class Transport:
         self.connect_to = dict(connect_to or {})
         self.ca_file = ca_file
         self._private_hosts = frozenset(private_hosts)
+        self.headers = headers
+        self._usage_pause = usage_pause
         self.limits = limits or Limits()
         self.cool_downs = cool_downs
         self.sleep = sleep
@@ -248,7 +252,7 @@ class Transport:
         except (httpx.InvalidURL, ValueError) as error:
             what = f"{shorten(request.url)} is not a valid address"
             raise unexpected(request.host or "A remote system", what) from error
-        seconds, limit = usage_pause(response.headers)
+        seconds, limit = self._usage_pause(response.headers)
         if seconds:
             reason = f"{request.host} reports its {limit} as used up"
             self.cool_down(request, seconds, reason, app=request.app)
@@ -496,7 +500,9 @@ class Session:
             elapsed=sent.elapsed,
             status=answer.status if answer else None,
             request=redactor.redact_document(sent_body),
-            headers=recorded_headers(answer.headers, redactor) if answer else {},
+            headers=recorded_headers(answer.headers, redactor, self.transport.headers)
+            if answer
+            else {},
             response=recorded_body(answer, redactor) if answer else None,
             error=redactor.redact(sent.error),
         )

@@ -12,8 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from runbook_lib.connectors.cyclr.service_domain import redirect_uri
-from runbook_lib.connectors.facebook.graph import Graph
-from runbook_lib.connectors.facebook.review import with_dependencies
+from runbook_lib.connectors.provider import vendor_of
 from runbook_lib.core.redaction import Secret
 from runbook_lib.engine.run import Run
 from runbook_lib.errors import (
@@ -63,6 +62,7 @@ class Consent:
         seconds: float = AWAITED_SECONDS,
     ) -> None:
         self._run = run
+        self._vendor = vendor_of(run.procedure)
         self._on_answer = on_answer
         self._on_end = on_end
         self._seconds = seconds
@@ -85,11 +85,10 @@ class Consent:
         where another program could read the answer. Raises `SettingsError`
         where the app is not known yet, `ListenerError` where neither is left.
         """
-        values = self._run.values
-        if not values.get("app_id") or "app_secret" not in self._run.settings.secrets:
-            msg = "App ID and App Secret are not known yet."
-            advice = "Give them in the step that completes Settings > Basic."
-            raise SettingsError(msg, next_step=advice)
+        values, item, secret = self._run.values, self._vendor.client_id, self._vendor.client_secret
+        if not values.get(item.name) or secret.name not in self._run.settings.secrets:
+            msg = f"{item.label} and {secret.label} are not known yet."
+            raise SettingsError(msg, next_step="Give them in the step that asks for them.")
         domain, listening_uri, untrusted = str(values.get("service_domain") or ""), "", ""
         try:
             with self._asking:
@@ -125,8 +124,9 @@ class Consent:
                 self._end_awaiting()
                 raise
             self._end_awaiting()
-        transport = self._run.open_session().transport
-        self._run.redactor.learn(code, transport.issuer(request.dialog_url, "a consent's code"))
+        endpoint = request.server.authorization_endpoint
+        issuer = self._run.open_session().transport.issuer(endpoint, "a consent's code")
+        self._run.redactor.learn(code, issuer)
         return request, code
 
     def _end_awaiting(self) -> None:
@@ -176,23 +176,20 @@ class Consent:
         self._on_end()
 
     def redeem(self, request: PendingAuthorization, code: Secret) -> Secret:
-        """Return the token for the code; raises `AuthorizationError` if Facebook refuses it."""
-        values, session = self._run.values, self._run.open_session()
-        graph = Graph(
-            session, base_url=str(values["graph_url"]), version=str(values["graph_version"])
-        )
+        """Return the token for the code; raises `AuthorizationError` if it is refused."""
         try:
             return request_token_by_code(
-                session,
-                graph.token_endpoint,
+                self._run.open_session(),
+                request.server,
                 client_id=request.client_id,
-                client_secret=self._run.settings.secrets["app_secret"],
+                client_secret=self._run.settings.secrets[self._vendor.client_secret.name],
                 redirect_uri=request.redirect_uri,
                 code=code.reveal(),
             )
         except TokenRequestError as error:
-            msg = f"Facebook did not take the answer ({error})."
-            advice = "Sign in with Facebook again: an answer counts once, and for a few minutes."
+            title = request.server.title
+            msg = f"{title} did not take the answer ({error})."
+            advice = f"Sign in with {title} again: an answer counts once, and for a few minutes."
             raise AuthorizationError(msg, next_step=advice) from error
 
     def close(self) -> None:
@@ -203,10 +200,5 @@ class Consent:
 
     def _request(self, uri: str) -> PendingAuthorization:
         values = self._run.values
-        permissions = values["permissions"]
-        return PendingAuthorization(
-            dialog_url=str(values["dialog_url"]),
-            client_id=str(values["app_id"]),
-            redirect_uri=uri,
-            scope=with_dependencies(permissions) if isinstance(permissions, tuple) else (),
-        )
+        client_id = str(values[self._vendor.client_id.name])
+        return PendingAuthorization(self._vendor.oauth(values), client_id, uri)

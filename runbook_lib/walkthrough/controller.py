@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 from runbook_lib.config.attestations import due_day
 from runbook_lib.config.settings import visible_text
+from runbook_lib.connectors.provider import vendor_of
 from runbook_lib.core.advice import next_step, what_to_do
 from runbook_lib.core.attachments import store_attachment
 from runbook_lib.core.journal import timestamp
@@ -51,7 +52,7 @@ from runbook_lib.walkthrough.sealing import doubts, packed, seal_evidence, seale
 from runbook_lib.walkthrough.views import STRUCTURE, Scene, finish_view, header_view, step_view
 
 _FOLLOW_SECONDS = 0.5
-# App Review takes days; once a minute is often enough, and costs Facebook nothing.
+# A review takes days; once a minute is often enough, and costs the provider nothing.
 _WATCH_SECONDS = 60.0
 _ORIGIN = "walkthrough"
 _LONGEST_NAME, _LONGEST_NOTE = 200, 2_000
@@ -157,8 +158,9 @@ class Walkthrough:
         # NOTE: before the state, or a view could say that a check has ended, without its result.
         activities = {step_id: self._activities.of(step_id) for step_id in self._panels}
         state, history = self.run.state, self.run.history
-        following = next_step(state)
+        following, vendor = next_step(state), vendor_of(self.run.procedure)
         scene = Scene(
+            vendor=vendor,
             today=self.run.clock().date(),
             values=self.run.values,
             link_values=self.run.link_values,
@@ -186,6 +188,7 @@ class Walkthrough:
                 tenant=self.run.tenant,
                 operator=self.operator,
                 is_sandbox=self.run.is_sandbox,
+                provider=vendor.title,
                 others=self._others,
                 sealed=self._sealed,
                 today=scene.today,

@@ -179,7 +179,7 @@ def practise_in_lab(scenario: str, request: LabRequest, *, say: Callable[[str], 
             env_file=sandbox.env_file,
             environ=practice_environment(request.environ),
         )
-        practises = "Facebook and Cyclr on this machine, for practice; nothing is real."
+        practises = "the remote systems on this machine, for practice; nothing is real."
         say(f"SANDBOX {sandbox.scenario}: {practises}")
         say(f"Where one of its pages asks, log in as {sandbox.login}.")
         if is_known:

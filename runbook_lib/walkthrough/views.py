@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any
 
+from runbook_lib.connectors.provider import Vendor
+from runbook_lib.connectors.registry import kit_of
 from runbook_lib.core.advice import next_step
 from runbook_lib.core.attachments import LARGEST
 from runbook_lib.core.events import EventType
@@ -75,13 +77,13 @@ STRUCTURE = frozenset(
     }
 )
 _LONGEST_DETAIL = 4_000
-_UNKNOWN = "Not known yet: give it in the step that completes Settings > Basic."
+_UNKNOWN = "Not known yet: give it in the step that asks for it."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
     """
-    What all panels of one drawing have in common.
+    What all panels of one drawing have in common; `vendor` is whose app it is.
 
     `link_values` are those that links are made of, `credentials` maps the name of each
     known credential to where it is kept ("this session", "keyring", ".env"). `chosen_in`
@@ -90,6 +92,7 @@ class Scene:
     confirms a step. `next_id` is the step that is next.
     """
 
+    vendor: Vendor
     today: date
     values: Mapping[str, Value]
     link_values: Mapping[str, Value]
@@ -160,7 +163,8 @@ def step_view(
         "primary": _primary(state, credentials) if step.id == scene.next_id else "",
         "is_watched": state.conclusion.outcome is Outcome.WAITING and bool(step.checks),
         "can_check": bool(step.checks),
-        "forms": _forms(step),
+        "forms": _forms(step, scene.vendor),
+        "provider": scene.vendor.title,
         "can_withdraw": state.word is not None,
         "needs_consent": step.consent_gives is not None,
         "largest": LARGEST,
@@ -202,14 +206,16 @@ def header_view(
     is_sandbox: bool,
     activity: Activity,
     today: date,
+    provider: str,
     others: str,
     sealed: str,
 ) -> dict[str, Any]:
     """
     Return what the header shows: progress over the whole procedure, and what comes next.
 
-    `others` names the other tenants of the evidence folder, `sealed` is when the
-    evidence was sealed here, `activity` that of *Check everything now*.
+    `provider` decides on what waits, `others` names the other tenants of the evidence
+    folder, `sealed` is when the evidence was sealed here, `activity` that of *Check
+    everything now*.
     """
     return {
         "title": title,
@@ -228,7 +234,7 @@ def header_view(
                 **_line(step),
                 # Who did it, or whom it waits for since when.
                 "who": " · ".join(
-                    filter(None, (_who(step), _assigned(step), _overdue(step, today)))
+                    filter(None, (_who(step, provider), _assigned(step), _overdue(step, today)))
                 ),
                 "again": step.again,
             }
@@ -253,10 +259,10 @@ def _line(state: StepState) -> dict[str, str]:
     }
 
 
-def _who(state: StepState) -> str:
+def _who(state: StepState, provider: str) -> str:
     word, conclusion = state.word, state.conclusion
     if conclusion.outcome is Outcome.WAITING:
-        whom = "a second person" if conclusion.needs_another else "Facebook"
+        whom = "a second person" if conclusion.needs_another else provider
         since = f" since {when(state.waiting_since)}" if state.waiting_since else ""
         return f"waits for {whom}{since}"
     if word is not None and conclusion.by_person:
@@ -314,30 +320,30 @@ def finish_view(
     }
 
 
-def _forms(step: Step) -> list[dict[str, Any]]:
+def _forms(step: Step, vendor: Vendor) -> list[dict[str, Any]]:
     """Return the forms by which a person can confirm `step`, skip it, and so on."""
     is_wait = step.kind is StepKind.WAIT
-    done = step.attest_label or ("Facebook approved it" if is_wait else "I have done this")
+    done = step.attest_label or (f"{vendor.title} approved it" if is_wait else "I have done this")
     optional = "Optional: a note for the record."
     submitted = [
         _form(
             "submit",
             "I have submitted it",
-            "Everything that Facebook asks for is submitted.",
+            f"Everything that {vendor.title} asks for is submitted.",
             optional,
         ),
     ]
     attested = _form("attest", done, step.sentence, optional)
     if step.developer_tools:
         attested["files_help"] = (
-            f"What Meta's developer tools answer to {step.developer_tools} may be attached as "
+            f"What {vendor.developer_tools} answer to {step.developer_tools} may be attached as "
             "JSON: it is kept, not read."
         )
     declined = [
         _form(
             "decline",
-            "Facebook declined it",
-            "Facebook declined it.",
+            f"{vendor.title} declined it",
+            f"{vendor.title} declined it.",
             "What the reviewer objected to.",
         ),
     ]
@@ -410,9 +416,7 @@ def _handed_over(step: Step, credentials: Mapping[str, str]) -> dict[str, str] |
 
 
 def _kit_view(step: Step, values: Mapping[str, Value]) -> dict[str, Any] | None:
-    """Return the texts for App Review, if they belong to this step."""
-    from runbook_lib.connectors.facebook.review_kit import kit_of  # noqa: PLC0415  (for panels)
-
+    """Return the texts for the provider's review, if they belong to this step."""
     if not step.review_kit:
         return None
     kit = kit_of(step.review_kit, values)

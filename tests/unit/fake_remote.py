@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 
+from runbook_lib.connectors.facebook.inputs import FACEBOOK
 from runbook_lib.core.redaction import Owner, Redactor, Secret
 from runbook_lib.remote.rate_limits import CoolDowns
 from runbook_lib.remote.transport import Session, Transport
@@ -77,7 +78,9 @@ def owned(*secrets: str, provider: str = "facebook") -> Redactor:
 
 
 def open_session(remote: FakeRemote, redactor: Redactor | None = None, **options: Any) -> Session:
-    """Return a session to `remote` that never sleeps."""
+    """Return a session to `remote` that never sleeps, as a run of a Facebook connector has it."""
+    options.setdefault("headers", FACEBOOK.headers)
+    options.setdefault("usage_pause", FACEBOOK.usage_pause)
     options.setdefault("sleep", lambda _: None)
     options.setdefault("cool_downs", CoolDowns())
     return Transport(redactor or Redactor(), wire=remote, **options).session()

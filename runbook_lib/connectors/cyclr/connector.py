@@ -10,30 +10,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 from uuid import UUID
 
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.cyclr.service_domain import redirect_uri
-from runbook_lib.connectors.facebook.permissions import statuses
-from runbook_lib.connectors.facebook.review import with_dependencies
 from runbook_lib.connectors.findings import failed, inconclusive, not_done, verified
+from runbook_lib.connectors.provider import Vendor
 from runbook_lib.core.procedure import Finding
 from runbook_lib.errors import CyclrAPIError, RemoteError
 from runbook_lib.remote.cyclr import Cyclr, sign_in_url
-from runbook_lib.remote.documents import Document, documents, shorten, unexpected
-from runbook_lib.remote.domain import follow_to_dialog, leads_to
+from runbook_lib.remote.documents import Document, shorten, unexpected
+from runbook_lib.remote.domain import Destinations, follow_to_sign_in, leads_to
 
-_LIST_PERMISSIONS = "List My Permissions"
-_OK, _FORBIDDEN = 200, 403
+_OK = 200
 _DRAFT = "draft"
 _NO_CONSENT_SEEN = (
     "That a person consented in a browser: a token set through Cyclr's API looks the same."
-)
-_NO_OWNER_NAMED = (
-    "For which app and which person Facebook grants the permissions: the method's answer names "
-    "neither."
 )
 # Client errors that ask to come again: they refuse nothing (RFC 9110 §15.5.9, RFC 8470, RFC 6585).
 _COME_AGAIN = (408, 425, 429)
@@ -52,22 +45,22 @@ def connector_is_in_library(context: CheckContext) -> Finding:
     )
 
 
-def console_holds_app_id(context: CheckContext) -> Finding:
-    """Compare what Cyclr really sends to Facebook's dialog with the App ID and redirect URI."""
-    request = sign_in_request(context)
-    return request if isinstance(request, Finding) else _compare(context, request)
+def console_holds_app_id(vendor: Vendor, context: CheckContext) -> Finding:
+    """Compare what Cyclr really sends to the vendor's sign-in page with client and redirect URI."""
+    request = sign_in_request(vendor, context)
+    return request if isinstance(request, Finding) else _compare(vendor, context, request)
 
 
-def sign_in_request(context: CheckContext) -> Mapping[str, str] | Finding:
+def sign_in_request(vendor: Vendor, context: CheckContext) -> Mapping[str, str] | Finding:
     """
-    Follow Cyclr's sign-in link up to Facebook, and return what Cyclr asks Facebook for.
+    Follow Cyclr's sign-in link up to the vendor, and return what Cyclr asks it for.
 
     That is the authorization request's fields (RFC 6749 §4.1.1: none may come twice), or an
     inconclusive finding where the link does not lead there. Uses up one
-    single-use token; Facebook itself is not asked.
+    single-use token; the vendor itself is not asked.
     """
     cyclr = context.cyclr()
-    connector = _installed(context, cyclr)
+    connector = installed_connector(context, cyclr)
     if connector is None:
         return inconclusive(
             reason="The Client ID can be read only through an installed connector; there is none "
@@ -76,19 +69,23 @@ def sign_in_request(context: CheckContext) -> Mapping[str, str] | Finding:
     token = cyclr.sign_in_token(context.text("account_api_id"), context.text("cyclr_username"))
     host, number = context.text("service_domain"), connector.number("Id")
     link = sign_in_url(host, number, token, context.text("cyclr_console_url"))
-    dialog = context.text("dialog_url")
-    url, last = follow_to_dialog(context.session, link, dialog, context.destinations)
+    # A redirect may lead wherever a setting says that the systems are.
+    addresses = [context.text("cyclr_api_url"), context.text("cyclr_console_url")]
+    addresses += [f"https://{host}", *vendor.hosts(context.values)]
+    destinations = Destinations(addresses, context.names("redirect_hosts"))
+    server = vendor.oauth(context.values)
+    url, last = follow_to_sign_in(context.session, link, server, destinations)
     if not url:
         where = f" and leads to {leads_to(last)}" if leads_to(last) else ""
         return inconclusive(
-            reason=f"Cyclr's sign-in link does not lead to Facebook's sign-in dialog; it ends with "
-            f"{last.status}{where}. The connector's Setup may be empty.",
+            reason=f"Cyclr's sign-in link does not lead to {vendor.title}'s sign-in page; it ends "
+            f"with {last.status}{where}. The connector's Setup may be empty.",
         )
     pairs = parse_qsl(urlsplit(url).query, keep_blank_values=True)
     names = [name for name, _ in pairs]
     for name in ("client_id", "redirect_uri"):
         if names.count(name) != 1:
-            what = f"its address of Facebook's dialog has {name} {names.count(name)} times"
+            what = f"its address at {vendor.title} has {name} {names.count(name)} times"
             raise unexpected("Cyclr's sign-in link", what)
     return dict(pairs)
 
@@ -122,52 +119,20 @@ def connector_is_installed(context: CheckContext) -> Finding:
     return replace(finding, changes=tuple(changes), facts=facts)
 
 
-def connector_is_authenticated(context: CheckContext) -> Finding:
+def connector_is_authenticated(vendor: Vendor, context: CheckContext) -> Finding:
     """Ask Cyclr whether the installed connector is authenticated."""
-    connector = _installed(context, context.cyclr())
+    connector = installed_connector(context, context.cyclr())
     if connector is None:
         return not_done(reason="The connector is not installed yet.")
     number = connector.number("Id")
     if not connector.flag("Authenticated"):
         return not_done(
-            reason="Installed, but nobody has signed in with Facebook and consented yet.",
+            reason=f"Installed, but nobody has signed in with {vendor.title} and consented yet.",
         )
     return _doubt(context, number) or verified(
         reason=f"Cyclr says that account connector {number} is authenticated.",
         limits=(_NO_CONSENT_SEEN,),
     )
-
-
-def permissions_are_seen_through_cyclr(context: CheckContext) -> Finding:
-    """
-    Run the connector's own method and compare what Facebook grants it with what is wanted.
-
-    Cyclr refuses methods from addresses that it does not know; that is
-    inconclusive.
-    """
-    cyclr = context.cyclr()
-    connector = _installed(context, cyclr)
-    if connector is None:
-        return not_done(reason="The connector is not installed yet.")
-    methods = cyclr.methods(connector.document("Connector").number("Id"))
-    method = next(
-        (candidate for candidate in methods if candidate.text("Name") == _LIST_PERMISSIONS), None
-    )
-    if method is None:
-        return inconclusive(
-            reason=f"The connector has no method called {_LIST_PERMISSIONS!r} here.",
-        )
-    try:
-        unique_id = method.identifier("MethodUniqueIdentifier")
-        answer = cyclr.run_method(connector.number("Id"), unique_id)
-    except CyclrAPIError as error:
-        if error.status != _FORBIDDEN:
-            raise
-        return inconclusive(
-            reason=f"This cannot be tested from here: Cyclr does not know this address ({error}). "
-            "Ask Cyclr to allow it, or run from one that it knows.",
-        )
-    return _compare_grants(context, answer)
 
 
 def is_refusal(status: int) -> bool:
@@ -194,7 +159,7 @@ def _in_library(context: CheckContext, cyclr: Cyclr) -> Document | Finding:
     return min(usable, key=lambda row: row.number("Id"))
 
 
-def _installed(context: CheckContext, cyclr: Cyclr) -> Document | None:
+def installed_connector(context: CheckContext, cyclr: Cyclr) -> Document | None:
     """Return the account's connector; of several one that is authenticated, or the first made."""
     name = context.text("cyclr_connector")
     rows = [
@@ -209,7 +174,7 @@ def _installed(context: CheckContext, cyclr: Cyclr) -> Document | None:
 
 def _find_or_install(context: CheckContext, changes: list[str]) -> Finding:
     cyclr = context.cyclr()
-    connector = _installed(context, cyclr)
+    connector = installed_connector(context, cyclr)
     if connector is None and context.values.get("install_connector") is True:
         listed = _in_library(context, cyclr)
         if isinstance(listed, Finding):
@@ -278,54 +243,24 @@ def _doubt(context: CheckContext, number: int) -> Finding | None:
     return None
 
 
-def _compare(context: CheckContext, sent: Mapping[str, str]) -> Finding:
-    """Compare what Cyclr sends to Facebook's dialog with the App ID and the redirect URI."""
-    app_id, uri = context.text("app_id"), redirect_uri(context.text("service_domain"))
-    if sent["client_id"] != app_id:
+def _compare(vendor: Vendor, context: CheckContext, sent: Mapping[str, str]) -> Finding:
+    """Compare what Cyclr sends to the sign-in page with the client ID and the redirect URI."""
+    client_id = context.text(vendor.client_id.name)
+    uri = redirect_uri(context.text("service_domain"))
+    if sent["client_id"] != client_id:
         return failed(
             reason=f"Cyclr signs users in with Client ID {shorten(sent['client_id']) or '(none)'}, "
-            f"not with App ID {app_id}. Correct it in Connector Library > Setup.",
+            f"not with {vendor.client_id.label} {client_id}. Correct it in Connector Library > "
+            "Setup.",
         )
     if sent["redirect_uri"] != uri:
         return failed(
-            reason=f"Cyclr sends users back to {shorten(sent['redirect_uri'])}, but step 8 "
+            reason=f"Cyclr sends users back to {shorten(sent['redirect_uri'])}, but the app "
             f"registers {uri}. Register the one that Cyclr sends.",
         )
-    scope = ", ".join(sent.get("scope", "").replace(",", " ").split())
+    scope = sent.get("scope", "").replace(",", " ").split()
     return verified(
-        reason=f"Cyclr signs users in with Client ID {app_id}, sends them back to {uri} and asks "
-        f"for {shorten(scope) or 'no scope'}.",
-        warnings=_scope_warnings(context, scope),
-    )
-
-
-def _scope_warnings(context: CheckContext, scope: str) -> tuple[str, ...]:
-    requested = scope.split(", ") if scope else []
-    # NOTE: public_profile is granted whether it is asked for or not (Facebook Login: Permissions).
-    lacking = [name for name in context.permissions[1:] if name not in requested]
-    more = [name for name in requested if name not in with_dependencies(context.permissions)]
-    warnings = []
-    if lacking:
-        msg = f"Cyclr does not ask users for {', '.join(lacking)}; see the connector's scopes."
-        warnings.append(msg)
-    if more:
-        warnings.append(
-            f"Cyclr also asks users for {shorten(', '.join(more))}: give the app that too (Use "
-            "cases > Customize), or the sign-in may answer Invalid Scopes."
-        )
-    return tuple(warnings)
-
-
-def _compare_grants(context: CheckContext, answer: Any) -> Finding:
-    content = answer.get("data") if isinstance(answer, dict) else answer
-    grants = statuses(documents(content, _LIST_PERMISSIONS, "data"), _LIST_PERMISSIONS)
-    lacking = [name for name in context.permissions if grants.get(name) != "granted"]
-    if lacking:
-        return failed(
-            reason=f"The connection lacks {', '.join(lacking)}: the person who signed in did not "
-            "grant it, or Cyclr did not ask.",
-        )
-    return verified(
-        reason=f"Through Cyclr, Facebook grants {', '.join(context.permissions)}.",
-        limits=(_NO_OWNER_NAMED,),
+        reason=f"Cyclr signs users in with Client ID {client_id}, sends them back to {uri} and "
+        f"asks for {shorten(', '.join(scope)) or 'no scope'}.",
+        warnings=vendor.scope_warnings(context, scope),
     )

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from runbook_lib.config import formats
-from runbook_lib.connectors.provider import Provider
-from runbook_lib.core.procedure import Input
+from runbook_lib.core.procedure import Input, Provider
 
 _CYCLR = "cyclr"
 
@@ -20,13 +19,13 @@ SERVICE_DOMAIN = Input(
 CYCLR_CLIENT_ID = Input(
     name="cyclr_client_id",
     label="Cyclr API Client ID",
-    help="Cyclr console: Settings > OAuth Client Credentials. Not the Facebook pair.",
+    help="Cyclr console: Settings > OAuth Client Credentials. Not the pair of your app.",
     provider=_CYCLR,
 )
 CYCLR_CLIENT_SECRET = Input(
     name="cyclr_client_secret",
     label="Cyclr API Client Secret",
-    help="Cyclr console: Settings > OAuth Client Credentials. Not the Facebook pair.",
+    help="Cyclr console: Settings > OAuth Client Credentials. Not the pair of your app.",
     parse=formats.opaque_secret,
     secret=True,
     provider=_CYCLR,
@@ -96,6 +95,7 @@ _REDIRECT_HOSTS = Input(
 # Cyclr's hosts, the webhook's and those that its sign-in link may lead to among them.
 CYCLR = Provider(
     name=_CYCLR,
+    title="Cyclr",
     settings=(_CYCLR_API_URL, _CYCLR_CONSOLE_URL, _SERVICE_DOMAIN_ADDRESS, _REDIRECT_HOSTS),
     addresses=(
         "cyclr_api_url",

@@ -1,7 +1,5 @@
 """
 The service domain: does its name resolve, is its certificate good, does the callback answer.
-
-What Facebook thinks of the domain is asked in `app`.
 """
 
 from __future__ import annotations

@@ -6,10 +6,11 @@ A connector's procedure composes them with its own.
 
 from __future__ import annotations
 
+from functools import partial
+
 from runbook_lib.connectors.cyclr import connector as checks
 from runbook_lib.connectors.cyclr import inputs, troubles
-from runbook_lib.connectors.facebook.inputs import APP_SECRET
-from runbook_lib.connectors.facebook.troubles import CONSENT
+from runbook_lib.connectors.provider import Vendor
 from runbook_lib.core.procedure import Check, Input, Link, Paste, Source, Step, StepKind
 
 # What checks of the connector cannot do without.
@@ -18,11 +19,6 @@ CYCLR = ("cyclr_client_id", "cyclr_client_secret", "account_api_id")
 # What a person's word, or a check, is about: said of another console or account it is void.
 OUR_CYCLR = ("service_domain", "cyclr_client_id", "cyclr_connector")
 OUR_ACCOUNT = (*OUR_CYCLR, "account_api_id")
-
-_SIGNED_IN = (
-    "I signed in through Cyclr with Facebook in this account and granted every permission that "
-    "was asked for."
-)
 
 
 def connector_setup(connector: Input) -> Step:
@@ -54,24 +50,25 @@ def connector_setup(connector: Input) -> Step:
     )
 
 
-def client_id(credentials: str) -> Step:
-    """Enter the App ID as Client ID; `credentials` is the step that yields it."""
+def client_id(vendor: Vendor, credentials: str) -> Step:
+    """Enter the app's id as Client ID; `credentials` is the step that yields it."""
+    app_id = vendor.client_id
     return Step(
         id="cy-02-client-id",
-        title="Client ID: the App ID",
+        title=f"Client ID: the {app_id.label}",
         kind=StepKind.MANUAL,
         source=Source(2),
-        confirms="Client ID in the connector's Setup is the App ID, and it is saved.",
-        subject=("app_id", *OUR_CYCLR),
-        prose="Enter the App ID of your Facebook app as **Client ID**.",
+        confirms=f"Client ID in the connector's Setup is the {app_id.label}, and it is saved.",
+        subject=(app_id.name, *OUR_CYCLR),
+        prose=f"Enter the {app_id.label} of your {vendor.title} app as **Client ID**.",
         links=(Link("Cyclr console", "{cyclr_console_url}/"),),
-        pastes=(Paste("Client ID", "{app_id}"),),
+        pastes=(Paste("Client ID", f"{{{app_id.name}}}"),),
         inputs=(inputs.CYCLR_USERNAME,),
         checks=(
             Check(
                 "console-holds-app-id",
-                checks.console_holds_app_id,
-                (*CYCLR, "app_id", "service_domain", "cyclr_username"),
+                partial(checks.console_holds_app_id, vendor),
+                (*CYCLR, app_id.name, "service_domain", "cyclr_username"),
                 spends="It uses up one sign-in link; Cyclr creates that user if there is none.",
                 permitted_by=("cyclr_username",),
             ),
@@ -80,26 +77,27 @@ def client_id(credentials: str) -> Step:
     )
 
 
-def client_secret(credentials: str) -> Step:
-    """Enter the App Secret as Client Secret; `credentials` is the step that yields it."""
+def client_secret(vendor: Vendor, credentials: str) -> Step:
+    """Enter the app's secret as Client Secret; `credentials` is the step that yields it."""
+    secret = vendor.client_secret
     return Step(
         id="cy-03-client-secret",
-        title="Client Secret: the App Secret",
+        title=f"Client Secret: the {secret.label}",
         kind=StepKind.MANUAL,
         source=Source(2),
         confirms=(
-            "Client Secret in the connector's Setup is the App Secret, it is saved, and "
+            f"Client Secret in the connector's Setup is the {secret.label}, it is saved, and "
             "the padlock is closed."
         ),
-        subject=("app_id", "app_secret", *OUR_CYCLR),
+        subject=(vendor.client_id.name, secret.name, *OUR_CYCLR),
         prose=(
-            "Enter the App Secret as **Client Secret** and press **Save Changes**. The "
+            f"Enter the {secret.label} as **Client Secret** and press **Save Changes**. The "
             "padlock beside the connector closes once both fields are filled. No API shows "
             "the secret that the console holds; that a user can sign in (next section) does."
         ),
         links=(Link("Cyclr console", "{cyclr_console_url}/"),),
         requires=(credentials,),
-        hands_over=APP_SECRET,
+        hands_over=secret,
     )
 
 
@@ -138,28 +136,32 @@ def install(connector: Input) -> Step:
     )
 
 
-def authenticate() -> Step:
+def authenticate(vendor: Vendor) -> Step:
     """Authenticate the installed connector as a user would."""
+    signed_in = (
+        f"I signed in through Cyclr with {vendor.title} in this account and granted every "
+        "permission that was asked for."
+    )
     return Step(
         id="test-02-authenticate",
         title="Authenticate it as a user would",
         kind=StepKind.MANUAL,
         source=Source(2),
-        confirms=_SIGNED_IN,
-        subject=("app_id", "permissions", *OUR_ACCOUNT),
+        confirms=signed_in,
+        subject=(*vendor.subject, *OUR_ACCOUNT),
         prose=(
             "In that account open the connector, press **Authenticate**, sign in with "
-            "Facebook and grant every permission that is asked for."
+            f"{vendor.title} and grant every permission that is asked for."
         ),
         links=(Link("Cyclr console", "{cyclr_console_url}/"),),
         checks=(
             Check(
                 "connector-is-authenticated",
-                checks.connector_is_authenticated,
+                partial(checks.connector_is_authenticated, vendor),
                 CYCLR,
-                person_confirms=_SIGNED_IN,
+                person_confirms=signed_in,
             ),
         ),
-        troubles=(*troubles.AUTHENTICATING, *CONSENT),
+        troubles=(*troubles.AUTHENTICATING, *vendor.troubles),
         requires=("cy-02-client-id", "test-01-install"),
     )

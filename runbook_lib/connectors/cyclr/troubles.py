@@ -1,5 +1,5 @@
 """
-Error texts that people meet at Cyclr, as data; at Facebook: `connectors.facebook.troubles`.
+Error texts that people meet at Cyclr, as data.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ _SPENT_LINK = Trouble(
 )
 _NOT_AUTHENTICATED = Trouble(
     shown=("Failed to authenticate the connector", "Unauthenticated connector"),
-    means="Cyclr holds no working token of a Facebook user for this account's connector.",
+    means="Cyclr holds no working token of a user for this account's connector.",
     causes=(
         Cause(
-            text="Nobody has signed in with Facebook in this account yet.",
+            text="Nobody has signed in through this account's connector yet.",
             tested_by=("connector-is-authenticated",),
         ),
         Cause(
-            text="The Client Secret in Cyclr is not the App Secret: it was changed on one side.",
+            text="The Client Secret in Cyclr is not the app's: it was changed on one side.",
             tested_by=("app-credentials-are-accepted", "connector-is-authenticated"),
         ),
         Cause(text="The user removed the app or changed the password, so the token has ended."),

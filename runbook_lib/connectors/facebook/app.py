@@ -9,13 +9,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 
-from runbook_lib.connectors.context import CheckContext, is_app_refused
+from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.cyclr.service_domain import redirect_uri
+from runbook_lib.connectors.facebook.access import (
+    app_graph,
+    app_token,
+    app_token_name,
+    authorization_server,
+    is_app_refused,
+    request_app_token,
+)
+from runbook_lib.connectors.facebook.errors import GraphTokenError
 from runbook_lib.connectors.facebook.graph import VERSION_ENDS, Graph
 from runbook_lib.connectors.findings import failed, inconclusive, verified
 from runbook_lib.core.procedure import Finding
 from runbook_lib.core.redaction import Secret
-from runbook_lib.errors import RemoteError, TokenRequestError
+from runbook_lib.errors import RemoteError
 from runbook_lib.remote.documents import Document, shorten
 from runbook_lib.remote.oauth import request_token_by_code
 from runbook_lib.remote.owners import shared_domain
@@ -125,9 +134,9 @@ def missing_sections_are_filled(context: CheckContext) -> Finding:
     domain, where contact and support addresses are missing, and where the
     Graph version nears its end or was replaced.
     """
-    graph = context.app_graph()
+    graph = app_graph(context)
     fields = ",".join(["id", *_SECTIONS, "app_domains", "user_support_email"])
-    node = graph.get(context.text("app_id"), context.app_token(), fields=fields)
+    node = graph.get(context.text("app_id"), app_token(context), fields=fields)
     node.expect("id", context.text("app_id"))
     gaps = [label for field, label in _SECTIONS.items() if not node.words(field)]
     warnings = []
@@ -168,7 +177,7 @@ def redirect_uri_is_accepted(context: CheckContext) -> Finding:
     """
     host = context.text("service_domain")
     uri, domain = redirect_uri(host), shared_domain(host)
-    context.app_token()
+    app_token(context)
     answer = _redeem(context, uri)
     if _is_redirect_refused(answer):
         return failed(
@@ -200,7 +209,7 @@ def redirect_uri_is_accepted(context: CheckContext) -> Finding:
     )
 
 
-def _of_any_host(uri: str, domain: str, sibling: TokenRequestError) -> Finding:
+def _of_any_host(uri: str, domain: str, sibling: GraphTokenError) -> Finding:
     """Return what it means that Facebook does not refuse a made-up host of `domain`."""
     if _is_code_refused(sibling):
         why = f"Facebook takes any host of {domain}, so App Domains may let this one in"
@@ -215,21 +224,21 @@ def _of_any_host(uri: str, domain: str, sibling: TokenRequestError) -> Finding:
     )
 
 
-def _refusal(context: CheckContext) -> TokenRequestError | None:
+def _refusal(context: CheckContext) -> GraphTokenError | None:
     """Return how Facebook refuses the pair; where it issues a token, keep that for others."""
     try:
-        token = context.request_app_token(context.secrets["app_secret"])
-    except TokenRequestError as error:
+        token = request_app_token(context, context.secrets["app_secret"])
+    except GraphTokenError as error:
         return error
-    context.tokens.get(context.app_token_name, lambda: token)
+    context.tokens.get(app_token_name(context), lambda: token)
     return None
 
 
-def _control_refusal(context: CheckContext) -> TokenRequestError | None:
+def _control_refusal(context: CheckContext) -> GraphTokenError | None:
     """Return how Facebook refuses a made-up secret, or `None` where it issues a token."""
     try:
-        context.request_app_token(Secret(context.random_hex(16)))
-    except TokenRequestError as error:
+        request_app_token(context, Secret(context.random_hex(16)))
+    except GraphTokenError as error:
         return error
     return None
 
@@ -255,26 +264,26 @@ def _compare_with_control(context: CheckContext) -> Finding:
 
 
 def _application(context: CheckContext) -> Document:
-    app_id, token = context.text("app_id"), context.app_token()
-    node = context.app_graph().get(app_id, token, fields="id,name")
+    app_id, token = context.text("app_id"), app_token(context)
+    node = app_graph(context).get(app_id, token, fields="id,name")
     node.expect("id", app_id)
     return node
 
 
-def _redeem(context: CheckContext, uri: str) -> TokenRequestError:
+def _redeem(context: CheckContext, uri: str) -> GraphTokenError:
     """Return the refusal of a made-up code; a token for it would be a fault of the endpoint."""
     try:
         request_token_by_code(
             context.session,
-            context.app_graph().token_endpoint,
+            authorization_server(context.values),
             client_id=context.text("app_id"),
             client_secret=context.secrets["app_secret"],
             redirect_uri=uri,
             code=_DUMMY_CODE,
         )
-    except TokenRequestError as error:
+    except GraphTokenError as error:
         return error
-    return TokenRequestError("a token was issued for a made-up code", status=200, code=None)
+    return GraphTokenError("a token was issued for a made-up code", status=200)
 
 
 def _is_path_compared(context: CheckContext, host: str) -> bool:
@@ -285,17 +294,17 @@ def _is_path_compared(context: CheckContext, host: str) -> bool:
         return False
 
 
-def _is_refusal(error: TokenRequestError) -> bool:
+def _is_refusal(error: GraphTokenError) -> bool:
     """Return whether the endpoint itself refused; any other status is somebody else's answer."""
     return 400 <= error.status < 500
 
 
-def _is_redirect_refused(error: TokenRequestError) -> bool:
+def _is_redirect_refused(error: GraphTokenError) -> bool:
     is_named = error.code == _REDIRECT_REFUSED or _OLD_REDIRECT_REFUSED in str(error).lower()
     return is_named and _is_refusal(error)
 
 
-def _is_code_refused(error: TokenRequestError) -> bool:
+def _is_code_refused(error: GraphTokenError) -> bool:
     is_named = error.code == _CODE_REFUSED and _BAD_CODE in str(error).lower()
     return is_named and _is_refusal(error)
 

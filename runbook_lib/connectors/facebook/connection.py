@@ -13,11 +13,12 @@ from datetime import timedelta
 from typing import Any
 
 from runbook_lib.connectors.context import CheckContext
+from runbook_lib.connectors.facebook.access import user_graph, wanted_permissions
+from runbook_lib.connectors.facebook.formats import is_token
 from runbook_lib.connectors.facebook.graph import Graph
 from runbook_lib.connectors.facebook.permissions import statuses
 from runbook_lib.connectors.facebook.tokens import end_of, inspect_token, until
 from runbook_lib.connectors.findings import failed, inconclusive, verified
-from runbook_lib.core.credential_form import is_facebook_token
 from runbook_lib.core.procedure import Finding, Table
 from runbook_lib.core.redaction import Secret
 from runbook_lib.plain_text import counted
@@ -64,8 +65,8 @@ def user_token_is_valid(context: CheckContext) -> Finding:
     if problem:
         return failed(reason=problem)
     end = end_of(context, data)
-    scopes, wanted = data.texts("scopes"), context.permissions
-    grants = statuses(context.user_graph().rows(_GRANTS, token), f"Facebook (/{_GRANTS})")
+    scopes, wanted = data.texts("scopes"), wanted_permissions(context)
+    grants = statuses(user_graph(context).rows(_GRANTS, token), f"Facebook (/{_GRANTS})")
     lacking = [name for name in wanted if name not in scopes or grants.get(name) != "granted"]
     if lacking:
         declined = [name for name, status in grants.items() if status == "declined"]
@@ -94,7 +95,7 @@ def user_token_is_valid(context: CheckContext) -> Finding:
 
 def marketing_data_is_readable(context: CheckContext) -> Finding:
     """Read the person's ad accounts and pages; of a page not its token."""
-    graph, token = context.user_graph(), context.secrets["user_access_token"]
+    graph, token = user_graph(context), context.secrets["user_access_token"]
     accounts = _read(graph, "me/adaccounts", token, _AD_ACCOUNT)
     for account in accounts:
         if not account.identifier("id").startswith("act_"):
@@ -134,16 +135,16 @@ def lead_data_is_readable(context: CheckContext) -> Finding | None:
     `None` where `leads_retrieval` is not among the permissions. A page token
     is taken from `/me/accounts` and not kept.
     """
-    if _LEADS not in context.permissions:
+    if _LEADS not in wanted_permissions(context):
         return None
-    graph, token = context.user_graph(), context.secrets["user_access_token"]
+    graph, token = user_graph(context), context.secrets["user_access_token"]
     pages = graph.rows("me/accounts", token, fields="id,name,access_token", limit=str(_MOST_ROWS))
     for page in sorted(pages, key=_identifier):
         # NOTE: Facebook leaves a page's token out where the person has no task there.
         if "access_token" not in page:
             continue
         page_token = context.session.take_token(
-            page["access_token"], endpoint="Graph /me/accounts", is_token=is_facebook_token
+            page["access_token"], endpoint="Graph /me/accounts", is_token=is_token
         )
         page_id = page.identifier("id")
         forms = _read(graph, f"{page_id}/leadgen_forms", page_token, _LEAD_FORM)
@@ -184,7 +185,7 @@ def _text(value: Any) -> str:
 
 
 def _read_lead(context: CheckContext, page_id: str, page_token: Secret, form: Document) -> Finding:
-    graph, form_id = context.user_graph(), form.identifier("id")
+    graph, form_id = user_graph(context), form.identifier("id")
     denial = _lead_denial(context, page_id, page_token)
     if denial:
         return failed(reason=denial)
@@ -206,7 +207,7 @@ def _read_lead(context: CheckContext, page_id: str, page_token: Secret, form: Do
 
 def _lead_denial(context: CheckContext, page_id: str, page_token: Secret) -> str:
     """Return how Lead Access Manager denies the page's leads, or nothing where it does not."""
-    graph = context.user_graph()
+    graph = user_graph(context)
     user_id = graph.get("me", context.secrets["user_access_token"], fields="id").identifier("id")
     fields = f"has_lead_access.user_id({user_id})"
     page = graph.get(page_id, page_token, fields=fields)

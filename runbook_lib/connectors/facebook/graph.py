@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from datetime import date
 from urllib.parse import urlencode
 
+from runbook_lib.connectors.facebook.errors import GraphAPIError
+from runbook_lib.connectors.facebook.usage import access_tier
 from runbook_lib.core.redaction import Secret
-from runbook_lib.errors import GraphAPIError, RemoteError, ThrottledError, UnexpectedAnswerError
+from runbook_lib.errors import RemoteError, ThrottledError, UnexpectedAnswerError
 from runbook_lib.remote.documents import Answer, Document, shorten, unexpected
-from runbook_lib.remote.rate_limits import access_tier
 from runbook_lib.remote.transport import Request, Session
 
 # The first day on which a version is no longer served (Graph API changelog, as of November 2026).
@@ -58,11 +59,6 @@ class Graph:
         self.served_version = ""
         self.upgrade_warning = ""
         self.access_tier = ""
-
-    @property
-    def token_endpoint(self) -> str:
-        """Return the address of the token endpoint in this version."""
-        return f"{self._base_url}/{self.version}/oauth/access_token"
 
     def get(self, path: str, token: Secret, **params: str) -> Document:
         """

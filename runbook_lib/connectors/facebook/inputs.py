@@ -7,8 +7,13 @@ upper case is the environment variable.
 
 from __future__ import annotations
 
-from runbook_lib.config import formats
-from runbook_lib.connectors.provider import Provider
+from runbook_lib.config import formats as config_formats
+from runbook_lib.connectors.facebook import formats, troubles
+from runbook_lib.connectors.facebook.access import authorization_server
+from runbook_lib.connectors.facebook.review import scope_warnings
+from runbook_lib.connectors.facebook.review_kit import kit_of
+from runbook_lib.connectors.facebook.usage import HEADERS, usage_pause
+from runbook_lib.connectors.provider import Vendor
 from runbook_lib.core.procedure import Input
 
 _FACEBOOK = "facebook"
@@ -50,7 +55,7 @@ USER_ACCESS_TOKEN = Input(
     name="user_access_token",
     label="User access token",
     help="A token that was issued for this app, of a person who has a role on it.",
-    parse=formats.opaque_secret,
+    parse=config_formats.opaque_secret,
     secret=True,
     provider=_FACEBOOK,
 )
@@ -58,7 +63,7 @@ CUSTOMER_ACCESS_TOKEN = Input(
     name="customer_access_token",
     label="Customer's access token",
     help="A token that was issued for this app, of a person who has no role on it.",
-    parse=formats.opaque_secret,
+    parse=config_formats.opaque_secret,
     secret=True,
     provider=_FACEBOOK,
 )
@@ -73,7 +78,7 @@ DATA_DELETION_URL = Input(
     name="data_deletion_url",
     label="Data deletion address",
     help="Facebook: Settings > Basic > User data deletion. No API shows it.",
-    parse=formats.page_address,
+    parse=config_formats.page_address,
     example="https://www.acme.example/data-deletion",
     provider=_FACEBOOK,
 )
@@ -81,7 +86,7 @@ _GRAPH_URL = Input(
     name="graph_url",
     label="Graph API address",
     help="Changed only for a proxy or the sandbox; a loopback address marks a run SANDBOX.",
-    parse=formats.web_address,
+    parse=config_formats.web_address,
     default="https://graph.facebook.com",
     provider=_FACEBOOK,
 )
@@ -89,7 +94,7 @@ _DIALOG_URL = Input(
     name="dialog_url",
     label="OAuth dialog address",
     help="Where Facebook asks users for consent.",
-    parse=formats.web_address,
+    parse=config_formats.web_address,
     default=f"https://www.facebook.com/{_PINNED_VERSION}/dialog/oauth",
     provider=_FACEBOOK,
 )
@@ -97,15 +102,26 @@ _DASHBOARD_URL = Input(
     name="dashboard_url",
     label="App dashboard address",
     help="Where apps are registered.",
-    parse=formats.web_address,
+    parse=config_formats.web_address,
     default="https://developers.facebook.com",
     provider=_FACEBOOK,
 )
 
-FACEBOOK = Provider(
+FACEBOOK = Vendor(
     name=_FACEBOOK,
+    title="Facebook",
     settings=(_GRAPH_URL, _DIALOG_URL, _DASHBOARD_URL),
     addresses=("graph_url", "dialog_url", "dashboard_url"),
+    headers=HEADERS,
+    usage_pause=usage_pause,
+    client_id=APP_ID,
+    client_secret=APP_SECRET,
+    oauth=authorization_server,
+    scope="permissions",
+    scope_warnings=scope_warnings,
+    troubles=troubles.CONSENT,
+    review_kit=kit_of,
+    developer_tools="Meta's developer tools",
 )
 
 

@@ -7,11 +7,18 @@ from __future__ import annotations
 import re
 
 from runbook_lib.connectors.context import CheckContext
+from runbook_lib.connectors.facebook.access import (
+    app_graph,
+    app_token,
+    user_graph,
+    wanted_permissions,
+)
+from runbook_lib.connectors.facebook.errors import GraphAPIError
 from runbook_lib.connectors.facebook.permissions import statuses
 from runbook_lib.connectors.facebook.tokens import inspect_token
 from runbook_lib.connectors.findings import failed, inconclusive, verified
 from runbook_lib.core.procedure import Finding
-from runbook_lib.errors import GraphAPIError, RemoteError
+from runbook_lib.errors import RemoteError
 from runbook_lib.plain_text import counted
 from runbook_lib.remote.documents import unexpected
 
@@ -40,7 +47,7 @@ def customer_consents_without_role(context: CheckContext) -> Finding:
     doubt = _doubt(context, customer.identifier("user_id"), tester.identifier("user_id"))
     if doubt is not None:
         return doubt
-    lacking = [name for name in context.permissions if name not in customer.texts("scopes")]
+    lacking = [name for name in wanted_permissions(context) if name not in customer.texts("scopes")]
     if lacking:
         return failed(
             reason=f"This person's token lacks {', '.join(lacking)}. Without a role on "
@@ -72,7 +79,7 @@ def _with_data(context: CheckContext) -> Finding:
     """Read one edge of this person's, as the connector will; an empty one shows nothing."""
     token = context.secrets["customer_access_token"]
     try:
-        pages = context.user_graph().rows(_BUSINESS_DATA, token, fields="id", limit="1")
+        pages = user_graph(context).rows(_BUSINESS_DATA, token, fields="id", limit="1")
     except GraphAPIError as error:
         if error.code != _REFUSED:
             raise
@@ -90,7 +97,7 @@ def _with_data(context: CheckContext) -> Finding:
     pages[0].identifier("id")
     return verified(
         reason="A person without a role on the app granted "
-        f"{', '.join(context.permissions)}, and the app reads that person's pages.",
+        f"{', '.join(wanted_permissions(context))}, and the app reads that person's pages.",
     )
 
 
@@ -98,7 +105,7 @@ def _declined(context: CheckContext) -> str:
     """Say which permissions the customer did not grant, as Facebook lists them."""
     token = context.secrets["customer_access_token"]
     try:
-        grants = statuses(context.user_graph().rows(_GRANTS, token), f"Facebook (/{_GRANTS})")
+        grants = statuses(user_graph(context).rows(_GRANTS, token), f"Facebook (/{_GRANTS})")
     except RemoteError as error:
         return f"What the person declined could not be read ({error})."
     declined = [f"{name} ({status})" for name, status in grants.items() if status != _GRANTED]
@@ -117,7 +124,7 @@ def _roles(context: CheckContext) -> dict[str, str]:
     role_of: dict[str, str] = {}
     for _ in range(_MOST_PAGES):
         fields = f"id,roles.limit(100){after}"
-        node = context.app_graph().get(app_id, context.app_token(), fields=fields)
+        node = app_graph(context).get(app_id, app_token(context), fields=fields)
         node.expect("id", app_id)
         roles = node.document("roles")
         for row in roles.documents("data"):

@@ -11,25 +11,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from runbook_lib.connectors.review_kit import Call
+
 # A feature, not a permission; it is requested beside the permissions on which ads and leads rest.
 TIER = "Marketing API Access Tier"
 
 PERMISSIONS = "https://developers.facebook.com/docs/permissions"
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """
-    A Graph call that needs the permission; `method` is the connector's, if documented.
-
-    `is_test`: the connector is not known to make it, but a person can, as the
-    call that Facebook wants to see before a submission.
-    """
-
-    request: str
-    does: str
-    method: str = ""
-    is_test: bool = False
 
 
 @dataclass(frozen=True, slots=True)

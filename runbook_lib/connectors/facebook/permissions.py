@@ -1,14 +1,36 @@
 """
-Rows of permission and status, as Graph lists them of an app and of a person.
+Permissions: what each depends on, and their status, as Graph lists it of an app and of a person.
 
-What a status means for a step is decided in `review`, `connection` and `connector`.
+What a status means for a step is decided in `review` and `connection`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from runbook_lib.remote.documents import Document, unexpected
+
+# Graph permission reference: the dashboard offers the permission only with these beside it.
+PERMISSION_DEPENDENCIES: Mapping[str, tuple[str, ...]] = {
+    "leads_retrieval": (
+        "ads_management",
+        "ads_read",
+        "business_management",
+        "pages_manage_ads",
+        "pages_read_engagement",
+        "pages_show_list",
+    ),
+}
+
+
+def with_dependencies(permissions: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the permissions, each followed by what it depends on, each once."""
+    wanted = [
+        name
+        for permission in permissions
+        for name in (permission, *PERMISSION_DEPENDENCIES.get(permission, ()))
+    ]
+    return tuple(dict.fromkeys(wanted))
 
 
 def statuses(rows: Iterable[Document], source: str) -> dict[str, str]:

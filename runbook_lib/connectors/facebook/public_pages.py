@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from runbook_lib.connectors.context import CheckContext
+from runbook_lib.connectors.facebook.access import app_graph, app_token
 from runbook_lib.connectors.findings import failed, inconclusive, verified
 from runbook_lib.core.procedure import Finding, Table
 from runbook_lib.errors import RemoteError, UnexpectedAnswerError
@@ -41,7 +42,7 @@ def public_pages_open(context: CheckContext) -> Finding:
     """
     app_id = context.text("app_id")
     fields = ",".join(["id", *list(_PAGES)[:2]])
-    node = context.app_graph().get(app_id, context.app_token(), fields=fields)
+    node = app_graph(context).get(app_id, app_token(context), fields=fields)
     node.expect("id", app_id)
     named = {name: node.words(name) for name in list(_PAGES)[:2]}
     named["data_deletion_url"] = context.text("data_deletion_url")

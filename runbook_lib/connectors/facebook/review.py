@@ -8,25 +8,15 @@ a person, and what follows from it is the procedure's business.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 from runbook_lib.connectors.context import CheckContext
-from runbook_lib.connectors.facebook.permissions import statuses
+from runbook_lib.connectors.facebook.access import app_graph, app_token, wanted_permissions
+from runbook_lib.connectors.facebook.permissions import statuses, with_dependencies
 from runbook_lib.connectors.findings import inconclusive, verified
 from runbook_lib.core.outcome import LONGEST_WAIT_DAYS
 from runbook_lib.core.procedure import Finding
-
-# Graph permission reference: the dashboard offers the permission only with these beside it.
-PERMISSION_DEPENDENCIES: Mapping[str, tuple[str, ...]] = {
-    "leads_retrieval": (
-        "ads_management",
-        "ads_read",
-        "business_management",
-        "pages_manage_ads",
-        "pages_read_engagement",
-        "pages_show_list",
-    ),
-}
+from runbook_lib.remote.documents import shorten
 
 _LIVE = "live"
 _NO_ACCESS_LEVEL = (
@@ -42,14 +32,22 @@ _NO_TIER = (
 )
 
 
-def with_dependencies(permissions: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the permissions, each followed by what it depends on, each once."""
-    wanted = [
-        name
-        for permission in permissions
-        for name in (permission, *PERMISSION_DEPENDENCIES.get(permission, ()))
-    ]
-    return tuple(dict.fromkeys(wanted))
+def scope_warnings(context: CheckContext, scope: Sequence[str]) -> tuple[str, ...]:
+    """Return what is wrong with the permissions that Cyclr asks users for."""
+    permissions = wanted_permissions(context)
+    # NOTE: public_profile is granted whether it is asked for or not (Facebook Login: Permissions).
+    lacking = [name for name in permissions[1:] if name not in scope]
+    more = [name for name in scope if name not in with_dependencies(permissions)]
+    warnings = []
+    if lacking:
+        msg = f"Cyclr does not ask users for {', '.join(lacking)}; see the connector's scopes."
+        warnings.append(msg)
+    if more:
+        warnings.append(
+            f"Cyclr also asks users for {shorten(', '.join(more))}: give the app that too (Use "
+            "cases > Customize), or the sign-in may answer Invalid Scopes."
+        )
+    return tuple(warnings)
 
 
 def public_profile_is_live(context: CheckContext) -> Finding:
@@ -79,7 +77,7 @@ def permissions_are_requested(context: CheckContext) -> Finding | None:
     proves that it was made. Returns `None` where nothing but
     `public_profile` is wanted.
     """
-    wanted = with_dependencies(context.permissions)[1:]
+    wanted = with_dependencies(wanted_permissions(context))[1:]
     if not wanted:
         return None
     missing = _not_live(context, wanted)
@@ -97,7 +95,7 @@ def permissions_are_requested(context: CheckContext) -> Finding | None:
 
 def review_is_approved(context: CheckContext) -> Finding:
     """Return whether every wanted permission is live; what is not cannot be judged from here."""
-    wanted = with_dependencies(context.permissions)
+    wanted = with_dependencies(wanted_permissions(context))
     missing = _not_live(context, wanted)
     if missing:
         return inconclusive(
@@ -115,7 +113,7 @@ def review_is_approved(context: CheckContext) -> Finding:
 def _not_live(context: CheckContext, wanted: tuple[str, ...]) -> str:
     """Say which wanted permissions are not live, and which are; nothing where all are."""
     edge = f"{context.text('app_id')}/permissions"
-    listed = statuses(context.app_graph().rows(edge, context.app_token()), f"Facebook (/{edge})")
+    listed = statuses(app_graph(context).rows(edge, app_token(context)), f"Facebook (/{edge})")
     absent = [name for name in wanted if name not in listed]
     live = [name for name in wanted if listed.get(name) == _LIVE]
     notes = [

@@ -13,13 +13,14 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from runbook_lib.connectors.context import CheckContext
-from runbook_lib.connectors.facebook.review import with_dependencies
+from runbook_lib.connectors.facebook.access import user_graph, wanted_permissions
+from runbook_lib.connectors.facebook.errors import GraphAPIError
+from runbook_lib.connectors.facebook.formats import is_token
+from runbook_lib.connectors.facebook.permissions import with_dependencies
 from runbook_lib.connectors.facebook.tokens import inspect_token
 from runbook_lib.connectors.findings import inconclusive, verified
-from runbook_lib.core.credential_form import is_facebook_token
 from runbook_lib.core.procedure import Finding, Table
 from runbook_lib.core.redaction import Secret
-from runbook_lib.errors import GraphAPIError
 from runbook_lib.remote.documents import Document
 
 COUNTED_FOR = timedelta(days=30)
@@ -95,7 +96,7 @@ def each_permission_is_used(context: CheckContext) -> Finding:
     something, and the token carries no other one that serves it. What Facebook
     logs of it no API shows.
     """
-    wanted = with_dependencies(context.permissions)
+    wanted = with_dependencies(wanted_permissions(context))
     token = context.secrets["user_access_token"]
     data, problem = inspect_token(context, token)
     if problem:
@@ -110,7 +111,7 @@ class _Caller:
 
     def __init__(self, context: CheckContext, token: Secret, inspected: Document) -> None:
         self._context = context
-        self._graph = context.user_graph()
+        self._graph = user_graph(context)
         self._token = token
         self._carried = inspected.texts("scopes")
         self._user_id = inspected.identifier("user_id")
@@ -183,7 +184,7 @@ class _Caller:
         for page in rows:
             if "access_token" in page:
                 self._page_token = self._context.session.take_token(
-                    page["access_token"], endpoint="Graph /me/accounts", is_token=is_facebook_token
+                    page["access_token"], endpoint="Graph /me/accounts", is_token=is_token
                 )
                 return page.identifier("id")
         return ""

@@ -1,105 +1,27 @@
 """
-The review kit: the texts, the shot list and the reviewer's steps for App Review.
-
-Pure: permissions and names in, a document out, and the document as Markdown
-and as one HTML file. It contains no credential. What only the maker of the
-product knows is in `‹…›`.
+What the review kit says for App Review: permissions and names in, a `Kit` out. Pure.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from functools import cache
 from importlib import import_module
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from runbook_lib.connectors.facebook.permission_uses import Call, ConnectorUses, Use
+from runbook_lib.connectors.facebook.permission_uses import ConnectorUses, Use
 from runbook_lib.connectors.facebook.sources import SUBMISSION
+from runbook_lib.connectors.review_kit import Because, Kit, KitPermission, Shot
 from runbook_lib.core.procedure import Value
-from runbook_lib.core.templates import template_environment
 from runbook_lib.plain_text import one_line
-
-if TYPE_CHECKING:
-    from jinja2 import Environment
-    from markupsafe import Markup
-
 
 _PUBLIC_PROFILE = "public_profile"
 _NO_APP_NAME, _NO_DOMAIN = "‹App Display Name›", "‹Service Domain›"
 _LONGEST_NAME = 200
-_BLANK = re.compile("‹[^‹›]+›")
-# CommonMark: what begins emphasis, code, links, HTML, tables or strikethrough; an underscore only
-# at the edge of a word, an ampersand only before an entity; what begins a heading, a list or a
-# quotation only at the beginning of a text.
-_MARKED = re.compile(
-    r"[\\`*\[\]<|~]|(?<![0-9A-Za-z])_|_(?![0-9A-Za-z])|&(?=#?[0-9A-Za-z]{1,32};)"
-    r"|(?<!\S)#|^[>+=-]|(?<=^[0-9])[.)]|(?<=^[0-9]{2})[.)]"
+
+_DECLINED = (
+    "What Facebook declines, it nearly always declines as “Screencast Not Aligned with Use Case "
+    "Details” (Developer Policy 1.6)."
 )
-_TEMPLATES = Path(__file__).parent / "templates"
-
-
-@dataclass(frozen=True, slots=True)
-class Because:
-    """A permission that brings another one with it, and why."""
-
-    name: str
-    why: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KitPermission:
-    """
-    A permission or feature in the kit.
-
-    `usage` is the text for App Review; `because` says what asks for it if
-    nobody chose it; `warning` is empty where a call of the connector is known.
-    """
-
-    name: str
-    is_feature: bool
-    is_chosen: bool
-    because: tuple[Because, ...]
-    usage: str
-    calls: tuple[Call, ...]
-    shot: str
-    warning: str
-    source: str
-
-
-@dataclass(frozen=True, slots=True)
-class Shot:
-    """A part of the recording: what it shows, a caption, and the permissions that it is about."""
-
-    shows: str
-    caption: str
-    permissions: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kit:
-    """All that a submission to App Review needs in words."""
-
-    connector: str
-    app_name: str
-    service_domain: str
-    is_sandbox: bool
-    warnings: tuple[str, ...]
-    about: tuple[str, ...]
-    permissions: tuple[KitPermission, ...]
-    rules: tuple[str, ...]
-    shots: tuple[Shot, ...]
-    reviewer: tuple[str, ...]
-    sources: tuple[str, ...]
-
-    def document(self) -> dict[str, Any]:
-        """Return it as a JSON document."""
-        return asdict(self)
-
-
-# "Screencast Not Aligned with Use Case Details" (Developer Policy 1.6) names these.
+# That objection names these.
 _RULES = (
     "Begin signed out of Facebook.",
     "Record the whole Meta login, from the button in ‹our product› to the return to it.",
@@ -121,7 +43,7 @@ def permission_uses(connector: str) -> ConnectorUses:
     return uses
 
 
-def kit_of(connector: str, values: Mapping[str, Value], *, is_sandbox: bool = False) -> Kit:
+def kit_of(connector: str, values: Mapping[str, Value]) -> Kit:
     """Return the kit of `connector` for the known `values` of a run."""
     permissions = values.get("permissions", ())
     return review_kit(
@@ -129,7 +51,6 @@ def kit_of(connector: str, values: Mapping[str, Value], *, is_sandbox: bool = Fa
         app_name=str(values.get("app_display_name", "")),
         service_domain=str(values.get("service_domain", "")),
         connector=connector,
-        is_sandbox=is_sandbox,
     )
 
 
@@ -139,7 +60,6 @@ def review_kit(
     app_name: str,
     service_domain: str,
     connector: str,
-    is_sandbox: bool = False,
 ) -> Kit:
     """
     Return the kit for `permissions` of `connector`, with all that they depend on.
@@ -156,10 +76,11 @@ def review_kit(
     )
     named = [source for part in parts for source in part.source.split("; ") if source]
     return Kit(
+        review="Facebook’s App Review",
+        declined=_DECLINED,
         connector=uses.title,
         app_name=app,
         service_domain=domain,
-        is_sandbox=is_sandbox,
         warnings=tuple(_warnings(parts, uses)),
         about=tuple(
             text.format(app=app, domain=domain) for text in (uses.purpose, uses.server_to_server)
@@ -170,14 +91,6 @@ def review_kit(
         reviewer=_reviewer(parts, uses, app),
         sources=tuple(dict.fromkeys((SUBMISSION, _POLICY, _SERVER_TO_SERVER, *named))),
     )
-
-
-def find_blanks(text: str) -> list[tuple[int, str]]:
-    """Return each place of `text` that is still to be filled in, with its line from 1."""
-    return [
-        (text.count("\n", 0, match.start()) + 1, " ".join(match[0].split()))
-        for match in _BLANK.finditer(text)
-    ]
 
 
 def _wanted(chosen: tuple[str, ...], uses: ConnectorUses) -> dict[str, tuple[Because, ...]]:
@@ -308,40 +221,3 @@ def _reviewer(parts: tuple[KitPermission, ...], uses: ConnectorUses, app: str) -
         f"See {uses.end}. It may take ‹a minute›.",
         "To end it, press ‹Disconnect› in ‹our product›.",
     )
-
-
-# --- as Markdown and HTML ---------------------------------------------------------------------
-def kit_markdown(kit: Kit) -> str:
-    """Return the kit as Markdown; what people named in it cannot become markup."""
-    return _markdown().get_template("kit.md").render(kit=kit)
-
-
-def kit_html(kit: Kit) -> str:
-    """Return the kit as one HTML file, which loads nothing and runs nothing."""
-    return _page().get_template("kit.html").render(kit=kit)
-
-
-@cache
-def _markdown() -> Environment:
-    from markupsafe import Markup  # noqa: PLC0415
-
-    def shown(value: object) -> object:
-        """Escape for Markdown; the templates themselves are left as they are."""
-        is_text = isinstance(value, str) and not isinstance(value, Markup)
-        return Markup(_MARKED.sub(r"\\\g<0>", one_line(str(value)))) if is_text else value  # noqa: S704
-
-    return template_environment(_TEMPLATES, finalize=shown)
-
-
-@cache
-def _page() -> Environment:
-    made = template_environment(_TEMPLATES)
-    made.filters["blanks"] = _with_blanks
-    return made
-
-
-def _with_blanks(text: str) -> Markup:
-    """Return `text` as HTML with each place to fill in marked."""
-    from markupsafe import Markup, escape  # noqa: PLC0415
-
-    return Markup(_BLANK.sub(r"<mark>\g<0></mark>", str(escape(text))))  # noqa: S704  (escaped)

@@ -43,7 +43,7 @@ _DOCS = "https://developers.facebook.com/docs"
 
 def dashboard(label: str, path: str) -> Link:
     """Return the link to a page of the app's dashboard, which needs the App ID."""
-    return Link(label, f"{_APP_PAGE}/{path}")
+    return Link(label, f"{_APP_PAGE}/{path}", inputs.APP_ID.label)
 
 
 def log_in() -> Step:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from runbook_lib.connectors.context import CheckContext
+from runbook_lib.connectors.facebook.access import app_graph, app_token
 from runbook_lib.core.redaction import Secret
 from runbook_lib.remote.documents import Document, unexpected
 
@@ -20,8 +21,8 @@ def inspect_token(context: CheckContext, token: Secret) -> tuple[Document, str]:
     Without a contradiction the app's id and the `user_id` are in the answer, and
     neither the token nor its access to the person's data has ended.
     """
-    graph = context.app_graph()
-    data = graph.get(_DEBUG, context.app_token(), input_token=token.reveal()).document("data")
+    graph = app_graph(context)
+    data = graph.get(_DEBUG, app_token(context), input_token=token.reveal()).document("data")
     return data, _problem(context, data)
 
 

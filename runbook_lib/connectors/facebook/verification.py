@@ -7,6 +7,7 @@ Access Verification, as a Tech Provider, no API shows: a person says so.
 from __future__ import annotations
 
 from runbook_lib.connectors.context import CheckContext
+from runbook_lib.connectors.facebook.access import app_graph, app_token, user_graph
 from runbook_lib.connectors.findings import failed, inconclusive, not_done, verified
 from runbook_lib.core.procedure import Finding, Outcome
 from runbook_lib.remote.documents import Document, shorten
@@ -28,11 +29,11 @@ def business_is_verified(context: CheckContext) -> Finding:
     """
     app_id = context.text("app_id")
     fields = ",".join(("id", *_OWNERS))
-    node = context.app_graph().get(app_id, context.app_token(), fields=fields)
+    node = app_graph(context).get(app_id, app_token(context), fields=fields)
     node.expect("id", app_id)
     named = [node.document(name).identifier("id") for name in _OWNERS if name in node]
     owner = named[0] if named else ""
-    rows = context.user_graph().rows(
+    rows = user_graph(context).rows(
         "me/businesses",
         context.secrets["user_access_token"],
         fields="id,name,verification_status",

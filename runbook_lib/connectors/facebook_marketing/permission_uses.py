@@ -12,12 +12,12 @@ from runbook_lib.connectors.facebook.permission_uses import (
     PUBLIC_PROFILE,
     SERVER_TO_SERVER,
     TIER,
-    Call,
     ConnectorUses,
     Dependency,
     Use,
 )
 from runbook_lib.connectors.facebook.sources import LEADS, USE_CASES
+from runbook_lib.connectors.review_kit import Call
 
 _USES = (
     PUBLIC_PROFILE,

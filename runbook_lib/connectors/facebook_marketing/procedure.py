@@ -9,12 +9,12 @@ parameters in `inputs`.
 
 from __future__ import annotations
 
-from runbook_lib.connectors.cyclr import connector
 from runbook_lib.connectors.cyclr import inputs as cyclr_inputs
 from runbook_lib.connectors.cyclr import steps as cyclr
 from runbook_lib.connectors.cyclr import troubles as cyclr_troubles
 from runbook_lib.connectors.facebook import connection, inputs, review, troubles
 from runbook_lib.connectors.facebook import steps as facebook
+from runbook_lib.connectors.facebook_marketing import checks
 from runbook_lib.connectors.step_names import with_step_names
 from runbook_lib.core.procedure import Check, Procedure, Section, Source, Step, StepKind
 
@@ -162,8 +162,8 @@ _CYCLR_CONNECTOR = Section(
     ),
     steps=(
         cyclr.connector_setup(_CONNECTOR),
-        cyclr.client_id(_CREDENTIALS),
-        cyclr.client_secret(_CREDENTIALS),
+        cyclr.client_id(inputs.FACEBOOK, _CREDENTIALS),
+        cyclr.client_secret(inputs.FACEBOOK, _CREDENTIALS),
     ),
 )
 
@@ -176,7 +176,7 @@ _CONNECTION_TEST = Section(
     ),
     steps=(
         cyclr.install(_CONNECTOR),
-        cyclr.authenticate(),
+        cyclr.authenticate(inputs.FACEBOOK),
         Step(
             id="test-03-permissions",
             title="See the granted permissions through Cyclr",
@@ -192,7 +192,7 @@ _CONNECTION_TEST = Section(
             checks=(
                 Check(
                     "permissions-are-seen-through-cyclr",
-                    connector.permissions_are_seen_through_cyclr,
+                    checks.permissions_are_seen_through_cyclr,
                     cyclr.CYCLR,
                 ),
             ),

@@ -10,8 +10,10 @@ from urllib.parse import urlencode
 
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.cyclr.connector import is_refusal, sign_in_request
+from runbook_lib.connectors.facebook.access import user_graph
+from runbook_lib.connectors.facebook.formats import is_token
+from runbook_lib.connectors.facebook.inputs import FACEBOOK
 from runbook_lib.connectors.findings import failed, inconclusive, verified
-from runbook_lib.core.credential_form import is_facebook_token
 from runbook_lib.core.procedure import Finding, Outcome
 from runbook_lib.plain_text import counted
 from runbook_lib.remote.documents import shorten
@@ -39,7 +41,7 @@ def page_is_subscribed(context: CheckContext) -> Finding:
 
     NOTE: the page's node would need pages_read_engagement, which Messenger does not.
     """
-    graph, token = context.user_graph(), context.secrets["user_access_token"]
+    graph, token = user_graph(context), context.secrets["user_access_token"]
     page_id, app_id = context.text("page_id"), context.text("app_id")
     pages = graph.rows("me/accounts", token, fields="id,name,access_token", limit="100")
     page = next((candidate for candidate in pages if candidate.identifier("id") == page_id), None)
@@ -55,7 +57,7 @@ def page_is_subscribed(context: CheckContext) -> Finding:
             "on it, and the token's person has none.",
         )
     page_token = context.session.take_token(
-        page["access_token"], endpoint="Graph /me/accounts", is_token=is_facebook_token
+        page["access_token"], endpoint="Graph /me/accounts", is_token=is_token
     )
     apps = graph.rows(f"{page_id}/subscribed_apps", page_token)
     mine = next((app for app in apps if app.identifier("id") == app_id), None)
@@ -81,7 +83,7 @@ def page_is_subscribed(context: CheckContext) -> Finding:
 
 def scopes_are_asked_for(context: CheckContext) -> Finding:
     """Compare the scope that Cyclr asks Facebook for with *Scopes*; the order does not count."""
-    request = sign_in_request(context)
+    request = sign_in_request(FACEBOOK, context)
     if isinstance(request, Finding):
         return request
     app_id = context.text("app_id")

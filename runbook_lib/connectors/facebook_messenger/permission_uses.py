@@ -11,10 +11,10 @@ from runbook_lib.connectors.facebook.permission_uses import (
     PERMISSIONS,
     PUBLIC_PROFILE,
     SERVER_TO_SERVER,
-    Call,
     ConnectorUses,
     Use,
 )
+from runbook_lib.connectors.review_kit import Call
 
 _SEND = "https://developers.facebook.com/docs/messenger-platform/reference/send-api/"
 _CONVERSATIONS = "https://developers.facebook.com/docs/graph-api/reference/page/conversations/"

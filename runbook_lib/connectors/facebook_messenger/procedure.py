@@ -11,6 +11,7 @@ from __future__ import annotations
 from runbook_lib.config import formats
 from runbook_lib.connectors.cyclr import inputs as cyclr_inputs
 from runbook_lib.connectors.cyclr import steps as cyclr
+from runbook_lib.connectors.facebook import formats as facebook_formats
 from runbook_lib.connectors.facebook import inputs, troubles
 from runbook_lib.connectors.facebook import steps as facebook
 from runbook_lib.connectors.facebook.sources import SUBMISSION
@@ -38,7 +39,7 @@ _PAGE_ID = Input(
     name="page_id",
     label="Page ID",
     help="Facebook: the page > About > Page transparency. One page that the connector will use.",
-    parse=formats.page_id,
+    parse=facebook_formats.page_id,
     example="103942857163920",
     provider=inputs.FACEBOOK.name,
 )
@@ -46,7 +47,7 @@ _SCOPES = Input(
     name="scopes",
     label="Scopes",
     help="What Cyclr asks users for at sign-in; commas between them.",
-    parse=formats.scope,
+    parse=facebook_formats.scope,
     default=",".join(_MESSENGER),
     example="pages_messaging,pages_show_list",
     provider=cyclr_inputs.CYCLR.name,
@@ -163,8 +164,8 @@ _CYCLR_CONNECTOR = Section(
     ),
     steps=(
         cyclr.connector_setup(_CONNECTOR),
-        cyclr.client_id(_CREDENTIALS),
-        cyclr.client_secret(_CREDENTIALS),
+        cyclr.client_id(inputs.FACEBOOK, _CREDENTIALS),
+        cyclr.client_secret(inputs.FACEBOOK, _CREDENTIALS),
         Step(
             id="cy-04-scopes",
             title="Scopes: what users are asked for at sign-in",
@@ -233,7 +234,7 @@ _CONNECTION_TEST = Section(
     ),
     steps=(
         cyclr.install(_CONNECTOR),
-        cyclr.authenticate(),
+        cyclr.authenticate(inputs.FACEBOOK),
         facebook.user_token("test-03-user-token", _PERMISSIONS, _CREDENTIALS),
         facebook.customer_consent("test-04-customer-consent", _PERMISSIONS, _CREDENTIALS),
     ),

@@ -178,17 +178,13 @@ def history_report(tenant: str, sealed: Sequence[SealedRun]) -> str:
 
 
 def _reached(runs: Sequence[Mapping[str, Any]]) -> str:
-    """Return which of Facebook and Cyclr answered in these runs, as a sentence."""
-    answered = reading.hosts_that_answered(runs)
-    named = [
-        f"{name} ({', '.join(hosts[:_MOST_HOSTS])})" for name, hosts in answered.items() if hosts
-    ]
-    silent = [name for name, hosts in answered.items() if not hosts]
+    """Return which remote systems answered in these runs, as a sentence."""
+    hosts = reading.hosts_that_answered(runs)
     where = "in this run" if len(runs) == 1 else "in these runs"
-    if not named:
-        return f"neither {' nor '.join(silent)} answered a request {where}."
-    rest = f"; {silent[0]} did not" if silent else ""
-    return f"{' and '.join(named)} answered {where}{rest}."
+    if not hosts:
+        return f"no remote system answered a request {where}."
+    more = f" and {counted(len(hosts) - _MOST_HOSTS, 'other')}" if len(hosts) > _MOST_HOSTS else ""
+    return f"{', '.join(hosts[:_MOST_HOSTS])}{more} answered {where}."
 
 
 def _app(run: Mapping[str, Any]) -> dict[str, str]:

@@ -170,7 +170,7 @@ class Panel {
     this.askSecond = element("button", { type: "button", "data-action": "link", hidden: true,
       onclick: () => this.send({ action: "link" }) }, "Ask a second person");
     this.actions.append(this.askSecond);
-    if (view.needs_consent) this.buildConsent();
+    if (view.needs_consent) this.buildConsent(view.provider);
   }
 
   openForm(form) {
@@ -208,9 +208,9 @@ class Panel {
     else if (!view.has_confirm_page) this.showCommand(view.id);
   }
 
-  buildConsent() {
+  buildConsent(provider) {
     this.actions.prepend(element("button", { type: "button", "data-action": "consent",
-      onclick: () => this.send({ action: "consent" }) }, "Sign in with Facebook"));
+      onclick: () => this.send({ action: "consent" }) }, `Sign in with ${provider}`));
     const id = `${this.key}-redirect`;
     const field = element("input", { id, type: "text", autocomplete: "off", "data-name": "redirect" });
     // A business app takes no redirect to this machine, so the way that always works comes first.
@@ -223,7 +223,7 @@ class Panel {
     this.consentLink = element("a", { target: "_blank", rel: "noopener", "data-consent": true },
       "Open the consent page this way ↗");
     this.consentHere = element("div", { class: "rb-field-note", hidden: true },
-      "While the app is in development mode, Facebook can return the browser to this machine, and there is nothing to paste: ",
+      `While the app is in development mode, ${provider} can return the browser to this machine, and there is nothing to paste: `,
       this.consentLink);
     this.consent.append(element("div", { class: "rb-form", hidden: true },
       this.consentPaste,
@@ -392,7 +392,7 @@ class Panel {
     this.details.hidden = !this.details.firstChild;
   }
 
-  // The texts for App Review; each is copied by its own button.
+  // The texts for the provider's review; each is copied by its own button.
   drawKit(kit) {
     const items = (texts, tag = "ul") => element(tag, { class: "rb-notes" }, ...texts.map((text) => element("li", { dir: "auto" }, text)));
     const text = (label, value) => {
@@ -405,7 +405,7 @@ class Panel {
       text(label, usage),
       calls.length ? items(calls.map((call) => `Needed by ${call}`)) : "",
       because.length ? items(because.map((why) => `Asked for by ${why}`)) : ""]));
-    return this.fold("kit", "Texts and shot list for App Review", [
+    return this.fold("kit", "Texts and shot list for the review", [
       element("div", { class: "rb-field-note" }, "Adapt them, and replace every ‹…›. “runbook kit” writes them as files."),
       kit.warnings.length ? items(kit.warnings) : "",
       this.fold("kit-about", "What the app does", [text("What the app does", kit.about.join("\n\n"))]),

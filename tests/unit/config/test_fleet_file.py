@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from runbook_lib.config.fleet_file import FleetTenant, read_fleet_file
-from runbook_lib.connectors import DEFAULT
-from runbook_lib.connectors.registry import connector_names, find_procedure
+from runbook_lib.connectors.registry import DEFAULT, connector_names, find_procedure
 from runbook_lib.core.procedure import Input
 from runbook_lib.errors import ExitCode, FleetFileError
 from tests.unit.bodies import APP_SECRET, USER_TOKEN

@@ -12,6 +12,7 @@ import pytest
 
 from runbook_lib.config import formats
 from runbook_lib.config.settings import read_env_file, resolve, settings_file, typed, variables_of
+from runbook_lib.connectors.facebook import formats as facebook_formats
 from runbook_lib.core.procedure import Input
 from runbook_lib.errors import SettingsError
 from tests.unit.bodies import USER_TOKEN
@@ -21,12 +22,12 @@ NAMES = Input(
     name="permissions",
     label="Permissions",
     help="",
-    parse=formats.permission_names,
+    parse=facebook_formats.permission_names,
     default=("public_profile",),
 )
 FLAG = Input(name="install", label="Install", help="", default=False)
 APP_SECRET = Input(
-    name="app_secret", label="App Secret", help="", parse=formats.app_secret, secret=True
+    name="app_secret", label="App Secret", help="", parse=facebook_formats.app_secret, secret=True
 )
 OPAQUE = Input(
     name="cyclr_secret", label="Cyclr Secret", help="", parse=formats.opaque_secret, secret=True
@@ -283,7 +284,7 @@ def test_a_token_in_an_ordinary_setting_is_refused(token: str, source: str) -> N
 
     user = Input(name="cyclr_username", label="User", help="")
     name = user.name if source == "given" else user.variable
-    with pytest.raises(SettingsError, match="looks like a Facebook token") as caught:
+    with pytest.raises(SettingsError, match="looks like an access token") as caught:
         resolve([user], **{"environ": {}, source: {name: f"me {token}"}})
 
     assert token not in str(caught.value) + caught.value.diagnostics()

@@ -16,17 +16,9 @@ from uuid import UUID
 
 import httpx
 
-from runbook_lib.connectors.cyclr import connector, service_domain
 from runbook_lib.connectors.facebook import (
-    app,
-    connection,
-    people,
-    public_pages,
     review,
-    review_calls,
-    verification,
 )
-from runbook_lib.connectors.facebook_messenger import checks as messenger
 from tests.unit import bodies
 from tests.unit.bodies import (
     APP_ID,
@@ -227,11 +219,11 @@ _LEAD = Said(
 )
 
 
-LEAST: Mapping[Callable[..., Any], tuple[Least, ...]] = {
-    app.app_credentials_are_accepted: (Least((_APP_TOKEN, _MADE_UP_SECRET)),),
-    app.app_is_registered: (Least((_APP_TOKEN, _node("name", name="Acme"))),),
-    app.app_name_matches: (Least((_APP_TOKEN, _node(name="Acme Lead Sync"))),),
-    app.missing_sections_are_filled: (
+LEAST: Mapping[str, tuple[Least, ...]] = {
+    "app-credentials-are-accepted": (Least((_APP_TOKEN, _MADE_UP_SECRET)),),
+    "app-is-registered": (Least((_APP_TOKEN, _node("name", name="Acme"))),),
+    "app-name-matches": (Least((_APP_TOKEN, _node(name="Acme Lead Sync"))),),
+    "missing-sections-are-filled": (
         Least(
             (
                 _APP_TOKEN,
@@ -250,11 +242,11 @@ LEAST: Mapping[Callable[..., Any], tuple[Least, ...]] = {
             )
         ),
     ),
-    app.redirect_uri_is_accepted: (
+    "redirect-uri-is-accepted": (
         Least((_APP_TOKEN, _REAL, _OTHER_HOST, _SIBLING)),
         Least((_APP_TOKEN, _REAL, _OTHER_HOST, _SIBLING, _OTHER_PATH)),
     ),
-    service_domain.service_domain_answers: (
+    "service-domain-answers": (
         Least(
             (
                 Said(_CALLBACK, "page", 400, is_page=True),
@@ -262,13 +254,11 @@ LEAST: Mapping[Callable[..., Any], tuple[Least, ...]] = {
             )
         ),
     ),
-    review.public_profile_is_live: (_live("public_profile"),),
-    review.permissions_are_requested: (_live(*_WANTED[1:]),),
-    review.review_is_approved: (_live(*_WANTED),),
-    connector.connector_is_in_library: (
-        Least((_CYCLR_TOKEN, _library("0.Status", Status="Approved"))),
-    ),
-    connector.console_holds_app_id: (
+    "public-profile-is-live": (_live("public_profile"),),
+    "permissions-are-requested": (_live(*_WANTED[1:]),),
+    "review-is-approved": (_live(*_WANTED),),
+    "connector-is-in-library": (Least((_CYCLR_TOKEN, _library("0.Status", Status="Approved"))),),
+    "console-holds-app-id": (
         Least(
             (
                 _CYCLR_TOKEN,
@@ -278,7 +268,7 @@ LEAST: Mapping[Callable[..., Any], tuple[Least, ...]] = {
             )
         ),
     ),
-    connector.connector_is_installed: (
+    "connector-is-installed": (
         Least((_CYCLR_TOKEN, _installed(), *_MADE_UP_ACCOUNTS)),
         Least(
             (
@@ -295,10 +285,10 @@ LEAST: Mapping[Callable[..., Any], tuple[Least, ...]] = {
             {"install_connector": True},
         ),
     ),
-    connector.connector_is_authenticated: (
+    "connector-is-authenticated": (
         Least((_CYCLR_TOKEN, _installed(Authenticated=True), *_MADE_UP_ACCOUNTS)),
     ),
-    connector.permissions_are_seen_through_cyclr: (
+    "permissions-are-seen-through-cyclr": (
         Least(
             (
                 _CYCLR_TOKEN,
@@ -317,7 +307,7 @@ LEAST: Mapping[Callable[..., Any], tuple[Least, ...]] = {
             )
         ),
     ),
-    connection.user_token_is_valid: (
+    "user-token-is-valid": (
         Least(
             (
                 _APP_TOKEN,
@@ -330,7 +320,7 @@ LEAST: Mapping[Callable[..., Any], tuple[Least, ...]] = {
             )
         ),
     ),
-    connection.marketing_data_is_readable: (
+    "marketing-data-is-readable": (
         Least(
             (
                 Said("/v26.0/me/adaccounts", {"data": [{"id": "act_1"}]}),
@@ -338,7 +328,7 @@ LEAST: Mapping[Callable[..., Any], tuple[Least, ...]] = {
             )
         ),
     ),
-    verification.business_is_verified: (
+    "business-is-verified": (
         Least(
             (
                 _APP_TOKEN,
@@ -350,7 +340,7 @@ LEAST: Mapping[Callable[..., Any], tuple[Least, ...]] = {
             )
         ),
     ),
-    review_calls.each_permission_is_used: (
+    "test-calls-are-made": (
         Least(
             (
                 _APP_TOKEN,
@@ -373,7 +363,7 @@ LEAST: Mapping[Callable[..., Any], tuple[Least, ...]] = {
             },
         ),
     ),
-    public_pages.public_pages_open: (
+    "public-pages-open": (
         Least(
             (
                 _APP_TOKEN,
@@ -392,7 +382,7 @@ LEAST: Mapping[Callable[..., Any], tuple[Least, ...]] = {
             )
         ),
     ),
-    people.customer_consents_without_role: (
+    "customer-consents-without-role": (
         Least(
             (
                 _APP_TOKEN,
@@ -408,7 +398,7 @@ LEAST: Mapping[Callable[..., Any], tuple[Least, ...]] = {
             )
         ),
     ),
-    messenger.page_is_subscribed: (
+    "page-is-subscribed": (
         Least(
             (
                 Said(
@@ -424,7 +414,7 @@ LEAST: Mapping[Callable[..., Any], tuple[Least, ...]] = {
             )
         ),
     ),
-    messenger.scopes_are_asked_for: (
+    "scopes-are-asked-for": (
         Least(
             (
                 _CYCLR_TOKEN,
@@ -434,7 +424,7 @@ LEAST: Mapping[Callable[..., Any], tuple[Least, ...]] = {
             )
         ),
     ),
-    messenger.webhook_takes_verify_token: (
+    "webhook-takes-verify-token": (
         Least(
             (
                 Said(
@@ -456,5 +446,5 @@ LEAST: Mapping[Callable[..., Any], tuple[Least, ...]] = {
             )
         ),
     ),
-    connection.lead_data_is_readable: (Least((_PAGES, _FORM, _ME, _MANAGER, _LEAD)),),
+    "lead-data-is-readable": (Least((_PAGES, _FORM, _ME, _MANAGER, _LEAD)),),
 }

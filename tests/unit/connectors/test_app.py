@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from runbook_lib.connectors.context import CheckContext
+from runbook_lib.connectors.facebook.access import app_token
 from runbook_lib.connectors.facebook.app import (
     app_credentials_are_accepted,
     app_is_registered,
@@ -16,14 +17,13 @@ from runbook_lib.connectors.facebook.app import (
     missing_sections_are_filled,
     redirect_uri_is_accepted,
 )
+from runbook_lib.connectors.facebook.errors import GraphAPIError, RefusedAppError
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.procedure import Conclusion, Finding, Outcome
 from runbook_lib.core.state import StepState
 from runbook_lib.core.step_document import advice_of, step_document
 from runbook_lib.errors import (
-    GraphAPIError,
     OAuthError,
-    RefusedAppError,
     RemoteError,
     RunbookError,
     UnexpectedAnswerError,
@@ -94,7 +94,7 @@ class TestCredentials:
         assert finding.outcome is Outcome.VERIFIED
         assert f"an app token for App ID {APP_ID} and refused a made-up secret" in finding.reason
         assert len(remote.requests) == 2
-        assert context.app_token().reveal() == bodies.APP_TOKEN
+        assert app_token(context).reveal() == bodies.APP_TOKEN
         assert len(remote.requests) == 2
         assert finding.accepts == ("app_id", "app_secret")
         assert shows_no_secret(finding, context)
@@ -173,7 +173,7 @@ class TestCredentials:
 
         assert token not in str(caught.value)
         with pytest.raises(UnexpectedAnswerError):
-            context.app_token()
+            app_token(context)
 
     def test_a_wrong_secret_fails(self, remote: FakeRemote, context: CheckContext) -> None:
         """If Facebook refuses the secret, the step fails with Facebook's message."""
@@ -228,7 +228,7 @@ class TestCredentials:
         remote.on(TOKEN_PATH, refuses(bodies.UNKNOWN_APP))
         finding = app_credentials_are_accepted(context)
         with pytest.raises(OAuthError) as caught:
-            context.app_token()
+            app_token(context)
 
         for reason in (finding.reason, str(caught.value)):
             conclusion = Conclusion(outcome=Outcome.INCONCLUSIVE, reason=reason)
@@ -402,7 +402,7 @@ def test_a_broken_facebook_says_nothing_against_the_app_secret(
     remote.on(TOKEN_PATH, says(bodies.BAD_SECRET, 503))
 
     with pytest.raises(OAuthError, match="issued no app token") as caught:
-        context.app_token()
+        app_token(context)
 
     assert "Correct" not in str(caught.value)
 

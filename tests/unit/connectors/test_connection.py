@@ -16,8 +16,9 @@ from runbook_lib.connectors.facebook.connection import (
     marketing_data_is_readable,
     user_token_is_valid,
 )
+from runbook_lib.connectors.facebook.errors import GraphAPIError
 from runbook_lib.core.procedure import Finding, Outcome, Table
-from runbook_lib.errors import GraphAPIError, ThrottledError, UnexpectedAnswerError
+from runbook_lib.errors import ThrottledError, UnexpectedAnswerError
 from tests.conftest import NOON
 from tests.unit import bodies
 from tests.unit.bodies import APP_ID, APP_SECRET, PAGE_TOKEN, TOKEN_INSPECTED, USER_TOKEN, rows

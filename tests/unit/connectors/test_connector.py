@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 from urllib.parse import quote, urlencode
 from uuid import UUID
@@ -13,13 +14,10 @@ import httpx
 import pytest
 
 from runbook_lib.connectors.context import CheckContext
-from runbook_lib.connectors.cyclr.connector import (
-    connector_is_authenticated,
-    connector_is_in_library,
-    connector_is_installed,
-    console_holds_app_id,
-    permissions_are_seen_through_cyclr,
-)
+from runbook_lib.connectors.cyclr import connector
+from runbook_lib.connectors.cyclr.connector import connector_is_in_library, connector_is_installed
+from runbook_lib.connectors.facebook.inputs import FACEBOOK
+from runbook_lib.connectors.facebook_marketing.checks import permissions_are_seen_through_cyclr
 from runbook_lib.core.procedure import Finding, Outcome
 from runbook_lib.errors import (
     CyclrAPIError,
@@ -31,6 +29,9 @@ from tests.unit import bodies
 from tests.unit.bodies import ACCOUNT_CONNECTOR, APP_ID, CONNECTOR, METHOD, SIGN_IN_TOKEN
 from tests.unit.connectors.conftest import MADE_UP_ACCOUNT, MakeContext, shows_no_secret
 from tests.unit.fake_remote import FakeRemote, Responder, breaks, fields, says
+
+console_holds_app_id = partial(connector.console_holds_app_id, FACEBOOK)
+connector_is_authenticated = partial(connector.connector_is_authenticated, FACEBOOK)
 
 LIBRARY = "/v1.0/connectors"
 INSTALLED = "/v1.0/account/connectors"
@@ -563,14 +564,14 @@ class TestConsole:
     def test_another_redirect_uri_fails(
         self, context: CheckContext, sends: Callable[..., None]
     ) -> None:
-        """A redirect URI that differs in one character from the one in step 8 fails."""
+        """A redirect URI that differs in one character from the registered one fails."""
 
         sends(redirect_uri=f"{URI}/")
 
         finding = console_holds_app_id(context)
 
         assert finding.outcome is Outcome.FAILED
-        assert f"back to {URI}/, but step 8 registers {URI}." in finding.reason
+        assert f"back to {URI}/, but the app registers {URI}." in finding.reason
 
     @pytest.mark.parametrize(
         "query",
@@ -593,7 +594,7 @@ class TestConsole:
         )
         sends()
 
-        with pytest.raises(UnexpectedAnswerError, match="its address of Facebook's dialog has"):
+        with pytest.raises(UnexpectedAnswerError, match="its address at Facebook has"):
             console_holds_app_id(context)
 
     def test_an_empty_setup_fails(self, context: CheckContext, sends: Callable[..., None]) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from runbook_lib.connectors.context import CheckContext, TokenShelf
+from runbook_lib.connectors.facebook.access import app_graph, app_token, user_graph
 from runbook_lib.connectors.facebook.graph import Graph
 from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import OAuthError, UnreachableError
@@ -76,9 +77,9 @@ def test_another_app_has_another_token(remote: FakeRemote, make_context: MakeCon
     remote.on("/v26.0/oauth/access_token", says({"access_token": other}), when=of_app("2" * 16))
 
     with pytest.raises(OAuthError):
-        make_context(tokens=shelf, app_id="1" * 16).app_token()
-    first = make_context(tokens=shelf, app_id=APP_ID).app_token()
-    second = make_context(tokens=shelf, app_id="2" * 16).app_token()
+        app_token(make_context(tokens=shelf, app_id="1" * 16))
+    first = app_token(make_context(tokens=shelf, app_id=APP_ID))
+    second = app_token(make_context(tokens=shelf, app_id="2" * 16))
 
     assert (first.reveal(), second.reveal()) == (bodies.APP_TOKEN, other)
 
@@ -99,9 +100,7 @@ def test_unknown_values_are_empty(make_context: MakeContext) -> None:
     assert context.names("permissions") == ("public_profile", "leads_retrieval")
 
 
-@pytest.mark.parametrize(
-    ("open_graph", "is_signed"), [(CheckContext.app_graph, False), (CheckContext.user_graph, True)]
-)
+@pytest.mark.parametrize(("open_graph", "is_signed"), [(app_graph, False), (user_graph, True)])
 def test_only_a_users_calls_are_signed(
     make_context: MakeContext, open_graph: Callable[[CheckContext], object], is_signed: bool
 ) -> None:
@@ -126,7 +125,7 @@ def test_the_app_token_is_requested_with_the_apps_credentials(
     remote.on("/v25.0/oauth/access_token", says(bodies.APP_TOKEN_ISSUED))
     context = make_context(graph_url="https://graph.example", graph_version="v25.0")
 
-    assert context.app_token().reveal() == context.app_token().reveal() == bodies.APP_TOKEN
+    assert app_token(context).reveal() == app_token(context).reveal() == bodies.APP_TOKEN
 
     (request,) = remote.requests
     assert request.url == "https://graph.example/v25.0/oauth/access_token"
@@ -155,7 +154,7 @@ def test_cyclr_is_called_with_its_own_credentials_and_account(
     assert listing.headers["x-cyclr-account"] == "acct-1"
 
 
-@pytest.mark.parametrize("open_graph", [CheckContext.app_graph, CheckContext.user_graph])
+@pytest.mark.parametrize("open_graph", [app_graph, user_graph])
 def test_graph_is_called_at_the_set_address(
     remote: FakeRemote, make_context: MakeContext, open_graph: Callable[[CheckContext], Graph]
 ) -> None:

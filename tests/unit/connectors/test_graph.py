@@ -10,15 +10,11 @@ from typing import Any
 import httpx
 import pytest
 
+from runbook_lib.connectors.facebook.errors import GraphAPIError
 from runbook_lib.connectors.facebook.graph import VERSION_ENDS, Graph, appsecret_proof
 from runbook_lib.connectors.facebook.inputs import GRAPH_VERSION
 from runbook_lib.core.redaction import Secret
-from runbook_lib.errors import (
-    GraphAPIError,
-    ThrottledError,
-    UnexpectedAnswerError,
-    UnreachableError,
-)
+from runbook_lib.errors import ThrottledError, UnexpectedAnswerError, UnreachableError
 from runbook_lib.remote.transport import Session
 from tests.unit.bodies import (
     APP_LIMIT,
@@ -69,12 +65,6 @@ def test_a_node_is_read_in_the_pinned_version(
     assert str(request.url) == "https://graph.example/v26.0/me/accounts?fields=id,name&limit=5"
     assert request.headers["authorization"] == f"Bearer {USER_TOKEN}"
     assert USER_TOKEN not in repr(session.exchanges())
-
-
-def test_the_token_endpoint_is_in_the_same_version(graph: Graph) -> None:
-    """The token endpoint has the same version as all other requests."""
-
-    assert graph.token_endpoint == "https://graph.example/v26.0/oauth/access_token"
 
 
 def test_a_call_with_the_app_secret_is_signed(remote: FakeRemote, session: Session) -> None:

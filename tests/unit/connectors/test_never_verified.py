@@ -16,7 +16,6 @@ from typing import Any
 
 import pytest
 
-from runbook_lib.connectors.facebook import connection
 from runbook_lib.core.procedure import Check, Outcome
 from tests.unit.bodies import APP_ID
 from tests.unit.connectors.least import LEAST, Least, Said
@@ -36,8 +35,8 @@ OTHERS = {
     "Facebook Marketing API": "Slack",
 }
 # Fuller answers than the least: with a list that the finding can do without.
-FULLER: Mapping[Callable[..., Any], tuple[Least, ...]] = {
-    connection.marketing_data_is_readable: (
+FULLER: Mapping[str, tuple[Least, ...]] = {
+    "marketing-data-is-readable": (
         Least(
             (
                 Said("/v26.0/me/adaccounts", {"data": [{"id": "act_1"}]}),
@@ -147,7 +146,7 @@ def variants(least: Least) -> Iterator[tuple[str, Least]]:
 TABLE: Mapping[str, tuple[Check, Least]] = {
     f"{check.id} {number}.{name}": (check, changed)
     for check in CHECKS
-    for number, least in enumerate((*LEAST[check.run], *FULLER.get(check.run, ())))
+    for number, least in enumerate((*LEAST[check.id], *FULLER.get(check.id, ())))
     for name, changed in variants(least)
     if changed != least
 }

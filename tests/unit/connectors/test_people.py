@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
+from runbook_lib.connectors.facebook.errors import GraphAPIError
 from runbook_lib.connectors.facebook.people import customer_consents_without_role
 from runbook_lib.core.procedure import Finding, Outcome
-from runbook_lib.errors import GraphAPIError, UnexpectedAnswerError
+from runbook_lib.errors import UnexpectedAnswerError
 from tests.unit import bodies
 from tests.unit.bodies import (
     APP_ID,

@@ -101,7 +101,7 @@ def test_what_a_step_needs_is_an_input(procedure: Procedure, step: Step) -> None
 
     for check in step.checks:
         assert set(check.needs) <= names
-        assert check.run.__doc__
+        assert getattr(check.run, "func", check.run).__doc__
     assert all(item in procedure.inputs for item in step.inputs)
 
 

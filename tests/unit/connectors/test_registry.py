@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from runbook_lib.config.runner import inputs_of
-from runbook_lib.connectors import DEFAULT
 from runbook_lib.connectors.registry import (
+    DEFAULT,
     connector_names,
     find_procedure,
     known_variables,

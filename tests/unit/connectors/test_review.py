@@ -7,15 +7,15 @@ from collections.abc import Callable
 import pytest
 
 from runbook_lib.connectors.context import CheckContext, TokenShelf
+from runbook_lib.connectors.facebook.errors import GraphAPIError
+from runbook_lib.connectors.facebook.permissions import PERMISSION_DEPENDENCIES, with_dependencies
 from runbook_lib.connectors.facebook.review import (
-    PERMISSION_DEPENDENCIES,
     permissions_are_requested,
     public_profile_is_live,
     review_is_approved,
-    with_dependencies,
 )
 from runbook_lib.core.procedure import Finding, Outcome
-from runbook_lib.errors import GraphAPIError, OAuthError, UnexpectedAnswerError
+from runbook_lib.errors import OAuthError, UnexpectedAnswerError
 from tests.unit import bodies
 from tests.unit.bodies import APP_ID, statuses
 from tests.unit.connectors.conftest import MakeContext, shows_no_secret

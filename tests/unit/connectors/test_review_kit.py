@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
 
@@ -11,18 +12,16 @@ import pytest
 from markdown_it import MarkdownIt
 
 from runbook_lib.connectors.facebook.permission_uses import TIER
-from runbook_lib.connectors.facebook.review import PERMISSION_DEPENDENCIES
+from runbook_lib.connectors.facebook.permissions import PERMISSION_DEPENDENCIES
 from runbook_lib.connectors.facebook.review_kit import (
     Kit,
     KitPermission,
-    find_blanks,
-    kit_html,
-    kit_markdown,
     kit_of,
     permission_uses,
     review_kit,
 )
 from runbook_lib.connectors.registry import connector_names, find_procedure
+from runbook_lib.connectors.review_kit import find_blanks, kit_html, kit_markdown
 
 NAME, DOMAIN = "Acme Lead Sync", "acme-h.cyclr.com"
 HOSTILE = {
@@ -92,9 +91,12 @@ class Page(HTMLParser):
         return " ".join(" ".join(self.pieces).split())
 
 
-def made(*permissions: str, connector: str = "facebook_marketing", **more: Any) -> Kit:
+def made(
+    *permissions: str, connector: str = "facebook_marketing", is_sandbox: bool = False, **more: Any
+) -> Kit:
     known = {"app_name": NAME, "service_domain": DOMAIN, **more}
-    return review_kit(permissions, connector=connector, **known)
+    kit = review_kit(permissions, connector=connector, **known)
+    return replace(kit, is_sandbox=is_sandbox)
 
 
 def part(kit: Kit, name: str) -> KitPermission:

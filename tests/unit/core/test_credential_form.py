@@ -23,9 +23,10 @@ from runbook_lib.config.settings import Settings, resolve, secret_of
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.cyclr.inputs import CYCLR_CLIENT_ID, CYCLR_CLIENT_SECRET
 from runbook_lib.connectors.facebook.connection import lead_data_is_readable
+from runbook_lib.connectors.facebook.formats import is_token
 from runbook_lib.connectors.facebook.inputs import APP_ID, USER_ACCESS_TOKEN
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
-from runbook_lib.core.credential_form import implausible, is_facebook_token, is_issued_token
+from runbook_lib.core.credential_form import implausible, is_issued_token
 from runbook_lib.core.events import EventType, redact_event
 from runbook_lib.core.fingerprints import FingerprintKey
 from runbook_lib.core.journal import Journal
@@ -49,7 +50,7 @@ from runbook_lib.errors import SettingsError, UnexpectedAnswerError
 from runbook_lib.evidence.record import build_record, record_schema, validate_record
 from runbook_lib.notebook.rendering import step_bundle
 from runbook_lib.remote.cyclr import Cyclr, request_api_token
-from runbook_lib.remote.oauth import request_token_by_client_credentials
+from runbook_lib.remote.oauth import AuthorizationServer, request_token_by_client_credentials
 from runbook_lib.sandbox.server import Sandbox
 from runbook_lib.walkthrough.activity import Activity
 from runbook_lib.walkthrough.inputs import problem
@@ -140,7 +141,7 @@ def test_the_credentials_of_the_sandbox_are_accepted() -> None:
         given = sandbox.description
     for name in ("app_secret", "cyclr_client_secret", "user_access_token", "page_access_token"):
         assert implausible(str(given[name])) == ""
-    assert is_facebook_token(str(given["page_access_token"]))
+    assert is_token(str(given["page_access_token"]))
 
 
 @pytest.fixture
@@ -446,7 +447,7 @@ NO_TOKENS = [
 def test_a_word_is_no_token(text: str) -> None:
     """Words, ids, digests, times, addresses and text in letters of one case are not tokens."""
 
-    assert not is_facebook_token(text)
+    assert not is_token(text)
     assert not is_issued_token(text)
 
 
@@ -454,7 +455,7 @@ def test_a_word_is_no_token(text: str) -> None:
 def test_facebooks_tokens_are_tokens(text: str) -> None:
     """User, page and app tokens as in Facebook's guide are recognised."""
 
-    assert is_facebook_token(text)
+    assert is_token(text)
 
 
 @pytest.mark.parametrize("text", [bodies.CYCLR_TOKEN, bodies.SIGN_IN_TOKEN, "AQDx0_" * 9])
@@ -477,13 +478,15 @@ def test_an_invalid_token_is_neither_learned_nor_used(value: Any) -> None:
     remote.on("/v1.0/accounts/acct-1/signintoken", says({"Token": value}))
     pair = {"client_id": "c", "client_secret": Secret("canary-secret-1")}
     base = "https://remote.example"
+    token_endpoint = f"{base}/oauth/access_token"
+    server = AuthorizationServer(
+        title="Remote", authorization_endpoint="", token_endpoint=token_endpoint
+    )
     cyclr = Cyclr(session, base_url=base, token=Secret(bodies.CYCLR_TOKEN), account="acct-1")
 
     for ask, path in (
         (
-            lambda: request_token_by_client_credentials(
-                session, f"{base}/oauth/access_token", **pair
-            ),
+            lambda: request_token_by_client_credentials(session, server, **pair),
             "/oauth/access_token",
         ),
         (lambda: request_api_token(session, base, **pair), "/oauth/token"),

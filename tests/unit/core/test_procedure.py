@@ -284,7 +284,7 @@ def test_a_step_without_anything_is_not_run() -> None:
 def test_a_link_says_what_it_waits_for_instead_of_opening_another_page() -> None:
     """A link has no address until the App ID is known, and says so."""
 
-    link = Link("Settings", "{dashboard_url}/apps/{app_id}/settings")
+    link = Link("Settings", "{dashboard_url}/apps/{app_id}/settings", "App ID")
     known = {"dashboard_url": "https://d"}
 
     assert link.shown(known) == {"label": "Settings (needs the App ID)", "url": ""}

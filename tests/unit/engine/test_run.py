@@ -21,6 +21,7 @@ from runbook_lib.config.workspace import (
 )
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.cyclr.inputs import CYCLR
+from runbook_lib.connectors.facebook.errors import RefusedAppError
 from runbook_lib.connectors.facebook.inputs import FACEBOOK
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.fingerprints import KEY_NAME, FingerprintKey, read_key
@@ -43,7 +44,6 @@ from runbook_lib.core.state import STATE_NAME, HistoryReader, RunOutcome, rests_
 from runbook_lib.engine.run import Mode, Run, known_values, new_run_id, open_known, open_run
 from runbook_lib.errors import (
     JournalError,
-    RefusedAppError,
     RunbookError,
     SettingsError,
     UnknownStepError,

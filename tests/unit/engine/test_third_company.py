@@ -15,13 +15,13 @@ from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.cyclr.inputs import CYCLR, CYCLR_CLIENT_SECRET
 from runbook_lib.connectors.facebook.inputs import APP_SECRET, FACEBOOK
 from runbook_lib.connectors.findings import verified
-from runbook_lib.connectors.provider import Provider
 from runbook_lib.core.procedure import (
     Check,
     Finding,
     Input,
     Outcome,
     Procedure,
+    Provider,
     Section,
     Source,
     Step,
@@ -47,7 +47,7 @@ OTHER_SECRET = Input(
 OTHER_URL = Input(
     name="api_url", label="API address", help="", parse=formats.web_address, provider="other"
 )
-OTHER = Provider(name="other", settings=(OTHER_URL,), addresses=("api_url",))
+OTHER = Provider(name="other", title="Other", settings=(OTHER_URL,), addresses=("api_url",))
 
 
 class Listener:

@@ -39,7 +39,7 @@ STEP = Step(
     prose="",
     confirms="It stands there.",
     subject=("app_id",),
-    links=(Link("Login settings", "https://d.example/apps/{app_id}/"),),
+    links=(Link("Login settings", "https://d.example/apps/{app_id}/", "App ID"),),
     pastes=(Paste("Redirect URI", "https://{service_domain}/cb"), Paste("Other", "{unknown}")),
 )
 EXCHANGE = Exchange(
@@ -251,7 +251,7 @@ HOSTILE_STATE = StepState(
         STEP,
         id=HOSTILE,
         title=HOSTILE,
-        links=(Link(HOSTILE, "https://x.example/{app_id}"),),
+        links=(Link(HOSTILE, "https://x.example/{app_id}", "App ID"),),
         pastes=(Paste(HOSTILE, "{app_id}"),),
     ),
     conclusion=Conclusion(outcome=Outcome.FAILED, reason=HOSTILE),

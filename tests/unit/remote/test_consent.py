@@ -6,16 +6,27 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 
+from runbook_lib.connectors.facebook.access import authorization_server
 from runbook_lib.errors import AuthorizationError, RefusedConsentError, StateMismatchError
 from runbook_lib.remote.consent import PendingAuthorization, answers, read_redirect
+from runbook_lib.remote.oauth import AuthorizationServer
 
 DIALOG = "https://www.facebook.com/v26.0/dialog/oauth"
 
 
-def authorization(state: str = "state-1") -> PendingAuthorization:
-    return PendingAuthorization(
-        DIALOG, "1234567891011121", "http://localhost:1/consent", ("public_profile", "a"), state
-    )
+FACEBOOK = authorization_server({"dialog_url": DIALOG, "permissions": ("public_profile", "a")})
+PLAIN = AuthorizationServer(
+    title="Plain",
+    authorization_endpoint="https://login.example/oauth2/authorize",
+    token_endpoint="https://login.example/oauth2/token",
+    scope=("crm.read", "chat-write"),
+)
+
+
+def authorization(
+    state: str = "state-1", server: AuthorizationServer = FACEBOOK
+) -> PendingAuthorization:
+    return PendingAuthorization(server, "1234567891011121", "http://localhost:1/consent", state)
 
 
 PENDING = {"state-1": authorization(), "state-2": authorization("state-2")}
@@ -41,10 +52,34 @@ def test_the_request_is_what_facebook_documents() -> None:
     }
 
 
+def test_the_request_is_the_rfcs_where_a_provider_has_no_way_of_its_own() -> None:
+    """Without a provider's differences the request is RFC 6749's: scopes with a space between."""
+
+    parts = urlsplit(authorization(server=PLAIN).url)
+
+    assert f"{parts.scheme}://{parts.netloc}{parts.path}" == PLAIN.authorization_endpoint
+    assert parse_qs(parts.query) == {
+        "client_id": ["1234567891011121"],
+        "redirect_uri": ["http://localhost:1/consent"],
+        "state": ["state-1"],
+        "response_type": ["code"],
+        "scope": ["crm.read chat-write"],
+    }
+
+
+def test_a_refusal_names_the_provider_that_refused() -> None:
+    """An error of RFC 6749 §4.1.2.1 is a refusal in the provider's name."""
+
+    pending = {"s": authorization("s", PLAIN)}
+
+    with pytest.raises(RefusedConsentError, match=r"Plain refused: invalid_scope\."):
+        read_redirect(pending, "/consent?state=s&error=invalid_scope")
+
+
 def test_a_state_cannot_be_guessed() -> None:
     """Each request has a random state of at least 32 characters (RFC 6749 §10.12)."""
 
-    states = {PendingAuthorization(DIALOG, "1", "http://x", ()).state for _ in range(50)}
+    states = {PendingAuthorization(FACEBOOK, "1", "http://x").state for _ in range(50)}
 
     assert len(states) == 50
     assert all(len(state) >= 32 for state in states)

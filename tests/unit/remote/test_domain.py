@@ -16,18 +16,20 @@ import httpx
 import pytest
 import trustme
 
+from runbook_lib.connectors.facebook.access import authorization_server
 from runbook_lib.core.redaction import MASK, Redactor
 from runbook_lib.errors import RemoteError, UnexpectedAnswerError, UnreachableError
 from runbook_lib.remote.domain import (
     Destinations,
     _certificate,
     fetch_page,
-    follow_to_dialog,
+    follow_to_sign_in,
     leads_to,
     read_certificate,
     resolve_name,
 )
 from runbook_lib.remote.limits import Limits
+from runbook_lib.remote.oauth import AuthorizationServer
 from runbook_lib.remote.transport import Answer, Request, Session, Transport
 from tests.unit.fake_remote import FakeRemote, breaks, open_session, says
 
@@ -35,6 +37,13 @@ HOST = "acme-h.cyclr.com"
 URL = f"https://{HOST}/connector/callback"
 DIALOG = "https://www.facebook.com/v26.0/dialog/oauth"
 
+
+def server_of(page: str) -> AuthorizationServer:
+    """Return the authorization server whose sign-in page is `page`."""
+    return AuthorizationServer(title="Remote", authorization_endpoint=page, token_endpoint="")
+
+
+SERVER = server_of(DIALOG)
 NAMED = Destinations((f"https://{HOST}", DIALOG, "https://other.example"))
 
 Server = Callable[..., AbstractContextManager[Session]]
@@ -266,7 +275,7 @@ def test_redirects_are_followed_up_to_the_dialog(remote: FakeRemote) -> None:
     remote.on("/next", says("", 303, {"location": dialog}))
     session = open_session(remote)
 
-    url, answer = follow_to_dialog(session, f"https://{HOST}/start", DIALOG, NAMED)
+    url, answer = follow_to_sign_in(session, f"https://{HOST}/start", SERVER, NAMED)
 
     assert (url, answer.status) == (dialog, 303)
     assert remote.paths == ["/start", "/next"]
@@ -283,8 +292,8 @@ def test_cookies_are_sent_along_the_redirects(remote: FakeRemote) -> None:
     remote.on("/next", says("done"))
     session = open_session(remote)
 
-    follow_to_dialog(session, f"https://{HOST}/start", DIALOG, NAMED)
-    follow_to_dialog(session, f"https://{HOST}/next", DIALOG, NAMED)
+    follow_to_sign_in(session, f"https://{HOST}/start", SERVER, NAMED)
+    follow_to_sign_in(session, f"https://{HOST}/next", SERVER, NAMED)
 
     assert "cookie" not in remote.requests[0].headers
     assert remote.requests[1].headers["cookie"] == "sid=1; lang=en"
@@ -297,7 +306,7 @@ def test_redirects_that_end_elsewhere_return_the_last_answer(remote: FakeRemote)
 
     remote.on("/start", says("403 – Forbidden: Access is denied.", 403))
 
-    url, answer = follow_to_dialog(open_session(remote), f"https://{HOST}/start", DIALOG, NAMED)
+    url, answer = follow_to_sign_in(open_session(remote), f"https://{HOST}/start", SERVER, NAMED)
 
     assert (url, answer.status) == ("", 403)
 
@@ -307,7 +316,7 @@ def test_a_redirect_loop_ends(remote: FakeRemote) -> None:
 
     remote.on("/start", says("", 302, {"location": "/start"}))
 
-    url, answer = follow_to_dialog(open_session(remote), f"https://{HOST}/start", DIALOG, NAMED)
+    url, answer = follow_to_sign_in(open_session(remote), f"https://{HOST}/start", SERVER, NAMED)
 
     assert (url, answer.status) == ("", 302)
     assert len(remote.requests) == 6
@@ -319,7 +328,7 @@ def test_a_single_use_address_is_requested_once(remote: FakeRemote, fault: objec
 
     remote.on("/start", fault)  # type: ignore[arg-type]
     with suppress(UnreachableError):
-        follow_to_dialog(open_session(remote), f"https://{HOST}/start", DIALOG, NAMED)
+        follow_to_sign_in(open_session(remote), f"https://{HOST}/start", SERVER, NAMED)
 
     assert len(remote.requests) == 1
 
@@ -336,7 +345,9 @@ def test_hosts_compare_without_case_and_default_port(remote: FakeRemote, locatio
 
     remote.on("/start", says("", 302, {"location": location}))
 
-    url, _ = follow_to_dialog(open_session(remote), "https://acme-h.cyclr.com/start", DIALOG, NAMED)
+    url, _ = follow_to_sign_in(
+        open_session(remote), "https://acme-h.cyclr.com/start", SERVER, NAMED
+    )
 
     assert url.endswith("/v26.0/dialog/oauth")
 
@@ -365,7 +376,7 @@ def test_an_address_like_the_dialogs_is_not_the_dialog(remote: FakeRemote, locat
 
     url = ""
     with suppress(UnexpectedAnswerError):
-        url, _ = follow_to_dialog(open_session(remote), f"https://{HOST}/start", DIALOG, NAMED)
+        url, _ = follow_to_sign_in(open_session(remote), f"https://{HOST}/start", SERVER, NAMED)
 
     assert url == ""
     assert [request.url.host for request in remote.requests] == [HOST]
@@ -373,13 +384,29 @@ def test_an_address_like_the_dialogs_is_not_the_dialog(remote: FakeRemote, locat
 
 @pytest.mark.parametrize("path", ["/dialog/oauth", "/v3.3/dialog/oauth", "/v26.0/dialog/oauth"])
 def test_the_dialog_is_known_in_every_version(remote: FakeRemote, path: str) -> None:
-    """The dialog matches in every Graph version, since Cyclr pins its own."""
+    """Facebook's dialog matches in every Graph version, since Cyclr pins its own."""
 
     remote.on("/start", says("", 302, {"location": f"https://www.facebook.com{path}?a=1"}))
 
-    url, _ = follow_to_dialog(open_session(remote), "https://acme-h.cyclr.com/start", DIALOG, NAMED)
+    server = authorization_server({"dialog_url": DIALOG})
+    url, _ = follow_to_sign_in(
+        open_session(remote), "https://acme-h.cyclr.com/start", server, NAMED
+    )
 
     assert url == f"https://www.facebook.com{path}?a=1"
+
+
+def test_a_sign_in_page_may_have_any_path(remote: FakeRemote) -> None:
+    """The sign-in page is recognised by the provider's own address, host and path (RFC 6749)."""
+
+    page = "https://login.example/oauth2/authorize"
+    for location, seen in ((f"{page}?a=1", f"{page}?a=1"), ("https://login.example/x", "")):
+        remote.on(f"/{bool(seen)}", says("", 302, {"location": location}))
+        start = f"https://{HOST}/{bool(seen)}"
+
+        url, _ = follow_to_sign_in(open_session(remote), start, server_of(page), NAMED)
+
+        assert url == seen
 
 
 def test_the_port_distinguishes_systems_on_one_host(remote: FakeRemote) -> None:
@@ -391,7 +418,9 @@ def test_the_port_distinguishes_systems_on_one_host(remote: FakeRemote) -> None:
 
     named = Destinations((dialog, "http://127.0.0.1:8002", "http://127.0.0.1:8003"))
 
-    url, _ = follow_to_dialog(open_session(remote), "http://127.0.0.1:8003/start", dialog, named)
+    url, _ = follow_to_sign_in(
+        open_session(remote), "http://127.0.0.1:8003/start", server_of(dialog), named
+    )
 
     assert url == f"{dialog}?client_id=1"
 
@@ -403,7 +432,7 @@ def test_a_malformed_cookie_is_ignored(remote: FakeRemote, cookie: str) -> None:
     remote.on("/start", says("", 302, {"location": "/next", "set-cookie": cookie}))
     remote.on("/next", says("done"))
 
-    _, answer = follow_to_dialog(open_session(remote), f"https://{HOST}/start", DIALOG, NAMED)
+    _, answer = follow_to_sign_in(open_session(remote), f"https://{HOST}/start", SERVER, NAMED)
 
     assert answer.text == "done"
 
@@ -417,7 +446,7 @@ def test_cookies_go_back_to_their_own_host_only(remote: FakeRemote) -> None:
     )
     remote.on("/next", says("", 200))
 
-    follow_to_dialog(open_session(remote), "https://acme-h.cyclr.com/start", DIALOG, NAMED)
+    follow_to_sign_in(open_session(remote), "https://acme-h.cyclr.com/start", SERVER, NAMED)
 
     assert "cookie" not in remote.requests[1].headers
 
@@ -430,7 +459,7 @@ def test_a_redirect_to_another_scheme_is_an_error(remote: FakeRemote, location: 
     session = open_session(remote)
 
     with pytest.raises(RemoteError, match="not a web address"):
-        follow_to_dialog(session, "https://acme-h.cyclr.com/start", DIALOG, NAMED)
+        follow_to_sign_in(session, "https://acme-h.cyclr.com/start", SERVER, NAMED)
 
     assert len(session.exchanges()) == 1
 
@@ -467,7 +496,7 @@ def test_a_redirect_to_an_unknown_host_is_not_followed(remote: FakeRemote, name:
     named = Destinations((f"https://{HOST}", DIALOG, "http://127.0.0.1:8002"))
 
     with pytest.raises(UnexpectedAnswerError, match="redirects to") as caught:
-        follow_to_dialog(session, f"https://{HOST}/start", DIALOG, named)
+        follow_to_sign_in(session, f"https://{HOST}/start", SERVER, named)
 
     assert why in str(caught.value)
     assert "Compare that address with your Cyclr console." in caught.value.diagnostics()
@@ -487,7 +516,7 @@ def test_a_redirect_to_a_known_host_is_followed(remote: FakeRemote, location: st
     remote.on("/next", says("done"))
     named = Destinations((f"https://{HOST}", "https://other.example"), ["login.cyclr.example"])
 
-    _, answer = follow_to_dialog(open_session(remote), f"https://{HOST}/start", DIALOG, named)
+    _, answer = follow_to_sign_in(open_session(remote), f"https://{HOST}/start", SERVER, named)
 
     assert answer.text == "done"
 
@@ -508,7 +537,7 @@ def test_practice_follows_redirects_to_named_loopback_addresses(
     session = open_session(remote, connect_to={f"{HOST}:443": given})
 
     with pytest.raises(UnexpectedAnswerError, match="8003/other, which was not opened"):
-        follow_to_dialog(session, f"https://{HOST}/start", DIALOG, named)
+        follow_to_sign_in(session, f"https://{HOST}/start", SERVER, named)
 
     assert remote.paths == ["/start", "/next"]
 
@@ -652,7 +681,7 @@ def test_odd_cookies_are_not_sent_back(remote: FakeRemote) -> None:
     remote.on("/next", says("", 302, {"location": "/last", "set-cookie": "c=" + "x" * 9000}))
     remote.on("/last", says("done"))
 
-    _, answer = follow_to_dialog(open_session(remote), f"https://{HOST}/start", DIALOG, NAMED)
+    _, answer = follow_to_sign_in(open_session(remote), f"https://{HOST}/start", SERVER, NAMED)
 
     assert answer.text == "done"
     assert remote.requests[1].headers["cookie"] == "b=1"

@@ -30,11 +30,11 @@ from runbook_lib.remote.documents import Answer
 from runbook_lib.remote.domain import (
     Destinations,
     fetch_page,
-    follow_to_dialog,
+    follow_to_sign_in,
     read_certificate,
 )
 from runbook_lib.remote.limits import Deadline, Limits
-from runbook_lib.remote.oauth import request_token_by_client_credentials
+from runbook_lib.remote.oauth import AuthorizationServer, request_token_by_client_credentials
 from runbook_lib.remote.rate_limits import CoolDowns
 from runbook_lib.remote.recording import recorded_body
 from runbook_lib.remote.transport import Request, Session, Transport
@@ -58,10 +58,15 @@ def transport_of(limits: Limits = LIMITS, url: str = "") -> Transport:
     )
 
 
+def server_at(url: str) -> AuthorizationServer:
+    """Return an authorization server whose two endpoints are at `url`."""
+    return AuthorizationServer(title="Hostile", authorization_endpoint=url, token_endpoint=url)
+
+
 CLIENTS: dict[str, Callable[[Session, str], object]] = {
     "graph": lambda session, url: Graph(session, base_url=url, version="v26.0").get("me", SECRET),
     "oauth": lambda session, url: request_token_by_client_credentials(
-        session, f"{url}/token", client_id="1", client_secret=SECRET
+        session, server_at(f"{url}/token"), client_id="1", client_secret=SECRET
     ),
     "cyclr": lambda session, url: Cyclr(
         session, base_url=url, token=SECRET, account="1"
@@ -70,8 +75,8 @@ CLIENTS: dict[str, Callable[[Session, str], object]] = {
         session, url, client_id="1", client_secret=SECRET
     ),
     "pages": lambda session, url: fetch_page(session, f"{url}/connector/callback"),
-    "redirects": lambda session, url: follow_to_dialog(
-        session, f"{url}/start", DIALOG, Destinations([url, DIALOG])
+    "redirects": lambda session, url: follow_to_sign_in(
+        session, f"{url}/start", server_at(DIALOG), Destinations([url, DIALOG])
     ),
     "time-stamps": lambda session, url: request_timestamp(session, url, b"content"),
 }
@@ -279,8 +284,8 @@ def test_a_redirect_to_loopback_is_not_fetched() -> None:
             hostile_server(lambda connection, _: connection.sendall(leads)) as url,
             pytest.raises(UnexpectedAnswerError, match="which was not opened"),
         ):
-            follow_to_dialog(
-                transport.session(), f"{url}/start", DIALOG, Destinations([url, DIALOG])
+            follow_to_sign_in(
+                transport.session(), f"{url}/start", server_at(DIALOG), Destinations([url, DIALOG])
             )
     transport.close()
 

@@ -1,4 +1,4 @@
-"""Facebook's token endpoint: issued tokens, refusals, errors and broken connections."""
+"""A token endpoint, Facebook's and one of the RFC's: tokens, refusals, broken connections."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from collections.abc import Callable
 import httpx
 import pytest
 
+from runbook_lib.connectors.facebook.access import authorization_server
+from runbook_lib.connectors.facebook.errors import GraphTokenError
 from runbook_lib.core.redaction import MASK, Secret
 from runbook_lib.errors import TokenRequestError, UnexpectedAnswerError, UnreachableError
 from runbook_lib.remote.oauth import (
+    AuthorizationServer,
     request_token_by_client_credentials,
     request_token_by_code,
 )
@@ -34,16 +37,20 @@ PATH = "/v26.0/oauth/access_token"
 REDIRECT_URI = "https://acme-h.cyclr.com/connector/callback"
 
 
+FACEBOOK = authorization_server({"graph_url": "https://graph.example", "graph_version": "v26.0"})
+PLAIN = AuthorizationServer(title="Plain", authorization_endpoint="", token_endpoint=ENDPOINT)
+
+
 def by_credentials(session: Session) -> Secret:
     return request_token_by_client_credentials(
-        session, ENDPOINT, client_id=APP_ID, client_secret=Secret(APP_SECRET)
+        session, FACEBOOK, client_id=APP_ID, client_secret=Secret(APP_SECRET)
     )
 
 
-def by_code(session: Session) -> Secret:
+def by_code(session: Session, server: AuthorizationServer = FACEBOOK) -> Secret:
     return request_token_by_code(
         session,
-        ENDPOINT,
+        server,
         client_id=APP_ID,
         client_secret=Secret(APP_SECRET),
         redirect_uri=REDIRECT_URI,
@@ -109,6 +116,7 @@ def test_a_code_is_redeemed_with_its_redirect_uri(remote: FakeRemote, session: S
     by_code(session)
 
     assert fields(remote.requests[0]) == {
+        "grant_type": "authorization_code",
         "client_id": APP_ID,
         "client_secret": APP_SECRET,
         "redirect_uri": REDIRECT_URI,
@@ -140,7 +148,7 @@ def test_a_refusal_keeps_graphs_own_error_fields(
 
     remote.on(PATH, says(body, 400))
 
-    with pytest.raises(TokenRequestError) as caught:
+    with pytest.raises(GraphTokenError) as caught:
         request_token(session)
 
     assert str(caught.value) == body["error"]["message"]
@@ -149,8 +157,11 @@ def test_a_refusal_keeps_graphs_own_error_fields(
     assert len(remote.requests) == 1
 
 
-def test_the_rfcs_error_form_is_understood_too(remote: FakeRemote, session: Session) -> None:
-    """An error in the form of RFC 6749 §5.2 is a refusal with its description or its code."""
+@pytest.mark.parametrize("server", [PLAIN, FACEBOOK])
+def test_the_rfcs_error_word_is_kept(
+    remote: FakeRemote, session: Session, server: AuthorizationServer
+) -> None:
+    """A refusal in the form of RFC 6749 §5.2 keeps its `error` beside the description."""
 
     remote.on(
         PATH,
@@ -159,11 +170,23 @@ def test_the_rfcs_error_form_is_understood_too(remote: FakeRemote, session: Sess
         says({"error": "invalid_grant"}, 200),
     )
 
-    for said in ("Unknown client.", "invalid_grant", "invalid_grant"):
+    for said, word in (
+        ("Unknown client.", "invalid_client"),
+        ("invalid_grant", "invalid_grant"),
+        ("invalid_grant", "invalid_grant"),
+    ):
         with pytest.raises(TokenRequestError) as caught:
-            by_code(session)
-        assert str(caught.value) == said
-        assert caught.value.code is None
+            by_code(session, server)
+        assert (str(caught.value), caught.value.error) == (said, word)
+
+
+def test_a_token_has_any_form_that_a_token_may_have(remote: FakeRemote, session: Session) -> None:
+    """Where a provider names no form, every bearer token of RFC 6750 is taken."""
+
+    token = "5c6ccc561059aa386da9d112215bae55"
+    remote.on(PATH, says({"access_token": token, "expires_in": 0, "scope": None}))
+
+    assert by_code(session, PLAIN).reveal() == token
 
 
 @both

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runbook_lib.connectors.facebook.usage import usage_pause
 from runbook_lib.core.redaction import Redactor
 from runbook_lib.errors import ThrottledError
 from runbook_lib.remote.limits import Deadline
@@ -22,7 +23,6 @@ from runbook_lib.remote.rate_limits import (
     CoolDown,
     CoolDowns,
     KeptCoolDowns,
-    access_tier,
     duration,
     retry_after,
 )
@@ -64,7 +64,12 @@ def clock() -> Clock:
 
 def opened(remote: FakeRemote, clock: Clock, shared: CoolDowns) -> Session:
     transport = Transport(
-        Redactor(), wire=remote, clock=clock, sleep=clock.sleep, cool_downs=shared
+        Redactor(),
+        wire=remote,
+        clock=clock,
+        sleep=clock.sleep,
+        cool_downs=shared,
+        usage_pause=usage_pause,
     )
     return transport.session()
 
@@ -382,25 +387,3 @@ def test_a_cool_down_applies_even_if_it_cannot_be_written(tmp_path: Path) -> Non
     cool_downs = kept(path)
     cool_downs.begin("graph", "1", CoolDown(65.0, "one"))
     assert cool_downs.find("graph", "1", 5.0) is not None
-
-
-@pytest.mark.parametrize(
-    ("headers", "tier"),
-    [
-        ({"x-ad-account-usage": '{"ads_api_access_tier":"standard_access"}'}, "standard_access"),
-        (
-            {"x-business-use-case-usage": '{"7":[{"ads_api_access_tier":"development_access"}]}'},
-            "development_access",
-        ),
-        ({"x-fb-ads-insights-throttle": '{"ads_api_access_tier":"x"}'}, "x"),
-        ({"x-ad-account-usage": '{"ads_api_access_tier":7}'}, ""),
-        ({"x-ad-account-usage": '{"ads_api_access_tier":"<b>"}'}, ""),
-        ({"x-ad-account-usage": "no JSON"}, ""),
-        ({"x-app-usage": '{"ads_api_access_tier":"x"}'}, ""),
-        ({}, ""),
-    ],
-)
-def test_the_access_tier_is_read_from_usage_headers(headers: dict[str, str], tier: str) -> None:
-    """The tier stands in the headers of ad account calls, as one plain word."""
-
-    assert access_tier(headers) == tier

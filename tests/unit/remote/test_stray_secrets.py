@@ -16,9 +16,10 @@ import pytest
 
 from runbook_lib.config.runner import inputs_of
 from runbook_lib.config.settings import Settings
+from runbook_lib.connectors.facebook.formats import is_token
 from runbook_lib.connectors.facebook.graph import Graph, appsecret_proof
 from runbook_lib.connectors.registry import connector_names, find_procedure
-from runbook_lib.core.credential_form import is_facebook_token, is_issued_token
+from runbook_lib.core.credential_form import is_issued_token
 from runbook_lib.core.journal import Journal
 from runbook_lib.core.procedure import Input
 from runbook_lib.core.redaction import Owner, Redactor, Secret
@@ -39,8 +40,8 @@ GIVEN = {
     "signing_passphrase": ("correct horse battery staple", ""),
 }
 ISSUED = {
-    "app token": (APP_TOKEN, "graph_url", is_facebook_token, "facebook"),
-    "page token": (PAGE_TOKEN, "graph_url", is_facebook_token, "facebook"),
+    "app token": (APP_TOKEN, "graph_url", is_token, "facebook"),
+    "page token": (PAGE_TOKEN, "graph_url", is_token, "facebook"),
     "cyclr token": (CYCLR_TOKEN, "cyclr_api_url", is_issued_token, "cyclr"),
     "sign-in token": (SIGN_IN_TOKEN, "cyclr_api_url", is_issued_token, "cyclr"),
     "token of a stranger": ("Str4nger-0a1b2c3d4e-5f6g7h", "", is_issued_token, ""),
@@ -149,11 +150,11 @@ def opened(
         Mode.HEADLESS,
         "0a1b2c3d",
     )
-    for name, (text, address, is_token, _) in ISSUED.items():
+    for name, (text, address, has_form, _) in ISSUED.items():
         session = run.open_session()
         session.send(Request(method="GET", url=str(run.values.get(address, "http://tsa.example"))))
         secrets[name] = text
-        session.take_token(text, endpoint="The endpoint", is_token=is_token)
+        session.take_token(text, endpoint="The endpoint", is_token=has_form)
     token = Secret(secrets["user_access_token"])
     app_secret = Secret(secrets["app_secret"])
     graph = Graph(

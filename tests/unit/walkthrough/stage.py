@@ -131,6 +131,7 @@ def make_run(
 def make_scene(**more: Any) -> Scene:
     """Return what all panels of one drawing have in common."""
     known: dict[str, Any] = {
+        "vendor": inputs.FACEBOOK,
         "today": date(2026, 11, 24),
         "values": {},
         "link_values": more.get("values", {}),

@@ -50,6 +50,7 @@ def _made() -> dict[str, Any]:
     today = date(2026, 11, 24)
     scene = make_scene(has_confirm_page=True)
     known = {"title": "One", "tenant": "acme", "operator": "", "others": "", "sealed": ""}
+    known["provider"] = "Facebook"
     views = {
         "step": step_view(states[0], scene, recent=(), activity=Activity(), wanted=()),
         "header": header_view(run, is_sandbox=True, activity=Activity(), today=today, **known),

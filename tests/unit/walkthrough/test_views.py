@@ -99,7 +99,8 @@ def run_state(*states: StepState) -> RunState:
 
 def header(*states: StepState, **more: Any) -> dict[str, Any]:
     known: dict[str, Any] = {"title": "One", "tenant": "acme", "operator": ""}
-    known |= {"is_sandbox": False, "activity": Activity(), "others": "", "sealed": ""}
+    known |= {"is_sandbox": False, "activity": Activity(), "provider": "Facebook"}
+    known |= {"others": "", "sealed": ""}
     return header_view(run_state(*states), **{**known, "today": date(2026, 11, 24), **more})
 
 
@@ -171,7 +172,7 @@ def test_links_and_pastes_are_filled_in() -> None:
 
     step = make_step(
         "a",
-        links=(Link("App", "https://d.example/apps/{app_id}"),),
+        links=(Link("App", "https://d.example/apps/{app_id}", "App ID"),),
         pastes=(Paste("Redirect URI", "https://{service_domain}/cb"),),
     )
 

@@ -1,0 +1,162 @@
+"""
+How a check reaches Facebook: its authorization server, the Graph clients, the app's own token.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import partial
+from http import HTTPStatus
+
+from runbook_lib.connectors.context import CheckContext
+from runbook_lib.connectors.facebook.errors import GraphTokenError, RefusedAppError
+from runbook_lib.connectors.facebook.formats import is_token
+from runbook_lib.connectors.facebook.graph import Graph
+from runbook_lib.connectors.facebook.permissions import with_dependencies
+from runbook_lib.core.procedure import Value
+from runbook_lib.core.redaction import Secret
+from runbook_lib.errors import OAuthError
+from runbook_lib.remote import oauth
+from runbook_lib.remote.documents import Answer, Document, unexpected
+
+_UNKNOWN_APP = 101
+_SECRET_REFUSED = (1, "error validating client secret")
+
+
+def authorization_server(values: Mapping[str, Value]) -> oauth.AuthorizationServer:
+    """
+    Return Facebook's authorization server (Facebook Login: manual flow).
+
+    Its scopes are separated by commas, and its endpoints have the Graph version in
+    their path, the dialog's with or without it.
+    """
+    permissions, version = values.get("permissions", ()), values.get("graph_version", "")
+    return oauth.AuthorizationServer(
+        title="Facebook",
+        authorization_endpoint=str(values.get("dialog_url", "")),
+        token_endpoint=f"{values.get('graph_url', '')}/{version}/oauth/access_token",
+        scope=with_dependencies(permissions) if isinstance(permissions, tuple) else (),
+        scope_separator=",",
+        # NOTE: without it Facebook does not ask again for declined permissions.
+        parameters={"auth_type": "rerequest"},
+        stable_path=partial(re.compile(r"^/v[0-9]+\.[0-9]+(?=/)").sub, ""),
+        answer_fields=_answer_fields,
+        is_token=is_token,
+        read_refusal=_read_refusal,
+    )
+
+
+def wanted_permissions(context: CheckContext) -> tuple[str, ...]:
+    """Return the permissions of the use case; `public_profile` is always the first."""
+    return tuple(dict.fromkeys(("public_profile", *context.names("permissions"))))
+
+
+def app_graph(context: CheckContext) -> Graph:
+    """Return the Graph client for calls with the app's own token."""
+    return Graph(
+        context.session,
+        base_url=context.text("graph_url"),
+        version=context.text("graph_version"),
+        app_id=context.text("app_id"),
+    )
+
+
+def user_graph(context: CheckContext) -> Graph:
+    """Return the Graph client that signs each call with `appsecret_proof`."""
+    return Graph(
+        context.session,
+        base_url=context.text("graph_url"),
+        version=context.text("graph_version"),
+        app_id=context.text("app_id"),
+        app_secret=context.secrets["app_secret"],
+    )
+
+
+def is_app_refused(error: GraphTokenError) -> bool:
+    """
+    Return whether the token endpoint refuses the App ID, or its App Secret.
+
+    A mistyped App ID may be another app's, so a refused secret counts too. Code 1
+    alone does not: a fault of Facebook's has it as well (Graph: Handle Errors).
+    """
+    code, words = _SECRET_REFUSED
+    is_secret = error.code == code and words in str(error).lower()
+    return 400 <= error.status < 500 and (is_secret or error.code == _UNKNOWN_APP)
+
+
+def app_token_name(context: CheckContext) -> str:
+    """Return what the shelf calls the app access token: another App ID has another one."""
+    return f"app {context.text('app_id')}"
+
+
+def app_token(context: CheckContext) -> Secret:
+    """
+    Return the app access token, issued once a run.
+
+    Raises `OAuthError` where Facebook refuses the app's credentials.
+    """
+
+    def issue() -> Secret:
+        try:
+            return request_app_token(context, context.secrets["app_secret"])
+        except GraphTokenError as error:
+            refused = HTTPStatus.BAD_REQUEST <= error.status < HTTPStatus.INTERNAL_SERVER_ERROR
+            msg = f"Facebook issued no app token ({error}), so nothing could be read with it."
+            if refused:
+                msg += " Correct the App ID or App Secret, then check again."
+            kind = RefusedAppError if is_app_refused(error) else OAuthError
+            raise kind(msg, next_step=error.diagnostics()) from error
+
+    return context.tokens.get(app_token_name(context), issue)
+
+
+def request_app_token(context: CheckContext, app_secret: Secret) -> Secret:
+    """
+    Return an app access token that Facebook issues for the App ID and `app_secret`.
+
+    Raises `GraphTokenError` where Facebook refuses, and `UnexpectedAnswerError` for a
+    token that does not name the app.
+    """
+    app_id = context.text("app_id")
+    token = oauth.request_token_by_client_credentials(
+        context.session,
+        authorization_server(context.values),
+        client_id=app_id,
+        client_secret=app_secret,
+    )
+    # NOTE: an app token is `APPID|…` (Graph: Access Tokens, App Access Tokens).
+    owner, separator, rest = token.reveal().partition("|")
+    if (owner, separator) != (app_id, "|") or not rest:
+        raise unexpected("The token endpoint", f"the token does not name app {app_id}")
+    return token
+
+
+def _answer_fields(fields: Mapping[str, str]) -> Mapping[str, str]:
+    """
+    Return the fields of the dialog's redirect by RFC 6749's names.
+
+    NOTE: the dialog returns some errors as error_code and error_message, without error.
+    """
+    named = {**fields}
+    if fields.get("error_message"):
+        named.setdefault("error_description", fields["error_message"])
+    if fields.get("error_reason") == "user_denied":
+        named["error"] = "access_denied"
+    return named
+
+
+def _read_refusal(answer: Answer) -> GraphTokenError:
+    """Return Graph's error object as a refusal; one in the form of RFC 6749 §5.2 has no code."""
+    content = answer.document()
+    document = Document(content if isinstance(content, dict) else {}, "The token endpoint")
+    if not isinstance(document.get("error"), dict):
+        plain = oauth.read_refusal(answer)
+        return GraphTokenError(str(plain), status=plain.status, error=plain.error)
+    error = document.document("error")
+    return GraphTokenError(
+        error.words("message"),
+        status=answer.status,
+        code=error.code("code"),
+        trace_id=error.words("fbtrace_id"),
+    )

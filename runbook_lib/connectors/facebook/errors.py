@@ -1,0 +1,51 @@
+"""What only Facebook answers, as errors with the operator's next step."""
+
+from __future__ import annotations
+
+from runbook_lib.errors import OAuthError, RemoteError, TokenRequestError
+
+
+class RefusedAppError(OAuthError):
+    """Facebook issues no app token for the App ID and App Secret: it refuses the pair."""
+
+    refuses = ("app_id",)
+
+
+class GraphTokenError(TokenRequestError):
+    """Facebook's token endpoint refused; Graph's own error fields are kept."""
+
+    next_step = "Compare the App ID and App Secret with Settings > Basic of the app."
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        code: int | None = None,
+        trace_id: str = "",
+        error: str = "",
+    ) -> None:
+        super().__init__(message, status=status, error=error)
+        self.code = code
+        self.trace_id = trace_id
+
+
+class GraphAPIError(RemoteError):
+    """Graph answered with an error object (Graph API: Handle Errors)."""
+
+    next_step = "Look the code up in Graph's error reference; quote the fbtrace_id to Facebook."
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        code: int | None,
+        error_subcode: int | None = None,
+        trace_id: str = "",
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.error_subcode = error_subcode
+        self.trace_id = trace_id

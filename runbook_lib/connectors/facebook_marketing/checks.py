@@ -1,0 +1,73 @@
+"""
+What a machine can see of the Marketing connector alone: its own method, run through Cyclr.
+
+Everything else is checked as for any connector of Facebook.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from runbook_lib.connectors.context import CheckContext
+from runbook_lib.connectors.cyclr.connector import installed_connector
+from runbook_lib.connectors.facebook.access import wanted_permissions
+from runbook_lib.connectors.facebook.permissions import statuses
+from runbook_lib.connectors.findings import failed, inconclusive, not_done, verified
+from runbook_lib.core.procedure import Finding
+from runbook_lib.errors import CyclrAPIError
+from runbook_lib.remote.documents import documents
+
+_LIST_PERMISSIONS = "List My Permissions"
+_FORBIDDEN = 403
+_NO_OWNER_NAMED = (
+    "For which app and which person Facebook grants the permissions: the method's answer names "
+    "neither."
+)
+
+
+def permissions_are_seen_through_cyclr(context: CheckContext) -> Finding:
+    """
+    Run the connector's own method and compare what Facebook grants it with what is wanted.
+
+    Cyclr refuses methods from addresses that it does not know; that is
+    inconclusive.
+    """
+    cyclr = context.cyclr()
+    connector = installed_connector(context, cyclr)
+    if connector is None:
+        return not_done(reason="The connector is not installed yet.")
+    methods = cyclr.methods(connector.document("Connector").number("Id"))
+    method = next(
+        (candidate for candidate in methods if candidate.text("Name") == _LIST_PERMISSIONS), None
+    )
+    if method is None:
+        return inconclusive(
+            reason=f"The connector has no method called {_LIST_PERMISSIONS!r} here.",
+        )
+    try:
+        unique_id = method.identifier("MethodUniqueIdentifier")
+        answer = cyclr.run_method(connector.number("Id"), unique_id)
+    except CyclrAPIError as error:
+        if error.status != _FORBIDDEN:
+            raise
+        return inconclusive(
+            reason=f"This cannot be tested from here: Cyclr does not know this address ({error}). "
+            "Ask Cyclr to allow it, or run from one that it knows.",
+        )
+    return _compare_grants(context, answer)
+
+
+def _compare_grants(context: CheckContext, answer: Any) -> Finding:
+    content = answer.get("data") if isinstance(answer, dict) else answer
+    grants = statuses(documents(content, _LIST_PERMISSIONS, "data"), _LIST_PERMISSIONS)
+    wanted = wanted_permissions(context)
+    lacking = [name for name in wanted if grants.get(name) != "granted"]
+    if lacking:
+        return failed(
+            reason=f"The connection lacks {', '.join(lacking)}: the person who signed in did not "
+            "grant it, or Cyclr did not ask.",
+        )
+    return verified(
+        reason=f"Through Cyclr, Facebook grants {', '.join(wanted)}.",
+        limits=(_NO_OWNER_NAMED,),
+    )
