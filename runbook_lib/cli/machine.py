@@ -67,7 +67,7 @@ def init(*, connector: str, output: str) -> None:
     "--port",
     type=click.IntRange(0, _HIGHEST_PORT),
     default=0,
-    help="The first port of six; free ones if left out.",
+    help="The first port; each site has one. Free ones if left out.",
 )
 @JSON
 def sandbox(scenario: str, port: int, *, as_json: bool) -> None:

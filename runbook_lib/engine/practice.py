@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from runbook_lib.config.runner import inputs_of
 from runbook_lib.config.workspace import evidence_folder, journal_path, tenant_name
+from runbook_lib.connectors.provider import vendor_of
 from runbook_lib.connectors.registry import known_variables, practice_words
 from runbook_lib.core.fingerprints import FingerprintKey, read_key
 from runbook_lib.core.procedure import Procedure
@@ -25,9 +26,6 @@ from runbook_lib.engine.headless import (
     run_tenant,
 )
 from runbook_lib.errors import SettingsError
-
-# What a check may spend in practice, unasked.
-_PERMITTED: Mapping[str, object] = {"make_test_calls": True}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +105,19 @@ def practice(scenario: str, procedure: Procedure, key: FingerprintKey) -> Iterat
         cache = user_cache_path("facebook-marketing-runbook") / "sandbox"
         sandbox = stack.enter_context(Sandbox(scenario, seed=key.seed, folder=folder, kept=cache))
         env_file = folder / "sandbox.env"
-        description = sandbox.description
-        values = {**description, **_PERMITTED}
-        items = [item for item in inputs_of(procedure) if values.get(item.name)]
+        description, items = sandbox.description, inputs_of(procedure)
+        # What a check may spend at the vendor it may in practice, unasked.
+        permits = {name for step in procedure.steps for c in step.checks for name in c.permitted_by}
+        vendor = vendor_of(procedure).name
+        permitted = [
+            item
+            for item in items
+            if item.name in permits and item.provider == vendor and item.default is False
+        ]
+        values = {item: sandbox.settings(item.provider).get(item.name) for item in items}
+        values |= dict.fromkeys(permitted, True)
         env_file.touch(mode=0o600)
-        text = "".join(f'{item.variable}="{values[item.name]}"\n' for item in items)
+        text = "".join(f'{item.variable}="{value}"\n' for item, value in values.items() if value)
         env_file.write_text(text, encoding="utf-8")
         words_file = folder / "words.toml"
         words_file.write_text(words, encoding="utf-8")

@@ -38,6 +38,7 @@ from runbook_lib.sandbox.state.stores import Dice, Meter
 from runbook_lib.sandbox.state.use_cases import ADS
 from runbook_lib.sandbox.state.versions import Version
 from runbook_lib.sandbox.state.world import LONG_LIFETIME, World
+from runbook_lib.sandbox.vendors import VENDORS
 
 _CALLS_PER_PERSON = 200
 
@@ -55,7 +56,7 @@ def build_world(
         known = ", ".join(SCENARIOS)
         raise ValueError(f"there is no scenario {scenario!r}; the known ones are: {known}")
     world = nothing_done(scenario, Dice(seed), clock)
-    world.faults.dice = Dice(seed)
+    world.faults.dice = world.dice.of("faults")
     if scenario == "fresh":
         world.facebook.person.is_developer = False
     else:
@@ -63,6 +64,8 @@ def build_world(
         connect(world)
         _CHANGES[scenario](world)
         let_customer_consent(world)
+    for vendor in VENDORS.values():
+        vendor.build(world)
     return world
 
 

@@ -24,17 +24,24 @@ from runbook_lib.sandbox.control import Control
 from runbook_lib.sandbox.cyclr.api import CyclrApiSite
 from runbook_lib.sandbox.cyclr.connect import ConnectSite
 from runbook_lib.sandbox.cyclr.console import CyclrConsoleSite
-from runbook_lib.sandbox.facebook_web.dashboard import FacebookSite
 from runbook_lib.sandbox.graph.site import GraphSite
 from runbook_lib.sandbox.http.asgi import SiteApplication
 from runbook_lib.sandbox.http.web import Site
 from runbook_lib.sandbox.scenarios import build_world
 from runbook_lib.sandbox.state.world import Addresses, World
+from runbook_lib.sandbox.vendors import FACEBOOK, VENDORS
 
 Description = dict[str, str | int]
 
 _ADDRESS = "127.0.0.1"
-_SITES = ("graph", "facebook", "cyclr_api", "cyclr_console", "service_domain", "connect")
+# Each has a port, in this order.
+_SITES: dict[str, Callable[[World], Site]] = {
+    **FACEBOOK.sites,
+    "cyclr_api": CyclrApiSite,
+    "cyclr_console": CyclrConsoleSite,
+    "service_domain": ConnectSite,
+    "connect": ConnectSite,
+}
 _START_LIMIT = 30.0
 _LAST_ITERATIONS = 3
 _DATE_SECONDS = 1.0
@@ -42,9 +49,9 @@ _DATE_SECONDS = 1.0
 
 class Sandbox:
     """
-    Both remote systems on loopback, for as long as the `with` block lasts.
+    All remote systems on loopback, for as long as the `with` block lasts.
 
-    `port` is the first of six ports in a row; 0 takes free ones. `seed` makes
+    `port` is the first of its sites' ports in a row; 0 takes free ones. `seed` makes
     secrets, IDs and faults repeatable. Its certificates go into `folder`, or a
     temporary one; the server's is kept in `kept` for the next time. Raises
     ValueError for an unknown scenario and OSError when a port is taken.
@@ -77,9 +84,7 @@ class Sandbox:
         at, answers, hosts = world.addresses, world.answers, world.cyclr.website_hosts
         return {
             "scenario": world.scenario,
-            "graph_url": at.graph,
-            "dialog_url": at.dialog,
-            "dashboard_url": at.facebook,
+            **FACEBOOK.settings(world),
             "cyclr_api_url": at.cyclr_api,
             "cyclr_console_url": at.cyclr_console,
             "service_domain": world.cyclr.service_domain,
@@ -89,7 +94,19 @@ class Sandbox:
             **answers,
             "website_address": at.service_domain,
             "connect_to": ",".join(f"{host}={at.service_domain}" for host in hosts),
+            **{
+                f"{name}_{setting}": value
+                for name in VENDORS
+                if name != FACEBOOK.name
+                for setting, value in self.settings(name).items()
+            },
         }
+
+    def settings(self, provider: str) -> Description:
+        """Return the values of the inputs of `provider`; Facebook's and Cyclr's are described."""
+        if provider in VENDORS and provider != FACEBOOK.name:
+            return {**VENDORS[provider].settings(self.world)}
+        return self.description
 
     def __enter__(self) -> "Sandbox":
         sockets = _listen(self._port)
@@ -123,23 +140,17 @@ class Sandbox:
         return self._folder / "ca.pem"
 
     def _start(self, sockets: list[socket.socket]) -> None:
-        ports = dict(zip(_SITES, (sock.getsockname()[1] for sock in sockets), strict=True))
+        sites = _sites()
+        ports = dict(zip(sites, (sock.getsockname()[1] for sock in sockets), strict=True))
         urls = {name: f"http://{_ADDRESS}:{number}" for name, number in ports.items()}
         urls["service_domain"] = f"{_ADDRESS}:{ports['service_domain']}"
         world = self.world
-        world.addresses = Addresses(**urls)
+        known = {name: urls.pop(name) for name in _SITES}
+        world.addresses = Addresses(**known, others=urls)
         server_certificate = self._certify()
         control = Control(world, lambda: self.description)
-        sites: dict[str, Site] = {
-            "graph": GraphSite(world),
-            "facebook": FacebookSite(world),
-            "cyclr_api": CyclrApiSite(world),
-            "cyclr_console": CyclrConsoleSite(world),
-            "service_domain": ConnectSite(world),
-            "connect": ConnectSite(world),
-        }
-        for name in _SITES:
-            site = sites[name]
+        for name, make in sites.items():
+            site = make(world)
             application = SiteApplication(
                 site,
                 world,
@@ -200,6 +211,14 @@ class Sandbox:
             self._temporary.cleanup()
 
 
+def _sites() -> dict[str, Callable[[World], Site]]:
+    """Return every site by name, those of further vendors last."""
+    return {
+        **_SITES,
+        **{name: make for each in VENDORS.values() for name, make in each.sites.items()},
+    }
+
+
 class _Server(uvicorn.Server):
     """A server that stops at once when `stop` is set; uvicorn's looks ten times a second."""
 
@@ -226,7 +245,7 @@ def _listen(port: int) -> list[socket.socket]:
     """Bind one loopback socket for each site, from `port` on; 0 takes free ports."""
     sockets: list[socket.socket] = []
     try:
-        for offset in range(len(_SITES)):
+        for offset in range(len(_sites())):
             listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
             sockets.append(listener)
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -421,6 +421,7 @@ def _kit_view(step: Step, values: Mapping[str, Value]) -> dict[str, Any] | None:
         return None
     kit = kit_of(step.review_kit, values)
     return {
+        "review": kit.review,
         "warnings": list(kit.warnings),
         "about": list(kit.about),
         "parts": [

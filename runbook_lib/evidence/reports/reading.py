@@ -16,20 +16,20 @@ def anchor(step_id: str, number: int) -> str:
     return f"step-{step_id}" if _ID.fullmatch(step_id) else f"step-{number}"
 
 
-def hosts_that_answered(runs: Iterable[Mapping[str, Any]]) -> list[str]:
+def hosts_that_answered(runs: Iterable[Mapping[str, Any]]) -> dict[str, bool]:
     """
-    Return the hosts that answered a request of these runs, in order.
+    Return the hosts that these runs asked, and whether each answered.
 
     A refused connection is not an answer.
     """
-    urls = (
-        exchange["url"]
-        for run in runs
-        for step in run["steps"]
-        for exchange in step["exchanges"]
-        if exchange["status"] is not None
-    )
-    return list(dict.fromkeys(filter(None, map(_host, urls))))
+    answered: dict[str, bool] = {}
+    for run in runs:
+        for step in run["steps"]:
+            for exchange in step["exchanges"]:
+                if host := _host(exchange["url"]):
+                    is_answer = exchange["status"] is not None
+                    answered[host] = answered.get(host, False) or is_answer
+    return answered
 
 
 def trace_ids(exchange: Mapping[str, Any]) -> dict[str, str]:

@@ -178,13 +178,21 @@ def history_report(tenant: str, sealed: Sequence[SealedRun]) -> str:
 
 
 def _reached(runs: Sequence[Mapping[str, Any]]) -> str:
-    """Return which remote systems answered in these runs, as a sentence."""
-    hosts = reading.hosts_that_answered(runs)
+    """Return which hosts answered in these runs, as a sentence."""
+    asked = reading.hosts_that_answered(runs)
+    answered = [host for host, is_answer in asked.items() if is_answer]
+    silent = [host for host, is_answer in asked.items() if not is_answer]
     where = "in this run" if len(runs) == 1 else "in these runs"
-    if not hosts:
+    if not answered:
         return f"no remote system answered a request {where}."
-    more = f" and {counted(len(hosts) - _MOST_HOSTS, 'other')}" if len(hosts) > _MOST_HOSTS else ""
-    return f"{', '.join(hosts[:_MOST_HOSTS])}{more} answered {where}."
+    rest = f"; {_hosts(silent)} did not" if silent else ""
+    return f"{_hosts(answered)} answered {where}{rest}."
+
+
+def _hosts(names: Sequence[str]) -> str:
+    """Return the first names, and how many more there are."""
+    more = f" and {counted(len(names) - _MOST_HOSTS, 'other')}" if names[_MOST_HOSTS:] else ""
+    return f"{', '.join(names[:_MOST_HOSTS])}{more}"
 
 
 def _app(run: Mapping[str, Any]) -> dict[str, str]:

@@ -10,8 +10,6 @@ from urllib.parse import urlencode
 
 from runbook_lib.sandbox.cyclr.api import issue_token
 from runbook_lib.sandbox.cyclr.shapes import without_sniffing
-from runbook_lib.sandbox.graph.refusals import GraphError
-from runbook_lib.sandbox.graph.tokens import exchange
 from runbook_lib.sandbox.http.asgi import host_of
 from runbook_lib.sandbox.http.pages import page
 from runbook_lib.sandbox.http.routing import Router
@@ -22,6 +20,7 @@ from runbook_lib.sandbox.state.cyclr_world import (
     PendingAuthorization,
 )
 from runbook_lib.sandbox.state.world import World
+from runbook_lib.sandbox.vendors import VENDORS, RefusedExchangeError
 from runbook_lib.sandbox.website import answer_website
 
 SIGN_IN_PATH = "/connectorauth/updateaccountconnectoroauth"
@@ -128,7 +127,8 @@ class ConnectSite:
                 "state": pending.state,
             }
         )
-        return redirect(f"{self._world.addresses.dialog}?{query}")
+        page_address = VENDORS[connector.vendor].sign_in_page(self._world)
+        return redirect(f"{page_address}?{query}")
 
     @_router.route("GET", "/connector/callback")
     @unknown("cyclr §4", "a bare GET of the callback, or one with an unknown state: 400, this page")
@@ -153,17 +153,18 @@ class ConnectSite:
             return _callback_error("invalid_request", "The connector is no longer installed.")
         connector = self._world.cyclr.library[installed.connector_id]
         try:
-            answer = exchange(
+            answer = VENDORS[connector.vendor].exchange(
                 self._world,
                 {
+                    "grant_type": "authorization_code",
                     "client_id": connector.client_id,
                     "client_secret": connector.client_secret,
                     "redirect_uri": pending.redirect_uri,
                     "code": code,
                 },
             )
-        except GraphError as error:
-            return _callback_error(error.refusal.type, error.message)
+        except RefusedExchangeError as error:
+            return _callback_error(error.error, error.description)
         installed.access_token = str(answer["access_token"])
         installed.authenticated = True
         return _leave(self._world, pending)

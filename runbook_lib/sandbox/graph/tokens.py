@@ -72,6 +72,7 @@ def check_proof(app: App, access_token: str, proof: str | None) -> None:
 
 @inferred("graph §5", "an unregistered redirect_uri with a dummy code: 191 (no capture of 2026)")
 @verbatim("graph §5", "evaluation order: client, secret, redirect_uri, code", "canvas-lms")
+@inferred("graph §5", "grant_type=authorization_code: a code is redeemed as without one", "the RFC")
 def exchange(world: World, params: Mapping[str, str]) -> dict[str, object]:
     """Answer the token endpoint, for every grant type (graph §2, §5)."""
     app = _client(world, params)

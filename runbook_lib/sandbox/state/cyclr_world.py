@@ -40,8 +40,9 @@ class LibraryConnector:
 
     `client_id` and `client_secret` are what the console's Setup page holds:
     no API reads them back. `scopes` (comma separated) is what the sign-in asks
-    for. A connector with a `webhook_id` has two more fields in its Setup:
-    these scopes, and the `verify_token` by which the webhook is verified.
+    for, at the sign-in page of its `vendor`. A connector with a `webhook_id` has two
+    more fields in its Setup: these scopes, and the `verify_token` by which the webhook
+    is verified.
     """
 
     id: int
@@ -59,6 +60,7 @@ class LibraryConnector:
     client_secret: str = ""
     webhook_id: str = ""
     verify_token: str = ""
+    vendor: str = "facebook"
 
     @property
     def is_set_up(self) -> bool:

@@ -26,9 +26,14 @@ class Dice:
     every fault of a sandbox is repeatable.
     """
 
-    def __init__(self, seed: int | None = None) -> None:
+    def __init__(self, seed: int | str | None = None) -> None:
+        self._seed = seed
         repeatable = random.Random(seed).randbytes  # noqa: S311 - only used when asked for
         self._bytes = secrets.token_bytes if seed is None else repeatable
+
+    def of(self, name: str) -> "Dice":
+        """Return dice that belong to `name` alone: what others draw does not change them."""
+        return Dice(None if self._seed is None else f"{self._seed} {name}")
 
     def bytes(self, length: int) -> bytes:
         """Return `length` random bytes."""

@@ -6,7 +6,7 @@ request at a time.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from runbook_lib.sandbox.state.cyclr_world import Cyclr
@@ -29,7 +29,8 @@ class Addresses:
     Where the sandbox listens, as URLs without a trailing slash.
 
     `connect` is the plain-HTTP copy of the service domain, for browsers that
-    cannot resolve it; `service_domain` is its HTTPS socket as `host:port`.
+    cannot resolve it; `service_domain` is its HTTPS socket as `host:port`. `others`
+    are the sites of further vendors, by name.
     """
 
     graph: str = ""
@@ -38,6 +39,7 @@ class Addresses:
     cyclr_console: str = ""
     connect: str = ""
     service_domain: str = ""
+    others: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def dialog(self) -> str:
@@ -52,6 +54,7 @@ class World:
 
     `clock` returns the real time; `offset` is the world's distance from it.
     `answers` is what the operator was given: the description shows it.
+    `vendors` is the state of vendors beside Facebook, by name.
     `dialog_error` (code, message) makes the dialog fail after the person's decision.
     """
 
@@ -66,6 +69,7 @@ class World:
     dialog_error: tuple[str, str] | None = None
     addresses: Addresses = field(default_factory=Addresses)
     answers: dict[str, str] = field(default_factory=dict)
+    vendors: dict[str, object] = field(default_factory=dict)
 
     def now(self) -> float:
         """Return the world's time in seconds since the epoch."""

@@ -405,7 +405,7 @@ class Panel {
       text(label, usage),
       calls.length ? items(calls.map((call) => `Needed by ${call}`)) : "",
       because.length ? items(because.map((why) => `Asked for by ${why}`)) : ""]));
-    return this.fold("kit", "Texts and shot list for the review", [
+    return this.fold("kit", `Texts and shot list for ${kit.review}`, [
       element("div", { class: "rb-field-note" }, "Adapt them, and replace every ‹…›. “runbook kit” writes them as files."),
       kit.warnings.length ? items(kit.warnings) : "",
       this.fold("kit-about", "What the app does", [text("What the app does", kit.about.join("\n\n"))]),

@@ -498,7 +498,7 @@ def test_lab_for_practice_says_how_to_sign_in(lab: Lab, practice_scenarios: list
     assert lab.variables["RUNBOOK_TENANT"] == "sandbox-fresh"
     assert lab.variables["RUNBOOK_ENV_FILE"].endswith("sandbox.env")
     said = result.stderr.splitlines()
-    assert said[0].startswith("SANDBOX fresh: Facebook and Cyclr on this machine")
+    assert said[0].startswith("SANDBOX fresh: the remote systems on this machine")
     assert said[1].endswith("log in as operator / pass.")
     assert said[2] == "What is done on the sandbox's own pages is forgotten when it stops."
     assert "press Start at the top of the notebook" in said[3]
@@ -684,7 +684,7 @@ def test_the_sandbox_describes_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = runbook("sandbox", "--json")
 
     assert asked == [("fresh", 9000), ("approved", 0)]
-    assert shown.stdout.startswith("SANDBOX: Facebook and Cyclr on this machine.")
+    assert shown.stdout.startswith("SANDBOX: the remote systems on this machine.")
     assert "graph_url                http://127.0.0.1:9" in shown.stdout
     assert json.loads(machine.stdout) == {"graph_url": "http://127.0.0.1:9"}
 

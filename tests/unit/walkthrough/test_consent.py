@@ -124,6 +124,7 @@ def test_a_code_is_redeemed_once_and_its_token_used(
     assert view["message"] == "Checked: verified. Next, checked automatically: Do after."
     assert (view["consent_url"], view["consent_paste_url"]) == ("", "")
     assert fields(remote.requests[0]) == {
+        "grant_type": "authorization_code",
         "client_id": APP_ID,
         "client_secret": APP_SECRET,
         "redirect_uri": asked["redirect_uri"],
@@ -292,7 +293,7 @@ def test_after_a_refusal_the_request_is_void(consent: Scene, remote: FakeRemote,
     come_back(consent, here, **CANCEL)
     view = settled(consent.screens["consent"], 2)
     assert "pressed Cancel" in view["message"]
-    assert "Press Sign in with Facebook again" in view["advice"]
+    assert "Sign in again" in view["advice"]
     assert (view["consent_url"], view["consent_paste_url"]) == ("", "")
 
     assert "Nothing was done" in come_back(consent, here, **GRANT).text
@@ -365,7 +366,7 @@ def test_without_an_answer_the_panel_says_so(consent: Scene, remote: FakeRemote)
     view = settled(consent.screens["consent"], 2)
 
     assert view["message"].startswith("No answer came within 15 minutes")
-    assert "Press Sign in with Facebook again" in view["advice"]
+    assert "Sign in again" in view["advice"]
     assert (view["consent_url"], view["consent_paste_url"], view["is_error"]) == ("", "", True)
     with pytest.raises(httpx.ConnectError):
         come_back(consent, asked, **GRANT)

@@ -225,7 +225,7 @@ def test_a_credential_is_handed_over_by_the_step_that_names_it() -> None:
     assert known == {"name": "app_secret", "label": "App Secret", "unknown": ""}
     for credentials in ({}, {"user_access_token": ".env"}):
         unknown = view(state(HAND_STEP), credentials=credentials)["hand_over"]["unknown"]
-        assert unknown == "Not known yet: give it in the step that completes Settings > Basic."
+        assert unknown == "Not known yet: give it in the step that asks for it."
     assert view(state(app_step()), credentials={"app_secret": ".env"})["hand_over"] is None
 
 

@@ -245,7 +245,7 @@ def test_a_history_names_its_connector() -> None:
         ((True, False), "SANDBOX: 1 of these 2 runs were practice"),
         (
             (False, False),
-            "PRODUCTION: Facebook (graph.facebook.com) answered in these runs;",
+            "PRODUCTION: graph.facebook.com answered in these runs",
         ),
         ((), "PRODUCTION"),
     ],
