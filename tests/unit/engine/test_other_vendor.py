@@ -1,0 +1,273 @@
+"""A connector of a vendor that keeps to RFC 6749 needs its own data only, also in practice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import pytest
+
+from runbook_lib.config import formats
+from runbook_lib.connectors.context import CheckContext
+from runbook_lib.connectors.cyclr import inputs as cyclr_inputs
+from runbook_lib.connectors.cyclr import steps as cyclr
+from runbook_lib.connectors.cyclr.service_domain import redirect_uri
+from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE as MARKETING
+from runbook_lib.connectors.findings import failed, verified
+from runbook_lib.connectors.provider import Vendor, vendor_of
+from runbook_lib.core.fingerprints import FingerprintKey
+from runbook_lib.core.procedure import (
+    Check,
+    Finding,
+    Input,
+    Outcome,
+    Procedure,
+    Section,
+    Source,
+    Step,
+    StepKind,
+)
+from runbook_lib.engine import practice as practice_module
+from runbook_lib.engine.run import Mode, Run, open_run
+from runbook_lib.errors import SettingsError, TokenRequestError
+from runbook_lib.remote.oauth import AuthorizationServer, request_token_by_code
+from runbook_lib.sandbox import vendors
+from runbook_lib.sandbox.cyclr.shapes import json_reply
+from runbook_lib.sandbox.http.web import Reply, Request
+from runbook_lib.sandbox.scenarios import build_world
+from runbook_lib.sandbox.state.cyclr_world import AccountConnector, LibraryConnector
+from runbook_lib.sandbox.state.world import World
+
+NAME = "plainmail"
+APP_ID = Input(name="app_id", label="Client ID", help="Registered apps.", provider=NAME)
+APP_SECRET = Input(
+    name="app_secret",
+    label="Client Secret",
+    help="Registered apps.",
+    parse=formats.opaque_secret,
+    secret=True,
+    provider=NAME,
+)
+LOGIN_URL = Input(
+    name="login_url",
+    label="Login address",
+    help="",
+    parse=formats.web_address,
+    default="https://login.plainmail.example",
+    provider=NAME,
+)
+PLAINMAIL = Vendor(
+    name=NAME,
+    title="Plainmail",
+    settings=(LOGIN_URL,),
+    addresses=("login_url",),
+    client_id=APP_ID,
+    client_secret=APP_SECRET,
+    oauth=lambda values: AuthorizationServer(
+        title="Plainmail",
+        authorization_endpoint=f"{values['login_url']}/oauth2/authorize",
+        token_endpoint=f"{values['login_url']}/oauth2/token",
+    ),
+)
+
+
+def pair_is_accepted(context: CheckContext) -> Finding:
+    """Redeem a made-up code: the word of the refusal says whether the pair counts."""
+    try:
+        request_token_by_code(
+            context.session,
+            PLAINMAIL.oauth(context.values),
+            client_id=context.text("app_id"),
+            client_secret=context.secrets["app_secret"],
+            redirect_uri=redirect_uri(context.text("service_domain")),
+            code="made-up",
+        )
+    except TokenRequestError as error:
+        if error.error == "invalid_grant":
+            return verified(reason="Only the code is refused.", accepts=("app_id", "app_secret"))
+        return failed(reason=f"The pair is refused ({error.error}).")
+    raise AssertionError("a token was issued")
+
+
+CONNECTOR = cyclr_inputs.cyclr_connector("Plainmail")
+CREDENTIALS = Step(
+    id="pm-01-credentials",
+    title="Register An App",
+    kind=StepKind.ASK,
+    source=Source(1, 1),
+    prose="",
+    confirms="The app is registered.",
+    subject=("app_id", "app_secret"),
+    inputs=(APP_ID, APP_SECRET),
+    checks=(Check("pair-is-accepted", pair_is_accepted, ("app_id", "app_secret")),),
+)
+PROCEDURE = Procedure(
+    id="plainmail",
+    version="1",
+    title="Plainmail connector",
+    sections=(
+        Section(
+            id="all",
+            title="All",
+            intro="",
+            steps=(
+                CREDENTIALS,
+                cyclr.connector_setup(CONNECTOR),
+                cyclr.client_id(PLAINMAIL, CREDENTIALS.id),
+                cyclr.client_secret(PLAINMAIL, CREDENTIALS.id),
+                cyclr.install(CONNECTOR),
+                cyclr.authenticate(PLAINMAIL),
+            ),
+        ),
+    ),
+    inputs=(
+        cyclr_inputs.SERVICE_DOMAIN,
+        APP_ID,
+        APP_SECRET,
+        cyclr_inputs.CYCLR_CLIENT_ID,
+        cyclr_inputs.CYCLR_CLIENT_SECRET,
+        cyclr_inputs.ACCOUNT_API_ID,
+        cyclr_inputs.CYCLR_USERNAME,
+        CONNECTOR,
+        cyclr_inputs.INSTALL_CONNECTOR,
+        cyclr_inputs.CREATE_TEST_ACCOUNT,
+    ),
+    providers=(PLAINMAIL, cyclr_inputs.CYCLR),
+)
+
+
+class Site:
+    """Plainmail's login: only its token endpoint is asked, its sign-in page never."""
+
+    name = "plainmail"
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def __call__(self, request: Request) -> Reply:
+        """Refuse the pair, or else the code (RFC 6749 §5.2)."""
+        assert request.path == "/oauth2/token"
+        app = self._world.vendors[NAME]
+        assert isinstance(app, dict)
+        known = {"client_id": app["app_id"], "client_secret": app["secret"]}
+        is_known = known.items() <= request.form.items()
+        error = "invalid_grant" if is_known else "invalid_client"
+        return json_reply({"error": error}, 400 if is_known else 401)
+
+
+def build(world: World) -> None:
+    """Register an app, and install its connector in the account."""
+    dice = world.dice.of(NAME)
+    app = {"app_id": dice.digits(12), "secret": dice.hexadecimal(50)}
+    given = dice.hexadecimal(50) if world.scenario == "wrong-secret" else app["secret"]
+    world.vendors[NAME] = {**app, "given": given}
+    connector = LibraryConnector(
+        20_000, "Plainmail", "", "Marketing", "OAuth2", dice.guid(), vendor=NAME
+    )
+    connector.client_id, connector.client_secret = app["app_id"], app["secret"]
+    world.cyclr.library[connector.id] = connector
+    account = next(iter(world.cyclr.accounts))
+    installed = AccountConnector(world.cyclr.new_id(), account, connector.id, connector.name)
+    installed.authenticated = True
+    world.cyclr.account_connectors[installed.id] = installed
+
+
+def settings(world: World) -> Mapping[str, str]:
+    """Return what an operator was given of Plainmail."""
+    app = world.vendors[NAME]
+    assert isinstance(app, dict)
+    login_url = world.addresses.others[NAME]
+    return {"login_url": login_url, "app_id": app["app_id"], "app_secret": app["given"]}
+
+
+@pytest.fixture
+def sandbox_vendor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Add Plainmail to the sandbox."""
+    vendor = vendors.Vendor(
+        name=NAME,
+        sites={NAME: Site},
+        sign_in_page=lambda world: f"{world.addresses.others[NAME]}/oauth2/authorize",
+        exchange=lambda _world, _params: {},
+        settings=settings,
+        build=build,
+    )
+    monkeypatch.setitem(vendors.VENDORS, NAME, vendor)
+    monkeypatch.setattr(practice_module, "practice_words", lambda *_: "")
+
+
+@contextmanager
+def practised(scenario: str) -> Iterator[Run]:
+    """Yield a run of the connector against the sandbox in `scenario`."""
+    with practice_module.practice(scenario, PROCEDURE, FingerprintKey()) as sandbox:
+        run = open_run(
+            PROCEDURE,
+            {},
+            mode=Mode.HEADLESS,
+            tenant="acme",
+            evidence="evidence",
+            env_file=sandbox.env_file,
+            environ={},
+        )
+        run.start()
+        yield run
+        run.close()
+
+
+@pytest.mark.usefixtures("folder", "sandbox_vendor")
+def test_its_connector_is_verified_in_practice() -> None:
+    """Its own checks, and Cyclr's for it, find what they look for; its sign-in has any path."""
+
+    with practised("approved") as run:
+        outcomes = {step.id: run.perform(step.id).conclusion.outcome for step in PROCEDURE.steps}
+
+    assert outcomes.pop("cy-03-client-secret") is Outcome.NOT_RUN  # a person confirms it
+    assert set(outcomes.values()) == {Outcome.VERIFIED}
+
+
+@pytest.mark.usefixtures("folder", "sandbox_vendor")
+def test_a_wrong_secret_fails_by_the_servers_word() -> None:
+    """The scenario's mistake is the vendor's own, and fails the step that asks for the secret."""
+
+    with practised("wrong-secret") as run:
+        conclusion = run.perform(CREDENTIALS.id).conclusion
+
+    assert conclusion.outcome is Outcome.FAILED
+    assert conclusion.reason == "The pair is refused (invalid_client)."
+
+
+@pytest.mark.usefixtures("sandbox_vendor")
+def test_it_changes_nothing_of_facebooks() -> None:
+    """With one seed Facebook's app is the same with another vendor beside it."""
+
+    with_it = build_world("approved", seed=5)
+    del vendors.VENDORS[NAME]
+    alone = build_world("approved", seed=5)
+
+    assert with_it.answers == alone.answers
+    assert NAME in with_it.vendors
+    assert alone.vendors == {}
+
+
+def test_cyclrs_steps_speak_of_the_vendor() -> None:
+    """Titles, texts and subjects of Cyclr's steps name its credentials, not another vendor's."""
+
+    steps = {step.id: step for step in PROCEDURE.steps}
+
+    assert steps["cy-02-client-id"].title == "Client ID: the Client ID"
+    assert "of your Plainmail app" in steps["cy-02-client-id"].prose
+    assert steps["test-02-authenticate"].subject[0] == "app_id"
+    assert steps["cy-03-client-secret"].hands_over is APP_SECRET
+    assert "acebook" not in repr(
+        [(step.prose, step.confirms, step.title) for step in steps.values()]
+    )
+    titles = {step.id: step.title for step in MARKETING.steps}
+    assert titles["cy-02-client-id"] == "Client ID: the App ID"
+
+
+def test_a_procedure_without_a_vendor_is_refused() -> None:
+    """A connector that registers no app is an error with its name, not a traceback."""
+
+    procedure = Procedure(id="x", version="1", title="X", sections=(), inputs=())
+
+    with pytest.raises(SettingsError, match="connector x names no company"):
+        vendor_of(procedure)
