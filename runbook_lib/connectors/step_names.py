@@ -13,15 +13,16 @@ from runbook_lib.core.procedure import Procedure, Step
 
 
 def step_names(procedures: Iterable[Procedure]) -> dict[str, str]:
-    """Return each step's name by its id; one with several numbers has all of them."""
-    numbers: dict[str, dict[str, None]] = {}
-    titles: dict[str, str] = {}
+    """Return each step's name by its id; one with several numbers, or titles, has all of them."""
+    numbers: dict[str, dict[str, dict[str, None]]] = {}
     for procedure in procedures:
         for step in procedure.steps:
-            numbers.setdefault(step.id, {})[procedure.numbers[step.id]] = None
-            titles[step.id] = step.title
+            titles = numbers.setdefault(step.id, {})
+            titles.setdefault(step.title, {})[procedure.numbers[step.id]] = None
     return {
-        name: f"step {' or '.join(numbered)} ({titles[name]})" for name, numbered in numbers.items()
+        name: "step "
+        + " or ".join(f"{' or '.join(numbered)} ({title})" for title, numbered in titles.items())
+        for name, titles in numbers.items()
     }
 
 

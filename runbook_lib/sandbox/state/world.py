@@ -6,6 +6,7 @@ request at a time.
 """
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -39,7 +40,7 @@ class Addresses:
     cyclr_console: str = ""
     connect: str = ""
     service_domain: str = ""
-    others: Mapping[str, str] = field(default_factory=dict)
+    others: Mapping[str, str] = field(default_factory=lambda: defaultdict(str))
 
     @property
     def dialog(self) -> str:

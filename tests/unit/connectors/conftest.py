@@ -14,10 +14,11 @@ from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.cyclr.inputs import CYCLR
 from runbook_lib.connectors.facebook.inputs import FACEBOOK
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
-from runbook_lib.connectors.registry import connector_names, find_procedure
+from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.procedure import Finding
 from runbook_lib.core.redaction import Redactor, Secret
 from tests.conftest import NOON
+from tests.support.connectors import FACEBOOK_CONNECTORS
 from tests.unit.bodies import (
     APP_ID,
     APP_SECRET,
@@ -53,7 +54,9 @@ SECRETS = {
     "verify_token": Secret(VERIFY_TOKEN),
 }
 
-ITEMS = {item.name: item for name in connector_names() for item in inputs_of(find_procedure(name))}
+ITEMS = {
+    item.name: item for name in FACEBOOK_CONNECTORS for item in inputs_of(find_procedure(name))
+}
 
 
 def known_secrets() -> Redactor:

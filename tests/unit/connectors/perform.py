@@ -12,13 +12,14 @@ import pytest
 
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.cyclr import service_domain
-from runbook_lib.connectors.registry import connector_names, find_procedure
+from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.procedure import Check, Finding
 from runbook_lib.engine.check_runner import perform_checks
 from runbook_lib.remote.domain import Certificate
 from runbook_lib.remote.rate_limits import CoolDowns
 from runbook_lib.remote.transport import Transport
 from tests.conftest import NOON
+from tests.support.connectors import FACEBOOK_CONNECTORS
 from tests.unit.connectors.conftest import SECRETS, VALUES, hosts, known_secrets
 from tests.unit.connectors.least import Least, Script, made_up
 
@@ -28,7 +29,7 @@ _TLS = ssl.create_default_context()
 CHECKS: tuple[Check, ...] = tuple(
     {
         check.id: check
-        for name in connector_names()
+        for name in FACEBOOK_CONNECTORS
         for step in find_procedure(name).steps
         for check in step.checks
     }.values()

@@ -12,9 +12,11 @@ import pytest
 
 from runbook_lib.config.attestations import read_words
 from runbook_lib.config.runner import RUNNER, inputs_of
+from runbook_lib.connectors.provider import vendor_of
 from runbook_lib.connectors.registry import connector_names, find_procedure, practice_words
 from runbook_lib.core.procedure import Input, Procedure, Step, WordKind
 from runbook_lib.sandbox.scenarios import SCENARIOS
+from tests.support.connectors import FACEBOOK_CONNECTORS
 from tests.unit.bodies import APP_ID
 
 PROCEDURES = [find_procedure(name) for name in connector_names()]
@@ -49,10 +51,11 @@ def test_a_procedure_is_found_by_its_own_name(procedure: Procedure) -> None:
     assert procedure.version
 
 
-@procedures
-def test_what_comes_before_there_is_an_app_is_about_none(procedure: Procedure) -> None:
+@pytest.mark.parametrize("name", FACEBOOK_CONNECTORS)
+def test_what_comes_before_there_is_an_app_is_about_none(name: str) -> None:
     """A typing error in the App ID voids none of these; every other step is about something."""
 
+    procedure = find_procedure(name)
     about_none = [step.id for step in procedure.steps if not step.subject]
 
     assert about_none == ["fb-01-log-in", "fb-02-developer-account", "fb-03-my-apps"]
@@ -65,7 +68,7 @@ def test_ids_are_unique_and_valid_as_cell_ids(procedure: Procedure) -> None:
     ids = [step.id for step in procedure.steps]
 
     assert len(ids) == len(set(ids))
-    assert all(re.fullmatch(r"(fb|cy|test)-[0-9]{2}[a-z]?-[a-z0-9-]+", each) for each in ids)
+    assert all(re.fullmatch(r"[a-z]{2,4}-[0-9]{2}[a-z]?-[a-z0-9-]+", each) for each in ids)
     assert all(len(f"{each}-text") <= 64 for each in ids)
     assert not {section.id for section in procedure.sections} & set(ids)
 
@@ -122,7 +125,8 @@ def test_each_step_says_what_is_confirmed_and_of_what(procedure: Procedure, step
 
     assert step.confirms.endswith(".")
     assert set(step.subject) <= names
-    about = {"app_id", "cyclr_client_id"} & set(step.subject)
+    app = vendor_of(procedure).client_id.name
+    about = {app, "cyclr_client_id", "service_domain"} & set(step.subject)
     assert about or step.subject == ()
 
 
@@ -164,9 +168,12 @@ def test_every_link_works_before_and_after_the_app_id_is_known(
     known = DEFAULTS[procedure.id]
     for link in step.links:
         before, after = link.shown(known), link.shown({**known, "app_id": APP_ID})
-        assert re.fullmatch(r"https://[a-z.]+(/[^{}\s]*)?", after["url"])
+        assert re.fullmatch(r"https://[a-z0-9.]+(/[^{}\s]*)?", after["url"])
         assert after["label"] == link.label
-        assert before == after or before == {"label": f"{link.label} (needs the App ID)", "url": ""}
+        assert before == after or before == {
+            "label": f"{link.label} (needs the {vendor_of(procedure).client_id.label})",
+            "url": "",
+        }
 
 
 @procedures

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from runbook_lib.connectors.facebook import review_calls
-from runbook_lib.connectors.registry import connector_names, find_procedure
+from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.procedure import Finding, Outcome
+from tests.support.connectors import FACEBOOK_CONNECTORS
 from tests.unit import bodies
 from tests.unit.bodies import PAGE_TOKEN, TOKEN_INSPECTED, graph_error, rows
 from tests.unit.connectors.conftest import MakeContext, shows_no_secret
@@ -67,7 +68,7 @@ def results(finding: Finding) -> dict[str, str]:
 def test_nothing_is_called_unasked() -> None:
     """The check needs the person's permission, so without it the step says what is missing."""
 
-    for name in connector_names():
+    for name in FACEBOOK_CONNECTORS:
         checks = [check for step in find_procedure(name).steps for check in step.checks]
         (mine,) = [check for check in checks if check.run is review_calls.each_permission_is_used]
         assert "make_test_calls" in mine.needs

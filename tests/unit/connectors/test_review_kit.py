@@ -20,8 +20,9 @@ from runbook_lib.connectors.facebook.review_kit import (
     permission_uses,
     review_kit,
 )
-from runbook_lib.connectors.registry import connector_names, find_procedure
+from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.connectors.review_kit import find_blanks, kit_html, kit_markdown
+from tests.support.connectors import FACEBOOK_CONNECTORS
 
 NAME, DOMAIN = "Acme Lead Sync", "acme-h.cyclr.com"
 HOSTILE = {
@@ -52,7 +53,7 @@ HTML_ELEMENTS = set(
     )
 )
 
-connectors = pytest.mark.parametrize("connector", connector_names())
+connectors = pytest.mark.parametrize("connector", FACEBOOK_CONNECTORS)
 hostile = pytest.mark.parametrize("name", HOSTILE.values(), ids=HOSTILE)
 
 
@@ -109,7 +110,7 @@ def as_page(markdown: str) -> Page:
 
 
 # --- the data --------------------------------------------------------------------------------
-@pytest.mark.parametrize("connector", connector_names())
+@pytest.mark.parametrize("connector", FACEBOOK_CONNECTORS)
 def test_each_default_permission_has_a_use(connector: str) -> None:
     """The permissions that a connector asks for by default each have a text and a call."""
 
@@ -122,7 +123,7 @@ def test_each_default_permission_has_a_use(connector: str) -> None:
         assert use.calls
 
 
-@pytest.mark.parametrize("connector", connector_names())
+@pytest.mark.parametrize("connector", FACEBOOK_CONNECTORS)
 def test_one_step_of_each_connector_has_its_kit(connector: str) -> None:
     """The step that waits for the review names the connector's own texts."""
 

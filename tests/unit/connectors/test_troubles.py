@@ -16,6 +16,7 @@ from runbook_lib.core.state import StepState
 from runbook_lib.core.step_document import advice_of, step_document
 from runbook_lib.core.troubles import Trouble, read_error, recognise
 from runbook_lib.errors import SettingsError
+from tests.support.connectors import FACEBOOK_CONNECTORS
 from tests.support.words import declined
 from tests.unit.bodies import APP_SECRET, USER_TOKEN
 
@@ -137,7 +138,7 @@ def test_an_explanation_names_the_steps_with_their_numbers() -> None:
     assert [place.step for place in first[1]] == ["fb-08-redirect-uri"]
 
 
-@pytest.mark.parametrize("name", connector_names())
+@pytest.mark.parametrize("name", FACEBOOK_CONNECTORS)
 @pytest.mark.parametrize(
     ("shown", "settled_at"),
     [
@@ -170,7 +171,7 @@ def test_at_sign_in_the_advice_names_the_step_to_go_to(
     assert f"step {procedure.numbers[settled_at]} ({target.title})" in trouble.advice
 
 
-@pytest.mark.parametrize("name", connector_names())
+@pytest.mark.parametrize("name", FACEBOOK_CONNECTORS)
 def test_a_declined_review_has_an_action_of_its_own(name: str) -> None:
     """At the submission a declined step says: read, change, submit again, and say so again."""
 
@@ -186,7 +187,7 @@ def test_a_declined_review_has_an_action_of_its_own(name: str) -> None:
     assert places[0] == 0
 
 
-@pytest.mark.parametrize("name", connector_names())
+@pytest.mark.parametrize("name", FACEBOOK_CONNECTORS)
 def test_the_submission_says_what_to_do_when_it_is_overdue(name: str) -> None:
     """The step of the review names the longest wait, what to do then, and after a decline."""
 
@@ -200,10 +201,11 @@ def test_the_submission_says_what_to_do_when_it_is_overdue(name: str) -> None:
 def test_of_several_connectors_every_number_is_named() -> None:
     """An explanation for all connectors names a step with each of its numbers."""
 
-    (explained,) = explain("Error validating client secret", PROCEDURES).known
+    procedures = map(find_procedure, FACEBOOK_CONNECTORS)
+    (explained,) = explain("Error validating client secret", procedures).known
 
     assert "step 16 or 14 (Client Secret: the App Secret)" in explained.trouble.advice
-    assert {place.connector for place in explained.steps} == set(connector_names())
+    assert {place.connector for place in explained.steps} == set(FACEBOOK_CONNECTORS)
 
 
 @troubles

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from runbook_lib.connectors.registry import connector_names, find_procedure
+from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.procedure import Outcome, Procedure
 from runbook_lib.core.redaction import Redactor, Secret
 from runbook_lib.engine.kit import HTML_NAME, MARKDOWN_NAME, KitRequest, WrittenKit, write_kit
@@ -19,6 +19,7 @@ from runbook_lib.engine.run import Mode, open_run
 from runbook_lib.errors import ExitCode, SettingsError
 from runbook_lib.evidence.bundle import write_record
 from runbook_lib.evidence.leaks import refuse_leaks
+from tests.support.connectors import FACEBOOK_CONNECTORS
 from tests.unit.bodies import APP_SECRET, USER_TOKEN
 
 MARKETING = find_procedure("facebook_marketing")
@@ -67,7 +68,7 @@ def state(folder: Path, **given: str) -> Any:
     return run.whole_state.steps[REVIEW]
 
 
-@pytest.mark.parametrize("connector", connector_names())
+@pytest.mark.parametrize("connector", FACEBOOK_CONNECTORS)
 def test_the_kit_is_two_files_and_nothing_else(tmp_path: Path, connector: str) -> None:
     """Both files are written for the values of the settings; no journal and no key is made."""
 
@@ -144,7 +145,7 @@ def test_a_connector_without_a_review_has_no_kit(tmp_path: Path) -> None:
         for section in MARKETING.sections
     )
 
-    with pytest.raises(SettingsError, match="no step for App Review"):
+    with pytest.raises(SettingsError, match="no step for a review"):
         write(tmp_path / "out", replace(MARKETING, sections=sections))
 
     assert not (tmp_path / "out").exists()

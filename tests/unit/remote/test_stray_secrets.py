@@ -18,7 +18,7 @@ from runbook_lib.config.runner import inputs_of
 from runbook_lib.config.settings import Settings
 from runbook_lib.connectors.facebook.formats import is_token
 from runbook_lib.connectors.facebook.graph import Graph, appsecret_proof
-from runbook_lib.connectors.registry import connector_names, find_procedure
+from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.credential_form import is_issued_token
 from runbook_lib.core.journal import Journal
 from runbook_lib.core.procedure import Input
@@ -27,6 +27,7 @@ from runbook_lib.engine import run as run_module
 from runbook_lib.engine.run import Mode, Run
 from runbook_lib.errors import RemoteError
 from runbook_lib.remote.transport import Request, Session, Transport
+from tests.support.connectors import FACEBOOK_CONNECTORS
 from tests.unit.bodies import APP_TOKEN, CYCLR_TOKEN, PAGE_TOKEN, SIGN_IN_TOKEN
 from tests.unit.fake_remote import open_session, owned
 
@@ -179,7 +180,7 @@ def whose(name: str) -> str:
     return ISSUED[name][3] if name in ISSUED else "facebook"
 
 
-@pytest.mark.parametrize("connector", connector_names())
+@pytest.mark.parametrize("connector", FACEBOOK_CONNECTORS)
 @pytest.mark.parametrize("world", HOSTS)
 def test_every_secret_goes_to_its_own_hosts_only(
     world: str, connector: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
