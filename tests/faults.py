@@ -196,8 +196,8 @@ FAULTS = (
     ),
     Fault(
         "remote/oauth.py",
-        "return _request_token(session, endpoint, form, is_repeatable=False)",
-        "return _request_token(session, endpoint, form, is_repeatable=True)",
+        "return _request_token(session, server, form, is_repeatable=False)",
+        "return _request_token(session, server, form, is_repeatable=True)",
         "remote/test_oauth.py",
         "a single-use authorization code is sent twice",
     ),
@@ -438,8 +438,8 @@ FAULTS = (
     ),
     Fault(
         "evidence/reports/reading.py",
-        'if exchange["status"] is not None',
-        "if exchange",
+        'is_answer = exchange["status"] is not None',
+        "is_answer = True",
         "evidence/reports/test_report.py",
         "the report says that a system answered which refused the connection",
     ),
