@@ -38,12 +38,13 @@ class PendingAuthorization:
     @property
     def url(self) -> str:
         """Return the address that the person opens (RFC 6749 §4.1.1)."""
+        scope = self.server.scope_separator.join(self.server.scope)
         query = {
             "client_id": self.client_id,
             "redirect_uri": self.redirect_uri,
             "state": self.state,
             "response_type": "code",
-            "scope": self.server.scope_separator.join(self.server.scope),
+            **({"scope": scope} if scope else {}),
             **self.server.parameters,
         }
         return f"{self.server.authorization_endpoint}?{urlencode(query)}"

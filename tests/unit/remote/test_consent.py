@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
@@ -65,6 +66,14 @@ def test_the_request_is_the_rfcs_where_a_provider_has_no_way_of_its_own() -> Non
         "response_type": ["code"],
         "scope": ["crm.read chat-write"],
     }
+
+
+def test_without_scopes_none_is_sent() -> None:
+    """A provider without scopes is sent no empty one, which RFC 6749 §3.3 does not allow."""
+
+    without = authorization(server=replace(PLAIN, scope=()))
+
+    assert "scope" not in parse_qs(urlsplit(without.url).query, keep_blank_values=True)
 
 
 def test_a_refusal_names_the_provider_that_refused() -> None:
