@@ -238,13 +238,14 @@ def test_a_wrong_secret_fails_by_the_servers_word() -> None:
 
 @pytest.mark.usefixtures("sandbox_vendor")
 def test_it_changes_nothing_of_facebooks() -> None:
-    """With one seed Facebook's app is the same with another vendor beside it."""
+    """With one seed Facebook's app, and what is drawn later, is the same beside another vendor."""
 
     with_it = build_world("approved", seed=5)
     del vendors.VENDORS[NAME]
     alone = build_world("approved", seed=5)
 
     assert with_it.answers == alone.answers
+    assert with_it.dice.guid() == alone.dice.guid()
     assert NAME in with_it.vendors
     assert alone.vendors == {}
 
