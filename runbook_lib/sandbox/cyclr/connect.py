@@ -20,7 +20,8 @@ from runbook_lib.sandbox.state.cyclr_world import (
     PendingAuthorization,
 )
 from runbook_lib.sandbox.state.world import World
-from runbook_lib.sandbox.vendors import VENDORS, RefusedExchangeError
+from runbook_lib.sandbox.vendor import RefusedExchangeError
+from runbook_lib.sandbox.vendors import VENDORS
 from runbook_lib.sandbox.website import answer_website
 
 SIGN_IN_PATH = "/connectorauth/updateaccountconnectoroauth"

@@ -38,6 +38,7 @@ from runbook_lib.sandbox.http.web import Reply, Request
 from runbook_lib.sandbox.scenarios import build_world
 from runbook_lib.sandbox.state.cyclr_world import AccountConnector, LibraryConnector
 from runbook_lib.sandbox.state.world import World
+from runbook_lib.sandbox.vendor import Vendor as SandboxVendor
 
 NAME = "plainmail"
 APP_ID = Input(name="app_id", label="Client ID", help="Registered apps.", provider=NAME)
@@ -184,7 +185,7 @@ def settings(world: World) -> Mapping[str, str]:
 @pytest.fixture
 def sandbox_vendor(monkeypatch: pytest.MonkeyPatch) -> None:
     """Add Plainmail to the sandbox."""
-    vendor = vendors.Vendor(
+    vendor = SandboxVendor(
         name=NAME,
         sites={NAME: Site},
         sign_in_page=lambda world: f"{world.addresses.others[NAME]}/oauth2/authorize",
