@@ -6,7 +6,7 @@ from typing import Any
 
 from playwright.sync_api import Page, expect
 
-from tests.browser.jupyter import OPERATOR, Desks, Serve, Walk, keep_picture, serious_violations
+from tests.browser.jupyter import OPERATOR, Serve, Walk, keep_picture, serious_violations
 
 _LOADED = 60_000
 
@@ -54,36 +54,3 @@ def test_one_button_starts_and_brings_the_panels_back(
     walk.press_start()
     expect(page.locator("#runbook-fb-02-developer-account")).to_be_focused()
     expect(first).to_have_attribute("data-outcome", "attested")
-
-
-def test_checking_everything_says_what_changed_and_seals_nothing(
-    desks: Desks, sandbox: Any, page: Page
-) -> None:
-    """
-    *Check everything now* checks each step that only reads, with progress, and names the others.
-
-    A step that lacked a value shows its field there, and is checked once the value is given.
-    """
-
-    step, other = "fb-05-confirm-creation", "fb-08-redirect-uri"
-    desk = desks(sandbox, step, other, "fb-11-permissions")
-    desk.leave_out("RUNBOOK_FACEBOOK_APP_SECRET")
-    walk = Walk(page, desk)
-    walk.open()
-    page.get_by_role("button", name="Check everything now").click()
-    header = page.locator(".rb-header")
-    expect(header).to_contain_text("Not checked: 4, 5, 5a, 9a, 10, 11", timeout=_LOADED)
-    expect(header).to_contain_text("App Secret is not given.")
-    expect(header).to_contain_text("It uses up one sign-in link")
-
-    assert walk.check(other) == "inconclusive"
-    field = walk.panel(other).get_by_label("App Secret", exact=True)
-    expect(field).to_be_visible()
-    assert walk.check("fb-11-permissions") == "not_run"
-    with walk.work(other):
-        field.fill(sandbox.description["app_secret"])
-        field.press("Enter")
-    for checked in (other, "fb-11-permissions"):
-        expect(walk.panel(checked)).to_have_attribute("data-outcome", "verified", timeout=_LOADED)
-    expect(field).to_have_count(0)
-    expect(page.locator("a[data-bundle]")).to_have_count(0)
