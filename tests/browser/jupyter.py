@@ -272,11 +272,16 @@ class Walk:
     page: Page
     lab: Lab | Desk
 
-    def open(self, notebook: str = "") -> None:
-        """Open the notebook, or another copy of it, in JupyterLab and run it all."""
+    def load(self, notebook: str = "") -> None:
+        """Open the notebook, or another copy of it, in JupyterLab."""
         token = f"&token={self.lab.token}" if self.lab.token else ""
         name = notebook or self.lab.notebook.name
+        self.page.bring_to_front()
         self.page.goto(f"{self.lab.url}/lab/tree/{WORKING_COPIES}/{name}?reset{token}")
+
+    def open(self, notebook: str = "") -> None:
+        """Open the notebook, or another copy of it, in JupyterLab and run it all."""
+        self.load(notebook)
         self.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=_PATIENCE)
         # NOTE: JupyterLab drops cells that are run before it is connected to a new kernel, which
         # only the status bar shows; on a slow machine, even that is not enough.

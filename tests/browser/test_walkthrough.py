@@ -13,12 +13,22 @@ from playwright.sync_api import Browser, expect
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.sandbox.server import Sandbox
 from tests.browser.conftest import own_windows
-from tests.browser.jupyter import CUSTOMER_STEP, OPERATOR, TENANT, TOKEN_STEP, Lab, Walk
+from tests.browser.jupyter import (
+    CUSTOMER_STEP,
+    OPERATOR,
+    TENANT,
+    TOKEN_STEP,
+    Lab,
+    Walk,
+    keep_picture,
+    serious_violations,
+)
 from tests.browser.test_practice import NAME, WEBSITE, Person, png
 from tests.runs.conftest import outcomes, records, runbook, settings_of
 
 # Every URL of the server begins with it, as in JupyterHub.
 PREFIX = "/user/somebody"
+_LOADED = 60_000
 CREATED_STEP = "fb-05-confirm-creation"
 BUSINESS_STEP = "fb-05a-business-verification"
 ACCESS_STEP = "fb-05b-access-verification"
@@ -73,7 +83,6 @@ def story(
         try:
             lab.start()
             walk = Walk(context.new_page(), lab)
-            walk.open()
             person = Person(context.new_page(), given["dashboard_url"], given["cyclr_console_url"])
             yield Story(given, lab, walk, person, folder)
         finally:
@@ -94,6 +103,21 @@ class TestFromNothingToACompleteRecord:
         yield
         if request.session.testsfailed == failed:
             story.passed.append(name)
+
+    def test_one_button_starts(self, story: Story, axe: str) -> None:
+        """*Start* is all it takes: nothing asks for trust, and the page is at the first step."""
+
+        walk, page = story.walk, story.walk.page
+        walk.load()
+        page.get_by_role("button", name="Start", exact=True).wait_for(timeout=_LOADED)
+        keep_picture(page, "start")
+        walk.press_start()
+        expect(page.locator(".jp-Dialog")).to_have_count(0)
+        expect(page.locator("#runbook-fb-01-log-in")).to_be_focused()
+        expect(page.get_by_role("heading", name="Log in to Facebook")).to_be_in_viewport()
+        page.locator(".rb-overview > summary").click()
+        assert serious_violations(page, axe) == []
+        page.locator(".rb-overview > summary").click()
 
     def test_the_header_names_the_first_step(self, story: Story) -> None:
         """The header shows SANDBOX, the first step, and that no operator is named."""
@@ -239,7 +263,12 @@ class TestFromNothingToACompleteRecord:
         walk.keep_picture(REVIEW_STEP, "walkthrough-waiting")
 
     def test_everything_is_kept_until_days_later(self, story: Story) -> None:
-        """A restart of JupyterLab keeps the notebook, the name and the values."""
+        """
+        A restart of JupyterLab keeps the notebook, the name and the values.
+
+        The saved page says what was last known, without an error. *Start* brings the panels back,
+        and the page stands at the step that is next now.
+        """
 
         walk, person, lab = story.walk, story.person, story.lab
         walk.save()
@@ -250,7 +279,18 @@ class TestFromNothingToACompleteRecord:
         lab.start()
         assert lab.notebook.read_bytes() == saved
         assert not (lab.project / "notebooks").exists()
-        walk.open()
+        walk.load()
+        page = walk.page
+        page.get_by_role("button", name="Start", exact=True).wait_for(timeout=_LOADED)
+        said = page.locator(".jp-OutputArea")
+        expect(said.filter(has_text=f"attested {OPERATOR} on").first).to_be_visible()
+        expect(said.filter(has_text="14 of 28 steps done").first).to_be_visible()
+        expect(page.get_by_text("Error displaying widget")).to_have_count(0)
+        expect(page.locator(".rb")).to_have_count(0)
+        keep_picture(page, "come-back")
+        walk.press_start()
+        expect(page.locator("#runbook-fb-08-redirect-uri")).to_be_focused()
+        expect(walk.panel("fb-01-log-in")).to_have_attribute("data-outcome", "attested")
         expect(story.header).to_contain_text(f"operator {OPERATOR}")
         named = walk.panel("fb-04-create-app").locator('input[data-name="app_display_name"]')
         expect(named).to_have_value(NAME)
