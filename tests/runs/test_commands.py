@@ -248,26 +248,6 @@ def test_installing_the_connector_needs_permission_and_is_recorded(
     assert "Installed Facebook Marketing API in Cyclr account" in step["checks"][0]["changes"][0]
 
 
-def test_parallel_runs_in_one_folder_are_separate(tmp_path: Path) -> None:
-    """Two runs at once with the same temporary folder both complete and leave no files in it."""
-
-    started = [
-        subprocess.Popen(
-            command("run", "--sandbox", "approved", "--tenant", name, "--evidence", "evidence"),
-            cwd=tmp_path,
-            env=environment(TMPDIR=str(tmp_path)),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for name in ("first", "second")
-    ]
-    said = [each.communicate(timeout=180)[0] for each in started]
-
-    assert [each.returncode for each in started] == [0, 0], said
-    assert not list(tmp_path.glob("*kernel*"))
-
-
 def test_a_second_practice_run_uses_the_same_app(
     practice_run: PractiseOnce, tmp_path: Path
 ) -> None:
