@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pytest
@@ -41,13 +42,17 @@ HOSTS = ("engine.practice", "cli")
 MOST_ENTRIES = 16
 
 
-@dataclass(frozen=True)
+@dataclass
 class Module:
-    """A module of the package: its dotted name without the package, its file and its tree."""
+    """A module of the package: its dotted name without the package, and its file."""
 
     name: str
     path: Path
-    tree: ast.Module
+
+    @cached_property
+    def tree(self) -> ast.Module:
+        """Return the module's syntax tree."""
+        return ast.parse(self.path.read_text(encoding="utf-8"))
 
     @property
     def room(self) -> str:
@@ -61,7 +66,7 @@ def modules(root: Path) -> dict[str, Module]:
     for path in sorted((root / PACKAGE).rglob("*.py")):
         parts = path.relative_to(root / PACKAGE).with_suffix("").parts
         name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-        found[name] = Module(name, path, ast.parse(path.read_text(encoding="utf-8")))
+        found[name] = Module(name, path)
     return found
 
 
