@@ -487,8 +487,8 @@ class Walk:
         end.scroll_into_view_if_needed()
         end.get_by_role("button", name="Seal the evidence").click()
         link, anyway = end.locator("a[data-bundle]"), end.locator('[data-action="seal-anyway"]')
-        expect(link.or_(anyway).filter(visible=True)).to_be_visible(timeout=_PATIENCE * 2)
+        link.or_(anyway).filter(visible=True).wait_for(timeout=_PATIENCE * 2)
         if anyway.is_visible():
             anyway.click()
-        expect(link).to_be_visible(timeout=_PATIENCE * 2)
+        link.wait_for(timeout=_PATIENCE * 2)
         return end.locator(".rb-message").inner_text(), str(link.get_attribute("href"))

@@ -244,10 +244,10 @@ def test_the_app_shows_panels_without_code(app: Lab, page: Page, axe: str) -> No
     end = page.locator("#runbook-finish")
     end.get_by_role("button", name="Seal the evidence").click()
     anyway = end.get_by_role("button", name="Seal all the same")
-    expect(anyway).to_be_visible(timeout=60_000)
+    anyway.wait_for(timeout=60_000)
     assert serious_violations(page, axe) == []
     anyway.click()
-    expect(end.get_by_text("Sealed in ")).to_be_visible(timeout=60_000)
+    end.get_by_text("Sealed in ").wait_for(timeout=60_000)
     expect(end.get_by_text("The run is incomplete.")).to_be_visible()
     (bundle,) = (path.parent for path in app.evidence.rglob("report.html"))
     expect(end.get_by_text(str(bundle))).to_be_visible()
