@@ -28,7 +28,23 @@ NodeManager.EXIT_TIMEOUT = 120
 
 pytest_plugins = ["tests.support.leftovers", "tests.support.matrices", "tests.support.programs"]
 
+# Of each folder, these begin: one that begins last keeps one process busy while the others wait.
+LONGEST = (
+    *("test_walkthrough.py", "test_walkthrough_states.py", "test_app_access.py"),
+    *("test_archive_s3.py", "test_fork_engine.py", "test_evidence.py", "test_neighbours.py"),
+    *("test_execution.py", "test_fleet_cluster.py", "test_fleet.py", "test_truth.py"),
+)
+
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files of each folder first."""
+    folders = list(dict.fromkeys(item.path.parent for item in items))
+    ranks = {name: rank for rank, name in enumerate(LONGEST)}
+    items.sort(
+        key=lambda item: (folders.index(item.path.parent), ranks.get(item.path.name, len(ranks)))
+    )
 
 
 def _is_allowed(address: Any) -> bool:

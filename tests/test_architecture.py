@@ -11,6 +11,7 @@ import ast
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pytest
@@ -57,13 +58,17 @@ TEXTS = (".py", ".html", ".css", ".js", ".json", ".md", ".toml", ".ipynb")
 PRODUCT = re.compile(r"facebook-marketing-runbook|Facebook Marketing runbook")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Module:
-    """A module of the package: its dotted name without the package, its file and its tree."""
+    """A module of the package: its dotted name without the package, and its file."""
 
     name: str
     path: Path
-    tree: ast.Module
+
+    @cached_property
+    def tree(self) -> ast.Module:
+        """Return the module's syntax tree."""
+        return ast.parse(self.path.read_text(encoding="utf-8"))
 
     @property
     def room(self) -> str:
@@ -77,7 +82,7 @@ def modules(root: Path) -> dict[str, Module]:
     for path in sorted((root / PACKAGE).rglob("*.py")):
         parts = path.relative_to(root / PACKAGE).with_suffix("").parts
         name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-        found[name] = Module(name, path, ast.parse(path.read_text(encoding="utf-8")))
+        found[name] = Module(name, path)
     return found
 
 

@@ -14,7 +14,7 @@ from uuid import uuid4
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-from tests.browser.jupyter import TOKEN, Desk, Desks, Lab, Serve
+from tests.browser.jupyter import TOKEN, Desk, Desks, Lab, Serve, Walk
 from tests.contract.npm import installed
 from tests.runs.conftest import settings_of
 
@@ -25,6 +25,8 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
     "--no-first-run",
+    # Otherwise it starts a process for the next page in advance, each time.
+    "--renderer-process-limit=1",
 )
 _PATIENCE_MILLISECONDS = 10_000
 # The folder of package-lock.json.
@@ -70,6 +72,17 @@ def own_windows(browser: Browser) -> Iterator[BrowserContext]:
     finally:
         context.close()
     assert elsewhere == []
+
+
+@contextmanager
+def opened(browser: Browser, desk: Desk, *steps: str) -> Iterator[Walk]:
+    """Yield the open notebook that several tests share, with these steps, by default with all."""
+    desk.write(steps)
+    with own_windows(browser) as context:
+        walk = Walk(context.new_page(), desk)
+        walk.open()
+        yield walk
+    desk.leave()
 
 
 @pytest.fixture
@@ -135,6 +148,15 @@ def jupyterlab(tmp_path_factory: pytest.TempPathFactory, keys_home: Path) -> Ite
         lab.start()
     yield lab
     lab.stop()
+
+
+@pytest.fixture(scope="module")
+def approved() -> Iterator[Any]:
+    """Yield one sandbox in which everything is approved, for all tests of a module."""
+    from runbook_lib.sandbox.server import Sandbox  # noqa: PLC0415
+
+    with Sandbox("approved") as running:
+        yield running
 
 
 @pytest.fixture

@@ -39,7 +39,8 @@ TOKEN = "a-token-that-only-the-tests-know"
 TOKEN_STEP = "test-04-user-token"
 CUSTOMER_STEP = "test-06-customer-consent"
 _AXE = """async () => (await axe.run(
-    {include: [['.rb']]}, {runOnly: ['wcag2a', 'wcag2aa']})).violations"""
+    {include: [['.rb']]},
+    {runOnly: ['wcag2a', 'wcag2aa'], resultTypes: ['violations']})).violations"""
 # The cells that every notebook needs.
 _FRAME = ("title", "parameters", "open", "finish")
 # Loading the trusted certificates takes a client longer than a request on loopback.
@@ -271,15 +272,20 @@ class Walk:
     page: Page
     lab: Lab | Desk
 
-    def open(self, notebook: str = "") -> None:
-        """Open the notebook, or another copy of it, in JupyterLab and run it all."""
+    def load(self, notebook: str = "") -> None:
+        """Open the notebook, or another copy of it, in JupyterLab."""
         token = f"&token={self.lab.token}" if self.lab.token else ""
         name = notebook or self.lab.notebook.name
+        self.page.bring_to_front()
         self.page.goto(f"{self.lab.url}/lab/tree/{WORKING_COPIES}/{name}?reset{token}")
+
+    def open(self, notebook: str = "") -> None:
+        """Open the notebook, or another copy of it, in JupyterLab and run it all."""
+        self.load(notebook)
         self.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=_PATIENCE)
         # NOTE: JupyterLab drops cells that are run before it is connected to a new kernel, which
         # only the status bar shows; on a slow machine, even that is not enough.
-        expect(self.page.get_by_text(_KERNEL_IS_IDLE)).to_be_visible(timeout=_PATIENCE)
+        self.page.get_by_text(_KERNEL_IS_IDLE).wait_for(timeout=_PATIENCE)
         for _ in range(_TRIES):
             self.answer_dialog()
             self.menu("Run", "Run All Cells")
@@ -291,14 +297,15 @@ class Walk:
     def press_start(self) -> None:
         """Press *Start* in the open notebook, and wait for the panels."""
         # NOTE: JupyterLab drops cells that are run before it is connected to the kernel.
-        expect(self.page.get_by_text(_KERNEL_IS_IDLE)).to_be_visible(timeout=_PATIENCE)
+        self.page.get_by_text(_KERNEL_IS_IDLE).wait_for(timeout=_PATIENCE)
         self.page.get_by_role("button", name="Start", exact=True).click()
         self.ready()
 
     def ready(self) -> None:
         """Wait until every panel of the notebook can be used."""
-        expect(self.page.locator("#runbook-finish")).to_be_attached(timeout=_PATIENCE)
-        expect(self.page.locator(".rb-header")).to_be_attached(timeout=_PATIENCE)
+        # NOTE: each try of an `expect` that fails describes the whole page, which takes long here.
+        for selector in ("#runbook-finish", ".rb-header"):
+            self.page.locator(selector).wait_for(state="attached", timeout=_PATIENCE)
 
     def answer_dialog(self) -> None:
         """Accept a dialog that JupyterLab shows on a slow machine, and print it."""
@@ -466,7 +473,7 @@ class Walk:
 
     def reads(self, step: str, text: str) -> None:
         """Wait for a text in a step's panel."""
-        expect(self.panel(step).get_by_text(text).first).to_be_visible(timeout=_PATIENCE)
+        self.panel(step).get_by_text(text).first.wait_for(timeout=_PATIENCE)
 
     def is_idle(self) -> None:
         """Wait until the kernel is idle."""
@@ -480,8 +487,8 @@ class Walk:
         end.scroll_into_view_if_needed()
         end.get_by_role("button", name="Seal the evidence").click()
         link, anyway = end.locator("a[data-bundle]"), end.locator('[data-action="seal-anyway"]')
-        expect(link.or_(anyway).filter(visible=True)).to_be_visible(timeout=_PATIENCE * 2)
+        link.or_(anyway).filter(visible=True).wait_for(timeout=_PATIENCE * 2)
         if anyway.is_visible():
             anyway.click()
-        expect(link).to_be_visible(timeout=_PATIENCE * 2)
+        link.wait_for(timeout=_PATIENCE * 2)
         return end.locator(".rb-message").inner_text(), str(link.get_attribute("href"))

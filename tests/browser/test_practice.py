@@ -1,4 +1,4 @@
-"""A person practises the whole procedure in the sandbox's pages; then a run checks it."""
+"""A person in the sandbox's pages; `test_walkthrough` has the whole procedure."""
 
 from __future__ import annotations
 
@@ -6,19 +6,16 @@ import json
 import re
 import struct
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from runbook_lib.config.runner import inputs_of
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.sandbox.server import Sandbox
-from tests.runs.conftest import WORDS, outcomes, records, runbook
 
 NAME = "Practice Leads"
 USE_CASE = "Capture & manage ad leads with Marketing API"
@@ -27,16 +24,6 @@ WEBSITE = "https://www.partner.test"
 _PRESSABLE = "rgb(23, 76, 63)"
 # With these, Facebook logs a use of each permission that leads_retrieval depends on.
 TEST_CALLS = ("me/adaccounts", "me/businesses", "me/accounts")
-VERIFIED = {
-    *("fb-04-create-app", "fb-05-confirm-creation", "fb-05a-business-verification"),
-    *("fb-08-redirect-uri", "fb-10-public-profile", "fb-11-permissions"),
-    *("fb-11a-public-pages", "fb-12-submit-review", "fb-13-app-id-and-secret"),
-    *("cy-01-connector-setup", "cy-02-client-id", "test-01-install", "test-02-authenticate"),
-    *("test-03-permissions", "test-04-user-token", "test-05-marketing-data"),
-    "test-06-customer-consent",
-}
-VARIABLES = {item.name: item.variable for item in inputs_of(PROCEDURE)}
-ATTESTED = {step.id for section in PROCEDURE.sections for step in section.steps} - VERIFIED
 
 
 @pytest.fixture
@@ -297,22 +284,6 @@ class Person:
         return token
 
     # --- a customer ---------------------------------------------------------------------------
-    def consent_as_customer(self, given: Mapping[str, Any], app_id: str) -> str:
-        """Consent in the dialog as the person who has no role; return the redirect's address."""
-        asked = {
-            "client_id": app_id,
-            "redirect_uri": given["redirect_uri"],
-            "state": "by-hand",
-            "scope": "leads_retrieval,pages_show_list",
-        }
-        self.page.goto(f"{given['dialog_url']}?{urlencode(asked)}")
-        self.become_customer()
-        self.heading(f"{NAME} asks for access")
-        self.reads("Logged in as Sandbox Customer")
-        self.press("Continue")
-        self.heading("Your browser would now leave Facebook")
-        return self.page.get_by_text("/connector/callback?code=").first.inner_text().strip()
-
     def become_customer(self) -> None:
         """Log in as the other person that the log-in names, who has a role on no app."""
         self.press("Log in as someone else")
@@ -385,79 +356,6 @@ def png(path: Path, side: int = 1024) -> Path:
     parts = (chunk(b"IHDR", header), chunk(b"IDAT", rows), chunk(b"IEND", b""))
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
     return path
-
-
-def test_a_practised_procedure_is_verified(page: Page, fresh: Sandbox, tmp_path: Path) -> None:
-    """After all steps of today in the pages, a run verifies each one that can be checked."""
-    given: dict[str, Any] = fresh.description
-    person = Person(page, given["dashboard_url"], given["cyclr_console_url"])
-    person.log_in()
-    person.create_app()
-    app_page = page.url
-    app_id, app_secret = person.read_credentials()
-    person.verify_business()
-    person.verify("Access Verification")
-    service_domain = person.read_service_domain()
-    page.goto(app_page)
-    person.set_up_login(f"https://{service_domain}/connector/callback")
-    person.add_permission("pages_manage_metadata")
-    person.cannot_request("leads_retrieval")
-    token = person.make_test_calls()
-    page.goto(app_page)
-    person.request("public_profile", "Increase access")
-    person.reads("Advanced Access to public_profile is granted.")
-    person.request("leads_retrieval")
-    deletion = person.complete_settings(png(tmp_path / "icon.png"))
-    person.submit_for_review()
-    person.await_decision()
-    person.publish()
-    person.set_up_connector(app_id, app_secret)
-    account = person.connect(app_id)
-    api_client_id, api_client_secret = person.read_api_client()
-    code = parse_qs(urlsplit(person.consent_as_customer(given, app_id)).query)["code"][0]
-    redeemed = page.request.post(
-        f"{given['graph_url']}/v26.0/oauth/access_token",
-        form={
-            "client_id": app_id,
-            "client_secret": app_secret,
-            "redirect_uri": given["redirect_uri"],
-            "code": code,
-        },
-    ).json()
-
-    addresses = ("graph_url", "dialog_url", "dashboard_url", "cyclr_api_url", "cyclr_console_url")
-    network = ("service_domain_address", "connect_to", "ca_file")
-    answers = {
-        **{name: given[name] for name in (*addresses, *network)},
-        "service_domain": service_domain,
-        "app_display_name": NAME,
-        "app_id": app_id,
-        "app_secret": app_secret,
-        "cyclr_client_id": api_client_id,
-        "cyclr_client_secret": api_client_secret,
-        "account_api_id": account,
-        "cyclr_username": "operator",
-        "user_access_token": token,
-        "customer_access_token": redeemed["access_token"],
-        "data_deletion_url": deletion,
-        "make_test_calls": "true",
-    }
-    env_file = tmp_path / "practice.env"
-    env_file.touch(mode=0o600)
-    env_file.write_text("".join(f"{VARIABLES[n]}={v}\n" for n, v in answers.items()))
-
-    evidence = tmp_path / "evidence"
-    done = runbook(
-        *("run", "--tenant", "practice", "--env-file", str(env_file)),
-        *("--attestations", str(WORDS), "--evidence", str(evidence)),
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    (record,) = records(evidence)
-    found = outcomes(record)
-    assert {step for step, outcome in found.items() if outcome == "verified"} == VERIFIED
-    assert {step for step, outcome in found.items() if outcome == "attested"} == ATTESTED
-    assert record["outcome"] == "complete"
-    assert record["sandbox"] is True
 
 
 def test_a_declined_review_says_why_and_can_be_repeated(

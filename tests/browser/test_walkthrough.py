@@ -13,12 +13,22 @@ from playwright.sync_api import Browser, expect
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.sandbox.server import Sandbox
 from tests.browser.conftest import own_windows
-from tests.browser.jupyter import CUSTOMER_STEP, OPERATOR, TENANT, TOKEN_STEP, Lab, Walk
+from tests.browser.jupyter import (
+    CUSTOMER_STEP,
+    OPERATOR,
+    TENANT,
+    TOKEN_STEP,
+    Lab,
+    Walk,
+    keep_picture,
+    serious_violations,
+)
 from tests.browser.test_practice import NAME, WEBSITE, Person, png
 from tests.runs.conftest import outcomes, records, runbook, settings_of
 
 # Every URL of the server begins with it, as in JupyterHub.
 PREFIX = "/user/somebody"
+_LOADED = 60_000
 CREATED_STEP = "fb-05-confirm-creation"
 BUSINESS_STEP = "fb-05a-business-verification"
 ACCESS_STEP = "fb-05b-access-verification"
@@ -27,6 +37,15 @@ PAGES_STEP = "fb-11a-public-pages"
 REVIEW_STEP = "fb-12-submit-review"
 PUBLISH_STEP = "fb-12a-publish"
 APP_STEP = "fb-13-app-id-and-secret"
+VERIFIED = {
+    *("fb-04-create-app", "fb-05-confirm-creation", "fb-05a-business-verification"),
+    *("fb-08-redirect-uri", "fb-10-public-profile", "fb-11-permissions"),
+    *("fb-11a-public-pages", "fb-12-submit-review", "fb-13-app-id-and-secret"),
+    *("cy-01-connector-setup", "cy-02-client-id", "test-01-install", "test-02-authenticate"),
+    *("test-03-permissions", "test-04-user-token", "test-05-marketing-data"),
+    "test-06-customer-consent",
+}
+ATTESTED = {step.id for section in PROCEDURE.sections for step in section.steps} - VERIFIED
 
 
 @dataclass
@@ -64,7 +83,6 @@ def story(
         try:
             lab.start()
             walk = Walk(context.new_page(), lab)
-            walk.open()
             person = Person(context.new_page(), given["dashboard_url"], given["cyclr_console_url"])
             yield Story(given, lab, walk, person, folder)
         finally:
@@ -85,6 +103,21 @@ class TestFromNothingToACompleteRecord:
         yield
         if request.session.testsfailed == failed:
             story.passed.append(name)
+
+    def test_one_button_starts(self, story: Story, axe: str) -> None:
+        """*Start* is all it takes: nothing asks for trust, and the page is at the first step."""
+
+        walk, page = story.walk, story.walk.page
+        walk.load()
+        page.get_by_role("button", name="Start", exact=True).wait_for(timeout=_LOADED)
+        keep_picture(page, "start")
+        walk.press_start()
+        expect(page.locator(".jp-Dialog")).to_have_count(0)
+        expect(page.locator("#runbook-fb-01-log-in")).to_be_focused()
+        expect(page.get_by_role("heading", name="Log in to Facebook")).to_be_in_viewport()
+        page.locator(".rb-overview > summary").click()
+        assert serious_violations(page, axe) == []
+        page.locator(".rb-overview > summary").click()
 
     def test_the_header_names_the_first_step(self, story: Story) -> None:
         """The header shows SANDBOX, the first step, and that no operator is named."""
@@ -230,7 +263,12 @@ class TestFromNothingToACompleteRecord:
         walk.keep_picture(REVIEW_STEP, "walkthrough-waiting")
 
     def test_everything_is_kept_until_days_later(self, story: Story) -> None:
-        """A restart of JupyterLab keeps the notebook, the name and the values."""
+        """
+        A restart of JupyterLab keeps the notebook, the name and the values.
+
+        The saved page says what was last known, without an error. *Start* brings the panels back,
+        and the page stands at the step that is next now.
+        """
 
         walk, person, lab = story.walk, story.person, story.lab
         walk.save()
@@ -241,7 +279,18 @@ class TestFromNothingToACompleteRecord:
         lab.start()
         assert lab.notebook.read_bytes() == saved
         assert not (lab.project / "notebooks").exists()
-        walk.open()
+        walk.load()
+        page = walk.page
+        page.get_by_role("button", name="Start", exact=True).wait_for(timeout=_LOADED)
+        said = page.locator(".jp-OutputArea")
+        expect(said.filter(has_text=f"attested {OPERATOR} on").first).to_be_visible()
+        expect(said.filter(has_text="14 of 28 steps done").first).to_be_visible()
+        expect(page.get_by_text("Error displaying widget")).to_have_count(0)
+        expect(page.locator(".rb")).to_have_count(0)
+        keep_picture(page, "come-back")
+        walk.press_start()
+        expect(page.locator("#runbook-fb-08-redirect-uri")).to_be_focused()
+        expect(walk.panel("fb-01-log-in")).to_have_attribute("data-outcome", "attested")
         expect(story.header).to_contain_text(f"operator {OPERATOR}")
         named = walk.panel("fb-04-create-app").locator('input[data-name="app_display_name"]')
         expect(named).to_have_value(NAME)
@@ -279,7 +328,9 @@ class TestFromNothingToACompleteRecord:
     def test_the_connection_is_verified(self, story: Story) -> None:
         """The connector is installed and authenticated, with the requested permissions."""
 
-        story.person.connect(story.found["app_id"])
+        person, given = story.person, story.given
+        assert person.connect(story.found["app_id"]) == given["account_api_id"]
+        assert person.read_api_client() == (given["cyclr_client_id"], given["cyclr_client_secret"])
         for step in ("test-01-install", "test-02-authenticate", "test-03-permissions"):
             assert story.walk.check(step) == "verified", story.walk.panel(step).inner_text()
         assert story.walk.attest("test-02-authenticate") == "verified"
@@ -320,6 +371,7 @@ class TestFromNothingToACompleteRecord:
         dialog = walk.sign_in(given, step=CUSTOMER_STEP)
         customer = Person(dialog, given["dashboard_url"], given["cyclr_console_url"])
         customer.become_customer()
+        customer.heading(f"{NAME} asks for access")
         customer.reads("Logged in as Sandbox Customer")
         walk.use_address(walk.granted_address(dialog), CUSTOMER_STEP)
         expect(panel).to_have_attribute("data-outcome", "verified")
@@ -339,8 +391,11 @@ class TestFromNothingToACompleteRecord:
         )
         assert done.returncode == 0, done.stdout + done.stderr
         (record,) = records(lab.evidence)
-        assert set(outcomes(record).values()) == {"verified", "attested"}
-        assert len(record["steps"]) == 28
+        found = outcomes(record)
+        assert {step for step, outcome in found.items() if outcome == "verified"} == VERIFIED
+        assert {step for step, outcome in found.items() if outcome == "attested"} == ATTESTED
+        assert record["outcome"] == "complete"
+        assert record["sandbox"] is True
         attachments = [each for step in record["steps"] for each in step["attachments"]]
         assert [each["name"] for each in attachments] == ["screen.png", "answer.json"]
 

@@ -4,44 +4,62 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
-from playwright.sync_api import Page, expect
+import pytest
+from playwright.sync_api import Browser, expect
 
 from runbook_lib.config.workspace import journal_path
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.events import EventType
 from runbook_lib.core.journal import Journal
+from runbook_lib.sandbox.server import Sandbox
 from runbook_lib.sandbox.state.facebook_world import AppMode
+from tests.browser.conftest import opened
 from tests.browser.jupyter import (
     OPERATOR,
     TENANT,
     TOKEN_STEP,
-    Desks,
+    Desk,
+    Lab,
     Walk,
     keep_picture,
     serious_violations,
 )
 from tests.browser.test_practice import png
+from tests.runs.conftest import settings_of
 
 READ_STEP = "test-05-marketing-data"
+FIRST_STEP = "fb-01-log-in"
+FIELDS = (
+    ("fb-13-app-id-and-secret", "app_id", "29445", "15 or 16 digits", "123456789012345"),
+    ("fb-08-redirect-uri", "service_domain", "acme", "only part", "acme-h.cyclr.com"),
+)
+STEPS = (FIRST_STEP, *(step for step, *_ in FIELDS), TOKEN_STEP, READ_STEP)
 _COPY_PICTURE = """async (bytes) => navigator.clipboard.write([new ClipboardItem(
     {"image/png": new Blob([new Uint8Array(bytes)], {type: "image/png"})})])"""
 
 
-def test_a_field_shows_a_problem_while_it_is_typed(desks: Desks, sandbox: Any, page: Page) -> None:
+@pytest.fixture(scope="module")
+def walk(
+    browser: Browser, jupyterlab: Lab, approved: Sandbox, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Walk]:
+    """Yield one open notebook, with which no token is known yet."""
+    settings = settings_of(approved, tmp_path_factory.mktemp("panels") / "settings")
+    desk = Desk(jupyterlab, "panels", settings, {})
+    desk.leave_out("RUNBOOK_FACEBOOK_USER_ACCESS_TOKEN")
+    with opened(browser, desk, *STEPS) as walk:
+        walk.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        yield walk
+
+
+def test_a_field_shows_a_problem_while_it_is_typed(walk: Walk) -> None:
     """While a value is typed, a message with an example is shown until the value is valid."""
 
-    fields = (
-        ("fb-13-app-id-and-secret", "app_id", "29445", "15 or 16 digits", "123456789012345"),
-        ("fb-08-redirect-uri", "service_domain", "acme", "only part", "acme-h.cyclr.com"),
-    )
-    walk = Walk(page, desks(sandbox, *(step for step, *_ in fields)))
-    walk.open()
-    for step, name, typed, said, example in fields:
+    for step, name, typed, said, example in FIELDS:
         panel = walk.panel(step)
         field = panel.locator(f'input[data-name="{name}"]')
         problem = panel.locator(".rb-problem:visible")
@@ -55,20 +73,14 @@ def test_a_field_shows_a_problem_while_it_is_typed(desks: Desks, sandbox: Any, p
         expect(field).to_have_attribute("aria-invalid", "false")
 
 
-def test_a_screenshot_is_pasted_from_the_clipboard(
-    desks: Desks, sandbox: Any, page: Page, tmp_path: Path
-) -> None:
+def test_a_screenshot_is_pasted_from_the_clipboard(walk: Walk, tmp_path: Path) -> None:
     """
     Ctrl+V in the form attaches the image, which is stored beside the journal and named in it.
 
     The focus then is in the panel, and a key is no shortcut of JupyterLab.
     """
 
-    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    lab = desks(sandbox, "fb-01-log-in")
-    walk = Walk(page, lab)
-    walk.open()
-    panel = walk.panel("fb-01-log-in")
+    page, panel = walk.page, walk.panel(FIRST_STEP)
     panel.locator('button[data-action="attest"]').click()
     form = panel.get_by_role("group", name="I have done this")
     form.get_by_label("Your name").fill(OPERATOR)
@@ -79,7 +91,7 @@ def test_a_screenshot_is_pasted_from_the_clipboard(
     expect(form.get_by_text("Attached")).to_have_count(0)
     form.get_by_label("Note").press("Control+V")
     expect(form.get_by_text("Attached: image.png")).to_be_visible()
-    with walk.work("fb-01-log-in"):
+    with walk.work(FIRST_STEP):
         form.get_by_role("button", name="Confirm").click()
     button = panel.locator('button[data-action="attest"]')
     expect(button).to_have_attribute("aria-expanded", "false")
@@ -88,7 +100,7 @@ def test_a_screenshot_is_pasted_from_the_clipboard(
     panel.get_by_text("History").click()
     expect(panel).to_contain_text(f"confirmed by {OPERATOR} [image.png]")
 
-    journal = Journal(journal_path(lab.evidence, TENANT, PROCEDURE.id))
+    journal = Journal(journal_path(walk.lab.evidence, TENANT, PROCEDURE.id))
     (said,) = (entry for entry in journal.entries() if entry.type == EventType.STEP_ATTESTED)
     (attached,) = said.data["attachments"]
     (kept,) = (journal.path.parent / "attachments").iterdir()
@@ -97,84 +109,15 @@ def test_a_screenshot_is_pasted_from_the_clipboard(
     assert hashlib.sha256(kept.read_bytes()).hexdigest() == attached["sha256"]
 
 
-def test_consent_comes_back_by_itself(desks: Desks, sandbox: Any, page: Page, axe: str) -> None:
-    """
-    The redirect arrives on loopback: a refusal or a missing permission is explained, a grant used.
-
-    The way that pastes the address comes first in the form, and says where the browser ends.
-    The data that the token can read is then shown in accessible tables, without another action.
-    """
-
-    lab = desks(sandbox, TOKEN_STEP, READ_STEP)
-    lab.leave_out("RUNBOOK_FACEBOOK_USER_ACCESS_TOKEN")
-    app = sandbox.world.facebook.apps[sandbox.description["app_id"]]
-    app.mode = AppMode.DEVELOPMENT
-    walk = Walk(page, lab)
-    walk.open()
-    step = walk.panel(TOKEN_STEP)
-
-    form = walk.ask_consent()
-    step.evaluate("panel => panel.scrollIntoView()")
-    keep_picture(page, "walkthrough-consent")
-    paste, here = form.locator("a[data-consent-paste]"), form.locator("a[data-consent]")
-    expect(form.get_by_role("link")).to_have_text(
-        ["Open the consent page ↗", "Open the consent page this way ↗"]
-    )
-    expect(form.locator("code")).to_have_text(sandbox.description["redirect_uri"])
-    expect(paste).to_have_attribute("href", re.compile("connect.partner.test"))
-    expect(here).to_have_attribute("href", re.compile("redirect_uri=http%3A%2F%2Flocalhost"))
-    assert serious_violations(page, axe) == []
-
-    dialog = walk.sign_in(sandbox.description, "consent")
-    with walk.work(TOKEN_STEP):
-        dialog.get_by_role("button", name="Cancel").click()
-    walk.reads(TOKEN_STEP, "pressed Cancel")
-    dialog.close()
-
-    dialog = walk.sign_in(sandbox.description, "consent")
-    with walk.work(TOKEN_STEP):
-        dialog.get_by_role("checkbox", name="leads_retrieval").uncheck()
-        dialog.get_by_role("button", name="Continue").click()
-    expect(dialog.get_by_role("heading", name="Back to the runbook")).to_be_visible()
-    expect(step).to_have_attribute("data-outcome", "failed")
-    walk.reads(TOKEN_STEP, "lacks leads_retrieval")
-    dialog.close()
-
-    dialog = walk.sign_in(sandbox.description, "consent")
-    with walk.work(TOKEN_STEP):
-        dialog.get_by_role("button", name="Continue").click()
-    expect(step).to_have_attribute("data-outcome", "verified")
-    read = walk.panel(READ_STEP)
-    expect(read).to_have_attribute("data-outcome", "verified")
-    walk.keep_picture(READ_STEP, "walkthrough-marketing-data")
-    for name, headings, key in (
-        ("Ad accounts", ["ID", "Name", "Status", "Currency", "Time zone"], "ad_account_id"),
-        ("Pages", ["ID", "Name", "Category", "Tasks"], "page_id"),
-        ("Lead forms of", ["ID", "Name", "Status", "Language"], "leadgen_form_id"),
-    ):
-        table = read.get_by_role("table", name=name)
-        expect(table.get_by_role("columnheader")).to_have_text(headings, use_inner_text=True)
-        expect(table.get_by_role("rowheader")).to_contain_text(sandbox.description[key])
-    for width in (1280, 800):
-        page.set_viewport_size({"width": width, "height": 900})
-        assert serious_violations(page, axe) == []
-        assert read.evaluate("panel => panel.scrollWidth <= panel.clientWidth")
-
-
-def test_an_expired_or_used_redirect_is_explained(desks: Desks, sandbox: Any, page: Page) -> None:
+def test_an_expired_or_used_redirect_is_explained(walk: Walk, approved: Sandbox) -> None:
     """
     For an expired code, a used code and an old redirect, the panel says what is wrong and what to
     do.
     """
 
-    given = sandbox.description
-    lab = desks(sandbox, TOKEN_STEP)
-    lab.leave_out("RUNBOOK_FACEBOOK_USER_ACCESS_TOKEN")
-    walk = Walk(page, lab)
-    walk.open()
-
+    given = approved.description
     late = walk.granted_address(walk.sign_in(given))
-    sandbox.world.offset += 3_600
+    approved.world.offset += 3_600
     walk.use_address(late)
     walk.reads(TOKEN_STEP, "This authorization code has expired.")
     walk.reads(TOKEN_STEP, "an answer counts once, and for a few minutes")
@@ -199,3 +142,63 @@ def test_an_expired_or_used_redirect_is_explained(desks: Desks, sandbox: Any, pa
     walk.reads(TOKEN_STEP, "not the answer to the request that was made last")
     walk.reads(TOKEN_STEP, "Open the consent page again from here")
     expect(walk.panel(TOKEN_STEP)).to_have_attribute("data-outcome", "not_run")
+
+
+def test_consent_comes_back_by_itself(walk: Walk, approved: Sandbox, axe: str) -> None:
+    """
+    The redirect arrives on loopback: a refusal or a missing permission is explained, a grant used.
+
+    The way that pastes the address comes first in the form, and says where the browser ends.
+    The data that the token can read is then shown in accessible tables, without another action.
+    """
+
+    page, given = walk.page, approved.description
+    approved.world.facebook.apps[given["app_id"]].mode = AppMode.DEVELOPMENT
+    step = walk.panel(TOKEN_STEP)
+
+    form = walk.ask_consent()
+    step.evaluate("panel => panel.scrollIntoView()")
+    keep_picture(page, "walkthrough-consent")
+    paste, here = form.locator("a[data-consent-paste]"), form.locator("a[data-consent]")
+    expect(form.get_by_role("link")).to_have_text(
+        ["Open the consent page ↗", "Open the consent page this way ↗"]
+    )
+    expect(form.locator("code")).to_have_text(given["redirect_uri"])
+    expect(paste).to_have_attribute("href", re.compile("connect.partner.test"))
+    expect(here).to_have_attribute("href", re.compile("redirect_uri=http%3A%2F%2Flocalhost"))
+    assert serious_violations(page, axe) == []
+
+    dialog = walk.sign_in(given, "consent")
+    with walk.work(TOKEN_STEP):
+        dialog.get_by_role("button", name="Cancel").click()
+    walk.reads(TOKEN_STEP, "pressed Cancel")
+    dialog.close()
+
+    dialog = walk.sign_in(given, "consent")
+    with walk.work(TOKEN_STEP):
+        dialog.get_by_role("checkbox", name="leads_retrieval").uncheck()
+        dialog.get_by_role("button", name="Continue").click()
+    expect(dialog.get_by_role("heading", name="Back to the runbook")).to_be_visible()
+    expect(step).to_have_attribute("data-outcome", "failed")
+    walk.reads(TOKEN_STEP, "lacks leads_retrieval")
+    dialog.close()
+
+    dialog = walk.sign_in(given, "consent")
+    with walk.work(TOKEN_STEP):
+        dialog.get_by_role("button", name="Continue").click()
+    expect(step).to_have_attribute("data-outcome", "verified")
+    read = walk.panel(READ_STEP)
+    expect(read).to_have_attribute("data-outcome", "verified")
+    walk.keep_picture(READ_STEP, "walkthrough-marketing-data")
+    for name, headings, key in (
+        ("Ad accounts", ["ID", "Name", "Status", "Currency", "Time zone"], "ad_account_id"),
+        ("Pages", ["ID", "Name", "Category", "Tasks"], "page_id"),
+        ("Lead forms of", ["ID", "Name", "Status", "Language"], "leadgen_form_id"),
+    ):
+        table = read.get_by_role("table", name=name)
+        expect(table.get_by_role("columnheader")).to_have_text(headings, use_inner_text=True)
+        expect(table.get_by_role("rowheader")).to_contain_text(given[key])
+    for width in (1280, 800):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert serious_violations(page, axe) == []
+        assert read.evaluate("panel => panel.scrollWidth <= panel.clientWidth")

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, expect
 
 from runbook_lib.sandbox.server import Sandbox
 from tests.browser.conftest import own_windows
-from tests.browser.jupyter import Desk, Lab, Serve, Walk, keep_picture
+from tests.browser.jupyter import Lab, Walk, keep_picture
 from tests.runs.conftest import settings_of
 
 _PATIENCE = 20_000
 FOUR_EYES_STEP = "fb-03-my-apps"
-STEPS = ("fb-01-log-in", "fb-02-developer-account", FOUR_EYES_STEP, "cy-03-client-secret")
+LINK_STEP = "fb-06-facebook-login"
+STEPS = (
+    *("fb-01-log-in", "fb-02-developer-account", FOUR_EYES_STEP, LINK_STEP),
+    "cy-03-client-secret",
+)
 
 
 class Pair(NamedTuple):
@@ -27,22 +33,31 @@ class Pair(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def pair(browser: Browser, jupyterlab: Lab, tmp_path_factory: Any) -> Iterator[Pair]:
-    """Yield both people; the tests use different steps."""
+def pair(
+    browser: Browser, tmp_path_factory: pytest.TempPathFactory, keys_home: Path
+) -> Iterator[Pair]:
+    """Yield both people, on a server of their own; the tests use different steps."""
+    folder = tmp_path_factory.mktemp("pair")
+    (folder / "project").mkdir()
     with (
         Sandbox("approved") as sandbox,
         own_windows(browser) as one,
         own_windows(browser) as another,
     ):
-        settings = settings_of(sandbox, tmp_path_factory.mktemp("pair") / "settings")
-        desk = Desk(jupyterlab, "pair", settings, {"four_eyes": FOUR_EYES_STEP})
-        desk.write(STEPS)
-        colleague = desk.copy_notebook("colleague")
-        first, second = (Walk(context.new_page(), desk) for context in (one, another))
-        first.open()
-        second.open(colleague.name)
-        yield Pair(first, second)
-    desk.leave()
+        settings = settings_of(sandbox, folder / "settings")
+        with settings.open("a", encoding="utf-8") as file:
+            file.write(f"RUNBOOK_FOUR_EYES={FOUR_EYES_STEP},{LINK_STEP}\n")
+        lab = Lab(folder / "project", settings, variables={"XDG_DATA_HOME": str(keys_home)})
+        try:
+            lab.start()
+            lab.show_only(*STEPS)
+            colleague = shutil.copy(lab.notebook, lab.notebook.with_name("colleague.ipynb"))
+            first, second = (Walk(context.new_page(), lab) for context in (one, another))
+            first.open()
+            second.open(colleague.name)
+            yield Pair(first, second)
+        finally:
+            lab.stop()
 
 
 def _header(walk: Walk) -> Locator:
@@ -93,21 +108,14 @@ def test_a_second_person_confirms(pair: Pair) -> None:
         expect(panel.get_by_text("confirmed by First operator").last).to_be_visible()
 
 
-def test_a_second_person_confirms_by_a_link(
-    serve: Serve, sandbox: Any, page: Page, browser: Browser, axe: str
-) -> None:
+def test_a_second_person_confirms_by_a_link(pair: Pair, browser: Browser, axe: str) -> None:
     """
     The link opens that one step without a login, and works once.
 
     The first person cannot use it for themselves, and the walkthrough shows what came of it.
     """
 
-    lab, step = serve(sandbox), FOUR_EYES_STEP
-    with lab.env_file.open("a", encoding="utf-8") as settings:
-        settings.write(f"RUNBOOK_FOUR_EYES={step}\n")
-    first = Walk(page, lab)
-    lab.show_only(step)
-    first.open()
+    first, step = pair.first, LINK_STEP
     assert first.attest(step, by="First operator") == "waiting"
     panel = first.panel(step)
     panel.get_by_role("button", name="Ask a second person").click()
@@ -116,7 +124,7 @@ def test_a_second_person_confirms_by_a_link(
         theirs = stranger.new_page()
         theirs.goto(address)
         expect(theirs.get_by_role("heading", level=1)).to_have_text("Confirm a step")
-        expect(theirs.get_by_text("Tenant acme, step 3")).to_be_visible()
+        expect(theirs.get_by_text("Tenant acme, step 6")).to_be_visible()
         keep_picture(theirs, "second-person")
         theirs.evaluate(axe)
         assert theirs.evaluate("async () => (await axe.run()).violations") == []

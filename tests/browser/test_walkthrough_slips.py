@@ -1,12 +1,12 @@
-"""The walkthrough with wrong input, by keyboard, and with a lost kernel: no input is lost."""
+"""The walkthrough with missing and wrong input, and by keyboard: no input is lost."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from playwright.sync_api import Locator, Page, expect
+import pytest
+from playwright.sync_api import Browser, Locator, expect
 
 from runbook_lib.config.settings import read_env_file
 from runbook_lib.config.workspace import journal_path
@@ -14,12 +14,18 @@ from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.attachments import LARGEST
 from runbook_lib.core.events import EventType
 from runbook_lib.core.journal import Journal
-from runbook_lib.engine.run import Mode, open_run
-from tests.browser.jupyter import OPERATOR, TENANT, Desks, Walk
-from tests.support.words import attested
+from runbook_lib.sandbox.server import Sandbox
+from tests.browser.conftest import opened
+from tests.browser.jupyter import OPERATOR, TENANT, Desk, Lab, Walk
+from tests.runs.conftest import settings_of
 
 _PNG = b"\x89PNG\r\n\x1a\n"
+_PATIENCE = 60_000
 _APP_STEP = "fb-13-app-id-and-secret"
+STEPS = (
+    *("fb-01-log-in", "fb-02-developer-account", "fb-05-confirm-creation", "fb-08-redirect-uri"),
+    *("fb-11-permissions", _APP_STEP),
+)
 
 
 def _picture(folder: Path, name: str, size: int) -> str:
@@ -35,19 +41,55 @@ def _form(panel: Locator, button: str, name: str) -> Locator:
     return panel.get_by_role("group", name=name)
 
 
-def test_input_is_kept_until_it_is_accepted(
-    desks: Desks, sandbox: Any, page: Page, tmp_path: Path
+@pytest.fixture(scope="module")
+def walk(
+    browser: Browser, jupyterlab: Lab, approved: Sandbox, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Walk]:
+    """Yield one open notebook, with which no App Secret is known yet."""
+    settings = settings_of(approved, tmp_path_factory.mktemp("slips") / "settings")
+    desk = Desk(jupyterlab, "slips", settings, {})
+    desk.leave_out("RUNBOOK_FACEBOOK_APP_SECRET")
+    with opened(browser, desk, *STEPS) as walk:
+        yield walk
+
+
+def test_checking_everything_says_what_changed_and_seals_nothing(
+    walk: Walk, approved: Sandbox
 ) -> None:
+    """
+    *Check everything now* checks each step that only reads, with progress, and names the others.
+
+    A step that lacked a value shows its field there, and is checked once the value is given.
+    """
+
+    page, other = walk.page, "fb-08-redirect-uri"
+    page.get_by_role("button", name="Check everything now").click()
+    header = page.locator(".rb-header")
+    expect(header).to_contain_text("Not checked: 4, 5, 5a, 9a, 10, 11", timeout=_PATIENCE)
+    expect(header).to_contain_text("App Secret is not given.")
+    expect(header).to_contain_text("It uses up one sign-in link")
+
+    assert walk.check(other) == "inconclusive"
+    field = walk.panel(other).get_by_label("App Secret", exact=True)
+    expect(field).to_be_visible()
+    assert walk.check("fb-11-permissions") == "not_run"
+    with walk.work(other):
+        field.fill(approved.description["app_secret"])
+        field.press("Enter")
+    for checked in (other, "fb-11-permissions"):
+        expect(walk.panel(checked)).to_have_attribute("data-outcome", "verified", timeout=_PATIENCE)
+    expect(field).to_have_count(0)
+    expect(page.locator("a[data-bundle]")).to_have_count(0)
+
+
+def test_input_is_kept_until_it_is_accepted(walk: Walk, tmp_path: Path) -> None:
     """
     A refused field, file or reason stays with its problem, while valid input is accepted.
 
     The value typed last is stored, and the form is empty after it is recorded.
     """
 
-    lab = desks(sandbox, _APP_STEP, "fb-01-log-in", "fb-02-developer-account")
-    lab.leave_out("RUNBOOK_FACEBOOK_APP_SECRET")
-    walk = Walk(page, lab)
-    walk.open()
+    lab = walk.lab
     panel = walk.panel(_APP_STEP)
     app_id, secret = (panel.locator(f'input[data-name="{n}"]') for n in ("app_id", "app_secret"))
     walk.fill(_APP_STEP, app_id="29445", app_secret="0a1b2c3d4e5f6071" * 2)
@@ -107,65 +149,3 @@ def test_input_is_kept_until_it_is_accepted(
     expect(form.get_by_label("Reason")).to_have_attribute("aria-invalid", "true")
     expect(form.get_by_label("Reason")).to_be_focused()
     expect(form).to_be_visible()
-
-
-def test_an_outside_change_and_a_lost_kernel_are_announced(
-    desks: Desks, sandbox: Any, page: Page, tmp_path: Path
-) -> None:
-    """
-    A screen reader announces both, and the focus stays.
-
-    Before cells run, a link and a saved notebook say to press Start first.
-    """
-
-    lab = desks(sandbox)
-    walk = Walk(page, lab)
-    walk.open()
-    link = page.locator(".rb-header a[data-next]")
-    link.focus()
-    run = open_run(
-        *(PROCEDURE, {}),
-        mode=Mode.INTERACTIVE,
-        tenant=TENANT,
-        evidence=str(lab.evidence),
-        env_file=str(lab.env_file),
-    )
-    run.say([attested("fb-01-log-in", by="A colleague")])
-    live = walk.panel("fb-01-log-in").locator("[role=status]")
-    expect(live.locator(".rb-message")).to_have_text("Now attested.", timeout=20_000)
-    expect(live).to_contain_text("attested: A colleague on")  # heard, and shown above
-    expect(link).to_have_attribute("data-next", "fb-02-developer-account")
-    expect(link).to_be_focused()
-
-    end = page.locator("#runbook-finish")
-    page.evaluate("document.getElementById('runbook-fb-03-my-apps').remove()")
-    end.get_by_role("link", name="Open My Apps").click()
-    expect(end.get_by_text("Press Start at the top of the notebook first.")).to_be_visible()
-    expect(page.get_by_role("heading", name="Open My Apps")).to_be_in_viewport()
-
-    panel = walk.panel(_APP_STEP)
-    walk.fill(_APP_STEP, app_id="123456789012345")
-    walk.save()
-    walk.menu("Kernel", "Restart Kernel…")
-    page.locator(".jp-Dialog .jp-mod-accept").click()
-    told = "The kernel was restarted: press Start at the top of the notebook."
-    expect(page.locator(".rb-header [aria-live]")).to_contain_text(told)
-    expect(panel.get_by_text(told)).to_be_visible()
-    panel.locator('button[data-action="check"]').click()
-    expect(panel.locator("[role=status]")).to_have_text(told)
-    expect(panel).to_have_attribute("aria-busy", "false")
-    expect(panel.locator('input[data-name="app_id"]')).to_have_value("123456789012345")
-
-    assert lab.is_as_built(tmp_path), "running and saving changed the notebook's sources"
-    saved = json.loads(lab.notebook.read_text("utf-8"))
-    texts = [
-        output["data"]["text/plain"]
-        for cell in saved["cells"]
-        for output in cell.get("outputs", ())
-    ]
-    assert len(texts) == len(PROCEDURE.steps) + 2
-    assert all("at the top of the notebook to go on" in "".join(text) for text in texts)
-
-    walk.menu("Run", "Run All Cells")
-    expect(page.locator(".rb-header [aria-live]")).to_contain_text("Next:", timeout=20_000)
-    expect(page.locator(".rb").get_by_text(told).filter(visible=True)).to_have_count(0)

@@ -11,11 +11,14 @@ from typing import Any, NamedTuple
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
+from runbook_lib.engine.run import Mode, open_run
 from runbook_lib.sandbox.server import Sandbox
 from runbook_lib.sandbox.state.faults import Fault, FaultKind
-from tests.browser.conftest import own_windows
+from tests.browser.conftest import opened
 from tests.browser.jupyter import (
     CUSTOMER_STEP,
+    TENANT,
     TOKEN_STEP,
     Desk,
     Desks,
@@ -26,7 +29,9 @@ from tests.browser.jupyter import (
 )
 from tests.runs.conftest import settings_of
 from tests.support.ports import free_ports
+from tests.support.words import attested
 
+APP_STEP = "fb-13-app-id-and-secret"
 _IS_BELOW_HEADER = """heading => heading.getBoundingClientRect().top
     >= document.querySelector('.rb-header').getBoundingClientRect().bottom"""
 
@@ -119,41 +124,30 @@ def _browser_storage(page: Page) -> str:
     return json.dumps(kept) + str(page.evaluate("JSON.stringify({...sessionStorage})"))
 
 
-def test_a_failure_is_explained_in_its_panel(desks: Desks, page: Page) -> None:
-    """
-    A failed step's panel says what is wrong and what to do next.
-
-    `test_explanations` tests all scenarios without a browser.
-    """
-
-    explained = EXPLAINED["cyclr-mismatch"]
-    with Sandbox("cyclr-mismatch") as failing:
-        walk = Walk(page, desks(failing, *explained.steps))
-        walk.open()
-        for step in explained.steps:
-            walk.check(step)
-        walk.reads(explained.steps[-1], explained.wrong)
-        walk.reads(explained.steps[-1], explained.following)
-
-
-def test_a_flaky_network_is_not_a_failed_step(desks: Desks, page: Page) -> None:
+def test_trouble_of_a_remote_system_blocks_nothing(desks: Desks, page: Page) -> None:
     """
     After server errors the step is inconclusive, each attempt is shown, and a later check succeeds.
+
+    A slow answer does not block other panels. An unreachable system makes the step inconclusive,
+    which succeeds once the system is back. A failed step's panel says what is wrong and what to do
+    next; `test_explanations` tests all scenarios without a browser.
     """
 
-    steps = ("fb-05-confirm-creation", "fb-10-public-profile", "fb-11-permissions")
-    with Sandbox("flaky", seed=7) as flaky:
-        walk = Walk(page, desks(flaky, *steps))
+    port, explained = free_ports(6), EXPLAINED["cyclr-mismatch"]
+    slow_step, lost_step = "fb-05-confirm-creation", "fb-13-app-id-and-secret"
+    steps = (slow_step, "fb-10-public-profile", "fb-11-permissions")
+    with Sandbox("flaky", port=port, seed=7) as flaky:
+        desk = desks(flaky, "fb-01-log-in", *steps, lost_step, *explained.steps)
+        walk = Walk(page, desk)
         walk.open()
         # In addition to the scenario's own faults, the first three attempts to read fail.
         flaky.world.faults.active.insert(0, Fault(FaultKind.SERVER_ERROR, remaining=3))
-        step = "fb-05-confirm-creation"
-        assert walk.check(step) == "inconclusive"
-        walk.reads(step, "Service temporarily unavailable")
-        walk.reads(step, "Wait some minutes and check again")
-        panel = walk.panel(step)
-        panel.get_by_text("Requests and answers").click()
-        expect(panel.get_by_text("→ 503")).to_have_count(3)
+        assert walk.check(slow_step) == "inconclusive"
+        walk.reads(slow_step, "Service temporarily unavailable")
+        walk.reads(slow_step, "Wait some minutes and check again")
+        slow = walk.panel(slow_step)
+        slow.get_by_text("Requests and answers").click()
+        expect(slow.get_by_text("→ 503")).to_have_count(3)
         for step in steps:
             for _ in range(4):
                 outcome = walk.check(step)
@@ -162,35 +156,26 @@ def test_a_flaky_network_is_not_a_failed_step(desks: Desks, page: Page) -> None:
                 assert outcome == "inconclusive", step
             assert outcome == "verified", step
 
-
-def test_a_slow_or_unreachable_remote_system_blocks_nothing(desks: Desks, page: Page) -> None:
-    """
-    A slow answer does not block other panels.
-
-    An unreachable system makes the step inconclusive, which succeeds once the system is back.
-    """
-
-    port = free_ports(6)
-    with Sandbox("approved", port=port, seed=7) as first:
-        steps = ("fb-01-log-in", "fb-05-confirm-creation", "fb-10-public-profile")
-        walk = Walk(page, desks(first, *steps))
-        walk.open()
-        first.world.faults.active.append(Fault(FaultKind.SLOW, seconds=5.0))
-        slow = walk.panel("fb-05-confirm-creation")
-        with walk.work("fb-05-confirm-creation"):
+        flaky.world.faults.active[:] = [Fault(FaultKind.SLOW, seconds=5.0)]
+        with walk.work(slow_step):
             slow.locator('button[data-action="check"]').click()
             expect(slow).to_have_attribute("aria-busy", "true")
             assert walk.attest("fb-01-log-in") == "attested"
             # The other panel does not wait for the slow answer.
             expect(slow).to_have_attribute("aria-busy", "true")
         expect(slow).to_have_attribute("data-outcome", "verified")
-        first.world.faults.active.clear()
-    assert walk.check("fb-10-public-profile") == "inconclusive"
-    walk.reads("fb-10-public-profile", "could not be reached")
-    with Sandbox("approved", port=port, seed=7):
+        flaky.world.faults.active.clear()
+    assert walk.check(lost_step) == "inconclusive"
+    walk.reads(lost_step, "could not be reached")
+    with Sandbox("cyclr-mismatch", port=port, seed=7) as failing:
+        settings_of(failing, desk.env_file.parent)
         walk.restart_kernel()
         expect(walk.panel("fb-01-log-in")).to_have_attribute("data-outcome", "attested")
-        assert walk.check("fb-10-public-profile") == "verified"
+        assert walk.check(lost_step) == "verified"
+        for step in explained.steps:
+            walk.check(step)
+        walk.reads(explained.steps[-1], explained.wrong)
+        walk.reads(explained.steps[-1], explained.following)
 
 
 def test_jupyterlab_saves_no_secret(sandbox: Any, serve: Serve, page: Page, tmp_path: Path) -> None:
@@ -211,15 +196,15 @@ def test_jupyterlab_saves_no_secret(sandbox: Any, serve: Serve, page: Page, tmp_
         IPYTHONDIR=str(own / "ipython"),
     )
     served.leave_out("RUNBOOK_FACEBOOK_APP_SECRET", "RUNBOOK_FACEBOOK_USER_ACCESS_TOKEN")
-    served.show_only("fb-13-app-id-and-secret", TOKEN_STEP, "test-05-marketing-data")
+    served.show_only(APP_STEP, TOKEN_STEP, "test-05-marketing-data")
     walk = Walk(page, served)
     walk.open()
-    walk.fill("fb-13-app-id-and-secret", app_secret=secrets["app_secret"])
+    walk.fill(APP_STEP, app_secret=secrets["app_secret"])
     walk.save()
-    assert walk.check("fb-13-app-id-and-secret") == "verified"
-    asked = walk.panel("fb-13-app-id-and-secret")
+    assert walk.check(APP_STEP) == "verified"
+    asked = walk.panel(APP_STEP)
     asked.get_by_role("button", name=".env: App Secret").click()
-    walk.reads("fb-13-app-id-and-secret", "saved to .env")
+    walk.reads(APP_STEP, "saved to .env")
     walk.save()
     storage = _browser_storage(page)
     walk.fill(TOKEN_STEP, user_access_token=secrets["user_access_token"])
@@ -246,16 +231,14 @@ def test_jupyterlab_saves_no_secret(sandbox: Any, serve: Serve, page: Page, tmp_
 
 
 @pytest.fixture(scope="module")
-def at_work(browser: Browser, jupyterlab: Lab, tmp_path_factory: Any) -> Iterator[Walk]:
-    """Yield the whole notebook with checked steps and open forms; tests do not change it."""
-    with Sandbox("approved") as sandbox, own_windows(browser) as context:
-        settings = settings_of(sandbox, tmp_path_factory.mktemp("at-work") / "settings")
-        desk = Desk(jupyterlab, "at-work", settings, {})
-        desk.write(())
-        walk = Walk(context.new_page(), desk)
-        walk.open()
+def at_work(
+    browser: Browser, jupyterlab: Lab, approved: Sandbox, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Walk]:
+    """Yield the whole notebook with checked steps and open forms; only the last test changes it."""
+    settings = settings_of(approved, tmp_path_factory.mktemp("at-work") / "settings")
+    with opened(browser, Desk(jupyterlab, "at-work", settings, {})) as walk:
         walk.check("fb-08-redirect-uri")
-        walk.check("fb-13-app-id-and-secret")
+        walk.check(APP_STEP)
         walk.check("fb-11a-public-pages")
         walk.tick("fb-09a-test-calls", "make_test_calls")
         walk.check("fb-09a-test-calls")
@@ -264,7 +247,6 @@ def at_work(browser: Browser, jupyterlab: Lab, tmp_path_factory: Any) -> Iterato
         walk.panel("fb-07-login-settings").locator('button[data-action="skip"]').click()
         yield walk
         walk.choose_theme("JupyterLab Light")
-    desk.leave()
 
 
 @pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
@@ -288,3 +270,63 @@ def test_the_panels_are_accessible(theme: str, at_work: Walk, axe: str) -> None:
         heading = page.get_by_role("heading", name="Log in to Facebook")
         page.wait_for_function(_IS_BELOW_HEADER, arg=heading.element_handle())
         page.evaluate("document.activeElement.blur()")
+
+
+def test_an_outside_change_and_a_lost_kernel_are_announced(at_work: Walk, tmp_path: Path) -> None:
+    """
+    A screen reader announces both, and the focus stays.
+
+    Before cells run, a link and a saved notebook say to press Start first.
+    """
+
+    walk, page, desk = at_work, at_work.page, at_work.lab
+    assert isinstance(desk, Desk)
+    page.set_viewport_size({"width": 1280, "height": 900})
+    link = page.locator(".rb-header a[data-next]")
+    link.focus()
+    run = open_run(
+        *(PROCEDURE, {}),
+        mode=Mode.INTERACTIVE,
+        tenant=TENANT,
+        evidence=str(desk.evidence),
+        env_file=str(desk.env_file),
+    )
+    run.say([attested("fb-01-log-in", by="A colleague")])
+    live = walk.panel("fb-01-log-in").locator("[role=status]")
+    expect(live.locator(".rb-message")).to_have_text("Now attested.", timeout=20_000)
+    expect(live).to_contain_text("attested: A colleague on")  # heard, and shown above
+    expect(link).to_have_attribute("data-next", "fb-02-developer-account")
+    expect(link).to_be_focused()
+
+    end = page.locator("#runbook-finish")
+    page.evaluate("document.getElementById('runbook-fb-03-my-apps').remove()")
+    end.get_by_role("link", name="Open My Apps").click()
+    expect(end.get_by_text("Press Start at the top of the notebook first.")).to_be_visible()
+    expect(page.get_by_role("heading", name="Open My Apps")).to_be_in_viewport()
+
+    panel = walk.panel(APP_STEP)
+    walk.fill(APP_STEP, app_id="123456789012345")
+    walk.save()
+    walk.menu("Kernel", "Restart Kernel…")
+    page.locator(".jp-Dialog .jp-mod-accept").click()
+    told = "The kernel was restarted: press Start at the top of the notebook."
+    expect(page.locator(".rb-header [aria-live]")).to_contain_text(told)
+    expect(panel.get_by_text(told)).to_be_visible()
+    panel.locator('button[data-action="check"]').click()
+    expect(panel.locator("[role=status]")).to_have_text(told)
+    expect(panel).to_have_attribute("aria-busy", "false")
+    expect(panel.locator('input[data-name="app_id"]')).to_have_value("123456789012345")
+
+    assert desk.is_as_built(tmp_path), "running and saving changed the notebook's sources"
+    saved = json.loads(desk.notebook.read_text("utf-8"))
+    texts = [
+        output["data"]["text/plain"]
+        for cell in saved["cells"]
+        for output in cell.get("outputs", ())
+    ]
+    assert len(texts) == len(PROCEDURE.steps) + 2
+    assert all("at the top of the notebook to go on" in "".join(text) for text in texts)
+
+    walk.menu("Run", "Run All Cells")
+    expect(page.locator(".rb-header [aria-live]")).to_contain_text("Next:", timeout=20_000)
+    expect(page.locator(".rb").get_by_text(told).filter(visible=True)).to_have_count(0)

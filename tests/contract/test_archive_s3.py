@@ -34,7 +34,7 @@ from tests.unit.evidence.conftest import ended_run, seal_run
 
 IDS = ("00000001", "00000002")
 URL = "s3://evidence/partner"
-PAGE = 5  # objects per page, so that every listing here has several pages
+PAGE = 7  # objects per page, so that every listing here has several pages
 SECRET = "wJalrXUtnFEMI-dummy-secret"
 COPY = """
 import os, signal, sys
@@ -206,7 +206,7 @@ def test_every_object_is_read_back(bundle: Path, s3: Any, monkeypatch: pytest.Mo
         archive_bundle(bundle, URL)
 
 
-@pytest.mark.matrix(2)
+@pytest.mark.matrix(1)
 @pytest.mark.parametrize("number", [0, 1, 5, 10])
 def test_a_killed_copy_is_resumed(
     number: int, bundle: Path, s3: Any, trust: Trust, server: str
@@ -552,6 +552,7 @@ def versioned(s3: Any) -> str:
     return "s3://versioned/partner"
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("kind", ["locked", "versioned"])
 @pytest.mark.parametrize("whole", [True, False])
 def test_objects_behind_delete_markers_are_noted_and_read(

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,25 @@ def env_file(sandbox: Any, tmp_path: Path) -> Path:
     return settings_of(sandbox, tmp_path / "settings")
 
 
+def _run_of_acme(env_file: Path, folder: Path) -> tuple[str, ...]:
+    places = ("--env-file", str(env_file), "--evidence", str(folder / "evidence"))
+    return ("run", "--tenant", "acme", *places, "--attestations", str(WORDS))
+
+
+def journal_of_acme(folder: Path) -> Journal:
+    """Return the journal of the tenant whose evidence is below `folder`."""
+    return Journal(journal_path(folder / "evidence", "acme", PROCEDURE.id))
+
+
+RunAcme = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def run_acme(env_file: Path, tmp_path: Path) -> RunAcme:
+    """Return a function that runs `runbook run` to its end against the running sandbox."""
+    return partial(runbook, *_run_of_acme(env_file, tmp_path))
+
+
 @pytest.fixture
 def hears_interrupts() -> Iterator[None]:
     """Let child processes receive SIGINT, even if a shell ignores it, as with `&`."""
@@ -149,10 +169,8 @@ def start(
     started: list[subprocess.Popen[str]] = []
 
     def begin(*more: str, cwd: Path = ROOT, **options: Any) -> Process:
-        evidence = tmp_path / "evidence"
-        arguments = ("--tenant", "acme", "--env-file", str(env_file), "--evidence", str(evidence))
         popen = subprocess.Popen(
-            command("run", *arguments, "--attestations", str(WORDS), *more),
+            command(*_run_of_acme(env_file, tmp_path), *more),
             cwd=cwd,
             env=options.pop("env", environment()),
             stdout=subprocess.PIPE,
@@ -161,7 +179,7 @@ def start(
             **options,
         )
         started.append(popen)
-        return Process(popen, Journal(journal_path(evidence, "acme", PROCEDURE.id)))
+        return Process(popen, journal_of_acme(tmp_path))
 
     yield begin
     for popen in started:

@@ -18,7 +18,7 @@ import pytest
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.engine.notebooks import notebook_name
 from runbook_lib.notebook.rendering import STEP_MIME
-from tests.runs.conftest import ROOT, command, environment, new_runbook, outcomes, records
+from tests.runs.conftest import ROOT, command, environment, outcomes, records, runbook
 from tests.support.practice_runs import PracticeRun, PractiseOnce
 from tests.support.programs import needs
 
@@ -49,9 +49,7 @@ def test_a_failed_run_is_written_for_a_ci(tmp_path: Path) -> None:
     """`--junit` writes the outcome of each step as it is in the record, also of a failed run."""
 
     words = ("--sandbox", "wrong-secret", "--junit", str(tmp_path / "out.xml"))
-    done = new_runbook(
-        "run", *words, "--evidence", str(tmp_path), env={"XDG_DATA_HOME": str(tmp_path)}
-    )
+    done = runbook("run", *words, "--evidence", str(tmp_path), env={"XDG_DATA_HOME": str(tmp_path)})
     (record,) = records(tmp_path)
     (suite,) = ET.parse(tmp_path / "out.xml").getroot()
 
@@ -103,10 +101,10 @@ def test_status_says_what_a_person_does_next(practice_run: PractiseOnce, tmp_pat
     """After a run, `status` names the next step."""
 
     evidence = str(practice_run("review-pending").copy_evidence(tmp_path / "evidence"))
-    result = new_runbook("status", "--tenant", "sandbox-review-pending", "--evidence", evidence)
+    result = runbook("status", "--tenant", "sandbox-review-pending", "--evidence", evidence)
     assert result.returncode == 3
     assert "Next: step 12a, Publish the app (fb-12a-publish)" in result.stdout
-    machine = new_runbook(
+    machine = runbook(
         "status", "--tenant", "sandbox-review-pending", "--evidence", evidence, "--json"
     )
     document = json.loads(machine.stdout)
@@ -117,7 +115,7 @@ def test_status_says_what_a_person_does_next(practice_run: PractiseOnce, tmp_pat
 def test_status_without_a_journal_names_the_first_step(tmp_path: Path) -> None:
     """Without a journal, `status` names the first step."""
 
-    result = new_runbook("status", "--tenant", "acme", "--evidence", str(tmp_path))
+    result = runbook("status", "--tenant", "acme", "--evidence", str(tmp_path))
     assert result.returncode == 3
     assert "Next: step 1, Log in to Facebook (fb-01-log-in)" in result.stdout
 
@@ -125,12 +123,12 @@ def test_status_without_a_journal_names_the_first_step(tmp_path: Path) -> None:
 def test_the_committed_notebook_is_what_the_procedure_says(tmp_path: Path) -> None:
     """`notebooks --check` accepts the project's notebooks and reports an edited one as stale."""
 
-    assert new_runbook("notebooks", "--check").returncode == 0
+    assert runbook("notebooks", "--check").returncode == 0
     (tmp_path / "notebooks").mkdir()
-    assert new_runbook("notebooks", cwd=tmp_path).returncode == 0
+    assert runbook("notebooks", cwd=tmp_path).returncode == 0
     path = tmp_path / "notebooks" / NOTEBOOK
     path.write_text(path.read_text(encoding="utf-8").replace("Log in", "Log  in"), encoding="utf-8")
-    result = new_runbook("notebooks", "--check", cwd=tmp_path)
+    result = runbook("notebooks", "--check", cwd=tmp_path)
     assert result.returncode == 1
     assert f"stale: {NOTEBOOK}" in result.stdout
 
@@ -208,7 +206,7 @@ def test_plain_papermill_works_and_says_when_a_step_failed(
 def test_a_run_of_an_installed_package_needs_no_project(folder: Path) -> None:
     """Without a notebooks/ folder, a run builds its own notebook."""
 
-    result = new_runbook("run", "--sandbox", "fresh", cwd=folder)
+    result = runbook("run", "--sandbox", "fresh", cwd=folder)
     assert result.returncode == 3
     (built,) = (folder / "evidence").glob("sandbox-fresh/*/2*/*.ipynb")
     assert built.name == NOTEBOOK
@@ -222,7 +220,7 @@ def test_practice_never_uses_the_operators_own_settings(folder: Path) -> None:
         "RUNBOOK_FACEBOOK_APP_SECRET": "f" * 32,
         "RUNBOOK_CYCLR_SERVICE_DOMAIN": "acme-h.cyclr.com",
     }
-    result = new_runbook("run", "--sandbox", "approved", "--json", cwd=folder, env=mine)
+    result = runbook("run", "--sandbox", "approved", "--json", cwd=folder, env=mine)
     assert result.returncode == 0, result.stderr
     record = json.loads(result.stdout)
     assert [record] == records(folder / "evidence")
@@ -237,7 +235,7 @@ def test_installing_the_connector_needs_permission_and_is_recorded(
 
     without = practice_run("review-pending")
     evidence = str(without.copy_evidence(folder / "evidence"))
-    result = new_runbook(
+    result = runbook(
         *("run", "--sandbox", "review-pending", "--json", "--evidence", evidence),
         *("--set", "install_connector=yes"),
         cwd=folder,
@@ -250,26 +248,6 @@ def test_installing_the_connector_needs_permission_and_is_recorded(
     assert "Installed Facebook Marketing API in Cyclr account" in step["checks"][0]["changes"][0]
 
 
-def test_parallel_runs_in_one_folder_are_separate(tmp_path: Path) -> None:
-    """Two runs at once with the same temporary folder both complete and leave no files in it."""
-
-    started = [
-        subprocess.Popen(
-            command("run", "--sandbox", "approved", "--tenant", name, "--evidence", "evidence"),
-            cwd=tmp_path,
-            env=environment(TMPDIR=str(tmp_path)),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for name in ("first", "second")
-    ]
-    said = [each.communicate(timeout=180)[0] for each in started]
-
-    assert [each.returncode for each in started] == [0, 0], said
-    assert not list(tmp_path.glob("*kernel*"))
-
-
 def test_a_second_practice_run_uses_the_same_app(
     practice_run: PractiseOnce, tmp_path: Path
 ) -> None:
@@ -277,7 +255,7 @@ def test_a_second_practice_run_uses_the_same_app(
 
     first = practice_run("approved")
     evidence = first.copy_evidence(tmp_path / "evidence")
-    again = new_runbook(
+    again = runbook(
         *("run", "--sandbox", "approved", "--evidence", str(evidence), "--json"),
         env=first.environment,
     )
@@ -300,7 +278,7 @@ def test_attestations_of_another_app_do_not_count(
     evidence = first.copy_evidence(tmp_path / "evidence")
     for key in evidence.rglob("fingerprint.key"):
         key.unlink()
-    again = new_runbook(
+    again = runbook(
         *("run", "--sandbox", "approved", "--evidence", str(evidence), "--json"),
         env=first.environment,
     )

@@ -18,7 +18,7 @@ import pytest
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.events import EventType
 from runbook_lib.evidence.signing.keys import create_key, export_public_key, open_key
-from tests.runs.conftest import WORDS, Process, runbook
+from tests.runs.conftest import WORDS, Process, RunAcme, journal_of_acme, runbook
 from tests.runs.test_truth import project_with
 from tests.support.programs import needs
 
@@ -153,11 +153,11 @@ def _linked(path: Path, elsewhere: Path) -> None:
 
 
 @needs("openssl")
-def test_an_auditor_accepts_a_requested_time_stamp(start: Start, tmp_path: Path) -> None:
+def test_an_auditor_accepts_a_requested_time_stamp(run_acme: RunAcme, tmp_path: Path) -> None:
     """If the run requested a time-stamp, the file with it is accepted."""
 
-    code, _, errors = start("--tsa", "http://127.0.0.1:9/tsa").finish()
-    assert code == 0, errors
+    done = run_acme("--tsa", "http://127.0.0.1:9/tsa")
+    assert done.returncode == 0, done.stderr
     (bundle,) = bundles(tmp_path / "evidence")
     (bundle / "statement.tsr").write_text("what openssl ts looks at")
 
@@ -231,7 +231,7 @@ def test_a_folder_without_evidence_is_a_usage_error(evidence: Path, tmp_path: Pa
 
 
 def test_a_key_can_be_shown_rotated_and_followed(
-    tmp_path: Path, start: Start, env_file: Path
+    tmp_path: Path, run_acme: RunAcme, env_file: Path
 ) -> None:
     """Evidence signed with a rotated key is accepted by trust in the first key."""
 
@@ -244,35 +244,34 @@ def test_a_key_can_be_shown_rotated_and_followed(
     assert first["key_id"] != second["key_id"]
     key_file = home / "facebook-marketing-runbook" / "signing-key.pem"
 
-    code, _, errors = start("--set", f"signing_key={key_file}").finish()
+    done = run_acme("--set", f"signing_key={key_file}")
 
-    assert code == 0, errors
+    assert done.returncode == 0, done.stderr
     result = runbook("verify", "--key", first["public_key"], str(evidence), "--json")
     assert result.returncode == 0, result.stdout
     assert json.loads(result.stdout.splitlines()[0])["key_id"] == second["key_id"]
 
 
-def test_an_unusable_key_stops_a_run_before_it_begins(start: Start, tmp_path: Path) -> None:
+def test_an_unusable_key_stops_a_run_before_it_begins(run_acme: RunAcme, tmp_path: Path) -> None:
     """An unusable signing key gives exit code 2, and no journal is written."""
 
-    run = start("--set", f"signing_key={tmp_path / 'none.pem'}")
-    code, _, errors = run.finish()
+    done = run_acme("--set", f"signing_key={tmp_path / 'none.pem'}")
 
-    assert code == 2
-    assert "signing key" in errors
-    assert not run.journal.path.exists()
+    assert done.returncode == 2
+    assert "signing key" in done.stderr
+    assert not journal_of_acme(tmp_path).path.exists()
 
 
-def test_an_unreachable_time_stamp_authority_is_reported(start: Start, tmp_path: Path) -> None:
+def test_an_unreachable_time_stamp_authority_is_reported(run_acme: RunAcme, tmp_path: Path) -> None:
     """
     If the authority is unreachable, the bundle is sealed without a time-stamp; run and `verify` say
     so.
     """
 
-    code, _, errors = start("--tsa", "http://127.0.0.1:9/tsa").finish()
+    done = run_acme("--tsa", "http://127.0.0.1:9/tsa")
 
-    assert code == 0
-    assert "No time-stamp: 127.0.0.1 could not be reached" in errors
+    assert done.returncode == 0
+    assert "No time-stamp: 127.0.0.1 could not be reached" in done.stderr
     result = verified(tmp_path / "evidence")
     assert result.returncode == 0
     assert "there is none" in result.stdout
@@ -287,45 +286,44 @@ def test_an_unreachable_time_stamp_authority_is_reported(start: Start, tmp_path:
     ],
     ids=["printed", "in-base64", "in-a-picture"],
 )
-def test_a_leak_in_a_notebook_is_refused(source: str, start: Start, tmp_path: Path) -> None:
+def test_a_leak_in_a_notebook_is_refused(source: str, run_acme: RunAcme, tmp_path: Path) -> None:
     """A secret in the notebook gives exit code 4 with file and step; no bundle is written."""
 
     project = project_with(tmp_path / "project", "cy-02-client-id", source)
-    run = start(cwd=project)
-    code, output, errors = run.finish()
+    done = run_acme(cwd=project)
 
-    assert code == 4
-    assert "facebook_marketing.ipynb, cy-02-client-id" in errors
-    assert "RUNBOOK_FACEBOOK_APP_SECRET" not in output + errors
+    assert done.returncode == 4
+    assert "facebook_marketing.ipynb, cy-02-client-id" in done.stderr
+    assert "RUNBOOK_FACEBOOK_APP_SECRET" not in done.stdout + done.stderr
     assert not list((tmp_path / "evidence").glob("acme/*/2*"))
     assert not list((tmp_path / "evidence").glob("acme/*/.*"))
-    assert run.journal.entries()[-1].type == EventType.RUN_FINISHED
+    assert journal_of_acme(tmp_path).entries()[-1].type == EventType.RUN_FINISHED
 
 
-def test_a_run_is_archived_and_verified_from_there(start: Start, tmp_path: Path) -> None:
+def test_a_run_is_archived_and_verified_from_there(run_acme: RunAcme, tmp_path: Path) -> None:
     """With --archive, the bundle and the key to verify it are copied to the archive."""
 
     archive = tmp_path / "archive"
-    code, output, errors = start("--archive", str(archive)).finish()
+    done = run_acme("--archive", str(archive))
 
-    assert code == 0, errors
-    assert "Archived: " in output
+    assert done.returncode == 0, done.stderr
+    assert "Archived: " in done.stdout
     result = runbook("verify", "--trusted-keys", str(archive / "keys"), str(archive))
     assert result.returncode == 0, result.stdout
     assert bundles(archive)[0].name in result.stdout
 
 
-def test_an_archive_error_keeps_the_sealed_bundle(start: Start, tmp_path: Path) -> None:
+def test_an_archive_error_keeps_the_sealed_bundle(run_acme: RunAcme, tmp_path: Path) -> None:
     """
     If archiving fails, the exit code is 3, the command to continue is shown, and the bundle stays.
     """
 
     (tmp_path / "taken").write_text("a file, not a folder")
-    code, _, errors = start("--archive", str(tmp_path / "taken")).finish()
+    done = run_acme("--archive", str(tmp_path / "taken"))
 
-    assert code == 3
-    assert "Not archived: " in errors
-    assert "runbook archive " in errors
+    assert done.returncode == 3
+    assert "Not archived: " in done.stderr
+    assert "runbook archive " in done.stderr
     assert verified(tmp_path / "evidence").returncode == 0
 
 

@@ -13,6 +13,8 @@ import nbformat
 import psutil
 import pytest
 
+from tests.runs.conftest import ROOT
+
 # Counts its starts in a file; the first ones fail in the given way.
 LAUNCHER = """
 import os, sys, time
@@ -26,7 +28,7 @@ os.execv(sys.executable, [sys.executable, "-m", "ipykernel_launcher", *sys.argv[
 """
 
 EXECUTE = """
-import os, sys
+import os, sys, tests
 from pathlib import Path
 from runbook_lib.engine import execution
 notebook, folder, execution._ANSWER_SECONDS = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
@@ -74,7 +76,7 @@ def execute(notebook: Path, tmp_path: Path, *, answer_seconds: int = 60) -> str:
     """Execute it in another process: message sockets close only when the process ends."""
     done = subprocess.run(
         [sys.executable, "-c", EXECUTE, str(notebook), str(tmp_path), str(answer_seconds)],
-        cwd=Path(__file__).parents[2],
+        cwd=ROOT,
         capture_output=True,
         text=True,
         check=True,
@@ -168,6 +170,7 @@ def test_a_file_name_that_cannot_be_decoded_loses_nothing(tmp_path: Path) -> Non
 
     done = subprocess.run(
         [sys.executable, "-c", EXECUTE, tmp_path / "in.ipynb", tmp_path, "60"],
+        cwd=ROOT,
         check=True,
         capture_output=True,
         encoding="utf-8",

@@ -19,7 +19,7 @@ import trustme
 from runbook_lib.config.runner import inputs_of
 from runbook_lib.config.settings import read_env_file
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
-from tests.runs.conftest import ROOT, command, environment, new_runbook, settings_of
+from tests.runs.conftest import ROOT, command, environment, runbook, settings_of
 from tests.support.hostile_server import hostile_server
 
 _PATIENCE_SECONDS = 60
@@ -186,7 +186,7 @@ def test_secrets_are_resolved_where_the_run_is(cluster_run: ClusterRun) -> None:
 def test_the_bundles_verify(cluster_run: ClusterRun) -> None:
     """Every bundle verifies, that of the tenant whose worker was killed too."""
 
-    result = new_runbook(
+    result = runbook(
         "verify", "evidence", "--trusted-keys", "evidence/keys", cwd=cluster_run.folder
     )
 
@@ -194,6 +194,8 @@ def test_the_bundles_verify(cluster_run: ClusterRun) -> None:
     assert not list(cluster_run.folder.glob("evidence/fleet/*/begun-*"))
 
 
+# A second cluster: `make matrices` has the time.
+@pytest.mark.matrix(0)
 def test_a_scheduler_that_is_lost_ends_the_fleet(tmp_path: Path, env_file: Path) -> None:
     """When the scheduler is killed, the tenants that are left are named, and can be resumed."""
 
@@ -227,8 +229,8 @@ def test_a_cluster_that_does_not_answer_is_refused(tmp_path: Path, env_file: Pat
 
     fleet_file(tmp_path, env_file, "http://127.0.0.1:9")
     words = ("fleet", "tenants.toml", "--evidence", "evidence", "--scheduler")
-    silent = new_runbook(*words, "tcp://127.0.0.1:9", cwd=tmp_path)
-    nonsense = new_runbook(*words, "nonsense://x", "--insecure-scheduler", cwd=tmp_path)
+    silent = runbook(*words, "tcp://127.0.0.1:9", cwd=tmp_path)
+    nonsense = runbook(*words, "nonsense://x", "--insecure-scheduler", cwd=tmp_path)
     with dask(
         tmp_path, "scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", "s.json"
     ):
@@ -236,7 +238,7 @@ def test_a_cluster_that_does_not_answer_is_refused(tmp_path: Path, env_file: Pat
         while not (tmp_path / "s.json").exists() and time.monotonic() < end:
             time.sleep(0.05)
         address = json.loads((tmp_path / "s.json").read_bytes())["address"]
-        idle = new_runbook(*words, address, cwd=tmp_path)
+        idle = runbook(*words, address, cwd=tmp_path)
 
     assert [each.returncode for each in (silent, nonsense, idle)] == [2, 2, 2]
     assert "No Dask scheduler answers at tcp://127.0.0.1:9" in silent.stderr

@@ -197,7 +197,7 @@ class TestInheritance:
         """Exit handlers of this process run once, and not in the child."""
 
         script = (
-            "import atexit, papermill, tests.support.notebooks as n\n"
+            "import atexit, tests.support.notebooks as n, papermill\n"
             "atexit.register(lambda: open('parents', 'a').write('x'))\n"
             "papermill.execute_notebook(n.notebook(['exit()']), 'out.ipynb', engine_name='fork',"
             " progress_bar=False)\n"
@@ -211,7 +211,7 @@ class TestInheritance:
         """Text in this process's buffers is not written by the child too."""
 
         script = (
-            "import sys, papermill, tests.support.notebooks as n\n"
+            "import sys, tests.support.notebooks as n, papermill\n"
             "sys.stdout.write('once')\n"
             "papermill.execute_notebook(n.notebook(['1']), None, engine_name='fork',"
             " progress_bar=False)\n"
@@ -309,7 +309,7 @@ class TestBadEnds:
         """If the engine's process is killed, cells and the processes that they started end."""
 
         script = (
-            "import sys, papermill, tests.support.notebooks as n\n"
+            "import sys, tests.support.notebooks as n, papermill\n"
             "papermill.execute_notebook(n.notebook([sys.argv[1]]), None, engine_name='fork')\n"
         )
         source = NOTE_PIDS + "import time\nos.rename('pids', 'all')\ntime.sleep(600)"
@@ -434,7 +434,7 @@ class TestBadEnds:
         """A cell that runs nothing but C ends with the engine's process, and what it started."""
 
         script = (
-            "import sys, papermill, tests.support.notebooks as n\n"
+            "import sys, tests.support.notebooks as n, papermill\n"
             "papermill.execute_notebook(n.notebook([sys.argv[1]]), None, engine_name='fork')\n"
         )
         source = (
@@ -617,7 +617,7 @@ class TestBounds:
         """Of 400 MB a cell keeps 32 MiB; the engine's process grows by a few times of that."""
 
         script = (
-            "import resource, papermill, tests.support.notebooks as n\n"
+            "import resource, tests.support.notebooks as n, papermill\n"
             "most = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10\n"
             "run = lambda source: papermill.execute_notebook(n.notebook([source, '2']),"
             " 'out.ipynb', engine_name='fork', progress_bar=False)\n"
@@ -868,8 +868,8 @@ def run_apart(
 ) -> tuple[Any, str]:
     """Execute a cell in a new process, because nbclient leaves event loops open."""
     script = (
-        "import json, sys, threading, papermill\n"
-        "import runbook_lib.fork_engine as f, tests.support.notebooks as n\n"
+        "import json, sys, threading, tests.support.notebooks as n, papermill\n"
+        "import runbook_lib.fork_engine as f\n"
         "source, is_killed, is_threaded, options = json.loads(sys.argv[1])\n"
         "if is_threaded:\n"
         "    threading.Thread(target=threading.Event().wait, daemon=True).start()\n"

@@ -14,7 +14,7 @@ from runbook_lib.config.workspace import journal_path
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.events import EventType
 from runbook_lib.core.journal import Journal
-from tests.runs.conftest import command, environment, new_runbook, records
+from tests.runs.conftest import command, environment, records, runbook
 
 FOUR = 4
 _PATIENCE_SECONDS = 240
@@ -53,7 +53,7 @@ def test_four_runs_at_once_all_complete(tmp_path: Path, is_one_tenant: bool) -> 
     sealed = records(tmp_path / "evidence")
     assert len(sealed) == FOUR
     assert [record["resumes"] for record in sealed] == [None] * FOUR
-    result = new_runbook(
+    result = runbook(
         "verify", "evidence", "--trusted-keys", "evidence/keys", "--json", cwd=tmp_path
     )
     assert result.returncode == 0, result.stdout
@@ -75,7 +75,7 @@ def test_a_read_only_working_directory_is_sufficient(tmp_path: Path) -> None:
     """A run does not write to its working directory."""
 
     root = Path(__file__).parents[2]
-    result = new_runbook(
+    result = runbook(
         *("run", "--sandbox", "approved", "--evidence", str(tmp_path / "evidence")),
         cwd=Path("/proc"),
         env={"PYTHONPATH": str(root)},
@@ -107,7 +107,7 @@ def test_a_run_that_waits_too_long_ends_with_3(tmp_path: Path) -> None:
     try:
         assert holder.stdout.readline() == "held\n"
         before = {path.name for path in home.iterdir()}
-        result = new_runbook(
+        result = runbook(
             *("run", "--sandbox", "approved", "--tenant", "acme", "--evidence", "evidence"),
             *("--set", "queue_seconds=1"),
             cwd=tmp_path,

@@ -8,7 +8,7 @@ import json
 import os
 import re
 import urllib.parse
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from runbook_lib.core.fingerprints import read_key
 from runbook_lib.core.redaction import Secret
 from runbook_lib.engine.process import ProcessRequest, run_in_process
 from runbook_lib.sandbox.server import Sandbox
-from tests.runs.conftest import Process, environment, outcomes, records, runbook
+from tests.runs.conftest import RunAcme, outcomes, records, runbook
 from tests.runs.test_truth import project_with
 from tests.support.practice_runs import CommandLines, PractiseOnce
 
@@ -125,12 +125,11 @@ def test_sealing_a_walkthrough_leaks_no_typed_credential(
 
 
 def test_no_token_issued_during_the_run_is_left(
-    start: Callable[..., Process], sandbox: Any, tmp_path: Path
+    run_acme: RunAcme, sandbox: Any, tmp_path: Path
 ) -> None:
     """Tokens issued during the run are redacted too."""
 
-    run = start()
-    assert run.finish()[0] == 0
+    assert run_acme().returncode == 0
     text = "".join(
         path.read_text(encoding="utf-8", errors="replace")
         for path in (tmp_path / "evidence").rglob("*")
@@ -146,7 +145,7 @@ def test_no_token_issued_during_the_run_is_left(
 
 
 def test_cells_are_not_given_what_their_steps_do_not_need(
-    start: Callable[..., Process], tmp_path: Path
+    run_acme: RunAcme, tmp_path: Path
 ) -> None:
     """The environment of the cells has no credential that only sealing needs."""
 
@@ -157,9 +156,9 @@ def test_cells_are_not_given_what_their_steps_do_not_need(
     noted = tmp_path / "environment.json"
     note = f"import json, os; open({str(noted)!r}, 'w').write(json.dumps(dict(os.environ)))"
     project = project_with(tmp_path / "project", "test-05-marketing-data", note)
-    run = start(env=environment(**dict.fromkeys(names, "canary horse battery staple")), cwd=project)
+    done = run_acme(env=dict.fromkeys(names, "canary horse battery staple"), cwd=project)
 
-    assert run.finish()[0] == 3
+    assert done.returncode == 3
     held = json.loads(noted.read_text(encoding="utf-8"))
     assert held["PATH"]
     assert [each for each in held.values() if "canary" in each] == []

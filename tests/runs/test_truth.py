@@ -26,6 +26,7 @@ from tests.runs.conftest import (
     ROOT,
     WORDS,
     Process,
+    RunAcme,
     environment,
     new_runbook,
     outcomes,
@@ -122,12 +123,12 @@ def project_with(folder: Path, cell_id: str, source: str) -> Path:
     ids=["sys.exit(0)", "raises", "os._exit(0)"],
 )
 def test_a_cell_that_ends_early_completes_nothing(
-    source: str, said: str, start: Start, tmp_path: Path
+    source: str, said: str, run_acme: RunAcme, tmp_path: Path
 ) -> None:
     """After a cell that ends the notebook early, no later step counts as checked."""
 
     project = project_with(tmp_path / "project", "cy-02-client-id", source)
-    exit_code, _, errors = start(cwd=project).finish()
+    done = run_acme(cwd=project)
     (record,) = records(tmp_path / "evidence")
     found = outcomes(record)
     assert found["cy-01-connector-setup"] == "verified"
@@ -136,8 +137,8 @@ def test_a_cell_that_ends_early_completes_nothing(
     for later in ids[ids.index("cy-03-client-secret") :]:
         assert step_of(record, later)["checked_on"] is None
         assert found[later] in ("not_run", "attested")
-    assert exit_code == 3
-    assert said in errors
+    assert done.returncode == 3
+    assert said in done.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
