@@ -54,8 +54,9 @@ VENDORS_ROOMS = re.compile(r"connectors/[a-z_]+/|connectors/registry\.py$|sandbo
 # Cyclr, where every connector ends, is named where its settings and answers are, but not here.
 WITHOUT_CYCLR = ("core", "fork_engine", "notebook")
 TEXTS = (".py", ".html", ".css", ".js", ".json", ".md", ".toml", ".ipynb")
-# The product's own name, as people and as programs spell it.
+# The product's own name, as people and as programs spell it, and a class of msgspec.
 PRODUCT = re.compile(r"facebook-marketing-runbook|Facebook Marketing runbook")
+MSGSPEC = re.compile(r"import Meta\b|\bMeta\(|\bMeta\.extra|part, Meta\)")
 
 
 @dataclass
@@ -220,7 +221,8 @@ def named_vendors(root: Path) -> list[str]:
         if place.partition("/")[0] in WITHOUT_CYCLR:
             patterns.append(with_cyclr)
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-            if any(pattern.search(PRODUCT.sub("", line)) for pattern in patterns):
+            own = MSGSPEC.sub("", PRODUCT.sub("", line))
+            if any(pattern.search(own) for pattern in patterns):
                 found.append(f"{place}:{number}: {line.strip()}")
     return found
 

@@ -20,8 +20,8 @@ from runbook_lib.config.runner import inputs_of
 from runbook_lib.config.settings import read_env_file, resolve
 from runbook_lib.connectors.provider import vendor_of
 from runbook_lib.connectors.registry import connector_names, find_procedure
+from runbook_lib.core.model import NoteKind, Outcome, WordKind
 from runbook_lib.core.outcome import ICONS, MEANINGS
-from runbook_lib.core.procedure import NoteKind, Outcome, WordKind
 from runbook_lib.errors import ExitCode
 from runbook_lib.sandbox.scenarios import SCENARIOS
 from runbook_lib.sandbox.server import Sandbox

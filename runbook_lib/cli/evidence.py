@@ -371,7 +371,8 @@ def key(
 def report(*, bundle: str, output: str, connector: str, **options: Any) -> None:
     """Build the history of a tenant as HTML; of BUNDLE, the report of that run again."""
     from runbook_lib.core.files import is_folder
-    from runbook_lib.engine.run import Mode, open_run
+    from runbook_lib.core.model import Mode
+    from runbook_lib.engine.run import open_run
     from runbook_lib.evidence.chain import finish_interrupted
     from runbook_lib.evidence.parts import report_entries
     from runbook_lib.evidence.reports.report import history_report, run_report

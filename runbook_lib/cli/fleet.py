@@ -159,8 +159,8 @@ def _show_sum(record: FleetRecord) -> None:
 
 def _line(result: TenantResult) -> str:
     """Return the result of a tenant as one line: what failed, or why nothing was sealed."""
+    from runbook_lib.core.model import Outcome
     from runbook_lib.core.outcome import ICONS
-    from runbook_lib.core.procedure import Outcome
 
     failed = [step["id"] for step in result.steps if step["outcome"] == Outcome.FAILED]
     outcomes = {"complete": Outcome.VERIFIED, "incomplete": Outcome.WAITING}

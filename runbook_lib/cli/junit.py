@@ -90,7 +90,7 @@ class RunReport:
 
         self._write(
             tenant=result.tenant,
-            sandbox=bool(result.state.started.get("sandbox")),
+            sandbox=result.state.is_practice,
             status=Status.SEALED,
             steps=tuple(step_results(result.state, {})),
         )

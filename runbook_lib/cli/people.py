@@ -64,9 +64,11 @@ def confirm(*, step: str, is_sure: bool, connector: str, as_json: bool, **option
 
     The sentence that is confirmed is shown first. The name is what the person says it is.
     """
+    from msgspec import to_builtins
+
     from runbook_lib.cli.terminal import outcome_of, say
     from runbook_lib.connectors.registry import find_procedure
-    from runbook_lib.core.step_document import step_document
+    from runbook_lib.core.step_record import step_record
     from runbook_lib.engine.confirmation import prepare
 
     confirmation = prepare(find_procedure(connector), step, **options)
@@ -77,7 +79,7 @@ def confirm(*, step: str, is_sure: bool, connector: str, as_json: bool, **option
         document = {
             "tenant": confirmation.run.tenant,
             "connector": confirmation.run.procedure.id,
-            "step": step_document(state),
+            "step": to_builtins(step_record(state)),
         }
         click.echo(escaped_json(json.dumps(document, ensure_ascii=False)))
         return

@@ -103,10 +103,12 @@ def status(
     *, connector: str, evidence: str, is_verbose: bool, as_json: bool, **options: Any
 ) -> None:
     """Show what is done, what waits, and the next thing a person must do."""
+    from msgspec import to_builtins
+
     from runbook_lib.cli.terminal import say, show_again, show_next, show_open, show_steps
     from runbook_lib.connectors.registry import find_procedure
     from runbook_lib.core.advice import next_step
-    from runbook_lib.core.step_document import step_document
+    from runbook_lib.core.step_record import step_record
     from runbook_lib.engine.run import open_known
 
     procedure = find_procedure(connector)
@@ -118,7 +120,7 @@ def status(
             "tenant": opened.tenant,
             "connector": procedure.id,
             "outcome": state.outcome,
-            "steps": [step_document(step) for step in state.steps.values()],
+            "steps": [to_builtins(step_record(step)) for step in state.steps.values()],
             "next": {"step": following[0].step.id, "do": following[1]} if following else None,
             "again": [
                 {"step": step.step.id, "why": step.again}
@@ -128,7 +130,7 @@ def status(
         }
         click.echo(escaped_json(json.dumps(document, ensure_ascii=False)))
     else:
-        mark = "SANDBOX " if state.started.get("sandbox") else ""
+        mark = "SANDBOX " if state.is_practice else ""
         show = show_steps if is_verbose else show_open
         show(state, title=f"{mark}{opened.tenant} · {procedure.title}")
         if not opened.journal.path.exists():
@@ -154,7 +156,7 @@ def tenants(*, evidence: str, as_json: bool) -> None:
             {
                 "tenant": tenant.tenant,
                 "connector": tenant.connector,
-                "sandbox": bool(tenant.state.started.get("sandbox")),
+                "sandbox": tenant.state.is_practice,
                 "outcome": tenant.state.outcome,
                 "done": tenant.done,
                 "steps": len(tenant.state.steps),

@@ -23,14 +23,14 @@ from rich.text import Text
 
 from runbook_lib.core.advice import next_step
 from runbook_lib.core.journal import utc_now
+from runbook_lib.core.model import Outcome, RunOutcome
 from runbook_lib.core.outcome import ICONS, LABELS, label_of, tally
-from runbook_lib.core.procedure import Outcome
-from runbook_lib.core.state import RunOutcome, RunState, StepState
+from runbook_lib.core.state import RunState, StepState
 from runbook_lib.evidence.reports.wording import day, when, with_times
 from runbook_lib.plain_text import counted, one_line
 
 if TYPE_CHECKING:
-    from runbook_lib.core.procedure import Value
+    from runbook_lib.core.model import Value
     from runbook_lib.engine.tenants import TenantState
     from runbook_lib.evidence.verify.verdict import Verdict
     from runbook_lib.evidence.verify.verify import Verified
@@ -197,7 +197,7 @@ def show_tenants(states: Iterable[TenantState]) -> None:
     rows = [
         (
             (
-                line_of(f"{'SANDBOX ' * bool(tenant.state.started.get('sandbox'))}{tenant.tenant}"),
+                line_of(f"{'SANDBOX ' * tenant.state.is_practice}{tenant.tenant}"),
                 line_of(tenant.connector),
                 Text(tenant.state.outcome, _RUN_STYLES[tenant.state.outcome]),
             ),

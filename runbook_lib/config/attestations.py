@@ -33,19 +33,17 @@ from typing import Any
 
 from runbook_lib.config.settings import suggestion, typed, visible_text
 from runbook_lib.core.files import read_plain
-from runbook_lib.core.procedure import (
+from runbook_lib.core.model import (
     Assignment,
     Binding,
-    Input,
     Note,
     NoteKind,
-    Procedure,
-    Step,
-    StepKind,
+    Remark,
     Value,
     Word,
     WordKind,
 )
+from runbook_lib.core.procedure import Input, Procedure, Step, StepKind
 from runbook_lib.errors import SettingsError
 
 _LARGEST_FILE = 1024 * 1024
@@ -74,7 +72,7 @@ def read_words(
     *,
     now: datetime,
     values: Mapping[str, Value] | None = None,
-) -> list[Word | Note]:
+) -> list[Remark]:
     """
     Return the words and notes in the file at `path`, ordered by the times that they give.
 
@@ -96,7 +94,7 @@ def read_words(
     steps = {step.id: step for step in procedure.steps}
     inputs = {item.name: item for item in procedure.inputs}
     reader = _Reader(path, steps, inputs, now, values)
-    words: list[Word | Note] = []
+    words: list[Remark] = []
     for name, kind in _KINDS.items():
         tables = document.get(name, [])
         if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
@@ -182,7 +180,7 @@ class _Reader:
             for subject in self._subjects(step, table.get("subject", {}), place)
         ]
 
-    def note(self, kind: NoteKind, table: Mapping[str, Any]) -> Note:
+    def note(self, kind: NoteKind, table: Mapping[str, Any]) -> Note | Assignment:
         """Return the comment or assignment in `table`."""
         is_comment = kind is NoteKind.COMMENTED
         keys = ("step", "by", "at", "note", *(() if is_comment else ("to", "due")))

@@ -34,7 +34,8 @@ from runbook_lib.config.settings import REFERENCE_FORMS, is_reference, suggestio
 from runbook_lib.config.workspace import tenant_name
 from runbook_lib.core.credential_form import implausible
 from runbook_lib.core.files import read_plain
-from runbook_lib.core.procedure import Input, Procedure, Value
+from runbook_lib.core.model import Value
+from runbook_lib.core.procedure import Input, Procedure
 from runbook_lib.errors import FleetFileError, SettingsError
 
 _LARGEST_FILE = 16 * 1024 * 1024

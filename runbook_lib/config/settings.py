@@ -18,7 +18,8 @@ import dotenv.parser
 
 from runbook_lib.core.credential_form import implausible
 from runbook_lib.core.files import read_plain
-from runbook_lib.core.procedure import Input, Value
+from runbook_lib.core.model import Value
+from runbook_lib.core.procedure import Input
 from runbook_lib.core.redaction import Secret, holds_token
 from runbook_lib.errors import SettingsError
 from runbook_lib.plain_text import first_unseen

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from runbook_lib.core.procedure import Value
+from runbook_lib.core.model import Value
 from runbook_lib.core.redaction import Secret
 from runbook_lib.remote.cyclr import Cyclr, request_api_token
 from runbook_lib.remote.transport import Session

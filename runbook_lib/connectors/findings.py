@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from runbook_lib.core.procedure import Finding, Outcome
+from runbook_lib.core.model import Finding, Outcome
 
 verified = partial(Finding, outcome=Outcome.VERIFIED)
 inconclusive = partial(Finding, outcome=Outcome.INCONCLUSIVE)

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.review_kit import Kit
-from runbook_lib.core.procedure import Input, Procedure, Provider, Value
+from runbook_lib.core.model import Value
+from runbook_lib.core.procedure import Input, Procedure, Provider
 from runbook_lib.core.troubles import Trouble
 from runbook_lib.errors import SettingsError
 from runbook_lib.remote.oauth import AuthorizationServer

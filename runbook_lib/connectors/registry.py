@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from runbook_lib.connectors.review_kit import Kit
-    from runbook_lib.core.procedure import Procedure, Value
+    from runbook_lib.core.model import Value
+    from runbook_lib.core.procedure import Procedure
 
 
 # The connector where none is named.

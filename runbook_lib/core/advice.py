@@ -4,9 +4,9 @@ What a person does next, the same wherever it is shown. Pure.
 
 from __future__ import annotations
 
-from runbook_lib.core.procedure import Outcome
+from runbook_lib.core.model import Outcome
 from runbook_lib.core.state import RunState, StepState
-from runbook_lib.core.step_document import advice_of, step_document
+from runbook_lib.core.step_record import advice_of, step_record
 
 # What to do about an outcome, in the order in which steps need attention.
 _ADVICE = {
@@ -41,4 +41,4 @@ def what_to_do(step: StepState) -> str:
     if step.conclusion.needs_person:
         return f"Look yourself, then confirm: {' '.join(step.step.unseen(step.findings))}"
     general = _ADVICE.get(step.conclusion.outcome, "")
-    return (advice_of(step_document(step)) or general) if general else ""
+    return (advice_of(step_record(step)) or general) if general else ""

@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 
 from runbook_lib.core.files import read_plain, write_whole
-from runbook_lib.core.procedure import Attachment
+from runbook_lib.core.model import Attachment
 from runbook_lib.errors import ContentError, SettingsError
 
 # A document that the runbook itself wrote: nobody can upload one.

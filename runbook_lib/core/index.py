@@ -9,17 +9,25 @@ another form is ignored.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
 
-from runbook_lib.core.events import EventType
+from msgspec import convert, field, to_builtins
+from msgspec.structs import replace
+
 from runbook_lib.core.fingerprints import FingerprintKey
-from runbook_lib.core.journal import BEFORE_THE_FIRST, Entry, Line, Ref
-from runbook_lib.core.procedure import Value
+from runbook_lib.core.journal import BEFORE_THE_FIRST, Line, Ref
+from runbook_lib.core.json_text import parse_own, write_json
+from runbook_lib.core.model import (
+    BundleSealed,
+    Checked,
+    CheckWithheld,
+    EventType,
+    Part,
+    RunStarted,
+    Value,
+)
 
-_FORM = 7
+_FORM = 8
 _MOST_RUNS = 32
 _RECENT = 30
 # Of the values that were refused, the newest.
@@ -33,11 +41,16 @@ _WORDS = (
 )
 _NOTES = (EventType.STEP_COMMENTED, EventType.STEP_ASSIGNED)
 # What the history of one step shows.
-_OF_STEP = (*_WORDS, *_NOTES, EventType.STEP_CHECKED, EventType.CHANGE_INTENDED)
+_OF_STEP = (
+    *_WORDS,
+    *_NOTES,
+    EventType.STEP_CHECKED,
+    EventType.STEP_WITHHELD,
+    EventType.CHANGE_INTENDED,
+)
 
 
-@dataclass(frozen=True, slots=True)
-class WordIndex:
+class WordIndex(Part):
     """
     Where an attestation or another word is, and the file entry that it was read from.
 
@@ -47,24 +60,37 @@ class WordIndex:
 
     ref: Ref
     entry: str
-    subject: Mapping[str, Value | None]
+    subject: Mapping[str, Value | None] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class RunIndex:
+class CheckIndex(Part):
+    """Where the line of a step's checks is, and those of the exchanges on which it rests."""
+
+    ref: Ref
+    exchanges: tuple[Ref, ...] = ()
+
+
+class RunIndex(Part):
     """One run: where it started, what it checked (by step), when it ended, and on what it ran."""
 
     started: Ref | None = None
     mode: str = ""
     begun: frozenset[str] = frozenset()
-    checked: Mapping[str, Ref] = field(default_factory=dict)
+    checked: Mapping[str, CheckIndex] = field(default_factory=dict)
     finished_on: str = ""
     reached_end: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Index:
+class BundleIndex(Part):
+    """A line that announces a bundle: its number, the run that is in the bundle, and its data."""
+
+    seq: int
+    run_id: str
+    sealed: BundleSealed
+
+
+class Index(Part):
     """
     Everything up to the line `last`; `runs` are the newest runs, oldest first.
 
@@ -73,7 +99,8 @@ class Index:
     value that the remote system named as its own, `refused` are those that it does
     not take, `replaced` is the last value before the recorded one that was not
     refused. `links` maps each link for a second person to the step it was used for.
-    `sealed` are the lines that announce bundles, `withheld` those that stand for others.
+    `exchanges` are the newest ones, on which no check rests so far. `sealed` are the
+    lines that announce bundles, `withheld` those that stand for others.
     """
 
     last: Ref = BEFORE_THE_FIRST
@@ -89,9 +116,10 @@ class Index:
     remembered: int = 0
     runs: Mapping[str, RunIndex] = field(default_factory=dict)
     begun: frozenset[str] = frozenset()
-    checked: Mapping[str, Ref] = field(default_factory=dict)
+    checked: Mapping[str, CheckIndex] = field(default_factory=dict)
+    exchanges: tuple[Ref, ...] = ()
     recent: Mapping[str, tuple[Ref, ...]] = field(default_factory=dict)
-    sealed: tuple[Entry, ...] = ()
+    sealed: tuple[BundleIndex, ...] = ()
     withheld: tuple[Ref, ...] = ()
     practice: frozenset[bool] = frozenset()
 
@@ -127,9 +155,8 @@ class Index:
 
 def dump_index(index: Index, key: FingerprintKey) -> bytes:
     """Return `index` as saved: its authentication code, then JSON."""
-    document = {**asdict(index), "form": _FORM}
-    content = json.dumps(document, ensure_ascii=False, separators=(",", ":"), default=sorted)
-    saved = content.encode("utf-8", "backslashreplace")
+    document = {"form": _FORM, "index": to_builtins(index)}
+    saved = write_json(document).encode("utf-8", "backslashreplace")
     return f"{key.of_bytes(saved)}\n".encode() + saved
 
 
@@ -138,77 +165,19 @@ def load_index(content: bytes, key: FingerprintKey) -> Index | None:
     code, _, saved = content.partition(b"\n")
     if code.decode("ascii", "replace") != key.of_bytes(saved):
         return None
-    document = json.loads(saved)
-    return _index(document) if document.pop("form") == _FORM else None
-
-
-def _index(document: Mapping[str, Any]) -> Index:
-    sets = {name: frozenset(document[name]) for name in ("begun", "practice")}
-    return Index(
-        **{
-            **document,
-            **sets,
-            "last": Ref(*document["last"]),
-            **{
-                name: {
-                    step: tuple(
-                        WordIndex(Ref(*word["ref"]), word["entry"], values_of(word["subject"]))
-                        for word in words
-                    )
-                    for step, words in document[name].items()
-                }
-                for name in ("words", "notes")
-            },
-            **{
-                name: values_of(document[name])
-                for name in ("given", "recorded", "replaced", "confirmed")
-            },
-            "refused": {
-                name: tuple(map(_value, values)) for name, values in document["refused"].items()
-            },
-            "runs": {name: _run(run) for name, run in document["runs"].items()},
-            "checked": _refs(document["checked"]),
-            "recent": {
-                step: tuple(Ref(*numbers) for numbers in refs)
-                for step, refs in document["recent"].items()
-            },
-            "withheld": tuple(Ref(*ref) for ref in document["withheld"]),
-            "sealed": tuple(Entry(**entry) for entry in document["sealed"]),
-        }
-    )
-
-
-def _run(document: Mapping[str, Any]) -> RunIndex:
-    begun = frozenset(document["begun"])
-    started = Ref(*document["started"]) if document["started"] else None
-    checked = _refs(document["checked"])
-    return RunIndex(**{**document, "begun": begun, "started": started, "checked": checked})
-
-
-def _refs(document: Mapping[str, Any]) -> dict[str, Ref]:
-    return {name: Ref(*ref) for name, ref in document.items()}
-
-
-def values_of(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Return values as they were before they were written as JSON, which has no tuple."""
-    return {name: _value(value) for name, value in document.items()}
-
-
-def _value(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+    document = parse_own(saved)
+    return convert(document["index"], Index) if document["form"] == _FORM else None
 
 
 def _run_started(index: Index, line: Line) -> Index:
-    data = line.entry.data
-    index = _recorded(index, {**values_of(data["parameters"]), **data["fingerprints"]})
-    index = replace(index, practice=index.practice | {bool(data["sandbox"])})
-    return _with_run(index, line, lambda run: replace(run, started=line.ref, mode=data["mode"]))
+    data: RunStarted = line.entry.data
+    index = _recorded(index, {**data.parameters, **data.fingerprints})
+    index = replace(index, practice=index.practice | {data.sandbox})
+    return _with_run(index, line, lambda run: replace(run, started=line.ref, mode=data.mode))
 
 
 def _run_joined(index: Index, line: Line) -> Index:
-    return _recorded(
-        index, {**values_of(line.entry.data["parameters"]), **line.entry.data["fingerprints"]}
-    )
+    return _recorded(index, {**line.entry.data.parameters, **line.entry.data.fingerprints})
 
 
 def _with_run(index: Index, line: Line, change: Callable[[RunIndex], RunIndex]) -> Index:
@@ -224,18 +193,21 @@ def _step_started(index: Index, line: Line) -> Index:
     return _with_run(index, line, lambda run: replace(run, begun=run.begun | {step}))
 
 
+def _exchange_recorded(index: Index, line: Line) -> Index:
+    return replace(index, exchanges=(*index.exchanges, line.ref))
+
+
 def _step_checked(index: Index, line: Line) -> Index:
-    checked = {line.entry.step: line.ref}
-    index = _judged(index, line.entry.data)
+    checked = {line.entry.step: CheckIndex(ref=line.ref, exchanges=index.exchanges)}
+    index = _judged(replace(index, exchanges=()), line.entry.data)
     index = replace(index, checked={**index.checked, **checked})
     return _with_run(index, line, lambda run: replace(run, checked={**run.checked, **checked}))
 
 
 def _word_said(index: Index, line: Line) -> Index:
     data, step = line.entry.data, line.entry.step
-    subject = values_of(data.get("binding", {}).get("subject", {}))
-    word = WordIndex(line.ref, data.get("entry", ""), subject)
-    links = {data["link"]: step} if data.get("link") else {}
+    word = WordIndex(ref=line.ref, entry=data.entry, subject=data.binding.subject)
+    links = {data.link: step} if data.link else {}
     return replace(
         index,
         words={**index.words, step: (*index.words.get(step, ()), word)},
@@ -245,27 +217,29 @@ def _word_said(index: Index, line: Line) -> Index:
 
 def _note_written(index: Index, line: Line) -> Index:
     step = line.entry.step
-    note = WordIndex(line.ref, line.entry.data.get("entry", ""), {})
+    note = WordIndex(ref=line.ref, entry=line.entry.data.entry)
     return replace(index, notes={**index.notes, step: (*index.notes.get(step, ()), note)})
 
 
 def _input_given(index: Index, line: Line) -> Index:
-    value = values_of({line.entry.data["name"]: line.entry.data["value"]})
+    value = {line.entry.data.name: line.entry.data.value}
     return _recorded(replace(index, given={**index.given, **value}), value)
 
 
 def _credential_given(index: Index, line: Line) -> Index:
-    return _recorded(index, {line.entry.data["name"]: line.entry.data["fingerprint"]})
+    return _recorded(index, {line.entry.data.name: line.entry.data.fingerprint})
 
 
 def _credential_remembered(index: Index, line: Line) -> Index:
-    references = {**index.credentials, line.entry.data["name"]: str(line.entry.data["reference"])}
+    references = {**index.credentials, line.entry.data.name: line.entry.data.reference}
     current = {name: reference for name, reference in references.items() if reference}
     return replace(index, credentials=current, remembered=index.remembered + 1)
 
 
 def _bundle_sealed(index: Index, line: Line) -> Index:
-    return replace(index, sealed=(*index.sealed, line.entry))
+    entry = line.entry
+    sealed = BundleIndex(seq=entry.seq, run_id=entry.run_id, sealed=entry.data)
+    return replace(index, sealed=(*index.sealed, sealed))
 
 
 def _recorded(index: Index, values: Mapping[str, Value]) -> Index:
@@ -279,21 +253,18 @@ def _recorded(index: Index, values: Mapping[str, Value]) -> Index:
     return replace(index, recorded={**index.recorded, **newer}, replaced=replaced)
 
 
-def _judged(index: Index, data: Mapping[str, Any]) -> Index:
+def _judged(index: Index, data: Checked | CheckWithheld) -> Index:
     """
     Return the index with the values that a check's findings confirm or refuse.
 
     Confirmed values are also filled into the words that lacked them.
     """
-    subject = values_of(data.get("binding", {}).get("subject", {}))
+    subject = data.binding.subject
+    accepted = [name for finding in data.findings for name in finding.accepts]
+    not_taken = [name for finding in data.findings for name in finding.refuses]
     confirmed, refused = (
-        {
-            name: subject[name]
-            for finding in data["findings"]
-            for name in finding[kind]
-            if subject.get(name)
-        }
-        for kind in ("accepts", "refuses")
+        {name: value for name in names if (value := subject.get(name))}
+        for names in (accepted, not_taken)
     )
     if refused:
         grown = {
@@ -337,7 +308,7 @@ _CHANGES: Mapping[str, Callable[[Index, Line], Index]] = {
         lambda run: replace(
             run,
             finished_on=run.finished_on or line.entry.at,
-            environment=line.entry.data.get("environment", {}),
+            environment=line.entry.data.environment,
         ),
     ),
     EventType.NOTEBOOK_FINISHED: lambda index, line: _with_run(
@@ -345,6 +316,9 @@ _CHANGES: Mapping[str, Callable[[Index, Line], Index]] = {
     ),
     EventType.STEP_STARTED: _step_started,
     EventType.STEP_CHECKED: _step_checked,
+    EventType.STEP_WITHHELD: _step_checked,
+    EventType.EXCHANGE_RECORDED: _exchange_recorded,
+    EventType.EXCHANGE_WITHHELD: _exchange_recorded,
     EventType.INPUT_GIVEN: _input_given,
     EventType.CREDENTIAL_GIVEN: _credential_given,
     EventType.CREDENTIAL_REMEMBERED: _credential_remembered,

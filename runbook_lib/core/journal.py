@@ -10,58 +10,51 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import FileIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from filelock import FileLock, Timeout
+from msgspec import ValidationError, convert, structs, to_builtins
 
-from runbook_lib.core.events import EventType, check_event, check_line
 from runbook_lib.core.files import check_place, open_plain, sync_folder
-from runbook_lib.core.json_text import parse_json, write_json
-from runbook_lib.core.procedure import Outcome
+from runbook_lib.core.json_text import parse_own, write_json
+from runbook_lib.core.model import (
+    DATA,
+    FORM,
+    Checked,
+    CheckWithheld,
+    Entry,
+    EventType,
+    Exchange,
+    ExchangeWithheld,
+    JournalMended,
+    Part,
+    invalid,
+)
 from runbook_lib.errors import ChainError, FormError, JournalError
 
 JOURNAL_NAME = "journal.jsonl"
-# The form of a journal's lines, which each run names when it starts; no other is read.
-FORM = 4
 # The `prev` of the first line.
 GENESIS = "0" * 64
 
-# NOTE: a line contains the checks of one step, each exchange cut at 8 KiB; hundreds fit. The
-# runbook writes no longer one, and parsing takes thirty times its size in memory.
+# NOTE: the lines of a step's checks and their exchanges, each cut at 8 KiB; hundreds fit. The
+# runbook writes no longer ones, and parsing takes thirty times their size in memory.
 LONGEST_LINE = 4 * 1024 * 1024
 _TAIL_CHUNK = 65_536
+# An exchange is written together with the line of the checks that follows it.
+_EXCHANGES = (EventType.EXCHANGE_RECORDED, EventType.EXCHANGE_WITHHELD)
 # A withheld line contains this, as `write_json` writes it; so may what a remote system said.
-_MAY_WITHHOLD = f'"type":"{EventType.STEP_WITHHELD}"'.encode()
-_WITHHELD = "What the remote system said is withheld, because it contains a secret. Check again."
+_MAY_WITHHOLD = b'.withheld","run_id"'
 _LOCK_SECONDS = 30
 _NOT_UNDERSTOOD = (
     "Nothing was changed. The line is damaged, or from another version of the runbook. Move the "
     "file aside and keep it, then rebuild the journal from the sealed bundles with "
     "`runbook journal`; without bundles, move the tenant's folder away to start over."
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """
-    One line: `seq` from 1, `at` RFC 3339 in UTC, `run_id` empty outside of a run.
-
-    `withheld` is the SHA-256 of the line in whose place it stands, if a bundle withholds that.
-    """
-
-    seq: int
-    at: str
-    type: str
-    run_id: str
-    step: str
-    data: Mapping[str, Any]
-    withheld: str = ""
 
 
 class Ref(NamedTuple):
@@ -79,6 +72,9 @@ class Line(NamedTuple):
     entry: Entry
     ref: Ref
 
+
+# Kind, data, run and step of a line to write.
+_Draft = tuple[str, Part, str, str]
 
 BEFORE_THE_FIRST = Ref(0, GENESIS, 0, 0)
 
@@ -111,8 +107,7 @@ class Journal:
 
     def read(self, ref: Ref) -> Entry:
         """Read the line at `ref` again; raises what `line` does."""
-        fields = parse_json(self.line(ref).decode("utf-8", "surrogatepass"))
-        return _understood(fields, ref.seq, self.path)
+        return _understood(parse_own(self.line(ref)), ref.seq, self.path)
 
     def line(self, ref: Ref) -> bytes:
         """
@@ -133,38 +128,48 @@ class Journal:
             raise ChainError(msg)
         return text
 
-    def append(
-        self, event: str, data: Mapping[str, Any], *, run_id: str = "", step: str = ""
-    ) -> Entry:
-        """
-        Append one line and return it once it is on disk.
+    def append(self, event: str, data: Part, *, run_id: str = "", step: str = "") -> None:
+        """Append one line; as `append_lines`."""
+        self.append_lines(lambda _: [(event, data)], run_id=run_id, step=step)
 
-        Raises `JournalError`, with the file unchanged, if the line is invalid
-        or cannot be written.
+    def append_lines(
+        self,
+        lines_from: Callable[[int], Iterable[tuple[str, Part]]],
+        *,
+        run_id: str = "",
+        step: str = "",
+    ) -> None:
         """
-        try:
-            check_event(event, data)
-        except ValueError as error:
-            msg = f"A line of type {event} was not written to {self.path}: {error}."
-            raise JournalError(msg, next_step="Report this as a defect.") from None
+        Append exchanges and the line that rests on them, all or none, and return once on disk.
+
+        `lines_from` takes the number of the first line, and returns the kind and the
+        data of each. Raises `JournalError`, with the file unchanged, if a line is
+        invalid or cannot be written.
+        """
         with self.locked():
             is_new = not self.path.exists()
-            # NOTE: unbuffered: a line reaches the kernel whole, and a failure is seen here.
+            # NOTE: unbuffered: lines reach the kernel whole, and a failure is seen here.
             with self.path.open("a+b", buffering=0) as file:
-                tail = _read_back(file, 1)
-                torn = tail[tail.rfind(b"\n") + 1 :]
-                if torn:
-                    # A killed process left half a line; its `append` never returned.
-                    file.truncate(file.seek(0, os.SEEK_END) - len(torn))
-                    removed = {
-                        "bytes": len(torn),
-                        "text": torn[:_TAIL_CHUNK].decode(errors="replace"),
-                    }
-                    self._write(file, EventType.JOURNAL_MENDED, removed, "", "")
-                entry = self._write(file, event, data, run_id, step)
+                size = file.seek(0, os.SEEK_END)
+                last, end = self._last_whole_line(file, size)
+                number = _number_and_type(last, self.path)[0] if last else 0
+                drafts: list[_Draft] = []
+                if end < size:
+                    file.seek(end)
+                    text = file.read(_TAIL_CHUNK).decode(errors="replace")
+                    removed = JournalMended(bytes=size - end, text=text)
+                    drafts.append((EventType.JOURNAL_MENDED, removed, "", ""))
+                lines = lines_from(number + len(drafts) + 1)
+                drafts += [(event, data, run_id, step) for event, data in lines]
+                prev = line_digest(last) if last else GENESIS
+                content = b"".join(self._lines(drafts, Ref(number, prev, 0, 0)))
+                if len(content) > LONGEST_LINE:
+                    msg = f"Lines of {len(content):,} bytes are too long for {self.path}."
+                    raise JournalError(msg, next_step="Report this as a defect, with the step.")
+                file.truncate(end)
+                _write_whole(file, content)
             if is_new:
                 sync_folder(self.path.parent)
-        return entry
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -187,46 +192,55 @@ class Journal:
             msg = f"The journal {self.path} cannot be written: {error.strerror}{place}."
             raise JournalError(msg) from error
 
-    def _write(
-        self, file: FileIO, event: str, data: Mapping[str, Any], run_id: str, step: str
-    ) -> Entry:
-        tail = _read_back(file, 2)
-        last = tail[tail[:-1].rfind(b"\n") + 1 :]
-        try:
-            seq = parse_json(last)["seq"] + 1 if last else 1
-        except (ValueError, KeyError, TypeError) as error:
-            msg = f"The last line of {self.path} is not a journal line."
-            raise ChainError(msg) from error
-        document = {
-            "seq": seq,
-            "at": timestamp(self._clock()),
-            "type": event,
-            "run_id": run_id,
-            "step": step,
-            "data": data,
-            "prev": line_digest(last) if last else GENESIS,
-        }
-        text = write_json(document) + "\n"
-        # NOTE: half a surrogate pair is legal in JSON (RFC 8259 §8.2), but only as an escape.
-        line = text.encode("utf-8", "backslashreplace")
-        if len(line) > LONGEST_LINE:
-            msg = f"A line of {len(line):,} bytes is too long for {self.path}."
-            raise JournalError(msg, next_step="Report this as a defect, with the step.")
-        _write_whole(file, line)
-        return _entry(parse_json(line))
+    def _last_whole_line(self, file: FileIO, end: int) -> tuple[bytes, int]:
+        """
+        Return the last line whose append returned, up to the byte `end`, and where it ends.
+
+        A killed process may have left a part of a line, or exchanges without the line
+        that follows them.
+        """
+        while line := _line_before(file, end):
+            if line.endswith(b"\n") and _number_and_type(line, self.path)[1] not in _EXCHANGES:
+                return line, end
+            end -= len(line)
+        return b"", 0
+
+    def _lines(self, drafts: Iterable[_Draft], after: Ref) -> Iterator[bytes]:
+        """Yield the lines of `drafts`, which follow the line `after`; raises `JournalError`."""
+        prev = after.digest
+        for seq, (event, data, run_id, step) in enumerate(drafts, after.seq + 1):
+            try:
+                line = _written(
+                    Entry(
+                        seq=seq,
+                        at=timestamp(self._clock()),
+                        type=event,
+                        run_id=run_id,
+                        step=step,
+                        data=data,
+                        prev=prev,
+                    )
+                )
+            except (ValueError, RecursionError) as error:
+                msg = f"A line of type {event} was not written to {self.path}: {error}."
+                raise JournalError(msg, next_step="Report this as a defect.") from None
+            prev = line_digest(line)
+            yield line
 
 
 def read_lines(path: Path, *, after: Ref = BEFORE_THE_FIRST, end: int = -1) -> Iterator[Line]:
     """
     Yield each complete line of the journal at `path`, up to the byte `end` if given.
 
-    Reading starts after the line `after`, checks each link and keeps one line
-    in memory. A last line without its line feed was never acknowledged and is
-    left out; a missing file has no lines.
+    Reading starts after the line `after`, checks each link and keeps in memory one line
+    with the exchanges before it. A last line without its line feed, and exchanges
+    without the line that follows them, were never acknowledged and are left out; a
+    missing file has no lines.
     Raises `ChainError` if a link is broken or a line is too long or invalid,
     `FormError` if a run started under another form, and `JournalError` if the
     file cannot be read.
     """
+    exchanges: list[Line] = []
     try:
         with open_plain(path) as file:
             # NOTE: do not read what others append meanwhile: they may be replacing a torn line.
@@ -234,13 +248,17 @@ def read_lines(path: Path, *, after: Ref = BEFORE_THE_FIRST, end: int = -1) -> I
             file.seek(after.end)
             while left > 0 and (text := file.readline(min(left, LONGEST_LINE + 1))):
                 left -= len(text)
-                if len(text) > LONGEST_LINE:
+                start = exchanges[0].ref.start if exchanges else after.end
+                if after.end + len(text) - start > LONGEST_LINE:
                     msg = f"Line {after.seq + 1} of {path} is over 4 MiB long."
                     raise ChainError(msg)
                 if text.endswith(b"\n"):
                     line = _checked(text, after, path)
                     after = line.ref
-                    yield line
+                    exchanges.append(line)
+                    if line.entry.type not in _EXCHANGES:
+                        yield from exchanges
+                        exchanges.clear()
     except FileNotFoundError:
         return
     except OSError as error:
@@ -251,11 +269,27 @@ def read_lines(path: Path, *, after: Ref = BEFORE_THE_FIRST, end: int = -1) -> I
 def parse_line(text: bytes) -> Entry | None:
     """Return a line without checking its link; `None` if it is not a journal line."""
     try:
-        fields = parse_json(text.decode("utf-8", "surrogatepass"))
-        check_line(fields)
-        return _entry(fields)
-    except (ValueError, KeyError, TypeError, RecursionError):
+        return entry_from(parse_own(text))
+    except ValueError:
         return None
+
+
+def entry_from(fields: Any) -> Entry:
+    """
+    Return the line with these `fields`; the only place that validates them.
+
+    Raises `ValueError` saying which field is invalid, without quoting a value.
+    """
+    try:
+        entry = convert(fields, Entry)
+    except ValidationError as error:
+        raise ValueError(invalid(error, "")) from None
+    if entry.type not in DATA:
+        raise ValueError("the runbook writes no lines of its type")
+    try:
+        return structs.replace(entry, data=convert(entry.data, DATA[entry.type]))
+    except ValidationError as error:
+        raise ValueError(invalid(error, "data")) from None
 
 
 def line_digest(text: bytes) -> str:
@@ -271,77 +305,72 @@ def withheld_digest(text: bytes) -> str:
 
 def withheld_line(text: bytes) -> bytes | None:
     """
-    Return a line of the same length to stand for the check in `text`, or `None` if there is none.
+    Return a line of the same length to stand for `text`, or `None` if it must not be withheld.
 
-    It keeps the line's place in the chain, the names of its checks and what they
-    are bound to, and nothing that a remote system said. Readers see an inconclusive check.
+    Of checks it keeps the names and what they are bound to, of an exchange nothing.
     """
-    fields = parse_json(text.decode("utf-8", "surrogatepass"))
-    if fields["type"] != EventType.STEP_CHECKED:
+    entry = entry_from(parse_own(text))
+    if isinstance(entry.data, Exchange):
+        kind = EventType.EXCHANGE_WITHHELD
+        data: Part = ExchangeWithheld(sha256=line_digest(text))
+    elif isinstance(entry.data, Checked):
+        kind = EventType.STEP_WITHHELD
+        checks = tuple(finding.check for finding in entry.data.findings)
+        bound = entry.data.binding
+        data = CheckWithheld(sha256=line_digest(text), checks=checks, binding=bound)
+    else:
         return None
-    checks = [finding["check"] for finding in fields["data"]["findings"]]
-    data = {"sha256": line_digest(text), "checks": checks}
-    bound = {"binding": binding} if (binding := fields["data"].get("binding")) else {}
-    document = {**fields, "type": EventType.STEP_WITHHELD, "data": {**data, **bound}}
-    line = write_json(document).encode("utf-8", "backslashreplace").ljust(len(text) - 1) + b"\n"
+    line = _written(structs.replace(entry, type=kind, data=data))
     # NOTE: other lines, and `bundle.sealed`, name positions in the journal.
-    return line if len(line) == len(text) else None
+    return line[:-1].ljust(len(text) - 1) + b"\n" if len(line) <= len(text) else None
+
+
+def _written(entry: Entry) -> bytes:
+    """Return a line as bytes; raises `ValueError` if the model has no such line."""
+    fields = to_builtins(entry)
+    entry_from(fields)
+    # NOTE: half a surrogate pair is legal in JSON (RFC 8259 §8.2), but only as an escape.
+    return f"{write_json(fields)}\n".encode("utf-8", "backslashreplace")
 
 
 def _checked(text: bytes, previous: Ref, path: Path) -> Line:
-    """Return the line whose bytes are `text`; raise unless it follows the line `before`."""
+    """Return the line whose bytes are `text`; raise unless it follows the line `previous`."""
     number = previous.seq + 1
     try:
-        fields = parse_json(text.decode("utf-8", "surrogatepass"))
-        entry, prev = _entry(fields), fields["prev"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        fields = parse_own(text)
+        seq, prev, kind, data = (fields[name] for name in ("seq", "prev", "type", "data"))
+    except (ValueError, KeyError, TypeError) as error:
         msg = f"Line {number} of {path} is not a journal line."
         raise ChainError(msg) from error
-    if prev != previous.digest or entry.seq != number:
+    if prev != previous.digest or seq != number:
         msg = f"Line {number} of {path} does not follow the line before it."
         raise ChainError(msg)
-    if entry.type == EventType.RUN_STARTED and isinstance(entry.data, Mapping):
-        form = entry.data.get("form")
+    if kind == EventType.RUN_STARTED and isinstance(data, Mapping):
+        form = data.get("form")
         if form != FORM and isinstance(form, str | int | None):
-            raise FormError(f"The run that starts in line {entry.seq} of {path}", form, FORM)
-    _understood(fields, number, path)
-    digest = line_digest(text)
+            raise FormError(f"The run that starts in line {number} of {path}", form, FORM)
+    entry = _understood(fields, number, path)
+    digest = entry.withheld or hashlib.sha256(text).hexdigest()
     return Line(entry, Ref(number, digest, previous.end, previous.end + len(text)))
 
 
-def _understood(fields: Mapping[str, Any], number: int, path: Path) -> Entry:
-    """
-    Return the line with these `fields`; the only place that validates them.
-
-    Raises `ChainError`, with the line's number, if they are invalid.
-    """
-    entry = _entry(fields)
+def _understood(fields: Any, number: int, path: Path) -> Entry:
+    """Return the line with these `fields`; raises `ChainError`, with its number, if invalid."""
     try:
-        check_line(fields)
+        return entry_from(fields)
     except ValueError as error:
         msg = f"Line {number} of {path} is invalid: {error}."
         raise ChainError(msg, next_step=_NOT_UNDERSTOOD) from None
-    return entry
 
 
-def _entry(fields: Mapping[str, Any]) -> Entry:
-    names = ("seq", "at", "type", "run_id", "step", "data")
-    seq, at, kind, run_id, step, data = (fields[name] for name in names)
-    if kind != EventType.STEP_WITHHELD:
-        return Entry(seq, at, kind, run_id, step, data)
-    # Readers see a withheld check as an inconclusive one.
-    empty: dict[str, Any] = {
-        **dict.fromkeys(("accepts", "refuses", "limits", "warnings", "changes"), ()),
-        "facts": {},
-        "tables": (),
-        "exchanges": (),
-    }
-    findings = [
-        {"outcome": Outcome.INCONCLUSIVE, "reason": _WITHHELD, "check": check, **empty}
-        for check in data["checks"]
-    ]
-    shown = {"findings": findings, "binding": data.get("binding", {})}
-    return Entry(seq, at, EventType.STEP_CHECKED, run_id, step, shown, data["sha256"])
+def _number_and_type(line: bytes, path: Path) -> tuple[int, str]:
+    """Return number and type of the line; raises `ChainError` if it is not a journal line."""
+    try:
+        fields = parse_own(line)
+        return int(fields["seq"]), str(fields["type"])
+    except (ValueError, KeyError, TypeError) as error:
+        msg = f"The last line of {path} is not a journal line."
+        raise ChainError(msg) from error
 
 
 def _write_whole(file: FileIO, line: bytes) -> None:
@@ -358,13 +387,12 @@ def _write_whole(file: FileIO, line: bytes) -> None:
         raise
 
 
-def _read_back(file: FileIO, feeds: int) -> bytes:
-    """Return the end of the file with at least `feeds` line feeds, or the whole file."""
-    position = file.seek(0, os.SEEK_END)
+def _line_before(file: FileIO, end: int) -> bytes:
+    """Return the line that ends at the byte `end`; nothing at the beginning of the file."""
     tail = b""
-    while position > 0 and tail.count(b"\n") < feeds:
-        start = max(0, position - _TAIL_CHUNK)
+    while b"\n" not in tail[:-1] and (start := max(0, end - len(tail) - _TAIL_CHUNK)) < end - len(
+        tail
+    ):
         file.seek(start)
-        tail = file.read(position - start) + tail
-        position = start
-    return tail
+        tail = file.read(end - len(tail) - start) + tail
+    return tail[tail[:-1].rfind(b"\n") + 1 :]

@@ -7,7 +7,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from runbook_lib.core.procedure import Conclusion, Outcome
+from runbook_lib.core.model import Outcome
+from runbook_lib.core.procedure import Conclusion
 
 ICONS: Mapping[Outcome, str] = {
     Outcome.VERIFIED: "✔",

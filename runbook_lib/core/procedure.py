@@ -10,28 +10,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from enum import StrEnum
 from functools import cached_property
 from string import Formatter
 from typing import Any, TypeGuard
 
+from runbook_lib.core.model import Finding, Outcome, Value, Word, WordKind
 from runbook_lib.core.redaction import Owner
 from runbook_lib.core.troubles import Trouble
-
-Value = str | int | bool | tuple[str, ...]
-
-
-class Outcome(StrEnum):
-    """The outcome of a step."""
-
-    VERIFIED = "verified"
-    ATTESTED = "attested"
-    WAITING = "waiting"
-    INCONCLUSIVE = "inconclusive"
-    FAILED = "failed"
-    SKIPPED = "skipped"
-    NOT_RUN = "not_run"
 
 
 class StepKind(StrEnum):
@@ -41,169 +28,6 @@ class StepKind(StrEnum):
     ASK = "ask"
     CALL = "call"
     WAIT = "wait"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exchange:
-    """
-    One HTTP exchange, already redacted.
-
-    `elapsed` in seconds; `status` is `None` and `error` says why when no
-    answer came back; bodies are JSON documents or text, cut when long.
-    """
-
-    method: str
-    url: str
-    sent_on: str
-    elapsed: float
-    status: int | None = None
-    request: Any = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-    response: Any = None
-    error: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Table:
-    """Rows that a check read, for display; each row has one text per heading in `columns`."""
-
-    caption: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """
-    What one check saw.
-
-    `limits` name what the check does not prove, `warnings` future problems,
-    `changes` what the check altered in the remote system, `facts` what later
-    steps may use, `tables` what was read (neither contains a secret).
-    `accepts` are the inputs whose value the remote system named as its own,
-    `refuses` those whose value it does not take.
-    """
-
-    outcome: Outcome
-    reason: str
-    check: str = ""
-    accepts: tuple[str, ...] = ()
-    refuses: tuple[str, ...] = ()
-    limits: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
-    changes: tuple[str, ...] = ()
-    facts: Mapping[str, Value] = field(default_factory=dict)
-    tables: tuple[Table, ...] = ()
-    exchanges: tuple[Exchange, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attachment:
-    """A file that a person attached as evidence, named by its SHA-256; `size` in bytes."""
-
-    name: str
-    sha256: str
-    size: int
-    media_type: str
-
-
-class WordKind(StrEnum):
-    """What a person can say of a step; the last part of the journal's event name."""
-
-    ATTESTED = "attested"
-    SUBMITTED = "submitted"
-    DECLINED = "declined"
-    SKIPPED = "skipped"
-    WITHDRAWN = "withdrawn"
-
-
-class NoteKind(StrEnum):
-    """What a person can add to a step without a say in its outcome; part of the event's name."""
-
-    COMMENTED = "commented"
-    ASSIGNED = "assigned"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Binding:
-    """
-    What a word or a check is about; it counts for nothing else.
-
-    `connector` is the procedure's id, `confirms` the SHA-256 of the step's
-    sentence in UTF-8, `checks` the ids of its checks, `subject` the value of
-    each name in `Step.subject` (of a secret, its fingerprint), `None` if still
-    unknown. `text` is the SHA-256 of the step's whole text: a change of it is
-    shown, and voids nothing.
-    """
-
-    connector: str = ""
-    confirms: str = ""
-    checks: tuple[str, ...] = ()
-    text: str = ""
-    subject: Mapping[str, Value | None] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Word:
-    """
-    What a named person said of a step: it is done, skipped, submitted, declined or withdrawn.
-
-    `note` is the reason for a skip or a withdrawal. `seen` names the variant
-    of the screens that the person saw, `at` is RFC 3339, `origin` says where
-    the word was given; `entry` is the SHA-256 of a file's entry, to recognise
-    it when the file is read again.
-
-    `by` is the name that the person gave. `login` is who was logged in where it
-    was recorded, if a server knows: that a name is true, neither proves. `link`
-    is the SHA-256 of the link by which a second person gave it.
-
-    `sentence` is the step's, to which the word refers, `app_name`, `app_id` and
-    `service_domain` are what was known of the app then, or empty.
-    """
-
-    kind: WordKind
-    step: str
-    by: str
-    at: str
-    note: str = ""
-    seen: str = ""
-    attachments: tuple[Attachment, ...] = ()
-    origin: str = ""
-    entry: str = ""
-    login: str = ""
-    link: str = ""
-    sentence: str = ""
-    app_name: str = ""
-    app_id: str = ""
-    service_domain: str = ""
-    binding: Binding = field(default_factory=Binding)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Note:
-    """A comment on a step: no outcome rests on it; its fields are those of a `Word`."""
-
-    step: str
-    by: str
-    at: str
-    note: str = ""
-    origin: str = ""
-    entry: str = ""
-    login: str = ""
-    kind: NoteKind = NoteKind.COMMENTED
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Assignment(Note):
-    """
-    Who does a step by when: `to` is that colleague, or empty for nobody in particular.
-
-    `due` is a day (YYYY-MM-DD, in UTC), or empty for no day.
-    """
-
-    to: str
-    due: str = ""
-    kind: NoteKind = NoteKind.ASSIGNED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

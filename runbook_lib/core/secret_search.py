@@ -233,5 +233,5 @@ def _strings(document: Any, *, of_keys: bool = True) -> Iterator[str]:
         elif isinstance(item, dict):
             pairs = item.items() if of_keys else ((None, value) for value in item.values())
             waiting.extend(part for pair in reversed(list(pairs)) for part in reversed(pair))
-        elif isinstance(item, list):
+        elif isinstance(item, list | tuple):
             waiting.extend(reversed(item))

@@ -10,53 +10,50 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from dataclasses import fields as fields_of
 from datetime import date
-from enum import StrEnum
 from pathlib import Path
-from typing import Any, TypeVar
 
-from runbook_lib.core.events import EventType
+from msgspec import structs
+
 from runbook_lib.core.files import read_plain, write_whole
 from runbook_lib.core.fingerprints import FingerprintKey, read_key
 from runbook_lib.core.index import (
+    CheckIndex,
     Index,
     RunIndex,
     WordIndex,
     dump_index,
     load_index,
-    values_of,
 )
 from runbook_lib.core.journal import (
     JOURNAL_NAME,
-    Entry,
     Journal,
     Ref,
     parse_line,
     read_lines,
     withheld_line,
 )
-from runbook_lib.core.procedure import (
-    Assignment,
-    Attachment,
-    Binding,
-    Conclusion,
+from runbook_lib.core.model import (
+    Assigned,
+    Checked,
+    CheckWithheld,
+    Commented,
+    Entry,
     Exchange,
     Finding,
-    Note,
     Outcome,
-    Step,
-    Table,
+    RunOutcome,
+    RunStarted,
+    Statement,
     Value,
     Word,
     WordKind,
-    combine,
-    conclude,
 )
+from runbook_lib.core.procedure import Conclusion, Step, combine, conclude
 from runbook_lib.core.words import Lapsed, Subject, misfit, weigh
-from runbook_lib.errors import ChainError, ExitCode, JournalError
+from runbook_lib.errors import ChainError, JournalError
 
 # The parameter that names the steps whose attestation a second person must confirm.
 FOUR_EYES = "four_eyes"
@@ -74,26 +71,10 @@ _MANY_LINES = 1_000
 _LARGEST_INDEX = 256 * 1024 * 1024
 
 
-_Made = TypeVar("_Made", Assignment, Attachment, Binding, Exchange, Finding, Note)
-
-
-class RunOutcome(StrEnum):
-    """The outcome of a run."""
-
-    COMPLETE = "complete"
-    FAILED = "failed"
-    INCOMPLETE = "incomplete"
-
-    @property
-    def exit_code(self) -> ExitCode:
-        """Return the exit code of a process whose run has this outcome."""
-        return ExitCode[self.name]
-
-
 @dataclass(frozen=True, slots=True)
 class StepState:
     """
-    A step, its findings and words, and what follows.
+    A step, its findings with the exchanges by number, its words, and what follows.
 
     `word` is the word that counts, `others` are the words that it confirms if
     two people must attest, `lapsed` those that no longer count. `outdated`
@@ -108,14 +89,15 @@ class StepState:
     conclusion: Conclusion
     number: str = ""
     findings: tuple[Finding, ...] = ()
+    exchanges: Mapping[int, Exchange] = field(default_factory=dict)
     word: Word | None = None
     others: tuple[Word, ...] = ()
     lapsed: tuple[Lapsed, ...] = ()
     outdated: str = ""
     checked_on: str = ""
     lines: tuple[Ref, ...] = ()
-    comments: tuple[Note, ...] = ()
-    assignment: Assignment | None = None
+    comments: tuple[Commented, ...] = ()
+    assignment: Assigned | None = None
     waiting_since: str = ""
 
     @property
@@ -193,7 +175,7 @@ class RunState:
 
     run_id: str
     steps: Mapping[str, StepState]
-    started: Mapping[str, Any] = field(default_factory=dict)
+    started: RunStarted | None = None
     started_on: str = ""
     finished_on: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -208,6 +190,11 @@ class RunState:
         if all(state.is_settled for state in states):
             return RunOutcome.COMPLETE
         return RunOutcome.INCOMPLETE
+
+    @property
+    def is_practice(self) -> bool:
+        """Return whether the run started in a sandbox."""
+        return self.started is not None and self.started.sandbox
 
     @property
     def facts(self) -> dict[str, Value]:
@@ -230,11 +217,9 @@ class History:
             for word in self.index.words.get(step_id, ())
         ]
 
-    def notes(self, step_id: str) -> list[tuple[Note, Ref]]:
+    def notes(self, step_id: str) -> list[tuple[Commented, Ref]]:
         """Return all comments on a step and who it was assigned to, oldest first."""
-        return [
-            (_note(self.read(note.ref)), note.ref) for note in self.index.notes.get(step_id, ())
-        ]
+        return [(self.read(note.ref).data, note.ref) for note in self.index.notes.get(step_id, ())]
 
     def recent(self, step_id: str) -> list[Entry]:
         """Return the newest lines about a step, oldest first."""
@@ -365,11 +350,11 @@ def fold(
         run_id=name,
         steps=states,
         bases=bases,
-        started=started.data if started else {},
+        started=started.data if started else None,
         started_on=started.at if started else "",
         finished_on=mine.finished_on if mine else "",
         environment={
-            **(started.data.get("environment", {}) if started else {}),
+            **(started.data.environment if started else {}),
             **(mine.environment if mine else {}),
         },
     )
@@ -391,10 +376,10 @@ class _StepFold:
         self._subject = subject
         self._run_id = run_id
         self._begun = run.begun if run else frozenset[str]()
-        self._checked = run.checked if run else dict[str, Ref]()
+        self._checked = run.checked if run else dict[str, CheckIndex]()
         if run_id is None:
             self._begun, self._checked = history.index.begun, history.index.checked
-        parameters = started.data.get("parameters", {}) if started else {}
+        parameters = started.data.parameters if started else {}
         self._four_eyes: Iterable[str] = parameters.get(FOUR_EYES, ())
 
     def basis_of(self, step: Step, states: Mapping[str, StepState]) -> tuple[object, ...]:
@@ -416,7 +401,9 @@ class _StepFold:
     def state_of(self, step: Step, states: Mapping[str, StepState]) -> StepState:
         """Return the state of `step`, given the `states` of the steps before it."""
         entry, unfit = self._newest_check(step)
-        findings = () if entry is None or unfit else _findings(entry)
+        findings = () if entry is None or unfit else entry.data.findings
+        lines = [*self._lines_of_check(step, findings)]
+        exchanges = {ref.seq: self._history.read(ref).data for ref in lines[1:]}
         words, links = self._history.words(step.id), self._history.index.links
         word, others, lapsed = weigh(
             [candidate for candidate, _ in words],
@@ -427,10 +414,9 @@ class _StepFold:
         needs_two = word is not None and word.kind is WordKind.ATTESTED and self._demands(step)
         others = others if needs_two else ()
         counting = [counted for counted in (*others, word) if counted is not None]
-        lines = [
+        lines += [
             ref for candidate, ref in words if any(candidate is counted for counted in counting)
         ]
-        lines += [self._checked[step.id]] if findings else []
         unchecked = unfit or _why_unchecked(
             entry, step, is_begun=step.id in self._begun, run_id=self._run_id
         )
@@ -448,6 +434,7 @@ class _StepFold:
                 ),
             ),
             findings=findings,
+            exchanges=exchanges,
             word=word,
             others=others,
             lapsed=lapsed,
@@ -466,7 +453,8 @@ class _StepFold:
             return word.at
         since = state.checked_on
         for entry in reversed(self._history.recent(state.step.id)):
-            seen = combine(_findings(entry)) if entry.type == EventType.STEP_CHECKED else None
+            is_check = isinstance(entry.data, Checked | CheckWithheld)
+            seen = combine(entry.data.findings) if is_check else None
             if seen and seen.outcome is Outcome.WAITING:
                 since = entry.at
             elif seen and seen.outcome is not Outcome.INCONCLUSIVE:
@@ -476,8 +464,8 @@ class _StepFold:
     def _with_notes(self, state: StepState) -> StepState:
         """Return `state` with its comments; with who does it, unless nothing is left to do."""
         notes = self._history.notes(state.step.id)
-        comments = {ref: note for note, ref in notes if not isinstance(note, Assignment)}
-        assigned = [(note, ref) for note, ref in notes if isinstance(note, Assignment)]
+        comments = {ref: note for note, ref in notes if not isinstance(note, Assigned)}
+        assigned = [(note, ref) for note, ref in notes if isinstance(note, Assigned)]
         newest = {ref: note for note, ref in assigned[-1:] if note.to and not state.is_settled}
         return replace(
             state,
@@ -488,13 +476,29 @@ class _StepFold:
 
     def _newest_check(self, step: Step) -> tuple[Entry | None, str]:
         """Return the newest check of `step`, and why it does not count for the current subject."""
-        ref = self._checked.get(step.id)
-        if ref is None:
+        check = self._checked.get(step.id)
+        if check is None:
             return None, ""
-        entry = self._history.read(ref)
-        why = misfit(_binding(entry.data.get("binding", {})), step, self._subject)
-        is_outdated = why and entry.data["findings"]
+        entry = self._history.read(check.ref)
+        why = misfit(entry.data.binding, step, self._subject)
+        is_outdated = why and entry.data.findings
         return entry, f"Checked on {entry.at} {why}: check it again." if is_outdated else ""
+
+    def _lines_of_check(self, step: Step, findings: Iterable[Finding]) -> Iterator[Ref]:
+        """
+        Yield the line of the newest check, then those of the exchanges that it names.
+
+        Raises `ChainError` if one of them is not there.
+        """
+        check = self._checked.get(step.id) if findings else None
+        if check is not None:
+            yield check.ref
+            known = {ref.seq: ref for ref in check.exchanges}
+            for number in sorted({number for finding in findings for number in finding.exchanges}):
+                if number not in known:
+                    where = f"Line {check.ref.seq} of the journal rests on line {number}"
+                    raise ChainError(f"{where}, which is not an exchange before it.")
+                yield known[number]
 
     def _demands(self, step: Step) -> bool:
         return any(name in (step.id, EVERY_STEP) for name in self._four_eyes)
@@ -507,25 +511,6 @@ def obstacle(step: Step, states: Mapping[str, StepState]) -> str:
         if state is not None and state.is_impossible:
             return f"Blocked: complete {required} ({state.step.title}) first."
     return ""
-
-
-def finding_from_document(document: Mapping[str, Any]) -> Finding:
-    """Return a finding from the JSON document of its fields in the journal."""
-    fields = dict(document)
-    fields["outcome"] = Outcome(fields["outcome"])
-    for name in ("accepts", "refuses", "limits", "warnings", "changes"):
-        fields[name] = tuple(fields[name])
-    fields["facts"] = values_of(fields["facts"])
-    fields["tables"] = tuple(
-        Table(
-            caption=table["caption"],
-            columns=tuple(table["columns"]),
-            rows=tuple(tuple(row) for row in table["rows"]),
-        )
-        for table in fields["tables"]
-    )
-    fields["exchanges"] = tuple(_made(Exchange, exchange) for exchange in fields["exchanges"])
-    return _made(Finding, fields)
 
 
 def _loaded(journal: Journal, key: FingerprintKey) -> Index:
@@ -551,13 +536,9 @@ def _loaded(journal: Journal, key: FingerprintKey) -> Index:
     return index or Index()
 
 
-def _findings(entry: Entry) -> tuple[Finding, ...]:
-    return tuple(finding_from_document(document) for document in entry.data["findings"])
-
-
 def _why_unchecked(entry: Entry | None, step: Step, *, is_begun: bool, run_id: str | None) -> str:
     if entry is not None:
-        return str(entry.data.get("unchecked", ""))
+        return str(entry.data.unchecked)
     if is_begun:
         return "The check was interrupted before it had a result."
     if run_id is not None:
@@ -566,29 +547,9 @@ def _why_unchecked(entry: Entry | None, step: Step, *, is_begun: bool, run_id: s
 
 
 def _word(entry: Entry, index: WordIndex) -> Word:
-    fields = {name: value for name, value in entry.data.items() if name in Word.__slots__}
-    attachments = tuple(
-        _made(Attachment, document) for document in entry.data.get("attachments", ())
-    )
-    binding = _binding({**entry.data.get("binding", {}), "subject": index.subject})
+    statement: Statement = entry.data
+    binding = structs.replace(statement.binding, subject=index.subject)
     kind = WordKind(entry.type.removeprefix("step."))
-    entities = {"kind": kind, "step": entry.step, "attachments": attachments, "binding": binding}
-    return Word(**{**fields, **entities})
-
-
-def _note(entry: Entry) -> Note:
-    fields = {**entry.data, "step": entry.step}
-    is_assigned = entry.type == EventType.STEP_ASSIGNED
-    return _made(Assignment, fields) if is_assigned else _made(Note, fields)
-
-
-def _binding(document: Mapping[str, Any]) -> Binding:
-    subject = values_of(document.get("subject", {}))
-    checks = tuple(document.get("checks", ()))
-    return _made(Binding, {**document, "checks": checks, "subject": subject})
-
-
-def _made(kind: type[_Made], document: Mapping[str, Any]) -> _Made:
-    """Return a line's document as an entity, without fields that a later version added."""
-    known = {attribute.name for attribute in fields_of(kind)}
-    return kind(**{name: value for name, value in document.items() if name in known})
+    return Word(
+        **{**structs.asdict(statement), "kind": kind, "step": entry.step, "binding": binding}
+    )

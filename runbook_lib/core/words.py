@@ -11,17 +11,12 @@ import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Annotated
 
-from runbook_lib.core.procedure import (
-    Binding,
-    Input,
-    Procedure,
-    Step,
-    Value,
-    Word,
-    WordKind,
-    sentence_digest,
-)
+from msgspec import Meta
+
+from runbook_lib.core.model import Binding, Part, Value, Word, WordKind
+from runbook_lib.core.procedure import Input, Procedure, Step, sentence_digest
 from runbook_lib.plain_text import as_text
 
 # What a word of each kind says, for the sentence that it no longer counts.
@@ -69,12 +64,11 @@ class Subject:
         return ""
 
 
-@dataclass(frozen=True, slots=True)
-class Lapsed:
+class Lapsed(Part):
     """A word that is shown but does not count, and why (`for App ID 111, not 222`)."""
 
     word: Word
-    why: str
+    why: Annotated[str, Meta(min_length=1)]
 
     @property
     def sentence(self) -> str:
@@ -179,7 +173,7 @@ def weigh(
         if is_withdrawal or any(candidate.is_withdrawn_by(other) for other in withdrawals):
             continue
         if why or is_used:
-            lapsed[person] = Lapsed(word, why or "by a link that had been used before")
+            lapsed[person] = Lapsed(word=word, why=why or "by a link that had been used before")
         else:
             same = [other for other in counting if other.kind is word.kind]
             counting = [other for other in same if person_key(other.by) != person]

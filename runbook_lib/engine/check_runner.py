@@ -7,10 +7,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, wait
-from dataclasses import replace
+from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from runbook_lib.connectors.context import CheckContext
-from runbook_lib.core.procedure import Check, Finding, Outcome
+from runbook_lib.core.model import Exchange, Finding, Outcome
+from runbook_lib.core.procedure import Check
 from runbook_lib.errors import JournalError, RunbookError
 from runbook_lib.remote.limits import Deadline
 
@@ -18,12 +21,19 @@ from runbook_lib.remote.limits import Deadline
 _GRACE_SECONDS = 5.0
 
 
+class Result(NamedTuple):
+    """What one check saw, and the exchanges on which that rests."""
+
+    finding: Finding
+    exchanges: tuple[Exchange, ...] = ()
+
+
 def perform_checks(
     checks: Sequence[Check],
     open_context: Callable[[], CheckContext],
     *,
     lacking: Callable[[Check], Sequence[str]],
-) -> tuple[tuple[Finding, ...], str]:
+) -> tuple[tuple[Result, ...], str]:
     """
     Return what `checks` found, in their order, or why nothing was checked.
 
@@ -48,15 +58,15 @@ def perform_checks(
         future.result() if future.done() else _unfinished(check, context, deadline)
         for check, context, future in zip(checks, contexts, running, strict=True)
     ]
-    findings = tuple(finding for finding in results if finding is not None)
-    return findings, "" if findings else "No check applies to the chosen permissions."
+    seen = tuple(result for result in results if result is not None)
+    return seen, "" if seen else "No check applies to the chosen permissions."
 
 
 def _start(
     check: Check, context: CheckContext | None, absent: Sequence[str]
-) -> Future[Finding | None]:
+) -> Future[Result | None]:
     """Return the future finding; its thread blocks no exit."""
-    future: Future[Finding | None] = Future()
+    future: Future[Result | None] = Future()
 
     def perform() -> None:
         try:
@@ -68,19 +78,19 @@ def _start(
     return future
 
 
-def _unfinished(check: Check, context: CheckContext | None, deadline: Deadline) -> Finding:
-    return Finding(
+def _unfinished(check: Check, context: CheckContext | None, deadline: Deadline) -> Result:
+    finding = Finding(
         outcome=Outcome.INCONCLUSIVE,
         reason=f"The check was stopped: it took over {deadline.seconds:g} s (step_seconds).",
         check=check.id,
-        exchanges=context.session.exchanges() if context else (),
     )
+    return Result(finding, context.session.exchanges() if context else ())
 
 
-def _perform(check: Check, context: CheckContext | None, absent: Sequence[str]) -> Finding | None:
+def _perform(check: Check, context: CheckContext | None, absent: Sequence[str]) -> Result | None:
     if context is None:
         reason = f"Not checked further: {_listed([absent])} not given."
-        return Finding(outcome=Outcome.INCONCLUSIVE, reason=reason, check=check.id)
+        return Result(Finding(outcome=Outcome.INCONCLUSIVE, reason=reason, check=check.id))
     try:
         finding = check.run(context)
     except JournalError:
@@ -94,7 +104,7 @@ def _perform(check: Check, context: CheckContext | None, absent: Sequence[str]) 
         )
     if finding is None:
         return None
-    return replace(finding, check=check.id, exchanges=context.session.exchanges())
+    return Result(replace(finding, check=check.id), context.session.exchanges())
 
 
 def _listed(absent: Iterable[Sequence[str]]) -> str:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from runbook_lib.config.settings import suggestion, visible_text
 from runbook_lib.core.journal import timestamp
-from runbook_lib.core.procedure import Procedure, Step, Word, WordKind
+from runbook_lib.core.model import Word, WordKind
+from runbook_lib.core.procedure import Procedure, Step
 from runbook_lib.core.state import StepState
 from runbook_lib.core.words import person_key
 from runbook_lib.engine.run import Run, open_known

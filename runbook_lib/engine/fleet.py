@@ -50,8 +50,8 @@ from runbook_lib.connectors.registry import (
 )
 from runbook_lib.core.fingerprints import read_key
 from runbook_lib.core.journal import Journal, timestamp, utc_now
-from runbook_lib.core.procedure import Value
-from runbook_lib.core.state import HistoryReader, RunOutcome
+from runbook_lib.core.model import RunOutcome, Value
+from runbook_lib.core.state import HistoryReader
 from runbook_lib.engine.fleet_bundles import RunBundles
 from runbook_lib.engine.headless import archive_sealed
 from runbook_lib.engine.pools import Done, LocalPool

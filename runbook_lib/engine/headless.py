@@ -18,7 +18,8 @@ from runbook_lib.config.attestations import is_about, read_words
 from runbook_lib.config.runner import EVIDENCE
 from runbook_lib.config.workspace import project_folder
 from runbook_lib.core.fingerprints import FingerprintKey, read_key
-from runbook_lib.core.procedure import Note, Procedure, Value, Word
+from runbook_lib.core.model import Mode, Remark, Value, Word
+from runbook_lib.core.procedure import Procedure
 from runbook_lib.core.run_lock import run_lock
 from runbook_lib.core.scratch import scratch_folder
 from runbook_lib.core.state import RunState
@@ -26,7 +27,7 @@ from runbook_lib.engine.execution import Execution, execute_notebook
 from runbook_lib.engine.inbox import waits_by_step
 from runbook_lib.engine.kernel_environment import kernel_environment
 from runbook_lib.engine.notebooks import build, notebook_name
-from runbook_lib.engine.run import Mode, Run, open_run
+from runbook_lib.engine.run import Run, open_run
 from runbook_lib.errors import EvidenceError
 from runbook_lib.evidence.bundle import Seal, Sealed, draft, resource, seal
 from runbook_lib.evidence.chain import check_restored, remove_drafts
@@ -139,7 +140,7 @@ def run_tenant(request: RunRequest, listener: RunListener | None = None) -> RunR
     return _archive(run, request, result, listener)
 
 
-def _opened(request: RunRequest) -> tuple[Run, list[Word | Note]]:
+def _opened(request: RunRequest) -> tuple[Run, list[Remark]]:
     """
     Return the run and the attestations, validated; nothing is written.
 
@@ -172,7 +173,7 @@ def _opened(request: RunRequest) -> tuple[Run, list[Word | Note]]:
     return run, [word for word, subject in named if subject and is_about(subject, values)]
 
 
-def _begin(run: Run, words: list[Word | Note], key: SigningKey, request: RunRequest) -> None:
+def _begin(run: Run, words: list[Remark], key: SigningKey, request: RunRequest) -> None:
     """Write the beginning of the run, and the attestations; raises `OtherAppError`."""
     home = run.journal.path.parent
     remove_drafts(home)

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from runbook_lib.core.advice import next_step, what_to_do
-from runbook_lib.core.procedure import Outcome
+from runbook_lib.core.model import Outcome
 from runbook_lib.core.state import RunState, StepState
 from runbook_lib.core.words import person_key
 from runbook_lib.engine.tenants import TenantState
@@ -41,7 +41,7 @@ class Item:
     @property
     def is_practice(self) -> bool:
         """Return whether the tenant is one of practice."""
-        return bool(self.tenant.state.started.get("sandbox"))
+        return self.tenant.state.is_practice
 
     @property
     def advice(self) -> str:

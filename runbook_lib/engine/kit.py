@@ -20,9 +20,10 @@ from runbook_lib.connectors.review_kit import Kit, find_blanks, kit_html, kit_ma
 from runbook_lib.core.attachments import store_document
 from runbook_lib.core.files import read_plain, write_whole
 from runbook_lib.core.journal import timestamp
-from runbook_lib.core.procedure import Procedure, Word, WordKind
+from runbook_lib.core.model import Mode, Word, WordKind
+from runbook_lib.core.procedure import Procedure
 from runbook_lib.core.redaction import Redactor
-from runbook_lib.engine.run import Mode, Run, open_run
+from runbook_lib.engine.run import Run, open_run
 from runbook_lib.errors import SettingsError
 from runbook_lib.plain_text import counted
 

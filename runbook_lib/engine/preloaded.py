@@ -1,7 +1,7 @@
 """
 Importing this loads all that a run and its cells use, for processes that are forked from it.
 
-Templates and the record's schema are compiled here, once for all of them.
+Templates are compiled here, once for all of them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from importlib import import_module
 
 from runbook_lib.connectors.registry import connector_names, find_procedure
 from runbook_lib.engine.notebooks import CELL_MODULE
-from runbook_lib.evidence.record import record_validator
 from runbook_lib.evidence.reports.rendering import load_templates
 
 # NOTE: see `cli.main`.
@@ -39,6 +38,5 @@ for _name in NAMES:
 for _connector in connector_names():
     _ = find_procedure(_connector).digest
 load_templates()
-record_validator()
 gc.collect()
 gc.freeze()

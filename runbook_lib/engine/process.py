@@ -198,7 +198,7 @@ def _finished(result: RunResult) -> dict[str, Any]:
         "is_archived": error is None,
         "said": " ".join(problems),
         "next_step": error.diagnostics() if error else "",
-        "sandbox": result.state.started["sandbox"],
+        "sandbox": result.state.is_practice,
         "steps": step_results(result.state, result.waits),
     }
 

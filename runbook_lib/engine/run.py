@@ -7,12 +7,14 @@ from __future__ import annotations
 import os
 import platform
 import secrets as randomness
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from msgspec import convert, structs
 
 from runbook_lib.config.credentials import CredentialStore, recall
 from runbook_lib.config.runner import inputs_of
@@ -35,22 +37,33 @@ from runbook_lib.config.workspace import (
 )
 from runbook_lib.connectors.context import CheckContext, TokenShelf
 from runbook_lib.connectors.registry import known_variables
-from runbook_lib.core.events import EventType, redact_event
 from runbook_lib.core.fingerprints import FingerprintKey, keep_key, read_key
-from runbook_lib.core.journal import FORM, Journal, utc_now
-from runbook_lib.core.procedure import (
+from runbook_lib.core.journal import Journal, utc_now
+from runbook_lib.core.masking import masked
+from runbook_lib.core.model import (
+    DATA,
+    FORM,
     Binding,
-    Check,
-    Conclusion,
-    Finding,
-    Input,
-    Note,
-    Procedure,
-    Step,
+    ChangeIntended,
+    Checked,
+    CredentialGiven,
+    CredentialRemembered,
+    EventType,
+    InputGiven,
+    Mode,
+    NotebookFinished,
+    Part,
+    ProcedureName,
+    Remark,
+    RunFinished,
+    RunInterrupted,
+    RunJoined,
+    RunStarted,
+    StepStarted,
     Value,
     Word,
-    combine,
 )
+from runbook_lib.core.procedure import Check, Conclusion, Input, Procedure, Step, combine
 from runbook_lib.core.redaction import Redactor, Secret
 from runbook_lib.core.state import (
     EVERY_STEP,
@@ -63,7 +76,7 @@ from runbook_lib.core.state import (
     obstacle,
 )
 from runbook_lib.core.words import Subject, bind
-from runbook_lib.engine.check_runner import perform_checks
+from runbook_lib.engine.check_runner import Result, perform_checks
 from runbook_lib.errors import SettingsError, UnknownStepError
 from runbook_lib.remote.limits import Limits
 from runbook_lib.remote.rate_limits import COOL_DOWNS_NAME, KeptCoolDowns
@@ -72,13 +85,6 @@ from runbook_lib.remote.transport import Session, Transport
 # Parameters of the run itself, beside the procedure's inputs.
 RESERVED = ("tenant", "evidence", "env_file", "run_id", "mode")
 _PACKAGES = ("facebook-marketing-runbook", "papermill", "ipykernel", "httpx")
-
-
-class Mode:
-    """Whether a person is at the notebook, or nobody."""
-
-    INTERACTIVE = "interactive"
-    HEADLESS = "headless"
 
 
 def new_run_id() -> str:
@@ -90,7 +96,7 @@ def open_run(
     procedure: Procedure,
     given: Mapping[str, object],
     *,
-    mode: str,
+    mode: Mode,
     tenant: str = "",
     evidence: str = "",
     env_file: str = "",
@@ -211,7 +217,7 @@ class Run:
     settings: Settings
     journal: Journal
     tenant: str
-    mode: str
+    mode: Mode
     run_id: str
     key: FingerprintKey = field(default_factory=FingerprintKey)
     reader: HistoryReader | None = None
@@ -389,41 +395,37 @@ class Run:
             return
         self.key = keep_key(self.journal.path.parent, self.key)
         values = self.values
-        document = {
-            "form": FORM,
-            "tenant": self.tenant,
-            "procedure": {
-                "id": self.procedure.id,
-                "version": self.procedure.version,
-                "digest": self.procedure.digest,
-            },
-            "mode": self.mode,
-            "sandbox": is_sandbox(values),
-            "parameters": values,
-            "credentials": sorted(self.settings.secrets),
-            "fingerprints": self._fingerprints(),
+        started = RunStarted(
+            form=FORM,
+            tenant=self.tenant,
+            procedure=ProcedureName(
+                id=self.procedure.id,
+                version=self.procedure.version,
+                digest=self.procedure.digest,
+            ),
+            mode=self.mode,
+            sandbox=is_sandbox(values),
+            parameters=values,
+            credentials=tuple(sorted(self.settings.secrets)),
+            fingerprints=self._fingerprints(),
             # NOTE: it has the lock, so a run without an end was cut off.
-            "resumes": history.cut_off_run if self.mode == Mode.HEADLESS else "",
-            "environment": dict(_environment()),
-        }
-        self._write(EventType.RUN_STARTED, document)
+            resumes=history.cut_off_run if self.mode == Mode.HEADLESS else "",
+            environment=_environment(),
+        )
+        self._write(EventType.RUN_STARTED, started)
 
     def _join(self, history: History) -> None:
         """Record values that differ from those on record: attestations are bound to them."""
         names = {name for step in self.procedure.steps for name in step.subject}
         settings = {name: self.settings.values.get(name) for name in sorted(names)}
         present = {name: value for name, value in settings.items() if value}
-        parameters, fingerprints = (
-            {
-                name: value
-                for name, value in candidates.items()
-                if history.index.recorded.get(name) != value
-            }
-            for candidates in (present, self._fingerprints())
-        )
+        recorded = history.index.recorded
+        parameters = {n: value for n, value in present.items() if recorded.get(n) != value}
+        secrets = self._fingerprints()
+        fingerprints = {n: digest for n, digest in secrets.items() if recorded.get(n) != digest}
         if parameters or fingerprints:
-            document = {"parameters": parameters, "fingerprints": fingerprints}
-            self._write(EventType.RUN_JOINED, document)
+            joined = RunJoined(parameters=parameters, fingerprints=fingerprints)
+            self._write(EventType.RUN_JOINED, joined)
 
     def step(self, step_id: str) -> Step:
         """Return the step called `step_id`; raises `UnknownStepError`."""
@@ -441,19 +443,28 @@ class Run:
         disk before this returns.
         """
         step = self.step(step_id)
-        self._write(EventType.STEP_STARTED, {}, step=step.id)
+        self._write(EventType.STEP_STARTED, StepStarted(), step=step.id)
         subject = self._subject(self.history)
         is_possible = not obstacle(step, self.state.steps)
-        findings, unchecked = self._check(step) if is_possible else ((), "")
+        results, unchecked = self._check(step) if is_possible else ((), "")
+        findings = [result.finding for result in results]
         facts = {name: value for finding in findings for name, value in finding.facts.items()}
         self.redactor.allow(facts.values())
         bound = {name: value for name, value in facts.items() if name in step.subject}
-        document = {
-            "findings": [asdict(finding) for finding in findings],
-            "unchecked": unchecked,
-            "binding": asdict(bind(step, subject, bound)),
-        }
-        self._write(EventType.STEP_CHECKED, document, step=step.id)
+        binding = bind(step, subject, bound)
+
+        def lines_from(first: int) -> Iterator[tuple[str, Part]]:
+            """Yield each exchange, then what rests on them."""
+            checked = []
+            for finding, exchanges in results:
+                numbers = tuple(range(first, first := first + len(exchanges)))
+                checked.append(structs.replace(finding, exchanges=numbers))
+                for exchange in exchanges:
+                    yield EventType.EXCHANGE_RECORDED, masked(exchange, self.redactor)
+            end = Checked(findings=tuple(checked), unchecked=unchecked, binding=binding)
+            yield EventType.STEP_CHECKED, masked(end, self.redactor)
+
+        self.journal.append_lines(lines_from, run_id=self.run_id, step=step.id)
         inputs = {item.name for item in self.inputs}
         for finding in findings:
             for name, value in finding.facts.items():
@@ -463,9 +474,10 @@ class Run:
 
     def preview(self, step_id: str) -> Conclusion | None:
         """Check the step without recording it; `None` if nothing could be checked."""
-        return combine(self._check(self.step(step_id))[0])
+        results, _ = self._check(self.step(step_id))
+        return combine(tuple(result.finding for result in results))
 
-    def say(self, words: Iterable[Word | Note]) -> None:
+    def say(self, words: Iterable[Remark]) -> None:
         """
         Record what people say, words bound to the present values, skipping duplicates.
 
@@ -481,19 +493,19 @@ class Run:
             if word.entry in recorded_entries:
                 continue
             step = self.step(word.step)
-            document = asdict(replace(word, login=login))
+            event = f"step.{word.kind}"
+            said: Any = structs.replace(word, login=login)
             if isinstance(word, Word):
                 binding = bind(step, subject, word.binding.subject)
-                document |= {"binding": asdict(binding), "sentence": step.sentence}
-                document |= _app_of(binding, values)
-            kind = document.pop("kind")
-            self._write(f"step.{kind}", document, step=document.pop("step"))
+                app = _app_of(binding, values)
+                said = structs.replace(said, binding=binding, sentence=step.sentence, **app)
+            self._write(event, convert(said, DATA[event], from_attributes=True), step=step.id)
 
     def remember(self, name: str, value: Value) -> None:
         """Record a value that a person gave, for every later run."""
         self.redactor.allow([value])
         if self.history.index.given.get(name) != value:
-            self._write(EventType.INPUT_GIVEN, {"name": name, "value": value})
+            self._write(EventType.INPUT_GIVEN, InputGiven(name=name, value=value))
 
     def give(self, name: str, value: Value) -> None:
         """Use a value that a person typed, and record it."""
@@ -513,8 +525,8 @@ class Run:
         self._use_secrets({**self.settings.secrets, item.name: secret})
         fingerprint = self._fingerprints().get(item.name)
         if fingerprint and self.history.index.recorded.get(item.name) != fingerprint:
-            document = {"name": item.name, "fingerprint": fingerprint}
-            self._write(EventType.CREDENTIAL_GIVEN, document)
+            given = CredentialGiven(name=item.name, fingerprint=fingerprint)
+            self._write(EventType.CREDENTIAL_GIVEN, given)
 
     @property
     def _owner(self) -> str:
@@ -524,15 +536,16 @@ class Run:
     def remember_secret(self, item: Input, store: CredentialStore) -> None:
         """Save the credential to `store`; the journal gets a reference, never the value."""
         reference = store.remember(self._owner, item, self.settings.secrets[item.name])
-        document = {"name": item.name, "reference": reference}
-        self._write(EventType.CREDENTIAL_REMEMBERED, document)
+        remembered = CredentialRemembered(name=item.name, reference=reference)
+        self._write(EventType.CREDENTIAL_REMEMBERED, remembered)
 
     def forget_secret(self, item: Input, stores: Iterable[CredentialStore]) -> None:
         """Remove the credential from this run and from `stores`."""
         for store in stores:
             store.forget(self._owner, item)
         if item.name in self.history.index.credentials:
-            self._write(EventType.CREDENTIAL_REMEMBERED, {"name": item.name, "reference": ""})
+            forgotten = CredentialRemembered(name=item.name, reference="")
+            self._write(EventType.CREDENTIAL_REMEMBERED, forgotten)
         self.redactor.release(item.owner)
         remaining = {
             name: value for name, value in self.settings.secrets.items() if name != item.name
@@ -545,11 +558,11 @@ class Run:
 
     def interrupt(self, reason: str) -> None:
         """Record that this run was interrupted."""
-        self._write(EventType.RUN_INTERRUPTED, {"reason": reason})
+        self._write(EventType.RUN_INTERRUPTED, RunInterrupted(reason=reason))
 
     def finish_notebook(self) -> None:
         """Record that every cell of the notebook ran."""
-        self._write(EventType.NOTEBOOK_FINISHED, {})
+        self._write(EventType.NOTEBOOK_FINISHED, NotebookFinished())
 
     def finish(self, environment: Mapping[str, str] | None = None) -> RunState:
         """
@@ -561,8 +574,8 @@ class Run:
 
         withhold_leaks(self._reader, self.redactor)
         self._folded = None
-        data = {"outcome": self.state.outcome, "environment": dict(environment or {})}
-        self._write(EventType.RUN_FINISHED, data)
+        finished = RunFinished(outcome=self.state.outcome, environment=environment or {})
+        self._write(EventType.RUN_FINISHED, finished)
         return self.state
 
     def save_index(self) -> None:
@@ -576,7 +589,7 @@ class Run:
             transport.close()
         self._transports.clear()
 
-    def _check(self, step: Step) -> tuple[tuple[Finding, ...], str]:
+    def _check(self, step: Step) -> tuple[tuple[Result, ...], str]:
         values, secrets = self.values, self.settings.secrets
 
         def open_context() -> CheckContext:
@@ -587,7 +600,7 @@ class Run:
                 now=self.clock(),
                 tokens=self._tokens,
                 announce_change=lambda text: self._write(
-                    EventType.CHANGE_INTENDED, {"change": text}, step=step.id
+                    EventType.CHANGE_INTENDED, ChangeIntended(change=text), step=step.id
                 ),
             )
 
@@ -637,9 +650,8 @@ class Run:
             )
         return self._transports[key].session()
 
-    def _write(self, event: str, document: Mapping[str, Any], *, step: str = "") -> None:
-        redacted = redact_event(event, document, self.redactor)
-        self.journal.append(event, redacted, run_id=self.run_id, step=step)
+    def _write(self, event: str, data: Part, *, step: str = "") -> None:
+        self.journal.append(event, masked(data, self.redactor), run_id=self.run_id, step=step)
 
 
 def _app_of(binding: Binding, values: Mapping[str, Value]) -> dict[str, str]:

@@ -13,8 +13,9 @@ from runbook_lib.config.workspace import evidence_folder, journal_path, tenant_n
 from runbook_lib.connectors.registry import connector_names, find_procedure
 from runbook_lib.core.fingerprints import FingerprintKey, read_key
 from runbook_lib.core.journal import JOURNAL_NAME, Journal
+from runbook_lib.core.model import Mode
 from runbook_lib.core.state import HistoryReader, RunState
-from runbook_lib.engine.run import Mode, Run, new_run_id
+from runbook_lib.engine.run import Run, new_run_id
 from runbook_lib.errors import SettingsError
 
 # A fleet has thousands.

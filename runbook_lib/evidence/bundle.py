@@ -13,9 +13,11 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import to_builtins
 
 from runbook_lib.config.workspace import keys_beside
 from runbook_lib.core.attachments import attachment_path, copy_attachment
@@ -26,8 +28,7 @@ from runbook_lib.core.journal import (
     Ref,
     read_lines,
 )
-from runbook_lib.core.json_text import parse_json, write_json
-from runbook_lib.core.procedure import Attachment
+from runbook_lib.core.json_text import write_json
 from runbook_lib.core.redaction import Redactor
 from runbook_lib.core.scratch import DRAFT_PREFIX, scratch_folder
 from runbook_lib.core.state import HistoryReader, RunState, rests_on
@@ -42,19 +43,19 @@ from runbook_lib.evidence.instructions import verify_instructions
 from runbook_lib.evidence.leaks import RemoteWords, refuse_leaks
 from runbook_lib.evidence.parts import (
     CARRIED_NAME,
-    Part,
     copy_carried,
     copy_part,
-    part_of,
     report_entries,
 )
 from runbook_lib.evidence.record import (
     RECORD_NAME,
     SCHEMA_NAME,
+    LinesRecord,
+    Record,
     attachments,
     build_record,
+    parse_record,
     record_schema,
-    validate_record,
 )
 from runbook_lib.evidence.reports.report import run_report
 from runbook_lib.evidence.signing.keys import SigningKey, export_public_key
@@ -124,7 +125,7 @@ def draft(beside: Path, run_id: str) -> Iterator[Path]:
 
 def write_record(
     folder: Path, state: RunState, reader: HistoryReader, after: Ref = BEFORE_THE_FIRST
-) -> dict[str, Any]:
+) -> Record:
     """
     Write a run's evidence into `folder`, and return the record.
 
@@ -134,15 +135,13 @@ def write_record(
     journal, last = reader.journal, after
     for line in read_lines(journal.path, after=after):
         last = line.ref
-    part = Part(after.seq + 1, last.seq, after.digest, last.digest)
+    part = LinesRecord(first=after.seq + 1, lines=last.seq, previous=after.digest, head=last.digest)
     copy_part(reader, part, after.end, last.end, folder)
     carried = copy_carried(reader, (ref for ref in rests_on(state) if ref.seq <= after.seq), folder)
-    listed = [line._asdict() for line in carried]
-    built = build_record(state, journal=asdict(part), carried=listed)
-    record: dict[str, Any] = parse_json(write_json(built))
-    validate_record(record)
-    for name, document in ((RECORD_NAME, record), (SCHEMA_NAME, record_schema())):
+    record = build_record(state, journal=part, carried=carried)
+    for name, document in ((RECORD_NAME, to_builtins(record)), (SCHEMA_NAME, record_schema())):
         _write(folder / name, write_json(document, indent=2) + "\n")
+    parse_record((folder / RECORD_NAME).read_bytes())
     kept = journal.path.parent / "attachments"
     for attachment in attachments(state):
         copy_attachment(kept, folder / "attachments", attachment)
@@ -178,11 +177,11 @@ def seal(
                 os.fsync(file.fileno())
         for below in (*(path for path in folder.rglob("*") if path.is_dir()), folder):
             sync_folder(below)
-        part = part_of(record)
+        part = record.journal
         size = (folder / JOURNAL_NAME).stat().st_size
         sealed = SealedBundle(
-            run_id=record["run_id"],
-            bundle=bundle_name(record["started_on"], record["run_id"]),
+            run_id=record.run_id,
+            bundle=bundle_name(record.started_on, record.run_id),
             sequence=end.link.sequence,
             statement=digest((folder / STATEMENT_NAME).read_bytes()),
             last=Ref(part.lines, part.head, 0, end.after.end + size),
@@ -203,18 +202,16 @@ def sums(resources: Iterable[Resource]) -> str:
     return "".join(f"{resource.sha256}  {resource.name}\n" for resource in resources)
 
 
-def _attached(record: dict[str, Any]) -> dict[str, str]:
+def _attached(record: Record) -> dict[str, str]:
     """Return people's names for the files that they attached, by the files' names here."""
     return {
-        attachment_path(
-            Path(), Attachment(**attachment)
-        ).name: f"{attachment['name']}, attached to {step['id']}"
-        for step in record["steps"]
-        for attachment in step["attachments"]
+        attachment_path(Path(), attachment).name: f"{attachment.name}, attached to {step.id}"
+        for step in record.steps
+        for attachment in step.attachments
     }
 
 
-def _write_statement(folder: Path, record: dict[str, Any], seal_with: Seal, link: Link) -> None:
+def _write_statement(folder: Path, record: Record, seal_with: Seal, link: Link) -> None:
     key, authority = seal_with.key, seal_with.timestamp_authority
     made = provenance_predicate(record, materials=seal_with.materials, fleet=seal_with.fleet)
     envelope = sign_statement(key, _resources(folder), PROVENANCE, made)

@@ -13,12 +13,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from filelock import FileLock, Timeout
+from msgspec import ValidationError, convert
 
 from runbook_lib.config.workspace import keys_beside
-from runbook_lib.core.events import EventType
 from runbook_lib.core.files import (
     check_place,
     is_there,
@@ -28,11 +28,12 @@ from runbook_lib.core.files import (
     sync_folder,
 )
 from runbook_lib.core.index import Index
-from runbook_lib.core.journal import BEFORE_THE_FIRST, JOURNAL_NAME, Entry, Ref, read_lines
+from runbook_lib.core.journal import BEFORE_THE_FIRST, JOURNAL_NAME, Ref, read_lines
+from runbook_lib.core.model import BundleSealed, EventType, JournalEnd
 from runbook_lib.core.scratch import DRAFT_PREFIX
 from runbook_lib.core.state import HistoryReader, open_history
 from runbook_lib.errors import ChainError, EvidenceError, FormError, JournalError
-from runbook_lib.evidence.parts import part_of
+from runbook_lib.evidence.record import LinesRecord
 from runbook_lib.evidence.signing.keys import WHY_LESS, SigningKey, exported_keys
 from runbook_lib.evidence.signing.statement import (
     LARGEST_ENVELOPE,
@@ -69,15 +70,12 @@ class SealedBundle:
     statement: str
     last: Ref = BEFORE_THE_FIRST
 
-    def data(self) -> dict[str, Any]:
+    def data(self) -> BundleSealed:
         """Return the data of the journal's line."""
-        last = {"lines": self.last.seq, "head": self.last.digest, "end": self.last.end}
-        return {
-            "bundle": self.bundle,
-            "sequence": self.sequence,
-            "statement": self.statement,
-            "journal": last,
-        }
+        end = JournalEnd(lines=self.last.seq, head=self.last.digest, end=self.last.end)
+        return BundleSealed(
+            bundle=self.bundle, sequence=self.sequence, statement=self.statement, journal=end
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,27 +199,15 @@ def statements_in(folder: Path) -> list[Path]:
 
 
 def sealed_bundles(index: Index) -> list[SealedBundle]:
-    """Return every bundle that the journal announces, oldest first; raises `ChainError`."""
-    return [announcement(line) for line in index.sealed]
+    """Return every bundle that the journal announces, oldest first."""
+    return [announcement(line.run_id, line.sealed) for line in index.sealed]
 
 
-def announcement(line: Entry) -> SealedBundle:
-    """Return the bundle that a journal line announces; raises `ChainError` without one."""
-    try:
-        last = line.data["journal"]
-        ref = Ref(last["lines"], last["head"], 0, last["end"])
-        known = {name: line.data[name] for name in ("bundle", "sequence", "statement")}
-        sealed = SealedBundle(line.run_id, **known, last=ref)
-        words = (sealed.run_id, sealed.bundle, sealed.statement, ref.digest)
-        numbers = (sealed.sequence, ref.seq, ref.end)
-        is_valid = all(type(number) is int and number > 0 for number in numbers)
-        is_valid = is_valid and all(type(word) is str for word in words)
-        is_valid = is_valid and sealed.data() == line.data
-    except (TypeError, KeyError, AttributeError):
-        is_valid = False
-    if not is_valid:
-        raise ChainError(f"Line {line.seq} does not announce a bundle.", file=JOURNAL_NAME)
-    return sealed
+def announcement(run_id: str, sealed: BundleSealed) -> SealedBundle:
+    """Return the bundle that a journal line announces."""
+    end = sealed.journal
+    last = Ref(end.lines, end.head, 0, end.end)
+    return SealedBundle(run_id, sealed.bundle, sealed.sequence, sealed.statement, last)
 
 
 @contextmanager
@@ -300,12 +286,12 @@ def _read_unannounced(path: Path, keys: dict[str, SSlibKey], home: Path) -> _Una
         link = read_link(signed)
         check_run_form(signed)
         run = signed.predicate["runbook_run"]
-        part = part_of(run)
+        part = convert(run["journal"], LinesRecord)
         run_id = str(run["run_id"])
         owner = (run["tenant"], run["procedure"]["id"])
     except FormError as error:
         raise error.of(f"{path.parent.name}/{path.name}") from None
-    except (EvidenceError, KeyError, TypeError, ValueError, OSError):
+    except (EvidenceError, ValidationError, KeyError, TypeError, ValueError, OSError):
         # NOTE: a verifier reports what cannot be read; it does not prevent sealing.
         return None
     last = Ref(part.lines, part.head, 0, 0)

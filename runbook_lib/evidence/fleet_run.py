@@ -16,10 +16,10 @@ from typing import Any
 
 from runbook_lib.core.files import read_plain
 from runbook_lib.core.json_text import parse_json, write_json
-from runbook_lib.core.state import RunOutcome
 from runbook_lib.errors import ContentError
 from runbook_lib.evidence.bundle import PROVENANCE_NAME
 from runbook_lib.evidence.fleet_record import Status, TenantResult
+from runbook_lib.evidence.record import Record
 from runbook_lib.evidence.signing.statement import LARGEST_ENVELOPE, Signed, digest
 
 _ID, _KEY = re.compile(r"[0-9a-f]{8}"), re.compile(r"[0-9a-f]{64}")
@@ -65,29 +65,29 @@ def claimed_fleet(bundle: Path) -> str:
         return ""
 
 
-def result_of(record: Mapping[str, Any], run: FleetRun, bundle: str) -> TenantResult:
+def result_of(record: Record, run: FleetRun, bundle: str) -> TenantResult:
     """
     Return the result of the tenant's run with this record; `bundle` is its folder's name.
 
     How long it took, and whether it was archived, no bundle says.
     """
-    tenant, connector = record["tenant"], record["procedure"]["id"]
+    tenant, connector = record.tenant, record.procedure.id
     steps = tuple(
         {
-            **{name: step[name] for name in ("id", "outcome", "reason", "needs_person")},
-            **({"wait": run.waits[step["id"]]} if step["id"] in run.waits else {}),
+            **{name: getattr(step, name) for name in ("id", "outcome", "reason", "needs_person")},
+            **({"wait": run.waits[step.id]} if step.id in run.waits else {}),
         }
-        for step in record["steps"]
+        for step in record.steps
     )
     return TenantResult(
         tenant=tenant,
         connector=connector,
         key=run.key,
-        sandbox=record["sandbox"],
+        sandbox=record.sandbox,
         status=Status.SEALED,
-        outcome=record["outcome"],
-        exit_code=RunOutcome(record["outcome"]).exit_code,
-        run_id=record["run_id"],
+        outcome=record.outcome,
+        exit_code=record.outcome.exit_code,
+        run_id=record.run_id,
         bundle=f"{tenant}/{connector}/{bundle}",
         steps=steps,
     )

@@ -6,10 +6,10 @@ A test runs its commands exactly as printed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from msgspec import to_builtins
 
 from runbook_lib.config.workspace import KEYS_FOLDER
+from runbook_lib.evidence.record import Record
 from runbook_lib.evidence.signing.keys import PUBLIC_SUFFIX, WHY_LESS
 from runbook_lib.evidence.signing.statement import PAYLOAD_TYPE, Link
 
@@ -134,17 +134,17 @@ _SANDBOX = """
 
 
 def verify_instructions(
-    record: Mapping[str, Any], *, key_id: str, link: Link, timestamp_authority: str
+    record: Record, *, key_id: str, link: Link, timestamp_authority: str
 ) -> str:
     """Return the text of `VERIFY.md` for the run in `record`."""
     return _TEXT.format(
-        sandbox=_SANDBOX if record["sandbox"] else "",
-        run_id=record["run_id"],
-        tenant=record["tenant"],
-        outcome=record["outcome"],
+        sandbox=_SANDBOX if record.sandbox else "",
+        run_id=record.run_id,
+        tenant=record.tenant,
+        outcome=record.outcome,
         sequence=link.sequence,
-        carried=_CARRIED if record["carried"] else "",
-        **record["journal"],
+        carried=_CARRIED if record.carried else "",
+        **to_builtins(record.journal),
         key_id=key_id,
         keys=KEYS_FOLDER,
         suffix=PUBLIC_SUFFIX,

@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterable
 from xml.etree import ElementTree as ET
 
+from runbook_lib.core.model import Outcome
 from runbook_lib.core.outcome import IN_PART
-from runbook_lib.core.procedure import Outcome
 from runbook_lib.evidence.fleet_record import Status, TenantResult
 
 # What XML 1.0 cannot contain, not even escaped (§2.2).

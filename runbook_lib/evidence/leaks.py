@@ -13,9 +13,12 @@ from collections.abc import Container, Iterable, Mapping
 from functools import cached_property, partial
 from pathlib import Path
 
-from runbook_lib.core.events import EventType, redact_event
-from runbook_lib.core.journal import BEFORE_THE_FIRST, parse_line, read_lines, withheld_line
+from msgspec import to_builtins
+
+from runbook_lib.core.journal import BEFORE_THE_FIRST, Ref, parse_line, read_lines, withheld_line
 from runbook_lib.core.json_text import write_json
+from runbook_lib.core.masking import masked
+from runbook_lib.core.model import Checked, Exchange
 from runbook_lib.core.redaction import Redactor, bare_hex_in
 from runbook_lib.core.secret_search import SecretSearch
 from runbook_lib.core.state import HistoryReader
@@ -55,26 +58,39 @@ class RemoteWords(Container[str]):
         for path in self._files:
             for line in path.read_bytes().splitlines() if path.exists() else ():
                 entry = parse_line(line)
-                if entry is not None and entry.type == EventType.STEP_CHECKED:
-                    search.is_leak(write_json(entry.data["findings"]))
+                if entry is not None and isinstance(entry.data, Checked | Exchange):
+                    search.is_leak(write_json(to_builtins(entry.data)))
         return frozenset(words)
 
 
 def withhold_leaks(reader: HistoryReader, redactor: Redactor) -> None:
     """
-    Withhold each check that the journal would write with a mask today, if a bundle may copy it.
+    Withhold each line of a check that would be written with a mask today, if a bundle may copy it.
 
-    What a person or the runbook wrote is never withheld: `refuse_leaks` refuses it.
+    With an exchange its check is withheld too, which rests on it. What a person or the
+    runbook wrote is never withheld: `refuse_leaks` refuses it.
     """
     index = reader.read().index
     after = max((bundle.last for bundle in sealed_bundles(index)), default=BEFORE_THE_FIRST)
-    lines = read_lines(reader.journal.path, after=after)
-    newer = {line.ref for line in lines if line.entry.type == EventType.STEP_CHECKED}
-    for ref in newer | {*index.checked.values()}:
-        entry = parse_line(text := reader.journal.line(ref))
-        is_clean = entry is None or redact_event(entry.type, entry.data, redactor) == entry.data
-        if not is_clean and withheld_line(text):
-            reader.withhold([ref])
+    checks = {check.ref: check.exchanges for check in index.checked.values()}
+    exchanges: tuple[Ref, ...] = ()
+    for entry, ref in read_lines(reader.journal.path, after=after):
+        if isinstance(entry.data, Exchange):
+            exchanges = (*exchanges, ref)
+        elif isinstance(entry.data, Checked):
+            checks[ref], exchanges = exchanges, ()
+    for check, asked in checks.items():
+        leaks = [
+            ref for ref in (check, *asked) if not _is_clean(reader.journal.line(ref), redactor)
+        ]
+        hidden = {check, *leaks} if leaks else set()
+        if all(withheld_line(reader.journal.line(ref)) for ref in hidden):
+            reader.withhold(hidden)
+
+
+def _is_clean(text: bytes, redactor: Redactor) -> bool:
+    entry = parse_line(text)
+    return entry is None or masked(entry.data, redactor) == entry.data
 
 
 def refuse_leaks(

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from runbook_lib.config.workspace import keys_beside
-from runbook_lib.core.events import EventType
 from runbook_lib.core.files import draft_beside, sync_folder
 from runbook_lib.core.journal import BEFORE_THE_FIRST, JOURNAL_NAME, Journal, Line, Ref, read_lines
+from runbook_lib.core.model import EventType
 from runbook_lib.core.state import open_history
 from runbook_lib.errors import ChainError, ContentError, EvidenceError, JournalError, SettingsError
 from runbook_lib.evidence.bundle import bundle_name

@@ -1,70 +1,141 @@
 """
 The record: one JSON object with a run's outcome, step by step.
 
-It is built from the journal alone, never from notebooks or papermill's status.
-`record.schema.json` describes it.
+It is built from the journal alone, never from notebooks or papermill's status. Its
+JSON Schema, `record.schema.json` in a bundle, is made from the model.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
-from enum import StrEnum
-from functools import cache
-from importlib import resources
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Final, Literal
+
+from msgspec import Meta, ValidationError, convert
+from msgspec.json import schema_components
 
 from runbook_lib.core.files import read_plain
-from runbook_lib.core.json_text import compile_schema, parse_json
-from runbook_lib.core.procedure import Attachment, Outcome
-from runbook_lib.core.state import RunOutcome, RunState
-from runbook_lib.core.step_document import attachments_of, step_document
-from runbook_lib.errors import ContentError, FormError
+from runbook_lib.core.json_text import parse_own
+from runbook_lib.core.model import (
+    FORM,
+    Attachment,
+    Mode,
+    Number,
+    Part,
+    ProcedureName,
+    RunOutcome,
+    Sha256,
+    Time,
+    Value,
+    invalid,
+)
+from runbook_lib.core.state import RunState
+from runbook_lib.core.step_record import RULES, StepRecord, attachments_of, step_record
+from runbook_lib.errors import ContentError, FormError, JournalError
 
 RECORD_NAME, SCHEMA_NAME = "record.json", "record.schema.json"
 # A record of a hundred steps with all their exchanges has a few MiB.
 LARGEST_RECORD = 64 * 1024 * 1024
-# The form of a record; no other is read.
-_FORM = 4
 _SCHEMA = "facebook-marketing-runbook/record/v"
+SCHEMA: Final = "facebook-marketing-runbook/record/v5"
+
+
+class LinesRecord(Part):
+    """The journal lines in journal.jsonl: those since the previous bundle."""
+
+    first: Annotated[Number, Meta(description="number of the first line")]
+    lines: Annotated[Number, Meta(description="number of the last line")]
+    previous: Annotated[
+        Sha256, Meta(description="SHA-256 of the line before the first; zeros if there is none")
+    ]
+    head: Annotated[Sha256, Meta(description="SHA-256 of the last line")]
+
+
+class CarriedRecord(Part):
+    """An older line in carried.jsonl."""
+
+    seq: Number
+    sha256: Sha256
+
+
+class Record(Part):
+    """Record of one run of the Facebook Marketing runbook."""
+
+    schema: Literal["facebook-marketing-runbook/record/v5"]
+    run_id: Annotated[str, Meta(pattern="^[0-9a-f]{8}$")]
+    tenant: Annotated[str, Meta(min_length=1)]
+    procedure: ProcedureName
+    mode: Mode
+    sandbox: Annotated[
+        bool,
+        Meta(
+            description="true: practice against a simulation on the same machine, which proves "
+            "nothing"
+        ),
+    ]
+    started_on: Time
+    finished_on: Time | None
+    resumes: Annotated[str | None, Meta(description="the previous run, if it was interrupted")]
+    outcome: RunOutcome
+    steps: Annotated[
+        tuple[Annotated[StepRecord, Meta(extra_json_schema=RULES)], ...], Meta(min_length=1)
+    ]
+    parameters: Mapping[str, Value]
+    credentials: Annotated[
+        tuple[str, ...], Meta(description="names of the given credentials, never their values")
+    ]
+    environment: Mapping[str, str]
+    journal: LinesRecord
+    carried: Annotated[
+        tuple[CarriedRecord, ...],
+        Meta(
+            description="the older lines in carried.jsonl: earlier words that still count, and "
+            "checks with their exchanges"
+        ),
+    ]
+
+    def __post_init__(self) -> None:
+        for step in self.steps:
+            step.require_evidence()
 
 
 def build_record(
-    state: RunState, *, journal: Mapping[str, Any], carried: Sequence[Mapping[str, Any]]
-) -> dict[str, Any]:
+    state: RunState, *, journal: LinesRecord, carried: Iterable[CarriedRecord]
+) -> Record:
     """
-    Return the record of a run.
+    Return the record of a run that has started; raises `JournalError` for another.
 
     `journal` names the journal lines beside the record, `carried` the older
-    ones that its outcomes rest on, by number and SHA-256.
+    ones that its outcomes rest on.
     """
     started = state.started
-    return {
-        "schema": f"{_SCHEMA}{_FORM}",
-        "run_id": state.run_id,
-        "tenant": started["tenant"],
-        "procedure": started["procedure"],
-        "mode": started["mode"],
-        "sandbox": started["sandbox"],
-        "started_on": state.started_on,
-        "finished_on": state.finished_on or None,
-        "resumes": started["resumes"] or None,
-        "outcome": state.outcome,
-        "steps": [step_document(step) for step in state.steps.values()],
-        "parameters": started["parameters"],
-        "credentials": started["credentials"],
-        "environment": dict(state.environment),
-        "journal": dict(journal),
-        "carried": [dict(line) for line in carried],
-    }
+    if started is None:
+        raise JournalError(f"The journal has no beginning of the run {state.run_id}.")
+    return Record(
+        schema=SCHEMA,
+        run_id=state.run_id,
+        tenant=started.tenant,
+        procedure=started.procedure,
+        mode=started.mode,
+        sandbox=started.sandbox,
+        started_on=state.started_on,
+        finished_on=state.finished_on or None,
+        resumes=started.resumes or None,
+        outcome=state.outcome,
+        steps=tuple(step_record(step) for step in state.steps.values()),
+        parameters=started.parameters,
+        credentials=started.credentials,
+        environment=state.environment,
+        journal=journal,
+        carried=tuple(carried),
+    )
 
 
-def read_record(bundle: Path) -> dict[str, Any]:
+def read_record(bundle: Path) -> Record:
     """
     Return the record in the folder `bundle`, without verifying it.
 
-    Raises `ContentError` if it cannot be read or is too large.
+    Raises what `parse_record` does, and `ContentError` if it cannot be read or is too large.
     """
     try:
         content = read_plain(bundle / RECORD_NAME, LARGEST_RECORD)
@@ -73,60 +144,46 @@ def read_record(bundle: Path) -> dict[str, Any]:
     return parse_record(content)
 
 
-def parse_record(content: bytes) -> dict[str, Any]:
-    """Parse a record; raises `ContentError` for anything else."""
+def parse_record(content: bytes) -> Record:
+    """
+    Parse a record.
+
+    Raises `FormError` for one of another form, and `ContentError`, with the place, for
+    anything else.
+    """
     try:
-        record = parse_json(content)
-    except ValueError:
-        record = None
-    if not isinstance(record, dict):
+        document = parse_own(content)
+    except ValueError as error:
+        # NOTE: only the runbook's own messages do not quote the content.
+        why = f": {error}" if "NaN" in str(error) or "Infinity" in str(error) else ""
+        raise ContentError(f"It is not a JSON object{why}.", file=RECORD_NAME) from None
+    if not isinstance(document, dict):
         raise ContentError("It is not a JSON object.", file=RECORD_NAME)
-    check_form(record)
-    check_outcomes(record)
-    return record
-
-
-def check_outcomes(record: Mapping[str, Any]) -> None:
-    """Raise `ContentError`, with its value, for an outcome that the runbook does not know."""
-    try:
-        outcomes: list[tuple[str, Any, type[StrEnum]]] = [
-            ("the run", record["outcome"], RunOutcome)
-        ]
-        for step in record["steps"]:
-            outcomes.append((str(step["id"]), step["outcome"], Outcome))
-            outcomes += [(str(step["id"]), check["outcome"], Outcome) for check in step["checks"]]
-    except (KeyError, TypeError) as error:
-        raise ContentError(f"It lacks an outcome ({error}).", file=RECORD_NAME) from None
-    for name, word, known in outcomes:
-        if not isinstance(word, str) or word not in list(known):
-            msg = f"It gives {name} the outcome {str(word)[:80]!r}, which does not exist."
-            raise ContentError(msg, file=RECORD_NAME)
-
-
-def check_form(record: Mapping[str, Any]) -> None:
-    """Raise `FormError` if `record` has another form than this one."""
-    schema = record.get("schema")
-    if schema != f"{_SCHEMA}{_FORM}":
+    schema = document.get("schema")
+    if schema != SCHEMA:
         form = schema.removeprefix(_SCHEMA) if isinstance(schema, str) else None
-        raise FormError("It", form, _FORM, file=RECORD_NAME)
+        raise FormError("It", form, FORM, file=RECORD_NAME)
+    try:
+        return convert(document, Record)
+    except ValidationError as error:
+        msg = f"It is not a valid record: {invalid(error, '')}."
+        raise ContentError(msg, file=RECORD_NAME) from None
 
 
 def record_schema() -> dict[str, Any]:
-    """Return the JSON Schema (2020-12) of a record."""
-    text = resources.files("runbook_lib.evidence").joinpath(SCHEMA_NAME).read_text("utf-8")
-    schema: dict[str, Any] = json.loads(text)
-    return schema
-
-
-def validate_record(record: dict[str, Any]) -> None:
-    """Raise fastjsonschema's `JsonSchemaException` if `record` does not match its schema."""
-    record_validator()(record)
-
-
-@cache
-def record_validator() -> Callable[[Any], Any]:
-    """Return the compiled schema of a record, as `validate_record` uses it."""
-    return compile_schema(record_schema())
+    """Return the JSON Schema (2020-12) of a record, which has every field."""
+    (_,), parts = schema_components([Record], ref_template="#/$defs/{name}")
+    for part in parts.values():
+        if "properties" in part:
+            part["required"] = [*part["properties"]]
+            for field in part["properties"].values():
+                field.pop("default", None)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"urn:facebook-marketing-runbook:record:v{FORM}",
+        **parts.pop("Record"),
+        "$defs": parts,
+    }
 
 
 def attachments(state: RunState) -> list[Attachment]:

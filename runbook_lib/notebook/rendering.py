@@ -12,14 +12,17 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from msgspec import to_builtins
+
 from runbook_lib.connectors.registry import kit_of
+from runbook_lib.core.model import Outcome, Value
 from runbook_lib.core.outcome import ICONS, IN_PART, LABELS, label_of
-from runbook_lib.core.procedure import Outcome, Value
 from runbook_lib.core.state import RunState, StepState
-from runbook_lib.core.step_document import (
+from runbook_lib.core.step_record import (
+    StepRecord,
     exchange_detail,
     gathered,
-    step_document,
+    step_record,
 )
 from runbook_lib.core.templates import template_environment
 from runbook_lib.evidence.reports.wording import with_times
@@ -50,18 +53,18 @@ def step_bundle(
     state: StepState, values: Mapping[str, Value], *, is_sandbox: bool
 ) -> dict[str, Any]:
     """Return the three renderings of a step, by MIME type."""
-    document = step_document(state)
-    notes = [("Note", text) for text in document["remarks"]]
-    if document["needs_person"]:
-        notes.append(("Not confirmed by anybody yet", document["sentence"]))
+    record = step_record(state)
+    notes = [("Note", text) for text in record.remarks]
+    if record.needs_person:
+        notes.append(("Not confirmed by anybody yet", record.sentence))
     for name, label in _NOTES.items():
-        notes += [(label, text) for text in gathered(document, name)]
+        notes += [(label, text) for text in gathered(record, name)]
     pastes = [{"label": paste.label, "value": paste.value(values)} for paste in state.step.pastes]
     html = _html(
         "step",
-        step=document,
+        step=record,
         notes=notes,
-        tables=gathered(document, "tables"),
+        tables=gathered(record, "tables"),
         links=[link.shown(values) for link in state.step.links],
         pastes=[paste for paste in pastes if paste["value"]],
         kit=kit_of(state.step.review_kit, values) if state.step.review_kit else None,
@@ -69,8 +72,8 @@ def step_bundle(
     )
     return {
         "text/html": html,
-        "text/plain": _step_text(document, notes, is_sandbox=is_sandbox),
-        STEP_MIME: _without_exchanges(document),
+        "text/plain": _step_text(record, notes, is_sandbox=is_sandbox),
+        STEP_MIME: _without_exchanges(record),
     }
 
 
@@ -95,9 +98,9 @@ def header_bundle(
 
 def summary_bundle(state: RunState, *, is_sandbox: bool) -> dict[str, Any]:
     """Return the renderings of a notebook's end: every step, with outcome and reason."""
-    steps = [step_document(step) for step in state.steps.values()]
+    steps = [step_record(step) for step in state.steps.values()]
     lines = [
-        one_line(f"{ICONS[step['outcome']]} {step['id']:32} {_label(step):16} {step['reason']}")
+        one_line(f"{ICONS[step.outcome]} {step.id:32} {_label(step):16} {step.reason}")
         for step in steps
     ]
     document = {
@@ -139,31 +142,29 @@ def confirm_page(*, heading: str, **values: object) -> str:
     return _html("confirm", heading=heading, **values)
 
 
-def _step_text(
-    document: Mapping[str, Any], notes: list[tuple[str, str]], *, is_sandbox: bool
-) -> str:
+def _step_text(step: StepRecord, notes: list[tuple[str, str]], *, is_sandbox: bool) -> str:
     mark = "SANDBOX " if is_sandbox else ""
-    lines = [f"{mark}{ICONS[document['outcome']]} {_label(document)}: {document['reason']}"]
+    lines = [f"{mark}{ICONS[step.outcome]} {_label(step)}: {step.reason}"]
     lines += [f"  {label.lower()}: {text}" for label, text in notes]
-    for table in gathered(document, "tables"):
-        lines += [f"  {table['caption']}:", *(f"    {' · '.join(row)}" for row in table["rows"])]
+    for table in gathered(step, "tables"):
+        lines += [f"  {table.caption}:", *(f"    {' · '.join(row)}" for row in table.rows)]
     lines += [
-        f"  {trouble['shown'][0]}: {trouble['means']} What to do: {trouble['advice']}"
-        for trouble in document["troubles"]
-        if trouble["seen"]
+        f"  {trouble.shown[0]}: {trouble.means} What to do: {trouble.advice}"
+        for trouble in step.troubles
+        if trouble.seen
     ]
     # NOTE: a terminal, or a person's editor, shows this as it is.
     return "\n".join(one_line(line) for line in lines)
 
 
-def _label(document: Mapping[str, Any]) -> str:
+def _label(step: StepRecord) -> str:
     """Return a step's outcome as it is shown, which says if a part of it is not proven."""
-    return IN_PART if document["needs_person"] else str(document["outcome"])
+    return IN_PART if step.needs_person else step.outcome
 
 
-def _without_exchanges(document: Mapping[str, Any]) -> dict[str, Any]:
+def _without_exchanges(step: StepRecord) -> dict[str, Any]:
     """Return a step's document for machines; the record has the exchanges."""
-    return {name: value for name, value in document.items() if name != "exchanges"}
+    return {name: value for name, value in to_builtins(step).items() if name != "exchanges"}
 
 
 def _html(template: str, **values: Any) -> str:

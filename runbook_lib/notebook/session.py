@@ -18,10 +18,11 @@ from typing import Any
 from runbook_lib.config.runner import inputs_of
 from runbook_lib.config.settings import own_setting
 from runbook_lib.connectors.registry import find_procedure
-from runbook_lib.core.procedure import Outcome, Procedure
+from runbook_lib.core.model import Mode, Outcome
+from runbook_lib.core.procedure import Procedure
 from runbook_lib.core.run_lock import run_lock
 from runbook_lib.engine.kernel_environment import WITHHELD
-from runbook_lib.engine.run import RESERVED, Mode, Run, load_settings
+from runbook_lib.engine.run import RESERVED, Run, load_settings
 from runbook_lib.engine.run import open_run as open_plain_run
 from runbook_lib.engine.tenants import chosen_tenant
 from runbook_lib.errors import SettingsError, StepFailedError
@@ -149,10 +150,11 @@ def open_run(namespace: Mapping[str, Any], connector: str) -> InteractiveRun | H
     own = {name: _own(namespace, name) for name in RESERVED}
     for name in ("tenant", "evidence"):
         own[name] = own[name] or own_setting(name, own["env_file"])
-    mode = own["mode"] or detected_mode()
-    if mode not in (Mode.INTERACTIVE, Mode.HEADLESS):
-        msg = f"mode takes {Mode.INTERACTIVE} or {Mode.HEADLESS}, not {mode!r}."
-        raise SettingsError(msg)
+    try:
+        mode = Mode(own["mode"] or detected_mode())
+    except ValueError:
+        msg = f"mode takes {Mode.INTERACTIVE} or {Mode.HEADLESS}, not {own['mode']!r}."
+        raise SettingsError(msg) from None
     given = _given(namespace, procedure, refuse_unknown=mode == Mode.HEADLESS)
     if mode == Mode.INTERACTIVE and not own["tenant"]:
         settings = load_settings(
@@ -193,7 +195,7 @@ def _ask(question: str) -> str:
         raise EOFError from None
 
 
-def detected_mode() -> str:
+def detected_mode() -> Mode:
     """Return interactive if a person uses the kernel (JupyterLab, voila), else headless."""
     is_voila = os.environ.get(_SERVER_VARIABLE, "").startswith("voila")
     return Mode.INTERACTIVE if is_voila or os.environ.get(_SESSION_VARIABLE) else Mode.HEADLESS

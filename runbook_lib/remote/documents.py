@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -42,7 +42,7 @@ def parse_answer(text: str) -> Any:
     if len(text) > _MOST_VALUES and sum(map(text.count, ",[{")) > _MOST_VALUES:
         msg = f"it has over {_MOST_VALUES:,} values"
         raise ValueError(msg)
-    return parse_json(text, object_hook=AnswerObject)
+    return parse_json(text, object_pairs_hook=AnswerObject)
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Answer:
 class AnswerObject(dict[str, Any]):
     """A JSON object in an answer; `read` has the names of the fields that somebody read."""
 
-    def __init__(self, content: Mapping[str, Any]) -> None:
+    def __init__(self, content: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> None:
         super().__init__(content)
         self.read: set[str] = set()
 

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urljoin
 
 from runbook_lib.core.journal import timestamp, utc_now
-from runbook_lib.core.procedure import Exchange
+from runbook_lib.core.model import Exchange
 from runbook_lib.errors import UnexpectedAnswerError, UnreachableError
 from runbook_lib.remote.documents import Answer, shorten, unexpected
 from runbook_lib.remote.http_library import httpx

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, unquote_plus
 
 from runbook_lib.core.journal import timestamp, utc_now
-from runbook_lib.core.procedure import Exchange
+from runbook_lib.core.model import Exchange
 from runbook_lib.core.redaction import Owner, RedactingFilter, Redactor, Secret
 from runbook_lib.errors import (
     CachedAnswerError,

@@ -23,16 +23,9 @@ from runbook_lib.connectors.provider import vendor_of
 from runbook_lib.core.advice import next_step, what_to_do
 from runbook_lib.core.attachments import store_attachment
 from runbook_lib.core.journal import timestamp
+from runbook_lib.core.model import Assignment, Note, NoteKind, Outcome, Remark, Word, WordKind
 from runbook_lib.core.outcome import label_of
-from runbook_lib.core.procedure import (
-    Assignment,
-    Note,
-    NoteKind,
-    Outcome,
-    Step,
-    Word,
-    WordKind,
-)
+from runbook_lib.core.procedure import Step
 from runbook_lib.engine.confirm_links import make_link
 from runbook_lib.engine.run import Run
 from runbook_lib.engine.tenants import listed, tenant_names
@@ -243,7 +236,7 @@ class Walkthrough:
     def add_note(self, step: Step, kind: NoteKind, words: dict[str, Any]) -> None:
         """Record a comment on the step, or who does it by when; no outcome rests on either."""
 
-        def note() -> Note:
+        def note() -> Note | Assignment:
             fields = self._said(step, words)
             if kind is NoteKind.ASSIGNED:
                 to, due = _typed(words, "to", longest=_LONGEST_NAME), _typed(words, "due")
@@ -269,7 +262,7 @@ class Walkthrough:
             "origin": _ORIGIN,
         }
 
-    def _record(self, step: Step, statement: Word | Note) -> str:
+    def _record(self, step: Step, statement: Remark) -> str:
         self.run.say([statement])
         self._activities.count(step.id, "written")
         return "Recorded."

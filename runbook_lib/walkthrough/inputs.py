@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from runbook_lib.config.settings import secret_of, typed
-from runbook_lib.core.procedure import Input, Step, Value
+from runbook_lib.core.model import Value
+from runbook_lib.core.procedure import Input, Step
 from runbook_lib.engine.run import Run
 from runbook_lib.errors import SettingsError
 

@@ -26,6 +26,7 @@ from runbook_lib.config.workspace import (
 )
 from runbook_lib.core.fingerprints import keep_key
 from runbook_lib.core.journal import utc_now
+from runbook_lib.core.model import Mode
 from runbook_lib.core.procedure import Procedure
 from runbook_lib.engine.notebooks import build, is_outdated, notebook_name
 from runbook_lib.engine.practice import (
@@ -34,7 +35,7 @@ from runbook_lib.engine.practice import (
     require_scenario,
     sandbox_key,
 )
-from runbook_lib.engine.run import Mode, load_settings, open_run
+from runbook_lib.engine.run import load_settings, open_run
 from runbook_lib.engine.tenants import chosen_tenant
 from runbook_lib.errors import ExitCode, SettingsError
 

@@ -16,23 +16,28 @@ from runbook_lib.connectors.provider import Vendor
 from runbook_lib.connectors.registry import kit_of
 from runbook_lib.core.advice import next_step
 from runbook_lib.core.attachments import LARGEST
-from runbook_lib.core.events import EventType
-from runbook_lib.core.journal import Entry
-from runbook_lib.core.outcome import ICONS, label_of, tally
-from runbook_lib.core.procedure import (
-    Input,
+from runbook_lib.core.model import (
+    Assigned,
+    ChangeIntended,
+    Checked,
+    CheckWithheld,
+    Entry,
+    EventType,
+    Exchange,
     NoteKind,
     Outcome,
-    Step,
-    StepKind,
+    Statement,
     Value,
     WordKind,
 )
+from runbook_lib.core.outcome import ICONS, label_of, tally
+from runbook_lib.core.procedure import Input, Step, StepKind
 from runbook_lib.core.state import RunState, StepState
-from runbook_lib.core.step_document import (
+from runbook_lib.core.step_record import (
+    TroubleRecord,
     exchange_detail,
     gathered,
-    step_document,
+    step_record,
     troubles_of,
 )
 from runbook_lib.evidence.reports.wording import when, with_times
@@ -41,6 +46,7 @@ from runbook_lib.walkthrough.activity import Activity
 
 _EVENT_WORDS = {
     EventType.STEP_CHECKED: "checked",
+    EventType.STEP_WITHHELD: "checked",
     EventType.STEP_ATTESTED: "confirmed",
     EventType.STEP_SUBMITTED: "submitted",
     EventType.STEP_DECLINED: "declined",
@@ -118,25 +124,25 @@ def step_view(
     """
     values, credentials = scene.values, scene.credentials
     elsewhere = {name: other for name, other in scene.chosen_in.items() if other is not state.step}
-    step, document = state.step, step_document(state)
+    step, record = state.step, step_record(state)
     names = ("id", "title", "outcome", "checked_on", "attested_by")
     return {
-        **{name: document[name] for name in names},
+        **{name: getattr(record, name) for name in names},
         "icon": ICONS[state.conclusion.outcome],
         "label": label_of(state.conclusion),
         "in_part": state.conclusion.needs_person,
         "overdue": _overdue(state, scene.today),
         "assigned": _assigned(state),
-        "reason": with_times(document["reason"]),
-        "remarks": [with_times(text) for text in document["remarks"]],
-        **{name: gathered(document, name) for name in ("warnings", "limits", "changes")},
+        "reason": with_times(record.reason),
+        "remarks": [with_times(text) for text in record.remarks],
+        **{name: gathered(record, name) for name in ("warnings", "limits", "changes")},
         "tables": [
             {
-                "caption": table["caption"],
-                "columns": list(table["columns"]),
-                "rows": [list(row) for row in table["rows"]],
+                "caption": table.caption,
+                "columns": list(table.columns),
+                "rows": [list(row) for row in table.rows],
             }
-            for table in gathered(document, "tables")
+            for table in gathered(record, "tables")
         ],
         "links": [link.shown(scene.link_values) for link in step.links],
         "pastes": [
@@ -171,7 +177,7 @@ def step_view(
         "needs_another": state.conclusion.needs_another,
         "has_confirm_page": scene.has_confirm_page,
         "hand_over": _handed_over(step, credentials),
-        "exchanges": [_exchange_view(exchange) for exchange in document["exchanges"]],
+        "exchanges": [_exchange_view(exchange) for exchange in record.exchanges],
         "history": [
             {"at": when(entry.at), "what": f"{_EVENT_WORDS[entry.type]}{_details(entry)}"}
             for entry in reversed(recent)
@@ -439,44 +445,42 @@ def _kit_view(step: Step, values: Mapping[str, Value]) -> dict[str, Any] | None:
     }
 
 
-def _trouble_view(trouble: Mapping[str, Any]) -> dict[str, Any]:
+def _trouble_view(trouble: TroubleRecord) -> dict[str, Any]:
     causes = [
-        f"{cause['text']} (Tested by {', '.join(cause['tested_by'])}.)"
-        if cause["tested_by"]
-        else cause["text"]
-        for cause in trouble["causes"]
+        f"{cause.text} (Tested by {', '.join(cause.tested_by)}.)" if cause.tested_by else cause.text
+        for cause in trouble.causes
     ]
     return {
-        "title": trouble["shown"][0],
-        "seen": bool(trouble["seen"]),
-        "means": trouble["means"],
+        "title": trouble.shown[0],
+        "seen": bool(trouble.seen),
+        "means": trouble.means,
         "causes": causes,
-        "advice": trouble["advice"],
-        "source": trouble["source"],
+        "advice": trouble.advice,
+        "source": trouble.source,
     }
 
 
-def _exchange_view(exchange: Mapping[str, Any]) -> dict[str, Any]:
-    status = exchange["error"] or (str(exchange["status"]) if exchange["status"] else "done")
+def _exchange_view(exchange: Exchange) -> dict[str, Any]:
     return {
-        "line": f"{exchange['method']} {exchange['url']}",
-        "status": status,
-        "sent_on": exchange["sent_on"],
-        "milliseconds": round(exchange["elapsed"] * 1000),
-        "trace": exchange["headers"].get("x-fb-trace-id", ""),
+        "line": f"{exchange.method} {exchange.url}",
+        "status": exchange.error or str(exchange.status or "done"),
+        "sent_on": exchange.sent_on,
+        "milliseconds": round(exchange.elapsed * 1000),
+        "trace": exchange.headers.get("x-fb-trace-id", ""),
         "detail": exchange_detail(exchange)[:_LONGEST_DETAIL],
     }
 
 
 def _details(entry: Entry) -> str:
     data = entry.data
-    if entry.type == EventType.STEP_CHECKED:
-        outcomes = ", ".join(f"{f['check']}: {f['outcome']}" for f in data["findings"])
-        return f" ({outcomes or data.get('unchecked') or 'nothing to check'})"
-    if entry.type == EventType.CHANGE_INTENDED:
-        return f": {data['change']}"
-    to = f" to {data['to'] or 'nobody'}" if entry.type == EventType.STEP_ASSIGNED else ""
-    to += f" until {data['due']}" if data.get("due") else ""
-    words = data.get("note")
-    files = "".join(f" [{file['name']}]" for file in data.get("attachments", ()))
-    return f"{to} by {data['by']}" + (f": {words}" if words else "") + files
+    if isinstance(data, Checked | CheckWithheld):
+        outcomes = ", ".join(f"{finding.check}: {finding.outcome}" for finding in data.findings)
+        return f" ({outcomes or data.unchecked or 'nothing to check'})"
+    if isinstance(data, ChangeIntended):
+        return f": {data.change}"
+    to = ""
+    if isinstance(data, Assigned):
+        to = f" to {data.to or 'nobody'}" + (f" until {data.due}" if data.due else "")
+    attachments = data.attachments if isinstance(data, Statement) else ()
+    files = "".join(f" [{attachment.name}]" for attachment in attachments)
+    return f"{to} by {data.by}" + (f": {data.note}" if data.note else "") + files

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
-from runbook_lib.engine.run import Mode, open_run
+from runbook_lib.core.model import Mode
+from runbook_lib.engine.run import open_run
 from runbook_lib.sandbox.server import Sandbox
 from runbook_lib.walkthrough.activity import Activity
 from runbook_lib.walkthrough.views import step_view

@@ -14,8 +14,8 @@ from playwright.sync_api import Browser, expect
 
 from runbook_lib.config.workspace import journal_path
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
-from runbook_lib.core.events import EventType
 from runbook_lib.core.journal import Journal
+from runbook_lib.core.model import EventType
 from runbook_lib.sandbox.server import Sandbox
 from runbook_lib.sandbox.state.facebook_world import AppMode
 from tests.browser.conftest import opened
@@ -102,11 +102,11 @@ def test_a_screenshot_is_pasted_from_the_clipboard(walk: Walk, tmp_path: Path) -
 
     journal = Journal(journal_path(walk.lab.evidence, TENANT, PROCEDURE.id))
     (said,) = (entry for entry in journal.entries() if entry.type == EventType.STEP_ATTESTED)
-    (attached,) = said.data["attachments"]
+    (attached,) = said.data.attachments
     (kept,) = (journal.path.parent / "attachments").iterdir()
-    assert kept.name == f"{attached['sha256']}.png"
-    assert (attached["name"], attached["media_type"]) == ("image.png", "image/png")
-    assert hashlib.sha256(kept.read_bytes()).hexdigest() == attached["sha256"]
+    assert kept.name == f"{attached.sha256}.png"
+    assert (attached.name, attached.media_type) == ("image.png", "image/png")
+    assert hashlib.sha256(kept.read_bytes()).hexdigest() == attached.sha256
 
 
 def test_an_expired_or_used_redirect_is_explained(walk: Walk, approved: Sandbox) -> None:

@@ -12,8 +12,8 @@ from runbook_lib.config.settings import read_env_file
 from runbook_lib.config.workspace import journal_path
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.attachments import LARGEST
-from runbook_lib.core.events import EventType
 from runbook_lib.core.journal import Journal
+from runbook_lib.core.model import EventType
 from runbook_lib.sandbox.server import Sandbox
 from tests.browser.conftest import opened
 from tests.browser.jupyter import OPERATOR, TENANT, Desk, Lab, Walk
@@ -134,9 +134,7 @@ def test_input_is_kept_until_it_is_accepted(walk: Walk, tmp_path: Path) -> None:
     expect(form.get_by_text("Attached")).to_have_count(0)
     journal = Journal(journal_path(lab.evidence, TENANT, PROCEDURE.id))
     (said,) = (entry for entry in journal.entries() if entry.type == EventType.STEP_ATTESTED)
-    assert [(each["name"], each["size"]) for each in said.data["attachments"]] == [
-        ("most.png", LARGEST)
-    ]
+    assert [(each.name, each.size) for each in said.data.attachments] == [("most.png", LARGEST)]
     form.get_by_label("Note").press("Escape")
     expect(form).to_be_hidden()
     expect(panel.locator('button[data-action="attest"]')).to_be_focused()

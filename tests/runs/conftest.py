@@ -20,7 +20,8 @@ import pytest
 from runbook_lib.config.runner import inputs_of
 from runbook_lib.config.workspace import journal_path
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
-from runbook_lib.core.journal import Entry, Journal
+from runbook_lib.core.journal import Journal
+from runbook_lib.core.model import Entry
 from tests.support.loaded import LoadedCommand
 
 ROOT = Path(__file__).parents[2]

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
-from runbook_lib.core.events import EventType
+from runbook_lib.core.model import EventType
 from runbook_lib.evidence.signing.keys import create_key, export_public_key, open_key
 from tests.runs.conftest import WORDS, Process, RunAcme, journal_of_acme, runbook
 from tests.runs.test_truth import project_with

@@ -12,8 +12,8 @@ import pytest
 
 from runbook_lib.config.workspace import journal_path
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
-from runbook_lib.core.events import EventType
 from runbook_lib.core.journal import Journal
+from runbook_lib.core.model import EventType
 from tests.runs.conftest import command, environment, records, runbook
 
 FOUR = 4

@@ -16,8 +16,8 @@ import pytest
 
 from runbook_lib.config.workspace import journal_path
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
-from runbook_lib.core.events import EventType
 from runbook_lib.core.journal import Journal
+from runbook_lib.core.model import EventType
 from runbook_lib.engine.notebooks import notebook_name
 from runbook_lib.evidence.record import validate_record
 from runbook_lib.sandbox.server import Sandbox

@@ -4,12 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from msgspec import convert, structs, to_builtins
+
 from runbook_lib.core.journal import GENESIS, Journal, read_lines
+from runbook_lib.core.masking import masked
+from runbook_lib.core.model import (
+    DATA,
+    Checked,
+    Entry,
+    Exchange,
+    ExchangeWithheld,
+    Part,
+    RunStarted,
+)
+from runbook_lib.core.redaction import Redactor
 from runbook_lib.core.state import open_history
 from runbook_lib.evidence.chain import SealedBundle, sealed_bundles
+
+AT = "2026-11-24T09:30:00Z"
 
 
 def head_of(journal: Journal) -> str:
@@ -28,6 +45,57 @@ def chained(lines: list[dict[str, Any]]) -> bytes:
         prev = hashlib.sha256(text.encode()).hexdigest()
         content += text.encode()
     return content
+
+
+def append(journal: Journal, event: str, data: dict[str, Any], **beside: str) -> None:
+    """Append a line of this kind; `data` may leave out fields that have a default."""
+    journal.append(event, convert(data, DATA[event]), **beside)
+
+
+def replay(
+    entries: Iterable[Entry], journal: Journal, *, run_id: str = "", tenant: str = ""
+) -> None:
+    """Append lines of another journal, each step's together, as another run or tenant if named."""
+    group: list[Entry] = []
+    for line in entries:
+        group.append(line)
+        if not isinstance(line.data, Exchange | ExchangeWithheld):
+            journal.append_lines(
+                partial(_renumbered, tuple(group), tenant),
+                run_id=run_id or line.run_id,
+                step=line.step,
+            )
+            group.clear()
+
+
+def _renumbered(group: tuple[Entry, ...], tenant: str, first: int) -> Iterator[tuple[str, Part]]:
+    shift = first - group[0].seq
+    for line in group:
+        data = line.data
+        if isinstance(data, Checked):
+            findings = [
+                structs.replace(seen, exchanges=tuple(n + shift for n in seen.exchanges))
+                for seen in data.findings
+            ]
+            data = structs.replace(data, findings=tuple(findings))
+        elif isinstance(data, RunStarted) and tenant:
+            data = structs.replace(data, tenant=tenant)
+        yield line.type, data
+
+
+def entry(
+    seq: int, event: str, data: dict[str, Any], *, at: str = AT, run_id: str = "", step: str = ""
+) -> Entry:
+    """Return a line that was read; `data` may leave out fields that have a default."""
+    typed = convert(data, DATA[event])
+    return Entry(seq=seq, at=at, type=event, run_id=run_id, step=step, data=typed, prev=GENESIS)
+
+
+def redact(event: str, data: dict[str, Any], redactor: Redactor) -> dict[str, Any]:
+    """Return the data of a line as JSON, as it is written, with secrets masked."""
+    part = masked(convert(data, DATA[event]), redactor)
+    document: dict[str, Any] = json.loads(json.dumps(to_builtins(part)))
+    return document
 
 
 def lines_of(path: Path) -> list[dict[str, Any]]:

@@ -16,7 +16,8 @@ from typing import Any
 import psutil
 from filelock import FileLock
 
-from runbook_lib.core.journal import Entry, Journal
+from runbook_lib.core.journal import Journal
+from runbook_lib.core.model import Entry
 from tests.runs.conftest import ROOT, environment
 from tests.support.loaded import LoadedCommand
 

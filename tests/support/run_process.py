@@ -27,14 +27,14 @@ PROGRAM = """
 import json, os, signal, sys
 from pathlib import Path
 from types import SimpleNamespace
-from runbook_lib.core.procedure import Outcome
+from runbook_lib.core.model import Outcome
 from runbook_lib.engine import process
 from runbook_lib.errors import SettingsError
 
 def run(request, listener):
 {run}
     folder = Path("/somewhere/evidence/acme/20261124-0badcafe")
-    state = SimpleNamespace(outcome="incomplete", steps={}, started={"sandbox": True})
+    state = SimpleNamespace(outcome="incomplete", steps={}, is_practice=True)
     sealed = SimpleNamespace(folder=folder)
     error = SettingsError("No.", next_step="Do that.") if request.tenant == "broken" else None
     return SimpleNamespace(

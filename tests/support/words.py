@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from runbook_lib.core.procedure import Assignment, Note, Word, WordKind
+from runbook_lib.core.model import Assignment, Note, Word, WordKind
 
 AT = "2026-11-24T09:30:00Z"
 

@@ -13,11 +13,13 @@ from dataclasses import replace
 from urllib.parse import parse_qsl, urlsplit
 from uuid import UUID
 
+from msgspec import structs
+
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.cyclr.service_domain import redirect_uri
 from runbook_lib.connectors.findings import failed, inconclusive, not_done, verified
 from runbook_lib.connectors.provider import Vendor
-from runbook_lib.core.procedure import Finding
+from runbook_lib.core.model import Finding
 from runbook_lib.errors import CyclrAPIError, RemoteError
 from runbook_lib.remote.cyclr import Cyclr, sign_in_url
 from runbook_lib.remote.documents import Document, shorten, unexpected
@@ -116,7 +118,7 @@ def connector_is_installed(context: CheckContext) -> Finding:
         # What was changed must be known, or the next run changes it again.
         finding = inconclusive(reason=str(error))
     facts = {"account_api_id": context.text("account_api_id")}
-    return replace(finding, changes=tuple(changes), facts=facts)
+    return structs.replace(finding, changes=tuple(changes), facts=facts)
 
 
 def connector_is_authenticated(vendor: Vendor, context: CheckContext) -> Finding:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 
 from runbook_lib.connectors.context import CheckContext
-from runbook_lib.core.procedure import Finding, Outcome
+from runbook_lib.core.model import Finding, Outcome
 from runbook_lib.remote.documents import shorten
 from runbook_lib.remote.domain import fetch_page, read_certificate, resolve_name
 

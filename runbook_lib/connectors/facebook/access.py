@@ -14,7 +14,7 @@ from runbook_lib.connectors.facebook.errors import GraphTokenError, RefusedAppEr
 from runbook_lib.connectors.facebook.formats import is_token
 from runbook_lib.connectors.facebook.graph import Graph
 from runbook_lib.connectors.facebook.permissions import with_dependencies
-from runbook_lib.core.procedure import Value
+from runbook_lib.core.model import Value
 from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import OAuthError
 from runbook_lib.remote import oauth

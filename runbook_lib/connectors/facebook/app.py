@@ -22,7 +22,7 @@ from runbook_lib.connectors.facebook.access import (
 from runbook_lib.connectors.facebook.errors import GraphTokenError
 from runbook_lib.connectors.facebook.graph import VERSION_ENDS, Graph
 from runbook_lib.connectors.findings import failed, inconclusive, verified
-from runbook_lib.core.procedure import Finding
+from runbook_lib.core.model import Finding
 from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import RemoteError
 from runbook_lib.remote.documents import Document, shorten

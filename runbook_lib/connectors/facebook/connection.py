@@ -8,9 +8,10 @@ and its form's id are read: what a customer wrote does not belong in evidence.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+
+from msgspec import structs
 
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.facebook.access import user_graph, wanted_permissions
@@ -19,7 +20,7 @@ from runbook_lib.connectors.facebook.graph import Graph
 from runbook_lib.connectors.facebook.permissions import statuses
 from runbook_lib.connectors.facebook.tokens import end_of, inspect_token, until
 from runbook_lib.connectors.findings import failed, inconclusive, verified
-from runbook_lib.core.procedure import Finding, Table
+from runbook_lib.core.model import Finding, Table
 from runbook_lib.core.redaction import Secret
 from runbook_lib.plain_text import counted
 from runbook_lib.remote.documents import Document, unexpected
@@ -151,7 +152,7 @@ def lead_data_is_readable(context: CheckContext) -> Finding | None:
         if forms:
             finding = _read_lead(context, page_id, page_token, min(forms, key=_identifier))
             caption = f"Lead forms of {page.words('name') or 'page'} ({page_id})"
-            return replace(finding, tables=(_table(caption, _LEAD_FORM, forms),))
+            return structs.replace(finding, tables=(_table(caption, _LEAD_FORM, forms),))
     return inconclusive(
         reason=f"None of {counted(len(pages), 'page')} has a lead form, so no lead could be read.",
     )

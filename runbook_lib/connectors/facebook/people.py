@@ -17,7 +17,7 @@ from runbook_lib.connectors.facebook.errors import GraphAPIError
 from runbook_lib.connectors.facebook.permissions import statuses
 from runbook_lib.connectors.facebook.tokens import inspect_token
 from runbook_lib.connectors.findings import failed, inconclusive, verified
-from runbook_lib.core.procedure import Finding
+from runbook_lib.core.model import Finding
 from runbook_lib.errors import RemoteError
 from runbook_lib.plain_text import counted
 from runbook_lib.remote.documents import unexpected

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.facebook.access import app_graph, app_token
 from runbook_lib.connectors.findings import failed, inconclusive, verified
-from runbook_lib.core.procedure import Finding, Table
+from runbook_lib.core.model import Finding, Table
 from runbook_lib.errors import RemoteError, UnexpectedAnswerError
 from runbook_lib.remote.documents import shorten
 from runbook_lib.remote.pages import PublicPage, open_page

@@ -14,8 +14,8 @@ from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.facebook.access import app_graph, app_token, wanted_permissions
 from runbook_lib.connectors.facebook.permissions import statuses, with_dependencies
 from runbook_lib.connectors.findings import inconclusive, verified
+from runbook_lib.core.model import Finding
 from runbook_lib.core.outcome import LONGEST_WAIT_DAYS
-from runbook_lib.core.procedure import Finding
 from runbook_lib.remote.documents import shorten
 
 _LIVE = "live"

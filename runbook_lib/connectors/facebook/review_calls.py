@@ -9,8 +9,10 @@ made, and each once: no call is made to reach a number.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
+
+from msgspec import structs
 
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.facebook.access import user_graph, wanted_permissions
@@ -19,7 +21,7 @@ from runbook_lib.connectors.facebook.formats import is_token
 from runbook_lib.connectors.facebook.permissions import with_dependencies
 from runbook_lib.connectors.facebook.tokens import inspect_token
 from runbook_lib.connectors.findings import inconclusive, verified
-from runbook_lib.core.procedure import Finding, Table
+from runbook_lib.core.model import Finding, Table
 from runbook_lib.core.redaction import Secret
 from runbook_lib.remote.documents import Document
 
@@ -210,13 +212,13 @@ def _judge(context: CheckContext, made: list[_Made], caller: _Caller) -> Finding
     )
     if open_ones:
         names = ", ".join(result.permission for result in open_ones)
-        finding = replace(
+        finding = structs.replace(
             finding,
             outcome=inconclusive(reason="").outcome,
             reason=f"{calls}, but none shows that it used {names}. In App Review > Permissions "
             "and Features see whether Request advanced access can be pressed for each.",
         )
-    return replace(finding, limits=(*finding.limits, *_tier(caller)))
+    return structs.replace(finding, limits=(*finding.limits, *_tier(caller)))
 
 
 def _tier(caller: _Caller) -> list[str]:

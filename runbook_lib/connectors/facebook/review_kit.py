@@ -10,7 +10,7 @@ from importlib import import_module
 from runbook_lib.connectors.facebook.permission_uses import ConnectorUses, Use
 from runbook_lib.connectors.facebook.sources import SUBMISSION
 from runbook_lib.connectors.review_kit import Because, Kit, KitPermission, Shot
-from runbook_lib.core.procedure import Value
+from runbook_lib.core.model import Value
 from runbook_lib.plain_text import one_line
 
 _PUBLIC_PROFILE = "public_profile"

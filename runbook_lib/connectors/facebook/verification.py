@@ -9,7 +9,7 @@ from __future__ import annotations
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.facebook.access import app_graph, app_token, user_graph
 from runbook_lib.connectors.findings import failed, inconclusive, not_done, verified
-from runbook_lib.core.procedure import Finding, Outcome
+from runbook_lib.core.model import Finding, Outcome
 from runbook_lib.remote.documents import Document, shorten
 
 # Business.verification_status, as Meta's SDK lists it.

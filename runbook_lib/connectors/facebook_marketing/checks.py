@@ -13,7 +13,7 @@ from runbook_lib.connectors.cyclr.connector import installed_connector
 from runbook_lib.connectors.facebook.access import wanted_permissions
 from runbook_lib.connectors.facebook.permissions import statuses
 from runbook_lib.connectors.findings import failed, inconclusive, not_done, verified
-from runbook_lib.core.procedure import Finding
+from runbook_lib.core.model import Finding
 from runbook_lib.errors import CyclrAPIError
 from runbook_lib.remote.documents import documents
 

@@ -14,7 +14,7 @@ from runbook_lib.connectors.facebook.access import user_graph
 from runbook_lib.connectors.facebook.formats import is_token
 from runbook_lib.connectors.facebook.inputs import FACEBOOK
 from runbook_lib.connectors.findings import failed, inconclusive, verified
-from runbook_lib.core.procedure import Finding, Outcome
+from runbook_lib.core.model import Finding, Outcome
 from runbook_lib.plain_text import counted
 from runbook_lib.remote.documents import shorten
 from runbook_lib.remote.domain import fetch_page

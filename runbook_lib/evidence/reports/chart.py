@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
+from runbook_lib.core.model import Outcome
 from runbook_lib.core.outcome import LABELS
-from runbook_lib.core.procedure import Outcome
 from runbook_lib.evidence.reports.timeline import Mark, Wait
 from runbook_lib.evidence.reports.wording import clock, day, listed, parse_time, when
 from runbook_lib.plain_text import counted

@@ -10,6 +10,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from msgspec import structs
+
+from runbook_lib.core.model import Word
+from runbook_lib.core.step_record import StepRecord
+from runbook_lib.evidence.record import Record
 from runbook_lib.evidence.reports.reading import plain
 
 
@@ -65,52 +70,47 @@ class Differences:
         return any((self.steps, self.words, self.parameters, self.circumstances))
 
 
-def compare(before: Mapping[str, Any], after: Mapping[str, Any]) -> Differences:
+def compare(before: Record, after: Record) -> Differences:
     """Return the differences between two runs, in the documented order of steps."""
-    old = {step["id"]: step for step in before["steps"]}
-    new = {step["id"]: step for step in after["steps"]}
+    old = {step.id: step for step in before.steps}
+    new = {step.id: step for step in after.steps}
     names = [*new, *(name for name in old if name not in new)]
     pairs = [(old.get(name), new.get(name)) for name in names]
     steps = []
     for step_before, step_after in pairs:
-        some, was, now = step_after or step_before or {}, _state(step_before), _state(step_after)
-        if was != now:
-            change = StepChange(some["id"], some["title"], was[0], now[0], was[1], now[1])
+        some, was, now = step_after or step_before, _state(step_before), _state(step_after)
+        if some and was != now:
+            change = StepChange(some.id, some.title, was[0], now[0], was[1], now[1])
             steps.append(change)
     return Differences(
         tuple(steps),
         tuple(change for pair in pairs for change in _word_changes(*pair)),
-        _values_changed(before["parameters"], after["parameters"]),
+        _values_changed(before.parameters, after.parameters),
         _values_changed(_circumstances(before), _circumstances(after)),
     )
 
 
-Step = Mapping[str, Any] | None
-# Where a word was read from; a change of it alone is not a difference.
-_SOURCE = ("origin", "entry")
+def _state(step: StepRecord | None) -> tuple[str, str]:
+    return (step.outcome, step.reason) if step else ("", "")
 
 
-def _state(step: Step) -> tuple[str, str]:
-    return (step["outcome"], step["reason"]) if step else ("", "")
-
-
-def _word_changes(old: Step, new: Step) -> Iterator[WordChange]:
-    some = new or old or {}
-    before, after = (step["word"] if step else None for step in (old, new))
+def _word_changes(old: StepRecord | None, new: StepRecord | None) -> Iterator[WordChange]:
+    some = new or old
+    before, after = (step.word if step else None for step in (old, new))
     word = after or before
-    if word is None or _without_source(before) == _without_source(after):
+    if some is None or word is None or _without_source(before) == _without_source(after):
         return
     if after:
         what = "given again" if before else "given"
     else:
-        what = "no longer counts" if new and new["lapsed"] else "withdrawn"
-    details = (word["kind"], what, word["by"], word["at"], word["note"])
-    yield WordChange(some["id"], some["title"], *details)
+        what = "no longer counts" if new and new.lapsed else "withdrawn"
+    details = (word.kind, what, word.by, word.at, word.note)
+    yield WordChange(some.id, some.title, *details)
 
 
-def _without_source(word: Mapping[str, Any] | None) -> dict[str, Any]:
+def _without_source(word: Word | None) -> Word | None:
     """Return what a person said, without the file that it was read from."""
-    return {name: value for name, value in (word or {}).items() if name not in _SOURCE}
+    return structs.replace(word, origin="", entry="") if word else None
 
 
 def _values_changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[Changed, ...]:
@@ -122,15 +122,15 @@ def _values_changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[Cha
     )
 
 
-def _circumstances(run: Mapping[str, Any]) -> dict[str, Any]:
+def _circumstances(run: Record) -> dict[str, Any]:
     """Return a run's procedure, mode, credentials and environment."""
-    procedure = run["procedure"]
+    procedure = run.procedure
     return {
-        "procedure": procedure["id"],
-        "procedure version": procedure["version"],
-        "procedure digest": procedure["digest"],
-        "mode": run["mode"],
-        "sandbox": run["sandbox"],
-        "credentials given": list(run["credentials"]),
-        **run["environment"],
+        "procedure": procedure.id,
+        "procedure version": procedure.version,
+        "procedure digest": procedure.digest,
+        "mode": run.mode,
+        "sandbox": run.sandbox,
+        "credentials given": list(run.credentials),
+        **run.environment,
     }

@@ -14,8 +14,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from runbook_lib.core.model import Outcome
 from runbook_lib.core.outcome import LABELS
-from runbook_lib.core.procedure import Outcome
 from runbook_lib.evidence.fleet_record import FleetRecord
 from runbook_lib.evidence.reports.fleet_tenants import (
     NamedStep,

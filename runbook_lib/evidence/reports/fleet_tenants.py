@@ -16,8 +16,8 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
+from runbook_lib.core.model import Outcome
 from runbook_lib.core.outcome import IN_PART, LABELS
-from runbook_lib.core.procedure import Outcome
 from runbook_lib.errors import ExitCode
 from runbook_lib.evidence.fleet_record import FleetRecord, Status, TenantResult
 from runbook_lib.evidence.reports.wording import day, days_between, listed

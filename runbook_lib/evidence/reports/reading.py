@@ -7,16 +7,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-_ID = re.compile(r"[a-z0-9-]{1,80}")
+from runbook_lib.core.model import Exchange
+from runbook_lib.evidence.record import Record
+
 _TRACE = re.compile(r"trace|request-?id|correlation", re.IGNORECASE)
 
 
-def anchor(step_id: str, number: int) -> str:
-    """Return the anchor of a step in a report."""
-    return f"step-{step_id}" if _ID.fullmatch(step_id) else f"step-{number}"
-
-
-def hosts_that_answered(runs: Iterable[Mapping[str, Any]]) -> dict[str, bool]:
+def hosts_that_answered(runs: Iterable[Record]) -> dict[str, bool]:
     """
     Return the hosts that these runs asked, and whether each answered.
 
@@ -24,19 +21,19 @@ def hosts_that_answered(runs: Iterable[Mapping[str, Any]]) -> dict[str, bool]:
     """
     answered: dict[str, bool] = {}
     for run in runs:
-        for step in run["steps"]:
-            for exchange in step["exchanges"]:
-                if host := _host(exchange["url"]):
-                    is_answer = exchange["status"] is not None
+        for step in run.steps:
+            for exchange in step.exchanges:
+                if host := _host(exchange.url):
+                    is_answer = exchange.status is not None
                     answered[host] = answered.get(host, False) or is_answer
     return answered
 
 
-def trace_ids(exchange: Mapping[str, Any]) -> dict[str, str]:
+def trace_ids(exchange: Exchange) -> dict[str, str]:
     """Return the remote system's ids of this exchange, by field or header name."""
-    answer = exchange["response"]
+    answer = exchange.response
     error = answer.get("error") if isinstance(answer, Mapping) else None
-    named = {**(error if isinstance(error, Mapping) else {}), **exchange["headers"]}
+    named = {**(error if isinstance(error, Mapping) else {}), **exchange.headers}
     ids: dict[str, str] = {}
     for name, text in named.items():
         if text and _TRACE.search(name) and str(text) not in ids.values():

@@ -7,11 +7,12 @@ Invisible characters are shown and everything is escaped, here alone.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from runbook_lib.core.model import Exchange, Outcome
 from runbook_lib.core.outcome import (
     ICONS,
     IN_PART,
@@ -20,8 +21,7 @@ from runbook_lib.core.outcome import (
     LONGEST_WAIT_DAYS,
     MEANINGS,
 )
-from runbook_lib.core.procedure import Outcome
-from runbook_lib.core.step_document import advice_of, gathered
+from runbook_lib.core.step_record import StepRecord, advice_of, gathered
 from runbook_lib.core.templates import template_environment
 from runbook_lib.evidence.reports import reading, wording
 from runbook_lib.plain_text import counted
@@ -86,7 +86,7 @@ def _environment() -> Environment:
         answers=_answers,
         advice=advice_of,
         limits=lambda step: list(dict.fromkeys(gathered(step, "limits"))),
-        number_of=lambda run, outcome: sum(step["outcome"] == outcome for step in run["steps"]),
+        number_of=lambda run, outcome: sum(step.outcome == outcome for step in run.steps),
         inline=lambda picture: Markup(picture.source),  # noqa: S704  (base64 of a picture)
         program=Markup,  # the script of a page, as it is
     )
@@ -98,10 +98,10 @@ def _environment() -> Environment:
     return made
 
 
-def _answers(exchanges: Sequence[Mapping[str, Any]]) -> str:
+def _answers(exchanges: Sequence[Exchange]) -> str:
     """Return the answers of several exchanges: `3 × 200, 400`."""
     answers = Counter(
-        str(exchange["status"] or ("no answer" if exchange["error"] else "done"))
+        str(exchange.status or ("no answer" if exchange.error else "done"))
         for exchange in exchanges
     )
     return ", ".join(
@@ -109,12 +109,12 @@ def _answers(exchanges: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-def _is_repeated_below(step: Mapping[str, Any]) -> bool:
+def _is_repeated_below(step: StepRecord) -> bool:
     """Return whether a step's reason only repeats the checks or the word below it."""
-    word = step["word"]
-    seen = [check["reason"] for check in step["checks"] if check["outcome"] == step["outcome"]]
+    word = step.word
+    seen = [check.reason for check in step.checks if check.outcome == step.outcome]
     repeated = [" ".join(dict.fromkeys(seen))]
     if word:
-        spoken = f"{word['by']} on {word['at']}"
-        repeated += [spoken, f"{spoken}: {word['note']}", f"{word['by']}: {word['note']}"]
-    return step["reason"] in repeated
+        spoken = f"{word.by} on {word.at}"
+        repeated += [spoken, f"{spoken}: {word.note}", f"{word.by}: {word.note}"]
+    return step.reason in repeated

@@ -9,22 +9,20 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 from pathlib import Path
-from typing import Any
 
 from runbook_lib.core.attachments import SUFFIXES, attachment_path
 from runbook_lib.core.files import read_plain
-from runbook_lib.core.journal import Entry
+from runbook_lib.core.model import Attachment, Entry, Outcome, RunOutcome, WordKind
 from runbook_lib.core.outcome import IN_PART, LABELS
-from runbook_lib.core.procedure import Attachment, Outcome, StepKind, WordKind
-from runbook_lib.core.state import RunOutcome
-from runbook_lib.core.step_document import gathered
+from runbook_lib.core.procedure import StepKind
+from runbook_lib.core.step_record import StepRecord, gathered
 from runbook_lib.core.words import person_key
+from runbook_lib.evidence.record import Record
 from runbook_lib.evidence.reports import reading, timeline
 from runbook_lib.evidence.reports.chart import chart
 from runbook_lib.evidence.reports.comparison import Differences, compare
@@ -42,8 +40,6 @@ _MOST_EVENTS = 300
 _MOST_RUNS = 200
 _MOST_COLUMNS = 12
 _MOST_HOSTS = 3
-_RUN_ID = re.compile(r"[0-9a-f]{8}")
-_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 # The outcomes of a verdict, in words.
 _SETTLED = {
@@ -80,42 +76,35 @@ class Person:
 class Change:
     """What changed between two runs; `runs` counts consecutive runs without a change."""
 
-    before: Mapping[str, Any]
-    after: Mapping[str, Any]
+    before: Record
+    after: Record
     differences: Differences
     runs: int = 1
 
 
-def run_report(
-    record: Mapping[str, Any], entries: Sequence[Entry], *, attachments: Path | None = None
-) -> str:
+def run_report(run: Record, entries: Sequence[Entry], *, attachments: Path | None = None) -> str:
     """
     Return the `report.html` of one run.
 
-    `record` is the content of `record.json`, `entries` the journal lines beside
+    `run` is the content of `record.json`, `entries` the journal lines beside
     it. Unaltered pictures in the folder `attachments` are embedded; each
     attachment is linked, relative to the bundle.
     """
-    steps = [
-        {**step, "anchor": reading.anchor(step["id"], number)}
-        for number, step in enumerate(record["steps"], start=1)
-    ]
-    run = {**record, "steps": steps}
-    lines = [entry for entry in entries if entry.seq <= run["journal"]["lines"]]
+    lines = [entry for entry in entries if entry.seq <= run.journal.lines]
     words, happened = timeline.words_by_step(lines, run), timeline.events(lines, run)
     waits = timeline.waits_of_run(lines, run)
-    until = run["finished_on"] or max((entry.at for entry in lines), default="")
+    until = run.finished_on or max((entry.at for entry in lines), default="")
     return render(
         "run.html",
         run=run,
-        sandbox=run["sandbox"],
-        mark=f"Run {run['run_id']}" if _RUN_ID.fullmatch(run["run_id"]) else "",
+        sandbox=run.sandbox,
+        mark=f"Run {run.run_id}",
         reached=_reached([run]),
         verdict=_verdict(run),
         app=_app(run),
         open_steps=_open_steps(run),
         outside=_waits_for_others([run]),
-        titles={step["id"]: step["title"] for step in run["steps"]},
+        titles={step.id: step.title for step in run.steps},
         words=words,
         people=_people(words),
         events=[
@@ -126,7 +115,7 @@ def run_report(
         waits=waits,
         until=until,
         chart=chart(
-            [step["id"] for step in run["steps"]],
+            [step.id for step in run.steps],
             waits,
             timeline.marks_of_run(words, happened, run),
             until=until,
@@ -143,30 +132,29 @@ def history_report(tenant: str, sealed: Sequence[SealedRun]) -> str:
     `sealed` are all of its runs in the order of sealing. The outcome of a run
     with a fault is not shown.
     """
-    every = [
-        {**run.record, "number": run.number, "bundle": run.bundle, "fault": run.fault}
-        for run in sealed
-    ]
-    runs = every[-_MOST_RUNS:]
-    intact = [run for run in runs if not run["fault"]]
-    steps = {step["id"]: step["title"] for run in intact for step in run["steps"]}
-    faultless = [run for run in every if not run["fault"]]
+    runs = sealed[-_MOST_RUNS:]
+    faultless = [run.record for run in sealed if run.record]
+    shown = [run for run in runs if run.record]
+    intact = [run.record for run in runs if run.record]
+    steps = {step.id: step.title for run in intact for step in run.steps}
     waits = timeline.waits_across_runs(faultless)
-    until = (intact[-1]["finished_on"] or intact[-1]["started_on"]) if intact else ""
+    until = (intact[-1].finished_on or intact[-1].started_on) if intact else ""
+    newest = runs[-1].record if runs else None
     return render(
         "history.html",
         tenant=tenant,
-        sandbox=any(run["sandbox"] for run in every),
+        sandbox=any(run.sandbox for run in sealed),
         reached=_reached(faultless),
-        practice_runs=sum(bool(run["sandbox"]) for run in every),
-        number=len(every),
+        practice_runs=sum(run.sandbox for run in sealed),
+        number=len(sealed),
         runs=runs,
-        intact=intact,
-        faulty=[run for run in every if run["fault"]],
-        verdict=_verdict(runs[-1]) if runs and not runs[-1]["fault"] else "",
+        intact=shown,
+        faulty=[run for run in sealed if run.fault],
+        verdict=_verdict(newest) if newest else "",
         columns=[
-            (run, {step["id"]: step["outcome"] for step in run["steps"]})
-            for run in intact[-_MOST_COLUMNS:]
+            (run, {step.id: step.outcome for step in run.record.steps})
+            for run in shown[-_MOST_COLUMNS:]
+            if run.record
         ],
         steps=steps,
         outside=_waits_for_others(intact),
@@ -177,7 +165,7 @@ def history_report(tenant: str, sealed: Sequence[SealedRun]) -> str:
     )
 
 
-def _reached(runs: Sequence[Mapping[str, Any]]) -> str:
+def _reached(runs: Sequence[Record]) -> str:
     """Return which hosts answered in these runs, as a sentence."""
     asked = reading.hosts_that_answered(runs)
     answered = [host for host, is_answer in asked.items() if is_answer]
@@ -195,12 +183,10 @@ def _hosts(names: Sequence[str]) -> str:
     return f"{', '.join(names[:_MOST_HOSTS])}{more}"
 
 
-def _app(run: Mapping[str, Any]) -> dict[str, str]:
+def _app(run: Record) -> dict[str, str]:
     """Return which app and Service Domain the run is about, each with its label."""
-    facts = {
-        k: v for step in run["steps"] for check in step["checks"] for k, v in check["facts"].items()
-    }
-    parameters = run["parameters"]
+    facts = {k: v for step in run.steps for check in step.checks for k, v in check.facts.items()}
+    parameters = run.parameters
     named = {
         "App": facts.get("app_name") or parameters.get("app_display_name"),
         "App ID": parameters.get("app_id"),
@@ -209,18 +195,18 @@ def _app(run: Mapping[str, Any]) -> dict[str, str]:
     return {label: reading.plain(value) for label, value in named.items()}
 
 
-def _verdict(run: Mapping[str, Any]) -> str:
+def _verdict(run: Record) -> str:
     """Return what the outcome of a run means, in plain words."""
-    number = counted(len(run["steps"]), "step")
-    if run["outcome"] == RunOutcome.COMPLETE:
+    number = counted(len(run.steps), "step")
+    if run.outcome == RunOutcome.COMPLETE:
         return f"All {number} are settled: {listed(_counts(run, _SETTLED))}."
-    if run["outcome"] == RunOutcome.FAILED:
-        failed = sum(step["outcome"] == Outcome.FAILED for step in run["steps"])
+    if run.outcome == RunOutcome.FAILED:
+        failed = sum(step.outcome == Outcome.FAILED for step in run.steps)
         return (
             f"A check contradicts {failed} of {number}. Do not rely on the connection until that "
             "is fixed and a new run confirms it."
         )
-    in_part = sum(step["needs_person"] for step in run["steps"])
+    in_part = sum(step.needs_person for step in run.steps)
     left = [*_counts(run, _LEFT), *([f"{in_part} {IN_PART}"] if in_part else [])]
     return (
         f"{len(_open_steps(run))} of {number} are open: {listed(left)}. No check contradicts any "
@@ -228,23 +214,23 @@ def _verdict(run: Mapping[str, Any]) -> str:
     )
 
 
-def _counts(run: Mapping[str, Any], words: Mapping[Outcome, str]) -> list[str]:
-    count = Counter(step["outcome"] for step in run["steps"])
+def _counts(run: Record, words: Mapping[Outcome, str]) -> list[str]:
+    count = Counter(step.outcome for step in run.steps)
     return [f"{count[outcome]} {text}" for outcome, text in words.items() if count[outcome]]
 
 
-def _open_steps(run: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _open_steps(run: Record) -> list[StepRecord]:
     """Return the steps that need action, failures first."""
-    steps: list[dict[str, Any]] = run["steps"]
-    blocked = [step for step in steps if step["outcome"] == Outcome.SKIPPED and not step["word"]]
-    open_steps = [step for outcome in _OPEN for step in steps if step["outcome"] == outcome]
-    in_part = [step for step in steps if step["needs_person"]]
+    steps = run.steps
+    blocked = [step for step in steps if step.outcome == Outcome.SKIPPED and not step.word]
+    open_steps = [step for outcome in _OPEN for step in steps if step.outcome == outcome]
+    in_part = [step for step in steps if step.needs_person]
     return [*open_steps, *in_part, *blocked]
 
 
-def _waits_for_others(runs: Sequence[Mapping[str, Any]]) -> set[str]:
+def _waits_for_others(runs: Sequence[Record]) -> set[str]:
     """Return the steps that wait for an outside party, not for a second person here."""
-    return {step["id"] for run in runs for step in run["steps"] if step["kind"] == StepKind.WAIT}
+    return {step.id for run in runs for step in run.steps if step.kind == StepKind.WAIT}
 
 
 def _people(words: Mapping[str, Sequence[Word]]) -> list[Person]:
@@ -264,23 +250,22 @@ def _kinds(words: Sequence[Word]) -> str:
     return listed([f"{count[kind]} {kind}" for kind in WordKind if count[kind]])
 
 
-def _limits(run: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
+def _limits(run: Record) -> dict[str, list[StepRecord]]:
     """Return what checks do not prove, each with its steps, but for those verified in part."""
-    limits: dict[str, list[dict[str, Any]]] = {}
-    for step in run["steps"]:
-        if not step["needs_person"]:
+    limits: dict[str, list[StepRecord]] = {}
+    for step in run.steps:
+        if not step.needs_person:
             for limit in dict.fromkeys(gathered(step, "limits")):
                 limits.setdefault(limit, []).append(step)
     return limits
 
 
-def _pictures(run: Mapping[str, Any], folder: Path | None) -> dict[str, Picture]:
+def _pictures(run: Record, folder: Path | None) -> dict[str, Picture]:
     """Return how each attachment is shown, by its digest."""
     shown: dict[str, Picture] = {}
     left = _ALL_PICTURES
-    for step in run["steps"]:
-        for document in step["attachments"]:
-            attachment = Attachment(**{name: document[name] for name in Attachment.__slots__})
+    for step in run.steps:
+        for attachment in step.attachments:
             if attachment.sha256 not in shown:
                 picture = _picture(attachment, folder, min(left, _LARGEST_PICTURE))
                 left -= attachment.size if picture.source else 0
@@ -290,7 +275,7 @@ def _pictures(run: Mapping[str, Any], folder: Path | None) -> dict[str, Picture]
 
 def _picture(attachment: Attachment, folder: Path | None, limit: int) -> Picture:
     # NOTE: a record may name any file as HTML; a report leads to nothing that could run.
-    if attachment.media_type not in SUFFIXES or not _DIGEST.fullmatch(attachment.sha256):
+    if attachment.media_type not in SUFFIXES:
         return Picture(remark="This kind of file is not linked here.")
     link = f"attachments/{attachment_path(Path(), attachment).name}"
     if folder is None or attachment.media_type not in _PICTURES:
@@ -308,7 +293,7 @@ def _picture(attachment: Attachment, folder: Path | None, limit: int) -> Picture
     return Picture(link, f"data:{attachment.media_type};base64,{text}")
 
 
-def _changes(runs: Sequence[Mapping[str, Any]]) -> list[Change]:
+def _changes(runs: Sequence[Record]) -> list[Change]:
     """Return what changed from each run to the next; unchanged consecutive runs are one."""
     changes: list[Change] = []
     for before, after in pairwise(runs):

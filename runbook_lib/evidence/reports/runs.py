@@ -8,16 +8,14 @@ so this does not replace `verify`.
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
-from runbook_lib.core.events import EventType
 from runbook_lib.core.files import read_plain
 from runbook_lib.core.journal import read_lines
 from runbook_lib.core.json_text import parse_json
+from runbook_lib.core.model import RunStarted
 from runbook_lib.core.state import HistoryReader
 from runbook_lib.errors import ContentError
 from runbook_lib.evidence.chain import (
@@ -29,8 +27,8 @@ from runbook_lib.evidence.chain import (
 from runbook_lib.evidence.record import (
     LARGEST_RECORD,
     RECORD_NAME,
+    Record,
     read_record,
-    validate_record,
 )
 from runbook_lib.evidence.signing.statement import LARGEST_ENVELOPE, digest
 
@@ -48,13 +46,17 @@ class SealedRun:
     """
     A sealed run: `number` in the chain (0 if the journal does not announce it).
 
-    `record` is the content of its `record.json`; with a `fault`, only what the
-    journal says about its start.
+    With a `fault` there is no `record`, and only what the journal says about its start
+    is known: `mode` may be empty, and what does not say so counts as practice.
     """
 
-    record: Mapping[str, Any]
-    number: int = 0
-    bundle: str = ""
+    run_id: str
+    number: int
+    bundle: str
+    started_on: str
+    mode: str = ""
+    sandbox: bool = True
+    record: Record | None = None
     fault: Fault | None = None
 
 
@@ -73,23 +75,22 @@ def sealed_runs(reader: HistoryReader) -> list[SealedRun]:
         SealedBundle(name.rpartition("-")[2], name, 0, "") for name in names if name not in known
     ]
     runs = [_run(folder, bundle) for bundle in (*announced, *beside)]
-    if any(run.fault for run in runs):
-        begun = {}
-        for entry, _ in read_lines(reader.journal.path):
-            if entry.type == EventType.RUN_STARTED:
-                data = entry.data
-                start = {name: data[name] for name in ("mode", "sandbox") if name in data}
-                begun[entry.run_id] = {**start, "started_on": entry.at}
-        return [
-            replace(run, record={**run.record, **begun.get(run.record["run_id"], {})})
-            if run.fault
-            else run
-            for run in runs
-        ]
-    return runs
+    if not any(run.fault for run in runs):
+        return runs
+    begun = {
+        entry.run_id: entry
+        for entry, _ in read_lines(reader.journal.path)
+        if isinstance(entry.data, RunStarted)
+    }
+    return [
+        replace(run, mode=entry.data.mode, sandbox=entry.data.sandbox, started_on=entry.at)
+        if run.fault and (entry := begun.get(run.run_id))
+        else run
+        for run in runs
+    ]
 
 
-def sealed_record(bundle: Path) -> dict[str, Any]:
+def sealed_record(bundle: Path) -> Record:
     """Return the record in `bundle`; raises `ContentError` if it is not the sealed one."""
     if not bundle.is_dir():
         raise ContentError(f"There is no bundle {bundle}.")
@@ -99,38 +100,28 @@ def sealed_record(bundle: Path) -> dict[str, Any]:
         raise ContentError(f"It cannot be read: {error.strerror}.", file=RECORD_NAME) from None
     if _fault(bundle, "") is not None:
         raise ContentError("It is not the sealed one.", file=RECORD_NAME)
-    return _valid_record(bundle)
-
-
-def _valid_record(bundle: Path) -> dict[str, Any]:
-    """Return the record in `bundle`; raises `ContentError` if it does not match the schema."""
-    record = read_record(bundle)
-    try:
-        validate_record(record)
-    except Exception as error:  # noqa: BLE001
-        # NOTE: fastjsonschema is slow to import, so its error is recognised by its attribute.
-        where = getattr(error, "name", "data").removeprefix("data").removeprefix(".")
-        msg = f"It is not a valid record{f', at {where}' * bool(where)}."
-        raise ContentError(msg, file=RECORD_NAME) from None
-    return record
+    return read_record(bundle)
 
 
 def _run(folder: Path, sealed: SealedBundle) -> SealedRun:
     bundle = folder / sealed.bundle
     fault = _fault(bundle, sealed.statement)
-    if fault is None:
-        try:
-            return SealedRun(_valid_record(bundle), sealed.sequence, sealed.bundle)
-        except ContentError:
-            fault = Fault.UNREADABLE
-    # NOTE: what does not say so counts as practice; the other mistake would be worse.
-    record = {
-        "run_id": sealed.run_id,
-        "started_on": sealed.bundle.partition("-")[0],
-        "mode": "",
-        "sandbox": True,
-    }
-    return SealedRun(record, sealed.sequence, sealed.bundle, fault)
+    started_on = sealed.bundle.partition("-")[0]
+    unknown = SealedRun(sealed.run_id, sealed.sequence, sealed.bundle, started_on, fault=fault)
+    if fault is not None:
+        return unknown
+    try:
+        record = read_record(bundle)
+    except ContentError:
+        return replace(unknown, fault=Fault.UNREADABLE)
+    return replace(
+        unknown,
+        run_id=record.run_id,
+        started_on=record.started_on,
+        mode=record.mode,
+        sandbox=record.sandbox,
+        record=record,
+    )
 
 
 def _fault(bundle: Path, announced: str) -> Fault | None:

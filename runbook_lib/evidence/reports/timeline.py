@@ -12,12 +12,25 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
 
-from runbook_lib.core.events import EventType
-from runbook_lib.core.journal import Entry
-from runbook_lib.core.procedure import Finding, Outcome, WordKind, combine
-from runbook_lib.core.state import finding_from_document
+from msgspec import structs, to_builtins
+
+from runbook_lib.core.model import (
+    ChangeIntended,
+    Checked,
+    CheckWithheld,
+    Entry,
+    JournalMended,
+    Outcome,
+    RunFinished,
+    RunInterrupted,
+    RunStarted,
+    Statement,
+    WordKind,
+)
+from runbook_lib.core.procedure import combine
+from runbook_lib.core.step_record import StepRecord
+from runbook_lib.evidence.record import Record
 from runbook_lib.evidence.reports.reading import plain
 from runbook_lib.evidence.reports.wording import parse_time
 
@@ -120,36 +133,34 @@ class _Sighting:
     since: str = ""
 
 
-def words_by_step(entries: Sequence[Entry], run: Mapping[str, Any]) -> dict[str, list[Word]]:
+def words_by_step(entries: Sequence[Entry], run: Record) -> dict[str, list[Word]]:
     """Return the words about each step, oldest first; the last one counts."""
     words: dict[str, list[Word]] = {}
     for entry in _without_repeats(entries):
         if entry.type in _WORDS:
             words.setdefault(entry.step, []).append(_word(entry))
-    for step in run["steps"]:
-        if step["id"] not in words:
-            word = step["word"]
-            words[step["id"]] = (
-                [_word_from(step["id"], WordKind(word["kind"]), word)] if word else []
-            )
+    for step in run.steps:
+        if step.id not in words:
+            word = step.word
+            words[step.id] = [_word_from(step.id, word.kind, word)] if word else []
     return words
 
 
-def events(entries: Sequence[Entry], run: Mapping[str, Any]) -> list[Event]:
+def events(entries: Sequence[Entry], run: Record) -> list[Event]:
     """
     Return the events up to the end of `run`, oldest first.
 
     Checks are those of this run, and in a walkthrough those of earlier runs
     too, as in the record. Other runs appear only with their start and end.
     """
-    steps = {step["id"] for step in run["steps"]}
+    steps = {step.id for step in run.steps}
     happened: list[Event] = []
     latest: dict[str, int] = {}
     for entry in _without_repeats(entries):
-        is_mine = entry.run_id == run["run_id"]
-        if entry.type == EventType.STEP_CHECKED:
-            outcome = _outcome_of(entry)
-            if outcome is None or not (is_mine or run["mode"] == "interactive"):
+        is_mine = entry.run_id == run.run_id
+        if isinstance(entry.data, Checked | CheckWithheld):
+            outcome = _outcome_of(entry.data)
+            if outcome is None or not (is_mine or run.mode == "interactive"):
                 continue
             before = latest.get(entry.step)
             if before is not None and happened[before].outcome is outcome:
@@ -164,25 +175,25 @@ def events(entries: Sequence[Entry], run: Mapping[str, Any]) -> list[Event]:
     return sorted(happened, key=lambda event: _moment(event.at))
 
 
-def waits_of_run(entries: Sequence[Entry], run: Mapping[str, Any]) -> list[Wait]:
+def waits_of_run(entries: Sequence[Entry], run: Record) -> list[Wait]:
     """Return each wait of a step up to the end of `run`, oldest first."""
     waits = _waits(_sightings(entries))
     open_steps = {wait.step for wait in waits if not wait.until}
-    known = {step["id"] for step in run["steps"]}
-    for step in run["steps"]:
-        if step["outcome"] == Outcome.WAITING and step["id"] not in open_steps:
+    known = {step.id for step in run.steps}
+    for step in run.steps:
+        if step.outcome == Outcome.WAITING and step.id not in open_steps:
             waits += _waits([_concluded(step, run)])
     return _sorted(wait for wait in waits if wait.step in known)
 
 
-def waits_across_runs(runs: Sequence[Mapping[str, Any]]) -> list[Wait]:
+def waits_across_runs(runs: Sequence[Record]) -> list[Wait]:
     """Return each wait in the records of a tenant, which are given oldest first."""
-    seen = [_concluded(step, run) for run in runs for step in run["steps"]]
+    seen = [_concluded(step, run) for run in runs for step in run.steps]
     return _sorted(_waits(seen))
 
 
 def marks_of_run(
-    words: Mapping[str, Sequence[Word]], happened: Sequence[Event], run: Mapping[str, Any]
+    words: Mapping[str, Sequence[Word]], happened: Sequence[Event], run: Record
 ) -> list[Mark]:
     """
     Return the words and checks of `run`, from what `words_by_step` and `events` return.
@@ -199,15 +210,13 @@ def marks_of_run(
     return [*marks, *checked, *(mark for mark in _checks(run) if mark.step not in known)]
 
 
-def marks_across_runs(runs: Sequence[Mapping[str, Any]]) -> list[Mark]:
+def marks_across_runs(runs: Sequence[Record]) -> list[Mark]:
     """Return the words and checks in the records of a tenant, each word once."""
     words = {
-        (step["id"], word["by"], word["at"], word["kind"]): _word_from(
-            step["id"], WordKind(word["kind"]), word
-        )
+        (step.id, word.by, word.at, word.kind): _word_from(step.id, word.kind, word)
         for run in runs
-        for step in run["steps"]
-        if (word := step["word"])
+        for step in run.steps
+        if (word := step.word)
     }
     marks = [Mark(word.step, word.at, word.outcome, word.by) for word in words.values()]
     return [*marks, *(mark for run in runs for mark in _checks(run))]
@@ -221,17 +230,12 @@ def _of_checks(event: Event) -> Iterator[Mark]:
             yield Mark(event.step, event.last, event.outcome, times=event.times - 1)
 
 
-def _checks(run: Mapping[str, Any]) -> Iterator[Mark]:
+def _checks(run: Record) -> Iterator[Mark]:
     """Yield what the checks of each step in a record say together."""
-    for step in run["steps"]:
-        findings = [
-            Finding(outcome=Outcome(check["outcome"]), reason="")
-            for check in step["checks"]
-            if check["outcome"] not in (Outcome.ATTESTED, Outcome.SKIPPED)
-        ]
-        conclusion = combine(tuple(findings))
+    for step in run.steps:
+        conclusion = combine(step.checks)
         if conclusion:
-            yield Mark(step["id"], step["checked_on"] or run["started_on"], conclusion.outcome)
+            yield Mark(step.id, step.checked_on or run.started_on, conclusion.outcome)
 
 
 def _sorted(waits: Iterable[Wait]) -> list[Wait]:
@@ -275,8 +279,8 @@ def _is_end(seen: _Sighting, machine: Outcome | None) -> bool:
 
 def _sightings(entries: Iterable[Entry]) -> Iterator[_Sighting]:
     for entry in entries:
-        if entry.type == EventType.STEP_CHECKED:
-            outcome = _outcome_of(entry)
+        if isinstance(entry.data, Checked | CheckWithheld):
+            outcome = _outcome_of(entry.data)
             if outcome is not None:
                 yield _Sighting(entry.step, entry.at, outcome)
         elif entry.type in _WORDS:
@@ -284,13 +288,13 @@ def _sightings(entries: Iterable[Entry]) -> Iterator[_Sighting]:
             yield _Sighting(entry.step, word.at, word.outcome, word.by)
 
 
-def _concluded(step: Mapping[str, Any], run: Mapping[str, Any]) -> _Sighting:
+def _concluded(step: StepRecord, run: Record) -> _Sighting:
     """Return a step's outcome in a record, with the person's word if it waits."""
-    at, outcome = step["checked_on"] or run["started_on"], Outcome(step["outcome"])
-    word = step["word"]
+    at, outcome = step.checked_on or run.started_on, step.outcome
+    word = step.word
     if word and outcome is Outcome.WAITING:
-        return _Sighting(step["id"], at, outcome, word["by"], word["at"])
-    return _Sighting(step["id"], at, outcome)
+        return _Sighting(step.id, at, outcome, word.by, word.at)
+    return _Sighting(step.id, at, outcome)
 
 
 def _without_repeats(entries: Iterable[Entry]) -> list[Entry]:
@@ -302,9 +306,9 @@ def _without_repeats(entries: Iterable[Entry]) -> list[Entry]:
     once: dict[object, Entry] = {}
     for number, entry in enumerate(entries):
         key: object = number
-        if entry.type in _WORDS:
-            spoken = {name: value for name, value in entry.data.items() if name != "origin"}
-            key = (entry.type, entry.step, json.dumps(spoken, sort_keys=True))
+        if isinstance(entry.data, Statement):
+            spoken = to_builtins(structs.replace(entry.data, origin=""))
+            key = (entry.type, entry.step, json.dumps(spoken))
         once[key] = once.pop(key, entry)
     return list(once.values())
 
@@ -313,30 +317,27 @@ def _word(entry: Entry) -> Word:
     return _word_from(entry.step, _WORDS[entry.type], entry.data, written_on=entry.at)
 
 
-def _word_from(
-    step: str, kind: WordKind, document: Mapping[str, Any], *, written_on: str = ""
-) -> Word:
+def _word_from(step: str, kind: WordKind, said: Statement, *, written_on: str = "") -> Word:
     return Word(
         step,
-        document["by"],
-        document["at"],
+        said.by,
+        said.at,
         kind,
-        document.get("note") or "",
-        document.get("seen") or "",
-        document.get("origin") or "",
+        said.note,
+        said.seen,
+        said.origin,
         written_on,
-        document.get("sentence") or "",
-        _about(document),
+        said.sentence,
+        _about(said),
     )
 
 
-def _about(document: Mapping[str, Any]) -> str:
+def _about(said: Statement) -> str:
     """Return what a word is about: app, Service Domain, and the rest of its subject."""
-    named = {label: document.get(name) for name, label in _ABOUT.items()}
-    subject = (document.get("binding") or {}).get("subject") or {}
+    named = {label: getattr(said, name) for name, label in _ABOUT.items()}
     rest = {
         name.replace("_", " "): plain(value)
-        for name, value in subject.items()
+        for name, value in said.binding.subject.items()
         if name not in _ABOUT
     }
     return ", ".join(
@@ -346,31 +347,28 @@ def _about(document: Mapping[str, Any]) -> str:
     )
 
 
-def _outcome_of(entry: Entry) -> Outcome | None:
-    findings = tuple(finding_from_document(finding) for finding in entry.data["findings"])
-    conclusion = combine(findings)
+def _outcome_of(checks: Checked | CheckWithheld) -> Outcome | None:
+    conclusion = combine(checks.findings)
     return conclusion.outcome if conclusion else None
 
 
 def _other_events(entry: Entry, *, is_mine: bool) -> Iterator[Event]:
     """Yield the event of a line that is not a check, if a reader of the run needs it."""
     data = entry.data
-    if entry.type in _WORDS:
+    whose = "This run" if is_mine else f"Run {entry.run_id}"
+    if isinstance(data, Statement):
         word = _word(entry)
         yield Event(word.at, word.text, word.by, entry.step, word.outcome)
-    elif entry.type == EventType.CHANGE_INTENDED and is_mine:
-        yield Event(entry.at, f"About to change: {data['change']}", step=entry.step)
-    elif entry.type == EventType.JOURNAL_MENDED:
-        text = f"An incomplete last journal line was removed ({data['bytes']} bytes)."
-        yield Event(entry.at, text)
-    elif entry.type == EventType.RUN_STARTED:
-        yield Event(entry.at, "This run started." if is_mine else f"Run {entry.run_id} started.")
-    elif entry.type == EventType.RUN_INTERRUPTED:
-        whose = "This run" if is_mine else f"Run {entry.run_id}"
-        yield Event(entry.at, f"{whose} was interrupted: {data['reason']}")
-    elif entry.type == EventType.RUN_FINISHED:
-        whose = "This run" if is_mine else f"Run {entry.run_id}"
-        yield Event(entry.at, f"{whose} ended: {data['outcome']}.")
+    elif isinstance(data, ChangeIntended) and is_mine:
+        yield Event(entry.at, f"About to change: {data.change}", step=entry.step)
+    elif isinstance(data, JournalMended):
+        yield Event(entry.at, f"An incomplete last journal line was removed ({data.bytes} bytes).")
+    elif isinstance(data, RunStarted):
+        yield Event(entry.at, f"{whose} started.")
+    elif isinstance(data, RunInterrupted):
+        yield Event(entry.at, f"{whose} was interrupted: {data.reason}")
+    elif isinstance(data, RunFinished):
+        yield Event(entry.at, f"{whose} ended: {data.outcome}.")
 
 
 def _moment(text: str) -> datetime:

@@ -16,9 +16,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from msgspec import to_builtins
+
 from runbook_lib.core.json_text import parse_json
-from runbook_lib.core.procedure import Outcome
+from runbook_lib.core.model import FORM, Outcome
 from runbook_lib.errors import EnvelopeError, FormError, SignatureError, SigningError
+from runbook_lib.evidence.record import Record
 from runbook_lib.evidence.signing.keys import SigningKey
 
 if TYPE_CHECKING:
@@ -33,8 +36,11 @@ PROVENANCE = "https://slsa.dev/provenance/v1"
 SUCCESSION = "urn:facebook-marketing-runbook:key-succession:v1"
 FLEET = "urn:facebook-marketing-runbook:fleet:v3"
 
-# The form of a run's two statements; no other is read.
-_FORM = 4
+# What the statement claims of the record as it is.
+_CLAIMED = (
+    *("run_id", "tenant", "sandbox", "mode", "outcome"),
+    *("started_on", "finished_on", "procedure", "journal"),
+)
 _BUILD_TYPE = "urn:facebook-marketing-runbook:headless-run:v"
 _BUILDER = "urn:facebook-marketing-runbook:builder"
 _SIGSTORE_BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
@@ -90,7 +96,7 @@ def digest(content: bytes) -> str:
 
 
 def result_predicate(
-    record: Mapping[str, Any],
+    record: Record,
     *,
     link: Link,
     configuration: Iterable[Resource],
@@ -105,23 +111,21 @@ def result_predicate(
     """
     outcomes: dict[str, list[str]] = {str(outcome): [] for outcome in Outcome}
     in_part = []
-    for step in record["steps"]:
-        outcomes[step["outcome"]].append(step["id"])
-        in_part += [step["id"]] if step["needs_person"] else []
+    for step in record.steps:
+        outcomes[step.outcome].append(step.id)
+        in_part += [step.id] if step.needs_person else []
     passed = [name for name in outcomes[Outcome.VERIFIED] if name not in in_part]
-    unfailed = "PASSED" if len(passed) == len(record["steps"]) else "WARNED"
+    unfailed = "PASSED" if len(passed) == len(record.steps) else "WARNED"
     return {
-        "result": "FAILED" if record["outcome"] == "failed" else unfailed,
+        "result": "FAILED" if record.outcome == "failed" else unfailed,
         "configuration": [source.descriptor() for source in configuration],
         "passedTests": passed,
         "warnedTests": [*outcomes[Outcome.ATTESTED], *in_part],
         "failedTests": outcomes[Outcome.FAILED],
         "runbook_run": {
-            "form": _FORM,
-            **{name: record[name] for name in ("run_id", "tenant", "sandbox", "mode", "outcome")},
-            **{name: record[name] for name in ("started_on", "finished_on", "procedure")},
+            "form": FORM,
+            **{name: value for name, value in to_builtins(record).items() if name in _CLAIMED},
             "outcomes": outcomes,
-            "journal": record["journal"],
         },
         "runbook_chain": {
             "sequence": link.sequence,
@@ -137,21 +141,21 @@ def check_run_form(signed: Signed) -> None:
     """Raise `FormError` if the claims about a run have another form than `result_predicate`."""
     run = signed.predicate.get("runbook_run")
     form = run.get("form") if isinstance(run, Mapping) else None
-    if form != _FORM:
-        raise FormError("It", form, _FORM)
+    if form != FORM:
+        raise FormError("It", form, FORM)
 
 
 def check_build_form(signed: Signed) -> None:
     """Raise `FormError` if a provenance has another form than `provenance_predicate`."""
     definition = signed.predicate.get("buildDefinition")
     build_type = definition.get("buildType") if isinstance(definition, Mapping) else None
-    if build_type != f"{_BUILD_TYPE}{_FORM}":
+    if build_type != f"{_BUILD_TYPE}{FORM}":
         form = build_type.removeprefix(_BUILD_TYPE) if isinstance(build_type, str) else None
-        raise FormError("It", form, _FORM)
+        raise FormError("It", form, FORM)
 
 
 def provenance_predicate(
-    record: Mapping[str, Any],
+    record: Record,
     *,
     materials: Iterable[Resource],
     fleet: Mapping[str, Any] | None = None,
@@ -163,16 +167,16 @@ def provenance_predicate(
     fleet's run that asked for this one asked for; `None` outside of a fleet.
     Parameters never contain a secret; credentials are only named.
     """
-    environment = dict(record["environment"])
-    place = "sandbox" if record["sandbox"] else "production"
+    environment = dict(record.environment)
+    place = "sandbox" if record.sandbox else "production"
     return {
         "buildDefinition": {
-            "buildType": f"{_BUILD_TYPE}{_FORM}",
-            "externalParameters": {"tenant": record["tenant"], **record["parameters"]},
+            "buildType": f"{_BUILD_TYPE}{FORM}",
+            "externalParameters": {"tenant": record.tenant, **record.parameters},
             "internalParameters": {
-                "mode": record["mode"],
-                "credentials": record["credentials"],
-                "procedure": record["procedure"],
+                "mode": record.mode,
+                "credentials": record.credentials,
+                "procedure": to_builtins(record.procedure),
                 "fleet": fleet,
             },
             "resolvedDependencies": [material.descriptor() for material in materials],
@@ -180,9 +184,9 @@ def provenance_predicate(
         "runDetails": {
             "builder": {"id": f"{_BUILDER}:{place}", "version": environment},
             "metadata": {
-                "invocationId": record["run_id"],
-                "startedOn": record["started_on"],
-                "finishedOn": record["finished_on"],
+                "invocationId": record.run_id,
+                "startedOn": record.started_on,
+                "finishedOn": record.finished_on,
             },
         },
     }

@@ -13,9 +13,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from runbook_lib.core.events import EventType
 from runbook_lib.core.files import is_there
 from runbook_lib.core.journal import GENESIS, JOURNAL_NAME, Ref, read_lines
+from runbook_lib.core.model import BundleSealed
 from runbook_lib.errors import (
     ChainError,
     ContentError,
@@ -119,8 +119,8 @@ def _journal(home: Path, end: int, bundles: Mapping[str, Verified | None]) -> _J
     wanted = {bundle.part.lines for bundle in verified} | _carried(verified).keys()
     announced, refs, withheld = dict[int, SealedBundle](), dict[int, Ref](), set[int]()
     for line in read_lines(path, end=end):
-        if line.entry.type == EventType.BUNDLE_SEALED:
-            sealed = announcement(line.entry)
+        if isinstance(line.entry.data, BundleSealed):
+            sealed = announcement(line.entry.run_id, line.entry.data)
             announced[sealed.sequence] = sealed
         if line.entry.seq in wanted:
             refs[line.entry.seq] = line.ref
@@ -142,10 +142,10 @@ def _chain(
     else:
         lines = _copied({home / name: bundle for name, bundle in verified.items()})
     for verified_bundle in chain:
-        for seq, sha256 in verified_bundle.carried:
-            if lines.get(seq, sha256) != sha256:
+        for line in verified_bundle.carried:
+            if lines.get(line.seq, line.sha256) != line.sha256:
                 called = _called(verified_bundle)
-                raise ChainError(f"{called} carries a line {seq} that is not the journal's.")
+                raise ChainError(f"{called} carries a line {line.seq} that is not the journal's.")
     if refused:
         numbers = [bundle.link.sequence for bundle in chain]
         proven = sum(here == number for number, here in enumerate(numbers, 1))
@@ -214,7 +214,7 @@ def _check_parts(chain: Sequence[Verified]) -> None:
 
 def _carried(chain: Iterable[Verified]) -> dict[int, str]:
     """Return the carried lines' digests by number; the last one wins."""
-    return {seq: sha256 for bundle in chain for seq, sha256 in bundle.carried}
+    return {line.seq: line.sha256 for bundle in chain for line in bundle.carried}
 
 
 def _copied(bundles: Mapping[Path, Verified]) -> dict[int, str]:

@@ -217,14 +217,14 @@ def _check_result(record: FleetRecord, result: TenantResult, proven: Mapping[str
 def _difference(bundle: Path, result: TenantResult) -> str:
     """Return in words how a result differs from its bundle, which was verified."""
     record = read_run_record(bundle)
-    if record["outcome"] != result.outcome:
+    if record.outcome != result.outcome:
         return str(result.outcome)
-    if record["sandbox"] != result.sandbox:
+    if record.sandbox != result.sandbox:
         return "SANDBOX" if result.sandbox else "that it is not SANDBOX"
-    own = {step["id"]: step for step in record["steps"]}
+    own = {step.id: step for step in record.steps}
     for step in result.steps:
-        same = own.get(step["id"], {})
-        if any(same.get(name) != value for name, value in step.items() if name != "wait"):
+        same = own.get(step["id"])
+        if any(getattr(same, name, None) != step[name] for name in step if name != "wait"):
             return f"{step['outcome']} at {step['id']}"
     return "something else"
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from msgspec import structs, to_builtins
 
 from runbook_lib.core.journal import JOURNAL_NAME
 from runbook_lib.errors import ContentError, EvidenceError, JournalError
@@ -47,7 +49,10 @@ class Verdict:
             return {**document, "fleet": self.fleet, "notes": self.notes}
         if self.verified is None:
             return {**document, "chain": self.length, "notes": self.notes}
-        return {**document, **asdict(replace(self.verified, result=None))}
+        verified: dict[str, Any] = to_builtins(replace(self.verified, result=None))
+        verified["carried"] = [structs.astuple(line) for line in self.verified.carried]
+        del verified["part"]  # it is in `run`
+        return {**document, **verified}
 
 
 def refusal(path: Path, error: EvidenceError | JournalError | OSError) -> Verdict:

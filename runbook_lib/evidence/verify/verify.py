@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from runbook_lib.core.files import kind_of, open_plain
 from runbook_lib.core.journal import JOURNAL_NAME, Line, timestamp
-from runbook_lib.core.json_text import parse_json
+from runbook_lib.core.json_text import parse_own, write_json
 from runbook_lib.errors import ContentError, EvidenceError
 from runbook_lib.evidence.bundle import (
     INSTRUCTIONS_NAME,
@@ -37,15 +37,18 @@ from runbook_lib.evidence.fleet_record import TenantResult
 from runbook_lib.evidence.fleet_run import FleetRun, read_fleet_run, result_of
 from runbook_lib.evidence.parts import (
     CARRIED_NAME,
-    Carried,
-    Part,
     carried_lines,
-    carried_of,
-    check_words,
+    check_lines,
+    check_numbers,
     part_lines,
-    part_of,
 )
-from runbook_lib.evidence.record import RECORD_NAME, check_form, check_outcomes
+from runbook_lib.evidence.record import (
+    RECORD_NAME,
+    CarriedRecord,
+    LinesRecord,
+    Record,
+    parse_record,
+)
 from runbook_lib.evidence.signing.keys import SUCCESSION_SUFFIX, parse_public_key
 from runbook_lib.evidence.signing.statement import (
     LARGEST_ENVELOPE,
@@ -137,27 +140,23 @@ class Verified:
 
     `run` are the claims in the statement's `runbook_run`, `statement` is the
     SHA-256 of its envelope, `stamped_on` the time-stamp of a named authority,
-    or empty. `notes` say what was not checked. `carried` are the older journal
-    lines in it, `withheld` the numbers of those that it does not show. `fleet_id` names
-    the fleet's run that asked for it, if one did, and `result` is what that run's record
-    must say of it.
+    or empty. `notes` say what was not checked. `part` are the journal lines that it
+    copied, `carried` the older ones in it, `withheld` the numbers of those that it does
+    not show. `fleet_id` names the fleet's run that asked for it, if one did, and `result`
+    is what that run's record must say of it.
     """
 
     run: Mapping[str, Any]
     link: Link
     statement: str
     key_id: str
+    part: LinesRecord
     stamped_on: str = ""
     notes: tuple[str, ...] = ()
-    carried: tuple[Carried, ...] = ()
+    carried: tuple[CarriedRecord, ...] = ()
     withheld: tuple[int, ...] = ()
     fleet_id: str = ""
     result: TenantResult | None = None
-
-    @property
-    def part(self) -> Part:
-        """Return which journal lines it copied."""
-        return part_of(self.run)
 
 
 def verify_bundle(folder: Path, trust: Trust) -> Verified:
@@ -174,16 +173,14 @@ def verify_bundle(folder: Path, trust: Trust) -> Verified:
     made = _opened(PROVENANCE_NAME, contents[PROVENANCE_NAME], trust.keys, PROVENANCE)
     _named(PROVENANCE_NAME, lambda: check_build_form(made))
     _check_listing(present, contents, envelope, signed, made)
-    record = _document(RECORD_NAME, contents[RECORD_NAME])
-    check_form(record)
-    check_outcomes(record)
+    record = parse_record(contents[RECORD_NAME])
     fleet = read_fleet_run(made)
     _check_claims(record, signed, made, fleet)
     withheld = _check_lines(folder, present, record)
     link = _named(STATEMENT_NAME, lambda: read_link(signed))
     authority = str(signed.predicate["runbook_chain"].get("timestamp_authority", ""))
     stamped_on, note = _timestamp(present, envelope, authority, trust)
-    name = bundle_name(record["started_on"], record["run_id"])
+    name = bundle_name(record.started_on, record.run_id)
     return Verified(
         run=signed.predicate["runbook_run"],
         link=link,
@@ -191,7 +188,8 @@ def verify_bundle(folder: Path, trust: Trust) -> Verified:
         key_id=signed.key_id,
         stamped_on=stamped_on,
         notes=(note,) if note else (),
-        carried=carried_of(record),
+        part=record.journal,
+        carried=record.carried,
         withheld=withheld,
         fleet_id=fleet.fleet_id if fleet else "",
         result=result_of(record, fleet, name) if fleet else None,
@@ -334,28 +332,16 @@ def _check_listing(
         raise ContentError("It is the provenance of other files.", file=PROVENANCE_NAME)
 
 
-def _document(name: str, content: bytes) -> dict[str, Any]:
-    try:
-        document = parse_json(content)
-    except ValueError as error:
-        # NOTE: only the runbook's own messages do not quote the content.
-        why = f": {error}" if "NaN" in str(error) or "Infinity" in str(error) else ""
-        raise ContentError(f"It is not a JSON object{why}.", file=name) from None
-    if not isinstance(document, dict):
-        raise ContentError("It is not a JSON object.", file=name)
-    return document
-
-
-def _check_claims(
-    record: Mapping[str, Any], signed: Signed, made: Signed, fleet: FleetRun | None
-) -> None:
+def _check_claims(record: Record, signed: Signed, made: Signed, fleet: FleetRun | None) -> None:
     """Raise if the statements claim something else than the record."""
-    try:
-        result = result_predicate(record, link=Link(1), configuration=(), timestamp_authority="")
-        request = asdict(fleet) if fleet else None
-        built = provenance_predicate(record, materials=(), fleet=request)
-    except (KeyError, TypeError) as error:
-        raise ContentError(f"It lacks {error}.", file=RECORD_NAME) from None
+    request = asdict(fleet) if fleet else None
+    result, built = (
+        parse_own(write_json(claims).encode("utf-8", "backslashreplace"))
+        for claims in (
+            result_predicate(record, link=Link(1), configuration=(), timestamp_authority=""),
+            provenance_predicate(record, materials=(), fleet=request),
+        )
+    )
     sources = signed.predicate.get("configuration")
     built["buildDefinition"]["resolvedDependencies"] = sources
     for name, expected, claimed in (
@@ -367,15 +353,14 @@ def _check_claims(
                 raise ContentError(f"Its {claim} differs from the record.", file=name)
 
 
-def _check_lines(
-    folder: Path, present: Mapping[str, Path], record: Mapping[str, Any]
-) -> tuple[int, ...]:
+def _check_lines(folder: Path, present: Mapping[str, Path], record: Record) -> tuple[int, ...]:
     """
     Return the numbers of the journal lines that are withheld.
 
     Raise if the lines are not those in the record, or lack a word of it.
     """
-    part, carried = part_of(record), carried_of(record)
+    check_numbers(record)
+    part, carried = record.journal, record.carried
     if bool(carried) != (CARRIED_NAME in present):
         msg = "It is missing." if carried else "It was added: the record lists no older lines."
         raise ContentError(msg, file=CARRIED_NAME)
@@ -388,11 +373,7 @@ def _check_lines(
                 withheld.append(line.ref.seq)
             yield line
 
-    try:
-        check_words(record, lines())
-    except (KeyError, TypeError, AttributeError) as error:
-        msg = f"Its words are incomplete ({error})."
-        raise ContentError(msg, file=RECORD_NAME) from None
+    check_lines(record, lines())
     return tuple(withheld)
 
 

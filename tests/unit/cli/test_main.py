@@ -26,12 +26,13 @@ from runbook_lib.cli.main import main
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.connectors.registry import connector_names
 from runbook_lib.core.fingerprints import FingerprintKey
+from runbook_lib.core.model import Mode
 from runbook_lib.core.procedure import Procedure
 from runbook_lib.engine.doctor import Examination, Symptom
 from runbook_lib.engine.headless import RunListener, RunRequest, RunResult, _parameters
 from runbook_lib.engine.notebooks import build
 from runbook_lib.engine.practice import Practice
-from runbook_lib.engine.run import Mode, Run, open_run
+from runbook_lib.engine.run import Run, open_run
 from runbook_lib.errors import ExitCode, JournalError, LeakError, RunbookError
 from runbook_lib.evidence.bundle import Sealed
 from runbook_lib.evidence.signing.keys import SigningKey

@@ -11,8 +11,9 @@ from click.testing import CliRunner, Result
 from runbook_lib.cli.main import main
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.connectors.registry import find_procedure
-from runbook_lib.core.procedure import Outcome, WordKind, sentence_digest
-from runbook_lib.engine.run import Mode, Run, open_known, open_run
+from runbook_lib.core.model import Mode, Outcome, WordKind
+from runbook_lib.core.procedure import sentence_digest
+from runbook_lib.engine.run import Run, open_known, open_run
 from runbook_lib.errors import ExitCode
 from tests.support.words import assigned, attested, commented, submitted
 

@@ -11,18 +11,8 @@ import pytest
 
 from runbook_lib.config.attestations import check_subjects, read_words
 from runbook_lib.connectors.registry import find_procedure
-from runbook_lib.core.procedure import (
-    Assignment,
-    Binding,
-    Input,
-    Note,
-    Procedure,
-    Section,
-    Source,
-    Step,
-    StepKind,
-    WordKind,
-)
+from runbook_lib.core.model import Assignment, Binding, Note, WordKind
+from runbook_lib.core.procedure import Input, Procedure, Section, Source, Step, StepKind
 from runbook_lib.errors import SettingsError
 from tests.conftest import NOON
 

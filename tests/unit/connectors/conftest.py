@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
 import pytest
+from msgspec import to_builtins
 
 from runbook_lib.config.runner import inputs_of
 from runbook_lib.connectors.context import CheckContext
@@ -15,7 +15,7 @@ from runbook_lib.connectors.cyclr.inputs import CYCLR
 from runbook_lib.connectors.facebook.inputs import FACEBOOK
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.connectors.registry import find_procedure
-from runbook_lib.core.procedure import Finding
+from runbook_lib.core.model import Finding
 from runbook_lib.core.redaction import Redactor, Secret
 from tests.conftest import NOON
 from tests.support.connectors import FACEBOOK_CONNECTORS
@@ -113,8 +113,8 @@ def context(make_context: MakeContext) -> CheckContext:
 
 def shows_no_secret(finding: Finding, context: CheckContext) -> bool:
     """Return whether the finding and its exchanges contain no credential."""
-    document = asdict(finding)
-    document["exchanges"] = [asdict(exchange) for exchange in context.session.exchanges()]
+    document = to_builtins(finding)
+    document["exchanges"] = to_builtins(context.session.exchanges())
     secrets = [APP_SECRET, CYCLR_SECRET, USER_TOKEN, PAGE_TOKEN, CYCLR_TOKEN, SIGN_IN_TOKEN]
     secrets += [VERIFY_TOKEN, CUSTOMER_TOKEN]
     return not any(secret in repr(document) for secret in secrets)

@@ -13,7 +13,8 @@ import pytest
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.cyclr import service_domain
 from runbook_lib.connectors.registry import find_procedure
-from runbook_lib.core.procedure import Check, Finding
+from runbook_lib.core.model import Finding
+from runbook_lib.core.procedure import Check
 from runbook_lib.engine.check_runner import perform_checks
 from runbook_lib.remote.domain import Certificate
 from runbook_lib.remote.rate_limits import CoolDowns
@@ -73,5 +74,5 @@ def perform(check: Check, least: Least, wire: httpx.BaseTransport | None = None)
         patch.setattr(Transport, "tls_context", lambda _: _TLS)
         patch.setattr(service_domain, "resolve_name", lambda *_: ("192.0.2.7",))
         patch.setattr(service_domain, "read_certificate", lambda *_: certificate)
-        findings, _ = perform_checks([check], open_context, lacking=lambda _: ())
-    return findings[0] if findings else None
+        results, _ = perform_checks([check], open_context, lacking=lambda _: ())
+    return results[0].finding if results else None

@@ -19,9 +19,10 @@ from runbook_lib.connectors.facebook.app import (
 )
 from runbook_lib.connectors.facebook.errors import GraphAPIError, RefusedAppError
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
-from runbook_lib.core.procedure import Conclusion, Finding, Outcome
+from runbook_lib.core.model import Finding, Outcome
+from runbook_lib.core.procedure import Conclusion
 from runbook_lib.core.state import StepState
-from runbook_lib.core.step_document import advice_of, step_document
+from runbook_lib.core.step_record import advice_of, step_record
 from runbook_lib.errors import (
     OAuthError,
     RemoteError,
@@ -232,7 +233,7 @@ class TestCredentials:
 
         for reason in (finding.reason, str(caught.value)):
             conclusion = Conclusion(outcome=Outcome.INCONCLUSIVE, reason=reason)
-            advice = advice_of(step_document(StepState(CREDENTIALS, conclusion)))
+            advice = advice_of(step_record(StepState(CREDENTIALS, conclusion)))
             assert "orrect" in reason
             assert "check again" in reason
             assert advice.startswith("Compare the App ID with the one in Settings > Basic, correct")

@@ -17,7 +17,7 @@ from runbook_lib.connectors.facebook.connection import (
     user_token_is_valid,
 )
 from runbook_lib.connectors.facebook.errors import GraphAPIError
-from runbook_lib.core.procedure import Finding, Outcome, Table
+from runbook_lib.core.model import Finding, Outcome, Table
 from runbook_lib.errors import ThrottledError, UnexpectedAnswerError
 from tests.conftest import NOON
 from tests.unit import bodies

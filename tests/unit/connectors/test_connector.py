@@ -18,7 +18,7 @@ from runbook_lib.connectors.cyclr import connector
 from runbook_lib.connectors.cyclr.connector import connector_is_in_library, connector_is_installed
 from runbook_lib.connectors.facebook.inputs import FACEBOOK
 from runbook_lib.connectors.facebook_marketing.checks import permissions_are_seen_through_cyclr
-from runbook_lib.core.procedure import Finding, Outcome
+from runbook_lib.core.model import Finding, Outcome
 from runbook_lib.errors import (
     CyclrAPIError,
     RemoteError,

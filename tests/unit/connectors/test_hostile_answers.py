@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from runbook_lib.core.procedure import Finding, Outcome
+from runbook_lib.core.model import Finding, Outcome
 from runbook_lib.remote.documents import parse_answer
 from tests.unit.bodies import APP_ID, graph_error
 from tests.unit.connectors.least import LEAST, Least, Script

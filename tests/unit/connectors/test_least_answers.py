@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from runbook_lib.core.procedure import Finding, Outcome
+from runbook_lib.core.model import Finding, Outcome
 from tests.unit.connectors.least import LEAST, Least, Said
 from tests.unit.connectors.perform import CHECKS, perform
 

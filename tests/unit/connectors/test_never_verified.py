@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from runbook_lib.core.procedure import Check, Outcome
+from runbook_lib.core.model import Outcome
+from runbook_lib.core.procedure import Check
 from tests.unit.bodies import APP_ID
 from tests.unit.connectors.least import LEAST, Least, Said
 from tests.unit.connectors.perform import CHECKS, perform

@@ -13,7 +13,7 @@ import pytest
 
 from runbook_lib.connectors.facebook.errors import GraphAPIError
 from runbook_lib.connectors.facebook.people import customer_consents_without_role
-from runbook_lib.core.procedure import Finding, Outcome
+from runbook_lib.core.model import Finding, Outcome
 from runbook_lib.errors import UnexpectedAnswerError
 from tests.unit import bodies
 from tests.unit.bodies import (

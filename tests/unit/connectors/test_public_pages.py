@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from runbook_lib.connectors.facebook.public_pages import public_pages_open
-from runbook_lib.core.procedure import Finding, Outcome
+from runbook_lib.core.model import Finding, Outcome
 from tests.unit import bodies
 from tests.unit.bodies import APP_ID
 from tests.unit.connectors.conftest import MADE_UP, MakeContext

@@ -14,7 +14,7 @@ from runbook_lib.connectors.facebook.review import (
     public_profile_is_live,
     review_is_approved,
 )
-from runbook_lib.core.procedure import Finding, Outcome
+from runbook_lib.core.model import Finding, Outcome
 from runbook_lib.errors import OAuthError, UnexpectedAnswerError
 from tests.unit import bodies
 from tests.unit.bodies import APP_ID, statuses

@@ -13,7 +13,7 @@ import pytest
 
 from runbook_lib.connectors.facebook import review_calls
 from runbook_lib.connectors.registry import find_procedure
-from runbook_lib.core.procedure import Finding, Outcome
+from runbook_lib.core.model import Finding, Outcome
 from tests.support.connectors import FACEBOOK_CONNECTORS
 from tests.unit import bodies
 from tests.unit.bodies import PAGE_TOKEN, TOKEN_INSPECTED, graph_error, rows

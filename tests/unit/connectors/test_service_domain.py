@@ -13,7 +13,7 @@ from runbook_lib.connectors.cyclr.service_domain import (
     redirect_uri,
     service_domain_answers,
 )
-from runbook_lib.core.procedure import Finding, Outcome
+from runbook_lib.core.model import Finding, Outcome
 from runbook_lib.errors import UnreachableError
 from runbook_lib.remote.domain import Certificate
 from tests.conftest import NOON

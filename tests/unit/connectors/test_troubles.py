@@ -10,10 +10,11 @@ from runbook_lib.connectors.cyclr import troubles as cyclr
 from runbook_lib.connectors.explanation import explain
 from runbook_lib.connectors.facebook import troubles as facebook
 from runbook_lib.connectors.registry import connector_names, find_procedure
-from runbook_lib.core.procedure import Outcome, conclude
+from runbook_lib.core.model import Outcome
+from runbook_lib.core.procedure import conclude
 from runbook_lib.core.redaction import MASK
 from runbook_lib.core.state import StepState
-from runbook_lib.core.step_document import advice_of, step_document
+from runbook_lib.core.step_record import advice_of, step_record
 from runbook_lib.core.troubles import Trouble, read_error, recognise
 from runbook_lib.errors import SettingsError
 from tests.support.connectors import FACEBOOK_CONNECTORS
@@ -178,7 +179,7 @@ def test_a_declined_review_has_an_action_of_its_own(name: str) -> None:
     (step,) = (each for each in find_procedure(name).steps if each.review_kit)
     word = declined(step.id, note="No screencast.")
     conclusion = conclude((), word=word)
-    advice = advice_of(step_document(StepState(step, conclusion, word=word)))
+    advice = advice_of(step_record(StepState(step, conclusion, word=word)))
 
     assert conclusion.outcome is Outcome.FAILED
     told = ("Read under App Review", "Change that", "submit it", "say at this step once more")

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from runbook_lib.connectors.facebook.verification import business_is_verified
-from runbook_lib.core.procedure import Finding, Outcome
+from runbook_lib.core.model import Finding, Outcome
 from tests.unit import bodies
 from tests.unit.bodies import APP_ID, rows
 from tests.unit.connectors.conftest import MakeContext

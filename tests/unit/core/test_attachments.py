@@ -17,7 +17,7 @@ from runbook_lib.core.attachments import (
     store_attachment,
     store_document,
 )
-from runbook_lib.core.procedure import Attachment
+from runbook_lib.core.model import Attachment
 from runbook_lib.errors import ContentError, SettingsError
 
 PNG = b"\x89PNG\r\n\x1a\n"

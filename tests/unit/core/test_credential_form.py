@@ -8,7 +8,6 @@ import re
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from msgspec import convert, structs, to_builtins
 
 import runbook_lib
 from runbook_lib.config.runner import SIGNING_PASSPHRASE, inputs_of
@@ -27,27 +27,17 @@ from runbook_lib.connectors.facebook.formats import is_token
 from runbook_lib.connectors.facebook.inputs import APP_ID, USER_ACCESS_TOKEN
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.credential_form import implausible, is_issued_token
-from runbook_lib.core.events import EventType, redact_event
 from runbook_lib.core.fingerprints import FingerprintKey
-from runbook_lib.core.journal import Journal
-from runbook_lib.core.procedure import (
-    Check,
-    Exchange,
-    Finding,
-    Outcome,
-    Procedure,
-    Section,
-    Source,
-    Step,
-    StepKind,
-    WordKind,
-)
+from runbook_lib.core.journal import GENESIS, Journal
+from runbook_lib.core.masking import masked
+from runbook_lib.core.model import EventType, Exchange, Finding, Mode, Outcome, WordKind
+from runbook_lib.core.procedure import Check, Procedure, Section, Source, Step, StepKind
 from runbook_lib.core.redaction import Redactor, Secret
 from runbook_lib.core.state import HistoryReader
 from runbook_lib.engine.check_runner import perform_checks
-from runbook_lib.engine.run import Mode, Run
+from runbook_lib.engine.run import Run
 from runbook_lib.errors import SettingsError, UnexpectedAnswerError
-from runbook_lib.evidence.record import build_record, record_schema, validate_record
+from runbook_lib.evidence.record import LinesRecord, build_record, parse_record, record_schema
 from runbook_lib.notebook.rendering import step_bundle
 from runbook_lib.remote.cyclr import Cyclr, request_api_token
 from runbook_lib.remote.oauth import AuthorizationServer, request_token_by_client_credentials
@@ -306,7 +296,7 @@ def strings_of(run: Run) -> set[str]:
             for each in document.values() if isinstance(document, dict) else document:
                 yield from strings(each)
 
-    return {text for each in run.journal.entries() for text in strings(each.data)}
+    return {text for each in run.journal.entries() for text in strings(to_builtins(each.data))}
 
 
 class FreeTextCollector:
@@ -332,7 +322,7 @@ def structure_of(run: Run) -> tuple[list[Any], list[str]]:
     """Return the structure of a run's journal, and its free text."""
     apart = FreeTextCollector()
     lines = [
-        (replace(each, data={}), redact_event(each.type, each.data, apart))
+        (structs.replace(each, data=None, prev=GENESIS), masked(each.data, apart))
         for each in run.journal.entries()
     ]
     return lines, apart.texts
@@ -371,8 +361,10 @@ def test_no_secret_makes_a_journal_unreadable(secret: str) -> None:
             "fb-01-log-in": Outcome.VERIFIED,
             "fb-02-other": Outcome.ATTESTED,
         }
-        record = build_record(run.state, journal=described(run.journal), carried=())
-        validate_record(json.loads(json.dumps(record)))
+        record = build_record(
+            run.state, journal=convert(described(run.journal), LinesRecord), carried=()
+        )
+        assert parse_record(json.dumps(to_builtins(record)).encode()) == record
         for name, state in run.state.steps.items():
             assert step_bundle(state, run.values, is_sandbox=False)["text/plain"]
             check_view(run, name)
@@ -538,7 +530,7 @@ def test_a_page_without_a_token_leaves_its_check_inconclusive() -> None:
         now=NOON,
     )
 
-    (finding,), _ = perform_checks(
+    ((finding, _),), _ = perform_checks(
         (Check("leads", lead_data_is_readable),), lambda: context, lacking=lambda _: ()
     )
 

@@ -5,34 +5,24 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs, to_builtins
 
 from runbook_lib.config.settings import Settings
-from runbook_lib.core.events import EventType
 from runbook_lib.core.fingerprints import FingerprintKey
 from runbook_lib.core.index import Index, dump_index, load_index
 from runbook_lib.core.journal import BEFORE_THE_FIRST, Journal, read_lines
-from runbook_lib.core.procedure import (
-    Finding,
-    Input,
-    Outcome,
-    Procedure,
-    Section,
-    Source,
-    Step,
-    StepKind,
-    Word,
-    WordKind,
-)
+from runbook_lib.core.model import EventType, Mode, Outcome, Word, WordKind
+from runbook_lib.core.procedure import Input, Procedure, Section, Source, Step, StepKind
 from runbook_lib.core.state import STATE_NAME, HistoryReader, RunState, fold
 from runbook_lib.core.words import Subject, bind
-from runbook_lib.engine.run import Mode, Run
+from runbook_lib.engine.run import Run
 from runbook_lib.errors import ChainError
 from tests.conftest import NOON
+from tests.support.journals import append
 from tests.support.words import (
     AT,
     assigned,
@@ -98,16 +88,20 @@ def busy(path: Path) -> None:
     second.finish_notebook()
     second.finish()
     journal = Journal(path)
-    journal.append(EventType.CREDENTIAL_REMEMBERED, {"name": "x", "reference": "keyring:s/x"})
-    journal.append(EventType.CREDENTIAL_GIVEN, {"name": "x", "fingerprint": "12345678:ab"})
-    journal.append(EventType.CHANGE_INTENDED, {"change": "Install it."}, step="a")
-    journal.append(
+    for event, data in (
+        (EventType.CREDENTIAL_REMEMBERED, {"name": "x", "reference": "keyring:s/x"}),
+        (EventType.CREDENTIAL_GIVEN, {"name": "x", "fingerprint": "12345678:ab"}),
+    ):
+        append(journal, event, data)
+    append(journal, EventType.CHANGE_INTENDED, {"change": "Install it."}, step="a")
+    append(
+        journal,
         EventType.BUNDLE_SEALED,
         {
             "bundle": "n",
             "sequence": 1,
-            "statement": "ab",
-            "journal": {"lines": 1, "head": "ab", "end": 1},
+            "statement": "ab" * 32,
+            "journal": {"lines": 1, "head": "ab" * 32, "end": 1},
         },
         run_id="00000002",
     )
@@ -162,10 +156,10 @@ def test_folding_goes_on_from_a_saved_index(path: Path) -> None:
 
 def judged(path: Path, app_id: str, **named: list[str]) -> None:
     """Record a check about `app_id` whose finding accepts or refuses the values that it names."""
-    finding = asdict(Finding(outcome=Outcome.INCONCLUSIVE, reason="x", check="y"))
-    bound = asdict(bind(step("c"), Subject(PROCEDURE, {"app_id": app_id})))
-    data = {"findings": [{**finding, **named}], "binding": bound}
-    Journal(path).append(EventType.STEP_CHECKED, data, step="c")
+    finding = {"outcome": "inconclusive", "reason": "x", "check": "y", **named}
+    bound = to_builtins(bind(step("c"), Subject(PROCEDURE, {"app_id": app_id})))
+    data = {"findings": [finding], "binding": bound}
+    append(Journal(path), EventType.STEP_CHECKED, data, step="c")
 
 
 def outcome(path: Path, **values: Any) -> Outcome:
@@ -306,7 +300,7 @@ def test_a_reader_parses_only_what_is_new(path: Path, monkeypatch: pytest.Monkey
 
     busy(path)
     save(path)
-    Journal(path).append("run.interrupted", {"reason": "x"}, run_id="00000002")
+    append(Journal(path), "run.interrupted", {"reason": "x"}, run_id="00000002")
     afters: list[int] = []
 
     def counted(path: Path, *, after: Any) -> Any:
@@ -397,9 +391,11 @@ def test_an_index_with_a_wrong_reference_is_detected(path: Path) -> None:
     index = index_of(path)
     (word,) = index.words["c"]
     lines = list(read_lines(path))
-    wrong = replace(word, ref=word.ref._replace(start=lines[0].ref.start, end=lines[0].ref.end))
+    wrong = structs.replace(
+        word, ref=word.ref._replace(start=lines[0].ref.start, end=lines[0].ref.end)
+    )
     path.with_name(STATE_NAME).write_bytes(
-        dump_index(replace(index, words={**index.words, "c": (wrong,)}), KEY)
+        dump_index(structs.replace(index, words={**index.words, "c": (wrong,)}), KEY)
     )
 
     with pytest.raises(ChainError, match="was changed"):

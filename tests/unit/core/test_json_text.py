@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from runbook_lib.core.json_text import is_json, parse_json, write_json
+from runbook_lib.core.json_text import parse_json, parse_own, write_json
+
+TEXTS = st.text(st.characters(codec=None))
+DOCUMENTS = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | TEXTS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4),
+    max_leaves=12,
+)
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
@@ -35,17 +47,37 @@ def test_a_document_comes_back_as_it_was_written(indent: int | None) -> None:
     assert (": " in text) == (indent is not None)
 
 
+@given(document=DOCUMENTS, indent=st.sampled_from([None, 2]))
+def test_what_the_runbook_wrote_is_read_as_any_json(document: Any, indent: int | None) -> None:
+    """The fast reader reads what the strict one reads, also lone surrogates (RFC 8259 §8.2)."""
+
+    text = write_json(document, indent=indent).encode("utf-8", "backslashreplace")
+
+    assert parse_own(text) == parse_json(text) == document
+
+
 @pytest.mark.parametrize(
-    "wrap",
-    [lambda inner: [inner], lambda inner: (inner,), lambda inner: {"a": inner}],
-    ids=["list", "tuple", "object"],
+    "text",
+    [
+        b'{"a":1,"a":1}',
+        b'{"a":1,"a":2}',
+        b'[{"b":{"a":1,"c":2,"a":3}}]',
+        b'{ "a": 1, "a": 2 }',
+        b'{"a":1,"\\u0061":2}',
+    ],
 )
-def test_a_value_is_json_down_to_200_levels(wrap: Callable[[Any], Any]) -> None:
-    """A list in 200 others can be written, one more cannot: each level counts, of every kind."""
+def test_two_fields_of_one_name_are_an_error(text: bytes) -> None:
+    """What two readers may understand differently is not read, however it is written."""
 
-    value: Any = []
-    for _ in range(200):
-        value = wrap(value)
+    with pytest.raises(ValueError, match="two fields of it have one name"):
+        parse_own(text)
 
-    assert is_json(value)
-    assert not is_json(wrap(value))
+
+@pytest.mark.parametrize(
+    "text", [b"", b"{", b"[NaN]", b"[1e999]", b"\xff", b"[" * 100_000, b'{"a":1}x']
+)
+def test_what_is_not_json_is_an_error(text: bytes) -> None:
+    """Anything that is not strict JSON raises `ValueError`, and nothing else."""
+
+    with pytest.raises(ValueError, match=r"."):
+        parse_own(text)

@@ -2,37 +2,21 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec import structs, to_builtins
 
 from runbook_lib.core.advice import next_step
-from runbook_lib.core.events import EventType
 from runbook_lib.core.index import Index
-from runbook_lib.core.journal import Entry, Line, Ref
-from runbook_lib.core.procedure import (
-    Check,
-    Exchange,
-    Finding,
-    Outcome,
-    Procedure,
-    Section,
-    Source,
-    Step,
-    StepKind,
-    Table,
-)
-from runbook_lib.core.state import (
-    History,
-    RunOutcome,
-    RunState,
-    finding_from_document,
-    fold,
-    obstacle,
-)
+from runbook_lib.core.journal import Line, Ref
+from runbook_lib.core.model import DATA, FORM, Entry, EventType, Finding, Outcome, RunOutcome
+from runbook_lib.core.procedure import Check, Procedure, Section, Source, Step, StepKind
+from runbook_lib.core.state import History, RunState, fold, obstacle
 from runbook_lib.core.words import Subject, bind
+from runbook_lib.errors import ChainError
+from tests.support.journals import entry
 
 AT = "2026-11-24T09:30:00Z"
 
@@ -63,13 +47,30 @@ PROCEDURE = Procedure(
 
 
 SUBJECT = Subject(PROCEDURE, {})
-RUN = {"tenant": "x", "mode": "headless", "sandbox": False, "parameters": {}, "fingerprints": {}}
+RUN = {
+    "form": FORM,
+    "tenant": "x",
+    "procedure": {"id": "p", "version": "1", "digest": "0" * 64},
+    "mode": "headless",
+    "sandbox": False,
+    "parameters": {},
+    "credentials": (),
+    "fingerprints": {},
+    "resumes": "",
+    "environment": {},
+}
+ENDED = {"outcome": "incomplete"}
+
+
+def t(number: int) -> str:
+    """Return the time of the line with this number."""
+    return f"2026-11-24T09:{number:02}:00Z"
 
 
 def binding(name: str) -> dict[str, Any]:
     """Return the binding of this step, as the journal has it."""
     found = next(one for one in PROCEDURE.steps if one.id == name)
-    return asdict(bind(found, SUBJECT))
+    return to_builtins(bind(found, SUBJECT))
 
 
 class Lines:
@@ -81,25 +82,27 @@ class Lines:
     def add(self, event: str, step: str = "", *, run: str = "r1", **data: Any) -> Lines:
         """Add a line."""
         seq = len(self.entries) + 1
-        if step:
-            data = {"binding": binding(step), **data}
-        if event == EventType.RUN_STARTED:
-            data = {**RUN, **data}
-        self.entries.append(Entry(seq, f"t{seq}", event, run, step, data))
+        known = {field.name for field in structs.fields(DATA[event])}
+        more = {
+            "binding": binding(step) if "binding" in known and step else {},
+            "sentence": "I did it.",
+            **(RUN if event == EventType.RUN_STARTED else {}),
+            **(ENDED if event == EventType.RUN_FINISHED else {}),
+        }
+        data = {**{name: value for name, value in more.items() if name in known}, **data}
+        self.entries.append(entry(seq, event, data, at=t(seq), run_id=run, step=step))
         return self
 
     def history(self) -> History:
         """Return these lines as a history."""
         index = Index()
-        for entry in self.entries:
-            index = index.fold(Line(entry, Ref(entry.seq, "", 0, 0)))
+        for line in self.entries:
+            index = index.fold(Line(line, Ref(line.seq, "", 0, 0)))
         return History(index, lambda ref: self.entries[ref.seq - 1])
 
     def checked(self, step: str, *outcomes: Outcome, run: str = "r1", unchecked: str = "") -> Lines:
         """Add a check's findings."""
-        findings = [
-            asdict(Finding(outcome=outcome, reason=f"{step} {outcome}.")) for outcome in outcomes
-        ]
+        findings = [{"outcome": outcome, "reason": f"{step} {outcome}."} for outcome in outcomes]
         return self.add(
             EventType.STEP_CHECKED, step, run=run, findings=findings, unchecked=unchecked
         )
@@ -129,7 +132,7 @@ def test_without_a_line_nothing_has_run() -> None:
     assert list(state.steps) == ["a", "b", "c", "d"]
     assert outcomes(state) == "not_run not_run not_run not_run"
     assert state.outcome is RunOutcome.INCOMPLETE
-    assert (state.run_id, state.started_on, state.finished_on, state.started) == ("", "", "", {})
+    assert (state.run_id, state.started_on, state.finished_on, state.started) == ("", "", "", None)
 
 
 def test_only_findings_of_the_run_count() -> None:
@@ -149,7 +152,7 @@ def test_the_newest_finding_of_a_step_counts() -> None:
 
     state = lines.fold().steps["a"]
     assert state.conclusion.outcome is Outcome.FAILED
-    assert state.checked_on == "t2"
+    assert state.checked_on == t(2)
 
 
 def test_a_check_that_never_returned_is_not_run() -> None:
@@ -190,7 +193,7 @@ def test_the_reason_of_an_unchecked_step_is_kept() -> None:
     state = Lines().checked("a", unchecked="Not checked: App ID not given.").fold()
 
     assert state.steps["a"].conclusion.reason == "Not checked: App ID not given."
-    assert state.steps["a"].checked_on == "t1"
+    assert state.steps["a"].checked_on == t(1)
 
 
 def test_a_failure_blocks_all_dependent_steps() -> None:
@@ -265,9 +268,9 @@ def test_a_step_that_is_verified_in_part_does_not_complete_a_run() -> None:
     procedure = replace(PROCEDURE, sections=(section,))
     finding = Finding(outcome=Outcome.VERIFIED, reason="Yes.", check="seen", limits=("More.",))
     subject = Subject(procedure, {})
-    bound = asdict(bind(asking, subject))
+    bound = to_builtins(bind(asking, subject))
     lines = Lines().add(EventType.RUN_STARTED).attested("a")
-    lines.add(EventType.STEP_CHECKED, "b", findings=[asdict(finding)], binding=bound)
+    lines.add(EventType.STEP_CHECKED, "b", findings=[to_builtins(finding)], binding=bound)
 
     before = fold(lines.history(), subject, "r1")
     after = fold(lines.attested("b", binding=bound).history(), subject, "r1")
@@ -300,9 +303,9 @@ def test_a_runs_beginning_and_end_are_read() -> None:
 
     state = lines.fold("r1")
 
-    assert (state.run_id, state.started["tenant"]) == ("r1", "y")
-    assert (state.started_on, state.finished_on) == ("t3", "")
-    assert lines.fold("r0").finished_on == "t2"
+    assert (state.run_id, state.started and state.started.tenant) == ("r1", "y")
+    assert (state.started_on, state.finished_on) == (t(3), "")
+    assert lines.fold("r0").finished_on == t(2)
     assert lines.history().last_run == "r1"
     assert Lines().history().last_run == ""
 
@@ -313,7 +316,7 @@ def test_facts_of_later_findings_win() -> None:
     lines = Lines()
     for name, facts in (("a", {"x": 1, "y": ["p", "q"]}), ("b", {"x": 2})):
         finding = Finding(outcome=Outcome.VERIFIED, reason="ok", facts=facts)  # type: ignore[arg-type]
-        lines.add(EventType.STEP_CHECKED, name, findings=[asdict(finding)])
+        lines.add(EventType.STEP_CHECKED, name, findings=[to_builtins(finding)])
 
     assert lines.fold().facts == {"x": 2, "y": ("p", "q")}
 
@@ -340,36 +343,38 @@ def test_remembered_credentials_are_references_until_forgotten() -> None:
     assert lines.history().index.credentials == {"a": "keyring:s/a"}
 
 
-def test_a_finding_comes_back_from_its_document() -> None:
-    """A finding is read back completely from its document."""
+def test_a_step_has_the_exchanges_on_which_its_check_rests() -> None:
+    """The exchanges that a check names by number are in the state, and their lines in evidence."""
 
-    exchange = Exchange(
-        method="GET",
-        url="https://graph.facebook.com/v26.0/me",
-        sent_on=AT,
-        elapsed=0.125,
-        status=200,
-        request={"a": [1]},
-        headers={"x-fb-trace-id": "DPsOqE2Ubys"},
-        response={"b": None},
-    )
-    finding = Finding(
-        outcome=Outcome.VERIFIED,
-        reason="ok",
-        check="check",
-        limits=("l",),
-        warnings=("w",),
-        changes=("c",),
-        facts={"n": 1, "names": ("a", "b")},
-        tables=(Table(caption="Pages", columns=("ID", "Name"), rows=(("1", "a"), ("2", "b"))),),
-        exchanges=(exchange,),
-    )
-    document = json.loads(json.dumps(asdict(finding)))
+    finding = {"outcome": "verified", "reason": "ok", "check": "a", "exchanges": [2]}
+    lines = Lines()
+    for path in ("one", "two"):
+        lines.add(
+            EventType.EXCHANGE_RECORDED,
+            "a",
+            method="GET",
+            url=f"https://api.example/{path}",
+            sent_on=AT,
+            elapsed=0,
+        )
+    lines.add(EventType.STEP_CHECKED, "a", findings=[finding])
 
-    assert finding_from_document(document) == finding
-    assert finding_from_document(
-        Lines().checked("a", Outcome.FAILED).entries[0].data["findings"][0]
-    )
+    state = lines.fold().steps["a"]
+
+    assert {n: exchange.url for n, exchange in state.exchanges.items()} == {
+        2: "https://api.example/two"
+    }
+    assert [ref.seq for ref in state.lines] == [3, 2]
+
+
+def test_a_check_without_its_exchange_is_an_error() -> None:
+    """A check that rests on a line which is no exchange before it is not believed."""
+
+    finding = {"outcome": "verified", "reason": "ok", "check": "a", "exchanges": [1]}
+    lines = Lines().checked("b").add(EventType.STEP_CHECKED, "a", findings=[finding])
+
+    with pytest.raises(ChainError, match="Line 2 of the journal rests on line 1"):
+        lines.fold()
 
 
 @pytest.mark.parametrize("demanded", [["a"], ["all"]])
@@ -378,10 +383,10 @@ def test_four_eyes_need_two_persons(demanded: list[str]) -> None:
 
     lines = Lines()
     lines.add(EventType.RUN_STARTED, run="r1", parameters={"four_eyes": demanded})
-    lines.add(EventType.STEP_ATTESTED, "a", run="r1", by="First", at="t", note="done")
-    lines.add(EventType.STEP_ATTESTED, "a", run="r1", by="FIRST", at="u")
+    lines.add(EventType.STEP_ATTESTED, "a", run="r1", by="First", at=t(51), note="done")
+    lines.add(EventType.STEP_ATTESTED, "a", run="r1", by="FIRST", at=t(52))
     alone = lines.fold("r1").steps["a"].conclusion
-    lines.add(EventType.STEP_ATTESTED, "a", run="r1", by="Second", at="v")
+    lines.add(EventType.STEP_ATTESTED, "a", run="r1", by="Second", at=t(53))
 
     state = lines.fold("r1").steps["a"]
     confirmed = state.conclusion
@@ -391,7 +396,7 @@ def test_four_eyes_need_two_persons(demanded: list[str]) -> None:
     assert (confirmed.outcome, confirmed.needs_another) == (Outcome.ATTESTED, False)
     assert confirmed.reason.startswith("Second on ")
     assert ", confirming FIRST" in confirmed.reason
-    assert [(each.by, each.at) for each in state.others] == [("FIRST", "u")]
+    assert [(each.by, each.at) for each in state.others] == [("FIRST", t(52))]
 
 
 def test_without_four_eyes_one_person_is_enough() -> None:
@@ -399,11 +404,11 @@ def test_without_four_eyes_one_person_is_enough() -> None:
 
     lines = Lines()
     lines.add(EventType.RUN_STARTED, run="r1", parameters={"four_eyes": ["b"]})
-    lines.add(EventType.STEP_ATTESTED, "a", run="r1", by="First", at="t")
-    lines.add(EventType.STEP_ATTESTED, "a", run="r1", by="Second", at="t")
-    lines.add(EventType.STEP_ATTESTED, "b", run="r1", by="First", at="t")
-    lines.add(EventType.STEP_SKIPPED, "b", run="r1", by="First", at="u", note="not now")
-    lines.add(EventType.STEP_ATTESTED, "b", run="r1", by="Second", at="v")
+    lines.add(EventType.STEP_ATTESTED, "a", run="r1", by="First", at=t(51))
+    lines.add(EventType.STEP_ATTESTED, "a", run="r1", by="Second", at=t(51))
+    lines.add(EventType.STEP_ATTESTED, "b", run="r1", by="First", at=t(51))
+    lines.add(EventType.STEP_SKIPPED, "b", run="r1", by="First", at=t(52), note="not now")
+    lines.add(EventType.STEP_ATTESTED, "b", run="r1", by="Second", at=t(53))
 
     steps = lines.fold("r1").steps
     assert steps["a"].conclusion.outcome is Outcome.ATTESTED
@@ -415,10 +420,10 @@ def test_without_four_eyes_one_person_is_enough() -> None:
 @pytest.mark.parametrize(
     ("seen", "since"),
     [
-        ((Outcome.WAITING, Outcome.WAITING), "t1"),
-        ((Outcome.FAILED, Outcome.WAITING, Outcome.WAITING), "t2"),
-        ((Outcome.WAITING, Outcome.VERIFIED, Outcome.WAITING), "t3"),
-        ((Outcome.WAITING, Outcome.INCONCLUSIVE, Outcome.WAITING), "t1"),
+        ((Outcome.WAITING, Outcome.WAITING), t(1)),
+        ((Outcome.FAILED, Outcome.WAITING, Outcome.WAITING), t(2)),
+        ((Outcome.WAITING, Outcome.VERIFIED, Outcome.WAITING), t(3)),
+        ((Outcome.WAITING, Outcome.INCONCLUSIVE, Outcome.WAITING), t(1)),
         ((Outcome.WAITING, Outcome.VERIFIED), ""),
     ],
 )

@@ -10,20 +10,10 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
-from runbook_lib.core.procedure import (
-    Binding,
-    Check,
-    Input,
-    Procedure,
-    Section,
-    Source,
-    Step,
-    StepKind,
-    Value,
-    Word,
-    WordKind,
-)
+from runbook_lib.core.model import Binding, Value, Word, WordKind
+from runbook_lib.core.procedure import Check, Input, Procedure, Section, Source, Step, StepKind
 from runbook_lib.core.words import Subject, bind, misfit, person_key, weigh
 from tests.support.words import AT, attested, declined, skipped, submitted, withdrawn
 
@@ -67,7 +57,7 @@ def subject(**values: Value) -> Subject:
 
 def said(word: Word, of: Subject = NOW, given: Mapping[str, Value] | None = None) -> Word:
     """Return the statement as the journal has it."""
-    return replace(word, binding=bind(STEP, of, given))
+    return structs.replace(word, binding=bind(STEP, of, given))
 
 
 def test_a_word_is_bound_to_all_that_its_step_is_about() -> None:
@@ -162,7 +152,7 @@ def test_other_text_is_no_misfit() -> None:
 def test_a_statement_without_a_later_subject_name_is_a_misfit() -> None:
     """A statement from before a name was added to the subject does not fit."""
 
-    bound = replace(bind(STEP, NOW), subject={"app_id": "111"})
+    bound = structs.replace(bind(STEP, NOW), subject={"app_id": "111"})
 
     assert misfit(bound, STEP, NOW) == "before all values that it is about were recorded"
 
@@ -307,7 +297,7 @@ def test_a_link_stays_used_after_its_word_was_withdrawn() -> None:
 
     linked = said(attested("a", by="Second", link="d" * 64))
     later = "2026-11-24T09:40:00Z"
-    words = [linked, said(withdrawn("a")), replace(linked, at=later, by="Third")]
+    words = [linked, said(withdrawn("a")), structs.replace(linked, at=later, by="Third")]
 
     assert weigh(words, STEP, NOW)[0] is None
 
@@ -337,7 +327,7 @@ def test_no_word_settles_a_step_whose_value_was_refused(
 
     taking = replace(STEP, inputs=(APP_ID,))
     refused = replace(subject(app_id="999"), before={"app_id": "111"})
-    word = replace(attested("a"), binding=bind(taking, subject(**said_of)))
+    word = structs.replace(attested("a"), binding=bind(taking, subject(**said_of)))
 
     counting, _, (lapsed,) = weigh([word], taking, refused)
 

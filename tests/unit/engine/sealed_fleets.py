@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from runbook_lib.connectors.registry import find_procedure
+from runbook_lib.core.model import Mode
 from runbook_lib.engine.inbox import waits_by_step
 from runbook_lib.engine.process import ProcessRequest
-from runbook_lib.engine.run import Mode, Run, open_run
+from runbook_lib.engine.run import Run, open_run
 from runbook_lib.evidence.bundle import Seal, draft, seal
 from runbook_lib.evidence.signing.keys import SigningKey, key_from_settings, read_public_keys
 from runbook_lib.evidence.verify.tree import verify_tree

@@ -8,7 +8,8 @@ import time
 import pytest
 
 from runbook_lib.connectors.context import CheckContext
-from runbook_lib.core.procedure import Check, Finding, Outcome
+from runbook_lib.core.model import Finding, Outcome
+from runbook_lib.core.procedure import Check
 from runbook_lib.engine import check_runner as checking
 from runbook_lib.engine.check_runner import perform_checks
 from runbook_lib.errors import JournalError
@@ -51,7 +52,7 @@ def test_a_check_that_does_not_end_is_inconclusive(monkeypatch: pytest.MonkeyPat
         return found(context)
 
     began = time.monotonic()
-    findings, _ = perform_checks(
+    results, _ = perform_checks(
         [Check("stuck", stuck), Check("found", found)],
         lambda: context(remote, 1),
         lacking=lambda _: (),
@@ -62,9 +63,12 @@ def test_a_check_that_does_not_end_is_inconclusive(monkeypatch: pytest.MonkeyPat
         time.sleep(0.01)
 
     assert took < 30
-    assert [each.outcome for each in findings] == [Outcome.INCONCLUSIVE, Outcome.VERIFIED]
-    assert "over 1 s (step_seconds)" in findings[0].reason
-    assert (findings[0].check, len(findings[0].exchanges)) == ("stuck", 1)
+    assert [result.finding.outcome for result in results] == [
+        Outcome.INCONCLUSIVE,
+        Outcome.VERIFIED,
+    ]
+    assert "over 1 s (step_seconds)" in results[0].finding.reason
+    assert (results[0].finding.check, len(results[0].exchanges)) == ("stuck", 1)
     assert "was not contacted" in str(errors[0])
     assert len(remote.requests) == 1
 
@@ -81,12 +85,12 @@ def test_the_time_limit_of_a_step_covers_all_its_checks(monkeypatch: pytest.Monk
             context.session.send(Request(method="GET", url=URL))
             time.sleep(0.05)
 
-    findings, _ = perform_checks(
+    results, _ = perform_checks(
         [Check("a", slow), Check("b", slow)], lambda: context(remote, 1), lacking=lambda _: ()
     )
 
-    assert {each.outcome for each in findings} == {Outcome.INCONCLUSIVE}
-    assert all("took over 1 s" in each.reason for each in findings)
+    assert {result.finding.outcome for result in results} == {Outcome.INCONCLUSIVE}
+    assert all("took over 1 s" in result.finding.reason for result in results)
 
 
 def test_a_journal_that_cannot_be_written_is_raised() -> None:

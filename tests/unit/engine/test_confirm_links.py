@@ -12,6 +12,7 @@ import pytest
 
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.journal import utc_now
+from runbook_lib.core.model import Mode
 from runbook_lib.engine.confirm_links import (
     LINK_DAYS,
     ConfirmLink,
@@ -19,7 +20,7 @@ from runbook_lib.engine.confirm_links import (
     make_link,
     open_link,
 )
-from runbook_lib.engine.run import Mode, Run, open_run
+from runbook_lib.engine.run import Run, open_run
 from runbook_lib.errors import SettingsError
 from tests.support.words import attested
 

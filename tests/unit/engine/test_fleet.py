@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
+from runbook_lib.core.model import Mode
 from runbook_lib.engine import pools
 from runbook_lib.engine.fleet import Fleet, FleetRequest, grouped, prepare
 from runbook_lib.engine.process import ProcessRequest
-from runbook_lib.engine.run import Mode, open_run
+from runbook_lib.engine.run import open_run
 from runbook_lib.errors import (
     ExitCode,
     FleetFileError,

@@ -331,7 +331,7 @@ def test_of_several_subjects_the_journal_gets_its_own(
         run_tenant(request, listener)
 
     (said,) = [entry.data for entry in journal().entries() if entry.type == "step.attested"]
-    assert said["binding"]["subject"]["service_domain"] == "acme-h.cyclr.com"
+    assert said.binding.subject["service_domain"] == "acme-h.cyclr.com"
     assert "x.cyclr.com" not in journal().path.read_text()
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.journal import read_lines
-from runbook_lib.core.procedure import Outcome
-from runbook_lib.engine.run import Mode, Run, open_run
+from runbook_lib.core.model import Mode, Outcome
+from runbook_lib.engine.run import Run, open_run
 from tests.support.hostile_server import MODES, hostile_server
 from tests.unit.bodies import APP_ID, APP_SECRET
 
@@ -60,8 +60,8 @@ def test_a_run_survives_a_hostile_remote(mode: str, tmp_path: Path) -> None:
         run.start()
         states = []
         for name in STEPS:
-            findings, _ = run._check(run.step(name))
-            states += findings
+            results, _ = run._check(run.step(name))
+            states += [result.finding for result in results]
             run.perform(name)
         run.close()
     took = time.monotonic() - began

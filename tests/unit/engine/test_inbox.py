@@ -7,16 +7,17 @@ from datetime import date
 
 import pytest
 
-from runbook_lib.core.procedure import (
+from runbook_lib.core.model import (
+    FORM,
     Assignment,
-    Conclusion,
+    Mode,
     Outcome,
-    Source,
-    Step,
-    StepKind,
+    ProcedureName,
+    RunStarted,
     Word,
     WordKind,
 )
+from runbook_lib.core.procedure import Conclusion, Source, Step, StepKind
 from runbook_lib.core.state import RunState, StepState
 from runbook_lib.engine.inbox import Item, WaitsFor, inbox
 from runbook_lib.engine.tenants import TenantState
@@ -64,8 +65,25 @@ def step(
     )
 
 
+STARTED = {
+    is_practice: RunStarted(
+        form=FORM,
+        tenant="acme",
+        procedure=ProcedureName(id="p", version="1", digest="0" * 64),
+        mode=Mode.HEADLESS,
+        sandbox=is_practice,
+        parameters={},
+        credentials=(),
+        fingerprints={},
+        resumes="",
+        environment={},
+    )
+    for is_practice in (True, False)
+}
+
+
 def tenant(name: str, *steps: StepState, sandbox: bool = False) -> TenantState:
-    run = RunState("0a1b2c3d", {each.step.id: each for each in steps}, {"sandbox": sandbox})
+    run = RunState("0a1b2c3d", {step.step.id: step for step in steps}, STARTED[sandbox])
     return TenantState(name, "facebook_marketing", run)
 
 

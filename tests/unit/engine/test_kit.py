@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from runbook_lib.connectors.registry import find_procedure
-from runbook_lib.core.procedure import Outcome, Procedure
+from runbook_lib.core.model import Mode, Outcome
+from runbook_lib.core.procedure import Procedure
 from runbook_lib.core.redaction import Redactor, Secret
 from runbook_lib.engine.kit import HTML_NAME, MARKDOWN_NAME, KitRequest, WrittenKit, write_kit
-from runbook_lib.engine.run import Mode, open_run
+from runbook_lib.engine.run import open_run
 from runbook_lib.errors import ExitCode, SettingsError
 from runbook_lib.evidence.bundle import write_record
 from runbook_lib.evidence.leaks import refuse_leaks
@@ -319,8 +320,8 @@ def test_it_is_in_the_evidence(tmp_path: Path) -> None:
     refuse_leaks(bundle.rglob("*.*"), Redactor([Secret(APP_SECRET)]))
     kept = {path.name: path.read_bytes() for path in (bundle / "attachments").iterdir()}
     assert list(kept.values()) == [adapted]
-    (step,) = [each for each in record["steps"] if each["attachments"]]
-    assert (step["id"], step["outcome"]) == (REVIEW, "waiting")
+    (step,) = [each for each in record.steps if each.attachments]
+    assert (step.id, step.outcome) == (REVIEW, "waiting")
     report = (bundle / "report.html").read_text()
     (markdown,) = kept
     assert f'href="attachments/{markdown}"' in report

@@ -17,19 +17,10 @@ from runbook_lib.connectors.findings import failed, verified
 from runbook_lib.connectors.provider import Vendor, vendor_of
 from runbook_lib.connectors.step_names import step_names
 from runbook_lib.core.fingerprints import FingerprintKey
-from runbook_lib.core.procedure import (
-    Check,
-    Finding,
-    Input,
-    Outcome,
-    Procedure,
-    Section,
-    Source,
-    Step,
-    StepKind,
-)
+from runbook_lib.core.model import Finding, Mode, Outcome
+from runbook_lib.core.procedure import Check, Input, Procedure, Section, Source, Step, StepKind
 from runbook_lib.engine import practice as practice_module
-from runbook_lib.engine.run import Mode, Run, open_run
+from runbook_lib.engine.run import Run, open_run
 from runbook_lib.errors import SettingsError, TokenRequestError
 from runbook_lib.remote.oauth import AuthorizationServer, request_token_by_code
 from runbook_lib.sandbox import vendors

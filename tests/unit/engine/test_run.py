@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs, to_builtins
 
 from runbook_lib.config.runner import inputs_of
 from runbook_lib.config.settings import Settings
@@ -26,22 +27,11 @@ from runbook_lib.connectors.facebook.inputs import FACEBOOK
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.fingerprints import KEY_NAME, FingerprintKey, read_key
 from runbook_lib.core.journal import Journal
-from runbook_lib.core.procedure import (
-    Binding,
-    Check,
-    Exchange,
-    Finding,
-    Input,
-    Outcome,
-    Procedure,
-    Section,
-    Source,
-    Step,
-    StepKind,
-)
+from runbook_lib.core.model import Binding, Exchange, Finding, Mode, Outcome, RunJoined, RunOutcome
+from runbook_lib.core.procedure import Check, Input, Procedure, Section, Source, Step, StepKind
 from runbook_lib.core.redaction import MASK, Secret
-from runbook_lib.core.state import STATE_NAME, HistoryReader, RunOutcome, rests_on
-from runbook_lib.engine.run import Mode, Run, known_values, new_run_id, open_known, open_run
+from runbook_lib.core.state import STATE_NAME, HistoryReader, rests_on
+from runbook_lib.engine.run import Run, known_values, new_run_id, open_known, open_run
 from runbook_lib.errors import (
     JournalError,
     RunbookError,
@@ -150,13 +140,14 @@ def test_a_step_is_in_the_journal_before_it_returns(make_run: MakeRun, journal: 
     state = run.perform("a")
 
     assert state.conclusion.outcome is Outcome.VERIFIED
-    assert types(journal) == ["run.started", "step.started", "step.checked"]
+    assert types(journal) == ["run.started", "step.started", "exchange.recorded", "step.checked"]
     entries = journal.entries()
     assert {entry.run_id for entry in entries} == {"0a1b2c3d"}
-    assert [entry.step for entry in entries] == ["", "a", "a"]
-    (finding,) = entries[2].data["findings"]
-    assert finding["check"] == "verified"
-    assert finding["exchanges"][0]["url"] == "https://api.example/"
+    assert [entry.step for entry in entries] == ["", "a", "a", "a"]
+    (finding,) = entries[3].data.findings
+    assert (finding.check, finding.exchanges) == ("verified", (entries[2].seq,))
+    assert entries[2].data.url == "https://api.example/"
+    assert state.exchanges == {entries[2].seq: entries[2].data}
     assert state.checked_on == "2026-11-24T12:00:00.000Z"
 
 
@@ -168,7 +159,7 @@ def test_the_start_of_a_run_records_its_parameters(make_run: MakeRun, journal: J
     run = make_run(step("a"), service_domain="acme-h.cyclr.com")
     run.start()
 
-    data = journal.entries()[0].data
+    data = to_builtins(journal.entries()[0].data)
     assert data["tenant"] == "acme"
     assert data["procedure"] == {"id": "p", "version": "1", "digest": run.procedure.digest}
     assert (data["mode"], data["sandbox"], data["resumes"]) == ("headless", False, "")
@@ -176,7 +167,7 @@ def test_the_start_of_a_run_records_its_parameters(make_run: MakeRun, journal: J
     runner = {item.name for item in inputs_of(run.procedure) if item.default is not None}
     assert {name: data["parameters"].get(name) for name in own} == own
     assert set(data["parameters"]) == {*own, *runner}
-    assert data["credentials"] == ["app_secret"]
+    assert data["credentials"] == ("app_secret",)
     assert set(data["environment"]) >= {"python", "platform", "papermill"}
     assert CANARY not in journal.path.read_text()
 
@@ -202,7 +193,7 @@ def test_an_unfinished_run_is_resumed(make_run: MakeRun, journal: Journal) -> No
     third.start()
 
     started = [entry.data for entry in journal.entries() if entry.type == "run.started"]
-    assert [data["resumes"] for data in started] == ["", "00000001", ""]
+    assert [data.resumes for data in started] == ["", "00000001", ""]
 
 
 def test_an_open_walkthrough_is_not_resumed_and_resumes_nothing(
@@ -216,7 +207,7 @@ def test_an_open_walkthrough_is_not_resumed_and_resumes_nothing(
     make_run(step("a"), run_id="00000004").start()
 
     started = [entry.data for entry in journal.entries() if entry.type == "run.started"]
-    assert [data["resumes"] for data in started] == ["", "", "", "00000002"]
+    assert [data.resumes for data in started] == ["", "", "", "00000002"]
 
 
 def test_an_unknown_step_is_refused_before_anything_is_written(
@@ -382,13 +373,18 @@ def test_a_change_is_announced_before_it_is_made(make_run: MakeRun, journal: Jou
 
     def install(context: CheckContext) -> Finding:
         context.announce_change("Install it.")
-        assert Journal(journal.path).entries()[-1].data == {"change": "Install it."}
-        return replace(verified(context), changes=("Installed it.",))
+        assert Journal(journal.path).entries()[-1].data.change == "Install it."
+        return structs.replace(verified(context), changes=("Installed it.",))
 
     state = make_run(step("a", Check("install", install))).perform("a")
 
     assert state.findings[0].changes == ("Installed it.",)
-    assert types(journal) == ["step.started", "change.intended", "step.checked"]
+    assert types(journal) == [
+        "step.started",
+        "change.intended",
+        "exchange.recorded",
+        "step.checked",
+    ]
     assert journal.entries()[1].step == "a"
 
 
@@ -397,7 +393,7 @@ def test_facts_of_a_check_are_known_to_later_runs(make_run: MakeRun, journal: Jo
 
     def ask(context: CheckContext) -> Finding:
         facts = {"app_id": "77", "region": "us", "other": 1}
-        return replace(verified(context), facts=facts)
+        return structs.replace(verified(context), facts=facts)
 
     run = make_run(step("a", Check("ask", ask)), region="uk")
     run.perform("a")
@@ -468,14 +464,14 @@ def test_attestations_are_written_once(make_run: MakeRun, journal: Journal) -> N
     word, skip = attested("a", note="n", entry="1" * 64), skipped("b", entry="2" * 64)
     for origin in ("said.toml", "said.toml", "a-copy.toml"):
         run = make_run(step("a"), step("b"))
-        run.say([replace(word, origin=origin), replace(skip, origin=origin)])
+        run.say([structs.replace(word, origin=origin), structs.replace(skip, origin=origin)])
 
     assert types(journal) == ["step.attested", "step.skipped"]
     for name, said in (("a", word), ("b", skip)):
         found = run.state.steps[name].word
         assert found is not None
-        kept = replace(said, origin="said.toml", sentence=run.step(name).sentence)
-        assert replace(found, binding=said.binding) == kept
+        kept = structs.replace(said, origin="said.toml", sentence=run.step(name).sentence)
+        assert structs.replace(found, binding=said.binding) == kept
 
 
 @pytest.mark.parametrize("first", [REAL, PRACTICE])
@@ -509,7 +505,7 @@ def test_a_value_is_remembered_when_it_is_new(make_run: MakeRun, journal: Journa
     run.remember("app_id", "1")
     run.remember("app_id", "2")
 
-    assert [entry.data["value"] for entry in journal.entries()] == ["1", "2"]
+    assert [entry.data.value for entry in journal.entries()] == ["1", "2"]
     assert make_run(step("a")).values["app_id"] == "2"
 
 
@@ -592,9 +588,9 @@ def test_the_end_of_a_run_records_its_outcome(make_run: MakeRun, journal: Journa
     assert state.environment["engine"] == "fork"
     assert state.environment["python"]
     notebook, run_end = journal.entries()[-2:]
-    assert (notebook.type, notebook.data) == ("notebook.finished", {})
+    assert notebook.type == "notebook.finished"
     assert run_end.type == "run.finished"
-    assert run_end.data == {"outcome": "complete", "environment": {"engine": "fork"}}
+    assert to_builtins(run_end.data) == {"outcome": "complete", "environment": {"engine": "fork"}}
 
 
 def test_an_interruption_is_written(make_run: MakeRun, journal: Journal) -> None:
@@ -605,7 +601,7 @@ def test_an_interruption_is_written(make_run: MakeRun, journal: Journal) -> None
     run.interrupt("by a signal")
 
     end = journal.entries()[-1]
-    assert (end.type, end.data) == ("run.interrupted", {"reason": "by a signal"})
+    assert (end.type, end.data.reason) == ("run.interrupted", "by a signal")
     assert run.state.finished_on == ""
 
 
@@ -787,7 +783,7 @@ def test_an_old_attestation_does_not_replace_a_newer_one(make_run: MakeRun) -> N
     old = attested("a", at=OLD, note="old", entry="1" * 64)
     run = make_run(step("a"))
     run.say([old])
-    run.say([replace(old, at=NEW, note="new", entry="2" * 64)])
+    run.say([structs.replace(old, at=NEW, note="new", entry="2" * 64)])
 
     make_run(step("a")).say([old])
 
@@ -987,7 +983,7 @@ def test_a_withdrawn_word_does_not_come_back_from_its_file(make_run: MakeRun) ->
     run.say([word])
 
     assert run.state.steps["a"].conclusion.outcome is Outcome.NOT_RUN
-    assert [entry.data["note"] for entry in run.history.recent("a")] == ["", "a mistake"]
+    assert [entry.data.note for entry in run.history.recent("a")] == ["", "a mistake"]
 
 
 def test_the_index_of_a_run_is_saved_and_used(make_run: MakeRun, journal: Journal) -> None:
@@ -1015,7 +1011,7 @@ def test_a_kernel_that_joins_a_run_records_new_values(make_run: MakeRun, journal
     join(app_id="111")
 
     assert types(journal) == ["run.started", "step.attested", "run.joined"]
-    assert journal.entries()[-1].data == {"parameters": {"app_id": "111"}, "fingerprints": {}}
+    assert journal.entries()[-1].data == RunJoined(parameters={"app_id": "111"}, fingerprints={})
     assert join(app_id="111").state.outcome is RunOutcome.COMPLETE
     assert join(app_id="222").state.outcome is RunOutcome.COMPLETE
 
@@ -1123,7 +1119,7 @@ def test_a_run_rests_on_the_notes_that_it_shows(make_run: MakeRun) -> None:
     run.say([commented("a"), assigned("a", "Second"), assigned("a", "Third")])
 
     lines = [run.journal.read(ref) for ref in rests_on(run.state)]
-    assert [line.data.get("to", line.type) for line in lines] == ["step.commented", "Third"]
+    assert [getattr(line.data, "to", line.type) for line in lines] == ["step.commented", "Third"]
 
 
 def test_a_secret_in_a_note_is_masked(make_run: MakeRun) -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.connectors.registry import find_procedure
-from runbook_lib.engine.run import Mode, open_run
+from runbook_lib.core.model import Mode
+from runbook_lib.engine.run import open_run
 from runbook_lib.engine.tenants import listed, tenant_states, tenants_of
 from runbook_lib.errors import SettingsError
 from tests.support.words import attested

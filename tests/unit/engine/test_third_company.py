@@ -16,11 +16,10 @@ from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.cyclr.inputs import CYCLR, CYCLR_CLIENT_SECRET
 from runbook_lib.connectors.facebook.inputs import APP_SECRET, FACEBOOK
 from runbook_lib.connectors.findings import verified
+from runbook_lib.core.model import Finding, Mode, Outcome
 from runbook_lib.core.procedure import (
     Check,
-    Finding,
     Input,
-    Outcome,
     Procedure,
     Provider,
     Section,
@@ -29,7 +28,7 @@ from runbook_lib.core.procedure import (
     StepKind,
 )
 from runbook_lib.engine.kernel_environment import kernel_environment
-from runbook_lib.engine.run import Mode, Run, open_run
+from runbook_lib.engine.run import Run, open_run
 from runbook_lib.errors import SettingsError
 from runbook_lib.remote.transport import Request
 

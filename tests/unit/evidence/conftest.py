@@ -11,18 +11,8 @@ import pytest
 from runbook_lib.config.settings import Settings
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.core.journal import Journal
-from runbook_lib.core.procedure import (
-    Check,
-    Exchange,
-    Finding,
-    Outcome,
-    Procedure,
-    Section,
-    Source,
-    Step,
-    StepKind,
-    Table,
-)
+from runbook_lib.core.model import Exchange, Finding, Outcome, Table
+from runbook_lib.core.procedure import Check, Procedure, Section, Source, Step, StepKind
 from runbook_lib.core.redaction import Secret
 from runbook_lib.engine.run import Run
 from runbook_lib.errors import UnreachableError

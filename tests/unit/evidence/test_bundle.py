@@ -11,17 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs, to_builtins
 
 from runbook_lib.core.attachments import attachment_path, store_attachment
-from runbook_lib.core.events import EventType
 from runbook_lib.core.journal import Journal, read_lines
+from runbook_lib.core.model import EventType, Outcome, RunOutcome, StepStarted
 from runbook_lib.core.redaction import Secret
 from runbook_lib.engine.run import Run
 from runbook_lib.errors import ContentError, ExitCode, LeakError, SigningError, TimestampError
 from runbook_lib.evidence import bundle
 from runbook_lib.evidence.bundle import bundle_name, draft, write_record
 from runbook_lib.evidence.instructions import verify_instructions
-from runbook_lib.evidence.record import validate_record
+from runbook_lib.evidence.record import Record, parse_record
 from runbook_lib.evidence.signing.keys import SigningKey
 from runbook_lib.evidence.signing.statement import Link, provenance_predicate, result_predicate
 from tests.support.journals import head_of
@@ -72,7 +73,7 @@ def test_the_journal_announces_the_bundle(run: Run, key: SigningKey) -> None:
     statement = hashlib.sha256((sealed.folder / "statement.dsse.json").read_bytes()).hexdigest()
     assert (last.type, last.run_id) == (EventType.BUNDLE_SEALED, run.run_id)
     copied = list(read_lines(sealed.folder / "journal.jsonl"))[-1].ref
-    assert last.data == {
+    assert to_builtins(last.data) == {
         "bundle": sealed.folder.name,
         "sequence": 1,
         "statement": statement,
@@ -152,14 +153,18 @@ def test_the_result_is_one_of_in_totos_three(
 
     record = write_record(tmp_path, run.state, run.history_reader)
     is_in_part = {"in_part": ("verified", True)}
-    record |= {
-        "outcome": outcome,
-        "steps": [
-            {"id": name, "outcome": seen, "needs_person": needs_person}
-            for name in steps
-            for seen, needs_person in [is_in_part.get(name, (name, False))]
-        ],
-    }
+    verified, attested_step = record.steps[0], record.steps[1]
+    given = [
+        structs.replace(
+            attested_step if seen == "attested" else verified,
+            id=name,
+            outcome=Outcome(seen),
+            needs_person=needs_person,
+        )
+        for name in steps
+        for seen, needs_person in [is_in_part.get(name, (name, False))]
+    ]
+    record = structs.replace(record, outcome=RunOutcome(outcome), steps=tuple(given))
 
     found = result_predicate(record, link=Link(1), configuration=(), timestamp_authority="")
 
@@ -175,7 +180,7 @@ def test_the_statements_mark_sandbox_and_production(
 
     record = write_record(tmp_path, run.state, run.history_reader)
     for is_sandbox, place in ((True, "sandbox"), (False, "production")):
-        marked = {**record, "sandbox": is_sandbox}
+        marked = structs.replace(record, sandbox=is_sandbox)
         made = provenance_predicate(marked, materials=())
         found = result_predicate(marked, link=Link(1), configuration=(), timestamp_authority="")
         assert made["runDetails"]["builder"]["id"].endswith(f":{place}")
@@ -333,7 +338,7 @@ def test_the_records_files_are_written_and_belong_together(run: Run, tmp_path: P
     write_record(tmp_path, run.state, run.history_reader)
 
     record = json.loads((tmp_path / "record.json").read_text(encoding="utf-8"))
-    validate_record(record)
+    parse_record((tmp_path / "record.json").read_bytes())
     assert json.loads((tmp_path / "record.schema.json").read_text())["$id"].startswith("urn:")
     copied = Journal(tmp_path / "journal.jsonl")
     assert len(copied.entries()) == record["journal"]["lines"]
@@ -378,9 +383,9 @@ def test_what_both_people_attached_is_in_the_bundle(tmp_path: Path) -> None:
 
     record = write_record(tmp_path, run.state, run.history_reader)
 
-    step = record["steps"][7]
-    assert (step["attested_by"], [each["by"] for each in step["confirms"]]) == ("Second", ["First"])
-    assert len(step["attachments"]) == len(list((tmp_path / "attachments").iterdir())) == 2
+    step = record.steps[7]
+    assert (step.attested_by, [word.by for word in step.confirms]) == ("Second", ["First"])
+    assert len(step.attachments) == len(list((tmp_path / "attachments").iterdir())) == 2
 
 
 @pytest.mark.parametrize("content", [b"\x89PNG\r\n\x1a\nothers", None], ids=["replaced", "gone"])
@@ -423,13 +428,13 @@ def test_lines_that_another_process_adds_meanwhile_are_not_copied(
     """Lines that another process appends during the sealing are not copied."""
 
     before = run.journal.path.read_bytes()
-    validate = bundle.validate_record
+    parse = bundle.parse_record
 
-    def append_meanwhile(record: dict[str, object]) -> None:
-        validate(record)
-        Journal(run.journal.path).append("step.started", {}, run_id="ffffffff")
+    def append_meanwhile(content: bytes) -> Record:
+        Journal(run.journal.path).append("step.started", StepStarted(), run_id="ffffffff")
+        return parse(content)
 
-    monkeypatch.setattr(bundle, "validate_record", append_meanwhile)
+    monkeypatch.setattr(bundle, "parse_record", append_meanwhile)
     write_record(tmp_path, run.state, run.history_reader)
 
     assert (tmp_path / "journal.jsonl").read_bytes() == before

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from runbook_lib.core.events import EventType
 from runbook_lib.core.journal import Journal
+from runbook_lib.core.model import EventType, StepStarted
 from runbook_lib.core.scratch import DRAFT_PREFIX
 from runbook_lib.core.state import open_history
 from runbook_lib.engine.run import Run
@@ -29,7 +29,7 @@ from runbook_lib.evidence.signing.statement import TEST_RESULT, Resource, sign_s
 from runbook_lib.evidence.signing.succession import hand_over
 from runbook_lib.evidence.verify.tree import verify_tree
 from runbook_lib.evidence.verify.verify import Trust
-from tests.support.journals import announced, copied
+from tests.support.journals import AT, announced, chained, copied
 from tests.unit.evidence.conftest import ended_run, seal_run
 from tests.unit.evidence.verify.test_verify import payload, sign_again
 
@@ -278,7 +278,7 @@ def test_other_lines_do_not_replace_lost_ones(tmp_path: Path, key: SigningKey) -
     lines = len(journal.entries())
     restore(journal.path, sealed[0].folder)
     while len(journal.entries()) < lines:
-        journal.append("step.started", {}, run_id="00000009", step="fb-01-verified")
+        journal.append("step.started", StepStarted(), run_id="00000009", step="fb-01-verified")
 
     with pytest.raises(ChainError, match="It lacks lines that number 2"):
         check_restored(open_history(journal.path.parent), key)
@@ -427,18 +427,19 @@ def test_only_announcements_count_as_sealed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "data",
     [
-        {"bundle": "b", "sequence": 0, "statement": "s", "journal": LAST},
-        {"bundle": "b", "sequence": 1, "statement": "s", "journal": LAST, "more": 1},
-        {"bundle": "b", "sequence": 1, "statement": "s", "journal": {**LAST, "end": 0}},
-        {"bundle": "b", "sequence": 1, "statement": "s", "journal": {**LAST, "more": 1}},
+        {"bundle": "b", "sequence": 0, "statement": "0" * 64, "journal": LAST},
+        {"bundle": "b", "sequence": 1, "statement": "0" * 64, "journal": LAST, "more": 1},
+        {"bundle": "b", "sequence": 1, "statement": "0" * 64, "journal": {**LAST, "end": 0}},
+        {"bundle": "b", "sequence": 1, "statement": "0" * 64, "journal": {**LAST, "more": 1}},
     ],
 )
 def test_an_invalid_announcement_is_an_error(data: dict[str, object], tmp_path: Path) -> None:
     """An invalid announcement raises `ChainError` with its line number."""
 
     journal = Journal(tmp_path / "acme" / "p" / "journal.jsonl")
-    journal.append(EventType.BUNDLE_SEALED, data, run_id="00000001")
+    journal.path.parent.mkdir(parents=True)
+    line = {"at": AT, "type": EventType.BUNDLE_SEALED, "run_id": "00000001", "step": ""}
+    journal.path.write_bytes(chained([{**line, "data": data}]))
 
-    with pytest.raises(ChainError, match="Line 1 does not announce a bundle") as caught:
+    with pytest.raises(ChainError, match=r"Line 1 of .* is invalid: data"):
         announced(journal.path)
-    assert caught.value.file == "journal.jsonl"

@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from hypothesis import given, strategies
 
-from runbook_lib.core.procedure import Outcome
+from runbook_lib.core.model import Outcome
 from runbook_lib.evidence.fleet_record import Status, TenantResult
 from runbook_lib.evidence.junit import junit_xml
 

@@ -13,21 +13,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs, to_builtins
 
 from runbook_lib.core.attachments import store_attachment
-from runbook_lib.core.journal import Entry, Journal, Line, Ref, read_lines
+from runbook_lib.core.journal import Journal, Line, Ref, read_lines
+from runbook_lib.core.model import Binding, Checked, Exchange, Finding, Outcome, Part, Statement
 from runbook_lib.core.state import open_history
 from runbook_lib.errors import ChainError, ContentError, EvidenceError, FormError
 from runbook_lib.evidence.bundle import write_record
-from runbook_lib.evidence.parts import check_words, copy_lines, report_entries
+from runbook_lib.evidence.parts import check_lines, copy_lines, report_entries
 from runbook_lib.evidence.record import read_record
 from runbook_lib.evidence.signing.keys import SigningKey
 from runbook_lib.evidence.verify.tree import verify_tree
 from runbook_lib.evidence.verify.verify import Trust, verify_bundle
-from tests.support.journals import announced, chained, copied, lines_of
+from tests.support.journals import announced, chained, copied, entry, lines_of
 from tests.support.words import assigned, attested, commented, withdrawn
 from tests.unit.evidence.conftest import AT, ended_run, seal_run
-from tests.unit.evidence.reports.sample_runs import words
+from tests.unit.evidence.reports.sample_runs import check, record, step, words
 from tests.unit.evidence.verify.test_verify import STATEMENT, payload, resign_everything
 
 Document = dict[str, Any]
@@ -67,7 +69,7 @@ def test_each_bundle_begins_where_the_one_before_ended(tenant: Path) -> None:
 
     journal = tenant / "journal.jsonl"
     bundles = [bundle(tenant, number) for number in (1, 2, 3)]
-    records = [read_record(folder)["journal"] for folder in bundles]
+    records = [to_builtins(read_record(folder).journal) for folder in bundles]
 
     whole = copied(*bundles)
     assert journal.read_bytes().startswith(whole)
@@ -89,15 +91,12 @@ def test_earlier_statements_are_carried(tenant: Path, trust: Trust) -> None:
 
     for number in (2, 3):
         carried = (bundle(tenant, number) / "carried.jsonl").read_bytes().splitlines(keepends=True)
-        listed = read_record(bundle(tenant, number))["carried"]
+        listed = read_record(bundle(tenant, number)).carried
         assert [json.loads(line)["type"] for line in carried] == ["step.attested", "step.skipped"]
-        assert [each["sha256"] for each in listed] == [
-            hashlib.sha256(line).hexdigest() for line in carried
-        ]
-        assert carried == [lines[each["seq"] - 1] for each in listed]
-        assert verify_bundle(bundle(tenant, number), trust).carried == tuple(
-            (each["seq"], each["sha256"]) for each in listed
-        )
+        digests = [hashlib.sha256(line).hexdigest() for line in carried]
+        assert [line.sha256 for line in listed] == digests
+        assert carried == [lines[line.seq - 1] for line in listed]
+        assert verify_bundle(bundle(tenant, number), trust).carried == listed
 
 
 def test_one_bundle_alone_can_be_verified(tenant: Path, tmp_path: Path, trust: Trust) -> None:
@@ -108,8 +107,9 @@ def test_one_bundle_alone_can_be_verified(tenant: Path, tmp_path: Path, trust: T
 
     (verdict,) = verify_tree(alone, trust)
     assert verdict.error is None
-    words = [entry for entry in report_entries(alone, read_record(alone)) if "note" in entry.data]
-    assert [entry.data["note"] for entry in words] == ["Done.", "Not needed."]
+    entries = report_entries(alone, read_record(alone))
+    said = [entry.data.note for entry in entries if isinstance(entry.data, Statement)]
+    assert said == ["Done.", "Not needed."]
     assert "Done." in (alone / "report.html").read_text(encoding="utf-8")
 
 
@@ -202,7 +202,7 @@ def test_a_record_that_names_no_part_is_refused(
     folder = bundle(tenant, 2)
     resign(folder, key, lambda record: record.update(journal=part))
 
-    assert "does not name its part" in str(refusal(folder, trust))
+    assert "is not a valid record: journal" in str(refusal(folder, trust))
 
 
 @pytest.mark.parametrize("name", ["seq", "sha256"])
@@ -253,26 +253,31 @@ def test_carried_lines_are_all_that_are_listed(
     assert (error.file, said in str(error)) == ("carried.jsonl", True)
 
 
+_ORDER = "It does not list the carried lines by number, each once and before its part."
+
+
 @pytest.mark.parametrize(
-    "listed",
+    ("listed", "said"),
     [
-        None,
-        [{"seq": 2}],
-        [{"seq": 2, "sha256": 1}],
-        [{"seq": 0, "sha256": "0" * 64}],
-        [{"seq": 10**6, "sha256": "0" * 64}],
-        [{"seq": 3, "sha256": "0" * 64}, {"seq": 2, "sha256": "0" * 64}],
+        (None, "It is not a valid record: carried is not valid."),
+        ([{"seq": 2}], "It is not a valid record: carried[0].sha256 is missing."),
+        ([{"seq": 2, "sha256": 1}], "It is not a valid record: carried[0].sha256 is not valid."),
+        (
+            [{"seq": 0, "sha256": "0" * 64}],
+            "It is not a valid record: carried[0].seq is not valid.",
+        ),
+        ([{"seq": 10**6, "sha256": "0" * 64}], _ORDER),
+        ([{"seq": 3, "sha256": "0" * 64}, {"seq": 2, "sha256": "0" * 64}], _ORDER),
     ],
 )
 def test_an_invalid_list_of_carried_lines_is_refused(
-    listed: Any, tenant: Path, key: SigningKey, trust: Trust
+    listed: Any, said: str, tenant: Path, key: SigningKey, trust: Trust
 ) -> None:
     """A carried line must be older than the bundle's own lines, and listed once."""
 
     folder = bundle(tenant, 2)
     resign(folder, key, lambda record: record.update(carried=listed))
 
-    said = "It does not list the carried lines by number and digest, each before its part."
     assert str(refusal(folder, trust)) == f"record.json: {said}"
 
 
@@ -306,7 +311,7 @@ def words_of(record: Document) -> list[Document]:
             "attachments",
             [{"name": "x", "sha256": "ab" * 32, "size": 1, "media_type": "a/b"}],
         ),
-        ("binding", {"connector": "q", "confirms": "", "text": "", "subject": {}}),
+        ("binding", {"connector": "q", "confirms": "0" * 64, "text": "", "subject": {}}),
     ],
 )
 @pytest.mark.parametrize("number", [1, 2], ids=["own-line", "carried-line"])
@@ -319,9 +324,9 @@ def test_a_statement_without_its_line_is_refused(
 
     def change(record: Document) -> None:
         words_of(record)[0][name] = value
-        for step in record["steps"]:
-            if step["attested_by"]:
-                step["attested_by"] = words_of(record)[0]["by"]
+        for attested_step in record["steps"]:
+            if attested_step["attested_by"]:
+                attested_step["attested_by"] = words_of(record)[0]["by"]
 
     resign(folder, key, change)
 
@@ -353,9 +358,7 @@ def test_an_attested_step_needs_a_statement(
     folder = bundle(tenant, number)
     resign(folder, key, lambda record: record["steps"][1].update(word=None, attested_by=None))
 
-    assert "does not name the person on whose word fb-02-attested is attested" in str(
-        refusal(folder, trust)
-    )
+    assert "It is not a valid record" in str(refusal(folder, trust))
 
 
 @pytest.mark.parametrize("number", [2, 4], ids=["waiting", "failed"])
@@ -373,12 +376,13 @@ def test_an_outcome_without_a_check_needs_a_statement(
 def test_a_skipped_step_needs_a_statement() -> None:
     """A skipped step needs a skip by a person, or an earlier failed step."""
 
-    step = {"id": "a", "outcome": "skipped", "word": None, "attested_by": None}
-    step |= {"confirms": [], "checks": []}
-    with pytest.raises(ContentError, match="does not name the person on whose word a is skipped"):
-        check_words({"steps": [step]}, ())
-    failed = {**step, "outcome": "failed", "checks": [{"outcome": "failed"}]}
-    check_words({"steps": [failed, step]}, ())
+    skipped, failed = (
+        step("fb-02-b", "skipped"),
+        step("fb-01-a", "failed", checks=[check("failed")]),
+    )
+    with pytest.raises(ContentError, match="on whose word fb-02-b is skipped"):
+        check_lines(record(skipped), ())
+    check_lines(record(failed, skipped), ())
 
 
 def _other_sentence(word: Document) -> None:
@@ -397,33 +401,28 @@ def _other_app(word: Document) -> None:
 def test_a_word_says_what_it_is_bound_to(change: Callable[[Document], None]) -> None:
     """Digest and sentence, App ID and subject of a word agree, in a line as in the record."""
 
-    word = words("a")
+    word = words(STEP)
     word["binding"]["subject"] = {"app_id": "4711"}
-    step = {"id": "a", "outcome": "attested", "word": word, "attested_by": "Operator"}
-    step |= {"confirms": [], "checks": [], "sentence": word["sentence"]}
-    written = {name: value for name, value in word.items() if name not in ("kind", "step")}
-    lines = [_line("step.attested", written)]
-    check_words({"steps": [step]}, lines)
+    lines = [_line(word)]
+    check_lines(record(step(STEP, "attested", word=word)), lines)
 
     changed = deepcopy(word)
     change(changed)
     with pytest.raises(ContentError, match="is bound to something else"):
-        check_words({"steps": [step]}, [*lines, _line("step.attested", {**written, **changed})])
-    lapsed = {**step, "lapsed": [{"word": changed, "why": "x"}]}
+        check_lines(record(step(STEP, "attested", word=word)), [*lines, _line(changed)])
+    lapsed = [{"word": changed, "why": "x"}]
     with pytest.raises(ContentError, match="is bound to something else"):
-        check_words({"steps": [lapsed]}, lines)
+        check_lines(record(step(STEP, "attested", word=word, lapsed=lapsed)), lines)
 
 
 def test_a_word_that_counts_has_the_sentence_of_its_step() -> None:
     """A record whose step has another sentence than the word that counts is refused."""
 
-    word = words("a")
-    step = {"id": "a", "outcome": "attested", "word": word, "attested_by": "Operator"}
-    step |= {"confirms": [], "checks": [], "sentence": "I did something else."}
-    written = {name: value for name, value in word.items() if name not in ("kind", "step")}
+    word = words(STEP)
+    given = record(step(STEP, "attested", word=word, sentence="I did something else."))
 
-    with pytest.raises(ContentError, match="said something else of a than its sentence"):
-        check_words({"steps": [step]}, [_line("step.attested", written)])
+    with pytest.raises(ContentError, match=f"said something else of {STEP} than its sentence"):
+        check_lines(given, [_line(word)])
 
 
 @pytest.mark.parametrize("name", ["sentence", "app_name", "app_id", "service_domain", "link"])
@@ -432,15 +431,79 @@ def test_the_record_repeats_what_the_line_says(
 ) -> None:
     """What a word says in the record is what its line says, in the bundle's part or carried."""
 
+    other = "ab" * 32 if name == "link" else "x"
     for number in (1, 2):
         folder = bundle(tenant, number)
-        resign(folder, key, lambda record: record["steps"][1]["word"].update({name: "x"}))
+        resign(folder, key, lambda record: record["steps"][1]["word"].update({name: other}))
 
         assert "No line here records" in str(refusal(folder, trust))
 
 
-def _line(kind: str, data: Document) -> Line:
-    return Line(Entry(1, AT, kind, "0a1b2c3d", "a", data), Ref(1, "0" * 64, 0, 1))
+def _line(word: Document) -> Line:
+    data = {name: value for name, value in word.items() if name not in ("kind", "step")}
+    read = entry(1, f"step.{word['kind']}", data, run_id="0a1b2c3d", step=word["step"])
+    return Line(read, Ref(1, "0" * 64, 0, 1))
+
+
+STEP = "fb-01-log-in"
+
+
+@pytest.mark.parametrize("where", ["record", "journal"])
+def test_a_check_rests_on_exchanges_that_are_there(
+    where: str, tenant: Path, key: SigningKey, trust: Trust
+) -> None:
+    """A check is refused whose exchange is missing, in the record or among the lines."""
+
+    folder = bundle(tenant, 1)
+
+    def change(record: Document) -> None:
+        step = record["steps"][0]
+        (number,) = step["checks"][0]["exchanges"]
+        if where == "record":
+            step["checks"][0]["exchanges"] = [number, 4]
+        else:
+            step["exchanges"][0]["number"] = step["checks"][0]["exchanges"][0] = 4
+
+    resign(folder, key, change)
+
+    error = refusal(folder, trust)
+    said = {
+        "record": "rests on the exchange 4, which is missing",
+        "journal": "No line here records its exchange 4",
+    }
+    assert error.file == "record.json"
+    assert said[where] in str(error)
+
+
+def test_a_line_rests_on_exchanges_that_are_there(
+    tenant: Path, key: SigningKey, trust: Trust
+) -> None:
+    """A check in the journal that names a line which is not an exchange is refused."""
+
+    folder = bundle(tenant, 1)
+    path = folder / "journal.jsonl"
+    lines = lines_of(path)
+    for line in lines:
+        if line["type"] == "step.checked" and line["data"]["findings"]:
+            line["data"]["findings"][0]["exchanges"] = [1]
+    path.write_bytes(chained(lines))
+    *_, last = read_lines(path)
+    resign(folder, key, lambda record: record["journal"].update(head=last.ref.digest))
+
+    error = refusal(folder, trust)
+    assert error.file == "journal.jsonl"
+    assert "rests on the exchange 1, which is missing" in str(error)
+
+
+def test_the_record_repeats_what_a_remote_answered(
+    tenant: Path, key: SigningKey, trust: Trust
+) -> None:
+    """An exchange in the record is what its line says."""
+
+    folder = bundle(tenant, 1)
+    resign(folder, key, lambda record: record["steps"][0]["exchanges"][0].update(status=201))
+
+    assert "differs from the line of that number" in str(refusal(folder, trust))
 
 
 def test_notes_are_in_the_record_and_its_lines(
@@ -454,10 +517,10 @@ def test_notes_are_in_the_record_and_its_lines(
     seal_run(first, key)
     folder = seal_run(ended_run(tmp_path, "00000002", has_statements=False), key).folder
 
-    steps = {step["id"]: step for step in read_record(folder)["steps"]}
-    (comment,) = steps["fb-02-attested"]["comments"]
-    assert (comment["by"], comment["note"]) == ("Operator", "Ask again.")
-    assert {name: step["assigned"]["due"] for name, step in steps.items() if step["assigned"]} == {
+    steps = {step.id: step for step in read_record(folder).steps}
+    (comment,) = steps["fb-02-attested"].comments
+    assert (comment.by, comment.note) == ("Operator", "Ask again.")
+    assert {name: step.assigned.due for name, step in steps.items() if step.assigned} == {
         "fb-03-waiting": "2026-12-01"
     }
     verify_bundle(folder, trust)
@@ -542,7 +605,7 @@ def test_the_statements_of_both_persons_are_checked(
     folder = seal_run(
         ended_run(tmp_path, "00000002", four_eyes=("all",), has_statements=False), key
     ).folder
-    assert len(read_record(folder)["carried"]) == 4
+    assert len(read_record(folder).carried) == 4
     verify_bundle(folder, trust)
 
     resign(folder, key, lambda record: record["steps"][7]["confirms"][0].update(by="Nobody"))
@@ -695,12 +758,17 @@ def test_a_long_part_needs_little_memory(tmp_path: Path, key: SigningKey, trust:
     """Sealing and verifying need memory for one line only, however long the part is."""
 
     run = ended_run(tmp_path, "00000001")
-    finding = {"check": "c", "outcome": "waiting", "reason": "r", "limits": [], "warnings": []}
-    finding |= {"changes": [], "facts": {}, "tables": [], "accepts": [], "refuses": []}
-    exchange = {"method": "GET", "url": "u", "sent_on": AT, "elapsed": 0, "response": "x" * 2**20}
+    asked = Exchange(method="GET", url="u", sent_on=AT, elapsed=0.0, response="x" * 2**20)
+    seen = Finding(outcome=Outcome.WAITING, reason="r", check="c")
+    bound = Binding(connector="p", confirms="0" * 64)
+
+    def lines_from(first: int) -> list[tuple[str, Part]]:
+        finding = structs.replace(seen, exchanges=(first,))
+        checked = Checked(findings=(finding,), binding=bound)
+        return [("exchange.recorded", asked), ("step.checked", checked)]
+
     for _ in range(24):
-        document = {"findings": [{**finding, "exchanges": [exchange]}], "unchecked": ""}
-        run.journal.append("step.checked", document, run_id="ffffffff", step="fb-08-not-run")
+        run.journal.append_lines(lines_from, run_id="ffffffff", step="fb-08-not-run")
     state, folder = run.state, seal_run(run, key).folder
     tracemalloc.start()
 
@@ -715,7 +783,7 @@ def test_a_long_part_needs_little_memory(tmp_path: Path, key: SigningKey, trust:
     assert verifying < 14 * 2**20
 
 
-@pytest.mark.parametrize("form", [1, 2, 3, 7, None, "4"])
+@pytest.mark.parametrize("form", [1, 2, 4, 7, None, "5"])
 def test_a_journal_of_another_form_is_refused_by_name(
     form: Any, tenant: Path, trust: Trust
 ) -> None:
@@ -727,11 +795,11 @@ def test_a_journal_of_another_form_is_refused_by_name(
     lines.append({**lines[0], "data": data if form is None else {**data, "form": form}})
     path.write_bytes(chained(lines))
 
-    said = "names no form" if form is None else f"is of form {form}; this runbook reads form 4"
+    said = "names no form" if form is None else f"is of form {form}; this runbook reads form 5"
     *_, last = verify_tree(tenant, trust)
     assert isinstance(last.error, FormError)
     assert said in str(last.error)
-    with pytest.raises(FormError, match="this runbook reads form 4") as caught:
+    with pytest.raises(FormError, match="this runbook reads form 5") as caught:
         open_history(tenant).read()
     assert caught.value.exit_code == 2
 
@@ -745,7 +813,7 @@ def test_a_record_of_another_form_is_refused_by_name(
     schema = "facebook-marketing-runbook/record/v7"
     resign(folder, key, lambda record: record.update(schema=schema))
 
-    said = "record.json: It is of form 7; this runbook reads form 4."
+    said = "record.json: It is of form 7; this runbook reads form 5."
     assert str(refusal(folder, trust)) == said
     with pytest.raises(FormError, match="of form 7"):
         read_record(folder)
@@ -754,11 +822,11 @@ def test_a_record_of_another_form_is_refused_by_name(
 @pytest.mark.parametrize(
     ("lose", "said"),
     [
-        (lambda record: record.pop("outcome"), "It lacks an outcome ('outcome')."),
-        (lambda record: record.pop("run_id"), "It lacks 'run_id'."),
+        (lambda record: record.pop("outcome"), "outcome is missing."),
+        (lambda record: record.pop("run_id"), "run_id is missing."),
         (
             lambda record: [step["word"].pop("by") for step in record["steps"] if step["word"]],
-            "Its words are incomplete ('by').",
+            "steps[1].word.by is missing.",
         ),
     ],
     ids=["outcome", "run", "word"],
@@ -771,7 +839,7 @@ def test_a_signed_record_with_a_missing_field_is_refused(
     folder = bundle(tenant, 2)
     resign(folder, key, lose)
 
-    assert str(refusal(folder, trust)) == f"record.json: {said}"
+    assert str(refusal(folder, trust)) == f"record.json: It is not a valid record: {said}"
 
 
 def test_a_statement_of_another_form_is_refused_by_name(
@@ -784,7 +852,7 @@ def test_a_statement_of_another_form_is_refused_by_name(
     statement["predicate"]["runbook_run"]["form"] = 7
     resign_everything(folder, key, statement)
 
-    said = f"{STATEMENT}: It is of form 7; this runbook reads form 4."
+    said = f"{STATEMENT}: It is of form 7; this runbook reads form 5."
     assert str(refusal(folder, trust)) == said
 
 
@@ -794,14 +862,14 @@ def test_a_provenance_of_another_form_is_refused_by_name(
     """A provenance of another form raises `FormError`."""
 
     made = payload(bundle(tenant, 2) / "provenance.dsse.json")["predicate"]
-    assert made["buildDefinition"]["buildType"].endswith(":headless-run:v4")
+    assert made["buildDefinition"]["buildType"].endswith(":headless-run:v5")
     folder = bundle(tenant, 2)
-    monkeypatch.setattr("runbook_lib.evidence.signing.statement._FORM", 7)
+    monkeypatch.setattr("runbook_lib.evidence.signing.statement.FORM", 7)
     statement = payload(folder / STATEMENT)
     statement["predicate"]["runbook_run"]["form"] = 7
     resign_everything(folder, key, statement)
 
-    said = "provenance.dsse.json: It is of form 4; this runbook reads form 7."
+    said = "provenance.dsse.json: It is of form 5; this runbook reads form 7."
     assert str(refusal(folder, trust)) == said
 
 

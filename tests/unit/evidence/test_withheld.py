@@ -13,16 +13,18 @@ from urllib.parse import quote
 
 import pytest
 from click.testing import CliRunner
+from msgspec import convert, structs
 
 from runbook_lib.cli.main import main
 from runbook_lib.config.settings import Settings
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
-from runbook_lib.core.events import EventType, redact_event
 from runbook_lib.core.fingerprints import FingerprintKey
 from runbook_lib.core.journal import Journal, line_digest, read_lines, withheld_line
 from runbook_lib.core.json_text import write_json
-from runbook_lib.core.procedure import Check, Exchange, Finding, Outcome, Procedure, Section
+from runbook_lib.core.masking import masked
+from runbook_lib.core.model import DATA, EventType, Exchange, Finding, Mode, Outcome
+from runbook_lib.core.procedure import Check, Procedure, Section
 from runbook_lib.core.redaction import MASK, Redactor, Secret
 from runbook_lib.core.state import HistoryReader
 from runbook_lib.engine.run import Run
@@ -34,7 +36,7 @@ from runbook_lib.evidence.signing.keys import SigningKey
 from runbook_lib.evidence.verify import chain
 from runbook_lib.evidence.verify.tree import verify_tree
 from runbook_lib.evidence.verify.verify import Trust
-from tests.support.journals import chained, lines_of
+from tests.support.journals import chained, lines_of, redact
 from tests.support.words import withdrawn
 from tests.unit.bodies import APP_SECRET, USER_TOKEN
 from tests.unit.evidence.conftest import AT, CANARY, STEPS, ended_run, seal_run
@@ -80,33 +82,46 @@ OF_FINDING: dict[str, Callable[[str], dict[str, Any]]] = {
 }
 
 
-def check_with(finding: dict[str, Any], exchange: dict[str, Any]) -> dict[str, Any]:
-    """Return the data of a check's line."""
+def exchange_with(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return the data of an exchange's line."""
     plain = {"method": "GET", "url": "https://x.example/", "sent_on": AT, "elapsed": 0.1}
     answer = {"status": 400, "request": None, "headers": {}, "response": None, "error": ""}
+    return {**plain, **answer, **fields}
+
+
+def check_with(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return the data of a check's line."""
     lists: dict[str, Any] = {name: [] for name in ("accepts", "refuses", "limits", "changes")}
-    return {
-        "findings": [
-            {
-                "outcome": "inconclusive",
-                "reason": "No.",
-                "check": "app-exists",
-                **lists,
-                "warnings": [],
-                "facts": {},
-                "tables": [],
-                **finding,
-                "exchanges": [{**plain, **answer, **exchange}],
-            }
-        ]
-    }
+    rest = {"warnings": [], "facts": {}, "tables": [], "exchanges": [1]}
+    finding = {"outcome": "inconclusive", "reason": "No.", "check": "app-exists"}
+    return {"findings": [{**finding, **lists, **rest, **fields}], "binding": BINDING}
 
 
-def written(data: dict[str, Any], redactor: Redactor, folder: Path) -> Path:
-    """Write a journal with one check, as a run does."""
+def written(
+    redactor: Redactor,
+    folder: Path,
+    *,
+    exchange: dict[str, Any] | None = None,
+    check: dict[str, Any] | None = None,
+) -> Path:
+    """Write a journal with one check and its exchange, as a run does."""
     journal = Journal(folder / "journal.jsonl")
-    journal.append("step.checked", redact_event("step.checked", data, redactor), step="fb-01-a")
+    lines = [
+        ("exchange.recorded", exchange_with(exchange or {})),
+        ("step.checked", check_with(check or {})),
+    ]
+    journal.append_lines(
+        lambda _: [(kind, masked(convert(data, DATA[kind]), redactor)) for kind, data in lines],
+        step="fb-01-a",
+    )
     return journal.path
+
+
+BINDING = {"connector": "p", "confirms": "0" * 64, "checks": [], "text": "", "subject": {}}
+CASES = [
+    *({"exchange": place} for place in PLACES.values()),
+    *({"check": place} for place in OF_FINDING.values()),
+]
 
 
 @pytest.mark.parametrize("known", [False, True], ids=["strange", "known"])
@@ -119,28 +134,27 @@ def test_nothing_that_a_remote_says_stops_the_sealing(
 
     redactor = Redactor([Secret(secret)] if known else [])
     text = hide(secret)
-    cases = [check_with({}, place(text)) for place in PLACES.values()]
-    cases += [check_with(place(text), {}) for place in OF_FINDING.values()]
-    for number, data in enumerate(cases):
+    for number, case in enumerate(CASES):
         folder = tmp_path / str(number)
         folder.mkdir()
-        path = written(data, redactor, folder)
+        path = written(redactor, folder, **{part: place(text) for part, place in case.items()})
         refuse_leaks([path], redactor, RemoteWords([path]))
-        assert not (known and secret in path.read_text()), data
+        assert not (known and secret in path.read_text()), number
 
 
-@pytest.mark.parametrize("place", [*PLACES.values(), *OF_FINDING.values()])
+@pytest.mark.parametrize("case", CASES)
 def test_a_strangers_hexadecimal_digits_stay(
-    place: Callable[[str], dict[str, Any]], tmp_path: Path
+    case: dict[str, Callable[[str], dict[str, Any]]], tmp_path: Path
 ) -> None:
     """32 hexadecimal digits of a stranger's are shown, unless the run knows them."""
 
-    text = place(MD5)
-    is_finding = place in OF_FINDING.values()
-    data = check_with(text, {}) if is_finding else check_with({}, text)
-
-    assert redact_event("step.checked", data, Redactor()) == data
-    assert MD5 not in written(data, Redactor([Secret(MD5)]), tmp_path).read_text()
+    parts = {part: place(MD5) for part, place in case.items()}
+    for part, fields in parts.items():
+        is_check = part == "check"
+        data = check_with(fields) if is_check else exchange_with(fields)
+        kind = "step.checked" if is_check else "exchange.recorded"
+        assert redact(kind, data, Redactor()) == {**data, **({"unchecked": ""} if is_check else {})}
+    assert MD5 not in written(Redactor([Secret(MD5)]), tmp_path, **parts).read_text()
 
 
 @pytest.mark.parametrize(
@@ -160,21 +174,26 @@ def test_a_strangers_hexadecimal_digits_stay(
 def test_hexadecimal_digits_that_a_name_calls_a_secret_are_masked(answer: dict[str, Any]) -> None:
     """Where a field, or the word before, says that it is a secret, it is masked unknown."""
 
-    masked = redact_event("step.checked", check_with({}, {"response": answer}), Redactor())
+    seen = redact("exchange.recorded", exchange_with({"response": answer}), Redactor())
 
-    assert MD5 not in json.dumps(masked)
-    assert MASK in json.dumps(masked)
+    assert MD5 not in json.dumps(seen)
+    assert MASK in json.dumps(seen)
 
 
-@pytest.mark.parametrize("kind", ["step.commented", "step.attested", "input.given"])
-def test_what_a_person_types_is_judged_as_before(kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "data"),
+    [
+        ("step.commented", {"by": f"by {MD5}", "at": AT, "note": f"it is {MD5}"}),
+        ("step.attested", {"by": "X", "at": AT, "note": f"it is {MD5}", "sentence": "I did."}),
+        ("input.given", {"name": "a", "value": f"it is {MD5}"}),
+    ],
+)
+def test_what_a_person_types_is_judged_as_before(kind: str, data: dict[str, Any]) -> None:
     """In a person's text 32 hexadecimal digits are masked, known or not."""
 
-    text = f"it is {MD5}"
-    data = {"note": text, "value": text, "name": "a", "by": text, "later": text}
+    typed = convert({**data, **({"binding": BINDING} if "sentence" in data else {})}, DATA[kind])
 
-    assert MD5 not in str(redact_event(kind, data, Redactor()).get("note", MASK))
-    assert redact_event(kind, data, Redactor())["by" if kind != "input.given" else "value"] != text
+    assert MD5 not in str(masked(typed, Redactor()))
 
 
 def test_what_an_earlier_run_was_given_is_recognised(tmp_path: Path) -> None:
@@ -183,7 +202,7 @@ def test_what_an_earlier_run_was_given_is_recognised(tmp_path: Path) -> None:
     def answering(context: CheckContext) -> Finding:
         response = {"message": f"{APP_SECRET} or {MD5}"}
         exchange = Exchange(method="GET", url="https://x.example/", sent_on=AT, elapsed=0.1)
-        context.session.note(replace(exchange, response=response))
+        context.session.note(structs.replace(exchange, response=response))
         return Finding(outcome=Outcome.INCONCLUSIVE, reason=f"No: {APP_SECRET}, {MD5}.")
 
     step = replace(STEPS[0], checks=(Check("a", answering),), subject=("app_secret",))
@@ -194,11 +213,11 @@ def test_what_an_earlier_run_was_given_is_recognised(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "evidence" / "acme" / "p" / "journal.jsonl")
     key = FingerprintKey(b"k" * 32)
     first = Run(
-        procedure, Settings({}, {"app_secret": Secret(APP_SECRET)}), journal, "acme", "headless",
+        procedure, Settings({}, {"app_secret": Secret(APP_SECRET)}), journal, "acme", Mode.HEADLESS,
         "00000001", key=key,
     )  # fmt: skip
     first.start()
-    later = Run(procedure, Settings({}, {}), journal, "acme", "headless", "00000002", key=key)
+    later = Run(procedure, Settings({}, {}), journal, "acme", Mode.HEADLESS, "00000002", key=key)
     later.start()
     later.perform(step.id)
 
@@ -210,7 +229,7 @@ def test_what_an_earlier_run_was_given_is_recognised(tmp_path: Path) -> None:
 def test_a_persons_word_is_not_excused_by_a_remotes(tmp_path: Path) -> None:
     """What a file holds apart from a remote's words is refused, as before."""
 
-    journal = written(check_with({}, {"response": {"etag": MD5}}), Redactor(), tmp_path)
+    journal = written(Redactor(), tmp_path, exchange={"response": {"etag": MD5}})
     other = tmp_path / "01.ipynb"
     other.write_text(f"print({APP_SECRET!r}) {MD5}")
 
@@ -233,8 +252,8 @@ def alter_check(path: Path, step: str, text: str) -> None:
     """Write `text` into the answer that a check of `step` got, and follow the chain."""
     lines = lines_of(path)
     for line in lines:
-        if line["type"] == "step.checked" and line["step"] == step:
-            line["data"]["findings"][0]["exchanges"][0]["response"] = {"message": text}
+        if line["type"] == "exchange.recorded" and line["step"] == step:
+            line["data"]["response"] = {"message": text}
     path.write_bytes(chained(lines))
 
 
@@ -285,9 +304,9 @@ def test_verify_counts_what_is_withheld_on_its_first_line(run: Run, key: Signing
     )
 
     assert shown.exit_code == ExitCode.COMPLETE, shown.output
-    assert shown.output.splitlines()[0].startswith("! 1 journal line withheld")
-    assert "1 line withheld" in shown.output
-    assert len(json.loads(as_json.output.splitlines()[0])["withheld"]) == 1
+    assert shown.output.splitlines()[0].startswith("! 2 journal lines withheld")
+    assert "2 lines withheld" in shown.output
+    assert len(json.loads(as_json.output.splitlines()[0])["withheld"]) == 2
 
 
 def test_the_next_run_verifies_too(run: Run, key: SigningKey, trust: Trust) -> None:
@@ -335,7 +354,7 @@ def test_a_journal_withholds_nothing_that_its_bundles_show(
 def forged(line: dict[str, Any], digest: str) -> None:
     """Say in a check's line, as a stranger to the key would, that it stands for another line."""
     line["data"]["withheld"] = line["data"]["sha256"] = digest
-    line["data"]["findings"][0]["exchanges"][0]["response"] = {"type": "step.withheld"}
+    line["data"]["findings"][0]["facts"] = {"type": "step.withheld"}
 
 
 def test_a_line_that_only_says_that_it_is_withheld_is_not(
@@ -370,7 +389,8 @@ def test_no_run_begins_with_a_journal_that_hides_a_persons_withdrawal(
     number = next(n for n, line in enumerate(lines) if b'"type":"step.withdrawn"' in line)
     fields = json.loads(lines[number])
     fields["type"], size = EventType.STEP_WITHHELD, len(lines[number])
-    fields["data"] = {"sha256": line_digest(lines[number]), "checks": []}
+    binding = fields["data"]["binding"]
+    fields["data"] = {"sha256": line_digest(lines[number]), "checks": [], "binding": binding}
     lines[number] = write_json(fields).encode().ljust(size - 1) + b"\n"
     run.journal.path.write_bytes(b"".join(lines))
 
@@ -385,9 +405,8 @@ def test_a_carried_line_excuses_none_that_its_bundle_shows(
 
     seal_run(run, key)
     (verified,) = [v.verified for v in verify_tree(run.journal.path.parent, trust) if v.verified]
-    (number,) = verified.withheld
-    part = {**verified.run["journal"], "first": number + 1}
-    carrying = replace(verified, run={**verified.run, "journal": part})
+    number = max(verified.withheld)
+    carrying = replace(verified, part=structs.replace(verified.part, first=number + 1))
     journal = chain._Journal({}, {}, frozenset({number}))
 
     with pytest.raises(ChainError, match=f"withholds line {number}"):

@@ -9,22 +9,13 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pytest
+from msgspec import structs, to_builtins
 
+from runbook_lib.core.model import Exchange, Finding, Outcome, Table
 from runbook_lib.core.outcome import ICONS
-from runbook_lib.core.procedure import (
-    Conclusion,
-    Exchange,
-    Finding,
-    Link,
-    Outcome,
-    Paste,
-    Source,
-    Step,
-    StepKind,
-    Table,
-)
+from runbook_lib.core.procedure import Conclusion, Link, Paste, Source, Step, StepKind
 from runbook_lib.core.state import RunState, StepState
-from runbook_lib.core.step_document import step_document
+from runbook_lib.core.step_record import step_record
 from runbook_lib.core.troubles import Cause, Trouble
 from runbook_lib.notebook import rendering
 from tests.support.words import attested
@@ -60,13 +51,14 @@ FINDING = Finding(
     warnings=("It ends soon.",),
     changes=("Installed it.",),
     tables=(Table(caption="Pages", columns=("ID", "Name"), rows=(("1", "Acme"), ("2", "B"))),),
-    exchanges=(EXCHANGE,),
+    exchanges=(7,),
 )
 STATE = StepState(
     number="8",
     step=STEP,
     conclusion=Conclusion(outcome=Outcome.VERIFIED, reason="It is accepted.", needs_person=True),
     findings=(FINDING,),
+    exchanges={7: EXCHANGE},
     checked_on="2026-11-24T12:00:00.000Z",
 )
 VALUES = {"app_id": "77", "service_domain": "acme-h.cyclr.com"}
@@ -163,6 +155,7 @@ def test_the_json_rendering_is_the_step_document() -> None:
                         "rows": [["1", "Acme"], ["2", "B"]],
                     }
                 ],
+                "exchanges": [7],
             }
         ],
         "comments": [],
@@ -206,14 +199,14 @@ def test_the_exchange_behind_a_finding_can_be_unfolded() -> None:
 @pytest.mark.parametrize(
     ("exchange", "said"),
     [
-        (replace(EXCHANGE, status=None, error="no connection within 5 s"), "no connection"),
-        (replace(EXCHANGE, status=None, method="DNS"), "→ done"),
+        (structs.replace(EXCHANGE, status=None, error="no connection within 5 s"), "no connection"),
+        (structs.replace(EXCHANGE, status=None, method="DNS"), "→ done"),
     ],
 )
 def test_an_exchange_without_a_status_shows_its_error(exchange: Exchange, said: str) -> None:
     """An exchange without a status shows its error, or that it is done."""
 
-    state = replace(STATE, findings=(replace(FINDING, exchanges=(exchange,)),))
+    state = replace(STATE, exchanges={7: exchange})
 
     assert said in Page(bundle(state)["text/html"]).text
 
@@ -256,24 +249,24 @@ HOSTILE_STATE = StepState(
     ),
     conclusion=Conclusion(outcome=Outcome.FAILED, reason=HOSTILE),
     findings=(
-        replace(
+        structs.replace(
             FINDING,
             limits=(HOSTILE,),
             warnings=(HOSTILE,),
             changes=(HOSTILE,),
             tables=(Table(caption=HOSTILE, columns=(HOSTILE,), rows=((HOSTILE, HOSTILE),)),),
-            exchanges=(
-                replace(
-                    EXCHANGE,
-                    url=HOSTILE,
-                    request=HOSTILE,
-                    response={HOSTILE: HOSTILE},
-                    headers={"location": HOSTILE},
-                ),
-                replace(EXCHANGE, status=None, error=HOSTILE),
-            ),
         ),
     ),
+    exchanges={
+        7: structs.replace(
+            EXCHANGE,
+            url=HOSTILE,
+            request=HOSTILE,
+            response={HOSTILE: HOSTILE},
+            headers={"location": HOSTILE},
+        ),
+        8: structs.replace(EXCHANGE, status=None, error=HOSTILE),
+    },
 )
 HOSTILE_PAGES = {
     "step": bundle(HOSTILE_STATE, {"app_id": HOSTILE})["text/html"],
@@ -362,7 +355,7 @@ def test_the_step_of_the_submission_has_the_texts_for_app_review() -> None:
     assert "<b>Acme</b> reads the leads" in page.text
     assert "GET /{form-id}/leads" in page.text
     assert "grant screen" in page.text
-    assert shown.count("<details") == 1 + len(STATE.findings[0].exchanges)
+    assert shown.count("<details") == 1 + len(STATE.exchanges)
     assert "<details open" not in shown
     assert "App Review" not in bundle()["text/html"]
 
@@ -375,7 +368,7 @@ def test_a_summary_has_a_row_for_each_step() -> None:
     assert set(shown) == {"text/html", "text/plain", rendering.SUMMARY_MIME}
     document = shown[rendering.SUMMARY_MIME]
     assert (document["run_id"], document["sandbox"]) == ("0a1b2c3d", True)
-    expected = step_document(STATE)
+    expected = to_builtins(step_record(STATE))
     del expected["exchanges"]
     assert document["steps"] == [expected]
     for text in (Page(shown["text/html"]).text, shown["text/plain"]):

@@ -15,8 +15,7 @@ from runbook_lib.config.runner import inputs_of
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.fingerprints import FingerprintKey
 from runbook_lib.core.journal import Journal
-from runbook_lib.core.procedure import Outcome
-from runbook_lib.core.state import RunOutcome
+from runbook_lib.core.model import Outcome, RunOutcome
 from runbook_lib.engine.practice import practice
 from runbook_lib.engine.run import Run
 from runbook_lib.errors import SettingsError, StepFailedError, UnknownStepError
@@ -156,7 +155,7 @@ def test_a_parameter_overrides_what_is_detected(
 
     opened(namespace, mode=parameter)
 
-    assert journal(folder).entries()[0].data["mode"] == mode
+    assert journal(folder).entries()[0].data.mode == mode
 
 
 def test_another_mode_is_refused(namespace: Namespace, folder: Path) -> None:
@@ -267,7 +266,8 @@ def test_a_step_is_performed_and_shown(namespace: Namespace, folder: Path) -> No
     assert set(bundle) == {"text/html", "text/plain", STEP_MIME}
     assert bundle[STEP_MIME]["outcome"] == "verified"
     assert bundle["text/plain"].startswith("SANDBOX ✔ verified")
-    assert types(folder)[:3] == ["run.started", "step.started", "step.checked"]
+    assert types(folder)[:2] == ["run.started", "step.started"]
+    assert "step.checked" in types(folder)
 
 
 def test_an_unknown_connector_is_refused(namespace: Namespace, folder: Path) -> None:

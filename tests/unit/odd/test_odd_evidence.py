@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from runbook_lib.core.events import EventType
 from runbook_lib.core.fingerprints import FingerprintKey, keep_key, read_key
 from runbook_lib.core.journal import Journal
+from runbook_lib.core.model import EventType
 from runbook_lib.core.state import open_history
 from runbook_lib.errors import ExitCode, RunbookError
 from runbook_lib.evidence.reports.runs import sealed_runs
@@ -301,8 +301,8 @@ def _steps_of_another_type(text: str) -> str:
 
 
 SIGNED = {
-    "an unknown outcome of a step": (_unknown_outcome, "bogus"),
-    "an unknown outcome of the run": (_unknown_run_outcome, "splendid"),
+    "an unknown outcome of a step": (_unknown_outcome, "steps[2].outcome is not valid"),
+    "an unknown outcome of the run": (_unknown_run_outcome, "outcome is not valid"),
     "NaN": (_not_a_number, "NaN is not JSON"),
     "other types": (_steps_of_another_type, "record.json"),
 }

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import httpx
 import pytest
+from msgspec import to_builtins
 
 from runbook_lib.errors import RunbookError
 from runbook_lib.remote.limits import Deadline
@@ -57,7 +58,7 @@ def test_no_remote_breaks_a_client(mode: str, client: str) -> None:
         finally:
             took = time.monotonic() - began
             transport.close()
-    recorded = json.dumps([asdict(each) for each in session.exchanges()], allow_nan=False)
+    recorded = json.dumps(to_builtins(session.exchanges()), allow_nan=False)
 
     assert session.exchanges()
     assert "which is not sent" not in said

@@ -21,10 +21,11 @@ from runbook_lib.connectors.facebook.graph import Graph, appsecret_proof
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.credential_form import is_issued_token
 from runbook_lib.core.journal import Journal
+from runbook_lib.core.model import Mode
 from runbook_lib.core.procedure import Input
 from runbook_lib.core.redaction import Owner, Redactor, Secret
 from runbook_lib.engine import run as run_module
-from runbook_lib.engine.run import Mode, Run
+from runbook_lib.engine.run import Run
 from runbook_lib.errors import RemoteError
 from runbook_lib.remote.transport import Request, Session, Transport
 from tests.support.connectors import FACEBOOK_CONNECTORS

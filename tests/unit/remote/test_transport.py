@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from runbook_lib.core.procedure import Exchange
+from runbook_lib.core.model import Exchange
 from runbook_lib.core.redaction import MASK, Redactor, Secret
 from runbook_lib.errors import (
     CachedAnswerError,
@@ -754,7 +754,9 @@ def test_the_http_library_logs_no_url_with_a_secret(
 def test_notes_of_lower_layers_are_in_the_record(remote: FakeRemote, session: Session) -> None:
     """DNS queries and TLS connections are recorded like exchanges."""
 
-    note = Exchange(method="DNS", url="acme-h.cyclr.com", sent_on="", elapsed=0.0)
+    note = Exchange(
+        method="DNS", url="acme-h.cyclr.com", sent_on="2026-11-24T12:00:00.000Z", elapsed=0.0
+    )
     session.note(note)
 
     assert session.exchanges() == (note,)

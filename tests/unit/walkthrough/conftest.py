@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from runbook_lib.connectors.context import CheckContext
-from runbook_lib.core.procedure import Finding, Outcome, Step, WordKind
+from runbook_lib.core.model import Finding, Outcome, WordKind
+from runbook_lib.core.procedure import Step
 from runbook_lib.engine.run import Run
 from runbook_lib.walkthrough import controller as module
 from runbook_lib.walkthrough.controller import Walkthrough

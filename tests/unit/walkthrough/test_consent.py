@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from runbook_lib.connectors.context import CheckContext
-from runbook_lib.core.procedure import Finding, Outcome
+from runbook_lib.core.model import Finding, Outcome
 from runbook_lib.errors import StateMismatchError
 from runbook_lib.walkthrough import consent as consenting
 from tests.unit.bodies import APP_ID, APP_SECRET, BAD_CODE, USER_TOKEN

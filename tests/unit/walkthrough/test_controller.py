@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from runbook_lib.connectors.context import CheckContext
-from runbook_lib.core.procedure import Finding, Outcome
+from runbook_lib.core.model import Finding, Outcome
 from runbook_lib.engine.run import Run
 from runbook_lib.errors import JournalError
 from runbook_lib.walkthrough import controller as module

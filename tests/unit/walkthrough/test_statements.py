@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec import structs
 
-from runbook_lib.core.procedure import Binding, NoteKind, Word, WordKind
+from runbook_lib.core.model import Binding, NoteKind, Word, WordKind
 from tests.unit.bodies import APP_ID
 from tests.unit.walkthrough.conftest import DONE, LEFT_OUT, PNG, Make, undecided
 from tests.unit.walkthrough.stage import eventually, make_step, settled, waiting_step
@@ -24,7 +25,7 @@ def test_a_persons_statement_is_recorded(scene: Make) -> None:
 
     assert (view["message"], view["outcome"]) == ("Recorded.", "waiting")
     ((word, _),) = play.run.history.words("a")
-    assert replace(word, binding=Binding()) == Word(
+    assert structs.replace(word, binding=Binding()) == Word(
         kind=WordKind.SUBMITTED,
         step="a",
         by="Operator",

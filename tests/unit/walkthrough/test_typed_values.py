@@ -9,7 +9,7 @@ import pytest
 
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.cyclr.inputs import INSTALL_CONNECTOR
-from runbook_lib.core.procedure import Finding, Outcome
+from runbook_lib.core.model import Finding, Outcome
 from tests.support.words import attested
 from tests.unit.bodies import APP_ID, APP_SECRET
 from tests.unit.walkthrough.conftest import DONE, KNOWN, LEFT_OUT, OTHER_SECRET, Make

@@ -9,25 +9,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from runbook_lib.connectors.facebook import inputs
 from runbook_lib.core.advice import next_step
-from runbook_lib.core.events import EventType
-from runbook_lib.core.journal import Entry
-from runbook_lib.core.outcome import ICONS, IN_PART
-from runbook_lib.core.procedure import (
+from runbook_lib.core.model import (
+    DATA,
     Assignment,
     Attachment,
-    Conclusion,
+    Entry,
+    EventType,
     Exchange,
     Finding,
-    Link,
     Outcome,
-    Paste,
-    Step,
-    StepKind,
     Table,
 )
+from runbook_lib.core.outcome import ICONS, IN_PART
+from runbook_lib.core.procedure import Conclusion, Link, Paste, Step, StepKind
 from runbook_lib.core.redaction import MASK
 from runbook_lib.core.state import RunState, StepState
 from runbook_lib.core.troubles import Cause, Trouble
@@ -41,6 +39,7 @@ from runbook_lib.walkthrough.views import (
     header_view,
     step_view,
 )
+from tests.support import journals
 from tests.support.words import attested
 from tests.unit.bodies import APP_SECRET
 from tests.unit.walkthrough.stage import (
@@ -105,14 +104,19 @@ def header(*states: StepState, **more: Any) -> dict[str, Any]:
 
 
 def entry(event: str, step: str = "a", **data: Any) -> Entry:
-    return Entry(seq=1, at=AT, type=event, run_id="0a1b2c3d", step=step, data=data)
+    fields = {field.name for field in structs.fields(DATA[event])}
+    bound = {"connector": "p", "confirms": "0" * 64}
+    usual: dict[str, Any] = {"at": AT, "sentence": "I did.", "binding": bound}
+    data = {**{name: value for name, value in usual.items() if name in fields}, **data}
+    return journals.entry(1, event, data, at=AT, run_id="0a1b2c3d", step=step)
 
 
 def test_a_view_is_plain_json() -> None:
     """A view is plain JSON."""
 
-    found = Finding(outcome=Outcome.VERIFIED, reason="So.", exchanges=(EXCHANGE,), tables=(PAGES,))
-    shown = view(state(app_step(), Outcome.VERIFIED, findings=(found,)))
+    found = Finding(outcome=Outcome.VERIFIED, reason="So.", exchanges=(1,), tables=(PAGES,))
+    exchanges = {1: EXCHANGE}
+    shown = view(state(app_step(), Outcome.VERIFIED, findings=(found,), exchanges=exchanges))
 
     assert json.loads(json.dumps(shown)) == shown
 
@@ -143,7 +147,7 @@ def test_warnings_limits_and_changes_are_collected() -> None:
     """Warnings, limits and changes of all findings are shown, in order."""
 
     found = Finding(outcome=Outcome.VERIFIED, reason="", limits=("l1",), warnings=("w1", "w2"))
-    second = replace(found, limits=(), warnings=("w3",), changes=("c1",))
+    second = structs.replace(found, limits=(), warnings=("w3",), changes=("c1",))
     shown = view(state(make_step("a"), findings=(found, second)))
 
     assert shown["warnings"] == ["w1", "w2", "w3"]
@@ -156,7 +160,7 @@ def test_tables_of_findings_are_shown() -> None:
 
     accounts = Table(caption="Ad accounts", columns=("ID",), rows=(("act_1",),))
     found = Finding(outcome=Outcome.VERIFIED, reason="", tables=(accounts, PAGES))
-    other = replace(found, tables=(replace(PAGES, caption="Other"),))
+    other = structs.replace(found, tables=(structs.replace(PAGES, caption="Other"),))
     shown = view(state(make_step("a"), findings=(found, other)))["tables"]
 
     assert [table["caption"] for table in shown] == ["Ad accounts", "Pages", "Other"]
@@ -263,15 +267,14 @@ def test_only_a_waiting_step_with_a_check_is_watched(
     ("exchange", "status"),
     [
         (EXCHANGE, "200"),
-        (replace(EXCHANGE, status=None, error="No route."), "No route."),
-        (replace(EXCHANGE, status=None), "done"),
+        (structs.replace(EXCHANGE, status=None, error="No route."), "No route."),
+        (structs.replace(EXCHANGE, status=None), "done"),
     ],
 )
 def test_an_exchange_is_one_line_and_its_detail(exchange: Exchange, status: str) -> None:
     """An exchange has one line with status, time and trace id, and its details as JSON."""
 
-    found = Finding(outcome=Outcome.VERIFIED, reason="", exchanges=(exchange,))
-    (shown,) = view(state(make_step("a"), findings=(found,)))["exchanges"]
+    (shown,) = view(state(make_step("a"), exchanges={1: exchange}))["exchanges"]
 
     assert shown["line"] == "GET https://graph.example/me"
     assert (shown["status"], shown["milliseconds"]) == (status, 42)
@@ -283,10 +286,9 @@ def test_an_exchange_is_one_line_and_its_detail(exchange: Exchange, status: str)
 def test_an_exchange_omits_empty_parts_and_cuts_long_ones() -> None:
     """Empty parts of an exchange are left out, and a long answer is cut."""
 
-    bare = replace(EXCHANGE, request=None, headers={}, response=None)
-    long = replace(EXCHANGE, response="x" * 100_000)
-    found = Finding(outcome=Outcome.VERIFIED, reason="", exchanges=(bare, long))
-    shown = view(state(make_step("a"), findings=(found,)))["exchanges"]
+    bare = structs.replace(EXCHANGE, request=None, headers={}, response=None)
+    long = structs.replace(EXCHANGE, response="x" * 100_000)
+    shown = view(state(make_step("a"), exchanges={1: bare, 2: long}))["exchanges"]
 
     assert (shown[0]["detail"], shown[0]["trace"]) == ("{}", "")
     assert 1_000 < len(shown[1]["detail"]) < 10_000
@@ -299,8 +301,8 @@ def test_an_exchange_omits_empty_parts_and_cuts_long_ones() -> None:
             entry(
                 EventType.STEP_CHECKED,
                 findings=[
-                    {"check": "one", "outcome": "verified"},
-                    {"check": "two", "outcome": "failed"},
+                    {"check": "one", "outcome": "verified", "reason": "Yes."},
+                    {"check": "two", "outcome": "failed", "reason": "No."},
                 ],
             ),
             "checked (one: verified, two: failed)",
@@ -316,7 +318,12 @@ def test_an_exchange_omits_empty_parts_and_cuts_long_ones() -> None:
         (entry(EventType.STEP_ATTESTED, by="Operator", note=""), "confirmed by Operator"),
         (
             entry(
-                EventType.STEP_ATTESTED, by="Operator", note="Seen", attachments=[{"name": "a.png"}]
+                EventType.STEP_ATTESTED,
+                by="Operator",
+                note="Seen",
+                attachments=[
+                    {"name": "a.png", "sha256": "0" * 64, "size": 1, "media_type": "image/png"}
+                ],
             ),
             "confirmed by Operator: Seen [a.png]",
         ),
@@ -392,7 +399,7 @@ def test_history_is_newest_first() -> None:
     """The history begins with the newest entry."""
 
     first = entry(EventType.STEP_ATTESTED, by="Operator", note="first")
-    second = replace(first, data={"by": "Operator", "note": "second"})
+    second = entry(EventType.STEP_ATTESTED, by="Operator", note="second")
     shown = view(state(make_step("a")), recent=(first, second))
 
     assert [each["what"] for each in shown["history"]] == [
@@ -429,7 +436,7 @@ def test_a_step_offers_the_forms_that_apply() -> None:
 def test_only_an_attestation_that_counts_can_be_withdrawn() -> None:
     """Without an attestation that counts, nothing can be withdrawn."""
 
-    lapsed = (Lapsed(attested("a"), "for App ID 1, not 2"),)
+    lapsed = (Lapsed(word=attested("a"), why="for App ID 1, not 2"),)
 
     assert not view(state(make_step("a")))["can_withdraw"]
     assert not view(state(make_step("a"), lapsed=lapsed))["can_withdraw"]
@@ -439,7 +446,7 @@ def test_only_an_attestation_that_counts_can_be_withdrawn() -> None:
 def test_a_lapsed_attestation_is_shown_with_the_reason() -> None:
     """A lapsed attestation is shown with author, time and the reason why it must be repeated."""
 
-    lapsed = (Lapsed(attested("a", at=AT), "for App ID 1, not 2"),)
+    lapsed = (Lapsed(word=attested("a", at=AT), why="for App ID 1, not 2"),)
 
     assert view(state(make_step("a"), lapsed=lapsed))["remarks"] == [
         (
@@ -543,7 +550,9 @@ def test_no_view_holds_a_credential(tmp_path: Path) -> None:
     """Neither panel, header nor end contains a credential, whatever findings and people say."""
 
     def tells(context: Any) -> Finding:
-        context.session.note(replace(EXCHANGE, request=dict(CANARIES), response=str(CANARIES)))
+        context.session.note(
+            structs.replace(EXCHANGE, request=dict(CANARIES), response=str(CANARIES))
+        )
         words = " ".join(secret.reveal() for secret in context.secrets.values())
         return Finding(
             outcome=Outcome.FAILED,
@@ -561,7 +570,7 @@ def test_no_view_holds_a_credential(tmp_path: Path) -> None:
         "hand",
         at=AT,
         note=f"typed {APP_SECRET}",
-        attachments=(Attachment(name=APP_SECRET, sha256="0", size=1, media_type="image/png"),),
+        attachments=(Attachment(name=APP_SECRET, sha256="0" * 64, size=1, media_type="image/png"),),
     )
     run.perform("app")
     run.say([word])

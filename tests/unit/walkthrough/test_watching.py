@@ -10,7 +10,8 @@ import pytest
 
 from runbook_lib.config.credentials import EnvFileStore
 from runbook_lib.connectors.context import CheckContext
-from runbook_lib.core.procedure import Finding, Input
+from runbook_lib.core.model import Finding
+from runbook_lib.core.procedure import Input
 from runbook_lib.errors import UnreachableError
 from tests.support.words import submitted
 from tests.unit.bodies import APP_SECRET

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from typing import Any
 from urllib.parse import urlencode
 
 import httpx
 import pytest
+from msgspec import to_builtins
 
 from runbook_lib.connectors.facebook_messenger.checks import (
     page_is_subscribed,
@@ -16,7 +16,7 @@ from runbook_lib.connectors.facebook_messenger.checks import (
     webhook_takes_verify_token,
 )
 from runbook_lib.connectors.facebook_messenger.procedure import PROCEDURE
-from runbook_lib.core.procedure import Finding, Outcome
+from runbook_lib.core.model import Finding, Outcome
 from runbook_lib.errors import RemoteError
 from tests.unit import bodies
 from tests.unit.bodies import APP_ID, PAGE_TOKEN, SIGN_IN_TOKEN
@@ -348,6 +348,6 @@ class TestVerifyToken:
         context = make_context()
         webhook_takes_verify_token(context)
 
-        recorded = json.dumps([asdict(each) for each in context.session.exchanges()], default=str)
+        recorded = json.dumps(to_builtins(context.session.exchanges()))
         assert "hub.verify_token=" in recorded
         assert VERIFY_TOKEN not in recorded

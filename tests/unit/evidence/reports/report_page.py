@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+from runbook_lib.evidence.record import Record
 from runbook_lib.evidence.reports.report import history_report, run_report
 from tests.unit.evidence.reports.sample_runs import Document, record, sealed
 
@@ -112,6 +113,6 @@ def report_of(
     return ReportPage(run_report(record(*steps, **more), lines, attachments=attachments))
 
 
-def history(*records: Document) -> ReportPage:
+def history(*records: Record) -> ReportPage:
     """Return the history of the tenant acme."""
     return ReportPage(history_report("acme", sealed(*records)))

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Any
 
-from runbook_lib.core.journal import Entry
-from runbook_lib.core.procedure import Outcome, sentence_digest
-from runbook_lib.evidence.reports.runs import SealedRun
+from msgspec import convert
+
+from runbook_lib.core.model import FORM, Entry, Outcome
+from runbook_lib.core.procedure import sentence_digest
+from runbook_lib.evidence.record import SCHEMA, Record
+from runbook_lib.evidence.reports.runs import Fault, SealedRun
+from tests.support import journals
 
 Document = dict[str, Any]
 
@@ -54,6 +59,7 @@ def skip(step: str, note: str = "Not needed.", **more: Any) -> Document:
 def exchange(**more: Any) -> Document:
     """Return one exchange of a check."""
     return {
+        "number": 1,
         "method": "GET",
         "url": "https://graph.facebook.com/v26.0/4711?fields=id",
         "sent_on": CHECKED,
@@ -80,6 +86,7 @@ def check(outcome: str = "verified", reason: str = "Seen.", **more: Any) -> Docu
         "changes": [],
         "facts": {},
         "tables": [],
+        "exchanges": [],
         **more,
     }
 
@@ -117,10 +124,15 @@ def step(identifier: str = "fb-01-log-in", outcome: str = "verified", **more: An
     }
 
 
-def record(*steps: Document, **more: Any) -> Document:
+def record(*steps: Document, **more: Any) -> Record:
     """Return the record of a production run with these steps."""
+    return convert(document(*steps, **more), Record)
+
+
+def document(*steps: Document, **more: Any) -> Document:
+    """Return the content of its `record.json`."""
     return {
-        "schema": "facebook-marketing-runbook/record/v4",
+        "schema": SCHEMA,
         "run_id": "0a1b2c3d",
         "tenant": "acme",
         "procedure": {"id": "facebook_marketing", "version": "1", "digest": SHA},
@@ -148,7 +160,23 @@ def entry(
     kind: str, data: Document | None = None, *, at: str = STARTED, step: str = "", run: str = ""
 ) -> Entry:
     """Return a journal line; `run` names another run than that of `record`."""
-    return Entry(1, at, kind, run or "0a1b2c3d", step, data or {})
+    typical: dict[str, Document] = {
+        "run.started": {
+            **{name: document()[name] for name in ("tenant", "procedure", "mode", "sandbox")},
+            **{name: document()[name] for name in ("parameters", "credentials", "environment")},
+            "form": FORM,
+            "fingerprints": {},
+            "resumes": "",
+        },
+        "bundle.sealed": {
+            "bundle": "b",
+            "sequence": 1,
+            "statement": SHA,
+            "journal": {"lines": 1, "head": SHA, "end": 1},
+        },
+    }
+    data = {**typical.get(kind, {}), **(data or {})}
+    return journals.entry(1, kind, data, at=at, run_id=run or "0a1b2c3d", step=step)
 
 
 def attested(step: str, *, written_on: str = STARTED, run: str = "", **said: Any) -> Entry:
@@ -167,22 +195,36 @@ def skipped(step: str, *, written_on: str = STARTED, **said: Any) -> Entry:
 
 def checked(step: str, outcome: str, *, at: str = CHECKED, run: str = "") -> Entry:
     """Return the line of a check's finding, without findings if `outcome` is empty."""
-    findings = [{**check(outcome), "exchanges": []}] if outcome else []
-    return entry("step.checked", {"findings": findings, "unchecked": ""}, at=at, step=step, run=run)
+    findings = [check(outcome)] if outcome else []
+    data = {"findings": findings, "binding": words(step)["binding"]}
+    return entry("step.checked", data, at=at, step=step, run=run)
 
 
-def on(day: int, *steps: Document, **more: Any) -> Document:
+def on(day: int, *steps: Document, **more: Any) -> Record:
     """Return the record of a run on a day of December."""
     at = f"2026-12-{day:02}T08:00:00.000Z"
     return record(*steps, **{"started_on": at, "finished_on": at, "run_id": f"{day:08x}", **more})
 
 
-def sealed(*records: Document) -> list[SealedRun]:
+def sealed(*records: Record) -> list[SealedRun]:
     """Return runs as sealed in sequence, none of them with a fault."""
     return [
-        SealedRun(record, number, f"20261201T080000Z-{number:08x}")
+        SealedRun(
+            record.run_id,
+            number,
+            f"20261201T080000Z-{number:08x}",
+            record.started_on,
+            record.mode,
+            record.sandbox,
+            record,
+        )
         for number, record in enumerate(records, start=1)
     ]
+
+
+def spoilt(run: SealedRun, fault: Fault) -> SealedRun:
+    """Return a sealed run with a fault."""
+    return replace(run, fault=fault, record=None)
 
 
 EVERY_OUTCOME = tuple(

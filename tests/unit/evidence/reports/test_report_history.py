@@ -8,9 +8,9 @@ import pytest
 
 from runbook_lib.evidence.reports import report
 from runbook_lib.evidence.reports.report import history_report
-from runbook_lib.evidence.reports.runs import Fault, SealedRun
+from runbook_lib.evidence.reports.runs import Fault
 from tests.unit.evidence.reports.report_page import ReportPage, history
-from tests.unit.evidence.reports.sample_runs import SHA, on, sealed, step, words
+from tests.unit.evidence.reports.sample_runs import SHA, on, sealed, spoilt, step, words
 
 REVIEW = "fb-12-submit-review"
 
@@ -52,8 +52,7 @@ def test_a_faulty_run_is_named_at_the_top(fault: Fault, said: str) -> None:
     """A missing, altered or invalid run is named at the top, and nothing else of it is shown."""
 
     first, second, third = sealed(on(1), on(2, step("fb-66-forged", "waiting")), on(3))
-    spoilt = replace(second, fault=fault)
-    page = ReportPage(history_report("acme", [first, spoilt, third]))
+    page = ReportPage(history_report("acme", [first, spoilt(second, fault), third]))
 
     assert page.one("h1").text == "acme COMPLETE"
     bad, good = page.all("div", class_="verdict")
@@ -78,7 +77,7 @@ def test_a_faulty_newest_run_has_no_outcome(fault: Fault) -> None:
     """If the newest run is faulty, the history claims no outcome."""
 
     first, second = sealed(on(1), on(2))
-    page = ReportPage(history_report("acme", [first, replace(second, fault=fault)]))
+    page = ReportPage(history_report("acme", [first, spoilt(second, fault)]))
 
     assert page.one("h1").text == f"acme {fault.upper()}"
     verdict = page.one("div", class_="verdict").text
@@ -90,7 +89,7 @@ def test_a_faulty_newest_run_has_no_outcome(fault: Fault) -> None:
     assert verdict.startswith(f"The newest run, of 2 Dec 2026, 08:00 UTC, {is_so}: its outcome")
     assert "without checking signatures" in verdict
     assert "settled" not in page.text
-    only = ReportPage(history_report("acme", [replace(first, fault=fault)]))
+    only = ReportPage(history_report("acme", [spoilt(first, fault)]))
     assert [each.attributes["id"] for each in only.all("h2")] == ["runs"]
     assert {each.attributes["href"] for each in only.all("a")} == {"#runs"}
 
@@ -98,7 +97,7 @@ def test_a_faulty_newest_run_has_no_outcome(fault: Fault) -> None:
 def test_of_many_faulty_runs_the_newest_are_named() -> None:
     """Of many faulty runs, the newest are named and the others counted."""
 
-    gone = [replace(each, fault=Fault.MISSING) for each in sealed(*(on(1) for _ in range(25)))]
+    gone = [spoilt(each, Fault.MISSING) for each in sealed(*(on(1) for _ in range(25)))]
     top = ReportPage(history_report("acme", gone)).one("div", class_="verdict").text
 
     assert "5 earlier ones are in the same state." in top
@@ -110,7 +109,7 @@ def test_an_unannounced_run_is_last() -> None:
     A run that the journal does not announce is last, without a number, and the caption says why.
     """
 
-    loose = SealedRun(on(1), 0, "20261201T080000Z-00000001")
+    loose = replace(sealed(on(1))[0], number=0)
     page = ReportPage(history_report("acme", [*sealed(on(2)), loose]))
 
     table = page.all("table")[0]
@@ -196,7 +195,9 @@ def test_a_history_shows_waits() -> None:
 
     said = words(REVIEW, kind="submitted", at="2026-11-30T08:00:00Z")
     waiting = step(REVIEW, "waiting", word=said, checked_on=None)
-    page = history(on(1, waiting), on(2, waiting), on(5, step(REVIEW, checked_on=None)))
+    page = history(
+        on(1, waiting), on(2, waiting), on(5, step(REVIEW, checked_on="2026-12-05T08:00:00.000Z"))
+    )
 
     assert (
         "Waited since 30 Nov 2026, 08:00 UTC (says Operator), until 5 Dec 2026, 08:00 UTC: 5 days."

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from runbook_lib.core.journal import Entry
-from runbook_lib.core.procedure import Outcome, WordKind
+from runbook_lib.core.model import Entry, Outcome, WordKind
 from runbook_lib.evidence.reports.timeline import (
     Event,
     Wait,

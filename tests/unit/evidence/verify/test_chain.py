@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from runbook_lib.core import journal
-from runbook_lib.core.journal import Journal
+from runbook_lib.core.journal import Journal, read_lines
+from runbook_lib.core.model import ChangeIntended
 from runbook_lib.errors import ChainError, ContentError, SettingsError, SignatureError
 from runbook_lib.evidence.signing.keys import SigningKey, export_public_key
 from runbook_lib.evidence.signing.succession import hand_over
@@ -21,7 +22,8 @@ from runbook_lib.evidence.verify import verify
 from runbook_lib.evidence.verify.tree import verify_tree
 from runbook_lib.evidence.verify.verdict import Verdict
 from runbook_lib.evidence.verify.verify import Trust
-from tests.unit.evidence.conftest import ended_run, seal_run
+from tests.support.journals import append
+from tests.unit.evidence.conftest import AT, ended_run, seal_run
 from tests.unit.evidence.verify.test_verify import STATEMENT, payload, sign_again
 
 IDS = ("00000001", "00000002", "00000003")
@@ -209,7 +211,7 @@ def test_a_long_journal_needs_little_memory(tenant: Path, trust: Trust) -> None:
 
     journal = Journal(tenant / "journal.jsonl")
     for _ in range(40):
-        journal.append("step.started", {"body": "x" * 2**20})
+        journal.append("change.intended", ChangeIntended(change="x" * 2**20))
     tracemalloc.start()
 
     assert chain_of(tenant, trust).error is None
@@ -222,17 +224,23 @@ def test_a_long_journal_needs_little_memory(tenant: Path, trust: Trust) -> None:
 @pytest.mark.parametrize(
     "data",
     [
-        {"bundle": "x", "sequence": 0, "statement": "", "journal": LAST},
-        {"bundle": "x", "sequence": 4, "statement": "", "journal": LAST, "run_id": "x"},
-        {"bundle": "x", "sequence": 4, "statement": "", "journal": {**LAST, "end": 0}},
+        {"bundle": "x", "sequence": 0, "statement": "0" * 64, "journal": LAST},
+        {"bundle": "x", "sequence": 4, "statement": "0" * 64, "journal": LAST, "run_id": "x"},
+        {"bundle": "x", "sequence": 4, "statement": "0" * 64, "journal": {**LAST, "end": 0}},
     ],
 )
 def test_an_invalid_announcement_is_detected(data: Any, tenant: Path, trust: Trust) -> None:
     """An invalid announcement is rejected with its line number."""
 
-    entry = Journal(tenant / "journal.jsonl").append("bundle.sealed", data)
+    path = tenant / "journal.jsonl"
+    *_, last = read_lines(path)
+    line = {"seq": last.ref.seq + 1, "at": AT, "type": "bundle.sealed", "run_id": "", "step": ""}
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps({**line, "data": data, "prev": last.ref.digest}) + "\n")
 
-    assert f"Line {entry.seq} does not announce a bundle" in reason(tenant, trust)
+    said = reason(tenant, trust)
+    assert f"Line {last.ref.seq + 1} of" in said
+    assert "is invalid: data" in said
 
 
 def test_too_many_successions_are_refused(tenant: Path, trust: Trust) -> None:
@@ -359,7 +367,7 @@ def test_a_gap_in_the_journal_is_reported_despite_a_rejected_bundle(
         "statement": "0" * 64,
         "journal": LAST,
     }
-    Journal(tenant / "journal.jsonl").append("bundle.sealed", far, run_id="00000009")
+    append(Journal(tenant / "journal.jsonl"), "bundle.sealed", far, run_id="00000009")
 
     assert reason(tenant, trust) == "Number 4 of the chain is missing."
 
@@ -393,7 +401,7 @@ def test_a_tenant_without_a_sealed_run_is_noted(tenant: Path, trust: Trust) -> N
     """A tenant without a sealed run is noted beside others, and is an error alone."""
 
     journal = Journal(tenant.parents[1] / "globex" / "p" / "journal.jsonl")
-    journal.append("step.started", {})
+    append(journal, "step.started", {})
 
     last = chain_of(tenant.parents[1], trust)
     assert last.is_unsealed
@@ -570,9 +578,14 @@ def test_an_announcement_cannot_leave_the_folder(tenant: Path, trust: Trust) -> 
 
     bundles(tenant)[2].rename(tenant.parents[1] / "outside")
     (tenant / ".sealed-x").mkdir()
-    data = {"bundle": "20261124T120000Z-ffffffff", "sequence": 4, "statement": "", "journal": LAST}
+    data = {
+        "bundle": "20261124T120000Z-ffffffff",
+        "sequence": 4,
+        "statement": "0" * 64,
+        "journal": LAST,
+    }
     run_id = "x/../../../outside"
-    Journal(tenant / "journal.jsonl").append("bundle.sealed", data, run_id=run_id)
+    append(Journal(tenant / "journal.jsonl"), "bundle.sealed", data, run_id=run_id)
 
     assert len(list(verify_tree(tenant, trust))) == 3
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from runbook_lib.core.events import EventType
+from runbook_lib.core.model import EventType
 from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import (
     ContentError,

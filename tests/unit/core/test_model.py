@@ -1,5 +1,5 @@
 """
-Events: the required form of a journal line, and the error of every command for an invalid one.
+The model: the form of each kind of line, its masks, and every command's error for an invalid one.
 """
 
 from __future__ import annotations
@@ -12,18 +12,34 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from msgspec import convert, structs, to_builtins
 
 import runbook_lib.walkthrough.lab
 from runbook_lib.cli.main import main
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
-from runbook_lib.core.events import FORMS, EventType, check_event, redact_event
 from runbook_lib.core.journal import Journal, read_lines
+from runbook_lib.core.masking import masked
+from runbook_lib.core.model import (
+    DATA,
+    FORM,
+    Assigned,
+    Attachment,
+    Binding,
+    ChangeIntended,
+    EventType,
+    Finding,
+    JournalEnd,
+    Mode,
+    Part,
+    ProcedureName,
+    StepStarted,
+    Table,
+)
 from runbook_lib.core.redaction import MASK, Redactor, Secret
-from runbook_lib.core.state import HistoryReader, RunOutcome, finding_from_document
-from runbook_lib.engine.run import Mode, open_run
+from runbook_lib.engine.run import open_run
 from runbook_lib.errors import ChainError, ExitCode, JournalError
 from runbook_lib.evidence.signing.keys import create_key, export_public_key, open_key
-from tests.support.journals import chained, lines_of
+from tests.support.journals import chained, lines_of, redact
 
 AT = "2026-11-24T12:00:00.000Z"
 DIGEST = "0123456789abcdef" * 4
@@ -46,19 +62,18 @@ FINDING = {
     "changes": ["c"],
     "facts": {"app_display_name": "Acme"},
     "tables": [{"caption": "d", "columns": ["e"], "rows": [["f"]]}],
-    "exchanges": [
-        {
-            "method": "DELETE",
-            "url": "https://graph.example/me",
-            "sent_on": AT,
-            "elapsed": 0.1,
-            "status": 200,
-            "request": None,
-            "headers": {"content-type": "application/json"},
-            "response": {"id": "1"},
-            "error": "",
-        }
-    ],
+    "exchanges": [1],
+}
+EXCHANGE = {
+    "method": "DELETE",
+    "url": "https://graph.example/me",
+    "sent_on": AT,
+    "elapsed": 0.1,
+    "status": 200,
+    "request": None,
+    "headers": {"content-type": "application/json"},
+    "response": {"id": "1"},
+    "error": "",
 }
 WORD = {
     "by": "Operator",
@@ -78,7 +93,7 @@ WORD = {
 }
 NOTE = {"by": "Operator", "at": AT, "note": "Ask again.", "origin": "", "entry": "", "login": ""}
 RUN = {
-    "form": 4,
+    "form": FORM,
     "tenant": "acme",
     "procedure": {"id": "facebook_marketing", "version": "1", "digest": DIGEST},
     "mode": "headless",
@@ -96,11 +111,14 @@ WHOLE: dict[str, dict[str, Any]] = {
         "parameters": {"app_id": "1"},
         "fingerprints": {"app_secret": FINGERPRINT},
     },
-    EventType.RUN_FINISHED: {"outcome": "complete"},
+    EventType.RUN_FINISHED: {"outcome": "complete", "environment": {"engine": "fork"}},
     EventType.RUN_INTERRUPTED: {"reason": "cut off"},
     EventType.NOTEBOOK_FINISHED: {},
     EventType.STEP_STARTED: {},
     EventType.STEP_CHECKED: {"findings": [FINDING], "unchecked": "", "binding": BINDING},
+    EventType.STEP_WITHHELD: {"sha256": DIGEST, "checks": ["app-exists"], "binding": BINDING},
+    EventType.EXCHANGE_RECORDED: EXCHANGE,
+    EventType.EXCHANGE_WITHHELD: {"sha256": DIGEST},
     EventType.STEP_ATTESTED: WORD,
     EventType.STEP_SUBMITTED: WORD,
     EventType.STEP_DECLINED: WORD,
@@ -120,12 +138,7 @@ WHOLE: dict[str, dict[str, Any]] = {
         "journal": {"lines": 3, "head": DIGEST, "end": 900},
     },
 }
-# Optional fields, and fields that may hold anything: a remote system's documents.
-OPTIONAL = {
-    "unchecked", "binding", "note", "seen", "attachments", "origin", "entry", "login", "link",
-    "due", "checks", "connector", "confirms", "text", "subject", "status", "request", "headers",
-    "response", "error",
-}  # fmt: skip
+# Fields that may hold anything: a remote system's documents.
 MAPS = ("parameters", "fingerprints", "environment", "facts", "subject", "headers")
 ANYTHING = ("request", "response")
 
@@ -159,45 +172,76 @@ def mistyped(place: Any, key: Any) -> None:
     place[key] = {"x": 1.5} if not isinstance(place[key], dict) else "x"
 
 
-def last_name(path: tuple[Any, ...]) -> str:
-    return next(name for name in reversed(path) if isinstance(name, str))
+def place_of(path: tuple[Any, ...]) -> str:
+    """Return where an error says that the value at `path` is, without names of a map."""
+    place, previous = "data", ""
+    for key in path:
+        if previous in MAPS:
+            place += "[...]"
+        else:
+            place += f"[{key}]" if isinstance(key, int) else f".{key}"
+        previous = key if isinstance(key, str) else ""
+    return place
 
 
-def is_needed(path: tuple[Any, ...]) -> bool:
-    in_map = len(path) > 1 and path[-2] in MAPS
-    return isinstance(path[-1], str) and not in_map and path[-1] not in OPTIONAL
+def is_required(kind: str, path: tuple[Any, ...]) -> bool:
+    """Return whether the field at `path` is one without a default."""
+    part: Any = DATA[kind]
+    for key in path[:-1]:
+        fields = {field.name: field for field in structs.fields(part)}
+        inner = fields.get(key) if isinstance(key, str) else None
+        if isinstance(key, str) and inner is None:
+            return False
+        part = PARTS.get(key, part) if isinstance(key, str) else part
+    named = {field.name: field for field in structs.fields(part)}
+    return path[-1] in named and named[path[-1]].required and not (set(path[:-1]) & set(MAPS))
 
 
+# The part of each field that has one.
+PARTS: dict[str, Any] = {
+    "findings": Finding,
+    "tables": Table,
+    "binding": Binding,
+    "attachments": Attachment,
+    "procedure": ProcedureName,
+    "journal": JournalEnd,
+}
 SPOILT = [
     *(
-        (kind, changed(data, path, removed), f"{path[-1]} is missing")
+        (kind, changed(data, path, removed), f"{place_of(path)} is missing")
         for kind, data in WHOLE.items()
         for path in places(data)
-        # NOTE: `text` is a needed field of journal.mended and an optional one of a binding.
-        if (is_needed(path) or path == ("text",)) and path != ("form",)
+        if is_required(kind, path) and path != ("form",)
     ),
+    *(
+        (kind, changed(data, path, mistyped), f"{place_of(path)} is not valid")
+        for kind, data in WHOLE.items()
+        for path in places(data)
+        if path != ("form",) and path[-1] not in ANYTHING
+    ),
+    *(
+        (kind, {**data, "added": 1}, "data has a field that the runbook does not write")
+        for kind, data in WHOLE.items()
+    ),
+    *((kind, "x", "data is not valid") for kind in WHOLE),
+    *((kind, [], "data is not valid") for kind in WHOLE),
     *(
         (
-            kind,
-            changed(data, path, mistyped),
-            last_name(path),
+            EventType.STEP_CHECKED,
+            {**WHOLE[EventType.STEP_CHECKED], "findings": [{**FINDING, "outcome": outcome}]},
+            "data.findings[0]",
         )
-        for kind, data in WHOLE.items()
-        for path in places(data)
-        if path[-1] not in ANYTHING
-    ),
-    *((kind, "x", "data is not an object") for kind in WHOLE),
-    *((kind, [], "data is not an object") for kind in WHOLE),
-    *(
-        (EventType.STEP_CHECKED, {"findings": [{**FINDING, "outcome": outcome}]}, "outcome")
         for outcome in (MASK, "", "done", "attested", "skipped")
     ),
-    (EventType.RUN_FINISHED, {"outcome": MASK}, "outcome of a run"),
-    (EventType.RUN_STARTED, {**RUN, "mode": MASK}, "mode"),
-    (EventType.STEP_ATTESTED, {**WORD, "at": MASK}, "at is not a time"),
-    (EventType.STEP_COMMENTED, {"by": "Operator", "at": AT}, "note is missing"),
+    (EventType.RUN_FINISHED, {"outcome": MASK}, "data.outcome is not valid"),
+    (EventType.RUN_STARTED, {**RUN, "mode": MASK}, "data.mode is not valid"),
     *(
-        (EventType.STEP_ASSIGNED, {**NOTE, "to": "", "due": due}, "due is not a day")
+        (EventType.STEP_ATTESTED, {**WORD, "at": moment}, "data")
+        for moment in (MASK, "2026-13-45T12:00:00Z", "2026-11-24T25:00:00Z", "2026-11-24")
+    ),
+    (EventType.STEP_COMMENTED, {"by": "Operator", "at": AT}, "data.note is missing"),
+    *(
+        (EventType.STEP_ASSIGNED, {**NOTE, "to": "", "due": due}, "data.due is not valid")
         for due in (MASK, "soon", "2026-12-01T00:00:00Z")
     ),
     (MASK, {}, "the runbook writes no lines of its type"),
@@ -216,62 +260,35 @@ def write(path: Path, *lines: dict[str, Any]) -> Path:
 
 
 def test_each_kind_of_line_has_a_form_and_a_sample() -> None:
-    """Each type of line has a form to read it, and a sample here."""
+    """Each type of line has the type of its data, and a sample here with every field."""
 
     kinds = {value for name, value in vars(EventType).items() if not name.startswith("_")}
 
-    assert set(FORMS) == {*WHOLE, EventType.STEP_WITHHELD} == kinds
-    assert {f"step.{kind}" for kind in RunOutcome} & kinds == set()
-    for outcome in RunOutcome:
-        check_event(EventType.RUN_FINISHED, {"outcome": outcome})
+    assert set(DATA) == set(WHOLE) == kinds
+    for kind, data in WHOLE.items():
+        assert to_builtins(convert(data, DATA[kind])).keys() == data.keys(), kind
 
 
-@pytest.mark.parametrize(("kind", "data"), WHOLE.items(), ids=str)
-def test_a_line_with_additional_fields_is_read(
-    kind: str, data: dict[str, Any], tmp_path: Path
-) -> None:
-    """Additional fields, as from a later version, are accepted anywhere in a line."""
+@pytest.mark.parametrize("more", [{"also": 2}, {"added_later": {}}])
+def test_a_line_has_no_other_fields(more: dict[str, Any], tmp_path: Path) -> None:
+    """A field beside those of the model is refused, and its name is not repeated."""
 
-    def add(place: Any, _key: Any) -> None:
-        if isinstance(place, dict):
-            place["added_later"] = {"a": [1, None]}
+    path = write(tmp_path / "j.jsonl", line("step.started", {}, **more))
 
-    more = deepcopy(data)
-    for path in places(data):
-        if not any(name in MAPS for name in path):
-            more = changed(more, path, add)
-    path = write(tmp_path / "j.jsonl", line(kind, {**more, "added_later": 1}, also=2))
-
-    (read,) = read_lines(path)
-
-    assert read.entry.data["added_later"] == 1
-
-
-def test_additional_fields_are_ignored(tmp_path: Path) -> None:
-    """Findings, exchanges, attestations and bindings are built without the additional fields."""
-
-    added = {"added_later": 1}
-    exchange = {**FINDING["exchanges"][0], **added}  # type: ignore[index]
-    finding = {**FINDING, "exchanges": [exchange], **added}
-    attachment = {**WORD["attachments"][0], **added}  # type: ignore[index]
-    word = {**WORD, "attachments": [attachment], "binding": {**BINDING, **added}, **added}
-    path = write(tmp_path / "j.jsonl", line(EventType.STEP_ATTESTED, word, step="fb-01-log-in"))
-
-    ((said, _),) = HistoryReader(Journal(path)).read().words("fb-01-log-in")
-
-    assert (said.by, said.attachments[0].size, said.binding.text) == ("Operator", 3, DIGEST)
-    assert finding_from_document(finding).exchanges[0].status == 200
+    with pytest.raises(ChainError, match="it has a field that the runbook does not write"):
+        list(read_lines(path))
 
 
 @pytest.mark.parametrize(("kind", "data", "why"), SPOILT)
 def test_an_invalid_line_is_an_error(kind: str, data: Any, why: str, tmp_path: Path) -> None:
-    """The error has the line's number, the problem and a next step."""
+    """The error has the line's number, the field and a next step, and quotes no value."""
 
     path = write(tmp_path / "j.jsonl", line("step.started", {}), line(kind, data))
 
     with pytest.raises(ChainError, match=r"^Line 2 of .* is invalid: ") as caught:
         list(read_lines(path))
     assert why in str(caught.value)
+    assert MASK not in str(caught.value)
     assert caught.value.exit_code is ExitCode.REFUSED
     assert "`runbook journal`" in caught.value.diagnostics()
 
@@ -286,19 +303,29 @@ def test_the_fields_beside_the_data_are_checked_too(fields: dict[str, Any], tmp_
 
     path = write(tmp_path / "j.jsonl", {**line("step.started", {}), **fields})
 
-    with pytest.raises(ChainError, match=f"Line 1 of .* invalid: {next(iter(fields))} is not"):
+    with pytest.raises(
+        ChainError, match=f"Line 1 of .* invalid: {next(iter(fields))} is not valid"
+    ):
         list(read_lines(path))
 
 
-@pytest.mark.parametrize(("kind", "data", "why"), SPOILT[::9])
-def test_an_invalid_line_is_never_written(kind: str, data: Any, why: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "data"),
+    [
+        (EventType.STEP_ASSIGNED, Assigned(by="", at=AT, to="", due="soon")),
+        (EventType.BUNDLE_SEALED, StepStarted()),
+        (EventType.CHANGE_INTENDED, ChangeIntended(change=1)),  # type: ignore[arg-type]
+        ("step.undone", StepStarted()),
+    ],
+)
+def test_an_invalid_line_is_never_written(kind: str, data: Part, tmp_path: Path) -> None:
     """An invalid line is not written, since it would make the journal unreadable."""
 
     journal = Journal(tmp_path / "acme" / "journal.jsonl")
 
     with pytest.raises(JournalError, match="was not written"):
         journal.append(kind, data)
-    assert not journal.path.exists()
+    assert not journal.path.exists() or not journal.path.read_bytes()
 
 
 @pytest.mark.parametrize(("kind", "data"), WHOLE.items(), ids=str)
@@ -308,9 +335,9 @@ def test_no_secret_alters_the_structure_of_a_line(kind: str, data: dict[str, Any
     words = [DIGEST, FINGERPRINT, AT, *_strings(data), *_names(data)]
     redactor = Redactor(Secret(word) for word in words)
 
-    redacted = redact_event(kind, data, redactor)
+    redacted = redact(kind, data, redactor)
 
-    check_event(kind, redacted)
+    convert(redacted, DATA[kind])
     assert _names(redacted) == _names(data)
     before = dict(_structure(data))
     assert dict(_structure(redacted)) == before
@@ -358,13 +385,14 @@ def test_free_text_is_masked_in_every_field_that_people_or_checks_fill() -> None
     """A credential in a field filled in by people or checks is masked."""
 
     secret = "hush-hush-42"
-    word = {**WORD, "note": f"it is {secret}", "by": secret, "later": [secret]}
+    word = {**WORD, "note": f"it is {secret}", "by": secret}
     finding = {**FINDING, "reason": f"x {secret}", "facts": {secret: secret}}
+    checked = {**WHOLE[EventType.STEP_CHECKED], "findings": [finding]}
 
-    said = redact_event("step.attested", word, Redactor([Secret(secret)]))
-    seen = redact_event("step.checked", {"findings": [finding]}, Redactor([Secret(secret)]))
+    said = redact("step.attested", word, Redactor([Secret(secret)]))
+    seen = redact("step.checked", checked, Redactor([Secret(secret)]))
 
-    assert (said["note"], said["by"], said["later"]) == (f"it is {MASK}", MASK, [MASK])
+    assert (said["note"], said["by"]) == (f"it is {MASK}", MASK)
     assert said["binding"] == BINDING
     assert seen["findings"][0]["reason"] == f"x {MASK}"
     assert seen["findings"][0]["facts"] == {secret: MASK}
@@ -376,13 +404,54 @@ def test_a_remotes_document_is_masked_by_its_names_too() -> None:
     unknown.
     """
 
-    exchange = {**FINDING["exchanges"][0], "response": {"access_token": "outcome"}}  # type: ignore[index]
-    data = {"findings": [{**FINDING, "exchanges": [exchange]}]}
+    exchange = {**EXCHANGE, "response": {"access_token": "outcome"}}
 
-    seen = redact_event("step.checked", data, Redactor())
+    seen = redact("exchange.recorded", exchange, Redactor())
 
-    assert seen["findings"][0]["exchanges"][0]["response"] == {"access_token": MASK}
-    assert seen["findings"][0]["outcome"] == "verified"
+    assert seen["response"] == {"access_token": MASK}
+    assert seen["method"] == "DELETE"
+
+
+def test_a_secret_that_is_spread_over_an_answer_masks_all_of_it() -> None:
+    """A credential whose halves are in two fields of an answer is in neither afterwards."""
+
+    halves = ("hush-hush-forty", "-two-and-more-42")
+    redactor = Redactor([Secret("".join(halves))])
+    exchange = {**EXCHANGE, "headers": {"x-a": halves[0]}, "response": {"b": halves[1]}}
+    table = {"caption": "d", "columns": ["e"], "rows": [[halves[0]], [halves[1]]]}
+    checked = {**WHOLE[EventType.STEP_CHECKED], "findings": [{**FINDING, "tables": [table]}]}
+
+    seen = redact("exchange.recorded", exchange, redactor)
+    found = redact("step.checked", checked, redactor)["findings"][0]
+
+    assert (seen["headers"], seen["response"]) == ({"x-a": MASK}, MASK)
+    assert seen["url"] == EXCHANGE["url"]
+    assert found["tables"][0]["rows"] == [[MASK], [MASK]]
+    assert found["reason"] == FINDING["reason"]
+    assert (found["check"], found["outcome"]) == ("app-exists", "verified")
+
+
+class Unmarked(Part):
+    """A part with fields that nobody marked."""
+
+    text: str
+    anything: Any
+    texts: tuple[str, ...]
+    by_name: dict[str, str]
+    number: int
+    some: str | None
+
+
+def test_a_text_without_a_mark_is_masked() -> None:
+    """A field that was added without a mark shows nothing, whatever is in it."""
+
+    part = Unmarked(
+        text="a", anything={"b": ["c"]}, texts=("d",), by_name={"e": "f"}, number=3, some="g"
+    )
+
+    assert masked(part, Redactor()) == Unmarked(
+        text=MASK, anything=MASK, texts=(MASK,), by_name={"e": MASK}, number=3, some=MASK
+    )
 
 
 # Each of these commands must name the line.
@@ -401,7 +470,7 @@ COMMANDS = {
 OF_THIS_FORM = [
     (kind, data)
     for kind, data, _ in SPOILT
-    if kind != EventType.RUN_STARTED or (isinstance(data, dict) and data.get("form") == 4)
+    if kind != EventType.RUN_STARTED or (isinstance(data, dict) and data.get("form") == FORM)
 ]
 ONE_OF_EACH = list({kind: (kind, data) for kind, data in OF_THIS_FORM}.values())
 

@@ -1,0 +1,573 @@
+"""
+The model: what a check sees, what people say, and every line of the journal, described once.
+
+Each field says by its type what it may contain, what it means to a reader, and by
+a mark how the redactor treats it (`masking`). A line is an `Entry` whose `data` has
+the type that `DATA` names for its kind.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any, ClassVar
+
+from msgspec import Meta, Struct, StructMeta, ValidationError, field
+
+from runbook_lib.errors import ExitCode
+
+# The version of this description, which each run names when it starts; no other is read.
+FORM = 5
+
+Value = str | int | bool | tuple[str, ...]
+
+# How the redactor treats a field; see `masking`. A text without a mark is masked whole.
+_STRUCTURE = Meta(extra={"mask": "structure"})
+_TEXT = Meta(extra={"mask": "text"})
+_REMOTE = Meta(extra={"mask": "remote"})
+_ANSWER = Meta(extra={"mask": "remote", "is_answer": True})
+
+# Structure: names, ids, digests and times are never masked.
+Name = Annotated[str, _STRUCTURE]
+Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$"), _STRUCTURE]
+# RFC 3339, in UTC.
+Time = Annotated[str, Meta(pattern="^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{8,12}Z$"), _STRUCTURE]
+Day = Annotated[str, Meta(pattern="^([0-9]{4}-[0-9]{2}-[0-9]{2})?$"), _STRUCTURE]
+Number = Annotated[int, Meta(ge=1)]
+# Free text: what people typed.
+Text = Annotated[str, _TEXT]
+Given = Annotated[Value, _TEXT]
+By = Annotated[
+    str,
+    Meta(
+        min_length=1, description="the name that this person gave; nothing proves that it is true"
+    ),
+    _TEXT,
+]
+Login = Annotated[
+    str,
+    Meta(description="who was logged in where this was recorded, as a server says; or empty"),
+    _TEXT,
+]
+# What was sent to a remote system.
+Sent = Annotated[str, _REMOTE]
+# What a remote system said, and what checks say of that.
+Said = Annotated[str, _ANSWER]
+
+
+class Outcome(StrEnum):
+    """The outcome of a step."""
+
+    VERIFIED = "verified"
+    ATTESTED = "attested"
+    WAITING = "waiting"
+    INCONCLUSIVE = "inconclusive"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    NOT_RUN = "not_run"
+
+
+class RunOutcome(StrEnum):
+    """The outcome of a run."""
+
+    COMPLETE = "complete"
+    FAILED = "failed"
+    INCOMPLETE = "incomplete"
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """Return the exit code of a process whose run has this outcome."""
+        return ExitCode[self.name]
+
+
+class Mode(StrEnum):
+    """Whether a person is at the notebook, or nobody."""
+
+    INTERACTIVE = "interactive"
+    HEADLESS = "headless"
+
+
+class WordKind(StrEnum):
+    """What a person can say of a step; the last part of the journal's event name."""
+
+    ATTESTED = "attested"
+    SUBMITTED = "submitted"
+    DECLINED = "declined"
+    SKIPPED = "skipped"
+    WITHDRAWN = "withdrawn"
+
+
+class NoteKind(StrEnum):
+    """What a person can add to a step without a say in its outcome; part of the event's name."""
+
+    COMMENTED = "commented"
+    ASSIGNED = "assigned"
+
+
+class _Strict(StructMeta):
+    """Makes structs that are frozen, built by names, and read without unknown fields."""
+
+    # NOTE: mypy knows StructMeta's own defaults only, so `kw_only` is named where it matters.
+    def __new__(
+        cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any
+    ) -> Any:
+        """Return the new class."""
+        strict = {"frozen": True, "kw_only": True, "forbid_unknown_fields": True}
+        return super().__new__(cls, name, bases, namespace, **{**strict, **options})
+
+
+class Part(Struct, metaclass=_Strict):
+    """A part of the model."""
+
+
+def _require_moment(text: str) -> None:
+    """Raise `ValueError` if `text` has the form of a time, but names none."""
+    datetime.fromisoformat(text)
+
+
+class Exchange(Part):
+    """
+    One HTTP exchange, already redacted.
+
+    `elapsed` in seconds; `status` is `None` and `error` says why when no
+    answer came back; bodies are JSON documents or text, cut when long.
+    """
+
+    method: Name
+    url: Sent
+    sent_on: Time
+    elapsed: Annotated[float, Meta(ge=0, description="seconds")]
+    status: int | None = None
+    request: Annotated[Any, _REMOTE] = None
+    headers: Mapping[Name, Said] = field(default_factory=dict)
+    response: Annotated[Any, _ANSWER] = None
+    error: Said = ""
+
+    def __post_init__(self) -> None:
+        _require_moment(self.sent_on)
+
+
+class Table(Part):
+    """Rows that a check read, for display; each row has one text per heading in `columns`."""
+
+    caption: Annotated[str, Meta(min_length=1), _ANSWER]
+    columns: Annotated[tuple[Said, ...], Meta(min_length=1)]
+    rows: tuple[tuple[Said, ...], ...]
+
+
+class Finding(Part):
+    """
+    What one check saw.
+
+    `exchanges` are the numbers of the journal lines on which it rests.
+    `limits` name what the check does not prove, `warnings` future problems,
+    `changes` what the check altered in the remote system, `facts` what later
+    steps may use, `tables` what was read (neither contains a secret).
+    `accepts` are the inputs whose value the remote system named as its own,
+    `refuses` those whose value it does not take.
+    """
+
+    outcome: Outcome
+    reason: Annotated[str, Meta(min_length=1), _ANSWER]
+    check: Name = ""
+    accepts: Annotated[
+        tuple[Name, ...],
+        Meta(description="names of the parameters whose value the remote system named as its own"),
+    ] = ()
+    refuses: Annotated[
+        tuple[Name, ...],
+        Meta(description="names of the parameters whose value it does not take"),
+    ] = ()
+    limits: Annotated[tuple[Said, ...], Meta(description="what this check does not prove")] = ()
+    warnings: tuple[Said, ...] = ()
+    changes: Annotated[
+        tuple[Said, ...], Meta(description="what this check altered in the remote system")
+    ] = ()
+    facts: Mapping[Name, Annotated[Value, _ANSWER]] = field(default_factory=dict)
+    tables: Annotated[tuple[Table, ...], Meta(extra={"is_answer": True})] = ()
+    exchanges: Annotated[
+        tuple[Number, ...], Meta(description="numbers of the exchanges on which it rests")
+    ] = ()
+
+    def __post_init__(self) -> None:
+        if self.outcome in (Outcome.ATTESTED, Outcome.SKIPPED):
+            raise ValueError("a check cannot attest or skip")
+
+
+class Attachment(Part):
+    """A file that a person attached as evidence, named by its SHA-256; `size` in bytes."""
+
+    name: Text
+    sha256: Sha256
+    size: Annotated[int, Meta(ge=1, description="bytes")]
+    media_type: Name
+
+
+class Binding(Part):
+    """
+    What a word or a check is about; it counts for nothing else.
+
+    `connector` is the procedure's id, `confirms` the SHA-256 of the step's
+    sentence in UTF-8, `checks` the ids of its checks, `subject` the value of
+    each name in `Step.subject` (of a secret, its fingerprint), `None` if still
+    unknown. `text` is the SHA-256 of the step's whole text: a change of it is
+    shown, and voids nothing.
+    """
+
+    connector: Name = ""
+    confirms: Annotated[Sha256, Meta(description="SHA-256 of the sentence, in UTF-8")] = ""
+    checks: Annotated[tuple[Name, ...], Meta(description="ids of the step's checks, sorted")] = ()
+    text: Annotated[Name, Meta(description="SHA-256 of the step's whole text at that time")] = ""
+    subject: Annotated[
+        Mapping[Name, Annotated[Value, Meta(extra={"mask": "subject"})] | None],
+        Meta(
+            description="the value of each name (of a secret, its keyed fingerprint); "
+            "null if still unknown"
+        ),
+    ] = field(default_factory=dict)
+
+
+class Statement(Part):
+    """
+    What a named person said of a step, as its journal line has it.
+
+    `note` is the reason for a skip or a withdrawal. `seen` names the variant
+    of the screens that the person saw, `at` is RFC 3339, `origin` says where
+    the word was given; `entry` is the SHA-256 of a file's entry, to recognise
+    it when the file is read again.
+
+    `by` is the name that the person gave. `login` is who was logged in where it
+    was recorded, if a server knows: that a name is true, neither proves. `link`
+    is the SHA-256 of the link by which a second person gave it.
+
+    `sentence` is the step's, to which the word refers (a digest binds the word to
+    it), `app_name`, `app_id` and `service_domain` are what was known of the app
+    then, or empty.
+    """
+
+    by: By
+    at: Time
+    note: Text = ""
+    seen: Text = ""
+    attachments: tuple[Attachment, ...] = ()
+    origin: Annotated[Text, Meta(description="walkthrough, or the name of the file")] = ""
+    entry: Annotated[Name, Meta(description="SHA-256 of the file's entry, or empty")] = ""
+    login: Login = ""
+    link: Annotated[
+        Name,
+        Meta(
+            pattern="^([0-9a-f]{64})?$",
+            description="SHA-256 of the link by which a second person gave it, or empty: "
+            "a link counts once",
+        ),
+    ] = ""
+    sentence: Annotated[
+        Name,
+        Meta(
+            min_length=1,
+            description="the step's sentence, to which the word refers; who attests confirms it",
+        ),
+    ] = ""
+    app_name: Annotated[
+        Text, Meta(description="the app's display name, as far as it was known then")
+    ] = ""
+    app_id: Annotated[Text, Meta(description="the app's ID, as far as it was known then")] = ""
+    service_domain: Annotated[
+        Text, Meta(description="the Service Domain, as far as it was known then")
+    ] = ""
+    binding: Binding = Binding()
+
+    def __post_init__(self) -> None:
+        _require_moment(self.at)
+
+
+class Word(Statement, kw_only=True):
+    """A statement with its kind and its step: done, skipped, submitted, declined or withdrawn."""
+
+    kind: WordKind
+    step: Name
+
+
+class Commented(Part):
+    """A person's comment on a step: no outcome rests on it; fields as in a `Statement`."""
+
+    by: By
+    at: Time
+    note: Annotated[str, Meta(min_length=1), _TEXT]
+    origin: Text = ""
+    entry: Name = ""
+    login: Login = ""
+
+    def __post_init__(self) -> None:
+        _require_moment(self.at)
+
+
+class Assigned(Commented, kw_only=True):
+    """
+    Who does a step by when: `to` is that colleague, or empty for nobody in particular.
+
+    `due` is a day (YYYY-MM-DD, in UTC), or empty for no day.
+    """
+
+    to: Text
+    due: Day = ""
+    note: Text = ""
+
+
+class Note(Commented, kw_only=True):
+    """A comment, with its step."""
+
+    kind: ClassVar[NoteKind] = NoteKind.COMMENTED
+    step: Name
+
+
+class Assignment(Assigned, kw_only=True):
+    """An assignment, with its step."""
+
+    kind: ClassVar[NoteKind] = NoteKind.ASSIGNED
+    step: Name
+
+
+Remark = Word | Note | Assignment
+
+
+class ProcedureName(Part):
+    """Which procedure, in which version."""
+
+    id: Name
+    version: Name
+    digest: Annotated[Sha256, Meta(description="SHA-256 of the procedure's whole text and checks")]
+
+
+class RunStarted(Part):
+    """
+    A run began under this `form`.
+
+    `credentials` are the names of those that were given, `resumes` is the previous
+    run, if it was interrupted.
+    """
+
+    form: int
+    tenant: Name
+    procedure: ProcedureName
+    mode: Mode
+    sandbox: bool
+    parameters: Mapping[Name, Given]
+    credentials: tuple[Name, ...]
+    fingerprints: Mapping[Name, Name]
+    resumes: Name
+    environment: Mapping[Name, Name]
+
+
+class RunJoined(Part):
+    """Another kernel joined the run, with these values that differ from the recorded ones."""
+
+    parameters: Mapping[Name, Given]
+    fingerprints: Mapping[Name, Name]
+
+
+class RunFinished(Part):
+    """A run ended; `environment` is what it ran on."""
+
+    outcome: RunOutcome
+    environment: Mapping[Name, Text] = field(default_factory=dict)
+
+
+class RunInterrupted(Part):
+    """A run was interrupted."""
+
+    reason: Text
+
+
+class NotebookFinished(Part):
+    """Every cell of a run's notebook ran."""
+
+
+class StepStarted(Part):
+    """The checks of a step began."""
+
+
+class Checked(Part):
+    """The checks of a step ended; `unchecked` says why there are no findings."""
+
+    findings: tuple[Finding, ...]
+    unchecked: Text = ""
+    binding: Binding = Binding()
+
+
+class CheckWithheld(Part):
+    """
+    Checks that a bundle withholds; `sha256` is that of the line in whose place it stands.
+
+    Readers see them as inconclusive.
+    """
+
+    sha256: Sha256
+    checks: tuple[Name, ...]
+    binding: Binding = Binding()
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Return an inconclusive finding for each check."""
+        return tuple(
+            Finding(outcome=Outcome.INCONCLUSIVE, reason=_WITHHELD, check=check)
+            for check in self.checks
+        )
+
+    @property
+    def unchecked(self) -> str:
+        """Return nothing: there are findings."""
+        return ""
+
+
+_WITHHELD = "What the remote system said is withheld, because it contains a secret. Check again."
+
+
+class ExchangeWithheld(Part):
+    """An exchange that a bundle withholds, by the SHA-256 of its line."""
+
+    sha256: Sha256
+
+
+class InputGiven(Part):
+    """A person gave a value."""
+
+    name: Name
+    value: Given
+
+
+class CredentialGiven(Part):
+    """A person gave a credential; only its fingerprint is recorded."""
+
+    name: Name
+    fingerprint: Name
+
+
+class CredentialRemembered(Part):
+    """A credential was saved where `reference` says, or forgotten if that is empty."""
+
+    name: Name
+    reference: Name
+
+
+class ChangeIntended(Part):
+    """A check is about to change something in a remote system."""
+
+    change: Text
+
+
+class JournalMended(Part):
+    """An incomplete end of the journal was removed: its size in bytes, and its beginning."""
+
+    bytes: int
+    text: Text
+
+
+class JournalEnd(Part):
+    """The last line that a bundle copied: its number, its SHA-256, and where it ends in bytes."""
+
+    lines: Number
+    head: Sha256
+    end: Number
+
+
+class BundleSealed(Part):
+    """A bundle was sealed; `statement` is the SHA-256 of its envelope."""
+
+    bundle: Name
+    sequence: Number
+    statement: Sha256
+    journal: JournalEnd
+
+
+class EventType:
+    """The kinds of journal lines, `type` in the file."""
+
+    RUN_STARTED = "run.started"
+    RUN_JOINED = "run.joined"
+    RUN_FINISHED = "run.finished"
+    RUN_INTERRUPTED = "run.interrupted"
+    NOTEBOOK_FINISHED = "notebook.finished"
+    STEP_STARTED = "step.started"
+    STEP_CHECKED = "step.checked"
+    STEP_WITHHELD = "step.withheld"
+    EXCHANGE_RECORDED = "exchange.recorded"
+    EXCHANGE_WITHHELD = "exchange.withheld"
+    STEP_ATTESTED = "step.attested"
+    STEP_SUBMITTED = "step.submitted"
+    STEP_DECLINED = "step.declined"
+    STEP_SKIPPED = "step.skipped"
+    STEP_WITHDRAWN = "step.withdrawn"
+    STEP_COMMENTED = "step.commented"
+    STEP_ASSIGNED = "step.assigned"
+    INPUT_GIVEN = "input.given"
+    CREDENTIAL_GIVEN = "credential.given"
+    CREDENTIAL_REMEMBERED = "credential.remembered"
+    CHANGE_INTENDED = "change.intended"
+    JOURNAL_MENDED = "journal.mended"
+    BUNDLE_SEALED = "bundle.sealed"
+
+
+# The type of `data` in each kind of line.
+DATA: Mapping[str, type[Part]] = {
+    EventType.RUN_STARTED: RunStarted,
+    EventType.RUN_JOINED: RunJoined,
+    EventType.RUN_FINISHED: RunFinished,
+    EventType.RUN_INTERRUPTED: RunInterrupted,
+    EventType.NOTEBOOK_FINISHED: NotebookFinished,
+    EventType.STEP_STARTED: StepStarted,
+    EventType.STEP_CHECKED: Checked,
+    EventType.STEP_WITHHELD: CheckWithheld,
+    EventType.EXCHANGE_RECORDED: Exchange,
+    EventType.EXCHANGE_WITHHELD: ExchangeWithheld,
+    EventType.STEP_ATTESTED: Statement,
+    EventType.STEP_SUBMITTED: Statement,
+    EventType.STEP_DECLINED: Statement,
+    EventType.STEP_SKIPPED: Statement,
+    EventType.STEP_WITHDRAWN: Statement,
+    EventType.STEP_COMMENTED: Commented,
+    EventType.STEP_ASSIGNED: Assigned,
+    EventType.INPUT_GIVEN: InputGiven,
+    EventType.CREDENTIAL_GIVEN: CredentialGiven,
+    EventType.CREDENTIAL_REMEMBERED: CredentialRemembered,
+    EventType.CHANGE_INTENDED: ChangeIntended,
+    EventType.JOURNAL_MENDED: JournalMended,
+    EventType.BUNDLE_SEALED: BundleSealed,
+}
+
+
+class Entry(Part):
+    """One line of the journal: `seq` from 1, `at` in UTC, `run_id` empty outside of a run."""
+
+    seq: Number
+    at: Time
+    type: Name
+    run_id: Name
+    step: Name
+    data: Any
+    prev: Annotated[Sha256, Meta(description="SHA-256 of the line before it")]
+
+    def __post_init__(self) -> None:
+        _require_moment(self.at)
+
+    @property
+    def withheld(self) -> str:
+        """Return the SHA-256 of the line in whose place it stands, if a bundle withholds that."""
+        is_withheld = isinstance(self.data, CheckWithheld | ExchangeWithheld)
+        return self.data.sha256 if is_withheld else ""
+
+
+def invalid(error: ValidationError, place: str) -> str:
+    """Return which field below `place` is invalid, and how; msgspec's message may quote a value."""
+    message, _, path = str(error).partition(" - at `$")
+    where = f"{place}{path.rstrip('`')}".removeprefix(".") or "it"
+    if lacking := _LACKING.fullmatch(message):
+        return f"{where}.{lacking[1]} is missing".removeprefix("it.")
+    if message.startswith("Object contains unknown field"):
+        return f"{where} has a field that the runbook does not write"
+    return f"{where} is not valid"
+
+
+_LACKING = re.compile("Object missing required field `([a-z_0-9]+)`")

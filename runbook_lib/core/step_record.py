@@ -1,0 +1,225 @@
+"""
+A step as the record, the report, the notebook and the panels have it.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, structs
+
+from runbook_lib.core.model import (
+    Assigned,
+    Attachment,
+    Commented,
+    Exchange,
+    Finding,
+    Number,
+    Outcome,
+    Part,
+    Time,
+    Word,
+)
+from runbook_lib.core.procedure import StepKind
+from runbook_lib.core.state import StepState
+from runbook_lib.core.troubles import ordered
+from runbook_lib.core.words import Lapsed
+
+# Where troubles belong into the record: what they explain is open.
+_OPEN = (Outcome.FAILED, Outcome.INCONCLUSIVE)
+# What follows from an outcome, for readers of the schema; see `StepRecord.require_evidence`.
+RULES = {
+    "allOf": [
+        {
+            "if": {"properties": {"outcome": {"const": "verified"}}},
+            "then": {
+                "properties": {
+                    "checks": {"minItems": 1},
+                    "exchanges": {"minItems": 1},
+                    "checked_on": {"type": "string"},
+                }
+            },
+        },
+        {
+            "if": {"properties": {"outcome": {"const": "attested"}}},
+            "then": {"properties": {"attested_by": {"type": "string"}, "word": {"type": "object"}}},
+        },
+        {
+            "if": {"properties": {"needs_person": {"const": True}}},
+            "then": {"properties": {"outcome": {"const": "verified"}}},
+        },
+    ]
+}
+
+
+class RecordedExchange(Exchange, kw_only=True):
+    """One HTTP exchange, redacted; `number` is that of its journal line."""
+
+    number: Number
+
+
+class CauseRecord(Part):
+    """One thing that leads to an error text."""
+
+    text: str
+    tested_by: Annotated[
+        tuple[str, ...], Meta(description="ids of the checks that test for this cause")
+    ]
+
+
+class TroubleRecord(Part):
+    """A known error text, what it means, and what to do about it."""
+
+    shown: Annotated[
+        tuple[str, ...], Meta(min_length=1, description="the exact texts; … stands for what varies")
+    ]
+    means: str
+    causes: tuple[CauseRecord, ...]
+    advice: str
+    source: str
+    seen: Annotated[
+        Literal["reason", "answer", ""], Meta(description="where this text was seen in this run")
+    ]
+
+
+class StepRecord(Part):
+    """Everything about a step at the end of a run."""
+
+    id: Annotated[str, Meta(pattern="^[a-z]+-[0-9]{2}[a-z]?-[a-z0-9-]+$")]
+    number: Annotated[
+        str,
+        Meta(description="as on screen; a letter marks a step that is not on the documented page"),
+    ]
+    title: str
+    kind: StepKind
+    outcome: Outcome
+    reason: Annotated[str, Meta(min_length=1)]
+    needs_person: Annotated[
+        bool,
+        Meta(
+            description="true: verified in part, and open until a person has confirmed the sentence"
+        ),
+    ]
+    sentence: Annotated[str, Meta(min_length=1, description="what a person confirms of this step")]
+    checked_on: Time | None
+    attested_by: str | None
+    word: Annotated[Word | None, Meta(description="the person's word about this step that counts")]
+    confirms: Annotated[
+        tuple[Word, ...],
+        Meta(description="the attestations that this one confirms, if two people must attest"),
+    ]
+    lapsed: Annotated[
+        tuple[Lapsed, ...],
+        Meta(
+            description="words about this step that no longer count, because they were about "
+            "something else"
+        ),
+    ]
+    remarks: Annotated[
+        tuple[str, ...],
+        Meta(description="what a reader must know about people's words beside the reason"),
+    ]
+    comments: Annotated[
+        tuple[Commented, ...], Meta(description="oldest first; no outcome rests on them")
+    ]
+    assigned: Annotated[
+        Assigned | None, Meta(description="who has this step to do, until which day")
+    ]
+    checks: tuple[Finding, ...]
+    exchanges: tuple[RecordedExchange, ...]
+    attachments: tuple[Attachment, ...]
+    troubles: Annotated[
+        tuple[TroubleRecord, ...],
+        Meta(
+            description="known error texts of a step that failed or could not be checked, "
+            "those that were seen first"
+        ),
+    ]
+
+    def require_evidence(self) -> None:
+        """Raise `ValueError` if the outcome claims more than is here, as `RULES` say."""
+        is_seen = self.checks and self.exchanges and self.checked_on
+        if self.outcome is Outcome.VERIFIED and not is_seen:
+            raise ValueError("a verified step has a check, and an exchange on which it rests")
+        if self.outcome is Outcome.ATTESTED and not (self.attested_by and self.word):
+            raise ValueError("an attested step has a word")
+        if self.needs_person and self.outcome is not Outcome.VERIFIED:
+            raise ValueError("only a verified step is verified in part")
+
+
+def step_record(state: StepState) -> StepRecord:
+    """Return everything about a step; `troubles` of one that failed or could not be checked."""
+    return StepRecord(
+        id=state.step.id,
+        number=state.number,
+        title=state.step.heading,
+        kind=state.step.kind,
+        outcome=state.conclusion.outcome,
+        reason=state.conclusion.reason,
+        needs_person=state.conclusion.needs_person,
+        sentence=state.step.sentence,
+        checked_on=state.checked_on or None,
+        attested_by=state.attested_by,
+        word=state.word,
+        confirms=state.others,
+        lapsed=state.lapsed,
+        remarks=state.remarks,
+        comments=state.comments,
+        assigned=state.assignment,
+        checks=state.findings,
+        exchanges=tuple(
+            RecordedExchange(**structs.asdict(exchange), number=number)
+            for number, exchange in state.exchanges.items()
+        ),
+        attachments=attachments_of(state),
+        troubles=troubles_of(state) if state.conclusion.outcome in _OPEN else (),
+    )
+
+
+def attachments_of(state: StepState) -> tuple[Attachment, ...]:
+    """Return every file that people attached to the step, each once."""
+    words = (*state.others, *((state.word,) if state.word else ()))
+    attachments = [attachment for word in words for attachment in word.attachments]
+    return tuple({attachment.sha256: attachment for attachment in attachments}.values())
+
+
+def troubles_of(state: StepState) -> tuple[TroubleRecord, ...]:
+    """Return the step's troubles, first those whose text is in its reason or in an answer."""
+    answers = [exchange.response for exchange in state.exchanges.values()]
+    return tuple(
+        TroubleRecord(
+            shown=trouble.shown,
+            means=trouble.means,
+            causes=tuple(
+                CauseRecord(text=cause.text, tested_by=cause.tested_by) for cause in trouble.causes
+            ),
+            advice=trouble.advice,
+            source=trouble.source,
+            seen=seen,
+        )
+        for trouble, seen in ordered(state.step.troubles, state.conclusion.reason, answers)
+    )
+
+
+def advice_of(step: StepRecord) -> str:
+    """
+    Return what to do about the error that a step's reason names; nothing where none is known.
+
+    It goes before what is advised for any step with that outcome: to look and
+    confirm the step would contradict, for example, that a client ID is mistyped.
+    """
+    named = [trouble.advice for trouble in step.troubles if trouble.seen == "reason"]
+    return named[0] if named else ""
+
+
+def gathered(step: StepRecord, name: str) -> list[Any]:
+    """Return the `warnings`, `limits`, `changes` or `tables` of all checks of a step."""
+    return [item for finding in step.checks for item in getattr(finding, name)]
+
+
+def exchange_detail(exchange: Exchange) -> str:
+    """Return the request and the answer of one exchange as indented JSON."""
+    shown = {"sent": exchange.request, "headers": exchange.headers, "answer": exchange.response}
+    shown = {name: value for name, value in shown.items() if value}
+    return json.dumps(shown, ensure_ascii=False, indent=2)

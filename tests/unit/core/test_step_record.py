@@ -1,0 +1,28 @@
+"""A step as a document: what to do about the error that its reason names."""
+
+from __future__ import annotations
+
+import pytest
+
+from runbook_lib.core.step_record import advice_of
+from tests.unit.evidence.reports.sample_runs import record, step
+
+TROUBLE = {
+    "shown": ["No."],
+    "means": "No.",
+    "causes": [],
+    "advice": "Correct it.",
+    "source": "read",
+}
+
+
+@pytest.mark.parametrize(
+    ("seen_in", "advice"), [(["", "reason"], "Correct it."), (["answer", ""], ""), ([], "")]
+)
+def test_advice_is_about_the_error_in_the_reason(seen_in: list[str], advice: str) -> None:
+    """What to do is that of the error that the reason names, and of no other."""
+
+    troubles = [{**TROUBLE, "seen": place} for place in seen_in]
+    read = record(step(outcome="inconclusive", troubles=troubles), outcome="incomplete")
+
+    assert advice_of(read.steps[0]) == advice
