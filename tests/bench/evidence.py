@@ -23,12 +23,12 @@ from rich.table import Table
 
 from runbook_lib.config.workspace import journal_path
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
-from runbook_lib.core.events import EventType
-from runbook_lib.core.journal import Entry, Journal
+from runbook_lib.core.journal import Journal
+from runbook_lib.core.model import Entry, EventType, Mode
 from runbook_lib.core.redaction import Redactor
 from runbook_lib.core.state import HistoryReader, fold
 from runbook_lib.core.words import Subject
-from runbook_lib.engine.run import Mode, open_run
+from runbook_lib.engine.run import open_run
 from runbook_lib.evidence.bundle import Seal, draft, seal
 from runbook_lib.evidence.signing.keys import (
     SigningKey,
@@ -39,6 +39,7 @@ from runbook_lib.evidence.signing.keys import (
 )
 from runbook_lib.evidence.verify.tree import verify_tree
 from runbook_lib.evidence.verify.verify import Trust
+from tests.support.journals import replay
 
 RUNS = 5
 TENANTS, RUNS_EACH, TREES = 10, 10, 10
@@ -146,7 +147,7 @@ def _copies(bundle: Path, evidence: Path, key: SigningKey, *, tenants: int, each
         journal = Journal(journal_path(evidence, f"t{tenant}", PROCEDURE.id))
         for number in range(each):
             run_id = f"{tenant * each + number:08x}"
-            _replay(mine, journal, run_id)
+            replay(mine, journal, run_id=run_id, tenant=f"t{tenant}")
             reader = HistoryReader(journal)
             state = fold(reader.read(), Subject(PROCEDURE, {}), run_id)
             with draft(journal.path.parent, run_id) as folder:
@@ -154,13 +155,6 @@ def _copies(bundle: Path, evidence: Path, key: SigningKey, *, tenants: int, each
                     shutil.copy(notebook, folder)
                 seal(folder, state, reader, Redactor(), Seal(key, ()))
     return evidence
-
-
-def _replay(entries: list[Entry], journal: Journal, run_id: str) -> None:
-    """Append the entries of one run as another run of the journal's tenant."""
-    for entry in entries:
-        named = {"tenant": journal.path.parents[1].name} if "tenant" in entry.data else {}
-        journal.append(entry.type, {**entry.data, **named}, run_id=run_id, step=entry.step)
 
 
 @contextmanager
@@ -192,9 +186,8 @@ def _measure_journal(bundle: Path, folder: Path) -> Table:
     entries = Journal(bundle / "journal.jsonl").entries()
     journal = Journal(journal_path(folder, "acme", PROCEDURE.id))
     with _without_flushing():
-        for number in range(LINES):
-            entry = entries[number % len(entries)]
-            journal.append(entry.type, entry.data, run_id=entry.run_id, step=entry.step)
+        for _ in range(LINES // len(entries)):
+            replay(entries, journal)
     path = journal.path
     size = path.stat().st_size / _MEBIBYTE
 

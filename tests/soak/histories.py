@@ -51,8 +51,15 @@ def _repeat(lines: list[dict[str, Any]], most: int) -> Iterator[dict[str, Any]]:
 
 
 def _moved(fields: Mapping[str, Any], number: int, prev: str, end: int) -> Any:
-    """Return a line's data; if it names the end of a bundle's part, with the end of this copy."""
+    """Return a line's data; if it names other lines, or the end of a bundle's part, this copy's."""
     data = fields["data"]
+    if fields["type"] == "step.checked":
+        shift = number - fields["seq"]
+        findings = [
+            {**finding, "exchanges": [exchange + shift for exchange in finding["exchanges"]]}
+            for finding in data["findings"]
+        ]
+        return {**data, "findings": findings}
     if fields["type"] != "bundle.sealed" or "journal" not in data:
         return data
     return {**data, "journal": {"lines": number - 1, "head": prev, "end": end}}
