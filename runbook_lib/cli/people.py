@@ -115,7 +115,7 @@ def _ask(confirmation: Confirmation) -> None:
 
 def _who(item: Item) -> str:
     """Return whom a step waits for, since or until when, and what to do."""
-    from runbook_lib.engine.inbox import WaitsFor
+    from runbook_lib.core.model import WaitsFor
     from runbook_lib.evidence.reports.wording import day
 
     step = item.step

@@ -18,6 +18,7 @@ from runbook_lib.core.fingerprints import FingerprintKey
 from runbook_lib.core.journal import BEFORE_THE_FIRST, Line, Ref
 from runbook_lib.core.json_text import parse_own, write_json
 from runbook_lib.core.model import (
+    FORM,
     BundleSealed,
     Checked,
     CheckWithheld,
@@ -27,7 +28,6 @@ from runbook_lib.core.model import (
     Value,
 )
 
-_FORM = 8
 _MOST_RUNS = 32
 _RECENT = 30
 # Of the values that were refused, the newest.
@@ -155,7 +155,7 @@ class Index(Part):
 
 def dump_index(index: Index, key: FingerprintKey) -> bytes:
     """Return `index` as saved: its authentication code, then JSON."""
-    document = {"form": _FORM, "index": to_builtins(index)}
+    document = {"form": FORM, "index": to_builtins(index)}
     saved = write_json(document).encode("utf-8", "backslashreplace")
     return f"{key.of_bytes(saved)}\n".encode() + saved
 
@@ -166,7 +166,7 @@ def load_index(content: bytes, key: FingerprintKey) -> Index | None:
     if code.decode("ascii", "replace") != key.of_bytes(saved):
         return None
     document = parse_own(saved)
-    return convert(document["index"], Index) if document["form"] == _FORM else None
+    return convert(document["index"], Index) if document["form"] == FORM else None
 
 
 def _run_started(index: Index, line: Line) -> Index:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -70,15 +70,6 @@ def write_json(document: Any, *, indent: int | None = None) -> str:
     return json.dumps(
         document, ensure_ascii=False, allow_nan=False, separators=separators, indent=indent
     )
-
-
-def compile_schema(schema: Mapping[str, Any]) -> Callable[[Any], Any]:
-    """Return what raises fastjsonschema's `JsonSchemaException`, a `ValueError`, for a document."""
-    from fastjsonschema import compile as compiled  # noqa: PLC0415  (slow to import)
-
-    # NOTE: it takes an id for an address from which to load what is referred to.
-    check: Callable[[Any], Any] = compiled({n: part for n, part in schema.items() if n != "$id"})
-    return check
 
 
 def rebuild(document: Any, item: Callable[[Any], Any]) -> Any:

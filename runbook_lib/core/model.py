@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import Annotated, Any, ClassVar
 
 from msgspec import Meta, Struct, StructMeta, ValidationError, field
+from msgspec.json import schema_components
 
 from runbook_lib.errors import ExitCode
 
@@ -97,6 +98,15 @@ class WordKind(StrEnum):
     DECLINED = "declined"
     SKIPPED = "skipped"
     WITHDRAWN = "withdrawn"
+
+
+class WaitsFor(StrEnum):
+    """Whom a step waits for."""
+
+    PERSON = "person"
+    SECOND_PERSON = "second_person"
+    ANYBODY = "anybody"
+    OUTSIDE_PARTY = "outside_party"
 
 
 class NoteKind(StrEnum):
@@ -557,6 +567,25 @@ class Entry(Part):
         """Return the SHA-256 of the line in whose place it stands, if a bundle withholds that."""
         is_withheld = isinstance(self.data, CheckWithheld | ExchangeWithheld)
         return self.data.sha256 if is_withheld else ""
+
+
+def json_schema(kind: type[Part], schema_id: str) -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of a document, in which every field is that is written."""
+    _, parts = schema_components([kind], ref_template="#/$defs/{name}")
+    for part in parts.values():
+        fields = part.get("properties", {})
+        if fields:
+            part["additionalProperties"] = False
+            written = {name for name, text in fields.items() if "default" in text}
+            part["required"] = [n for n in fields if n in {*part["required"], *written}]
+        for text in fields.values():
+            text.pop("default", None)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": schema_id,
+        **parts.pop(kind.__name__),
+        "$defs": parts,
+    }
 
 
 def invalid(error: ValidationError, place: str) -> str:

@@ -66,7 +66,14 @@ from runbook_lib.errors import (
     SettingsError,
 )
 from runbook_lib.evidence.fleet_chain import begin, heads_of, newest, runs_before
-from runbook_lib.evidence.fleet_record import FleetRecord, Status, TenantResult, read_record
+from runbook_lib.evidence.fleet_record import (
+    ConnectorName,
+    FleetRecord,
+    Status,
+    StepName,
+    TenantResult,
+    read_record,
+)
 from runbook_lib.evidence.fleet_run import FleetRun
 from runbook_lib.evidence.fleet_seal import seal_fleet, unseal_fleet
 from runbook_lib.evidence.signing.keys import SigningKey, key_from_settings
@@ -289,11 +296,11 @@ class Fleet:
             self.record.put(job.pending)
         for _, connector in self.record.results:
             procedure = find_procedure(connector)
-            steps = [
-                {"id": step.id, "number": procedure.numbers[step.id], "title": step.title}
+            steps = tuple(
+                StepName(id=step.id, number=procedure.numbers[step.id], title=step.title)
                 for step in procedure.steps
-            ]
-            self.record.connectors[connector] = {"title": procedure.title, "steps": steps}
+            )
+            self.record.connectors[connector] = ConnectorName(title=procedure.title, steps=steps)
         try:
             if self._request.resumes:
                 unseal_fleet(self.record)
@@ -424,12 +431,13 @@ class Fleet:
             is_refused = event.get("code") == ExitCode.REFUSED
             code = ExitCode.REFUSED if is_refused else ExitCode.INCOMPLETE
             return replace(result, status=Status.UNSEALED, exit_code=code)
-        code = RunOutcome(event["outcome"]).exit_code
+        outcome = RunOutcome(event["outcome"])
+        code = outcome.exit_code
         is_open = code == ExitCode.COMPLETE and not event["is_archived"]
         return replace(
             result,
             status=Status.SEALED,
-            outcome=event["outcome"],
+            outcome=outcome,
             exit_code=ExitCode.INCOMPLETE if is_open else code,
             sandbox=event["sandbox"],
             run_id=event["run_id"],

@@ -31,6 +31,7 @@ from runbook_lib.engine.run import Run, open_run
 from runbook_lib.errors import EvidenceError
 from runbook_lib.evidence.bundle import Seal, Sealed, draft, resource, seal
 from runbook_lib.evidence.chain import check_restored, remove_drafts
+from runbook_lib.evidence.fleet_record import StepResult, WaitResult
 from runbook_lib.evidence.fleet_run import FleetRun
 from runbook_lib.evidence.signing.keys import SigningKey, key_from_settings
 from runbook_lib.evidence.signing.timestamps import request_timestamp
@@ -76,7 +77,7 @@ class RunResult:
     tenant: str
     run_id: str
     state: RunState
-    waits: Mapping[str, Mapping[str, Any]]
+    waits: Mapping[str, WaitResult]
     sealed: Sealed
     key_id: str
     broken: str = ""
@@ -85,18 +86,21 @@ class RunResult:
     archive_error: EvidenceError | None = None
 
 
-def step_results(state: RunState, waits: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+def step_results(state: RunState, waits: Mapping[str, WaitResult]) -> list[StepResult]:
     """Return the steps as a fleet's record has them."""
-    return [
-        {
-            "id": name,
-            "outcome": step.conclusion.outcome,
-            "reason": step.conclusion.reason,
-            "needs_person": step.conclusion.needs_person,
-            **({"wait": waits[name]} if name in waits else {}),
-        }
-        for name, step in state.steps.items()
-    ]
+    results: list[StepResult] = []
+    for name, step in state.steps.items():
+        conclusion = step.conclusion
+        result = StepResult(
+            id=name,
+            outcome=conclusion.outcome,
+            reason=conclusion.reason,
+            needs_person=conclusion.needs_person,
+        )
+        if name in waits:
+            result["wait"] = waits[name]
+        results.append(result)
+    return results
 
 
 class RunListener:

@@ -7,26 +7,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
-from enum import StrEnum
 from typing import Any
 
 from runbook_lib.core.advice import next_step, what_to_do
-from runbook_lib.core.model import Outcome
+from runbook_lib.core.model import Outcome, WaitsFor
 from runbook_lib.core.state import RunState, StepState
 from runbook_lib.core.words import person_key
 from runbook_lib.engine.tenants import TenantState
+from runbook_lib.evidence.fleet_record import WaitResult
 
 # To do by anybody: of these only what comes next, else the whole procedure would be listed.
 _OPEN = (Outcome.NOT_RUN, Outcome.INCONCLUSIVE)
-
-
-class WaitsFor(StrEnum):
-    """Whom a step waits for."""
-
-    PERSON = "person"
-    SECOND_PERSON = "second_person"
-    ANYBODY = "anybody"
-    OUTSIDE_PARTY = "outside_party"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +78,7 @@ def inbox(tenants: Iterable[TenantState], *, today: date, person: str = "") -> l
     return sorted(items, key=_badness)
 
 
-def waits_by_step(state: RunState, today: date) -> dict[str, dict[str, Any]]:
+def waits_by_step(state: RunState, today: date) -> dict[str, WaitResult]:
     """Return for whom each step waits, and since when, as a fleet's record has it."""
     return {
         step.step.id: {

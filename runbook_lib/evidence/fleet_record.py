@@ -3,30 +3,39 @@ The record of a fleet: `fleet.json`, with the result of each tenant, step by ste
 
 It is written when the run begins and when it ends. Meanwhile each result is a line that
 is appended to `results.jsonl`, so a result costs the same among ten tenants and ten
-thousand. `fleet.schema.json` describes the record. Until a statement signs it, nothing in
-it counts but names. `fleet_chain` puts the records of one file in order.
+thousand. Until a statement signs it, nothing in it counts but names. `fleet_chain` puts the
+records of one file in order.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from functools import cache
-from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
+
+from msgspec import Meta, ValidationError, convert, structs, to_builtins
 
 from runbook_lib.core.files import open_plain, read_plain, remove, write_parts
-from runbook_lib.core.json_text import compile_schema, parse_json, write_json
+from runbook_lib.core.json_text import parse_own, write_json
+from runbook_lib.core.model import (
+    FORM,
+    Outcome,
+    Part,
+    RunOutcome,
+    Sha256,
+    Time,
+    WaitsFor,
+    json_schema,
+)
 from runbook_lib.errors import ExitCode, FormError, SettingsError
 
 FLEET_NAME = "fleet.json"
 _LOG_NAME = "results.jsonl"
-_SCHEMA, _FORM = "facebook-marketing-runbook/fleet/v", 4
+_SCHEMA = "facebook-marketing-runbook/fleet/v"
 _LARGEST = 256 * 1024 * 1024
 _TENANTS = ',"tenants":['
 # The exit code of a fleet is the worst of its tenants'.
@@ -42,6 +51,35 @@ class Status(StrEnum):
     SEALED = "sealed"
 
 
+_SomeText = Annotated[str, Meta(min_length=1)]
+_Id = Annotated[str, Meta(pattern="^[0-9a-f]{8}$")]
+
+# For whom a step waits, and since when.
+WaitResult = TypedDict(
+    "WaitResult",
+    {
+        "for": WaitsFor,
+        "since": str | None,
+        "assigned_to": str | None,
+        "due": str | None,
+        "overdue_days": Annotated[int, Meta(ge=0)],
+    },
+)
+
+
+class StepResult(TypedDict):
+    """The result of a step, and for whom it waits, if it does."""
+
+    id: str
+    outcome: Outcome
+    reason: str
+    needs_person: Annotated[
+        bool,
+        Meta(description="true: verified in part, and open until a person has confirmed the rest"),
+    ]
+    wait: NotRequired[WaitResult]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TenantResult:
     """
@@ -53,19 +91,19 @@ class TenantResult:
     and since when.
     """
 
-    tenant: str
-    connector: str
-    key: str
+    tenant: _SomeText
+    connector: _SomeText
+    key: Sha256
     sandbox: bool
     status: Status = Status.PENDING
-    outcome: str | None = None
+    outcome: RunOutcome | None = None
     exit_code: int | None = None
     reason: str = ""
     next_step: str = ""
     run_id: str | None = None
     bundle: str | None = None
     seconds: float | None = None
-    steps: tuple[Mapping[str, Any], ...] = ()
+    steps: tuple[StepResult, ...] = ()
 
     @property
     def name(self) -> tuple[str, str]:
@@ -82,8 +120,50 @@ class TenantResult:
 class Previous:
     """A run before another one; `statement` is its SHA-256, `None` while there was none."""
 
-    fleet_id: str
-    statement: str | None
+    fleet_id: _Id
+    statement: Sha256 | None
+
+
+class StepName(TypedDict):
+    """A step of a connector, with its number on screen."""
+
+    id: str
+    number: str
+    title: str
+
+
+class ConnectorName(TypedDict):
+    """A connector: its title and its steps."""
+
+    title: str
+    steps: tuple[StepName, ...]
+
+
+class FleetDocument(Part):
+    """The result of a run over many tenants."""
+
+    schema: Literal["facebook-marketing-runbook/fleet/v5"]
+    fleet_id: _Id
+    file: _SomeText
+    file_sha256: Sha256
+    previous: Annotated[
+        tuple[Previous, ...],
+        Meta(
+            description="the runs of this file before, the newest first, back to one with a "
+            "statement"
+        ),
+    ]
+    left_out: Annotated[
+        tuple[tuple[_SomeText, _SomeText], ...],
+        Meta(description="tenant and connector of each entry of the file that was not asked for"),
+    ]
+    replaced: Annotated[
+        tuple[_SomeText, ...], Meta(description="bundles of this run on which no result rests")
+    ]
+    started_on: Time
+    finished_on: Time | None
+    connectors: Mapping[str, ConnectorName]
+    tenants: tuple[TenantResult, ...]
 
 
 @dataclass
@@ -101,7 +181,7 @@ class FleetRecord:
     folder: Path
     fleet_id: str
     file: str
-    connectors: dict[str, Mapping[str, Any]]
+    connectors: dict[str, ConnectorName]
     started_on: str
     finished_on: str | None = None
     results: dict[tuple[str, str], TenantResult] = field(default_factory=dict)
@@ -109,7 +189,7 @@ class FleetRecord:
     previous: tuple[Previous, ...] = ()
     left_out: tuple[tuple[str, str], ...] = ()
     replaced: tuple[str, ...] = ()
-    _steps: dict[str, Mapping[str, Any]] = field(default_factory=dict, init=False, repr=False)
+    _steps: dict[str, StepResult] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def path(self) -> Path:
@@ -149,7 +229,7 @@ class FleetRecord:
 
     def _lines(self) -> Iterator[str]:
         head = {
-            "schema": f"{_SCHEMA}{_FORM}",
+            "schema": f"{_SCHEMA}{FORM}",
             "fleet_id": self.fleet_id,
             "file": self.file,
             "file_sha256": self.file_sha256,
@@ -169,9 +249,7 @@ class FleetRecord:
 
 def fleet_schema() -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of the record."""
-    text = resources.files("runbook_lib.evidence").joinpath("fleet.schema.json").read_text("utf-8")
-    schema: dict[str, Any] = json.loads(text)
-    return schema
+    return json_schema(FleetDocument, f"urn:facebook-marketing-runbook:fleet:v{FORM}")
 
 
 def read_head(path: Path) -> FleetRecord:
@@ -186,11 +264,10 @@ def read_head(path: Path) -> FleetRecord:
 
 def read_record(path: Path) -> FleetRecord:
     """Return the record at `path`, with the results logged beside it; raises like `read_head`."""
-    document = _checked(path, lambda: parse_json(read_plain(path, _LARGEST)))
+    document = _checked(path, lambda: parse_own(read_plain(path, _LARGEST)))
     record = _head(path.parent, document)
-    for row in document["tenants"]:
-        result = TenantResult(**row)
-        record.put(replace(result, status=Status(result.status), steps=tuple(result.steps)))
+    for result in document.tenants:
+        record.put(result)
     return record
 
 
@@ -201,21 +278,21 @@ def _first_line(path: Path) -> Any:
     ending = f"{_TENANTS}\n".encode()
     # NOTE: in another layout it is not as it was written; then all of it is read.
     is_head = line.endswith(ending)
-    return parse_json(line + b"]}" if is_head else read_plain(path, _LARGEST))
+    return parse_own(line + b"]}" if is_head else read_plain(path, _LARGEST))
 
 
-def _head(folder: Path, document: Mapping[str, Any]) -> FleetRecord:
+def _head(folder: Path, document: FleetDocument) -> FleetRecord:
     return FleetRecord(
         folder,
-        document["fleet_id"],
-        document["file"],
-        document["connectors"],
-        document["started_on"],
-        document["finished_on"],
-        file_sha256=document["file_sha256"],
-        previous=tuple(Previous(**run) for run in document["previous"]),
-        left_out=tuple((tenant, connector) for tenant, connector in document["left_out"]),
-        replaced=tuple(document["replaced"]),
+        document.fleet_id,
+        document.file,
+        dict(document.connectors),
+        document.started_on,
+        document.finished_on,
+        file_sha256=document.file_sha256,
+        previous=document.previous,
+        left_out=document.left_out,
+        replaced=document.replaced,
     )
 
 
@@ -227,34 +304,34 @@ def _logged(path: Path) -> Iterator[dict[str, Any]]:
         return
     for line in lines:
         with suppress(ValueError):
-            yield parse_json(line)
+            yield parse_own(line)
 
 
-def _checked(path: Path, read: Callable[[], Any]) -> dict[str, Any]:
+def _checked(path: Path, read: Callable[[], Any]) -> FleetDocument:
     """Return what `read` finds in the file at `path`, and in the log beside it, validated."""
     advice = "Move its folder away, and start again; what is in it is then not looked at."
     try:
-        document = read()
+        fields = read()
     except OSError as error:
         msg = f"The record {path} cannot be read: {error.strerror}."
         raise SettingsError(msg, next_step=advice) from None
     except ValueError:
-        document = None
-    schema = document.get("schema") if isinstance(document, dict) else None
-    if isinstance(schema, str) and schema != f"{_SCHEMA}{_FORM}":
-        raise FormError("It", schema.removeprefix(_SCHEMA), _FORM, file=str(path))
+        fields = None
+    schema = fields.get("schema") if isinstance(fields, dict) else None
+    if isinstance(schema, str) and schema != f"{_SCHEMA}{FORM}":
+        raise FormError("It", schema.removeprefix(_SCHEMA), FORM, file=str(path))
     try:
-        _validator()(document)
-        datetime.fromisoformat(document["started_on"])
-        document["tenants"] += _logged(path.parent / _LOG_NAME)
-        _validator()(document)
-    except ValueError:
+        document = convert(fields, FleetDocument)
+        datetime.fromisoformat(document.started_on)
+        logged = tuple(convert(row, TenantResult) for row in _logged(path.parent / _LOG_NAME))
+    except (ValidationError, ValueError):
+        document = None
+    # NOTE: a result is not a struct, so a field that it does not have is ignored.
+    if document is None or _as_json(document) != fields:
         msg = f"The record {path} is not a fleet's."
-        raise SettingsError(msg, next_step=advice) from None
-    checked: dict[str, Any] = document
-    return checked
+        raise SettingsError(msg, next_step=advice)
+    return structs.replace(document, tenants=(*document.tenants, *logged))
 
 
-@cache
-def _validator() -> Callable[[Any], Any]:
-    return compile_schema(fleet_schema())
+def _as_json(document: FleetDocument) -> Any:
+    return parse_own(write_json(to_builtins(document)).encode("utf-8", "backslashreplace"))

@@ -12,13 +12,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from runbook_lib.core.files import read_plain
 from runbook_lib.core.json_text import parse_json, write_json
 from runbook_lib.errors import ContentError
 from runbook_lib.evidence.bundle import PROVENANCE_NAME
-from runbook_lib.evidence.fleet_record import Status, TenantResult
+from runbook_lib.evidence.fleet_record import Status, StepResult, TenantResult, WaitResult
 from runbook_lib.evidence.record import Record
 from runbook_lib.evidence.signing.statement import LARGEST_ENVELOPE, Signed, digest
 
@@ -35,7 +34,7 @@ class FleetRun:
 
     fleet_id: str
     key: str
-    waits: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    waits: Mapping[str, WaitResult] = field(default_factory=dict)
 
 
 def read_fleet_run(made: Signed) -> FleetRun | None:
@@ -72,13 +71,14 @@ def result_of(record: Record, run: FleetRun, bundle: str) -> TenantResult:
     How long it took, and whether it was archived, no bundle says.
     """
     tenant, connector = record.tenant, record.procedure.id
-    steps = tuple(
-        {
-            **{name: getattr(step, name) for name in ("id", "outcome", "reason", "needs_person")},
-            **({"wait": run.waits[step.id]} if step.id in run.waits else {}),
-        }
-        for step in record.steps
-    )
+    steps: list[StepResult] = []
+    for step in record.steps:
+        result = StepResult(
+            id=step.id, outcome=step.outcome, reason=step.reason, needs_person=step.needs_person
+        )
+        if step.id in run.waits:
+            result["wait"] = run.waits[step.id]
+        steps.append(result)
     return TenantResult(
         tenant=tenant,
         connector=connector,
@@ -89,7 +89,7 @@ def result_of(record: Record, run: FleetRun, bundle: str) -> TenantResult:
         exit_code=record.outcome.exit_code,
         run_id=record.run_id,
         bundle=f"{tenant}/{connector}/{bundle}",
-        steps=steps,
+        steps=tuple(steps),
     )
 
 

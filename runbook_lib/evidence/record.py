@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta, ValidationError, convert
-from msgspec.json import schema_components
 
 from runbook_lib.core.files import read_plain
 from runbook_lib.core.json_text import parse_own
@@ -28,6 +27,7 @@ from runbook_lib.core.model import (
     Time,
     Value,
     invalid,
+    json_schema,
 )
 from runbook_lib.core.state import RunState
 from runbook_lib.core.step_record import RULES, StepRecord, attachments_of, step_record
@@ -171,19 +171,8 @@ def parse_record(content: bytes) -> Record:
 
 
 def record_schema() -> dict[str, Any]:
-    """Return the JSON Schema (2020-12) of a record, which has every field."""
-    (_,), parts = schema_components([Record], ref_template="#/$defs/{name}")
-    for part in parts.values():
-        if "properties" in part:
-            part["required"] = [*part["properties"]]
-            for field in part["properties"].values():
-                field.pop("default", None)
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": f"urn:facebook-marketing-runbook:record:v{FORM}",
-        **parts.pop("Record"),
-        "$defs": parts,
-    }
+    """Return the JSON Schema (2020-12) of a record."""
+    return json_schema(Record, f"urn:facebook-marketing-runbook:record:v{FORM}")
 
 
 def attachments(state: RunState) -> list[Attachment]:

@@ -16,7 +16,7 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
-from runbook_lib.core.model import Outcome
+from runbook_lib.core.model import Outcome, RunOutcome
 from runbook_lib.core.outcome import IN_PART, LABELS
 from runbook_lib.errors import ExitCode
 from runbook_lib.evidence.fleet_record import FleetRecord, Status, TenantResult
@@ -142,7 +142,8 @@ class TenantRow:
         """Return how it stands."""
         result = self.result
         if result.status is Status.SEALED:
-            is_kept = result.outcome != Standing.COMPLETE or result.exit_code == ExitCode.COMPLETE
+            is_complete = result.outcome == RunOutcome.COMPLETE
+            is_kept = not is_complete or result.exit_code == ExitCode.COMPLETE
             return Standing(str(result.outcome)) if is_kept else Standing.NOT_ARCHIVED
         if result.status is Status.UNSEALED:
             is_refused = result.exit_code == ExitCode.REFUSED

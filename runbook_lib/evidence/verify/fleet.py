@@ -224,7 +224,9 @@ def _difference(bundle: Path, result: TenantResult) -> str:
     own = {step.id: step for step in record.steps}
     for step in result.steps:
         same = own.get(step["id"])
-        if any(getattr(same, name, None) != step[name] for name in step if name != "wait"):
+        if any(
+            getattr(same, name, None) != value for name, value in step.items() if name != "wait"
+        ):
             return f"{step['outcome']} at {step['id']}"
     return "something else"
 

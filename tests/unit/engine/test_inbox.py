@@ -14,12 +14,13 @@ from runbook_lib.core.model import (
     Outcome,
     ProcedureName,
     RunStarted,
+    WaitsFor,
     Word,
     WordKind,
 )
 from runbook_lib.core.procedure import Conclusion, Source, Step, StepKind
 from runbook_lib.core.state import RunState, StepState
-from runbook_lib.engine.inbox import Item, WaitsFor, inbox
+from runbook_lib.engine.inbox import Item, inbox
 from runbook_lib.engine.tenants import TenantState
 from tests.support.words import AT, assigned
 
