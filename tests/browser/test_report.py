@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import io
 import re
@@ -12,9 +11,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from msgspec import convert, structs
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 from pypdf import PageObject, PdfReader
 
+from runbook_lib.core.model import Attachment
+from runbook_lib.evidence.record import Record
 from runbook_lib.evidence.reports.report import history_report, run_report
 from runbook_lib.evidence.reports.runs import Fault, SealedRun
 from tests.browser.jupyter import keep_picture
@@ -26,6 +28,7 @@ from tests.unit.evidence.reports.sample_runs import (
     on,
     record,
     sealed,
+    spoilt,
     step,
 )
 from tests.unit.evidence.reports.test_report_safety import HOSTILE, everywhere, faulty, lines_with
@@ -70,16 +73,18 @@ def reports(
     (kept / f"{digest}.png").write_bytes(picture)
     given = attachment(sha256=digest, size=len(picture), name="what I saw.png")
     hostile = everywhere(" ".join(HOSTILE.values()))
-    hostile["steps"][1]["attachments"].append(given)
+    second = structs.replace(hostile.steps[1], attachments=(convert(given, Attachment),))
+    hostile = structs.replace(hostile, steps=(hostile.steps[0], second, *hostile.steps[2:]))
+    records = {name: convert(run.record, Record) for name, run in runs.items()}
     texts = {
-        **{name: run_report(run.record, run.entries) for name, run in runs.items()},
+        **{name: run_report(records[name], run.entries) for name, run in runs.items()},
         "production": run_report(
             record(*EVERY_OUTCOME, step("fb-99-shown", "attested", attachments=[given])),
             [],
             attachments=kept,
         ),
         "hostile": run_report(hostile, lines_with(" ".join(HOSTILE.values())), attachments=kept),
-        "history": history_report("acme", sealed(*(run.record for run in runs.values()))),
+        "history": history_report("acme", sealed(*records.values())),
         "faulty-history": history_report("acme", _faulty_history()),
         "hostile-history": history_report(
             HOSTILE["long word"],
@@ -96,9 +101,9 @@ def _faulty_history() -> list[SealedRun]:
     first, second, third = sealed(on(1, *EVERY_OUTCOME), on(2), on(3))
     return [
         first,
-        replace(second, record={**on(2), "steps": []}, fault=Fault.MISSING),
-        SealedRun(on(4), 3, "20261204T080000Z-00000004"),
-        replace(third, number=4, fault=Fault.ALTERED),
+        spoilt(second, Fault.MISSING),
+        replace(sealed(on(4))[0], number=3, bundle="20261204T080000Z-00000004"),
+        spoilt(replace(third, number=4), Fault.ALTERED),
     ]
 
 
@@ -345,6 +350,7 @@ def test_a_report_stays_small(runs: dict[str, PracticeRun], reports: Path) -> No
     """
     assert (reports / "approved.html").stat().st_size < LARGEST
     run = runs["approved"]
-    many = copy.copy(run.record)
-    many["journal"] = {**run.record["journal"], "lines": 100 * len(run.entries)}
+    record = convert(run.record, Record)
+    journal = structs.replace(record.journal, lines=100 * len(run.entries))
+    many = structs.replace(record, journal=journal)
     assert len(run_report(many, run.entries * 100).encode()) < 2 * LARGEST

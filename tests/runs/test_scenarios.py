@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from msgspec import convert
 
-from runbook_lib.evidence.record import validate_record
+from runbook_lib.evidence.record import Record
 from tests.runs.conftest import outcomes, step_of
 from tests.support.practice_runs import PractiseOnce
 
@@ -314,7 +315,7 @@ def test_each_scenario_has_its_outcomes(scenario: str, practice_run: PractiseOnc
     assert result.returncode == exit_code
     assert record["outcome"] == {0: "complete", 1: "failed", 3: "incomplete"}[exit_code]
     assert record["sandbox"] is True
-    validate_record(record)
+    convert(record, Record)
     if scenario in SAID:
         step, words = SAID[scenario]
         assert words in step_of(record, step)["reason"]
@@ -372,4 +373,4 @@ def test_messenger_scenarios_have_their_outcomes(scenario: str, practice_run: Pr
     assert set(outcomes(approved).values()) == {"verified", "attested"}
     assert outcomes(result.record) == {**outcomes(approved), **different}
     assert result.returncode == exit_code
-    validate_record(result.record)
+    convert(result.record, Record)

@@ -23,7 +23,7 @@ _OURS = "runbook_lib"
 # What starts every Python, where a distribution or an installer adds it.
 _START = {"__main__", "_distutils_hack", "sitecustomize", "usercustomize"}
 _HELP = {"click"}
-_STATUS = _HELP | {"dotenv", "filelock", "rich"}
+_STATUS = _HELP | {"dotenv", "filelock", "msgspec", "rich", "typing_extensions"}
 MAY_LOAD = {"--help": _HELP, "status": _STATUS}
 COMMANDS = {"--help": ("--help",), "status": ("status", "--tenant", "acme")}
 

@@ -13,13 +13,14 @@ from typing import Any
 
 import psutil
 import pytest
+from msgspec import convert
 
 from runbook_lib.config.workspace import journal_path
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.journal import Journal
 from runbook_lib.core.model import EventType
 from runbook_lib.engine.notebooks import notebook_name
-from runbook_lib.evidence.record import validate_record
+from runbook_lib.evidence.record import Record
 from runbook_lib.sandbox.server import Sandbox
 from runbook_lib.sandbox.state.faults import Fault, FaultKind
 from tests.runs.conftest import (
@@ -87,7 +88,7 @@ def test_a_killed_kernel_leaves_its_steps_not_run(
     run.cells().kill()
     exit_code, _, errors = run.finish()
     (record,) = records(tmp_path / "evidence")
-    validate_record(record)
+    convert(record, Record)
     ids = [each.id for each in PROCEDURE.steps]
     position = ids.index(step)
     found = outcomes(record)
