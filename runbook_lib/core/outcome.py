@@ -20,6 +20,9 @@ ICONS: Mapping[Outcome, str] = {
     Outcome.NOT_RUN: "○",
 }
 
+# Nothing is left to do; a person's skip settles a step, too.
+SETTLED = (Outcome.VERIFIED, Outcome.ATTESTED)
+
 # What a person reads; the record has the outcome itself.
 LABELS: Mapping[Outcome, str] = {
     **{outcome: outcome.value for outcome in Outcome},

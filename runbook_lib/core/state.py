@@ -51,6 +51,7 @@ from runbook_lib.core.model import (
     Word,
     WordKind,
 )
+from runbook_lib.core.outcome import SETTLED
 from runbook_lib.core.procedure import Conclusion, Step, combine, conclude
 from runbook_lib.core.words import Lapsed, Subject, misfit, weigh
 from runbook_lib.errors import ChainError, JournalError
@@ -61,8 +62,6 @@ EVERY_STEP = "all"
 # Where the index is saved, beside the journal.
 STATE_NAME = "state.json"
 
-# A run is complete when every step is one of these, or skipped by a person.
-_SETTLED = (Outcome.VERIFIED, Outcome.ATTESTED)
 # How many lines are cached once they were read from the journal.
 _MOST_KEPT = 256
 # After folding more lines than this, the index is saved at once.
@@ -127,7 +126,7 @@ class StepState:
     @property
     def is_settled(self) -> bool:
         """Return whether nothing is left to do."""
-        is_done = self.conclusion.outcome in _SETTLED and not self.conclusion.needs_person
+        is_done = self.conclusion.outcome in SETTLED and not self.conclusion.needs_person
         return is_done or self.is_skipped_by_person
 
     @property

@@ -11,13 +11,18 @@ from typing import Any
 
 from runbook_lib.core.advice import next_step, what_to_do
 from runbook_lib.core.model import Outcome, WaitsFor
+from runbook_lib.core.outcome import SETTLED
 from runbook_lib.core.state import RunState, StepState
 from runbook_lib.core.words import person_key
 from runbook_lib.engine.tenants import TenantState
 from runbook_lib.evidence.fleet_record import WaitResult
 
 # To do by anybody: of these only what comes next, else the whole procedure would be listed.
-_OPEN = (Outcome.NOT_RUN, Outcome.INCONCLUSIVE)
+_OPEN = tuple(
+    outcome
+    for outcome in Outcome
+    if outcome not in (*SETTLED, Outcome.SKIPPED, Outcome.FAILED, Outcome.WAITING)
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,10 +77,9 @@ from runbook_lib.core.state import (
 )
 from runbook_lib.core.words import Subject, bind
 from runbook_lib.engine.check_runner import Result, perform_checks
+from runbook_lib.engine.connections import Connections
 from runbook_lib.errors import SettingsError, UnknownStepError
-from runbook_lib.remote.limits import Limits
-from runbook_lib.remote.rate_limits import COOL_DOWNS_NAME, KeptCoolDowns
-from runbook_lib.remote.transport import Session, Transport
+from runbook_lib.remote.transport import Session
 
 # Parameters of the run itself, beside the procedure's inputs.
 RESERVED = ("tenant", "evidence", "env_file", "run_id", "mode")
@@ -233,8 +232,7 @@ class Run:
                 self.redactor.learn(self.settings.secrets[item.name], item.owner)
         self.redactor.allow(self.values.values())
         self._tokens = TokenShelf()
-        self._transports: dict[tuple[object, ...], Transport] = {}
-        self._cool_downs = KeptCoolDowns(self.evidence / COOL_DOWNS_NAME)
+        self._connections = Connections(self.procedure.providers, self.redactor, self.evidence)
 
     @property
     def inputs(self) -> tuple[Input, ...]:
@@ -585,9 +583,7 @@ class Run:
 
     def close(self) -> None:
         """Close every connection."""
-        for transport in self._transports.values():
-            transport.close()
-        self._transports.clear()
+        self._connections.close()
 
     def _check(self, step: Step) -> tuple[tuple[Result, ...], str]:
         values, secrets = self.values, self.settings.secrets
@@ -596,7 +592,7 @@ class Run:
             return CheckContext(
                 values=values,
                 secrets=secrets,
-                session=self._open_session(values),
+                session=self._connections.open_session(values),
                 now=self.clock(),
                 tokens=self._tokens,
                 announce_change=lambda text: self._write(
@@ -615,40 +611,7 @@ class Run:
 
     def open_session(self) -> Session:
         """Return a recording session for the known addresses."""
-        return self._open_session(self.values)
-
-    def _open_session(self, values: Mapping[str, Value]) -> Session:
-        names = ("service_domain", "service_domain_address", "ca_file")
-        host, address, ca_file = (str(values.get(name, "")) for name in names)
-        limits, private = Limits.of(values), values.get("redirect_hosts", ())
-        other_addresses = values.get("connect_to", ())
-        providers = self.procedure.providers
-        hosts = {provider.name: provider.hosts(values) for provider in providers}
-        key = (host, address, ca_file, limits, private, other_addresses, *hosts.values())
-        if key not in self._transports:
-            # What to connect to, by `host:port`; `others` are `host=host:port`.
-            pairs = (
-                [pair.partition("=") for pair in other_addresses]
-                if isinstance(other_addresses, tuple)
-                else []
-            )
-            connect_to = {f"{name}:443": to for name, _, to in pairs}
-            if address:
-                connect_to[f"{host}:443"] = address
-            self._transports[key] = Transport(
-                self.redactor,
-                hosts=hosts,
-                connect_to=connect_to,
-                ca_file=ca_file,
-                private_hosts=private if isinstance(private, tuple) else (),
-                headers={name for provider in providers for name in provider.headers},
-                usage_pause=lambda headers: max(
-                    (provider.usage_pause(headers) for provider in providers), default=(0.0, "")
-                ),
-                limits=limits,
-                cool_downs=self._cool_downs,
-            )
-        return self._transports[key].session()
+        return self._connections.open_session(self.values)
 
     def _write(self, event: str, data: Part, *, step: str = "") -> None:
         self.journal.append(event, masked(data, self.redactor), run_id=self.run_id, step=step)

@@ -11,12 +11,11 @@ from collections.abc import Iterable
 from xml.etree import ElementTree as ET
 
 from runbook_lib.core.model import Outcome
-from runbook_lib.core.outcome import IN_PART
+from runbook_lib.core.outcome import IN_PART, SETTLED
 from runbook_lib.evidence.fleet_record import Status, TenantResult
 
 # What XML 1.0 cannot contain, not even escaped (§2.2).
 _IMPOSSIBLE = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_DONE = (Outcome.VERIFIED, Outcome.ATTESTED)
 # The test case of a run without evidence.
 _SEALING = "sealed-evidence"
 
@@ -41,7 +40,7 @@ def _suite(result: TenantResult) -> ET.Element:
         message = _text(f"{IN_PART if step['needs_person'] else outcome}: {step['reason']}")
         if outcome == Outcome.FAILED:
             ET.SubElement(case, "failure", message=message).text = message
-        elif outcome not in _DONE or step["needs_person"]:
+        elif outcome not in SETTLED or step["needs_person"]:
             ET.SubElement(case, "skipped", message=message)
     if result.status is not Status.SEALED:
         case = ET.SubElement(suite, "testcase", classname=name, name=_SEALING)

@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import quote
 
 from runbook_lib.core.model import Outcome, RunOutcome
-from runbook_lib.core.outcome import IN_PART, LABELS
+from runbook_lib.core.outcome import IN_PART, LABELS, SETTLED
 from runbook_lib.errors import ExitCode
 from runbook_lib.evidence.fleet_record import FleetRecord, Status, TenantResult
 from runbook_lib.evidence.reports.wording import day, days_between, listed
@@ -25,7 +25,6 @@ from runbook_lib.plain_text import counted
 
 # From the fleet's own folder, `fleet/<run>/`, to the evidence folder.
 _UP = "../.."
-_SETTLED = (Outcome.VERIFIED, Outcome.ATTESTED)
 # The order of a tenant's lines; what waits comes after what failed.
 _LINES = (Outcome.FAILED, Outcome.WAITING, Outcome.INCONCLUSIVE, Outcome.NOT_RUN, Outcome.SKIPPED)
 _WHOM = {
@@ -112,7 +111,7 @@ class Line:
     @property
     def is_settled(self) -> bool:
         """Return whether nobody has to do anything about it; what is verified in part waits."""
-        return self.outcome in _SETTLED and self.wait is None
+        return self.outcome in SETTLED and self.wait is None
 
     @property
     def name(self) -> str:
@@ -244,7 +243,7 @@ def _lines(pairs: Sequence[tuple[NamedStep, Mapping[str, Any]]], until: str) -> 
     for named, step in pairs:
         outcome = Outcome(step["outcome"])
         reason = f"{IN_PART}: {step['reason']}" if step["needs_person"] else step["reason"]
-        reason = "" if outcome in _SETTLED and not step["needs_person"] else reason
+        reason = "" if outcome in SETTLED and not step["needs_person"] else reason
         wait = None
         if "wait" in step:
             waits = step["wait"]

@@ -48,7 +48,9 @@ _SETTLED = {
     Outcome.SKIPPED: "skipped for a reason that a person gave",
 }
 _LEFT = {
-    outcome: LABELS[outcome] for outcome in (Outcome.WAITING, Outcome.INCONCLUSIVE, Outcome.NOT_RUN)
+    outcome: LABELS[outcome]
+    for outcome in Outcome
+    if outcome not in _SETTLED and outcome is not Outcome.FAILED
 }
 _OPEN = (Outcome.FAILED, *_LEFT)
 
