@@ -24,7 +24,7 @@ from runbook_lib.evidence.signing.keys import PUBLIC_SUFFIX, WHY_LESS
 from runbook_lib.plain_text import escaped_json, one_line
 
 if TYPE_CHECKING:
-    from runbook_lib.engine.run import Run
+    from runbook_lib.engine.known_run import KnownRun
 
 
 class RunDisplay(RunListener):
@@ -35,7 +35,7 @@ class RunDisplay(RunListener):
         self._is_verbose = is_verbose
         self._stack = ExitStack()
         self._progress: ProgressDisplay | None = None
-        self.run: Run | None = None
+        self.run: KnownRun | None = None
 
     def __enter__(self) -> RunDisplay:
         return self
@@ -47,7 +47,7 @@ class RunDisplay(RunListener):
         """Show why the run is waiting."""
         click.echo(one_line(reason), err=True)
 
-    def on_start(self, run: Run) -> None:
+    def on_start(self, run: KnownRun) -> None:
         """Show the tenant and the run, and a bar."""
         self.run = run
         if not self._as_json:
@@ -58,7 +58,7 @@ class RunDisplay(RunListener):
             progress(len(run.procedure.steps), is_quiet=self._as_json)
         )
 
-    def on_progress(self, run: Run) -> None:
+    def on_progress(self, run: KnownRun) -> None:
         """Move the bar."""
         if self._progress is not None:
             self._progress.update(run.state)

@@ -12,6 +12,7 @@ from runbook_lib.core.model import Word, WordKind
 from runbook_lib.core.procedure import Procedure, Step
 from runbook_lib.core.state import StepState
 from runbook_lib.core.words import person_key
+from runbook_lib.engine.known_run import KnownRun
 from runbook_lib.engine.run import Run, open_known
 from runbook_lib.engine.tenants import unknown_tenant
 from runbook_lib.errors import SettingsError
@@ -53,7 +54,7 @@ class Confirmation:
         return self.run.whole_state.steps[self.state.step.id]
 
 
-def subject_of(run: Run, step: Step) -> list[str]:
+def subject_of(run: KnownRun, step: Step) -> list[str]:
     """Return the known values that a word about `step` is bound to, each with its label."""
     items = {item.name: item for item in run.inputs if not item.secret}
     values = {**run.history.index.recorded, **run.values}

@@ -19,8 +19,9 @@ from runbook_lib.config.settings import Settings, find_env_file
 from runbook_lib.config.workspace import evidence_folder, project_folder
 from runbook_lib.core.procedure import Procedure
 from runbook_lib.core.redaction import Redactor
+from runbook_lib.engine.known_run import known_values
 from runbook_lib.engine.notebooks import is_stale, notebook_name
-from runbook_lib.engine.run import known_values, load_settings
+from runbook_lib.engine.run import load_settings
 from runbook_lib.errors import ExitCode, RunbookError, SettingsError
 from runbook_lib.evidence.signing.keys import (
     UNENCRYPTED,

@@ -54,9 +54,10 @@ from runbook_lib.core.model import RunOutcome, Value
 from runbook_lib.core.state import HistoryReader
 from runbook_lib.engine.fleet_bundles import RunBundles
 from runbook_lib.engine.headless import archive_sealed
+from runbook_lib.engine.known_run import known_values
 from runbook_lib.engine.pools import Done, LocalPool
 from runbook_lib.engine.process import ProcessRequest
-from runbook_lib.engine.run import known_values, new_run_id
+from runbook_lib.engine.run import new_run_id
 from runbook_lib.engine.scheduler_address import check_scheduler
 from runbook_lib.errors import (
     EvidenceError,

@@ -7,9 +7,8 @@ from __future__ import annotations
 import os
 import platform
 import secrets as randomness
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,6 @@ from runbook_lib.config.workspace import (
     evidence_folder,
     is_sandbox,
     journal_path,
-    on_this_machine,
     project_folder,
     refuse_twin,
     tenant_name,
@@ -38,7 +36,7 @@ from runbook_lib.config.workspace import (
 from runbook_lib.connectors.context import CheckContext, TokenShelf
 from runbook_lib.connectors.registry import known_variables
 from runbook_lib.core.fingerprints import FingerprintKey, keep_key, read_key
-from runbook_lib.core.journal import Journal, utc_now
+from runbook_lib.core.journal import Journal
 from runbook_lib.core.masking import masked
 from runbook_lib.core.model import (
     DATA,
@@ -63,7 +61,7 @@ from runbook_lib.core.model import (
     Value,
     Word,
 )
-from runbook_lib.core.procedure import Check, Conclusion, Input, Procedure, Step, combine
+from runbook_lib.core.procedure import Conclusion, Input, Procedure, Step, combine
 from runbook_lib.core.redaction import Redactor, Secret
 from runbook_lib.core.state import (
     EVERY_STEP,
@@ -72,13 +70,13 @@ from runbook_lib.core.state import (
     HistoryReader,
     RunState,
     StepState,
-    fold,
     obstacle,
 )
-from runbook_lib.core.words import Subject, bind
+from runbook_lib.core.words import bind
 from runbook_lib.engine.check_runner import Result, perform_checks
 from runbook_lib.engine.connections import Connections
-from runbook_lib.errors import SettingsError, UnknownStepError
+from runbook_lib.engine.known_run import KnownRun
+from runbook_lib.errors import SettingsError
 from runbook_lib.remote.transport import Session
 
 # Parameters of the run itself, beside the procedure's inputs.
@@ -187,45 +185,15 @@ def load_settings(
     )
 
 
-def known_values(
-    procedure: Procedure, earlier: Mapping[str, Value], settings: Settings
-) -> dict[str, Value]:
-    """Return every known value: given now, else given `earlier`, else the default."""
-    inputs = inputs_of(procedure)
-    defaults = {item.name: item.default for item in inputs if item.default is not None}
-    remembered = {
-        name: value
-        for name, value in earlier.items()
-        if any(item.name == name and not item.secret for item in inputs)
-    }
-    return {**defaults, **remembered, **settings.values}
-
-
-@dataclass
-class Run:
+class Run(KnownRun):
     """
-    One run of a procedure for one tenant.
+    A run that asks the remote systems, and records what it sees and what people say.
 
-    `run_id` joins a run that another process began, if the journal has it.
-    `key` makes the fingerprints of secrets. `env_file` is the settings file in
-    use, or the one to create. Every method that writes raises
-    `JournalError` where the journal cannot be written.
+    Every method that writes raises `JournalError` where the journal cannot be written.
     """
-
-    procedure: Procedure
-    settings: Settings
-    journal: Journal
-    tenant: str
-    mode: Mode
-    run_id: str
-    key: FingerprintKey = field(default_factory=FingerprintKey)
-    reader: HistoryReader | None = None
-    env_file: Path = Path(".env")
-    clock: Callable[[], datetime] = utc_now
 
     def __post_init__(self) -> None:
-        self._reader = self.reader or HistoryReader(self.journal)
-        self._folded: tuple[tuple[object, ...], RunState] | None = None
+        super().__post_init__()
         self.redactor = Redactor(self.settings.secrets.values(), self._is_tenants_secret)
         for item in self.inputs:
             if item.name in self.settings.secrets:
@@ -233,91 +201,6 @@ class Run:
         self.redactor.allow(self.values.values())
         self._tokens = TokenShelf()
         self._connections = Connections(self.procedure.providers, self.redactor, self.evidence)
-
-    @property
-    def inputs(self) -> tuple[Input, ...]:
-        """Return all that may be set: the procedure's inputs, then the runner's."""
-        return inputs_of(self.procedure)
-
-    @property
-    def history_reader(self) -> HistoryReader:
-        """Return the reader of the journal."""
-        return self._reader
-
-    @property
-    def evidence(self) -> Path:
-        """Return the folder with the evidence of every tenant."""
-        return self.journal.path.parents[2]
-
-    @property
-    def history(self) -> History:
-        """Return the journal's present content."""
-        return self._reader.read()
-
-    @property
-    def state(self) -> RunState:
-        """
-        Return the present state.
-
-        A headless run counts only its own checks; in the walkthrough all earlier
-        checks count.
-        """
-        return self._state(None if self.mode == Mode.INTERACTIVE else self.run_id)
-
-    @property
-    def whole_state(self) -> RunState:
-        """Return the state over all runs of this tenant."""
-        return self._state(None)
-
-    def _state(self, run_id: str | None) -> RunState:
-        history = self.history
-        subject = self._subject(history)
-        # NOTE: a step asks five times for the same state, which is a third of what it costs.
-        key = (history.index.last, run_id, subject.values, subject.before)
-        folded = self._folded
-        if folded is None or folded[0] != key:
-            earlier = folded[1] if folded else None
-            folded = self._folded = (key, fold(history, subject, run_id, earlier))
-        return folded[1]
-
-    def undone_by(self, item: Input, text: str) -> list[StepState]:
-        """
-        Return the steps that are done and would not be if `item` changed to `text`.
-
-        Raises `ValueError` if the text is invalid.
-        """
-        history = self.history
-        if item.secret:
-            value: Value = self.key.of_secret(item.name, secret_of(item, text, self.values))
-        else:
-            value = item.parse(text)
-        subject = self._subject(history)
-        # The first value undoes nothing, and neither does one that no step is about.
-        is_about = any(item.name in step.subject for step in self.procedure.steps)
-        known = subject.values.get(item.name)
-        if not is_about or not known or known == value:
-            return []
-        values = {**subject.values, item.name: value}
-        changed = replace(subject, values=values, before=history.index.before(values))
-        run_id = None if self.mode == Mode.INTERACTIVE else self.run_id
-        new_states = fold(history, changed, run_id).steps
-        return [
-            step
-            for name, step in self.state.steps.items()
-            if step.is_settled and not new_states[name].is_settled
-        ]
-
-    def _subject(self, history: History) -> Subject:
-        """Return the values that attestations and checks are compared with."""
-        recorded = history.index.recorded
-        values = known_values(self.procedure, history.index.given, self.settings)
-        if history.run(self.run_id) is None:
-            # NOTE: a reader (`status`) may be given less than the last run was.
-            values = {**values, **recorded, **self.settings.values}
-        else:
-            values = {**recorded, **values}
-        values |= self._fingerprints()
-        return Subject(self.procedure, values, history.index.before(values))
 
     def _is_tenants_secret(self, word: str) -> bool:
         """Return whether the journal has the fingerprint of `word`, from any run of this tenant."""
@@ -327,39 +210,6 @@ class Run:
         ]
         names = [item.name for item in self.inputs if item.secret]
         return any(self.key.of_secret(name, Secret(word)) in fingerprints for name in names)
-
-    def _fingerprints(self) -> dict[str, str]:
-        """Return the fingerprint of each secret that is the subject of a step, by name."""
-        named = {name for step in self.procedure.steps for name in step.subject}
-        return {
-            name: self.key.of_secret(name, secret)
-            for name, secret in self.settings.secrets.items()
-            if name in named
-        }
-
-    @property
-    def values(self) -> dict[str, Value]:
-        """Return every known value, with the facts that checks of this run found."""
-        given = self.history.index.given
-        return {**known_values(self.procedure, given, self.settings), **self.state.facts}
-
-    @property
-    def link_values(self) -> dict[str, Value]:
-        """
-        Return the values that links to pages are made of.
-
-        A practice tenant never gets a link to the real systems: while its sandbox does
-        not run, they have no address.
-        """
-        values = self.values
-        if True in self.history.index.practice or is_sandbox(values):
-            return on_this_machine(values)
-        return values
-
-    @property
-    def is_sandbox(self) -> bool:
-        """Return whether this is a practice run."""
-        return is_sandbox(self.values)
 
     def require_startable(self) -> None:
         """
@@ -405,7 +255,7 @@ class Run:
             sandbox=is_sandbox(values),
             parameters=values,
             credentials=tuple(sorted(self.settings.secrets)),
-            fingerprints=self._fingerprints(),
+            fingerprints=self.fingerprints(),
             # NOTE: it has the lock, so a run without an end was cut off.
             resumes=history.cut_off_run if self.mode == Mode.HEADLESS else "",
             environment=_environment(),
@@ -419,19 +269,11 @@ class Run:
         present = {name: value for name, value in settings.items() if value}
         recorded = history.index.recorded
         parameters = {n: value for n, value in present.items() if recorded.get(n) != value}
-        secrets = self._fingerprints()
+        secrets = self.fingerprints()
         fingerprints = {n: digest for n, digest in secrets.items() if recorded.get(n) != digest}
         if parameters or fingerprints:
             joined = RunJoined(parameters=parameters, fingerprints=fingerprints)
             self._write(EventType.RUN_JOINED, joined)
-
-    def step(self, step_id: str) -> Step:
-        """Return the step called `step_id`; raises `UnknownStepError`."""
-        for step in self.procedure.steps:
-            if step.id == step_id:
-                return step
-        msg = f"There is no step called {step_id}."
-        raise UnknownStepError(msg)
 
     def perform(self, step_id: str) -> StepState:
         """
@@ -442,7 +284,7 @@ class Run:
         """
         step = self.step(step_id)
         self._write(EventType.STEP_STARTED, StepStarted(), step=step.id)
-        subject = self._subject(self.history)
+        subject = self.subject(self.history)
         is_possible = not obstacle(step, self.state.steps)
         results, unchecked = self._check(step) if is_possible else ((), "")
         findings = [result.finding for result in results]
@@ -484,7 +326,7 @@ class Run:
         beside the name.
         """
         history = self.history
-        subject, recorded_entries = self._subject(history), history.index.entries - {""}
+        subject, recorded_entries = self.subject(history), history.index.entries - {""}
         values = {**history.index.recorded, **self.values}
         login = logged_in()
         for word in words:
@@ -521,7 +363,7 @@ class Run:
         self.redactor.release(item.owner)
         self.redactor.learn(secret, item.owner)
         self._use_secrets({**self.settings.secrets, item.name: secret})
-        fingerprint = self._fingerprints().get(item.name)
+        fingerprint = self.fingerprints().get(item.name)
         if fingerprint and self.history.index.recorded.get(item.name) != fingerprint:
             given = CredentialGiven(name=item.name, fingerprint=fingerprint)
             self._write(EventType.CREDENTIAL_GIVEN, given)
@@ -602,12 +444,6 @@ class Run:
 
         lacking = {check: [item.label for item in self.lacking(check)] for check in step.checks}
         return perform_checks(step.checks, open_context, lacking=lacking.__getitem__)
-
-    def lacking(self, check: Check) -> list[Input]:
-        """Return the inputs that `check` needs and was not given."""
-        values, secrets = self.values, self.settings.secrets
-        items = {item.name: item for item in self.inputs}
-        return [items[name] for name in check.needs if not (values.get(name) or name in secrets)]
 
     def open_session(self) -> Session:
         """Return a recording session for the known addresses."""

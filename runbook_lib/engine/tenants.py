@@ -15,7 +15,8 @@ from runbook_lib.core.fingerprints import FingerprintKey, read_key
 from runbook_lib.core.journal import JOURNAL_NAME, Journal
 from runbook_lib.core.model import Mode
 from runbook_lib.core.state import HistoryReader, RunState
-from runbook_lib.engine.run import Run, new_run_id
+from runbook_lib.engine.known_run import KnownRun
+from runbook_lib.engine.run import new_run_id
 from runbook_lib.errors import SettingsError
 
 # A fleet has thousands.
@@ -109,7 +110,7 @@ def tenant_state(tenant: str, connector: str, evidence: str = "") -> TenantState
     # NOTE: the current settings belong to one tenant, and would void attestations about others.
     journal = Journal(journal_path(evidence_folder(evidence), tenant, connector))
     key = read_key(journal.path.parent)
-    run = Run(
+    run = KnownRun(
         find_procedure(connector),
         Settings({}, {}),
         journal,

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from runbook_lib.core.outcome import label_of
 from runbook_lib.core.procedure import Input, Step
 from runbook_lib.core.state import StepState
+from runbook_lib.engine.known_run import KnownRun
 from runbook_lib.engine.run import Run
 
 
@@ -30,13 +31,13 @@ class Round:
     changed: tuple[tuple[StepState, StepState], ...] = ()
 
 
-def lacking(run: Run, step: Step) -> tuple[Input, ...]:
+def lacking(run: KnownRun, step: Step) -> tuple[Input, ...]:
     """Return the inputs that this step's checks need and were not given, each once."""
     items = {item.name: item for check in step.checks for item in run.lacking(check)}
     return tuple(items.values())
 
 
-def plan(run: Run) -> Round:
+def plan(run: KnownRun) -> Round:
     """Return what *Check everything now* would do."""
     steps: list[Step] = []
     unasked: list[Step] = []
@@ -61,7 +62,7 @@ def check_everything(run: Run, planned: Round, check: Callable[[int, Step], obje
     return replace(planned, changed=tuple(changed))
 
 
-def summary(run: Run, done: Round) -> str:
+def summary(run: KnownRun, done: Round) -> str:
     """Return the result for the person, a line for each kind of news."""
     numbers = run.procedure.numbers
     changes: dict[str, list[str]] = {}
@@ -83,7 +84,7 @@ def summary(run: Run, done: Round) -> str:
     )
 
 
-def missing(run: Run, done: Round) -> list[tuple[str, list[str]]]:
+def missing(run: KnownRun, done: Round) -> list[tuple[str, list[str]]]:
     """Return each input that was not given, with the numbers of the steps that lack it."""
     numbers = run.procedure.numbers
     absent: dict[str, list[str]] = {}

@@ -10,6 +10,7 @@ from typing import Any
 from runbook_lib.config.settings import secret_of, typed
 from runbook_lib.core.model import Value
 from runbook_lib.core.procedure import Input, Step
+from runbook_lib.engine.known_run import KnownRun
 from runbook_lib.engine.run import Run
 from runbook_lib.errors import SettingsError
 
@@ -29,7 +30,7 @@ def problem(item: Input, text: str) -> str:
     return ""
 
 
-def effect(run: Run, item: Input, text: str) -> str:
+def effect(run: KnownRun, item: Input, text: str) -> str:
     """Return which steps must be done again once this value is saved; empty for none."""
     try:
         undone = run.undone_by(item, text.strip()) if text.strip() else []

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from runbook_lib.core.outcome import label_of
 from runbook_lib.core.state import RunState
+from runbook_lib.engine.known_run import KnownRun
 from runbook_lib.engine.process import Finished, ProcessRequest, run_in_process
 from runbook_lib.engine.run import Run
 from runbook_lib.errors import SealingError
@@ -46,7 +47,7 @@ def seal_evidence(run: Run, *, on_wait: Callable[[str], None] = lambda _: None) 
         raise SealingError(message, next_step=advice) from None
 
 
-def doubts(run: Run, done: Round) -> list[str]:
+def doubts(run: KnownRun, done: Round) -> list[str]:
     """Return what a person should know before sealing, after every step was checked again."""
     still_open = open_steps(run.state)
     return [

@@ -47,7 +47,7 @@ _SETTLED = {
     Outcome.ATTESTED: "attested by a named person",
     Outcome.SKIPPED: "skipped for a reason that a person gave",
 }
-_LEFT = {
+_LEFT: dict[Outcome, str] = {
     outcome: LABELS[outcome]
     for outcome in Outcome
     if outcome not in _SETTLED and outcome is not Outcome.FAILED

@@ -31,7 +31,8 @@ from runbook_lib.core.model import Binding, Exchange, Finding, Mode, Outcome, Ru
 from runbook_lib.core.procedure import Check, Input, Procedure, Section, Source, Step, StepKind
 from runbook_lib.core.redaction import MASK, Secret
 from runbook_lib.core.state import STATE_NAME, HistoryReader, rests_on
-from runbook_lib.engine.run import Run, known_values, new_run_id, open_known, open_run
+from runbook_lib.engine.known_run import known_values
+from runbook_lib.engine.run import Run, new_run_id, open_known, open_run
 from runbook_lib.errors import (
     JournalError,
     RunbookError,

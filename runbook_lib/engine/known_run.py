@@ -1,0 +1,193 @@
+"""
+A run as it is read: what is known of a tenant, and the state that follows from the journal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+
+from runbook_lib.config.runner import inputs_of
+from runbook_lib.config.settings import Settings, secret_of
+from runbook_lib.config.workspace import is_sandbox, on_this_machine
+from runbook_lib.core.fingerprints import FingerprintKey
+from runbook_lib.core.journal import Journal, utc_now
+from runbook_lib.core.model import Mode, Value
+from runbook_lib.core.procedure import Check, Input, Procedure, Step
+from runbook_lib.core.state import History, HistoryReader, RunState, StepState, fold
+from runbook_lib.core.words import Subject
+from runbook_lib.errors import UnknownStepError
+
+
+def known_values(
+    procedure: Procedure, earlier: Mapping[str, Value], settings: Settings
+) -> dict[str, Value]:
+    """Return every known value: given now, else given `earlier`, else the default."""
+    inputs = inputs_of(procedure)
+    defaults = {item.name: item.default for item in inputs if item.default is not None}
+    remembered = {
+        name: value
+        for name, value in earlier.items()
+        if any(item.name == name and not item.secret for item in inputs)
+    }
+    return {**defaults, **remembered, **settings.values}
+
+
+@dataclass
+class KnownRun:
+    """
+    One run of a procedure for one tenant, which only reads.
+
+    `run_id` joins a run that another process began, if the journal has it.
+    `key` makes the fingerprints of secrets. `env_file` is the settings file in
+    use, or the one to create.
+    """
+
+    procedure: Procedure
+    settings: Settings
+    journal: Journal
+    tenant: str
+    mode: Mode
+    run_id: str
+    key: FingerprintKey = field(default_factory=FingerprintKey)
+    reader: HistoryReader | None = None
+    env_file: Path = Path(".env")
+    clock: Callable[[], datetime] = utc_now
+
+    def __post_init__(self) -> None:
+        self._reader = self.reader or HistoryReader(self.journal)
+        self._folded: tuple[tuple[object, ...], RunState] | None = None
+
+    @property
+    def inputs(self) -> tuple[Input, ...]:
+        """Return all that may be set: the procedure's inputs, then the runner's."""
+        return inputs_of(self.procedure)
+
+    @property
+    def history_reader(self) -> HistoryReader:
+        """Return the reader of the journal."""
+        return self._reader
+
+    @property
+    def evidence(self) -> Path:
+        """Return the folder with the evidence of every tenant."""
+        return self.journal.path.parents[2]
+
+    @property
+    def history(self) -> History:
+        """Return the journal's present content."""
+        return self._reader.read()
+
+    @property
+    def state(self) -> RunState:
+        """
+        Return the present state.
+
+        A headless run counts only its own checks; in the walkthrough all earlier
+        checks count.
+        """
+        return self._state(None if self.mode == Mode.INTERACTIVE else self.run_id)
+
+    @property
+    def whole_state(self) -> RunState:
+        """Return the state over all runs of this tenant."""
+        return self._state(None)
+
+    def _state(self, run_id: str | None) -> RunState:
+        history = self.history
+        subject = self.subject(history)
+        # NOTE: a step asks five times for the same state, which is a third of what it costs.
+        key = (history.index.last, run_id, subject.values, subject.before)
+        folded = self._folded
+        if folded is None or folded[0] != key:
+            earlier = folded[1] if folded else None
+            folded = self._folded = (key, fold(history, subject, run_id, earlier))
+        return folded[1]
+
+    def undone_by(self, item: Input, text: str) -> list[StepState]:
+        """
+        Return the steps that are done and would not be if `item` changed to `text`.
+
+        Raises `ValueError` if the text is invalid.
+        """
+        history = self.history
+        if item.secret:
+            value: Value = self.key.of_secret(item.name, secret_of(item, text, self.values))
+        else:
+            value = item.parse(text)
+        subject = self.subject(history)
+        # The first value undoes nothing, and neither does one that no step is about.
+        is_about = any(item.name in step.subject for step in self.procedure.steps)
+        known = subject.values.get(item.name)
+        if not is_about or not known or known == value:
+            return []
+        values = {**subject.values, item.name: value}
+        changed = replace(subject, values=values, before=history.index.before(values))
+        run_id = None if self.mode == Mode.INTERACTIVE else self.run_id
+        new_states = fold(history, changed, run_id).steps
+        return [
+            step
+            for name, step in self.state.steps.items()
+            if step.is_settled and not new_states[name].is_settled
+        ]
+
+    def subject(self, history: History) -> Subject:
+        """Return the values that attestations and checks are compared with."""
+        recorded = history.index.recorded
+        values = known_values(self.procedure, history.index.given, self.settings)
+        if history.run(self.run_id) is None:
+            # NOTE: a reader (`status`) may be given less than the last run was.
+            values = {**values, **recorded, **self.settings.values}
+        else:
+            values = {**recorded, **values}
+        values |= self.fingerprints()
+        return Subject(self.procedure, values, history.index.before(values))
+
+    def fingerprints(self) -> dict[str, str]:
+        """Return the fingerprint of each secret that is the subject of a step, by name."""
+        named = {name for step in self.procedure.steps for name in step.subject}
+        return {
+            name: self.key.of_secret(name, secret)
+            for name, secret in self.settings.secrets.items()
+            if name in named
+        }
+
+    @property
+    def values(self) -> dict[str, Value]:
+        """Return every known value, with the facts that checks of this run found."""
+        given = self.history.index.given
+        return {**known_values(self.procedure, given, self.settings), **self.state.facts}
+
+    @property
+    def link_values(self) -> dict[str, Value]:
+        """
+        Return the values that links to pages are made of.
+
+        A practice tenant never gets a link to the real systems: while its sandbox does
+        not run, they have no address.
+        """
+        values = self.values
+        if True in self.history.index.practice or is_sandbox(values):
+            return on_this_machine(values)
+        return values
+
+    @property
+    def is_sandbox(self) -> bool:
+        """Return whether this is a practice run."""
+        return is_sandbox(self.values)
+
+    def step(self, step_id: str) -> Step:
+        """Return the step called `step_id`; raises `UnknownStepError`."""
+        for step in self.procedure.steps:
+            if step.id == step_id:
+                return step
+        msg = f"There is no step called {step_id}."
+        raise UnknownStepError(msg)
+
+    def lacking(self, check: Check) -> list[Input]:
+        """Return the inputs that `check` needs and was not given."""
+        values, secrets = self.values, self.settings.secrets
+        items = {item.name: item for item in self.inputs}
+        return [items[name] for name in check.needs if not (values.get(name) or name in secrets)]
