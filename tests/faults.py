@@ -444,7 +444,7 @@ FAULTS = (
     ),
     Fault(
         "walkthrough/controller.py",
-        "if self._doubts:",
+        "if sealing.doubts:",
         "if False:",
         "walkthrough/test_finish.py",
         "open steps are sealed without a question",

@@ -37,10 +37,31 @@ class Activity:
     consent_paste_url: str = ""
 
 
+@dataclass(slots=True)
+class Sealing:
+    """
+    The sealing of this kernel's evidence.
+
+    `doubts` are what a person is asked first; `bundle` is the path of the last
+    bundle, and `words` say when it was sealed and how the run ended.
+    """
+
+    activity: Activity = field(default_factory=Activity)
+    doubts: Sequence[str] = ()
+    bundle: str = ""
+    words: str = ""
+
+
 class Activities:
-    """The activity of each step; safe to use from several threads."""
+    """
+    The activity of each step, of a round over all, and the sealing.
+
+    Those of steps are safe to change from several threads.
+    """
 
     def __init__(self) -> None:
+        self.round = Activity()
+        self.sealing = Sealing()
         self._lock = threading.Lock()
         self._activities: dict[str, Activity] = {}
 

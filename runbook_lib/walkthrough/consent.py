@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from runbook_lib.connectors.cyclr.service_domain import redirect_uri
 from runbook_lib.connectors.provider import vendor_of
+from runbook_lib.core.procedure import Step
 from runbook_lib.core.redaction import Secret
 from runbook_lib.engine.run import Run
 from runbook_lib.errors import (
@@ -48,16 +49,16 @@ class Consent:
     """
     The consent that one walkthrough asks for; the newest request counts.
 
-    `on_answer` is called for the awaited redirect, with a function that returns
-    the request and its code, or raises the refusal. `on_end` is called if none
-    came in time.
+    `on_answer` is called for the awaited redirect, with the step that asked and
+    a function that returns the request and its code, or raises the refusal.
+    `on_end` is called with the step if none came in time.
     """
 
     def __init__(
         self,
         run: Run,
-        on_answer: Callable[[Accept], None],
-        on_end: Callable[[], None],
+        on_answer: Callable[[Step, Accept], None],
+        on_end: Callable[[Step], None],
         *,
         seconds: float = AWAITED_SECONDS,
     ) -> None:
@@ -69,6 +70,7 @@ class Consent:
         self._lock = threading.Lock()
         self._asking = threading.Lock()
         self._pending: dict[str, PendingAuthorization] = {}
+        self._step: Step | None = None
         self._listener: RedirectListener | None = None
 
     @property
@@ -76,7 +78,7 @@ class Consent:
         """Return whether an answer would still count."""
         return bool(self._pending)
 
-    def ask(self) -> ConsentAddresses:
+    def ask(self, step: Step) -> ConsentAddresses:
         """
         Return the consent page's address, and the one whose answer is pasted.
 
@@ -105,6 +107,7 @@ class Consent:
         requests = [self._request(uri) for uri in uris]
         with self._lock:
             self._pending = {request.state: request for request in requests}
+            self._step = step
         return ConsentAddresses(
             url=requests[0].url if listening_uri else "",
             paste_url=requests[-1].url if domain else "",
@@ -151,7 +154,8 @@ class Consent:
 
     def _receive(self, url: str) -> bool:
         """Accept an awaited redirect, and return whether it is one."""
-        if not answers(self._pending, url):
+        step = self._step
+        if step is None or not answers(self._pending, url):
             return False
         try:
             accepted = self.accept(url)
@@ -163,17 +167,18 @@ class Consent:
             def refused() -> Accepted:
                 raise refusal
 
-            self._on_answer(refused)
+            self._on_answer(step, refused)
         else:
-            self._on_answer(lambda: accepted)
+            self._on_answer(step, lambda: accepted)
         return True
 
     def _end(self, ended: RedirectListener) -> None:
         with self._lock:
-            if self._listener is not ended or not self._pending:
+            step = self._step
+            if self._listener is not ended or not self._pending or step is None:
                 return  # it was asked again since, or is answered
             self._pending = {}
-        self._on_end()
+        self._on_end(step)
 
     def redeem(self, request: PendingAuthorization, code: Secret) -> Secret:
         """Return the token for the code; raises `AuthorizationError` if it is refused."""

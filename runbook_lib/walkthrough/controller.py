@@ -2,33 +2,26 @@
 The walkthrough: one for each kernel, between the run and the panels that show it.
 
 It performs the panels' actions off the kernel's main thread, follows the
-journal to show others' progress, and checks waiting steps again. `views` says
-what is shown, the browser scripts how.
+journal to show others' progress, and checks waiting steps again.
 """
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from runbook_lib.config.attestations import due_day
-from runbook_lib.config.settings import visible_text
-from runbook_lib.connectors.provider import vendor_of
-from runbook_lib.core.advice import next_step, what_to_do
-from runbook_lib.core.attachments import store_attachment
+from runbook_lib.core.advice import what_to_do
 from runbook_lib.core.journal import timestamp
-from runbook_lib.core.model import Assignment, Note, NoteKind, Outcome, Remark, Word, WordKind
+from runbook_lib.core.model import NoteKind, Outcome, Remark, WordKind
 from runbook_lib.core.outcome import label_of
 from runbook_lib.core.procedure import Step
 from runbook_lib.engine.confirm_links import make_link
 from runbook_lib.engine.run import Run
-from runbook_lib.engine.tenants import listed, tenant_names
 from runbook_lib.errors import (
     AuthorizationError,
     RefusedConsentError,
@@ -39,73 +32,35 @@ from runbook_lib.evidence.reports.wording import when
 from runbook_lib.walkthrough.activity import Activities, Activity
 from runbook_lib.walkthrough.consent import AWAITED_SECONDS, Accept, Consent
 from runbook_lib.walkthrough.credentials import SavedCredentials
+from runbook_lib.walkthrough.displays import Displays
 from runbook_lib.walkthrough.everything import Round, check_everything, lacking, plan, summary
 from runbook_lib.walkthrough.inputs import accept, credential, effect, problem, sentence
 from runbook_lib.walkthrough.sealing import doubts, packed, seal_evidence, sealed_words
-from runbook_lib.walkthrough.views import STRUCTURE, Scene, finish_view, header_view, step_view
+from runbook_lib.walkthrough.statements import Statements
 
 _FOLLOW_SECONDS = 0.5
 # A review takes days; once a minute is often enough, and costs the provider nothing.
 _WATCH_SECONDS = 60.0
-_ORIGIN = "walkthrough"
-_LONGEST_NAME, _LONGEST_NOTE = 200, 2_000
-_FIELDS = {
-    "by": "Your name",
-    "note": "The note",
-    "seen": "What differed",
-    "to": "Who does it",
-    "due": "The day",
-}
 # Nothing new: still waiting, or it could not be checked (no network, say).
 _CANNOT_TELL = (Outcome.WAITING, Outcome.INCONCLUSIVE)
 
 
-class Display(Protocol):
-    """Something that draws a view."""
-
-    def show(self, view: dict[str, Any]) -> None:
-        """Draw `view`; called from any thread."""
-
-
 class Walkthrough:
     """
-    The state that the panels of one kernel share.
+    What the panels of one kernel can ask for.
 
     `watch_seconds` is how often a waiting step is checked again.
     """
 
     def __init__(self, run: Run, *, watch_seconds: float = _WATCH_SECONDS) -> None:
         self.run = run
-        self.operator = ""
+        self._statements = Statements(run)
         self._watch_seconds = watch_seconds
-        # NOTE: `runbook lab` sets this variable for its kernels; another server has no such page.
-        self._has_confirm_page = os.environ.get("RUNBOOK_EVIDENCE", "") == str(
-            run.evidence.absolute()
-        )
-        # A list, such as the permissions, is chosen in one step and shown in the others.
-        self._chosen_in = {
-            item.name: step
-            for step in reversed(run.procedure.steps)
-            for item in step.inputs
-            if isinstance(item.default, tuple)
-        }
-        names = tenant_names(str(run.evidence))
-        self._others = listed([name for name in names if name != run.tenant])
         self._credentials = SavedCredentials(run)
-        self._panels: dict[str, Display] = {}
-        self._header: Display | None = None
-        self._finish_panel: Display | None = None
-        self._sealing = Activity()
-        self._doubts: list[str] = []
-        self._bundle = ""
-        self._sealed = ""
-        self._round = Activity()
         self._activities = Activities()
-        self._consent = Consent(run, self._on_answer, self._on_no_answer)
-        self._consent_step: Step | None = None
-        self._views: dict[str, dict[str, Any]] = {}
+        self.displays = Displays(run, self._activities, self._credentials, self._statements)
+        self._consent = Consent(run, self._redeem, self._say_that_none_came)
         self._workers = ThreadPoolExecutor(max_workers=4, thread_name_prefix="runbook")
-        self._drawing = threading.Lock()
         self._stopped = threading.Event()
         self._follower = threading.Thread(target=self._follow, name="runbook-follow", daemon=True)
 
@@ -120,95 +75,6 @@ class Walkthrough:
         self._consent.close()
         self.run.close()
 
-    def add_header(self, header: Display) -> None:
-        """Draw the header there from now on."""
-        self._header = header
-        self.draw()
-
-    def add_panel(self, step_id: str, panel: Display) -> None:
-        """Draw this step there from now on; a cell that runs again replaces its panel."""
-        self._panels[step_id] = panel
-        self.draw(step_id)
-
-    def add_finish(self, finish: Display) -> None:
-        """Draw the notebook's end there from now on."""
-        self._finish_panel = finish
-        self.draw()
-
-    def draw(self, *only: str) -> None:
-        """
-        Draw everything, or `only` these steps, from the journal.
-
-        If the journal cannot be read, panels keep what they showed, with the error.
-        """
-        with self._drawing:
-            try:
-                self._draw(only)
-            except Exception as error:  # noqa: BLE001  (a panel must show the error)
-                self._draw_error(*describe_error(error))
-
-    def _draw(self, only: tuple[str, ...]) -> None:
-        # NOTE: before the state, or a view could say that a check has ended, without its result.
-        activities = {step_id: self._activities.of(step_id) for step_id in self._panels}
-        state, history = self.run.state, self.run.history
-        following, vendor = next_step(state), vendor_of(self.run.procedure)
-        scene = Scene(
-            vendor=vendor,
-            today=self.run.clock().date(),
-            values=self.run.values,
-            link_values=self.run.link_values,
-            credentials=self._credentials.places(),
-            chosen_in=self._chosen_in,
-            has_confirm_page=self._has_confirm_page,
-            next_id=following[0].step.id if following else "",
-        )
-        for step_id in only or tuple(activities):
-            if step_id in activities:
-                step = state.steps[step_id]
-                view = step_view(
-                    step,
-                    scene,
-                    recent=history.recent(step_id),
-                    activity=activities[step_id],
-                    wanted=lacking(self.run, step.step) if step.checked_on else (),
-                )
-                redacted = self.run.redactor.redact_values(view, structure=STRUCTURE)
-                self._show(step_id, self._panels[step_id], redacted)
-        if self._header is not None and not only:
-            view = header_view(
-                state,
-                title=self.run.procedure.title,
-                tenant=self.run.tenant,
-                operator=self.operator,
-                is_sandbox=self.run.is_sandbox,
-                provider=vendor.title,
-                others=self._others,
-                sealed=self._sealed,
-                today=scene.today,
-                activity=self._round,
-            )
-            self._show("header", self._header, view)
-        if self._finish_panel is not None and not only:
-            view = finish_view(
-                state, activity=self._sealing, bundle=self._bundle, doubts=self._doubts
-            )
-            self._show("finish", self._finish_panel, view)
-
-    def _show(self, name: str, display: Display, view: dict[str, Any]) -> None:
-        self._views[name] = view
-        display.show(view)
-
-    def _draw_error(self, message: str, advice: str) -> None:
-        for step_id, panel in self._panels.items():
-            activity = replace(
-                self._activities.of(step_id), message=message, advice=advice, is_error=True
-            )
-            panel.show({**self._views.get(step_id, {}), **asdict(activity)})
-        activity = replace(self._sealing, message=message, advice=advice, is_error=True)
-        for name, display in (("header", self._header), ("finish", self._finish_panel)):
-            if display is not None:
-                display.show({**self._views.get(name, {}), **asdict(activity)})
-
     def perform(self, step: Step, inputs: dict[str, Any]) -> None:
         """Accept the inputs and check the step, off this thread."""
         self._begin(step, lambda: self._check(step, inputs))
@@ -217,50 +83,13 @@ class Walkthrough:
         self, step: Step, kind: WordKind, words: dict[str, Any], files: list[dict[str, Any]]
     ) -> None:
         """Record what a named person confirms about the step, with attachments."""
-
-        def word() -> Word:
-            fields = self._said(step, words)
-            if kind in (WordKind.SKIPPED, WordKind.WITHDRAWN) and not fields["note"]:
-                msg = "Give a reason."
-                raise SettingsError(msg, next_step="It is kept in the record.")
-            folder = self.run.journal.path.parent / "attachments"
-            return Word(
-                kind=kind,
-                seen=_typed(words, "seen"),
-                attachments=tuple(store_attachment(folder, **file) for file in files),
-                **fields,
-            )
-
-        self._begin(step, lambda: self._record(step, word()))
+        self._begin(
+            step, lambda: self._record(step, self._statements.word(step, kind, words, files))
+        )
 
     def add_note(self, step: Step, kind: NoteKind, words: dict[str, Any]) -> None:
         """Record a comment on the step, or who does it by when; no outcome rests on either."""
-
-        def note() -> Note | Assignment:
-            fields = self._said(step, words)
-            if kind is NoteKind.ASSIGNED:
-                to, due = _typed(words, "to", longest=_LONGEST_NAME), _typed(words, "due")
-                return Assignment(to=to, due=due_day(due, "By", since=fields["at"]), **fields)
-            if not fields["note"]:
-                msg = "Write the comment."
-                raise SettingsError(msg, next_step="It is kept with the step's history.")
-            return Note(**fields)
-
-        self._begin(step, lambda: self._record(step, note()))
-
-    def _said(self, step: Step, words: dict[str, Any]) -> dict[str, Any]:
-        by = _typed(words, "by", longest=_LONGEST_NAME)
-        if not by:
-            msg = "Enter your name: the record says who confirmed this."
-            raise SettingsError(msg, next_step="It stays filled in from then on.")
-        self.operator = by
-        return {
-            "step": step.id,
-            "by": by,
-            "at": timestamp(self.run.clock()),
-            "note": _typed(words, "note"),
-            "origin": _ORIGIN,
-        }
+        self._begin(step, lambda: self._record(step, self._statements.note(step, kind, words)))
 
     def _record(self, step: Step, statement: Remark) -> str:
         self.run.say([statement])
@@ -269,28 +98,28 @@ class Walkthrough:
 
     def check_all(self) -> None:
         """Check every step whose checks only read; ignored while that runs."""
-        if self._round.busy_since:
+        if self._activities.round.busy_since:
             return
-        self._round = Activity(busy_since=time.time())
-        self.draw()
+        self._activities.round = Activity(busy_since=time.time())
+        self.displays.draw()
         self._workers.submit(self._check_all)
 
     def _check_all(self) -> None:
         try:
-            self._round = Activity(message=summary(self.run, self._go_round()))
+            self._activities.round = Activity(message=summary(self.run, self._go_round()))
         except Exception as error:  # noqa: BLE001  (the button must not stay busy for ever)
             message, advice = describe_error(error)
-            self._round = Activity(message=message, advice=advice, is_error=True)
-        self.draw()
+            self._activities.round = Activity(message=message, advice=advice, is_error=True)
+        self.displays.draw()
 
     def _go_round(self) -> Round:
         planned = plan(self.run)
 
         def check(number: int, step: Step) -> None:
             message = f"Checking {number} of {len(planned.steps)}: {step.title}"
-            self._round = replace(self._round, message=message)
+            self._activities.round = replace(self._activities.round, message=message)
             self._activities.begin(step.id)
-            self.draw()
+            self.displays.draw()
             self._finish(step, lambda: self._check(step, {}))
 
         return check_everything(self.run, planned, check)
@@ -302,38 +131,41 @@ class Walkthrough:
         First every step is checked again; if something is open, missing or has
         changed, it asks once, and continues when `is_confirmed`.
         """
-        if self._sealing.busy_since:
+        sealing = self._activities.sealing
+        if sealing.activity.busy_since:
             return
-        self._sealing = Activity(busy_since=time.time())
-        self._doubts = []
-        self.draw()
+        sealing.activity, sealing.doubts = Activity(busy_since=time.time()), ()
+        self.displays.draw()
         self._workers.submit(self._seal, is_confirmed)
 
     def _seal(self, is_confirmed: bool) -> None:  # noqa: FBT001  (the pool passes it on)
+        sealing = self._activities.sealing
         try:
             if not is_confirmed:
-                self._doubts = doubts(self.run, self._go_round())
-            if self._doubts:
-                self._sealing = Activity()
+                sealing.doubts = doubts(self.run, self._go_round())
+            if sealing.doubts:
+                sealing.activity = Activity()
             else:
                 before = self.run.state
                 sealed = seal_evidence(self.run, on_wait=self._wait_to_seal)
-                self._bundle = str(sealed.bundle)
-                self._sealed = f"Sealed {when(timestamp(self.run.clock()))}: {sealed.outcome}."
-                self._sealing = Activity(message=sealed_words(sealed, before, self.run.state))
+                sealing.bundle = str(sealed.bundle)
+                sealing.words = f"Sealed {when(timestamp(self.run.clock()))}: {sealed.outcome}."
+                sealing.activity = Activity(message=sealed_words(sealed, before, self.run.state))
         except Exception as error:  # noqa: BLE001  (the button must not stay busy for ever)
             message, advice = describe_error(error)
-            self._sealing = Activity(message=message, advice=advice, is_error=True)
-        self._round = Activity()
-        self.draw()
+            sealing.activity = Activity(message=message, advice=advice, is_error=True)
+        self._activities.round = Activity()
+        self.displays.draw()
 
     def files_of_bundle(self, name: str) -> bytes:
         """Return the sealed bundle as a zip file, or its report; empty if nothing is sealed."""
-        return packed(Path(self._bundle), name) if self._bundle else b""
+        bundle = self._activities.sealing.bundle
+        return packed(Path(bundle), name) if bundle else b""
 
     def _wait_to_seal(self, message: str) -> None:
-        self._sealing = replace(self._sealing, message=message)
-        self.draw()
+        sealing = self._activities.sealing
+        sealing.activity = replace(sealing.activity, message=message)
+        self.displays.draw()
 
     def problem(self, name: str, text: str) -> tuple[str, str]:
         """Return what is wrong with an input's text, and what saving it undoes, or nothing."""
@@ -366,11 +198,10 @@ class Walkthrough:
 
     def ask_consent(self, step: Step) -> None:
         """Prepare the consent page and listen for its answer."""
-        self._consent_step = step
 
         def prepare() -> str:
             try:
-                addresses = self._consent.ask()
+                addresses = self._consent.ask(step)
             finally:
                 self._hide_consent(step)
             self._update(step, consent_url=addresses.url, consent_paste_url=addresses.paste_url)
@@ -418,15 +249,7 @@ class Walkthrough:
             self.perform(other, {})
         return "".join(f" Next, checked automatically: {other.title}." for other in following)
 
-    def _on_answer(self, accept: Accept) -> None:
-        if self._consent_step is not None:
-            self._redeem(self._consent_step, accept)
-
-    def _on_no_answer(self) -> None:
-        step = self._consent_step
-        if step is None:
-            return
-
+    def _say_that_none_came(self, step: Step) -> None:
         def say_so() -> str:
             self._hide_consent(step)
             minutes = f"{AWAITED_SECONDS / 60:.0f} minutes"
@@ -467,9 +290,9 @@ class Walkthrough:
     def _begin(self, step: Step, action: Callable[[], str]) -> None:
         """Run `action` off this thread; show that it runs, and its result."""
         self._activities.begin(step.id)
-        if not self._round.busy_since:
-            self._round = Activity()  # the person has gone on
-        self.draw(step.id)
+        if not self._activities.round.busy_since:
+            self._activities.round = Activity()  # the person has gone on
+        self.displays.draw(step.id)
         self._workers.submit(self._finish, step, action)
 
     def _finish(self, step: Step, action: Callable[[], str]) -> None:
@@ -479,11 +302,11 @@ class Walkthrough:
             message, advice = describe_error(error)
             is_error = True
         self._activities.end(step.id, message, advice, is_error=is_error)
-        self.draw()
+        self.displays.draw()
 
     def _update(self, step: Step, **changes: Any) -> None:
         self._activities.update(step.id, **changes)
-        self.draw(step.id)
+        self.displays.draw(step.id)
 
     def _follow(self) -> None:
         drawn_lines, watched_at = -1, time.monotonic()
@@ -491,31 +314,21 @@ class Walkthrough:
             try:
                 lines = self.run.history.index.last.seq
                 if self._credentials.follow() or lines != drawn_lines:
-                    self.draw()
+                    self.displays.draw()
                     drawn_lines = lines
                 if time.monotonic() - watched_at >= self._watch_seconds:
                     watched_at = time.monotonic()
                     self._watch()
             except Exception:  # noqa: BLE001  (drawing says what is wrong; following goes on)
-                self.draw()
+                self.displays.draw()
 
     def _watch(self) -> None:
         """Check each waiting step again, unless that spends something; write only changes."""
         for step_id, state in self.run.state.steps.items():
             reads = state.step.checks and not state.step.spends
             is_waiting = state.conclusion.outcome is Outcome.WAITING and reads
-            if step_id in self._panels and is_waiting and not self._activities.of(step_id).busy:
+            is_free = self.displays.has_panel(step_id) and not self._activities.of(step_id).busy
+            if is_waiting and is_free:
                 conclusion = self.run.preview(step_id)
                 if conclusion is not None and conclusion.outcome not in _CANNOT_TELL:
                     self.perform(state.step, {})
-
-
-def _typed(words: dict[str, Any], name: str, *, longest: int = _LONGEST_NOTE) -> str:
-    """Return typed text; raises `SettingsError` if it contains an invisible character."""
-    return visible_text(
-        _FIELDS[name],
-        str(words.get(name, "")),
-        longest=longest,
-        may_have_lines=name in ("note", "seen"),
-        next_step="Correct it, then press the button again.",
-    )

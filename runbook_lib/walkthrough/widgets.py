@@ -65,7 +65,7 @@ class HeaderPanel(_Panel):
     def __init__(self, walkthrough: Walkthrough) -> None:
         super().__init__(walkthrough, "header")
         self.on_msg(self._on_message)
-        walkthrough.add_header(self)
+        walkthrough.displays.add_header(self)
 
     def __repr__(self) -> str:
         return _TEXT.format("header")
@@ -83,7 +83,7 @@ class FinishPanel(_Panel):
     def __init__(self, walkthrough: Walkthrough) -> None:
         super().__init__(walkthrough, "finish")
         self.on_msg(self._on_message)
-        walkthrough.add_finish(self)
+        walkthrough.displays.add_finish(self)
 
     def __repr__(self) -> str:
         return _TEXT.format("notebook's end")
@@ -107,7 +107,7 @@ class StepPanel(_Panel):
         super().__init__(walkthrough, step.id)
         self._step = step
         self.on_msg(self._on_message)
-        walkthrough.add_panel(step.id, self)
+        walkthrough.displays.add_panel(step.id, self)
 
     def __repr__(self) -> str:
         return _TEXT.format("step")

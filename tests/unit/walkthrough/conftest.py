@@ -40,9 +40,9 @@ class Scene:
         self.header, self.finish = Screen(), Screen()
         self.screens = {step.id: Screen() for step in run.procedure.steps}
         for step_id, screen in self.screens.items():
-            self.walkthrough.add_panel(step_id, screen)
-        self.walkthrough.add_header(self.header)
-        self.walkthrough.add_finish(self.finish)
+            self.walkthrough.displays.add_panel(step_id, screen)
+        self.walkthrough.displays.add_header(self.header)
+        self.walkthrough.displays.add_finish(self.finish)
 
     def step(self, step_id: str) -> Step:
         """Return the step."""

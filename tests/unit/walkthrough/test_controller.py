@@ -13,7 +13,7 @@ from runbook_lib.connectors.context import CheckContext
 from runbook_lib.core.model import Finding, Outcome
 from runbook_lib.engine.run import Run
 from runbook_lib.errors import JournalError
-from runbook_lib.walkthrough import controller as module
+from runbook_lib.walkthrough import statements
 from tests.unit.bodies import APP_SECRET
 from tests.unit.walkthrough.conftest import DONE, KNOWN, LEFT_OUT, Make, damage
 from tests.unit.walkthrough.stage import (
@@ -151,7 +151,7 @@ def test_a_full_disk_is_shown_as_such(scene: Make, monkeypatch: pytest.MonkeyPat
     def refuse(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(module, "store_attachment", refuse)
+    monkeypatch.setattr(statements, "store_attachment", refuse)
     play.walkthrough.say(play.step("app"), DONE, {"by": "Somebody"}, [{"name": "a.png"}])
 
     view = settled(play.screens["app"])
@@ -181,7 +181,7 @@ def test_a_cell_that_ran_again_replaces_its_panel(scene: Make) -> None:
 
     play = scene(app_step())
     again, before = Screen(), len(play.screens["app"].views)
-    play.walkthrough.add_panel("app", again)
+    play.walkthrough.displays.add_panel("app", again)
     assert again.view["id"] == "app"
 
     play.walkthrough.perform(play.step("app"), {})
@@ -202,7 +202,7 @@ def test_a_view_is_of_one_moment(scene: Make, monkeypatch: pytest.MonkeyPatch) -
         return found
 
     monkeypatch.setattr(Run, "state", property(state))
-    play.walkthrough.draw("a")
+    play.walkthrough.displays.draw("a")
     assert play.screens["a"].view["finished"] == 0
 
 
@@ -270,12 +270,12 @@ def test_a_new_panel_shows_a_damaged_journal(scene: Make) -> None:
 
     play = scene(app_step())
     play.run.perform("app")
-    play.walkthrough.draw()
+    play.walkthrough.displays.draw()
     damage(play)
     fresh = (Screen(), Screen(), Screen())
-    play.walkthrough.add_panel("app", fresh[0])
-    play.walkthrough.add_header(fresh[1])
-    play.walkthrough.add_finish(fresh[2])
+    play.walkthrough.displays.add_panel("app", fresh[0])
+    play.walkthrough.displays.add_header(fresh[1])
+    play.walkthrough.displays.add_finish(fresh[2])
 
     for screen in fresh:
         assert "is not a journal line" in screen.view["message"]
@@ -291,8 +291,8 @@ def test_a_panel_without_a_view_says_why(scene: Make) -> None:
     play.run.perform("app")
     damage(play)
     late = Screen()
-    play.walkthrough._views.clear()
-    play.walkthrough.add_panel("app", late)
+    play.walkthrough.displays._views.clear()
+    play.walkthrough.displays.add_panel("app", late)
 
     assert "id" not in late.view
     assert "is not a journal line" in late.view["message"]

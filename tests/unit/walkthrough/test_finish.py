@@ -85,7 +85,7 @@ def test_a_sealed_bundle_is_handed_to_the_browser(scene: Make, tmp_path: Path) -
     (bundle / "attachments").mkdir(parents=True)
     (bundle / "report.html").write_text("<p>")
     (bundle / "attachments" / "a.png").write_bytes(b"p")
-    play.walkthrough._bundle = str(bundle)
+    play.walkthrough._activities.sealing.bundle = str(bundle)
     assert play.walkthrough.files_of_bundle("report.html") == b"<p>"
     with zipfile.ZipFile(io.BytesIO(play.walkthrough.files_of_bundle("b.zip"))) as packed:
         assert packed.read("20261124-0a1b2c3d/report.html") == b"<p>"

@@ -578,9 +578,9 @@ def test_no_view_holds_a_credential(tmp_path: Path) -> None:
 
     with stopped(Walkthrough(run)) as walkthrough:
         for step in steps:
-            walkthrough.add_panel(step.id, screens[step.id])
-        walkthrough.add_header(screens["header"])
-        walkthrough.add_finish(screens["finish"])
+            walkthrough.displays.add_panel(step.id, screens[step.id])
+        walkthrough.displays.add_header(screens["header"])
+        walkthrough.displays.add_finish(screens["finish"])
 
     text = json.dumps([screen.views for screen in screens.values()])
     assert not [name for name, value in CANARIES.items() if value in text]

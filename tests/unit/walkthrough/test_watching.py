@@ -109,7 +109,7 @@ def test_only_shown_waiting_steps_are_watched(scene: Make) -> None:
         make_step("other", noting(looked, waits)),
         watch_seconds=0.01,
     )
-    del play.walkthrough._panels["other"]
+    del play.walkthrough.displays._panels["other"]
     play.run.perform("other")
     play.run.perform("wait")
     play.run.say([submitted("word")])

@@ -32,6 +32,7 @@ class FakeWalkthrough:
     def __init__(self) -> None:
         self.asked: list[tuple[Any, ...]] = []
         self.shown: list[Any] = []
+        self.displays = self
         self.run = SimpleNamespace(tenant="acme", procedure=SimpleNamespace(id="one"))
 
     def add_header(self, header: Any) -> None:

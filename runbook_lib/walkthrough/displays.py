@@ -1,0 +1,160 @@
+"""
+The displays of one kernel, drawn from the journal and from the activities beside it.
+
+`views` says what is shown, the browser scripts how.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import asdict, replace
+from typing import Any, Protocol
+
+from runbook_lib.connectors.provider import vendor_of
+from runbook_lib.core.advice import next_step
+from runbook_lib.engine.run import Run
+from runbook_lib.engine.tenants import listed, tenant_names
+from runbook_lib.errors import describe_error
+from runbook_lib.walkthrough.activity import Activities
+from runbook_lib.walkthrough.credentials import SavedCredentials
+from runbook_lib.walkthrough.everything import lacking
+from runbook_lib.walkthrough.statements import Statements
+from runbook_lib.walkthrough.views import STRUCTURE, Scene, finish_view, header_view, step_view
+
+
+class Display(Protocol):
+    """Something that draws a view."""
+
+    def show(self, view: dict[str, Any]) -> None:
+        """Draw `view`; called from any thread."""
+
+
+class Displays:
+    """The header, the panel of each step, and the notebook's end, with what each shows."""
+
+    def __init__(
+        self,
+        run: Run,
+        activities: Activities,
+        credentials: SavedCredentials,
+        statements: Statements,
+    ) -> None:
+        self._run = run
+        self._activities = activities
+        self._credentials = credentials
+        self._statements = statements
+        # NOTE: `runbook lab` sets this variable for its kernels; another server has no such page.
+        self._has_confirm_page = os.environ.get("RUNBOOK_EVIDENCE", "") == str(
+            run.evidence.absolute()
+        )
+        # A list, such as the permissions, is chosen in one step and shown in the others.
+        self._chosen_in = {
+            item.name: step
+            for step in reversed(run.procedure.steps)
+            for item in step.inputs
+            if isinstance(item.default, tuple)
+        }
+        names = tenant_names(str(run.evidence))
+        self._others = listed([name for name in names if name != run.tenant])
+        self._header: Display | None = None
+        self._panels: dict[str, Display] = {}
+        self._finish: Display | None = None
+        self._views: dict[str, dict[str, Any]] = {}
+        self._drawing = threading.Lock()
+
+    def add_header(self, header: Display) -> None:
+        """Draw the header there from now on."""
+        self._header = header
+        self.draw()
+
+    def add_panel(self, step_id: str, panel: Display) -> None:
+        """Draw this step there from now on; a cell that runs again replaces its panel."""
+        self._panels[step_id] = panel
+        self.draw(step_id)
+
+    def add_finish(self, finish: Display) -> None:
+        """Draw the notebook's end there from now on."""
+        self._finish = finish
+        self.draw()
+
+    def has_panel(self, step_id: str) -> bool:
+        """Return whether this step is shown."""
+        return step_id in self._panels
+
+    def draw(self, *only: str) -> None:
+        """
+        Draw everything, or `only` these steps, from the journal.
+
+        If the journal cannot be read, panels keep what they showed, with the error.
+        """
+        with self._drawing:
+            try:
+                self._draw(only)
+            except Exception as error:  # noqa: BLE001  (a panel must show the error)
+                self._draw_error(*describe_error(error))
+
+    def _draw(self, only: tuple[str, ...]) -> None:
+        # NOTE: before the state, or a view could say that a check has ended, without its result.
+        activities = {step_id: self._activities.of(step_id) for step_id in self._panels}
+        run, sealing = self._run, self._activities.sealing
+        state, history = run.state, run.history
+        following, vendor = next_step(state), vendor_of(run.procedure)
+        scene = Scene(
+            vendor=vendor,
+            today=run.clock().date(),
+            values=run.values,
+            link_values=run.link_values,
+            credentials=self._credentials.places(),
+            chosen_in=self._chosen_in,
+            has_confirm_page=self._has_confirm_page,
+            next_id=following[0].step.id if following else "",
+        )
+        for step_id in only or tuple(activities):
+            if step_id in activities:
+                step = state.steps[step_id]
+                view = step_view(
+                    step,
+                    scene,
+                    recent=history.recent(step_id),
+                    activity=activities[step_id],
+                    wanted=lacking(run, step.step) if step.checked_on else (),
+                )
+                redacted = run.redactor.redact_values(view, structure=STRUCTURE)
+                self._show(step_id, self._panels[step_id], redacted)
+        if self._header is not None and not only:
+            view = header_view(
+                state,
+                title=run.procedure.title,
+                tenant=run.tenant,
+                operator=self._statements.operator,
+                is_sandbox=run.is_sandbox,
+                provider=vendor.title,
+                others=self._others,
+                sealed=sealing.words,
+                today=scene.today,
+                activity=self._activities.round,
+            )
+            self._show("header", self._header, view)
+        if self._finish is not None and not only:
+            view = finish_view(
+                state, activity=sealing.activity, bundle=sealing.bundle, doubts=sealing.doubts
+            )
+            self._show("finish", self._finish, view)
+
+    def _show(self, name: str, display: Display, view: dict[str, Any]) -> None:
+        self._views[name] = view
+        display.show(view)
+
+    def _draw_error(self, message: str, advice: str) -> None:
+        for step_id, panel in self._panels.items():
+            activity = replace(
+                self._activities.of(step_id), message=message, advice=advice, is_error=True
+            )
+            panel.show({**self._views.get(step_id, {}), **asdict(activity)})
+        activity = replace(
+            self._activities.sealing.activity, message=message, advice=advice, is_error=True
+        )
+        for name, display in (("header", self._header), ("finish", self._finish)):
+            if display is not None:
+                display.show({**self._views.get(name, {}), **asdict(activity)})

@@ -1,0 +1,90 @@
+"""
+What a person typed about a step, made into a statement for the journal.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from runbook_lib.config.attestations import due_day
+from runbook_lib.config.settings import visible_text
+from runbook_lib.core.attachments import store_attachment
+from runbook_lib.core.journal import timestamp
+from runbook_lib.core.model import Assignment, Note, NoteKind, Word, WordKind
+from runbook_lib.core.procedure import Step
+from runbook_lib.engine.known_run import KnownRun
+from runbook_lib.errors import SettingsError
+
+_ORIGIN = "walkthrough"
+_LONGEST_NAME, _LONGEST_NOTE = 200, 2_000
+_FIELDS = {
+    "by": "Your name",
+    "note": "The note",
+    "seen": "What differed",
+    "to": "Who does it",
+    "due": "The day",
+}
+
+
+class Statements:
+    """
+    The statements that one walkthrough takes; `operator` is who made the last one.
+
+    Each raises `SettingsError` where a field lacks what it needs, or cannot be shown.
+    """
+
+    def __init__(self, run: KnownRun) -> None:
+        self.operator = ""
+        self._run = run
+
+    def word(
+        self, step: Step, kind: WordKind, typed: dict[str, Any], files: list[dict[str, Any]]
+    ) -> Word:
+        """Return what a named person confirms about the step; its attachments are stored."""
+        fields = self._fields(step, typed)
+        if kind in (WordKind.SKIPPED, WordKind.WITHDRAWN) and not fields["note"]:
+            msg = "Give a reason."
+            raise SettingsError(msg, next_step="It is kept in the record.")
+        folder = self._run.journal.path.parent / "attachments"
+        return Word(
+            kind=kind,
+            seen=_text(typed, "seen"),
+            attachments=tuple(store_attachment(folder, **file) for file in files),
+            **fields,
+        )
+
+    def note(self, step: Step, kind: NoteKind, typed: dict[str, Any]) -> Note | Assignment:
+        """Return a comment on the step, or who does it by when."""
+        fields = self._fields(step, typed)
+        if kind is NoteKind.ASSIGNED:
+            to, due = _text(typed, "to", longest=_LONGEST_NAME), _text(typed, "due")
+            return Assignment(to=to, due=due_day(due, "By", since=fields["at"]), **fields)
+        if not fields["note"]:
+            msg = "Write the comment."
+            raise SettingsError(msg, next_step="It is kept with the step's history.")
+        return Note(**fields)
+
+    def _fields(self, step: Step, typed: dict[str, Any]) -> dict[str, Any]:
+        by = _text(typed, "by", longest=_LONGEST_NAME)
+        if not by:
+            msg = "Enter your name: the record says who confirmed this."
+            raise SettingsError(msg, next_step="It stays filled in from then on.")
+        self.operator = by
+        return {
+            "step": step.id,
+            "by": by,
+            "at": timestamp(self._run.clock()),
+            "note": _text(typed, "note"),
+            "origin": _ORIGIN,
+        }
+
+
+def _text(typed: dict[str, Any], name: str, *, longest: int = _LONGEST_NOTE) -> str:
+    """Return typed text; raises `SettingsError` if it contains an invisible character."""
+    return visible_text(
+        _FIELDS[name],
+        str(typed.get(name, "")),
+        longest=longest,
+        may_have_lines=name in ("note", "seen"),
+        next_step="Correct it, then press the button again.",
+    )
