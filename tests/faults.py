@@ -464,7 +464,7 @@ FAULTS = (
         "a notebook with somebody's outputs is trusted",
     ),
     Fault(
-        "engine/run.py",
+        "engine/known_run.py",
         "if step.is_settled and not new_states[name].is_settled",
         "if step.is_settled and new_states[name].is_settled",
         "walkthrough/test_typed_values.py",
@@ -514,7 +514,7 @@ FAULTS = (
         "one person gives both words by writing the name otherwise",
     ),
     Fault(
-        "engine/run.py",
+        "engine/known_run.py",
         "return on_this_machine(values)",
         "return values",
         "engine/test_run.py",
@@ -592,7 +592,7 @@ FAULTS = (
     ),
     Fault(
         "evidence/junit.py",
-        "elif outcome not in _DONE",
+        "elif outcome not in SETTLED",
         "elif outcome == Outcome.WAITING",
         "evidence/test_junit.py",
         "a step that could not be checked passes in JUnit XML",
