@@ -24,7 +24,7 @@ from runbook_lib.core.journal import Journal
 from runbook_lib.core.model import Mode
 from runbook_lib.core.procedure import Input
 from runbook_lib.core.redaction import Owner, Redactor, Secret
-from runbook_lib.engine import run as run_module
+from runbook_lib.engine import connections
 from runbook_lib.engine.run import Run
 from runbook_lib.errors import RemoteError
 from runbook_lib.remote.transport import Request, Session, Transport
@@ -137,7 +137,7 @@ def opened(
 ) -> tuple[Run, Listener, dict[str, str]]:
     """Return a run that knows every kind of secret, who hears it, and the secrets by name."""
     listener = Listener()
-    patch.setattr(run_module, "Transport", partial(Transport, wire=listener))
+    patch.setattr(connections, "Transport", partial(Transport, wire=listener))
     procedure = find_procedure(connector)
     names = {item.name for item in inputs_of(procedure)}
     secrets = {name: text for name, (text, _) in GIVEN.items() if name in names}
