@@ -324,7 +324,9 @@ class Walk:
     def choose_theme(self, name: str) -> None:
         """Choose a theme of JupyterLab's, and wait until it is drawn."""
         self.menu("Settings", "Theme", name)
-        expect(self.page.locator("body")).to_have_attribute("data-jp-theme-name", name)
+        # NOTE: its style sheet is loaded and every panel drawn again, beside other tests.
+        drawn = self.page.locator(f'body[data-jp-theme-name="{name}"]')
+        drawn.wait_for(state="attached", timeout=_PATIENCE)
 
     def restart_kernel(self) -> None:
         """Restart the kernel and run everything again."""
