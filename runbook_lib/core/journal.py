@@ -31,7 +31,7 @@ from runbook_lib.core.model import (
     EventType,
     Exchange,
     ExchangeWithheld,
-    JournalMended,
+    JournalRepaired,
     Part,
     invalid,
 )
@@ -157,8 +157,8 @@ class Journal:
                 if end < size:
                     file.seek(end)
                     text = file.read(_TAIL_CHUNK).decode(errors="replace")
-                    removed = JournalMended(bytes=size - end, text=text)
-                    drafts.append((EventType.JOURNAL_MENDED, removed, "", ""))
+                    removed = JournalRepaired(bytes=size - end, text=text)
+                    drafts.append((EventType.JOURNAL_REPAIRED, removed, "", ""))
                 lines = lines_from(number + len(drafts) + 1)
                 drafts += [(event, data, run_id, step) for event, data in lines]
                 prev = line_digest(last) if last else GENESIS

@@ -38,11 +38,11 @@ def masked(part: _P, masks: Redactor) -> _P:
     fields, answers = _fields(type(part))
     changed = {name: mask(masks, getattr(part, name)) for name, mask in fields.items()}
     # NOTE: the names of headers and facts are structure.
-    said = [
+    answered = [
         [*value.values()] if isinstance(value := changed[name], Mapping) else value
         for name in answers
     ]
-    if said and masks.is_spread_over(to_builtins(said)):
+    if answered and masks.is_spread_over(to_builtins(answered)):
         changed |= {name: fields[name](_MaskAll(), getattr(part, name)) for name in answers}
     return structs.replace(part, **changed)
 

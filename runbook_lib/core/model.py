@@ -468,7 +468,7 @@ class ChangeIntended(Part):
     change: Text
 
 
-class JournalMended(Part):
+class JournalRepaired(Part):
     """An incomplete end of the journal was removed: its size in bytes, and its beginning."""
 
     bytes: int
@@ -516,7 +516,7 @@ class EventType:
     CREDENTIAL_GIVEN = "credential.given"
     CREDENTIAL_REMEMBERED = "credential.remembered"
     CHANGE_INTENDED = "change.intended"
-    JOURNAL_MENDED = "journal.mended"
+    JOURNAL_REPAIRED = "journal.repaired"
     BUNDLE_SEALED = "bundle.sealed"
 
 
@@ -543,7 +543,7 @@ DATA: Mapping[str, type[Part]] = {
     EventType.CREDENTIAL_GIVEN: CredentialGiven,
     EventType.CREDENTIAL_REMEMBERED: CredentialRemembered,
     EventType.CHANGE_INTENDED: ChangeIntended,
-    EventType.JOURNAL_MENDED: JournalMended,
+    EventType.JOURNAL_REPAIRED: JournalRepaired,
     EventType.BUNDLE_SEALED: BundleSealed,
 }
 

@@ -334,12 +334,14 @@ class Run(KnownRun):
                 continue
             step = self.step(word.step)
             event = f"step.{word.kind}"
-            said: Any = structs.replace(word, login=login)
+            statement: Any = structs.replace(word, login=login)
             if isinstance(word, Word):
                 binding = bind(step, subject, word.binding.subject)
                 app = _app_of(binding, values)
-                said = structs.replace(said, binding=binding, sentence=step.sentence, **app)
-            self._write(event, convert(said, DATA[event], from_attributes=True), step=step.id)
+                statement = structs.replace(
+                    statement, binding=binding, sentence=step.sentence, **app
+                )
+            self._write(event, convert(statement, DATA[event], from_attributes=True), step=step.id)
 
     def remember(self, name: str, value: Value) -> None:
         """Record a value that a person gave, for every later run."""

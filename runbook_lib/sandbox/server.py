@@ -215,7 +215,7 @@ def _sites() -> dict[str, Callable[[World], Site]]:
     """Return every site by name, those of further vendors last."""
     return {
         **_SITES,
-        **{name: make for each in VENDORS.values() for name, make in each.sites.items()},
+        **{name: make for vendor in VENDORS.values() for name, make in vendor.sites.items()},
     }
 
 

@@ -52,25 +52,20 @@ def wanted_permissions(context: CheckContext) -> tuple[str, ...]:
     return tuple(dict.fromkeys(("public_profile", *context.names("permissions"))))
 
 
-def app_graph(context: CheckContext) -> Graph:
+def app_graph(context: CheckContext, *, app_secret: Secret | None = None) -> Graph:
     """Return the Graph client for calls with the app's own token."""
     return Graph(
         context.session,
         base_url=context.text("graph_url"),
         version=context.text("graph_version"),
         app_id=context.text("app_id"),
+        app_secret=app_secret,
     )
 
 
 def user_graph(context: CheckContext) -> Graph:
     """Return the Graph client that signs each call with `appsecret_proof`."""
-    return Graph(
-        context.session,
-        base_url=context.text("graph_url"),
-        version=context.text("graph_version"),
-        app_id=context.text("app_id"),
-        app_secret=context.secrets["app_secret"],
-    )
+    return app_graph(context, app_secret=context.secrets["app_secret"])
 
 
 def is_app_refused(error: GraphTokenError) -> bool:

@@ -20,7 +20,7 @@ from runbook_lib.core.model import (
     Checked,
     CheckWithheld,
     Entry,
-    JournalMended,
+    JournalRepaired,
     Outcome,
     RunFinished,
     RunInterrupted,
@@ -317,18 +317,18 @@ def _word(entry: Entry) -> Word:
     return _word_from(entry.step, _WORDS[entry.type], entry.data, written_on=entry.at)
 
 
-def _word_from(step: str, kind: WordKind, said: Statement, *, written_on: str = "") -> Word:
+def _word_from(step: str, kind: WordKind, statement: Statement, *, written_on: str = "") -> Word:
     return Word(
         step,
-        said.by,
-        said.at,
+        statement.by,
+        statement.at,
         kind,
-        said.note,
-        said.seen,
-        said.origin,
+        statement.note,
+        statement.seen,
+        statement.origin,
         written_on,
-        said.sentence,
-        _about(said),
+        statement.sentence,
+        _about(statement),
     )
 
 
@@ -361,7 +361,7 @@ def _other_events(entry: Entry, *, is_mine: bool) -> Iterator[Event]:
         yield Event(word.at, word.text, word.by, entry.step, word.outcome)
     elif isinstance(data, ChangeIntended) and is_mine:
         yield Event(entry.at, f"About to change: {data.change}", step=entry.step)
-    elif isinstance(data, JournalMended):
+    elif isinstance(data, JournalRepaired):
         yield Event(entry.at, f"An incomplete last journal line was removed ({data.bytes} bytes).")
     elif isinstance(data, RunStarted):
         yield Event(entry.at, f"{whose} started.")

@@ -355,8 +355,8 @@ def test_a_steps_lines_are_there_all_or_none(path: Path, lines: int, cut: int) -
     reader.append(*STARTED)
 
     assert path.read_bytes().startswith(before)
-    mended, started = reader.entries()[2:]
-    assert (mended.type, mended.data.bytes, mended.seq) == ("journal.mended", len(left), 3)
+    repaired, started = reader.entries()[2:]
+    assert (repaired.type, repaired.data.bytes, repaired.seq) == ("journal.repaired", len(left), 3)
     assert (started.type, started.seq) == ("step.started", 4)
 
 
@@ -404,9 +404,10 @@ def test_a_torn_tail_is_removed_and_recorded(path: Path, torn: bytes) -> None:
 
     assert path.read_bytes().startswith(b"".join(lines))
     for journal in (reader, Journal(path)):
-        mended, appended = journal.entries()[5:]
-        assert (mended.type, mended.run_id, mended.step) == (EventType.JOURNAL_MENDED, "", "")
-        assert mended.data.bytes == len(torn)
+        repaired, appended = journal.entries()[5:]
+        assert repaired.type == EventType.JOURNAL_REPAIRED
+        assert (repaired.run_id, repaired.step) == ("", "")
+        assert repaired.data.bytes == len(torn)
         assert appended.data == ChangeIntended(change="a")
 
 
@@ -418,7 +419,7 @@ def test_a_torn_first_line_is_removed(path: Path) -> None:
 
     Journal(path).append(*STARTED)
 
-    assert [entry.type for entry in Journal(path).entries()] == ["journal.mended", "step.started"]
+    assert [entry.type for entry in Journal(path).entries()] == ["journal.repaired", "step.started"]
 
 
 def test_a_long_line_is_found_again(path: Path) -> None:
@@ -468,8 +469,8 @@ def test_a_huge_torn_tail_is_recorded_by_its_beginning(path: Path) -> None:
 
     Journal(path).append(*STARTED)
 
-    mended = Journal(path).entries()[5]
-    assert (mended.data.bytes, len(mended.data.text)) == (2**20, 65_536)
+    repaired = Journal(path).entries()[5]
+    assert (repaired.data.bytes, len(repaired.data.text)) == (2**20, 65_536)
 
 
 def test_lines_are_read_one_at_a_time(path: Path) -> None:
@@ -740,7 +741,7 @@ def test_the_kinds_of_lines_have_their_documented_names() -> None:
         "step.skipped",
         "input.given",
         "change.intended",
-        "journal.mended",
+        "journal.repaired",
     }
 
 

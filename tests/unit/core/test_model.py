@@ -130,7 +130,7 @@ WHOLE: dict[str, dict[str, Any]] = {
     EventType.CREDENTIAL_GIVEN: {"name": "app_secret", "fingerprint": FINGERPRINT},
     EventType.CREDENTIAL_REMEMBERED: {"name": "app_secret", "reference": "keyring:a/b"},
     EventType.CHANGE_INTENDED: {"change": "It installs the connector."},
-    EventType.JOURNAL_MENDED: {"bytes": 3, "text": '{"s'},
+    EventType.JOURNAL_REPAIRED: {"bytes": 3, "text": '{"s'},
     EventType.BUNDLE_SEALED: {
         "bundle": "b",
         "sequence": 1,

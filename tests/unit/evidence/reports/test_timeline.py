@@ -155,7 +155,7 @@ def test_of_other_runs_only_start_and_end_are_listed() -> None:
         entry("change.intended", {"change": "x"}, run="ffffffff", step="fb-01-log-in"),
         entry("run.interrupted", {"reason": "Killed."}, run="ffffffff"),
         entry("run.finished", {"outcome": "failed"}, run="ffffffff"),
-        entry("journal.mended", {"bytes": 7, "text": "torn"}),
+        entry("journal.repaired", {"bytes": 7, "text": "torn"}),
         entry("run.interrupted", {"reason": "Stopped."}),
         entry("bundle.sealed", {"bundle": "b"}, run="ffffffff"),
     ]
