@@ -22,6 +22,11 @@ ICONS: Mapping[Outcome, str] = {
 
 # Nothing is left to do; a person's skip settles a step, too.
 SETTLED = (Outcome.VERIFIED, Outcome.ATTESTED)
+# Something is left to do, or to wait for; failures first.
+OPEN = (
+    Outcome.FAILED,
+    *(outcome for outcome in Outcome if outcome not in (*SETTLED, Outcome.SKIPPED, Outcome.FAILED)),
+)
 
 # What a person reads; the record has the outcome itself.
 LABELS: Mapping[Outcome, str] = {

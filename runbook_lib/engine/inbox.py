@@ -11,18 +11,14 @@ from typing import Any
 
 from runbook_lib.core.advice import next_step, what_to_do
 from runbook_lib.core.model import Outcome, WaitsFor
-from runbook_lib.core.outcome import SETTLED
+from runbook_lib.core.outcome import OPEN
 from runbook_lib.core.state import RunState, StepState
 from runbook_lib.core.words import person_key
 from runbook_lib.engine.tenants import TenantState
 from runbook_lib.evidence.fleet_record import WaitResult
 
 # To do by anybody: of these only what comes next, else the whole procedure would be listed.
-_OPEN = tuple(
-    outcome
-    for outcome in Outcome
-    if outcome not in (*SETTLED, Outcome.SKIPPED, Outcome.FAILED, Outcome.WAITING)
-)
+_TO_DO = tuple(outcome for outcome in OPEN if outcome not in (Outcome.FAILED, Outcome.WAITING))
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +106,7 @@ def _waits_in(state: RunState) -> Iterator[tuple[StepState, WaitsFor]]:
             yield step, WaitsFor.SECOND_PERSON
         elif outcome is Outcome.WAITING:
             yield step, WaitsFor.OUTSIDE_PARTY
-        elif is_to_do or (is_next and outcome in _OPEN):
+        elif is_to_do or (is_next and outcome in _TO_DO):
             yield step, WaitsFor.ANYBODY
 
 

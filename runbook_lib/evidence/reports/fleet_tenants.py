@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import quote
 
 from runbook_lib.core.model import Outcome, RunOutcome
-from runbook_lib.core.outcome import IN_PART, LABELS, SETTLED
+from runbook_lib.core.outcome import IN_PART, LABELS, OPEN, SETTLED
 from runbook_lib.errors import ExitCode
 from runbook_lib.evidence.fleet_record import FleetRecord, Status, TenantResult
 from runbook_lib.evidence.reports.wording import day, days_between, listed
@@ -26,7 +26,7 @@ from runbook_lib.plain_text import counted
 # From the fleet's own folder, `fleet/<run>/`, to the evidence folder.
 _UP = "../.."
 # The order of a tenant's lines; what waits comes after what failed.
-_LINES = (Outcome.FAILED, Outcome.WAITING, Outcome.INCONCLUSIVE, Outcome.NOT_RUN, Outcome.SKIPPED)
+_LINES = (*OPEN, Outcome.SKIPPED)
 _WHOM = {
     "second_person": "a second person",
     "anybody": "anybody",

@@ -18,7 +18,7 @@ from pathlib import Path
 from runbook_lib.core.attachments import SUFFIXES, attachment_path
 from runbook_lib.core.files import read_plain
 from runbook_lib.core.model import Attachment, Entry, Outcome, RunOutcome, WordKind
-from runbook_lib.core.outcome import IN_PART, LABELS
+from runbook_lib.core.outcome import IN_PART, LABELS, OPEN
 from runbook_lib.core.procedure import StepKind
 from runbook_lib.core.step_record import StepRecord, gathered
 from runbook_lib.core.words import person_key
@@ -48,11 +48,8 @@ _SETTLED = {
     Outcome.SKIPPED: "skipped for a reason that a person gave",
 }
 _LEFT: dict[Outcome, str] = {
-    outcome: LABELS[outcome]
-    for outcome in Outcome
-    if outcome not in _SETTLED and outcome is not Outcome.FAILED
+    outcome: LABELS[outcome] for outcome in OPEN if outcome is not Outcome.FAILED
 }
-_OPEN = (Outcome.FAILED, *_LEFT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +222,7 @@ def _open_steps(run: Record) -> list[StepRecord]:
     """Return the steps that need action, failures first."""
     steps = run.steps
     blocked = [step for step in steps if step.outcome == Outcome.SKIPPED and not step.word]
-    open_steps = [step for outcome in _OPEN for step in steps if step.outcome == outcome]
+    open_steps = [step for outcome in OPEN for step in steps if step.outcome == outcome]
     in_part = [step for step in steps if step.needs_person]
     return [*open_steps, *in_part, *blocked]
 
