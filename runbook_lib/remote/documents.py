@@ -36,8 +36,7 @@ def parse_answer(text: str) -> Any:
     """
     Parse an answer as JSON (RFC 8259), each object in it as an `AnswerObject`.
 
-    Raises `ValueError` for anything else and for too many values, and
-    `RecursionError` if it is nested too deeply.
+    Raises `ValueError` for anything else, for too many values and for too many levels.
     """
     if len(text) > _MOST_VALUES and sum(map(text.count, ",[{")) > _MOST_VALUES:
         msg = f"it has over {_MOST_VALUES:,} values"
@@ -63,7 +62,7 @@ class Answer:
         """
         try:
             return self._parsed
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             host = host_of(httpx.URL(self.url))
             msg = f"{host} answered {self.status} with something that is not JSON."
             raise UnexpectedAnswerError(msg) from error

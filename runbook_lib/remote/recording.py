@@ -85,7 +85,7 @@ def _kept(answer: Answer) -> Any:
             isinstance(document, dict) and "error" in document
         )
         return document if is_refusal else rebuild(document, _part_read)
-    except (UnexpectedAnswerError, RecursionError):
+    except UnexpectedAnswerError:
         title = _TITLE.search(answer.text, 0, _LONGEST_REDACTED)
         if title or "html" in answer.headers.get("content-type", "").lower():
             name = html.unescape(title[1]).strip() if title else ""

@@ -64,7 +64,7 @@ def _number(usage: Mapping[str, Any], name: str) -> float:
 def _usages(header: str) -> list[dict[str, Any]]:
     try:
         document = parse_json(header) if header else {}
-    except (ValueError, RecursionError):
+    except ValueError:
         return []
     if not isinstance(document, dict):
         return []

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -81,3 +84,51 @@ def test_what_is_not_json_is_an_error(text: bytes) -> None:
 
     with pytest.raises(ValueError, match=r"."):
         parse_own(text)
+
+
+@pytest.mark.parametrize("deep", ["[" * 100_000, '{"a":' * 201 + "1" + "}" * 201, "[" * 201 + '"]'])
+@pytest.mark.parametrize("parse", [parse_json, parse_own])
+def test_a_document_is_refused_before_the_stack_ends(
+    parse: Callable[[bytes], Any], deep: str
+) -> None:
+    """
+    A document of over 200 levels is refused without a walk to the end of Python's stack.
+
+    A garbage collection there would run finalizers that have no room to run.
+    """
+
+    deepest_frames = sys.getrecursionlimit()
+    sys.setrecursionlimit(10**6)
+    try:
+        with pytest.raises(ValueError, match="nested too deeply"):
+            parse(deep.encode())
+    finally:
+        sys.setrecursionlimit(deepest_frames)
+
+
+@pytest.mark.parametrize("parse", [parse_json, parse_own])
+@pytest.mark.parametrize(
+    "document",
+    [[[]] * 10_000, ["[" * 10_000], ['"', "[" * 300, '\\"' + "{" * 300], {"[" * 300: 1}],
+    ids=["many", "text", "quotes", "name"],
+)
+def test_many_brackets_are_not_many_levels(parse: Callable[[bytes], Any], document: Any) -> None:
+    """Lists beside each other, and brackets in texts, are no levels."""
+
+    assert parse(write_json(document).encode()) == document
+
+
+@given(document=DOCUMENTS)
+def test_levels_are_counted_as_the_parser_counts_them(document: Any) -> None:
+    """200 levels are read, one more is not, whatever lies in the innermost."""
+
+    levels = depth(document)
+    for more, passes in ((200 - levels, True), (201 - levels, False)):
+        text = "[" * more + write_json(document) + "]" * more
+        with nullcontext() if passes else pytest.raises(ValueError, match="too deeply"):
+            parse_json(text)
+
+
+def depth(document: Any) -> int:
+    inner = document.values() if isinstance(document, dict) else document
+    return 1 + max(map(depth, inner), default=0) if isinstance(document, dict | list) else 0
