@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 import msgspec
 
-# RFC 8259 §9 permits a limit. Facebook's and Cyclr's deepest answers nest eight.
+# RFC 8259 §9 permits a limit. The deepest answers that are read nest eight levels.
 _DEEPEST = 200
 _NOT_A_BRACKET = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[^][{}"]++', re.DOTALL)
 
