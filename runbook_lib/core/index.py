@@ -29,6 +29,8 @@ from runbook_lib.core.model import (
 )
 
 _MOST_RUNS = 32
+# A look makes some forty, and a check names those of its own look only.
+_MOST_EXCHANGES = 1_000
 _RECENT = 30
 # Of the values that were refused, the newest.
 _MOST_REFUSED = 32
@@ -64,18 +66,23 @@ class WordIndex(Part):
 
 
 class CheckIndex(Part):
-    """Where the line of a step's checks is, and those of the exchanges on which it rests."""
+    """Where the line of a step's checks is, and those of the exchanges that it names."""
 
     ref: Ref
     exchanges: tuple[Ref, ...] = ()
 
 
 class RunIndex(Part):
-    """One run: where it started, what it checked (by step), when it ended, and on what it ran."""
+    """
+    One run: where it started, what it checked (by step), when it ended, and on what it ran.
+
+    `exchanges` are its newest ones, which a check may still name until it ends.
+    """
 
     started: Ref | None = None
     mode: str = ""
     begun: frozenset[str] = frozenset()
+    exchanges: tuple[Ref, ...] = ()
     checked: Mapping[str, CheckIndex] = field(default_factory=dict)
     finished_on: str = ""
     reached_end: bool = False
@@ -99,8 +106,7 @@ class Index(Part):
     value that the remote system named as its own, `refused` are those that it does
     not take, `replaced` is the last value before the recorded one that was not
     refused. `links` maps each link for a second person to the step it was used for.
-    `exchanges` are the newest ones, on which no check rests so far. `sealed` are the
-    lines that announce bundles, `withheld` those that stand for others.
+    `sealed` are the lines that announce bundles, `withheld` those that stand for others.
     """
 
     last: Ref = BEFORE_THE_FIRST
@@ -117,7 +123,6 @@ class Index(Part):
     runs: Mapping[str, RunIndex] = field(default_factory=dict)
     begun: frozenset[str] = frozenset()
     checked: Mapping[str, CheckIndex] = field(default_factory=dict)
-    exchanges: tuple[Ref, ...] = ()
     recent: Mapping[str, tuple[Ref, ...]] = field(default_factory=dict)
     sealed: tuple[BundleIndex, ...] = ()
     withheld: tuple[Ref, ...] = ()
@@ -194,12 +199,19 @@ def _step_started(index: Index, line: Line) -> Index:
 
 
 def _exchange_recorded(index: Index, line: Line) -> Index:
-    return replace(index, exchanges=(*index.exchanges, line.ref))
+    return _with_run(
+        index,
+        line,
+        lambda run: replace(run, exchanges=(*run.exchanges, line.ref)[-_MOST_EXCHANGES:]),
+    )
 
 
 def _step_checked(index: Index, line: Line) -> Index:
-    checked = {line.entry.step: CheckIndex(ref=line.ref, exchanges=index.exchanges)}
-    index = _judged(replace(index, exchanges=()), line.entry.data)
+    named = {number for finding in line.entry.data.findings for number in finding.exchanges}
+    run = index.runs.get(line.entry.run_id, RunIndex())
+    exchanges = tuple(ref for ref in run.exchanges if ref.seq in named)
+    checked = {line.entry.step: CheckIndex(ref=line.ref, exchanges=exchanges)}
+    index = _judged(index, line.entry.data)
     index = replace(index, checked={**index.checked, **checked})
     return _with_run(index, line, lambda run: replace(run, checked={**run.checked, **checked}))
 
@@ -307,6 +319,7 @@ _CHANGES: Mapping[str, Callable[[Index, Line], Index]] = {
         line,
         lambda run: replace(
             run,
+            exchanges=(),
             finished_on=run.finished_on or line.entry.at,
             environment=line.entry.data.environment,
         ),

@@ -41,12 +41,9 @@ JOURNAL_NAME = "journal.jsonl"
 # The `prev` of the first line.
 GENESIS = "0" * 64
 
-# NOTE: the lines of a step's checks and their exchanges, each cut at 8 KiB; hundreds fit. The
-# runbook writes no longer ones, and parsing takes thirty times their size in memory.
+# NOTE: the runbook writes no longer ones, and parsing takes thirty times their size in memory.
 LONGEST_LINE = 4 * 1024 * 1024
 _TAIL_CHUNK = 65_536
-# An exchange is written together with the line of the checks that follows it.
-_EXCHANGES = (EventType.EXCHANGE_RECORDED, EventType.EXCHANGE_WITHHELD)
 # A withheld line contains this, as `write_json` writes it; so may what a remote system said.
 _MAY_WITHHOLD = b'.withheld","run_id"'
 _LOCK_SECONDS = 30
@@ -130,21 +127,16 @@ class Journal:
 
     def append(self, event: str, data: Part, *, run_id: str = "", step: str = "") -> None:
         """Append one line; as `append_lines`."""
-        self.append_lines(lambda _: [(event, data)], run_id=run_id, step=step)
+        self.append_lines([(event, data)], run_id=run_id, step=step)
 
     def append_lines(
-        self,
-        lines_from: Callable[[int], Iterable[tuple[str, Part]]],
-        *,
-        run_id: str = "",
-        step: str = "",
-    ) -> None:
+        self, lines: Iterable[tuple[str, Part]], *, run_id: str = "", step: str = ""
+    ) -> int:
         """
-        Append exchanges and the line that rests on them, all or none, and return once on disk.
+        Append lines of these kinds with these data; return the first one's number once on disk.
 
-        `lines_from` takes the number of the first line, and returns the kind and the
-        data of each. Raises `JournalError`, with the file unchanged, if a line is
-        invalid or cannot be written.
+        Raises `JournalError`, with the file unchanged, if one is invalid or cannot be
+        written.
         """
         with self.locked():
             is_new = not self.path.exists()
@@ -152,24 +144,22 @@ class Journal:
             with self.path.open("a+b", buffering=0) as file:
                 size = file.seek(0, os.SEEK_END)
                 last, end = self._last_whole_line(file, size)
-                number = _number_and_type(last, self.path)[0] if last else 0
+                number = _number_of(last, self.path) if last else 0
                 drafts: list[_Draft] = []
                 if end < size:
                     file.seek(end)
                     text = file.read(_TAIL_CHUNK).decode(errors="replace")
                     removed = JournalRepaired(bytes=size - end, text=text)
                     drafts.append((EventType.JOURNAL_REPAIRED, removed, "", ""))
-                lines = lines_from(number + len(drafts) + 1)
+                first = number + len(drafts) + 1
                 drafts += [(event, data, run_id, step) for event, data in lines]
                 prev = line_digest(last) if last else GENESIS
                 content = b"".join(self._lines(drafts, Ref(number, prev, 0, 0)))
-                if len(content) > LONGEST_LINE:
-                    msg = f"Lines of {len(content):,} bytes are too long for {self.path}."
-                    raise JournalError(msg, next_step="Report this as a defect, with the step.")
                 file.truncate(end)
                 _write_whole(file, content)
             if is_new:
                 sync_folder(self.path.parent)
+        return first
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -194,16 +184,15 @@ class Journal:
 
     def _last_whole_line(self, file: FileIO, end: int) -> tuple[bytes, int]:
         """
-        Return the last line whose append returned, up to the byte `end`, and where it ends.
+        Return the last whole line up to the byte `end`, and where it ends.
 
-        A killed process may have left a part of a line, or exchanges without the line
-        that follows them.
+        A killed process may have left a part of another one.
         """
-        while line := _line_before(file, end):
-            if line.endswith(b"\n") and _number_and_type(line, self.path)[1] not in _EXCHANGES:
-                return line, end
+        line = _line_before(file, end)
+        if line and not line.endswith(b"\n"):
             end -= len(line)
-        return b"", 0
+            line = _line_before(file, end)
+        return line, end
 
     def _lines(self, drafts: Iterable[_Draft], after: Ref) -> Iterator[bytes]:
         """Yield the lines of `drafts`, which follow the line `after`; raises `JournalError`."""
@@ -224,6 +213,9 @@ class Journal:
             except (ValueError, RecursionError) as error:
                 msg = f"A line of type {event} was not written to {self.path}: {error}."
                 raise JournalError(msg, next_step="Report this as a defect.") from None
+            if len(line) > LONGEST_LINE:
+                msg = f"A line of {len(line):,} bytes is too long for {self.path}."
+                raise JournalError(msg, next_step="Report this as a defect, with the step.")
             prev = line_digest(line)
             yield line
 
@@ -232,15 +224,13 @@ def read_lines(path: Path, *, after: Ref = BEFORE_THE_FIRST, end: int = -1) -> I
     """
     Yield each complete line of the journal at `path`, up to the byte `end` if given.
 
-    Reading starts after the line `after`, checks each link and keeps in memory one line
-    with the exchanges before it. A last line without its line feed, and exchanges
-    without the line that follows them, were never acknowledged and are left out; a
-    missing file has no lines.
+    Reading starts after the line `after`, checks each link and keeps one line in memory.
+    A last line without its line feed was never acknowledged and is left out; a missing
+    file has no lines.
     Raises `ChainError` if a link is broken or a line is too long or invalid,
     `FormError` if a run started under another form, and `JournalError` if the
     file cannot be read.
     """
-    exchanges: list[Line] = []
     try:
         with open_plain(path) as file:
             # NOTE: do not read what others append meanwhile: they may be replacing a torn line.
@@ -248,17 +238,13 @@ def read_lines(path: Path, *, after: Ref = BEFORE_THE_FIRST, end: int = -1) -> I
             file.seek(after.end)
             while left > 0 and (text := file.readline(min(left, LONGEST_LINE + 1))):
                 left -= len(text)
-                start = exchanges[0].ref.start if exchanges else after.end
-                if after.end + len(text) - start > LONGEST_LINE:
+                if len(text) > LONGEST_LINE:
                     msg = f"Line {after.seq + 1} of {path} is over 4 MiB long."
                     raise ChainError(msg)
                 if text.endswith(b"\n"):
                     line = _checked(text, after, path)
                     after = line.ref
-                    exchanges.append(line)
-                    if line.entry.type not in _EXCHANGES:
-                        yield from exchanges
-                        exchanges.clear()
+                    yield line
     except FileNotFoundError:
         return
     except OSError as error:
@@ -363,11 +349,10 @@ def _understood(fields: Any, number: int, path: Path) -> Entry:
         raise ChainError(msg, next_step=_NOT_UNDERSTOOD) from None
 
 
-def _number_and_type(line: bytes, path: Path) -> tuple[int, str]:
-    """Return number and type of the line; raises `ChainError` if it is not a journal line."""
+def _number_of(line: bytes, path: Path) -> int:
+    """Return the number of the line; raises `ChainError` if it is not a journal line."""
     try:
-        fields = parse_own(line)
-        return int(fields["seq"]), str(fields["type"])
+        return int(parse_own(line)["seq"])
     except (ValueError, KeyError, TypeError) as error:
         msg = f"The last line of {path} is not a journal line."
         raise ChainError(msg) from error

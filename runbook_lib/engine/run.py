@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import platform
 import secrets as randomness
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -47,6 +47,7 @@ from runbook_lib.core.model import (
     CredentialGiven,
     CredentialRemembered,
     EventType,
+    Exchange,
     InputGiven,
     Mode,
     NotebookFinished,
@@ -293,24 +294,26 @@ class Run(KnownRun):
         bound = {name: value for name, value in facts.items() if name in step.subject}
         binding = bind(step, subject, bound)
 
-        def lines_from(first: int) -> Iterator[tuple[str, Part]]:
-            """Yield each exchange, then what rests on them."""
-            checked = []
-            for finding, exchanges in results:
-                numbers = tuple(range(first, first := first + len(exchanges)))
-                checked.append(structs.replace(finding, exchanges=numbers))
-                for exchange in exchanges:
-                    yield EventType.EXCHANGE_RECORDED, masked(exchange, self.redactor)
-            end = Checked(findings=tuple(checked), unchecked=unchecked, binding=binding)
-            yield EventType.STEP_CHECKED, masked(end, self.redactor)
-
-        self.journal.append_lines(lines_from, run_id=self.run_id, step=step.id)
+        checked = tuple(
+            structs.replace(result.finding, exchanges=self._recorded(result.exchanges))
+            for result in results
+        )
+        end = Checked(findings=checked, unchecked=unchecked, binding=binding)
+        self._write(EventType.STEP_CHECKED, end, step=step.id)
         inputs = {item.name for item in self.inputs}
         for finding in findings:
             for name, value in finding.facts.items():
                 if name in inputs and name not in self.settings.values and value:
                     self.remember(name, value)
         return self.state.steps[step.id]
+
+    def _recorded(self, exchanges: Sequence[Exchange]) -> tuple[int, ...]:
+        """Record `exchanges`; return the numbers of their lines."""
+        lines = [
+            (EventType.EXCHANGE_RECORDED, masked(exchange, self.redactor)) for exchange in exchanges
+        ]
+        first = self.journal.append_lines(lines, run_id=self.run_id) if lines else 0
+        return tuple(range(first, first + len(lines)))
 
     def preview(self, step_id: str) -> Conclusion | None:
         """Check the step without recording it; `None` if nothing could be checked."""

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from msgspec import to_builtins
 
-from runbook_lib.core.journal import BEFORE_THE_FIRST, Ref, parse_line, read_lines, withheld_line
+from runbook_lib.core.journal import BEFORE_THE_FIRST, parse_line, read_lines, withheld_line
 from runbook_lib.core.json_text import write_json
 from runbook_lib.core.masking import masked
 from runbook_lib.core.model import Checked, Exchange
@@ -65,27 +65,25 @@ class RemoteWords(Container[str]):
 
 def withhold_leaks(reader: HistoryReader, redactor: Redactor) -> None:
     """
-    Withhold each line of a check that would be written with a mask today, if a bundle may copy it.
+    Withhold each line that would be written with a mask today, if a bundle may copy it.
 
-    With an exchange its check is withheld too, which rests on it. What a person or the
+    With an exchange the checks that rest on it are withheld too. What a person or the
     runbook wrote is never withheld: `refuse_leaks` refuses it.
     """
     index = reader.read().index
     after = max((bundle.last for bundle in sealed_bundles(index)), default=BEFORE_THE_FIRST)
-    checks = {check.ref: check.exchanges for check in index.checked.values()}
-    exchanges: tuple[Ref, ...] = ()
+    exchanges = {ref.seq: ref for check in index.checked.values() for ref in check.exchanges}
+    checks = {check.ref: {ref.seq for ref in check.exchanges} for check in index.checked.values()}
     for entry, ref in read_lines(reader.journal.path, after=after):
         if isinstance(entry.data, Exchange):
-            exchanges = (*exchanges, ref)
+            exchanges[ref.seq] = ref
         elif isinstance(entry.data, Checked):
-            checks[ref], exchanges = exchanges, ()
-    for check, asked in checks.items():
-        leaks = [
-            ref for ref in (check, *asked) if not _is_clean(reader.journal.line(ref), redactor)
-        ]
-        hidden = {check, *leaks} if leaks else set()
-        if all(withheld_line(reader.journal.line(ref)) for ref in hidden):
-            reader.withhold(hidden)
+            checks[ref] = {n for finding in entry.data.findings for n in finding.exchanges}
+    for ref in (*exchanges.values(), *checks):
+        if not _is_clean(reader.journal.line(ref), redactor):
+            hidden = {ref, *(check for check, named in checks.items() if ref.seq in named)}
+            if all(withheld_line(reader.journal.line(other)) for other in hidden):
+                reader.withhold(hidden)
 
 
 def _is_clean(text: bytes, redactor: Redactor) -> bool:

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NoReturn
 
 from msgspec import structs
 
@@ -172,7 +172,10 @@ class _Missing:
         self._words: dict[tuple[str, str, str], list[Statement | Commented]] = {}
         for event, step_id, word in _words(record):
             self._words.setdefault((event, step_id, word.by), []).append(word)
-        self._exchanges = {e.number: e for step in record.steps for e in step.exchanges}
+        self._exchanges: dict[int, RecordedExchange] = {}
+        for exchange in (e for step in record.steps for e in step.exchanges):
+            if self._exchanges.setdefault(exchange.number, exchange) != exchange:
+                _refuse_other(exchange.number)
         self._numbers: set[int] = set()
 
     def find(self, entry: Entry) -> None:
@@ -182,8 +185,7 @@ class _Missing:
             self._numbers.add(entry.seq)
             line = RecordedExchange(**structs.asdict(data), number=entry.seq)
             if self._exchanges.pop(entry.seq, line) != line:
-                msg = f"Its exchange {entry.seq} differs from the line of that number."
-                raise ContentError(msg, file=RECORD_NAME)
+                _refuse_other(entry.seq)
         elif isinstance(data, Checked):
             _check_rests(entry.step, data.findings, self._numbers, JOURNAL_NAME)
         elif isinstance(data, Statement | Commented):
@@ -202,6 +204,11 @@ class _Missing:
         if self._exchanges:
             msg = f"No line here records its exchange {min(self._exchanges)}."
             raise ContentError(msg, file=RECORD_NAME)
+
+
+def _refuse_other(number: int) -> NoReturn:
+    msg = f"Its exchange {number} differs from the line of that number."
+    raise ContentError(msg, file=RECORD_NAME)
 
 
 def _check_rests(

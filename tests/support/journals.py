@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
-from functools import partial
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,6 @@ from runbook_lib.core.model import (
     DATA,
     Checked,
     Entry,
-    Exchange,
-    ExchangeWithheld,
-    Part,
     RunStarted,
 )
 from runbook_lib.core.redaction import Redactor
@@ -55,32 +51,21 @@ def append(journal: Journal, event: str, data: dict[str, Any], **beside: str) ->
 def replay(
     entries: Iterable[Entry], journal: Journal, *, run_id: str = "", tenant: str = ""
 ) -> None:
-    """Append lines of another journal, each step's together, as another run or tenant if named."""
-    group: list[Entry] = []
+    """Append lines of another journal, as another run or tenant if named."""
+    numbers: dict[int, int] = {}
     for line in entries:
-        group.append(line)
-        if not isinstance(line.data, Exchange | ExchangeWithheld):
-            journal.append_lines(
-                partial(_renumbered, tuple(group), tenant),
-                run_id=run_id or line.run_id,
-                step=line.step,
-            )
-            group.clear()
-
-
-def _renumbered(group: tuple[Entry, ...], tenant: str, first: int) -> Iterator[tuple[str, Part]]:
-    shift = first - group[0].seq
-    for line in group:
         data = line.data
         if isinstance(data, Checked):
             findings = [
-                structs.replace(seen, exchanges=tuple(n + shift for n in seen.exchanges))
+                structs.replace(seen, exchanges=tuple(numbers[n] for n in seen.exchanges))
                 for seen in data.findings
             ]
             data = structs.replace(data, findings=tuple(findings))
         elif isinstance(data, RunStarted) and tenant:
             data = structs.replace(data, tenant=tenant)
-        yield line.type, data
+        numbers[line.seq] = journal.append_lines(
+            [(line.type, data)], run_id=run_id or line.run_id, step=line.step
+        )
 
 
 def entry(

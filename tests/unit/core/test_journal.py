@@ -243,7 +243,7 @@ def test_any_json_comes_back_as_it_was_written(path: Path, answers: list[Any]) -
 
     path.unlink(missing_ok=True)
     lines = [asked(response=answer) for answer in answers]
-    Journal(path).append_lines(lambda _: [*lines, STARTED])
+    Journal(path).append_lines([*lines, STARTED])
 
     *exchanges, _ = Journal(path).entries()
     assert [entry.data.response for entry in exchanges] == answers
@@ -264,7 +264,7 @@ def test_nan_and_infinity_are_never_written(
     }
 
     with pytest.raises(JournalError, match="was not written") as caught:
-        Journal(path).append_lines(lambda _: [asked(**spoilt), STARTED])
+        Journal(path).append_lines([asked(**spoilt), STARTED])
 
     assert caught.value.diagnostics() == "Report this as a defect."
     assert path.read_bytes() == before
@@ -320,62 +320,58 @@ def test_a_run_of_another_form_is_named_by_its_line(path: Path, form: Any, said:
     assert str(caught.value) == f"{begun} {said}; this runbook reads form {FORM}."
 
 
-def test_a_steps_lines_are_numbered_from_the_first(path: Path) -> None:
-    """What rests on exchanges learns their numbers before anything is written."""
+def test_exchanges_are_numbered_from_the_first(path: Path) -> None:
+    """Who appends exchanges learns the number of the first, for the check that names them."""
 
     written(path, 2)
-    numbers: list[int] = []
 
-    Journal(path).append_lines(lambda first: [asked(), (numbers.append(first), CHECKED)[1]])
+    assert Journal(path).append_lines([asked(), asked()]) == 3
 
-    assert numbers == [3]
+    Journal(path).append(*CHECKED)
     assert [entry.type for entry in Journal(path).entries()][2:] == [
+        "exchange.recorded",
         "exchange.recorded",
         "step.checked",
     ]
 
 
-@pytest.mark.parametrize("lines", [1, 2, 3])
+@pytest.mark.parametrize("lines", [0, 1, 2])
 @pytest.mark.parametrize("cut", [0, 40])
-def test_a_steps_lines_are_there_all_or_none(path: Path, lines: int, cut: int) -> None:
+def test_exchanges_that_a_killed_process_left_are_read(path: Path, lines: int, cut: int) -> None:
     """
-    Of exchanges whose last line is missing, after a kill, nobody reads one.
+    Exchanges on which no check rests are valid lines; half a line is none.
 
-    The next append removes them, and records that.
+    The next append removes it, and records that.
     """
 
     before = b"".join(written(path, 2))
     reader = Journal(path)
-    reader.append_lines(lambda _: [asked(), asked(), asked(), CHECKED])
+    reader.append_lines([asked(), asked(), asked()])
     group = path.read_bytes()[len(before) :].splitlines(keepends=True)
-    left = b"".join(group[:lines]) + group[lines][:cut]
-    path.write_bytes(before + left)
+    whole = before + b"".join(group[:lines])
+    path.write_bytes(whole + group[lines][:cut])
 
-    assert len(reader.entries()) == len(list(read_lines(path))) == 2
+    assert len(reader.entries()) == len(list(read_lines(path))) == 2 + lines
     reader.append(*STARTED)
 
-    assert path.read_bytes().startswith(before)
-    repaired, started = reader.entries()[2:]
-    assert (repaired.type, repaired.data.bytes, repaired.seq) == ("journal.repaired", len(left), 3)
-    assert (started.type, started.seq) == ("step.started", 4)
+    assert path.read_bytes().startswith(whole)
+    *repaired, started = reader.entries()[2 + lines :]
+    assert [(line.type, line.data.bytes) for line in repaired] == [
+        ("journal.repaired", cut)
+    ] * bool(cut)
+    assert (started.type, started.seq) == ("step.started", 3 + lines + bool(cut))
 
 
-def test_exchanges_without_an_end_need_no_more_memory_than_a_line(path: Path) -> None:
-    """Exchanges without the line that follows them are refused above the size of a line."""
+def test_several_lines_are_written_all_or_none(path: Path) -> None:
+    """If one line cannot be written, none of those beside it is, however long they are."""
 
-    path.parent.mkdir()
-    Journal(path).append_lines(lambda _: [asked(response="x" * 50_000), CHECKED])
-    line = path.read_bytes().splitlines(keepends=True)[0]
-    content, prev = b"", GENESIS
-    for number in range(1, 90):
-        fields = {**json.loads(line), "seq": number, "prev": prev}
-        text = json.dumps(fields, separators=(",", ":")).encode() + b"\n"
-        prev = hashlib.sha256(text).hexdigest()
-        content += text
-    path.write_bytes(content)
+    before = b"".join(written(path, 2))
+    with pytest.raises(JournalError, match="too long"):
+        Journal(path).append_lines([asked(), asked(response="x" * 5 * 2**20), asked()])
+    assert path.read_bytes() == before
 
-    with pytest.raises(ChainError, match="over 4 MiB long"):
-        Journal(path).entries()
+    Journal(path).append_lines([asked(response="x" * 3 * 2**20)] * 2)
+    assert len(Journal(path).entries()) == 4
 
 
 def test_a_torn_tail_is_not_returned(path: Path) -> None:

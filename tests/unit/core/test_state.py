@@ -367,6 +367,37 @@ def test_a_step_has_the_exchanges_on_which_its_check_rests() -> None:
     assert [ref.seq for ref in state.lines] == [3, 2]
 
 
+def test_two_checks_may_rest_on_one_exchange() -> None:
+    """A step has the exchange that another step's check names too; a run's end lets it go."""
+
+    finding = {"outcome": "verified", "reason": "ok", "check": "a", "exchanges": [1]}
+    asked = {"method": "GET", "url": "https://api.example/one", "sent_on": AT, "elapsed": 0}
+    lines = Lines().add(EventType.EXCHANGE_RECORDED, **asked)
+    lines.add(EventType.EXCHANGE_RECORDED, **asked)
+    for name in ("a", "b"):
+        lines.add(EventType.STEP_CHECKED, name, findings=[finding])
+    lines.add(EventType.RUN_FINISHED)
+
+    history = lines.history()
+    states = lines.fold().steps
+
+    assert [[*states[name].exchanges] for name in ("a", "b")] == [[1], [1]]
+    assert [ref.seq for ref in history.index.checked["b"].exchanges] == [1]
+    assert history.index.runs["r1"].exchanges == ()
+
+
+def test_a_check_rests_on_exchanges_of_its_own_run() -> None:
+    """A check that names another run's exchange is not believed."""
+
+    finding = {"outcome": "verified", "reason": "ok", "check": "a", "exchanges": [1]}
+    asked = {"method": "GET", "url": "https://api.example/one", "sent_on": AT, "elapsed": 0}
+    lines = Lines().add(EventType.EXCHANGE_RECORDED, run="r2", **asked)
+    lines.add(EventType.STEP_CHECKED, "a", findings=[finding])
+
+    with pytest.raises(ChainError, match="Line 2 of the journal rests on line 1"):
+        lines.fold()
+
+
 def test_a_check_without_its_exchange_is_an_error() -> None:
     """A check that rests on a line which is no exchange before it is not believed."""
 

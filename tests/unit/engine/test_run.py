@@ -144,7 +144,7 @@ def test_a_step_is_in_the_journal_before_it_returns(make_run: MakeRun, journal: 
     assert types(journal) == ["run.started", "step.started", "exchange.recorded", "step.checked"]
     entries = journal.entries()
     assert {entry.run_id for entry in entries} == {"0a1b2c3d"}
-    assert [entry.step for entry in entries] == ["", "a", "a", "a"]
+    assert [entry.step for entry in entries] == ["", "a", "", "a"]
     (finding,) = entries[3].data.findings
     assert (finding.check, finding.exchanges) == ("verified", (entries[2].seq,))
     assert entries[2].data.url == "https://api.example/"

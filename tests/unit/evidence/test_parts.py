@@ -17,7 +17,7 @@ from msgspec import structs, to_builtins
 
 from runbook_lib.core.attachments import store_attachment
 from runbook_lib.core.journal import Journal, Line, Ref, read_lines
-from runbook_lib.core.model import Binding, Checked, Exchange, Finding, Outcome, Part, Statement
+from runbook_lib.core.model import Binding, Checked, Exchange, Finding, Outcome, Statement
 from runbook_lib.core.state import open_history
 from runbook_lib.errors import ChainError, ContentError, EvidenceError, FormError
 from runbook_lib.evidence.bundle import write_record
@@ -506,6 +506,24 @@ def test_the_record_repeats_what_a_remote_answered(
     assert "differs from the line of that number" in str(refusal(folder, trust))
 
 
+@pytest.mark.parametrize("is_first", [True, False])
+def test_each_copy_of_an_exchange_is_what_its_line_says(
+    is_first: bool, tenant: Path, key: SigningKey, trust: Trust
+) -> None:
+    """Where two steps of the record repeat one exchange, neither may say something else."""
+
+    folder = bundle(tenant, 1)
+
+    def share(record: Document) -> None:
+        (exchange, *_), last = record["steps"][0]["exchanges"], record["steps"][-1]
+        last["exchanges"] = [exchange if is_first else {**exchange, "status": 201}]
+        record["steps"][0]["exchanges"][0] = {**exchange, **({"status": 201} if is_first else {})}
+
+    resign(folder, key, share)
+
+    assert "differs from the line of that number" in str(refusal(folder, trust))
+
+
 def test_notes_are_in_the_record_and_its_lines(
     tmp_path: Path, key: SigningKey, trust: Trust
 ) -> None:
@@ -762,13 +780,11 @@ def test_a_long_part_needs_little_memory(tmp_path: Path, key: SigningKey, trust:
     seen = Finding(outcome=Outcome.WAITING, reason="r", check="c")
     bound = Binding(connector="p", confirms="0" * 64)
 
-    def lines_from(first: int) -> list[tuple[str, Part]]:
+    for _ in range(24):
+        first = run.journal.append_lines([("exchange.recorded", asked)], run_id="ffffffff")
         finding = structs.replace(seen, exchanges=(first,))
         checked = Checked(findings=(finding,), binding=bound)
-        return [("exchange.recorded", asked), ("step.checked", checked)]
-
-    for _ in range(24):
-        run.journal.append_lines(lines_from, run_id="ffffffff", step="fb-08-not-run")
+        run.journal.append("step.checked", checked, run_id="ffffffff", step="fb-08-not-run")
     state, folder = run.state, seal_run(run, key).folder
     tracemalloc.start()
 

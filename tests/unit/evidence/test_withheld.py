@@ -110,10 +110,8 @@ def written(
         ("exchange.recorded", exchange_with(exchange or {})),
         ("step.checked", check_with(check or {})),
     ]
-    journal.append_lines(
-        lambda _: [(kind, masked(convert(data, DATA[kind]), redactor)) for kind, data in lines],
-        step="fb-01-a",
-    )
+    for kind, data in lines:
+        journal.append(kind, masked(convert(data, DATA[kind]), redactor), step="fb-01-a")
     return journal.path
 
 
@@ -249,11 +247,12 @@ def run(tmp_path: Path) -> Run:
 
 
 def alter_check(path: Path, step: str, text: str) -> None:
-    """Write `text` into the answer that a check of `step` got, and follow the chain."""
+    """Write `text` into each answer on which a check of `step` rests, and follow the chain."""
     lines = lines_of(path)
     for line in lines:
-        if line["type"] == "exchange.recorded" and line["step"] == step:
-            line["data"]["response"] = {"message": text}
+        if line["type"] == "step.checked" and line["step"] == step:
+            for number in (n for seen in line["data"]["findings"] for n in seen["exchanges"]):
+                lines[number - 1]["data"]["response"] = {"message": text}
     path.write_bytes(chained(lines))
 
 
@@ -289,6 +288,46 @@ def test_a_line_with_a_secret_of_a_remotes_is_withheld(
         line.ref for line in read_lines(run.journal.path) if line.ref.seq <= len(copied)
     ]
     assert len(here) == len(copied) + 1  # the announcement
+
+
+def test_each_check_that_rests_on_a_withheld_exchange_is_withheld(
+    key: SigningKey, trust: Trust, tmp_path: Path
+) -> None:
+    """An exchange on which two steps rest takes both of their checks with it."""
+
+    run = ended_run(tmp_path / "evidence")
+    lines = lines_of(run.journal.path)
+    checks = [line for line in lines if line["type"] == "step.checked" and line["data"]["findings"]]
+    named = checks[0]["data"]["findings"][0]["exchanges"]
+    checks[1]["data"]["findings"][0]["exchanges"] = named
+    lines[named[0] - 1]["data"]["response"] = {"m": base64.b64encode(CANARY.encode()).decode()}
+    run.journal.path.write_bytes(chained(lines))
+
+    again = ended_run_again(run)
+    seal_run(again, key)
+
+    assert {again.state.steps[check["step"]].conclusion.reason for check in checks[:2]} == {
+        again.state.steps["fb-01-verified"].conclusion.reason
+    }
+    assert all(verdict.error is None for verdict in verify_tree(run.journal.path.parent, trust))
+
+
+def test_an_exchange_on_which_nothing_rests_is_withheld_too(
+    key: SigningKey, trust: Trust, tmp_path: Path
+) -> None:
+    """What was asked for a check that then never ended is copied without a secret."""
+
+    run = ended_run(tmp_path / "evidence")
+    asked = Exchange(
+        method="GET", url="https://x.example/", sent_on=AT, elapsed=0.1,
+        response={"m": base64.b64encode(CANARY.encode()).decode()},
+    )  # fmt: skip
+    run.journal.append("exchange.recorded", asked, run_id=run.run_id)
+
+    sealed = seal_run(ended_run_again(run), key)
+
+    assert base64.b64encode(CANARY.encode()) not in (sealed.folder / "journal.jsonl").read_bytes()
+    assert all(verdict.error is None for verdict in verify_tree(run.journal.path.parent, trust))
 
 
 def test_verify_counts_what_is_withheld_on_its_first_line(run: Run, key: SigningKey) -> None:
