@@ -17,6 +17,11 @@ from runbook_lib.remote.documents import Answer, Document, documents
 from runbook_lib.remote.transport import Request, Session
 
 _PAGE_SIZE = "100"
+# What is read of any answer, beside ids and names; a method's answer is the provider's own.
+_READ = (
+    *("access_token", "Authenticated", "Connector", "MethodUniqueIdentifier", "Status", "Token"),
+    *("data", "permission", "status"),
+)
 
 
 def request_api_token(
@@ -34,7 +39,7 @@ def request_api_token(
     }
     url = f"{base_url.rstrip('/')}/oauth/token"
     answer = session.send(
-        Request(method="POST", url=url, form=form, app=client_id), is_repeatable=True
+        Request(method="POST", url=url, form=form, app=client_id, reads=_READ), is_repeatable=True
     )
     issued = Document(_checked(answer), "Cyclr's token endpoint")
     return session.take_token(issued.get("access_token"), endpoint=url, is_token=is_issued_token)
@@ -112,6 +117,7 @@ class Cyclr:
             headers=self._headers,
             document=document,
             app=self._client_id,
+            reads=_READ,
         )
         return _checked(self._session.send(request, is_transient=_is_cut_off))
 

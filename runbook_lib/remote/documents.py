@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -34,14 +34,14 @@ _LARGEST_NUMBER = 2**63
 
 def parse_answer(text: str) -> Any:
     """
-    Parse an answer as JSON (RFC 8259), each object in it as an `AnswerObject`.
+    Parse an answer as JSON (RFC 8259).
 
     Raises `ValueError` for anything else, for too many values and for too many levels.
     """
     if len(text) > _MOST_VALUES and sum(map(text.count, ",[{")) > _MOST_VALUES:
         msg = f"it has over {_MOST_VALUES:,} values"
         raise ValueError(msg)
-    return parse_json(text, object_pairs_hook=AnswerObject)
+    return parse_json(text)
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Answer:
 
     def document(self) -> Any:
         """
-        Return the body as a JSON document (RFC 8259, without NaN), each object an `AnswerObject`.
+        Return the body as a JSON document (RFC 8259, without NaN).
 
         Raises `UnexpectedAnswerError` if it is not JSON, or has too many values.
         """
@@ -70,23 +70,6 @@ class Answer:
     @cached_property
     def _parsed(self) -> Any:
         return parse_answer(self.text)
-
-
-class AnswerObject(dict[str, Any]):
-    """A JSON object in an answer; `read` has the names of the fields that somebody read."""
-
-    def __init__(self, content: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> None:
-        super().__init__(content)
-        self.read: set[str] = set()
-
-    def __getitem__(self, name: str) -> Any:
-        self.read.add(name)
-        return super().__getitem__(name)
-
-    def get(self, name: str, default: Any = None) -> Any:
-        """Return the field `name`, or `default`."""
-        self.read.add(name)
-        return super().get(name, default)
 
 
 def shorten(text: str, longest: int = _LONGEST) -> str:

@@ -102,7 +102,9 @@ def _request_token(
     session: Session, server: AuthorizationServer, form: dict[str, str], *, is_repeatable: bool
 ) -> Secret:
     endpoint = server.token_endpoint
-    request = Request(method="POST", url=endpoint, form=form, app=form["client_id"])
+    request = Request(
+        method="POST", url=endpoint, form=form, app=form["client_id"], reads=("access_token",)
+    )
     answer = session.send(request, is_repeatable=is_repeatable)
     document = answer.document()
     if answer.status != 200 or (isinstance(document, dict) and "error" in document):

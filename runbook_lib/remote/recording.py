@@ -13,7 +13,7 @@ from typing import Any
 from runbook_lib.core.json_text import rebuild
 from runbook_lib.core.redaction import Redactor
 from runbook_lib.errors import UnexpectedAnswerError
-from runbook_lib.remote.documents import Answer, AnswerObject
+from runbook_lib.remote.documents import Answer
 from runbook_lib.remote.http_library import httpx
 
 _LONGEST_BODY = 8_192
@@ -23,7 +23,7 @@ _LONGEST_HEADER = 1_024
 _REFUSAL = 400
 # NOTE: the field Name also says whether another one contains a credential.
 _IDENTIFYING = frozenset({"id", "Id", "name", "Name"})
-_NOT_READ = "(fields that no check read)"
+_NOT_READ = "(fields that no check reads)"
 _TITLE = re.compile(r"<title[^>]{0,100}>([^<]{1,300})</title>", re.IGNORECASE)
 _KEPT_HEADERS = (
     "age",
@@ -61,14 +61,14 @@ def recorded_headers(
     }
 
 
-def recorded_body(answer: Answer, redactor: Redactor) -> Any:
+def recorded_body(answer: Answer, redactor: Redactor, reads: Collection[str] = ()) -> Any:
     """
     Return what the record keeps of a body, redacted and cut.
 
-    A refusal is kept whole; another JSON document with the fields that were read or
-    identify it; a page with its title.
+    A refusal is kept whole; another JSON document with the fields that `reads` names or
+    that identify it; a page with its title.
     """
-    body, head = _kept(answer), _Head(redactor)
+    body, head = _kept(answer, reads), _Head(redactor)
     if len(answer.text) > _LONGEST_REDACTED:
         body = head.of(body)
     body = redactor.redact_document(body)
@@ -78,13 +78,16 @@ def recorded_body(answer: Answer, redactor: Redactor) -> Any:
     return f"{text[:_LONGEST_BODY]}… ({len(answer.text)} characters in all)"
 
 
-def _kept(answer: Answer) -> Any:
+def _kept(answer: Answer, reads: Collection[str]) -> Any:
     try:
         document = answer.document()
         is_refusal = answer.status >= _REFUSAL or (
             isinstance(document, dict) and "error" in document
         )
-        return document if is_refusal else rebuild(document, _part_read)
+        if is_refusal:
+            return document
+        kept = _IDENTIFYING | set(reads)
+        return rebuild(document, lambda part: _of_interest(part, kept))
     except UnexpectedAnswerError:
         title = _TITLE.search(answer.text, 0, _LONGEST_REDACTED)
         if title or "html" in answer.headers.get("content-type", "").lower():
@@ -94,11 +97,11 @@ def _kept(answer: Answer) -> Any:
         return answer.text
 
 
-def _part_read(value: Any) -> Any:
-    """Return an object's fields that were read or identify it, and how many others it has."""
-    if not isinstance(value, AnswerObject):
+def _of_interest(value: Any, kept: Collection[str]) -> Any:
+    """Return an object's fields of these names, and how many others it has."""
+    if not isinstance(value, dict):
         return value
-    fields = {name: value[name] for name in value if name in value.read or name in _IDENTIFYING}
+    fields = {name: value[name] for name in value if name in kept}
     left = len(value) - len(fields)
     return fields | {_NOT_READ: left} if left else fields
 

@@ -92,8 +92,9 @@ class Request:
     """
     A request, with at most one of `form` (urlencoded), `document` (JSON) and raw `content`.
 
-    It counts towards the limits of `app` (a client ID), if known. With `is_public_only`
-    it goes to public addresses only.
+    It counts towards the limits of `app` (a client ID), if known. Of the answer the record
+    keeps the fields that `reads` names, at any depth. With `is_public_only` it goes to
+    public addresses only.
     """
 
     method: str
@@ -103,6 +104,7 @@ class Request:
     document: Any = None
     content: bytes | None = None
     app: str = ""
+    reads: Collection[str] = ()
     is_public_only: bool = False
 
     @property
@@ -503,7 +505,7 @@ class Session:
             headers=recorded_headers(answer.headers, redactor, self.transport.headers)
             if answer
             else {},
-            response=recorded_body(answer, redactor) if answer else None,
+            response=recorded_body(answer, redactor, sent.request.reads) if answer else None,
             error=redactor.redact(sent.error),
         )
 

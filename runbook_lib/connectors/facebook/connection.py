@@ -17,7 +17,7 @@ from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.facebook.access import user_graph, wanted_permissions
 from runbook_lib.connectors.facebook.formats import is_token
 from runbook_lib.connectors.facebook.graph import Graph
-from runbook_lib.connectors.facebook.permissions import statuses
+from runbook_lib.connectors.facebook.permissions import READ, statuses
 from runbook_lib.connectors.facebook.tokens import end_of, inspect_token, until
 from runbook_lib.connectors.findings import failed, inconclusive, verified
 from runbook_lib.core.model import Finding, Table
@@ -41,6 +41,10 @@ _AD_ACCOUNT = {
 }
 _PAGE = {"id": "ID", "name": "Name", "category": "Category", "tasks": "Tasks"}
 _LEAD_FORM = {"id": "ID", "name": "Name", "status": "Status", "locale": "Language"}
+_LEAD_ACCESS = (
+    *("page_id", "user_id", "can_access_lead", "app_has_leads_permission"),
+    *("failure_reason", "failure_resolution"),
+)
 # Marketing API: Ad Account, account_status.
 _ACCOUNT_STATUS = {
     "1": "ACTIVE",
@@ -67,7 +71,8 @@ def user_token_is_valid(context: CheckContext) -> Finding:
         return failed(reason=problem)
     end = end_of(context, data)
     scopes, wanted = data.texts("scopes"), wanted_permissions(context)
-    grants = statuses(user_graph(context).rows(_GRANTS, token), f"Facebook (/{_GRANTS})")
+    rows = user_graph(context).rows(_GRANTS, token, reads=READ)
+    grants = statuses(rows, f"Facebook (/{_GRANTS})")
     lacking = [name for name in wanted if name not in scopes or grants.get(name) != "granted"]
     if lacking:
         declined = [name for name, status in grants.items() if status == "declined"]
@@ -211,7 +216,7 @@ def _lead_denial(context: CheckContext, page_id: str, page_token: Secret) -> str
     graph = user_graph(context)
     user_id = graph.get("me", context.secrets["user_access_token"], fields="id").identifier("id")
     fields = f"has_lead_access.user_id({user_id})"
-    page = graph.get(page_id, page_token, fields=fields)
+    page = graph.get(page_id, page_token, reads=_LEAD_ACCESS, fields=fields)
     access = page.document("has_lead_access")
     access.expect("page_id", page_id)
     access.expect("user_id", user_id)

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from datetime import date
 from urllib.parse import urlencode
 
@@ -30,6 +31,7 @@ VERSION_ENDS: Mapping[str, date | None] = {
     "v27.0": None,
 }
 
+_FIELD = re.compile(r"[a-z_]+")
 # Application, user, page and custom limits, and the business-use-case ones (Graph: Rate Limits).
 _THROTTLED = frozenset({4, 17, 32, 341, 613, *range(80000, 80015)})
 
@@ -60,10 +62,13 @@ class Graph:
         self.upgrade_warning = ""
         self.access_tier = ""
 
-    def get(self, path: str, token: Secret, **params: str) -> Document:
+    def get(
+        self, path: str, token: Secret, *, reads: Collection[str] = (), **params: str
+    ) -> Document:
         """
         Return the document at `path`, such as `me/accounts`, read with `token`.
 
+        The record keeps the `fields` that are asked for, and those that `reads` names.
         Raises `GraphAPIError` for an error object, `ThrottledError` if a limit
         is reached, `UnexpectedAnswerError` for anything else.
         """
@@ -76,7 +81,13 @@ class Graph:
         query = f"?{urlencode(params, safe=',(){}')}" if params else ""
         url = f"{self._base_url}/{self.version}/{path.strip('/')}{query}"
         headers = {"authorization": f"Bearer {token.reveal()}"}
-        request = Request(method="GET", url=url, headers=headers, app=self._app_id)
+        request = Request(
+            method="GET",
+            url=url,
+            headers=headers,
+            app=self._app_id,
+            reads={"data", *reads, *_FIELD.findall(params.get("fields", ""))},
+        )
         answer = self._session.send(request, is_transient=_is_transient)
         self.served_version = shorten(answer.headers.get("facebook-api-version", ""))
         self.upgrade_warning = shorten(answer.headers.get("x-ad-api-version-warning", ""))
@@ -89,9 +100,11 @@ class Graph:
             raise unexpected(source, f"status {answer.status} without an error object")
         return document
 
-    def rows(self, path: str, token: Secret, **params: str) -> list[Document]:
-        """Return the first page of the edge at `path`; see `get` for what it raises."""
-        return self.get(path, token, **params).documents("data")
+    def rows(
+        self, path: str, token: Secret, *, reads: Collection[str] = (), **params: str
+    ) -> list[Document]:
+        """Return the first page of the edge at `path`; see `get`."""
+        return self.get(path, token, reads=reads, **params).documents("data")
 
 
 def appsecret_proof(app_secret: Secret, token: Secret) -> str:

@@ -14,7 +14,7 @@ from runbook_lib.connectors.facebook.access import (
     wanted_permissions,
 )
 from runbook_lib.connectors.facebook.errors import GraphAPIError
-from runbook_lib.connectors.facebook.permissions import statuses
+from runbook_lib.connectors.facebook.permissions import READ, statuses
 from runbook_lib.connectors.facebook.tokens import inspect_token
 from runbook_lib.connectors.findings import failed, inconclusive, verified
 from runbook_lib.core.model import Finding
@@ -23,6 +23,7 @@ from runbook_lib.plain_text import counted
 from runbook_lib.remote.documents import unexpected
 
 _MOST_PAGES = 50
+_ROLES = ("user", "role", "paging", "cursors", "after", "next")
 _CURSOR = re.compile(r"[0-9A-Za-z_=-]{1,500}")
 # NOTE: a token reaches the business data of others only once the app is a verified Tech Provider.
 _BUSINESS_DATA = "me/accounts"
@@ -105,7 +106,8 @@ def _declined(context: CheckContext) -> str:
     """Say which permissions the customer did not grant, as Facebook lists them."""
     token = context.secrets["customer_access_token"]
     try:
-        grants = statuses(user_graph(context).rows(_GRANTS, token), f"Facebook (/{_GRANTS})")
+        rows = user_graph(context).rows(_GRANTS, token, reads=READ)
+        grants = statuses(rows, f"Facebook (/{_GRANTS})")
     except RemoteError as error:
         return f"What the person declined could not be read ({error})."
     declined = [f"{name} ({status})" for name, status in grants.items() if status != _GRANTED]
@@ -124,7 +126,7 @@ def _roles(context: CheckContext) -> dict[str, str]:
     role_of: dict[str, str] = {}
     for _ in range(_MOST_PAGES):
         fields = f"id,roles.limit(100){after}"
-        node = app_graph(context).get(app_id, app_token(context), fields=fields)
+        node = app_graph(context).get(app_id, app_token(context), reads=_ROLES, fields=fields)
         node.expect("id", app_id)
         roles = node.document("roles")
         for row in roles.documents("data"):

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 
 from runbook_lib.remote.documents import Document, unexpected
 
+# What is read of each row of an edge that lists permissions.
+READ = ("permission", "status")
 # Graph permission reference: the dashboard offers the permission only with these beside it.
 PERMISSION_DEPENDENCIES: Mapping[str, tuple[str, ...]] = {
     "leads_retrieval": (

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.facebook.access import app_graph, app_token, wanted_permissions
-from runbook_lib.connectors.facebook.permissions import statuses, with_dependencies
+from runbook_lib.connectors.facebook.permissions import READ, statuses, with_dependencies
 from runbook_lib.connectors.findings import inconclusive, verified
 from runbook_lib.core.model import Finding
 from runbook_lib.core.outcome import LONGEST_WAIT_DAYS
@@ -113,7 +113,8 @@ def review_is_approved(context: CheckContext) -> Finding:
 def _not_live(context: CheckContext, wanted: tuple[str, ...]) -> str:
     """Say which wanted permissions are not live, and which are; nothing where all are."""
     edge = f"{context.text('app_id')}/permissions"
-    listed = statuses(app_graph(context).rows(edge, app_token(context)), f"Facebook (/{edge})")
+    rows = app_graph(context).rows(edge, app_token(context), reads=READ)
+    listed = statuses(rows, f"Facebook (/{edge})")
     absent = [name for name in wanted if name not in listed]
     live = [name for name in wanted if listed.get(name) == _LIVE]
     notes = [

@@ -12,6 +12,10 @@ from runbook_lib.core.redaction import Secret
 from runbook_lib.remote.documents import Document, unexpected
 
 _DEBUG = "debug_token"
+_READ = (
+    *("app_id", "type", "is_valid", "error", "code", "subcode", "message", "user_id"),
+    *("expires_at", "data_access_expires_at", "scopes", "granular_scopes", "scope", "target_ids"),
+)
 
 
 def inspect_token(context: CheckContext, token: Secret) -> tuple[Document, str]:
@@ -22,7 +26,8 @@ def inspect_token(context: CheckContext, token: Secret) -> tuple[Document, str]:
     neither the token nor its access to the person's data has ended.
     """
     graph = app_graph(context)
-    data = graph.get(_DEBUG, app_token(context), input_token=token.reveal()).document("data")
+    answer = graph.get(_DEBUG, app_token(context), reads=_READ, input_token=token.reveal())
+    data = answer.document("data")
     return data, _problem(context, data)
 
 

@@ -59,7 +59,7 @@ def page_is_subscribed(context: CheckContext) -> Finding:
     page_token = context.session.take_token(
         page["access_token"], endpoint="Graph /me/accounts", is_token=is_token
     )
-    apps = graph.rows(f"{page_id}/subscribed_apps", page_token)
+    apps = graph.rows(f"{page_id}/subscribed_apps", page_token, reads=("subscribed_fields",))
     mine = next((app for app in apps if app.identifier("id") == app_id), None)
     if mine is None:
         return failed(

@@ -15,7 +15,7 @@ from runbook_lib.connectors.cyclr import service_domain
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.model import Finding
 from runbook_lib.core.procedure import Check
-from runbook_lib.engine.check_runner import perform_checks
+from runbook_lib.engine.check_runner import Result, perform_checks
 from runbook_lib.remote.domain import Certificate
 from runbook_lib.remote.rate_limits import CoolDowns
 from runbook_lib.remote.transport import Transport
@@ -51,6 +51,15 @@ def _random_hex() -> Callable[[int], str]:
 def perform(check: Check, least: Least, wire: httpx.BaseTransport | None = None) -> Finding | None:
     """Return what the check finds with these answers, or with those of `wire`."""
 
+    result = perform_whole(check, least, wire)
+    return result.finding if result else None
+
+
+def perform_whole(
+    check: Check, least: Least, wire: httpx.BaseTransport | None = None
+) -> Result | None:
+    """Return what the check finds, with its exchanges."""
+
     values = {**VALUES, **least.given}
 
     def open_context() -> CheckContext:
@@ -75,4 +84,4 @@ def perform(check: Check, least: Least, wire: httpx.BaseTransport | None = None)
         patch.setattr(service_domain, "resolve_name", lambda *_: ("192.0.2.7",))
         patch.setattr(service_domain, "read_certificate", lambda *_: certificate)
         results, _ = perform_checks([check], open_context, lacking=lambda _: ())
-    return results[0].finding if results else None
+    return results[0] if results else None

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+import httpx
 import pytest
 
 from runbook_lib.core.model import Finding, Outcome
 from tests.unit.connectors.least import LEAST, Least, Said
-from tests.unit.connectors.perform import CHECKS, perform
+from tests.unit.connectors.perform import CHECKS, perform, perform_whole
 
 Place = tuple[str | int, ...]
 Case = tuple[Any, Least, int, Place]
@@ -97,6 +98,22 @@ def test_the_least_answer_verifies(check: Any, least: Least) -> None:
 
     assert finding is not None
     assert finding.outcome is Outcome.VERIFIED, finding.reason
+
+
+@pytest.mark.parametrize(("check", "least"), BY_NAME)
+def test_the_record_keeps_all_of_it(check: Any, least: Least) -> None:
+    """Each field on which a check rests is in the recorded answer, since its client declares it."""
+
+    result = perform_whole(check, least)
+    assert result is not None
+
+    kept: dict[str, set[Place]] = {}
+    for exchange in result.exchanges:
+        path = httpx.URL(exchange.url).path
+        kept[path] = kept.get(path, set()) | set(places(exchange.response))
+    for said in least.said:
+        if said.decides and not said.is_page:
+            assert set(places(said.body)) <= kept[said.path], said.path
 
 
 @pytest.mark.parametrize(("check", "least", "index", "place"), cases())

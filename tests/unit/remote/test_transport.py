@@ -9,6 +9,7 @@ import logging
 import re
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -650,7 +651,7 @@ def test_text_like_a_token_is_masked_in_bodies(remote: FakeRemote, session: Sess
 
     remote.on(PATH, says(f"<a href='?t={USER_TOKEN}'>"), says({"next": f"?t={USER_TOKEN}"}))
     session.send(GET)
-    session.send(GET).document()["next"]
+    session.send(replace(GET, reads=("next",)))
 
     text, document = session.exchanges()
     assert text.response == f"<a href='?t={MASK}'>"
@@ -692,7 +693,7 @@ def test_the_value_of_a_secret_property_is_masked_however_long_it_is(
 
     remote.on(PATH, says({"Value": "Zürich" * length, "Name": "ClientSecret"}))
 
-    assert session.send(GET).document()["Value"]
+    session.send(replace(GET, reads=("Value",)))
 
     assert "Zürich" not in str(only(session).response)
     assert MASK in str(only(session).response)
