@@ -1,5 +1,5 @@
 """
-What a check is given: typed values, credentials, a recording session, the run's tokens.
+What a check is given: typed values, credentials, a recording session.
 
 A check sees nothing else.
 """
@@ -7,35 +7,21 @@ A check sees nothing else.
 from __future__ import annotations
 
 import secrets as randomness
-import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import wait
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
+from typing import TypeVar
 
 from runbook_lib.core.model import Value
 from runbook_lib.core.redaction import Secret
 from runbook_lib.remote.cyclr import Cyclr, request_api_token
+from runbook_lib.remote.look import begin
 from runbook_lib.remote.transport import Session
 
-
-class TokenShelf:
-    """
-    Tokens issued during one run, kept in memory only; each is asked for once.
-
-    A refusal is not kept: the next check may follow a correction, or a fault of
-    the provider's.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._tokens: dict[str, Secret] = {}
-
-    def get(self, name: str, issue: Callable[[], Secret]) -> Secret:
-        """Return the token called `name`; the first caller has it issued, or raises."""
-        with self._lock:
-            if name not in self._tokens:
-                self._tokens[name] = issue()
-            return self._tokens[name]
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,14 +31,14 @@ class CheckContext:
 
     `now` is the run's clock reading; `announce_change` writes to the journal
     before a remote system is altered. `random_hex` takes a number of bytes:
-    a control must ask about something that does not exist.
+    a control must ask about something that does not exist. Each token is issued once a look,
+    since the session asks for it once.
     """
 
     values: Mapping[str, Value]
     secrets: Mapping[str, Secret]
     session: Session
     now: datetime
-    tokens: TokenShelf = field(default_factory=TokenShelf)
     announce_change: Callable[[str], None] = lambda _: None
     random_hex: Callable[[int], str] = randomness.token_hex
 
@@ -65,20 +51,35 @@ class CheckContext:
         value = self.values.get(name, ())
         return value if isinstance(value, tuple) else ()
 
+    def made_up(self, what: str, size: int) -> str:
+        """
+        Return what `random_hex` does, one text for `what` in the whole look.
+
+        A control that several checks need is one request then.
+        """
+        return self.session.look.once(("made up", what), lambda: self.random_hex(size))
+
+    def side_by_side(self, ask: Callable[[CheckContext, T], R], items: Sequence[T]) -> list[R]:
+        """Return what `ask` returns for each of `items`, each with a context for its own thread."""
+        branches = [replace(self, session=self.session.branch()) for _ in items]
+        running = [
+            begin(partial(ask, branch, item), "ask")
+            for branch, item in zip(branches, items, strict=True)
+        ]
+        wait(running)
+        return [future.result() for future in running]
+
     def cyclr(self, account: str = "") -> Cyclr:
         """
         Return the Cyclr client of `account`, or else of the account that is tested in.
 
         Raises `CyclrAPIError` where Cyclr refuses its API credentials.
         """
-        token = self.tokens.get(
-            f"cyclr {self.text('cyclr_client_id')}",
-            lambda: request_api_token(
-                self.session,
-                self.text("cyclr_api_url"),
-                client_id=self.text("cyclr_client_id"),
-                client_secret=self.secrets["cyclr_client_secret"],
-            ),
+        token = request_api_token(
+            self.session,
+            self.text("cyclr_api_url"),
+            client_id=self.text("cyclr_client_id"),
+            client_secret=self.secrets["cyclr_client_secret"],
         )
         return Cyclr(
             self.session,

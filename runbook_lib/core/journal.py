@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -96,6 +97,8 @@ class Journal:
     def __init__(self, path: Path, *, clock: Callable[[], datetime] = utc_now) -> None:
         self.path = path
         self._clock = clock
+        # NOTE: threads wait for each other without polling, which a file lock does.
+        self._turns = threading.RLock()
         self._lock = FileLock(path.with_suffix(".lock"), timeout=_LOCK_SECONDS)
 
     def entries(self) -> list[Entry]:
@@ -172,7 +175,7 @@ class Journal:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             for path in (self.path, Path(self._lock.lock_file)):
                 check_place(path)
-            with self._lock:
+            with self._turns, self._lock:
                 yield
         except Timeout as error:
             msg = f"Another process has locked the journal {self.path} for over {_LOCK_SECONDS} s."

@@ -54,7 +54,8 @@ class Check:
     `id` is the check's name in the record. `run` takes a `connectors.context.CheckContext`
     and returns a `Finding`, or `None` if the check does not apply; a `RunbookError`
     that it raises becomes an inconclusive finding. `spends` says what it uses up or changes at the
-    remote system, `permitted_by` names the inputs that let it; most checks only read.
+    remote system, `permitted_by` names the inputs that let it; most checks only read. One that
+    `alters` what others read runs while no other does.
     `person_confirms` is the sentence that a person must confirm as well where the
     finding names limits: what lies beyond them can break a customer's sign-in or data.
     """
@@ -64,6 +65,7 @@ class Check:
     needs: tuple[str, ...] = ()
     spends: str = ""
     permitted_by: tuple[str, ...] = ()
+    alters: bool = False
     person_confirms: str = ""
 
 

@@ -1,21 +1,23 @@
 """
-Runs a step's checks side by side, within a time limit; none can break the run.
+Runs the checks of a step, or of all steps, side by side within time limits; none breaks the run.
 """
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, wait
+from functools import partial
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from runbook_lib.connectors.context import CheckContext
-from runbook_lib.core.model import Exchange, Finding, Outcome
-from runbook_lib.core.procedure import Check
+from runbook_lib.core.model import Finding, Outcome, Word
+from runbook_lib.core.procedure import Check, Step, conclude
 from runbook_lib.errors import JournalError, RunbookError
 from runbook_lib.remote.limits import Deadline
+from runbook_lib.remote.look import begin
+from runbook_lib.remote.transport import Seen
 
 # A check whose time is over sends nothing more; it may still return its finding for so long.
 _GRACE_SECONDS = 5.0
@@ -25,7 +27,74 @@ class Result(NamedTuple):
     """What one check saw, and the exchanges on which that rests."""
 
     finding: Finding
-    exchanges: tuple[Exchange, ...] = ()
+    seen: tuple[Seen, ...] = ()
+
+
+# What became of a step's checks, in their order, or why nothing was checked.
+Performed = tuple[tuple[Result, ...], str]
+
+
+class StepsUnderWay:
+    """
+    The checks of many steps, begun together; a step's results are taken at its turn.
+
+    `prepare` returns what performs a step's checks, and `words` are people's words by step. What
+    alters a system waits for its turn, until nothing else is under way, and so does what requires
+    it. What spends something begins once no step that it requires can fail any more.
+    """
+
+    def __init__(
+        self,
+        steps: Sequence[Step],
+        prepare: Callable[[Step], Callable[[], Performed]],
+        *,
+        is_permitted: Callable[[Check], bool],
+        words: Mapping[str, Word | None],
+    ) -> None:
+        self._steps = {step.id: step for step in steps}
+        self._prepare = prepare
+        self._is_permitted = is_permitted
+        self._words = words
+        self._begun: dict[str, Future[Performed]] = {}
+        self._taken: set[str] = set()
+        late: set[str] = set()
+        for step in steps:
+            if self._alters(step) or late.intersection(step.requires):
+                late.add(step.id)
+            elif step.checks:
+                perform = partial(self._perform_in_time, step, prepare(step))
+                self._begun[step.id] = begin(perform, step.id)
+
+    def take(self, step: Step) -> Performed:
+        """Return what became of the checks of `step`; a second time they are performed anew."""
+        if step.id in self._begun and step.id not in self._taken:
+            self._taken.add(step.id)
+            return self._begun[step.id].result()
+        if self._alters(step):
+            self.wait()
+        return self._prepare(step)()
+
+    def wait(self) -> None:
+        """Wait until nothing is under way any more."""
+        wait(self._begun.values())
+
+    def _alters(self, step: Step) -> bool:
+        return any(check.alters and self._is_permitted(check) for check in step.checks)
+
+    def _perform_in_time(self, step: Step, perform: Callable[[], Performed]) -> Performed:
+        spends = any(check.spends and self._is_permitted(check) for check in step.checks)
+        return ((), "") if spends and self._is_blocked(step) else perform()
+
+    def _is_blocked(self, step: Step) -> bool:
+        """Return whether a step that `step` requires fails, or is blocked itself."""
+        return any(
+            self._is_blocked(self._steps[name]) or self._fails(name) for name in step.requires
+        )
+
+    def _fails(self, name: str) -> bool:
+        results, _ = self._begun[name].result() if name in self._begun else ((), "")
+        findings = tuple(result.finding for result in results)
+        return conclude(findings, word=self._words.get(name)).outcome is Outcome.FAILED
 
 
 def perform_checks(
@@ -33,13 +102,15 @@ def perform_checks(
     open_context: Callable[[], CheckContext],
     *,
     lacking: Callable[[Check], Sequence[str]],
-) -> tuple[tuple[Result, ...], str]:
+    on_end: Callable[[Result], object] = lambda _: None,
+) -> Performed:
     """
     Return what `checks` found, in their order, or why nothing was checked.
 
     `open_context` returns a context for each; `lacking` returns the labels of
-    what a check needs and was not given. A check that breaks off, or that takes
-    longer than a step may, is an inconclusive finding; only `JournalError` is raised.
+    what a check needs and was not given, and `on_end` is called with each check's result
+    as soon as it ends. A check that breaks off, or that takes longer than a step may, is
+    an inconclusive finding; only `JournalError` is raised.
     """
     if not checks:
         return (), ""
@@ -52,7 +123,10 @@ def perform_checks(
     deadline = Deadline(transport.limits.step_seconds, transport.clock)
     for context in opened:
         context.session.end_by(deadline)
-    running = [_start(*arguments) for arguments in zip(checks, contexts, absent, strict=True)]
+    running = [
+        begin(partial(_perform, check, context, labels, on_end), check.id)
+        for check, context, labels in zip(checks, contexts, absent, strict=True)
+    ]
     wait(running, timeout=deadline.left + _GRACE_SECONDS)
     results = [
         future.result() if future.done() else _unfinished(check, context, deadline)
@@ -62,32 +136,21 @@ def perform_checks(
     return seen, "" if seen else "No check applies to the chosen permissions."
 
 
-def _start(
-    check: Check, context: CheckContext | None, absent: Sequence[str]
-) -> Future[Result | None]:
-    """Return the future finding; its thread blocks no exit."""
-    future: Future[Result | None] = Future()
-
-    def perform() -> None:
-        try:
-            future.set_result(_perform(check, context, absent))
-        except BaseException as error:  # noqa: BLE001  (raised where it is waited for)
-            future.set_exception(error)
-
-    threading.Thread(target=perform, name=check.id, daemon=True).start()
-    return future
-
-
 def _unfinished(check: Check, context: CheckContext | None, deadline: Deadline) -> Result:
     finding = Finding(
         outcome=Outcome.INCONCLUSIVE,
         reason=f"The check was stopped: it took over {deadline.seconds:g} s (step_seconds).",
         check=check.id,
     )
-    return Result(finding, context.session.exchanges() if context else ())
+    return Result(finding, context.session.seen() if context else ())
 
 
-def _perform(check: Check, context: CheckContext | None, absent: Sequence[str]) -> Result | None:
+def _perform(
+    check: Check,
+    context: CheckContext | None,
+    absent: Sequence[str],
+    on_end: Callable[[Result], object],
+) -> Result | None:
     if context is None:
         reason = f"Not checked further: {_listed([absent])} not given."
         return Result(Finding(outcome=Outcome.INCONCLUSIVE, reason=reason, check=check.id))
@@ -104,7 +167,9 @@ def _perform(check: Check, context: CheckContext | None, absent: Sequence[str]) 
         )
     if finding is None:
         return None
-    return Result(replace(finding, check=check.id), context.session.exchanges())
+    result = Result(replace(finding, check=check.id), context.session.seen())
+    on_end(result)
+    return result
 
 
 def _listed(absent: Iterable[Sequence[str]]) -> str:

@@ -4,15 +4,19 @@ The connections of a run: a transport for each set of addresses, as the values n
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from runbook_lib.core.model import Value
 from runbook_lib.core.procedure import Provider
 from runbook_lib.core.redaction import Redactor
 from runbook_lib.remote.limits import Limits
+from runbook_lib.remote.look import Look
 from runbook_lib.remote.rate_limits import COOL_DOWNS_NAME, KeptCoolDowns
 from runbook_lib.remote.transport import Session, Transport
+
+_NAMES = ("service_domain", "service_domain_address", "ca_file")
 
 
 class Connections:
@@ -25,42 +29,46 @@ class Connections:
     def __init__(self, providers: Sequence[Provider], redactor: Redactor, evidence: Path) -> None:
         self._providers = providers
         self._redactor = redactor
+        self._lock = threading.Lock()
         self._transports: dict[tuple[object, ...], Transport] = {}
         self._cool_downs = KeptCoolDowns(evidence / COOL_DOWNS_NAME)
 
-    def open_session(self, values: Mapping[str, Value]) -> Session:
-        """Return a recording session for the addresses in `values`."""
-        names = ("service_domain", "service_domain_address", "ca_file")
-        host, address, ca_file = (str(values.get(name, "")) for name in names)
-        limits, private = Limits.of(values), values.get("redirect_hosts", ())
-        other_addresses = values.get("connect_to", ())
+    def open_session(self, values: Mapping[str, Value], look: Look | None = None) -> Session:
+        """Return a recording session for the addresses in `values`, as part of `look`."""
         hosts = {provider.name: provider.hosts(values) for provider in self._providers}
-        key = (host, address, ca_file, limits, private, other_addresses, *hosts.values())
-        if key not in self._transports:
-            # What to connect to, by `host:port`; `others` are `host=host:port`.
-            pairs = (
-                [pair.partition("=") for pair in other_addresses]
-                if isinstance(other_addresses, tuple)
-                else []
-            )
-            connect_to = {f"{name}:443": to for name, _, to in pairs}
-            if address:
-                connect_to[f"{host}:443"] = address
-            self._transports[key] = Transport(
-                self._redactor,
-                hosts=hosts,
-                connect_to=connect_to,
-                ca_file=ca_file,
-                private_hosts=private if isinstance(private, tuple) else (),
-                headers={name for provider in self._providers for name in provider.headers},
-                usage_pause=lambda headers: max(
-                    (provider.usage_pause(headers) for provider in self._providers),
-                    default=(0.0, ""),
-                ),
-                limits=limits,
-                cool_downs=self._cool_downs,
-            )
-        return self._transports[key].session()
+        places = (str(values.get(name, "")) for name in _NAMES)
+        allowed = (values.get(name, ()) for name in ("redirect_hosts", "connect_to"))
+        key = (*places, *allowed, Limits.of(values), *hosts.values())
+        # NOTE: the checks of a look begin at the same time, and share its connections.
+        with self._lock:
+            if key not in self._transports:
+                self._transports[key] = self._transport(values, hosts)
+            return self._transports[key].session(look)
+
+    def _transport(
+        self, values: Mapping[str, Value], hosts: Mapping[str, Iterable[str]]
+    ) -> Transport:
+        host, address, ca_file = (str(values.get(name, "")) for name in _NAMES)
+        private, others = values.get("redirect_hosts", ()), values.get("connect_to", ())
+        # What to connect to, by `host:port`; `others` are `host=host:port`.
+        pairs = [pair.partition("=") for pair in others] if isinstance(others, tuple) else []
+        connect_to = {f"{name}:443": to for name, _, to in pairs}
+        if address:
+            connect_to[f"{host}:443"] = address
+        return Transport(
+            self._redactor,
+            hosts=hosts,
+            connect_to=connect_to,
+            ca_file=ca_file,
+            private_hosts=private if isinstance(private, tuple) else (),
+            headers={name for provider in self._providers for name in provider.headers},
+            usage_pause=lambda headers: max(
+                (provider.usage_pause(headers) for provider in self._providers),
+                default=(0.0, ""),
+            ),
+            limits=Limits.of(values),
+            cool_downs=self._cool_downs,
+        )
 
     def close(self) -> None:
         """Close every connection."""

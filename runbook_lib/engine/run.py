@@ -7,9 +7,9 @@ from __future__ import annotations
 import os
 import platform
 import secrets as randomness
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ from runbook_lib.config.workspace import (
     refuse_twin,
     tenant_name,
 )
-from runbook_lib.connectors.context import CheckContext, TokenShelf
+from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.registry import known_variables
 from runbook_lib.core.fingerprints import FingerprintKey, keep_key, read_key
 from runbook_lib.core.journal import Journal
@@ -47,7 +47,6 @@ from runbook_lib.core.model import (
     CredentialGiven,
     CredentialRemembered,
     EventType,
-    Exchange,
     InputGiven,
     Mode,
     NotebookFinished,
@@ -74,10 +73,12 @@ from runbook_lib.core.state import (
     obstacle,
 )
 from runbook_lib.core.words import bind
-from runbook_lib.engine.check_runner import Result, perform_checks
+from runbook_lib.engine.check_runner import Performed, Result, StepsUnderWay, perform_checks
 from runbook_lib.engine.connections import Connections
+from runbook_lib.engine.exchanges import ExchangeWriter
 from runbook_lib.engine.known_run import KnownRun
 from runbook_lib.errors import SettingsError
+from runbook_lib.remote.look import Look
 from runbook_lib.remote.transport import Session
 
 # Parameters of the run itself, beside the procedure's inputs.
@@ -200,7 +201,8 @@ class Run(KnownRun):
             if item.name in self.settings.secrets:
                 self.redactor.learn(self.settings.secrets[item.name], item.owner)
         self.redactor.allow(self.values.values())
-        self._tokens = TokenShelf()
+        self._under_way: StepsUnderWay | None = None
+        self._exchanges = ExchangeWriter(self.journal, self.redactor, self.run_id)
         self._connections = Connections(self.procedure.providers, self.redactor, self.evidence)
 
     def _is_tenants_secret(self, word: str) -> bool:
@@ -295,7 +297,7 @@ class Run(KnownRun):
         binding = bind(step, subject, bound)
 
         checked = tuple(
-            structs.replace(result.finding, exchanges=self._recorded(result.exchanges))
+            structs.replace(result.finding, exchanges=self._exchanges.write(result.seen))
             for result in results
         )
         end = Checked(findings=checked, unchecked=unchecked, binding=binding)
@@ -307,18 +309,27 @@ class Run(KnownRun):
                     self.remember(name, value)
         return self.state.steps[step.id]
 
-    def _recorded(self, exchanges: Sequence[Exchange]) -> tuple[int, ...]:
-        """Record `exchanges`; return the numbers of their lines."""
-        lines = [
-            (EventType.EXCHANGE_RECORDED, masked(exchange, self.redactor)) for exchange in exchanges
-        ]
-        first = self.journal.append_lines(lines, run_id=self.run_id) if lines else 0
-        return tuple(range(first, first + len(lines)))
-
     def preview(self, step_id: str) -> Conclusion | None:
         """Check the step without recording it; `None` if nothing could be checked."""
-        results, _ = self._check(self.step(step_id))
+        results, _ = self._prepared(self.step(step_id), Look(), on_end=lambda _: None)()
         return combine(tuple(result.finding for result in results))
+
+    def begin_look(self) -> None:
+        """Begin the checks of all steps at once, as one look; `perform` takes their results."""
+        look, values = Look(), self.values
+        words = {name: state.word for name, state in self.state.steps.items()}
+        self._under_way = StepsUnderWay(
+            self.procedure.steps,
+            lambda step: self._prepared(step, look),
+            is_permitted=lambda check: any(values.get(name) for name in check.permitted_by),
+            words=words,
+        )
+
+    def end_look(self) -> None:
+        """Wait until nothing of the look is under way; what is asked from now on is asked anew."""
+        under_way, self._under_way = self._under_way, None
+        if under_way is not None:
+            under_way.wait()
 
     def say(self, words: Iterable[Remark]) -> None:
         """
@@ -367,7 +378,8 @@ class Run(KnownRun):
         secret = secret_of(item, text, self.values)
         self.redactor.release(item.owner)
         self.redactor.learn(secret, item.owner)
-        self._use_secrets({**self.settings.secrets, item.name: secret})
+        secrets = {**self.settings.secrets, item.name: secret}
+        self.settings = replace(self.settings, secrets=secrets)
         fingerprint = self.fingerprints().get(item.name)
         if fingerprint and self.history.index.recorded.get(item.name) != fingerprint:
             given = CredentialGiven(name=item.name, fingerprint=fingerprint)
@@ -395,11 +407,7 @@ class Run(KnownRun):
         remaining = {
             name: value for name, value in self.settings.secrets.items() if name != item.name
         }
-        self._use_secrets(remaining)
-
-    def _use_secrets(self, secrets: Mapping[str, Secret]) -> None:
-        self.settings = replace(self.settings, secrets=secrets)
-        self._tokens = TokenShelf()
+        self.settings = replace(self.settings, secrets=remaining)
 
     def interrupt(self, reason: str) -> None:
         """Record that this run was interrupted."""
@@ -432,23 +440,41 @@ class Run(KnownRun):
         """Close every connection."""
         self._connections.close()
 
-    def _check(self, step: Step) -> tuple[tuple[Result, ...], str]:
+    def _check(self, step: Step) -> Performed:
+        if self._under_way is not None:
+            return self._under_way.take(step)
+        return self._prepared(step, Look())()
+
+    def _prepared(
+        self, step: Step, look: Look, on_end: Callable[[Result], object] | None = None
+    ) -> Callable[[], Performed]:
+        """Return what performs the checks of `step` with the values that are known now."""
         values, secrets = self.values, self.settings.secrets
+
+        def announce_change(text: str) -> None:
+            look.forget()
+            self._write(EventType.CHANGE_INTENDED, ChangeIntended(change=text), step=step.id)
 
         def open_context() -> CheckContext:
             return CheckContext(
                 values=values,
                 secrets=secrets,
-                session=self._connections.open_session(values),
+                session=self._connections.open_session(values, look),
                 now=self.clock(),
-                tokens=self._tokens,
-                announce_change=lambda text: self._write(
-                    EventType.CHANGE_INTENDED, ChangeIntended(change=text), step=step.id
-                ),
+                announce_change=announce_change,
             )
 
         lacking = {check: [item.label for item in self.lacking(check)] for check in step.checks}
-        return perform_checks(step.checks, open_context, lacking=lacking.__getitem__)
+        return partial(
+            perform_checks,
+            step.checks,
+            open_context,
+            lacking=lacking.__getitem__,
+            on_end=on_end or self._record,
+        )
+
+    def _record(self, result: Result) -> None:
+        self._exchanges.write(result.seen)
 
     def open_session(self) -> Session:
         """Return a recording session for the known addresses."""

@@ -123,6 +123,7 @@ class HeadlessRun:
         A run that began here ends here: raises `StepFailedError` if a step
         failed, since papermill's exit code shows nothing else.
         """
+        self.run.end_look()
         self.run.finish_notebook()
         self.run.close()
         state = self.run.state
@@ -184,6 +185,7 @@ def open_run(namespace: Mapping[str, Any], connector: str) -> InteractiveRun | H
         lock = _locks[home] = ExitStack()
         lock.enter_context(run_lock(home, seconds=seconds, on_wait=print))
     run.start()
+    run.begin_look()
     return HeadlessRun(run, lock)
 
 

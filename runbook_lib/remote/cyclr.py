@@ -38,9 +38,7 @@ def request_api_token(
         "client_secret": client_secret.reveal(),
     }
     url = f"{base_url.rstrip('/')}/oauth/token"
-    answer = session.send(
-        Request(method="POST", url=url, form=form, app=client_id, reads=_READ), is_repeatable=True
-    )
+    answer = session.ask(Request(method="POST", url=url, form=form, app=client_id, reads=_READ))
     issued = Document(_checked(answer), "Cyclr's token endpoint")
     return session.take_token(issued.get("access_token"), endpoint=url, is_token=is_issued_token)
 
@@ -119,7 +117,9 @@ class Cyclr:
             app=self._client_id,
             reads=_READ,
         )
-        return _checked(self._session.send(request, is_transient=_is_cut_off))
+        # NOTE: all that Cyclr is asked by GET only reads.
+        send = self._session.ask if method == "GET" else self._session.send
+        return _checked(send(request, is_transient=_is_cut_off))
 
 
 def sign_in_url(service_domain: str, account_connector: int, token: Secret, target: str) -> str:

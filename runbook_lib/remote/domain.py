@@ -157,7 +157,7 @@ def read_certificate(session: Session, host: str) -> Certificate:
 def fetch_page(session: Session, url: str) -> Answer:
     """Return the answer of `url` to a plain GET, whatever its status."""
     is_public_only = _is_public_only(session, _web_address(url))
-    return session.send(Request(method="GET", url=url, is_public_only=is_public_only))
+    return session.ask(Request(method="GET", url=url, is_public_only=is_public_only))
 
 
 def follow_to_sign_in(

@@ -70,7 +70,7 @@ def request_token_by_client_credentials(
         "client_id": client_id,
         "client_secret": client_secret.reveal(),
     }
-    return _request_token(session, server, form, is_repeatable=True)
+    return _take_token(session, server, session.ask(_token_request(server, form)))
 
 
 def request_token_by_code(
@@ -95,19 +95,17 @@ def request_token_by_code(
         "redirect_uri": redirect_uri,
         "code": code,
     }
-    return _request_token(session, server, form, is_repeatable=False)
+    return _take_token(session, server, session.send(_token_request(server, form)))
 
 
-def _request_token(
-    session: Session, server: AuthorizationServer, form: dict[str, str], *, is_repeatable: bool
-) -> Secret:
-    endpoint = server.token_endpoint
-    request = Request(
-        method="POST", url=endpoint, form=form, app=form["client_id"], reads=("access_token",)
-    )
-    answer = session.send(request, is_repeatable=is_repeatable)
+def _token_request(server: AuthorizationServer, form: dict[str, str]) -> Request:
+    endpoint, client_id = server.token_endpoint, form["client_id"]
+    return Request(method="POST", url=endpoint, form=form, app=client_id, reads=("access_token",))
+
+
+def _take_token(session: Session, server: AuthorizationServer, answer: Answer) -> Secret:
     document = answer.document()
     if answer.status != 200 or (isinstance(document, dict) and "error" in document):
         raise server.read_refusal(answer)
     issued = Document(document, _SOURCE).get("access_token")
-    return session.take_token(issued, endpoint=endpoint, is_token=server.is_token)
+    return session.take_token(issued, endpoint=server.token_endpoint, is_token=server.is_token)

@@ -13,7 +13,8 @@ import re
 import threading
 import time
 import weakref
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,7 @@ from runbook_lib.errors import (
 from runbook_lib.remote.documents import Answer, shorten, unexpected
 from runbook_lib.remote.http_library import httpx
 from runbook_lib.remote.limits import Deadline, Limits
+from runbook_lib.remote.look import Look
 from runbook_lib.remote.network import (
     OutOfTimeError,
     RefusedAnswerError,
@@ -54,6 +56,8 @@ if TYPE_CHECKING:
 
 
 _ATTEMPTS = 3
+# Requests to a host and port at a time. A browser opens six connections to a host.
+_AT_A_TIME = 6
 _BACKOFF_SECONDS = 0.25
 # For so long after a failed connection later requests to the host fail at once.
 _DOWN_SECONDS = 30.0
@@ -124,7 +128,7 @@ class Request:
             return httpx.URL("")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Sent:
     """An exchange before redaction, since its tokens may be learned only after it ended."""
 
@@ -133,6 +137,26 @@ class _Sent:
     elapsed: float = 0.0
     answer: Answer | None = None
     error: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+class Seen:
+    """An exchange that one or several checks saw; `recorded` returns it with all secrets masked."""
+
+    recorded: Callable[[], Exchange]
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """
+    What became of a request that is asked once: its exchanges, and the answer or the error.
+
+    `is_fault` says that the remote system did not decide: that may be over soon.
+    """
+
+    seen: tuple[Seen, ...]
+    outcome: Answer | RemoteError
+    is_fault: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +212,7 @@ class Transport:
         self.clock = clock
         self._lock = threading.Lock()
         self._abandoned: dict[str, _Abandoned] = {}
+        self._turns: dict[str, threading.Semaphore] = {}
         if wire is None:
             from runbook_lib.remote.wire import Wire  # noqa: PLC0415  (slow to import)
 
@@ -213,9 +238,9 @@ class Transport:
         """Return whether `host` must have a public address: no setting gives another one."""
         return f"{host}:{port}" not in self.connect_to and host not in self._private_hosts
 
-    def session(self) -> Session:
-        """Return a session that records its exchanges."""
-        return Session(self)
+    def session(self, look: Look | None = None) -> Session:
+        """Return a session that records its exchanges, and asks as part of `look`."""
+        return Session(self, look or Look())
 
     def close(self) -> None:
         """Close every connection, and restore the loggers of the HTTP library."""
@@ -263,11 +288,27 @@ class Transport:
         text = content.decode("utf-8", "replace")
         return Answer(request.url, response.status_code, response.headers, text, content)
 
+    @contextmanager
+    def turn(self, place: str, seconds: float | None) -> Iterator[None]:
+        """Wait until a request may go to `place`; raises `TimeoutError` after `seconds`."""
+        with self._lock:
+            turns = self._turns.setdefault(place, threading.Semaphore(_AT_A_TIME))
+        if not turns.acquire(timeout=seconds):
+            raise TimeoutError
+        try:
+            yield
+        finally:
+            turns.release()
+
     def refuse_abandoned(self, request: Request) -> None:
         """Raise the stored error while the host is abandoned."""
+        if self.is_abandoned(request):
+            raise self._abandoned[request.place].error
+
+    def is_abandoned(self, request: Request) -> bool:
+        """Return whether the host did not answer a short while ago."""
         abandoned = self._abandoned.get(request.place)
-        if abandoned is not None and self.clock() < abandoned.until:
-            raise abandoned.error
+        return abandoned is not None and self.clock() < abandoned.until
 
     def abandon(self, request: Request, error: RemoteError) -> None:
         """Let later requests fail at once, after a host did not answer all attempts."""
@@ -326,12 +367,17 @@ class Transport:
 
 
 class Session:
-    """The requests of one check; `exchanges()` is their redacted record."""
+    """
+    The requests of one check, as part of a look; `exchanges()` is their redacted record.
 
-    def __init__(self, transport: Transport) -> None:
+    One thread at a time uses it; `branch` gives another one its own.
+    """
+
+    def __init__(self, transport: Transport, look: Look) -> None:
         self.transport = transport
-        self._sent: list[_Sent] = []
-        self._notes: list[Exchange] = []
+        self.look = look
+        self._seen: list[Seen | Session] = []
+        self._answered_by = ""
         self._end: Deadline | None = None
 
     @property
@@ -349,6 +395,46 @@ class Session:
         if self._end is None:
             return Deadline(seconds, self.transport.clock)
         return self._end.within(seconds)
+
+    def branch(self) -> Session:
+        """Return a session for another thread; its exchanges come where it was made."""
+        branch = Session(self.transport, self.look)
+        branch._end = self._end
+        self._seen.append(branch)
+        return branch
+
+    def ask(
+        self, request: Request, *, is_transient: Callable[[Answer], bool] = lambda _: False
+    ) -> Answer:
+        """
+        Send a request that only reads, unless this look has its answer already.
+
+        A refusal is an answer; after no answer or a server error the request is sent again. The
+        exchange is recorded with each session that asks. Raises what `send` does.
+        """
+
+        def send() -> _Asked:
+            first = Session(self.transport, self.look)
+            first._end = self._end
+            try:
+                answer = first.send(request, is_repeatable=True, is_transient=is_transient)
+            except RemoteError as error:
+                return _Asked(first.seen(), error, is_fault=True)
+            is_fault = answer.status in _SERVER_ERRORS or is_transient(answer)
+            return _Asked(first.seen(), answer, is_fault)
+
+        seconds = self._end.left if self._end else None
+        try:
+            asked = self.look.once(
+                _question(request), send, is_kept=lambda asked: not asked.is_fault, seconds=seconds
+            )
+        except TimeoutError:
+            raise self._out_of_time(request) from None
+        self._seen += asked.seen
+        if isinstance(asked.outcome, RemoteError):
+            raise asked.outcome
+        self._answered_by = asked.outcome.url
+        return asked.outcome
 
     def send(
         self,
@@ -372,16 +458,16 @@ class Session:
             attempt += 1
             # Exponential, with jitter so that many tenants spread out.
             pause = random.uniform(0.5, 1.0) * _BACKOFF_SECONDS * float(2**attempt)  # noqa: S311
-            self._await_turn(request)
             try:
-                answer = self._send_once(request)
+                answer, wait = self._send_in_turn(request)
             except UnreachableError as error:
+                if self.transport.is_abandoned(request):
+                    raise
                 is_slow = isinstance(error, SlowAnswerError)
                 if is_slow or attempt == attempts or not self._has_time(pause):
                     self.transport.abandon(request, error)
                     raise
             else:
-                wait = self._apply_retry_after(request, answer)
                 is_passing = answer.status in (_TOO_MANY_REQUESTS, *_SERVER_ERRORS)
                 if not (is_passing or is_transient(answer)):
                     return answer
@@ -405,17 +491,39 @@ class Session:
             raise UnexpectedAnswerError(msg)
         token = Secret(value)
         # NOTE: it belongs to the host that answered last, whatever the name of `endpoint`.
-        url = next((sent.answer.url for sent in reversed(self._sent) if sent.answer), "")
-        self.redactor.learn(token, self.transport.issuer(url, f"a token that {endpoint} issued"))
+        issuer = self.transport.issuer(self._answered_by, f"a token that {endpoint} issued")
+        self.redactor.learn(token, issuer)
         return token
 
     def note(self, exchange: Exchange) -> None:
         """Add an exchange below HTTP (name resolution, TLS) to the record."""
-        self._notes.append(exchange)
+        self._seen.append(Seen(lambda: exchange))
+
+    def seen(self) -> tuple[Seen, ...]:
+        """Return all exchanges so far, in the order in which they were asked for, each once."""
+        parts = (
+            part.seen() if isinstance(part, Session) else (part,) for part in tuple(self._seen)
+        )
+        return tuple(dict.fromkeys(seen for part in parts for seen in part))
 
     def exchanges(self) -> tuple[Exchange, ...]:
         """Return all exchanges so far, redacted with all secrets known now."""
-        return (*self._notes, *(self._record(sent) for sent in self._sent))
+        return tuple(seen.recorded() for seen in self.seen())
+
+    def _send_in_turn(self, request: Request) -> tuple[Answer, float]:
+        """
+        Send `request` once, when a connection to its host is free and no cool-down forbids it.
+
+        Return the answer, and for how many seconds it asks to wait.
+        """
+        seconds = self._end.left if self._end else None
+        try:
+            with self.transport.turn(request.place, seconds):
+                self._await_turn(request)
+                answer = self._send_once(request)
+                return answer, self._apply_retry_after(request, answer)
+        except TimeoutError:
+            raise self._out_of_time(request) from None
 
     def _await_turn(self, request: Request) -> None:
         """
@@ -423,24 +531,34 @@ class Session:
 
         Raises, and records, why the request is not sent now.
         """
+        if self._end is not None and self._end.left <= 0:
+            raise self._out_of_time(request)
         transport, now = self.transport, self.transport.clock()
         cool_down = transport.cool_downs.find(request.place, request.app, now)
         seconds = cool_down.seconds(now) if cool_down else 0.0
         try:
-            if self._end is not None and self._end.left <= 0:
-                msg = (
-                    f"The checks of this step took over {self._end.seconds:g} s: {request.host} "
-                    "was not contacted."
-                )
-                raise RemoteError(msg, next_step="Run again later, or raise step_seconds.")
             transport.refuse_abandoned(request)
             if cool_down and (seconds > _LONGEST_WAIT or not self._has_time(seconds)):
                 raise cool_down.error(now)
         except RemoteError as error:
-            self._sent.append(_Sent(request, timestamp(utc_now()), error=f"not sent: {error}"))
+            self._keep_unsent(request, error)
             raise
         if seconds:
             transport.sleep(seconds)
+
+    def _out_of_time(self, request: Request) -> RemoteError:
+        """Return, and record, that the step has no time left for `request`."""
+        seconds = self._end.seconds if self._end else 0
+        msg = f"The checks of this step took over {seconds:g} s: {request.host} was not contacted."
+        error = RemoteError(msg, next_step="Run again later, or raise step_seconds.")
+        self._keep_unsent(request, error)
+        return error
+
+    def _keep_unsent(self, request: Request, error: RemoteError) -> None:
+        self._keep(_Sent(request, timestamp(utc_now()), error=f"not sent: {error}"))
+
+    def _keep(self, sent: _Sent) -> None:
+        self._seen.append(Seen(partial(_record, sent, self.transport)))
 
     def _has_time(self, seconds: float) -> bool:
         """Return whether the step has more than `seconds` left."""
@@ -480,7 +598,7 @@ class Session:
 
     def _send_once(self, request: Request) -> Answer:
         sent = _Sent(request, timestamp(utc_now()))
-        self._sent.append(sent)
+        self._keep(sent)
         began = time.perf_counter()
         try:
             sent.answer = self.transport.exchange(request, self.deadline())
@@ -489,25 +607,36 @@ class Session:
             raise
         finally:
             sent.elapsed = round(time.perf_counter() - began, 3)
+        self._answered_by = sent.answer.url
         _refuse_cached(request, sent.answer)
         return sent.answer
 
-    def _record(self, sent: _Sent) -> Exchange:
-        redactor, answer = self.redactor, sent.answer
-        sent_body = sent.request.form if sent.request.form is not None else sent.request.document
-        return Exchange(
-            method=sent.request.method,
-            url=recorded_url(sent.request.url, redactor),
-            sent_on=sent.sent_on,
-            elapsed=sent.elapsed,
-            status=answer.status if answer else None,
-            request=redactor.redact_document(sent_body),
-            headers=recorded_headers(answer.headers, redactor, self.transport.headers)
-            if answer
-            else {},
-            response=recorded_body(answer, redactor, sent.request.reads) if answer else None,
-            error=redactor.redact(sent.error),
-        )
+
+def _record(sent: _Sent, transport: Transport) -> Exchange:
+    redactor, answer = transport.redactor, sent.answer
+    sent_body = sent.request.form if sent.request.form is not None else sent.request.document
+    return Exchange(
+        method=sent.request.method,
+        url=recorded_url(sent.request.url, redactor),
+        sent_on=sent.sent_on,
+        elapsed=sent.elapsed,
+        status=answer.status if answer else None,
+        request=redactor.redact_document(sent_body),
+        headers=recorded_headers(answer.headers, redactor, transport.headers) if answer else {},
+        response=recorded_body(answer, redactor, sent.request.reads) if answer else None,
+        error=redactor.redact(sent.error),
+    )
+
+
+def _question(request: Request) -> Hashable:
+    """Return what makes two requests one question: all that is sent, and where it may go."""
+    return (
+        request.method,
+        request.url,
+        tuple(sorted(request.headers.items())),
+        tuple(sorted(request.form.items())) if request.form else (),
+        request.is_public_only,
+    )
 
 
 def _readings(request: Request, built: httpx.Request) -> str:

@@ -54,6 +54,13 @@ OLD_REDIRECT_REFUSED = graph_error(
 )
 
 # Graph nodes and edges.
+NO_SUCH_OBJECT = graph_error(
+    "Unsupported get request. Object with ID 'x' does not exist, cannot be loaded due to missing "
+    "permissions, or does not support this operation",
+    100,
+    kind="GraphMethodException",
+    error_subcode=33,
+)
 APPLICATION = {
     "category": "Business",
     "link": f"https://www.facebook.com/games/?app_id={APP_ID}",

@@ -220,9 +220,9 @@ def _doubt(context: CheckContext, number: int) -> Finding | None:
     account = context.text("account_api_id")
     look = f"Look at the connectors of account {account} in the Cyclr console."
     statuses_seen = []
-    for _ in range(2):
+    for what in ("account", "other account"):
         # NOTE: of the form that Cyclr gives to accounts; another one may be refused for its form.
-        made_up = str(UUID(hex=context.random_hex(16), version=4))
+        made_up = str(UUID(hex=context.made_up(what, 16), version=4))
         try:
             rows = context.cyclr(made_up).account_connectors()
         except CyclrAPIError as error:

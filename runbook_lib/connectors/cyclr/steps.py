@@ -129,6 +129,7 @@ def install(connector: Input) -> Step:
                 ("cyclr_client_id", "cyclr_client_secret"),
                 spends="It installs the connector, and creates an account, where you permit that.",
                 permitted_by=("install_connector", "create_test_account"),
+                alters=True,
             ),
         ),
         requires=("cy-01-connector-setup",),

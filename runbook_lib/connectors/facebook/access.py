@@ -10,7 +10,7 @@ from functools import partial
 from http import HTTPStatus
 
 from runbook_lib.connectors.context import CheckContext
-from runbook_lib.connectors.facebook.errors import GraphTokenError, RefusedAppError
+from runbook_lib.connectors.facebook.errors import GraphAPIError, GraphTokenError, RefusedAppError
 from runbook_lib.connectors.facebook.formats import is_token
 from runbook_lib.connectors.facebook.graph import Graph
 from runbook_lib.connectors.facebook.permissions import with_dependencies
@@ -20,6 +20,15 @@ from runbook_lib.errors import OAuthError
 from runbook_lib.remote import oauth
 from runbook_lib.remote.documents import Answer, Document, unexpected
 
+# All that checks read of the app's node (Graph: Application).
+_NODE_FIELDS = (
+    *("id", "name", "owner_business", "business", "category", "icon_url", "contact_email"),
+    *("privacy_policy_url", "terms_of_service_url", "app_domains", "user_support_email"),
+    "roles.limit(100)",
+)
+# What is read of `roles`, beside the ids.
+ROLE_READS = ("user", "role", "paging", "cursors", "after", "next")
+_NO_SUCH_FIELD = re.compile(r"nonexisting field \(([a-z_]+)\)")
 _UNKNOWN_APP = 101
 _SECRET_REFUSED = (1, "error validating client secret")
 
@@ -80,30 +89,21 @@ def is_app_refused(error: GraphTokenError) -> bool:
     return 400 <= error.status < 500 and (is_secret or error.code == _UNKNOWN_APP)
 
 
-def app_token_name(context: CheckContext) -> str:
-    """Return what the shelf calls the app access token: another App ID has another one."""
-    return f"app {context.text('app_id')}"
-
-
 def app_token(context: CheckContext) -> Secret:
     """
-    Return the app access token, issued once a run.
+    Return the app access token, issued once a look.
 
     Raises `OAuthError` where Facebook refuses the app's credentials.
     """
-
-    def issue() -> Secret:
-        try:
-            return request_app_token(context, context.secrets["app_secret"])
-        except GraphTokenError as error:
-            refused = HTTPStatus.BAD_REQUEST <= error.status < HTTPStatus.INTERNAL_SERVER_ERROR
-            msg = f"Facebook issued no app token ({error}), so nothing could be read with it."
-            if refused:
-                msg += " Correct the App ID or App Secret, then check again."
-            kind = RefusedAppError if is_app_refused(error) else OAuthError
-            raise kind(msg, next_step=error.diagnostics()) from error
-
-    return context.tokens.get(app_token_name(context), issue)
+    try:
+        return request_app_token(context, context.secrets["app_secret"])
+    except GraphTokenError as error:
+        refused = HTTPStatus.BAD_REQUEST <= error.status < HTTPStatus.INTERNAL_SERVER_ERROR
+        msg = f"Facebook issued no app token ({error}), so nothing could be read with it."
+        if refused:
+            msg += " Correct the App ID or App Secret, then check again."
+        kind = RefusedAppError if is_app_refused(error) else OAuthError
+        raise kind(msg, next_step=error.diagnostics()) from error
 
 
 def request_app_token(context: CheckContext, app_secret: Secret) -> Secret:
@@ -125,6 +125,48 @@ def request_app_token(context: CheckContext, app_secret: Secret) -> Secret:
     if (owner, separator) != (app_id, "|") or not rest:
         raise unexpected("The token endpoint", f"the token does not name app {app_id}")
     return token
+
+
+def app_node(context: CheckContext, *needed: str) -> tuple[Document, Graph]:
+    """
+    Return the app's node, and the client that read it; `needed` are the fields that must be asked.
+
+    All that any check reads of the node is asked for at once. If Graph refuses a field, it is
+    asked once more without it, unless it is needed. Raises `OAuthError` without an app token,
+    `GraphAPIError`, and `UnexpectedAnswerError` if a made-up App ID is answered too.
+    """
+    graph, app_id, token = app_graph(context), context.text("app_id"), app_token(context)
+    try:
+        node = graph.get(app_id, token, reads=ROLE_READS, fields=",".join(_NODE_FIELDS))
+    except GraphAPIError as error:
+        refused = _NO_SUCH_FIELD.search(str(error))
+        if refused and refused[1] in needed:
+            raise
+        others = [name for name in _NODE_FIELDS if refused and not name.startswith(refused[1])]
+        fields = ",".join(others or ("id", *needed))
+        node = graph.get(app_id, token, reads=ROLE_READS, fields=fields)
+    node.expect("id", app_id)
+    require_refusal_of_others(context)
+    return node, graph
+
+
+def require_refusal_of_others(context: CheckContext, edge: str = "") -> None:
+    """
+    Raise `UnexpectedAnswerError` unless Graph refuses a made-up App ID, or that `edge` of it.
+
+    One cached or foreign answer must not verify all the steps that rest on the app's node.
+    """
+    # NOTE: of 18 digits, one more than Facebook's own ids have.
+    made_up = f"9{int(context.made_up('app', 7), 16):017}"
+    try:
+        app_graph(context).get(f"{made_up}{edge}", app_token(context), fields="id")
+    except GraphAPIError as error:
+        if HTTPStatus.BAD_REQUEST <= error.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+            return
+        raise
+    app_id = context.text("app_id")
+    what = f"it answers a made-up App ID too, so what it says of app {app_id} proves nothing"
+    raise unexpected(f"Facebook (/{{app}}{edge})", what)
 
 
 def _answer_fields(fields: Mapping[str, str]) -> Mapping[str, str]:

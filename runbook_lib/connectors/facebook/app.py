@@ -12,9 +12,8 @@ from datetime import timedelta
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.cyclr.service_domain import redirect_uri
 from runbook_lib.connectors.facebook.access import (
-    app_graph,
+    app_node,
     app_token,
-    app_token_name,
     authorization_server,
     is_app_refused,
     request_app_token,
@@ -25,7 +24,7 @@ from runbook_lib.connectors.findings import failed, inconclusive, verified
 from runbook_lib.core.model import Finding
 from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import RemoteError
-from runbook_lib.remote.documents import Document, shorten
+from runbook_lib.remote.documents import shorten
 from runbook_lib.remote.oauth import request_token_by_code
 from runbook_lib.remote.owners import shared_domain
 
@@ -98,7 +97,7 @@ def app_credentials_are_accepted(context: CheckContext) -> Finding:
 
 def app_is_registered(context: CheckContext) -> Finding:
     """Read the app's node: it is there only once the app was created."""
-    name = shorten(_application(context).text("name"))
+    name = shorten(app_node(context, "name")[0].text("name"))
     return verified(
         reason=f"The app exists: {name} ({context.text('app_id')}).",
         accepts=("app_id",),
@@ -110,7 +109,7 @@ def app_is_registered(context: CheckContext) -> Finding:
 def app_name_matches(context: CheckContext) -> Finding:
     """Compare the app's name with the App Display Name that was meant."""
     meant = context.text("app_display_name")
-    name = _application(context).text("name")
+    name = app_node(context, "name")[0].text("name")
     if name != meant:
         return failed(
             reason=f"The app is called {name[:_LONGEST_NAME]!r}, not {meant!r}; users see this "
@@ -134,10 +133,7 @@ def missing_sections_are_filled(context: CheckContext) -> Finding:
     domain, where contact and support addresses are missing, and where the
     Graph version nears its end or was replaced.
     """
-    graph = app_graph(context)
-    fields = ",".join(["id", *_SECTIONS, "app_domains", "user_support_email"])
-    node = graph.get(context.text("app_id"), app_token(context), fields=fields)
-    node.expect("id", context.text("app_id"))
+    node, graph = app_node(context, *_SECTIONS)
     gaps = [label for field, label in _SECTIONS.items() if not node.words(field)]
     warnings = []
     host = context.text("service_domain")
@@ -225,12 +221,11 @@ def _of_any_host(uri: str, domain: str, sibling: GraphTokenError) -> Finding:
 
 
 def _refusal(context: CheckContext) -> GraphTokenError | None:
-    """Return how Facebook refuses the pair; where it issues a token, keep that for others."""
+    """Return how Facebook refuses the pair, or `None` where it issues a token."""
     try:
-        token = request_app_token(context, context.secrets["app_secret"])
+        request_app_token(context, context.secrets["app_secret"])
     except GraphTokenError as error:
         return error
-    context.tokens.get(app_token_name(context), lambda: token)
     return None
 
 
@@ -261,13 +256,6 @@ def _compare_with_control(context: CheckContext) -> Finding:
         reason=f"Facebook issued an app token for App ID {app_id} and refused a made-up secret.",
         accepts=("app_id", "app_secret"),
     )
-
-
-def _application(context: CheckContext) -> Document:
-    app_id, token = context.text("app_id"), app_token(context)
-    node = app_graph(context).get(app_id, token, fields="id,name")
-    node.expect("id", app_id)
-    return node
 
 
 def _redeem(context: CheckContext, uri: str) -> GraphTokenError:

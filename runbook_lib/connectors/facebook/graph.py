@@ -88,7 +88,7 @@ class Graph:
             app=self._app_id,
             reads={"data", *reads, *_FIELD.findall(params.get("fields", ""))},
         )
-        answer = self._session.send(request, is_transient=_is_transient)
+        answer = self._session.ask(request, is_transient=_is_transient)
         self.served_version = shorten(answer.headers.get("facebook-api-version", ""))
         self.upgrade_warning = shorten(answer.headers.get("x-ad-api-version-warning", ""))
         self.access_tier = access_tier(answer.headers)

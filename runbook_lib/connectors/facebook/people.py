@@ -8,7 +8,8 @@ import re
 
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.facebook.access import (
-    app_graph,
+    ROLE_READS,
+    app_node,
     app_token,
     user_graph,
     wanted_permissions,
@@ -23,7 +24,6 @@ from runbook_lib.plain_text import counted
 from runbook_lib.remote.documents import unexpected
 
 _MOST_PAGES = 50
-_ROLES = ("user", "role", "paging", "cursors", "after", "next")
 _CURSOR = re.compile(r"[0-9A-Za-z_=-]{1,500}")
 # NOTE: a token reaches the business data of others only once the app is a verified Tech Provider.
 _BUSINESS_DATA = "me/accounts"
@@ -122,12 +122,14 @@ def _roles(context: CheckContext) -> dict[str, str]:
 
     Raises `UnexpectedAnswerError` if there is no end to the pages.
     """
-    app_id, after = context.text("app_id"), ""
+    app_id, token, cursor = context.text("app_id"), app_token(context), ""
+    node, graph = app_node(context, "roles")
     role_of: dict[str, str] = {}
-    for _ in range(_MOST_PAGES):
-        fields = f"id,roles.limit(100){after}"
-        node = app_graph(context).get(app_id, app_token(context), reads=_ROLES, fields=fields)
-        node.expect("id", app_id)
+    for page in range(_MOST_PAGES):
+        if page:
+            fields = f"id,roles.limit(100).after({cursor})"
+            node = graph.get(app_id, token, reads=ROLE_READS, fields=fields)
+            node.expect("id", app_id)
         roles = node.document("roles")
         for row in roles.documents("data"):
             role_of[row.identifier("user")] = row.words("role")
@@ -137,5 +139,4 @@ def _roles(context: CheckContext) -> dict[str, str]:
         cursor = roles.document("paging").document("cursors").text("after")
         if not _CURSOR.fullmatch(cursor):
             break
-        after = f".after({cursor})"
     raise unexpected("Facebook (/roles)", "its pages have no end")

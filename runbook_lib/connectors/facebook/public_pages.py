@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from runbook_lib.connectors.context import CheckContext
-from runbook_lib.connectors.facebook.access import app_graph, app_token
+from runbook_lib.connectors.facebook.access import app_node
 from runbook_lib.connectors.findings import failed, inconclusive, verified
 from runbook_lib.core.model import Finding, Table
 from runbook_lib.errors import RemoteError, UnexpectedAnswerError
@@ -40,17 +40,16 @@ def public_pages_open(context: CheckContext) -> Finding:
     A made-up page of the same host is the control: a host that answers
     everything alike, or nothing else, shows no policy.
     """
-    app_id = context.text("app_id")
-    fields = ",".join(["id", *list(_PAGES)[:2]])
-    node = app_graph(context).get(app_id, app_token(context), fields=fields)
-    node.expect("id", app_id)
-    named = {name: node.words(name) for name in list(_PAGES)[:2]}
+    settings = list(_PAGES)[:2]
+    node, _ = app_node(context, *settings)
+    named = {name: node.words(name) for name in settings}
     named["data_deletion_url"] = context.text("data_deletion_url")
-    findings = {name: _judge(context, _PAGES[name], url) for name, url in named.items()}
-    return _combine(named, findings)
+    findings = context.side_by_side(_judge, [(_PAGES[name], url) for name, url in named.items()])
+    return _combine(named, dict(zip(named, findings, strict=True)))
 
 
-def _judge(context: CheckContext, label: str, url: str) -> Finding:
+def _judge(context: CheckContext, page: tuple[str, str]) -> Finding:
+    label, url = page
     if not url:
         return inconclusive(reason=f"{label}: none is known.")
     if urlsplit(url).scheme != "https":

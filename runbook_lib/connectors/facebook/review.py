@@ -11,7 +11,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from runbook_lib.connectors.context import CheckContext
-from runbook_lib.connectors.facebook.access import app_graph, app_token, wanted_permissions
+from runbook_lib.connectors.facebook.access import (
+    app_graph,
+    app_token,
+    require_refusal_of_others,
+    wanted_permissions,
+)
 from runbook_lib.connectors.facebook.permissions import READ, statuses, with_dependencies
 from runbook_lib.connectors.findings import inconclusive, verified
 from runbook_lib.core.model import Finding
@@ -114,6 +119,7 @@ def _not_live(context: CheckContext, wanted: tuple[str, ...]) -> str:
     """Say which wanted permissions are not live, and which are; nothing where all are."""
     edge = f"{context.text('app_id')}/permissions"
     rows = app_graph(context).rows(edge, app_token(context), reads=READ)
+    require_refusal_of_others(context, "/permissions")
     listed = statuses(rows, f"Facebook (/{edge})")
     absent = [name for name in wanted if name not in listed]
     live = [name for name in wanted if listed.get(name) == _LIVE]

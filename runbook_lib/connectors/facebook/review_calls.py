@@ -9,8 +9,9 @@ made, and each once: no call is made to reach a number.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 
 from msgspec import structs
 
@@ -70,13 +71,18 @@ _CALLS = (
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """What became of the call for one permission; `problem` is empty after a success."""
+    """
+    What became of the call for one permission; `problem` is empty after a success.
+
+    `tier` is the access tier that the usage headers of an ad account name.
+    """
 
     permission: str
     call: ReadCall | None
     problem: str = ""
     is_empty: bool = False
     is_proven: bool = False
+    tier: str = ""
 
     @property
     def text(self) -> str:
@@ -96,103 +102,78 @@ def each_permission_is_used(context: CheckContext) -> Finding:
 
     A successful call shows that its permission was used only where it read
     something, and the token carries no other one that serves it. What Facebook
-    logs of it no API shows.
+    logs of it no API shows. Calls that two permissions share are made once.
     """
     wanted = with_dependencies(wanted_permissions(context))
-    token = context.secrets["user_access_token"]
-    data, problem = inspect_token(context, token)
+    data, problem = inspect_token(context, context.secrets["user_access_token"])
     if problem:
         return inconclusive(reason=f"No test call was made. {problem}")
-    caller = _Caller(context, token, data)
-    made = [caller.try_for(permission) for permission in wanted]
-    return _judge(context, made, caller)
+    made = context.side_by_side(partial(_try, data), wanted)
+    return _judge(context, made)
 
 
-class _Caller:
-    """Makes the calls with one token, each once, and finds the objects that they are about."""
-
-    def __init__(self, context: CheckContext, token: Secret, inspected: Document) -> None:
-        self._context = context
-        self._graph = user_graph(context)
-        self._token = token
-        self._carried = inspected.texts("scopes")
-        self._user_id = inspected.identifier("user_id")
-        self._problems: dict[str, str] = {}
-        self._empty: set[str] = set()
-        self._page_token: Secret | None = None
-        self._found: dict[str, str] = {}
-        self.ad_account_calls = 0
-        self.tier = ""
-
-    def try_for(self, permission: str) -> _Made:
-        """Make the call that `permission` serves, unless it was made already."""
-        call = next((call for call in _CALLS if permission in call.served_by), None)
-        if permission not in self._carried:
-            return _Made(permission, None, "the token does not carry it")
-        if call is None:
-            return _Made(permission, None, "no read call is known for it: make one yourself")
-        if call.path not in self._problems:
-            try:
-                self._problems[call.path] = self._make(call)
-            except GraphAPIError as error:
-                self._problems[call.path] = f"refused: {error}"
-        problem = self._problems[call.path]
-        is_empty = call.path in self._empty
-        is_proven = not (problem or is_empty) and call.proves(permission, self._carried)
-        return _Made(permission, call, problem, is_empty, is_proven)
-
-    def _make(self, call: ReadCall) -> str:
-        kind = call.path.partition("{")[2].partition("}")[0]
-        target = self._find(kind) if kind else "me"
-        if not target:
-            return f"there is no {kind} to read"
-        token = self._page_token if kind in (_PAGE, _FORM) and self._page_token else self._token
-        path = call.path.replace(f"{{{kind}}}", target)
-        if "/" in path:
-            rows = self._graph.rows(path, token, fields=call.fields, limit="1")
-            for row in rows:
-                row.identifier("id")
-            if not rows:
-                self._empty.add(call.path)
-        else:
-            node = self._graph.get(path, token, fields=call.fields)
-            node.expect("id", target if kind else self._user_id)
-        if kind == _AD_ACCOUNT:
-            self.ad_account_calls += 1
-            self.tier = self._graph.access_tier
-        return ""
-
-    def _find(self, kind: str) -> str:
-        """Return the id of the first object of this kind that the person has, or nothing."""
-        if kind not in self._found:
-            self._found[kind] = self._search(kind)
-        return self._found[kind]
-
-    def _search(self, kind: str) -> str:
-        if kind == _AD_ACCOUNT:
-            rows = self._graph.rows("me/adaccounts", self._token, fields="id", limit="1")
-            return rows[0].identifier("id") if rows else ""
-        if kind == _PAGE:
-            return self._search_page()
-        page = self._find(_PAGE)
-        if not page or self._page_token is None:
-            return ""
-        rows = self._graph.rows(f"{page}/leadgen_forms", self._page_token, fields="id", limit="1")
-        return rows[0].identifier("id") if rows else ""
-
-    def _search_page(self) -> str:
-        rows = self._graph.rows("me/accounts", self._token, fields="id,access_token", limit="25")
-        # NOTE: Facebook leaves a page's token out where the person has no task there.
-        for page in rows:
-            if "access_token" in page:
-                self._page_token = self._context.session.take_token(
-                    page["access_token"], endpoint="Graph /me/accounts", is_token=is_token
-                )
-                return page.identifier("id")
-        return ""
+def _try(inspected: Document, context: CheckContext, permission: str) -> _Made:
+    """Make the call that `permission` serves."""
+    carried = inspected.texts("scopes")
+    call = next((call for call in _CALLS if permission in call.served_by), None)
+    if permission not in carried:
+        return _Made(permission, None, "the token does not carry it")
+    if call is None:
+        return _Made(permission, None, "no read call is known for it: make one yourself")
+    try:
+        made = _make(context, call, inspected.identifier("user_id"))
+    except GraphAPIError as error:
+        return _Made(permission, call, f"refused: {error}")
+    is_proven = not (made.problem or made.is_empty) and call.proves(permission, carried)
+    return replace(made, permission=permission, is_proven=is_proven)
 
 
-def _judge(context: CheckContext, made: list[_Made], caller: _Caller) -> Finding:
+def _make(context: CheckContext, call: ReadCall, user_id: str) -> _Made:
+    graph, kind = user_graph(context), call.path.partition("{")[2].partition("}")[0]
+    target, token = _find(context, kind)
+    if not target:
+        return _Made("", call, f"there is no {kind} to read")
+    path, is_empty = call.path.replace(f"{{{kind}}}", target), False
+    if "/" in path:
+        rows = graph.rows(path, token, fields=call.fields, limit="1")
+        for row in rows:
+            row.identifier("id")
+        is_empty = not rows
+    else:
+        node = graph.get(path, token, fields=call.fields)
+        node.expect("id", target if kind else user_id)
+    return _Made("", call, is_empty=is_empty, tier=graph.access_tier)
+
+
+def _find(context: CheckContext, kind: str) -> tuple[str, Secret]:
+    """Return the id of the first object of this kind that the person has, and the token for it."""
+    graph, token = user_graph(context), context.secrets["user_access_token"]
+    if not kind:
+        return "me", token
+    if kind == _AD_ACCOUNT:
+        rows = graph.rows("me/adaccounts", token, fields="id", limit="1")
+        return (rows[0].identifier("id") if rows else ""), token
+    page, token = _find_page(context)
+    if kind == _PAGE or not page:
+        return page, token
+    rows = graph.rows(f"{page}/leadgen_forms", token, fields="id", limit="1")
+    return (rows[0].identifier("id") if rows else ""), token
+
+
+def _find_page(context: CheckContext) -> tuple[str, Secret]:
+    token = context.secrets["user_access_token"]
+    rows = user_graph(context).rows("me/accounts", token, fields="id,access_token", limit="25")
+    # NOTE: Facebook leaves a page's token out where the person has no task there.
+    for page in rows:
+        if "access_token" in page:
+            page_token = context.session.take_token(
+                page["access_token"], endpoint="Graph /me/accounts", is_token=is_token
+            )
+            return page.identifier("id"), page_token
+    return "", token
+
+
+def _judge(context: CheckContext, made: list[_Made]) -> Finding:
     end = f"{context.now + COUNTED_FOR:%Y-%m-%d}"
     open_ones = [result for result in made if not result.is_proven]
     number = len({result.call for result in made if result.call and not result.problem})
@@ -218,16 +199,21 @@ def _judge(context: CheckContext, made: list[_Made], caller: _Caller) -> Finding
             reason=f"{calls}, but none shows that it used {names}. In App Review > Permissions "
             "and Features see whether Request advanced access can be pressed for each.",
         )
-    return structs.replace(finding, limits=(*finding.limits, *_tier(caller)))
+    return structs.replace(finding, limits=(*finding.limits, *_tier(made)))
 
 
-def _tier(caller: _Caller) -> list[str]:
-    if not caller.ad_account_calls:
+def _tier(made: list[_Made]) -> list[str]:
+    calls = {
+        result.call: result.tier
+        for result in made
+        if result.call and _AD_ACCOUNT in result.call.path and not result.problem
+    }
+    if not calls:
         return []
-    tier = f"{caller.tier}, say the usage headers" if caller.tier else "no usage header names it"
+    tier = max(calls.values())
+    named = f"{tier}, say the usage headers" if tier else "no usage header names it"
     limit = (
-        f"How many calls Facebook has counted for the Marketing API Access Tier ({tier}): the "
-        f"runbook made at least {caller.ad_account_calls} here, and the usage headers hold "
-        "percentages only."
+        f"How many calls Facebook has counted for the Marketing API Access Tier ({named}): the "
+        f"runbook made at least {len(calls)} here, and the usage headers hold percentages only."
     )
     return [limit]

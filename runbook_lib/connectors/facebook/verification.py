@@ -7,7 +7,7 @@ Access Verification, as a Tech Provider, no API shows: a person says so.
 from __future__ import annotations
 
 from runbook_lib.connectors.context import CheckContext
-from runbook_lib.connectors.facebook.access import app_graph, app_token, user_graph
+from runbook_lib.connectors.facebook.access import app_node, user_graph
 from runbook_lib.connectors.findings import failed, inconclusive, not_done, verified
 from runbook_lib.core.model import Finding, Outcome
 from runbook_lib.remote.documents import Document, shorten
@@ -27,10 +27,7 @@ def business_is_verified(context: CheckContext) -> Finding:
     (Graph: Business, verification_status.) The app's node names its business;
     where it does not, nothing ties a business to this app.
     """
-    app_id = context.text("app_id")
-    fields = ",".join(("id", *_OWNERS))
-    node = app_graph(context).get(app_id, app_token(context), fields=fields)
-    node.expect("id", app_id)
+    node, _ = app_node(context, *_OWNERS)
     named = [node.document(name).identifier("id") for name in _OWNERS if name in node]
     owner = named[0] if named else ""
     rows = user_graph(context).rows(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import count
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +20,7 @@ from runbook_lib.core.model import Finding
 from runbook_lib.core.redaction import Redactor, Secret
 from tests.conftest import NOON
 from tests.support.connectors import FACEBOOK_CONNECTORS
+from tests.unit import bodies
 from tests.unit.bodies import (
     APP_ID,
     APP_SECRET,
@@ -28,7 +30,7 @@ from tests.unit.bodies import (
     SIGN_IN_TOKEN,
     USER_TOKEN,
 )
-from tests.unit.fake_remote import FakeRemote, open_session
+from tests.unit.fake_remote import FakeRemote, open_session, says
 
 CYCLR_SECRET = "cyclr-client-secret-1"
 VERIFY_TOKEN = "verify-me-0815-4711"
@@ -73,13 +75,15 @@ def hosts(values: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
 
 
 MADE_UP = "c0"
-# What Cyclr is asked for as the account that does not exist.
-MADE_UP_ACCOUNT = str(UUID(hex=MADE_UP * 16, version=4))
+# What Cyclr is asked for as accounts that do not exist, and Facebook as such an app.
+MADE_UP_ACCOUNTS = tuple(str(UUID(hex=text * 16, version=4)) for text in (MADE_UP, "c1"))
+MADE_UP_APP = f"9{int(MADE_UP * 7, 16):017}"
 
 
-def made_up(size: int) -> str:
-    """Return a fixed text of this size in place of random hex digits."""
-    return MADE_UP * size
+def made_up_in_turn() -> Callable[[int], str]:
+    """Return what gives a fixed text in place of random hex digits, another for each credential."""
+    numbers = count(int(MADE_UP, 16))
+    return lambda size: (f"{next(numbers):02x}" if size == 16 else MADE_UP) * size
 
 
 MakeContext = Callable[..., CheckContext]
@@ -87,8 +91,11 @@ MakeContext = Callable[..., CheckContext]
 
 @pytest.fixture
 def remote() -> FakeRemote:
-    """Return the remote system; a test scripts its answers."""
-    return FakeRemote()
+    """Return the remote system, which knows no made-up app; a test scripts its other answers."""
+    remote = FakeRemote()
+    for edge in ("", "/permissions"):
+        remote.on(f"/v26.0/{MADE_UP_APP}{edge}", says(bodies.NO_SUCH_OBJECT, 400))
+    return remote
 
 
 @pytest.fixture
@@ -99,7 +106,7 @@ def make_context(remote: FakeRemote) -> MakeContext:
         values = {**VALUES, **{name: changes.pop(name) for name in [*changes] if name in VALUES}}
         session = open_session(remote, known_secrets(), hosts=hosts(values))
         known = {"values": values, "secrets": SECRETS, "session": session, "now": NOON}
-        known["random_hex"] = made_up
+        known["random_hex"] = made_up_in_turn()
         return CheckContext(**{**known, **changes})
 
     return make

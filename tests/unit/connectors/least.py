@@ -116,6 +116,14 @@ _MADE_UP_SECRET = Said(
 )
 
 
+def _no_such(edge: str = "") -> Said:
+    path = f"/v26.0/9{int(made_up(7), 16):017}{edge}"
+    return Said(path, bodies.NO_SUCH_OBJECT, 400, decides=False)
+
+
+_NO_APP = _no_such()
+
+
 def _node(*free: str, **more: str) -> Said:
     return Said(f"/v26.0/{APP_ID}", {"id": APP_ID, **more}, free=_free(*free))
 
@@ -126,7 +134,8 @@ def _redirect(uri: str, body: Any) -> Said:
 
 def _live(*names: str) -> Least:
     rows = [{"permission": name, "status": "live"} for name in names]
-    return Least((_APP_TOKEN, Said(f"/v26.0/{APP_ID}/permissions", {"data": rows})))
+    listed = Said(f"/v26.0/{APP_ID}/permissions", {"data": rows})
+    return Least((_APP_TOKEN, listed, _no_such("/permissions")))
 
 
 _WANTED = review.with_dependencies(("public_profile", "leads_retrieval"))
@@ -221,8 +230,8 @@ _LEAD = Said(
 
 LEAST: Mapping[str, tuple[Least, ...]] = {
     "app-credentials-are-accepted": (Least((_APP_TOKEN, _MADE_UP_SECRET)),),
-    "app-is-registered": (Least((_APP_TOKEN, _node("name", name="Acme"))),),
-    "app-name-matches": (Least((_APP_TOKEN, _node(name="Acme Lead Sync"))),),
+    "app-is-registered": (Least((_APP_TOKEN, _node("name", name="Acme"), _NO_APP)),),
+    "app-name-matches": (Least((_APP_TOKEN, _node(name="Acme Lead Sync"), _NO_APP)),),
     "missing-sections-are-filled": (
         Least(
             (
@@ -239,6 +248,7 @@ LEAST: Mapping[str, tuple[Least, ...]] = {
                     icon_url="https://acme.example/icon.png",
                     contact_email="operator@acme.example",
                 ),
+                _NO_APP,
             )
         ),
     ),
@@ -337,6 +347,7 @@ LEAST: Mapping[str, tuple[Least, ...]] = {
                     "/v26.0/me/businesses",
                     {"data": [{"id": "biz-1", "verification_status": "verified"}]},
                 ),
+                _NO_APP,
             )
         ),
     ),
@@ -379,6 +390,7 @@ LEAST: Mapping[str, tuple[Least, ...]] = {
                 _policy("/terms"),
                 _policy("/data-deletion"),
                 *(Said(f"/{made_up(8, number)}", "none", 404, is_page=True) for number in range(3)),
+                _NO_APP,
             )
         ),
     ),
@@ -395,6 +407,7 @@ LEAST: Mapping[str, tuple[Least, ...]] = {
                 ),
                 Said(f"/v26.0/{APP_ID}", {"id": APP_ID, "roles": {"data": [{"user": "873"}]}}),
                 Said("/v26.0/me/accounts", {"data": [{"id": "page-1"}]}, free=_free("data.0.id")),
+                _NO_APP,
             )
         ),
     ),

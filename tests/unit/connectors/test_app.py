@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
 
 from runbook_lib.connectors.context import CheckContext
-from runbook_lib.connectors.facebook.access import app_token
+from runbook_lib.connectors.facebook.access import app_node, app_token
 from runbook_lib.connectors.facebook.app import (
     app_credentials_are_accepted,
     app_is_registered,
@@ -31,13 +32,14 @@ from runbook_lib.errors import (
     UnreachableError,
 )
 from tests.unit import bodies
-from tests.unit.bodies import APP_ID, APP_SECRET
-from tests.unit.connectors.conftest import MADE_UP, MakeContext, shows_no_secret
-from tests.unit.fake_remote import FakeRemote, Responder, breaks, fields, says
+from tests.unit.bodies import APP_ID, APP_SECRET, graph_error
+from tests.unit.connectors.conftest import MADE_UP, MADE_UP_APP, MakeContext, shows_no_secret
+from tests.unit.fake_remote import FakeRemote, Responder, breaks, fields, open_session, says
 
 (CREDENTIALS,) = (each for each in PROCEDURE.steps if each.id == "fb-13-app-id-and-secret")
 TOKEN_PATH = "/v26.0/oauth/access_token"
 NODE = f"/v26.0/{APP_ID}"
+NAMED = {**bodies.FULL_APPLICATION, "name": "Acme"}
 URI = "https://acme-h.cyclr.com/connector/callback"
 OTHER_HOST = f"https://{MADE_UP * 8}.example.com/connector/callback"
 SIBLING = f"https://{MADE_UP * 8}.cyclr.com/connector/callback"
@@ -423,8 +425,8 @@ class TestSections:
         assert "Privacy Policy URL" in finding.reason
         assert finding.warnings == ()
         assert "data deletion" in finding.limits[0]
-        asked = fields(remote.requests[-1])["fields"].split(",")
-        assert set(bodies.FULL_APPLICATION) == set(asked)
+        asked = fields(remote.requests[-2])["fields"].split(",")
+        assert set(bodies.FULL_APPLICATION) <= set(asked)
         assert shows_no_secret(finding, context)
 
     @pytest.mark.parametrize(
@@ -515,6 +517,7 @@ class TestSections:
         remote.on(f"/{version}/oauth/access_token", says(bodies.APP_TOKEN_ISSUED))
         headers = {"facebook-api-version": version}
         remote.on(f"/{version}/{APP_ID}", says(bodies.FULL_APPLICATION, headers=headers))
+        remote.on(f"/{version}/{MADE_UP_APP}", says(bodies.NO_SUCH_OBJECT, 400))
 
         warnings = missing_sections_are_filled(make_context(graph_version=version)).warnings
 
@@ -771,3 +774,81 @@ class TestRedirectUri:
 
         with pytest.raises(UnreachableError):
             redirect_uri_is_accepted(context)
+
+
+@pytest.mark.usefixtures("token_issued")
+class TestSharedNode:
+    """`app_node`."""
+
+    def test_it_is_asked_for_once(self, remote: FakeRemote, context: CheckContext) -> None:
+        """Checks of several steps share the node and its control, and name both."""
+
+        remote.on(NODE, says(NAMED))
+        other = replace(context, session=context.session.branch())
+
+        app_is_registered(context)
+        missing_sections_are_filled(other)
+
+        assert remote.paths == [TOKEN_PATH, NODE, f"/v26.0/{MADE_UP_APP}"]
+        assert context.session.seen()[:3] == other.session.seen()
+        assert len(other.session.seen()) == 3
+
+    @pytest.mark.parametrize(
+        "control",
+        [
+            says({"id": MADE_UP_APP}),
+            says(NAMED),
+            says({}),
+            says(graph_error("An unknown error has occurred.", 1), 500),
+            says(bodies.TRANSIENT, 503),
+            says("<html>", 400),
+            says({"error": {"message": "Unsupported get request.", "code": 100}}),
+            breaks(),
+        ],
+        ids=["itself", "this app", "nothing", "fault", "transient", "page", "200", "gone"],
+    )
+    def test_without_a_refused_control_nothing_is_proven(
+        self, make_context: MakeContext, control: Responder
+    ) -> None:
+        """Unless Facebook itself refuses a made-up App ID, what it says of this one is no proof."""
+
+        remote = FakeRemote()
+        remote.on(TOKEN_PATH, says(bodies.APP_TOKEN_ISSUED))
+        remote.on(NODE, says(NAMED))
+        remote.on(f"/v26.0/{MADE_UP_APP}", control)
+
+        with pytest.raises(RemoteError):
+            app_is_registered(make_context(session=open_session(remote)))
+
+    def test_a_field_that_graph_refuses_concerns_its_check_alone(
+        self, remote: FakeRemote, context: CheckContext
+    ) -> None:
+        """The node is asked once more without that field; the check that needs it says so."""
+
+        message = "(#100) Tried accessing nonexisting field (roles) on node type (Application)"
+        remote.on(NODE, says(graph_error(message, 100), 400), when=asks_for("roles"))
+        remote.on(NODE, says(NAMED))
+        other = replace(context, session=context.session.branch())
+
+        assert app_is_registered(context).outcome is Outcome.VERIFIED
+        with pytest.raises(GraphAPIError, match=r"field \(roles\)"):
+            app_node(other, "roles")
+
+        assert len([path for path in remote.paths if path == NODE]) == 2
+
+    def test_another_refusal_leaves_what_the_check_needs(
+        self, remote: FakeRemote, context: CheckContext
+    ) -> None:
+        """Where Graph does not say which field it refuses, only those that are needed are asked."""
+
+        refused = graph_error("(#10) Application does not have permission for this action", 10)
+        remote.on(NODE, says(refused, 403), when=asks_for("roles"))
+        remote.on(NODE, says({"id": APP_ID, "name": "Acme"}))
+
+        assert app_node(context, "name")[0].text("name") == "Acme"
+        assert fields(remote.requests[-2])["fields"] == "id,name"
+
+
+def asks_for(field: str) -> Callable[..., bool]:
+    """Return a condition: this field of the node is asked for."""
+    return lambda **given: field in given["fields"]

@@ -27,7 +27,7 @@ from runbook_lib.errors import (
 )
 from tests.unit import bodies
 from tests.unit.bodies import ACCOUNT_CONNECTOR, APP_ID, CONNECTOR, METHOD, SIGN_IN_TOKEN
-from tests.unit.connectors.conftest import MADE_UP_ACCOUNT, MakeContext, shows_no_secret
+from tests.unit.connectors.conftest import MADE_UP_ACCOUNTS, MakeContext, shows_no_secret
 from tests.unit.fake_remote import FakeRemote, Responder, breaks, fields, says
 
 console_holds_app_id = partial(connector.console_holds_app_id, FACEBOOK)
@@ -52,7 +52,7 @@ def lists(*rows: dict[str, Any]) -> Responder:
     """List these connectors as installed; refuse a made-up account."""
 
     def respond(request: httpx.Request) -> httpx.Response:
-        if request.headers["x-cyclr-account"] == MADE_UP_ACCOUNT:
+        if request.headers["x-cyclr-account"] in MADE_UP_ACCOUNTS:
             return says(DENIED, 401)(request)
         return says([*rows])(request)
 
@@ -382,7 +382,7 @@ class TestInstalled:
         assert "acct-9" in finding.changes[1]
         *_, installing, control, _ = remote.requests
         assert installing.headers["x-cyclr-account"] == "acct-9"
-        assert control.headers["x-cyclr-account"] == MADE_UP_ACCOUNT
+        assert control.headers["x-cyclr-account"] == MADE_UP_ACCOUNTS[0]
         name = json.loads(remote.requests[1].content)["Name"]
         assert name == "Runbook test acme-h.cyclr.com"
 

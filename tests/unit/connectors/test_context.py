@@ -2,84 +2,51 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
-from runbook_lib.connectors.context import CheckContext, TokenShelf
+from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.facebook.access import app_graph, app_token, user_graph
 from runbook_lib.connectors.facebook.graph import Graph
 from runbook_lib.core.redaction import Secret
-from runbook_lib.errors import OAuthError, UnreachableError
+from runbook_lib.errors import OAuthError
 from tests.unit import bodies
 from tests.unit.bodies import APP_ID, APP_SECRET
 from tests.unit.connectors.conftest import CYCLR_SECRET, MakeContext
 from tests.unit.fake_remote import FakeRemote, fields, says
 
 
-def test_a_token_is_issued_once_for_all_threads() -> None:
-    """If several threads ask for a token, it is issued once and all get the same one."""
+def test_a_refused_token_is_refused_for_the_look(
+    remote: FakeRemote, make_context: MakeContext
+) -> None:
+    """A refusal is asked for once: each check learns of it, and has it among its exchanges."""
 
-    shelf = TokenShelf()
-    issued: list[Secret] = []
-    gate = threading.Barrier(6)
+    remote.on("/v26.0/oauth/access_token", says(bodies.BAD_SECRET, 400))
+    context = make_context()
+    other = replace(context, session=context.session.branch())
 
-    def issue() -> Secret:
-        issued.append(Secret(f"token-{len(issued)}"))
-        return issued[-1]
+    for each in (context, other):
+        with pytest.raises(OAuthError):
+            app_token(each)
 
-    got: list[Secret] = []
-
-    def ask() -> None:
-        gate.wait()
-        got.append(shelf.get("app", issue))
-
-    threads = [threading.Thread(target=ask) for _ in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    assert len(issued) == 1
-    assert got == issued * 6
-
-
-def test_tokens_of_different_names_are_different() -> None:
-    """Tokens under different names are separate."""
-
-    shelf = TokenShelf()
-    app = shelf.get("app", lambda: Secret("a-token"))
-
-    assert shelf.get("cyclr", lambda: Secret("c-token")) is not app
-
-
-@pytest.mark.parametrize("error", [OAuthError("refused"), UnreachableError("gone")])
-def test_a_refused_token_may_be_requested_again(error: Exception) -> None:
-    """After a refusal or a fault, the next request for the token is tried again."""
-
-    shelf = TokenShelf()
-
-    def refuse() -> Secret:
-        raise error
-
-    with pytest.raises(type(error)):
-        shelf.get("app", refuse)
-    assert shelf.get("app", lambda: Secret("a-token")).reveal() == "a-token"
+    assert len(remote.requests) == 1
+    assert other.session.exchanges() == context.session.exchanges()
 
 
 def test_another_app_has_another_token(remote: FakeRemote, make_context: MakeContext) -> None:
     """After the App ID changes, the token of the earlier app is not used."""
 
-    shelf, other = TokenShelf(), f"{'2' * 16}|B7CDEFGHiJKlmNopQ_Rstu"
+    other = f"{'2' * 16}|B7CDEFGHiJKlmNopQ_Rstu"
     remote.on("/v26.0/oauth/access_token", says(bodies.BAD_SECRET, 400), when=of_app("1" * 16))
     remote.on("/v26.0/oauth/access_token", says(bodies.APP_TOKEN_ISSUED), when=of_app(APP_ID))
     remote.on("/v26.0/oauth/access_token", says({"access_token": other}), when=of_app("2" * 16))
 
     with pytest.raises(OAuthError):
-        app_token(make_context(tokens=shelf, app_id="1" * 16))
-    first = app_token(make_context(tokens=shelf, app_id=APP_ID))
-    second = app_token(make_context(tokens=shelf, app_id="2" * 16))
+        app_token(make_context(app_id="1" * 16))
+    first = app_token(make_context(app_id=APP_ID))
+    second = app_token(make_context(app_id="2" * 16))
 
     assert (first.reveal(), second.reveal()) == (bodies.APP_TOKEN, other)
 

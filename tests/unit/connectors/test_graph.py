@@ -239,11 +239,12 @@ def test_the_served_version_and_its_warning_are_noted(remote: FakeRemote, graph:
 
     warning = "The call has been auto-upgraded to v26.0 as v25.0 will be deprecated."
     headers = {"facebook-api-version": "v27.0", "X-Ad-Api-Version-Warning": warning}
-    remote.on(PATH, says({}, headers=headers), says({}))
+    remote.on(PATH, says({}, headers=headers))
+    remote.on(f"{PATH}/accounts", says({}))
 
     graph.get("me", TOKEN)
     assert (graph.served_version, graph.upgrade_warning) == ("v27.0", warning)
-    graph.get("me", TOKEN)
+    graph.get("me/accounts", TOKEN)
     assert (graph.served_version, graph.upgrade_warning) == ("", "")
 
 

@@ -104,7 +104,7 @@ def test_pages_without_an_end_are_given_up(remote: FakeRemote, ask: Any) -> None
     """Fifty pages are read, no more."""
 
     with pytest.raises(UnexpectedAnswerError, match="pages have no end"):
-        ask(*(roles(str(page), after="QVFI") for page in range(60)))
+        ask(*(roles(str(page), after=f"QVFI{page}") for page in range(60)))
     assert len([each for each in remote.requests if APP_ID in each.url.path]) == 50
 
 

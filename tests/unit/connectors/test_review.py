@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from runbook_lib.connectors.context import CheckContext, TokenShelf
+from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.facebook.errors import GraphAPIError
 from runbook_lib.connectors.facebook.permissions import PERMISSION_DEPENDENCIES, with_dependencies
 from runbook_lib.connectors.facebook.review import (
@@ -19,7 +19,7 @@ from runbook_lib.errors import OAuthError, UnexpectedAnswerError
 from tests.unit import bodies
 from tests.unit.bodies import APP_ID, statuses
 from tests.unit.connectors.conftest import MakeContext, shows_no_secret
-from tests.unit.fake_remote import FakeRemote, says
+from tests.unit.fake_remote import FakeRemote, open_session, says
 
 EDGE = f"/v26.0/{APP_ID}/permissions"
 WANTED = ("public_profile", "leads_retrieval", *PERMISSION_DEPENDENCIES["leads_retrieval"])
@@ -238,15 +238,11 @@ def test_an_answer_of_another_shape_is_raised(
 
 
 @every_check
-def test_without_a_token_nothing_is_decided(
-    context: CheckContext, check: Check, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_token_nothing_is_decided(make_context: MakeContext, check: Check) -> None:
     """Without an app token, `OAuthError` is raised."""
 
-    def refuse(*_: object) -> None:
-        raise OAuthError("no token")
-
-    monkeypatch.setattr(TokenShelf, "get", refuse)
+    remote = FakeRemote()
+    remote.on("/v26.0/oauth/access_token", says(bodies.BAD_SECRET, 400))
 
     with pytest.raises(OAuthError):
-        check(context)
+        check(make_context(session=open_session(remote)))

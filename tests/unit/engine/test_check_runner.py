@@ -68,7 +68,7 @@ def test_a_check_that_does_not_end_is_inconclusive(monkeypatch: pytest.MonkeyPat
         Outcome.VERIFIED,
     ]
     assert "over 1 s (step_seconds)" in results[0].finding.reason
-    assert (results[0].finding.check, len(results[0].exchanges)) == ("stuck", 1)
+    assert (results[0].finding.check, len(results[0].seen)) == ("stuck", 1)
     assert "was not contacted" in str(errors[0])
     assert len(remote.requests) == 1
 

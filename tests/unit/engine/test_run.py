@@ -424,22 +424,6 @@ def test_a_check_is_given_values_secrets_and_the_clock(make_run: MakeRun) -> Non
     assert context.now == NOON
 
 
-def test_tokens_are_shared_by_the_checks_of_a_run(make_run: MakeRun) -> None:
-    """A token that one step obtained is used by the next."""
-
-    issued: list[Secret] = []
-
-    def ask(context: CheckContext) -> Finding:
-        issued.append(context.tokens.get("app", lambda: Secret("app-token-1")))
-        return verified(context)
-
-    run = make_run(step("a", Check("ask", ask)), step("b", Check("ask", ask)))
-    run.perform("a")
-    run.perform("b")
-
-    assert issued[0] is issued[1]
-
-
 def test_no_secret_reaches_the_journal(make_run: MakeRun, journal: Journal) -> None:
     """Known secrets are masked in everything that is written to the journal."""
 
@@ -518,7 +502,7 @@ def test_a_credential_that_was_typed_is_used_and_never_written(
     issued: list[str] = []
 
     def ask(context: CheckContext) -> Finding:
-        issued.append(context.tokens.get("app", lambda: context.secrets["app_secret"]).reveal())
+        issued.append(context.secrets["app_secret"].reveal())
         return Finding(outcome=Outcome.FAILED, reason=f"Refused {issued[-1]}.")
 
     run = make_run(step("a", Check("ask", ask)))

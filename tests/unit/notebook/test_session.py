@@ -71,6 +71,7 @@ def _closed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         for walkthrough in walkthroughs:
             stack.enter_context(stopped(walkthrough))
     for run in runs:
+        run.end_look()
         run.close()
 
 
@@ -94,7 +95,9 @@ def journal(folder: Path) -> Journal:
 
 
 def types(folder: Path) -> list[str]:
-    return [entry.type for entry in journal(folder).entries()]
+    """Return the kinds of lines, without exchanges, which are written as they come."""
+    kinds = [entry.type for entry in journal(folder).entries()]
+    return [kind for kind in kinds if kind != "exchange.recorded"]
 
 
 def opened(namespace: Namespace, **more: Any) -> Any:

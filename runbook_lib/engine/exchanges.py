@@ -1,0 +1,48 @@
+"""
+Writes exchanges to a run's journal as they come, each once, and knows their numbers.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterable
+from weakref import WeakKeyDictionary
+
+from runbook_lib.core.journal import Journal
+from runbook_lib.core.masking import masked
+from runbook_lib.core.model import EventType
+from runbook_lib.core.redaction import Redactor
+from runbook_lib.remote.transport import Seen
+
+
+class ExchangeWriter:
+    """The exchanges of one run in its journal; several threads may write at once."""
+
+    def __init__(self, journal: Journal, redactor: Redactor, run_id: str) -> None:
+        self._journal = journal
+        self._redactor = redactor
+        self._run_id = run_id
+        self._writing = threading.Lock()
+        self._arrived: deque[Seen] = deque()
+        self._numbers: WeakKeyDictionary[Seen, int] = WeakKeyDictionary()
+
+    def write(self, seen: Iterable[Seen]) -> tuple[int, ...]:
+        """
+        Return the numbers of these exchanges; those that are new are on disk by then.
+
+        Those that arrived meanwhile are in the same append. Raises `JournalError`.
+        """
+        known = tuple(seen)
+        self._arrived.extend(known)
+        with self._writing:
+            arrived = dict.fromkeys(self._arrived.popleft() for _ in range(len(self._arrived)))
+            new = [exchange for exchange in arrived if exchange not in self._numbers]
+            lines = [
+                (EventType.EXCHANGE_RECORDED, masked(exchange.recorded(), self._redactor))
+                for exchange in new
+            ]
+            if lines:
+                first = self._journal.append_lines(lines, run_id=self._run_id)
+                self._numbers.update(zip(new, range(first, first + len(new)), strict=True))
+        return tuple(self._numbers[exchange] for exchange in known)

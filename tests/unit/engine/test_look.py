@@ -1,0 +1,362 @@
+"""A look begins all steps at once, asks each thing once, and its record knows no order."""
+
+from __future__ import annotations
+
+import random
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec import to_builtins
+
+from runbook_lib.config.settings import Settings
+from runbook_lib.connectors.context import CheckContext
+from runbook_lib.connectors.cyclr.inputs import CYCLR
+from runbook_lib.connectors.facebook.inputs import FACEBOOK
+from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
+from runbook_lib.core.fingerprints import FingerprintKey
+from runbook_lib.core.journal import Journal
+from runbook_lib.core.model import Exchange, Finding, Mode, Outcome
+from runbook_lib.core.procedure import Check, Procedure, Section, Source, Step, StepKind
+from runbook_lib.core.redaction import Redactor
+from runbook_lib.engine import connections
+from runbook_lib.engine.exchanges import ExchangeWriter
+from runbook_lib.engine.practice import practice
+from runbook_lib.engine.run import Run, new_run_id, open_run
+from runbook_lib.errors import JournalError
+from runbook_lib.remote.rate_limits import CoolDowns
+from runbook_lib.remote.transport import Request, Seen, Transport
+from tests.support.words import declined
+from tests.unit.fake_remote import FakeRemote, says
+
+URL = "https://api.example/x"
+SEEDS = 20
+MakeRun = Callable[..., Run]
+
+
+@pytest.fixture
+def remote(monkeypatch: pytest.MonkeyPatch) -> FakeRemote:
+    """Return the remote system that every run asks."""
+    remote = FakeRemote()
+    remote.on("/x", says({"id": "1"}))
+
+    def transport(*arguments: Any, **options: Any) -> Transport:
+        return Transport(*arguments, **{**options, "wire": remote, "cool_downs": CoolDowns()})
+
+    monkeypatch.setattr(connections, "Transport", transport)
+    return remote
+
+
+@pytest.fixture
+def make_run(tmp_path: Path, remote: FakeRemote) -> MakeRun:
+    """Return a factory of runs of these steps; keyword arguments are values."""
+
+    def make(*steps: Step, **values: Any) -> Run:
+        section = Section(id="01", title="One", intro="", steps=steps)
+        made = Procedure(
+            id="p",
+            version="1",
+            title="P",
+            sections=(section,),
+            inputs=(),
+            providers=(FACEBOOK, CYCLR),
+        )
+        journal = Journal(tmp_path / "acme" / "p" / "journal.jsonl")
+        run = Run(made, Settings(values), journal, "acme", Mode.HEADLESS, new_run_id())
+        run.start()
+        return run
+
+    return make
+
+
+def step(name: str, *checks: Check, requires: tuple[str, ...] = ()) -> Step:
+    return Step(
+        id=name,
+        title=f"Do {name}",
+        kind=StepKind.CALL,
+        source=Source(1),
+        prose="",
+        confirms=f"I did {name}.",
+        subject=(),
+        checks=checks,
+        requires=requires,
+    )
+
+
+def asks(context: CheckContext, outcome: Outcome = Outcome.VERIFIED) -> Finding:
+    """Ask the remote system the one question, and find `outcome`."""
+    context.session.ask(Request(method="GET", url=URL))
+    return Finding(outcome=outcome, reason="So it says.")
+
+
+def looked(run: Run) -> dict[str, Outcome]:
+    """Return the outcome of each step after one look."""
+    run.begin_look()
+    outcomes = {step.id: run.perform(step.id).conclusion.outcome for step in run.procedure.steps}
+    run.end_look()
+    return outcomes
+
+
+def test_the_steps_of_a_look_overlap(make_run: MakeRun) -> None:
+    """All steps are asked at the same time: each of these waits for the others."""
+
+    gate = threading.Barrier(3, timeout=20)
+
+    def wait(context: CheckContext) -> Finding:
+        gate.wait()
+        return asks(context)
+
+    run = make_run(*(step(name, Check(name, wait)) for name in "abc"))
+
+    assert set(looked(run).values()) == {Outcome.VERIFIED}
+
+
+def test_two_steps_rest_on_one_exchange(make_run: MakeRun, remote: FakeRemote) -> None:
+    """What two steps ask is sent and recorded once, before both of them."""
+
+    run = make_run(step("a", Check("a", asks)), step("b", Check("b", asks)))
+
+    looked(run)
+
+    entries = run.journal.entries()
+    (number,) = [entry.seq for entry in entries if isinstance(entry.data, Exchange)]
+    checks = [entry for entry in entries if entry.type == "step.checked"]
+    assert [entry.data.findings[0].exchanges for entry in checks] == [(number,), (number,)]
+    assert all(number < entry.seq for entry in checks)
+    assert len(remote.requests) == 1
+
+
+def test_another_look_asks_again(make_run: MakeRun, remote: FakeRemote) -> None:
+    """No answer goes from one look into the next; a single step is a look of its own."""
+
+    run = make_run(step("a", Check("a", asks)), step("b", Check("b", asks)))
+
+    looked(run)
+    looked(run)
+    run.perform("a")
+    run.perform("b")
+
+    assert len(remote.requests) == 4
+
+
+def test_what_alters_a_system_is_alone(make_run: MakeRun, remote: FakeRemote) -> None:
+    """A check that alters something waits until nothing else asks; after it all is asked anew."""
+
+    busy, seen, released = [0], list[int](), threading.Event()
+
+    def reads(context: CheckContext) -> Finding:
+        busy[0] += 1
+        released.wait(0.2)
+        busy[0] -= 1
+        return asks(context)
+
+    def alters(context: CheckContext) -> Finding:
+        seen.append(busy[0])
+        context.announce_change("Install it.")
+        return asks(context)
+
+    alter = Check("alters", alters, spends="It installs.", permitted_by=("may",), alters=True)
+    run = make_run(
+        step("a", Check("a", reads)),
+        step("b", alter),
+        step("c", Check("c", reads), requires=("b",)),
+        step("d", Check("d", reads)),
+        may=True,
+    )
+
+    assert set(looked(run).values()) == {Outcome.VERIFIED}
+    assert seen == [0]
+    assert len(remote.requests) == 2
+
+
+def test_what_may_not_alter_anything_does_not_wait(make_run: MakeRun) -> None:
+    """Without the permission such a check only reads, and begins with the others."""
+
+    gate = threading.Barrier(2, timeout=20)
+
+    def wait(context: CheckContext) -> Finding:
+        gate.wait()
+        return asks(context)
+
+    alter = Check("alters", wait, spends="It installs.", permitted_by=("may",), alters=True)
+    run = make_run(step("a", Check("a", wait)), step("b", alter))
+
+    assert set(looked(run).values()) == {Outcome.VERIFIED}
+
+
+@pytest.mark.parametrize("outcome", [Outcome.VERIFIED, Outcome.INCONCLUSIVE, Outcome.FAILED])
+@pytest.mark.parametrize("is_between", [False, True])
+def test_nothing_is_spent_for_a_step_that_is_blocked(
+    make_run: MakeRun, outcome: Outcome, is_between: bool
+) -> None:
+    """A check that spends something begins once the steps that it requires cannot fail any more."""
+
+    spent: list[str] = []
+
+    def slow(context: CheckContext) -> Finding:
+        time.sleep(0.1)
+        return asks(context, outcome)
+
+    def spends(context: CheckContext) -> Finding:
+        spent.append("a call")
+        return asks(context)
+
+    check = Check("spends", spends, spends="It makes a call.", permitted_by=("may",))
+    between = [step("b", Check("b", asks), requires=("a",))] if is_between else []
+    run = make_run(
+        step("a", Check("a", slow)),
+        *between,
+        step("c", check, requires=("b" if is_between else "a",)),
+        may=True,
+    )
+
+    outcomes = looked(run)
+
+    is_blocked = outcome is Outcome.FAILED
+    assert outcomes["c"] is (Outcome.SKIPPED if is_blocked else Outcome.VERIFIED)
+    assert spent == [] if is_blocked else ["a call"]
+
+
+def test_nothing_is_spent_for_what_a_person_calls_declined(make_run: MakeRun) -> None:
+    """A word by which a step fails blocks what spends, as it blocks the step."""
+
+    spent: list[str] = []
+
+    def spends(context: CheckContext) -> Finding:
+        spent.append("a call")
+        return asks(context)
+
+    check = Check("spends", spends, spends="It makes a call.", permitted_by=("may",))
+    undecided = Check("a", partial(asks, outcome=Outcome.INCONCLUSIVE))
+    run = make_run(step("a", undecided), step("b", check, requires=("a",)), may=True)
+    run.say([declined("a")])
+
+    assert looked(run) == {"a": Outcome.FAILED, "b": Outcome.SKIPPED}
+    assert spent == []
+
+
+def test_what_was_asked_for_a_blocked_step_is_recorded(
+    make_run: MakeRun, remote: FakeRemote
+) -> None:
+    """The exchange is in the journal, although no check of the blocked step rests on it."""
+
+    remote.on("/y", says("y"))
+
+    def other(context: CheckContext) -> Finding:
+        context.session.ask(Request(method="GET", url="https://api.example/y"))
+        return Finding(outcome=Outcome.VERIFIED, reason="It is there.")
+
+    failing = Check("a", partial(asks, outcome=Outcome.FAILED))
+    run = make_run(step("a", failing), step("b", Check("b", other), requires=("a",)))
+
+    assert looked(run)["b"] is Outcome.SKIPPED
+    urls = {entry.data.url for entry in run.journal.entries() if isinstance(entry.data, Exchange)}
+    assert urls == {URL, "https://api.example/y"}
+    assert run.state.steps["b"].exchanges == {}
+
+
+def test_a_journal_that_cannot_be_written_ends_the_step(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If an exchange cannot be written, the step's cell raises that, and nothing waits for ever."""
+
+    run = make_run(step("a", Check("a", asks)))
+
+    def full(*_: object, **__: object) -> int:
+        raise JournalError("The disk is full.")
+
+    run.begin_look()
+    run.end_look()
+    monkeypatch.setattr(Journal, "append_lines", full)
+    with pytest.raises(JournalError):
+        looked(run)
+
+
+def test_exchanges_are_written_once_by_all_threads(tmp_path: Path) -> None:
+    """However many write them at the same time, each exchange has one line, and one number."""
+
+    exchange = Exchange(method="GET", url="u", sent_on="2026-11-24T12:00:00Z", elapsed=0.0)
+    seen = [Seen(lambda: exchange) for _ in range(60)]
+    journal = Journal(tmp_path / "journal.jsonl")
+    writer = ExchangeWriter(journal, Redactor(), "00000001")
+
+    with ThreadPoolExecutor(12) as pool:
+        parts = [random.Random(n).sample(seen, 20) for n in range(60)]
+        numbers = list(pool.map(writer.write, parts))
+
+    of_seen: dict[Seen, int] = {}
+    for part, given in zip(parts, numbers, strict=True):
+        for each, number in zip(part, given, strict=True):
+            assert of_seen.setdefault(each, number) == number
+    assert sorted(of_seen.values()) == [entry.seq for entry in journal.entries()]
+
+
+# --- the whole procedure, in any order --------------------------------------------------------
+
+# Made-up texts and tokens of one use differ in each run.
+_VARIES = re.compile(r"[0-9a-fA-F-]{16,}|(?<=state=)[\w-]+|(?<='fbtrace_id': ')[\w-]+")
+
+
+@pytest.fixture(scope="module")
+def env_file() -> Iterator[str]:
+    """Return the settings file of a sandbox in which every step is done."""
+    with practice("approved", PROCEDURE, FingerprintKey()) as approved:
+        yield approved.env_file
+
+
+def record_of(run: Run) -> list[Any]:
+    """Return all that a record says of the steps, but for times, numbers and made-up texts."""
+    steps = []
+    for state in run.state.steps.values():
+        exchanges = [to_builtins(exchange) for exchange in state.exchanges.values()]
+        for exchange in exchanges:
+            del exchange["sent_on"], exchange["elapsed"]
+            exchange["headers"] = {
+                name: value
+                for name, value in exchange["headers"].items()
+                if not name.startswith("x-")  # ids of the answer, and how much was used
+            }
+        findings = [to_builtins(finding) for finding in state.findings]
+        for finding in findings:
+            own = [to_builtins(state.exchanges[number])["url"] for number in finding["exchanges"]]
+            finding["exchanges"] = own
+        steps.append([state.step.id, state.conclusion.outcome, state.conclusion.reason, findings])
+        steps.append(sorted(_VARIES.sub("#", repr(exchange)) for exchange in exchanges))
+    return [_VARIES.sub("#", repr(step)) for step in steps]
+
+
+def test_any_order_of_answers_gives_one_record(
+    tmp_path: Path, env_file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twenty looks, in which each answer comes after a random time, have one record."""
+
+    exchange = Transport.exchange
+    delays = random.Random()
+
+    def delayed(transport: Transport, *arguments: Any) -> Any:
+        time.sleep(delays.random() / 50)
+        answer = exchange(transport, *arguments)
+        time.sleep(delays.random() / 50)
+        return answer
+
+    monkeypatch.setattr(Transport, "exchange", delayed)
+    records = []
+    for seed in range(SEEDS):
+        delays.seed(seed)
+        run = open_run(
+            PROCEDURE, {}, mode=Mode.HEADLESS, tenant=f"t{seed}", evidence=str(tmp_path),
+            env_file=env_file, environ={},
+        )  # fmt: skip
+        run.start()
+        looked(run)
+        run.close()
+        records.append(record_of(run))
+
+    for record in records[1:]:
+        assert record == records[0]

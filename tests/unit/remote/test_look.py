@@ -1,0 +1,242 @@
+"""A look asks each thing once, however many ask at the same time, and forgets no fault."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+
+from runbook_lib.errors import RemoteError, ThrottledError, UnreachableError
+from runbook_lib.remote.limits import Deadline, Limits
+from runbook_lib.remote.look import Look, begin
+from runbook_lib.remote.transport import Request, Session
+from tests.unit.fake_remote import FakeRemote, breaks, open_session, says
+
+URL = "https://api.example/x"
+GET = Request(method="GET", url=URL)
+
+
+class Held(FakeRemote):
+    """A remote system that answers once it is released, and counts how many wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.released = threading.Event()
+        self.most = 0
+        self._now = 0
+        self._lock = threading.Lock()
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Answer in place of the network."""
+        with self._lock:
+            self._now += 1
+            self.most = max(self.most, self._now)
+        self.released.wait(30)
+        with self._lock:
+            self._now -= 1
+            return super().handle_request(request)
+
+
+def outcome_of(ask: Callable[[], object]) -> object:
+    """Return what `ask` returns, or the error that it raises."""
+    try:
+        return ask()
+    except RemoteError as error:
+        return error
+
+
+def side_by_side(session: Session, requests: list[Request], held: Held) -> list[object]:
+    """Return what becomes of the requests, each asked in a thread of its own."""
+    branches = [session.branch() for _ in requests]
+    running = [
+        begin(lambda b=branch, r=request: outcome_of(lambda: b.ask(r)), "ask")  # type: ignore[misc]
+        for branch, request in zip(branches, requests, strict=True)
+    ]
+    time.sleep(0.1)
+    held.released.set()
+    return [future.result(30) for future in running]
+
+
+def test_what_is_under_way_is_awaited() -> None:
+    """Ten who ask the same at the same time get one answer, and have one exchange."""
+
+    remote = Held()
+    remote.on("/x", says({"id": "1"}))
+    session = open_session(remote)
+
+    answers = side_by_side(session, [GET] * 10, remote)
+
+    assert len(remote.requests) == 1
+    assert len({id(answer) for answer in answers}) == 1
+    assert len(session.seen()) == 1
+
+
+@pytest.mark.parametrize("status", [200, 302, 400, 401, 404])
+def test_an_answer_is_kept_for_the_look(status: int) -> None:
+    """A refusal is an answer too; another look asks again."""
+
+    remote = FakeRemote()
+    remote.on("/x", says("", status))
+    session = open_session(remote)
+
+    assert session.ask(GET) is session.branch().ask(GET)
+    assert len(remote.requests) == 1
+
+    session.transport.session().ask(GET)
+    assert len(remote.requests) == 2
+
+
+def test_a_fault_is_asked_again() -> None:
+    """After a server error, or a transient one, the next who asks sends the request again."""
+
+    remote = FakeRemote()
+    remote.on("/x", *[says("", 503)] * 3, says("wait"), says("wait"), says("wait"), says("now"))
+    session = open_session(remote)
+
+    def ask() -> tuple[int, str]:
+        answer = session.branch().ask(GET, is_transient=lambda answer: answer.text == "wait")
+        return answer.status, answer.text
+
+    assert [ask(), ask(), ask(), ask()] == [(503, ""), (200, "wait"), (200, "now"), (200, "now")]
+    assert len(remote.requests) == 7
+
+
+def test_no_answer_is_asked_again() -> None:
+    """After a connection that failed, those who waited learn of it; later ones ask again."""
+
+    remote = Held()
+    remote.on("/x", *[breaks()] * 3, says("now"))
+    now = [1000.0]
+    session = open_session(remote, clock=lambda: now[0])
+
+    errors = side_by_side(session, [GET] * 3, remote)
+    assert {type(error) for error in errors} == {UnreachableError}
+    assert len(session.seen()) == 3
+
+    now[0] += 60
+    assert session.branch().ask(GET).text == "now"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Request(method="GET", url=f"{URL}?a=1"),
+        Request(method="GET", url=URL, headers={"authorization": "Bearer other"}),
+        Request(method="GET", url=URL, is_public_only=True),
+        Request(method="POST", url=URL, form={"a": "1"}),
+        Request(method="POST", url=URL, form={"a": "2"}),
+    ],
+    ids=["address", "header", "public", "form", "other form"],
+)
+def test_another_question_is_asked(other: Request) -> None:
+    """Whatever differs in what is sent, or where it may go, is another question."""
+
+    remote = FakeRemote()
+    remote.on("/x", says("x"))
+    session = open_session(remote, private_hosts=["api.example"])
+
+    session.ask(GET)
+    session.ask(Request(method="POST", url=URL, form={"a": "1", "b": "2"}))
+    session.ask(other)
+    session.ask(other)
+
+    assert len(remote.requests) == 3
+
+
+def test_six_requests_at_a_time_go_to_a_host() -> None:
+    """More wait for their turn; another host has turns of its own."""
+
+    remote = Held()
+    remote.on("/x", says("x"))
+    hosts = [f"https://{name}.example/x?n={n}" for name in ("a", "b") for n in range(20)]
+    session = open_session(remote)
+
+    answers = side_by_side(session, [Request(method="GET", url=url) for url in hosts], remote)
+
+    assert len(answers) == 40
+    assert remote.most == 12
+
+
+def test_a_pause_that_is_asked_for_stops_those_who_wait() -> None:
+    """After a refusal that asks for a pause nothing more goes to that host."""
+
+    remote = Held()
+    remote.on("/x", says("", 429, {"retry-after": "3600"}))
+    session = open_session(remote)
+    requests = [Request(method="GET", url=f"{URL}?n={n}", app="1") for n in range(30)]
+
+    errors = side_by_side(session, requests, remote)
+
+    assert len(remote.requests) == 6
+    assert {type(error) for error in errors} == {ThrottledError}
+
+
+def test_who_waits_has_a_time_limit_of_their_own() -> None:
+    """An answer that never comes holds nobody longer than their step may take."""
+
+    remote = Held()
+    remote.on("/x", says("late"))
+    session = open_session(remote, limits=Limits(exchange_seconds=30))
+    first, second = session.branch(), session.branch()
+    second.end_by(Deadline(0.2))
+    late = begin(lambda: first.ask(GET).text, "first")
+    time.sleep(0.05)
+
+    with pytest.raises(RemoteError, match=r"took over 0.2 s: api.example was not contacted"):
+        second.ask(GET)
+
+    remote.released.set()
+    assert late.result(30) == "late"
+    assert [exchange.error[:9] for exchange in second.exchanges()] == ["not sent:"]
+
+
+def test_exchanges_are_in_the_order_of_the_branches() -> None:
+    """The record does not depend on which of several threads came first."""
+
+    remote = FakeRemote()
+    remote.on("/x", says("x"))
+    session = open_session(remote)
+    branches = [session.branch() for _ in range(3)]
+    session.ask(Request(method="GET", url=f"{URL}?n=last"))
+    with ThreadPoolExecutor(3) as pool:
+        for n in (2, 0, 1):
+            pool.submit(branches[n].ask, Request(method="GET", url=f"{URL}?n={n}")).result()
+
+    assert [exchange.url[-5:] for exchange in session.exchanges()] == [
+        "x?n=0",
+        "x?n=1",
+        "x?n=2",
+        "=last"[-5:],
+    ]
+
+
+def test_what_was_asked_is_asked_again_after_a_change() -> None:
+    """Once a remote system was altered, no earlier answer counts."""
+
+    remote = FakeRemote()
+    remote.on("/x", says("before"), says("after"))
+    session = open_session(remote)
+
+    assert session.ask(GET).text == "before"
+    session.look.forget()
+    assert session.ask(GET).text == "after"
+
+
+def test_an_error_is_raised_for_all_who_wait() -> None:
+    """Also a defect reaches everybody who waits, and nobody waits for ever."""
+
+    look, released = Look(), threading.Event()
+
+    def ask() -> str:
+        released.wait(30)
+        raise ZeroDivisionError
+
+    running = [begin(lambda: look.once("x", ask), "ask") for _ in range(4)]
+    released.set()
+
+    assert {type(future.exception(30)) for future in running} == {ZeroDivisionError}
+    assert look.once("x", lambda: "again") == "again"
