@@ -1,8 +1,9 @@
 """
 `python -m tests.bench`: headless runs, the sandbox, what evidence costs, a person's wait, a fleet.
 
-`--only runs` measures one of the parts `runs`, `sandbox`, `evidence`, `walkthrough` and
-`fleet-page`; `--json FILE` writes the figures of headless runs and of the fleet's page.
+`--only runs` measures one of the parts `runs`, `distance`, `sandbox`, `evidence`, `walkthrough`,
+`fleet` and `fleet-page`; `--json FILE` writes the figures of headless runs, of runs at a distance
+and of fleets.
 
 The sandbox runs in its own process, pinned to one core; the load comes from another core, if there
 is one.
@@ -27,7 +28,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import evidence, fleet, fleet_page, runs, walkthrough
+from tests.bench import distance, evidence, fleet, fleet_page, runs, walkthrough
 from tests.bench.load import Ask, ask, send
 
 READS = 20_000
@@ -214,6 +215,7 @@ def _measure_sandbox(console: Console) -> None:
 
 PARTS: dict[str, Callable[[Console], Any]] = {
     "runs": runs.report,
+    "distance": distance.report,
     "sandbox": _measure_sandbox,
     "evidence": evidence.report,
     "walkthrough": walkthrough.report,
