@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 
@@ -56,10 +57,12 @@ class Activities:
     """
     The activity of each step, of a round over all, and the sealing.
 
-    Those of steps are safe to change from several threads.
+    Those of steps are safe to change from several threads. `next_look` is when
+    waiting steps are checked again.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, next_look: datetime) -> None:
+        self.next_look = next_look
         self.round = Activity()
         self.sealing = Sealing()
         self._lock = threading.Lock()

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +38,11 @@ from runbook_lib.walkthrough.everything import Round, check_everything, lacking,
 from runbook_lib.walkthrough.inputs import accept, credential, effect, problem, sentence
 from runbook_lib.walkthrough.sealing import doubts, packed, seal_evidence, sealed_words
 from runbook_lib.walkthrough.statements import Statements
+from runbook_lib.walkthrough.views import is_watched
 
 _FOLLOW_SECONDS = 0.5
-# A review takes days; once a minute is often enough, and costs the provider nothing.
-_WATCH_SECONDS = 60.0
+# A review takes days, and Graph allows a young app about 200 calls an hour.
+_WATCH_SECONDS = 900.0
 # Nothing new: still waiting, or it could not be checked (no network, say).
 _CANNOT_TELL = (Outcome.WAITING, Outcome.INCONCLUSIVE)
 
@@ -49,15 +51,15 @@ class Walkthrough:
     """
     What the panels of one kernel can ask for.
 
-    `watch_seconds` is how often a waiting step is checked again.
+    `watch_seconds` is how often the waiting steps are checked again.
     """
 
     def __init__(self, run: Run, *, watch_seconds: float = _WATCH_SECONDS) -> None:
         self.run = run
         self._statements = Statements(run)
-        self._watch_seconds = watch_seconds
+        self._watch_interval = timedelta(seconds=watch_seconds)
         self._credentials = SavedCredentials(run)
-        self._activities = Activities()
+        self._activities = Activities(run.clock() + self._watch_interval)
         self.displays = Displays(run, self._activities, self._credentials, self._statements)
         self._consent = Consent(run, self._redeem, self._say_that_none_came)
         self._workers = ThreadPoolExecutor(max_workers=4, thread_name_prefix="runbook")
@@ -309,26 +311,32 @@ class Walkthrough:
         self.displays.draw(step.id)
 
     def _follow(self) -> None:
-        drawn_lines, watched_at = -1, time.monotonic()
+        drawn_lines = -1
         while not self._stopped.wait(_FOLLOW_SECONDS):
             try:
                 lines = self.run.history.index.last.seq
                 if self._credentials.follow() or lines != drawn_lines:
                     self.displays.draw()
                     drawn_lines = lines
-                if time.monotonic() - watched_at >= self._watch_seconds:
-                    watched_at = time.monotonic()
-                    self._watch()
+                self._watch()
             except Exception:  # noqa: BLE001  (drawing says what is wrong; following goes on)
                 self.displays.draw()
 
     def _watch(self) -> None:
-        """Check each waiting step again, unless that spends something; write only changes."""
-        for step_id, state in self.run.state.steps.items():
-            reads = state.step.checks and not state.step.spends
-            is_waiting = state.conclusion.outcome is Outcome.WAITING and reads
-            is_free = self.displays.has_panel(step_id) and not self._activities.of(step_id).busy
-            if is_waiting and is_free:
-                conclusion = self.run.preview(step_id)
+        """When it is time, check what waits again, unless that spends; write only changes."""
+        now = self.run.clock()
+        if now < self._activities.next_look:
+            return
+        self._activities.next_look = now + self._watch_interval
+        watched = [
+            state.step
+            for step_id, state in self.run.state.steps.items()
+            if is_watched(state) and self.displays.has_panel(step_id)
+        ]
+        if watched:
+            self.displays.draw(*(step.id for step in watched))
+        for step in watched:
+            if not self._activities.of(step.id).busy:
+                conclusion = self.run.preview(step.id)
                 if conclusion is not None and conclusion.outcome not in _CANNOT_TELL:
-                    self.perform(state.step, {})
+                    self.perform(step, {})

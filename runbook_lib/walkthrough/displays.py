@@ -109,6 +109,7 @@ class Displays:
             chosen_in=self._chosen_in,
             has_confirm_page=self._has_confirm_page,
             next_id=following[0].step.id if following else "",
+            next_look=self._activities.next_look,
         )
         for step_id in only or tuple(activities):
             if step_id in activities:

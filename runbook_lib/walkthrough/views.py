@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from runbook_lib.connectors.provider import Vendor
@@ -95,7 +95,8 @@ class Scene:
     known credential to where it is kept ("this session", "keyring", ".env"). `chosen_in`
     maps the name of a list to the step in which it is chosen: elsewhere it is only shown.
     `has_confirm_page` says that this server has the page on which a second person
-    confirms a step. `next_id` is the step that is next.
+    confirms a step. `next_id` is the step that is next, `next_look` when waiting
+    steps are checked again.
     """
 
     vendor: Vendor
@@ -106,6 +107,13 @@ class Scene:
     chosen_in: Mapping[str, Step]
     has_confirm_page: bool
     next_id: str
+    next_look: datetime
+
+
+def is_watched(state: StepState) -> bool:
+    """Return whether the step waits, and checking it again spends nothing."""
+    step, outcome = state.step, state.conclusion.outcome
+    return outcome is Outcome.WAITING and bool(step.checks) and not step.spends
 
 
 def step_view(
@@ -167,7 +175,7 @@ def step_view(
         ],
         "spends": step.spends,
         "primary": _primary(state, credentials) if step.id == scene.next_id else "",
-        "is_watched": state.conclusion.outcome is Outcome.WAITING and bool(step.checks),
+        "next_look": f"{scene.next_look:%H:%M} UTC" if is_watched(state) else "",
         "can_check": bool(step.checks),
         "forms": _forms(step, scene.vendor),
         "provider": scene.vendor.title,

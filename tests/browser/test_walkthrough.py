@@ -251,14 +251,14 @@ class TestFromNothingToACompleteRecord:
         walk.keep_pictures(PAGES_STEP, "panel-public-pages")
 
     def test_a_submitted_step_waits_for_facebook(self, story: Story) -> None:
-        """A step that a person marks as submitted is waiting, and is checked every minute."""
+        """A step that a person marks as submitted is waiting, and says when it is checked again."""
 
         story.person.submit_for_review()
         story.found["requests_page"] = story.person.page.url
         walk = story.walk
         assert walk.say(REVIEW_STEP, "submit", "with a screencast") == "waiting"
         assert walk.check(REVIEW_STEP) == "waiting"
-        walk.reads(REVIEW_STEP, "Checked again every minute")
+        walk.reads(REVIEW_STEP, "Checked again at")
         assert walk.check("fb-08-redirect-uri") == "verified"
         walk.keep_picture(REVIEW_STEP, "walkthrough-waiting")
 

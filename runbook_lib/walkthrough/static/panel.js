@@ -34,6 +34,7 @@ class Panel {
     this.status = element("div", { class: "rb-reason" });
     this.gone = element("div", { class: "rb-message", "data-error": "true", hidden: true }, RUN_AGAIN);
     this.live = element("div", { role: "status", "aria-live": "polite" });
+    this.watched = element("div", { class: "rb-message", hidden: true });
     this.tables = element("div", {});
     this.aids = element("div", {});
     this.inputs = element("div", { class: "rb-fields" });
@@ -42,7 +43,7 @@ class Panel {
     this.second = element("div", { hidden: true });
     this.forms = view.forms.map((form) => new WordForm(this, form));
     this.details = element("div", {});
-    this.root.append(this.status, this.gone, this.live, this.tables, this.aids, this.inputs, this.actions, this.second, this.consent,
+    this.root.append(this.status, this.gone, this.live, this.watched, this.tables, this.aids, this.inputs, this.actions, this.second, this.consent,
       ...this.forms.map((form) => form.root), this.details);
     ignoreClicksWhileHeld(this.root);
     el.append(this.root);
@@ -437,13 +438,13 @@ class Panel {
     holdButtons(this.root, isBusy);
     this.root.setAttribute("aria-busy", String(isBusy));
     const news = this.latestNews(view, isBusy);
-    const watched = view.is_watched && !this.isLost
-      ? "Checked again every minute; this page shows when it changes. You can close everything and come back." : "";
+    // Outside the live region: a new time is not announced.
+    setText(this.watched, `Checked again at ${view.next_look}; this page shows when it changes. You can close everything and come back.`);
+    this.watched.hidden = !view.next_look || isBusy || Boolean(this.isLost);
     const heard = this.heard(view, news);
-    redraw(this.live, [isBusy, news.message, news.advice, watched, heard], () => (isBusy
+    redraw(this.live, [isBusy, news.message, news.advice, heard], () => (isBusy
       ? [progressBox("Working…")]
-      : [news.message ? messageBox(news) : "", element("div", { class: "rb-heard" }, heard),
-        watched ? element("div", { class: "rb-message" }, watched) : ""]));
+      : [news.message ? messageBox(news) : "", element("div", { class: "rb-heard" }, heard)]));
   }
 
   // What the page shows above its message, for those who only hear the message: outcome, reason, warnings.

@@ -69,7 +69,7 @@ def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
     monkeypatch.setattr(module, "_FOLLOW_SECONDS", 0.01)
     with ExitStack() as stack:
 
-        def make(*steps: Step, watch_seconds: float = 60.0, **more: Any) -> Scene:
+        def make(*steps: Step, watch_seconds: float = module._WATCH_SECONDS, **more: Any) -> Scene:
             made = Scene(make_run(tmp_path, *steps, **more), watch_seconds=watch_seconds)
             stack.enter_context(stopped(made.walkthrough))
             return made

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +131,7 @@ def make_scene(**more: Any) -> Scene:
         "chosen_in": {},
         "has_confirm_page": False,
         "next_id": "",
+        "next_look": NOON + timedelta(minutes=15),
     }
     return Scene(**{**known, **more})
 

@@ -42,6 +42,7 @@ from runbook_lib.walkthrough.views import (
 from tests.support import journals
 from tests.support.words import attested
 from tests.unit.bodies import APP_SECRET
+from tests.unit.walkthrough.conftest import spending
 from tests.unit.walkthrough.stage import (
     CANARIES,
     HAND_STEP,
@@ -248,19 +249,20 @@ def test_a_step_says_what_can_be_done_with_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("step", "outcome", "is_watched"),
+    ("step", "outcome", "next_look"),
     [
-        (waiting_step(), Outcome.WAITING, True),
-        (waiting_step(), Outcome.VERIFIED, False),
-        (make_step("a", kind=StepKind.WAIT), Outcome.WAITING, False),
+        (waiting_step(), Outcome.WAITING, "12:15 UTC"),
+        (waiting_step(), Outcome.VERIFIED, ""),
+        (make_step("a", kind=StepKind.WAIT), Outcome.WAITING, ""),
+        (spending(waiting_step()), Outcome.WAITING, ""),
     ],
 )
-def test_only_a_waiting_step_with_a_check_is_watched(
-    step: Step, outcome: Outcome, is_watched: bool
+def test_only_a_waiting_step_with_a_check_that_reads_is_watched(
+    step: Step, outcome: Outcome, next_look: str
 ) -> None:
-    """A step is shown as watched only if it waits and has a check."""
+    """A step says when it is checked again only if it waits and its check spends nothing."""
 
-    assert view(state(step, outcome))["is_watched"] is is_watched
+    assert view(state(step, outcome))["next_look"] == next_look
 
 
 @pytest.mark.parametrize(

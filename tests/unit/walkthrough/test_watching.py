@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from runbook_lib.config.credentials import EnvFileStore
 from runbook_lib.connectors.context import CheckContext
+from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.model import Finding
 from runbook_lib.core.procedure import Input
+from runbook_lib.engine.connections import Connections
 from runbook_lib.errors import UnreachableError
+from tests.conftest import NOON
 from tests.support.words import submitted
-from tests.unit.bodies import APP_SECRET
+from tests.unit.bodies import APP_ID, APP_SECRET, APP_TOKEN_ISSUED, USER_TOKEN, rows, statuses
+from tests.unit.connectors.conftest import VALUES, hosts
+from tests.unit.fake_remote import FakeRemote, open_session, says
 from tests.unit.walkthrough.conftest import Make, spending
 from tests.unit.walkthrough.stage import (
     DEADLINE,
@@ -26,6 +33,14 @@ from tests.unit.walkthrough.stage import (
     verified,
     waiting_step,
     waits,
+)
+
+# The steps that wait for Facebook.
+GATES = (
+    "fb-05a-business-verification",
+    "fb-10-public-profile",
+    "fb-11-permissions",
+    "fb-12-submit-review",
 )
 
 
@@ -55,7 +70,7 @@ def test_a_waiting_step_is_watched_without_writing(scene: Make) -> None:
         looks.append(context)
         return waits(context)
 
-    play = scene(waiting_step(still), watch_seconds=0.01)
+    play = scene(waiting_step(still), watch_seconds=0)
     play.run.perform("wait")
     before = play.types
     play.walkthrough.start()
@@ -63,7 +78,7 @@ def test_a_waiting_step_is_watched_without_writing(scene: Make) -> None:
 
     assert play.types == before
     assert play.screens["wait"].view["finished"] == 0
-    assert play.screens["wait"].view["is_watched"]
+    assert play.screens["wait"].view["next_look"] == "12:00 UTC"
 
 
 def test_a_change_of_a_waiting_step_is_recorded(scene: Make) -> None:
@@ -74,7 +89,7 @@ def test_a_change_of_a_waiting_step_is_recorded(scene: Make) -> None:
     def review(context: CheckContext) -> Finding:
         return (verified if is_live.is_set() else waits)(context)
 
-    play = scene(waiting_step(review), watch_seconds=0.01)
+    play = scene(waiting_step(review), watch_seconds=0)
     play.run.perform("wait")
     play.walkthrough.start()
     eventually(lambda: play.screens["wait"].view["outcome"] == "waiting")
@@ -83,6 +98,43 @@ def test_a_change_of_a_waiting_step_is_recorded(scene: Make) -> None:
     view = settled(play.screens["wait"])
     assert view["outcome"] == "verified"
     assert play.types == ["step.started", "step.checked"] * 2
+
+
+def test_an_hour_with_four_waiting_gates_takes_at_most_40_calls(
+    scene: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What waits for Facebook is looked at every 15 minutes, and its panels say when."""
+
+    gates = [replace(step, requires=()) for step in PROCEDURE.steps if step.id in GATES]
+    secrets = {"app_secret": APP_SECRET, "user_access_token": USER_TOKEN}
+    values = {**VALUES, "permissions": ("public_profile", "ads_read")}
+    play = scene(*gates, secrets=secrets, **values)
+    remote = FakeRemote()
+    business = {"id": "1001", "name": "Acme"}
+    pending = rows({**business, "verification_status": "pending"})
+    remote.on("/v26.0/oauth/access_token", says(APP_TOKEN_ISSUED))
+    remote.on(f"/v26.0/{APP_ID}", says({"id": APP_ID, "owner_business": business}))
+    remote.on("/v26.0/me/businesses", says(pending))
+    edge = statuses(public_profile="pending", ads_read="pending")
+    remote.on(f"/v26.0/{APP_ID}/permissions", says(edge))
+    session = open_session(remote, play.run.redactor, hosts=hosts(values))
+    monkeypatch.setattr(Connections, "open_session", lambda *_: session)
+    play.run.say([submitted(name) for name in GATES])
+    for name in GATES:
+        conclusion = play.run.perform(name).conclusion
+        assert conclusion.outcome == "waiting", conclusion.reason
+    asked_at_first = len(remote.requests)
+
+    for minute in range(1, 61):
+        now = NOON + timedelta(minutes=minute)
+        monkeypatch.setattr(play.run, "clock", lambda now=now: now)
+        play.walkthrough._watch()
+        if minute == 15:
+            assert {play.screens[name].view["next_look"] for name in GATES} == {"12:30 UTC"}
+    session.transport.close()
+
+    calls = len(remote.requests) - asked_at_first
+    assert 4 * len(GATES) <= calls <= 40
 
 
 def noting(
@@ -107,7 +159,7 @@ def test_only_shown_waiting_steps_are_watched(scene: Make) -> None:
         waiting_step(noting(ticks, waits)),
         make_step("word"),
         make_step("other", noting(looked, waits)),
-        watch_seconds=0.01,
+        watch_seconds=0,
     )
     del play.walkthrough.displays._panels["other"]
     play.run.perform("other")
@@ -131,7 +183,7 @@ def test_what_spends_something_is_neither_watched_nor_checked_by_itself(
         make_step("first", verified),
         spending(make_step("spends", noting(looked, waits), requires=("first",))),
         waiting_step(noting(ticks, waits)),
-        watch_seconds=0.01,
+        watch_seconds=0,
     )
     for name in ("first", "spends", "wait"):
         play.run.perform(name)
@@ -155,7 +207,7 @@ def test_a_busy_step_is_not_watched(scene: Make) -> None:
             released.wait(DEADLINE)
         return waits(context)
 
-    play = scene(waiting_step(review), watch_seconds=0.0)
+    play = scene(waiting_step(review), watch_seconds=0)
     play.run.perform("wait")
     play.walkthrough.perform(play.step("wait"), {})
     begun.wait(DEADLINE)
@@ -180,7 +232,7 @@ def test_an_outage_does_not_end_the_watching(scene: Make) -> None:
             raise UnreachableError(msg)
         return (verified if mode[0] == "live" else waits)(context)
 
-    play = scene(waiting_step(review), watch_seconds=0.01)
+    play = scene(waiting_step(review), watch_seconds=0)
     play.run.perform("wait")
     play.walkthrough.start()
     mode[0] = "offline"

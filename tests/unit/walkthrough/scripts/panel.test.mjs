@@ -399,9 +399,17 @@ describe("during an action and after it", () => {
     assert.equal(model.sent.find(({ action }) => action === "check").inputs.app_id, "");
   });
 
-  test("a watched step says so", () => {
-    const { live } = shown({ is_watched: true });
-    assert.match(live.textContent, /^Checked again every minute; .* You can close everything and come back\.$/);
+  test("a watched step says when it is checked again, and does not announce each new time", () => {
+    const { model, root, live } = shown({ next_look: "14:45 UTC" });
+    const [, watched] = root.querySelectorAll(".rb-message");
+    assert.match(watched.textContent, /^Checked again at 14:45 UTC; .* You can close everything and come back\.$/);
+    model.show({ next_look: "15:00 UTC" });
+    assert.match(watched.textContent, /^Checked again at 15:00 UTC;/);
+    assert.deepEqual([watched.hidden, live.textContent], [false, ""]);
+    for (const changes of [{ busy_since: 1 }, { busy_since: 0, next_look: "" }]) {
+      model.show(changes);
+      assert.equal(watched.hidden, true);
+    }
   });
 });
 
