@@ -41,7 +41,7 @@ from runbook_lib.walkthrough.statements import Statements
 from runbook_lib.walkthrough.views import is_watched
 
 _FOLLOW_SECONDS = 0.5
-# A review takes days, and Graph allows a young app about 200 calls an hour.
+# A review takes days, and a vendor may allow an app few calls an hour.
 _WATCH_SECONDS = 900.0
 # Nothing new: still waiting, or it could not be checked (no network, say).
 _CANNOT_TELL = (Outcome.WAITING, Outcome.INCONCLUSIVE)
