@@ -36,7 +36,7 @@ Performed = tuple[tuple[Result, ...], str]
 
 class StepsUnderWay:
     """
-    The checks of many steps, begun together; a step's results are taken at its turn.
+    The checks of these steps, begun together; a step's results are taken at its turn.
 
     `prepare` returns what performs a step's checks, and `words` are people's words by step. What
     alters a system waits for its turn, until nothing else is under way, and so does what requires
@@ -88,7 +88,9 @@ class StepsUnderWay:
     def _is_blocked(self, step: Step) -> bool:
         """Return whether a step that `step` requires fails, or is blocked itself."""
         return any(
-            self._is_blocked(self._steps[name]) or self._fails(name) for name in step.requires
+            self._is_blocked(self._steps[name]) or self._fails(name)
+            for name in step.requires
+            if name in self._steps
         )
 
     def _fails(self, name: str) -> bool:

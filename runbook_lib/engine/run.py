@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import platform
 import secrets as randomness
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -201,7 +201,6 @@ class Run(KnownRun):
             if item.name in self.settings.secrets:
                 self.redactor.learn(self.settings.secrets[item.name], item.owner)
         self.redactor.allow(self.values.values())
-        self._under_way: StepsUnderWay | None = None
         self._exchanges = ExchangeWriter(self.journal, self.redactor, self.run_id)
         self._connections = Connections(self.procedure.providers, self.redactor, self.evidence)
 
@@ -278,9 +277,9 @@ class Run(KnownRun):
             joined = RunJoined(parameters=parameters, fingerprints=fingerprints)
             self._write(EventType.RUN_JOINED, joined)
 
-    def perform(self, step_id: str) -> StepState:
+    def perform(self, step_id: str, look: StepsUnderWay | None = None) -> StepState:
         """
-        Check the step, record the findings, and return its state.
+        Check the step, as part of `look` if given, record the findings, and return its state.
 
         A check that breaks off is an inconclusive finding. The findings are on
         disk before this returns.
@@ -289,7 +288,9 @@ class Run(KnownRun):
         self._write(EventType.STEP_STARTED, StepStarted(), step=step.id)
         subject = self.subject(self.history)
         is_possible = not obstacle(step, self.state.steps)
-        results, unchecked = self._check(step) if is_possible else ((), "")
+        results, unchecked = (
+            (look or self.begin_look([step])).take(step) if is_possible else ((), "")
+        )
         findings = [result.finding for result in results]
         facts = {name: value for finding in findings for name, value in finding.facts.items()}
         self.redactor.allow(facts.values())
@@ -309,27 +310,31 @@ class Run(KnownRun):
                     self.remember(name, value)
         return self.state.steps[step.id]
 
-    def preview(self, step_id: str) -> Conclusion | None:
-        """Check the step without recording it; `None` if nothing could be checked."""
-        results, _ = self._prepared(self.step(step_id), Look(), on_end=lambda _: None)()
-        return combine(tuple(result.finding for result in results))
+    def preview(self, steps: Sequence[Step]) -> dict[str, Conclusion | None]:
+        """
+        Check the steps in one look without recording it; return a conclusion for each id.
 
-    def begin_look(self) -> None:
-        """Begin the checks of all steps at once, as one look; `perform` takes their results."""
+        `None` stands for a step of which nothing could be checked.
+        """
+        look = self._begin(steps, on_end=lambda _: None)
+        results = {step.id: look.take(step)[0] for step in steps}
+        return {
+            name: combine(tuple(result.finding for result in seen))
+            for name, seen in results.items()
+        }
+
+    def begin_look(self, steps: Sequence[Step]) -> StepsUnderWay:
+        """Begin the checks of the steps at once, as one look; `perform` takes their results."""
+        return self._begin(steps, self._record)
+
+    def _begin(self, steps: Sequence[Step], on_end: Callable[[Result], object]) -> StepsUnderWay:
         look, values = Look(), self.values
-        words = {name: state.word for name, state in self.state.steps.items()}
-        self._under_way = StepsUnderWay(
-            self.procedure.steps,
-            lambda step: self._prepared(step, look),
+        return StepsUnderWay(
+            steps,
+            lambda step: self._prepared(step, look, on_end),
             is_permitted=lambda check: any(values.get(name) for name in check.permitted_by),
-            words=words,
+            words={name: state.word for name, state in self.state.steps.items()},
         )
-
-    def end_look(self) -> None:
-        """Wait until nothing of the look is under way; what is asked from now on is asked anew."""
-        under_way, self._under_way = self._under_way, None
-        if under_way is not None:
-            under_way.wait()
 
     def say(self, words: Iterable[Remark]) -> None:
         """
@@ -440,13 +445,8 @@ class Run(KnownRun):
         """Close every connection."""
         self._connections.close()
 
-    def _check(self, step: Step) -> Performed:
-        if self._under_way is not None:
-            return self._under_way.take(step)
-        return self._prepared(step, Look())()
-
     def _prepared(
-        self, step: Step, look: Look, on_end: Callable[[Result], object] | None = None
+        self, step: Step, look: Look, on_end: Callable[[Result], object]
     ) -> Callable[[], Performed]:
         """Return what performs the checks of `step` with the values that are known now."""
         values, secrets = self.values, self.settings.secrets
@@ -470,7 +470,7 @@ class Run(KnownRun):
             step.checks,
             open_context,
             lacking=lacking.__getitem__,
-            on_end=on_end or self._record,
+            on_end=on_end,
         )
 
     def _record(self, result: Result) -> None:

@@ -21,6 +21,7 @@ from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.model import Mode, Outcome
 from runbook_lib.core.procedure import Procedure
 from runbook_lib.core.run_lock import run_lock
+from runbook_lib.engine.check_runner import StepsUnderWay
 from runbook_lib.engine.kernel_environment import WITHHELD
 from runbook_lib.engine.run import RESERVED, Run, load_settings
 from runbook_lib.engine.run import open_run as open_plain_run
@@ -88,13 +89,14 @@ class InteractiveRun:
 @dataclass(frozen=True, slots=True)
 class HeadlessRun:
     """
-    A run as a notebook under papermill sees it.
+    A run as a notebook under papermill sees it: one look, begun with the run.
 
     `lock` makes other runs wait, if the run began here; a run that another
     process began has none.
     """
 
     run: Run
+    look: StepsUnderWay
     lock: ExitStack | None = None
 
     def header(self) -> Shown:
@@ -111,7 +113,7 @@ class HeadlessRun:
 
     def step(self, step_id: str) -> Shown:
         """Perform the step and show what follows."""
-        state = self.run.perform(step_id)
+        state = self.run.perform(step_id, self.look)
         return Shown(
             rendering.step_bundle(state, self.run.link_values, is_sandbox=self.run.is_sandbox)
         )
@@ -123,7 +125,7 @@ class HeadlessRun:
         A run that began here ends here: raises `StepFailedError` if a step
         failed, since papermill's exit code shows nothing else.
         """
-        self.run.end_look()
+        self.look.wait()
         self.run.finish_notebook()
         self.run.close()
         state = self.run.state
@@ -185,8 +187,7 @@ def open_run(namespace: Mapping[str, Any], connector: str) -> InteractiveRun | H
         lock = _locks[home] = ExitStack()
         lock.enter_context(run_lock(home, seconds=seconds, on_wait=print))
     run.start()
-    run.begin_look()
-    return HeadlessRun(run, lock)
+    return HeadlessRun(run, run.begin_look(procedure.steps), lock)
 
 
 def _ask(question: str) -> str:

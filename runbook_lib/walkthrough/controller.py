@@ -21,6 +21,7 @@ from runbook_lib.core.journal import timestamp
 from runbook_lib.core.model import NoteKind, Outcome, Remark, WordKind
 from runbook_lib.core.outcome import label_of
 from runbook_lib.core.procedure import Step
+from runbook_lib.engine.check_runner import StepsUnderWay
 from runbook_lib.engine.confirm_links import make_link
 from runbook_lib.engine.run import Run
 from runbook_lib.errors import (
@@ -117,12 +118,12 @@ class Walkthrough:
     def _go_round(self) -> Round:
         planned = plan(self.run)
 
-        def check(number: int, step: Step) -> None:
+        def check(number: int, step: Step, look: StepsUnderWay) -> None:
             message = f"Checking {number} of {len(planned.steps)}: {step.title}"
             self._activities.round = replace(self._activities.round, message=message)
             self._activities.begin(step.id)
             self.displays.draw()
-            self._finish(step, lambda: self._check(step, {}))
+            self._finish(step, lambda: self._check(step, {}, look))
 
         return check_everything(self.run, planned, check)
 
@@ -260,9 +261,9 @@ class Walkthrough:
 
         self._begin(step, say_so)
 
-    def _check(self, step: Step, inputs: dict[str, Any]) -> str:
+    def _check(self, step: Step, inputs: dict[str, Any], look: StepsUnderWay | None = None) -> str:
         self._take(step, inputs)
-        state = self.run.perform(step.id)
+        state = self.run.perform(step.id, look)
         outcome = state.conclusion.outcome
         advice = "" if outcome is Outcome.WAITING else what_to_do(state)
         return f"Checked: {label_of(state.conclusion)}. {advice}".strip()
@@ -335,8 +336,8 @@ class Walkthrough:
         ]
         if watched:
             self.displays.draw(*(step.id for step in watched))
+        seen = self.run.preview([step for step in watched if not self._activities.of(step.id).busy])
         for step in watched:
-            if not self._activities.of(step.id).busy:
-                conclusion = self.run.preview(step.id)
-                if conclusion is not None and conclusion.outcome not in _CANNOT_TELL:
-                    self.perform(step, {})
+            conclusion = seen.get(step.id)
+            if conclusion is not None and conclusion.outcome not in _CANNOT_TELL:
+                self.perform(step, {})

@@ -1,5 +1,5 @@
 """
-*Check everything now*: each step once, in order, without sealing.
+*Check everything now*: each step once, in one look, without sealing.
 
 Pressing this button permits no check to spend anything: such a step is named
 instead, with what it would do. So is a step that lacks a value.
@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from runbook_lib.core.outcome import label_of
 from runbook_lib.core.procedure import Input, Step
 from runbook_lib.core.state import StepState
+from runbook_lib.engine.check_runner import StepsUnderWay
 from runbook_lib.engine.known_run import KnownRun
 from runbook_lib.engine.run import Run
 
@@ -50,12 +51,19 @@ def plan(run: KnownRun) -> Round:
     return Round(tuple(steps), tuple(unasked), tuple(blocked))
 
 
-def check_everything(run: Run, planned: Round, check: Callable[[int, Step], object]) -> Round:
-    """Check the planned steps in order by `check`, numbered from 1; return what has changed."""
+def check_everything(
+    run: Run, planned: Round, check: Callable[[int, Step, StepsUnderWay], object]
+) -> Round:
+    """
+    Check the planned steps in one look, in order by `check`, numbered from 1.
+
+    Return what has changed.
+    """
     changed = []
+    look = run.begin_look(planned.steps)
     for number, step in enumerate(planned.steps, 1):
         before = run.state.steps[step.id]
-        check(number, step)
+        check(number, step, look)
         after = run.state.steps[step.id]
         if label_of(after.conclusion) != label_of(before.conclusion):
             changed.append((before, after))

@@ -97,9 +97,11 @@ def asks(context: CheckContext, outcome: Outcome = Outcome.VERIFIED) -> Finding:
 
 def looked(run: Run) -> dict[str, Outcome]:
     """Return the outcome of each step after one look."""
-    run.begin_look()
-    outcomes = {step.id: run.perform(step.id).conclusion.outcome for step in run.procedure.steps}
-    run.end_look()
+    look = run.begin_look(run.procedure.steps)
+    outcomes = {
+        step.id: run.perform(step.id, look).conclusion.outcome for step in run.procedure.steps
+    }
+    look.wait()
     return outcomes
 
 
@@ -271,8 +273,6 @@ def test_a_journal_that_cannot_be_written_ends_the_step(
     def full(*_: object, **__: object) -> int:
         raise JournalError("The disk is full.")
 
-    run.begin_look()
-    run.end_look()
     monkeypatch.setattr(Journal, "append_lines", full)
     with pytest.raises(JournalError):
         looked(run)

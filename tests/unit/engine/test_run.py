@@ -791,15 +791,15 @@ def test_an_old_skip_does_not_overtake_a_newer_attestation(make_run: MakeRun) ->
 
 
 def test_a_preview_writes_nothing(make_run: MakeRun, journal: Journal) -> None:
-    """`preview` runs the checks without a line in the journal."""
+    """`preview` runs the checks of steps without a line in the journal, exchanges included."""
 
-    run = make_run(step("a", Check("undecided", undecided)), step("b"))
+    steps = (step("a", Check("undecided", undecided)), step("b"), step("c", Check("c", verified)))
+    run = make_run(*steps)
 
-    seen = run.preview("a")
+    seen = run.preview(run.procedure.steps)
 
-    assert seen is not None
-    assert seen.outcome is Outcome.INCONCLUSIVE
-    assert run.preview("b") is None
+    outcomes = {name: conclusion and conclusion.outcome for name, conclusion in seen.items()}
+    assert outcomes == {"a": Outcome.INCONCLUSIVE, "b": None, "c": Outcome.VERIFIED}
     assert journal.entries() == []
 
 

@@ -21,7 +21,7 @@ from runbook_lib.engine.run import Run
 from runbook_lib.errors import SettingsError, StepFailedError, UnknownStepError
 from runbook_lib.notebook import open_run
 from runbook_lib.notebook.rendering import STEP_MIME, SUMMARY_MIME
-from runbook_lib.notebook.session import InteractiveRun, detected_mode
+from runbook_lib.notebook.session import HeadlessRun, InteractiveRun, detected_mode
 from runbook_lib.walkthrough import controller as walkthrough_module
 from runbook_lib.walkthrough.controller import Walkthrough
 from runbook_lib.walkthrough.widgets import FinishPanel, HeaderPanel, StepPanel
@@ -71,7 +71,6 @@ def _closed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         for walkthrough in walkthroughs:
             stack.enter_context(stopped(walkthrough))
     for run in runs:
-        run.end_look()
         run.close()
 
 
@@ -101,7 +100,11 @@ def types(folder: Path) -> list[str]:
 
 
 def opened(namespace: Namespace, **more: Any) -> Any:
-    return open_run({**namespace, **more}, connector=PROCEDURE.id)
+    """Return the opened run; of a headless one nothing is under way any more."""
+    run = open_run({**namespace, **more}, connector=PROCEDURE.id)
+    if isinstance(run, HeadlessRun):
+        run.look.wait()
+    return run
 
 
 def shown(value: Any) -> dict[str, Any]:
