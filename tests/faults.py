@@ -138,7 +138,7 @@ FAULTS = (
     ),
     Fault(
         "evidence/parts.py",
-        "if number not in numbers:",
+        "if not is_known(number):",
         "if number < 0:",
         "evidence/test_parts.py",
         "a check is believed whose exchange is missing",

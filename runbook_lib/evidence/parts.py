@@ -9,7 +9,7 @@ and compared with the record.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
@@ -157,7 +157,8 @@ def check_lines(record: Record, lines: Iterable[Line]) -> None:
         missing.find(line.entry)
     missing.refuse()
     for step in record.steps:
-        _check_rests(step.id, step.checks, {e.number for e in step.exchanges}, RECORD_NAME)
+        numbers = {exchange.number for exchange in step.exchanges}
+        _check_rests(step.id, step.checks, numbers.__contains__, RECORD_NAME)
         for lapsed in step.lapsed:
             _check_sentence(step.id, lapsed.word)
         if step.word is not None and step.word.sentence != step.sentence:
@@ -177,6 +178,7 @@ class _Missing:
             if self._exchanges.setdefault(exchange.number, exchange) != exchange:
                 _refuse_other(exchange.number)
         self._numbers: set[int] = set()
+        self._first = record.journal.first
 
     def find(self, entry: Entry) -> None:
         """Take the line `entry` into account; raises `ContentError` if it contradicts itself."""
@@ -187,7 +189,15 @@ class _Missing:
             if self._exchanges.pop(entry.seq, line) != line:
                 _refuse_other(entry.seq)
         elif isinstance(data, Checked):
-            _check_rests(entry.step, data.findings, self._numbers, JOURNAL_NAME)
+            # NOTE: a look may begin before a bundle is sealed and end after; a check that is not
+            # the newest one may rest on an exchange in an earlier bundle then.
+            numbers = self._numbers
+            _check_rests(
+                entry.step,
+                data.findings,
+                lambda number: number < self._first or number in numbers,
+                JOURNAL_NAME,
+            )
         elif isinstance(data, Statement | Commented):
             if isinstance(data, Statement):
                 _check_sentence(entry.step, data)
@@ -212,12 +222,12 @@ def _refuse_other(number: int) -> NoReturn:
 
 
 def _check_rests(
-    step_id: str, findings: Iterable[Finding], numbers: Collection[int], file: str
+    step_id: str, findings: Iterable[Finding], is_known: Callable[[int], bool], file: str
 ) -> None:
-    """Raise if a finding rests on an exchange that is not among `numbers`."""
+    """Raise if a finding rests on an exchange whose number is not known."""
     for finding in findings:
         for number in finding.exchanges:
-            if number not in numbers:
+            if not is_known(number):
                 msg = f"The check {finding.check} of {step_id} rests on the exchange {number}, "
                 raise ContentError(f"{msg}which is missing.", file=file)
 

@@ -478,7 +478,7 @@ def test_a_check_rests_on_exchanges_that_are_there(
 def test_a_line_rests_on_exchanges_that_are_there(
     tenant: Path, key: SigningKey, trust: Trust
 ) -> None:
-    """A check in the journal that names a line which is not an exchange is refused."""
+    """A check in the journal that names a line here which is not an exchange is refused."""
 
     folder = bundle(tenant, 1)
     path = folder / "journal.jsonl"
@@ -493,6 +493,24 @@ def test_a_line_rests_on_exchanges_that_are_there(
     error = refusal(folder, trust)
     assert error.file == "journal.jsonl"
     assert "rests on the exchange 1, which is missing" in str(error)
+
+
+def test_a_look_may_begin_before_a_bundle_is_sealed(
+    tmp_path: Path, key: SigningKey, trust: Trust
+) -> None:
+    """A check that counts no more may rest on an exchange in an earlier bundle."""
+
+    run = ended_run(tmp_path, "00000001")
+    asked = Exchange(method="GET", url="u", sent_on=AT, elapsed=0.0)
+    number = run.journal.append_lines([("exchange.recorded", asked)], run_id="ffffffff")
+    seal_run(run, key)
+    finding = Finding(outcome=Outcome.WAITING, reason="r", check="c", exchanges=(number,))
+    late = Checked(findings=(finding,), binding=Binding(connector="p", confirms="0" * 64))
+    run.journal.append("step.checked", late, run_id="ffffffff", step="fb-08-not-run")
+
+    seal_run(ended_run(tmp_path, "00000002", has_statements=False), key)
+
+    assert [verdict.error for verdict in verify_tree(run.journal.path.parent, trust)] == [None] * 3
 
 
 def test_the_record_repeats_what_a_remote_answered(
