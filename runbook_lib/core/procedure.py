@@ -114,6 +114,10 @@ def _no_pause(_headers: Mapping[str, str]) -> tuple[float, str]:
     return 0.0, ""
 
 
+def _no_share(_headers: Mapping[str, str]) -> float | None:
+    return None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
     """
@@ -123,7 +127,9 @@ class Provider:
     them. `addresses` names the inputs whose hosts are its own: web addresses, and names
     of hosts over https; `doctor` asks the first. The record keeps these `headers` of an
     answer, and `usage_pause` returns for how many seconds its headers ask to wait, and
-    for which limit.
+    for which limit; `usage_share` how much of an hour's calls the app has used, in percent,
+    if they say so. `calls_an_hour` are what it allows an app that has no users yet; 0 if
+    that is not known.
     """
 
     name: str
@@ -132,6 +138,8 @@ class Provider:
     addresses: tuple[str, ...] = ()
     headers: tuple[str, ...] = ()
     usage_pause: Callable[[Mapping[str, str]], tuple[float, str]] = _no_pause
+    usage_share: Callable[[Mapping[str, str]], float | None] = _no_share
+    calls_an_hour: int = 0
 
     def hosts(self, values: Mapping[str, Value]) -> tuple[str, ...]:
         """Return the addresses of its hosts, as far as `values` name them."""

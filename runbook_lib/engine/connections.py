@@ -11,6 +11,7 @@ from pathlib import Path
 from runbook_lib.core.model import Value
 from runbook_lib.core.procedure import Provider
 from runbook_lib.core.redaction import Redactor
+from runbook_lib.remote.budget import BUDGET_NAME, Budget
 from runbook_lib.remote.limits import Limits
 from runbook_lib.remote.look import Look
 from runbook_lib.remote.rate_limits import COOL_DOWNS_NAME, KeptCoolDowns
@@ -23,7 +24,8 @@ class Connections:
     """
     Transports to the systems of `providers`, made when they are first needed.
 
-    All of a folder's runs share what is known of hosts that must not be asked for a while.
+    All of a folder's runs share what is known of hosts that must not be asked for a while,
+    and of the calls that each app has used.
     """
 
     def __init__(self, providers: Sequence[Provider], redactor: Redactor, evidence: Path) -> None:
@@ -32,6 +34,7 @@ class Connections:
         self._lock = threading.Lock()
         self._transports: dict[tuple[object, ...], Transport] = {}
         self._cool_downs = KeptCoolDowns(evidence / COOL_DOWNS_NAME)
+        self._budget = Budget(evidence / BUDGET_NAME)
 
     def open_session(self, values: Mapping[str, Value], look: Look | None = None) -> Session:
         """Return a recording session for the addresses in `values`, as part of `look`."""
@@ -66,9 +69,18 @@ class Connections:
                 (provider.usage_pause(headers) for provider in self._providers),
                 default=(0.0, ""),
             ),
+            on_call=self._count,
             limits=Limits.of(values),
             cool_downs=self._cool_downs,
         )
+
+    def used(self, app: str, allowance: int) -> float:
+        """Return how much of the hour's calls `app` has used, in percent; as `Budget.used`."""
+        return self._budget.used(app, allowance)
+
+    def _count(self, app: str, headers: Mapping[str, str]) -> None:
+        shares = (provider.usage_share(headers) for provider in self._providers)
+        self._budget.spend(app, max((share for share in shares if share is not None), default=None))
 
     def close(self) -> None:
         """Close every connection."""

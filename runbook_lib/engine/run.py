@@ -34,6 +34,7 @@ from runbook_lib.config.workspace import (
     tenant_name,
 )
 from runbook_lib.connectors.context import CheckContext
+from runbook_lib.connectors.provider import vendor_of
 from runbook_lib.connectors.registry import known_variables
 from runbook_lib.core.fingerprints import FingerprintKey, keep_key, read_key
 from runbook_lib.core.journal import Journal
@@ -435,6 +436,13 @@ class Run(KnownRun):
         finished = RunFinished(outcome=self.state.outcome, environment=environment or {})
         self._write(EventType.RUN_FINISHED, finished)
         return self.state
+
+    @property
+    def used_calls(self) -> float:
+        """Return how much of this hour's calls the app has used, over all processes, in percent."""
+        vendor = vendor_of(self.procedure)
+        app = str(self.values.get(vendor.client_id.name, ""))
+        return self._connections.used(app, vendor.calls_an_hour)
 
     def save_index(self) -> None:
         """Save the journal's index, so that the next reader need not read every line."""

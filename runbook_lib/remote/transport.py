@@ -176,7 +176,8 @@ class Transport:
     `host:port` to another address, like curl's option;
     `ca_file` adds a certificate authority; `private_hosts` may be on a private
     network. The record keeps these `headers` of answers beside the usual ones, and
-    `usage_pause` returns how long an answer's headers ask to wait, and for which limit.
+    `usage_pause` returns how long an answer's headers ask to wait, and for which limit;
+    `on_call` is told of each answer to an app, with its headers.
     `cool_downs` are those of the process. Tests replace `wire`, `sleep` and `clock`.
     """
 
@@ -190,6 +191,7 @@ class Transport:
         private_hosts: Collection[str] = (),
         headers: Collection[str] = (),
         usage_pause: Callable[[Mapping[str, str]], tuple[float, str]] = lambda _: (0.0, ""),
+        on_call: Callable[[str, Mapping[str, str]], None] = lambda _app, _headers: None,
         limits: Limits | None = None,
         cool_downs: CoolDowns = SHARED,
         wire: httpx.BaseTransport | None = None,
@@ -206,6 +208,7 @@ class Transport:
         self._private_hosts = frozenset(private_hosts)
         self.headers = headers
         self._usage_pause = usage_pause
+        self._on_call = on_call
         self.limits = limits or Limits()
         self.cool_downs = cool_downs
         self.sleep = sleep
@@ -279,6 +282,8 @@ class Transport:
         except (httpx.InvalidURL, ValueError) as error:
             what = f"{shorten(request.url)} is not a valid address"
             raise unexpected(request.host or "A remote system", what) from error
+        if request.app:
+            self._on_call(request.app, response.headers)
         seconds, limit = self._usage_pause(response.headers)
         if seconds:
             reason = f"{request.host} reports its {limit} as used up"

@@ -58,11 +58,12 @@ class Activities:
     The activity of each step, of a round over all, and the sealing.
 
     Those of steps are safe to change from several threads. `next_look` is when
-    waiting steps are checked again.
+    waiting steps are checked again, `held_back` why they were not at the last time.
     """
 
     def __init__(self, next_look: datetime) -> None:
         self.next_look = next_look
+        self.held_back = ""
         self.round = Activity()
         self.sealing = Sealing()
         self._lock = threading.Lock()

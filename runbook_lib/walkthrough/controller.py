@@ -44,6 +44,8 @@ from runbook_lib.walkthrough.views import is_watched
 _FOLLOW_SECONDS = 0.5
 # A review takes days, and a vendor may allow an app few calls an hour.
 _WATCH_SECONDS = 900.0
+# Of the calls that a vendor allows an app in an hour, in percent: above it nothing is watched.
+_MOST_BY_WATCHING = 50
 # Nothing new: still waiting, or it could not be checked (no network, say).
 _CANNOT_TELL = (Outcome.WAITING, Outcome.INCONCLUSIVE)
 
@@ -329,6 +331,12 @@ class Walkthrough:
         if now < self._activities.next_look:
             return
         self._activities.next_look = now + self._watch_interval
+        used = self.run.used_calls
+        self._activities.held_back = (
+            f" (held back: {used:.0f} % of the app's calls of this hour are used)"
+            if used > _MOST_BY_WATCHING
+            else ""
+        )
         watched = [
             state.step
             for step_id, state in self.run.state.steps.items()
@@ -336,6 +344,8 @@ class Walkthrough:
         ]
         if watched:
             self.displays.draw(*(step.id for step in watched))
+        if self._activities.held_back:
+            return
         seen = self.run.preview([step for step in watched if not self._activities.of(step.id).busy])
         for step in watched:
             conclusion = seen.get(step.id)

@@ -109,7 +109,7 @@ class Displays:
             chosen_in=self._chosen_in,
             has_confirm_page=self._has_confirm_page,
             next_id=following[0].step.id if following else "",
-            next_look=self._activities.next_look,
+            next_look=f"{self._activities.next_look:%H:%M} UTC{self._activities.held_back}",
         )
         for step_id in only or tuple(activities):
             if step_id in activities:

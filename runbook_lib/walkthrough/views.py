@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import date, datetime
+from datetime import date
 from typing import Any
 
 from runbook_lib.connectors.provider import Vendor
@@ -107,7 +107,7 @@ class Scene:
     chosen_in: Mapping[str, Step]
     has_confirm_page: bool
     next_id: str
-    next_look: datetime
+    next_look: str
 
 
 def is_watched(state: StepState) -> bool:
@@ -175,7 +175,7 @@ def step_view(
         ],
         "spends": step.spends,
         "primary": _primary(state, credentials) if step.id == scene.next_id else "",
-        "next_look": f"{scene.next_look:%H:%M} UTC" if is_watched(state) else "",
+        "next_look": scene.next_look if is_watched(state) else "",
         "can_check": bool(step.checks),
         "forms": _forms(step, scene.vendor),
         "provider": scene.vendor.title,

@@ -12,7 +12,7 @@ from runbook_lib.connectors.facebook import formats, troubles
 from runbook_lib.connectors.facebook.access import authorization_server
 from runbook_lib.connectors.facebook.review import scope_warnings
 from runbook_lib.connectors.facebook.review_kit import kit_of
-from runbook_lib.connectors.facebook.usage import HEADERS, usage_pause
+from runbook_lib.connectors.facebook.usage import HEADERS, usage_pause, usage_share
 from runbook_lib.connectors.provider import Vendor
 from runbook_lib.core.procedure import Input
 
@@ -114,6 +114,9 @@ FACEBOOK = Vendor(
     addresses=("graph_url", "dialog_url", "dashboard_url"),
     headers=HEADERS,
     usage_pause=usage_pause,
+    usage_share=usage_share,
+    # Graph: Rate Limits, Platform Rate Limits: 200 calls an hour for each user of the app.
+    calls_an_hour=200,
     client_id=APP_ID,
     client_secret=APP_SECRET,
     oauth=authorization_server,

@@ -56,6 +56,13 @@ def usage_pause(headers: Mapping[str, str]) -> tuple[float, str]:
     return 0.0, ""
 
 
+def usage_share(headers: Mapping[str, str]) -> float | None:
+    """Return the largest of the app's shares in `X-App-Usage`, in percent (Graph: Rate Limits)."""
+    usages = _usages(headers.get("x-app-usage", ""))
+    shares = (_number(usage, key) for usage in usages for key in _SHARES if key in usage)
+    return max(shares, default=None)
+
+
 def _number(usage: Mapping[str, Any], name: str) -> float:
     value = usage.get(name)
     return float(value) if isinstance(value, int | float) and 0 <= value <= _LONGEST else 0.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from runbook_lib.connectors.facebook.usage import access_tier
+from runbook_lib.connectors.facebook.usage import access_tier, usage_share
 
 
 @pytest.mark.parametrize(
@@ -27,3 +27,21 @@ def test_the_access_tier_is_read_from_usage_headers(headers: dict[str, str], tie
     """The tier stands in the headers of ad account calls, as one plain word."""
 
     assert access_tier(headers) == tier
+
+
+@pytest.mark.parametrize(
+    ("header", "share"),
+    [
+        ('{"call_count":28,"total_time":25,"total_cputime":63}', 63),
+        ('{"call_count":0,"total_time":0,"total_cputime":0}', 0),
+        ('{"call_count":-1}', 0),
+        ("", None),
+        ("no JSON", None),
+        ("[]", None),
+    ],
+)
+def test_the_apps_share_is_its_largest(header: str, share: float | None) -> None:
+    """Of the shares in `X-App-Usage` the largest counts; without the header there is none."""
+
+    assert usage_share({"x-app-usage": header}) == share
+    assert usage_share({"x-ad-account-usage": '{"acc_id_util_pct":99}'}) is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +131,7 @@ def make_scene(**more: Any) -> Scene:
         "chosen_in": {},
         "has_confirm_page": False,
         "next_id": "",
-        "next_look": NOON + timedelta(minutes=15),
+        "next_look": "12:15 UTC",
     }
     return Scene(**{**known, **more})
 

@@ -15,12 +15,23 @@ from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.model import Finding
 from runbook_lib.core.procedure import Input
+from runbook_lib.engine import connections
 from runbook_lib.engine.connections import Connections
+from runbook_lib.engine.run import Run
 from runbook_lib.errors import UnreachableError
+from runbook_lib.remote.transport import Transport
 from tests.conftest import NOON
 from tests.support.words import submitted
-from tests.unit.bodies import APP_ID, APP_SECRET, APP_TOKEN_ISSUED, USER_TOKEN, rows, statuses
-from tests.unit.connectors.conftest import VALUES, hosts
+from tests.unit.bodies import (
+    APP_ID,
+    APP_SECRET,
+    APP_TOKEN_ISSUED,
+    NO_SUCH_OBJECT,
+    USER_TOKEN,
+    rows,
+    statuses,
+)
+from tests.unit.connectors.conftest import MADE_UP, MADE_UP_APP, VALUES, hosts
 from tests.unit.fake_remote import FakeRemote, open_session, says
 from tests.unit.walkthrough.conftest import Make, spending
 from tests.unit.walkthrough.stage import (
@@ -117,8 +128,13 @@ def test_an_hour_with_four_waiting_gates_takes_at_most_40_calls(
     remote.on("/v26.0/me/businesses", says(pending))
     edge = statuses(public_profile="pending", ads_read="pending")
     remote.on(f"/v26.0/{APP_ID}/permissions", says(edge))
-    session = open_session(remote, play.run.redactor, hosts=hosts(values))
-    monkeypatch.setattr(Connections, "open_session", lambda *_: session)
+    for edge in ("", "/permissions"):
+        remote.on(f"/v26.0/{MADE_UP_APP}{edge}", says(NO_SUCH_OBJECT, 400))
+    transport = open_session(remote, play.run.redactor, hosts=hosts(values)).transport
+    monkeypatch.setattr(
+        Connections, "open_session", lambda _self, _values, look=None: transport.session(look)
+    )
+    monkeypatch.setattr(CheckContext, "made_up", lambda *_: MADE_UP * 7)
     play.run.say([submitted(name) for name in GATES])
     for name in GATES:
         conclusion = play.run.perform(name).conclusion
@@ -131,10 +147,52 @@ def test_an_hour_with_four_waiting_gates_takes_at_most_40_calls(
         play.walkthrough._watch()
         if minute == 15:
             assert {play.screens[name].view["next_look"] for name in GATES} == {"12:30 UTC"}
-    session.transport.close()
+    transport.close()
 
     calls = len(remote.requests) - asked_at_first
     assert 4 * len(GATES) <= calls <= 40
+
+
+@pytest.mark.parametrize(("used", "looks"), [(50.0, 1), (50.4, 0), (100.0, 0)])
+def test_watching_leaves_half_of_the_calls(
+    scene: Make, monkeypatch: pytest.MonkeyPatch, used: float, looks: int
+) -> None:
+    """Above half of what the app may call in this hour nothing is watched, and the page says so."""
+
+    looked: list[CheckContext] = []
+    play = scene(waiting_step(noting(looked, waits)))
+    play.run.perform("wait")
+    looked.clear()
+    monkeypatch.setattr(Run, "used_calls", used)
+    monkeypatch.setattr(play.run, "clock", lambda: NOON + timedelta(minutes=15))
+
+    play.walkthrough._watch()
+
+    assert len(looked) == looks
+    shown = play.screens["wait"].view["next_look"]
+    assert shown.startswith("12:30 UTC")
+    assert (f"held back: {used:.0f} % of the app's calls" in shown) is not looks
+
+
+def test_calls_count_until_the_next_hour(scene: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a run asks counts for the app, in every process with this evidence folder."""
+
+    values = {**VALUES, "graph_url": "https://graph.example"}
+    remote = FakeRemote()
+    remote.on("/v26.0/oauth/access_token", says(APP_TOKEN_ISSUED))
+    monkeypatch.setattr(
+        connections, "Transport", lambda *given, **more: Transport(*given, **more, wire=remote)
+    )
+    gate = next(step for step in PROCEDURE.steps if step.id == "fb-10-public-profile")
+    play = scene(replace(gate, requires=()), secrets={"app_secret": APP_SECRET}, **values)
+    remote.on(f"/v26.0/{APP_ID}/permissions", says(statuses(public_profile="pending")))
+    monkeypatch.setattr(CheckContext, "made_up", lambda *_: MADE_UP * 7)
+    remote.on(f"/v26.0/{MADE_UP_APP}/permissions", says(NO_SUCH_OBJECT, 400))
+
+    play.run.perform("fb-10-public-profile")
+
+    assert len(remote.requests) == 3
+    assert play.run.used_calls == 1.5
 
 
 def noting(

@@ -1,0 +1,80 @@
+"""
+The budget: how many of an hour's calls an app has used, by all processes of an evidence folder.
+
+A provider's headers say it, as a share; before the first of them the calls are counted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from runbook_lib.core.files import read_plain, write_whole
+from runbook_lib.core.json_text import parse_json, write_json
+
+# In the evidence folder, beside the tenants: several may share an app.
+BUDGET_NAME = "calls.jsonl"
+_HOUR = 3_600
+_LARGEST = 1024 * 1024
+
+
+class Budget:
+    """
+    The calls of each app in the last hour, in the file at `path`.
+
+    A file that cannot be read or written counts nothing. `wall` is seconds since 1970.
+    """
+
+    def __init__(self, path: Path, *, wall: Callable[[], float] = time.time) -> None:
+        self._path = path
+        self._wall = wall
+
+    def spend(self, app: str, share: float | None) -> None:
+        """Count one call of `app`; `share` is what its answer says is used, in percent."""
+        line = {"at": round(self._wall(), 3), "app": app, "share": share}
+        text = f"{write_json(line)}\n".encode("utf-8", "backslashreplace")
+        with contextlib.suppress(OSError):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            # NOTE: one append is whole, whatever other processes append meanwhile.
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+            file = os.open(self._path, flags, 0o600)
+            try:
+                os.write(file, text)
+                is_large = os.fstat(file).st_size > _LARGEST
+            finally:
+                os.close(file)
+            if is_large:
+                self._shorten()
+
+    def used(self, app: str, allowance: int) -> float:
+        """
+        Return how much of the hour's calls `app` has used, in percent.
+
+        That is the newest share which an answer named in the last hour, or else the number
+        of calls beside the `allowance`; 0 where neither is known.
+        """
+        calls = [line for line in self._last_hour() if line["app"] == app]
+        named = [line["share"] for line in calls if line["share"] is not None]
+        if named:
+            return float(named[-1])
+        return 100 * len(calls) / allowance if allowance else 0.0
+
+    def _last_hour(self) -> Iterator[dict[str, Any]]:
+        """Yield the calls of the last hour, oldest first."""
+        now = self._wall()
+        with contextlib.suppress(OSError):
+            for text in read_plain(self._path, 2 * _LARGEST).splitlines():
+                with contextlib.suppress(ValueError, TypeError, KeyError):
+                    line = parse_json(text)
+                    share = line["share"]
+                    if now - _HOUR < float(line["at"]) <= now and (share is None or share >= 0):
+                        yield {"at": line["at"], "app": line["app"], "share": share}
+
+    def _shorten(self) -> None:
+        lines = [write_json(line) for line in self._last_hour()][-_LARGEST // 200 :]
+        content = "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace")
+        write_whole(self._path, content, is_durable=False)
