@@ -23,9 +23,11 @@ from runbook_lib.core.model import (
     Checked,
     CheckWithheld,
     EventType,
+    Exchange,
     Part,
     RunStarted,
     Value,
+    host_in,
 )
 
 _MOST_RUNS = 32
@@ -76,13 +78,15 @@ class RunIndex(Part):
     """
     One run: where it started, what it checked (by step), when it ended, and on what it ran.
 
-    `exchanges` are its newest ones, which a check may still name until it ends.
+    `exchanges` are its newest ones, which a check may still name until it ends; `calls` are
+    the answers of each host.
     """
 
     started: Ref | None = None
     mode: str = ""
     begun: frozenset[str] = frozenset()
     exchanges: tuple[Ref, ...] = ()
+    calls: Mapping[str, int] = field(default_factory=dict)
     checked: Mapping[str, CheckIndex] = field(default_factory=dict)
     finished_on: str = ""
     reached_end: bool = False
@@ -199,11 +203,15 @@ def _step_started(index: Index, line: Line) -> Index:
 
 
 def _exchange_recorded(index: Index, line: Line) -> Index:
-    return _with_run(
-        index,
-        line,
-        lambda run: replace(run, exchanges=(*run.exchanges, line.ref)[-_MOST_EXCHANGES:]),
-    )
+    data = line.entry.data
+    host = host_in(data.url) if isinstance(data, Exchange) and data.status is not None else ""
+
+    def change(run: RunIndex) -> RunIndex:
+        calls = {**run.calls, host: run.calls.get(host, 0) + 1} if host else run.calls
+        exchanges = (*run.exchanges, line.ref)[-_MOST_EXCHANGES:]
+        return replace(run, exchanges=exchanges, calls=calls)
+
+    return _with_run(index, line, change)
 
 
 def _step_checked(index: Index, line: Line) -> Index:

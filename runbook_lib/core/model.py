@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar
+from urllib.parse import urlsplit
 
 from msgspec import Meta, Struct, StructMeta, ValidationError, field
 from msgspec.json import schema_components
@@ -132,6 +133,14 @@ class Part(Struct, metaclass=_Strict):
     """A part of the model."""
 
 
+def host_in(url: str) -> str:
+    """Return the host that an exchange's `url` names, or nothing."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
+
+
 def _require_moment(text: str) -> None:
     """Raise `ValueError` if `text` has the form of a time, but names none."""
     datetime.fromisoformat(text)
@@ -157,6 +166,22 @@ class Exchange(Part):
 
     def __post_init__(self) -> None:
         _require_moment(self.sent_on)
+
+
+class HostCalls(Part):
+    """
+    How often a host answered, and what it said of the app's share.
+
+    `share` is the newest one that an answer named: how much of an hour's calls the app has
+    used, in percent.
+    """
+
+    host: str
+    calls: Annotated[int, Meta(ge=1)]
+    share: Annotated[
+        float | None,
+        Meta(description="of the app's calls of an hour, in percent; null if no answer named it"),
+    ]
 
 
 class Table(Part):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
@@ -43,6 +43,7 @@ from runbook_lib.core.model import (
     Entry,
     Exchange,
     Finding,
+    HostCalls,
     Outcome,
     RunOutcome,
     RunStarted,
@@ -50,9 +51,10 @@ from runbook_lib.core.model import (
     Value,
     Word,
     WordKind,
+    host_in,
 )
 from runbook_lib.core.outcome import SETTLED
-from runbook_lib.core.procedure import Conclusion, Step, combine, conclude
+from runbook_lib.core.procedure import Conclusion, Provider, Step, combine, conclude
 from runbook_lib.core.words import Lapsed, Subject, misfit, weigh
 from runbook_lib.errors import ChainError, JournalError
 
@@ -168,8 +170,9 @@ class RunState:
     """
     One run: its steps in the documented order; `finished_on` is empty until it ends.
 
-    `environment` are the versions it ran with, and by its end the engine. `bases` says
-    what the state of each step was computed from.
+    `environment` are the versions it ran with, and by its end the engine. `answers` are
+    those of each host, which the `providers` can read. `bases` says what the state of each
+    step was computed from.
     """
 
     run_id: str
@@ -178,6 +181,8 @@ class RunState:
     started_on: str = ""
     finished_on: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
+    answers: Mapping[str, int] = field(default_factory=dict)
+    providers: Sequence[Provider] = field(default=(), repr=False, compare=False)
     bases: Mapping[str, object] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -194,6 +199,25 @@ class RunState:
     def is_practice(self) -> bool:
         """Return whether the run started in a sandbox."""
         return self.started is not None and self.started.sandbox
+
+    @property
+    def calls(self) -> tuple[HostCalls, ...]:
+        """Return how often each host answered, with the app's share that it named last."""
+        exchanges = {
+            number: exchange
+            for state in self.steps.values()
+            for number, exchange in state.exchanges.items()
+        }
+        shares = {
+            host_in(exchange.url): share
+            for _, exchange in sorted(exchanges.items())
+            for provider in self.providers
+            if (share := provider.usage_share(exchange.headers)) is not None
+        }
+        return tuple(
+            HostCalls(host=host, calls=calls, share=shares.get(host))
+            for host, calls in sorted(self.answers.items())
+        )
 
     @property
     def facts(self) -> dict[str, Value]:
@@ -351,6 +375,8 @@ def fold(
         bases=bases,
         started=started.data if started else None,
         started_on=started.at if started else "",
+        answers=mine.calls if mine else {},
+        providers=subject.procedure.providers,
         finished_on=mine.finished_on if mine else "",
         environment={
             **(started.data.environment if started else {}),

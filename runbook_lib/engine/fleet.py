@@ -20,6 +20,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec import convert
+
 from runbook_lib.config.attestations import check_subjects
 from runbook_lib.config.fleet_file import FleetTenant, read_fleet_file
 from runbook_lib.config.runner import (
@@ -50,7 +52,7 @@ from runbook_lib.connectors.registry import (
 )
 from runbook_lib.core.fingerprints import read_key
 from runbook_lib.core.journal import Journal, timestamp, utc_now
-from runbook_lib.core.model import RunOutcome, Value
+from runbook_lib.core.model import HostCalls, RunOutcome, Value
 from runbook_lib.core.state import HistoryReader
 from runbook_lib.engine.fleet_bundles import RunBundles
 from runbook_lib.engine.headless import archive_sealed
@@ -444,6 +446,7 @@ class Fleet:
             run_id=event["run_id"],
             bundle=Path(event["bundle"]).relative_to(self._evidence).as_posix(),
             steps=tuple(event["steps"]),
+            calls=convert(event["calls"], tuple[HostCalls, ...]),
         )
 
 

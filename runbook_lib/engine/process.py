@@ -19,6 +19,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn, TextIO, cast
 
+from msgspec import to_builtins
+
 from runbook_lib.config.runner import inputs_of
 from runbook_lib.config.settings import referred_variables, resolve
 from runbook_lib.connectors.registry import find_procedure
@@ -200,6 +202,7 @@ def _finished(result: RunResult) -> dict[str, Any]:
         "next_step": error.diagnostics() if error else "",
         "sandbox": result.state.is_practice,
         "steps": step_results(result.state, result.waits),
+        "calls": to_builtins(result.state.calls),
     }
 
 

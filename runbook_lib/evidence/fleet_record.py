@@ -23,6 +23,7 @@ from runbook_lib.core.files import open_plain, read_plain, remove, write_parts
 from runbook_lib.core.json_text import parse_own, write_json
 from runbook_lib.core.model import (
     FORM,
+    HostCalls,
     Outcome,
     Part,
     RunOutcome,
@@ -88,7 +89,7 @@ class TenantResult:
     `reason` says why nothing was sealed, or not archived, and `next_step` what to do;
     `bundle` is the folder below the evidence folder. `steps` are id, outcome, reason and whether
     a person must confirm the rest; where a step waits for somebody, its `wait` says for whom
-    and since when.
+    and since when. `calls` are the answers of each host.
     """
 
     tenant: _SomeText
@@ -104,6 +105,7 @@ class TenantResult:
     bundle: str | None = None
     seconds: float | None = None
     steps: tuple[StepResult, ...] = ()
+    calls: tuple[HostCalls, ...] = ()
 
     @property
     def name(self) -> tuple[str, str]:
@@ -215,7 +217,7 @@ class FleetRecord:
         """Note the result of a tenant, and append it to the log; raises `OSError`."""
         self.put(result)
         with (self.folder / _LOG_NAME).open("a", encoding="utf-8") as log:
-            log.write(f"{write_json(asdict(result))}\n")
+            log.write(f"{write_json(to_builtins(result))}\n")
 
     def write(self) -> None:
         """Write the record, atomically and durably; raises `OSError` where it cannot."""
@@ -243,7 +245,7 @@ class FleetRecord:
         yield f"{write_json(head)[:-1]}{_TENANTS}\n"
         last = next(reversed(self.results), None)
         for name, result in self.results.items():
-            yield f"{write_json(asdict(result))}{',' * (name != last)}\n"
+            yield f"{write_json(to_builtins(result))}{',' * (name != last)}\n"
         yield "]}\n"
 
 

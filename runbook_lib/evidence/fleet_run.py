@@ -10,8 +10,10 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+from msgspec import to_builtins
 
 from runbook_lib.core.files import read_plain
 from runbook_lib.core.json_text import parse_json, write_json
@@ -90,10 +92,11 @@ def result_of(record: Record, run: FleetRun, bundle: str) -> TenantResult:
         run_id=record.run_id,
         bundle=f"{tenant}/{connector}/{bundle}",
         steps=tuple(steps),
+        calls=record.calls,
     )
 
 
 def result_digest(result: TenantResult) -> str:
     """Return the SHA-256 of what a bundle says of a result (see `result_of`), in hexadecimal."""
     claimed = replace(result, exit_code=None, reason="", next_step="", seconds=None)
-    return digest(write_json(asdict(claimed)).encode("utf-8", "surrogatepass"))
+    return digest(write_json(to_builtins(claimed)).encode("utf-8", "surrogatepass"))

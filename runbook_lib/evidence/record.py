@@ -18,6 +18,7 @@ from runbook_lib.core.json_text import parse_own
 from runbook_lib.core.model import (
     FORM,
     Attachment,
+    HostCalls,
     Mode,
     Number,
     Part,
@@ -85,6 +86,7 @@ class Record(Part):
         tuple[str, ...], Meta(description="names of the given credentials, never their values")
     ]
     environment: Mapping[str, str]
+    calls: tuple[HostCalls, ...]
     journal: LinesRecord
     carried: Annotated[
         tuple[CarriedRecord, ...],
@@ -126,6 +128,7 @@ def build_record(
         parameters=started.parameters,
         credentials=started.credentials,
         environment=state.environment,
+        calls=state.calls,
         journal=journal,
         carried=tuple(carried),
     )

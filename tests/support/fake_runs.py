@@ -20,7 +20,7 @@ def _run(request: RunRequest, listener: RunListener) -> Any:
     folder = Path("/somewhere/evidence/acme/20261124-0badcafe")
     error = SettingsError("No.", next_step="Do that.") if request.tenant == "broken" else None
     return SimpleNamespace(
-        state=SimpleNamespace(outcome="incomplete", steps={}, is_practice=True),
+        state=SimpleNamespace(outcome="incomplete", steps={}, calls=(), is_practice=True),
         waits={},
         sealed=SimpleNamespace(folder=folder),
         run_id="0badcafe",

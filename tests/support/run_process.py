@@ -34,7 +34,7 @@ from runbook_lib.errors import SettingsError
 def run(request, listener):
 {run}
     folder = Path("/somewhere/evidence/acme/20261124-0badcafe")
-    state = SimpleNamespace(outcome="incomplete", steps={}, is_practice=True)
+    state = SimpleNamespace(outcome="incomplete", steps={}, calls=(), is_practice=True)
     sealed = SimpleNamespace(folder=folder)
     error = SettingsError("No.", next_step="Do that.") if request.tenant == "broken" else None
     return SimpleNamespace(

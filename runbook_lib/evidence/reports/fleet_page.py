@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from runbook_lib.core.model import Outcome
+from runbook_lib.core.model import HostCalls, Outcome
 from runbook_lib.core.outcome import LABELS
 from runbook_lib.evidence.fleet_record import FleetRecord
 from runbook_lib.evidence.reports.fleet_tenants import (
@@ -84,10 +84,25 @@ def fleet_page(record: FleetRecord) -> Iterator[str]:
         whom_ids={name: number for number, name in enumerate(whom)},
         connector_ids={connector.id: number for number, connector in enumerate(totals)},
         chart=wait_chart(wait for row in rows for wait in row.waits),
+        calls=_calls(rows),
         script=script,
         # By this digest the page's Content Security Policy permits the script.
         digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
     )
+
+
+def _calls(rows: Iterable[TenantRow]) -> list[HostCalls]:
+    """Return the answers of each host to all tenants, with the largest share of an app's."""
+    numbers: Counter[str] = Counter()
+    shares: dict[str, float] = {}
+    for calls in (calls for row in rows for calls in row.result.calls):
+        numbers[calls.host] += calls.calls
+        if calls.share is not None:
+            shares[calls.host] = max(calls.share, shares.get(calls.host, 0.0))
+    return [
+        HostCalls(host=host, calls=number, share=shares.get(host))
+        for host, number in numbers.most_common()
+    ]
 
 
 def _totals(

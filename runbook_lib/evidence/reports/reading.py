@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
-from runbook_lib.core.model import Exchange
+from runbook_lib.core.model import Exchange, host_in
 from runbook_lib.evidence.record import Record
 
 _TRACE = re.compile(r"trace|request-?id|correlation", re.IGNORECASE)
@@ -23,7 +22,7 @@ def hosts_that_answered(runs: Iterable[Record]) -> dict[str, bool]:
     for run in runs:
         for step in run.steps:
             for exchange in step.exchanges:
-                if host := _host(exchange.url):
+                if host := host_in(exchange.url):
                     is_answer = exchange.status is not None
                     answered[host] = answered.get(host, False) or is_answer
     return answered
@@ -48,10 +47,3 @@ def plain(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "" if value is None else str(value)
-
-
-def _host(url: object) -> str:
-    try:
-        return urlsplit(str(url or "")).hostname or ""
-    except ValueError:
-        return ""

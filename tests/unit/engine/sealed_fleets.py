@@ -54,6 +54,7 @@ def sealed(
         "bundle": str(done.folder),
         "run_id": run.run_id,
         "is_archived": True,
+        "calls": [],
         "said": "",
         "next_step": "",
         "sandbox": run.is_sandbox,

@@ -46,6 +46,7 @@ def finished(request: ProcessRequest, outcome: str = "complete", said: str = "")
         "bundle": str(bundle),
         "run_id": "0badcafe",
         "is_archived": not said,
+        "calls": [],
         "said": said,
         "next_step": "",
         "sandbox": False,

@@ -150,6 +150,7 @@ def document(*steps: Document, **more: Any) -> Document:
         },
         "credentials": ["app_secret"],
         "environment": {"python": "3.11.7"},
+        "calls": [{"host": "graph.facebook.com", "calls": 7, "share": 12.5}],
         "journal": {"first": 1, "lines": 1_000, "previous": "0" * 64, "head": SHA},
         "carried": [],
         **more,
