@@ -511,7 +511,7 @@ class _StepFold:
 
     def _lines_of_check(self, step: Step, findings: Iterable[Finding]) -> Iterator[Ref]:
         """
-        Yield the line of the newest check, then those of the exchanges that it names.
+        Yield the line of the newest check, then those of the exchanges, as it names them.
 
         Raises `ChainError` if one of them is not there.
         """
@@ -519,7 +519,8 @@ class _StepFold:
         if check is not None:
             yield check.ref
             known = {ref.seq: ref for ref in check.exchanges}
-            for number in sorted({number for finding in findings for number in finding.exchanges}):
+            named = (number for finding in findings for number in finding.exchanges)
+            for number in dict.fromkeys(named):
                 if number not in known:
                     where = f"Line {check.ref.seq} of the journal rests on line {number}"
                     raise ChainError(f"{where}, which is not an exchange before it.")

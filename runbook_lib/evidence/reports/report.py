@@ -37,6 +37,8 @@ _LARGEST_PICTURE = 300 * 1024
 _ALL_PICTURES = 1024 * 1024
 _PICTURES = ("image/png", "image/jpeg", "image/gif", "image/webp")
 _MOST_EVENTS = 300
+# Of one step; the record has the others.
+_MOST_EXCHANGES = 40
 _MOST_RUNS = 200
 _MOST_COLUMNS = 12
 _MOST_HOSTS = 3
@@ -104,6 +106,8 @@ def run_report(run: Record, entries: Sequence[Entry], *, attachments: Path | Non
         open_steps=_open_steps(run),
         outside=_waits_for_others([run]),
         titles={step.id: step.title for step in run.steps},
+        first_shown=_first_shown(run),
+        most_exchanges=_MOST_EXCHANGES,
         words=words,
         people=_people(words),
         events=[
@@ -122,6 +126,15 @@ def run_report(run: Record, entries: Sequence[Entry], *, attachments: Path | Non
         pictures=_pictures(run, attachments),
         limits=_limits(run),
     )
+
+
+def _first_shown(run: Record) -> dict[int, StepRecord]:
+    """Return the first step of each exchange, by its number: the others only refer to it."""
+    first: dict[int, StepRecord] = {}
+    for step in run.steps:
+        for exchange in step.exchanges[:_MOST_EXCHANGES]:
+            first.setdefault(exchange.number, step)
+    return first
 
 
 def history_report(tenant: str, sealed: Sequence[SealedRun]) -> str:

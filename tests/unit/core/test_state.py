@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -11,8 +12,17 @@ from msgspec import structs, to_builtins
 from runbook_lib.core.advice import next_step
 from runbook_lib.core.index import Index
 from runbook_lib.core.journal import Line, Ref
-from runbook_lib.core.model import DATA, FORM, Entry, EventType, Finding, Outcome, RunOutcome
-from runbook_lib.core.procedure import Check, Procedure, Section, Source, Step, StepKind
+from runbook_lib.core.model import (
+    DATA,
+    FORM,
+    Entry,
+    EventType,
+    Finding,
+    HostCalls,
+    Outcome,
+    RunOutcome,
+)
+from runbook_lib.core.procedure import Check, Procedure, Provider, Section, Source, Step, StepKind
 from runbook_lib.core.state import History, RunState, fold, obstacle
 from runbook_lib.core.words import Subject, bind
 from runbook_lib.errors import ChainError
@@ -384,6 +394,35 @@ def test_two_checks_may_rest_on_one_exchange() -> None:
     assert [[*states[name].exchanges] for name in ("a", "b")] == [[1], [1]]
     assert [ref.seq for ref in history.index.checked["b"].exchanges] == [1]
     assert history.index.runs["r1"].exchanges == ()
+
+
+def test_a_run_counts_the_answers_of_each_host() -> None:
+    """What answered counts, also without a check that rests on it; the newest share is shown."""
+
+    asked = {"method": "GET", "sent_on": AT, "elapsed": 0}
+    lines = Lines()
+    for number, (host, answered) in enumerate(
+        [("graph.example", True), ("graph.example", True), ("api.example", True),
+         ("graph.example", False)]
+    ):  # fmt: skip
+        more = {"status": 200, "headers": {"x-app-usage": f'{{"call_count":{number * 10}}}'}}
+        url = f"https://{host}/{number}"
+        lines.add(EventType.EXCHANGE_RECORDED, url=url, **asked, **(more if answered else {}))
+    lines.add(EventType.EXCHANGE_RECORDED, **{**asked, "method": "DNS", "url": "graph.example"})
+    finding = {"outcome": "verified", "reason": "ok", "check": "a", "exchanges": [1, 2]}
+    lines.add(EventType.STEP_CHECKED, "a", findings=[finding])
+
+    def share(headers: Any) -> float | None:
+        header = headers.get("x-app-usage")
+        return json.loads(header)["call_count"] if header else None
+
+    provider = Provider(name="v", title="V", usage_share=share)
+    state = replace(lines.fold("r1"), providers=(provider,))
+
+    assert state.calls == (
+        HostCalls(host="api.example", calls=1, share=None),
+        HostCalls(host="graph.example", calls=2, share=10),
+    )
 
 
 def test_a_check_rests_on_exchanges_of_its_own_run() -> None:
