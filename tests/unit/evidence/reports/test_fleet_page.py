@@ -7,13 +7,14 @@ import hashlib
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from runbook_lib.core.model import Outcome
+from runbook_lib.core.model import HostCalls, Outcome
 from runbook_lib.core.outcome import ICONS, LABELS
 from runbook_lib.evidence.fleet_record import FleetRecord, Status, TenantResult
 from tests.unit.evidence.reports.report_page import Element, ReportPage
@@ -184,6 +185,25 @@ def test_a_tenant_without_evidence_says_why_and_what_to_do() -> None:
 
     assert "✘ 1 not sealed" in page.one("header").text
     assert named(page, "acme").text.endswith("No secret.Next: Set it, then run --resume.")
+
+
+def test_the_answers_of_each_host_are_summed() -> None:
+    """A host's answers to all tenants are one row, with the largest share of any app."""
+
+    asked = [
+        (HostCalls(host="graph.facebook.com", calls=21, share=12.5),),
+        (
+            HostCalls(host="graph.facebook.com", calls=1_400, share=63.0),
+            HostCalls(host="api.cyclr.com", calls=8, share=None),
+        ),
+    ]
+    results = [replace(result(f"t{n}"), calls=calls) for n, calls in enumerate(asked)]
+
+    page = page_of(*results)
+
+    rows = [each.text for each in page.all("tr") if "graph." in each.text or "api." in each.text]
+    assert rows == ["graph.facebook.com 1,421 63 %", "api.cyclr.com 8 –"]
+    assert "Calls" not in [each.text for each in page_of(result("t")).all("h2")]
 
 
 def test_practice_is_marked() -> None:
