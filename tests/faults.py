@@ -117,8 +117,8 @@ FAULTS = (
     ),
     Fault(
         "remote/transport.py",
-        "return answer, self._apply_retry_after(request, answer)",
-        "pass\n            return answer, self._apply_retry_after(request, answer)",
+        "with self.transport.turn(request.place, seconds):\n                self._await_turn(request)\n",
+        "self._await_turn(request)\n            with self.transport.turn(request.place, seconds):\n",
         "remote/test_look.py",
         "who waits for a turn is sent although the host has asked for a pause",
     ),

@@ -18,8 +18,8 @@ from runbook_lib.core.model import Finding, Outcome
 from runbook_lib.errors import OAuthError, UnexpectedAnswerError
 from tests.unit import bodies
 from tests.unit.bodies import APP_ID, statuses
-from tests.unit.connectors.conftest import MakeContext, shows_no_secret
-from tests.unit.fake_remote import FakeRemote, open_session, says
+from tests.unit.connectors.conftest import MADE_UP_APP, MakeContext, shows_no_secret
+from tests.unit.fake_remote import FakeRemote, Responder, open_session, says
 
 EDGE = f"/v26.0/{APP_ID}/permissions"
 WANTED = ("public_profile", "leads_retrieval", *PERMISSION_DEPENDENCIES["leads_retrieval"])
@@ -245,4 +245,20 @@ def test_without_a_token_nothing_is_decided(make_context: MakeContext, check: Ch
     remote.on("/v26.0/oauth/access_token", says(bodies.BAD_SECRET, 400))
 
     with pytest.raises(OAuthError):
+        check(make_context(session=open_session(remote)))
+
+
+@every_check
+@pytest.mark.parametrize("control", [says(statuses(email="live")), says({"data": []}), says({})])
+def test_a_made_up_app_must_have_no_permissions(
+    make_context: MakeContext, check: Check, control: Responder
+) -> None:
+    """Unless Facebook refuses a made-up App ID, its list proves nothing about this app."""
+
+    remote = FakeRemote()
+    remote.on("/v26.0/oauth/access_token", says(bodies.APP_TOKEN_ISSUED))
+    remote.on(EDGE, says(statuses(**ALL_LIVE)))
+    remote.on(f"/v26.0/{MADE_UP_APP}/permissions", control)
+
+    with pytest.raises(UnexpectedAnswerError, match="answers a made-up App ID too"):
         check(make_context(session=open_session(remote)))
