@@ -18,6 +18,7 @@ from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.model import Finding
 from runbook_lib.core.redaction import Redactor, Secret
+from runbook_lib.remote.transport import Session
 from tests.conftest import NOON
 from tests.support.connectors import FACEBOOK_CONNECTORS
 from tests.unit import bodies
@@ -98,13 +99,18 @@ def remote() -> FakeRemote:
     return remote
 
 
+def session_to(remote: FakeRemote, values: Mapping[str, Any] = VALUES) -> Session:
+    """Return a session to `remote` as a run with these values has it."""
+    return open_session(remote, known_secrets(), hosts=hosts(values))
+
+
 @pytest.fixture
 def make_context(remote: FakeRemote) -> MakeContext:
     """Return a factory of contexts; keyword arguments that name inputs change their values."""
 
     def make(**changes: Any) -> CheckContext:
         values = {**VALUES, **{name: changes.pop(name) for name in [*changes] if name in VALUES}}
-        session = open_session(remote, known_secrets(), hosts=hosts(values))
+        session = session_to(remote, values)
         known = {"values": values, "secrets": SECRETS, "session": session, "now": NOON}
         known["random_hex"] = made_up_in_turn()
         return CheckContext(**{**known, **changes})

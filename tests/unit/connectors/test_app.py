@@ -33,8 +33,14 @@ from runbook_lib.errors import (
 )
 from tests.unit import bodies
 from tests.unit.bodies import APP_ID, APP_SECRET, graph_error
-from tests.unit.connectors.conftest import MADE_UP, MADE_UP_APP, MakeContext, shows_no_secret
-from tests.unit.fake_remote import FakeRemote, Responder, breaks, fields, open_session, says
+from tests.unit.connectors.conftest import (
+    MADE_UP,
+    MADE_UP_APP,
+    MakeContext,
+    session_to,
+    shows_no_secret,
+)
+from tests.unit.fake_remote import FakeRemote, Responder, breaks, fields, says
 
 (CREDENTIALS,) = (each for each in PROCEDURE.steps if each.id == "fb-13-app-id-and-secret")
 TOKEN_PATH = "/v26.0/oauth/access_token"
@@ -818,7 +824,7 @@ class TestSharedNode:
         remote.on(f"/v26.0/{MADE_UP_APP}", control)
 
         with pytest.raises(RemoteError):
-            app_is_registered(make_context(session=open_session(remote)))
+            app_is_registered(make_context(session=session_to(remote)))
 
     def test_a_field_that_graph_refuses_concerns_its_check_alone(
         self, remote: FakeRemote, context: CheckContext

@@ -18,8 +18,8 @@ from runbook_lib.core.model import Finding, Outcome
 from runbook_lib.errors import OAuthError, UnexpectedAnswerError
 from tests.unit import bodies
 from tests.unit.bodies import APP_ID, statuses
-from tests.unit.connectors.conftest import MADE_UP_APP, MakeContext, shows_no_secret
-from tests.unit.fake_remote import FakeRemote, Responder, open_session, says
+from tests.unit.connectors.conftest import MADE_UP_APP, MakeContext, session_to, shows_no_secret
+from tests.unit.fake_remote import FakeRemote, Responder, says
 
 EDGE = f"/v26.0/{APP_ID}/permissions"
 WANTED = ("public_profile", "leads_retrieval", *PERMISSION_DEPENDENCIES["leads_retrieval"])
@@ -245,7 +245,7 @@ def test_without_a_token_nothing_is_decided(make_context: MakeContext, check: Ch
     remote.on("/v26.0/oauth/access_token", says(bodies.BAD_SECRET, 400))
 
     with pytest.raises(OAuthError):
-        check(make_context(session=open_session(remote)))
+        check(make_context(session=session_to(remote)))
 
 
 @every_check
@@ -261,4 +261,4 @@ def test_a_made_up_app_must_have_no_permissions(
     remote.on(f"/v26.0/{MADE_UP_APP}/permissions", control)
 
     with pytest.raises(UnexpectedAnswerError, match="answers a made-up App ID too"):
-        check(make_context(session=open_session(remote)))
+        check(make_context(session=session_to(remote)))
