@@ -32,7 +32,7 @@ _MOST_SHOWN = 20
     "--workers",
     type=click.IntRange(1, 256),
     metavar="N",
-    help="How many run at a time; two for each core if left out, at most 16.",
+    help="How many run at a time; if left out four for each core, as memory allows, at most 16.",
 )
 @click.option(
     "--scheduler",

@@ -57,7 +57,7 @@ from runbook_lib.core.state import HistoryReader
 from runbook_lib.engine.fleet_bundles import RunBundles
 from runbook_lib.engine.headless import archive_sealed
 from runbook_lib.engine.known_run import known_values
-from runbook_lib.engine.pools import Done, LocalPool
+from runbook_lib.engine.pools import Done, LocalPool, available_memory, default_workers
 from runbook_lib.engine.process import ProcessRequest
 from runbook_lib.engine.run import new_run_id
 from runbook_lib.engine.scheduler_address import check_scheduler
@@ -86,16 +86,13 @@ from runbook_lib.evidence.verify.verify import Trust
 if TYPE_CHECKING:
     from runbook_lib.engine.dask_pool import DaskPool
 
-# A run waits for remote systems and for the disk for half of its time.
-_WORKERS_PER_CORE, _MOST_WORKERS = 2, 16
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FleetRequest:
     """
     Which tenants to run, and how.
 
-    `workers` is the number of processes at a time (default: two for each core, at most 16),
+    `workers` is the number of tenants at a time (default: `default_workers`),
     `seconds` the limit of one tenant. `scheduler` is the address of a Dask scheduler, whose
     workers run them instead; with `is_insecure` it may be one without TLS. `only` are
     patterns of names. `resumes` runs what is left of the file's last run, `is_failed`
@@ -407,7 +404,7 @@ class Fleet:
                 raise SettingsError(msg, next_step=advice) from None
             folder = self.record.folder
             return DaskPool(request.scheduler, self._withheld, request.seconds, folder)
-        workers = request.workers or min(_WORKERS_PER_CORE * (os.cpu_count() or 1), _MOST_WORKERS)
+        workers = request.workers or default_workers(os.cpu_count() or 1, available_memory())
         return LocalPool(workers, request.environ, self._withheld, request.seconds)
 
     def _request_of(self, job: Job) -> ProcessRequest:

@@ -1,17 +1,20 @@
 """
 Pools run the requests of a fleet: here, in workers on this machine; a Dask cluster is another.
 
-A pool takes requests in groups. Those of a group run one after the other.
+A pool takes requests in groups. Those of a group run one after the other. How many groups run
+at a time here follows from the machine.
 """
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 import time
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from runbook_lib.engine.process import ProcessRequest
@@ -22,6 +25,13 @@ Groups = Sequence[Sequence[ProcessRequest]]
 
 # How long interrupted tenants may take to write their end.
 _GRACE_SECONDS = 15
+# A run takes 0.6 s of a processor and waits for four round trips: with four for each core
+# processors are busy up to a round trip of 450 ms.
+_WORKERS_PER_CORE = 4
+# Each opens up to six connections to a host and port, and most hosts are the same for all.
+_MOST_WORKERS = 16
+# What the two processes of a running tenant use for themselves is 67 MiB.
+_MEBIBYTES_PER_WORKER = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +41,21 @@ class Done:
     request: ProcessRequest
     event: Mapping[str, Any]
     seconds: float
+
+
+def default_workers(cores: int, mebibytes: float) -> int:
+    """Return how many tenants run at a time with so many cores and so much available memory."""
+    fitting = mebibytes / _MEBIBYTES_PER_WORKER
+    return max(int(min(_WORKERS_PER_CORE * cores, fitting, _MOST_WORKERS)), 1)
+
+
+def available_memory() -> float:
+    """Return the MiB that new processes may take, caches included; infinite where not known."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return math.inf
+    return next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")) / 1024
 
 
 class LocalPool:

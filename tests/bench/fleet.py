@@ -27,6 +27,8 @@ from rich.table import Table
 
 from runbook_lib.config.runner import inputs_of
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
+from runbook_lib.core.model import RunOutcome
+from runbook_lib.evidence.fleet_record import read_record
 
 TENANTS, BY_PAPERMILL, SHORT, LONG, ON_DASK = 200, 20, 50, 1_000, 60
 _APPS = 8
@@ -42,14 +44,15 @@ class Took:
     """
     What a run over many tenants took.
 
-    `seconds` by the clock, processor seconds of the sandboxes meanwhile, and the peak memory
-    of the fleet's own process in MiB.
+    `seconds` by the clock, processor seconds of the sandboxes meanwhile, the peak memory
+    of the fleet's own process in MiB, and how many tenants ran at a time, on average.
     """
 
     tenants: int
     seconds: float
     sandbox_seconds: float
     peak: float = 0
+    at_a_time: float = 0
 
     @property
     def rate(self) -> float:
@@ -72,15 +75,15 @@ class Place:
         home = str(self.folder / "home")
         return {**own, "HOME": home, "XDG_DATA_HOME": home, "PYTHONPATH": str(_ROOT)}
 
-    def fleet(self, tenants: int, *words: str) -> Took:
-        """Run a fleet, and return what it took."""
-        name = f"{tenants}{''.join(words)[:12].replace('/', '')}"
-        path = self.folder / f"{name}.toml"
+    def fleet(self, tenants: int, *words: str, outcome: str = "incomplete") -> Took:
+        """Run a fleet whose tenants all end with `outcome`, and return what it took."""
+        folder = Path(tempfile.mkdtemp(dir=self.folder))
+        path = folder / "tenants.toml"
         path.write_text(_tenants(self.given, tenants, self.folder), encoding="utf-8")
         command = [sys.executable, "-m", "runbook_lib", "fleet", str(path), *words]
         before, began = _processor(self.sandbox), time.perf_counter()
         process = psutil.Popen(
-            [*command, "--evidence", str(self.folder / f"evidence-{name}")],
+            [*command, "--evidence", str(folder / "evidence")],
             cwd=self.folder,
             env=self.environment,
             stdout=subprocess.PIPE,
@@ -92,9 +95,13 @@ class Place:
         watcher.start()
         output, _ = process.communicate()
         seconds = time.perf_counter() - began
-        if process.returncode != 3 or f"{tenants} incomplete" not in output:
+        expected = RunOutcome(outcome).exit_code
+        if process.returncode != expected or f"{tenants} {outcome}" not in output:
             raise RuntimeError(output[-2_000:])
-        return Took(tenants, seconds, _processor(self.sandbox) - before, max(peaks))
+        (record,) = folder.glob("evidence/fleet/*/fleet.json")
+        results = read_record(record).results.values()
+        at_a_time = sum(result.seconds or 0 for result in results) / seconds
+        return Took(tenants, seconds, _processor(self.sandbox) - before, max(peaks), at_a_time)
 
     def papermill(self, tenants: int) -> Took:
         """Run stock papermill over the same notebook, two at once, without sealing."""
@@ -102,7 +109,7 @@ class Place:
         notebook = _ROOT / "notebooks" / "facebook_marketing.ipynb"
 
         def run(number: int) -> None:
-            given = self.given[number % _APPS]
+            given = self.given[number % len(self.given)]
             settings = self.folder / f"{number}.env"
             settings.write_text("".join(f"{key}={text}\n" for key, text in _variables(given)))
             words = {"env_file": settings, "evidence": self.folder / "papermill", "tenant": number}
@@ -126,7 +133,7 @@ class Place:
 
 def report(console: Console) -> Measured:
     """Print the table, and return its figures."""
-    with _place() as place:
+    with sandboxes(_APPS) as place:
         papermill = place.papermill(BY_PAPERMILL)
         fleet = place.fleet(TENANTS)
         short, long = place.fleet(SHORT), place.fleet(LONG)
@@ -179,12 +186,12 @@ def report(console: Console) -> Measured:
 
 
 @contextmanager
-def _place() -> Iterator[Place]:
-    """Give a folder, with the sandboxes' certificate in it, and sandboxes that serve."""
+def sandboxes(apps: int) -> Iterator[Place]:
+    """Give a folder to work in, and that many sandboxes that serve, with an app each."""
     with tempfile.TemporaryDirectory(prefix="runbook-bench-") as name, ExitStack() as stack:
         process = stack.enter_context(
             subprocess.Popen(
-                [sys.executable, "-m", "tests.bench.fleet_sandbox", str(_APPS)],
+                [sys.executable, "-m", "tests.bench.fleet_sandbox", str(apps)],
                 cwd=_ROOT,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
