@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+from runbook_lib.config.attestations import check_subjects, read_words
+from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
+from runbook_lib.connectors.registry import practice_words
 from tests.bench.distance import count_requests, waits_in_a_row
+from tests.bench.fleet_distance import attestations
 
 
 def line(kind: str, **data: Any) -> bytes:
@@ -33,3 +39,19 @@ def test_a_request_is_its_method_url_and_body() -> None:
 def test_waits_in_a_row_are_what_the_longest_round_trip_adds() -> None:
     """Ten seconds more at a quarter of a second are forty waits, wherever the run began."""
     assert waits_in_a_row({0.0: 2.0, 0.05: 3.5, 0.25: 12.0}) == 40
+
+
+def test_attestations_of_a_fleet_are_about_each_app(tmp_path: Path) -> None:
+    """Each app gets every entry of the file, as if it were its own."""
+    now, apps = datetime(2026, 11, 28, tzinfo=UTC), ["7901379058727833", "8618852524944418"]
+    words = practice_words(PROCEDURE.id, "approved")
+    own, fleet = tmp_path / "own.toml", tmp_path / "fleet.toml"
+    own.write_text(words)
+    fleet.write_text(attestations(words, apps))
+    expected = [word.step for word in read_words(own, PROCEDURE, now=now, values={})]
+
+    tenants = [{"app_id": app} for app in apps]
+    assert check_subjects(fleet, [(PROCEDURE, values) for values in tenants], now=now) == []
+    for values in tenants:
+        read = read_words(fleet, PROCEDURE, now=now, values=values)
+        assert [word.step for word in read] == expected

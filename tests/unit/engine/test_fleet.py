@@ -64,6 +64,7 @@ class Processes:
 
     def __init__(self) -> None:
         self.acts: dict[str, Act] = {}
+        self.workers = 0
         self.withheld: Collection[str] = ()
         self.requests: list[ProcessRequest] = []
         self.limits: set[float] = set()
@@ -77,6 +78,7 @@ class Processes:
     def __call__(self, _: Mapping[str, str], withheld: Collection[str]) -> Processes:
         """Return what stands for a new worker."""
         self.withheld = withheld
+        self.workers += 1
         return self
 
     def run(self, request: ProcessRequest, *, seconds: float) -> Mapping[str, Any]:
@@ -209,6 +211,19 @@ def test_tenants_of_one_app_never_run_at_once(processes: Processes) -> None:
 
     assert {each.status for each in results.values()} == {Status.SEALED}
     assert seen == [["a"], ["b"]]
+
+
+@pytest.mark.parametrize(("given", "workers"), [(None, 5), (3, 3)])
+def test_workers_follow_from_the_machine_unless_they_are_given(
+    given: int | None, workers: int, processes: Processes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without `--workers` processors and memory say how many tenants run at a time."""
+
+    monkeypatch.setattr("runbook_lib.engine.fleet.os.cpu_count", lambda: 8)
+    monkeypatch.setattr("runbook_lib.engine.fleet.available_memory", lambda: 500)
+    run(*ABC, workers=given)
+
+    assert processes.workers == workers
 
 
 def crash(_: ProcessRequest) -> Mapping[str, Any]:
