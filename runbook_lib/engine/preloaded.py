@@ -10,6 +10,8 @@ import gc
 import sys
 from importlib import import_module
 
+import nbformat
+
 from runbook_lib.connectors.registry import connector_names, find_procedure
 from runbook_lib.engine.notebooks import CELL_MODULE
 from runbook_lib.evidence.reports.rendering import load_templates
@@ -19,24 +21,41 @@ sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 
 NAMES = (
     CELL_MODULE,
+    "IPython.core.application",
+    "IPython.core.completerlib",
+    "IPython.core.magics",
+    "IPython.core.oinspect",
+    "IPython.extensions.storemagic",
     "_strptime",
+    "cryptography.hazmat.backends.openssl.backend",
     "cryptography.hazmat.primitives.asymmetric.ec",
     "httpx",
+    "ipykernel.connect",
+    "ipykernel.kernelspec",
     "papermill",
+    "publicsuffixlist",
+    "runbook_lib.engine.worker",
+    "runbook_lib.evidence.instructions",
+    "runbook_lib.evidence.reports.report",
+    "runbook_lib.evidence.signing.succession",
     "runbook_lib.fork_engine.run",
     "runbook_lib.fork_engine.saving",
     "runbook_lib.fork_engine.shell",
+    "runbook_lib.fork_engine.worker",
     "runbook_lib.remote.pages",
     "runbook_lib.remote.wire",
     "securesystemslib.dsse",
     "securesystemslib.signer",
     "sqlite3",
     "stringprep",
+    "tomllib",
 )
 for _name in NAMES:
     import_module(_name)
 for _connector in connector_names():
     _ = find_procedure(_connector).digest
 load_templates()
+# nbformat compiles the schema of a notebook when the first one is validated.
+nbformat.validate(nbformat.v4.new_notebook())
 gc.collect()
 gc.freeze()
