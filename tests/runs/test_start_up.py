@@ -19,7 +19,20 @@ except SystemExit:
     pass
 print(json.dumps([name for name, module in sys.modules.items() if module]))
 """
+# Loads what the server of a fleet loads, and prints that.
+_SERVER = """
+import json, sys
+import runbook_lib.engine.preloaded
+print(json.dumps(list(sys.modules)))
+"""
 _OURS = "runbook_lib"
+# What `run --sandbox` loads and a tenant of a fleet does not; the last is imported by its name.
+_NOT_IN_A_FLEET = (
+    f"{_OURS}.cli",
+    f"{_OURS}.sandbox",
+    f"{_OURS}.engine.practice",
+    f"{_OURS}.connectors.facebook_marketing.permission_uses",
+)
 # What starts every Python, where a distribution or an installer adds it.
 _START = {"__main__", "_distutils_hack", "sitecustomize", "usercustomize"}
 _HELP = {"click"}
@@ -28,10 +41,10 @@ MAY_LOAD = {"--help": _HELP, "status": _STATUS}
 COMMANDS = {"--help": ("--help",), "status": ("status", "--tenant", "acme")}
 
 
-def loaded(*words: str, folder: Path) -> set[str]:
-    """Return the names of the modules that a command loads, in a process of its own."""
+def loaded(*words: str, folder: Path, program: str = _PROBE) -> set[str]:
+    """Return the names of the modules that `program` loads, in a process of its own."""
     done = subprocess.run(
-        [sys.executable, "-c", _PROBE, *words],
+        [sys.executable, "-c", program, *words],
         cwd=folder,
         capture_output=True,
         text=True,
@@ -60,3 +73,15 @@ def test_help_loads_the_command_line_alone(tmp_path: Path) -> None:
 
     rooms = {".".join(module.split(".")[1:2]) for module in modules}
     assert rooms == {"cli", "connectors", "errors", "plain_text"}
+
+
+def test_the_server_of_a_fleet_loads_what_a_run_does(tmp_path: Path) -> None:
+    """Each tenant's process would import again what the server has not loaded before it forks."""
+
+    arguments = ("run", "--sandbox", "approved", "--evidence", str(tmp_path))
+    run = loaded(*arguments, folder=tmp_path)
+    server = loaded(folder=tmp_path, program=_SERVER)
+
+    assert f"{_OURS}.evidence.bundle" in run
+    late = {each for each in run - server if each.startswith(f"{_OURS}.")}
+    assert {each for each in late if not each.startswith(_NOT_IN_A_FLEET)} == set()

@@ -193,6 +193,22 @@ def test_what_is_preloaded_is_there_in_each_process(
     assert heard(worker, performing(f"NAMES = {names!r}", missing)) == "[]"
 
 
+def test_no_process_compiles_the_schema_of_notebooks(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server has compiled it, which takes longer than to validate the notebooks of a run."""
+
+    monkeypatch.setattr(module, "PRELOADED", [*PRELOADED, "tests.support.fake_runs"])
+    validating = performing(
+        "import fastjsonschema, nbformat",
+        "fastjsonschema.compile = None",
+        "nbformat.validate(nbformat.v4.new_notebook())",
+        "raise SettingsError('valid')",
+    )
+
+    assert heard(worker, validating) == "valid"
+
+
 def test_the_server_holds_no_credential(worker: Worker) -> None:
     """No request is in the memory of the server, nor in its environment or that of a later run."""
 
