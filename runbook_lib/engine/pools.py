@@ -55,7 +55,8 @@ def available_memory() -> float:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
     except OSError:
         return math.inf
-    return next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")) / 1024
+    named = (int(line.split()[1]) / 1024 for line in lines if line.startswith("MemAvailable:"))
+    return next(named, math.inf)
 
 
 class LocalPool:
