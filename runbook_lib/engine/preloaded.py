@@ -56,6 +56,6 @@ for _connector in connector_names():
     _ = find_procedure(_connector).digest
 load_templates()
 # nbformat compiles the schema of a notebook when the first one is validated.
-nbformat.validate(nbformat.v4.new_notebook())
+nbformat.validate(nbformat.v4.new_notebook())  # type: ignore[no-untyped-call]
 gc.collect()
 gc.freeze()
