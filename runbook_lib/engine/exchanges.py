@@ -36,8 +36,10 @@ class ExchangeWriter:
         known = tuple(seen)
         self._arrived.extend(known)
         with self._writing:
-            arrived = dict.fromkeys(self._arrived.popleft() for _ in range(len(self._arrived)))
-            new = [exchange for exchange in arrived if exchange not in self._numbers]
+            arrived = [self._arrived.popleft() for _ in range(len(self._arrived))]
+            # NOTE: an append that failed may have taken what is known here.
+            together = dict.fromkeys((*arrived, *known))
+            new = [exchange for exchange in together if exchange not in self._numbers]
             lines = [
                 (EventType.EXCHANGE_RECORDED, masked(exchange.recorded(), self._redactor))
                 for exchange in new

@@ -297,6 +297,32 @@ def test_exchanges_are_written_once_by_all_threads(tmp_path: Path) -> None:
     assert sorted(of_seen.values()) == [entry.seq for entry in journal.entries()]
 
 
+def test_what_could_not_be_written_is_written_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An append that fails takes nothing with it that other threads had brought meanwhile."""
+
+    exchange = Exchange(method="GET", url="u", sent_on="2026-11-24T12:00:00Z", elapsed=0.0)
+    mine, others = Seen(lambda: exchange), Seen(lambda: exchange)
+    journal = Journal(tmp_path / "journal.jsonl")
+    writer = ExchangeWriter(journal, Redactor(), "00000001")
+    append_lines = Journal.append_lines
+
+    def full(*_: object, **__: object) -> int:
+        writer._arrived.append(others)  # as a thread does that waits for its turn
+        raise JournalError("The disk is full.")
+
+    writer._arrived.append(others)
+    monkeypatch.setattr(Journal, "append_lines", full)
+    with pytest.raises(JournalError):
+        writer.write([mine])
+    monkeypatch.setattr(Journal, "append_lines", append_lines)
+    writer._arrived.clear()
+
+    assert writer.write([others]) == (1,)
+    assert writer.write([mine, others]) == (2, 1)
+
+
 # --- the whole procedure, in any order --------------------------------------------------------
 
 # Made-up texts and tokens of one use differ in each run.
