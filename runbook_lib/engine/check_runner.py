@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.core.model import Finding, Outcome, Word
 from runbook_lib.core.procedure import Check, Step, conclude
+from runbook_lib.core.words import Subject
 from runbook_lib.errors import JournalError, RunbookError
 from runbook_lib.remote.limits import Deadline
 from runbook_lib.remote.look import begin
@@ -21,6 +22,7 @@ from runbook_lib.remote.transport import Seen
 
 # A check whose time is over sends nothing more; it may still return its finding for so long.
 _GRACE_SECONDS = 5.0
+_BLOCKED = "Not checked: a step before it had failed."
 
 
 class Result(NamedTuple):
@@ -34,11 +36,18 @@ class Result(NamedTuple):
 Performed = tuple[tuple[Result, ...], str]
 
 
+class Prepared(NamedTuple):
+    """A step's checks, ready to be performed, and the values that they are about."""
+
+    subject: Subject
+    perform: Callable[[], Performed]
+
+
 class StepsUnderWay:
     """
     The checks of these steps, begun together; a step's results are taken at its turn.
 
-    `prepare` returns what performs a step's checks, and `words` are people's words by step. What
+    `prepare` returns a step's checks, and `words` are people's words by step. What
     alters a system waits for its turn, until nothing else is under way, and so does what requires
     it. What spends something begins once no step that it requires can fail any more.
     """
@@ -46,7 +55,7 @@ class StepsUnderWay:
     def __init__(
         self,
         steps: Sequence[Step],
-        prepare: Callable[[Step], Callable[[], Performed]],
+        prepare: Callable[[Step], Prepared],
         *,
         is_permitted: Callable[[Check], bool],
         words: Mapping[str, Word | None],
@@ -56,23 +65,31 @@ class StepsUnderWay:
         self._is_permitted = is_permitted
         self._words = words
         self._begun: dict[str, Future[Performed]] = {}
+        self._subjects: dict[str, Subject] = {}
         self._taken: set[str] = set()
         late: set[str] = set()
         for step in steps:
             if self._alters(step) or late.intersection(step.requires):
                 late.add(step.id)
             elif step.checks:
-                perform = partial(self._perform_in_time, step, prepare(step))
-                self._begun[step.id] = begin(perform, step.id)
+                subject, perform = prepare(step)
+                self._subjects[step.id] = subject
+                in_time = partial(self._perform_in_time, step, perform)
+                self._begun[step.id] = begin(in_time, step.id)
 
-    def take(self, step: Step) -> Performed:
-        """Return what became of the checks of `step`; a second time they are performed anew."""
+    def take(self, step: Step) -> tuple[Performed, Subject]:
+        """
+        Return what became of the checks of `step`, and the values that they were about.
+
+        A second time they are performed anew.
+        """
         if step.id in self._begun and step.id not in self._taken:
             self._taken.add(step.id)
-            return self._begun[step.id].result()
+            return self._begun[step.id].result(), self._subjects[step.id]
         if self._alters(step):
             self.wait()
-        return self._prepare(step)()
+        subject, perform = self._prepare(step)
+        return perform(), subject
 
     def wait(self) -> None:
         """Wait until nothing is under way any more."""
@@ -83,7 +100,7 @@ class StepsUnderWay:
 
     def _perform_in_time(self, step: Step, perform: Callable[[], Performed]) -> Performed:
         spends = any(check.spends and self._is_permitted(check) for check in step.checks)
-        return ((), "") if spends and self._is_blocked(step) else perform()
+        return ((), _BLOCKED) if spends and self._is_blocked(step) else perform()
 
     def _is_blocked(self, step: Step) -> bool:
         """Return whether a step that `step` requires fails, or is blocked itself."""

@@ -74,7 +74,13 @@ from runbook_lib.core.state import (
     obstacle,
 )
 from runbook_lib.core.words import bind
-from runbook_lib.engine.check_runner import Performed, Result, StepsUnderWay, perform_checks
+from runbook_lib.engine.check_runner import (
+    Performed,
+    Prepared,
+    Result,
+    StepsUnderWay,
+    perform_checks,
+)
 from runbook_lib.engine.connections import Connections
 from runbook_lib.engine.exchanges import ExchangeWriter
 from runbook_lib.engine.known_run import KnownRun
@@ -287,11 +293,11 @@ class Run(KnownRun):
         """
         step = self.step(step_id)
         self._write(EventType.STEP_STARTED, StepStarted(), step=step.id)
+        performed: Performed = ((), "")
         subject = self.subject(self.history)
-        is_possible = not obstacle(step, self.state.steps)
-        results, unchecked = (
-            (look or self.begin_look([step])).take(step) if is_possible else ((), "")
-        )
+        if not obstacle(step, self.state.steps):
+            performed, subject = (look or self.begin_look([step])).take(step)
+        results, unchecked = performed
         findings = [result.finding for result in results]
         facts = {name: value for finding in findings for name, value in finding.facts.items()}
         self.redactor.allow(facts.values())
@@ -318,7 +324,7 @@ class Run(KnownRun):
         `None` stands for a step of which nothing could be checked.
         """
         look = self._begin(steps, on_end=lambda _: None)
-        results = {step.id: look.take(step)[0] for step in steps}
+        results = {step.id: look.take(step)[0][0] for step in steps}
         return {
             name: combine(tuple(result.finding for result in seen))
             for name, seen in results.items()
@@ -453,10 +459,8 @@ class Run(KnownRun):
         """Close every connection."""
         self._connections.close()
 
-    def _prepared(
-        self, step: Step, look: Look, on_end: Callable[[Result], object]
-    ) -> Callable[[], Performed]:
-        """Return what performs the checks of `step` with the values that are known now."""
+    def _prepared(self, step: Step, look: Look, on_end: Callable[[Result], object]) -> Prepared:
+        """Return the checks of `step` with the values that are known now."""
         values, secrets = self.values, self.settings.secrets
 
         def announce_change(text: str) -> None:
@@ -473,13 +477,14 @@ class Run(KnownRun):
             )
 
         lacking = {check: [item.label for item in self.lacking(check)] for check in step.checks}
-        return partial(
+        perform = partial(
             perform_checks,
             step.checks,
             open_context,
             lacking=lacking.__getitem__,
             on_end=on_end,
         )
+        return Prepared(self.subject(self.history), perform)
 
     def _record(self, result: Result) -> None:
         self._exchanges.write(result.seen)

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.fingerprints import FingerprintKey
 from runbook_lib.core.journal import Journal
 from runbook_lib.core.model import Exchange, Finding, Mode, Outcome
-from runbook_lib.core.procedure import Check, Procedure, Section, Source, Step, StepKind
+from runbook_lib.core.procedure import Check, Input, Procedure, Section, Source, Step, StepKind
 from runbook_lib.core.redaction import Redactor
 from runbook_lib.engine import connections
 from runbook_lib.engine.exchanges import ExchangeWriter
@@ -261,6 +262,43 @@ def test_what_was_asked_for_a_blocked_step_is_recorded(
     urls = {entry.data.url for entry in run.journal.entries() if isinstance(entry.data, Exchange)}
     assert urls == {URL, "https://api.example/y"}
     assert run.state.steps["b"].exchanges == {}
+
+
+@pytest.mark.parametrize("is_changed", [False, True])
+def test_a_check_is_about_what_was_known_when_the_look_began(
+    tmp_path: Path, remote: FakeRemote, is_changed: bool
+) -> None:
+    """What a person corrects while a look is under way was not checked by it."""
+
+    released = threading.Event()
+
+    def slow(context: CheckContext) -> Finding:
+        released.wait(20)
+        return asks(context)
+
+    made = step("a", Check("a", slow))
+    section = Section(id="01", title="One", intro="", steps=(replace(made, subject=("app_id",)),))
+    procedure = Procedure(
+        id="p",
+        version="1",
+        title="P",
+        sections=(section,),
+        inputs=(Input(name="app_id", label="App ID", help="Which."),),
+        providers=(FACEBOOK, CYCLR),
+    )
+    journal = Journal(tmp_path / "acme" / "p" / "journal.jsonl")
+    settings = Settings({"app_id": "1234567891011121"})
+    run = Run(procedure, settings, journal, "acme", Mode.INTERACTIVE, new_run_id())
+    run.start()
+
+    look = run.begin_look(procedure.steps)
+    if is_changed:
+        run.give("app_id", "1234567891011122")
+    released.set()
+    state = run.perform("a", look)
+
+    assert (state.conclusion.outcome is Outcome.VERIFIED) is not is_changed
+    assert ("check it again" in state.conclusion.reason) is is_changed
 
 
 def test_a_journal_that_cannot_be_written_ends_the_step(
