@@ -124,7 +124,7 @@ FAULTS = (
     ),
     Fault(
         "engine/check_runner.py",
-        'return ((), _BLOCKED) if spends and self._is_blocked(step) else perform()',
+        "return ((), _BLOCKED) if spends and self._is_blocked(step) else perform()",
         "return perform()",
         "engine/test_look.py",
         "something is spent for a step that is blocked",

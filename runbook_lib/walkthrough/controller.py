@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -20,7 +20,7 @@ from runbook_lib.core.advice import what_to_do
 from runbook_lib.core.journal import timestamp
 from runbook_lib.core.model import NoteKind, Outcome, Remark, WordKind
 from runbook_lib.core.outcome import label_of
-from runbook_lib.core.procedure import Step
+from runbook_lib.core.procedure import Step, combine
 from runbook_lib.engine.check_runner import StepsUnderWay
 from runbook_lib.engine.confirm_links import make_link
 from runbook_lib.engine.run import Run
@@ -46,8 +46,8 @@ _FOLLOW_SECONDS = 0.5
 _WATCH_SECONDS = 900.0
 # Of the calls that a vendor allows an app in an hour, in percent: above it nothing is watched.
 _MOST_BY_WATCHING = 50
-# Nothing new: still waiting, or it could not be checked (no network, say).
-_CANNOT_TELL = (Outcome.WAITING, Outcome.INCONCLUSIVE)
+# Above this only what a person asked for is asked.
+_MOST_UNASKED = 80
 
 
 class Walkthrough:
@@ -70,8 +70,38 @@ class Walkthrough:
         self._follower = threading.Thread(target=self._follow, name="runbook-follow", daemon=True)
 
     def start(self) -> None:
-        """Start following the journal and watching waiting steps."""
+        """Start following the journal and watching; look again at what was checked before."""
         self._follower.start()
+        if self.run.history.index.checked:
+            self._workers.submit(self._look_again)
+
+    def _look_again(self) -> None:
+        """Show a person who comes back what is true now, unless that leaves too few calls."""
+        try:
+            used = self.run.used_calls
+            if used > _MOST_UNASKED:
+                message = (
+                    f"What is shown is from earlier checks: {used:.0f} % of the app's calls of "
+                    "this hour are used. Check everything now asks all the same."
+                )
+                self._activities.round = Activity(message=message)
+            else:
+                steps = plan(self.run).steps
+                states = self.run.state.steps
+                self._check_what_changed([step for step in steps if states[step.id].checked_on])
+        except Exception as error:  # noqa: BLE001  (what was known before stays on screen)
+            message, advice = describe_error(error)
+            self._activities.round = Activity(message=message, advice=advice, is_error=True)
+        self.displays.draw()
+
+    def _check_what_changed(self, steps: Sequence[Step]) -> None:
+        """Look at `steps` at once, without writing; check those again whose outcome is another."""
+        free = [step for step in steps if not self._activities.of(step.id).busy]
+        for step_id, now in self.run.preview(free).items():
+            before = combine(self.run.state.steps[step_id].findings)
+            is_new = before is None or (now is not None and now.outcome is not before.outcome)
+            if now is not None and is_new and now.outcome is not Outcome.INCONCLUSIVE:
+                self.perform(self.run.step(step_id), {})
 
     def stop(self) -> None:
         """Stop following; running actions finish first."""
@@ -344,10 +374,5 @@ class Walkthrough:
         ]
         if watched:
             self.displays.draw(*(step.id for step in watched))
-        if self._activities.held_back:
-            return
-        seen = self.run.preview([step for step in watched if not self._activities.of(step.id).busy])
-        for step in watched:
-            conclusion = seen.get(step.id)
-            if conclusion is not None and conclusion.outcome not in _CANNOT_TELL:
-                self.perform(step, {})
+        if not self._activities.held_back:
+            self._check_what_changed(watched)

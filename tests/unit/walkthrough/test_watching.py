@@ -13,7 +13,7 @@ import pytest
 from runbook_lib.config.credentials import EnvFileStore
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
-from runbook_lib.core.model import Finding
+from runbook_lib.core.model import Finding, Outcome
 from runbook_lib.core.procedure import Input
 from runbook_lib.engine import connections
 from runbook_lib.engine.connections import Connections
@@ -33,7 +33,7 @@ from tests.unit.bodies import (
 )
 from tests.unit.connectors.conftest import MADE_UP, MADE_UP_APP, VALUES, hosts
 from tests.unit.fake_remote import FakeRemote, open_session, says
-from tests.unit.walkthrough.conftest import Make, spending
+from tests.unit.walkthrough.conftest import Make, spending, undecided
 from tests.unit.walkthrough.stage import (
     DEADLINE,
     app_step,
@@ -153,6 +153,78 @@ def test_an_hour_with_four_waiting_gates_takes_at_most_40_calls(
     assert 4 * len(GATES) <= calls <= 40
 
 
+def test_who_comes_back_sees_what_is_true_now(scene: Make) -> None:
+    """At the start what was checked before is looked at in one look; only changes are written."""
+
+    is_gone = threading.Event()
+    looked: list[CheckContext] = []
+
+    def there(context: CheckContext) -> Finding:
+        looked.append(context)
+        return verified(context)
+
+    def changing(context: CheckContext) -> Finding:
+        is_there = not is_gone.is_set()
+        return verified(context) if is_there else Finding(outcome=Outcome.FAILED, reason="Gone.")
+
+    uses_up = spending(make_step("spends", there))
+    play = scene(app_step(there), make_step("b", changing), make_step("c", there), uses_up)
+    for name in ("app", "b", "spends"):
+        play.run.perform(name)
+    before, known = play.types, len(looked)
+    is_gone.set()
+
+    play.walkthrough.start()
+    eventually(lambda: play.screens["b"].view["outcome"] == "failed")
+
+    assert play.types == [*before, "step.started", "step.checked"]
+    assert len(looked) == known + 1
+    assert play.screens["c"].view["outcome"] == "not_run"
+
+
+def test_what_cannot_be_looked_at_stays(scene: Make) -> None:
+    """Without an answer the earlier result stays on screen, and nothing is written."""
+
+    looked: list[CheckContext] = []
+    is_down = threading.Event()
+
+    def reached(context: CheckContext) -> Finding:
+        looked.append(context)
+        return (undecided if is_down.is_set() else verified)(context)
+
+    play = scene(app_step(reached))
+    play.run.perform("app")
+    before = play.types
+    is_down.set()
+
+    play.walkthrough.start()
+    eventually(lambda: len(looked) == 2)
+    play.walkthrough.stop()
+
+    assert play.types == before
+    assert play.screens["app"].view["outcome"] == "verified"
+
+
+@pytest.mark.parametrize(("used", "looks"), [(80.0, 1), (81.0, 0)])
+def test_few_calls_left_are_a_persons(
+    scene: Make, monkeypatch: pytest.MonkeyPatch, used: float, looks: int
+) -> None:
+    """With few calls left in this hour nothing is asked at the start, and the page says so."""
+
+    looked: list[CheckContext] = []
+    play = scene(app_step(noting(looked, verified)))
+    play.run.perform("app")
+    looked.clear()
+    monkeypatch.setattr(Run, "used_calls", used)
+
+    play.walkthrough.start()
+    play.walkthrough.stop()
+
+    assert len(looked) == looks
+    text = str(play.header.view)
+    assert ("81 % of the app's calls of this hour are used" in text) is not looks
+
+
 @pytest.mark.parametrize(("used", "looks"), [(50.0, 1), (50.4, 0), (100.0, 0)])
 def test_watching_leaves_half_of_the_calls(
     scene: Make, monkeypatch: pytest.MonkeyPatch, used: float, looks: int
@@ -225,6 +297,9 @@ def test_only_shown_waiting_steps_are_watched(scene: Make) -> None:
     play.run.say([submitted("word")])
     looked.clear()
     play.walkthrough.start()
+    eventually(lambda: bool(looked))  # what was checked before is looked at once
+    looked.clear()
+    ticks.clear()
     eventually(lambda: len(ticks) >= 5)
 
     assert looked == []
