@@ -9,6 +9,7 @@ restart of the kernel to the last panel.
 from __future__ import annotations
 
 import json
+import shutil
 import statistics
 import tempfile
 import time
@@ -84,7 +85,8 @@ def _report_run_all(console: Console, walk: Walk) -> None:
     table = Table(title=f"Run All until every panel can be used: median of {TURNS} (seconds)")
     for name in ("cells", "walkthrough", "empty VBox", f"ratio (aim {_TARGET})"):
         table.add_column(name, justify="right")
-    empty = walk.lab.copy_notebook("empty")
+    empty = walk.lab.notebook.with_name("empty.ipynb")
+    shutil.copy(walk.lab.notebook, empty)
     count = _empty_cells(empty)
     pairs = [
         (
