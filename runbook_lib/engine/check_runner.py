@@ -65,15 +65,14 @@ class StepsUnderWay:
         self._is_permitted = is_permitted
         self._words = words
         self._begun: dict[str, Future[Performed]] = {}
-        self._subjects: dict[str, Subject] = {}
-        self._taken: set[str] = set()
+        self._not_taken: dict[str, Subject] = {}
         late: set[str] = set()
         for step in steps:
             if self._alters(step) or late.intersection(step.requires):
                 late.add(step.id)
             elif step.checks:
                 subject, perform = prepare(step)
-                self._subjects[step.id] = subject
+                self._not_taken[step.id] = subject
                 in_time = partial(self._perform_in_time, step, perform)
                 self._begun[step.id] = begin(in_time, step.id)
 
@@ -81,11 +80,11 @@ class StepsUnderWay:
         """
         Return what became of the checks of `step`, and the values that they were about.
 
-        A second time they are performed anew.
+        A second time they are performed again.
         """
-        if step.id in self._begun and step.id not in self._taken:
-            self._taken.add(step.id)
-            return self._begun[step.id].result(), self._subjects[step.id]
+        subject = self._not_taken.pop(step.id, None)
+        if subject is not None:
+            return self._begun[step.id].result(), subject
         if self._alters(step):
             self.wait()
         subject, perform = self._prepare(step)

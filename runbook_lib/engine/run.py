@@ -324,11 +324,11 @@ class Run(KnownRun):
         `None` stands for a step of which nothing could be checked.
         """
         look = self._begin(steps, on_end=lambda _: None)
-        results = {step.id: look.take(step)[0][0] for step in steps}
-        return {
-            name: combine(tuple(result.finding for result in seen))
-            for name, seen in results.items()
-        }
+        conclusions = {}
+        for step in steps:
+            (results, _), _ = look.take(step)
+            conclusions[step.id] = combine(tuple(result.finding for result in results))
+        return conclusions
 
     def begin_look(self, steps: Sequence[Step]) -> StepsUnderWay:
         """Begin the checks of the steps at once, as one look; `perform` takes their results."""

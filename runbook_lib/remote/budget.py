@@ -26,7 +26,8 @@ class Budget:
     """
     The calls of each app in the last hour, in the file at `path`.
 
-    A file that cannot be read or written counts nothing. `wall` is seconds since 1970.
+    A file that cannot be read or written, or whose folder is not there, counts nothing.
+    `wall` is seconds since 1970.
     """
 
     def __init__(self, path: Path, *, wall: Callable[[], float] = time.time) -> None:
@@ -38,7 +39,6 @@ class Budget:
         line = {"at": round(self._wall(), 3), "app": app, "share": share}
         text = f"{write_json(line)}\n".encode("utf-8", "backslashreplace")
         with contextlib.suppress(OSError):
-            self._path.parent.mkdir(parents=True, exist_ok=True)
             # NOTE: one append is whole, whatever other processes append meanwhile.
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
             file = os.open(self._path, flags, 0o600)

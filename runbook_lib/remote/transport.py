@@ -177,7 +177,7 @@ class Transport:
     `ca_file` adds a certificate authority; `private_hosts` may be on a private
     network. The record keeps these `headers` of answers beside the usual ones, and
     `usage_pause` returns how long an answer's headers ask to wait, and for which limit;
-    `on_call` is told of each answer to an app, with its headers.
+    `on_call` gets the app and the headers of each answer that counts for an app.
     `cool_downs` are those of the process. Tests replace `wire`, `sleep` and `clock`.
     """
 

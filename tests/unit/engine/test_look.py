@@ -24,7 +24,7 @@ from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.fingerprints import FingerprintKey
 from runbook_lib.core.journal import Journal
 from runbook_lib.core.model import Exchange, Finding, Mode, Outcome
-from runbook_lib.core.procedure import Check, Input, Procedure, Section, Source, Step, StepKind
+from runbook_lib.core.procedure import Check, Input, Procedure, Section, Step
 from runbook_lib.core.redaction import Redactor
 from runbook_lib.engine import connections
 from runbook_lib.engine.exchanges import ExchangeWriter
@@ -34,6 +34,7 @@ from runbook_lib.errors import JournalError
 from runbook_lib.remote.rate_limits import CoolDowns
 from runbook_lib.remote.transport import Request, Seen, Transport
 from tests.support.words import declined
+from tests.unit.engine.test_run import step
 from tests.unit.fake_remote import FakeRemote, says
 
 URL = "https://api.example/x"
@@ -74,20 +75,6 @@ def make_run(tmp_path: Path, remote: FakeRemote) -> MakeRun:
         return run
 
     return make
-
-
-def step(name: str, *checks: Check, requires: tuple[str, ...] = ()) -> Step:
-    return Step(
-        id=name,
-        title=f"Do {name}",
-        kind=StepKind.CALL,
-        source=Source(1),
-        prose="",
-        confirms=f"I did {name}.",
-        subject=(),
-        checks=checks,
-        requires=requires,
-    )
 
 
 def asks(context: CheckContext, outcome: Outcome = Outcome.VERIFIED) -> Finding:

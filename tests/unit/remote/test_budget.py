@@ -30,7 +30,7 @@ def wall() -> Wall:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    return tmp_path / "evidence" / "calls.jsonl"
+    return tmp_path / "calls.jsonl"
 
 
 @pytest.fixture
