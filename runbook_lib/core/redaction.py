@@ -154,6 +154,11 @@ class Redactor:
         with self._lock:
             self._allowed |= {value for value in values if isinstance(value, str)}
 
+    @property
+    def known(self) -> tuple[tuple[str, ...], frozenset[str]]:
+        """Return all on which masking depends: while it is the same, a text is masked the same."""
+        return self._forms, self._allowed
+
     def is_shown(self, value: str) -> bool:
         """Return whether `value` was allowed."""
         return value in self._allowed

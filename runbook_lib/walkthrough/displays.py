@@ -61,6 +61,7 @@ class Displays:
         self._panels: dict[str, Display] = {}
         self._finish: Display | None = None
         self._views: dict[str, dict[str, Any]] = {}
+        self._masked: dict[str, tuple[object, dict[str, Any]]] = {}
         self._drawing = threading.Lock()
 
     def add_header(self, header: Display) -> None:
@@ -121,8 +122,7 @@ class Displays:
                     activity=activities[step_id],
                     wanted=lacking(run, step.step) if step.checked_on else (),
                 )
-                redacted = run.redactor.redact_values(view, structure=STRUCTURE)
-                self._show(step_id, self._panels[step_id], redacted)
+                self._show(step_id, self._panels[step_id], self._redacted(step_id, view))
         if self._header is not None and not only:
             view = header_view(
                 state,
@@ -142,6 +142,15 @@ class Displays:
                 state, activity=sealing.activity, bundle=sealing.bundle, doubts=sealing.doubts
             )
             self._show("finish", self._finish, view)
+
+    def _redacted(self, step_id: str, view: dict[str, Any]) -> dict[str, Any]:
+        """Return the view without secrets; masking takes longer than all else of a drawing."""
+        redactor = self._run.redactor
+        basis = (view, redactor.known)
+        if step_id not in self._masked or self._masked[step_id][0] != basis:
+            redacted = redactor.redact_values(view, structure=STRUCTURE)
+            self._masked[step_id] = (basis, redacted)
+        return self._masked[step_id][1]
 
     def _show(self, name: str, display: Display, view: dict[str, Any]) -> None:
         self._views[name] = view

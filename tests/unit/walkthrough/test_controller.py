@@ -11,6 +11,7 @@ import pytest
 
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.core.model import Finding, Outcome
+from runbook_lib.core.redaction import Redactor, Secret
 from runbook_lib.engine.run import Run
 from runbook_lib.errors import JournalError
 from runbook_lib.walkthrough import statements
@@ -296,3 +297,45 @@ def test_a_panel_without_a_view_says_why(scene: Make) -> None:
 
     assert "id" not in late.view
     assert "is not a journal line" in late.view["message"]
+
+
+def test_a_text_is_masked_once_it_is_known_to_be_secret(scene: Make) -> None:
+    """What a panel has shown before is masked again when the redactor learns a secret."""
+
+    word = "Quarterly-Passphrase-77"
+
+    def echoes(context: CheckContext) -> Finding:
+        return Finding(outcome=Outcome.INCONCLUSIVE, reason=f"It says {word}.")
+
+    play = scene(app_step(echoes))
+    play.run.perform("app")
+    play.walkthrough.displays.draw()
+    assert word in str(play.screens["app"].view)
+
+    play.run.redactor.learn(Secret(word))
+    play.walkthrough.displays.draw()
+    assert word not in str(play.screens["app"].view)
+
+
+def test_what_is_shown_again_is_not_masked_again(
+    scene: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Drawing everything masks the texts of what has changed, and no others."""
+
+    masked: list[str] = []
+    redact_values = Redactor.redact_values
+
+    def noted(redactor: Redactor, document: Any, **more: Any) -> Any:
+        if isinstance(document, dict) and "id" in document:
+            masked.append(document["id"])
+        return redact_values(redactor, document, **more)
+
+    play = scene(app_step(), make_step("b", verified))
+    play.walkthrough.displays.draw()
+    monkeypatch.setattr(Redactor, "redact_values", noted)
+
+    play.walkthrough.displays.draw()
+    play.run.perform("b")
+    play.walkthrough.displays.draw()
+
+    assert masked == ["b"]
