@@ -31,18 +31,33 @@ from runbook_lib.remote.network import (
 )
 
 _READ_SECONDS = 15.0
+_STATUS_LINE = b"HTTP/"
 
 
 class _Stream(httpcore.NetworkStream):
-    """A connection whose reads and writes end at the exchange's deadline."""
+    """
+    A connection whose reads and writes end at the exchange's deadline.
+
+    Once it has delivered more than the answer to the last request, it says that it has
+    something to read: httpcore closes an idle connection that does, and sends nothing over it.
+    """
 
     def __init__(self, stream: httpcore.NetworkStream) -> None:
         self._stream = stream
+        self._status_lines = 0
+        self._last_bytes = b""
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return count(self._stream.read(max_bytes, seconds_now(timeout)))
+        content = count(self._stream.read(max_bytes, seconds_now(timeout)))
+        # NOTE: h11 keeps what comes behind an answer, and would take it for the next one. A body
+        # that quotes a status line is counted too; that costs a connection.
+        seen = self._last_bytes + content
+        self._status_lines += seen.count(_STATUS_LINE)
+        self._last_bytes = seen[-len(_STATUS_LINE) + 1 :]
+        return content
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._status_lines, self._last_bytes = 0, b""
         self._stream.write(buffer, seconds_now(timeout))
 
     def close(self) -> None:
@@ -58,6 +73,8 @@ class _Stream(httpcore.NetworkStream):
         return _Stream(self._stream.start_tls(ssl_context, server_hostname, seconds))
 
     def get_extra_info(self, info: str) -> Any:
+        if info == "is_readable" and self._status_lines > 1:
+            return True
         return self._stream.get_extra_info(info)
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import socketserver
 import ssl
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import httpcore
@@ -124,3 +128,80 @@ def test_the_proxy_of_the_environment_is_used(
     wire.handle_request(httpx.Request("GET", "https://graph.example/me"))
 
     assert asked == [(place, auth)]
+
+
+def _answer(path: str) -> bytes:
+    head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(path)}\r\n\r\n"
+    return (head + path).encode()
+
+
+def _chunked(path: str) -> bytes:
+    head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    return (head + f"{len(path):x}\r\n{path}\r\n0\r\n\r\n").encode()
+
+
+@contextmanager
+def _server(answer: Callable[[str], tuple[bytes, ...]]) -> Iterator[tuple[int, list[int]]]:
+    """Serve what `answer` returns for each path, piece by piece; yield port and connections."""
+    connections: list[int] = []
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            connections.append(len(connections))
+            with suppress(ConnectionError):
+                while line := self.rfile.readline():
+                    while self.rfile.readline() not in (b"\r\n", b""):
+                        pass
+                    for piece in answer(line.split()[1].decode()):
+                        self.wfile.write(piece)
+
+    class Server(socketserver.ThreadingTCPServer):
+        daemon_threads = True
+
+    with Server(("127.0.0.1", 0), Handler) as server:
+        serving = threading.Thread(target=server.serve_forever, args=(0.01,))
+        serving.start()
+        try:
+            yield server.server_address[1], connections
+        finally:
+            server.shutdown()
+            serving.join()
+
+
+def _asked(wire: Wire, port: int, *paths: str) -> list[str]:
+    answers = []
+    for path in paths:
+        with within(Deadline(20), 10_000):
+            response = wire.handle_request(httpx.Request("GET", f"http://127.0.0.1:{port}{path}"))
+            answers.append(response.read().decode())
+            response.close()
+    return answers
+
+
+@pytest.mark.parametrize("form", [_answer, _chunked])
+@pytest.mark.parametrize("cut", [0, 3, 20])
+def test_a_second_answer_is_not_taken_for_the_next(
+    form: Callable[[str], bytes], cut: int, wire: Wire
+) -> None:
+    """Who answers a request twice in one piece, or nearly, gets no later request there."""
+
+    def twice(path: str) -> tuple[bytes, ...]:
+        both = form(path) + _answer("/foreign")
+        end = len(both) - cut
+        return (both[:end], both[end:]) if path == "/first" else (form(path),)
+
+    with _server(twice) as (port, connections):
+        assert _asked(wire, port, "/first", "/second", "/third") == ["/first", "/second", "/third"]
+        assert len(connections) == 2
+        wire.close()
+
+
+def test_answers_share_a_connection(wire: Wire) -> None:
+    """A connection is used again, but not after a body that quotes a status line."""
+
+    with _server(lambda path: (_answer(path),)) as (port, connections):
+        _asked(wire, port, "/first", "/second", "/third")
+        assert len(connections) == 1
+        assert _asked(wire, port, "/HTTP/1.1", "/next") == ["/HTTP/1.1", "/next"]
+        assert len(connections) == 2
+        wire.close()
