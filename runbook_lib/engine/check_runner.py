@@ -120,15 +120,13 @@ def perform_checks(
     open_context: Callable[[], CheckContext],
     *,
     lacking: Callable[[Check], Sequence[str]],
-    on_end: Callable[[Result], object] = lambda _: None,
 ) -> Performed:
     """
     Return what `checks` found, in their order, or why nothing was checked.
 
     `open_context` returns a context for each; `lacking` returns the labels of
-    what a check needs and was not given, and `on_end` is called with each check's result
-    as soon as it ends. A check that breaks off, or that takes longer than a step may, is
-    an inconclusive finding; only `JournalError` is raised.
+    what a check needs and was not given. A check that breaks off, or that takes longer
+    than a step may, is an inconclusive finding; only `JournalError` is raised.
     """
     if not checks:
         return (), ""
@@ -142,7 +140,7 @@ def perform_checks(
     for context in opened:
         context.session.end_by(deadline)
     running = [
-        begin(partial(_perform, check, context, labels, on_end), check.id)
+        begin(partial(_perform, check, context, labels), check.id)
         for check, context, labels in zip(checks, contexts, absent, strict=True)
     ]
     wait(running, timeout=deadline.left + _GRACE_SECONDS)
@@ -163,12 +161,7 @@ def _unfinished(check: Check, context: CheckContext | None, deadline: Deadline) 
     return Result(finding, context.session.seen() if context else ())
 
 
-def _perform(
-    check: Check,
-    context: CheckContext | None,
-    absent: Sequence[str],
-    on_end: Callable[[Result], object],
-) -> Result | None:
+def _perform(check: Check, context: CheckContext | None, absent: Sequence[str]) -> Result | None:
     if context is None:
         reason = f"Not checked further: {_listed([absent])} not given."
         return Result(Finding(outcome=Outcome.INCONCLUSIVE, reason=reason, check=check.id))
@@ -185,9 +178,8 @@ def _perform(
         )
     if finding is None:
         return None
-    result = Result(replace(finding, check=check.id), context.session.seen())
-    on_end(result)
-    return result
+    context.session.settle()
+    return Result(replace(finding, check=check.id), context.session.seen())
 
 
 def _listed(absent: Iterable[Sequence[str]]) -> str:

@@ -15,7 +15,7 @@ from runbook_lib.remote.budget import BUDGET_NAME, Budget
 from runbook_lib.remote.limits import Limits
 from runbook_lib.remote.look import Look
 from runbook_lib.remote.rate_limits import COOL_DOWNS_NAME, KeptCoolDowns
-from runbook_lib.remote.transport import Session, Transport
+from runbook_lib.remote.transport import Keep, Session, Transport
 
 _NAMES = ("service_domain", "service_domain_address", "ca_file")
 
@@ -36,8 +36,14 @@ class Connections:
         self._cool_downs = KeptCoolDowns(evidence / COOL_DOWNS_NAME)
         self._budget = Budget(evidence / BUDGET_NAME)
 
-    def open_session(self, values: Mapping[str, Value], look: Look | None = None) -> Session:
-        """Return a recording session for the addresses in `values`, as part of `look`."""
+    def open_session(
+        self,
+        values: Mapping[str, Value],
+        look: Look | None = None,
+        *,
+        keep: Keep = lambda _: None,
+    ) -> Session:
+        """Return a session for the addresses in `values`; `look` and `keep` as it takes them."""
         hosts = {provider.name: provider.hosts(values) for provider in self._providers}
         places = (str(values.get(name, "")) for name in _NAMES)
         allowed = (values.get(name, ()) for name in ("redirect_hosts", "connect_to"))
@@ -46,7 +52,7 @@ class Connections:
         with self._lock:
             if key not in self._transports:
                 self._transports[key] = self._transport(values, hosts)
-            return self._transports[key].session(look)
+            return self._transports[key].session(look, keep=keep)
 
     def _transport(
         self, values: Mapping[str, Value], hosts: Mapping[str, Iterable[str]]

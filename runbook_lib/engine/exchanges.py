@@ -34,6 +34,11 @@ class ExchangeWriter:
         Those that arrived meanwhile are in the same append. Raises `JournalError`.
         """
         known = tuple(seen)
+        if any(exchange not in self._numbers for exchange in known):
+            self._append(known)
+        return tuple(self._numbers[exchange] for exchange in known)
+
+    def _append(self, known: tuple[Seen, ...]) -> None:
         self._arrived.extend(known)
         with self._writing:
             arrived = [self._arrived.popleft() for _ in range(len(self._arrived))]
@@ -47,4 +52,3 @@ class ExchangeWriter:
             if lines:
                 first = self._journal.append_lines(lines, run_id=self._run_id)
                 self._numbers.update(zip(new, range(first, first + len(new)), strict=True))
-        return tuple(self._numbers[exchange] for exchange in known)

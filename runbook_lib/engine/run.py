@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import platform
 import secrets as randomness
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -77,7 +77,6 @@ from runbook_lib.core.words import bind
 from runbook_lib.engine.check_runner import (
     Performed,
     Prepared,
-    Result,
     StepsUnderWay,
     perform_checks,
 )
@@ -86,7 +85,7 @@ from runbook_lib.engine.exchanges import ExchangeWriter
 from runbook_lib.engine.known_run import KnownRun
 from runbook_lib.errors import SettingsError
 from runbook_lib.remote.look import Look
-from runbook_lib.remote.transport import Session
+from runbook_lib.remote.transport import Keep, Session
 
 # Parameters of the run itself, beside the procedure's inputs.
 RESERVED = ("tenant", "evidence", "env_file", "run_id", "mode")
@@ -323,7 +322,7 @@ class Run(KnownRun):
 
         `None` stands for a step of which nothing could be checked.
         """
-        look = self._begin(steps, on_end=lambda _: None)
+        look = self._begin(steps, keep=lambda _: None)
         conclusions = {}
         for step in steps:
             (results, _), _ = look.take(step)
@@ -332,13 +331,13 @@ class Run(KnownRun):
 
     def begin_look(self, steps: Sequence[Step]) -> StepsUnderWay:
         """Begin the checks of the steps at once, as one look; `perform` takes their results."""
-        return self._begin(steps, self._record)
+        return self._begin(steps, self._exchanges.write)
 
-    def _begin(self, steps: Sequence[Step], on_end: Callable[[Result], object]) -> StepsUnderWay:
+    def _begin(self, steps: Sequence[Step], keep: Keep) -> StepsUnderWay:
         look, values = Look(), self.values
         return StepsUnderWay(
             steps,
-            lambda step: self._prepared(step, look, on_end),
+            lambda step: self._prepared(step, look, keep),
             is_permitted=lambda check: any(values.get(name) for name in check.permitted_by),
             words={name: state.word for name, state in self.state.steps.items()},
         )
@@ -459,7 +458,7 @@ class Run(KnownRun):
         """Close every connection."""
         self._connections.close()
 
-    def _prepared(self, step: Step, look: Look, on_end: Callable[[Result], object]) -> Prepared:
+    def _prepared(self, step: Step, look: Look, keep: Keep) -> Prepared:
         """Return the checks of `step` with the values that are known now."""
         values, secrets = self.values, self.settings.secrets
 
@@ -471,23 +470,14 @@ class Run(KnownRun):
             return CheckContext(
                 values=values,
                 secrets=secrets,
-                session=self._connections.open_session(values, look),
+                session=self._connections.open_session(values, look, keep=keep),
                 now=self.clock(),
                 announce_change=announce_change,
             )
 
         lacking = {check: [item.label for item in self.lacking(check)] for check in step.checks}
-        perform = partial(
-            perform_checks,
-            step.checks,
-            open_context,
-            lacking=lacking.__getitem__,
-            on_end=on_end,
-        )
+        perform = partial(perform_checks, step.checks, open_context, lacking=lacking.__getitem__)
         return Prepared(self.subject(self.history), perform)
-
-    def _record(self, result: Result) -> None:
-        self._exchanges.write(result.seen)
 
     def open_session(self) -> Session:
         """Return a recording session for the known addresses."""

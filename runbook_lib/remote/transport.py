@@ -146,6 +146,10 @@ class Seen:
     recorded: Callable[[], Exchange]
 
 
+# Gets the exchanges of a session so far.
+Keep = Callable[[tuple[Seen, ...]], object]
+
+
 @dataclass(frozen=True, slots=True)
 class _Asked:
     """
@@ -241,9 +245,9 @@ class Transport:
         """Return whether `host` must have a public address: no setting gives another one."""
         return f"{host}:{port}" not in self.connect_to and host not in self._private_hosts
 
-    def session(self, look: Look | None = None) -> Session:
-        """Return a session that records its exchanges, and asks as part of `look`."""
-        return Session(self, look or Look())
+    def session(self, look: Look | None = None, *, keep: Keep = lambda _: None) -> Session:
+        """Return a session that hands its exchanges to `keep`, and asks as part of `look`."""
+        return Session(self, look or Look(), keep)
 
     def close(self) -> None:
         """Close every connection, and restore the loggers of the HTTP library."""
@@ -375,12 +379,14 @@ class Session:
     """
     The requests of one check, as part of a look; `exchanges()` is their redacted record.
 
+    `keep` gets the exchanges so far before anything more is sent, and at the end (`settle`).
     One thread at a time uses it; `branch` gives another one its own.
     """
 
-    def __init__(self, transport: Transport, look: Look) -> None:
+    def __init__(self, transport: Transport, look: Look, keep: Keep = lambda _: None) -> None:
         self.transport = transport
         self.look = look
+        self._keep_all = keep
         self._seen: list[Seen | Session] = []
         self._answered_by = ""
         self._end: Deadline | None = None
@@ -403,7 +409,8 @@ class Session:
 
     def branch(self) -> Session:
         """Return a session for another thread; its exchanges come where it was made."""
-        branch = Session(self.transport, self.look)
+        self.settle()
+        branch = Session(self.transport, self.look, self._keep_all)
         branch._end = self._end
         self._seen.append(branch)
         return branch
@@ -417,6 +424,7 @@ class Session:
         A refusal is an answer; after no answer or a server error the request is sent again. The
         exchange is recorded with each session that asks. Raises what `send` does.
         """
+        self.settle()
 
         def send() -> _Asked:
             first = Session(self.transport, self.look)
@@ -457,6 +465,7 @@ class Session:
         `UnreachableError`, `ThrottledError` for a long cool-down,
         `CachedAnswerError`, or `UnexpectedAnswerError`.
         """
+        self.settle()
         may_repeat = request.method == "GET" if is_repeatable is None else is_repeatable
         attempts, attempt = _ATTEMPTS if may_repeat else 1, 0
         while True:
@@ -503,6 +512,10 @@ class Session:
     def note(self, exchange: Exchange) -> None:
         """Add an exchange below HTTP (name resolution, TLS) to the record."""
         self._seen.append(Seen(lambda: exchange))
+
+    def settle(self) -> None:
+        """Hand over the exchanges so far: the tokens that they issued are known by now."""
+        self._keep_all(self.seen())
 
     def seen(self) -> tuple[Seen, ...]:
         """Return all exchanges so far, in the order in which they were asked for, each once."""

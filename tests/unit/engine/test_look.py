@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from msgspec import to_builtins
 
@@ -120,6 +121,35 @@ def test_two_steps_rest_on_one_exchange(make_run: MakeRun, remote: FakeRemote) -
     assert [entry.data.findings[0].exchanges for entry in checks] == [(number,), (number,)]
     assert all(number < entry.seq for entry in checks)
     assert len(remote.requests) == 1
+
+
+def test_an_answer_is_on_disk_before_the_next_request(
+    make_run: MakeRun, remote: FakeRemote
+) -> None:
+    """What a check was answered is in the journal while it waits, even for what never comes."""
+
+    recorded: list[int] = []
+
+    def count(request: httpx.Request) -> httpx.Response:
+        entries = run.journal.entries()
+        recorded.append(sum(isinstance(entry.data, Exchange) for entry in entries))
+        return says({})(request)
+
+    def get(path: str) -> Request:
+        remote.on(path, count)
+        return Request(method="GET", url=f"https://api.example{path}")
+
+    def check(context: CheckContext) -> Finding:
+        context.session.ask(get("/first"))
+        context.session.send(get("/second"))
+        context.side_by_side(lambda branch, path: branch.session.ask(get(path)), ["/third"])
+        context.session.ask(get("/fourth"))
+        return asks(context)
+
+    run = make_run(step("a", Check("a", check)))
+    looked(run)
+
+    assert recorded == [0, 1, 2, 3]
 
 
 def test_another_look_asks_again(make_run: MakeRun, remote: FakeRemote) -> None:
