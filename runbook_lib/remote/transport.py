@@ -16,7 +16,7 @@ import weakref
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, unquote_plus
 
@@ -91,7 +91,7 @@ _STRAY = (
 _LOGGERS = ("httpcore.connection", "httpcore.http11", "httpcore.proxy", "httpcore.socks", "httpx")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Request:
     """
     A request, with at most one of `form` (urlencoded), `document` (JSON) and raw `content`.
@@ -114,13 +114,14 @@ class Request:
     @property
     def host(self) -> str:
         """Return the host name in the URL, empty if it is not a web address."""
-        return host_of(self._address())
+        return host_of(self._address)
 
     @property
     def place(self) -> str:
         """Return the host with its port, to which a cool-down applies."""
-        return self._address().netloc.decode("ascii", "replace")
+        return self._address.netloc.decode("ascii", "replace")
 
+    @cached_property
     def _address(self) -> httpx.URL:
         try:
             return httpx.URL(self.url)

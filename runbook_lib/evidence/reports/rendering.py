@@ -40,18 +40,12 @@ def render(template: str, **values: object) -> str:
 
 def stream(template: str, **values: object) -> Iterator[str]:
     """Yield the page that `template` makes of `values`, in parts."""
-    yield from _environment().get_template(template).generate(values)
-
-
-def load_templates() -> None:
-    """Compile every template, which takes 0.2 s; `render` compiles one when it first uses it."""
-    environment = _environment()
-    for name in environment.list_templates():
-        environment.get_template(name)
+    yield from environment().get_template(template).generate(values)
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Return the environment of the pages' templates."""
     from markupsafe import Markup  # noqa: PLC0415
 
     def shown(value: object) -> object:

@@ -15,6 +15,7 @@ from runbook_lib.remote.owners import is_same_owner, shared_domain
         ("acme.co.uk", "other.co.uk", False),
         ("acme.github.io", "other.github.io", False),
         ("com", "com", False),
+        ("a.xn--55qx5d.cn", "b.xn--55qx5d.cn", False),
         ("acme.com", "", False),
     ],
 )
