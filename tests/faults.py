@@ -123,6 +123,20 @@ FAULTS = (
         "who waits for a turn is sent although the host has asked for a pause",
     ),
     Fault(
+        "remote/transport.py",
+        '"""\n        self.settle()\n        may_repeat',
+        '"""\n        may_repeat',
+        "engine/test_look.py",
+        "an answer is lost if the next request never ends",
+    ),
+    Fault(
+        "remote/wire.py",
+        'if info == "is_readable" and self._status_lines > 1:',
+        'if info == "is_readable" and self._status_lines > 2:',
+        "remote/test_wire.py",
+        "a second answer to a request counts as the answer to the next",
+    ),
+    Fault(
         "engine/check_runner.py",
         "return ((), _BLOCKED) if spends and self._is_blocked(step) else perform()",
         "return perform()",
