@@ -52,6 +52,9 @@ def inbox(*, evidence: str, person: str, as_json: bool) -> None:
 @click.argument("step")
 @click.option("--by", required=True, metavar="NAME", help="Who confirms it.")
 @click.option("--note", default="", help="A note for the record.")
+@click.option("--answer", default="", metavar="NAME", help="Another answer that the step has.")
+@click.option("--due", default="", metavar="DAY", help="By when it must be done, if it is not yet.")
+@click.option("--until", default="", metavar="DAY", help="The last day on which this counts.")
 @click.option("--yes", "is_sure", is_flag=True, help="Do not ask, for scripts.")
 @CONNECTOR
 @TENANT
@@ -101,7 +104,11 @@ def _ask(confirmation: Confirmation) -> None:
     say(f"{mark}{run.tenant} · {run.procedure.title}", is_error=True)
     title = f"Step {state.number}, {state.step.title} ({state.step.id})"
     say(f"{title}: {outcome_of(state)}", is_error=True)
-    say(f"{confirmation.by} confirms: {state.step.sentence}", is_error=True)
+    word = confirmation.word
+    say(f"{word.by} confirms: {word.sentence or state.step.sentence}", is_error=True)
+    if word.due or word.until:
+        days = (f"due {word.due}" * bool(word.due), f"counts until {word.until}" * bool(word.until))
+        say(", ".join(filter(None, days)).capitalize(), is_error=True)
     if confirmation.about:
         say(f"For {' · '.join(confirmation.about)}", is_error=True)
     try:
@@ -123,6 +130,8 @@ def _who(item: Item) -> str:
     if item.waits_for is WaitsFor.PERSON:
         due = f", due {day(step.due)}" if step.due else ""
         return f"{step.assigned_to}{due}{late}. {item.advice}"
+    if step.is_asked_for:
+        return f"Anybody, due {day(step.due)}{late}. {item.advice}"
     if item.waits_for is WaitsFor.OUTSIDE_PARTY:
         usual = step.step.usual_days
         often = f", usually up to {counted(usual, 'day')}" if usual else ""

@@ -7,6 +7,9 @@ The attestations file: what people say about steps, in TOML.
     at = 2026-11-24T09:30:00Z
     note = "optional"
     subject = {app_id = "123456789012345"}   # optional: what it is about
+    answer = "not-asked"       # where a step has other answers than its sentence
+    due = 2027-01-20           # where that answer has one: the day by which it must be done
+    until = 2027-11-24         # where the word has an end: its last day, if that is earlier
 
     [[submitted]]     # sent to the provider's review; `note` is optional
     [[declined]]      # the provider declined it; `note` is what the reviewer named
@@ -44,6 +47,7 @@ from runbook_lib.core.model import (
     WordKind,
 )
 from runbook_lib.core.procedure import Input, Procedure, Step, StepKind
+from runbook_lib.core.words import days_after
 from runbook_lib.errors import SettingsError
 
 _LARGEST_FILE = 1024 * 1024
@@ -62,6 +66,8 @@ _KINDS: Mapping[str, WordKind | NoteKind] = {
 _WITH_REASON = (WordKind.SKIPPED, WordKind.WITHDRAWN)
 # What an entry may name of any step, also of one that comes before there is an app.
 _ALWAYS = ("app_id", "service_domain")
+# Which of a step's answers an attestation gives, and its days.
+_ANSWERED = ("answer", "due", "until")
 # Only a step that waits for an outside party can be submitted or declined.
 _OF_A_WAIT = (WordKind.SUBMITTED, WordKind.DECLINED)
 
@@ -161,7 +167,8 @@ class _Reader:
     def words(self, kind: WordKind, table: Mapping[str, Any]) -> list[Word]:
         """Return the word in `table`, once for each subject."""
         note = "reason" if kind in _WITH_REASON else "note"
-        step, place = self._step(table, ("step", "by", "at", note, "subject"))
+        more = _ANSWERED if kind is WordKind.ATTESTED else ()
+        step, place = self._step(table, ("step", "by", "at", note, "subject", *more))
         if kind in _OF_A_WAIT and step.kind is not StepKind.WAIT:
             msg = f"{place}: nothing is submitted in this step, so it cannot be {kind}."
             raise SettingsError(msg)
@@ -170,11 +177,15 @@ class _Reader:
             **self._common_fields(step, table, place),
             "note": _text(table, note, place, is_needed=kind in _WITH_REASON),
         }
+        given = {name: str(table[name]) for name in more if name in table}
+        answer = answered(step, given, place, at=fields["at"]) if more else {}
         return [
             Word(
                 **fields,
+                **answer,
                 origin=self.path.name,
-                entry=_digest([fields, subject]),
+                # NOTE: as given: when the sentence changes, it is not said of the new one.
+                entry=_digest([{**fields, **given}, subject]),
                 binding=Binding(subject=subject),
             )
             for subject in self._subjects(step, table.get("subject", {}), place)
@@ -267,8 +278,50 @@ def is_about(subject: Mapping[str, Value | None], values: Mapping[str, Value]) -
     return subject.items() <= values.items()
 
 
-def due_day(value: object, place: str, *, since: str) -> str:
-    """Return a due date as text; raises `SettingsError` if it is not a day, or before `since`."""
+def answered(step: Step, given: Mapping[str, str], place: str, *, at: str) -> dict[str, Any]:
+    """
+    Return as a word's fields which sentence of `step` it confirms, and its days.
+
+    `given` has the `answer` by name, or none for the step's own sentence, and the days `due`
+    and `until` as text. Raises `SettingsError` for an unknown answer, a day that this answer
+    does not have, lacks, or may not have.
+    """
+    answers = {answer.name: answer for answer in step.answers}
+    name, due, until = (given.get(key, "").strip() for key in _ANSWERED)
+    if name and name not in answers:
+        known = f"known are {', '.join(answers)}" if answers else "this step has none"
+        msg = f"{place}: there is no answer called {name[:60]}; {known}."
+        raise SettingsError(msg)
+    answer = answers.get(name)
+    counts_days = answer.counts_days if answer else step.counts_days
+    due_days = answer.due_days if answer else 0
+    if due_days and not due:
+        msg = f"{place}: due is missing: the day by which it must be done, such as 2026-12-01."
+        raise SettingsError(msg)
+    latest = days_after(at, counts_days) if counts_days else ""
+    return {
+        "sentence": answer.sentence if answer else "",
+        "due": _day_within("due", due, place, at=at, days=due_days),
+        "until": _day_within("until", until, place, at=at, days=counts_days) or latest,
+    }
+
+
+def _day_within(key: str, text: str, place: str, *, at: str, days: int) -> str:
+    """Return a day at most `days` after `at`; raises `SettingsError` for another, or if 0."""
+    if text and not days:
+        msg = f"{place}: {key} is not for this: what is said here has no such day."
+        raise SettingsError(msg)
+    day = due_day(text, place, since=at, key=key, act="said")
+    if day and day > days_after(at, days):
+        msg = f"{place}: {key} {day} is more than {days} days after {at[:10]}, when it was said."
+        raise SettingsError(msg)
+    return day
+
+
+def due_day(
+    value: object, place: str, *, since: str, key: str = "due", act: str = "assigned"
+) -> str:
+    """Return a day as text; raises `SettingsError` if it is not one, or before `since`."""
     if value == "":
         return ""
     text = value.isoformat() if type(value) is date else str(value)
@@ -277,11 +330,11 @@ def due_day(value: object, place: str, *, since: str) -> str:
     except ValueError:
         is_day = False
     if not is_day:
-        msg = f"{place}: due takes a day such as 2026-12-01, not {text[:40]}."
+        msg = f"{place}: {key} takes a day such as 2026-12-01, not {text[:40]}."
         raise SettingsError(msg)
     # NOTE: not today's: the file is read again at each run.
     if text < since[:10]:
-        msg = f"{place}: due {text} is before the day on which it was assigned, {since[:10]}."
+        msg = f"{place}: {key} {text} is before the day on which it was {act}, {since[:10]}."
         raise SettingsError(msg)
     return text
 

@@ -24,8 +24,10 @@ def next_step(state: RunState) -> tuple[StepState, str] | None:
     outcomes = list(_ADVICE)
     waiting = []
     for step in state.steps.values():
-        is_in_part = step.conclusion.needs_person
-        outcome = Outcome.NOT_RUN if is_in_part else step.conclusion.outcome
+        outcome = step.conclusion.outcome
+        is_asked_for = outcome is Outcome.WAITING and step.is_asked_for
+        if step.conclusion.needs_person or is_asked_for:
+            outcome = Outcome.NOT_RUN
         if outcome in _ADVICE:
             waiting.append((outcomes.index(outcome), step))
     if not waiting:
@@ -40,5 +42,7 @@ def what_to_do(step: StepState) -> str:
         return "A second person must look and confirm it."
     if step.conclusion.needs_person:
         return f"Look yourself, then confirm: {' '.join(step.step.unseen(step.findings))}"
+    if step.is_asked_for:
+        return f"Do it by {step.due}, then confirm that it is done."
     general = _ADVICE.get(step.conclusion.outcome, "")
     return (advice_of(step_record(step)) or general) if general else ""

@@ -278,8 +278,9 @@ class Statement(Part):
     is the SHA-256 of the link by which a second person gave it.
 
     `sentence` is the step's, to which the word refers (a digest binds the word to
-    it), `app_name`, `app_id` and `service_domain` are what was known of the app
-    then, or empty.
+    it), or that of one of its other answers. The word counts until the day `until`, `due` is
+    the day by which the step must be done (both in UTC, or empty). `app_name`, `app_id` and
+    `service_domain` are what was known of the app then, or empty.
     """
 
     by: By
@@ -302,8 +303,16 @@ class Statement(Part):
         Name,
         Meta(
             min_length=1,
-            description="the step's sentence, to which the word refers; who attests confirms it",
+            description="the sentence of the step to which the word refers; who attests "
+            "confirms it",
         ),
+    ] = ""
+    due: Annotated[
+        Day,
+        Meta(description="the day by which an outside party wants the step done, if it is not yet"),
+    ] = ""
+    until: Annotated[
+        Day, Meta(description="the last day on which the word counts; empty if it has no end")
     ] = ""
     app_name: Annotated[
         Text, Meta(description="the app's display name, as far as it was known then")

@@ -202,6 +202,23 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """
+    What a person can confirm of a step without checks instead of its sentence.
+
+    A file and the command line call it `name`; its button says `label`. Such a word counts for
+    `counts_days` (0: without end). Where it has `due_days`, the step is not done: it waits until
+    the day that the person names, at most so many days later.
+    """
+
+    name: str
+    label: str
+    sentence: str
+    counts_days: int = 0
+    due_days: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """
     One documented step.
@@ -216,7 +233,8 @@ class Step:
     texts for the provider's review belong to it. `troubles` are the error texts that people
     meet here, `developer_tools` which answers of the provider's tools for developers show
     something about it, `usual_days` how long an outside party takes at most, as far as
-    that is known (else 0). `attest_label` is the button by which a person confirms it.
+    that is known (else 0). `attest_label` is the button by which a person confirms it; that
+    word counts for `counts_days` (0: without end). `answers` are what may be true instead.
     """
 
     id: str
@@ -239,6 +257,8 @@ class Step:
     developer_tools: str = ""
     usual_days: int = 0
     attest_label: str = ""
+    counts_days: int = 0
+    answers: tuple[Answer, ...] = ()
 
     @property
     def spends(self) -> str:
@@ -255,16 +275,24 @@ class Step:
         """
         Return the SHA-256 of the step's whole text and checks.
 
-        Without `troubles`, `usual_days` and `attest_label`: what else may go wrong, how long
-        others take and what a button says does not alter what was confirmed.
+        Without `troubles`, `usual_days`, `counts_days` and `attest_label`: what else may go
+        wrong, how long others take or a word counts and what a button says does not alter what
+        was confirmed.
         """
-        return _digest(_document(replace(self, troubles=(), usual_days=0, attest_label="")))
+        text = replace(self, troubles=(), usual_days=0, counts_days=0, attest_label="")
+        return _digest(_document(text))
 
     @property
     def sentence(self) -> str:
         """Return all that a person confirms, with what only a person can see of its checks."""
         sentences = (check.person_confirms for check in self.checks)
         return " ".join(dict.fromkeys(filter(None, (self.confirms, *sentences))))
+
+    @property
+    def sentences(self) -> dict[str, Answer | None]:
+        """Return the SHA-256 of all that may be confirmed: its sentence (`None`), its answers."""
+        answers = {sentence_digest(answer.sentence): answer for answer in self.answers}
+        return {sentence_digest(self.sentence): None, **answers}
 
     @property
     def check_ids(self) -> tuple[str, ...]:
@@ -368,6 +396,8 @@ def conclude(
     unchecked: str = "",
     others: tuple[str, ...] | None = None,
     unseen: tuple[str, ...] = (),
+    answer: Answer | None = None,
+    today: str = "",
 ) -> Conclusion:
     """
     Return a step's outcome from its findings and a person's `word`.
@@ -375,7 +405,8 @@ def conclude(
     A check that contradicts or verifies it decides; otherwise the word counts.
     `obstacle` names an earlier failure that blocks the step, `unchecked` says why
     the step's check did not run, `others` who else attested it if two people must,
-    `unseen` what a person must confirm of a verified step (`Step.unseen`).
+    `unseen` what a person must confirm of a verified step (`Step.unseen`). `answer` is
+    what the word says instead of the step's sentence; it fails once its due day is before `today`.
     """
     seen = _seen(findings, word)
     if seen is not None and seen.outcome in (Outcome.FAILED, Outcome.VERIFIED):
@@ -388,7 +419,7 @@ def conclude(
     if seen is not None and (seen.outcome is Outcome.WAITING or word is None):
         return seen
     if word is not None:
-        return _attested(word, seen, unchecked, others)
+        return _attested(word, seen, unchecked, others, answer, today)
     reason = unchecked or "Only you can confirm this: no API shows it."
     return Conclusion(outcome=Outcome.NOT_RUN, reason=reason)
 
@@ -429,10 +460,20 @@ def _seen(findings: tuple[Finding, ...], word: Word | None) -> Conclusion | None
 
 
 def _attested(
-    word: Word, seen: Conclusion | None, unchecked: str, others: tuple[str, ...] | None
+    word: Word,
+    seen: Conclusion | None,
+    unchecked: str,
+    others: tuple[str, ...] | None,
+    answer: Answer | None,
+    today: str,
 ) -> Conclusion:
-    is_submitted = word.kind is WordKind.SUBMITTED
-    reason = f"{'Submitted, says ' if is_submitted else ''}{word.by} on {word.at}"
+    is_submitted, is_late = word.kind is WordKind.SUBMITTED, bool(word.due) and today > word.due
+    label = "Submitted" if is_submitted else answer.label if answer else ""
+    reason = f"{label and f'{label}, says '}{word.by} on {word.at}"
+    if word.due:
+        reason += f", due {word.due}{' (that day has passed)' if is_late else ''}"
+    if word.until:
+        reason += f", counts until {word.until}"
     if others:
         reason += f", confirming {', '.join(others)}"
     if word.note:
@@ -444,8 +485,10 @@ def _attested(
     needs_another = others == ()
     if needs_another:
         reason += "; another person must confirm it."
+    is_open = is_submitted or needs_another or bool(word.due)
+    outcome = Outcome.WAITING if is_open else Outcome.ATTESTED
     return Conclusion(
-        outcome=Outcome.WAITING if is_submitted or needs_another else Outcome.ATTESTED,
+        outcome=Outcome.FAILED if is_late else outcome,
         reason=reason,
         by_person=True,
         needs_another=needs_another,

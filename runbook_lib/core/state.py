@@ -108,12 +108,24 @@ class StepState:
 
     @property
     def due(self) -> str:
-        """Return the day until which that person does it; empty for no day."""
-        return self.assignment.due if self.assignment else ""
+        """Return the day by which it must be done, of those that were named; empty for no day."""
+        named = (part.due for part in (self.assignment, self.word) if part)
+        return min(filter(None, named), default="")
+
+    @property
+    def is_asked_for(self) -> bool:
+        """Return whether somebody said that an outside party asks for it, and it is not done."""
+        return self.word is not None and bool(self.word.due)
+
+    @property
+    def sentence(self) -> str:
+        """Return what is to be confirmed: what the first of two people said, or the step's."""
+        is_half = self.word is not None and self.conclusion.needs_another
+        return self.word.sentence if self.word and is_half else self.step.sentence
 
     def overdue_days(self, today: date) -> int:
         """
-        Return by how many days a colleague's due day, or an outside party's usual time, has passed.
+        Return by how many days the due day, or an outside party's usual time, has passed.
 
         0 while there is time, and where no day is known.
         """
@@ -355,10 +367,12 @@ def fold(
     people's words count from any time. Both count only for the current
     `subject`. A step whose check never returned is `not_run`, whatever the
     notebook's own record says. Of an `earlier` state the steps are kept about which
-    nothing is new.
+    nothing is new. A run that has ended is judged on the day on which it did.
     """
     name = history.last_run if run_id is None else run_id
     mine = history.run(name)
+    if run_id is not None and mine and mine.finished_on:
+        subject = replace(subject, today=mine.finished_on[:10])
     started = history.read(mine.started) if mine and mine.started else None
     folded = _StepFold(history, subject, run_id, started)
     states: dict[str, StepState] = {}
@@ -413,6 +427,7 @@ class _StepFold:
         return (
             self._subject.values,
             self._subject.before,
+            self._subject.today,
             self._run_id,
             step.id in self._begun,
             self._checked.get(step.id),
@@ -436,7 +451,8 @@ class _StepFold:
             self._subject,
             spent_links=[link for link, used_for in links.items() if used_for != step.id],
         )
-        needs_two = word is not None and word.kind is WordKind.ATTESTED and self._demands(step)
+        is_done = word is not None and word.kind is WordKind.ATTESTED and not word.due
+        needs_two = is_done and self._demands(step)
         others = others if needs_two else ()
         counting = [counted for counted in (*others, word) if counted is not None]
         lines += [
@@ -454,6 +470,8 @@ class _StepFold:
                 obstacle=obstacle(step, states),
                 others=tuple(other.by for other in others) if needs_two else None,
                 unseen=step.unseen(findings),
+                answer=step.sentences.get(word.binding.confirms) if word else None,
+                today=self._subject.today,
                 unchecked=" ".join(
                     filter(None, (*(lapse.sentence for lapse in lapsed), unchecked))
                 ),
@@ -474,7 +492,7 @@ class _StepFold:
         word, conclusion = state.word, state.conclusion
         if conclusion.outcome is not Outcome.WAITING:
             return ""
-        if word and (word.kind is WordKind.SUBMITTED or conclusion.needs_another):
+        if word and (word.kind is WordKind.SUBMITTED or word.due or conclusion.needs_another):
             return word.at
         since = state.checked_on
         for entry in reversed(self._history.recent(state.step.id)):

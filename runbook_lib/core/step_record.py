@@ -102,6 +102,9 @@ class StepRecord(Part):
         ),
     ]
     sentence: Annotated[str, Meta(min_length=1, description="what a person confirms of this step")]
+    answers: Annotated[
+        tuple[str, ...], Meta(description="what a person may confirm of it instead")
+    ]
     checked_on: Time | None
     attested_by: str | None
     word: Annotated[Word | None, Meta(description="the person's word about this step that counts")]
@@ -159,6 +162,7 @@ def step_record(state: StepState) -> StepRecord:
         reason=state.conclusion.reason,
         needs_person=state.conclusion.needs_person,
         sentence=state.step.sentence,
+        answers=tuple(answer.sentence for answer in state.step.answers),
         checked_on=state.checked_on or None,
         attested_by=state.attested_by,
         word=state.word,

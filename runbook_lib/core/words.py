@@ -2,7 +2,8 @@
 Words: decide whether a person's word, or a check, still counts.
 
 Pure. A word counts only for the connector, the sentence and the subject that
-it is about (`Binding`). `procedure.conclude` decides what follows.
+it is about (`Binding`), and until its last day (`last_day`). `procedure.conclude`
+decides what follows.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated
 
 from msgspec import Meta
@@ -34,12 +35,14 @@ class Subject:
     The currently known values, to compare with those that a word is about.
 
     A secret is given as its fingerprint. `before` has, for a value that the
-    remote system refused, the one that it was to replace.
+    remote system refused, the one that it was to replace. `today` is the day in UTC on
+    which words are weighed; without one no word ends.
     """
 
     procedure: Procedure
     values: Mapping[str, Value]
     before: Mapping[str, Value] = field(default_factory=dict)
+    today: str = ""
 
     @property
     def inputs(self) -> dict[str, Input]:
@@ -100,18 +103,23 @@ class _Weighed:
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC), self.place
 
 
-def bind(step: Step, subject: Subject, given: Mapping[str, Value | None] | None = None) -> Binding:
+def bind(
+    step: Step,
+    subject: Subject,
+    given: Mapping[str, Value | None] | None = None,
+    sentence: str = "",
+) -> Binding:
     """
     Return what a word about `step` is about now.
 
     `given` is the subject that a file's entry names; it overrides known values, and
-    binds the word where the step itself does not.
+    binds the word where the step itself does not. `sentence` is that of another answer.
     """
     given = given or {}
     values: dict[str, Value | None] = {**subject.values, **given}
     return Binding(
         connector=subject.procedure.id,
-        confirms=sentence_digest(step.sentence),
+        confirms=sentence_digest(sentence or step.sentence),
         checks=step.check_ids,
         text=step.text_digest,
         subject={name: values.get(name) or None for name in (*step.subject, *given)},
@@ -122,7 +130,7 @@ def misfit(binding: Binding, step: Step, subject: Subject) -> str:
     """Return why `binding` does not match `step` and `subject`; empty if it does."""
     if binding.connector != subject.procedure.id:
         return f"for the connector {binding.connector or 'of another form'}"
-    if (binding.confirms, binding.checks) != (sentence_digest(step.sentence), step.check_ids):
+    if binding.confirms not in step.sentences or binding.checks != step.check_ids:
         return "before its sentence or its checks were changed"
     if any(name not in binding.subject for name in step.subject):
         return "before all values that it is about were recorded"
@@ -144,6 +152,21 @@ def person_key(name: str) -> str:
     return " ".join("".join(shown).split())
 
 
+def last_day(word: Word, step: Step) -> str:
+    """Return the last day on which `word` counts for `step`; empty if it has no end."""
+    answer = step.sentences.get(word.binding.confirms)
+    days = answer.counts_days if answer else step.counts_days
+    if word.kind is not WordKind.ATTESTED:
+        return ""
+    return min(filter(None, (word.until, days_after(word.at, days) if days else "")), default="")
+
+
+def days_after(moment: str, days: int) -> str:
+    """Return the day that is `days` after `moment`."""
+    day = datetime.fromisoformat(moment).date()
+    return (day + min(timedelta(days), date.max - day)).isoformat()
+
+
 def weigh(
     words: Sequence[Word], step: Step, subject: Subject, *, spent_links: Collection[str] = ()
 ) -> tuple[Word | None, tuple[Word, ...], tuple[Lapsed, ...]]:
@@ -153,8 +176,9 @@ def weigh(
     `words` are all words about the step, in the order of the journal. The newest
     that matches counts, and a skip, a decline and an attestation each replace the
     other kinds; a withdrawal cancels those that were said before its own time. A
-    link counts once: `spent_links` were used for other steps. Each person's newest
-    lapsed word is shown unless another word counts.
+    link counts once: `spent_links` were used for other steps. A word that has ended
+    replaces those before it all the same. Each person's newest lapsed word is shown unless
+    another word counts.
     """
     matching, refusal = subject.of_words(step), subject.refusal(step)
     weighed = [
@@ -174,14 +198,22 @@ def weigh(
             continue
         if why or is_used:
             lapsed[person] = Lapsed(word=word, why=why or "by a link that had been used before")
+            continue
+        same = [other for other in counting if _says_the_same(other, word)]
+        counting = [other for other in same if person_key(other.by) != person]
+        ends = last_day(word, step)
+        if ends and subject.today > ends:
+            lapsed[person] = Lapsed(word=word, why=f"until {ends}")
         else:
-            same = [other for other in counting if other.kind is word.kind]
-            counting = [other for other in same if person_key(other.by) != person]
             counting.append(word)
     if not counting:
         return None, (), tuple(lapsed.values())
     *others, newest = counting
     return newest, tuple(others), ()
+
+
+def _says_the_same(word: Word, other: Word) -> bool:
+    return (word.kind, word.binding.confirms) == (other.kind, other.binding.confirms)
 
 
 def _difference(item: Input | None, earlier: Value | None, current: Value | None) -> str:

@@ -5,7 +5,9 @@ A person's confirmation of one step outside the walkthrough, recorded as the wal
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+from runbook_lib.config.attestations import answered
 from runbook_lib.config.settings import suggestion, visible_text
 from runbook_lib.core.journal import timestamp
 from runbook_lib.core.model import Word, WordKind
@@ -25,14 +27,11 @@ _NOTHING = "Nothing was written."
 
 @dataclass(frozen=True, slots=True)
 class Confirmation:
-    """A confirmation that may be recorded; `state` is the step's before that."""
+    """A confirmation that may be recorded as `word`; `state` is the step's before that."""
 
     run: Run
     state: StepState
-    by: str
-    note: str
-    origin: str
-    link: str = ""
+    word: Word
 
     @property
     def about(self) -> list[str]:
@@ -41,16 +40,7 @@ class Confirmation:
 
     def record(self) -> StepState:
         """Record the confirmation in the journal, and return the step's new state."""
-        word = Word(
-            kind=WordKind.ATTESTED,
-            step=self.state.step.id,
-            by=self.by,
-            at=timestamp(self.run.clock()),
-            note=self.note,
-            origin=self.origin,
-            link=self.link,
-        )
-        self.run.say([word])
+        self.run.say([self.word])
         return self.run.whole_state.steps[self.state.step.id]
 
 
@@ -71,16 +61,20 @@ def prepare(
     tenant: str,
     evidence: str,
     env_file: str,
+    answer: str = "",
+    due: str = "",
+    until: str = "",
     origin: str = "runbook confirm",
     link: str = "",
 ) -> Confirmation:
     """
     Return the confirmation of `step` (its id, or its number on screen); nothing is written.
 
-    `origin` is where it is given, `link` the SHA-256 of a second person's link. Raises
-    `SettingsError` for an unknown step or tenant, an unusable name or note, a step
-    where nothing is left to confirm, and if a second person must confirm what this
-    one did.
+    `answer`, `due` and `until` are what `answered` takes; a second person confirms what the
+    first did. `origin` is where it is given, `link` the SHA-256 of a second person's link.
+    Raises `SettingsError` for an unknown step or tenant, an unusable name, note, answer or
+    day, a step where nothing is left to confirm, and if a second person must confirm what
+    this one did.
     """
     name = step.strip()
     numbers = {number: step_id for step_id, number in procedure.numbers.items()}
@@ -100,7 +94,23 @@ def prepare(
         raise SettingsError(unknown_tenant(run.tenant, evidence), next_step=_NOTHING)
     state = run.whole_state.steps[step_id]
     _require_open(state, by)
-    return Confirmation(run, state, by, note, origin, link)
+    at, first = timestamp(run.clock()), state.word
+    given = {"answer": answer, "due": due, "until": until}
+    if first and state.conclusion.needs_another and not any(given.values()):
+        confirmed: dict[str, Any] = {"sentence": first.sentence, "until": first.until}
+    else:
+        confirmed = answered(state.step, given, f"Step {state.step.id}", at=at)
+    word = Word(
+        kind=WordKind.ATTESTED,
+        step=step_id,
+        by=by,
+        at=at,
+        note=note,
+        **confirmed,
+        origin=origin,
+        link=link,
+    )
+    return Confirmation(run, state, word)
 
 
 def _require_open(state: StepState, by: str) -> None:

@@ -99,12 +99,12 @@ def _waits_in(state: RunState) -> Iterator[tuple[StepState, WaitsFor]]:
     upcoming = following[0].step.id if following else ""
     for step in state.steps.values():
         outcome, is_next = step.conclusion.outcome, step.step.id == upcoming
-        is_to_do = outcome is Outcome.FAILED or step.conclusion.needs_person
+        is_to_do = outcome is Outcome.FAILED or step.conclusion.needs_person or step.is_asked_for
         if step.assigned_to:
             yield step, WaitsFor.PERSON
         elif step.conclusion.needs_another:
             yield step, WaitsFor.SECOND_PERSON
-        elif outcome is Outcome.WAITING:
+        elif outcome is Outcome.WAITING and not step.is_asked_for:
             yield step, WaitsFor.OUTSIDE_PARTY
         elif is_to_do or (is_next and outcome in _TO_DO):
             yield step, WaitsFor.ANYBODY

@@ -99,7 +99,7 @@ class KnownRun:
         history = self.history
         subject = self.subject(history)
         # NOTE: a step asks five times for the same state, which is a third of what it costs.
-        key = (history.index.last, run_id, subject.values, subject.before)
+        key = (history.index.last, run_id, subject.values, subject.before, subject.today)
         folded = self._folded
         if folded is None or folded[0] != key:
             earlier = folded[1] if folded else None
@@ -143,7 +143,8 @@ class KnownRun:
         else:
             values = {**recorded, **values}
         values |= self.fingerprints()
-        return Subject(self.procedure, values, history.index.before(values))
+        today = self.clock().date().isoformat()
+        return Subject(self.procedure, values, history.index.before(values), today)
 
     def fingerprints(self) -> dict[str, str]:
         """Return the fingerprint of each secret that is the subject of a step, by name."""

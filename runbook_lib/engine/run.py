@@ -361,11 +361,10 @@ class Run(KnownRun):
             event = f"step.{word.kind}"
             statement: Any = structs.replace(word, login=login)
             if isinstance(word, Word):
-                binding = bind(step, subject, word.binding.subject)
+                sentence = word.sentence or step.sentence
+                binding = bind(step, subject, word.binding.subject, sentence)
                 app = _app_of(binding, values)
-                statement = structs.replace(
-                    statement, binding=binding, sentence=step.sentence, **app
-                )
+                statement = structs.replace(statement, binding=binding, sentence=sentence, **app)
             self._write(event, convert(statement, DATA[event], from_attributes=True), step=step.id)
 
     def remember(self, name: str, value: Value) -> None:

@@ -90,6 +90,7 @@ class ConfirmHandler(JupyterHandler):
             tenant=link.tenant,
             number=state.number,
             step=step,
+            sentence=state.sentence,
             reason=with_times(state.conclusion.reason),
             about=subject_of(run, step),
             is_sandbox=True in run.history.index.practice,

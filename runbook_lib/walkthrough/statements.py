@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from runbook_lib.config.attestations import due_day
+from runbook_lib.config.attestations import answered, due_day
 from runbook_lib.config.settings import visible_text
 from runbook_lib.core.attachments import store_attachment
 from runbook_lib.core.journal import timestamp
@@ -23,6 +23,8 @@ _FIELDS = {
     "seen": "What differed",
     "to": "Who does it",
     "due": "The day",
+    "until": "The last day",
+    "answer": "The answer",
 }
 
 
@@ -45,11 +47,14 @@ class Statements:
         if kind in (WordKind.SKIPPED, WordKind.WITHDRAWN) and not fields["note"]:
             msg = "Give a reason."
             raise SettingsError(msg, next_step="It is kept in the record.")
+        given = {name: _text(typed, name) for name in ("answer", "due", "until")}
+        answer = answered(step, given, "Days", at=fields["at"])
         folder = self._run.journal.path.parent / "attachments"
         return Word(
             kind=kind,
             seen=_text(typed, "seen"),
             attachments=tuple(store_attachment(folder, **file) for file in files),
+            **answer,
             **fields,
         )
 

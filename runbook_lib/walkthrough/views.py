@@ -200,6 +200,8 @@ def _primary(state: StepState, credentials: Mapping[str, str]) -> str:
     """Return the action that a person needs next in this step."""
     step, outcome = state.step, state.conclusion.outcome
     token = step.consent_gives
+    if step.answers:
+        return "attest"
     if step.kind is StepKind.WAIT and outcome is Outcome.FAILED and state.conclusion.by_person:
         return "submit"  # declined: it is submitted again
     if state.conclusion.needs_person:
@@ -275,6 +277,8 @@ def _line(state: StepState) -> dict[str, str]:
 
 def _who(state: StepState, provider: str) -> str:
     word, conclusion = state.word, state.conclusion
+    if state.is_asked_for and word is not None:
+        return f"due {word.due}, says {word.by}"
     if conclusion.outcome is Outcome.WAITING:
         whom = "a second person" if conclusion.needs_another else provider
         since = f" since {when(state.waiting_since)}" if state.waiting_since else ""
@@ -348,6 +352,7 @@ def _forms(step: Step, vendor: Vendor) -> list[dict[str, Any]]:
         ),
     ]
     attested = _form("attest", done, step.sentence, optional)
+    attested["fields"] = _until_field(step.counts_days)
     if step.developer_tools:
         attested["files_help"] = (
             f"What {vendor.developer_tools} answer to {step.developer_tools} may be attached as "
@@ -363,6 +368,18 @@ def _forms(step: Step, vendor: Vendor) -> list[dict[str, Any]]:
     ]
     return [
         *(submitted if is_wait else ()),
+        *(
+            {
+                **_form(f"attest-{answer.name}", answer.label, answer.sentence, optional),
+                "action": "attest",
+                "answer": answer.name,
+                "fields": [
+                    *([_DUE_FIELD] if answer.due_days else []),
+                    *_until_field(answer.counts_days),
+                ],
+            }
+            for answer in step.answers
+        ),
         attested,
         *(declined if is_wait else ()),
         _form("skip", "Skip", "This step is skipped.", ""),
@@ -392,6 +409,8 @@ def _form(name: str, label: str, sentence: str, note_help: str) -> dict[str, Any
     """Return a form's texts; without `note_help` it asks for a reason."""
     return {
         "name": name,
+        "action": name,
+        "answer": "",
         "label": label,
         "sentence": sentence,
         "note_name": "note" if note_help else "reason",
@@ -402,6 +421,20 @@ def _form(name: str, label: str, sentence: str, note_help: str) -> dict[str, Any
         "files_help": "",
         "fields": [],
     }
+
+
+_DUE_FIELD = {
+    "name": "due",
+    "label": "Due",
+    "type": "date",
+    "help": "The day by which it must be done, as it was named to you.",
+}
+
+
+def _until_field(days: int) -> list[dict[str, Any]]:
+    """Return the field for the last day of a word that counts for `days`; none if it has no end."""
+    note = f"Optional: the last day on which this counts; {days} days without one."
+    return [{"name": "until", "label": "Until", "type": "date", "help": note}] if days else []
 
 
 def _input_view(
@@ -489,6 +522,9 @@ def _details(entry: Entry) -> str:
     to = ""
     if isinstance(data, Assigned):
         to = f" to {data.to or 'nobody'}" + (f" until {data.due}" if data.due else "")
-    attachments = data.attachments if isinstance(data, Statement) else ()
+    is_word = isinstance(data, Statement)
+    attachments = data.attachments if is_word else ()
+    if is_word and data.due:
+        to = f" as due on {data.due}"
     files = "".join(f" [{attachment.name}]" for attachment in attachments)
     return f"{to} by {data.by}" + (f": {data.note}" if data.note else "") + files

@@ -241,8 +241,9 @@ def _open_steps(run: Record) -> list[StepRecord]:
 
 
 def _waits_for_others(runs: Sequence[Record]) -> set[str]:
-    """Return the steps that wait for an outside party, not for a second person here."""
-    return {step.id for run in runs for step in run.steps if step.kind == StepKind.WAIT}
+    """Return the steps that wait for an outside party, not for a person here."""
+    steps = (step for run in runs for step in run.steps if step.kind == StepKind.WAIT)
+    return {step.id for step in steps if not (step.word and step.word.due)}
 
 
 def _people(words: Mapping[str, Sequence[Word]]) -> list[Person]:

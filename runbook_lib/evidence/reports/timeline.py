@@ -55,7 +55,8 @@ class Word:
     """
     What a person said about a step, at the time they named, and when it was recorded.
 
-    `sentence` is the step's, `about` the app and the Service Domain that were known then.
+    `sentence` is the step's, `about` the app and the Service Domain that were known then,
+    `due` and `until` its days.
     """
 
     step: str
@@ -68,11 +69,13 @@ class Word:
     written_on: str = ""
     sentence: str = ""
     about: str = ""
+    due: str = ""
+    until: str = ""
 
     @property
     def outcome(self) -> Outcome:
         """Return the step's outcome by this word alone."""
-        return _OUTCOMES[self.kind]
+        return Outcome.WAITING if self.due else _OUTCOMES[self.kind]
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,6 +332,8 @@ def _word_from(step: str, kind: WordKind, statement: Statement, *, written_on: s
         written_on,
         statement.sentence,
         _about(statement),
+        statement.due,
+        statement.until,
     )
 
 

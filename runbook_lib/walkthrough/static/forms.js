@@ -12,6 +12,8 @@ class WordForm {
   constructor(panel, form) {
     this.panel = panel;
     this.name = form.name;
+    this.action = form.action;
+    this.answer = form.answer; // which of the step's answers it gives, or empty
     this.label = form.label;
     this.noteName = form.note_name;
     this.noteMissing = form.note_missing;
@@ -75,7 +77,7 @@ class WordForm {
       const [words, buffers] = await this.statement();
       const by = this.field("by").value.trim();
       saveOperator(by);
-      if (!this.panel.send({ action: this.name, by, ...words }, buffers)) this.asked = null;
+      if (!this.panel.send({ action: this.action, answer: this.answer, by, ...words }, buffers)) this.asked = null;
     } catch {
       this.asked = null;
       this.refuse("A file can no longer be read. Choose it again.");

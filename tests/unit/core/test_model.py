@@ -86,6 +86,8 @@ WORD = {
     "login": "",
     "link": DIGEST,
     "sentence": "It is done.",
+    "due": "2026-12-01",
+    "until": "2027-11-24",
     "app_name": "Acme",
     "app_id": "1234567891011121",
     "service_domain": "acme-h.cyclr.com",
