@@ -6,9 +6,11 @@ Nothing else lists them: a new package is found by itself.
 
 from __future__ import annotations
 
+from datetime import date, timedelta
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
+from string import Template
 from typing import TYPE_CHECKING
 
 from runbook_lib.errors import SettingsError
@@ -73,16 +75,27 @@ def known_variables() -> dict[str, tuple[str, ...]]:
     return variables_of({name: inputs_of(find_procedure(name)) for name in connector_names()})
 
 
-def practice_words(connector: str, scenario: str) -> str:
-    """Return what people have said in `scenario` by then, as TOML; empty for nothing."""
+def practice_words(connector: str, scenario: str, today: date) -> str:
+    """
+    Return what people have said in `scenario` by then, as TOML; empty for nothing.
+
+    The days of words that end follow from the first of this month, so that they count
+    `today` and are the same in each run of a month.
+    """
     unsaid = set(import_module(f"{_PACKAGE}.{connector}").UNSAID.get(scenario, ()))
     text = (_FOLDER / connector / "practice" / "words.toml").read_text(encoding="utf-8")
     heading, *entries = text.split("\n\n[[")
     words = [entry for entry in entries if not unsaid & _named(entry)]
-    return "" if "" in unsaid else "\n\n[[".join([heading, *words])
+    ago = {"asked": 61, "renewed": 10, "due": 1}
+    days = {name: today.replace(day=1) - timedelta(days=number) for name, number in ago.items()}
+    return "" if "" in unsaid else Template("\n\n[[".join([heading, *words])).substitute(days)
 
 
 def _named(entry: str) -> set[str]:
-    """Return the names of an entry: its step, and its kind with the step."""
-    kind, step = entry.partition("]")[0], entry.partition('step = "')[2].partition('"')[0]
-    return {step, f"{kind} {step}"}
+    """Return the names of an entry: its step, its kind with the step, and that with its answer."""
+    kind, step = entry.partition("]")[0], _value(entry, "step")
+    return {step, f"{kind} {step}", f"{kind} {step} {_value(entry, 'answer') or 'done'}"}
+
+
+def _value(entry: str, name: str) -> str:
+    return entry.partition(f'{name} = "')[2].partition('"')[0]

@@ -1,7 +1,8 @@
 """
 Steps in texts of the runbook's own, named by number and title as a person sees them.
 
-Connectors share steps under other numbers, so a shared text names them by id.
+Connectors share steps under other numbers, so a shared text names them by id, or by what
+follows the number in it (`data-access-renewal`) where that differs.
 """
 
 from __future__ import annotations
@@ -13,12 +14,17 @@ from runbook_lib.core.procedure import Procedure, Step
 
 
 def step_names(procedures: Iterable[Procedure]) -> dict[str, str]:
-    """Return each step's name by its id; one with several numbers, or titles, has all of them."""
+    """
+    Return each step's name by its id, and by its id without section and number.
+
+    One with several numbers, or titles, has all of them.
+    """
     numbers: dict[str, dict[str, dict[str, None]]] = {}
     for procedure in procedures:
         for step in procedure.steps:
-            titles = numbers.setdefault(step.id, {})
-            titles.setdefault(step.title, {})[procedure.numbers[step.id]] = None
+            for name in (step.id, step.id.split("-", 2)[-1]):
+                titles = numbers.setdefault(name, {})
+                titles.setdefault(step.title, {})[procedure.numbers[step.id]] = None
     return {
         name: "step "
         + " or ".join(f"{' or '.join(numbered)} ({title})" for title, numbered in titles.items())

@@ -43,6 +43,8 @@ def what_to_do(step: StepState) -> str:
     if step.conclusion.needs_person:
         return f"Look yourself, then confirm: {' '.join(step.step.unseen(step.findings))}"
     if step.is_asked_for:
-        return f"Do it by {step.due}, then confirm that it is done."
+        is_late = step.conclusion.outcome is Outcome.FAILED
+        by_when = f"It was due on {step.due}: do it" if is_late else f"Do it by {step.due}"
+        return f"{by_when}, then confirm that it is done."
     general = _ADVICE.get(step.conclusion.outcome, "")
     return (advice_of(step_record(step)) or general) if general else ""

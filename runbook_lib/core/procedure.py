@@ -419,7 +419,7 @@ def conclude(
     if seen is not None and (seen.outcome is Outcome.WAITING or word is None):
         return seen
     if word is not None:
-        return _attested(word, seen, unchecked, others, answer, today)
+        return _attested(word, seen, unchecked, others, answer=answer, today=today)
     reason = unchecked or "Only you can confirm this: no API shows it."
     return Conclusion(outcome=Outcome.NOT_RUN, reason=reason)
 
@@ -464,6 +464,7 @@ def _attested(
     seen: Conclusion | None,
     unchecked: str,
     others: tuple[str, ...] | None,
+    *,
     answer: Answer | None,
     today: str,
 ) -> Conclusion:

@@ -102,9 +102,7 @@ class StepRecord(Part):
         ),
     ]
     sentence: Annotated[str, Meta(min_length=1, description="what a person confirms of this step")]
-    answers: Annotated[
-        tuple[str, ...], Meta(description="what a person may confirm of it instead")
-    ]
+    answers: Annotated[tuple[str, ...], Meta(description="what a person may confirm of it instead")]
     checked_on: Time | None
     attested_by: str | None
     word: Annotated[Word | None, Meta(description="the person's word about this step that counts")]

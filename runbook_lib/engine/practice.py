@@ -16,6 +16,7 @@ from runbook_lib.config.workspace import evidence_folder, journal_path, tenant_n
 from runbook_lib.connectors.provider import vendor_of
 from runbook_lib.connectors.registry import known_variables, practice_words
 from runbook_lib.core.fingerprints import FingerprintKey, read_key
+from runbook_lib.core.journal import utc_now
 from runbook_lib.core.procedure import Procedure
 from runbook_lib.core.scratch import scratch_folder
 from runbook_lib.engine.headless import (
@@ -98,7 +99,7 @@ def practice(scenario: str, procedure: Procedure, key: FingerprintKey) -> Iterat
     from runbook_lib.sandbox.server import Sandbox  # noqa: PLC0415
 
     require_scenario(scenario)
-    words = practice_words(procedure.id, scenario)
+    words = practice_words(procedure.id, scenario, utc_now().date())
     with ExitStack() as stack:
         folder = stack.enter_context(scratch_folder())
         # The sandbox keeps its certificate between runs.

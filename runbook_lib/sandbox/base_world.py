@@ -199,7 +199,7 @@ def register_app(world: World) -> None:
     app.permissions = dict.fromkeys(PERMISSIONS, "live")
     app.configurations = {world.dice.digits(16): PERMISSIONS}
     app.test_calls = dict.fromkeys(PERMISSIONS, world.now() - 7 * DAY)
-    app.was_reviewed = app.has_data_use_checkup = True
+    app.was_reviewed = True
     app.review = Review(
         ReviewState.APPROVED,
         submitted_on=world.now() - 6 * DAY,

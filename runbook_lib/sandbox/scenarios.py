@@ -7,6 +7,7 @@ no handler knows which one it serves.
 
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from runbook_lib.sandbox.base_world import (
     DAY,
@@ -26,6 +27,7 @@ from runbook_lib.sandbox.base_world import (
 from runbook_lib.sandbox.origins import unknown, verbatim
 from runbook_lib.sandbox.state.facebook_world import (
     AppMode,
+    Renewal,
     Review,
     ReviewState,
     Tier,
@@ -149,6 +151,19 @@ def _partly_declined(world: World) -> None:
     the_app(world).mode = AppMode.LIVE
 
 
+def _renewal_due(world: World) -> None:
+    """
+    A renewal was asked for when the app was made, and is overdue: the app is deactivated.
+
+    It was asked for 61 days before the first of this month, in UTC.
+    """
+    app = the_app(world)
+    _take_back(world)
+    month = datetime.fromtimestamp(world.now(), UTC).replace(day=1, hour=0, minute=0, second=0)
+    app.created_on = month.timestamp() - 61 * DAY
+    app.renewal = Renewal(app.created_on)
+
+
 def _use_case_missing(world: World) -> None:
     """The app was made by another use case, which offers no leads and no messages."""
     app = the_app(world)
@@ -260,6 +275,7 @@ _CHANGES: dict[str, Callable[[World], None]] = {
     "review-declined": _review_declined,
     "partly-declined": _partly_declined,
     "permission-missing": _permission_missing,
+    "renewal-due": _renewal_due,
     "use-case-missing": _use_case_missing,
     "test-calls-missing": _test_calls_missing,
     "not-published": _not_published,

@@ -43,7 +43,7 @@ def small_fleet() -> FleetRecord:
         result("tenant-1", wrong, outcome="failed", exit_code=1, seconds=4.0),
         result(
             "bakery",
-            step("fb-10c-app-review", "not_run", "Nothing happened yet.", **person),
+            step("fb-10d-app-review", "not_run", "Nothing happened yet.", **person),
             connector=MESSENGER,
             outcome="incomplete",
             exit_code=3,

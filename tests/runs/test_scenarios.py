@@ -356,7 +356,7 @@ MESSENGER = {
     "messenger-page-not-subscribed": (1, {"fb-10-page-access": "failed"}),
     "not-published": (
         3,
-        {"fb-10d-publish": "not_run", "test-04-customer-consent": "not_run"},
+        {"fb-10e-publish": "not_run", "test-04-customer-consent": "not_run"},
     ),
 }
 

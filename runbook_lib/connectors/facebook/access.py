@@ -30,6 +30,7 @@ _NODE_FIELDS = (
 ROLE_READS = ("user", "role", "paging", "cursors", "after", "next")
 _NO_SUCH_FIELD = re.compile(r"nonexisting field \(([a-z_]+)\)")
 _UNKNOWN_APP = 101
+_DEACTIVATED = "api access deactivated"
 _SECRET_REFUSED = (1, "error validating client secret")
 
 
@@ -100,7 +101,9 @@ def app_token(context: CheckContext) -> Secret:
     except GraphTokenError as error:
         refused = HTTPStatus.BAD_REQUEST <= error.status < HTTPStatus.INTERNAL_SERVER_ERROR
         msg = f"Facebook issued no app token ({error}), so nothing could be read with it."
-        if refused:
+        if _DEACTIVATED in str(error).lower():
+            msg += " Do the required actions in the dashboard: until then the app is deactivated."
+        elif refused:
             msg += " Correct the App ID or App Secret, then check again."
         kind = RefusedAppError if is_app_refused(error) else OAuthError
         raise kind(msg, next_step=error.diagnostics()) from error

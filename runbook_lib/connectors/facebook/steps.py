@@ -22,9 +22,9 @@ from runbook_lib.connectors.facebook import (
     troubles,
     verification,
 )
-from runbook_lib.connectors.facebook.sources import RELEASE, SUBMISSION, USE_CASES
+from runbook_lib.connectors.facebook.sources import RELEASE, RENEWAL, SUBMISSION, USE_CASES
 from runbook_lib.core.outcome import LONGEST_WAIT_DAYS
-from runbook_lib.core.procedure import Check, Input, Link, Paste, Source, Step, StepKind
+from runbook_lib.core.procedure import Answer, Check, Input, Link, Paste, Source, Step, StepKind
 
 # What checks of the app, and of a user's token for it, cannot do without.
 APP = ("app_id", "app_secret")
@@ -399,6 +399,59 @@ def open_public_pages(step_id: str) -> Step:
     )
 
 
+def data_access_renewal(step_id: str) -> Step:
+    """Renew the app's data access where Facebook asks for it (not on the page)."""
+    return Step(
+        id=step_id,
+        title="Renew the app's data access, if Facebook asks for it",
+        kind=StepKind.WAIT,
+        source=Source(
+            1, reading=f"{RENEWAL}/faqs, /content, /preparation; third-party readings, 2026"
+        ),
+        confirms="Facebook shows the Data Access Renewal of this app as complete.",
+        subject=THIS_APP,
+        prose=(
+            "Once a year Facebook asks, app by app, for **Data Access Renewal**, and it has asked "
+            "apps that were never live. Look at **Required actions** in My Apps, the alerts in the "
+            "dashboard and the mails to the app's administrators and its contact address. While it "
+            "is open, **Submit for review** is grey and publishing is refused. **Open checkup** "
+            "begins it; “runbook kit” lists its sections. You have 60 calendar days from the "
+            "first notice, without extension: then the app is deactivated until it is done. "
+            "Facebook takes 10 to 15 working days for it, beside the review. No API shows it: a "
+            "person says so."
+        ),
+        today=(
+            "Since October 2024 it takes the place of the **Data Use Checkup**, the **Data "
+            "Protection Assessment** and the **data handling questions**; where Facebook still "
+            "asks for one of these, say so here."
+        ),
+        links=(Link("My Apps", APPS), dashboard("App dashboard", "dashboard/")),
+        usual_days=21,  # 15 working days
+        attest_label="It is done",
+        counts_days=365,
+        answers=(
+            Answer(
+                name="not-asked",
+                label="Not asked of this app",
+                sentence=(
+                    "Required actions, alerts and mails ask for no Data Access Renewal of this app."
+                ),
+                counts_days=90,
+            ),
+            Answer(
+                name="asked",
+                label="Asked for, not done yet",
+                sentence=(
+                    "Facebook asks for the Data Access Renewal of this app, and it is not complete."
+                ),
+                due_days=60,
+            ),
+        ),
+        troubles=troubles.RENEWAL,
+        developer_tools="devtools_compliance status",
+    )
+
+
 def submit_review(
     step_id: str, source: Source, permissions: Input, prose: str, *, review_kit: str
 ) -> Step:
@@ -417,9 +470,10 @@ def submit_review(
         prose=prose,
         today=(
             "In a use-case app: **Use cases > Customize**, then **Add to App Review** at each "
-            "permission (**Increase access** for public_profile). The submission also asks for "
-            "the **Data Use Checkup** and a data handling questionnaire. Only one submission at a "
-            "time is taken. Facebook decides on each permission, after 1 to "
+            "permission (**Increase access** for public_profile). Where Facebook asks for **Data "
+            "Access Renewal** (formerly Data Use Checkup, Data Protection Assessment and data "
+            "handling questions), nothing can be submitted before that is done. Only one "
+            "submission at a time is taken. Facebook decides on each permission, after 1 to "
             f"{LONGEST_WAIT_DAYS} days as reported, and may leave the result unread in the panel. "
             "**Overdue**: read every result under App Review > Requests, the dashboard's alerts "
             "and the mails to the app's contact address; then ask Facebook's developer support "
@@ -460,6 +514,7 @@ def publish(step_id: str) -> Step:
         ),
         today="An app without use cases has no Publish page: say so here.",
         links=(dashboard("Publish", "go_live/"),),
+        troubles=troubles.RENEWAL,
         developer_tools="devtools_app basic_settings",
     )
 

@@ -7,7 +7,13 @@ Nothing here was seen by the runbook itself: `source` says who published it.
 
 from __future__ import annotations
 
-from runbook_lib.connectors.facebook.sources import LEADS, RELEASE, SUBMISSION, USE_CASES
+from runbook_lib.connectors.facebook.sources import (
+    LEADS,
+    RELEASE,
+    SUBMISSION,
+    USE_CASES,
+)
+from runbook_lib.connectors.facebook.sources import RENEWAL as _RENEWAL_PAGES
 from runbook_lib.core.troubles import Cause, Trouble
 
 _ERRORS = "https://developers.facebook.com/docs/graph-api/guides/error-handling"
@@ -283,7 +289,10 @@ _FEATURE_UNAVAILABLE = Trouble(
             tested_by=("public-profile-is-live",),
         ),
         Cause(text="The app was approved, but is not published (Publish > Go live)."),
-        Cause(text="A Data Use Checkup, or another required action, is overdue in the dashboard."),
+        Cause(
+            text="Data Access Renewal (formerly Data Use Checkup), or another required action, is "
+            "overdue in the dashboard.",
+        ),
         Cause(
             text="Privacy policy, terms or data deletion page do not open without JavaScript.",
             tested_by=("public-pages-open",),
@@ -343,6 +352,52 @@ _NEEDS_ADVANCED_ACCESS = Trouble(
 )
 
 # --- review -----------------------------------------------------------------------------------
+_RENEWAL_OPEN = Trouble(
+    shown=(
+        "Complete data access renewal requirements to submit for App Review",
+        "Data Access Renewal",
+    ),
+    means=(
+        "Facebook asks for the app's Data Access Renewal. Until it is complete, nothing can be "
+        "submitted to App Review and the app cannot be published (the words with which publishing "
+        "is refused were not read)."
+    ),
+    causes=(
+        Cause(
+            text="The renewal was asked for and is not submitted: see Required actions in My Apps.",
+        ),
+        Cause(text="It is submitted, and Facebook is at it: 10 to 15 working days were seen."),
+        Cause(
+            text="Facebook calls it by an older name: Data Use Checkup, Data Protection "
+            "Assessment, data handling questions.",
+        ),
+    ),
+    advice=(
+        "Go to {data-access-renewal}: open it under Required actions, complete its sections and "
+        "submit it before its due date. Once Facebook shows it as complete, submit or publish."
+    ),
+    source=f"{_RENEWAL_PAGES}/faqs; {_READINGS}",
+)
+_DEACTIVATED = Trouble(
+    shown=(
+        "API access deactivated. To reactivate, go to the app dashboard.",
+        "You will be able to log in when the app is reactivated.",
+    ),
+    means="Facebook has deactivated the app: it answers no call, and nobody can sign in.",
+    causes=(
+        Cause(
+            text="The Data Access Renewal was not complete on its due date, 60 days after the "
+            "first notice.",
+        ),
+        Cause(text="Another required action in the dashboard is overdue."),
+    ),
+    advice=(
+        "Open the dashboard and do its required actions. For the renewal see "
+        "{data-access-renewal}: the app stays deactivated until it is complete."
+    ),
+    source=f"{_RENEWAL_PAGES}/faqs; https://github.com/msigley/WP-Instagram-API/pull/6; "
+    "https://github.com/LoginRadius/engineering-blog-samples/issues/299",
+)
 _SUBMISSION_OPEN = Trouble(
     shown=("Cannot submit to App Review while a previous submission is in review",),
     means="Facebook takes one submission at a time.",
@@ -565,13 +620,20 @@ _BLOCKED = Trouble(
 )
 
 # --- what each kind of step shows -------------------------------------------------------------
-LIMITS = (_THROTTLED, _SERVICE_FAULT)
+LIMITS = (_THROTTLED, _SERVICE_FAULT, _DEACTIVATED)
 REDIRECT_URI = (_URL_BLOCKED, _REDIRECT_DIFFERS, _BAD_SECRET, _BAD_APP, *LIMITS)
 CREDENTIALS = (_BAD_SECRET, _BAD_APP, _PROOF, _OLD_VERSION, *LIMITS)
 PERMISSIONS = (_INVALID_SCOPES, _NO_PERMISSION)
 ACCESS_LEVELS = (_NEEDS_ADVANCED_ACCESS, _FEATURE_UNAVAILABLE)
 BUSINESS = (_BAD_TOKEN, _BAD_SECRET, _BAD_APP, *LIMITS)
-REVIEW = (_DECLINED, _SUBMISSION_OPEN, _SCREENCAST, _NEEDS_ADVANCED_ACCESS)
+RENEWAL = (_RENEWAL_OPEN, _DEACTIVATED)
+REVIEW = (
+    _DECLINED,
+    _SUBMISSION_OPEN,
+    _SCREENCAST,
+    _NEEDS_ADVANCED_ACCESS,
+    *RENEWAL,
+)
 CONSENT = (
     _URL_BLOCKED,
     _INVALID_SCOPES,
@@ -592,5 +654,14 @@ DATA = (
     _NOT_THERE,
     _THROTTLED,
     _BLOCKED,
+    _DEACTIVATED,
 )
-PAGES = (_LACKS_PERMISSION, _NOT_PERMITTED, _WRONG_TOKEN, _NOT_THERE, _THROTTLED, _BLOCKED)
+PAGES = (
+    _LACKS_PERMISSION,
+    _NOT_PERMITTED,
+    _WRONG_TOKEN,
+    _NOT_THERE,
+    _THROTTLED,
+    _BLOCKED,
+    _DEACTIVATED,
+)

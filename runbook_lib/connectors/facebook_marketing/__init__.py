@@ -20,6 +20,11 @@ UNSAID = {
     "not-published": ("fb-12a-publish",),
     "partly-declined": (*_NOT_APPROVED, *_IN_CYCLR),
     "permission-missing": _NOT_APPROVED,
+    "renewal-due": (
+        "attestation fb-11b-data-access-renewal done",
+        "fb-12-submit-review",
+        *_AFTER_REVIEW,
+    ),
     "review-declined": _AFTER_REVIEW,
     "review-pending": _AFTER_REVIEW,
     "tech-provider-pending": ("attestation fb-05b-access-verification",),

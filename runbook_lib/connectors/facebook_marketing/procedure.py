@@ -138,6 +138,7 @@ _PARTNER_APP = Section(
             troubles=(*troubles.PERMISSIONS, *troubles.ACCESS_LEVELS),
         ),
         facebook.open_public_pages("fb-11a-public-pages"),
+        facebook.data_access_renewal("fb-11b-data-access-renewal"),
         facebook.submit_review(
             "fb-12-submit-review",
             Source(1, 12),

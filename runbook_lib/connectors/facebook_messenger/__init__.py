@@ -6,9 +6,9 @@ _IN_CYCLR = (
     "cy-05-verify-token",
     "test-02-authenticate",
 )
-_NOT_APPROVED = ("attestation fb-10c-app-review",)
-_AFTER_REVIEW = (*_NOT_APPROVED, "fb-10d-publish", *_IN_CYCLR)
-_FROM_TEST_CALLS = ("fb-10a-test-calls", "fb-10c-app-review")
+_NOT_APPROVED = ("attestation fb-10d-app-review",)
+_AFTER_REVIEW = (*_NOT_APPROVED, "fb-10e-publish", *_IN_CYCLR)
+_FROM_TEST_CALLS = ("fb-10a-test-calls", "fb-10d-app-review")
 
 _UNCHECKED = ("fb-08-redirect-uri", *_NOT_APPROVED)
 
@@ -17,9 +17,14 @@ _UNCHECKED = ("fb-08-redirect-uri", *_NOT_APPROVED)
 UNSAID = {
     "app-domains-only": ("fb-08-redirect-uri",),
     "fresh": ("",),
-    "not-published": ("fb-10d-publish",),
+    "not-published": ("fb-10e-publish",),
     "partly-declined": (*_NOT_APPROVED, *_IN_CYCLR),
     "permission-missing": _NOT_APPROVED,
+    "renewal-due": (
+        "attestation fb-10c-data-access-renewal done",
+        "fb-10d-app-review",
+        *_AFTER_REVIEW,
+    ),
     "review-declined": _AFTER_REVIEW,
     "review-pending": _AFTER_REVIEW,
     "tech-provider-pending": ("attestation fb-05b-access-verification",),

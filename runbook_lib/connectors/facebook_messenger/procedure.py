@@ -140,8 +140,9 @@ _PARTNER_APP = Section(
         ),
         facebook.make_test_calls("fb-10a-test-calls", _PERMISSIONS),
         facebook.open_public_pages("fb-10b-public-pages"),
+        facebook.data_access_renewal("fb-10c-data-access-renewal"),
         facebook.submit_review(
-            "fb-10c-app-review",
+            "fb-10d-app-review",
             Source(1, reading=SUBMISSION),
             _PERMISSIONS,
             "The documented page says that approval takes about five days, and names no step for "
@@ -149,7 +150,7 @@ _PARTNER_APP = Section(
             "**App Review > Permissions and Features**, and submit the app for review.",
             review_kit="facebook_messenger",
         ),
-        facebook.publish("fb-10d-publish"),
+        facebook.publish("fb-10e-publish"),
         facebook.app_id_and_secret(11),
     ),
 )

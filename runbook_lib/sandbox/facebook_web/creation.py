@@ -10,7 +10,7 @@ from runbook_lib.sandbox.facebook_web.common import apps_of, dashboard_router
 from runbook_lib.sandbox.http.pages import Visit, see_other
 from runbook_lib.sandbox.http.web import Reply
 from runbook_lib.sandbox.origins import inferred, unknown, verbatim
-from runbook_lib.sandbox.state.facebook_world import AppMode
+from runbook_lib.sandbox.state.facebook_world import AppMode, Renewal
 from runbook_lib.sandbox.state.use_cases import USE_CASES as CASES
 from runbook_lib.sandbox.state.world import World
 
@@ -122,6 +122,11 @@ def _create(visit: Visit, answers: dict[str, str]) -> Reply:
 
 @verbatim("graph §9", "business apps have no app mode and rely on access levels", "app-types")
 @verbatim("graph §9", "an app with a use case is unpublished until Publish > Go live", "release")
+@inferred(
+    "graph §9",
+    "an app is asked for Data Access Renewal when it is made; Facebook asks some apps only",
+    "third-party readings of 2026",
+)
 def _register(world: World, answers: dict[str, str]) -> str:
     app = world.register_app(answers["name"])
     app.contact_email, app.purpose = answers["contact_email"], answers["purpose"]
@@ -132,4 +137,5 @@ def _register(world: World, answers: dict[str, str]) -> str:
     else:
         app.use_cases, app.products = [case.name], set(case.products)
         app.mode = AppMode.DEVELOPMENT
+    app.renewal = Renewal(world.now())
     return app.id

@@ -139,6 +139,16 @@ _NOT_SET_UP = _Problem(
 verbatim(
     "graph §5", "the dialog's App Not Setup page (its second sentence is not known)", "threads"
 )
+_NOT_ACTIVE = _Problem(
+    "App not active",
+    "This app is not accessible right now and the app developer is aware of the issue. You will "
+    "be able to log in when the app is reactivated.",
+)
+inferred(
+    "graph §5",
+    "the dialog of a deactivated app: App not active",
+    "github LoginRadius/engineering-blog-samples#299, of 2024 (single); its cause is not named",
+)
 _UNKNOWN_APP = _Problem(
     "Invalid App ID",
     "The provided app ID does not look like a valid app ID.",
@@ -190,6 +200,8 @@ def _understand(world: World, fields: dict[str, str]) -> "_Wish | _Problem":
     app = world.facebook.apps.get(fields.get("client_id", ""))
     if app is None:
         return _UNKNOWN_APP
+    if app.is_deactivated(world.now()):
+        return _NOT_ACTIVE
     if not _is_allowed(app, fields.get("redirect_uri", "")):
         return _BLOCKED
     config = fields.get("config_id", "")

@@ -97,7 +97,6 @@ def get_advanced_access(visit: Visit, app_id: str, permission: str) -> Reply:
 
 
 @dashboard_router.route("GET POST", "/apps/{app_id}/app-review/request")
-@verbatim("graph §9", "Data Use Checkup is part of the submission's checklist", "submission-guide")
 def edit_review_request(visit: Visit, app_id: str) -> Reply:
     """Show or submit Edit App Review Request, with its checklist."""
     app = find_app(visit, app_id)

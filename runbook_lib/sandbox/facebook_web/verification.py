@@ -1,12 +1,14 @@
 """
-Verification, Data Use Checkup and Publish: what an app needs besides App Review.
+Verification, Data Access Renewal and Publish: what an app needs besides App Review.
 """
+
+from datetime import UTC, datetime
 
 from runbook_lib.sandbox.facebook_web.common import app_page, dashboard_router, find_app
 from runbook_lib.sandbox.http.pages import MissingPageError, Visit, see_other
 from runbook_lib.sandbox.http.web import Reply
 from runbook_lib.sandbox.origins import inferred, unknown, verbatim
-from runbook_lib.sandbox.state.facebook_world import AppMode, Verification
+from runbook_lib.sandbox.state.facebook_world import RENEWAL_SECTIONS, AppMode, Verification
 from runbook_lib.sandbox.state.required_actions import for_publishing
 
 _DAYS = 5
@@ -55,16 +57,27 @@ def let_verification_days_pass(visit: Visit, here: str) -> Reply:
     return see_other(here, f"{_DAYS} days later.")
 
 
-@dashboard_router.route("GET POST", "/apps/{app_id}/data-use-checkup")
-@verbatim("graph §9", "Data Use Checkup: certified per app, then yearly", "docs/data-use-checkup")
-@unknown("graph §9", "the wording of the Data Use Checkup")
-def check_data_use(visit: Visit, app_id: str) -> Reply:
-    """Show or certify the Data Use Checkup."""
+@dashboard_router.route("GET POST", "/apps/{app_id}/data-access-renewal")
+@unknown("graph §9", "the questions of a Data Access Renewal, and the address of its page")
+@unknown("graph §9", "a renewal is complete at once here; 10 to 15 working days were read")
+def renew_data_access(visit: Visit, app_id: str) -> Reply:
+    """Show the Data Access Renewal, or complete the sections that were confirmed."""
     app = find_app(visit, app_id)
-    if visit.request.method == "POST" and "confirmed" in visit.request.form:
-        app.has_data_use_checkup = True
-        return see_other(f"/apps/{app.id}/data-use-checkup/", "The Data Use Checkup is complete.")
-    return app_page(visit, app, "data_use_checkup.html")
+    renewal = app.renewal
+    if visit.request.method == "POST" and renewal is not None:
+        renewal.sections |= set(visit.request.form) & set(RENEWAL_SECTIONS)
+        notice = "complete" if renewal.is_done else "saved; sections are missing"
+        path = f"/apps/{app.id}/data-access-renewal/"
+        return see_other(path, f"The Data Access Renewal is {notice}.")
+    due = f"{datetime.fromtimestamp(renewal.due_on, UTC):%d %B %Y}" if renewal else ""
+    return app_page(
+        visit,
+        app,
+        "data_access_renewal.html",
+        titles=RENEWAL_SECTIONS,
+        due=due,
+        is_deactivated=app.is_deactivated(visit.world.now()),
+    )
 
 
 @dashboard_router.route("GET POST", "/apps/{app_id}/go_live")

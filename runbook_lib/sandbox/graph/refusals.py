@@ -121,6 +121,15 @@ NO_TOKEN = Refusal(
     104,
     verbatim("graph §6", "no token: 104", "spring-social-facebook"),
 )
+DEACTIVATED_APP = Refusal(
+    "API access deactivated. To reactivate, go to the app dashboard.",
+    200,
+    inferred(
+        "graph §6",
+        "a deactivated app: 200 API access deactivated",
+        "github msigley/WP-Instagram-API#6, of 2022 (single), of an app that was not in use",
+    ),
+)
 _SPRING = "spring-social-facebook fixtures"
 UNPARSABLE_TOKEN = Refusal(
     "Invalid OAuth access token - Cannot parse access token",

@@ -42,6 +42,7 @@ def authenticate(world: World, value: str) -> Token:
             expired=pacific_time(token.expires_at),
             now=pacific_time(now),
         )
+    _require_active(world, world.facebook.apps[token.app_id])
     if (token.user_id, token.app_id) not in world.facebook.grants:
         raise GraphError(refusals.NOT_INSTALLED_TOKEN, app_id=token.app_id)
     return token
@@ -55,7 +56,14 @@ def _app_token(world: World, app_id: str, tail: str) -> Token:
     tails = (app.token_tail, app.secret)
     if not any(hmac.compare_digest(tail.encode(), known.encode()) for known in tails):
         raise GraphError(refusals.BAD_SIGNATURE)
+    _require_active(world, app)
     return world.app_token(app)
+
+
+@unknown("graph §6", "what of a deactivated app is refused: every token, and the token endpoint")
+def _require_active(world: World, app: App) -> None:
+    if app.is_deactivated(world.now()):
+        raise GraphError(refusals.DEACTIVATED_APP)
 
 
 @verbatim("graph §6", "appsecret_proof = HMAC-SHA256(app_secret, access_token)", "third-party")
@@ -102,6 +110,7 @@ def _client(world: World, params: Mapping[str, str]) -> App:
     secret = params.get("client_secret", "")
     if not hmac.compare_digest(app.secret.encode(), secret.encode()):
         raise GraphError(refusals.WRONG_SECRET)
+    _require_active(world, app)
     return app
 
 

@@ -7,6 +7,7 @@ State only; the handlers decide who may read it and how it is shown.
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from runbook_lib.sandbox.origins import verbatim
 from runbook_lib.sandbox.state.stores import Meter, Shelf
 from runbook_lib.sandbox.state.use_cases import available
 
@@ -14,6 +15,22 @@ MESSENGER_FIELDS = ("messages", "messaging_postbacks")
 """The webhook fields to which a page of Messenger is subscribed."""
 
 _HOURLY_CALLS = 50_000_000
+
+verbatim(
+    "graph §9",
+    "Data Access Renewal: five sections, 60 calendar days from the first notice, no extension, "
+    "then the app is deactivated until it is done",
+    "docs/resp-plat-initiatives/data-access-renewal/faqs, /content; read November 2026",
+)
+_RENEWAL_DAYS = 60
+RENEWAL_SECTIONS = {
+    "business_connection": "Business connection",
+    "allowed_usage": "Allowed usage",
+    "data_handling": "Data handling",
+    "data_protection": "Data protection",
+    "reviewer_instructions": "Reviewer instructions",
+}
+"""The sections of a Data Access Renewal."""
 
 
 class AppMode(StrEnum):
@@ -83,6 +100,28 @@ class Review:
 
 
 @dataclass
+class Renewal:
+    """
+    The Data Access Renewal that Facebook asks of one app; nobody can extend it.
+
+    `sections` are the completed ones. A renewal is done once all of them are.
+    """
+
+    asked_on: float
+    sections: set[str] = field(default_factory=set)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all sections are complete."""
+        return self.sections >= set(RENEWAL_SECTIONS)
+
+    @property
+    def due_on(self) -> float:
+        """The end of the 60 days after the first notice."""
+        return self.asked_on + _RENEWAL_DAYS * 86_400
+
+
+@dataclass
 class Subscription:
     """One webhook of an app."""
 
@@ -103,7 +142,7 @@ class App:
     was never requested has no entry, and `declined` says why one is not live.
     Graph lists the live ones, and `public_profile` once the app `was_reviewed`.
     `test_calls` maps a permission to the time of the last call that used it.
-    `roles` maps a person to their role.
+    `roles` maps a person to their role. `renewal` is there once Facebook asks for it.
     `token_tail` follows `APPID|` in the app token. `profile` holds the further
     fields of the Application node, `unexposed` what the dashboard holds and no
     Graph field shows.
@@ -130,7 +169,7 @@ class App:
     was_reviewed: bool = False
     test_calls: dict[str, float] = field(default_factory=dict)
     tier: Tier = Tier.LIMITED
-    has_data_use_checkup: bool = False
+    renewal: Renewal | None = None
     roles: dict[str, str] = field(default_factory=dict)
     products: set[str] = field(default_factory=set)
     profile: dict[str, object] = field(default_factory=dict)
@@ -163,6 +202,15 @@ class App:
     def available_permissions(self) -> tuple[str, ...]:
         """The permissions that the app can have."""
         return available(self.use_cases, self.added)
+
+    @property
+    def is_renewal_open(self) -> bool:
+        """Whether Facebook asks for a renewal that is not done."""
+        return self.renewal is not None and not self.renewal.is_done
+
+    def is_deactivated(self, now: float) -> bool:
+        """Return whether a renewal is overdue: the app is deactivated until it is done."""
+        return self.renewal is not None and not self.renewal.is_done and now > self.renewal.due_on
 
     def takes_localhost(self, scheme: str, host: str) -> bool:
         """Return whether a redirect there needs no registration, as in development mode."""

@@ -817,7 +817,7 @@ def test_a_kit_in_json(folder: Path) -> None:
     assert document["attached_to"] is None
     fill_in(folder / "review-kit.md")
     attached = json.loads(runbook(*words, "--json", "--attach", "--by", "Operator").stdout)
-    assert attached["attached_to"] == "fb-10c-app-review"
+    assert attached["attached_to"] == "fb-10d-app-review"
 
 
 @pytest.mark.parametrize(

@@ -274,7 +274,7 @@ def test_each_connector_has_its_steps() -> None:
 
     page = page_of(
         result("acme", step(LOGIN)),
-        result("bloom", step("fb-10c-app-review", "waiting"), connector=MESSENGER),
+        result("bloom", step("fb-10d-app-review", "waiting"), connector=MESSENGER),
     )
 
     assert [each.text for each in page.all("h3")] == [
