@@ -14,6 +14,7 @@ from runbook_lib.connectors.cyclr import steps as cyclr
 from runbook_lib.connectors.cyclr import troubles as cyclr_troubles
 from runbook_lib.connectors.facebook import connection, inputs, review, troubles
 from runbook_lib.connectors.facebook import steps as facebook
+from runbook_lib.connectors.facebook.cyclr_questions import ask_cyclr
 from runbook_lib.connectors.facebook_marketing import checks
 from runbook_lib.connectors.step_names import with_step_names
 from runbook_lib.core.procedure import Check, Procedure, Section, Source, Step, StepKind
@@ -233,7 +234,7 @@ PROCEDURE = with_step_names(
         id="facebook_marketing",
         version="1",
         title="Facebook Marketing API connector",
-        sections=(_PARTNER_APP, _CYCLR_CONNECTOR, _CONNECTION_TEST),
+        sections=(_PARTNER_APP, _CYCLR_CONNECTOR, _CONNECTION_TEST, ask_cyclr(7)),
         inputs=(
             cyclr_inputs.SERVICE_DOMAIN,
             inputs.APP_DISPLAY_NAME,

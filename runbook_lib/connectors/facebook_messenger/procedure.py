@@ -14,6 +14,7 @@ from runbook_lib.connectors.cyclr import steps as cyclr
 from runbook_lib.connectors.facebook import formats as facebook_formats
 from runbook_lib.connectors.facebook import inputs, troubles
 from runbook_lib.connectors.facebook import steps as facebook
+from runbook_lib.connectors.facebook.cyclr_questions import ask_cyclr
 from runbook_lib.connectors.facebook.sources import SUBMISSION
 from runbook_lib.connectors.facebook_messenger import checks
 from runbook_lib.connectors.step_names import with_step_names
@@ -246,7 +247,7 @@ PROCEDURE = with_step_names(
         id="facebook_messenger",
         version="1",
         title="Facebook Messenger API connector",
-        sections=(_PARTNER_APP, _CYCLR_CONNECTOR, _CONNECTION_TEST),
+        sections=(_PARTNER_APP, _CYCLR_CONNECTOR, _CONNECTION_TEST, ask_cyclr(5)),
         inputs=(
             cyclr_inputs.SERVICE_DOMAIN,
             inputs.APP_DISPLAY_NAME,

@@ -1,0 +1,52 @@
+"""What a partner asks Cyclr: a text to copy, why it matters, and either answer is kept."""
+
+from __future__ import annotations
+
+import pytest
+
+from runbook_lib.connectors.facebook.cyclr_questions import ask_cyclr
+from runbook_lib.connectors.registry import connector_names, find_procedure
+from runbook_lib.core.procedure import Step, StepKind
+
+WANTED = {
+    "test-07-ask-old-requests": ("?ids=", "If-None-Match", "JSONP", "asynchronous batch"),
+    "test-08-ask-login-product": ("scope", "config_id"),
+    "test-09-ask-token-kind": ("user access token", "system user"),
+    "test-10-ask-graph-version": ("Graph API", "Marketing API"),
+}
+QUESTIONS = ask_cyclr(7).steps
+
+
+@pytest.mark.parametrize("step", QUESTIONS, ids=lambda step: step.id)
+def test_a_question_can_be_copied_and_either_answer_be_kept(step: Step) -> None:
+    """The text has the connector's name; a person confirms one of two sentences."""
+
+    (question,) = [paste.value({"cyclr_connector": "Facebook Messenger"}) for paste in step.pastes]
+    (other,) = step.answers
+
+    assert "the Facebook Messenger connector" in question
+    assert all(word in question for word in WANTED[step.id])
+    assert step.kind is StepKind.ASK
+    assert not step.checks
+    assert step.sentence != other.sentence
+
+
+@pytest.mark.parametrize("step", QUESTIONS, ids=lambda step: step.id)
+def test_both_answers_have_advice_and_a_source(step: Step) -> None:
+    """The text says what to do with what each button says, and where that was read, and when."""
+
+    (other,) = step.answers
+
+    for label in (step.attest_label, other.label):
+        subject = label.removesuffix(" of them").removeprefix("A ").removeprefix("Login ")
+        assert f"**{subject[0].upper()}{subject[1:]}".removesuffix("'s") in step.prose
+    assert "2026" in step.source.reading
+
+
+@pytest.mark.parametrize("connector", connector_names())
+def test_every_connector_asks_all_of_them(connector: str) -> None:
+    """They are the last section of a procedure, and its notebook has their cells."""
+
+    *_, section = find_procedure(connector).sections
+
+    assert [step.title for step in section.steps] == [step.title for step in QUESTIONS]
