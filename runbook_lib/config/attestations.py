@@ -178,6 +178,7 @@ class _Reader:
             "note": _text(table, note, place, is_needed=kind in _WITH_REASON),
         }
         given = {name: str(table[name]) for name in more if name in table}
+        _text(table, "answer", place, is_needed=False, longest=_LONGEST_NAME)
         answer = answered(step, given, place, at=fields["at"]) if more else {}
         return [
             Word(

@@ -116,7 +116,8 @@ def prepare(
 def _require_open(state: StepState, by: str) -> None:
     """Raise `SettingsError` if `by` can add nothing to the step by confirming it."""
     conclusion, word = state.conclusion, state.word
-    if state.is_settled:
+    # NOTE: the answer may have changed before the word that counts has ended.
+    if state.is_settled and not state.step.answers:
         reason = with_times(conclusion.reason)
         msg = f"Step {state.number} ({state.step.id}) is {conclusion.outcome}: {reason}"
         advice = f"There is nothing to confirm. {_NOTHING}"

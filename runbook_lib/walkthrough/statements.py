@@ -48,7 +48,8 @@ class Statements:
             msg = "Give a reason."
             raise SettingsError(msg, next_step="It is kept in the record.")
         given = {name: _text(typed, name) for name in ("answer", "due", "until")}
-        answer = answered(step, given, "Days", at=fields["at"])
+        is_done = kind is WordKind.ATTESTED
+        answer = answered(step, given, step.title, at=fields["at"]) if is_done else {}
         folder = self._run.journal.path.parent / "attachments"
         return Word(
             kind=kind,

@@ -200,24 +200,24 @@ class Person:
         """12: an incomplete request is refused; a complete one is pending."""
         self.press("Permissions and Features")
         self.press("Edit App Review Request")
-        self.reads("Complete the Data Use Checkup.")
-        self.press("Submit for Review")
-        refusal = self.page.get_by_role("alert")
-        expect(refusal).to_contain_text("Still to be filled in")
-        expect(refusal).to_contain_text("Complete the Data Use Checkup.")
-        self.certify_data_use()
+        self.reads("Complete data access renewal requirements to submit for App Review.")
+        expect(self.page.get_by_role("button", name="Submit for Review")).to_be_disabled()
+        self.renew_data_access()
         self.press("Permissions and Features")
         self.press("Edit App Review Request")
+        self.press("Submit for Review")
+        expect(self.page.get_by_role("alert")).to_contain_text("Still to be filled in")
         self.fill_in_request("Leads are copied to the customer's own system.")
         self.press("Submit for Review")
         self.heading("App Review > Requests")
         self.reads("The review is pending.")
 
-    def certify_data_use(self) -> None:
-        """Complete the Data Use Checkup."""
-        self.press("Data Use Checkup")
-        self.heading("Data Use Checkup")
-        self.page.get_by_role("checkbox").check()
+    def renew_data_access(self) -> None:
+        """11b: complete the five sections of the Data Access Renewal."""
+        self.press("Data Access Renewal")
+        self.heading("Data Access Renewal")
+        for section in self.page.get_by_role("checkbox").all():
+            section.check()
         self.press("Submit")
         self.reads("It is complete.")
 

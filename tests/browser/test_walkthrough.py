@@ -284,7 +284,7 @@ class TestFromNothingToACompleteRecord:
         page.get_by_role("button", name="Start", exact=True).wait_for(timeout=_LOADED)
         said = page.locator(".jp-OutputArea")
         expect(said.filter(has_text=f"attested {OPERATOR} on").first).to_be_visible()
-        expect(said.filter(has_text="14 of 28 steps done").first).to_be_visible()
+        expect(said.filter(has_text="14 of 29 steps done").first).to_be_visible()
         expect(page.get_by_text("Error displaying widget")).to_have_count(0)
         expect(page.locator(".rb")).to_have_count(0)
         keep_picture(page, "come-back")
@@ -379,7 +379,7 @@ class TestFromNothingToACompleteRecord:
         panel.get_by_role("button", name=".env: Customer's access token").click()
         walk.reads(CUSTOMER_STEP, "saved to .env")
         walk.keep_pictures(CUSTOMER_STEP, "panel-customer-after")
-        expect(story.header).to_contain_text("28 of 28 done")
+        expect(story.header).to_contain_text("29 of 29 done")
 
     def test_a_headless_run_is_complete(self, story: Story) -> None:
         """With the same settings and journal, a run is complete, with what was attached."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from click.testing import CliRunner, Result
 from runbook_lib.cli.main import main
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.connectors.registry import find_procedure
+from runbook_lib.core.journal import utc_now
 from runbook_lib.core.model import Mode, Outcome, WordKind
 from runbook_lib.core.procedure import sentence_digest
 from runbook_lib.engine.run import Run, open_known, open_run
@@ -95,6 +97,50 @@ def test_the_sentence_is_shown_before_the_question(monkeypatch: pytest.MonkeyPat
     assert lines() == before + 1
 
 
+RENEWAL = "fb-11b-data-access-renewal"
+
+
+def test_another_answer_is_confirmed_with_its_days(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--answer` confirms another sentence, which is shown with its days; it may change later."""
+
+    begun()
+    at_a_terminal(monkeypatch)
+    answer = ("confirm", RENEWAL, "--tenant", "acme", "--by", "Ann")
+    today = utc_now().date()
+    due, last = f"{today + timedelta(days=60)}", f"{today + timedelta(days=90)}"
+    unasked = runbook(*answer, "--answer", "not-asked", typed="y\n")
+    asked = runbook(*answer, "--answer", "asked", "--due", due, typed="y\n")
+    done = runbook(*answer, "--until", last, "--yes")
+
+    shown = " ".join(unasked.stderr.split())
+    assert "Ann confirms: Required actions, alerts and mails ask for no Data Access" in shown
+    assert f"Counts until {last}" in shown
+    assert "✍ attested. Not asked of this app, says Ann on " in unasked.stdout
+    assert f"Due {due}" in asked.stderr
+    assert "◔ waiting. Asked for, not done yet, says Ann on " in asked.stdout
+    assert f", counts until {last}" in " ".join(done.stdout.split())
+    words = [word for word, _ in open_known(PROCEDURE, tenant="acme").history.words(RENEWAL)]
+    assert [(word.due, word.until) for word in words] == [("", last), (due, ""), ("", last)]
+    assert all(sentence_digest(word.sentence) == word.binding.confirms for word in words)
+    assert len({word.sentence for word in words}) == 3
+
+
+def test_a_second_person_confirms_what_the_first_did() -> None:
+    """Where two people must attest, the second one's word has the first one's answer and end."""
+
+    begun(four_eyes=("all",))
+    first = ("--tenant", "acme", "--by", "Ann", "--answer", "not-asked", "--until", "2999-01-01")
+    late = runbook("confirm", RENEWAL, *first, "--yes")
+    half = runbook("confirm", RENEWAL, *first[:-2], "--yes")
+    both = runbook("confirm", RENEWAL, "--tenant", "acme", "--by", "Bob", "--yes")
+
+    assert (late.exit_code, half.exit_code, both.exit_code) == (2, 0, 0)
+    assert "more than 90 days after" in " ".join(late.stderr.split())
+    (one, _), (two, _) = open_known(PROCEDURE, tenant="acme").history.words(RENEWAL)
+    assert (two.sentence, two.until) == (one.sentence, one.until)
+    assert "✍ attested. Not asked of this app, says Bob" in both.stdout
+
+
 def test_a_script_must_say_yes() -> None:
     """Where nobody is at a terminal, nothing is confirmed without `--yes`."""
 
@@ -119,6 +165,11 @@ def test_a_script_must_say_yes() -> None:
         ((STEP, "--by", "Ann", "--note", "\u202e"), "The note: it contains an invisible character"),
         ((STEP, "--by", "Ann", "--tenant", "acm"), "a tenant called acm. Did you mean acme?"),
         ((STEP, "--by", "Ann", "--tenant", "../x"), "is not a tenant name"),
+        ((RENEWAL, "--by", "Ann", "--answer", "no"), "known are not-asked, asked."),
+        ((RENEWAL, "--by", "Ann", "--answer", "asked"), "due is missing"),
+        ((RENEWAL, "--by", "Ann", "--due", "2027-01-01"), "due is not for this"),
+        ((RENEWAL, "--by", "Ann", "--until", "soon"), "until takes a day such as 2026-12-01"),
+        ((STEP, "--by", "Ann", "--until", "2027-01-01"), "until is not for this"),
         (("fb-01-log-in", "--by", "Ann"), "Step 1 (fb-01-log-in) is attested: Operator on 24 Nov"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from runbook_lib.config.attestations import check_subjects, read_words
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.model import Assignment, Binding, Note, WordKind
-from runbook_lib.core.procedure import Input, Procedure, Section, Source, Step, StepKind
+from runbook_lib.core.procedure import Answer, Input, Procedure, Section, Source, Step, StepKind
 from runbook_lib.errors import SettingsError
 from tests.conftest import NOON
 
@@ -47,7 +48,17 @@ PROCEDURE = Procedure(
             id="01",
             title="One",
             intro="",
-            steps=(step("fb-01-log-in", StepKind.MANUAL), step("fb-12-review", StepKind.WAIT)),
+            steps=(
+                step("fb-01-log-in", StepKind.MANUAL),
+                replace(
+                    step("fb-12-review", StepKind.WAIT),
+                    counts_days=365,
+                    answers=(
+                        Answer(name="not-asked", label="No", sentence="Not asked.", counts_days=90),
+                        Answer(name="asked", label="Yes", sentence="Asked.", due_days=60),
+                    ),
+                ),
+            ),
         ),
     ),
 )
@@ -63,6 +74,10 @@ def attestation(**fields: str) -> str:
     known = {"step": '"fb-01-log-in"', "by": '"Operator"', "at": "2026-11-24T09:30:00Z"}
     lines = [f"{name} = {value}" for name, value in {**known, **fields}.items() if value]
     return "\n".join(["[[attestation]]", *lines])
+
+
+def gate(**fields: str) -> str:
+    return attestation(**{"step": '"fb-12-review"', **fields})
 
 
 def skip(**fields: str) -> str:
@@ -253,6 +268,24 @@ def test_a_time_in_the_future_is_refused(tmp_path: Path, at: str) -> None:
         (entry("assignment", to='"Second"', due="2026-11-23"), "is before the day on which"),
         (entry("assignment", due="2026-12-01"), "to is missing"),
         (entry("assignment", to='"Sec\\u200bond"'), "invisible character"),
+        (attestation(answer='"asked"'), "no answer called asked; this step has none"),
+        (attestation(due="2026-12-01"), "due is not for this"),
+        (attestation(until="2026-12-01"), "until is not for this"),
+        (gate(answer="1"), "answer takes a text in quotes"),
+        (gate(answer='"ask\\u200bed"'), "invisible character"),
+        (gate(answer='"asekd"'), "no answer called asekd; known are not-asked, asked"),
+        (gate(due="2026-12-01"), "due is not for this"),
+        (gate(until="2026-11-23"), "until 2026-11-23 is before the day on which it was said"),
+        (gate(until="2027-11-25"), "is more than 365 days after 2026-11-24, when it was said"),
+        (gate(until='"in a year"'), "until takes a day such as 2026-12-01, not in a year"),
+        (gate(answer='"not-asked"', until="2027-02-23"), "is more than 90 days after 2026-11-24"),
+        (gate(answer='"not-asked"', due="2026-12-01"), "due is not for this"),
+        (gate(answer='"asked"'), "due is missing: the day by which it must be done"),
+        (gate(answer='"asked"', due="2026-11-23"), "due 2026-11-23 is before the day on which"),
+        (gate(answer='"asked"', due="2027-01-24"), "is more than 60 days after 2026-11-24"),
+        (gate(answer='"asked"', due='"20/01/2027"'), "due takes a day such as 2026-12-01"),
+        (gate(answer='"asked"', due="2027-01-01", until="2027-01-01"), "until is not for this"),
+        (entry("submitted", step='"fb-12-review"', due="2026-12-01"), "no key called due"),
         (skip(reason=""), "reason is missing"),
         (skip(note='"x"'), "there is no key called note"),
         (skip(waiting="true"), "there is no key called waiting"),
@@ -265,6 +298,38 @@ def test_an_invalid_entry_is_refused(tmp_path: Path, text: str | bytes, said: st
         read(tmp_path, text)
 
     assert str(tmp_path / "said.toml") in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence", "due", "until"),
+    [
+        ({}, "", "", "2027-11-24"),
+        ({"until": "2026-12-01"}, "", "", "2026-12-01"),
+        ({"until": '"2027-11-24"'}, "", "", "2027-11-24"),
+        ({"answer": '"not-asked"'}, "Not asked.", "", "2027-02-22"),
+        ({"answer": '"not-asked"', "until": "2026-11-24"}, "Not asked.", "", "2026-11-24"),
+        ({"answer": '"asked"', "due": "2026-11-24"}, "Asked.", "2026-11-24", ""),
+        ({"answer": '"asked"', "due": "2027-01-23"}, "Asked.", "2027-01-23", ""),
+    ],
+)
+def test_an_attestation_may_give_another_answer(
+    tmp_path: Path, fields: dict[str, str], sentence: str, due: str, until: str
+) -> None:
+    """An answer is read as its sentence, with the days that it has."""
+
+    (word,) = read(tmp_path, gate(**fields))
+
+    assert (word.sentence, word.due, word.until) == (sentence, due, until)
+
+
+def test_an_answer_makes_another_entry(tmp_path: Path) -> None:
+    """Entries that differ in answer or day alone are two; the same one is known again."""
+
+    texts = [gate(), gate(until="2026-12-01"), gate(answer='"not-asked"')]
+    entries = [read(tmp_path, text)[0].entry for text in (*texts, *texts)]
+
+    assert entries[:3] == entries[3:]
+    assert len(set(entries)) == 3
 
 
 SEVERAL = "[{app_id = '1'}, {app_id = ' 2 '}, {app_id = '1'}]"

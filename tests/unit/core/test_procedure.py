@@ -10,6 +10,7 @@ from msgspec import structs
 
 from runbook_lib.core.model import Finding, Outcome, Word
 from runbook_lib.core.procedure import (
+    Answer,
     Check,
     Conclusion,
     Input,
@@ -397,6 +398,8 @@ CHANGES: dict[str, dict[str, object]] = {
     "troubles": {"troubles": (TROUBLE,)},
     "usual days": {"usual_days": 5},
     "label": {"attest_label": "I compared it"},
+    "end of a word": {"counts_days": 90},
+    "answers": {"answers": (Answer(name="b", label="B", sentence="It is not asked for."),)},
 }
 
 
@@ -440,7 +443,7 @@ def test_a_word_is_bound_to_sentence_and_checks_only(name: str) -> None:
     bound = (altered.sentence, altered.check_ids)
     assert (bound != (STEP.sentence, STEP.check_ids)) is is_bound
     assert (altered.text_digest != STEP.text_digest) is (
-        name not in ("troubles", "usual days", "label")
+        name not in ("troubles", "usual days", "label", "end of a word")
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import date
 from typing import Any
 
 import pytest
@@ -22,7 +23,16 @@ from runbook_lib.core.model import (
     Outcome,
     RunOutcome,
 )
-from runbook_lib.core.procedure import Check, Procedure, Provider, Section, Source, Step, StepKind
+from runbook_lib.core.procedure import (
+    Answer,
+    Check,
+    Procedure,
+    Provider,
+    Section,
+    Source,
+    Step,
+    StepKind,
+)
 from runbook_lib.core.state import History, RunState, fold, obstacle
 from runbook_lib.core.words import Subject, bind
 from runbook_lib.errors import ChainError
@@ -517,3 +527,102 @@ def test_a_wait_lasts_since_a_person_says_so() -> None:
     assert submitted.fold(None).steps["a"].waiting_since == AT
     assert half.fold("r1").steps["a"].waiting_since == AT
     assert half.fold("r1").steps["b"].waiting_since == ""
+
+
+# --- words that end, and other answers ---------------------------------------------------------
+NOT_ASKED = Answer(name="not", label="Not asked", sentence="It is not asked for.", counts_days=90)
+ASKED = Answer(name="asked", label="Asked for", sentence="It is asked for.", due_days=60)
+YEARLY = replace(step("a"), counts_days=365, answers=(NOT_ASKED, ASKED))
+GATE = replace(
+    PROCEDURE, sections=(replace(PROCEDURE.sections[0], steps=(YEARLY, step("b", "a"))),)
+)
+
+
+def gate(lines: Lines, today: str, run: str | None = None) -> RunState:
+    """Return the state of these lines on this day."""
+    return fold(lines.history(), Subject(GATE, {}, today=today), run)
+
+
+def answer(lines: Lines, answer: Answer | None = None, **days: str) -> Lines:
+    """Add the attestation of this answer, or of the step's own sentence."""
+    sentence = answer.sentence if answer else YEARLY.sentence
+    bound = to_builtins(bind(YEARLY, Subject(GATE, {}), None, sentence))
+    return lines.attested("a", sentence=sentence, binding=bound, **days)
+
+
+def test_an_answer_is_named_in_the_reason() -> None:
+    """The reason says which answer was given, and until when it counts."""
+
+    lines = answer(Lines(), NOT_ASKED, until="2027-02-22")
+
+    conclusion = gate(lines, "2027-02-22").steps["a"].conclusion
+    assert conclusion.outcome is Outcome.ATTESTED
+    assert conclusion.reason == f"Not asked, says Operator on {AT}, counts until 2027-02-22"
+
+
+def test_a_word_that_has_ended_is_asked_for_again() -> None:
+    """The day on which the state is read decides, also where an earlier state is carried on."""
+
+    lines = answer(Lines(), until="2027-11-24")
+    before = gate(lines, "2027-11-24")
+    after = fold(lines.history(), Subject(GATE, {}, today="2027-11-25"), None, before)
+
+    assert before.steps["a"].is_settled
+    assert (after.steps["a"].conclusion.outcome, after.steps["a"].word) == (Outcome.NOT_RUN, None)
+    assert "until 2027-11-24, so it no longer counts" in after.steps["a"].conclusion.reason
+
+
+def test_a_run_that_has_ended_is_judged_on_its_own_day() -> None:
+    """What counted when a run ended counts in it for ever; the state of all runs is today's."""
+
+    lines = answer(Lines().add(EventType.RUN_STARTED), until="2026-11-24")
+    open_run = gate(lines, "2026-11-25", "r1")
+    lines.add(EventType.RUN_FINISHED)
+
+    assert not open_run.steps["a"].is_settled
+    assert gate(lines, "2026-11-25", "r1").steps["a"].is_settled
+    assert not gate(lines, "2026-11-25").steps["a"].is_settled
+
+
+def test_what_is_asked_for_waits_until_its_due_day() -> None:
+    """Asked for and not done: the step waits for a person, is next, and fails after its due day."""
+
+    lines = answer(Lines(), ASKED, due="2026-12-24")
+    waits, late = gate(lines, "2026-12-24"), gate(lines, "2026-12-26")
+
+    asked = waits.steps["a"]
+    assert asked.conclusion.outcome is Outcome.WAITING
+    assert asked.conclusion.reason == f"Asked for, says Operator on {AT}, due 2026-12-24"
+    assert (asked.due, asked.waiting_since, asked.is_settled) == ("2026-12-24", AT, False)
+    assert next_step(waits) == (asked, "Do it by 2026-12-24, then confirm that it is done.")
+    overdue = late.steps["a"]
+    assert overdue.conclusion.outcome is Outcome.FAILED
+    assert overdue.conclusion.reason.endswith("due 2026-12-24 (that day has passed)")
+    assert overdue.overdue_days(date(2026, 12, 26)) == 2
+    again = "It was due on 2026-12-24: do it, then confirm that it is done."
+    assert next_step(late) == (overdue, again)
+    assert late.steps["b"].conclusion.outcome is Outcome.SKIPPED
+
+
+def test_what_is_asked_for_needs_no_second_person() -> None:
+    """Where two people must attest, one can say that it is asked for; done needs both."""
+
+    begun = Lines().add(EventType.RUN_STARTED, parameters={"four_eyes": ("all",)})
+    asked = gate(answer(begun, ASKED, due="2026-12-24"), "2026-12-01", "r1").steps["a"]
+    done = gate(answer(begun), "2026-12-01", "r1").steps["a"]
+
+    assert (asked.conclusion.needs_another, asked.sentence) == (False, YEARLY.sentence)
+    assert done.conclusion.needs_another
+
+
+def test_the_earlier_due_day_counts() -> None:
+    """A colleague's day and the outside party's: the step is due on the earlier one."""
+
+    lines = answer(Lines(), ASKED, due="2026-12-24")
+    for day, due in (
+        ("2026-12-01", "2026-12-01"),
+        ("2027-01-01", "2026-12-24"),
+        ("", "2026-12-24"),
+    ):
+        lines.add(EventType.STEP_ASSIGNED, "a", by="Operator", at=AT, to="A colleague", due=day)
+        assert gate(lines, "2026-11-30").steps["a"].due == due

@@ -13,8 +13,17 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from runbook_lib.core.model import Binding, Value, Word, WordKind
-from runbook_lib.core.procedure import Check, Input, Procedure, Section, Source, Step, StepKind
-from runbook_lib.core.words import Subject, bind, misfit, person_key, weigh
+from runbook_lib.core.procedure import (
+    Answer,
+    Check,
+    Input,
+    Procedure,
+    Section,
+    Source,
+    Step,
+    StepKind,
+)
+from runbook_lib.core.words import Subject, bind, last_day, misfit, person_key, weigh
 from tests.support.words import AT, attested, declined, skipped, submitted, withdrawn
 
 APP_ID = Input(name="app_id", label="App ID", help="")
@@ -391,3 +400,85 @@ def test_another_kind_of_statement_starts_a_new_count() -> None:
 
     assert weigh(words, STEP, NOW) == (words[2], (), ())
     assert weigh(words[:2], STEP, NOW) == (words[1], (), ())
+
+
+# --- words that end, and other answers ---------------------------------------------------------
+ASKED = Answer(name="asked", label="Asked for", sentence="It is asked for.", due_days=60)
+NOT_ASKED = Answer(name="not", label="Not asked for", sentence="It is not.", counts_days=90)
+YEARLY = replace(STEP, checks=(), counts_days=365, answers=(NOT_ASKED, ASKED))
+# Those of `AT`, 2026-11-24.
+IN_90_DAYS, IN_A_YEAR = "2027-02-22", "2027-11-24"
+
+
+def answered(answer: Answer | None = None, **more: str) -> Word:
+    """Return the attestation of this answer, or of the step's own sentence, with its binding."""
+    sentence = answer.sentence if answer else YEARLY.sentence
+    return attested("a", sentence=sentence, binding=bind(YEARLY, NOW, None, sentence), **more)
+
+
+def on(day: str) -> Subject:
+    """Return the present subject on this day."""
+    return replace(NOW, today=day)
+
+
+@pytest.mark.parametrize(
+    ("word", "last"),
+    [
+        (answered(), IN_A_YEAR),
+        (answered(until="2027-01-01"), "2027-01-01"),
+        (answered(until="2031-01-01"), IN_A_YEAR),
+        (answered(NOT_ASKED), IN_90_DAYS),
+        (answered(ASKED, due="2026-12-24"), ""),
+        (structs.replace(answered(), kind=WordKind.SKIPPED), ""),
+        (structs.replace(answered(), at="9999-12-31T00:00:00Z"), "9999-12-31"),
+    ],
+)
+def test_a_word_counts_for_as_long_as_its_answer_does(word: Word, last: str) -> None:
+    """Each answer has its days; a person may name an earlier last day, and no later one."""
+
+    assert last_day(word, YEARLY) == last
+
+
+def test_a_word_that_has_ended_no_longer_counts() -> None:
+    """A word counts on its last day, and lapses on the next: it is shown, with that day."""
+
+    word = answered(until="2026-12-24")
+
+    assert weigh([word], YEARLY, on("2026-12-24")) == (word, (), ())
+    counting, _, (lapsed,) = weigh([word], YEARLY, on("2026-12-25"))
+    assert counting is None
+    assert lapsed.sentence == (
+        f"Operator confirmed this on {AT} until 2026-12-24, so it no longer counts: "
+        "confirm it again."
+    )
+    assert weigh([word], YEARLY, NOW) == (word, (), ())
+
+
+def test_what_was_said_before_a_word_that_ended_stays_replaced() -> None:
+    """Once a word has ended, the answers before it do not count again."""
+
+    words = [answered(ASKED, due="2027-01-20"), answered(until="2026-12-24")]
+    counting, others, lapsed = weigh(words, YEARLY, on("2026-12-25"))
+
+    assert (counting, others, [one.word for one in lapsed]) == (None, (), [words[1]])
+
+
+def test_only_the_same_sentence_confirms_another_word() -> None:
+    """Of two people, the second confirms the first by the same sentence; another replaces it."""
+
+    first, second = answered(NOT_ASKED, by="First"), answered(NOT_ASKED, by="Second")
+    other = answered(by="Second")
+
+    assert weigh([first, second], YEARLY, NOW) == (second, (first,), ())
+    assert weigh([first, other], YEARLY, NOW) == (other, (), ())
+
+
+def test_another_sentence_than_the_steps_answers_is_a_misfit() -> None:
+    """A word for an answer that the step no longer has, or has in other words, lapses."""
+
+    reworded = replace(YEARLY, answers=(replace(NOT_ASKED, sentence="It is not wanted."), ASKED))
+
+    assert misfit(answered(NOT_ASKED).binding, YEARLY, NOW) == ""
+    why = "before its sentence or its checks were changed"
+    assert misfit(answered(NOT_ASKED).binding, reworded, NOW) == why
+    assert misfit(answered(ASKED).binding, reworded, NOW) == ""

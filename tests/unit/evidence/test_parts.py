@@ -425,6 +425,15 @@ def test_a_word_that_counts_has_the_sentence_of_its_step() -> None:
         check_lines(given, [_line(word)])
 
 
+def test_a_word_that_counts_may_have_another_answer_of_its_step() -> None:
+    """A record whose step has the word's sentence among its other answers is accepted."""
+
+    word = words(STEP)
+    more = {"word": word, "sentence": "I did something else.", "answers": [word["sentence"]]}
+
+    check_lines(record(step(STEP, "attested", **more)), [_line(word)])
+
+
 @pytest.mark.parametrize("name", ["sentence", "app_name", "app_id", "service_domain", "link"])
 def test_the_record_repeats_what_the_line_says(
     name: str, tenant: Path, key: SigningKey, trust: Trust

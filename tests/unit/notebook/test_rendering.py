@@ -131,6 +131,7 @@ def test_the_json_rendering_is_the_step_document() -> None:
         "reason": "It is accepted.",
         "needs_person": True,
         "sentence": "It stands there.",
+        "answers": [],
         "checked_on": "2026-11-24T12:00:00.000Z",
         "attested_by": None,
         "word": None,

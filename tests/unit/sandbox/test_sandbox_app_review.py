@@ -3,10 +3,17 @@
 from collections.abc import Callable
 from typing import Any
 
+import httpx
 import pytest
 
 from runbook_lib.sandbox.server import Sandbox
-from runbook_lib.sandbox.state.facebook_world import App, ReviewState, Verification
+from runbook_lib.sandbox.state.facebook_world import (
+    RENEWAL_SECTIONS,
+    App,
+    Renewal,
+    ReviewState,
+    Verification,
+)
 from runbook_lib.sandbox.state.review import DECLINED_REASON, REVIEW_DAYS
 
 from .conftest import Browser, Graph
@@ -80,17 +87,18 @@ def test_a_test_call_counts_for_thirty_days(start: Start, browse: Browse) -> Non
 
 
 def test_the_checklist_prevents_a_submission(start: Start, browse: Browse) -> None:
-    """Without checkup, verification or privacy policy nothing is submitted, and each is named."""
+    """With an open renewal, or without verification or privacy policy, nothing is submitted."""
     sandbox = start("review-declined")
     app, browser = the_app(sandbox), browse(sandbox)
     base = enter(browser, "app-review/permissions/")
     browser.submit(f"{base}/app-review/access/leads_retrieval/", confirmed="1")
-    app.has_data_use_checkup = False
+    app.renewal = Renewal(sandbox.world.now())
     app.profile["privacy_policy_url"] = ""
     sandbox.world.facebook.business.verification = Verification.PENDING
     page = browser.submit(f"{base}/app-review/request/", **SECTIONS)
     assert browser.page.status_code == 400
-    for text in ("Data Use Checkup", "Privacy Policy URL", "Business Verification"):
+    renewal = "Complete data access renewal requirements to submit for App Review."
+    for text in (renewal, "Privacy Policy URL", "Business Verification"):
         assert text in page
     assert app.review.state is ReviewState.DRAFT
 
@@ -204,3 +212,67 @@ def test_an_unknown_outcome_decides_nothing(start: Start, graph_of: Open) -> Non
     for document in ({"permissions": {"ads_read": "perhaps"}}, {"permissions": ["ads_read"]}, {}):
         assert graph.http.post(url, json=document).status_code == 400
     assert the_app(sandbox).review.state is ReviewState.PENDING
+
+
+# --- Data Access Renewal ------------------------------------------------------------------------
+OPEN = "Complete data access renewal requirements to submit for App Review."
+DEACTIVATED = "API access deactivated. To reactivate, go to the app dashboard."
+
+
+def test_an_open_renewal_prevents_submission_and_publishing(start: Start, browse: Browse) -> None:
+    """While it is open, Submit for Review is grey, nothing is submitted and nothing published."""
+    sandbox = start("review-declined")
+    app, browser = the_app(sandbox), browse(sandbox)
+    app.renewal = Renewal(sandbox.world.now())
+    base = enter(browser, "app-review/permissions/")
+    browser.submit(f"{base}/app-review/access/leads_retrieval/", confirmed="1")
+    page = browser.open(f"{browser.given['dashboard_url']}{base}/app-review/request/")
+    assert '<button type="submit" disabled>Submit for Review</button>' in page
+    assert OPEN in page
+    assert OPEN in browser.submit(f"{base}/app-review/request/", **SECTIONS)
+    assert app.review.state is ReviewState.DRAFT
+    assert "Complete the Data Access Renewal." in browser.submit(f"{base}/go_live/")
+    assert not app.is_published
+    assert app.renewal.due_on == app.renewal.asked_on + 60 * DAY
+
+
+def test_an_overdue_renewal_deactivates_the_app(
+    start: Start, browse: Browse, graph_of: Open, http: httpx.Client
+) -> None:
+    """After 60 days the app is deactivated: no token, no sign-in, until all sections are done."""
+    sandbox = start("approved")
+    app, graph, browser = the_app(sandbox), graph_of(sandbox), browse(sandbox)
+    given = sandbox.description
+    dialog = {
+        "client_id": app.id,
+        "redirect_uri": str(given["redirect_uri"]),
+        "scope": "public_profile",
+    }
+    app.renewal = Renewal(sandbox.world.now() - 60 * DAY + 60)
+    assert graph.get(app.id, "app").status_code == 200
+    sandbox.world.offset += 120
+    for kind in ("app", "user"):
+        error = graph.get("me" if kind == "user" else app.id, kind).json()["error"]
+        assert (error["message"], error["code"]) == (DEACTIVATED, 200)
+    assert "App not active" in http.get(str(given["dialog_url"]), params=dialog).text
+
+    base = enter(browser, "data-access-renewal/")
+    assert "This app is deactivated until the renewal is complete" in browser.page.text
+    page = browser.submit(f"{base}/data-access-renewal/", business_connection="1")
+    assert "saved; sections are missing" in page
+    assert app.is_deactivated(sandbox.world.now())
+    page = browser.submit(f"{base}/data-access-renewal/", **dict.fromkeys(RENEWAL_SECTIONS, "1"))
+    assert "The Data Access Renewal is complete." in page
+    assert graph.get(app.id, "app").status_code == 200
+
+
+def test_a_renewal_is_asked_of_a_new_app_only(start: Start, browse: Browse) -> None:
+    """Where it is not asked for, its page says so; a deactivated app's scenario is overdue."""
+    browser = browse(start("approved"))
+    enter(browser, "data-access-renewal/")
+    assert "It is not asked of this app." in browser.page.text
+    sandbox = start("renewal-due")
+    app = the_app(sandbox)
+    assert app.renewal is not None
+    assert app.renewal.asked_on == app.created_on
+    assert app.is_deactivated(sandbox.world.now())

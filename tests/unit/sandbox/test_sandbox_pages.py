@@ -10,6 +10,7 @@ import pytest
 from runbook_lib.sandbox.cyclr.console import console_router
 from runbook_lib.sandbox.facebook_web.common import dashboard_router
 from runbook_lib.sandbox.server import Sandbox
+from runbook_lib.sandbox.state.facebook_world import RENEWAL_SECTIONS
 
 from .conftest import Browser, Cyclr, Form, Graph
 
@@ -65,7 +66,7 @@ def make_test_calls(browser: Browser, app_id: str) -> None:
 
 
 def complete_checklist(browser: Browser, app_id: str) -> None:
-    """Fill in the settings, verify the business, certify the use of data."""
+    """Fill in the settings, verify the business, renew the app's data access."""
     base, at = f"/apps/{app_id}", browser.given["dashboard_url"]
     browser.open(f"{at}{base}/settings/basic/")
     browser.submit(
@@ -85,9 +86,9 @@ def complete_checklist(browser: Browser, app_id: str) -> None:
         assert "is <strong>pending</strong>" in browser.page.text
         browser.submit(f"{base}/verification/later/")
         assert "is <strong>verified</strong>" in browser.page.text
-    browser.open(f"{at}{base}/data-use-checkup/")
-    browser.submit(f"{base}/data-use-checkup/", confirmed="1")
-    assert "The Data Use Checkup is complete." in browser.page.text
+    browser.open(f"{at}{base}/data-access-renewal/")
+    browser.submit(f"{base}/data-access-renewal/", **dict.fromkeys(RENEWAL_SECTIONS, "1"))
+    assert "The Data Access Renewal is complete." in browser.page.text
 
 
 def test_the_whole_procedure_from_fresh(

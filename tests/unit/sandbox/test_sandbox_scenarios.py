@@ -67,6 +67,7 @@ EMPTY_IN_FRESH = {
 # Where no customer could have logged in to the app.
 WITHOUT_CUSTOMER = {
     "fresh",
+    "renewal-due",
     "review-pending",
     "review-declined",
     "use-case-missing",
@@ -225,7 +226,7 @@ def test_approved_is_all_done(start: Start) -> None:
     business = sandbox.world.facebook.business
     assert set(app.test_calls) == {name for name, one in app.permissions.items() if one == "live"}
     assert (business.verification, business.access_verification) == ("verified", "verified")
-    assert (app.is_published, app.has_data_use_checkup, app.tier) == (True, True, "standard_access")
+    assert (app.is_published, app.renewal, app.tier) == (True, None, "standard_access")
 
 
 def test_use_case_missing(start: Start, graph_of: Open, http: httpx.Client) -> None:

@@ -10,6 +10,7 @@ import pytest
 from msgspec import structs
 
 from runbook_lib.core.model import Binding, NoteKind, Word, WordKind
+from runbook_lib.core.procedure import Answer, StepKind
 from tests.unit.bodies import APP_ID
 from tests.unit.walkthrough.conftest import DONE, LEFT_OUT, PNG, Make, undecided
 from tests.unit.walkthrough.stage import eventually, make_step, settled, waiting_step
@@ -128,9 +129,6 @@ def test_what_was_submitted_may_be_declined_and_submitted_again(scene: Make) -> 
     assert found == ["waiting", "failed", "waiting"]
 
 
-# Sealing
-
-
 def test_a_comment_and_a_colleague_are_recorded(scene: Make) -> None:
     """A comment and who does the step by when are recorded; the outcome stays."""
 
@@ -171,6 +169,84 @@ def test_a_note_that_cannot_be_kept_says_why(
     assert view["is_error"]
     assert said in view["message"]
     assert play.types == []
+
+
+ANSWERS = (
+    Answer(name="not-asked", label="Not asked", sentence="It is not asked for.", counts_days=90),
+    Answer(name="asked", label="Asked for", sentence="It is asked for.", due_days=60),
+)
+
+
+def test_another_answer_is_recorded_with_its_days(scene: Make) -> None:
+    """Each answer has its form, with the days that it has, and is recorded as its sentence."""
+
+    play = scene(make_step("a", kind=StepKind.WAIT, counts_days=365, answers=ANSWERS))
+    forms = {form["name"]: form for form in play.screens["a"].view["forms"]}
+    found = []
+    for number, days in enumerate(
+        ({"answer": "not-asked"}, {"answer": "asked", "due": "2026-12-24"}, {"until": ""}), start=1
+    ):
+        play.walkthrough.say(play.step("a"), DONE, {"by": "A", **days}, [])
+        view = settled(play.screens["a"], number)
+        found.append((view["outcome"], view["reason"]))
+
+    assert [form for form in forms if form.startswith("attest")] == [
+        *("attest-not-asked", "attest-asked", "attest")
+    ]
+    asked = forms["attest-asked"]
+    assert (asked["action"], asked["answer"], asked["sentence"]) == (
+        *("attest", "asked", "It is asked for."),
+    )
+    fields = {name: [field["name"] for field in form["fields"]] for name, form in forms.items()}
+    assert fields["attest-asked"] == ["due"]
+    assert fields["attest"] == fields["attest-not-asked"] == ["until"]
+    at = "24 Nov 2026, 12:00 UTC"
+    assert found == [
+        ("attested", f"Not asked, says A on {at}, counts until 2027-02-22"),
+        ("waiting", f"Asked for, says A on {at}, due 2026-12-24"),
+        ("attested", f"A on {at}, counts until 2027-11-24"),
+    ]
+    words = [word for word, _ in play.run.history.words("a")]
+    assert [word.sentence for word in words] == [
+        *("It is not asked for.", "It is asked for.", "I did a.")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ({"answer": "asked"}, "due is missing"),
+        ({"answer": "asked", "due": "2026-11-23"}, "is before the day on which it was said"),
+        ({"answer": "asked", "due": "2027-01-24"}, "is more than 60 days after 2026-11-24"),
+        ({"answer": "asked", "due": "soon"}, "due takes a day"),
+        ({"due": "2026-12-01"}, "due is not for this"),
+        ({"until": "2027-11-25"}, "is more than 365 days after 2026-11-24"),
+        ({"until": "2026-11-23"}, "is before the day on which it was said"),
+        ({"answer": "never"}, "known are not-asked, asked"),
+    ],
+)
+def test_days_that_cannot_be_are_refused(scene: Make, words: dict[str, str], said: str) -> None:
+    """A day that is missing, impossible or not this answer's is refused; nothing is written."""
+
+    play = scene(make_step("a", counts_days=365, answers=ANSWERS))
+    play.walkthrough.say(play.step("a"), DONE, {"by": "A", **words}, [])
+    view = settled(play.screens["a"])
+
+    assert view["is_error"]
+    assert said in view["message"]
+    assert play.types == []
+
+
+def test_only_what_is_attested_has_days(scene: Make) -> None:
+    """That something was submitted has no end, also where an attestation would have one."""
+
+    play = scene(make_step("a", kind=StepKind.WAIT, counts_days=365, answers=ANSWERS))
+    play.walkthrough.say(play.step("a"), WordKind.SUBMITTED, {"by": "A", "until": "x"}, [])
+    view = settled(play.screens["a"])
+
+    assert (view["outcome"], view["reason"]) == (
+        *("waiting", "Submitted, says A on 24 Nov 2026, 12:00 UTC"),
+    )
 
 
 ANSWER = b'{"app_id": "999", "is_live": false}'

@@ -75,6 +75,7 @@ def test_steps_that_are_not_on_the_page_stand_in_their_place() -> None:
         "fb-05b-access-verification",
         "fb-09a-test-calls",
         "fb-11a-public-pages",
+        "fb-11b-data-access-renewal",
         "fb-12a-publish",
         "test-06-customer-consent",
     ]
@@ -133,13 +134,14 @@ def test_what_is_to_be_pasted_is_the_documented_value() -> None:
     assert pasted["cy-02-client-id"] == {"Client ID": APP_ID}
 
 
-def test_only_review_and_verifications_wait_for_an_outside_party() -> None:
-    """App Review and the two verifications wait for Facebook; nothing else does."""
+def test_only_the_gates_wait_for_an_outside_party() -> None:
+    """App Review, the renewal and the two verifications wait for Facebook; nothing else does."""
 
     waiting = [step.id for step in PROCEDURE.steps if step.kind is StepKind.WAIT]
 
     assert waiting == [
         "fb-05a-business-verification",
         "fb-05b-access-verification",
+        "fb-11b-data-access-renewal",
         "fb-12-submit-review",
     ]

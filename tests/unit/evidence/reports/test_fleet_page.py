@@ -265,7 +265,7 @@ def test_the_steps_that_need_a_look_are_not_folded() -> None:
     ]
     assert second.text.startswith("1 Log in to Facebook")
     assert any(each.tag == "details" for each in second.parents)
-    assert "The other 26 steps" in page.one("main").text
+    assert "The other 27 steps" in page.one("main").text
     assert "Waits most often: 12 Submit for review, and wait, for 2 tenants." in page.text
 
 
@@ -287,7 +287,7 @@ def test_each_connector_has_its_steps() -> None:
     ]
     row = named(page, "bloom")
     assert MESSENGER in row.text
-    (wanted,) = (each for each in page.all("option") if each.text.startswith("10c "))
+    (wanted,) = (each for each in page.all("option") if each.text.startswith("10d "))
     assert row.attributes["data-open"] == wanted.attributes["value"]
     assert row.attributes["data-connector"] == "1"
 

@@ -69,10 +69,22 @@ describe("a form", () => {
     form.confirm();
     await settle();
     assert.deepEqual(model.sent, [{
-      action: "attest", by: "Ada", note: "With a large screen.", seen: "Another button.",
+      action: "attest", answer: "", by: "Ada", note: "With a large screen.", seen: "Another button.",
       files: [{ name: "a.png", type: "image/png" }, { name: "pasted.png", type: "image/png" }],
       buffers: ["the bytes of a.png", "the bytes of "] }]);
     assert.equal(page.kept.get("runbook.operator"), "Ada");
+  });
+
+  test("gives the answer that it is for, with its day", async () => {
+    const [attest] = stepView().forms;
+    const asked = { ...attest, name: "attest-asked", answer: "asked", label: "Asked for",
+      fields: [{ name: "due", label: "Due", help: "", type: "date" }] };
+    const { model, panel, form } = opened("attest-asked", { forms: [attest, asked] });
+    form.field("due").value = "2026-12-24";
+    form.confirm();
+    await settle();
+    assert.deepEqual(model.sent.map(({ action, answer, due }) => [action, answer, due]), [["attest", "asked", "2026-12-24"]]);
+    assert.equal(panel.forms[0].field("due"), null);
   });
 
   test("has no files if it asks for a reason only", async () => {
