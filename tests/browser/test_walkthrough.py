@@ -132,7 +132,7 @@ class TestFromNothingToACompleteRecord:
         story.person.log_in()
         for step in ("fb-01-log-in", "fb-02-developer-account", "fb-03-my-apps"):
             assert story.walk.attest(step) == "attested"
-        expect(story.header).to_contain_text("3 of 28 done")
+        expect(story.header).to_contain_text(f"3 of {len(PROCEDURE.steps)} done")
         expect(story.header.locator("a[data-next]")).to_contain_text("Create App")
 
     def test_a_check_names_missing_values_and_a_person_can_confirm_instead(
@@ -284,7 +284,8 @@ class TestFromNothingToACompleteRecord:
         page.get_by_role("button", name="Start", exact=True).wait_for(timeout=_LOADED)
         said = page.locator(".jp-OutputArea")
         expect(said.filter(has_text=f"attested {OPERATOR} on").first).to_be_visible()
-        expect(said.filter(has_text="14 of 29 steps done").first).to_be_visible()
+        line = f"14 of {len(PROCEDURE.steps)} steps done"
+        expect(said.filter(has_text=line).first).to_be_visible()
         expect(page.get_by_text("Error displaying widget")).to_have_count(0)
         expect(page.locator(".rb")).to_have_count(0)
         keep_picture(page, "come-back")
@@ -303,6 +304,13 @@ class TestFromNothingToACompleteRecord:
             walk.reads(step, "verified in part")
             assert walk.attest(step) == "verified"
             expect(walk.panel(step)).to_have_attribute("data-in-part", "false")
+
+    def test_what_facebook_does_not_ask_for_is_an_answer(self, story: Story) -> None:
+        """A step with several answers has a form for each; the record keeps which was confirmed."""
+
+        step = "fb-11b-data-access-renewal"
+        assert story.walk.say(step, "attest-not-asked") == "attested"
+        story.walk.reads(step, "Not asked of this app, says")
 
     def test_publishing_is_attested_with_json_attached(self, story: Story) -> None:
         """The app is published, and that is confirmed with an answer as JSON beside it."""
@@ -379,7 +387,18 @@ class TestFromNothingToACompleteRecord:
         panel.get_by_role("button", name=".env: Customer's access token").click()
         walk.reads(CUSTOMER_STEP, "saved to .env")
         walk.keep_pictures(CUSTOMER_STEP, "panel-customer-after")
-        expect(story.header).to_contain_text("29 of 29 done")
+
+    def test_what_cyclr_answered_is_kept(self, story: Story) -> None:
+        """Each question can be copied, and the answer is confirmed: then every step is done."""
+
+        *_, questions = PROCEDURE.sections
+        for step in questions.steps:
+            panel = story.walk.panel(step.id)
+            expect(panel).to_contain_text("the Facebook Marketing API connector")
+            assert story.walk.attest(step.id) == "attested"
+        story.walk.keep_pictures(questions.steps[0].id, "panel-question")
+        total = len(PROCEDURE.steps)
+        expect(story.header).to_contain_text(f"{total} of {total} done")
 
     def test_a_headless_run_is_complete(self, story: Story) -> None:
         """With the same settings and journal, a run is complete, with what was attached."""

@@ -66,7 +66,7 @@ def _header(walk: Walk) -> Locator:
 
 def _done(walk: Walk) -> int:
     """Return the header's number of steps that are done."""
-    said = re.search(r"(\d+) of 28 done", _header(walk).inner_text())
+    said = re.search(r"(\d+) of \d+ done", _header(walk).inner_text())
     assert said is not None
     return int(said[1])
 
@@ -77,12 +77,12 @@ def test_people_see_each_others_changes(pair: Pair) -> None:
     here, there = pair
     before = _done(here)
     here.attest("fb-01-log-in")
-    expect(_header(there)).to_contain_text(f"{before + 1} of 28 done", timeout=_PATIENCE)
+    expect(_header(there)).to_contain_text(f"{before + 1} of ", timeout=_PATIENCE)
     expect(there.panel("fb-01-log-in")).to_have_attribute("data-outcome", "attested")
     there.attest("cy-03-client-secret")
-    expect(_header(here)).to_contain_text(f"{before + 2} of 28 done", timeout=_PATIENCE)
+    expect(_header(here)).to_contain_text(f"{before + 2} of ", timeout=_PATIENCE)
     here.skip("fb-02-developer-account", "there is one already")
-    expect(_header(there)).to_contain_text(f"{before + 3} of 28 done", timeout=_PATIENCE)
+    expect(_header(there)).to_contain_text(f"{before + 3} of ", timeout=_PATIENCE)
 
 
 def test_a_second_person_confirms(pair: Pair) -> None:

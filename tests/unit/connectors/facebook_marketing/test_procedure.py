@@ -48,18 +48,18 @@ def test_all_thirteen_documented_steps_are_there_in_order() -> None:
 def test_cyclr_and_the_test_follow() -> None:
     """Then come the console's steps, and the documented test in a user account."""
 
-    _, cyclr, test = PROCEDURE.sections
+    _, cyclr, *tests = PROCEDURE.sections
+    tested = [step for section in tests for step in section.steps]
 
     assert [step.id for step in cyclr.steps][1:] == ["cy-02-client-id", "cy-03-client-secret"]
     assert [int(step.id.split("-")[1]) for step in cyclr.steps] == [1, 2, 3]
-    assert [int(step.id.split("-")[1]) for step in test.steps] == list(
-        range(1, len(test.steps) + 1)
-    )
-    assert all(step.source.section == 2 for step in (*cyclr.steps, *test.steps))
+    assert [int(step.id.split("-")[1]) for step in tested] == list(range(1, len(tested) + 1))
+    assert all(step.source.section == 2 for step in (*cyclr.steps, *tested))
     assert [section.id for section in PROCEDURE.sections] == [
         "partner-app",
         "cyclr-connector",
         "connection-test",
+        "ask-cyclr",
     ]
 
 
@@ -78,6 +78,10 @@ def test_steps_that_are_not_on_the_page_stand_in_their_place() -> None:
         "fb-11b-data-access-renewal",
         "fb-12a-publish",
         "test-06-customer-consent",
+        "test-07-ask-old-requests",
+        "test-08-ask-login-product",
+        "test-09-ask-token-kind",
+        "test-10-ask-graph-version",
     ]
     assert order.index("fb-09a-test-calls") < order.index("fb-10-public-profile")
     assert all("https://" in step.source.reading for step in added)
