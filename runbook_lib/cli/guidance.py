@@ -23,9 +23,7 @@ from runbook_lib.errors import ExitCode, SettingsError
 from runbook_lib.plain_text import counted, escaped_json
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from runbook_lib.connectors.explanation import Explanation, Place
+    from runbook_lib.connectors.explanation import Explanation
     from runbook_lib.engine.kit import WrittenKit
 
 
@@ -34,22 +32,20 @@ _LONGEST_PASTE = 1024 * 1024
 
 @click.command()
 @click.argument("text", nargs=-1, metavar="TEXT")
-@click.option("--connector", default="", help="Only this connector's steps.")
+@CONNECTOR
 @JSON
 def explain(*, text: tuple[str, ...], connector: str, as_json: bool) -> None:
     """
     Explain an error text of a remote system: what it means, its causes, what to do.
 
-    TEXT may be a part of a page, a whole address with the error in it, or the JSON of an answer;
-    with - it is read from stdin.
+    TEXT may be a part of a page, a whole address with the error in it, the JSON of an answer, or
+    lines of a log with such an answer; with - it is read from stdin.
     """
     from runbook_lib.connectors.explanation import explain as explain_text
-    from runbook_lib.connectors.registry import connector_names, find_procedure
+    from runbook_lib.connectors.registry import find_procedure
 
-    names = (connector,) if connector else connector_names()
-    procedures = [find_procedure(name) for name in names]
     pasted = sys.stdin.read(_LONGEST_PASTE) if text == ("-",) else " ".join(text)
-    explanation = explain_text(pasted, procedures)
+    explanation = explain_text(pasted, find_procedure(connector))
     if as_json:
         click.echo(escaped_json(json.dumps(explanation.document(), ensure_ascii=False)))
     else:
@@ -146,6 +142,9 @@ def _show_kit(written: WrittenKit) -> None:
 def _show(explanation: Explanation) -> None:
     from runbook_lib.cli.terminal import say, show_paragraph
 
+    if explanation.is_by_code:
+        text = "The runbook knows this code, not this text: what follows is what the code means."
+        show_paragraph(text, indent="")
     for number, explained in enumerate(explanation.known):
         if number:
             click.echo()
@@ -155,30 +154,33 @@ def _show(explanation: Explanation) -> None:
         say("Causes")
         for cause, places in explained.causes:
             show_paragraph(cause.text, indent="  ", first="- ")
-            steps = f"The runbook tests this: {_steps(places)}." if places else "Only you can look."
-            show_paragraph(steps, indent="    ")
+            steps = ", ".join(f"step {place.number} ({place.step})" for place in places)
+            tested = f"The runbook tests this: {steps}." if places else "Only you can look."
+            show_paragraph(tested, indent="    ")
         say("What to do")
         show_paragraph(trouble.advice, indent="  ")
         say("Where")
         for place in explained.steps:
-            text = f"{place.connector}: step {place.number}, {place.title} ({place.step})"
-            show_paragraph(text, indent="  ")
+            show_paragraph(f"step {place.number}, {place.title} ({place.step})", indent="  ")
         show_paragraph(f"Source: {trouble.source}", indent="")
-    if explanation.known:
-        return
+    if not explanation.known:
+        _show_unknown(explanation)
+
+
+def _show_unknown(explanation: Explanation) -> None:
+    from runbook_lib.cli.terminal import say, show_paragraph
+
     quoted = f": “{explanation.said}”" if explanation.said else "."
     say(f"The runbook does not know this text{quoted}")
-    if explanation.nearest:
-        say("Similar texts that it knows, which may be something else:")
-    for trouble in explanation.nearest:
+    if explanation.perhaps:
+        say("Perhaps it is, with a typing error:")
+    for trouble in explanation.perhaps:
         say(f'  runbook explain "{trouble.title}"')
-
-
-def _steps(places: Sequence[Place]) -> str:
-    """Return steps by number and id, each once: connectors share many, under other numbers."""
-    numbers: dict[str, dict[str, None]] = {}
-    for place in places:
-        numbers.setdefault(place.step, {})[str(place.number)] = None
-    return ", ".join(
-        f"step {' or '.join(step_numbers)} ({step})" for step, step_numbers in numbers.items()
-    )
+    if explanation.codes:
+        say(f"It does not know its code either: {', '.join(map(str, explanation.codes))}.")
+    elif not explanation.perhaps:
+        text = (
+            "Copy instead the code and the trace id that the answer holds, or its whole text in "
+            "English: a text in another language is known by its code alone."
+        )
+        show_paragraph(text, indent="")

@@ -1,5 +1,5 @@
 """
-Explain an error text: which troubles it is, and which steps of which connectors are about it.
+Explain an error text: which troubles it is, and which steps of a connector are about it.
 
 Pure. Of what was pasted no more than a short part without credentials is
 returned: an address may contain a code, an answer a token.
@@ -8,17 +8,16 @@ returned: an address may contain a code, an answer a token.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from runbook_lib.connectors.step_names import step_names
-from runbook_lib.core.procedure import Procedure
+from runbook_lib.core.procedure import Procedure, Step
 from runbook_lib.core.redaction import MASK
-from runbook_lib.core.troubles import Cause, Trouble, nearest, read_error, recognise
+from runbook_lib.core.troubles import Cause, Trouble, read_error, recognise, similar
 from runbook_lib.errors import SettingsError
 
 _LONGEST_ECHO = 60
+_MOST_PLACES = 3
 # Tokens, secrets, codes and named values; no word of a sentence has such a form.
 _LONG_WORD = re.compile(r"\S{20,}|\S*[=&%]\S*|\S*[0-9]\S{7,}|\S{7,}[0-9]\S*")
 
@@ -35,7 +34,11 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """A trouble, the steps at which people meet it, and for each cause the steps that test it."""
+    """
+    A trouble, steps at which people meet it, and for each cause the steps that test it.
+
+    Of many steps those that test a cause of it come first, and three are named.
+    """
 
     trouble: Trouble
     steps: tuple[Place, ...]
@@ -47,27 +50,32 @@ class Explanation:
     """
     What is known about a text.
 
-    If `known` is empty nothing is claimed: `nearest` are only similar, and
-    `said` is a short, redacted part of the text.
+    `is_by_code` says that only the code is known, not the text. If `known` is empty nothing is
+    claimed: `perhaps` are only similar, `said` is a short, redacted part of the text, and `codes`
+    are those in it.
     """
 
-    known: tuple[Explained, ...]
-    nearest: tuple[Trouble, ...]
-    said: str
+    known: tuple[Explained, ...] = ()
+    is_by_code: bool = False
+    perhaps: tuple[Trouble, ...] = ()
+    said: str = ""
+    codes: tuple[int, ...] = ()
 
     def document(self) -> dict[str, Any]:
         """Return it as a JSON document."""
         return {
             "known": bool(self.known),
+            "by_code": self.is_by_code,
             "said": self.said,
+            "codes": list(self.codes),
             "troubles": [_document(explained) for explained in self.known],
-            "nearest": [trouble.title for trouble in self.nearest],
+            "perhaps": [trouble.title for trouble in self.perhaps],
         }
 
 
-def explain(text: str, procedures: Iterable[Procedure]) -> Explanation:
+def explain(text: str, procedure: Procedure) -> Explanation:
     """
-    Return what `procedures` know about the error in `text`.
+    Return what `procedure` knows about the error in `text`.
 
     Raises `SettingsError` if it contains nothing to look for.
     """
@@ -75,50 +83,56 @@ def explain(text: str, procedures: Iterable[Procedure]) -> Explanation:
         msg = "There is no text to explain."
         advice = 'Paste what is shown: runbook explain "URL Blocked". With - it is read from stdin.'
         raise SettingsError(msg, next_step=advice)
-    chosen = tuple(procedures)
     troubles = {
-        trouble.shown: trouble
-        for procedure in chosen
-        for step in procedure.steps
-        for trouble in step.troubles
-    }
+        trouble.shown: trouble for step in procedure.steps for trouble in step.troubles
+    }.values()
     pasted = read_error(text)
-    known = recognise(pasted, troubles.values())
+    by_text = recognise(replace(pasted, codes=()), troubles)
+    known = by_text or recognise(pasted, troubles)
     if known:
-        names = step_names(chosen)
-        explained = (_explained(trouble.naming(names), chosen) for trouble in known)
-        return Explanation(tuple(explained), (), "")
-    # The beginning of the first text, without what may be a credential.
-    words = " ".join(pasted.texts[0].split())[: 4 * _LONGEST_ECHO] if pasted.texts else ""
+        explained = tuple(_explained(trouble, procedure) for trouble in known)
+        return Explanation(explained, is_by_code=not by_text)
+    perhaps = tuple(similar(pasted, troubles))
+    return Explanation(perhaps=perhaps, said=_echo(pasted.texts), codes=pasted.codes)
+
+
+def _echo(texts: tuple[str, ...]) -> str:
+    """Return the beginning of the first text, without what may be a credential."""
+    words = " ".join(texts[0].split())[: 4 * _LONGEST_ECHO] if texts else ""
+    if words.startswith(("{", "[")):
+        return ""
     echo = _LONG_WORD.sub(MASK, words)
-    if len(echo) > _LONGEST_ECHO:
-        echo = f"{echo[:_LONGEST_ECHO]}…"
-    return Explanation((), tuple(nearest(pasted, troubles.values())), echo)
+    return f"{echo[:_LONGEST_ECHO]}…" if len(echo) > _LONGEST_ECHO else echo
 
 
-def _explained(trouble: Trouble, procedures: tuple[Procedure, ...]) -> Explained:
-    places = [
-        (Place(procedure.id, step.id, procedure.numbers[step.id], step.title), step)
-        for procedure in procedures
+def _explained(trouble: Trouble, procedure: Procedure) -> Explained:
+    tested = {name for cause in trouble.causes for name in cause.tested_by}
+    steps = [
+        step
         for step in procedure.steps
-    ]
-    causes = tuple(
-        (
-            cause,
-            tuple(
-                place
-                for place, step in places
-                if any(check.id in cause.tested_by for check in step.checks)
-            ),
-        )
-        for cause in trouble.causes
-    )
-    shown_at = tuple(
-        place
-        for place, step in places
         if any(other.shown == trouble.shown for other in step.troubles)
+    ]
+    # Sorting keeps the order of the procedure otherwise.
+    steps.sort(key=lambda step: not any(check.id in tested for check in step.checks))
+    return Explained(
+        trouble,
+        tuple(_place(procedure, step) for step in steps[:_MOST_PLACES]),
+        tuple(
+            (
+                cause,
+                tuple(
+                    _place(procedure, step)
+                    for step in procedure.steps
+                    if any(check.id in cause.tested_by for check in step.checks)
+                )[:_MOST_PLACES],
+            )
+            for cause in trouble.causes
+        ),
     )
-    return Explained(trouble, shown_at, causes)
+
+
+def _place(procedure: Procedure, step: Step) -> Place:
+    return Place(procedure.id, step.id, procedure.numbers[step.id], step.title)
 
 
 def _document(explained: Explained) -> dict[str, Any]:

@@ -2,37 +2,60 @@
 Error texts as people see them, what they mean, and how a text is recognised.
 
 Pure. The texts themselves are data of the connectors. What is pasted may be a
-page's text, an address with the error in its query, or the JSON of an answer;
-it is compared by its words alone, without case, quotes and punctuation.
+page's text or its HTML, an address with the error in its query, the JSON of an answer, or a log
+with such an answer anywhere in it; it is compared by its words alone, without case, quotes and
+punctuation. A text that is only similar to a known one is `similar`, and never known.
 """
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import unicodedata
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 # What varies in a text that is shown: a name, a list of permissions, a time.
 GAP = "…"
-# A longer paste is cut: the error is at its beginning.
-_LONGEST = 100_000
+# A longer paste is cut.
+_LONGEST = 400_000
 # How much of a text must be pasted for the text to be recognised.
 _LEAST_WORDS, _LEAST_SHARE = 2, 0.5
 _ENOUGH_WORDS = 4
 _MOST_NESTED = 4
-# A word of more texts than these says nothing about which it is.
-_RARE = 6
+# So many objects of JSON are read, and so many of their values.
+_MOST_OBJECTS, _MOST_FIELDS = 20, 200
+# From this likeness on, in percent, a text is similar. Measured in November 2026 by
+# `tests/unit/core/test_similar_texts.py`: it offers 2 of 157 texts that are not ours (with 88 and
+# 86; the next have 83 and 81), and 555 of 575 of our own with typing errors, as the first.
+_SIMILAR = 84
+_LONGEST_HEADLINE, _SHORTEST_HEADLINE, _LEAST_LETTERS = 120, 12, 8
+_MOST_SIMILAR = 3
 
 _WORD = re.compile(r"\w+")
 _WORDS_APART = re.compile(r"[\s\"'<>]+")
+# What is not seen, and may stand between two letters: colours of a terminal, control characters,
+# soft hyphens, blanks without width.
+_INVISIBLE = re.compile(
+    "\x1b\\[[0-9;]{0,20}m|[\x00-\x08\x0e-\x1f\x7f\xad\u200b-\u200f\u202a-\u202e\u2060\ufeff]"
+)
+_TAG = re.compile(r"<[^<>]{1,300}>")
+_ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#x[0-9a-f]{1,6}|[a-z]{2,8});", re.IGNORECASE)
+_ESCAPE = re.compile(r"\\(?:u(?!d[89a-f])([0-9a-f]{4})|([nrt])|(.))", re.IGNORECASE)
+# A number after such a word is a code; one of a process or of HTTP is not.
 _CODE = re.compile(
-    r"\(#([0-9]{1,7})\)|\b(?:error|code|subcode)\W{1,3}([0-9]{1,7})\b|^\W*([0-9]{1,7})\W*$",
+    r"\(\#([0-9]{1,7})\)"
+    r"|(?<![^\W_])(?<!status[ _])(?<!exit[ _])(?<!http[ _])(?<!return[ _])(?<!response[ _])"
+    r"(?:error[ _]?|err[ _]?|fehler|fout|fel|fejl)?(?:sub)?"
+    r"(?:code|código|codigo|codice|kode|kod|код)\W{1,6}([0-9]{1,7})(?:\s?/\s?([0-9]{1,7}))?\b"
+    r"|(?:コード|代码|代碼|코드)\W{1,6}([0-9]{1,7})"
+    r"|(?:\berror|exception)\W{1,3}([0-9]{1,7})(?=\s?[;)\]}]|[,:.](?![0-9])|\s?(?:\n|\Z))"
+    r"|\A\W*([0-9]{1,7})\W*\Z",
     re.IGNORECASE,
 )
 _MESSAGES = (
@@ -66,10 +89,11 @@ class Trouble:
     An error as it is shown, and what to do about it.
 
     `shown` are its exact texts, the best known first; `…` stands for what
-    varies. `codes` are the codes and subcodes by which an answer with
-    another text is recognised. `source` is a public address, or the kind of
+    varies; a trouble for which the remote system shows no text has what people see instead.
+    `codes` are those by which an answer with another text is recognised; one of `subcodes`
+    decides, since several troubles share a code. `source` is a public address, or the kind of
     reading and its date. `advice` names steps by id, as `{cy-03-client-secret}`,
-    until `naming` has replaced them; `advice_as_written` keeps it for another naming.
+    until `naming` has replaced them.
     """
 
     shown: tuple[str, ...]
@@ -78,12 +102,11 @@ class Trouble:
     advice: str
     source: str
     codes: tuple[int, ...] = ()
-    advice_as_written: str = ""
+    subcodes: tuple[int, ...] = ()
 
     def naming(self, steps: Mapping[str, str]) -> Trouble:
         """Return this trouble with the step ids in its advice replaced by names from `steps`."""
-        template = self.advice_as_written or self.advice
-        return replace(self, advice=template.format_map(steps), advice_as_written=template)
+        return replace(self, advice=self.advice.format_map(steps))
 
     @property
     def title(self) -> str:
@@ -113,27 +136,28 @@ class ErrorText:
 
 def read_error(pasted: str) -> ErrorText:
     """Return the error texts and codes in a text, an address or a JSON document."""
-    text = pasted[:_LONGEST]
+    text = unicodedata.normalize("NFKC", _INVISIBLE.sub("", pasted[:_LONGEST]))[:_LONGEST]
     texts, codes = [], []
-    for name, value in _fields(text):
+    for name, value in islice(_fields(text), _MOST_FIELDS):
         if name in _CODES and value.isdecimal():
             codes.append(int(value[:7]))
         elif name in _MESSAGES and not value.isdecimal():
             texts.append(value)
     stripped = text.strip()
-    is_document = stripped.startswith("{") and stripped.endswith("}")
-    if text and not (is_document or _is_address(stripped)):
-        texts.append(text)
+    if not (texts and stripped.startswith("{") and stripped.endswith("}")):
+        # An answer may be quoted in it, or be cut.
+        texts.append(_unescape(_without_addresses(text)))
     for part in texts:
         codes += [int(number) for match in _CODE.findall(part) for number in match if number]
-    return ErrorText(tuple(filter(None, texts)), tuple(dict.fromkeys(codes)))
+    return ErrorText(tuple(filter(str.strip, texts)), tuple(dict.fromkeys(codes)))
 
 
 def recognise(error: ErrorText, troubles: Iterable[Trouble]) -> list[Trouble]:
     """
     Return the troubles in `error`, the longest text first.
 
-    A code alone counts only where no text is known, and so does a part of a text.
+    A code alone counts only where no text is known, and so does a part of a text. Of codes
+    a subcode counts first: it says which of several it is.
     """
     known = list(troubles)
     texts = [_normal(text) for text in error.texts]
@@ -144,7 +168,12 @@ def recognise(error: ErrorText, troubles: Iterable[Trouble]) -> list[Trouble]:
     if by_length:
         return [trouble for _, trouble in by_length]
     parts = [trouble for trouble in known if any(_is_part(text, trouble) for text in texts)]
-    return parts or [trouble for trouble in known if set(trouble.codes) & set(error.codes)]
+    codes = set(error.codes)
+    return (
+        parts
+        or [trouble for trouble in known if codes & set(trouble.subcodes)]
+        or [trouble for trouble in known if codes & set(trouble.codes)]
+    )
 
 
 def ordered(troubles: Iterable[Trouble], reason: str, answers: Iterable[object]) -> list[Any]:
@@ -168,18 +197,18 @@ def ordered(troubles: Iterable[Trouble], reason: str, answers: Iterable[object])
     return sorted(pairs, key=lambda pair: places.index(pair[1]))
 
 
-def nearest(error: ErrorText, troubles: Iterable[Trouble]) -> list[Trouble]:
-    """Return the three troubles that share the rarest words with `error`, the nearest first."""
-    known = list(troubles)
-    words = {word for text in error.texts for word in _normal(text).split()}
-    trouble_words = [
-        {word for text in trouble.shown for word in _normal(text).split()} for trouble in known
-    ]
-    count = Counter(word for of_trouble in trouble_words for word in of_trouble)
-    rare = {word for word in words if count[word] <= _RARE}
-    scores = [sum(1 / count[word] for word in rare & of_trouble) for of_trouble in trouble_words]
-    pairs = sorted(zip(scores, known, strict=True), key=lambda pair: -pair[0])
-    return [trouble for score, trouble in pairs[:3] if score]
+def similar(error: ErrorText, troubles: Iterable[Trouble]) -> list[Trouble]:
+    """
+    Return up to three troubles whose beginning `error` has but for typing errors, the best first.
+
+    Only the headline counts: a message, or the first line.
+    """
+    if not error.texts:
+        return []
+    headline = _normal(error.texts[0].strip().partition("\n")[0][:_LONGEST_HEADLINE]).strip()
+    scores = [(_likeness(headline, trouble), trouble) for trouble in troubles]
+    best = sorted((pair for pair in scores if pair[0] >= _SIMILAR), key=lambda pair: -pair[0])
+    return [trouble for _, trouble in best[:_MOST_SIMILAR]]
 
 
 def _answer(answer: object) -> ErrorText:
@@ -193,35 +222,69 @@ def _answer(answer: object) -> ErrorText:
     )
 
 
+def _without_addresses(text: str) -> str:
+    """Return `text` without the addresses whose values are read by name; of many, the first."""
+    addresses = (word for word in _WORDS_APART.split(text) if _is_address(word))
+    for address in dict.fromkeys(islice(addresses, _MOST_OBJECTS)):
+        text = text.replace(address, " ")
+    return text
+
+
+def _unescape(text: str) -> str:
+    """Return `text` without tags, and without the escapes of HTML and JSON, one in another."""
+    for _ in range(2):
+        text = _ENTITY.sub(lambda match: html.unescape(match[0]), _TAG.sub(" ", text))
+        text = _ESCAPE.sub(
+            lambda match: chr(int(match[1], 16)) if match[1] else match[3] or " ", text
+        )
+    return text
+
+
 def _fields(text: str) -> Iterator[tuple[str, str]]:
     """Yield the named values of JSON objects and of addresses' queries in `text`."""
-    start = text.find("{")
-    if start >= 0:
-        with suppress(ValueError, RecursionError):
-            yield from _of_document(json.JSONDecoder(strict=False).raw_decode(text, start)[0])
+    decoder, start = json.JSONDecoder(strict=False), text.find("{")
+    for _ in range(_MOST_OBJECTS):
+        if start < 0:
+            break
+        try:
+            document, end = decoder.raw_decode(text, start)
+        except (ValueError, RecursionError):
+            end = start + 1
+        else:
+            yield from _of_document(document)
+        start = text.find("{", end)
     for word in _WORDS_APART.split(text):
         if _is_address(word):
             with suppress(ValueError):
                 parts = urlsplit(word)
-                for query in (parts.query, parts.fragment):
+                for query in (parts.query or parts.path, parts.fragment):
                     fields = parse_qsl(query, max_num_fields=200)
                     # NOTE: `code` is an authorization code there (RFC 6749 §4.1.2).
                     yield from ((name, value) for name, value in fields if name != "code")
 
 
 def _of_document(document: object, depth: int = 0) -> Iterator[tuple[str, str]]:
-    if not isinstance(document, Mapping) or depth > _MOST_NESTED:
+    """Yield the named values of a JSON document, and of JSON that is a text in it."""
+    if depth > _MOST_NESTED:
+        return
+    if isinstance(document, list):
+        for item in document[:_MOST_OBJECTS]:
+            yield from _of_document(item, depth + 1)
+    if not isinstance(document, Mapping):
         return
     for name, value in document.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping | list):
             yield from _of_document(value, depth + 1)
+        elif isinstance(value, str) and value.lstrip().startswith(("{", "[")):
+            with suppress(ValueError, RecursionError):
+                yield from _of_document(json.loads(value, strict=False), depth + 1)
         elif isinstance(value, str | int):
             yield str(name), str(value)
 
 
 def _is_address(word: str) -> bool:
-    """Return whether `word` is an address with a query or a fragment that names values."""
-    return "=" in word and ("?" in word or "#" in word) and len(word.split()) == 1
+    """Return whether `word` is an address, or a part of one, that names values."""
+    return "=" in word and bool({"?", "#", "&"} & set(word)) and len(word.split()) == 1
 
 
 def _normal(text: str) -> str:
@@ -263,3 +326,21 @@ def _is_part(text: str, trouble: Trouble) -> bool:
         for shown in trouble.shown
         for part in _parts(shown)
     )
+
+
+def _likeness(headline: str, trouble: Trouble) -> float:
+    """Return how like a text of `trouble` `headline` is, in percent, as far as the shorter goes."""
+    from rapidfuzz import fuzz  # noqa: PLC0415  (only `explain` asks for it)
+
+    best = 0.0
+    for shown in trouble.shown:
+        before = _normal(shown.partition(GAP)[0]).strip()
+        texts = {_normal(shown.replace(GAP, " ")).strip()}
+        if len(before) > _SHORTEST_HEADLINE:
+            texts.add(before)
+        for text in texts:
+            # One more than the shorter has: a letter that was left out.
+            length = min(len(headline), len(text)) + 1
+            if length > _LEAST_LETTERS:
+                best = max(best, fuzz.ratio(headline[:length], text[:length]))
+    return best

@@ -81,6 +81,17 @@ _NAME_TAKEN = Trouble(
     source="third-party reading of a client of Cyclr's API, November 2026",
 )
 
+_METHOD_FAILED = Trouble(
+    shown=("Failed to call the method", "Out of retries", "Transaction Stopped"),
+    means="A method of the connector was refused by the remote system, or not answered.",
+    causes=(Cause(text="What the remote system answered: the transaction's Detail has it."),),
+    advice=(
+        "Open the transaction in Cyclr and copy the remote system's answer from its Detail: "
+        "“runbook explain -” takes it as it is."
+    ),
+    source=_DOCS,
+)
+
 INSTALLING = (_DRAFT, _NAME_TAKEN)
 AUTHENTICATING = (_NOT_AUTHENTICATED, _SPENT_LINK)
-METHODS = (_UNKNOWN_ADDRESS,)
+METHODS = (_UNKNOWN_ADDRESS, _METHOD_FAILED)

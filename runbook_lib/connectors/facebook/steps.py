@@ -120,7 +120,7 @@ def create_app() -> Step:
         pastes=(Paste("App Display Name", "{app_display_name}"),),
         inputs=(inputs.APP_DISPLAY_NAME,),
         checks=(Check("app-name-matches", app.app_name_matches, (*APP, "app_display_name")),),
-        troubles=troubles.CREDENTIALS,
+        troubles=troubles.CREATION,
     )
 
 
@@ -213,6 +213,7 @@ def access_verification() -> Step:
         today="An app for your own pages only needs none of this: skip it with a reason.",
         usual_days=5,
         links=(dashboard("Verification", "verification/"),),
+        troubles=troubles.PROVIDER,
     )
 
 
@@ -514,7 +515,7 @@ def publish(step_id: str) -> Step:
         ),
         today="An app without use cases has no Publish page: say so here.",
         links=(dashboard("Publish", "go_live/"),),
-        troubles=troubles.RENEWAL,
+        troubles=troubles.PUBLISHING,
         developer_tools="devtools_app basic_settings",
     )
 

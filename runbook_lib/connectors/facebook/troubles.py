@@ -23,6 +23,9 @@ _MANUAL_FLOW = (
 _ACCESS_VERIFICATION = f"{RELEASE}/access-verification"
 _LEAD_ACCESS = "https://developers.facebook.com/docs/graph-api/reference/has-lead-access/"
 _READINGS = "third-party readings, November 2026"
+_WITHOUT_ROLE = ("customer-consents-without-role",)
+# What one organisation alone reports.
+_SINGLE = "third-party reading (single: one organisation's account), November 2026"
 
 # --- the redirect URI -------------------------------------------------------------------------
 _URL_BLOCKED = Trouble(
@@ -74,7 +77,7 @@ _REDIRECT_DIFFERS = Trouble(
             "to the one you used in the OAuth dialog request"
         ),
     ),
-    codes=(36008,),
+    subcodes=(36008,),
     means="The code was issued for one redirect URI and redeemed with another.",
     causes=(
         Cause(text="The two addresses differ in a character, often a slash at the end."),
@@ -93,7 +96,7 @@ _CODE_SPENT = Trouble(
         "This authorization code has expired.",
         "Invalid verification code format.",
     ),
-    codes=(36007, 36009),
+    subcodes=(36007, 36009),
     means="An authorization code counts once, and for minutes. This one no longer does.",
     causes=(
         Cause(text="The page with the answer was loaded again, or opened twice."),
@@ -131,6 +134,9 @@ _BAD_APP = Trouble(
         "Error validating application. Invalid application ID.",
         "Invalid Client ID",
         "Missing client_id parameter.",
+        "Error validating application. Application has been deleted.",
+        "Invalid App ID: The provided app ID does not look like a valid app ID.",
+        "PLATFORM__INVALID_APP_ID",
     ),
     codes=(101,),
     means="Facebook cannot find an app for this App ID, or does not serve it.",
@@ -149,6 +155,37 @@ _BAD_APP = Trouble(
         "alone proves nothing: a real and an invented secret may get the same answer."
     ),
     source="https://github.com/sns-sdks/python-facebook/issues/271",
+)
+_DESKTOP_APP = Trouble(
+    shown=("The request is invalid because the app is configured as a desktop app",),
+    means="Facebook refuses every exchange of a code for a token, so nobody can sign in.",
+    causes=(
+        Cause(
+            text="Native or desktop app? is on in Settings > Advanced. Facebook then takes no App "
+            "Secret, since such an app could not keep it.",
+            tested_by=("redirect-uri-is-accepted",),
+        ),
+    ),
+    advice=(
+        "Switch Native or desktop app? off in Settings > Advanced and save; then check "
+        "{fb-08-redirect-uri} and sign in again."
+    ),
+    source=f"https://github.com/laravel/socialite/issues/334; {_READINGS}",
+)
+_NAME = Trouble(
+    shown=("Certain terms like … are not allowed.",),
+    means="The App Display Name contains a brand of Meta's, or a word close to one.",
+    causes=(
+        Cause(
+            text="Facebook names FB, Face, Book, Insta, Gram, Rift and ig, also as a part of a "
+            "name; its other brands are likely to count too.",
+        ),
+    ),
+    advice=(
+        "Choose a name without them at {fb-04-create-app}: that of your own product is best. An "
+        "appeal is rarely granted, says the message."
+    ),
+    source="https://github.com/nbcommunication/InstagramBasicDisplayApi/issues/16",
 )
 _SERVICE_FAULT = Trouble(
     shown=(
@@ -203,6 +240,23 @@ _OLD_VERSION = Trouble(
     ),
     advice="Raise graph_version. If the connector itself says this, tell Cyclr's support.",
     source="https://github.com/facebook/facebook-nodejs-business-sdk/issues/239",
+)
+
+_NO_LONGER_SERVED = Trouble(
+    shown=("The ids query parameter is deprecated in v26.0+",),
+    means="The call uses something that Graph no longer serves, whatever version it names.",
+    causes=(
+        Cause(
+            text="The connector in Cyclr, or a program of yours, reads several objects at once "
+            "(?ids=…). Facebook ended that with v26.0, on all versions by 27 October 2026; apps "
+            "made since 4 November 2026 lose more of the kind.",
+        ),
+    ),
+    advice=(
+        "Send this text, with the trace id, to Cyclr's support: the connector must read the "
+        "objects one by one. No other graph_version helps."
+    ),
+    source=_READINGS,
 )
 
 # --- what users may be asked for --------------------------------------------------------------
@@ -281,7 +335,13 @@ _DENIED = Trouble(
 
 # --- who may use the app ----------------------------------------------------------------------
 _FEATURE_UNAVAILABLE = Trouble(
-    shown=("Feature unavailable",),
+    shown=(
+        "Feature unavailable",
+        (
+            "Facebook Login is currently unavailable for this app, since we are updating "
+            "additional details for this app."
+        ),
+    ),
     means="Facebook offers the sign-in to nobody, or to people with a role on the app only.",
     causes=(
         Cause(
@@ -310,6 +370,7 @@ _NOT_SET_UP = Trouble(
         "App Not Setup",
         "This app is still in development mode, and you don't have access to it.",
         "App not active",
+        "Insufficient developer role",
     ),
     means="The app is not published, and this person has no role on it.",
     causes=(
@@ -322,6 +383,96 @@ _NOT_SET_UP = Trouble(
     ),
     advice="Publish the app (Publish > Go live), or test with a person who has a role on it.",
     source=RELEASE,
+)
+_INACTIVE = Trouble(
+    shown=(
+        "API access deactivated. To reactivate, go to the app dashboard.",
+        "API access deactivated. To reactivate, go to the My Apps page to unarchive it.",
+    ),
+    means="Facebook has set the app inactive, or it was archived: no call is served, and every "
+    "token of it has ended.",
+    causes=(
+        Cause(
+            text="For 90 days nobody signed in with the app, and it made no call and got no "
+            "webhook.",
+            tested_by=("app-is-registered", "missing-sections-are-filled"),
+        ),
+        Cause(text="Somebody with a role archived it in My Apps."),
+        Cause(text="A required action of the dashboard was not done in time."),
+    ),
+    advice=(
+        "Open the app in the dashboard as an administrator and restore it, or unarchive it under "
+        "My Apps. Then every user must sign in again; permissions that were removed meanwhile "
+        "need App Review again."
+    ),
+    source="https://developers.facebook.com/documentation/development/maintaining-data-access; "
+    f"{_READINGS}",
+)
+_API_BLOCKED = Trouble(
+    shown=("API access blocked.",),
+    means="The token is well formed, but Facebook serves this app or this account nothing.",
+    causes=(
+        Cause(text="A required action or a verification of the app is overdue."),
+        Cause(text="The app or the account was restricted for its policies."),
+        Cause(
+            text="The app is not published, and this person has no role on it.",
+            tested_by=("customer-consents-without-role",),
+        ),
+    ),
+    advice=(
+        "Read the alerts and required actions in the dashboard, and the mails to the contact "
+        "address; do what they ask. A fresh token does not help."
+    ),
+    source=_READINGS,
+)
+_PROVIDER_LOST = Trouble(
+    shown=(
+        "Customers are refused with code 100, people with a role are not",
+        "consented, but Facebook refuses the data (… Access Verification, as a Tech Provider.",
+    ),
+    means="The app does not count as a Tech Provider's, or no longer: Facebook says of what other "
+    "businesses own that it “does not exist”.",
+    causes=(
+        Cause(text="Access Verification was never done.", tested_by=_WITHOUT_ROLE),
+        Cause(
+            text="The status was lost: the business is no longer verified, the app was cut from "
+            "it, or the business or app was restricted.",
+            tested_by=("business-is-verified", *_WITHOUT_ROLE),
+        ),
+    ),
+    advice=(
+        "See that the app still belongs to the business, and that Business Verification and "
+        "Access Verification ({fb-05b-access-verification}) show Verified. A lost status comes "
+        "back by itself once its cause is gone. Then try as a person without a role."
+    ),
+    source=f"{RELEASE}/tech-providers; {_ACCESS_VERIFICATION}; {_READINGS}",
+)
+_PUBLISHED_EARLY = Trouble(
+    shown=("A permission that worked is refused after Publish > Go live",),
+    means="A published app may ask for approved permissions only: Facebook switches the others "
+    "off, for people with a role on the app too.",
+    causes=(
+        Cause(
+            text="The app was published before App Review had approved every permission.",
+            tested_by=("review-is-approved", "user-token-is-valid"),
+        ),
+    ),
+    advice=(
+        "Publish only once App Review has approved every permission. If it is published already, "
+        "see whether the dashboard lets you take it back to development; else wait for the review."
+    ),
+    source=_READINGS,
+)
+_TOUCHED = Trouble(
+    shown=("A review starts again, or tokens end, after a change of the app",),
+    means="A change of scopes or redirect URIs can end tokens and set a running review back.",
+    causes=(Cause(text="The app's configuration was changed while something was being reviewed."),),
+    advice=(
+        "While you wait for a verification or a review, change neither permissions nor redirect "
+        "URIs. If it happened: look at App Review > Requests, submit again where it asks for it, "
+        "and sign in again."
+    ),
+    source=_SINGLE,
 )
 _NEEDS_ADVANCED_ACCESS = Trouble(
     shown=(
@@ -456,8 +607,11 @@ _BAD_TOKEN = Trouble(
         "Invalid OAuth access token - Cannot parse access token",
         "An access token is required to request this resource.",
         "An active access token must be used to query information about the current user.",
+        "The access token is invalid since the user hasn't engaged the app in longer than 90 days.",
+        "(#200) Provide valid app ID",
     ),
-    codes=(190, 102, 104, 458, 460, 463, 466, 467),
+    codes=(190, 102, 104),
+    subcodes=(458, 460, 463, 466, 467, 493),
     means="The token has ended, was withdrawn, is incomplete or is not a user's.",
     causes=(
         Cause(
@@ -466,12 +620,30 @@ _BAD_TOKEN = Trouble(
             tested_by=("user-token-is-valid",),
         ),
         Cause(
-            text="The person changed the password (460), logged out (467) or removed the app (458)."
+            text="The person changed the password (460), logged out (467), removed the app (458) "
+            "or has not used it for 90 days (493).",
         ),
         Cause(text="It was cut when it was copied.", tested_by=("user-token-is-valid",)),
     ),
     advice="Sign in again. In Cyclr: authenticate the connector in that account again.",
     source=_ERRORS,
+)
+_CHECKPOINT = Trouble(
+    shown=(
+        (
+            "You cannot access the app till you log in to www.facebook.com and follow the "
+            "instructions given."
+        ),
+        (
+            "Error validating access token: Sessions for the user are not allowed because the "
+            "user is not a confirmed user."
+        ),
+    ),
+    subcodes=(459, 464),
+    means="Facebook wants something of this person first: until then no app may act for them.",
+    causes=(Cause(text="Their account waits for a security check or a confirmation."),),
+    advice="Let the person log in to facebook.com, do what it asks, and sign in here again.",
+    source="https://github.com/airbytehq/airbyte/issues/34383",
 )
 _WRONG_TOKEN = Trouble(
     shown=(
@@ -481,10 +653,15 @@ _WRONG_TOKEN = Trouble(
             "(#100) You must provide an app access token, or a user access token that is an owner "
             "or developer of the app"
         ),
+        "The App_id in the input_token did not match the Viewing App",
     ),
     means="The call is right, and was made with another kind of token than it needs.",
     causes=(
         Cause(text="A user's token was used where a page's or the app's own is needed."),
+        Cause(
+            text="The token was issued for another app.",
+            tested_by=("user-token-is-valid",),
+        ),
         Cause(
             text="The person has no task on the page, so Facebook gave no page token.",
             tested_by=("page-is-subscribed", "lead-data-is-readable"),
@@ -497,6 +674,13 @@ _LACKS_PERMISSION = Trouble(
     shown=(
         "(#200) Requires … permission to manage the object",
         "(#200) Ad account owner has NOT grant ads_management or ads_read permission",
+        "permission(s) must be granted before impersonating a user's page.",
+        "(#200) The user hasn't authorized the application to perform this action",
+        "(#100) Missing permissions",
+        (
+            "(#294) Managing advertisements requires an access token with the extended permission "
+            "for ads_management"
+        ),
     ),
     codes=(200, *range(201, 300)),
     means="The token does not carry the permission, or the person may not do this themselves.",
@@ -522,6 +706,8 @@ _NOT_PERMITTED = Trouble(
     shown=(
         "(#10) This endpoint requires the … permission or the … feature",
         "(#10) Application does not have permission for this action",
+        "This endpoint requires the … permission or the … feature",
+        "(#3) Application does not have the capability to make this API call.",
     ),
     codes=(10, 3),
     means="The app itself lacks a permission or feature for this call.",
@@ -546,8 +732,16 @@ _NOT_THERE = Trouble(
             "Unsupported get request. Object with ID … does not exist, cannot be loaded due to "
             "missing permissions, or does not support this operation"
         ),
+        "Object with ID … does not exist, cannot be loaded due to missing permissions",
+        (
+            "Object does not exist, cannot be loaded due to missing permission or reviewable "
+            "feature, or does not support this operation"
+        ),
+        "(#803) Some of the aliases you requested do not exist: …",
+        "Unsupported request - method type: …",
     ),
-    codes=(100, 33),
+    codes=(100, 803),
+    subcodes=(33,),
     means="What was asked for is not there, or may not be seen: Facebook says the same to both.",
     causes=(
         Cause(
@@ -587,13 +781,13 @@ _LEADS_REVOKED = Trouble(
 _THROTTLED = Trouble(
     shown=(
         "(#4) Application request limit reached",
-        "There have been too many calls to this ad-account.",
-        "Ad Account Has Too Many API Calls",
+        "(#17) User request limit reached",
         "There have been too many leadgen api calls to this Page account.",
         "(#32) Page request limit reached",
+        "(#613) Calls to this api have exceeded the rate limit.",
         "reports its … as used up",
     ),
-    codes=(4, 17, 32, 341, 613, 2446079, *range(80000, 80015)),
+    codes=(4, 17, 32, 341, 613, *range(80000, 80015)),
     means="Too many calls in a short time; Facebook answers again later.",
     causes=(
         Cause(text="The app has the limited Marketing API Access Tier, whose limits are low."),
@@ -605,8 +799,75 @@ _THROTTLED = Trouble(
     ),
     source="https://developers.facebook.com/docs/graph-api/overview/rate-limiting/",
 )
+_ACCOUNT_BLOCKED = Trouble(
+    shown=(
+        "Ad Account Has Too Many API Calls",
+        "There have been too many calls to this ad-account.",
+        "There have been too many calls from this ad-account.",
+    ),
+    subcodes=(2446079,),
+    means="Facebook holds this ad account back, for less than an hour, although the answer says "
+    "that it is not transient.",
+    causes=(
+        Cause(
+            text="Too many calls to this ad account in a short time, of all programs that use it.",
+            tested_by=("marketing-data-is-readable", "test-calls-are-made"),
+        ),
+        Cause(text="The app has the limited Marketing API Access Tier, whose limits are low."),
+    ),
+    advice=(
+        "Wait an hour and check again: the usage headers of the refused answer say how long, and "
+        "the runbook follows them. Let nothing else call this account meanwhile."
+    ),
+    source="https://github.com/airbytehq/airbyte/issues/86316; "
+    "https://developers.facebook.com/docs/graph-api/overview/rate-limiting/",
+)
+_TOO_MUCH_DATA = Trouble(
+    shown=("Please reduce the amount of data you're asking for, then retry your request",),
+    means="The call is allowed, and its answer would be too large.",
+    causes=(Cause(text="Too long a time, too many fields or too large a page was asked for."),),
+    advice="Ask for less at once: fewer fields, a shorter time, a lower limit. Waiting is no help.",
+    source=_READINGS,
+)
+_TEST_LEAD = Trouble(
+    shown=(
+        "Test lead already exists for this form.",
+        "A test lead was already created for this leadgen form.",
+    ),
+    subcodes=(1892058,),
+    means="A form holds one test lead at a time.",
+    causes=(Cause(text="The last test lead of this form was not deleted."),),
+    advice="Delete it in the Lead Ads Testing Tool, then create the next.",
+    source="third-party reading (single), November 2026",
+)
+_WEBHOOK = Trouble(
+    shown=(
+        "(#2201) response does not match challenge",
+        "(#2200) Callback verification failed",
+        "The URL couldn't be validated.",
+    ),
+    codes=(2200, 2201),
+    means="Facebook asked the webhook's address to confirm it, and got another answer.",
+    causes=(
+        Cause(
+            text="The Verify Token in Facebook's webhook settings is not the one that Cyclr has.",
+            tested_by=("webhook-takes-verify-token",),
+        ),
+        Cause(
+            text="The Callback URL is not the webhook's address, or something before it answers "
+            "with a page.",
+            tested_by=("webhook-takes-verify-token",),
+        ),
+    ),
+    advice="Go to {cy-05-verify-token}: enter the same text and the address on both sides.",
+    source="https://github.com/simmatrix/facebook-leads-google-sheets-integration/issues/2; "
+    f"{_READINGS}",
+)
 _BLOCKED = Trouble(
-    shown=("Temporarily blocked for policies violations",),
+    shown=(
+        "Temporarily blocked for policies violations",
+        "The action attempted has been deemed abusive or is otherwise disallowed",
+    ),
     codes=(368,),
     means="Facebook holds this person or app back for a time because of its policies.",
     causes=(
@@ -621,19 +882,16 @@ _BLOCKED = Trouble(
 
 # --- what each kind of step shows -------------------------------------------------------------
 LIMITS = (_THROTTLED, _SERVICE_FAULT, _DEACTIVATED)
-REDIRECT_URI = (_URL_BLOCKED, _REDIRECT_DIFFERS, _BAD_SECRET, _BAD_APP, *LIMITS)
-CREDENTIALS = (_BAD_SECRET, _BAD_APP, _PROOF, _OLD_VERSION, *LIMITS)
+REDIRECT_URI = (_URL_BLOCKED, _REDIRECT_DIFFERS, _DESKTOP_APP, _BAD_SECRET, _BAD_APP, *LIMITS)
+CREDENTIALS = (_BAD_SECRET, _BAD_APP, _DESKTOP_APP, _INACTIVE, _PROOF, _OLD_VERSION, *LIMITS)
+CREATION = (_NAME, *CREDENTIALS)
 PERMISSIONS = (_INVALID_SCOPES, _NO_PERMISSION)
 ACCESS_LEVELS = (_NEEDS_ADVANCED_ACCESS, _FEATURE_UNAVAILABLE)
 BUSINESS = (_BAD_TOKEN, _BAD_SECRET, _BAD_APP, *LIMITS)
+PROVIDER = (_PROVIDER_LOST,)
 RENEWAL = (_RENEWAL_OPEN, _DEACTIVATED)
-REVIEW = (
-    _DECLINED,
-    _SUBMISSION_OPEN,
-    _SCREENCAST,
-    _NEEDS_ADVANCED_ACCESS,
-    *RENEWAL,
-)
+REVIEW = (_DECLINED, _SUBMISSION_OPEN, _SCREENCAST, _NEEDS_ADVANCED_ACCESS, _TOUCHED, *RENEWAL)
+PUBLISHING = (_PUBLISHED_EARLY, _TOUCHED, *RENEWAL)
 CONSENT = (
     _URL_BLOCKED,
     _INVALID_SCOPES,
@@ -641,27 +899,33 @@ CONSENT = (
     _NOT_SET_UP,
     _FEATURE_UNAVAILABLE,
     _DENIED,
+    _DESKTOP_APP,
     _REDIRECT_DIFFERS,
     _BAD_SECRET,
     _BAD_APP,
+    _PUBLISHED_EARLY,
+    _PROVIDER_LOST,
 )
-TOKEN = (_BAD_TOKEN, _CODE_SPENT, *CONSENT, *LIMITS)
-DATA = (
-    _LEADS_REVOKED,
-    _LACKS_PERMISSION,
-    _NOT_PERMITTED,
+TOKEN = (
+    _BAD_TOKEN,
+    _CHECKPOINT,
     _WRONG_TOKEN,
-    _NOT_THERE,
-    _THROTTLED,
-    _BLOCKED,
-    _DEACTIVATED,
+    _CODE_SPENT,
+    *CONSENT,
+    _INACTIVE,
+    _API_BLOCKED,
+    _TOUCHED,
+    *LIMITS,
 )
 PAGES = (
     _LACKS_PERMISSION,
     _NOT_PERMITTED,
     _WRONG_TOKEN,
     _NOT_THERE,
+    _NO_LONGER_SERVED,
     _THROTTLED,
     _BLOCKED,
     _DEACTIVATED,
 )
+WEBHOOK = (_WEBHOOK,)
+DATA = (_LEADS_REVOKED, *PAGES, _ACCOUNT_BLOCKED, _TOO_MUCH_DATA, _TEST_LEAD)

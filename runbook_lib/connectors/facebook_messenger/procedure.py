@@ -223,6 +223,7 @@ _CYCLR_CONNECTOR = Section(
                 ),
             ),
             hands_over=_VERIFY_TOKEN,
+            troubles=troubles.WEBHOOK,
         ),
     ),
 )

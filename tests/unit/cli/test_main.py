@@ -24,7 +24,7 @@ import runbook_lib.sandbox.server
 import runbook_lib.walkthrough.lab
 from runbook_lib.cli.main import main
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
-from runbook_lib.connectors.registry import connector_names
+from runbook_lib.connectors.registry import connector_names, find_procedure
 from runbook_lib.core.fingerprints import FingerprintKey
 from runbook_lib.core.model import Mode
 from runbook_lib.core.procedure import Procedure
@@ -714,8 +714,7 @@ def test_an_error_text_is_explained() -> None:
     assert "The runbook tests this: step 8 (fb-08-redirect-uri)." in text
     assert "Only you can look." in text
     assert "What to do Go to step 8 (Set the Valid OAuth Redirect URI): copy the" in text
-    assert "facebook_marketing: step 8, Set the Valid OAuth Redirect URI" in text
-    assert "facebook_messenger" not in text
+    assert "Where step 8, Set the Valid OAuth Redirect URI (fb-08-redirect-uri)" in text
     assert "Source: https://" in text
 
 
@@ -734,18 +733,56 @@ def test_a_pasted_address_is_explained_without_its_code(form: str) -> None:
 
 @pytest.mark.parametrize("as_json", [False, True])
 def test_of_an_unknown_error_nothing_is_claimed(as_json: bool) -> None:
-    """An unknown text gives exit code 3 and the nearest known ones, marked as such."""
+    """A text with a typing error gives exit code 3 and the known one, as a possibility."""
 
-    result = runbook("explain", "my redirect is blocked", *(["--json"] if as_json else []))
+    result = runbook("explain", "URL Bloked", *(["--json"] if as_json else []))
 
     assert result.exit_code == ExitCode.INCOMPLETE
     if as_json:
         document = json.loads(result.stdout)
         assert (document["known"], document["troubles"]) == (False, [])
-        assert "URL Blocked" in document["nearest"]
+        assert document["perhaps"] == ["URL Blocked"]
     else:
-        assert "does not know this text: “my redirect is blocked”" in result.stdout
-        assert "which may be something else" in result.stdout
+        assert "does not know this text: “URL Bloked”" in result.stdout
+        assert (
+            'Perhaps it is, with a typing error:\n  runbook explain "URL Blocked"' in result.stdout
+        )
+
+
+def test_a_text_in_another_language_is_known_by_its_code() -> None:
+    """Without a known text the code is explained, and `explain` says so."""
+
+    result = runbook("explain", "El identificador de acceso no es válido. Código: 190")
+
+    assert result.exit_code == ExitCode.COMPLETE
+    assert result.stdout.startswith("The runbook knows this code, not this text")
+    assert "Error validating access token" in result.stdout
+
+
+def test_of_a_text_without_a_code_it_says_what_to_copy() -> None:
+    """An unknown text in another language leads to the code and the trace id."""
+
+    result = runbook("explain", "Se produjo un error al iniciar sesión")
+
+    assert result.exit_code == ExitCode.INCOMPLETE
+    assert "Copy instead the code and the trace id" in result.stdout
+    unknown = runbook("explain", "Algo salió mal (#99999)")
+    assert "It does not know its code either: 99999." in unknown.stdout
+    assert "Copy instead" not in unknown.stdout
+
+
+def test_the_connector_in_use_is_explained(folder: Path) -> None:
+    """Without `--connector` it is that of the settings file, and numbers are its own."""
+
+    pasted = "Error validating client secret."
+    numbers = [find_procedure(n).numbers["cy-03-client-secret"] for n in connector_names()]
+    default = runbook("explain", pasted).stdout
+    (folder / ".env").write_text("RUNBOOK_CONNECTOR=facebook_messenger\n")
+    other = runbook("explain", pasted).stdout
+
+    assert len(set(numbers)) == 2
+    assert f"step {find_procedure('facebook_marketing').numbers['cy-03-client-secret']} " in default
+    assert f"step {find_procedure('facebook_messenger').numbers['cy-03-client-secret']} " in other
 
 
 @pytest.mark.parametrize("words", [(), ("",), ("  ",), ("x", "--connector", "nowhere")])

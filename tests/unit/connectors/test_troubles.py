@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +12,7 @@ from runbook_lib.connectors.explanation import explain
 from runbook_lib.connectors.facebook import troubles as facebook
 from runbook_lib.connectors.registry import connector_names, find_procedure
 from runbook_lib.core.model import Outcome
-from runbook_lib.core.procedure import conclude
+from runbook_lib.core.procedure import Procedure, conclude
 from runbook_lib.core.redaction import MASK
 from runbook_lib.core.state import StepState
 from runbook_lib.core.step_record import advice_of, step_record
@@ -22,6 +23,7 @@ from tests.support.words import declined
 from tests.unit.bodies import APP_SECRET, USER_TOKEN
 
 PROCEDURES = [find_procedure(name) for name in connector_names()]
+MARKETING, MESSENGER = map(find_procedure, ("facebook_marketing", "facebook_messenger"))
 SHOWN = {
     trouble.shown: trouble
     for procedure in PROCEDURES
@@ -29,7 +31,23 @@ SHOWN = {
     for trouble in step.troubles
 }
 TROUBLES = list(SHOWN.values())
+REFUSALS = [
+    line
+    for line in Path(__file__).with_name("refusals.txt").read_text("utf-8").splitlines()
+    if not line.startswith("#")
+]
 CHECKS = {check.id for procedure in PROCEDURES for step in procedure.steps for check in step.checks}
+
+
+def of_trouble(trouble: Trouble) -> Procedure:
+    """Return a procedure of which a step shows `trouble`."""
+    return next(
+        procedure
+        for procedure in PROCEDURES
+        for step in procedure.steps
+        if any(other.shown == trouble.shown for other in step.troubles)
+    )
+
 
 troubles = pytest.mark.parametrize("trouble", TROUBLES, ids=lambda each: each.title[:40])
 
@@ -81,8 +99,10 @@ def test_each_of_its_texts_is_recognised(trouble: Trouble) -> None:
     """Whichever of its texts is pasted, with any names in its gaps, the trouble is found first."""
 
     for shown in trouble.shown:
-        explanation = explain(shown.replace("…", "leads_retrieval, ads_read"), PROCEDURES)
+        pasted = shown.replace("…", "leads_retrieval, ads_read")
+        explanation = explain(pasted, of_trouble(trouble))
         assert explanation.known[0].trouble.shown == trouble.shown
+        assert not explanation.is_by_code
 
 
 @pytest.mark.parametrize(
@@ -107,7 +127,16 @@ def test_each_of_its_texts_is_recognised(trouble: Trouble) -> None:
 def test_the_texts_that_people_meet_are_known(pasted: str, title: str) -> None:
     """The error texts that people report are explained."""
 
-    assert explain(pasted, PROCEDURES).known[0].trouble.title.startswith(title)
+    assert explain(pasted, MARKETING).known[0].trouble.title.startswith(title)
+
+
+@pytest.mark.parametrize("line", REFUSALS, ids=lambda line: line[:60])
+def test_a_refusal_as_it_was_published_is_known(line: str) -> None:
+    """A whole answer, a line of a log or an address is explained by the text that it holds."""
+
+    title, pasted = line.split(" => ")
+
+    assert explain(pasted, MARKETING).known[0].trouble.title.startswith(title)
 
 
 @pytest.mark.parametrize(
@@ -124,14 +153,67 @@ def test_the_texts_that_people_meet_are_known(pasted: str, title: str) -> None:
 def test_ordinary_sentences_are_no_errors(pasted: str) -> None:
     """A number or a reason of the runbook's own is not taken for an error of Facebook's."""
 
-    assert explain(pasted, PROCEDURES).known == ()
+    assert explain(pasted, MARKETING).known == ()
+
+
+@pytest.mark.parametrize(
+    "pasted",
+    [
+        "(#2201) response does not match challenge",
+        'The URL couldn\'t be validated. Response does not match challenge, expected value="87"',
+    ],
+)
+def test_a_refused_webhook_is_known_to_messenger_alone(pasted: str) -> None:
+    """What only one connector's people meet is explained for that connector."""
+
+    assert explain(pasted, MESSENGER).known[0].trouble.title.startswith("(#2201)")
+    assert explain(pasted, MARKETING).known == ()
+
+
+@pytest.mark.parametrize("name", FACEBOOK_CONNECTORS)
+@pytest.mark.parametrize(
+    ("title", "met_at"),
+    [
+        ("The request is invalid because the app", ("fb-08-redirect-uri", "test-02-authenticate")),
+        ("API access deactivated.", ("fb-05-confirm-creation", "test-04-user-token")),
+        ("Customers are refused", ("fb-05b-access-verification", "test-02-authenticate")),
+        ("A permission that worked is refused", ("publish", "test-02-authenticate")),
+        ("A review starts again", ("submit", "app-review", "publish")),
+        ("Certain terms like", ("fb-04-create-app",)),
+    ],
+)
+def test_a_trouble_is_at_the_steps_where_it_is_met(
+    name: str, title: str, met_at: tuple[str, ...]
+) -> None:
+    """In both connectors the steps show it, and whoever looks there needs no command."""
+
+    steps = [
+        step.id
+        for step in find_procedure(name).steps
+        for trouble in step.troubles
+        if trouble.title.startswith(title)
+    ]
+
+    assert any(part in step for part in met_at for step in steps), steps
+    assert all(any(part in step for step in steps) for part in met_at if part.startswith("fb-"))
+
+
+def test_what_one_organisation_alone_reports_is_marked_single() -> None:
+    """A source that nobody else confirms says so."""
+
+    singles = [trouble.title for trouble in TROUBLES if "(single" in trouble.source]
+
+    assert singles == [
+        "A review starts again, or tokens end, after a change of the app",
+        "Test lead already exists for this form.",
+    ]
 
 
 def test_an_explanation_names_the_steps_with_their_numbers() -> None:
     """It says where people meet the text, and which step tests for each cause."""
 
-    (explained,) = explain("URL Blocked", [find_procedure("facebook_marketing")]).known
-    procedure = find_procedure("facebook_marketing")
+    (explained,) = explain("URL Blocked", MARKETING).known
+    procedure = MARKETING
 
     assert "fb-08-redirect-uri" in [place.step for place in explained.steps]
     assert all(place.number == procedure.numbers[place.step] for place in explained.steps)
@@ -199,14 +281,24 @@ def test_the_submission_says_what_to_do_when_it_is_overdue(name: str) -> None:
     assert "**Declined**: say so here" in step.today
 
 
-def test_of_several_connectors_every_number_is_named() -> None:
-    """An explanation for all connectors names a step with each of its numbers."""
+@troubles
+def test_at_most_three_steps_are_named(trouble: Trouble) -> None:
+    """Of many steps those that test a cause come first, and three are enough."""
 
-    procedures = map(find_procedure, FACEBOOK_CONNECTORS)
-    (explained,) = explain("Error validating client secret", procedures).known
+    procedure = of_trouble(trouble)
+    (explained, *_) = explain(trouble.title.replace("…", "x"), procedure).known
+    tested = {name for cause in trouble.causes for name in cause.tested_by}
+    tests = [
+        any(check.id in tested for check in step.checks)
+        for place in explained.steps
+        for step in procedure.steps
+        if step.id == place.step
+    ]
 
-    assert "step 16 or 14 (Client Secret: the App Secret)" in explained.trouble.advice
-    assert {place.connector for place in explained.steps} == set(FACEBOOK_CONNECTORS)
+    assert 1 <= len(explained.steps) <= 3
+    assert tests == sorted(tests, reverse=True)
+    assert all(len(places) <= 3 for _, places in explained.causes)
+    assert {place.connector for place in explained.steps} == {procedure.id}
 
 
 @troubles
@@ -224,25 +316,25 @@ def test_no_step_is_left_unnamed(trouble: Trouble) -> None:
         f'{{"access_token": "{USER_TOKEN}", "message": "Unheard of {APP_SECRET}"}}',
         "password=hunter2hunter2 xyzzy",
         "xyzzy " + "sesame9" * 4,
+        '{"pin": 4711, "word": "hunter2"}',
     ],
 )
 def test_what_was_pasted_is_not_repeated(pasted: str) -> None:
     """Of an unknown text a short part is repeated, without addresses, values and credentials."""
 
-    explanation = explain(pasted, PROCEDURES)
+    explanation = explain(pasted, MARKETING)
 
     assert explanation.known == ()
     assert len(explanation.said) <= 61
-    for secret in (USER_TOKEN, APP_SECRET, "AQDabc123", "s3cr3t", "hunter2", "sesame9"):
+    for secret in (USER_TOKEN, APP_SECRET, "AQDabc123", "s3cr3t", "hunter2", "sesame9", "4711"):
         assert secret not in str(explanation.document())
 
 
 def test_of_a_known_text_nothing_is_repeated() -> None:
     """What is known is told in the runbook's own words."""
 
-    explanation = explain(
-        f"https://h.example/?error_message=URL+Blocked&code={USER_TOKEN}", PROCEDURES
-    )
+    pasted = f"https://h.example/?error_message=URL+Blocked&code={USER_TOKEN}"
+    explanation = explain(pasted, MARKETING)
 
     assert explanation.known
     assert explanation.said == ""
@@ -255,4 +347,4 @@ def test_nothing_cannot_be_explained(pasted: str) -> None:
     """Without a word there is nothing to look for."""
 
     with pytest.raises(SettingsError, match="no text to explain"):
-        explain(pasted, PROCEDURES)
+        explain(pasted, MARKETING)

@@ -15,7 +15,6 @@ from runbook_lib.connectors.cyclr.service_domain import redirect_uri
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE as MARKETING
 from runbook_lib.connectors.findings import failed, verified
 from runbook_lib.connectors.provider import Vendor, vendor_of
-from runbook_lib.connectors.step_names import step_names
 from runbook_lib.core.fingerprints import FingerprintKey
 from runbook_lib.core.model import Finding, Mode, Outcome
 from runbook_lib.core.procedure import Check, Input, Procedure, Section, Source, Step, StepKind
@@ -256,17 +255,6 @@ def test_cyclrs_steps_speak_of_the_vendor() -> None:
     )
     titles = {step.id: step.title for step in MARKETING.steps}
     assert titles["cy-02-client-id"] == "Client ID: the App ID"
-
-
-def test_a_shared_step_is_named_by_each_of_its_titles() -> None:
-    """Where vendors call a credential otherwise, a text for both connectors has both titles."""
-
-    number = MARKETING.numbers["cy-02-client-id"]
-    names = step_names([MARKETING, PROCEDURE])
-
-    assert names["cy-02-client-id"] == (
-        f"step {number} (Client ID: the App ID) or 3 (Client ID: the Client ID)"
-    )
 
 
 def test_a_procedure_without_a_vendor_is_refused() -> None:
