@@ -7,7 +7,6 @@ App Review is asked in `review`; what a user's token can do in `connection`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
 
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.cyclr.service_domain import redirect_uri
@@ -17,9 +16,14 @@ from runbook_lib.connectors.facebook.access import (
     authorization_server,
     is_app_refused,
     request_app_token,
+    wanted_permissions,
 )
 from runbook_lib.connectors.facebook.errors import GraphTokenError
-from runbook_lib.connectors.facebook.graph import VERSION_ENDS, Graph
+from runbook_lib.connectors.facebook.graph import (
+    GRAPH_CALENDAR,
+    MARKETING_CALENDAR,
+    version_warnings,
+)
 from runbook_lib.connectors.findings import failed, inconclusive, verified
 from runbook_lib.core.model import Finding
 from runbook_lib.core.redaction import Secret
@@ -51,7 +55,8 @@ _PATH_UNPROVEN = (
     "Validator in Facebook Login > Settings shows beforehand whether it passes."
 )
 _LONGEST_NAME = 100
-_VERSION_ENDS_SOON = timedelta(days=90)
+# With one of these the connector makes calls that the Marketing API serves.
+_MARKETING = frozenset({"ads_management", "ads_read", "leads_retrieval", "pages_manage_ads"})
 
 
 def app_credentials_are_accepted(context: CheckContext) -> Finding:
@@ -131,7 +136,8 @@ def missing_sections_are_filled(context: CheckContext) -> Finding:
     A field that is not returned may be unset or hidden, so a gap is
     inconclusive, never a failure. Warns where App Domains lacks the service
     domain, where contact and support addresses are missing, and where the
-    Graph version nears its end or was replaced.
+    Graph version nears its end or was replaced; where the connector makes marketing calls,
+    their version too.
     """
     node, graph = app_node(context, *_SECTIONS)
     gaps = [label for field, label in _SECTIONS.items() if not node.words(field)]
@@ -142,7 +148,9 @@ def missing_sections_are_filled(context: CheckContext) -> Finding:
         warnings.append(
             f"App Domains in Settings > Basic does not list {host}; add it, or sign-in may fail."
         )
-    warnings += _version_warnings(context, graph)
+    is_marketing = not _MARKETING.isdisjoint(wanted_permissions(context))
+    calendars = (GRAPH_CALENDAR, MARKETING_CALENDAR) if is_marketing else (GRAPH_CALENDAR,)
+    warnings += version_warnings(graph, context.now.date(), *calendars)
     limits = ("That a data deletion address is filled in: no API shows it.",)
     if gaps:
         return inconclusive(
@@ -295,18 +303,3 @@ def _is_redirect_refused(error: GraphTokenError) -> bool:
 def _is_code_refused(error: GraphTokenError) -> bool:
     is_named = error.code == _CODE_REFUSED and _BAD_CODE in str(error).lower()
     return is_named and _is_refusal(error)
-
-
-def _version_warnings(context: CheckContext, graph: Graph) -> list[str]:
-    warnings = [graph.upgrade_warning] if graph.upgrade_warning else []
-    if graph.served_version and graph.served_version != graph.version:
-        warnings.append(
-            f"Graph answered in {graph.served_version} instead of {graph.version}: that version "
-            "has ended. Set graph_version to a current one."
-        )
-    end = VERSION_ENDS.get(graph.version)
-    if end is not None and end - context.now.date() < _VERSION_ENDS_SOON:
-        warnings.append(
-            f"Graph {graph.version} is served until {end}; set graph_version to a newer one."
-        )
-    return warnings

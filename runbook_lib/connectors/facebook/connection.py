@@ -16,7 +16,11 @@ from msgspec import structs
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.facebook.access import user_graph, wanted_permissions
 from runbook_lib.connectors.facebook.formats import is_token
-from runbook_lib.connectors.facebook.graph import Graph
+from runbook_lib.connectors.facebook.graph import (
+    MARKETING_CALENDAR,
+    Graph,
+    version_warnings,
+)
 from runbook_lib.connectors.facebook.permissions import READ, statuses
 from runbook_lib.connectors.facebook.tokens import end_of, inspect_token, until
 from runbook_lib.connectors.findings import failed, inconclusive, verified
@@ -100,9 +104,14 @@ def user_token_is_valid(context: CheckContext) -> Finding:
 
 
 def marketing_data_is_readable(context: CheckContext) -> Finding:
-    """Read the person's ad accounts and pages; of a page not its token."""
+    """
+    Read the person's ad accounts and pages; of a page not its token.
+
+    Warns where the version of the marketing calls nears its end or was replaced.
+    """
     graph, token = user_graph(context), context.secrets["user_access_token"]
     accounts = _read(graph, "me/adaccounts", token, _AD_ACCOUNT)
+    warnings = version_warnings(graph, context.now.date(), MARKETING_CALENDAR)
     for account in accounts:
         if not account.identifier("id").startswith("act_"):
             raise unexpected(
@@ -114,6 +123,7 @@ def marketing_data_is_readable(context: CheckContext) -> Finding:
             reason="Facebook answers, but lists no ad account of this person "
             f"({counted(len(pages), 'page')}), so nothing shows that the token reads marketing "
             "data. Sign in as a person who has access to an ad account and choose it there.",
+            warnings=warnings,
         )
     rows = []
     for account in accounts:
@@ -126,6 +136,7 @@ def marketing_data_is_readable(context: CheckContext) -> Finding:
     return verified(
         reason=f"The token reads {counted(len(accounts), 'ad account')} and "
         f"{counted(len(pages), 'page')}.",
+        warnings=warnings,
         limits=()
         if pages
         else ("That the token reads a page: Facebook lists none of this person.",),

@@ -8,7 +8,8 @@ import hashlib
 import hmac
 import re
 from collections.abc import Collection, Mapping
-from datetime import date
+from dataclasses import dataclass
+from datetime import date, timedelta
 from urllib.parse import urlencode
 
 from runbook_lib.connectors.facebook.errors import GraphAPIError
@@ -18,8 +19,22 @@ from runbook_lib.errors import RemoteError, ThrottledError, UnexpectedAnswerErro
 from runbook_lib.remote.documents import Answer, Document, shorten, unexpected
 from runbook_lib.remote.transport import Request, Session
 
-# The first day on which a version is no longer served (Graph API changelog, as of November 2026).
-# `None`: Facebook has not announced it.
+_ENDS_SOON = timedelta(days=90)
+
+
+@dataclass(frozen=True, slots=True)
+class Calendar:
+    """
+    The first day on which a version of an API is no longer served; `None`: not announced.
+
+    `source` says where and when it was read. It only warns: what Facebook answers decides.
+    """
+
+    api: str
+    source: str
+    ends: Mapping[str, date | None]
+
+
 VERSION_ENDS: Mapping[str, date | None] = {
     "v20.0": date(2026, 9, 24),
     "v21.0": date(2027, 1, 21),
@@ -30,6 +45,20 @@ VERSION_ENDS: Mapping[str, date | None] = {
     "v26.0": None,
     "v27.0": None,
 }
+GRAPH_CALENDAR = Calendar("Graph", "Graph API changelog, read in November 2026", VERSION_ENDS)
+# Of calls to ad accounts, ads, insights and leads of ads.
+MARKETING_CALENDAR = Calendar(
+    "Marketing API",
+    "Marketing API changelog, versions, read in November 2026",
+    {
+        "v22.0": date(2026, 2, 19),
+        "v23.0": date(2026, 6, 9),
+        "v24.0": date(2026, 11, 10),
+        "v25.0": date(2027, 2, 23),
+        "v26.0": None,
+        "v27.0": None,
+    },
+)
 
 _FIELD = re.compile(r"[a-z_]+")
 # Application, user, page and custom limits, and the business-use-case ones (Graph: Rate Limits).
@@ -105,6 +134,29 @@ class Graph:
     ) -> list[Document]:
         """Return the first page of the edge at `path`; see `get`."""
         return self.get(path, token, reads=reads, **params).documents("data")
+
+
+def version_warnings(graph: Graph, today: date, *calendars: Calendar) -> tuple[str, ...]:
+    """
+    Return what is to be known about the pinned version, after a call of `graph`.
+
+    First what Facebook said; then each of `calendars` in which it ends within 90 days, or ended.
+    """
+    warnings = [graph.upgrade_warning] if graph.upgrade_warning else []
+    if graph.served_version and graph.served_version != graph.version:
+        warnings.append(
+            f"Graph answered in {graph.served_version} instead of {graph.version}: that version "
+            "has ended. Set graph_version to a current one."
+        )
+    for calendar in calendars:
+        end = calendar.ends.get(graph.version)
+        if end is not None and end - today <= _ENDS_SOON:
+            verb = "is" if today < end else "was"
+            warnings.append(
+                f"{calendar.api} {graph.version} {verb} served until {end} ({calendar.source}); "
+                "set graph_version to a newer one."
+            )
+    return tuple(warnings)
 
 
 def appsecret_proof(app_secret: Secret, token: Secret) -> str:

@@ -230,11 +230,12 @@ _OLD_VERSION = Trouble(
         "Unknown path components: …",
     ),
     codes=(2635, 2500),
-    means="The Graph version of the call has ended, does not exist yet, or the path is wrong.",
+    means="The version of the call has ended, does not exist yet, or the path is wrong. Versions "
+    "of the Marketing API end long before those of Graph.",
     causes=(
         Cause(
             text="The version that the runbook is pinned to (graph_version) has ended.",
-            tested_by=("missing-sections-are-filled",),
+            tested_by=("missing-sections-are-filled", "marketing-data-is-readable"),
         ),
         Cause(text="The connector in Cyclr calls a version that has ended."),
     ),
@@ -928,4 +929,4 @@ PAGES = (
     _DEACTIVATED,
 )
 WEBHOOK = (_WEBHOOK,)
-DATA = (_LEADS_REVOKED, *PAGES, _ACCOUNT_BLOCKED, _TOO_MUCH_DATA, _TEST_LEAD)
+DATA = (_LEADS_REVOKED, *PAGES, _OLD_VERSION, _ACCOUNT_BLOCKED, _TOO_MUCH_DATA, _TEST_LEAD)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -528,6 +529,43 @@ class TestSections:
         warnings = missing_sections_are_filled(make_context(graph_version=version)).warnings
 
         assert any(f"{version} is served until 2027-01-21" in text for text in warnings) is warned
+
+    @pytest.mark.parametrize(
+        ("version", "permissions", "end"),
+        [
+            ("v25.0", ("ads_read",), "is served until 2027-02-23"),
+            ("v25.0", ("leads_retrieval",), "is served until 2027-02-23"),
+            ("v24.0", ("ads_management",), "was served until 2026-11-10"),
+            ("v25.0", ("pages_messaging",), ""),
+            ("v26.0", ("ads_read",), ""),
+        ],
+    )
+    def test_marketing_calls_have_a_calendar_of_their_own(
+        self,
+        remote: FakeRemote,
+        make_context: MakeContext,
+        version: str,
+        permissions: tuple[str, ...],
+        end: str,
+    ) -> None:
+        """A version whose marketing calls end gives a warning where the connector makes them."""
+
+        remote.on(f"/{version}/oauth/access_token", says(bodies.APP_TOKEN_ISSUED))
+        headers = {"facebook-api-version": version}
+        remote.on(f"/{version}/{APP_ID}", says(bodies.FULL_APPLICATION, headers=headers))
+        remote.on(f"/{version}/{MADE_UP_APP}", says(bodies.NO_SUCH_OBJECT, 400))
+
+        context = make_context(graph_version=version, permissions=permissions)
+        finding = missing_sections_are_filled(
+            replace(context, now=datetime(2026, 11, 28, tzinfo=UTC))
+        )
+
+        assert finding.outcome is Outcome.VERIFIED
+        expected = (
+            f"Marketing API {version} {end} (Marketing API changelog, versions, read in November "
+            "2026); set graph_version to a newer one."
+        )
+        assert finding.warnings == ((expected,) if end else ())
 
 
 @pytest.mark.usefixtures("token_issued")

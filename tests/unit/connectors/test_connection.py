@@ -262,6 +262,24 @@ class TestMarketingData:
         assert all(fields(r)["appsecret_proof"] == proof(USER_TOKEN) for r in remote.requests)
         assert shows_no_secret(finding, context)
 
+    @pytest.mark.parametrize("accounts", [0, 1])
+    def test_another_version_of_the_answer_is_named(
+        self, remote: FakeRemote, context: CheckContext, accounts: int
+    ) -> None:
+        """What Facebook says of the version of a marketing call decides, whatever our dates are."""
+
+        upgrade = "The call has been auto-upgraded to v27.0 as v26.0 will be deprecated."
+        headers = {"facebook-api-version": "v27.0", "x-ad-api-version-warning": upgrade}
+        remote.on(
+            "/v26.0/me/adaccounts", says(rows(*[{"id": "act_1"}] * accounts), headers=headers)
+        )
+        remote.on("/v26.0/me/accounts", says(rows()))
+
+        first, second = marketing_data_is_readable(context).warnings
+
+        assert first == upgrade
+        assert "answered in v27.0 instead of v26.0: that version has ended" in second
+
     def test_what_was_read_is_a_table(self, remote: FakeRemote, context: CheckContext) -> None:
         """The finding lists accounts and pages with known columns only; no other field is kept."""
 

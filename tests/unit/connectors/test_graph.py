@@ -11,7 +11,13 @@ import httpx
 import pytest
 
 from runbook_lib.connectors.facebook.errors import GraphAPIError
-from runbook_lib.connectors.facebook.graph import VERSION_ENDS, Graph, appsecret_proof
+from runbook_lib.connectors.facebook.graph import (
+    MARKETING_CALENDAR,
+    VERSION_ENDS,
+    Graph,
+    appsecret_proof,
+    version_warnings,
+)
 from runbook_lib.connectors.facebook.inputs import GRAPH_VERSION
 from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import ThrottledError, UnexpectedAnswerError, UnreachableError
@@ -253,6 +259,7 @@ def test_the_default_version_has_not_ended() -> None:
 
     assert GRAPH_VERSION.default == "v26.0"
     assert VERSION_ENDS["v26.0"] is None
+    assert MARKETING_CALENDAR.ends["v26.0"] is None
 
 
 @pytest.mark.parametrize(
@@ -272,3 +279,37 @@ def test_versions_end_when_facebook_says(version: str, end: date | None) -> None
     """The end dates are those of the Graph API changelog of November 2026."""
 
     assert VERSION_ENDS[version] == end
+
+
+@pytest.mark.parametrize(
+    ("version", "end"),
+    [
+        ("v22.0", date(2026, 2, 19)),
+        ("v23.0", date(2026, 6, 9)),
+        ("v24.0", date(2026, 11, 10)),
+        ("v25.0", date(2027, 2, 23)),
+        ("v26.0", None),
+        ("v27.0", None),
+    ],
+)
+def test_marketing_versions_end_earlier(version: str, end: date | None) -> None:
+    """The end dates are those of the Marketing API's own list of versions."""
+
+    assert MARKETING_CALENDAR.ends[version] == end
+    assert "read in November 2026" in MARKETING_CALENDAR.source
+
+
+@pytest.mark.parametrize(
+    ("today", "warned"),
+    [(date(2026, 11, 24), False), (date(2026, 11, 25), True), (date(2027, 2, 23), True)],
+)
+def test_a_version_that_ends_is_named_90_days_before(
+    graph: Graph, today: date, warned: bool
+) -> None:
+    """From 90 days before its end on a pinned version gives a warning."""
+
+    graph.version = "v25.0"
+
+    warnings = version_warnings(graph, today, MARKETING_CALENDAR)
+
+    assert ["served until 2027-02-23" in text for text in warnings] == [True] * warned
