@@ -44,17 +44,15 @@ def drive() -> Drive:
 
 def test_objects_are_read(given: Given, drive: Drive) -> None:
     """
-    User, page and ad account are read as objects; the SDK's ended version is upgraded with a
-    warning.
+    User, page and ad account are read as objects; the newest version answers for the SDK's,
+    whose Marketing API has ended.
     """
     seen = drive("objects", given)
     assert (seen["me"], seen["page"]) == ("Sandbox Operator", "Sandbox Bakery")
     assert seen["canAccessLead"] is True
     assert seen["account"]["name"] == "Sandbox Ads"
-    assert (seen["version"], seen["servedBy"]) == ("v24.0", "v26.0")
-    assert seen["warning"] == (
-        "The call has been auto-upgraded to v26.0 as v24.0 will be deprecated."
-    )
+    assert (seen["version"], seen["servedBy"]) == ("v24.0", "v27.0")
+    assert not seen.get("warning")
 
 
 def test_a_cursor_walks_every_page_and_back(start: Callable[..., Sandbox], drive: Drive) -> None:

@@ -6,7 +6,7 @@ A call is a method, a path and parameters; `site` makes it from HTTP or a batch.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from runbook_lib.sandbox.graph import refusals
@@ -36,7 +36,6 @@ _METHODS = frozenset({"GET", "POST", "DELETE"})
 _AD_ACCOUNT = re.compile(r"act_\d+\Z")
 _OBJECT_ID = re.compile(r"\d+\Z")
 _MARKETING_EDGES = frozenset({"adaccounts", "ads", "adsets", "campaigns", "insights"})
-_IDS_LIMIT = 50
 
 
 @dataclass
@@ -57,7 +56,6 @@ def answer_graph(
     method: str,
     path: str,
     params: Mapping[str, str],
-    if_none_match: str = "",
 ) -> Reply:
     """Answer one Graph call, given by its method, path and parameters."""
     if method == "POST" and params.get("method", "").upper() in _METHODS:
@@ -75,7 +73,6 @@ def answer_graph(
         trace,
         version=context.version,
         usage=context.headers(),
-        if_none_match=if_none_match,
     )
 
 
@@ -128,8 +125,9 @@ def _serve_marketing(call: Call, requested: str, context: _Context) -> None:
     now, calendar = call.world.now(), call.world.calendar
     if not requested or not _is_marketing(call.path):
         return
-    if calendar.is_dead_for_marketing(requested, now):
-        raise GraphError(refusals.DEPRECATED_MARKETING_VERSION, latest=calendar.latest)
+    if calendar.is_ended_for_marketing(requested, now):
+        context.version = call.version = calendar.latest
+        return
     upgraded = calendar.upgraded(requested, now)
     if upgraded:
         warning = (
@@ -180,16 +178,28 @@ def _answer_path(call: Call, path: tuple[str, ...]) -> dict[str, Any]:
     return answer
 
 
-@inferred("graph §10", "`?ids=` answers several nodes by ID, `?id=` one", "Koala, PHP SDK")
+_ENDED = "that it ended was read, what Graph answers was not"
+for _what in ("pretty", "debug", "date_format", "If-None-Match"):
+    unknown("graph §10", f"`{_what}` has no effect, on any version: {_ENDED}", "third-party, 2026")
+for _what in (
+    "multi-ID requests",
+    "date and time formats",
+    "method override (`method`)",
+    "field aliases (`as`)",
+    "JSONP",
+    "asynchronous batch",
+):
+    unknown(
+        "graph §10",
+        f"{_what} of an app made since 2026-11-04, answered here as of an older one: {_ENDED}",
+        "developers.facebook.com/blog, 2026-11-04",
+    )
+
+
+@inferred("graph §10", "`?id=` answers a node by ID", "Koala, PHP SDK")
 def _answer_root(call: Call) -> dict[str, Any]:
-    ids = [identifier for identifier in call.params.get("ids", "").split(",") if identifier][
-        :_IDS_LIMIT
-    ]
-    if ids:
-        return {
-            identifier: _answer_path(replace(call, path=(identifier,)), (identifier,))
-            for identifier in ids
-        }
+    if "ids" in call.params:
+        raise GraphError(refusals.IDS_ENDED)
     if call.params.get("id"):
         return _answer_path(call, (call.params["id"],))
     raise GraphError(refusals.MISSING_OBJECT, id="")

@@ -72,6 +72,15 @@ DEPRECATED_MARKETING_VERSION = Refusal(
         "github facebook/facebook-nodejs-business-sdk#239",
     ),
 )
+IDS_ENDED = Refusal(
+    "The ids query parameter is deprecated in v26.0+",
+    100,
+    verbatim("graph §10", "root ?ids=: HTTP 500, code 100, on any version", "third-party, 2026"),
+    status=500,
+)
+unknown(
+    "graph §10", "the type of the refusal of root ?ids=, and whether a token is looked at first"
+)
 ALIAS = Refusal(
     "(#803) Some of the aliases you requested do not exist: {alias}",
     803,

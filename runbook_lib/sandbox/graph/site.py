@@ -48,9 +48,7 @@ class GraphSite:
         if "batch" in params and request.method == "POST":
             return _answer_batch(self._world, request.path, params)
         method = "GET" if request.method == "HEAD" else request.method
-        return answer_graph(
-            self._world, method, request.path, params, request.headers.get("if-none-match", "")
-        )
+        return answer_graph(self._world, method, request.path, params)
 
     @verbatim("graph §5", "/oauth/authorize: 302 to the dialog at www", "NoamB/sorcery#679")
     def _to_dialog(self, version: str, request: Request) -> Reply:

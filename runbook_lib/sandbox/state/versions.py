@@ -17,13 +17,13 @@ class Version:
     """
     One version and its dates (seconds since the epoch; None: to be decided).
 
-    From `graph_until` on a newer version answers its Graph calls; Marketing calls are
-    upgraded from `upgraded_from` on, and refused from `refused_from` on.
+    From `graph_until` on a newer version answers its Graph calls, and from `marketing_until` on
+    its Marketing calls; those are upgraded already from `upgraded_from` on.
     """
 
     name: str
     graph_until: float | None = None
-    refused_from: float | None = None
+    marketing_until: float | None = None
     upgraded_from: float | None = None
 
 
@@ -43,19 +43,21 @@ CALENDAR = (
     *(Version(name, _PAST, _PAST) for name in _LONG_DEAD),
     Version("v20.0", _day("2026-09-24"), _PAST),
     Version("v21.0", _day("2027-01-21"), _PAST),
-    Version("v22.0", _day("2027-05-20"), _PAST),
-    Version("v23.0", _day("2027-10-08"), _PAST),
-    Version("v24.0", _day("2028-02-18"), upgraded_from=_day("2026-11-10")),
-    Version("v25.0", _day("2028-07-29"), upgraded_from=_day("2026-07-29")),
+    Version("v22.0", _day("2027-05-20"), _day("2026-02-19")),
+    Version("v23.0", _day("2027-10-08"), _day("2026-06-09")),
+    Version("v24.0", _day("2028-02-18"), _day("2026-11-10")),
+    Version("v25.0", _day("2028-07-29"), _day("2027-02-23"), _day("2026-07-29")),
     Version("v26.0"),
     Version("v27.0"),
 )
 
 verbatim(
-    "graph §1", "v25.0 and v24.0: Marketing API ends 2027-02-23, ended 2026-11-10", "changelog"
+    "graph §1",
+    "Marketing API: v22.0 ended 2026-02-19, v23.0 2026-06-09, v24.0 2026-11-10; v25.0 ends "
+    "2027-02-23",
+    "changelog, versions",
 )
-inferred("graph §1", "v24.0, ended after auto-upgrades began, is upgraded too; older are refused")
-unknown("graph §1", "Marketing API end dates of v23.0 and older (all in the past)")
+unknown("graph §1", "Marketing API end dates of v21.0 and older (all in the past)")
 unknown("graph §1", "Graph end dates of v19.0 and older (all in the past)")
 
 
@@ -95,19 +97,28 @@ class Calendar:
     @inferred("graph §1", "an auto-upgraded Marketing call is answered by the next version")
     def upgraded(self, name: str, now: float) -> str | None:
         """Return the version to which a Marketing call is upgraded, or None."""
-        if not self._is_upgraded(name, now):
+        if not self._is_past(self._versions[name].upgraded_from, now):
             return None
         names = list(self._versions)
         later = names[names.index(name) + 1 :]
         return next(
-            (version for version in later if not self._is_upgraded(version, now)), self.latest
+            (
+                version
+                for version in later
+                if not self._is_past(self._versions[version].upgraded_from, now)
+            ),
+            self.latest,
         )
 
-    def _is_upgraded(self, name: str, now: float) -> bool:
-        since = self._versions[name].upgraded_from
-        return since is not None and now >= since
+    @inferred(
+        "graph §1",
+        "a Marketing call of an ended version is answered by the newest one's rules",
+        "third-party readings, 2026",
+    )
+    def is_ended_for_marketing(self, name: str, now: float) -> bool:
+        """Return whether the newest version answers a Marketing call to `name`."""
+        return self._is_past(self._versions[name].marketing_until, now)
 
-    def is_dead_for_marketing(self, name: str, now: float) -> bool:
-        """Return whether a Marketing call to `name` is refused with 2635."""
-        since = self._versions[name].refused_from
-        return since is not None and now >= since
+    @staticmethod
+    def _is_past(moment: float | None, now: float) -> bool:
+        return moment is not None and now >= moment

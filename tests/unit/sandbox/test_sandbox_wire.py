@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from runbook_lib.sandbox.origins import SECTIONS
+from runbook_lib.sandbox.origins import SECTIONS, Mark, origins
 from runbook_lib.sandbox.server import Sandbox
 
 from .conftest import Graph, error_of
@@ -94,11 +94,40 @@ def test_an_error_cannot_break_out_of_its_header(graph: Graph) -> None:
     assert "set-cookie" not in answer.headers
 
 
-def test_etag_saves_the_body(graph: Graph) -> None:
-    """A client that sends the ETag gets 304 without a body."""
+def test_what_graph_no_longer_serves_has_no_effect(graph: Graph) -> None:
+    """An ETag, pretty, debug and date_format change nothing; each is marked unknown."""
     first = graph.get("me")
     again = graph.http.get(first.request.url, headers={"If-None-Match": first.headers["etag"]})
-    assert (again.status_code, again.content) == (304, b"")
+    others = graph.get("me", pretty="1", debug="all", date_format="U")
+    assert (again.status_code, again.content, others.content) == (200, first.content, first.content)
+    marked = [origin.what for origin in origins() if origin.mark is Mark.UNKNOWN]
+    for name in ("pretty", "debug", "date_format", "If-None-Match"):
+        assert any(what.startswith(f"`{name}` has no effect") for what in marked)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("multi-ID requests", "date and time formats", "method override", "field aliases"),
+        *("JSONP", "asynchronous batch"),
+    ],
+)
+def test_what_new_apps_do_not_get_is_marked_unknown(name: str) -> None:
+    """Of an app made since 2026-11-04 it is not known what Graph answers to these."""
+    (origin,) = (origin for origin in origins() if origin.what.startswith(name))
+    assert (origin.mark, origin.section) == (Mark.UNKNOWN, "graph §10")
+    assert "of an app made since 2026-11-04" in origin.what
+
+
+@pytest.mark.parametrize("version", ["v27.0/", "v26.0/", "v20.0/", ""])
+def test_several_objects_at_once_are_refused_on_any_version(graph: Graph, version: str) -> None:
+    """Root `?ids=` gets HTTP 500 and code 100, in the words that were read."""
+    person = graph.sandbox.world.facebook.person.id
+    params = {"access_token": str(graph.given["user_access_token"]), "ids": f"{person},{person}"}
+    answer = graph.http.get(f"{graph.given['graph_url']}/{version}", params=params)
+    assert answer.status_code == 500
+    assert error_of(answer)["code"] == 100
+    assert error_of(answer)["message"] == "The ids query parameter is deprecated in v26.0+"
 
 
 @pytest.mark.parametrize(
@@ -140,17 +169,23 @@ def test_an_unversioned_call_gets_the_apps_version(graph: Graph) -> None:
 
 
 def test_marketing_versions_end_earlier(graph: Graph) -> None:
-    """v24.0 and v25.0 are upgraded with a warning; v23.0 and no version are refused."""
+    """v25.0 is upgraded with a warning; the newest answers for ended ones; none is refused."""
+    graph.sandbox.world.offset = 0
     params = {"access_token": str(graph.given["user_access_token"])}
     base = graph.given["graph_url"]
-    for version in ("v24.0", "v25.0"):
-        upgraded = graph.http.get(f"{base}/{version}/me/adaccounts", params=params)
-        assert upgraded.headers["x-ad-api-version-warning"] == (
-            f"The call has been auto-upgraded to v26.0 as {version} will be deprecated."
-        )
-    for path in ("v23.0/me/adaccounts", "me/adaccounts"):
-        refused = graph.http.get(f"{base}/{path}", params=params)
-        assert error_of(refused)["code"] == 2635
+    upgraded = graph.http.get(f"{base}/v25.0/me/adaccounts", params=params)
+    assert upgraded.headers["facebook-api-version"] == "v26.0"
+    assert upgraded.headers["x-ad-api-version-warning"] == (
+        "The call has been auto-upgraded to v26.0 as v25.0 will be deprecated."
+    )
+    for version in ("v24.0", "v23.0", "v22.0", "v19.0"):
+        ended = graph.http.get(f"{base}/{version}/me/adaccounts", params=params)
+        assert (ended.status_code, ended.headers["facebook-api-version"]) == (200, "v27.0")
+        assert "x-ad-api-version-warning" not in ended.headers
+    refused = graph.http.get(f"{base}/me/adaccounts", params=params)
+    assert error_of(refused)["code"] == 2635
+    inferred = [origin.what for origin in origins() if origin.mark is Mark.INFERRED]
+    assert any("of an ended version is answered by the newest" in what for what in inferred)
 
 
 @pytest.mark.parametrize("how", ["query", "bearer", "oauth"])
