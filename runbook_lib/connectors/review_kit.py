@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from jinja2 import Environment
     from markupsafe import Markup
 
+    from runbook_lib.core.procedure import Procedure
+
 
 _BLANK = re.compile("‹[^‹›]+›")
 # CommonMark: what begins emphasis, code, links, HTML, tables or strikethrough; an underscore only
@@ -84,12 +86,21 @@ class Shot:
     permissions: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """A part of what else the provider asks for, and what to have ready for it."""
+
+    name: str
+    text: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kit:
     """
     All that a submission to a provider's review needs in words.
 
-    `review` is what it is called, `declined` why most submissions are declined.
+    `review` is what it is called, `declined` why most submissions are declined. `prepare` are
+    the parts of what the provider may ask for first, `prepare_for`.
     """
 
     review: str
@@ -103,6 +114,8 @@ class Kit:
     rules: tuple[str, ...]
     shots: tuple[Shot, ...]
     reviewer: tuple[str, ...]
+    prepare_for: str
+    prepare: tuple[Preparation, ...]
     sources: tuple[str, ...]
     is_sandbox: bool = False
 
@@ -120,14 +133,19 @@ def find_blanks(text: str) -> list[tuple[int, str]]:
 
 
 # --- as Markdown and HTML ---------------------------------------------------------------------
-def kit_markdown(kit: Kit) -> str:
+def kit_markdown(kit: Kit, procedure: Procedure) -> str:
     """Return the kit as Markdown; what people named in it cannot become markup."""
-    return _markdown().get_template("kit.md").render(kit=kit)
+    return _markdown().get_template("kit.md").render(kit=kit, procedure=procedure)
 
 
-def kit_html(kit: Kit) -> str:
+def road_markdown(procedure: Procedure) -> str:
+    """Return as Markdown how long the whole procedure takes, and why."""
+    return _markdown().get_template("road.md").render(procedure=procedure)
+
+
+def kit_html(kit: Kit, procedure: Procedure) -> str:
     """Return the kit as one HTML file, which loads nothing and runs nothing."""
-    return _page().get_template("kit.html").render(kit=kit)
+    return _page().get_template("kit.html").render(kit=kit, procedure=procedure)
 
 
 @cache

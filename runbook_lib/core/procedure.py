@@ -19,6 +19,7 @@ from typing import Any, TypeGuard
 from runbook_lib.core.model import Finding, Outcome, Value, Word, WordKind
 from runbook_lib.core.redaction import Owner
 from runbook_lib.core.troubles import Trouble
+from runbook_lib.plain_text import counted
 
 
 class StepKind(StrEnum):
@@ -232,9 +233,10 @@ class Step:
     token that comes from a person's consent, `review_kit` the connector whose
     texts for the provider's review belong to it. `troubles` are the error texts that people
     meet here, `developer_tools` which answers of the provider's tools for developers show
-    something about it, `usual_days` how long an outside party takes at most, as far as
-    that is known (else 0). `attest_label` is the button by which a person confirms it; that
-    word counts for `counts_days` (0: without end). `answers` are what may be true instead.
+    something about it, `least_days` and `usual_days` how long an outside party takes at least
+    and at most, as far as that is known (else 0). `attest_label` is the button by which a
+    person confirms it; that word counts for `counts_days` (0: without end). `answers` are what
+    may be true instead.
     """
 
     id: str
@@ -255,6 +257,7 @@ class Step:
     review_kit: str = ""
     troubles: tuple[Trouble, ...] = ()
     developer_tools: str = ""
+    least_days: int = 0
     usual_days: int = 0
     attest_label: str = ""
     counts_days: int = 0
@@ -275,18 +278,23 @@ class Step:
         """
         Return the SHA-256 of the step's whole text and checks.
 
-        Without `troubles`, `usual_days`, `counts_days` and `attest_label`: what else may go
-        wrong, how long others take or a word counts and what a button says does not alter what
-        was confirmed.
+        Without `troubles`, days and `attest_label`: what else may go wrong, how long others
+        take or a word counts and what a button says does not alter what was confirmed.
         """
-        text = replace(self, troubles=(), usual_days=0, counts_days=0, attest_label="")
-        return _digest(_document(text))
+        text = replace(self, troubles=(), attest_label="")
+        return _digest(_document(replace(text, least_days=0, usual_days=0, counts_days=0)))
 
     @property
     def sentence(self) -> str:
         """Return all that a person confirms, with what only a person can see of its checks."""
         sentences = (check.person_confirms for check in self.checks)
         return " ".join(dict.fromkeys(filter(None, (self.confirms, *sentences))))
+
+    @property
+    def usual_time(self) -> str:
+        """Return how long an outside party takes, where that is known."""
+        least = f"{self.least_days} to " if self.least_days else "up to "
+        return f"{least}{counted(self.usual_days, 'day')}" if self.usual_days else ""
 
     @property
     def sentences(self) -> dict[str, Answer | None]:
@@ -319,9 +327,42 @@ class Section:
     steps: tuple[Step, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    """
+    A step at which an outside party decides, by its id; `after` are those that must come before.
+
+    How long it takes is the step's (`Step.usual_time`); `source` says where that was read.
+    """
+
+    step: str
+    after: tuple[str, ...]
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Road:
+    """
+    How long the whole procedure takes, and why.
+
+    `ready` is what to have at hand on the first day, `meanwhile` what runs while a gate is
+    waited for. `source` says where `whole` was read.
+    """
+
+    ready: tuple[str, ...]
+    gates: tuple[Gate, ...]
+    meanwhile: tuple[str, ...]
+    whole: str
+    source: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Procedure:
-    """A whole documented procedure; `providers` are the companies whose systems it asks."""
+    """
+    A whole documented procedure; `providers` are the companies whose systems it asks.
+
+    `road` is there where outside parties take long.
+    """
 
     id: str
     version: str
@@ -329,6 +370,7 @@ class Procedure:
     sections: tuple[Section, ...]
     inputs: tuple[Input, ...]
     providers: tuple[Provider, ...] = ()
+    road: Road | None = None
 
     @property
     def settings(self) -> tuple[Input, ...]:
@@ -355,6 +397,20 @@ class Procedure:
             last, letters = (last, letters + 1) if is_added else (last + 1, 0)
             numbers[step.id] = f"{last}{chr(ord('a') + letters - 1) if letters else ''}"
         return numbers
+
+    @property
+    def gates(self) -> tuple[tuple[str, str, str, str], ...]:
+        """Return each gate of the road: its name, how long it takes, what comes before, source."""
+        steps = {step.id: step for step in self.steps}
+        return tuple(
+            (
+                f"{self.numbers[gate.step]} {steps[gate.step].title}",
+                steps[gate.step].usual_time,
+                "; ".join(f"{self.numbers[name]} {steps[name].title}" for name in gate.after),
+                gate.source,
+            )
+            for gate in (self.road.gates if self.road else ())
+        )
 
     @cached_property
     def digest(self) -> str:

@@ -100,7 +100,7 @@ def write_kit(request: KitRequest) -> WrittenKit:
     note = visible_text("--note", request.note, may_have_lines=True)
     run = _opened(request)
     kit = replace(kit_of(step.review_kit, run.values), is_sandbox=run.is_sandbox)
-    files = [_planned(request, MARKDOWN_NAME, kit_markdown(kit), keeps=bool(by))]
+    files = [_planned(request, MARKDOWN_NAME, kit_markdown(kit, procedure), keeps=bool(by))]
     if by:
         _require_submittable(files[0])
         run.start()
@@ -117,7 +117,7 @@ def write_kit(request: KitRequest) -> WrittenKit:
         )
         run.say([word])
     else:
-        files.append(_planned(request, HTML_NAME, kit_html(kit), keeps=False))
+        files.append(_planned(request, HTML_NAME, kit_html(kit, procedure), keeps=False))
         for file in files:
             file.path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(file.path, file.content)

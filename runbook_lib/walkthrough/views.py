@@ -483,6 +483,8 @@ def _kit_view(step: Step, values: Mapping[str, Value]) -> dict[str, Any] | None:
         "rules": list(kit.rules),
         "shots": [f"{shot.shows} Caption: “{shot.caption}”" for shot in kit.shots],
         "reviewer": list(kit.reviewer),
+        "prepare_for": kit.prepare_for,
+        "prepare": [f"{part.name}: {part.text}" for part in kit.prepare],
     }
 
 

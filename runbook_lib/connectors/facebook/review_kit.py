@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from importlib import import_module
 
 from runbook_lib.connectors.facebook.permission_uses import ConnectorUses, Use
-from runbook_lib.connectors.facebook.sources import SUBMISSION
-from runbook_lib.connectors.review_kit import Because, Kit, KitPermission, Shot
+from runbook_lib.connectors.facebook.sources import RENEWAL, SUBMISSION
+from runbook_lib.connectors.review_kit import Because, Kit, KitPermission, Preparation, Shot
 from runbook_lib.core.model import Value
 from runbook_lib.plain_text import one_line
 
@@ -30,6 +30,36 @@ _RULES = (
     "Set Facebook and ‹our product› to English. Where that is not possible, add English captions.",
     "Say on screen and in the text that the app works from server to server.",
     "Use test data: no real customer's name, address or lead. Cover passwords and tokens.",
+)
+# Its page of the content, read in November 2026; what each section asks in our own words.
+_RENEWAL_CONTENT = f"{RENEWAL}/content"
+_RENEWAL = (
+    Preparation(
+        "Business connection",
+        "Connect the app with your company's business portfolio. One that is not verified must "
+        "pass Business Verification first.",
+    ),
+    Preparation(
+        "Allowed usage",
+        "Certify that the app uses each permission, feature and API with Advanced Access only as "
+        "it is allowed. Remove what the app does not need.",
+    ),
+    Preparation(
+        "Data handling",
+        "List the processors and service providers that receive personal data from Meta, and in "
+        "which countries; have at hand how you answer requests of public authorities. Ask your "
+        "legal and privacy people.",
+    ),
+    Preparation(
+        "Data protection",
+        "Asked of some apps only: what the app is for, with whom data is shared, how it is deleted "
+        "and how it is secured.",
+    ),
+    Preparation(
+        "Reviewer instructions",
+        "Say where the app is opened, and how a reviewer reaches every part of it: what stands "
+        "above as steps for the reviewer, with test credentials in Facebook's form only.",
+    ),
 )
 _POLICY = "https://developers.facebook.com/devpolicy/"
 _SERVER_TO_SERVER = (
@@ -89,7 +119,11 @@ def review_kit(
         rules=_RULES,
         shots=_shots(parts, uses, app),
         reviewer=_reviewer(parts, uses, app),
-        sources=tuple(dict.fromkeys((SUBMISSION, _POLICY, _SERVER_TO_SERVER, *named))),
+        prepare_for="Data Access Renewal, where Facebook asks for it",
+        prepare=_RENEWAL,
+        sources=tuple(
+            dict.fromkeys((SUBMISSION, _POLICY, _SERVER_TO_SERVER, _RENEWAL_CONTENT, *named))
+        ),
     )
 
 

@@ -24,7 +24,18 @@ from runbook_lib.connectors.facebook import (
 )
 from runbook_lib.connectors.facebook.sources import RELEASE, RENEWAL, SUBMISSION, USE_CASES
 from runbook_lib.core.outcome import LONGEST_WAIT_DAYS
-from runbook_lib.core.procedure import Answer, Check, Input, Link, Paste, Source, Step, StepKind
+from runbook_lib.core.procedure import (
+    Answer,
+    Check,
+    Gate,
+    Input,
+    Link,
+    Paste,
+    Road,
+    Source,
+    Step,
+    StepKind,
+)
 
 # What checks of the app, and of a user's token for it, cannot do without.
 APP = ("app_id", "app_secret")
@@ -181,9 +192,12 @@ def business_verification() -> Step:
         prose=(
             "An app that other businesses use must belong to a verified business. Connect the app "
             "with your business portfolio under **Settings > Basic**, then begin **Business "
-            "Verification** in the portfolio's **Security Center**. Facebook asks for documents "
-            "and takes days; nothing else waits for it until the review."
+            "Verification** in the portfolio's **Security Center**, on the first day. Facebook "
+            "asks for documents and takes 1 to 3 weeks; Access Verification, the renewal of data "
+            "access and the review wait for it, and all else can be done meanwhile."
         ),
+        least_days=7,
+        usual_days=21,
         links=(
             dashboard("Verification", "verification/"),
             Link("Graph API Explorer", "{dashboard_url}/tools/explorer/"),
@@ -427,7 +441,8 @@ def data_access_renewal(step_id: str) -> Step:
             "asks for one of these, say so here."
         ),
         links=(Link("My Apps", APPS), dashboard("App dashboard", "dashboard/")),
-        usual_days=21,  # 15 working days
+        least_days=14,  # 10 to 15 working days
+        usual_days=21,
         attest_label="It is done",
         counts_days=365,
         answers=(
@@ -483,6 +498,7 @@ def submit_review(
             "**Request again** and submit; then say once more that it is submitted."
         ),
         links=(dashboard("App Review > Requests", "app-review/submissions/"),),
+        least_days=1,
         usual_days=LONGEST_WAIT_DAYS,
         inputs=(permissions,),
         checks=(
@@ -554,4 +570,40 @@ def customer_consent(step_id: str, permissions: Input, credentials: str) -> Step
         consent_gives=inputs.CUSTOMER_ACCESS_TOKEN,
         requires=(credentials,),
         troubles=troubles.CONSENT,
+    )
+
+
+def road(*, test_calls: str, public_pages: str, renewal: str, review: str) -> Road:
+    """Return how long it takes until customers can use the app; the names are ids of steps."""
+    business, access = "fb-05a-business-verification", "fb-05b-access-verification"
+    return Road(
+        ready=(
+            "a business portfolio at Facebook, in which you are an administrator",
+            "the company's documents, such as a register extract, a tax document, a bank statement",
+            "three public pages: privacy policy, terms of service, user data deletion",
+            "an app icon of 512 to 1024 pixels",
+            "somebody with a Facebook account who has no role on the app, for the last test",
+            "who may sign for the company: what is said about data is said in its name",
+        ),
+        gates=(
+            Gate(step=business, after=(), source="third-party readings, 2026"),
+            Gate(step=access, after=(business,), source=f"{RELEASE}/access-verification"),
+            Gate(
+                step=renewal,
+                after=(business,),
+                source=f"{RENEWAL}/content; third-party readings, 2026",
+            ),
+            Gate(
+                step=review,
+                after=(business, test_calls, public_pages, renewal),
+                source="third-party readings, 2026",
+            ),
+        ),
+        meanwhile=(
+            "Business Verification, from the first day on",
+            "the three public pages and the settings of the app",
+            "the test calls and the recording for the review",
+        ),
+        whole="6 to 10 weeks",
+        source="one organisation's account, read in November 2026 (single)",
     )

@@ -25,13 +25,21 @@ _CREDENTIALS = "fb-13-app-id-and-secret"
 _ITS_PERMISSIONS = ("app_id", "permissions")
 _ADVANCED = "public_profile shows Advanced Access."
 
+_ROAD = facebook.road(
+    test_calls="fb-09a-test-calls",
+    public_pages="fb-11a-public-pages",
+    renewal="fb-11b-data-access-renewal",
+    review="fb-12-submit-review",
+)
+
 _PARTNER_APP = Section(
     id="partner-app",
     title="Setting up your Partner App",
     intro=(
         "Register an app with Facebook, tell it where to send your customers back to, and have "
-        "the permissions approved that your use case needs. Facebook's review takes about five "
-        "days: everything before it is an hour's work."
+        "the permissions approved that your use case needs. What Facebook decides on opens one "
+        f"step after the other: {_ROAD.whole} in all, {_ROAD.source}. Begin Business Verification "
+        "on the first day."
     ),
     steps=(
         facebook.log_in(),
@@ -146,7 +154,7 @@ _PARTNER_APP = Section(
             _PERMISSIONS,
             "Press **Edit App Review Request**, complete every required section (how each "
             "permission is used, a screencast, instructions for the reviewer) and "
-            "**Submit for Review**. Facebook takes about five days.",
+            "**Submit for Review**.",
             review_kit="facebook_marketing",
         ),
         facebook.publish("fb-12a-publish"),
@@ -255,5 +263,6 @@ PROCEDURE = with_step_names(
             inputs.CUSTOMER_ACCESS_TOKEN,
         ),
         providers=(inputs.FACEBOOK, cyclr_inputs.CYCLR),
+        road=_ROAD,
     )
 )

@@ -69,12 +69,21 @@ _WEBHOOK_URL = Input(
     provider=cyclr_inputs.CYCLR.name,
 )
 
+_ROAD = facebook.road(
+    test_calls="fb-10a-test-calls",
+    public_pages="fb-10b-public-pages",
+    renewal="fb-10c-data-access-renewal",
+    review="fb-10d-app-review",
+)
+
 _PARTNER_APP = Section(
     id="partner-app",
     title="Setting up your Partner App",
     intro=(
         "Register an app with Facebook, tell it where to send your customers back to, and connect "
-        "the pages that it may use. Facebook's approval takes about five days."
+        "the pages that it may use. What Facebook decides on opens one step after the "
+        f"other: {_ROAD.whole} in all, {_ROAD.source}. Begin Business Verification on the first "
+        "day."
     ),
     steps=(
         facebook.log_in(),
@@ -146,9 +155,9 @@ _PARTNER_APP = Section(
             "fb-10d-app-review",
             Source(1, reading=SUBMISSION),
             _PERMISSIONS,
-            "The documented page says that approval takes about five days, and names no step for "
-            "it. Messenger's permissions need Advanced Access as any other: request it under "
-            "**App Review > Permissions and Features**, and submit the app for review.",
+            "The documented page names no step for it. Messenger's permissions need Advanced "
+            "Access as any other: request it under **App Review > Permissions and Features**, and "
+            "submit the app for review.",
             review_kit="facebook_messenger",
         ),
         facebook.publish("fb-10e-publish"),
@@ -273,5 +282,6 @@ PROCEDURE = with_step_names(
             inputs.CUSTOMER_ACCESS_TOKEN,
         ),
         providers=(inputs.FACEBOOK, cyclr_inputs.CYCLR),
+        road=_ROAD,
     )
 )

@@ -412,7 +412,8 @@ class Panel {
       this.fold("kit-about", "What the app does", [text("What the app does", kit.about.join("\n\n"))]),
       ...permissions,
       this.fold("kit-shots", "Recording", [items(kit.rules), items(kit.shots, "ol")]),
-      this.fold("kit-reviewer", "Steps for the reviewer", [items(kit.reviewer, "ol")])]);
+      this.fold("kit-reviewer", "Steps for the reviewer", [items(kit.reviewer, "ol")]),
+      this.fold("kit-prepare", kit.prepare_for, [items(kit.prepare)])]);
   }
 
   drawTrouble(trouble) {

@@ -21,7 +21,8 @@ from runbook_lib.connectors.facebook.review_kit import (
     review_kit,
 )
 from runbook_lib.connectors.registry import find_procedure
-from runbook_lib.connectors.review_kit import find_blanks, kit_html, kit_markdown
+from runbook_lib.connectors.review_kit import find_blanks, kit_html, kit_markdown, road_markdown
+from runbook_lib.core.procedure import StepKind
 from tests.support.connectors import FACEBOOK_CONNECTORS
 
 NAME, DOMAIN = "Acme Lead Sync", "acme-h.cyclr.com"
@@ -49,7 +50,7 @@ HTML_ELEMENTS = set(
     re.findall(
         r"\w+",
         "html head meta link title style body aside div p header main footer nav h1 h2 h3 ul ol li "
-        "a code strong em mark bdi blockquote section span",
+        "a code strong em mark bdi blockquote section span dl dt dd table thead tbody tr th td br",
     )
 )
 
@@ -90,6 +91,19 @@ class Page(HTMLParser):
     def text(self) -> str:
         """Return all text, with white space collapsed."""
         return " ".join(" ".join(self.pieces).split())
+
+
+MARKETING = find_procedure("facebook_marketing")
+
+
+def markdown(kit: Kit) -> str:
+    """Return the kit as Markdown, with the road of the Marketing connector."""
+    return kit_markdown(kit, MARKETING)
+
+
+def html(kit: Kit) -> str:
+    """Return the kit as HTML, with the road of the Marketing connector."""
+    return kit_html(kit, MARKETING)
 
 
 def made(
@@ -281,10 +295,11 @@ def test_both_forms_say_the_same(connector: str, is_sandbox: bool) -> None:
         *(each.usage for each in kit.permissions),
         *(call.request for each in kit.permissions for call in each.calls),
         *(why.why for each in kit.permissions for why in each.because),
+        *(text for part in kit.prepare for text in (part.name, part.text)),
         *kit.sources,
     ]
 
-    for page in (as_page(kit_markdown(kit)), Page(kit_html(kit))):
+    for page in (as_page(markdown(kit)), Page(html(kit))):
         squeezed = re.sub(r"\s", "", page.text)
         assert [text for text in texts if re.sub(r"\s", "", text) not in squeezed] == []
         assert ("SANDBOX" in page.text) is is_sandbox
@@ -294,8 +309,8 @@ def test_both_forms_say_the_same(connector: str, is_sandbox: bool) -> None:
 def test_a_hostile_name_is_text_in_markdown(name: str) -> None:
     """Whatever an app is called, the Markdown has no other elements, links or headings."""
 
-    plain = as_page(kit_markdown(made("leads_retrieval", "email")))
-    page = as_page(kit_markdown(made("leads_retrieval", "email", app_name=name)))
+    plain = as_page(markdown(made("leads_retrieval", "email")))
+    page = as_page(markdown(made("leads_retrieval", "email", app_name=name)))
 
     assert set(page.tags) <= MARKDOWN_ELEMENTS
     assert page.tags == plain.tags
@@ -308,8 +323,8 @@ def test_a_hostile_name_is_text_in_markdown(name: str) -> None:
 def test_a_hostile_name_is_text_in_html(name: str) -> None:
     """Whatever an app is called, the HTML has the same elements, and loads and runs nothing."""
 
-    plain = Page(kit_html(made("leads_retrieval", "email")))
-    text = kit_html(made("leads_retrieval", "email", app_name=name, service_domain=name))
+    plain = Page(html(made("leads_retrieval", "email")))
+    text = html(made("leads_retrieval", "email", app_name=name, service_domain=name))
     page = Page(text)
 
     assert set(page.tags) <= HTML_ELEMENTS
@@ -330,14 +345,14 @@ def test_a_hostile_permission_is_text_too(name: str) -> None:
 
     kit = made(name)
 
-    assert set(as_page(kit_markdown(kit)).tags) <= MARKDOWN_ELEMENTS
-    assert set(Page(kit_html(kit)).tags) <= HTML_ELEMENTS
+    assert set(as_page(markdown(kit)).tags) <= MARKDOWN_ELEMENTS
+    assert set(Page(html(kit)).tags) <= HTML_ELEMENTS
 
 
 def test_an_ordinary_name_is_not_escaped() -> None:
     """A permission's name, an ampersand and a hyphen stay readable in the Markdown."""
 
-    text = kit_markdown(made("leads_retrieval", app_name="Smith & Sons - Lead-Sync (UK)"))
+    text = markdown(made("leads_retrieval", app_name="Smith & Sons - Lead-Sync (UK)"))
 
     assert "# Review kit: Smith & Sons - Lead-Sync (UK)\n" in text
     assert "### leads_retrieval\n" in text
@@ -352,11 +367,68 @@ def test_long_names_and_lists_are_bounded() -> None:
 
     assert len(kit.app_name) == 200
     assert len(kit.permissions) == 301
-    assert len(kit_html(kit)) < 1_000_000
+    assert len(html(kit)) < 1_000_000
 
 
 def test_blanks_are_found() -> None:
     """Each place to fill in is found with its line; what was filled in is not."""
 
     assert find_blanks("‹a› b\n‹c\nd› ‹unfinished") == [(1, "‹a›"), (2, "‹c d›")]
-    assert len(find_blanks(kit_markdown(made("leads_retrieval")))) > 20
+    assert len(find_blanks(markdown(made("leads_retrieval")))) > 20
+
+
+# --- the renewal, and the road ---------------------------------------------------------------
+def test_the_kit_prepares_for_the_five_sections_of_the_renewal() -> None:
+    """Each section that Meta names for Data Access Renewal has a text, in the order of its page."""
+
+    kit = made("leads_retrieval")
+
+    assert kit.prepare_for == "Data Access Renewal, where Facebook asks for it"
+    assert [part.name for part in kit.prepare] == [
+        *("Business connection", "Allowed usage", "Data handling", "Data protection"),
+        "Reviewer instructions",
+    ]
+    assert any(source.endswith("/data-access-renewal/content") for source in kit.sources)
+
+
+@connectors
+def test_the_road_is_printed_from_the_procedure(connector: str) -> None:
+    """What to have ready, each gate with its days and what comes before it: all is in the kit."""
+
+    procedure = find_procedure(connector)
+    road = procedure.road
+    assert road is not None
+    kit = made("leads_retrieval", connector=connector)
+    texts = [
+        *road.ready,
+        *road.meanwhile,
+        *(text for gate in procedure.gates for text in gate),
+        *(road.whole, road.source),
+    ]
+
+    pages = (as_page(kit_markdown(kit, procedure)), Page(kit_html(kit, procedure)))
+    for page in (*pages, as_page(road_markdown(procedure))):
+        squeezed = re.sub(r"\s", "", page.text)
+        assert [text for text in texts if re.sub(r"\s", "", text) not in squeezed] == []
+
+
+@connectors
+def test_the_road_has_the_gates_of_its_steps(connector: str) -> None:
+    """Each step that waits is a gate with its usual days, after others that come before it."""
+
+    procedure = find_procedure(connector)
+    assert procedure.road is not None
+    order = [step.id for step in procedure.steps]
+    waiting = [step for step in procedure.steps if step.kind is StepKind.WAIT]
+
+    assert [gate.step for gate in procedure.road.gates] == [step.id for step in waiting]
+    assert all(step.usual_time for step in waiting)
+    for gate in procedure.road.gates:
+        assert [order.index(name) < order.index(gate.step) for name in gate.after].count(False) == 0
+    assert [takes for _, takes, _, _ in procedure.gates] == [
+        *("7 to 21 days", "up to 5 days", "14 to 21 days", "1 to 22 days")
+    ]
+    assert "(single)" in procedure.road.source
+    intro = procedure.sections[0].intro
+    assert procedure.road.whole in intro
+    assert "five days" not in f"{intro}{' '.join(step.prose for step in waiting[2:])}"

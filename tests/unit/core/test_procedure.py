@@ -396,6 +396,7 @@ CHANGES: dict[str, dict[str, object]] = {
     "review kit": {"review_kit": "p"},
     "developer tools": {"developer_tools": "published"},
     "troubles": {"troubles": (TROUBLE,)},
+    "least days": {"least_days": 2},
     "usual days": {"usual_days": 5},
     "label": {"attest_label": "I compared it"},
     "end of a word": {"counts_days": 90},
@@ -443,7 +444,7 @@ def test_a_word_is_bound_to_sentence_and_checks_only(name: str) -> None:
     bound = (altered.sentence, altered.check_ids)
     assert (bound != (STEP.sentence, STEP.check_ids)) is is_bound
     assert (altered.text_digest != STEP.text_digest) is (
-        name not in ("troubles", "usual days", "label", "end of a word")
+        name not in ("troubles", "least days", "usual days", "label", "end of a word")
     )
 
 

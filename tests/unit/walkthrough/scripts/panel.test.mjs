@@ -254,10 +254,10 @@ describe("the display of a step", () => {
   test("has the texts for App Review in a fold, each with a button that copies it", () => {
     const parts = [{ label: "ads_read", usage: "Acme <b>reads</b> ads.", calls: ["GET /me/adaccounts"], because: ["leads: why."] },
       { label: "email", usage: "‹What›", calls: [], because: [] }];
-    const kit = { review: "Facebook’s App Review", warnings: ["Look here."], about: ["One.", "Two."], parts, rules: ["Sign out."], shots: ["A login."], reviewer: ["Open it."] };
+    const kit = { review: "Facebook’s App Review", warnings: ["Look here."], about: ["One.", "Two."], parts, rules: ["Sign out."], shots: ["A login."], reviewer: ["Open it."], prepare_for: "The renewal", prepare: ["Connection: it is verified."] };
     const { root } = shown({ kit });
     assert.deepEqual(root.querySelectorAll("summary").map((one) => one.textContent),
-      ["Texts and shot list for Facebook’s App Review", "What the app does", "ads_read", "email", "Recording", "Steps for the reviewer"]);
+      ["Texts and shot list for Facebook’s App Review", "What the app does", "ads_read", "email", "Recording", "Steps for the reviewer", "The renewal"]);
     const fold = root.querySelector('[data-fold="kit-ads_read"]');
     assert.match(fold.textContent, /Acme <b>reads<\/b> ads\.CopyNeeded by GET \/me\/adaccountsAsked for by leads: why\./);
     assert.equal(root.querySelectorAll("button[data-copy]").length, 3);
