@@ -50,6 +50,17 @@ def parse_json(
     )
 
 
+def parse_first(text: str, start: int = 0) -> tuple[Any, int]:
+    """
+    Return the JSON document that begins at `start` of `text`, and where it ends.
+
+    Its texts may contain control characters. Raises `ValueError` if there is none, or if what
+    begins there is nested deeper than 200 levels.
+    """
+    _refuse_depth(text[start:].encode("utf-8", "surrogatepass"))
+    return json.JSONDecoder(strict=False).raw_decode(text, start)
+
+
 def parse_own(text: bytes) -> Any:
     """
     Parse JSON as the runbook writes it; raises also for two fields of one name.

@@ -10,7 +10,6 @@ punctuation. A text that is only similar to a known one is `similar`, and never 
 from __future__ import annotations
 
 import html
-import json
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,6 +18,8 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
+
+from runbook_lib.core.json_text import parse_first
 
 # What varies in a text that is shown: a name, a list of permissions, a time.
 GAP = "…"
@@ -31,13 +32,14 @@ _MOST_NESTED = 4
 # So many objects of JSON are read, and so many of their values.
 _MOST_OBJECTS, _MOST_FIELDS = 20, 200
 # From this likeness on, in percent, a text is similar. Measured in November 2026 by
-# `tests/unit/core/test_similar_texts.py`: it offers 2 of 157 texts that are not ours (with 88 and
-# 86; the next have 83 and 81), and 555 of 575 of our own with typing errors, as the first.
+# `tests/unit/core/test_similar_texts.py`: it offers 3 of 157 texts that are not ours (88, 86 and
+# 86; the next have 83 and 82), and 578 of 595 of our own with typing errors, as the first.
 _SIMILAR = 84
 _LONGEST_HEADLINE, _SHORTEST_HEADLINE, _LEAST_LETTERS = 120, 12, 8
 _MOST_SIMILAR = 3
 
 _WORD = re.compile(r"\w+")
+_SENTENCE = re.compile(r"[.:!?]\s+")
 _WORDS_APART = re.compile(r"[\s\"'<>]+")
 # What is not seen, and may stand between two letters: colours of a terminal, control characters,
 # soft hyphens, blanks without width.
@@ -201,12 +203,17 @@ def similar(error: ErrorText, troubles: Iterable[Trouble]) -> list[Trouble]:
     """
     Return up to three troubles whose beginning `error` has but for typing errors, the best first.
 
-    Only the headline counts: a message, or the first line.
+    Only the headline counts: a message, or the first line, and what follows a title in it.
     """
     if not error.texts:
         return []
-    headline = _normal(error.texts[0].strip().partition("\n")[0][:_LONGEST_HEADLINE]).strip()
-    scores = [(_likeness(headline, trouble), trouble) for trouble in troubles]
+    line = error.texts[0].strip().partition("\n")[0]
+    begins = (0, *(match.end() for match in islice(_SENTENCE.finditer(line), _MOST_SIMILAR)))
+    headlines = [_normal(line[begin:][:_LONGEST_HEADLINE]).strip() for begin in begins]
+    scores = [
+        (max(_likeness(headline, trouble) for headline in headlines), trouble)
+        for trouble in troubles
+    ]
     best = sorted((pair for pair in scores if pair[0] >= _SIMILAR), key=lambda pair: -pair[0])
     return [trouble for _, trouble in best[:_MOST_SIMILAR]]
 
@@ -242,13 +249,13 @@ def _unescape(text: str) -> str:
 
 def _fields(text: str) -> Iterator[tuple[str, str]]:
     """Yield the named values of JSON objects and of addresses' queries in `text`."""
-    decoder, start = json.JSONDecoder(strict=False), text.find("{")
+    start = text.find("{")
     for _ in range(_MOST_OBJECTS):
         if start < 0:
             break
         try:
-            document, end = decoder.raw_decode(text, start)
-        except (ValueError, RecursionError):
+            document, end = parse_first(text, start)
+        except ValueError:
             end = start + 1
         else:
             yield from _of_document(document)
@@ -276,8 +283,8 @@ def _of_document(document: object, depth: int = 0) -> Iterator[tuple[str, str]]:
         if isinstance(value, Mapping | list):
             yield from _of_document(value, depth + 1)
         elif isinstance(value, str) and value.lstrip().startswith(("{", "[")):
-            with suppress(ValueError, RecursionError):
-                yield from _of_document(json.loads(value, strict=False), depth + 1)
+            with suppress(ValueError):
+                yield from _of_document(parse_first(value.lstrip())[0], depth + 1)
         elif isinstance(value, str | int):
             yield str(name), str(value)
 

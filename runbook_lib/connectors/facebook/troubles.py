@@ -191,6 +191,7 @@ _SERVICE_FAULT = Trouble(
     shown=(
         "An unknown error has occurred.",
         "An unknown error occurred",
+        "An unexpected error has occurred. Please retry your request later.",
         "Service temporarily unavailable",
     ),
     codes=(1, 2),
@@ -389,8 +390,9 @@ _INACTIVE = Trouble(
     shown=(
         "API access deactivated. To reactivate, go to the app dashboard.",
         "API access deactivated. To reactivate, go to the My Apps page to unarchive it.",
+        "You will be able to log in when the app is reactivated.",
     ),
-    means="Facebook has set the app inactive, or it was archived: no call is served, and every "
+    means="The app is deactivated or archived: no call is served, nobody can sign in, and every "
     "token of it has ended.",
     causes=(
         Cause(
@@ -398,15 +400,21 @@ _INACTIVE = Trouble(
             "webhook.",
             tested_by=("app-is-registered", "missing-sections-are-filled"),
         ),
+        Cause(
+            text="The Data Access Renewal was not complete on its due date, 60 days after the "
+            "first notice.",
+        ),
+        Cause(text="Another required action of the dashboard is overdue."),
         Cause(text="Somebody with a role archived it in My Apps."),
-        Cause(text="A required action of the dashboard was not done in time."),
     ),
     advice=(
-        "Open the app in the dashboard as an administrator and restore it, or unarchive it under "
-        "My Apps. Then every user must sign in again; permissions that were removed meanwhile "
-        "need App Review again."
+        "Open the app in the dashboard as an administrator and do its required actions (for the "
+        "renewal see {data-access-renewal}), or unarchive it under My Apps. Then every user must "
+        "sign in again; permissions that were removed meanwhile need App Review again."
     ),
     source="https://developers.facebook.com/documentation/development/maintaining-data-access; "
+    f"{_RENEWAL_PAGES}/faqs; https://github.com/msigley/WP-Instagram-API/pull/6; "
+    "https://github.com/LoginRadius/engineering-blog-samples/issues/299; "
     f"{_READINGS}",
 )
 _API_BLOCKED = Trouble(
@@ -529,26 +537,6 @@ _RENEWAL_OPEN = Trouble(
         "submit it before its due date. Once Facebook shows it as complete, submit or publish."
     ),
     source=f"{_RENEWAL_PAGES}/faqs; {_READINGS}",
-)
-_DEACTIVATED = Trouble(
-    shown=(
-        "API access deactivated. To reactivate, go to the app dashboard.",
-        "You will be able to log in when the app is reactivated.",
-    ),
-    means="Facebook has deactivated the app: it answers no call, and nobody can sign in.",
-    causes=(
-        Cause(
-            text="The Data Access Renewal was not complete on its due date, 60 days after the "
-            "first notice.",
-        ),
-        Cause(text="Another required action in the dashboard is overdue."),
-    ),
-    advice=(
-        "Open the dashboard and do its required actions. For the renewal see "
-        "{data-access-renewal}: the app stays deactivated until it is complete."
-    ),
-    source=f"{_RENEWAL_PAGES}/faqs; https://github.com/msigley/WP-Instagram-API/pull/6; "
-    "https://github.com/LoginRadius/engineering-blog-samples/issues/299",
 )
 _SUBMISSION_OPEN = Trouble(
     shown=("Cannot submit to App Review while a previous submission is in review",),
@@ -882,15 +870,15 @@ _BLOCKED = Trouble(
 )
 
 # --- what each kind of step shows -------------------------------------------------------------
-LIMITS = (_THROTTLED, _SERVICE_FAULT, _DEACTIVATED)
+LIMITS = (_THROTTLED, _SERVICE_FAULT, _INACTIVE)
 REDIRECT_URI = (_URL_BLOCKED, _REDIRECT_DIFFERS, _DESKTOP_APP, _BAD_SECRET, _BAD_APP, *LIMITS)
-CREDENTIALS = (_BAD_SECRET, _BAD_APP, _DESKTOP_APP, _INACTIVE, _PROOF, _OLD_VERSION, *LIMITS)
+CREDENTIALS = (_BAD_SECRET, _BAD_APP, _DESKTOP_APP, _PROOF, _OLD_VERSION, *LIMITS)
 CREATION = (_NAME, *CREDENTIALS)
 PERMISSIONS = (_INVALID_SCOPES, _NO_PERMISSION)
 ACCESS_LEVELS = (_NEEDS_ADVANCED_ACCESS, _FEATURE_UNAVAILABLE)
 BUSINESS = (_BAD_TOKEN, _BAD_SECRET, _BAD_APP, *LIMITS)
 PROVIDER = (_PROVIDER_LOST,)
-RENEWAL = (_RENEWAL_OPEN, _DEACTIVATED)
+RENEWAL = (_RENEWAL_OPEN, _INACTIVE)
 REVIEW = (_DECLINED, _SUBMISSION_OPEN, _SCREENCAST, _NEEDS_ADVANCED_ACCESS, _TOUCHED, *RENEWAL)
 PUBLISHING = (_PUBLISHED_EARLY, _TOUCHED, *RENEWAL)
 CONSENT = (
@@ -913,7 +901,6 @@ TOKEN = (
     _WRONG_TOKEN,
     _CODE_SPENT,
     *CONSENT,
-    _INACTIVE,
     _API_BLOCKED,
     _TOUCHED,
     *LIMITS,
@@ -926,7 +913,7 @@ PAGES = (
     _NO_LONGER_SERVED,
     _THROTTLED,
     _BLOCKED,
-    _DEACTIVATED,
+    _INACTIVE,
 )
 WEBHOOK = (_WEBHOOK,)
 DATA = (_LEADS_REVOKED, *PAGES, _OLD_VERSION, _ACCOUNT_BLOCKED, _TOO_MUCH_DATA, _TEST_LEAD)
