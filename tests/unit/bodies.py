@@ -24,6 +24,9 @@ def graph_error(
 # Token endpoint, client_credentials.
 APP_TOKEN_ISSUED = {"access_token": APP_TOKEN, "token_type": "bearer"}
 BAD_SECRET = graph_error("Error validating client secret.", 1)
+DESKTOP_APP = graph_error(
+    "The request is invalid because the app is configured as a desktop app", 1
+)
 UNKNOWN_APP = graph_error(
     "Error validating application. Cannot get application info due to a system error.", 101
 )

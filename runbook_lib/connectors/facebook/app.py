@@ -37,6 +37,7 @@ _DUMMY_CODE = "runbook-probe"
 _BAD_SECRET = "error validating client secret"  # noqa: S105  (Facebook's words, not a secret)
 _NO_SUCH_ID = ("invalid client id", "missing client_id")
 _BAD_CODE = "invalid verification code format"
+_DESKTOP_APP = "configured as a desktop app"
 _SECRET_REFUSED = 1
 _CODE_REFUSED = 100
 _REDIRECT_REFUSED = 191
@@ -85,6 +86,8 @@ def app_credentials_are_accepted(context: CheckContext) -> Finding:
             reason=f"Facebook does not take {app_id} as an App ID ({refusal}). "
             "Copy it again from Settings > Basic.",
         )
+    if _DESKTOP_APP in message:
+        return _of_another_answer(refusal)
     control = _control_refusal(context)
     if control is not None and (control.code, str(control)) == (refusal.code, str(refusal)):
         return inconclusive(
@@ -189,9 +192,7 @@ def redirect_uri_is_accepted(context: CheckContext) -> Finding:
             "Redirect URIs and press Save Changes.",
         )
     if not _is_code_refused(answer):
-        return inconclusive(
-            reason=f"Facebook answered with something else ({answer}, code {answer.code}).",
-        )
+        return _of_another_answer(answer)
     control = _redeem(context, redirect_uri(f"{context.random_hex(8)}.example.com"))
     if not _is_redirect_refused(control):
         return inconclusive(
@@ -211,6 +212,17 @@ def redirect_uri_is_accepted(context: CheckContext) -> Finding:
         f"also of {domain}.",
         limits=(_PATH_UNPROVEN,),
     )
+
+
+def _of_another_answer(refusal: GraphTokenError) -> Finding:
+    """Return what it means that Facebook says nothing of what was asked about."""
+    answer = f"({refusal}, code {refusal.code})."
+    if _DESKTOP_APP in str(refusal).lower():
+        return inconclusive(
+            reason=f"Facebook refuses every exchange of a code, so nobody can sign in {answer} "
+            "Switch Native or desktop app? off in Settings > Advanced, then check again.",
+        )
+    return inconclusive(reason=f"Facebook answered with something else {answer}")
 
 
 def _of_any_host(uri: str, domain: str, sibling: GraphTokenError) -> Finding:

@@ -170,7 +170,10 @@ def _refusal(answer: Answer, error: Document) -> RemoteError:
     code = error.code("code")
     message = error.words("message") or f"status {answer.status}, code {code}, no message"
     if code in _THROTTLED:
-        return ThrottledError(f"Facebook limits the number of calls ({message})")
+        # Of an ad account's block the title alone tells it from the app's limit.
+        title = error.words("error_user_title")
+        named = f"{message}: {title}" if title else message
+        return ThrottledError(f"Facebook limits the number of calls ({named})")
     return GraphAPIError(
         message,
         status=answer.status,

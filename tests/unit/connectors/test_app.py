@@ -811,6 +811,19 @@ class TestRedirectUri:
         assert finding.outcome is Outcome.INCONCLUSIVE
         assert "something else" in finding.reason
 
+    def test_a_desktop_app_is_named(
+        self, context: CheckContext, answers: Callable[..., None]
+    ) -> None:
+        """An app that takes no secret refuses every code: the reason says which switch it is."""
+
+        answers(refuses(bodies.DESKTOP_APP), refuses(bodies.REDIRECT_REFUSED))
+
+        finding = redirect_uri_is_accepted(context)
+
+        assert finding.outcome is Outcome.INCONCLUSIVE
+        assert "configured as a desktop app, code 1" in finding.reason
+        assert "Switch Native or desktop app? off" in finding.reason
+
     def test_no_answer_is_raised(self, context: CheckContext, answers: Callable[..., None]) -> None:
         """A broken connection raises `UnreachableError`."""
 

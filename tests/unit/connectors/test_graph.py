@@ -172,6 +172,19 @@ def test_a_reached_limit_raises_throttled_error(
     assert len(remote.requests) == 1
 
 
+def test_an_ad_accounts_block_is_named(remote: FakeRemote, graph: Graph) -> None:
+    """The title alone tells an ad account's block from another limit, so the reason has it."""
+
+    title = "Ad Account Has Too Many API Calls"
+    more = {"is_transient": False, "error_subcode": 2446079, "error_user_title": title}
+    remote.on(PATH, says(graph_error("(#17) User request limit reached", 17, **more), 400))
+
+    with pytest.raises(ThrottledError, match=f"request limit reached: {title}"):
+        graph.get("me", TOKEN)
+
+    assert len(remote.requests) == 1
+
+
 @pytest.mark.parametrize(
     "fault",
     [says(TRANSIENT, 400), says(graph_error("Service unavailable", 2), 400), says('{"id":', 200)],

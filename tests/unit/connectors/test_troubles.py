@@ -348,3 +348,49 @@ def test_nothing_cannot_be_explained(pasted: str) -> None:
 
     with pytest.raises(SettingsError, match="no text to explain"):
         explain(pasted, MARKETING)
+
+
+@pytest.mark.parametrize("name", FACEBOOK_CONNECTORS)
+@pytest.mark.parametrize(
+    ("step_id", "reason", "title"),
+    [
+        (
+            "fb-08-redirect-uri",
+            "Nobody signs in (The request is invalid because the app is configured as a desktop app)",
+            "The request is invalid because the app is configured",
+        ),
+        (
+            "test-02-authenticate",
+            "The request is invalid because the app is configured as a desktop app",
+            "The request is invalid because the app is configured",
+        ),
+        (
+            "fb-05-confirm-creation",
+            "API access deactivated. To reactivate, go to the app dashboard.",
+            "API access deactivated.",
+        ),
+    ],
+)
+def test_a_reason_leads_to_its_trouble(name: str, step_id: str, reason: str, title: str) -> None:
+    """What a check answers with is found again among the error texts of its step."""
+
+    (step,) = (step for step in find_procedure(name).steps if step.id == step_id)
+
+    assert recognise(read_error(reason), step.troubles)[0].title.startswith(title)
+
+
+@pytest.mark.parametrize("name", FACEBOOK_CONNECTORS)
+def test_a_refused_customer_leads_to_the_provider_status(name: str) -> None:
+    """The reason of the check of a person without a role is known as a lost provider status."""
+
+    reason = (
+        "This person consented, but Facebook refuses the data ((#100) Tried accessing nonexisting "
+        "field (accounts)): see Access Verification, as a Tech Provider."
+    )
+    (step,) = (
+        step
+        for step in find_procedure(name).steps
+        if any(check.id == "customer-consents-without-role" for check in step.checks)
+    )
+
+    assert recognise(read_error(reason), step.troubles)[0].title.startswith("Customers are refused")
