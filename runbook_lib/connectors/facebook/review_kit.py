@@ -21,13 +21,19 @@ _DECLINED = (
     "What Facebook declines, it nearly always declines as “Screencast Not Aligned with Use Case "
     "Details” (Developer Policy 1.6)."
 )
-# That objection names these.
+# That objection names these; what a first consent must show, two readings of a submission that was
+# approved after it (2026-07-17).
 _RULES = (
     "Begin signed out of Facebook.",
     "Record the whole Meta login, from the button in ‹our product› to the return to it.",
+    (
+        "Show the first consent. Who consented before gets a short page without the list: press "
+        "Edit settings there (or remove the app from the account first), and the list is back."
+    ),
     "Show the grant screen long enough to read each permission on it; open the list of details.",
+    "Show which page and account the customer chooses, and at the end what comes of it.",
     "Show each permission in use, from the choice to the result, in the app that is submitted.",
-    "Set Facebook and ‹our product› to English. Where that is not possible, add English captions.",
+    "Say in English captions, or by voice, what is seen; set Facebook and your pages to English.",
     "Say on screen and in the text that the app works from server to server.",
     "Use test data: no real customer's name, address or lead. Cover passwords and tokens.",
 )
@@ -217,8 +223,9 @@ def _shots(parts: tuple[KitPermission, ...], uses: ConnectorUses, app: str) -> t
             "The customer logs in to Facebook.",
         ),
         Shot(
-            "The grant screen of the app with every permission visible, the details opened; the "
-            "customer grants all of them and returns to ‹our product›.",
+            "The grant screen of a first consent, with every permission visible and the details "
+            "opened (if Facebook only asks to go on, press Edit settings); the customer chooses "
+            "the page and the account, grants all permissions and returns to ‹our product›.",
             f"The customer grants {app} these permissions.",
             permissions,
         ),

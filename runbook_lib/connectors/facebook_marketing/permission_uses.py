@@ -19,6 +19,9 @@ from runbook_lib.connectors.facebook.permission_uses import (
 from runbook_lib.connectors.facebook.sources import LEADS, USE_CASES
 from runbook_lib.connectors.review_kit import Call
 
+# Its entry of 2026-05-21.
+_CHANGELOG = "https://developers.facebook.com/docs/marketing-api/marketing-api-changelog"
+
 _USES = (
     PUBLIC_PROFILE,
     Use(
@@ -171,9 +174,9 @@ _USES = (
                 "GET /act_{ad-account-id}", "reads an ad account; calls on act_… count for the tier"
             ),
         ),
-        shot="No recording of its own: it shows in the calls that are made.",
+        shot="Record nothing for it: Facebook asks for no recording for this upgrade.",
         depends_on=(),
-        source=USE_CASES,
+        source=f"{USE_CASES}; {_CHANGELOG}",
     ),
 )
 

@@ -248,6 +248,31 @@ def test_the_shot_list_meets_the_policy() -> None:
     assert "server to server" in kit.about[1]
 
 
+@pytest.mark.parametrize("connector", FACEBOOK_CONNECTORS)
+def test_the_recording_shows_the_first_consent(connector: str) -> None:
+    """A returning person's dialog has no list: the kit says how to get it back."""
+
+    kit = review_kit((), app_name="A", service_domain="", connector=connector)
+    rules, grant = " ".join(kit.rules), kit.shots[3].shows
+
+    assert "Show the first consent" in rules
+    assert "Edit settings" in rules
+    assert "Edit settings" in grant
+    assert "chooses the page" in grant
+    assert "captions, or by voice" in rules
+    assert kit.shots[-2].shows.startswith("The end of the way")
+
+
+def test_no_recording_is_asked_for_the_tier() -> None:
+    """Of the access tier the kit says that nothing is recorded for it, and who says so."""
+
+    tier = part(made("leads_retrieval"), TIER)
+
+    assert "asks for no recording" in tier.shot
+    assert "changelog" in tier.source
+    assert all(TIER not in shot.permissions for shot in made("leads_retrieval").shots)
+
+
 def test_the_shots_tell_the_story_in_order() -> None:
     """A page is chosen before its form, and a lead comes after both, however they are named."""
 
