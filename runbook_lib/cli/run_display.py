@@ -48,8 +48,10 @@ class RunDisplay(RunListener):
         click.echo(one_line(reason), err=True)
 
     def on_start(self, run: KnownRun) -> None:
-        """Show the tenant and the run, and a bar."""
+        """Show the tenant and the run, what is doubtful about its values, and a bar."""
         self.run = run
+        for label, doubt in run.procedure.doubts(run.values).items():
+            say(f"! {label}: {doubt}", is_error=True)
         if not self._as_json:
             label = "SANDBOX: practice, nothing of this is real" if run.is_sandbox else "PRODUCTION"
             details = f"tenant {run.tenant} · run {run.run_id}"

@@ -76,14 +76,16 @@ class Input:
     A value from the operator: a parameter, an environment variable, a widget.
 
     `parse` returns the typed value of a text, or raises `ValueError` with a
-    message for the operator that never quotes a secret. `provider` names the company
-    whose setting it is; the runner's own have none.
+    message for the operator that never quotes a secret. `doubt` returns why a typed value is
+    likely to be refused, or nothing: a warning, since what it knows grows old. `provider`
+    names the company whose setting it is; the runner's own have none.
     """
 
     name: str
     label: str
     help: str
     parse: Callable[[str], Value] = str.strip
+    doubt: Callable[[Any], str] = lambda _value: ""
     default: Value | None = None
     example: str = ""
     secret: bool = False
@@ -376,6 +378,15 @@ class Procedure:
     def settings(self) -> tuple[Input, ...]:
         """Return its inputs, then the settings of its providers that no step asks for."""
         return (*self.inputs, *(item for provider in self.providers for item in provider.settings))
+
+    def doubts(self, values: Mapping[str, Value]) -> dict[str, str]:
+        """Return what is doubtful about `values`, by the label of the input."""
+        doubts = {
+            item.label: item.doubt(values[item.name])
+            for item in self.inputs
+            if not item.secret and item.name in values
+        }
+        return {label: doubt for label, doubt in doubts.items() if doubt}
 
     @property
     def steps(self) -> tuple[Step, ...]:

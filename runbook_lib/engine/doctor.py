@@ -75,6 +75,8 @@ def examine(procedure: Procedure, env_file: str, evidence: str) -> Examination:
     settings, symptom = _settings(procedure, env_file)
     symptoms.append(symptom)
     values = known_values(procedure, {}, settings)
+    doubts = procedure.doubts(values).items()
+    symptoms += [Symptom(label, doubt, is_warning=True) for label, doubt in doubts]
     symptoms.append(_signing_key(settings))
     addresses = [url for provider in procedure.providers for url in provider.hosts(values)[:1]]
     symptoms += [_reachable(url, Limits.of(values)) for url in addresses]

@@ -31,13 +31,21 @@ def problem(item: Input, text: str) -> str:
 
 
 def effect(run: KnownRun, item: Input, text: str) -> str:
-    """Return which steps must be done again once this value is saved; empty for none."""
+    """
+    Return what is doubtful about this value, and which steps must be done again once it is saved.
+
+    Neither keeps a person from saving it.
+    """
+    if not text.strip():
+        return ""
     try:
-        undone = run.undone_by(item, text.strip()) if text.strip() else []
+        undone = run.undone_by(item, text.strip())
+        doubt = "" if item.secret else item.doubt(item.parse(text))
     except ValueError:
         return ""
     steps = ", ".join(step.number for step in undone)
-    return f"Once this is saved, these must be done again: {steps}." if steps else ""
+    again = f"Once this is saved, these must be done again: {steps}." if steps else ""
+    return " ".join(filter(None, (doubt, again)))
 
 
 def sentence(reason: str) -> str:

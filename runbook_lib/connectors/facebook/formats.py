@@ -16,6 +16,17 @@ _APP_SECRET = re.compile(r"[0-9a-f]{32}")
 _PAGE_ID = re.compile(r"[0-9]{5,20}")
 _PERMISSION = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 _VERSION = re.compile(r"v[1-9][0-9]*\.[0-9]")
+# Meta's brands. The second list is inferred from its brand guidelines; the first is what its
+# refusal names (https://github.com/nbcommunication/InstagramBasicDisplayApi/issues/16).
+_BRAND_WORDS = frozenset(
+    (
+        *("fb", "face", "book", "insta", "gram", "rift", "ig"),
+        *("meta", "messenger", "threads", "oculus", "quest"),
+    )
+)
+_BRANDS = ("facebook", "instagram", "insta", "whatsapp")
+# `AcmeFBSync` has the words acme, fb and sync.
+_NAME_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
 # User, page and system-user tokens (Graph: Access Token Guide).
 _USER_TOKEN = re.compile(r"EAA[0-9A-Za-z]{17,}")
@@ -40,6 +51,19 @@ def app_secret(text: str) -> str:
             "press Show in Settings > Basic and copy all of it"
         )
     return typed
+
+
+def name_doubt(name: str) -> str:
+    """Return which of Meta's brands an App Display Name contains."""
+    words = {word.lower() for word in _NAME_WORD.findall(name)} & _BRAND_WORDS
+    brands = {brand for brand in _BRANDS if brand in name.lower()}
+    named = ", ".join(sorted(words | brands))
+    if not named:
+        return ""
+    return (
+        f"It contains {named}: Facebook refuses names with brands of Meta's, or close to them. "
+        "Which words count is known in part only."
+    )
 
 
 def page_id(text: str) -> str:

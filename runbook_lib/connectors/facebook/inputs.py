@@ -10,6 +10,7 @@ from __future__ import annotations
 from runbook_lib.config import formats as config_formats
 from runbook_lib.connectors.facebook import formats, troubles
 from runbook_lib.connectors.facebook.access import authorization_server
+from runbook_lib.connectors.facebook.permissions import permission_doubt
 from runbook_lib.connectors.facebook.review import scope_warnings
 from runbook_lib.connectors.facebook.review_kit import kit_of
 from runbook_lib.connectors.facebook.usage import HEADERS, usage_pause, usage_share
@@ -24,6 +25,7 @@ APP_DISPLAY_NAME = Input(
     name="app_display_name",
     label="App Display Name",
     help="The name that your users see when they consent.",
+    doubt=formats.name_doubt,
     example="Acme Lead Sync",
     provider=_FACEBOOK,
 )
@@ -136,6 +138,7 @@ def permissions(*default: str, example: str) -> Input:
         help="What your use case asks users for; commas between them. "
         "public_profile is always there.",
         parse=formats.permission_names,
+        doubt=permission_doubt,
         default=("public_profile", *default),
         example=example,
         provider=_FACEBOOK,

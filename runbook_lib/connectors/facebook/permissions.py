@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from runbook_lib.config.settings import suggestion
 from runbook_lib.remote.documents import Document, unexpected
 
 # What is read of each row of an edge that lists permissions.
@@ -23,6 +24,48 @@ PERMISSION_DEPENDENCIES: Mapping[str, tuple[str, ...]] = {
         "pages_show_list",
     ),
 }
+# Every permission by its family (use cases and permissions; permissions reference), read in
+# November 2026. A list grows old, so a name that is not in it only gives a warning.
+_NAMES = (
+    "public_profile email leads_retrieval ads_management ads_read attribution_read "
+    "business_management catalog_management commerce_account_manage_orders "
+    "commerce_account_read_orders commerce_account_read_reports "
+    "commerce_account_read_settings commerce_manage_accounts "
+    "facebook_branded_content_ads_brand facebook_creator_marketplace_discovery "
+    "gaming_profile gaming_user_locale gaming_user_picture instagram_basic "
+    "instagram_branded_content_ads_brand instagram_branded_content_brand "
+    "instagram_branded_content_creator instagram_business_basic "
+    "instagram_business_content_publish instagram_business_manage_comments "
+    "instagram_business_manage_insights instagram_business_manage_messages "
+    "instagram_content_publish instagram_creator_marketplace_discovery "
+    "instagram_creator_marketplace_messaging instagram_manage_comments "
+    "instagram_manage_contents instagram_manage_engagement instagram_manage_insights "
+    "instagram_manage_messages instagram_manage_upcoming_events "
+    "instagram_shopping_tag_products manage_app_solution manage_fundraisers "
+    "marketing_messages_messenger page_events pages_manage_ads pages_manage_cta "
+    "pages_manage_engagement pages_manage_instant_articles pages_manage_metadata "
+    "pages_manage_posts pages_messaging pages_read_engagement pages_read_user_content "
+    "pages_show_list pages_user_gender pages_user_locale pages_user_timezone "
+    "pages_utility_messaging paid_marketing_messages publish_video read_insights "
+    "threads_basic threads_business_basic threads_content_publish threads_delete "
+    "threads_keyword_search threads_location_tagging threads_manage_insights "
+    "threads_manage_mentions threads_manage_replies threads_profile_discovery "
+    "threads_read_replies threads_share_to_instagram user_age_range user_birthday "
+    "user_friends user_gender user_hometown user_likes user_link user_location user_photos "
+    "user_posts user_videos whatsapp_business_manage_events whatsapp_business_management "
+    "whatsapp_business_messaging"
+)
+KNOWN_PERMISSIONS = tuple(_NAMES.split())
+
+
+def permission_doubt(names: Iterable[str]) -> str:
+    """Return which of `names` no list of permissions has, and what may be meant."""
+    unknown = [
+        f"No list of November 2026 has the permission {name}.{suggestion(name, KNOWN_PERMISSIONS)}"
+        for name in names
+        if name not in KNOWN_PERMISSIONS
+    ]
+    return " ".join(unknown)
 
 
 def with_dependencies(permissions: tuple[str, ...]) -> tuple[str, ...]:

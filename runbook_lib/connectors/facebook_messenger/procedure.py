@@ -15,6 +15,7 @@ from runbook_lib.connectors.facebook import formats as facebook_formats
 from runbook_lib.connectors.facebook import inputs, troubles
 from runbook_lib.connectors.facebook import steps as facebook
 from runbook_lib.connectors.facebook.cyclr_questions import ask_cyclr
+from runbook_lib.connectors.facebook.permissions import permission_doubt
 from runbook_lib.connectors.facebook.sources import SUBMISSION
 from runbook_lib.connectors.facebook_messenger import checks
 from runbook_lib.connectors.step_names import with_step_names
@@ -49,6 +50,7 @@ _SCOPES = Input(
     label="Scopes",
     help="What Cyclr asks users for at sign-in; commas between them.",
     parse=facebook_formats.scope,
+    doubt=lambda names: permission_doubt(names.split(",")),
     default=",".join(_MESSENGER),
     example="pages_messaging,pages_show_list",
     provider=cyclr_inputs.CYCLR.name,

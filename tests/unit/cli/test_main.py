@@ -230,6 +230,22 @@ def test_a_run_in_json_prints_its_record_alone(headless: Headless) -> None:
     assert result.stderr == ""
 
 
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_doubtful_value_is_a_line_on_stderr(headless: Headless, *, as_json: bool) -> None:
+    """A run says on stderr what is doubtful about its values, and goes on."""
+
+    doubtful = ("--set", "permissions=ads_raed", "--set", "app_display_name=Acme for Facebook")
+    shown = ["--json"] if as_json else []
+    result = runbook("run", "--set", f"service_domain={DOMAIN}", *doubtful, *shown)
+
+    assert len(headless.runs) == 1
+    lines = result.stderr.splitlines()
+    assert any(line.startswith("! App Display Name: It contains facebook") for line in lines)
+    assert any(
+        line.startswith("! Permissions: ") and "Did you mean ads_read?" in line for line in lines
+    )
+
+
 def test_an_interrupted_notebook_is_reported(headless: Headless) -> None:
     """A notebook that did not run to its end is reported on stderr with the reason."""
 

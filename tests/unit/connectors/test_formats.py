@@ -11,6 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runbook_lib.connectors.facebook import formats
+from runbook_lib.connectors.facebook.permissions import permission_doubt
+from runbook_lib.connectors.registry import find_procedure
+from tests.support.connectors import FACEBOOK_CONNECTORS
 from tests.unit.bodies import APP_ID, APP_SECRET
 
 
@@ -103,3 +106,56 @@ def test_any_text_is_accepted_or_a_value_error(parse: Callable[[str], Any], type
 
     with suppress(ValueError):
         parse(typed)
+
+
+@pytest.mark.parametrize(
+    ("name", "brands"),
+    [
+        ("Acme for Facebook", "facebook"),
+        ("AcmeFB Sync", "fb"),
+        ("InstaLeads", "insta"),
+        ("Acme ig feed", "ig"),
+        ("Meta Connector", "meta"),
+        ("FACEBOOK & WhatsApp", "facebook, whatsapp"),
+        ("Face Book", "book, face"),
+    ],
+)
+def test_a_brand_in_a_name_is_doubtful(name: str, brands: str) -> None:
+    """A name with a brand of Meta's gets a warning that names it."""
+
+    assert formats.name_doubt(name).startswith(f"It contains {brands}: ")
+
+
+@pytest.mark.parametrize(
+    "name", ["Acme Lead Sync", "Metadata Program", "Bookings", "Surface", "Igloo", "", "日本", "42"]
+)
+def test_an_ordinary_name_is_not_doubtful(name: str) -> None:
+    """A word that only contains a short brand is no reason for a warning."""
+
+    assert formats.name_doubt(name) == ""
+
+
+def test_a_permission_that_no_list_has_is_doubtful() -> None:
+    """An unknown permission gets a warning, with the one that may be meant; known ones none."""
+
+    assert permission_doubt(("ads_read", "public_profile", "pages_messaging")) == ""
+    assert permission_doubt(("ads_raed",)) == (
+        "No list of November 2026 has the permission ads_raed. Did you mean ads_read?"
+    )
+    assert permission_doubt(("quux_zzz",)).endswith("has the permission quux_zzz.")
+
+
+@pytest.mark.parametrize("name", FACEBOOK_CONNECTORS)
+def test_nothing_that_a_connector_needs_is_doubtful(name: str) -> None:
+    """Defaults and examples give no warning."""
+
+    procedure = find_procedure(name)
+    defaults = {item.name: item.default for item in procedure.inputs if item.default is not None}
+    examples = {
+        item.name: item.parse(item.example)
+        for item in procedure.inputs
+        if item.example and not item.secret
+    }
+
+    assert procedure.doubts(defaults) == {}
+    assert procedure.doubts(examples) == {}

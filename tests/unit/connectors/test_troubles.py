@@ -356,7 +356,7 @@ def test_nothing_cannot_be_explained(pasted: str) -> None:
     [
         (
             "fb-08-redirect-uri",
-            "Nobody signs in (The request is invalid because the app is configured as a desktop app)",
+            "(The request is invalid because the app is configured as a desktop app, code 1).",
             "The request is invalid because the app is configured",
         ),
         (

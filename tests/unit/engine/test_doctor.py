@@ -86,6 +86,25 @@ def test_missing_bytecode_is_a_warning(
     assert line.startswith("✔ " if is_kept else "! ")
 
 
+def test_a_doubtful_value_is_a_warning(
+    remote: FakeRemote, env: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A brand in a name and an unknown permission are named; that is no failure."""
+
+    remote.on("/", says("hello", 404))
+    with env.open("a") as file:
+        file.write("\nRUNBOOK_FACEBOOK_PERMISSIONS=ads_raed\n")
+        file.write("RUNBOOK_FACEBOOK_APP_DISPLAY_NAME=Acme for Facebook\n")
+
+    examination = examine()
+    symptoms = found(examination)
+
+    assert symptoms["Permissions"].said.endswith("Did you mean ads_read?")
+    assert symptoms["App Display Name"].said.startswith("It contains facebook")
+    assert symptoms["Permissions"].is_warning
+    assert symptoms["Permissions"].is_well
+
+
 def test_the_doctor_changes_nothing(remote: FakeRemote, env: Path, folder: Path) -> None:
     """The doctor creates no evidence folder and leaves no file."""
 

@@ -137,6 +137,28 @@ def test_a_field_is_validated_while_it_is_typed(
     assert play.types == []
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "doubt"),
+    [
+        ("permissions", "ads_raed", "Did you mean ads_read?"),
+        ("permissions", "ads_read", ""),
+        ("app_display_name", "Acme for Facebook", "It contains facebook"),
+        ("app_display_name", "Acme", ""),
+    ],
+)
+def test_a_doubtful_value_gives_a_warning_and_is_taken(
+    scene: Make, name: str, text: str, doubt: str
+) -> None:
+    """A warning stands below the field while it is typed; nothing is refused."""
+
+    play = scene(app_step())
+    problem, effect = play.walkthrough.problem(name, text)
+
+    assert problem == ""
+    assert doubt in effect
+    assert bool(effect) is bool(doubt)
+
+
 def test_a_problem_comes_with_an_example(scene: Make) -> None:
     """The problem has the field's example, unless it has one already or there is none."""
 
