@@ -1,0 +1,123 @@
+"""
+The app in a real window: nothing is covered or cut, at any width, after a resize or a zoom.
+
+An emulated viewport hid a page that was cut off, so these windows are Chromium's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, CDPSession, Page
+
+from runbook_lib.sandbox.server import Sandbox
+from tests.browser.conftest import FLAGS, chromium_program
+from tests.browser.jupyter import NOTEBOOK, TOKEN, Lab, keep_picture
+from tests.runs.conftest import settings_of
+
+WIDTHS = (1280, 1440, 1920, 2560)
+HEIGHT = 900
+_PATIENCE_MILLISECONDS = 60_000
+# What a person reads or presses: both of its ends must be on top, and within the window.
+_CUT = """() => {
+  const cut = [];
+  const page = document.documentElement;
+  if (page.scrollWidth > page.clientWidth) cut.push(`the page is ${page.scrollWidth} wide`);
+  const seen = "button, a[href], input, summary, h1, h2, h3, p, li, th, td, label";
+  for (const part of document.querySelectorAll(`#rendered_cells :is(${seen})`)) {
+    if (!part.checkVisibility({ visibilityProperty: true }) || part.closest(".rb-heard")) continue;
+    const scrolls = part.closest(".rb-steps, .rb-table, pre");
+    if (scrolls) continue;
+    part.scrollIntoView({ block: "center", inline: "nearest", behavior: "instant" });
+    const box = part.getBoundingClientRect();
+    if (box.width < 8 || box.height < 4) continue;
+    for (const x of [box.left + 3, box.right - 3]) {
+      const top = document.elementFromPoint(x, box.top + Math.min(box.height / 2, 8));
+      const is_seen = top && (part.contains(top) || top.contains(part));
+      const name = `${part.tagName} ${part.textContent.slice(0, 40)}`;
+      if (!is_seen) cut.push(`${name} at ${Math.round(x)}`);
+    }
+  }
+  return cut;
+}"""
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory, keys_home: Path) -> Iterator[Lab]:
+    """Yield one `runbook lab --app`."""
+    folder = tmp_path_factory.mktemp("window")
+    (folder / "project").mkdir()
+    with Sandbox("approved") as sandbox:
+        settings = settings_of(sandbox, folder / "settings")
+        lab = Lab(
+            folder / "project",
+            settings,
+            ("--app",),
+            {"XDG_DATA_HOME": str(keys_home)},
+            token=TOKEN,
+        )
+        lab.start()
+        yield lab
+        lab.stop()
+
+
+class Window:
+    """A real window with the app in it; its size is the window's, not an emulated one's."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self._protocol: CDPSession = page.context.new_cdp_session(page)
+
+    def resize(self, width: int, height: int = HEIGHT) -> None:
+        """Give the window another size, as a person does with its corner."""
+        window: Any = self._protocol.send("Browser.getWindowForTarget")
+        bounds = {"width": width, "height": height}
+        self._protocol.send(
+            "Browser.setWindowBounds", {"windowId": window["windowId"], "bounds": bounds}
+        )
+        self.page.wait_for_function("width => window.outerWidth === width", arg=width)
+        # The page's layout follows the resize event.
+        self.page.evaluate("() => new Promise(done => setTimeout(done, 300))")
+
+    def cut(self) -> list[str]:
+        """Return what is covered, or outside of the window."""
+        cut: list[str] = self.page.evaluate(_CUT)
+        return cut
+
+
+@pytest.fixture(scope="module")
+def window(app: Lab, browser: Browser) -> Iterator[Window]:
+    """Yield the app in a real window of another Chromium, with every panel drawn."""
+    chromium = browser.browser_type.launch(
+        executable_path=chromium_program(), args=[*FLAGS, f"--window-size=1280,{HEIGHT}"]
+    )
+    context = chromium.new_context(no_viewport=True)
+    context.set_default_timeout(_PATIENCE_MILLISECONDS)
+    page = context.new_page()
+    page.goto(f"{app.url}/voila/render/{NOTEBOOK}?token={TOKEN}")
+    for selector in (".rb-side .rb-steps", "#runbook-finish"):
+        page.locator(selector).wait_for(state="attached")
+    yield Window(page)
+    chromium.close()
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_nothing_is_covered_or_cut(width: int, window: Window) -> None:
+    """Both ends of each control and line are on top, in a window that was resized to this."""
+
+    window.resize(width)
+    keep_picture(window.page, f"window-{width}")
+
+    assert window.cut() == []
+
+
+def test_a_zoom_step_cuts_nothing(window: Window) -> None:
+    """At 125 % there is room for as many pixels of CSS as in a window that is smaller by that."""
+
+    window.resize(1920)
+    window.resize(int(1920 / 1.25))
+
+    assert window.cut() == []
