@@ -76,7 +76,7 @@ class CheckIndex(Part):
 
 class RunIndex(Part):
     """
-    One run: where it started, what it checked (by step), when it ended, and on what it ran.
+    One run: where it started, what it checked (by step), when and how it ended, on what it ran.
 
     `exchanges` are its newest ones, which a check may still name until it ends; `calls` are
     the answers of each host.
@@ -89,6 +89,7 @@ class RunIndex(Part):
     calls: Mapping[str, int] = field(default_factory=dict)
     checked: Mapping[str, CheckIndex] = field(default_factory=dict)
     finished_on: str = ""
+    outcome: str = ""
     reached_end: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
 
@@ -329,6 +330,7 @@ _CHANGES: Mapping[str, Callable[[Index, Line], Index]] = {
             run,
             exchanges=(),
             finished_on=run.finished_on or line.entry.at,
+            outcome=run.outcome or line.entry.data.outcome,
             environment=line.entry.data.environment,
         ),
     ),

@@ -13,6 +13,7 @@ from runbook_lib.config.runner import inputs_of
 from runbook_lib.config.settings import Settings, secret_of
 from runbook_lib.config.workspace import is_sandbox, on_this_machine
 from runbook_lib.core.fingerprints import FingerprintKey
+from runbook_lib.core.index import RunIndex
 from runbook_lib.core.journal import Journal, utc_now
 from runbook_lib.core.model import Mode, Value
 from runbook_lib.core.procedure import Check, Input, Procedure, Step
@@ -105,6 +106,16 @@ class KnownRun:
             earlier = folded[1] if folded else None
             folded = self._folded = (key, fold(history, subject, run_id, earlier))
         return folded[1]
+
+    @property
+    def last_sealed(self) -> tuple[Path, RunIndex] | None:
+        """Return the folder of the newest bundle that is there, and its run, or `None`."""
+        index = self.history.index
+        folder = self.journal.path.parent
+        for bundle in reversed(index.sealed):
+            if (folder / bundle.sealed.bundle).is_dir():
+                return folder / bundle.sealed.bundle, index.runs.get(bundle.run_id, RunIndex())
+        return None
 
     def undone_by(self, item: Input, text: str) -> list[StepState]:
         """

@@ -119,7 +119,8 @@ def saved_bundle(state: RunState | None, *, tenant: str, part: str) -> dict[str,
     """
     Return the text that a saved notebook shows in place of a panel: the last known state.
 
-    `part` is a step's id, "header" or "finish"; without `state` only the tenant is known.
+    `part` is a step's id, or "header" or "finish", where only the tenant is shown, as without
+    `state`.
     """
     step = state.steps.get(part) if state else None
     if step is not None:
@@ -127,10 +128,8 @@ def saved_bundle(state: RunState | None, *, tenant: str, part: str) -> dict[str,
         mark = f"{ICONS[outcome]} {label_of(step.conclusion)}: "
         summary = with_times(step.conclusion.reason)
     else:
-        steps = list(state.steps.values()) if state else []
-        done = sum(step.is_settled for step in steps)
-        outcome, mark = Outcome.NOT_RUN, ""
-        summary = f"{done} of {len(steps)} steps done." if steps else ""
+        # NOTE: no number of steps: the notebook is saved seldom, and the number would be old.
+        outcome, mark, summary = Outcome.NOT_RUN, "", ""
     html = _html(
         "saved", outcome=outcome, is_step=bool(mark), summary=summary, tenant=tenant, part=part
     )

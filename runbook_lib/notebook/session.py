@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runbook_lib.config.runner import inputs_of
 from runbook_lib.config.settings import own_setting
@@ -29,6 +29,9 @@ from runbook_lib.engine.tenants import chosen_tenant
 from runbook_lib.errors import SettingsError, StepFailedError
 from runbook_lib.notebook import rendering
 
+if TYPE_CHECKING:
+    from runbook_lib.walkthrough.controller import Walkthrough
+
 _FROM_ENVIRONMENT = ("tenant", "evidence", "env_file")
 
 # JupyterLab puts it into the environment of the kernels that it starts (jupyter_server).
@@ -37,8 +40,9 @@ _SESSION_VARIABLE = "JPY_SESSION_NAME"
 _SERVER_VARIABLE = "SERVER_SOFTWARE"
 _NOT_PARAMETERS = ("In", "Out")
 
-# The locks of this kernel, by the folder of the journal.
+# The locks of this kernel, by the folder of the journal, and its newest walkthroughs.
 _locks: dict[Path, ExitStack] = {}
+_walkthroughs: dict[Path, Walkthrough] = {}
 
 
 @atexit.register
@@ -65,6 +69,11 @@ class InteractiveRun:
         from runbook_lib.walkthrough.controller import Walkthrough  # noqa: PLC0415
 
         self.walkthrough = Walkthrough(run)
+        # NOTE: who loads the page again, or opens another, has typed their credentials already.
+        home = run.journal.path.parent
+        if home in _walkthroughs:
+            self.walkthrough.take_over(_walkthroughs[home])
+        _walkthroughs[home] = self.walkthrough
         self.walkthrough.start()
 
     def header(self) -> Any:

@@ -41,16 +41,11 @@ class Activity:
 @dataclass(slots=True)
 class Sealing:
     """
-    The sealing of this kernel's evidence.
-
-    `doubts` are what a person is asked first; `bundle` is the path of the last
-    bundle, and `words` say when it was sealed and how the run ended.
+    The sealing of the evidence in this kernel; `doubts` are what a person is asked first.
     """
 
     activity: Activity = field(default_factory=Activity)
     doubts: Sequence[str] = ()
-    bundle: str = ""
-    words: str = ""
 
 
 class Activities:

@@ -13,11 +13,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 from runbook_lib.core.advice import what_to_do
-from runbook_lib.core.journal import timestamp
 from runbook_lib.core.model import NoteKind, Outcome, Remark, WordKind
 from runbook_lib.core.outcome import label_of
 from runbook_lib.core.procedure import Step, combine
@@ -30,7 +28,6 @@ from runbook_lib.errors import (
     SettingsError,
     describe_error,
 )
-from runbook_lib.evidence.reports.wording import when
 from runbook_lib.walkthrough.activity import Activities, Activity
 from runbook_lib.walkthrough.consent import AWAITED_SECONDS, Accept, Consent
 from runbook_lib.walkthrough.credentials import SavedCredentials
@@ -102,6 +99,11 @@ class Walkthrough:
             is_new = before is None or (now is not None and now.outcome is not before.outcome)
             if now is not None and is_new and now.outcome is not Outcome.INCONCLUSIVE:
                 self.perform(self.run.step(step_id), {})
+
+    def take_over(self, earlier: Walkthrough) -> None:
+        """Use the credentials that were typed on an earlier page of this kernel, and not saved."""
+        for item, secret in earlier._credentials.unsaved():
+            self.run.set_secret(item, secret.reveal())
 
     def stop(self) -> None:
         """Stop following; running actions finish first."""
@@ -183,8 +185,6 @@ class Walkthrough:
             else:
                 before = self.run.state
                 sealed = seal_evidence(self.run, on_wait=self._wait_to_seal)
-                sealing.bundle = str(sealed.bundle)
-                sealing.words = f"Sealed {when(timestamp(self.run.clock()))}: {sealed.outcome}."
                 sealing.activity = Activity(message=sealed_words(sealed, before, self.run.state))
         except Exception as error:  # noqa: BLE001  (the button must not stay busy for ever)
             message, advice = describe_error(error)
@@ -194,8 +194,8 @@ class Walkthrough:
 
     def files_of_bundle(self, name: str) -> bytes:
         """Return the sealed bundle as a zip file, or its report; empty if nothing is sealed."""
-        bundle = self._activities.sealing.bundle
-        return packed(Path(bundle), name) if bundle else b""
+        sealed = self.run.last_sealed
+        return packed(sealed[0], name) if sealed else b""
 
     def _wait_to_seal(self, message: str) -> None:
         sealing = self._activities.sealing

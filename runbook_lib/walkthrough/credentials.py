@@ -74,12 +74,22 @@ class SavedCredentials:
                     self._run.forget_secret(item, ())
             return True
 
+    def unsaved(self) -> list[tuple[Input, Secret]]:
+        """Return the credentials that were typed here, and are not what is saved."""
+        secrets = self._run.settings.secrets
+        known = [(item, secrets[item.name]) for item in self._items if item.name in secrets]
+        saved = {name: secret.reveal() for name, secret in self._saved.items()}
+        return [(item, secret) for item, secret in known if saved.get(item.name) != secret.reveal()]
+
     def places(self) -> dict[str, str]:
         """Return where each known credential is saved, by name."""
         references = self._run.history.index.credentials
+        unsaved = {item.name for item, _ in self.unsaved()}
         items = [item for item in self._items if item.name in self._run.settings.secrets]
         return {
-            item.name: "keyring"
+            item.name: "this session"
+            if item.name in unsaved
+            else "keyring"
             if item.name in references
             else ".env"
             if self._env_file.holds(item)

@@ -16,6 +16,7 @@ from runbook_lib.core.advice import next_step
 from runbook_lib.engine.run import Run
 from runbook_lib.engine.tenants import listed, tenant_names
 from runbook_lib.errors import describe_error
+from runbook_lib.evidence.reports.wording import when
 from runbook_lib.walkthrough.activity import Activities
 from runbook_lib.walkthrough.credentials import SavedCredentials
 from runbook_lib.walkthrough.everything import lacking
@@ -99,7 +100,7 @@ class Displays:
         # NOTE: before the state, or a view could say that a check has ended, without its result.
         activities = {step_id: self._activities.of(step_id) for step_id in self._panels}
         run, sealing = self._run, self._activities.sealing
-        state, history = run.state, run.history
+        state, history, sealed = run.state, run.history, run.last_sealed
         following, vendor = next_step(state), vendor_of(run.procedure)
         scene = Scene(
             vendor=vendor,
@@ -132,14 +133,20 @@ class Displays:
                 is_sandbox=run.is_sandbox,
                 provider=vendor.title,
                 others=self._others,
-                sealed=sealing.words,
+                # NOTE: of an old run the journal's index has the bundle alone.
+                sealed=f"Sealed {when(sealed[1].finished_on)}: {sealed[1].outcome}."
+                if sealed and sealed[1].finished_on
+                else "",
                 today=scene.today,
                 activity=self._activities.round,
             )
             self._show("header", self._header, view)
         if self._finish is not None and not only:
             view = finish_view(
-                state, activity=sealing.activity, bundle=sealing.bundle, doubts=sealing.doubts
+                state,
+                activity=sealing.activity,
+                bundle=str(sealed[0]) if sealed else "",
+                doubts=sealing.doubts,
             )
             self._show("finish", self._finish, view)
 

@@ -230,7 +230,7 @@ def header_view(
     Return what the header shows: progress over the whole procedure, and what comes next.
 
     `provider` decides on what waits, `others` names the other tenants of the evidence
-    folder, `sealed` is when the evidence was sealed here, `activity` that of *Check
+    folder, `sealed` says when the evidence was sealed last, `activity` that of *Check
     everything now*.
     """
     return {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -49,7 +50,7 @@ def test_a_panel_is_saved_as_what_is_known_of_its_step(folder: Path) -> None:
     assert step["text/plain"].startswith("✍ attested: A <colleague> on")
     assert "Press Start at the top of the notebook to go on." in step["text/plain"]
     assert "Tenant acme" in header["text/html"]
-    assert end["text/plain"].startswith(f"1 of {len(PROCEDURE.steps)} steps done.")
+    assert not re.search("[0-9]", end["text/plain"])
 
 
 @pytest.mark.parametrize("tenant", ["../x", "nobody"])

@@ -387,6 +387,27 @@ def test_in_jupyterlab_every_cell_shows_a_panel(namespace: Namespace) -> None:
         assert (panel.view["id"], panel.view["title"]) == (step.id, step.heading)
 
 
+def test_a_typed_credential_stays_known_on_the_next_page(
+    namespace: Namespace, folder: Path
+) -> None:
+    """Who loads the page again in the same kernel need not type again what was not saved."""
+
+    first = opened(namespace, mode="interactive")
+    assert isinstance(first, InteractiveRun)
+    (item,) = [item for item in PROCEDURE.inputs if item.name == "app_secret"]
+    saved = first.walkthrough.run.settings.secrets["app_secret"].reveal()
+    first.walkthrough.run.set_secret(item, APP_SECRET)
+
+    second = opened(namespace, mode="interactive")
+    assert isinstance(second, InteractiveRun)
+    assert second.walkthrough.run.settings.secrets["app_secret"].reveal() == APP_SECRET
+
+    second.walkthrough.run.set_secret(item, saved)
+    third = opened(namespace, mode="interactive")
+    assert isinstance(third, InteractiveRun)
+    assert third.walkthrough.run.settings.secrets["app_secret"].reveal() == saved
+
+
 def test_showing_a_panel_performs_nothing(namespace: Namespace, folder: Path) -> None:
     """Showing a step's panel does not check the step."""
 

@@ -5,11 +5,17 @@ from __future__ import annotations
 import io
 import threading
 import zipfile
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from runbook_lib.core.model import (
+    BundleSealed,
+    EventType,
+    JournalEnd,
+    RunFinished,
+    RunOutcome,
+)
 from runbook_lib.engine.process import Finished
 from runbook_lib.engine.run import Run
 from runbook_lib.errors import SealingError
@@ -18,6 +24,32 @@ from tests.support.words import attested
 from tests.unit.bodies import APP_SECRET
 from tests.unit.walkthrough.conftest import Make
 from tests.unit.walkthrough.stage import DEADLINE, eventually, make_step, verified, waits
+
+
+def sealed_as(outcome: RunOutcome) -> Any:
+    """Return a stand-in for sealing: it announces a bundle of another run, as that run does."""
+
+    def seal(run: Run, **_: Any) -> Finished:
+        folder = run.journal.path.parent / "20261124-0a1b2c3d"
+        (folder / "attachments").mkdir(parents=True, exist_ok=True)
+        (folder / "report.html").write_text("<p>")
+        (folder / "attachments" / "a.png").write_bytes(b"p")
+        for event, data in (
+            (EventType.RUN_FINISHED, RunFinished(outcome=outcome)),
+            (
+                EventType.BUNDLE_SEALED,
+                BundleSealed(
+                    bundle=folder.name,
+                    sequence=1,
+                    statement="0" * 64,
+                    journal=JournalEnd(lines=1, head="0" * 64, end=1),
+                ),
+            ),
+        ):
+            run.journal.append(event, data, run_id="0a1b2c3d")
+        return Finished(outcome, folder)
+
+    return seal
 
 
 def test_sealing_asks_once_where_something_is_open(
@@ -34,7 +66,8 @@ def test_sealing_asks_once_where_something_is_open(
     def sealing(run: Run, **_: Any) -> Finished:
         sealed.append(run)
         run.say([attested("hand")])
-        return Finished("incomplete", Path("/evidence/acme/20261124-0a1b2c3d"))
+        finished: Finished = sealed_as(RunOutcome.INCOMPLETE)(run)
+        return finished
 
     monkeypatch.setattr(module, "seal_evidence", sealing)
     play = scene(
@@ -65,8 +98,7 @@ def test_a_complete_run_is_sealed_without_a_question(
 ) -> None:
     """Where every step is done and nothing changed, sealing asks nothing."""
 
-    done = Finished("complete", Path("/evidence/acme/20261124-0a1b2c3d"))
-    monkeypatch.setattr(module, "seal_evidence", lambda _run, **_: done)
+    monkeypatch.setattr(module, "seal_evidence", sealed_as(RunOutcome.COMPLETE))
     play = scene(make_step("a"))
     play.run.say([attested("a")])
     play.walkthrough.seal()
@@ -75,21 +107,35 @@ def test_a_complete_run_is_sealed_without_a_question(
     assert view["message"] == "The run is complete."
 
 
-def test_a_sealed_bundle_is_handed_to_the_browser(scene: Make, tmp_path: Path) -> None:
+def test_a_sealed_bundle_is_handed_to_the_browser(scene: Make) -> None:
     """The report, or all files of the bundle as a zip file; nothing where nothing is sealed."""
 
     play = scene(make_step("a"))
     assert play.walkthrough.files_of_bundle("b.zip") == b""
 
-    bundle = tmp_path / "20261124-0a1b2c3d"
-    (bundle / "attachments").mkdir(parents=True)
-    (bundle / "report.html").write_text("<p>")
-    (bundle / "attachments" / "a.png").write_bytes(b"p")
-    play.walkthrough._activities.sealing.bundle = str(bundle)
+    sealed_as(RunOutcome.COMPLETE)(play.run)
     assert play.walkthrough.files_of_bundle("report.html") == b"<p>"
     with zipfile.ZipFile(io.BytesIO(play.walkthrough.files_of_bundle("b.zip"))) as packed:
         assert packed.read("20261124-0a1b2c3d/report.html") == b"<p>"
         assert packed.read("20261124-0a1b2c3d/attachments/a.png") == b"p"
+
+
+def test_who_comes_back_finds_the_sealed_bundle(scene: Make) -> None:
+    """Another kernel shows what was sealed last, and the report, unless the folder is gone."""
+
+    play = scene(make_step("a"))
+    bundle = sealed_as(RunOutcome.COMPLETE)(play.run).bundle
+    play.walkthrough.displays.draw()
+
+    assert play.header.view["sealed"].startswith("Sealed ")
+    assert play.header.view["sealed"].endswith(": complete.")
+    assert play.finish.view["bundle"] == str(bundle)
+
+    bundle.rename(bundle.with_name("moved"))
+    play.walkthrough.displays.draw()
+
+    assert (play.header.view["sealed"], play.finish.view["bundle"]) == ("", "")
+    assert play.walkthrough.files_of_bundle("report.html") == b""
 
 
 def test_sealing_shows_its_bundle(scene: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,7 +145,8 @@ def test_sealing_shows_its_bundle(scene: Make, monkeypatch: pytest.MonkeyPatch) 
 
     def sealing(run: Run, **_: Any) -> Finished:
         released.wait(DEADLINE)
-        return Finished("complete", Path("/evidence/acme/20261124-0a1b2c3d"))
+        finished: Finished = sealed_as(RunOutcome.COMPLETE)(run)
+        return finished
 
     monkeypatch.setattr(module, "seal_evidence", sealing)
     play = scene(make_step("a"))
@@ -111,7 +158,7 @@ def test_sealing_shows_its_bundle(scene: Make, monkeypatch: pytest.MonkeyPatch) 
     assert view["message"].startswith("The run is complete.")
     assert not view["is_error"]
     eventually(lambda: "complete" in play.header.view["sealed"])
-    assert view["bundle"] == "/evidence/acme/20261124-0a1b2c3d"
+    assert view["bundle"].startswith(str(play.run.evidence))
     assert view["bundle_name"] == "20261124-0a1b2c3d"
 
 
@@ -150,7 +197,8 @@ def test_a_double_click_seals_once(scene: Make, monkeypatch: pytest.MonkeyPatch)
     def sealing(run: Run, **_: Any) -> Finished:
         begun.append(run.run_id)
         released.wait(DEADLINE)
-        return Finished("complete", Path("/evidence/acme/20261124-0a1b2c3d"))
+        finished: Finished = sealed_as(RunOutcome.COMPLETE)(run)
+        return finished
 
     monkeypatch.setattr(module, "seal_evidence", sealing)
     play = scene(make_step("a"))
@@ -174,7 +222,8 @@ def test_a_panel_says_what_the_sealing_run_waits_for(
     def sealing(run: Run, *, on_wait: Any) -> Finished:
         on_wait("Waiting for process 7.")
         released.wait(DEADLINE)
-        return Finished("complete", Path("/evidence/acme/20261124-0a1b2c3d"))
+        finished: Finished = sealed_as(RunOutcome.COMPLETE)(run)
+        return finished
 
     monkeypatch.setattr(module, "seal_evidence", sealing)
     play = scene(make_step("a"))

@@ -20,6 +20,7 @@ from runbook_lib.engine.connections import Connections
 from runbook_lib.engine.run import Run
 from runbook_lib.errors import UnreachableError
 from runbook_lib.remote.transport import Transport
+from runbook_lib.walkthrough.credentials import SavedCredentials
 from tests.conftest import NOON
 from tests.support.words import submitted
 from tests.unit.bodies import (
@@ -132,7 +133,9 @@ def test_an_hour_with_four_waiting_gates_takes_at_most_40_calls(
         remote.on(f"/v26.0/{MADE_UP_APP}{edge}", says(NO_SUCH_OBJECT, 400))
     transport = open_session(remote, play.run.redactor, hosts=hosts(values)).transport
     monkeypatch.setattr(
-        Connections, "open_session", lambda _self, _values, look=None: transport.session(look)
+        Connections,
+        "open_session",
+        lambda _self, _values, look=None, **keep: transport.session(look, **keep),
     )
     monkeypatch.setattr(CheckContext, "made_up", lambda *_: MADE_UP * 7)
     play.run.say([submitted(name) for name in GATES])
@@ -391,6 +394,7 @@ def test_the_follower_survives_an_unreadable_settings_file(
 
     play = scene(app_step(), secrets={"app_secret": APP_SECRET})
     monkeypatch.setattr(EnvFileStore, "holds", holds)
+    monkeypatch.setattr(SavedCredentials, "unsaved", lambda _credentials: [])
     play.walkthrough.start()
     eventually(lambda: not broken[0])
     play.run.perform("app")
