@@ -404,6 +404,20 @@ def test_without_an_app_token_nothing_is_decided(
     assert len(remote.requests) == 1
 
 
+def test_a_deactivated_app_is_named_as_such(remote: FakeRemote, context: CheckContext) -> None:
+    """Where Facebook has deactivated the app, App ID and App Secret are not to be corrected."""
+
+    message = "API access deactivated. To reactivate, go to the app dashboard."
+    answer = {"error": {"message": message, "type": "OAuthException", "code": 200}}
+    remote.on(TOKEN_PATH, says(answer, 400))
+
+    with pytest.raises(OAuthError, match="API access deactivated") as caught:
+        app_token(context)
+
+    assert "Do the required actions in the dashboard" in str(caught.value)
+    assert "Correct" not in str(caught.value)
+
+
 def test_a_broken_facebook_says_nothing_against_the_app_secret(
     remote: FakeRemote, context: CheckContext
 ) -> None:

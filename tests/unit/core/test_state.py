@@ -609,10 +609,10 @@ def test_what_is_asked_for_needs_no_second_person() -> None:
 
     begun = Lines().add(EventType.RUN_STARTED, parameters={"four_eyes": ("all",)})
     asked = gate(answer(begun, ASKED, due="2026-12-24"), "2026-12-01", "r1").steps["a"]
-    done = gate(answer(begun), "2026-12-01", "r1").steps["a"]
+    done = gate(answer(begun, NOT_ASKED), "2026-12-01", "r1").steps["a"]
 
     assert (asked.conclusion.needs_another, asked.sentence) == (False, YEARLY.sentence)
-    assert done.conclusion.needs_another
+    assert (done.conclusion.needs_another, done.sentence) == (True, NOT_ASKED.sentence)
 
 
 def test_the_earlier_due_day_counts() -> None:

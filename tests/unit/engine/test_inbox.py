@@ -261,3 +261,15 @@ def test_an_item_is_a_document() -> None:
         "do": "Do it, then check it or confirm that it is done.",
     }
     assert (other.document()["assigned_to"], other.document()["due"]) == (None, None)
+
+
+def test_what_an_outside_party_asks_for_waits_for_anybody() -> None:
+    """A step that somebody said is asked for is to be done here, by its due day."""
+
+    asked = Word(kind=WordKind.ATTESTED, step="a", by="Operator", at=AT, due="2026-11-20")
+    waits = replace(step("a", Outcome.WAITING, since=AT), word=asked)
+    (item,) = inbox([tenant("acme", waits)], today=date(2026, 11, 22))
+
+    assert (item.waits_for, item.overdue_days) == (WaitsFor.ANYBODY, 2)
+    assert item.document()["due"] == "2026-11-20"
+    assert item.advice == "Do it by 2026-11-20, then confirm that it is done."

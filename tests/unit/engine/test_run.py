@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -1177,3 +1178,15 @@ def test_a_refused_app_id_voids_nothing_but_its_own_steps(make_run: MakeRun) -> 
 
     assert state.findings[0].refuses == ("app_id",)
     assert run.state.steps["a"].conclusion.outcome is Outcome.ATTESTED
+
+
+def test_a_run_that_stays_open_is_judged_by_its_clock(make_run: MakeRun) -> None:
+    """A word ends while a run is open, without a new line: the next look at the state sees it."""
+
+    run = make_run(replace(step("a"), counts_days=90), mode=Mode.INTERACTIVE)
+    run.start()
+    run.say([attested("a", until="2026-12-01")])
+
+    assert run.state.steps["a"].is_settled
+    run.clock = lambda: datetime(2026, 12, 2, tzinfo=UTC)
+    assert not run.state.steps["a"].is_settled

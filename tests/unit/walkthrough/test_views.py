@@ -23,9 +23,11 @@ from runbook_lib.core.model import (
     Finding,
     Outcome,
     Table,
+    Word,
+    WordKind,
 )
 from runbook_lib.core.outcome import ICONS, IN_PART
-from runbook_lib.core.procedure import Conclusion, Link, Paste, Step, StepKind
+from runbook_lib.core.procedure import Answer, Conclusion, Link, Paste, Step, StepKind
 from runbook_lib.core.redaction import MASK
 from runbook_lib.core.state import RunState, StepState
 from runbook_lib.core.troubles import Cause, Trouble
@@ -666,6 +668,20 @@ def test_a_step_says_whom_it_is_for_and_what_is_overdue() -> None:
     for today, late in ((date(2026, 12, 1), ""), (date(2026, 12, 3), "2 days overdue")):
         shown = view(theirs, today=today)
         assert (shown["assigned"], shown["overdue"]) == ("for A colleague by 2026-12-01", late)
+
+
+def test_what_is_asked_for_says_by_when() -> None:
+    """A step with several answers leads to *done*; asked for, it shows until when, says who."""
+
+    answers = (Answer(name="asked", label="Asked for", sentence="It is asked for.", due_days=60),)
+    gate = replace(waiting_step(), checks=(), answers=answers)
+    asked = Word(kind=WordKind.ATTESTED, step="wait", by="A", at=AT, due="2026-12-01")
+    waits = state(gate, Outcome.WAITING, word=asked)
+
+    assert view(waits, next_id="wait")["primary"] == "attest"
+    assert view(waits, today=date(2026, 12, 3))["overdue"] == "2 days overdue"
+    (line,) = header(waits, today=date(2026, 12, 1))["steps"]
+    assert line["who"] == "due 2026-12-01, says A"
 
 
 def test_what_is_proven_in_part_does_not_look_finished() -> None:

@@ -444,6 +444,21 @@ def test_a_wait_for_a_review_says_when_it_is_overdue(ended_on: str, said: str) -
     assert "verdue" not in other.one("div", class_="wait").text
 
 
+def test_what_is_asked_for_has_its_own_due_day() -> None:
+    """A wait for a person here shows the day that was named, and not how long reviews take."""
+
+    asked = words(REVIEW, due="2026-12-24")
+    page = report_of(
+        step(REVIEW, "waiting", kind="wait", word=asked), finished_on="2026-12-20T09:00:00Z"
+    )
+
+    assert "verdue" not in page.one("div", class_="wait").text
+    assert page.one("div", class_="part").attributes["data-outcome"] == "waiting"
+    assert "Due 2026-12-24." in page.one("section", id=f"step-{REVIEW}").text
+    attested = report_of(step(REVIEW, "attested", word=words(REVIEW, until="2027-11-24")))
+    assert "Counts until 2027-11-24." in attested.one("section", id=f"step-{REVIEW}").text
+
+
 def test_lines_after_the_run_are_not_reported() -> None:
     """Lines after the number in the record are not reported."""
 
