@@ -137,6 +137,7 @@ class Displays:
                 sealed=f"Sealed {when(sealed[1].finished_on)}: {sealed[1].outcome}."
                 if sealed and sealed[1].finished_on
                 else "",
+                is_unsaved=bool(self._credentials.unsaved()),
                 today=scene.today,
                 activity=self._activities.round,
             )

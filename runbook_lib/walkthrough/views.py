@@ -225,12 +225,14 @@ def header_view(
     provider: str,
     others: str,
     sealed: str,
+    is_unsaved: bool,
 ) -> dict[str, Any]:
     """
     Return what the header shows: progress over the whole procedure, and what comes next.
 
     `provider` decides on what waits, `others` names the other tenants of the evidence
-    folder, `sealed` says when the evidence was sealed last, `activity` that of *Check
+    folder, `sealed` says when the evidence was sealed last, `is_unsaved` that this
+    kernel knows a credential that is saved nowhere, `activity` that of *Check
     everything now*.
     """
     return {
@@ -258,6 +260,7 @@ def header_view(
         ],
         "others": others,
         "sealed": sealed,
+        "unsaved": is_unsaved,
         **asdict(activity),
     }
 

@@ -36,6 +36,7 @@ UPGRADE = {
 # Public: the login page with its images, and the version.
 PUBLIC = ("/login", "/api", "/static/favicon.ico")
 _PATIENCE_SECONDS = 60
+SECRET_STEP = "fb-05-confirm-creation"
 # Timers that are 2 seconds late, which is when the widgets' scripts give a panel up.
 _LATE = """
 const timer = window.setTimeout;
@@ -297,6 +298,34 @@ def test_a_page_has_its_own_kernel(app: Lab, page: Page) -> None:
     assert walk.attest("fb-02-developer-account") == "attested"
     page.goto("about:blank")
     eventually(lambda: kernel not in kernels(app))
+
+
+def test_leaving_with_an_unsaved_credential_asks_first(app: Lab, page: Page) -> None:
+    """Who stays keeps the kernel, and the credential; who leaves ends it, as without a question."""
+
+    settings = app.env_file.read_text(encoding="utf-8")
+    secret = settings.partition("RUNBOOK_FACEBOOK_APP_SECRET=")[2].split()[0]
+    app.leave_out("RUNBOOK_FACEBOOK_APP_SECRET")
+    before = set(kernels(app))
+    page.goto(f"{app.url}/voila/render/{NOTEBOOK}?token={TOKEN}", timeout=60_000)
+    walk = Walk(page, app)
+    walk.ready()
+    (kernel,) = set(kernels(app)) - before
+    walk.fill(SECRET_STEP, app_secret=secret)
+    assert walk.check(SECRET_STEP) == "verified"
+
+    with page.expect_event("dialog") as asked:
+        page.close(run_before_unload=True)
+    assert asked.value.type == "beforeunload"
+    asked.value.dismiss()
+    assert walk.check(SECRET_STEP) == "verified"
+    assert kernel in kernels(app)
+
+    with page.expect_event("dialog") as asked:
+        page.close(run_before_unload=True)
+    asked.value.accept()
+    eventually(lambda: kernel not in kernels(app))
+    app.env_file.write_text(settings, encoding="utf-8")
 
 
 def test_a_server_behind_a_prefix_has_the_same_checks(

@@ -57,6 +57,8 @@ class Header {
     this.known.hidden = !isKnown;
     this.next.hidden = !view.next;
     this.done.hidden = !isKnown || Boolean(view.next);
+    // The app's page asks before it is left.
+    this.root.dataset.unsaved = String(Boolean(view.unsaved) && !this.isLost);
     if (isKnown) this.drawKnown(view);
     this.overview.hidden = !isKnown;
     if (view.next) this.drawNext(view.next);

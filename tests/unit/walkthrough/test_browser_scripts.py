@@ -50,8 +50,14 @@ def _made() -> dict[str, Any]:
     run = RunState("0a1b2c3d", {state.step.id: state for state in states})
     today = date(2026, 11, 24)
     scene = make_scene(has_confirm_page=True)
-    known = {"title": "One", "tenant": "acme", "operator": "", "others": "", "sealed": ""}
-    known["provider"] = "Facebook"
+    known: dict[str, Any] = {
+        "title": "One",
+        "tenant": "acme",
+        "operator": "",
+        "others": "",
+        "sealed": "",
+    }
+    known |= {"provider": "Facebook", "is_unsaved": False, "others": "", "sealed": ""}
     views = {
         "step": step_view(states[0], scene, recent=(), activity=Activity(), wanted=()),
         "header": header_view(run, is_sandbox=True, activity=Activity(), today=today, **known),

@@ -102,7 +102,7 @@ def run_state(*states: StepState) -> RunState:
 def header(*states: StepState, **more: Any) -> dict[str, Any]:
     known: dict[str, Any] = {"title": "One", "tenant": "acme", "operator": ""}
     known |= {"is_sandbox": False, "activity": Activity(), "provider": "Facebook"}
-    known |= {"others": "", "sealed": ""}
+    known |= {"others": "", "sealed": "", "is_unsaved": False}
     return header_view(run_state(*states), **{**known, "today": date(2026, 11, 24), **more})
 
 

@@ -106,6 +106,13 @@ describe("the header", () => {
     assert.equal(isShown("Every step is done. Seal the evidence at the end of the notebook."), true);
   });
 
+  test("says for the app's page whether a credential would be lost", () => {
+    const { model, root } = shown();
+    assert.equal(root.dataset.unsaved, "false");
+    model.show({ unsaved: true });
+    assert.equal(root.dataset.unsaved, "true");
+  });
+
   test("announces that the kernel is gone", () => {
     const { model, live } = shown();
     model.status("restarting");
