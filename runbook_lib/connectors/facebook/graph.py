@@ -140,7 +140,7 @@ def version_warnings(graph: Graph, today: date, *calendars: Calendar) -> tuple[s
     """
     Return what is to be known about the pinned version, after a call of `graph`.
 
-    First what Facebook said; then each of `calendars` in which it ends within 90 days, or ended.
+    What Facebook said decides; else each of `calendars` in which it ends within 90 days, or ended.
     """
     warnings = [graph.upgrade_warning] if graph.upgrade_warning else []
     if graph.served_version and graph.served_version != graph.version:
@@ -148,6 +148,7 @@ def version_warnings(graph: Graph, today: date, *calendars: Calendar) -> tuple[s
             f"Graph answered in {graph.served_version} instead of {graph.version}: that version "
             "has ended. Set graph_version to a current one."
         )
+        return tuple(warnings)
     for calendar in calendars:
         end = calendar.ends.get(graph.version)
         if end is not None and end - today <= _ENDS_SOON:

@@ -312,6 +312,18 @@ def test_marketing_versions_end_earlier(version: str, end: date | None) -> None:
     assert "read in November 2026" in MARKETING_CALENDAR.source
 
 
+def test_what_facebook_answers_decides_over_a_calendar(remote: FakeRemote, graph: Graph) -> None:
+    """Where another version answered, no date of ours contradicts it."""
+
+    remote.on("/v25.0/me", says({}, headers={"facebook-api-version": "v26.0"}))
+    graph.version = "v25.0"
+    graph.get("me", TOKEN)
+
+    (warning,) = version_warnings(graph, date(2026, 11, 28), MARKETING_CALENDAR)
+
+    assert "answered in v26.0 instead of v25.0" in warning
+
+
 @pytest.mark.parametrize(
     ("today", "warned"),
     [(date(2026, 11, 24), False), (date(2026, 11, 25), True), (date(2027, 2, 23), True)],
