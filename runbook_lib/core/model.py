@@ -21,7 +21,7 @@ from msgspec.json import schema_components
 from runbook_lib.errors import ExitCode
 
 # The version of this description, which each run names when it starts; no other is read.
-FORM = 5
+FORM = 6
 
 Value = str | int | bool | tuple[str, ...]
 

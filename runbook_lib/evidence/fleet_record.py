@@ -144,7 +144,7 @@ class ConnectorName(TypedDict):
 class FleetDocument(Part):
     """The result of a run over many tenants."""
 
-    schema: Literal["facebook-marketing-runbook/fleet/v5"]
+    schema: Literal["facebook-marketing-runbook/fleet/v6"]
     fleet_id: _Id
     file: _SomeText
     file_sha256: Sha256

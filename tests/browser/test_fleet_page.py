@@ -12,6 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 from pypdf import PdfReader
 
+from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.evidence.fleet_record import FleetRecord
 from tests.browser.test_practice_accessibility import violations
 from tests.browser.test_report import Reader
@@ -152,7 +153,7 @@ def test_the_first_order_comes_back(page: Page) -> None:
         ("Outcome", "incomplete (2)", ["tenant-2", "bakery"]),
         ("Outcome", "overdue (1)", ["tenant-2"]),
         ("Open step", "8 Set the Valid OAuth Redirect URI", ["tenant-1"]),
-        ("Open step", "10c Submit for review, and wait", ["bakery"]),
+        ("Open step", "10d Submit for review, and wait", ["bakery"]),
         ("Waits for", "A colleague (1)", ["bakery"]),
         ("Waits for", "an outside party (1)", ["tenant-2"]),
         ("Open step", "14 Client Secret: the App Secret", []),
@@ -191,7 +192,7 @@ def test_a_strip_names_the_step_beneath_the_pointer(visit: Reader) -> None:
     assert box is not None
 
     for place, name in ((0, "1 Log in to Facebook"), (10, "8 Set the Valid OAuth Redirect URI")):
-        strip.hover(position={"x": box["width"] * (place + 0.5) / 28, "y": 5})
+        strip.hover(position={"x": box["width"] * (place + 0.5) / len(PROCEDURE.steps), "y": 5})
         expect(strip).to_have_attribute("title", name)
 
 

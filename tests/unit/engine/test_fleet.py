@@ -531,8 +531,8 @@ def test_a_record_of_another_form_is_refused_by_name(processes: Processes) -> No
     (path,) = Path("evidence/fleet").glob("*/fleet.json")
     text = path.read_text()
 
-    path.write_text(text.replace("fleet/v5", "fleet/v7"))
-    with pytest.raises(FormError, match="is of form 7; this runbook reads form 5"):
+    path.write_text(text.replace("fleet/v6", "fleet/v7"))
+    with pytest.raises(FormError, match="is of form 7; this runbook reads form 6"):
         run(resumes=True)
     for broken in ("", "[]", text.replace('"status"', '"state"'), text.replace("0badcafe", '"')):
         path.write_text(broken)
