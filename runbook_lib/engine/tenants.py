@@ -5,11 +5,13 @@ The tenants of an evidence folder, each with the state of its connectors.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from runbook_lib.config.formats import domain_name
 from runbook_lib.config.settings import Settings, suggestion
-from runbook_lib.config.workspace import evidence_folder, journal_path, tenant_name
+from runbook_lib.config.workspace import evidence_folder, journal_path, refuse_twin, tenant_name
 from runbook_lib.connectors.registry import connector_names, find_procedure
 from runbook_lib.core.fingerprints import FingerprintKey, read_key
 from runbook_lib.core.journal import JOURNAL_NAME, Journal
@@ -82,23 +84,43 @@ def chosen_tenant(settings: Settings, evidence: str, ask: Callable[[str], str] |
     """
     Return the tenant of a walkthrough: the Service Domain, else what a person answers.
 
-    `ask` asks, or raises `EOFError` if nobody answers. Raises `SettingsError` without an
-    answer, and for one that is not a name.
+    A Service Domain may be answered as its input takes it, as an address, say; what is neither that
+    nor a name is asked again. `ask` asks, or raises `EOFError` if nobody answers: without an
+    answer this raises `SettingsError`.
     """
     named = str(settings.values.get("service_domain", ""))
     if named:
         return tenant_name(named)
     names = tenant_names(evidence)
     there_are = f" There are: {listed(names)}." if names else ""
-    try:
-        if ask is None:
-            raise EOFError
-        answer = ask(f"Whose app is this?{there_are} Service Domain (acme-h.cyclr.com), or a name")
-    except EOFError:
-        msg = f"No tenant is named.{there_are}"
-        advice = "Name the tenant (--tenant, RUNBOOK_TENANT), or set RUNBOOK_CYCLR_SERVICE_DOMAIN."
-        raise SettingsError(msg, next_step=advice) from None
-    return tenant_name(answer.strip())
+    question = f"Whose app is this?{there_are} Service Domain (acme-h.cyclr.com), or a name"
+    reason = ""
+    while True:
+        try:
+            if ask is None:
+                raise EOFError
+            answer = ask(f"{reason}{question}").strip()
+        except EOFError:
+            msg = f"No tenant is named.{there_are}"
+            advice = (
+                "Name the tenant (--tenant, RUNBOOK_TENANT) or set RUNBOOK_CYCLR_SERVICE_DOMAIN."
+            )
+            raise SettingsError(msg, next_step=advice) from None
+        try:
+            return _answered_tenant(answer, names, evidence)
+        except SettingsError as error:
+            reason = f"{error} "
+
+
+def _answered_tenant(answer: str, names: Sequence[str], evidence: str) -> str:
+    """Return the tenant that a person named; raises `SettingsError` if that is not a name."""
+    if answer in names:
+        return answer
+    name = answer
+    with suppress(ValueError):
+        name = domain_name(answer)
+    refuse_twin(evidence_folder(evidence), tenant_name(name))
+    return name
 
 
 def tenant_state(tenant: str, connector: str, evidence: str = "") -> TenantState:

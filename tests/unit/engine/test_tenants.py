@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from runbook_lib.config.settings import Settings
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.model import Mode
 from runbook_lib.engine.run import open_run
-from runbook_lib.engine.tenants import listed, tenant_states, tenants_of
+from runbook_lib.engine.tenants import chosen_tenant, listed, tenant_states, tenants_of
 from runbook_lib.errors import SettingsError
 from tests.support.words import attested
 
@@ -86,3 +87,41 @@ def test_of_many_tenants_only_the_first_are_named(many: int, said: str) -> None:
     """A sentence names at most ten tenants, and where the others are listed."""
 
     assert listed([f"t{number}" for number in range(many)]) == said
+
+
+@pytest.mark.parametrize(
+    ("typed", "tenant"),
+    [
+        ("https://Acme-h.cyclr.com/", "acme-h.cyclr.com"),
+        (" Acme-h.cyclr.com ", "acme-h.cyclr.com"),
+        ("acme-h.cyclr.com.", "acme-h.cyclr.com"),
+        ("Initech", "Initech"),
+        ("Old.Name", "Old.Name"),
+    ],
+)
+def test_the_walkthrough_takes_a_service_domain_as_its_step_does(typed: str, tenant: str) -> None:
+    """An address is its host's name in lower case; a name, and a tenant that is there, stay."""
+
+    begin("Old.Name")
+
+    answers = iter([typed])
+    assert chosen_tenant(Settings(), "evidence", lambda _: next(answers)) == tenant
+
+
+def test_the_walkthrough_asks_again_for_what_is_no_tenant() -> None:
+    """What cannot name a tenant, or differs from one in case only, is asked again, with why."""
+
+    begin("acme")
+    answers = ["", "Acme Corp", "https://acme-h.cyclr.com:8443/", "ACME", "acme"]
+    asked: list[str] = []
+
+    def answer(question: str) -> str:
+        asked.append(question)
+        return answers[len(asked) - 1]
+
+    assert chosen_tenant(Settings(), "evidence", answer) == "acme"
+    question = "Whose app is this? There are: acme. Service Domain (acme-h.cyclr.com), or a name"
+    assert asked[0] == question
+    assert all(again.endswith(f" {question}") for again in asked[1:])
+    assert asked[2].startswith("'Acme Corp' is not a tenant name")
+    assert asked[4].startswith("There is a tenant called acme: the name ACME differs in case only.")
