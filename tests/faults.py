@@ -531,7 +531,7 @@ FAULTS = (
         "if sealing.doubts:",
         "if False:",
         "walkthrough/test_finish.py",
-        "open steps are sealed without a question",
+        "a step that is not done any more is sealed without a question",
     ),
     Fault(
         "engine/confirm_links.py",

@@ -165,8 +165,8 @@ class Walkthrough:
         """
         Seal the evidence in a headless run; ignored while that runs.
 
-        First every step is checked again; if something is open, missing or has
-        changed, it asks once, and continues when `is_confirmed`.
+        First every step is checked again; if a step that was done is not any more, it
+        asks once, and continues when `is_confirmed`.
         """
         sealing = self._activities.sealing
         if sealing.activity.busy_since:
@@ -178,12 +178,12 @@ class Walkthrough:
     def _seal(self, is_confirmed: bool) -> None:  # noqa: FBT001  (the pool passes it on)
         sealing = self._activities.sealing
         try:
+            before = self.run.state
             if not is_confirmed:
                 sealing.doubts = doubts(self.run, self._go_round())
             if sealing.doubts:
                 sealing.activity = Activity()
             else:
-                before = self.run.state
                 sealed = seal_evidence(self.run, on_wait=self._wait_to_seal)
                 sealing.activity = Activity(message=sealed_words(sealed, before, self.run.state))
         except Exception as error:  # noqa: BLE001  (the button must not stay busy for ever)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from runbook_lib.core.outcome import label_of
@@ -48,26 +49,31 @@ def seal_evidence(run: Run, *, on_wait: Callable[[str], None] = lambda _: None) 
 
 
 def doubts(run: KnownRun, done: Round) -> list[str]:
-    """Return what a person should know before sealing, after every step was checked again."""
-    still_open = open_steps(run.state)
+    """
+    Return why a step that was done is not any more, after every step was checked again.
+
+    What was open before, and what is done now, is not in the way of sealing.
+    """
+    states = run.state.steps
+    unproven = tuple(
+        (step, items)
+        for step, items in done.blocked
+        if (state := states[step.id]).is_settled
+        and not (state.attested_by or state.is_skipped_by_person)
+    )
     return [
         *(
             f"{after.number} · {after.step.title} is now {label_of(after.conclusion)}: "
             f"{after.conclusion.reason}"
-            for _, after in done.changed
+            for before, after in done.changed
+            if before.is_settled and not after.is_settled
         ),
         *(
-            f"{label} is missing. Enter it in step {steps[0]}, or these stay unchecked: "
+            f"{label} is missing. Enter it in step {steps[0]}, or these are no longer verified: "
             f"{', '.join(steps)}."
-            for label, steps in missing(run, done)
+            for label, steps in missing(run, replace(done, blocked=unproven))
         ),
-        *([f"Open steps: {', '.join(still_open)}."] if still_open else []),
     ]
-
-
-def open_steps(state: RunState) -> list[str]:
-    """Return the numbers of the steps that are not done."""
-    return [step.number for step in state.steps.values() if not step.is_settled]
 
 
 def sealed_words(sealed: Finished, seen: RunState, after: RunState) -> str:
@@ -76,7 +82,7 @@ def sealed_words(sealed: Finished, seen: RunState, after: RunState) -> str:
 
     `after` is the state with what the sealed run found.
     """
-    still_open = open_steps(after)
+    still_open = [step.number for step in after.steps.values() if not step.is_settled]
     changed = [
         f"{step.number} · {step.step.title}: {label_of(step.conclusion)} when sealed, "
         f"{label_of(seen.steps[name].conclusion)} before. {step.conclusion.reason}"

@@ -9,10 +9,14 @@ from typing import Any
 
 import pytest
 
+from runbook_lib.connectors.context import CheckContext
+from runbook_lib.connectors.facebook import inputs
 from runbook_lib.core.model import (
     BundleSealed,
     EventType,
+    Finding,
     JournalEnd,
+    Outcome,
     RunFinished,
     RunOutcome,
 )
@@ -20,10 +24,17 @@ from runbook_lib.engine.process import Finished
 from runbook_lib.engine.run import Run
 from runbook_lib.errors import SealingError
 from runbook_lib.walkthrough import controller as module
-from tests.support.words import attested
+from tests.support.words import attested, skipped
 from tests.unit.bodies import APP_SECRET
 from tests.unit.walkthrough.conftest import Make
-from tests.unit.walkthrough.stage import DEADLINE, eventually, make_step, verified, waits
+from tests.unit.walkthrough.stage import (
+    DEADLINE,
+    eventually,
+    make_step,
+    settled,
+    verified,
+    waits,
+)
 
 
 def sealed_as(outcome: RunOutcome) -> Any:
@@ -52,59 +63,74 @@ def sealed_as(outcome: RunOutcome) -> Any:
     return seal
 
 
-def test_sealing_asks_once_where_something_is_open(
+def test_sealing_asks_once_where_a_step_is_not_done_any_more(
     scene: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    Before it seals, what is open, missing or has changed is said; nothing is sealed yet.
+    A step that was done and is not, or whose check lacks a value now, is said before sealing.
 
-    Confirmed, it seals, and says which steps the sealed run found otherwise.
+    What was open before is no obstacle, nor what somebody has confirmed. Asked to, it seals all
+    the same, and says which steps the sealed run found otherwise.
     """
+
+    answers = iter((Outcome.VERIFIED, Outcome.FAILED))
+
+    def is_there(_: CheckContext) -> Finding:
+        return Finding(outcome=next(answers), reason="Looked.")
 
     sealed: list[Run] = []
 
     def sealing(run: Run, **_: Any) -> Finished:
         sealed.append(run)
         run.say([attested("hand")])
-        finished: Finished = sealed_as(RunOutcome.INCOMPLETE)(run)
+        finished: Finished = sealed_as(RunOutcome.FAILED)(run)
         return finished
 
     monkeypatch.setattr(module, "seal_evidence", sealing)
+    needs = ("app_secret",)
     play = scene(
-        make_step("a", waits),
+        make_step("app", is_there),
         make_step("hand"),
-        make_step("secret", verified, needs=("app_secret",)),
+        *(make_step(name, verified, needs=needs) for name in ("seen", "untried", "word", "left")),
+        secrets={"app_secret": APP_SECRET},
     )
+    for name in ("app", "seen", "word"):
+        play.walkthrough.perform(play.step(name), {})
+        settled(play.screens[name])
+    play.run.say([attested("word"), skipped("left")])
+    play.run.forget_secret(inputs.APP_SECRET, [])
     play.walkthrough.seal()
     view = eventually(lambda: play.finish.view if play.finish.view["doubts"] else None)
     assert view["doubts"] == [
-        "1 · Do a is now waiting: Not live yet.",
-        "App Secret is missing. Enter it in step 3, or these stay unchecked: 3.",
-        "Open steps: 1, 2, 3.",
+        "1 · Do app is now failed: Looked.",
+        "App Secret is missing. Enter it in step 3, or these are no longer verified: 3.",
     ]
     assert sealed == []
 
     play.walkthrough.seal(is_confirmed=True)
     view = eventually(lambda: play.finish.view if play.finish.view["bundle"] else None)
     first, second = view["message"].splitlines()
-    assert first == "The run is incomplete. Open steps: 1, 3."
+    assert first == "The run is failed. Open steps: 1, 4."
     assert second.startswith("2 · Do hand: attested when sealed, to do before.")
     assert view["doubts"] == []
-    assert play.header.view["sealed"].endswith("incomplete.")
+    assert play.header.view["sealed"].endswith("failed.")
 
 
-def test_a_complete_run_is_sealed_without_a_question(
+def test_a_step_that_is_done_now_is_said_once_it_is_sealed(
     scene: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where every step is done and nothing changed, sealing asks nothing."""
+    """Sealing asks nothing where steps are open or got better, and says both afterwards."""
 
-    monkeypatch.setattr(module, "seal_evidence", sealed_as(RunOutcome.COMPLETE))
-    play = scene(make_step("a"))
-    play.run.say([attested("a")])
+    monkeypatch.setattr(module, "seal_evidence", sealed_as(RunOutcome.INCOMPLETE))
+    play = scene(make_step("a", verified), make_step("b", waits), make_step("hand"))
     play.walkthrough.seal()
 
     view = eventually(lambda: play.finish.view if play.finish.view["bundle"] else None)
-    assert view["message"] == "The run is complete."
+    assert view["message"].splitlines() == [
+        "The run is incomplete. Open steps: 2, 3.",
+        "1 · Do a: verified when sealed, to do before. It is there.",
+        "2 · Do b: waiting when sealed, to do before. Not live yet.",
+    ]
 
 
 def test_a_sealed_bundle_is_handed_to_the_browser(scene: Make) -> None:
