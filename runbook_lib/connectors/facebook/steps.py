@@ -554,9 +554,10 @@ def customer_consent(step_id: str, permissions: Input, credentials: str) -> Step
         subject=("app_id", "permissions", *OUR_ACCOUNT),
         prose=(
             "People with a role on the app get every permission, approved or not, so their consent "
-            "does not show what customers will see. Press **Sign in with Facebook** as somebody "
-            "without a role, or give that person's token. *Feature unavailable* there means that "
-            "something above is not approved, or not published."
+            "does not show what customers will see. Press **Sign in with Facebook**, then **Copy "
+            "the link**. Use a private window, since this one is logged in as you, and log in "
+            "there as somebody without a role; or give that person's token. *Feature unavailable* "
+            "there means that something above is not approved, or not published."
         ),
         links=(dashboard("App roles", "roles/roles/"),),
         inputs=(inputs.CUSTOMER_ACCESS_TOKEN, permissions),

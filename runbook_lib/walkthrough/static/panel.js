@@ -8,8 +8,8 @@ async function copy(text, button, label) {
   } catch {
     button.textContent = "Press Ctrl+C";
     const range = document.createRange();
-    const source = button.previousElementSibling;
-    if (source) { range.selectNodeContents(source); getSelection()?.removeAllRanges(); getSelection()?.addRange(range); }
+    const source = /** @type {HTMLElement | null} */ (button.previousElementSibling);
+    if (source) { source.hidden = false; range.selectNodeContents(source); getSelection()?.removeAllRanges(); getSelection()?.addRange(range); }
   }
   setTimeout(() => { button.textContent = label; }, 1500);
 }
@@ -218,14 +218,15 @@ class Panel {
     this.consentPasteLink = element("a", { class: "rb-main", target: "_blank", rel: "noopener", "data-consent-paste": true },
       "Open the consent page ↗");
     this.consentEnd = element("code", {});
-    this.consentPaste = element("div", { hidden: true }, this.consentPasteLink,
+    this.consentPaste = element("div", { hidden: true },
+      element("div", { class: "rb-row" }, this.consentPasteLink, ...this.buildCopy(this.consentPasteLink)),
       element("div", { class: "rb-field-note" }, "At the end the browser opens ", this.consentEnd,
         ", which may show an error. Copy the whole address of that page, and paste it here."));
     this.consentLink = element("a", { target: "_blank", rel: "noopener", "data-consent": true },
       "Open the consent page this way ↗");
     this.consentHere = element("div", { class: "rb-field-note", hidden: true },
       `While the app is in development mode, ${provider} can return the browser to this machine, and there is nothing to paste: `,
-      this.consentLink);
+      element("div", { class: "rb-row" }, this.consentLink, ...this.buildCopy(this.consentLink)));
     this.consent.append(element("div", { class: "rb-form", hidden: true },
       this.consentPaste,
       element("div", { class: "rb-fields" },
@@ -234,6 +235,13 @@ class Panel {
         onclick: () => { const url = field.value; field.value = ""; this.send({ action: "redirect", url }); } },
       "Use this address")),
       this.consentHere));
+  }
+
+  // For another window or person; where the clipboard cannot be used, the address appears.
+  buildCopy(link) {
+    const button = element("button", { type: "button", class: "rb-small", "data-copy": "consent",
+      onclick: () => copy(link.href, button, "Copy the link") }, "Copy the link");
+    return [element("code", { hidden: true, "data-address": true }), button];
   }
 
   // Another server has no page for it: the second person uses a terminal, or this page.
@@ -288,6 +296,7 @@ class Panel {
 
   drawLink(holder, link, url) {
     holder.hidden = !url;
+    setText(holder.querySelector("[data-address]"), url);
     if (url) link.href = url;
     else link.removeAttribute("href");
   }

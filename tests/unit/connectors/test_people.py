@@ -13,8 +13,10 @@ import pytest
 
 from runbook_lib.connectors.facebook.errors import GraphAPIError
 from runbook_lib.connectors.facebook.people import customer_consents_without_role
+from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.model import Finding, Outcome
 from runbook_lib.errors import UnexpectedAnswerError
+from tests.support.connectors import FACEBOOK_CONNECTORS
 from tests.unit import bodies
 from tests.unit.bodies import (
     APP_ID,
@@ -216,3 +218,17 @@ def test_an_invalid_customers_token_fails(ask: Any) -> None:
     """A token that is not valid any more fails."""
 
     assert ask(customer={"is_valid": False}).outcome is Outcome.FAILED
+
+
+@pytest.mark.parametrize("name", FACEBOOK_CONNECTORS)
+def test_a_customer_consents_in_a_window_of_their_own(name: str) -> None:
+    """The step says where to open the consent page: the operator is logged in in this window."""
+
+    (step,) = (
+        step
+        for step in find_procedure(name).steps
+        if any(check.run is CHECK for check in step.checks)
+    )
+
+    assert step.consent_gives is not None
+    assert "**Copy the link**. Use a private window" in step.prose

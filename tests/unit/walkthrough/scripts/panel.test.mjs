@@ -295,14 +295,28 @@ describe("consent", () => {
     model.show({ consent_url: "http://here/", consent_paste_url: "" });
     assert.equal(form.hidden, false);
     assert.equal(find("[data-consent]").href, "http://here/");
-    assert.equal(find("[data-consent]").parentElement.hidden, false);
-    assert.equal(find("[data-consent-paste]").parentElement.hidden, true);
+    assert.equal(find("[data-consent]").closest(".rb-field-note").hidden, false);
+    assert.equal(find("[data-consent-paste]").closest(".rb-row").parentElement.hidden, true);
     model.show({ consent_url: "", consent_paste_url: "http://paste/?redirect_uri=https%3A%2F%2Facme%2Fcallback" });
-    assert.equal(find("[data-consent]").parentElement.hidden, true);
+    assert.equal(find("[data-consent]").closest(".rb-field-note").hidden, true);
     assert.equal(find("[data-consent]").getAttribute("href"), null);
     assert.equal(find("[data-consent-paste]").href, "http://paste/?redirect_uri=https%3A%2F%2Facme%2Fcallback");
     assert.match(form.textContent, /the browser opens https:\/\/acme\/callback, which may show an error/);
-    assert.deepEqual([form.hidden, find("[data-consent-paste]").parentElement.hidden], [false, false]);
+    assert.deepEqual([form.hidden, find("[data-consent-paste]").closest(".rb-row").parentElement.hidden], [false, false]);
+  });
+
+  test("has links to copy for a private window or for somebody else", async () => {
+    const { model, root, find } = shown({ needs_consent: true, consent_url: "http://here/", consent_paste_url: "http://paste/" });
+    for (const button of root.querySelectorAll('[data-copy="consent"]')) button.click();
+    await settle();
+    assert.deepEqual(page.copied, ["http://paste/", "http://here/"]);
+    navigator.clipboard.writeText = async () => { throw new Error("NotAllowedError"); };
+    model.show({ consent_paste_url: "http://paste/?state=2" });
+    assert.equal(find("[data-address]").hidden, true);
+    find('[data-copy="consent"]').click();
+    await settle();
+    assert.equal(page.selected.textContent, "http://paste/?state=2");
+    assert.equal(find("[data-address]").hidden, false);
   });
 
   test("sends a pasted address and removes it from the page, because it has a code", () => {
