@@ -5,7 +5,7 @@ Messages and diagnostics never contain a secret. What only one provider's API an
 is a kind of these, beside that provider's client.
 
 * RunbookError
-  x SettingsError   FleetFileError, InsecureSchedulerError
+  x SettingsError   StatementError, FleetFileError, InsecureSchedulerError
   x JournalError
   x BusyError
   x OAuthError      AuthorizationError, RefusedConsentError, StateMismatchError,
@@ -72,6 +72,12 @@ class SettingsError(RunbookError):
         "Correct the setting and run again; nothing was done. `runbook init` writes a file "
         "that lists every setting."
     )
+
+
+class StatementError(SettingsError):
+    """What a person says of a step, in a form, a command or a file, is unusable."""
+
+    next_step = "Correct it, then confirm again; nothing was recorded."
 
 
 class FleetFileError(SettingsError):

@@ -48,7 +48,7 @@ from runbook_lib.core.model import (
 )
 from runbook_lib.core.procedure import Input, Procedure, Step, StepKind
 from runbook_lib.core.words import days_after
-from runbook_lib.errors import SettingsError
+from runbook_lib.errors import SettingsError, StatementError
 
 _LARGEST_FILE = 1024 * 1024
 _LONGEST_NAME = 200
@@ -84,18 +84,18 @@ def read_words(
 
     A word's `binding` contains only the subject that its entry names. An entry with
     several subjects gives a word for each, or only for those that match `values`, a
-    tenant's. Raises `SettingsError` for an unreadable file, an unknown step, key or
+    tenant's. Raises `StatementError` for an unreadable file, an unknown step, key or
     subject, a missing name, or a time in the future.
     """
     try:
         document = tomllib.loads(read_plain(path, _LARGEST_FILE).decode("utf-8"))
     except OSError as error:
         msg = f"The attestations file {path} cannot be read: {error.strerror}."
-        raise SettingsError(msg) from None
+        raise StatementError(msg) from None
     except (ValueError, RecursionError) as error:
         reason = str(error) if isinstance(error, ValueError) else "it is nested too deeply"
         msg = f"The attestations file {path} is not TOML: {reason}."
-        raise SettingsError(msg) from None
+        raise StatementError(msg) from None
     _refuse_other_keys(document, tuple(_KINDS), f"{path}")
     steps = {step.id: step for step in procedure.steps}
     inputs = {item.name: item for item in procedure.inputs}
@@ -105,7 +105,7 @@ def read_words(
         tables = document.get(name, [])
         if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
             msg = f"{path}: write [[{name}]] with two brackets."
-            raise SettingsError(msg)
+            raise StatementError(msg)
         for table in tables:
             if isinstance(kind, WordKind):
                 words += reader.words(kind, table)
@@ -120,7 +120,7 @@ def check_subjects(
     """
     Return a sentence for each subject in a fleet's file at `path` that no tenant has.
 
-    `tenants` are the connector and the known values of each. Raises `SettingsError` for an entry
+    `tenants` are the connector and the known values of each. Raises `StatementError` for an entry
     without a subject, which would count for every tenant.
     """
     by_connector: dict[str, tuple[Procedure, list[Mapping[str, Value]]]] = {}
@@ -137,7 +137,7 @@ def check_subjects(
                     f"{path}, step {word.step}: an entry for a fleet names its subject, such as "
                     '{app_id = "123456789012345"}, or it would count for every tenant.'
                 )
-                raise SettingsError(msg)
+                raise StatementError(msg)
             words[word.entry] = word
             subject = word.binding.subject
             names = tuple(sorted(subject))
@@ -171,7 +171,7 @@ class _Reader:
         step, place = self._step(table, ("step", "by", "at", note, "subject", *more))
         if kind in _OF_A_WAIT and step.kind is not StepKind.WAIT:
             msg = f"{place}: nothing is submitted in this step, so it cannot be {kind}."
-            raise SettingsError(msg)
+            raise StatementError(msg)
         fields: dict[str, Any] = {
             "kind": kind,
             **self._common_fields(step, table, place),
@@ -207,7 +207,7 @@ class _Reader:
         fields["due"] = due_day(table.get("due", ""), place, since=fields["at"])
         if fields["due"] and not fields["to"]:
             msg = f"{place}: due is the day for whom `to` names, and to is missing."
-            raise SettingsError(msg)
+            raise StatementError(msg)
         return Assignment(**fields, origin=self.path.name, entry=_digest([kind, fields]))
 
     def _step(self, table: Mapping[str, Any], keys: tuple[str, ...]) -> tuple[Step, str]:
@@ -218,7 +218,7 @@ class _Reader:
         if name not in self.steps:
             near = suggestion(name, self.steps)
             msg = f"{place}: there is no such step.{near} `runbook status` lists them."
-            raise SettingsError(msg)
+            raise StatementError(msg)
         return self.steps[name], place
 
     def _common_fields(self, step: Step, table: Mapping[str, Any], place: str) -> dict[str, str]:
@@ -236,7 +236,7 @@ class _Reader:
         subjects = [self._subject(step, item, place) for item in value]
         if not all(subjects) or not subjects:
             msg = f'{place}: each subject in a list names something, such as {{app_id = "1…"}}.'
-            raise SettingsError(msg)
+            raise StatementError(msg)
         once = {_digest(subject): subject for subject in subjects}.values()
         return [
             subject for subject in once if self.values is None or is_about(subject, self.values)
@@ -246,7 +246,7 @@ class _Reader:
         """Return the values that an entry names as its subject, typed like inputs."""
         if not isinstance(table, dict):
             msg = f'{place}: subject takes {{app_id = "123456789012345"}}, or a list of such.'
-            raise SettingsError(msg)
+            raise StatementError(msg)
         named = dict.fromkeys((*step.subject, *_ALWAYS))
         inputs = {name: item for name, item in self.inputs.items() if not item.secret}
         allowed = tuple(name for name in named if name in inputs)
@@ -255,22 +255,22 @@ class _Reader:
             return {name: typed(self.inputs[name], value) for name, value in table.items()}
         except SettingsError as error:
             msg = f"{place}, subject: {error}"
-            raise SettingsError(msg) from None
+            raise StatementError(msg) from None
 
     def _moment(self, value: object, place: str) -> str:
         if not isinstance(value, datetime):
             msg = f"{place}: at takes a time such as 2026-11-24T09:30:00Z, without quotes."
-            raise SettingsError(msg)
+            raise StatementError(msg)
         # One without a zone is in UTC already.
         zoned = value if value.tzinfo else value.replace(tzinfo=UTC)
         try:
             moment = zoned.astimezone(UTC)
         except OverflowError:
             msg = f"{place}: at takes a time of this age, not {value}."
-            raise SettingsError(msg) from None
+            raise StatementError(msg) from None
         if moment > self.now:
             msg = f"{place}: {value} is in the future."
-            raise SettingsError(msg)
+            raise StatementError(msg)
         return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
@@ -284,7 +284,7 @@ def answered(step: Step, given: Mapping[str, str], place: str, *, at: str) -> di
     Return as a word's fields which sentence of `step` it confirms, and its days.
 
     `given` has the `answer` by name, or none for the step's own sentence, and the days `due`
-    and `until` as text. Raises `SettingsError` for an unknown answer, a day that this answer
+    and `until` as text. Raises `StatementError` for an unknown answer, a day that this answer
     does not have, lacks, or may not have.
     """
     answers = {answer.name: answer for answer in step.answers}
@@ -292,13 +292,13 @@ def answered(step: Step, given: Mapping[str, str], place: str, *, at: str) -> di
     if name and name not in answers:
         known = f"known are {', '.join(answers)}" if answers else "this step has none"
         msg = f"{place}: there is no answer called {name[:60]}; {known}."
-        raise SettingsError(msg)
+        raise StatementError(msg)
     answer = answers.get(name)
     counts_days = answer.counts_days if answer else step.counts_days
     due_days = answer.due_days if answer else 0
     if due_days and not due:
         msg = f"{place}: due is missing: the day by which it must be done, such as 2026-12-01."
-        raise SettingsError(msg)
+        raise StatementError(msg)
     latest = days_after(at, counts_days) if counts_days else ""
     return {
         "sentence": answer.sentence if answer else "",
@@ -308,21 +308,21 @@ def answered(step: Step, given: Mapping[str, str], place: str, *, at: str) -> di
 
 
 def _day_within(key: str, text: str, place: str, *, at: str, days: int) -> str:
-    """Return a day at most `days` after `at`; raises `SettingsError` for another, or if 0."""
+    """Return a day at most `days` after `at`; raises `StatementError` for another, or if 0."""
     if text and not days:
         msg = f"{place}: {key} is not for this: what is said here has no such day."
-        raise SettingsError(msg)
+        raise StatementError(msg)
     day = due_day(text, place, since=at, key=key, act="said")
     if day and day > days_after(at, days):
         msg = f"{place}: {key} {day} is more than {days} days after {at[:10]}, when it was said."
-        raise SettingsError(msg)
+        raise StatementError(msg)
     return day
 
 
 def due_day(
     value: object, place: str, *, since: str, key: str = "due", act: str = "assigned"
 ) -> str:
-    """Return a day as text; raises `SettingsError` if it is not one, or before `since`."""
+    """Return a day as text; raises `StatementError` if it is not one, or before `since`."""
     if value == "":
         return ""
     text = value.isoformat() if type(value) is date else str(value)
@@ -332,11 +332,11 @@ def due_day(
         is_day = False
     if not is_day:
         msg = f"{place}: {key} takes a day such as 2026-12-01, not {text[:40]}."
-        raise SettingsError(msg)
+        raise StatementError(msg)
     # NOTE: not today's: the file is read again at each run.
     if text < since[:10]:
         msg = f"{place}: {key} {text} is before the day on which it was {act}, {since[:10]}."
-        raise SettingsError(msg)
+        raise StatementError(msg)
     return text
 
 
@@ -350,12 +350,12 @@ def _text(
     value = table.get(key, "")
     if not isinstance(value, str):
         msg = f"{place}: {key} takes a text in quotes."
-        raise SettingsError(msg)
+        raise StatementError(msg)
     may_have_lines = key in ("note", "reason")
     text = visible_text(f"{place}: {key}", value, longest=longest, may_have_lines=may_have_lines)
     if is_needed and not text:
         msg = f"{place}: {key} is missing."
-        raise SettingsError(msg)
+        raise StatementError(msg)
     return text
 
 
@@ -363,4 +363,4 @@ def _refuse_other_keys(table: Mapping[str, Any], keys: tuple[str, ...], place: s
     for key in table:
         if key not in keys:
             msg = f"{place}: there is no key called {key[:60]}; known are {', '.join(keys)}."
-            raise SettingsError(msg)
+            raise StatementError(msg)

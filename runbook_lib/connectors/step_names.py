@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from runbook_lib.core.procedure import Procedure, Step
+from runbook_lib.core.procedure import Procedure, Step, step_name
 
 
 def with_step_names(procedure: Procedure) -> Procedure:
     """Return `procedure` with the steps named in what its error texts advise."""
     names = {
-        name: f"step {procedure.numbers[step.id]} ({step.title})"
+        name: step_name(procedure.numbers[step.id], step.title)
         for step in procedure.steps
         for name in (step.id, step.id.split("-", 2)[-1])
     }

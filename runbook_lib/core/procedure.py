@@ -319,6 +319,11 @@ class Step:
         )
 
 
+def step_name(number: str, title: str) -> str:
+    """Return a step as an advice names it."""
+    return f"step {number} ({title})"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
     """A part of the procedure, with a heading in its notebook."""

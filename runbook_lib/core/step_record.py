@@ -21,7 +21,7 @@ from runbook_lib.core.model import (
     Time,
     Word,
 )
-from runbook_lib.core.procedure import StepKind
+from runbook_lib.core.procedure import StepKind, step_name
 from runbook_lib.core.state import StepState
 from runbook_lib.core.troubles import ordered
 from runbook_lib.core.words import Lapsed
@@ -189,6 +189,7 @@ def attachments_of(state: StepState) -> tuple[Attachment, ...]:
 def troubles_of(state: StepState) -> tuple[TroubleRecord, ...]:
     """Return the step's troubles, first those whose text is in its reason or in an answer."""
     answers = [exchange.response for exchange in state.exchanges.values()]
+    here = step_name(state.number, state.step.title)
     return tuple(
         TroubleRecord(
             shown=trouble.shown,
@@ -196,7 +197,7 @@ def troubles_of(state: StepState) -> tuple[TroubleRecord, ...]:
             causes=tuple(
                 CauseRecord(text=cause.text, tested_by=cause.tested_by) for cause in trouble.causes
             ),
-            advice=trouble.advice,
+            advice=trouble.advice_at(here),
             source=trouble.source,
             seen=seen,
         )

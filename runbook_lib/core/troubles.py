@@ -110,6 +110,11 @@ class Trouble:
         """Return this trouble with the step ids in its advice replaced by names from `steps`."""
         return replace(self, advice=self.advice.format_map(steps))
 
+    def advice_at(self, step: str) -> str:
+        """Return the advice as the step of this name shows it: it leads to no other place."""
+        advice = self.advice.removeprefix(f"Go to {step}: ").replace(step, "this step")
+        return f"{advice[:1].upper()}{advice[1:]}"
+
     @property
     def title(self) -> str:
         """Return the best known text."""

@@ -35,6 +35,7 @@ _FOLDER = "links"
 _TOKEN_BYTES = 24
 _LARGEST = 4_096
 _GONE = "This link was used, has ended, or never was: ask for another one."
+_NOTHING = "Nothing was recorded."
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,15 +97,15 @@ def open_link(
         document = json.loads(read_plain(path, _LARGEST))
         step, ends = str(document["step"]), str(document["ends"])
     except (OSError, ValueError, LookupError, TypeError):
-        raise SettingsError(_GONE) from None
+        raise SettingsError(_GONE, next_step=_NOTHING) from None
     if timestamp(clock()) > ends:
         with suppress(OSError):
             path.unlink()
-        raise SettingsError(_GONE)
+        raise SettingsError(_GONE, next_step=_NOTHING)
     link = ConfirmLink(tenant, connector, step, path, evidence, env_file)
     # NOTE: its file may have come back, with a copy of the folder.
     if link.digest in link.open_run().history.index.links:
-        raise SettingsError(_GONE)
+        raise SettingsError(_GONE, next_step=_NOTHING)
     return link
 
 
@@ -129,7 +130,7 @@ def confirm_by_link(link: ConfirmLink, by: str, note: str) -> Confirmation:
     try:
         link.path.unlink()
     except FileNotFoundError:
-        raise SettingsError(_GONE) from None
+        raise SettingsError(_GONE, next_step=_NOTHING) from None
     confirmation.record()
     return confirmation
 

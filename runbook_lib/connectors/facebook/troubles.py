@@ -64,9 +64,9 @@ _URL_BLOCKED = Trouble(
         ),
     ),
     advice=(
-        "Go to {fb-08-redirect-uri}: copy the address shown there into Valid OAuth Redirect URIs, "
-        "save, and see that Client OAuth Login and Web OAuth Login are on. Check that step, then "
-        "sign in again."
+        "Go to {fb-08-redirect-uri}: copy the address that the runbook shows into Valid OAuth "
+        "Redirect URIs, save, and see that Client OAuth Login and Web OAuth Login are on. Check, "
+        "then sign in again."
     ),
     source=_MANUAL_FLOW,
 )

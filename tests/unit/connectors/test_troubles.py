@@ -11,7 +11,7 @@ from runbook_lib.connectors.cyclr import troubles as cyclr
 from runbook_lib.connectors.explanation import explain
 from runbook_lib.connectors.facebook import troubles as facebook
 from runbook_lib.connectors.registry import connector_names, find_procedure
-from runbook_lib.core.model import Outcome
+from runbook_lib.core.model import Finding, Outcome
 from runbook_lib.core.procedure import Procedure, conclude
 from runbook_lib.core.redaction import MASK
 from runbook_lib.core.state import StepState
@@ -394,3 +394,16 @@ def test_a_refused_customer_leads_to_the_provider_status(name: str) -> None:
     )
 
     assert recognise(read_error(reason), step.troubles)[0].title.startswith("Customers are refused")
+
+
+@pytest.mark.parametrize("procedure", PROCEDURES, ids=lambda each: each.id)
+def test_no_step_sends_people_to_itself(procedure: Procedure) -> None:
+    """What a step advises names other steps only."""
+
+    for step in procedure.steps:
+        number = procedure.numbers[step.id]
+        conclusion = conclude((Finding(outcome=Outcome.FAILED, reason="No."),))
+        record = step_record(StepState(step, conclusion, number))
+        assert len(record.troubles) == len(step.troubles)
+        for trouble in record.troubles:
+            assert f"step {number} " not in trouble.advice, (step.id, trouble.advice)

@@ -228,6 +228,24 @@ def test_advice_names_steps() -> None:
         written.naming({})
 
 
+@pytest.mark.parametrize(
+    ("advice", "here", "elsewhere"),
+    [
+        ("Go to {a}: save it.", "Save it.", "Go to step 8 (Set it): save it."),
+        ("Compare {a}, then {b}.", "Compare this step, then step 9 (Do it).", ""),
+        ("Wait, then check.", "Wait, then check.", ""),
+    ],
+)
+def test_advice_fits_the_step_that_shows_it(advice: str, here: str, elsewhere: str) -> None:
+    """A step never sends a person to itself by its number; another one has the whole name."""
+
+    names = {"a": "step 8 (Set it)", "b": "step 9 (Do it)"}
+    named = replace(BLOCKED, advice=advice).naming(names)
+
+    assert named.advice_at("step 8 (Set it)") == here
+    assert named.advice_at("step 7 (See it)") == (elsewhere or named.advice)
+
+
 def test_a_document_has_no_codes_and_is_json() -> None:
     """A trouble's document is JSON, for records and panels."""
 

@@ -69,8 +69,9 @@ def test_a_link_whose_file_came_back_is_used_up(run: Run, folder: Path) -> None:
     confirm_by_link(link, "Second operator", "")
     link.path.write_bytes(content)
 
-    with pytest.raises(SettingsError, match="was used"):
+    with pytest.raises(SettingsError, match="was used") as caught:
         opened(*place)
+    assert caught.value.diagnostics() == "Nothing was recorded."
 
 
 @pytest.mark.parametrize("name", ["first  operator", "First\N{NO-BREAK SPACE}operator"])

@@ -160,13 +160,19 @@ def test_a_comment_and_a_colleague_are_recorded(scene: Make) -> None:
 def test_a_note_that_cannot_be_kept_says_why(
     scene: Make, kind: NoteKind, words: dict[str, str], said: str
 ) -> None:
-    """A note without its text, a name or a possible day is refused; nothing is written."""
+    """
+    A note without its text, a name or a possible day is refused; nothing is written.
+
+    What to do then is about the form, not about the settings.
+    """
 
     play = scene(make_step("a"))
     play.walkthrough.add_note(play.step("a"), kind, words)
     view = settled(play.screens["a"])
 
     assert view["is_error"]
+    assert view["advice"]
+    assert "setting" not in view["advice"]
     assert said in view["message"]
     assert play.types == []
 
@@ -226,13 +232,18 @@ def test_another_answer_is_recorded_with_its_days(scene: Make) -> None:
     ],
 )
 def test_days_that_cannot_be_are_refused(scene: Make, words: dict[str, str], said: str) -> None:
-    """A day that is missing, impossible or not this answer's is refused; nothing is written."""
+    """
+    A day that is missing, impossible or not this answer's is refused; nothing is written.
+
+    What to do then is about the form, not about the settings.
+    """
 
     play = scene(make_step("a", counts_days=365, answers=ANSWERS))
     play.walkthrough.say(play.step("a"), DONE, {"by": "A", **words}, [])
     view = settled(play.screens["a"])
 
     assert view["is_error"]
+    assert view["advice"] == "Correct it, then confirm again; nothing was recorded."
     assert said in view["message"]
     assert play.types == []
 
