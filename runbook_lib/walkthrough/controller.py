@@ -97,7 +97,9 @@ class Walkthrough:
         for step_id, now in self.run.preview(free).items():
             before = combine(self.run.state.steps[step_id].findings)
             is_new = before is None or (now is not None and now.outcome is not before.outcome)
-            if now is not None and is_new and now.outcome is not Outcome.INCONCLUSIVE:
+            # NOTE: who came back and the watch may see the same change at the same time.
+            is_busy = self._activities.of(step_id).busy
+            if now and is_new and not is_busy and now.outcome is not Outcome.INCONCLUSIVE:
                 self.perform(self.run.step(step_id), {})
 
     def take_over(self, earlier: Walkthrough) -> None:
