@@ -20,12 +20,12 @@ import pytest
 from runbook_lib.config.runner import inputs_of
 from runbook_lib.config.workspace import journal_path
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
-from runbook_lib.core.journal import Journal
+from runbook_lib.connectors.registry import practice_words
+from runbook_lib.core.journal import Journal, utc_now
 from runbook_lib.core.model import Entry
 from tests.support.loaded import LoadedCommand
 
 ROOT = Path(__file__).parents[2]
-WORDS = ROOT / "runbook_lib/connectors/facebook_marketing/practice/words.toml"
 _PATIENCE_SECONDS = 60
 
 
@@ -135,9 +135,16 @@ def env_file(sandbox: Any, tmp_path: Path) -> Path:
     return settings_of(sandbox, tmp_path / "settings")
 
 
+def words_beside(env_file: Path) -> Path:
+    """Return a file, beside the settings, with what people say in a practice run."""
+    path = env_file.with_name("words.toml")
+    path.write_text(practice_words(PROCEDURE.id, "approved", utc_now().date()), encoding="utf-8")
+    return path
+
+
 def _run_of_acme(env_file: Path, folder: Path) -> tuple[str, ...]:
     places = ("--env-file", str(env_file), "--evidence", str(folder / "evidence"))
-    return ("run", "--tenant", "acme", *places, "--attestations", str(WORDS))
+    return ("run", "--tenant", "acme", *places, "--attestations", str(words_beside(env_file)))
 
 
 def journal_of_acme(folder: Path) -> Journal:

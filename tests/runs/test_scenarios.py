@@ -39,6 +39,10 @@ APPROVED = {
     "test-04-user-token": "verified",
     "test-05-marketing-data": "verified",
     "test-06-customer-consent": "verified",
+    "test-07-ask-old-requests": "attested",
+    "test-08-ask-login-product": "attested",
+    "test-09-ask-token-kind": "attested",
+    "test-10-ask-graph-version": "attested",
 }
 
 # The exit code of each scenario, and the steps that differ from those of `approved`.
@@ -75,6 +79,10 @@ DIFFERENT: dict[str, tuple[int, dict[str, str]]] = {
             "test-04-user-token": "not_run",
             "test-05-marketing-data": "not_run",
             "test-06-customer-consent": "not_run",
+            "test-07-ask-old-requests": "not_run",
+            "test-08-ask-login-product": "not_run",
+            "test-09-ask-token-kind": "not_run",
+            "test-10-ask-graph-version": "not_run",
         },
     ),
     "wrong-secret": (

@@ -25,7 +25,6 @@ from runbook_lib.sandbox.server import Sandbox
 from runbook_lib.sandbox.state.faults import Fault, FaultKind
 from tests.runs.conftest import (
     ROOT,
-    WORDS,
     Process,
     RunAcme,
     environment,
@@ -35,6 +34,7 @@ from tests.runs.conftest import (
     runbook,
     settings_of,
     step_of,
+    words_beside,
 )
 from tests.support.programs import needs
 
@@ -238,7 +238,7 @@ def test_a_full_disk_loses_nothing(
     assert records(evidence) == []
     result = runbook(
         *("run", "--tenant", "acme", "--env-file", str(env_file), "--evidence", str(evidence)),
-        *("--attestations", str(WORDS)),
+        *("--attestations", str(words_beside(env_file))),
     )
     assert result.returncode == 0, result.stderr
 
