@@ -155,11 +155,15 @@ class Walkthrough:
         planned = plan(self.run)
 
         def check(number: int, step: Step, look: StepsUnderWay) -> None:
+            def perform() -> str:
+                self.run.perform(step.id, look)
+                return ""  # the header says once what all steps share
+
             message = f"Checking {number} of {len(planned.steps)}: {step.title}"
             self._activities.round = replace(self._activities.round, message=message)
             self._activities.begin(step.id)
             self.displays.draw()
-            self._finish(step, lambda: self._check(step, {}, look))
+            self._finish(step, perform)
 
         return check_everything(self.run, planned, check)
 
@@ -295,9 +299,9 @@ class Walkthrough:
 
         self._begin(step, say_so)
 
-    def _check(self, step: Step, inputs: dict[str, Any], look: StepsUnderWay | None = None) -> str:
+    def _check(self, step: Step, inputs: dict[str, Any]) -> str:
         self._take(step, inputs)
-        state = self.run.perform(step.id, look)
+        state = self.run.perform(step.id)
         outcome = state.conclusion.outcome
         advice = "" if outcome is Outcome.WAITING else what_to_do(state)
         return f"Checked: {label_of(state.conclusion)}. {advice}".strip()

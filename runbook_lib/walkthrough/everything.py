@@ -7,9 +7,10 @@ instead, with what it would do. So is a step that lacks a value.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
+from runbook_lib.core.model import Outcome
 from runbook_lib.core.outcome import label_of
 from runbook_lib.core.procedure import Input, Step
 from runbook_lib.core.state import StepState
@@ -73,6 +74,8 @@ def check_everything(
 def summary(run: KnownRun, done: Round) -> str:
     """Return the result for the person, a line for each kind of news."""
     numbers = run.procedure.numbers
+    checked = [run.state.steps[step.id] for step in done.steps]
+    unclear = [state for state in checked if state.conclusion.outcome is Outcome.INCONCLUSIVE]
     changes: dict[str, list[str]] = {}
     for _, after in done.changed:
         changes.setdefault(label_of(after.conclusion), []).append(after.number)
@@ -80,6 +83,11 @@ def summary(run: KnownRun, done: Round) -> str:
         [
             f"Checked {len(done.steps)} steps.{'' if changes else ' Nothing has changed.'}",
             *(f"Now {label}: {', '.join(steps)}." for label, steps in changes.items()),
+            *(
+                f"{', '.join(state.number for state in states)}: {reason}"
+                for (_, reason), states in reasons_of(unclear).items()
+                if len(states) > 1
+            ),
             *(
                 f"Not checked: {numbers[step.id]}. {step.spends} Press Check there."
                 for step in done.unasked
@@ -90,6 +98,22 @@ def summary(run: KnownRun, done: Round) -> str:
             ),
         ]
     )
+
+
+def reasons_of(states: Iterable[StepState]) -> dict[tuple[str, str], list[StepState]]:
+    """
+    Return why these steps are where they are: outcome and reason, once for all steps that share it.
+
+    An open step has several where several of its checks have that outcome: what one host does
+    not answer is one reason, whatever else a step asks.
+    """
+    reasons: dict[tuple[str, str], list[StepState]] = {}
+    for state in states:
+        conclusion, findings = state.conclusion, () if state.is_settled else state.findings
+        own = [part.reason for part in findings if part.outcome is conclusion.outcome]
+        for reason in dict.fromkeys(own or [conclusion.reason]):
+            reasons.setdefault((label_of(conclusion), reason), []).append(state)
+    return reasons
 
 
 def missing(run: KnownRun, done: Round) -> list[tuple[str, list[str]]]:

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from runbook_lib.core.outcome import label_of
-from runbook_lib.core.state import RunState
+from runbook_lib.core.state import RunState, StepState
 from runbook_lib.engine.known_run import KnownRun
 from runbook_lib.engine.process import Finished, ProcessRequest, run_in_process
 from runbook_lib.engine.run import Run
 from runbook_lib.errors import SealingError
-from runbook_lib.walkthrough.everything import Round, missing
+from runbook_lib.walkthrough.everything import Round, missing, reasons_of
 
 
 def seal_evidence(run: Run, *, on_wait: Callable[[str], None] = lambda _: None) -> Finished:
@@ -54,19 +54,18 @@ def doubts(run: KnownRun, done: Round) -> list[str]:
 
     What was open before, and what is done now, is not in the way of sealing.
     """
-    states = run.state.steps
+    known = run.state.steps
     unproven = tuple(
         (step, items)
         for step, items in done.blocked
-        if (state := states[step.id]).is_settled
+        if (state := known[step.id]).is_settled
         and not (state.attested_by or state.is_skipped_by_person)
     )
+    lost = [after for before, after in done.changed if before.is_settled and not after.is_settled]
     return [
         *(
-            f"{after.number} · {after.step.title} is now {label_of(after.conclusion)}: "
-            f"{after.conclusion.reason}"
-            for before, after in done.changed
-            if before.is_settled and not after.is_settled
+            f"{_named(states)}: now {label}. {reason}"
+            for (label, reason), states in reasons_of(lost).items()
         ),
         *(
             f"{label} is missing. Enter it in step {steps[0]}, or these are no longer verified: "
@@ -83,16 +82,22 @@ def sealed_words(sealed: Finished, seen: RunState, after: RunState) -> str:
     `after` is the state with what the sealed run found.
     """
     still_open = [step.number for step in after.steps.values() if not step.is_settled]
+    before = {name: label_of(step.conclusion) for name, step in seen.steps.items()}
     changed = [
-        f"{step.number} · {step.step.title}: {label_of(step.conclusion)} when sealed, "
-        f"{label_of(seen.steps[name].conclusion)} before. {step.conclusion.reason}"
-        for name, step in after.steps.items()
-        if label_of(step.conclusion) != label_of(seen.steps[name].conclusion)
+        step for name, step in after.steps.items() if label_of(step.conclusion) != before[name]
     ]
     first = f"The run is {sealed.outcome}."
     if still_open:
         first += f" Open steps: {', '.join(still_open)}."
-    return "\n".join([first, *changed])
+    lines = [first]
+    for (label, reason), steps in reasons_of(changed).items():
+        earlier = " or ".join(dict.fromkeys(before[step.step.id] for step in steps))
+        lines.append(f"{_named(steps)}: {label} when sealed, {earlier} before. {reason}")
+    return "\n".join(lines)
+
+
+def _named(states: Sequence[StepState]) -> str:
+    return ", ".join(f"{state.number} · {state.step.title}" for state in states)
 
 
 def packed(bundle: Path, name: str) -> bytes:

@@ -14,6 +14,7 @@ from runbook_lib.connectors.context import CheckContext
 from runbook_lib.core.model import Finding, Outcome, WordKind
 from runbook_lib.core.procedure import Step
 from runbook_lib.engine.run import Run
+from runbook_lib.errors import UnreachableError
 from runbook_lib.walkthrough import controller as module
 from runbook_lib.walkthrough.controller import Walkthrough
 from tests.unit.bodies import APP_ID, APP_SECRET
@@ -29,6 +30,11 @@ KNOWN = {"app_id": APP_ID, "service_domain": "acme-h.cyclr.com"}
 def undecided(context: CheckContext) -> Finding:
     """Return an inconclusive finding."""
     return Finding(outcome=Outcome.INCONCLUSIVE, reason="Hidden.")
+
+
+def unreachable(context: CheckContext) -> Finding:
+    """Break off as a check does whose host does not answer."""
+    raise UnreachableError("x.example could not be reached: no connection.")
 
 
 class Scene:

@@ -26,7 +26,7 @@ from runbook_lib.errors import SealingError
 from runbook_lib.walkthrough import controller as module
 from tests.support.words import attested, skipped
 from tests.unit.bodies import APP_SECRET
-from tests.unit.walkthrough.conftest import Make
+from tests.unit.walkthrough.conftest import Make, unreachable
 from tests.unit.walkthrough.stage import (
     DEADLINE,
     eventually,
@@ -102,7 +102,7 @@ def test_sealing_asks_once_where_a_step_is_not_done_any_more(
     play.walkthrough.seal()
     view = eventually(lambda: play.finish.view if play.finish.view["doubts"] else None)
     assert view["doubts"] == [
-        "1 · Do app is now failed: Looked.",
+        "1 · Do app: now failed. Looked.",
         "App Secret is missing. Enter it in step 3, or these are no longer verified: 3.",
     ]
     assert sealed == []
@@ -122,14 +122,46 @@ def test_a_step_that_is_done_now_is_said_once_it_is_sealed(
     """Sealing asks nothing where steps are open or got better, and says both afterwards."""
 
     monkeypatch.setattr(module, "seal_evidence", sealed_as(RunOutcome.INCOMPLETE))
-    play = scene(make_step("a", verified), make_step("b", waits), make_step("hand"))
+
+    def also(_: CheckContext) -> Finding:
+        return Finding(outcome=Outcome.VERIFIED, reason="So is that.")
+
+    play = scene(make_step("a", verified, also), make_step("b", waits), make_step("hand"))
     play.walkthrough.seal()
 
     view = eventually(lambda: play.finish.view if play.finish.view["bundle"] else None)
     assert view["message"].splitlines() == [
         "The run is incomplete. Open steps: 2, 3.",
-        "1 · Do a: verified when sealed, to do before. It is there.",
+        "1 · Do a: verified when sealed, to do before. It is there. So is that.",
         "2 · Do b: waiting when sealed, to do before. Not live yet.",
+    ]
+
+
+def test_what_many_steps_share_is_said_once(scene: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host that does not answer is one reason, before sealing and after it."""
+
+    is_up = True
+
+    def asks(context: CheckContext) -> Finding:
+        return verified(context) if is_up else unreachable(context)
+
+    monkeypatch.setattr(module, "seal_evidence", sealed_as(RunOutcome.COMPLETE))
+    play = scene(make_step("a", asks), make_step("b", asks))
+    for name in ("a", "b"):
+        play.walkthrough.perform(play.step(name), {})
+        settled(play.screens[name])
+    is_up = False
+    play.walkthrough.seal()
+    view = eventually(lambda: play.finish.view if play.finish.view["doubts"] else None)
+    said = "x.example could not be reached: no connection."
+    assert view["doubts"] == [f"1 · Do a, 2 · Do b: now could not be checked. {said}"]
+
+    is_up = True
+    play.walkthrough.seal()
+    view = eventually(lambda: play.finish.view if play.finish.view["bundle"] else None)
+    assert view["message"].splitlines() == [
+        "The run is complete.",
+        "1 · Do a, 2 · Do b: verified when sealed, could not be checked before. It is there.",
     ]
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from runbook_lib.errors import JournalError
 from runbook_lib.walkthrough import controller as module
-from tests.unit.walkthrough.conftest import Make, Scene, spending
+from tests.unit.walkthrough.conftest import Make, Scene, spending, undecided, unreachable
 from tests.unit.walkthrough.stage import (
     app_step,
     eventually,
@@ -60,6 +60,39 @@ def test_everything_is_checked_but_what_spends_or_lacks_a_value(scene: Make) -> 
 
     play.walkthrough.check_all()
     eventually(lambda: "Nothing has changed." in play.header.view["message"])
+
+
+def test_a_host_that_does_not_answer_is_one_message(scene: Make) -> None:
+    """
+    Why several steps could not be checked is said once, in the header, as often as it is so.
+
+    The panels show it as their reason, and announce nothing.
+    """
+
+    play = scene(
+        make_step("a", unreachable),
+        make_step("b", undecided, unreachable),
+        make_step("c", undecided),
+        make_step("d", verified),
+        make_step("e", unreachable),
+    )
+    said = "1, 2, 5: x.example could not be reached: no connection."
+    play.walkthrough.check_all()
+    assert round_done(play)["message"].splitlines() == [
+        "Checked 5 steps.",
+        "Now could not be checked: 1, 2, 3, 5.",
+        "Now verified: 4.",
+        said,
+        "2, 3: Hidden.",
+    ]
+    assert play.screens["a"].view["reason"] == "x.example could not be reached: no connection."
+    assert {screen.view["message"] for screen in play.screens.values()} == {""}
+
+    play.walkthrough.check_all()
+    view = eventually(
+        lambda: play.header.view if "has changed" in play.header.view["message"] else None
+    )
+    assert view["message"].splitlines()[1] == said
 
 
 def test_a_round_that_breaks_off_leaves_the_button_usable(
