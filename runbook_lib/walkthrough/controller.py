@@ -288,7 +288,11 @@ class Walkthrough:
         ]
         for other in following:
             self.perform(other, {})
-        return "".join(f" Next, checked automatically: {other.title}." for other in following)
+        return "".join(
+            f" Next, checked automatically: {other.title}."
+            for other in following
+            if not lacking(self.run, other)
+        )
 
     def _say_that_none_came(self, step: Step) -> None:
         def say_so() -> str:
@@ -302,31 +306,38 @@ class Walkthrough:
     def _check(self, step: Step, inputs: dict[str, Any]) -> str:
         self._take(step, inputs)
         state = self.run.perform(step.id)
-        outcome = state.conclusion.outcome
+        outcome, absent = state.conclusion.outcome, lacking(self.run, step)
         advice = "" if outcome is Outcome.WAITING else what_to_do(state)
-        return f"Checked: {label_of(state.conclusion)}. {advice}".strip()
+        if absent and outcome is not Outcome.FAILED:
+            advice = f"Enter {', '.join(item.label for item in absent)}, then press Check."
+        checked = f"Checked: {label_of(state.conclusion)}." if state.findings or not absent else ""
+        return f"{checked or 'Not checked.'} {advice}".strip()
 
     def _take(self, step: Step, inputs: dict[str, Any]) -> None:
-        """Accept the typed values; raises `SettingsError` if one is refused."""
+        """
+        Accept the typed values; raises `SettingsError` if one is refused.
+
+        A step that was tried without one of them is checked again, unless that spends, or at
+        least says what it lacks now: `step` itself only where its own check does not follow.
+        """
         if not inputs:
             return
-        before = self._could_not_check()
+        tried = [state.step for state in self.run.state.steps.values() if state.checked_on]
+        before = {other: lacking(self.run, other) for other in tried}
         refused = accept(self.run, inputs)
         problems = [{"input": name, "problem": sentence(why)} for name, why in refused.items()]
         self._activities.count(step.id, "taken", refused=problems)
+        for other in (other for other in tried if lacking(self.run, other) != before[other]):
+            if other.spends and not all(self.run.lacking(check) for check in other.checks):
+                continue
+            if other != step:
+                self.perform(other, {})
+            elif refused:
+                self.run.perform(step.id)
         if refused:
             labels = {item.name: item.label for item in self.run.procedure.inputs}
             msg = " ".join(f"{labels[name]}: {reason}." for name, reason in refused.items())
             raise SettingsError(msg, next_step="Correct it, then press the button again.")
-        for other in before - self._could_not_check() - {step}:
-            self.perform(other, {})
-
-    def _could_not_check(self) -> set[Step]:
-        """Return the steps that could not be checked without a value, and only read."""
-        tried = [state for state in self.run.state.steps.values() if state.checked_on]
-        return {
-            state.step for state in tried if not state.step.spends and lacking(self.run, state.step)
-        }
 
     def _begin(self, step: Step, action: Callable[[], str]) -> None:
         """Run `action` off this thread; show that it runs, and its result."""
@@ -376,7 +387,7 @@ class Walkthrough:
         watched = [
             state.step
             for step_id, state in self.run.state.steps.items()
-            if is_watched(state) and self.displays.has_panel(step_id)
+            if is_watched(state, lacking(self.run, state.step)) and self.displays.has_panel(step_id)
         ]
         if watched:
             self.displays.draw(*(step.id for step in watched))

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from runbook_lib.connectors.provider import vendor_of
 from runbook_lib.core.advice import next_step
+from runbook_lib.core.model import Outcome
 from runbook_lib.engine.run import Run
 from runbook_lib.engine.tenants import listed, tenant_names
 from runbook_lib.errors import describe_error
@@ -116,12 +117,13 @@ class Displays:
         for step_id in only or tuple(activities):
             if step_id in activities:
                 step = state.steps[step_id]
+                is_tried = step.checked_on or step.conclusion.outcome is Outcome.WAITING
                 view = step_view(
                     step,
                     scene,
                     recent=history.recent(step_id),
                     activity=activities[step_id],
-                    wanted=lacking(run, step.step) if step.checked_on else (),
+                    wanted=lacking(run, step.step) if is_tried else (),
                 )
                 self._show(step_id, self._panels[step_id], self._redacted(step_id, view))
         if self._header is not None and not only:

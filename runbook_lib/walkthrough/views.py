@@ -110,10 +110,15 @@ class Scene:
     next_look: str
 
 
-def is_watched(state: StepState) -> bool:
-    """Return whether the step waits, and checking it again spends nothing."""
-    step, outcome = state.step, state.conclusion.outcome
-    return outcome is Outcome.WAITING and bool(step.checks) and not step.spends
+def is_watched(state: StepState, wanted: Sequence[Input]) -> bool:
+    """
+    Return whether the step waits, and can be checked again without spending anything.
+
+    `wanted` are the inputs that its checks lack.
+    """
+    step, absent = state.step, {item.name for item in wanted}
+    can_look = any(absent.isdisjoint(check.needs) for check in step.checks)
+    return state.conclusion.outcome is Outcome.WAITING and can_look and not step.spends
 
 
 def step_view(
@@ -128,7 +133,7 @@ def step_view(
     Return what the panel of a step shows.
 
     `recent` are the newest journal lines about the step, oldest first; `wanted` are
-    inputs that a check lacked.
+    inputs that a check lacks which was tried, or would be tried while the step waits.
     """
     values, credentials = scene.values, scene.credentials
     elsewhere = {name: other for name, other in scene.chosen_in.items() if other is not state.step}
@@ -175,7 +180,7 @@ def step_view(
         ],
         "spends": step.spends,
         "primary": _primary(state, credentials) if step.id == scene.next_id else "",
-        "next_look": scene.next_look if is_watched(state) else "",
+        "next_look": scene.next_look if is_watched(state, wanted) else "",
         "can_check": bool(step.checks),
         "forms": _forms(step, scene.vendor),
         "provider": scene.vendor.title,

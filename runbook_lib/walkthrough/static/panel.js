@@ -60,13 +60,14 @@ class Panel {
   }
 
   // --- inputs ----------------------------------------------------------------
-  // A field appears once its value is wanted here; one that a person typed into stays.
+  // A field appears once its value is wanted here; one that a person typed into stays until it is accepted.
   buildInputs(view) {
     this.inputs.hidden = view.inputs.length === 0;
     this.check.hidden = !view.can_check && view.inputs.length === 0;
     const wanted = new Set(view.inputs.map(({ name }) => name));
-    for (const [name, { field, label, holder }] of this.fields) {
-      if (wanted.has(name) || field.dataset.touched || field.value) continue;
+    for (const [name, { input, field, label, holder }] of this.fields) {
+      if (wanted.has(name) || field.dataset.touched || (input.kind === "password" && field.value)) continue;
+      if (field === document.activeElement) this.root.focus({ preventScroll: true });
       label.remove();
       holder.remove();
       this.fields.delete(name);

@@ -238,6 +238,26 @@ def test_steps_that_need_the_token_are_checked_at_once(consent: Scene, remote: F
     assert consent.screens["other"].view["outcome"] == "not_run"
 
 
+def test_a_step_that_lacks_a_value_is_not_said_to_be_checked(
+    scene: Make, remote: FakeRemote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the steps that require the consent, those that still lack a value are not named."""
+
+    needs = ("app_display_name",)
+    lacks = make_step("lacks", verified, requires=("consent",), needs=needs)
+    play = scene(
+        consent_step(), after_consent_step(), lacks, secrets={"app_secret": APP_SECRET}, **KNOWN
+    )
+    with asking(play, remote, monkeypatch):
+        remote.on(TOKEN_PATH, says({"access_token": USER_TOKEN, "token_type": "bearer"}))
+        asked = dialog(play)
+        view = answer(
+            play, f"{asked['redirect_uri']}?code=AQDcode0aB1cD2eF3gH4-1&state={asked['state']}"
+        )
+
+    assert view["message"] == "Checked: verified. Next, checked automatically: Do after."
+
+
 def test_a_refused_token_checks_no_other_step(
     scene: Make, remote: FakeRemote, monkeypatch: pytest.MonkeyPatch
 ) -> None:

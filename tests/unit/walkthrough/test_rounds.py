@@ -9,6 +9,7 @@ import pytest
 
 from runbook_lib.errors import JournalError
 from runbook_lib.walkthrough import controller as module
+from tests.unit.bodies import APP_ID, APP_SECRET
 from tests.unit.walkthrough.conftest import Make, Scene, spending, undecided, unreachable
 from tests.unit.walkthrough.stage import (
     app_step,
@@ -18,6 +19,8 @@ from tests.unit.walkthrough.stage import (
     verified,
     waiting_step,
 )
+
+NEEDS = ("app_id", "app_secret")
 
 
 def round_done(play: Scene) -> dict[str, Any]:
@@ -136,3 +139,51 @@ def test_what_lacked_a_value_is_checked_when_the_value_arrives(scene: Make) -> N
     assert play.screens["later"].view["inputs"] == []
     assert play.screens["spends"].view["outcome"] == "not_run"
     assert play.screens["untried"].view["outcome"] == "not_run"
+
+
+def test_a_reason_names_only_what_is_missing(scene: Make) -> None:
+    """
+    Of two values that a check lacked one is right: the step's reason names the other alone.
+
+    So does that of every step that was tried without both; a check that spends does not run.
+    """
+
+    asks = make_step("asks", verified, needs=NEEDS)
+    play = scene(asks, replace(asks, id="other"), spending(replace(asks, id="spends")))
+    for name in ("asks", "other", "spends"):
+        play.walkthrough.perform(play.step(name), {})
+        assert settled(play.screens[name])["message"] == (
+            "Not checked. Enter App ID, App Secret, then press Check."
+        )
+    typed = {"app_id": APP_ID, "app_secret": "half"}
+    play.walkthrough.perform(play.step("asks"), typed)
+    view = settled(play.screens["asks"], 2)
+
+    assert view["message"].startswith("App Secret: an App Secret has 32 characters")
+    assert [refused["input"] for refused in view["refused"]] == ["app_secret"]
+    for name in ("asks", "other", "spends"):
+        view = settled(play.screens[name], 2)
+        assert view["reason"] == "Not checked: App Secret not given."
+        assert [shown["name"] for shown in view["inputs"]] == ["app_secret"]
+
+    play.walkthrough.perform(play.step("asks"), {"app_secret": APP_SECRET})
+    assert settled(play.screens["asks"], 3)["outcome"] == "verified"
+    assert settled(play.screens["other"], 3)["outcome"] == "verified"
+    assert play.screens["spends"].view["outcome"] == "not_run"
+
+
+def test_a_check_that_could_go_on_says_what_it_lacks(scene: Make) -> None:
+    """Where a part could be checked, the message names what the rest lacks, also after a value."""
+
+    both = make_step("both", subject=("app_id",))
+    checks = (make_step("a", undecided).checks[0], make_step("b", verified, needs=NEEDS).checks[0])
+    play = scene(replace(both, checks=checks))
+    play.walkthrough.perform(play.step("both"), {})
+    assert settled(play.screens["both"])["message"] == (
+        "Checked: could not be checked. Enter App ID, App Secret, then press Check."
+    )
+
+    play.walkthrough.perform(play.step("both"), {"app_id": APP_ID, "app_secret": "half"})
+    view = settled(play.screens["both"], 2)
+    assert view["reason"] == "Hidden. Not checked further: App Secret not given."
+    assert [shown["name"] for shown in view["inputs"]] == ["app_secret"]

@@ -57,6 +57,7 @@ from tests.unit.walkthrough.stage import (
     stopped,
     verified,
     waiting_step,
+    waits,
 )
 
 AT = "2026-11-24T12:00:00.000Z"
@@ -265,6 +266,20 @@ def test_only_a_waiting_step_with_a_check_that_reads_is_watched(
     """A step says when it is checked again only if it waits and its check spends nothing."""
 
     assert view(state(step, outcome))["next_look"] == next_look
+
+
+def test_a_step_of_which_one_check_can_look_is_watched() -> None:
+    """A waiting step is watched as long as one of its checks has all that it needs."""
+
+    checks = (
+        *make_step("a", verified, needs=("app_id",)).checks,
+        *make_step("b", waits, needs=("app_id", "app_secret")).checks,
+    )
+    step = replace(waiting_step(), checks=checks)
+    absent = (inputs.APP_SECRET, inputs.APP_ID)
+
+    assert view(state(step, Outcome.WAITING), wanted=absent[:1])["next_look"]
+    assert not view(state(step, Outcome.WAITING), wanted=absent)["next_look"]
 
 
 @pytest.mark.parametrize(

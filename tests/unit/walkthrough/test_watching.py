@@ -13,8 +13,8 @@ import pytest
 from runbook_lib.config.credentials import EnvFileStore
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
-from runbook_lib.core.model import Finding, Outcome
-from runbook_lib.core.procedure import Input
+from runbook_lib.core.model import Finding, Outcome, WordKind
+from runbook_lib.core.procedure import Input, StepKind
 from runbook_lib.engine import connections
 from runbook_lib.engine.connections import Connections
 from runbook_lib.engine.run import Run
@@ -91,6 +91,20 @@ def test_a_waiting_step_is_watched_without_writing(scene: Make) -> None:
     assert play.types == before
     assert play.screens["wait"].view["finished"] == 0
     assert play.screens["wait"].view["next_look"] == "12:00 UTC"
+
+
+def test_a_step_that_lacks_a_value_is_not_watched(scene: Make) -> None:
+    """A step that waits and cannot be looked at does not say when, and asks for what it lacks."""
+
+    step = make_step("gate", waits, kind=StepKind.WAIT, needs=("app_secret",))
+    play = scene(step)
+    play.walkthrough.say(play.step("gate"), WordKind.SUBMITTED, {"by": "A"}, [])
+    view = settled(play.screens["gate"])
+    assert (view["outcome"], view["next_look"]) == ("waiting", "")
+    assert [shown["name"] for shown in view["inputs"]] == ["app_secret"]
+
+    play.walkthrough.perform(play.step("gate"), {"app_secret": APP_SECRET})
+    assert settled(play.screens["gate"], 2)["next_look"]
 
 
 def test_a_change_of_a_waiting_step_is_recorded(scene: Make) -> None:

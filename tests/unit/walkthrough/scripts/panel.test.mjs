@@ -403,6 +403,21 @@ describe("during an action and after it", () => {
     assert.equal(root.querySelectorAll('input[data-name="other"]').length, 1);
   });
 
+  test("of two wanted values, the accepted one's field goes with the focus kept; the refused one's stays", () => {
+    const { model, root, field, press, type } = shown();
+    const before = model.get("view").inputs;
+    const [first, second] = ["one", "two"].map((name) => ({ ...before[0], name, label: name }));
+    model.show({ inputs: [...before, first, second] });
+    type("one", "right");
+    type("two", "wrong");
+    field("one").focus();
+    press("check");
+    model.show({ taken: 1, refused: [{ input: "two", problem: "too short" }], inputs: [...before, second] });
+    assert.equal(root.querySelectorAll('input[data-name="one"]').length, 0);
+    assert.equal(document.activeElement, root);
+    assert.deepEqual([field("two").value, field("two").getAttribute("aria-invalid")], ["wrong", "true"]);
+  });
+
   test("Enter checks, but not during composition; an emptied field is sent empty", () => {
     const { model, field, type } = shown();
     type("app_id", "");
