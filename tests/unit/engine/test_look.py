@@ -31,7 +31,7 @@ from runbook_lib.engine import connections
 from runbook_lib.engine.exchanges import ExchangeWriter
 from runbook_lib.engine.practice import practice
 from runbook_lib.engine.run import Run, new_run_id, open_run
-from runbook_lib.errors import JournalError
+from runbook_lib.errors import JournalError, RemoteError
 from runbook_lib.remote.rate_limits import CoolDowns
 from runbook_lib.remote.transport import Request, Seen, Transport
 from tests.support.words import declined
@@ -150,6 +150,28 @@ def test_an_answer_is_on_disk_before_the_next_request(
     looked(run)
 
     assert recorded == [0, 1, 2, 3]
+
+
+def test_a_refused_token_is_refused_for_all_who_wait(make_run: MakeRun, remote: FakeRemote) -> None:
+    """Ten steps that hang on one token ask for it once, and each says why it has none."""
+
+    remote.on("/token", says({"error": "invalid_client"}, 400))
+    gate = threading.Barrier(10, timeout=20)
+
+    def check(context: CheckContext) -> Finding:
+        gate.wait()
+        form = {"client_id": "1"}
+        request_for_token = Request(method="POST", url="https://api.example/token", form=form)
+        if context.session.ask(request_for_token).status != 200:
+            msg = "There is no token."
+            raise RemoteError(msg)
+        return asks(context)
+
+    run = make_run(*(step(name, Check(name, check)) for name in "abcdefghij"))
+
+    assert set(looked(run).values()) == {Outcome.INCONCLUSIVE}
+    assert {state.conclusion.reason for state in run.state.steps.values()} == {"There is no token."}
+    assert remote.paths == ["/token"]
 
 
 def test_another_look_asks_again(make_run: MakeRun, remote: FakeRemote) -> None:
