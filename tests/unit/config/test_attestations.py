@@ -309,6 +309,7 @@ def test_an_invalid_entry_is_refused(tmp_path: Path, text: str | bytes, said: st
         ({"answer": '"not-asked"'}, "Not asked.", "", "2027-02-22"),
         ({"answer": '"not-asked"', "until": "2026-11-24"}, "Not asked.", "", "2026-11-24"),
         ({"answer": '"asked"', "due": "2026-11-24"}, "Asked.", "2026-11-24", ""),
+        ({"answer": '"asked"', "due": "2026-05-01"}, "Asked.", "2026-05-01", ""),
         ({"answer": '"asked"', "due": "2027-01-23"}, "Asked.", "2027-01-23", ""),
     ],
 )
