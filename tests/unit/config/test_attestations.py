@@ -281,7 +281,6 @@ def test_a_time_in_the_future_is_refused(tmp_path: Path, at: str) -> None:
         (gate(answer='"not-asked"', until="2027-02-23"), "is more than 90 days after 2026-11-24"),
         (gate(answer='"not-asked"', due="2026-12-01"), "due is not for this"),
         (gate(answer='"asked"'), "due is missing: the day by which it must be done"),
-        (gate(answer='"asked"', due="2026-11-23"), "due 2026-11-23 is before the day on which"),
         (gate(answer='"asked"', due="2027-01-24"), "is more than 60 days after 2026-11-24"),
         (gate(answer='"asked"', due='"20/01/2027"'), "due takes a day such as 2026-12-01"),
         (gate(answer='"asked"', due="2027-01-01", until="2027-01-01"), "until is not for this"),
