@@ -140,6 +140,7 @@ class Displays:
                 if sealed and sealed[1].finished_on
                 else "",
                 is_unsaved=bool(self._credentials.unsaved()),
+                road=run.procedure.road,
                 today=scene.today,
                 activity=self._activities.round,
             )

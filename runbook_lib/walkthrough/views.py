@@ -31,7 +31,7 @@ from runbook_lib.core.model import (
     WordKind,
 )
 from runbook_lib.core.outcome import ICONS, label_of, tally
-from runbook_lib.core.procedure import Input, Step, StepKind
+from runbook_lib.core.procedure import Input, Road, Step, StepKind
 from runbook_lib.core.state import RunState, StepState
 from runbook_lib.core.step_record import (
     TroubleRecord,
@@ -40,7 +40,7 @@ from runbook_lib.core.step_record import (
     step_record,
     troubles_of,
 )
-from runbook_lib.evidence.reports.wording import when, with_times
+from runbook_lib.evidence.reports.wording import day, when, with_times
 from runbook_lib.plain_text import as_text, counted
 from runbook_lib.walkthrough.activity import Activity
 
@@ -231,13 +231,14 @@ def header_view(
     others: str,
     sealed: str,
     is_unsaved: bool,
+    road: Road | None,
 ) -> dict[str, Any]:
     """
     Return what the header shows: progress over the whole procedure, and what comes next.
 
     `provider` decides on what waits, `others` names the other tenants of the evidence
     folder, `sealed` says when the evidence was sealed last, `is_unsaved` that this
-    kernel knows a credential that is saved nowhere, `activity` that of *Check
+    kernel knows a credential that is saved nowhere, `road` the gates, `activity` that of *Check
     everything now*.
     """
     return {
@@ -266,8 +267,26 @@ def header_view(
         "others": others,
         "sealed": sealed,
         "unsaved": is_unsaved,
+        "provider": provider,
+        "gates": _gates(state, road),
         **asdict(activity),
     }
+
+
+def _gates(state: RunState, road: Road | None) -> list[dict[str, str]]:
+    """Return how each gate stands, since when, how long it takes, and what must be done first."""
+    return [
+        {
+            **_line(gate),
+            "since": day(gate.waiting_since) if gate.waiting_since else "",
+            "usual": gate.step.usual_time,
+            "after": ", ".join(step.number for step in earlier if not step.is_settled),
+        }
+        for gate, earlier in (
+            (state.steps[part.step], [state.steps[name] for name in part.after])
+            for part in (road.gates if road else ())
+        )
+    ]
 
 
 def _line(state: StepState) -> dict[str, str]:

@@ -37,13 +37,19 @@ class Header {
     this.checkAll = element("button", { type: "button", class: "rb-small", "data-action": "check-all",
       onclick: () => { if (this.isLost || !ask(model, { action: "check_all" })) this.lose(); } }, "Check everything now");
     this.steps = element("ol", { class: "rb-steps" });
+    this.gatesTitle = element("summary", {});
+    this.gateRows = element("tbody", {});
+    this.gates = element("details", { class: "rb-overview" }, this.gatesTitle,
+      element("div", { class: "rb-table" }, element("table", {},
+        element("thead", {}, element("tr", {}, ...["Step", "Outcome", "Since", "Usually takes", "First do"].map((text) =>
+          element("th", { scope: "col" }, text)))), this.gateRows)));
     this.overview = element("details", { class: "rb-overview" },
       element("summary", {}, "All steps"), this.others, this.steps);
     this.known = element("div", { class: "rb-known" },
       element("div", { class: "rb-row" }, this.world, this.title, this.tenant,
         element("span", { class: "rb-label rb-name" }, this.operatorLabel, this.operator)),
       this.bar,
-      element("div", { class: "rb-row" }, this.counts, this.sealed, this.checkAll));
+      element("div", { class: "rb-row" }, this.counts, this.sealed, this.checkAll), this.gates);
     this.root = element("section", { class: "rb rb-header", "aria-label": "Progress of the runbook" }, this.known,
       element("div", { "aria-live": "polite" }, this.next, this.done, this.live), this.overview);
     ignoreClicksWhileHeld(this.root);
@@ -86,7 +92,19 @@ class Header {
     setText(this.counts, [`${view.settled} of ${view.total} done`,
       // Lines break between the counts only.
       ...view.counts.map(({ icon, label, count }) => `${icon} ${count} ${label}`.replaceAll(" ", "\u00a0"))].join(" · "));
+    this.drawGates(view);
     this.drawSteps(view);
+  }
+
+  // What others decide takes weeks: how each of it stands, in one table.
+  drawGates(view) {
+    this.gates.hidden = !view.gates.length;
+    setText(this.gatesTitle, `What ${view.provider} decides`);
+    redraw(this.gateRows, view.gates, () => view.gates.map((gate) => element("tr", { "data-outcome": gate.outcome },
+      element("th", { scope: "row" }, element("a", { href: `#runbook-${gate.id}`, "data-key": gate.id,
+        onclick: (event) => this.go(event, gate) }, `${gate.number} · ${gate.title}`)),
+      element("td", {}, element("span", { class: "rb-badge" }, `${gate.icon} ${gate.label}`)),
+      ...[gate.since, gate.usual, gate.after].map((text) => element("td", {}, text || "–")))));
   }
 
   // The overview: a line for each step, which leads to it. In the app it stands at the side.

@@ -57,7 +57,7 @@ def _made() -> dict[str, Any]:
         "others": "",
         "sealed": "",
     }
-    known |= {"provider": "Facebook", "is_unsaved": False, "others": "", "sealed": ""}
+    known |= {"provider": "Facebook", "is_unsaved": False, "road": None, "others": "", "sealed": ""}
     views = {
         "step": step_view(states[0], scene, recent=(), activity=Activity(), wanted=()),
         "header": header_view(run, is_sandbox=True, activity=Activity(), today=today, **known),

@@ -27,7 +27,16 @@ from runbook_lib.core.model import (
     WordKind,
 )
 from runbook_lib.core.outcome import ICONS, IN_PART
-from runbook_lib.core.procedure import Answer, Conclusion, Link, Paste, Step, StepKind
+from runbook_lib.core.procedure import (
+    Answer,
+    Conclusion,
+    Gate,
+    Link,
+    Paste,
+    Road,
+    Step,
+    StepKind,
+)
 from runbook_lib.core.redaction import MASK
 from runbook_lib.core.state import RunState, StepState
 from runbook_lib.core.troubles import Cause, Trouble
@@ -103,7 +112,7 @@ def run_state(*states: StepState) -> RunState:
 def header(*states: StepState, **more: Any) -> dict[str, Any]:
     known: dict[str, Any] = {"title": "One", "tenant": "acme", "operator": ""}
     known |= {"is_sandbox": False, "activity": Activity(), "provider": "Facebook"}
-    known |= {"others": "", "sealed": "", "is_unsaved": False}
+    known |= {"others": "", "sealed": "", "is_unsaved": False, "road": None}
     return header_view(run_state(*states), **{**known, "today": date(2026, 11, 24), **more})
 
 
@@ -721,3 +730,35 @@ def test_a_declined_review_is_submitted_again() -> None:
     declined = state(waiting_step(), Outcome.FAILED, by_person=True)
 
     assert view(declined, next_id=declined.step.id)["primary"] == "submit"
+
+
+def test_the_header_has_the_gates_in_one_table() -> None:
+    """How each stands, since when, how long it takes, and what is still to do before it."""
+
+    road = Road(
+        ready=(),
+        gates=(
+            Gate(step="a", after=(), source="read"),
+            Gate(step="b", after=("a", "c"), source="read"),
+        ),
+        meanwhile=(),
+        whole="6 weeks",
+        source="read",
+    )
+    waiting = StepState(
+        make_step("a", usual_days=5),
+        Conclusion(outcome=Outcome.WAITING, reason="So."),
+        number="1",
+        waiting_since="2026-11-20T09:00:00Z",
+    )
+    done = Conclusion(outcome=Outcome.ATTESTED, reason="So.")
+    steps = (
+        waiting,
+        StepState(make_step("b"), Conclusion(outcome=Outcome.NOT_RUN, reason="So."), number="2"),
+        StepState(make_step("c"), done, number="3"),
+    )
+
+    first, second = header(*steps, road=road)["gates"]
+
+    assert (first["since"], first["usual"], first["after"]) == ("20 Nov 2026", "up to 5 days", "")
+    assert (second["since"], second["usual"], second["after"]) == ("", "", "1")

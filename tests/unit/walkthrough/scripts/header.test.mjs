@@ -106,6 +106,22 @@ describe("the header", () => {
     assert.equal(isShown("Every step is done. Seal the evidence at the end of the notebook."), true);
   });
 
+  test("lists what others decide in one table, and leads to each", () => {
+    const gate = { id: "fb-12", number: "12", title: "Submit", outcome: "waiting", icon: "◔", label: "waiting",
+      since: "28 Nov 2026", usual: "1 to 22 days", after: "" };
+    const { model, root } = shown();
+    const table = root.querySelector("table");
+    assert.ok(table.closest("[hidden]"));
+    model.show({ gates: [gate, { ...gate, id: "fb-05a", number: "5a", since: "", after: "4, 5" }] });
+    assert.equal(table.closest("[hidden]"), null);
+    assert.equal(table.closest("details").querySelector("summary").textContent, "What Facebook decides");
+    assert.deepEqual(root.querySelector("tbody").querySelectorAll("tr").map((row) => row.querySelectorAll("td").map((cell) => cell.textContent)),
+      [["◔ waiting", "28 Nov 2026", "1 to 22 days", "–"], ["◔ waiting", "–", "1 to 22 days", "4, 5"]]);
+    const panel = put("section", { id: "runbook-fb-05a" });
+    root.querySelector("tbody").querySelectorAll("a")[1].click();
+    assert.equal(document.activeElement, panel);
+  });
+
   test("says for the app's page whether a credential would be lost", () => {
     const { model, root } = shown();
     assert.equal(root.dataset.unsaved, "false");
