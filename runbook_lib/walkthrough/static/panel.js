@@ -26,6 +26,7 @@ class Panel {
     this.key = `rb-${view.id}`; // each panel loads its own script: a counter would start again
     this.fields = new Map();
     this.opened = {};
+    this.unsaved = new Set(); // credentials that the person does not want to save
     this.hasFailed = false; // asked for something when the kernel was gone
     this.typed = null; // what was sent last, until the kernel has accepted it
     // Keys pressed here are no JupyterLab shortcuts: two d's would delete the cell.
@@ -106,11 +107,14 @@ class Panel {
       this.fields.get(input.name).field.value = "";
       this.send({ action: "keep", name: input.name, where: "forget" });
     };
-    const button = (text, where) => element("button", { type: "button", class: "rb-small", "data-keep": where,
-      onclick: () => (where === "forget" ? forget() : keep(where)), "aria-label": `${text}: ${input.label}` }, text);
+    const later = () => { this.unsaved.add(input.name); this.drawInputs(this.model.get("view")); };
+    const button = (text, where, act = () => keep(where)) => element("button", { type: "button", class: "rb-small",
+      "data-keep": where, onclick: act, "aria-label": `${text}: ${input.label}` }, text);
     return element("div", { class: "rb-row rb-keep", hidden: true },
-      element("span", { class: "rb-field-note" }, "Save on this machine:"),
-      button("Keyring", "keyring"), button(".env", ".env"), button("Remove", "forget"));
+      element("span", { class: "rb-row", "data-offer": true },
+        element("span", { class: "rb-field-note" }, "Verified. Save it on this machine?"),
+        button("Keyring", "keyring"), button(".env", ".env"), button("Not now", "later", later)),
+      button("Remove", "forget", forget));
   }
 
   validate(input, field) {
@@ -378,7 +382,11 @@ class Panel {
       else if (isFree && input.kind === "text") field.value = input.value;
       setText(note, input.rests ? `Known (${input.rests}). Leave empty to keep it.` : input.help);
       const keep = field.parentElement.querySelector(".rb-keep");
-      if (keep) keep.hidden = !input.rests;
+      if (!keep) continue;
+      keep.hidden = !input.rests;
+      // Saving is offered once it is known to be right, until the person has decided.
+      keep.querySelector("[data-offer]").hidden = input.rests !== "this session" || view.outcome !== "verified"
+        || this.unsaved.has(input.name);
     }
   }
 

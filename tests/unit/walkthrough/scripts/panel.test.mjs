@@ -140,8 +140,23 @@ describe("a credential", () => {
     assert.equal(find(".rb-keep").hidden, false);
   });
 
+  test("is offered to be saved once it is verified, until the person has decided", () => {
+    const { model, find } = shown({ inputs: rests("this session"), outcome: "failed" });
+    const isOffered = () => !find("[data-offer]").hidden && !find(".rb-keep").hidden;
+    assert.equal(isOffered(), false);
+    model.show({ outcome: "verified" });
+    assert.equal(isOffered(), true);
+    model.show({ inputs: rests(".env") });
+    assert.equal(isOffered(), false);
+    model.show({ inputs: rests("this session") });
+    find('button[data-keep="later"]').click();
+    assert.equal(isOffered(), false);
+    assert.deepEqual(model.sent, []);
+    assert.equal(find('button[data-keep="forget"]').closest("[hidden]"), null);
+  });
+
   test("is saved as it was typed last", () => {
-    const { model, find, type } = shown({ inputs: rests("this session") });
+    const { model, find, type } = shown({ inputs: rests("this session"), outcome: "verified" });
     type("app_secret", "the newest");
     const save = find('button[data-keep=".env"]');
     assert.equal(save.getAttribute("aria-label"), ".env: App Secret");
