@@ -489,8 +489,10 @@ class Walk:
         end.scroll_into_view_if_needed()
         end.get_by_role("button", name="Seal the evidence").click()
         link, anyway = end.locator("a[data-bundle]"), end.locator('[data-action="seal-anyway"]')
-        link.or_(anyway).filter(visible=True).wait_for(timeout=_PATIENCE * 2)
+        # NOTE: the link may be that of an earlier bundle.
+        sealed = end.get_by_text(re.compile("^The run is "))
+        sealed.or_(anyway).filter(visible=True).wait_for(timeout=_PATIENCE * 2)
         if anyway.is_visible():
             anyway.click()
-        link.wait_for(timeout=_PATIENCE * 2)
+        sealed.wait_for(timeout=_PATIENCE * 2)
         return end.locator(".rb-message").inner_text(), str(link.get_attribute("href"))

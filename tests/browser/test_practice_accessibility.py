@@ -153,8 +153,16 @@ class Visitor:
 
     def request_of_nothing(self) -> None:
         """Edit App Review Request that asks for nothing, with its whole checklist."""
-        self.new_app("/app-review/request/", *CLASSIC)
+        self.new_app("/data-access-renewal/", *CLASSIC)
+        self.renew()
+        self.page.goto(self.page.url.replace("/data-access-renewal/", "/app-review/request/"))
         self.press("Submit for Review")
+
+    def renew(self) -> None:
+        """Data Access Renewal, complete."""
+        for section in self.page.get_by_role("checkbox").all():
+            section.check()
+        self.press("Submit")
 
     def unverified(self) -> None:
         """Verification of a business that has begun neither."""
@@ -268,8 +276,10 @@ PAGES: dict[str, tuple[str, Go]] = {
     "review-declined": ("review-declined", lambda v: v.dashboard("/apps/APP/app-review/requests/")),
     "review-partly": ("partly-declined", lambda v: v.dashboard("/apps/APP/app-review/requests/")),
     "review-approved": ("approved", lambda v: v.dashboard("/apps/APP/app-review/requests/")),
-    "checkup": ("approved", lambda v: v.new_app("/data-use-checkup/", USE_CASE)),
-    "checkup-done": ("approved", lambda v: v.dashboard("/apps/APP/data-use-checkup/")),
+    "request-before-renewal": ("approved", lambda v: v.new_app("/app-review/request/", *CLASSIC)),
+    "renewal": ("approved", lambda v: v.new_app("/data-access-renewal/", USE_CASE)),
+    "renewal-overdue": ("renewal-due", lambda v: v.dashboard("/apps/APP/data-access-renewal/")),
+    "renewal-not-asked": ("approved", lambda v: v.dashboard("/apps/APP/data-access-renewal/")),
     "verification": ("approved", lambda v: v.dashboard("/apps/APP/verification/")),
     "verification-new": ("not-published", Visitor.unverified),
     "verification-pending": (

@@ -39,7 +39,7 @@ class Header {
     this.steps = element("ol", { class: "rb-steps" });
     this.gatesTitle = element("summary", {});
     this.gateRows = element("tbody", {});
-    this.gates = element("details", { class: "rb-overview" }, this.gatesTitle,
+    this.gates = element("details", { class: "rb-gates" }, this.gatesTitle,
       element("div", { class: "rb-table" }, element("table", {},
         element("thead", {}, element("tr", {}, ...["Step", "Outcome", "Since", "Usually takes", "First do"].map((text) =>
           element("th", { scope: "col" }, text)))), this.gateRows)));
@@ -49,9 +49,9 @@ class Header {
       element("div", { class: "rb-row" }, this.world, this.title, this.tenant,
         element("span", { class: "rb-label rb-name" }, this.operatorLabel, this.operator)),
       this.bar,
-      element("div", { class: "rb-row" }, this.counts, this.sealed, this.checkAll), this.gates);
+      element("div", { class: "rb-row" }, this.counts, this.sealed, this.checkAll));
     this.root = element("section", { class: "rb rb-header", "aria-label": "Progress of the runbook" }, this.known,
-      element("div", { "aria-live": "polite" }, this.next, this.done, this.live), this.overview);
+      element("div", { "aria-live": "polite" }, this.next, this.done, this.live), this.gates, this.overview);
     ignoreClicksWhileHeld(this.root);
     this.unfoldAtTheSide();
     el.append(this.root);
@@ -67,6 +67,7 @@ class Header {
     this.root.dataset.unsaved = String(Boolean(view.unsaved) && !this.isLost);
     if (isKnown) this.drawKnown(view);
     this.overview.hidden = !isKnown;
+    this.gates.hidden = !isKnown || !view.gates.length;
     if (view.next) this.drawNext(view.next);
     holdButtons(this.root, Boolean(view.busy_since) && !this.isLost);
     this.say(this.isLost ? { message: RUN_AGAIN, advice: "", is_error: true } : view);
@@ -98,7 +99,6 @@ class Header {
 
   // What others decide takes weeks: how each of it stands, in one table.
   drawGates(view) {
-    this.gates.hidden = !view.gates.length;
     setText(this.gatesTitle, `What ${view.provider} decides`);
     redraw(this.gateRows, view.gates, () => view.gates.map((gate) => element("tr", { "data-outcome": gate.outcome },
       element("th", { scope: "row" }, element("a", { href: `#runbook-${gate.id}`, "data-key": gate.id,
