@@ -54,7 +54,9 @@ MEANINGS: Mapping[Outcome, str] = {
         f"waiting for an outside party, such as a reviewer (1 to {LONGEST_WAIT_DAYS} days)"
     ),
     Outcome.INCONCLUSIVE: "a check ran and cannot tell; it says why",
-    Outcome.FAILED: "a check contradicts the step, even if a person confirmed it",
+    Outcome.FAILED: (
+        "a check contradicts the step, even if a person confirmed it; or it is declined or overdue"
+    ),
     Outcome.SKIPPED: "a named person gave a reason, or an earlier failure blocks it",
     Outcome.NOT_RUN: "nothing happened yet",
 }

@@ -149,7 +149,7 @@ def ask_cyclr(first: int) -> Section:
             Step(
                 id=f"test-{number:02}-{question.name}",
                 title=question.title,
-                kind=StepKind.ASK,
+                kind=StepKind.MANUAL,
                 source=Source(2, reading=question.reading),
                 prose=f"{question.prose} Copy Cyclr's answer into the note.",
                 confirms=question.confirms,

@@ -215,8 +215,8 @@ def _verdict(run: Record) -> str:
     if run.outcome == RunOutcome.FAILED:
         failed = sum(step.outcome == Outcome.FAILED for step in run.steps)
         return (
-            f"A check contradicts {failed} of {number}. Do not rely on the connection until that "
-            "is fixed and a new run confirms it."
+            f"{failed} of {number} failed. Do not rely on the connection until that is fixed and a "
+            "new run confirms it."
         )
     in_part = sum(step.needs_person for step in run.steps)
     left = [*_counts(run, _LEFT), *([f"{in_part} {IN_PART}"] if in_part else [])]

@@ -26,7 +26,7 @@ def test_a_question_can_be_copied_and_either_answer_be_kept(step: Step) -> None:
 
     assert "the Facebook Messenger connector" in question
     assert all(word in question for word in WANTED[step.id])
-    assert step.kind is StepKind.ASK
+    assert step.kind is StepKind.MANUAL
     assert not step.checks
     assert step.sentence != other.sentence
 

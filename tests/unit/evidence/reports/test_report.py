@@ -76,7 +76,7 @@ def test_a_time_in_a_reason_is_readable() -> None:
         (
             "failed",
             (step(), step("fb-02-wrong", "failed")),
-            "A check contradicts 1 of 2 steps. Do not rely on the connection until that is fixed",
+            "1 of 2 steps failed. Do not rely on the connection until that is fixed",
         ),
         (
             "incomplete",
