@@ -40,9 +40,7 @@ class Activity:
 
 @dataclass(slots=True)
 class Sealing:
-    """
-    The sealing of the evidence in this kernel; `doubts` are what a person is asked first.
-    """
+    """The sealing of the evidence in this kernel; `doubts` are what a person is asked first."""
 
     activity: Activity = field(default_factory=Activity)
     doubts: Sequence[str] = ()

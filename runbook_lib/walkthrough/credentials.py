@@ -83,16 +83,14 @@ class SavedCredentials:
 
     def places(self) -> dict[str, str]:
         """Return where each known credential is saved, by name."""
-        references = self._run.history.index.credentials
+        references = self._run.history.index.credentials.keys()
         unsaved = {item.name for item, _ in self.unsaved()}
         items = [item for item in self._items if item.name in self._run.settings.secrets]
         return {
-            item.name: "this session"
-            if item.name in unsaved
-            else "keyring"
-            if item.name in references
+            item.name: "keyring"
+            if item.name in references - unsaved
             else ".env"
-            if self._env_file.holds(item)
+            if item.name not in unsaved and self._env_file.holds(item)
             else "this session"
             for item in items
         }
