@@ -77,7 +77,8 @@ class Input:
 
     `parse` returns the typed value of a text, or raises `ValueError` with a
     message for the operator that never quotes a secret. `doubt` returns why a typed value is
-    likely to be refused, or nothing: a warning, since what it knows grows old. `provider`
+    likely to be refused, or nothing: a warning, since what it knows grows old. `choices` are the
+    names that a list may have, each with those that it depends on. `provider`
     names the company whose setting it is; the runner's own have none.
     """
 
@@ -90,6 +91,7 @@ class Input:
     example: str = ""
     secret: bool = False
     required: bool = False
+    choices: tuple[tuple[str, tuple[str, ...]], ...] = ()
     provider: str = ""
 
     @property
@@ -249,6 +251,7 @@ class Step:
     confirms: str
     subject: tuple[str, ...]
     today: str = ""
+    sitting: str = ""
     links: tuple[Link, ...] = ()
     pastes: tuple[Paste, ...] = ()
     inputs: tuple[Input, ...] = ()
@@ -264,6 +267,7 @@ class Step:
     attest_label: str = ""
     counts_days: int = 0
     answers: tuple[Answer, ...] = ()
+    question: str = ""
 
     @property
     def spends(self) -> str:
@@ -283,7 +287,7 @@ class Step:
         Without `troubles`, days and `attest_label`: what else may go wrong, how long others
         take or a word counts and what a button says does not alter what was confirmed.
         """
-        text = replace(self, troubles=(), attest_label="")
+        text = replace(self, troubles=(), attest_label="", sitting="", question="")
         return _digest(_document(replace(text, least_days=0, usual_days=0, counts_days=0)))
 
     @property
@@ -353,12 +357,14 @@ class Road:
     How long the whole procedure takes, and why.
 
     `ready` is what to have at hand on the first day, `meanwhile` what runs while a gate is
-    waited for. `source` says where `whole` was read.
+    waited for, `afterwards` what to watch once everything is done. `source` says where
+    `whole` was read.
     """
 
     ready: tuple[str, ...]
     gates: tuple[Gate, ...]
     meanwhile: tuple[str, ...]
+    afterwards: tuple[str, ...]
     whole: str
     source: str
 

@@ -10,8 +10,11 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
+
+# How long an open step is not looked at again, however often the window comes back.
+_LOOK_AGAIN = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,16 @@ class Activities:
         self.sealing = Sealing()
         self._lock = threading.Lock()
         self._activities: dict[str, Activity] = {}
+        self._looked: dict[str, datetime] = {}
+
+    def may_look(self, step_id: str, now: datetime) -> bool:
+        """Return whether an open step may be looked at again unasked, and note that it was."""
+        with self._lock:
+            last = self._looked.get(step_id)
+            if last is not None and now - last < _LOOK_AGAIN:
+                return False
+            self._looked[step_id] = now
+            return True
 
     def of(self, step_id: str) -> Activity:
         """Return the activity of a step."""

@@ -60,7 +60,7 @@ class Walkthrough:
         self._watch_interval = timedelta(seconds=watch_seconds)
         self._credentials = SavedCredentials(run)
         self._activities = Activities(run.clock() + self._watch_interval)
-        self.displays = Displays(run, self._activities, self._credentials, self._statements)
+        self.displays = Displays(run, self._activities, self._credentials)
         self._consent = Consent(run, self._redeem, self._say_that_none_came)
         self._workers = ThreadPoolExecutor(max_workers=4, thread_name_prefix="runbook")
         self._stopped = threading.Event()
@@ -91,15 +91,32 @@ class Walkthrough:
             self._activities.round = Activity(message=message, advice=advice, is_error=True)
         self.displays.draw()
 
+    def look(self, step: Step) -> None:
+        """Look at a step that a person has open, seldom, unless that spends; write only changes."""
+        if not step.spends and self._activities.may_look(step.id, self.run.clock()):
+            self._workers.submit(self._look_at, step)
+
+    def _look_at(self, step: Step) -> None:
+        try:
+            if self.run.used_calls <= _MOST_UNASKED:
+                self._check_what_changed([step])
+        except Exception:  # noqa: BLE001  (nobody asked: the panel keeps what it shows)
+            self.displays.draw(step.id)
+
     def _check_what_changed(self, steps: Sequence[Step]) -> None:
-        """Look at `steps` at once, without writing; check those again whose outcome is another."""
+        """Look at `steps` at once, without writing; check those again that are not as they were."""
         free = [step for step in steps if not self._activities.of(step.id).busy]
         for step_id, now in self.run.preview(free).items():
             before = combine(self.run.state.steps[step_id].findings)
-            is_new = before is None or (now is not None and now.outcome is not before.outcome)
+            is_new = now is not None and (
+                before is None or (now.outcome, now.reason) != (before.outcome, before.reason)
+            )
+            # What cannot be checked at the moment leaves what was seen before.
+            is_unclear = now is not None and now.outcome is Outcome.INCONCLUSIVE
+            was_clear = before is not None and before.outcome is not Outcome.INCONCLUSIVE
             # NOTE: who came back and the watch may see the same change at the same time.
             is_busy = self._activities.of(step_id).busy
-            if now and is_new and not is_busy and now.outcome is not Outcome.INCONCLUSIVE:
+            if is_new and not is_busy and not (is_unclear and was_clear):
                 self.perform(self.run.step(step_id), {})
 
     def take_over(self, earlier: Walkthrough) -> None:
@@ -121,10 +138,17 @@ class Walkthrough:
     def say(
         self, step: Step, kind: WordKind, words: dict[str, Any], files: list[dict[str, Any]]
     ) -> None:
-        """Record what a named person confirms about the step, with attachments."""
-        self._begin(
-            step, lambda: self._record(step, self._statements.word(step, kind, words, files))
-        )
+        """
+        Record what a named person confirms about the step, with attachments.
+
+        Values that were typed beside it are accepted first, since the word is about them.
+        """
+
+        def record() -> str:
+            self._take(step, dict(words.get("inputs", {})))
+            return self._record(step, self._statements.word(step, kind, words, files))
+
+        self._begin(step, record)
 
     def add_note(self, step: Step, kind: NoteKind, words: dict[str, Any]) -> None:
         """Record a comment on the step, or who does it by when; no outcome rests on either."""
@@ -307,7 +331,9 @@ class Walkthrough:
         self._take(step, inputs)
         state = self.run.perform(step.id)
         outcome, absent = state.conclusion.outcome, lacking(self.run, step)
-        advice = "" if outcome is Outcome.WAITING else what_to_do(state)
+        # What a person confirms beside a check stands at its button.
+        is_clear = outcome is Outcome.WAITING or state.conclusion.needs_person
+        advice = "" if is_clear else what_to_do(state)
         if absent and outcome is not Outcome.FAILED:
             advice = f"Enter {', '.join(item.label for item in absent)}, then press Check."
         checked = f"Checked: {label_of(state.conclusion)}." if state.findings or not absent else ""

@@ -13,7 +13,6 @@ from typing import Any, Protocol
 
 from runbook_lib.connectors.provider import vendor_of
 from runbook_lib.core.advice import next_step
-from runbook_lib.core.model import Outcome
 from runbook_lib.engine.run import Run
 from runbook_lib.engine.tenants import listed, tenant_names
 from runbook_lib.errors import describe_error
@@ -21,8 +20,14 @@ from runbook_lib.evidence.reports.wording import when
 from runbook_lib.walkthrough.activity import Activities
 from runbook_lib.walkthrough.credentials import SavedCredentials
 from runbook_lib.walkthrough.everything import lacking
-from runbook_lib.walkthrough.statements import Statements
-from runbook_lib.walkthrough.views import STRUCTURE, Scene, finish_view, header_view, step_view
+from runbook_lib.walkthrough.views import (
+    STRUCTURE,
+    Scene,
+    finish_view,
+    header_view,
+    sitting_of,
+    step_view,
+)
 
 
 class Display(Protocol):
@@ -40,12 +45,12 @@ class Displays:
         run: Run,
         activities: Activities,
         credentials: SavedCredentials,
-        statements: Statements,
     ) -> None:
         self._run = run
         self._activities = activities
         self._credentials = credentials
-        self._statements = statements
+        # JupyterHub names the person to whom the server belongs.
+        self._user = os.environ.get("JUPYTERHUB_USER", "")
         # NOTE: `runbook lab` sets this variable for its kernels; another server has no such page.
         self._has_confirm_page = os.environ.get("RUNBOOK_EVIDENCE", "") == str(
             run.evidence.absolute()
@@ -111,34 +116,36 @@ class Displays:
             credentials=self._credentials.places(),
             chosen_in=self._chosen_in,
             has_confirm_page=self._has_confirm_page,
-            next_id=following[0].step.id if following else "",
+            following=following[0].step if following else None,
+            current=sitting_of(run.procedure, following[0].step) if following else frozenset(),
+            user=self._user,
             next_look=f"{self._activities.next_look:%H:%M} UTC{self._activities.held_back}",
         )
         for step_id in only or tuple(activities):
             if step_id in activities:
                 step = state.steps[step_id]
-                is_tried = step.checked_on or step.conclusion.outcome is Outcome.WAITING
                 view = step_view(
                     step,
                     scene,
                     recent=history.recent(step_id),
                     activity=activities[step_id],
-                    wanted=lacking(run, step.step) if is_tried else (),
+                    lacks=lacking(run, step.step),
                 )
                 self._show(step_id, self._panels[step_id], self._redacted(step_id, view))
+        # NOTE: of an old run the journal's index has the bundle alone.
+        sealed_on = ""
+        if sealed and sealed[1].finished_on:
+            sealed_on = f"Sealed {when(sealed[1].finished_on)}: {sealed[1].outcome}."
         if self._header is not None and not only:
             view = header_view(
                 state,
                 title=run.procedure.title,
                 tenant=run.tenant,
-                operator=self._statements.operator,
+                user=self._user,
                 is_sandbox=run.is_sandbox,
                 provider=vendor.title,
                 others=self._others,
-                # NOTE: of an old run the journal's index has the bundle alone.
-                sealed=f"Sealed {when(sealed[1].finished_on)}: {sealed[1].outcome}."
-                if sealed and sealed[1].finished_on
-                else "",
+                sealed=sealed_on,
                 is_unsaved=bool(self._credentials.unsaved()),
                 road=run.procedure.road,
                 today=scene.today,
@@ -150,7 +157,9 @@ class Displays:
                 state,
                 activity=sealing.activity,
                 bundle=str(sealed[0]) if sealed else "",
+                sealed=sealed_on,
                 doubts=sealing.doubts,
+                road=run.procedure.road,
             )
             self._show("finish", self._finish, view)
 

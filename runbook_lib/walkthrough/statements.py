@@ -14,6 +14,7 @@ from runbook_lib.core.model import Assignment, Note, NoteKind, Word, WordKind
 from runbook_lib.core.procedure import Step
 from runbook_lib.engine.known_run import KnownRun
 from runbook_lib.errors import SettingsError
+from runbook_lib.evidence.reports.wording import day
 
 _ORIGIN = "walkthrough"
 _LONGEST_NAME, _LONGEST_NOTE = 200, 2_000
@@ -25,18 +26,18 @@ _FIELDS = {
     "due": "The day",
     "until": "The last day",
     "answer": "The answer",
+    "on": "The day",
 }
 
 
 class Statements:
     """
-    The statements that one walkthrough takes; `operator` is who made the last one.
+    The statements that one walkthrough takes.
 
     Each raises `SettingsError` where a field lacks what it needs, or cannot be shown.
     """
 
     def __init__(self, run: KnownRun) -> None:
-        self.operator = ""
         self._run = run
 
     def word(
@@ -74,21 +75,32 @@ class Statements:
         by = _text(typed, "by", longest=_LONGEST_NAME)
         if not by:
             msg = "Enter your name: the record says who confirmed this."
-            raise SettingsError(msg, next_step="It stays filled in from then on.")
-        self.operator = by
+            raise SettingsError(msg, next_step="This page keeps it until it is closed.")
         return {
             "step": step.id,
             "by": by,
             "at": timestamp(self._run.clock()),
-            "note": _text(typed, "note"),
+            "note": _with_event(typed, _text(typed, "note")),
             "origin": _ORIGIN,
         }
+
+
+def _with_event(typed: dict[str, Any], note: str) -> str:
+    """Return the note, behind the day and the names that were given of what happened elsewhere."""
+    on = _text(typed, "on")
+    event = [f"on {day(on)}"] if on else []
+    event += [
+        f"{name}: {', '.join(_text({name: item}, name) for item in chosen)}"
+        for name, chosen in typed.items()
+        if isinstance(chosen, list) and name not in ("files", "inputs") and chosen
+    ]
+    return " ".join(filter(None, (f"({'; '.join(event)})" if event else "", note)))
 
 
 def _text(typed: dict[str, Any], name: str, *, longest: int = _LONGEST_NOTE) -> str:
     """Return typed text; raises `SettingsError` if it contains an invisible character."""
     return visible_text(
-        _FIELDS[name],
+        _FIELDS.get(name, name),
         str(typed.get(name, "")),
         longest=longest,
         may_have_lines=name in ("note", "seen"),

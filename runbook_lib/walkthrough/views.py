@@ -7,9 +7,10 @@ contains the value of a credential, only that one is known.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
+from itertools import groupby
 from typing import Any
 
 from runbook_lib.connectors.provider import Vendor
@@ -26,12 +27,13 @@ from runbook_lib.core.model import (
     Exchange,
     NoteKind,
     Outcome,
+    RunOutcome,
     Statement,
     Value,
     WordKind,
 )
 from runbook_lib.core.outcome import ICONS, label_of, tally
-from runbook_lib.core.procedure import Input, Road, Step, StepKind
+from runbook_lib.core.procedure import Input, Procedure, Road, Step, StepKind
 from runbook_lib.core.state import RunState, StepState
 from runbook_lib.core.step_record import (
     TroubleRecord,
@@ -77,9 +79,11 @@ STRUCTURE = frozenset(
         "sent_on",
         "at",
         "name",
-        "note_name",
         "input",
         "kind",
+        "actions",
+        "action",
+        "answer",
     }
 )
 _LONGEST_DETAIL = 4_000
@@ -95,8 +99,9 @@ class Scene:
     known credential to where it is kept ("this session", "keyring", ".env"). `chosen_in`
     maps the name of a list to the step in which it is chosen: elsewhere it is only shown.
     `has_confirm_page` says that this server has the page on which a second person
-    confirms a step. `next_id` is the step that is next, `next_look` when waiting
-    steps are checked again.
+    confirms a step. `following` is the step that is next, `current` has the ids of its sitting,
+    `next_look` says when waiting steps are checked again. `user` is who is logged in to the
+    server, as far as it says so.
     """
 
     vendor: Vendor
@@ -106,8 +111,10 @@ class Scene:
     credentials: Mapping[str, str]
     chosen_in: Mapping[str, Step]
     has_confirm_page: bool
-    next_id: str
+    following: Step | None
+    current: frozenset[str]
     next_look: str
+    user: str
 
 
 def is_watched(state: StepState, wanted: Sequence[Input]) -> bool:
@@ -121,21 +128,29 @@ def is_watched(state: StepState, wanted: Sequence[Input]) -> bool:
     return state.conclusion.outcome is Outcome.WAITING and can_look and not step.spends
 
 
+def sitting_of(procedure: Procedure, step: Step) -> frozenset[str]:
+    """Return the ids of the steps that are done in one sitting with `step`."""
+    sittings = groupby(procedure.steps, key=lambda other: other.sitting or other.id)
+    ids = (frozenset(other.id for other in steps) for _, steps in sittings)
+    return next(sitting for sitting in ids if step.id in sitting)
+
+
 def step_view(
     state: StepState,
     scene: Scene,
     *,
     recent: Sequence[Entry],
     activity: Activity,
-    wanted: Sequence[Input],
+    lacks: Sequence[Input],
 ) -> dict[str, Any]:
     """
     Return what the panel of a step shows.
 
-    `recent` are the newest journal lines about the step, oldest first; `wanted` are
-    inputs that a check lacks which was tried, or would be tried while the step waits.
+    `recent` are the newest journal lines about the step, oldest first; `lacks` are the
+    inputs that its checks need and were not given. A step that was tried asks for them too.
     """
     values, credentials = scene.values, scene.credentials
+    is_tried = state.checked_on or state.conclusion.outcome is Outcome.WAITING
     elsewhere = {name: other for name, other in scene.chosen_in.items() if other is not state.step}
     step, record = state.step, step_record(state)
     names = ("id", "title", "outcome", "checked_on", "attested_by")
@@ -164,8 +179,8 @@ def step_view(
             if paste.value(values)
         ],
         "inputs": [
-            _input_view(item, values, credentials)
-            for item in dict.fromkeys((*step.inputs, *wanted))
+            {**_input_view(item, values, credentials), "is_needed": item in lacks}
+            for item in dict.fromkeys((*step.inputs, *(lacks if is_tried else ())))
             if item.name not in elsewhere
         ],
         "chosen": [
@@ -179,18 +194,27 @@ def step_view(
             if item.name in elsewhere
         ],
         "spends": step.spends,
-        "primary": _primary(state, credentials) if step.id == scene.next_id else "",
-        "next_look": scene.next_look if is_watched(state, wanted) else "",
+        "actions": _actions(state, scene, lacks),
+        "is_next": step is scene.following,
+        "is_current": step.id in scene.current and not state.is_settled,
+        "is_settled": state.is_settled,
+        "next": {"id": scene.following.id, "title": scene.following.title}
+        if scene.following
+        else None,
+        "since": _since(state, scene),
+        "can_look": _can_look(state, lacks),
+        "user": scene.user,
+        "next_look": scene.next_look if is_watched(state, lacks) else "",
         "can_check": bool(step.checks),
-        "forms": _forms(step, scene.vendor),
+        "forms": _forms(step, scene),
         "provider": scene.vendor.title,
-        "can_withdraw": state.word is not None,
         "needs_consent": step.consent_gives is not None,
         "largest": LARGEST,
         "needs_another": state.conclusion.needs_another,
         "has_confirm_page": scene.has_confirm_page,
         "hand_over": _handed_over(step, credentials),
         "exchanges": [_exchange_view(exchange) for exchange in record.exchanges],
+        "identity": f"{step.id} · {step.kind}",
         "history": [
             {"at": when(entry.at), "what": f"{_EVENT_WORDS[entry.type]}{_details(entry)}"}
             for entry in reversed(recent)
@@ -201,21 +225,81 @@ def step_view(
     }
 
 
-def _primary(state: StepState, credentials: Mapping[str, str]) -> str:
-    """Return the action that a person needs next in this step."""
-    step, outcome = state.step, state.conclusion.outcome
-    token = step.consent_gives
-    if step.answers:
-        return "attest"
-    if step.kind is StepKind.WAIT and outcome is Outcome.FAILED and state.conclusion.by_person:
-        return "submit"  # declined: it is submitted again
-    if state.conclusion.needs_person:
-        return "attest"
-    if token is not None and token.name not in credentials:
-        return "consent"
-    if step.checks and (outcome is Outcome.FAILED or not state.findings):
-        return "check"
-    return "submit" if step.kind is StepKind.WAIT else "attest"
+def _can_look(state: StepState, lacks: Sequence[Input]) -> bool:
+    """Return whether an open step can be checked without spending, and may have news."""
+    absent = {item.name for item in lacks}
+    is_open = not state.is_settled and not state.conclusion.needs_person
+    can_ask = any(absent.isdisjoint(check.needs) for check in state.step.checks)
+    return is_open and can_ask and not state.step.spends
+
+
+def _actions(state: StepState, scene: Scene, lacks: Sequence[Input]) -> dict[str, Any]:
+    """Return the action that a person needs next in this step, one beside it, and the others."""
+    step = state.step
+    person = "answer" if _is_question(step) else "attest"
+    page = "open" if step.links and step.links[0].url(scene.link_values) else ""
+    primary, other = _next_actions(state, scene, lacks, person=person, page=page)
+    possible = {
+        "check": bool(step.checks or step.inputs),
+        "consent": step.consent_gives is not None,
+        person: True,
+        "link": state.conclusion.needs_another and scene.has_confirm_page,
+        "comment": True,
+        "assign": True,
+        "skip": True,
+        "withdraw": state.word is not None,
+    }
+    menu = [name for name, is_possible in possible.items() if is_possible]
+    return {
+        "primary": primary,
+        "other": other,
+        "menu": [name for name in menu if name not in (primary, other)],
+    }
+
+
+def _next_actions(
+    state: StepState, scene: Scene, lacks: Sequence[Input], *, person: str, page: str
+) -> tuple[str, str]:
+    """Return the first two actions; `page` is "open" if the step has a page that can be opened."""
+    step, conclusion, token = state.step, state.conclusion, state.step.consent_gives
+    check = "check" if step.checks else ""
+    asks = bool(set(lacks).intersection(step.inputs))
+    is_permitted = all(
+        any(scene.values.get(name) for name in part.permitted_by)
+        for part in step.checks
+        if part.permitted_by
+    )
+    is_declined = conclusion.outcome is Outcome.FAILED and conclusion.by_person
+    cases = (
+        (state.is_settled, ("", check)),
+        (conclusion.needs_another, (person, "link" if scene.has_confirm_page else "")),
+        (conclusion.needs_person, (person, check)),
+        (token is not None and token.name not in scene.credentials, ("consent", "check")),
+        (state.is_asked_for, (person, "")),
+        (conclusion.outcome is Outcome.WAITING, ("", person)),
+        (
+            step.kind is StepKind.WAIT,
+            (page, person) if page and not is_declined else (person, page),
+        ),
+        (not step.checks, (person, "")),
+        (
+            page and not asks and (state.findings or not is_permitted),
+            (page, check if conclusion.outcome is Outcome.FAILED else person),
+        ),
+        (True, ("check", person)),
+    )
+    return next(actions for is_so, actions in cases if is_so)
+
+
+def _is_question(step: Step) -> bool:
+    """Return whether a person answers, since more than one thing may be true."""
+    return bool(step.answers) or step.kind is StepKind.WAIT
+
+
+def _since(state: StepState, scene: Scene) -> str:
+    """Return who settled the step and when, or whom it waits for."""
+    parts = (_who(state, scene.vendor.title), _assigned(state), _overdue(state, scene.today))
+    return " · ".join(filter(None, parts))
 
 
 def header_view(
@@ -223,7 +307,7 @@ def header_view(
     *,
     title: str,
     tenant: str,
-    operator: str,
+    user: str,
     is_sandbox: bool,
     activity: Activity,
     today: date,
@@ -236,15 +320,15 @@ def header_view(
     """
     Return what the header shows: progress over the whole procedure, and what comes next.
 
-    `provider` decides on what waits, `others` names the other tenants of the evidence
-    folder, `sealed` says when the evidence was sealed last, `is_unsaved` that this
-    kernel knows a credential that is saved nowhere, `road` the gates, `activity` that of *Check
-    everything now*.
+    `user` is who is logged in to the server, `provider` decides on what waits, `others` names the
+    other tenants of the evidence folder, `sealed` says when the evidence was sealed last,
+    `is_unsaved` that this kernel knows a credential that is saved nowhere, `road` the gates,
+    `activity` that of *Check everything now*.
     """
     return {
         "title": title,
         "tenant": tenant,
-        "operator": operator,
+        "user": user,
         "sandbox": is_sandbox,
         "total": len(state.steps),
         "settled": sum(step.is_settled for step in state.steps.values()),
@@ -264,6 +348,7 @@ def header_view(
             }
             for step in state.steps.values()
         ],
+        "sittings": _sittings(state),
         "others": others,
         "sealed": sealed,
         "unsaved": is_unsaved,
@@ -273,7 +358,32 @@ def header_view(
     }
 
 
-def _gates(state: RunState, road: Road | None) -> list[dict[str, str]]:
+def _sittings(state: RunState) -> list[dict[str, Any]]:
+    """Return each sitting with its most urgent outcome, and the step in it to go to."""
+    sittings = []
+    by_sitting = groupby(state.steps.values(), key=lambda part: part.step.sitting or part.step.id)
+    for title, group in by_sitting:
+        steps = list(group)
+        unsettled = [part for part in steps if not part.is_settled]
+        target = next(
+            (part for part in unsettled if part.conclusion.outcome is Outcome.FAILED),
+            (unsettled or steps)[0],
+        )
+        done = len(steps) - len(unsettled)
+        open_label = label_of(target.conclusion) if len(steps) == 1 else f"{done}/{len(steps)}"
+        sittings.append(
+            {
+                "title": title,
+                "ids": [part.step.id for part in steps],
+                "outcome": target.conclusion.outcome,
+                "label": open_label if unsettled else "done",
+                "step": {"id": target.step.id, "title": target.step.title},
+            }
+        )
+    return sittings
+
+
+def _gates(state: RunState, road: Road | None) -> list[dict[str, Any]]:
     """Return how each gate stands, since when, how long it takes, and what must be done first."""
     return [
         {
@@ -289,7 +399,7 @@ def _gates(state: RunState, road: Road | None) -> list[dict[str, str]]:
     ]
 
 
-def _line(state: StepState) -> dict[str, str]:
+def _line(state: StepState) -> dict[str, Any]:
     """Return what a list shows of a step: what it is, and its outcome."""
     outcome = state.conclusion.outcome
     return {
@@ -299,6 +409,7 @@ def _line(state: StepState) -> dict[str, str]:
         "outcome": outcome,
         "icon": ICONS[outcome],
         "label": label_of(state.conclusion),
+        "in_part": state.conclusion.needs_person,
     }
 
 
@@ -344,16 +455,26 @@ def _next_view(state: RunState) -> dict[str, str] | None:
 
 
 def finish_view(
-    state: RunState, *, activity: Activity, bundle: str, doubts: Sequence[str]
+    state: RunState,
+    *,
+    activity: Activity,
+    bundle: str,
+    sealed: str,
+    doubts: Sequence[str],
+    road: Road | None,
 ) -> dict[str, Any]:
     """
     Return what the end of the notebook shows.
 
-    `bundle` is the sealed folder, if there is one, `doubts` what a person should
-    know before sealing.
+    `bundle` is the sealed folder, if there is one, `sealed` says when it was sealed, `doubts`
+    what a person should know before sealing, `road` what to watch afterwards.
     """
     steps = state.steps.values()
+    is_done = bool(bundle) and state.outcome is RunOutcome.COMPLETE
     return {
+        "end": {"sealed": sealed, "watch": list(road.afterwards if road else ())}
+        if is_done
+        else None,
         "total": len(steps),
         "done": sum(step.is_settled for step in steps),
         "open": [_line(step) for step in steps if not step.is_settled],
@@ -365,103 +486,164 @@ def finish_view(
     }
 
 
-def _forms(step: Step, vendor: Vendor) -> list[dict[str, Any]]:
+def _forms(step: Step, scene: Scene) -> list[dict[str, Any]]:
     """Return the forms by which a person can confirm `step`, skip it, and so on."""
-    is_wait = step.kind is StepKind.WAIT
-    done = step.attest_label or (f"{vendor.title} approved it" if is_wait else "I have done this")
-    optional = "Optional: a note for the record."
-    submitted = [
-        _form(
-            "submit",
-            "I have submitted it",
-            f"Everything that {vendor.title} asks for is submitted.",
-            optional,
-        ),
-    ]
-    attested = _form("attest", done, step.sentence, optional)
-    attested["fields"] = _until_field(step.counts_days)
+    vendor, files_help = scene.vendor.title, ""
     if step.developer_tools:
-        attested["files_help"] = (
-            f"What {vendor.developer_tools} answer to {step.developer_tools} may be attached as "
-            "JSON: it is kept, not read."
+        files_help = (
+            f"What {scene.vendor.developer_tools} answer to {step.developer_tools} may be attached "
+            "as JSON: it is kept, not read."
         )
-    declined = [
-        _form(
-            "decline",
-            f"{vendor.title} declined it",
-            f"{vendor.title} declined it.",
-            "What the reviewer objected to.",
-        ),
-    ]
+    said: dict[str, Any] = {"has_files": True, "files_help": files_help, "verb": "confirms"}
+    question, done = step.question or f"What does {vendor} say?", step.attest_label or _DONE
     return [
-        *(submitted if is_wait else ()),
-        *(
-            {
-                **_form(f"attest-{answer.name}", answer.label, answer.sentence, optional),
-                "action": "attest",
-                "answer": answer.name,
-                "fields": [
-                    *([_DUE_FIELD] if answer.due_days else []),
-                    *_until_field(answer.counts_days),
-                ],
-            }
-            for answer in step.answers
+        _form("answer", question, *_answers(step, scene), act="Confirm", **said)
+        if _is_question(step)
+        else _form("attest", done, _done(step, done), act=done, **said),
+        _form(
+            "skip",
+            "Skip",
+            _option("skip", "Skip", "This step is skipped."),
+            verb="skips this",
+            act="Skip",
+            note_label="Reason",
+            note_missing="Give a reason: it is kept in the record.",
         ),
-        attested,
-        *(declined if is_wait else ()),
-        _form("skip", "Skip", "This step is skipped.", ""),
-        _form("withdraw", "Withdraw", "What was confirmed about this step is no longer true.", ""),
-        {
-            **_form("comment", "Comment", "A comment; the outcome stays as it is.", ""),
-            "note_label": "Comment",
-            "note_missing": "Write the comment: it is kept with the step.",
-        },
-        {
-            **_form("assign", "Hand over", "Somebody else does this step.", optional),
-            "has_files": False,
-            "fields": [
-                {
-                    "name": "to",
-                    "label": "Who does it",
-                    "type": "text",
-                    "help": "Empty for nobody in particular.",
-                },
-                {"name": "due", "label": "By", "type": "date", "help": "Optional."},
-            ],
-        },
+        _form(
+            "withdraw",
+            "Withdraw",
+            _option(
+                "withdraw", "Withdraw", "What was confirmed about this step is no longer true."
+            ),
+            verb="withdraws it",
+            act="Withdraw",
+            note_label="Reason",
+            note_missing="Give a reason: it is kept in the record.",
+        ),
+        _form(
+            "comment",
+            "Comment",
+            _option("comment", "Comment", "A comment; the outcome stays as it is."),
+            verb="comments",
+            act="Comment",
+            note_label="Comment",
+            note_missing="Write the comment: it is kept with the step.",
+        ),
+        _form(
+            "assign",
+            "Hand over",
+            _option("assign", "Hand over", "Somebody else does this step.", *_ASSIGN_FIELDS),
+            verb="hands it over",
+            act="Hand over",
+        ),
     ]
 
 
-def _form(name: str, label: str, sentence: str, note_help: str) -> dict[str, Any]:
-    """Return a form's texts; without `note_help` it asks for a reason."""
+def _answers(step: Step, scene: Scene) -> Iterator[dict[str, Any]]:
+    """Return what may be true of a step, and is confirmed by name."""
+    vendor, is_wait = scene.vendor.title, step.kind is StepKind.WAIT
+    lists = [
+        {"name": item.name, "label": item.label, "help": "", "type": "choices", "choices": chosen}
+        for item in step.inputs
+        if isinstance(item.default, tuple)
+        and isinstance(chosen := scene.values.get(item.name, item.default), tuple)
+    ]
+    if is_wait:
+        sentence = f"Everything that {vendor} asks for is submitted."
+        yield _option("submit", "Submitted, and not decided", sentence, _day_field("Sent"), *lists)
+    for answer in step.answers:
+        due = [_DUE_FIELD] if answer.due_days else []
+        fields = (*due, *_until_field(answer.counts_days))
+        option = _option("attest", answer.label, answer.sentence, *fields, answer=answer.name)
+        yield {**option, "name": f"attest-{answer.name}"}
+    done = _done(step, step.attest_label or "Approved")
+    yield {**done, "fields": [*([_day_field("Decided")] if is_wait else []), *done["fields"]]}
+    if is_wait:
+        reason = {"note_label": "The reason given"}
+        decline = _option("decline", "Declined", f"{vendor} declined it.", _day_field("Decided"))
+        yield {**decline, "fields": [*decline["fields"], *lists], **reason}
+
+
+def _done(step: Step, label: str) -> dict[str, Any]:
+    return _option("attest", label, step.sentence, *_until_field(step.counts_days))
+
+
+def _option(
+    action: str, label: str, sentence: str, *fields: Mapping[str, Any], answer: str = ""
+) -> dict[str, Any]:
+    """Return one thing that can be said in a form; `answer` names which of the step's answers."""
     return {
-        "name": name,
-        "action": name,
-        "answer": "",
+        "name": action,
+        "action": action,
+        "answer": answer,
         "label": label,
         "sentence": sentence,
-        "note_name": "note" if note_help else "reason",
-        "note_label": "Note" if note_help else "Reason",
-        "note_help": note_help or "Kept in the record.",
-        "note_missing": "Give a reason: it is kept in the record.",
-        "has_files": bool(note_help),
-        "files_help": "",
-        "fields": [],
+        "note_label": "",
+        "fields": list(fields),
     }
 
 
+def _form(
+    name: str,
+    label: str,
+    *options: Mapping[str, Any],
+    verb: str,
+    act: str,
+    note_label: str = "Note",
+    note_missing: str = "",
+    has_files: bool = False,
+    files_help: str = "",
+) -> dict[str, Any]:
+    """
+    Return a form's texts: its button is `act`, or a person's name and `verb`.
+
+    With `note_missing`, the note must be given.
+    """
+    return {
+        "name": name,
+        "label": label,
+        "options": list(options),
+        "verb": verb,
+        "act": act,
+        "note_label": note_label,
+        "note_help": "Kept in the record." if note_missing else "Optional: a note for the record.",
+        "note_missing": note_missing,
+        "needs_note": bool(note_missing),
+        "has_files": has_files,
+        "files_help": files_help,
+    }
+
+
+_DONE = "I have done this"
+_ASSIGN_FIELDS = (
+    {
+        "name": "to",
+        "label": "Who does it",
+        "type": "text",
+        "help": "Empty for nobody in particular.",
+        "choices": [],
+    },
+    {"name": "due", "label": "By", "type": "date", "help": "Optional.", "choices": []},
+)
 _DUE_FIELD = {
     "name": "due",
     "label": "Due",
     "type": "date",
     "help": "The day by which it must be done, as it was named to you.",
+    "choices": [],
 }
+
+
+def _day_field(label: str) -> dict[str, Any]:
+    """Return the field for the day on which something happened at an outside party."""
+    return {"name": "on", "label": label, "type": "date", "help": "Optional.", "choices": []}
 
 
 def _until_field(days: int) -> list[dict[str, Any]]:
     """Return the field for the last day of a word that counts for `days`; none if it has no end."""
     note = f"Optional: the last day on which this counts; {days} days without one."
-    return [{"name": "until", "label": "Until", "type": "date", "help": note}] if days else []
+    field = {"name": "until", "label": "Until", "type": "date", "help": note, "choices": []}
+    return [field] if days else []
 
 
 def _input_view(
@@ -477,6 +659,7 @@ def _input_view(
         "kind": kind,
         "value": "" if item.secret else value if isinstance(value, bool) else as_text(value),
         "rests": credentials.get(item.name, ""),
+        "choices": [{"name": name, "needs": list(needs)} for name, needs in item.choices],
     }
 
 

@@ -120,6 +120,9 @@ class StepPanel(_Panel):
     def _check(self, message: dict[str, Any], _buffers: list[Any]) -> None:
         self._walkthrough.perform(self._step, dict(message.get("inputs", {})))
 
+    def _look(self, _message: dict[str, Any], _buffers: list[Any]) -> None:
+        self._walkthrough.look(self._step)
+
     def _say(self, message: dict[str, Any], buffers: list[Any]) -> None:
         files = [
             {"name": file["name"], "media_type": file["type"], "content": bytes(buffer)}
@@ -153,6 +156,7 @@ class StepPanel(_Panel):
 
     _actions: dict[str, Callable[[StepPanel, dict[str, Any], list[Any]], None]] = {  # noqa: RUF012
         "check": _check,
+        "look": _look,
         **dict.fromkeys(WORDS, _say),
         **dict.fromkeys(NOTES, _add_note),
         "validate": _validate,

@@ -156,6 +156,7 @@ def ask_cyclr(first: int) -> Section:
                 subject=OUR_CYCLR,
                 pastes=(Paste("Question", question.text),),
                 attest_label=question.label,
+                question="What did Cyclr answer?",
                 answers=(question.other,),
             )
             for number, question in enumerate(_QUESTIONS, first)

@@ -10,7 +10,12 @@ from __future__ import annotations
 from runbook_lib.config import formats as config_formats
 from runbook_lib.connectors.facebook import formats, troubles
 from runbook_lib.connectors.facebook.access import authorization_server
-from runbook_lib.connectors.facebook.permissions import permission_doubt
+from runbook_lib.connectors.facebook.permissions import (
+    KNOWN_PERMISSIONS,
+    PERMISSION_DEPENDENCIES,
+    permission_doubt,
+    with_dependencies,
+)
 from runbook_lib.connectors.facebook.review import scope_warnings
 from runbook_lib.connectors.facebook.review_kit import kit_of
 from runbook_lib.connectors.facebook.usage import HEADERS, usage_pause, usage_share
@@ -141,5 +146,9 @@ def permissions(*default: str, example: str) -> Input:
         doubt=permission_doubt,
         default=("public_profile", *default),
         example=example,
+        choices=tuple(
+            (name, PERMISSION_DEPENDENCIES.get(name, ()))
+            for name in dict.fromkeys((*with_dependencies(default), *KNOWN_PERMISSIONS))
+        ),
         provider=_FACEBOOK,
     )

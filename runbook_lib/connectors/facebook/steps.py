@@ -499,6 +499,7 @@ def submit_review(
         ),
         links=(dashboard("App Review > Requests", "app-review/submissions/"),),
         least_days=1,
+        question="What does App Review say?",
         usual_days=LONGEST_WAIT_DAYS,
         inputs=(permissions,),
         checks=(
@@ -604,6 +605,12 @@ def road(*, test_calls: str, public_pages: str, renewal: str, review: str) -> Ro
             "Business Verification, from the first day on",
             "the three public pages and the settings of the app",
             "the test calls and the recording for the review",
+        ),
+        afterwards=(
+            "Data Access Renewal: Facebook asks app by app, at most once a year, and gives 60 days",
+            "the end of the Graph version that Cyclr calls",
+            "the certificate of the Service Domain, and the three public pages",
+            "your customers' sign-ins: Facebook does not say when one has ended",
         ),
         whole="6 to 10 weeks",
         source="one organisation's account, read in November 2026 (single)",

@@ -77,16 +77,17 @@ function ask(model, content, buffers) {
 // The cell around `node`; voila wraps each cell in one more node.
 function cellOf(node) { return node.closest("[cell-index]") || node.closest(".jp-Cell"); }
 
-// Scrolls to a step and focuses its panel; without a panel, to its heading. Returns what the person
-// has to do first, or an empty string.
+// Opens a step, scrolls to it and focuses its panel; without a panel, to its heading. Returns what
+// the person has to do first, or an empty string.
 function jump(id, title) {
   const panel = document.getElementById(`runbook-${id}`);
   if (panel && !panel.closest(".lm-mod-hidden")) {
+    setFold(id, true);
     (cellOf(panel)?.previousElementSibling || panel).scrollIntoView({ block: "start" });
     panel.focus({ preventScroll: true });
     return "";
   }
-  const heading = [...document.querySelectorAll("h3")].find((node) => node.textContent.replace("¶", "").trim().endsWith(`· ${title}`));
+  const heading = [...document.querySelectorAll("h4")].find((node) => node.textContent.replace("¶", "").trim().endsWith(`· ${title}`));
   let shown = heading && cellOf(heading);
   while (shown?.classList.contains("lm-mod-hidden")) shown = shown.previousElementSibling;
   shown?.scrollIntoView({ block: "start" });
@@ -130,13 +131,34 @@ function showSeconds(root, since) {
   if (shown) setText(shown, ` ${Math.max(0, Date.now() / 1000 - since).toFixed(0)} s`);
 }
 
-// The operator's name, saved in this browser.
-const OPERATOR = "runbook.operator";
+// Who acts on this page: a name typed here since it was opened, else the server's user. Never one of
+// an earlier session: a word is a named person's.
+const PERSON = "runbook:person";
 
-function savedOperator() {
-  try { return localStorage.getItem(OPERATOR) || ""; } catch { return ""; }
+function personHere(user) { return document.documentElement.dataset.runbookPerson ?? user; }
+
+function setPerson(name) {
+  document.documentElement.dataset.runbookPerson = name;
+  document.dispatchEvent(new CustomEvent(PERSON));
 }
 
-function saveOperator(name) {
-  try { if (name) localStorage.setItem(OPERATOR, name); } catch { /* no storage: ask again next time */ }
+// Calls `hear` with each event's detail; returns a function that stops that.
+function listen(kind, hear) {
+  const listener = (event) => hear(event.detail);
+  document.addEventListener(kind, listener);
+  return () => document.removeEventListener(kind, listener);
+}
+
+// Which steps are open belongs to this page: what the person opened or closed, until its tab is closed.
+const FOLD = "runbook:fold";
+const FOLDS = `${FOLD}:${location.pathname}`;
+
+function savedFolds() {
+  try { return JSON.parse(sessionStorage.getItem(FOLDS) || "{}"); } catch { return {}; }
+}
+
+// Opens or closes a step; without `isOpen` the page decides again.
+function setFold(id, isOpen) {
+  try { sessionStorage.setItem(FOLDS, JSON.stringify({ ...savedFolds(), [id]: isOpen })); } catch { /* until it is reloaded */ }
+  document.dispatchEvent(new CustomEvent(FOLD, { detail: { id, isOpen } }));
 }

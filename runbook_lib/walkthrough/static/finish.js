@@ -8,7 +8,9 @@ class Finish {
   constructor(model, el) {
     this.model = model;
     this.title = element("strong", {});
+    this.end = element("div", {});
     this.open = element("ul", { class: "rb-notes" });
+    this.openFold = element("details", {}, element("summary", {}, "What is open"), this.open);
     this.seal = element("button", { type: "button", class: "rb-main", "data-action": "seal",
       onclick: () => this.send({ action: "seal" }) }, "Seal the evidence");
     this.actions = element("div", { class: "rb-row" }, this.seal,
@@ -23,7 +25,7 @@ class Finish {
     this.live = element("div", { role: "status", "aria-live": "polite" });
     this.root = element("section", { class: "rb rb-panel", id: "runbook-finish", tabindex: -1,
       "aria-label": "The end of the notebook", "data-lm-suppress-shortcuts": "true" },
-    element("div", {}, this.title), this.open, this.actions, this.live, this.asked);
+    element("div", {}, this.title), this.openFold, this.end, this.actions, this.live, this.asked);
     ignoreClicksWhileHeld(this.root);
     el.append(this.root);
     this.timer = setInterval(() => showSeconds(this.live, model.get("view").busy_since), 250);
@@ -34,7 +36,7 @@ class Finish {
     const isKnown = Boolean(view.open);
     const isBusy = Boolean(view.busy_since) && !this.isLost;
     this.root.setAttribute("aria-busy", String(isBusy));
-    this.open.hidden = !isKnown || view.open.length === 0;
+    this.openFold.hidden = !isKnown || view.open.length === 0;
     this.actions.hidden = !isKnown;
     holdButtons(this.root, isBusy);
     this.seal.classList.toggle("rb-main", isKnown && !view.next && !view.doubts.length);
@@ -50,9 +52,12 @@ class Finish {
 
   drawKnown(view) {
     this.root.dataset.outcome = view.open.length ? "not_run" : "verified";
-    setText(this.title, view.open.length
-      ? `${view.done} of ${view.total} steps are done. Open:`
-      : `All ${view.total} steps are done.`);
+    const done = view.open.length ? `${view.done} of ${view.total} steps are done.` : `All ${view.total} steps are done.`;
+    setText(this.title, view.end ? "Your customers can connect." : done);
+    redraw(this.end, view.end, () => (view.end ? [element("div", {}, `${done} ${view.end.sealed}`),
+      view.end.watch.length ? element("div", {}, element("strong", {}, "What to watch from now on"),
+        element("ul", { class: "rb-notes" }, ...view.end.watch.map((text) => element("li", {}, text)))) : ""] : []));
+    setText(this.seal, view.end ? "Seal again" : "Seal the evidence");
     redraw(this.open, view.open, () => view.open.map((step) =>
       element("li", {}, element("a", { href: `#runbook-${step.id}`, "data-key": step.id,
         onclick: (event) => this.follow(event, step) }, `${step.number} · ${step.title}`), ` ${step.icon} ${step.label}`)));
@@ -108,10 +113,21 @@ function saveAs(name, content) {
   setTimeout(() => URL.revokeObjectURL(url), PRINTED_MILLISECONDS);
 }
 
-// Once every panel is there, shows the step that is next, until the person goes elsewhere:
-// JupyterLab itself scrolls to the last cell, on a slow machine seconds later.
-// Returns a function that forgets it.
-function standAt(next) {
+// Shows the step that is next; before the first is done, what to have at hand above it.
+function stand({ next, done }) {
+  const begin = done ? null : [...document.querySelectorAll("h2")].find((node) => node.textContent.startsWith("Before you begin"));
+  if (!begin) {
+    jump(next.id, next.title);
+    return;
+  }
+  cellOf(begin).scrollIntoView({ block: "start" });
+  document.getElementById(`runbook-${next.id}`)?.focus({ preventScroll: true });
+}
+
+// Once every panel is there, stands there, until the person goes elsewhere: JupyterLab itself
+// scrolls to the last cell, on a slow machine seconds later. Returns a function that forgets it.
+function standAt(view) {
+  const { next } = view;
   let looks = next ? SETTLED_LOOKS : 0;
   const note = (event) => {
     const panel = event.target.closest(".rb");
@@ -124,7 +140,7 @@ function standAt(next) {
     for (const kind of kinds) document.removeEventListener(kind, note, { capture: true });
   };
   const timer = setInterval(() => {
-    if (looks > 0) jump(next.id, next.title);
+    if (looks > 0) stand(view);
     looks -= 1;
     if (looks <= 0) forget();
   }, SETTLED_MILLISECONDS);
@@ -144,7 +160,7 @@ function render({ model, el }) {
     if (message.kind === "file") finish.onFile(message, buffers);
   };
   model.on("msg:custom", hear);
-  const forgetNext = standAt(model.get("view").next);
+  const forgetNext = standAt(model.get("view"));
   return () => {
     forgetNext();
     model.off("msg:custom", hear);

@@ -1,83 +1,146 @@
-// The forms of a step: done, submitted, declined, skipped, withdrawn; each with the person's name.
-// A form keeps its content until the kernel has recorded it.
+// The forms of a step: what a named person says about it. A form keeps its content until the kernel
+// has recorded it.
 
 function megabytes(size) { return `${(size / 2 ** 20).toFixed(1)} MiB`; }
 
 class WordForm {
-  /** @type {HTMLElement} */
-  // @ts-expect-error: the panel that owns this form makes the button that opens it
-  button;
-
-  // `form` is one of the view's `forms`: name, texts, whether it takes files.
+  // `form` is one of the view's `forms`: what may be said, whether a note is needed, whether it takes files.
   constructor(panel, form) {
     this.panel = panel;
+    this.form = form;
     this.name = form.name;
-    this.action = form.action;
-    this.answer = form.answer; // which of the step's answers it gives, or empty
-    this.label = form.label;
-    this.noteName = form.note_name;
-    this.noteMissing = form.note_missing;
+    this.option = form.options.length === 1 ? form.options[0] : null;
     this.asked = null; // what was written and finished when this form was confirmed
     this.files = [];
-    this.largest = panel.model.get("view").largest;
-    this.filesHelp = form.files_help;
+    this.sentence = element("div", { class: "rb-confirms" });
     this.fields = element("div", { class: "rb-fields" });
+    this.who = element("div", { class: "rb-fields" });
+    this.notes = element("div", { class: "rb-fields" });
     this.problem = element("div", { class: "rb-problem", role: "alert", hidden: true });
-    this.root = element("div", { class: "rb-form", hidden: true, role: "group", "aria-label": form.label, dir: "auto" },
-      element("div", { class: "rb-confirms" }, form.sentence),
-      this.fields,
-      element("div", { class: "rb-row" }, element("button", { type: "button", class: "rb-main",
-        "data-action": `confirm-${form.name}`, onclick: () => this.confirm() }, "Confirm")),
+    this.confirmButton = element("button", { type: "button", "data-action": `confirm-${form.name}`, onclick: () => this.confirm() });
+    this.notYou = element("button", { type: "button", class: "rb-small rb-plain", "data-action": "not-you",
+      onclick: () => this.askWho() }, "Not you?");
+    const notes = form.needs_note ? this.notes
+      : element("details", { "data-fold": `${form.name}-note` }, element("summary", {}, "Add a note"), this.notes);
+    this.root = element("div", { class: "rb-form", hidden: true, "data-inline": form.name === "attest", role: "group", "aria-label": form.label, dir: "auto" },
+      form.options.length > 1 ? this.buildOptions(form) : null, this.sentence, this.fields, this.who,
+      ...form.needs_note ? [notes] : [],
+      element("div", { class: "rb-row" }, this.confirmButton, this.notYou),
+      ...form.needs_note ? [] : [notes],
       this.problem);
     this.root.addEventListener("keydown", (event) => this.press(event));
-    this.addText("by", "Your name", "", { autocomplete: "name", value: savedOperator() });
-    this.more = form.fields.map(({ name }) => name);
-    for (const { name, label, help, type } of form.fields) this.addText(name, label, help, { type });
-    this.addText(form.note_name, form.note_label, form.note_help);
+    this.addText(this.who, "by", "Your name", "", { autocomplete: "name", oninput: () => this.drawWho(false) });
+    this.noteLabel = this.addText(this.notes, "note", form.note_label, form.note_help);
     if (form.has_files) this.addFiles();
+    this.drawOption();
+  }
+
+  // One question, and what may be true.
+  buildOptions(form) {
+    const id = `${this.panel.key}-${form.name}-option`;
+    return element("div", { role: "radiogroup", class: "rb-options", "aria-label": form.label }, ...form.options.map((option, number) =>
+      element("label", {}, element("input", { type: "radio", name: id, value: String(number), "data-option": option.name,
+        onchange: () => { this.option = option; this.drawOption(); } }), " ", option.label)));
+  }
+
+  drawOption() {
+    const { option } = this;
+    this.sentence.hidden = !option;
+    this.confirmButton.hidden = !option;
+    setText(this.sentence, option?.sentence ?? "");
+    if (option) setText(this.noteLabel, option.note_label || this.form.note_label);
+    this.fields.replaceChildren();
+    this.fields.hidden = !option?.fields.length;
+    for (const { name, label, help, type, choices } of option?.fields ?? []) {
+      if (type === "choices") this.addChoices(name, label, choices);
+      else this.addText(this.fields, name, label, help, { type });
+    }
+    this.drawWho(false);
   }
 
   press(event) {
     if (event.key === "Escape") {
-      this.panel.showForm(null);
-      this.button.focus();
+      this.panel.closeForm(this, { isCancelled: true });
     } else if (event.key === "Enter" && event.target.type === "text" && !event.isComposing) {
       event.preventDefault();
-      this.root.querySelector(`[data-action="confirm-${this.name}"]`).click();
+      this.confirmButton.click();
     }
   }
 
-  add(id, label, ...below) {
-    this.fields.append(element("label", { for: id }, label), element("div", {}, ...below));
+  add(parent, id, label, ...below) {
+    const named = element("label", { for: id }, label);
+    parent.append(named, element("div", {}, ...below));
+    return named;
   }
 
-  addText(name, label, note, properties = {}) {
+  addText(parent, name, label, note, properties = {}) {
     const id = `${this.panel.key}-${this.name}-${name}`;
-    this.add(id, label, element("input", { id, type: "text", "data-name": name, dir: "auto", ...properties }),
+    return this.add(parent, id, label, element("input", { id, type: "text", "data-name": name, dir: "auto", ...properties }),
       note ? element("div", { class: "rb-field-note" }, note) : null);
+  }
+
+  // Names of which some may be meant, all until the person says otherwise.
+  addChoices(name, label, choices) {
+    const boxes = choices.map((choice) => {
+      const box = element("input", { type: "checkbox", "data-choice": name, value: choice });
+      box.checked = true;
+      return element("label", {}, box, " ", choice);
+    });
+    this.fields.append(element("span", {}, label), element("div", { role: "group", "aria-label": label, class: "rb-options" }, ...boxes));
   }
 
   field(name) { return this.root.querySelector(`[data-name="${name}"]`); }
 
+  // A second person is never offered the first one's name.
+  get person() {
+    const view = this.panel.model.get("view");
+    return view.needs_another ? "" : personHere(view.user);
+  }
+
+  // The button bears the name of who confirms. The field is there once it is needed.
+  drawWho(isAsked) {
+    const { person } = this;
+    const view = this.panel.model.get("view");
+    this.isAsked = !person && (this.isAsked || isAsked || view.is_next || this.name !== "attest");
+    this.who.hidden = !this.isAsked || !this.option;
+    this.notYou.hidden = !person || !this.option;
+    const name = person || this.field("by").value.trim();
+    setText(this.confirmButton, name ? `${name} ${this.form.verb}` : this.form.act);
+  }
+
+  askWho() {
+    setPerson("");
+    this.drawWho(true);
+    this.field("by").focus();
+  }
+
   // Returns the form's content and the bytes of its files.
   async statement() {
     const buffers = await Promise.all(this.files.map((file) => file.arrayBuffer()));
-    const seen = this.field("seen");
-    const more = Object.fromEntries(this.more.map((name) => [name, this.field(name).value]));
-    return [{ ...more, note: this.field(this.noteName).value, seen: seen ? seen.value : "",
-      files: this.files.map((file) => ({ name: file.name || "pasted.png", type: file.type })) }, buffers];
+    const typed = {};
+    for (const field of this.root.querySelectorAll("[data-name]")) typed[field.dataset.name] = field.value;
+    for (const box of this.root.querySelectorAll("[data-choice]")) {
+      typed[box.dataset.choice] ??= [];
+      if (box.checked) typed[box.dataset.choice].push(box.value);
+    }
+    const files = this.files.map((file) => ({ name: file.name || "pasted.png", type: file.type }));
+    const { action, answer } = this.option;
+    return { words: { ...typed, action, answer, by: this.person || typed.by.trim(), files }, buffers };
   }
 
   async confirm() {
-    const { written, finished } = this.panel.model.get("view");
-    if (this.asked || this.lacks("by", "Enter your name: the record says who confirmed this.")) return;
-    if (this.noteName === "reason" && this.lacks("reason", this.noteMissing)) return;
+    if (this.asked || !this.option) return;
+    const { written, finished, needs_another: isSecond } = this.panel.model.get("view");
+    if (!this.person) {
+      this.drawWho(true);
+      if (this.lacks("by", "Enter your name: the record says who confirmed this.")) return;
+    }
+    if (this.form.needs_note && this.lacks("note", this.form.note_missing)) return;
     this.asked = { written, finished };
     try {
-      const [words, buffers] = await this.statement();
-      const by = this.field("by").value.trim();
-      saveOperator(by);
-      if (!this.panel.send({ action: this.action, answer: this.answer, by, ...words }, buffers)) this.asked = null;
+      const { words, buffers } = await this.statement();
+      if (!isSecond) setPerson(words.by);
+      if (!this.panel.sendTyped(words, buffers)) this.asked = null;
     } catch {
       this.asked = null;
       this.refuse("A file can no longer be read. Choose it again.");
@@ -96,6 +159,7 @@ class WordForm {
 
   // Follows what became of it: recorded, or refused and still to be corrected.
   update(view) {
+    this.drawWho(false);
     if (!this.asked) return;
     if (view.written > this.asked.written) {
       this.asked = null;
@@ -109,39 +173,44 @@ class WordForm {
   clear() {
     for (const field of this.root.querySelectorAll("input[data-name]")) field.value = "";
     if (this.fileNames) this.setFiles([]);
+    this.drawOption();
   }
 
   addFiles() {
-    this.addText("seen", "What differed", "Optional: how the screen looked, where it is not as described here.");
+    this.addText(this.notes, "seen", "What differed", "Optional: how the screen looked, where it is not as described here.");
     this.root.addEventListener("paste", (event) => {
       const pasted = [...event.clipboardData.files];
       if (pasted.length) { event.preventDefault(); this.attach(pasted); }
     });
-    const id = `${this.panel.key}-file`;
+    const id = `${this.panel.key}-${this.name}-file`;
+    const { largest } = this.panel.model.get("view");
     this.fileNames = element("span", { class: "rb-field-note", "aria-live": "polite" });
     this.removeFiles = element("button", { type: "button", class: "rb-small", "data-action": "remove-files",
       hidden: true, onclick: () => this.setFiles([]) }, "Remove");
-    this.add(id, "Screenshot",
+    this.add(this.notes, id, "Screenshot",
       element("input", { id, type: "file", multiple: true, "aria-describedby": `${id}-note`,
         accept: "image/png,image/jpeg,image/gif,image/webp,application/pdf,application/json",
         onchange: (event) => { this.attach(event.target.files); event.target.value = ""; } }),
       element("div", { class: "rb-field-note", id: `${id}-note` },
-        `Choose files, or paste a picture anywhere in this form. At most ${megabytes(this.largest)} in total. ${this.filesHelp}`),
+        `Choose files, or paste a picture anywhere in this form. At most ${megabytes(largest)} in total. ${this.form.files_help}`),
       element("div", { class: "rb-row" }, this.fileNames, this.removeFiles));
   }
 
   // NOTE: one message carries all files, and Jupyter's server drops the connection over a larger one.
   attach(files) {
+    const { largest } = this.panel.model.get("view");
     const refused = [];
     const kept = [...this.files];
     for (const file of files) {
       const size = [...kept, file].reduce((sum, item) => sum + item.size, 0);
-      if (size > this.largest) refused.push(`${file.name || "The pasted picture"} (${megabytes(file.size)})`);
+      if (size > largest) refused.push(`${file.name || "The pasted picture"} (${megabytes(file.size)})`);
       else kept.push(file);
     }
     this.setFiles(kept);
+    const folded = this.notes.closest("details");
+    if (folded) folded.open = true;
     if (refused.length) {
-      this.refuse(`Not attached: ${refused.join(", ")}. The limit for all files together is ${megabytes(this.largest)}. `
+      this.refuse(`Not attached: ${refused.join(", ")}. The limit for all files together is ${megabytes(largest)}. `
         + "Attach a smaller picture.");
     }
   }

@@ -23,8 +23,7 @@ class Header {
     this.world = element("span", { class: "rb-badge" });
     this.title = element("strong", {});
     this.tenant = element("bdi", { class: "rb-label rb-name" });
-    this.operator = element("bdi", {});
-    this.operatorLabel = element("span", {});
+    this.person = element("bdi", { class: "rb-label rb-name" });
     this.bar = element("div", { class: "rb-bar", role: "progressbar", "aria-label": "Steps done", "aria-valuemin": 0 });
     this.counts = element("span", { class: "rb-label" });
     this.link = element("a", { onclick: (event) => this.follow(event) });
@@ -46,14 +45,14 @@ class Header {
     this.overview = element("details", { class: "rb-overview" },
       element("summary", {}, "All steps"), this.others, this.steps);
     this.known = element("div", { class: "rb-known" },
-      element("div", { class: "rb-row" }, this.world, this.title, this.tenant,
-        element("span", { class: "rb-label rb-name" }, this.operatorLabel, this.operator)),
+      element("div", { class: "rb-row" }, this.world, this.title, this.tenant, this.person),
       this.bar,
       element("div", { class: "rb-row" }, this.counts, this.sealed, this.checkAll));
     this.root = element("section", { class: "rb rb-header", "aria-label": "Progress of the runbook" }, this.known,
-      element("div", { "aria-live": "polite" }, this.next, this.done, this.live), this.gates, this.overview);
+      element("div", { "aria-live": "polite" }, this.next, this.done, this.live),
+    element("div", { class: "rb-folds" }, this.gates, this.overview));
     ignoreClicksWhileHeld(this.root);
-    this.unfoldAtTheSide();
+    this.buildSide();
     el.append(this.root);
   }
 
@@ -64,6 +63,7 @@ class Header {
     this.next.hidden = !view.next;
     this.done.hidden = !isKnown || Boolean(view.next);
     // The app's page asks before it is left.
+    this.root.dataset.begun = String(view.settled > 0);
     this.root.dataset.unsaved = String(Boolean(view.unsaved) && !this.isLost);
     if (isKnown) this.drawKnown(view);
     this.overview.hidden = !isKnown;
@@ -78,10 +78,9 @@ class Header {
     setText(this.world, view.sandbox ? "SANDBOX" : "PRODUCTION");
     setText(this.title, view.title);
     setText(this.tenant, `tenant ${view.tenant}`);
-    const operator = view.operator || savedOperator();
-    setText(this.operatorLabel, operator ? "operator " : "no operator named yet");
-    setText(this.operator, operator);
-    this.operator.title = operator;
+    const person = personHere(view.user);
+    setText(this.person, person && `· ${person}`);
+    this.person.title = person;
     this.bar.setAttribute("aria-valuemax", view.total);
     this.bar.setAttribute("aria-valuenow", view.settled);
     this.bar.setAttribute("aria-valuetext", `${view.settled} of ${view.total} steps done`);
@@ -95,26 +94,27 @@ class Header {
       ...view.counts.map(({ icon, label, count }) => `${icon} ${count} ${label}`.replaceAll(" ", "\u00a0"))].join(" · "));
     this.drawGates(view);
     this.drawSteps(view);
+    this.drawSide(view);
   }
 
   // What others decide takes weeks: how each of it stands, in one table.
   drawGates(view) {
     setText(this.gatesTitle, `What ${view.provider} decides`);
-    redraw(this.gateRows, view.gates, () => view.gates.map((gate) => element("tr", { "data-outcome": gate.outcome },
+    redraw(this.gateRows, view.gates, () => view.gates.map((gate) => element("tr", { "data-outcome": gate.outcome, "data-in-part": String(gate.in_part) },
       element("th", { scope: "row" }, element("a", { href: `#runbook-${gate.id}`, "data-key": gate.id,
         onclick: (event) => this.go(event, gate) }, `${gate.number} · ${gate.title}`)),
       element("td", {}, element("span", { class: "rb-badge" }, `${gate.icon} ${gate.label}`)),
       ...[gate.since, gate.usual, gate.after].map((text) => element("td", {}, text || "–")))));
   }
 
-  // The overview: a line for each step, which leads to it. In the app it stands at the side.
+  // The overview: a line for each step, which leads to it.
   drawSteps(view) {
     setText(this.sealed, view.sealed);
     this.sealed.hidden = !view.sealed;
     setText(this.done, `Every step is done.${view.sealed ? "" : " Seal the evidence at the end of the notebook."}`);
     setText(this.others, view.others && `Other tenants: ${view.others}. Open one with: runbook lab --tenant NAME`);
     redraw(this.steps, [view.steps, view.next?.id], () => view.steps.map((step) => element("li",
-      { "data-outcome": step.outcome, "aria-current": step.id === view.next?.id ? "step" : null },
+      { "data-outcome": step.outcome, "data-in-part": String(step.in_part), "aria-current": step.id === view.next?.id ? "step" : null },
       element("a", { href: `#runbook-${step.id}`, "data-key": step.id, onclick: (event) => this.go(event, step) },
         `${step.number} · ${step.title}`),
       element("span", { class: "rb-badge" }, `${step.icon} ${step.label}`),
@@ -123,20 +123,28 @@ class Header {
       step.again ? element("span", { class: "rb-again", dir: "auto" }, step.again) : "")));
   }
 
-  // The app's page has room at the side where it is wide. Nothing inside a cell can be fixed there.
-  unfoldAtTheSide() {
+  // The app's page has room at the side where it is wide, for its parts. Nothing inside a cell can be
+  // fixed there.
+  buildSide() {
     if (!document.getElementById("rendered_cells")) return;
-    const side = element("nav", { class: "rb rb-side", "aria-label": "All steps" });
+    this.sittings = element("ol", { class: "rb-steps" });
+    this.side = element("nav", { class: "rb rb-side", "aria-label": "Parts of the set-up" }, this.sittings);
     const wide = matchMedia(WIDE);
-    const follow = () => {
-      side.hidden = !wide.matches;
-      this.overview.open = wide.matches;
-      (wide.matches ? side : this.root).append(this.overview);
-    };
-    document.body.append(side);
+    const follow = () => { this.side.hidden = !wide.matches; };
+    document.body.append(this.side);
     wide.addEventListener("change", follow);
     follow();
-    this.forgetWidth = () => { wide.removeEventListener("change", follow); side.remove(); };
+    this.forgetWidth = () => { wide.removeEventListener("change", follow); this.side.remove(); };
+  }
+
+  // A line for each part, which leads to what is open in it.
+  drawSide(view) {
+    if (!this.side) return;
+    redraw(this.sittings, [view.sittings, view.next?.id], () => view.sittings.map((sitting) => element("li",
+      { "data-outcome": sitting.outcome, "aria-current": sitting.ids.includes(view.next?.id) ? "step" : null },
+      element("a", { href: `#runbook-${sitting.step.id}`, "data-key": sitting.title,
+        onclick: (event) => this.go(event, sitting.step) }, sitting.title),
+      element("span", { class: "rb-label" }, sitting.label))));
   }
 
   drawNext({ id, number, title, advice }) {
@@ -172,6 +180,7 @@ function render({ model, el }) {
   const draw = () => header.draw();
   const forgetKernel = watchKernel(model, () => header.lose());
   model.on("change:view", draw);
+  const forgetPerson = listen(PERSON, draw);
   draw();
   requestAnimationFrame(() => stick(header.root));
   const forgetSize = measure(header.root);
@@ -179,6 +188,7 @@ function render({ model, el }) {
     forgetSize();
     header.forgetWidth();
     forgetKernel();
+    forgetPerson();
     model.off("change:view", draw);
   };
 }

@@ -19,6 +19,9 @@ function redirectOf(url) {
   return url ? new URL(url).searchParams.get("redirect_uri") ?? "" : "";
 }
 
+// Without `:has` the text above a folded panel would stay: then every step stays open.
+const CAN_FOLD = CSS.supports("selector(:has(*))");
+
 class Panel {
   constructor(model, el) {
     this.model = model;
@@ -26,12 +29,16 @@ class Panel {
     this.key = `rb-${view.id}`; // each panel loads its own script: a counter would start again
     this.fields = new Map();
     this.opened = {};
+    this.fold = savedFolds()[view.id]; // what the person decided, else undefined
     this.unsaved = new Set(); // credentials that the person does not want to save
     this.hasFailed = false; // asked for something when the kernel was gone
     this.typed = null; // what was sent last, until the kernel has accepted it
+    this.isSettled = view.is_settled;
     // Keys pressed here are no JupyterLab shortcuts: two d's would delete the cell.
     this.root = element("section", { class: "rb rb-panel", id: `runbook-${view.id}`, tabindex: -1,
       "aria-label": view.title, "data-lm-suppress-shortcuts": "true" });
+    this.line = element("button", { type: "button", class: "rb-fold", "data-action": "fold",
+      onclick: () => setFold(view.id, !this.isOpen) });
     this.status = element("div", { class: "rb-reason" });
     this.gone = element("div", { class: "rb-message", "data-error": "true", hidden: true }, RUN_AGAIN);
     this.live = element("div", { role: "status", "aria-live": "polite" });
@@ -40,17 +47,30 @@ class Panel {
     this.aids = element("div", {});
     this.inputs = element("div", { class: "rb-fields" });
     this.actions = element("div", { class: "rb-row" });
+    this.others = element("div", {});
+    this.behind = element("div", {});
+    this.menu = element("details", { class: "rb-menu" }, element("summary", {}, "More"), this.others, this.behind);
     this.consent = element("div", {});
     this.second = element("div", { hidden: true });
     this.forms = view.forms.map((form) => new WordForm(this, form));
-    this.details = element("div", {});
-    this.root.append(this.status, this.gone, this.live, this.watched, this.tables, this.aids, this.inputs, this.actions, this.second, this.consent,
-      ...this.forms.map((form) => form.root), this.details);
+    this.details = element("div", { class: "rb-folds" });
+    const word = this.forms.find(({ name }) => name === "attest");
+    this.root.append(this.line, this.status, this.gone, this.live, this.watched, this.tables, this.aids, this.inputs, this.actions, this.consent,
+      ...word ? [word.root] : [], this.second, ...this.forms.filter((form) => form !== word).map((form) => form.root),
+      this.details, this.menu);
     ignoreClicksWhileHeld(this.root);
+    this.root.addEventListener("keydown", (event) => this.press(event));
     el.append(this.root);
-    this.buildActions(view);
+    if (view.needs_consent) this.buildConsent(view.provider);
     this.draw();
     this.timer = setInterval(() => showSeconds(this.live, this.model.get("view").busy_since), 250);
+    this.forget = [
+      listen(PERSON, () => { for (const form of this.forms) form.drawWho(false); }),
+      listen(FOLD, ({ id, isOpen }) => this.onFold(id, isOpen)),
+    ];
+    const look = () => { if (document.visibilityState === "visible") this.lookAgain(); };
+    window.addEventListener("focus", look);
+    this.forget.push(() => window.removeEventListener("focus", look));
   }
 
   // Sends a request to the kernel; if there is none, says so and returns false.
@@ -60,11 +80,59 @@ class Panel {
     return isSent;
   }
 
+  // --- one step open ---------------------------------------------------------
+  // Open is what the person opened, else what comes next.
+  get isOpen() { return !CAN_FOLD || (this.fold ?? this.model.get("view").is_current); }
+
+  onFold(id, isOpen) {
+    if (id !== this.model.get("view").id) return;
+    this.fold = isOpen;
+    this.draw();
+  }
+
+  // What a folded step says beside its outcome: what is not proven, and what was warned of.
+  doubts(view) {
+    return [...view.in_part ? view.limits.slice(0, 1).map((text) => `Not proven: ${text}`) : [],
+      ...view.warnings.slice(0, 1).map((text) => `Warning: ${text}`)];
+  }
+
+  // From any step to the one below or above, which opens.
+  press(event) {
+    if (!event.altKey || !["ArrowDown", "ArrowUp"].includes(event.key)) return;
+    event.preventDefault();
+    const panels = [...document.querySelectorAll(".rb-panel[data-step]")];
+    const next = /** @type {HTMLElement | undefined} */ (panels[panels.indexOf(this.root) + (event.key === "ArrowDown" ? 1 : -1)]);
+    if (next) jump(next.dataset.step, next.getAttribute("aria-label"));
+  }
+
+  // A step that is settled is folded, and the next one opens, once nothing more is offered here. The
+  // focus follows only on the page where the person acted.
+  goOn(view) {
+    if (view.busy_since || this.forms.some(({ asked }) => asked)) return;
+    const isSettled = view.is_settled && !view.inputs.some((input) => this.offersToSave(view, input));
+    const isNew = isSettled && !this.isSettled;
+    this.isSettled = isSettled;
+    if (isNew) {
+      const focused = document.activeElement;
+      const isHere = this.root.contains(focused) || focused === document.body;
+      setFold(view.id);
+      if (this.hasActed && isHere && view.next) jump(view.next.id, view.next.title);
+    }
+    if (view.finished >= this.hasActed) this.hasActed = 0;
+  }
+
+  // Whoever comes back from the provider's page sees what is true now; the kernel asks seldom.
+  lookAgain() {
+    const view = this.model.get("view");
+    if (!this.isOpen || !view.can_look || view.busy_since || this.isLost) return;
+    this.hasActed = view.finished + 1;
+    ask(this.model, { action: "look" });
+  }
+
   // --- inputs ----------------------------------------------------------------
   // A field appears once its value is wanted here; one that a person typed into stays until it is accepted.
   buildInputs(view) {
     this.inputs.hidden = view.inputs.length === 0;
-    this.check.hidden = !view.can_check && view.inputs.length === 0;
     const wanted = new Set(view.inputs.map(({ name }) => name));
     for (const [name, { input, field, label, holder }] of this.fields) {
       if (wanted.has(name) || field.dataset.touched || (input.kind === "password" && field.value)) continue;
@@ -85,15 +153,17 @@ class Panel {
       else field.value = input.value;
       field.addEventListener("input", () => {
         field.dataset.touched = "yes";
+        this.drawActions(this.model.get("view"));
         clearTimeout(field.waiting);
         field.waiting = setTimeout(() => this.validate(input, field), 200);
       });
       field.addEventListener("keydown", (event) => {
         if (event.key !== "Enter" || event.isComposing) return;
         event.preventDefault();
-        this.check.click();
+        this.sendTyped({ action: "check" });
       });
-      const holder = element("div", {}, field, note, problem, effect);
+      field.addEventListener("change", () => this.checkByItself());
+      const holder = element("div", {}, ...input.choices.length ? this.buildChoices(input, field) : [field], note, problem, effect);
       if (input.kind === "password") holder.append(this.buildKeep(input));
       const label = element("label", { for: id }, input.label);
       this.inputs.append(label, holder);
@@ -101,14 +171,48 @@ class Panel {
     }
   }
 
+  // A list is chosen by check marks; its text says the same, and takes other names.
+  buildChoices(input, field) {
+    const names = () => field.value.split(",").map((name) => name.trim()).filter(Boolean);
+    const boxes = input.choices.map(({ name, needs }) => {
+      const box = element("input", { type: "checkbox", "data-choice": name, onchange: () => {
+        field.value = [...names().filter((other) => other !== name), ...box.checked ? [name] : []].join(", ");
+        field.dispatchEvent(new Event("input"));
+      } });
+      return [box, element("label", {}, box, ` ${name}`, needs.length
+        ? element("span", { class: "rb-field-note" }, ` with ${needs.join(", ")}`) : null)];
+    });
+    field.tick = () => { for (const [box] of boxes) box.checked = names().includes(box.dataset.choice); };
+    field.addEventListener("input", field.tick);
+    field.tick();
+    const chosen = boxes.filter(([box]) => box.checked).map(([, label]) => label);
+    const others = boxes.filter(([box]) => !box.checked).map(([, label]) => label);
+    return [element("div", { class: "rb-options", role: "group", "aria-label": input.label }, ...chosen),
+      this.buildFold("choices", `More ${input.label.toLowerCase()}`, [
+        element("div", { class: "rb-options", role: "group", "aria-label": `More ${input.label.toLowerCase()}` }, ...others), field])];
+  }
+
+  // What only reads is checked as soon as everything that it needs was typed.
+  checkByItself() {
+    const view = this.model.get("view");
+    if (!view.can_check || view.spends) return;
+    const isThere = ({ name, is_needed: isNeeded }) => {
+      const { field } = this.fields.get(name);
+      return !isNeeded || Boolean(field.value.trim());
+    };
+    if (view.inputs.every(isThere) && this.hasTyped) this.sendTyped({ action: "check" });
+  }
+
+  get hasTyped() { return [...this.fields.values()].some(({ field }) => field.dataset.touched); }
+
   buildKeep(input) {
     const keep = (where) => this.sendTyped({ action: "keep", name: input.name, where });
     const forget = () => {
       this.fields.get(input.name).field.value = "";
       this.send({ action: "keep", name: input.name, where: "forget" });
     };
-    const later = () => { this.unsaved.add(input.name); this.drawInputs(this.model.get("view")); };
-    const button = (text, where, act = () => keep(where)) => element("button", { type: "button", class: "rb-small",
+    const later = () => { this.unsaved.add(input.name); this.hasActed ||= this.model.get("view").finished + 1; this.draw(); };
+    const button = (text, where, act = () => { keep(where); }) => element("button", { type: "button", class: "rb-small",
       "data-keep": where, onclick: act, "aria-label": `${text}: ${input.label}` }, text);
     return element("div", { class: "rb-row rb-keep", hidden: true },
       element("span", { class: "rb-row", "data-offer": true },
@@ -131,7 +235,7 @@ class Panel {
   }
 
   // Sends the typed values too; they stay in their fields until the kernel has accepted them.
-  sendTyped(content) {
+  sendTyped(content, buffers) {
     const inputs = {};
     for (const [name, { input, field }] of this.fields) {
       if (input.kind === "checkbox") {
@@ -140,8 +244,15 @@ class Panel {
         inputs[name] = field.value;
       }
     }
-    this.typed = { inputs, taken: this.model.get("view").taken };
-    if (!this.send({ ...content, inputs })) this.typed = null;
+    const { taken, finished } = this.model.get("view");
+    // A value that is left by pressing Check is sent once.
+    const text = JSON.stringify([content, inputs, taken, finished]);
+    if (this.typed?.text === text) return true;
+    this.typed = { inputs, taken, text };
+    this.hasActed = finished + 1;
+    const isSent = this.send({ ...content, inputs }, buffers);
+    if (!isSent) this.typed = null;
+    return isSent;
   }
 
   // An accepted password is removed from its field; a refused value stays, with the reason.
@@ -162,61 +273,73 @@ class Panel {
   }
 
   // --- actions -------------------------------------------------------------
-  buildActions(view) {
-    this.check = element("button", { type: "button", "data-action": "check",
-      onclick: () => this.sendTyped({ action: "check" }) }, view.can_check ? "Check" : "Save");
-    this.actions.append(this.check);
-    if (view.spends) this.actions.append(element("span", { class: "rb-field-note" }, view.spends));
+  // What comes next is blue, one more button beside it, the rest in a menu.
+  drawActions(view) {
+    const { primary, other, menu } = view.actions;
+    const isTyped = this.hasTyped && view.can_check;
+    const main = isTyped ? "check" : primary;
+    const row = [...new Set([...isTyped ? ["check"] : [], primary, other])].filter((name) => name && name !== "attest");
+    const rest = menu.filter((name) => !row.includes(name));
+    const held = this.model.get("view").busy_since;
+    redraw(this.actions, [row, main, view.is_next, view.links, view.spends, held], () => [
+      ...row.map((name) => this.buildAction(view, name, name === main)),
+      row.includes("check") && view.spends ? element("span", { class: "rb-field-note" }, view.spends) : ""]);
+    this.actions.hidden = !row.length;
+    redraw(this.others, [rest, view.spends, held], () => [
+      element("div", { class: "rb-row" }, ...rest.map((name) => this.buildAction(view, name, false))),
+      rest.includes("check") && view.spends ? element("div", { class: "rb-field-note" }, `Check: ${view.spends}`) : ""]);
     for (const form of this.forms) {
-      const isQuiet = ["comment", "assign"].includes(form.name);
-      form.button = element("button", { type: "button", class: isQuiet ? "rb-small" : null, "data-action": form.name, "aria-expanded": "false",
-        onclick: () => this.openForm(form) }, form.label);
-      this.actions.append(form.button);
+      form.root.hidden = this.shownForm !== form.name && !(form.name === "attest" && [primary, other].includes("attest"));
+      form.confirmButton.classList.toggle("rb-main", this.shownForm === form.name || (form.name === main && view.is_next));
+      form.update(view);
     }
-    this.askSecond = element("button", { type: "button", "data-action": "link", hidden: true,
-      onclick: () => this.send({ action: "link" }) }, "Ask a second person");
-    this.actions.append(this.askSecond);
-    if (view.needs_consent) this.buildConsent(view.provider);
+    for (const button of this.root.querySelectorAll("[data-form]")) {
+      button.setAttribute("aria-expanded", String(button.dataset.form === this.shownForm));
+    }
+    if (!view.needs_another) this.second.hidden = true;
+    else if (!view.has_confirm_page) this.showCommand(view.id);
+    holdButtons(this.root, Boolean(view.busy_since) && !this.isLost);
   }
 
-  openForm(form) {
-    this.showForm(form.root.hidden ? form : null);
-    if (form.root.hidden) return;
-    const name = form.field("by");
-    // A second person must confirm: do not offer the first one's name.
-    name.value = this.model.get("view").needs_another ? "" : name.value || savedOperator();
-    name.focus();
+  // Only what a person needs next is a main button, and only in the step that is next.
+  buildAction(view, name, isMain) {
+    const look = isMain && view.is_next ? "rb-main" : null;
+    const make = (text, act, more = {}) => element("button", { type: "button", class: look, "data-action": name,
+      "data-key": name, onclick: act, ...more }, text);
+    const form = this.forms.find((item) => item.name === name);
+    if (form) return make(form.form.label, () => this.toggleForm(form), { "data-form": name, "aria-expanded": "false" });
+    if (name === "open") {
+      const [{ label, url }] = view.links;
+      return element("a", { class: look || "rb-button", href: url, target: "_blank", rel: "noopener", "data-action": "open", "data-key": "open" },
+        `Open ${label} ↗`);
+    }
+    if (name === "consent") return make(`Sign in with ${view.provider}`, () => this.askConsent());
+    if (name === "link") return make("Ask a second person", () => this.send({ action: "link" }));
+    return make(view.can_check ? "Check" : "Save", () => this.sendTyped({ action: "check" }));
   }
 
-  showForm(form) {
-    for (const one of this.forms) {
-      one.root.hidden = one !== form;
-      one.button.setAttribute("aria-expanded", String(one === form));
-    }
+  // Its answer comes by another page.
+  askConsent() {
+    this.hasActed = Infinity;
+    this.send({ action: "consent" });
+  }
+
+  toggleForm(form) {
+    this.shownForm = this.shownForm === form.name ? "" : form.name;
+    this.drawActions(this.model.get("view"));
+    if (this.shownForm) /** @type {HTMLElement | undefined} */ (form.root.querySelector("input"))?.focus();
   }
 
   // Focus stays in this panel, where the answer appears.
-  closeForm(form) {
+  closeForm(form, { isCancelled = false } = {}) {
     const isThere = form.root.contains(document.activeElement) || document.activeElement === document.body;
-    this.showForm(null);
-    if (isThere) this.root.focus({ preventScroll: true });
-  }
-
-  // A second person confirms; a confirmation can be withdrawn.
-  drawForms(view) {
-    for (const form of this.forms) {
-      form.update(view);
-      if (form.name === "attest") setText(form.button, view.needs_another ? "I confirm it" : form.label);
-      if (form.name === "withdraw") form.button.hidden = !view.can_withdraw;
-    }
-    this.askSecond.hidden = !view.needs_another || !view.has_confirm_page;
-    if (!view.needs_another) this.second.hidden = true;
-    else if (!view.has_confirm_page) this.showCommand(view.id);
+    if (this.shownForm === form.name) this.shownForm = "";
+    this.drawActions(this.model.get("view"));
+    const opener = /** @type {HTMLElement | null} */ (this.root.querySelector(`[data-form="${form.name}"]`));
+    if (isThere) (isCancelled && opener ? opener : this.root).focus({ preventScroll: true });
   }
 
   buildConsent(provider) {
-    this.actions.prepend(element("button", { type: "button", "data-action": "consent",
-      onclick: () => this.send({ action: "consent" }) }, `Sign in with ${provider}`));
     const id = `${this.key}-redirect`;
     const field = element("input", { id, type: "text", autocomplete: "off", "data-name": "redirect" });
     // A business app takes no redirect to this machine, so the way that always works comes first.
@@ -277,18 +400,25 @@ class Panel {
     this.root.dataset.outcome = view.outcome;
     this.root.dataset.inPart = String(view.in_part);
     this.root.dataset.finished = view.finished;
-    this.markPrimary(view);
-    redraw(this.status, [view.outcome, view.reason, view.remarks, view.warnings, view.changes, view.limits, view.label, view.overdue, view.assigned], () => [
-      element("span", { class: "rb-badge", "data-outcome": view.outcome }, `${view.icon} ${view.label}`),
-      " ", element("span", { dir: "auto" }, view.reason),
+    this.root.dataset.step = view.id;
+    this.root.dataset.open = String(this.isOpen);
+    this.line.setAttribute("aria-expanded", String(this.isOpen));
+    redraw(this.line, [this.isOpen, view.outcome, view.icon, view.label, view.since, view.limits, view.warnings, view.busy_since], () => [
+      element("span", { class: "rb-badge", "data-outcome": view.outcome }, view.outcome === "not_run" ? view.label : `${view.icon} ${view.label}`),
+      view.busy_since ? element("span", { class: "rb-spin", "aria-hidden": "true" }) : "",
+      element("span", { class: "rb-label", dir: "auto" }, [view.since, ...this.isOpen ? [] : this.doubts(view)].filter(Boolean).join(" · "))]);
+    const isNew = view.outcome === "not_run" && !view.checked_on;
+    redraw(this.status, [isNew, view.reason, view.remarks, view.warnings, view.changes, view.limits, view.overdue, view.assigned], () => [
+      isNew ? "" : element("span", { dir: "auto" }, view.reason),
       view.overdue ? element("div", {}, element("strong", {}, `${view.overdue}.`), " What to do then stands above.") : "",
       view.assigned ? element("div", { dir: "auto" }, view.assigned) : "", this.drawNotes(view)]);
+    this.status.hidden = !this.status.firstChild;
     this.onTaken(view);
     this.buildInputs(view); // after it: an accepted value is no reason to keep a field
-    this.drawForms(view);
     this.drawTables(view);
     this.drawAids(view);
     this.drawInputs(view);
+    this.drawActions(view);
     this.drawDetails(view);
     if (view.needs_consent) {
       this.consent.firstChild.hidden = !view.consent_url && !view.consent_paste_url;
@@ -297,6 +427,10 @@ class Panel {
       setText(this.consentEnd, redirectOf(view.consent_paste_url));
     }
     this.drawNews(view);
+    this.goOn(view);
+    // Its values have arrived: nobody has to press Check.
+    if (view.can_look && !view.checked_on && !this.hasLooked && this.isOpen && !this.hasTyped) { this.hasLooked = true; this.lookAgain(); }
+    if (!view.can_look) this.hasLooked = false;
   }
 
   drawLink(holder, link, url) {
@@ -329,8 +463,8 @@ class Panel {
   }
 
   drawAids(view) {
-    redraw(this.aids, [view.chosen, view.links, view.pastes, view.hand_over], () => {
-      const links = view.links.map(({ label, url }) => url
+    redraw(this.aids, [view.chosen, view.links, view.actions.primary, view.pastes, view.hand_over], () => {
+      const links = view.links.slice(view.actions.primary === "open" ? 1 : 0).map(({ label, url }) => url
         ? element("a", { href: url, target: "_blank", rel: "noopener", "data-key": label }, `${label} ↗`)
         : element("span", { class: "rb-field-note" }, label));
       const rows = view.pastes.map((paste) => this.drawPaste(paste));
@@ -367,48 +501,39 @@ class Panel {
       element("span", { class: "rb-field-note" }, "Copied to the clipboard only."));
   }
 
-  // Only what a person needs next is a main button, and only in the step that is next.
-  markPrimary(view) {
-    for (const button of this.actions.querySelectorAll("button")) {
-      button.classList.toggle("rb-main", button.dataset.action === view.primary);
-    }
-  }
-
   drawInputs(view) {
     for (const input of view.inputs) {
       const { field, note } = this.fields.get(input.name);
       const isFree = document.activeElement !== field && !field.dataset.touched;
       if (isFree && input.kind === "checkbox") field.checked = Boolean(input.value);
-      else if (isFree && input.kind === "text") field.value = input.value;
+      else if (isFree && input.kind === "text" && field.value !== input.value) { field.value = input.value; field.tick?.(); }
       setText(note, input.rests ? `Known (${input.rests}). Leave empty to keep it.` : input.help);
       const keep = field.parentElement.querySelector(".rb-keep");
       if (!keep) continue;
       keep.hidden = !input.rests;
       // Saving is offered once it is known to be right, until the person has decided.
-      keep.querySelector("[data-offer]").hidden = input.rests !== "this session" || view.outcome !== "verified"
-        || this.unsaved.has(input.name);
+      keep.querySelector("[data-offer]").hidden = !this.offersToSave(view, input);
     }
   }
 
+  offersToSave(view, { name, rests }) {
+    return rests === "this session" && view.outcome === "verified" && !this.unsaved.has(name);
+  }
+
+  // What may be looked up; an error that was seen here, and texts that are needed, stand before the menu.
   drawDetails(view) {
-    redraw(this.details, [view.exchanges, view.history, view.troubles, view.kit], () => {
-      const parts = view.kit ? [this.drawKit(view.kit)] : [];
-      if (view.troubles.length) {
-        parts.push(this.fold("troubles", "What an error here means", view.troubles.map((one) =>
-          this.drawTrouble(one))));
-      }
-      if (view.exchanges.length) {
-        parts.push(this.fold("asked", "Requests and answers", view.exchanges.map((one, number) => this.fold(
-          `asked-${number}`, `${one.line} → ${one.status}, ${one.milliseconds} ms`
-            + `${one.trace ? `, trace ${one.trace}` : ""}, ${one.sent_on}`, [element("pre", { tabindex: 0 }, one.detail)]))));
-      }
-      if (view.history.length) {
-        parts.push(this.fold("history", "History", [element("ul", { class: "rb-notes" },
-          ...view.history.map(({ at, what }) => element("li", { dir: "auto" }, `${at} ${what}`)))]));
-      }
-      return parts;
-    });
-    this.details.hidden = !this.details.firstChild;
+    const isSeen = view.troubles.some(({ seen }) => seen);
+    const troubles = () => this.buildFold("troubles", "What an error here means", view.troubles.map((trouble) => this.drawTrouble(trouble)));
+    redraw(this.details, [isSeen && view.troubles, view.kit], () => [
+      view.kit ? this.drawKit(view.kit) : "", isSeen ? troubles() : ""]);
+    this.details.hidden = !view.kit && !isSeen;
+    redraw(this.behind, [view.exchanges, view.history, view.troubles], () => [
+      view.troubles.length && !isSeen ? troubles() : "",
+      view.exchanges.length ? this.buildFold("asked", "Requests and answers", view.exchanges.map((exchange, number) => this.buildFold(
+        `asked-${number}`, `${exchange.line} → ${exchange.status}, ${exchange.milliseconds} ms`
+          + `${exchange.trace ? `, trace ${exchange.trace}` : ""}, ${exchange.sent_on}`, [element("pre", { tabindex: 0 }, exchange.detail)]))) : "",
+      this.buildFold("history", "History", [element("div", { class: "rb-field-note" }, view.identity), element("ul", { class: "rb-notes" },
+        ...view.history.map(({ at, what }) => element("li", { dir: "auto" }, `${at} ${what}`)))])]);
   }
 
   // The texts for the provider's review; each is copied by its own button.
@@ -420,23 +545,23 @@ class Panel {
       button.addEventListener("click", () => copy(value, button, "Copy"));
       return element("div", { class: "rb-row" }, element("span", { dir: "auto" }, value), button);
     };
-    const permissions = kit.parts.map(({ label, usage, calls, because }) => this.fold(`kit-${label}`, label, [
+    const permissions = kit.parts.map(({ label, usage, calls, because }) => this.buildFold(`kit-${label}`, label, [
       text(label, usage),
       calls.length ? items(calls.map((call) => `Needed by ${call}`)) : "",
       because.length ? items(because.map((why) => `Asked for by ${why}`)) : ""]));
-    return this.fold("kit", `Texts and shot list for ${kit.review}`, [
+    return this.buildFold("kit", `Texts and shot list for ${kit.review}`, [
       element("div", { class: "rb-field-note" }, "Adapt them, and replace every ‹…›. “runbook kit” writes them as files."),
       kit.warnings.length ? items(kit.warnings) : "",
-      this.fold("kit-about", "What the app does", [text("What the app does", kit.about.join("\n\n"))]),
+      this.buildFold("kit-about", "What the app does", [text("What the app does", kit.about.join("\n\n"))]),
       ...permissions,
-      this.fold("kit-shots", "Recording", [items(kit.rules), items(kit.shots, "ol")]),
-      this.fold("kit-reviewer", "Steps for the reviewer", [items(kit.reviewer, "ol")]),
-      this.fold("kit-prepare", kit.prepare_for, [items(kit.prepare)])]);
+      this.buildFold("kit-shots", "Recording", [items(kit.rules), items(kit.shots, "ol")]),
+      this.buildFold("kit-reviewer", "Steps for the reviewer", [items(kit.reviewer, "ol")]),
+      this.buildFold("kit-prepare", kit.prepare_for, [items(kit.prepare)])]);
   }
 
   drawTrouble(trouble) {
     const title = trouble.seen ? `${trouble.title} (seen here)` : trouble.title;
-    return this.fold(`trouble-${trouble.title}`, title, [
+    return this.buildFold(`trouble-${trouble.title}`, title, [
       element("div", {}, trouble.means),
       element("ul", { class: "rb-notes" }, ...trouble.causes.map((text) => element("li", {}, text))),
       element("div", {}, element("em", {}, "What to do: "), trouble.advice),
@@ -444,7 +569,7 @@ class Panel {
   }
 
   // A collapsible part; redrawn, it stays as the person left it.
-  fold(name, title, children) {
+  buildFold(name, title, children) {
     const node = element("details", { "data-fold": name, open: Boolean(this.opened[name]) },
       element("summary", { "data-key": name }, title), ...children);
     node.addEventListener("toggle", () => { this.opened[name] = node.open; });
@@ -454,7 +579,6 @@ class Panel {
   // --- news -----------------------------------------------------------------
   drawNews(view) {
     const isBusy = Boolean(view.busy_since) && !this.isLost;
-    holdButtons(this.root, isBusy);
     this.root.setAttribute("aria-busy", String(isBusy));
     const news = this.latestNews(view, isBusy);
     // Outside the live region: a new time is not announced.
@@ -495,7 +619,10 @@ class Panel {
     this.drawNews(this.model.get("view"));
   }
 
-  stop() { clearInterval(this.timer); }
+  stop() {
+    clearInterval(this.timer);
+    for (const forget of this.forget) forget();
+  }
 }
 
 function render({ model, el }) {

@@ -96,6 +96,7 @@ class Element {
     }
     return event;
   }
+  dispatchEvent({ type }) { return this.dispatch(type); }
   click() { return this.dispatch("click"); }
   focus() { globalThis.document.activeElement = this; }
   scrollIntoView() { this.scrolled += 1; }
@@ -141,20 +142,39 @@ export function newPage() {
   page.timers = timers;
   const heard = new Map();
   page.heard = heard;
+  const own = new Map(); // the panels' own events may have several listeners
+  const hearing = (kind) => own.get(kind) ?? own.set(kind, new Set()).get(kind);
+  page.own = own;
+  page.stored = new Map();
+  page.comeBack = () => { for (const hear of [...hearing("focus")]) hear(); };
   const widths = new Set();
   page.narrow = () => { page.isNarrow = true; for (const call of widths) call(); };
   writes.length = 0;
   const shared = {
     document: {
       activeElement: body, body, createElement: (tag) => new Element(tag),
-      documentElement: { style: { setProperty() {} } },
-      addEventListener: (kind, hear) => heard.set(kind, hear),
-      removeEventListener: (kind) => heard.delete(kind),
+      documentElement: { style: { setProperty() {} }, dataset: {} },
+      visibilityState: "visible",
+      addEventListener: (kind, hear) => (kind.startsWith("runbook:") ? hearing(kind).add(hear) : heard.set(kind, hear)),
+      removeEventListener: (kind, hear) => (kind.startsWith("runbook:") ? hearing(kind).delete(hear) : heard.delete(kind)),
+      dispatchEvent: (event) => { for (const hear of [...hearing(event.type)]) hear(event); },
       getElementById: (id) => body.querySelector(`[id="${id}"]`),
       querySelectorAll: (selector) => body.querySelectorAll(selector),
       createRange: () => ({ selectNodeContents: (node) => { page.selected = node; } }),
     },
     getSelection: () => ({ removeAllRanges() {}, addRange() {} }),
+    window: {
+      addEventListener: (kind, hear) => hearing(kind).add(hear),
+      removeEventListener: (kind, hear) => hearing(kind).delete(hear),
+    },
+    CSS: { supports: () => !page.isOld },
+    CustomEvent: class { constructor(type, options = {}) { this.type = type; this.detail = options.detail; } },
+    Event: class { constructor(type) { this.type = type; } },
+    location: { pathname: "/lab/tree/walkthrough/facebook_marketing.ipynb" },
+    sessionStorage: {
+      getItem: (name) => page.stored.get(name) ?? null,
+      setItem: (name, value) => page.stored.set(name, value),
+    },
     localStorage: { getItem: (name) => kept.get(name) ?? null, setItem: (name, value) => kept.set(name, value) },
     navigator: { clipboard: { writeText: async (text) => { page.copied.push(text); } } },
     matchMedia: () => ({
