@@ -343,12 +343,23 @@ class Walk:
             self.menu("File", "Save Notebook")
 
     def panel(self, step: str) -> Locator:
-        """Return a step's panel, scrolled into view, in the foreground tab."""
+        """Return a step's panel, open and scrolled into view, in the foreground tab."""
         # NOTE: Chromium draws a background tab only once per second, and tests wait for drawing.
         self.page.bring_to_front()
-        found = self.page.locator(f"#runbook-{step}")
-        found.scroll_into_view_if_needed()
-        return found
+        panel = self.page.locator(f"#runbook-{step}")
+        panel.scroll_into_view_if_needed()
+        if panel.get_attribute("data-open") == "false":
+            panel.locator(".rb-fold").click()
+            expect(panel).to_have_attribute("data-open", "true")
+        return panel
+
+    def action(self, step: str, name: str) -> Locator:
+        """Return a button of a step's panel, from its menu if it is there."""
+        panel = self.panel(step)
+        button = panel.locator(f'[data-action="{name}"]')
+        if not button.is_visible():
+            panel.locator(".rb-menu > summary").click()
+        return button
 
     def keep_picture(self, step: str, name: str) -> None:
         """Save a screenshot of a step, from its prose on, if `SCREENSHOTS` is set."""
@@ -382,10 +393,9 @@ class Walk:
 
     def check(self, step: str) -> str:
         """Press *Check* (or *Save*) and return the outcome once it is shown."""
-        panel = self.panel(step)
         with self.work(step):
-            panel.locator('button[data-action="check"]').click()
-        return str(panel.get_attribute("data-outcome"))
+            self.action(step, "check").click()
+        return str(self.panel(step).get_attribute("data-outcome"))
 
     def copied(self, button: Locator) -> str:
         """Press a button that copies, and return the clipboard's text once the button says so."""
@@ -411,28 +421,46 @@ class Walk:
         """Skip a step."""
         return self.say(step, "skip", reason)
 
+    def form(self, step: str, action: str) -> Locator:
+        """Return the form of a step's panel in which `action` is said, opened, with it chosen."""
+        panel = self.panel(step)
+        option = panel.locator(f'[data-option="{action}"]')
+        name = "answer" if option.count() else action
+        form = panel.locator(f'.rb-form:has(button[data-action="confirm-{name}"])')
+        if not form.is_visible():
+            self.action(step, name).click()
+        if option.count():
+            option.check()
+        return form
+
     def say(
         self, step: str, action: str, note: str = "", files: Any = None, by: str = OPERATOR
     ) -> str:
         """Fill in a form of a step's panel, and return the outcome."""
-        panel = self.panel(step)
-        panel.locator(f'button[data-action="{action}"]').click()
-        form = panel.locator(f'.rb-form:has(button[data-action="confirm-{action}"])')
-        form.get_by_label("Your name").fill(by)
-        form.get_by_label(re.compile("^(Note|Reason)$")).fill(note)
+        panel, form = self.panel(step), self.form(step, action)
+        confirm = form.locator('button[data-action^="confirm-"]')
+        if not confirm.inner_text().startswith(f"{by} "):
+            if form.locator('[data-action="not-you"]').is_visible():
+                form.locator('[data-action="not-you"]').click()
+            elif not form.get_by_label("Your name").is_visible():
+                confirm.click()  # then it asks for the name
+            form.get_by_label("Your name").fill(by)
+        if note or files:
+            folded = form.locator("details:not([open]) > summary")
+            if folded.count():
+                folded.click()
+            form.get_by_label(re.compile("^(Note|Reason|The reason given)$")).fill(note)
         if files:
             form.get_by_label("Screenshot").set_input_files(files)
         with self.work(step):
-            form.get_by_role("button", name="Confirm").click()
-        self.reads(step, "Recorded.")
+            confirm.click()
         return str(panel.get_attribute("data-outcome"))
 
     def ask_consent(self, step: str = TOKEN_STEP) -> Locator:
         """Press *Sign in with Facebook*, and return the form with the ways to consent."""
-        panel = self.panel(step)
         with self.work(step):
-            panel.get_by_role("button", name="Sign in with Facebook").click()
-        return panel.locator(".rb-form:has(a[data-consent-paste])")
+            self.action(step, "consent").click()
+        return self.panel(step).locator(".rb-form:has(a[data-consent-paste])")
 
     def sign_in(
         self, given: Mapping[str, Any], way: str = "consent-paste", step: str = TOKEN_STEP

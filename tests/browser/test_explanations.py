@@ -35,7 +35,7 @@ def test_a_failure_says_what_is_wrong_and_what_to_do_next(scenario: str, tmp_pat
         values = run.values
         run.close()
     given = step_view(
-        states[-1], make_scene(values=values), recent=(), activity=Activity(), wanted=()
+        states[-1], make_scene(values=values), recent=(), activity=Activity(), lacks=()
     )
     shown = " ".join((given["reason"], *given["warnings"], *given["limits"]))
     assert explained.wrong in shown

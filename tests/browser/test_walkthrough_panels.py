@@ -77,13 +77,13 @@ def test_a_screenshot_is_pasted_from_the_clipboard(walk: Walk, tmp_path: Path) -
     """
     Ctrl+V in the form attaches the image, which is stored beside the journal and named in it.
 
-    The focus then is in the panel, and a key is no shortcut of JupyterLab.
+    The focus then is in the next step's panel, and a key is no shortcut of JupyterLab.
     """
 
     page, panel = walk.page, walk.panel(FIRST_STEP)
-    panel.locator('button[data-action="attest"]').click()
-    form = panel.get_by_role("group", name="I have done this")
+    form = walk.form(FIRST_STEP, "attest")
     form.get_by_label("Your name").fill(OPERATOR)
+    form.get_by_text("Add a note").click()
     page.evaluate(_COPY_PICTURE, list(png(tmp_path / "screen.png", 64).read_bytes()))
     form.get_by_label("Note").press("Control+V")
     expect(form.get_by_text("Attached: image.png")).to_be_visible()
@@ -92,11 +92,10 @@ def test_a_screenshot_is_pasted_from_the_clipboard(walk: Walk, tmp_path: Path) -
     form.get_by_label("Note").press("Control+V")
     expect(form.get_by_text("Attached: image.png")).to_be_visible()
     with walk.work(FIRST_STEP):
-        form.get_by_role("button", name="Confirm").click()
-    button = panel.locator('button[data-action="attest"]')
-    expect(button).to_have_attribute("aria-expanded", "false")
-    expect(panel).to_be_focused()
+        form.get_by_role("button", name=f"{OPERATOR} confirms").click()
+    expect(panel).to_have_attribute("data-open", "false")
     page.keyboard.type("dd")  # deletes the cell if it is a shortcut
+    walk.panel(FIRST_STEP).get_by_text("More").click()
     panel.get_by_text("History").click()
     expect(panel).to_contain_text(f"confirmed by {OPERATOR} [image.png]")
 

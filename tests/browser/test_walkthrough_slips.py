@@ -34,12 +34,6 @@ def _picture(folder: Path, name: str, size: int) -> str:
     return str(path)
 
 
-def _form(panel: Locator, button: str, name: str) -> Locator:
-    """Open a form of a panel by its button, and return it."""
-    panel.locator(f'button[data-action="{button}"]').click()
-    return panel.get_by_role("group", name=name)
-
-
 @pytest.fixture(scope="module")
 def walk(
     browser: Browser, jupyterlab: Lab, approved: Sandbox, tmp_path_factory: pytest.TempPathFactory
@@ -93,7 +87,7 @@ def test_input_is_kept_until_it_is_accepted(walk: Walk, tmp_path: Path) -> None:
     app_id, secret = (panel.locator(f'input[data-name="{n}"]') for n in ("app_id", "app_secret"))
     walk.fill(_APP_STEP, app_id="29445", app_secret="0a1b2c3d4e5f6071" * 2)
     with walk.work(_APP_STEP):
-        panel.locator('button[data-action="check"]').press("Enter")
+        walk.action(_APP_STEP, "check").press("Enter")
     walk.reads(_APP_STEP, "App ID: an App ID is a number of 15 or 16 digits")
     expect(panel.locator('button[data-action="check"]')).to_be_focused()
     expect(app_id).to_have_value("29445")
@@ -105,15 +99,16 @@ def test_input_is_kept_until_it_is_accepted(walk: Walk, tmp_path: Path) -> None:
     walk.fill(_APP_STEP, app_id="")
 
     panel = walk.panel("fb-01-log-in")
-    form = _form(panel, "attest", "I have done this")
+    form = walk.form("fb-01-log-in", "attest")
     form.get_by_label("Your name").fill(OPERATOR)
+    form.get_by_text("Add a note").click()
     form.get_by_label("Note").fill("With a large screen.")
     files = form.get_by_label("Screenshot")
     files.set_input_files(_picture(tmp_path, "large.png", LARGEST + 1))
     expect(form.get_by_text("Not attached: large.png (9.0 MiB)")).to_be_visible()
     files.set_input_files(_picture(tmp_path, "page.gif", 64))
     with walk.work("fb-01-log-in"):
-        form.get_by_role("button", name="Confirm").click()
+        form.get_by_role("button", name=f"{OPERATOR} confirms").click()
     walk.reads("fb-01-log-in", "page.gif is neither a picture nor a PDF")
     expect(form.get_by_label("Note")).to_have_value("With a large screen.")
     form.get_by_role("button", name="Remove").click()
@@ -123,10 +118,8 @@ def test_input_is_kept_until_it_is_accepted(walk: Walk, tmp_path: Path) -> None:
     expect(form.get_by_text("Not attached: more.png")).to_be_visible()
     with walk.work("fb-01-log-in"):
         form.get_by_label("Note").press("Enter")
-    walk.reads("fb-01-log-in", "Recorded.")
-    expect(form).to_be_hidden()
-    expect(panel).to_be_focused()
-    form = _form(panel, "attest", "I have done this")
+    expect(panel).to_have_attribute("data-open", "false")
+    form = walk.form("fb-01-log-in", "attest")
     expect(form.get_by_label("Note")).to_have_value("")
     expect(form.get_by_text("Attached")).to_have_count(0)
     journal = Journal(journal_path(lab.evidence, TENANT, PROCEDURE.id))
@@ -137,9 +130,8 @@ def test_input_is_kept_until_it_is_accepted(walk: Walk, tmp_path: Path) -> None:
     expect(panel.locator('button[data-action="attest"]')).to_be_focused()
 
     panel = walk.panel("fb-02-developer-account")
-    form = _form(panel, "skip", "Skip")
-    form.get_by_label("Your name").fill(OPERATOR)
-    form.get_by_role("button", name="Confirm").click()
+    form = walk.form("fb-02-developer-account", "skip")
+    form.get_by_role("button", name=f"{OPERATOR} skips this").click()
     walk.reads("fb-02-developer-account", "Give a reason:")
     expect(form.get_by_label("Reason")).to_have_attribute("aria-invalid", "true")
     expect(form.get_by_label("Reason")).to_be_focused()

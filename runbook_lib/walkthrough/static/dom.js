@@ -41,7 +41,9 @@ function ignoreClicksWhileHeld(root) {
 }
 
 function holdButtons(root, isHeld) {
-  for (const button of root.querySelectorAll("button")) button.setAttribute("aria-disabled", String(isHeld));
+  for (const button of root.querySelectorAll("button")) {
+    if (!button.classList.contains("rb-fold")) button.setAttribute("aria-disabled", String(isHeld));
+  }
 }
 
 const RUN_AGAIN = "The kernel was restarted: press Start at the top of the notebook.";

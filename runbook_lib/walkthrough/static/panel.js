@@ -86,8 +86,10 @@ class Panel {
 
   onFold(id, isOpen) {
     if (id !== this.model.get("view").id) return;
+    const wasOpen = this.isOpen;
     this.fold = isOpen;
     this.draw();
+    if (this.isOpen && !wasOpen) this.lookAgain();
   }
 
   // What a folded step says beside its outcome: what is not proven, and what was warned of.
@@ -110,15 +112,15 @@ class Panel {
   goOn(view) {
     if (view.busy_since || this.forms.some(({ asked }) => asked)) return;
     const isSettled = view.is_settled && !view.inputs.some((input) => this.offersToSave(view, input));
-    const isNew = isSettled && !this.isSettled;
+    const { hasActed, isSettled: wasSettled } = this;
     this.isSettled = isSettled;
-    if (isNew) {
-      const focused = document.activeElement;
-      const isHere = this.root.contains(focused) || focused === document.body;
-      setFold(view.id);
-      if (this.hasActed && isHere && view.next) jump(view.next.id, view.next.title);
-    }
     if (view.finished >= this.hasActed) this.hasActed = 0;
+    if (!isSettled || wasSettled) return;
+    const focused = document.activeElement;
+    const isInside = this.root.contains(focused);
+    // Whoever works in it, while a colleague settles it, goes on undisturbed.
+    setFold(view.id, !hasActed && isInside ? true : undefined);
+    if (hasActed && view.next && (isInside || focused === document.body)) jump(view.next.id, view.next.title);
   }
 
   // Whoever comes back from the provider's page sees what is true now; the kernel asks seldom.
@@ -409,9 +411,9 @@ class Panel {
       element("span", { class: "rb-label", dir: "auto" }, [view.since, ...this.isOpen ? [] : this.doubts(view)].filter(Boolean).join(" · "))]);
     const isNew = view.outcome === "not_run" && !view.checked_on;
     redraw(this.status, [isNew, view.reason, view.remarks, view.warnings, view.changes, view.limits, view.overdue, view.assigned], () => [
-      isNew ? "" : element("span", { dir: "auto" }, view.reason),
+      ...this.drawReason(view, isNew),
       view.overdue ? element("div", {}, element("strong", {}, `${view.overdue}.`), " What to do then stands above.") : "",
-      view.assigned ? element("div", { dir: "auto" }, view.assigned) : "", this.drawNotes(view)]);
+      view.assigned ? element("div", { dir: "auto" }, view.assigned) : ""]);
     this.status.hidden = !this.status.firstChild;
     this.onTaken(view);
     this.buildInputs(view); // after it: an accepted value is no reason to keep a field
@@ -440,14 +442,16 @@ class Panel {
     else link.removeAttribute("href");
   }
 
-  drawNotes(view) {
+  // Why the step is where it is. Verified in part: what a person must look at stands at the button.
+  drawReason(view, isNew) {
+    if (isNew) return [];
     const notes = [...view.remarks.map((text) => ["Note", text]),
       ...view.warnings.map((text) => ["Warning", text]),
       ...view.changes.map((text) => ["Changed", text]),
       ...view.limits.map((text) => ["Not proven", text])];
-    if (!notes.length) return "";
-    return element("ul", { class: "rb-notes" }, ...notes.map(([label, text]) =>
-      element("li", {}, element("em", {}, `${label}: `), text)));
+    const texts = [element("span", { dir: "auto" }, view.reason), notes.length ? element("ul", { class: "rb-notes" }, ...notes.map(([label, text]) =>
+      element("li", {}, element("em", {}, `${label}: `), text))) : ""];
+    return view.in_part ? [this.buildFold("seen", "What was checked, and what is not proven", texts)] : texts;
   }
 
   drawTables(view) {
