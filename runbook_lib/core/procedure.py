@@ -228,8 +228,9 @@ class Step:
     """
     One documented step.
 
-    `id` is also the notebook cell's id. `prose` is the documented text;
-    `today` says how the screens differ from it now. `confirms` is what a person
+    `id` is also the notebook cell's id. `today` is what a person does now, in at most 60
+    words, `prose` the documented text and what lies behind it, where that is more. Consecutive
+    steps with the same `sitting`, its heading, are done in one go. `confirms` is what a person
     confirms, before what its checks ask of one (`sentence`), `subject` the names of
     the inputs that it is about.
     `requires` names steps whose failure blocks this one, `hands_over` the
@@ -247,10 +248,10 @@ class Step:
     title: str
     kind: StepKind
     source: Source
-    prose: str
+    today: str
     confirms: str
     subject: tuple[str, ...]
-    today: str = ""
+    prose: str = ""
     sitting: str = ""
     links: tuple[Link, ...] = ()
     pastes: tuple[Paste, ...] = ()
@@ -284,8 +285,9 @@ class Step:
         """
         Return the SHA-256 of the step's whole text and checks.
 
-        Without `troubles`, days and `attest_label`: what else may go wrong, how long others
-        take or a word counts and what a button says does not alter what was confirmed.
+        Without `troubles`, days, `attest_label`, `sitting` and `question`: what else may go wrong,
+        how long others take or a word counts and what a button or a heading says does not alter
+        what was confirmed.
         """
         text = replace(self, troubles=(), attest_label="", sitting="", question="")
         return _digest(_document(replace(text, least_days=0, usual_days=0, counts_days=0)))

@@ -13,7 +13,7 @@ from typing import Any
 
 from runbook_lib.config.runner import IN_KERNEL
 from runbook_lib.core.files import read_plain
-from runbook_lib.core.procedure import Procedure, Section, Step
+from runbook_lib.core.procedure import Procedure, Road, Step
 from runbook_lib.engine.run import RESERVED
 from runbook_lib.plain_text import as_text
 
@@ -101,11 +101,15 @@ def notebook_text(procedure: Procedure) -> str:
         _code("parameters", _parameters(procedure), tags=("parameters",)),
         _code("open", opening),
     ]
-    numbers = procedure.numbers
+    if procedure.road:
+        cells.append(_markdown("begin", _begin(procedure, procedure.road)))
+    numbers, sitting = procedure.numbers, ""
     for section in procedure.sections:
         cells.append(_markdown(section.id, f"## {section.title}\n\n{section.intro}"))
         for step in section.steps:
-            cells.append(_markdown(f"{step.id}-text", _prose(step, section, numbers[step.id])))
+            heading = "" if step.sitting == sitting else f"### {step.sitting}\n\n"
+            sitting = step.sitting
+            cells.append(_markdown(f"{step.id}-text", heading + _text(step, numbers[step.id])))
             cells.append(_code(step.id, f'run.step("{step.id}")', tags=("step",)))
     cells.append(_code("finish", "run.finish()"))
     notebook = {
@@ -138,14 +142,28 @@ def _parameters(procedure: Procedure) -> str:
     return "\n".join(lines)
 
 
-def _prose(step: Step, section: Section, number: str) -> str:
-    of = f"documented step {step.source.step}" if step.source.step else section.title
-    if step.source.reading:
-        of = f"not on the documented page: {step.source.reading}"
-    parts = [f"### {number} · {step.title}", step.prose]
-    if step.today:
-        parts.append(f"> **Today:** {step.today}")
-    parts.append(f"<sub>{step.id} · {of} · {step.kind}</sub>")
+def _begin(procedure: Procedure, road: Road) -> str:
+    """Return how long it takes, what to have at hand, and what others decide, in one screen."""
+    ready = "\n".join(f"- {text}" for text in road.ready)
+    takes = {step.id: f"- {step.title}: {step.usual_time}" for step in procedure.steps}
+    gates = "\n".join(takes[gate.step] for gate in road.gates)
+    return (
+        f"## Before you begin\n\n**{road.whole}**: {road.source}.\n\n"
+        f"Have at hand:\n\n{ready}\n\n{procedure.providers[0].title} decides:\n\n{gates}"
+    )
+
+
+def _text(step: Step, number: str) -> str:
+    """Return what a person does now; the documented text is folded away where it is more."""
+    parts = [f"#### {number} · {step.title}", step.today]
+    reading = step.source.reading
+    if step.prose or reading:
+        page = f"Documented step {step.source.step}" if step.source.step else "Documented text"
+        summary = "Not on the documented page: why" if reading else page
+        source = f"Read in: {reading}." if reading else ""
+        # NOTE: CommonMark reads Markdown in an HTML block again only after a blank line.
+        folded = "\n\n".join(filter(None, (step.prose, source)))
+        parts.append(f"<details><summary>{summary}</summary>\n\n{folded}\n\n</details>")
     return "\n\n".join(parts)
 
 

@@ -19,13 +19,13 @@ SERVICE_DOMAIN = Input(
 CYCLR_CLIENT_ID = Input(
     name="cyclr_client_id",
     label="Cyclr API Client ID",
-    help="Cyclr console: Settings > OAuth Client Credentials. Not the pair of your app.",
+    help="Settings > OAuth Client Credentials. Not that of your app.",
     provider=_CYCLR,
 )
 CYCLR_CLIENT_SECRET = Input(
     name="cyclr_client_secret",
     label="Cyclr API Client Secret",
-    help="Cyclr console: Settings > OAuth Client Credentials. Not the pair of your app.",
+    help="Settings > OAuth Client Credentials. Not that of your app.",
     parse=formats.opaque_secret,
     secret=True,
     provider=_CYCLR,
@@ -33,7 +33,7 @@ CYCLR_CLIENT_SECRET = Input(
 ACCOUNT_API_ID = Input(
     name="account_api_id",
     label="Account API ID",
-    help="Cyclr console: Accounts > Account Management > Settings, of the account to test in.",
+    help="Cyclr console: Accounts > Account Management > Settings, of the test account.",
     parse=formats.header_text,
     provider=_CYCLR,
 )
@@ -47,14 +47,14 @@ CYCLR_USERNAME = Input(
 INSTALL_CONNECTOR = Input(
     name="install_connector",
     label="Install the connector",
-    help="Permit the runbook to install the connector in the account. This changes your Cyclr.",
+    help="Permits the runbook to install it in the account. This changes your Cyclr.",
     default=False,
     provider=_CYCLR,
 )
 CREATE_TEST_ACCOUNT = Input(
     name="create_test_account",
     label="Create a test account",
-    help="Permit the runbook to create a Cyclr account where none is named. Changes your Cyclr.",
+    help="Permits the runbook to create one where none is named. This changes your Cyclr.",
     default=False,
     provider=_CYCLR,
 )

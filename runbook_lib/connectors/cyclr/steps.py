@@ -20,6 +20,10 @@ CYCLR = ("cyclr_client_id", "cyclr_client_secret", "account_api_id")
 OUR_CYCLR = ("service_domain", "cyclr_client_id", "cyclr_connector")
 OUR_ACCOUNT = (*OUR_CYCLR, "account_api_id")
 
+# Sittings: what is done in one go (`Step.sitting`).
+CONSOLE = "The connector in Cyclr"
+ACCOUNT = "A user's account"
+
 
 def connector_setup(connector: Input) -> Step:
     """Open the connector's Setup; `connector` holds its name in Cyclr's library."""
@@ -30,14 +34,16 @@ def connector_setup(connector: Input) -> Step:
         source=Source(2),
         confirms="The connector's Setup is open in our Cyclr console.",
         subject=OUR_CYCLR,
-        prose=(
-            "In your Cyclr console go to **Connectors > Connector Library > "
-            f"{connector.default} > Setup**."
-        ),
+        sitting=CONSOLE,
         today=(
-            "Newer consoles: **Connectors > Application Connector Library**, search for the "
-            "connector, then the **Setup Required** icon, or the **pencil** and its "
-            "**Settings** tab. You need full access to the library."
+            "In your Cyclr console, search for the connector under **Connectors > Application "
+            "Connector Library**, and press **Setup Required**, or the **pencil** and "
+            "**Settings**."
+        ),
+        prose=(
+            f"In your Cyclr console go to **Connectors > Connector Library > {connector.default} > "
+            "Setup**. Newer consoles have it elsewhere, as above: the **Setup Required** icon, or "
+            "the **pencil** and its **Settings** tab. You need full access to the library."
         ),
         links=(Link("Cyclr console", "{cyclr_console_url}/"),),
         inputs=(
@@ -60,7 +66,8 @@ def client_id(vendor: Vendor, credentials: str) -> Step:
         source=Source(2),
         confirms=f"Client ID in the connector's Setup is the {app_id.label}, and it is saved.",
         subject=(app_id.name, *OUR_CYCLR),
-        prose=f"Enter the {app_id.label} of your {vendor.title} app as **Client ID**.",
+        sitting=CONSOLE,
+        today=f"Enter the {app_id.label} of your {vendor.title} app as **Client ID**.",
         links=(Link("Cyclr console", "{cyclr_console_url}/"),),
         pastes=(Paste("Client ID", f"{{{app_id.name}}}"),),
         inputs=(inputs.CYCLR_USERNAME,),
@@ -90,10 +97,14 @@ def client_secret(vendor: Vendor, credentials: str) -> Step:
             "the padlock is closed."
         ),
         subject=(vendor.client_id.name, secret.name, *OUR_CYCLR),
-        prose=(
+        sitting=CONSOLE,
+        today=(
             f"Enter the {secret.label} as **Client Secret** and press **Save Changes**. The "
-            "padlock beside the connector closes once both fields are filled. No API shows "
-            "the secret that the console holds; that a user can sign in (next section) does."
+            "padlock beside the connector closes once both fields are filled."
+        ),
+        prose=(
+            "No API shows the secret that the console holds; that a user can sign in (next "
+            "section) does."
         ),
         links=(Link("Cyclr console", "{cyclr_console_url}/"),),
         requires=(credentials,),
@@ -110,11 +121,14 @@ def install(connector: Input) -> Step:
         source=Source(2),
         confirms="The connector is installed in this user account.",
         subject=OUR_ACCOUNT,
+        sitting=ACCOUNT,
+        today=(
+            f"Install the {connector.default} connector in one of your user accounts, in the "
+            "console, or permit the runbook to do it."
+        ),
         prose=(
-            f"Install the {connector.default} connector in one of your user accounts, in "
-            "the console, or let the runbook do it: `install_connector` permits it, "
-            "`create_test_account` makes an account first. Both change your Cyclr, and the "
-            "record says so."
+            "`install_connector` permits the installation, `create_test_account` makes an account "
+            "first. Both change your Cyclr, and the record says so."
         ),
         links=(Link("Cyclr console", "{cyclr_console_url}/"),),
         inputs=(
@@ -150,7 +164,8 @@ def authenticate(vendor: Vendor) -> Step:
         source=Source(2),
         confirms=signed_in,
         subject=(*vendor.subject, *OUR_ACCOUNT),
-        prose=(
+        sitting=ACCOUNT,
+        today=(
             "In that account open the connector, press **Authenticate**, sign in with "
             f"{vendor.title} and grant every permission that is asked for."
         ),

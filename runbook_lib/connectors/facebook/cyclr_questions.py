@@ -15,11 +15,16 @@ from runbook_lib.core.procedure import Answer, Paste, Section, Source, Step, Ste
 
 
 class _Question(NamedTuple):
-    """A question: `name` ends the id of its step, `confirms` and `other` are the two answers."""
+    """
+    A question: `name` ends the id of its step, `confirms` and `other` are the two answers.
+
+    `today` is what to do with either, `prose` why it matters.
+    """
 
     name: str
     title: str
     text: str
+    today: str
     prose: str
     label: str
     confirms: str
@@ -37,13 +42,16 @@ _QUESTIONS = (
             "pretty, debug or date_format, the header If-None-Match, a method override, field "
             "aliases, JSONP or asynchronous batch requests? If so, when will it stop?"
         ),
+        today=(
+            "**None**: nothing to do. **At least one**: ask when Cyclr changes it, and try that "
+            "method first."
+        ),
         prose=(
             "Facebook has ended `?ids=`, `pretty`, `debug`, `date_format` and `If-None-Match` for "
             "all apps (27 October 2026). Apps made since 4 November 2026 get no requests for "
             "several IDs, date and time formats, method overrides, field aliases, JSONP or "
             "asynchronous batches; all apps lose these with v28.0. So a connector that works with "
-            "older apps may fail with yours. **None**: nothing to do. **At least one**: ask when "
-            "Cyclr changes it, and try that method first."
+            "older apps may fail with yours."
         ),
         label="None of them",
         confirms=(
@@ -68,13 +76,15 @@ _QUESTIONS = (
             "Facebook Login) or with config_id (Facebook Login for Business)? If with config_id: "
             "where do we enter ours?"
         ),
-        prose=(
-            "Use cases for business bring **Facebook Login for Business**; some of these apps "
-            "answer a dialog with `scope` with *This app needs at least one supported "
-            "permission*. With a configuration a customer grants all of its permissions or none. "
+        today=(
             "**Facebook Login**: set it up, and see that the redirect URI stands in its own "
             "settings. **For Business**: make a configuration with the permissions that you "
             "chose, and give Cyclr its ID."
+        ),
+        prose=(
+            "Use cases for business bring **Facebook Login for Business**; some of these apps "
+            "answer a dialog with `scope` with *This app needs at least one supported "
+            "permission*. With a configuration a customer grants all of its permissions or none."
         ),
         label="Facebook Login",
         confirms="Cyclr answered: its connector uses classic Facebook Login, with scope.",
@@ -94,11 +104,14 @@ _QUESTIONS = (
             "Does the {cyclr_connector} connector keep a user access token or a system user's "
             "token of each customer? Does it renew it, and how do we learn that it has ended?"
         ),
+        today=(
+            "**User token**: tell your customers that they will have to sign in again. **System "
+            "user**: note what the configuration says about its end."
+        ),
         prose=(
             "A user's token ends after about 60 days, with a new password, a withdrawn permission "
             "or a lost role on a page, and Facebook notifies nobody. A system user's token ends "
-            "as its configuration says. **User token**: tell your customers that they will have "
-            "to sign in again. **System user**: note what the configuration says about its end."
+            "as its configuration says."
         ),
         label="A user token",
         confirms="Cyclr answered: its connector keeps a user access token.",
@@ -116,11 +129,13 @@ _QUESTIONS = (
             "Which version of the Graph API, and of the Marketing API, does the {cyclr_connector} "
             "connector call with our App ID, and when will it move to the next one?"
         ),
+        today=(
+            "**No end announced**: nothing to do. **Its end is announced**: ask when Cyclr moves "
+            "on, and hand this step over with a day before the end."
+        ),
         prose=(
-            "Calls of a version that has ended fail, or are answered by the rules of a newer "
-            "one. The Marketing API ends its versions earlier than Graph. **No end announced**: "
-            "nothing to do. **Its end is announced**: ask when Cyclr moves on, and hand this step "
-            "over with a day before the end."
+            "Calls of a version that has ended fail, or are answered by the rules of a newer one. "
+            "The Marketing API ends its versions earlier than Graph."
         ),
         label="No end announced",
         confirms="Cyclr named the Graph version that its connector calls; it has no announced end.",
@@ -151,7 +166,9 @@ def ask_cyclr(first: int) -> Section:
                 title=question.title,
                 kind=StepKind.MANUAL,
                 source=Source(2, reading=question.reading),
-                prose=f"{question.prose} Copy Cyclr's answer into the note.",
+                sitting="Questions to Cyclr's support",
+                today=f"Send this question. {question.today} Copy Cyclr's answer into the note.",
+                prose=question.prose,
                 confirms=question.confirms,
                 subject=OUR_CYCLR,
                 pastes=(Paste("Question", question.text),),

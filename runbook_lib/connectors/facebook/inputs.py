@@ -61,7 +61,7 @@ GRAPH_VERSION = Input(
 USER_ACCESS_TOKEN = Input(
     name="user_access_token",
     label="User access token",
-    help="A token that was issued for this app, of a person who has a role on it.",
+    help="Issued for this app, to a person who has a role on it.",
     parse=config_formats.opaque_secret,
     secret=True,
     provider=_FACEBOOK,
@@ -69,7 +69,7 @@ USER_ACCESS_TOKEN = Input(
 CUSTOMER_ACCESS_TOKEN = Input(
     name="customer_access_token",
     label="Customer's access token",
-    help="A token that was issued for this app, of a person who has no role on it.",
+    help="Issued for this app, to a person who has no role on it.",
     parse=config_formats.opaque_secret,
     secret=True,
     provider=_FACEBOOK,
@@ -77,7 +77,7 @@ CUSTOMER_ACCESS_TOKEN = Input(
 MAKE_TEST_CALLS = Input(
     name="make_test_calls",
     label="Permission to make test calls",
-    help="Permit the runbook one read call for each permission, which Facebook counts.",
+    help="Permits one read call with each, which Facebook counts.",
     default=False,
     provider=_FACEBOOK,
 )
@@ -140,8 +140,7 @@ def permissions(*default: str, example: str) -> Input:
     return Input(
         name="permissions",
         label="Permissions",
-        help="What your use case asks users for; commas between them. "
-        "public_profile is always there.",
+        help="What users are asked for, with commas; public_profile is always there.",
         parse=formats.permission_names,
         doubt=permission_doubt,
         default=("public_profile", *default),

@@ -51,6 +51,16 @@ _APP_PAGE = APPS + "/{app_id}"
 
 _DOCS = "https://developers.facebook.com/docs"
 
+# Sittings: what is done in one go, mostly on one page of the dashboard (`Step.sitting`).
+LOG_IN = "Log in"
+CREATION = "Create the app"
+VERIFICATIONS = "Verifications"
+SIGN_IN = "Sign-in"
+PERMISSIONS = "Permissions"
+PUBLIC = "Public pages and data"
+REVIEW = "Review"
+TOKENS = "Tokens and data"
+
 
 def dashboard(label: str, path: str) -> Link:
     """Return the link to a page of the app's dashboard, which needs the App ID."""
@@ -66,9 +76,10 @@ def log_in() -> Step:
         source=Source(1, 1),
         confirms="I am logged in with the Facebook account that owns the app.",
         subject=NO_APP_YET,
-        prose=(
-            "Log in with the Facebook account that will own the app. Prefer one that belongs "
-            "to your company's business portfolio: the app outlives the person."
+        sitting=LOG_IN,
+        today=(
+            "Log in with the Facebook account that will own the app. Prefer one that belongs to "
+            "your company's business portfolio: the app outlives the person."
         ),
         links=(Link("Facebook for Developers", "{dashboard_url}/"),),
     )
@@ -83,7 +94,8 @@ def developer_account() -> Step:
         source=Source(1, 2),
         confirms="This account is registered as a Facebook developer account.",
         subject=NO_APP_YET,
-        prose=(
+        sitting=LOG_IN,
+        today=(
             "If this account is not a developer account yet, register it: press **Get Started**, "
             "accept the terms, confirm phone number and email address."
         ),
@@ -100,7 +112,8 @@ def my_apps() -> Step:
         source=Source(1, 3),
         confirms="My Apps opens, and lists the apps in which I have a role.",
         subject=NO_APP_YET,
-        prose="Open **My Apps**. It lists the apps in which you have a role.",
+        sitting=LOG_IN,
+        today="Open **My Apps**. It lists the apps in which you have a role.",
         links=(Link("My Apps", APPS),),
     )
 
@@ -117,12 +130,15 @@ def create_app() -> Step:
             "as shown here."
         ),
         subject=("app_id", "app_display_name"),
-        prose=(
-            "Press **Create App** and choose **Business** as the app type. Fill in the "
-            "**App Display Name**, which your users see when they consent, and set "
-            "**App Purpose** to **Clients**."
-        ),
+        sitting=CREATION,
         today=(
+            "Press **Create App**. Enter the **App Display Name**, which your users see when they "
+            "consent, and a contact email. Where a type or a purpose is asked, choose "
+            "**Business** and **Clients**."
+        ),
+        prose=(
+            "Press **Create App** and choose **Business** as the app type. Fill in the **App "
+            "Display Name** and set **App Purpose** to **Clients**.\n\n"
             "The dashboard now asks for name and contact email first, then for a **use case**, "
             "which decides what permissions the app can ever ask for (next step). App Purpose may "
             "not be asked."
@@ -144,14 +160,16 @@ def use_case(name: str) -> Step:
         source=Source(1, reading=USE_CASES),
         confirms=f"The app has the use case {name}.",
         subject=THIS_APP,
-        prose=(
-            f"Choose the use case **{name}**, while you create the app or later under **Use cases "
-            "> Add use cases**. Without it the permissions of this connector stand in no list, and "
-            "the sign-in dialog answers *Invalid Scopes*. No API shows the use cases of an app."
-        ),
+        sitting=CREATION,
         today=(
-            "An app of type Business that was made under **Other** has no use cases: it offers "
-            "every permission under App Review. Say so here."
+            f"Choose the use case **{name}**, while you create the app or later under **Use cases "
+            "> Add use cases**. An app of type Business that was made under **Other** has none: "
+            "say so here."
+        ),
+        prose=(
+            "Without it the permissions of this connector stand in no list, and the sign-in "
+            "dialog answers *Invalid Scopes*. No API shows the use cases of an app. One that was "
+            "made under **Other** offers every permission under App Review."
         ),
         links=(dashboard("Use cases", "use_cases/"),),
         troubles=troubles.PERMISSIONS,
@@ -167,10 +185,11 @@ def confirm_creation() -> Step:
         source=Source(1, 5),
         confirms="The app was created, and I confirmed it with my password.",
         subject=THIS_APP,
-        prose="Press **Create App** once more. Facebook asks for your password again.",
+        sitting=CREATION,
         today=(
-            "From now on the app has an **App ID** and an **App Secret** (Settings > Basic). Give "
-            "them here: the checks of many later steps need them."
+            "Press **Create App** once more and give your password again. The app now has an "
+            "**App ID** and an **App Secret** (Settings > Basic). Give them here: the checks of "
+            "many later steps need them."
         ),
         links=(Link("My Apps", APPS), dashboard("Settings > Basic", "settings/basic/")),
         inputs=(inputs.APP_ID, inputs.APP_SECRET),
@@ -189,12 +208,16 @@ def business_verification() -> Step:
         source=Source(1, reading=f"{RELEASE}/business-verification"),
         confirms="The business that owns this app is verified.",
         subject=THIS_APP,
+        sitting=VERIFICATIONS,
+        today=(
+            "On the first day, connect the app with your business portfolio under **Settings > "
+            "Basic**, then begin **Business Verification** in the portfolio's **Security "
+            "Center**. Facebook asks for documents and takes 1 to 3 weeks."
+        ),
         prose=(
-            "An app that other businesses use must belong to a verified business. Connect the app "
-            "with your business portfolio under **Settings > Basic**, then begin **Business "
-            "Verification** in the portfolio's **Security Center**, on the first day. Facebook "
-            "asks for documents and takes 1 to 3 weeks; Access Verification, the renewal of data "
-            "access and the review wait for it, and all else can be done meanwhile."
+            "An app that other businesses use must belong to a verified business. Access "
+            "Verification, the renewal of data access and the review wait for it, and all else "
+            "can be done meanwhile."
         ),
         least_days=7,
         usual_days=21,
@@ -218,13 +241,18 @@ def access_verification() -> Step:
         source=Source(1, reading=f"{RELEASE}/access-verification"),
         confirms="Access Verification shows this app's business as a verified Tech Provider.",
         subject=THIS_APP,
+        sitting=VERIFICATIONS,
+        today=(
+            "After Business Verification, have your business verified as a **Tech Provider**: it "
+            "takes about five days. An app for your own pages only needs none of this: skip it "
+            "with a reason."
+        ),
         prose=(
             "Your customers' data belong to other businesses, so Facebook verifies you as a "
-            "**Tech Provider**, after Business Verification and apart from App Review; it takes "
-            "about five days. Without it the review may pass, and calls for your customers are "
-            "refused all the same (code 100). No API shows it: a person says so."
+            "**Tech Provider**, apart from App Review. Without it the review may pass, and calls "
+            "for your customers are refused all the same (code 100). No API shows it: a person "
+            "says so."
         ),
-        today="An app for your own pages only needs none of this: skip it with a reason.",
         usual_days=5,
         links=(dashboard("Verification", "verification/"),),
         troubles=troubles.PROVIDER,
@@ -240,10 +268,10 @@ def login_settings() -> Step:
         source=Source(1, 7),
         confirms="Facebook Login > Settings opens for this app.",
         subject=THIS_APP,
-        prose="In the menu on the left, open **Facebook Login > Settings**.",
+        sitting=SIGN_IN,
         today=(
-            "An app with a use case for ads has **Facebook Login for Business**: its settings are "
-            "at **Facebook Login for Business > Settings**."
+            "In the menu on the left, open **Facebook Login > Settings**. In an app with a use "
+            "case for ads it is **Facebook Login for Business > Settings**."
         ),
         links=(
             dashboard("Facebook Login > Settings", "fb-login/settings/"),
@@ -265,15 +293,16 @@ def redirect_uri() -> Step:
         ),
         attest_label="I compared every character",
         subject=("app_id", "service_domain"),
-        prose=(
-            "Under **Valid OAuth Redirect URIs** enter the address below and press "
-            "**Save Changes**. Your Service Domain is shown in your Cyclr console under "
-            "**Settings > General Settings > Service Domain**. Facebook compares every "
-            "character: scheme, case and a slash at the end count."
-        ),
+        sitting=SIGN_IN,
         today=(
-            "With a custom domain, General Settings shows two: take the custom one. When the "
-            "Service Domain changes, this address must change with it."
+            "Under **Valid OAuth Redirect URIs** enter the address below and press **Save "
+            "Changes**. Every character counts."
+        ),
+        prose=(
+            "Your Service Domain is shown in your Cyclr console under **Settings > General "
+            "Settings > Service Domain**. With a custom domain, General Settings shows two: take "
+            "the custom one. When the Service Domain changes, this address must change with it.\n\n"
+            "Facebook compares every character: scheme, case and a slash at the end count."
         ),
         links=(
             dashboard("Facebook Login > Settings", "fb-login/settings/"),
@@ -315,11 +344,15 @@ def app_id_and_secret(number: int) -> Step:
             "copied from there."
         ),
         subject=("app_id", "app_secret"),
-        prose=(
+        sitting="Keys",
+        today=(
             "Under **Settings > Basic** complete what is missing (privacy policy, terms, "
-            "category, icon, contact) and copy **App ID** and **App Secret**. Keep the secret "
-            "in `.env`, a keyring or a file, never in a notebook. Once Facebook has approved "
-            "the app, these two authenticate it in Cyclr."
+            "category, icon, contact), and copy **App ID** and **App Secret**. Never put the "
+            "secret into a notebook."
+        ),
+        prose=(
+            "Keep the secret in `.env`, a keyring or a file, never in a notebook. Once Facebook "
+            "has approved the app, these two authenticate it in Cyclr."
         ),
         links=(dashboard("Settings > Basic", "settings/basic/"),),
         inputs=(inputs.APP_ID, inputs.APP_SECRET, inputs.GRAPH_VERSION),
@@ -344,12 +377,13 @@ def user_token(step_id: str, permissions: Input, credentials: str) -> Step:
             "works for that user in Cyclr."
         ),
         subject=("app_id", "permissions", *OUR_ACCOUNT),
-        prose=(
+        sitting=TOKENS,
+        today=(
             "Press **Sign in with Facebook** and consent as one of your users would, or give a "
-            "user access token that was issued for this app: Facebook says whose it is, what "
-            "it grants and how long. Without one, attest that the test in Cyclr was enough, or "
-            "skip with a reason."
+            "user access token of this app. Without one, attest that the test in Cyclr was "
+            "enough, or skip with a reason."
         ),
+        prose="Facebook says whose token it is, what it grants and how long.",
         links=(Link("Access Token Tool", "{dashboard_url}/tools/accesstoken/"),),
         inputs=(inputs.USER_ACCESS_TOKEN, permissions),
         checks=(Check("user-token-is-valid", connection.user_token_is_valid, TOKEN),),
@@ -368,11 +402,15 @@ def make_test_calls(step_id: str, permissions: Input) -> Step:
         source=Source(1, reading=SUBMISSION),
         confirms="Request advanced access can be pressed for every permission shown here.",
         subject=("app_id", "permissions"),
+        sitting=PERMISSIONS,
+        today=(
+            "Give a token with every permission, of a person with a role on the app (Graph API "
+            "Explorer); the runbook reads once with each. A call counts for 30 days."
+        ),
         prose=(
             "**Request advanced access** stays grey until Facebook has logged a successful call "
-            "with that permission, made in the 30 days before you submit. Get a token of a person "
-            "who has a role on the app, with every permission (Graph API Explorer), give it here, "
-            "and let the runbook read once with each. The dashboard follows within two days."
+            "with that permission, made in the 30 days before you submit. The dashboard follows "
+            "within two days."
         ),
         links=(
             Link("Graph API Explorer", "{dashboard_url}/tools/explorer/"),
@@ -402,11 +440,13 @@ def open_public_pages(step_id: str) -> Step:
         source=Source(1, reading="third-party reading, November 2026; " + SUBMISSION),
         confirms="The three pages open for everybody, without a script, and are about this app.",
         subject=THIS_APP,
-        prose=(
-            "The reviewer opens the pages that **Settings > Basic** names: **Privacy Policy URL**, "
-            "**Terms of Service URL** and **User data deletion**. Each must be a page of its own, "
-            "over https, that shows its text without running a script."
+        sitting=PUBLIC,
+        today=(
+            "Give **Privacy Policy URL**, **Terms of Service URL** and **User data deletion** "
+            "under **Settings > Basic** a page of its own each, over https, that shows its text "
+            "without running a script."
         ),
+        prose="The reviewer opens the pages that **Settings > Basic** names.",
         links=(dashboard("Settings > Basic", "settings/basic/"),),
         inputs=(inputs.DATA_DELETION_URL,),
         checks=(Check("public-pages-open", public_pages.public_pages_open, APP),),
@@ -425,17 +465,20 @@ def data_access_renewal(step_id: str) -> Step:
         ),
         confirms="Facebook shows the Data Access Renewal of this app as complete.",
         subject=THIS_APP,
+        sitting=PUBLIC,
+        today=(
+            "Look at **Required actions** in My Apps, the dashboard's alerts and Facebook's "
+            "mails. Where they ask for **Data Access Renewal** (once **Data Use Checkup**, **Data "
+            "Protection Assessment** or **data handling questions**), **Open checkup** begins it. "
+            "Then say here what holds."
+        ),
         prose=(
             "Once a year Facebook asks, app by app, for **Data Access Renewal**, and it has asked "
-            "apps that were never live. Look at **Required actions** in My Apps, the alerts in the "
-            "dashboard and the mails to the app's administrators and its contact address. While it "
-            "is open, **Submit for review** is grey and publishing is refused. **Open checkup** "
-            "begins it; “runbook kit” lists its sections. You have 60 calendar days from the "
-            "first notice, without extension: then the app is deactivated until it is done. "
-            "Facebook takes 10 to 15 working days for it, beside the review. No API shows it: a "
-            "person says so."
-        ),
-        today=(
+            "apps that were never live. The mails go to the app's administrators and its contact "
+            "address. While it is open, **Submit for review** is grey and publishing is refused. "
+            "“runbook kit” lists its sections. You have 60 calendar days from the first notice, "
+            "without extension: then the app is deactivated until it is done. Facebook takes 10 "
+            "to 15 working days for it, beside the review. No API shows it: a person says so.\n\n"
             "Since October 2024 it takes the place of the **Data Use Checkup**, the **Data "
             "Protection Assessment** and the **data handling questions**; where Facebook still "
             "asks for one of these, say so here."
@@ -469,10 +512,10 @@ def data_access_renewal(step_id: str) -> Step:
 
 
 def submit_review(
-    step_id: str, source: Source, permissions: Input, prose: str, *, review_kit: str
+    step_id: str, source: Source, permissions: Input, act: str, *, review_kit: str
 ) -> Step:
     """
-    Submit for review, and wait; `prose` is what the documented page says of it.
+    Submit for review, and wait; `act` is what the documented page says of it.
 
     `review_kit` is the connector whose texts for App Review belong to it.
     """
@@ -483,17 +526,20 @@ def submit_review(
         source=source,
         confirms="Facebook approved every permission shown here.",
         subject=("app_id", "permissions"),
-        prose=prose,
+        sitting=REVIEW,
         today=(
-            "In a use-case app: **Use cases > Customize**, then **Add to App Review** at each "
-            "permission (**Increase access** for public_profile). Where Facebook asks for **Data "
-            "Access Renewal** (formerly Data Use Checkup, Data Protection Assessment and data "
-            "handling questions), nothing can be submitted before that is done. Only one "
-            "submission at a time is taken. Facebook decides on each permission, after 1 to "
-            f"{LONGEST_WAIT_DAYS} days as reported, and may leave the result unread in the panel. "
+            f"{act} In a use-case app, press **Add to App Review** at each permission first (**Use "
+            f"cases > Customize**). Facebook decides on each after 1 to {LONGEST_WAIT_DAYS} days; "
+            "the result may lie unread in the panel."
+        ),
+        prose=(
+            "The days are as reported. For **public_profile** the button is **Increase access**. "
+            "Where Facebook asks for **Data Access Renewal** (formerly Data Use Checkup, Data "
+            "Protection Assessment and data handling questions), nothing can be submitted before "
+            "that is done. Only one submission at a time is taken.\n\n"
             "**Overdue**: read every result under App Review > Requests, the dashboard's alerts "
             "and the mails to the app's contact address; then ask Facebook's developer support "
-            "(developers.facebook.com/support). "
+            "(developers.facebook.com/support).\n\n"
             "**Declined**: say so here with what the reviewer objects to, change that, press "
             "**Request again** and submit; then say once more that it is submitted."
         ),
@@ -525,12 +571,16 @@ def publish(step_id: str) -> Step:
         source=Source(1, reading=RELEASE),
         confirms="The dashboard shows this app as published.",
         subject=THIS_APP,
-        prose=(
-            "Open **Publish** and press **Go live**. Until then an app with use cases is there for "
-            "people with a role only: approved permissions do not count for anybody else, and no "
-            "leads arrive. No API shows it: a person says so."
+        sitting=REVIEW,
+        today=(
+            "Open **Publish** and press **Go live**. An app without use cases has no Publish "
+            "page: say so here."
         ),
-        today="An app without use cases has no Publish page: say so here.",
+        prose=(
+            "Until then an app with use cases is there for people with a role only: approved "
+            "permissions do not count for anybody else, and no leads arrive. No API shows it: a "
+            "person says so."
+        ),
         links=(dashboard("Publish", "go_live/"),),
         troubles=troubles.PUBLISHING,
         developer_tools="devtools_app basic_settings",
@@ -553,12 +603,16 @@ def customer_consent(step_id: str, permissions: Input, credentials: str) -> Step
             "connector works for that person in Cyclr."
         ),
         subject=("app_id", "permissions", *OUR_ACCOUNT),
+        sitting=TOKENS,
+        today=(
+            "Press **Sign in with Facebook**, then **Copy the link**. Use a private window, since "
+            "this one is logged in as you, and log in there as somebody without a role; or give "
+            "that person's token."
+        ),
         prose=(
-            "People with a role on the app get every permission, approved or not, so their consent "
-            "does not show what customers will see. Press **Sign in with Facebook**, then **Copy "
-            "the link**. Use a private window, since this one is logged in as you, and log in "
-            "there as somebody without a role; or give that person's token. *Feature unavailable* "
-            "there means that something above is not approved, or not published."
+            "People with a role on the app get every permission, approved or not, so their "
+            "consent does not show what customers will see. *Feature unavailable* there means "
+            "that something above is not approved, or not published."
         ),
         links=(dashboard("App roles", "roles/roles/"),),
         inputs=(inputs.CUSTOMER_ACCESS_TOKEN, permissions),
@@ -580,12 +634,12 @@ def road(*, test_calls: str, public_pages: str, renewal: str, review: str) -> Ro
     business, access = "fb-05a-business-verification", "fb-05b-access-verification"
     return Road(
         ready=(
-            "a business portfolio at Facebook, in which you are an administrator",
-            "the company's documents, such as a register extract, a tax document, a bank statement",
-            "three public pages: privacy policy, terms of service, user data deletion",
+            "a business portfolio that you administer",
+            "company documents (register extract, tax document, bank statement)",
+            "public pages: privacy policy, terms, user data deletion",
             "an app icon of 512 to 1024 pixels",
-            "somebody with a Facebook account who has no role on the app, for the last test",
-            "who may sign for the company: what is said about data is said in its name",
+            "a Facebook account without a role on the app, for the last test",
+            "who signs what the company says about data",
         ),
         gates=(
             Gate(step=business, after=(), source="third-party readings, 2026"),
@@ -613,5 +667,5 @@ def road(*, test_calls: str, public_pages: str, renewal: str, review: str) -> Ro
             "your customers' sign-ins: Facebook does not say when one has ended",
         ),
         whole="6 to 10 weeks",
-        source="one organisation's account, read in November 2026 (single)",
+        source="one organisation's account, November 2026 (single)",
     )

@@ -1,10 +1,10 @@
 """
 The documented procedure for Cyclr's Facebook Marketing API connector, as data.
 
-Prose in our own words, in the documented order (Cyclr: Facebook Marketing
-Authentication). `today` says what a person finds where screens have moved
-since the page was written. How steps are checked lives in `checks`, the
-parameters in `inputs`.
+In our own words, in the documented order (Cyclr: Facebook Marketing
+Authentication). `today` says what a person does on the screens as they are
+now, `prose` what the page says and why. How steps are checked lives in
+`checks`, the parameters in `inputs`.
 """
 
 from __future__ import annotations
@@ -37,9 +37,8 @@ _PARTNER_APP = Section(
     title="Setting up your Partner App",
     intro=(
         "Register an app with Facebook, tell it where to send your customers back to, and have "
-        "the permissions approved that your use case needs. What Facebook decides on opens one "
-        f"step after the other: {_ROAD.whole} in all, {_ROAD.source}. Begin Business Verification "
-        "on the first day."
+        "the permissions approved that your use case needs. Begin Business Verification on the "
+        "first day."
     ),
     steps=(
         facebook.log_in(),
@@ -57,16 +56,17 @@ _PARTNER_APP = Section(
             source=Source(1, 6),
             confirms="Facebook Login is set up for this app.",
             subject=facebook.THIS_APP,
-            prose=(
-                "On **Add Products to Your App**, press **Set Up** under **Facebook Login**. "
-                "No API shows which products an app has: a person says so."
-            ),
+            sitting=facebook.SIGN_IN,
             today=(
-                "With the use case for ad leads comes **Facebook Login for Business**, set up "
-                "already. Cyclr's connector is documented for classic Facebook Login. Some such "
-                "apps answer its sign-in with *This app needs at least one supported permission*: "
-                "permissions that are not approved yet, asked of somebody without a role, are the "
-                "likeliest cause."
+                "On **Add Products to Your App**, press **Set Up** under **Facebook Login**. With "
+                "the use case for ad leads comes **Facebook Login for Business**, set up already."
+            ),
+            prose=(
+                "Cyclr's connector is documented for classic Facebook Login. Some apps with "
+                "**Facebook Login for Business** answer its sign-in with *This app needs at least "
+                "one supported permission*: permissions that are not approved yet, asked of "
+                "somebody without a role, are the likeliest cause. No API shows which products an "
+                "app has: a person says so."
             ),
             links=(facebook.dashboard("App dashboard", "dashboard/"),),
         ),
@@ -79,13 +79,17 @@ _PARTNER_APP = Section(
             source=Source(1, 9),
             confirms="I chose exactly the permissions shown here, as our use case needs them.",
             subject=_ITS_PERMISSIONS,
-            prose=(
-                "Under **App Review**, open **Permissions and Features**. The permissions that "
-                "you set here are what users are asked for at consent. Which ones depends on "
-                "your use case; **public_profile** with Advanced Access is always needed to let "
-                "people sign in."
+            sitting=facebook.PERMISSIONS,
+            today=(
+                "Choose the permissions that your use case needs; users are asked for them at "
+                "consent. Set them under **App Review > Permissions and Features**, in use-case "
+                "apps under **Use cases > Customize**."
             ),
-            today="In use-case apps permissions are added under **Use cases > Customize**.",
+            prose=(
+                "Under **App Review**, open **Permissions and Features**. Which permissions you "
+                "set there depends on your use case; **public_profile** with Advanced Access is "
+                "always needed to let people sign in."
+            ),
             links=(
                 facebook.dashboard("Permissions and Features", "app-review/permissions/"),
                 facebook.dashboard("Use cases", "use_cases/"),
@@ -101,11 +105,15 @@ _PARTNER_APP = Section(
             source=Source(1, 10),
             confirms=_ADVANCED,
             subject=facebook.THIS_APP,
-            prose=(
+            sitting=facebook.PERMISSIONS,
+            today=(
                 "Search for **public_profile**, press **Get Advanced Access** and complete the "
-                "confirmation. Facebook grants this one at once; the others need a review."
+                "confirmation. It may ask for Business Verification first."
             ),
-            today="Since 2023 Advanced Access may ask for Business Verification first.",
+            prose=(
+                "Facebook grants this one at once; the others need a review. Since 2023 Advanced "
+                "Access may ask for Business Verification first."
+            ),
             links=(facebook.dashboard("Permissions and Features", "app-review/permissions/"),),
             checks=(
                 Check(
@@ -128,16 +136,18 @@ _PARTNER_APP = Section(
                 "depends on."
             ),
             subject=_ITS_PERMISSIONS,
-            prose=(
-                "Request Advanced Access for each permission of your use case. The documented "
-                "example is **leads_retrieval**, needed for form submissions. It depends on "
-                "ads_management, ads_read, business_management, pages_manage_ads, "
-                "pages_read_engagement, pages_show_list and the feature Ads Management Standard "
-                "Access: the dashboard hides it until these are present."
-            ),
+            sitting=facebook.PERMISSIONS,
             today=(
-                "Ads Management Standard Access was renamed **Marketing API Access Tier** in "
-                "May 2026 (Limited or Full); it is another axis than Standard and Advanced Access."
+                "Request Advanced Access for each permission of your use case, and for what it "
+                "depends on: the dashboard hides **leads_retrieval** until these are present."
+            ),
+            prose=(
+                "The documented example is **leads_retrieval**, needed for form submissions. It "
+                "depends on ads_management, ads_read, business_management, pages_manage_ads, "
+                "pages_read_engagement, pages_show_list and the feature Ads Management Standard "
+                "Access.\n\n"
+                "Ads Management Standard Access was renamed **Marketing API Access Tier** in May "
+                "2026 (Limited or Full); it is another axis than Standard and Advanced Access."
             ),
             links=(facebook.dashboard("Permissions and Features", "app-review/permissions/"),),
             inputs=(_PERMISSIONS,),
@@ -153,7 +163,7 @@ _PARTNER_APP = Section(
             Source(1, 12),
             _PERMISSIONS,
             "Press **Edit App Review Request**, complete every required section (how each "
-            "permission is used, a screencast, instructions for the reviewer) and "
+            "permission is used, a screencast, instructions for the reviewer) and press "
             "**Submit for Review**.",
             review_kit="facebook_marketing",
         ),
@@ -194,10 +204,12 @@ _CONNECTION_TEST = Section(
             source=Source(2),
             confirms="Cyclr's List My Permissions shows every permission shown here as granted.",
             subject=("app_id", "permissions", *cyclr.OUR_ACCOUNT),
-            prose=(
+            sitting=cyclr.ACCOUNT,
+            today=(
                 "Run the connector's method **List My Permissions** and compare what Facebook "
-                "grants with what your use case needs. Cyclr lets only known addresses do this."
+                "grants with what your use case needs."
             ),
+            prose="Cyclr lets only known addresses do this.",
             inputs=(_PERMISSIONS,),
             checks=(
                 Check(
@@ -217,7 +229,8 @@ _CONNECTION_TEST = Section(
             source=Source(2),
             confirms="The connector read this user's ad accounts, pages and lead forms in Cyclr.",
             subject=("app_id", "permissions", *cyclr.OUR_ACCOUNT),
-            prose=(
+            sitting=facebook.TOKENS,
+            today=(
                 "Read ad accounts, pages, lead forms and one lead, as the connector will. Of the "
                 "lead only its id and time are read."
             ),

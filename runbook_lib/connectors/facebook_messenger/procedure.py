@@ -1,9 +1,10 @@
 """
 The documented procedure for Cyclr's Facebook Messenger API connector, as data.
 
-Prose in our own words, in the documented order (Cyclr: Facebook Messenger
-Authentication). `today` says what a person finds where screens have moved
-since the page was written; a step with a letter in its number is not on it.
+In our own words, in the documented order (Cyclr: Facebook Messenger
+Authentication). `today` says what a person does on the screens as they are
+now, `prose` what the page says and why; a step with a letter in its number is
+not on it.
 """
 
 from __future__ import annotations
@@ -36,11 +37,12 @@ _CONNECTOR = cyclr_inputs.cyclr_connector("Facebook Messenger API")
 _PERMISSIONS = inputs.permissions(*_MESSENGER, example="pages_messaging, pages_show_list")
 _CREDENTIALS = "fb-11-app-id-and-secret"
 _CONSOLE = (Link("Cyclr console", "{cyclr_console_url}/"),)
+_PAGE = "The page"
 
 _PAGE_ID = Input(
     name="page_id",
     label="Page ID",
-    help="Facebook: the page > About > Page transparency. One page that the connector will use.",
+    help="The page > About > Page transparency. One page that the connector will use.",
     parse=facebook_formats.page_id,
     example="103942857163920",
     provider=inputs.FACEBOOK.name,
@@ -58,7 +60,7 @@ _SCOPES = Input(
 _VERIFY_TOKEN = Input(
     name="verify_token",
     label="Verify Token",
-    help="A text of your choice that Facebook and Cyclr both know; it validates the webhook.",
+    help="A text of your choice, the same at Facebook and Cyclr.",
     parse=formats.opaque_secret,
     secret=True,
     provider=cyclr_inputs.CYCLR.name,
@@ -83,9 +85,7 @@ _PARTNER_APP = Section(
     title="Setting up your Partner App",
     intro=(
         "Register an app with Facebook, tell it where to send your customers back to, and connect "
-        "the pages that it may use. What Facebook decides on opens one step after the "
-        f"other: {_ROAD.whole} in all, {_ROAD.source}. Begin Business Verification on the first "
-        "day."
+        "the pages that it may use. Begin Business Verification on the first day."
     ),
     steps=(
         facebook.log_in(),
@@ -103,13 +103,16 @@ _PARTNER_APP = Section(
             source=Source(1, 6),
             confirms="Messenger is set up for this app.",
             subject=facebook.THIS_APP,
-            prose=(
-                "On **Add Products to Your App**, press **Set Up** under **Facebook Messenger**. "
-                "No API shows which products an app has: a person says so."
-            ),
+            sitting="Messenger",
             today=(
-                "The product is called **Messenger**; in use-case apps it comes with the use case "
-                "**Engage with customers on Messenger from Meta**."
+                "On **Add Products to Your App**, press **Set Up** under **Messenger**. In "
+                "use-case apps it comes with the use case **Engage with customers on Messenger "
+                "from Meta**."
+            ),
+            prose=(
+                "On **Add Products to Your App**, press **Set Up** under **Facebook Messenger**; "
+                "the product is called **Messenger** now. No API shows which products an app has: "
+                "a person says so."
             ),
             links=(facebook.dashboard("App dashboard", "dashboard/"),),
         ),
@@ -122,10 +125,12 @@ _PARTNER_APP = Section(
             source=Source(1, 9),
             confirms="Access Tokens in Messenger > Settings lists the page shown here.",
             subject=("app_id", "page_id"),
-            prose=(
-                "In the menu on the left open **Facebook Messenger > Settings**. Under **Access "
-                "Tokens** press **Add or Remove Pages**."
+            sitting=_PAGE,
+            today=(
+                "In the menu on the left open **Messenger > Settings**. Under **Access Tokens** "
+                "press **Add or Remove Pages**."
             ),
+            prose="The documented page calls the menu **Facebook Messenger > Settings**.",
             links=(facebook.dashboard("Messenger > Settings", "messenger/settings/"),),
             inputs=(_PAGE_ID,),
         ),
@@ -136,10 +141,14 @@ _PARTNER_APP = Section(
             source=Source(1, 10),
             confirms="The dialog was completed, and the page is subscribed to this app.",
             subject=("app_id", "page_id"),
-            prose=(
+            sitting=_PAGE,
+            today=(
                 "Complete the dialog for the page that you want to use, and keep every permission "
-                "that it asks for. With a token of a person who has a task on the page, Facebook "
-                "says whether the page is subscribed to the app."
+                "that it asks for. Then give a token of a person who has a task on the page."
+            ),
+            prose=(
+                "With a token of a person who has a task on the page, Facebook says whether the "
+                "page is subscribed to the app."
             ),
             links=(facebook.dashboard("Messenger > Settings", "messenger/settings/"),),
             inputs=(_PAGE_ID, inputs.USER_ACCESS_TOKEN),
@@ -157,9 +166,8 @@ _PARTNER_APP = Section(
             "fb-10d-app-review",
             Source(1, reading=SUBMISSION),
             _PERMISSIONS,
-            "The documented page names no step for it. Messenger's permissions need Advanced "
-            "Access as any other: request it under **App Review > Permissions and Features**, and "
-            "submit the app for review.",
+            "Request Advanced Access under **App Review > Permissions and Features**, as for any "
+            "other permission, and submit the app for review.",
             review_kit="facebook_messenger",
         ),
         facebook.publish("fb-10e-publish"),
@@ -171,9 +179,9 @@ _CYCLR_CONNECTOR = Section(
     id="cyclr-connector",
     title="Setting up the connector in Cyclr",
     intro=(
-        "Hand the App ID and App Secret to Cyclr, once, for all your customers, with the scopes "
-        "and the Verify Token. Cyclr offers no API for it: a person types them into the console, "
-        "and the runbook then reads back what can be read."
+        "Hand the App ID and App Secret to Cyclr, once, for all your customers, with scopes and "
+        "Verify Token. Cyclr offers no API for it: a person types them into the console, and the "
+        "runbook reads back what it can."
     ),
     steps=(
         cyclr.connector_setup(_CONNECTOR),
@@ -186,7 +194,8 @@ _CYCLR_CONNECTOR = Section(
             source=Source(2),
             confirms="Scopes in the connector's Setup is the list shown here, and it is saved.",
             subject=("app_id", "scopes", *cyclr.OUR_CYCLR),
-            prose=(
+            sitting=cyclr.CONSOLE,
+            today=(
                 "Enter the permissions that users are asked for as **Scopes**, with commas "
                 "between them."
             ),
@@ -213,10 +222,14 @@ _CYCLR_CONNECTOR = Section(
                 "settings hold, and it is saved."
             ),
             subject=("app_id", "verify_token", "webhook_url", *cyclr.OUR_CYCLR),
-            prose=(
+            sitting=cyclr.CONSOLE,
+            today=(
                 "Enter the same text as **Verify Token** here and in Facebook's webhook settings, "
-                "and press **Save Changes**. With the webhook's address the runbook asks Cyclr to "
-                "confirm it, as Facebook does."
+                "and press **Save Changes**."
+            ),
+            prose=(
+                "The Verify Token validates the webhook. With the webhook's address the runbook "
+                "asks Cyclr to confirm it, as Facebook does."
             ),
             links=(
                 *_CONSOLE,

@@ -41,7 +41,7 @@ def state(name: str, outcome: Outcome, reason: str = "", **more: object) -> Step
         title=f"Do {name}",
         kind=StepKind.MANUAL,
         source=Source(1),
-        prose="",
+        today="",
         confirms=f"I did {name}.",
         subject=(),
     )

@@ -30,7 +30,7 @@ def step(name: str, kind: StepKind) -> Step:
         title=name,
         kind=kind,
         source=Source(1),
-        prose="",
+        today="",
         confirms="Done.",
         subject=("app_id", "app_secret"),
     )

@@ -39,7 +39,7 @@ def test_both_answers_have_advice_and_a_source(step: Step) -> None:
 
     for label in (step.attest_label, other.label):
         subject = label.removesuffix(" of them").removeprefix("A ").removeprefix("Login ")
-        assert f"**{subject[0].upper()}{subject[1:]}".removesuffix("'s") in step.prose
+        assert f"**{subject[0].upper()}{subject[1:]}".removesuffix("'s") in step.today
     assert "2026" in step.source.reading
 
 

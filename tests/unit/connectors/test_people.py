@@ -231,4 +231,4 @@ def test_a_customer_consents_in_a_window_of_their_own(name: str) -> None:
     )
 
     assert step.consent_gives is not None
-    assert "**Copy the link**. Use a private window" in step.prose
+    assert "**Copy the link**. Use a private window" in step.today

@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from importlib import import_module
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -90,11 +91,56 @@ def test_documented_steps_are_in_the_documented_order(procedure: Procedure) -> N
 
 @steps
 def test_a_step_says_what_to_do(procedure: Procedure, step: Step) -> None:
-    """Every step has a title and prose without template placeholders."""
+    """Every step has a title and a text of today, without template placeholders."""
 
     assert step.title
-    assert step.prose.endswith((".", ")"))
+    assert step.today.endswith(".")
+    assert not step.prose or step.prose.endswith((".", ")"))
     assert "{" not in step.prose + step.today + step.title
+
+
+def words(*texts: str) -> int:
+    """Return the number of words; a mark alone (`>`) is none."""
+    return sum(any(map(str.isalnum, word)) for text in texts for word in text.split())
+
+
+@steps
+def test_an_open_step_is_short(procedure: Procedure, step: Step) -> None:
+    """
+    What is done now takes at most 60 words; with heading, fields and sentence a step has 90.
+
+    A list is filled in by the step that asks for it first; later ones only name it.
+    """
+
+    earlier = procedure.steps[: procedure.steps.index(step)]
+    lists = {item for other in earlier for item in other.inputs if isinstance(item.default, tuple)}
+    fields = [item.label if item in lists else f"{item.label} {item.help}" for item in step.inputs]
+    pasted = [paste.label for paste in step.pastes]
+
+    assert 0 < words(step.today) <= 60
+    assert words(step.title, step.today, *fields, *pasted, step.sentence) <= 90
+
+
+@procedures
+def test_sections_begin_briefly(procedure: Procedure) -> None:
+    """A section's introduction has at most 40 words."""
+
+    assert [section.id for section in procedure.sections if words(section.intro) > 40] == []
+
+
+@procedures
+def test_each_step_belongs_to_one_sitting(procedure: Procedure) -> None:
+    """Every step has a sitting, whose steps are consecutive and of one section."""
+
+    for section in procedure.sections:
+        assert all(step.sitting for step in section.steps)
+    headings = [
+        (section.id, sitting)
+        for section in procedure.sections
+        for sitting, _ in groupby(section.steps, key=lambda step: step.sitting)
+    ]
+
+    assert len({sitting for _, sitting in headings}) == len(headings)
 
 
 @steps

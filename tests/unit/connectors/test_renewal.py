@@ -84,7 +84,8 @@ def test_older_names_are_named_as_such(name: str) -> None:
     (submission,) = (step for step in procedure.steps if step.review_kit)
 
     for step in (renewal(procedure), submission):
-        today = step.today.replace("**", "")
+        text = f"{step.today} {step.prose}".replace("**", "")
         for older in ("Data Use Checkup", "Data Protection Assessment", "data handling questions"):
-            assert older in today
-    assert "formerly Data Use Checkup" in submission.today
+            assert older in text
+    assert "once **Data Use Checkup**" in renewal(procedure).today
+    assert "formerly Data Use Checkup" in submission.prose

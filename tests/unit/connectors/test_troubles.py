@@ -277,8 +277,8 @@ def test_the_submission_says_what_to_do_when_it_is_overdue(name: str) -> None:
     (step,) = (each for each in find_procedure(name).steps if each.review_kit)
 
     assert "after 1 to 22 days" in step.today
-    assert "**Overdue**: read every result" in step.today
-    assert "**Declined**: say so here" in step.today
+    assert "**Overdue**: read every result" in step.prose
+    assert "**Declined**: say so here" in step.prose
 
 
 @troubles

@@ -224,7 +224,7 @@ def step(name: str, *checks: Check, **more: Any) -> Step:
         "title": f"Do {name}",
         "kind": StepKind.CALL,
         "source": Source(section=1),
-        "prose": "",
+        "today": "",
         "confirms": f"I did {name}.",
         "subject": ("app_id", "app_secret"),
         "inputs": (APP_ID, USER_ACCESS_TOKEN),

@@ -43,7 +43,7 @@ def step(name: str) -> Step:
         title=f"Do {name}",
         kind=StepKind.WAIT,
         source=Source(1),
-        prose="",
+        today="",
         confirms=f"I did {name}.",
         subject=("app_id",),
     )

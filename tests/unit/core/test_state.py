@@ -47,7 +47,7 @@ def step(name: str, *requires: str) -> Step:
         title=f"Do {name}",
         kind=StepKind.MANUAL,
         source=Source(1),
-        prose="",
+        today="",
         confirms=f"I did {name}.",
         subject=(),
         requires=requires,

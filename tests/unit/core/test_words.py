@@ -40,7 +40,7 @@ STEP = Step(
     title="Do a",
     kind=StepKind.WAIT,
     source=Source(1),
-    prose="",
+    today="",
     confirms="I did it.",
     subject=("app_id", "permissions", "app_secret"),
     checks=(Check("is-there", check, person_confirms="I saw it."),),

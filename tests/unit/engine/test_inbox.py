@@ -43,7 +43,7 @@ def step(
         title=f"Do {name}",
         kind=StepKind.WAIT,
         source=Source(1),
-        prose="",
+        today="",
         confirms="",
         subject=(),
         usual_days=usual_days,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import nbformat
 import pytest
+from nbconvert import HTMLExporter
 
 from runbook_lib.config.runner import EVIDENCE, inputs_of
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
@@ -195,8 +197,8 @@ def test_step_cell_is_one_call(cell: Any) -> None:
     assert cell.source == f'run.step("{cell.id}")'
 
 
-def test_each_step_is_preceded_by_its_prose() -> None:
-    """The cell before a step has its number, title and instructions."""
+def test_each_step_is_preceded_by_its_text() -> None:
+    """The cell before a step has number, title and what to do now; no id and no kind."""
 
     cells = {cell.id: cell for cell in NOTEBOOK.cells}
     ids = list(cells)
@@ -204,22 +206,84 @@ def test_each_step_is_preceded_by_its_prose() -> None:
         text = cells[f"{step.id}-text"]
         assert ids[ids.index(step.id) - 1] == text.id
         assert text.cell_type == "markdown"
-        assert text.source.startswith(f"### {PROCEDURE.numbers[step.id]} · {step.title}\n")
-        assert step.prose in text.source
-        assert step.today in text.source
-        assert step.id in text.source
+        heading = f"#### {PROCEDURE.numbers[step.id]} · {step.title}\n\n{step.today}"
+        assert text.source.removeprefix(f"### {step.sitting}\n\n").startswith(heading)
+        assert step.id not in text.source
+        assert "<sub>" not in text.source
+
+
+def test_the_documented_text_is_folded_away() -> None:
+    """Documented text and source are in `details`, between blank lines; without any, none is."""
+
+    summaries = {}
+    for step in PROCEDURE.steps:
+        (text,) = (cell.source for cell in NOTEBOOK.cells if cell.id == f"{step.id}-text")
+        before, _, folded = text.partition("\n\n<details><summary>")
+        summaries[step.id], _, inside = folded.partition("</summary>\n\n")
+        assert bool(folded) == bool(step.prose or step.source.reading)
+        assert inside == "" or inside.endswith("\n\n</details>")
+        assert step.prose in inside
+        assert step.source.reading in inside
+        assert not step.prose or step.prose not in before
+
+    assert summaries["fb-01-log-in"] == ""
+    assert summaries["fb-08-redirect-uri"] == "Documented step 8"
+    assert summaries["fb-12a-publish"] == "Not on the documented page: why"
+    assert summaries["cy-01-connector-setup"] == "Documented text"
+
+
+@pytest.mark.parametrize("template", ["classic", "lab"])
+def test_a_fold_is_html(template: str) -> None:
+    """As HTML the fold is `details`, and the Markdown in it is read as such."""
+
+    page, _ = HTMLExporter(template_name=template).from_notebook_node(NOTEBOOK)
+
+    assert page.count("<details><summary>Not on the documented page: why</summary>") == sum(
+        bool(step.source.reading) for step in PROCEDURE.steps
+    )
+    assert "while it is open, <strong>submit for review</strong> is grey" in " ".join(
+        page.casefold().split()
+    )
+
+
+@pytest.mark.parametrize("connector", connector_names())
+def test_it_says_first_what_to_have_at_hand(connector: str) -> None:
+    """Before the first section stands how long it takes, what to have ready and who decides."""
+
+    procedure = find_procedure(connector)
+    notebook: Any = nbformat.reads(notebook_text(procedure), as_version=4)
+    ids = [cell.id for cell in notebook.cells]
+    text = notebook.cells[ids.index("begin")].source
+    assert procedure.road is not None
+    gates = [f"{step.title}: {step.usual_time}" for step in procedure.steps if step.usual_days]
+
+    assert ids[ids.index("begin") - 1 : ids.index("begin") + 2 : 2] == [
+        *("open", procedure.sections[0].id)
+    ]
+    assert text.startswith(f"## Before you begin\n\n**{procedure.road.whole}**")
+    assert [part for part in (*procedure.road.ready, *gates) if part not in text] == []
+    assert sum(any(map(str.isalnum, word)) for word in text.split()) <= 110
+    assert '"id": "begin"' not in notebook_text(replace(procedure, road=None))
 
 
 def test_sections_are_headings_over_their_steps() -> None:
-    """Headings show title, sections and steps in JupyterLab's table of contents."""
+    """Headings show title, sections, sittings and steps in JupyterLab's table of contents."""
 
-    prose = [cell for cell in NOTEBOOK.cells if cell.cell_type == "markdown"]
-    headings = [cell.source.partition("\n")[0] for cell in prose]
-    found = [heading for heading in headings if not heading.startswith("### ")]
+    texts = [cell.source for cell in NOTEBOOK.cells if cell.cell_type == "markdown"]
+    lines = [line for text in texts for line in text.splitlines() if re.match("#{1,3} ", line)]
+    sittings = {
+        section.id: dict.fromkeys(f"### {step.sitting}" for step in section.steps)
+        for section in PROCEDURE.sections
+    }
 
-    assert found == [
+    assert lines == [
         f"# {PROCEDURE.title}",
-        *(f"## {section.title}" for section in PROCEDURE.sections),
+        "## Before you begin",
+        *(
+            heading
+            for section in PROCEDURE.sections
+            for heading in (f"## {section.title}", *sittings[section.id])
+        ),
     ]
     ids = [cell.id for cell in NOTEBOOK.cells]
     for section in PROCEDURE.sections:

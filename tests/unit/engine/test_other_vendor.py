@@ -87,7 +87,7 @@ CREDENTIALS = Step(
     title="Register An App",
     kind=StepKind.ASK,
     source=Source(1, 1),
-    prose="",
+    today="",
     confirms="The app is registered.",
     subject=("app_id", "app_secret"),
     inputs=(APP_ID, APP_SECRET),
@@ -247,11 +247,11 @@ def test_cyclrs_steps_speak_of_the_vendor() -> None:
     steps = {step.id: step for step in PROCEDURE.steps}
 
     assert steps["cy-02-client-id"].title == "Client ID: the Client ID"
-    assert "of your Plainmail app" in steps["cy-02-client-id"].prose
+    assert "of your Plainmail app" in steps["cy-02-client-id"].today
     assert steps["test-02-authenticate"].subject[0] == "app_id"
     assert steps["cy-03-client-secret"].hands_over is APP_SECRET
     assert "acebook" not in repr(
-        [(step.prose, step.confirms, step.title) for step in steps.values()]
+        [(step.today, step.prose, step.confirms, step.title) for step in steps.values()]
     )
     titles = {step.id: step.title for step in MARKETING.steps}
     assert titles["cy-02-client-id"] == "Client ID: the App ID"

@@ -112,7 +112,7 @@ def connector(check: object, *providers: Provider, inputs: tuple[Input, ...]) ->
         title="Ask for a token",
         kind=StepKind.CALL,
         source=Source(1),
-        prose="",
+        today="",
         confirms="",
         subject=(),
         checks=(Check("its-secret", check, (inputs[0].name,)),),  # type: ignore[arg-type]
