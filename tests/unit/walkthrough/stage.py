@@ -53,7 +53,7 @@ def make_step(name: str, *checks: Callable[..., Any], needs: Any = (), **more: A
     given = {
         "kind": StepKind.CALL,
         "source": Source(1),
-        "prose": "",
+        "today": "",
         "title": f"Do {name}",
         "confirms": f"I did {name}.",
         "subject": (),
