@@ -450,7 +450,8 @@ def _next_view(state: RunState) -> dict[str, str] | None:
         "id": step.step.id,
         "number": step.number,
         "title": step.step.title,
-        "advice": advice.replace("described above", "described there"),
+        # What nobody has begun needs no advice but its own text.
+        "advice": advice.replace("described above", "described there") if step.lines else "",
     }
 
 

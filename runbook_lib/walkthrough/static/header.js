@@ -91,7 +91,7 @@ class Header {
     }));
     setText(this.counts, [`${view.settled} of ${view.total} done`,
       // Lines break between the counts only.
-      ...view.counts.map(({ icon, label, count }) => `${icon} ${count} ${label}`.replaceAll(" ", "\u00a0"))].join(" · "));
+      ...view.counts.filter(({ outcome }) => outcome !== "not_run").map(({ icon, label, count }) => `${icon} ${count} ${label}`.replaceAll(" ", "\u00a0"))].join(" · "));
     this.drawGates(view);
     this.drawSteps(view);
     this.drawSide(view);
@@ -151,7 +151,7 @@ class Header {
     this.link.dataset.next = id;
     this.link.href = `#runbook-${id}`;
     setText(this.link, `${number} · ${title}`);
-    setText(this.after, `. ${advice}`);
+    setText(this.after, advice && `. ${advice}`);
   }
 
   follow(event) { this.go(event, this.model.get("view").next); }
