@@ -354,11 +354,11 @@ class Walk:
         return panel
 
     def action(self, step: str, name: str) -> Locator:
-        """Return a button of a step's panel, from its menu if it is there."""
+        """Return a button of a step's panel, with the menu opened if it is there."""
         panel = self.panel(step)
         button = panel.locator(f'[data-action="{name}"]')
         if not button.is_visible():
-            panel.locator(".rb-menu > summary").click()
+            panel.locator(".rb-menu").evaluate("menu => { menu.open = true; }")
         return button
 
     def keep_picture(self, step: str, name: str) -> None:
@@ -394,7 +394,11 @@ class Walk:
     def check(self, step: str) -> str:
         """Press *Check* (or *Save*) and return the outcome once it is shown."""
         with self.work(step):
-            self.action(step, "check").click()
+            for _ in range(_TRIES):
+                # NOTE: an open step is looked at by itself, which may move the button to the menu.
+                with contextlib.suppress(PatienceError):
+                    self.action(step, "check").click(timeout=5_000)
+                    break
         return str(self.panel(step).get_attribute("data-outcome"))
 
     def copied(self, button: Locator) -> str:
@@ -515,7 +519,7 @@ class Walk:
         """Seal the evidence, whatever is open; return the message and the link to the bundle."""
         end = self.page.locator("#runbook-finish")
         end.scroll_into_view_if_needed()
-        end.get_by_role("button", name="Seal the evidence").click()
+        end.locator('[data-action="seal"]').click()
         link, anyway = end.locator("a[data-bundle]"), end.locator('[data-action="seal-anyway"]')
         # NOTE: the link may be that of an earlier bundle.
         sealed = end.get_by_text(re.compile("^The run is "))
