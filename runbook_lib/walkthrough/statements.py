@@ -80,21 +80,22 @@ class Statements:
             "step": step.id,
             "by": by,
             "at": timestamp(self._run.clock()),
-            "note": _with_event(typed, _text(typed, "note")),
+            "note": _with_event(typed),
             "origin": _ORIGIN,
         }
 
 
-def _with_event(typed: dict[str, Any], note: str) -> str:
+def _with_event(typed: dict[str, Any]) -> str:
     """Return the note, behind the day and the names that were given of what happened elsewhere."""
     on = _text(typed, "on")
     event = [f"on {day(on)}"] if on else []
     event += [
-        f"{name}: {', '.join(_text({name: item}, name) for item in chosen)}"
+        f"{name}: {', '.join(map(str, chosen))}"
         for name, chosen in typed.items()
         if isinstance(chosen, list) and name not in ("files", "inputs") and chosen
     ]
-    return " ".join(filter(None, (f"({'; '.join(event)})" if event else "", note)))
+    parts = (f"({'; '.join(event)})" if event else "", str(typed.get("note", "")).strip())
+    return _text({"note": " ".join(filter(None, parts))}, "note")
 
 
 def _text(typed: dict[str, Any], name: str, *, longest: int = _LONGEST_NOTE) -> str:

@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from runbook_lib.core.model import Binding, NoteKind, Word, WordKind
+from runbook_lib.core.model import Binding, EventType, NoteKind, Word, WordKind
 from runbook_lib.core.procedure import Answer, StepKind
 from tests.unit.bodies import APP_ID
 from tests.unit.walkthrough.conftest import DONE, LEFT_OUT, PNG, Make, undecided
-from tests.unit.walkthrough.stage import eventually, make_step, settled, waiting_step
+from tests.unit.walkthrough.stage import app_step, make_step, settled, waiting_step
 
 
 def test_a_persons_statement_is_recorded(scene: Make) -> None:
-    """Author, note and what they saw are recorded, and the header keeps the author's name."""
+    """Author, note and what they saw are recorded, with the sentence that they confirmed."""
 
     play = scene(make_step("a"))
     words = {"by": " Operator ", "note": " Seen. ", "seen": " new screen "}
@@ -36,7 +36,6 @@ def test_a_persons_statement_is_recorded(scene: Make) -> None:
         origin="walkthrough",
         sentence=play.step("a").sentence,
     )
-    eventually(lambda: play.header.view["operator"] == "Operator")
 
 
 def test_a_screenshot_is_stored_by_its_digest(scene: Make) -> None:
@@ -107,7 +106,8 @@ def test_an_attestation_is_withdrawn_with_a_reason(scene: Make) -> None:
     play.walkthrough.say(step, WordKind.WITHDRAWN, {"by": "Operator", "note": "A mistake."}, [])
     view = settled(screen, 3)
 
-    assert (view["outcome"], view["can_withdraw"]) == ("not_run", False)
+    assert view["outcome"] == "not_run"
+    assert "withdraw" not in view["actions"]["menu"]
     assert [each["what"] for each in view["history"]] == [
         "withdrawn by Operator: A mistake.",
         "confirmed by Operator",
@@ -184,10 +184,11 @@ ANSWERS = (
 
 
 def test_another_answer_is_recorded_with_its_days(scene: Make) -> None:
-    """Each answer has its form, with the days that it has, and is recorded as its sentence."""
+    """Each answer has the days that it can have, and is recorded as its sentence."""
 
     play = scene(make_step("a", kind=StepKind.WAIT, counts_days=365, answers=ANSWERS))
-    forms = {form["name"]: form for form in play.screens["a"].view["forms"]}
+    form = play.screens["a"].view["forms"][0]
+    options = {option["name"]: option for option in form["options"]}
     found = []
     for number, days in enumerate(
         ({"answer": "not-asked"}, {"answer": "asked", "due": "2026-12-24"}, {"until": ""}), start=1
@@ -196,16 +197,15 @@ def test_another_answer_is_recorded_with_its_days(scene: Make) -> None:
         view = settled(play.screens["a"], number)
         found.append((view["outcome"], view["reason"]))
 
-    assert [form for form in forms if form.startswith("attest")] == [
-        *("attest-not-asked", "attest-asked", "attest")
-    ]
-    asked = forms["attest-asked"]
+    assert list(options) == ["submit", "attest-not-asked", "attest-asked", "attest", "decline"]
+    asked = options["attest-asked"]
     assert (asked["action"], asked["answer"], asked["sentence"]) == (
         *("attest", "asked", "It is asked for."),
     )
-    fields = {name: [field["name"] for field in form["fields"]] for name, form in forms.items()}
+    fields = {name: [field["name"] for field in part["fields"]] for name, part in options.items()}
     assert fields["attest-asked"] == ["due"]
-    assert fields["attest"] == fields["attest-not-asked"] == ["until"]
+    assert fields["attest-not-asked"] == ["until"]
+    assert fields["attest"] == ["on", "until"]
     at = "24 Nov 2026, 12:00 UTC"
     assert found == [
         ("attested", f"Not asked, says A on {at}, counts until 2027-02-22"),
@@ -278,3 +278,105 @@ def test_an_answer_of_the_developer_tools_is_kept_unread(scene: Make) -> None:
     (attachment,) = word.attachments
     kept = play.run.journal.path.parent / "attachments" / f"{attachment.sha256}.json"
     assert (attachment.name, kept.read_bytes()) == ("answer.json", ANSWER)
+
+
+def test_what_happened_elsewhere_stands_before_the_note(scene: Make) -> None:
+    """The day and the names that a person gave of it are recorded in front of their note."""
+
+    play = scene(waiting_step())
+    words = {
+        "by": "A",
+        "note": "Screencast missing.",
+        "on": "2026-11-20",
+        "permissions": ["ads_read", "leads_retrieval"],
+        "files": [],
+        "inputs": {},
+    }
+    play.walkthrough.say(play.step("wait"), WordKind.DECLINED, words, [])
+    settled(play.screens["wait"])
+
+    ((word, _),) = play.run.history.words("wait")
+    assert word.note == (
+        "(on 20 Nov 2026; permissions: ads_read, leads_retrieval) Screencast missing."
+    )
+
+
+@pytest.mark.parametrize("words", [{}, {"on": ""}, {"permissions": []}, {"files": [{"name": "x"}]}])
+def test_without_an_event_the_note_is_as_it_was_written(scene: Make, words: Any) -> None:
+    """Without a day or names nothing is put before the note; files are no names."""
+
+    play = scene(waiting_step())
+    play.walkthrough.say(
+        play.step("wait"), WordKind.SUBMITTED, {"by": "A", "note": "n", **words}, []
+    )
+    settled(play.screens["wait"])
+
+    ((word, _),) = play.run.history.words("wait")
+    assert word.note == "n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"permissions": ["ads_read\u202e"]},
+        {"permissions": ["ads_read\x00"]},
+        {"permis\u202esions": ["ads_read"]},
+        {"permissions": ["ads_read"] * 1_000},
+        {"permissions": ["x" * 2_001]},
+        {str(number): ["ads_read"] for number in range(1_000)},
+        {"permissions": ["x" * 1_000], "note": "y" * 1_000},
+        {"on": "2026-11-20\u202e"},
+    ],
+)
+def test_names_that_cannot_be_kept_are_refused(scene: Make, words: Any) -> None:
+    """A note has a limit and no invisible character, whatever is put before it."""
+
+    play = scene(waiting_step())
+    play.walkthrough.say(play.step("wait"), WordKind.SUBMITTED, {"by": "A", **words}, [])
+    view = settled(play.screens["wait"])
+
+    assert view["is_error"]
+    assert view["advice"] == "Correct it, then press the button again."
+    assert len(view["message"]) < 300
+    assert play.types == []
+
+
+def test_a_list_of_something_else_is_kept_as_text(scene: Make) -> None:
+    """What is not a text in a list is recorded as it is written, and ends no action."""
+
+    play = scene(waiting_step())
+    words = {"by": "A", "permissions": [1, None, {"a": ["b"]}]}
+    play.walkthrough.say(play.step("wait"), WordKind.SUBMITTED, words, [])
+
+    assert not settled(play.screens["wait"])["is_error"]
+    ((word, _),) = play.run.history.words("wait")
+    assert word.note == "(permissions: 1, None, {'a': ['b']})"
+
+
+def test_values_typed_beside_a_word_are_accepted_first(scene: Make) -> None:
+    """What was typed when somebody confirmed is kept, and the word is about it."""
+
+    play = scene(replace(app_step(), subject=("app_id",)))
+    words = {"by": "A", "inputs": {"app_id": APP_ID}}
+    play.walkthrough.say(play.step("app"), DONE, words, [])
+    view = settled(play.screens["app"])
+
+    assert (view["message"], view["taken"], view["written"]) == ("Recorded.", 1, 1)
+    assert view["outcome"] == "attested"
+    ((word, _),) = play.run.history.words("app")
+    assert word.binding.subject == {"app_id": APP_ID}
+
+
+def test_a_refused_value_records_no_word(scene: Make) -> None:
+    """If a value typed beside it is refused, nothing is confirmed; the field says why."""
+
+    play = scene(app_step())
+    words = {"by": "A", "inputs": {"app_id": "29445"}}
+    play.walkthrough.say(play.step("app"), DONE, words, [])
+    view = settled(play.screens["app"])
+
+    assert view["is_error"]
+    assert [refused["input"] for refused in view["refused"]] == ["app_id"]
+    assert view["written"] == 0
+    assert play.run.history.words("app") == []
+    assert EventType.STEP_ATTESTED not in play.types
