@@ -130,8 +130,10 @@ def make_scene(**more: Any) -> Scene:
         "credentials": {},
         "chosen_in": {},
         "has_confirm_page": False,
-        "next_id": "",
+        "following": None,
+        "current": frozenset(),
         "next_look": "12:15 UTC",
+        "user": "",
     }
     return Scene(**{**known, **more})
 

@@ -49,19 +49,21 @@ def _made() -> dict[str, Any]:
     ]
     run = RunState("0a1b2c3d", {state.step.id: state for state in states})
     today = date(2026, 11, 24)
-    scene = make_scene(has_confirm_page=True)
+    scene = make_scene(has_confirm_page=True, following=states[0].step)
     known: dict[str, Any] = {
         "title": "One",
         "tenant": "acme",
-        "operator": "",
+        "user": "",
         "others": "",
         "sealed": "",
+        "provider": "Facebook",
+        "is_unsaved": False,
+        "road": None,
     }
-    known |= {"provider": "Facebook", "is_unsaved": False, "road": None, "others": "", "sealed": ""}
     views = {
-        "step": step_view(states[0], scene, recent=(), activity=Activity(), wanted=()),
+        "step": step_view(states[0], scene, recent=(), activity=Activity(), lacks=()),
         "header": header_view(run, is_sandbox=True, activity=Activity(), today=today, **known),
-        "finish": finish_view(run, activity=Activity(), bundle="", doubts=()),
+        "finish": finish_view(run, activity=Activity(), bundle="", sealed="", doubts=(), road=None),
     }
     return json.loads(json.dumps(views))  # type: ignore[no-any-return]
 

@@ -33,7 +33,9 @@ from runbook_lib.core.procedure import (
     Gate,
     Link,
     Paste,
+    Procedure,
     Road,
+    Section,
     Step,
     StepKind,
 )
@@ -48,6 +50,7 @@ from runbook_lib.walkthrough.views import (
     WORDS,
     finish_view,
     header_view,
+    sitting_of,
     step_view,
 )
 from tests.support import journals
@@ -57,6 +60,7 @@ from tests.unit.walkthrough.conftest import spending
 from tests.unit.walkthrough.stage import (
     CANARIES,
     HAND_STEP,
+    PERMISSIONS,
     Screen,
     app_step,
     consent_step,
@@ -100,8 +104,8 @@ def trouble(text: str) -> Trouble:
 
 
 def view(given: StepState, **more: Any) -> dict[str, Any]:
-    own = {name: more.pop(name) for name in ("recent", "activity", "wanted") if name in more}
-    known: dict[str, Any] = {"recent": (), "activity": Activity(), "wanted": ()}
+    own = {name: more.pop(name) for name in ("recent", "activity", "lacks") if name in more}
+    known: dict[str, Any] = {"recent": (), "activity": Activity(), "lacks": ()}
     return step_view(given, make_scene(**more), **{**known, **own})
 
 
@@ -110,10 +114,15 @@ def run_state(*states: StepState) -> RunState:
 
 
 def header(*states: StepState, **more: Any) -> dict[str, Any]:
-    known: dict[str, Any] = {"title": "One", "tenant": "acme", "operator": ""}
+    known: dict[str, Any] = {"title": "One", "tenant": "acme", "user": ""}
     known |= {"is_sandbox": False, "activity": Activity(), "provider": "Facebook"}
     known |= {"others": "", "sealed": "", "is_unsaved": False, "road": None}
     return header_view(run_state(*states), **{**known, "today": date(2026, 11, 24), **more})
+
+
+def finish(given: RunState, **more: Any) -> dict[str, Any]:
+    known: dict[str, Any] = {"activity": Activity(), "bundle": "", "sealed": ""}
+    return finish_view(given, **{**known, "doubts": (), "road": None, **more})
 
 
 def entry(event: str, step: str = "a", **data: Any) -> Entry:
@@ -287,8 +296,8 @@ def test_a_step_of_which_one_check_can_look_is_watched() -> None:
     step = replace(waiting_step(), checks=checks)
     absent = (inputs.APP_SECRET, inputs.APP_ID)
 
-    assert view(state(step, Outcome.WAITING), wanted=absent[:1])["next_look"]
-    assert not view(state(step, Outcome.WAITING), wanted=absent)["next_look"]
+    assert view(state(step, Outcome.WAITING), lacks=absent[:1])["next_look"]
+    assert not view(state(step, Outcome.WAITING), lacks=absent)["next_look"]
 
 
 @pytest.mark.parametrize(
@@ -438,37 +447,67 @@ def test_history_is_newest_first() -> None:
 
 def test_a_step_offers_the_forms_that_apply() -> None:
     """
-    Every step can be confirmed, skipped and withdrawn; only a waiting one submitted or declined.
+    Every step can be confirmed, skipped, withdrawn, commented and handed over.
+
+    Where more than one thing may be true, that is one question, with all that it can be.
     """
 
     plain, waits = view(state(make_step("a"))), view(state(waiting_step()))
 
-    notes = ["comment", "assign"]
-    assert [form["name"] for form in plain["forms"]] == ["attest", "skip", "withdraw", *notes]
-    assert [form["name"] for form in waits["forms"]] == [
-        "submit",
-        "attest",
-        "decline",
-        "skip",
-        "withdraw",
-        *notes,
-    ]
-    assert {*WORDS, *NOTES} == {form["name"] for form in waits["forms"]}
-    assert plain["forms"][0]["sentence"] == "I did a."
-    texts = {form["name"]: (form["note_name"], form["has_files"]) for form in waits["forms"]}
-    assert texts["attest"] == ("note", True)
-    assert texts["skip"] == texts["withdraw"] == texts["comment"] == ("reason", False)
-    assert texts["assign"] == ("note", False)
+    others = ["skip", "withdraw", "comment", "assign"]
+    assert [form["name"] for form in plain["forms"]] == ["attest", *others]
+    assert [form["name"] for form in waits["forms"]] == ["answer", *others]
+    asked = waits["forms"][0]["options"]
+    assert [option["name"] for option in asked] == ["submit", "attest", "decline"]
+    sent = {option["action"] for form in waits["forms"] for option in form["options"]}
+    assert {*WORDS, *NOTES} == sent
+    assert plain["forms"][0]["options"][0]["sentence"] == "I did a."
+    needs_note = {form["name"]: form["needs_note"] for form in waits["forms"]}
+    assert [name for name in needs_note if needs_note[name]] == ["skip", "withdraw", "comment"]
+    assert all(bool(form["note_missing"]) is form["needs_note"] for form in waits["forms"])
+    assert [form["name"] for form in waits["forms"] if form["has_files"]] == ["answer"]
 
 
-def test_only_an_attestation_that_counts_can_be_withdrawn() -> None:
-    """Without an attestation that counts, nothing can be withdrawn."""
+def test_a_question_is_the_steps_own() -> None:
+    """A step says what it asks; without that it asks what the provider says."""
+
+    step = waiting_step()
+    own = replace(step, question="What does App Review say?")
+
+    assert view(state(own))["forms"][0]["label"] == "What does App Review say?"
+    assert view(state(step))["forms"][0]["label"] == "What does Facebook say?"
+
+
+def test_an_answer_about_a_review_has_its_day_and_the_permissions() -> None:
+    """What was sent or declined is said with its day and by name; a decline asks for its reason."""
+
+    step = replace(waiting_step(), inputs=(PERMISSIONS, inputs.APP_ID))
+    chosen = {"permissions": ("public_profile", "ads_read")}
+    options = view(state(step), values=chosen)["forms"][0]["options"]
+    fields = {
+        option["name"]: [(field["name"], field["label"]) for field in option["fields"]]
+        for option in options
+    }
+
+    names = ("permissions", "Permissions")
+    assert fields == {
+        "submit": [("on", "Sent"), names],
+        "attest": [("on", "Decided")],
+        "decline": [("on", "Decided"), names],
+    }
+    assert [option["note_label"] for option in options] == ["", "", "The reason given"]
+    offered = options[0]["fields"][1]
+    assert (offered["type"], offered["choices"]) == ("choices", ("public_profile", "ads_read"))
+
+
+def test_only_what_was_said_can_be_withdrawn() -> None:
+    """Without a word that counts, nothing can be withdrawn."""
 
     lapsed = (Lapsed(word=attested("a"), why="for App ID 1, not 2"),)
 
-    assert not view(state(make_step("a")))["can_withdraw"]
-    assert not view(state(make_step("a"), lapsed=lapsed))["can_withdraw"]
-    assert view(state(make_step("a"), word=attested("a")))["can_withdraw"]
+    assert "withdraw" not in view(state(make_step("a")))["actions"]["menu"]
+    assert "withdraw" not in view(state(make_step("a"), lapsed=lapsed))["actions"]["menu"]
+    assert "withdraw" in view(state(make_step("a"), word=attested("a")))["actions"]["menu"]
 
 
 def test_a_lapsed_attestation_is_shown_with_the_reason() -> None:
@@ -563,7 +602,7 @@ def test_the_end_counts_all_steps_and_names_what_is_open() -> None:
         state(make_step("b"), Outcome.FAILED),
         state(make_step("c"), Outcome.NOT_RUN),
     )
-    shown = finish_view(states, activity=Activity(message="m"), bundle="/e/acme/x-1", doubts=())
+    shown = finish(states, activity=Activity(message="m"), bundle="/e/acme/x-1")
 
     assert (shown["done"], shown["total"], shown["message"]) == (1, 3, "m")
     assert [(each["id"], each["number"]) for each in shown["open"]] == [
@@ -572,6 +611,25 @@ def test_the_end_counts_all_steps_and_names_what_is_open() -> None:
     ]
     assert (shown["open"][0]["title"], shown["open"][0]["icon"]) == ("Do b", "✘")
     assert (shown["bundle"], shown["bundle_name"]) == ("/e/acme/x-1", "x-1")
+
+
+def test_the_end_is_reached_once_everything_is_done_and_sealed() -> None:
+    """Then it says when it was sealed, and what to watch from now on; before, neither."""
+
+    done = run_state(state(make_step("a"), Outcome.VERIFIED))
+    going = run_state(state(make_step("a"), Outcome.VERIFIED), state(make_step("b")))
+    sealed = {"bundle": "/e/acme/x-1", "sealed": "Sealed today: complete."}
+    road = Road(
+        ready=(), gates=(), meanwhile=(), afterwards=("the certificate",), whole="", source=""
+    )
+
+    assert finish(done, **sealed, road=road)["end"] == {
+        "sealed": "Sealed today: complete.",
+        "watch": ["the certificate"],
+    }
+    assert finish(done, **sealed)["end"] == {"sealed": "Sealed today: complete.", "watch": []}
+    assert finish(done, road=road)["end"] is None
+    assert finish(going, **sealed, road=road)["end"] is None
 
 
 def test_no_view_holds_a_credential(tmp_path: Path) -> None:
@@ -631,22 +689,277 @@ def test_the_overview_says_what_waits_for_whom(made: Any, who: str) -> None:
     assert (line["id"], line["title"], line["who"]) == ("a", "Do a", who)
 
 
+SECRET_CHECK = make_step("b", verified, needs=("app_secret",)).checks
+PAGE = Link("My Apps", "https://d.example/apps/{app_id}", "App ID")
+FAILED = Finding(outcome=Outcome.FAILED, reason="No.")
+UNCLEAR = Finding(outcome=Outcome.INCONCLUSIVE, reason="Hidden.")
+PROVEN = Finding(outcome=Outcome.VERIFIED, reason="So.", limits=("That it is saved.",))
+CHECKED = app_step(links=(PAGE,))
+PERMITTED = replace(
+    CHECKED, checks=(replace(CHECKED.checks[0], spends="It uses 1.", permitted_by=("install",)),)
+)
+REVIEW = replace(waiting_step(), links=(PAGE,))
+ASKED_FOR = Answer(name="asked", label="Asked for", sentence="It is asked for.", due_days=60)
+DUE = Word(kind=WordKind.ATTESTED, step="wait", by="A", at=AT, due="2026-12-01")
+KNOWN_APP = {"link_values": {"app_id": "7"}}
+ELSEWHERE = (inputs.USER_ACCESS_TOKEN,)
+
+
+def half(step: Step, **more: Any) -> StepState:
+    """Return a step that somebody, or a check, has settled in part."""
+    outcome = Outcome.VERIFIED if more.get("needs_person") else Outcome.WAITING
+    conclusion = Conclusion(outcome=outcome, reason="So.", **more)
+    return StepState(step, conclusion, findings=(PROVEN,) if step.checks else ())
+
+
 @pytest.mark.parametrize(
-    ("step", "outcome", "is_next", "primary"),
+    ("given", "more", "primary", "other"),
     [
-        (make_step("a"), Outcome.NOT_RUN, True, "attest"),
-        (make_step("a"), Outcome.NOT_RUN, False, ""),
-        (app_step(), Outcome.NOT_RUN, True, "check"),
-        (app_step(), Outcome.FAILED, True, "check"),
-        (consent_step(), Outcome.NOT_RUN, True, "consent"),
+        pytest.param(state(make_step("a")), {}, "attest", "", id="no check"),
+        pytest.param(state(app_step()), {}, "check", "attest", id="to do"),
+        pytest.param(
+            state(app_step()), {"lacks": (inputs.APP_SECRET,)}, "check", "attest", id="asks here"
+        ),
+        pytest.param(
+            state(CHECKED, Outcome.INCONCLUSIVE, findings=(UNCLEAR,)),
+            {**KNOWN_APP, "lacks": (inputs.APP_SECRET,)},
+            *("check", "attest"),
+            id="asks here, tried",
+        ),
+        pytest.param(
+            state(app_step()), {"lacks": ELSEWHERE}, "check", "attest", id="asked elsewhere"
+        ),
+        pytest.param(
+            state(CHECKED, Outcome.INCONCLUSIVE, findings=(UNCLEAR,)),
+            {**KNOWN_APP, "lacks": ELSEWHERE},
+            *("open", "attest"),
+            id="asked elsewhere, tried",
+        ),
+        pytest.param(state(CHECKED), KNOWN_APP, "check", "attest", id="to do, with a page"),
+        pytest.param(
+            state(CHECKED, Outcome.INCONCLUSIVE, findings=(UNCLEAR,)),
+            KNOWN_APP,
+            *("open", "attest"),
+            id="inconclusive",
+        ),
+        pytest.param(
+            state(CHECKED, Outcome.INCONCLUSIVE, findings=(UNCLEAR,)),
+            {},
+            *("check", "attest"),
+            id="inconclusive, its page not known",
+        ),
+        pytest.param(
+            state(CHECKED, Outcome.FAILED, findings=(FAILED,)),
+            KNOWN_APP,
+            *("open", "check"),
+            id="failed",
+        ),
+        pytest.param(
+            state(app_step(), Outcome.FAILED, findings=(FAILED,)),
+            {},
+            *("check", "attest"),
+            id="failed, without a page",
+        ),
+        pytest.param(state(REVIEW), KNOWN_APP, "open", "answer", id="to submit"),
+        pytest.param(state(REVIEW), {}, "answer", "", id="to submit, its page not known"),
+        pytest.param(
+            state(REVIEW, Outcome.FAILED, by_person=True),
+            KNOWN_APP,
+            *("answer", "open"),
+            id="declined",
+        ),
+        pytest.param(
+            state(REVIEW, Outcome.FAILED, findings=(FAILED,)),
+            KNOWN_APP,
+            *("open", "answer"),
+            id="a review that a check calls failed",
+        ),
+        pytest.param(state(REVIEW, Outcome.WAITING), KNOWN_APP, "", "answer", id="waiting"),
+        pytest.param(
+            state(replace(REVIEW, answers=(ASKED_FOR,)), Outcome.WAITING, word=DUE),
+            KNOWN_APP,
+            *("answer", ""),
+            id="asked for by a day",
+        ),
+        pytest.param(half(CHECKED, needs_person=True), KNOWN_APP, "attest", "check", id="in part"),
+        pytest.param(
+            half(make_step("a"), needs_another=True), {}, "attest", "", id="second person"
+        ),
+        pytest.param(
+            half(make_step("a"), needs_another=True),
+            {"has_confirm_page": True},
+            *("attest", "link"),
+            id="second person, by a link",
+        ),
+        pytest.param(state(consent_step()), {}, "consent", "check", id="no token"),
+        pytest.param(
+            state(consent_step()),
+            {"credentials": {"user_access_token": ".env"}},
+            *("check", "attest"),
+            id="a token",
+        ),
+        pytest.param(state(app_step(), Outcome.VERIFIED), {}, "", "check", id="verified"),
+        pytest.param(state(make_step("a"), Outcome.ATTESTED), {}, "", "", id="confirmed"),
+        pytest.param(
+            state(consent_step(), Outcome.SKIPPED, by_person=True), {}, "", "check", id="skipped"
+        ),
+        pytest.param(state(PERMITTED), KNOWN_APP, "open", "attest", id="spends, not permitted"),
+        pytest.param(
+            state(PERMITTED),
+            {**KNOWN_APP, "values": {"install": True}},
+            *("check", "attest"),
+            id="spends, permitted",
+        ),
+        pytest.param(
+            state(spending(CHECKED)), KNOWN_APP, "check", "attest", id="spends, needs no permit"
+        ),
     ],
 )
-def test_one_action_is_the_next_one(
-    step: Any, outcome: Outcome, is_next: bool, primary: str
+def test_what_a_person_does_next_is_one_action_and_one_beside_it(
+    given: StepState, more: dict[str, Any], primary: str, other: str
 ) -> None:
-    """The action that a person needs next is marked, in the step that is next only."""
+    """The first is what the person must do, whatever a check can do by itself; none is twice."""
 
-    assert view(state(step, outcome), next_id=step.id if is_next else "")["primary"] == primary
+    actions = view(given, **more)["actions"]
+
+    assert (actions["primary"], actions["other"]) == (primary, other)
+    assert not {primary, other}.intersection(actions["menu"])
+    named = {form["name"] for form in view(given, **more)["forms"]}
+    assert {*actions["menu"], primary, other} <= {*named, "check", "consent", "link", "open", ""}
+
+
+def test_the_rest_of_the_actions_is_in_the_menu() -> None:
+    """What can be done at all can be done from the menu, if not by one of the two buttons."""
+
+    def menu(given: StepState, **more: Any) -> list[str]:
+        shown: list[str] = view(given, **more)["actions"]["menu"]
+        return shown
+
+    notes = ["comment", "assign", "skip"]
+    assert menu(state(make_step("a"))) == notes
+    assert menu(state(app_step())) == notes
+    assert menu(state(app_step(), Outcome.VERIFIED)) == ["attest", *notes]
+    assert menu(state(REVIEW, Outcome.WAITING)) == ["check", *notes]
+    assert menu(state(consent_step())) == ["attest", *notes]
+    assert menu(state(consent_step(), Outcome.VERIFIED)) == ["consent", "attest", *notes]
+    saved = make_step("a", inputs=(inputs.APP_ID,))
+    assert menu(state(saved)) == ["check", *notes]
+    assert menu(state(make_step("a"), word=attested("a"))) == [*notes, "withdraw"]
+
+
+def test_the_next_step_is_known_to_every_panel() -> None:
+    """Each panel says whether its step is next, and which one is."""
+
+    first, second = make_step("a"), make_step("b")
+    shown = view(state(first), following=first)
+    other = view(state(second), following=first)
+
+    assert (shown["is_next"], other["is_next"]) == (True, False)
+    assert shown["next"] == other["next"] == {"id": "a", "title": "Do a"}
+    assert view(state(first))["next"] is None
+
+
+def test_the_unfinished_steps_of_a_sitting_are_open_together() -> None:
+    """Of the steps that are done in one sitting with the next one, those not done are open."""
+
+    current = frozenset({"a", "b"})
+
+    def is_open(given: StepState) -> bool:
+        return bool(view(given, current=current)["is_current"])
+
+    assert is_open(state(make_step("a")))
+    assert is_open(state(make_step("b"), Outcome.FAILED))
+    assert not is_open(state(make_step("b"), Outcome.VERIFIED))
+    assert not is_open(state(make_step("c")))
+
+
+def test_a_sitting_has_the_steps_beside_it() -> None:
+    """Steps are one sitting as long as they follow one another; without one each stands alone."""
+
+    steps = [
+        make_step(name, sitting=sitting)
+        for name, sitting in (("a", ""), ("b", "S"), ("c", "S"), ("d", ""), ("e", "S"))
+    ]
+    section = Section(id="one", title="One", intro="", steps=tuple(steps))
+    procedure = Procedure(id="p", version="1", title="P", sections=(section,), inputs=())
+
+    found = [sorted(sitting_of(procedure, step)) for step in steps]
+    assert found == [["a"], ["b", "c"], ["b", "c"], ["d"], ["e"]]
+
+
+@pytest.mark.parametrize(
+    ("given", "lacks", "can_look"),
+    [
+        (state(app_step()), (), True),
+        (state(app_step(), Outcome.FAILED), (), True),
+        (state(waiting_step(), Outcome.WAITING), (), True),
+        (state(replace(app_step(), checks=SECRET_CHECK)), (inputs.APP_SECRET,), False),
+        (state(make_step("a")), (), False),
+        (state(app_step(), Outcome.VERIFIED), (), False),
+        (half(CHECKED, needs_person=True), (), False),
+        (state(spending(app_step())), (), False),
+    ],
+)
+def test_only_an_open_step_that_can_be_checked_without_spending_is_looked_at(
+    given: StepState, lacks: Any, can_look: bool
+) -> None:
+    """What is done, in a person's hands, spends or lacks a value is not looked at unasked."""
+
+    assert view(given, lacks=lacks)["can_look"] is can_look
+
+
+def test_an_input_says_whether_a_check_needs_it() -> None:
+    """A value that a check lacks is marked: with it, the check can run by itself."""
+
+    shown = view(state(app_step()), lacks=(inputs.APP_SECRET,))["inputs"]
+
+    assert [part["name"] for part in shown if part["is_needed"]] == ["app_secret"]
+
+
+def test_a_list_has_the_names_that_it_may_have() -> None:
+    """Permissions can be chosen; each comes with those that it depends on. Others cannot."""
+
+    shown = {part["name"]: part["choices"] for part in view(state(app_step()))["inputs"]}
+
+    choices = {choice["name"]: choice["needs"] for choice in shown["permissions"]}
+    assert {"public_profile", "leads_retrieval", "ads_read"} <= set(choices)
+    assert choices["leads_retrieval"]
+    assert set(choices["leads_retrieval"]) <= set(choices)
+    assert shown["app_id"] == []
+
+
+def test_a_folded_step_says_who_and_when() -> None:
+    """The line of a step says who settled it and when, or whom it waits for."""
+
+    said = attested("a", at=AT)
+    done = replace(state(make_step("a"), Outcome.ATTESTED, by_person=True), word=said)
+
+    assert view(done)["since"] == "Operator, 24 Nov 2026, 12:00 UTC"
+    assert view(state(waiting_step(), Outcome.WAITING))["since"] == "waits for Facebook"
+    assert view(state(make_step("a")))["since"] == ""
+
+
+def test_the_side_has_a_line_for_each_sitting() -> None:
+    """It says how much of it is done, and leads to what failed, else to its first open step."""
+
+    def part(name: str, outcome: Outcome, sitting: str = "") -> StepState:
+        return state(make_step(name, sitting=sitting), outcome)
+
+    shown = header(
+        part("a", Outcome.VERIFIED),
+        part("b", Outcome.VERIFIED, "Keys"),
+        part("c", Outcome.NOT_RUN, "Keys"),
+        part("d", Outcome.FAILED, "Keys"),
+        part("e", Outcome.NOT_RUN),
+    )["sittings"]
+
+    assert [(line["title"], line["ids"], line["label"]) for line in shown] == [
+        ("a", ["a"], "done"),
+        ("Keys", ["b", "c", "d"], "1/3"),
+        ("e", ["e"], "to do"),
+    ]
+    assert [line["step"]["id"] for line in shown] == ["a", "d", "e"]
+    assert [line["outcome"] for line in shown] == ["verified", "failed", "not_run"]
 
 
 def test_a_list_is_chosen_in_one_step_and_shown_in_the_others() -> None:
@@ -702,7 +1015,7 @@ def test_what_is_asked_for_says_by_when() -> None:
     asked = Word(kind=WordKind.ATTESTED, step="wait", by="A", at=AT, due="2026-12-01")
     waits = state(gate, Outcome.WAITING, word=asked)
 
-    assert view(waits, next_id="wait")["primary"] == "attest"
+    assert view(waits)["actions"]["primary"] == "answer"
     assert view(waits, today=date(2026, 12, 3))["overdue"] == "2 days overdue"
     (line,) = header(waits, today=date(2026, 12, 1))["steps"]
     assert line["who"] == "due 2026-12-01, says A"
@@ -716,20 +1029,12 @@ def test_what_is_proven_in_part_does_not_look_finished() -> None:
     given = state(asks, Outcome.VERIFIED, findings=(found,))
     in_part = replace(given, conclusion=replace(given.conclusion, needs_person=True))
 
-    shown = view(in_part, next_id="a")
+    shown = view(in_part)
     assert (shown["in_part"], shown["label"]) == (True, IN_PART)
-    assert shown["forms"][1]["label"] == "I compared it"
-    assert shown["primary"] == "attest"
+    assert shown["forms"][0]["options"][1]["label"] == "I compared it"
+    assert shown["actions"]["primary"] == "answer"
     assert header(in_part)["counts"][0]["label"] == header(in_part)["steps"][0]["label"] == IN_PART
     assert (view(given)["in_part"], view(given)["label"]) == (False, "verified")
-
-
-def test_a_declined_review_is_submitted_again() -> None:
-    """After Facebook declined it, the next action is to say that it was submitted again."""
-
-    declined = state(waiting_step(), Outcome.FAILED, by_person=True)
-
-    assert view(declined, next_id=declined.step.id)["primary"] == "submit"
 
 
 def test_the_header_has_the_gates_in_one_table() -> None:
@@ -742,6 +1047,7 @@ def test_the_header_has_the_gates_in_one_table() -> None:
             Gate(step="b", after=("a", "c"), source="read"),
         ),
         meanwhile=(),
+        afterwards=(),
         whole="6 weeks",
         source="read",
     )

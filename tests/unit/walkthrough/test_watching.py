@@ -34,7 +34,7 @@ from tests.unit.bodies import (
 )
 from tests.unit.connectors.conftest import MADE_UP, MADE_UP_APP, VALUES, hosts
 from tests.unit.fake_remote import FakeRemote, open_session, says
-from tests.unit.walkthrough.conftest import Make, spending, undecided
+from tests.unit.walkthrough.conftest import Make, Scene, spending, undecided
 from tests.unit.walkthrough.stage import (
     DEADLINE,
     app_step,
@@ -414,3 +414,132 @@ def test_the_follower_survives_an_unreadable_settings_file(
     play.run.perform("app")
 
     eventually(lambda: play.screens["app"].view["outcome"] == "verified")
+
+
+def at_once(play: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run what the walkthrough does in other threads in this one."""
+    monkeypatch.setattr(play.walkthrough._workers, "submit", lambda act, *given: act(*given))
+
+
+def saying(reasons: list[Finding], calls: list[CheckContext]) -> Callable[[CheckContext], Finding]:
+    """Return a check that finds the last of `reasons`, and notes each call in `calls`."""
+    return noting(calls, lambda _context: reasons[-1])
+
+
+UNCLEAR = Finding(outcome=Outcome.INCONCLUSIVE, reason="Hidden.")
+ABSENT = Finding(outcome=Outcome.FAILED, reason="It is not there.")
+WRONG = Finding(outcome=Outcome.FAILED, reason="It is another.")
+THERE = Finding(outcome=Outcome.VERIFIED, reason="It is there.")
+
+
+def test_an_open_step_is_looked_at_at_most_every_30_seconds(
+    scene: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often its window comes back, a step is looked at once in 30 s, each by itself."""
+
+    looked: list[CheckContext] = []
+    check = saying([ABSENT], looked)
+    play = scene(make_step("a", check), make_step("b", check))
+    at_once(play, monkeypatch)
+    play.run.perform("a")
+    play.run.perform("b")
+    looked.clear()
+    asked = []
+    for step_id, seconds in (("a", 0), ("a", 1), ("b", 2), ("a", 29.9), ("a", 30), ("a", 59)):
+        now = NOON + timedelta(seconds=seconds)
+        monkeypatch.setattr(play.run, "clock", lambda now=now: now)
+        play.walkthrough.look(play.step(step_id))
+        asked.append(len(looked))
+
+    assert asked == [1, 1, 2, 2, 3, 3]
+
+
+def test_a_look_never_spends(scene: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What uses something up is only ever done by a person's button."""
+
+    looked: list[CheckContext] = []
+    play = scene(spending(make_step("a", saying([THERE], looked))))
+    at_once(play, monkeypatch)
+    play.walkthrough.look(play.step("a"))
+
+    assert (looked, play.types) == ([], [])
+
+
+@pytest.mark.parametrize(("used", "looks"), [(80.0, 1), (80.4, 0), (100.0, 0)])
+def test_a_look_leaves_the_last_calls_of_an_hour_to_a_person(
+    scene: Make, monkeypatch: pytest.MonkeyPatch, used: float, looks: int
+) -> None:
+    """Above 80 % of what the app may call in this hour an open step is not looked at."""
+
+    looked: list[CheckContext] = []
+    play = scene(make_step("a", saying([ABSENT], looked)))
+    at_once(play, monkeypatch)
+    play.run.perform("a")
+    looked.clear()
+    monkeypatch.setattr(Run, "used_calls", used)
+    play.walkthrough.look(play.step("a"))
+
+    assert len(looked) == looks
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "is_written"),
+    [
+        pytest.param(None, THERE, True, id="never checked"),
+        pytest.param(None, UNCLEAR, True, id="never checked, and unclear"),
+        pytest.param(ABSENT, ABSENT, False, id="as before"),
+        pytest.param(ABSENT, WRONG, True, id="another reason"),
+        pytest.param(ABSENT, THERE, True, id="another outcome"),
+        pytest.param(ABSENT, UNCLEAR, False, id="not clear any more"),
+        pytest.param(THERE, UNCLEAR, False, id="verified, not clear any more"),
+        pytest.param(UNCLEAR, THERE, True, id="clear now"),
+        pytest.param(UNCLEAR, UNCLEAR, False, id="still unclear"),
+    ],
+)
+def test_a_look_writes_only_a_clear_change(
+    scene: Make,
+    monkeypatch: pytest.MonkeyPatch,
+    before: Finding | None,
+    after: Finding,
+    is_written: bool,
+) -> None:
+    """
+    A new outcome or reason is recorded; what is as before, or cannot be seen now, is not.
+
+    What was clear is not overwritten by *could not be checked*.
+    """
+
+    reasons = [before or after]
+    play = scene(make_step("a", saying(reasons, [])))
+    at_once(play, monkeypatch)
+    if before:
+        play.run.perform("a")
+    reasons.append(after)
+    known = play.types
+    play.walkthrough.look(play.step("a"))
+
+    assert (play.types != known) is is_written
+    kept = after if is_written or before is None else before
+    assert play.run.state.steps["a"].findings[0].reason == kept.reason
+
+
+def test_a_look_that_cannot_be_done_changes_nothing(
+    scene: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody asked for it: an error in a look is no message, and the result stays."""
+
+    play = scene(make_step("a", saying([ABSENT], [])))
+    at_once(play, monkeypatch)
+    play.walkthrough.perform(play.step("a"), {})
+    before = play.screens["a"].view
+
+    def broken(*_: object) -> None:
+        msg = "broken"
+        raise RuntimeError(msg)
+
+    monkeypatch.setattr(play.run, "preview", broken)
+    play.walkthrough.look(play.step("a"))
+
+    after = play.screens["a"].view
+    assert (after["message"], after["is_error"]) == (before["message"], False)
+    assert after["outcome"] == "failed"

@@ -60,6 +60,7 @@ class FakeWalkthrough:
     def __getattr__(self, name: str) -> Callable[..., None]:
         if name not in (
             "perform",
+            "look",
             "say",
             "keep",
             "ask_consent",
@@ -98,6 +99,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
             ("perform", STEP, {"app_id": "1"}),
         ),
         ({"action": "check"}, ("perform", STEP, {})),
+        ({"action": "look"}, ("look", STEP)),
         *(
             (
                 {"action": action, "by": "Operator", "note": "n"},

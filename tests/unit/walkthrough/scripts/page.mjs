@@ -231,12 +231,16 @@ export class Model {
   status(status) { this.statusHears?.(null, status); }
 }
 
-// Loads scripts concatenated, as a panel does; returns their definitions.
+// Loads scripts concatenated, each time as a module of its own, as a panel does; returns their
+// definitions. Some of these look at the page: without one, they are given an empty one.
+let loaded = 0;
 export async function load(...names) {
+  if (!globalThis.document) newPage();
+
   const texts = await Promise.all(names.map((name) => readFile(new URL(name, STATIC), "utf8")));
   const text = texts.join("\n");
   const defined = [...text.matchAll(/^(?:async )?(?:function|class|const) (\w+)/gm)].map((found) => found[1]);
-  const own = `${text}\nexport { ${[...new Set(defined)].filter((name) => name !== "default").join(", ")} };`;
+  const own = `// ${++loaded}\n${text}\nexport { ${[...new Set(defined)].filter((name) => name !== "default").join(", ")} };`;
   return import(`data:text/javascript;base64,${Buffer.from(own).toString("base64")}`);
 }
 
