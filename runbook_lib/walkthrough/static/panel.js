@@ -329,7 +329,7 @@ class Panel {
   toggleForm(form) {
     this.shownForm = this.shownForm === form.name ? "" : form.name;
     this.drawActions(this.model.get("view"));
-    if (this.shownForm) /** @type {HTMLElement | undefined} */ (form.root.querySelector("input"))?.focus();
+    if (this.shownForm) [...form.root.querySelectorAll("input")].find((field) => !field.closest("[hidden]"))?.focus();
   }
 
   // Focus stays in this panel, where the answer appears.

@@ -4,24 +4,34 @@ import { beforeEach, describe, test } from "node:test";
 import { load, Model, newPage, settle } from "./page.mjs";
 import { stepView } from "./views.mjs";
 
-const { Panel, megabytes } = await load("dom.js", "forms.js", "panel.js");
+const { Panel, megabytes, personHere, setPerson } = await load("dom.js", "forms.js", "panel.js");
 const MIB = 2 ** 20;
 const LARGEST = stepView().largest;
 
 let page;
 beforeEach(() => { page = newPage(); });
 
-// Returns a panel with one of its forms open.
+// Returns a panel with one of its forms open, by default the one that stands in it; `by` is typed there.
 function opened(name = "attest", changes = {}, by = "Ada") {
   const model = new Model(stepView(changes));
   const panel = new Panel(model, document.body);
   model.on("change:view", () => panel.draw());
   const form = panel.forms.find((one) => one.name === name);
-  form.button.click();
-  if (by) form.field("by").value = by;
-  if (form.noteName === "reason") form.field("reason").value = "So it is.";
+  opener(panel, name)?.click();
+  if (by) typeName(form, by);
+  if (form.form.needs_note) form.field("note").value = "So it is.";
   return { model, panel, form };
 }
+
+// The button that opens a form; what stands in the panel has none.
+function opener(panel, name) { return panel.root.querySelector(`[data-form="${name}"]`); }
+
+function typeName(form, name) {
+  form.field("by").value = name;
+  form.field("by").dispatch("input");
+}
+
+function isShown(node) { return !node.closest("[hidden]"); }
 
 function file(name, size, type = "image/png") {
   return { name, size, type, arrayBuffer: async () => `the bytes of ${name}` };
@@ -29,22 +39,39 @@ function file(name, size, type = "image/png") {
 
 describe("a form", () => {
   test("is opened, with the focus in it, and closed by its button; opening it closes the others", () => {
-    const { panel, form } = opened();
+    const { panel, form } = opened("comment");
     assert.equal(form.root.hidden, false);
-    assert.equal(form.button.getAttribute("aria-expanded"), "true");
+    assert.equal(opener(panel, "comment").getAttribute("aria-expanded"), "true");
     assert.equal(document.activeElement, form.field("by"));
     const skip = panel.forms.find((one) => one.name === "skip");
-    skip.button.click();
-    assert.deepEqual([form.root.hidden, form.button.getAttribute("aria-expanded")], [true, "false"]);
-    skip.button.click();
-    assert.deepEqual([skip.root.hidden, skip.button.getAttribute("aria-expanded")], [true, "false"]);
+    opener(panel, "skip").click();
+    assert.deepEqual([form.root.hidden, opener(panel, "comment").getAttribute("aria-expanded")], [true, "false"]);
+    opener(panel, "skip").click();
+    assert.deepEqual([skip.root.hidden, opener(panel, "skip").getAttribute("aria-expanded")], [true, "false"]);
+  });
+
+  test("has the focus in the first field that is shown: a known name has none", () => {
+    setPerson("Ada");
+    const { form } = opened("comment", {}, "");
+    assert.equal(document.activeElement, form.field("note"));
   });
 
   test("is closed by Escape, and the focus returns to its button", () => {
-    const { form } = opened();
+    const { panel, form } = opened("comment");
     form.field("note").dispatch("keydown", { key: "Escape" });
     assert.equal(form.root.hidden, true);
-    assert.equal(document.activeElement, form.button);
+    assert.equal(document.activeElement, opener(panel, "comment"));
+  });
+
+  test("stands in the panel if it is what the step needs next, or beside that; else it is in the menu", () => {
+    const { model, panel, form } = opened("attest", {}, "");
+    assert.deepEqual([isShown(form.root), opener(panel, "attest")], [true, null]);
+    model.show({ actions: { primary: "attest", other: "", menu: [] } });
+    assert.deepEqual([isShown(form.root), opener(panel, "attest")], [true, null]);
+    model.show({ actions: { primary: "", other: "check", menu: ["attest"] } });
+    assert.equal(isShown(form.root), false);
+    opener(panel, "attest").click();
+    assert.equal(isShown(form.root), true);
   });
 
   test("is confirmed by Enter in a text field, but not during composition or on a button", async () => {
@@ -69,60 +96,74 @@ describe("a form", () => {
     form.confirm();
     await settle();
     assert.deepEqual(model.sent, [{
-      action: "attest", answer: "", by: "Ada", note: "With a large screen.", seen: "Another button.",
+      action: "attest", answer: "", by: "Ada", inputs: {}, note: "With a large screen.", seen: "Another button.",
       files: [{ name: "a.png", type: "image/png" }, { name: "pasted.png", type: "image/png" }],
       buffers: ["the bytes of a.png", "the bytes of "] }]);
-    assert.equal(page.kept.get("runbook.operator"), "Ada");
-  });
-
-  test("gives the answer that it is for, with its day", async () => {
-    const [attest] = stepView().forms;
-    const asked = { ...attest, name: "attest-asked", answer: "asked", label: "Asked for",
-      fields: [{ name: "due", label: "Due", help: "", type: "date" }] };
-    const { model, panel, form } = opened("attest-asked", { forms: [attest, asked] });
-    form.field("due").value = "2026-12-24";
-    form.confirm();
-    await settle();
-    assert.deepEqual(model.sent.map(({ action, answer, due }) => [action, answer, due]), [["attest", "asked", "2026-12-24"]]);
-    assert.equal(panel.forms[0].field("due"), null);
+    assert.equal(personHere(""), "Ada");
   });
 
   test("has no files if it asks for a reason only", async () => {
     const { model, form } = opened("skip");
     assert.equal(form.fileNames, undefined);
-    form.field("reason").value = "There is one.";
+    form.field("note").value = "There is one.";
     form.confirm();
     await settle();
     assert.equal(model.sent[0].note, "There is one.");
     assert.deepEqual(model.sent[0].files, []);
   });
 
-  test("once it is recorded it is empty and closed, and the focus is in the panel", async () => {
-    const { model, panel, form } = opened();
-    form.field("by").value = "Ada";
-    form.field("note").value = "n";
+  test("keeps note, picture and what differed behind Add a note; a reason that is needed is shown", () => {
+    const { form } = opened();
+    const fold = form.field("note").closest("details");
+    assert.equal(fold.querySelector("summary").textContent, "Add a note");
+    for (const name of ["seen", "note"]) assert.equal(form.field(name).closest("details"), fold);
+    assert.equal(form.root.querySelector('input[type="file"]').closest("details"), fold);
     form.attach([file("a.png", 64)]);
+    assert.equal(fold.open, true);
+    page = newPage();
+    assert.equal(opened("skip").form.field("note").closest("details"), null);
+  });
+
+  test("sends the values typed beside it, which the word is about", async () => {
+    const { model, panel, form } = opened();
+    const { field } = panel.fields.get("app_id");
+    field.value = "123456789012345";
+    field.dispatch("input");
+    form.confirm();
+    await settle();
+    assert.deepEqual(model.sent.map(({ action, inputs }) => [action, inputs]), [["attest", { app_id: "123456789012345" }]]);
+  });
+
+  test("once it is recorded it is empty and closed, and the focus is in the panel", async () => {
+    const { model, panel, form } = opened("comment");
+    form.field("note").focus();
     form.confirm();
     await settle();
     model.show({ busy_since: 1 });
     model.show({ busy_since: 0, written: 1, finished: 1 });
     assert.equal(form.root.hidden, true);
-    assert.equal(form.field("note").value, "");
-    assert.equal(form.field("by").value, "");
+    assert.deepEqual([form.field("note").value, form.field("by").value], ["", ""]);
+    assert.equal(document.activeElement, panel.root);
+  });
+
+  test("once it is recorded its files are gone", async () => {
+    const { model, form } = opened();
+    form.attach([file("a.png", 64)]);
+    form.confirm();
+    await settle();
+    model.show({ written: 1, finished: 1 });
     assert.equal(form.fileNames.textContent, "");
     assert.deepEqual(form.files, []);
-    assert.equal(document.activeElement, panel.root);
-    form.button.click();
-    assert.deepEqual([form.field("note").value, form.field("by").value], ["", "Ada"]);
   });
 
   test("does not move a focus that is elsewhere by then", async () => {
-    const { model, panel, form } = opened();
+    const { model, panel, form } = opened("comment");
     form.confirm();
     await settle();
-    panel.check.focus();
+    const check = panel.root.querySelector('[data-action="check"]');
+    check.focus();
     model.show({ written: 1, finished: 1 });
-    assert.equal(document.activeElement, panel.check);
+    assert.equal(document.activeElement, check);
   });
 
   test("keeps its content if it is refused, and can be confirmed again", async () => {
@@ -144,7 +185,7 @@ describe("a form", () => {
 
   test("says at the field that a name or a reason is missing, and sends nothing", async () => {
     const { model, form } = opened("skip");
-    const [by, reason] = [form.field("by"), form.field("reason")];
+    const [by, reason] = [form.field("by"), form.field("note")];
     for (const field of [by, reason]) {
       const text = field.value;
       field.value = "  ";
@@ -182,22 +223,151 @@ describe("a form", () => {
     await settle();
     assert.equal(form.asked, null);
   });
+});
 
-  test("suggests the saved name, but not for a second person's confirmation", () => {
-    page.kept.set("runbook.operator", "Ada");
-    assert.equal(opened("attest", {}, "").form.field("by").value, "Ada");
-    const second = opened("attest", { needs_another: true }, "");
-    assert.equal(second.form.field("by").value, "");
-    assert.equal(second.form.button.textContent, "I confirm it");
-    second.model.show({ needs_another: false });
-    assert.equal(second.form.button.textContent, "I have done this");
+describe("who confirms", () => {
+  test("is on the button, as soon as a name is typed", () => {
+    const { form } = opened("attest", {}, "");
+    assert.deepEqual([form.confirmButton.textContent, isShown(form.notYou)], ["I have done this", false]);
+    typeName(form, "Ann Lee");
+    assert.equal(form.confirmButton.textContent, "Ann Lee confirms");
+    assert.equal(isShown(form.field("by")), true);
+    assert.equal(opened("skip").form.confirmButton.textContent, "Ada skips this");
   });
 
-  test("offers to withdraw only a confirmation", () => {
-    const { model, form } = opened("withdraw");
-    assert.equal(form.button.hidden, true);
-    model.show({ can_withdraw: true });
-    assert.equal(form.button.hidden, false);
+  test("is the server's user, with one click and no field", async () => {
+    const { model, form } = opened("attest", { user: "ann" }, "");
+    assert.deepEqual([form.confirmButton.textContent, isShown(form.field("by")), isShown(form.notYou)], ["ann confirms", false, true]);
+    form.confirmButton.click();
+    await settle();
+    assert.deepEqual(model.sent.map(({ action, by }) => [action, by]), [["attest", "ann"]]);
+  });
+
+  test("is asked for only where it is needed: in the next step, in an open form, or once it is pressed", async () => {
+    assert.equal(isShown(opened("attest", {}, "").form.field("by")), true);
+    page = newPage();
+    assert.equal(isShown(opened("skip", { is_next: false }, "").form.field("by")), true);
+    page = newPage();
+    const { model, form } = opened("attest", { is_next: false }, "");
+    assert.equal(isShown(form.field("by")), false);
+    form.confirmButton.click();
+    await settle();
+    assert.deepEqual([isShown(form.field("by")), document.activeElement === form.field("by"), model.sent], [true, true, []]);
+    assert.match(form.problem.textContent, /^Enter your name: /);
+  });
+
+  test("is typed once: every other panel of the page then bears the name", async () => {
+    const { form } = opened();
+    const { form: other } = opened("attest", { id: "fb-14" }, "");
+    assert.equal(other.confirmButton.textContent, "I have done this");
+    form.confirm();
+    await settle();
+    assert.deepEqual([other.confirmButton.textContent, isShown(other.field("by"))], ["Ada confirms", false]);
+    const later = opened("attest", { id: "fb-15" }, "");
+    assert.equal(later.form.confirmButton.textContent, "Ada confirms");
+  });
+
+  test("is never taken from an earlier session, whatever the browser keeps", () => {
+    for (const kept of [page.kept, page.stored]) {
+      for (const name of ["runbook.operator", "runbook:person"]) kept.set(name, "Ada");
+    }
+    const { form } = opened("attest", {}, "");
+    assert.deepEqual([form.field("by").value, form.confirmButton.textContent], ["", "I have done this"]);
+  });
+
+  test("can be somebody else: Not you? asks again, in all panels", async () => {
+    const { model, form } = opened("attest", { user: "ann" }, "");
+    const { form: other } = opened("attest", { id: "fb-14", user: "ann" }, "");
+    form.notYou.click();
+    assert.deepEqual([isShown(form.field("by")), document.activeElement === form.field("by")], [true, true]);
+    assert.deepEqual([form, other].map((one) => one.confirmButton.textContent), ["I have done this", "I have done this"]);
+    typeName(form, "Bob");
+    form.confirm();
+    await settle();
+    assert.equal(model.sent[0].by, "Bob");
+    assert.equal(other.confirmButton.textContent, "Bob confirms");
+  });
+
+  test("a second person is never offered the first one's name, and theirs stays with their word", async () => {
+    setPerson("Ada");
+    const { model, form } = opened("attest", { needs_another: true, user: "ann" }, "");
+    assert.deepEqual([form.field("by").value, form.confirmButton.textContent, isShown(form.notYou)], ["", "I have done this", false]);
+    assert.equal(isShown(form.field("by")), true);
+    form.confirmButton.click();
+    await settle();
+    assert.deepEqual(model.sent, []);
+    typeName(form, "Bob");
+    form.confirmButton.click();
+    await settle();
+    assert.equal(model.sent[0].by, "Bob");
+    assert.equal(personHere("ann"), "Ada");
+    model.show({ needs_another: false, written: 1, finished: 1 });
+    assert.equal(form.confirmButton.textContent, "Ada confirms");
+  });
+});
+
+describe("a question with several answers", () => {
+  const field = (name, label, more = {}) => ({ name, label, type: "date", help: "", choices: [], ...more });
+  const option = (name, more = {}) => ({ name, action: name, answer: "", label: name, sentence: `It is ${name}.`, note_label: "", fields: [], ...more });
+  const permissions = field("permissions", "Permissions", { type: "choices", choices: ["public_profile", "ads_read"] });
+  const question = { ...stepView().forms[0], name: "answer", label: "What does App Review say?", act: "Confirm", options: [
+    option("submit", { fields: [field("on", "Sent"), permissions] }),
+    option("attest-asked", { action: "attest", answer: "asked", fields: [field("due", "Due")] }),
+    option("decline", { fields: [field("on", "Decided")], note_label: "The reason given" })] };
+  const asked = { forms: [question], actions: { primary: "answer", other: "", menu: [] }, user: "ann" };
+  const choose = (form, name) => form.root.querySelector(`[data-option="${name}"]`).dispatch("change");
+
+  test("is one form, opened by a button with the question; nothing is chosen at first", () => {
+    const { panel, form } = opened("answer", asked, "");
+    assert.equal(opener(panel, "answer").textContent, "What does App Review say?");
+    const group = form.root.querySelector('[role="radiogroup"]');
+    assert.equal(group.getAttribute("aria-label"), "What does App Review say?");
+    assert.deepEqual(group.querySelectorAll("label").map((label) => label.textContent), [" submit", " attest-asked", " decline"]);
+    assert.equal(new Set(group.querySelectorAll("input").map((radio) => radio.getAttribute("name"))).size, 1);
+    for (const node of [form.sentence, form.confirmButton, form.notYou, form.field("by")]) assert.equal(isShown(node), false);
+  });
+
+  test("shows sentence, fields and note of the chosen answer, and of no other", () => {
+    const { form } = opened("answer", asked, "");
+    choose(form, "submit");
+    assert.deepEqual([form.sentence.textContent, isShown(form.sentence), isShown(form.field("on"))], ["It is submit.", true, true]);
+    assert.deepEqual(form.fields.querySelectorAll("[data-choice]").map((box) => [box.value, box.checked]), [["public_profile", true], ["ads_read", true]]);
+    assert.deepEqual([isShown(form.confirmButton), form.noteLabel.textContent], [true, "Note"]);
+    choose(form, "attest-asked");
+    assert.deepEqual([form.field("on"), isShown(form.field("due")), form.sentence.textContent], [null, true, "It is attest-asked."]);
+    assert.deepEqual(form.root.querySelectorAll("[data-choice]"), []);
+    choose(form, "decline");
+    assert.deepEqual([form.field("due"), form.noteLabel.textContent], [null, "The reason given"]);
+  });
+
+  test("sends the chosen answer, with its day and the chosen names", async () => {
+    const { model, form } = opened("answer", asked, "");
+    form.confirm();
+    await settle();
+    assert.deepEqual(model.sent, []);
+    choose(form, "submit");
+    form.field("on").value = "2026-11-20";
+    form.fields.querySelectorAll("[data-choice]")[0].checked = false;
+    form.confirm();
+    await settle();
+    const [{ action, answer, by, on, permissions: names }] = model.sent;
+    assert.deepEqual([action, answer, by, on, names], ["submit", "", "ann", "2026-11-20", ["ads_read"]]);
+    model.show({ finished: 1 });
+    choose(form, "attest-asked");
+    form.field("due").value = "2026-12-24";
+    form.confirm();
+    await settle();
+    const second = model.sent[1];
+    assert.deepEqual([second.action, second.answer, second.due, "permissions" in second], ["attest", "asked", "2026-12-24", false]);
+  });
+
+  test("sends an empty list if no name is chosen", async () => {
+    const { model, form } = opened("answer", asked, "");
+    choose(form, "submit");
+    for (const box of form.fields.querySelectorAll("[data-choice]")) box.checked = false;
+    form.confirm();
+    await settle();
+    assert.deepEqual(model.sent[0].permissions, []);
   });
 });
 
