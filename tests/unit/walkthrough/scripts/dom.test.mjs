@@ -6,7 +6,8 @@ import { load, Model, newPage, put, writes } from "./page.mjs";
 const dom = await load("dom.js");
 const { element } = dom;
 
-beforeEach(() => { newPage(); });
+let page;
+beforeEach(() => { page = newPage(); });
 
 describe("redrawing", () => {
   test("does not write the same text again, which a screen reader would repeat", () => {
@@ -112,10 +113,11 @@ describe("the connection to the kernel", () => {
 describe("a jump to a step", () => {
   const cell = (attributes = {}) => put("div", { class: "jp-Cell", ...attributes });
 
-  test("scrolls to its prose and focuses its panel", () => {
+  test("opens it, scrolls to its prose and focuses its panel", () => {
     const prose = cell();
     const panel = put("section", { id: "runbook-fb-01", tabindex: -1 }, cell());
     assert.equal(dom.jump("fb-01", "Log in"), "");
+    assert.deepEqual(dom.savedFolds(), { "fb-01": true });
     assert.equal(prose.scrolled, 1);
     assert.equal(document.activeElement, panel);
   });
@@ -123,7 +125,7 @@ describe("a jump to a step", () => {
   test("scrolls to its heading if no cell has run, and says what to do first", () => {
     const before = cell();
     const prose = cell({ class: "jp-Cell lm-mod-hidden" });
-    put("h3", {}, prose, "1 · Log in¶");
+    put("h4", {}, prose, "1 · Log in¶");
     assert.equal(dom.jump("fb-01", "Log in"), "Press Start at the top of the notebook first.");
     assert.equal(before.scrolled, 1);
   });
@@ -160,17 +162,72 @@ describe("the address of a file in JupyterLab", () => {
   });
 });
 
-describe("the operator's name", () => {
-  test("is saved in the browser; an empty name does not replace it", () => {
-    dom.saveOperator("Ada");
-    dom.saveOperator("");
-    assert.equal(dom.savedOperator(), "Ada");
+describe("who acts on the page", () => {
+  test("is the server's user, until a name was typed on this page", () => {
+    assert.equal(dom.personHere("ann"), "ann");
+    dom.setPerson("Ada");
+    assert.equal(dom.personHere("ann"), "Ada");
+    dom.setPerson("");
+    assert.equal(dom.personHere("ann"), "");
   });
 
-  test("is empty if the browser has no storage", () => {
+  test("is known to every panel of the page, each of which has its own script", async () => {
+    const other = await load("dom.js");
+    let heard = 0;
+    const stop = other.listen(other.PERSON, () => { heard += 1; });
+    dom.setPerson("Ada");
+    assert.deepEqual([other.personHere(""), heard], ["Ada", 1]);
+    stop();
+    dom.setPerson("Bob");
+    assert.equal(heard, 1);
+  });
+
+  test("is kept in no storage, and is not taken from one", () => {
+    for (const name of ["runbook.operator", dom.PERSON]) {
+      page.kept.set(name, "Ada");
+      page.stored.set(name, "Ada");
+    }
+    assert.equal(dom.personHere(""), "");
+    dom.setPerson("Bob");
+    assert.equal([...page.kept.values(), ...page.stored.values()].includes("Bob"), false);
+    page = newPage();
+    assert.equal(dom.personHere(""), "");
+  });
+});
+
+describe("which steps are open", () => {
+  test("is kept for this tab, and every panel of the page hears of it", () => {
+    const heard = [];
+    const stop = dom.listen(dom.FOLD, (detail) => heard.push(detail));
+    dom.setFold("fb-01", true);
+    dom.setFold("fb-02", false);
+    stop();
+    assert.deepEqual(heard, [{ id: "fb-01", isOpen: true }, { id: "fb-02", isOpen: false }]);
+    assert.deepEqual(dom.savedFolds(), { "fb-01": true, "fb-02": false });
+    assert.equal(page.kept.size, 0);
+  });
+
+  test("is the page's to decide again, if the person's decision is removed", () => {
+    dom.setFold("fb-01", true);
+    dom.setFold("fb-01");
+    assert.deepEqual(dom.savedFolds(), {});
+  });
+
+  test("belongs to one page: another notebook of the tab has its own", async () => {
+    dom.setFold("fb-01", true);
+    location.pathname = "/lab/tree/walkthrough/other.ipynb";
+    assert.deepEqual((await load("dom.js")).savedFolds(), {});
+  });
+
+  test("is decided by the page alone if the browser keeps nothing, or something else", () => {
     const refuse = () => { throw new Error("no storage"); };
-    globalThis.localStorage = { getItem: refuse, setItem: refuse };
-    dom.saveOperator("Ada");
-    assert.equal(dom.savedOperator(), "");
+    let heard = 0;
+    const stop = dom.listen(dom.FOLD, () => { heard += 1; });
+    page.stored.set(dom.FOLDS, "not JSON");
+    assert.deepEqual(dom.savedFolds(), {});
+    globalThis.sessionStorage = { getItem: refuse, setItem: refuse };
+    dom.setFold("fb-01", true);
+    stop();
+    assert.deepEqual([dom.savedFolds(), heard], [{}, 1]);
   });
 });

@@ -21,11 +21,29 @@ describe("the end of the notebook", () => {
   test("lists the open steps with number, title and outcome", () => {
     const { model, root } = shown();
     assert.equal(root.dataset.outcome, "not_run");
-    assert.match(root.textContent, /^20 of 21 steps are done\. Open:3 · Open My Apps ○ to do/);
+    assert.match(root.textContent, /^20 of 21 steps are done\.What is open3 · Open My Apps ○ to do/);
+    const fold = root.querySelector("details");
+    assert.equal(fold.hidden, false);
     model.show({ open: [], done: 21 });
     assert.equal(root.dataset.outcome, "verified");
     assert.match(root.textContent, /^All 21 steps are done\./);
-    assert.equal(root.querySelector(".rb-notes").hidden, true);
+    assert.equal(fold.hidden, true);
+  });
+
+  test("says once everything is sealed that customers can connect, and what to watch from now on", () => {
+    const { model, root, seal } = shown();
+    assert.equal(seal.textContent, "Seal the evidence");
+    assert.doesNotMatch(root.textContent, /customers can connect|watch from now on/);
+    const end = { sealed: "Sealed 24 Nov 2026: complete.", watch: ["the certificate", "the Graph version"] };
+    model.show({ open: [], done: 21, next: null, bundle: BUNDLE, end });
+    assert.match(root.textContent, /^Your customers can connect\./);
+    assert.match(root.textContent, /All 21 steps are done\. Sealed 24 Nov 2026: complete\.What to watch from now onthe certificatethe Graph version/);
+    assert.equal(seal.textContent, "Seal again");
+    model.show({ end: { ...end, watch: [] } });
+    assert.doesNotMatch(root.textContent, /watch from now on/);
+    model.show({ open: finishView().open, done: 20, end: null });
+    assert.match(root.textContent, /^20 of 21 steps are done\./);
+    assert.doesNotMatch(root.textContent, /customers can connect|Sealed 24 Nov/);
   });
 
   test("links to an open step, or says what to do first", () => {
@@ -141,6 +159,19 @@ describe("the next step", () => {
       assert.equal(page.heard.size, 0);
     });
   }
+
+  test("stands below what to have at hand, until the first step is done", () => {
+    for (const [done, [begun, prosed]] of [[0, [1, 0]], [1, [0, 1]]]) {
+      page = newPage();
+      shown({ next: { id: "fb-01", title: "Log in" }, done });
+      const begin = put("div", { class: "jp-Cell" });
+      put("h2", {}, begin, "Before you begin¶");
+      const { prose, panel } = step();
+      page.wait(600);
+      assert.deepEqual([begin.scrolled, prose.scrolled], [begun, prosed]);
+      assert.equal(document.activeElement, panel);
+    }
+  });
 
   test("is left alone once another panel has the focus", () => {
     shown({ next: { id: "fb-01", title: "Log in" } });

@@ -4,7 +4,7 @@ import { beforeEach, describe, test } from "node:test";
 import { load, Model, newPage, put } from "./page.mjs";
 import { headerView } from "./views.mjs";
 
-const { default: script } = await load("dom.js", "header.js");
+const { default: script, setPerson } = await load("dom.js", "header.js");
 
 let page;
 beforeEach(() => { page = newPage(); });
@@ -31,14 +31,14 @@ describe("the header", () => {
     assert.equal(root.querySelector(".rb-badge").classList.contains("rb-sandbox"), false);
   });
 
-  test("names the operator of the run, or the one saved in this browser, or none", () => {
+  test("names who acts here: the server's user, or whoever typed a name on this page, or nobody", () => {
     const { model, root } = shown();
-    assert.match(root.textContent, /no operator named yet/);
-    page.kept.set("runbook.operator", "Ada");
-    model.show({});
-    assert.match(root.textContent, /operator Ada/);
-    model.show({ operator: "Sandbox operator" });
-    assert.match(root.textContent, /operator Sandbox operator/);
+    const names = () => root.querySelectorAll(".rb-name").map((node) => node.textContent);
+    assert.deepEqual(names(), ["tenant acme", ""]);
+    model.show({ user: "ann" });
+    assert.deepEqual(names(), ["tenant acme", "· ann"]);
+    setPerson("Ada");
+    assert.deepEqual(names(), ["tenant acme", "· Ada"]);
   });
 
   test("links to the next step; the link keeps the focus when the step changes", () => {
@@ -88,14 +88,45 @@ describe("the header", () => {
     assert.match(live.textContent, /Checked 2 steps\.$/);
   });
 
-  test("stands at the side of the app's page while that is wide", () => {
+  test("has its parts at the side of the app's page while that is wide", () => {
     put("main", { id: "rendered_cells" });
-    const { root } = shown();
+    const { root, stop } = shown();
     const side = page.body.querySelector(".rb-side");
-    assert.equal(side.querySelectorAll(".rb-steps").length, 1);
+    assert.deepEqual([side.querySelectorAll(".rb-steps").length, side.hidden], [1, false]);
     page.narrow();
     assert.equal(root.querySelectorAll(".rb-steps").length, 1);
     assert.equal(side.hidden, true);
+    stop();
+    assert.equal(page.body.querySelector(".rb-side"), null);
+  });
+
+  test("has nothing at the side in JupyterLab, where a cell cannot stand there", () => {
+    shown();
+    assert.equal(page.body.querySelector(".rb-side"), null);
+  });
+
+  test("has a line for each part at the side: how far it is, and a way to what is open in it", () => {
+    put("main", { id: "rendered_cells" });
+    const sittings = [
+      { title: "Create the app", ids: ["fb-03", "fb-04"], outcome: "not_run", label: "1/2", step: { id: "fb-04", title: "Create App" } },
+      { title: "Sign-in", ids: ["fb-06"], outcome: "verified", label: "done", step: { id: "fb-06", title: "Add" } }];
+    const { model } = shown({ sittings });
+    const lines = () => page.body.querySelector(".rb-side").querySelectorAll("li");
+    assert.deepEqual(lines().map((line) => [line.textContent, line.dataset.outcome, line.getAttribute("aria-current")]),
+      [["Create the app1/2", "not_run", "step"], ["Sign-indone", "verified", null]]);
+    const panel = put("section", { id: "runbook-fb-04" });
+    assert.equal(lines()[0].querySelector("a").href, "#runbook-fb-04");
+    lines()[0].querySelector("a").click();
+    assert.equal(document.activeElement, panel);
+    model.show({ next: { ...headerView().next, id: "fb-06" } });
+    assert.deepEqual(lines().map((line) => line.getAttribute("aria-current")), [null, "step"]);
+  });
+
+  test("says for the page whether a step is done: until then it shows what to have at hand", () => {
+    const { model, root } = shown({ settled: 0 });
+    assert.equal(root.dataset.begun, "false");
+    model.show({ settled: 1 });
+    assert.equal(root.dataset.begun, "true");
   });
 
   test("says that everything is done", () => {
@@ -149,6 +180,6 @@ describe("the header", () => {
   test("removes its listeners when it is disposed", () => {
     const { model, stop } = shown();
     stop();
-    assert.equal(model.heard.size, 0);
+    assert.deepEqual([model.heard.size, ...[...page.own.values()].map((hears) => hears.size)], [0, 0]);
   });
 });
