@@ -68,7 +68,11 @@ class Panel {
       listen(PERSON, () => { for (const form of this.forms) form.drawWho(false); }),
       listen(FOLD, ({ id, isOpen }) => this.onFold(id, isOpen)),
     ];
-    const look = () => { if (document.visibilityState === "visible") this.lookAgain(); };
+    // Whoever comes back from the provider's page sees what is true now, and has acted.
+    const look = () => {
+      const isAsked = document.visibilityState === "visible" && this.lookAgain();
+      if (isAsked) this.hasActed = model.get("view").finished + 1;
+    };
     window.addEventListener("focus", look);
     this.forget.push(() => window.removeEventListener("focus", look));
   }
@@ -123,12 +127,11 @@ class Panel {
     if (hasActed && view.next && (isInside || focused === document.body)) jump(view.next.id, view.next.title);
   }
 
-  // Whoever comes back from the provider's page sees what is true now; the kernel asks seldom.
+  // Asks the kernel, which looks seldom, and returns whether it did.
   lookAgain() {
     const view = this.model.get("view");
-    if (!this.isOpen || !view.can_look || view.busy_since || this.isLost) return;
-    this.hasActed = view.finished + 1;
-    ask(this.model, { action: "look" });
+    if (!this.isOpen || !view.can_look || view.busy_since || this.isLost) return false;
+    return ask(this.model, { action: "look" });
   }
 
   // --- inputs ----------------------------------------------------------------
