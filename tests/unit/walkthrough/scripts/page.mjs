@@ -170,7 +170,7 @@ export function newPage() {
     CSS: { supports: () => !page.isOld },
     CustomEvent: class { constructor(type, options = {}) { this.type = type; this.detail = options.detail; } },
     Event: class { constructor(type) { this.type = type; } },
-    location: { pathname: "/lab/tree/walkthrough/facebook_marketing.ipynb" },
+    location: { pathname: "/lab/tree/walkthrough/facebook_marketing.ipynb", href: "https://lab.example/lab/tree/" },
     sessionStorage: {
       getItem: (name) => page.stored.get(name) ?? null,
       setItem: (name, value) => page.stored.set(name, value),

@@ -29,6 +29,8 @@ function shown(changes = {}) {
     } };
 }
 
+function folds(root) { return root.querySelectorAll("summary[data-key]").map((one) => one.textContent); }
+
 describe("input", () => {
   test("is validated by the kernel once, 200 ms after the last key", () => {
     const { model, type } = shown();
@@ -125,6 +127,127 @@ describe("input", () => {
     type("app_id", "3");
     model.show({ inputs: given("444444444444444") });
     assert.equal(field("app_id").value, "3");
+  });
+});
+
+describe("values that are typed", () => {
+  const needed = (...names) => stepView().inputs.map((one) => ({ ...one, is_needed: names.includes(one.name) }));
+  const checks = (model) => model.sent.filter(({ action }) => action === "check").map(({ inputs }) => inputs);
+  const leave = (field) => field.dispatch("change");
+
+  test("are checked by themselves once everything that the check needs is there", () => {
+    const { model, field, type } = shown({ inputs: needed("app_id", "app_secret") });
+    type("app_id", "123456789012345");
+    leave(field("app_id"));
+    assert.deepEqual(checks(model), []);
+    type("app_secret", "  ");
+    leave(field("app_secret"));
+    assert.deepEqual(checks(model), []);
+    type("app_secret", "0a1b2c3d");
+    leave(field("app_secret"));
+    assert.deepEqual(checks(model), [{ app_id: "123456789012345", app_secret: "0a1b2c3d" }]);
+  });
+
+  test("are not checked by themselves if nothing was typed, if that spends, or if there is no check", () => {
+    for (const changes of [{ spends: "It creates a link." }, { can_check: false }]) {
+      page = newPage();
+      const { model, field, type } = shown({ inputs: needed("app_id"), ...changes });
+      type("app_id", "123456789012345");
+      leave(field("app_id"));
+      assert.deepEqual(checks(model), []);
+    }
+    page = newPage();
+    const { model, field } = shown({ inputs: needed() });
+    leave(field("app_id"));
+    assert.deepEqual(checks(model), []);
+  });
+
+  test("are sent once if their field is left by pressing Check, and again if it is pressed later", () => {
+    const { model, field, press, type } = shown({ inputs: needed("app_id") });
+    type("app_id", "123456789012345");
+    leave(field("app_id"));
+    press("check");
+    assert.equal(checks(model).length, 1);
+    model.show({ busy_since: 1 });
+    model.show({ busy_since: 0, taken: 1, finished: 1 });
+    press("check");
+    model.show({ busy_since: 1 });
+    model.show({ busy_since: 0, finished: 2 });
+    press("check");
+    assert.equal(checks(model).length, 3);
+  });
+
+  test("are sent again after an error, and if another value was typed meanwhile", () => {
+    const { model, press, type } = shown();
+    press("check");
+    press("check");
+    assert.equal(checks(model).length, 1);
+    type("app_id", "1");
+    press("check");
+    assert.equal(checks(model).length, 2);
+    model.show({ finished: 1, is_error: true, message: "No route." });
+    press("check");
+    assert.equal(checks(model).length, 3);
+  });
+});
+
+describe("a list that is chosen", () => {
+  const choices = [{ name: "public_profile", needs: [] }, { name: "ads_read", needs: [] }, { name: "leads_retrieval", needs: ["ads_read", "pages_show_list"] }];
+  const list = (value) => ({ inputs: [{ ...stepView().inputs[0], name: "permissions", label: "Permissions", value, choices }] });
+  const ticked = (root) => root.querySelectorAll("[data-choice]").filter((box) => box.checked).map((box) => box.dataset.choice);
+
+  function tick(root, name, isOn) {
+    const box = root.querySelector(`[data-choice="${name}"]`);
+    box.checked = isOn;
+    box.dispatch("change");
+  }
+
+  test("has a check mark for each name, with those that it depends on; the chosen stand first", () => {
+    const { root } = shown(list("public_profile"));
+    assert.deepEqual(ticked(root), ["public_profile"]);
+    const [chosen, others] = root.querySelectorAll('[role="group"]').filter((group) => group.classList.contains("rb-options"))
+      .map((group) => group.querySelectorAll("label").map((label) => label.textContent));
+    assert.deepEqual(chosen, [" public_profile"]);
+    assert.deepEqual(others, [" ads_read", " leads_retrieval with ads_read, pages_show_list"]);
+    assert.equal(root.querySelector('[data-fold="choices"]').querySelector("summary").textContent, "More permissions");
+    assert.ok(root.querySelector('input[data-name="permissions"]').closest('[data-fold="choices"]'));
+  });
+
+  test("has the same names in its text and in its check marks, whichever is changed", () => {
+    const { root, field, type } = shown(list("public_profile"));
+    tick(root, "ads_read", true);
+    assert.equal(field("permissions").value, "public_profile, ads_read");
+    tick(root, "public_profile", false);
+    assert.equal(field("permissions").value, "ads_read");
+    type("permissions", " leads_retrieval ,public_profile,");
+    assert.deepEqual(ticked(root), ["public_profile", "leads_retrieval"]);
+    tick(root, "leads_retrieval", true);
+    assert.equal(field("permissions").value, "public_profile, leads_retrieval");
+  });
+
+  test("keeps names that it does not know", () => {
+    const { model, root, field, press } = shown(list("public_profile, new_permission"));
+    tick(root, "ads_read", true);
+    tick(root, "public_profile", false);
+    assert.equal(field("permissions").value, "new_permission, ads_read");
+    press("check");
+    assert.deepEqual(model.sent.at(-1).inputs, { permissions: "new_permission, ads_read" });
+  });
+
+  test("follows a choice from elsewhere, but not while it is being changed", () => {
+    const { model, root } = shown(list("public_profile"));
+    model.show(list("ads_read"));
+    assert.deepEqual(ticked(root), ["ads_read"]);
+    tick(root, "public_profile", true);
+    model.show(list("leads_retrieval"));
+    assert.deepEqual(ticked(root), ["public_profile", "ads_read"]);
+  });
+
+  test("is checked by the kernel as a typed text is", () => {
+    const { model, root } = shown(list("public_profile"));
+    tick(root, "ads_read", true);
+    page.wait(200);
+    assert.deepEqual(model.sent.find(({ action }) => action === "validate"), { action: "validate", name: "permissions", value: "public_profile, ads_read" });
   });
 });
 
@@ -241,10 +364,10 @@ describe("the display of a step", () => {
     const exchanges = [503, 503, 200].map((status) => ({ line: "GET https://x/y", status: `${status}`, milliseconds: 7,
       trace: status === 200 ? "T1" : "", sent_on: "noon", detail: "the detail" }));
     const { model, root } = shown({ exchanges, history: [{ at: "noon", what: "checked (a: verified)" }] });
-    const summaries = () => root.querySelectorAll("summary").map((one) => one.textContent);
-    assert.deepEqual(summaries(), ["Requests and answers", "GET https://x/y → 503, 7 ms, noon",
+    assert.deepEqual(folds(root), ["Requests and answers", "GET https://x/y → 503, 7 ms, noon",
       "GET https://x/y → 503, 7 ms, noon", "GET https://x/y → 200, 7 ms, trace T1, noon", "History"]);
     assert.match(root.textContent, /noon checked \(a: verified\)/);
+    assert.ok(root.querySelector('[data-fold="history"]').closest(".rb-menu"));
     const fold = root.querySelector('[data-fold="history"]');
     fold.open = true;
     fold.dispatch("toggle");
@@ -257,13 +380,22 @@ describe("the display of a step", () => {
     const trouble = (title, seen) => ({ title, seen, means: `${title} means this.`, causes: ["One <b>cause</b>."],
       advice: "Do that.", source: "https://x/y" });
     const { root } = shown({ troubles: [trouble("URL Blocked", true), trouble("App Not Setup", false)] });
-    assert.deepEqual(root.querySelectorAll("summary").map((one) => one.textContent),
-      ["What an error here means", "URL Blocked (seen here)", "App Not Setup"]);
+    assert.deepEqual(folds(root), ["What an error here means", "URL Blocked (seen here)", "App Not Setup", "History"]);
     const fold = root.querySelector('[data-fold="trouble-URL Blocked"]');
     assert.equal(fold.getAttribute("open"), null);
     assert.match(fold.textContent, /URL Blocked means this\.One <b>cause<\/b>\.What to do: Do that\.Source: https:/);
+    assert.equal(fold.closest(".rb-menu"), null);
     page = newPage();
-    assert.equal(shown({ troubles: [] }).root.querySelector("details"), null);
+    assert.deepEqual(folds(shown({ troubles: [] }).root), ["History"]);
+  });
+
+  test("has errors that were not seen here in the menu", () => {
+    const trouble = { title: "URL Blocked", seen: false, means: "So.", causes: [], advice: "Do that.", source: "https://x/y" };
+    const { model, root } = shown({ troubles: [trouble] });
+    const isInMenu = () => Boolean(root.querySelector('[data-fold="troubles"]').closest(".rb-menu"));
+    assert.equal(isInMenu(), true);
+    model.show({ troubles: [{ ...trouble, seen: true }] });
+    assert.deepEqual([isInMenu(), root.querySelectorAll('[data-fold="troubles"]').length], [false, 1]);
   });
 
   test("has the texts for App Review in a fold, each with a button that copies it", () => {
@@ -271,22 +403,27 @@ describe("the display of a step", () => {
       { label: "email", usage: "‹What›", calls: [], because: [] }];
     const kit = { review: "Facebook’s App Review", warnings: ["Look here."], about: ["One.", "Two."], parts, rules: ["Sign out."], shots: ["A login."], reviewer: ["Open it."], prepare_for: "The renewal", prepare: ["Connection: it is verified."] };
     const { root } = shown({ kit });
-    assert.deepEqual(root.querySelectorAll("summary").map((one) => one.textContent),
-      ["Texts and shot list for Facebook’s App Review", "What the app does", "ads_read", "email", "Recording", "Steps for the reviewer", "The renewal"]);
+    assert.deepEqual(folds(root), ["Texts and shot list for Facebook’s App Review", "What the app does", "ads_read", "email",
+      "Recording", "Steps for the reviewer", "The renewal", "History"]);
     const fold = root.querySelector('[data-fold="kit-ads_read"]');
     assert.match(fold.textContent, /Acme <b>reads<\/b> ads\.CopyNeeded by GET \/me\/adaccountsAsked for by leads: why\./);
     assert.equal(root.querySelectorAll("button[data-copy]").length, 3);
     assert.match(root.querySelector('[data-fold="kit"]').textContent, /Look here\./);
+    assert.equal(root.querySelector('[data-fold="kit"]').closest(".rb-menu"), null);
     page = newPage();
-    assert.equal(shown({ kit: null }).root.querySelector("details"), null);
+    assert.deepEqual(folds(shown({ kit: null }).root), ["History"]);
   });
 
-  test("has Save in place of Check if the step cannot be checked, and no button without fields", () => {
+  test("has Save in place of Check if the step cannot be checked", () => {
     assert.equal(shown().find('[data-action="check"]').textContent, "Check");
     page = newPage();
     assert.equal(shown({ can_check: false }).find('[data-action="check"]').textContent, "Save");
-    page = newPage();
-    assert.equal(shown({ can_check: false, inputs: [] }).find('[data-action="check"]').hidden, true);
+  });
+
+  test("has its id and kind under History only", () => {
+    const { root } = shown({ identity: "fb-13 · ask" });
+    assert.match(root.querySelector('[data-fold="history"]').textContent, /fb-13 · ask/);
+    assert.equal(root.textContent.split("fb-13").length, 2);
   });
 
   test("has only the reason as long as there is no view", () => {
@@ -300,9 +437,86 @@ describe("the display of a step", () => {
   });
 });
 
+describe("the actions of a step", () => {
+  const actions = (primary, other = "", menu = []) => ({ actions: { primary, other, menu } });
+  const names = (nodes) => nodes.map((node) => node.dataset.action);
+  const main = (root) => names(root.querySelectorAll(".rb-main").filter((node) => !node.closest("[hidden]")));
+
+  test("are what is next, one beside it, and the rest in the menu; none is there twice", () => {
+    const { model, root } = shown(actions("consent", "check", ["comment", "skip"]));
+    const menu = root.querySelector(".rb-menu");
+    const all = () => root.querySelectorAll("[data-action]").filter((node) => !node.closest("[hidden]") && !node.closest(".rb-form"))
+      .filter((node) => node.dataset.action !== "fold");
+    const split = () => [names(all().filter((node) => !menu.contains(node))), names(all().filter((node) => menu.contains(node)))];
+    assert.deepEqual(split(), [["consent", "check"], ["comment", "skip"]]);
+    model.show(actions("", "check", ["attest", "comment"]));
+    assert.deepEqual(split(), [["check"], ["attest", "comment"]]);
+    model.show(actions("", "", ["comment"]));
+    assert.deepEqual(split(), [[], ["comment"]]);
+    model.show({ ...actions("attest", "link", ["comment"]), needs_another: true });
+    assert.deepEqual(split(), [["link"], ["comment"]]);
+  });
+
+  test("have one blue button, in the step that is next only", () => {
+    const { model, root } = shown();
+    assert.deepEqual(main(root), ["check"]);
+    model.show(actions("attest", "check"));
+    assert.deepEqual(main(root), ["confirm-attest"]);
+    model.show(actions("", "check"));
+    assert.deepEqual(main(root), []);
+    model.show({ ...actions("check", "attest"), is_next: false });
+    assert.deepEqual(main(root), []);
+  });
+
+  test("begin with the step's page where the person must go there, and do not repeat its link", () => {
+    const links = [{ label: "App Review", url: "https://d.example/apps/7" }, { label: "Help", url: "https://h.example/" }];
+    const { model, root } = shown({ links, ...actions("open", "attest") });
+    const hrefs = () => root.querySelectorAll("a").filter((link) => link.href && !link.closest("[hidden]")).map((link) => [link.textContent, link.href]);
+    const help = ["Help ↗", "https://h.example/"];
+    assert.deepEqual(hrefs(), [help, ["Open App Review ↗", "https://d.example/apps/7"]]);
+    assert.deepEqual(main(root), ["open"]);
+    model.show(actions("check", "attest"));
+    assert.deepEqual(hrefs(), [["App Review ↗", "https://d.example/apps/7"], help]);
+  });
+
+  test("say what a check uses up beside its button", () => {
+    const { model, root } = shown({ spends: "It creates a link." });
+    assert.equal(root.querySelector('[data-action="check"]').parentElement.textContent, "CheckIt creates a link.");
+    model.show(actions("attest", "", ["check"]));
+    assert.match(root.querySelector(".rb-menu").textContent, /Check: It creates a link\./);
+  });
+
+  test("begin with Check as soon as a value was typed, until it is accepted", () => {
+    const { model, root, type, press } = shown(actions("attest", "", ["check"]));
+    assert.deepEqual(main(root), ["confirm-attest"]);
+    type("app_id", "1");
+    assert.deepEqual(main(root), ["check"]);
+    assert.equal(root.querySelectorAll('[data-action="check"]').length, 1);
+    press("check");
+    model.show({ taken: 1 });
+    assert.deepEqual(main(root), ["confirm-attest"]);
+    page = newPage();
+    const saved = shown({ can_check: false, ...actions("attest", "", ["check"]) });
+    saved.type("app_id", "1");
+    assert.deepEqual(main(saved.root), ["confirm-attest"]);
+  });
+
+  test("ask a second person by a link, where there is one", () => {
+    const { model, find, press } = shown({ needs_another: true, ...actions("attest", "link") });
+    press("link");
+    assert.deepEqual(model.sent, [{ action: "link" }]);
+    model.say({ kind: "link", path: "runbook/confirm/x" });
+    assert.equal(find("[data-link]").textContent, "https://lab.example/runbook/confirm/x");
+    assert.equal(find("[data-link]").closest("[hidden]"), null);
+    model.show({ needs_another: false });
+    assert.ok(find("[data-link]").closest("[hidden]"));
+  });
+});
+
 describe("consent", () => {
   test("is requested; its links are shown if there are any", () => {
-    const { model, find, press } = shown({ needs_consent: true });
+    const { model, find, press } = shown({ needs_consent: true, actions: { primary: "consent", other: "check", menu: [] } });
+    assert.equal(find('[data-action="consent"]').textContent, "Sign in with Facebook");
     press("consent");
     assert.deepEqual(model.sent, [{ action: "consent" }]);
     const form = find("[data-consent]").closest(".rb-form");
@@ -393,17 +607,6 @@ describe("during an action and after it", () => {
     assert.equal(live.querySelector(".rb-heard").textContent, "");
   });
 
-  test("only the next step's next action is a main button", () => {
-    const { model, root } = shown();
-    const main = () => root.querySelectorAll("button.rb-main").map((button) => button.dataset.action)
-      .filter((action) => !action.startsWith("confirm"));
-    assert.deepEqual(main(), ["check"]);
-    model.show({ primary: "attest" });
-    assert.deepEqual(main(), ["attest"]);
-    model.show({ primary: "" });
-    assert.deepEqual(main(), []);
-  });
-
   test("a field appears when its value is wanted, and stays once a person typed into it", () => {
     const { model, root, type } = shown();
     const before = model.get("view").inputs;
@@ -486,9 +689,9 @@ describe("without the kernel", () => {
 
   test("a panel removes its timers and listeners when it is disposed", () => {
     const { model, stop } = shown();
-    assert.equal(page.timers.size, 1);
+    const listeners = () => [...page.own.values()].map((hears) => hears.size);
+    assert.deepEqual([page.timers.size, ...listeners()], [1, 1, 1, 1]);
     stop();
-    assert.equal(page.timers.size, 0);
-    assert.equal(model.heard.size, 0);
+    assert.deepEqual([page.timers.size, model.heard.size, ...listeners()], [0, 0, 0, 0, 0]);
   });
 });

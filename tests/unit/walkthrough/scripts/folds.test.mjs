@@ -1,0 +1,281 @@
+import assert from "node:assert/strict";
+import { beforeEach, describe, test } from "node:test";
+
+import { load, Model, newPage, put } from "./page.mjs";
+import { stepView } from "./views.mjs";
+
+const scripts = ["dom.js", "forms.js", "panel.js"];
+const { default: script, savedFolds, setFold, setPerson } = await load(...scripts);
+const SETTLED = { outcome: "verified", icon: "✔", label: "verified", is_settled: true, is_current: false, inputs: [] };
+
+let page;
+beforeEach(() => { page = newPage(); });
+
+// Renders the panels of these steps below one another, as a notebook does; returns the first as `here`.
+function shown(...steps) {
+  const panels = steps.map((changes) => {
+    const model = new Model(stepView(changes));
+    const el = put("div", { class: "jp-Cell" });
+    script.render({ model, el });
+    const root = el.firstChild;
+    return { model, root, line: root.querySelector(".rb-fold"),
+      get isOpen() { return root.dataset.open === "true"; },
+      press: (action) => root.querySelector(`[data-action="${action}"]`).click(),
+      type(name, text) {
+        const field = root.querySelector(`input[data-name="${name}"]`);
+        field.value = text;
+        field.dispatch("input");
+      } };
+  });
+  return { here: panels[0], next: panels[1], panels, areOpen: () => panels.map((panel) => panel.isOpen) };
+}
+
+// The step that is done here, and the one that is next then.
+function two(changes = {}) {
+  return shown({ id: "a", next: { id: "b", title: "Do b" }, ...changes }, { id: "b", is_current: false, next: { id: "b", title: "Do b" } });
+}
+
+describe("the line of a step", () => {
+  test("has the outcome, and who and when; its button says whether the step is open", () => {
+    const { here } = shown({ outcome: "attested", icon: "✓", label: "confirmed", since: "Ada, 5 Jan 2026", is_current: false });
+    assert.equal(here.line.textContent, "✓ confirmedAda, 5 Jan 2026");
+    assert.equal(here.line.getAttribute("aria-expanded"), "false");
+    here.line.click();
+    assert.equal(here.line.getAttribute("aria-expanded"), "true");
+  });
+
+  test("says while it is folded what is not proven and what was warned of", () => {
+    const { here } = shown({ since: "checked today", is_current: false, in_part: true, limits: ["That it is saved.", "More."], warnings: ["It ends soon."] });
+    assert.match(here.line.textContent, /checked today · Not proven: That it is saved\. · Warning: It ends soon\.$/);
+    here.line.click();
+    assert.match(here.line.textContent, /checked today$/);
+    here.model.show({ in_part: false });
+    here.line.click();
+    assert.match(here.line.textContent, /checked today · Warning: It ends soon\.$/);
+  });
+});
+
+describe("what is open", () => {
+  test("is what comes next, as long as the person has decided nothing", () => {
+    const { here, areOpen } = shown({ id: "a" }, { id: "b", is_current: false });
+    assert.deepEqual(areOpen(), [true, false]);
+    here.model.show({ is_current: false });
+    assert.deepEqual(areOpen(), [false, false]);
+  });
+
+  test("is else what the person opened or closed, also after a reload", () => {
+    const steps = [{ id: "a" }, { id: "b", is_current: false }];
+    const { here, next, areOpen } = shown(...steps);
+    here.line.click();
+    next.line.click();
+    assert.deepEqual(areOpen(), [false, true]);
+    here.model.show({ is_current: true });
+    next.model.show({ is_current: false });
+    assert.deepEqual(areOpen(), [false, true]);
+    const kept = page.stored;
+    page = newPage();
+    for (const [name, value] of kept) page.stored.set(name, value);
+    assert.deepEqual(shown(...steps).areOpen(), [false, true]);
+    page = newPage();
+    assert.deepEqual(shown(...steps).areOpen(), [true, false]);
+  });
+
+  test("is the same in every panel of a step", () => {
+    const { next, areOpen } = shown({ id: "a", is_current: false }, { id: "a", is_current: false }, { id: "b", is_current: false });
+    next.line.click();
+    assert.deepEqual(areOpen(), [true, true, false]);
+  });
+
+  test("is everything in a browser that cannot hide the text above a folded step", async () => {
+    page.isOld = true;
+    const old = await load(...scripts);
+    const el = put("div");
+    const model = new Model(stepView({ is_current: false }));
+    old.default.render({ model, el });
+    const isOpen = () => el.firstChild.dataset.open;
+    assert.equal(isOpen(), "true");
+    el.firstChild.querySelector(".rb-fold").click();
+    model.show({ is_settled: true });
+    assert.equal(isOpen(), "true");
+  });
+
+  test("is a step that somebody jumps to, by Alt and an arrow: the next or the one before", () => {
+    const { panels, areOpen } = shown({ id: "a" }, { id: "b", is_current: false }, { id: "c", is_current: false });
+    const [first, second, third] = panels;
+    const press = (panel, key, altKey = true) => panel.root.querySelector("button").dispatch("keydown", { key, altKey });
+    assert.equal(press(first, "ArrowDown").isPrevented, true);
+    assert.deepEqual([areOpen(), document.activeElement === second.root], [[true, true, false], true]);
+    press(second, "ArrowDown");
+    press(third, "ArrowDown");
+    assert.deepEqual([areOpen(), document.activeElement === third.root], [[true, true, true], true]);
+    press(third, "ArrowUp");
+    assert.equal(document.activeElement, second.root);
+    press(first, "ArrowUp");
+    assert.equal(press(second, "ArrowDown", false).isPrevented, false);
+    assert.equal(press(second, "Enter").isPrevented, false);
+    assert.equal(document.activeElement, second.root);
+  });
+});
+
+describe("a step that is settled", () => {
+  test("folds after the person acted, and the next one opens, with the focus", () => {
+    const { here, next, areOpen } = two();
+    here.root.querySelector('[data-action="check"]').focus();
+    here.press("check");
+    here.model.show({ busy_since: 1 });
+    here.model.show({ ...SETTLED, busy_since: 1 });
+    assert.deepEqual([areOpen(), document.activeElement === next.root], [[false, false], false]);
+    here.model.show({ busy_since: 0, finished: 1 });
+    assert.deepEqual([areOpen(), document.activeElement === next.root], [[false, true], true]);
+  });
+
+  test("folds even if the person had opened it, and is then the page's to decide", () => {
+    const { here, areOpen } = two({ is_current: false });
+    here.line.click();
+    here.press("check");
+    here.model.show({ ...SETTLED, finished: 1 });
+    assert.deepEqual(areOpen(), [false, true]);
+    assert.deepEqual(savedFolds(), { b: true });
+  });
+
+  test("moves a focus that is nowhere, and none that is elsewhere", () => {
+    const { here, next } = two();
+    here.press("check");
+    here.model.show({ ...SETTLED, finished: 1 });
+    assert.equal(document.activeElement, next.root);
+    page = newPage();
+    const other = two();
+    const elsewhere = put("input");
+    other.here.press("check");
+    elsewhere.focus();
+    other.here.model.show({ ...SETTLED, finished: 1 });
+    assert.deepEqual([other.areOpen(), document.activeElement === elsewhere], [[false, false], true]);
+  });
+
+  test("folds and moves nothing where nobody acted: another tab, or another person", () => {
+    const { here, areOpen } = two();
+    here.root.focus();
+    here.model.show({ ...SETTLED });
+    assert.deepEqual([areOpen(), document.activeElement === here.root], [[false, false], true]);
+  });
+
+  test("moves nothing if what the person did has ended before", () => {
+    const { here } = two();
+    here.root.focus();
+    here.press("check");
+    here.model.show({ finished: 1, outcome: "failed" });
+    here.model.show({ ...SETTLED });
+    assert.equal(document.activeElement, here.root);
+  });
+
+  test("moves nothing where values from elsewhere made the page look by itself", () => {
+    const { here } = two();
+    here.root.focus();
+    here.model.show({ can_look: true });
+    assert.deepEqual(here.model.sent, [{ action: "look" }]);
+    here.model.show({ ...SETTLED, finished: 1 });
+    assert.equal(document.activeElement, here.root);
+  });
+
+  test("goes on for whoever comes back from the provider's page, if that settles it", () => {
+    const { here, next } = two({ can_look: true, checked_on: "noon" });
+    page.comeBack();
+    here.model.show({ ...SETTLED, finished: 1 });
+    assert.equal(document.activeElement, next.root);
+  });
+
+  test("stays open while saving its credential is offered, until that is decided", () => {
+    const rests = (where) => [{ ...stepView().inputs[1], rests: where }];
+    for (const decide of [(here) => here.root.querySelector('[data-keep="later"]').click(),
+      (here) => { here.root.querySelector('[data-keep=".env"]').click(); here.model.show({ inputs: rests(".env"), finished: 2 }); }]) {
+      page = newPage();
+      const { here, next, areOpen } = two();
+      here.line.click();
+      here.line.click();
+      here.press("check");
+      here.model.show({ ...SETTLED, inputs: rests("this session"), finished: 1 });
+      assert.deepEqual(areOpen(), [true, false]);
+      decide(here);
+      assert.deepEqual([areOpen(), document.activeElement === next.root], [[false, true], true]);
+    }
+  });
+
+  test("stays open until the word of the person is recorded", async () => {
+    setPerson("Ada");
+    const { here, areOpen } = two();
+    here.press("confirm-attest");
+    for (let turn = 0; turn < 20; turn += 1) await null;
+    here.model.show({ ...SETTLED });
+    assert.deepEqual(areOpen(), [false, false]);
+    here.model.show({ finished: 1, written: 1 });
+    assert.deepEqual(areOpen(), [false, true]);
+  });
+
+  test("is folded, if it was settled before; opened again it stays open", () => {
+    const { here, areOpen } = two(SETTLED);
+    assert.deepEqual(areOpen(), [false, false]);
+    here.line.click();
+    here.model.show({ since: "checked today" });
+    assert.deepEqual(areOpen(), [true, false]);
+  });
+});
+
+describe("an open step", () => {
+  const looks = (model) => model.sent.filter(({ action }) => action === "look").length;
+
+  test("is looked at when its values arrive: once", () => {
+    const { here } = shown({});
+    assert.equal(looks(here.model), 0);
+    here.model.show({ can_look: true });
+    here.model.show({ since: "now" });
+    assert.equal(looks(here.model), 1);
+    here.model.show({ can_look: false });
+    here.model.show({ can_look: true });
+    assert.equal(looks(here.model), 2);
+  });
+
+  test("is not looked at while a value is being typed, nor if it was checked before", () => {
+    const { here } = shown({});
+    here.type("app_id", "1");
+    here.model.show({ can_look: true });
+    assert.equal(looks(here.model), 0);
+    page = newPage();
+    assert.equal(looks(shown({ can_look: true, checked_on: "noon" }).here.model), 0);
+  });
+
+  test("is looked at when it is opened, not while it is folded", () => {
+    const { here } = shown({ can_look: true, is_current: false });
+    assert.equal(looks(here.model), 0);
+    here.line.click();
+    assert.equal(looks(here.model), 1);
+  });
+
+  test("is looked at whenever the window comes back, if the kernel can; a folded one is not", () => {
+    const { panels } = shown({ id: "a", can_look: true, checked_on: "noon" }, { id: "b", checked_on: "noon" },
+      { id: "c", can_look: true, checked_on: "noon", is_current: false });
+    page.comeBack();
+    assert.deepEqual(panels.map(({ model }) => looks(model)), [1, 0, 0]);
+    document.visibilityState = "hidden";
+    page.comeBack();
+    assert.equal(looks(panels[0].model), 1);
+    document.visibilityState = "visible";
+    page.comeBack();
+    assert.equal(looks(panels[0].model), 2);
+  });
+
+  test("is not looked at while it is busy, nor without the kernel, which is no failure then", () => {
+    const { here } = shown({ can_look: true, checked_on: "noon", busy_since: 1 });
+    page.comeBack();
+    here.model.show({ busy_since: 0 });
+    here.model.status("dead");
+    page.comeBack();
+    assert.equal(looks(here.model), 0);
+    assert.equal(here.root.querySelector('[role="status"]').textContent, "");
+  });
+
+  test("is opened by setFold from any panel of the page", () => {
+    const { areOpen } = shown({ id: "a", is_current: false }, { id: "b", is_current: false });
+    setFold("b", true);
+    assert.deepEqual(areOpen(), [false, true]);
+  });
+});
