@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from runbook_lib.config.workspace import (
     WORKING_COPIES,
@@ -39,9 +40,10 @@ from runbook_lib.engine.run import load_settings, open_run
 from runbook_lib.engine.tenants import chosen_tenant
 from runbook_lib.errors import ExitCode, SettingsError
 
-# JupyterLab's own settings stay the person's; these are only other defaults, and voila's page
-# without what it would load from elsewhere. JupyterLab does not show voila's pages beside its own:
-# they would give the project's pictures to anybody, and a GET of a page starts a kernel.
+# JupyterLab's own settings stay the person's; these are only other defaults, an extension for the
+# runbook's notebooks, and voila's page without what it would load from elsewhere. JupyterLab does
+# not show voila's pages beside its own: they would give the project's pictures to anybody, and a
+# GET of a page starts a kernel.
 _CONFIG = Path(__file__).parent / "jupyter"
 _ENDING_SECONDS = 20
 
@@ -121,21 +123,25 @@ def open_lab(
     say("Ctrl+C in this window stops it; your work is kept.")
     say("")
     environ = {**request.environ, **request.variables}
-    for name, ours in (("JUPYTER_CONFIG_PATH", _CONFIG), ("JUPYTER_PATH", _CONFIG / "share")):
+    data = _CONFIG / ("share" if request.is_app else "lab")
+    for name, ours in (("JUPYTER_CONFIG_PATH", _CONFIG), ("JUPYTER_PATH", data)):
         environ[name] = os.pathsep.join(filter(None, (str(ours), environ.get(name, ""))))
-    if request.is_app:
-        program = [
-            *("runbook_lib.walkthrough.app_server", str(folder)),
-            f"--ServerApp.default_url=/voila/render/{notebook.name}",
-        ]
-    else:
-        program = [
-            *("jupyterlab", f"--ServerApp.root_dir={folder.parent}"),
-            f"--LabApp.default_url=/lab/tree/{folder.name}/{notebook.name}",
-        ]
-    if not any(_LOG_LEVEL.fullmatch(argument) for argument in request.arguments):
-        program.append(_ERRORS_ONLY)
-    return _serve([sys.executable, "-m", *program, *request.arguments], environ)
+    # JupyterLab saves its layout there, and not over the one that the person has elsewhere.
+    with TemporaryDirectory(prefix="runbook-lab-") as workspaces:
+        if request.is_app:
+            program = [
+                *("runbook_lib.walkthrough.app_server", str(folder)),
+                f"--ServerApp.default_url=/voila/render/{notebook.name}",
+            ]
+        else:
+            program = [
+                *("jupyterlab", f"--ServerApp.root_dir={folder.parent}"),
+                f"--LabApp.default_url=/doc/tree/{folder.name}/{notebook.name}",
+                f"--LabApp.workspaces_dir={workspaces}",
+            ]
+        if not any(_LOG_LEVEL.fullmatch(argument) for argument in request.arguments):
+            program.append(_ERRORS_ONLY)
+        return _serve([sys.executable, "-m", *program, *request.arguments], environ)
 
 
 def _serve(command: Sequence[str], environ: Mapping[str, str]) -> int:

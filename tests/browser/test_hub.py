@@ -162,7 +162,7 @@ def test_the_user_of_a_hub_lands_in_the_walkthrough(hub: Hub, page: Page) -> Non
     """
 
     _log_in(page, hub)
-    page.wait_for_url(f"{hub.lab.url}/lab/tree/walkthrough/{NOTEBOOK}", timeout=_PATIENCE)
+    page.wait_for_url(f"{hub.lab.url}/doc/tree/walkthrough/{NOTEBOOK}", timeout=_PATIENCE)
     walk = Walk(page, hub.lab)
     walk.press_start()
     assert walk.attest(STEP) == "attested"

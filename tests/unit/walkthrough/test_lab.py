@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -28,6 +28,7 @@ from tests.unit.bodies import APP_SECRET
 
 NAME = notebook_name(PROCEDURE)
 QUIET = "--Application.log_level=ERROR"
+WORKSPACES = "--LabApp.workspaces_dir="
 
 
 class Server:
@@ -36,6 +37,7 @@ class Server:
     def __init__(self) -> None:
         self.command: list[str] = []
         self.env: dict[str, str] = {}
+        self.folders: list[Path] = []
         self.ends: list[int | BaseException | type[BaseException]] = [0]
         self.is_terminated = False
         self.is_killed = False
@@ -43,6 +45,8 @@ class Server:
     def __call__(self, command: list[str], *, env: dict[str, str]) -> Self:
         """Start."""
         self.command, self.env = command, env
+        named = (word.rpartition("=")[2] for word in command if word.startswith(WORKSPACES))
+        self.folders = [folder for folder in map(Path, named) if folder.is_dir()]
         return self
 
     def __enter__(self) -> Self:
@@ -130,17 +134,32 @@ def test_what_opens_how_to_begin_and_how_to_stop_is_said(server: Server) -> None
 
 
 def test_jupyterlab_opens_the_notebook(server: Server, folder: Path, copies: Path) -> None:
-    """JupyterLab opens the copy of the notebook, with the project as its root."""
+    """JupyterLab opens the copy of the notebook alone, with the project as its root."""
 
     assert opened("--no-browser", "--port", "8899") == 0
 
+    (workspaces,) = server.folders
     assert server.command == [
         *(sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder}"),
-        f"--LabApp.default_url=/lab/tree/walkthrough/{NAME}",
+        f"--LabApp.default_url=/doc/tree/walkthrough/{NAME}",
+        f"{WORKSPACES}{workspaces}",
         QUIET,
         *("--no-browser", "--port", "8899"),
     ]
     assert (copies / NAME).is_file()
+
+
+@pytest.mark.parametrize("end", [0, KeyboardInterrupt])
+def test_the_layout_is_kept_as_long_as_the_server_runs(server: Server, end: Any) -> None:
+    """JupyterLab keeps its layout in a folder of this server, which goes with it."""
+
+    server.ends = [end, 0]
+
+    with suppress(KeyboardInterrupt):
+        opened()
+
+    (workspaces,) = server.folders
+    assert not workspaces.exists()
 
 
 def test_an_empty_folder_is_enough(server: Server, folder: Path) -> None:
@@ -401,20 +420,26 @@ def test_kernels_inherit_what_was_given(
 
 
 @pytest.mark.parametrize(
-    ("name", "ours"), [("JUPYTER_CONFIG_PATH", "labconfig"), ("JUPYTER_PATH", "voila")]
+    ("name", "ours", "is_app"),
+    [
+        ("JUPYTER_CONFIG_PATH", "labconfig", False),
+        ("JUPYTER_CONFIG_PATH", "labconfig", True),
+        ("JUPYTER_PATH", "labextensions", False),
+        ("JUPYTER_PATH", "voila", True),
+    ],
 )
 def test_the_persons_own_jupyter_paths_are_kept(
-    server: Server, monkeypatch: pytest.MonkeyPatch, name: str, ours: str
+    server: Server, monkeypatch: pytest.MonkeyPatch, name: str, ours: str, *, is_app: bool
 ) -> None:
     """The runbook's folder is put before the person's Jupyter paths, without an empty entry."""
 
-    opened()
+    opened(is_app=is_app)
     (alone,) = server.env[name].split(os.pathsep)
     assert (Path(alone) / ours).is_dir()
 
     monkeypatch.setenv(name, os.pathsep.join(["/theirs", "/also/theirs"]))
     server.ends = [0]
-    opened()
+    opened(is_app=is_app)
     assert server.env[name].split(os.pathsep) == [alone, "/theirs", "/also/theirs"]
 
 

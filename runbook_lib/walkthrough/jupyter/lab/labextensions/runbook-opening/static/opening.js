@@ -1,0 +1,50 @@
+// The runbook's notebook in JupyterLab: it looks calm (opening.css), and what runs all cells does
+// not lead to its end. Other documents stay as they are.
+//
+// A prebuilt extension that needs no build: JupyterLab loads it as a container of module federation
+// (https://webpack.js.org/concepts/module-federation/#dynamic-remote-containers).
+{
+  const NAME = "runbook-opening";
+  const RUN_ALL = "notebook:run-all-cells";
+  const RESTART = "notebook:restart-run-all";
+  const STARTING = "rb-starting";
+
+  const style = document.createElement("link");
+  style.rel = "stylesheet";
+  style.href = new URL("opening.css", /** @type {HTMLScriptElement} */ (document.currentScript).src).href;
+  document.head.append(style);
+
+  const isRunbook = (widget) => Boolean(widget?.content?.model?.getMetadata?.("runbook"));
+
+  const activate = ({ commands, restored, shell }) => {
+    const mark = () => {
+      for (const widget of shell.widgets("main")) {
+        widget.context?.ready.then(() => widget.toggleClass("rb-notebook", isRunbook(widget)));
+      }
+    };
+    shell.currentChanged.connect(mark);
+    restored.then(mark);
+
+    commands.commandExecuted.connect((_commands, { id, result }) => {
+      const widget = shell.currentWidget;
+      if (![RUN_ALL, RESTART].includes(id) || !isRunbook(widget)) return;
+      // JupyterLab goes to the last cell, or after a restart to the active one. The panels bring
+      // the person to the step that is next, once they stand.
+      widget.content.activeCellIndex = 0;
+      if (id === RESTART) return;
+      widget.content.scrollToItem(0);
+      const isAgain = widget.hasClass(STARTING);
+      widget.addClass(STARTING);
+      const end = () => widget.removeClass(STARTING);
+      const { isReady, ready } = widget.sessionContext;
+      if (isReady) result.then(end, end);
+      // JupyterLab drops what is run before it is connected to the kernel.
+      else if (!isAgain) ready.then(() => shell.currentWidget === widget ? commands.execute(RUN_ALL) : end());
+    });
+  };
+
+  const plugin = { id: `${NAME}:plugin`, autoStart: true, activate };
+  const page = /** @type {any} */ (window);
+  page._JUPYTERLAB ??= {};
+  page._JUPYTERLAB[NAME] = { init: () => {}, get: async () => () => ({ __esModule: true, default: plugin }) };
+}

@@ -1,0 +1,267 @@
+"""
+How `runbook lab` opens in a real window: for this work, and without touching anything else.
+
+The server has a base URL, as on JupyterHub, and a token.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import TimeoutError as PatienceError
+
+from runbook_lib.config.workspace import WORKING_COPIES
+from runbook_lib.sandbox.server import Sandbox
+from tests.browser.conftest import FLAGS, chromium_program
+from tests.browser.jupyter import NOTEBOOK, TOKEN, Lab, Walk, keep_picture
+from tests.runs.conftest import settings_of
+
+FIRST_STEP = "fb-01-log-in"
+_PATIENCE = 60_000
+_BASE = "/user/ann"
+# What the person has chosen in their own JupyterLab, and how they left it.
+_THEIRS = {
+    "user-settings/@jupyterlab/apputils-extension/themes.jupyterlab-settings": {
+        "theme": "JupyterLab Dark"
+    },
+    "workspaces/default-37a8.jupyterlab-workspace": {
+        "data": {"layout-restorer:data": {}},
+        "metadata": {"id": "default"},
+    },
+}
+# In each frame from now on: how far the page is scrolled, and whether its end is in view.
+_WATCH = """() => {
+  const scroller = document.querySelector(".jp-WindowedPanel-outer");
+  window.frames_seen = [];
+  const isInView = (node) => {
+    const [{ top, bottom }, view] = [node.getBoundingClientRect(), scroller.getBoundingClientRect()];
+    return node.checkVisibility() && bottom > view.top && top < view.bottom;
+  };
+  const look = () => {
+    const end = document.getElementById("runbook-finish");
+    window.frames_seen.push([Math.round(scroller.scrollTop), Boolean(end && isInView(end))]);
+    requestAnimationFrame(look);
+  };
+  look();
+}"""
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory, keys_home: Path) -> Iterator[Lab]:
+    """Yield one `runbook lab` of a person who has settings and a layout of their own."""
+    folder = tmp_path_factory.mktemp("opening")
+    (folder / "project").mkdir()
+    for name, content in _THEIRS.items():
+        path = folder / "jupyter" / "lab" / name
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps(content), encoding="utf-8")
+    with Sandbox("approved") as sandbox:
+        settings = settings_of(sandbox, folder / "settings")
+        variables = {"XDG_DATA_HOME": str(keys_home)}
+        lab = Lab(folder / "project", settings, (), variables, _BASE, TOKEN)
+        lab.start()
+        yield lab
+        lab.stop()
+
+
+@pytest.fixture(scope="module")
+def chromium(browser: Browser) -> Iterator[Browser]:
+    """Yield another Chromium, whose windows have a size of their own."""
+    chromium = browser.browser_type.launch(
+        executable_path=chromium_program(), args=[*FLAGS, "--window-size=1280,900"]
+    )
+    yield chromium
+    chromium.close()
+
+
+@pytest.fixture
+def walk(lab: Lab, chromium: Browser) -> Iterator[Walk]:
+    """Yield a person in front of an empty window; no kernel outlives the test."""
+    context = chromium.new_context(no_viewport=True)
+    context.set_default_timeout(_PATIENCE)
+    yield Walk(context.new_page(), lab)
+    context.close()
+    lab.end_kernels("")
+
+
+def land(walk: Walk) -> Locator:
+    """Open the server's own address, as a browser is opened with it, and return *Start*."""
+    walk.page.goto(f"{walk.lab.url}/?token={walk.lab.token}")
+    return start_of(walk.page)
+
+
+def open_copy(walk: Walk, name: str, change: Callable[[Any], None]) -> None:
+    """Open a changed copy of the notebook, which is not trusted: *Start* would ask."""
+    document = json.loads(walk.lab.notebook.read_text(encoding="utf-8"))
+    change(document)
+    walk.lab.notebook.with_name(name).write_text(json.dumps(document), encoding="utf-8")
+    address = f"{walk.lab.url}/doc/tree/{WORKING_COPIES}/{name}?token={walk.lab.token}"
+    walk.page.goto(address)
+    start_of(walk.page)
+
+
+def begin_with(line: str) -> Callable[[Any], None]:
+    """Return what puts a line before those that open the run."""
+
+    def change(document: Any) -> None:
+        (cell,) = (cell for cell in document["cells"] if cell["id"] == "open")
+        cell["source"] = [f"{line}\n", *cell["source"]]
+
+    return change
+
+
+def start_of(page: Page) -> Locator:
+    start = page.get_by_role("button", name="Start", exact=True)
+    start.wait_for()
+    return start
+
+
+def is_idle(page: Page) -> None:
+    page.get_by_text(re.compile(r"\| Idle$")).wait_for()
+
+
+def shown(page: Page, selector: str) -> int:
+    return page.locator(selector).filter(visible=True).count()
+
+
+def test_it_opens_for_this_work(walk: Walk) -> None:
+    """
+    Side bars are closed, there is no debugger and no code.
+
+    The person's theme is used, and their code is a click in the menu away.
+    """
+
+    page = walk.page
+    land(walk)
+    is_idle(page)
+    keep_picture(page, "lab-opening")
+
+    assert page.url == f"{walk.lab.url}/doc/tree/{WORKING_COPIES}/{NOTEBOOK}"
+    expect(page.locator("body")).to_have_attribute("data-jp-theme-name", "JupyterLab Dark")
+    assert shown(page, "#jp-left-stack, #jp-right-stack") == 0
+    assert page.locator("[data-id='jp-debugger-sidebar']").count() == 1
+    assert shown(page, "[data-id='jp-debugger-sidebar'], [data-jp-item-name='debugger-icon']") == 0
+    assert page.locator(".jp-InputPlaceholder").count() > 0
+    assert shown(page, ".jp-CodeCell") == 0
+
+    walk.menu("View", "Expand All Code")
+
+    expect(page.get_by_text("# Parameters; papermill replaces them")).to_be_visible()
+    assert shown(page, ".jp-CodeCell .jp-InputArea-editor") > 1
+
+
+def press_start(walk: Walk) -> None:
+    start_of(walk.page).click()
+
+
+def run_all(walk: Walk) -> None:
+    walk.menu("Run", "Run All Cells")
+
+
+def restart(walk: Walk) -> None:
+    walk.menu("Kernel", "Restart Kernel and Run All Cells…")
+    walk.page.locator(".jp-Dialog .jp-mod-accept").click()
+
+
+def test_the_notebooks_end_is_never_seen(walk: Walk) -> None:
+    """
+    From *Start* on, in every frame, the page is at its beginning until it is at the next step.
+
+    So it is when cells are run from the menu, and after a restart.
+    """
+
+    page = walk.page
+    land(walk)
+    is_idle(page)
+    page.evaluate(_WATCH)
+    for number, begin in enumerate((press_start, run_all, restart)):
+        page.evaluate(
+            "() => { for (const node of document.querySelectorAll('.rb')) node.id += '-before';"
+            " window.frames_seen = []; }"
+        )
+
+        begin(walk)
+        if not number:
+            expect(page.locator("h1").first).to_be_in_viewport()
+        walk.ready()
+        expect(page.locator(f"#runbook-{FIRST_STEP}")).to_be_focused(timeout=_PATIENCE)
+
+        frames = page.evaluate("window.frames_seen")
+        assert not any(is_end_seen for _, is_end_seen in frames), begin.__name__
+        # Below the first step there are more than 30 others.
+        assert max(scrolled for scrolled, _ in frames) < 500, begin.__name__
+    keep_picture(page, "lab-opening-started")
+
+
+def test_start_may_be_pressed_before_there_is_a_kernel(walk: Walk) -> None:
+    """*Start*, pressed before the kernel is there, says that it waits, and starts once."""
+
+    land(walk).click()
+
+    with suppress(PatienceError):  # it is gone where the machine is fast
+        walk.page.locator(".rb-starting").wait_for(timeout=1000)
+    walk.ready()
+    expect(walk.page.locator(".rb-starting")).to_have_count(0, timeout=_PATIENCE)
+    expect(walk.page.locator(".rb-header")).to_have_count(1)
+
+
+def test_a_question_of_the_first_cell_is_seen(walk: Walk) -> None:
+    """The field for an answer to the first cell is in view, and the answer starts the rest."""
+
+    page = walk.page
+    open_copy(walk, "asks.ipynb", begin_with('name = input("Whose app is this?")'))
+    run_all(walk)
+
+    field = page.locator(".jp-Stdin-input")
+    expect(field).to_be_in_viewport(timeout=_PATIENCE)
+    field.fill("acme")
+    field.press("Enter")
+    walk.ready()
+
+
+def test_an_error_of_the_first_cell_is_seen(walk: Walk) -> None:
+    """An error of the first cell is in view at once, and *Start* no longer says that it starts."""
+
+    page = walk.page
+    open_copy(walk, "fails.ipynb", begin_with('raise OSError("no such folder")'))
+    run_all(walk)
+
+    expect(page.get_by_text("OSError: no such folder").last).to_be_in_viewport(timeout=_PATIENCE)
+    expect(page.locator(".rb-starting")).to_have_count(0, timeout=_PATIENCE)
+
+
+def test_another_notebook_stays_as_it_is(walk: Walk) -> None:
+    """A notebook of the person's own has its folded code, its tools, and its end after *Run*."""
+
+    page = walk.page
+    open_copy(walk, "own.ipynb", lambda document: document["metadata"].pop("runbook"))
+    is_idle(page)
+
+    assert page.locator(".rb-notebook").count() == 0
+    assert shown(page, ".jp-InputPlaceholder") > 0
+    assert shown(page, "[data-id='jp-debugger-sidebar']") == 1
+    expect(page.locator("[data-jp-item-name='cut']")).to_be_visible()
+    run_all(walk)
+    expect(page.locator(".jp-Cell").last).to_be_in_viewport(timeout=_PATIENCE)
+
+
+def test_nothing_of_the_persons_own_jupyterlab_is_touched(walk: Walk) -> None:
+    """Whatever is opened here, the person's settings and layout elsewhere stay as they left them."""
+
+    own = walk.lab.project.parent / "jupyter" / "lab"
+    with walk.page.expect_response(
+        lambda answer: "/api/workspaces/" in answer.url and answer.request.method == "PUT"
+    ) as saved:
+        land(walk)
+
+    assert saved.value.ok
+    kept = {str(path.relative_to(own)): path for path in own.rglob("*") if path.is_file()}
+    contents = {name: json.loads(path.read_text("utf-8")) for name, path in kept.items()}
+    assert contents == _THEIRS
