@@ -101,7 +101,7 @@ def _ask(confirmation: Confirmation) -> None:
         raise SettingsError(msg, next_step="Nothing was written.")
     run, state = confirmation.run, confirmation.state
     mark = "SANDBOX " if True in run.history.index.practice else ""
-    say(f"{mark}{run.tenant} · {run.procedure.title}", is_error=True)
+    say(f"{mark}{run.tenant} · {run.procedure.title} · times are UTC", is_error=True)
     title = f"Step {state.number}, {state.step.title} ({state.step.id})"
     say(f"{title}: {outcome_of(state)}", is_error=True)
     word = confirmation.word

@@ -139,7 +139,7 @@ def show_steps(state: RunState, *, title: str = "") -> None:
         )
         for step in state.steps.values()
     ]
-    show_table(title, ("", "Step", "Outcome", "Reason"), rows)
+    show_table(title, ("", "Step", "Outcome", "Reason (times are UTC)"), rows)
     _show_outcome(state)
 
 
@@ -150,7 +150,7 @@ def show_open(state: RunState, *, title: str = "") -> None:
     _show_outcome(state)
     warnings = sum(len(_warnings(step)) for step in state.steps.values())
     warned = f"{warnings} warning{'s'[: warnings != 1]}; " if warnings else ""
-    say(f"{warned}--verbose shows every step.")
+    say(f"{warned}--verbose shows every step. Times are UTC.")
     steps = [step for step in state.steps.values() if not step.is_settled]
     if not steps:
         return

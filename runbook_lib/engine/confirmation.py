@@ -124,5 +124,5 @@ def _require_open(state: StepState, by: str) -> None:
         raise SettingsError(msg, next_step=advice)
     if conclusion.needs_another and word and person_key(word.by) == person_key(by):
         named = f"step {state.number} ({state.step.id})"
-        msg = f"{word.by} confirmed {named} already on {when(word.at)}."
+        msg = f"{word.by} confirmed {named} already on {when(word.at)} UTC."
         raise SettingsError(msg, next_step=f"A second person must confirm it. {_NOTHING}")

@@ -83,7 +83,7 @@ def header_bundle(
     """Return the renderings of a notebook's header."""
     label = "practice, nothing of this is real" if is_sandbox else "PRODUCTION"
     mark = "SANDBOX: " if is_sandbox else ""
-    text = one_line(f"{mark}{label} · tenant {tenant} · run {run_id} · {mode}")
+    text = one_line(f"{mark}{label} · tenant {tenant} · run {run_id} · {mode} · times are UTC")
     html = _html(
         "header",
         title=title,
@@ -100,7 +100,7 @@ def summary_bundle(state: RunState, *, is_sandbox: bool) -> dict[str, Any]:
     """Return the renderings of a notebook's end: every step, with outcome and reason."""
     steps = [step_record(step) for step in state.steps.values()]
     lines = [
-        one_line(f"{ICONS[step.outcome]} {step.id:32} {_label(step):16} {step.reason}")
+        one_line(f"{ICONS[step.outcome]} {step.id:32} {_label(step):16} {with_times(step.reason)}")
         for step in steps
     ]
     document = {
@@ -143,7 +143,7 @@ def confirm_page(*, heading: str, **values: object) -> str:
 
 def _step_text(step: StepRecord, notes: list[tuple[str, str]], *, is_sandbox: bool) -> str:
     mark = "SANDBOX " if is_sandbox else ""
-    lines = [f"{mark}{ICONS[step.outcome]} {_label(step)}: {step.reason}"]
+    lines = [f"{mark}{ICONS[step.outcome]} {_label(step)}: {with_times(step.reason)}"]
     lines += [f"  {label.lower()}: {text}" for label, text in notes]
     for table in gathered(step, "tables"):
         lines += [f"  {table.caption}:", *(f"    {' · '.join(row)}" for row in table.rows)]
@@ -182,4 +182,5 @@ def environment() -> Environment:
         label=_label,
         detail=exchange_detail,
     )
+    made.filters["timed"] = with_times
     return made

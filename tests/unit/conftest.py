@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from runbook_lib.evidence.reports import wording
+from tests.conftest import NOON
 from tests.support.odd_files import Shelf, remove
 
 
@@ -19,6 +21,14 @@ def _flush_nothing() -> Iterator[None]:
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", _only_check)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _in_one_year() -> Iterator[None]:
+    """Let readers be in the year of the tests' times, whatever year it is."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(wording, "utc_now", lambda: NOON)
         yield
 
 

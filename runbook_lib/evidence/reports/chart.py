@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from runbook_lib.core.model import Outcome
 from runbook_lib.core.outcome import LABELS
 from runbook_lib.evidence.reports.timeline import Mark, Wait
-from runbook_lib.evidence.reports.wording import clock, day, listed, parse_time, when
+from runbook_lib.evidence.reports.wording import date, listed, parse_time, when
 from runbook_lib.plain_text import counted
 
 # Times outside these are mistyped or forged, and would make a picture of nothing else.
@@ -98,10 +98,8 @@ class Chart:
 
     @property
     def span(self) -> str:
-        """Return the first and the last time in words, to the second within a minute."""
-        if when(self.first) == when(self.last):
-            return f"{day(self.first)}, {clock(self.first)} to {clock(self.last)} UTC"
-        return f"{when(self.first)} to {when(self.last)}"
+        """Return the first and the last time in words."""
+        return " to ".join(dict.fromkeys((when(self.first), when(self.last))))
 
     @property
     def outcomes(self) -> list[Outcome]:
@@ -250,7 +248,7 @@ def _ticks(axis: _Axis) -> list[Tick]:
         for number in range(-(-first // months) * months, last + 1, months)
     ]
     return [
-        Tick(axis.place(time), day(time.isoformat())[2:])
+        Tick(axis.place(time), date(time.isoformat())[2:])
         for time in times
         if axis.begin <= time <= axis.end
     ]
@@ -259,7 +257,7 @@ def _ticks(axis: _Axis) -> list[Tick]:
 def _label(moment: datetime, seconds: float) -> str:
     is_midnight = moment.hour == moment.minute == moment.second == moment.microsecond == 0
     if seconds >= _DAY or (is_midnight and seconds >= 60):
-        return day(moment.isoformat()).rpartition(" ")[0]
+        return date(moment.isoformat()).rpartition(" ")[0]
     if seconds >= 60:
         return f"{moment:%H:%M}"
     tenth = f".{moment.microsecond // 100_000}" if seconds < 1 else ""

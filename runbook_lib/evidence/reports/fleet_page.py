@@ -26,7 +26,7 @@ from runbook_lib.evidence.reports.fleet_tenants import (
 )
 from runbook_lib.evidence.reports.rendering import TEMPLATES, stream
 from runbook_lib.evidence.reports.wait_chart import wait_chart
-from runbook_lib.evidence.reports.wording import listed
+from runbook_lib.evidence.reports.wording import listed, read_in
 
 PAGE_NAME = "fleet.html"
 _FLEET_ID = re.compile(r"[0-9a-f]{8}")
@@ -69,26 +69,27 @@ def fleet_page(record: FleetRecord) -> Iterator[str]:
     totals = _totals(record, named.values(), rows)
     count = Counter(row.standing for row in rows)
     script = (TEMPLATES / "fleet.js").read_text(encoding="utf-8")
-    return stream(
-        "fleet.html",
-        record=record,
-        mark=f"Fleet {record.fleet_id}" if _FLEET_ID.fullmatch(record.fleet_id) else "",
-        rows=rows,
-        sandbox=any(row.result.sandbox for row in rows),
-        practice=sum(row.result.sandbox for row in rows),
-        standings=[(standing, count[standing]) for standing in Standing if count[standing]],
-        overdue=sum(row.overdue_days > 0 for row in rows),
-        worst=_worst(totals),
-        totals=totals,
-        whom=sorted(whom.items(), key=lambda pair: (-pair[1], pair[0])),
-        whom_ids={name: number for number, name in enumerate(whom)},
-        connector_ids={connector.id: number for number, connector in enumerate(totals)},
-        chart=wait_chart(wait for row in rows for wait in row.waits),
-        calls=_calls(rows),
-        script=script,
-        # By this digest the page's Content Security Policy permits the script.
-        digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
-    )
+    with read_in(str(record.finished_on)):
+        yield from stream(
+            "fleet.html",
+            record=record,
+            mark=f"Fleet {record.fleet_id}" if _FLEET_ID.fullmatch(record.fleet_id) else "",
+            rows=rows,
+            sandbox=any(row.result.sandbox for row in rows),
+            practice=sum(row.result.sandbox for row in rows),
+            standings=[(standing, count[standing]) for standing in Standing if count[standing]],
+            overdue=sum(row.overdue_days > 0 for row in rows),
+            worst=_worst(totals),
+            totals=totals,
+            whom=sorted(whom.items(), key=lambda pair: (-pair[1], pair[0])),
+            whom_ids={name: number for number, name in enumerate(whom)},
+            connector_ids={connector.id: number for number, connector in enumerate(totals)},
+            chart=wait_chart(wait for row in rows for wait in row.waits),
+            calls=_calls(rows),
+            script=script,
+            # By this digest the page's Content Security Policy permits the script.
+            digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
+        )
 
 
 def _calls(rows: Iterable[TenantRow]) -> list[HostCalls]:

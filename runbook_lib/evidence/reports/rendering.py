@@ -72,6 +72,7 @@ def environment() -> Environment:
         when=wording.when,
         timed=lambda text: wording.with_times(str(text)),
         due=lambda text: wording.days_after(str(text), LONGEST_WAIT_DAYS),
+        date=wording.date,
         day=wording.day,
         clock=wording.clock,
         size=wording.size,

@@ -29,7 +29,7 @@ from runbook_lib.evidence.reports.comparison import Differences, compare
 from runbook_lib.evidence.reports.rendering import render
 from runbook_lib.evidence.reports.runs import SealedRun
 from runbook_lib.evidence.reports.timeline import Word
-from runbook_lib.evidence.reports.wording import day, listed
+from runbook_lib.evidence.reports.wording import day, listed, read_in
 from runbook_lib.plain_text import counted
 
 # Pictures are embedded up to this size each, and this size in all.
@@ -95,37 +95,38 @@ def run_report(run: Record, entries: Sequence[Entry], *, attachments: Path | Non
     words, happened = timeline.words_by_step(lines, run), timeline.events(lines, run)
     waits = timeline.waits_of_run(lines, run)
     until = run.finished_on or max((entry.at for entry in lines), default="")
-    return render(
-        "run.html",
-        run=run,
-        sandbox=run.sandbox,
-        mark=f"Run {run.run_id}",
-        reached=_reached([run]),
-        verdict=_verdict(run),
-        app=_app(run),
-        open_steps=_open_steps(run),
-        outside=_waits_for_others([run]),
-        titles={step.id: step.title for step in run.steps},
-        first_shown=_first_shown(run),
-        most_exchanges=_MOST_EXCHANGES,
-        words=words,
-        people=_people(words),
-        events=[
-            (date, list(events))
-            for date, events in groupby(happened[-_MOST_EVENTS:], lambda event: day(event.at))
-        ],
-        earlier_events=max(0, len(happened) - _MOST_EVENTS),
-        waits=waits,
-        until=until,
-        chart=chart(
-            [step.id for step in run.steps],
-            waits,
-            timeline.marks_of_run(words, happened, run),
+    with read_in(until):
+        return render(
+            "run.html",
+            run=run,
+            sandbox=run.sandbox,
+            mark=f"Run {run.run_id}",
+            reached=_reached([run]),
+            verdict=_verdict(run),
+            app=_app(run),
+            open_steps=_open_steps(run),
+            outside=_waits_for_others([run]),
+            titles={step.id: step.title for step in run.steps},
+            first_shown=_first_shown(run),
+            most_exchanges=_MOST_EXCHANGES,
+            words=words,
+            people=_people(words),
+            events=[
+                (date, list(events))
+                for date, events in groupby(happened[-_MOST_EVENTS:], lambda event: day(event.at))
+            ],
+            earlier_events=max(0, len(happened) - _MOST_EVENTS),
+            waits=waits,
             until=until,
-        ),
-        pictures=_pictures(run, attachments),
-        limits=_limits(run),
-    )
+            chart=chart(
+                [step.id for step in run.steps],
+                waits,
+                timeline.marks_of_run(words, happened, run),
+                until=until,
+            ),
+            pictures=_pictures(run, attachments),
+            limits=_limits(run),
+        )
 
 
 def _first_shown(run: Record) -> dict[int, StepRecord]:
@@ -152,29 +153,30 @@ def history_report(tenant: str, sealed: Sequence[SealedRun]) -> str:
     waits = timeline.waits_across_runs(faultless)
     until = (intact[-1].finished_on or intact[-1].started_on) if intact else ""
     newest = runs[-1].record if runs else None
-    return render(
-        "history.html",
-        tenant=tenant,
-        sandbox=any(run.sandbox for run in sealed),
-        reached=_reached(faultless),
-        practice_runs=sum(run.sandbox for run in sealed),
-        number=len(sealed),
-        runs=runs,
-        intact=shown,
-        faulty=[run for run in sealed if run.fault],
-        verdict=_verdict(newest) if newest else "",
-        columns=[
-            (run, {step.id: step.outcome for step in run.record.steps})
-            for run in shown[-_MOST_COLUMNS:]
-            if run.record
-        ],
-        steps=steps,
-        outside=_waits_for_others(intact),
-        changes=_changes(intact),
-        waits=waits,
-        until=until,
-        chart=chart(steps, waits, timeline.marks_across_runs(faultless), until=until),
-    )
+    with read_in(until):
+        return render(
+            "history.html",
+            tenant=tenant,
+            sandbox=any(run.sandbox for run in sealed),
+            reached=_reached(faultless),
+            practice_runs=sum(run.sandbox for run in sealed),
+            number=len(sealed),
+            runs=runs,
+            intact=shown,
+            faulty=[run for run in sealed if run.fault],
+            verdict=_verdict(newest) if newest else "",
+            columns=[
+                (run, {step.id: step.outcome for step in run.record.steps})
+                for run in shown[-_MOST_COLUMNS:]
+                if run.record
+            ],
+            steps=steps,
+            outside=_waits_for_others(intact),
+            changes=_changes(intact),
+            waits=waits,
+            until=until,
+            chart=chart(steps, waits, timeline.marks_across_runs(faultless), until=until),
+        )
 
 
 def _reached(runs: Sequence[Record]) -> str:

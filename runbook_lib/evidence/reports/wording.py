@@ -1,17 +1,22 @@
 """
 Format times, durations and untrusted text for the reports.
 
-Pure and without a locale: the same input gives the same text everywhere.
+Without a locale: the same input gives the same text everywhere, but for the year, which a page
+leaves out where its reader knows it (`read_in`).
 """
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
+from runbook_lib.core.journal import utc_now
 from runbook_lib.plain_text import counted
 
 # The longest text in a report; the record has all of it.
@@ -24,6 +29,8 @@ _UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]"
 )
 _TIME = re.compile(r"\b[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?Z")
+# The year that the reader of a page has in mind; 0 is the current one.
+_YEAR = ContextVar("_YEAR", default=0)
 _NO_LINK = re.compile(r"[\s<>\"'`\\^{|}]")
 
 
@@ -36,10 +43,28 @@ def parse_time(text: str) -> datetime | None:
         return None
 
 
-def day(text: str) -> str:
-    """Return the day of a time: `5 Jan 2026`."""
+@contextmanager
+def read_in(text: str) -> Iterator[None]:
+    """Leave out the year of the time in `text` within; elsewhere it is the current one."""
+    moment = parse_time(text)
+    token = _YEAR.set(moment.year if moment else 0)
+    try:
+        yield
+    finally:
+        _YEAR.reset(token)
+
+
+def date(text: str) -> str:
+    """Return the day of a time, with its year: `5 Jan 2026`."""
     moment = parse_time(text)
     return f"{moment.day} {_MONTHS[moment.month - 1]} {moment.year}" if moment else text
+
+
+def day(text: str) -> str:
+    """Return the day of a time: `5 Jan`, with its year only where that is not the reader's."""
+    moment = parse_time(text)
+    is_known = moment is not None and moment.year == (_YEAR.get() or utc_now().year)
+    return date(text).rpartition(" ")[0] if is_known else date(text)
 
 
 def days_after(text: str, days: int) -> str:
@@ -66,15 +91,14 @@ def is_later(text: str, than: str) -> bool:
 
 
 def clock(text: str) -> str:
-    """Return the time of day, to the second."""
+    """Return the time of day in UTC: `09:40`."""
     moment = parse_time(text)
-    return moment.strftime("%H:%M:%S") if moment else text
+    return f"{moment:%H:%M}" if moment else text
 
 
 def when(text: str) -> str:
-    """Return day and minute: `5 Jan 2026, 09:40 UTC`."""
-    moment = parse_time(text)
-    return f"{day(text)}, {moment:%H:%M} UTC" if moment else text
+    """Return day and minute in UTC, which a page says once: `5 Jan, 09:40`."""
+    return f"{day(text)}, {clock(text)}" if parse_time(text) else text
 
 
 def with_times(text: str) -> str:

@@ -257,9 +257,9 @@ def test_the_inbox_is_what_waits_in_every_tenant() -> None:
         "○ SANDBOX practice: 1 Log in to Facebook",
     ]
     said = " ".join(result.stdout.split())
-    assert "Ann, due 31 Jan 2026, " in said
+    assert "Ann, due 31 Jan, " in said
     assert " days overdue. Do it, then check it" in said
-    assert "An outside party, since 1 Jan 2026, usually up to 22 days, " in said
+    assert "An outside party, since 1 Jan, usually up to 22 days, " in said
     assert "Anybody. Do it, then" in said
     mine = json.loads(runbook("inbox", "--for", " ann ", "--json").stdout)
     assert [(each["tenant"], each["step"], each["due"]) for each in mine] == [
@@ -273,7 +273,7 @@ def test_a_second_persons_word_is_in_the_inbox() -> None:
     begun(four_eyes=STEP).say([attested(STEP)])
 
     said = " ".join(runbook("inbox").stdout.split())
-    assert "A second person, after Operator on 24 Nov 2026. A second person must look" in said
+    assert "A second person, after Operator on 24 Nov. A second person must look" in said
 
 
 def test_an_empty_inbox_says_so() -> None:
@@ -303,7 +303,7 @@ def test_comments_are_shown_in_full() -> None:
     begun().say([commented("fb-01-log-in", note="Ask again.")])
 
     full = runbook("status", "--tenant", "acme", "--verbose").stdout
-    assert "Operator, 24 Nov 2026, 09:30 UTC: Ask again.\n" in full
+    assert "Operator, 24 Nov, 09:30: Ask again.\n" in full
 
 
 def test_status_shows_whose_step_it_is() -> None:
@@ -311,4 +311,4 @@ def test_status_shows_whose_step_it_is() -> None:
 
     begun().say([assigned("fb-01-log-in", "Ann", due="2026-12-01")])
 
-    assert "Ann, due 1 Dec 2026: Only you can" in runbook("status", "--tenant", "acme").stdout
+    assert "Ann, due 1 Dec: Only you can" in runbook("status", "--tenant", "acme").stdout

@@ -144,7 +144,7 @@ def test_a_refusal_as_it_was_published_is_known(line: str) -> None:
     [
         "10 leads were read",
         "HTTP 200 OK, 100 rows, 190 ms",
-        "It waits since 5 Jan 2026, 09:40 UTC; 368 days",
+        "It waits since 5 Jan, 09:40; 368 days",
         "Facebook lists public_profile as live.",
         "Not checked yet.",
         "The access token is this app's, valid until 2026-01-05, and grants ads_read.",

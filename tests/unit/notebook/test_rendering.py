@@ -382,7 +382,7 @@ def test_a_header_says_whose_run_it_is() -> None:
 
     text = header()["text/plain"]
 
-    assert text == "Title\nPRODUCTION · tenant acme · run 0a1b2c3d · headless"
+    assert text == "Title\nPRODUCTION · tenant acme · run 0a1b2c3d · headless · times are UTC"
 
 
 @pytest.mark.parametrize("outcome", Outcome)

@@ -153,7 +153,7 @@ def test_the_rows_are_worst_first_with_their_words() -> None:
     assert [row.text[:5] for row in tenants(page)] == ["clove", "bloom", "acmec"]
     assert cells(page, "acme") == ["acme", "complete", "2.5 s"]
     assert cells(page, "bloom")[:3] == ["bloom", "incomplete", "30 days 8 days overdue"]
-    waits = "Waits for an outside party since 25 Oct 2026 (30 days), 8 days overdue."
+    waits = "Waits for an outside party since 25 Oct (30 days), 8 days overdue."
     assert f"12 Submit for review, and wait: waiting. {waits}" in named(page, "bloom").text
     assert cells(page, "clover")[:3] == ["clover", "failed", "1 failed"]
     assert "8 Set the Valid OAuth Redirect URI: failed. Wrong." in named(page, "clover").text

@@ -82,14 +82,14 @@ def test_the_worst_is_first() -> None:
 @pytest.mark.parametrize(
     ("wait", "words"),
     [
-        ({"for_": "outside_party"}, "an outside party since 31 Oct 2026 (24 days)"),
-        ({"for_": "second_person"}, "a second person since 31 Oct 2026 (24 days)"),
+        ({"for_": "outside_party"}, "an outside party since 31 Oct (24 days)"),
+        ({"for_": "second_person"}, "a second person since 31 Oct (24 days)"),
         ({"for_": "anybody", "since": None}, "anybody"),
         (
             {"for_": "person", "assigned_to": "A colleague", "since": None, "due": "2026-12-01"},
-            "A colleague, due 1 Dec 2026",
+            "A colleague, due 1 Dec",
         ),
-        ({"overdue_days": 2}, "an outside party since 31 Oct 2026 (24 days), 2 days overdue"),
+        ({"overdue_days": 2}, "an outside party since 31 Oct (24 days), 2 days overdue"),
     ],
 )
 def test_a_wait_is_in_words(wait: dict[str, Any], words: str) -> None:

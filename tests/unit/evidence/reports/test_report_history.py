@@ -27,16 +27,16 @@ def test_a_history_lists_runs_in_the_order_of_sealing() -> None:
     assert page.title == "History of acme"
     assert page.one("h1").text == "acme COMPLETE"
     assert "3 runs" in page.text
-    assert "The newest run, of 2 Dec 2026, 08:00 UTC: All 1 step are settled" in page.text
+    assert "The newest run, of 2 Dec 2026, 08:00: All 1 step are settled" in page.text
     table = page.all("table")[0]
     assert page.within(table, "caption")[0].text == (
         "Every sealed run, in the order of the journal."
     )
     rows = [row.text for row in page.within(table, "tr")[1:]]
     assert rows == [
-        "3 Dec 2026, 08:00 UTC number 1 · 00000003 headless, 0.0 seconds failed 1 failed",
-        "4 Dec 2026, 08:00 UTC number 2 · 00000004 headless, not ended incomplete 1 waiting",
-        "2 Dec 2026, 08:00 UTC number 3 · 00000002 headless, 0.0 seconds complete 1 verified",
+        "3 Dec, 08:00 number 1 · 00000003 headless, 0.0 seconds failed 1 failed",
+        "4 Dec, 08:00 number 2 · 00000004 headless, not ended incomplete 1 waiting",
+        "2 Dec, 08:00 number 3 · 00000002 headless, 0.0 seconds complete 1 verified",
     ]
 
 
@@ -58,14 +58,14 @@ def test_a_faulty_run_is_named_at_the_top(fault: Fault, said: str) -> None:
     bad, good = page.all("div", class_="verdict")
     assert bad.text.startswith("1 of 3 runs is not intact. Number 2, 20261201T080000Z-00000002")
     assert said in bad.text
-    assert good.text.startswith("The newest run, of 3 Dec 2026")
+    assert good.text.startswith("The newest run, of 3 Dec")
     row = page.within(page.all("table")[0], "tr")[2].text
-    assert row.startswith("2 Dec 2026, 08:00 UTC number 2 · 00000002 headless")
+    assert row.startswith("2 Dec, 08:00 number 2 · 00000002 headless")
     assert f"{fault} " in row
     assert "complete" not in row
     assert "waiting" not in row
     assert "fb-66-forged" not in page.text
-    assert "2 Dec 2026" not in page.one("table", class_="grid").text
+    assert "2 Dec" not in page.one("table", class_="grid").text
     assert "in each run that is intact" in page.section("steps")
     for part in ("steps", "waiting", "changes"):
         assert "Without runs that are missing, unreadable, or altered" in page.section(part)
@@ -86,7 +86,7 @@ def test_a_faulty_newest_run_has_no_outcome(fault: Fault) -> None:
         Fault.ALTERED: "was altered since it was sealed",
         Fault.UNREADABLE: "was sealed with an invalid record",
     }[fault]
-    assert verdict.startswith(f"The newest run, of 2 Dec 2026, 08:00 UTC, {is_so}: its outcome")
+    assert verdict.startswith(f"The newest run, of 2 Dec 2026, 08:00, {is_so}: its outcome")
     assert "without checking signatures" in verdict
     assert "settled" not in page.text
     only = ReportPage(history_report("acme", [spoilt(first, fault)]))
@@ -117,7 +117,7 @@ def test_an_unannounced_run_is_last() -> None:
         "those that it does not announce are last."
     )
     assert page.within(table, "tr")[2].text == (
-        "1 Dec 2026, 08:00 UTC not announced · 00000001 headless, 0.0 seconds complete 1 verified"
+        "1 Dec, 08:00 not announced · 00000001 headless, 0.0 seconds complete 1 verified"
     )
 
 
@@ -136,7 +136,7 @@ def test_a_history_shows_each_step_over_time() -> None:
 
     grid = page.one("table", class_="grid")
     assert [row.text for row in page.within(grid, "tr")] == [
-        "Step1 Dec 2026 08:002 Dec 2026 08:00",
+        "Step1 Dec 08:002 Dec 08:00",
         "Do fb-01-a ✘failed ✔verified",
         "Do fb-02-b no such step ✔verified",
     ]
@@ -160,9 +160,9 @@ def test_a_history_shows_changes_between_runs() -> None:
 
     part = page.section("changes")
     for words_ in (
-        "2 Dec 2026, 08:00 UTC run 00000002 compared with run 00000001 of 1 Dec 2026, 08:00 UTC",
+        "2 Dec, 08:00 run 00000002 compared with run 00000001 of 1 Dec, 08:00",
         "Do fb-01-a: ✘ failed → ✔ verified Seen.",
-        "Do fb-01-a: “attested” by Boss on 20 Nov 2026, 09:00 UTC given Mended.",
+        "Do fb-01-a: “attested” by Boss on 20 Nov, 09:00 given Mended.",
         "procedure version: 1 → 2",
         "parameter app_id: 1 → 2",
         "parameter page: nothing → https://a.example/",
@@ -184,10 +184,10 @@ def test_equal_runs_in_sequence_are_one_entry() -> None:
     part = page.section("changes")
     assert part.count("Nothing changed.") == 1
     assert (
-        "5 Dec 2026, 08:00 UTC 4 runs, the last of them 00000005 compared with the one before, "
+        "5 Dec, 08:00 4 runs, the last of them 00000005 compared with the one before, "
         "00000001" in part
     )
-    assert "6 Dec 2026, 08:00 UTC run 00000006 compared with run 00000005" in part
+    assert "6 Dec, 08:00 run 00000006 compared with run 00000005" in part
 
 
 def test_a_history_shows_waits() -> None:
@@ -199,12 +199,11 @@ def test_a_history_shows_waits() -> None:
         on(1, waiting), on(2, waiting), on(5, step(REVIEW, checked_on="2026-12-05T08:00:00.000Z"))
     )
 
-    assert (
-        "Waited since 30 Nov 2026, 08:00 UTC (says Operator), until 5 Dec 2026, 08:00 UTC: 5 days."
-        in (page.section("waiting"))
+    assert "Waited since 30 Nov, 08:00 (says Operator), until 5 Dec, 08:00: 5 days." in (
+        page.section("waiting")
     )
     still = history(on(1, waiting), on(2, waiting)).section("waiting")
-    assert "2 days by 2 Dec 2026, 08:00 UTC" in still
+    assert "2 days by 2 Dec, 08:00" in still
     assert "No step waited." in history(on(1)).section("waiting")
 
 
@@ -219,8 +218,8 @@ def test_a_long_history_keeps_its_newest_part(monkeypatch: pytest.MonkeyPatch) -
     assert "The newest 4; 3 older ones are not shown." in page.section("runs")
     assert "The newest 4 of 7 sealed runs, in the order" in page.section("runs")
     assert "the newest 2 runs, in the same order" in page.section("steps")
-    assert "3 Dec 2026" not in page.section("runs")
-    assert "4 Dec 2026" in page.section("runs")
+    assert "3 Dec" not in page.section("runs")
+    assert "4 Dec" in page.section("runs")
     assert len(page.within(page.one("table", class_="grid"), "th")) == 1 + 2 + 1
 
 

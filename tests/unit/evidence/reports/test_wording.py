@@ -13,17 +13,22 @@ from runbook_lib.plain_text import counted
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("2026-01-05T09:40:00Z", "5 Jan 2026, 09:40 UTC"),
-        ("2026-11-25T02:28:11.571Z", "25 Nov 2026, 02:28 UTC"),
-        ("2026-01-05T00:30:00+01:00", "4 Jan 2026, 23:30 UTC"),
-        ("2026-01-05T09:40:00", "5 Jan 2026, 09:40 UTC"),
+        ("2026-01-05T09:40:00Z", "5 Jan, 09:40"),
+        ("2026-11-25T02:28:11.571Z", "25 Nov, 02:28"),
+        ("2026-01-05T00:30:00+01:00", "4 Jan, 23:30"),
+        ("2026-01-05T09:40:00", "5 Jan, 09:40"),
+        ("2025-11-25T02:28:11.571Z", "25 Nov 2025, 02:28"),
         ("yesterday", "yesterday"),
         ("0001-01-01T00:00:00+14:00", "0001-01-01T00:00:00+14:00"),
         ("", ""),
     ],
 )
 def test_a_time_is_shown_in_utc(text: str, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A time is shown with day and minute in UTC, in any time zone; other text stays unchanged."""
+    """
+    A time is shown with day and minute in UTC, in any time zone, and with another year than this.
+
+    Other text stays unchanged.
+    """
 
     with monkeypatch.context() as patch:
         patch.setenv("TZ", "Pacific/Auckland")
@@ -35,11 +40,25 @@ def test_a_time_is_shown_in_utc(text: str, expected: str, monkeypatch: pytest.Mo
 
 
 def test_a_time_has_a_day_and_a_clock() -> None:
-    """The timeline shows the day and the time in seconds separately."""
+    """The timeline shows the day and the time separately; `date` always has the year."""
 
-    assert wording.day("2026-12-31T23:59:59.999Z") == "31 Dec 2026"
-    assert wording.clock("2026-12-31T23:59:59.999Z") == "23:59:59"
-    assert (wording.day("soon"), wording.clock("soon")) == ("soon", "soon")
+    assert wording.day("2026-12-31T23:59:59.999Z") == "31 Dec"
+    assert wording.date("2026-12-31T23:59:59.999Z") == "31 Dec 2026"
+    assert wording.clock("2026-12-31T23:59:59.999Z") == "23:59"
+    assert {wording.day("soon"), wording.date("soon"), wording.clock("soon")} == {"soon"}
+
+
+def test_a_page_leaves_out_its_own_year() -> None:
+    """Within a page the year of its end is left out, every other one is shown; then as before."""
+
+    times = "2025-12-31T23:00:00Z to 2026-01-01T01:00:00Z"
+    with wording.read_in("2025-12-31T23:30:00Z"):
+        inside = wording.with_times(times)
+
+    assert inside == "31 Dec, 23:00 to 1 Jan 2026, 01:00"
+    assert wording.with_times(times) == "31 Dec 2025, 23:00 to 1 Jan, 01:00"
+    with wording.read_in("never"):
+        assert wording.day("2026-01-01T01:00:00Z") == "1 Jan"
 
 
 @pytest.mark.parametrize(
