@@ -85,10 +85,15 @@ class RunOutcome(StrEnum):
 
 
 class Mode(StrEnum):
-    """Whether a person is at the notebook, or nobody."""
+    """
+    Whether a person is at the notebook, or nobody.
+
+    `walkthrough` is what a person seals there: its cells are executed unattended for it.
+    """
 
     INTERACTIVE = "interactive"
     HEADLESS = "headless"
+    WALKTHROUGH = "walkthrough"
 
 
 class WordKind(StrEnum):

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from runbook_lib.core.model import Outcome
+from runbook_lib.core.model import Mode, Outcome
 from runbook_lib.core.procedure import Conclusion
 
 ICONS: Mapping[Outcome, str] = {
@@ -33,6 +33,12 @@ LABELS: Mapping[Outcome, str] = {
     **{outcome: outcome.value for outcome in Outcome},
     Outcome.INCONCLUSIVE: "could not be checked",
     Outcome.NOT_RUN: "to do",
+}
+
+MODES: Mapping[str, str] = {
+    Mode.INTERACTIVE: "by people in the walkthrough (interactive)",
+    Mode.HEADLESS: "unattended (headless)",
+    Mode.WALKTHROUGH: "sealed by a person in the walkthrough, with its cells executed unattended",
 }
 
 # The longest wait for a review that people reported; a longer one is overdue.

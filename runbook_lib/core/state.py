@@ -273,12 +273,14 @@ class History:
     @property
     def cut_off_run(self) -> str:
         """
-        Return the id of the newest headless run if it never finished, else nothing.
+        Return the id of the newest run without people if it never finished, else nothing.
 
         With the lock of headless runs taken, this means that it was killed.
         """
         headless = [
-            name for name, run in self.index.runs.items() if run.started and run.mode == "headless"
+            name
+            for name, run in self.index.runs.items()
+            if run.started and run.mode != "interactive"
         ]
         return headless[-1] if headless and not self.index.runs[headless[-1]].finished_on else ""
 

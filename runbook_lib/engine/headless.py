@@ -48,7 +48,7 @@ class RunRequest:
     kernel gets a part of. `key` is the fingerprint key of a tenant that has none yet.
     With `needs_subject`, only attestations that name this tenant's subject count.
     The cells run in `child`, which a caller with threads starts before them. `fleet` is the
-    run of a fleet that asks for this one.
+    run of a fleet that asks for this one. `mode` is walkthrough where a person seals it there.
     """
 
     procedure: Procedure
@@ -62,6 +62,7 @@ class RunRequest:
     key: FingerprintKey | None = None
     child: Child | None = None
     fleet: FleetRun | None = None
+    mode: Mode = Mode.HEADLESS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +154,7 @@ def _opened(request: RunRequest) -> tuple[Run, list[Remark]]:
     run = open_run(
         request.procedure,
         request.given,
-        mode=Mode.HEADLESS,
+        mode=request.mode,
         tenant=request.tenant,
         evidence=request.evidence,
         env_file=request.env_file,
@@ -279,7 +280,7 @@ def _parameters(run: Run, request: RunRequest) -> dict[str, Any]:
         "evidence": str(run.evidence),
         "run_id": run.run_id,
         "tenant": run.tenant,
-        "mode": Mode.HEADLESS,
+        "mode": request.mode,
     }
 
 

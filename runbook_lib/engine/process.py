@@ -24,6 +24,7 @@ from msgspec import to_builtins
 from runbook_lib.config.runner import inputs_of
 from runbook_lib.config.settings import referred_variables, resolve
 from runbook_lib.connectors.registry import find_procedure
+from runbook_lib.core.model import Mode
 from runbook_lib.core.procedure import Procedure
 from runbook_lib.core.redaction import Secret
 from runbook_lib.engine.execution import early_child
@@ -45,7 +46,7 @@ class ProcessRequest:
     `attestations` names their file; only those about this tenant's subject
     count. `variables` are those of the environment that no other tenant's
     process gets. With `is_once` a run that was lost must not be repeated unasked. `fleet`
-    is the run of a fleet that asks for this one.
+    is the run of a fleet that asks for this one, `mode` what the record calls it.
     """
 
     connector: str
@@ -59,6 +60,7 @@ class ProcessRequest:
     variables: Collection[str] = ()
     is_once: bool = False
     fleet: FleetRun | None = None
+    mode: Mode = Mode.HEADLESS
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +128,7 @@ def request_document(request: ProcessRequest, environ: Mapping[str, str]) -> dic
         "references": dict(request.references),
         "attestations": request.attestations,
         "environ": own,
+        "mode": request.mode,
         "fleet": asdict(request.fleet) if request.fleet else None,
     }
 
@@ -159,6 +162,7 @@ def _run(document: Mapping[str, Any], listener: RunListener, child: Child | None
         needs_subject=True,
         environ=_with_secrets(environ, procedure, document["references"]),
         child=child,
+        mode=Mode(document["mode"]),
         fleet=FleetRun(**document["fleet"]) if document["fleet"] else None,
     )
     return run_tenant(request, listener)

@@ -265,7 +265,7 @@ class Run(KnownRun):
             credentials=tuple(sorted(self.settings.secrets)),
             fingerprints=self.fingerprints(),
             # NOTE: it has the lock, so a run without an end was cut off.
-            resumes=history.cut_off_run if self.mode == Mode.HEADLESS else "",
+            resumes=history.cut_off_run if self.mode != Mode.INTERACTIVE else "",
             environment=_environment(),
         )
         self._write(EventType.RUN_STARTED, started)

@@ -16,7 +16,7 @@ from msgspec import to_builtins
 
 from runbook_lib.connectors.registry import kit_of
 from runbook_lib.core.model import Outcome, Value
-from runbook_lib.core.outcome import ICONS, IN_PART, LABELS, label_of
+from runbook_lib.core.outcome import ICONS, IN_PART, LABELS, MODES, label_of
 from runbook_lib.core.state import RunState, StepState
 from runbook_lib.core.step_record import (
     StepRecord,
@@ -83,14 +83,15 @@ def header_bundle(
     """Return the renderings of a notebook's header."""
     label = "practice, nothing of this is real" if is_sandbox else "PRODUCTION"
     mark = "SANDBOX: " if is_sandbox else ""
-    text = one_line(f"{mark}{label} · tenant {tenant} · run {run_id} · {mode} · times are UTC")
+    how = MODES[mode]
+    text = one_line(f"{mark}{label} · tenant {tenant} · run {run_id} · {how} · times are UTC")
     html = _html(
         "header",
         title=title,
         label=label,
         tenant=tenant,
         run_id=run_id,
-        mode=mode,
+        how=how,
         is_sandbox=is_sandbox,
     )
     return {"text/html": html, "text/plain": f"{one_line(title)}\n{text}"}

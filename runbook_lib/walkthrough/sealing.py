@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from runbook_lib.core.model import Mode
 from runbook_lib.core.outcome import label_of
 from runbook_lib.core.state import RunState, StepState
 from runbook_lib.engine.known_run import KnownRun
@@ -40,6 +41,7 @@ def seal_evidence(run: Run, *, on_wait: Callable[[str], None] = lambda _: None) 
         env_file=str(run.env_file) if run.env_file.is_file() else "",
         given=run.settings.values,
         secrets=secrets,
+        mode=Mode.WALKTHROUGH,
     )
     try:
         return run_in_process(request, on_wait=on_wait)

@@ -20,6 +20,7 @@ from runbook_lib.core.outcome import (
     LABELS,
     LONGEST_WAIT_DAYS,
     MEANINGS,
+    MODES,
 )
 from runbook_lib.core.step_record import StepRecord, advice_of, gathered
 from runbook_lib.core.templates import template_environment
@@ -58,6 +59,7 @@ def environment() -> Environment:
     made.globals.update(
         outcomes=list(Outcome),
         meanings=MEANINGS,
+        modes=MODES,
         longest_wait=LONGEST_WAIT_DAYS,
         in_part=IN_PART,
         in_part_meaning=IN_PART_MEANING,

@@ -14,6 +14,7 @@ from runbook_lib.config.workspace import journal_path
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.fingerprints import FingerprintKey, keep_key
 from runbook_lib.core.journal import Journal
+from runbook_lib.core.model import Mode
 from runbook_lib.engine import headless
 from runbook_lib.engine.execution import Execution
 from runbook_lib.engine.headless import (
@@ -24,7 +25,7 @@ from runbook_lib.engine.headless import (
     run_tenant,
 )
 from runbook_lib.engine.notebooks import build, notebook_name
-from runbook_lib.engine.run import Run
+from runbook_lib.engine.run import Run, open_run
 from runbook_lib.errors import EvidenceError, SettingsError
 from runbook_lib.fork_engine import Child
 from tests.unit.bodies import APP_SECRET
@@ -216,6 +217,24 @@ def test_the_kernel_opens_the_same_run(listener: RecordingListener, papermill: P
         "tenant": "acme",
         "mode": "headless",
     }
+
+
+def test_what_a_person_seals_is_recorded_as_such(
+    listener: RecordingListener, papermill: Papermill
+) -> None:
+    """A run that seals a walkthrough says so in journal, record and kernel, and goes on alike."""
+
+    broken_off = open_run(
+        PROCEDURE, REQUEST.given, mode=Mode.WALKTHROUGH, tenant="acme", evidence="evidence"
+    )
+    broken_off.start()
+    result = run_tenant(replace(REQUEST, mode=Mode.WALKTHROUGH), listener)
+
+    record = json.loads((result.sealed.folder / "record.json").read_text(encoding="utf-8"))
+    started = [entry.data for entry in journal().entries() if entry.type == "run.started"]
+    assert record["mode"] == papermill.parameters["mode"] == "walkthrough"
+    assert [data.mode for data in started] == ["walkthrough", "walkthrough"]
+    assert [data.resumes for data in started] == ["", broken_off.run_id]
 
 
 def test_the_projects_notebook_is_executed(

@@ -9,12 +9,15 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from runbook_lib.core.model import Mode
 from runbook_lib.engine.process import Finished, ProcessRequest, run_in_process
 from runbook_lib.errors import SealingError
+from runbook_lib.walkthrough import sealing
 from tests.support.run_process import REQUEST, SECRETS, Child
 from tests.unit.bodies import APP_SECRET, USER_TOKEN
 
@@ -38,16 +41,17 @@ def refused(request: ProcessRequest = REQUEST) -> SealingError:
 
 
 def test_the_run_receives_the_request(child: Child) -> None:
-    """Connector, tenant, folders and values arrive unchanged."""
+    """Connector, tenant, folders, values and mode arrive unchanged."""
 
     child.performs(
-        "names = 'tenant', 'evidence', 'env_file', 'given'",
+        "names = 'tenant', 'evidence', 'env_file', 'given', 'mode'",
         "received = {name: getattr(request, name) for name in names}",
         "listener.on_wait(json.dumps({**received, 'connector': request.procedure.id}))",
     )
     heard: list[str] = []
 
-    assert run_in_process(REQUEST, on_wait=heard.append) == DONE
+    request = replace(REQUEST, mode=Mode.WALKTHROUGH)
+    assert run_in_process(request, on_wait=heard.append) == DONE
 
     assert json.loads(heard[0]) == {
         "connector": "facebook_marketing",
@@ -55,8 +59,33 @@ def test_the_run_receives_the_request(child: Child) -> None:
         "evidence": "/somewhere/evidence",
         "env_file": "/somewhere/.env",
         "given": {"app_id": "77", "permissions": ["public_profile", "ads_read"], "four_eyes": []},
+        "mode": "walkthrough",
     }
     assert child.command == [sys.executable, "-m", "runbook_lib.engine.process"]
+
+
+def test_sealing_says_that_a_person_asked_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """*Seal* in the walkthrough asks for a run that the record does not call headless."""
+
+    requests: list[ProcessRequest] = []
+
+    def seen(request: ProcessRequest, **_: object) -> Finished:
+        requests.append(request)
+        return DONE
+
+    monkeypatch.setattr(sealing, "run_in_process", seen)
+    run: Any = SimpleNamespace(
+        procedure=SimpleNamespace(id="facebook_marketing"),
+        inputs=(),
+        settings=SimpleNamespace(secrets={}, values={}),
+        tenant="acme",
+        evidence=Path("evidence"),
+        env_file=Path("none"),
+    )
+
+    assert sealing.seal_evidence(run) == DONE
+    assert [request.mode for request in requests] == ["walkthrough"]
+    assert REQUEST.mode == "headless"
 
 
 def test_credentials_go_over_standard_input_alone(child: Child, folder: Path) -> None:

@@ -272,7 +272,7 @@ HOSTILE_STATE = StepState(
 HOSTILE_PAGES = {
     "step": bundle(HOSTILE_STATE, {"app_id": HOSTILE})["text/html"],
     "summary": summary(HOSTILE_STATE)["text/html"],
-    "header": header(HOSTILE, tenant=HOSTILE, run_id=HOSTILE, mode=HOSTILE)["text/html"],
+    "header": header(HOSTILE, tenant=HOSTILE, run_id=HOSTILE)["text/html"],
 }
 
 
@@ -378,11 +378,15 @@ def test_a_summary_has_a_row_for_each_step() -> None:
 
 
 def test_a_header_says_whose_run_it_is() -> None:
-    """The header shows tenant, run and mode; a real run says PRODUCTION."""
+    """The header shows tenant, run and who was there; a real run says PRODUCTION."""
 
-    text = header()["text/plain"]
+    about = "Title\nPRODUCTION · tenant acme · run 0a1b2c3d"
 
-    assert text == "Title\nPRODUCTION · tenant acme · run 0a1b2c3d · headless · times are UTC"
+    assert header()["text/plain"] == f"{about} · unattended (headless) · times are UTC"
+    sealed = header(mode="walkthrough")
+    for text in (sealed["text/plain"], sealed["text/html"]):
+        assert "sealed by a person in the walkthrough, with its cells executed unattended" in text
+        assert "headless" not in text
 
 
 @pytest.mark.parametrize("outcome", Outcome)
@@ -474,7 +478,7 @@ def test_plain_text_cannot_move_the_cursor() -> None:
         rendering.step_bundle(state, {}, is_sandbox=True),
         rendering.summary_bundle(RunState(RUN_ID, {STEP.id: state}), is_sandbox=True),
         rendering.header_bundle(
-            hostile, tenant=hostile, run_id=hostile, mode=hostile, is_sandbox=False
+            hostile, tenant=hostile, run_id=hostile, mode="headless", is_sandbox=False
         ),
     )
 

@@ -549,6 +549,15 @@ def test_the_circumstances_of_the_run_are_shown() -> None:
         assert words_ in text
 
 
+def test_what_a_person_sealed_is_not_called_headless() -> None:
+    """The report says that a person sealed it, and that nobody was at its cells."""
+
+    text = report_of(mode="walkthrough").text
+
+    assert "sealed by a person in the walkthrough, with its cells executed unattended" in text
+    assert "headless" not in text
+
+
 def test_practice_cannot_be_mistaken() -> None:
     """Practice is marked in title, banner and print."""
 
