@@ -41,7 +41,8 @@ _WATCH = """() => {
   const scroller = document.querySelector(".jp-WindowedPanel-outer");
   window.frames_seen = [];
   const isInView = (node) => {
-    const [{ top, bottom }, view] = [node.getBoundingClientRect(), scroller.getBoundingClientRect()];
+    const { top, bottom } = node.getBoundingClientRect();
+    const view = scroller.getBoundingClientRect();
     return node.checkVisibility() && bottom > view.top && top < view.bottom;
   };
   const look = () => {
@@ -253,7 +254,7 @@ def test_another_notebook_stays_as_it_is(walk: Walk) -> None:
 
 
 def test_nothing_of_the_persons_own_jupyterlab_is_touched(walk: Walk) -> None:
-    """Whatever is opened here, the person's settings and layout elsewhere stay as they left them."""
+    """The person's settings and layout elsewhere stay as they left them."""
 
     own = walk.lab.project.parent / "jupyter" / "lab"
     with walk.page.expect_response(
