@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from runbook_lib.connectors.provider import vendor_of
 from runbook_lib.core.advice import next_step
-from runbook_lib.engine.run import Run
+from runbook_lib.engine.run import Run, logged_in
 from runbook_lib.engine.tenants import listed, tenant_names
 from runbook_lib.errors import describe_error
 from runbook_lib.evidence.reports.wording import when
@@ -50,7 +50,7 @@ class Displays:
         self._activities = activities
         self._credentials = credentials
         # JupyterHub names the person to whom the server belongs.
-        self._user = os.environ.get("JUPYTERHUB_USER", "")
+        self._user = logged_in(os.environ)
         # NOTE: `runbook lab` sets this variable for its kernels; another server has no such page.
         self._has_confirm_page = os.environ.get("RUNBOOK_EVIDENCE", "") == str(
             run.evidence.absolute()
