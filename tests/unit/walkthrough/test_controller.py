@@ -339,3 +339,34 @@ def test_what_is_shown_again_is_not_masked_again(
     play.walkthrough.displays.draw()
 
     assert masked == ["b"]
+
+
+@pytest.mark.parametrize(("given", "shown"), [("ann", "ann"), ("", ""), ("a\u202enn", "")])
+def test_the_servers_user_is_who_acts_unless_a_name_is_typed(
+    scene: Make, monkeypatch: pytest.MonkeyPatch, given: str, shown: str
+) -> None:
+    """JupyterHub's user is known to every panel, if a record could show the name as it is."""
+
+    monkeypatch.setenv("JUPYTERHUB_USER", given)
+    play = scene(app_step())
+
+    assert play.screens["app"].view["user"] == play.header.view["user"] == shown
+
+
+def test_the_steps_of_the_next_sitting_are_open(scene: Make) -> None:
+    """What is next is open with what is done in the same sitting, and follows what is settled."""
+
+    keys = {"sitting": "Keys"}
+    play = scene(make_step("a"), make_step("b", **keys), make_step("c", **keys), make_step("d"))
+
+    def is_open() -> list[str]:
+        return [name for name, screen in play.screens.items() if screen.view["is_current"]]
+
+    assert is_open() == ["a"]
+    play.walkthrough.say(play.step("a"), DONE, {"by": "A"}, [])
+    settled(play.screens["a"])
+    eventually(lambda: is_open() == ["b", "c"])
+    assert play.screens["b"].view["is_next"]
+    play.walkthrough.say(play.step("b"), DONE, {"by": "A"}, [])
+    settled(play.screens["b"])
+    eventually(lambda: is_open() == ["c"])
