@@ -344,7 +344,7 @@ describe("a question with several answers", () => {
     const { model, form } = opened("answer", asked, "");
     form.confirm();
     await settle();
-    assert.deepEqual(model.sent, []);
+    assert.deepEqual([model.sent, isShown(form.problem)], [[], false]);
     choose(form, "submit");
     form.field("on").value = "2026-11-20";
     form.fields.querySelectorAll("[data-choice]")[0].checked = false;
