@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from functools import partial
 
-from runbook_lib.core.model import Finding, Outcome
+from runbook_lib.core.model import Finding, Outcome, Table
+from runbook_lib.remote.documents import shorten
 
 verified = partial(Finding, outcome=Outcome.VERIFIED)
 inconclusive = partial(Finding, outcome=Outcome.INCONCLUSIVE)
 failed = partial(Finding, outcome=Outcome.FAILED)
 not_done = partial(Finding, outcome=Outcome.NOT_RUN)
+
+
+def compared(*rows: tuple[str, str, str]) -> tuple[Table, ...]:
+    """Return a finding's `tables`: of each row what it is, what was expected, and what is there."""
+    shown = tuple((what, expected, shorten(actual)) for what, expected, actual in rows)
+    columns = ("Compared", "Expected", "Found")
+    return (Table(caption="Expected and found", columns=columns, rows=shown),)

@@ -17,7 +17,7 @@ from msgspec import structs
 
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.cyclr.service_domain import redirect_uri
-from runbook_lib.connectors.findings import failed, inconclusive, not_done, verified
+from runbook_lib.connectors.findings import compared, failed, inconclusive, not_done, verified
 from runbook_lib.connectors.provider import Vendor
 from runbook_lib.core.model import Finding
 from runbook_lib.errors import CyclrAPIError, RemoteError
@@ -43,6 +43,7 @@ def connector_is_in_library(context: CheckContext) -> Finding:
         reason=f"Cyclr's library has {context.text('cyclr_connector')!r} (id "
         f"{connector.number('Id')}, {shorten(connector.text('Status'))}).",
         accepts=("cyclr_client_id", "cyclr_connector"),
+        tables=compared(("Connector", context.text("cyclr_connector"), connector.text("Name"))),
         limits=("That Setup holds a Client ID and Client Secret: no API shows it.",),
     )
 
@@ -249,20 +250,27 @@ def _compare(vendor: Vendor, context: CheckContext, sent: Mapping[str, str]) -> 
     """Compare what Cyclr sends to the sign-in page with the client ID and the redirect URI."""
     client_id = context.text(vendor.client_id.name)
     uri = redirect_uri(context.text("service_domain"))
+    tables = compared(
+        ("Client ID", client_id, sent["client_id"] or "(none)"),
+        ("Redirect URI", uri, sent["redirect_uri"] or "(none)"),
+    )
     if sent["client_id"] != client_id:
         return failed(
             reason=f"Cyclr signs users in with Client ID {shorten(sent['client_id']) or '(none)'}, "
             f"not with {vendor.client_id.label} {client_id}. Correct it in Connector Library > "
             "Setup.",
+            tables=tables,
         )
     if sent["redirect_uri"] != uri:
         return failed(
             reason=f"Cyclr sends users back to {shorten(sent['redirect_uri'])}, but the app "
             f"registers {uri}. Register the one that Cyclr sends.",
+            tables=tables,
         )
     scope = sent.get("scope", "").replace(",", " ").split()
     return verified(
         reason=f"Cyclr signs users in with Client ID {client_id}, sends them back to {uri} and "
         f"asks for {shorten(', '.join(scope)) or 'no scope'}.",
         warnings=vendor.scope_warnings(context, scope),
+        tables=tables,
     )

@@ -24,7 +24,7 @@ from runbook_lib.connectors.facebook.graph import (
     MARKETING_CALENDAR,
     version_warnings,
 )
-from runbook_lib.connectors.findings import failed, inconclusive, verified
+from runbook_lib.connectors.findings import compared, failed, inconclusive, verified
 from runbook_lib.core.model import Finding
 from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import RemoteError
@@ -55,6 +55,9 @@ _PATH_UNPROVEN = (
     "is proven. Strict Mode compares every character when a person signs in; the Redirect URI "
     "Validator in Facebook Login > Settings shows beforehand whether it passes."
 )
+# What Facebook says of a redirect URI.
+_ACCEPTED, _REFUSED, _NOT_REFUSED = "accepted", "refused", "not refused"
+_OTHER_HOST = "a host that is not registered"
 _LONGEST_NAME = 100
 # With one of these the connector makes calls that the Marketing API serves.
 _MARKETING = frozenset({"ads_management", "ads_read", "leads_retrieval", "pages_manage_ads"})
@@ -105,9 +108,11 @@ def app_credentials_are_accepted(context: CheckContext) -> Finding:
 
 def app_is_registered(context: CheckContext) -> Finding:
     """Read the app's node: it is there only once the app was created."""
-    name = shorten(app_node(context, "name")[0].text("name"))
+    node, app_id = app_node(context, "name")[0], context.text("app_id")
+    name = shorten(node.text("name"))
     return verified(
-        reason=f"The app exists: {name} ({context.text('app_id')}).",
+        reason=f"The app exists: {name} ({app_id}).",
+        tables=compared(("App ID", app_id, node.identifier("id"))),
         accepts=("app_id",),
         facts={"app_name": name},
         limits=("Who created the app, and that Facebook asked for the password: no API shows it.",),
@@ -118,14 +123,17 @@ def app_name_matches(context: CheckContext) -> Finding:
     """Compare the app's name with the App Display Name that was meant."""
     meant = context.text("app_display_name")
     name = app_node(context, "name")[0].text("name")
+    tables = compared(("App Display Name", meant, name))
     if name != meant:
         return failed(
             reason=f"The app is called {name[:_LONGEST_NAME]!r}, not {meant!r}; users see this "
             "name at consent.",
             accepts=("app_id",),
+            tables=tables,
         )
     return verified(
         reason=f"The app is called {name!r}.",
+        tables=tables,
         accepts=("app_id", "app_display_name"),
         facts={"app_name": shorten(name)},
         limits=("That the app type is Business and the App Purpose is Clients: no API shows it.",),
@@ -154,17 +162,21 @@ def missing_sections_are_filled(context: CheckContext) -> Finding:
     is_marketing = not _MARKETING.isdisjoint(wanted_permissions(context))
     calendars = (GRAPH_CALENDAR, MARKETING_CALENDAR) if is_marketing else (GRAPH_CALENDAR,)
     warnings += version_warnings(graph, context.now.date(), *calendars)
+    version = ("Graph API version", graph.version, graph.served_version)
+    tables = compared(version) if graph.served_version else ()
     limits = ("That a data deletion address is filled in: no API shows it.",)
     if gaps:
         return inconclusive(
             reason=f"Facebook returns no {', '.join(gaps)}: fill in what is empty in "
             "Settings > Basic, or attest that it is filled in.",
             warnings=tuple(warnings),
+            tables=tables,
             limits=limits,
         )
     return verified(
         reason=f"Filled in: {', '.join(_SECTIONS.values())}.",
         warnings=tuple(warnings),
+        tables=tables,
         limits=limits,
     )
 
@@ -190,6 +202,7 @@ def redirect_uri_is_accepted(context: CheckContext) -> Finding:
         return failed(
             reason=f"Facebook does not accept {uri} ({answer}). Enter it under Valid OAuth "
             "Redirect URIs and press Save Changes.",
+            tables=compared((uri, _ACCEPTED, _REFUSED)),
         )
     if not _is_code_refused(answer):
         return _of_another_answer(answer)
@@ -198,19 +211,28 @@ def redirect_uri_is_accepted(context: CheckContext) -> Finding:
         return inconclusive(
             reason=f"Facebook did not refuse a host that nobody registered either ({control}), "
             "so what it says of yours proves nothing.",
+            tables=compared((uri, _ACCEPTED, _ACCEPTED), (_OTHER_HOST, _REFUSED, _NOT_REFUSED)),
         )
     sibling = _redeem(context, redirect_uri(f"{context.random_hex(8)}.{domain}"))
     if not _is_redirect_refused(sibling):
         return _of_any_host(uri, domain, sibling)
-    if _is_path_compared(context, host):
+    is_exact = _is_path_compared(context, host)
+    tables = compared(
+        (uri, _ACCEPTED, _ACCEPTED),
+        (_OTHER_HOST, _REFUSED, _REFUSED),
+        (f"another path on {host}", _REFUSED, _REFUSED if is_exact else _NOT_REFUSED),
+    )
+    if is_exact:
         return verified(
             reason=f"Facebook accepts {uri}; it refuses another path on that host, and hosts "
             f"that are not registered, also of {domain}.",
+            tables=tables,
         )
     return verified(
         reason=f"Facebook accepts the host of {uri} and refuses hosts that are not registered, "
         f"also of {domain}.",
         limits=(_PATH_UNPROVEN,),
+        tables=tables,
     )
 
 

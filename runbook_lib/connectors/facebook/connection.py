@@ -21,7 +21,7 @@ from runbook_lib.connectors.facebook.graph import (
     Graph,
     version_warnings,
 )
-from runbook_lib.connectors.facebook.permissions import READ, statuses
+from runbook_lib.connectors.facebook.permissions import READ, compared_permissions, statuses
 from runbook_lib.connectors.facebook.tokens import end_of, inspect_token, until
 from runbook_lib.connectors.findings import failed, inconclusive, verified
 from runbook_lib.core.model import Finding, Table
@@ -78,6 +78,10 @@ def user_token_is_valid(context: CheckContext) -> Finding:
     rows = user_graph(context).rows(_GRANTS, token, reads=READ)
     grants = statuses(rows, f"Facebook (/{_GRANTS})")
     lacking = [name for name in wanted if name not in scopes or grants.get(name) != "granted"]
+    in_token = {
+        name: status for name, status in grants.items() if name in scopes or status != "granted"
+    }
+    tables = compared_permissions(wanted, "granted", in_token)
     if lacking:
         declined = [name for name, status in grants.items() if status == "declined"]
         return failed(
@@ -85,6 +89,7 @@ def user_token_is_valid(context: CheckContext) -> Finding:
             + (f" (declined: {', '.join(declined)})." if declined else ".")
             + " Sign in again and grant everything; before App Review has approved a permission, "
             "only people with a role on the app can grant it.",
+            tables=tables,
         )
     warnings = []
     for field, what in (("expires_at", "The token"), ("data_access_expires_at", "Data access")):
@@ -94,6 +99,7 @@ def user_token_is_valid(context: CheckContext) -> Finding:
     return verified(
         reason=f"The token is this app's, valid {until(end)}, and grants {', '.join(wanted)}.",
         warnings=tuple(warnings),
+        tables=tables,
         limits=tuple(
             f"That {scope.identifier('scope')} holds for more than its "
             f"{counted(len(scope.texts('target_ids')), 'chosen target')}."

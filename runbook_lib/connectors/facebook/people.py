@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import re
 
+from msgspec import structs
+
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.facebook.access import (
     ROLE_READS,
@@ -15,7 +17,7 @@ from runbook_lib.connectors.facebook.access import (
     wanted_permissions,
 )
 from runbook_lib.connectors.facebook.errors import GraphAPIError
-from runbook_lib.connectors.facebook.permissions import READ, statuses
+from runbook_lib.connectors.facebook.permissions import READ, compared_permissions, statuses
 from runbook_lib.connectors.facebook.tokens import inspect_token
 from runbook_lib.connectors.findings import failed, inconclusive, verified
 from runbook_lib.core.model import Finding
@@ -48,14 +50,17 @@ def customer_consents_without_role(context: CheckContext) -> Finding:
     doubt = _doubt(context, customer.identifier("user_id"), tester.identifier("user_id"))
     if doubt is not None:
         return doubt
-    lacking = [name for name in wanted_permissions(context) if name not in customer.texts("scopes")]
+    wanted, scopes = wanted_permissions(context), customer.texts("scopes")
+    tables = compared_permissions(wanted, _GRANTED, dict.fromkeys(scopes, _GRANTED))
+    lacking = [name for name in wanted if name not in scopes]
     if lacking:
         return failed(
             reason=f"This person's token lacks {', '.join(lacking)}. Without a role on "
             "the app nobody can grant what App Review has not approved; else sign in again and "
             "grant everything.",
+            tables=tables,
         )
-    return _with_data(context)
+    return structs.replace(_with_data(context), tables=tables)
 
 
 def _doubt(context: CheckContext, who: str, with_role: str) -> Finding | None:

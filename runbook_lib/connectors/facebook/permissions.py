@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from runbook_lib.config.settings import suggestion
+from runbook_lib.connectors.findings import compared
+from runbook_lib.core.model import Table
 from runbook_lib.remote.documents import Document, unexpected
 
 # What is read of each row of an edge that lists permissions.
@@ -76,6 +78,13 @@ def with_dependencies(permissions: tuple[str, ...]) -> tuple[str, ...]:
         for name in (permission, *PERMISSION_DEPENDENCIES.get(permission, ()))
     ]
     return tuple(dict.fromkeys(wanted))
+
+
+def compared_permissions(
+    wanted: Iterable[str], expected: str, status_of: Mapping[str, str]
+) -> tuple[Table, ...]:
+    """Return the table of each wanted permission: the expected status, and the one that it has."""
+    return compared(*((name, expected, status_of.get(name, "not listed")) for name in wanted))
 
 
 def statuses(rows: Iterable[Document], source: str) -> dict[str, str]:

@@ -17,9 +17,14 @@ from runbook_lib.connectors.facebook.access import (
     require_refusal_of_others,
     wanted_permissions,
 )
-from runbook_lib.connectors.facebook.permissions import READ, statuses, with_dependencies
+from runbook_lib.connectors.facebook.permissions import (
+    READ,
+    compared_permissions,
+    statuses,
+    with_dependencies,
+)
 from runbook_lib.connectors.findings import inconclusive, verified
-from runbook_lib.core.model import Finding
+from runbook_lib.core.model import Finding, Table
 from runbook_lib.core.outcome import LONGEST_WAIT_DAYS
 from runbook_lib.remote.documents import shorten
 
@@ -61,16 +66,18 @@ def public_profile_is_live(context: CheckContext) -> Finding:
 
     It needs no review, but is listed only once some permission was reviewed.
     """
-    missing = _not_live(context, ("public_profile",))
+    missing, tables = _not_live(context, ("public_profile",))
     if missing:
         return inconclusive(
             reason=f"{missing} It is listed only after a first review, so its absence proves "
             "nothing: see its Advanced Access under App Review > Permissions and Features.",
             limits=(_NO_ACCESS_LEVEL,),
+            tables=tables,
         )
     return verified(
         reason="Facebook lists public_profile as live.",
         limits=(_NO_ACCESS_LEVEL,),
+        tables=tables,
     )
 
 
@@ -85,38 +92,42 @@ def permissions_are_requested(context: CheckContext) -> Finding | None:
     wanted = with_dependencies(wanted_permissions(context))[1:]
     if not wanted:
         return None
-    missing = _not_live(context, wanted)
+    missing, tables = _not_live(context, wanted)
     if missing:
         return inconclusive(
             reason=f"{missing} A request shows only once it is approved: see under App Review > "
             "Permissions and Features that Advanced Access is requested for each.",
             limits=(_NO_ACCESS_LEVEL, _NO_TIER),
+            tables=tables,
         )
     return verified(
         reason=f"Facebook lists {', '.join(wanted)} as live.",
         limits=(_NO_ACCESS_LEVEL, _NO_TIER),
+        tables=tables,
     )
 
 
 def review_is_approved(context: CheckContext) -> Finding:
     """Return whether every wanted permission is live; what is not cannot be judged from here."""
     wanted = with_dependencies(wanted_permissions(context))
-    missing = _not_live(context, wanted)
+    missing, tables = _not_live(context, wanted)
     if missing:
         return inconclusive(
             reason=f"{missing} Of those that are not listed, App Review > Requests shows whether "
             "each waits or was declined: say here what it shows. A review takes 1 to "
             f"{LONGEST_WAIT_DAYS} days; after that it is overdue.",
             limits=(_NO_REASON,),
+            tables=tables,
         )
     return verified(
         reason=f"All {len(wanted)} permissions are live.",
         limits=(_NO_ACCESS_LEVEL,),
+        tables=tables,
     )
 
 
-def _not_live(context: CheckContext, wanted: tuple[str, ...]) -> str:
-    """Say which wanted permissions are not live, and which are; nothing where all are."""
+def _not_live(context: CheckContext, wanted: tuple[str, ...]) -> tuple[str, tuple[Table, ...]]:
+    """Say which wanted permissions are not live, nothing where all are; return a table of all."""
     edge = f"{context.text('app_id')}/permissions"
     rows = app_graph(context).rows(edge, app_token(context), reads=READ)
     require_refusal_of_others(context, "/permissions")
@@ -132,4 +143,4 @@ def _not_live(context: CheckContext, wanted: tuple[str, ...]) -> str:
         notes.append(f"Facebook does not list {', '.join(absent)}.")
     if notes and live:
         notes.append(f"Live: {', '.join(live)}.")
-    return " ".join(notes)
+    return " ".join(notes), compared_permissions(wanted, _LIVE, listed)

@@ -11,7 +11,7 @@ from typing import Any
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.cyclr.connector import installed_connector
 from runbook_lib.connectors.facebook.access import wanted_permissions
-from runbook_lib.connectors.facebook.permissions import statuses
+from runbook_lib.connectors.facebook.permissions import compared_permissions, statuses
 from runbook_lib.connectors.findings import failed, inconclusive, not_done, verified
 from runbook_lib.core.model import Finding
 from runbook_lib.errors import CyclrAPIError
@@ -62,12 +62,15 @@ def _compare_grants(context: CheckContext, answer: Any) -> Finding:
     grants = statuses(documents(content, _LIST_PERMISSIONS, "data"), _LIST_PERMISSIONS)
     wanted = wanted_permissions(context)
     lacking = [name for name in wanted if grants.get(name) != "granted"]
+    tables = compared_permissions(wanted, "granted", grants)
     if lacking:
         return failed(
             reason=f"The connection lacks {', '.join(lacking)}: the person who signed in did not "
             "grant it, or Cyclr did not ask.",
+            tables=tables,
         )
     return verified(
         reason=f"Through Cyclr, Facebook grants {', '.join(wanted)}.",
         limits=(_NO_OWNER_NAMED,),
+        tables=tables,
     )

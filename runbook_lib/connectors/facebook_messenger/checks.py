@@ -13,7 +13,7 @@ from runbook_lib.connectors.cyclr.connector import is_refusal, sign_in_request
 from runbook_lib.connectors.facebook.access import user_graph
 from runbook_lib.connectors.facebook.formats import is_token
 from runbook_lib.connectors.facebook.inputs import FACEBOOK
-from runbook_lib.connectors.findings import failed, inconclusive, verified
+from runbook_lib.connectors.findings import compared, failed, inconclusive, verified
 from runbook_lib.core.model import Finding, Outcome
 from runbook_lib.plain_text import counted
 from runbook_lib.remote.documents import shorten
@@ -66,6 +66,7 @@ def page_is_subscribed(context: CheckContext) -> Finding:
             reason=f"{name} is not subscribed to app {app_id}; Facebook lists "
             f"{counted(len(apps), 'other app')}. Add the page under Messenger > Settings > "
             "Access Tokens.",
+            tables=compared((name, "subscribed", "not subscribed")),
         )
     fields = ", ".join(mine.texts("subscribed_fields"))
     if not fields:
@@ -78,6 +79,7 @@ def page_is_subscribed(context: CheckContext) -> Finding:
         reason=f"{name} is subscribed to app {app_id} ({fields}).",
         accepts=("page_id",),
         limits=(_FIELDS_UNKNOWN,),
+        tables=compared((name, "subscribed", "subscribed")),
     )
 
 
@@ -95,9 +97,11 @@ def scopes_are_asked_for(context: CheckContext) -> Finding:
         )
     requested = set(request.get("scope", "").replace(",", " ").split())
     wanted = set(context.text("scopes").split(","))
+    tables = compared(("Scopes", ", ".join(sorted(wanted)), ", ".join(sorted(requested))))
     if requested == wanted:
         return verified(
             reason=f"At sign-in Cyclr asks for {', '.join(sorted(requested))}, as Scopes says.",
+            tables=tables,
         )
     problems = []
     if wanted - requested:
@@ -107,6 +111,7 @@ def scopes_are_asked_for(context: CheckContext) -> Finding:
     return failed(
         reason=f"At sign-in Cyclr {' and '.join(problems)}. Correct Scopes in the connector's "
         "Setup.",
+        tables=tables,
     )
 
 

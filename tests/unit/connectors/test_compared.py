@@ -1,0 +1,212 @@
+"""What a check compares is shown as a table: what it is, what was expected, what was found."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+
+from runbook_lib.core.model import Finding, Outcome
+from tests.unit.bodies import APP_ID
+from tests.unit.connectors.least import LEAST, Least, Said
+from tests.unit.connectors.perform import CHECKS, perform
+
+Rows = tuple[tuple[str, str, str], ...]
+
+URI = "https://acme-h.cyclr.com/connector/callback"
+HOST = ("a host that is not registered", "refused", "refused")
+PATH = "another path on acme-h.cyclr.com"
+NEEDED = ("ads_management", "ads_read", "business_management", "pages_manage_ads")
+DEPENDENCIES = (*NEEDED, "pages_read_engagement", "pages_show_list")
+GRANTED = (
+    ("public_profile", "granted", "granted"),
+    ("leads_retrieval", "granted", "granted"),
+)
+DECLINED = (GRANTED[0], ("leads_retrieval", "granted", "declined"))
+CODE_REFUSED = '"message": "Invalid verification code format.", "code": 100'
+
+AS_EXPECTED: Mapping[str, tuple[Rows, ...]] = {
+    "app-is-registered": ((("App ID", APP_ID, APP_ID),),),
+    "app-name-matches": ((("App Display Name", "Acme Lead Sync", "Acme Lead Sync"),),),
+    "redirect-uri-is-accepted": (
+        ((URI, "accepted", "accepted"), HOST, (PATH, "refused", "not refused")),
+        ((URI, "accepted", "accepted"), HOST, (PATH, "refused", "refused")),
+    ),
+    "public-profile-is-live": ((("public_profile", "live", "live"),),),
+    "permissions-are-requested": (
+        tuple((name, "live", "live") for name in ("leads_retrieval", *DEPENDENCIES)),
+    ),
+    "review-is-approved": (
+        tuple(
+            (name, "live", "live") for name in ("public_profile", "leads_retrieval", *DEPENDENCIES)
+        ),
+    ),
+    "connector-is-in-library": ((("Connector",) + ("Facebook Marketing API",) * 2,),),
+    "console-holds-app-id": ((("Client ID", APP_ID, APP_ID), ("Redirect URI", URI, URI)),),
+    "permissions-are-seen-through-cyclr": (GRANTED,),
+    "user-token-is-valid": (GRANTED,),
+    "customer-consents-without-role": (GRANTED,),
+    "page-is-subscribed": ((("page (page-1)", "subscribed", "subscribed"),),),
+    "scopes-are-asked-for": (
+        (("Scopes", "pages_messaging, pages_show_list", "pages_messaging, pages_show_list"),),
+    ),
+}
+# What is answered otherwise: the text of an answer, another one, and what is found then.
+OTHERWISE: Mapping[str, tuple[tuple[str, str, Rows], ...]] = {
+    "app-name-matches": (
+        ("Acme Lead Sync", "Acme", (("App Display Name", "Acme Lead Sync", "Acme"),)),
+    ),
+    "redirect-uri-is-accepted": ((CODE_REFUSED, '"code": 191', ((URI, "accepted", "refused"),)),),
+    "public-profile-is-live": (("live", "expired", (("public_profile", "live", "expired"),)),),
+    "permissions-are-requested": (
+        (
+            "leads_retrieval",
+            "email",
+            (
+                ("leads_retrieval", "live", "not listed"),
+                *((name, "live", "live") for name in DEPENDENCIES),
+            ),
+        ),
+    ),
+    "review-is-approved": (
+        (
+            "public_profile",
+            "email",
+            (
+                ("public_profile", "live", "not listed"),
+                *((name, "live", "live") for name in ("leads_retrieval", *DEPENDENCIES)),
+            ),
+        ),
+    ),
+    "console-holds-app-id": (
+        (
+            f"client_id={APP_ID}",
+            "client_id=77",
+            (("Client ID", APP_ID, "77"), ("Redirect URI", URI, URI)),
+        ),
+        (
+            "callback",
+            "back",
+            (("Client ID", APP_ID, APP_ID), ("Redirect URI", URI, URI.replace("callback", "back"))),
+        ),
+        (
+            f"client_id={APP_ID}",
+            "client_id=",
+            (("Client ID", APP_ID, "(none)"), ("Redirect URI", URI, URI)),
+        ),
+    ),
+    "permissions-are-seen-through-cyclr": (
+        (
+            '"leads_retrieval", "status": "granted"',
+            '"leads_retrieval", "status": "declined"',
+            DECLINED,
+        ),
+    ),
+    "user-token-is-valid": (
+        (
+            '"leads_retrieval", "status": "granted"',
+            '"leads_retrieval", "status": "declined"',
+            DECLINED,
+        ),
+        (
+            '"scopes": ["public_profile", "leads_retrieval"]',
+            '"scopes": ["public_profile"]',
+            (GRANTED[0], ("leads_retrieval", "granted", "not listed")),
+        ),
+    ),
+    "customer-consents-without-role": (
+        (
+            '"scopes": ["public_profile", "leads_retrieval"]',
+            '"scopes": ["public_profile"]',
+            (GRANTED[0], ("leads_retrieval", "granted", "not listed")),
+        ),
+    ),
+    "page-is-subscribed": (
+        (f'"id": "{APP_ID}"', '"id": "77"', (("page (page-1)", "subscribed", "not subscribed"),)),
+    ),
+    "scopes-are-asked-for": (
+        (
+            "%20pages_messaging",
+            "",
+            (("Scopes", "pages_messaging, pages_show_list", "pages_show_list"),),
+        ),
+    ),
+}
+
+
+def performed(name: str, least: Least) -> Finding:
+    (check,) = (check for check in CHECKS if check.id == name)
+    finding = perform(check, least)
+    assert finding is not None
+    return finding
+
+
+def rows_of(finding: Finding) -> Rows:
+    """Return the rows of the finding's only table, whose columns are always the same."""
+    (table,) = finding.tables
+    assert table.columns == ("Compared", "Expected", "Found")
+    return table.rows  # type: ignore[return-value]
+
+
+def otherwise(answer: Said, old: str, new: str) -> Said:
+    """Return an answer, its body and its headers, with another text."""
+    headers = {name: text.replace(old, new) for name, text in answer.headers.items()}
+    return replace(
+        answer, body=json.loads(json.dumps(answer.body).replace(old, new)), headers=headers
+    )
+
+
+@pytest.mark.parametrize("name", AS_EXPECTED)
+def test_what_a_check_verifies_is_compared(name: str) -> None:
+    """A check that compares values shows both beside each other where they are the same."""
+
+    for least, rows in zip(LEAST[name], AS_EXPECTED[name], strict=True):
+        finding = performed(name, least)
+
+        assert finding.outcome is Outcome.VERIFIED
+        assert rows_of(finding) == rows
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "rows"),
+    [(name, *case) for name, cases in OTHERWISE.items() for case in cases],
+)
+def test_what_differs_is_compared(name: str, old: str, new: str, rows: Rows) -> None:
+    """Where they differ, the table has what was found in place of what was expected."""
+
+    least = LEAST[name][0]
+    said = tuple(otherwise(answer, old, new) for answer in least.said)
+    finding = performed(name, replace(least, said=said))
+
+    assert finding.outcome in (Outcome.FAILED, Outcome.INCONCLUSIVE)
+    assert rows_of(finding) == rows
+
+
+def test_a_control_that_is_not_refused_is_compared() -> None:
+    """Where Facebook takes any host, the table shows that the control was not refused."""
+
+    (least, _) = LEAST["redirect-uri-is-accepted"]
+    token, real, control, *others = least.said
+    control = replace(control, body=real.body)
+    finding = performed(
+        "redirect-uri-is-accepted", replace(least, said=(token, real, control, *others))
+    )
+
+    assert rows_of(finding) == ((URI, "accepted", "accepted"), (*HOST[:2], "not refused"))
+
+
+@pytest.mark.parametrize("served", ["v26.0", "v27.0", ""])
+def test_the_version_that_answered_is_compared(served: str) -> None:
+    """The pinned Graph version stands beside the one that Graph names, if it names one."""
+
+    (least,) = LEAST["missing-sections-are-filled"]
+    headers = {"facebook-api-version": served} if served else {}
+    said = tuple(replace(answer, headers=headers) for answer in least.said)
+    finding = performed("missing-sections-are-filled", replace(least, said=said))
+
+    if served:
+        assert rows_of(finding) == (("Graph API version", "v26.0", served),)
+    else:
+        assert finding.tables == ()
