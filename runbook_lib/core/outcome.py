@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple, Protocol
 
 from runbook_lib.core.model import Mode, Outcome
-from runbook_lib.core.procedure import Conclusion
 
 ICONS: Mapping[Outcome, str] = {
     Outcome.VERIFIED: "✔",
@@ -68,17 +68,39 @@ MEANINGS: Mapping[Outcome, str] = {
 }
 
 
-def label_of(conclusion: Conclusion) -> str:
+class Concluded(Protocol):
+    """What has an outcome: a conclusion, or a step of a record."""
+
+    @property
+    def outcome(self) -> Outcome:
+        """Return the outcome."""
+
+    @property
+    def needs_person(self) -> bool:
+        """Return whether a person must confirm the rest of what is verified."""
+
+
+class Look(NamedTuple):
+    """How a step is shown: with its outcome, or as verified in part, which counts separately."""
+
+    outcome: Outcome
+    is_in_part: bool
+
+    @property
+    def label(self) -> str:
+        """Return it as a person reads it."""
+        return IN_PART if self.is_in_part else LABELS[self.outcome]
+
+
+LOOKS = tuple(Look(outcome, in_part) for outcome in Outcome for in_part in (False, True))
+
+
+def label_of(concluded: Concluded) -> str:
     """Return a step's outcome as a person reads it."""
-    return IN_PART if conclusion.needs_person else LABELS[conclusion.outcome]
+    return Look(concluded.outcome, concluded.needs_person).label
 
 
-def tally(conclusions: Iterable[Conclusion]) -> list[tuple[Outcome, str, int]]:
+def tally(steps: Iterable[Concluded]) -> list[tuple[Outcome, str, int]]:
     """Return how many steps have each outcome, with its label; *in part* counts separately."""
-    counts = Counter((conclusion.needs_person, conclusion.outcome) for conclusion in conclusions)
-    return [
-        (outcome, IN_PART if in_part else LABELS[outcome], number)
-        for outcome in Outcome
-        for in_part in (False, True)
-        if (number := counts[in_part, outcome])
-    ]
+    counts = Counter((step.outcome, step.needs_person) for step in steps)
+    return [(look.outcome, look.label, counts[look]) for look in LOOKS if counts[look]]

@@ -16,7 +16,7 @@ from msgspec import to_builtins
 
 from runbook_lib.connectors.registry import kit_of
 from runbook_lib.core.model import Outcome, Value
-from runbook_lib.core.outcome import ICONS, IN_PART, LABELS, MODES, label_of
+from runbook_lib.core.outcome import ICONS, MODES, label_of
 from runbook_lib.core.state import RunState, StepState
 from runbook_lib.core.step_record import (
     StepRecord,
@@ -101,7 +101,9 @@ def summary_bundle(state: RunState, *, is_sandbox: bool) -> dict[str, Any]:
     """Return the renderings of a notebook's end: every step, with outcome and reason."""
     steps = [step_record(step) for step in state.steps.values()]
     lines = [
-        one_line(f"{ICONS[step.outcome]} {step.id:32} {_label(step):16} {with_times(step.reason)}")
+        one_line(
+            f"{ICONS[step.outcome]} {step.id:32} {label_of(step):20} {with_times(step.reason)}"
+        )
         for step in steps
     ]
     document = {
@@ -124,15 +126,16 @@ def saved_bundle(state: RunState | None, *, tenant: str, part: str) -> dict[str,
     `state`.
     """
     step = state.steps.get(part) if state else None
-    if step is not None:
-        outcome = step.conclusion.outcome
-        mark = f"{ICONS[outcome]} {label_of(step.conclusion)}: "
-        summary = with_times(step.conclusion.reason)
+    conclusion = step.conclusion if step else None
+    if conclusion:
+        outcome = conclusion.outcome
+        mark = f"{ICONS[outcome]} {label_of(conclusion)}: "
+        summary = with_times(conclusion.reason)
     else:
         # NOTE: no number of steps: the notebook is saved seldom, and the number would be old.
         outcome, mark, summary = Outcome.NOT_RUN, "", ""
     html = _html(
-        "saved", outcome=outcome, is_step=bool(mark), summary=summary, tenant=tenant, part=part
+        "saved", outcome=outcome, conclusion=conclusion, summary=summary, tenant=tenant, part=part
     )
     return {"text/html": html, "text/plain": one_line(f"{mark}{summary} {_AS_SAVED}")}
 
@@ -144,7 +147,7 @@ def confirm_page(*, heading: str, **values: object) -> str:
 
 def _step_text(step: StepRecord, notes: list[tuple[str, str]], *, is_sandbox: bool) -> str:
     mark = "SANDBOX " if is_sandbox else ""
-    lines = [f"{mark}{ICONS[step.outcome]} {_label(step)}: {with_times(step.reason)}"]
+    lines = [f"{mark}{ICONS[step.outcome]} {label_of(step)}: {with_times(step.reason)}"]
     lines += [f"  {label.lower()}: {text}" for label, text in notes]
     for table in gathered(step, "tables"):
         lines += [f"  {table.caption}:", *(f"    {' · '.join(row)}" for row in table.rows)]
@@ -155,11 +158,6 @@ def _step_text(step: StepRecord, notes: list[tuple[str, str]], *, is_sandbox: bo
     ]
     # NOTE: a terminal, or a person's editor, shows this as it is.
     return "\n".join(one_line(line) for line in lines)
-
-
-def _label(step: StepRecord) -> str:
-    """Return a step's outcome as it is shown, which says if a part of it is not proven."""
-    return IN_PART if step.needs_person else step.outcome
 
 
 def _without_exchanges(step: StepRecord) -> dict[str, Any]:
@@ -177,10 +175,9 @@ def environment() -> Environment:
     made = template_environment(Path(__file__).parent / "templates")
     made.globals.update(
         as_saved=_AS_SAVED,
-        labels=LABELS,
         colours=_COLOURS,
         icons=ICONS,
-        label=_label,
+        label=label_of,
         detail=exchange_detail,
     )
     made.filters["timed"] = with_times

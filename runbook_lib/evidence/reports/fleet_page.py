@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from runbook_lib.core.model import HostCalls, Outcome
-from runbook_lib.core.outcome import LABELS
+from runbook_lib.core.outcome import LOOKS, Look
 from runbook_lib.evidence.fleet_record import FleetRecord
 from runbook_lib.evidence.reports.fleet_tenants import (
     NamedStep,
@@ -36,20 +36,20 @@ _NOTABLE = (Outcome.FAILED, Outcome.WAITING, Outcome.INCONCLUSIVE)
 
 @dataclass(frozen=True, slots=True)
 class StepTotal:
-    """A step with the number of tenants at each outcome."""
+    """A step with the number of tenants at each outcome; *in part* counts separately."""
 
     step: NamedStep
-    counts: tuple[tuple[Outcome, int], ...]
+    counts: tuple[tuple[Look, int], ...]
 
     @property
     def is_notable(self) -> bool:
-        """Return whether it failed, waits or could not be checked for a tenant."""
-        return any(outcome in _NOTABLE for outcome, _ in self.counts)
+        """Return whether it failed, waits or could not be checked for a tenant, even in part."""
+        return any(look.outcome in _NOTABLE or look.is_in_part for look, _ in self.counts)
 
     @property
     def text(self) -> str:
         """Return the numbers in words."""
-        return listed([f"{number:,} {LABELS[outcome]}" for outcome, number in self.counts])
+        return listed([f"{number:,} {look.label}" for look, number in self.counts])
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,14 +109,12 @@ def _calls(rows: Iterable[TenantRow]) -> list[HostCalls]:
 def _totals(
     record: FleetRecord, named: Iterable[NamedStep], rows: Sequence[TenantRow]
 ) -> list[ConnectorTotals]:
-    counts: Counter[tuple[NamedStep, Outcome]] = Counter(
-        (step, line.outcome) for row in rows for line in row.lines for step in line.steps
+    counts: Counter[tuple[NamedStep, Look]] = Counter(
+        (step, line.look) for row in rows for line in row.lines for step in line.steps
     )
     of_connectors: dict[str, list[StepTotal]] = {}
     for step in named:
-        numbers = tuple(
-            (outcome, counts[step, outcome]) for outcome in Outcome if counts[step, outcome]
-        )
+        numbers = tuple((look, counts[step, look]) for look in LOOKS if counts[step, look])
         of_connectors.setdefault(step.connector, []).append(StepTotal(step, numbers))
     titles = {name: described["title"] for name, described in record.connectors.items()}
     return [
@@ -134,7 +132,7 @@ def _worst(totals: Iterable[ConnectorTotals]) -> list[tuple[Outcome, NamedStep, 
             for connector in totals
             for total in connector.steps
             for candidate, number in total.counts
-            if candidate is outcome
+            if candidate.outcome is outcome
         ]
         if numbers:
             number, step = max(numbers, key=lambda pair: pair[0])

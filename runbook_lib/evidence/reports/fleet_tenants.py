@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import quote
 
 from runbook_lib.core.model import Outcome, RunOutcome
-from runbook_lib.core.outcome import IN_PART, LABELS, OPEN, SETTLED
+from runbook_lib.core.outcome import IN_PART, LABELS, LOOKS, OPEN, SETTLED, Look
 from runbook_lib.errors import ExitCode
 from runbook_lib.evidence.fleet_record import FleetRecord, Status, TenantResult
 from runbook_lib.evidence.reports.wording import day, days_between, listed
@@ -103,10 +103,15 @@ class StepWait:
 class Line:
     """Steps with the same outcome and reason; one that waits has a line of its own."""
 
-    outcome: Outcome
+    look: Look
     steps: tuple[NamedStep, ...]
     reason: str
     wait: StepWait | None
+
+    @property
+    def outcome(self) -> Outcome:
+        """Return the outcome of its steps."""
+        return self.look.outcome
 
     @property
     def is_settled(self) -> bool:
@@ -130,10 +135,10 @@ class Line:
 
 @dataclass(frozen=True)
 class TenantRow:
-    """A tenant of a fleet, with the outcomes of its steps, in order; `lines` say what is open."""
+    """A tenant of a fleet, with the looks of its steps, in order; `lines` say what is open."""
 
     result: TenantResult
-    outcomes: tuple[Outcome, ...]
+    looks: tuple[Look, ...]
     lines: tuple[Line, ...]
 
     @cached_property
@@ -167,7 +172,7 @@ class TenantRow:
     @cached_property
     def failed(self) -> int:
         """Return how many steps failed."""
-        return self.outcomes.count(Outcome.FAILED)
+        return sum(look.outcome is Outcome.FAILED for look in self.looks)
 
     @property
     def open_lines(self) -> list[Line]:
@@ -180,17 +185,15 @@ class TenantRow:
         return [step.place for line in self.open_lines for step in line.steps]
 
     @property
-    def segments(self) -> tuple[tuple[Outcome, int], ...]:
-        """Return each outcome with the number of successive steps that have it."""
-        return tuple((outcome, len(list(same))) for outcome, same in groupby(self.outcomes))
+    def segments(self) -> tuple[tuple[Look, int], ...]:
+        """Return each look with the number of successive steps that have it."""
+        return tuple((look, len(list(same))) for look, same in groupby(self.looks))
 
     @property
     def counts(self) -> str:
         """Return how many steps have each outcome, in words."""
-        count = Counter(self.outcomes)
-        return listed(
-            [f"{count[outcome]} {LABELS[outcome]}" for outcome in Outcome if count[outcome]]
-        )
+        count = Counter(self.looks)
+        return listed([f"{count[look]} {look.label}" for look in LOOKS if count[look]])
 
     @property
     def summary(self) -> str:
@@ -232,18 +235,22 @@ def tenant_rows(
     for result in record.results.values():
         pairs = [(named[result.connector, step["id"]], step) for step in result.steps]
         pairs.sort(key=lambda pair: pair[0].place)
-        outcomes = tuple(Outcome(step["outcome"]) for _, step in pairs)
-        rows.append(TenantRow(result, outcomes, tuple(_lines(pairs, until))))
+        looks = tuple(_look(step) for _, step in pairs)
+        rows.append(TenantRow(result, looks, tuple(_lines(pairs, until))))
     return sorted(rows, key=_badness)
+
+
+def _look(step: Mapping[str, Any]) -> Look:
+    return Look(Outcome(step["outcome"]), step["needs_person"])
 
 
 def _lines(pairs: Sequence[tuple[NamedStep, Mapping[str, Any]]], until: str) -> list[Line]:
     """Return the lines of a tenant, what is open first."""
-    together: dict[tuple[Outcome, str, StepWait | None], list[NamedStep]] = {}
+    together: dict[tuple[Look, str, StepWait | None], list[NamedStep]] = {}
     for named, step in pairs:
-        outcome = Outcome(step["outcome"])
-        reason = f"{IN_PART}: {step['reason']}" if step["needs_person"] else step["reason"]
-        reason = "" if outcome in SETTLED and not step["needs_person"] else reason
+        look = _look(step)
+        reason = f"{IN_PART}: {step['reason']}" if look.is_in_part else step["reason"]
+        reason = "" if look.outcome in SETTLED and not look.is_in_part else reason
         wait = None
         if "wait" in step:
             waits = step["wait"]
@@ -252,7 +259,7 @@ def _lines(pairs: Sequence[tuple[NamedStep, Mapping[str, Any]]], until: str) -> 
             days = days_between(since, until)
             due = waits["due"] or ""
             wait = StepWait(named, whom, since, days, due, waits["overdue_days"])
-        together.setdefault((outcome, reason, wait), []).append(named)
+        together.setdefault((look, reason, wait), []).append(named)
     lines = [Line(key[0], tuple(steps), key[1], key[2]) for key, steps in together.items()]
     return sorted(lines, key=_urgency)
 

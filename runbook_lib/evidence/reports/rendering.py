@@ -21,6 +21,8 @@ from runbook_lib.core.outcome import (
     LONGEST_WAIT_DAYS,
     MEANINGS,
     MODES,
+    label_of,
+    tally,
 )
 from runbook_lib.core.step_record import StepRecord, advice_of, gathered
 from runbook_lib.core.templates import template_environment
@@ -68,6 +70,7 @@ def environment() -> Environment:
     )
     made.filters.update(
         icon=lambda outcome: ICONS.get(outcome, "?"),
+        label=label_of,
         word=lambda outcome: LABELS.get(outcome, str(outcome)),
         cut=lambda text, limit: wording.bounded(wording.readable(str(text)), limit),
         json=wording.as_json,
@@ -83,7 +86,7 @@ def environment() -> Environment:
         answers=_answers,
         advice=advice_of,
         limits=lambda step: list(dict.fromkeys(gathered(step, "limits"))),
-        number_of=lambda run, outcome: sum(step.outcome == outcome for step in run.steps),
+        tally=tally,
         inline=lambda picture: Markup(picture.source),  # noqa: S704  (base64 of a picture)
         program=Markup,  # the script of a page, as it is
     )

@@ -166,7 +166,7 @@ def history_report(tenant: str, sealed: Sequence[SealedRun]) -> str:
             faulty=[run for run in sealed if run.fault],
             verdict=_verdict(newest) if newest else "",
             columns=[
-                (run, {step.id: step.outcome for step in run.record.steps})
+                (run, {step.id: step for step in run.record.steps})
                 for run in shown[-_MOST_COLUMNS:]
                 if run.record
             ],

@@ -12,7 +12,7 @@ import pytest
 from msgspec import structs, to_builtins
 
 from runbook_lib.core.model import Exchange, Finding, Outcome, Table
-from runbook_lib.core.outcome import ICONS
+from runbook_lib.core.outcome import ICONS, LABELS
 from runbook_lib.core.procedure import Conclusion, Link, Paste, Source, Step, StepKind
 from runbook_lib.core.state import RunState, StepState
 from runbook_lib.core.step_record import step_record
@@ -389,13 +389,29 @@ def test_a_header_says_whose_run_it_is() -> None:
         assert "headless" not in text
 
 
+def test_verified_in_part_is_saved_as_it_is_shown() -> None:
+    """A saved panel has the badge that the step's output has, dashed where it is in part."""
+
+    whole = replace(STATE, conclusion=replace(STATE.conclusion, needs_person=False))
+    shown, settled = (
+        rendering.saved_bundle(RunState(RUN_ID, {STEP.id: state}), tenant="acme", part=STEP.id)
+        for state in (STATE, whole)
+    )
+
+    (badge,) = re.findall('<span style="border:2px dashed.*?</span>', shown["text/html"])
+    assert badge.endswith("✔ verified in part</span>")
+    assert badge in bundle()["text/html"]
+    assert shown["text/plain"].startswith("✔ verified in part: It is accepted.")
+    assert "dashed" not in settled["text/html"]
+
+
 @pytest.mark.parametrize("outcome", Outcome)
 def test_every_outcome_has_its_own_look(outcome: Outcome) -> None:
     """Each outcome has its own icon and its word, not only a colour."""
 
     state = replace(STATE, conclusion=Conclusion(outcome=outcome, reason="r"))
 
-    assert f"{ICONS[outcome]} {outcome}" in Page(bundle(state)["text/html"]).text
+    assert f"{ICONS[outcome]} {LABELS[outcome]}" in Page(bundle(state)["text/html"]).text
     assert len(set(ICONS.values())) == len(Outcome)
 
 

@@ -160,12 +160,16 @@ def test_the_rows_are_worst_first_with_their_words() -> None:
 
 
 def test_what_is_verified_in_part_is_open() -> None:
-    """A step that a person must look at is named with its reason, as one that waits."""
+    """A step that a person must look at is named with its reason, and drawn as what it is."""
 
     in_part = step(REDIRECT, reason="The domain is accepted.", for_="anybody", since=None)
     page = page_of(result("acme", {**in_part, "needs_person": True}, outcome="incomplete"))
 
-    assert "verified in part: The domain is accepted." in page.text
+    assert "URI: verified in part: The domain is accepted." in page.text
+    assert "8 Set the Valid OAuth Redirect URI1 verified in part" in page.section("steps")
+    marks = [mark for mark in page.all("i") if mark.attributes.get("class") == "in-part"]
+    assert {mark.attributes["data-outcome"] for mark in marks} == {"verified"}
+    assert len(marks) == 2
 
 
 def test_a_row_leads_to_its_report() -> None:

@@ -157,7 +157,24 @@ def test_successive_steps_with_one_outcome_are_one_segment() -> None:
 
     found = row(step(REVIEW, "waiting"), step(REDIRECT), step(LOGIN))
 
-    assert found.segments == (("verified", 2), ("waiting", 1))
+    assert [(*look, number) for look, number in found.segments] == [
+        ("verified", False, 2),
+        ("waiting", False, 1),
+    ]
+
+
+def test_what_is_verified_in_part_counts_apart() -> None:
+    """A step that is verified in part is a segment of its own, and is not among the verified."""
+
+    in_part = {**step(REDIRECT), "needs_person": True}
+    found = row(step(LOGIN), in_part, step(REVIEW))
+
+    assert [(*look, number) for look, number in found.segments] == [
+        ("verified", False, 1),
+        ("verified", True, 1),
+        ("verified", False, 1),
+    ]
+    assert found.counts == "2 verified and 1 verified in part"
 
 
 def test_a_step_that_the_connector_lacks_keeps_its_id() -> None:
@@ -165,7 +182,7 @@ def test_a_step_that_the_connector_lacks_keeps_its_id() -> None:
 
     found = row(step("fb-99-gone", "failed", "Wrong."), step(LOGIN))
 
-    assert found.outcomes == ("verified", "failed")
+    assert [look.outcome for look in found.looks] == ["verified", "failed"]
     assert found.summary == "fb-99-gone: Wrong."
 
 

@@ -142,6 +142,20 @@ def test_a_history_shows_each_step_over_time() -> None:
     ]
 
 
+def test_a_history_draws_verified_in_part_apart() -> None:
+    """What is verified in part has its word and a dashed mark, and is not counted as verified."""
+
+    page = history(on(1, step("fb-01-a", needs_person=True), step("fb-02-b")))
+
+    grid = page.one("table", class_="grid")
+    assert "Do fb-01-a ✔verified in part" in grid.text
+    (mark,) = (each for each in page.within(grid, "span") if "in-part" in str(each.attributes))
+    assert mark.attributes["title"] == "verified in part"
+    assert page.all("table")[0].text.endswith("1 verified · 1 verified in part")
+    whole, piece = page.within(page.one("div", class_="bar"), "span")
+    assert ("class" in whole.attributes, piece.attributes["class"]) == (False, "in-part")
+
+
 def test_a_history_shows_changes_between_runs() -> None:
     """
     Changed outcomes, statements, procedure and parameters are shown; other reasons are collapsed.
