@@ -216,23 +216,18 @@ def redirect_uri_is_accepted(context: CheckContext) -> Finding:
     sibling = _redeem(context, redirect_uri(f"{context.random_hex(8)}.{domain}"))
     if not _is_redirect_refused(sibling):
         return _of_any_host(uri, domain, sibling)
-    is_exact = _is_path_compared(context, host)
-    tables = compared(
-        (uri, _ACCEPTED, _ACCEPTED),
-        (_OTHER_HOST, _REFUSED, _REFUSED),
-        (f"another path on {host}", _REFUSED, _REFUSED if is_exact else _NOT_REFUSED),
-    )
-    if is_exact:
+    rows = [(uri, _ACCEPTED, _ACCEPTED), (_OTHER_HOST, _REFUSED, _REFUSED)]
+    if _is_path_compared(context, host):
         return verified(
             reason=f"Facebook accepts {uri}; it refuses another path on that host, and hosts "
             f"that are not registered, also of {domain}.",
-            tables=tables,
+            tables=compared(*rows, (f"another path on {host}", _REFUSED, _REFUSED)),
         )
     return verified(
         reason=f"Facebook accepts the host of {uri} and refuses hosts that are not registered, "
         f"also of {domain}.",
         limits=(_PATH_UNPROVEN,),
-        tables=tables,
+        tables=compared(*rows),
     )
 
 

@@ -31,7 +31,7 @@ AS_EXPECTED: Mapping[str, tuple[Rows, ...]] = {
     "app-is-registered": ((("App ID", APP_ID, APP_ID),),),
     "app-name-matches": ((("App Display Name", "Acme Lead Sync", "Acme Lead Sync"),),),
     "redirect-uri-is-accepted": (
-        ((URI, "accepted", "accepted"), HOST, (PATH, "refused", "not refused")),
+        ((URI, "accepted", "accepted"), HOST),
         ((URI, "accepted", "accepted"), HOST, (PATH, "refused", "refused")),
     ),
     "public-profile-is-live": ((("public_profile", "live", "live"),),),
