@@ -254,7 +254,7 @@ def test_another_notebook_stays_as_it_is(walk: Walk) -> None:
 
 
 def test_nothing_of_the_persons_own_jupyterlab_is_touched(walk: Walk) -> None:
-    """The person's settings and layout elsewhere stay as they left them."""
+    """Whatever is opened here, the person's settings and layout stay as they left them."""
 
     own = walk.lab.project.parent / "jupyter" / "lab"
     with walk.page.expect_response(
