@@ -478,6 +478,16 @@ def test_a_question_is_the_steps_own() -> None:
     assert view(state(step))["forms"][0]["label"] == "What does Facebook say?"
 
 
+def test_a_step_with_answers_asks_which_is_true() -> None:
+    """What no outside party decides is not submitted or declined: only its answers can be given."""
+
+    shown = view(state(make_step("a", answers=(ASKED_FOR,))))
+
+    assert shown["actions"]["primary"] == shown["forms"][0]["name"] == "answer"
+    options = [option["name"] for option in shown["forms"][0]["options"]]
+    assert options == ["attest-asked", "attest"]
+
+
 def test_an_answer_about_a_review_has_its_day_and_the_permissions() -> None:
     """What was sent or declined is said with its day and by name; a decline asks for its reason."""
 
@@ -837,6 +847,7 @@ def test_the_rest_of_the_actions_is_in_the_menu() -> None:
 
     notes = ["comment", "assign", "skip"]
     assert menu(state(make_step("a"))) == notes
+    assert menu(state(make_step("a")), has_confirm_page=True) == notes
     assert menu(state(app_step())) == notes
     assert menu(state(app_step(), Outcome.VERIFIED)) == ["attest", *notes]
     assert menu(state(REVIEW, Outcome.WAITING)) == ["check", *notes]
