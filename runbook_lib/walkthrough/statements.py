@@ -14,7 +14,7 @@ from runbook_lib.core.model import Assignment, Note, NoteKind, Word, WordKind
 from runbook_lib.core.procedure import Step
 from runbook_lib.engine.known_run import KnownRun
 from runbook_lib.errors import SettingsError
-from runbook_lib.evidence.reports.wording import day
+from runbook_lib.evidence.reports.wording import date
 
 _ORIGIN = "walkthrough"
 _LONGEST_NAME, _LONGEST_NOTE = 200, 2_000
@@ -88,7 +88,7 @@ class Statements:
 def _with_event(typed: dict[str, Any]) -> str:
     """Return the note, behind the day and the names that were given of what happened elsewhere."""
     on = _text(typed, "on")
-    event = [f"on {day(on)}"] if on else []
+    event = [f"on {date(on)}"] if on else []
     event += [
         f"{name}: {', '.join(map(str, chosen))}"
         for name, chosen in typed.items()

@@ -446,12 +446,13 @@ def _next_view(state: RunState) -> dict[str, str] | None:
     if following is None:
         return None
     step, advice = following
+    is_new = step.conclusion.outcome is Outcome.NOT_RUN
     return {
         "id": step.step.id,
         "number": step.number,
         "title": step.step.title,
         # What nobody has begun needs no advice but its own text.
-        "advice": advice.replace("described above", "described there") if step.lines else "",
+        "advice": "" if is_new else advice.replace("described above", "described there"),
     }
 
 

@@ -92,8 +92,8 @@ class Panel {
     if (id !== this.model.get("view").id) return;
     const wasOpen = this.isOpen;
     this.fold = isOpen;
+    this.hasLooked = (this.isOpen && !wasOpen && this.lookAgain()) || this.hasLooked;
     this.draw();
-    if (this.isOpen && !wasOpen) this.lookAgain();
   }
 
   // What a folded step says beside its outcome: what is not proven, and what was warned of.

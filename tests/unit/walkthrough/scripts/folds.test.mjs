@@ -154,9 +154,15 @@ describe("a step that is settled", () => {
 
   test("folds and moves nothing where nobody acted: another tab, or another person", () => {
     const { here, areOpen } = two();
+    here.model.show({ ...SETTLED });
+    assert.deepEqual([areOpen(), document.activeElement], [[false, false], page.body]);
+  });
+
+  test("stays open for whoever works in it, while somebody else settles it", () => {
+    const { here, areOpen } = two();
     here.root.focus();
     here.model.show({ ...SETTLED });
-    assert.deepEqual([areOpen(), document.activeElement === here.root], [[false, false], true]);
+    assert.deepEqual([areOpen(), document.activeElement === here.root], [[true, false], true]);
   });
 
   test("moves nothing if what the person did has ended before", () => {
