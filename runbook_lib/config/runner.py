@@ -11,6 +11,7 @@ from functools import partial
 
 from runbook_lib.config import formats
 from runbook_lib.core.procedure import Input, Procedure
+from runbook_lib.core.words import WORD_DAYS
 
 SIGNING_KEY = Input(
     name="signing_key",
@@ -75,6 +76,14 @@ IN_KERNEL = (
         parse=formats.step_names,
         default=(),
         example="cy-03-client-secret",
+    ),
+    Input(
+        name=WORD_DAYS,
+        label="Longest time of a word",
+        help="For how many days what a person says of a step that has such a time counts at most; "
+        "0: as long as the procedure says. No number lengthens that.",
+        parse=partial(formats.whole_number, least=0, most=3650, unit="days"),
+        default=0,
     ),
     Input(
         name="connect_to",

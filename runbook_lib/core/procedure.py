@@ -240,8 +240,8 @@ class Step:
     meet here, `developer_tools` which answers of the provider's tools for developers show
     something about it, `least_days` and `usual_days` how long an outside party takes at least
     and at most, as far as that is known (else 0). `attest_label` is the button by which a
-    person confirms it; that word counts for `counts_days` (0: without end). `answers` are what
-    may be true instead.
+    person confirms it; that word, or a skip, counts for `counts_days` (0: without end).
+    `answers` are what may be true instead.
     """
 
     id: str
@@ -478,6 +478,7 @@ def conclude(
     unseen: tuple[str, ...] = (),
     answer: Answer | None = None,
     today: str = "",
+    until: str = "",
 ) -> Conclusion:
     """
     Return a step's outcome from its findings and a person's `word`.
@@ -487,19 +488,20 @@ def conclude(
     the step's check did not run, `others` who else attested it if two people must,
     `unseen` what a person must confirm of a verified step (`Step.unseen`). `answer` is
     what the word says instead of the step's sentence; it fails once its due day is before `today`.
+    `until` is the last day on which the word counts.
     """
     seen = _seen(findings, word)
     if seen is not None and seen.outcome in (Outcome.FAILED, Outcome.VERIFIED):
         is_in_part = bool(unseen) and seen.outcome is Outcome.VERIFIED
         return _verified_in_part(seen, word, others) if is_in_part else seen
     if word is not None and not _says_done(word):
-        return _left_or_declined(word)
+        return _left_or_declined(word, until)
     if obstacle:
         return Conclusion(outcome=Outcome.SKIPPED, reason=obstacle)
     if seen is not None and (seen.outcome is Outcome.WAITING or word is None):
         return seen
     if word is not None:
-        return _attested(word, seen, unchecked, others, answer=answer, today=today)
+        return _attested(word, seen, unchecked, others, answer=answer, today=today, until=until)
     reason = unchecked or "Only you can confirm this: no API shows it."
     return Conclusion(outcome=Outcome.NOT_RUN, reason=reason)
 
@@ -518,9 +520,9 @@ def _says_done(word: Word | None) -> TypeGuard[Word]:
     return word is not None and word.kind in (WordKind.ATTESTED, WordKind.SUBMITTED)
 
 
-def _left_or_declined(word: Word) -> Conclusion:
+def _left_or_declined(word: Word, until: str) -> Conclusion:
     if word.kind is WordKind.SKIPPED:
-        reason = f"{word.by}: {word.note}"
+        reason = f"{word.by}: {word.note}{f' (counts until {until})' if until else ''}"
         return Conclusion(outcome=Outcome.SKIPPED, reason=reason, by_person=True)
     note = f": {word.note.rstrip('.')}" if word.note else ""
     reason = (
@@ -547,14 +549,15 @@ def _attested(
     *,
     answer: Answer | None,
     today: str,
+    until: str,
 ) -> Conclusion:
     is_submitted, is_late = word.kind is WordKind.SUBMITTED, bool(word.due) and today > word.due
     label = "Submitted" if is_submitted else answer.label if answer else ""
     reason = f"{label and f'{label}, says '}{word.by} on {word.at}"
     if word.due:
         reason += f", due {word.due}{' (that day has passed)' if is_late else ''}"
-    if word.until:
-        reason += f", counts until {word.until}"
+    if until:
+        reason += f", counts until {until}"
     if others:
         reason += f", confirming {', '.join(others)}"
     if word.note:

@@ -55,7 +55,15 @@ from runbook_lib.core.model import (
 )
 from runbook_lib.core.outcome import SETTLED
 from runbook_lib.core.procedure import Conclusion, Provider, Step, combine, conclude
-from runbook_lib.core.words import Lapsed, Subject, misfit, weigh
+from runbook_lib.core.words import (
+    WORD_DAYS,
+    Lapsed,
+    Subject,
+    days_between,
+    last_day,
+    misfit,
+    weigh,
+)
 from runbook_lib.errors import ChainError, JournalError
 
 # The parameter that names the steps whose attestation a second person must confirm.
@@ -64,6 +72,8 @@ EVERY_STEP = "all"
 # Where the index is saved, beside the journal.
 STATE_NAME = "state.json"
 
+# So many days before a word ends it is asked for again.
+_SOON_DAYS = 30
 # How many lines are cached once they were read from the journal.
 _MOST_KEPT = 256
 # After folding more lines than this, the index is saved at once.
@@ -83,7 +93,8 @@ class StepState:
     the words and the check that count and of the notes, `number` is the step's
     on screen. `comments` are all of them, oldest first; `assignment` says who
     does the step; `waiting_since` is when the wait for somebody else began, or
-    was seen first.
+    was seen first. `ends_on` is the last day on which the words that settle it count; empty
+    where it has no end, or does not rest on words.
     """
 
     step: Step
@@ -100,6 +111,7 @@ class StepState:
     comments: tuple[Commented, ...] = ()
     assignment: Assigned | None = None
     waiting_since: str = ""
+    ends_on: str = ""
 
     @property
     def assigned_to(self) -> str:
@@ -136,6 +148,15 @@ class StepState:
         if not (is_outside and self.waiting_since and usual):
             return 0
         return max((today - date.fromisoformat(self.waiting_since[:10])).days - usual, 0)
+
+    def ends_soon(self, today: date) -> bool:
+        """Return whether the words that settle it end within 30 days."""
+        return bool(self.ends_on) and days_between(today.isoformat(), self.ends_on) <= _SOON_DAYS
+
+    @property
+    def has_grown_old(self) -> bool:
+        """Return whether a word about it has ended, and nothing settles it since."""
+        return not self.is_settled and any(lapsed.ended for lapsed in self.lapsed)
 
     @property
     def is_settled(self) -> bool:
@@ -373,9 +394,11 @@ def fold(
     """
     name = history.last_run if run_id is None else run_id
     mine = history.run(name)
-    if run_id is not None and mine and mine.finished_on:
-        subject = replace(subject, today=mine.finished_on[:10])
     started = history.read(mine.started) if mine and mine.started else None
+    if run_id is not None and mine and mine.finished_on:
+        days = started.data.parameters.get(WORD_DAYS, 0) if started else 0
+        values = {**subject.values, WORD_DAYS: days}
+        subject = replace(subject, values=values, today=mine.finished_on[:10])
     folded = _StepFold(history, subject, run_id, started)
     states: dict[str, StepState] = {}
     bases: dict[str, object] = {}
@@ -463,6 +486,8 @@ class _StepFold:
         unchecked = unfit or _why_unchecked(
             entry, step, is_begun=step.id in self._begun, run_id=self._run_id
         )
+        ends = [last_day(counted, step, self._subject.most_days) for counted in counting]
+        ends_on = min(filter(None, ends), default="")
         state = StepState(
             step=step,
             number=self._subject.procedure.numbers[step.id],
@@ -474,6 +499,7 @@ class _StepFold:
                 unseen=step.unseen(findings),
                 answer=step.sentences.get(word.binding.confirms) if word else None,
                 today=self._subject.today,
+                until=ends_on,
                 unchecked=" ".join(
                     filter(None, (*(lapse.sentence for lapse in lapsed), unchecked))
                 ),
@@ -487,7 +513,14 @@ class _StepFold:
             checked_on=entry.at if entry and not unfit else "",
             lines=tuple(lines),
         )
-        return self._with_notes(replace(state, waiting_since=self._waiting_since(state)))
+        is_by_word = state.conclusion.by_person or bool(step.unseen(findings))
+        return self._with_notes(
+            replace(
+                state,
+                waiting_since=self._waiting_since(state),
+                ends_on=ends_on if state.is_settled and is_by_word else "",
+            )
+        )
 
     def _waiting_since(self, state: StepState) -> str:
         """Return when the wait began, as a person says, or else as the newest checks saw it."""

@@ -18,8 +18,13 @@ from msgspec import Meta
 
 from runbook_lib.core.model import Binding, Part, Value, Word, WordKind
 from runbook_lib.core.procedure import Input, Procedure, Step, sentence_digest
-from runbook_lib.plain_text import as_text
+from runbook_lib.plain_text import as_text, counted
 
+# The parameter that shortens for how many days words count.
+WORD_DAYS = "word_days"
+
+# Kinds of words that settle a step; each counts for the days that the step, or its answer, has.
+_SETTLING = (WordKind.ATTESTED, WordKind.SKIPPED)
 # What a word of each kind says, for the sentence that it no longer counts.
 _ACTS = {
     WordKind.ATTESTED: "confirmed this",
@@ -49,6 +54,12 @@ class Subject:
         """Return the procedure's inputs by name."""
         return {item.name: item for item in self.procedure.inputs}
 
+    @property
+    def most_days(self) -> int:
+        """Return for how many days words that end count at most; 0 where no setting says so."""
+        days = self.values.get(WORD_DAYS, 0)
+        return days if isinstance(days, int) else 0
+
     def of_words(self, step: Step) -> Subject:
         """
         Return the subject that words about `step` are compared with.
@@ -72,11 +83,15 @@ class Lapsed(Part):
 
     word: Word
     why: Annotated[str, Meta(min_length=1)]
+    ended: Annotated[
+        str, Meta(description="the last day on which it counted; empty if it has not grown old")
+    ] = ""
 
     @property
     def sentence(self) -> str:
         """Return who said what, when, and what to do again."""
         statement = f"{self.word.by} {_ACTS[self.word.kind]} on {self.word.at}"
+        statement += "," * bool(self.ended)
         again = "confirm it" if self.word.kind is WordKind.ATTESTED else "say it"
         return f"{statement} {self.why}, so it no longer counts: {again} again."
 
@@ -152,19 +167,29 @@ def person_key(name: str) -> str:
     return " ".join("".join(shown).split())
 
 
-def last_day(word: Word, step: Step) -> str:
-    """Return the last day on which `word` counts for `step`; empty if it has no end."""
+def last_day(word: Word, step: Step, most_days: int = 0) -> str:
+    """
+    Return the last day on which `word` counts for `step`; empty if it has no end.
+
+    `most_days`, if not 0, shortens the time of what has an end, and lengthens none.
+    """
     answer = step.sentences.get(word.binding.confirms)
     days = answer.counts_days if answer else step.counts_days
-    if word.kind is not WordKind.ATTESTED:
+    if word.kind not in _SETTLING:
         return ""
-    return min(filter(None, (word.until, days_after(word.at, days) if days else "")), default="")
+    ends = days_after(word.at, min(days, most_days or days)) if days else ""
+    return min(filter(None, (word.until, ends)), default="")
 
 
 def days_after(moment: str, days: int) -> str:
     """Return the day that is `days` after `moment`."""
     day = datetime.fromisoformat(moment).date()
     return (day + min(timedelta(days), date.max - day)).isoformat()
+
+
+def days_between(moment: str, day: str) -> int:
+    """Return how many days after `moment` the `day` is."""
+    return (date.fromisoformat(day) - datetime.fromisoformat(moment).date()).days
 
 
 def weigh(
@@ -201,9 +226,10 @@ def weigh(
             continue
         same = [other for other in counting if _says_the_same(other, word)]
         counting = [other for other in same if person_key(other.by) != person]
-        ends = last_day(word, step)
+        ends = last_day(word, step, subject.most_days)
         if ends and subject.today > ends:
-            lapsed[person] = Lapsed(word=word, why=f"until {ends}")
+            age = f"{counted(days_between(word.at, subject.today), 'day')} ago"
+            lapsed[person] = Lapsed(word=word, why=f"{age}, until {ends}", ended=ends)
         else:
             counting.append(word)
     if not counting:

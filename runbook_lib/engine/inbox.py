@@ -37,8 +37,10 @@ class Item:
 
     @property
     def advice(self) -> str:
-        """Return what to do."""
-        return what_to_do(self.step)
+        """Return what to do; of a word that ends soon or has ended, that it is asked for again."""
+        if self.step.ends_on:
+            return f"What was said counts until {self.step.ends_on}: look again, then confirm it."
+        return self.step.again if self.step.has_grown_old else what_to_do(self.step)
 
     def document(self) -> dict[str, Any]:
         """Return the item for programs."""
@@ -55,6 +57,7 @@ class Item:
             "waits_for": self.waits_for,
             "assigned_to": self.step.assigned_to or None,
             "due": self.step.due or None,
+            "ends_on": self.step.ends_on or None,
             "since": self.step.waiting_since or None,
             "usual_days": self.step.step.usual_days or None,
             "overdue_days": self.overdue_days,
@@ -66,12 +69,13 @@ def inbox(tenants: Iterable[TenantState], *, today: date, person: str = "") -> l
     """
     Return what waits in `tenants`, the worst first, practice last.
 
+    A step that is settled by a word which ends within 30 days is asked for again.
     With `person`, only what is assigned to somebody of that name.
     """
     items = [
         Item(tenant, step, waits_for, step.overdue_days(today))
         for tenant in tenants
-        for step, waits_for in _waits_in(tenant.state)
+        for step, waits_for in _waits_in(tenant.state, today)
     ]
     if person:
         key = person_key(person)
@@ -93,20 +97,25 @@ def waits_by_step(state: RunState, today: date) -> dict[str, WaitResult]:
     }
 
 
-def _waits_in(state: RunState) -> Iterator[tuple[StepState, WaitsFor]]:
-    """Yield each step that waits, and for whom, in the order of the steps."""
+def _waits_in(state: RunState, today: date | None = None) -> Iterator[tuple[StepState, WaitsFor]]:
+    """
+    Yield each step that waits, and for whom, in the order of the steps.
+
+    With `today` also those that wait soon, since the words that settle them end.
+    """
     following = next_step(state)
     upcoming = following[0].step.id if following else ""
     for step in state.steps.values():
         outcome, is_next = step.conclusion.outcome, step.step.id == upcoming
         is_to_do = outcome is Outcome.FAILED or step.conclusion.needs_person or step.is_asked_for
+        is_old = step.has_grown_old or (today is not None and step.ends_soon(today))
         if step.assigned_to:
             yield step, WaitsFor.PERSON
         elif step.conclusion.needs_another:
             yield step, WaitsFor.SECOND_PERSON
         elif outcome is Outcome.WAITING and not step.is_asked_for:
             yield step, WaitsFor.OUTSIDE_PARTY
-        elif is_to_do or (is_next and outcome in _TO_DO):
+        elif is_to_do or is_old or (is_next and outcome in _TO_DO):
             yield step, WaitsFor.ANYBODY
 
 
@@ -118,7 +127,7 @@ def _badness(item: Item) -> tuple[Any, ...]:
         -item.overdue_days,
         not is_failed,
         list(WaitsFor).index(item.waits_for),
-        item.step.due or "9999-12-31",
+        item.step.due or item.step.ends_on or "9999-12-31",
         item.step.waiting_since,
         item.tenant.tenant,
     )

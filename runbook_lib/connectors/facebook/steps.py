@@ -46,6 +46,9 @@ THIS_APP = ("app_id",)
 # These steps come before there is an app: none voids what was said about them.
 NO_APP_YET = ()
 
+# For how many days a word about what Facebook has granted counts: verified, approved, published.
+A_YEAR = 365
+
 APPS = "{dashboard_url}/apps"
 _APP_PAGE = APPS + "/{app_id}"
 
@@ -221,6 +224,7 @@ def business_verification() -> Step:
         ),
         least_days=7,
         usual_days=21,
+        counts_days=A_YEAR,
         links=(
             dashboard("Verification", "verification/"),
             Link("Graph API Explorer", "{dashboard_url}/tools/explorer/"),
@@ -254,6 +258,7 @@ def access_verification() -> Step:
             "says so."
         ),
         usual_days=5,
+        counts_days=A_YEAR,
         links=(dashboard("Verification", "verification/"),),
         troubles=troubles.PROVIDER,
     )
@@ -450,6 +455,7 @@ def open_public_pages(step_id: str) -> Step:
         links=(dashboard("Settings > Basic", "settings/basic/"),),
         inputs=(inputs.DATA_DELETION_URL,),
         checks=(Check("public-pages-open", public_pages.public_pages_open, APP),),
+        counts_days=90,
         troubles=troubles.CREDENTIALS,
     )
 
@@ -487,7 +493,7 @@ def data_access_renewal(step_id: str) -> Step:
         least_days=14,  # 10 to 15 working days
         usual_days=21,
         attest_label="It is done",
-        counts_days=365,
+        counts_days=A_YEAR,
         answers=(
             Answer(
                 name="not-asked",
@@ -556,6 +562,7 @@ def submit_review(
                 person_confirms="App Review shows Advanced Access for each of them.",
             ),
         ),
+        counts_days=A_YEAR,
         review_kit=review_kit,
         troubles=troubles.REVIEW,
         developer_tools="devtools_app_review privileges, devtools_app_review status",
@@ -582,6 +589,7 @@ def publish(step_id: str) -> Step:
             "person says so."
         ),
         links=(dashboard("Publish", "go_live/"),),
+        counts_days=A_YEAR,
         troubles=troubles.PUBLISHING,
         developer_tools="devtools_app basic_settings",
     )

@@ -123,6 +123,7 @@ _PARTNER_APP = Section(
                     person_confirms=_ADVANCED,
                 ),
             ),
+            counts_days=facebook.A_YEAR,
             developer_tools="devtools_app_review privileges",
             troubles=troubles.ACCESS_LEVELS,
         ),

@@ -169,7 +169,7 @@ def test_a_script_must_say_yes() -> None:
         ((RENEWAL, "--by", "Ann", "--answer", "asked"), "due is missing"),
         ((RENEWAL, "--by", "Ann", "--due", "2027-01-01"), "due is not for this"),
         ((RENEWAL, "--by", "Ann", "--until", "soon"), "until takes a day such as 2026-12-01"),
-        ((STEP, "--by", "Ann", "--until", "2027-01-01"), "until is not for this"),
+        (("2", "--by", "Ann", "--until", "2027-01-01"), "until is not for this"),
         (("fb-01-log-in", "--by", "Ann"), "Step 1 (fb-01-log-in) is attested: Operator on 24 Nov"),
     ],
 )

@@ -16,7 +16,7 @@ from runbook_lib.config.runner import RUNNER, inputs_of
 from runbook_lib.connectors.provider import vendor_of
 from runbook_lib.connectors.registry import connector_names, find_procedure, practice_words
 from runbook_lib.core.model import WordKind
-from runbook_lib.core.procedure import Input, Procedure, Step
+from runbook_lib.core.procedure import Input, Procedure, Step, StepKind
 from runbook_lib.sandbox.scenarios import SCENARIOS
 from tests.support.connectors import FACEBOOK_CONNECTORS
 from tests.unit.bodies import APP_ID
@@ -343,3 +343,28 @@ def test_no_variable_has_two_meanings() -> None:
 
 def _inputs(connector: str) -> tuple[Input, ...]:
     return inputs_of(find_procedure(connector))
+
+
+@pytest.mark.parametrize("name", FACEBOOK_CONNECTORS)
+def test_a_word_about_a_gate_has_its_time(name: str) -> None:
+    """What others grant is confirmed again after a year, public pages after 90 days."""
+
+    steps = {step.id: step for step in find_procedure(name).steps}
+    timed = {
+        re.sub("^fb-[0-9a-z]+-", "", name): step.counts_days
+        for name, step in steps.items()
+        if step.counts_days and name.startswith("fb-")
+    }
+    timed.pop("public-profile", None)
+
+    assert {name for name, step in steps.items() if step.kind is StepKind.WAIT} <= {
+        name for name, step in steps.items() if step.counts_days
+    }
+    assert {name.replace("submit-review", "app-review"): days for name, days in timed.items()} == {
+        "business-verification": 365,
+        "access-verification": 365,
+        "public-pages": 90,
+        "data-access-renewal": 365,
+        "app-review": 365,
+        "publish": 365,
+    }

@@ -584,6 +584,50 @@ def test_a_run_that_has_ended_is_judged_on_its_own_day() -> None:
     assert not gate(lines, "2026-11-25").steps["a"].is_settled
 
 
+def test_a_run_that_has_ended_keeps_its_own_setting() -> None:
+    """How long words count at most is what the run was given; later runs may be given less."""
+
+    lines = answer(Lines().add(EventType.RUN_STARTED, parameters={"word_days": 100}))
+    lines.add(EventType.RUN_FINISHED)
+    subject = Subject(GATE, {"word_days": 10}, today="2026-12-25")
+
+    sealed = fold(lines.history(), subject, "r1").steps["a"]
+    assert (sealed.is_settled, sealed.ends_on) == (True, "2027-03-04")
+    assert not fold(lines.history(), subject, None).steps["a"].is_settled
+
+
+def test_a_state_knows_when_the_words_end_that_settle_it() -> None:
+    """The earliest end of the words that count; none once they have ended, or settle nothing."""
+
+    lines = answer(Lines(), until="2027-11-24")
+    settled, old = gate(lines, "2026-11-24").steps["a"], gate(lines, "2027-11-25").steps["a"]
+
+    assert (settled.ends_on, settled.has_grown_old) == ("2027-11-24", False)
+    assert [settled.ends_soon(date.fromisoformat(day)) for day in ("2027-10-24", "2027-10-25")] == [
+        False,
+        True,
+    ]
+    assert (old.ends_on, old.has_grown_old) == ("", True)
+    assert gate(answer(Lines(), ASKED, due="2026-12-24"), "2026-11-25").steps["a"].ends_on == ""
+
+
+def test_a_skip_grows_old_too() -> None:
+    """A skip of a gate settles it for as long as a confirmation does, and says so."""
+
+    bound = to_builtins(bind(YEARLY, Subject(GATE, {})))
+    lines = Lines().add(
+        "step.skipped", "a", run="", by="Operator", at=AT, note="ours only", binding=bound
+    )
+    before, after = gate(lines, "2027-11-24").steps["a"], gate(lines, "2027-11-25").steps["a"]
+
+    assert before.conclusion.reason == "Operator: ours only (counts until 2027-11-24)"
+    assert (before.is_settled, after.is_settled) == (True, False)
+    assert after.lapsed[0].sentence == (
+        f"Operator skipped this on {AT}, 366 days ago, until 2027-11-24, so it no longer counts: "
+        "say it again."
+    )
+
+
 def test_what_is_asked_for_waits_until_its_due_day() -> None:
     """Asked for and not done: the step waits for a person, is next, and fails after its due day."""
 

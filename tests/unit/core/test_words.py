@@ -429,7 +429,9 @@ def on(day: str) -> Subject:
         (answered(until="2031-01-01"), IN_A_YEAR),
         (answered(NOT_ASKED), IN_90_DAYS),
         (answered(ASKED, due="2026-12-24"), ""),
-        (structs.replace(answered(), kind=WordKind.SKIPPED), ""),
+        (structs.replace(answered(), kind=WordKind.SKIPPED), IN_A_YEAR),
+        (structs.replace(answered(), kind=WordKind.SUBMITTED), ""),
+        (structs.replace(answered(), kind=WordKind.DECLINED), ""),
         (structs.replace(answered(), at="9999-12-31T00:00:00Z"), "9999-12-31"),
     ],
 )
@@ -437,6 +439,31 @@ def test_a_word_counts_for_as_long_as_its_answer_does(word: Word, last: str) -> 
     """Each answer has its days; a person may name an earlier last day, and no later one."""
 
     assert last_day(word, YEARLY) == last
+
+
+@pytest.mark.parametrize(
+    ("word", "most_days", "last"),
+    [
+        (answered(), 30, "2026-12-24"),
+        (answered(), 3650, IN_A_YEAR),
+        (answered(NOT_ASKED), 200, IN_90_DAYS),
+        (answered(until="2026-12-01"), 30, "2026-12-01"),
+        (answered(ASKED, due="2026-12-24"), 30, ""),
+    ],
+)
+def test_a_setting_shortens_the_time_of_a_word(word: Word, most_days: int, last: str) -> None:
+    """A setting lengthens no time, and gives none to what has no end."""
+
+    assert last_day(word, YEARLY, most_days) == last
+
+
+def test_the_setting_is_a_known_value() -> None:
+    """The days in `word_days` count for each word that is weighed."""
+
+    shortened = replace(on("2026-12-25"), values={**VALUES, "word_days": 30})
+
+    assert weigh([answered()], YEARLY, on("2026-12-25"))[0] is not None
+    assert weigh([answered()], YEARLY, shortened)[0] is None
 
 
 def test_a_word_that_has_ended_no_longer_counts() -> None:
@@ -448,9 +475,12 @@ def test_a_word_that_has_ended_no_longer_counts() -> None:
     counting, _, (lapsed,) = weigh([word], YEARLY, on("2026-12-25"))
     assert counting is None
     assert lapsed.sentence == (
-        f"Operator confirmed this on {AT} until 2026-12-24, so it no longer counts: "
+        f"Operator confirmed this on {AT}, 31 days ago, until 2026-12-24, so it no longer counts: "
         "confirm it again."
     )
+    assert lapsed.ended == "2026-12-24"
+    elsewhere = replace(on("2026-12-24"), procedure=replace(PROCEDURE, id="q"))
+    assert weigh([word], YEARLY, elsewhere)[2][0].ended == ""
     assert weigh([word], YEARLY, NOW) == (word, (), ())
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import date
 
 import pytest
+from msgspec import structs
 
 from runbook_lib.core.model import (
     FORM,
@@ -20,7 +21,8 @@ from runbook_lib.core.model import (
 )
 from runbook_lib.core.procedure import Conclusion, Source, Step, StepKind
 from runbook_lib.core.state import RunState, StepState
-from runbook_lib.engine.inbox import Item, inbox
+from runbook_lib.core.words import Lapsed
+from runbook_lib.engine.inbox import Item, inbox, waits_by_step
 from runbook_lib.engine.tenants import TenantState
 from tests.support.words import AT, assigned
 
@@ -235,6 +237,37 @@ def test_two_spellings_of_a_colleague_are_one() -> None:
     assert len(items) == 1
 
 
+@pytest.mark.parametrize(
+    ("ends_on", "is_listed"), [("2026-12-24", True), ("2026-12-25", False), ("", False)]
+)
+def test_a_word_is_asked_for_again_30_days_before_it_ends(ends_on: str, is_listed: bool) -> None:
+    """A settled step is listed while its word still counts; a fleet's waits leave it out."""
+
+    settled = replace(step("a", Outcome.ATTESTED), ends_on=ends_on)
+    acme = tenant("acme", settled)
+
+    items = inbox([acme], today=TODAY)
+    assert shown(items) == [("acme", "a", WaitsFor.ANYBODY, 0)] * is_listed
+    assert [item.advice for item in items] == [
+        f"What was said counts until {ends_on}: look again, then confirm it."
+    ] * is_listed
+    assert waits_by_step(acme.state, TODAY) == {}
+
+
+def test_a_word_that_has_grown_old_is_asked_for() -> None:
+    """It is listed also where another step comes next, with who said it and how long ago."""
+
+    word = Word(kind=WordKind.ATTESTED, step="b", by="Ann", at="2025-10-20T09:00:00Z")
+    lapsed = Lapsed(word=word, why="400 days ago, until 2026-10-20", ended="2026-10-20")
+    old = replace(step("b", Outcome.NOT_RUN), lapsed=(lapsed,))
+    other = replace(step("c", Outcome.NOT_RUN), lapsed=(structs.replace(lapsed, ended=""),))
+
+    items = inbox([tenant("acme", step("a", Outcome.NOT_RUN), old, other)], today=TODAY)
+
+    assert shown(items) == [("acme", name, WaitsFor.ANYBODY, 0) for name in ("a", "b")]
+    assert items[1].advice.startswith("Ann confirmed this on 2025-10-20T09:00:00Z, 400 days ago")
+
+
 def test_an_item_is_a_document() -> None:
     """Programs get ids, words and days; what is not known is null."""
 
@@ -255,6 +288,7 @@ def test_an_item_is_a_document() -> None:
         "waits_for": "person",
         "assigned_to": "Ann",
         "due": "2026-11-21",
+        "ends_on": None,
         "since": None,
         "usual_days": None,
         "overdue_days": 3,
