@@ -82,11 +82,12 @@ def practice_words(connector: str, scenario: str, today: date) -> str:
     The days of words that end follow from the first of this month, so that they count
     `today` and are the same in each run of a month.
     """
-    unsaid = set(import_module(f"{_PACKAGE}.{connector}").UNSAID.get(scenario, ()))
+    package = import_module(f"{_PACKAGE}.{connector}")
+    unsaid = set(package.UNSAID.get(scenario, ()))
     text = (_FOLDER / connector / "practice" / "words.toml").read_text(encoding="utf-8")
     heading, *entries = text.split("\n\n[[")
     words = [entry for entry in entries if not unsaid & _named(entry)]
-    ago = {"asked": 61, "renewed": 10, "due": 1}
+    ago = {"asked": 61, "renewed": 10, "granted": 10, "due": 1} | package.SAID_AGO.get(scenario, {})
     days = {name: today.replace(day=1) - timedelta(days=number) for name, number in ago.items()}
     return "" if "" in unsaid else Template("\n\n[[".join([heading, *words])).substitute(days)
 

@@ -13,6 +13,10 @@
 * `POST /_sandbox/review`: `{"outcome": "approved"}` or `{"outcome": "declined", "reason": "…"}`
   decides every pending review, or the one of `app_id`; `{"permissions": {"ads_read":
   "declined", …}}` gives single permissions another outcome
+* `POST /_sandbox/customers`: `{"add": 3}` adds accounts; `{"account": …, "ends": reason,
+  "noticed": false}` lets its connection fail (reasons: `customers.REASONS`), `{"account": …,
+  "recovers": true}` and `{"account": …, "removed": true}` do what they say
+* `GET /_sandbox/transaction-errors`: what the Transaction Error Webhook has posted, as a list
 """
 
 from collections.abc import Callable, Mapping
@@ -21,6 +25,7 @@ from enum import Enum
 from functools import singledispatch
 from typing import Any
 
+from runbook_lib.sandbox.customers import add_customers, end_connection, recover, remove
 from runbook_lib.sandbox.cyclr.shapes import json_reply
 from runbook_lib.sandbox.http.pages import page
 from runbook_lib.sandbox.http.routing import Router
@@ -117,6 +122,25 @@ class Control:
             known = dict.fromkeys(app.review.permissions, outcome)
             decide(app, {**known, **outcomes}, str(document.get("reason", "")))
         return json_reply({"decided": [app.id for app in apps]})
+
+    @_router.route("POST", "/_sandbox/customers")
+    def _change_customers(self, request: Request) -> Reply:
+        known = {"add", "account", "ends", "noticed", "recovers", "removed"}
+        document, world = _object(request, known), self.world
+        added = add_customers(world, int(_number(document.get("add", 0))))
+        account = str(document.get("account", ""))
+        if "ends" in document:
+            is_noticed = bool(document.get("noticed", False))
+            end_connection(world, account, str(document["ends"]), is_noticed=is_noticed)
+        if document.get("recovers") is True:
+            recover(world, account)
+        if document.get("removed") is True:
+            remove(world, account)
+        return json_reply({"added": [account.id for account in added]})
+
+    @_router.route("GET", "/_sandbox/transaction-errors")
+    def _list_transaction_errors(self, _request: Request) -> Reply:
+        return json_reply(self.world.cyclr.transaction_errors)
 
     @_router.route("GET", "/_sandbox/fidelity")
     def _fidelity(self, request: Request) -> Reply:

@@ -24,6 +24,7 @@ from runbook_lib.sandbox.base_world import (
     register_app,
     the_app,
 )
+from runbook_lib.sandbox.customers import add_customers, end_connection
 from runbook_lib.sandbox.origins import unknown, verbatim
 from runbook_lib.sandbox.state.facebook_world import (
     AppMode,
@@ -264,6 +265,26 @@ def _messenger_page_not_subscribed(world: World) -> None:
         page.subscribed.clear()
 
 
+def _customer_disconnected(world: World) -> None:
+    """
+    Of five more customers one is fine, two were disconnected, of one Cyclr knows nothing.
+
+    One's token has ended and Cyclr shows it, one's has ended and Cyclr still says signed in, one
+    lost the page; in the last the connector is not installed.
+    """
+    noticed, unnoticed, page, _, absent = add_customers(world, 5)
+    end_connection(world, noticed.id, "token-ended", is_noticed=True)
+    end_connection(world, unnoticed.id, "app-removed", is_noticed=False)
+    end_connection(world, page.id, "page-lost", is_noticed=False)
+    for installed in world.cyclr.installed_in(absent.id):
+        world.cyclr.remove(installed)
+
+
+def _renewal_expired(world: World) -> None:
+    """The app is 14 months old; nobody has looked at its renewal for more than a year."""
+    the_app(world).created_on = world.now() - 430 * DAY
+
+
 _CHANGES: dict[str, Callable[[World], None]] = {
     "approved": _as_it_is,
     "fresh": _as_it_is,
@@ -286,6 +307,8 @@ _CHANGES: dict[str, Callable[[World], None]] = {
     "rate-limited": _rate_limited,
     "flaky": _flaky,
     "version-expired": _version_expired,
+    "customer-disconnected": _customer_disconnected,
+    "renewal-expired": _renewal_expired,
     "messenger-wrong-scopes": _messenger_wrong_scopes,
     "messenger-wrong-verify-token": _messenger_wrong_verify_token,
     "messenger-page-not-subscribed": _messenger_page_not_subscribed,

@@ -20,6 +20,7 @@ UNSAID = {
     "not-published": ("fb-10e-publish",),
     "partly-declined": (*_NOT_APPROVED, *_IN_CYCLR),
     "permission-missing": _NOT_APPROVED,
+    "renewal-expired": ("attestation fb-10c-data-access-renewal asked",),
     "renewal-due": (
         "attestation fb-10c-data-access-renewal done",
         "fb-10d-app-review",
@@ -34,3 +35,6 @@ UNSAID = {
     "use-case-missing": ("fb-04a-use-case", *_FROM_TEST_CALLS, *_AFTER_REVIEW),
     "wrong-secret": _UNCHECKED,
 }
+
+# How many days before the first of the month people have said something, where a scenario differs.
+SAID_AGO = {"renewal-expired": {"renewed": 400}}

@@ -166,6 +166,7 @@ class Cyclr:
     sign_in_tokens: Shelf[SignInToken] = field(default_factory=Shelf)
     pending: Shelf[PendingAuthorization] = field(default_factory=Shelf)
     address_is_blocked: bool = False
+    transaction_errors: list[dict[str, object]] = field(default_factory=list)
     next_id: int = 54_321
 
     @property
