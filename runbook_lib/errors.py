@@ -192,9 +192,13 @@ class SlowAnswerError(UnreachableError):
 
 
 class ThrottledError(RemoteError):
-    """The remote system asks to wait; no further request is sent to it until then."""
+    """The remote system asks to wait for `seconds`; no further request is sent to it until then."""
 
     next_step = "Wait as long as the message says, then run again."
+
+    def __init__(self, message: str, *, seconds: float = 0.0) -> None:
+        super().__init__(message)
+        self.seconds = seconds
 
 
 class UnexpectedAnswerError(RemoteError):

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -32,18 +32,27 @@ _LONGEST_PASTE = 1024 * 1024
 
 @click.command()
 @click.argument("text", nargs=-1, metavar="TEXT")
+@click.option(
+    "--webhook",
+    default="",
+    metavar="FILE",
+    help="Read what Cyclr's Transaction Error Webhook has posted: one JSON, a list, or a log.",
+)
 @CONNECTOR
 @JSON
-def explain(*, text: tuple[str, ...], connector: str, as_json: bool) -> None:
+def explain(*, text: tuple[str, ...], webhook: str, connector: str, as_json: bool) -> None:
     """
     Explain an error text of a remote system: what it means, its causes, what to do.
 
     TEXT may be a part of a page, a whole address with the error in it, the JSON of an answer, or
-    lines of a log with such an answer; with - it is read from stdin.
+    lines of a log with such an answer; with - it is read from stdin. With --webhook it is the
+    failed transactions of customers in Cyclr instead, by cause; with - they are read from stdin.
     """
     from runbook_lib.connectors.explanation import explain as explain_text
     from runbook_lib.connectors.registry import find_procedure
 
+    if webhook:
+        _explain_webhook(webhook, text, connector, as_json=as_json)
     pasted = sys.stdin.read(_LONGEST_PASTE) if text == ("-",) else " ".join(text)
     explanation = explain_text(pasted, find_procedure(connector))
     if as_json:
@@ -119,6 +128,26 @@ def kit(
 
 
 GUIDANCE_COMMANDS = (explain, kit)
+
+
+def _explain_webhook(
+    source: str, text: tuple[str, ...], connector: str, *, as_json: bool
+) -> NoReturn:
+    """Show why transactions in Cyclr failed, and end with 0 if each cause is known."""
+    from runbook_lib.cli.customers import read_webhook, show_failures
+
+    if text:
+        msg = "--webhook takes what to read: leave TEXT out."
+        raise SettingsError(msg)
+    failures = read_webhook(source, connector)
+    document = failures.document()
+    if as_json:
+        click.echo(escaped_json(json.dumps(document, ensure_ascii=False)))
+    else:
+        show_failures(document)
+    is_known = failures.items and not failures.unread and not failures.is_cut
+    is_known = is_known and all(cause["known"] for cause in document["causes"])
+    sys.exit(ExitCode.COMPLETE if is_known else ExitCode.INCOMPLETE)
 
 
 def _show_kit(written: WrittenKit) -> None:

@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 
 import click
 
+from runbook_lib.cli.customers import CUSTOMER_COMMANDS
 from runbook_lib.cli.evidence import EVIDENCE_COMMANDS
 from runbook_lib.cli.fleet import fleet
 from runbook_lib.cli.guidance import GUIDANCE_COMMANDS
@@ -87,6 +88,7 @@ for command in (
     *RUN_COMMANDS,
     fleet,
     *PEOPLE_COMMANDS,
+    *CUSTOMER_COMMANDS,
     lab,
     *GUIDANCE_COMMANDS,
     *EVIDENCE_COMMANDS,

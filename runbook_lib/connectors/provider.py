@@ -35,7 +35,8 @@ class Vendor(Provider):
     `scope_warnings` returns what is wrong with the scopes that Cyclr asks for,
     `troubles` are the error texts that people meet at sign-in. `review_kit` returns the
     texts for its review of a connector, by the connector's id. `developer_tools` is what
-    it calls the tools that `Step.developer_tools` is about.
+    it calls the tools that `Step.developer_tools` is about, `trace_field` what it calls the id of
+    an answer in its errors. `test_method` is a method of Cyclr's connector that only reads.
     """
 
     client_id: Input
@@ -46,6 +47,8 @@ class Vendor(Provider):
     troubles: tuple[Trouble, ...] = ()
     review_kit: Callable[[str, Mapping[str, Value]], Kit] | None = None
     developer_tools: str = ""
+    trace_field: str = ""
+    test_method: str = ""
 
     @property
     def subject(self) -> tuple[str, ...]:

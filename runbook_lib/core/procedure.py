@@ -376,7 +376,8 @@ class Procedure:
     """
     A whole documented procedure; `providers` are the companies whose systems it asks.
 
-    `road` is there where outside parties take long.
+    `road` is there where outside parties take long. `unseen` is what nothing shows, no check and
+    no API, and a partner must know all the same, each a clause that is understood alone.
     """
 
     id: str
@@ -386,6 +387,7 @@ class Procedure:
     inputs: tuple[Input, ...]
     providers: tuple[Provider, ...] = ()
     road: Road | None = None
+    unseen: tuple[str, ...] = ()
 
     @property
     def settings(self) -> tuple[Input, ...]:

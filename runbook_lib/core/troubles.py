@@ -95,7 +95,9 @@ class Trouble:
     `codes` are those by which an answer with another text is recognised; one of `subcodes`
     decides, since several troubles share a code. `source` is a public address, or the kind of
     reading and its date. `advice` names steps by id, as `{cy-03-client-secret}`,
-    until `naming` has replaced them.
+    until `naming` has replaced them. `blames` is where the cause lies if a customer's call fails
+    so, as the connectors name it; empty where that is not known. Where a code alone does not tell
+    that, `blames_by_code` is false.
     """
 
     shown: tuple[str, ...]
@@ -105,6 +107,8 @@ class Trouble:
     source: str
     codes: tuple[int, ...] = ()
     subcodes: tuple[int, ...] = ()
+    blames: str = ""
+    blames_by_code: bool = True
 
     def naming(self, steps: Mapping[str, str]) -> Trouble:
         """Return this trouble with the step ids in its advice replaced by names from `steps`."""

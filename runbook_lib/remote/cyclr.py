@@ -6,7 +6,8 @@ It uses Cyclr's own OAuth credentials, never those of the app.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -17,6 +18,7 @@ from runbook_lib.remote.documents import Answer, Document, documents
 from runbook_lib.remote.transport import Request, Session
 
 _PAGE_SIZE = "100"
+_PAGES = re.compile(r"[0-9]{1,6}")
 # What is read of any answer, beside ids and names; a method's answer is the provider's own.
 _READ = (
     *("access_token", "Authenticated", "Connector", "MethodUniqueIdentifier", "Status", "Token"),
@@ -48,15 +50,23 @@ class Cyclr:
     Cyclr's API at `base_url` for one account.
 
     `account` is the Account API ID (Accounts > Account Management > Settings);
-    calls count towards the limits of `client_id`. Every call raises
-    `CyclrAPIError` with Cyclr's own message if it refuses.
+    calls count towards the limits of `client_id`, and `pace` is called before each. Every call
+    raises `CyclrAPIError` with Cyclr's own message if it refuses.
     """
 
     def __init__(
-        self, session: Session, *, base_url: str, token: Secret, account: str, client_id: str = ""
+        self,
+        session: Session,
+        *,
+        base_url: str,
+        token: Secret,
+        account: str,
+        client_id: str = "",
+        pace: Callable[[], object] = lambda: None,
     ) -> None:
         self._session = session
         self._client_id = client_id
+        self._pace = pace
         self._base_url = f"{base_url.rstrip('/')}/v1.0"
         self._headers = {"authorization": f"Bearer {token.reveal()}"}
         if account:
@@ -70,6 +80,27 @@ class Cyclr:
     def account_connectors(self) -> list[Document]:
         """Return the connectors that are installed in the account."""
         return self._rows("account/connectors")
+
+    def accounts(self, number: int = 0) -> tuple[list[Document], int]:
+        """
+        Return a page of the console's accounts, and how many pages there are, 0 if not known.
+
+        NOTE: which number the first page has is not documented; 0 asks without one, for the first.
+        """
+        return self._page("accounts", number)
+
+    def account(self, account: str) -> Document:
+        """Return the account with this id."""
+        return self._document("GET", f"accounts/{quote(account, safe='')}")
+
+    def installed(self, number: int = 0) -> tuple[list[Document], int]:
+        """Return a page of the connectors that are installed in the account, as `accounts`."""
+        return self._page("account/connectors", number)
+
+    def cycle_prerequisites(self, cycle: str) -> list[Document]:
+        """Return what a cycle of the account lacks (Cyclr: Cycle Prerequisites)."""
+        path = f"cycles/{quote(cycle, safe='')}/prerequisites"
+        return documents(self._call("GET", path), f"Cyclr (/{path})")
 
     def install(self, connector: int, name: str) -> Document:
         """Install the library connector `connector` and return the account connector."""
@@ -103,12 +134,23 @@ class Cyclr:
         query = urlencode({**params, "pageSize": _PAGE_SIZE})
         return documents(self._call("GET", f"{path}?{query}"), f"Cyclr (/{path})")
 
+    def _page(self, path: str, number: int) -> tuple[list[Document], int]:
+        params = {"pageSize": _PAGE_SIZE, **({"page": str(number)} if number else {})}
+        answer = self._answer("GET", f"{path}?{urlencode(params)}")
+        total = answer.headers.get("total-pages", "")
+        pages = int(total) if _PAGES.fullmatch(total) else 0
+        return documents(_checked(answer), f"Cyclr (/{path})"), pages
+
     def _document(
         self, method: str, path: str, document: Mapping[str, Any] | None = None
     ) -> Document:
         return Document(self._call(method, path, document), f"Cyclr (/{path})")
 
     def _call(self, method: str, path: str, document: Mapping[str, Any] | None = None) -> Any:
+        return _checked(self._answer(method, path, document))
+
+    def _answer(self, method: str, path: str, document: Mapping[str, Any] | None = None) -> Answer:
+        self._pace()
         request = Request(
             method=method,
             url=f"{self._base_url}/{path}",
@@ -119,7 +161,7 @@ class Cyclr:
         )
         # NOTE: all that Cyclr is asked by GET only reads.
         send = self._session.ask if method == "GET" else self._session.send
-        return _checked(send(request, is_transient=_is_cut_off))
+        return send(request, is_transient=_is_cut_off)
 
 
 def sign_in_url(service_domain: str, account_connector: int, token: Secret, target: str) -> str:

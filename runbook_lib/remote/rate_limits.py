@@ -46,7 +46,8 @@ class CoolDown:
 
     def error(self, now: float) -> ThrottledError:
         """Return the error for a request that is not sent."""
-        return ThrottledError(f"{self.reason}: wait about {duration(self.seconds(now))}.")
+        seconds = self.seconds(now)
+        return ThrottledError(f"{self.reason}: wait about {duration(seconds)}.", seconds=seconds)
 
 
 class CoolDowns:
@@ -134,6 +135,30 @@ class KeptCoolDowns(CoolDowns):
             ][-_MOST_KEPT:]
         with contextlib.suppress(OSError):
             write_whole(self._path, write_json(entries).encode(), is_durable=False)
+
+
+class Pace:
+    """At most `per_second` requests a second, evenly; the caller waits before each."""
+
+    def __init__(
+        self,
+        per_second: int,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._gap = 1 / per_second
+        self._sleep, self._clock = sleep, clock
+        self._next = clock()
+        self.requests = 0
+
+    def __call__(self) -> None:
+        """Wait until the next request may be sent."""
+        now = self._clock()
+        if now < self._next:
+            self._sleep(self._next - now)
+        self._next = max(now, self._next) + self._gap
+        self.requests += 1
 
 
 # The cool-downs of a process that does not save them.

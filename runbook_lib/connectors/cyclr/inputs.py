@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from runbook_lib.config import formats
 from runbook_lib.core.procedure import Input, Provider
 
@@ -91,12 +93,26 @@ _REDIRECT_HOSTS = Input(
     example="login.cyclr.example",
     provider=_CYCLR,
 )
+_REQUESTS_A_SECOND = Input(
+    name="cyclr_requests_a_second",
+    label="Requests to Cyclr a second",
+    help="How many requests `runbook connections` sends to Cyclr's API in a second at most.",
+    parse=partial(formats.whole_number, least=1, most=50, unit="requests"),
+    default=5,
+    provider=_CYCLR,
+)
 
 # Cyclr's hosts, the webhook's and those that its sign-in link may lead to among them.
 CYCLR = Provider(
     name=_CYCLR,
     title="Cyclr",
-    settings=(_CYCLR_API_URL, _CYCLR_CONSOLE_URL, _SERVICE_DOMAIN_ADDRESS, _REDIRECT_HOSTS),
+    settings=(
+        _CYCLR_API_URL,
+        _CYCLR_CONSOLE_URL,
+        _SERVICE_DOMAIN_ADDRESS,
+        _REDIRECT_HOSTS,
+        _REQUESTS_A_SECOND,
+    ),
     addresses=(
         "cyclr_api_url",
         "cyclr_console_url",

@@ -4,6 +4,7 @@ Error texts that people meet at Cyclr, as data.
 
 from __future__ import annotations
 
+from runbook_lib.connectors.blame import Blame
 from runbook_lib.core.troubles import Cause, Trouble
 
 _DOCS = "https://github.com/cyclr/docs"
@@ -25,6 +26,7 @@ _UNKNOWN_ADDRESS = Trouble(
         "what it shows."
     ),
     source="https://docs.cyclr.com/api/ip-restriction",
+    blames=Blame.CYCLR,
 )
 _SPENT_LINK = Trouble(
     shown=("403 – Forbidden: Access is denied.", "403 Forbidden: Access is denied"),
@@ -55,6 +57,7 @@ _NOT_AUTHENTICATED = Trouble(
         "enter both again in the connector's Setup: {cy-02-client-id} and {cy-03-client-secret}."
     ),
     source=_DOCS,
+    blames=Blame.CUSTOMER,
 )
 _DRAFT = Trouble(
     shown=("Connector … is a draft and cannot be installed.",),

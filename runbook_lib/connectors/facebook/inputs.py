@@ -132,6 +132,8 @@ FACEBOOK = Vendor(
     troubles=troubles.CONSENT,
     review_kit=kit_of,
     developer_tools="Meta's developer tools",
+    trace_field="fbtrace_id",
+    test_method="List My Permissions",
 )
 
 

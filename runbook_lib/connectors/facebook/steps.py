@@ -63,6 +63,12 @@ PERMISSIONS = "Permissions"
 PUBLIC = "Public pages and data"
 REVIEW = "Review"
 TOKENS = "Tokens and data"
+# What nothing shows, in any connector of Facebook's.
+UNSEEN = (
+    "Which permissions have Advanced Access: Facebook's API lists approved ones, without a level.",
+    "The list of Valid OAuth Redirect URIs: it is seen in the app's settings only.",
+    "The Graph version that Cyclr's connector calls: Cyclr says it if asked.",
+)
 
 
 def dashboard(label: str, path: str) -> Link:

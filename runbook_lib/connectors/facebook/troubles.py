@@ -7,6 +7,7 @@ Nothing here was seen by the runbook itself: `source` says who published it.
 
 from __future__ import annotations
 
+from runbook_lib.connectors.blame import Blame
 from runbook_lib.connectors.facebook.sources import (
     LEADS,
     RELEASE,
@@ -127,6 +128,7 @@ _BAD_SECRET = Trouble(
         "{cy-03-client-secret}. Then check or sign in again."
     ),
     source="https://github.com/facebookarchive/php-graph-sdk/issues/538",
+    blames=Blame.APP,
 )
 _BAD_APP = Trouble(
     shown=(
@@ -155,6 +157,7 @@ _BAD_APP = Trouble(
         "alone proves nothing: a real and an invented secret may get the same answer."
     ),
     source="https://github.com/sns-sdks/python-facebook/issues/271",
+    blames=Blame.APP,
 )
 _DESKTOP_APP = Trouble(
     shown=("The request is invalid because the app is configured as a desktop app",),
@@ -171,6 +174,7 @@ _DESKTOP_APP = Trouble(
         "{fb-08-redirect-uri} and sign in again."
     ),
     source=f"https://github.com/laravel/socialite/issues/334; {_READINGS}",
+    blames=Blame.APP,
 )
 _NAME = Trouble(
     shown=("Certain terms like … are not allowed.",),
@@ -221,6 +225,7 @@ _PROOF = Trouble(
         "Secret where the call is made."
     ),
     source="https://github.com/facebook/facebook-python-business-sdk/issues/528",
+    blames=Blame.CYCLR,
 )
 _OLD_VERSION = Trouble(
     shown=(
@@ -242,6 +247,7 @@ _OLD_VERSION = Trouble(
     ),
     advice="Raise graph_version. If the connector itself says this, tell Cyclr's support.",
     source="https://github.com/facebook/facebook-nodejs-business-sdk/issues/239",
+    blames=Blame.CYCLR,
 )
 
 _NO_LONGER_SERVED = Trouble(
@@ -259,6 +265,7 @@ _NO_LONGER_SERVED = Trouble(
         "objects one by one. No other graph_version helps."
     ),
     source=_READINGS,
+    blames=Blame.CYCLR,
 )
 
 # --- what users may be asked for --------------------------------------------------------------
@@ -333,6 +340,7 @@ _DENIED = Trouble(
     ),
     advice="Sign in again and grant everything that is asked for.",
     source=_MANUAL_FLOW,
+    blames=Blame.CUSTOMER,
 )
 
 # --- who may use the app ----------------------------------------------------------------------
@@ -366,6 +374,7 @@ _FEATURE_UNAVAILABLE = Trouble(
     ),
     source="https://github.com/thebergamo/react-native-fbsdk-next/issues/79; "
     "https://github.com/thebergamo/react-native-fbsdk-next/issues/610",
+    blames=Blame.APP,
 )
 _NOT_SET_UP = Trouble(
     shown=(
@@ -416,6 +425,7 @@ _INACTIVE = Trouble(
     f"{_RENEWAL_PAGES}/faqs; https://github.com/msigley/WP-Instagram-API/pull/6; "
     "https://github.com/LoginRadius/engineering-blog-samples/issues/299; "
     f"{_READINGS}",
+    blames=Blame.APP,
 )
 _API_BLOCKED = Trouble(
     shown=("API access blocked.",),
@@ -433,6 +443,7 @@ _API_BLOCKED = Trouble(
         "address; do what they ask. A fresh token does not help."
     ),
     source=_READINGS,
+    blames=Blame.APP,
 )
 _PROVIDER_LOST = Trouble(
     shown=(
@@ -455,6 +466,7 @@ _PROVIDER_LOST = Trouble(
         "back by itself once its cause is gone. Then try as a person without a role."
     ),
     source=f"{RELEASE}/tech-providers; {_ACCESS_VERIFICATION}; {_READINGS}",
+    blames=Blame.APP,
 )
 _PUBLISHED_EARLY = Trouble(
     shown=("A permission that worked is refused after Publish > Go live",),
@@ -537,6 +549,7 @@ _RENEWAL_OPEN = Trouble(
         "submit it before its due date. Once Facebook shows it as complete, submit or publish."
     ),
     source=f"{_RENEWAL_PAGES}/faqs; {_READINGS}",
+    blames=Blame.APP,
 )
 _SUBMISSION_OPEN = Trouble(
     shown=("Cannot submit to App Review while a previous submission is in review",),
@@ -616,6 +629,7 @@ _BAD_TOKEN = Trouble(
     ),
     advice="Sign in again. In Cyclr: authenticate the connector in that account again.",
     source=_ERRORS,
+    blames=Blame.CUSTOMER,
 )
 _CHECKPOINT = Trouble(
     shown=(
@@ -633,6 +647,7 @@ _CHECKPOINT = Trouble(
     causes=(Cause(text="Their account waits for a security check or a confirmation."),),
     advice="Let the person log in to facebook.com, do what it asks, and sign in here again.",
     source="https://github.com/airbytehq/airbyte/issues/34383",
+    blames=Blame.CUSTOMER,
 )
 _WRONG_TOKEN = Trouble(
     shown=(
@@ -658,6 +673,7 @@ _WRONG_TOKEN = Trouble(
     ),
     advice="Take the page's token from /me/accounts, or let the runbook make the call.",
     source=_ERRORS,
+    blames=Blame.CYCLR,
 )
 _LACKS_PERMISSION = Trouble(
     shown=(
@@ -690,6 +706,7 @@ _LACKS_PERMISSION = Trouble(
         "again: a permission that was approved later is in no older token."
     ),
     source=f"{_ERRORS}; {LEADS}",
+    blames=Blame.CUSTOMER,
 )
 _NOT_PERMITTED = Trouble(
     shown=(
@@ -713,6 +730,7 @@ _NOT_PERMITTED = Trouble(
         "approved, and sign in again."
     ),
     source=_ERRORS,
+    blames=Blame.APP,
 )
 _NOT_THERE = Trouble(
     shown=(
@@ -743,6 +761,8 @@ _NOT_THERE = Trouble(
     ),
     advice="Compare id, token and permissions; try the same call in the Graph API Explorer.",
     source=f"{_ERRORS}; {_ACCESS_VERIFICATION}",
+    blames=Blame.PAGE,
+    blames_by_code=False,
 )
 _LEADS_REVOKED = Trouble(
     shown=(
@@ -766,6 +786,7 @@ _LEADS_REVOKED = Trouble(
         "Lead Ads Testing Tool's Track status names the layer that fails."
     ),
     source=f"{_LEAD_ACCESS}; {_READINGS}",
+    blames=Blame.PAGE,
 )
 _THROTTLED = Trouble(
     shown=(
@@ -787,6 +808,7 @@ _THROTTLED = Trouble(
         "ask for the full Marketing API Access Tier: 500 calls in 15 days, under 15 % errors."
     ),
     source="https://developers.facebook.com/docs/graph-api/overview/rate-limiting/",
+    blames=Blame.LIMIT,
 )
 _ACCOUNT_BLOCKED = Trouble(
     shown=(
@@ -810,6 +832,7 @@ _ACCOUNT_BLOCKED = Trouble(
     ),
     source="https://github.com/airbytehq/airbyte/issues/86316; "
     "https://developers.facebook.com/docs/graph-api/overview/rate-limiting/",
+    blames=Blame.LIMIT,
 )
 _TOO_MUCH_DATA = Trouble(
     shown=("Please reduce the amount of data you're asking for, then retry your request",),
@@ -817,6 +840,7 @@ _TOO_MUCH_DATA = Trouble(
     causes=(Cause(text="Too long a time, too many fields or too large a page was asked for."),),
     advice="Ask for less at once: fewer fields, a shorter time, a lower limit. Waiting is no help.",
     source=_READINGS,
+    blames=Blame.CYCLR,
 )
 _TEST_LEAD = Trouble(
     shown=(
@@ -867,6 +891,7 @@ _BLOCKED = Trouble(
         "appeal there. Try again when the time is over."
     ),
     source=_ERRORS,
+    blames=Blame.LIMIT,
 )
 
 # --- what each kind of step shows -------------------------------------------------------------

@@ -1,0 +1,256 @@
+"""
+The command `connections`: the customers' connections in Cyclr, and why transactions failed.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from runbook_lib.cli.options import CONNECTOR, ENV_FILE, EVIDENCE, JSON, SANDBOX, TENANT
+from runbook_lib.errors import ExitCode, SettingsError
+from runbook_lib.plain_text import counted, escaped_json
+
+if TYPE_CHECKING:
+    from runbook_lib.connectors.cyclr.transactions import Failures
+    from runbook_lib.engine.run import Run
+
+# Of thousands of accounts the terminal shows the first that need somebody; page and CSV have all.
+_MOST_SHOWN = 20
+_MOST_CAUSES = 50
+# A line of progress for each twentieth of the accounts.
+_PARTS = 20
+
+
+@click.command()
+@SANDBOX
+@click.option("--page", default="", metavar="FILE", help="Write a page of all accounts there.")
+@click.option("--csv", "csv_file", default="", metavar="FILE", help="Write all accounts as CSV.")
+@click.option(
+    "--errors", default="", metavar="FILE", help="Show the last failure that this log has, too."
+)
+@click.option(
+    "--test", "tested", default="", metavar="ACCOUNT",
+    help="Only this: have Cyclr make one call for ACCOUNT. Spends a call of the customer's token.",
+)  # fmt: skip
+@click.option(
+    "--sign-in-link", "linked", default="", metavar="ACCOUNT",
+    help="Only this: a sign-in link for ACCOUNT, once, for 5 minutes. Needs --user.",
+)  # fmt: skip
+@click.option(
+    "--user", default="", metavar="NAME", help="For --sign-in-link. Cyclr creates an unknown NAME."
+)
+@CONNECTOR
+@TENANT
+@ENV_FILE
+@EVIDENCE
+@JSON
+def connections(
+    *, scenario: str, page: str, csv_file: str, errors: str, tested: str, linked: str, user: str,
+    connector: str, as_json: bool, **options: Any,
+) -> None:  # fmt: skip
+    """
+    Show what Cyclr says of each customer's connection: signed in, or not since when.
+
+    It asks for every account of your Cyclr console, at the pace of RUNBOOK_CYCLR_REQUESTS_A_SECOND,
+    and changes nothing. Interrupted, it goes on where it was within a day.
+    """
+    from runbook_lib.engine.customer_connections import Connections
+
+    if bool(tested) + bool(linked) > 1 or bool(user) is not bool(linked):
+        msg = "--test and --sign-in-link exclude each other; --user belongs to --sign-in-link."
+        raise SettingsError(msg, next_step="Nothing was asked.")
+    failures = read_webhook(errors, connector) if errors else None
+    with _opened(scenario, connector, options) as run:
+        asked = Connections(run, on_progress=_Progress())
+        if tested:
+            _show(asked.test_call(tested), as_json=as_json)
+        elif linked:
+            _show(asked.sign_in_link(linked, user), as_json=as_json)
+        else:
+            _look(run, asked, failures, page, csv_file, as_json=as_json)
+
+
+def read_webhook(source: str, connector: str) -> Failures:
+    """Return the failed transactions in the file `source`, or on stdin (`-`)."""
+    from runbook_lib.connectors.cyclr.transactions import LARGEST, read_failures
+    from runbook_lib.connectors.registry import find_procedure
+    from runbook_lib.core.files import open_plain
+
+    procedure = find_procedure(connector)
+    try:
+        if source == "-":
+            content = sys.stdin.buffer.read(LARGEST + 1)
+        else:
+            with open_plain(Path(source)) as file:
+                content = file.read(LARGEST + 1)
+    except (OSError, ValueError) as error:
+        msg = f"{source} cannot be read: {getattr(error, 'strerror', None) or error}."
+        raise SettingsError(msg) from None
+    if not content.strip():
+        msg = "There is no JSON of a webhook to read."
+        raise SettingsError(msg, next_step="Give a file, or - for stdin.")
+    return read_failures(content, procedure)
+
+
+def show_failures(document: Mapping[str, Any]) -> None:
+    """Print each cause once: whom it hits, and what to do."""
+    from runbook_lib.cli.terminal import say, show_paragraph
+
+    for cause in document["causes"][:_MOST_CAUSES]:
+        accounts, number = (
+            counted(cause["accounts"], "account"),
+            counted(cause["failures"], "failure"),
+        )
+        say(f"{cause['cause'].capitalize()}: {accounts}, {number}, last {cause['last'] or '?'}")
+        show_paragraph(cause["what"], indent="  ")
+        if cause["said"] not in ("", cause["what"]):
+            show_paragraph(f"The answer was: {cause['said']}", indent="  ")
+        more = "" if cause["accounts"] <= len(cause["names"]) else ", …"
+        show_paragraph(f"Accounts: {', '.join(cause['names'])}{more}", indent="  ")
+        if not cause["known"]:
+            codes = ", ".join(map(str, cause["codes"])) or "none"
+            show_paragraph(
+                f"Code {codes}, trace id {', '.join(cause['traces']) or 'none'}.", indent="  "
+            )
+        show_paragraph(f"What to do: {cause['do']}", indent="  ")
+    if len(document["causes"]) > _MOST_CAUSES:
+        say(f"{len(document['causes']) - _MOST_CAUSES:,} more causes: --json has all.")
+    for name, text in (
+        ("other_connectors", "of other connectors: not shown."),
+        ("unread", "could not be read."),
+    ):
+        if document[name]:
+            say(f"{counted(document[name], 'entry', 'entries')} {text}")
+    if document["cut"]:
+        say("There is more than is read at once: split the log.")
+
+
+CUSTOMER_COMMANDS = (connections,)
+
+
+@contextmanager
+def _opened(scenario: str, connector: str, options: Mapping[str, Any]) -> Iterator[Run]:
+    """Give the tenant's run; in practice its sandbox serves as long as the context lasts."""
+    from runbook_lib.connectors.registry import find_procedure
+    from runbook_lib.engine.practice import practice, sandbox_key
+    from runbook_lib.engine.run import open_known
+
+    procedure, options = find_procedure(connector), dict(options)
+    if not scenario:
+        yield open_known(procedure, **options)
+        return
+    if options["env_file"]:
+        msg = "--sandbox brings its own settings: leave --env-file out."
+        raise SettingsError(msg)
+    options["tenant"] = options["tenant"] or f"sandbox-{scenario}"
+    key = sandbox_key(procedure, options["evidence"], options["tenant"])
+    with practice(scenario, procedure, key) as sandbox:
+        yield open_known(procedure, **{**options, "env_file": sandbox.env_file})
+
+
+def _look(
+    run: Run, asked: Any, failures: Failures | None, page: str, csv_file: str, *, as_json: bool
+) -> None:
+    from runbook_lib.core.files import write_parts
+    from runbook_lib.engine.customer_connections import csv_text, document
+    from runbook_lib.evidence.reports.connections_page import connections_page
+
+    look = asked.look()
+    last = failures.last if failures else {}
+    shown = document(
+        look,
+        tenant=run.tenant,
+        connector=run.procedure.id,
+        is_practice=run.is_sandbox,
+        unseen=run.procedure.unseen,
+        failures=last,
+        cycles=asked.prerequisites(last.values()),
+    )
+    made: Iterable[tuple[str, Iterable[str]]] = (
+        (page, connections_page(shown)),
+        (csv_file, csv_text(shown)),
+    )
+    for name, parts in made:
+        if name:
+            write_parts(Path(name), (part.encode("utf-8", "backslashreplace") for part in parts))
+    _show(shown, as_json=as_json)
+    is_well = shown["complete"] and not {"not_signed_in", "not_known"} & shown["counts"].keys()
+    sys.exit(ExitCode.COMPLETE if is_well else ExitCode.INCOMPLETE)
+
+
+def _show(shown: Mapping[str, Any], *, as_json: bool) -> None:
+    from runbook_lib.cli.terminal import say, show_paragraph
+    from runbook_lib.engine.customer_connections import LABELS, Standing
+
+    if as_json:
+        click.echo(escaped_json(json.dumps(shown, ensure_ascii=False)))
+        return
+    for line in shown.get("lines", ()):
+        say(line)
+    if "accounts" not in shown:
+        return
+    mark = "SANDBOX " if shown["sandbox"] else ""
+    say(f"{mark}{shown['tenant']} · {shown['cyclr_connector']} in Cyclr")
+    say(
+        f"{'All' if shown['complete'] else 'PARTIAL:'} {counted(len(shown['accounts']), 'account')}"
+    )
+    for standing, number in shown["counts"].items():
+        say(f"  {number:>6,} {LABELS[Standing(standing)]}")
+    for note in shown["notes"]:
+        show_paragraph(note, indent="", first="! ")
+    open_ones = [
+        account
+        for account in shown["accounts"]
+        if account["standing"] in ("not_signed_in", "not_known", "vanished")
+        or account["last_failure"]
+    ]
+    for account in open_ones[:_MOST_SHOWN]:
+        say(f"- {account['name'] or account['id']} ({account['id']})")
+        show_paragraph(_says(account), indent="    ")
+    if len(open_ones) > _MOST_SHOWN:
+        say(f"{len(open_ones) - _MOST_SHOWN:,} more: --page, --csv and --json have all.")
+    if shown["unknown_accounts"]:
+        number = counted(len(shown["unknown_accounts"]), "account")
+        say(f"The log has failures of {number} that this console does not list.")
+    say("What nothing shows:")
+    for text in shown["unseen"]:
+        show_paragraph(text, indent="  ", first="- ")
+
+
+def _says(account: Mapping[str, Any]) -> str:
+    """Return what is known of one account."""
+    parts = [account["says"]]
+    if account["not_signed_in_since"]:
+        before = account["signed_in_on"]
+        parts.append(f"seen first on {account['not_signed_in_since']}")
+        parts.append(f"seen signed in last on {before}" if before else "never seen signed in")
+    if account["error"]:
+        parts.append(account["error"])
+    failure = account["last_failure"]
+    if failure:
+        last = f"last failure {failure['at'] or 'at an unknown time'}: {failure['cause']}"
+        parts.append(f"{last}, {failure['said'] or failure['what']}")
+        if account["cycle_lacks"]:
+            parts.append(
+                f"cycle {failure['cycle_name'] or failure['cycle']} lacks {account['cycle_lacks']}"
+            )
+    return "; ".join(parts)
+
+
+class _Progress:
+    """Says on stderr how many accounts were asked, at each twentieth."""
+
+    def __init__(self) -> None:
+        self._next = 0
+
+    def __call__(self, done: int, total: int) -> None:
+        if done >= self._next:
+            click.echo(f"{done:,} of {counted(total, 'account')} asked", err=True)
+            self._next = done + max(total // _PARTS, 1) if done < total else total + 1

@@ -1,0 +1,32 @@
+"""
+Where the cause of a customer's failed call lies, and what to do where no error text says more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+
+class Blame(StrEnum):
+    """The cause of a failure, from what hits every customer to what is not known."""
+
+    APP = "the app"
+    CYCLR = "Cyclr"
+    LIMIT = "a limit"
+    PAGE = "this page"
+    CUSTOMER = "this customer's token"
+    UNKNOWN = "not known"
+
+
+ADVICE: Mapping[Blame, str] = {
+    Blame.APP: "Run `runbook run`: the app itself is refused, for every customer.",
+    Blame.CYCLR: "Send the text, with account, cycle and time, to Cyclr's support.",
+    Blame.LIMIT: "Wait, then let Cyclr repeat the transaction; run such cycles less often.",
+    Blame.PAGE: "Have the customer look whether the page is still theirs, and lets this app read.",
+    Blame.CUSTOMER: "Have the customer sign in again, with a new sign-in link.",
+    Blame.UNKNOWN: (
+        "Give the code and the trace id to the support of the company that answered, and look at "
+        "the transaction in the Cyclr console."
+    ),
+}

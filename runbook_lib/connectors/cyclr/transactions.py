@@ -1,0 +1,334 @@
+"""
+Cyclr's Transaction Error Webhook, read: which account failed, at which step, and why.
+
+Pure. The JSON is a stranger's: it is bounded, unknown fields are left out, and of `Detail`
+(status line, the remote system's refusal, the request without its Authorization) only the
+refusal's own words are kept, without credentials. Its form: Cyclr, Transaction Errors.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+
+from runbook_lib.connectors.blame import ADVICE, Blame
+from runbook_lib.connectors.provider import vendor_of
+from runbook_lib.core.journal import timestamp
+from runbook_lib.core.json_text import parse_first, parse_json
+from runbook_lib.core.procedure import Procedure
+from runbook_lib.core.redaction import MASK, Redactor
+from runbook_lib.core.troubles import ErrorText, Trouble, read_error, recognise
+from runbook_lib.remote.documents import shorten
+from runbook_lib.remote.owners import is_same_owner
+
+# What is read of a file or of stdin, in bytes.
+LARGEST = 16 * 1024 * 1024
+_MOST_FAILURES = 50_000
+_LONGEST_LINE = 1024 * 1024
+_LONGEST_DETAIL = 65_536
+_LONGEST_TEXT = 300
+_LONGEST_NAME = 120
+_MOST_IDS = 3
+_MOST_NAMED = 5
+# What is shorter is no credential.
+_SHORTEST_SECRET = 8
+_STATUS = re.compile(r"\s*(?:HTTP/[0-9.]+ +)?([1-5][0-9]{2})\b")
+_HOST = re.compile(r"https?://([A-Za-z0-9.-]{1,253})|^host: *([A-Za-z0-9.-]{1,253})", re.I | re.M)
+_NAMED_SECRET = re.compile(
+    r"((?:token|secret|proof|password|signature|authorization|api_?key|code)"
+    r"(?:=|\\*[\"']\s*:\s*\\*[\"'])|\bbearer\s+)[^\s&\"',;}]{4,}",
+    re.IGNORECASE,
+)
+_TOO_MANY_REQUESTS = 429
+# Of Cyclr's 22 fixed messages those that were read and tell by themselves where the cause lies.
+_MESSAGES = {
+    "failed to authenticate the connector": Blame.CUSTOMER,
+    "out of retries": Blame.CYCLR,
+    "transaction stopped": Blame.CYCLR,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """One failed transaction; `said`, `codes` and `trace` are of the remote system's refusal."""
+
+    at: str
+    account: str
+    account_name: str
+    cycle: str
+    cycle_name: str
+    step_name: str
+    transaction: str
+    level: str
+    message: str
+    said: str
+    codes: tuple[int, ...]
+    trace: str
+    cause: Blame
+    trouble: Trouble | None
+
+    @property
+    def what(self) -> str:
+        """Return what went wrong, in the runbook's words where it knows the text."""
+        return self.trouble.means if self.trouble else self.said or self.message or "no text"
+
+    @property
+    def advice(self) -> str:
+        """Return what to do."""
+        return self.trouble.advice if self.trouble else ADVICE[self.cause]
+
+    def document(self) -> dict[str, Any]:
+        """Return it for programs."""
+        return {
+            "at": self.at or None,
+            "account": self.account,
+            "account_name": self.account_name,
+            "cycle": self.cycle,
+            "cycle_name": self.cycle_name,
+            "step_name": self.step_name,
+            "transaction": self.transaction,
+            "level": self.level,
+            "message": self.message,
+            "said": self.said,
+            "codes": list(self.codes),
+            "trace": self.trace or None,
+            "cause": self.cause.value,
+            "what": self.what,
+            "do": self.advice,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """
+    What was read, oldest first; `unread` could not be, `others` are of other connectors.
+
+    `is_cut` says that there were more than are read.
+    """
+
+    items: tuple[Failure, ...]
+    unread: int = 0
+    others: int = 0
+    is_cut: bool = False
+
+    @property
+    def last(self) -> dict[str, Failure]:
+        """Return the last failure of each account."""
+        return {failure.account: failure for failure in self.items if failure.account}
+
+    def document(self) -> dict[str, Any]:
+        """Return it for programs, grouped by cause."""
+        return {
+            "failures": len(self.items),
+            "unread": self.unread,
+            "other_connectors": self.others,
+            "cut": self.is_cut,
+            "causes": list(self.causes()),
+        }
+
+    def causes(self) -> Iterator[dict[str, Any]]:
+        """Yield each cause once: how many accounts it hits, and what to do; the widest first."""
+        groups: dict[tuple[object, ...], list[Failure]] = {}
+        for failure in self.items:
+            text = failure.what if failure.trouble or not failure.codes else ""
+            groups.setdefault((failure.cause, text, failure.codes * (not text)), []).append(failure)
+        for group in sorted(groups.values(), key=_width):
+            last = group[-1]
+            accounts = Counter(failure.account for failure in group)
+            traces = dict.fromkeys(failure.trace for failure in reversed(group) if failure.trace)
+            yield {
+                "cause": last.cause.value,
+                "known": last.cause is not Blame.UNKNOWN,
+                "what": last.what,
+                "said": last.said,
+                "accounts": len(accounts),
+                "failures": len(group),
+                "names": [
+                    next(each.account_name or name for each in group if each.account == name)
+                    for name, _ in accounts.most_common(_MOST_NAMED)
+                ],
+                "first": group[0].at or None,
+                "last": last.at or None,
+                "codes": list(last.codes),
+                "traces": list(traces)[:_MOST_IDS],
+                "do": last.advice,
+            }
+
+
+def read_failures(content: bytes, procedure: Procedure) -> Failures:
+    """
+    Return the failures of `procedure`'s connector in a payload, a list of them, or lines of a log.
+
+    What cannot be read is counted. A failure whose request names no host counts for this connector.
+    """
+    reader = _Reader(procedure)
+    items: list[Failure] = []
+    unread, others, is_cut = 0, 0, len(content) > LARGEST
+    for payload in _payloads(content[:LARGEST].decode("utf-8-sig", "replace")):
+        if len(items) >= _MOST_FAILURES:
+            is_cut = True
+            break
+        fields = payload if isinstance(payload, dict) else {}
+        if not reader.text(fields, "AccountId") or not (fields.keys() & {"Message", "Detail"}):
+            unread += 1
+            continue
+        failure, is_other = reader.failure(fields)
+        if is_other:
+            others += 1
+        else:
+            items.append(failure)
+    # Sorting keeps the order of those without a time.
+    return Failures(tuple(sorted(items, key=lambda item: item.at)), unread, others, is_cut)
+
+
+def _payloads(text: str) -> Iterator[object]:
+    """Yield each payload, or `None` for what is not one."""
+    try:
+        document = parse_json(text.strip(), object_pairs_hook=_without_twins)
+    except ValueError:
+        pass
+    else:
+        yield from document if isinstance(document, list) else (document,)
+        return
+    for line in text.splitlines():
+        begins, ends = line.find("{"), line.rfind("}")
+        if not line.strip():
+            continue
+        try:
+            if begins < 0 or len(line) > _LONGEST_LINE:
+                raise ValueError
+            yield parse_json(line[begins : ends + 1], object_pairs_hook=_without_twins)
+        except ValueError:
+            yield None
+
+
+class _Reader:
+    """What is known of one connector's errors; equal refusals are recognised once."""
+
+    def __init__(self, procedure: Procedure) -> None:
+        self._vendor = vendor = vendor_of(procedure)
+        troubles = (trouble for step in procedure.steps for trouble in step.troubles)
+        self._troubles = tuple({trouble.shown: trouble for trouble in troubles}.values())
+        defaults = {item.name: item.default for item in vendor.settings if item.default is not None}
+        self._homes = {host for url in vendor.hosts(defaults) for host in _hosts(url)}
+        self._redactor = Redactor()
+        self._recognised = lru_cache(maxsize=1_000)(self._recognise)
+
+    def failure(self, fields: Mapping[str, Any]) -> tuple[Failure, bool]:
+        """Return what a payload says, and whether its request went to another company's host."""
+        message = self.text(fields, "Message", _LONGEST_TEXT)
+        detail = fields.get("Detail")
+        detail = detail[:_LONGEST_DETAIL] if isinstance(detail, str) else ""
+        head, refusal, request = _parts(detail)
+        error = read_error(refusal)
+        trouble, cause = self._recognised(error, message, _status(detail))
+        said = next(iter(error.texts), "") if refusal.startswith("{") else refusal or head
+        failure = Failure(
+            at=_moment(fields.get("Timestamp")),
+            account=self.text(fields, "AccountId"),
+            account_name=self.text(fields, "AccountName"),
+            cycle=self.text(fields, "CycleId"),
+            cycle_name=self.text(fields, "CycleName"),
+            step_name=self.text(fields, "StepName"),
+            transaction=self.text(fields, "TransactionId"),
+            level=self.text(fields, "IncidentLevel"),
+            message=message,
+            said=self._clean(said, _LONGEST_TEXT),
+            codes=error.codes[:_MOST_IDS],
+            trace=self._trace(refusal),
+            cause=cause,
+            trouble=trouble,
+        )
+        host = next(iter(_hosts(request)), "")
+        return failure, bool(host) and not any(is_same_owner(host, home) for home in self._homes)
+
+    def text(self, fields: Mapping[str, Any], name: str, longest: int = _LONGEST_NAME) -> str:
+        """Return a field that is a text or a whole number, on one line, without credentials."""
+        value = fields.get(name)
+        is_plain = isinstance(value, str | int) and not isinstance(value, bool)
+        return self._clean(str(value), longest) if is_plain else ""
+
+    def _recognise(
+        self, error: ErrorText, message: str, status: int
+    ) -> tuple[Trouble | None, Blame]:
+        """Return what is known of a refusal, else of Cyclr's own message, and whose it is."""
+        by_text = recognise(replace(error, codes=()), self._troubles)
+        by_code = recognise(ErrorText((), error.codes), self._troubles)
+        trouble = next(iter(by_text or by_code), None)
+        if trouble is not None and (by_text or trouble.blames_by_code):
+            return trouble, Blame(trouble.blames) if trouble.blames else Blame.UNKNOWN
+        if status == _TOO_MANY_REQUESTS:
+            return None, Blame.LIMIT
+        cause = _MESSAGES.get(message.lower().rstrip("."))
+        if error.codes or cause is None:
+            return None, Blame.UNKNOWN
+        known = recognise(ErrorText((message,)), self._troubles)
+        return next((trouble for trouble in known if trouble.blames == cause), None), cause
+
+    def _trace(self, refusal: str) -> str:
+        """Return the vendor's id of its answer, if the refusal has it."""
+        try:
+            document = parse_first(refusal)[0]
+        except ValueError:
+            return ""
+        error = document.get("error") if isinstance(document, dict) else None
+        return self.text(error, self._vendor.trace_field) if isinstance(error, dict) else ""
+
+    def _clean(self, text: str, longest: int) -> str:
+        text = text[: 8 * longest]
+        if len(text) >= _SHORTEST_SECRET:
+            masked = _NAMED_SECRET.sub(lambda match: f"{match[1]}{MASK}", text)
+            text = self._redactor.redact(masked)
+        return shorten(text, longest)
+
+
+def _parts(detail: str) -> tuple[str, str, str]:
+    """Return status line, refusal and request of a `Detail`."""
+    head, _, rest = detail.partition("\n")
+    begins = detail.find("{")
+    if begins >= 0:
+        try:
+            _, ends = parse_first(detail, begins)
+        except ValueError:
+            pass
+        else:
+            return head.strip(), detail[begins:ends], detail[ends:]
+    return head.strip(), rest.strip(), rest
+
+
+def _status(detail: str) -> int:
+    match = _STATUS.match(detail)
+    return int(match[1]) if match else 0
+
+
+def _hosts(text: str) -> list[str]:
+    return [first or second for first, second in _HOST.findall(text)]
+
+
+def _moment(value: object) -> str:
+    """Return a payload's time in UTC, empty if it has none; one without a zone is in UTC."""
+    try:
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
+        moment = moment.replace(tzinfo=moment.tzinfo or UTC) if moment else None
+        return timestamp(moment.astimezone(UTC)) if moment else ""
+    except (ValueError, OverflowError):
+        return ""
+
+
+def _width(group: Sequence[Failure]) -> tuple[int, int, str]:
+    accounts = {failure.account for failure in group}
+    return -len(accounts), list(Blame).index(group[0].cause), group[0].what
+
+
+def _without_twins(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    document: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in document:
+            raise ValueError("two fields of it have one name")
+        document[name] = value
+    return document

@@ -1,0 +1,606 @@
+"""
+The customers' connections: every account of the Cyclr console, and what Cyclr says of it.
+
+One look is kept in `connections.json` beside the tenant's journal: it is no evidence, holds no
+secrets, and a look that was cut off goes on from it. Nothing here changes anything at Cyclr.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+from urllib.parse import urlsplit
+
+import msgspec
+from filelock import FileLock, Timeout
+from msgspec import Meta, Struct, structs
+
+from runbook_lib.connectors.cyclr.connector import is_refusal
+from runbook_lib.connectors.cyclr.transactions import Failure
+from runbook_lib.connectors.provider import vendor_of
+from runbook_lib.core.files import read_plain, write_whole
+from runbook_lib.core.journal import timestamp, utc_now
+from runbook_lib.core.redaction import Secret
+from runbook_lib.engine.run import Run
+from runbook_lib.engine.tenants import unknown_tenant
+from runbook_lib.errors import (
+    BusyError,
+    CyclrAPIError,
+    RemoteError,
+    SettingsError,
+    ThrottledError,
+)
+from runbook_lib.remote.cyclr import Cyclr, request_api_token, sign_in_url
+from runbook_lib.remote.documents import Document, shorten
+from runbook_lib.remote.rate_limits import Pace
+
+CONNECTIONS_NAME = "connections.json"
+
+_FORM = 1
+_LARGEST = 64 * 1024 * 1024
+_MOST_PAGES = 2_000
+# A full page of Cyclr's, where its answer does not say how many there are.
+_FULL_PAGE = 100
+_SAVE_SECONDS = 2.0
+# A look that was cut off goes on within a day; what it saw is too old after that.
+_RESUMED_WITHIN = timedelta(days=1)
+# Cyclr may ask to wait so long, and so often in a row.
+_LONGEST_WAIT = 300.0
+_MOST_WAITS = 5
+# After so many accounts in a row could not be read, a page of the list decides whose fault it is.
+_MOST_FAILURES = 5
+_NOT_FOUND = 404
+_MOST_CYCLES = 200
+# An id becomes a header and a part of a path.
+_ACCOUNT = re.compile(r"[!-~]{1,128}")
+
+# What no answer of Cyclr shows, for every vendor; the procedure adds its own (`Procedure.unseen`).
+UNSEEN = (
+    (
+        "Whether a connection works: Cyclr says signed in, and whether that changes when a token "
+        "of a customer ends, and how soon, is not known."
+    ),
+    "When customers' tokens end: Cyclr keeps them, and shows no date.",
+)
+
+_T = TypeVar("_T")
+
+
+class Standing(StrEnum):
+    """What Cyclr says of an account, the worst first."""
+
+    NOT_SIGNED_IN = "not_signed_in"
+    NOT_KNOWN = "not_known"
+    VANISHED = "vanished"
+    SIGNED_IN = "signed_in"
+    NOT_INSTALLED = "not_installed"
+    NOT_ASKED = "not_asked"
+
+
+LABELS: Mapping[Standing, str] = {
+    Standing.SIGNED_IN: "Cyclr says signed in",
+    Standing.NOT_SIGNED_IN: "Cyclr says not signed in",
+    Standing.NOT_INSTALLED: "connector not installed",
+    Standing.VANISHED: "account no longer there",
+    Standing.NOT_KNOWN: "could not be read",
+    Standing.NOT_ASKED: "not asked yet",
+}
+
+
+class Installed(Struct, frozen=True):
+    """The connector as it is installed in an account."""
+
+    id: int
+    library_id: int
+    name: str
+    signed_in: bool
+
+
+class Account(Struct, frozen=True):
+    """
+    An account as the last look saw it; `listed_in` and `looked_in` are the numbers of looks.
+
+    `not_signed_in_since` is when our own looks first saw it so, `signed_in_on` when they last saw
+    it signed in; both are empty where none did.
+    """
+
+    id: str
+    name: str
+    listed_in: int = 0
+    looked_in: int = 0
+    looked_on: str = ""
+    standing: Standing = Standing.NOT_ASKED
+    connectors: tuple[Installed, ...] = ()
+    not_signed_in_since: str = ""
+    signed_in_on: str = ""
+    error: str = ""
+
+
+class Look(Struct):
+    """
+    One look at all accounts; `ended` is empty until every account was asked.
+
+    It is of one connector in one console, `of`. `notes` say what it lacks.
+    """
+
+    of: tuple[str, ...]
+    began: str
+    number: int = 1
+    form: Annotated[int, Meta(ge=_FORM, le=_FORM)] = _FORM
+    ended: str = ""
+    is_listed: bool = False
+    notes: list[str] = []
+    accounts: dict[str, Account] = {}
+
+    def standing(self, account: Account) -> Standing:
+        """Return what this look knows of an account."""
+        return account.standing if account.looked_in == self.number else Standing.NOT_ASKED
+
+    @property
+    def counts(self) -> dict[Standing, int]:
+        """Return how many accounts have each standing."""
+        numbers = Counter(map(self.standing, self.accounts.values()))
+        return {standing: numbers[standing] for standing in Standing if numbers[standing]}
+
+    @property
+    def is_complete(self) -> bool:
+        """Return whether every account of the console was read."""
+        return bool(self.ended) and not self.notes and Standing.NOT_KNOWN not in self.counts
+
+
+class _StopError(Exception):
+    """Cyclr cannot be asked now; its text says why."""
+
+
+class Connections:
+    """
+    The accounts of the console that `run` names, asked at its pace.
+
+    `on_progress` gets how many accounts were asked, of how many. Tests replace `clock`, `sleep`
+    and `monotonic`. Raises `SettingsError` if Cyclr's credentials are missing.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        *,
+        on_progress: Callable[[int, int], object] = lambda _done, _total: None,
+        clock: Callable[[], datetime] = utc_now,
+        sleep: Callable[[float], None] = time.sleep,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._run, self._values = run, run.values
+        known = {**self._values, **run.settings.secrets}
+        lacking = [
+            item.label
+            for item in run.inputs
+            if item.name in ("cyclr_client_id", "cyclr_client_secret") and item.name not in known
+        ]
+        if lacking:
+            msg = f"To ask Cyclr for its accounts, give {' and '.join(lacking)}."
+            raise SettingsError(msg, next_step="Nothing was written.")
+        known_as = run.history.index.practice
+        if known_as and run.is_sandbox not in known_as:
+            msg = f"{run.tenant} is a tenant {'of practice' * (True in known_as) or 'for real'}."
+            raise SettingsError(msg, next_step="Name another tenant.")
+        if not (run.is_sandbox or run.journal.path.exists()):
+            raise SettingsError(unknown_tenant(run.tenant, str(run.evidence)))
+        self.path = run.journal.path.with_name(CONNECTIONS_NAME)
+        self._on_progress = on_progress
+        self._clock, self._sleep, self._monotonic = clock, sleep, monotonic
+        per_second = self._values["cyclr_requests_a_second"]
+        self.pace = Pace(
+            per_second if isinstance(per_second, int) else 1, sleep=sleep, clock=monotonic
+        )
+        self._token: Secret | None = None
+        self._waits = 0
+        self._saved_at = float("-inf")
+
+    @property
+    def connector(self) -> str:
+        """Return the connector's name in Cyclr's library."""
+        return str(self._values["cyclr_connector"])
+
+    def look(self) -> Look:
+        """
+        Ask for every account, and return what Cyclr said; a look that was cut off goes on.
+
+        Raises `BusyError` while another process looks, `RemoteError` if Cyclr refuses its
+        credentials, and `SettingsError` if the earlier look cannot be read.
+        """
+        self.client()
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with _alone(self.path):
+            look = self._earlier()
+            try:
+                if not look.is_listed:
+                    self._list(look)
+                self._ask_all(look)
+                look.ended = timestamp(self._clock())
+            except _StopError as error:
+                look.notes.append(str(error))
+            finally:
+                self._save(look)
+        return look
+
+    def client(self, account: str = "") -> Cyclr:
+        """Return a client for one account, with a session that keeps no other account's answers."""
+        session, base_url = self._run.open_session(), str(self._values["cyclr_api_url"])
+        client_id = str(self._values["cyclr_client_id"])
+        if self._token is None:
+            self.pace()
+            secret = self._run.settings.secrets["cyclr_client_secret"]
+            self._token = request_api_token(
+                session, base_url, client_id=client_id, client_secret=secret
+            )
+        return Cyclr(
+            session,
+            base_url=base_url,
+            token=self._token,
+            account=account,
+            client_id=client_id,
+            pace=self.pace,
+        )
+
+    def test_call(self, account: str) -> dict[str, Any]:
+        """
+        Have Cyclr call the vendor's method that only reads, once, for one account.
+
+        It spends a call of the customer's token. What was answered is not kept.
+        """
+        vendor = vendor_of(self._run.procedure)
+        client, installed = self.client(account), self._installed(account)
+        methods = client.methods(installed.library_id)
+        ids = [
+            row.text("MethodUniqueIdentifier")
+            for row in methods
+            if row.get("Name") == vendor.test_method
+        ]
+        if not ids:
+            msg = f"{self.connector} has no method {vendor.test_method} to test with."
+            raise SettingsError(msg, next_step="Test it in the Cyclr console.")
+        spent = "One call was made with the customer's token, and two were asked of Cyclr."
+        try:
+            client.run_method(installed.id, ids[0])
+        except CyclrAPIError as error:
+            refused = f"{vendor.test_method} was refused: {self._run.redactor.redact(str(error))}"
+            advice = f'runbook explain "{shorten(str(error), 80)}"'
+            return {
+                "account": account,
+                "answered": False,
+                "lines": [refused, f"Next: {advice}", spent],
+            }
+        answered = f"{vendor.title} answered {vendor.test_method} for this account just now."
+        return {"account": account, "answered": True, "lines": [answered, spent]}
+
+    def sign_in_link(self, account: str, user: str) -> dict[str, Any]:
+        """
+        Return a link with which a customer signs in again, once and within five minutes.
+
+        NOTE: Cyclr creates `user` in the account if there is none.
+        """
+        domain = str(self._values.get("service_domain", ""))
+        if not domain:
+            raise SettingsError("A sign-in link is on your Service Domain: set service_domain.")
+        installed = self._installed(account)
+        token = self.client(account).sign_in_token(account, user)
+        link = sign_in_url(domain, installed.id, token, str(self._values["cyclr_console_url"]))
+        spent = f"It counts once, for 5 minutes. Cyclr created the user {user} if there was none."
+        return {"account": account, "link": link, "lines": [link, spent]}
+
+    def _installed(self, account: str) -> Installed:
+        """Return the account's connector; of several one that is not signed in, if there is one."""
+        connectors = self._connectors(Account(account, ""))
+        if not connectors:
+            msg = f"{self.connector} is not installed in the account {account}."
+            raise SettingsError(msg)
+        return min(connectors, key=lambda installed: (installed.signed_in, installed.id))
+
+    def prerequisites(self, failures: Iterable[Failure]) -> dict[str, str]:
+        """Return what each cycle lacks that a failure names, by its id; of many, the first."""
+        cycles = {failure.cycle: failure.account for failure in failures if failure.cycle}
+        lacking = {}
+        for cycle, account in list(cycles.items())[:_MOST_CYCLES]:
+            try:
+                rows = self.client(account).cycle_prerequisites(cycle)
+                reasons = dict.fromkeys(row.words("Reason") for row in rows)
+                lacking[cycle] = ", ".join(filter(None, reasons)) or "nothing"
+            except RemoteError as error:
+                lacking[cycle] = f"not known ({error})"
+        return lacking
+
+    def _earlier(self) -> Look:
+        """Return the look that was cut off, or a new one that knows what earlier ones saw."""
+        host = urlsplit(str(self._values["cyclr_api_url"])).hostname or ""
+        of = (host, str(self._values["cyclr_client_id"]), self.connector)
+        began = timestamp(self._clock())
+        try:
+            look = msgspec.json.decode(read_plain(self.path, _LARGEST), type=Look)
+        except FileNotFoundError:
+            return Look(of, began)
+        except (OSError, ValueError) as error:
+            msg = f"{self.path} cannot be read: {getattr(error, 'strerror', None) or error}."
+            advice = "Move it away: it is made again, and only forgets since when it has seen what."
+            raise SettingsError(msg, next_step=advice) from None
+        if look.of != of:
+            return Look(of, began)
+        age = self._clock() - datetime.fromisoformat(look.began)
+        if not look.ended and age < _RESUMED_WITHIN:
+            look.notes = []
+            return look
+        gone = (Standing.VANISHED,)
+        known = {name: each for name, each in look.accounts.items() if each.standing not in gone}
+        return Look(of, began, look.number + 1, accounts=known)
+
+    def _list(self, look: Look) -> None:
+        """Add every account of the console to `look`; a page that cannot be read is noted."""
+        for row in self._pages(lambda number: self.client().accounts(number), look):
+            account, name = row.get("Id"), row.get("Name")
+            if not (isinstance(account, str) and _ACCOUNT.fullmatch(account)):
+                look.notes.append("Cyclr lists an account whose id cannot be used.")
+                continue
+            known = look.accounts.get(account, Account(account, ""))
+            name = shorten(name, 120) if isinstance(name, str) else ""
+            look.accounts[account] = structs.replace(known, name=name, listed_in=look.number)
+        look.is_listed = not look.notes
+        self._save(look)
+
+    def _pages(
+        self, fetch: Callable[[int], tuple[list[Document], int]], look: Look
+    ) -> Iterator[Document]:
+        """
+        Yield the rows of all pages; the same row may come twice.
+
+        NOTE: the first page is asked for without a number, then all from 1: whether that is the
+        first or the second one is not documented.
+        """
+        rows, total = self._patiently(lambda: fetch(0))
+        yield from rows
+        size, first = len(rows), [row.get("Id") for row in rows]
+        is_known = bool(total)
+        total = total or (_MOST_PAGES if size >= _FULL_PAGE else 1)
+        number, begins = 1, 1
+        while total > 1 and number < min(total, _MOST_PAGES) + begins:
+            try:
+                rows, newest = self._patiently(lambda page=number: fetch(page))  # type: ignore[misc]
+            except RemoteError as error:
+                look.notes.append(f"Page {number:,} of Cyclr's list could not be read: {error}")
+                rows, newest = [], 0
+                if not is_known:
+                    return
+            else:
+                total = newest or total
+                if number == 1:
+                    begins = int([row.get("Id") for row in rows] == first)
+                if len(rows) < size and number < total + begins - 1:
+                    if not is_known:
+                        yield from rows
+                        return
+                    look.notes.append(
+                        f"Page {number:,} of {total:,} of Cyclr's list has {len(rows):,} rows "
+                        f"instead of {size:,}."
+                    )
+            yield from rows
+            number += 1
+
+    def _ask_all(self, look: Look) -> None:
+        waiting = [
+            account
+            for account in look.accounts.values()
+            if account.looked_in < look.number or account.standing is Standing.NOT_KNOWN
+        ]
+        total = len(look.accounts)
+        unread: list[Account] = []
+        for place, account in enumerate(waiting, start=total - len(waiting)):
+            self._on_progress(place, total)
+            asked, is_fault = self._ask(account, look)
+            look.accounts[account.id] = asked
+            unread = [*unread, account] if is_fault else []
+            if len(unread) >= _MOST_FAILURES:
+                self._find_fault(look, unread)
+                unread = []
+            if self._monotonic() - self._saved_at > _SAVE_SECONDS:
+                self._save(look)
+        self._on_progress(total, total)
+
+    def _find_fault(self, look: Look, unread: Iterable[Account]) -> None:
+        """Raise `_StopError`, and forget what was said of `unread`, if Cyclr lists nothing now."""
+        try:
+            self._patiently(lambda: self.client().accounts())
+        except RemoteError as error:
+            look.accounts |= {account.id: account for account in unread}
+            raise _StopError(f"Cyclr could not be asked any more: {error}") from error
+
+    def _ask(self, account: Account, look: Look) -> tuple[Account, bool]:
+        """Return the account as Cyclr shows it now, and whether it could not be asked."""
+        standing, error, is_fault = Standing.NOT_KNOWN, "", False
+        connectors: tuple[Installed, ...] = ()
+        try:
+            if account.listed_in < look.number and self._is_gone(account):
+                standing = Standing.VANISHED
+            else:
+                connectors = self._connectors(account)
+                standing = _standing_of(connectors)
+        except CyclrAPIError as refusal:
+            try:
+                is_gone = is_refusal(refusal.status) and self._is_gone(account)
+            except RemoteError as other:
+                error, is_fault = str(other), True
+            else:
+                standing = Standing.VANISHED if is_gone else standing
+                error = "" if is_gone else str(refusal)
+                is_fault = not is_refusal(refusal.status)
+        except RemoteError as fault:
+            error, is_fault = str(fault), True
+        now = timestamp(self._clock())
+        since = account.not_signed_in_since
+        if standing is not Standing.NOT_KNOWN:
+            since = (since or now) if standing is Standing.NOT_SIGNED_IN else ""
+        return structs.replace(
+            account,
+            looked_in=look.number,
+            looked_on=now,
+            standing=standing,
+            connectors=connectors,
+            not_signed_in_since=since,
+            signed_in_on=now if standing is Standing.SIGNED_IN else account.signed_in_on,
+            error=shorten(self._run.redactor.redact(error)),
+        ), is_fault
+
+    def _connectors(self, account: Account) -> tuple[Installed, ...]:
+        """Return the account's connectors of this name; raises `RemoteError` if one is missing."""
+        part = Look((), "")
+        rows = self._pages(lambda number: self.client(account.id).installed(number), part)
+        found = {
+            row.number("Id"): Installed(
+                row.number("Id"),
+                row.document("Connector").number("Id"),
+                row.words("Name"),
+                signed_in=row.flag("Authenticated"),
+            )
+            for row in rows
+            if row.get("Connector") is not None
+            and row.document("Connector").text("Name") == self.connector
+        }
+        if part.notes:
+            raise RemoteError(part.notes[0])
+        return tuple(found.values())
+
+    def _is_gone(self, account: Account) -> bool:
+        try:
+            self._patiently(lambda: self.client().account(account.id))
+        except CyclrAPIError as error:
+            if error.status == _NOT_FOUND:
+                return True
+            raise
+        return False
+
+    def _patiently(self, ask: Callable[[], _T]) -> _T:
+        """Return what `ask` does, after waiting as long as Cyclr asks to."""
+        while True:
+            try:
+                answer = ask()
+            except ThrottledError as error:
+                self._waits += 1
+                if error.seconds > _LONGEST_WAIT or self._waits > _MOST_WAITS:
+                    raise _StopError(str(error)) from error
+                self._sleep(error.seconds or 1.0)
+            else:
+                self._waits = 0
+                return answer
+
+    def _save(self, look: Look) -> None:
+        write_whole(self.path, msgspec.json.encode(look), is_durable=False)
+        self._saved_at = self._monotonic()
+
+
+def document(
+    look: Look,
+    *,
+    tenant: str,
+    connector: str,
+    is_practice: bool,
+    unseen: Iterable[str],
+    failures: Mapping[str, Failure],
+    cycles: Mapping[str, str],
+) -> dict[str, Any]:
+    """
+    Return a look for programs and for its page, the worst accounts first.
+
+    `failures` are the last ones by account, `cycles` what each cycle that they name lacks.
+    """
+    order = list(Standing)
+    accounts = sorted(
+        look.accounts.values(),
+        key=lambda account: (
+            order.index(look.standing(account)),
+            account.id not in failures,
+            account.not_signed_in_since or "~",
+            account.name.casefold(),
+            account.id,
+        ),
+    )
+    return {
+        "tenant": tenant,
+        "connector": connector,
+        "cyclr_connector": look.of[-1],
+        "sandbox": is_practice,
+        "began": look.began,
+        "ended": look.ended or None,
+        "complete": look.is_complete,
+        "notes": look.notes,
+        "counts": {standing.value: number for standing, number in look.counts.items()},
+        "unseen": [*UNSEEN, *unseen],
+        "accounts": [
+            _row(account, look.standing(account), failures.get(account.id), cycles)
+            for account in accounts
+        ],
+        "unknown_accounts": sorted(failures.keys() - look.accounts.keys()),
+    }
+
+
+def _row(
+    account: Account, standing: Standing, failure: Failure | None, cycles: Mapping[str, str]
+) -> dict[str, Any]:
+    is_now = standing is not Standing.NOT_ASKED
+    return {
+        "id": account.id,
+        "name": account.name,
+        "standing": standing.value,
+        "says": LABELS[standing],
+        "looked_on": account.looked_on or None,
+        "not_signed_in_since": account.not_signed_in_since or None,
+        "signed_in_on": account.signed_in_on or None,
+        "connectors": [structs.asdict(item) for item in account.connectors] if is_now else [],
+        "error": (account.error or None) if is_now else None,
+        "last_failure": failure.document() if failure else None,
+        "cycle_lacks": cycles.get(failure.cycle) if failure else None,
+    }
+
+
+def csv_text(shown: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the lines of the CSV of a look; a field that a spreadsheet would run is text."""
+    names = (
+        "id", "name", "standing", "says", "not_signed_in_since", "signed_in_on", "looked_on",
+        "error",
+    )  # fmt: skip
+    yield _csv_line((*names, "last_failure_on", "last_failure_cause", "cycle_lacks"))
+    for account in shown["accounts"]:
+        failure = account["last_failure"] or {}
+        last = (failure.get("at"), failure.get("cause"), account["cycle_lacks"])
+        yield _csv_line((*(account[name] for name in names), *last))
+
+
+def _csv_line(fields: Iterable[object]) -> str:
+    quoted = []
+    for value in fields:
+        text = "" if value is None else " ".join(str(value).split())
+        # NOTE: what begins with one of these is a formula to a spreadsheet (OWASP: CSV Injection).
+        text = f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
+        quoted.append('"' + text.replace('"', '""') + '"')
+    return ",".join(quoted) + "\r\n"
+
+
+def _standing_of(connectors: tuple[Installed, ...]) -> Standing:
+    if not connectors:
+        return Standing.NOT_INSTALLED
+    is_signed_in = all(installed.signed_in for installed in connectors)
+    return Standing.SIGNED_IN if is_signed_in else Standing.NOT_SIGNED_IN
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Hold the lock of the look at `path`; raises `BusyError` while another process does."""
+    try:
+        with FileLock(path.with_suffix(".lock"), timeout=0):
+            yield
+    except Timeout:
+        msg = "Another process is looking at these connections."
+        raise BusyError(msg, next_step="Wait until it has ended.") from None

@@ -1,0 +1,258 @@
+"""`connections` and `explain --webhook`: what a person, and a program, sees of the customers."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from runbook_lib.errors import ExitCode
+from runbook_lib.sandbox.customers import end_connection
+from runbook_lib.sandbox.server import Sandbox
+from tests.unit.cli.test_people import runbook
+from tests.unit.connectors.payloads import TOKEN, detail, payload, refusal
+from tests.unit.fake_console import Console, console_run
+
+HOSTILE = "=cmd|' /C calc'!A0 <script>alert(1)</script> \x1b[2J\u202e"
+
+
+@pytest.fixture(autouse=True)
+def _folder(folder: Path) -> None:
+    """Work in an empty folder."""
+
+
+@pytest.fixture
+def console(monkeypatch: pytest.MonkeyPatch) -> Console:
+    """Let the command ask this console."""
+    console = Console({"a": True, "b": False, "c": None})
+
+    @contextmanager
+    def opened(*_: Any) -> Iterator[Any]:
+        yield console_run(console, Path("evidence"), RUNBOOK_CYCLR_REQUESTS_A_SECOND=50)
+
+    monkeypatch.setattr("runbook_lib.cli.customers._opened", opened)
+    return console
+
+
+def served(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set what the command needs to ask this sandbox."""
+    described = {**sandbox.description, "cyclr_requests_a_second": 50}
+    for name in (
+        "cyclr_api_url", "cyclr_console_url", "cyclr_client_id", "cyclr_client_secret",
+        "cyclr_requests_a_second", "service_domain",
+    ):  # fmt: skip
+        variable = f"RUNBOOK_CYCLR_{name.removeprefix('cyclr_').upper()}"
+        monkeypatch.setenv(variable, str(described[name]))
+    monkeypatch.setenv("RUNBOOK_TENANT", "sandboxed")
+
+
+def test_the_terminal_shows_who_needs_somebody(console: Console) -> None:
+    """Counts, each account that is not signed in, since when, and what nothing shows."""
+
+    result = runbook("connections")
+    text = " ".join(result.stdout.split())
+
+    assert result.exit_code == ExitCode.INCOMPLETE
+    assert "All 3 accounts 1 Cyclr says not signed in 1 Cyclr says signed in" in text
+    assert "- Name of b (b) Cyclr says not signed in; seen first on" in text
+    assert "What nothing shows: - Whether a connection works" in text
+    assert "Graph version that Cyclr's connector calls" in text
+    assert "works." not in text
+    assert "3 of 3 accounts asked" in result.stderr
+    console.accounts = {"a": True}
+    assert runbook("connections").exit_code == ExitCode.COMPLETE
+
+
+def test_a_program_gets_all_accounts(console: Console) -> None:
+    """`--json` has each account, what is lacking, and whether it is whole."""
+
+    whole = json.loads(runbook("connections", "--json").stdout)
+    console.faults["a"] = lambda _: httpx.Response(500)
+    partial = json.loads(runbook("connections", "--json").stdout)
+
+    assert (whole["complete"], whole["counts"]) == (
+        True,
+        {"not_signed_in": 1, "signed_in": 1, "not_installed": 1},
+    )
+    assert [account["id"] for account in whole["accounts"]] == ["b", "a", "c"]
+    assert (partial["complete"], partial["accounts"][1]["error"]) == (False, "Cyclr answered 500.")
+    assert len(whole["unseen"]) == 5
+
+
+def test_page_and_csv_have_all_accounts(console: Console) -> None:
+    """Both have each account once; the page loads nothing, runs nothing, and says what it is."""
+
+    console.faults["/v1.0/accounts"] = lambda _: httpx.Response(
+        200, json=[{"Id": "a", "Name": HOSTILE}, {"Id": "b", "Name": "B"}]
+    )
+    runbook("connections", "--page", "page.html", "--csv", "all.csv")
+    page = Path("page.html").read_text(encoding="utf-8")
+    rows = list(csv.reader(Path("all.csv").read_text(encoding="utf-8").splitlines()))
+
+    assert "SANDBOX" in page
+    assert "default-src 'none'" in page
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+    assert not {"\x1b", "\u202e"} & set(page)
+    assert page.count("<code class") == 2
+    assert "What nothing shows" in page
+    assert [row[0] for row in rows] == ["id", "b", "a"]
+    assert rows[2][1].startswith("'=cmd")
+
+
+def test_a_partial_page_says_so(console: Console) -> None:
+    """A result that lacks accounts is called partial, on the page and in the terminal."""
+
+    console.faults["b"] = lambda _: httpx.Response(429, headers={"retry-after": "9999"})
+    result = runbook("connections", "--page", "page.html")
+
+    assert "PARTIAL: 3 accounts" in result.stdout
+    assert "! 127.0.0.1 limits the number of calls (429): wait about 3 h." in result.stdout
+    assert "<strong>PARTIAL.</strong>" in Path("page.html").read_text(encoding="utf-8")
+
+
+def test_the_last_failure_is_shown(console: Console) -> None:
+    """`--errors` puts a log's last failure beside its account, on page, CSV and terminal."""
+
+    Path("log").write_text(json.dumps(payload(AccountId="a")), encoding="utf-8")
+    console.faults["a"] = lambda request: (
+        httpx.Response(200, json=[{"Reason": "Unauthenticated connector"}])
+        if "prerequisites" in request.url.path
+        else None
+    )
+    result = runbook(
+        "connections", "--errors", "log", "--page", "page.html", "--csv", "all.csv"
+    )  # fmt: skip
+    text = " ".join(result.stdout.split())
+
+    assert "last failure 2026-11-24T11:02:03.123Z: this customer's token, Error validating" in text
+    assert "cycle Leads to CRM lacks Unauthenticated connector" in text
+    for name in ("page.html", "all.csv"):
+        content = Path(name).read_text(encoding="utf-8")
+        assert "Unauthenticated connector" in content
+        assert TOKEN not in content
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--test", "a", "--sign-in-link", "b", "--user", "u"), "exclude each other"),
+        (("--user", "u"), "--user belongs to --sign-in-link"),
+        (("--sign-in-link", "a"), "--user belongs to --sign-in-link"),
+        (("--errors", "nowhere.log"), "nowhere.log cannot be read"),
+        (("--tenant", "nobody"), "no record yet of a tenant called nobody"),
+        (("--sandbox", "approved", "--env-file", "x.env"), "brings its own settings"),
+        (("--sandbox", "paradise"), "no scenario called paradise"),
+    ],
+)
+def test_a_mistake_asks_nothing(
+    words: tuple[str, ...], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mistake is named with exit code 2, before anything is asked or written."""
+
+    monkeypatch.setenv("RUNBOOK_CYCLR_CLIENT_ID", "partner")
+    monkeypatch.setenv("RUNBOOK_CYCLR_CLIENT_SECRET", "a-client-secret-1")
+    result = runbook("connections", *words)
+
+    assert (result.exit_code, said in " ".join(result.stderr.split())) == (ExitCode.USAGE, True)
+    assert not Path("evidence").exists()
+
+
+def test_a_sandbox_with_customers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against the sandbox: what Cyclr shows, a test call, a link, and what the webhook posted."""
+
+    with Sandbox("customer-disconnected", seed=4) as sandbox:
+        served(sandbox, monkeypatch)
+        cyclr = sandbox.world.cyclr
+        shown = json.loads(runbook("connections", "--json").stdout)
+        Path("log").write_text(json.dumps(cyclr.transaction_errors), encoding="utf-8")
+        failed = json.loads(runbook("connections", "--json", "--errors", "log").stdout)
+        first, noticed = list(cyclr.accounts)[:2]
+        works = runbook("connections", "--test", first)
+        ended = runbook("connections", "--test", noticed)
+        link = runbook("connections", "--sign-in-link", noticed, "--user", "new@acme.example")
+        end_connection(sandbox.world, first, "limit", is_noticed=False)
+        users = cyclr.accounts[noticed].users
+
+    assert shown["counts"] == {"not_signed_in": 1, "signed_in": 4, "not_installed": 1}
+    causes = [
+        account["last_failure"]["cause"]
+        for account in failed["accounts"]
+        if account["last_failure"]
+    ]
+    assert sorted(causes) == ["this customer's token", "this customer's token", "this page"]
+    assert "answered List My Permissions" in works.stdout
+    assert "One call was made with the customer's token" in works.stdout
+    assert "List My Permissions was refused: " in ended.stdout
+    assert re.match(
+        r"https://\S+/updateaccountconnectoroauth\?id=\S+targetOrigin=\S+\n", link.stdout
+    )
+    assert "Cyclr created the user new@acme.example if there was none" in link.stdout
+    assert users == {"new@acme.example"}
+    kept = Path("evidence/sandboxed/facebook_marketing/connections.json").read_text()
+    assert "token=" not in kept
+
+
+def test_practice_brings_its_own_settings() -> None:
+    """`--sandbox` serves a sandbox for as long as the command asks."""
+
+    result = runbook("connections", "--sandbox", "approved")
+
+    assert result.exit_code == ExitCode.COMPLETE
+    assert "SANDBOX sandbox-approved" in result.stdout
+
+
+# --- explain --webhook -------------------------------------------------------------------------
+@pytest.mark.parametrize("source", ["-", "log"])
+def test_failed_transactions_are_explained(source: str) -> None:
+    """A file or stdin: each cause once, whom it hits, and what to do; nothing of a token."""
+
+    text = json.dumps([payload(AccountId=name) for name in "abc"])
+    Path("log").write_text(text, encoding="utf-8")
+    result = runbook("explain", "--webhook", source, typed=text)
+    shown = " ".join(result.stdout.split())
+
+    assert result.exit_code == ExitCode.COMPLETE
+    assert shown.startswith("This customer's token: 3 accounts, 3 failures, last 2026-11-24T11")
+    assert "What to do:" in shown
+    assert TOKEN not in result.output
+
+
+def test_what_is_not_known_ends_with_3() -> None:
+    """A cause that nobody knows, or what cannot be read, is said, with code and trace id."""
+
+    lines = [json.dumps(payload(Detail=detail(refusal("New.", 4711)))), "broken", "{}"]
+    other = json.dumps(payload(Detail=detail("{}", host="api.hubapi.com")))
+    result = runbook("explain", "--webhook", "-", typed="\n".join([*lines, other]))
+
+    assert result.exit_code == ExitCode.INCOMPLETE
+    assert "Not known: 1 account, 1 failure" in result.stdout
+    assert "Code 4711, trace id AbCdEf1234x." in result.stdout
+    assert "1 entry of other connectors: not shown." in result.stdout
+    assert "2 entries could not be read." in result.stdout
+    document = json.loads(runbook("explain", "--json", "--webhook", "-", typed=lines[0]).stdout)
+    assert document["causes"][0]["traces"] == ["AbCdEf1234x"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--webhook", "nowhere"), "nowhere cannot be read"),
+        (("--webhook", "."), "cannot be read"),
+        (("--webhook", "-", "text"), "leave TEXT out"),
+        (("--webhook", "-"), "no JSON of a webhook to read"),
+    ],
+)
+def test_nothing_to_read_is_a_mistake(words: tuple[str, ...], said: str) -> None:
+    """A missing file, an empty one, or a text beside it: exit code 2."""
+
+    result = runbook("explain", *words)
+
+    assert (result.exit_code, said in result.stderr) == (ExitCode.USAGE, True)

@@ -1,0 +1,301 @@
+"""Cyclr's Transaction Error Webhook: who failed, why, and nothing of a credential."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runbook_lib.connectors.blame import ADVICE, Blame
+from runbook_lib.connectors.cyclr.transactions import LARGEST, Failures, read_failures
+from runbook_lib.connectors.registry import find_procedure
+from tests.support.connectors import FACEBOOK_CONNECTORS
+from tests.unit.connectors.payloads import REFUSALS, TOKEN, detail, payload, refusal
+
+MARKETING = find_procedure("facebook_marketing")
+
+
+def read(*payloads: Any, as_lines: bool = False) -> Failures:
+    texts = [json.dumps(item) for item in payloads]
+    text = "\n".join(texts) if as_lines else f"[{','.join(texts)}]"
+    return read_failures(text.encode(), MARKETING)
+
+
+@pytest.mark.parametrize("name", FACEBOOK_CONNECTORS)
+@pytest.mark.parametrize(
+    ("message", "code", "subcode", "status", "cause"), REFUSALS, ids=lambda value: str(value)[:40]
+)
+def test_each_refusal_has_its_cause(
+    name: str, message: str, code: int, subcode: int | None, status: str, cause: Blame
+) -> None:
+    """Thirty payloads of the documented form: where the cause lies, and what was answered."""
+
+    body = payload(Detail=detail(refusal(message, code, subcode), status))
+    (failure,) = read_failures(json.dumps(body).encode(), find_procedure(name)).items
+
+    assert (failure.cause, failure.codes[0], failure.trace) == (cause, code, "AbCdEf1234x")
+    assert failure.said.rstrip("…") in message
+    assert failure.advice
+    assert failure.at == "2026-11-24T11:02:03.123Z"
+    assert (failure.account_name, failure.cycle_name) == ("Sandbox Bakery", "Leads to CRM")
+    assert TOKEN not in json.dumps(failure.document())
+
+
+@pytest.mark.parametrize(
+    ("message", "answer", "cause"),
+    [
+        ("Failed to authenticate the connector", "", Blame.CUSTOMER),
+        ("Out of retries", "", Blame.CYCLR),
+        ("Transaction Stopped", "", Blame.CYCLR),
+        ("Failed to call the method", "", Blame.UNKNOWN),
+        ("Another of the fixed texts", "", Blame.UNKNOWN),
+        ("Failed to call the method", "429 Too Many Requests\r\n\r\n", Blame.LIMIT),
+        ("Failed to call the method", "502 Bad Gateway\r\n<html>Bad</html>\r\n", Blame.UNKNOWN),
+        (
+            "Failed to authenticate the connector",
+            detail(refusal("Error validating client secret.", 1)),
+            Blame.APP,
+        ),
+        ("Failed to authenticate the connector", detail(refusal("New.", 4711)), Blame.UNKNOWN),
+    ],
+)
+def test_cyclrs_own_message_counts_where_nothing_else_tells(
+    message: str, answer: str, cause: Blame
+) -> None:
+    """The remote system's refusal decides; Cyclr's message only where there is none."""
+
+    (failure,) = read(payload(Message=message, Detail=answer)).items
+
+    assert failure.cause is cause
+
+
+def test_what_is_not_known_keeps_its_code_and_trace_id() -> None:
+    """An unknown refusal is not given a cause: its code and its trace id are there to ask with."""
+
+    first, second = (
+        payload(AccountId=name, Detail=detail(refusal("New.", 4711, 9))) for name in "ab"
+    )
+    (cause,) = read(first, second).causes()
+
+    assert (cause["cause"], cause["known"]) == ("not known", False)
+    assert (cause["codes"], cause["traces"]) == ([4711, 9], ["AbCdEf1234x"])
+    assert (cause["said"], cause["do"]) == ("New.", ADVICE[Blame.UNKNOWN])
+
+
+def test_failures_of_one_cause_are_one_entry() -> None:
+    """A cause says how many accounts it hits, and from when to when; the widest comes first."""
+
+    ended = detail(refusal("The access token could not be decrypted", 190))
+    limit = detail(refusal("(#4) Application request limit reached", 4))
+    failures = read(
+        payload(AccountId="a", AccountName="A", Detail=limit),
+        *(
+            payload(AccountId=name, AccountName="", Detail=ended, Timestamp=f"2026-11-2{day}")
+            for name, day in (("b", 2), ("c", 3), ("b", 1))
+        ),
+    )
+    causes = list(failures.causes())
+
+    assert [(cause["cause"], cause["accounts"], cause["failures"]) for cause in causes] == [
+        ("this customer's token", 2, 3),
+        ("a limit", 1, 1),
+    ]
+    assert (causes[0]["first"], causes[0]["last"]) == (
+        "2026-11-21T00:00:00.000Z",
+        "2026-11-23T00:00:00.000Z",
+    )
+    assert [cause["names"] for cause in causes] == [["b", "c"], ["A"]]
+    assert failures.last["b"].at == "2026-11-22T00:00:00.000Z"
+
+
+@pytest.mark.parametrize(
+    ("host", "is_ours"),
+    [
+        ("graph.facebook.com", True),
+        ("graph-video.facebook.com", True),
+        ("GRAPH.FACEBOOK.COM", True),
+        ("api.hubapi.com", False),
+        ("graph.facebook.com.evil.example", False),
+        ("notfacebook.com", False),
+    ],
+)
+def test_the_host_tells_the_connector(host: str, is_ours: bool) -> None:
+    """The payload names no connector: what was asked of another company's host is not counted."""
+
+    failures = read(payload(Detail=detail('{"status":"error"}', host=host)))
+
+    assert (len(failures.items), failures.others) == ((1, 0) if is_ours else (0, 1))
+
+
+def test_an_address_in_the_refusal_is_not_the_host() -> None:
+    """Only the request says who was asked; a refusal may name any address."""
+
+    ours = refusal("See https://example.com/help", 4711)
+    theirs = '{"error":"See https://graph.facebook.com/"}'
+    failures = read(
+        payload(Detail=detail(ours)), payload(Detail=detail(theirs, host="api.hubapi.com"))
+    )
+
+    assert (len(failures.items), failures.others) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "number", "unread"),
+    [
+        ("{}", 1, 0),
+        ("[{}, {}]", 2, 0),
+        ("\ufeff{}", 1, 0),
+        ("{}\n{}\n\n{}", 3, 0),
+        ("2026-11-24T10:00:00Z INFO webhook {}\nnothing here\n{} (posted)", 2, 1),
+        ("\r\n  {}  \r\n", 1, 0),
+        ("[]", 0, 0),
+        ("null", 0, 1),
+        ("7", 0, 1),
+        ('["text", 7, null, [{}]]', 0, 4),
+        ("not JSON at all", 0, 1),
+        ('{"AccountId": "a"}', 0, 1),
+        ('{"Message": "Out of retries"}', 0, 1),
+        ('{"AccountId": true, "Message": "m"}', 0, 1),
+    ],
+)
+def test_one_a_list_or_lines_of_a_log(text: str, number: int, unread: int) -> None:
+    """What cannot be read is counted, and hides nothing beside it."""
+
+    failures = read_failures(text.replace("{}", json.dumps(payload())).encode(), MARKETING)
+
+    assert (len(failures.items), failures.unread) == (number, unread)
+
+
+@pytest.mark.parametrize("value", [None, True, 1.5, [], {}, [1], {"a": 1}, "", " ", 7, -(10**400)])
+@pytest.mark.parametrize("field", list(payload()))
+def test_a_field_of_another_type_breaks_nothing(field: str, value: object) -> None:
+    """Each field may be missing or of any type; only an account, and a text, must be there."""
+
+    failures = read(payload(**{field: value}))
+    without = read({name: text for name, text in payload().items() if name != field})
+
+    assert len(failures.items) + failures.unread == 1
+    assert len(without.items) + without.unread == 1
+    json.dumps(failures.document())
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"[" * 1_000_000,
+        b'{"a":' * 500_000,
+        b"\xff\xfe\x00{}",
+        b'{"AccountId": "a", "AccountId": "b", "Message": "m"}',
+        b'{"AccountId": "a", "Message": "m", "Detail": NaN}',
+        b'{"AccountId": "a", "Message": "m", "Timestamp": 1e999}',
+        b"\x00" * 1_000,
+        b"{" * 100 + b"}" * 100,
+    ],
+)
+def test_hostile_bytes_are_refused(content: bytes) -> None:
+    """Deep, not UTF-8, doubled names, numbers that JSON has not: counted, and nothing breaks."""
+
+    failures = read_failures(content, MARKETING)
+
+    assert (failures.items, failures.unread >= 1) == ((), True)
+
+
+def test_bytes_that_are_not_utf_8_spoil_only_their_place() -> None:
+    """A name in another encoding is shown with a mark; the failure counts."""
+
+    text = json.dumps(payload(AccountName="M?ller")).encode().replace(b"?", b"\xfc")
+    (failure,) = read_failures(text, MARKETING).items
+
+    assert failure.account_name == "M\ufffdller"
+
+
+def test_what_is_too_much_is_cut_and_said() -> None:
+    """No more than so many bytes are read."""
+
+    line = json.dumps(payload(Detail="x" * 60_000)).encode() + b"\n"
+    failures = read_failures(line * (LARGEST // len(line) + 2), MARKETING)
+
+    assert failures.is_cut
+    assert failures.items
+
+
+def test_a_huge_detail_is_bounded() -> None:
+    """Of a refusal of a megabyte a sentence is kept."""
+
+    (failure,) = read(payload(Detail=detail(refusal("word " * 200_000, 4711)))).items
+
+    assert len(failure.said) < 400
+
+
+@pytest.mark.parametrize("field", ["AccountName", "CycleName", "StepName", "Message", "Detail"])
+@pytest.mark.parametrize(
+    "text", ["\x1b[2J\x1b]0;owned\x07", "a\u202eb", "a\r\nb\tc", "\x00\x9b31m"]
+)
+def test_nothing_moves_a_terminals_cursor(field: str, text: str) -> None:
+    """Control characters, escapes and changes of direction are shown as such."""
+
+    for sent in (text, detail(refusal(text, 4711)), detail(f"{text} {text}")):
+        (failure,) = read(payload(**{field: sent})).items
+        for value in failure.document().values():
+            assert not isinstance(value, str) or value.isprintable()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"GET https://graph.facebook.com/me?access_token={TOKEN}",
+        f"Authorization: Bearer {TOKEN}",
+        "Bearer short-1234",
+        'the body was {"access_token":"shortone","x":1}',
+        "client_secret=s3cr3tvalue&x=1",
+        "appsecret_proof=0123456789abcdef",
+        f"token%3D{TOKEN}",
+    ],
+)
+def test_a_credential_in_a_detail_is_masked(text: str) -> None:
+    """In an address, a header or a body, by its form or by its name."""
+
+    secrets = (TOKEN, "short-1234", "shortone", "s3cr3tvalue", "0123456789abcdef")
+    for sent in (text, f"400 Bad Request\r\n{text}\r\n", detail(refusal(text, 4711))):
+        for field in ("Detail", "Message", "AccountName"):
+            shown = json.dumps(read(payload(**{field: sent})).items[0].document())
+            assert not [secret for secret in secrets if secret in shown]
+
+
+def test_a_sentence_about_a_token_is_kept() -> None:
+    """Only values are masked, not what a refusal says of a token."""
+
+    (failure,) = read(payload()).items
+
+    assert failure.said.startswith("Error validating access token: Session has expired on")
+
+
+def test_unknown_fields_are_left_out() -> None:
+    """What no page documents is not shown."""
+
+    shown = read(payload(Secret="hush", StepData={"card": "4111"})).items[0].document()
+
+    assert "hush" not in json.dumps(shown)
+    assert "4111" not in json.dumps(shown)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=40),
+        lambda inner: (
+            st.lists(inner, max_size=4)
+            | st.dictionaries(st.sampled_from([*payload(), "x"]), inner, max_size=6)
+        ),
+        max_leaves=20,
+    )
+)
+def test_any_json_is_read(document: Any) -> None:
+    """Whatever is posted, it is counted, and can be shown."""
+
+    failures = read_failures(json.dumps(document).encode(), MARKETING)
+
+    json.dumps(failures.document())
+    assert len(failures.items) + failures.unread + failures.others <= 5

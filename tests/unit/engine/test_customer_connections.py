@@ -1,0 +1,473 @@
+"""The customers' connections: each account once, whatever goes wrong with another."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from filelock import FileLock
+
+from runbook_lib.connectors.cyclr.transactions import read_failures
+from runbook_lib.connectors.registry import find_procedure
+from runbook_lib.engine.customer_connections import (
+    CONNECTIONS_NAME,
+    Connections,
+    Look,
+    Standing,
+    csv_text,
+    document,
+)
+from runbook_lib.errors import BusyError, CyclrAPIError, SettingsError
+from runbook_lib.remote.rate_limits import Pace
+from tests.unit.fake_console import SECRET, TOKEN, Console, console_run
+
+NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+
+
+class Time:
+    """A clock that moves only when somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.slept: list[float] = []
+
+    def sleep(self, seconds: float) -> None:
+        """Move on."""
+        self.slept.append(seconds)
+        self.seconds += seconds
+
+    def monotonic(self) -> float:
+        """Return the seconds."""
+        return self.seconds
+
+    def now(self) -> datetime:
+        """Return the time of day."""
+        return NOON + timedelta(seconds=self.seconds)
+
+
+@pytest.fixture
+def moment() -> Time:
+    return Time()
+
+
+@pytest.fixture
+def look(tmp_path: Path, moment: Time) -> Callable[..., Look]:
+    """Return a function that looks at a console once."""
+
+    def once(console: Console, **more: object) -> Look:
+        run = console_run(console, tmp_path, moment.monotonic, **more)
+        return Connections(
+            run, clock=moment.now, sleep=moment.sleep, monotonic=moment.monotonic
+        ).look()
+
+    return once
+
+
+def shown(look: Look, **more: Any) -> dict[str, Any]:
+    given: dict[str, Any] = {
+        "tenant": "acme", "connector": "facebook_marketing", "is_practice": True, "unseen": (),
+        "failures": {}, "cycles": {}, **more,
+    }  # fmt: skip
+    return document(look, **given)
+
+
+def many(count: int) -> dict[str, bool | None]:
+    return {f"account-{number:05}": True for number in range(count)}
+
+
+def says(status: int, body: Any = None, headers: dict[str, str] | None = None) -> Any:
+    return lambda _request: httpx.Response(status, json=body or {}, headers=headers)
+
+
+def test_what_cyclr_says_of_each_account(look: Callable[..., Look]) -> None:
+    """Signed in, not signed in, not installed: what Cyclr says, never that it works."""
+
+    console = Console({"a": True, "b": False, "c": None})
+    seen = look(console)
+
+    assert {name: account.standing for name, account in seen.accounts.items()} == {
+        "a": Standing.SIGNED_IN,
+        "b": Standing.NOT_SIGNED_IN,
+        "c": Standing.NOT_INSTALLED,
+    }
+    assert (seen.is_complete, console.asked) == (True, {"a": 1, "b": 1, "c": 1})
+    says = [row["says"] for row in shown(seen)["accounts"]]
+    assert says == ["Cyclr says not signed in", "Cyclr says signed in", "connector not installed"]
+
+
+@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize("says_pages", [True, False])
+@pytest.mark.parametrize("count", [0, 1, 100, 101, 350])
+def test_each_account_once_however_pages_are_counted(
+    look: Callable[..., Look], first: int, says_pages: bool, count: int
+) -> None:
+    """Whether the first page is 0 or 1 is not documented, and Total-Pages may be left out."""
+
+    console = Console(many(count))
+    console.first, console.says_pages = first, says_pages
+    seen = look(console)
+
+    assert len(seen.accounts) == count
+    assert seen.is_complete
+    assert set(console.asked.values()) <= {1}
+
+
+def test_a_look_that_was_killed_goes_on(look: Callable[..., Look], tmp_path: Path) -> None:
+    """Each account is in the result once; only what was not kept yet is asked again."""
+
+    console = Console(many(250))
+    console.kill_at = 120
+    with pytest.raises(KeyboardInterrupt):
+        look(console)
+    asked = set(console.asked)
+    console.kill_at = 0
+    seen = look(console)
+
+    assert 0 < len(asked) < 250
+    assert len(seen.accounts) == 250
+    assert seen.is_complete
+    assert all(number <= 1 for number in console.asked.values())
+
+
+def test_since_when_is_our_own_first_look(look: Callable[..., Look], moment: Time) -> None:
+    """Not signed in since the first look that saw it so; signed in again, and it begins anew."""
+
+    console = Console({"a": True})
+    times = []
+    for is_signed_in in (True, False, False, True, False):
+        console.accounts["a"] = is_signed_in
+        moment.seconds += 3_600
+        account = look(console).accounts["a"]
+        times.append((account.not_signed_in_since[11:16], account.signed_in_on[11:16]))
+
+    assert times == [
+        ("", "13:00"), ("14:00", "13:00"), ("14:00", "13:00"), ("", "16:00"), ("17:00", "16:00"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        (says(500), "Cyclr answered 500."),
+        (says(403, {"Message": "No."}), "No."),
+        (says(200, {"a": 1}), "not a list of objects"),
+        (lambda _: httpx.Response(200, text='[{"Id": 2, "Na'), "not JSON"),
+        (
+            says(200, [{"Id": "x", "Connector": {"Id": 7, "Name": "Facebook Marketing API"}}]),
+            "Id is",
+        ),
+    ],
+)
+def test_no_account_is_lost_by_another_ones_error(
+    look: Callable[..., Look], fault: Any, error: str
+) -> None:
+    """An account that cannot be read is marked with why; all others are read."""
+
+    console = Console(many(12))
+    console.faults["account-00003"] = fault
+    seen = look(console)
+
+    bad = seen.accounts["account-00003"]
+    assert (bad.standing, error in bad.error) == (Standing.NOT_KNOWN, True)
+    assert seen.counts == {Standing.NOT_KNOWN: 1, Standing.SIGNED_IN: 11}
+    assert not seen.is_complete
+    console.faults.clear()
+    assert look(console).is_complete
+
+
+def test_an_account_that_vanished_is_said_once(look: Callable[..., Look]) -> None:
+    """Removed between the list and its turn, or between two looks; after that it is forgotten."""
+
+    console = Console(many(3))
+    console.faults["account-00001"] = lambda _: console.accounts.pop("account-00001", None) and None
+    first = look(console)
+    del console.accounts["account-00002"]
+    second = look(console)
+    third = look(console)
+
+    assert first.accounts["account-00001"].standing is Standing.VANISHED
+    assert first.is_complete
+    assert "account-00001" not in second.accounts
+    assert second.accounts["account-00002"].standing is Standing.VANISHED
+    assert list(third.accounts) == ["account-00000"]
+
+
+def test_half_a_page_makes_a_partial_result(look: Callable[..., Look]) -> None:
+    """Of a page that is too short what is there counts, the others are read, and it is said."""
+
+    console = Console(many(350))
+
+    def half(request: httpx.Request) -> httpx.Response | None:
+        if request.url.params.get("page") != "2":
+            return None
+        rows = console._page(request)
+        return httpx.Response(200, json=rows.json()[:40], headers=rows.headers)
+
+    console.faults["/v1.0/accounts"] = half
+    seen = look(console)
+
+    assert len(seen.accounts) == 290
+    assert seen.notes == ["Page 2 of 4 of Cyclr's list has 40 rows instead of 100."]
+    assert not seen.is_complete
+    assert shown(seen)["complete"] is False
+
+
+def test_an_account_that_is_missing_in_the_list_is_asked_for(look: Callable[..., Look]) -> None:
+    """A list that is too short hides no account that an earlier look knew."""
+
+    console = Console(many(3))
+    look(console)
+    console.faults["/v1.0/accounts"] = says(200, [{"Id": "account-00000", "Name": "A"}])
+    seen = look(console)
+
+    assert [account.standing for account in seen.accounts.values()] == [Standing.SIGNED_IN] * 3
+
+
+def test_a_page_that_cannot_be_read_loses_no_other(look: Callable[..., Look]) -> None:
+    """The pages after it are read; the result is partial, and the next look reads it again."""
+
+    console = Console(many(350))
+    console.faults["/v1.0/accounts"] = lambda request: (
+        httpx.Response(500) if request.url.params.get("page") == "3" else None
+    )
+    seen = look(console)
+    console.faults.clear()
+
+    assert (len(seen.accounts), seen.is_complete) == (250, False)
+    assert seen.notes[0].startswith("Page 3 of Cyclr's list could not be read")
+    assert look(console).is_complete
+
+
+def test_a_wait_that_cyclr_asks_for_is_kept(look: Callable[..., Look], moment: Time) -> None:
+    """429 with Retry-After: the same account is asked again after it, and nothing is lost."""
+
+    console = Console(many(3))
+    answers = [httpx.Response(429, headers={"retry-after": "60"}), None]
+    console.faults["account-00001"] = lambda _: answers.pop(0) if answers else None
+    seen = look(console)
+
+    assert seen.is_complete
+    assert any(59 <= seconds <= 60 for seconds in moment.slept)
+
+
+@pytest.mark.parametrize("seconds", ["301", "86400"])
+def test_a_long_wait_ends_the_look_for_now(look: Callable[..., Look], seconds: str) -> None:
+    """The result is partial and says why; what was not asked is not called anything else."""
+
+    console = Console(many(5))
+    console.faults["account-00003"] = says(429, headers={"retry-after": seconds})
+    seen = look(console)
+
+    assert seen.counts == {Standing.SIGNED_IN: 3, Standing.NOT_ASKED: 2}
+    assert "limits the number of calls" in seen.notes[0]
+    console.faults.clear()
+    assert look(console).is_complete
+    assert console.asked["account-00000"] == 1
+
+
+def test_a_console_that_is_gone_ends_the_look(look: Callable[..., Look]) -> None:
+    """When nothing answers any more, no account is blamed for it, and it can go on."""
+
+    console = Console(many(40))
+
+    def gone(request: httpx.Request) -> httpx.Response | None:
+        if console.asked["account-00009"]:
+            raise httpx.ConnectError("refused", request=request)
+        return None
+
+    for name in (*console.accounts, "/v1.0/accounts", "/v1.0/accounts/x"):
+        console.faults[name] = gone
+    seen = look(console)
+
+    assert seen.counts == {Standing.SIGNED_IN: 10, Standing.NOT_ASKED: 30}
+    assert seen.notes[0].startswith("Cyclr could not be asked any more")
+
+
+def test_many_bad_accounts_in_a_row_do_not_end_the_look(look: Callable[..., Look]) -> None:
+    """As long as the console answers, each account's error is its own."""
+
+    console = Console(many(30))
+    for number in range(3, 20):
+        console.faults[f"account-{number:05}"] = says(500)
+    seen = look(console)
+
+    assert seen.counts == {Standing.NOT_KNOWN: 17, Standing.SIGNED_IN: 13}
+
+
+def test_refused_credentials_write_nothing(look: Callable[..., Look], tmp_path: Path) -> None:
+    """A look that cannot begin leaves no file behind."""
+
+    console = Console({"a": True})
+    console.faults["/oauth/token"] = says(400, {"error": "invalid_client"})
+    with pytest.raises(CyclrAPIError):
+        look(console)
+
+    assert list(tmp_path.rglob(CONNECTIONS_NAME)) == []
+
+
+def test_the_pace_is_kept(look: Callable[..., Look], moment: Time) -> None:
+    """At most so many requests a second as the setting says."""
+
+    console = Console(many(30))
+    look(console, RUNBOOK_CYCLR_REQUESTS_A_SECOND=2)
+
+    assert moment.seconds >= (console.requests - 1) / 2
+
+
+def test_the_pace_makes_up_for_no_pause() -> None:
+    """After a pause requests are no closer to each other than before it."""
+
+    time = Time()
+    pace = Pace(4, sleep=time.sleep, clock=time.monotonic)
+    pace()
+    time.seconds += 100
+    for _ in range(4):
+        pace()
+
+    assert time.slept == [0.25] * 3
+    assert pace.requests == 5
+
+
+def test_nothing_secret_is_kept(look: Callable[..., Look], tmp_path: Path) -> None:
+    """Neither the API's secret and token, nor what Cyclr shows of a connector's own."""
+
+    console = Console({"a": True})
+    console.faults["a"] = says(403, {"Message": f"Bearer {TOKEN} is not allowed."})
+    look(console)
+    console.faults.clear()
+    look(console)
+    (path,) = tmp_path.rglob(CONNECTIONS_NAME)
+    kept = path.read_text()
+
+    assert "a" in json.loads(kept)["accounts"]
+    assert not [text for text in (SECRET, TOKEN, "secret-value") if text in kept]
+
+
+@pytest.mark.parametrize(
+    ("change", "is_known"),
+    [({}, True), ({"RUNBOOK_CYCLR_CLIENT_ID": "other"}, False),
+     ({"RUNBOOK_CYCLR_CONNECTOR": "Other"}, False),
+     ({"RUNBOOK_CYCLR_API_URL": "http://localhost:9"}, False)],
+)  # fmt: skip
+def test_another_console_knows_nothing_of_this_one(
+    look: Callable[..., Look], moment: Time, change: dict[str, str], is_known: bool
+) -> None:
+    """What was seen belongs to the console and the connector in which it was seen."""
+
+    console = Console({"a": False})
+    before = look(console).accounts["a"].not_signed_in_since
+    moment.seconds += 60
+    seen = look(console, **change).accounts["a"]
+
+    assert (seen.not_signed_in_since == before) is is_known
+
+
+def test_a_look_that_was_cut_off_a_day_ago_begins_again(
+    look: Callable[..., Look], moment: Time
+) -> None:
+    """What was seen a day ago is too old to be called a result of today."""
+
+    console = Console(many(20))
+    console.kill_at = 12
+    with pytest.raises(KeyboardInterrupt):
+        look(console)
+    console.kill_at = 0
+    moment.seconds += 86_401
+    look(console)
+
+    assert max(console.asked.values()) == 2
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b"\xff", b'{"of": [], "began": "", "form": 2}'])
+def test_a_file_that_is_not_ours_is_refused(
+    look: Callable[..., Look], tmp_path: Path, content: bytes
+) -> None:
+    """A broken file, or one of another form, is named and left as it is."""
+
+    path = tmp_path / "acme" / "facebook_marketing" / CONNECTIONS_NAME
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    with pytest.raises(SettingsError, match="cannot be read"):
+        look(Console({"a": True}))
+
+    assert path.read_bytes() == content
+
+
+def test_two_looks_at_once_are_refused(look: Callable[..., Look], tmp_path: Path) -> None:
+    """Two processes do not write one file."""
+
+    path = tmp_path / "acme" / "facebook_marketing" / "connections.lock"
+    path.parent.mkdir(parents=True)
+    with FileLock(path), pytest.raises(BusyError):
+        look(Console({"a": True}))
+
+
+def test_missing_credentials_are_named(tmp_path: Path) -> None:
+    """Without Cyclr's API credentials nothing is asked."""
+
+    run = console_run(Console({}), tmp_path, RUNBOOK_CYCLR_CLIENT_ID="")
+    with pytest.raises(SettingsError, match="Cyclr API Client ID"):
+        Connections(run)
+
+
+def test_odd_accounts_are_not_dropped_in_silence(look: Callable[..., Look]) -> None:
+    """An id that cannot be a header, or a name that is not a text, is said or left out."""
+
+    console = Console({"a": True})
+    console.faults["/v1.0/accounts"] = says(
+        200, [{"Id": "a", "Name": None}, {"Id": "b\r\nx: y"}, {"Id": 7}, {}]
+    )
+    seen = look(console)
+
+    assert list(seen.accounts) == ["a"]
+    assert seen.notes == ["Cyclr lists an account whose id cannot be used."] * 3
+
+
+@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@x", "\t=1", " =1", '"=1', 'a"b,c'])
+def test_a_field_of_the_csv_is_never_a_formula(look: Callable[..., Look], name: str) -> None:
+    """A customer's name that a spreadsheet would run is text; any name is one field."""
+
+    console = Console({"a": True})
+    console.faults["/v1.0/accounts"] = says(200, [{"Id": "a", "Name": name}])
+    rows = list(csv.reader(io.StringIO("".join(csv_text(shown(look(console)))))))
+
+    assert len(rows) == 2
+    assert len(rows[1]) == len(rows[0])
+    assert not rows[1][1].startswith(("=", "+", "-", "@"))
+    assert name.strip() in rows[1][1]
+
+
+def test_the_last_failure_stands_beside_its_account(
+    look: Callable[..., Look], tmp_path: Path
+) -> None:
+    """A log's last failure, with what its cycle lacks; accounts that no list has are named."""
+
+    console = Console({"a": True, "b": True})
+    console.faults["b"] = lambda request: (
+        httpx.Response(200, json=[{"ReasonCode": 20, "Reason": "Unauthenticated connector"}])
+        if "prerequisites" in request.url.path
+        else None
+    )
+    lines = [
+        {"AccountId": name, "Timestamp": f"2026-11-2{day}T10:00:00Z", "CycleId": "c/1",
+         "Message": "Out of retries", "Detail": ""}
+        for name, day in (("b", 3), ("b", 2), ("z", 1))
+    ]  # fmt: skip
+    procedure = find_procedure("facebook_marketing")
+    failures = read_failures(json.dumps(lines).encode(), procedure)
+    seen = look(console)
+    asked = Connections(console_run(console, tmp_path))
+    cycles = asked.prerequisites([failures.last["b"]])
+    rows = shown(seen, failures=failures.last, cycles=cycles)
+
+    assert [row["id"] for row in rows["accounts"]] == ["b", "a"]
+    assert rows["accounts"][0]["last_failure"]["at"] == "2026-11-23T10:00:00.000Z"
+    assert rows["accounts"][0]["cycle_lacks"] == "Unauthenticated connector"
+    assert rows["unknown_accounts"] == ["z"]
