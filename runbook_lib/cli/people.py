@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,31 +19,39 @@ from runbook_lib.plain_text import counted, escaped_json
 if TYPE_CHECKING:
     from runbook_lib.engine.confirmation import Confirmation
     from runbook_lib.engine.inbox import Item
+    from runbook_lib.engine.tenants import TenantState
 
 
 @click.command()
 @EVIDENCE
 @click.option("--for", "person", default="", metavar="NAME", help="Only what NAME has to do.")
+@click.option("--tenant", default="", metavar="NAME", help="Only what is about this tenant.")
+@click.option("--ics", default="", metavar="FILE", help="Write every dated duty as a calendar.")
 @JSON
-def inbox(*, evidence: str, person: str, as_json: bool) -> None:
+def inbox(*, evidence: str, person: str, tenant: str, ics: str, as_json: bool) -> None:
     """Show what waits for whom, over all tenants, the worst first."""
     from runbook_lib.cli.terminal import say, show_paragraph
     from runbook_lib.connectors.registry import DEFAULT
     from runbook_lib.core.journal import utc_now
     from runbook_lib.core.outcome import ICONS
     from runbook_lib.engine.inbox import inbox as items_of
-    from runbook_lib.engine.tenants import tenant_states
+    from runbook_lib.engine.tenants import tenant_states, unknown_tenant
 
     name = person.strip()
-    items = items_of(tenant_states(evidence), today=utc_now().date(), person=name)
+    states = [state for state in tenant_states(evidence) if tenant in ("", state.tenant)]
+    if tenant and not states:
+        raise SettingsError(unknown_tenant(tenant, evidence))
+    if ics:
+        _write_calendar(ics, states, name)
+    items = items_of(states, today=utc_now().date(), person=name)
     if as_json:
         document = [item.document() for item in items]
         click.echo(escaped_json(json.dumps(document, ensure_ascii=False)))
         return
     for item in items:
-        step, tenant = item.step, item.tenant
-        connector = "" if tenant.connector == DEFAULT else f" ({tenant.connector})"
-        title = f"{'SANDBOX ' * item.is_practice}{tenant.tenant}{connector}"
+        step, whose = item.step, item.tenant
+        connector = "" if whose.connector == DEFAULT else f" ({whose.connector})"
+        title = f"{'SANDBOX ' * item.is_practice}{whose.tenant}{connector}"
         say(f"{ICONS[step.conclusion.outcome]} {title}: {step.number} {step.step.title}")
         show_paragraph(_who(item), indent="    ")
     if not items:
@@ -118,6 +128,17 @@ def _ask(confirmation: Confirmation) -> None:
     if not is_sure:
         say("Not confirmed; nothing was written.", is_error=True)
         sys.exit(ExitCode.INCOMPLETE)
+
+
+def _write_calendar(path: str, states: Sequence[TenantState], person: str) -> None:
+    from runbook_lib.cli.terminal import say
+    from runbook_lib.core.files import write_whole
+    from runbook_lib.engine.duties import calendar, duties
+
+    known = duties(states, person=person)
+    write_whole(Path(path), calendar(known))
+    entries = counted(len(known), "entry", "entries")
+    say(f"Written: {path}, {entries}.", is_error=True)
 
 
 def _who(item: Item) -> str:

@@ -204,7 +204,8 @@ class Finding(Part):
     `exchanges` are the numbers of the journal lines on which it rests.
     `limits` name what the check does not prove, `warnings` future problems,
     `changes` what the check altered in the remote system, `facts` what later
-    steps may use, `tables` what was read (neither contains a secret).
+    steps may use, `tables` what was read (neither contains a secret). A fact whose name ends with
+    `_ends_on` is the day on which something ends; the calendar of duties has it.
     `accepts` are the inputs whose value the remote system named as its own,
     `refuses` those whose value it does not take.
     """

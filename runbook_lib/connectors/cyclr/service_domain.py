@@ -63,6 +63,7 @@ def service_domain_answers(context: CheckContext) -> Finding:
         ),
         limits=("That the Service Domain belongs to your Cyclr console: no API shows it.",),
         warnings=tuple(warnings),
+        facts={"certificate_ends_on": certificate.expires_on.date().isoformat()},
     )
 
 

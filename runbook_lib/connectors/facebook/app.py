@@ -22,6 +22,7 @@ from runbook_lib.connectors.facebook.errors import GraphTokenError
 from runbook_lib.connectors.facebook.graph import (
     GRAPH_CALENDAR,
     MARKETING_CALENDAR,
+    version_ends,
     version_warnings,
 )
 from runbook_lib.connectors.findings import compared, failed, inconclusive, verified
@@ -165,6 +166,7 @@ def missing_sections_are_filled(context: CheckContext) -> Finding:
     version = ("Graph API version", graph.version, graph.served_version)
     tables = compared(version) if graph.served_version else ()
     limits = ("That a data deletion address is filled in: no API shows it.",)
+    facts = version_ends(graph.version, *calendars)
     if gaps:
         return inconclusive(
             reason=f"Facebook returns no {', '.join(gaps)}: fill in what is empty in "
@@ -172,12 +174,14 @@ def missing_sections_are_filled(context: CheckContext) -> Finding:
             warnings=tuple(warnings),
             tables=tables,
             limits=limits,
+            facts=facts,
         )
     return verified(
         reason=f"Filled in: {', '.join(_SECTIONS.values())}.",
         warnings=tuple(warnings),
         tables=tables,
         limits=limits,
+        facts=facts,
     )
 
 

@@ -24,7 +24,7 @@ from runbook_lib.connectors.facebook.graph import (
 from runbook_lib.connectors.facebook.permissions import READ, compared_permissions, statuses
 from runbook_lib.connectors.facebook.tokens import end_of, inspect_token, until
 from runbook_lib.connectors.findings import failed, inconclusive, verified
-from runbook_lib.core.model import Finding, Table
+from runbook_lib.core.model import Finding, Table, Value
 from runbook_lib.core.redaction import Secret
 from runbook_lib.plain_text import counted
 from runbook_lib.remote.documents import Document, unexpected
@@ -91,13 +91,20 @@ def user_token_is_valid(context: CheckContext) -> Finding:
             "only people with a role on the app can grant it.",
             tables=tables,
         )
-    warnings = []
-    for field, what in (("expires_at", "The token"), ("data_access_expires_at", "Data access")):
+    warnings: list[str] = []
+    facts: dict[str, Value] = {}
+    for field, name, what in (
+        ("expires_at", "token_ends_on", "The token"),
+        ("data_access_expires_at", "data_access_ends_on", "Data access"),
+    ):
         ends_on = data.moment(field, 0)
+        if ends_on is not None:
+            facts[name] = ends_on.date().isoformat()
         if ends_on is not None and ends_on - context.now < _ENDS_SOON:
             warnings.append(f"{what} ends soon: {until(ends_on)}. The person must consent again.")
     return verified(
         reason=f"The token is this app's, valid {until(end)}, and grants {', '.join(wanted)}.",
+        facts=facts,
         warnings=tuple(warnings),
         tables=tables,
         limits=tuple(

@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 
 from runbook_lib.connectors.facebook.errors import GraphAPIError
 from runbook_lib.connectors.facebook.usage import access_tier
+from runbook_lib.core.model import Value
 from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import RemoteError, ThrottledError, UnexpectedAnswerError
 from runbook_lib.remote.documents import Answer, Document, shorten, unexpected
@@ -33,6 +34,7 @@ class Calendar:
     api: str
     source: str
     ends: Mapping[str, date | None]
+    fact: str
 
 
 VERSION_ENDS: Mapping[str, date | None] = {
@@ -45,7 +47,9 @@ VERSION_ENDS: Mapping[str, date | None] = {
     "v26.0": None,
     "v27.0": None,
 }
-GRAPH_CALENDAR = Calendar("Graph", "Graph API changelog, read in November 2026", VERSION_ENDS)
+GRAPH_CALENDAR = Calendar(
+    "Graph", "Graph API changelog, read in November 2026", VERSION_ENDS, "graph_version_ends_on"
+)
 # Of calls to ad accounts, ads, insights and leads of ads.
 MARKETING_CALENDAR = Calendar(
     "Marketing API",
@@ -58,6 +62,7 @@ MARKETING_CALENDAR = Calendar(
         "v26.0": None,
         "v27.0": None,
     },
+    "marketing_api_version_ends_on",
 )
 
 _FIELD = re.compile(r"[a-z_]+")
@@ -134,6 +139,12 @@ class Graph:
     ) -> list[Document]:
         """Return the first page of the edge at `path`; see `get`."""
         return self.get(path, token, reads=reads, **params).documents("data")
+
+
+def version_ends(version: str, *calendars: Calendar) -> dict[str, Value]:
+    """Return as facts on which day `version` ends in each of `calendars`, where it is announced."""
+    ends = {calendar.fact: calendar.ends.get(version) for calendar in calendars}
+    return {name: end.isoformat() for name, end in ends.items() if end is not None}
 
 
 def version_warnings(graph: Graph, today: date, *calendars: Calendar) -> tuple[str, ...]:

@@ -58,6 +58,26 @@ def confirm(*more: str, typed: str = "") -> Result:
     return runbook("confirm", STEP, "--tenant", "acme", "--by", "Ann", *more, typed=typed)
 
 
+def test_the_calendar_has_what_falls_due(folder: Path) -> None:
+    """`--ics` writes the duties of all tenants, or of one; an unknown one is a mistake."""
+
+    for tenant in ("acme", "umbrella"):
+        begun(tenant).say([assigned(STEP, "Ben", due="2026-12-01")])
+    both = runbook("inbox", "--ics", "all.ics")
+    once = Path("all.ics").read_bytes()
+    again = runbook("inbox", "--ics", "all.ics", "--json")
+    mine = runbook("inbox", "--ics", "acme.ics", "--tenant", "acme")
+    wrong = runbook("inbox", "--ics", "x.ics", "--tenant", "acm")
+
+    assert once.count(b"BEGIN:VEVENT") == 2
+    assert both.stderr == "Written: all.ics, 2 entries.\n"
+    assert (once, len(json.loads(again.stdout))) == (Path("all.ics").read_bytes(), 4)
+    assert Path("acme.ics").read_bytes().count(b"BEGIN:VEVENT") == 1
+    assert "umbrella" not in mine.stdout
+    assert (wrong.exit_code, "Did you mean acme?" in wrong.stderr) == (ExitCode.USAGE, True)
+    assert not (folder / "x.ics").exists()
+
+
 def test_a_confirmation_is_recorded_as_the_walkthrough_does() -> None:
     """`--yes` records the attestation, with name, note and what it is bound to, and says so."""
 

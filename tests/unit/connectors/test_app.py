@@ -545,6 +545,28 @@ class TestSections:
         assert any(f"{version} is served until 2027-01-21" in text for text in warnings) is warned
 
     @pytest.mark.parametrize(
+        ("version", "facts"),
+        [
+            ("v25.0", {
+                "graph_version_ends_on": "2028-07-29",
+                "marketing_api_version_ends_on": "2027-02-23",
+            }),
+            ("v26.0", {}),
+        ],
+    )  # fmt: skip
+    def test_the_ends_of_a_version_are_facts(
+        self, remote: FakeRemote, make_context: MakeContext, version: str, facts: dict[str, str]
+    ) -> None:
+        """Both calendars' ends, where they are announced: the calendar of duties has them."""
+
+        remote.on(f"/{version}/oauth/access_token", says(bodies.APP_TOKEN_ISSUED))
+        remote.on(f"/{version}/{APP_ID}", says(bodies.FULL_APPLICATION))
+        remote.on(f"/{version}/{MADE_UP_APP}", says(bodies.NO_SUCH_OBJECT, 400))
+        context = make_context(graph_version=version, permissions=("ads_read",))
+
+        assert missing_sections_are_filled(context).facts == facts
+
+    @pytest.mark.parametrize(
         ("version", "permissions", "end"),
         [
             ("v25.0", ("ads_read",), "is served until 2027-02-23"),

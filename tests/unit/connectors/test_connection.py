@@ -215,6 +215,20 @@ class TestToken:
 
         assert "valid until 2027-03-01 08:30 UTC" in finding.reason
 
+    @pytest.mark.parametrize("has_end", [True, False])
+    def test_the_days_of_its_ends_are_facts(
+        self, inspect: Callable[..., Finding], has_end: bool
+    ) -> None:
+        """The calendar of duties has both; a token without an end has none."""
+
+        march, may = (epoch(datetime(2027, month, 1, 8, 30, tzinfo=UTC)) for month in (3, 5))
+        facts = inspect(expires_at=march * has_end, data_access_expires_at=may).facts
+
+        assert facts == {
+            **({"token_ends_on": "2027-03-01"} if has_end else {}),
+            "data_access_ends_on": "2027-05-01",
+        }
+
     def test_a_grant_for_some_targets_only_is_a_limit(
         self, inspect: Callable[..., Finding]
     ) -> None:

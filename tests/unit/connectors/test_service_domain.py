@@ -106,6 +106,12 @@ def test_a_certificate_that_expires_soon_gives_a_warning(
     assert any(f"expires in {days} days" in text for text in warnings) is warned
 
 
+def test_the_end_of_the_certificate_is_a_fact(check: Check) -> None:
+    """The calendar of duties has the day."""
+
+    assert check(days=60).facts == {"certificate_ends_on": "2027-01-23"}
+
+
 def test_a_custom_domain_gives_a_warning(check: Check) -> None:
     """A custom domain is verified with a warning, because the console then shows two domains."""
 

@@ -1,0 +1,61 @@
+"""`runbook connections` as a process: killed in the middle, and gone on with."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from runbook_lib.sandbox.customers import add_customers
+from runbook_lib.sandbox.server import Sandbox
+from tests.runs.conftest import command, environment
+
+COUNT = 260
+PATIENCE = 120
+
+
+def looked(path: Path) -> set[str]:
+    """Return the accounts that the look at `path` has asked so far."""
+    if not path.exists():
+        return set()
+    look: dict[str, Any] = json.loads(path.read_bytes())
+    return {name for name, account in look["accounts"].items() if account["looked_in"]}
+
+
+def test_a_killed_look_goes_on(tmp_path: Path) -> None:
+    """Each of many accounts is in the result once, and what was kept is not asked again."""
+
+    path = tmp_path / "evidence/acme/facebook_marketing/connections.json"
+    with Sandbox("approved", seed=2) as sandbox:
+        add_customers(sandbox.world, COUNT - 1)
+        described = sandbox.description
+        names = ("API_URL", "CONSOLE_URL", "CLIENT_ID", "CLIENT_SECRET")
+        mine = environment(
+            RUNBOOK_TENANT="acme",
+            RUNBOOK_CYCLR_REQUESTS_A_SECOND="50",
+            **{f"RUNBOOK_CYCLR_{name}": str(described[f"cyclr_{name.lower()}"]) for name in names},
+        )
+        words = [*command("connections"), "--json"]
+        first = subprocess.Popen(words, cwd=tmp_path, env=mine, stdout=subprocess.DEVNULL)
+        end = time.monotonic() + PATIENCE
+        while len(looked(path)) < 20 and time.monotonic() < end:
+            time.sleep(0.02)
+        first.kill()
+        first.wait(PATIENCE)
+        kept = looked(path)
+        before = json.loads(path.read_bytes())["accounts"]
+        done = subprocess.run(
+            words, cwd=tmp_path, env=mine, capture_output=True, text=True, check=False
+        )
+
+    shown = json.loads(done.stdout)
+    assert 20 <= len(kept) < COUNT
+    assert done.returncode == 0, done.stderr
+    assert shown["complete"]
+    assert len({account["id"] for account in shown["accounts"]}) == len(shown["accounts"]) == COUNT
+    after = {account["id"]: account["looked_on"] for account in shown["accounts"]}
+    assert {name: before[name]["looked_on"] for name in kept} == {
+        name: after[name] for name in kept
+    }

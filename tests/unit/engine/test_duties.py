@@ -1,0 +1,115 @@
+"""The dated duties, as a calendar: what, on which day, and byte for byte the same again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+
+import pytest
+from icalendar import Calendar
+
+from runbook_lib.core.model import Finding, Outcome, Word, WordKind
+from runbook_lib.core.state import StepState
+from runbook_lib.core.words import Lapsed
+from runbook_lib.engine.duties import Duty, calendar, duties
+from runbook_lib.engine.tenants import TenantState
+from tests.support.words import AT
+from tests.unit.engine.test_inbox import step, tenant
+
+
+def word(**more: str) -> Word:
+    return Word(kind=WordKind.ATTESTED, step="a", by="Ann", at=AT, sentence="It is.", **more)
+
+
+def seen(**facts: str) -> StepState:
+    finding = Finding(outcome=Outcome.VERIFIED, reason="Seen.", facts=facts)
+    return replace(step("a", Outcome.VERIFIED), findings=(finding,), checked_on=AT)
+
+
+LAPSED = Lapsed(word=word(), why="400 days ago, until 2026-10-20", ended="2026-10-20")
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        (step("a", Outcome.NOT_RUN, to="Ben", due="2026-12-01"), ("2026-12-01", "due, Ben")),
+        (step("a", Outcome.NOT_RUN, to="Ben"), None),
+        (replace(step("a", Outcome.WAITING), word=word(due="2026-12-24")), ("2026-12-24", "due")),
+        (
+            replace(step("a", Outcome.ATTESTED), word=word(), ends_on="2027-11-24"),
+            ("2027-11-24", "confirm it again"),
+        ),
+        (replace(step("a", Outcome.ATTESTED), word=word()), None),
+        (
+            replace(step("a", Outcome.NOT_RUN), lapsed=(LAPSED,)),
+            ("2026-10-20", "confirm it again"),
+        ),
+        (seen(certificate_ends_on="2027-02-25"), ("2027-02-25", "certificate ends")),
+        (seen(data_access_ends_on="2027-02-25"), ("2027-02-25", "data access ends")),
+        (seen(app_name="2027-02-25"), None),
+    ],
+)
+def test_each_kind_of_duty(state: StepState, expected: tuple[str, str] | None) -> None:
+    """A step handed over, asked for, a word that ends or has ended, and what checks see to end."""
+
+    known = duties([tenant("acme", state)])
+
+    assert [(duty.day, duty.summary) for duty in known] == [
+        (day, f"acme: {text} (1 Do a)") for day, text in ([expected] if expected else [])
+    ]
+
+
+def tenants(day: str = "2026-12-01") -> list[TenantState]:
+    return [
+        tenant("umbrella", seen(certificate_ends_on="2027-02-25")),
+        tenant("acme", step("a", Outcome.NOT_RUN, to="Ben", due=day), sandbox=True),
+    ]
+
+
+def test_equal_states_give_equal_bytes() -> None:
+    """The order of tenants and the day on which it is written change nothing."""
+
+    assert calendar(duties(tenants())) == calendar(duties(reversed(tenants())))
+
+
+def test_an_entry_keeps_its_uid_when_its_day_moves() -> None:
+    """Who has published the calendar before sees it move; other duties have other UIDs."""
+
+    (first, other), (moved, _) = duties(tenants()), duties(tenants("2026-12-24"))
+
+    assert (first.day, moved.day) == ("2026-12-01", "2026-12-24")
+    assert first.uid == moved.uid != other.uid
+
+
+def test_the_entries_last_all_day() -> None:
+    """Another program reads them: a date without a time, marked SANDBOX where it is practice."""
+
+    read = Calendar.from_ical(calendar(duties(tenants())))
+    first, second = read.walk("VEVENT")
+
+    assert (first["dtstart"].dt, second["dtstart"].dt) == (date(2026, 12, 1), date(2027, 2, 25))
+    assert first["summary"] == "SANDBOX acme: due, Ben (1 Do a)"
+    assert (first["transp"], "dtend" in first) == ("TRANSPARENT", False)
+    assert first["description"] == "Handed over to Ben by Operator."
+
+
+def test_a_person_has_what_was_handed_over() -> None:
+    """With a name, only that person's; two spellings are one."""
+
+    assert [duty.person for duty in duties(tenants(), person="BEN ")] == ["Ben"]
+    assert duties(tenants(), person="Ann") == []
+
+
+@pytest.mark.parametrize(
+    "text", ["a\r\nBEGIN:VALARM", "a;b,c\\n", "\ud800", "\u202e\x1b[2J", "x" * 300]
+)
+def test_no_text_breaks_out_of_its_line(text: str) -> None:
+    """What people wrote is one text: no line, no property, no control character of its own."""
+
+    duty = Duty("2026-12-01", text, "c", "s", "what", text, text, AT)
+    content = calendar([duty])
+    (event,) = Calendar.from_ical(content).walk("VEVENT")
+
+    assert len(Calendar.from_ical(content).subcomponents) == 1
+    assert str(event["summary"]).isprintable()
+    assert b"\nBEGIN:VALARM" not in content
