@@ -377,14 +377,25 @@ def check_view(run: Run, name: str) -> None:
         make_scene(values=run.values),
         recent=run.history.recent(name),
         activity=Activity(refused=[{"input": "app_id", "problem": "It is."}]),
-        wanted=(),
+        lacks=(),
     )
     shown = run.redactor.redact_values(view, structure=STRUCTURE)
     assert set(shown) == set(view)
     assert (shown["id"], shown["outcome"]) == (name, run.state.steps[name].conclusion.outcome)
-    assert [form["name"] for form in shown["forms"]] == [form["name"] for form in view["forms"]]
     assert [each["name"] for each in shown["inputs"]] == ["app_id", "user_access_token"]
     assert shown["refused"][0]["input"] == "app_id"
+    assert shown["actions"] == view["actions"]
+    for kept, form in zip(shown["forms"], view["forms"], strict=True):
+        assert kept["name"] == form["name"]
+        assert [_sent(option) for option in kept["options"]] == [
+            _sent(option) for option in form["options"]
+        ]
+
+
+def _sent(option: dict[str, Any]) -> tuple[Any, ...]:
+    """Return what the browser sends of an answer, and which kind of field takes each value."""
+    fields = [(field["name"], field["type"]) for field in option["fields"]]
+    return option["name"], option["action"], option["answer"], fields
 
 
 def test_a_word_is_refused_in_the_walkthrough_as_well(tmp_path: Path) -> None:
