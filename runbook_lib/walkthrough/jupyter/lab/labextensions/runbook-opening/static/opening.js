@@ -6,7 +6,6 @@
 {
   const NAME = "runbook-opening";
   const RUN_ALL = "notebook:run-all-cells";
-  const RESTART = "notebook:restart-run-all";
   const STARTING = "rb-starting";
 
   const style = document.createElement("link");
@@ -27,11 +26,9 @@
 
     commands.commandExecuted.connect((_commands, { id, result }) => {
       const widget = shell.currentWidget;
-      if (![RUN_ALL, RESTART].includes(id) || !isRunbook(widget)) return;
-      // JupyterLab goes to the last cell, or after a restart to the active one. The panels bring
-      // the person to the step that is next, once they stand.
+      if (id !== RUN_ALL || !isRunbook(widget)) return;
+      // JupyterLab goes to the last cell. The panels bring the person to the next step, once they stand.
       widget.content.activeCellIndex = 0;
-      if (id === RESTART) return;
       widget.content.scrollToItem(0);
       const isAgain = widget.hasClass(STARTING);
       widget.addClass(STARTING);
