@@ -204,8 +204,8 @@ class RunState:
     One run: its steps in the documented order; `finished_on` is empty until it ends.
 
     `environment` are the versions it ran with, and by its end the engine. `answers` are
-    those of each host, which the `providers` can read. `bases` says what the state of each
-    step was computed from.
+    those of each host, which the `providers` can read. `unseen` is what nothing shows
+    (`Procedure.unseen`). `bases` says what the state of each step was computed from.
     """
 
     run_id: str
@@ -216,6 +216,7 @@ class RunState:
     environment: Mapping[str, str] = field(default_factory=dict)
     answers: Mapping[str, int] = field(default_factory=dict)
     providers: Sequence[Provider] = field(default=(), repr=False, compare=False)
+    unseen: tuple[str, ...] = ()
     bases: Mapping[str, object] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -416,6 +417,7 @@ def fold(
         started_on=started.at if started else "",
         answers=mine.calls if mine else {},
         providers=subject.procedure.providers,
+        unseen=subject.procedure.unseen,
         finished_on=mine.finished_on if mine else "",
         environment={
             **(started.data.environment if started else {}),

@@ -61,15 +61,6 @@ _MOST_CYCLES = 200
 # An id becomes a header and a part of a path.
 _ACCOUNT = re.compile(r"[!-~]{1,128}")
 
-# What no answer of Cyclr shows, for every vendor; the procedure adds its own (`Procedure.unseen`).
-UNSEEN = (
-    (
-        "Whether a connection works: Cyclr says signed in, and whether that changes when a token "
-        "of a customer ends, and how soon, is not known."
-    ),
-    "When customers' tokens end: Cyclr keeps them, and shows no date.",
-)
-
 _T = TypeVar("_T")
 
 
@@ -537,7 +528,7 @@ def document(
         "complete": look.is_complete,
         "notes": look.notes,
         "counts": {standing.value: number for standing, number in look.counts.items()},
-        "unseen": [*UNSEEN, *unseen],
+        "unseen": [*unseen],
         "accounts": [
             _row(account, look.standing(account), failures.get(account.id), cycles)
             for account in accounts

@@ -96,6 +96,11 @@ class Record(Part):
         ),
     ]
 
+    unseen: Annotated[
+        tuple[str, ...],
+        Meta(description="what no check and no API shows, and a partner must know all the same"),
+    ] = ()
+
     def __post_init__(self) -> None:
         for step in self.steps:
             step.require_evidence()
@@ -131,6 +136,7 @@ def build_record(
         calls=state.calls,
         journal=journal,
         carried=tuple(carried),
+        unseen=state.unseen,
     )
 
 

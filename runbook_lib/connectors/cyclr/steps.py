@@ -23,6 +23,14 @@ OUR_ACCOUNT = (*OUR_CYCLR, "account_api_id")
 # Sittings: what is done in one go (`Step.sitting`).
 CONSOLE = "The connector in Cyclr"
 ACCOUNT = "A user's account"
+# What nothing shows, in any connector of Cyclr's.
+UNSEEN = (
+    (
+        "Whether a connection works: Cyclr says signed in, and whether that changes when a token "
+        "of a customer ends, and how soon, is not known."
+    ),
+    "When customers' tokens end: Cyclr keeps them, and shows no date.",
+)
 
 
 def connector_setup(connector: Input) -> Step:

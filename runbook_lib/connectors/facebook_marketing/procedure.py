@@ -278,6 +278,6 @@ PROCEDURE = with_step_names(
         ),
         providers=(inputs.FACEBOOK, cyclr_inputs.CYCLR),
         road=_ROAD,
-        unseen=facebook.UNSEEN,
+        unseen=(*cyclr.UNSEEN, *facebook.UNSEEN),
     )
 )

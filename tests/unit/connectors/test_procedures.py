@@ -368,3 +368,13 @@ def test_a_word_about_a_gate_has_its_time(name: str) -> None:
         "app-review": 365,
         "publish": 365,
     }
+
+
+@pytest.mark.parametrize("name", FACEBOOK_CONNECTORS)
+def test_what_nothing_shows_is_named(name: str) -> None:
+    """Whether it works, tokens' ends, access levels, the redirect list, the Graph version."""
+
+    unseen = find_procedure(name).unseen
+
+    for topic in ("works", "tokens end", "Advanced Access", "Redirect URIs", "Graph version"):
+        assert len([text for text in unseen if topic in text]) == 1

@@ -47,6 +47,15 @@ def record(run: Run) -> Record:
     return document
 
 
+def test_a_record_has_what_nothing_shows(run: Run, record: Record) -> None:
+    """The procedure's own list; a record from before it had one is read all the same."""
+
+    older = {name: value for name, value in record.items() if name != "unseen"}
+
+    assert record["unseen"] == list(run.procedure.unseen)
+    assert read(older).unseen == ()
+
+
 def test_a_record_with_every_outcome_is_valid(record: Record) -> None:
     """A record with each of the seven outcomes is valid."""
 

@@ -156,6 +156,7 @@ def document(*steps: Document, **more: Any) -> Document:
         "calls": [{"host": "graph.facebook.com", "calls": 7, "share": 12.5}],
         "journal": {"first": 1, "lines": 1_000, "previous": "0" * 64, "head": SHA},
         "carried": [],
+        "unseen": [],
         **more,
     }
 

@@ -187,6 +187,16 @@ def test_what_is_not_proven_is_listed() -> None:
     assert part.count("The access level.") == 1
 
 
+def test_what_nothing_shows_is_listed() -> None:
+    """What no check and no API shows is in each report; of an older record there is nothing."""
+
+    part = report_of(step(), unseen=["When tokens end."]).section("not-proven")
+
+    assert "What nothing shows" in part
+    assert "When tokens end." in part
+    assert "What nothing shows" not in report_of(step()).section("not-proven")
+
+
 def test_without_anything_unproven_the_report_says_so() -> None:
     """If every step is verified, a sentence says so in place of empty lists."""
 
