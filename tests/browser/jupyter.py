@@ -507,7 +507,8 @@ class Walk:
 
     def reads(self, step: str, text: str) -> None:
         """Wait for a text in a step's panel."""
-        self.panel(step).get_by_text(text).first.wait_for(timeout=_PATIENCE)
+        shown = self.panel(step).get_by_text(text).filter(visible=True)
+        shown.first.wait_for(timeout=_PATIENCE)
 
     def is_idle(self) -> None:
         """Wait until the kernel is idle."""

@@ -95,7 +95,7 @@ def test_a_second_person_confirms(pair: Pair) -> None:
     confirming = second.panel(step)
     expect(confirming).to_have_attribute("data-outcome", "waiting", timeout=_PATIENCE)
     # Nobody's name is offered to the second person.
-    expect(confirming.get_by_label("Your name")).to_have_value("")
+    expect(second.form(step, "attest").get_by_label("Your name")).to_have_value("")
     assert second.attest(step, by="Second operator") == "attested"
 
     for walk in (second, first):

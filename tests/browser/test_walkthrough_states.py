@@ -125,6 +125,12 @@ def _browser_storage(page: Page) -> str:
     return json.dumps(kept) + str(page.evaluate("JSON.stringify({...sessionStorage})"))
 
 
+def _texts(folder: Path) -> dict[Path, str]:
+    """Return the text of every file below a folder."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path: path.read_text(encoding="utf-8", errors="replace") for path in files}
+
+
 def test_trouble_of_a_remote_system_blocks_nothing(desks: Desks, page: Page) -> None:
     """
     After server errors the step is inconclusive, each attempt is shown, and a later check succeeds.
@@ -189,10 +195,11 @@ def test_jupyterlab_saves_no_secret(sandbox: Any, serve: Serve, page: Page, tmp_
     (manager / "plugin.jupyterlab-settings").write_text('{"saveState": true}', encoding="utf-8")
     names = ("app_secret", "user_access_token", "page_access_token")
     secrets = {name: str(sandbox.description[name]) for name in names}
+    (own / "temporary").mkdir()
     served = serve(
         sandbox,
+        TMPDIR=str(own / "temporary"),  # where the server keeps its layout while it runs
         JUPYTERLAB_SETTINGS_DIR=str(own / "settings"),
-        JUPYTERLAB_WORKSPACES_DIR=str(own / "workspaces"),
         JUPYTER_DATA_DIR=str(own / "data"),
         JUPYTER_RUNTIME_DIR=str(own / "runtime"),
         IPYTHONDIR=str(own / "ipython"),
@@ -215,17 +222,13 @@ def test_jupyterlab_saves_no_secret(sandbox: Any, serve: Serve, page: Page, tmp_
     walk.save()
     time.sleep(1)
     storage += _browser_storage(page)
+    layouts = _texts(own / "temporary")
     served.stop()
-    texts = {
-        path: path.read_text(encoding="utf-8", errors="replace")
-        for folder in (served.project, own)
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
+    texts = {**layouts, **_texts(served.project), **_texts(own)}
     saved = texts[served.notebook]
     assert "Lead forms of" in saved, "the widget state is not saved, so this test proves nothing"
     assert any(".ipynb_checkpoints" in path.parts for path in texts)
-    assert any("workspaces" in path.parts for path in texts)
+    assert any(path.suffix == ".jupyterlab-workspace" for path in layouts)
     assert "jupyterlab" in storage
     for name, secret in secrets.items():
         assert secret not in storage, name
@@ -245,7 +248,7 @@ def at_work(
         walk.tick("fb-09a-test-calls", "make_test_calls")
         walk.check("fb-09a-test-calls")
         walk.ask_consent(CUSTOMER_STEP)
-        walk.panel("fb-06-facebook-login").get_by_text("Add a note").click()
+        walk.form("fb-06-facebook-login", "attest").get_by_text("Add a note").click()
         walk.form("fb-07-login-settings", "skip")
         walk.form("fb-05a-business-verification", "decline")
         yield walk
