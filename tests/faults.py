@@ -585,7 +585,7 @@ FAULTS = (
     ),
     Fault(
         "notebook/templates/step.html",
-        "{{ badge(step) }} {{ step.reason }}",
+        "{{ badge(step) }} {{ step.reason | timed }}",
         "{{ badge(step) }} {{ step.reason|safe }}",
         "notebook/test_rendering.py",
         "a remote system's text becomes HTML in the notebook",
