@@ -167,7 +167,7 @@ def open_run(namespace: Mapping[str, Any], connector: str) -> InteractiveRun | H
     except ValueError:
         msg = f"mode takes {Mode.INTERACTIVE} or {Mode.HEADLESS}, not {own['mode']!r}."
         raise SettingsError(msg) from None
-    given = _given(namespace, procedure, refuse_unknown=mode == Mode.HEADLESS)
+    given = _given(namespace, procedure, refuse_unknown=mode != Mode.INTERACTIVE)
     if mode == Mode.INTERACTIVE and not own["tenant"]:
         settings = load_settings(
             procedure, given=given, env_file=own["env_file"], withheld=WITHHELD

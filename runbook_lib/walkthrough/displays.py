@@ -119,7 +119,7 @@ class Displays:
             following=following[0].step if following else None,
             current=sitting_of(run.procedure, following[0].step) if following else frozenset(),
             user=self._user,
-            next_look=f"{self._activities.next_look:%H:%M} UTC{self._activities.held_back}",
+            next_look=f"{self._activities.next_look:%H:%M}{self._activities.held_back}",
         )
         for step_id in only or tuple(activities):
             if step_id in activities:

@@ -87,7 +87,7 @@ class Statements:
 
 def _with_event(typed: dict[str, Any]) -> str:
     """Return the note, behind the day and the names that were given of what happened elsewhere."""
-    on = _text(typed, "on")
+    on = due_day(_text(typed, "on"), _FIELDS["on"], since="", key="on")
     event = [f"on {date(on)}"] if on else []
     event += [
         f"{name}: {', '.join(map(str, chosen))}"

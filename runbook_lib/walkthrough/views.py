@@ -547,8 +547,7 @@ def _answers(step: Step, scene: Scene) -> Iterator[dict[str, Any]]:
     lists = [
         {"name": item.name, "label": item.label, "help": "", "type": "choices", "choices": chosen}
         for item in step.inputs
-        if isinstance(item.default, tuple)
-        and isinstance(chosen := scene.values.get(item.name, item.default), tuple)
+        if isinstance(chosen := scene.values.get(item.name, item.default), tuple)
     ]
     if is_wait:
         sentence = f"Everything that {vendor} asks for is submitted."

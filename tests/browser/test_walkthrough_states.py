@@ -147,6 +147,9 @@ def test_trouble_of_a_remote_system_blocks_nothing(desks: Desks, page: Page) -> 
         desk = desks(flaky, "fb-01-log-in", *steps, lost_step, *explained.steps)
         walk = Walk(page, desk)
         walk.open()
+        # A step that is opened is looked at by itself: once in 30 seconds.
+        expect(walk.panel(slow_step)).not_to_have_attribute("data-finished", "0", timeout=30_000)
+        expect(walk.panel(slow_step)).to_have_attribute("aria-busy", "false")
         # In addition to the scenario's own faults, the first three attempts to read fail.
         flaky.world.faults.active.insert(0, Fault(FaultKind.SERVER_ERROR, remaining=3))
         assert walk.check(slow_step) == "inconclusive"
@@ -319,7 +322,7 @@ def test_an_outside_change_and_a_lost_kernel_are_announced(at_work: Walk, tmp_pa
     told = "The kernel was restarted: press Start at the top of the notebook."
     expect(page.locator(".rb-header [aria-live]")).to_contain_text(told)
     expect(panel.get_by_text(told)).to_be_visible()
-    panel.locator('button[data-action="check"]').click()
+    walk.action(APP_STEP, "check").click()
     expect(panel.locator("[role=status]")).to_have_text(told)
     expect(panel).to_have_attribute("aria-busy", "false")
     expect(panel.locator('input[data-name="app_id"]')).to_have_value("123456789012345")

@@ -22,8 +22,8 @@ class WordForm {
       onclick: () => this.askWho() }, "Not you?");
     const notes = form.needs_note ? this.notes
       : element("details", { "data-fold": `${form.name}-note` }, element("summary", {}, "Add a note"), this.notes);
-    this.root = element("div", { class: "rb-form", hidden: true, "data-inline": form.name === "attest", role: "group", "aria-label": form.label, dir: "auto" },
-      form.options.length > 1 ? this.buildOptions(form) : null, this.sentence, this.fields, this.who,
+    this.root = element("div", { class: "rb-form", hidden: true, "data-inline": ["attest", "answer"].includes(form.name), role: "group", "aria-label": form.label, dir: "auto" },
+      ...form.options.length > 1 ? [element("div", { class: "rb-confirms" }, form.label), this.buildOptions(form)] : [], this.sentence, this.fields, this.who,
       ...form.needs_note ? [notes] : [],
       element("div", { class: "rb-row" }, this.confirmButton, this.notYou),
       ...form.needs_note ? [] : [notes],

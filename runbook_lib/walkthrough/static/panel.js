@@ -54,7 +54,7 @@ class Panel {
     this.second = element("div", { hidden: true });
     this.forms = view.forms.map((form) => new WordForm(this, form));
     this.details = element("div", { class: "rb-folds" });
-    const word = this.forms.find(({ name }) => name === "attest");
+    const word = this.forms.find(({ name }) => ["attest", "answer"].includes(name));
     this.root.append(this.line, this.status, this.gone, this.live, this.watched, this.tables, this.aids, this.inputs, this.actions, this.consent,
       ...word ? [word.root] : [], this.second, ...this.forms.filter((form) => form !== word).map((form) => form.root),
       this.details, this.menu);
@@ -283,7 +283,8 @@ class Panel {
     const { primary, other, menu } = view.actions;
     const isTyped = this.hasTyped && view.can_check;
     const main = isTyped ? "check" : primary;
-    const row = [...new Set([...isTyped ? ["check"] : [], primary, other])].filter((name) => name && name !== "attest");
+    const row = [...new Set([...isTyped ? ["check"] : [], primary, other])]
+      .filter((name) => name && name !== "attest" && !(name === "answer" && name === primary));
     const rest = menu.filter((name) => !row.includes(name));
     const held = this.model.get("view").busy_since;
     redraw(this.actions, [row, main, view.is_next, view.links, view.spends, held], () => [
@@ -294,7 +295,8 @@ class Panel {
       element("div", { class: "rb-row" }, ...rest.map((name) => this.buildAction(view, name, false))),
       rest.includes("check") && view.spends ? element("div", { class: "rb-field-note" }, `Check: ${view.spends}`) : ""]);
     for (const form of this.forms) {
-      form.root.hidden = this.shownForm !== form.name && !(form.name === "attest" && [primary, other].includes("attest"));
+      const isInline = form.name === primary || (form.name === "attest" && other === "attest");
+      form.root.hidden = this.shownForm !== form.name && !isInline;
       form.confirmButton.classList.toggle("rb-main", this.shownForm === form.name || (form.name === main && view.is_next));
       form.update(view);
     }
@@ -415,7 +417,7 @@ class Panel {
     const isNew = view.outcome === "not_run" && !view.checked_on;
     redraw(this.status, [isNew, view.reason, view.remarks, view.warnings, view.changes, view.limits, view.overdue, view.assigned], () => [
       ...this.drawReason(view, isNew),
-      view.overdue ? element("div", {}, element("strong", {}, `${view.overdue}.`), " What to do then stands above.") : "",
+      view.overdue ? element("div", {}, element("strong", {}, `${view.overdue}.`), " What to do then stands in the text above, unfolded.") : "",
       view.assigned ? element("div", { dir: "auto" }, view.assigned) : ""]);
     this.status.hidden = !this.status.firstChild;
     this.onTaken(view);

@@ -132,7 +132,7 @@ def make_scene(**more: Any) -> Scene:
         "has_confirm_page": False,
         "following": None,
         "current": frozenset(),
-        "next_look": "12:15 UTC",
+        "next_look": "12:15",
         "user": "",
     }
     return Scene(**{**known, **more})

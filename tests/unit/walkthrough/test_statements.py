@@ -301,6 +301,17 @@ def test_what_happened_elsewhere_stands_before_the_note(scene: Make) -> None:
     )
 
 
+def test_the_day_of_what_happened_elsewhere_is_a_day(scene: Make) -> None:
+    """Another text is refused with an example, and nothing is recorded."""
+
+    play = scene(waiting_step())
+    words = {"by": "A", "on": "last week"}
+    play.walkthrough.say(play.step("wait"), WordKind.DECLINED, words, [])
+
+    assert "takes a day such as 2026-12-01" in settled(play.screens["wait"])["message"]
+    assert play.written == ""
+
+
 @pytest.mark.parametrize("words", [{}, {"on": ""}, {"permissions": []}, {"files": [{"name": "x"}]}])
 def test_without_an_event_the_note_is_as_it_was_written(scene: Make, words: Any) -> None:
     """Without a day or names nothing is put before the note; files are no names."""

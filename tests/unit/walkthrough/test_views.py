@@ -270,7 +270,7 @@ def test_a_step_says_what_can_be_done_with_it() -> None:
 @pytest.mark.parametrize(
     ("step", "outcome", "next_look"),
     [
-        (waiting_step(), Outcome.WAITING, "12:15 UTC"),
+        (waiting_step(), Outcome.WAITING, "12:15"),
         (waiting_step(), Outcome.VERIFIED, ""),
         (make_step("a", kind=StepKind.WAIT), Outcome.WAITING, ""),
         (spending(waiting_step()), Outcome.WAITING, ""),

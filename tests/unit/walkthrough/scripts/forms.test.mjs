@@ -317,9 +317,17 @@ describe("a question with several answers", () => {
   const asked = { forms: [question], actions: { primary: "answer", other: "", menu: [] }, user: "ann" };
   const choose = (form, name) => form.root.querySelector(`[data-option="${name}"]`).dispatch("change");
 
-  test("is one form, opened by a button with the question; nothing is chosen at first", () => {
+  test("is one form, which stands there where the person is needed, else behind a button with the question", () => {
     const { panel, form } = opened("answer", asked, "");
-    assert.equal(opener(panel, "answer").textContent, "What does App Review say?");
+    assert.deepEqual([opener(panel, "answer"), form.root.hidden], [null, false]);
+    const other = opened("answer", { ...asked, actions: { primary: "check", other: "answer", menu: [] } }, "");
+    assert.equal(opener(other.panel, "answer").textContent, "What does App Review say?");
+    opener(other.panel, "answer").click();
+    assert.equal(other.form.root.hidden, true);
+  });
+
+  test("has nothing chosen at first", () => {
+    const { form } = opened("answer", asked, "");
     const group = form.root.querySelector('[role="radiogroup"]');
     assert.equal(group.getAttribute("aria-label"), "What does App Review say?");
     assert.deepEqual(group.querySelectorAll("label").map((label) => label.textContent), [" submit", " attest-asked", " decline"]);
