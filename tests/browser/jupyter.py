@@ -277,7 +277,7 @@ class Walk:
         token = f"&token={self.lab.token}" if self.lab.token else ""
         name = notebook or self.lab.notebook.name
         self.page.bring_to_front()
-        self.page.goto(f"{self.lab.url}/lab/tree/{WORKING_COPIES}/{name}?reset{token}")
+        self.page.goto(f"{self.lab.url}/doc/tree/{WORKING_COPIES}/{name}?reset{token}")
 
     def open(self, notebook: str = "") -> None:
         """Open the notebook, or another copy of it, in JupyterLab and run it all."""

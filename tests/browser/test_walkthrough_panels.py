@@ -97,7 +97,7 @@ def test_a_screenshot_is_pasted_from_the_clipboard(walk: Walk, tmp_path: Path) -
         form.get_by_role("button", name=f"{OPERATOR} confirms").click()
     expect(panel).to_have_attribute("data-open", "false")
     page.keyboard.type("dd")  # deletes the cell if it is a shortcut
-    walk.panel(FIRST_STEP).get_by_text("More").click()
+    walk.panel(FIRST_STEP).get_by_text("More", exact=True).click()
     panel.get_by_text("History").click()
     expect(panel).to_contain_text(f"confirmed by {OPERATOR} [image.png]")
 

@@ -103,7 +103,7 @@ def test_a_second_person_confirms(pair: Pair) -> None:
         expect(panel).to_have_attribute("data-outcome", "attested", timeout=_PATIENCE)
         expect(panel).to_contain_text("Second operator on")
         expect(panel).to_contain_text("confirming first Operator")
-        panel.get_by_text("More").click()
+        panel.get_by_text("More", exact=True).click()
         panel.get_by_text("History").click()
         expect(panel.get_by_text("confirmed by Second operator")).to_be_visible()
         expect(panel.get_by_text("confirmed by First operator").last).to_be_visible()

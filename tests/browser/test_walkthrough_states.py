@@ -156,7 +156,7 @@ def test_trouble_of_a_remote_system_blocks_nothing(desks: Desks, page: Page) -> 
         walk.reads(slow_step, "Service temporarily unavailable")
         walk.reads(slow_step, "Wait some minutes and check again")
         slow = walk.panel(slow_step)
-        slow.get_by_text("More").click()
+        slow.get_by_text("More", exact=True).click()
         slow.get_by_text("Requests and answers").click()
         expect(slow.get_by_text("→ 503")).to_have_count(3)
         for step in steps:

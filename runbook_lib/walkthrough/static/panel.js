@@ -29,7 +29,8 @@ class Panel {
     this.key = `rb-${view.id}`; // each panel loads its own script: a counter would start again
     this.fields = new Map();
     this.opened = {};
-    this.fold = savedFolds()[view.id]; // what the person decided, else undefined
+    // What the person decided, else undefined; what is settled by now is folded.
+    this.fold = view.is_settled ? undefined : savedFolds()[view.id];
     this.unsaved = new Set(); // credentials that the person does not want to save
     this.hasFailed = false; // asked for something when the kernel was gone
     this.typed = null; // what was sent last, until the kernel has accepted it
@@ -77,8 +78,10 @@ class Panel {
     this.forget.push(() => window.removeEventListener("focus", look));
   }
 
-  // Sends a request to the kernel; if there is none, says so and returns false.
+  // Sends a request to the kernel; if there is none, says so and returns false. Where a person acts,
+  // the step stays open until it is settled, whatever comes next meanwhile.
   send(content, buffers) {
+    if (content.action !== "validate" && !this.fold) setFold(this.model.get("view").id, true);
     const isSent = !this.isLost && ask(this.model, content, buffers);
     if (!isSent) this.lose({ isAsked: true });
     return isSent;
@@ -123,7 +126,7 @@ class Panel {
     const focused = document.activeElement;
     const isInside = this.root.contains(focused);
     // Whoever works in it, while a colleague settles it, goes on undisturbed.
-    setFold(view.id, !hasActed && isInside ? true : undefined);
+    setFold(view.id, !hasActed && isInside && focused !== this.root ? true : undefined);
     if (hasActed && view.next && (isInside || focused === document.body)) jump(view.next.id, view.next.title);
   }
 
@@ -516,7 +519,7 @@ class Panel {
       const isFree = document.activeElement !== field && !field.dataset.touched;
       if (isFree && input.kind === "checkbox") field.checked = Boolean(input.value);
       else if (isFree && input.kind === "text" && field.value !== input.value) { field.value = input.value; field.tick?.(); }
-      setText(note, input.rests ? `Known (${input.rests}). Leave empty to keep it.` : input.help);
+      setText(note, input.rests ? `Known (${input.rests}); empty keeps it.` : input.help);
       const keep = field.parentElement.querySelector(".rb-keep");
       if (!keep) continue;
       keep.hidden = !input.rests;

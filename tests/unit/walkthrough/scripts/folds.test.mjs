@@ -80,6 +80,12 @@ describe("what is open", () => {
     assert.deepEqual(shown(...steps).areOpen(), [true, false]);
   });
 
+  test("is nothing that was settled before the page was opened, whatever was open then", () => {
+    page.stored.set("runbook:fold:/lab/tree/walkthrough/facebook_marketing.ipynb", JSON.stringify({ "fb-13": true }));
+    const { here } = shown({ ...SETTLED });
+    assert.equal(here.root.dataset.open, "false");
+  });
+
   test("is the same in every panel of a step", () => {
     const { next, areOpen } = shown({ id: "a", is_current: false }, { id: "a", is_current: false }, { id: "b", is_current: false });
     next.line.click();
@@ -124,7 +130,7 @@ describe("a step that is settled", () => {
     here.press("check");
     here.model.show({ busy_since: 1 });
     here.model.show({ ...SETTLED, busy_since: 1 });
-    assert.deepEqual([areOpen(), document.activeElement === next.root], [[false, false], false]);
+    assert.deepEqual([areOpen(), document.activeElement === next.root], [[true, false], false]);
     here.model.show({ busy_since: 0, finished: 1 });
     assert.deepEqual([areOpen(), document.activeElement === next.root], [[false, true], true]);
   });
@@ -158,11 +164,23 @@ describe("a step that is settled", () => {
     assert.deepEqual([areOpen(), document.activeElement], [[false, false], page.body]);
   });
 
+  test("is open where the person acted until it is settled, whatever comes next meanwhile", () => {
+    const { here, areOpen } = two();
+    here.press("check");
+    here.model.show({ is_current: false, is_next: false, outcome: "inconclusive", finished: 1 });
+    assert.equal(areOpen()[0], true);
+  });
+
   test("stays open for whoever works in it, while somebody else settles it", () => {
     const { here, areOpen } = two();
-    here.root.focus();
+    const field = here.root.querySelector('[data-name="note"]');
+    field.focus();
     here.model.show({ ...SETTLED });
-    assert.deepEqual([areOpen(), document.activeElement === here.root], [[true, false], true]);
+    assert.deepEqual([areOpen(), document.activeElement === field], [[true, false], true]);
+    const other = two();
+    other.here.root.focus(); // nobody works in it
+    other.here.model.show({ ...SETTLED });
+    assert.deepEqual(other.areOpen(), [false, false]);
   });
 
   test("moves nothing if what the person did has ended before", () => {
@@ -212,7 +230,7 @@ describe("a step that is settled", () => {
     here.press("confirm-attest");
     for (let turn = 0; turn < 20; turn += 1) await null;
     here.model.show({ ...SETTLED });
-    assert.deepEqual(areOpen(), [false, false]);
+    assert.deepEqual(areOpen(), [true, false]);
     here.model.show({ finished: 1, written: 1 });
     assert.deepEqual(areOpen(), [false, true]);
   });

@@ -259,7 +259,7 @@ describe("a credential", () => {
     assert.equal(note("app_secret"), "32 characters.");
     assert.equal(find(".rb-keep").hidden, true);
     model.show({ inputs: rests("this session") });
-    assert.equal(note("app_secret"), "Known (this session). Leave empty to keep it.");
+    assert.equal(note("app_secret"), "Known (this session); empty keeps it.");
     assert.equal(find(".rb-keep").hidden, false);
   });
 

@@ -1,0 +1,229 @@
+"""
+How much the page asks at once, in a real window: words and buttons that a person sees, by state.
+
+`SCREENSHOTS=folder` saves each state at 400, 1280 and 1920 pixels, light and dark.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
+from runbook_lib.core.model import Mode
+from runbook_lib.engine.run import Run, open_run
+from runbook_lib.sandbox.server import Sandbox
+from tests.browser.conftest import FLAGS, chromium_program
+from tests.browser.jupyter import NOTEBOOK, TENANT, TOKEN, Lab, keep_picture
+from tests.runs.conftest import settings_of
+from tests.support.words import attested, submitted
+
+_PATIENCE_MILLISECONDS = 60_000
+_CREATED = "fb-05-confirm-creation"
+_FIRST_SITTING = ("fb-01-log-in", "fb-02-developer-account", "fb-03-my-apps")
+# Words that can be read: not those of a closed fold, nor those for a screen reader alone.
+_COUNTS = """() => {
+  const roots = [...document.querySelectorAll("#rendered_cells, .rb-side")];
+  const isShown = (node) => node.checkVisibility({ visibilityProperty: true })
+    && !node.closest('.rb-heard, .rb-panel[data-open="false"] > [role="status"]');
+  const isInView = (node) => {
+    const { top, bottom, left, right } = node.getBoundingClientRect();
+    return bottom > 0 && top < innerHeight && right > 0 && left < innerWidth;
+  };
+  const words = (root, isWanted = () => true) => {
+    const texts = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
+    let count = 0;
+    while (texts.nextNode()) {
+      const { parentElement: parent, textContent } = texts.currentNode;
+      if (parent.closest("script, style") || !isShown(parent) || !isWanted(parent)) continue;
+      count += (textContent.match(/\\S+/g) ?? []).length;
+    }
+    return count;
+  };
+  const sum = (isWanted) => roots.reduce((total, root) => total + words(root, isWanted), 0);
+  const all = roots.flatMap((root) => [...root.querySelectorAll("button:not([data-copy])")]);
+  const buttons = all.filter(isShown);
+  const panels = [...document.querySelectorAll('.rb-panel[data-open="true"][data-step]')];
+  const open = panels.map((panel) => {
+    const cell = panel.closest("[cell-index]");
+    return [panel.dataset.step, words(cell.previousElementSibling) + words(cell)];
+  });
+  return {
+    words: sum(), first_words: sum(isInView), buttons: buttons.length,
+    first_buttons: buttons.filter(isInView).length, open: Object.fromEntries(open),
+  };
+}"""
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Any]:
+    """Yield a sandbox in which everything is approved."""
+    with Sandbox("approved") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def app(sandbox: Any, tmp_path_factory: pytest.TempPathFactory, keys_home: Path) -> Iterator[Lab]:
+    """Yield one `runbook lab --app`; the tests go on from each other."""
+    folder = tmp_path_factory.mktemp("calm")
+    (folder / "project").mkdir()
+    settings = settings_of(sandbox, folder / "settings")
+    variables = {"XDG_DATA_HOME": str(keys_home)}
+    lab = Lab(folder / "project", settings, ("--app",), variables, token=TOKEN)
+    lab.leave_out("RUNBOOK_FACEBOOK_APP_SECRET")
+    lab.start()
+    yield lab
+    lab.stop()
+
+
+@pytest.fixture(scope="module")
+def window(browser: Browser) -> Iterator[BrowserContext]:
+    """Yield a real window of 1280×900 in another Chromium."""
+    chromium = browser.browser_type.launch(
+        executable_path=chromium_program(), args=[*FLAGS, "--window-size=1280,900"]
+    )
+    context = chromium.new_context(no_viewport=True)
+    context.set_default_timeout(_PATIENCE_MILLISECONDS)
+    yield context
+    chromium.close()
+
+
+@pytest.fixture
+def page(app: Lab, window: BrowserContext) -> Iterator[Page]:
+    """Yield the app's page, newly opened, as for somebody who comes back."""
+    opened = window.new_page()
+    opened.goto(f"{app.url}/voila/render/{NOTEBOOK}?token={TOKEN}")
+    opened.locator("#runbook-finish").wait_for(state="attached")
+    yield opened
+    opened.close()
+
+
+def _run(app: Lab) -> Run:
+    return open_run(
+        *(PROCEDURE, {}),
+        mode=Mode.INTERACTIVE,
+        tenant=TENANT,
+        evidence=str(app.evidence),
+        env_file=str(app.env_file),
+    )
+
+
+def _counts(page: Page, name: str) -> dict[str, Any]:
+    """Return what is seen in the real window; save the state at other sizes if that is asked."""
+    page.wait_for_function("!document.querySelector('.rb-panel[aria-busy=\"true\"]')")
+    counts: dict[str, Any] = page.evaluate(_COUNTS)
+    print(name, counts)  # noqa: T201  (pytest shows it)
+    if os.environ.get("SCREENSHOTS"):
+        size = page.evaluate("[outerWidth, outerHeight]")
+        for width in (400, 1280, 1920):
+            for scheme in ("light", "dark"):
+                page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+                page.set_viewport_size({"width": width, "height": 900})
+                keep_picture(page, f"page-{name}-{scheme}-{width}")
+        page.set_viewport_size({"width": size[0], "height": size[1]})
+    return counts
+
+
+def _violations(page: Page, axe: str) -> list[str]:
+    """Return what axe-core finds in the whole page."""
+    page.evaluate(axe)
+    found: list[str] = page.evaluate(
+        "async () => (await axe.run()).violations.map(({ id, nodes }) => `${id} ${nodes[0].html}`)"
+    )
+    return found
+
+
+def _show(page: Page, step: str) -> None:
+    cell = page.locator(f"#runbook-{step}").locator("xpath=ancestor::*[@cell-index]")
+    cell.locator("xpath=preceding-sibling::*[1]").evaluate("node => node.scrollIntoView()")
+
+
+def test_the_first_view_asks_little(page: Page, axe: str) -> None:
+    """At most 250 words and 8 buttons at first; 900 and 45 in all, and 90 words for a step."""
+
+    counts = _counts(page, "first")
+    assert counts["first_words"] <= 250
+    assert counts["first_buttons"] <= 8
+    assert counts["words"] <= 900
+    assert counts["buttons"] <= 45
+    assert set(counts["open"]) == set(_FIRST_SITTING)
+    assert max(counts["open"].values()) <= 90
+    assert _violations(page, axe) == []
+
+
+def test_a_sitting_in_the_middle_is_as_calm(app: Lab, page: Page, axe: str) -> None:
+    """What is done is a line each; of the sitting that is next each step has at most 90 words."""
+
+    run = _run(app)
+    done = [step.id for step in PROCEDURE.steps[:5]]
+    run.say([attested(step) for step in done])
+    run.close()
+    expect(page.locator("#runbook-fb-05-confirm-creation")).to_have_attribute("data-open", "true")
+    _show(page, _CREATED)
+    counts = _counts(page, "middle")
+    assert counts["words"] <= 900
+    assert counts["buttons"] <= 45
+    assert max(counts["open"].values()) <= 90
+    assert _violations(page, axe) == []
+
+
+def test_a_failed_check_says_what_to_do(app: Lab, page: Page, axe: str) -> None:
+    """A wrong App Secret is refused; the reason and the next thing to do stand at the field."""
+
+    panel = page.locator(f"#runbook-{_CREATED}")
+    panel.locator('[data-name="app_secret"]').fill("0a1b2c3d4e5f6071" * 2)
+    panel.locator('[data-action="check"]').click()
+    expect(panel).to_have_attribute("data-outcome", "inconclusive")
+    expect(panel).to_have_attribute("data-open", "true")
+    print(panel.inner_text())
+    _show(page, _CREATED)
+    _counts(page, "failed")
+    assert _violations(page, axe) == []
+
+
+def test_gates_wait_in_one_table(app: Lab, sandbox: Any, page: Page, axe: str) -> None:
+    """Whoever comes back sees what waits since when; nothing of it asks for anything."""
+
+    panel = page.locator(f"#runbook-{_CREATED}")
+    panel.locator('[data-name="app_secret"]').fill(sandbox.description["app_secret"])
+    panel.locator('[data-action="check"]').click()
+    panel.get_by_role("button", name=".env: App Secret").click()
+    expect(panel).to_have_attribute("data-open", "false")
+    run = _run(app)
+    run.say([submitted("fb-05b-access-verification"), submitted("fb-11b-data-access-renewal")])
+    run.close()
+    page.locator(".rb-gates > summary").click()
+    expect(page.locator(".rb-gates")).to_contain_text("24 Nov")
+    _counts(page, "gates")
+    assert _violations(page, axe) == []
+
+
+def test_the_end_says_that_customers_can_connect(app: Lab, page: Page, axe: str) -> None:
+    """When all is done and sealed, the page says so, after a reload too, and what to watch."""
+
+    run = _run(app)
+    run.say([attested(step.id) for step in PROCEDURE.steps])
+    run.close()
+    page.reload()
+    page.locator("#runbook-finish").wait_for(state="attached")
+    page.locator('[data-action="check-all"]').click()
+    end = page.locator("#runbook-finish")
+    expect(end).to_contain_text(
+        f"All {len(PROCEDURE.steps)} steps are done.", timeout=_PATIENCE_MILLISECONDS
+    )
+    end.locator('[data-action="seal"]').click()
+    expect(end).to_contain_text("Your customers can connect.", timeout=_PATIENCE_MILLISECONDS)
+    page.reload()
+    end.wait_for(state="attached")
+    expect(end).to_contain_text("Your customers can connect.")
+    expect(end).to_contain_text("What to watch from now on")
+    end.scroll_into_view_if_needed()
+    counts = _counts(page, "end")
+    assert counts["open"] == {}
+    assert counts["words"] <= 900
+    assert _violations(page, axe) == []
