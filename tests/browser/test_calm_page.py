@@ -180,7 +180,6 @@ def test_a_failed_check_says_what_to_do(app: Lab, page: Page, axe: str) -> None:
     panel.locator('[data-action="check"]').click()
     expect(panel).to_have_attribute("data-outcome", "inconclusive")
     expect(panel).to_have_attribute("data-open", "true")
-    print(panel.inner_text())
     _show(page, _CREATED)
     _counts(page, "failed")
     assert _violations(page, axe) == []
@@ -190,6 +189,7 @@ def test_gates_wait_in_one_table(app: Lab, sandbox: Any, page: Page, axe: str) -
     """Whoever comes back sees what waits since when; nothing of it asks for anything."""
 
     panel = page.locator(f"#runbook-{_CREATED}")
+    panel.locator(".rb-fold").click()
     panel.locator('[data-name="app_secret"]').fill(sandbox.description["app_secret"])
     panel.locator('[data-action="check"]').click()
     panel.get_by_role("button", name=".env: App Secret").click()
