@@ -264,6 +264,8 @@ def _next_actions(
     step, conclusion, token = state.step, state.conclusion, state.step.consent_gives
     check = "check" if step.checks else ""
     asks = bool(set(lacks).intersection(step.inputs))
+    # What is refused is corrected here, not on a page.
+    is_refused = any(finding.refuses for finding in state.findings)
     is_permitted = all(
         any(scene.values.get(name) for name in part.permitted_by)
         for part in step.checks
@@ -283,7 +285,7 @@ def _next_actions(
         ),
         (not step.checks, (person, "")),
         (
-            page and not asks and (state.findings or not is_permitted),
+            page and not asks and not is_refused and (state.findings or not is_permitted),
             (page, check if conclusion.outcome is Outcome.FAILED else person),
         ),
         (True, ("check", person)),

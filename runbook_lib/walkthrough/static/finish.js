@@ -39,7 +39,7 @@ class Finish {
     this.openFold.hidden = !isKnown || view.open.length === 0;
     this.actions.hidden = !isKnown;
     holdButtons(this.root, isBusy);
-    this.seal.classList.toggle("rb-main", isKnown && !view.next && !view.doubts.length);
+    this.seal.classList.toggle("rb-main", isKnown && !view.next && !view.doubts.length && !view.end);
     this.asked.hidden = !isKnown || isBusy || !view.doubts.length;
     redraw(this.doubts, view.doubts, () => (view.doubts ?? []).map((text) => element("li", { dir: "auto" }, text)));
     if (isKnown) this.drawKnown(view);

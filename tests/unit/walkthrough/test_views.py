@@ -703,6 +703,7 @@ def test_the_overview_says_what_waits_for_whom(made: Any, who: str) -> None:
 SECRET_CHECK = make_step("b", verified, needs=("app_secret",)).checks
 PAGE = Link("My Apps", "https://d.example/apps/{app_id}", "App ID")
 FAILED = Finding(outcome=Outcome.FAILED, reason="No.")
+REFUSED = Finding(outcome=Outcome.INCONCLUSIVE, reason="Refused.", refuses=("app_secret",))
 UNCLEAR = Finding(outcome=Outcome.INCONCLUSIVE, reason="Hidden.")
 PROVEN = Finding(outcome=Outcome.VERIFIED, reason="So.", limits=("That it is saved.",))
 CHECKED = app_step(links=(PAGE,))
@@ -758,6 +759,12 @@ def half(step: Step, **more: Any) -> StepState:
             {},
             *("check", "attest"),
             id="inconclusive, its page not known",
+        ),
+        pytest.param(
+            state(CHECKED, Outcome.INCONCLUSIVE, findings=(REFUSED,)),
+            KNOWN_APP,
+            *("check", "attest"),
+            id="what is given here is refused",
         ),
         pytest.param(
             state(CHECKED, Outcome.FAILED, findings=(FAILED,)),
