@@ -251,6 +251,6 @@ class _Progress:
         self._next = 0
 
     def __call__(self, done: int, total: int) -> None:
-        if done >= self._next:
+        if done >= self._next or done == total:
             click.echo(f"{done:,} of {counted(total, 'account')} asked", err=True)
             self._next = done + max(total // _PARTS, 1) if done < total else total + 1

@@ -22,7 +22,7 @@ _PAGES = re.compile(r"[0-9]{1,6}")
 # What is read of any answer, beside ids and names; a method's answer is the provider's own.
 _READ = (
     *("access_token", "Authenticated", "Connector", "MethodUniqueIdentifier", "Status", "Token"),
-    *("data", "permission", "status"),
+    *("data", "permission", "status", "TransactionErrorWebhookEnabled"),
 )
 
 

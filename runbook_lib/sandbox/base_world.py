@@ -275,6 +275,10 @@ def connect(world: World) -> None:
     messenger.verify_token = world.dice.base64url(32)
     world.answers |= {"scopes": messenger.scopes, "verify_token": messenger.verify_token}
     account = next(iter(world.cyclr.accounts.values()))
+    account.settings |= {
+        "TransactionErrorWebhookEnabled": True,
+        "TransactionErrorWebhookUrl": f"https://hooks.{SERVICE_DOMAIN.partition('.')[2]}/cyclr",
+    }
     for name in (MARKETING, MESSENGER):
         connector = library_connector(world, name)
         connector.client_id, connector.client_secret = app.id, app.secret

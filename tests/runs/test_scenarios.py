@@ -33,6 +33,7 @@ APPROVED = {
     "cy-01-connector-setup": "verified",
     "cy-02-client-id": "verified",
     "cy-03-client-secret": "attested",
+    "cy-03a-error-webhook": "verified",
     "test-01-install": "verified",
     "test-02-authenticate": "verified",
     "test-03-permissions": "verified",
@@ -73,6 +74,7 @@ DIFFERENT: dict[str, tuple[int, dict[str, str]]] = {
             "fb-13-app-id-and-secret": "not_run",
             "cy-02-client-id": "not_run",
             "cy-03-client-secret": "not_run",
+            "cy-03a-error-webhook": "inconclusive",
             "test-01-install": "not_run",
             "test-02-authenticate": "not_run",
             "test-03-permissions": "not_run",
@@ -242,6 +244,8 @@ DIFFERENT: dict[str, tuple[int, dict[str, str]]] = {
             "test-06-customer-consent": "not_run",
         },
     ),
+    "customer-disconnected": (0, {}),
+    "renewal-expired": (3, {"fb-11b-data-access-renewal": "not_run"}),
     "version-expired": (0, {}),
     "use-case-missing": (
         1,
@@ -416,6 +420,7 @@ MESSENGER = {
         3,
         {"fb-10e-publish": "not_run", "test-04-customer-consent": "not_run"},
     ),
+    "renewal-expired": (3, {"fb-10c-data-access-renewal": "not_run"}),
 }
 
 

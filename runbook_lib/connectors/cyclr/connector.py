@@ -138,6 +138,34 @@ def connector_is_authenticated(vendor: Vendor, context: CheckContext) -> Finding
     )
 
 
+def error_webhook_is_set(context: CheckContext) -> Finding:
+    """
+    Ask Cyclr whether this account posts its failed transactions (Cyclr: Transaction Errors).
+
+    Only the account's own fields are in the API; the console's setting is not, and an account
+    without one of its own follows it. The address is not read, since it may hold a key: Cyclr
+    enables no webhook without one.
+    """
+    account = context.text("account_api_id")
+    shown = context.cyclr().account(account)
+    shown.expect("Id", account)
+    field = "TransactionErrorWebhookEnabled"
+    if shown.get(field) is None or not shown.flag(field):
+        return inconclusive(
+            reason=f"Account {account} itself is not set to post failed transactions. The "
+            "console's setting, which may do so for all accounts, is in no API: look at Settings > "
+            "General Settings, then confirm it.",
+        )
+    return verified(
+        reason=f"Cyclr posts the failed transactions of account {account}, as the account is set.",
+        accepts=("account_api_id",),
+        limits=(
+            "That the failed transactions of other accounts are posted: no API shows it for all.",
+            "That somebody reads what is posted.",
+        ),
+    )
+
+
 def is_refusal(status: int) -> bool:
     """Return whether Cyclr refused what it was asked, and will refuse it again."""
     return 400 <= status < 500 and status not in _COME_AGAIN

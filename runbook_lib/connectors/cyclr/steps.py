@@ -120,6 +120,31 @@ def client_secret(vendor: Vendor, credentials: str) -> Step:
     )
 
 
+def error_webhook(step_id: str) -> Step:
+    """Have failed transactions posted (not on the page)."""
+    return Step(
+        id=step_id,
+        title="Have failed transactions posted to you",
+        kind=StepKind.MANUAL,
+        source=Source(2, reading="https://github.com/cyclr/docs (Transaction Errors)"),
+        confirms=(
+            "Cyclr posts the failed transactions of our accounts to an address of ours, and "
+            "somebody reads them."
+        ),
+        subject=OUR_ACCOUNT,
+        prose=(
+            "Nobody is notified when a customer's token ends: the customer's transactions fail. In "
+            "the Cyclr console, under **Settings > General Settings**, switch the **Transaction "
+            "Error Webhook** on and name an address of yours. An account may have a setting of its "
+            "own, which wins; only that one can be read here. “runbook explain --webhook” reads "
+            "what is posted, and says for each cause whom it hits and what to do."
+        ),
+        links=(Link("Cyclr console", "{cyclr_console_url}/"),),
+        counts_days=365,
+        checks=(Check("error-webhook-is-set", checks.error_webhook_is_set, CYCLR),),
+    )
+
+
 def install(connector: Input) -> Step:
     """Install the connector in one account; `connector` holds its name in Cyclr."""
     return Step(

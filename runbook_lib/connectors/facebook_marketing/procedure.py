@@ -185,6 +185,7 @@ _CYCLR_CONNECTOR = Section(
         cyclr.connector_setup(_CONNECTOR),
         cyclr.client_id(inputs.FACEBOOK, _CREDENTIALS),
         cyclr.client_secret(inputs.FACEBOOK, _CREDENTIALS),
+        cyclr.error_webhook("cy-03a-error-webhook"),
     ),
 )
 

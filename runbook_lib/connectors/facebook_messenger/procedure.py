@@ -249,6 +249,7 @@ _CYCLR_CONNECTOR = Section(
             hands_over=_VERIFY_TOKEN,
             troubles=troubles.WEBHOOK,
         ),
+        cyclr.error_webhook("cy-05a-error-webhook"),
     ),
 )
 

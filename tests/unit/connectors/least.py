@@ -268,6 +268,17 @@ LEAST: Mapping[str, tuple[Least, ...]] = {
     "permissions-are-requested": (_live(*_WANTED[1:]),),
     "review-is-approved": (_live(*_WANTED),),
     "connector-is-in-library": (Least((_CYCLR_TOKEN, _library("0.Status", Status="Approved"))),),
+    "error-webhook-is-set": (
+        Least(
+            (
+                _CYCLR_TOKEN,
+                Said(
+                    "/v1.0/accounts/acct-1",
+                    {"Id": "acct-1", "TransactionErrorWebhookEnabled": True},
+                ),
+            )
+        ),
+    ),
     "console-holds-app-id": (
         Least(
             (

@@ -15,7 +15,11 @@ import pytest
 
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.cyclr import connector
-from runbook_lib.connectors.cyclr.connector import connector_is_in_library, connector_is_installed
+from runbook_lib.connectors.cyclr.connector import (
+    connector_is_in_library,
+    connector_is_installed,
+    error_webhook_is_set,
+)
 from runbook_lib.connectors.facebook.inputs import FACEBOOK
 from runbook_lib.connectors.facebook_marketing.checks import permissions_are_seen_through_cyclr
 from runbook_lib.core.model import Finding, Outcome
@@ -843,3 +847,78 @@ def test_one_cyclr_token_serves_every_check_of_a_run(
     connector_is_installed(context)
 
     assert remote.paths.count("/oauth/token") == 1
+
+
+class TestErrorWebhook:
+    """`error_webhook_is_set`."""
+
+    ACCOUNT = "/v1.0/accounts/acct-1"
+
+    @pytest.fixture
+    def check(self, remote: FakeRemote, context: CheckContext) -> Callable[..., Finding]:
+        """Return a function that runs the check for an account with these fields."""
+
+        def run(**more: Any) -> Finding:
+            account = {
+                "Id": "acct-1", "Name": "First",
+                "TransactionErrorWebhookEnabled": True,
+                "TransactionErrorWebhookUrl": "https://hooks.acme.example/in?key=hush-hush-1",
+            }  # fmt: skip
+            remote.on(self.ACCOUNT, says({**account, **more}))
+            return error_webhook_is_set(context)
+
+        return run
+
+    def test_an_accounts_own_setting_is_verified(
+        self, check: Callable[..., Finding], context: CheckContext
+    ) -> None:
+        """Its own field shows it; the address, which may hold a key, is in no record."""
+
+        finding = check()
+
+        assert finding.outcome is Outcome.VERIFIED
+        assert "of account acct-1, as the account is set." in finding.reason
+        assert "hush" not in repr((finding, context.session.exchanges()))
+        assert finding.limits[0].startswith("That the failed transactions of other accounts")
+
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            {"TransactionErrorWebhookEnabled": False},
+            {"TransactionErrorWebhookEnabled": None},
+        ],
+    )
+    def test_the_consoles_setting_cannot_be_seen(
+        self, check: Callable[..., Finding], fields: dict[str, Any]
+    ) -> None:
+        """Without a setting of its own nothing is contradicted: a person looks at the console."""
+
+        finding = check(**fields)
+
+        assert finding.outcome is Outcome.INCONCLUSIVE
+        assert "Settings > General Settings" in finding.reason
+
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            {"Id": "acct-2"},
+            {"TransactionErrorWebhookEnabled": "true"},
+        ],
+    )
+    def test_another_answer_is_refused(
+        self, check: Callable[..., Finding], fields: dict[str, Any]
+    ) -> None:
+        """Another account's answer, or a field of another type, proves nothing."""
+
+        with pytest.raises(UnexpectedAnswerError):
+            check(**fields)
+
+    @pytest.mark.parametrize("status", [401, 403, 404])
+    def test_a_refusal_is_cyclrs_own(
+        self, remote: FakeRemote, context: CheckContext, status: int
+    ) -> None:
+        """A refusal is raised with Cyclr's message."""
+
+        remote.on(self.ACCOUNT, says({"Message": "No such account."}, status))
+        with pytest.raises(CyclrAPIError, match="No such account"):
+            error_webhook_is_set(context)

@@ -42,7 +42,7 @@ def test_documented_steps_are_there_in_order() -> None:
     assert all(w in s.title.lower() for w, s in zip(words, documented, strict=True))
     assert [step.id for step in PROCEDURE.sections[1].steps] == [
         *("cy-01-connector-setup", "cy-02-client-id", "cy-03-client-secret"),
-        *("cy-04-scopes", "cy-05-verify-token"),
+        *("cy-04-scopes", "cy-05-verify-token", "cy-05a-error-webhook"),
     ]
 
 
