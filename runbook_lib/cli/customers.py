@@ -164,15 +164,7 @@ def _look(
 
     look = asked.look()
     last = failures.last if failures else {}
-    shown = document(
-        look,
-        tenant=run.tenant,
-        connector=run.procedure.id,
-        is_practice=run.is_sandbox,
-        unseen=run.procedure.unseen,
-        failures=last,
-        cycles=asked.prerequisites(last.values()),
-    )
+    shown = document(look, run, last, asked.prerequisites(last.values()))
     made: Iterable[tuple[str, Iterable[str]]] = (
         (page, connections_page(shown)),
         (csv_file, csv_text(shown)),

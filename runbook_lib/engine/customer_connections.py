@@ -11,16 +11,14 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from datetime import datetime, timedelta
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
 from filelock import FileLock, Timeout
-from msgspec import Meta, Struct, structs
+from msgspec import Meta, Struct, structs, to_builtins
 
 from runbook_lib.connectors.cyclr.connector import is_refusal
 from runbook_lib.connectors.cyclr.transactions import Failure
@@ -90,7 +88,6 @@ class Installed(Struct, frozen=True):
 
     id: int
     library_id: int
-    name: str
     signed_in: bool
 
 
@@ -169,13 +166,8 @@ class Connections:
     ) -> None:
         self._run, self._values = run, run.values
         known = {**self._values, **run.settings.secrets}
-        lacking = [
-            item.label
-            for item in run.inputs
-            if item.name in ("cyclr_client_id", "cyclr_client_secret") and item.name not in known
-        ]
-        if lacking:
-            msg = f"To ask Cyclr for its accounts, give {' and '.join(lacking)}."
+        if not (known.get("cyclr_client_id") and known.get("cyclr_client_secret")):
+            msg = "To ask Cyclr for its accounts, give Cyclr API Client ID and Client Secret."
             raise SettingsError(msg, next_step="Nothing was written.")
         known_as = run.history.index.practice
         if known_as and run.is_sandbox not in known_as:
@@ -186,10 +178,8 @@ class Connections:
         self.path = run.journal.path.with_name(CONNECTIONS_NAME)
         self._on_progress = on_progress
         self._clock, self._sleep, self._monotonic = clock, sleep, monotonic
-        per_second = self._values["cyclr_requests_a_second"]
-        self.pace = Pace(
-            per_second if isinstance(per_second, int) else 1, sleep=sleep, clock=monotonic
-        )
+        per_second = int(str(self._values["cyclr_requests_a_second"]))
+        self.pace = Pace(per_second, sleep=sleep, clock=monotonic)
         self._token: Secret | None = None
         self._waits = 0
         self._saved_at = float("-inf")
@@ -208,17 +198,24 @@ class Connections:
         """
         self.client()
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(self.path):
-            look = self._earlier()
-            try:
-                if not look.is_listed:
-                    self._list(look)
-                self._ask_all(look)
-                look.ended = timestamp(self._clock())
-            except _StopError as error:
-                look.notes.append(str(error))
-            finally:
-                self._save(look)
+        try:
+            with FileLock(self.path.with_suffix(".lock"), timeout=0):
+                return self._look()
+        except Timeout:
+            msg = "Another process is looking at these connections."
+            raise BusyError(msg, next_step="Wait until it has ended.") from None
+
+    def _look(self) -> Look:
+        look = self._earlier()
+        try:
+            if not look.is_listed:
+                self._list(look)
+            self._ask_all(look)
+            look.ended = timestamp(self._clock())
+        except _StopError as error:
+            look.notes.append(str(error))
+        finally:
+            self._save(look)
         return look
 
     def client(self, account: str = "") -> Cyclr:
@@ -249,27 +246,20 @@ class Connections:
         vendor = vendor_of(self._run.procedure)
         client, installed = self.client(account), self._installed(account)
         methods = client.methods(installed.library_id)
-        ids = [
-            row.text("MethodUniqueIdentifier")
-            for row in methods
-            if row.get("Name") == vendor.test_method
-        ]
-        if not ids:
-            msg = f"{self.connector} has no method {vendor.test_method} to test with."
+        ids = {row.get("Name"): row.text("MethodUniqueIdentifier") for row in methods}
+        name = vendor.test_method
+        if name not in ids:
+            msg = f"{self.connector} has no method {name} to test with."
             raise SettingsError(msg, next_step="Test it in the Cyclr console.")
-        spent = "One call was made with the customer's token, and two were asked of Cyclr."
         try:
-            client.run_method(installed.id, ids[0])
+            client.run_method(installed.id, ids[name])
+            lines = [f"{vendor.title} answered {name} for this account just now."]
         except CyclrAPIError as error:
-            refused = f"{vendor.test_method} was refused: {self._run.redactor.redact(str(error))}"
-            advice = f'runbook explain "{shorten(str(error), 80)}"'
-            return {
-                "account": account,
-                "answered": False,
-                "lines": [refused, f"Next: {advice}", spent],
-            }
-        answered = f"{vendor.title} answered {vendor.test_method} for this account just now."
-        return {"account": account, "answered": True, "lines": [answered, spent]}
+            refused = self._run.redactor.redact(str(error))
+            lines = [f"{name} was refused: {refused}", f'Next: runbook explain "{refused}"']
+        is_answered = len(lines) == 1
+        lines.append("One call was made with the customer's token, and two were asked of Cyclr.")
+        return {"account": account, "answered": is_answered, "lines": lines}
 
     def sign_in_link(self, account: str, user: str) -> dict[str, Any]:
         """
@@ -326,9 +316,8 @@ class Connections:
         if not look.ended and age < _RESUMED_WITHIN:
             look.notes = []
             return look
-        gone = (Standing.VANISHED,)
-        known = {name: each for name, each in look.accounts.items() if each.standing not in gone}
-        return Look(of, began, look.number + 1, accounts=known)
+        kept = (item for item in look.accounts.values() if item.standing is not Standing.VANISHED)
+        return Look(of, began, look.number + 1, accounts={item.id: item for item in kept})
 
     def _list(self, look: Look) -> None:
         """Add every account of the console to `look`; a page that cannot be read is noted."""
@@ -363,17 +352,15 @@ class Connections:
                 rows, newest = self._patiently(lambda page=number: fetch(page))  # type: ignore[misc]
             except RemoteError as error:
                 look.notes.append(f"Page {number:,} of Cyclr's list could not be read: {error}")
-                rows, newest = [], 0
-                if not is_known:
-                    return
+                rows, total = [], total * is_known
             else:
                 total = newest or total
                 if number == 1:
                     begins = int([row.get("Id") for row in rows] == first)
-                if len(rows) < size and number < total + begins - 1:
-                    if not is_known:
-                        yield from rows
-                        return
+                is_short = len(rows) < size and number < total + begins - 1
+                if is_short and not is_known:
+                    total = 0
+                elif is_short:
                     look.notes.append(
                         f"Page {number:,} of {total:,} of Cyclr's list has {len(rows):,} rows "
                         f"instead of {size:,}."
@@ -411,25 +398,20 @@ class Connections:
 
     def _ask(self, account: Account, look: Look) -> tuple[Account, bool]:
         """Return the account as Cyclr shows it now, and whether it could not be asked."""
-        standing, error, is_fault = Standing.NOT_KNOWN, "", False
+        standing, error, is_fault = Standing.NOT_KNOWN, "", True
         connectors: tuple[Installed, ...] = ()
         try:
-            if account.listed_in < look.number and self._is_gone(account):
-                standing = Standing.VANISHED
-            else:
-                connectors = self._connectors(account)
-                standing = _standing_of(connectors)
-        except CyclrAPIError as refusal:
+            is_gone = account.listed_in < look.number and self._is_gone(account)
             try:
+                connectors = () if is_gone else self._connectors(account)
+            except CyclrAPIError as refusal:
                 is_gone = is_refusal(refusal.status) and self._is_gone(account)
-            except RemoteError as other:
-                error, is_fault = str(other), True
-            else:
-                standing = Standing.VANISHED if is_gone else standing
-                error = "" if is_gone else str(refusal)
                 is_fault = not is_refusal(refusal.status)
+                if not is_gone:
+                    raise
+            standing, is_fault = Standing.VANISHED if is_gone else _standing_of(connectors), False
         except RemoteError as fault:
-            error, is_fault = str(fault), True
+            error = str(fault)
         now = timestamp(self._clock())
         since = account.not_signed_in_since
         if standing is not Standing.NOT_KNOWN:
@@ -449,12 +431,9 @@ class Connections:
         """Return the account's connectors of this name; raises `RemoteError` if one is missing."""
         part = Look((), "")
         rows = self._pages(lambda number: self.client(account.id).installed(number), part)
-        found = {
+        mine = {
             row.number("Id"): Installed(
-                row.number("Id"),
-                row.document("Connector").number("Id"),
-                row.words("Name"),
-                signed_in=row.flag("Authenticated"),
+                row.number("Id"), row.document("Connector").number("Id"), row.flag("Authenticated")
             )
             for row in rows
             if row.get("Connector") is not None
@@ -462,7 +441,7 @@ class Connections:
         }
         if part.notes:
             raise RemoteError(part.notes[0])
-        return tuple(found.values())
+        return tuple(mine.values())
 
     def _is_gone(self, account: Account) -> bool:
         try:
@@ -493,14 +472,7 @@ class Connections:
 
 
 def document(
-    look: Look,
-    *,
-    tenant: str,
-    connector: str,
-    is_practice: bool,
-    unseen: Iterable[str],
-    failures: Mapping[str, Failure],
-    cycles: Mapping[str, str],
+    look: Look, run: Run, failures: Mapping[str, Failure], cycles: Mapping[str, str]
 ) -> dict[str, Any]:
     """
     Return a look for programs and for its page, the worst accounts first.
@@ -508,75 +480,51 @@ def document(
     `failures` are the last ones by account, `cycles` what each cycle that they name lacks.
     """
     order = list(Standing)
-    accounts = sorted(
-        look.accounts.values(),
-        key=lambda account: (
-            order.index(look.standing(account)),
-            account.id not in failures,
-            account.not_signed_in_since or "~",
-            account.name.casefold(),
-            account.id,
-        ),
-    )
+
+    def badness(account: Account) -> tuple[object, ...]:
+        since = account.not_signed_in_since or "~"
+        is_well = account.id not in failures
+        return order.index(look.standing(account)), is_well, since, account.name, account.id
+
+    rows = []
+    for account in sorted(look.accounts.values(), key=badness):
+        standing, failure = look.standing(account), failures.get(account.id)
+        row = {**to_builtins(account), "standing": standing.value, "says": LABELS[standing]}
+        row["last_failure"] = to_builtins(failure)
+        row["cycle_lacks"] = cycles.get(failure.cycle, "") if failure else ""
+        rows.append(row)
     return {
-        "tenant": tenant,
-        "connector": connector,
+        "tenant": run.tenant,
+        "connector": run.procedure.id,
         "cyclr_connector": look.of[-1],
-        "sandbox": is_practice,
+        "sandbox": run.is_sandbox,
         "began": look.began,
-        "ended": look.ended or None,
+        "ended": look.ended,
         "complete": look.is_complete,
         "notes": look.notes,
         "counts": {standing.value: number for standing, number in look.counts.items()},
-        "unseen": [*unseen],
-        "accounts": [
-            _row(account, look.standing(account), failures.get(account.id), cycles)
-            for account in accounts
-        ],
+        "unseen": run.procedure.unseen,
+        "accounts": rows,
         "unknown_accounts": sorted(failures.keys() - look.accounts.keys()),
-    }
-
-
-def _row(
-    account: Account, standing: Standing, failure: Failure | None, cycles: Mapping[str, str]
-) -> dict[str, Any]:
-    is_now = standing is not Standing.NOT_ASKED
-    return {
-        "id": account.id,
-        "name": account.name,
-        "standing": standing.value,
-        "says": LABELS[standing],
-        "looked_on": account.looked_on or None,
-        "not_signed_in_since": account.not_signed_in_since or None,
-        "signed_in_on": account.signed_in_on or None,
-        "connectors": [structs.asdict(item) for item in account.connectors] if is_now else [],
-        "error": (account.error or None) if is_now else None,
-        "last_failure": failure.document() if failure else None,
-        "cycle_lacks": cycles.get(failure.cycle) if failure else None,
     }
 
 
 def csv_text(shown: Mapping[str, Any]) -> Iterator[str]:
     """Yield the lines of the CSV of a look; a field that a spreadsheet would run is text."""
-    names = (
-        "id", "name", "standing", "says", "not_signed_in_since", "signed_in_on", "looked_on",
-        "error",
-    )  # fmt: skip
-    yield _csv_line((*names, "last_failure_on", "last_failure_cause", "cycle_lacks"))
-    for account in shown["accounts"]:
-        failure = account["last_failure"] or {}
-        last = (failure.get("at"), failure.get("cause"), account["cycle_lacks"])
-        yield _csv_line((*(account[name] for name in names), *last))
+    names = ("id", "name", "says", "not_signed_in_since", "signed_in_on", "looked_on", "error")
+    failed = ("at", "cause", "said")
+    yield _csv_line((*names, *(f"failure_{name}" for name in failed), "cycle_lacks"))
+    for row in shown["accounts"]:
+        failure = row["last_failure"] or {}
+        fields = [row[name] for name in names] + [failure.get(name, "") for name in failed]
+        yield _csv_line((*fields, row["cycle_lacks"]))
 
 
-def _csv_line(fields: Iterable[object]) -> str:
-    quoted = []
-    for value in fields:
-        text = "" if value is None else " ".join(str(value).split())
-        # NOTE: what begins with one of these is a formula to a spreadsheet (OWASP: CSV Injection).
-        text = f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
-        quoted.append('"' + text.replace('"', '""') + '"')
-    return ",".join(quoted) + "\r\n"
+def _csv_line(fields: Iterable[str]) -> str:
+    texts = [" ".join(field.split()) for field in fields]
+    # NOTE: what begins with one of these is a formula to a spreadsheet (OWASP: CSV Injection).
+    safe = [f"'{text}" if text.startswith(("=", "+", "-", "@")) else text for text in texts]
+    return ",".join('"' + text.replace('"', '""') + '"' for text in safe) + "\r\n"
 
 
 def _standing_of(connectors: tuple[Installed, ...]) -> Standing:
@@ -584,14 +532,3 @@ def _standing_of(connectors: tuple[Installed, ...]) -> Standing:
         return Standing.NOT_INSTALLED
     is_signed_in = all(installed.signed_in for installed in connectors)
     return Standing.SIGNED_IN if is_signed_in else Standing.NOT_SIGNED_IN
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Hold the lock of the look at `path`; raises `BusyError` while another process does."""
-    try:
-        with FileLock(path.with_suffix(".lock"), timeout=0):
-            yield
-    except Timeout:
-        msg = "Another process is looking at these connections."
-        raise BusyError(msg, next_step="Wait until it has ended.") from None

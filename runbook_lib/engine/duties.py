@@ -10,7 +10,6 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from functools import partial
 
 from runbook_lib.core.state import StepState
 from runbook_lib.core.words import person_key
@@ -44,9 +43,13 @@ class Duty:
 
 def duties(tenants: Iterable[TenantState], *, person: str = "") -> list[Duty]:
     """Return every dated duty, by day; with `person`, only what was handed over to that name."""
-    known = [duty for tenant in tenants for duty in _duties_of(tenant)]
-    if person:
-        known = [duty for duty in known if person_key(duty.person) == person_key(person)]
+    known = [
+        duty
+        for tenant in tenants
+        for step in tenant.state.steps.values()
+        for duty in _duties_at(step, tenant)
+        if not person or person_key(duty.person) == person_key(person)
+    ]
     return sorted(known)
 
 
@@ -71,44 +74,31 @@ def calendar(known: Iterable[Duty]) -> bytes:
     return content
 
 
-def _duties_of(tenant: TenantState) -> Iterator[Duty]:
-    for step in tenant.state.steps.values():
-        duty, note, word = partial(_duty, tenant, step), step.assignment, step.word
-        if note and note.due:
-            why = f"Handed over to {note.to} by {note.by}. {note.note}".strip()
-            text = f"due, {note.to}"
-            yield duty("handed-over", note.due, text, why=why, since=note.at, person=note.to)
-        if word and word.due:
-            why = f"Says {word.by} on {word.at}."
-            yield duty("asked-for", word.due, "due", why=why, since=word.at)
-        ending = [(word, step.ends_on)] if word and step.ends_on else []
-        if step.has_grown_old:
-            ending += [(lapsed.word, lapsed.ended) for lapsed in step.lapsed if lapsed.ended][:1]
-        for said, day in ending:
-            why = f"{said.by} said so on {said.at}: {said.sentence or step.step.sentence}"
-            yield duty("word", day, "confirm it again", why=why, since=said.at)
-        for finding in step.findings:
-            for name, value in finding.facts.items():
-                if name.endswith(_ENDS_ON):
-                    what = name.removesuffix(_ENDS_ON)
-                    text = f"{what.replace('_', ' ')} ends"
-                    why, since = finding.reason, step.checked_on
-                    yield duty(what, str(value), text, why=why, since=since)
+def _duties_at(step: StepState, tenant: TenantState) -> Iterator[Duty]:
+    mark = f"{'SANDBOX ' * tenant.state.is_practice}{tenant.tenant}"
+    place = (tenant.tenant, tenant.connector, step.step.id)
+    for what, day, text, why, since, person in _dates_at(step):
+        summary = f"{mark}: {text} ({step.number} {step.step.title})"
+        yield Duty(day, *place, what, summary, why, since, person)
 
 
-def _duty(
-    tenant: TenantState,
-    step: StepState,
-    what: str,
-    day: str,
-    text: str,
-    *,
-    why: str,
-    since: str,
-    person: str = "",
-) -> Duty:
-    mark = "SANDBOX " * tenant.state.is_practice
-    summary = f"{mark}{tenant.tenant}: {text} ({step.number} {step.step.title})"
-    return Duty(
-        day, tenant.tenant, tenant.connector, step.step.id, what, summary, why, since, person
-    )
+def _dates_at(step: StepState) -> Iterator[tuple[str, str, str, str, str, str]]:
+    """Yield what is due at a step, on which day, in words, why, since when known, and to whom."""
+    note, word = step.assignment, step.word
+    if note and note.due:
+        why = f"Handed over to {note.to} by {note.by}. {note.note}".strip()
+        yield "handed-over", note.due, f"due, {note.to}", why, note.at, note.to
+    if word and word.due:
+        yield "asked-for", word.due, "due", f"Says {word.by} on {word.at}.", word.at, ""
+    ending = [(word, step.ends_on)] if word and step.ends_on else []
+    if step.has_grown_old:
+        ending += [(lapsed.word, lapsed.ended) for lapsed in step.lapsed if lapsed.ended][:1]
+    for said, day in ending:
+        why = f"{said.by} said so on {said.at}: {said.sentence or step.step.sentence}"
+        yield "word", day, "confirm it again", why, said.at, ""
+    for finding in step.findings:
+        for name, value in finding.facts.items():
+            if name.endswith(_ENDS_ON):
+                what = name.removesuffix(_ENDS_ON)
+                text = f"{what.replace('_', ' ')} ends"
+                yield what, str(value), text, finding.reason, step.checked_on, ""

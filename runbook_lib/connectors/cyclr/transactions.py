@@ -9,12 +9,13 @@ refusal's own words are kept, without credentials. Its form: Cyclr, Transaction 
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
+
+from msgspec import Struct
 
 from runbook_lib.connectors.blame import ADVICE, Blame
 from runbook_lib.connectors.provider import vendor_of
@@ -45,6 +46,16 @@ _NAMED_SECRET = re.compile(
     re.IGNORECASE,
 )
 _TOO_MANY_REQUESTS = 429
+# The documented fields that are kept as they are.
+_FIELDS = {
+    "account": "AccountId",
+    "account_name": "AccountName",
+    "cycle": "CycleId",
+    "cycle_name": "CycleName",
+    "step_name": "StepName",
+    "transaction": "TransactionId",
+    "level": "IncidentLevel",
+}
 # Of Cyclr's 22 fixed messages those that were read and tell by themselves where the cause lies.
 _MESSAGES = {
     "failed to authenticate the connector": Blame.CUSTOMER,
@@ -53,9 +64,12 @@ _MESSAGES = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
-    """One failed transaction; `said`, `codes` and `trace` are of the remote system's refusal."""
+class Failure(Struct, frozen=True, kw_only=True):
+    """
+    One failed transaction: what the remote system `said`, `what` that means, and what to `do`.
+
+    `codes` and `trace` are the refusal's own; the text `is_known`, or only its codes are there.
+    """
 
     at: str
     account: str
@@ -70,37 +84,9 @@ class Failure:
     codes: tuple[int, ...]
     trace: str
     cause: Blame
-    trouble: Trouble | None
-
-    @property
-    def what(self) -> str:
-        """Return what went wrong, in the runbook's words where it knows the text."""
-        return self.trouble.means if self.trouble else self.said or self.message or "no text"
-
-    @property
-    def advice(self) -> str:
-        """Return what to do."""
-        return self.trouble.advice if self.trouble else ADVICE[self.cause]
-
-    def document(self) -> dict[str, Any]:
-        """Return it for programs."""
-        return {
-            "at": self.at or None,
-            "account": self.account,
-            "account_name": self.account_name,
-            "cycle": self.cycle,
-            "cycle_name": self.cycle_name,
-            "step_name": self.step_name,
-            "transaction": self.transaction,
-            "level": self.level,
-            "message": self.message,
-            "said": self.said,
-            "codes": list(self.codes),
-            "trace": self.trace or None,
-            "cause": self.cause.value,
-            "what": self.what,
-            "do": self.advice,
-        }
+    what: str
+    do: str
+    is_known: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,28 +121,25 @@ class Failures:
         """Yield each cause once: how many accounts it hits, and what to do; the widest first."""
         groups: dict[tuple[object, ...], list[Failure]] = {}
         for failure in self.items:
-            text = failure.what if failure.trouble or not failure.codes else ""
-            groups.setdefault((failure.cause, text, failure.codes * (not text)), []).append(failure)
+            is_told = failure.is_known or not failure.codes
+            told: object = failure.what if is_told else failure.codes
+            groups.setdefault((failure.cause, told), []).append(failure)
         for group in sorted(groups.values(), key=_width):
-            last = group[-1]
-            accounts = Counter(failure.account for failure in group)
-            traces = dict.fromkeys(failure.trace for failure in reversed(group) if failure.trace)
+            last, traces = group[-1], dict.fromkeys(item.trace for item in reversed(group))
+            names = {item.account: item.account_name or item.account for item in group}
             yield {
                 "cause": last.cause.value,
                 "known": last.cause is not Blame.UNKNOWN,
                 "what": last.what,
                 "said": last.said,
-                "accounts": len(accounts),
+                "accounts": len(names),
                 "failures": len(group),
-                "names": [
-                    next(each.account_name or name for each in group if each.account == name)
-                    for name, _ in accounts.most_common(_MOST_NAMED)
-                ],
+                "names": list(names.values())[:_MOST_NAMED],
                 "first": group[0].at or None,
                 "last": last.at or None,
                 "codes": list(last.codes),
-                "traces": list(traces)[:_MOST_IDS],
-                "do": last.advice,
+                "traces": [trace for trace in traces if trace][:_MOST_IDS],
+                "do": last.do,
             }
 
 
@@ -228,21 +211,19 @@ class _Reader:
         error = read_error(refusal)
         trouble, cause = self._recognised(error, message, _status(detail))
         said = next(iter(error.texts), "") if refusal.startswith("{") else refusal or head
+        said = self._clean(said, _LONGEST_TEXT)
+        fields = {name: self.text(fields, key) for name, key in _FIELDS.items()} | {
+            "at": _moment(fields.get("Timestamp")), "message": message,
+        }  # fmt: skip
         failure = Failure(
-            at=_moment(fields.get("Timestamp")),
-            account=self.text(fields, "AccountId"),
-            account_name=self.text(fields, "AccountName"),
-            cycle=self.text(fields, "CycleId"),
-            cycle_name=self.text(fields, "CycleName"),
-            step_name=self.text(fields, "StepName"),
-            transaction=self.text(fields, "TransactionId"),
-            level=self.text(fields, "IncidentLevel"),
-            message=message,
-            said=self._clean(said, _LONGEST_TEXT),
+            **fields,
+            said=said,
             codes=error.codes[:_MOST_IDS],
             trace=self._trace(refusal),
             cause=cause,
-            trouble=trouble,
+            what=trouble.means if trouble else said or message or "no text",
+            do=trouble.advice if trouble else ADVICE[cause],
+            is_known=trouble is not None,
         )
         host = next(iter(_hosts(request)), "")
         return failure, bool(host) and not any(is_same_owner(host, home) for home in self._homes)

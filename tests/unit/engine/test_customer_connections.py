@@ -70,12 +70,9 @@ def look(tmp_path: Path, moment: Time) -> Callable[..., Look]:
     return once
 
 
-def shown(look: Look, **more: Any) -> dict[str, Any]:
-    given: dict[str, Any] = {
-        "tenant": "acme", "connector": "facebook_marketing", "is_practice": True, "unseen": (),
-        "failures": {}, "cycles": {}, **more,
-    }  # fmt: skip
-    return document(look, **given)
+def shown(look: Look, folder: Path, **more: Any) -> dict[str, Any]:
+    run = console_run(Console({}), folder)
+    return document(look, run, more.get("failures", {}), more.get("cycles", {}))
 
 
 def many(count: int) -> dict[str, bool | None]:
@@ -86,7 +83,7 @@ def says(status: int, body: Any = None, headers: dict[str, str] | None = None) -
     return lambda _request: httpx.Response(status, json=body or {}, headers=headers)
 
 
-def test_what_cyclr_says_of_each_account(look: Callable[..., Look]) -> None:
+def test_what_cyclr_says_of_each_account(look: Callable[..., Look], tmp_path: Path) -> None:
     """Signed in, not signed in, not installed: what Cyclr says, never that it works."""
 
     console = Console({"a": True, "b": False, "c": None})
@@ -98,7 +95,7 @@ def test_what_cyclr_says_of_each_account(look: Callable[..., Look]) -> None:
         "c": Standing.NOT_INSTALLED,
     }
     assert (seen.is_complete, console.asked) == (True, {"a": 1, "b": 1, "c": 1})
-    says = [row["says"] for row in shown(seen)["accounts"]]
+    says = [row["says"] for row in shown(seen, tmp_path)["accounts"]]
     assert says == ["Cyclr says not signed in", "Cyclr says signed in", "connector not installed"]
 
 
@@ -199,7 +196,7 @@ def test_an_account_that_vanished_is_said_once(look: Callable[..., Look]) -> Non
     assert list(third.accounts) == ["account-00000"]
 
 
-def test_half_a_page_makes_a_partial_result(look: Callable[..., Look]) -> None:
+def test_half_a_page_makes_a_partial_result(look: Callable[..., Look], tmp_path: Path) -> None:
     """Of a page that is too short what is there counts, the others are read, and it is said."""
 
     console = Console(many(350))
@@ -216,7 +213,7 @@ def test_half_a_page_makes_a_partial_result(look: Callable[..., Look]) -> None:
     assert len(seen.accounts) == 290
     assert seen.notes == ["Page 2 of 4 of Cyclr's list has 40 rows instead of 100."]
     assert not seen.is_complete
-    assert shown(seen)["complete"] is False
+    assert shown(seen, tmp_path)["complete"] is False
 
 
 def test_an_account_that_is_missing_in_the_list_is_asked_for(look: Callable[..., Look]) -> None:
@@ -431,12 +428,14 @@ def test_odd_accounts_are_not_dropped_in_silence(look: Callable[..., Look]) -> N
 
 
 @pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@x", "\t=1", " =1", '"=1', 'a"b,c'])
-def test_a_field_of_the_csv_is_never_a_formula(look: Callable[..., Look], name: str) -> None:
+def test_a_field_of_the_csv_is_never_a_formula(
+    look: Callable[..., Look], tmp_path: Path, name: str
+) -> None:
     """A customer's name that a spreadsheet would run is text; any name is one field."""
 
     console = Console({"a": True})
     console.faults["/v1.0/accounts"] = says(200, [{"Id": "a", "Name": name}])
-    rows = list(csv.reader(io.StringIO("".join(csv_text(shown(look(console)))))))
+    rows = list(csv.reader(io.StringIO("".join(csv_text(shown(look(console), tmp_path))))))
 
     assert len(rows) == 2
     assert len(rows[1]) == len(rows[0])
@@ -465,7 +464,7 @@ def test_the_last_failure_stands_beside_its_account(
     seen = look(console)
     asked = Connections(console_run(console, tmp_path))
     cycles = asked.prerequisites([failures.last["b"]])
-    rows = shown(seen, failures=failures.last, cycles=cycles)
+    rows = shown(seen, tmp_path, failures=failures.last, cycles=cycles)
 
     assert [row["id"] for row in rows["accounts"]] == ["b", "a"]
     assert rows["accounts"][0]["last_failure"]["at"] == "2026-11-23T10:00:00.000Z"

@@ -92,7 +92,7 @@ def test_a_webhook_url_without_a_scheme(cyclr: Cyclr) -> None:
             "StepDataErroredRetentionHours (-10): must be non negative",
         ),
         (
-            {"TransactionErrorWebhookEnabled": True},
+            {"TransactionErrorWebhookEnabled": True, "TransactionErrorWebhookUrl": None},
             "Transaction Error Webhook enabled: Transaction Error Webhook URL must be defined",
         ),
     ],
