@@ -490,6 +490,8 @@ def document(
     for account in sorted(look.accounts.values(), key=badness):
         standing, failure = look.standing(account), failures.get(account.id)
         row = {**to_builtins(account), "standing": standing.value, "says": LABELS[standing]}
+        if standing is Standing.NOT_ASKED:
+            row |= {"connectors": (), "error": ""}
         row["last_failure"] = to_builtins(failure)
         row["cycle_lacks"] = cycles.get(failure.cycle, "") if failure else ""
         rows.append(row)

@@ -210,18 +210,18 @@ class _Reader:
         head, refusal, request = _parts(detail)
         error = read_error(refusal)
         trouble, cause = self._recognised(error, message, _status(detail))
-        said = next(iter(error.texts), "") if refusal.startswith("{") else refusal or head
-        said = self._clean(said, _LONGEST_TEXT)
+        text = next(iter(error.texts), "") if refusal.startswith("{") else refusal or head
+        answer = self._clean(text, _LONGEST_TEXT)
         fields = {name: self.text(fields, key) for name, key in _FIELDS.items()} | {
             "at": _moment(fields.get("Timestamp")), "message": message,
         }  # fmt: skip
         failure = Failure(
             **fields,
-            said=said,
+            said=answer,
             codes=error.codes[:_MOST_IDS],
             trace=self._trace(refusal),
             cause=cause,
-            what=trouble.means if trouble else said or message or "no text",
+            what=trouble.means if trouble else answer or message or "no text",
             do=trouble.advice if trouble else ADVICE[cause],
             is_known=trouble is not None,
         )

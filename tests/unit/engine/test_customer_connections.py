@@ -255,7 +255,9 @@ def test_a_wait_that_cyclr_asks_for_is_kept(look: Callable[..., Look], moment: T
 
 
 @pytest.mark.parametrize("seconds", ["301", "86400"])
-def test_a_long_wait_ends_the_look_for_now(look: Callable[..., Look], seconds: str) -> None:
+def test_a_long_wait_ends_the_look_for_now(
+    look: Callable[..., Look], tmp_path: Path, seconds: str
+) -> None:
     """The result is partial and says why; what was not asked is not called anything else."""
 
     console = Console(many(5))
@@ -263,6 +265,11 @@ def test_a_long_wait_ends_the_look_for_now(look: Callable[..., Look], seconds: s
     seen = look(console)
 
     assert seen.counts == {Standing.SIGNED_IN: 3, Standing.NOT_ASKED: 2}
+    rows = shown(seen, tmp_path)["accounts"]
+    assert [(row["says"], bool(row["connectors"])) for row in rows] == [
+        *[("Cyclr says signed in", True)] * 3,
+        *[("not asked yet", False)] * 2,
+    ]
     assert "limits the number of calls" in seen.notes[0]
     console.faults.clear()
     assert look(console).is_complete
