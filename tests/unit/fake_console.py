@@ -12,7 +12,6 @@ import httpx
 
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.model import Mode
-from runbook_lib.core.redaction import Redactor
 from runbook_lib.engine.run import Run, open_run
 from runbook_lib.remote.rate_limits import CoolDowns
 from runbook_lib.remote.transport import Transport
@@ -107,7 +106,7 @@ def console_run(
         evidence=str(folder), environ=environ,
     )  # fmt: skip
     transport = Transport(
-        Redactor(), wire=console, cool_downs=CoolDowns(), sleep=lambda _: None,
+        run.redactor, wire=console, cool_downs=CoolDowns(), sleep=lambda _: None,
         hosts={"cyclr": ["http://127.0.0.1:9", "http://localhost:9"]},
         clock=clock,
     )  # fmt: skip

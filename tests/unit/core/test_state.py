@@ -609,6 +609,16 @@ def test_a_state_knows_when_the_words_end_that_settle_it() -> None:
     ]
     assert (old.ends_on, old.has_grown_old) == ("", True)
     assert gate(answer(Lines(), ASKED, due="2026-12-24"), "2026-11-25").steps["a"].ends_on == ""
+    half = Lines().add(EventType.RUN_STARTED, parameters={"four_eyes": ["a"]})
+    assert gate(answer(half, until="2027-11-24"), "2026-11-25", "r1").steps["a"].ends_on == ""
+
+
+def test_a_state_has_what_nothing_shows() -> None:
+    """It is the procedure's, for the record and the report."""
+
+    subject = Subject(replace(GATE, unseen=("When tokens end.",)), {})
+
+    assert fold(Lines().history(), subject, None).unseen == ("When tokens end.",)
 
 
 def test_a_skip_grows_old_too() -> None:

@@ -80,7 +80,9 @@ def many(count: int) -> dict[str, bool | None]:
 
 
 def says(status: int, body: Any = None, headers: dict[str, str] | None = None) -> Any:
-    return lambda _request: httpx.Response(status, json=body or {}, headers=headers)
+    return lambda _request: httpx.Response(
+        status, json={} if body is None else body, headers=headers
+    )
 
 
 def test_what_cyclr_says_of_each_account(look: Callable[..., Look], tmp_path: Path) -> None:
@@ -196,6 +198,17 @@ def test_an_account_that_vanished_is_said_once(look: Callable[..., Look]) -> Non
     assert list(third.accounts) == ["account-00000"]
 
 
+def test_an_account_that_is_gone_may_answer_still(look: Callable[..., Look]) -> None:
+    """What Cyclr answers for an account that was removed is not documented: it may be a list."""
+
+    console = Console(many(3))
+    look(console)
+    del console.accounts["account-00002"]
+    console.faults["account-00002"] = says(200, [])
+
+    assert look(console).accounts["account-00002"].standing is Standing.VANISHED
+
+
 def test_half_a_page_makes_a_partial_result(look: Callable[..., Look], tmp_path: Path) -> None:
     """Of a page that is too short what is there counts, the others are read, and it is said."""
 
@@ -240,6 +253,23 @@ def test_a_page_that_cannot_be_read_loses_no_other(look: Callable[..., Look]) ->
     assert (len(seen.accounts), seen.is_complete) == (250, False)
     assert seen.notes[0].startswith("Page 3 of Cyclr's list could not be read")
     assert look(console).is_complete
+
+
+def test_a_cut_off_look_without_its_whole_list_lists_again(look: Callable[..., Look]) -> None:
+    """A page that could not be read is read when the look goes on."""
+
+    console = Console(many(350))
+    console.faults["/v1.0/accounts"] = lambda request: (
+        httpx.Response(500) if request.url.params.get("page") == "3" else None
+    )
+    console.kill_at = 40
+    with pytest.raises(KeyboardInterrupt):
+        look(console)
+    console.faults.clear()
+    console.kill_at = 0
+    seen = look(console)
+
+    assert (seen.number, len(seen.accounts), seen.is_complete) == (1, 350, True)
 
 
 def test_a_wait_that_cyclr_asks_for_is_kept(look: Callable[..., Look], moment: Time) -> None:
@@ -344,14 +374,15 @@ def test_nothing_secret_is_kept(look: Callable[..., Look], tmp_path: Path) -> No
 
     console = Console({"a": True})
     console.faults["a"] = says(403, {"Message": f"Bearer {TOKEN} is not allowed."})
-    look(console)
-    console.faults.clear()
-    look(console)
-    (path,) = tmp_path.rglob(CONNECTIONS_NAME)
-    kept = path.read_text()
+    kept = []
+    for _ in range(2):
+        look(console)
+        console.faults.clear()
+        (path,) = tmp_path.rglob(CONNECTIONS_NAME)
+        kept.append(path.read_text())
 
-    assert "a" in json.loads(kept)["accounts"]
-    assert not [text for text in (SECRET, TOKEN, "secret-value") if text in kept]
+    assert "is not allowed" in json.loads(kept[0])["accounts"]["a"]["error"]
+    assert not [text for text in (SECRET, TOKEN, "secret-value") if text in "".join(kept)]
 
 
 @pytest.mark.parametrize(
