@@ -39,6 +39,7 @@ _MOST_NAMED = 5
 # What is shorter is no credential.
 _SHORTEST_SECRET = 8
 _STATUS = re.compile(r"\s*(?:HTTP/[0-9.]+ +)?([1-5][0-9]{2})\b")
+_REQUEST = re.compile(r"^(?:GET|POST|PUT|PATCH|DELETE|HEAD) +\S", re.M)
 _HOST = re.compile(r"https?://([A-Za-z0-9.-]{1,253})|^host: *([A-Za-z0-9.-]{1,253})", re.I | re.M)
 _NAMED_SECRET = re.compile(
     r"((?:token|secret|proof|password|signature|authorization|api_?key|code)"
@@ -269,17 +270,17 @@ class _Reader:
 
 
 def _parts(detail: str) -> tuple[str, str, str]:
-    """Return status line, refusal and request of a `Detail`."""
-    head, _, rest = detail.partition("\n")
-    begins = detail.find("{")
-    if begins >= 0:
-        try:
-            _, ends = parse_first(detail, begins)
-        except ValueError:
-            pass
-        else:
-            return head.strip(), detail[begins:ends], detail[ends:]
-    return head.strip(), rest.strip(), rest
+    """Return status line, refusal and request of a `Detail`; what a request sent is not read."""
+    begins = _REQUEST.search(detail)
+    answer = detail[: begins.start()] if begins else detail
+    head, _, rest = answer.partition("\n")
+    place = answer.find("{")
+    try:
+        ends = parse_first(answer, place)[1] if place >= 0 else 0
+    except ValueError:
+        ends = 0
+    refusal = answer[place:ends] if ends else rest.strip()
+    return head.strip(), refusal, detail[begins.start() if begins else ends :]
 
 
 def _status(detail: str) -> int:

@@ -131,6 +131,29 @@ def test_the_host_tells_the_connector(host: str, is_ours: bool) -> None:
     assert (len(failures.items), failures.others) == ((1, 0) if is_ours else (0, 1))
 
 
+@pytest.mark.parametrize("answer", ["", "<html>Bad gateway</html>\r\n"])
+def test_what_was_sent_is_not_what_was_answered(answer: str) -> None:
+    """The JSON of a request is no refusal: nothing of it is shown, and its host is seen."""
+
+    sent = '{"error":{"message":"card 4111","code":190}}'
+    request = "POST https://api.hubapi.com/x\r\nHost: api.hubapi.com\r\n\r\n" + sent
+    ours = request.replace("api.hubapi.com", "graph.facebook.com")
+    other = read(payload(Detail=f"502 Bad Gateway\r\n{answer}{request}"))
+    (failure,) = read(payload(Detail=f"502 Bad Gateway\r\n{answer}{ours}")).items
+
+    assert other.others == 1
+    assert (failure.cause, failure.codes) == (Blame.UNKNOWN, ())
+    assert "4111" not in json.dumps(to_builtins(failure))
+
+
+def test_a_request_of_another_form_is_what_follows_the_refusal() -> None:
+    """How a request begins in a Detail is not documented: it comes after the refusal."""
+
+    answer = f"400 Bad Request\r\n{refusal('New.', 4711)}\r\nHost: api.hubapi.com\r\n"
+
+    assert read(payload(Detail=answer)).others == 1
+
+
 def test_an_address_in_the_refusal_is_not_the_host() -> None:
     """Only the request says who was asked; a refusal may name any address."""
 
