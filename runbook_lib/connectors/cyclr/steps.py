@@ -132,12 +132,16 @@ def error_webhook(step_id: str) -> Step:
             "somebody reads them."
         ),
         subject=OUR_ACCOUNT,
+        sitting=CONSOLE,
+        today=(
+            "Under **Settings > General Settings**, switch the **Transaction Error Webhook** on, "
+            "and name an address of yours."
+        ),
         prose=(
-            "Nobody is notified when a customer's token ends: the customer's transactions fail. In "
-            "the Cyclr console, under **Settings > General Settings**, switch the **Transaction "
-            "Error Webhook** on and name an address of yours. An account may have a setting of its "
-            "own, which wins; only that one can be read here. “runbook explain --webhook” reads "
-            "what is posted, and says for each cause whom it hits and what to do."
+            "Nobody is notified when a customer's token ends: the customer's transactions fail. "
+            "An account may have a setting of its own, which wins; only that one can be read here. "
+            "“runbook explain --webhook” reads what is posted, and says for each cause whom it "
+            "hits and what to do."
         ),
         links=(Link("Cyclr console", "{cyclr_console_url}/"),),
         counts_days=365,

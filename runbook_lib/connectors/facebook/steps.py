@@ -196,8 +196,8 @@ def confirm_creation() -> Step:
         subject=THIS_APP,
         sitting=CREATION,
         today=(
-            "Press **Create App** once more and give your password again. Then enter **App ID** and "
-            "**App Secret** from Settings > Basic."
+            "Press **Create App** once more and give your password again. Then enter **App ID** "
+            "and **App Secret** from Settings > Basic."
         ),
         links=(Link("My Apps", APPS), dashboard("Settings > Basic", "settings/basic/")),
         inputs=(inputs.APP_ID, inputs.APP_SECRET),
