@@ -299,6 +299,7 @@ _INVALID_SCOPES = Trouble(
         "Review."
     ),
     source=f"{USE_CASES}; third-party reading, 21 August 2026",
+    blames=Blame.APP,
 )
 _NO_PERMISSION = Trouble(
     shown=(
@@ -327,6 +328,7 @@ _NO_PERMISSION = Trouble(
     ),
     source=f"https://developers.facebook.com/documentation/development/create-an-app/"
     f"marketing-api-use-cases; {_READINGS}",
+    blames=Blame.APP,
 )
 _DENIED = Trouble(
     shown=("Permissions error", "user_denied", "access_denied"),
@@ -394,6 +396,7 @@ _NOT_SET_UP = Trouble(
     ),
     advice="Publish the app (Publish > Go live), or test with a person who has a role on it.",
     source=RELEASE,
+    blames=Blame.APP,
 )
 _INACTIVE = Trouble(
     shown=(
@@ -731,6 +734,7 @@ _NOT_PERMITTED = Trouble(
     ),
     source=_ERRORS,
     blames=Blame.APP,
+    blames_by_code=False,
 )
 _NOT_THERE = Trouble(
     shown=(

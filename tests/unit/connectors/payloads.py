@@ -120,6 +120,14 @@ REFUSALS: list[tuple[str, int, int | None, str, Blame]] = [
         2635, None, "400 Bad Request", Blame.CYCLR,
     ),
     ("Invalid parameter", 100, 1885183, "400 Bad Request", Blame.UNKNOWN),
+    (
+        "(#10) This message is sent outside of allowed window.",
+        10,
+        2018278,
+        "400 Bad Request",
+        Blame.UNKNOWN,
+    ),
+    ("App not active: This app is not currently accessible", 190, None, "400", Blame.APP),
     ("An unknown error has occurred.", 1, None, "500 Internal Server Error", Blame.UNKNOWN),
     ("(#4711) Nobody has read this one", 4711, 99, "400 Bad Request", Blame.UNKNOWN),
 ]  # fmt: skip

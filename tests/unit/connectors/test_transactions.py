@@ -32,7 +32,7 @@ def read(*payloads: Any, as_lines: bool = False) -> Failures:
 def test_each_refusal_has_its_cause(
     name: str, message: str, code: int, subcode: int | None, status: str, cause: Blame
 ) -> None:
-    """Thirty payloads of the documented form: where the cause lies, and what was answered."""
+    """Payloads of the documented form, over thirty: where the cause lies, and what was answered."""
 
     body = payload(Detail=detail(refusal(message, code, subcode), status))
     (failure,) = read_failures(json.dumps(body).encode(), find_procedure(name)).items
