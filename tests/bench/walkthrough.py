@@ -116,7 +116,7 @@ def _empty_cells(path: Path) -> int:
 def _run_all(walk: Walk, notebook: str, selector: str, count: int) -> float:
     """Return the seconds from the confirmed restart of the kernel to the last panel."""
     page = walk.page
-    page.goto(f"{walk.lab.url}/lab/tree/{WORKING_COPIES}/{notebook}?reset")
+    page.goto(f"{walk.lab.url}/doc/tree/{WORKING_COPIES}/{notebook}?reset")
     page.wait_for_selector(".jp-Notebook .jp-Cell")
     walk.is_idle()
     time.sleep(1)
@@ -152,7 +152,7 @@ def _report_check(console: Console, walk: Walk) -> None:
         panel = walk.panel("fb-10-public-profile")
         before = panel.get_attribute("data-finished")
         began = time.perf_counter()
-        panel.locator('button[data-action="check"]').click()
+        walk.action("fb-10-public-profile", "check").click()
         walk.page.wait_for_function(
             """([id, before]) => {
                 const panel = document.getElementById(id);
