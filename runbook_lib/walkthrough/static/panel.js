@@ -81,7 +81,7 @@ class Panel {
   // Sends a request to the kernel; if there is none, says so and returns false. Where a person acts,
   // the step stays open until it is settled, whatever comes next meanwhile.
   send(content, buffers) {
-    if (content.action !== "validate" && !this.fold) setFold(this.model.get("view").id, true);
+    if (content.action !== "validate") this.fold = true;
     const isSent = !this.isLost && ask(this.model, content, buffers);
     if (!isSent) this.lose({ isAsked: true });
     return isSent;
@@ -94,7 +94,8 @@ class Panel {
   onFold(id, isOpen) {
     if (id !== this.model.get("view").id) return;
     const wasOpen = this.isOpen;
-    this.fold = isOpen;
+    // What comes next is open by itself, so that it folds by itself.
+    this.fold = isOpen && this.model.get("view").is_current ? undefined : isOpen;
     this.hasLooked = (this.isOpen && !wasOpen && this.lookAgain()) || this.hasLooked;
     this.draw();
   }
@@ -125,8 +126,9 @@ class Panel {
     if (!isSettled || wasSettled) return;
     const focused = document.activeElement;
     const isInside = this.root.contains(focused);
-    // Whoever works in it, while a colleague settles it, goes on undisturbed.
-    setFold(view.id, !hasActed && isInside && focused !== this.root ? true : undefined);
+    // Where nobody acted, what a person opened or works in stays open.
+    const isInUse = this.fold || (isInside && focused !== this.root);
+    setFold(view.id, !hasActed && isInUse ? true : undefined);
     if (hasActed && view.next && (isInside || focused === document.body)) jump(view.next.id, view.next.title);
   }
 

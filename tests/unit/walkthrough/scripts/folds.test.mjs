@@ -164,6 +164,14 @@ describe("a step that is settled", () => {
     assert.deepEqual([areOpen(), document.activeElement], [[false, false], page.body]);
   });
 
+  test("stays open where a person opened it, if it is settled by itself", () => {
+    const { here } = two();
+    here.model.show({ is_current: false });
+    here.line.click();
+    here.model.show({ ...SETTLED });
+    assert.equal(here.root.dataset.open, "true");
+  });
+
   test("is open where the person acted until it is settled, whatever comes next meanwhile", () => {
     const { here, areOpen } = two();
     here.press("check");
@@ -177,6 +185,7 @@ describe("a step that is settled", () => {
     field.focus();
     here.model.show({ ...SETTLED });
     assert.deepEqual([areOpen(), document.activeElement === field], [[true, false], true]);
+    page = newPage();
     const other = two();
     other.here.root.focus(); // nobody works in it
     other.here.model.show({ ...SETTLED });
