@@ -391,14 +391,18 @@ class Walk:
         """Tick a step's checkbox."""
         self.panel(step).locator(f'input[data-name="{name}"]').check()
 
+    def press(self, step: str, name: str) -> None:
+        """Press a button of a step's panel."""
+        for _ in range(_TRIES):
+            # NOTE: an open step is looked at by itself, which may move the button to the menu.
+            with contextlib.suppress(PatienceError):
+                self.action(step, name).click(timeout=5_000)
+                break
+
     def check(self, step: str) -> str:
         """Press *Check* (or *Save*) and return the outcome once it is shown."""
         with self.work(step):
-            for _ in range(_TRIES):
-                # NOTE: an open step is looked at by itself, which may move the button to the menu.
-                with contextlib.suppress(PatienceError):
-                    self.action(step, "check").click(timeout=5_000)
-                    break
+            self.press(step, "check")
         return str(self.panel(step).get_attribute("data-outcome"))
 
     def copied(self, button: Locator) -> str:
@@ -432,7 +436,7 @@ class Walk:
         name = "answer" if option.count() else action
         form = panel.locator(f'.rb-form:has(button[data-action="confirm-{name}"])')
         if not form.is_visible():
-            self.action(step, name).click()
+            self.press(step, name)
         if option.count():
             option.check()
         return form
@@ -463,7 +467,7 @@ class Walk:
     def ask_consent(self, step: str = TOKEN_STEP) -> Locator:
         """Press *Sign in with Facebook*, and return the form with the ways to consent."""
         with self.work(step):
-            self.action(step, "consent").click()
+            self.press(step, "consent")
         return self.panel(step).locator(".rb-form:has(a[data-consent-paste])")
 
     def sign_in(

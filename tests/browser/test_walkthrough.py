@@ -344,6 +344,7 @@ class TestFromNothingToACompleteRecord:
         person.set_up_connector(copied_id, copied_secret)
         noted = walk.attest("cy-03-client-secret", note="the padlock is closed")
         assert noted == "attested"
+        assert walk.attest("cy-03a-error-webhook") == "attested"
 
     def test_the_connection_is_verified(self, story: Story) -> None:
         """The connector is installed and authenticated, with the requested permissions."""
