@@ -51,6 +51,7 @@ ENDINGS: Mapping[str, tuple[int, ...]] = {
     # The secrets that the example refers to do not exist here.
     "runbook fleet": (ExitCode.INCOMPLETE,),
     "runbook status": RUN_ENDS,
+    "runbook watch": RUN_ENDS,
     "runbook connections --sandbox customer-disconnected": (ExitCode.INCOMPLETE,),
     "runbook doctor": (ExitCode.COMPLETE, ExitCode.INCOMPLETE),
     # The Service Domain of the example is not the sandbox's: fb-08 fails.

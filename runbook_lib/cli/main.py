@@ -26,6 +26,7 @@ from runbook_lib.cli.machine import MACHINE_COMMANDS
 from runbook_lib.cli.people import PEOPLE_COMMANDS
 from runbook_lib.cli.run import RUN_COMMANDS
 from runbook_lib.cli.walkthrough import lab
+from runbook_lib.cli.watch import WATCH_COMMANDS
 from runbook_lib.errors import ExitCode, RunbookError
 from runbook_lib.plain_text import one_line
 
@@ -89,6 +90,7 @@ for command in (
     fleet,
     *PEOPLE_COMMANDS,
     *CUSTOMER_COMMANDS,
+    *WATCH_COMMANDS,
     lab,
     *GUIDANCE_COMMANDS,
     *EVIDENCE_COMMANDS,

@@ -12,9 +12,11 @@ inconclusive = partial(Finding, outcome=Outcome.INCONCLUSIVE)
 failed = partial(Finding, outcome=Outcome.FAILED)
 not_done = partial(Finding, outcome=Outcome.NOT_RUN)
 
+# The headings of a table of what was expected and what is there.
+COMPARED = ("Compared", "Expected", "Found")
+
 
 def compared(*rows: tuple[str, str, str]) -> tuple[Table, ...]:
     """Return a finding's `tables`: of each row what it is, what was expected, and what is there."""
     shown = tuple((what, expected, shorten(actual)) for what, expected, actual in rows)
-    columns = ("Compared", "Expected", "Found")
-    return (Table(caption="Expected and found", columns=columns, rows=shown),)
+    return (Table(caption="Expected and found", columns=COMPARED, rows=shown),)

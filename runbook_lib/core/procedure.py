@@ -123,6 +123,14 @@ def _no_share(_headers: Mapping[str, str]) -> float | None:
     return None
 
 
+def _no_fault(_response: object) -> bool:
+    return False
+
+
+def _breaks_nothing(_check: str) -> str:
+    return ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
     """
@@ -134,7 +142,9 @@ class Provider:
     answer, and `usage_pause` returns for how many seconds its headers ask to wait, and
     for which limit; `usage_share` how much of an hour's calls the app has used, in percent,
     if they say so. `calls_an_hour` are what it allows an app that has no users yet; 0 if
-    that is not known.
+    that is not known. `is_fault` returns whether a recorded body says that the system itself has
+    a fault, which decides nothing. `breaks` returns what no longer works where the check of that
+    id no longer succeeds, or nothing.
     """
 
     name: str
@@ -145,6 +155,8 @@ class Provider:
     usage_pause: Callable[[Mapping[str, str]], tuple[float, str]] = _no_pause
     usage_share: Callable[[Mapping[str, str]], float | None] = _no_share
     calls_an_hour: int = 0
+    is_fault: Callable[[object], bool] = _no_fault
+    breaks: Callable[[str], str] = _breaks_nothing
 
     def hosts(self, values: Mapping[str, Value]) -> tuple[str, ...]:
         """Return the addresses of its hosts, as far as `values` name them."""

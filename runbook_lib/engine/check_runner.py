@@ -15,7 +15,14 @@ from runbook_lib.connectors.context import CheckContext
 from runbook_lib.core.model import Finding, Outcome, Word
 from runbook_lib.core.procedure import Check, Step, conclude
 from runbook_lib.core.words import Subject
-from runbook_lib.errors import JournalError, RunbookError
+from runbook_lib.errors import (
+    CachedAnswerError,
+    JournalError,
+    RunbookError,
+    ThrottledError,
+    UnexpectedAnswerError,
+    UnreachableError,
+)
 from runbook_lib.remote.limits import Deadline
 from runbook_lib.remote.look import begin
 from runbook_lib.remote.transport import Seen
@@ -23,13 +30,20 @@ from runbook_lib.remote.transport import Seen
 # A check whose time is over sends nothing more; it may still return its finding for so long.
 _GRACE_SECONDS = 5.0
 _BLOCKED = "Not checked: a step before it had failed."
+# What ends a check without an answer of the remote system's.
+_NO_ANSWER = (UnreachableError, ThrottledError, UnexpectedAnswerError, CachedAnswerError)
 
 
 class Result(NamedTuple):
-    """What one check saw, and the exchanges on which that rests."""
+    """
+    What one check saw, and the exchanges on which that rests.
+
+    With `is_unanswered` it broke off: the finding says nothing of the remote system.
+    """
 
     finding: Finding
     seen: tuple[Seen, ...] = ()
+    is_unanswered: bool = False
 
 
 # What became of a step's checks, in their order, or why nothing was checked.
@@ -158,20 +172,23 @@ def _unfinished(check: Check, context: CheckContext | None, deadline: Deadline) 
         reason=f"The check was stopped: it took over {deadline.seconds:g} s (step_seconds).",
         check=check.id,
     )
-    return Result(finding, context.session.seen() if context else ())
+    return Result(finding, context.session.seen() if context else (), is_unanswered=True)
 
 
 def _perform(check: Check, context: CheckContext | None, absent: Sequence[str]) -> Result | None:
     if context is None:
         reason = f"Not checked further: {_listed([absent])} not given."
         return Result(Finding(outcome=Outcome.INCONCLUSIVE, reason=reason, check=check.id))
+    is_unanswered = False
     try:
         finding = check.run(context)
     except JournalError:
         raise
     except RunbookError as error:
+        is_unanswered = isinstance(error, _NO_ANSWER)
         finding = Finding(outcome=Outcome.INCONCLUSIVE, reason=str(error), refuses=error.refuses)
     except Exception as error:  # noqa: BLE001  (a defect must not pass for a result)
+        is_unanswered = True
         finding = Finding(
             outcome=Outcome.INCONCLUSIVE,
             reason=f"The check itself broke ({type(error).__name__}): a defect of the runbook.",
@@ -179,7 +196,7 @@ def _perform(check: Check, context: CheckContext | None, absent: Sequence[str]) 
     if finding is None:
         return None
     context.session.settle()
-    return Result(replace(finding, check=check.id), context.session.seen())
+    return Result(replace(finding, check=check.id), context.session.seen(), is_unanswered)
 
 
 def _listed(absent: Iterable[Sequence[str]]) -> str:

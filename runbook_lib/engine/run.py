@@ -77,6 +77,7 @@ from runbook_lib.core.words import bind
 from runbook_lib.engine.check_runner import (
     Performed,
     Prepared,
+    Result,
     StepsUnderWay,
     perform_checks,
 )
@@ -322,12 +323,15 @@ class Run(KnownRun):
 
         `None` stands for a step of which nothing could be checked.
         """
+        return {
+            name: combine(tuple(result.finding for result in results))
+            for name, results in self.peek(steps).items()
+        }
+
+    def peek(self, steps: Sequence[Step]) -> dict[str, tuple[Result, ...]]:
+        """Check the steps in one look without recording it; return the results for each id."""
         look = self._begin(steps, keep=lambda _: None)
-        conclusions = {}
-        for step in steps:
-            (results, _), _ = look.take(step)
-            conclusions[step.id] = combine(tuple(result.finding for result in results))
-        return conclusions
+        return {step.id: look.take(step)[0][0] for step in steps}
 
     def begin_look(self, steps: Sequence[Step]) -> StepsUnderWay:
         """Begin the checks of the steps at once, as one look; `perform` takes their results."""

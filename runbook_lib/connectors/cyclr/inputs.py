@@ -103,9 +103,19 @@ _REQUESTS_A_SECOND = Input(
 )
 
 # Cyclr's hosts, the webhook's and those that its sign-in link may lead to among them.
+# What no longer works where a check no longer succeeds.
+_BREAKS = {
+    "service-domain-answers": "No customer can sign in: the sign-in ends at this address.",
+    "connector-is-in-library": "Customers cannot connect, or sign in with another app.",
+    "console-holds-app-id": "Customers sign in with another app than this one.",
+    "connector-is-installed": "The connection cannot be tested in this account.",
+    "connector-is-authenticated": "This account's cycles fail until somebody signs in again.",
+    "permissions-are-seen-through-cyclr": "This account's cycles lack what was not granted.",
+}
 CYCLR = Provider(
     name=_CYCLR,
     title="Cyclr",
+    breaks=lambda check: _BREAKS.get(check, ""),
     settings=(
         _CYCLR_API_URL,
         _CYCLR_CONSOLE_URL,

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from runbook_lib.errors import OAuthError, RemoteError, TokenRequestError
 
+# NOTE: code 1 also refuses an App Secret, and every exchange of a desktop app's codes.
+_FAULTS = (1, 2)
+_REFUSALS = ("client secret", "desktop app")
+
 
 class RefusedAppError(OAuthError):
     """Facebook issues no app token for the App ID and App Secret: it refuses the pair."""
@@ -49,3 +53,12 @@ class GraphAPIError(RemoteError):
         self.code = code
         self.error_subcode = error_subcode
         self.trace_id = trace_id
+
+
+def is_fault(response: object) -> bool:
+    """Return whether a recorded body is a fault of Graph's own (Graph API: Handle Errors)."""
+    error = response.get("error") if isinstance(response, dict) else None
+    if not isinstance(error, dict) or error.get("code") not in _FAULTS:
+        return False
+    message = str(error.get("message", "")).lower()
+    return not any(words in message for words in _REFUSALS)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from runbook_lib.config import formats as config_formats
 from runbook_lib.connectors.facebook import formats, troubles
 from runbook_lib.connectors.facebook.access import authorization_server
+from runbook_lib.connectors.facebook.errors import is_fault
 from runbook_lib.connectors.facebook.permissions import (
     KNOWN_PERMISSIONS,
     PERMISSION_DEPENDENCIES,
@@ -114,6 +115,22 @@ _DASHBOARD_URL = Input(
     provider=_FACEBOOK,
 )
 
+# What no longer works where a check no longer succeeds.
+_BREAKS = {
+    "app-credentials-are-accepted": "No customer can sign in, and no token is renewed.",
+    "app-is-registered": "Without its app, no customer can sign in or be served.",
+    "app-name-matches": "Customers see another name when they are asked for consent.",
+    "business-is-verified": "Without it other businesses lose access to the app.",
+    "missing-sections-are-filled": "What is missing here can hold up a review or publishing.",
+    "public-pages-open": "Facebook may restrict an app whose pages do not open.",
+    "redirect-uri-is-accepted": "No customer can sign in: Facebook refuses the redirect.",
+    "permissions-are-requested": "Customers are refused what these permissions are for.",
+    "public-profile-is-live": "Customers may be refused at sign-in.",
+    "review-is-approved": "Customers are refused what these permissions are for.",
+    "user-token-is-valid": "The runbook cannot test the connection with this token.",
+    "marketing-data-is-readable": "The connection's data cannot be read with the test token.",
+    "lead-data-is-readable": "Leads cannot be read with the test token.",
+}
 FACEBOOK = Vendor(
     name=_FACEBOOK,
     title="Facebook",
@@ -124,6 +141,8 @@ FACEBOOK = Vendor(
     usage_share=usage_share,
     # Graph: Rate Limits, Platform Rate Limits: 200 calls an hour for each user of the app.
     calls_an_hour=200,
+    is_fault=is_fault,
+    breaks=lambda check: _BREAKS.get(check, ""),
     client_id=APP_ID,
     client_secret=APP_SECRET,
     oauth=authorization_server,

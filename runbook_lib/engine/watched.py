@@ -1,0 +1,232 @@
+"""
+What a watch knows of a tenant, in `watch.json` beside its journal: answers, and what changed.
+
+It is no evidence and holds no secrets. Nothing here asks a remote system.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from filelock import FileLock, Timeout
+from msgspec import Struct, field
+
+from runbook_lib.connectors.findings import COMPARED
+from runbook_lib.core.files import read_plain, write_whole
+from runbook_lib.core.model import Finding, Outcome
+from runbook_lib.core.outcome import LABELS
+from runbook_lib.errors import BusyError, SettingsError
+
+WATCH_NAME = "watch.json"
+
+_FORM = 1
+_LARGEST = 16 * 1024 * 1024
+# Of changes that were shown, the newest are kept.
+_MOST_SHOWN = 50
+# A day on which something ends is a duty of the calendar: that it moves is no change.
+_ENDS_ON = "_ends_on"
+# Of these outcomes the reason says what the remote system decided.
+_DECIDED = (Outcome.FAILED, Outcome.WAITING)
+_NUMBERS = re.compile(r"[0-9]+")
+_BEST_FIRST = (
+    Outcome.VERIFIED,
+    Outcome.ATTESTED,
+    Outcome.SKIPPED,
+    Outcome.WAITING,
+    Outcome.INCONCLUSIVE,
+    Outcome.NOT_RUN,
+    Outcome.FAILED,
+)
+
+
+class Kind(StrEnum):
+    """What became of something that is watched."""
+
+    FAILED = "failed"
+    RECOVERED = "recovered"
+    CHANGED = "changed"
+    OUTAGE = "outage"
+    OUTAGE_OVER = "outage_over"
+
+
+class Answer(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a check saw; it was first seen `on`. `details` are facts and compared values."""
+
+    outcome: Outcome
+    reason: str
+    on: str
+    details: dict[str, str] = {}
+
+    @classmethod
+    def of(cls, finding: Finding, on: str) -> Answer:
+        """Return the answer in a masked finding."""
+        details = {name: str(value) for name, value in finding.facts.items()}
+        for table in finding.tables:
+            if table.columns == COMPARED:
+                details |= {row[0]: row[-1] for row in table.rows}
+        return cls(finding.outcome, finding.reason, on, details)
+
+    def is_like(self, other: Answer) -> bool:
+        """Return whether both say the same; days and numbers in a reason do not count."""
+        same = self.outcome is other.outcome and self._compared == other._compared
+        if self.outcome not in _DECIDED:
+            return same
+        return same and _NUMBERS.sub("", self.reason) == _NUMBERS.sub("", other.reason)
+
+    def is_worse(self, other: Answer) -> bool:
+        """Return whether less is proven than by the `other`."""
+        return _BEST_FIRST.index(self.outcome) > _BEST_FIRST.index(other.outcome)
+
+    def beside(self, other: Answer) -> str:
+        """Return the outcome, and the details in which the `other` differs."""
+        differing = [
+            f"{name}: {value}"
+            for name, value in self._compared.items()
+            if other.details.get(name, value) != value
+        ]
+        named = f" ({', '.join(differing)})" if differing else ""
+        return f"{LABELS[self.outcome]}{named}"
+
+    def moved(self, other: Answer) -> set[tuple[str, str]]:
+        """Return the values that are not those of the `other`: what was, and what is."""
+        pairs = {(other.details.get(name, value), value) for name, value in self._compared.items()}
+        return {(was, now) for was, now in pairs if was != now}
+
+    @property
+    def _compared(self) -> dict[str, str]:
+        return {name: text for name, text in self.details.items() if not name.endswith(_ENDS_ON)}
+
+
+class Topic(Struct, forbid_unknown_fields=True):
+    """
+    One check of a step, or the words about a step.
+
+    `known` is the answer that counts. A `candidate` differs, and counts once it is seen again.
+    While `change`, the id of a change for the worse, is open, `before` is what it was. Without an
+    answer `unanswered` says since when and why.
+    """
+
+    known: Answer | None = None
+    candidate: Answer | None = None
+    before: Answer | None = None
+    change: str = ""
+    unanswered_since: str = ""
+    unanswered: str = ""
+
+
+class Change(Struct, forbid_unknown_fields=True):
+    """
+    What changed, as a person reads it; `ends` is the id of the change that is over with it.
+
+    `since` is when it was first seen so, `also` are other steps with the same cause.
+    """
+
+    id: str
+    kind: Kind
+    on: str
+    since: str
+    step: str = ""
+    check: str = ""
+    title: str = ""
+    was: str = ""
+    now: str = ""
+    reason: str = ""
+    breaks: str = ""
+    do: str = ""
+    also: list[str] = []
+    ends: str = ""
+    shown_on: str = ""
+
+
+class Watched(Struct, forbid_unknown_fields=True):
+    """
+    Everything that is kept; `looked` says by step when it was last looked at.
+
+    `outage` is the id of the change that reports the present one. With `is_unsealed` an outcome
+    has changed that no sealed run has seen.
+    """
+
+    form: int = _FORM
+    looked_on: str = ""
+    sealed_on: str = ""
+    is_unsealed: bool = False
+    outage: str = ""
+    looked: dict[str, str] = {}
+    topics: dict[str, Topic] = {}
+    changes: list[Change] = field(default_factory=list)
+
+    @property
+    def unshown(self) -> list[Change]:
+        """Return the changes that nobody was shown yet, oldest first."""
+        return [change for change in self.changes if not change.shown_on]
+
+    def save(self, path: Path) -> None:
+        """Write it to `path`, atomically and durably."""
+        shown = [change for change in self.changes if change.shown_on]
+        dropped = {change.id for change in shown[:-_MOST_SHOWN]}
+        self.changes = [change for change in self.changes if change.id not in dropped]
+        write_whole(path, msgspec.json.encode(self))
+
+
+def read_watched(path: Path) -> Watched:
+    """
+    Return what is kept at `path`; nothing yet if there is no file.
+
+    Raises `SettingsError` if it is damaged, or has the form of another version.
+    """
+    advice = f"Move it away: the next look begins a new {WATCH_NAME}, and knows no earlier answers."
+    try:
+        document = msgspec.json.decode(read_plain(path, _LARGEST))
+        form = document.get("form") if isinstance(document, Mapping) else None
+        if isinstance(form, int) and form != _FORM:
+            msg = f"{path} has the form {form}; this version of the runbook reads {_FORM}."
+            raise SettingsError(msg, next_step=advice)
+        watched: Watched = msgspec.convert(_with_form(document), Watched)
+        for moment in _moments(watched):
+            datetime.fromisoformat(moment)
+        return watched
+    except FileNotFoundError:
+        return Watched()
+    except OSError as error:
+        msg = f"{path} cannot be read: {error.strerror}."
+        raise SettingsError(msg, next_step=advice) from None
+    except (ValueError, TypeError):
+        msg = f"{path} is damaged."
+        raise SettingsError(msg, next_step=advice) from None
+
+
+def last_look(home: Path) -> str:
+    """Return when the tenant whose journal is in `home` was last looked at, empty for never."""
+    return read_watched(home / WATCH_NAME).looked_on
+
+
+@contextmanager
+def watched_alone(path: Path) -> Iterator[None]:
+    """Hold the lock of the file at `path`; raises `BusyError` while another process does."""
+    try:
+        with FileLock(path.with_suffix(".lock"), timeout=0):
+            yield
+    except Timeout:
+        msg = "Another watch is looking at this tenant."
+        raise BusyError(msg, next_step="Wait until it has ended.") from None
+
+
+def _with_form(document: Any) -> Any:
+    if not isinstance(document, dict) or "form" not in document:
+        raise ValueError("it has no form")
+    return document
+
+
+def _moments(watched: Watched) -> Iterator[str]:
+    topics = watched.topics.values()
+    answers = (answer for topic in topics for answer in (topic.known, topic.candidate))
+    yield from (answer.on for answer in answers if answer)
+    named = (*watched.looked.values(), watched.looked_on, watched.sealed_on)
+    yield from filter(None, (*named, *(topic.unanswered_since for topic in topics)))
