@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 @JSON
 def inbox(*, evidence: str, person: str, tenant: str, ics: str, as_json: bool) -> None:
     """Show what waits for whom, over all tenants, the worst first."""
-    from runbook_lib.cli.terminal import say, show_paragraph
+    from runbook_lib.cli.terminal import looked_text, say, show_paragraph
     from runbook_lib.connectors.registry import DEFAULT
     from runbook_lib.core.journal import utc_now
     from runbook_lib.core.outcome import ICONS
@@ -54,6 +54,9 @@ def inbox(*, evidence: str, person: str, tenant: str, ics: str, as_json: bool) -
         title = f"{'SANDBOX ' * item.is_practice}{whose.tenant}{connector}"
         say(f"{ICONS[step.conclusion.outcome]} {title}: {step.number} {step.step.title}")
         show_paragraph(_who(item), indent="    ")
+    for state in states:
+        if text := looked_text(state):
+            say(f"{state.tenant} ({state.connector}): {text}, in UTC.")
     if not items:
         say(f"Nothing waits for {name}." if name else "Nothing waits for anybody.")
 

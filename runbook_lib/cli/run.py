@@ -160,6 +160,7 @@ def tenants(*, evidence: str, as_json: bool) -> None:
                 "outcome": tenant.state.outcome,
                 "done": tenant.done,
                 "steps": len(tenant.state.steps),
+                "looked_on": tenant.looked_on or None,
             }
             for tenant in states
         ]

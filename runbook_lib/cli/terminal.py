@@ -201,11 +201,21 @@ def show_tenants(states: Iterable[TenantState]) -> None:
                 line_of(tenant.connector),
                 Text(tenant.state.outcome, _RUN_STYLES[tenant.state.outcome]),
             ),
-            [line_of(f"{tenant.done} of {len(tenant.state.steps)} done")],
+            [
+                line_of(f"{tenant.done} of {len(tenant.state.steps)} done"),
+                *filter(None, (line_of(looked_text(tenant)),)),
+            ],
         )
         for tenant in states
     ]
     show_table("", ("Tenant", "Connector", "Outcome", ""), rows)
+
+
+def looked_text(tenant: TenantState) -> str:
+    """Return when a watch last looked at the tenant, in UTC; nothing without a watch."""
+    if tenant.looked_on is None:
+        return "when it was last looked at cannot be read"
+    return f"last looked at {when(tenant.looked_on)}" if tenant.looked_on else ""
 
 
 def show_table(

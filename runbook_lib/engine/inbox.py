@@ -61,6 +61,7 @@ class Item:
             "since": self.step.waiting_since or None,
             "usual_days": self.step.step.usual_days or None,
             "overdue_days": self.overdue_days,
+            "looked_on": self.tenant.looked_on or None,
             "do": self.advice,
         }
 

@@ -19,6 +19,7 @@ from runbook_lib.core.model import Mode
 from runbook_lib.core.state import HistoryReader, RunState
 from runbook_lib.engine.known_run import KnownRun
 from runbook_lib.engine.run import new_run_id
+from runbook_lib.engine.watched import last_look
 from runbook_lib.errors import SettingsError
 
 # A fleet has thousands.
@@ -27,11 +28,16 @@ _MOST_LISTED = 10
 
 @dataclass(frozen=True, slots=True)
 class TenantState:
-    """What is known of one connector of a tenant, from its journal alone."""
+    """
+    What is known of one connector of a tenant, from its journal alone.
+
+    `looked_on` is when a watch last looked at it: empty for never, `None` if that cannot be read.
+    """
 
     tenant: str
     connector: str
     state: RunState
+    looked_on: str | None = ""
 
     @property
     def done(self) -> int:
@@ -142,7 +148,11 @@ def tenant_state(tenant: str, connector: str, evidence: str = "") -> TenantState
         key=key or FingerprintKey(),
         reader=HistoryReader(journal, key),
     )
-    return TenantState(tenant, connector, run.whole_state)
+    # NOTE: what only a watch knows must not hide what the journal says.
+    looked_on = None
+    with suppress(SettingsError):
+        looked_on = last_look(journal.path.parent)
+    return TenantState(tenant, connector, run.whole_state, looked_on)
 
 
 def _is_tenant(folder: Path) -> bool:

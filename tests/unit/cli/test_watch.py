@@ -12,6 +12,7 @@ from runbook_lib.engine import watch as engine_watch
 from runbook_lib.engine.process import Finished
 from runbook_lib.engine.watched import read_watched
 from runbook_lib.errors import ExitCode
+from runbook_lib.evidence.reports.wording import when
 from runbook_lib.sandbox.server import Sandbox
 from tests.unit.cli.test_people import runbook
 from tests.unit.engine.test_watch import DAY, Desk
@@ -95,3 +96,21 @@ def test_without_once_it_goes_on(desk: Desk, monkeypatch: pytest.MonkeyPatch) ->
 
     assert waits == [300, 300, 300]
     assert ended.exit_code == ExitCode.INTERRUPTED
+
+
+def test_it_is_seen_when_a_tenant_was_last_looked_at(desk: Desk) -> None:
+    """`tenants` and `inbox` say when; nothing before the first look, and what cannot be read."""
+
+    before = [runbook(name) for name in ("tenants", "inbox")]
+    runbook(*ONCE)
+    looked_on = read_watched(desk.path).looked_on
+    after = [runbook(name) for name in ("tenants", "inbox")]
+    (tenant,) = json.loads(runbook("tenants", "--json").stdout)
+    items = json.loads(runbook("inbox", "--json").stdout)
+    desk.path.write_text("{}")
+    broken = [runbook(name) for name in ("tenants", "inbox")]
+
+    assert not [shown for shown in before if "looked at" in shown.stdout]
+    assert all(f"last looked at {when(looked_on)}" in shown.stdout for shown in after)
+    assert {looked_on} == {tenant["looked_on"], *(item["looked_on"] for item in items)}
+    assert all("last looked at cannot be read" in shown.stdout for shown in broken)

@@ -291,6 +291,7 @@ def test_an_item_is_a_document() -> None:
         "ends_on": None,
         "since": None,
         "usual_days": None,
+        "looked_on": None,
         "overdue_days": 3,
         "do": "Do it, then check it or confirm that it is done.",
     }
