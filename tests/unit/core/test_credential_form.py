@@ -541,7 +541,7 @@ def test_a_page_without_a_token_leaves_its_check_inconclusive() -> None:
         now=NOON,
     )
 
-    ((finding, _),), _ = perform_checks(
+    ((finding, *_),), _ = perform_checks(
         (Check("leads", lead_data_is_readable),), lambda: context, lacking=lambda _: ()
     )
 
