@@ -25,7 +25,14 @@ if TYPE_CHECKING:
     from runbook_lib.engine.watch import Look, Watch
     from runbook_lib.engine.watched import Change
 
-_MARKS = {"failed": "✘", "recovered": "✔", "changed": "◆", "outage": "?", "outage_over": "✔"}
+_MARKS = {
+    "failed": "✘",
+    "recovered": "✔",
+    "changed": "◆",
+    "outage": "?",
+    "outage_over": "✔",
+    "due": "◷",
+}
 _EVERY_SECONDS = 300
 
 
@@ -35,6 +42,9 @@ _EVERY_SECONDS = 300
     "--seal-every", type=click.IntRange(1), default=None, metavar="DAYS",
     help="Run and seal at least so often; without it only when an outcome changed.",
 )  # fmt: skip
+@click.option(
+    "--notify-test", "is_test", is_flag=True, help="Only send a test message, and do not look."
+)
 @CONNECTOR
 @TENANT
 @ENV_FILE
@@ -42,7 +52,7 @@ _EVERY_SECONDS = 300
 @EVIDENCE
 @JSON
 def watch(
-    *, is_once: bool, seal_every: int | None, connector: str, given: tuple[str, ...],
+    *, is_once: bool, is_test: bool, seal_every: int | None, connector: str, given: tuple[str, ...],
     as_json: bool, **options: Any,
 ) -> None:  # fmt: skip
     """
@@ -58,6 +68,9 @@ def watch(
     while True:
         opened = open_watch(procedure, assignments(given), **options)
         try:
+            if is_test:
+                click.echo(f"Accepted: {', '.join(opened.try_ways())}.")
+                return
             code = _look(opened, seal_every or 0, as_json=as_json)
         except BusyError:
             if is_once:
@@ -82,12 +95,16 @@ def _look(watch: Watch, seal_every: int, *, as_json: bool) -> ExitCode:
     sys.stdout.flush()
     if look.changes:
         watch.show(look.changes)
+    refused = watch.notify()
+    for reason in refused:
+        say(reason, is_error=True)
     bundle = watch.seal(seal_every)
     if look.held:
         say(look.held, is_error=True)
     if bundle:
         say(f"Sealed: {bundle}", is_error=True)
-    return _code(look)
+    code = _code(look)
+    return ExitCode.INCOMPLETE if refused and code is ExitCode.COMPLETE else code
 
 
 def _code(look: Look) -> ExitCode:
@@ -97,15 +114,12 @@ def _code(look: Look) -> ExitCode:
 
 
 def _show(watch: Watch, change: Change, *, as_json: bool) -> None:
-    from msgspec import to_builtins
-
     from runbook_lib.cli.terminal import say, show_paragraph
+    from runbook_lib.engine.notify import document_of
 
     run = watch.run
     if as_json:
-        whose = {"tenant": run.tenant, "connector": run.procedure.id, "sandbox": run.is_sandbox}
-        document = {**whose, **to_builtins(change)}
-        del document["shown_on"]
+        document = document_of(run, change)
         click.echo(escaped_json(json.dumps(document, ensure_ascii=False)))
         return
     mark = "SANDBOX " * run.is_sandbox

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from textwrap import wrap
 
-from runbook_lib.config.runner import EVIDENCE, IN_KERNEL
+from runbook_lib.config.runner import EVIDENCE, IN_KERNEL, NOTIFY
 from runbook_lib.core.files import write_once
 from runbook_lib.core.procedure import Procedure
 from runbook_lib.errors import SettingsError
@@ -44,6 +44,7 @@ def env_template(procedure: Procedure, name: str) -> str:
         ("What the steps need", procedure.inputs),
         ("Addresses and limits", (*procedure.settings[len(procedure.inputs) :], *IN_KERNEL)),
         ("Signing and archive of the evidence", EVIDENCE),
+        ("Messages of a watch", NOTIFY),
     )
     parts = [head]
     for title, items in sections:

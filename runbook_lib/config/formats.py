@@ -7,6 +7,7 @@ with a message for the operator. A secret's text is never quoted.
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 import re
 from pathlib import Path
@@ -25,6 +26,8 @@ _WHOLE_ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*:)?//", re.IGNORECASE)
 _SCOPE = re.compile(r"[!#-+\--\[\]-~]+")
 # A name or an address, as in a URL (RFC 3986 §3.2.2).
 _HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
+
+_MAIL = re.compile(r"[!#-'*+/-9=?A-Z^-~.-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
 
 
 def domain_name(text: str) -> str:
@@ -175,6 +178,35 @@ def archive_address(text: str) -> str:
 def retention_days(text: str) -> int:
     """Return for how many days nobody can delete archived evidence."""
     return whole_number(text, 0, _LONGEST_RETENTION, "days")
+
+
+def mail_address(text: str) -> str:
+    """Return one mail address: printable ASCII with a domain, without a display name."""
+    typed = text.strip()
+    if not _MAIL.fullmatch(typed):
+        raise ValueError("not a mail address, such as ann@acme.example")
+    return typed
+
+
+def people(text: str) -> tuple[str, ...]:
+    """Return `name=address` pairs separated by commas, each once."""
+    pairs = [pair.rpartition("=") for pair in text.split(",") if pair.strip()]
+    if not all(name.strip() for name, _, _ in pairs):
+        raise ValueError("not a list of name=address")
+    named = (f"{name.strip()}={mail_address(address)}" for name, _, address in pairs)
+    return tuple(dict.fromkeys(named))
+
+
+def webhook_secret(text: str) -> str:
+    """Return a symmetric signing secret (Standard Webhooks, Signature scheme)."""
+    typed = opaque_secret(text)
+    try:
+        key = base64.b64decode(f"{typed.removeprefix('whsec_')}==", validate=False)
+    except ValueError:
+        key = b""
+    if not 24 <= len(key) <= 64:
+        raise ValueError("not whsec_ with base64 of 24 to 64 bytes")
+    return typed
 
 
 def is_this_machine(host: str) -> bool:

@@ -127,7 +127,81 @@ IN_KERNEL = (
         default=900,
     ),
 )
-RUNNER = (*IN_KERNEL, *EVIDENCE)
+# Whom a watch tells of what changed: neither the evidence nor a kernel needs these.
+NOTIFY = (
+    Input(
+        name="mail_server",
+        label="Mail server",
+        help="host:port of the SMTP server; port 465 speaks TLS from the start, others STARTTLS.",
+        parse=formats.address,
+        example="smtp.acme.example:587",
+    ),
+    Input(
+        name="mail_user",
+        label="Mail user",
+        help="Who logs in to the mail server; nobody if left out.",
+        parse=formats.header_text,
+    ),
+    Input(
+        name="mail_password",
+        label="Mail password",
+        help="Of that user.",
+        parse=formats.passphrase,
+        secret=True,
+    ),
+    Input(
+        name="mail_from",
+        label="Mail sender",
+        help="The address from which messages come.",
+        parse=formats.mail_address,
+        example="runbook@acme.example",
+    ),
+    Input(
+        name="mail_to",
+        label="Mail recipient",
+        help="This tenant's address, for whatever nobody in particular does.",
+        parse=formats.mail_address,
+        example="operations@acme.example",
+    ),
+    Input(
+        name="mail_people",
+        label="Mail addresses of people",
+        help="name=address, separated by commas: who has a step gets the messages about it.",
+        parse=formats.people,
+        default=(),
+        example="Ann=ann@acme.example, Ben=ben@acme.example",
+    ),
+    Input(
+        name="escalate_to",
+        label="Second mail recipient",
+        help="Gets what has failed for so many days (escalate_days).",
+        parse=formats.mail_address,
+        example="head@acme.example",
+    ),
+    Input(
+        name="escalate_days",
+        label="Days until the second recipient",
+        help="After how many days a failure is sent to the second recipient.",
+        parse=partial(formats.whole_number, least=1, most=365, unit="days"),
+        default=3,
+    ),
+    Input(
+        name="webhook",
+        label="Webhook",
+        help="Gets each message as JSON, signed as Standard Webhooks has it.",
+        parse=formats.web_address,
+        example="https://hooks.acme.example/runbook",
+    ),
+    Input(
+        name="webhook_secret",
+        label="Signing secret of the webhook",
+        help="whsec_ and base64 of 24 to 64 bytes; the receiver has the same.",
+        parse=formats.webhook_secret,
+        secret=True,
+    ),
+)
+OUTSIDE_KERNEL = (*EVIDENCE, *NOTIFY)
+RUNNER = (*IN_KERNEL, *OUTSIDE_KERNEL)
 
 
 def inputs_of(procedure: Procedure) -> tuple[Input, ...]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from runbook_lib.config.attestations import is_about, read_words
-from runbook_lib.config.runner import EVIDENCE
+from runbook_lib.config.runner import OUTSIDE_KERNEL
 from runbook_lib.config.workspace import project_folder
 from runbook_lib.core.fingerprints import FingerprintKey, read_key
 from runbook_lib.core.model import Mode, Remark, Value, Word
@@ -272,7 +272,7 @@ def _execute(
 
 def _parameters(run: Run, request: RunRequest) -> dict[str, Any]:
     """Return what the notebook's kernel needs to open the run again."""
-    not_needed = {item.name for item in EVIDENCE}
+    not_needed = {item.name for item in OUTSIDE_KERNEL}
     given = {name: value for name, value in request.given.items() if name not in not_needed}
     return {
         **given,

@@ -10,12 +10,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from runbook_lib.config.runner import EVIDENCE, inputs_of
+from runbook_lib.config.runner import OUTSIDE_KERNEL, inputs_of
 from runbook_lib.config.settings import referred_variables, settings_file
 from runbook_lib.core.procedure import Procedure
 
 # Credentials that no step asks for: a kernel does not even read them.
-WITHHELD = tuple(item.name for item in EVIDENCE if item.secret)
+WITHHELD = tuple(item.name for item in OUTSIDE_KERNEL if item.secret)
 
 # Where programs, homes, languages, temporary files and certificates are; how the network and the
 # keyring are reached.
@@ -47,7 +47,7 @@ def kernel_environment(
     (`env:NAME`), there, in the environment or in the settings file, is in it.
     Raises `SettingsError` where that file cannot be read.
     """
-    items = [item for item in inputs_of(procedure) if item not in EVIDENCE]
+    items = [item for item in inputs_of(procedure) if item not in OUTSIDE_KERNEL]
     variables = {item.name: (item.variable_for(procedure.id), item.variable) for item in items}
     file_values = settings_file(str(parameters.get("env_file") or ""))
     needed = {*_OWN, *(name for names in variables.values() for name in names)}

@@ -16,7 +16,7 @@ from typing import Any
 from msgspec import convert, structs
 
 from runbook_lib.config.credentials import CredentialStore, recall
-from runbook_lib.config.runner import inputs_of
+from runbook_lib.config.runner import NOTIFY, inputs_of
 from runbook_lib.config.settings import (
     Settings,
     find_env_file,
@@ -90,6 +90,7 @@ from runbook_lib.remote.transport import Keep, Session
 
 # Parameters of the run itself, beside the procedure's inputs.
 RESERVED = ("tenant", "evidence", "env_file", "run_id", "mode")
+_NOT_RECORDED = frozenset(item.name for item in NOTIFY)
 _PACKAGES = ("facebook-marketing-runbook", "papermill", "ipykernel", "httpx")
 
 
@@ -262,7 +263,8 @@ class Run(KnownRun):
             ),
             mode=self.mode,
             sandbox=is_sandbox(values),
-            parameters=values,
+            # NOTE: people's addresses are no part of the evidence.
+            parameters={name: value for name, value in values.items() if name not in _NOT_RECORDED},
             credentials=tuple(sorted(self.settings.secrets)),
             fingerprints=self.fingerprints(),
             # NOTE: it has the lock, so a run without an end was cut off.

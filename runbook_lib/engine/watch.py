@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import partial
 
 from runbook_lib.core.advice import what_to_do
@@ -19,9 +19,11 @@ from runbook_lib.core.masking import masked
 from runbook_lib.core.model import Exchange, Finding, Mode, Outcome
 from runbook_lib.core.procedure import Procedure, Step, combine
 from runbook_lib.core.state import RunState, StepState
+from runbook_lib.engine.duties import duties
+from runbook_lib.engine.notify import deliver, escalate, send, trial, ways
 from runbook_lib.engine.process import ProcessRequest, run_in_process
-from runbook_lib.engine.run import Run, open_run
-from runbook_lib.engine.tenants import unknown_tenant
+from runbook_lib.engine.run import Run, new_run_id, open_run
+from runbook_lib.engine.tenants import TenantState, unknown_tenant
 from runbook_lib.engine.watched import (
     WATCH_NAME,
     Answer,
@@ -43,6 +45,8 @@ _CONFIRMED_AFTER = timedelta(minutes=5)
 _OUTAGE = timedelta(days=1)
 # Beyond this share of the app's calls of an hour, in percent, the watch leaves the rest to people.
 _MOST_USED = 50
+# So many days before something is due it is said.
+_REMINDED = (30, 7, 1)
 _SERVER_ERROR, _TOO_MANY = 500, 429
 _WORDS = "words"
 
@@ -132,6 +136,7 @@ class Watch:
     def __init__(self, run: Run) -> None:
         self.run = run
         self.path = run.journal.path.with_name(WATCH_NAME)
+        self._ways = ways(run)
         self._requires = {step.id: step.requires for step in run.procedure.steps}
 
     def look(self) -> Look:
@@ -155,7 +160,13 @@ class Watch:
                 change.finding and change.was.outcome is not change.now.outcome
                 for change in confirmed
             )
-            changes = [*self._changes(confirmed, watched, now), *_outage(watched, now)]
+            changes = [
+                *self._changes(confirmed, watched, now),
+                *_outage(watched, now),
+                *self._reminders(state, watched, now),
+            ]
+            for change in changes:
+                change.sending = dict.fromkeys(self._ways, "")
             if steps or changes:
                 watched.changes += changes
                 watched.looked_on = timestamp(now) if steps else watched.looked_on
@@ -178,6 +189,25 @@ class Watch:
                 if change.id in ids:
                     change.shown_on = timestamp(self.run.clock())
             watched.save(self.path)
+
+    def notify(self) -> list[str]:
+        """Send the messages that are due; return what was not accepted, and is sent again."""
+        with watched_alone(self.path):
+            watched = read_watched(self.path)
+            escalate(watched, self.run, self.run.clock())
+            return deliver(watched, self.run, partial(watched.save, self.path))
+
+    def try_ways(self) -> list[str]:
+        """Send a test message in each way; return the ways. Raises `NotSentError`."""
+        if not self._ways:
+            msg = "No way is set for messages."
+            raise SettingsError(
+                msg, next_step="Set mail_server, mail_from and mail_to, or webhook."
+            )
+        change = trial(self.run.clock(), f"test{new_run_id()}")
+        for way in self._ways:
+            send(self.run, change, way)
+        return list(self._ways)
 
     def seal(self, every_days: int = 0) -> str:
         """
@@ -225,6 +255,38 @@ class Watch:
             if is_due or any(topic.candidate for topic in topics):
                 due.append(step)
         return due
+
+    def _reminders(self, state: RunState, watched: Watched, now: datetime) -> Iterator[Change]:
+        """Yield what is due in 30, 7 and 1 days, each once; a look knows the newest days."""
+        today, run = now.date(), self.run
+        watched.reminded = {
+            name: day for name, day in watched.reminded.items() if day >= today.isoformat()
+        }
+        for duty in duties([TenantState(run.tenant, run.procedure.id, state)]):
+            seen = [
+                topic.known.details.get(f"{duty.what}_ends_on")
+                for key, topic in watched.topics.items()
+                if topic.known and key.partition("/")[0] == duty.step
+            ]
+            day = next(filter(None, seen), duty.day)
+            left = (date.fromisoformat(day) - today).days
+            reached = [days for days in _REMINDED if 0 <= left <= days]
+            key = f"{duty.uid} {day} {min(reached, default=0)}"
+            name = hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+            if reached and name not in watched.reminded:
+                watched.reminded[name] = day
+                step = state.steps[duty.step]
+                yield Change(
+                    id=name,
+                    kind=Kind.DUE,
+                    on=timestamp(now),
+                    since=duty.since,
+                    step=duty.step,
+                    title=f"{step.number} {step.step.title}",
+                    reason=f"{duty.summary}: on {day}, in {counted(left, 'day')}.",
+                    do=duty.description,
+                    person=duty.person or step.assigned_to,
+                )
 
     def _look_at(
         self, steps: list[Step], watched: Watched, state: RunState, on: str
@@ -372,6 +434,7 @@ class Watch:
             kind=Kind.FAILED if is_worse else Kind.CHANGED,
             on=on,
             since=first.now.on,
+            person=step.assigned_to,
             step=step.step.id,
             check=check,
             title=f"{step.number} {step.step.title}",

@@ -54,6 +54,8 @@ class Kind(StrEnum):
     CHANGED = "changed"
     OUTAGE = "outage"
     OUTAGE_OVER = "outage_over"
+    DUE = "due"
+    TEST = "test"
 
 
 class Answer(Struct, frozen=True, forbid_unknown_fields=True):
@@ -125,7 +127,8 @@ class Change(Struct, forbid_unknown_fields=True):
     """
     What changed, as a person reads it; `ends` is the id of the change that is over with it.
 
-    `since` is when it was first seen so, `also` are other steps with the same cause.
+    `since` is when it was first seen so, `also` are other steps with the same cause, `person` has
+    the step. `sending` says by way when the message is tried next, `sent` when it was accepted.
     """
 
     id: str
@@ -142,7 +145,11 @@ class Change(Struct, forbid_unknown_fields=True):
     do: str = ""
     also: list[str] = []
     ends: str = ""
+    person: str = ""
     shown_on: str = ""
+    sending: dict[str, str] = field(default_factory=dict)
+    sent: dict[str, str] = field(default_factory=dict)
+    tries: dict[str, int] = field(default_factory=dict)
 
 
 class Watched(Struct, forbid_unknown_fields=True):
@@ -150,7 +157,8 @@ class Watched(Struct, forbid_unknown_fields=True):
     Everything that is kept; `looked` says by step when it was last looked at.
 
     `outage` is the id of the change that reports the present one. With `is_unsealed` an outcome
-    has changed that no sealed run has seen.
+    has changed that no sealed run has seen. `reminded` are the ids of what was said of days on
+    which something is due, with the day.
     """
 
     form: int = _FORM
@@ -159,6 +167,7 @@ class Watched(Struct, forbid_unknown_fields=True):
     is_unsealed: bool = False
     outage: str = ""
     looked: dict[str, str] = {}
+    reminded: dict[str, str] = {}
     topics: dict[str, Topic] = {}
     changes: list[Change] = field(default_factory=list)
 
@@ -169,8 +178,13 @@ class Watched(Struct, forbid_unknown_fields=True):
 
     def save(self, path: Path) -> None:
         """Write it to `path`, atomically and durably."""
-        shown = [change for change in self.changes if change.shown_on]
-        dropped = {change.id for change in shown[:-_MOST_SHOWN]}
+        open_ones = {topic.change for topic in self.topics.values()}
+        done = [
+            change
+            for change in self.changes
+            if change.shown_on and not change.sending and change.id not in open_ones
+        ]
+        dropped = {change.id for change in done[:-_MOST_SHOWN]}
         self.changes = [change for change in self.changes if change.id not in dropped]
         write_whole(path, msgspec.json.encode(self))
 

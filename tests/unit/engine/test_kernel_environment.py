@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from runbook_lib.config.runner import EVIDENCE, inputs_of
+from runbook_lib.config.runner import OUTSIDE_KERNEL, inputs_of
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.engine.kernel_environment import WITHHELD, kernel_environment
 from runbook_lib.errors import SettingsError
@@ -87,7 +87,7 @@ def test_only_what_no_step_asks_for_is_withheld() -> None:
 
     assert set(WITHHELD) == secret - asked - needed - handed
     assert "signing_passphrase" in WITHHELD
-    assert not {item.name for item in EVIDENCE} & (asked | needed | handed)
+    assert not {item.name for item in OUTSIDE_KERNEL} & (asked | needed | handed)
 
 
 def test_a_notebook_does_not_hold_the_passphrase_of_the_settings_file(

@@ -14,7 +14,7 @@ import nbformat
 import pytest
 from nbconvert import HTMLExporter
 
-from runbook_lib.config.runner import EVIDENCE, inputs_of
+from runbook_lib.config.runner import OUTSIDE_KERNEL, inputs_of
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.connectors.registry import connector_names, find_procedure
 from runbook_lib.engine.notebooks import (
@@ -336,7 +336,7 @@ def test_the_parameters_are_literals_and_no_secret() -> None:
 
     inputs = inputs_of(PROCEDURE)
     secrets = {item.name for item in inputs if item.secret}
-    known = {item.name for item in inputs if item not in EVIDENCE} - secrets
+    known = {item.name for item in inputs if item not in OUTSIDE_KERNEL} - secrets
     assert set(assigned) == known | {"tenant", "evidence", "env_file", "run_id", "mode"}
     assert set(assigned.values()) == {""}
     assert not any(f"\n{name} " in tagged[0].source for name in secrets)

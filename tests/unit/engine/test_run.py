@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from msgspec import structs, to_builtins
 
-from runbook_lib.config.runner import inputs_of
+from runbook_lib.config.runner import NOTIFY, inputs_of
 from runbook_lib.config.settings import Settings
 from runbook_lib.config.workspace import (
     default_evidence,
@@ -156,9 +156,12 @@ def test_a_step_is_in_the_journal_before_it_returns(make_run: MakeRun, journal: 
 def test_the_start_of_a_run_records_its_parameters(make_run: MakeRun, journal: Journal) -> None:
     """
     The start records procedure, mode, values and the names of credentials, never a credential.
+
+    Whom a watch writes to is not recorded either.
     """
 
-    run = make_run(step("a"), service_domain="acme-h.cyclr.com")
+    told = {"mail_to": "ann@acme.example", "mail_people": ("Ann=ann@acme.example",)}
+    run = make_run(step("a"), service_domain="acme-h.cyclr.com", **told)
     run.start()
 
     data = to_builtins(journal.entries()[0].data)
@@ -166,7 +169,8 @@ def test_the_start_of_a_run_records_its_parameters(make_run: MakeRun, journal: J
     assert data["procedure"] == {"id": "p", "version": "1", "digest": run.procedure.digest}
     assert (data["mode"], data["sandbox"], data["resumes"]) == ("headless", False, "")
     own = {"region": "eu", "api_url": "https://api.example", "service_domain": "acme-h.cyclr.com"}
-    runner = {item.name for item in inputs_of(run.procedure) if item.default is not None}
+    items = [item for item in inputs_of(run.procedure) if item not in NOTIFY]
+    runner = {item.name for item in items if item.default is not None}
     assert {name: data["parameters"].get(name) for name in own} == own
     assert set(data["parameters"]) == {*own, *runner}
     assert data["credentials"] == ("app_secret",)

@@ -40,6 +40,8 @@ GIVEN = {
     "cyclr_client_secret": ("of-cyclr-Secret/4711+x=", "cyclr"),
     "verify_token": ("verify-me-0815-4711", "cyclr"),
     "signing_passphrase": ("correct horse battery staple", ""),
+    "mail_password": ("of-the-Mail-account/4711", ""),
+    "webhook_secret": ("whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=", ""),
 }
 ISSUED = {
     "app token": (APP_TOKEN, "graph_url", is_token, "facebook"),
