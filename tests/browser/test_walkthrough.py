@@ -452,4 +452,3 @@ class TestFromNothingToACompleteRecord:
             end.get_by_role("link", name="Read the report").click()
         expect(opened.value.get_by_role("heading", level=1)).to_contain_text(TENANT)
         expect(opened.value.get_by_text("SANDBOX").first).to_be_visible()
-        walk.keep_picture("cy-03-client-secret", "walkthrough-sealed")
