@@ -88,6 +88,7 @@ WATCH_COMMANDS = (watch,)
 def _look(watch: Watch, seal_every: int, *, as_json: bool) -> ExitCode:
     """Look, show what is new, seal what is due, and return the exit code."""
     from runbook_lib.cli.terminal import say
+    from runbook_lib.engine.notify import ping
 
     look = watch.look()
     for change in look.changes:
@@ -96,7 +97,7 @@ def _look(watch: Watch, seal_every: int, *, as_json: bool) -> ExitCode:
     if look.changes:
         watch.show(look.changes)
     refused = watch.notify()
-    for reason in refused:
+    for reason in filter(None, (*refused, ping(watch.run))):
         say(reason, is_error=True)
     bundle = watch.seal(seal_every)
     if look.held:

@@ -199,6 +199,13 @@ NOTIFY = (
         parse=formats.webhook_secret,
         secret=True,
     ),
+    Input(
+        name="healthcheck",
+        label="Health check",
+        help="Gets a GET after each look: whoever watches it notices that the watch has stopped.",
+        parse=formats.web_address,
+        example="https://hc-ping.com/00000000-0000-0000-0000-000000000000",
+    ),
 )
 OUTSIDE_KERNEL = (*EVIDENCE, *NOTIFY)
 RUNNER = (*IN_KERNEL, *OUTSIDE_KERNEL)

@@ -213,6 +213,20 @@ def _post(run: Run, change: Change) -> None:
         raise RemoteError(msg)
 
 
+def ping(run: Run) -> str:
+    """Ask the health check's address, if one is set; return why it did not take it, or nothing."""
+    url = str(run.values.get("healthcheck", ""))
+    if not url:
+        return ""
+    request = Request(method="GET", url=url)
+    try:
+        status = run.open_session().send(request).status
+    except RemoteError as error:
+        return f"The health check was not reached: {run.redactor.redact(str(error))}"
+    is_taken = 200 <= status < 300
+    return "" if is_taken else f"The health check answered {status} ({request.host})."
+
+
 def document_of(run: Run, change: Change) -> dict[str, object]:
     """Return a change for programs, with whose it is."""
     whose = {"tenant": run.tenant, "connector": run.procedure.id, "sandbox": run.is_sandbox}

@@ -41,6 +41,7 @@ class Post:
         self.hooks: list[dict[str, Any]] = []
         self.ids: list[str] = []
         self.recipients: list[str] = []
+        self.pings: list[str] = []
         self.refuses = False
 
     async def handle_DATA(self, _server: object, _session: object, envelope: Any) -> str:
@@ -66,6 +67,11 @@ def post() -> Iterator[Posts]:
             post.hooks.append(Webhook(SECRET).verify(body, dict(self.headers)))
             post.ids.append(self.headers["webhook-id"])
             self.send_response(503 if post.refuses else 204)
+            self.end_headers()
+
+        def do_GET(self) -> None:
+            post.pings.append(self.path)
+            self.send_response(503 if post.refuses else 200)
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
@@ -328,3 +334,20 @@ def test_people_have_one_address_each() -> None:
     with pytest.raises(ValueError, match="name=address"):
         formats.people("a@x.example")
     assert json.dumps(formats.people("")) == "[]"
+
+
+def test_each_look_is_told_to_the_health_check(desk: Desk, post: Posts) -> None:
+    """One GET follows each look, whether anything was due or not; a refusal is said, no more."""
+
+    box = post[0]
+    with (desk.folder / "watch.env").open("a") as file:
+        file.write(f"RUNBOOK_HEALTHCHECK=http://127.0.0.1:{post[2]}/ping/1\n")
+    words = ("watch", "--once", "--tenant", "acme", "--env-file", "watch.env")
+    shown = [runbook(*words) for _ in range(2)]
+    box.refuses = True
+    refused = runbook(*words)
+
+    assert set(box.pings) == {"/ping/1"}
+    assert [part.output for part in shown] == ["", ""]
+    assert refused.stderr == "The health check answered 503 (127.0.0.1).\n"
+    assert refused.exit_code == ExitCode.COMPLETE
