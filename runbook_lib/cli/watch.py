@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,7 +20,7 @@ from runbook_lib.cli.options import (
     TENANT,
     assignments,
 )
-from runbook_lib.errors import BusyError, ExitCode
+from runbook_lib.errors import BusyError, ExitCode, RunbookError, SettingsError
 from runbook_lib.plain_text import escaped_json
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ _EVERY_SECONDS = 300
 
 
 @click.command()
+@click.argument("file", required=False, type=click.Path(path_type=Path))
 @click.option("--once", "is_once", is_flag=True, help="Look once and end, for cron, a timer or CI.")
 @click.option(
     "--seal-every", type=click.IntRange(1), default=None, metavar="DAYS",
@@ -52,37 +55,70 @@ _EVERY_SECONDS = 300
 @EVIDENCE
 @JSON
 def watch(
-    *, is_once: bool, is_test: bool, seal_every: int | None, connector: str, given: tuple[str, ...],
-    as_json: bool, **options: Any,
+    *, file: Path | None, is_once: bool, is_test: bool, seal_every: int | None, connector: str,
+    tenant: str, given: tuple[str, ...], as_json: bool, **options: Any,
 ) -> None:  # fmt: skip
     """
     Look at what waits and what stands, and say what changed since, once.
 
     What waits is looked at every 15 minutes at most, what is finished once a day: call it as often
     as you like. Nothing is printed where nothing changed. Without --once it looks every 5 minutes.
+    With FILE it looks at each tenant of a fleet's file, instead of the one of the settings.
     """
     from runbook_lib.connectors.registry import find_procedure
     from runbook_lib.engine.watch import open_watch
 
-    procedure = find_procedure(connector)
-    while True:
-        opened = open_watch(procedure, assignments(given), **options)
+    values = assignments(given)
+    if file and (values or is_test):
+        msg = "FILE names the tenants and their values: leave --set and --notify-test out."
+        raise SettingsError(msg)
+
+    def look(opened: Watch) -> ExitCode:
         try:
             if is_test:
                 click.echo(f"Accepted: {', '.join(opened.try_ways())}.")
-                return
-            code = _look(opened, seal_every or 0, as_json=as_json)
-        except BusyError:
-            if is_once:
-                raise
+                return ExitCode.COMPLETE
+            return _look(opened, seal_every or 0, as_json=as_json)
         finally:
             opened.run.close()
-        if is_once:
+
+    while True:
+        if file:
+            code = _look_at_fleet(file, look, options)
+        else:
+            try:
+                procedure = find_procedure(connector)
+                code = look(open_watch(procedure, values, tenant=tenant, **options))
+            except BusyError:
+                if is_once or is_test:
+                    raise
+        if is_once or is_test:
             sys.exit(code)
         time.sleep(_EVERY_SECONDS)
 
 
 WATCH_COMMANDS = (watch,)
+
+
+def _look_at_fleet(
+    file: Path, look: Callable[[Watch], ExitCode], options: Mapping[str, Any]
+) -> ExitCode:
+    """Look at each tenant of the file; one that cannot be looked at stops no other."""
+    from runbook_lib.cli.terminal import say
+    from runbook_lib.config.fleet_file import read_fleet_file
+    from runbook_lib.connectors.registry import DEFAULT, connector_names, find_procedure
+    from runbook_lib.engine.watch import open_watch
+
+    procedures = {name: find_procedure(name) for name in connector_names()}
+    codes = {ExitCode.COMPLETE}
+    for named in read_fleet_file(file, procedures, DEFAULT).tenants:
+        given = {**named.given, **named.references}
+        try:
+            codes.add(look(open_watch(named.procedure, given, tenant=named.tenant, **options)))
+        except RunbookError as error:
+            say(f"{named.tenant}: {error} Next: {error.diagnostics()}", is_error=True)
+            codes.add(ExitCode.INCOMPLETE)
+    return ExitCode.FAILED if ExitCode.FAILED in codes else max(codes)
 
 
 def _look(watch: Watch, seal_every: int, *, as_json: bool) -> ExitCode:

@@ -114,3 +114,31 @@ def test_it_is_seen_when_a_tenant_was_last_looked_at(desk: Desk) -> None:
     assert all(f"last looked at {when(looked_on)}" in shown.stdout for shown in after)
     assert {looked_on} == {tenant["looked_on"], *(item["looked_on"] for item in items)}
     assert all("last looked at cannot be read" in shown.stdout for shown in broken)
+
+
+def test_a_fleet_is_looked_at_tenant_by_tenant(desk: Desk) -> None:
+    """Each tenant of the file is looked at; one that nobody knows is named, and stops no other."""
+
+    Path("tenants.toml").write_text(
+        '[[tenant]]\ntenant = "nobody"\nservice_domain = "nobody-h.cyclr.com"\n'
+        '[[tenant]]\ntenant = "acme"\n'
+        'secrets = {app_secret = "dotenv:watch.env#RUNBOOK_FACEBOOK_APP_SECRET"}\n'
+    )
+    words = ("watch", "tenants.toml", "--once", "--env-file", "watch.env")
+    first = runbook(*words)
+    desk.app.secret = "f" * 32
+    desk.wait(DAY)
+    failed = runbook(*words)
+
+    assert (first.exit_code, first.stdout) == (ExitCode.INCOMPLETE, "")
+    assert first.stderr.startswith("nobody: There is no record yet of a tenant called nobody.")
+    assert failed.exit_code == ExitCode.FAILED
+    assert failed.stdout.startswith("✘ SANDBOX acme: 13 Complete Settings > Basic;")
+    assert not Path("evidence/nobody").exists()
+
+
+def test_a_fleets_file_brings_its_own_values(desk: Desk) -> None:
+    """`--set` and `--notify-test` are for one tenant: with a file they are a mistake."""
+
+    for more in (("--set", "app_id=1"), ("--notify-test",)):
+        assert runbook("watch", "tenants.toml", *more).exit_code == ExitCode.USAGE
