@@ -130,12 +130,16 @@ def _counts(page: Page, name: str) -> dict[str, Any]:
 
 
 def _violations(page: Page, axe: str) -> list[str]:
-    """Return what axe-core finds in the whole page."""
+    """Return what axe-core finds in the whole page, light and dark."""
     page.evaluate(axe)
-    found: list[str] = page.evaluate(
-        "async () => (await axe.run()).violations.map(({ id, nodes }) => `${id} ${nodes[0].html}`)"
-    )
-    return found
+    violations: list[str] = []
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        violations += page.evaluate(
+            "async () => (await axe.run()).violations.map("
+            "({ id, nodes }) => `${id} ${nodes.map(({ html }) => html)}`)"
+        )
+    return violations
 
 
 def _show(page: Page, step: str) -> None:
