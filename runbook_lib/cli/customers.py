@@ -180,6 +180,7 @@ def _look(
 def _show(shown: Mapping[str, Any], *, as_json: bool) -> None:
     from runbook_lib.cli.terminal import say, show_paragraph
     from runbook_lib.engine.customer_connections import LABELS, Standing
+    from runbook_lib.evidence.reports.wording import with_times
 
     if as_json:
         click.echo(escaped_json(json.dumps(shown, ensure_ascii=False)))
@@ -205,7 +206,7 @@ def _show(shown: Mapping[str, Any], *, as_json: bool) -> None:
     ]
     for account in open_ones[:_MOST_SHOWN]:
         say(f"- {account['name'] or account['id']} ({account['id']})")
-        show_paragraph(_says(account), indent="    ")
+        show_paragraph(with_times(_says(account)), indent="    ")
     if len(open_ones) > _MOST_SHOWN:
         say(f"{len(open_ones) - _MOST_SHOWN:,} more: --page, --csv and --json have all.")
     if shown["unknown_accounts"]:

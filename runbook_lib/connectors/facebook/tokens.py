@@ -55,7 +55,7 @@ def _problem(context: CheckContext, data: Document) -> str:
     end = data.moment("data_access_expires_at", 0)
     if end is not None and end <= context.now:
         return (
-            f"The token's access to the person's data ended on {end:%Y-%m-%d %H:%M} UTC. The "
+            f"The token's access to the person's data ended on {end:%Y-%m-%dT%H:%M:%SZ}. The "
             "person must sign in and consent again."
         )
     return ""
@@ -65,11 +65,11 @@ def end_of(context: CheckContext, data: Document) -> datetime | None:
     """Return when a valid token ends; raises `UnexpectedAnswerError` for one that has ended."""
     end = data.moment("expires_at")
     if end is not None and end <= context.now:
-        what = f"the token is called valid, but ended on {end:%Y-%m-%d %H:%M} UTC"
+        what = f"the token is called valid, but ended on {end:%Y-%m-%dT%H:%M:%SZ}"
         raise unexpected(f"Facebook (/{_DEBUG})", what)
     return end
 
 
 def until(end: datetime | None) -> str:
     """Return in words how long a token is valid."""
-    return "without an end" if end is None else f"until {end:%Y-%m-%d %H:%M} UTC"
+    return "without an end" if end is None else f"until {end:%Y-%m-%dT%H:%M:%SZ}"

@@ -213,7 +213,7 @@ class TestToken:
 
         finding = inspect(expires_at=epoch(datetime(2027, 3, 1, 8, 30, tzinfo=UTC)))
 
-        assert "valid until 2027-03-01 08:30 UTC" in finding.reason
+        assert "valid until 2027-03-01T08:30:00Z" in finding.reason
 
     @pytest.mark.parametrize("has_end", [True, False])
     def test_the_days_of_its_ends_are_facts(
