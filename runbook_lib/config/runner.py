@@ -127,7 +127,7 @@ IN_KERNEL = (
         default=900,
     ),
 )
-# Whom a watch tells of what changed: neither the evidence nor a kernel needs these.
+# Who is sent what a watch saw change: neither the evidence nor a kernel needs these.
 NOTIFY = (
     Input(
         name="mail_server",

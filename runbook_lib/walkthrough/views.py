@@ -215,6 +215,7 @@ def step_view(
         "hand_over": _handed_over(step, credentials),
         "exchanges": [_exchange_view(exchange) for exchange in record.exchanges],
         "identity": f"{step.id} · {step.kind}",
+        "number": state.number,
         "history": [
             {"at": when(entry.at), "what": f"{_EVENT_WORDS[entry.type]}{_details(entry)}"}
             for entry in reversed(recent)

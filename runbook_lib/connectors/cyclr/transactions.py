@@ -122,9 +122,9 @@ class Failures:
         """Yield each cause once: how many accounts it hits, and what to do; the widest first."""
         groups: dict[tuple[object, ...], list[Failure]] = {}
         for failure in self.items:
-            is_told = failure.is_known or not failure.codes
-            told: object = failure.what if is_told else failure.codes
-            groups.setdefault((failure.cause, told), []).append(failure)
+            is_named = failure.is_known or not failure.codes
+            group_by: object = failure.what if is_named else failure.codes
+            groups.setdefault((failure.cause, group_by), []).append(failure)
         for group in sorted(groups.values(), key=_width):
             last, traces = group[-1], dict.fromkeys(item.trace for item in reversed(group))
             names = {item.account: item.account_name or item.account for item in group}

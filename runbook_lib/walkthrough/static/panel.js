@@ -309,7 +309,7 @@ class Panel {
       button.setAttribute("aria-expanded", String(button.dataset.form === this.shownForm));
     }
     if (!view.needs_another) this.second.hidden = true;
-    else if (!view.has_confirm_page) this.showCommand(view.id);
+    else if (!view.has_confirm_page) this.showCommand(view.number);
     holdButtons(this.root, Boolean(view.busy_since) && !this.isLost);
   }
 
@@ -385,10 +385,10 @@ class Panel {
   }
 
   // Another server has no page for it: the second person uses a terminal, or this page.
-  showCommand(id) {
+  showCommand(number) {
     this.second.hidden = false;
-    redraw(this.second, id, () => [element("div", { class: "rb-field-note" },
-      "A second person confirms it here, or in a terminal: ", element("code", {}, `runbook confirm ${id} --by NAME`))]);
+    redraw(this.second, number, () => [element("div", { class: "rb-field-note" },
+      "A second person confirms it here, or in a terminal: ", element("code", {}, `runbook confirm ${number} --by NAME`))]);
   }
 
   // The link opens this step alone, once; whoever has it can confirm.
