@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import partial
 
-from runbook_lib.core.advice import what_to_do
 from runbook_lib.core.journal import timestamp, utc_now
 from runbook_lib.core.masking import masked
 from runbook_lib.core.model import Exchange, Finding, Mode, Outcome
-from runbook_lib.core.procedure import Procedure, Step, combine
+from runbook_lib.core.procedure import Procedure, Step
 from runbook_lib.core.state import RunState, StepState
+from runbook_lib.engine.causes import Causes, Confirmed
 from runbook_lib.engine.duties import duties
 from runbook_lib.engine.notify import deliver, escalate, send, trial, ways
 from runbook_lib.engine.process import ProcessRequest, run_in_process
@@ -62,42 +62,6 @@ class Look:
     held: str = ""
 
 
-@dataclass(slots=True)
-class _Confirmed:
-    """A changed answer that counts; `finding` is there where a check gave it."""
-
-    key: str
-    step: StepState
-    topic: Topic
-    was: Answer
-    now: Answer
-    finding: Finding | None = None
-
-    @property
-    def refuses(self) -> tuple[str, ...]:
-        """Return the inputs whose value the remote system does not take."""
-        return self.finding.refuses if self.finding else ()
-
-    @property
-    def moved(self) -> set[tuple[str, str]]:
-        """Return what was and what is of each value that is another now."""
-        return self.now.moved(self.topic.before or self.was)
-
-    @property
-    def is_unclear(self) -> bool:
-        """Return whether a check for the worse cannot tell any more."""
-        is_known = self.now.outcome is Outcome.FAILED or self.finding is None
-        return self.now.is_worse(self.was) and not is_known
-
-
-@dataclass(slots=True)
-class _Cause:
-    """Changed answers with one cause, the first of which names it."""
-
-    first: _Confirmed
-    others: list[_Confirmed] = field(default_factory=list)
-
-
 def open_watch(
     procedure: Procedure,
     given: Mapping[str, object],
@@ -137,7 +101,6 @@ class Watch:
         self.run = run
         self.path = run.journal.path.with_name(WATCH_NAME)
         self._ways = ways(run)
-        self._requires = {step.id: step.requires for step in run.procedure.steps}
 
     def look(self) -> Look:
         """
@@ -161,7 +124,7 @@ class Watch:
                 for change in confirmed
             )
             changes = [
-                *self._changes(confirmed, watched, now),
+                *Causes(self.run).changes(confirmed, watched, timestamp(now)),
                 *_outage(watched, now),
                 *self._reminders(state, watched, now),
             ]
@@ -290,7 +253,7 @@ class Watch:
 
     def _look_at(
         self, steps: list[Step], watched: Watched, state: RunState, on: str
-    ) -> Iterator[_Confirmed]:
+    ) -> Iterator[Confirmed]:
         """Ask, keep the answers, and yield those that changed and count."""
         for name, results in self.run.peek(steps).items():
             step = self.run.step(name)
@@ -313,7 +276,7 @@ class Watch:
                     topic.known = self._baseline(state.steps[name], finding.check)
                 was = _take(topic, Answer.of(finding, on), is_definite=bool(finding.refuses))
                 if was and topic.known:
-                    yield _Confirmed(key, state.steps[name], topic, was, topic.known, finding)
+                    yield Confirmed(key, state.steps[name], topic, was, topic.known, finding)
 
     def _is_fault(self, finding: Finding, seen: Iterable[Exchange]) -> bool:
         """Return whether a check could not tell, and a remote system had a fault meanwhile."""
@@ -337,138 +300,9 @@ class Watch:
                 return Answer.of(finding, step.checked_on)
         return None
 
-    def _changes(
-        self, confirmed: list[_Confirmed], watched: Watched, now: datetime
-    ) -> Iterator[Change]:
-        """Yield a change for each cause, and one for each that is over."""
-        on = timestamp(now)
-        worse = [part for part in confirmed if part.now.is_worse(part.was)]
-        over, rest = _over(confirmed)
-        causes: list[_Cause] = []
-        # What failed names a cause before what only could not be checked because of it.
-        for part in sorted(rest, key=lambda part: part.now.outcome is not Outcome.FAILED):
-            if cause := self._cause_of(part, [*causes, *over.values()]):
-                cause.others.append(part)
-            elif part in worse and (known := self._open_cause(part, watched)):
-                part.topic.change, part.topic.before = known, part.topic.before or part.was
-            else:
-                causes.append(_Cause(part))
-        for cause in causes:
-            change = self._change(cause, on)
-            for part in (cause.first, *cause.others):
-                if part in worse:
-                    part.topic.before = part.topic.before or part.was
-                    part.topic.change = change.id
-            yield change
-        open_ones = {topic.change for topic in watched.topics.values()}
-        for name, cause in over.items():
-            if name not in open_ones:
-                yield self._recovered(cause, name, watched, on)
-
-    def _recovered(self, cause: _Cause, name: str, watched: Watched, on: str) -> Change:
-        """Return the change with which that of the id `name` is over, under the same title."""
-        began = next((change for change in watched.changes if change.id == name), None)
-        parts = [cause.first, *cause.others]
-        if began:
-            key = f"{began.step}/{began.check}"
-            parts.sort(key=lambda part: part.key != key)
-        change = self._change(_Cause(parts[0], parts[1:]), on)
-        change.kind, change.ends = Kind.RECOVERED, name
-        if began:
-            change.step, change.check, change.title = began.step, began.check, began.title
-        return change
-
-    def _cause_of(self, part: _Confirmed, causes: Iterable[_Cause]) -> _Cause | None:
-        """Return the cause that a changed answer shares, if one was seen in this look."""
-        for cause in causes:
-            first = cause.first
-            if part.moved & first.moved or (
-                part.is_unclear and self._rests_on(part, first.key, first.now)
-            ):
-                return cause
-            if part.is_unclear and set(part.refuses) & set(first.refuses):
-                return cause
-        return None
-
-    def _open_cause(self, part: _Confirmed, watched: Watched) -> str:
-        """Return the open change on which this one rests, if it cannot tell any more."""
-        topics = watched.topics.items()
-        causes = [(key, topic.known, topic.change) for key, topic in topics if topic.change]
-        return next(
-            (
-                change
-                for key, known, change in causes
-                if known and part.is_unclear and self._rests_on(part, key, known)
-            ),
-            "",
-        )
-
-    def _rests_on(self, part: _Confirmed, key: str, other: Answer) -> bool:
-        """Return whether an answer follows from the `other`, of `key`."""
-        is_required = key.partition("/")[0] in self._required_by(part.step.step.id)
-        is_bad = other.outcome in (Outcome.FAILED, Outcome.INCONCLUSIVE, Outcome.NOT_RUN)
-        return is_bad and (is_required or part.now.reason == other.reason)
-
-    def _required_by(self, step: str) -> set[str]:
-        """Return every step on which this one rests."""
-        named = set(self._requires.get(step, ()))
-        return named.union(*(self._required_by(name) for name in named))
-
-    def _change(self, cause: _Cause, on: str) -> Change:
-        first, run = cause.first, self.run
-        is_worse = first.now.is_worse(first.was)
-        step, check = first.step, first.key.partition("/")[2]
-        findings = (first.finding,) if first.finding else ()
-        conclusion = combine(findings)
-        seen = replace(step, findings=findings, conclusion=conclusion) if conclusion else step
-        broken = [provider.breaks(check) for provider in run.procedure.providers]
-        rests = [
-            run.procedure.numbers[name]
-            for name, required in self._requires.items()
-            if step.step.id in required
-        ]
-        resting = f"Steps that rest on it: {', '.join(rests)}." if rests else ""
-        name = "\0".join((run.tenant, run.procedure.id, first.key, first.now.outcome, first.now.on))
-        return Change(
-            id=hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:32],
-            kind=Kind.FAILED if is_worse else Kind.CHANGED,
-            on=on,
-            since=first.now.on,
-            person=step.assigned_to,
-            step=step.step.id,
-            check=check,
-            title=f"{step.number} {step.step.title}",
-            was=first.was.beside(first.now),
-            now=first.now.beside(first.was),
-            reason=first.now.reason,
-            breaks=" ".join(filter(None, (*broken, resting))) if is_worse else "",
-            do=what_to_do(seen),
-            also=list(
-                dict.fromkeys(
-                    f"{part.step.number} {part.step.step.title}"
-                    for part in cause.others
-                    if part.step.step.id != step.step.id
-                )
-            ),
-        )
-
 
 def _key(step: Step, check: str) -> str:
     return f"{step.id}/{check}"
-
-
-def _over(confirmed: Iterable[_Confirmed]) -> tuple[dict[str, _Cause], list[_Confirmed]]:
-    """Return by the id of an open change what is as it was before it, and all other answers."""
-    over: dict[str, _Cause] = {}
-    rest = []
-    for part in confirmed:
-        topic = part.topic
-        if topic.change and topic.before and not part.now.is_worse(topic.before):
-            over.setdefault(topic.change, _Cause(part)).others.append(part)
-            topic.change, topic.before = "", None
-        else:
-            rest.append(part)
-    return over, rest
 
 
 def _take(topic: Topic, answer: Answer, *, is_definite: bool) -> Answer | None:
@@ -490,7 +324,7 @@ def _take(topic: Topic, answer: Answer, *, is_definite: bool) -> Answer | None:
     return known
 
 
-def _words_of(state: RunState, watched: Watched, on: str) -> Iterator[_Confirmed]:
+def _words_of(state: RunState, watched: Watched, on: str) -> Iterator[Confirmed]:
     """Yield the words that have ended since, and those that were said again: no look is needed."""
     for step in state.steps.values():
         key = f"{step.step.id}/{_WORDS}"
@@ -505,7 +339,7 @@ def _words_of(state: RunState, watched: Watched, on: str) -> Iterator[_Confirmed
         )
         was = _take(topic, answer, is_definite=True)
         if was and topic.known:
-            yield _Confirmed(key, step, topic, was, topic.known)
+            yield Confirmed(key, step, topic, was, topic.known)
 
 
 def _outage(watched: Watched, now: datetime) -> Iterator[Change]:
