@@ -124,14 +124,14 @@ function stand({ next, done }) {
   document.getElementById(`runbook-${next.id}`)?.focus({ preventScroll: true });
 }
 
-// Once every panel is there, stands there, until the person goes elsewhere: JupyterLab itself
-// scrolls to the last cell, on a slow machine seconds later. Returns a function that forgets it.
-function standAt(view) {
-  const { next } = view;
-  let looks = next ? SETTLED_LOOKS : 0;
+// Once every panel is there, stands at what is next, until the person goes elsewhere: JupyterLab
+// itself scrolls to the last cell, on a slow machine seconds later. What is next may move meanwhile:
+// others settle steps too. Returns a function that forgets it.
+function standAtNext(model) {
+  let looks = SETTLED_LOOKS;
   const note = (event) => {
     const panel = event.target.closest(".rb");
-    if (event.type !== "focusin" || (panel && panel.id !== `runbook-${next?.id}`)) looks = 0;
+    if (event.type !== "focusin" || (panel && panel.id !== `runbook-${model.get("view").next?.id}`)) looks = 0;
   };
   const kinds = ["wheel", "keydown", "pointerdown", "focusin"];
   for (const kind of kinds) document.addEventListener(kind, note, { capture: true });
@@ -140,7 +140,8 @@ function standAt(view) {
     for (const kind of kinds) document.removeEventListener(kind, note, { capture: true });
   };
   const timer = setInterval(() => {
-    if (looks > 0) stand(view);
+    const view = model.get("view");
+    if (looks > 0 && view.next) stand(view);
     looks -= 1;
     if (looks <= 0) forget();
   }, SETTLED_MILLISECONDS);
@@ -160,7 +161,7 @@ function render({ model, el }) {
     if (message.kind === "file") finish.onFile(message, buffers);
   };
   model.on("msg:custom", hear);
-  const forgetNext = standAt(model.get("view"));
+  const forgetNext = standAtNext(model);
   return () => {
     forgetNext();
     model.off("msg:custom", hear);

@@ -126,8 +126,8 @@ class Panel {
     if (!isSettled || wasSettled) return;
     const focused = document.activeElement;
     const isInside = this.root.contains(focused);
-    // Where nobody acted, what a person opened or works in stays open.
-    const isInUse = this.fold || (isInside && focused !== this.root);
+    // Where nobody acted, what a person opened or works in stays open; its own line is no work.
+    const isInUse = this.fold || (isInside && focused !== this.root && focused !== this.line);
     setFold(view.id, !hasActed && isInUse ? true : undefined);
     if (hasActed && view.next && (isInside || focused === document.body)) jump(view.next.id, view.next.title);
   }
