@@ -40,8 +40,6 @@ from runbook_lib.plain_text import counted
 # What waits is looked at so often, and what is finished or spends something.
 _WAITING = timedelta(minutes=15)
 _FINISHED = timedelta(days=1)
-# A changed answer counts when another look, so much later, says the same.
-_CONFIRMED_AFTER = timedelta(minutes=5)
 _OUTAGE = timedelta(days=1)
 # Beyond this share of the app's calls of an hour, in percent, the watch leaves the rest to people.
 _MOST_USED = 50
@@ -274,7 +272,7 @@ class Watch:
                 topic.unanswered_since = topic.unanswered = ""
                 if topic.known is None:
                     topic.known = self._baseline(state.steps[name], finding.check)
-                was = _take(topic, Answer.of(finding, on), is_definite=bool(finding.refuses))
+                was = topic.take(Answer.of(finding, on), is_definite=bool(finding.refuses))
                 if was and topic.known:
                     yield Confirmed(key, state.steps[name], topic, was, topic.known, finding)
 
@@ -305,25 +303,6 @@ def _key(step: Step, check: str) -> str:
     return f"{step.id}/{check}"
 
 
-def _take(topic: Topic, answer: Answer, *, is_definite: bool) -> Answer | None:
-    """Keep an answer; return the one that it replaces, if it counts and differs."""
-    known = topic.known
-    if known is None or known.is_like(answer):
-        since = known.on if known else answer.on
-        topic.known = Answer(answer.outcome, answer.reason, since, answer.details)
-        topic.candidate = None
-        return None
-    first = topic.candidate
-    if first is None or not first.is_like(answer):
-        first = topic.candidate = answer
-    age = datetime.fromisoformat(answer.on) - datetime.fromisoformat(first.on)
-    if not is_definite and age < _CONFIRMED_AFTER:
-        return None
-    topic.known = Answer(answer.outcome, answer.reason, first.on, answer.details)
-    topic.candidate = None
-    return known
-
-
 def _words_of(state: RunState, watched: Watched, on: str) -> Iterator[Confirmed]:
     """Yield the words that have ended since, and those that were said again: no look is needed."""
     for step in state.steps.values():
@@ -337,7 +316,7 @@ def _words_of(state: RunState, watched: Watched, on: str) -> Iterator[Confirmed]
             step.again if is_old else step.conclusion.reason,
             on,
         )
-        was = _take(topic, answer, is_definite=True)
+        was = topic.take(answer, is_definite=True)
         if was and topic.known:
             yield Confirmed(key, step, topic, was, topic.known)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,8 @@ _FORM = 1
 _LARGEST = 16 * 1024 * 1024
 # Of changes that were shown, the newest are kept.
 _MOST_SHOWN = 50
+# A changed answer counts when another look, so much later, says the same.
+_CONFIRMED_AFTER = timedelta(minutes=5)
 # A day on which something ends is a duty of the calendar: that it moves is no change.
 _ENDS_ON = "_ends_on"
 # Of these outcomes the reason says what the remote system decided.
@@ -121,6 +123,24 @@ class Topic(Struct, forbid_unknown_fields=True):
     change: str = ""
     unanswered_since: str = ""
     unanswered: str = ""
+
+    def take(self, answer: Answer, *, is_definite: bool = False) -> Answer | None:
+        """Keep an answer; return the one that it replaces, if it counts and differs."""
+        known = self.known
+        if known is None or known.is_like(answer):
+            since = known.on if known else answer.on
+            self.known = Answer(answer.outcome, answer.reason, since, answer.details)
+            self.candidate = None
+            return None
+        first = self.candidate
+        if first is None or not first.is_like(answer):
+            first = self.candidate = answer
+        age = datetime.fromisoformat(answer.on) - datetime.fromisoformat(first.on)
+        if not is_definite and age < _CONFIRMED_AFTER:
+            return None
+        self.known = Answer(answer.outcome, answer.reason, first.on, answer.details)
+        self.candidate = None
+        return known
 
 
 class Change(Struct, forbid_unknown_fields=True):
