@@ -122,22 +122,25 @@ def _look_at_fleet(
 
 
 def _look(watch: Watch, seal_every: int, *, as_json: bool) -> ExitCode:
-    """Look, show what is new, seal what is due, and return the exit code."""
+    """Look, show and send what is new, seal what is due, and return the exit code."""
     from runbook_lib.cli.terminal import say
     from runbook_lib.engine.notify import ping
 
-    look = watch.look()
-    for change in look.changes:
-        _show(watch, change, as_json=as_json)
-    sys.stdout.flush()
-    if look.changes:
-        watch.show(look.changes)
-    refused = watch.notify()
+    refused: list[str] = []
+    # Customers come last: thousands of them take minutes.
+    for look_at in (watch.look, watch.look_at_customers):
+        look = look_at()
+        for change in look.changes:
+            _show(watch, change, as_json=as_json)
+        sys.stdout.flush()
+        if look.changes:
+            watch.show(look.changes)
+        refused += watch.notify()
+        if look.held:
+            say(look.held, is_error=True)
     for reason in filter(None, (*refused, ping(watch.run))):
         say(reason, is_error=True)
     bundle = watch.seal(seal_every)
-    if look.held:
-        say(look.held, is_error=True)
     if bundle:
         say(f"Sealed: {bundle}", is_error=True)
     code = _code(look)

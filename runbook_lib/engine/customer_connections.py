@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any, TypeVar
@@ -40,6 +40,8 @@ from runbook_lib.remote.documents import Document, shorten
 from runbook_lib.remote.rate_limits import Pace
 
 CONNECTIONS_NAME = "connections.json"
+# What it takes to ask the console.
+CONSOLE = ("cyclr_client_id", "cyclr_client_secret")
 
 _FORM = 1
 _LARGEST = 64 * 1024 * 1024
@@ -166,7 +168,7 @@ class Connections:
     ) -> None:
         self._run, self._values = run, run.values
         known = {**self._values, **run.settings.secrets}
-        if not (known.get("cyclr_client_id") and known.get("cyclr_client_secret")):
+        if not all(map(known.get, CONSOLE)):
             msg = "To ask Cyclr for its accounts, give Cyclr API Client ID and Client Secret."
             raise SettingsError(msg, next_step="Nothing was written.")
         known_as = run.history.index.practice
@@ -189,24 +191,25 @@ class Connections:
         """Return the connector's name in Cyclr's library."""
         return str(self._values["cyclr_connector"])
 
-    def look(self) -> Look:
+    def look(self, *, only: Collection[str] = ()) -> Look:
         """
         Ask for every account, and return what Cyclr said; a look that was cut off goes on.
 
-        Raises `BusyError` while another process looks, `RemoteError` if Cyclr refuses its
-        credentials, and `SettingsError` if the earlier look cannot be read.
+        With `only`, ask for these of the last look once more. Raises `BusyError` while another
+        process looks, `RemoteError` if Cyclr refuses its credentials, and `SettingsError` if the
+        earlier look cannot be read.
         """
         self.client()
         self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with FileLock(self.path.with_suffix(".lock"), timeout=0):
-                return self._look()
+                return self._look_again(only) if only else self._look()
         except Timeout:
             msg = "Another process is looking at these connections."
             raise BusyError(msg, next_step="Wait until it has ended.") from None
 
     def _look(self) -> Look:
-        look = self._earlier()
+        look = self._resumed()
         try:
             if not look.is_listed:
                 self._list(look)
@@ -214,6 +217,18 @@ class Connections:
             look.ended = timestamp(self._clock())
         except _StopError as error:
             look.notes.append(str(error))
+        finally:
+            self._save(look)
+        return look
+
+    def _look_again(self, accounts: Collection[str]) -> Look:
+        look = self._kept()
+        try:
+            for ident in accounts:
+                known = look.accounts.get(ident, Account(ident, ""))
+                look.accounts[ident] = self._ask(known, look)[0]
+        except _StopError:
+            pass  # who was not asked is as before
         finally:
             self._save(look)
         return look
@@ -297,27 +312,30 @@ class Connections:
                 lacking[cycle] = f"not known ({error})"
         return lacking
 
-    def _earlier(self) -> Look:
-        """Return the look that was cut off, or a new one that knows what earlier ones saw."""
+    def _kept(self) -> Look:
+        """Return the last look of this connector in this console, or the first one."""
         host = urlsplit(str(self._values["cyclr_api_url"])).hostname or ""
         of = (host, str(self._values["cyclr_client_id"]), self.connector)
-        began = timestamp(self._clock())
+        first = Look(of, timestamp(self._clock()))
         try:
             look = msgspec.json.decode(read_plain(self.path, _LARGEST), type=Look)
         except FileNotFoundError:
-            return Look(of, began)
+            return first
         except (OSError, ValueError) as error:
             msg = f"{self.path} cannot be read: {getattr(error, 'strerror', None) or error}."
             advice = "Move it away: it is made again, and only forgets since when it has seen what."
             raise SettingsError(msg, next_step=advice) from None
-        if look.of != of:
-            return Look(of, began)
-        age = self._clock() - datetime.fromisoformat(look.began)
-        if not look.ended and age < _RESUMED_WITHIN:
+        return look if look.of == of else first
+
+    def _resumed(self) -> Look:
+        """Return the look that was cut off, or a new one that knows what earlier ones saw."""
+        look, now = self._kept(), self._clock()
+        if not look.ended and now - datetime.fromisoformat(look.began) < _RESUMED_WITHIN:
             look.notes = []
             return look
         kept = (item for item in look.accounts.values() if item.standing is not Standing.VANISHED)
-        return Look(of, began, look.number + 1, accounts={item.id: item for item in kept})
+        accounts = {item.id: item for item in kept}
+        return Look(look.of, timestamp(now), look.number + 1, accounts=accounts)
 
     def _list(self, look: Look) -> None:
         """Add every account of the console to `look`; a page that cannot be read is noted."""

@@ -19,6 +19,7 @@ from runbook_lib.core.model import Exchange, Finding, Mode, Outcome
 from runbook_lib.core.procedure import Procedure, Step
 from runbook_lib.core.state import RunState, StepState
 from runbook_lib.engine.causes import Causes, Confirmed
+from runbook_lib.engine.customer_connections import CONSOLE, Connections
 from runbook_lib.engine.duties import duties
 from runbook_lib.engine.notify import deliver, escalate, send, trial, ways
 from runbook_lib.engine.process import ProcessRequest, run_in_process
@@ -34,7 +35,8 @@ from runbook_lib.engine.watched import (
     read_watched,
     watched_alone,
 )
-from runbook_lib.errors import SettingsError
+from runbook_lib.engine.watched_customers import CUSTOMERS, customer_changes, unconfirmed
+from runbook_lib.errors import RemoteError, SettingsError
 from runbook_lib.plain_text import counted
 
 # What waits is looked at so often, and what is finished or spends something.
@@ -51,7 +53,7 @@ _WORDS = "words"
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One look: how many steps were asked, what nobody was shown yet, why nothing was asked."""
+    """One look: how many were asked, what nobody was shown yet, and why nothing was asked."""
 
     asked: int
     changes: tuple[Change, ...]
@@ -126,20 +128,52 @@ class Watch:
                 *_outage(watched, now),
                 *self._reminders(state, watched, now),
             ]
-            for change in changes:
-                change.sending = dict.fromkeys(self._ways, "")
             if steps or changes:
-                watched.changes += changes
                 watched.looked_on = timestamp(now) if steps else watched.looked_on
-                watched.save(self.path)
-        topics = watched.topics.values()
-        return Look(
-            asked=len(steps),
-            changes=tuple(watched.unshown),
-            is_failing=any(t.known and t.known.outcome is Outcome.FAILED for t in topics),
-            is_unanswered=any(topic.unanswered_since for topic in topics),
-            held=held,
-        )
+                self._keep(changes, watched)
+        return _look_of(watched, len(steps), held)
+
+    def look_at_customers(self) -> Look:
+        """
+        Look at the customers' connections, once a day where Cyclr's credentials are known.
+
+        Thousands of accounts take minutes, during which `look` may go on elsewhere. Raises
+        `BusyError` while another process looks at them, and `SettingsError` for a damaged file.
+        """
+        run, now = self.run, self.run.clock()
+        watched = read_watched(self.path)
+        known = {**run.values, **run.settings.secrets}
+        again = unconfirmed(watched)
+        topic = watched.topics.get(CUSTOMERS, Topic())
+        last = watched.looked.get(CUSTOMERS)
+        interval = _WAITING if topic.unanswered_since else _FINISHED
+        is_due = last is None or now - datetime.fromisoformat(last) >= interval
+        if not (all(map(known.get, CONSOLE)) and (is_due or again)):
+            return _look_of(watched, 0)
+        unanswered = ""
+        try:
+            seen = Connections(run, clock=run.clock).look(only=() if is_due else again)
+        except RemoteError as error:
+            seen, unanswered = None, run.redactor.redact(str(error))
+        with watched_alone(self.path):
+            watched, on = read_watched(self.path), timestamp(run.clock())
+            changes = list(customer_changes(watched, seen, on)) if seen else []
+            for change in changes:
+                change.reason = run.redactor.redact_remote(change.reason)
+            if is_due:
+                watched.looked[CUSTOMERS] = on
+                topic = watched.topics.setdefault(CUSTOMERS, Topic())
+                topic.unanswered = unanswered or " ".join(seen.notes if seen else ())
+                topic.unanswered_since = (topic.unanswered_since or on) if topic.unanswered else ""
+            self._keep([*changes, *_outage(watched, run.clock())], watched)
+        return _look_of(watched, len(seen.accounts) if seen else 0)
+
+    def _keep(self, changes: list[Change], watched: Watched) -> None:
+        """Keep what was seen, and have each change sent."""
+        for change in changes:
+            change.sending = dict.fromkeys(self._ways, "")
+        watched.changes += changes
+        watched.save(self.path)
 
     def show(self, changes: Iterable[Change]) -> None:
         """Keep that these changes were shown."""
@@ -297,6 +331,17 @@ class Watch:
             if finding.check == check and not self._is_fault(finding, seen):
                 return Answer.of(finding, step.checked_on)
         return None
+
+
+def _look_of(watched: Watched, asked: int, held: str = "") -> Look:
+    topics = watched.topics.values()
+    return Look(
+        asked=asked,
+        changes=tuple(watched.unshown),
+        is_failing=any(t.known and t.known.outcome is Outcome.FAILED for t in topics),
+        is_unanswered=any(topic.unanswered_since for topic in topics),
+        held=held,
+    )
 
 
 def _key(step: Step, check: str) -> str:
