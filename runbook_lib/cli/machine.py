@@ -93,13 +93,19 @@ def sandbox(scenario: str, port: int, *, as_json: bool) -> None:
 @CONNECTOR
 @ENV_FILE
 @EVIDENCE_IF_READABLE
+@click.option(
+    "--notify-test", "is_notify_test", is_flag=True, help="Send a test message of the watch, too."
+)
 @JSON
-def doctor(*, connector: str, env_file: str, evidence: str, as_json: bool) -> None:
+def doctor(
+    *, connector: str, env_file: str, evidence: str, is_notify_test: bool, as_json: bool
+) -> None:
     """Check whether this machine, its .env and its network are ready."""
     from runbook_lib.cli.terminal import line_of, show_table
     from runbook_lib.engine.doctor import examine
 
-    examination = examine(find_procedure(connector), env_file, evidence)
+    procedure = find_procedure(connector)
+    examination = examine(procedure, env_file, evidence, is_notify_test=is_notify_test)
     if as_json:
         click.echo(json.dumps([asdict(symptom) for symptom in examination.symptoms]))
     else:

@@ -66,6 +66,7 @@ def watch(
     With FILE it looks at each tenant of a fleet's file, instead of the one of the settings.
     """
     from runbook_lib.connectors.registry import find_procedure
+    from runbook_lib.engine.notify import try_ways
     from runbook_lib.engine.watch import open_watch
 
     values = assignments(given)
@@ -76,7 +77,7 @@ def watch(
     def look(opened: Watch) -> ExitCode:
         try:
             if is_test:
-                click.echo(f"Accepted: {', '.join(opened.try_ways())}.")
+                click.echo(f"Accepted: {', '.join(try_ways(opened.run))}.")
                 return ExitCode.COMPLETE
             return _look(opened, seal_every or 0, as_json=as_json)
         finally:

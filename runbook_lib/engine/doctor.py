@@ -6,8 +6,10 @@ It changes nothing; it writes and removes a probe file in the evidence folder.
 
 from __future__ import annotations
 
+import os
 import platform
 import stat
+import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -15,13 +17,15 @@ from importlib.util import cache_from_source, find_spec
 from pathlib import Path
 from typing import Any
 
-from runbook_lib.config.settings import Settings, find_env_file
+from runbook_lib.config.runner import inputs_of
+from runbook_lib.config.settings import Settings, find_env_file, settings_file
 from runbook_lib.config.workspace import evidence_folder, project_folder
 from runbook_lib.core.procedure import Procedure
 from runbook_lib.core.redaction import Redactor
 from runbook_lib.engine.known_run import known_values
 from runbook_lib.engine.notebooks import is_stale, notebook_name
-from runbook_lib.engine.run import load_settings
+from runbook_lib.engine.notify import try_ways
+from runbook_lib.engine.run import load_settings, open_known
 from runbook_lib.errors import ExitCode, RunbookError, SettingsError
 from runbook_lib.evidence.signing.keys import (
     UNENCRYPTED,
@@ -32,6 +36,13 @@ from runbook_lib.evidence.signing.keys import (
 from runbook_lib.remote.limits import Limits
 from runbook_lib.remote.transport import Request, Transport
 
+_SECONDS = 30.0
+# Fails without a keyring, and where an entry that it is given is not there.
+_ASKS_KEYRING = """
+import keyring, sys
+asked = [keyring.get_password(*name.rsplit("/", 1)) for name in ("runbook/doctor", *sys.argv[1:])]
+sys.exit(None in asked[1:])
+"""
 _PACKAGE_FOLDER = Path(__file__).parents[1]
 
 
@@ -67,8 +78,14 @@ class Examination:
         return min(codes, default=ExitCode.COMPLETE)
 
 
-def examine(procedure: Procedure, env_file: str, evidence: str) -> Examination:
-    """Examine Python, Jupyter, the notebook, the evidence folder, settings and network."""
+def examine(
+    procedure: Procedure, env_file: str, evidence: str, *, is_notify_test: bool = False
+) -> Examination:
+    """
+    Examine Python, Jupyter, the notebook, the evidence folder, settings, secrets and network.
+
+    With `is_notify_test` a test message is sent, too.
+    """
     python = Symptom("Python", platform.python_version())
     symptoms = [python, _bytecode(), _kernel(), _notebook(procedure)]
     symptoms.append(_evidence_folder(evidence))
@@ -77,9 +94,12 @@ def examine(procedure: Procedure, env_file: str, evidence: str) -> Examination:
     values = known_values(procedure, {}, settings)
     doubts = procedure.doubts(values).items()
     symptoms += [Symptom(label, doubt, is_warning=True) for label, doubt in doubts]
+    symptoms += _secrets(procedure, env_file)
     symptoms.append(_signing_key(settings))
     addresses = [url for provider in procedure.providers for url in provider.hosts(values)[:1]]
     symptoms += [_reachable(url, Limits.of(values)) for url in addresses]
+    if is_notify_test:
+        symptoms.append(_message(procedure, env_file, evidence))
     return Examination(tuple(symptoms))
 
 
@@ -142,6 +162,67 @@ def _settings(procedure: Procedure, env_file: str) -> tuple[Settings, Symptom]:
         advice = f"{path} can be read by others: run `chmod 600 {path}`"
         return settings, Symptom("Settings", advice, ExitCode.INCOMPLETE)
     return settings, Symptom("Settings", source + names)
+
+
+def _secrets(procedure: Procedure, env_file: str) -> list[Symptom]:
+    """Return for each store whether a run without a session, by cron or a timer, can read it."""
+    try:
+        file_values = settings_file(env_file)
+    except RunbookError:
+        file_values = {}
+    references: list[str] = []
+    lacking: list[str] = []
+    variables = [
+        name
+        for item in inputs_of(procedure)
+        if item.secret
+        for name in (item.variable_for(procedure.id), item.variable)
+    ]
+    for name in variables:
+        text = os.environ.get(name) or file_values.get(name, "")
+        if os.environ.get(name) or text.startswith("env:"):
+            lacking.append(name)
+        elif text.startswith("keyring:"):
+            references.append(text.removeprefix("keyring:"))
+    can_read = _reads_keyring_without_session(references)
+    keyring = "can be read" if can_read else "cannot be read: keep secrets in .env or in files"
+    here = ", ".join(lacking)
+    return [
+        Symptom("Keyring without a session", keyring, is_warning=bool(references and not can_read)),
+        Symptom("Files without a session", ".env, file: and dotenv: can be read"),
+        Symptom(
+            "Environment without a session",
+            f"set {here} for cron or the service, too: only this session has it"
+            if here
+            else "no secret is in this session's environment alone",
+            is_warning=bool(here),
+        ),
+    ]
+
+
+def _reads_keyring_without_session(references: list[str]) -> bool:
+    """Ask a process that has nothing of this session, as cron starts one."""
+    kept = {name: os.environ[name] for name in ("HOME", "PATH") if name in os.environ}
+    try:
+        asked = subprocess.run(  # noqa: S603  (the arguments are names of entries)
+            [sys.executable, "-c", _ASKS_KEYRING, *references], env=kept, timeout=_SECONDS,
+            check=False, stdin=subprocess.DEVNULL, capture_output=True, start_new_session=True,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return asked.returncode == 0
+
+
+def _message(procedure: Procedure, env_file: str, evidence: str) -> Symptom:
+    """Send a test message in each way that is set."""
+    try:
+        run = open_known(procedure, tenant="", evidence=evidence, env_file=env_file)
+        try:
+            return Symptom("Test message", f"accepted: {', '.join(try_ways(run))}")
+        finally:
+            run.close()
+    except RunbookError as error:
+        return Symptom("Test message", f"{error} {error.diagnostics()}", ExitCode.INCOMPLETE)
 
 
 def _signing_key(settings: Settings) -> Symptom:

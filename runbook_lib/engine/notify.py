@@ -22,7 +22,7 @@ from runbook_lib.core.journal import timestamp
 from runbook_lib.core.json_text import write_json
 from runbook_lib.core.model import Value
 from runbook_lib.core.words import person_key
-from runbook_lib.engine.run import Run
+from runbook_lib.engine.run import Run, new_run_id
 from runbook_lib.engine.watched import Change, Kind, Watched
 from runbook_lib.errors import RemoteError, RunbookError, SettingsError
 from runbook_lib.plain_text import escaped_json, one_line
@@ -233,6 +233,22 @@ def document_of(run: Run, change: Change) -> dict[str, object]:
     document = to_builtins(change)
     kept = ("shown_on", "sending", "sent", "tries")
     return {**whose, **{name: value for name, value in document.items() if name not in kept}}
+
+
+def try_ways(run: Run) -> list[str]:
+    """
+    Send a test message in each way, as a real one goes; return the ways.
+
+    Raises `NotSentError`, and `SettingsError` where no way is set.
+    """
+    known = ways(run)
+    if not known:
+        msg = "No way is set for messages."
+        raise SettingsError(msg, next_step="Set mail_server, mail_from and mail_to, or webhook.")
+    change = trial(run.clock(), f"test{new_run_id()}")
+    for way in known:
+        send(run, change, way)
+    return list(known)
 
 
 def trial(now: datetime, ident: str) -> Change:

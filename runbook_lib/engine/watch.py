@@ -21,9 +21,9 @@ from runbook_lib.core.state import RunState, StepState
 from runbook_lib.engine.causes import Causes, Confirmed
 from runbook_lib.engine.customer_connections import CONSOLE, Connections
 from runbook_lib.engine.duties import duties
-from runbook_lib.engine.notify import deliver, escalate, send, trial, ways
+from runbook_lib.engine.notify import deliver, escalate, ways
 from runbook_lib.engine.process import ProcessRequest, run_in_process
-from runbook_lib.engine.run import Run, new_run_id, open_run
+from runbook_lib.engine.run import Run, open_run
 from runbook_lib.engine.tenants import TenantState, unknown_tenant
 from runbook_lib.engine.watched import (
     WATCH_NAME,
@@ -191,18 +191,6 @@ class Watch:
             watched = read_watched(self.path)
             escalate(watched, self.run, self.run.clock())
             return deliver(watched, self.run, partial(watched.save, self.path))
-
-    def try_ways(self) -> list[str]:
-        """Send a test message in each way; return the ways. Raises `NotSentError`."""
-        if not self._ways:
-            msg = "No way is set for messages."
-            raise SettingsError(
-                msg, next_step="Set mail_server, mail_from and mail_to, or webhook."
-            )
-        change = trial(self.run.clock(), f"test{new_run_id()}")
-        for way in self._ways:
-            send(self.run, change, way)
-        return list(self._ways)
 
     def seal(self, every_days: int = 0) -> str:
         """

@@ -315,3 +315,67 @@ def test_the_doctor_looks_at_the_evidence_folder_that_the_settings_name(
     result = CliRunner().invoke(main, ["doctor", "--json"])
 
     assert "elsewhere can be written" in result.stdout
+
+
+def test_secrets_that_a_timer_does_not_have_are_named(
+    remote: FakeRemote, env: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What only this session's environment has, or refers to, is a warning; a file is none."""
+
+    remote.on("/", says("hello", 404))
+    assert not found(examine())["Environment without a session"].is_warning
+    monkeypatch.setenv("RUNBOOK_MAIL_PASSWORD", "kD93-mail-Account")
+    monkeypatch.setenv("ELSEWHERE", "1f2e3d4c" * 4)
+    env.write_text("RUNBOOK_FACEBOOK_APP_SECRET=env:ELSEWHERE\n")
+
+    symptom = found(examine())["Environment without a session"]
+
+    assert symptom.is_warning
+    assert symptom.is_well
+    assert "set RUNBOOK_FACEBOOK_APP_SECRET, RUNBOOK_MAIL_PASSWORD for cron" in symptom.said
+    assert "1f2e" not in symptom.said + "".join(found(examine())["Settings"].said)
+
+
+_KEYRING = """
+from keyring.backend import KeyringBackend
+class Keyring(KeyringBackend):
+    priority = 9
+    def get_password(self, service, username):
+        return {("acme", "app"): "0a1b2c3d" * 4}.get((service, username))
+    def set_password(self, service, username, password): ...
+"""
+
+
+@pytest.mark.parametrize(
+    ("backend", "reference", "can_be_read", "is_warning"),
+    [
+        ("kept.Keyring", "acme/app", True, False),
+        ("kept.Keyring", "acme/other", False, True),
+        ("keyring.backends.fail.Keyring", "acme/app", False, True),
+        ("keyring.backends.fail.Keyring", "", False, False),
+    ],
+)
+def test_a_keyring_is_asked_without_the_session(
+    remote: FakeRemote, env: Path, folder: Path, monkeypatch: pytest.MonkeyPatch,
+    backend: str, reference: str, *, can_be_read: bool, is_warning: bool,
+) -> None:  # fmt: skip
+    """
+    A process without anything of this session reads the entries that the settings name.
+
+    A backend that only this session's environment names does not count.
+    """
+
+    remote.on("/", says("hello", 404))
+    monkeypatch.setenv("HOME", str(folder))
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
+    (folder / ".config" / "python_keyring").mkdir(parents=True)
+    (folder / "kept.py").write_text(_KEYRING)
+    (folder / ".config" / "python_keyring" / "keyringrc.cfg").write_text(
+        f"[backend]\ndefault-keyring={backend}\nkeyring-path={folder}\n"
+    )
+    env.write_text(f"RUNBOOK_FACEBOOK_APP_SECRET={reference and f'keyring:{reference}'}\n")
+
+    symptom = found(examine())["Keyring without a session"]
+
+    assert symptom.said.startswith("can be read") is can_be_read
+    assert symptom.is_warning is is_warning

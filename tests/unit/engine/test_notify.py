@@ -290,7 +290,7 @@ def test_nobody_is_told_without_a_way(folder: Path) -> None:
         desk = Desk(folder, sandbox)
         opened = watch.open_watch(PROCEDURE, {}, tenant="acme", env_file="watch.env")
         with pytest.raises(SettingsError, match="No way is set"):
-            opened.try_ways()
+            notify.try_ways(opened.run)
         opened.run.close()
         desk.run.close()
 
@@ -351,3 +351,19 @@ def test_each_look_is_told_to_the_health_check(desk: Desk, post: Posts) -> None:
     assert [part.output for part in shown] == ["", ""]
     assert refused.stderr == "The health check answered 503 (127.0.0.1).\n"
     assert refused.exit_code == ExitCode.COMPLETE
+
+
+def test_the_doctor_sends_a_test_message_on_request(desk: Desk, post: Posts) -> None:
+    """It goes as a real one does, and only when it is asked for; a refusal is named."""
+
+    words = ["doctor", "--env-file", "watch.env"]
+    runbook(*words)
+    assert not post[0].mails
+    sent = runbook(*words, "--notify-test")
+    post[0].refuses = True
+    refused = runbook(*words, "--notify-test")
+
+    assert len(post[0].mails) == 1
+    assert post[0].mails[0]["Subject"].endswith("Test message: a test")
+    assert "accepted: mail, webhook" in " ".join(sent.output.split())
+    assert "was not sent (mail): (451" in " ".join(refused.output.split())
