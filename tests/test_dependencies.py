@@ -9,6 +9,8 @@ import tomllib
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "runbook_lib"
 
@@ -52,7 +54,7 @@ def distributions() -> set[str]:
 def test_every_import_is_declared() -> None:
     """Every imported distribution is declared, since a transitive one may disappear."""
 
-    assert distributions() - declared("cluster") == set()
+    assert distributions() - declared("cluster", "apprise") == set()
 
 
 def test_every_declared_dependency_is_used() -> None:
@@ -61,16 +63,17 @@ def test_every_declared_dependency_is_used() -> None:
     assert declared() - distributions() == set(NOT_IMPORTED)
 
 
-def test_what_is_optional_is_imported_in_one_place() -> None:
-    """Only the pool on a Dask cluster imports its extra, and only `--scheduler` loads that."""
+@pytest.mark.parametrize(
+    ("extra", "user"), [("distributed", "dask_pool.py"), ("apprise", "notify.py")]
+)
+def test_what_is_optional_is_imported_in_one_place(extra: str, user: str) -> None:
+    """One module alone imports what an extra brings, and only where a setting asks for it."""
 
     users = [
-        path.name
-        for path in PACKAGE.rglob("*.py")
-        if "distributed" in imported(path.read_text("utf-8"))
+        path.name for path in PACKAGE.rglob("*.py") if extra in imported(path.read_text("utf-8"))
     ]
 
-    assert users == ["dask_pool.py"]
+    assert users == [user]
 
 
 def test_every_form_of_import_is_found() -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from runbook_lib.cli.main import main
 from runbook_lib.config.attestations import read_words
+from runbook_lib.config.env_file import write_env_file
 from runbook_lib.config.runner import inputs_of
 from runbook_lib.config.settings import read_env_file, resolve
 from runbook_lib.connectors.provider import vendor_of
@@ -361,9 +362,11 @@ def test_pre_commit_runs_the_quick_part_of_make_check() -> None:
 
 
 # --- examples --------------------------------------------------------------------------------
-def test_the_example_settings_are_valid() -> None:
-    """`.env.example` can be used unchanged, and names every credential."""
+def test_the_example_settings_are_valid(tmp_path: Path) -> None:
+    """`.env.example` is what `init` writes, can be used unchanged, and names every credential."""
 
+    written = write_env_file(tmp_path / ".env", PROCEDURE).read_text(encoding="utf-8")
+    assert (ROOT / ".env.example").read_text(encoding="utf-8") == written
     variables = read_env_file(ROOT / ".env.example")
     inputs = inputs_of(PROCEDURE)
     settings = resolve(inputs, env_file=variables, environ={})

@@ -200,6 +200,12 @@ NOTIFY = (
         secret=True,
     ),
     Input(
+        name="apprise_file",
+        label="Apprise configuration",
+        help="Apprise's own file, with the addresses of other services; needs the extra apprise.",
+        example="/etc/runbook/apprise.conf",
+    ),
+    Input(
         name="healthcheck",
         label="Health check",
         help="Gets a GET after each look: whoever watches it notices that the watch has stopped.",

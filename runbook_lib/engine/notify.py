@@ -7,6 +7,7 @@ the same `Message-ID` and `webhook-id`, by which a receiver knows it.
 
 from __future__ import annotations
 
+import logging
 import smtplib
 import ssl
 from collections.abc import Callable, Iterator, Mapping
@@ -14,6 +15,7 @@ from datetime import datetime, timedelta
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
+from pathlib import Path
 
 from msgspec import to_builtins
 
@@ -28,7 +30,7 @@ from runbook_lib.errors import RemoteError, RunbookError, SettingsError
 from runbook_lib.plain_text import escaped_json, one_line
 from runbook_lib.remote.transport import Request
 
-MAIL, WEBHOOK, ESCALATED = "mail", "webhook", "escalated"
+MAIL, WEBHOOK, APPRISE, ESCALATED = "mail", "webhook", "apprise", "escalated"
 
 _TLS_PORT = 465
 _SECONDS = 30.0
@@ -63,7 +65,8 @@ def ways(run: Run) -> tuple[str, ...]:
         raise SettingsError("Mail needs mail_server, mail_from and mail_to.")
     if bool(values.get("webhook")) is not ("webhook_secret" in secrets):
         raise SettingsError("A webhook needs webhook and webhook_secret.")
-    return (*([MAIL] if named else []), *([WEBHOOK] if values.get("webhook") else []))
+    known = {MAIL: "mail_server", WEBHOOK: "webhook", APPRISE: "apprise_file"}
+    return tuple(way for way, name in known.items() if values.get(name))
 
 
 def escalate(watched: Watched, run: Run, now: datetime) -> None:
@@ -107,6 +110,8 @@ def send(run: Run, change: Change, way: str) -> None:
     try:
         if way == WEBHOOK:
             _post(run, change)
+        elif way == APPRISE:
+            _hand_to_apprise(run, change)
         else:
             _mail(run, change, is_escalated=way == ESCALATED)
     except (OSError, smtplib.SMTPException, RemoteError) as error:
@@ -120,12 +125,9 @@ def mail_of(run: Run, change: Change, *, is_escalated: bool = False) -> EmailMes
     values = run.values
     to = values["escalate_to"] if is_escalated else _address(values, change.person)
     domain = str(values["mail_from"]).rpartition("@")[2]
-    mark = "SANDBOX " * run.is_sandbox
-    late = "still " * is_escalated
-    subject = f"{mark}{run.tenant}: {change.title}: {late}{_LABELS[change.kind]}"
     mail = EmailMessage(policy=SMTP)
     mail["From"], mail["To"] = str(values["mail_from"]), str(to)
-    mail["Subject"] = one_line(subject)[:_LONGEST_SUBJECT]
+    mail["Subject"] = subject_of(run, change, is_escalated=is_escalated)
     mail["Date"] = format_datetime(run.clock())
     mail["Message-ID"] = f"<{change.id}{'.late' * is_escalated}@{domain}>"
     mail["Auto-Submitted"] = "auto-generated"
@@ -133,6 +135,13 @@ def mail_of(run: Run, change: Change, *, is_escalated: bool = False) -> EmailMes
         mail["References"] = f"<{change.ends or change.id}@{domain}>"
     mail.set_content("\n".join(_lines(run, change)) + "\n")
     return mail
+
+
+def subject_of(run: Run, change: Change, *, is_escalated: bool = False) -> str:
+    """Return whose change it is, and which, in one short line."""
+    mark, late = "SANDBOX " * run.is_sandbox, "still " * is_escalated
+    subject = f"{mark}{run.tenant}: {change.title}: {late}{_LABELS[change.kind]}"
+    return one_line(subject)[:_LONGEST_SUBJECT]
 
 
 def _lines(run: Run, change: Change) -> Iterator[str]:
@@ -211,6 +220,25 @@ def _post(run: Run, change: Change) -> None:
     if not 200 <= answer.status < 300:
         msg = f"{request.host} answered {answer.status}"
         raise RemoteError(msg)
+
+
+def _hand_to_apprise(run: Run, change: Change) -> None:
+    """Let Apprise send it (https://github.com/caronc/apprise), past the transport."""
+    try:
+        from apprise import Apprise, AppriseConfig  # noqa: PLC0415  (an extra)
+    except ImportError:
+        msg = "Apprise is not installed: pip install 'facebook-marketing-runbook[apprise]'"
+        raise RemoteError(msg) from None
+    # NOTE: what it logs of a failure quotes addresses, which are secrets.
+    logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
+    config, sender = AppriseConfig(), Apprise()
+    path = str(Path(str(run.values["apprise_file"])).absolute())
+    if not (config.add(path) and sender.add(config) and len(sender)):
+        msg = f"Apprise finds no address in {path}"
+        raise RemoteError(msg)
+    title, text = subject_of(run, change), "\n".join(_lines(run, change))
+    if not sender.notify(title=title, body=text, body_format="text"):
+        raise RemoteError("a service did not take it")
 
 
 def ping(run: Run) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import json
+import sys
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -31,6 +32,8 @@ from tests.unit.engine.test_watch import DAY, HOUR, MINUTE, PROCEDURE, Desk
 SECRET = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 PASSWORD = "of-the-mail-Account-4711"
 STEP = "fb-13-app-id-and-secret"
+# Apprise imports it where there still is one.
+_APPRISE_WARNS = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
 
 
 class Post:
@@ -367,3 +370,68 @@ def test_the_doctor_sends_a_test_message_on_request(desk: Desk, post: Posts) -> 
     assert post[0].mails[0]["Subject"].endswith("Test message: a test")
     assert "accepted: mail, webhook" in " ".join(sent.output.split())
     assert "was not sent (mail): (451" in " ".join(refused.output.split())
+
+
+def _with_apprise(desk: Desk, address: str) -> Any:
+    (desk.folder / "apprise.conf").write_text(f"# who gets it\n{address}\n")
+    with (desk.folder / "watch.env").open("a") as file:
+        file.write("RUNBOOK_APPRISE_FILE=apprise.conf\n")
+    return watch.open_watch(PROCEDURE, {}, tenant="acme", env_file="watch.env")
+
+
+@_APPRISE_WARNS
+def test_other_services_get_it_by_apprise(
+    desk: Desk, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A message that Apprise cannot deliver is due again, and no address is shown."""
+
+    bodies: list[dict[str, Any]] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            bodies.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+            self.send_response(500 if len(bodies) > 1 else 200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Print nothing."""
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        address = f"json://person:pass-Word-4711@127.0.0.1:{server.server_address[1]}/t0ken-Qz81"
+        opened = _with_apprise(desk, address)
+        change = notify.trial(desk.now(), "1")
+        notify.send(opened.run, change, notify.APPRISE)
+        with pytest.raises(NotSentError) as refused:
+            notify.send(opened.run, change, notify.APPRISE)
+        opened.run.close()
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+    assert bodies[0]["title"] == "SANDBOX acme: Test message: a test"
+    assert "Nothing changed" in bodies[0]["message"]
+    assert "a service did not take it" in str(refused.value)
+    printed = capfd.readouterr()
+    shown = (str(refused.value), caplog.text, printed.out, printed.err)
+    assert not [text for text in shown if "4711" in text or "t0ken" in text]
+
+
+@_APPRISE_WARNS
+def test_without_the_extra_apprise_says_how_to_install_it(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the extra, and without an address that it knows, the message is due again."""
+
+    opened = _with_apprise(desk, "no-such-service://t0ken-Qz81")
+    change = notify.trial(desk.now(), "1")
+    with pytest.raises(NotSentError, match="finds no address in") as unknown:
+        notify.send(opened.run, change, notify.APPRISE)
+    monkeypatch.setitem(sys.modules, "apprise", None)
+    with pytest.raises(NotSentError, match=r"pip install .*\[apprise\]"):
+        notify.send(opened.run, change, notify.APPRISE)
+    opened.run.close()
+    assert "t0ken" not in str(unknown.value)
