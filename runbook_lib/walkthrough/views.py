@@ -511,8 +511,7 @@ def _forms(step: Step, scene: Scene) -> list[dict[str, Any]]:
             _option("skip", "Skip", "This step is skipped."),
             verb="skips this",
             act="Skip",
-            note_label="Reason",
-            note_missing="Give a reason: it is kept in the record.",
+            **_REASON,
         ),
         _form(
             "withdraw",
@@ -522,8 +521,7 @@ def _forms(step: Step, scene: Scene) -> list[dict[str, Any]]:
             ),
             verb="withdraws it",
             act="Withdraw",
-            note_label="Reason",
-            note_missing="Give a reason: it is kept in the record.",
+            **_REASON,
         ),
         _form(
             "comment",
@@ -629,6 +627,10 @@ _ASSIGN_FIELDS = (
     },
     {"name": "due", "label": "By", "type": "date", "help": "Optional.", "choices": []},
 )
+_REASON: dict[str, Any] = {
+    "note_label": "Reason",
+    "note_missing": "Give a reason: it is kept in the record.",
+}
 _DUE_FIELD = {
     "name": "due",
     "label": "Due",
