@@ -8,6 +8,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from filelock import FileLock
 
 from runbook_lib.core.model import Mode
 from runbook_lib.engine.watch import Look, Watch
@@ -139,6 +140,14 @@ def test_an_outage_of_cyclr_signs_nobody_out(office: Office) -> None:
     (over,) = office.changes(HOUR, DAY)
 
     assert (outage.kind, over.kind, over.ends) == (Kind.OUTAGE, Kind.OUTAGE_OVER, outage.id)
+
+
+def test_another_process_that_asks_them_is_waited_for(office: Office) -> None:
+    """While `runbook connections` looks, the watch does not, and looks the next time."""
+
+    with FileLock(office.watch.path.with_name("connections.lock")):
+        assert office.look().asked == 0
+    assert office.look().asked == 4
 
 
 def test_without_the_consoles_credentials_nobody_is_asked(tmp_path: Path) -> None:
