@@ -15,7 +15,7 @@ from runbook_lib.remote.budget import BUDGET_NAME, Budget
 from runbook_lib.remote.limits import Limits
 from runbook_lib.remote.look import Look
 from runbook_lib.remote.rate_limits import COOL_DOWNS_NAME, KeptCoolDowns
-from runbook_lib.remote.transport import Keep, Session, Transport
+from runbook_lib.remote.transport import Keep, Session, Transport, Wires
 
 _NAMES = ("service_domain", "service_domain_address", "ca_file")
 
@@ -25,7 +25,7 @@ class Connections:
     Transports to the systems of `providers`, made when they are first needed.
 
     All of a folder's runs share what is known of hosts that must not be asked for a while,
-    and of the calls that each app has used.
+    and of the calls that each app has used. `wires`, if set, are shared with other runs.
     """
 
     def __init__(self, providers: Sequence[Provider], redactor: Redactor, evidence: Path) -> None:
@@ -35,6 +35,7 @@ class Connections:
         self._transports: dict[tuple[object, ...], Transport] = {}
         self._cool_downs = KeptCoolDowns(evidence / COOL_DOWNS_NAME)
         self._budget = Budget(evidence / BUDGET_NAME)
+        self.wires: Wires | None = None
 
     def open_session(
         self,
@@ -78,6 +79,7 @@ class Connections:
             on_call=self._count,
             limits=Limits.of(values),
             cool_downs=self._cool_downs,
+            wires=self.wires,
         )
 
     def used(self, app: str, allowance: int) -> float:
@@ -89,7 +91,7 @@ class Connections:
         self._budget.spend(app, max((share for share in shares if share is not None), default=None))
 
     def close(self) -> None:
-        """Close every connection."""
+        """Close every connection that is not shared."""
         for transport in self._transports.values():
             transport.close()
         self._transports.clear()

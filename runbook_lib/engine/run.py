@@ -86,7 +86,7 @@ from runbook_lib.engine.exchanges import ExchangeWriter
 from runbook_lib.engine.known_run import KnownRun
 from runbook_lib.errors import SettingsError
 from runbook_lib.remote.look import Look
-from runbook_lib.remote.transport import Keep, Session
+from runbook_lib.remote.transport import Keep, Session, Wires
 
 # Parameters of the run itself, beside the procedure's inputs.
 RESERVED = ("tenant", "evidence", "env_file", "run_id", "mode")
@@ -459,8 +459,12 @@ class Run(KnownRun):
         self._reader.read()
         self._reader.save(self.key)
 
+    def share(self, wires: Wires) -> None:
+        """Use the connections of other runs from now on; they stay open when this one closes."""
+        self._connections.wires = wires
+
     def close(self) -> None:
-        """Close every connection."""
+        """Close every connection that is not shared."""
         self._connections.close()
 
     def _prepared(self, step: Step, look: Look, keep: Keep) -> Prepared:

@@ -172,9 +172,51 @@ class _Abandoned:
     error: RemoteError
 
 
+class Wires:
+    """
+    Connections that transports with the same `ca_file` share; who made it closes it.
+
+    No secret is part of a connection: each transport looks at its own requests. `abandoned` are
+    the hosts that did not answer, by the way in which they were asked.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._contexts: dict[str, ssl.SSLContext] = {}
+        self._wires: dict[str, tuple[httpx.BaseTransport, httpx.BaseTransport]] = {}
+        self.abandoned: dict[Hashable, _Abandoned] = {}
+
+    def tls_context(self, ca_file: str) -> ssl.SSLContext:
+        """Return a context that trusts the usual authorities and `ca_file`."""
+        with self._lock:
+            if ca_file not in self._contexts:
+                context = httpx.create_ssl_context()
+                if ca_file:
+                    context.load_verify_locations(ca_file)
+                self._contexts[ca_file] = context
+            return self._contexts[ca_file]
+
+    def of(
+        self, ca_file: str, tls: ssl.SSLContext
+    ) -> tuple[httpx.BaseTransport, httpx.BaseTransport]:
+        """Return the connections to any address, and those to public ones only."""
+        from runbook_lib.remote.wire import Wire  # noqa: PLC0415  (slow to import)
+
+        with self._lock:
+            if ca_file not in self._wires:
+                self._wires[ca_file] = Wire(tls), Wire(tls, is_public_only=True)
+            return self._wires[ca_file]
+
+    def close(self) -> None:
+        """Close every connection."""
+        for wires in self._wires.values():
+            for wire in wires:
+                wire.close()
+
+
 class Transport:
     """
-    A connection pool for one run; `session()` gives each check its own record.
+    The requests of one run; `session()` gives each check its own record.
 
     `hosts` are the addresses of each provider, by its name: a secret goes to those of
     its own provider only. `connect_to` maps
@@ -183,7 +225,8 @@ class Transport:
     network. The record keeps these `headers` of answers beside the usual ones, and
     `usage_pause` returns how long an answer's headers ask to wait, and for which limit;
     `on_call` gets the app and the headers of each answer that counts for an app.
-    `cool_downs` are those of the process. Tests replace `wire`, `sleep` and `clock`.
+    `cool_downs` are those of the process; `wires` are shared with other runs, else its own.
+    Tests replace `wire`, `sleep` and `clock`.
     """
 
     def __init__(
@@ -199,6 +242,7 @@ class Transport:
         on_call: Callable[[str, Mapping[str, str]], None] = lambda _app, _headers: None,
         limits: Limits | None = None,
         cool_downs: CoolDowns = SHARED,
+        wires: Wires | None = None,
         wire: httpx.BaseTransport | None = None,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
@@ -219,16 +263,14 @@ class Transport:
         self.sleep = sleep
         self.clock = clock
         self._lock = threading.Lock()
-        self._abandoned: dict[str, _Abandoned] = {}
         self._turns: dict[str, threading.Semaphore] = {}
+        self._wires = wires or Wires()
         if wire is None:
-            from runbook_lib.remote.wire import Wire  # noqa: PLC0415  (slow to import)
-
-            tls = self.tls_context()
-            self._wire: httpx.BaseTransport = Wire(tls)
-            self._public_wire: httpx.BaseTransport = Wire(tls, is_public_only=True)
+            self._wire, self._public_wire = self._wires.of(ca_file, self.tls_context())
         else:
             self._wire = self._public_wire = wire
+        self._to_close = (wire or self._wires) if wires is None else None
+        self._way = (tuple(sorted(self.connect_to.items())), ca_file, self.limits)
         # NOTE: this removes the filter even if nobody closes the transport.
         redacting = RedactingFilter(redactor)
         for name in _LOGGERS:
@@ -237,10 +279,7 @@ class Transport:
 
     def tls_context(self) -> ssl.SSLContext:
         """Return a context that trusts the usual authorities and `ca_file`."""
-        context = httpx.create_ssl_context()
-        if self.ca_file:
-            context.load_verify_locations(self.ca_file)
-        return context
+        return self._wires.tls_context(self.ca_file)
 
     def is_public_only(self, host: str, port: int) -> bool:
         """Return whether `host` must have a public address: no setting gives another one."""
@@ -251,9 +290,9 @@ class Transport:
         return Session(self, look or Look(), keep)
 
     def close(self) -> None:
-        """Close every connection, and restore the loggers of the HTTP library."""
-        self._wire.close()
-        self._public_wire.close()
+        """Close every connection of its own, and restore the loggers of the HTTP library."""
+        if self._to_close:
+            self._to_close.close()
         self._release()
 
     def exchange(self, request: Request, deadline: Deadline) -> Answer:
@@ -313,17 +352,18 @@ class Transport:
     def refuse_abandoned(self, request: Request) -> None:
         """Raise the stored error while the host is abandoned."""
         if self.is_abandoned(request):
-            raise self._abandoned[request.place].error
+            raise self._wires.abandoned[request.place, self._way].error
 
     def is_abandoned(self, request: Request) -> bool:
         """Return whether the host did not answer a short while ago."""
-        abandoned = self._abandoned.get(request.place)
+        abandoned = self._wires.abandoned.get((request.place, self._way))
         return abandoned is not None and self.clock() < abandoned.until
 
     def abandon(self, request: Request, error: RemoteError) -> None:
         """Let later requests fail at once, after a host did not answer all attempts."""
         with self._lock:
-            self._abandoned[request.place] = _Abandoned(self.clock() + _DOWN_SECONDS, error)
+            until = self.clock() + _DOWN_SECONDS
+            self._wires.abandoned[request.place, self._way] = _Abandoned(until, error)
 
     def cool_down(self, request: Request, seconds: float, reason: str, *, app: str) -> CoolDown:
         """Send the host nothing for `app`, or nothing at all if `app` is empty, for `seconds`."""

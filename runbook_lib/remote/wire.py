@@ -32,6 +32,8 @@ from runbook_lib.remote.network import (
 
 _READ_SECONDS = 15.0
 _STATUS_LINE = b"HTTP/"
+# So many sets of connections are kept, each to one proxy and under one name, the newest.
+_MOST_POOLS = 32
 
 
 class _Stream(httpcore.NetworkStream):
@@ -123,7 +125,7 @@ class Wire(httpx.BaseTransport):
         self._tls = tls
         self._is_public_only = is_public_only
         self._lock = threading.Lock()
-        self._pools: dict[str, httpcore.ConnectionPool] = {}
+        self._pools: dict[tuple[str, str], httpcore.ConnectionPool] = {}
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Return the response; the caller reads its body."""
@@ -132,10 +134,14 @@ class Wire(httpx.BaseTransport):
         if proxy and self._is_public_only and not may_be_public(host_of(url)):
             require_public(host_of(url), [host_of(url)])
         with _errors_of_httpx():
+            # NOTE: a certificate was verified for one name: for another one of the same address
+            # the connection does not count.
+            key = (proxy, str(request.extensions.get("sni_hostname", "")))
             with self._lock:
-                if proxy not in self._pools:
-                    self._pools[proxy] = self._opened(proxy)
-                pool = self._pools[proxy]
+                pool = self._pools.pop(key, None) or self._opened(proxy)
+                self._pools[key] = pool
+                if len(self._pools) > _MOST_POOLS:
+                    self._pools.pop(next(iter(self._pools))).close()
             response = pool.handle_request(
                 httpcore.Request(
                     method=request.method,
