@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from contextlib import closing
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,12 +22,11 @@ from runbook_lib.cli.options import (
     TENANT,
     assignments,
 )
-from runbook_lib.errors import BusyError, ExitCode, RunbookError, SettingsError
-from runbook_lib.plain_text import escaped_json
+from runbook_lib.errors import BusyError, ExitCode, SettingsError
+from runbook_lib.plain_text import counted, escaped_json
 
 if TYPE_CHECKING:
-    from runbook_lib.engine.watch import Look, Watch
-    from runbook_lib.engine.watched import Change
+    from runbook_lib.engine.watch import Watch
 
 _MARKS = {
     "failed": "✘",
@@ -74,25 +75,22 @@ def watch(
         msg = "FILE names the tenants and their values: leave --set and --notify-test out."
         raise SettingsError(msg)
 
-    def look(opened: Watch) -> ExitCode:
-        try:
+    def look() -> ExitCode:
+        if file:
+            return _look_at_fleet(file, seal_every or 0, options, as_json=as_json)
+        opened = open_watch(find_procedure(connector), values, tenant=tenant, **options)
+        with closing(opened.run):
             if is_test:
                 click.echo(f"Accepted: {', '.join(try_ways(opened.run))}.")
                 return ExitCode.COMPLETE
             return _look(opened, seal_every or 0, as_json=as_json)
-        finally:
-            opened.run.close()
 
     while True:
-        if file:
-            code = _look_at_fleet(file, look, options)
-        else:
-            try:
-                procedure = find_procedure(connector)
-                code = look(open_watch(procedure, values, tenant=tenant, **options))
-            except BusyError:
-                if is_once or is_test:
-                    raise
+        try:
+            code = look()
+        except BusyError:
+            if is_once or is_test:
+                raise
         if is_once or is_test:
             sys.exit(code)
         time.sleep(_EVERY_SECONDS)
@@ -102,41 +100,45 @@ WATCH_COMMANDS = (watch,)
 
 
 def _look_at_fleet(
-    file: Path, look: Callable[[Watch], ExitCode], options: Mapping[str, Any]
+    file: Path, seal_every: int, options: Mapping[str, Any], *, as_json: bool
 ) -> ExitCode:
-    """Look at each tenant of the file; one that cannot be looked at stops no other."""
+    """Look at each tenant of the file, show what is new by cause, and return the worst code."""
     from runbook_lib.cli.terminal import say
     from runbook_lib.config.fleet_file import read_fleet_file
     from runbook_lib.connectors.registry import DEFAULT, connector_names, find_procedure
-    from runbook_lib.engine.watch import open_watch
+    from runbook_lib.engine.watch_fleet import by_cause, watch_fleet
 
     procedures = {name: find_procedure(name) for name in connector_names()}
-    codes = {ExitCode.COMPLETE}
-    for named in read_fleet_file(file, procedures, DEFAULT).tenants:
-        given = {**named.given, **named.references}
-        try:
-            codes.add(look(open_watch(named.procedure, given, tenant=named.tenant, **options)))
-        except RunbookError as error:
-            say(f"{named.tenant}: {error} Next: {error.diagnostics()}", is_error=True)
-            codes.add(ExitCode.INCOMPLETE)
-    return ExitCode.FAILED if ExitCode.FAILED in codes else max(codes)
+    tenants = read_fleet_file(file, procedures, DEFAULT).tenants
+    with watch_fleet(tenants, seal_every=seal_every, **options) as fleet:
+        for problem in fleet.look():
+            say(problem, is_error=True)
+        for document in fleet.new if as_json else by_cause(fleet.new):
+            _show(document, as_json=as_json)
+        sys.stdout.flush()
+        fleet.show()
+        for line in chain(fleet.notify(), fleet.write_page(), fleet.seal()):
+            say(line, is_error=True)
+        return fleet.code
 
 
 def _look(watch: Watch, seal_every: int, *, as_json: bool) -> ExitCode:
     """Look, show and send what is new, seal what is due, and return the exit code."""
     from runbook_lib.cli.terminal import say
-    from runbook_lib.engine.notify import ping
+    from runbook_lib.engine.notify import document_of, ping
 
     refused: list[str] = []
+    codes = set()
     # Customers come last: thousands of them take minutes.
     for look_at in (watch.look, watch.look_at_customers):
         look = look_at()
         for change in look.changes:
-            _show(watch, change, as_json=as_json)
+            _show(document_of(watch.run, change), as_json=as_json)
         sys.stdout.flush()
         if look.changes:
             watch.show(look.changes)
         refused += watch.notify()
+        codes.add(look.code)
         if look.held:
             say(look.held, is_error=True)
     for reason in filter(None, (*refused, ping(watch.run))):
@@ -144,33 +146,28 @@ def _look(watch: Watch, seal_every: int, *, as_json: bool) -> ExitCode:
     bundle = watch.seal(seal_every)
     if bundle:
         say(f"Sealed: {bundle}", is_error=True)
-    code = _code(look)
-    return ExitCode.INCOMPLETE if refused and code is ExitCode.COMPLETE else code
+    codes |= {ExitCode.INCOMPLETE} if refused else set()
+    return ExitCode.FAILED if ExitCode.FAILED in codes else max(codes)
 
 
-def _code(look: Look) -> ExitCode:
-    if look.is_failing:
-        return ExitCode.FAILED
-    return ExitCode.INCOMPLETE if look.held or look.is_unanswered else ExitCode.COMPLETE
-
-
-def _show(watch: Watch, change: Change, *, as_json: bool) -> None:
+def _show(change: Mapping[str, Any], *, as_json: bool) -> None:
+    """Show a change as a document has it, with its tenants if there are several."""
     from runbook_lib.cli.terminal import say, show_paragraph
-    from runbook_lib.engine.notify import document_of
 
-    run = watch.run
     if as_json:
-        document = document_of(run, change)
-        click.echo(escaped_json(json.dumps(document, ensure_ascii=False)))
+        click.echo(escaped_json(json.dumps(change, ensure_ascii=False)))
         return
-    mark = "SANDBOX " * run.is_sandbox
-    moved = f": was {change.was}, is {change.now}" if change.now else ""
-    say(f"{_MARKS[change.kind]} {mark}{run.tenant}: {change.title}{moved}")
+    tenants = change["tenants"]
+    whose = tenants[0] if len(tenants) == 1 else counted(len(tenants), "tenant")
+    moved = f": was {change['was']}, is {change['now']}" if change["now"] else ""
+    mark = f"{_MARKS[change['kind']]} {'SANDBOX ' * change['sandbox']}"
+    say(f"{mark}{whose}: {change['title']}{moved}")
     lines = (
-        f"Since {change.since}: {change.reason}",
-        change.breaks,
-        f"With the same cause: {'; '.join(change.also)}." if change.also else "",
-        f"What to do: {change.do}" if change.do else "",
+        f"Since {change['since']}: {change['reason']}",
+        change["breaks"],
+        f"With the same cause: {'; '.join(change['also'])}." if change["also"] else "",
+        f"What to do: {change['do']}" if change["do"] else "",
+        f"Tenants: {', '.join(tenants)}" if len(tenants) > 1 else "",
     )
     for line in filter(None, lines):
         show_paragraph(line, indent="    ")

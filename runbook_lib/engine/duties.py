@@ -22,17 +22,27 @@ _ENDS_ON = "_ends_on"
 
 @dataclass(frozen=True, slots=True, order=True)
 class Duty:
-    """What is due on `day`: `what` it is, at which step of whom, known since `since`."""
+    """
+    What is due on `day`: `what` it is, at which step of whom, known since `since`.
+
+    `text` says so in words, without whose it is.
+    """
 
     day: str
     tenant: str
     connector: str
     step: str
     what: str
-    summary: str
+    text: str
     description: str
     since: str
     person: str = ""
+    is_practice: bool = False
+
+    @property
+    def summary(self) -> str:
+        """Return the line of the calendar's entry, with whose it is."""
+        return f"{'SANDBOX ' * self.is_practice}{self.tenant}: {self.text}"
 
     @property
     def uid(self) -> str:
@@ -75,11 +85,10 @@ def calendar(known: Iterable[Duty]) -> bytes:
 
 
 def _duties_at(step: StepState, tenant: TenantState) -> Iterator[Duty]:
-    mark = f"{'SANDBOX ' * tenant.state.is_practice}{tenant.tenant}"
     place = (tenant.tenant, tenant.connector, step.step.id)
     for what, day, text, why, since, person in _dates_at(step):
-        summary = f"{mark}: {text} ({step.number} {step.step.title})"
-        yield Duty(day, *place, what, summary, why, since, person)
+        named = f"{text} ({step.number} {step.step.title})"
+        yield Duty(day, *place, what, named, why, since, person, tenant.state.is_practice)
 
 
 def _dates_at(step: StepState) -> Iterator[tuple[str, str, str, str, str, str]]:

@@ -198,8 +198,8 @@ class KnownRun:
         msg = f"There is no step called {step_id}."
         raise UnknownStepError(msg)
 
-    def lacking(self, check: Check) -> list[Input]:
-        """Return the inputs that `check` needs and was not given."""
-        values, secrets = self.values, self.settings.secrets
+    def lacking(self, check: Check, values: Mapping[str, Value] | None = None) -> list[Input]:
+        """Return the inputs that `check` needs and was not given; `values` are the known ones."""
+        values, secrets = self.values if values is None else values, self.settings.secrets
         items = {item.name: item for item in self.inputs}
         return [items[name] for name in check.needs if not (values.get(name) or name in secrets)]

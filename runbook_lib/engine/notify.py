@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import smtplib
 import ssl
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -20,6 +20,7 @@ from pathlib import Path
 from msgspec import to_builtins
 
 from runbook_lib.config.formats import is_this_machine
+from runbook_lib.config.runner import NOTIFY
 from runbook_lib.core.journal import timestamp
 from runbook_lib.core.json_text import write_json
 from runbook_lib.core.model import Value
@@ -27,7 +28,7 @@ from runbook_lib.core.words import person_key
 from runbook_lib.engine.run import Run, new_run_id
 from runbook_lib.engine.watched import Change, Kind, Watched
 from runbook_lib.errors import RemoteError, RunbookError, SettingsError
-from runbook_lib.plain_text import escaped_json, one_line
+from runbook_lib.plain_text import counted, escaped_json, one_line
 from runbook_lib.remote.transport import Request
 
 MAIL, WEBHOOK, APPRISE, ESCALATED = "mail", "webhook", "apprise", "escalated"
@@ -36,15 +37,8 @@ _TLS_PORT = 465
 _SECONDS = 30.0
 _FIRST_WAIT, _LONGEST_WAIT = timedelta(minutes=5), timedelta(days=1)
 _LONGEST_SUBJECT = 200
-_LABELS: Mapping[Kind, str] = {
-    Kind.FAILED: "failed",
-    Kind.RECOVERED: "recovered",
-    Kind.CHANGED: "changed",
-    Kind.OUTAGE: "not answered for a day",
-    Kind.OUTAGE_OVER: "answered again",
-    Kind.DUE: "due",
-    Kind.TEST: "a test",
-}
+# What of a change no program gets: how it is sent.
+_INNER = ("shown_on", "sending", "sent", "tries", "groups", "follows", "connector", "receiver")
 
 
 class NotSentError(RunbookError):
@@ -69,24 +63,38 @@ def ways(run: Run) -> tuple[str, ...]:
     return tuple(way for way, name in known.items() if values.get(name))
 
 
-def escalate(watched: Watched, run: Run, now: datetime) -> None:
-    """Have a failure that lasts too long sent to the second address, once."""
-    values = run.values
+def escalate(watched: Watched, run: Run, now: datetime) -> bool:
+    """Have a failure that lasts too long sent to the second address, once; return if one does."""
+    values, late = run.values, []
     if not (values.get("escalate_to") and values.get("mail_server")):
-        return
+        return False
     lasting = {topic.change for topic in watched.topics.values()}
     days = timedelta(days=int(str(values["escalate_days"])))
     for change in watched.changes:
         is_late = now - datetime.fromisoformat(change.on) >= days
-        known = ESCALATED in change.sending or ESCALATED in change.sent
+        known = ESCALATED in {**change.sending, **change.sent, **change.groups}
         if change.kind is Kind.FAILED and change.id in lasting and is_late and not known:
             change.sending[ESCALATED] = ""
+            late.append(change)
+    return bool(late)
 
 
-def deliver(watched: Watched, run: Run, save: Callable[[], None]) -> list[str]:
+def receiver(run: Run, change: Change, way: str) -> tuple[list[str], list[str]]:
+    """Return who gets a change in this way and through what, and the secrets that it takes."""
+    is_mail, values = way in (MAIL, ESCALATED), run.values
+    prefix = MAIL if is_mail else way
+    items = [item for item in NOTIFY if item.name.startswith(prefix)]
+    names = [item.name for item in items if item.name not in ("mail_to", "mail_people")]
+    to = _address(values, change.person, way) if is_mail else change.person
+    public = [way, to, *(str(values.get(name, "")) for name in names)]
+    secrets = run.settings.secrets
+    return public, [secrets[name].reveal() if name in secrets else "" for name in names]
+
+
+def deliver(changes: Iterable[Change], run: Run, save: Callable[[], None]) -> list[str]:
     """Send what is due, saving after each message; return what was not accepted, and why."""
     refused = []
-    for change in watched.changes:
+    for change in changes:
         for way, due in tuple(change.sending.items()):
             now = run.clock()
             if due > timestamp(now):
@@ -123,31 +131,33 @@ def send(run: Run, change: Change, way: str) -> None:
 def mail_of(run: Run, change: Change, *, is_escalated: bool = False) -> EmailMessage:
     """Return the mail about a change; what strangers have named is one line in each header."""
     values = run.values
-    to = values["escalate_to"] if is_escalated else _address(values, change.person)
+    to = _address(values, change.person, ESCALATED if is_escalated else MAIL)
     domain = str(values["mail_from"]).rpartition("@")[2]
     mail = EmailMessage(policy=SMTP)
-    mail["From"], mail["To"] = str(values["mail_from"]), str(to)
+    mail["From"], mail["To"] = str(values["mail_from"]), to
     mail["Subject"] = subject_of(run, change, is_escalated=is_escalated)
     mail["Date"] = format_datetime(run.clock())
     mail["Message-ID"] = f"<{change.id}{'.late' * is_escalated}@{domain}>"
     mail["Auto-Submitted"] = "auto-generated"
-    if change.ends or is_escalated:
-        mail["References"] = f"<{change.ends or change.id}@{domain}>"
+    earlier = change.follows.get(MAIL, change.ends)
+    if is_escalated:
+        earlier = change.groups.get(MAIL, change.id)
+    if earlier:
+        mail["References"] = f"<{earlier}@{domain}>"
     mail.set_content("\n".join(_lines(run, change)) + "\n")
     return mail
 
 
 def subject_of(run: Run, change: Change, *, is_escalated: bool = False) -> str:
     """Return whose change it is, and which, in one short line."""
-    mark, late = "SANDBOX " * run.is_sandbox, "still " * is_escalated
-    subject = f"{mark}{run.tenant}: {change.title}: {late}{_LABELS[change.kind]}"
+    late = "still " * is_escalated
+    subject = f"{_whose(run, change)}: {change.title}: {late}{change.kind.label}"
     return one_line(subject)[:_LONGEST_SUBJECT]
 
 
 def _lines(run: Run, change: Change) -> Iterator[str]:
-    mark = "SANDBOX " * run.is_sandbox
-    yield one_line(f"{mark}{run.tenant} · {run.procedure.title}")
-    yield one_line(f"{change.title}: {_LABELS[change.kind]}")
+    yield one_line(f"{_whose(run, change)} · {run.procedure.title}")
+    yield one_line(f"{change.title}: {change.kind.label}")
     if change.now:
         yield one_line(f"It was: {change.was}. It is: {change.now}.")
     yield one_line(f"Since {change.since} (UTC): {change.reason}")
@@ -159,10 +169,21 @@ def _lines(run: Run, change: Change) -> Iterator[str]:
     for name, text in named:
         if text:
             yield one_line(f"{name}: {text}")
+    if len(change.tenants) > 1:
+        yield from ("Tenants:", *(f"  {tenant}" for tenant in change.tenants))
 
 
-def _address(values: Mapping[str, Value], person: str) -> str:
-    """Return the address of the person who has the step, else the tenant's own."""
+def _whose(run: Run, change: Change) -> str:
+    """Return the tenant, or how many there are."""
+    names = [*change.tenants] or [run.tenant]
+    whose = names[0] if len(names) == 1 else counted(len(names), "tenant")
+    return f"{'SANDBOX ' * run.is_sandbox}{whose}"
+
+
+def _address(values: Mapping[str, Value], person: str, way: str) -> str:
+    """Return the second address, or that of the person who has the step, or the tenant's own."""
+    if way == ESCALATED:
+        return str(values.get("escalate_to", ""))
     people = values.get("mail_people", ())
     pairs = [pair.rpartition("=") for pair in people] if isinstance(people, tuple) else []
     known = {person_key(name): address for name, _, address in pairs}
@@ -204,7 +225,7 @@ def _post(run: Run, change: Change) -> None:
     from standardwebhooks import Webhook  # noqa: PLC0415  (few have one)
 
     now, name = run.clock(), f"msg_{change.id}"
-    document = document_of(run, change)
+    document = {**document_of(run, change), "ends": change.follows.get(WEBHOOK, change.ends)}
     body = write_json({"type": f"watch.{change.kind}", "timestamp": change.on, "data": document})
     content = escaped_json(body).encode("utf-8", "backslashreplace")
     key = Webhook(run.settings.secrets["webhook_secret"].reveal())
@@ -256,11 +277,12 @@ def ping(run: Run) -> str:
 
 
 def document_of(run: Run, change: Change) -> dict[str, object]:
-    """Return a change for programs, with whose it is."""
-    whose = {"tenant": run.tenant, "connector": run.procedure.id, "sandbox": run.is_sandbox}
-    document = to_builtins(change)
-    kept = ("shown_on", "sending", "sent", "tries")
-    return {**whose, **{name: value for name, value in document.items() if name not in kept}}
+    """Return a change for programs, with whose it is: `tenant` where it is one tenant's alone."""
+    names = [*change.tenants] or [run.tenant]
+    shown = {name: part for name, part in to_builtins(change).items() if name not in _INNER}
+    tenant = {"tenant": names[0]} if len(names) == 1 else {}
+    whose = {"connector": run.procedure.id, "sandbox": run.is_sandbox, "tenants": names}
+    return {**tenant, **shown, **whose}
 
 
 def try_ways(run: Run) -> list[str]:

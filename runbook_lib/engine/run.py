@@ -484,7 +484,9 @@ class Run(KnownRun):
                 announce_change=announce_change,
             )
 
-        lacking = {check: [item.label for item in self.lacking(check)] for check in step.checks}
+        lacking = {
+            check: [item.label for item in self.lacking(check, values)] for check in step.checks
+        }
         perform = partial(perform_checks, step.checks, open_context, lacking=lacking.__getitem__)
         return Prepared(self.subject(self.history), perform)
 

@@ -32,11 +32,12 @@ from runbook_lib.engine.watched import (
     Kind,
     Topic,
     Watched,
+    mark_shown,
     read_watched,
     watched_alone,
 )
 from runbook_lib.engine.watched_customers import CUSTOMERS, customer_changes, unconfirmed
-from runbook_lib.errors import BusyError, RemoteError, SettingsError
+from runbook_lib.errors import BusyError, ExitCode, RemoteError, SettingsError
 from runbook_lib.plain_text import counted
 
 # What waits is looked at so often, and what is finished or spends something.
@@ -60,6 +61,13 @@ class Look:
     is_failing: bool
     is_unanswered: bool
     held: str = ""
+
+    @property
+    def code(self) -> ExitCode:
+        """Return the exit code: 1 if something fails now, 3 if something was not answered."""
+        if self.is_failing:
+            return ExitCode.FAILED
+        return ExitCode.INCOMPLETE if self.held or self.is_unanswered else ExitCode.COMPLETE
 
 
 def open_watch(
@@ -172,27 +180,29 @@ class Watch:
 
     def _keep(self, changes: list[Change], watched: Watched) -> None:
         """Keep what was seen, and have each change sent."""
+        groups = {change.id: change.groups for change in watched.changes}
         for change in changes:
             change.sending = dict.fromkeys(self._ways, "")
+            change.follows = groups.get(change.ends, {})
         watched.changes += changes
         watched.save(self.path)
 
     def show(self, changes: Iterable[Change]) -> None:
         """Keep that these changes were shown."""
-        ids = {change.id for change in changes}
-        with watched_alone(self.path):
-            watched = read_watched(self.path)
-            for change in watched.changes:
-                if change.id in ids:
-                    change.shown_on = timestamp(self.run.clock())
-            watched.save(self.path)
+        mark_shown(self.path, {change.id for change in changes}, timestamp(self.run.clock()))
 
     def notify(self) -> list[str]:
         """Send the messages that are due; return what was not accepted, and is sent again."""
         with watched_alone(self.path):
             watched = read_watched(self.path)
             escalate(watched, self.run, self.run.clock())
-            return deliver(watched, self.run, partial(watched.save, self.path))
+            return deliver(watched.changes, self.run, partial(watched.save, self.path))
+
+    def is_to_seal(self, watched: Watched, every_days: int) -> bool:
+        """Return whether an outcome changed, or `every_days` have passed since the last seal."""
+        last, now = watched.sealed_on, self.run.clock()
+        is_old = not last or now - datetime.fromisoformat(last) >= timedelta(days=every_days)
+        return watched.is_unsealed or (every_days > 0 and is_old)
 
     def seal(self, every_days: int = 0) -> str:
         """
@@ -200,12 +210,9 @@ class Watch:
 
         Returns the folder of the bundle, empty where nothing was due. Raises `SealingError`.
         """
-        watched, now = read_watched(self.path), self.run.clock()
-        last = watched.sealed_on
-        is_old = not last or now - datetime.fromisoformat(last) >= timedelta(days=every_days)
-        if not (watched.is_unsealed or (every_days and is_old)):
+        if not self.is_to_seal(read_watched(self.path), every_days):
             return ""
-        run = self.run
+        run, now = self.run, self.run.clock()
         request = ProcessRequest(
             connector=run.procedure.id,
             tenant=run.tenant,
@@ -268,7 +275,7 @@ class Watch:
                     since=duty.since,
                     step=duty.step,
                     title=f"{step.number} {step.step.title}",
-                    reason=f"{duty.summary}: on {day}, in {counted(left, 'day')}.",
+                    reason=f"{duty.text}: on {day}, in {counted(left, 'day')}.",
                     do=duty.description,
                     person=duty.person or step.assigned_to,
                 )
@@ -277,10 +284,11 @@ class Watch:
         self, steps: list[Step], watched: Watched, state: RunState, on: str
     ) -> Iterator[Confirmed]:
         """Ask, keep the answers, and yield those that changed and count."""
+        values = self.run.values
         for name, results in self.run.peek(steps).items():
             step = self.run.step(name)
             watched.looked[name] = on
-            lacking = {check.id for check in step.checks if self.run.lacking(check)}
+            lacking = {check.id for check in step.checks if self.run.lacking(check, values)}
             for result in results:
                 if result.finding.check in lacking:
                     continue
@@ -365,8 +373,8 @@ def _outage(watched: Watched, now: datetime) -> Iterator[Change]:
         since = oldest.unanswered_since
         if now - datetime.fromisoformat(since) >= _OUTAGE:
             watched.outage = hashlib.sha256(f"outage {since}".encode()).hexdigest()[:32]
-            text = f"{counted(len(silent), 'check')} not answered. {oldest.unanswered}"
-            yield made(id=watched.outage, kind=Kind.OUTAGE, since=since, reason=text)
+            reason = oldest.unanswered
+            yield made(id=watched.outage, kind=Kind.OUTAGE, since=since, reason=reason)
     elif not oldest and watched.outage:
         ends, watched.outage = watched.outage, ""
         name = hashlib.sha256(f"over {ends}".encode()).hexdigest()[:32]

@@ -7,7 +7,7 @@ It is no evidence and holds no secrets. Nothing here asks a remote system.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -58,6 +58,18 @@ class Kind(StrEnum):
     OUTAGE_OVER = "outage_over"
     DUE = "due"
     TEST = "test"
+
+    @property
+    def label(self) -> str:
+        """Return it in the words that people read."""
+        return _LABELS.get(self, self.value)
+
+
+_LABELS = {
+    Kind.OUTAGE: "not answered for a day",
+    Kind.OUTAGE_OVER: "answered again",
+    Kind.TEST: "a test",
+}
 
 
 class Answer(Struct, frozen=True, forbid_unknown_fields=True):
@@ -149,6 +161,10 @@ class Change(Struct, forbid_unknown_fields=True):
 
     `since` is when it was first seen so, `also` are other steps with the same cause, `person` has
     the step. `sending` says by way when the message is tried next, `sent` when it was accepted.
+
+    `groups` says by way which message of a fleet this change is part of, `follows` which one that
+    of `ends` was. Such a message is a change too, of `tenants` of one `connector`, each with the id
+    of its own change; `receiver` stands for the one who gets it.
     """
 
     id: str
@@ -170,6 +186,11 @@ class Change(Struct, forbid_unknown_fields=True):
     sending: dict[str, str] = field(default_factory=dict)
     sent: dict[str, str] = field(default_factory=dict)
     tries: dict[str, int] = field(default_factory=dict)
+    groups: dict[str, str] = field(default_factory=dict)
+    follows: dict[str, str] = field(default_factory=dict)
+    tenants: dict[str, str] = field(default_factory=dict)
+    connector: str = ""
+    receiver: str = ""
 
 
 class Watched(Struct, forbid_unknown_fields=True):
@@ -236,6 +257,16 @@ def read_watched(path: Path) -> Watched:
         raise SettingsError(msg, next_step=advice) from None
 
 
+def mark_shown(path: Path, ids: Collection[str], on: str) -> None:
+    """Keep that the changes with these ids were shown; raises what `watched_alone` does."""
+    with watched_alone(path):
+        watched = read_watched(path)
+        for change in watched.changes:
+            if change.id in ids:
+                change.shown_on = on
+        watched.save(path)
+
+
 def last_look(home: Path) -> str:
     """Return when the tenant whose journal is in `home` was last looked at, empty for never."""
     return read_watched(home / WATCH_NAME).looked_on
@@ -248,7 +279,7 @@ def watched_alone(path: Path) -> Iterator[None]:
         with FileLock(path.with_suffix(".lock"), timeout=0):
             yield
     except Timeout:
-        msg = "Another watch is looking at this tenant."
+        msg = f"Another watch is under way in {path.parent}."
         raise BusyError(msg, next_step="Wait until it has ended.") from None
 
 

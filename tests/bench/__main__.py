@@ -2,8 +2,8 @@
 `python -m tests.bench`: headless runs, the sandbox, what evidence costs, a person's wait, a fleet.
 
 `--only runs` measures one of the parts `runs`, `distance`, `sandbox`, `evidence`, `walkthrough`,
-`fleet`, `fleet-distance` and `fleet-page`; `--json FILE` writes the figures of headless runs, of
-runs at a distance and of fleets.
+`fleet`, `fleet-distance`, `fleet-page` and `watch-fleet`; `--json FILE` writes the figures of
+headless runs, of runs at a distance, of fleets and of their watch.
 
 The sandbox runs in its own process, pinned to one core; the load comes from another core, if there
 is one.
@@ -28,7 +28,16 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import distance, evidence, fleet, fleet_distance, fleet_page, runs, walkthrough
+from tests.bench import (
+    distance,
+    evidence,
+    fleet,
+    fleet_distance,
+    fleet_page,
+    runs,
+    walkthrough,
+    watch_fleet,
+)
 from tests.bench.load import Ask, ask, send
 
 READS = 20_000
@@ -222,6 +231,7 @@ PARTS: dict[str, Callable[[Console], Any]] = {
     "fleet": fleet.report,
     "fleet-distance": fleet_distance.report,
     "fleet-page": fleet_page.report,
+    "watch-fleet": watch_fleet.report,
 }
 
 

@@ -1,0 +1,99 @@
+"""
+The page of a fleet's watch: one file that says how each tenant stood at the last look.
+
+It is no evidence, loads nothing and needs no script.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from runbook_lib.core.model import Outcome
+from runbook_lib.evidence.reports.rendering import stream
+from runbook_lib.evidence.reports.wording import read_in
+
+PAGE_NAME = "watch.html"
+
+# A kind of change has the colour and the icon of the outcome that is most like it.
+_LIKE = {
+    "failed": Outcome.FAILED,
+    "recovered": Outcome.VERIFIED,
+    "changed": Outcome.WAITING,
+    "outage": Outcome.INCONCLUSIVE,
+    "outage_over": Outcome.VERIFIED,
+    "due": Outcome.WAITING,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Failing:
+    """A step that fails now, since when and why."""
+
+    title: str
+    since: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TenantLook:
+    """How a tenant stood at its last look; `problem` says why there is no newer one."""
+
+    tenant: str
+    connector: str = ""
+    looked_on: str = ""
+    sandbox: bool = False
+    failing: Sequence[Failing] = ()
+    unanswered_since: str = ""
+    problem: str = ""
+
+    @property
+    def outcome(self) -> Outcome:
+        """Return the outcome of a step that looks the same."""
+        if self.failing:
+            return Outcome.FAILED
+        is_unknown = self.problem or self.unanswered_since
+        return Outcome.INCONCLUSIVE if is_unknown else Outcome.VERIFIED
+
+    @property
+    def standing(self) -> str:
+        """Return how it stands, in the words that people read."""
+        if self.failing:
+            return "fails"
+        if self.problem:
+            return "not looked at"
+        return "not answered" if self.unanswered_since else "as it was"
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What changed for several tenants by one cause: as `watch --json` has it, and in a word."""
+
+    document: Mapping[str, Any]
+    label: str
+    is_new: bool
+
+    @property
+    def outcome(self) -> Outcome:
+        """Return the outcome that looks the same."""
+        return _LIKE.get(self.document["kind"], Outcome.WAITING)
+
+
+def watch_page(rows: Sequence[TenantLook], changes: Sequence[Shown], on: str) -> Iterator[str]:
+    """Return the page of a look that ended at `on`, in parts: it may have MiB."""
+    worst = (Outcome.FAILED, Outcome.INCONCLUSIVE, Outcome.VERIFIED)
+    ordered = sorted(rows, key=lambda row: (worst.index(row.outcome), row.tenant.casefold()))
+    standings = Counter((row.standing, row.outcome) for row in ordered)
+    with read_in(on):
+        yield from stream(
+            "watch.html",
+            rows=ordered,
+            changes=changes,
+            on=on,
+            sandbox=any(row.sandbox for row in rows),
+            practice=sum(row.sandbox for row in rows),
+            connectors=len({row.connector for row in rows}),
+            standings=[(name, outcome, number) for (name, outcome), number in standings.items()],
+        )

@@ -1,0 +1,179 @@
+"""
+A watch over a fleet: its requests, memory and processor time in seven daily looks.
+
+`python -m tests.bench.watch_fleet FILE EVIDENCE LOOKS` looks in one process, and prints a line of
+JSON for each look; whoever started it moves the sandboxes' time meanwhile, and answers each line.
+The least possible number of requests is `looks * sum(distinct requests of each tenant's look)`:
+each fact that a check needs is asked once, and none is kept from one day to the next.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections import Counter
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpcore
+import httpx
+import psutil
+import pytest
+from rich.console import Console
+from rich.table import Table
+
+from runbook_lib.config.fleet_file import read_fleet_file
+from runbook_lib.connectors.registry import DEFAULT, connector_names, find_procedure
+from runbook_lib.core.journal import utc_now
+from runbook_lib.core.model import Mode
+from runbook_lib.engine.run import Run, open_run
+from runbook_lib.engine.watch_fleet import watch_fleet
+from runbook_lib.remote.wire import Wire
+from tests.bench.fleet import Place, _tenants, sandboxes
+
+TENANTS, LOOKS, RUNS = 1_000, 7, 5
+_APPS = 8
+_DAY = 86_400
+_MEBIBYTE = 1024 * 1024
+_ROOT = Path(__file__).parents[2]
+
+Figures = dict[str, Any]
+
+
+def report(console: Console, tenants: int = TENANTS, looks: int = LOOKS) -> Figures:
+    """Measure, print the table, and return its figures."""
+    with sandboxes(_APPS) as place:
+        file = place.folder / "tenants.toml"
+        file.write_text(_tenants(place.given, tenants, place.folder), encoding="utf-8")
+        figures = list(_looks(place, file, looks))
+        notebook = sum(_notebook_run(place, number) for number in range(RUNS)) / RUNS
+    table = Table(title=f"A watch over {tenants:,} tenants, {looks} daily looks", min_width=96)
+    for column in ("look", "requests", "least", "ratio", "connections", "CPU s a tenant", "MiB"):
+        table.add_column(column, justify="right")
+    for number, look in enumerate(figures, 1):
+        ratio = look["requests"] / look["least"]
+        cpu = look["cpu"] / tenants
+        table.add_row(
+            *(f"{number}", f"{look['requests']:,}", f"{look['least']:,}", f"{ratio:.2f}"),
+            *(f"{look['connections']:,}", f"{cpu:.3f}", f"{look['resident']:.0f}"),
+        )
+    console.print(table)
+    requests, least = (sum(look[name] for look in figures) for name in ("requests", "least"))
+    cpu = sum(look["cpu"] for look in figures) / tenants / looks
+    console.print(
+        f"Requests: {requests / least:.2f} times the least possible (aim: 1.2). "
+        f"CPU for a tenant and look: {cpu:.3f} s, {cpu / notebook:.2f} of the {notebook:.2f} s of "
+        f"a headless run (aim: 0.1)."
+    )
+    measured = {"ratio": requests / least, "cpu": cpu, "notebook_cpu": notebook, "looks": figures}
+    return {"watch_fleet": measured}
+
+
+def _looks(place: Place, file: Path, looks: int) -> Any:
+    """Yield the figures of each look of a process, with a day between two."""
+    words = [sys.executable, "-m", "tests.bench.watch_fleet", str(file), "evidence", str(looks)]
+    with subprocess.Popen(
+        words, cwd=place.folder, env=place.environment, text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for _ in range(looks):
+            yield json.loads(process.stdout.readline())
+            for given in place.given:
+                url = f"{given['graph_url']}/_sandbox/time"
+                httpx.post(url, json={"advance": _DAY}).raise_for_status()
+            process.stdin.write("\n")
+            process.stdin.flush()
+
+
+def _notebook_run(place: Place, number: int) -> float:
+    """Return the processor seconds of a headless run of one of the tenants."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    words = ["run", "--env-file", str(place.folder / f"app-{number % _APPS}.env")]
+    subprocess.run(
+        [sys.executable, "-m", "runbook_lib", *words, "--tenant", f"n{number}", "--json"],
+        cwd=place.folder, env=place.environment, check=False, capture_output=True,
+    )  # fmt: skip
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def look_daily(file: Path, evidence: str, looks: int) -> None:
+    """Look so often in this process, and print the figures of each look."""
+    procedures = {name: find_procedure(name) for name in connector_names()}
+    tenants = read_fleet_file(file, procedures, DEFAULT).tenants
+    for tenant in tenants:
+        given = {**tenant.given, **tenant.references}
+        run = open_run(
+            tenant.procedure, given, mode=Mode.HEADLESS, tenant=tenant.tenant, evidence=evidence
+        )
+        run.start()
+        for step in tenant.procedure.steps:
+            run.perform(step.id)
+        run.finish()
+        run.save_index()
+        run.close()
+    seen: Counter[tuple[str, str, str, bytes]] = Counter()
+    opened: list[str] = []
+    offset = 0.0
+    used, handle = Run.used_calls, Wire.handle_request
+    connect = httpcore.SyncBackend.connect_tcp
+    patch = pytest.MonkeyPatch()
+
+    def handled(wire: Wire, request: httpx.Request) -> httpx.Response:
+        place = f"{request.headers['host']}{request.url}"
+        seen[looking[0], place, request.method, request.content] += 1
+        return handle(wire, request)
+
+    def connected(*given: Any, **more: Any) -> Any:
+        opened.append("")
+        return connect(*given, **more)
+
+    looking = [""]
+
+    def used_calls(run: Run) -> float:
+        # NOTE: so many tenants have few apps here, whose hour would be used up.
+        looking[0] = run.tenant
+        assert isinstance(used, property)
+        assert used.fget
+        used.fget(run)
+        return 0.0
+
+    def clock() -> datetime:
+        return utc_now() + timedelta(seconds=offset)
+
+    patch.setattr(Run, "used_calls", property(used_calls))
+    patch.setattr(Wire, "handle_request", handled)
+    patch.setattr(httpcore.SyncBackend, "connect_tcp", connected)
+    for _ in range(looks):
+        seen.clear()
+        opened.clear()
+        began, wall = time.process_time(), time.perf_counter()
+        with watch_fleet(tenants, evidence=evidence, clock=clock) as fleet:
+            problems = [*fleet.look()]
+            fleet.show()
+            problems += [*fleet.notify(), *fleet.write_page(), *fleet.seal()]
+        figures = {
+            "cpu": time.process_time() - began,
+            "wall": time.perf_counter() - wall,
+            "requests": seen.total(),
+            "least": len(seen),
+            "connections": len(opened),
+            "resident": psutil.Process().memory_info().rss / _MEBIBYTE,
+            "changes": len(fleet.new),
+            "problems": problems[:3],
+        }
+        sys.stdout.write(json.dumps(figures) + "\n")
+        sys.stdout.flush()
+        sys.stdin.readline()
+        offset += _DAY
+    patch.undo()
+
+
+if __name__ == "__main__":
+    look_daily(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))
