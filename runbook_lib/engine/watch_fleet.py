@@ -13,6 +13,7 @@ from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,7 @@ def by_cause(documents: Iterable[Document]) -> list[Document]:
         {
             **parts[0],
             "tenants": list(dict.fromkeys(name for part in parts for name in part["tenants"])),
+            "on": max(part["on"] for part in parts),
             "since": min(part["since"] for part in parts),
             "also": list(dict.fromkeys(title for part in parts for title in part["also"])),
         }
@@ -161,17 +163,25 @@ class FleetWatch:
         path, messages = self._folder / WATCH_NAME, self._outbox.changes
         save = partial(self._outbox.save, path)
         messages[:] = [message for message in messages if message.sending]
-        for parts in self._first.values():
+        # NOTE: after a kill there may be one that not all of its tenants know of.
+        self._join(messages)
+        joined = {
+            (message.connector, *tenant, way)
+            for message in messages
+            for tenant in message.tenants.items()
+            for way in message.sending
+        }
+        new = []
+        for alike in self._first.values():
+            parts = [part for part in alike if part.place not in joined]
             if len(parts) > 1:
-                messages.append(_message(parts, timestamp(self._now)))
-            else:
+                new.append(_message(parts, timestamp(self._now)))
+            elif parts:
                 self._senders[parts[0].key] = self._tenants[parts[0].key]
-        if messages:
+        messages += new
+        if new:
             save()
-        for message in messages:
-            for way in [way for way, due in message.sending.items() if due == _JOINING]:
-                self._regroup(message, way, joins=True)
-                message.sending = {way: ""} if message.tenants else {}
+            self._join(new)
         refused = []
         for message in messages:
             save()
@@ -203,10 +213,9 @@ class FleetWatch:
         if not self._folder.is_dir():
             return
         new = {_cause(document) for document in self.new}
-        recent = sorted(self._recent, key=lambda document: document["on"], reverse=True)
         changes = [
             Shown(document, Kind(document["kind"]).label, _cause(document) in new)
-            for document in by_cause(recent)
+            for document in sorted(by_cause(self._recent), key=itemgetter("on"), reverse=True)
         ]
         parts = watch_page(self._rows, changes, timestamp(self._now))
         content = (part.encode("utf-8", "backslashreplace") for part in parts)
@@ -285,6 +294,13 @@ class FleetWatch:
         title = tenant.procedure.title
         return TenantLook(tenant.tenant, title, looked_on=looked_on, problem=problem)
 
+    def _join(self, messages: Iterable[Change]) -> None:
+        """Let the tenants of those messages that are not sent before know that they are theirs."""
+        for message in messages:
+            for way in [way for way, due in message.sending.items() if due == _JOINING]:
+                self._regroup(message, way, joins=True)
+                message.sending = {way: ""} if message.tenants else {}
+
     def _regroup(self, message: Change, way: str, *, joins: bool) -> None:
         """Let each tenant's change be part of `message`, or wait by itself again."""
         for tenant, name in tuple(message.tenants.items()):
@@ -333,6 +349,12 @@ class _First:
     change: Change
     way: str
     public: Sequence[str]
+
+    @property
+    def place(self) -> tuple[str, str, str, str]:
+        """Return whose it is, and what is sent how."""
+        tenant, connector = self.key
+        return connector, tenant, self.change.id, self.way
 
 
 def _message(parts: Sequence[_First], on: str) -> Change:

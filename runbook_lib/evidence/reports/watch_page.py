@@ -61,10 +61,10 @@ class TenantLook:
     def standing(self) -> str:
         """Return how it stands, in the words that people read."""
         if self.failing:
-            return "fails"
+            return "failing"
         if self.problem:
             return "not looked at"
-        return "not answered" if self.unanswered_since else "as it was"
+        return "not answered" if self.unanswered_since else "in order"
 
 
 @dataclass(frozen=True, slots=True)

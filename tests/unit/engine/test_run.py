@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +26,7 @@ from runbook_lib.connectors.cyclr.inputs import CYCLR
 from runbook_lib.connectors.facebook.errors import RefusedAppError
 from runbook_lib.connectors.facebook.inputs import FACEBOOK
 from runbook_lib.connectors.registry import find_procedure
+from runbook_lib.core import state
 from runbook_lib.core.fingerprints import KEY_NAME, FingerprintKey, read_key
 from runbook_lib.core.journal import Journal
 from runbook_lib.core.model import Binding, Exchange, Finding, Mode, Outcome, RunJoined, RunOutcome
@@ -1194,3 +1195,31 @@ def test_a_run_that_stays_open_is_judged_by_its_clock(make_run: MakeRun) -> None
     assert run.state.steps["a"].is_settled
     run.clock = lambda: datetime(2026, 12, 2, tzinfo=UTC)
     assert not run.state.steps["a"].is_settled
+
+
+def test_an_unchanged_journal_is_not_opened_again(
+    make_run: MakeRun, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader looks at the journal's length, and opens it where something was appended."""
+
+    run = make_run(step("a"))
+    run.start()
+    reader = HistoryReader(journal)
+    opened: list[Path] = []
+    read = state.read_lines
+
+    def noted(path: Path, **more: Any) -> Iterator[Any]:
+        opened.append(path)
+        return read(path, **more)
+
+    monkeypatch.setattr(state, "read_lines", noted)
+    before = [reader.read().index.last for _ in range(3)]
+    run.remember("region", "uk")
+    opened.clear()
+    after = reader.read().index
+
+    assert len(set(before)) == 1
+    assert after.given == {"region": "uk"}
+    assert len(opened) == 1
+    assert reader.read().index is after
+    assert len(opened) == 1

@@ -141,3 +141,22 @@ def test_each_call_is_a_line_of_json(budget: Budget, path: Path) -> None:
     assert [json.loads(line) for line in path.read_text().splitlines()] == [
         {"at": 1_000_000.0, "app": "1", "share": 12.0}
     ]
+
+
+def test_other_apps_calls_are_not_read(budget: Budget, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of thousands of calls of a fleet those of the app itself are parsed, the newest first."""
+
+    for app in range(50):
+        for share in (None, 12.0, None):
+            budget.spend(f"app-{app}", share)
+    parsed: list[bytes] = []
+    parse = module.parse_json
+
+    def noted(text: bytes) -> object:
+        parsed.append(text)
+        return parse(text)
+
+    monkeypatch.setattr(module, "parse_json", noted)
+
+    assert budget.used("app-7", 200) == 12.0
+    assert len(parsed) == 2

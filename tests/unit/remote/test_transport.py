@@ -24,7 +24,8 @@ from runbook_lib.errors import (
     UnreachableError,
 )
 from runbook_lib.remote.documents import Answer
-from runbook_lib.remote.transport import Request, Session, Transport
+from runbook_lib.remote.limits import Limits
+from runbook_lib.remote.transport import Request, Session, Transport, Wires
 from tests.unit.bodies import BAD_SECRET, TRANSIENT, USER_TOKEN
 from tests.unit.fake_remote import FakeRemote, breaks, open_session, owned, says
 
@@ -827,3 +828,36 @@ def test_no_proxy_is_used_for_loopback_addresses(
         transport.close()
 
     assert answer.text == "facebook-marketing-runbook"
+
+
+def test_shared_connections_stay_open(server: Callable[[], str]) -> None:
+    """A transport closes connections of its own, and leaves those that others share."""
+
+    wires, url = Wires(), server()
+    shared = [Transport(Redactor(), wires=wires) for _ in range(2)]
+    first, second = (transport._wire for transport in shared)
+    shared[0].close()
+
+    assert first is second
+    assert shared[1].session().send(Request(method="GET", url=url)).status == 200
+    assert Transport(Redactor())._wire is not first
+    assert Transport(Redactor(), wires=wires).tls_context() is shared[0].tls_context()
+    wires.close()
+
+
+def test_who_shares_connections_shares_what_does_not_answer(remote: FakeRemote) -> None:
+    """A host that did not answer one run fails at once for the next, unless it asks otherwise."""
+
+    remote.on(PATH, breaks(httpx.ConnectError))
+    wires = Wires()
+
+    def asked(**options: Any) -> int:
+        before = len(remote.requests)
+        with pytest.raises(UnreachableError):
+            open_session(remote, wires=wires, **options).send(GET)
+        return len(remote.requests) - before
+
+    assert asked() == 3
+    assert asked() == 0
+    assert asked(connect_to={"graph.example:443": "127.0.0.1:1"}) == 3
+    assert asked(limits=Limits(exchange_seconds=1)) == 3

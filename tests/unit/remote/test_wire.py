@@ -205,3 +205,32 @@ def test_answers_share_a_connection(wire: Wire) -> None:
         assert _asked(wire, port, "/HTTP/1.1", "/next") == ["/HTTP/1.1", "/next"]
         assert len(connections) == 2
         wire.close()
+
+
+def test_a_connection_counts_under_its_own_name_only(wire: Wire) -> None:
+    """A certificate was verified for one name: another one at the address gets a connection."""
+
+    with _server(lambda _: (b"HTTP/1.1 204 No Content\r\n\r\n",)) as (port, connections):
+        for name in ("one.example", "other.example", "one.example", "other.example"):
+            extensions = {"sni_hostname": name}
+            request = httpx.Request("GET", f"http://127.0.0.1:{port}/", extensions=extensions)
+            with within(Deadline(20), 10_000):
+                wire.handle_request(request).read()
+        wire.close()
+
+    assert len(connections) == 2
+
+
+def test_of_many_names_the_newest_keep_their_connections(wire: Wire) -> None:
+    """Connections under names that were not used for long are closed: tenants may be thousands."""
+
+    with _server(lambda _: (b"HTTP/1.1 204 No Content\r\n\r\n",)) as (port, connections):
+        for name in (*range(40), 39, 8, 0):
+            extensions = {"sni_hostname": f"t{name}.example"}
+            request = httpx.Request("GET", f"http://127.0.0.1:{port}/", extensions=extensions)
+            with within(Deadline(20), 10_000):
+                wire.handle_request(request).read()
+        assert len(wire._pools) == 32
+        wire.close()
+
+    assert len(connections) == 41
