@@ -155,7 +155,7 @@ class FleetWatch:
             ids.setdefault((document["tenant"], document["connector"]), set()).add(document["id"])
         for key, names in ids.items():
             # NOTE: what another process holds meanwhile is shown again, with the same id.
-            with suppress(BusyError, SettingsError):
+            with suppress(RunbookError, OSError):
                 mark_shown(self._path(*key), names, timestamp(self._now))
 
     def notify(self) -> Iterator[str]:
@@ -204,9 +204,8 @@ class FleetWatch:
 
     def seal(self) -> Iterator[str]:
         """Run and seal each tenant for which that is due; yield the bundle."""
-        yield from self._each(
-            self._to_seal, lambda _, watch: [f"Sealed: {watch.seal(self._seal_every)}"]
-        )
+        sealed = self._each(self._to_seal, lambda _, watch: [watch.seal(self._seal_every)])
+        yield from (f"Sealed: {bundle}" for bundle in sealed if bundle)
 
     def write_page(self) -> Iterator[str]:
         """Write how the tenants stand, and what changed in a day; yield why it is not written."""
@@ -306,23 +305,24 @@ class FleetWatch:
         for tenant, name in tuple(message.tenants.items()):
             path = self._path(tenant, message.connector)
             try:
-                with watched_alone(path):
+                # NOTE: who holds it may be sending its message: it stays as it is.
+                with suppress(BusyError), watched_alone(path):
                     watched = read_watched(path)
                     for change in watched.changes:
+                        is_part = change.groups.get(way) == message.id
                         if change.id == name and joins and change.sending.get(way) == "":
                             del change.sending[way]
                             change.groups[way] = message.id
-                        elif change.id == name and not joins:
-                            change.groups.pop(way, None)
+                        elif change.id == name and not joins and is_part:
+                            del change.groups[way]
                             change.sending[way] = ""
                     watched.save(path)
-            except BusyError:
-                # NOTE: who holds it sends its message, unless that is part of this one already.
-                is_part = not joins or _is_part(path, name, way, message.id)
+                is_part = any(
+                    change.id == name and change.groups.get(way) == message.id
+                    for change in read_watched(path).changes
+                )
             except (RunbookError, OSError):
                 is_part = joins
-            else:
-                is_part = _is_part(path, name, way, message.id)
             if not is_part:
                 del message.tenants[tenant]
 
@@ -376,11 +376,6 @@ def _message(parts: Sequence[_First], on: str) -> Change:
         # NOTE: the file has nobody's address.
         receiver=_digest(name, *first.public),
     )
-
-
-def _is_part(path: Path, name: str, way: str, message: str) -> bool:
-    changes = read_watched(path).changes
-    return any(change.id == name and change.groups.get(way) == message for change in changes)
 
 
 def _cause(document: Document) -> str:
