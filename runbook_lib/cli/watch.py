@@ -111,13 +111,17 @@ def _look_at_fleet(
     procedures = {name: find_procedure(name) for name in connector_names()}
     tenants = read_fleet_file(file, procedures, DEFAULT).tenants
     with watch_fleet(tenants, seal_every=seal_every, **options) as fleet:
-        for problem in fleet.look():
-            say(problem, is_error=True)
-        for document in fleet.new if as_json else by_cause(fleet.new):
-            _show(document, as_json=as_json)
-        sys.stdout.flush()
-        fleet.show()
-        for line in chain(fleet.notify(), fleet.write_page(), fleet.seal()):
+        # Customers come last: thousands of them take minutes.
+        for look in (fleet.look, fleet.look_at_customers):
+            for problem in look():
+                say(problem, is_error=True)
+            for document in fleet.new if as_json else by_cause(fleet.new):
+                _show(document, as_json=as_json)
+            sys.stdout.flush()
+            fleet.show()
+            for line in fleet.notify():
+                say(line, is_error=True)
+        for line in chain(fleet.ping(), fleet.write_page(), fleet.seal()):
             say(line, is_error=True)
         return fleet.code
 

@@ -8,6 +8,7 @@ outage never. Nothing is written to the journal: only a changed outcome is worth
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -50,6 +51,10 @@ _MOST_USED = 50
 _REMINDED = (30, 7, 1)
 _SERVER_ERROR, _TOO_MANY = 500, 429
 _WORDS = "words"
+
+
+class _OutOfTimeError(Exception):
+    """The time for asking the customers is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,27 +146,41 @@ class Watch:
                 self._keep(changes, watched)
         return _look_of(watched, len(steps), held)
 
-    def look_at_customers(self) -> Look:
+    def due_customers(self, watched: Watched) -> list[str] | None:
+        """Return the customers to ask now: none of them for all, `None` for nobody."""
+        run, topic = self.run, watched.topics.get(CUSTOMERS, Topic())
+        known = {**run.values, **run.settings.secrets}
+        last = watched.looked.get(CUSTOMERS)
+        interval = _WAITING if topic.unanswered_since else _FINISHED
+        if not all(map(known.get, CONSOLE)):
+            return None
+        if last is None or run.clock() - datetime.fromisoformat(last) >= interval:
+            return []
+        return unconfirmed(watched) or None
+
+    def look_at_customers(self, seconds: float = float("inf")) -> Look:
         """
         Look at the customers' connections, once a day where Cyclr's credentials are known.
 
-        Thousands of accounts take minutes, during which `look` may go on elsewhere. Raises
-        `SettingsError` for a damaged file, of either look.
+        Thousands of accounts take minutes, during which `look` may go on elsewhere; who is not
+        asked after `seconds` is asked the next time. Raises `SettingsError` for a damaged file, of
+        either look.
         """
-        run, now = self.run, self.run.clock()
+        run, until = self.run, time.monotonic() + seconds
+
+        def end_in_time(_done: int, _total: int) -> None:
+            if time.monotonic() > until:
+                raise _OutOfTimeError
+
         watched = read_watched(self.path)
-        known = {**run.values, **run.settings.secrets}
-        again = unconfirmed(watched)
-        topic = watched.topics.get(CUSTOMERS, Topic())
-        last = watched.looked.get(CUSTOMERS)
-        interval = _WAITING if topic.unanswered_since else _FINISHED
-        is_due = last is None or now - datetime.fromisoformat(last) >= interval
-        if not (all(map(known.get, CONSOLE)) and (is_due or again)):
+        again = self.due_customers(watched)
+        if again is None:
             return _look_of(watched, 0)
         unanswered = ""
         try:
-            seen = Connections(run, clock=run.clock).look(only=() if is_due else again)
-        except BusyError:  # `runbook connections` asks them: the next look compares
+            asked = Connections(run, clock=run.clock, on_progress=end_in_time)
+            seen = asked.look(only=again)
+        except (BusyError, _OutOfTimeError):  # the next look goes on, or compares what others saw
             return _look_of(watched, 0)
         except RemoteError as error:
             seen, unanswered = None, run.redactor.redact(str(error))
@@ -170,7 +189,7 @@ class Watch:
             changes = list(customer_changes(watched, seen, on)) if seen else []
             for change in changes:
                 change.reason = run.redactor.redact_remote(change.reason)
-            if is_due:
+            if not again:
                 watched.looked[CUSTOMERS] = on
                 topic = watched.topics.setdefault(CUSTOMERS, Topic())
                 topic.unanswered = unanswered or " ".join(seen.notes if seen else ())

@@ -8,6 +8,7 @@ evidence folder, and in each tenant's own is of which one its change is part, be
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -46,6 +47,7 @@ from runbook_lib.engine.watched import (
     read_watched,
     watched_alone,
 )
+from runbook_lib.engine.watched_customers import CUSTOMERS
 from runbook_lib.errors import BusyError, ExitCode, RunbookError, SettingsError, describe_error
 from runbook_lib.evidence.reports.watch_page import (
     PAGE_NAME,
@@ -63,6 +65,8 @@ _OWN = ("id", "tenant", "tenants", "on", "since", "person", "also", "ends")
 # A message is not sent while its tenants do not all have it that they are part of it.
 _JOINING = "9999"
 _ON_PAGE = timedelta(days=1)
+# Customers are asked for so long, while `watch` is called every five minutes.
+_CUSTOMER_SECONDS = 180.0
 
 
 def by_cause(documents: Iterable[Document]) -> list[Document]:
@@ -105,8 +109,9 @@ class FleetWatch:
     """
     One look at each tenant of a fleet. What concerns one tenant stops no other: it is yielded.
 
-    `look` first, then `show`, `notify`, `seal` and `write_page`. `new` are the documents of what
-    nobody was shown yet; `code` is the worst exit code of all tenants, 1 before 3.
+    `look`, then `show` and `notify`; the same after `look_at_customers`; then `seal`, `ping` and
+    `write_page`. `new` are the documents of what nobody was shown yet when the last of both ended;
+    `code` is the worst exit code of all tenants, 1 before 3.
     """
 
     def __init__(
@@ -124,14 +129,18 @@ class FleetWatch:
         self._folder, self._outbox, self._wires = folder, outbox, wires
         self._seal_every, self._options = seal_every, options
         self._codes = {ExitCode.COMPLETE}
-        self._rows: list[TenantLook] = []
-        self._recent: list[Document] = []
+        self._rows: dict[tuple[str, str], TenantLook] = {}
+        # What is on the page, by the id of the change, and the causes that are new there.
+        self._recent: dict[str, Document] = {}
+        self._new_causes: set[str] = set()
         self._now = utc_now()
         # What is sent for the first time, by cause, receiver and way.
         self._first: dict[str, list[_First]] = {}
         # Who sends messages of their own, is to be sealed, or has an address of a health check.
         self._senders: dict[tuple[str, str], FleetTenant] = {}
         self._to_seal: list[FleetTenant] = []
+        # Whose customers are to be asked, and when they were asked last.
+        self._customers: dict[tuple[str, str], str] = {}
         self._pings: dict[str, FleetTenant] = {}
 
     @property
@@ -141,12 +150,25 @@ class FleetWatch:
 
     def look(self) -> Iterator[str]:
         """Look at each tenant; yield why one was not looked at."""
-        for tenant in self._tenants.values():
-            rows = len(self._rows)
+        for key, tenant in self._tenants.items():
             for problem in self._each([tenant], self._look_at):
-                if len(self._rows) == rows:
-                    self._rows.append(self._not_looked_at(tenant, problem))
+                if key not in self._rows:
+                    self._rows[key] = self._not_looked_at(tenant, problem)
                 yield problem
+
+    def look_at_customers(self) -> Iterator[str]:
+        """
+        Look at the customers' connections of each tenant, who waits longest first; as `look`.
+
+        It ends after some minutes, so that the tenants are looked at in time; the next one goes on.
+        """
+        self.new, self._first, self._senders = [], {}, {}
+        until = time.monotonic() + _CUSTOMER_SECONDS
+        for key in sorted(self._customers, key=self._customers.__getitem__):
+            left = until - time.monotonic()
+            if left > 0:
+                act = partial(self._look_at, seconds=left)
+                yield from self._each([self._tenants[key]], act)
 
     def show(self) -> None:
         """Keep that `new` was shown."""
@@ -159,7 +181,7 @@ class FleetWatch:
                 mark_shown(self._path(*key), names, timestamp(self._now))
 
     def notify(self) -> Iterator[str]:
-        """Send what is due, and ask the health checks; yield what was not accepted."""
+        """Send what is due; yield what was not accepted."""
         path, messages = self._folder / WATCH_NAME, self._outbox.changes
         save = partial(self._outbox.save, path)
         messages[:] = [message for message in messages if message.sending]
@@ -199,6 +221,9 @@ class FleetWatch:
         if refused:
             self._codes.add(ExitCode.INCOMPLETE)
         yield from refused
+
+    def ping(self) -> Iterator[str]:
+        """Ask each health check's address once; yield why it was not taken."""
         asked = self._each(self._pings.values(), lambda _, watch: [ping(watch.run)])
         yield from filter(None, asked)
 
@@ -211,12 +236,13 @@ class FleetWatch:
         """Write how the tenants stand, and what changed in a day; yield why it is not written."""
         if not self._folder.is_dir():
             return
-        new = {_cause(document) for document in self.new}
         changes = [
-            Shown(document, Kind(document["kind"]).label, _cause(document) in new)
-            for document in sorted(by_cause(self._recent), key=itemgetter("on"), reverse=True)
+            Shown(document, Kind(document["kind"]).label, _cause(document) in self._new_causes)
+            for document in sorted(
+                by_cause(self._recent.values()), key=itemgetter("on"), reverse=True
+            )
         ]
-        parts = watch_page(self._rows, changes, timestamp(self._now))
+        parts = watch_page([*self._rows.values()], changes, timestamp(self._now))
         content = (part.encode("utf-8", "backslashreplace") for part in parts)
         try:
             write_parts(self._folder / PAGE_NAME, content, is_durable=False)
@@ -248,20 +274,29 @@ class FleetWatch:
     def _path(self, tenant: str, connector: str) -> Path:
         return journal_path(self._folder, tenant, connector).with_name(WATCH_NAME)
 
-    def _look_at(self, tenant: FleetTenant, watch: Watch) -> Iterator[str]:
-        """Look at a tenant, and note what is to be done about it; yield why nothing was asked."""
-        look, run = watch.look(), watch.run
+    def _look_at(
+        self, tenant: FleetTenant, watch: Watch, *, seconds: float | None = None
+    ) -> Iterator[str]:
+        """
+        Look at a tenant, and note what is to be done about it; yield why nothing was asked.
+
+        With `seconds` look at its customers, and for no longer.
+        """
+        look = watch.look() if seconds is None else watch.look_at_customers(seconds)
+        run, key = watch.run, (tenant.tenant, tenant.procedure.id)
         now = self._now = run.clock()
         with watched_alone(watch.path):
             watched = read_watched(watch.path)
             if escalate(watched, run, now):
                 watched.save(watch.path)
-        self._rows.append(_row(run, watched))
+        self._rows[key] = _row(run, watched)
         self._codes.add(look.code)
         for change in watched.changes:
             self._note(tenant, run, change)
-        if watch.is_to_seal(watched, self._seal_every):
+        if seconds is None and watch.is_to_seal(watched, self._seal_every):
             self._to_seal.append(tenant)
+        if seconds is None and watch.due_customers(watched) is not None:
+            self._customers[key] = watched.looked.get(CUSTOMERS, "")
         if url := str(run.values.get("healthcheck", "")):
             self._pings.setdefault(url, tenant)
         if look.held:
@@ -272,8 +307,9 @@ class FleetWatch:
         document, key = document_of(run, change), (run.tenant, run.procedure.id)
         if not change.shown_on:
             self.new.append(document)
+            self._new_causes.add(_cause(document))
         if not change.shown_on or change.on >= timestamp(self._now - _ON_PAGE):
-            self._recent.append(document)
+            self._recent[_digest(*key, change.id)] = document
         for way, due in change.sending.items():
             if due and due <= timestamp(self._now):
                 self._senders[key] = tenant

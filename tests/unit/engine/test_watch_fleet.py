@@ -16,12 +16,14 @@ from runbook_lib.config.fleet_file import FleetTenant
 from runbook_lib.core.model import Mode
 from runbook_lib.core.outcome import LABELS
 from runbook_lib.engine import notify, watched
+from runbook_lib.engine import watch_fleet as engine_fleet
 from runbook_lib.engine.run import open_run
 from runbook_lib.engine.watch import open_watch
 from runbook_lib.engine.watch_fleet import by_cause, watch_fleet
 from runbook_lib.engine.watched import read_watched
 from runbook_lib.errors import BusyError, ExitCode, SettingsError
 from runbook_lib.remote.transport import Wires
+from runbook_lib.sandbox.customers import add_customers, end_connection
 from runbook_lib.sandbox.state.faults import fault_of
 from tests.support.words import assigned
 from tests.unit.cli.test_people import runbook
@@ -51,6 +53,8 @@ def looked(
     named = [tenant(name) if isinstance(name, str) else name for name in tenants]
     with watch_fleet(named, env_file="watch.env", clock=desk.now) as fleet:
         said = [*fleet.look()]
+        fleet.show()
+        said += [*fleet.notify(), *fleet.look_at_customers()]
         fleet.show()
         return [*said, *fleet.notify(), *fleet.write_page()]
 
@@ -426,3 +430,27 @@ def test_the_messages_of_a_fleet_are_those_of_one_watch(desk: Desk) -> None:
     assert of(webhook="https://else.example/")[1] != hook
     assert SECRET in hook[1]
     assert SECRET not in hook[0]
+
+
+def test_customers_who_are_signed_out_are_one_message_of_all_tenants(
+    desk: Desk, post: Posts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tenants with one console have one cause; without time left they are asked the next time."""
+
+    (customer,) = add_customers(desk.world, 1)
+    looked(desk)
+    end_connection(desk.world, customer.id, "token-ended", is_noticed=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(engine_fleet, "_CUSTOMER_SECONDS", -1.0)
+        looked(desk, DAY)
+    assert not kept("acme").topics["customers"].candidate
+    assert not [key for key in kept("acme").topics if key.startswith("customers/")]
+    looked(desk, MINUTE)
+    looked(desk, 6 * MINUTE)
+    looked(desk, HOUR)
+
+    (hook,) = post[0].hooks
+    assert hook["data"]["tenants"] == [*THREE]
+    assert hook["data"]["title"] == "Customers' connections"
+    page = Path("evidence/watch.html").read_text(encoding="utf-8")
+    assert "Customers&#39; connections" in page

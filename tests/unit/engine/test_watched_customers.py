@@ -150,6 +150,20 @@ def test_another_process_that_asks_them_is_waited_for(office: Office) -> None:
     assert office.look().asked == 4
 
 
+def test_a_look_that_is_out_of_time_goes_on_the_next_time(office: Office) -> None:
+    """What was not asked in time is asked by the next look, nobody twice, and then compared."""
+
+    office.look()
+    office.console.accounts["a"] = False
+    office.console.asked.clear()
+    office.offset += DAY
+    assert office.watch.look_at_customers(0.0) == Look(0, (), is_failing=False, is_unanswered=False)
+    assert office.look().asked == 4
+    assert max(office.console.asked.values()) == 1
+    (out,) = office.changes(6 * MINUTE)
+    assert out.reason == "1 customer: Name of a (a)."
+
+
 def test_without_the_consoles_credentials_nobody_is_asked(tmp_path: Path) -> None:
     """A tenant that has no Cyclr credentials is watched without its customers."""
 
