@@ -157,6 +157,7 @@ def _look(watch: Watch, seal_every: int, *, as_json: bool) -> ExitCode:
 def _show(change: Mapping[str, Any], *, as_json: bool) -> None:
     """Show a change as a document has it, with its tenants if there are several."""
     from runbook_lib.cli.terminal import say, show_paragraph
+    from runbook_lib.evidence.reports.wording import with_times
 
     if as_json:
         click.echo(escaped_json(json.dumps(change, ensure_ascii=False)))
@@ -167,7 +168,7 @@ def _show(change: Mapping[str, Any], *, as_json: bool) -> None:
     mark = f"{_MARKS[change['kind']]} {'SANDBOX ' * change['sandbox']}"
     say(f"{mark}{whose}: {change['title']}{moved}")
     lines = (
-        f"Since {change['since']}: {change['reason']}",
+        with_times(f"Since {change['since']} UTC: {change['reason']}"),
         change["breaks"],
         f"With the same cause: {'; '.join(change['also'])}." if change["also"] else "",
         f"What to do: {change['do']}" if change["do"] else "",

@@ -28,6 +28,7 @@ from runbook_lib.core.words import person_key
 from runbook_lib.engine.run import Run, new_run_id
 from runbook_lib.engine.watched import Change, Kind, Watched
 from runbook_lib.errors import RemoteError, RunbookError, SettingsError
+from runbook_lib.evidence.reports.wording import with_times
 from runbook_lib.plain_text import counted, escaped_json, one_line
 from runbook_lib.remote.transport import Request
 
@@ -160,7 +161,7 @@ def _lines(run: Run, change: Change) -> Iterator[str]:
     yield one_line(f"{change.title}: {change.kind.label}")
     if change.now:
         yield one_line(f"It was: {change.was}. It is: {change.now}.")
-    yield one_line(f"Since {change.since} (UTC): {change.reason}")
+    yield one_line(with_times(f"Since {change.since} UTC: {change.reason}"))
     named = (
         ("What it breaks", change.breaks),
         ("With the same cause", "; ".join(change.also)),
