@@ -11,6 +11,8 @@ from typing import Any
 import httpcore
 import pytest
 from filelock import FileLock
+from runbook_lib.sandpost.customers import add_customers, end_connection
+from runbook_lib.sandpost.state.faults import fault_of
 
 from runbook_lib.config.fleet_file import FleetTenant
 from runbook_lib.core.model import Mode
@@ -23,16 +25,14 @@ from runbook_lib.engine.watch_fleet import by_cause, watch_fleet
 from runbook_lib.engine.watched import read_watched
 from runbook_lib.errors import BusyError, ExitCode, SettingsError
 from runbook_lib.remote.transport import Wires
-from runbook_lib.sandbox.customers import add_customers, end_connection
-from runbook_lib.sandbox.state.faults import fault_of
+from tests.support.post import SECRET, Post
 from tests.support.words import assigned
 from tests.unit.cli.test_people import runbook
 from tests.unit.engine import test_notify
-from tests.unit.engine.test_notify import SECRET, Posts
 from tests.unit.engine.test_watch import DAY, HOUR, MINUTE, PROCEDURE, Desk
 
 # Its fixtures.
-_any_time, desk, post = test_notify._any_time, test_notify.desk, test_notify.post
+desk, post = test_notify.desk, test_notify.post
 THREE = ("acme", "beta", "coda")
 
 
@@ -70,10 +70,9 @@ def listed(mail: Any) -> list[str]:
     return [line.strip() for line in names.splitlines() if line.strip()]
 
 
-def test_one_cause_is_one_message_with_its_tenants(desk: Desk, post: Posts) -> None:
+def test_one_cause_is_one_message_with_its_tenants(desk: Desk, post: Post) -> None:
     """A secret that is refused for three tenants is one mail and one post, and so is its end."""
 
-    box = post[0]
     looked(desk)
     secret, desk.app.secret = desk.app.secret, "f" * 32
     assert looked(desk, DAY) == []
@@ -82,26 +81,26 @@ def test_one_cause_is_one_message_with_its_tenants(desk: Desk, post: Posts) -> N
     looked(desk, HOUR)
     looked(desk, HOUR)
 
-    failed, recovered = box.mails
+    failed, recovered = post.mails
     assert failed["Subject"].startswith("SANDBOX 3 tenants: 13 Complete Settings > Basic")
     assert listed(failed) == listed(recovered) == [*THREE]
     assert recovered["References"] == failed["Message-ID"]
-    first, over = (hook["data"] for hook in box.hooks)
+    first, over = (hook["data"] for hook in post.hooks)
     assert first["tenants"] == over["tenants"] == [*THREE]
     assert "tenant" not in first
     assert (over["kind"], over["ends"]) == ("recovered", first["id"])
-    assert box.ids == [f"msg_{first['id']}", f"msg_{over['id']}"]
+    assert post.ids == [f"msg_{first['id']}", f"msg_{over['id']}"]
     assert {kept(name).changes[0].groups["webhook"] for name in THREE} == {first["id"]}
 
 
-def test_one_tenants_message_is_its_own(desk: Desk, post: Posts) -> None:
+def test_one_tenants_message_is_its_own(desk: Desk, post: Post) -> None:
     """What hits one tenant is a message as a watch of that tenant alone sends it."""
 
     looked(desk, tenants=["acme"])
     desk.app.secret = "f" * 32
     looked(desk, DAY, tenants=["acme"])
 
-    (mail,), (hook,) = post[0].mails, post[0].hooks
+    (mail,), (hook,) = post.mails, post.hooks
     (change,) = kept("acme").changes
     assert mail["Subject"].startswith("SANDBOX acme: 13 Complete")
     assert "Tenants:" not in mail.get_content()
@@ -110,7 +109,7 @@ def test_one_tenants_message_is_its_own(desk: Desk, post: Posts) -> None:
     assert not read_watched(Path("evidence/watch.json")).changes
 
 
-def test_each_address_gets_its_own_tenants_only(desk: Desk, post: Posts) -> None:
+def test_each_address_gets_its_own_tenants_only(desk: Desk, post: Post) -> None:
     """Tenants with addresses of their own are not named to others, to people neither."""
 
     fleet = ["acme", "beta", tenant("coda", mail_to="c@coda.example"), "dodo"]
@@ -121,7 +120,7 @@ def test_each_address_gets_its_own_tenants_only(desk: Desk, post: Posts) -> None
     desk.app.secret = "f" * 32
     looked(desk, DAY, tenants=fleet)
 
-    to = {mail["To"]: mail for mail in post[0].mails}
+    to = {mail["To"]: mail for mail in post.mails}
     assert {address: listed(mail) for address, mail in to.items()} == {
         "all@acme.example": ["acme", "beta"],
         "c@coda.example": [],
@@ -131,7 +130,7 @@ def test_each_address_gets_its_own_tenants_only(desk: Desk, post: Posts) -> None
     assert to["ann@acme.example"]["Subject"].startswith("SANDBOX dodo: ")
 
 
-def test_an_outage_and_a_day_that_comes_are_one_message(desk: Desk, post: Posts) -> None:
+def test_an_outage_and_a_day_that_comes_are_one_message(desk: Desk, post: Post) -> None:
     """What does not answer, and what falls due for all on a day, is said once for all of them."""
 
     due = desk.now().date().fromordinal(desk.now().date().toordinal() + 8).isoformat()
@@ -147,17 +146,17 @@ def test_an_outage_and_a_day_that_comes_are_one_message(desk: Desk, post: Posts)
     looked(desk, DAY)
     looked(desk, DAY)
 
-    about = {hook["data"]["kind"]: hook["data"] for hook in post[0].hooks}
+    about = {hook["data"]["kind"]: hook["data"] for hook in post.hooks}
     assert about["due"]["tenants"] == about["outage"]["tenants"] == [*THREE]
     assert about["due"]["reason"].startswith("due, Ann (1 ")
-    kinds = Counter(hook["data"]["kind"] for hook in post[0].hooks)
-    assert (kinds["due"], kinds["outage"]) == (1 + (len(post[0].hooks) > 2), 1)
+    kinds = Counter(hook["data"]["kind"] for hook in post.hooks)
+    assert (kinds["due"], kinds["outage"]) == (1 + (len(post.hooks) > 2), 1)
 
 
 @pytest.mark.parametrize("is_written", [False, True])
 @pytest.mark.parametrize("moves", [False, True])
 def test_a_kill_at_any_moment_loses_no_tenant(
-    desk: Desk, post: Posts, monkeypatch: pytest.MonkeyPatch, moves: bool, is_written: bool
+    desk: Desk, post: Post, monkeypatch: pytest.MonkeyPatch, moves: bool, is_written: bool
 ) -> None:
     """
     Killed before or after any write, each tenant is named, and by messages of one id each.
@@ -166,15 +165,15 @@ def test_a_kill_at_any_moment_loses_no_tenant(
     it is where each tenant has moved to its own address, and the message is taken apart.
     """
 
-    box, write = post[0], watched.write_whole
+    write = watched.write_whole
     fleet = [tenant(name) for name in THREE]
     looked(desk, tenants=fleet)
-    desk.app.secret, box.refuses = "f" * 32, moves
+    desk.app.secret, post.refuses = "f" * 32, moves
     desk.wait(DAY)
     if moves:
         looked(desk, tenants=fleet)
         fleet = [tenant(name, mail_to=f"{name}@{name}.example") for name in THREE]
-        box.refuses = False
+        post.refuses = False
         desk.wait(HOUR)
     else:
         with watch_fleet(fleet, env_file="watch.env", clock=desk.now) as opened:
@@ -186,7 +185,7 @@ def test_a_kill_at_any_moment_loses_no_tenant(
         left = number
         shutil.rmtree("evidence")
         shutil.copytree("before", "evidence")
-        box.mails, box.hooks, box.ids = [], [], []
+        post.mails, post.hooks, post.ids = [], [], []
 
         def killed(*given: Any, **more: Any) -> None:
             nonlocal left
@@ -205,41 +204,40 @@ def test_a_kill_at_any_moment_loses_no_tenant(
         for _ in range(1 + moves):
             looked(desk, MINUTE, fleet)
 
-        mails = {mail["Message-ID"]: mail for mail in box.mails}
+        mails = {mail["Message-ID"]: mail for mail in post.mails}
         named = [listed(mail) or [mail["To"].partition("@")[0]] for mail in mails.values()]
         assert sorted(name for names in named for name in names) == [*THREE]
-        assert all(listed(mail) == listed(mails[mail["Message-ID"]]) for mail in box.mails)
-        assert len(set(box.ids)) == 1
-        repeated += len(box.mails) + len(box.ids) - len(mails) - 1
+        assert all(listed(mail) == listed(mails[mail["Message-ID"]]) for mail in post.mails)
+        assert len(set(post.ids)) == 1
+        repeated += len(post.mails) + len(post.ids) - len(mails) - 1
 
     assert number > 8
     assert repeated == (0 if is_written else 2 - moves)
 
 
-def test_a_group_is_sent_again_with_growing_waits(desk: Desk, post: Posts) -> None:
+def test_a_group_is_sent_again_with_growing_waits(desk: Desk, post: Post) -> None:
     """A message about several tenants that is refused is tried later, with the same id."""
 
-    box = post[0]
     looked(desk)
-    desk.app.secret, box.refuses = "f" * 32, True
+    desk.app.secret, post.refuses = "f" * 32, True
     refused = looked(desk, DAY)
-    ids, box.hooks = set(box.ids), []
+    ids, post.hooks = set(post.ids), []
     soon, later = looked(desk, 4 * MINUTE), looked(desk, 2 * MINUTE)
     between = looked(desk, 6 * MINUTE)
-    box.refuses, box.hooks = False, []
+    post.refuses, post.hooks = False, []
     looked(desk, 10 * MINUTE)
     looked(desk, DAY)
 
     assert [len(part) for part in (refused, soon, later, between)] == [2, 0, 2, 0]
-    assert len(box.mails) == len(box.hooks) == 1
-    assert listed(box.mails[0]) == box.hooks[0]["data"]["tenants"] == [*THREE]
-    assert set(box.ids) == ids
+    assert len(post.mails) == len(post.hooks) == 1
+    assert listed(post.mails[0]) == post.hooks[0]["data"]["tenants"] == [*THREE]
+    assert set(post.ids) == ids
     text = Path("evidence/watch.json").read_text()
     assert SECRET not in text
     assert "@" not in text
 
 
-def test_a_group_that_lasts_goes_to_the_second_address(desk: Desk, post: Posts) -> None:
+def test_a_group_that_lasts_goes_to_the_second_address(desk: Desk, post: Post) -> None:
     """What fails for several tenants is escalated once for all of them, in the same thread."""
 
     looked(desk)
@@ -247,32 +245,31 @@ def test_a_group_that_lasts_goes_to_the_second_address(desk: Desk, post: Posts) 
     for _ in range(5):
         looked(desk, DAY)
 
-    first, second = post[0].mails
-    assert post[0].recipients == ["all@acme.example", "head@acme.example"]
+    first, second = post.mails
+    assert post.recipients == ["all@acme.example", "head@acme.example"]
     assert second["Subject"].endswith(": still failed")
     assert listed(second) == [*THREE]
     assert second["References"] == first["Message-ID"] != second["Message-ID"]
 
 
-def test_whoever_is_sent_elsewhere_by_now_is_not_named_to_others(desk: Desk, post: Posts) -> None:
+def test_whoever_is_sent_elsewhere_by_now_is_not_named_to_others(desk: Desk, post: Post) -> None:
     """Where a tenant's address changes before its message is accepted, the others' goes alone."""
 
-    box = post[0]
     looked(desk)
-    desk.app.secret, box.refuses = "f" * 32, True
+    desk.app.secret, post.refuses = "f" * 32, True
     looked(desk, DAY)
-    box.refuses = False
+    post.refuses = False
     fleet = [tenant(name, mail_to=f"{name}@{name}.example") for name in THREE]
     looked(desk, HOUR, fleet)
     looked(desk, HOUR, fleet)
 
-    assert {mail["To"]: listed(mail) for mail in box.mails} == {
+    assert {mail["To"]: listed(mail) for mail in post.mails} == {
         f"{name}@{name}.example": [] for name in THREE
     }
-    assert len(box.mails) == len(THREE)
+    assert len(post.mails) == len(THREE)
 
 
-def test_a_tenant_that_cannot_be_looked_at_stops_no_other(desk: Desk, post: Posts) -> None:
+def test_a_tenant_that_cannot_be_looked_at_stops_no_other(desk: Desk, post: Post) -> None:
     """One that another process holds and one whose file is damaged are named; the rest is sent."""
 
     looked(desk, tenants=[*THREE, "dodo"])
@@ -288,7 +285,7 @@ def test_a_tenant_that_cannot_be_looked_at_stops_no_other(desk: Desk, post: Post
 
     assert said[0].startswith("acme: Another watch is under way in ")
     assert "watch.json is damaged." in said[1]
-    assert [listed(mail) for mail in post[0].mails] == [["beta", "coda"], ["acme", "dodo"]]
+    assert [listed(mail) for mail in post.mails] == [["beta", "coda"], ["acme", "dodo"]]
 
 
 def test_two_watches_over_a_fleet_do_not_meet(desk: Desk) -> None:
@@ -433,7 +430,7 @@ def test_the_messages_of_a_fleet_are_those_of_one_watch(desk: Desk) -> None:
 
 
 def test_customers_who_are_signed_out_are_one_message_of_all_tenants(
-    desk: Desk, post: Posts, monkeypatch: pytest.MonkeyPatch
+    desk: Desk, post: Post, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Tenants with one console have one cause; without time left they are asked the next time."""
 
@@ -449,7 +446,7 @@ def test_customers_who_are_signed_out_are_one_message_of_all_tenants(
     looked(desk, 6 * MINUTE)
     looked(desk, HOUR)
 
-    (hook,) = post[0].hooks
+    (hook,) = post.hooks
     assert hook["data"]["tenants"] == [*THREE]
     assert hook["data"]["title"] == "Customers' connections"
     page = Path("evidence/watch.html").read_text(encoding="utf-8")

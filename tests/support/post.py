@@ -1,0 +1,109 @@
+"""A real SMTP server and a webhook's receiver that verifies signatures (Standard Webhooks)."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import default
+from typing import Any
+
+from aiosmtpd.controller import Controller
+from standardwebhooks import Webhook
+
+from runbook_lib.core.journal import utc_now
+from tests.support.ports import free_ports
+
+SECRET = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
+PASSWORD = "of-the-mail-Account-4711"
+# A receiver takes no message whose time is further from its own (Standard Webhooks).
+_TOLERANCE = timedelta(minutes=5)
+
+
+class Post:
+    """
+    What was received; `refuses` lets both refuse, and `clock` is the receiver's.
+
+    `forged` are the signatures that do not fit, of which no message is taken.
+    """
+
+    def __init__(self) -> None:
+        self.mails: list[EmailMessage] = []
+        self.hooks: list[dict[str, Any]] = []
+        self.ids: list[str] = []
+        self.recipients: list[str] = []
+        self.pings: list[str] = []
+        self.forged: list[str] = []
+        self.refuses = False
+        self.clock: Callable[[], datetime] = utc_now
+        self.mail_port = self.hook_port = 0
+
+    @property
+    def settings(self) -> str:
+        """Return the lines of an `.env` with which messages arrive here."""
+        return (
+            f"RUNBOOK_MAIL_SERVER=127.0.0.1:{self.mail_port}\n"
+            "RUNBOOK_MAIL_FROM=runbook@acme.example\nRUNBOOK_MAIL_TO=all@acme.example\n"
+            f"RUNBOOK_WEBHOOK=http://127.0.0.1:{self.hook_port}/hook\n"
+            f"RUNBOOK_WEBHOOK_SECRET={SECRET}\n"
+        )
+
+    async def handle_DATA(self, _server: object, _session: object, envelope: Any) -> str:
+        """Take a mail."""
+        if self.refuses:
+            return f"451 later {PASSWORD}"
+        self.recipients += envelope.rcpt_tos
+        self.mails.append(message_from_bytes(envelope.content, policy=default))
+        return "250 taken"
+
+    def take(self, body: bytes, headers: Any) -> int:
+        """Take what was posted, if its signature is right; return the status of the answer."""
+        name, signature = headers["webhook-id"], headers["webhook-signature"]
+        on = datetime.fromtimestamp(int(headers["webhook-timestamp"]), tz=UTC)
+        # NOTE: `verify` compares with the real time, and tests move theirs.
+        is_right = signature == Webhook(SECRET).sign(name, on, body.decode())
+        if not is_right or abs(on - self.clock()) > _TOLERANCE:
+            self.forged.append(signature)
+            return 401
+        self.hooks.append(json.loads(body))
+        self.ids.append(name)
+        return 503 if self.refuses else 204
+
+
+@contextmanager
+def receiving() -> Iterator[Post]:
+    """Receive mails and webhooks on loopback."""
+    post = Post()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            self.send_response(post.take(body, self.headers))
+            self.end_headers()
+
+        def do_GET(self) -> None:
+            post.pings.append(self.path)
+            self.send_response(503 if post.refuses else 200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Print nothing."""
+
+    mails = Controller(post, hostname="127.0.0.1", port=free_ports(1))
+    hooks = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=hooks.serve_forever, daemon=True)
+    thread.start()
+    mails.start()
+    post.mail_port, post.hook_port = mails.port, hooks.server_address[1]
+    try:
+        yield post
+    finally:
+        mails.stop()
+        hooks.shutdown()
+        hooks.server_close()
+        thread.join()
