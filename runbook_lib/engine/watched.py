@@ -36,7 +36,13 @@ _CONFIRMED_AFTER = timedelta(minutes=5)
 _ENDS_ON = "_ends_on"
 # Of these outcomes the reason says what the remote system decided.
 _DECIDED = (Outcome.FAILED, Outcome.WAITING)
-_NUMBERS = re.compile(r"[0-9]+")
+# Numbers, and how people write a day and a time ("Friday, 29-Jan-27 08:41:28 PST").
+_NUMBERS_AND_DAYS = re.compile(
+    r"[0-9]+:[0-9:]+(?: [AP]M)?(?: [A-Z]{3,4}\b)?|[0-9]+"
+    r"|\b(?:Mon|Tue|Tues|Wed|Wednes|Thu|Thurs|Fri|Sat|Satur|Sun)(?:day)?\b"
+    r"|\b(?:Jan(?:uary)?|Feb(?:ruary)?|Mar(?:ch)?|Apr(?:il)?|May|June?|July?|Aug(?:ust)?)\b"
+    r"|\b(?:Sep(?:tember)?|Oct(?:ober)?|Nov(?:ember)?|Dec(?:ember)?)\b"
+)
 _BEST_FIRST = (
     Outcome.VERIFIED,
     Outcome.ATTESTED,
@@ -94,7 +100,7 @@ class Answer(Struct, frozen=True, forbid_unknown_fields=True):
         same = self.outcome is other.outcome and self._compared == other._compared
         if self.outcome not in _DECIDED:
             return same
-        return same and _NUMBERS.sub("", self.reason) == _NUMBERS.sub("", other.reason)
+        return same and self.plain_reason == other.plain_reason
 
     def is_worse(self, other: Answer) -> bool:
         """Return whether less is proven than by the `other`."""
@@ -114,6 +120,11 @@ class Answer(Struct, frozen=True, forbid_unknown_fields=True):
         """Return the values that are not those of the `other`: what was, and what is."""
         pairs = {(other.details.get(name, value), value) for name, value in self._compared.items()}
         return {(was, now) for was, now in pairs if was != now}
+
+    @property
+    def plain_reason(self) -> str:
+        """Return the reason without numbers, days and times."""
+        return _NUMBERS_AND_DAYS.sub("", self.reason)
 
     @property
     def _compared(self) -> dict[str, str]:

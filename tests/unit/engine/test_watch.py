@@ -425,6 +425,10 @@ def test_numbers_and_days_in_an_answer_do_not_count() -> None:
         return Answer(outcome, reason, "2026-11-24T12:00:00.000Z", details)
 
     assert answer("3 days left").is_like(answer("2 days left"))
+    ended = "It ended on Wednesday, 27-Jan-27 02:29:17 PST. The time is {}. Sign in."
+    assert answer(ended.format("Monday, 01-Mar-27 11:47:33 PST")).is_like(
+        answer(ended.format("Tuesday, 04-May-27 11:47:33 PM PDT"))
+    )
     assert not answer("pages_a is missing").is_like(answer("pages_b is missing"))
     assert answer("x", Outcome.VERIFIED, token_ends_on="2026-12-01").is_like(
         answer("y", Outcome.VERIFIED, token_ends_on="2027-12-01")
