@@ -58,6 +58,11 @@ class Causes:
     def __init__(self, run: Run) -> None:
         self.run = run
         self._requires = {step.id: step.requires for step in run.procedure.steps}
+        self._needs = {
+            f"{step.id}/{check.id}": set(check.needs)
+            for step in run.procedure.steps
+            for check in step.checks
+        }
 
     def changes(self, confirmed: list[Confirmed], watched: Watched, on: str) -> Iterator[Change]:
         """Yield a change for each cause, and one for each that is over."""
@@ -126,7 +131,14 @@ class Causes:
         """Return whether an answer follows from the `other`, of `key`."""
         is_required = key.partition("/")[0] in self._required_by(part.step.step.id)
         is_bad = other.outcome in (Outcome.FAILED, Outcome.INCONCLUSIVE, Outcome.NOT_RUN)
-        return is_bad and (is_required or part.now.reason == other.reason)
+        # What refuses a value of one check refuses it to others, and the first one quotes it.
+        needs = self._needs.get(key, set())
+        is_quoted = (
+            bool(needs)
+            and needs <= self._needs.get(part.key, set())
+            and part.now.plain_reason in other.plain_reason
+        )
+        return is_bad and (is_required or is_quoted or part.now.reason == other.reason)
 
     def _required_by(self, step: str) -> set[str]:
         """Return every step on which this one rests."""
