@@ -127,7 +127,7 @@ def _no_fault(_response: object) -> bool:
     return False
 
 
-def _breaks_nothing(_check: str) -> str:
+def _says_nothing(_name: str) -> str:
     return ""
 
 
@@ -144,7 +144,8 @@ class Provider:
     if they say so. `calls_an_hour` are what it allows an app that has no users yet; 0 if
     that is not known. `is_fault` returns whether a recorded body says that the system itself has
     a fault, which decides nothing. `breaks` returns what no longer works where the check of that
-    id no longer succeeds, or nothing.
+    id no longer succeeds, or nothing; `renews` what a person does before that ends of which a fact
+    `…_ends_on` names the day.
     """
 
     name: str
@@ -156,7 +157,8 @@ class Provider:
     usage_share: Callable[[Mapping[str, str]], float | None] = _no_share
     calls_an_hour: int = 0
     is_fault: Callable[[object], bool] = _no_fault
-    breaks: Callable[[str], str] = _breaks_nothing
+    breaks: Callable[[str], str] = _says_nothing
+    renews: Callable[[str], str] = _says_nothing
 
     def hosts(self, values: Mapping[str, Value]) -> tuple[str, ...]:
         """Return the addresses of its hosts, as far as `values` name them."""

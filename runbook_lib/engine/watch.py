@@ -287,6 +287,7 @@ class Watch:
             if reached and name not in watched.reminded:
                 watched.reminded[name] = day
                 step = state.steps[duty.step]
+                renewals = [provider.renews(duty.what) for provider in run.procedure.providers]
                 yield Change(
                     id=name,
                     kind=Kind.DUE,
@@ -295,7 +296,7 @@ class Watch:
                     step=duty.step,
                     title=f"{step.number} {step.step.title}",
                     reason=f"{duty.text}: on {day}, in {counted(left, 'day')}.",
-                    do=duty.description,
+                    do=next(filter(None, renewals), duty.description),
                     person=duty.person or step.assigned_to,
                 )
 

@@ -112,10 +112,15 @@ _BREAKS = {
     "connector-is-authenticated": "This account's cycles fail until somebody signs in again.",
     "permissions-are-seen-through-cyclr": "This account's cycles lack what was not granted.",
 }
+_CERTIFICATE_ENDS = (
+    "See that the certificate of the Service Domain is renewed before then, or no customer can "
+    "sign in. Cyclr Support replaces that of a custom domain."
+)
 CYCLR = Provider(
     name=_CYCLR,
     title="Cyclr",
     breaks=lambda check: _BREAKS.get(check, ""),
+    renews=lambda what: _CERTIFICATE_ENDS if what == "certificate" else "",
     settings=(
         _CYCLR_API_URL,
         _CYCLR_CONSOLE_URL,

@@ -130,6 +130,14 @@ _BREAKS = {
     "user-token-is-valid": "The runbook cannot test the connection with this token.",
     "marketing-data-is-readable": "The connection's data cannot be read with the test token.",
     "lead-data-is-readable": "Leads cannot be read with the test token.",
+    "customer-consents-without-role": "Nothing shows any more that a customer can sign in.",
+}
+# What a person does before something ends.
+_RENEWS = {
+    "token": "Sign in again before then, and give the new token to the runbook.",
+    "data_access": "The person must sign in and consent again; give the new token to the runbook.",
+    "graph_version": "Set graph_version to a newer version, then check again.",
+    "marketing_api_version": "Set graph_version to a newer version, then check again.",
 }
 FACEBOOK = Vendor(
     name=_FACEBOOK,
@@ -143,6 +151,7 @@ FACEBOOK = Vendor(
     calls_an_hour=200,
     is_fault=is_fault,
     breaks=lambda check: _BREAKS.get(check, ""),
+    renews=lambda what: _RENEWS.get(what, ""),
     client_id=APP_ID,
     client_secret=APP_SECRET,
     oauth=authorization_server,
