@@ -159,6 +159,7 @@ class Causes:
             if step.step.id in required
         ]
         resting = f"Steps that rest on it: {', '.join(rests)}." if rests else ""
+        warnings = first.finding.warnings if first.finding and not is_worse else ()
         name = "\0".join((run.tenant, run.procedure.id, first.key, first.now.outcome, first.now.on))
         return Change(
             id=hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:32],
@@ -171,7 +172,7 @@ class Causes:
             title=f"{step.number} {step.step.title}",
             was=first.was.beside(first.now),
             now=first.now.beside(first.was),
-            reason=first.now.reason,
+            reason=" ".join((first.now.reason, *warnings)),
             breaks=" ".join(filter(None, (*broken, resting))) if is_worse else "",
             do=what_to_do(seen),
             also=list(

@@ -90,9 +90,11 @@ class Answer(Struct, frozen=True, forbid_unknown_fields=True):
     def of(cls, finding: Finding, on: str) -> Answer:
         """Return the answer in a masked finding."""
         details = {name: str(value) for name, value in finding.facts.items()}
-        for table in finding.tables:
-            if table.columns == COMPARED:
-                details |= {row[0]: row[-1] for row in table.rows}
+        tables = [table for table in finding.tables if table.columns == COMPARED]
+        for what, meant, actual in (row for table in tables for row in table.rows):
+            # Of a verified answer only this says that a value is not the one that was meant.
+            is_other = finding.outcome is Outcome.VERIFIED and actual != meant
+            details[what] = f"{actual}, not {meant}" if is_other else actual
         return cls(finding.outcome, finding.reason, on, details)
 
     def is_like(self, other: Answer) -> bool:
