@@ -10,8 +10,9 @@ is a kind of these, beside that provider's client.
   x BusyError
   x OAuthError      AuthorizationError, RefusedConsentError, StateMismatchError,
                     TokenRequestError, ListenerError
-  x RemoteError     CyclrAPIError, UnreachableError, SlowAnswerError,
-                    ThrottledError, UnexpectedAnswerError, CachedAnswerError
+  x RemoteError     CyclrAPIError, UnreachableError, InvalidCertificateError,
+                    SlowAnswerError, ThrottledError, UnexpectedAnswerError,
+                    CachedAnswerError
   x StepError       UnknownStepError, StepFailedError
   x SealingError
   x EvidenceError   LeakError, ChainError, EnvelopeError, SignatureError, ContentError,
@@ -180,6 +181,12 @@ class UnreachableError(RemoteError):
     next_step = (
         "Check the network, a proxy or a firewall between here and that host, then run again."
     )
+
+
+class InvalidCertificateError(UnreachableError):
+    """A server's TLS certificate has ended, or is another host's: nobody else trusts it either."""
+
+    next_step = "Have the certificate renewed, or the host's name corrected, where it is kept."
 
 
 class SlowAnswerError(UnreachableError):

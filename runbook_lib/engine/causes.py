@@ -97,7 +97,7 @@ class Causes:
             key = f"{began.step}/{began.check}"
             parts.sort(key=lambda part: part.key != key)
         change = self._change(_Cause(parts[0], parts[1:]), on)
-        change.kind, change.ends = Kind.RECOVERED, name
+        change.kind, change.ends, change.reason = Kind.RECOVERED, name, parts[0].now.reason
         if began:
             change.step, change.check, change.title = began.step, began.check, began.title
         return change

@@ -50,6 +50,7 @@ _MOST_USED = 50
 # So many days before something is due it is said.
 _REMINDED = (30, 7, 1)
 _SERVER_ERROR, _TOO_MANY = 500, 429
+_LOOKUPS = ("DNS", "TLS")
 _WORDS = "words"
 
 
@@ -332,15 +333,16 @@ class Watch:
         """Return whether a check could not tell, and a remote system had a fault meanwhile."""
         if finding.outcome is not Outcome.INCONCLUSIVE:
             return False
-        return any(
-            exchange.status is None
-            or exchange.status >= _SERVER_ERROR
-            or exchange.status == _TOO_MANY
-            or any(
-                provider.is_fault(exchange.response) for provider in self.run.procedure.providers
-            )
-            for exchange in seen
-        )
+        for exchange in seen:
+            if exchange.status is None:
+                # A name that resolves and a certificate that is valid have no status.
+                is_fault = bool(exchange.error) or exchange.method not in _LOOKUPS
+            else:
+                is_fault = exchange.status >= _SERVER_ERROR or exchange.status == _TOO_MANY
+            providers = self.run.procedure.providers
+            if is_fault or any(provider.is_fault(exchange.response) for provider in providers):
+                return True
+        return False
 
     def _baseline(self, step: StepState, check: str) -> Answer | None:
         """Return what the journal says of a check that was not looked at before."""
@@ -386,7 +388,13 @@ def _words_of(state: RunState, watched: Watched, on: str) -> Iterator[Confirmed]
 
 def _outage(watched: Watched, now: datetime) -> Iterator[Change]:
     """Yield that something has not been answered for a day, or that everything is again."""
-    silent = [topic for topic in watched.topics.values() if topic.unanswered_since]
+    topics = watched.topics.values()
+    failures = [topic.known.reason for topic in topics if topic.change and topic.known]
+    silent = [
+        topic
+        for topic in topics
+        if topic.unanswered_since and not any(topic.unanswered in text for text in failures)
+    ]
     oldest = min(silent, key=lambda topic: topic.unanswered_since, default=None)
     made = partial(Change, on=timestamp(now), title="Remote systems")
     if oldest and not watched.outage:

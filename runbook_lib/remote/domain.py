@@ -15,7 +15,7 @@ from urllib.parse import urljoin
 
 from runbook_lib.core.journal import timestamp, utc_now
 from runbook_lib.core.model import Exchange
-from runbook_lib.errors import UnexpectedAnswerError, UnreachableError
+from runbook_lib.errors import InvalidCertificateError, UnexpectedAnswerError, UnreachableError
 from runbook_lib.remote.documents import Answer, shorten, unexpected
 from runbook_lib.remote.http_library import httpx
 from runbook_lib.remote.network import (
@@ -35,6 +35,9 @@ _SECONDS = 5.0
 _MOST_HOPS = 6
 _LONGEST_COOKIES = 8_192
 _LONGEST_PLACE = 150
+# NOTE: X509_V_ERR_CERT_HAS_EXPIRED and X509_V_ERR_HOSTNAME_MISMATCH (OpenSSL). Other reasons may
+# be this machine's: a proxy, or an authority that it does not know.
+_INVALID = (10, 62)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,15 +116,15 @@ def read_certificate(session: Session, host: str) -> Certificate:
     """
     Return the certificate that `host` presents on port 443, verified for that name.
 
-    Raises `UnreachableError` if there is no connection or the certificate is
-    not trusted, and `UnexpectedAnswerError` if it has no end, or the address is
-    not public and no setting gives one.
+    Raises `InvalidCertificateError` if it has ended or is another host's, `UnreachableError` if
+    there is no connection or it is not trusted, and `UnexpectedAnswerError` if it has no end, or
+    the address is not public and no setting gives one.
     """
     import ssl  # noqa: PLC0415  (slow to import; `status` reads no certificate)
 
     began, sent_on = time.perf_counter(), timestamp(utc_now())
     override = session.transport.connect_to.get(f"{host}:{_HTTPS}")
-    certificate, error = None, ""
+    certificate, error, kind = None, "", UnreachableError
     try:
         deadline = session.deadline().within(2 * _SECONDS)
         name, _, port = (override or f"{host}:{_HTTPS}").rpartition(":")
@@ -135,6 +138,7 @@ def read_certificate(session: Session, host: str) -> Certificate:
                 certificate = _certificate(secure.getpeercert() or {}, host)
     except ssl.SSLCertVerificationError as failure:
         error = f"its TLS certificate is not trusted ({failure.verify_message})"
+        kind = InvalidCertificateError if failure.verify_code in _INVALID else UnreachableError
     except OSError as failure:
         error = f"no TLS connection ({failure.strerror or type(failure).__name__})"
     session.note(
@@ -150,7 +154,7 @@ def read_certificate(session: Session, host: str) -> Certificate:
     )
     if certificate is None:
         msg = f"{host} could not be reached: {error}."
-        raise UnreachableError(msg)
+        raise kind(msg)
     return certificate
 
 

@@ -746,7 +746,8 @@ def _describe_error(error: Exception) -> str:
     """Return why no answer came, for the operator."""
     text = shorten(str(error))
     if "CERTIFICATE_VERIFY_FAILED" in text:
-        return f"its TLS certificate is not trusted ({text.rpartition(': ')[2]})"
+        reason = text.rpartition(": ")[2].partition(" (_ssl")[0]
+        return f"its TLS certificate is not trusted ({reason})"
     if isinstance(error, httpx.ConnectTimeout):
         return "no connection within 5 s"
     if isinstance(error, httpx.TimeoutException):

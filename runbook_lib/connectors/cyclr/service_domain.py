@@ -7,7 +7,9 @@ from __future__ import annotations
 import re
 
 from runbook_lib.connectors.context import CheckContext
+from runbook_lib.connectors.findings import failed
 from runbook_lib.core.model import Finding, Outcome
+from runbook_lib.errors import InvalidCertificateError
 from runbook_lib.remote.documents import shorten
 from runbook_lib.remote.domain import fetch_page, read_certificate, resolve_name
 
@@ -36,12 +38,16 @@ def service_domain_answers(context: CheckContext) -> Finding:
 
     The certificate names the host. What the page says is nowhere documented,
     so a made-up page beside it is the control: only a host that answers the
-    two differently shows that it has a callback. Raises `UnreachableError`
+    two differently shows that it has a callback. A certificate that has ended, or is another
+    host's, fails. Raises `UnreachableError`
     where one of them gives no answer.
     """
     host = context.text("service_domain")
     resolve_name(context.session, host)
-    certificate = read_certificate(context.session, host)
+    try:
+        certificate = read_certificate(context.session, host)
+    except InvalidCertificateError as error:
+        return failed(reason=f"{error} {error.diagnostics()}")
     days = (certificate.expires_on - context.now).days
     answer = fetch_page(context.session, redirect_uri(host)).status
     control = fetch_page(context.session, f"{redirect_uri(host)}-{context.random_hex(8)}").status

@@ -18,7 +18,15 @@ from runbook_lib.engine import watch as engine_watch
 from runbook_lib.engine.process import Finished, ProcessRequest
 from runbook_lib.engine.run import open_run
 from runbook_lib.engine.watch import Look, open_watch
-from runbook_lib.engine.watched import Answer, Change, Kind, last_look, read_watched
+from runbook_lib.engine.watched import (
+    Answer,
+    Change,
+    Kind,
+    Topic,
+    Watched,
+    last_look,
+    read_watched,
+)
 from runbook_lib.errors import BusyError, SealingError, SettingsError
 from runbook_lib.sandbox.server import Sandbox
 from runbook_lib.sandbox.state.faults import fault_of
@@ -243,10 +251,12 @@ def test_a_fault_of_the_remote_systems_own_is_told_from_a_refusal(desk: Desk) ->
     watch = open_watch(PROCEDURE, {}, tenant="acme", env_file="watch.env")
     finding = Finding(outcome=Outcome.INCONCLUSIVE, reason="It said so.")
 
-    def is_fault(status: int | None, code: int, message: str = "An unknown error") -> bool:
+    def is_fault(
+        status: int | None, code: int, message: str = "An unknown error", method: str = "GET"
+    ) -> bool:
         response = {"error": {"code": code, "message": message}}
         exchange = Exchange(
-            method="GET", url="https://x.example", sent_on=timestamp(desk.now()), elapsed=0.0,
+            method=method, url="https://x.example", sent_on=timestamp(desk.now()), elapsed=0.0,
             status=status, response=response,
         )  # fmt: skip
         return watch._is_fault(finding, [exchange])
@@ -256,7 +266,27 @@ def test_a_fault_of_the_remote_systems_own_is_told_from_a_refusal(desk: Desk) ->
     assert not is_fault(400, 1, "the app is configured as a desktop app")
     assert is_fault(429, 100)
     assert is_fault(None, 100)
+    assert not is_fault(None, 100, method="DNS")
     watch.run.close()
+
+
+def test_what_a_failure_explains_is_no_outage(desk: Desk) -> None:
+    """What does not answer because of something that was reported is not reported once more."""
+
+    on, why = timestamp(desk.now()), "a.example could not be reached: its certificate has ended."
+    failed = Answer(Outcome.FAILED, f"{why} Renew it.", on)
+    topics = {
+        "a": Topic(known=failed, change="1"),
+        "b": Topic(unanswered_since=on, unanswered=why),
+        "c": Topic(unanswered_since=on, unanswered="b.example could not be reached."),
+    }
+    watched, later = Watched(topics=topics), desk.now() + timedelta(days=2)
+    (outage,) = engine_watch._outage(watched, later)
+    del topics["c"]
+    (over,) = engine_watch._outage(watched, later)
+
+    assert outage.reason == "1 check not answered. b.example could not be reached."
+    assert over.kind is Kind.OUTAGE_OVER
 
 
 def test_what_ended_is_asked_for_again_and_settled_by_a_new_word(desk: Desk) -> None:

@@ -18,7 +18,12 @@ import trustme
 
 from runbook_lib.connectors.facebook.access import authorization_server
 from runbook_lib.core.redaction import MASK, Redactor
-from runbook_lib.errors import RemoteError, UnexpectedAnswerError, UnreachableError
+from runbook_lib.errors import (
+    InvalidCertificateError,
+    RemoteError,
+    UnexpectedAnswerError,
+    UnreachableError,
+)
 from runbook_lib.remote.domain import (
     Destinations,
     _certificate,
@@ -119,25 +124,34 @@ def test_the_certificate_is_read_after_it_was_verified(serve: Server) -> None:
 
 
 @pytest.mark.parametrize(
-    ("names", "ends", "is_trusted"),
+    ("names", "ends", "is_trusted", "error"),
     [
-        (("other.example",), None, True),
-        ((HOST,), datetime.now(UTC) - timedelta(days=1), True),
-        ((HOST,), None, False),
+        (("other.example",), None, True, InvalidCertificateError),
+        ((HOST,), datetime.now(UTC) - timedelta(days=1), True, InvalidCertificateError),
+        ((HOST,), None, False, UnreachableError),
     ],
     ids=["another name", "expired", "unknown authority"],
 )
 def test_an_invalid_certificate_is_refused(
-    serve: Server, names: tuple[str, ...], ends: datetime | None, is_trusted: bool
+    serve: Server,
+    names: tuple[str, ...],
+    ends: datetime | None,
+    is_trusted: bool,
+    error: type[UnreachableError],
 ) -> None:
-    """A certificate of another name, an expired one or one of an unknown authority is an error."""
+    """
+    A certificate of another name, an expired one or one of an unknown authority is an error.
+
+    The first two are the server's mistake, whoever asks; the last may be this machine's.
+    """
 
     with serve(*names, ends=ends, is_trusted=is_trusted) as session:
-        with pytest.raises(UnreachableError, match="its TLS certificate is not trusted"):
+        with pytest.raises(UnreachableError, match="its TLS certificate is not trusted") as caught:
             read_certificate(session, HOST)
         with pytest.raises(UnreachableError, match="its TLS certificate is not trusted"):
             fetch_page(session, URL)
 
+    assert caught.type is error
     assert "not trusted" in session.exchanges()[0].error
 
 

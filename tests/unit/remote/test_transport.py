@@ -365,7 +365,7 @@ def test_requests_meanwhile_do_not_extend_the_pause(
             breaks(
                 httpx.ConnectError,
                 "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: unable to get local "
-                "issuer certificate",
+                "issuer certificate (_ssl.c:1006)",
             ),
             "its TLS certificate is not trusted (unable to get local issuer certificate)",
         ),
