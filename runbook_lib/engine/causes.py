@@ -131,12 +131,12 @@ class Causes:
         """Return whether an answer follows from the `other`, of `key`."""
         is_required = key.partition("/")[0] in self._required_by(part.step.step.id)
         is_bad = other.outcome in (Outcome.FAILED, Outcome.INCONCLUSIVE, Outcome.NOT_RUN)
-        # What refuses a value of one check refuses it to others, and the first one quotes it.
-        needs = self._needs.get(key, set())
+        # A value that is refused to one check is refused to the other, and one quotes the refusal.
+        needs, reasons = self._needs.get(key, set()), (part.now.plain_reason, other.plain_reason)
         is_quoted = (
             bool(needs)
             and needs <= self._needs.get(part.key, set())
-            and part.now.plain_reason in other.plain_reason
+            and min(reasons, key=len) in max(reasons, key=len)
         )
         return is_bad and (is_required or is_quoted or part.now.reason == other.reason)
 
