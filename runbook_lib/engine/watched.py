@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 from filelock import FileLock, Timeout
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from runbook_lib.connectors.findings import COMPARED
 from runbook_lib.core.files import read_plain, write_whole
@@ -79,30 +80,38 @@ _LABELS = {
 
 
 class Answer(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a check saw; it was first seen `on`. `details` are facts and compared values."""
+    """
+    What a check saw; it was first seen `on`.
+
+    `details` are facts and compared values; of these `meant` names those that are as they were
+    meant to be.
+    """
 
     outcome: Outcome
     reason: str
     on: str
     details: dict[str, str] = {}
+    meant: list[str] = []
 
     @classmethod
     def of(cls, finding: Finding, on: str) -> Answer:
         """Return the answer in a masked finding."""
         details = {name: str(value) for name, value in finding.facts.items()}
         tables = [table for table in finding.tables if table.columns == COMPARED]
-        for what, meant, actual in (row for table in tables for row in table.rows):
+        rows = [row for table in tables for row in table.rows]
+        for what, expected, actual in rows:
             # Of a verified answer only this says that a value is not the one that was meant.
-            is_other = finding.outcome is Outcome.VERIFIED and actual != meant
-            details[what] = f"{actual}, not {meant}" if is_other else actual
-        return cls(finding.outcome, finding.reason, on, details)
+            is_other = finding.outcome is Outcome.VERIFIED and actual != expected
+            details[what] = f"{actual}, not {expected}" if is_other else actual
+        meant = [what for what, expected, actual in rows if actual == expected]
+        return cls(finding.outcome, finding.reason, on, details, meant)
 
     def is_like(self, other: Answer) -> bool:
         """Return whether both say the same; days and numbers in a reason do not count."""
-        same = self.outcome is other.outcome and self._compared == other._compared
-        if self.outcome not in _DECIDED:
-            return same
-        return same and self.plain_reason == other.plain_reason
+        is_other = self.outcome is not other.outcome or self._names != other._names
+        if is_other or self._differing(other):
+            return False
+        return self.outcome not in _DECIDED or self.plain_reason == other.plain_reason
 
     def is_worse(self, other: Answer) -> bool:
         """Return whether less is proven than by the `other`."""
@@ -110,18 +119,13 @@ class Answer(Struct, frozen=True, forbid_unknown_fields=True):
 
     def beside(self, other: Answer) -> str:
         """Return the outcome, and the details in which the `other` differs."""
-        differing = [
-            f"{name}: {value}"
-            for name, value in self._compared.items()
-            if other.details.get(name, value) != value
-        ]
+        differing = [f"{name}: {value}" for name, value in self._differing(other).items()]
         named = f" ({', '.join(differing)})" if differing else ""
         return f"{LABELS[self.outcome]}{named}"
 
     def moved(self, other: Answer) -> set[tuple[str, str]]:
         """Return the values that are not those of the `other`: what was, and what is."""
-        pairs = {(other.details.get(name, value), value) for name, value in self._compared.items()}
-        return {(was, now) for was, now in pairs if was != now}
+        return {(other.details[name], value) for name, value in self._differing(other).items()}
 
     @property
     def plain_reason(self) -> str:
@@ -129,8 +133,14 @@ class Answer(Struct, frozen=True, forbid_unknown_fields=True):
         return _NUMBERS_AND_DAYS.sub("", self.reason)
 
     @property
-    def _compared(self) -> dict[str, str]:
-        return {name: text for name, text in self.details.items() if not name.endswith(_ENDS_ON)}
+    def _names(self) -> set[str]:
+        return {name for name in self.details if not name.endswith(_ENDS_ON)}
+
+    def _differing(self, other: Answer) -> dict[str, str]:
+        """Return the details that the `other` has otherwise, unless both are as was meant."""
+        names = self._names & other._names - set(self.meant).intersection(other.meant)
+        own = {name: value for name, value in self.details.items() if name in names}
+        return {name: value for name, value in own.items() if other.details[name] != value}
 
 
 class Topic(Struct, forbid_unknown_fields=True):
@@ -154,7 +164,7 @@ class Topic(Struct, forbid_unknown_fields=True):
         known = self.known
         if known is None or known.is_like(answer):
             since = known.on if known else answer.on
-            self.known = Answer(answer.outcome, answer.reason, since, answer.details)
+            self.known = replace(answer, on=since)
             self.candidate = None
             return None
         first = self.candidate
@@ -163,7 +173,7 @@ class Topic(Struct, forbid_unknown_fields=True):
         age = datetime.fromisoformat(answer.on) - datetime.fromisoformat(first.on)
         if not is_definite and age < _CONFIRMED_AFTER:
             return None
-        self.known = Answer(answer.outcome, answer.reason, first.on, answer.details)
+        self.known = replace(answer, on=first.on)
         self.candidate = None
         return known
 
