@@ -33,7 +33,7 @@ class Confirmed:
         return self.finding.refuses if self.finding else ()
 
     @property
-    def moved(self) -> set[tuple[str, str]]:
+    def moved(self) -> list[tuple[str, str]]:
         """Return what was and what is of each value that is another now."""
         return self.now.moved(self.topic.before or self.was)
 
@@ -69,8 +69,10 @@ class Causes:
         worse = [part for part in confirmed if part.now.is_worse(part.was)]
         over, rest = _over(confirmed)
         causes: list[_Cause] = []
-        # What failed names a cause before what only could not be checked because of it.
-        for part in sorted(rest, key=lambda part: part.now.outcome is not Outcome.FAILED):
+        # What failed names a cause before what only could not be checked because of it, and what
+        # saw most of it, such as every permission of a review, before what saw less.
+        rest.sort(key=lambda part: (part.now.outcome is not Outcome.FAILED, -len(part.moved)))
+        for part in rest:
             if cause := self._cause_of(part, [*causes, *over.values()]):
                 cause.others.append(part)
             elif part in worse and (known := self._open_cause(part, watched)):
@@ -106,7 +108,7 @@ class Causes:
         """Return the cause that a changed answer shares, if one was seen in this look."""
         for cause in causes:
             first = cause.first
-            if part.moved & first.moved or (
+            if set(part.moved).intersection(first.moved) or (
                 part.is_unclear and self._rests_on(part, first.key, first.now)
             ):
                 return cause

@@ -123,9 +123,9 @@ class Answer(Struct, frozen=True, forbid_unknown_fields=True):
         named = f" ({', '.join(differing)})" if differing else ""
         return f"{LABELS[self.outcome]}{named}"
 
-    def moved(self, other: Answer) -> set[tuple[str, str]]:
+    def moved(self, other: Answer) -> list[tuple[str, str]]:
         """Return the values that are not those of the `other`: what was, and what is."""
-        return {(other.details[name], value) for name, value in self._differing(other).items()}
+        return [(other.details[name], value) for name, value in self._differing(other).items()]
 
     @property
     def plain_reason(self) -> str:
