@@ -53,6 +53,13 @@ class Post:
             f"RUNBOOK_WEBHOOK_SECRET={SECRET}\n"
         )
 
+    def mail_of(self, change: dict[str, Any]) -> EmailMessage:
+        """Return the only mail about a change."""
+        (mail,) = [
+            mail for mail in self.mails if mail["Message-ID"].startswith(f"<{change['id']}@")
+        ]
+        return mail
+
     async def handle_DATA(self, _server: object, _session: object, envelope: Any) -> str:
         """Take a mail."""
         if self.refuses:

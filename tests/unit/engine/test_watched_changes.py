@@ -1,0 +1,580 @@
+"""
+Each change that a watch can see: one right message, and one when it is over.
+
+A real SMTP server and a webhook's receiver that verifies signatures take the messages. The
+sandbox's clock and the watch's are moved together.
+"""
+
+from __future__ import annotations
+
+import random
+import ssl
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+
+from runbook_lib.connectors.facebook.graph import GRAPH_CALENDAR, MARKETING_CALENDAR
+from runbook_lib.core.journal import timestamp
+from runbook_lib.engine.watch import open_watch
+from runbook_lib.engine.watched import Kind
+from runbook_lib.remote.rate_limits import SHARED
+from runbook_lib.sandbox.base_world import MARKETING, library_connector
+from runbook_lib.sandbox.server import Sandbox
+from runbook_lib.sandbox.state.facebook_world import Verification
+from runbook_lib.sandbox.state.faults import fault_of
+from runbook_lib.sandbox.state.review import decide
+from runbook_lib.sandbox.state.versions import Version
+from tests.support.post import Post, receiving
+from tests.support.words import attested, submitted
+from tests.unit.engine.test_watch import DAY, HOUR, MINUTE, PROCEDURE, Desk
+
+# Two looks a day later, since a changed answer counts when it is seen again; then two more.
+LOOKS = (DAY, 6 * MINUTE, DAY, 6 * MINUTE)
+Repair = Callable[[], object]
+
+
+class NotifiedDesk(Desk):
+    """A desk whose changes are sent to `post`."""
+
+    def __init__(self, folder: Path, sandbox: Sandbox, post: Post) -> None:
+        super().__init__(folder, sandbox)
+        self.post = post
+        self.given: dict[str, object] = {}
+        self.patch = pytest.MonkeyPatch()
+        post.clock = self.now
+        self.set(*post.settings.splitlines())
+
+    def set(self, *lines: str) -> None:
+        """Write these settings; the last of a name counts."""
+        names = {line.partition("=")[0] for line in lines}
+        path = self.folder / "watch.env"
+        kept = [
+            line for line in path.read_text().splitlines() if line.partition("=")[0] not in names
+        ]
+        path.write_text("\n".join((*kept, *lines, "")))
+
+    def pass_by(self, *waits: float) -> list[dict[str, Any]]:
+        """Look after each of these waits, send what is due; return what the webhook got."""
+        before = len(self.post.hooks)
+        for wait in waits:
+            self.wait(wait)
+            SHARED._cooling.clear()
+            watch = open_watch(
+                PROCEDURE, self.given, tenant="acme", env_file="watch.env", clock=self.now
+            )
+            try:
+                watch.show(watch.look().changes)
+                assert watch.notify() == []
+            finally:
+                watch.run.close()
+        assert not self.post.forged
+        assert len(self.post.mails) == len(self.post.hooks)
+        return [hook["data"] for hook in self.post.hooks[before:]]
+
+    def perform(self) -> None:
+        """Check every step, as a run does."""
+        for step in PROCEDURE.steps:
+            if step.checks:
+                self.run.perform(step.id)
+
+    def present(self, *names: str, ends: datetime | None = None) -> Repair:
+        """Let the service domain present a certificate for `names`, until the repair."""
+        authority, served = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert(*names, not_after=ends).configure_cert(served)
+        with Path(str(self.sandbox.description["ca_file"])).open("ab") as file:
+            file.write(authority.cert_pem.bytes())
+        (context,) = [s.config.ssl for s in self.sandbox._servers if s.config.ssl]
+
+        def choose(connection: Any, name: str, _: object) -> None:
+            if name == self.world.cyclr.service_domain:
+                connection.context = served
+
+        context.sni_callback = choose
+        return partial(setattr, context, "sni_callback", None)
+
+
+@pytest.fixture
+def post() -> Iterator[Post]:
+    with receiving() as post:
+        yield post
+
+
+@pytest.fixture
+def desk(folder: Path, post: Post) -> Iterator[NotifiedDesk]:
+    with Sandbox("approved", seed=2) as sandbox:
+        desk = NotifiedDesk(folder, sandbox, post)
+        yield desk
+        desk.run.close()
+
+
+# --- what changes ----------------------------------------------------------------------------
+def set_to(owner: Callable[[NotifiedDesk], object], name: str, value: object) -> Any:
+    """Return what sets an attribute, and returns what sets it back."""
+
+    def change(desk: NotifiedDesk) -> Repair:
+        target = owner(desk)
+        before = getattr(target, name)
+        setattr(target, name, value)
+        return partial(setattr, target, name, before)
+
+    return change
+
+
+def app_of(desk: NotifiedDesk) -> object:
+    """Return the app."""
+    return desk.app
+
+
+def business_of(desk: NotifiedDesk) -> object:
+    """Return the business that owns the app."""
+    return desk.world.facebook.business
+
+
+def connector_of(desk: NotifiedDesk) -> object:
+    """Return the connector in Cyclr's library."""
+    return library_connector(desk.world, MARKETING)
+
+
+def take_redirect(desk: NotifiedDesk) -> Repair:
+    """Take the redirect URI and the domain from the app's settings."""
+    app, before = desk.app, (desk.app.redirect_uris, desk.app.app_domains)
+
+    def repair() -> None:
+        app.redirect_uris, app.app_domains = before
+
+    app.redirect_uris, app.app_domains = [], []
+    return repair
+
+
+def take_permission(desk: NotifiedDesk) -> Repair:
+    """Take `ads_read` from the app."""
+    desk.app.permissions.pop("ads_read")
+    return lambda: desk.app.permissions.update(ads_read="live")
+
+
+def end_graph_version(desk: NotifiedDesk) -> Repair:
+    """End the version in Graph's calendar; the operator sets another one."""
+    desk.world.calendar.amend(Version("v26.0", graph_until=desk.world.now()))
+    return partial(desk.set, "RUNBOOK_FACEBOOK_GRAPH_VERSION=v27.0")
+
+
+def end_marketing_version(desk: NotifiedDesk) -> Repair:
+    """End the version in the Marketing API's calendar; the operator sets another one."""
+    desk.world.calendar.amend(Version("v26.0", marketing_until=desk.world.now()))
+    return partial(desk.set, "RUNBOOK_FACEBOOK_GRAPH_VERSION=v27.0")
+
+
+def end_certificate(desk: NotifiedDesk) -> Repair:
+    """Let the service domain's certificate be one that has ended."""
+    ended = datetime.now(UTC) - timedelta(hours=1)
+    return desk.present(desk.world.cyclr.service_domain, ends=ended)
+
+
+def end_token(desk: NotifiedDesk, field: str = "expires_at") -> Repair:
+    """Let the test's token end, or its data access; the operator gives a new one."""
+    facebook, old = desk.world.facebook, desk.world.answers["user_access_token"]
+    token = facebook.tokens.get(old)
+    assert token
+    now: dict[str, Any] = {field: int(desk.world.now())}
+    facebook.tokens.put(old, replace(token, **now))
+
+    def renew() -> None:
+        new = desk.world.issue_user_token(desk.app, token.user_id, token.scopes, keep=True)
+        desk.set(f"RUNBOOK_FACEBOOK_USER_ACCESS_TOKEN={new.value}")
+
+    return renew
+
+
+def let_word_grow_old(desk: NotifiedDesk) -> Repair:
+    """Let the words about publishing grow old; the person confirms it once more."""
+
+    def confirm() -> None:
+        desk.run.say([attested("fb-12a-publish", at=timestamp(desk.now()))])
+
+    desk.wait(31 * DAY)
+    return confirm
+
+
+@dataclass(frozen=True)
+class Case:
+    """A change, and parts of the message about it; `over` is the kind of the second one."""
+
+    name: str
+    change: Callable[[NotifiedDesk], Repair]
+    title: str
+    was: str
+    now: str
+    reason: str
+    breaks: str
+    do: str
+    kind: Kind = Kind.FAILED
+    over: Kind = Kind.RECOVERED
+
+
+CASES = (
+    Case(
+        "app renamed",
+        set_to(app_of, "name", "Another"),
+        "4 Create App",
+        "verified (App Display Name: Partner Integrations)",
+        "failed (App Display Name: Another)",
+        "The app is called 'Another', not 'Partner Integrations'",
+        "Customers see another name when they are asked for consent.",
+        "Fix the problem described above",
+    ),
+    Case(
+        "secret refused",
+        set_to(app_of, "secret", "f" * 32),
+        "13 Complete Settings > Basic",
+        "verified",
+        "failed",
+        "refuses this App Secret",
+        "No customer can sign in, and no token is renewed.",
+        "Copy the App Secret again",
+    ),
+    Case(
+        "redirect no longer accepted",
+        take_redirect,
+        "8 Set the Valid OAuth Redirect URI",
+        "verified (https://connect.partner.test/connector/callback: accepted)",
+        "failed (https://connect.partner.test/connector/callback: refused)",
+        "Facebook does not accept https://connect.partner.test/connector/callback",
+        "No customer can sign in: Facebook refuses the redirect.",
+        "Copy the address that the runbook shows into Valid OAuth Redirect URIs",
+    ),
+    Case(
+        "permission lost",
+        take_permission,
+        "11 Request leads_retrieval",
+        "verified (ads_read: live)",
+        "could not be checked (ads_read: not listed)",
+        "Facebook does not list ads_read.",
+        "Customers are refused what these permissions are for.",
+        "Do what the reason says",
+    ),
+    Case(
+        "business verification lost",
+        set_to(business_of, "verification", Verification.NOT_STARTED),
+        "5a Have your business verified",
+        "verified",
+        "to do",
+        "Sandbox Partner, which owns the app, is not verified",
+        "other businesses lose access to the app",
+        "Do it, then check it",
+    ),
+    # No API shows it: a customer's token sees what follows from it.
+    Case(
+        "Tech Provider lost",
+        set_to(business_of, "access_verification", Verification.NOT_STARTED),
+        "21a Consent as somebody who has no role on the app",
+        "verified",
+        "failed",
+        "Facebook refuses the data",
+        "Nothing shows any more that a customer can sign in.",
+        "Access Verification (step 5b (Be verified as a Tech Provider))",
+    ),
+    Case(
+        "Graph version ended",
+        end_graph_version,
+        "13 Complete Settings > Basic",
+        "verified (Graph API version: v26.0)",
+        "verified (Graph API version: v27.0, not v26.0)",
+        "Set graph_version to a current one.",
+        "",
+        "",
+        kind=Kind.CHANGED,
+        over=Kind.CHANGED,
+    ),
+    Case(
+        "Marketing API version ended",
+        end_marketing_version,
+        "21 Read marketing data",
+        "verified (Marketing API version: v26.0)",
+        "verified (Marketing API version: v27.0, not v26.0)",
+        "Set graph_version to a current one.",
+        "",
+        "",
+        kind=Kind.CHANGED,
+        over=Kind.CHANGED,
+    ),
+    Case(
+        "certificate ended",
+        end_certificate,
+        "8 Set the Valid OAuth Redirect URI",
+        "verified",
+        "failed",
+        "its TLS certificate is not trusted (certificate has expired)",
+        "No customer can sign in: the sign-in ends at this address.",
+        "Fix the problem described above",
+    ),
+    Case(
+        "certificate of another host",
+        lambda desk: desk.present("elsewhere.example"),
+        "8 Set the Valid OAuth Redirect URI",
+        "verified",
+        "failed",
+        "certificate is not valid for 'connect.partner.test'",
+        "No customer can sign in: the sign-in ends at this address.",
+        "Fix the problem described above",
+    ),
+    Case(
+        "test token ended",
+        end_token,
+        "20 Inspect a user's token of this app",
+        "verified",
+        "failed",
+        "The token is not valid",
+        "The runbook cannot test the connection with this token.",
+        "Sign in again.",
+    ),
+    Case(
+        "data access ended",
+        partial(end_token, field="data_access_expires_at"),
+        "20 Inspect a user's token of this app",
+        "verified",
+        "failed",
+        "The token's access to the person's data ended on",
+        "The runbook cannot test the connection with this token.",
+        "Fix the problem described above",
+    ),
+    Case(
+        "Client ID in Cyclr's console is another app's",
+        set_to(connector_of, "client_id", "1234567890123456"),
+        "15 Client ID: the App ID",
+        "verified (Client ID: ",
+        "failed (Client ID: 1234567890123456)",
+        "Correct it in Connector Library > Setup.",
+        "Customers sign in with another app than this one.",
+        "Fix the problem described above",
+    ),
+    Case(
+        "an old word",
+        let_word_grow_old,
+        "12a Publish",
+        "attested",
+        "to do",
+        "confirm",
+        "",
+        "confirm",
+    ),
+)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_change_is_one_message_and_its_end_another(desk: NotifiedDesk, case: Case) -> None:
+    """
+    Each is one message (was, is, since, what it breaks, what to do) however often it is looked at.
+
+    It goes both ways under one id, and what ends it is in the same thread.
+    """
+
+    desk.set("RUNBOOK_WORD_DAYS=30")
+    desk.run.say([attested("fb-12a-publish", at=timestamp(desk.now()))])
+    desk.pass_by(0)
+    before = timestamp(desk.now())
+    repair = case.change(desk)
+    (change,) = [c for c in desk.pass_by(*LOOKS) if c["kind"] != Kind.DUE]
+    repair()
+    (over,) = [c for c in desk.pass_by(*LOOKS) if c["kind"] != Kind.DUE]
+
+    assert (change["kind"], over["kind"]) == (case.kind, case.over)
+    assert change["title"].startswith(case.title)
+    assert change["was"].startswith(case.was)
+    assert change["now"] == case.now
+    assert before < change["since"] <= change["on"]
+    for name in ("reason", "breaks", "do"):
+        assert getattr(case, name) in change[name]
+    assert over["title"] == change["title"]
+    assert over["was"] == change["now"]
+    assert over["ends"] == (change["id"] if case.over is Kind.RECOVERED else "")
+    mail, last = [desk.post.mail_of(document) for document in (change, over)]
+    text = mail.get_content()
+    for part in (case.title, f"It was: {change['was']}. It is: {case.now}.", case.reason, case.do):
+        assert part in text
+    assert case.over is not Kind.RECOVERED or last["References"] == mail["Message-ID"]
+
+
+def test_the_console_is_looked_at_only_where_that_is_permitted(desk: NotifiedDesk) -> None:
+    """Without a Cyclr user name no sign-in link is used, and another Client ID is not noticed."""
+
+    desk.set("RUNBOOK_CYCLR_USERNAME=")
+    desk.pass_by(0)
+    set_to(connector_of, "client_id", "1234567890123456")(desk)
+
+    assert desk.pass_by(*LOOKS) == []
+
+
+def test_a_decided_review_is_one_message(folder: Path, post: Post) -> None:
+    """Approved, each step that waited for it is named in one message, and there is no second."""
+
+    with Sandbox("review-pending", seed=2) as sandbox:
+        desk = NotifiedDesk(folder, sandbox, post)
+        desk.run.say([submitted("fb-12-submit-review")])
+        desk.pass_by(0)
+        decide(desk.app, dict.fromkeys(desk.app.review.permissions, "approved"), "")
+        (change,) = desk.pass_by(*LOOKS, *LOOKS)
+        desk.run.close()
+
+    assert change["kind"] == Kind.CHANGED
+    assert change["title"].startswith("12 Submit for review")
+    assert [title.partition(" ")[0] for title in change["also"]] == ["11", "10"]
+    assert change["was"].startswith("could not be checked (")
+    assert change["now"].startswith("verified (")
+    assert "leads_retrieval: not listed" in change["was"]
+    assert "leads_retrieval: live" in change["now"]
+    assert change["reason"] == "All 8 permissions are live."
+
+
+# --- what falls due --------------------------------------------------------------------------
+def end_in_calendar(calendar: Any, desk: NotifiedDesk, ends: datetime) -> None:
+    """Let the pinned version end on that day, as the calendar knows."""
+    desk.patch.setitem(calendar.ends, "v26.0", ends.date())
+
+
+def end_token_later(field: str, desk: NotifiedDesk, ends: datetime) -> None:
+    """Let the test's token, or its data access, end then."""
+    facebook, value = desk.world.facebook, desk.world.answers["user_access_token"]
+    token = facebook.tokens.get(value)
+    assert token
+    never: dict[str, Any] = {"expires_at": 0, "data_access_expires_at": 0}
+    later: dict[str, Any] = {**never, field: int(ends.timestamp())}
+    facebook.tokens.put(value, replace(token, **later))
+
+
+DUE: dict[str, tuple[Callable[[NotifiedDesk, datetime], object], str, str, str]] = {
+    "graph_version": (
+        partial(end_in_calendar, GRAPH_CALENDAR),
+        "fb-13-app-id-and-secret",
+        "graph version ends",
+        "Set graph_version to a newer version, then check again.",
+    ),
+    "marketing_api_version": (
+        partial(end_in_calendar, MARKETING_CALENDAR),
+        "fb-13-app-id-and-secret",
+        "marketing api version ends",
+        "Set graph_version to a newer version, then check again.",
+    ),
+    "certificate": (
+        lambda desk, ends: desk.present(desk.world.cyclr.service_domain, ends=ends),
+        "fb-08-redirect-uri",
+        "certificate ends",
+        "See that the certificate of the Service Domain is renewed before then",
+    ),
+    "token": (
+        partial(end_token_later, "expires_at"),
+        "test-04-user-token",
+        "token ends",
+        "Sign in again before then",
+    ),
+    "data_access": (
+        partial(end_token_later, "data_access_expires_at"),
+        "test-04-user-token",
+        "data access ends",
+        "The person must sign in and consent again",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", DUE)
+def test_what_ends_is_said_30_7_and_1_days_before(
+    desk: NotifiedDesk, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """Of a calendar's end, the certificate's, the token's and its data access's: each day once."""
+
+    let_end, step, text, do = DUE[what]
+    desk.patch = monkeypatch
+    ends = desk.now() + timedelta(days=33, hours=1)
+    let_end(desk, ends)
+    desk.run.perform(step)
+    days = [2, 1, 1, 1, 20, 1, 1, 1, 3, 1, 1]
+    messages = desk.pass_by(0, *[part for day in days for part in (day * DAY - HOUR, HOUR)])
+
+    assert [message["kind"] for message in messages] == [Kind.DUE] * 3
+    assert {(message["step"], message["do"][: len(do)]) for message in messages} == {(step, do)}
+    assert [text in message["reason"] for message in messages] == [True] * 3
+    left = [message["reason"].rpartition(" in ")[2] for message in messages]
+    assert left == ["30 days.", "7 days.", "1 day."]
+
+
+# --- what is none ----------------------------------------------------------------------------
+def test_100_unchanged_looks_are_no_message(desk: NotifiedDesk) -> None:
+    """At what stands as it was 100 looks send nothing, print nothing, and write no journal line."""
+
+    chance = random.Random(4711)
+    desk.perform()
+    desk.run.say([attested("fb-12a-publish", at=timestamp(desk.now()))])
+    content = desk.run.journal.path.read_bytes()
+    # NOTE: together less than the 30 days from which on the token's end is due.
+    messages = desk.pass_by(0, *[chance.uniform(5 * MINUTE, 13 * HOUR) for _ in range(100)])
+
+    assert messages == []
+    assert desk.run.journal.path.read_bytes() == content
+
+
+CLOSED = "http://127.0.0.1:9"
+NO_NETWORK = {"graph_url": CLOSED, "cyclr_api_url": CLOSED, "service_domain_address": CLOSED[7:]}
+FAULTS: tuple[dict[str, Any], ...] = (
+    {"kind": "server-error"},
+    {"kind": "graph-error", "code": 1},
+    {"kind": "graph-error", "code": 2},
+    {"kind": "graph-error", "code": 4},
+    {"kind": "html"},
+    {"kind": "truncated"},
+    {"kind": "reset"},
+    {"kind": "slow", "seconds": 1.5},
+    {},
+)
+
+
+def disturb(desk: NotifiedDesk, chance: random.Random, *, is_whole: bool) -> None:
+    """Let something else be wrong at the next look: with all requests, or with some of them."""
+    fault = dict(chance.choice(FAULTS))
+    desk.given = {} if fault else dict(NO_NETWORK)
+    share = 1.0 if is_whole else chance.random()
+    site = "" if is_whole else chance.choice(("graph", "cyclr-api", "cyclr-console", "connect", ""))
+    named = [{**fault, "share": share, "site": site}] if fault else []
+    desk.world.faults.active = [fault_of(part) for part in named]
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_day_of_random_outages_is_one_message(
+    desk: NotifiedDesk, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    """
+    A day in which something else is wrong at each look is no message; more than a day is one.
+
+    It is over with one more. The faults are 5xx, Graph's codes 1, 2 and 4 (its limit), pages
+    instead of JSON, cut and slow answers, and no network.
+    """
+
+    print("seed", seed)  # noqa: T201
+    chance = random.Random(seed)
+    monkeypatch.setattr("runbook_lib.remote.transport._BACKOFF_SECONDS", 0.0)
+    desk.set("RUNBOOK_EXCHANGE_SECONDS=1")
+    desk.pass_by(0)
+
+    def day(seconds: float, *, is_whole: bool) -> list[dict[str, Any]]:
+        messages = []
+        while seconds > 0:
+            disturb(desk, chance, is_whole=is_whole)
+            wait = chance.uniform(5 * MINUTE, 90 * MINUTE)
+            messages += desk.pass_by(wait)
+            seconds -= wait
+        desk.given, desk.world.faults.active = {}, []
+        return messages
+
+    some = [*day(DAY, is_whole=False), *desk.pass_by(6 * MINUTE, 16 * MINUTE)]
+    whole = day(2 * DAY, is_whole=True)
+    over = desk.pass_by(6 * MINUTE, *LOOKS)
+
+    assert some == []
+    assert [message["kind"] for message in whole] == [Kind.OUTAGE]
+    assert [(message["kind"], message["ends"]) for message in over] == [
+        (Kind.OUTAGE_OVER, whole[0]["id"])
+    ]
