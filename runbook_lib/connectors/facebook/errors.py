@@ -7,6 +7,8 @@ from runbook_lib.errors import OAuthError, RemoteError, TokenRequestError
 # NOTE: code 1 also refuses an App Secret, and every exchange of a desktop app's codes.
 _FAULTS = (1, 2)
 _REFUSALS = ("client secret", "desktop app")
+# Application, user, page and custom limits, and the business-use-case ones (Graph: Rate Limits).
+THROTTLED = frozenset({4, 17, 32, 341, 613, *range(80000, 80015)})
 
 
 class RefusedAppError(OAuthError):
@@ -56,9 +58,13 @@ class GraphAPIError(RemoteError):
 
 
 def is_fault(response: object) -> bool:
-    """Return whether a recorded body is a fault of Graph's own (Graph API: Handle Errors)."""
+    """
+    Return whether a recorded body is a fault of Graph's own, or says that a limit is reached.
+
+    (Graph API: Handle Errors, Rate Limits.) Neither decides anything.
+    """
     error = response.get("error") if isinstance(response, dict) else None
-    if not isinstance(error, dict) or error.get("code") not in _FAULTS:
-        return False
-    message = str(error.get("message", "")).lower()
-    return not any(words in message for words in _REFUSALS)
+    code = error.get("code") if isinstance(error, dict) else None
+    message = str(error.get("message", "")).lower() if isinstance(error, dict) else ""
+    is_own = code in _FAULTS and not any(words in message for words in _REFUSALS)
+    return is_own or (isinstance(code, int) and code in THROTTLED)

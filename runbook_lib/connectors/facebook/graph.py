@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from urllib.parse import urlencode
 
-from runbook_lib.connectors.facebook.errors import GraphAPIError
+from runbook_lib.connectors.facebook.errors import THROTTLED, GraphAPIError
 from runbook_lib.connectors.facebook.usage import access_tier
 from runbook_lib.core.model import Value
 from runbook_lib.core.redaction import Secret
@@ -66,8 +66,6 @@ MARKETING_CALENDAR = Calendar(
 )
 
 _FIELD = re.compile(r"[a-z_]+")
-# Application, user, page and custom limits, and the business-use-case ones (Graph: Rate Limits).
-_THROTTLED = frozenset({4, 17, 32, 341, 613, *range(80000, 80015)})
 
 
 class Graph:
@@ -181,7 +179,7 @@ def appsecret_proof(app_secret: Secret, token: Secret) -> str:
 def _refusal(answer: Answer, error: Document) -> RemoteError:
     code = error.code("code")
     message = error.words("message") or f"status {answer.status}, code {code}, no message"
-    if code in _THROTTLED:
+    if code in THROTTLED:
         # Of an ad account's block the title alone tells it from the app's limit.
         title = error.words("error_user_title")
         named = f"{message}: {title}" if title else message

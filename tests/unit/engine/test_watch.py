@@ -261,7 +261,7 @@ def test_a_fault_of_the_remote_systems_own_is_told_from_a_refusal(desk: Desk) ->
         )  # fmt: skip
         return watch._is_fault(finding, [exchange])
 
-    assert [is_fault(400, code) for code in (1, 2, 100)] == [True, True, False]
+    assert [is_fault(400, code) for code in (1, 2, 4, 100)] == [True, True, True, False]
     assert not is_fault(400, 1, "Error validating client secret.")
     assert not is_fault(400, 1, "the app is configured as a desktop app")
     assert is_fault(429, 100)
