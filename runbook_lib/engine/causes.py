@@ -82,17 +82,21 @@ class Causes:
         for cause in causes:
             change = self._change(cause, on)
             for part in (cause.first, *cause.others):
-                if part in worse:
+                # What shares the cause, and fails nothing, is looked at with it until it is over.
+                if part in worse or cause.first in worse:
                     part.topic.before = part.topic.before or part.was
                     part.topic.change = change.id
             yield change
-        open_ones = {topic.change for topic in watched.topics.values()}
+        open_ones = {topic.change for topic in watched.topics.values() if topic.is_worse}
         for name, cause in over.items():
             if name not in open_ones:
                 yield self._recovered(cause, name, watched, on)
 
     def _recovered(self, cause: _Cause, name: str, watched: Watched, on: str) -> Change:
         """Return the change with which that of the id `name` is over, under the same title."""
+        for topic in watched.topics.values():
+            if topic.change == name:
+                topic.change, topic.before = "", None
         began = next((change for change in watched.changes if change.id == name), None)
         parts = [cause.first, *cause.others]
         if began:
@@ -192,8 +196,12 @@ def _over(confirmed: Iterable[Confirmed]) -> tuple[dict[str, _Cause], list[Confi
     over: dict[str, _Cause] = {}
     rest = []
     for part in confirmed:
-        topic = part.topic
-        if topic.change and topic.before and not part.now.is_worse(topic.before):
+        topic, before = part.topic, part.topic.before
+        is_back = before and (
+            part.now.is_like(before)
+            or (part.was.is_worse(before) and not part.now.is_worse(before))
+        )
+        if topic.change and is_back:
             over.setdefault(topic.change, _Cause(part)).others.append(part)
             topic.change, topic.before = "", None
         else:

@@ -148,8 +148,9 @@ class Topic(Struct, forbid_unknown_fields=True):
     One check of a step, or the words about a step.
 
     `known` is the answer that counts. A `candidate` differs, and counts once it is seen again.
-    While `change`, the id of a change for the worse, is open, `before` is what it was. Without an
-    answer `unanswered` says since when and why.
+    While `change`, the id of a change for the worse, is open, `before` is what it was; where only
+    the cause is shared, `known` need not be worse. Without an answer `unanswered` says since when
+    and why.
     """
 
     known: Answer | None = None
@@ -158,6 +159,11 @@ class Topic(Struct, forbid_unknown_fields=True):
     change: str = ""
     unanswered_since: str = ""
     unanswered: str = ""
+
+    @property
+    def is_worse(self) -> bool:
+        """Return whether less is proven than before the change."""
+        return bool(self.known and self.before and self.known.is_worse(self.before))
 
     def take(self, answer: Answer, *, is_definite: bool = False) -> Answer | None:
         """Keep an answer; return the one that it replaces, if it counts and differs."""
