@@ -66,6 +66,7 @@ bench: $(VENV)/.installed-tests  ## measure, and print the tables
 soak: $(VENV)/.installed-tests  ## long histories, kills, neighbours, hostile remotes: an hour, beside the tests
 	$(BIN)/python -m tests.soak
 	$(BIN)/python -m tests.soak.disturbances
+	$(BIN)/python -m tests.soak.watched_week
 
 faults: $(VENV)/.installed-tests  ## plant faults one at a time, and see the tests go red
 	$(BIN)/python -m tests.faults

@@ -16,6 +16,8 @@ from runbook_lib.engine.run import open_run
 from runbook_lib.engine.watched import Watched, read_watched
 from runbook_lib.sandbox.server import Sandbox
 from tests.runs.conftest import command, environment
+from tests.soak.watched_week import kinds_of, watched_week
+from tests.support.post import receiving
 
 PATIENCE = 120
 KILLS = 10
@@ -82,3 +84,20 @@ def test_a_killed_look_loses_nothing(tmp_path: Path) -> None:
     assert len(changes) == 1
     assert not watched.unshown
     assert not watched.is_unsealed
+
+
+def test_of_looks_that_are_killed_no_message_is_lost(folder: Path) -> None:
+    """
+    In days in which looks are killed, each change is one message in each way, and its end another.
+
+    What is sent twice has one id, and came twice in a row because of a kill in between; journal
+    and watch.json are whole after each. `make soak` does so with 50 kills in a week.
+    """
+
+    names = ("secret refused", "app renamed")
+    with Sandbox("approved", seed=2) as sandbox, receiving() as post:
+        week = watched_week(folder, post, sandbox, names=names, kills=10, seed=4711)
+
+    assert week.wrong == []
+    assert [change.kind for change in week.changes] == kinds_of(names)
+    assert week.repeats <= week.kills

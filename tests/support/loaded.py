@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -19,18 +22,35 @@ from runbook_lib.engine.worker import PRELOADED
 
 
 class LoadedCommand:
-    """`runbook` with `arguments`, which has begun; `communicate` waits for its end."""
+    """
+    `runbook` with `arguments`, which has begun; `communicate` waits for its end.
 
-    def __init__(self, arguments: Sequence[str], cwd: Path, env: Mapping[str, str]) -> None:
+    A watch's clock is `ahead` by so many seconds.
+    """
+
+    def __init__(
+        self, arguments: Sequence[str], cwd: Path, env: Mapping[str, str], *, ahead: float = 0.0
+    ) -> None:
         self._folder = TemporaryDirectory()
         self._printed = [Path(self._folder.name) / name for name in ("output", "errors")]
+        for path in self._printed:
+            path.touch()
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(PRELOADED)
         self._process = context.Process(
-            target=_live, args=[[*arguments], cwd, {**env}, self._printed]
+            target=_live, args=[[*arguments], cwd, {**env}, self._printed, ahead]
         )
         self._process.start()
         self.pid = self._process.pid or 0
+
+    def kill(self, after: float) -> bool:
+        """Kill it and all that it started `after` so many seconds; return whether it still ran."""
+        self._process.join(after)
+        is_running = self._process.exitcode is None
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self._process.kill()
+        return is_running
 
     def communicate(self, timeout: float) -> tuple[int, str, str]:
         """Return exit code (minus the signal that ended it), output and error output."""
@@ -46,9 +66,17 @@ class LoadedCommand:
             return code, output, errors
 
 
-def _live(arguments: list[str], cwd: Path, env: dict[str, str], printed: list[Path]) -> None:
+def _live(
+    arguments: list[str], cwd: Path, env: dict[str, str], printed: list[Path], ahead: float
+) -> None:
     from runbook_lib.cli.main import main  # noqa: PLC0415  (in the new process)
 
+    if ahead:
+        from runbook_lib.core.journal import utc_now  # noqa: PLC0415
+        from runbook_lib.engine import watch  # noqa: PLC0415
+
+        clock = {"clock": lambda: utc_now() + timedelta(seconds=ahead)}
+        watch.open_watch.__kwdefaults__.update(clock)  # type: ignore[union-attr]
     os.setsid()
     os.chdir(cwd)
     os.environ.clear()

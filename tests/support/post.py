@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.server
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -29,7 +31,8 @@ class Post:
     """
     What was received; `refuses` lets both refuse, and `clock` is the receiver's.
 
-    `forged` are the signatures that do not fit, of which no message is taken.
+    Both answer `slow` seconds after they took a message. `received` are the ids of both kinds in
+    their order, `forged` the signatures that do not fit, of which no message is taken.
     """
 
     def __init__(self) -> None:
@@ -39,7 +42,9 @@ class Post:
         self.recipients: list[str] = []
         self.pings: list[str] = []
         self.forged: list[str] = []
+        self.received: list[str] = []
         self.refuses = False
+        self.slow = 0.0
         self.clock: Callable[[], datetime] = utc_now
         self.mail_port = self.hook_port = 0
 
@@ -65,7 +70,10 @@ class Post:
         if self.refuses:
             return f"451 later {PASSWORD}"
         self.recipients += envelope.rcpt_tos
-        self.mails.append(message_from_bytes(envelope.content, policy=default))
+        mail = message_from_bytes(envelope.content, policy=default)
+        self.mails.append(mail)
+        self.received.append(mail["Message-ID"])
+        await asyncio.sleep(self.slow)
         return "250 taken"
 
     def take(self, body: bytes, headers: Any) -> int:
@@ -79,6 +87,7 @@ class Post:
             return 401
         self.hooks.append(json.loads(body))
         self.ids.append(name)
+        self.received.append(name)
         return 503 if self.refuses else 204
 
 
@@ -90,7 +99,9 @@ def receiving() -> Iterator[Post]:
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
-            self.send_response(post.take(body, self.headers))
+            status = post.take(body, self.headers)
+            time.sleep(post.slow)
+            self.send_response(status)
             self.end_headers()
 
         def do_GET(self) -> None:
