@@ -11,7 +11,9 @@ from runbook_lib.config.attestations import check_subjects, read_words
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.connectors.registry import practice_words
 from tests.bench.distance import count_requests, waits_in_a_row
+from tests.bench.fleet import sandboxes
 from tests.bench.fleet_distance import attestations
+from tests.bench.watch_fleet import daily_looks
 
 
 def line(kind: str, **data: Any) -> bytes:
@@ -55,3 +57,20 @@ def test_attestations_of_a_fleet_are_about_each_app(tmp_path: Path) -> None:
     for values in tenants:
         read = read_words(fleet, PROCEDURE, now=now, values=values)
         assert [word.step for word in read] == expected
+
+
+def test_a_fleets_watch_asks_little_more_than_it_must() -> None:
+    """
+    Each daily look asks at most 1.2 times as often as there are facts, and every day the same.
+
+    Ten tenants of two apps open no more connections than two of them would.
+    """
+    with sandboxes(2) as place:
+        figures = list(daily_looks(place, 10, 3))
+
+    assert [look["problems"] for look in figures] == [[]] * 3
+    assert [look["changes"] for look in figures] == [0] * 3
+    assert all(look["requests"] <= 1.2 * look["least"] for look in figures)
+    assert len({(look["requests"], look["least"]) for look in figures}) == 1
+    # Six at a time to each host of an app, which are four at most.
+    assert all(0 < look["connections"] <= 2 * 6 * 4 for look in figures)

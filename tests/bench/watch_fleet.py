@@ -14,7 +14,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections import Counter
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -47,9 +47,7 @@ Figures = dict[str, Any]
 def report(console: Console, tenants: int = TENANTS, looks: int = LOOKS) -> Figures:
     """Measure, print the table, and return its figures."""
     with sandboxes(_APPS) as place:
-        file = place.folder / "tenants.toml"
-        file.write_text(_tenants(place.given, tenants, place.folder), encoding="utf-8")
-        figures = list(_looks(place, file, looks))
+        figures = list(daily_looks(place, tenants, looks))
         notebook = sum(_notebook_run(place, number) for number in range(RUNS)) / RUNS
     table = Table(title=f"A watch over {tenants:,} tenants, {looks} daily looks", min_width=96)
     for column in ("look", "requests", "least", "ratio", "connections", "CPU s a tenant", "MiB"):
@@ -73,8 +71,10 @@ def report(console: Console, tenants: int = TENANTS, looks: int = LOOKS) -> Figu
     return {"watch_fleet": measured}
 
 
-def _looks(place: Place, file: Path, looks: int) -> Any:
+def daily_looks(place: Place, tenants: int, looks: int) -> Iterator[Figures]:
     """Yield the figures of each look of a process, with a day between two."""
+    file = place.folder / "tenants.toml"
+    file.write_text(_tenants(place.given, tenants, place.folder), encoding="utf-8")
     words = [sys.executable, "-m", "tests.bench.watch_fleet", str(file), "evidence", str(looks)]
     with subprocess.Popen(
         words, cwd=place.folder, env=place.environment, text=True,
@@ -118,7 +118,8 @@ def look_daily(file: Path, evidence: str, looks: int) -> None:
         run.finish()
         run.save_index()
         run.close()
-    seen: Counter[tuple[str, str, str, bytes]] = Counter()
+    # NOTE: threads append at the same time; a counter would lose some.
+    seen: list[tuple[str, str, str, bytes]] = []
     opened: list[str] = []
     offset = 0.0
     used, handle = Run.used_calls, Wire.handle_request
@@ -127,7 +128,7 @@ def look_daily(file: Path, evidence: str, looks: int) -> None:
 
     def handled(wire: Wire, request: httpx.Request) -> httpx.Response:
         place = f"{request.headers['host']}{request.url}"
-        seen[looking[0], place, request.method, request.content] += 1
+        seen.append((looking[0], place, request.method, request.content))
         return handle(wire, request)
 
     def connected(*given: Any, **more: Any) -> Any:
@@ -161,8 +162,8 @@ def look_daily(file: Path, evidence: str, looks: int) -> None:
         figures = {
             "cpu": time.process_time() - began,
             "wall": time.perf_counter() - wall,
-            "requests": seen.total(),
-            "least": len(seen),
+            "requests": len(seen),
+            "least": len(set(seen)),
             "connections": len(opened),
             "resident": psutil.Process().memory_info().rss / _MEBIBYTE,
             "changes": len(fleet.new),
