@@ -390,11 +390,13 @@ def _outage(watched: Watched, now: datetime) -> Iterator[Change]:
     """Yield that something has not been answered for a day, or that everything is again."""
     topics = watched.topics.values()
     failures = [topic.known.reason for topic in topics if topic.change and topic.known]
-    silent = [
-        topic
-        for topic in topics
-        if topic.unanswered_since and not any(topic.unanswered in text for text in failures)
-    ]
+    silent = []
+    for topic in (topic for topic in topics if topic.unanswered_since):
+        if any(topic.unanswered in text for text in failures):
+            # What a failure explains is silent by itself from its end on.
+            topic.unanswered_since = timestamp(now)
+        else:
+            silent.append(topic)
     oldest = min(silent, key=lambda topic: topic.unanswered_since, default=None)
     made = partial(Change, on=timestamp(now), title="Remote systems")
     if oldest and not watched.outage:

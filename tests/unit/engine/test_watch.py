@@ -285,7 +285,7 @@ def test_what_a_failure_explains_is_no_outage(desk: Desk) -> None:
     del topics["c"]
     (over,) = engine_watch._outage(watched, later)
 
-    assert outage.reason == "1 check not answered. b.example could not be reached."
+    assert outage.reason == "b.example could not be reached."
     assert over.kind is Kind.OUTAGE_OVER
 
 
