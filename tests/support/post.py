@@ -31,8 +31,9 @@ class Post:
     """
     What was received; `refuses` lets both refuse, and `clock` is the receiver's.
 
-    Both answer `slow` seconds after they took a message. `received` are the ids of both kinds in
-    their order, `forged` the signatures that do not fit, of which no message is taken.
+    Both answer `slow` seconds after they took a message, and mails are taken so late. `received`
+    are the ids of both kinds in their order, `forged` the signatures that do not fit, of which no
+    message is taken.
     """
 
     def __init__(self) -> None:
@@ -64,6 +65,14 @@ class Post:
             mail for mail in self.mails if mail["Message-ID"].startswith(f"<{change['id']}@")
         ]
         return mail
+
+    async def handle_MAIL(
+        self, _server: object, _session: object, envelope: Any, address: str, _: object
+    ) -> str:
+        """Let the sender wait."""
+        await asyncio.sleep(self.slow)
+        envelope.mail_from = address
+        return "250 go on"
 
     async def handle_DATA(self, _server: object, _session: object, envelope: Any) -> str:
         """Take a mail."""
