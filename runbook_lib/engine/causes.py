@@ -34,7 +34,7 @@ class Confirmed:
 
     @property
     def moved(self) -> list[tuple[str, str]]:
-        """Return what was and what is of each value that is another now."""
+        """Return each value that is another now, and each that was."""
         return self.now.moved(self.topic.before or self.was)
 
     @property

@@ -124,8 +124,10 @@ class Answer(Struct, frozen=True, forbid_unknown_fields=True):
         return f"{LABELS[self.outcome]}{named}"
 
     def moved(self, other: Answer) -> list[tuple[str, str]]:
-        """Return the values that are not those of the `other`: what was, and what is."""
-        return [(other.details[name], value) for name, value in self._differing(other).items()]
+        """Return the values that are not those of the `other`, and those of the `other`."""
+        differing = self._differing(other)
+        was = [("was", other.details[name]) for name in differing]
+        return [*was, *(("is", value) for value in differing.values())]
 
     @property
     def plain_reason(self) -> str:

@@ -23,7 +23,7 @@ from runbook_lib.connectors.facebook.graph import (
 )
 from runbook_lib.connectors.facebook.permissions import READ, compared_permissions, statuses
 from runbook_lib.connectors.facebook.tokens import end_of, inspect_token, until
-from runbook_lib.connectors.findings import compared, failed, inconclusive, verified
+from runbook_lib.connectors.findings import failed, inconclusive, verified
 from runbook_lib.core.model import Finding, Table, Value
 from runbook_lib.core.redaction import Secret
 from runbook_lib.plain_text import counted
@@ -125,8 +125,9 @@ def marketing_data_is_readable(context: CheckContext) -> Finding:
     graph, token = user_graph(context), context.secrets["user_access_token"]
     accounts = _read(graph, "me/adaccounts", token, _AD_ACCOUNT)
     warnings = version_warnings(graph, context.now.date(), MARKETING_CALENDAR)
-    version = ("Marketing API version", graph.version, graph.served_version)
-    served = compared(version) if graph.served_version else ()
+    served = graph.served_version or graph.version
+    is_pinned = served == graph.version
+    facts = {"marketing_api_version": "as set" if is_pinned else f"{served}, not {graph.version}"}
     for account in accounts:
         if not account.identifier("id").startswith("act_"):
             raise unexpected(
@@ -155,7 +156,8 @@ def marketing_data_is_readable(context: CheckContext) -> Finding:
         limits=()
         if pages
         else ("That the token reads a page: Facebook lists none of this person.",),
-        tables=(*(table for table in tables if table.rows), *served),
+        facts=facts,
+        tables=tuple(table for table in tables if table.rows),
     )
 
 
