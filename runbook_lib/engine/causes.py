@@ -33,8 +33,8 @@ class Confirmed:
         return self.finding.refuses if self.finding else ()
 
     @property
-    def moved(self) -> list[tuple[str, str]]:
-        """Return each value that is another now, and each that was."""
+    def moved(self) -> list[tuple[str, ...]]:
+        """Return what was and what is of each value that is another now."""
         return self.now.moved(self.topic.before or self.was)
 
     @property

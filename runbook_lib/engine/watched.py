@@ -35,6 +35,8 @@ _MOST_SHOWN = 50
 _CONFIRMED_AFTER = timedelta(minutes=5)
 # A day on which something ends is a duty of the calendar: that it moves is no change.
 _ENDS_ON = "_ends_on"
+# Between the value that was seen and the one that was meant.
+_NOT_MEANT = ", not "
 # Of these outcomes the reason says what the remote system decided.
 _DECIDED = (Outcome.FAILED, Outcome.WAITING)
 # Numbers, and how people write a day and a time ("Friday, 29-Jan-27 08:41:28 PST").
@@ -102,7 +104,7 @@ class Answer(Struct, frozen=True, forbid_unknown_fields=True):
         for what, expected, actual in rows:
             # Of a verified answer only this says that a value is not the one that was meant.
             is_other = finding.outcome is Outcome.VERIFIED and actual != expected
-            details[what] = f"{actual}, not {expected}" if is_other else actual
+            details[what] = f"{actual}{_NOT_MEANT}{expected}" if is_other else actual
         meant = [what for what, expected, actual in rows if actual == expected]
         return cls(finding.outcome, finding.reason, on, details, meant)
 
@@ -123,11 +125,11 @@ class Answer(Struct, frozen=True, forbid_unknown_fields=True):
         named = f" ({', '.join(differing)})" if differing else ""
         return f"{LABELS[self.outcome]}{named}"
 
-    def moved(self, other: Answer) -> list[tuple[str, str]]:
-        """Return the values that are not those of the `other`, and those of the `other`."""
-        differing = self._differing(other)
-        was = [("was", other.details[name]) for name in differing]
-        return [*was, *(("is", value) for value in differing.values())]
+    def moved(self, other: Answer) -> list[tuple[str, ...]]:
+        """Return what was and what is of each value that is not as the `other` has it."""
+        pairs = [(other.details[name], value) for name, value in self._differing(other).items()]
+        # What is not as it was meant names a cause by itself; a plain value ("live") does not.
+        return [*pairs, *((text,) for pair in pairs for text in pair if _NOT_MEANT in text)]
 
     @property
     def plain_reason(self) -> str:
