@@ -151,7 +151,7 @@ class FleetWatch:
     def look(self) -> Iterator[str]:
         """Look at each tenant; yield why one was not looked at."""
         for key, tenant in self._tenants.items():
-            for problem in self._each([tenant], self._look_at):
+            for problem in self._for_all([tenant], self._look_at):
                 if key not in self._rows:
                     self._rows[key] = self._not_looked_at(tenant, problem)
                 yield problem
@@ -168,7 +168,7 @@ class FleetWatch:
             left = until - time.monotonic()
             if left > 0:
                 act = partial(self._look_at, seconds=left)
-                yield from self._each([self._tenants[key]], act)
+                yield from self._for_all([self._tenants[key]], act)
 
     def show(self) -> None:
         """Keep that `new` was shown."""
@@ -217,19 +217,19 @@ class FleetWatch:
                     self._regroup(message, way, joins=False)
                     message.sending = {way: ""} if message.tenants else {}
                     save()
-        refused += self._each(self._senders.values(), lambda _, watch: watch.notify())
+        refused += self._for_all(self._senders.values(), lambda _, watch: watch.notify())
         if refused:
             self._codes.add(ExitCode.INCOMPLETE)
         yield from refused
 
     def ping(self) -> Iterator[str]:
         """Ask each health check's address once; yield why it was not taken."""
-        asked = self._each(self._pings.values(), lambda _, watch: [ping(watch.run)])
+        asked = self._for_all(self._pings.values(), lambda _, watch: [ping(watch.run)])
         yield from filter(None, asked)
 
     def seal(self) -> Iterator[str]:
         """Run and seal each tenant for which that is due; yield the bundle."""
-        sealed = self._each(self._to_seal, lambda _, watch: [watch.seal(self._seal_every)])
+        sealed = self._for_all(self._to_seal, lambda _, watch: [watch.seal(self._seal_every)])
         yield from (f"Sealed: {bundle}" for bundle in sealed if bundle)
 
     def write_page(self) -> Iterator[str]:
@@ -249,7 +249,7 @@ class FleetWatch:
         except OSError as error:
             yield f"{self._folder / PAGE_NAME} cannot be written: {error.strerror}."
 
-    def _each(
+    def _for_all(
         self,
         tenants: Iterable[FleetTenant],
         act: Callable[[FleetTenant, Watch], Iterable[str]],

@@ -52,11 +52,11 @@ def looked(
     desk.wait(after)
     named = [tenant(name) if isinstance(name, str) else name for name in tenants]
     with watch_fleet(named, env_file="watch.env", clock=desk.now) as fleet:
-        said = [*fleet.look()]
+        lines = [*fleet.look()]
         fleet.show()
-        said += [*fleet.notify(), *fleet.look_at_customers()]
+        lines += [*fleet.notify(), *fleet.look_at_customers()]
         fleet.show()
-        return [*said, *fleet.notify(), *fleet.write_page()]
+        return [*lines, *fleet.notify(), *fleet.write_page()]
 
 
 def kept(name: str) -> Any:
@@ -279,12 +279,12 @@ def test_a_tenant_that_cannot_be_looked_at_stops_no_other(desk: Desk, post: Post
     broken.write_bytes(b"{")
     lock = Path("evidence/acme", PROCEDURE.id, "watch.lock")
     with FileLock(lock):
-        said = looked(desk, DAY, [*THREE, "dodo"])
+        lines = looked(desk, DAY, [*THREE, "dodo"])
     broken.write_bytes(whole)
     looked(desk, MINUTE, [*THREE, "dodo"])
 
-    assert said[0].startswith("acme: Another watch is under way in ")
-    assert "watch.json is damaged." in said[1]
+    assert lines[0].startswith("acme: Another watch is under way in ")
+    assert "watch.json is damaged." in lines[1]
     assert [listed(mail) for mail in post.mails] == [["beta", "coda"], ["acme", "dodo"]]
 
 
