@@ -328,20 +328,15 @@ class HistoryReader:
         self._withheld: frozenset[Ref] = frozenset()
         self._key = key
         self._index = _loaded(journal, key) if key else Index()
-        self._has_read = False
 
     def read(self) -> History:
         """Return the current history; raises what `read_lines` does."""
         with self._lock:
             index = self._index
-            # NOTE: a step asks many times, and mostly nothing was appended.
-            with contextlib.suppress(OSError):
-                if self._has_read and self.journal.path.stat().st_size == index.last.end:
-                    return History(index, self._entry)
             for line in read_lines(self.journal.path, after=index.last):
                 index = index.fold(line)
             folded = index.last.seq - self._index.last.seq
-            self._index, self._has_read = index, True
+            self._index = index
         if self._key and folded > _MANY_LINES:
             self.save(self._key)
         return History(index, self._entry)

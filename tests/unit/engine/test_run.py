@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 from msgspec import structs, to_builtins
@@ -26,7 +26,7 @@ from runbook_lib.connectors.cyclr.inputs import CYCLR
 from runbook_lib.connectors.facebook.errors import RefusedAppError
 from runbook_lib.connectors.facebook.inputs import FACEBOOK
 from runbook_lib.connectors.registry import find_procedure
-from runbook_lib.core import state
+from runbook_lib.core import journal as core_journal
 from runbook_lib.core.fingerprints import KEY_NAME, FingerprintKey, read_key
 from runbook_lib.core.journal import Journal
 from runbook_lib.core.model import Binding, Exchange, Finding, Mode, Outcome, RunJoined, RunOutcome
@@ -1206,13 +1206,13 @@ def test_an_unchanged_journal_is_not_opened_again(
     run.start()
     reader = HistoryReader(journal)
     opened: list[Path] = []
-    read = state.read_lines
+    open_plain = core_journal.open_plain
 
-    def noted(path: Path, **more: Any) -> Iterator[Any]:
+    def noted(path: Path) -> BinaryIO:
         opened.append(path)
-        return read(path, **more)
+        return open_plain(path)
 
-    monkeypatch.setattr(state, "read_lines", noted)
+    monkeypatch.setattr(core_journal, "open_plain", noted)
     before = [reader.read().index.last for _ in range(3)]
     run.remember("region", "uk")
     opened.clear()
