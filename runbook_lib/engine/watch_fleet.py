@@ -48,6 +48,7 @@ from runbook_lib.engine.watched import (
     watched_alone,
 )
 from runbook_lib.engine.watched_customers import CUSTOMERS
+from runbook_lib.engine.watched_customers import TITLE as CUSTOMERS_TITLE
 from runbook_lib.errors import BusyError, ExitCode, RunbookError, SettingsError, describe_error
 from runbook_lib.evidence.reports.watch_page import (
     PAGE_NAME,
@@ -427,6 +428,7 @@ def _row(run: Run, watched: Watched) -> TenantLook:
     """Return how a tenant stands, for the page."""
     numbers = run.procedure.numbers
     titles = {step.id: f"{numbers[step.id]} {step.title}" for step in run.procedure.steps}
+    titles[CUSTOMERS] = CUSTOMERS_TITLE
     failing: dict[str, Failing] = {}
     for key, topic in watched.topics.items():
         step, known = key.partition("/")[0], topic.known

@@ -16,6 +16,7 @@ from runbook_lib.engine.watched import Answer, Change, Kind, Topic, Watched
 from runbook_lib.plain_text import counted
 
 CUSTOMERS = "customers"
+TITLE = "Customers' connections"
 
 _MOST_NAMED = 20
 _UNKNOWN = (Standing.NOT_KNOWN, Standing.NOT_ASKED)
@@ -81,7 +82,7 @@ def _change(kind: Kind, topics: dict[str, Topic], look: Look, on: str, *, ends: 
         on=on,
         since=min(answer.on for answer in answers),
         check=CUSTOMERS,
-        title="Customers' connections",
+        title=TITLE,
         was=LABELS[Standing.SIGNED_IN if is_worse else Standing.NOT_SIGNED_IN],
         now=" or ".join(sorted({answer.reason for answer in answers})),
         reason=f"{counted(len(names), 'customer')}: {', '.join(names[:_MOST_NAMED])}{more}.",
