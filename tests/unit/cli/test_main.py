@@ -672,7 +672,8 @@ def test_the_doctor_shows_each_symptom(
     `doctor` shows each symptom with its mark, as text and JSON; the worst one sets the exit code.
     """
 
-    monkeypatch.setattr(runbook_lib.engine.doctor, "examine", lambda *_: Examination(symptoms))
+    seen = Examination(symptoms)
+    monkeypatch.setattr(runbook_lib.engine.doctor, "examine", lambda *_, **_options: seen)
 
     shown, machine = runbook("doctor"), runbook("doctor", "--json")
 
