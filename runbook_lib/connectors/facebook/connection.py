@@ -50,6 +50,13 @@ _LEAD_ACCESS = (
     *("failure_reason", "failure_resolution"),
 )
 # Marketing API: Ad Account, account_status.
+_ACTIVE = "1"
+# What usage headers call an app's access tier before the full one is granted.
+_LIMITED = "development_access"
+_LIMITED_TIER = (
+    "The app has the limited access tier (development_access): Facebook answers few calls of an ad "
+    "account in an hour. Request the full one, Marketing API Access Tier, in App Review."
+)
 _ACCOUNT_STATUS = {
     "1": "ACTIVE",
     "2": "DISABLED",
@@ -120,7 +127,8 @@ def marketing_data_is_readable(context: CheckContext) -> Finding:
     """
     Read the person's ad accounts and pages; of a page not its token.
 
-    Warns where the version of the marketing calls nears its end or was replaced.
+    Warns where the version of the marketing calls nears its end or was replaced, and where the
+    app's access tier, which the usage headers of one call of an active account name, is limited.
     """
     graph, token = user_graph(context), context.secrets["user_access_token"]
     accounts = _read(graph, "me/adaccounts", token, _AD_ACCOUNT)
@@ -141,6 +149,12 @@ def marketing_data_is_readable(context: CheckContext) -> Finding:
             "data. Sign in as a person who has access to an ad account and choose it there.",
             warnings=warnings,
         )
+    # NOTE: a call that fails counts against the tier: only an active account is asked.
+    active = (account for account in accounts if _text(account.get("account_status")) == _ACTIVE)
+    if readable := next(active, None):
+        graph.get(readable.identifier("id"), token, fields="id")
+        facts["access_tier"] = graph.access_tier or "not named"
+        warnings += (_LIMITED_TIER,) if graph.access_tier == _LIMITED else ()
     rows = []
     for account in accounts:
         status = _text(account.get("account_status"))

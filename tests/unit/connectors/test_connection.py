@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -314,6 +315,7 @@ class TestMarketingData:
         }
         remote.on("/v26.0/me/adaccounts", says(rows(account)))
         remote.on("/v26.0/me/accounts", says(rows(page)))
+        remote.on("/v26.0/act_1", says({"id": "act_1"}))
 
         finding = marketing_data_is_readable(context)
 
@@ -331,6 +333,42 @@ class TestMarketingData:
         )
         assert "access_token" not in fields(remote.requests[1])["fields"]
         assert shows_no_secret(finding, context)
+
+    @pytest.mark.parametrize(
+        ("tier", "known"),
+        [
+            ("standard_access", "standard_access"),
+            ("development_access", "development_access"),
+            ("", "not named"),
+        ],
+    )
+    def test_an_active_account_names_the_access_tier(
+        self, remote: FakeRemote, context: CheckContext, tier: str, known: str
+    ) -> None:
+        """The tier is a fact from the usage headers of one call; the limited one is a warning."""
+
+        accounts = ({"id": "act_1", "account_status": 101}, {"id": "act_2", "account_status": 1})
+        usage = json.dumps({"ads_api_access_tier": tier, "acc_id_util_pct": 1})
+        remote.on("/v26.0/me/adaccounts", says(rows(*accounts)))
+        remote.on("/v26.0/me/accounts", says(rows()))
+        remote.on("/v26.0/act_2", says({"id": "act_2"}, headers={"x-ad-account-usage": usage}))
+
+        finding = marketing_data_is_readable(context)
+
+        assert finding.facts["access_tier"] == known
+        limited = [text for text in finding.warnings if "limited access tier" in text]
+        assert bool(limited) is (tier == "development_access")
+
+    def test_an_account_that_is_not_active_is_not_called(
+        self, remote: FakeRemote, context: CheckContext
+    ) -> None:
+        """A call that may fail counts against the tier: without an active account none is made."""
+
+        remote.on("/v26.0/me/adaccounts", says(rows({"id": "act_1", "account_status": 2})))
+        remote.on("/v26.0/me/accounts", says(rows()))
+
+        assert "access_tier" not in marketing_data_is_readable(context).facts
+        assert len(remote.requests) == 2
 
     @pytest.mark.parametrize(
         ("status", "shown"),

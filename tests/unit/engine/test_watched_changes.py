@@ -26,7 +26,7 @@ from runbook_lib.engine.watched import Kind
 from runbook_lib.remote.rate_limits import SHARED
 from runbook_lib.sandbox.base_world import MARKETING, library_connector
 from runbook_lib.sandbox.server import Sandbox
-from runbook_lib.sandbox.state.facebook_world import Verification
+from runbook_lib.sandbox.state.facebook_world import Tier, Verification
 from runbook_lib.sandbox.state.faults import fault_of
 from runbook_lib.sandbox.state.review import decide
 from runbook_lib.sandbox.state.versions import Version
@@ -280,6 +280,18 @@ CASES = (
         "Facebook refuses the data",
         "Nothing shows any more that a customer can sign in.",
         "Access Verification (step 5b (Be verified as a Tech Provider))",
+    ),
+    Case(
+        "access tier lost",
+        set_to(app_of, "tier", Tier.LIMITED),
+        "21 Read marketing data",
+        "verified (access_tier: standard_access)",
+        "verified (access_tier: development_access)",
+        "Request the full one, Marketing API Access Tier, in App Review.",
+        "",
+        "",
+        kind=Kind.CHANGED,
+        over=Kind.CHANGED,
     ),
     Case(
         "Graph version ended",
