@@ -146,7 +146,7 @@ NOTIFY = (
         name="mail_password",
         label="Mail password",
         help="Of that user.",
-        parse=formats.passphrase,
+        parse=formats.header_text,
         secret=True,
     ),
     Input(

@@ -10,17 +10,21 @@ from __future__ import annotations
 import logging
 import smtplib
 import ssl
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future
 from datetime import datetime, timedelta
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
+from functools import partial
 from pathlib import Path
 
 from msgspec import to_builtins
 
 from runbook_lib.config.formats import is_this_machine
 from runbook_lib.config.runner import NOTIFY
+from runbook_lib.core.files import open_plain
 from runbook_lib.core.journal import timestamp
 from runbook_lib.core.json_text import write_json
 from runbook_lib.core.model import Value
@@ -35,9 +39,17 @@ from runbook_lib.remote.transport import Request
 MAIL, WEBHOOK, APPRISE, ESCALATED = "mail", "webhook", "apprise", "escalated"
 
 _TLS_PORT = 465
-_SECONDS = 30.0
+# For an answer of the mail server, and for a whole message.
+_SECONDS, _MOST_SECONDS = 30.0, 120.0
 _FIRST_WAIT, _LONGEST_WAIT = timedelta(minutes=5), timedelta(days=1)
-_LONGEST_SUBJECT = 200
+_LONGEST_SUBJECT, _LONGEST_REASON = 200, 300
+# What each way needs; without it a message waits, unsent, until it is set again.
+_NEEDS = {
+    MAIL: ("mail_server",),
+    WEBHOOK: ("webhook",),
+    APPRISE: ("apprise_file",),
+    ESCALATED: ("mail_server", "escalate_to"),
+}
 # What of a change no program gets: how it is sent.
 _INNER = ("shown_on", "sending", "sent", "tries", "groups", "follows", "connector", "receiver")
 
@@ -60,8 +72,15 @@ def ways(run: Run) -> tuple[str, ...]:
         raise SettingsError("Mail needs mail_server, mail_from and mail_to.")
     if bool(values.get("webhook")) is not ("webhook_secret" in secrets):
         raise SettingsError("A webhook needs webhook and webhook_secret.")
-    known = {MAIL: "mail_server", WEBHOOK: "webhook", APPRISE: "apprise_file"}
-    return tuple(way for way, name in known.items() if values.get(name))
+    return tuple(way for way in (MAIL, WEBHOOK, APPRISE) if is_due(run, way, ""))
+
+
+def is_due(run: Run, way: str, due: str) -> bool:
+    """Return whether a way is set, and what is `due` in it is sent now."""
+    now = run.clock()
+    # NOTE: no wait is longer; a clock that was wrong has been ahead of now.
+    is_time = not timestamp(now) < due <= timestamp(now + _LONGEST_WAIT)
+    return is_time and all(map(run.values.get, _NEEDS.get(way, (way,))))
 
 
 def escalate(watched: Watched, run: Run, now: datetime) -> bool:
@@ -97,9 +116,11 @@ def deliver(changes: Iterable[Change], run: Run, save: Callable[[], None]) -> li
     refused = []
     for change in changes:
         for way, due in tuple(change.sending.items()):
-            now = run.clock()
-            if due > timestamp(now):
+            if not is_due(run, way, due):
                 continue
+            # NOTE: on a full disk nothing is sent: what was accepted could not be kept.
+            save()
+            now = run.clock()
             try:
                 send(run, change, way)
             except NotSentError as error:
@@ -120,13 +141,52 @@ def send(run: Run, change: Change, way: str) -> None:
         if way == WEBHOOK:
             _post(run, change)
         elif way == APPRISE:
-            _hand_to_apprise(run, change)
+            _in_time(partial(_hand_to_apprise, run, change))
         else:
-            _mail(run, change, is_escalated=way == ESCALATED)
+            _in_time(partial(_mail, run, change, is_escalated=way == ESCALATED))
     except (OSError, smtplib.SMTPException, RemoteError) as error:
-        reason = run.redactor.redact(one_line(str(error)[:300]))
+        reason = one_line(run.redactor.redact(_reason_of(error)))[:_LONGEST_REASON]
         msg = f"The message about {change.title} was not sent ({way}): {reason}"
         raise NotSentError(msg) from None
+
+
+def _reason_of(error: Exception) -> str:
+    """Return why a message was not accepted, in the words of the mail server if it refused it."""
+    text: bytes | str
+    if isinstance(error, smtplib.SMTPRecipientsRefused):
+        code, text = next(iter(error.recipients.values()))
+    elif isinstance(error, smtplib.SMTPResponseException):
+        code, text = error.smtp_code, error.smtp_error
+    else:
+        return str(error)
+    # NOTE: as `b'…'` it may hold a secret in a form that nobody knows.
+    words = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
+    return f"({code}) {words}"
+
+
+def _in_time(act: Callable[[], None]) -> None:
+    """
+    Do what may hang, such as a name's look-up or a server that sends a byte now and then.
+
+    Raises `TimeoutError` after a time that no server needs; the thread, which cannot be stopped,
+    is abandoned.
+    """
+    done: Future[None] = Future()
+
+    def do() -> None:
+        try:
+            act()
+            done.set_result(None)
+        except BaseException as error:  # noqa: BLE001  (raised in the waiting thread)
+            done.set_exception(error)
+
+    thread = threading.Thread(target=do, name="message", daemon=True)
+    thread.start()
+    thread.join(_MOST_SECONDS)
+    if thread.is_alive():
+        msg = f"it was not accepted within {_MOST_SECONDS:.0f} s"
+        raise TimeoutError(msg)
+    done.result()
 
 
 def mail_of(run: Run, change: Change, *, is_escalated: bool = False) -> EmailMessage:
@@ -188,9 +248,8 @@ def _address(values: Mapping[str, Value], person: str, way: str) -> str:
     people = values.get("mail_people", ())
     pairs = [pair.rpartition("=") for pair in people] if isinstance(people, tuple) else []
     known = {person_key(name): address for name, _, address in pairs}
-    return (
-        known.get(person_key(person), str(values["mail_to"])) if person else str(values["mail_to"])
-    )
+    own = str(values.get("mail_to", ""))
+    return known.get(person_key(person), own) if person else own
 
 
 def _mail(run: Run, change: Change, *, is_escalated: bool) -> None:
@@ -255,6 +314,7 @@ def _hand_to_apprise(run: Run, change: Change) -> None:
     logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
     config, sender = AppriseConfig(), Apprise()
     path = str(Path(str(run.values["apprise_file"])).absolute())
+    open_plain(Path(path)).close()
     if not (config.add(path) and sender.add(config) and len(sender)):
         msg = f"Apprise finds no address in {path}"
         raise RemoteError(msg)

@@ -32,6 +32,7 @@ from runbook_lib.engine.notify import (
     deliver,
     document_of,
     escalate,
+    is_due,
     ping,
     receiver,
 )
@@ -312,9 +313,9 @@ class FleetWatch:
         if not change.shown_on or change.on >= timestamp(self._now - _ON_PAGE):
             self._recent[_digest(*key, change.id)] = document
         for way, due in change.sending.items():
-            if due and due <= timestamp(self._now):
+            if due and is_due(run, way, due):
                 self._senders[key] = tenant
-            if due:
+            if due or not is_due(run, way, ""):
                 continue
             public, secrets = receiver(run, change, way)
             earlier = change.follows.get(way, change.ends)
