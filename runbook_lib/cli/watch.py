@@ -22,7 +22,7 @@ from runbook_lib.cli.options import (
     TENANT,
     assignments,
 )
-from runbook_lib.errors import BusyError, ExitCode, SettingsError
+from runbook_lib.errors import BusyError, ExitCode, RunbookError, SettingsError, describe_error
 from runbook_lib.plain_text import counted, escaped_json
 
 if TYPE_CHECKING:
@@ -85,14 +85,19 @@ def watch(
                 return ExitCode.COMPLETE
             return _look(opened, seal_every or 0, as_json=as_json)
 
+    has_looked = False
     while True:
         try:
             code = look()
-        except BusyError:
-            if is_once or is_test:
+        except (RunbookError, OSError) as error:
+            is_mistake = isinstance(error, SettingsError) and not has_looked
+            if is_once or is_test or is_mistake or isinstance(error, BrokenPipeError):
                 raise
+            if not isinstance(error, BusyError):
+                _say_error(error)
         if is_once or is_test:
             sys.exit(code)
+        has_looked = True
         time.sleep(_EVERY_SECONDS)
 
 
@@ -147,11 +152,23 @@ def _look(watch: Watch, seal_every: int, *, as_json: bool) -> ExitCode:
             say(look.held, is_error=True)
     for reason in filter(None, (*refused, ping(watch.run))):
         say(reason, is_error=True)
-    bundle = watch.seal(seal_every)
-    if bundle:
-        say(f"Sealed: {bundle}", is_error=True)
+    try:
+        bundle = watch.seal(seal_every)
+        if bundle:
+            say(f"Sealed: {bundle}", is_error=True)
+    except (RunbookError, OSError) as error:
+        codes.add(ExitCode.INCOMPLETE)
+        _say_error(error)
     codes |= {ExitCode.INCOMPLETE} if refused else set()
     return ExitCode.FAILED if ExitCode.FAILED in codes else max(codes)
+
+
+def _say_error(error: Exception) -> None:
+    """Say what failed while the watch goes on, and what to do next."""
+    from runbook_lib.cli.terminal import say
+
+    message, advice = describe_error(error)
+    say(f"runbook: {message} Next: {advice}", is_error=True)
 
 
 def _show(change: Mapping[str, Any], *, as_json: bool) -> None:

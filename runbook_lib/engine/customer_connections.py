@@ -44,7 +44,8 @@ CONNECTIONS_NAME = "connections.json"
 CONSOLE = ("cyclr_client_id", "cyclr_client_secret")
 
 _FORM = 1
-_LARGEST = 64 * 1024 * 1024
+# The accounts of `_MOST_PAGES` with long names take 90 MB.
+_LARGEST = 256 * 1024 * 1024
 _MOST_PAGES = 2_000
 # A full page of Cyclr's, where its answer does not say how many there are.
 _FULL_PAGE = 100
@@ -319,9 +320,14 @@ class Connections:
         first = Look(of, timestamp(self._clock()))
         try:
             look = msgspec.json.decode(read_plain(self.path, _LARGEST), type=Look)
+            looked = (item.looked_on for item in look.accounts.values())
+            signed_in = (item.signed_in_on for item in look.accounts.values())
+            for text in filter(None, (look.began, *looked, *signed_in)):
+                if not datetime.fromisoformat(text).tzinfo:
+                    raise ValueError("a time has no zone")
         except FileNotFoundError:
             return first
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             msg = f"{self.path} cannot be read: {getattr(error, 'strerror', None) or error}."
             advice = "Move it away: it is made again, and only forgets since when it has seen what."
             raise SettingsError(msg, next_step=advice) from None

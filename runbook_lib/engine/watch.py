@@ -45,6 +45,8 @@ from runbook_lib.plain_text import counted
 _WAITING = timedelta(minutes=15)
 _FINISHED = timedelta(days=1)
 _OUTAGE = timedelta(days=1)
+# A run takes dozens of the app's calls: one that is not sealed is not repeated at each look.
+_SEALED_AGAIN = timedelta(hours=1)
 # Beyond this share of the app's calls of an hour, in percent, the watch leaves the rest to people.
 _MOST_USED = 50
 # So many days before something is due it is said.
@@ -151,11 +153,11 @@ class Watch:
         """Return the customers to ask now: none of them for all, `None` for nobody."""
         run, topic = self.run, watched.topics.get(CUSTOMERS, Topic())
         known = {**run.values, **run.settings.secrets}
-        last = watched.looked.get(CUSTOMERS)
+        last = watched.looked.get(CUSTOMERS, "")
         interval = _WAITING if topic.unanswered_since else _FINISHED
         if not all(map(known.get, CONSOLE)):
             return None
-        if last is None or run.clock() - datetime.fromisoformat(last) >= interval:
+        if _has_passed(interval, last, run.clock()):
             return []
         return unconfirmed(watched) or None
 
@@ -194,7 +196,7 @@ class Watch:
                 watched.looked[CUSTOMERS] = on
                 topic = watched.topics.setdefault(CUSTOMERS, Topic())
                 topic.unanswered = unanswered or " ".join(seen.notes if seen else ())
-                topic.unanswered_since = (topic.unanswered_since or on) if topic.unanswered else ""
+                topic.unanswered_since = topic.silent_since(on) if topic.unanswered else ""
             self._keep([*changes, *_outage(watched, run.clock())], watched)
         return _look_of(watched, len(seen.accounts) if seen else 0)
 
@@ -220,19 +222,25 @@ class Watch:
 
     def is_to_seal(self, watched: Watched, every_days: int) -> bool:
         """Return whether an outcome changed, or `every_days` have passed since the last seal."""
-        last, now = watched.sealed_on, self.run.clock()
-        is_old = not last or now - datetime.fromisoformat(last) >= timedelta(days=every_days)
-        return watched.is_unsealed or (every_days > 0 and is_old)
+        now = self.run.clock()
+        is_old = _has_passed(timedelta(days=every_days), watched.sealed_on, now)
+        is_wanted = watched.is_unsealed or (every_days > 0 and is_old)
+        return is_wanted and _has_passed(_SEALED_AGAIN, watched.sealing_on, now)
 
     def seal(self, every_days: int = 0) -> str:
         """
         Run and seal the tenant where an outcome changed, or `every_days` have passed since.
 
-        Returns the folder of the bundle, empty where nothing was due. Raises `SealingError`.
+        Where that fails it is tried again an hour later. Returns the folder of the bundle, empty
+        where nothing was due. Raises `SealingError`.
         """
-        if not self.is_to_seal(read_watched(self.path), every_days):
-            return ""
         run, now = self.run, self.run.clock()
+        with watched_alone(self.path):
+            watched = read_watched(self.path)
+            if not self.is_to_seal(watched, every_days):
+                return ""
+            watched.sealing_on = timestamp(now)
+            watched.save(self.path)
         request = ProcessRequest(
             connector=run.procedure.id,
             tenant=run.tenant,
@@ -248,7 +256,8 @@ class Watch:
         bundle = run_in_process(request).bundle
         with watched_alone(self.path):
             watched = read_watched(self.path)
-            watched.is_unsealed, watched.sealed_on = False, timestamp(now)
+            watched.is_unsealed, watched.sealing_on = False, ""
+            watched.sealed_on = timestamp(now)
             watched.save(self.path)
         return str(bundle)
 
@@ -262,8 +271,8 @@ class Watch:
             is_open = any(topic.unanswered_since or topic.change for topic in topics)
             spends = any(values.get(name) for part in step.checks for name in part.permitted_by)
             is_quiet = spends or (state.steps[step.id].is_settled and not is_open)
-            last, interval = watched.looked.get(step.id), _FINISHED if is_quiet else _WAITING
-            is_due = last is None or now - datetime.fromisoformat(last) >= interval
+            interval = _FINISHED if is_quiet else _WAITING
+            is_due = _has_passed(interval, watched.looked.get(step.id, ""), now)
             if is_due or any(topic.candidate for topic in topics):
                 due.append(step)
         return due
@@ -319,7 +328,7 @@ class Watch:
                 finding = masked(result.finding, self.run.redactor)
                 seen = (exchange.recorded() for exchange in result.seen)
                 if result.is_unanswered or self._is_fault(finding, seen):
-                    topic.unanswered_since = topic.unanswered_since or on
+                    topic.unanswered_since = topic.silent_since(on)
                     topic.unanswered = finding.reason
                     continue
                 topic.unanswered_since = topic.unanswered = ""
@@ -362,6 +371,11 @@ def _look_of(watched: Watched, asked: int, held: str = "") -> Look:
         is_unanswered=any(topic.unanswered_since for topic in topics),
         held=held,
     )
+
+
+def _has_passed(interval: timedelta, since: str, now: datetime) -> bool:
+    """Return whether so much time has passed; true also where a wrong clock was ahead of now."""
+    return not since or not timedelta() <= now - datetime.fromisoformat(since) < interval
 
 
 def _key(step: Step, check: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,8 @@ from runbook_lib.errors import BusyError, SettingsError
 WATCH_NAME = "watch.json"
 
 _FORM = 1
-_LARGEST = 16 * 1024 * 1024
+# 200,000 customers, all of Cyclr's list, who are signed out at once take 90 MB.
+_LARGEST = 256 * 1024 * 1024
 # Of changes that were shown, the newest are kept.
 _MOST_SHOWN = 50
 # A changed answer counts when another look, so much later, says the same.
@@ -169,6 +170,10 @@ class Topic(Struct, forbid_unknown_fields=True):
         """Return whether less is proven than before the change."""
         return bool(self.known and self.before and self.known.is_worse(self.before))
 
+    def silent_since(self, on: str) -> str:
+        """Return since when there is no answer, if there is none `on` this time."""
+        return min(self.unanswered_since or on, on)
+
     def take(self, answer: Answer, *, is_definite: bool = False) -> Answer | None:
         """Keep an answer; return the one that it replaces, if it counts and differs."""
         known = self.known
@@ -178,7 +183,8 @@ class Topic(Struct, forbid_unknown_fields=True):
             self.candidate = None
             return None
         first = self.candidate
-        if first is None or not first.is_like(answer):
+        # NOTE: what is first seen later than now was seen by a clock that was wrong.
+        if first is None or first.on > answer.on or not first.is_like(answer):
             first = self.candidate = answer
         age = datetime.fromisoformat(answer.on) - datetime.fromisoformat(first.on)
         if not is_definite and age < _CONFIRMED_AFTER:
@@ -231,13 +237,14 @@ class Watched(Struct, forbid_unknown_fields=True):
     Everything that is kept; `looked` says by step when it was last looked at.
 
     `outage` is the id of the change that reports the present one. With `is_unsealed` an outcome
-    has changed that no sealed run has seen. `reminded` are the ids of what was said of days on
-    which something is due, with the day.
+    has changed that no sealed run has seen; since `sealing_on` such a run is made, or has failed.
+    `reminded` are the ids of what was said of days on which something is due, with the day.
     """
 
     form: int = _FORM
     looked_on: str = ""
     sealed_on: str = ""
+    sealing_on: str = ""
     is_unsealed: bool = False
     outage: str = ""
     looked: dict[str, str] = {}
@@ -277,15 +284,14 @@ def read_watched(path: Path) -> Watched:
             msg = f"{path} has the form {form}; this version of the runbook reads {_FORM}."
             raise SettingsError(msg, next_step=advice)
         watched: Watched = msgspec.convert(_with_form(document), Watched)
-        for moment in _moments(watched):
-            datetime.fromisoformat(moment)
+        _check_times(watched)
         return watched
     except FileNotFoundError:
         return Watched()
     except OSError as error:
         msg = f"{path} cannot be read: {error.strerror}."
         raise SettingsError(msg, next_step=advice) from None
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         msg = f"{path} is damaged."
         raise SettingsError(msg, next_step=advice) from None
 
@@ -322,9 +328,21 @@ def _with_form(document: Any) -> Any:
     return document
 
 
-def _moments(watched: Watched) -> Iterator[str]:
+def _check_times(watched: Watched) -> None:
+    """Raise `ValueError` if a time has no zone, or a day or a time is none."""
     topics = watched.topics.values()
-    answers = (answer for topic in topics for answer in (topic.known, topic.candidate))
-    yield from (answer.on for answer in answers if answer)
-    named = (*watched.looked.values(), watched.looked_on, watched.sealed_on)
-    yield from filter(None, (*named, *(topic.unanswered_since for topic in topics)))
+    kept = (part for topic in topics for part in (topic.known, topic.candidate, topic.before))
+    answers = [answer for answer in kept if answer]
+    times = [
+        *watched.looked.values(),
+        *(answer.on for answer in answers),
+        *(change.on for change in watched.changes),
+        *filter(None, (watched.looked_on, watched.sealed_on, watched.sealing_on)),
+        *filter(None, (topic.unanswered_since for topic in topics)),
+    ]
+    if not all(datetime.fromisoformat(text).tzinfo for text in times):
+        raise ValueError("a time has no zone")
+    for answer in answers:
+        for name, text in answer.details.items():
+            if name.endswith(_ENDS_ON):
+                date.fromisoformat(text)
