@@ -140,7 +140,15 @@ def _look(watch: Watch, seal_every: int, *, as_json: bool) -> ExitCode:
     codes = set()
     # Customers come last: thousands of them take minutes.
     for look_at in (watch.look, watch.look_at_customers):
-        look = look_at()
+        try:
+            look = look_at()
+        except (RunbookError, OSError) as error:
+            if not codes:
+                raise
+            # NOTE: what is known of the steps is sent and sealed all the same.
+            codes.add(ExitCode.INCOMPLETE)
+            _say_error(error)
+            break
         for change in look.changes:
             _show(document_of(watch.run, change), as_json=as_json)
         sys.stdout.flush()

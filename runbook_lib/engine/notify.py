@@ -144,7 +144,8 @@ def send(run: Run, change: Change, way: str) -> None:
             _in_time(partial(_hand_to_apprise, run, change))
         else:
             _in_time(partial(_mail, run, change, is_escalated=way == ESCALATED))
-    except (OSError, smtplib.SMTPException, RemoteError) as error:
+    # NOTE: a host's name that DNS cannot have is a `UnicodeError`.
+    except (OSError, UnicodeError, smtplib.SMTPException, RemoteError) as error:
         reason = one_line(run.redactor.redact(_reason_of(error)))[:_LONGEST_REASON]
         msg = f"The message about {change.title} was not sent ({way}): {reason}"
         raise NotSentError(msg) from None

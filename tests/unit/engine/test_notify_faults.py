@@ -190,3 +190,13 @@ def test_an_apprise_file_that_is_no_file_is_named(desk: Desk, post: Post, kind: 
     says = {"nothing": "No such file", "device": "a device"}.get(kind, f"a {kind}")
     assert result.exit_code == ExitCode.INCOMPLETE
     assert says.replace("a pipe", "a named pipe") in result.stderr
+
+
+def test_a_mail_server_with_a_name_that_cannot_be_is_not_reached(desk: Desk, post: Post) -> None:
+    """A name that DNS cannot have is a message that was not sent, and breaks nothing."""
+
+    set_again(desk, RUNBOOK_MAIL_SERVER=f"{'x' * 64}.example:25")
+    result = runbook(*ONCE, "--notify-test")
+
+    assert result.exit_code == ExitCode.INCOMPLETE
+    assert "was not sent (mail)" in result.stderr

@@ -13,13 +13,15 @@ from runbook_lib.engine.watched import Answer, Topic, Watched, read_watched
 from runbook_lib.errors import ExitCode, SealingError, SettingsError
 from tests.support.post import Post
 from tests.unit.cli.test_people import runbook
-from tests.unit.engine import test_notify
+from tests.unit.engine import test_notify, test_watched_customers
 from tests.unit.engine.test_notify import notified
 from tests.unit.engine.test_notify_faults import ONCE, set_again
 from tests.unit.engine.test_watch import DAY, HOUR, MINUTE, PROCEDURE, Desk
+from tests.unit.engine.test_watched_customers import Office
 
 # Its fixtures.
 desk, post = test_notify.desk, test_notify.post
+office = test_watched_customers.office
 YEARS = 3_650 * DAY
 
 
@@ -164,3 +166,36 @@ def test_what_a_watch_writes_it_can_read(desk: Desk) -> None:
     everyone.save(desk.path)
 
     assert len(read_watched(desk.path).topics) == 60_000
+
+
+def test_customers_that_cannot_be_read_stop_nothing_else(desk: Desk, post: Post) -> None:
+    """Where the file of the customers is damaged the steps are watched, sealed and pinged for."""
+
+    set_again(desk, RUNBOOK_HEALTHCHECK=f"http://127.0.0.1:{post.hook_port}/ping")
+    desk.path.with_name("connections.json").write_text("{")
+    desk.look()
+    desk.app.secret = "f" * 32
+    desk.wait(DAY)
+    result = runbook(*ONCE)
+
+    assert result.exit_code == ExitCode.FAILED
+    assert "connections.json cannot be read" in result.stderr
+    assert "Sealed: " in result.stderr
+    assert (len(post.mails), post.pings) == (1, ["/ping"])
+
+
+@pytest.mark.parametrize("moment", ["2026-11-24T12:00:00", "soon"])
+@pytest.mark.parametrize("place", ["began", "looked_on", "signed_in_on"])
+def test_a_time_of_a_customer_that_cannot_be_compared_is_damage(
+    office: Office, moment: str, place: str
+) -> None:
+    """A time without a zone in what is kept of the customers is named, and breaks nothing."""
+
+    office.look()
+    path = office.watch.path.with_name("connections.json")
+    document = json.loads(path.read_text())
+    (document if place == "began" else document["accounts"]["a"])[place] = moment
+    path.write_text(json.dumps(document))
+
+    with pytest.raises(SettingsError, match="cannot be read"):
+        office.look(DAY)
