@@ -225,7 +225,7 @@ class Watch:
         now = self.run.clock()
         is_old = _has_passed(timedelta(days=every_days), watched.sealed_on, now)
         is_wanted = watched.is_unsealed or (every_days > 0 and is_old)
-        return is_wanted and _has_passed(_SEALED_AGAIN, watched.sealing_on, now)
+        return is_wanted and _has_passed(_SEALED_AGAIN, watched.seal_failed_on, now)
 
     def seal(self, every_days: int = 0) -> str:
         """
@@ -234,13 +234,9 @@ class Watch:
         Where that fails it is tried again an hour later. Returns the folder of the bundle, empty
         where nothing was due. Raises `SealingError`.
         """
+        if not self.is_to_seal(read_watched(self.path), every_days):
+            return ""
         run, now = self.run, self.run.clock()
-        with watched_alone(self.path):
-            watched = read_watched(self.path)
-            if not self.is_to_seal(watched, every_days):
-                return ""
-            watched.sealing_on = timestamp(now)
-            watched.save(self.path)
         request = ProcessRequest(
             connector=run.procedure.id,
             tenant=run.tenant,
@@ -253,13 +249,18 @@ class Watch:
                 if item.name in run.settings.secrets
             },
         )
-        bundle = run_in_process(request).bundle
-        with watched_alone(self.path):
-            watched = read_watched(self.path)
-            watched.is_unsealed, watched.sealing_on = False, ""
-            watched.sealed_on = timestamp(now)
-            watched.save(self.path)
-        return str(bundle)
+        failed_on = timestamp(now)
+        try:
+            bundle = str(run_in_process(request).bundle)
+            failed_on = ""
+        finally:
+            with watched_alone(self.path):
+                watched = read_watched(self.path)
+                watched.seal_failed_on = failed_on
+                if not failed_on:
+                    watched.is_unsealed, watched.sealed_on = False, timestamp(now)
+                watched.save(self.path)
+        return bundle
 
     def _due(self, watched: Watched, state: RunState, now: datetime) -> list[Step]:
         """Return the steps to look at now."""

@@ -63,7 +63,7 @@ def test_an_answer_that_a_wrong_clock_saw_first_counts_all_the_same(desk: Desk) 
 
 
 @pytest.mark.parametrize("moment", ["2026-11-24T12:00:00", "20261124", "soon"])
-@pytest.mark.parametrize("place", ["looked", "sealed_on", "sealing_on", "known", "change"])
+@pytest.mark.parametrize("place", ["looked", "sealed_on", "seal_failed_on", "known", "change"])
 def test_a_time_that_cannot_be_compared_is_damage(
     desk: Desk, post: Post, moment: str, place: str
 ) -> None:
