@@ -137,7 +137,7 @@ def _look(watch: Watch, seal_every: int, *, as_json: bool) -> ExitCode:
     from runbook_lib.engine.notify import document_of, ping
 
     refused: list[str] = []
-    codes = set()
+    codes: set[ExitCode] = set()
     # Customers come last: thousands of them take minutes.
     for look_at in (watch.look, watch.look_at_customers):
         try:
