@@ -89,13 +89,19 @@ def run_in_process(
     ) as process:
         with suppress(BrokenPipeError), cast("TextIO", process.stdin) as stream:
             json.dump(request_document(request, {}), stream)
-        for event in events_in(process.stdout or ()):
-            if event["event"] == "wait":
-                on_wait(event["said"])
-            elif event["event"] == "refused":
-                raise SealingError(event["said"], next_step=event["next_step"])
-            else:
-                return Finished(event["outcome"], Path(event["bundle"]))
+        try:
+            for event in events_in(process.stdout or ()):
+                if event["event"] == "wait":
+                    on_wait(event["said"])
+                elif event["event"] == "refused":
+                    raise SealingError(event["said"], next_step=event["next_step"])
+                else:
+                    return Finished(event["outcome"], Path(event["bundle"]))
+        except KeyboardInterrupt:
+            # NOTE: a signal may have reached this process only; the other must not go on unseen.
+            process.terminate()
+            process.wait()
+            raise
     raise SealingError("The headless run ended without a result.")
 
 
@@ -250,7 +256,8 @@ def main() -> None:
     """Run the request on standard input, and write events to standard output."""
     # NOTE: see `cli.main`.
     sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
-    with event_stream() as stream:
+    # NOTE: who asked for the run may have ended.
+    with suppress(BrokenPipeError), event_stream() as stream:
         reporter = _Reporter(stream)
         reporter.report(answer_request(lambda: json.load(sys.stdin), reporter))
 

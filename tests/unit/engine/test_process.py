@@ -15,7 +15,12 @@ from typing import Any
 import pytest
 
 from runbook_lib.core.model import Mode
-from runbook_lib.engine.process import Finished, ProcessRequest, run_in_process
+from runbook_lib.engine.process import (
+    Finished,
+    ProcessRequest,
+    request_document,
+    run_in_process,
+)
 from runbook_lib.errors import SealingError
 from runbook_lib.walkthrough import sealing
 from tests.support.run_process import REQUEST, SECRETS, Child
@@ -317,3 +322,33 @@ def test_no_process_is_left_behind(
     act(REQUEST)
 
     assert [process.returncode for process in processes] == [0]
+
+
+def test_an_interrupted_caller_leaves_no_run_behind(
+    child: Child, processes: list[subprocess.Popen[str]]
+) -> None:
+    """A signal that only the caller gets ends the run, too."""
+
+    child.performs("listener.on_wait('begun')", "signal.pause()")
+
+    def interrupted(_reason: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_in_process(REQUEST, on_wait=interrupted)
+
+    assert [process.returncode for process in processes] == [0]
+
+
+def test_a_caller_that_has_ended_is_no_traceback(child: Child) -> None:
+    """Where nobody reads the events any more the process ends without a word."""
+
+    process = child(
+        [], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
+    )
+    assert process.stdout
+    process.stdout.close()
+    process.stdout = None
+    _, said = process.communicate(json.dumps(request_document(REQUEST, {})))
+
+    assert (process.returncode, said) == (0, "")
