@@ -131,7 +131,7 @@ def marketing_data_is_readable(context: CheckContext) -> Finding:
     app's access tier, which the usage headers of one call of an active account name, is limited.
     """
     graph, token = user_graph(context), context.secrets["user_access_token"]
-    accounts = _read(graph, "me/adaccounts", token, _AD_ACCOUNT)
+    accounts = ad_accounts(graph, token)
     warnings = version_warnings(graph, context.now.date(), MARKETING_CALENDAR)
     served = graph.served_version or graph.version
     is_pinned = served == graph.version
@@ -173,6 +173,11 @@ def marketing_data_is_readable(context: CheckContext) -> Finding:
         facts=facts,
         tables=tuple(table for table in tables if table.rows),
     )
+
+
+def ad_accounts(graph: Graph, token: Secret) -> list[Document]:
+    """Return the person's ad accounts; checks of one look ask for them once."""
+    return _read(graph, "me/adaccounts", token, _AD_ACCOUNT)
 
 
 def lead_data_is_readable(context: CheckContext) -> Finding | None:
@@ -256,7 +261,10 @@ def _read_lead(context: CheckContext, page_id: str, page_token: Secret, form: Do
 def _lead_denial(context: CheckContext, page_id: str, page_token: Secret) -> str:
     """Return how Lead Access Manager denies the page's leads, or nothing where it does not."""
     graph = user_graph(context)
-    user_id = graph.get("me", context.secrets["user_access_token"], fields="id").identifier("id")
+    inspected, problem = inspect_token(context, context.secrets["user_access_token"])
+    if problem:
+        return problem
+    user_id = inspected.identifier("user_id")
     fields = f"has_lead_access.user_id({user_id})"
     page = graph.get(page_id, page_token, reads=_LEAD_ACCESS, fields=fields)
     access = page.document("has_lead_access")

@@ -17,6 +17,7 @@ from msgspec import structs
 
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.facebook.access import user_graph, wanted_permissions
+from runbook_lib.connectors.facebook.connection import ad_accounts
 from runbook_lib.connectors.facebook.errors import GraphAPIError
 from runbook_lib.connectors.facebook.formats import is_token
 from runbook_lib.connectors.facebook.permissions import with_dependencies
@@ -151,7 +152,7 @@ def _find(context: CheckContext, kind: str) -> tuple[str, Secret]:
     if not kind:
         return "me", token
     if kind == _AD_ACCOUNT:
-        rows = graph.rows("me/adaccounts", token, fields="id", limit="1")
+        rows = ad_accounts(graph, token)
         return (rows[0].identifier("id") if rows else ""), token
     page, token = _find_page(context)
     if kind == _PAGE or not page:

@@ -216,6 +216,15 @@ def _inspected(token: str, free: Iterable[str] = (), **more: Any) -> Said:
     )
 
 
+# Of the person who tests only this is needed where permissions do not matter.
+_TESTER = Said(
+    "/v26.0/debug_token",
+    {"data": {key: _INSPECTED[key] for key in _INSPECTED if key != "scopes"}},
+    asks=_asking(input_token=USER_TOKEN),
+    free=_free("data.expires_at"),
+)
+
+
 def _policy(path: str) -> Said:
     return Said(path, _POLICY, is_page=True)
 
@@ -410,12 +419,7 @@ LEAST: Mapping[str, tuple[Least, ...]] = {
             (
                 _APP_TOKEN,
                 _inspected(CUSTOMER_TOKEN, ("data.user_id",), user_id="555"),
-                Said(
-                    "/v26.0/debug_token",
-                    {"data": {key: _INSPECTED[key] for key in _INSPECTED if key != "scopes"}},
-                    asks=_asking(input_token=USER_TOKEN),
-                    free=_free("data.expires_at"),
-                ),
+                _TESTER,
                 Said(f"/v26.0/{APP_ID}", {"id": APP_ID, "roles": {"data": [{"user": "873"}]}}),
                 Said("/v26.0/me/accounts", {"data": [{"id": "page-1"}]}, free=_free("data.0.id")),
                 _NO_APP,
@@ -470,5 +474,5 @@ LEAST: Mapping[str, tuple[Least, ...]] = {
             )
         ),
     ),
-    "lead-data-is-readable": (Least((_PAGES, _FORM, _ME, _MANAGER, _LEAD)),),
+    "lead-data-is-readable": (Least((_PAGES, _FORM, _APP_TOKEN, _TESTER, _MANAGER, _LEAD)),),
 }

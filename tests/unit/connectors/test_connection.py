@@ -428,7 +428,7 @@ class TestLeads:
             remote.on("/v26.0/page-0/leadgen_forms", says(rows()))
             form = {"id": "form-1", "name": "F", "status": "ACTIVE", "locale": "en_US"}
             remote.on("/v26.0/page-1/leadgen_forms", says(rows(form)))
-            remote.on("/v26.0/me", says({"id": "873"}))
+            remote.on("/v26.0/debug_token", says({"data": TOKEN_INSPECTED}))
             said = {**bodies.LEAD_ACCESS, **(access or {})}
             remote.on("/v26.0/page-1", says({"id": "page-1", "has_lead_access": said}))
             remote.on("/v26.0/form-1/leads", says(rows(*leads)))
@@ -536,7 +536,7 @@ class TestLeads:
         remote.on("/v26.0/me/accounts", says(rows(*pages)))
         forms = [{"id": name, "leads_count": 0} for name in ("form-2", "form-1")]
         remote.on("/v26.0/page-1/leadgen_forms", says(rows(*forms)))
-        remote.on("/v26.0/me", says({"id": "873"}))
+        remote.on("/v26.0/debug_token", says({"data": TOKEN_INSPECTED}))
         remote.on("/v26.0/page-1", says({"has_lead_access": bodies.LEAD_ACCESS}))
         remote.on("/v26.0/form-1/leads", says(rows(bodies.LEAD)))
 
