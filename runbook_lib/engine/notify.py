@@ -11,6 +11,7 @@ import logging
 import smtplib
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from datetime import datetime, timedelta
@@ -41,6 +42,8 @@ MAIL, WEBHOOK, APPRISE, ESCALATED = "mail", "webhook", "apprise", "escalated"
 _TLS_PORT = 465
 # For an answer of the mail server, and for a whole message.
 _SECONDS, _MOST_SECONDS = 30.0, 120.0
+# Until when a server that did not answer in time is not asked again (monotonic).
+_SILENT_UNTIL: dict[str, float] = {}
 _FIRST_WAIT, _LONGEST_WAIT = timedelta(minutes=5), timedelta(days=1)
 _LONGEST_SUBJECT, _LONGEST_REASON = 200, 300
 # What each way needs; without it a message waits, unsent, until it is set again.
@@ -141,9 +144,10 @@ def send(run: Run, change: Change, way: str) -> None:
         if way == WEBHOOK:
             _post(run, change)
         elif way == APPRISE:
-            _in_time(partial(_hand_to_apprise, run, change))
+            _in_time(partial(_hand_to_apprise, run, change), str(run.values["apprise_file"]))
         else:
-            _in_time(partial(_mail, run, change, is_escalated=way == ESCALATED))
+            mail = partial(_mail, run, change, is_escalated=way == ESCALATED)
+            _in_time(mail, str(run.values["mail_server"]))
     # NOTE: a host's name that DNS cannot have is a `UnicodeError`.
     except (OSError, UnicodeError, smtplib.SMTPException, RemoteError) as error:
         reason = one_line(run.redactor.redact(_reason_of(error)))[:_LONGEST_REASON]
@@ -165,13 +169,15 @@ def _reason_of(error: Exception) -> str:
     return f"({code}) {words}"
 
 
-def _in_time(act: Callable[[], None]) -> None:
+def _in_time(act: Callable[[], None], place: str) -> None:
     """
     Do what may hang, such as a name's look-up or a server that sends a byte now and then.
 
     Raises `TimeoutError` after a time that no server needs; the thread, which cannot be stopped,
-    is abandoned.
+    is abandoned. Then `place` is left alone for a while, whoever's message comes next.
     """
+    if time.monotonic() < _SILENT_UNTIL.get(place, 0.0):
+        raise TimeoutError("it did not answer a short while ago")
     done: Future[None] = Future()
 
     def do() -> None:
@@ -184,10 +190,14 @@ def _in_time(act: Callable[[], None]) -> None:
     thread = threading.Thread(target=do, name="message", daemon=True)
     thread.start()
     thread.join(_MOST_SECONDS)
-    if thread.is_alive():
-        msg = f"it was not accepted within {_MOST_SECONDS:.0f} s"
-        raise TimeoutError(msg)
-    done.result()
+    try:
+        if thread.is_alive():
+            msg = f"it was not accepted within {_MOST_SECONDS:.0f} s"
+            raise TimeoutError(msg)
+        done.result()
+    except TimeoutError:
+        _SILENT_UNTIL[place] = time.monotonic() + _SECONDS
+        raise
 
 
 def mail_of(run: Run, change: Change, *, is_escalated: bool = False) -> EmailMessage:
