@@ -239,7 +239,10 @@ def _text(value: Any) -> str:
 
 def _read_lead(context: CheckContext, page_id: str, page_token: Secret, form: Document) -> Finding:
     graph, form_id = user_graph(context), form.identifier("id")
-    denial = _lead_denial(context, page_id, page_token)
+    person, problem = inspect_token(context, context.secrets["user_access_token"])
+    if problem:
+        return inconclusive(reason=problem)
+    denial = _lead_denial(context, page_id, page_token, person.identifier("user_id"))
     if denial:
         return failed(reason=denial)
     fields = "id,created_time,form_id"
@@ -258,13 +261,9 @@ def _read_lead(context: CheckContext, page_id: str, page_token: Secret, form: Do
     )
 
 
-def _lead_denial(context: CheckContext, page_id: str, page_token: Secret) -> str:
+def _lead_denial(context: CheckContext, page_id: str, page_token: Secret, user_id: str) -> str:
     """Return how Lead Access Manager denies the page's leads, or nothing where it does not."""
     graph = user_graph(context)
-    inspected, problem = inspect_token(context, context.secrets["user_access_token"])
-    if problem:
-        return problem
-    user_id = inspected.identifier("user_id")
     fields = f"has_lead_access.user_id({user_id})"
     page = graph.get(page_id, page_token, reads=_LEAD_ACCESS, fields=fields)
     access = page.document("has_lead_access")
