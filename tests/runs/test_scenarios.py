@@ -124,6 +124,8 @@ DIFFERENT: dict[str, tuple[int, dict[str, str]]] = {
             "test-02-authenticate": "skipped",
             "test-03-permissions": "skipped",
             "test-04-user-token": "inconclusive",
+            # Nothing shows whose token it is that reads.
+            "test-05-marketing-data": "inconclusive",
             "test-06-customer-consent": "inconclusive",
         },
     ),
