@@ -135,10 +135,11 @@ class Watch:
                 *self._look_at(steps, watched, state, timestamp(now)),
                 *_words_of(state, watched, timestamp(now)),
             ]
-            watched.is_unsealed |= any(
+            if any(
                 change.finding and change.was.outcome is not change.now.outcome
                 for change in confirmed
-            )
+            ):
+                watched.unsealed_since = timestamp(now)
             changes = [
                 *Causes(self.run).changes(confirmed, watched, timestamp(now)),
                 *_outage(watched, now),
@@ -224,7 +225,7 @@ class Watch:
         """Return whether an outcome changed, or `every_days` have passed since the last seal."""
         now = self.run.clock()
         is_old = _has_passed(timedelta(days=every_days), watched.sealed_on, now)
-        is_wanted = watched.is_unsealed or (every_days > 0 and is_old)
+        is_wanted = bool(watched.unsealed_since) or (every_days > 0 and is_old)
         return is_wanted and _has_passed(_SEALED_AGAIN, watched.seal_failed_on, now)
 
     def seal(self, every_days: int = 0) -> str:
@@ -234,7 +235,8 @@ class Watch:
         Where that fails it is tried again an hour later. Returns the folder of the bundle, empty
         where nothing was due. Raises `SealingError`.
         """
-        if not self.is_to_seal(read_watched(self.path), every_days):
+        before = read_watched(self.path)
+        if not self.is_to_seal(before, every_days):
             return ""
         run, now = self.run, self.run.clock()
         request = ProcessRequest(
@@ -258,7 +260,10 @@ class Watch:
                 watched = read_watched(self.path)
                 watched.seal_failed_on = failed_on
                 if not failed_on:
-                    watched.is_unsealed, watched.sealed_on = False, timestamp(now)
+                    watched.sealed_on = timestamp(now)
+                    # NOTE: another look may have seen a change meanwhile, which this run did not.
+                    if watched.unsealed_since == before.unsealed_since:
+                        watched.unsealed_since = ""
                 watched.save(self.path)
         return bundle
 

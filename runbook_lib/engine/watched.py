@@ -236,8 +236,8 @@ class Watched(Struct, forbid_unknown_fields=True):
     """
     Everything that is kept; `looked` says by step when it was last looked at.
 
-    `outage` is the id of the change that reports the present one. With `is_unsealed` an outcome
-    has changed that no sealed run has seen; such a run failed on `seal_failed_on`.
+    `outage` is the id of the change that reports the present one. Since `unsealed_since` an
+    outcome has changed that no sealed run has seen; such a run failed on `seal_failed_on`.
     `reminded` are the ids of what was said of days on which something is due, with the day.
     """
 
@@ -245,7 +245,7 @@ class Watched(Struct, forbid_unknown_fields=True):
     looked_on: str = ""
     sealed_on: str = ""
     seal_failed_on: str = ""
-    is_unsealed: bool = False
+    unsealed_since: str = ""
     outage: str = ""
     looked: dict[str, str] = {}
     reminded: dict[str, str] = {}
@@ -338,6 +338,7 @@ def _check_times(watched: Watched) -> None:
         *(answer.on for answer in answers),
         *(change.on for change in watched.changes),
         *filter(None, (watched.looked_on, watched.sealed_on, watched.seal_failed_on)),
+        *filter(None, (watched.unsealed_since,)),
         *filter(None, (topic.unanswered_since for topic in topics)),
     ]
     if not all(datetime.fromisoformat(text).tzinfo for text in times):

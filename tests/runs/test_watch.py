@@ -83,7 +83,7 @@ def test_a_killed_look_loses_nothing(tmp_path: Path) -> None:
     assert changes == {change.id for change in watched.changes if change.kind == "failed"}
     assert len(changes) == 1
     assert not watched.unshown
-    assert not watched.is_unsealed
+    assert not watched.unsealed_since
 
 
 def test_of_looks_that_are_killed_no_message_is_lost(folder: Path) -> None:

@@ -388,7 +388,30 @@ def test_a_run_that_could_not_be_sealed_is_tried_again(
         watch.seal()
     watch.run.close()
 
-    assert read_watched(desk.path).is_unsealed
+    assert read_watched(desk.path).unsealed_since
+
+
+def test_what_changes_while_a_run_is_sealed_is_sealed_by_the_next(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A change that another look sees meanwhile is not covered by the run that is under way."""
+
+    desk.look()
+    desk.app.secret = "f" * 32
+    desk.look(DAY)
+
+    def change_meanwhile(_request: ProcessRequest, **_: object) -> Finished:
+        watched = read_watched(desk.path)
+        watched.unsealed_since = timestamp(desk.now() + timedelta(seconds=1))
+        watched.save(desk.path)
+        return Finished("incomplete", Path("evidence/bundle"))
+
+    monkeypatch.setattr(engine_watch, "run_in_process", change_meanwhile)
+    watch = open_watch(PROCEDURE, {}, tenant="acme", env_file="watch.env", clock=desk.now)
+    assert watch.seal()
+    watch.run.close()
+
+    assert read_watched(desk.path).unsealed_since
 
 
 def test_what_the_journal_has_seen_is_where_a_watch_begins(desk: Desk) -> None:
