@@ -69,11 +69,12 @@ class CheckContext:
         wait(running)
         return [future.result() for future in running]
 
-    def cyclr(self, account: str = "") -> Cyclr:
+    def cyclr(self, account: str = "", *, once_more: bool = False) -> Cyclr:
         """
         Return the Cyclr client of `account`, or else of the account that is tested in.
 
-        Raises `CyclrAPIError` where Cyclr refuses its API credentials.
+        With `once_more` it asks again, once, what this look has the answer to, with the same
+        token. Raises `CyclrAPIError` where Cyclr refuses its API credentials.
         """
         token = request_api_token(
             self.session,
@@ -82,7 +83,7 @@ class CheckContext:
             client_secret=self.secrets["cyclr_client_secret"],
         )
         return Cyclr(
-            self.session,
+            self.session.branch(once_more=True) if once_more else self.session,
             base_url=self.text("cyclr_api_url"),
             token=token,
             client_id=self.text("cyclr_client_id"),

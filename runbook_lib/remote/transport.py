@@ -431,6 +431,7 @@ class Session:
         self._seen: list[Seen | Session] = []
         self._answered_by = ""
         self._end: Deadline | None = None
+        self._is_once_more = False
 
     @property
     def redactor(self) -> Redactor:
@@ -448,11 +449,16 @@ class Session:
             return Deadline(seconds, self.transport.clock)
         return self._end.within(seconds)
 
-    def branch(self) -> Session:
-        """Return a session for another thread; its exchanges come where it was made."""
+    def branch(self, *, once_more: bool = False) -> Session:
+        """
+        Return a session for another thread; its exchanges come where it was made.
+
+        With `once_more` it asks again, once, what this look has the answer to already.
+        """
         self.settle()
         branch = Session(self.transport, self.look, self._keep_all)
         branch._end = self._end
+        branch._is_once_more = once_more or self._is_once_more
         self._seen.append(branch)
         return branch
 
@@ -480,7 +486,10 @@ class Session:
         seconds = self._end.left if self._end else None
         try:
             asked = self.look.once(
-                _question(request), send, is_kept=lambda asked: not asked.is_fault, seconds=seconds
+                (self._is_once_more, _question(request)),
+                send,
+                is_kept=lambda asked: not asked.is_fault,
+                seconds=seconds,
             )
         except TimeoutError:
             raise self._out_of_time(request) from None

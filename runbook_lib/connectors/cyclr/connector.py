@@ -16,6 +16,7 @@ from uuid import UUID
 from msgspec import structs
 
 from runbook_lib.connectors.context import CheckContext
+from runbook_lib.connectors.controls import may_refuse_caller, refuses_made_up
 from runbook_lib.connectors.cyclr.service_domain import redirect_uri
 from runbook_lib.connectors.findings import compared, failed, inconclusive, not_done, verified
 from runbook_lib.connectors.provider import Vendor
@@ -206,17 +207,24 @@ def installed_connector(context: CheckContext, cyclr: Cyclr) -> Document | None:
 def _find_or_install(context: CheckContext, changes: list[str]) -> Finding:
     cyclr = context.cyclr()
     connector = installed_connector(context, cyclr)
-    if connector is None and context.values.get("install_connector") is True:
-        listed = _in_library(context, cyclr)
-        if isinstance(listed, Finding):
-            return listed
-        connector = _install(context, cyclr, listed.number("Id"), changes)
-    if connector is None:
+    if connector is None and context.values.get("install_connector") is not True:
         return not_done(
             reason="The connector is not installed in this account. Install it there, or let "
             "install_connector do it.",
         )
-    number = connector.number("Id")
+    listed = _in_library(context, cyclr)
+    if isinstance(listed, Finding):
+        return listed if connector is None else inconclusive(reason=listed.reason)
+    identifier = listed.number("Id")
+    if connector is None:
+        connector = _install(context, cyclr, identifier, changes)
+    number, installed = connector.number("Id"), connector.document("Connector").number("Id")
+    if installed != identifier:
+        return inconclusive(
+            reason=f"Account connector {number} is of the library's connector {installed}, not of "
+            f"{identifier}, whose Setup the steps before are about. Compare the two in the Cyclr "
+            "console.",
+        )
     doubt = _doubt(context, number)
     if doubt is not None:
         return doubt
@@ -244,7 +252,8 @@ def _doubt(context: CheckContext, number: int) -> Finding | None:
 
     A row does not name its account, so two made-up accounts are the control. No page says how
     Cyclr answers for an account that it does not know: both must get the same refusal, or both
-    a list without this connector.
+    a list without this connector. Where the refusal may be of the token, this account is read
+    once more with it.
     """
     account = context.text("account_api_id")
     look = f"Look at the connectors of account {account} in the Cyclr console."
@@ -255,7 +264,7 @@ def _doubt(context: CheckContext, number: int) -> Finding | None:
         try:
             rows = context.cyclr(made_up).account_connectors()
         except CyclrAPIError as error:
-            if not is_refusal(error.status):
+            if not refuses_made_up(error.status):
                 raise
             statuses_seen.append(error.status)
             continue
@@ -270,6 +279,16 @@ def _doubt(context: CheckContext, number: int) -> Finding | None:
         return inconclusive(
             reason=f"Cyclr answers differently ({answers}) for two made-up accounts, so nothing "
             f"shows that account connector {number} is in account {account}. {look}",
+        )
+    if not may_refuse_caller(statuses_seen[0]):
+        return None
+    try:
+        context.cyclr(once_more=True).account_connectors()
+    except CyclrAPIError as error:
+        return inconclusive(
+            reason=f"Cyclr refuses two made-up accounts ({statuses_seen[0]}), and after that does "
+            f"not answer for account {account} either ({error.status}: {error}), so nothing shows "
+            f"that account connector {number} is in it. The token may have ended: check again.",
         )
     return None
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 
 from runbook_lib.connectors.context import CheckContext
+from runbook_lib.connectors.controls import may_refuse_caller, refuses_made_up
 from runbook_lib.connectors.findings import failed
 from runbook_lib.core.model import Finding, Outcome
 from runbook_lib.errors import InvalidCertificateError
@@ -18,7 +19,7 @@ CALLBACK_PATH = "/connector/callback"
 # The forms that Cyclr hands out (General Settings > Service Domain); all else is a custom domain.
 _CYCLR_DOMAIN = re.compile(r"[a-z0-9-]+-h\.(eu\.|us2\.|apac\.)?cyclr\.(com|uk)")
 _EXPIRES_SOON_DAYS = 21
-_SERVER_ERROR = 500
+_CLIENT_ERROR, _SERVER_ERROR = 400, 500
 _NO_PAGE = (404, 410)
 
 
@@ -38,7 +39,8 @@ def service_domain_answers(context: CheckContext) -> Finding:
 
     The certificate names the host. What the page says is nowhere documented,
     so a made-up page beside it is the control: only a host that answers the
-    two differently shows that it has a callback. A certificate that has ended, or is another
+    two differently shows that it has a callback. An error that is not about the
+    made-up page is no such answer. A certificate that has ended, or is another
     host's, fails. Raises `UnreachableError`
     where one of them gives no answer.
     """
@@ -49,8 +51,9 @@ def service_domain_answers(context: CheckContext) -> Finding:
     except InvalidCertificateError as error:
         return failed(reason=f"{error} {error.diagnostics()}")
     days = (certificate.expires_on - context.now).days
-    answer = fetch_page(context.session, redirect_uri(host)).status
-    control = fetch_page(context.session, f"{redirect_uri(host)}-{context.random_hex(8)}").status
+    callback = redirect_uri(host)
+    answer = fetch_page(context.session, callback).status
+    control = fetch_page(context.session, f"{callback}-{context.random_hex(8)}").status
     warnings = []
     if days < _EXPIRES_SOON_DAYS:
         warnings.append(f"The certificate of {host} expires in {days} days.")
@@ -59,7 +62,10 @@ def service_domain_answers(context: CheckContext) -> Finding:
             f"{host} is a custom domain. General Settings shows the default one too; only the "
             "custom one is documented to serve the sign-in callback, so register this one."
         )
-    outcome, verdict = _judge(answer, control)
+    again = answer
+    if may_refuse_caller(control):
+        again = fetch_page(context.session.branch(once_more=True), callback).status
+    outcome, verdict = _judge(answer, control, again)
     return Finding(
         outcome=outcome,
         accepts=("service_domain",) if outcome is Outcome.VERIFIED else (),
@@ -73,11 +79,11 @@ def service_domain_answers(context: CheckContext) -> Finding:
     )
 
 
-def _judge(answer: int, control: int) -> tuple[Outcome, str]:
-    """Return what the statuses of the callback page and of a made-up page show."""
+def _judge(answer: int, control: int, again: int) -> tuple[Outcome, str]:
+    """Return what the statuses show: the callback page's, a made-up one's, the callback's again."""
     if answer >= _SERVER_ERROR:
         return Outcome.INCONCLUSIVE, f"the callback page answers {answer}"
-    if control >= _SERVER_ERROR:
+    if control >= _CLIENT_ERROR and not refuses_made_up(control):
         return (
             Outcome.INCONCLUSIVE,
             f"the callback page answers ({answer}), but a made-up page answers {control}",
@@ -87,6 +93,13 @@ def _judge(answer: int, control: int) -> tuple[Outcome, str]:
             f"but nothing shows that Cyclr's callback is there: the page answers {answer}, a "
             f"made-up one {control}. Compare the name with Settings > General Settings > Service "
             "Domain in the Cyclr console"
+        )
+        return Outcome.INCONCLUSIVE, verdict
+    if again != answer:
+        verdict = (
+            f"but the callback page answers {answer}, and {again} after a made-up page has "
+            f"answered {control}, so nothing shows that Cyclr's callback is there. Check again "
+            "later"
         )
         return Outcome.INCONCLUSIVE, verdict
     return (

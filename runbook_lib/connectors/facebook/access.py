@@ -30,6 +30,8 @@ _NODE_FIELDS = (
 ROLE_READS = ("user", "role", "paging", "cursors", "after", "next")
 _NO_SUCH_FIELD = re.compile(r"nonexisting field \(([a-z_]+)\)")
 _UNKNOWN_APP = 101
+# Graph's words for an id that it does not know: code 803, or code 100 with subcode 33.
+_NO_SUCH_ALIAS, _BAD_PARAMETER, _NO_SUCH_OBJECT = 803, 100, 33
 _DEACTIVATED = "api access deactivated"
 _SECRET_REFUSED = (1, "error validating client secret")
 
@@ -157,19 +159,33 @@ def require_refusal_of_others(context: CheckContext, edge: str = "") -> None:
     """
     Raise `UnexpectedAnswerError` unless Graph refuses a made-up App ID, or that `edge` of it.
 
-    One cached or foreign answer must not verify all the steps that rest on the app's node.
+    It must be refused because it is made up. One cached or foreign answer must not verify all the
+    steps that rest on the app's node.
     """
     # NOTE: of 18 digits, one more than Facebook's own ids have.
     made_up = f"9{int(context.made_up('app', 7), 16):017}"
+    app_id, refusal = context.text("app_id"), None
     try:
         app_graph(context).get(f"{made_up}{edge}", app_token(context), fields="id")
+        what = "it answers a made-up App ID too"
     except GraphAPIError as error:
-        if HTTPStatus.BAD_REQUEST <= error.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+        if _is_unknown(error, made_up):
             return
-        raise
-    app_id = context.text("app_id")
-    what = f"it answers a made-up App ID too, so what it says of app {app_id} proves nothing"
-    raise unexpected(f"Facebook (/{{app}}{edge})", what)
+        what = f"it does not refuse a made-up App ID for what it is ({error}, code {error.code})"
+        refusal = error
+    proves = f"so what it says of app {app_id} proves nothing"
+    raise unexpected(f"Facebook (/{{app}}{edge})", f"{what}, {proves}") from refusal
+
+
+def _is_unknown(error: GraphAPIError, made_up: str) -> bool:
+    """
+    Return whether Graph refuses the id `made_up` because there is no such object.
+
+    Code 100 has other meanings too (a field, a proof, a token): its subcode or its message decides.
+    """
+    is_named = error.error_subcode == _NO_SUCH_OBJECT or made_up in str(error)
+    is_unknown = error.code == _NO_SUCH_ALIAS or (error.code == _BAD_PARAMETER and is_named)
+    return is_unknown and HTTPStatus.BAD_REQUEST <= error.status < HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 def _answer_fields(fields: Mapping[str, str]) -> Mapping[str, str]:

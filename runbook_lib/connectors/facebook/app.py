@@ -43,6 +43,8 @@ _SECRET_REFUSED = 1
 _CODE_REFUSED = 100
 _REDIRECT_REFUSED = 191
 _OLD_REDIRECT_REFUSED = "invalid redirect_uri"
+# Code 191 too, and about the form of the address: its host was not looked at.
+_BAD_FORM = ("isn't an absolute uri", "missing redirect_uri")
 
 _SECTIONS: Mapping[str, str] = {
     "privacy_policy_url": "Privacy Policy URL",
@@ -211,27 +213,32 @@ def redirect_uri_is_accepted(context: CheckContext) -> Finding:
     if not _is_code_refused(answer):
         return _of_another_answer(answer)
     control = _redeem(context, redirect_uri(f"{context.random_hex(8)}.example.com"))
-    if not _is_redirect_refused(control):
+    tried = (f"host of {uri}", _ACCEPTED, _ACCEPTED)
+    if not _is_other_refused(control):
         return inconclusive(
-            reason=f"Facebook did not refuse a host that nobody registered either ({control}), "
-            "so what it says of yours proves nothing.",
-            tables=compared((uri, _ACCEPTED, _ACCEPTED), (_OTHER_HOST, _REFUSED, _NOT_REFUSED)),
+            reason="Facebook did not refuse a host that nobody registered either "
+            f"({control}, code {control.code}), so what it says of yours proves nothing.",
+            tables=compared(tried, (_OTHER_HOST, _REFUSED, _NOT_REFUSED)),
         )
     sibling = _redeem(context, redirect_uri(f"{context.random_hex(8)}.{domain}"))
-    if not _is_redirect_refused(sibling):
+    if not _is_other_refused(sibling):
         return _of_any_host(uri, domain, sibling)
-    rows = [(uri, _ACCEPTED, _ACCEPTED), (_OTHER_HOST, _REFUSED, _REFUSED)]
+    refused = (_OTHER_HOST, _REFUSED, _REFUSED)
     if _is_path_compared(context, host):
         return verified(
             reason=f"Facebook accepts {uri}; it refuses another path on that host, and hosts "
             f"that are not registered, also of {domain}.",
-            tables=compared(*rows, (f"another path on {host}", _REFUSED, _REFUSED)),
+            tables=compared(
+                (f"host and path of {uri}", _ACCEPTED, _ACCEPTED),
+                refused,
+                (f"another path on {host}", _REFUSED, _REFUSED),
+            ),
         )
     return verified(
         reason=f"Facebook accepts the host of {uri} and refuses hosts that are not registered, "
         f"also of {domain}.",
         limits=(_PATH_UNPROVEN,),
-        tables=compared(*rows),
+        tables=compared(tried, refused),
     )
 
 
@@ -288,10 +295,11 @@ def _compare_with_control(context: CheckContext) -> Finding:
         and _is_refusal(control)
     )
     if not is_refused:
+        answer = f"{control}, code {control.code}" if control else "it issued a token"
         return inconclusive(
             reason=f"Facebook issued an app token for App ID {app_id}, but did not refuse a "
-            f"made-up App Secret for what it is ({control or 'it issued a token'}), so nothing "
-            "shows that the secret counts. Run again.",
+            f"made-up App Secret for what it is ({answer}), so nothing shows that the secret "
+            "counts. Run again.",
         )
     return verified(
         reason=f"Facebook issued an app token for App ID {app_id} and refused a made-up secret.",
@@ -317,7 +325,7 @@ def _redeem(context: CheckContext, uri: str) -> GraphTokenError:
 
 def _is_path_compared(context: CheckContext, host: str) -> bool:
     try:
-        return _is_redirect_refused(_redeem(context, f"https://{host}/{context.random_hex(8)}"))
+        return _is_other_refused(_redeem(context, f"https://{host}/{context.random_hex(8)}"))
     except RemoteError:
         # It only sets the limit, and is in the record: the host control has decided.
         return False
@@ -331,6 +339,12 @@ def _is_refusal(error: GraphTokenError) -> bool:
 def _is_redirect_refused(error: GraphTokenError) -> bool:
     is_named = error.code == _REDIRECT_REFUSED or _OLD_REDIRECT_REFUSED in str(error).lower()
     return is_named and _is_refusal(error)
+
+
+def _is_other_refused(control: GraphTokenError) -> bool:
+    """Return whether an address that nobody registered was refused for its host or its path."""
+    is_form = any(words in str(control).lower() for words in _BAD_FORM)
+    return _is_redirect_refused(control) and not is_form
 
 
 def _is_code_refused(error: GraphTokenError) -> bool:

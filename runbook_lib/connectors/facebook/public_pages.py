@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from runbook_lib.connectors.context import CheckContext
+from runbook_lib.connectors.controls import may_refuse_caller, refuses_made_up
 from runbook_lib.connectors.facebook.access import app_node
 from runbook_lib.connectors.findings import failed, inconclusive, verified
 from runbook_lib.core.model import Finding, Table
@@ -30,7 +31,7 @@ _NOT_READ = (
     "not judge their text."
 )
 _OK = 200
-_SERVER_ERROR = 500
+_CLIENT_ERROR = 400
 
 
 def public_pages_open(context: CheckContext) -> Finding:
@@ -69,7 +70,7 @@ def _judge_page(context: CheckContext, label: str, url: str) -> Finding:
             reason=f"{label}: {shorten(url)} shows {len(page.text)} characters without a script.",
         )
     control = _control(context, page.url)
-    if control is not None and control.status >= _SERVER_ERROR:
+    if control and control.status >= _CLIENT_ERROR and not refuses_made_up(control.status):
         return inconclusive(
             reason=f"{label}: {urlsplit(page.url).hostname} answers a made-up page with "
             f"{control.status}, so nothing shows that {shorten(url)} is there.",
@@ -81,6 +82,14 @@ def _judge_page(context: CheckContext, label: str, url: str) -> Finding:
             reason=f"{label}: {urlsplit(page.url).hostname} answers a made-up page as it answers "
             f"{shorten(url)}, so nothing shows that this page is there.",
         )
+    if control and may_refuse_caller(control.status):
+        again = open_page(context.session.branch(once_more=True), url).status
+        if again != _OK:
+            return inconclusive(
+                reason=f"{label}: {shorten(url)} answers {again} after a made-up page has "
+                f"answered {control.status}, so nothing shows that this page is there. Check "
+                "again later.",
+            )
     return verified(reason=f"{label}: “{page.title or 'no title'}” opens without a script.")
 
 

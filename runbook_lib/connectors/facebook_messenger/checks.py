@@ -6,10 +6,12 @@ Everything else is checked as for any connector of Facebook.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from urllib.parse import urlencode
 
 from runbook_lib.connectors.context import CheckContext
-from runbook_lib.connectors.cyclr.connector import is_refusal, sign_in_request
+from runbook_lib.connectors.controls import may_refuse_caller, refuses_made_up
+from runbook_lib.connectors.cyclr.connector import sign_in_request
 from runbook_lib.connectors.facebook.access import user_graph
 from runbook_lib.connectors.facebook.formats import is_token
 from runbook_lib.connectors.facebook.inputs import FACEBOOK
@@ -121,12 +123,22 @@ def webhook_takes_verify_token(context: CheckContext) -> Finding:
 
     It must return the challenge for the Verify Token. Two made-up ones, which
     get the same refusal, show that the token counts: no reference says how
-    Cyclr refuses one.
+    Cyclr refuses one. After a refusal that may be of everybody, the Verify Token is tried
+    once more.
     """
-    answer = _challenge(context, context.secrets["verify_token"].reveal())
+    verify_token = context.secrets["verify_token"].reveal()
+    challenge = context.random_hex(8)
+    answer = again = _challenge(context, verify_token, challenge)
     is_known = answer in (_CONFIRMED, _FORBIDDEN)
-    made_up = [_challenge(context, context.random_hex(16)) for _ in range(2) if is_known]
-    outcome, reason = _judge_webhook(answer, made_up)
+    made_up = [
+        _challenge(context, context.random_hex(16), context.random_hex(8))
+        for _ in range(2)
+        if is_known
+    ]
+    if answer == _CONFIRMED and may_refuse_caller(made_up[0]):
+        afresh = replace(context, session=context.session.branch(once_more=True))
+        again = _challenge(afresh, verify_token, challenge)
+    outcome, reason = _judge_webhook(answer, made_up, again)
     return Finding(
         outcome=outcome,
         reason=reason,
@@ -135,8 +147,8 @@ def webhook_takes_verify_token(context: CheckContext) -> Finding:
     )
 
 
-def _judge_webhook(answer: int, made_up: list[int]) -> tuple[Outcome, str]:
-    """Return what the answers to the Verify Token and to made-up ones show."""
+def _judge_webhook(answer: int, made_up: list[int], again: int) -> tuple[Outcome, str]:
+    """Return what the answers show: to the Verify Token, to made-up ones, and to it once more."""
     address = "Compare its address with the one in Facebook's webhook settings."
     if not made_up:
         reason = f"The webhook answers {answer} and does not return the challenge. {address}"
@@ -147,12 +159,12 @@ def _judge_webhook(answer: int, made_up: list[int]) -> tuple[Outcome, str]:
             "proves nothing."
         )
     refusal, other = made_up
-    if refusal != other or not is_refusal(refusal):
+    if refusal != other or not refuses_made_up(refusal):
         return Outcome.INCONCLUSIVE, (
             f"The webhook answers {refusal} and {other} for two made-up Verify Tokens, not one "
             "refusal for both, so nothing shows that the token counts. Check again later."
         )
-    if answer == _CONFIRMED:
+    if answer == again == _CONFIRMED:
         return Outcome.VERIFIED, (
             "Cyclr's webhook returns the challenge for this Verify Token, and refuses two made-up "
             f"ones ({refusal})."
@@ -164,15 +176,20 @@ def _judge_webhook(answer: int, made_up: list[int]) -> tuple[Outcome, str]:
             f"({refusal}). Enter the same one in the connector's Setup and in Facebook's webhook "
             "settings."
         )
-    return Outcome.INCONCLUSIVE, (
+    reason = (
         f"The webhook answers {answer} for this Verify Token and {refusal} for made-up ones, and "
         f"returns the challenge for none. {address}"
     )
+    if answer == _CONFIRMED:
+        reason = (
+            f"The webhook refuses made-up Verify Tokens ({refusal}), and after that this one too "
+            f"({again}), so nothing shows that the token counts. Check again later."
+        )
+    return Outcome.INCONCLUSIVE, reason
 
 
-def _challenge(context: CheckContext, verify_token: str) -> int:
-    """Return `_CONFIRMED` where the webhook returns a fresh challenge, else its answer's status."""
-    challenge = context.random_hex(8)
+def _challenge(context: CheckContext, verify_token: str, challenge: str) -> int:
+    """Return `_CONFIRMED` where the webhook returns the challenge, else its answer's status."""
     query = urlencode(
         {
             "hub.mode": "subscribe",

@@ -163,12 +163,14 @@ _MADE_UP_ACCOUNTS = tuple(
 
 def _library(*free: str, **more: str) -> Said:
     row = {"Id": 17208, "Name": _NAME, **more}
-    return Said("/v1.0/connectors", [row], free=_free("0.Id", *free))
+    return Said("/v1.0/connectors", [row], free=_free(*free))
 
 
-def _installed(connector: Mapping[str, Any] | None = None, **more: Any) -> Said:
+def _installed(
+    connector: Mapping[str, Any] | None = None, *, is_any: bool = True, **more: Any
+) -> Said:
     row = {"Id": 54321, "Connector": {"Name": _NAME, **(connector or {})}, **more}
-    free = _free("0.Id", "0.Connector.Id")
+    free = _free("0.Id", *(("0.Connector.Id",) if is_any else ()))
     return Said(_INSTALLED, [row], asks=_in_account("acct-1"), free=free)
 
 
@@ -276,7 +278,9 @@ LEAST: Mapping[str, tuple[Least, ...]] = {
     "public-profile-is-live": (_live("public_profile"),),
     "permissions-are-requested": (_live(*_WANTED[1:]),),
     "review-is-approved": (_live(*_WANTED),),
-    "connector-is-in-library": (Least((_CYCLR_TOKEN, _library("0.Status", Status="Approved"))),),
+    "connector-is-in-library": (
+        Least((_CYCLR_TOKEN, _library("0.Id", "0.Status", Status="Approved"))),
+    ),
     "error-webhook-is-set": (
         Least(
             (
@@ -299,7 +303,14 @@ LEAST: Mapping[str, tuple[Least, ...]] = {
         ),
     ),
     "connector-is-installed": (
-        Least((_CYCLR_TOKEN, _installed(), *_MADE_UP_ACCOUNTS)),
+        Least(
+            (
+                _CYCLR_TOKEN,
+                _installed({"Id": 17208}, is_any=False),
+                *_MADE_UP_ACCOUNTS,
+                _library(),
+            )
+        ),
         Least(
             (
                 _CYCLR_TOKEN,
@@ -307,7 +318,7 @@ LEAST: Mapping[str, tuple[Least, ...]] = {
                 _library(),
                 Said(
                     "/v1.0/connectors/17208/install",
-                    {"Id": 54321, "Connector": {"Name": _NAME}},
+                    {"Id": 54321, "Connector": {"Id": 17208, "Name": _NAME}},
                     free=_free("Id"),
                 ),
                 *_MADE_UP_ACCOUNTS,

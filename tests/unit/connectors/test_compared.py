@@ -16,6 +16,7 @@ from tests.unit.connectors.perform import CHECKS, perform
 Rows = tuple[tuple[str, str, str], ...]
 
 URI = "https://acme-h.cyclr.com/connector/callback"
+HOST_OF = (f"host of {URI}", "accepted", "accepted")
 HOST = ("a host that is not registered", "refused", "refused")
 PATH = "another path on acme-h.cyclr.com"
 NEEDED = ("ads_management", "ads_read", "business_management", "pages_manage_ads")
@@ -31,8 +32,12 @@ AS_EXPECTED: Mapping[str, tuple[Rows, ...]] = {
     "app-is-registered": ((("App ID", APP_ID, APP_ID),),),
     "app-name-matches": ((("App Display Name", "Acme Lead Sync", "Acme Lead Sync"),),),
     "redirect-uri-is-accepted": (
-        ((URI, "accepted", "accepted"), HOST),
-        ((URI, "accepted", "accepted"), HOST, (PATH, "refused", "refused")),
+        (HOST_OF, HOST),
+        (
+            (f"host and path of {URI}", "accepted", "accepted"),
+            HOST,
+            (PATH, "refused", "refused"),
+        ),
     ),
     "public-profile-is-live": ((("public_profile", "live", "live"),),),
     "permissions-are-requested": (
@@ -194,7 +199,7 @@ def test_a_control_that_is_not_refused_is_compared() -> None:
         "redirect-uri-is-accepted", replace(least, said=(token, real, control, *others))
     )
 
-    assert rows_of(finding) == ((URI, "accepted", "accepted"), (*HOST[:2], "not refused"))
+    assert rows_of(finding) == (HOST_OF, (*HOST[:2], "not refused"))
 
 
 @pytest.mark.parametrize("served", ["v26.0", "v27.0", ""])

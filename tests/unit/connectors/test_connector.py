@@ -63,6 +63,17 @@ def lists(*rows: dict[str, Any]) -> Responder:
     return respond
 
 
+def answers(first: Responder, second: Responder) -> Responder:
+    """List the connector as installed, and answer so for each of the made-up accounts."""
+    controls = dict(zip(MADE_UP_ACCOUNTS, (first, second), strict=True))
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        account = request.headers["x-cyclr-account"]
+        return controls.get(account, says([ACCOUNT_CONNECTOR]))(request)
+
+    return respond
+
+
 @pytest.fixture(autouse=True)
 def _token(remote: FakeRemote) -> None:
     remote.on("/oauth/token", says(bodies.CYCLR_TOKEN_ISSUED))
@@ -142,6 +153,7 @@ class TestInstalled:
         """The connector is found among others in the account, and nothing is changed."""
 
         remote.on(INSTALLED, lists(OTHER, ACCOUNT_CONNECTOR))
+        remote.on(LIBRARY, says([CONNECTOR]))
 
         finding = connector_is_installed(context)
 
@@ -149,7 +161,52 @@ class TestInstalled:
         assert "account connector 54321" in finding.reason
         assert finding.changes == ()
         assert finding.facts == {"account_api_id": "acct-1"}
-        assert remote.paths == ["/oauth/token", INSTALLED, INSTALLED, INSTALLED]
+        assert remote.paths == ["/oauth/token", INSTALLED, LIBRARY, *[INSTALLED] * 3]
+
+    @pytest.mark.parametrize(
+        ("library", "installed", "said"),
+        [
+            ([CONNECTOR], {**CONNECTOR, "Id": 15_909}, "connector 15909, not of 17208"),
+            ([{**CONNECTOR, "Id": 15_909}], CONNECTOR, "connector 17208, not of 15909"),
+            ([{**CONNECTOR, "Status": "Draft"}], CONNECTOR, "as a draft only"),
+            ([], CONNECTOR, "no connector called"),
+        ],
+    )
+    def test_another_connector_of_that_name_proves_nothing(
+        self,
+        remote: FakeRemote,
+        make_context: MakeContext,
+        library: list[Any],
+        installed: dict[str, Any],
+        said: str,
+    ) -> None:
+        """The installed connector must be the one that step `cy-01` found, by its library id."""
+
+        remote.on(INSTALLED, lists({**ACCOUNT_CONNECTOR, "Connector": installed}))
+        remote.on(LIBRARY, says(library))
+
+        for may_install in (False, True):
+            finding = connector_is_installed(make_context(install_connector=may_install))
+
+            assert finding.outcome is Outcome.INCONCLUSIVE
+            assert said in finding.reason
+            assert (finding.accepts, finding.changes) == ((), ())
+
+    def test_an_installation_of_another_connector_proves_nothing(
+        self, remote: FakeRemote, make_context: MakeContext
+    ) -> None:
+        """Where Cyclr installs another connector of that name, the finding names the change."""
+
+        other = {**ACCOUNT_CONNECTOR, "Connector": {**CONNECTOR, "Id": 15_909}}
+        remote.on(INSTALLED, lists())
+        remote.on(LIBRARY, says([CONNECTOR]))
+        remote.on(INSTALL, says(other))
+
+        finding = connector_is_installed(make_context(install_connector=True))
+
+        assert finding.outcome is Outcome.INCONCLUSIVE
+        assert "connector 15909, not of 17208" in finding.reason
+        assert len(finding.changes) == 1
 
     def test_a_connector_listed_for_a_made_up_account_proves_nothing(
         self, remote: FakeRemote, context: CheckContext
@@ -157,6 +214,7 @@ class TestInstalled:
         """If a made-up account lists the same connector, the result is inconclusive."""
 
         remote.on(INSTALLED, says([ACCOUNT_CONNECTOR]))
+        remote.on(LIBRARY, says([CONNECTOR]))
 
         for check in (connector_is_installed, connector_is_authenticated):
             finding = check(context)
@@ -172,7 +230,8 @@ class TestInstalled:
     ) -> None:
         """The same refusal of both, or two lists without the connector, is a valid control."""
 
-        remote.on(INSTALLED, says([ACCOUNT_CONNECTOR]), control)
+        remote.on(INSTALLED, answers(control, control))
+        remote.on(LIBRARY, says([CONNECTOR]))
 
         assert check(context).outcome is Outcome.VERIFIED
 
@@ -198,7 +257,8 @@ class TestInstalled:
     ) -> None:
         """Where the made-up accounts are answered differently, the result is inconclusive."""
 
-        remote.on(INSTALLED, says([ACCOUNT_CONNECTOR]), first, second)
+        remote.on(INSTALLED, answers(first, second))
+        remote.on(LIBRARY, says([CONNECTOR]))
 
         finding = check(context)
 
@@ -214,11 +274,49 @@ class TestInstalled:
     ) -> None:
         """What is not a refusal is raised, for either of the made-up accounts."""
 
-        first = [says(DENIED, 401)] * refused
-        remote.on(INSTALLED, says([ACCOUNT_CONNECTOR]), *first, says({"Message": "Busy."}, status))
+        busy = says({"Message": "Busy."}, status)
+        remote.on(INSTALLED, answers(says(DENIED, 401) if refused else busy, busy))
+        remote.on(LIBRARY, says([CONNECTOR]))
 
         with pytest.raises(RemoteError):
             check(context)
+
+    @pytest.mark.parametrize("check", CONTROLLED)
+    @pytest.mark.parametrize("status", [401, 403])
+    @pytest.mark.parametrize("after", [401, 403, 404, 500])
+    def test_a_token_that_has_ended_proves_nothing(
+        self, remote: FakeRemote, context: CheckContext, check: Check, status: int, after: int
+    ) -> None:
+        """Where the account itself is refused after the made-up ones, these prove nothing."""
+
+        row, denied = says([ACCOUNT_CONNECTOR]), says(DENIED, status)
+        remote.on(INSTALLED, row, denied, denied, says(DENIED, after))
+        remote.on(LIBRARY, says([CONNECTOR]))
+
+        finding = check(context)
+
+        assert finding.outcome is Outcome.INCONCLUSIVE
+        assert f"does not answer for account acct-1 either ({after}: Authoriz" in finding.reason
+        assert shows_no_secret(finding, context)
+
+    @pytest.mark.parametrize("status", [401, 403, 404])
+    def test_the_account_is_read_once_more_for_all_checks_of_a_look(
+        self, remote: FakeRemote, context: CheckContext, status: int
+    ) -> None:
+        """It is asked again with the same token, once, whoever asks; only after a 401 or 403."""
+
+        denied = says(DENIED, status)
+        remote.on(INSTALLED, answers(denied, denied))
+        remote.on(LIBRARY, says([CONNECTOR]))
+
+        findings = context.side_by_side(lambda branch, check: check(branch), [*CONTROLLED] * 3)
+
+        assert {finding.outcome for finding in findings} == {Outcome.VERIFIED}
+        mine = [each for each in remote.requests if each.headers.get("x-cyclr-account") == "acct-1"]
+        again = [each for each in mine if each.url.path == INSTALLED]
+        assert len(again) == (1 if status == 404 else 2)
+        assert len({each.headers["authorization"] for each in again}) == 1
+        assert remote.paths.count("/oauth/token") == 1
 
     @pytest.mark.parametrize("check", CONTROLLED)
     def test_made_up_accounts_are_two_guids(
@@ -227,7 +325,8 @@ class TestInstalled:
         """Both have the form of Cyclr's account ids, so neither is refused for its form."""
 
         digits = iter("ab")
-        remote.on(INSTALLED, says([ACCOUNT_CONNECTOR]), says(DENIED, 401))
+        remote.on(INSTALLED, says([ACCOUNT_CONNECTOR]), says(DENIED, 404))
+        remote.on(LIBRARY, says([CONNECTOR]))
 
         finding = check(make_context(random_hex=lambda size: 2 * size * next(digits)))
 
@@ -283,6 +382,7 @@ class TestInstalled:
         """An installed connector is not installed again."""
 
         remote.on(INSTALLED, lists(ACCOUNT_CONNECTOR))
+        remote.on(LIBRARY, says([CONNECTOR]))
 
         finding = connector_is_installed(
             make_context(install_connector=True, announce_change=announced.append)
@@ -384,7 +484,8 @@ class TestInstalled:
         assert finding.facts == {"account_api_id": "acct-9"}
         assert "acct-9" in finding.changes[0]
         assert "acct-9" in finding.changes[1]
-        *_, installing, control, _ = remote.requests
+        *_, installing, control, _, again = remote.requests
+        assert again.headers["x-cyclr-account"] == "acct-9"
         assert installing.headers["x-cyclr-account"] == "acct-9"
         assert control.headers["x-cyclr-account"] == MADE_UP_ACCOUNTS[0]
         name = json.loads(remote.requests[1].content)["Name"]
@@ -503,7 +604,7 @@ class TestAuthenticated:
         connector_is_authenticated(context)
 
         assert "canary" not in repr(context.session.exchanges())
-        assert len(context.session.exchanges()) == 4
+        assert len(context.session.exchanges()) == 5
 
 
 class TestConsole:
@@ -842,6 +943,7 @@ def test_one_cyclr_token_serves_every_check_of_a_run(
     """The Cyclr token is requested once per run."""
 
     remote.on(INSTALLED, lists(ACCOUNT_CONNECTOR))
+    remote.on(LIBRARY, says([CONNECTOR]))
 
     connector_is_authenticated(context)
     connector_is_installed(context)

@@ -124,6 +124,8 @@ def test_a_host_that_leads_everything_to_one_page_proves_nothing(look: Any) -> N
     [
         (breaks(), "could not be reached"),
         (says("busy", 503), "answers a made-up page with 503"),
+        (says("no", 405), "answers a made-up page with 405"),
+        (says("early", 425), "answers a made-up page with 425"),
         (says("slow down", 429), "limits the number of calls"),
         (says("not here", 404, {"age": "301"}), "answered from a cache"),
     ],
@@ -135,6 +137,20 @@ def test_without_a_control_nothing_is_proven(control: Any, said: str, look: Any)
 
     assert finding.outcome is Outcome.INCONCLUSIVE
     assert said in finding.reason
+
+
+@pytest.mark.parametrize("control", [401, 403])
+@pytest.mark.parametrize(("again", "outcome"), [(200, "verified"), (403, "inconclusive")])
+def test_a_control_that_may_refuse_everybody_is_checked(
+    control: int, again: int, outcome: str, look: Any, remote: FakeRemote
+) -> None:
+    """After a 401 or 403 the page must still open."""
+
+    remote.on("/privacy", says(TEXT), says("no", again) if again != 200 else says(TEXT))
+
+    finding = look(control=says("no", control))
+
+    assert finding.outcome == outcome
 
 
 def test_a_made_up_page_that_leads_elsewhere_is_a_control(look: Any) -> None:

@@ -85,6 +85,33 @@ def test_a_server_error_for_the_control_is_inconclusive(check: Check) -> None:
     assert "a made-up page answers 503" in finding.reason
 
 
+@pytest.mark.parametrize("control", [405, 408, 409, 425, 451])
+def test_an_error_that_is_not_about_the_made_up_page_is_inconclusive(
+    check: Check, control: int
+) -> None:
+    """A client error that the callback might get as well shows no page."""
+
+    finding = check(status=400, control=control)
+
+    assert finding.outcome is Outcome.INCONCLUSIVE
+    assert f"a made-up page answers {control}" in finding.reason
+
+
+@pytest.mark.parametrize("control", [401, 403])
+@pytest.mark.parametrize(("again", "outcome"), [(400, "verified"), (403, "inconclusive")])
+def test_a_control_that_may_refuse_everybody_is_checked(
+    check: Check, remote: FakeRemote, control: int, again: int, outcome: str
+) -> None:
+    """After a 401 or 403 the callback must still answer as it did."""
+
+    remote.on("/connector/callback", says("page", 400), says("page", again))
+
+    finding = check(control=control)
+
+    assert finding.outcome == outcome
+    assert len(remote.requests) == 3
+
+
 @pytest.mark.parametrize("status", [500, 503])
 def test_a_server_error_for_the_callback_is_inconclusive(check: Check, status: int) -> None:
     """A server error for the callback proves neither its presence nor its absence."""

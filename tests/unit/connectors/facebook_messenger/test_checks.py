@@ -217,14 +217,19 @@ class TestVerifyToken:
     def test_the_token_that_cyclr_holds_is_verified(
         self, remote: FakeRemote, make_context: MakeContext
     ) -> None:
-        """The requests are those that Facebook sends, with two made-up tokens as controls."""
+        """
+        The requests are those that Facebook sends, with two made-up tokens as controls.
+
+        A 403 may be of everybody, so the Verify Token is tried once more.
+        """
 
         finding = self.look(remote, make_context, VERIFY_TOKEN)
 
         assert finding.outcome is Outcome.VERIFIED
         asked = [*map(fields, remote.requests)]
-        assert [each["hub.mode"] for each in asked] == ["subscribe"] * 3
-        assert [each["hub.verify_token"] for each in asked] == [VERIFY_TOKEN, "c0" * 16, "c1" * 16]
+        assert [each["hub.mode"] for each in asked] == ["subscribe"] * 4
+        tried = [each["hub.verify_token"] for each in asked]
+        assert tried == [VERIFY_TOKEN, "c0" * 16, "c1" * 16, VERIFY_TOKEN]
         assert "no reference says" in finding.limits[0]
         assert "Facebook calls this webhook" in finding.limits[1]
 
@@ -246,7 +251,7 @@ class TestVerifyToken:
     ) -> None:
         """Whichever client error it is and whatever it says, the same for both is a refusal."""
 
-        remote.on(HOOK, confirms, says(text, status))
+        remote.on(HOOK, confirms, *[says(text, status)] * 2, confirms)
 
         finding = webhook_takes_verify_token(make_context())
 
@@ -275,6 +280,20 @@ class TestVerifyToken:
         assert finding.outcome is Outcome.INCONCLUSIVE
         assert f"answers {first} and {second} for two made-up" in finding.reason
         assert "no reference says" in finding.limits[0]
+
+    @pytest.mark.parametrize("status", [401, 403])
+    @pytest.mark.parametrize("after", [401, 403, 404])
+    def test_a_webhook_that_refuses_everybody_proves_nothing(
+        self, remote: FakeRemote, make_context: MakeContext, status: int, after: int
+    ) -> None:
+        """Where the Verify Token itself is refused after made-up ones, that says nothing of it."""
+
+        remote.on(HOOK, confirms, *[says("", status)] * 2, says("", after))
+
+        finding = webhook_takes_verify_token(make_context())
+
+        assert finding.outcome is Outcome.INCONCLUSIVE
+        assert f"({status}), and after that this one too ({after})" in finding.reason
 
     @pytest.mark.parametrize("which", [1, 2])
     def test_a_webhook_that_takes_either_made_up_token_proves_nothing(
