@@ -56,7 +56,8 @@ _SECTIONS: Mapping[str, str] = {
 _PATH_UNPROVEN = (
     "That this address, with its path, is in the list of Valid OAuth Redirect URIs: only its host "
     "is proven. Strict Mode compares every character when a person signs in; the Redirect URI "
-    "Validator in Facebook Login > Settings shows beforehand whether it passes."
+    "Validator in Facebook Login > Settings, which reads the saved list, shows beforehand whether "
+    "it passes."
 )
 # What Facebook says of a redirect URI.
 _ACCEPTED, _REFUSED, _NOT_REFUSED = "accepted", "refused", "not refused"

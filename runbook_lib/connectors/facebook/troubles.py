@@ -45,9 +45,12 @@ _URL_BLOCKED = Trouble(
     means="Facebook does not send users back to the address that the app asked for.",
     causes=(
         Cause(
-            text="https://<Service Domain>/connector/callback is not listed under Valid OAuth "
-            "Redirect URIs: scheme, case, path and a slash at the end count.",
+            text="No address of the Service Domain is listed under Valid OAuth Redirect URIs.",
             tested_by=("redirect-uri-is-accepted",),
+        ),
+        Cause(
+            text="https://<Service Domain>/connector/callback is listed otherwise: scheme, case, "
+            "path and a slash at the end count.",
         ),
         Cause(
             text="The Service Domain was changed, or a custom domain is in use and the other one "
@@ -66,10 +69,11 @@ _URL_BLOCKED = Trouble(
     ),
     advice=(
         "Go to {fb-08-redirect-uri}: copy the address that the runbook shows into Valid OAuth "
-        "Redirect URIs, save, and see that Client OAuth Login and Web OAuth Login are on. Check, "
-        "then sign in again."
+        "Redirect URIs, save, and see that Client OAuth Login and Web OAuth Login are on. Then try "
+        "the address in the Redirect URI Validator on the same page, which reads the saved list. "
+        "Check, then sign in again."
     ),
-    source=_MANUAL_FLOW,
+    source=f"{_MANUAL_FLOW}; {_READINGS}",
 )
 _REDIRECT_DIFFERS = Trouble(
     shown=(

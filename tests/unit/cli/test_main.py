@@ -36,6 +36,7 @@ from runbook_lib.engine.run import Run, open_run
 from runbook_lib.errors import ExitCode, JournalError, LeakError, RunbookError
 from runbook_lib.evidence.bundle import Sealed
 from runbook_lib.evidence.signing.keys import SigningKey
+from tests.support.connectors import FACEBOOK_CONNECTORS
 from tests.support.words import attested
 from tests.unit.bodies import APP_SECRET
 
@@ -819,6 +820,22 @@ def test_an_explanation_in_json() -> None:
     assert trouble["causes"][0]["tested_by"] == ["redirect-uri-is-accepted"]
     assert trouble["causes"][0]["steps"][0]["step"] == "fb-08-redirect-uri"
     assert {step["connector"] for step in trouble["steps"]} == {"facebook_marketing"}
+
+
+@pytest.mark.parametrize("connector", FACEBOOK_CONNECTORS)
+@pytest.mark.parametrize("shown", ["URL Blocked", "Can't Load URL"])
+def test_what_step_8_cannot_test_is_left_to_facebooks_validator(connector: str, shown: str) -> None:
+    """Step 8 tests the host alone; the Validator, which reads the saved list, tests the rest."""
+
+    result = runbook("explain", shown, "--json", "--connector", connector)
+    trouble = json.loads(result.stdout)["troubles"][0]
+
+    tested = [each["text"] for each in trouble["causes"] if "redirect-uri-is" in str(each)]
+    left = [each["text"] for each in trouble["causes"] if not each["tested_by"]]
+    assert not [text for text in tested if re.search("path|slash|case|scheme|character", text)]
+    assert any("path" in text and "slash" in text for text in left)
+    assert "Redirect URI Validator" in trouble["advice"]
+    assert "reads the saved list" in trouble["advice"]
 
 
 def test_a_kit_is_written_with_its_warnings(folder: Path) -> None:
