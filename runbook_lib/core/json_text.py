@@ -1,5 +1,7 @@
 """
 Read, write and rebuild strict JSON (RFC 8259): no NaN, no Infinity, no number out of range.
+
+No object has two fields of one name either: which of them counts depends on the reader (§4).
 """
 
 from __future__ import annotations
@@ -7,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import accumulate
@@ -27,24 +29,28 @@ class Kept:
     value: Any
 
 
-def parse_json(
-    text: str | bytes,
-    *,
-    object_pairs_hook: Callable[[list[tuple[str, Any]]], Any] | None = None,
-) -> Any:
+class RepeatedNameError(ValueError):
+    """Two fields of one object have the name `name`."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"two fields of it have one name: {name!r}")
+        self.name = name
+
+
+def parse_json(text: str | bytes) -> Any:
     """
-    Parse a JSON document; `object_pairs_hook` makes something else of each object.
+    Parse a JSON document.
 
     Bytes are UTF-8 (RFC 8259 §8.1); lone surrogates are read.
 
-    Raises `ValueError` for anything else, for NaN and Infinity (RFC 8259 §6),
-    and if it is nested deeper than 200 levels.
+    Raises `RepeatedNameError` for two fields of one name, and `ValueError` for anything else,
+    for NaN and Infinity (RFC 8259 §6), and if it is nested deeper than 200 levels.
     """
     content = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
     _refuse_depth(content)
     return json.loads(
         content.decode("utf-8", "surrogatepass"),
-        object_pairs_hook=object_pairs_hook,
+        object_pairs_hook=_without_twins,
         parse_constant=_refuse_number,
         parse_float=_finite,
     )
@@ -76,7 +82,7 @@ def parse_own(text: bytes) -> Any:
             return document
     except (msgspec.DecodeError, ValueError):
         pass
-    return parse_json(text, object_pairs_hook=_without_twins)
+    return parse_json(text)
 
 
 def write_json(document: Any, *, indent: int | None = None) -> str:
@@ -129,7 +135,8 @@ def _refuse_depth(content: bytes) -> None:
 def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     document = dict(pairs)
     if len(document) < len(pairs):
-        raise ValueError("two fields of it have one name")
+        names = Counter(name for name, _ in pairs)
+        raise RepeatedNameError(names.most_common(1)[0][0])
     return document
 
 

@@ -35,7 +35,8 @@ from runbook_lib.errors import (
     SettingsError,
     ThrottledError,
 )
-from runbook_lib.remote.cyclr import Cyclr, request_api_token, sign_in_url
+from runbook_lib.plain_text import counted
+from runbook_lib.remote.cyclr import Cyclr, request_api_token, rows_of, sign_in_url
 from runbook_lib.remote.documents import Document, shorten
 from runbook_lib.remote.rate_limits import Pace
 
@@ -44,11 +45,8 @@ CONNECTIONS_NAME = "connections.json"
 CONSOLE = ("cyclr_client_id", "cyclr_client_secret")
 
 _FORM = 1
-# The accounts of `_MOST_PAGES` with long names take 90 MB.
+# The accounts of 2,000 pages with long names take 90 MB.
 _LARGEST = 256 * 1024 * 1024
-_MOST_PAGES = 2_000
-# A full page of Cyclr's, where its answer does not say how many there are.
-_FULL_PAGE = 100
 _SAVE_SECONDS = 2.0
 # A look that was cut off goes on within a day; what it saw is too old after that.
 _RESUMED_WITHIN = timedelta(days=1)
@@ -59,8 +57,16 @@ _MOST_WAITS = 5
 _MOST_FAILURES = 5
 _NOT_FOUND = 404
 _MOST_CYCLES = 200
+_EMPTY = (
+    "Cyclr lists no account, which proves nothing. Compare the accounts in the Cyclr console, and "
+    "that the API credentials are those of this console."
+)
 # An id becomes a header and a part of a path.
 _ACCOUNT = re.compile(r"[!-~]{1,128}")
+_LOST = (
+    "No account has {connector} any more. Earlier looks saw it in {accounts}. Compare its name and "
+    f"the accounts in the Cyclr console. If all were removed on purpose, delete {CONNECTIONS_NAME}."
+)
 
 _T = TypeVar("_T")
 
@@ -99,7 +105,7 @@ class Account(Struct, frozen=True):
     An account as the last look saw it; `listed_in` and `looked_in` are the numbers of looks.
 
     `not_signed_in_since` is when our own looks first saw it so, `signed_in_on` when they last saw
-    it signed in; both are empty where none did.
+    it signed in, `installed_on` when they last saw the connector; each is empty where none did.
     """
 
     id: str
@@ -111,6 +117,7 @@ class Account(Struct, frozen=True):
     connectors: tuple[Installed, ...] = ()
     not_signed_in_since: str = ""
     signed_in_on: str = ""
+    installed_on: str = ""
     error: str = ""
 
 
@@ -141,9 +148,24 @@ class Look(Struct):
         return {standing: numbers[standing] for standing in Standing if numbers[standing]}
 
     @property
+    def lost(self) -> int:
+        """Return how many accounts had the connector, if no account has it any more; else 0."""
+        had = [account for account in self.accounts.values() if account.installed_on]
+        standings = {self.standing(account) for account in had} - {Standing.VANISHED}
+        return len(had) if standings == {Standing.NOT_INSTALLED} else 0
+
+    @property
+    def findings(self) -> list[str]:
+        """Return what it lacks, and that all connectors are gone at once."""
+        if not self.lost:
+            return self.notes
+        accounts = counted(self.lost, "account")
+        return [*self.notes, _LOST.format(connector=self.of[-1], accounts=accounts)]
+
+    @property
     def is_complete(self) -> bool:
-        """Return whether every account of the console was read."""
-        return bool(self.ended) and not self.notes and Standing.NOT_KNOWN not in self.counts
+        """Return whether every account of the console was read, and its answers can be believed."""
+        return bool(self.ended) and not self.findings and Standing.NOT_KNOWN not in self.counts
 
 
 class _StopError(Exception):
@@ -345,7 +367,13 @@ class Connections:
 
     def _list(self, look: Look) -> None:
         """Add every account of the console to `look`; a page that cannot be read is noted."""
-        for row in self._pages(lambda number: self.client().accounts(number), look):
+
+        def fetch(number: int) -> tuple[list[Document], int]:
+            return self._patiently(lambda: self.client().accounts(number))
+
+        number = 0
+        for row in rows_of(fetch, look.notes):
+            number += 1
             account, name = row.get("Id"), row.get("Name")
             if not (isinstance(account, str) and _ACCOUNT.fullmatch(account)):
                 look.notes.append("Cyclr lists an account whose id cannot be used.")
@@ -353,44 +381,10 @@ class Connections:
             known = look.accounts.get(account, Account(account, ""))
             name = shorten(name, 120) if isinstance(name, str) else ""
             look.accounts[account] = structs.replace(known, name=name, listed_in=look.number)
+        if not (number or look.notes):
+            look.notes.append(_EMPTY)
         look.is_listed = not look.notes
         self._save(look)
-
-    def _pages(
-        self, fetch: Callable[[int], tuple[list[Document], int]], look: Look
-    ) -> Iterator[Document]:
-        """
-        Yield the rows of all pages; the same row may come twice.
-
-        NOTE: the first page is asked for without a number, then all from 1: whether that is the
-        first or the second one is not documented.
-        """
-        rows, total = self._patiently(lambda: fetch(0))
-        yield from rows
-        size, first = len(rows), [row.get("Id") for row in rows]
-        is_known = bool(total)
-        total = total or (_MOST_PAGES if size >= _FULL_PAGE else 1)
-        number, begins = 1, 1
-        while total > 1 and number < min(total, _MOST_PAGES) + begins:
-            try:
-                rows, newest = self._patiently(lambda page=number: fetch(page))  # type: ignore[misc]
-            except RemoteError as error:
-                look.notes.append(f"Page {number:,} of Cyclr's list could not be read: {error}")
-                rows, total = [], total * is_known
-            else:
-                total = newest or total
-                if number == 1:
-                    begins = int([row.get("Id") for row in rows] == first)
-                is_short = len(rows) < size and number < total + begins - 1
-                if is_short and not is_known:
-                    total = 0
-                elif is_short:
-                    look.notes.append(
-                        f"Page {number:,} of {total:,} of Cyclr's list has {len(rows):,} rows "
-                        f"instead of {size:,}."
-                    )
-            yield from rows
-            number += 1
 
     def _ask_all(self, look: Look) -> None:
         waiting = [
@@ -448,13 +442,13 @@ class Connections:
             connectors=connectors,
             not_signed_in_since=since,
             signed_in_on=now if standing is Standing.SIGNED_IN else account.signed_in_on,
+            installed_on=now if connectors else account.installed_on,
             error=shorten(self._run.redactor.redact(error)),
         ), is_fault
 
     def _connectors(self, account: Account) -> tuple[Installed, ...]:
         """Return the account's connectors of this name; raises `RemoteError` if one is missing."""
-        part = Look((), "")
-        rows = self._pages(lambda number: self.client(account.id).installed(number), part)
+        rows = self._patiently(lambda: self.client(account.id).account_connectors())
         mine = {
             row.number("Id"): Installed(
                 row.number("Id"), row.document("Connector").number("Id"), row.flag("Authenticated")
@@ -463,8 +457,6 @@ class Connections:
             if row.get("Connector") is not None
             and row.document("Connector").text("Name") == self.connector
         }
-        if part.notes:
-            raise RemoteError(part.notes[0])
         return tuple(mine.values())
 
     def _is_gone(self, account: Account) -> bool:
@@ -527,7 +519,7 @@ def document(
         "began": look.began,
         "ended": look.ended,
         "complete": look.is_complete,
-        "notes": look.notes,
+        "notes": look.findings,
         "counts": {standing.value: number for standing, number in look.counts.items()},
         "unseen": run.procedure.unseen,
         "accounts": rows,

@@ -7,17 +7,21 @@ It uses Cyclr's own OAuth credentials, never those of the app.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from runbook_lib.core.credential_form import is_issued_token
 from runbook_lib.core.redaction import Secret
-from runbook_lib.errors import CyclrAPIError, UnexpectedAnswerError
+from runbook_lib.errors import CyclrAPIError, RemoteError, ThrottledError, UnexpectedAnswerError
 from runbook_lib.remote.documents import Answer, Document, documents
 from runbook_lib.remote.transport import Request, Session
 
-_PAGE_SIZE = "100"
+_PAGE_SIZE = 100
+# The pages that are read of a list: of the console's, and of one account's or a search.
+_MOST_PAGES = 2_000
+_MOST_OF_ONE = 50
 _PAGES = re.compile(r"[0-9]{1,6}")
 # What is read of any answer, beside ids and names; a method's answer is the provider's own.
 _READ = (
@@ -75,11 +79,11 @@ class Cyclr:
 
     def find_connectors(self, name: str) -> list[Document]:
         """Return the library's connectors called exactly `name`; ids differ between instances."""
-        return [row for row in self._rows("connectors", query=name) if row.text("Name") == name]
+        return [row for row in self._listed("connectors", query=name) if row.text("Name") == name]
 
     def account_connectors(self) -> list[Document]:
         """Return the connectors that are installed in the account."""
-        return self._rows("account/connectors")
+        return self._listed("account/connectors")
 
     def accounts(self, number: int = 0) -> tuple[list[Document], int]:
         """
@@ -92,10 +96,6 @@ class Cyclr:
     def account(self, account: str) -> Document:
         """Return the account with this id."""
         return self._document("GET", f"accounts/{quote(account, safe='')}")
-
-    def installed(self, number: int = 0) -> tuple[list[Document], int]:
-        """Return a page of the connectors that are installed in the account, as `accounts`."""
-        return self._page("account/connectors", number)
 
     def cycle_prerequisites(self, cycle: str) -> list[Document]:
         """Return what a cycle of the account lacks (Cyclr: Cycle Prerequisites)."""
@@ -130,13 +130,23 @@ class Cyclr:
         """Run a method by its `MethodUniqueIdentifier`; return the provider's answer."""
         return self._call("POST", f"account/connectors/{account_connector}/methods/{method}", {})
 
-    def _rows(self, path: str, **params: str) -> list[Document]:
-        query = urlencode({**params, "pageSize": _PAGE_SIZE})
+    def _rows(self, path: str) -> list[Document]:
+        query = urlencode({"pageSize": _PAGE_SIZE})
         return documents(self._call("GET", f"{path}?{query}"), f"Cyclr (/{path})")
 
-    def _page(self, path: str, number: int) -> tuple[list[Document], int]:
-        params = {"pageSize": _PAGE_SIZE, **({"page": str(number)} if number else {})}
-        answer = self._answer("GET", f"{path}?{urlencode(params)}")
+    def _listed(self, path: str, **params: str) -> list[Document]:
+        """Return the rows of all pages; raises `UnexpectedAnswerError` if they may be a part."""
+        doubts: list[str] = []
+        fetch = partial(self._page, path, **params)
+        rows = list(rows_of(fetch, doubts, most=_MOST_OF_ONE, is_short=True))
+        if doubts:
+            raise UnexpectedAnswerError(f"Cyclr (/{path}) did not give its whole list. {doubts[0]}")
+        return rows
+
+    def _page(self, path: str, number: int, **params: str) -> tuple[list[Document], int]:
+        page = {"page": str(number)} if number else {}
+        query = urlencode({**params, "pageSize": _PAGE_SIZE, **page})
+        answer = self._answer("GET", f"{path}?{query}")
         total = answer.headers.get("total-pages", "")
         pages = int(total) if _PAGES.fullmatch(total) else 0
         return documents(_checked(answer), f"Cyclr (/{path})"), pages
@@ -162,6 +172,84 @@ class Cyclr:
         # NOTE: all that Cyclr is asked by GET only reads.
         send = self._session.ask if method == "GET" else self._session.send
         return send(request, is_transient=_is_cut_off)
+
+
+def rows_of(
+    fetch: Callable[[int], tuple[list[Document], int]],
+    doubts: list[str],
+    *,
+    most: int = _MOST_PAGES,
+    is_short: bool = False,
+) -> Iterator[Document]:
+    """
+    Yield the rows of a list once each; `doubts` gets why they may be only a part of it.
+
+    `fetch` returns a page and how many pages there are, 0 if not known. The list ends where that
+    number agrees with the rows, else with an empty page. One that `is_short` also ends with a
+    first page that is not full. At most `most` pages are asked for. Raises what `fetch` does for
+    the first page, and `ThrottledError` for any.
+
+    NOTE: the first page is asked for without a number, then all from 1: whether that is the
+    first or the second one is not documented.
+    """
+    known: set[str] = set()
+    first: list[str] = []
+    sizes: list[int] = []
+    total = repeated = 0
+    for number in range(most + 1):
+        try:
+            rows, newest = fetch(number)
+        except RemoteError as error:
+            if number == 0 or isinstance(error, ThrottledError):
+                raise
+            doubts.append(f"Page {number:,} of Cyclr's list could not be read: {error}")
+            if number >= total:
+                return
+            continue
+        total = newest or total
+        keys = [repr(row.get("Id") or dict(row)) for row in rows]
+        if number == 0:
+            first = keys
+        elif number == 1 and keys == first:
+            continue
+        fresh = [row for key, row in zip(keys, rows, strict=True) if key not in known]
+        if rows and not fresh:
+            doubts.append(f"Page {number:,} of Cyclr's list has only rows of earlier pages.")
+            return
+        yield from fresh
+        repeated += len(rows) - (len(fresh) if is_short else len(set(keys) - known))
+        known.update(keys)
+        sizes.append(len(rows))
+        is_whole = is_short and number == 0 and total <= 1 and len(rows) < _PAGE_SIZE
+        if is_whole or _is_end(sizes, total, repeated):
+            break
+    else:
+        doubts.append(f"Cyclr's list has no end: {most:,} pages of it were read.")
+    if not doubts:
+        doubts += _gaps(sizes, total, repeated)
+
+
+def _is_end(sizes: list[int], total: int, repeated: int) -> bool:
+    """Return whether pages of these sizes are all: `total` agrees, or the last one is empty."""
+    *earlier, last = sizes
+    if not last:
+        return bool(earlier) and (len(sizes) >= total or not earlier[-1])
+    # NOTE: behind a last page that is full there may be another one.
+    is_plain = not repeated and last < _PAGE_SIZE
+    return is_plain and len(sizes) == total and all(size == _PAGE_SIZE for size in earlier)
+
+
+def _gaps(sizes: list[int], total: int, repeated: int) -> Iterator[str]:
+    """Yield why a list that has ended may be only a part."""
+    filled = [place for place, size in enumerate(sizes, start=1) if size]
+    for place, size in enumerate(sizes[: max(filled, default=1) - 1], start=1):
+        if size < max(sizes):
+            of = f" of {total:,}" if total else ""
+            yield f"Page {place:,}{of} of Cyclr's list has {size:,} rows instead of {max(sizes):,}."
+    if repeated:
+        yield f"Of {sum(sizes):,} rows in Cyclr's list {repeated:,} repeat others."
+    if len(filled) < total > 1:
+        yield f"Cyclr's list has {total:,} pages, and rows on {len(filled):,} of them."
 
 
 def sign_in_url(service_domain: str, account_connector: int, token: Secret, target: str) -> str:

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, NoReturn
 
-from runbook_lib.core.json_text import parse_json
+from runbook_lib.core.json_text import RepeatedNameError, parse_json
 from runbook_lib.errors import UnexpectedAnswerError
 from runbook_lib.plain_text import one_line
 from runbook_lib.remote.http_library import httpx
@@ -58,12 +58,16 @@ class Answer:
         """
         Return the body as a JSON document (RFC 8259, without NaN).
 
-        Raises `UnexpectedAnswerError` if it is not JSON, or has too many values.
+        Raises `UnexpectedAnswerError` if it is not JSON, has too many values, or an object with
+        two fields of one name.
         """
         try:
             return self._parsed
         except ValueError as error:
             host = host_of(httpx.URL(self.url))
+            if isinstance(error, RepeatedNameError):
+                name = shorten(error.name, _LONGEST_VALUE)
+                raise unexpected(host, f"an object in it has {name!r} twice") from error
             msg = f"{host} answered {self.status} with something that is not JSON."
             raise UnexpectedAnswerError(msg) from error
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection
 from typing import Any
 
-from runbook_lib.core.json_text import rebuild
+from runbook_lib.core.json_text import RepeatedNameError, rebuild
 from runbook_lib.core.redaction import Redactor
 from runbook_lib.errors import UnexpectedAnswerError
 from runbook_lib.remote.documents import Answer
@@ -88,7 +88,10 @@ def _kept(answer: Answer, reads: Collection[str]) -> Any:
             return document
         kept = _IDENTIFYING | set(reads)
         return rebuild(document, lambda part: _of_interest(part, kept))
-    except UnexpectedAnswerError:
+    except UnexpectedAnswerError as error:
+        if isinstance(error.__cause__, RepeatedNameError):
+            # NOTE: what a field of such an answer holds, a credential perhaps, cannot be told.
+            return f"{error} ({len(answer.text)} characters)"
         title = _TITLE.search(answer.text, 0, _LONGEST_REDACTED)
         if title or "html" in answer.headers.get("content-type", "").lower():
             name = html.unescape(title[1]).strip() if title else ""

@@ -63,6 +63,9 @@ _BACKOFF_SECONDS = 0.25
 _DOWN_SECONDS = 30.0
 _SERVER_ERRORS = (500, 502, 503, 504)
 _TOO_MANY_REQUESTS = 429
+# After such an answer, and after any error of a server or gateway, a late one may follow.
+_GIVEN_UP = (408, _TOO_MANY_REQUESTS)
+_LEAST_SERVER_ERROR = 500
 # A check waits for a cool-down of up to this; a longer one ends it.
 _LONGEST_WAIT = 10.0
 # An answer that a cache has kept for longer does not count as the remote system's.
@@ -295,10 +298,18 @@ class Transport:
             self._to_close.close()
         self._release()
 
-    def exchange(self, request: Request, deadline: Deadline) -> Answer:
+    def exchange(
+        self,
+        request: Request,
+        deadline: Deadline,
+        *,
+        is_transient: Callable[[Answer], bool] = lambda _: False,
+    ) -> Answer:
         """
         Send `request` once and return the answer, whatever its status.
 
+        The connection is used for no other request if the remote system, a gateway or the
+        operator gave this one up.
         Raises `UnreachableError` if none came by `deadline`,
         `UnexpectedAnswerError` if it is too large, and `RemoteError` before anything is
         sent if it holds a secret that this host must not get.
@@ -312,8 +323,23 @@ class Transport:
                 response = wire.handle_request(built)
                 try:
                     content = read_body(response, most)
+                    # NOTE: JSON is UTF-8 (RFC 8259 §8.1), whatever the header says; it may even
+                    # name a Python codec that is not for text.
+                    text = content.decode("utf-8", "replace")
+                    status, headers = response.status_code, response.headers
+                    answer = Answer(request.url, status, headers, text, content)
+                    is_given_up = status in _GIVEN_UP or status >= _LEAST_SERVER_ERROR
+                    stream = response.extensions.get("network_stream")
+                    if stream and (is_given_up or is_transient(answer)):
+                        # NOTE: a gateway that gave the request up may still send the late answer:
+                        # the next request on this connection would get it.
+                        stream.close()
                 finally:
                     response.close()
+        except (KeyboardInterrupt, SystemExit):
+            # NOTE: at some moments an interrupt leaves httpcore's connection half-way.
+            wire.close()
+            raise
         except RefusedAnswerError as error:
             raise unexpected(request.host, str(error)) from error
         except OutOfTimeError as error:
@@ -332,10 +358,7 @@ class Transport:
         if seconds:
             reason = f"{request.host} reports its {limit} as used up"
             self.cool_down(request, seconds, reason, app=request.app)
-        # NOTE: JSON is UTF-8 (RFC 8259 §8.1), whatever the header says; it may even name a Python
-        # codec that is not for text.
-        text = content.decode("utf-8", "replace")
-        return Answer(request.url, response.status_code, response.headers, text, content)
+        return answer
 
     @contextmanager
     def turn(self, place: str, seconds: float | None) -> Iterator[None]:
@@ -523,7 +546,7 @@ class Session:
             # Exponential, with jitter so that many tenants spread out.
             pause = random.uniform(0.5, 1.0) * _BACKOFF_SECONDS * float(2**attempt)  # noqa: S311
             try:
-                answer, wait = self._send_in_turn(request)
+                answer, wait = self._send_in_turn(request, is_transient)
             except UnreachableError as error:
                 if self.transport.is_abandoned(request):
                     raise
@@ -578,7 +601,9 @@ class Session:
         """Return all exchanges so far, redacted with all secrets known now."""
         return tuple(seen.recorded() for seen in self.seen())
 
-    def _send_in_turn(self, request: Request) -> tuple[Answer, float]:
+    def _send_in_turn(
+        self, request: Request, is_transient: Callable[[Answer], bool]
+    ) -> tuple[Answer, float]:
         """
         Send `request` once, when a connection to its host is free and no cool-down forbids it.
 
@@ -588,7 +613,7 @@ class Session:
         try:
             with self.transport.turn(request.place, seconds):
                 self._await_turn(request)
-                answer = self._send_once(request)
+                answer = self._send_once(request, is_transient)
                 return answer, self._apply_retry_after(request, answer)
         except TimeoutError:
             raise self._out_of_time(request) from None
@@ -664,12 +689,14 @@ class Session:
             raise cool_down.error(now)
         raise ThrottledError(f"{request.host} limits the number of calls (429).")
 
-    def _send_once(self, request: Request) -> Answer:
+    def _send_once(self, request: Request, is_transient: Callable[[Answer], bool]) -> Answer:
         sent = _Sent(request, timestamp(utc_now()))
         self._keep(sent)
         began = time.perf_counter()
         try:
-            sent.answer = self.transport.exchange(request, self.deadline())
+            sent.answer = self.transport.exchange(
+                request, self.deadline(), is_transient=is_transient
+            )
         except RemoteError as error:
             sent.error = str(error)
             raise

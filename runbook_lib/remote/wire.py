@@ -162,7 +162,11 @@ class Wire(httpx.BaseTransport):
                 )
             )
         return httpx.Response(
-            response.status, headers=response.headers, stream=_Body(response), request=request
+            response.status,
+            headers=response.headers,
+            stream=_Body(response),
+            request=request,
+            extensions=response.extensions,
         )
 
     def close(self) -> None:

@@ -9,7 +9,7 @@ refusal's own words are kept, without credentials. Its form: Cyclr, Transaction 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -173,7 +173,7 @@ def read_failures(content: bytes, procedure: Procedure) -> Failures:
 def _payloads(text: str) -> Iterator[object]:
     """Yield each payload, or `None` for what is not one."""
     try:
-        document = parse_json(text.strip(), object_pairs_hook=_without_twins)
+        document = parse_json(text.strip())
     except ValueError:
         pass
     else:
@@ -186,7 +186,7 @@ def _payloads(text: str) -> Iterator[object]:
         try:
             if begins < 0 or len(line) > _LONGEST_LINE:
                 raise ValueError
-            yield parse_json(line[begins : ends + 1], object_pairs_hook=_without_twins)
+            yield parse_json(line[begins : ends + 1])
         except ValueError:
             yield None
 
@@ -305,12 +305,3 @@ def _moment(value: object) -> str:
 def _width(group: Sequence[Failure]) -> tuple[int, int, str]:
     accounts = {failure.account for failure in group}
     return -len(accounts), list(Blame).index(group[0].cause), group[0].what
-
-
-def _without_twins(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    document: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in document:
-            raise ValueError("two fields of it have one name")
-        document[name] = value
-    return document
