@@ -41,34 +41,51 @@ def customer_changes(watched: Watched, look: Look, on: str) -> Iterator[Change]:
     out: dict[str, Topic] = {}
     back: dict[str, dict[str, Topic]] = defaultdict(dict)
     kept = {key.partition("/")[2] for key in watched.topics if key.startswith(f"{CUSTOMERS}/")}
+    # Where one customer has nothing installed any more, nobody has to sign in; where all lost it
+    # at once, they are out.
+    is_lost = bool(look.lost)
+    was_out: set[str] = set()
+    was_back: dict[str, set[str]] = defaultdict(set)
     for ident in [*look.accounts, *sorted(kept - look.accounts.keys())]:
         account = look.accounts.get(ident, Account(ident, ""))
         is_listed = ident in look.accounts
         standing = look.standing(account) if is_listed else Standing.VANISHED
-        is_out = standing is Standing.NOT_SIGNED_IN
+        is_out = standing is Standing.NOT_SIGNED_IN or (
+            is_lost and standing is Standing.NOT_INSTALLED
+        )
         key = f"{CUSTOMERS}/{ident}"
         if key not in watched.topics and not (is_out and account.signed_in_on):
             continue
         before = Answer(Outcome.VERIFIED, LABELS[Standing.SIGNED_IN], account.signed_in_on)
         topic = watched.topics.setdefault(key, Topic(known=before))
         if standing not in _UNKNOWN:
-            # Where nothing is installed any more, nobody has to sign in.
             outcome = Outcome.FAILED if is_out else Outcome.VERIFIED
             was = topic.take(Answer(outcome, LABELS[standing], account.looked_on or on))
             if was and is_out:
                 out[ident] = topic
+                was_out.add(was.reason)
             elif was:
                 back[topic.change][ident] = topic
+                was_back[topic.change].add(was.reason)
             if not (is_out or topic.candidate):
                 del watched.topics[key]
     if out:
-        yield _change(Kind.FAILED, out, look, on)
+        yield _change(Kind.FAILED, out, look, on, was=was_out)
     for began, topics in back.items():
         is_open = any(topic.change == began for topic in watched.topics.values())
-        yield _change(Kind.RECOVERED, topics, look, on, ends="" if is_open else began)
+        ends = "" if is_open else began
+        yield _change(Kind.RECOVERED, topics, look, on, was=was_back[began], ends=ends)
 
 
-def _change(kind: Kind, topics: dict[str, Topic], look: Look, on: str, *, ends: str = "") -> Change:
+def _change(
+    kind: Kind,
+    topics: dict[str, Topic],
+    look: Look,
+    on: str,
+    *,
+    was: set[str],
+    ends: str = "",
+) -> Change:
     """Return the change of these accounts; one for the worse stays open in each."""
     is_worse = kind is Kind.FAILED
     answers = [topic.known for topic in topics.values() if topic.known]
@@ -83,11 +100,11 @@ def _change(kind: Kind, topics: dict[str, Topic], look: Look, on: str, *, ends: 
         since=min(answer.on for answer in answers),
         check=CUSTOMERS,
         title=TITLE,
-        was=LABELS[Standing.SIGNED_IN if is_worse else Standing.NOT_SIGNED_IN],
+        was=" or ".join(sorted(was)),
         now=" or ".join(sorted({answer.reason for answer in answers})),
         reason=f"{counted(len(names), 'customer')}: {', '.join(names[:_MOST_NAMED])}{more}.",
         breaks=_BREAKS if is_worse else "",
-        do=_DO if is_worse else "",
+        do=(look.findings[-1] if look.lost else _DO) if is_worse else "",
         ends=ends,
     )
     if is_worse:

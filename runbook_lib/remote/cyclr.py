@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -137,7 +136,10 @@ class Cyclr:
     def _listed(self, path: str, **params: str) -> list[Document]:
         """Return the rows of all pages; raises `UnexpectedAnswerError` if they may be a part."""
         doubts: list[str] = []
-        fetch = partial(self._page, path, **params)
+
+        def fetch(number: int) -> tuple[list[Document], int]:
+            return self._page(path, number, **params)
+
         rows = list(rows_of(fetch, doubts, most=_MOST_OF_ONE, is_short=True))
         if doubts:
             raise UnexpectedAnswerError(f"Cyclr (/{path}) did not give its whole list. {doubts[0]}")
@@ -242,13 +244,14 @@ def _is_end(sizes: list[int], total: int, repeated: int) -> bool:
 def _gaps(sizes: list[int], total: int, repeated: int) -> Iterator[str]:
     """Yield why a list that has ended may be only a part."""
     filled = [place for place, size in enumerate(sizes, start=1) if size]
-    for place, size in enumerate(sizes[: max(filled, default=1) - 1], start=1):
-        if size < max(sizes):
-            of = f" of {total:,}" if total else ""
-            yield f"Page {place:,}{of} of Cyclr's list has {size:,} rows instead of {max(sizes):,}."
+    before_last = sizes[: max(filled, default=1) - 1]
+    short = [(place, size) for place, size in enumerate(before_last, start=1) if size < max(sizes)]
+    of = f" of {total:,}" if total else ""
+    for place, size in short:
+        yield f"Page {place:,}{of} of Cyclr's list has {size:,} rows instead of {max(sizes):,}."
     if repeated:
         yield f"Of {sum(sizes):,} rows in Cyclr's list {repeated:,} repeat others."
-    if len(filled) < total > 1:
+    if not short and len(filled) < total > 1:
         yield f"Cyclr's list has {total:,} pages, and rows on {len(filled):,} of them."
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -103,7 +103,7 @@ def test_what_cyclr_says_of_each_account(look: Callable[..., Look], tmp_path: Pa
 
 @pytest.mark.parametrize("first", [0, 1])
 @pytest.mark.parametrize("says_pages", [True, False])
-@pytest.mark.parametrize("count", [0, 1, 100, 101, 350])
+@pytest.mark.parametrize("count", [1, 100, 101, 350])
 def test_each_account_once_however_pages_are_counted(
     look: Callable[..., Look], first: int, says_pages: bool, count: int
 ) -> None:
@@ -227,6 +227,114 @@ def test_half_a_page_makes_a_partial_result(look: Callable[..., Look], tmp_path:
     assert seen.notes == ["Page 2 of 4 of Cyclr's list has 40 rows instead of 100."]
     assert not seen.is_complete
     assert shown(seen, tmp_path)["complete"] is False
+
+
+def odd(
+    size: int = 100,
+    step: int = 0,
+    total: Callable[[int], object] = lambda _: "",
+    empty: Collection[int] = (),
+    count: int = 350,
+) -> Callable[[httpx.Request], httpx.Response]:
+    """Return a list whose pages have `size` rows and begin `step` rows after each other."""
+    rows = [{"Id": name, "Name": ""} for name in many(count)]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        number = int(request.url.params.get("page", 1))
+        begins = (number - 1) * (size if step == 0 else max(step, 0))
+        page = [] if number in empty else rows[begins : begins + size]
+        headers = {"Total-Pages": str(total(number))} if total(number) else {}
+        return httpx.Response(200, json=page, headers=headers)
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("listed", "accounts", "note"),
+    [
+        (odd(50), 350, ""),
+        (odd(50, total=lambda _: 7), 350, ""),
+        (odd(50, total=lambda _: 2, count=180), 180, ""),
+        (odd(30, count=31), 31, ""),
+        (odd(total=lambda number: number), 350, ""),
+        (odd(total=lambda _: 4), 350, ""),
+        (odd(total=lambda number: number + 1), 350, "has 7 pages, and rows on 4 of them"),
+        (odd(total=lambda _: 9), 350, "has 9 pages, and rows on 4 of them"),
+        (odd(step=-1), 100, "Page 2 of Cyclr's list has only rows of earlier pages."),
+        (odd(step=-1, total=lambda _: 4), 100, "Page 2 of Cyclr's list has only rows"),
+        (odd(step=-1, count=3), 3, "Page 2 of Cyclr's list has only rows of earlier pages."),
+        (odd(step=90), 350, "rows in Cyclr's list 30 repeat others"),
+        (odd(step=90, total=lambda _: 4, count=400), 400, "repeat others"),
+        (odd(empty=[1]), 250, "Page 1 of Cyclr's list has 0 rows instead of 100."),
+        (odd(empty=[1], total=lambda _: 4), 250, "Page 1 of 4 of Cyclr's list has 0 rows"),
+        (odd(empty=[2], total=lambda _: 4), 250, "Page 2 of 4 of Cyclr's list has 0 rows"),
+        (odd(count=0), 0, "Cyclr lists no account, which proves nothing."),
+        (odd(count=0, total=lambda _: 1), 0, "Cyclr lists no account, which proves nothing."),
+        (says(200, [{"Id": "a"}] * 3, {"Total-Pages": "1"}), 1, "has only rows of earlier pages"),
+    ],
+)
+def test_a_list_is_complete_or_says_what_it_lacks(
+    look: Callable[..., Look], listed: Any, accounts: int, note: str
+) -> None:
+    """It ends with a total that agrees or an empty page; what repeats or lacks is named."""
+
+    console = Console({"a": True, **many(400)})
+    console.faults["/v1.0/accounts"] = listed
+    seen = look(console)
+
+    assert len(seen.accounts) == accounts
+    assert seen.is_complete is not bool(note)
+    assert [note in text for text in seen.notes] == [True] * bool(note)
+    assert console.requests <= accounts + 15
+
+
+def test_a_total_that_agrees_ends_the_list(look: Callable[..., Look]) -> None:
+    """An ordinary list takes a request for each page, and none more for an account."""
+
+    console = Console(many(250))
+    look(console)
+
+    # The token, three pages of which the first is asked for twice, and each account.
+    assert console.requests == 1 + 4 + 250
+
+
+@pytest.mark.parametrize("body", [
+    '[{"Id": 2, "Authenticated": false, "Authenticated": true, "Connector": {"Name": "X"}}]',
+    '[{"Id": 2, "Connector": {"Name": "X", "N": [{"Authenticated": 1, "Authenticated": 1}]}}]',
+])  # fmt: skip
+def test_a_field_that_an_object_has_twice_is_no_answer(
+    look: Callable[..., Look], body: str
+) -> None:
+    """Which of two values counts depends on the reader: the account could not be read."""
+
+    console = Console({"a": True, "b": True})
+    console.faults["a"] = lambda _: httpx.Response(200, text=body)
+    seen = look(console)
+
+    assert seen.counts == {Standing.NOT_KNOWN: 1, Standing.SIGNED_IN: 1}
+    assert "an object in it has 'Authenticated' twice" in seen.accounts["a"].error
+    assert not seen.is_complete
+
+
+@pytest.mark.parametrize("rows", [[], [{"Id": 1, "Name": "Close", "Connector": {"Name": "X"}}]])
+def test_connectors_that_are_all_gone_at_once_are_a_finding(
+    look: Callable[..., Look], tmp_path: Path, rows: list[Any]
+) -> None:
+    """Where no account has the connector that earlier looks saw, that is said until one has it."""
+
+    console = Console({"a": True, "b": False, "c": None})
+    assert look(console).is_complete
+    for name in "ab":
+        console.faults[name] = says(200, rows)
+    for _ in range(2):
+        gone = look(console)
+        assert gone.counts == {Standing.NOT_INSTALLED: 3}
+        assert shown(gone, tmp_path)["notes"][0].startswith("No account has Facebook Marketing API")
+        assert "saw it in 2 accounts" in shown(gone, tmp_path)["notes"][0]
+        assert not gone.is_complete
+    del console.faults["a"]
+
+    assert look(console).is_complete
 
 
 def test_an_account_that_is_missing_in_the_list_is_asked_for(look: Callable[..., Look]) -> None:
@@ -457,7 +565,9 @@ def test_odd_accounts_are_not_dropped_in_silence(look: Callable[..., Look]) -> N
 
     console = Console({"a": True})
     console.faults["/v1.0/accounts"] = says(
-        200, [{"Id": "a", "Name": None}, {"Id": "b\r\nx: y"}, {"Id": 7}, {}]
+        200,
+        [{"Id": "a", "Name": None}, {"Id": "b\r\nx: y"}, {"Id": 7}, {}],
+        {"Total-Pages": "1"},
     )
     seen = look(console)
 

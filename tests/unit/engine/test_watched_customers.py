@@ -117,6 +117,22 @@ def test_who_has_gone_has_nothing_to_sign_in(
     assert office.changes(DAY, DAY) == []
 
 
+def test_connectors_that_are_all_gone_at_once_are_one_change(office: Office) -> None:
+    """Where Cyclr shows the connector in no account any more, all customers are out."""
+
+    office.look()
+    before = dict(office.console.accounts)
+    office.console.accounts |= dict.fromkeys(before)
+    (out,) = office.changes(DAY, 6 * MINUTE, DAY)
+    office.console.accounts |= before
+    (back,) = office.changes(DAY, 6 * MINUTE, DAY)
+
+    assert (out.kind, out.now) == (Kind.FAILED, "connector not installed")
+    assert out.reason.startswith("3 customers")
+    assert "Earlier looks saw it in 4 accounts" in out.do
+    assert (back.kind, back.ends, back.was) == (Kind.RECOVERED, out.id, out.now)
+
+
 def test_only_who_is_in_doubt_is_asked_again(office: Office) -> None:
     """A whole look once a day; in between only those whose answer changed are asked."""
 

@@ -263,6 +263,64 @@ def test_a_connector_is_looked_up_by_its_name(remote: FakeRemote, cyclr: Cyclr) 
     assert fields(remote.requests[0]) == {"query": "Facebook & Co", "pageSize": "100"}
 
 
+LISTS: dict[str, Callable[[Cyclr], list[Any]]] = {
+    "account/connectors": lambda c: c.account_connectors(),
+    "connectors": lambda c: c.find_connectors("X"),
+}
+
+
+@pytest.mark.parametrize("path", LISTS)
+@pytest.mark.parametrize(
+    ("sizes", "total", "asked"),
+    [
+        ([0], "1", 1), ([3], "1", 1), ([3], "", 1), ([100, 1], "2", 3), ([100, 1], "", 4),
+        ([100], "1", 3), ([2, 2, 1], "3", 5), ([100] * 3, "", 5),
+    ],
+)  # fmt: skip
+def test_a_list_is_read_to_its_end(
+    remote: FakeRemote, cyclr: Cyclr, path: str, sizes: list[int], total: str, asked: int
+) -> None:
+    """Every page is read; a total that agrees, or a single page that is not full, ends it."""
+
+    def page(request: httpx.Request) -> httpx.Response:
+        number = int(request.url.params.get("page", 1)) - 1
+        size = sizes[number] if number < len(sizes) else 0
+        rows = [{"Id": 1_000 * number + place, "Name": "X"} for place in range(size)]
+        return httpx.Response(200, json=rows, headers={"Total-Pages": total} if total else {})
+
+    remote.on(f"/v1.0/{path}", page)
+
+    assert len(LISTS[path](cyclr)) == sum(sizes)
+    assert len(remote.requests) == asked
+
+
+@pytest.mark.parametrize("path", LISTS)
+@pytest.mark.parametrize(
+    ("page", "why", "asked"),
+    [
+        (lambda _: [{"Id": place} for place in range(100)], "Page 2 .* rows of earlier pages", 3),
+        (lambda number: [{"Id": 100 * number + place} for place in range(100)], "no end", 51),
+        (lambda number: [{"Id": 90 * number + place} for place in range(100)], "no end", 51),
+        (lambda number: [{"Id": 9}] * (number == 2), "has 0 rows instead of 1", 4),
+        (lambda number: {} if number == 2 else [{"Id": 1}], "Page 2 .* could not be read", 5),
+    ],
+)
+def test_a_part_of_a_list_is_an_error(
+    remote: FakeRemote, cyclr: Cyclr, path: str, page: Callable[[int], Any], why: str, asked: int
+) -> None:
+    """Nothing is concluded from a list that repeats, has gaps or has no end."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        number = int(request.url.params.get("page", 1))
+        return httpx.Response(200, json=page(number), headers={"Total-Pages": "2"})
+
+    remote.on(f"/v1.0/{path}", answer)
+
+    with pytest.raises(UnexpectedAnswerError, match=rf"\(/{path}\) did not give .*{why}"):
+        LISTS[path](cyclr)
+    assert len(remote.requests) <= asked
+
+
 def test_a_sign_in_token_is_a_secret(remote: FakeRemote, session: Session, cyclr: Cyclr) -> None:
     """The single-use token is returned as a secret and never recorded."""
 

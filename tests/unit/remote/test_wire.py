@@ -5,7 +5,7 @@ from __future__ import annotations
 import socketserver
 import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -13,8 +13,12 @@ import httpcore
 import httpx
 import pytest
 
-from runbook_lib.remote.limits import Deadline
+from runbook_lib.core.redaction import Redactor
+from runbook_lib.errors import SlowAnswerError, UnexpectedAnswerError
+from runbook_lib.remote.limits import Deadline, Limits
 from runbook_lib.remote.network import OutOfTimeError, within
+from runbook_lib.remote.rate_limits import CoolDowns
+from runbook_lib.remote.transport import Request, Transport
 from runbook_lib.remote.wire import Wire, _Stream
 
 
@@ -141,7 +145,7 @@ def _chunked(path: str) -> bytes:
 
 
 @contextmanager
-def _server(answer: Callable[[str], tuple[bytes, ...]]) -> Iterator[tuple[int, list[int]]]:
+def _server(answer: Callable[[str], Iterable[bytes]]) -> Iterator[tuple[int, list[int]]]:
     """Serve what `answer` returns for each path, piece by piece; yield port and connections."""
     connections: list[int] = []
 
@@ -234,3 +238,74 @@ def test_of_many_names_the_newest_keep_their_connections(wire: Wire) -> None:
         wire.close()
 
     assert len(connections) == 41
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [*((status, "{}") for status in (408, 429, 500, 502, 503, 504, 524)), (200, "{")],
+)
+def test_a_late_answer_is_not_taken_for_the_next(status: int, body: str) -> None:
+    """After a request was given up, its connection is closed: what comes there later is lost."""
+
+    def late(path: str) -> tuple[bytes, ...]:
+        if path == "/first":
+            head = f"HTTP/1.1 {status} Odd\r\nContent-Length: {len(body)}\r\n\r\n{body}"
+            return (head.encode(),)
+        # On the first connection the late answer comes once the next request has been sent.
+        return (_answer("/late"), _answer(path)) if len(connections) == 1 else (_answer(path),)
+
+    transport = Transport(Redactor(), cool_downs=CoolDowns())
+    with _server(late) as (port, connections):
+        url = f"http://127.0.0.1:{port}"
+        answers = [
+            transport.exchange(
+                Request(method="GET", url=url + path),
+                Deadline(20),
+                is_transient=lambda answer: answer.text == "{",
+            )
+            for path in ("/first", "/second", "/third")
+        ]
+        transport.close()
+
+    assert [answer.text for answer in answers] == [body, "/second", "/third"]
+    assert len(connections) == 2
+
+
+class Stopped(KeyboardInterrupt):
+    """An operator's interrupt."""
+
+
+@pytest.mark.parametrize("ends", ["deadline", "size", "interrupt"])
+def test_a_request_that_is_given_up_here_leaves_no_connection(ends: str) -> None:
+    """After a deadline, a body that is too large or an interrupt the next request gets its own."""
+
+    now, has_ended = 0.0, threading.Event()
+
+    def answer(path: str) -> Iterator[bytes]:
+        nonlocal now
+        if path != "/first":
+            yield _answer(path)
+            return
+        yield b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n" + b"x" * 4_000
+        now = 30.0 if ends == "deadline" else 0.0
+        has_ended.wait(20)
+        yield b"x" * 1_000 + _answer("/late")
+
+    def stop(_: bytes) -> bytes:
+        raise Stopped
+
+    limits = Limits(answer_limit_kib=1 if ends == "size" else 10)
+    transport = Transport(Redactor(), cool_downs=CoolDowns(), limits=limits)
+    raised = {"deadline": SlowAnswerError, "size": UnexpectedAnswerError, "interrupt": Stopped}
+    with _server(answer) as (port, connections), pytest.MonkeyPatch.context() as patch:
+        url = f"http://127.0.0.1:{port}"
+        if ends == "interrupt":
+            patch.setattr("runbook_lib.remote.wire.count", stop)
+        with pytest.raises(raised[ends]):
+            transport.exchange(Request(method="GET", url=f"{url}/first"), Deadline(9, lambda: now))
+        patch.undo()
+        has_ended.set()
+        text = transport.exchange(Request(method="GET", url=f"{url}/second"), Deadline(20)).text
+        transport.close()
+
+    assert (text, len(connections)) == ("/second", 2)
