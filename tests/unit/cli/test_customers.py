@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from runbook_lib.errors import ExitCode
+from runbook_lib.plain_text import counted
 from runbook_lib.sandbox.customers import end_connection
 from runbook_lib.sandbox.server import Sandbox
 from tests.unit.cli.test_people import runbook
@@ -116,6 +117,26 @@ def test_a_partial_page_says_so(console: Console) -> None:
     assert "PARTIAL: 3 accounts" in result.stdout
     assert "! 127.0.0.1 limits the number of calls (429): wait about 3 h." in result.stdout
     assert "<strong>PARTIAL.</strong>" in Path("page.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("rows", "note"),
+    [
+        ([{"Id": "a", "Name": "A"}], "! Page 2 of Cyclr's list has only rows of earlier pages."),
+        ([], "! Cyclr lists no account, which proves nothing."),
+    ],
+)
+def test_a_list_that_may_be_a_part_ends_with_3(
+    console: Console, rows: list[dict[str, str]], note: str
+) -> None:
+    """A list that repeats, or is empty, is never called all accounts."""
+
+    console.faults["/v1.0/accounts"] = lambda _: httpx.Response(200, json=rows)
+    result = runbook("connections")
+
+    assert result.exit_code == ExitCode.INCOMPLETE
+    assert f"PARTIAL: {counted(len(rows), 'account')}" in result.stdout
+    assert note in result.stdout
 
 
 def test_the_last_failure_is_shown(console: Console) -> None:

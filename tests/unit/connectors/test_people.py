@@ -110,6 +110,14 @@ def test_pages_without_an_end_are_given_up(remote: FakeRemote, ask: Any) -> None
     assert len([each for each in remote.requests if APP_ID in each.url.path]) == 50
 
 
+def test_a_next_page_that_repeats_is_given_up(remote: FakeRemote, ask: Any) -> None:
+    """A cursor that leads to itself is asked for once."""
+
+    with pytest.raises(UnexpectedAnswerError, match="pages have no end"):
+        ask(*(roles("1", after="QVFI") for _ in range(60)))
+    assert len([each for each in remote.requests if APP_ID in each.url.path]) == 2
+
+
 def test_a_cursor_that_is_no_cursor_is_not_sent(ask: Any) -> None:
     """A cursor with characters of a field expression is not followed."""
 

@@ -87,6 +87,14 @@ def test_a_plain_text_is_recorded() -> None:
     assert recorded(answer("blocked by policy", 403)) == "blocked by policy"
 
 
+def test_of_an_answer_with_a_field_twice_only_the_name_is_recorded() -> None:
+    """Such an answer may hold credentials that nobody knows: its text is not kept."""
+    given = answer('[{"AuthValue": "unknown-secret", "Id": 1, "Id": 2}]')
+
+    said = "graph.example answered with something unexpected: an object in it has 'Id' twice."
+    assert recorded(given) == f"{said} ({len(given.text)} characters)"
+
+
 def test_deep_nesting_is_recorded_too() -> None:
     """A deeply nested answer is recorded as a document or as text, without an error."""
     given = answer("[" * 900 + "]" * 900)
