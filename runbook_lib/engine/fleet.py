@@ -60,7 +60,7 @@ from runbook_lib.engine.known_run import known_values
 from runbook_lib.engine.pools import Done, LocalPool, available_memory, default_workers
 from runbook_lib.engine.process import ProcessRequest
 from runbook_lib.engine.run import new_run_id
-from runbook_lib.engine.scheduler_address import check_scheduler
+from runbook_lib.engine.scheduler_address import check_greeting, check_scheduler
 from runbook_lib.errors import (
     EvidenceError,
     ExitCode,
@@ -174,6 +174,7 @@ def prepare(request: FleetRequest) -> Fleet:
     """
     if request.scheduler:
         check_scheduler(request.scheduler, is_insecure=request.is_insecure)
+        check_greeting(request.scheduler)
     procedures = {name: find_procedure(name) for name in connector_names()}
     named = read_fleet_file(request.file, procedures, DEFAULT)
     evidence = evidence_folder(request.evidence).absolute()

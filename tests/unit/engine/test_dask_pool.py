@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
+import socket
 import sys
 import threading
 import time
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -234,6 +237,27 @@ def silent() -> Iterator[str]:
     """Give the address of what takes every connection, and never says a word."""
     with hostile_server("silence") as address:
         yield f"tcp://{address.partition('://')[2]}"
+
+
+def test_a_web_server_is_refused_without_a_traceback(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What Dask cannot read is no defect of the runbook, also over WebSocket; nothing is left."""
+
+    def at_once(listener: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                listener.accept()[0].sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    with hostile_server("429") as web, socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=at_once, args=(listener,), daemon=True).start()
+        unasked = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
+        for address in (f"ws://{web.partition('://')[2]}", unasked):
+            with pytest.raises(SettingsError, match=f"No Dask scheduler answers at {address}"):
+                pool_of(address, tmp_path)
+        listener.shutdown(socket.SHUT_RDWR)
+    gc.collect()
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_a_silent_scheduler_ends_the_fleet(

@@ -9,12 +9,14 @@ import pytest
 from click.testing import CliRunner
 
 from runbook_lib.cli.main import main
-from runbook_lib.engine.scheduler_address import check_scheduler
+from runbook_lib.engine import scheduler_address
+from runbook_lib.engine.scheduler_address import check_greeting, check_scheduler
 from runbook_lib.errors import SettingsError
+from tests.support.hostile_server import hostile_server
 from tests.unit.engine.test_fleet import table
 
 
-def resolve(host: str, *_: object, **__: object) -> list[tuple[object, ...]]:
+def resolve(host: str, port: object = 0, *_: object, **__: object) -> list[tuple[object, ...]]:
     """Stand for the resolver."""
     known = {
         "localhost": ["127.0.0.1", "::1"],
@@ -25,7 +27,8 @@ def resolve(host: str, *_: object, **__: object) -> list[tuple[object, ...]]:
     is_address = host.replace(".", "").isdigit() or ":" in host
     if host not in known and not is_address:
         raise socket.gaierror(-2, "Name or service not known")
-    return [(0, 0, 0, "", (each, 0)) for each in known.get(host, [host])]
+    addresses = known.get(host, [host])
+    return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", (each, port)) for each in addresses]
 
 
 @pytest.fixture(autouse=True)
@@ -96,3 +99,51 @@ def test_the_refusal_shows_the_lines_for_tls(folder: Path) -> None:
     assert "dask scheduler --protocol tls --tls-ca-file ca.pem" in result.stderr
     assert "export DASK_DISTRIBUTED__COMM__TLS__CLIENT__CERT=cert.pem" in result.stderr
     assert [path.name for path in Path().iterdir()] == ["tenants.toml"]
+
+
+WEB, OTHER, NOTHING = "(a web server does)", "(something else does)", "(it says nothing)"
+
+
+@pytest.mark.parametrize(
+    ("scheme", "mode", "why"),
+    [
+        ("tcp://", "429", WEB),
+        ("TCP://", "an endless body", WEB),
+        ("tcp://", "endless headers", WEB),
+        ("tcp://", "a status of its own", WEB),
+        ("tcp://", "a reset in the middle", WEB),
+        ("", "429", WEB),
+        ("tcp://", "no HTTP", OTHER),
+        ("tcp://", "no version", OTHER),
+        ("tcp://", "a slow status line", OTHER),
+        ("tcp://", "silence", NOTHING),
+    ],
+)
+def test_what_is_no_scheduler_is_refused(
+    scheme: str, mode: str, why: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever else listens there: exit code 2 within 5 s, which it is, and nothing is written."""
+
+    assert scheduler_address._ANSWER_SECONDS < 5
+    monkeypatch.setattr(scheduler_address, "_ANSWER_SECONDS", 0.6)
+    monkeypatch.setattr(scheduler_address, "_UNASKED_SECONDS", 0.1)
+    Path("tenants.toml").write_text(table("a"))
+    with hostile_server(mode) as url:
+        address = f"{scheme}{url.partition('://')[2]}"
+        result = CliRunner().invoke(main, ("fleet", "tenants.toml", "--scheduler", address))
+
+    assert result.exit_code == 2, result.output
+    assert f"No Dask scheduler answers at {address} {why}." in result.stderr
+    assert "tls://scheduler:8786" in result.stderr
+    assert [path.name for path in Path().iterdir()] == ["tenants.toml"]
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["tcp://127.0.0.1", "tcp://127.0.0.1:x", "tcp://127.0.0.1:99999999999", "tcp://[::1]:9"]
+    + ["tcp://127.0.0.1:9", "tcp://nowhere:8786", "tls://127.0.0.1:9", "ws://127.0.0.1:9"],
+)
+def test_where_nothing_listens_is_left_to_dask(address: str) -> None:
+    """Dask waits for a scheduler that is being started, and says what is wrong with an address."""
+
+    check_greeting(address)
