@@ -253,7 +253,7 @@ def show_verdict(verdict: Verdict) -> None:
     else:
         text = Text(f"{verdict.length} in a chain{', none missing' * (not notes)}")
     _print(Text.assemble(mark, f" {name}: ", text))
-    for note in notes:
+    for note in (*notes, *verdict.odd):
         _print(Text.assemble("  ", line_of(f"! {note}", "yellow")))
 
 

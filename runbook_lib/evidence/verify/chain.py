@@ -10,7 +10,10 @@ from __future__ import annotations
 import stat
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 from runbook_lib.core.files import is_there
@@ -36,6 +39,8 @@ from runbook_lib.evidence.verify.verify import Trust, Verified, verify_bundle
 _LARGEST_JOURNAL = 256 * 1024 * 1024
 _NO_JOURNAL = "The tenant's journal is not here: only it shows whether later runs were removed."
 _UNSEALED = "Nothing is sealed yet."
+# Clocks of machines that write into one folder may differ by so much.
+_TOLERANCE = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +159,7 @@ def _chain(
             f"{len(refused)} of {len(bundles)} {'is' if len(refused) == 1 else 'are'} refused."
         )
     notes = [*([] if journal else [_NO_JOURNAL]), *([] if bundles else [_UNSEALED])]
-    return Verdict(home, length=len(bundles), notes=tuple(notes))
+    return Verdict(home, length=len(bundles), notes=tuple(notes), odd=tuple(_early(chain)))
 
 
 def _check_chain(
@@ -198,6 +203,25 @@ def _check_links(chain: Sequence[Verified]) -> None:
             before and bundle.link.sha256 != before.statement
         ):
             raise ChainError(f"{_called(bundle)} does not follow the statement before it.")
+
+
+def _early(chain: Sequence[Verified]) -> Iterator[str]:
+    """
+    Yield a sentence for each bundle that was sealed before the one that it follows.
+
+    NOTE: a statement contains the digest of the one before it, so one of the two clocks was wrong.
+    """
+    for before, bundle in pairwise(chain):
+        ends = [each.run["finished_on"] for each in (before, bundle)]
+        # NOTE: a run ends when it is sealed. A trusted key may have signed no time, or an odd one.
+        with suppress(TypeError, ValueError):
+            earlier, later = map(datetime.fromisoformat, ends)
+            if earlier - later > _TOLERANCE:
+                yield (
+                    f"{_called(bundle)} says that it was sealed at {ends[1]}, before its "
+                    f"predecessor at {ends[0]}: one clock was wrong, and words count by these "
+                    "times."
+                )
 
 
 def _check_parts(chain: Sequence[Verified]) -> None:

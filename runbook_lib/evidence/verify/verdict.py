@@ -22,8 +22,8 @@ class Verdict:
     """
     The verdict on one bundle (`verified`), on a tenant's whole chain (its `length`), or a fleet.
 
-    `error` is set if it is rejected. `notes` say what a chain does not show. `fleet` is
-    what the statement over a fleet's run claims.
+    `error` is set if it is rejected. `notes` say what a chain does not show, `odd` what
+    is strange in it. `fleet` is what the statement over a fleet's run claims.
     """
 
     path: Path
@@ -31,6 +31,7 @@ class Verdict:
     error: EvidenceError | None = None
     length: int = 0
     notes: tuple[str, ...] = ()
+    odd: tuple[str, ...] = ()
     fleet: Mapping[str, Any] | None = None
 
     @property
@@ -48,7 +49,7 @@ class Verdict:
         if self.fleet is not None:
             return {**document, "fleet": self.fleet, "notes": self.notes}
         if self.verified is None:
-            return {**document, "chain": self.length, "notes": self.notes}
+            return {**document, "chain": self.length, "notes": self.notes + self.odd}
         verified: dict[str, Any] = to_builtins(replace(self.verified, result=None))
         verified["carried"] = [structs.astuple(line) for line in self.verified.carried]
         del verified["part"]  # it is in `run`

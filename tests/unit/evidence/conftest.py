@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,7 @@ def ended_run(
     *,
     four_eyes: tuple[str, ...] = (),
     has_statements: bool = True,
+    at: datetime = NOON,
 ) -> Run:
     """
     Return a run for the tenant acme that has ended, with one step of each outcome.
@@ -123,11 +125,11 @@ def ended_run(
     run = Run(
         Procedure(id="p", version="1", title="P", sections=(section,), inputs=()),
         Settings({"four_eyes": four_eyes} if four_eyes else {}, {"app_secret": Secret(CANARY)}),
-        Journal(evidence / "acme" / "p" / "journal.jsonl", clock=lambda: NOON),
+        Journal(evidence / "acme" / "p" / "journal.jsonl", clock=lambda: at),
         "acme",
         "headless",
         run_id,
-        clock=lambda: NOON,
+        clock=lambda: at,
     )
     run.start()
     if has_statements:

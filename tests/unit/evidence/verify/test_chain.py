@@ -7,11 +7,13 @@ import os
 import shutil
 import tracemalloc
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from runbook_lib.cli.terminal import show_verdict
 from runbook_lib.core import journal
 from runbook_lib.core.journal import Journal, read_lines
 from runbook_lib.core.model import ChangeIntended
@@ -22,6 +24,7 @@ from runbook_lib.evidence.verify import verify
 from runbook_lib.evidence.verify.tree import verify_tree
 from runbook_lib.evidence.verify.verdict import Verdict
 from runbook_lib.evidence.verify.verify import Trust
+from tests.conftest import NOON
 from tests.support.journals import append
 from tests.unit.evidence.conftest import AT, ended_run, seal_run
 from tests.unit.evidence.verify.test_verify import STATEMENT, payload, sign_again
@@ -60,6 +63,48 @@ def test_a_chain_in_order_is_accepted(tenant: Path, trust: Trust) -> None:
     assert [verdict.error for verdict in verdicts] == [None] * 4
     assert [v.verified.link.sequence for v in verdicts[:3] if v.verified] == [1, 2, 3]
     assert (verdicts[3].path, verdicts[3].length) == (tenant, 3)
+
+
+@pytest.mark.parametrize("has_journal", [True, False])
+@pytest.mark.parametrize(
+    ("minutes", "noted"),
+    [
+        ((0, 0, 0), ()),
+        ((0, 10, 20), ()),
+        ((0, -5, -10), ()),
+        ((0, -6, 0), (2,)),
+        ((0, 60, -600_000), (3,)),
+        ((600_000, 0, 1), (2,)),
+        ((20, 10, 0), (2, 3)),
+    ],
+)
+def test_a_bundle_that_was_sealed_before_its_predecessor_is_noted(
+    minutes: tuple[int, ...],
+    noted: tuple[int, ...],
+    has_journal: bool,
+    tmp_path: Path,
+    key: SigningKey,
+    trust: Trust,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Words count by these times: more than 5 minutes are noted, and nothing is refused."""
+
+    for run_id, minute in zip(IDS, minutes, strict=True):
+        seal_run(ended_run(tmp_path, run_id, at=NOON + timedelta(minutes=minute)), key)
+    if not has_journal:
+        (tmp_path / "acme" / "p" / "journal.jsonl").unlink()
+    verdicts = list(verify_tree(tmp_path, trust))
+    show_verdict(verdicts[-1])
+    notes = verdicts[-1].odd
+
+    assert [verdict.error for verdict in verdicts] == [None] * 4
+    assert len(notes) == len(noted)
+    for note, number in zip(notes, noted, strict=True):
+        assert note.startswith(f"Number {number} ({IDS[number - 1]}) says that it was sealed at ")
+    assert verdicts[-1].document()["notes"] == (*verdicts[-1].notes, *notes)
+    shown = capsys.readouterr().out
+    assert ("3 in a chain, none missing" in shown) is has_journal
+    assert shown.count("predecessor") == len(noted)
 
 
 @pytest.mark.parametrize("number", [0, 1, 2])
