@@ -79,6 +79,7 @@ def connections(
 
 def read_webhook(source: str, connector: str) -> Failures:
     """Return the failed transactions in the file `source`, or on stdin (`-`)."""
+    from runbook_lib.cli.terminal import progress_bar
     from runbook_lib.connectors.cyclr.transactions import LARGEST, read_failures
     from runbook_lib.connectors.registry import find_procedure
     from runbook_lib.core.files import open_plain
@@ -96,7 +97,13 @@ def read_webhook(source: str, connector: str) -> Failures:
     if not content.strip():
         msg = "There is no JSON of a webhook to read."
         raise SettingsError(msg, next_step="Give a file, or - for stdin.")
-    return read_failures(content, procedure)
+    with progress_bar(is_error=True) as bar:
+        task = bar.add_task("entries read", total=None)
+        return read_failures(
+            content,
+            procedure,
+            lambda done, total: bar.update(task, completed=done, total=total),
+        )
 
 
 def show_failures(document: Mapping[str, Any]) -> None:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from runbook_lib.core.procedure import Procedure, Step
-from runbook_lib.core.redaction import MASK
+from runbook_lib.core.redaction import MASK, without_headers
 from runbook_lib.core.troubles import Cause, Trouble, read_error, recognise, similar
 from runbook_lib.errors import SettingsError
 
@@ -101,7 +101,7 @@ def _echo(texts: tuple[str, ...]) -> str:
     words = " ".join(texts[0].split())[: 4 * _LONGEST_ECHO] if texts else ""
     if words.startswith(("{", "[")):
         return ""
-    echo = _LONG_WORD.sub(MASK, words)
+    echo = _LONG_WORD.sub(MASK, without_headers(words))
     return f"{echo[:_LONGEST_ECHO]}…" if len(echo) > _LONGEST_ECHO else echo
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Container, Iterable, Iterator,
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NoReturn
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote, quote_plus, unquote
 
 from runbook_lib.core.json_text import Kept, rebuild
 from runbook_lib.core.secret_search import SecretSearch
@@ -54,8 +54,37 @@ _NAMED_SECRET = re.compile(
     r"([0-9a-f]{32})(?![0-9A-Za-z])"
 )
 
+# Headers that sign in, as lines, as fields and items of JSON, and in a query: their names, what
+# stands before a value, and the value, to the end of its line, its text or its list.
+_QUOTE = r"(?:\\{0,8}[\"']|&quot;|&#39;|%22)"
+_BLANK = "[\\s\u200b-\u200f\u2060\ufeff]*+"
+_BEFORE_VALUE = (
+    rf"(?:{_QUOTE}?{_BLANK}(?:=>|[:=\uff1a\uff1d]|%3a)|>"
+    rf"|{_QUOTE}\s*+,(?:\s*+{_QUOTE}value{_QUOTE}\s*+:)?(?=\s*+{_QUOTE})){_BLANK}{_QUOTE}?"
+)
+# Prose has these names as well: a value is one word, has a digit or a sign, or names a scheme.
+_IS_VALUE = (
+    r"(?=(?<==)\S|\s*+(?:[^\s\"'<]++[^\S\r\n]*+(?:[\r\n\"'<]|\Z)|\[|[^\r\n\"']{0,200}?[0-9=]"
+    r"|(?:basic|bearer|digest|negotiate|ntlm|hawk|oauth|token|signature)\s))"
+)
+_VALUE = (
+    r"(?:\s*+\[[^\]\r\n]*+|(?:[^\r\n\"'\\=]|\\{1,8}/|=(?:\\{0,8}\"[^\"\r\n]*+\")?)++"
+    r"(?:\r?\n[ \t]+[^\r\n\"'\\]++)*+)"
+)
+_KEY = "(?:key|token|secret|signature(?:-[0-9]+)?|session|session-?id|auth)"
+_HEADER = re.compile(
+    rf"((?:authorization|(?<![a-z])cookie2?){_BEFORE_VALUE}{_IS_VALUE}){_VALUE}"
+    rf"|((?:(?<=[a-z0-9]-){_KEY}{_BEFORE_VALUE}"
+    rf"|(?:(?<=[a-z0-9]_){_KEY}|(?<![a-z])apikey){_BEFORE_VALUE}{_IS_VALUE}))"
+    rf"{_VALUE.replace('=]', '=&]')}",
+    re.IGNORECASE,
+)
+_BASIC = re.compile(r"(\bbasic(?:\s|%20|\+)++)([0-9A-Za-z+/_-]{4,}+(?:=|%3d){0,2})", re.IGNORECASE)
+
 # Without one of these a text hides nothing: escapes, colours, and what may be base64.
 _HIDING = re.compile(r"[\\%&\x1b]|[0-9A-Za-z+/_\r\n-]{24}")
+# The shortest token of a known shape, 29 characters of an app, takes 38 or more in base64.
+_HIDING_TOKEN = re.compile(r"[\\%&\x1b]|[0-9A-Za-z+/_\r\n-]{38}")
 _BLANKS = re.compile(r"(\s+)")
 
 
@@ -178,6 +207,7 @@ class Redactor:
         32 hexadecimal digits count only if their value is known, recognised or named as a
         secret: a stranger's request id, MD5 or ETag has the same form as a client secret.
         """
+        text = without_headers(text)
         named = [match.span(1) for match in _NAMED_SECRET.finditer(text)]
         return self._cleaned(_replaced(text, named), bare_hex=False)
 
@@ -244,7 +274,8 @@ class Redactor:
         shapes = self._shapes(text, bare_hex=bare_hex)
         masked = _replaced(text, [*known, *self._broken_forms_in(text), *shapes])
         search = self._search(bare_hex=bare_hex)
-        if not _HIDING.search(masked) or not search.is_leak(masked):
+        hiding = _HIDING if self._forms else _HIDING_TOKEN
+        if not hiding.search(masked) or not search.is_leak(masked):
             return masked
         words = [MASK if search.is_leak(word) else word for word in _BLANKS.split(masked)]
         cleaned = "".join(words)
@@ -308,6 +339,17 @@ class RedactingFilter(logging.Filter):
         return True
 
 
+def without_headers(text: str) -> str:
+    """
+    Return `text` with the values of headers that sign in masked, and what `Basic` names.
+
+    Without a header's name, a word after `Basic` counts if it can be a user and a password
+    (RFC 7617): prose has the word too.
+    """
+    text = _HEADER.sub(lambda match: f"{match[1] or match[2]}{MASK}", text)
+    return _BASIC.sub(lambda match: f"{match[1]}{MASK}" if _signs_in(match[2]) else match[0], text)
+
+
 def encoded_forms(secret: Secret) -> set[str]:
     r"""
     Return every form in which `secret` may appear.
@@ -339,6 +381,14 @@ def bare_hex_in(text: str) -> Iterator[tuple[int, int]]:
         word = match.group()
         if not (word.isdigit() or word.isalpha()):
             yield match.span()
+
+
+def _signs_in(word: str) -> bool:
+    """Return whether a word after `Basic` is base64 of a user and a password, or like it."""
+    bare = unquote(word).rstrip("=")
+    whole = base64.b64decode(f"{bare[: len(bare) - (len(bare) % 4 == 1)]}===", "-_")
+    is_plain = b":" in whole and min(whole) >= ord(" ")
+    return is_plain or bare != unquote(word) or any(map(str.isdigit, bare))
 
 
 def _places(form: str, text: str) -> Iterator[tuple[int, int]]:

@@ -15,6 +15,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import islice
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -310,6 +311,7 @@ def _normal(text: str) -> str:
     return f" {words} "
 
 
+@lru_cache(maxsize=2_000)
 def _parts(shown: str) -> list[str]:
     """Return the parts of a text between its gaps, as words."""
     return [part for part in map(_normal, shown.split(GAP)) if part.strip()]

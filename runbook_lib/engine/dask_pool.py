@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from distributed import Client, Worker, WorkerPlugin, get_worker
-from distributed.comm import connect, resolve_address
+from distributed.comm.addressing import resolve_address
+from distributed.comm.core import connect
 from distributed.security import Security
 
 from runbook_lib.connectors.registry import connector_names, find_procedure

@@ -9,7 +9,7 @@ refusal's own words are kept, without credentials. Its form: Cyclr, Transaction 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -22,7 +22,7 @@ from runbook_lib.connectors.provider import vendor_of
 from runbook_lib.core.journal import timestamp
 from runbook_lib.core.json_text import parse_first, parse_json
 from runbook_lib.core.procedure import Procedure
-from runbook_lib.core.redaction import MASK, Redactor
+from runbook_lib.core.redaction import MASK, Redactor, without_headers
 from runbook_lib.core.troubles import ErrorText, Trouble, read_error, recognise
 from runbook_lib.remote.documents import shorten
 from runbook_lib.remote.owners import is_same_owner
@@ -47,6 +47,11 @@ _NAMED_SECRET = re.compile(
     re.IGNORECASE,
 )
 _TOO_MANY_REQUESTS = 429
+# What differs where the same failed: ids and numbers.
+_ID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}|\w*[0-9]\w*", re.IGNORECASE)
+_WORD = re.compile(r"\w+")
+# How many entries are read between two calls that say so.
+_PART = 500
 # The documented fields that are kept as they are.
 _FIELDS = {
     "account": "AccountId",
@@ -123,7 +128,7 @@ class Failures:
         groups: dict[tuple[object, ...], list[Failure]] = {}
         for failure in self.items:
             is_named = failure.is_known or not failure.codes
-            group_by: object = failure.what if is_named else failure.codes
+            group_by: object = _without_ids(failure.what) if is_named else failure.codes
             groups.setdefault((failure.cause, group_by), []).append(failure)
         for group in sorted(groups.values(), key=_width):
             last, traces = group[-1], dict.fromkeys(item.trace for item in reversed(group))
@@ -144,16 +149,24 @@ class Failures:
             }
 
 
-def read_failures(content: bytes, procedure: Procedure) -> Failures:
+def read_failures(
+    content: bytes,
+    procedure: Procedure,
+    on_progress: Callable[[int, int], object] = lambda *_: None,
+) -> Failures:
     """
     Return the failures of `procedure`'s connector in a payload, a list of them, or lines of a log.
 
     What cannot be read is counted. A failure whose request names no host counts for this connector.
+    Of many entries `on_progress` gets how many are read now and then, and how many there are.
     """
     reader = _Reader(procedure)
     items: list[Failure] = []
     unread, others, is_cut = 0, 0, len(content) > LARGEST
-    for payload in _payloads(content[:LARGEST].decode("utf-8-sig", "replace")):
+    total, payloads = _payloads(content[:LARGEST].decode("utf-8-sig", "replace"))
+    for number, payload in enumerate(payloads):
+        if total > _PART and number % _PART == 0:
+            on_progress(number, total)
         if len(items) >= _MOST_FAILURES:
             is_cut = True
             break
@@ -170,38 +183,44 @@ def read_failures(content: bytes, procedure: Procedure) -> Failures:
     return Failures(tuple(sorted(items, key=lambda item: item.at)), unread, others, is_cut)
 
 
-def _payloads(text: str) -> Iterator[object]:
-    """Yield each payload, or `None` for what is not one."""
+def _payloads(text: str) -> tuple[int, Iterator[object]]:
+    """Return how many entries there may be, and each payload, or `None` for what is not one."""
     try:
         document = parse_json(text.strip())
     except ValueError:
-        pass
-    else:
-        yield from document if isinstance(document, list) else (document,)
-        return
-    for line in text.splitlines():
-        begins, ends = line.find("{"), line.rfind("}")
-        if not line.strip():
-            continue
-        try:
-            if begins < 0 or len(line) > _LONGEST_LINE:
-                raise ValueError
-            yield parse_json(line[begins : ends + 1])
-        except ValueError:
-            yield None
+        lines = [line for line in text.splitlines() if line.strip()]
+        return len(lines), map(_payload, lines)
+    entries = document if isinstance(document, list) else [document]
+    return len(entries), iter(entries)
+
+
+def _payload(line: str) -> object:
+    begins, ends = line.find("{"), line.rfind("}")
+    if begins < 0 or len(line) > _LONGEST_LINE:
+        return None
+    try:
+        return parse_json(line[begins : ends + 1])
+    except ValueError:
+        return None
 
 
 class _Reader:
-    """What is known of one connector's errors; equal refusals are recognised once."""
+    """What is known of one connector's errors; what is equal is recognised and masked once."""
 
     def __init__(self, procedure: Procedure) -> None:
         self._vendor = vendor = vendor_of(procedure)
         troubles = (trouble for step in procedure.steps for trouble in step.troubles)
         self._troubles = tuple({trouble.shown: trouble for trouble in troubles}.values())
         defaults = {item.name: item.default for item in vendor.settings if item.default is not None}
+        shown = " ".join(text for trouble in self._troubles for text in trouble.shown)
+        self._words = {*_WORD.findall(shown.casefold())}
         self._homes = {host for url in vendor.hosts(defaults) for host in _hosts(url)}
         self._redactor = Redactor()
         self._recognised = lru_cache(maxsize=1_000)(self._recognise)
+        self._clean = lru_cache(maxsize=10_000)(self._masked)
+        self._is_ours = lru_cache(maxsize=1_000)(
+            lambda host: any(is_same_owner(host, home) for home in self._homes)
+        )
 
     def failure(self, fields: Mapping[str, Any]) -> tuple[Failure, bool]:
         """Return what a payload says, and whether its request went to another company's host."""
@@ -210,7 +229,8 @@ class _Reader:
         detail = detail[:_LONGEST_DETAIL] if isinstance(detail, str) else ""
         head, refusal, request = _parts(detail)
         error = read_error(refusal)
-        trouble, cause = self._recognised(error, message, _status(detail))
+        plain = ErrorText(tuple(map(self._plain, error.texts)), error.codes)
+        trouble, cause = self._recognised(plain, self._plain(message), _status(detail))
         text = next(iter(error.texts), "") if refusal.startswith("{") else refusal or head
         answer = self._clean(text, _LONGEST_TEXT)
         fields = {name: self.text(fields, key) for name, key in _FIELDS.items()} | {
@@ -227,13 +247,22 @@ class _Reader:
             is_known=trouble is not None,
         )
         host = next(iter(_hosts(request)), "")
-        return failure, bool(host) and not any(is_same_owner(host, home) for home in self._homes)
+        return failure, bool(host) and not self._is_ours(host)
 
     def text(self, fields: Mapping[str, Any], name: str, longest: int = _LONGEST_NAME) -> str:
         """Return a field that is a text or a whole number, on one line, without credentials."""
         value = fields.get(name)
         is_plain = isinstance(value, str | int) and not isinstance(value, bool)
         return self._clean(str(value), longest) if is_plain else ""
+
+    def _plain(self, text: str) -> str:
+        """Return `text` without ids that are in no known text: it means the same, more often."""
+
+        def plain(match: re.Match[str]) -> str:
+            words = _WORD.findall(match[0].casefold())
+            return match[0] if self._words.intersection(words) else "-".join(["id0"] * len(words))
+
+        return _ID.sub(plain, text)
 
     def _recognise(
         self, error: ErrorText, message: str, status: int
@@ -261,10 +290,10 @@ class _Reader:
         error = document.get("error") if isinstance(document, dict) else None
         return self.text(error, self._vendor.trace_field) if isinstance(error, dict) else ""
 
-    def _clean(self, text: str, longest: int) -> str:
+    def _masked(self, text: str, longest: int) -> str:
         text = text[: 8 * longest]
         if len(text) >= _SHORTEST_SECRET:
-            masked = _NAMED_SECRET.sub(lambda match: f"{match[1]}{MASK}", text)
+            masked = _NAMED_SECRET.sub(lambda match: f"{match[1]}{MASK}", without_headers(text))
             text = self._redactor.redact(masked)
         return shorten(text, longest)
 
@@ -281,6 +310,13 @@ def _parts(detail: str) -> tuple[str, str, str]:
         ends = 0
     refusal = answer[place:ends] if ends else rest.strip()
     return head.strip(), refusal, detail[begins.start() if begins else ends :]
+
+
+def _without_ids(text: str) -> str:
+    """Return `text` with each id and number alike; a status at its beginning stays."""
+    status = _STATUS.match(text)
+    begin = status.end() if status else 0
+    return text[:begin] + _ID.sub("0", text[begin:])
 
 
 def _status(detail: str) -> int:

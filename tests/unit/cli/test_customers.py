@@ -15,6 +15,7 @@ import pytest
 
 from runbook_lib.errors import ExitCode
 from runbook_lib.plain_text import counted
+from runbook_lib.plain_text import csv_cell
 from runbook_lib.sandbox.customers import end_connection
 from runbook_lib.sandbox.server import Sandbox
 from tests.unit.cli.test_people import runbook
@@ -106,6 +107,42 @@ def test_page_and_csv_have_all_accounts(console: Console) -> None:
     assert "What nothing shows" in page
     assert [row[0] for row in rows] == ["id", "b", "a"]
     assert rows[2][1].startswith("'=cmd")
+
+
+@pytest.mark.parametrize(
+    "sign",
+    ["=", "+", "-", "@", "|", "%0d", "%0D", "\uff1d", "\uff0b", "\uff0d", "\uff20", "\uff5c"],
+)
+@pytest.mark.parametrize(
+    "before", ["", " ", "\ufeff", "\u200b", "\u00a0\u200e", "\x00", "\t", "\r\n"]
+)
+def test_a_cell_that_a_spreadsheet_would_run_is_text(before: str, sign: str) -> None:
+    """What begins a formula gets an apostrophe, also after what is not seen."""
+
+    (row,) = csv.reader([csv_cell(f'{before}{sign}1+"x"')])
+
+    assert row[0].startswith("'")
+    assert row[0].endswith('1+"x"')
+
+
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [
+        ("\tAcme", "'Acme"),
+        ("\rAcme", "'Acme"),
+        ("Acme | B = 1", "Acme | B = 1"),
+        ("20%0d", "20%0d"),
+        (" Acme ", "Acme"),
+        ("2026-11-24", "2026-11-24"),
+        ("Größe 名前", "Größe 名前"),
+        ("", ""),
+        ("\ufeff", "\ufeff"),
+    ],
+)
+def test_other_cells_stay_as_they_are(text: str, cell: str) -> None:
+    """Only a tab or a new line at the beginning counts beside the signs."""
+
+    assert next(csv.reader([csv_cell(text)])) == [cell]
 
 
 def test_a_partial_page_says_so(console: Console) -> None:
@@ -246,6 +283,24 @@ def test_failed_transactions_are_explained(source: str) -> None:
     assert TOKEN not in result.output
 
 
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_progress_is_shown_on_a_terminal(
+    is_terminal: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A long file has a bar on stderr where that is a terminal; a log has none, nor has stdout."""
+
+    for name in ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+        monkeypatch.setenv(name, "1" if is_terminal else "0")
+    if not is_terminal:
+        monkeypatch.delenv("FORCE_COLOR")
+    typed = "\n".join([json.dumps(payload(Detail=""))] * 600)
+    result = runbook("explain", "--webhook", "-", "--json", typed=typed)
+
+    assert ("entries read" in result.stderr) is is_terminal
+    assert ("/600" in result.stderr) is is_terminal
+    assert json.loads(result.stdout)["failures"] == 600
+
+
 def test_what_is_not_known_ends_with_3() -> None:
     """A cause that nobody knows, or what cannot be read, is said, with code and trace id."""
 
@@ -277,3 +332,13 @@ def test_nothing_to_read_is_a_mistake(words: tuple[str, ...], said: str) -> None
     result = runbook("explain", *words)
 
     assert (result.exit_code, said in result.stderr) == (ExitCode.USAGE, True)
+
+
+@pytest.mark.parametrize("text", ["Cookie: sid=hush", "X-Api-Key: hush", "it got Basic dTpodXNo"])
+def test_what_is_not_known_is_repeated_without_its_headers(text: str) -> None:
+    """`explain` shows what it does not know, and nothing of it that signs in."""
+
+    result = runbook("explain", text)
+
+    assert "**********" in result.stdout
+    assert not {"hush", "dTpodXNo"} & {*re.findall(r"\w+", result.output)}

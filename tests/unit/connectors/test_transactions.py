@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from msgspec import to_builtins
 
 from runbook_lib.connectors.blame import ADVICE, Blame
+from runbook_lib.connectors.cyclr import transactions
 from runbook_lib.connectors.cyclr.transactions import LARGEST, Failures, read_failures
 from runbook_lib.connectors.registry import find_procedure
 from tests.support.connectors import FACEBOOK_CONNECTORS
@@ -110,6 +111,80 @@ def test_failures_of_one_cause_are_one_entry() -> None:
     )
     assert [cause["names"] for cause in causes] == [["b", "c"], ["A"]]
     assert failures.last["b"].at == "2026-11-22T00:00:00.000Z"
+
+
+@pytest.mark.parametrize(
+    ("texts", "groups"),
+    [
+        (("Item 17 failed", "Item 18 failed", "Item 19000 failed"), 1),
+        (
+            (
+                "Row 6f1d1c1e-0a5b-4c5e-9f5e-aaaaaaaaaaaa",
+                "Row aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee",
+            ),
+            1,
+        ),
+        (("Order AB-12x is gone", "Order AB-13y is gone"), 1),
+        (("Item 17 failed", "Item 17 is gone"), 2),
+        (("500 Error", "502 Error"), 2),
+    ],
+)
+def test_failures_that_differ_in_ids_are_one_cause(texts: tuple[str, ...], groups: int) -> None:
+    """What has no code is grouped by its text, but for ids and numbers; a status is none."""
+
+    for field in ("Message", "Detail"):
+        failures = read(*(payload(**{"Message": "", "Detail": "", field: text}) for text in texts))
+        causes = list(failures.causes())
+        assert len(causes) == groups or field == "Message"
+        assert sum(cause["failures"] for cause in causes) == len(texts)
+        assert causes[-1]["what"] in texts
+
+
+def test_refusals_with_other_ids_are_recognised_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """50,000 failures differ in their ids: what they mean is worked out once, not for each."""
+
+    asked: list[object] = []
+    recognise = transactions.recognise
+    monkeypatch.setattr(
+        transactions, "recognise", lambda *given: asked.append(given) or recognise(*given)
+    )
+    known = "Unsupported get request. Object with ID '{}' does not exist"
+    texts = [known.format(10**14 + number) for number in range(300)]
+    failures = read(*(payload(Detail=detail(refusal(text, 100, 33))) for text in texts))
+    (cause,) = failures.causes()
+
+    assert cause["failures"] == 300
+    assert len(asked) < 10
+
+
+@pytest.mark.parametrize(
+    ("message", "code", "subcode", "status", "cause"), REFUSALS, ids=lambda value: str(value)[:40]
+)
+def test_an_id_in_a_refusal_changes_nothing(
+    message: str, code: int, subcode: int | None, status: str, cause: Blame
+) -> None:
+    """A text is recognised whatever ids stand around it."""
+
+    found = []
+    for name in ("", " Request 6f1d1c1e-0a5b-4c5e-9f5e-0a5b4c5e9f5e, item 4711."):
+        body = payload(Detail=detail(refusal(message + name, code, subcode), status))
+        found.append(read(body).items[0])
+
+    assert found[0].cause is found[1].cause is cause
+    assert (found[0].is_known, found[0].do) == (found[1].is_known, found[1].do)
+
+
+@pytest.mark.parametrize("as_lines", [True, False])
+def test_progress_is_told_of_many_entries_alone(as_lines: bool) -> None:
+    """Of a long file it is said how much of it is read, now and then; of a short one nothing."""
+
+    told: list[tuple[int, int]] = []
+    entry = json.dumps(payload(Detail=""))
+    for number in (3, 1_200):
+        text = "\n".join([entry] * number) if as_lines else f"[{','.join([entry] * number)}]"
+        read_failures(text.encode(), MARKETING, lambda *now: told.append(now))
+
+    assert told == [(0, 1_200), (500, 1_200), (1_000, 1_200)]
 
 
 @pytest.mark.parametrize(
@@ -277,12 +352,19 @@ def test_nothing_moves_a_terminals_cursor(field: str, text: str) -> None:
         "client_secret=s3cr3tvalue&x=1",
         "appsecret_proof=0123456789abcdef",
         f"token%3D{TOKEN}",
+        "Authorization: Basic dXNlcjpodXNoLWh1c2g=",
+        "it refused Basic dXNlcjpodXNoLWh1c2g=",
+        'Proxy-Authorization: Digest username="u1", response="s3cr3tvalue"',
+        "Cookie: sid=s3cr3tvalue; other=shortone",
+        '{"set-cookie":["sid=s3cr3tvalue","b=shortone"]}',
+        "X-Api-Key: s3cr3tvalue",
+        '{"headers":{"x-api-key":"shortone"}}',
     ],
 )
 def test_a_credential_in_a_detail_is_masked(text: str) -> None:
     """In an address, a header or a body, by its form or by its name."""
 
-    secrets = (TOKEN, "short-1234", "shortone", "s3cr3tvalue", "0123456789abcdef")
+    secrets = (TOKEN, "short-1234", "shortone", "s3cr3tvalue", "0123456789abcdef", "dXNlcjpo")
     for sent in (text, f"400 Bad Request\r\n{text}\r\n", detail(refusal(text, 4711))):
         for field in ("Detail", "Message", "AccountName"):
             shown = json.dumps(to_builtins(read(payload(**{field: sent})).items[0]))

@@ -499,3 +499,73 @@ def test_words_that_stand_together_are_not_a_broken_secret(secret: str) -> None:
     redactor = Redactor([Secret(secret)])
 
     assert redactor.redact("a correct  horse on 2026 1127") == "a correct  horse on 2026 1127"
+
+
+_BASIC = base64.b64encode(b"user:hush-hush").decode()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"Authorization: Basic {_BASIC}",
+        f"> proxy-authorization:basic {_BASIC}\r\nHost: a",
+        f"Authorization:\r\n Basic {_BASIC}",
+        f"it refused Basic {_BASIC} here",
+        f"Basic%20{_BASIC}",
+        json.dumps({"Authorization": f"Basic {_BASIC}", "x": 1}),
+        json.dumps(json.dumps({"Authorization": f"Basic {_BASIC}", "x": 1})),
+        "Authorization: Basic ab\\/hush=",
+        "Authorization: hush",
+        "Authorization: Negotiate hush",
+        'Authorization: Digest username="hush", response="hush", uri="/"',
+        "Authorization: AWS4-HMAC-SHA256 Credential=hush/2026, Signature=hush",
+        "Cookie: hush",
+        'Cookie: sid=hush; other="hush hush"; x=1\nHost: a',
+        "set-cookie: sid=hush; Path=/",
+        '"Cookie":["a=hush","b=hush"], "z":1',
+        '{"name":"Cookie","value":"sid=hush"}',
+        '["x-api-key","hush"]',
+        "{'X-Api-Key': 'hush', 'b': 1}",
+        "&quot;x-api-key&quot;:&quot;hush&quot;",
+        "<x-api-key>hush</x-api-key>",
+        'curl -H "x-api-key: hush" https://a.example',
+        "X-API-KEY:\thush",
+        "X-Api-Key\u200b\uff1a hush",
+        "X_API_KEY=hush",
+        "the key was apikey=hush and it ended",
+        "https://a.example/?apikey=hush&x=1",
+        "api-key: hush",
+        "Ocp-Apim-Subscription-Key: hush",
+        "X-Auth-Token: hush",
+        "X-Hub-Signature-256: sha256=hush",
+    ],
+)
+def test_a_header_that_signs_in_is_masked(text: str) -> None:
+    """In what a stranger says: as a line, a field, an item or a part of a query."""
+
+    for around in (text, f"400 Bad Request\r\n{text}\r\nmore", f"It got {text}"):
+        shown = Redactor().redact_remote(around)
+        assert "hush" not in shown
+        assert _BASIC[:8] not in shown
+        assert MASK in shown
+        assert Redactor().redact_document({"said": [around]}) == {"said": [shown]}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Open Settings > Basic of the app",
+        "Use Basic authentication.",
+        "The Basic plan ended: see basic permissions",
+        "Error validating access token: Session has expired on Saturday, 13-Jun-26",
+        "Invalid OAuth access token - Cannot parse access token",
+        "Error in authorization: the user denied access",
+        "Cookies: accept or refuse",
+        "API key: not the one of this app",
+        "The access_token: is missing",
+    ],
+)
+def test_prose_about_signing_in_is_kept(text: str) -> None:
+    """The names of headers and schemes are words as well."""
+
+    assert Redactor().redact_remote(text) == text

@@ -140,8 +140,15 @@ def test_what_is_no_scheduler_is_refused(
 
 @pytest.mark.parametrize(
     "address",
-    ["tcp://127.0.0.1", "tcp://127.0.0.1:x", "tcp://127.0.0.1:99999999999", "tcp://[::1]:9"]
-    + ["tcp://127.0.0.1:9", "tcp://nowhere:8786", "tls://127.0.0.1:9", "ws://127.0.0.1:9"],
+    [
+        "tcp://127.0.0.1",
+        "tcp://127.0.0.1:x",
+        "tcp://127.0.0.1:99999999999",
+        "tcp://127.0.0.1:9",
+        "tcp://nowhere:8786",
+        "tls://127.0.0.1:9",
+        "ws://127.0.0.1:9",
+    ],
 )
 def test_where_nothing_listens_is_left_to_dask(address: str) -> None:
     """Dask waits for a scheduler that is being started, and says what is wrong with an address."""
