@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 import unicodedata
 
+# A cell that begins with one of these is a formula, or leads to one (OWASP: CSV Injection).
+_FORMULA = ("=", "+", "-", "\u2212", "@", "|", "%0d", "%0a", "%09")
 # They join letters of some scripts, and pictures, into one (Unicode 16, §23.2).
 _JOINERS = "\u200c\u200d"
 
@@ -26,6 +28,20 @@ def one_line(text: str) -> str:
     return "".join(
         character if _is_printable(character) else f"[U+{ord(character):04X}]" for character in text
     )
+
+
+def csv_cell(text: str) -> str:
+    """
+    Return `text` as a quoted cell of CSV, on one line, that no spreadsheet takes for a formula.
+
+    Such a text gets an apostrophe, also after blanks and characters that are not seen, and in
+    full width. So does one that begins with a tab or a new line.
+    """
+    begin = next((at for at, sign in enumerate(text) if _is_seen(sign)), len(text))
+    seen = unicodedata.normalize("NFKC", text[begin : begin + 8]).lower()
+    is_formula = seen.startswith(_FORMULA) or not {*"\t\r\n"}.isdisjoint(text[:begin])
+    line = "'" * is_formula + " ".join(text.split())
+    return '"' + line.replace('"', '""') + '"'
 
 
 def counted(number: int, noun: str, plural: str = "") -> str:
@@ -70,3 +86,8 @@ def first_unseen(text: str) -> str:
 def _is_printable(character: str) -> bool:
     # NOTE: to Python a no-break space is not printable; in a sentence it is one.
     return character.isprintable() or unicodedata.category(character) == "Zs"
+
+
+def _is_seen(character: str) -> bool:
+    """Return whether a character is neither blank nor invisible."""
+    return unicodedata.category(character)[0] not in "ZC"

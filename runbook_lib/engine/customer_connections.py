@@ -35,7 +35,7 @@ from runbook_lib.errors import (
     SettingsError,
     ThrottledError,
 )
-from runbook_lib.plain_text import counted
+from runbook_lib.plain_text import counted, csv_cell
 from runbook_lib.remote.cyclr import Cyclr, request_api_token, rows_of, sign_in_url
 from runbook_lib.remote.documents import Document, shorten
 from runbook_lib.remote.rate_limits import Pace
@@ -539,10 +539,7 @@ def csv_text(shown: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _csv_line(fields: Iterable[str]) -> str:
-    texts = [" ".join(field.split()) for field in fields]
-    # NOTE: what begins with one of these is a formula to a spreadsheet (OWASP: CSV Injection).
-    safe = [f"'{text}" if text.startswith(("=", "+", "-", "@")) else text for text in texts]
-    return ",".join('"' + text.replace('"', '""') + '"' for text in safe) + "\r\n"
+    return ",".join(map(csv_cell, fields)) + "\r\n"
 
 
 def _standing_of(connectors: tuple[Installed, ...]) -> Standing:

@@ -14,8 +14,7 @@ import httpx
 import pytest
 
 from runbook_lib.errors import ExitCode
-from runbook_lib.plain_text import counted
-from runbook_lib.plain_text import csv_cell
+from runbook_lib.plain_text import counted, csv_cell
 from runbook_lib.sandbox.customers import end_connection
 from runbook_lib.sandbox.server import Sandbox
 from tests.unit.cli.test_people import runbook
