@@ -280,6 +280,12 @@ def _customer_disconnected(world: World) -> None:
         world.cyclr.remove(installed)
 
 
+def _portfolio_pages(world: World) -> None:
+    """People reach the page only through the business portfolio: `/me/accounts` leaves it out."""
+    for page in world.facebook.pages.values():
+        page.is_in_portfolio = True
+
+
 def _renewal_expired(world: World) -> None:
     """The app is 14 months old; nobody has looked at its renewal for more than a year."""
     the_app(world).created_on = world.now() - 430 * DAY
@@ -307,6 +313,7 @@ _CHANGES: dict[str, Callable[[World], None]] = {
     "rate-limited": _rate_limited,
     "flaky": _flaky,
     "version-expired": _version_expired,
+    "portfolio-pages": _portfolio_pages,
     "customer-disconnected": _customer_disconnected,
     "renewal-expired": _renewal_expired,
     "messenger-wrong-scopes": _messenger_wrong_scopes,

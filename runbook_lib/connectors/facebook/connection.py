@@ -15,19 +15,19 @@ from msgspec import structs
 
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.facebook.access import user_graph, wanted_permissions
-from runbook_lib.connectors.facebook.formats import is_token
 from runbook_lib.connectors.facebook.graph import (
     MARKETING_CALENDAR,
     Graph,
     version_warnings,
 )
+from runbook_lib.connectors.facebook.pages import Pages, pages_of
 from runbook_lib.connectors.facebook.permissions import READ, compared_permissions, statuses
 from runbook_lib.connectors.facebook.tokens import end_of, inspect_token, until
 from runbook_lib.connectors.findings import failed, inconclusive, verified
 from runbook_lib.core.model import Finding, Table, Value
 from runbook_lib.core.redaction import Secret
 from runbook_lib.plain_text import counted
-from runbook_lib.remote.documents import Document, unexpected
+from runbook_lib.remote.documents import Document, shorten, unexpected
 
 _GRANTS = "me/permissions"
 _ENDS_SOON = timedelta(days=14)
@@ -45,6 +45,11 @@ _AD_ACCOUNT = {
 }
 _PAGE = {"id": "ID", "name": "Name", "category": "Category", "tasks": "Tasks"}
 _LEAD_FORM = {"id": "ID", "name": "Name", "status": "Status", "locale": "Language"}
+_TERMS = "https://www.facebook.com/ads/leadgen/tos"
+_OF_THE_PERSON = (
+    "That leads can be read with another person's token: lead access belongs to the person behind "
+    "this one, not to the app."
+)
 _LEAD_ACCESS = (
     *("page_id", "user_id", "can_access_lead", "app_has_leads_permission"),
     *("failure_reason", "failure_resolution"),
@@ -141,12 +146,15 @@ def marketing_data_is_readable(context: CheckContext) -> Finding:
             raise unexpected(
                 "Facebook (/me/adaccounts)", "a row is not an ad account: its id lacks act_"
             )
-    pages = _read(graph, "me/accounts", token, _PAGE)
+    pages = Pages(_read(graph, "me/accounts", token, _PAGE))
+    if not pages.rows:
+        pages = pages_of(context)
     if not accounts:
         return inconclusive(
             reason="Facebook answers, but lists no ad account of this person "
-            f"({counted(len(pages), 'page')}), so nothing shows that the token reads marketing "
-            "data. Sign in as a person who has access to an ad account and choose it there.",
+            f"({counted(len(pages.rows), 'page')}), so nothing shows that the token reads "
+            "marketing data. Sign in as a person who has access to an ad account and choose it "
+            "there.",
             warnings=warnings,
         )
     # NOTE: a call that fails counts against the tier: only an active account is asked.
@@ -161,14 +169,16 @@ def marketing_data_is_readable(context: CheckContext) -> Finding:
         rows.append({**account, "account_status": _ACCOUNT_STATUS.get(status, status)})
     tables = (
         _table("Ad accounts", _AD_ACCOUNT, rows),
-        _table("Pages", _PAGE, pages),
+        _table("Pages", _PAGE, pages.rows),
     )
     return verified(
-        reason=f"The token reads {counted(len(accounts), 'ad account')} and "
-        f"{counted(len(pages), 'page')}.",
+        reason=pages.noted(
+            f"The token reads {counted(len(accounts), 'ad account')} and "
+            f"{counted(len(pages.rows), 'page')}."
+        ),
         warnings=warnings,
         limits=()
-        if pages
+        if pages.rows
         else ("That the token reads a page: Facebook lists none of this person.",),
         facts=facts,
         tables=tuple(table for table in tables if table.rows),
@@ -185,29 +195,43 @@ def lead_data_is_readable(context: CheckContext) -> Finding | None:
     Read a page's lead forms, one lead, and Lead Access Manager's view of this person.
 
     Of several pages and forms the one with the lowest id is taken. Returns
-    `None` where `leads_retrieval` is not among the permissions. A page token
-    is taken from `/me/accounts` and not kept.
+    `None` where `leads_retrieval` is not among the permissions. A page's token
+    is not kept.
     """
     if _LEADS not in wanted_permissions(context):
         return None
-    graph, token = user_graph(context), context.secrets["user_access_token"]
-    pages = graph.rows("me/accounts", token, fields="id,name,access_token", limit=str(_MOST_ROWS))
-    for page in sorted(pages, key=_identifier):
+    graph, pages = user_graph(context), pages_of(context)
+    read = pages.rows[:_MOST_ROWS]
+    for page in sorted(read, key=_identifier):
         # NOTE: Facebook leaves a page's token out where the person has no task there.
         if "access_token" not in page:
             continue
-        page_token = context.session.take_token(
-            page["access_token"], endpoint="Graph /me/accounts", is_token=is_token
-        )
-        page_id = page.identifier("id")
+        page_token, page_id = pages.take_token(context, page), page.identifier("id")
         forms = _read(graph, f"{page_id}/leadgen_forms", page_token, _LEAD_FORM)
         if forms:
             finding = _read_lead(context, page_id, page_token, min(forms, key=_identifier))
             caption = f"Lead forms of {page.words('name') or 'page'} ({page_id})"
-            return structs.replace(finding, tables=(_table(caption, _LEAD_FORM, forms),))
-    return inconclusive(
-        reason=f"None of {counted(len(pages), 'page')} has a lead form, so no lead could be read.",
+            return structs.replace(
+                finding,
+                reason=pages.noted(finding.reason),
+                warnings=_without_terms([page]),
+                limits=(*finding.limits, _OF_THE_PERSON),
+                tables=(_table(caption, _LEAD_FORM, forms),),
+            )
+    reason = f"None of {counted(len(read), 'page')} has a lead form, so no lead could be read."
+    return inconclusive(reason=pages.noted(reason), warnings=_without_terms(read))
+
+
+def _without_terms(pages: Sequence[Document]) -> tuple[str, ...]:
+    """Warn of the pages whose lead ads cannot run; Facebook may leave out whether they can."""
+    # NOTE: a form can be made before (third-party readings, 2026).
+    refused = [_identifier(page) for page in pages if page.get("leadgen_tos_accepted") is False]
+    warning = (
+        "Nobody has accepted Facebook's Lead Generation Terms for page "
+        f"{shorten(', '.join(refused))}, so its lead ads cannot run and bring no leads. A person "
+        f"with full control of the page accepts them at {_TERMS}."
     )
+    return (warning,) if refused else ()
 
 
 def _identifier(row: Document) -> str:

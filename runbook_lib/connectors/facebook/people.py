@@ -17,6 +17,7 @@ from runbook_lib.connectors.facebook.access import (
     wanted_permissions,
 )
 from runbook_lib.connectors.facebook.errors import GraphAPIError
+from runbook_lib.connectors.facebook.pages import pages_of
 from runbook_lib.connectors.facebook.permissions import READ, compared_permissions, statuses
 from runbook_lib.connectors.facebook.tokens import inspect_token
 from runbook_lib.connectors.findings import failed, inconclusive, verified
@@ -27,8 +28,6 @@ from runbook_lib.remote.documents import unexpected
 
 _MOST_PAGES = 50
 _CURSOR = re.compile(r"[0-9A-Za-z_=-]{1,500}")
-# NOTE: a token reaches the business data of others only once the app is a verified Tech Provider.
-_BUSINESS_DATA = "me/accounts"
 _GRANTS = "me/permissions"
 _REFUSED = 100
 _GRANTED = "granted"
@@ -82,10 +81,11 @@ def _doubt(context: CheckContext, who: str, with_role: str) -> Finding | None:
 
 
 def _with_data(context: CheckContext) -> Finding:
-    """Read one edge of this person's, as the connector will; an empty one shows nothing."""
-    token = context.secrets["customer_access_token"]
+    """Read a page of this person's, as the connector will; without one nothing is shown."""
+    # NOTE: a token reaches the business data of others only once the app is a verified Tech
+    # Provider.
     try:
-        pages = user_graph(context).rows(_BUSINESS_DATA, token, fields="id", limit="1")
+        pages = pages_of(context, "customer_access_token")
     except GraphAPIError as error:
         if error.code != _REFUSED:
             raise
@@ -93,17 +93,20 @@ def _with_data(context: CheckContext) -> Finding:
             reason=f"This person consented, but Facebook refuses the data ({error}): see Access "
             "Verification, as a Tech Provider.",
         )
-    if not pages:
+    if not pages.rows:
         return inconclusive(
-            reason="This person consented, but Facebook lists no page of this person, so nothing "
-            f"shows that the app reads a customer's data. {_declined(context)} See that the "
-            "person has a page, granted pages_show_list and chose the page at the sign-in, and "
-            "that the app has Access Verification, as a Tech Provider; then check again.",
+            reason=pages.noted(
+                "This person consented, but Facebook lists no page of this person, so nothing "
+                f"shows that the app reads a customer's data. {_declined(context)} See that the "
+                "person has a page, granted pages_show_list and chose the page at the sign-in, and "
+                "that the app has Access Verification, as a Tech Provider; then check again."
+            ),
         )
-    pages[0].identifier("id")
     return verified(
-        reason="A person without a role on the app granted "
-        f"{', '.join(wanted_permissions(context))}, and the app reads that person's pages.",
+        reason=pages.noted(
+            "A person without a role on the app granted "
+            f"{', '.join(wanted_permissions(context))}, and the app reads that person's pages."
+        ),
     )
 
 

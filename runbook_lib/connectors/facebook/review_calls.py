@@ -19,7 +19,7 @@ from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.facebook.access import user_graph, wanted_permissions
 from runbook_lib.connectors.facebook.connection import ad_accounts
 from runbook_lib.connectors.facebook.errors import GraphAPIError
-from runbook_lib.connectors.facebook.formats import is_token
+from runbook_lib.connectors.facebook.pages import pages_of
 from runbook_lib.connectors.facebook.permissions import with_dependencies
 from runbook_lib.connectors.facebook.tokens import inspect_token
 from runbook_lib.connectors.findings import inconclusive, verified
@@ -75,7 +75,8 @@ class _Made:
     """
     What became of the call for one permission; `problem` is empty after a success.
 
-    `tier` is the access tier that the usage headers of an ad account name.
+    `tier` is the access tier that the usage headers of an ad account name, `note` says in which
+    other way the page of the call was found.
     """
 
     permission: str
@@ -84,6 +85,7 @@ class _Made:
     is_empty: bool = False
     is_proven: bool = False
     tier: str = ""
+    note: str = ""
 
     @property
     def text(self) -> str:
@@ -131,9 +133,9 @@ def _try(inspected: Document, context: CheckContext, permission: str) -> _Made:
 
 def _make(context: CheckContext, call: ReadCall, user_id: str) -> _Made:
     graph, kind = user_graph(context), call.path.partition("{")[2].partition("}")[0]
-    target, token = _find(context, kind)
+    target, token, note = _find(context, kind)
     if not target:
-        return _Made("", call, f"there is no {kind} to read")
+        return _Made("", call, f"there is no {kind} to read", note=note)
     path, is_empty = call.path.replace(f"{{{kind}}}", target), False
     if "/" in path:
         rows = graph.rows(path, token, fields=call.fields, limit="1")
@@ -143,35 +145,26 @@ def _make(context: CheckContext, call: ReadCall, user_id: str) -> _Made:
     else:
         node = graph.get(path, token, fields=call.fields)
         node.expect("id", target if kind else user_id)
-    return _Made("", call, is_empty=is_empty, tier=graph.access_tier)
+    return _Made("", call, is_empty=is_empty, tier=graph.access_tier, note=note)
 
 
-def _find(context: CheckContext, kind: str) -> tuple[str, Secret]:
-    """Return the id of the first object of this kind that the person has, and the token for it."""
+def _find(context: CheckContext, kind: str) -> tuple[str, Secret, str]:
+    """Return the id of the person's first object of this kind, its token, a note on its page."""
     graph, token = user_graph(context), context.secrets["user_access_token"]
     if not kind:
-        return "me", token
+        return "me", token, ""
     if kind == _AD_ACCOUNT:
         rows = ad_accounts(graph, token)
-        return (rows[0].identifier("id") if rows else ""), token
-    page, token = _find_page(context)
-    if kind == _PAGE or not page:
-        return page, token
-    rows = graph.rows(f"{page}/leadgen_forms", token, fields="id", limit="1")
-    return (rows[0].identifier("id") if rows else ""), token
-
-
-def _find_page(context: CheckContext) -> tuple[str, Secret]:
-    token = context.secrets["user_access_token"]
-    rows = user_graph(context).rows("me/accounts", token, fields="id,access_token", limit="25")
-    # NOTE: Facebook leaves a page's token out where the person has no task there.
-    for page in rows:
-        if "access_token" in page:
-            page_token = context.session.take_token(
-                page["access_token"], endpoint="Graph /me/accounts", is_token=is_token
-            )
-            return page.identifier("id"), page_token
-    return "", token
+        return (rows[0].identifier("id") if rows else ""), token, ""
+    pages = pages_of(context)
+    page = next(iter(pages.readable()), None)
+    if page is None:
+        return "", token, pages.note
+    page_id, token = page.identifier("id"), pages.take_token(context, page)
+    if kind == _PAGE:
+        return page_id, token, pages.note
+    rows = graph.rows(f"{page_id}/leadgen_forms", token, fields="id", limit="1")
+    return (rows[0].identifier("id") if rows else ""), token, pages.note
 
 
 def _judge(context: CheckContext, made: list[_Made]) -> Finding:
@@ -200,7 +193,12 @@ def _judge(context: CheckContext, made: list[_Made]) -> Finding:
             reason=f"{calls}, but none shows that it used {names}. In App Review > Permissions "
             "and Features see whether Request advanced access can be pressed for each.",
         )
-    return structs.replace(finding, limits=(*finding.limits, *_tier(made)))
+    notes = dict.fromkeys(result.note for result in made if result.note)
+    return structs.replace(
+        finding,
+        reason=" ".join((finding.reason, *notes)),
+        limits=(*finding.limits, *_tier(made)),
+    )
 
 
 def _tier(made: list[_Made]) -> list[str]:

@@ -656,6 +656,10 @@ _CHECKPOINT = Trouble(
     source="https://github.com/airbytehq/airbyte/issues/34383",
     blames=Blame.CUSTOMER,
 )
+_GRANTED_LATER = Cause(
+    text="It was granted after this person had signed in. A permission granted later counts only "
+    "after the person removes the app under Business Integrations and signs in again."
+)
 _WRONG_TOKEN = Trouble(
     shown=(
         "(#190) This method must be called with a Page Access Token",
@@ -705,6 +709,7 @@ _LACKS_PERMISSION = Trouble(
             text="It is not approved, so people without a role cannot grant it.",
             tested_by=("review-is-approved",),
         ),
+        _GRANTED_LATER,
         Cause(text="The person lacks the task on the page or the role on the ad account."),
         Cause(text="Access Verification (Tech Provider) is missing: other businesses are refused."),
     ),
@@ -730,6 +735,7 @@ _NOT_PERMITTED = Trouble(
             tested_by=("user-token-is-valid",),
         ),
         Cause(text="It is not approved for this app.", tested_by=("review-is-approved",)),
+        _GRANTED_LATER,
         Cause(text="The call was made with the app's own token; it needs a user's or a page's."),
     ),
     advice=(
@@ -763,6 +769,7 @@ _NOT_THERE = Trouble(
             text="A permission or feature for this edge is missing.",
             tested_by=("user-token-is-valid",),
         ),
+        _GRANTED_LATER,
         Cause(text="The id is wrong, or of something that this person may not see."),
         Cause(text="The kind of token is wrong, or the field is not in this Graph version."),
         Cause(text="Access Verification (Tech Provider) is missing."),
@@ -789,11 +796,35 @@ _LEADS_REVOKED = Trouble(
         ),
     ),
     advice=(
-        "An admin of that business opens Business Settings > Integrations > Leads access, chooses "
-        "the page, and assigns the app under CRMs > Assign CRM (and the person under People). The "
-        "Lead Ads Testing Tool's Track status names the layer that fails."
+        "An admin of that business does three things, in this order: give the person who consents "
+        "a role on the page; then, under Business Settings > Integrations > Leads access, choose "
+        "the page and press Assign people; then, under CRMs, press Assign CRMs. The Lead Ads "
+        "Testing Tool's Track status names the layer that fails."
     ),
     source=f"{_LEAD_ACCESS}; {_READINGS}",
+    blames=Blame.PAGE,
+)
+_LEAD_TERMS = Trouble(
+    shown=(
+        (
+            "You can't run lead ads until your Facebook Page accepts Facebook's Lead Generation "
+            "Terms of Service."
+        ),
+        "Nobody has accepted Facebook's Lead Generation Terms for …",
+    ),
+    subcodes=(1815089,),
+    means="The page may not run lead ads yet. A lead form may exist already, but brings no leads.",
+    causes=(
+        Cause(
+            text="Nobody has accepted the Lead Generation Terms of Service for this page.",
+            tested_by=("lead-data-is-readable",),
+        ),
+    ),
+    advice=(
+        "A person with full control of the page opens https://www.facebook.com/ads/leadgen/tos, "
+        "chooses the page and accepts. Then make the call again."
+    ),
+    source=_READINGS,
     blames=Blame.PAGE,
 )
 _THROTTLED = Trouble(
@@ -949,4 +980,12 @@ PAGES = (
     _INACTIVE,
 )
 WEBHOOK = (_WEBHOOK,)
-DATA = (_LEADS_REVOKED, *PAGES, _OLD_VERSION, _ACCOUNT_BLOCKED, _TOO_MUCH_DATA, _TEST_LEAD)
+DATA = (
+    _LEADS_REVOKED,
+    _LEAD_TERMS,
+    *PAGES,
+    _OLD_VERSION,
+    _ACCOUNT_BLOCKED,
+    _TOO_MUCH_DATA,
+    _TEST_LEAD,
+)

@@ -13,8 +13,8 @@ from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.controls import may_refuse_caller, refuses_made_up
 from runbook_lib.connectors.cyclr.connector import sign_in_request
 from runbook_lib.connectors.facebook.access import user_graph
-from runbook_lib.connectors.facebook.formats import is_token
 from runbook_lib.connectors.facebook.inputs import FACEBOOK
+from runbook_lib.connectors.facebook.pages import pages_of
 from runbook_lib.connectors.findings import compared, failed, inconclusive, verified
 from runbook_lib.core.model import Finding, Outcome
 from runbook_lib.plain_text import counted
@@ -43,14 +43,17 @@ def page_is_subscribed(context: CheckContext) -> Finding:
 
     NOTE: the page's node would need pages_read_engagement, which Messenger does not.
     """
-    graph, token = user_graph(context), context.secrets["user_access_token"]
+    graph = user_graph(context)
     page_id, app_id = context.text("page_id"), context.text("app_id")
-    pages = graph.rows("me/accounts", token, fields="id,name,access_token", limit="100")
-    page = next((candidate for candidate in pages if candidate.identifier("id") == page_id), None)
+    pages = pages_of(context, page_id=page_id)
+    page = next((row for row in pages.rows if row.identifier("id") == page_id), None)
     if page is None:
         return inconclusive(
-            reason=f"Facebook does not list page {page_id} among the {counted(len(pages), 'page')} "
-            "that the token's person manages and chose at consent.",
+            reason=pages.noted(
+                f"Facebook does not list page {page_id} among the "
+                f"{counted(len(pages.rows), 'page')} that the token's person manages and chose at "
+                "consent."
+            ),
         )
     name = f"{shorten(page.words('name')) or 'page'} ({page_id})"
     if "access_token" not in page:
@@ -58,27 +61,29 @@ def page_is_subscribed(context: CheckContext) -> Finding:
             reason=f"Facebook shows the subscriptions of {name} only to a person who has a task "
             "on it, and the token's person has none.",
         )
-    page_token = context.session.take_token(
-        page["access_token"], endpoint="Graph /me/accounts", is_token=is_token
-    )
+    page_token = pages.take_token(context, page)
     apps = graph.rows(f"{page_id}/subscribed_apps", page_token, reads=("subscribed_fields",))
     mine = next((app for app in apps if app.identifier("id") == app_id), None)
     if mine is None:
         return failed(
-            reason=f"{name} is not subscribed to app {app_id}; Facebook lists "
-            f"{counted(len(apps), 'other app')}. Add the page under Messenger > Settings > "
-            "Access Tokens.",
+            reason=pages.noted(
+                f"{name} is not subscribed to app {app_id}; Facebook lists "
+                f"{counted(len(apps), 'other app')}. Add the page under Messenger > Settings > "
+                "Access Tokens."
+            ),
             tables=compared((name, "subscribed", "not subscribed")),
         )
     fields = ", ".join(mine.texts("subscribed_fields"))
     if not fields:
         return inconclusive(
-            reason=f"{name} is subscribed to app {app_id}, but Facebook lists no field of the "
-            "subscription, so nothing shows that Facebook passes messages on. See under Messenger "
-            "> Settings > Webhooks which fields the page is subscribed to.",
+            reason=pages.noted(
+                f"{name} is subscribed to app {app_id}, but Facebook lists no field of the "
+                "subscription, so nothing shows that Facebook passes messages on. See under "
+                "Messenger > Settings > Webhooks which fields the page is subscribed to."
+            ),
         )
     return verified(
-        reason=f"{name} is subscribed to app {app_id} ({fields}).",
+        reason=pages.noted(f"{name} is subscribed to app {app_id} ({fields})."),
         accepts=("page_id",),
         limits=(_FIELDS_UNKNOWN,),
         tables=compared((name, "subscribed", "subscribed")),

@@ -250,6 +250,7 @@ PAGE = NodeType(
         "link": lambda _call, page, _field: f"https://www.facebook.com/{page.id}",
         "is_published": lambda _call, _page, _field: True,
         "has_lead_access": _has_lead_access,
+        "leadgen_tos_accepted": lambda _call, page, _field: page.are_terms_accepted,
     },
     ("name", "id"),
     {
@@ -260,6 +261,8 @@ PAGE = NodeType(
         "conversations": Edge(items=_conversations),
     },
 )
+
+inferred("graph §7", "leadgen_tos_accepted of a page: true or false, for each token", "SDK")
 
 
 def see(call: Call, value: Any) -> None:

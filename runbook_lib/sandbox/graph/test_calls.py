@@ -28,6 +28,8 @@ SERVED_BY: dict[tuple[str, str], tuple[str, ...]] = {
     ("User", "adaccounts"): _ADS,
     ("User", "businesses"): ("business_management",),
     ("Business", ""): ("business_management",),
+    ("Business", "client_pages"): ("business_management",),
+    ("Business", "owned_pages"): ("business_management",),
     ("AdAccount", ""): _ADS,
     ("AdAccount", "ads"): _ADS,
     ("AdAccount", "adsets"): _ADS,

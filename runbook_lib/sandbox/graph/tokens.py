@@ -17,6 +17,7 @@ from runbook_lib.sandbox.state.facebook_world import App, Code, Token, TokenKind
 from runbook_lib.sandbox.state.world import World
 
 _CODE_LIFETIME = 600
+_FOR_PAGES = ("pages_", "leads_retrieval")
 _CLIENT_ID = re.compile(r"\d{1,20}\Z")
 _TOKEN = re.compile(r"EAA[A-Za-z0-9]{20,}\Z")
 _APP_TOKEN = re.compile(r"(\d{1,20})\|(\S+)\Z")
@@ -217,6 +218,11 @@ def _invalid_token(token: Token | None, problem: GraphError) -> dict[str, object
 @verbatim("graph §6", "debug_token answer: keys and their order", "capture")
 @inferred("graph §6", "page tokens show profile_id after is_valid; app tokens show no times")
 @inferred("graph §6", "granular_scopes name the pages and accounts that were chosen, else none")
+@verbatim(
+    "graph §6",
+    "granular_scopes name a page that the person reaches through a portfolio",
+    "github trypostit/trypost#301; 2026",
+)
 def _valid_token(world: World, token: Token) -> dict[str, object]:
     app = world.facebook.apps[token.app_id]
     data: dict[str, object] = {
@@ -234,8 +240,13 @@ def _valid_token(world: World, token: Token) -> dict[str, object]:
         data["profile_id"] = token.profile_id
     scopes = sorted(effective_scopes(world, token))
     data["scopes"] = scopes
+    chosen = [page.id for page in world.facebook.pages.values() if page.is_in_portfolio]
     data["granular_scopes"] = [
-        {"scope": scope} for scope in scopes if scope not in {"public_profile", "email"}
+        {"scope": scope, "target_ids": chosen}
+        if chosen and scope.startswith(_FOR_PAGES)
+        else {"scope": scope}
+        for scope in scopes
+        if scope not in {"public_profile", "email"}
     ]
     data["user_id"] = token.user_id
     return data

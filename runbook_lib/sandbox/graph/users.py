@@ -117,6 +117,22 @@ def see_business(call: Call, business: Business) -> None:
         raise GraphError(refusals.MISSING_OBJECT, id=business.id)
 
 
+@inferred(
+    "graph §7",
+    "owned_pages of a business: its pages, with their tokens for a person who has a task there",
+    "github trypostit/trypost#301",
+)
+def _owned_pages(call: Call, business: Business) -> Sequence[Page]:
+    see_business(call, business)
+    return tuple(page for page in call.world.facebook.pages.values() if page.is_in_portfolio)
+
+
+@unknown("graph §7", "client_pages of the partner's business: there are none")
+def _client_pages(call: Call, business: Business) -> Sequence[Page]:
+    see_business(call, business)
+    return ()
+
+
 BUSINESS = NodeType(
     "Business",
     {
@@ -125,6 +141,10 @@ BUSINESS = NodeType(
         "verification_status": lambda _call, business, _field: _STANDS[business.verification],
     },
     ("id", "name"),
+    {
+        "owned_pages": Edge(items=_owned_pages, of=PAGE),
+        "client_pages": Edge(items=_client_pages, of=PAGE),
+    },
 )
 
 
@@ -144,11 +164,16 @@ def _ad_accounts(call: Call, _person: Person) -> Sequence[AdAccount]:
 
 
 @inferred("graph §7", "/me/accounts without pages_show_list: an empty list")
+@verbatim(
+    "graph §7",
+    "/me/accounts leaves out a page that the person reaches through a portfolio: 200, data: []",
+    "github trypostit/trypost#301, getopenpost/openpost#216; 2026",
+)
 def _accounts(call: Call, _person: Person) -> Sequence[Page]:
     if "pages_show_list" not in call.scopes:
         return ()
     call.require("pages_show_list")
-    return tuple(call.world.facebook.pages.values())
+    return tuple(page for page in call.world.facebook.pages.values() if not page.is_in_portfolio)
 
 
 @verbatim("graph §6", "/me/permissions: permission, status granted or declined", "docs")

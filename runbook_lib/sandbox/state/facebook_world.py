@@ -256,7 +256,11 @@ class Form:
 
 @dataclass
 class Page:
-    """One page of both people; `subscribed` maps an app's id to its webhook fields."""
+    """
+    One page of both people; `subscribed` maps an app's id to its webhook fields.
+
+    People reach a page that `is_in_portfolio` only through the business.
+    """
 
     id: str
     name: str
@@ -267,6 +271,8 @@ class Page:
     subscribed: dict[str, tuple[str, ...]] = field(default_factory=dict)
     meter: Meter = field(default_factory=lambda: Meter(_HOURLY_CALLS))
     lead_meter: Meter = field(default_factory=lambda: Meter(_HOURLY_CALLS))
+    is_in_portfolio: bool = False
+    are_terms_accepted: bool = True
 
 
 @dataclass

@@ -58,6 +58,7 @@ def ask(remote: FakeRemote, make_context: MakeContext) -> Any:
         remote.on("/v26.0/debug_token", inspect)
         remote.on(f"/v26.0/{APP_ID}", next_page)
         remote.on("/v26.0/me/accounts", answers.get("data", says(rows({"id": "77"}))))
+        remote.on("/v26.0/me/businesses", says(rows()))
         remote.on("/v26.0/me/permissions", answers.get("grants", says(rows())))
         context = make_context()
         finding = CHECK(context)

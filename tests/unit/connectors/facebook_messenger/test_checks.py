@@ -116,6 +116,10 @@ class TestPage:
         """A page that the person does not manage, or did not choose at consent, is named."""
 
         remote.on(PAGES, says(bodies.rows({"id": "page-2", "access_token": PAGE_TOKEN})))
+        named = [{"scope": "pages_show_list", "target_ids": ["page-2"]}]
+        inspected = {**bodies.TOKEN_INSPECTED, "granular_scopes": named}
+        remote.on("/v26.0/oauth/access_token", says(bodies.APP_TOKEN_ISSUED))
+        remote.on("/v26.0/debug_token", says({"data": inspected}))
 
         finding = page_is_subscribed(make_context())
 
