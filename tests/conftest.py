@@ -125,7 +125,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def sandbox() -> Iterator[Any]:
     """Return a sandbox in which everything is approved."""
-    from runbook_lib.sandbox.server import Sandbox  # noqa: PLC0415
+    from facebook_cyclr_sandbox.server import Sandbox  # noqa: PLC0415
 
     with Sandbox("approved") as running:
         yield running

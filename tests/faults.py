@@ -6,8 +6,8 @@ runs the tests that cover it against the copy. Arguments select the faults whose
 one of them. Exit code 1 if a fault stays green, if its text is not in the file exactly once, or if
 the tests are red without any fault.
 
-To update: a row of `FAULTS` is a file, an exact text in it, its replacement, the tests that cover
-it, and the effect.
+To update: a row of `FAULTS` is a file (in `runbook_lib`, or with the name of its package), an exact
+text in it, its replacement, the tests that cover it, and the effect.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 ROOT = Path(__file__).parents[1]
-_NEEDED = ("runbook_lib", "tests", "notebooks")
+_NEEDED = ("runbook_lib", "facebook_cyclr_sandbox", "tests", "notebooks")
 _LEFT_OUT = shutil.ignore_patterns("__pycache__", "node_modules")
 _PATIENCE_SECONDS = 180
 # pytest's exit codes (pytest.ExitCode); any other means that no test ran to its end.
@@ -526,28 +526,28 @@ FAULTS = (
     ),
     # --- sandbox ---------------------------------------------------------------------------
     Fault(
-        "sandbox/graph/tokens.py",
+        "facebook_cyclr_sandbox/graph/tokens.py",
         "code.used = True",
         "code.used = False",
         "sandbox/test_sandbox_tokens.py",
         "an authorization code can be redeemed twice",
     ),
     Fault(
-        "sandbox/graph/tokens.py",
+        "facebook_cyclr_sandbox/graph/tokens.py",
         "if not hmac.compare_digest(expected.encode(), proof.encode()):",
         "if not proof:",
         "sandbox/test_sandbox_tokens.py",
         "a wrong appsecret_proof is accepted",
     ),
     Fault(
-        "sandbox/facebook_web/dialog.py",
+        "facebook_cyclr_sandbox/facebook_web/dialog.py",
         "if redirect_uri in app.redirect_uris:",
         "if any(map(redirect_uri.startswith, app.redirect_uris)):",
         "sandbox/test_sandbox_dialog.py",
         "a redirect URI that only begins like a registered one is accepted",
     ),
     Fault(
-        "sandbox/cyclr/connect.py",
+        "facebook_cyclr_sandbox/cyclr/connect.py",
         '@_router.route("GET", "/connector/callback")',
         '@_router.route("GET", "/connector/callbacks")',
         "sandbox/test_sandbox_cyclr.py",
@@ -856,7 +856,9 @@ def _copy(project: Path) -> Path:
 
 def _plant(project: Path, fault: Fault) -> str:
     """Run the tests of `fault` with it in the copy, and return the result."""
-    path = project / "runbook_lib" / fault.file
+    path = project / fault.file
+    if not path.exists():
+        path = project / "runbook_lib" / fault.file
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
     if text.count(fault.text) != 1:
         return f"found {text.count(fault.text)} times"

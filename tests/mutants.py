@@ -35,7 +35,10 @@ from rich.console import Console
 CONSOLE = Console(highlight=False, markup=False, soft_wrap=True)
 ROOT = Path(__file__).parents[1]
 SURVIVORS = Path(__file__).with_name("mutants.toml")
-_NEEDED = ("runbook_lib", "tests", "notebooks", "pyproject.toml", "requirements.txt")
+_NEEDED = (
+    *("runbook_lib", "facebook_cyclr_sandbox", "tests", "notebooks"),
+    *("pyproject.toml", "requirements.txt"),
+)
 _LEFT_OUT = shutil.ignore_patterns("__pycache__", "node_modules")
 # A room's mutants are tested by the tests that mirror it. Deselected tests start another Python,
 # where mutmut cannot follow, or measure time for half a minute. With its dependency tracking, or
@@ -47,7 +50,7 @@ _SETTINGS = """
 [tool.mutmut]
 source_paths = ["runbook_lib"]
 only_mutate = ["runbook_lib/{room}/*.py"]
-also_copy = ["notebooks", "requirements.txt"]
+also_copy = ["facebook_cyclr_sandbox", "notebooks", "requirements.txt"]
 pytest_add_cli_args_test_selection = ["tests/unit/{room}"]
 pytest_add_cli_args = [
     "-pno:cacheprovider", "-pno:randomly",

@@ -18,7 +18,7 @@ _NOT_OURS = ("node_modules", "__pycache__", ".sdists", "package-lock.json")
 def main() -> None:
     """Print the lines of each folder of the product and of the tests, by kind of file."""
     rooms: dict[str, Counter[str]] = {}
-    for whole in ("runbook_lib", "tests"):
+    for whole in ("runbook_lib", "facebook_cyclr_sandbox", "tests"):
         for path in (ROOT / whole).rglob("*"):
             parts = path.relative_to(ROOT).parts
             if path.suffix not in _COUNTED or set(_NOT_OURS) & set(parts) or not path.is_file():

@@ -20,7 +20,7 @@ from runbook_lib.connectors.provider import vendor_of
 from runbook_lib.connectors.registry import connector_names, find_procedure
 
 ROOT = Path(__file__).parents[1]
-PACKAGE = "runbook_lib"
+PACKAGE, SANDBOX = "runbook_lib", "facebook_cyclr_sandbox"
 
 # From low to high; a folder is one room, and its files have no circular imports either.
 ROOMS = (
@@ -40,9 +40,6 @@ ROOMS = (
 LEVELS = {room: level for level, room in enumerate(ROOMS)}
 # The two entry points: `python -m runbook_lib`, and the package itself.
 ENTRY_POINTS = {"__main__": len(ROOMS), "": 0}
-APART = ("sandbox",)
-# The modules that may start the sandbox.
-HOSTS = ("engine.practice", "cli")
 MOST_ENTRIES = 16
 
 # What people, and programs, call a vendor beside its own name.
@@ -50,19 +47,20 @@ TRADE_NAMES = {
     "facebook": r"\bMeta\b|\bGraph\b|\bgraph_|Messenger|App Review|App Secret|\bfb_?trace|/dialog/",
 }
 # Where a vendor may be named: its own rooms, its connectors, the registry with its default.
-VENDORS_ROOMS = re.compile(r"connectors/[a-z_]+/|connectors/registry\.py$|sandbox/")
+VENDORS_ROOMS = re.compile(r"connectors/[a-z_]+/|connectors/registry\.py$")
 # Cyclr, where every connector ends, is named where its settings and answers are, but not here.
 WITHOUT_CYCLR = ("core", "fork_engine", "notebook")
 TEXTS = (".py", ".html", ".css", ".js", ".json", ".md", ".toml", ".ipynb")
-# The product's own name, as people and as programs spell it, and a class of msgspec.
-PRODUCT = re.compile(r"facebook-marketing-runbook|Facebook Marketing runbook")
+# The product's own name, as people and as programs spell it, its sandbox, a class of msgspec.
+PRODUCT = re.compile(rf"facebook-marketing-runbook|Facebook Marketing runbook|{SANDBOX}")
 MSGSPEC = re.compile(r"import Meta\b|\bMeta\(|\bMeta\.extra|part, Meta\)")
 
 
 @dataclass
 class Module:
-    """A module of the package: its dotted name without the package, and its file."""
+    """A module: its package, its dotted name without that, and its file."""
 
+    package: str
     name: str
     path: Path
 
@@ -77,31 +75,33 @@ class Module:
         return self.name.partition(".")[0]
 
 
-def modules(root: Path) -> dict[str, Module]:
-    """Return every module of the package at `root`, by dotted name; the package itself is ''."""
+def modules(root: Path, package: str = PACKAGE) -> dict[str, Module]:
+    """Return every module of `package` at `root`, by dotted name; the package itself is ''."""
     found = {}
-    for path in sorted((root / PACKAGE).rglob("*.py")):
-        parts = path.relative_to(root / PACKAGE).with_suffix("").parts
+    for path in sorted((root / package).rglob("*.py")):
+        parts = path.relative_to(root / package).with_suffix("").parts
         name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-        found[name] = Module(name, path)
+        found[name] = Module(package, name, path)
     return found
 
 
-def imported(module: Module, known: dict[str, Module]) -> set[str]:
-    """Return the modules of the package that `module` imports, by name."""
+def every_import(module: Module) -> set[str]:
+    """Return the dotted name of everything that `module` imports."""
     names: set[str] = set()
     for node in ast.walk(module.tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{module.path}: imports are absolute"
-            base = node.module or ""
-            for alias in node.names:
-                below = f"{base}.{alias.name}".removeprefix(f"{PACKAGE}.")
-                is_module = base.split(".")[0] == PACKAGE and below in known
-                names.add(f"{PACKAGE}.{below}" if is_module else base)
-    mine = (name for name in names if name.split(".")[0] == PACKAGE)
-    return {name.removeprefix(PACKAGE).removeprefix(".") for name in mine}
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def imported(module: Module, known: dict[str, Module]) -> set[str]:
+    """Return the modules of its own package that `module` imports, by name."""
+    names = (name.partition(".") for name in every_import(module))
+    mine = [name for package, _, name in names if package == module.package]
+    return {name if name in known else name.rpartition(".")[0] for name in mine}
 
 
 def level(room: str) -> int:
@@ -114,14 +114,7 @@ def wrong_imports(known: dict[str, Module]) -> list[str]:
     for module in known.values():
         for target in imported(module, known):
             room = target.partition(".")[0]
-            if module.room == room:
-                continue
-            if module.room in APART:
-                wrong.append(f"{module.name} stands apart, but imports {target}")
-            elif room in APART:
-                if not {module.name, module.room} & set(HOSTS):
-                    wrong.append(f"{module.name} imports {target}, which stands apart")
-            elif target and not level(room) < level(module.room):
+            if room not in ("", module.room) and not level(room) < level(module.room):
                 wrong.append(f"{module.name} imports {target}, which is not a lower room")
     return wrong
 
@@ -165,9 +158,12 @@ def cycles(graph: Mapping[str, set[str]]) -> list[list[str]]:
     return found
 
 
-KNOWN = modules(ROOT)
+KNOWN, OTHERS = modules(ROOT), modules(ROOT, SANDBOX)
+each_package = pytest.mark.parametrize("known", [KNOWN, OTHERS], ids=[PACKAGE, SANDBOX])
 every_module = pytest.mark.parametrize(
-    "module", KNOWN.values(), ids=lambda each: each.name or PACKAGE
+    "module",
+    [*KNOWN.values(), *OTHERS.values()],
+    ids=lambda module: f"{module.package}.{module.name}",
 )
 
 
@@ -176,8 +172,8 @@ def test_every_room_has_its_place() -> None:
 
     rooms = {module.room for module in KNOWN.values()}
 
-    assert rooms - set(APART) == {*ROOMS, *ENTRY_POINTS}
-    assert len(KNOWN) > 50
+    assert rooms == {*ROOMS, *ENTRY_POINTS}
+    assert min(len(KNOWN), len(OTHERS)) > 50
 
 
 def test_the_package_has_few_entries() -> None:
@@ -194,16 +190,18 @@ def test_imports_lead_to_lower_rooms_only() -> None:
     assert wrong_imports(KNOWN) == []
 
 
-def test_there_are_no_import_cycles() -> None:
+@each_package
+def test_there_are_no_import_cycles(known: dict[str, Module]) -> None:
     """There are no import cycles, also within a room."""
 
-    assert import_cycles(KNOWN) == []
+    assert import_cycles(known) == []
 
 
-def test_there_are_no_cycles_between_folders() -> None:
+@each_package
+def test_there_are_no_cycles_between_folders(known: dict[str, Module]) -> None:
     """No two folders of a room import each other, so each can be read without the other."""
 
-    assert folder_cycles(KNOWN) == []
+    assert folder_cycles(known) == []
 
 
 def named_vendors(root: Path) -> list[str]:
@@ -273,10 +271,14 @@ def test_no_module_calls_print(module: Module) -> None:
     assert "print" not in [ast.unparse(call.func) for call in calls]
 
 
+# In the names of `tree`'s files; those of `__main__` are its own.
+_FOLDER = re.compile(r"(?<=[a-z])__(?=[a-z])")
+
+
 def tree(root: Path, **files: str) -> dict[str, Module]:
     """Write a small package and return its modules; `__` in a name is a folder."""
     for name, source in {"": "", **files}.items():
-        path = root / PACKAGE / (name.replace("__", "/") or "__init__")
+        path = root / PACKAGE / (_FOLDER.sub("/", name) or "__init__")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.with_suffix(".py").write_text(source)
     return modules(root)
@@ -293,16 +295,14 @@ def tree(root: Path, **files: str) -> dict[str, Module]:
         ("remote__oauth", "from runbook_lib.connectors.context import x"),
         ("cli__main", "if TYPE_CHECKING:\n    pass\nelse:\n    import runbook_lib.__main__"),
         ("errors", "if TYPE_CHECKING:\n    from runbook_lib.core.redaction import Secret"),
-        ("sandbox__server", "from runbook_lib.errors import RunbookError"),
-        ("engine__run", "from runbook_lib.sandbox.server import Sandbox"),
         ("notebook__session", "from runbook_lib.cli.main import main"),
     ],
 )
 def test_a_wrong_import_is_detected(tmp_path: Path, importer: str, source: str) -> None:
-    """An import to the same level, to a higher room or to the sandbox is detected in every form."""
+    """An import to the same level or to a higher room is detected in every form."""
 
     others = ("errors", "core__redaction", "config__settings", "connectors__context")
-    empty = dict.fromkeys((*others, "sandbox__server", "cli__main", "__main__"), "")
+    empty = dict.fromkeys((*others, "cli__main", "__main__"), "")
     known = tree(tmp_path, **{**empty, importer: source})
 
     assert len(wrong_imports(known)) == 1
@@ -313,18 +313,13 @@ def test_a_wrong_import_is_detected(tmp_path: Path, importer: str, source: str) 
     [
         ("core__redaction", "from runbook_lib.errors import RunbookError"),
         ("engine__run", "if TYPE_CHECKING:\n    from runbook_lib.errors import RunbookError"),
-        ("engine__practice", "def f():\n    from runbook_lib.sandbox.server import Sandbox"),
-        ("cli__main", "from runbook_lib.sandbox.server import Sandbox"),
         ("remote__oauth", "from runbook_lib.remote.transport import Session"),
-        ("sandbox__server", "from runbook_lib.sandbox import control"),
     ],
 )
 def test_a_right_import_is_accepted(tmp_path: Path, importer: str, source: str) -> None:
-    """
-    Imports to lower rooms, within a room, and of the sandbox from its hosts are accepted.
-    """
+    """Imports to lower rooms and within a room are accepted."""
 
-    names = ("errors", "engine__run", "sandbox__control", "sandbox__server", "remote__transport")
+    names = ("errors", "engine__run", "remote__transport")
     known = tree(tmp_path, **{**dict.fromkeys(names, ""), importer: source})
 
     assert wrong_imports(known) == []

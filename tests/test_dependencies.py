@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGE = ROOT / "runbook_lib"
+PACKAGES = (ROOT / "runbook_lib", ROOT / "facebook_cyclr_sandbox")
 
 # Declared although no module imports it, with the reason.
 NOT_IMPORTED = {
@@ -43,10 +43,16 @@ def imported(source: str) -> set[str]:
     return {name.partition(".")[0] for name in names}
 
 
+def sources() -> dict[Path, str]:
+    """Return the text of each module that is in the wheel."""
+    paths = (path for package in PACKAGES for path in package.rglob("*.py"))
+    return {path: path.read_text("utf-8") for path in paths}
+
+
 def distributions() -> set[str]:
     """Return the distributions from which the product imports, by their normalised names."""
-    names = set().union(*(imported(path.read_text("utf-8")) for path in PACKAGE.rglob("*.py")))
-    foreign = names - sys.stdlib_module_names - {PACKAGE.name}
+    names = set().union(*map(imported, sources().values()))
+    foreign = names - sys.stdlib_module_names - {package.name for package in PACKAGES}
     known = packages_distributions()
     return {known[name][0].lower().replace("_", "-") for name in foreign}
 
@@ -69,9 +75,7 @@ def test_every_declared_dependency_is_used() -> None:
 def test_what_is_optional_is_imported_in_one_place(extra: str, user: str) -> None:
     """One module alone imports what an extra brings, and only where a setting asks for it."""
 
-    users = [
-        path.name for path in PACKAGE.rglob("*.py") if extra in imported(path.read_text("utf-8"))
-    ]
+    users = [path.name for path, source in sources().items() if extra in imported(source)]
 
     assert users == [user]
 
@@ -84,7 +88,7 @@ def test_every_form_of_import_is_found() -> None:
     assert imported(source) == {"a", "c", "g"}
 
 
-def test_the_package_says_that_it_is_typed() -> None:
+def test_the_packages_say_that_they_are_typed() -> None:
     """Without the marker, type checkers ignore an installed package's annotations (PEP 561)."""
 
-    assert (PACKAGE / "py.typed").is_file()
+    assert all((package / "py.typed").is_file() for package in PACKAGES)

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from facebook_cyclr_sandbox.scenarios import SCENARIOS
+from facebook_cyclr_sandbox.server import Sandbox
 from runbook_lib.cli.main import main
 from runbook_lib.config.attestations import read_words
 from runbook_lib.config.env_file import write_env_file
@@ -25,11 +27,9 @@ from runbook_lib.connectors.review_kit import road_markdown
 from runbook_lib.core.model import NoteKind, Outcome, WordKind
 from runbook_lib.core.outcome import ICONS, MEANINGS
 from runbook_lib.errors import ExitCode
-from runbook_lib.sandbox.scenarios import SCENARIOS
-from runbook_lib.sandbox.server import Sandbox
 from tests.conftest import NOON
 from tests.runs.conftest import settings_of
-from tests.test_architecture import APART, ROOMS
+from tests.test_architecture import ROOMS, SANDBOX
 from tests.test_dependencies import declared
 
 ROOT = Path(__file__).parents[1]
@@ -216,7 +216,10 @@ TRUSTS = re.compile(r"--(?:trusted-keys|key)\b[=,'\"`]*[ \n]*(\S*)")
 SAYS_WHY = ("WHY_LESS", "proves less", "from a source that you trust")
 EXAMPLES = {
     path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
-    for pattern in ("*.md", "docs/*.md", "Makefile", ".ci/*", "notebooks/*", "runbook_lib/**/*")
+    for pattern in (
+        *("*.md", "docs/*.md", "Makefile", ".ci/*", "notebooks/*"),
+        *("runbook_lib/**/*", f"{SANDBOX}/**/*"),
+    )
     for path in sorted(ROOT.glob(pattern))
     if path.suffix in (".md", ".py", ".html", ".ipynb", ".js", ".toml", "") and path.is_file()
 }
@@ -314,7 +317,9 @@ def test_every_link_has_a_target(name: str) -> None:
 def test_every_file_that_is_named_exists(name: str) -> None:
     """Every file named in these documents exists."""
 
-    for path in re.findall(r"`((?:runbook_lib|tests|docs|\.ci)/[\w./]*)`", DOCUMENTS[name]):
+    for path in re.findall(
+        r"`((?:runbook_lib|facebook_cyclr_sandbox|tests|tools|docs|\.ci)/[\w./]*)`", DOCUMENTS[name]
+    ):
         assert (ROOT / path).exists(), path
 
 
@@ -324,7 +329,7 @@ def test_the_architecture_names_every_room_in_order() -> None:
     (table,) = re.findall(r"^\| room \|.*?\n\n", ARCHITECTURE, flags=re.MULTILINE | re.DOTALL)
     rows = re.findall(r"^\| `(\w+)(?:/|\.py)` \|", table, flags=re.MULTILINE)
     assert tuple(rows) == ROOMS
-    assert all(f"`{room}/` stands apart" in ARCHITECTURE for room in APART)
+    assert f"`{SANDBOX}/` stands apart" in ARCHITECTURE
 
 
 def test_the_architecture_gives_a_reason_for_every_dependency() -> None:

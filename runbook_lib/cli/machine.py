@@ -72,9 +72,9 @@ def init(*, connector: str, output: str) -> None:
 @JSON
 def sandbox(scenario: str, port: int, *, as_json: bool) -> None:
     """Serve the remote systems on loopback, for practice and tests."""
+    from facebook_cyclr_sandbox.server import serve
     from runbook_lib.core.scratch import scratch_folder
     from runbook_lib.engine.practice import require_scenario
-    from runbook_lib.sandbox.server import serve
 
     def announce(description: Mapping[str, Any]) -> None:
         if as_json:

@@ -45,7 +45,7 @@ class Practice:
 
 def require_scenario(name: str) -> None:
     """Raise `SettingsError` if there is no scenario called `name`."""
-    from runbook_lib.sandbox.scenarios import SCENARIOS  # noqa: PLC0415  (only for practice)
+    from facebook_cyclr_sandbox.scenarios import SCENARIOS  # noqa: PLC0415  (only for practice)
 
     if name not in SCENARIOS:
         msg = f"There is no scenario called {name[:60]}; known are {', '.join(SCENARIOS)}."
@@ -96,7 +96,7 @@ def practice(scenario: str, procedure: Procedure, key: FingerprintKey) -> Iterat
     """
     from platformdirs import user_cache_path  # noqa: PLC0415  (slow to import)
 
-    from runbook_lib.sandbox.server import Sandbox  # noqa: PLC0415
+    from facebook_cyclr_sandbox.server import Sandbox  # noqa: PLC0415
 
     require_scenario(scenario)
     words = practice_words(procedure.id, scenario, utc_now().date())

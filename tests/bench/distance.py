@@ -22,12 +22,12 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
+from facebook_cyclr_sandbox.state.faults import SITES
 from runbook_lib.config.settings import read_env_file
 from runbook_lib.config.workspace import journal_path
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.fingerprints import FingerprintKey
 from runbook_lib.engine.practice import practice
-from runbook_lib.sandbox.state.faults import SITES
 from tests.bench.runs import ROOT
 
 TURNS = 5

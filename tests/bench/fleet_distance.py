@@ -17,11 +17,11 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
+from facebook_cyclr_sandbox.state.faults import SITES
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.connectors.registry import practice_words
 from runbook_lib.core.journal import utc_now
 from runbook_lib.engine.pools import available_memory, default_workers
-from runbook_lib.sandbox.state.faults import SITES
 from tests.bench.fleet import Place, Took, sandboxes
 
 TENANTS, TURNS = 60, 3

@@ -9,7 +9,7 @@ import json
 import sys
 from contextlib import ExitStack
 
-from runbook_lib.sandbox.server import Sandbox
+from facebook_cyclr_sandbox.server import Sandbox
 
 
 def main(apps: int) -> None:

@@ -21,9 +21,9 @@ from playwright.sync_api import sync_playwright
 from rich.console import Console
 from rich.table import Table
 
+from facebook_cyclr_sandbox.server import Sandbox
+from facebook_cyclr_sandbox.state.faults import SITES, Fault, FaultKind
 from runbook_lib.config.workspace import WORKING_COPIES
-from runbook_lib.sandbox.server import Sandbox
-from runbook_lib.sandbox.state.faults import SITES, Fault, FaultKind
 from tests.browser.conftest import FLAGS, chromium_program
 from tests.browser.jupyter import NOTEBOOK, Lab, Walk
 from tests.runs.conftest import settings_of

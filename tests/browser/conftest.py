@@ -136,7 +136,7 @@ def jupyterlab(tmp_path_factory: pytest.TempPathFactory, keys_home: Path) -> Ite
 
     It starts with its own sandbox, which no test uses.
     """
-    from runbook_lib.sandbox.server import Sandbox  # noqa: PLC0415
+    from facebook_cyclr_sandbox.server import Sandbox  # noqa: PLC0415
 
     folder = tmp_path_factory.mktemp("lab")
     (folder / "project").mkdir()
@@ -153,7 +153,7 @@ def jupyterlab(tmp_path_factory: pytest.TempPathFactory, keys_home: Path) -> Ite
 @pytest.fixture(scope="module")
 def approved() -> Iterator[Any]:
     """Yield one sandbox in which everything is approved, for all tests of a module."""
-    from runbook_lib.sandbox.server import Sandbox  # noqa: PLC0415
+    from facebook_cyclr_sandbox.server import Sandbox  # noqa: PLC0415
 
     with Sandbox("approved") as running:
         yield running

@@ -48,7 +48,7 @@ _STICKS = "document.querySelector('.rb-sticky')?.getBoundingClientRect().top ===
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory, keys_home: Path) -> Iterator[Lab]:
     """Yield one `runbook lab --app` for the tests here, which leave no kernel running."""
-    from runbook_lib.sandbox.server import Sandbox  # noqa: PLC0415
+    from facebook_cyclr_sandbox.server import Sandbox  # noqa: PLC0415
 
     folder = tmp_path_factory.mktemp("access")
     (folder / "project").mkdir()

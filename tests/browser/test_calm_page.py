@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
+from facebook_cyclr_sandbox.server import Sandbox
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.model import Mode
 from runbook_lib.engine.run import Run, open_run
-from runbook_lib.sandbox.server import Sandbox
 from tests.browser.conftest import FLAGS, chromium_program
 from tests.browser.jupyter import NOTEBOOK, TENANT, TOKEN, Lab, keep_picture
 from tests.runs.conftest import settings_of

@@ -17,8 +17,8 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 from playwright.sync_api import TimeoutError as PatienceError
 
+from facebook_cyclr_sandbox.server import Sandbox
 from runbook_lib.config.workspace import WORKING_COPIES
-from runbook_lib.sandbox.server import Sandbox
 from tests.browser.conftest import FLAGS, chromium_program
 from tests.browser.jupyter import NOTEBOOK, TOKEN, Lab, Walk, keep_picture
 from tests.runs.conftest import settings_of

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from facebook_cyclr_sandbox.server import Sandbox
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
-from runbook_lib.sandbox.server import Sandbox
 
 NAME = "Practice Leads"
 USE_CASE = "Capture & manage ad leads with Marketing API"

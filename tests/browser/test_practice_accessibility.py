@@ -13,9 +13,9 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from runbook_lib.sandbox.http import pages
-from runbook_lib.sandbox.server import Sandbox
-from runbook_lib.sandbox.state.facebook_world import Verification
+from facebook_cyclr_sandbox.http import pages
+from facebook_cyclr_sandbox.server import Sandbox
+from facebook_cyclr_sandbox.state.facebook_world import Verification
 from tests.browser.jupyter import NO_CERTIFICATES, keep_picture
 from tests.browser.test_practice import USE_CASE
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, CDPSession, Page
 
-from runbook_lib.sandbox.server import Sandbox
+from facebook_cyclr_sandbox.server import Sandbox
 from tests.browser.conftest import FLAGS, chromium_program
 from tests.browser.jupyter import NOTEBOOK, TOKEN, Lab, keep_picture
 from tests.runs.conftest import settings_of

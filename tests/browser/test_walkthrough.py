@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, expect
 
+from facebook_cyclr_sandbox.server import Sandbox
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
-from runbook_lib.sandbox.server import Sandbox
 from tests.browser.conftest import own_windows
 from tests.browser.jupyter import (
     CUSTOMER_STEP,

@@ -12,12 +12,12 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, expect
 
+from facebook_cyclr_sandbox.server import Sandbox
+from facebook_cyclr_sandbox.state.facebook_world import AppMode
 from runbook_lib.config.workspace import journal_path
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.journal import Journal
 from runbook_lib.core.model import EventType
-from runbook_lib.sandbox.server import Sandbox
-from runbook_lib.sandbox.state.facebook_world import AppMode
 from tests.browser.conftest import opened
 from tests.browser.jupyter import (
     OPERATOR,

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pytest
 from playwright.sync_api import Browser, Locator, expect
 
-from runbook_lib.sandbox.server import Sandbox
+from facebook_cyclr_sandbox.server import Sandbox
 from tests.browser.conftest import own_windows
 from tests.browser.jupyter import Lab, Walk, keep_picture
 from tests.runs.conftest import settings_of

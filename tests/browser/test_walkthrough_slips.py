@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
+from facebook_cyclr_sandbox.server import Sandbox
 from runbook_lib.config.workspace import journal_path
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.attachments import LARGEST
 from runbook_lib.core.journal import Journal
 from runbook_lib.core.model import EventType
-from runbook_lib.sandbox.server import Sandbox
 from tests.browser.conftest import opened
 from tests.browser.jupyter import OPERATOR, TENANT, Desk, Lab, Walk
 from tests.runs.conftest import settings_of

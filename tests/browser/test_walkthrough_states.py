@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from facebook_cyclr_sandbox.server import Sandbox
+from facebook_cyclr_sandbox.state.faults import Fault, FaultKind
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.model import Mode
 from runbook_lib.engine.run import open_run
-from runbook_lib.sandbox.server import Sandbox
-from runbook_lib.sandbox.state.faults import Fault, FaultKind
 from tests.browser.conftest import opened
 from tests.browser.jupyter import (
     CUSTOMER_STEP,

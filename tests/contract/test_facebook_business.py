@@ -18,8 +18,8 @@ from facebook_business.api import Cursor, FacebookAdsApi, FacebookResponse
 from facebook_business.exceptions import FacebookRequestError
 from facebook_business.session import FacebookSession
 
-from runbook_lib.sandbox.server import Sandbox
-from runbook_lib.sandbox.state.stores import Meter
+from facebook_cyclr_sandbox.server import Sandbox
+from facebook_cyclr_sandbox.state.stores import Meter
 from tests.conftest import NOON
 from tests.contract.conftest import Given, control
 

@@ -13,7 +13,7 @@ from httpx_oauth.clients.facebook import FacebookOAuth2, GetLongLivedAccessToken
 from httpx_oauth.exceptions import GetProfileError
 from httpx_oauth.oauth2 import GetAccessTokenError, OAuth2RequestError
 
-from runbook_lib.sandbox.server import Sandbox
+from facebook_cyclr_sandbox.server import Sandbox
 from tests.contract.conftest import Given, answer_dialog, control, query_of
 
 STATE = "a state of the app's own"

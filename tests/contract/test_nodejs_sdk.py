@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from runbook_lib.sandbox.server import Sandbox
+from facebook_cyclr_sandbox.server import Sandbox
 from tests.contract.conftest import Given, control
 from tests.contract.npm import installed
 from tests.support.programs import needs

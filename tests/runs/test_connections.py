@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from runbook_lib.sandbox.customers import add_customers
-from runbook_lib.sandbox.server import Sandbox
+from facebook_cyclr_sandbox.customers import add_customers
+from facebook_cyclr_sandbox.server import Sandbox
 from tests.runs.conftest import command, environment
 
 COUNT = 260

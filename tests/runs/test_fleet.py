@@ -163,7 +163,7 @@ def seen_by_others(parent: int) -> list[str]:
 @pytest.fixture(scope="module")
 def fleet_run(tmp_path_factory: pytest.TempPathFactory, keys_home: Path) -> Iterator[FleetRun]:
     """Run the fleet once, make trouble meanwhile, and return what came of it."""
-    from runbook_lib.sandbox.server import Sandbox  # noqa: PLC0415
+    from facebook_cyclr_sandbox.server import Sandbox  # noqa: PLC0415
 
     folder = tmp_path_factory.mktemp("fleet")
     with ExitStack() as stack:

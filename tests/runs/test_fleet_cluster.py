@@ -146,7 +146,7 @@ class ClusterRun:
 @pytest.fixture(scope="module")
 def cluster_run(tmp_path_factory: pytest.TempPathFactory, keys_home: Path) -> ClusterRun:
     """Run the fleet, and kill the worker that runs the first tenant."""
-    from runbook_lib.sandbox.server import Sandbox  # noqa: PLC0415
+    from facebook_cyclr_sandbox.server import Sandbox  # noqa: PLC0415
 
     folder = tmp_path_factory.mktemp("cluster")
     with Sandbox("approved") as sandbox, hostile_server("silence") as silent:

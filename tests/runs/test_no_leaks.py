@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
+from facebook_cyclr_sandbox.server import Sandbox
 from runbook_lib.config.runner import inputs_of
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.fingerprints import read_key
 from runbook_lib.core.redaction import Secret
 from runbook_lib.engine.process import ProcessRequest, run_in_process
-from runbook_lib.sandbox.server import Sandbox
 from tests.runs.conftest import RunAcme, outcomes, records, runbook
 from tests.runs.test_truth import project_with
 from tests.support.practice_runs import CommandLines, PractiseOnce

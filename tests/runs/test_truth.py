@@ -15,14 +15,14 @@ import psutil
 import pytest
 from msgspec import convert
 
+from facebook_cyclr_sandbox.server import Sandbox
+from facebook_cyclr_sandbox.state.faults import Fault, FaultKind
 from runbook_lib.config.workspace import journal_path
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.journal import Journal
 from runbook_lib.core.model import EventType
 from runbook_lib.engine.notebooks import notebook_name
 from runbook_lib.evidence.record import Record
-from runbook_lib.sandbox.server import Sandbox
-from runbook_lib.sandbox.state.faults import Fault, FaultKind
 from tests.runs.conftest import (
     ROOT,
     Process,

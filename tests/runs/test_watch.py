@@ -9,12 +9,12 @@ import signal
 import subprocess
 from pathlib import Path
 
+from facebook_cyclr_sandbox.server import Sandbox
 from runbook_lib.config.runner import inputs_of
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.model import Mode
 from runbook_lib.engine.run import open_run
 from runbook_lib.engine.watched import Watched, read_watched
-from runbook_lib.sandbox.server import Sandbox
 from tests.runs.conftest import command, environment
 from tests.soak.watched_week import kinds_of, watched_week
 from tests.support.post import receiving

@@ -16,12 +16,12 @@ from typing import Any
 import pytest
 import yaml
 
+from facebook_cyclr_sandbox.server import Sandbox
 from runbook_lib.config.runner import inputs_of
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.model import Mode
 from runbook_lib.engine.run import open_run
 from runbook_lib.engine.watched import read_watched
-from runbook_lib.sandbox.server import Sandbox
 from tests.runs.conftest import ROOT
 
 PATIENCE = 120

@@ -19,10 +19,10 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 
+from facebook_cyclr_sandbox.server import Sandbox
+from facebook_cyclr_sandbox.state.faults import fault_of
 from runbook_lib.core.journal import Journal
 from runbook_lib.engine.watched import Change, read_watched
-from runbook_lib.sandbox.server import Sandbox
-from runbook_lib.sandbox.state.faults import fault_of
 from tests.support.loaded import LoadedCommand
 from tests.support.post import Post, receiving
 from tests.unit.engine.test_watch import HOUR, MINUTE

@@ -13,10 +13,10 @@ from typing import Any
 import httpx
 import pytest
 
+from facebook_cyclr_sandbox.customers import end_connection
+from facebook_cyclr_sandbox.server import Sandbox
 from runbook_lib.errors import ExitCode
 from runbook_lib.plain_text import counted, csv_cell
-from runbook_lib.sandbox.customers import end_connection
-from runbook_lib.sandbox.server import Sandbox
 from tests.unit.cli.test_people import runbook
 from tests.unit.connectors.payloads import TOKEN, detail, payload, refusal
 from tests.unit.fake_console import Console, console_run

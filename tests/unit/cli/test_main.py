@@ -16,11 +16,11 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
+import facebook_cyclr_sandbox.server
 import runbook_lib.cli.walkthrough
 import runbook_lib.engine.doctor
 import runbook_lib.engine.headless
 import runbook_lib.engine.practice
-import runbook_lib.sandbox.server
 import runbook_lib.walkthrough.lab
 from runbook_lib.cli.main import main
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
@@ -697,7 +697,7 @@ def test_the_sandbox_describes_itself(monkeypatch: pytest.MonkeyPatch) -> None:
         asked.append((scenario, port))
         announce({"graph_url": "http://127.0.0.1:9"})
 
-    monkeypatch.setattr(runbook_lib.sandbox.server, "serve", serve)
+    monkeypatch.setattr(facebook_cyclr_sandbox.server, "serve", serve)
 
     shown = runbook("sandbox", "--scenario", "fresh", "--port", "9000")
     machine = runbook("sandbox", "--json")

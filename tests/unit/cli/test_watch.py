@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from facebook_cyclr_sandbox.server import Sandbox
 from runbook_lib.engine import watch as engine_watch
 from runbook_lib.engine.process import Finished
 from runbook_lib.engine.watched import read_watched
 from runbook_lib.errors import ExitCode
 from runbook_lib.evidence.reports.wording import when
-from runbook_lib.sandbox.server import Sandbox
 from tests.unit.cli.test_people import runbook
 from tests.unit.engine.test_watch import DAY, Desk
 

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from facebook_cyclr_sandbox.scenarios import SCENARIOS
 from runbook_lib.config.attestations import read_words
 from runbook_lib.config.runner import RUNNER, inputs_of
 from runbook_lib.connectors.provider import vendor_of
 from runbook_lib.connectors.registry import connector_names, find_procedure, practice_words
 from runbook_lib.core.model import WordKind
 from runbook_lib.core.procedure import Input, Procedure, Step, StepKind
-from runbook_lib.sandbox.scenarios import SCENARIOS
 from tests.support.connectors import FACEBOOK_CONNECTORS
 from tests.unit.bodies import APP_ID
 

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from msgspec import convert, structs, to_builtins
 
 import runbook_lib
+from facebook_cyclr_sandbox.server import Sandbox
 from runbook_lib.config.runner import SIGNING_PASSPHRASE, inputs_of
 from runbook_lib.config.settings import Settings, resolve, secret_of
 from runbook_lib.connectors.context import CheckContext
@@ -41,7 +42,6 @@ from runbook_lib.evidence.record import LinesRecord, build_record, parse_record,
 from runbook_lib.notebook.rendering import step_bundle
 from runbook_lib.remote.cyclr import Cyclr, request_api_token
 from runbook_lib.remote.oauth import AuthorizationServer, request_token_by_client_credentials
-from runbook_lib.sandbox.server import Sandbox
 from runbook_lib.walkthrough.activity import Activity
 from runbook_lib.walkthrough.inputs import problem
 from runbook_lib.walkthrough.views import STRUCTURE, step_view

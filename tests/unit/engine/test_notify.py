@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
+from facebook_cyclr_sandbox.server import Sandbox
 from runbook_lib.config import formats
 from runbook_lib.engine import notify, watch
 from runbook_lib.engine.notify import NotSentError
 from runbook_lib.engine.watched import Kind, read_watched
 from runbook_lib.errors import ExitCode, SettingsError
-from runbook_lib.sandbox.server import Sandbox
 from tests.support.post import SECRET, Post, receiving
 from tests.support.words import assigned
 from tests.unit.cli.test_people import runbook

@@ -7,6 +7,13 @@ from contextlib import contextmanager
 
 import pytest
 
+from facebook_cyclr_sandbox import vendors
+from facebook_cyclr_sandbox.cyclr.shapes import json_reply
+from facebook_cyclr_sandbox.http.web import Reply, Request
+from facebook_cyclr_sandbox.scenarios import build_world
+from facebook_cyclr_sandbox.state.cyclr_world import AccountConnector, LibraryConnector
+from facebook_cyclr_sandbox.state.world import World
+from facebook_cyclr_sandbox.vendor import Vendor as SandboxVendor
 from runbook_lib.config import formats
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.cyclr import inputs as cyclr_inputs
@@ -22,13 +29,6 @@ from runbook_lib.engine import practice as practice_module
 from runbook_lib.engine.run import Run, open_run
 from runbook_lib.errors import SettingsError, TokenRequestError
 from runbook_lib.remote.oauth import AuthorizationServer, request_token_by_code
-from runbook_lib.sandbox import vendors
-from runbook_lib.sandbox.cyclr.shapes import json_reply
-from runbook_lib.sandbox.http.web import Reply, Request
-from runbook_lib.sandbox.scenarios import build_world
-from runbook_lib.sandbox.state.cyclr_world import AccountConnector, LibraryConnector
-from runbook_lib.sandbox.state.world import World
-from runbook_lib.sandbox.vendor import Vendor as SandboxVendor
 
 NAME = "plainmail"
 APP_ID = Input(name="app_id", label="Client ID", help="Registered apps.", provider=NAME)

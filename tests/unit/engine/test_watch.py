@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
+from facebook_cyclr_sandbox.server import Sandbox
+from facebook_cyclr_sandbox.state.faults import fault_of
+from facebook_cyclr_sandbox.state.review import decide
 from runbook_lib.config.runner import inputs_of
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.journal import timestamp, utc_now
@@ -28,9 +31,6 @@ from runbook_lib.engine.watched import (
     read_watched,
 )
 from runbook_lib.errors import BusyError, SealingError, SettingsError
-from runbook_lib.sandbox.server import Sandbox
-from runbook_lib.sandbox.state.faults import fault_of
-from runbook_lib.sandbox.state.review import decide
 from tests.support.words import attested, submitted
 
 PROCEDURE = find_procedure("facebook_marketing")

@@ -12,6 +12,8 @@ import httpcore
 import pytest
 from filelock import FileLock
 
+from facebook_cyclr_sandbox.customers import add_customers, end_connection
+from facebook_cyclr_sandbox.state.faults import fault_of
 from runbook_lib.config.fleet_file import FleetTenant
 from runbook_lib.core.model import Mode
 from runbook_lib.core.outcome import LABELS
@@ -23,8 +25,6 @@ from runbook_lib.engine.watch_fleet import by_cause, watch_fleet
 from runbook_lib.engine.watched import read_watched
 from runbook_lib.errors import BusyError, ExitCode, SettingsError
 from runbook_lib.remote.transport import Wires
-from runbook_lib.sandbox.customers import add_customers, end_connection
-from runbook_lib.sandbox.state.faults import fault_of
 from tests.support.post import SECRET, Post
 from tests.support.words import assigned
 from tests.unit.cli.test_people import runbook

@@ -19,17 +19,17 @@ from typing import Any
 import pytest
 import trustme
 
+from facebook_cyclr_sandbox.base_world import MARKETING, library_connector
+from facebook_cyclr_sandbox.server import Sandbox
+from facebook_cyclr_sandbox.state.facebook_world import Tier, Verification
+from facebook_cyclr_sandbox.state.faults import fault_of
+from facebook_cyclr_sandbox.state.review import decide
+from facebook_cyclr_sandbox.state.versions import Version
 from runbook_lib.connectors.facebook.graph import GRAPH_CALENDAR, MARKETING_CALENDAR
 from runbook_lib.core.journal import timestamp
 from runbook_lib.engine.watch import open_watch
 from runbook_lib.engine.watched import Kind
 from runbook_lib.remote.rate_limits import SHARED
-from runbook_lib.sandbox.base_world import MARKETING, library_connector
-from runbook_lib.sandbox.server import Sandbox
-from runbook_lib.sandbox.state.facebook_world import Tier, Verification
-from runbook_lib.sandbox.state.faults import fault_of
-from runbook_lib.sandbox.state.review import decide
-from runbook_lib.sandbox.state.versions import Version
 from tests.support.post import Post, receiving
 from tests.support.words import attested, submitted
 from tests.unit.engine.test_watch import DAY, HOUR, MINUTE, PROCEDURE, Desk

@@ -10,7 +10,7 @@ import httpcore
 import httpx
 import pytest
 
-from runbook_lib.sandbox.server import Sandbox
+from facebook_cyclr_sandbox.server import Sandbox
 
 
 class Graph:

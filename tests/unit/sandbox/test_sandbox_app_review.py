@@ -6,15 +6,15 @@ from typing import Any
 import httpx
 import pytest
 
-from runbook_lib.sandbox.server import Sandbox
-from runbook_lib.sandbox.state.facebook_world import (
+from facebook_cyclr_sandbox.server import Sandbox
+from facebook_cyclr_sandbox.state.facebook_world import (
     RENEWAL_SECTIONS,
     App,
     Renewal,
     ReviewState,
     Verification,
 )
-from runbook_lib.sandbox.state.review import DECLINED_REASON, REVIEW_DAYS
+from facebook_cyclr_sandbox.state.review import DECLINED_REASON, REVIEW_DAYS
 
 from .conftest import Browser, Graph
 

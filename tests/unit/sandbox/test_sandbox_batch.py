@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from runbook_lib.sandbox.server import Sandbox
+from facebook_cyclr_sandbox.server import Sandbox
 
 from .conftest import Graph, error_of
 

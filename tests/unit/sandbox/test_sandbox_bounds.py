@@ -2,14 +2,14 @@
 
 import json
 
-from runbook_lib.sandbox.cyclr.api import CyclrApiSite
-from runbook_lib.sandbox.cyclr.connect import ConnectSite
-from runbook_lib.sandbox.graph.site import GraphSite
-from runbook_lib.sandbox.http.pages import log_in
-from runbook_lib.sandbox.http.web import Reply, Request
-from runbook_lib.sandbox.scenarios import build_world
-from runbook_lib.sandbox.state.stores import Dice, Meter, Shelf
-from runbook_lib.sandbox.state.world import World
+from facebook_cyclr_sandbox.cyclr.api import CyclrApiSite
+from facebook_cyclr_sandbox.cyclr.connect import ConnectSite
+from facebook_cyclr_sandbox.graph.site import GraphSite
+from facebook_cyclr_sandbox.http.pages import log_in
+from facebook_cyclr_sandbox.http.web import Reply, Request
+from facebook_cyclr_sandbox.scenarios import build_world
+from facebook_cyclr_sandbox.state.stores import Dice, Meter, Shelf
+from facebook_cyclr_sandbox.state.world import World
 
 ROUNDS = 300
 CAPACITY = 20

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from runbook_lib.sandbox.certificates import Certificate, certificate
+from facebook_cyclr_sandbox.certificates import Certificate, certificate
 
 DOMAIN = "connect.partner.test"
 DAY = 24 * 3600

@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from runbook_lib.sandbox.server import Sandbox
-from runbook_lib.sandbox.state.stores import Meter
+from facebook_cyclr_sandbox.server import Sandbox
+from facebook_cyclr_sandbox.state.stores import Meter
 
 from .conftest import Cyclr, Graph, error_of
 

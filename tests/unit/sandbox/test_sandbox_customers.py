@@ -10,9 +10,9 @@ from typing import Any
 import httpx
 import pytest
 
-from runbook_lib.sandbox.base_world import MARKETING
-from runbook_lib.sandbox.customers import REASONS, add_customers, end_connection
-from runbook_lib.sandbox.server import Sandbox
+from facebook_cyclr_sandbox.base_world import MARKETING
+from facebook_cyclr_sandbox.customers import REASONS, add_customers, end_connection
+from facebook_cyclr_sandbox.server import Sandbox
 
 FIELDS = [
     "Timestamp", "AccountId", "AccountExternalId", "AccountName", "CycleId", "CycleName", "StepId",

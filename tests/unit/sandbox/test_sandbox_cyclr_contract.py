@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from runbook_lib.sandbox.cyclr.lenient_json import read_json
-from runbook_lib.sandbox.server import Sandbox
+from facebook_cyclr_sandbox.cyclr.lenient_json import read_json
+from facebook_cyclr_sandbox.server import Sandbox
 
 from .conftest import Cyclr
 

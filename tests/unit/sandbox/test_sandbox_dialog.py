@@ -7,8 +7,8 @@ from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 import httpx
 import pytest
 
-from runbook_lib.sandbox.server import Sandbox
-from runbook_lib.sandbox.state.facebook_world import AppMode
+from facebook_cyclr_sandbox.server import Sandbox
+from facebook_cyclr_sandbox.state.facebook_world import AppMode
 
 from .conftest import Form, Graph
 

@@ -15,28 +15,28 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runbook_lib.sandbox import control
-from runbook_lib.sandbox.cyclr import connect
-from runbook_lib.sandbox.cyclr.api import (
+from facebook_cyclr_sandbox import control
+from facebook_cyclr_sandbox.cyclr import connect
+from facebook_cyclr_sandbox.cyclr.api import (
     ApiToken,
     CyclrApiSite,
     api_router,
     issue_sign_in_token,
 )
-from runbook_lib.sandbox.cyclr.connect import ConnectSite
-from runbook_lib.sandbox.cyclr.console import CyclrConsoleSite, console_router
-from runbook_lib.sandbox.facebook_web.common import dashboard_router
-from runbook_lib.sandbox.facebook_web.creation import PURPOSES, TYPES, USE_CASES
-from runbook_lib.sandbox.facebook_web.dashboard import FacebookSite
-from runbook_lib.sandbox.graph.nodes import CONNECTIONS
-from runbook_lib.sandbox.graph.site import GraphSite
-from runbook_lib.sandbox.http.web import Site
-from runbook_lib.sandbox.scenarios import build_world
-from runbook_lib.sandbox.state.cyclr_world import PendingAuthorization
-from runbook_lib.sandbox.state.faults import FaultKind
-from runbook_lib.sandbox.state.permissions import KNOWN_PERMISSIONS
-from runbook_lib.sandbox.state.review import SECTIONS
-from runbook_lib.sandbox.state.world import World
+from facebook_cyclr_sandbox.cyclr.connect import ConnectSite
+from facebook_cyclr_sandbox.cyclr.console import CyclrConsoleSite, console_router
+from facebook_cyclr_sandbox.facebook_web.common import dashboard_router
+from facebook_cyclr_sandbox.facebook_web.creation import PURPOSES, TYPES, USE_CASES
+from facebook_cyclr_sandbox.facebook_web.dashboard import FacebookSite
+from facebook_cyclr_sandbox.graph.nodes import CONNECTIONS
+from facebook_cyclr_sandbox.graph.site import GraphSite
+from facebook_cyclr_sandbox.http.web import Site
+from facebook_cyclr_sandbox.scenarios import build_world
+from facebook_cyclr_sandbox.state.cyclr_world import PendingAuthorization
+from facebook_cyclr_sandbox.state.faults import FaultKind
+from facebook_cyclr_sandbox.state.permissions import KNOWN_PERMISSIONS
+from facebook_cyclr_sandbox.state.review import SECTIONS
+from facebook_cyclr_sandbox.state.world import World
 from tests.unit.sandbox.test_sandbox_malformed import (
     CYCLR_NAMES,
     GRAPH_NAMES,

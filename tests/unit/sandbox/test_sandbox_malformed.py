@@ -10,18 +10,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runbook_lib.sandbox.control import Control
-from runbook_lib.sandbox.cyclr.api import ApiToken, CyclrApiSite, api_router
-from runbook_lib.sandbox.cyclr.connect import ConnectSite
-from runbook_lib.sandbox.cyclr.console import CyclrConsoleSite, console_router
-from runbook_lib.sandbox.facebook_web.common import dashboard_router
-from runbook_lib.sandbox.facebook_web.dashboard import FacebookSite
-from runbook_lib.sandbox.graph.nodes import CONNECTIONS
-from runbook_lib.sandbox.graph.site import GraphSite
-from runbook_lib.sandbox.http.asgi import SiteApplication
-from runbook_lib.sandbox.http.web import Reply, Site
-from runbook_lib.sandbox.scenarios import build_world
-from runbook_lib.sandbox.state.world import World
+from facebook_cyclr_sandbox.control import Control
+from facebook_cyclr_sandbox.cyclr.api import ApiToken, CyclrApiSite, api_router
+from facebook_cyclr_sandbox.cyclr.connect import ConnectSite
+from facebook_cyclr_sandbox.cyclr.console import CyclrConsoleSite, console_router
+from facebook_cyclr_sandbox.facebook_web.common import dashboard_router
+from facebook_cyclr_sandbox.facebook_web.dashboard import FacebookSite
+from facebook_cyclr_sandbox.graph.nodes import CONNECTIONS
+from facebook_cyclr_sandbox.graph.site import GraphSite
+from facebook_cyclr_sandbox.http.asgi import SiteApplication
+from facebook_cyclr_sandbox.http.web import Reply, Site
+from facebook_cyclr_sandbox.scenarios import build_world
+from facebook_cyclr_sandbox.state.world import World
 
 WORLD = build_world("approved", seed=11)
 WORLD.facebook.sessions.put("session", WORLD.facebook.person.id, keep=True)

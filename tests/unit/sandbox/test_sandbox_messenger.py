@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from runbook_lib.sandbox.server import Sandbox
+from facebook_cyclr_sandbox.server import Sandbox
 
 from .conftest import Cyclr, Graph
 from .test_sandbox_pages import Browser, create_app

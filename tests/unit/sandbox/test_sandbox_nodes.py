@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from runbook_lib.sandbox.graph.sdk_names import KNOWN_FIELDS
-from runbook_lib.sandbox.server import Sandbox
+from facebook_cyclr_sandbox.graph.sdk_names import KNOWN_FIELDS
+from facebook_cyclr_sandbox.server import Sandbox
 
 from .conftest import Graph, error_of
 

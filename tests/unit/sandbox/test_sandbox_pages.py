@@ -7,10 +7,10 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from runbook_lib.sandbox.cyclr.console import console_router
-from runbook_lib.sandbox.facebook_web.common import dashboard_router
-from runbook_lib.sandbox.server import Sandbox
-from runbook_lib.sandbox.state.facebook_world import RENEWAL_SECTIONS
+from facebook_cyclr_sandbox.cyclr.console import console_router
+from facebook_cyclr_sandbox.facebook_web.common import dashboard_router
+from facebook_cyclr_sandbox.server import Sandbox
+from facebook_cyclr_sandbox.state.facebook_world import RENEWAL_SECTIONS
 
 from .conftest import Browser, Cyclr, Form, Graph
 

@@ -6,9 +6,9 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from runbook_lib.sandbox.scenarios import SCENARIOS
-from runbook_lib.sandbox.server import Sandbox
-from runbook_lib.sandbox.vendors import FACEBOOK, VENDORS
+from facebook_cyclr_sandbox.scenarios import SCENARIOS
+from facebook_cyclr_sandbox.server import Sandbox
+from facebook_cyclr_sandbox.vendors import FACEBOOK, VENDORS
 
 from .conftest import Cyclr, Graph, error_of
 

@@ -15,8 +15,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from runbook_lib.sandbox.server import Description, Sandbox, serve
-from runbook_lib.sandbox.state.faults import Fault, FaultKind
+from facebook_cyclr_sandbox.server import Description, Sandbox, serve
+from facebook_cyclr_sandbox.state.faults import Fault, FaultKind
 from tests.support.ports import free_ports
 
 
@@ -107,7 +107,7 @@ def test_serve_can_announce_and_stop_in_this_process() -> None:
 def test_serve_ends_on_a_signal(number: signal.Signals) -> None:
     """`serve` announces the description once, and a signal ends it with exit code 0."""
     code = (
-        "import json, logging; from runbook_lib.sandbox.server import serve\n"
+        "import json, logging; from facebook_cyclr_sandbox.server import serve\n"
         # NOTE: in this mode asyncio also logs slow callbacks, which are common on a busy machine.
         "logging.getLogger('asyncio').setLevel(logging.ERROR)\n"
         "serve('approved', announce=lambda given: print(json.dumps(given), flush=True))"

@@ -8,8 +8,8 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from runbook_lib.sandbox.graph.tokens import pacific_time
-from runbook_lib.sandbox.server import Sandbox
+from facebook_cyclr_sandbox.graph.tokens import pacific_time
+from facebook_cyclr_sandbox.server import Sandbox
 
 from .conftest import Graph, error_of
 

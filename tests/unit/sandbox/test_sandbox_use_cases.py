@@ -6,9 +6,9 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from runbook_lib.sandbox.facebook_web.creation import USE_CASES
-from runbook_lib.sandbox.server import Sandbox
-from runbook_lib.sandbox.state.facebook_world import App
+from facebook_cyclr_sandbox.facebook_web.creation import USE_CASES
+from facebook_cyclr_sandbox.server import Sandbox
+from facebook_cyclr_sandbox.state.facebook_world import App
 
 from .conftest import Browser, Form
 

@@ -9,7 +9,7 @@ import httpcore
 import httpx
 import pytest
 
-from runbook_lib.sandbox.server import Sandbox
+from facebook_cyclr_sandbox.server import Sandbox
 
 from .conftest import _Pinned
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from runbook_lib.sandbox.origins import SECTIONS, Mark, origins
-from runbook_lib.sandbox.server import Sandbox
+from facebook_cyclr_sandbox.origins import SECTIONS, Mark, origins
+from facebook_cyclr_sandbox.server import Sandbox
 
 from .conftest import Graph, error_of
 

@@ -1,0 +1,156 @@
+"""
+The partner's customers in Cyclr: accounts whose connection ends, recovers, or goes away.
+
+What failed is posted by Cyclr's Transaction Error Webhook, in its documented form; the sandbox
+keeps it too, for `/_sandbox/transaction-errors`.
+"""
+
+import json
+import threading
+import urllib.request
+from contextlib import suppress
+from datetime import UTC, datetime
+from urllib.parse import urlsplit
+
+from facebook_cyclr_sandbox.base_world import DAY, MARKETING, library_connector, the_app
+from facebook_cyclr_sandbox.graph import refusals
+from facebook_cyclr_sandbox.graph.refusals import GraphError
+from facebook_cyclr_sandbox.origins import inferred, unknown, verbatim
+from facebook_cyclr_sandbox.state.cyclr_world import Account, AccountConnector, Cycle
+from facebook_cyclr_sandbox.state.world import LONG_LIFETIME, World
+
+_MOST_CUSTOMERS = 10_000
+_MOST_ERRORS = 1_000
+_POST_SECONDS = 2.0
+# Where the cause of a failure lies, and what Facebook answers then.
+REASONS = {
+    "token-ended": (refusals.EXPIRED_TOKEN, "400 Bad Request"),
+    "app-removed": (refusals.NOT_INSTALLED_TOKEN, "400 Bad Request"),
+    "permission-withdrawn": (refusals.PERMISSION_NEEDED, "403 Forbidden"),
+    "page-lost": (refusals.MISSING_OBJECT, "400 Bad Request"),
+    "limit": (refusals.LEADGEN_LIMIT, "400 Bad Request"),
+    "app-deactivated": (refusals.DEACTIVATED_APP, "400 Bad Request"),
+}
+_OF_THE_TOKEN = ("token-ended", "app-removed")
+
+
+def add_customers(world: World, count: int, *, name: str = "Customer") -> list[Account]:
+    """Add accounts with the Marketing connector installed, signed in, and a cycle each."""
+    if len(world.cyclr.accounts) + count > _MOST_CUSTOMERS:
+        raise ValueError("the sandbox cannot hold more customers")
+    connector = library_connector(world, MARKETING)
+    token = world.answers["user_access_token"]
+    added = []
+    for number in range(count):
+        account = Account(
+            world.dice.guid(), f"{name} {number + 2}", world.now() - 30 * DAY,
+        )  # fmt: skip
+        installed = AccountConnector(
+            world.cyclr.new_id(), account.id, connector.id, MARKETING,
+            authenticated=True, access_token=token,
+        )  # fmt: skip
+        cycle = Cycle(world.dice.guid(), account.id, "Leads to CRM", [installed.id])
+        world.cyclr.accounts[account.id] = account
+        world.cyclr.account_connectors[installed.id] = installed
+        world.cyclr.cycles[cycle.id] = cycle
+        added.append(account)
+    return added
+
+
+@unknown("cyclr §3", "whether Authenticated turns false when Facebook ends a token: as asked")
+def end_connection(world: World, account_id: str, reason: str, *, is_noticed: bool) -> None:
+    """
+    Let a call of the account's cycle fail for `reason`; a token that ended is ended at Facebook.
+
+    With `is_noticed` Cyclr shows the connector as not authenticated.
+    """
+    if reason not in REASONS:
+        msg = f"there is no reason {reason!r}; known are {', '.join(REASONS)}"
+        raise ValueError(msg)
+    installed = _installed(world, account_id)
+    if reason in _OF_THE_TOKEN:
+        issued = world.now() - LONG_LIFETIME - DAY
+        app, person = the_app(world), world.facebook.person
+        scopes = ("public_profile",)
+        ended = world.issue_user_token(app, person.id, scopes, issued_at=issued, keep=True)
+        installed.access_token = ended.value
+    installed.authenticated = not is_noticed
+    _fail(world, world.cyclr.accounts[account_id], reason)
+
+
+def recover(world: World, account_id: str) -> None:
+    """Let the customer sign in again."""
+    installed = _installed(world, account_id)
+    installed.access_token = world.answers["user_access_token"]
+    installed.authenticated = True
+
+
+def remove(world: World, account_id: str) -> None:
+    """Remove the account, with what is installed in it."""
+    cyclr = world.cyclr
+    for installed in cyclr.installed_in(account_id):
+        cyclr.remove(installed)
+    del cyclr.accounts[account_id]
+
+
+def _installed(world: World, account_id: str) -> AccountConnector:
+    marketing = library_connector(world, MARKETING).id
+    for installed in world.cyclr.installed_in(account_id):
+        if installed.connector_id == marketing:
+            return installed
+    raise ValueError("there is no such account with the Marketing connector")
+
+
+@verbatim("cyclr §3", "the Transaction Error Webhook: thirteen fields, four messages", "cyclr/docs")
+@verbatim("cyclr §3", "its Detail: status line, CRLF, the raw refusal, then the request", "docs")
+@inferred("cyclr §3", "its Timestamp: UTC with seven decimals, as of other .NET services")
+@unknown("cyclr §3", "the request in its Detail: method, address and Host, and the Graph version")
+@unknown("cyclr §3", "StepType Action, IncidentLevel Error")
+def _fail(world: World, account: Account, reason: str) -> None:
+    """Keep the failure of a transaction, and post it where the account says so."""
+    refusal, status = REASONS[reason]
+    moment = datetime.fromtimestamp(world.now(), UTC)
+    values = {
+        "expired": f"{moment:%A, %d-%b-%y %H:%M:%S} PDT",
+        "now": f"{moment:%A, %d-%b-%y %H:%M:%S} PDT",
+        "app_id": world.answers["app_id"],
+        "permission": "leads_retrieval",
+        "id": world.answers["page_id"],
+    }
+    error = GraphError(refusal, **values)
+    page = world.answers["page_id"]
+    body = json.dumps(error.body(world.dice.alphanumeric(11)), separators=(",", ":"))
+    request = (
+        f"GET https://graph.facebook.com/v26.0/{page}/leadgen_forms\r\nHost: graph.facebook.com"
+    )
+    cycle = next(c for c in world.cyclr.cycles.values() if c.account_id == account.id)
+    payload: dict[str, object] = {
+        "Timestamp": f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond:06d}0Z",
+        "AccountId": account.id,
+        "AccountExternalId": None,
+        "AccountName": account.name,
+        "CycleId": cycle.id,
+        "CycleName": cycle.name,
+        "StepId": world.dice.guid(),
+        "StepName": "List Forms",
+        "StepType": "Action",
+        "TransactionId": world.dice.guid(),
+        "Message": "Failed to call the method",
+        "Detail": f"{status}\r\n{body}\r\n{request}\r\n",
+        "IncidentLevel": "Error",
+    }
+    world.cyclr.transaction_errors.append(payload)
+    del world.cyclr.transaction_errors[:-_MOST_ERRORS]
+    url = account.settings.get("TransactionErrorWebhookUrl")
+    if account.settings.get("TransactionErrorWebhookEnabled") is True and isinstance(url, str):
+        threading.Thread(target=_post, args=(url, payload), daemon=True).start()
+
+
+def _post(url: str, payload: dict[str, object]) -> None:
+    """Post to an address on this machine; the sandbox sends nothing anywhere else."""
+    if not url.startswith("http://") or urlsplit(url).hostname not in ("127.0.0.1", "localhost"):
+        return
+    content = json.dumps(payload).encode()
+    request = urllib.request.Request(url, content, {"Content-Type": "application/json"})  # noqa: S310
+    with suppress(OSError), urllib.request.urlopen(request, timeout=_POST_SECONDS):  # noqa: S310
+        pass

@@ -1,0 +1,592 @@
+"""
+The Cyclr API: token, accounts, library, installed connectors and their methods (cyclr §3).
+
+`CyclrApiSite` checks the caller once, before any handler: a valid token, and
+for account calls an account. The console and the sign-in link are elsewhere.
+"""
+
+import hmac
+import json
+import math
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from facebook_cyclr_sandbox.cyclr.account_settings import settings_of
+from facebook_cyclr_sandbox.cyclr.lenient_json import read_json
+from facebook_cyclr_sandbox.cyclr.shapes import (
+    CyclrError,
+    account_connector_shape,
+    account_shape,
+    connector_shape,
+    json_reply,
+    method_shape,
+    sign_in_shape,
+    token_shape,
+    without_sniffing,
+)
+from facebook_cyclr_sandbox.graph.dispatch import answer_graph
+from facebook_cyclr_sandbox.http.routing import Router
+from facebook_cyclr_sandbox.http.web import Reply, Request
+from facebook_cyclr_sandbox.origins import inferred, unknown, verbatim
+from facebook_cyclr_sandbox.state.cyclr_world import (
+    Account,
+    AccountConnector,
+    ApiToken,
+    LibraryConnector,
+    Method,
+    Property,
+    SignInToken,
+)
+from facebook_cyclr_sandbox.state.world import World
+
+TOKEN_LIFETIME = 14 * 86_400
+SIGN_IN_LIFETIME = 300
+_MOST_ACCOUNTS = 2_000
+_MOST_USERS = 2_000
+_MOST_INSTALLED = 2_000
+_DENIED = "Authorization has been denied for this request."
+
+_Item = TypeVar("_Item")
+
+
+@dataclass(frozen=True)
+class ApiCall:
+    """One authorised call; `account` is set for account calls."""
+
+    world: World
+    request: Request
+    token: ApiToken
+    account: Account | None = None
+
+    @property
+    def in_account(self) -> Account:
+        """The account of an account call."""
+        if self.account is None:
+            raise CyclrError(401, _DENIED)
+        return self.account
+
+    def document(self) -> dict[str, Any]:
+        """Return the body as a JSON object, or as form fields; an empty one is allowed."""
+        form = self.request.form
+        if not form and not self.request.body.strip():
+            return {}
+        try:
+            document = read_json(self.request.body.decode("utf-8-sig"))
+        except ValueError:
+            document = dict(form) if form else None
+        if not isinstance(document, dict):
+            raise CyclrError(400, "The request is invalid.")
+        return document
+
+
+Handler = Callable[..., Reply]
+api_router: Router[Handler] = Router()
+
+
+# --- token -----------------------------------------------------------------------------------
+@verbatim("cyclr §3", "POST /oauth/token, client_credentials, scope=account:{id}", "cyclr/docs")
+@unknown("cyclr §3", "a refused token request: 400 with an RFC 6749 error")
+def issue_token(world: World, request: Request) -> Reply:
+    """Answer `/oauth/token`."""
+    form = request.form
+    if form.get("grant_type") != "client_credentials":
+        return json_reply({"error": "unsupported_grant_type"}, 400)
+    secret = world.cyclr.clients.get(form.get("client_id", ""), "")
+    offered = form.get("client_secret", "")
+    if not secret or not hmac.compare_digest(secret.encode(), offered.encode()):
+        return json_reply({"error": "invalid_client"}, 400)
+    account_id = ""
+    scope = form.get("scope", "")
+    if scope:
+        kind, _, account_id = scope.partition(":")
+        if kind != "account" or account_id not in world.cyclr.accounts:
+            return json_reply({"error": "invalid_scope"}, 400)
+    token = ApiToken(
+        world.dice.base64url(160),
+        form["client_id"],
+        account_id,
+        world.now() + TOKEN_LIFETIME,
+    )
+    world.cyclr.tokens.put(token.value, token)
+    return json_reply(token_shape(token, world.now()))
+
+
+# --- paging ----------------------------------------------------------------------------------
+@verbatim("cyclr §3", "pageSize, page and the Total-Pages header", "live-tested client")
+@unknown("cyclr §3", "default page size and the number of the first page: 50, and 1")
+def _paged(
+    call: ApiCall, items: Sequence[_Item], shape: Callable[[_Item], dict[str, Any]]
+) -> Reply:
+    size = _number(call.request.query, "pageSize", 50, most=1_000)
+    number = _number(call.request.query, "page", 1, most=1_000_000)
+    if call.request.query.get("sortOrderAsc", "true").lower() == "false":
+        items = items[::-1]
+    rows = [shape(item) for item in items[(number - 1) * size : number * size]]
+    pages = max(1, math.ceil(len(items) / size))
+    return json_reply(rows, headers=(("Total-Pages", str(pages)),))
+
+
+def _number(query: Mapping[str, str], name: str, default: int, *, most: int) -> int:
+    text = query.get(name, "")
+    if not text:
+        return default
+    if not (text.isascii() and text.isdigit()) or len(text) > 9 or int(text) < 1:
+        raise CyclrError(400, "The request is invalid.")
+    return min(int(text), most)
+
+
+# --- accounts --------------------------------------------------------------------------------
+@api_router.route("GET", "/v1.0/accounts")
+@verbatim("cyclr §3", "GET /accounts: a bare array", "test suite, live-tested client")
+def list_accounts(call: ApiCall) -> Reply:
+    """List the accounts."""
+    return _paged(call, tuple(call.world.cyclr.accounts.values()), account_shape)
+
+
+@api_router.route("POST", "/v1.0/accounts")
+@verbatim("cyclr §3", "POST /accounts: 200; `ID already in use`; `Name is required`", "test suite")
+def create_account(call: ApiCall) -> Reply:
+    """Create an account."""
+    document = call.document()
+    name = document.get("Name")
+    if not isinstance(name, str) or not name.strip():
+        raise CyclrError(400, "Name is required")
+    wanted = document.get("Id")
+    account_id = str(wanted) if wanted else call.world.dice.guid()
+    accounts = call.world.cyclr.accounts
+    if account_id in accounts:
+        raise CyclrError(400, "ID already in use")
+    if len(accounts) >= _MOST_ACCOUNTS:
+        raise CyclrError(400, "The sandbox cannot hold more accounts.")
+    account = Account(
+        account_id,
+        name,
+        call.world.now(),
+        description=_text(document, "Description"),
+        timezone=_text(document, "Timezone") or "Europe/London",
+        settings=settings_of(document),
+    )
+    accounts[account_id] = account
+    return json_reply(account_shape(account))
+
+
+def _text(document: Mapping[str, Any], name: str) -> str | None:
+    value = document.get(name)
+    return value if isinstance(value, str) else None
+
+
+def _account(call: ApiCall, account_id: str) -> Account:
+    account = call.world.cyclr.accounts.get(account_id)
+    if account is None or call.token.account_id not in {"", account_id}:
+        raise CyclrError(404, "Account not found.")
+    return account
+
+
+@api_router.route("GET", "/v1.0/accounts/{account_id}")
+@verbatim("cyclr §3", "an unknown account: 404 (its Message is unknown)", "test suite")
+def show_account(call: ApiCall, account_id: str) -> Reply:
+    """Show one account."""
+    return json_reply(account_shape(_account(call, account_id)))
+
+
+@api_router.route("PUT", "/v1.0/accounts/{account_id}")
+def change_account(call: ApiCall, account_id: str) -> Reply:
+    """Change an account's name, description and time zone."""
+    account = _account(call, account_id)
+    document = call.document()
+    account.settings = settings_of(document, account.settings)
+    account.name = _text(document, "Name") or account.name
+    account.description = _text(document, "Description") or account.description
+    account.timezone = _text(document, "Timezone") or account.timezone
+    return json_reply(account_shape(account))
+
+
+@api_router.route("DELETE", "/v1.0/accounts/{account_id}")
+@unknown("cyclr §3", "the body of a successful DELETE: empty")
+def delete_account(call: ApiCall, account_id: str) -> Reply:
+    """Delete an account and what is installed in it."""
+    account = _account(call, account_id)
+    cyclr = call.world.cyclr
+    del cyclr.accounts[account.id]
+    for installed in cyclr.installed_in(account.id):
+        cyclr.remove(installed)
+    return json_reply(None)
+
+
+@api_router.route("POST", "/v1.0/accounts/{account_id}/signintoken")
+@verbatim("cyclr §4", "signintoken: unknown user is created; single use; 5 minutes", "cyclr/docs")
+@unknown("cyclr §4", "signintoken without a Username: 400, this Message")
+def create_sign_in_token(call: ApiCall, account_id: str) -> Reply:
+    """Issue a sign-in token."""
+    account = _account(call, account_id)
+    username = _text(call.document(), "Username")
+    if not username:
+        raise CyclrError(400, "Username is required")
+    return json_reply(sign_in_shape(issue_sign_in_token(call.world, account, username)))
+
+
+def issue_sign_in_token(world: World, account: Account, username: str) -> SignInToken:
+    """Issue a sign-in token for `username`; create the user if unknown."""
+    if len(account.users) < _MOST_USERS:
+        account.users.add(username)
+    value = world.dice.alphanumeric(43) + "="
+    token = SignInToken(value, account.id, username, world.now() + SIGN_IN_LIFETIME)
+    world.cyclr.sign_in_tokens.put(value, token)
+    return token
+
+
+# --- connectors of the library ---------------------------------------------------------------
+def _find_connectors(world: World, name: str, version: str = "") -> list[LibraryConnector]:
+    return [
+        connector
+        for connector in world.cyclr.library.values()
+        if connector.name.lower() == name.lower() and (not version or connector.version == version)
+    ]
+
+
+@api_router.route("GET", "/v1.0/connectors")
+@verbatim("cyclr §3", "GET /connectors: query, category, paging; account header needed", "client")
+@inferred("cyclr §3", "query matches a part of the name, whatever its case")
+def list_connectors(call: ApiCall) -> Reply:
+    """List the connectors of the library."""
+    account = call.in_account
+    query = call.request.query.get("query", "").lower()
+    category = call.request.query.get("category", "").lower()
+    connectors = [
+        connector
+        for connector in call.world.cyclr.library.values()
+        if query in connector.name.lower()
+        and category in ("", connector.category.lower())
+        and account
+    ]
+    return _paged(call, sorted(connectors, key=lambda connector: connector.name), connector_shape)
+
+
+@api_router.route("GET", "/v1.0/connectors/{which}")
+@verbatim("cyclr §3", "/connectors/{id} gives an object, /connectors/{name} an array", "test suite")
+@unknown("cyclr §3", "an unknown connector name: an empty array; an unknown id: 404")
+def show_connector(call: ApiCall, which: str) -> Reply:
+    """Show a connector by ID, or all versions of it by name."""
+    _ = call.in_account
+    if which.isdecimal():
+        return json_reply(connector_shape(_connector(call, which)))
+    return json_reply(
+        [connector_shape(connector) for connector in _find_connectors(call.world, which)]
+    )
+
+
+@api_router.route("GET", "/v1.0/connectors/{which}/methods")
+@api_router.route("GET", "/v1.0/connectors/{which}/{version}/methods")
+def list_methods(call: ApiCall, which: str, version: str = "") -> Reply:
+    """List a connector's methods."""
+    _ = call.in_account
+    query = call.request.query.get("query", "").lower()
+    category = call.request.query.get("category", "").lower()
+    methods = [
+        method_shape(method)
+        for method in _connector(call, which, version).methods
+        if query in method.name.lower() and category in ("", method.category.lower())
+    ]
+    return json_reply(methods)
+
+
+@api_router.route("GET", "/v1.0/connectors/{which}/{version}")
+def show_connector_version(call: ApiCall, which: str, version: str) -> Reply:
+    """Show one version of a connector, as an array."""
+    _ = call.in_account
+    return json_reply(
+        [connector_shape(connector) for connector in _find_connectors(call.world, which, version)]
+    )
+
+
+def _connector(call: ApiCall, which: str, version: str = "") -> LibraryConnector:
+    if which.isdecimal() and len(which) < 10:
+        connector = call.world.cyclr.library.get(int(which))
+    else:
+        connector = next(iter(_find_connectors(call.world, which, version)), None)
+    if connector is None:
+        raise CyclrError(404, "Connector not found.")
+    return connector
+
+
+# --- installing ------------------------------------------------------------------------------
+@api_router.route("POST", "/v1.0/connectors/{which}/install")
+@api_router.route("POST", "/v1.0/connectors/{which}/{version}/install")
+@verbatim("cyclr §3", "install: 200 AccountConnector; Messages for drafts and properties", "docs")
+@unknown("cyclr §3", "install with no or a null body: 400 (a disabled test notes 500)")
+@verbatim("cyclr §3", "install: `Account connector name … is in use.` (status unseen)", "client")
+def install_connector(call: ApiCall, which: str, version: str = "") -> Reply:
+    """Install a connector of the library in the account."""
+    account = call.in_account
+    connector = _connector(call, which, version)
+    document = call.document()
+    if not call.request.body.strip():
+        raise CyclrError(400, "The request is invalid.")
+    if connector.status == "Draft":
+        raise CyclrError(400, f"Connector {connector.id} is a draft and cannot be installed.")
+    properties = _properties(call.world, connector, document.get("Properties"))
+    name = _text(document, "Name") or connector.name
+    if any(installed.name == name for installed in call.world.cyclr.installed_in(account.id)):
+        raise CyclrError(400, f"Account connector name {name} is in use.")
+    installed = install(call.world, account.id, connector, name)
+    installed.description = _text(document, "Description")
+    installed.properties = properties
+    _set_auth_value(installed, document.get("AuthValue"))
+    return _shown(call, installed)
+
+
+def install(
+    world: World, account_id: str, connector: LibraryConnector, name: str
+) -> AccountConnector:
+    """Put a connector of the library into an account, not yet authenticated."""
+    cyclr = world.cyclr
+    if len(cyclr.account_connectors) >= _MOST_INSTALLED:
+        raise CyclrError(400, "The sandbox cannot hold more connectors.")
+    installed = AccountConnector(cyclr.new_id(), account_id, connector.id, name)
+    cyclr.account_connectors[installed.id] = installed
+    for cycle in cyclr.cycles.values():
+        if cycle.account_id == account_id and not cycle.account_connector_ids:
+            cycle.account_connector_ids.append(installed.id)
+    return installed
+
+
+@verbatim("cyclr §3", "an undeclared property at install: There is not a connector property …")
+@verbatim("cyclr §3", "another parameter: 'X' is not an account connector property.")
+def _properties(world: World, connector: LibraryConnector, rows: Any) -> list[Property]:
+    """Return the properties given at install; they must be declared as such."""
+    declared = {parameter.target_name: parameter for parameter in connector.parameters}
+    properties = []
+    for row in rows if isinstance(rows, list) else ():
+        name = str(row.get("Name")) if isinstance(row, dict) else str(row)
+        if name not in declared:
+            raise CyclrError(400, f"There is not a connector property that matches name '{name}'.")
+        if not declared[name].is_property:
+            message = f"Connector property name '{name}' is not an account connector property."
+            raise CyclrError(400, message)
+        value = str(row.get("Value", "")) if isinstance(row, dict) else ""
+        properties.append(Property(world.cyclr.new_id(), name, value))
+    return properties
+
+
+@inferred("cyclr §4", "an AuthValue set by API authenticates at once, `{}` does not", "cyclr/docs")
+def _set_auth_value(installed: AccountConnector, value: object) -> None:
+    if isinstance(value, str) and value:
+        installed.auth_value = value
+        installed.authenticated = installed.authenticated or value != "{}"
+
+
+# --- installed connectors --------------------------------------------------------------------
+def _find(call: ApiCall, number: str) -> AccountConnector:
+    account = call.in_account
+    installed = None
+    if number.isdecimal() and len(number) < 10:
+        installed = call.world.cyclr.account_connectors.get(int(number))
+    if installed is None or installed.account_id != account.id:
+        raise CyclrError(404, "Account connector not found.")
+    return installed
+
+
+def _shown(call: ApiCall, installed: AccountConnector) -> Reply:
+    return json_reply(_shape(call.world, installed))
+
+
+def _shape(world: World, installed: AccountConnector) -> dict[str, Any]:
+    return account_connector_shape(installed, world.cyclr.library[installed.connector_id])
+
+
+@api_router.route("GET", "/v1.0/account/connectors")
+def list_installed(call: ApiCall) -> Reply:
+    """List the connectors that are installed in the account."""
+    installed = call.world.cyclr.installed_in(call.in_account.id)
+    return _paged(call, installed, lambda connector: _shape(call.world, connector))
+
+
+@api_router.route("GET", "/v1.0/account/connectors/{number}")
+@verbatim("cyclr §3", "an unknown account connector: 404 (its Message is unknown)", "test suite")
+def show_installed(call: ApiCall, number: str) -> Reply:
+    """Show an installed connector."""
+    return _shown(call, _find(call, number))
+
+
+@api_router.route("PUT", "/v1.0/account/connectors/{number}")
+def change_installed(call: ApiCall, number: str) -> Reply:
+    """Set an installed connector's AuthValue or description."""
+    installed = _find(call, number)
+    document = call.document()
+    installed.description = _text(document, "Description") or installed.description
+    installed.name = _text(document, "Name") or installed.name
+    _set_auth_value(installed, document.get("AuthValue"))
+    return _shown(call, installed)
+
+
+@api_router.route("PUT", "/v1.0/account/connectors/{number}/deauthenticate")
+@verbatim("cyclr §3", "Connector 'X' successfully de-authenticated.", "test suite")
+def deauthenticate(call: ApiCall, number: str) -> Reply:
+    """Delete what the OAuth flow stored."""
+    installed = _find(call, number)
+    installed.authenticated = False
+    installed.access_token = ""
+    installed.auth_value = None
+    return json_reply({"Message": f"Connector '{installed.name}' successfully de-authenticated."})
+
+
+@api_router.route("DELETE", "/v1.0/account/connectors/{number}")
+def delete_installed(call: ApiCall, number: str) -> Reply:
+    """Remove an installed connector."""
+    call.world.cyclr.remove(_find(call, number))
+    return json_reply(None)
+
+
+# --- methods: Cyclr calls Facebook with the token that it holds ------------------------------
+@api_router.route("GET POST", "/v1.0/account/connectors/{number}/methods/{unique_id}")
+@api_router.route("GET POST", "/v1.0/account/connectors/{number}/test/{unique_id}")
+@verbatim("cyclr §3", "403 Unknown client IP Address on /methods and /test", "IP restriction page")
+def call_method(call: ApiCall, number: str, unique_id: str) -> Reply:
+    """Run a method of an installed connector."""
+    if call.world.cyclr.address_is_blocked:
+        raise CyclrError(
+            403,
+            "Unknown client IP Address: contact support to request access for this IP address",
+        )
+    installed = _find(call, number)
+    method = _find_method(call.world.cyclr.library[installed.connector_id], unique_id)
+    return _run_method(call.world, installed, method, call.document())
+
+
+@verbatim("cyclr §3", "a malformed method GUID: 400; an unknown one: 404", "test suite")
+def _find_method(connector: LibraryConnector, unique_id: str) -> Method:
+    try:
+        wanted = str(uuid.UUID(unique_id))
+    except ValueError:
+        raise CyclrError(400, "The method unique identifier is not valid.") from None
+    for method in connector.methods:
+        if method.unique_id == wanted:
+            return method
+    raise CyclrError(404, "Method not found.")
+
+
+@verbatim("cyclr §3", "/methods gives 200 with the provider's body", "cyclr/docs")
+@unknown("cyclr §3", "a method of a connector that is not authenticated: 400, this Message")
+@unknown("cyclr §3", "a provider's error: 400, its message as Message")
+@unknown("cyclr §3", "/test gives the same answer as /methods")
+def _run_method(
+    world: World, installed: AccountConnector, method: Method, document: object
+) -> Reply:
+    if not installed.authenticated or not installed.access_token:
+        raise CyclrError(400, "Failed to authenticate the connector")
+    values = _parameters(method, document)
+    path = method.path
+    for name, value in values.items():
+        path = path.replace("{" + name + "}", value)
+    token = installed.access_token
+    if "{page_id}" in method.path:
+        token = _page_token(world, token, values["page_id"])
+    reply = answer_graph(world, "GET", f"/v26.0/{path}", {"access_token": token})
+    if reply.status != 200:
+        raise CyclrError(400, json.loads(reply.body)["error"]["message"])
+    return Reply(200, reply.body, (("Content-Type", "application/json; charset=utf-8"),))
+
+
+@inferred("cyclr §3", "a page's method uses the page token behind the user token")
+def _page_token(world: World, token: str, page_id: str) -> str:
+    params = {"access_token": token, "fields": "access_token"}
+    reply = answer_graph(world, "GET", "/v26.0/me/accounts", params)
+    rows = json.loads(reply.body).get("data", [])
+    return next((row["access_token"] for row in rows if row["id"] == page_id), token)
+
+
+@verbatim("cyclr §3", "a wrong parameter: 400 (its Message is unknown)", "test suite")
+def _parameters(method: Method, document: object) -> dict[str, str]:
+    values: Mapping[str, Any] = {}
+    if isinstance(document, dict) and isinstance(document.get("Parameters"), dict):
+        values = document["Parameters"]
+    known = {str(number): name for number, name in method.parameters}
+    for key in values:
+        if key not in known:
+            raise CyclrError(400, f"Parameter {key} is not a parameter of this method.")
+    values = {known[key]: str(value) for key, value in values.items()}
+    for name in known.values():
+        value = values.get(name, "")
+        if not value.isascii() or not value.isalnum():
+            raise CyclrError(400, f"Parameter {name} is required.")
+    return values
+
+
+# --- cycles ----------------------------------------------------------------------------------
+@api_router.route("GET", "/v1.0/cycles/{cycle_id}/prerequisites")
+@verbatim("cyclr §3", "prerequisites: ReasonCode 20, Unauthenticated connector", "cyclr/docs")
+@unknown("cyclr §3", "an unknown cycle: 404, this Message")
+def list_prerequisites(call: ApiCall, cycle_id: str) -> Reply:
+    """List what prevents a cycle from starting."""
+    account = call.in_account
+    cycle = call.world.cyclr.cycles.get(cycle_id)
+    if cycle is None or cycle.account_id != account.id:
+        raise CyclrError(404, "Cycle not found.")
+    installed = call.world.cyclr.account_connectors
+    return json_reply(
+        [
+            {
+                "ReasonCode": 20,
+                "Reason": "Unauthenticated connector",
+                "ObjectType": "AccountConnector",
+                "ObjectId": number,
+            }
+            for number in cycle.account_connector_ids
+            if not installed[number].authenticated
+        ]
+    )
+
+
+# --- the site: who calls, in which account ---------------------------------------------------
+class CyclrApiSite:
+    """api.cyclr.com of the sandbox."""
+
+    name = "cyclr-api"
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def __call__(self, request: Request) -> Reply:
+        """Answer one request."""
+        try:
+            if request.is_oversized:
+                raise CyclrError(413, "The request is too large.")
+            return without_sniffing(self._answer(request))
+        except CyclrError as error:
+            return without_sniffing(error.reply())
+
+    @unknown("cyclr §3", "404 and 405 for an unknown path and method: their Messages")
+    def _answer(self, request: Request) -> Reply:
+        if request.path.rstrip("/").lower() == "/oauth/token" and request.method == "POST":
+            return issue_token(self._world, request)
+        method = "GET" if request.method == "HEAD" else request.method
+        match = api_router.match(method, request.path)
+        if match is not None:
+            handler, blanks = match
+            token = self._token(request)
+            account = self._account(request, token)
+            return handler(ApiCall(self._world, request, token, account), **blanks)
+        if api_router.methods_at(request.path):
+            message = f"The requested resource does not support http method '{request.method}'."
+            raise CyclrError(405, message)
+        raise CyclrError(404, "No HTTP resource was found that matches the request URI.")
+
+    @inferred("cyclr §3", "no or a bad token: 401 with ASP.NET's Message")
+    def _token(self, request: Request) -> ApiToken:
+        kind, _, value = request.headers.get("authorization", "").partition(" ")
+        token = self._world.cyclr.tokens.get(value.strip())
+        if kind.lower() != "bearer" or token is None or token.expires_at <= self._world.now():
+            raise CyclrError(401, _DENIED, (("WWW-Authenticate", "Bearer"),))
+        return token
+
+    @verbatim("cyclr §3", "an empty X-Cyclr-Account: 401 on account calls", "test suite")
+    @unknown("cyclr §3", "a missing header, an unknown account, another account's token: 401 too")
+    @inferred("cyclr §3", "an account's own token needs no header")
+    def _account(self, request: Request, token: ApiToken) -> Account | None:
+        named = request.headers.get("x-cyclr-account")
+        account_id = token.account_id if named is None else named.strip()
+        if token.account_id not in {"", account_id}:
+            return None
+        return self._world.cyclr.accounts.get(account_id)

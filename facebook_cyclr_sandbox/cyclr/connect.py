@@ -1,0 +1,227 @@
+"""
+The service domain: the sign-in link, the OAuth callback and its pages, the webhook (cyclr §4).
+"""
+
+import hmac
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from urllib.parse import urlencode
+
+from facebook_cyclr_sandbox.cyclr.api import issue_token
+from facebook_cyclr_sandbox.cyclr.shapes import without_sniffing
+from facebook_cyclr_sandbox.http.asgi import host_of
+from facebook_cyclr_sandbox.http.pages import page
+from facebook_cyclr_sandbox.http.routing import Router
+from facebook_cyclr_sandbox.http.web import Reply, Request, redirect, web_address
+from facebook_cyclr_sandbox.origins import inferred, unknown, verbatim
+from facebook_cyclr_sandbox.state.cyclr_world import (
+    AccountConnector,
+    PendingAuthorization,
+)
+from facebook_cyclr_sandbox.state.world import World
+from facebook_cyclr_sandbox.vendor import RefusedExchangeError
+from facebook_cyclr_sandbox.vendors import VENDORS
+from facebook_cyclr_sandbox.website import answer_website
+
+SIGN_IN_PATH = "/connectorauth/updateaccountconnectoroauth"
+_SECOND_HOP = "/connectorauth/start"
+_COOKIE = "CyclrConnectorAuth"
+_PENDING_LIFETIME = 3_600
+_SITE = "Cyclr"
+_router: Router[Callable[..., Reply]] = Router()
+_PLAIN = (
+    ("Content-Type", "text/plain; charset=utf-8"),
+    ("X-Content-Type-Options", "nosniff"),
+)
+
+
+@verbatim(
+    "cyclr §4", "the sign-in link: id (of the account connector), token, targetOrigin", "docs"
+)
+def sign_in_link(base: str, number: int, token: str, target_origin: str) -> str:
+    """Return the link that lets a person authenticate an installed connector."""
+    query = urlencode({"id": str(number), "token": token, "targetOrigin": target_origin})
+    return f"{base}{SIGN_IN_PATH}?{query}"
+
+
+class ConnectSite:
+    """The service domain: over HTTPS, and over plain HTTP on loopback for browsers."""
+
+    name = "connect"
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def __call__(self, request: Request) -> Reply:
+        """Answer one request; the website's hosts are another site."""
+        host = host_of(request)
+        if host in self._world.cyclr.website_hosts:
+            return answer_website(self._world.cyclr, host, request)
+        return without_sniffing(self._answer(request))
+
+    def _answer(self, request: Request) -> Reply:
+        if request.is_oversized:
+            return _message("413 – Too large", "The request is too large.", 413)
+        method = "GET" if request.method == "HEAD" else request.method
+        match = _router.match(method, request.path)
+        if match is None:
+            return _not_found()
+        handler, blanks = match
+        return handler(self, request, **blanks)
+
+    @_router.route("POST", "/oauth/token")
+    def _issue_token(self, request: Request) -> Reply:
+        return issue_token(self._world, request)
+
+    @_router.route("GET POST", SIGN_IN_PATH)
+    @verbatim("cyclr §4", "a used setup token: 403 – Forbidden: Access is denied.", "user docs")
+    @inferred("cyclr §4", "used, expired and invalid tokens of the API give the same 403 page")
+    @verbatim("cyclr §4", "targetOrigin is required; GET and POST are seen", "cyclr/docs")
+    @unknown("cyclr §4", "the link without a targetOrigin, or for another account's connector")
+    @inferred("cyclr §4", "the link takes two hops and a cookie before it leaves for Facebook")
+    def _sign_in(self, request: Request) -> Reply:
+        world, params = self._world, request.params
+        token = world.cyclr.sign_in_tokens.pop(params.get("token", ""))
+        installed = self._installed(params.get("id", ""))
+        if token is None or token.expires_at <= world.now() or installed is None:
+            return _forbidden()
+        if installed.account_id != token.account_id:
+            return _forbidden()
+        target = params.get("targetOrigin", "")
+        if web_address(target) is None:
+            return _message("400 – Bad Request", "targetOrigin is required.", 400)
+        pending = PendingAuthorization(
+            state=world.dice.base64url(43),
+            account_connector_id=installed.id,
+            target_origin=target,
+            callback_message=params.get("callbackMessage", ""),
+            redirect_uri=world.cyclr.redirect_uri,
+            started_on=world.now(),
+            cookie=world.dice.base64url(32),
+        )
+        world.cyclr.pending.put(pending.state, pending)
+        secure = "; Secure" if request.scheme == "https" else ""
+        cookie = f"{_COOKIE}={pending.cookie}; Path=/; HttpOnly; SameSite=Lax{secure}"
+        hop = f"{_SECOND_HOP}?{urlencode({'state': pending.state})}"
+        return redirect(hop, headers=(("Set-Cookie", cookie),))
+
+    @_router.route("GET", _SECOND_HOP)
+    @inferred("cyclr §4", "the redirect to Facebook: client_id, redirect_uri, scope, state", "RFC")
+    @unknown("cyclr §4", "the scopes of the Marketing connector, and the Graph version")
+    @verbatim("cyclr §4", "the Messenger connector asks for the Scopes of its Setup", "cyclr/docs")
+    @unknown("cyclr §4", "with an empty Setup the redirect has an empty client_id")
+    def _go_to_provider(self, request: Request) -> Reply:
+        pending = self._world.cyclr.pending.get(request.query.get("state", ""))
+        if pending is None or pending.cookie != request.cookie(_COOKIE):
+            return _forbidden()
+        installed = self._world.cyclr.account_connectors.get(pending.account_connector_id)
+        if installed is None:
+            return _forbidden()
+        connector = self._world.cyclr.library[installed.connector_id]
+        query = urlencode(
+            {
+                "client_id": connector.client_id,
+                "redirect_uri": pending.redirect_uri,
+                "response_type": "code",
+                "scope": connector.scopes,
+                "state": pending.state,
+            }
+        )
+        page_address = VENDORS[connector.vendor].sign_in_page(self._world)
+        return redirect(f"{page_address}?{query}")
+
+    @_router.route("GET", "/connector/callback")
+    @unknown("cyclr §4", "a bare GET of the callback, or one with an unknown state: 400, this page")
+    @verbatim("cyclr §4", "Connector Callback Error HTML shows {{error}} and {{error_description}}")
+    def _callback(self, request: Request) -> Reply:
+        query, world = request.query, self._world
+        pending = world.cyclr.pending.pop(query.get("state", ""))
+        if pending is None or world.now() - pending.started_on > _PENDING_LIFETIME:
+            return _callback_error("invalid_state", "No authentication is under way.")
+        if "code" not in query:
+            return _callback_error(
+                query.get("error", query.get("error_code", "invalid_request")),
+                query.get("error_description", query.get("error_message", "No code was sent.")),
+            )
+        return self._redeem(pending, query["code"])
+
+    @inferred("cyclr §4", "the callback redeems the code with the Client ID and Secret of Setup")
+    @unknown("cyclr §4", "a refused code exchange: the error page with Facebook's type and message")
+    def _redeem(self, pending: PendingAuthorization, code: str) -> Reply:
+        installed = self._world.cyclr.account_connectors.get(pending.account_connector_id)
+        if installed is None:
+            return _callback_error("invalid_request", "The connector is no longer installed.")
+        connector = self._world.cyclr.library[installed.connector_id]
+        try:
+            answer = VENDORS[connector.vendor].exchange(
+                self._world,
+                {
+                    "grant_type": "authorization_code",
+                    "client_id": connector.client_id,
+                    "client_secret": connector.client_secret,
+                    "redirect_uri": pending.redirect_uri,
+                    "code": code,
+                },
+            )
+        except RefusedExchangeError as error:
+            return _callback_error(error.error, error.description)
+        installed.access_token = str(answer["access_token"])
+        installed.authenticated = True
+        return _leave(self._world, pending)
+
+    @_router.route("GET", "/webhook/facebook-messenger/{webhook_id}")
+    @unknown("messenger", "the address of Cyclr's webhook: a path on the service domain, here")
+    @verbatim("messenger", "verified by GET: hub.mode, hub.verify_token, hub.challenge", "clients")
+    @inferred("messenger", "the right token: 200 and the challenge; another one or mode: 403")
+    @unknown("messenger", "with no Verify Token in Setup the webhook answers 403")
+    def _verify_webhook(self, request: Request, webhook_id: str) -> Reply:
+        library, query = self._world.cyclr.library.values(), request.query
+        connector = next(
+            (candidate for candidate in library if candidate.webhook_id == webhook_id), None
+        )
+        if connector is None:
+            return _not_found()
+        expected, offered = connector.verify_token, query.get("hub.verify_token", "")
+        is_right = bool(expected) and hmac.compare_digest(expected.encode(), offered.encode())
+        if not is_right or query.get("hub.mode") != "subscribe":
+            return Reply(403, b"Forbidden\n", _PLAIN)
+        return Reply(200, query.get("hub.challenge", "").encode(), _PLAIN)
+
+    def _installed(self, number: str) -> AccountConnector | None:
+        if not (number.isascii() and number.isdigit()) or len(number) > 9:
+            return None
+        return self._world.cyclr.account_connectors.get(int(number))
+
+
+@verbatim("cyclr §4", "success: redirect to targetOrigin, or postMessage(callbackMessage)", "docs")
+def _leave(world: World, pending: PendingAuthorization) -> Reply:
+    if not pending.callback_message:
+        return redirect(pending.target_origin)
+    nonce = world.dice.base64url(16)
+    message = json.dumps([pending.callback_message, pending.target_origin]).replace("<", "\\u003c")
+    reply = page("callback_message.html", message=message, nonce=nonce)
+    policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'nonce-{nonce}'"
+    headers = tuple(
+        (name, policy if name == "Content-Security-Policy" else value)
+        for name, value in reply.headers
+    )
+    return replace(reply, headers=headers)
+
+
+def _not_found() -> Reply:
+    return _message("404 – Not Found", "There is no such page on this service domain.", 404)
+
+
+def _forbidden() -> Reply:
+    return _message(
+        "403 – Forbidden: Access is denied.", "The link is used, expired or wrong.", 403
+    )
+
+
+def _message(title: str, message: str, status: int) -> Reply:
+    return page("message.html", status, site=_SITE, title=title, message=message)
+
+
+def _callback_error(error: str, description: str) -> Reply:
+    return page("callback_error.html", 400, error=error, error_description=description)

@@ -1,0 +1,218 @@
+"""
+The Cyclr Console: General Settings, Connector Library and Setup, accounts, install, authenticate.
+"""
+
+from facebook_cyclr_sandbox.cyclr.api import install, issue_sign_in_token
+from facebook_cyclr_sandbox.cyclr.connect import sign_in_link
+from facebook_cyclr_sandbox.cyclr.shapes import (
+    CyclrError,
+    connector_shape,
+    json_reply,
+    without_sniffing,
+)
+from facebook_cyclr_sandbox.http.pages import MissingPageError, Page, Visit, answer_visit, see_other
+from facebook_cyclr_sandbox.http.routing import Router
+from facebook_cyclr_sandbox.http.web import Reply, Request, redirect
+from facebook_cyclr_sandbox.origins import inferred, unknown, verbatim
+from facebook_cyclr_sandbox.state.cyclr_world import Account, AccountConnector, LibraryConnector
+from facebook_cyclr_sandbox.state.world import World
+
+_MOST_ACCOUNTS = 2_000
+
+console_router: Router[Page] = Router()
+
+
+class CyclrConsoleSite:
+    """my.cyclr.com of the sandbox."""
+
+    name = "cyclr-console"
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def __call__(self, request: Request) -> Reply:
+        """Answer one request."""
+        if request.path.startswith("/api/") and request.method in {"GET", "HEAD"}:
+            return without_sniffing(_catalogue(self._world, request.path))
+        reply = answer_visit(self._world, request, console_router, "Cyclr Console")
+        return without_sniffing(reply)
+
+
+@verbatim("cyclr §3", "a catalogue without log-in: /api/connectors, /api/categories", "cyclr/docs")
+@unknown("cyclr §3", "whether the catalogue is alive today")
+def _catalogue(world: World, path: str) -> Reply:
+    library = world.cyclr.library
+    parts = path.rstrip("/").split("/")[2:]
+    if parts == ["connectors"]:
+        return json_reply([connector_shape(connector) for connector in library.values()])
+    if parts == ["categories"]:
+        return json_reply(sorted({connector.category for connector in library.values()}))
+    if len(parts) == 2 and parts[0] == "connectors":
+        number = int(parts[1]) if parts[1].isdecimal() and len(parts[1]) < 10 else 0
+        if number in library:
+            return json_reply(connector_shape(library[number]))
+    return CyclrError(404, "Not found.").reply()
+
+
+@console_router.route("GET", "/")
+def show_start(_visit: Visit) -> Reply:
+    """Redirect to the Connector Library."""
+    return see_other("/connectors/library/")
+
+
+# --- Settings --------------------------------------------------------------------------------
+@console_router.route("GET", "/settings/general")
+@verbatim("cyclr §2", "Settings > General Settings > Service Domain, view only", "cyclr/docs")
+def show_general_settings(visit: Visit) -> Reply:
+    """Show General Settings with the Service Domain."""
+    return visit.page("general_settings.html", cyclr=visit.world.cyclr)
+
+
+@console_router.route("GET", "/settings/oauth-client-credentials")
+@verbatim("cyclr §3", "Settings > OAuth Client Credentials: for the API, not Facebook's pair")
+def show_api_clients(visit: Visit) -> Reply:
+    """Show the OAuth client credentials of the Cyclr API."""
+    return visit.page("api_clients.html", clients=visit.world.cyclr.clients)
+
+
+# --- Connectors > Connector Library ----------------------------------------------------------
+@console_router.route("GET", "/connectors/library")
+@verbatim("cyclr §1", "the padlock: closed when all required fields are filled, else open")
+@verbatim("cyclr §2", "Connector Library, also Application Connector Library; Setup", "cyclr/docs")
+def show_library(visit: Visit) -> Reply:
+    """Show the Connector Library, with a search."""
+    wanted = visit.query("q").strip()
+    library = visit.world.cyclr.library.values()
+    listed = [connector for connector in library if wanted.lower() in connector.name.lower()]
+    return visit.page("library.html", connectors=listed, wanted=wanted)
+
+
+@console_router.route("GET POST", "/connectors/library/{number}/setup")
+@inferred("cyclr §2", "Setup takes Client ID and Client Secret as they are typed, and trims them")
+@verbatim("cyclr §2", "Setup of Messenger: also Scopes (comma separated), Verify Token", "docs")
+@unknown("cyclr §2", "the padlock of Messenger stays open until all four fields are filled")
+@unknown("messenger", "where the console shows the webhook's address: in Setup, here")
+def set_up_connector(visit: Visit, number: str) -> Reply:
+    """Show or save a connector's Setup."""
+    connector = _connector(visit, number)
+    if visit.request.method == "POST":
+        connector.client_id = visit.text("client_id")
+        secret = visit.text("client_secret")
+        if secret or not connector.client_id:
+            connector.client_secret = secret
+        if connector.webhook_id:
+            connector.scopes = visit.text("scopes")
+            connector.verify_token = visit.text("verify_token")
+        return see_other("/connectors/library/", f"{connector.name}: changes saved.")
+    return visit.page("setup.html", connector=connector, cyclr=visit.world.cyclr)
+
+
+def _connector(visit: Visit, number: str) -> LibraryConnector:
+    connector = None
+    if number.isdecimal() and len(number) < 10:
+        connector = visit.world.cyclr.library.get(int(number))
+    if connector is None:
+        raise MissingPageError("There is no such connector.")
+    return connector
+
+
+# --- Accounts --------------------------------------------------------------------------------
+@console_router.route("GET POST", "/accounts")
+def manage_accounts(visit: Visit) -> Reply:
+    """Show Account Management, or create an account."""
+    accounts = visit.world.cyclr.accounts
+    problem = ""
+    if visit.request.method == "POST":
+        name = visit.text("name")
+        if name and len(accounts) < _MOST_ACCOUNTS:
+            account = Account(visit.world.dice.guid(), name, visit.world.now())
+            accounts[account.id] = account
+            return see_other(f"/accounts/{account.id}/connectors/", "The account is created.")
+        problem = "Name is required."
+    return visit.page(
+        "accounts.html",
+        400 if problem else 200,
+        accounts=list(accounts.values()),
+        problem=problem,
+    )
+
+
+@console_router.route("GET POST", "/accounts/{account_id}/connectors")
+def manage_connectors(visit: Visit, account_id: str) -> Reply:
+    """Show an account's connectors, or install one."""
+    account = _account(visit, account_id)
+    problem = ""
+    if visit.request.method == "POST":
+        connector = _connector(visit, visit.text("connector"))
+        installed = visit.world.cyclr.installed_in(account.id)
+        if any(other.name == connector.name for other in installed):
+            problem = f"Account connector name {connector.name} is in use."
+        else:
+            try:
+                install(visit.world, account.id, connector, connector.name)
+            except CyclrError as error:
+                problem = error.message
+            else:
+                here = f"/accounts/{account.id}/connectors/"
+                return see_other(here, f"{connector.name} is installed.")
+    return _account_page(visit, account, problem=problem)
+
+
+def _account_page(
+    visit: Visit, account: Account, *, problem: str = "", setup_link: str = ""
+) -> Reply:
+    return visit.page(
+        "account.html",
+        400 if problem else 200,
+        account=account,
+        installed=visit.world.cyclr.installed_in(account.id),
+        library=list(visit.world.cyclr.library.values()),
+        problem=problem,
+        setup_link=setup_link,
+    )
+
+
+@console_router.route("POST", "/accounts/{account_id}/connectors/{number}/{action}")
+@verbatim("cyclr §4", "Edit Connector > Generate Setup Token: 5 minutes, single use", "docs")
+@inferred("cyclr §4", "Authenticate in the console opens the same sign-in link")
+def change_connector(visit: Visit, account_id: str, number: str, action: str) -> Reply:
+    """Authenticate, de-authenticate or remove an installed connector, or make a setup link."""
+    account = _account(visit, account_id)
+    connectors = visit.world.cyclr.installed_in(account.id)
+    installed = next((connector for connector in connectors if str(connector.id) == number), None)
+    if installed is None:
+        raise MissingPageError("There is no such connector in this account.")
+    here = f"/accounts/{account.id}/connectors/"
+    if action in {"authenticate", "setup-token"}:
+        return _sign_in(visit, account, installed, is_link=action == "setup-token")
+    if action == "deauthenticate":
+        installed.authenticated, installed.access_token = False, ""
+        return see_other(here, f"{installed.name} is de-authenticated.")
+    if action == "remove":
+        visit.world.cyclr.remove(installed)
+        return see_other(here, f"{installed.name} is removed.")
+    raise MissingPageError("There is no such action.")
+
+
+def _sign_in(
+    visit: Visit, account: Account, installed: AccountConnector, *, is_link: bool
+) -> Reply:
+    """
+    Open the sign-in link in the browser, or show it as a setup link.
+
+    The browser uses the plain-HTTP copy of the service domain on loopback.
+    """
+    world = visit.world
+    token = issue_sign_in_token(world, account, world.facebook.person.email)
+    back = f"{world.addresses.cyclr_console}/accounts/{account.id}/connectors/"
+    base = f"https://{world.cyclr.service_domain}" if is_link else world.addresses.connect
+    link = sign_in_link(base, installed.id, token.value, back)
+    return _account_page(visit, account, setup_link=link) if is_link else redirect(link, 303)
+
+
+@unknown("cyclr §2", "what the console says of an account or connector that does not exist")
+def _account(visit: Visit, account_id: str) -> Account:
+    account = visit.world.cyclr.accounts.get(account_id)
+    if account is None:
+        raise MissingPageError("There is no such account.")
+    return account

@@ -1,0 +1,216 @@
+"""
+Cyclr's JSON: its objects, its dates, its errors (cyclr §3).
+"""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from email.utils import formatdate
+from typing import Any
+
+from facebook_cyclr_sandbox.http.web import Headers, Reply
+from facebook_cyclr_sandbox.origins import inferred, unknown, verbatim
+from facebook_cyclr_sandbox.state.cyclr_world import (
+    Account,
+    AccountConnector,
+    ApiToken,
+    LibraryConnector,
+    Method,
+    Parameter,
+    SignInToken,
+)
+
+DEFAULT_SETTINGS: dict[str, object] = {
+    "AuditInfo": None,
+    "TaskAuditInfo": None,
+    "StepDataSuccessRetentionHours": None,
+    "StepDataErroredRetentionHours": None,
+    "TransactionErrorWebhookEnabled": False,
+    "TransactionErrorWebhookUrl": None,
+    "TransactionErrorWebhookIncludeWarnings": False,
+}
+"""The settings of an account and their values where nothing was given."""
+
+
+class CyclrError(Exception):
+    """An error to answer with: status and `Message`."""
+
+    def __init__(self, status: int, message: str, headers: Headers = ()) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.headers = headers
+
+    @verbatim("cyclr §3", 'errors are {"Message":"…"}', "cyclr/docs, test suite")
+    def reply(self) -> Reply:
+        """Return the error as JSON."""
+        return json_reply({"Message": self.message}, self.status, self.headers)
+
+
+@inferred("cyclr §3", "Content-Type: application/json; charset=utf-8", "ASP.NET Web API")
+def json_reply(document: object, status: int = 200, headers: Headers = ()) -> Reply:
+    """Return `document` as JSON."""
+    body = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+    return Reply(
+        status,
+        body,
+        (
+            ("Content-Type", "application/json; charset=utf-8"),
+            ("Cache-Control", "no-cache"),
+            *headers,
+        ),
+    )
+
+
+def utc_time(moment: float) -> str:
+    """Write a time as Cyclr does: `2026-11-24T12:00:00.0000000Z`."""
+    text = datetime.fromtimestamp(moment, UTC).isoformat(timespec="microseconds")
+    return text.replace("+00:00", "0Z")
+
+
+@verbatim("cyclr §3", "token answer: token_type, access_token, expires_in, clientId", "cyclr/docs")
+@verbatim(
+    "cyclr §3", "token answer also has .refresh, .issued, .expires (order unknown)", "clients"
+)
+def token_shape(token: ApiToken, now: float) -> dict[str, object]:
+    """Return the answer of the token endpoint; `expires_in` is 14 days less one second."""
+    return {
+        "token_type": "bearer",
+        "access_token": token.value,
+        "expires_in": round(token.expires_at - now) - 1,
+        "clientId": token.client_id,
+        ".refresh": "False",
+        ".issued": formatdate(now, usegmt=True),
+        ".expires": formatdate(token.expires_at, usegmt=True),
+    }
+
+
+@verbatim("cyclr §3", "every answer: X-Content-Type-Options: nosniff", "its own tests")
+def without_sniffing(reply: Reply) -> Reply:
+    """Return `reply` with the header that every answer has."""
+    if reply.header("X-Content-Type-Options"):
+        return reply
+    return replace(reply, headers=(*reply.headers, ("X-Content-Type-Options", "nosniff")))
+
+
+@verbatim("cyclr §3", "NextBillDateUtc is never empty", "its own tests")
+@unknown("cyclr §3", "the day of NextBillDateUtc: the first of the next month after the creation")
+def _next_bill(account: Account) -> str:
+    created = datetime.fromtimestamp(account.created_on, UTC)
+    year, month = divmod(created.year * 12 + created.month, 12)
+    return utc_time(datetime(year, month + 1, 1, tzinfo=UTC).timestamp())
+
+
+@verbatim("cyclr §3", "an account: CreatedDate, Id, Name, Description, … (values inferred)", "docs")
+def account_shape(account: Account) -> dict[str, object]:
+    """Return an account."""
+    settings = {**DEFAULT_SETTINGS, **account.settings}
+    return {
+        "CreatedDate": utc_time(account.created_on),
+        "Id": account.id,
+        "Name": account.name,
+        "Description": account.description,
+        "Timezone": account.timezone,
+        "NextBillDateUtc": _next_bill(account),
+        **settings,
+    }
+
+
+@verbatim("cyclr §4", "sign-in token: Token (ends in =) and ExpiresAtUtc", "cyclr/docs")
+def sign_in_shape(token: SignInToken) -> dict[str, object]:
+    """Return a sign-in token."""
+    return {"Token": token.value, "ExpiresAtUtc": utc_time(token.expires_at)}
+
+
+@verbatim("cyclr §3", "a connector: its keys, AuthorisationCode, Authentication[]", "cyclr/docs")
+@verbatim("cyclr §3", "connectors carry Categories, an array", "its own tests")
+@unknown("cyclr §3", "what Categories holds: the name of the one category")
+@unknown("cyclr §3", "Parameters of the Facebook Marketing API connector: none are shown")
+def connector_shape(connector: LibraryConnector) -> dict[str, Any]:
+    """Return a connector of the library, without what its Setup holds."""
+    is_oauth = connector.auth_type == "OAuth2"
+    oauth_type = "AuthorisationCode" if is_oauth else "Unknown"
+    return {
+        "Id": connector.id,
+        "Name": connector.name,
+        "Description": connector.description,
+        "Status": connector.status,
+        "Version": connector.version,
+        "Icon": "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw==",
+        "AuthDescription": None,
+        "AuthType": connector.auth_type,
+        "OAuth2Type": oauth_type,
+        "AuthScheme": None,
+        "Categories": [connector.category],
+        "Parameters": [_parameter_shape(parameter) for parameter in connector.parameters],
+        "Authentication": [
+            {
+                "Id": connector.authentication_id,
+                "AuthName": "OAuth 2.0" if is_oauth else "API Key",
+                "AuthDescription": None,
+                "AuthType": connector.auth_type,
+                "OAuth2Type": oauth_type,
+                "AuthScheme": None,
+            }
+        ],
+    }
+
+
+@verbatim("cyclr §3", "a parameter of a connector: its keys", "cyclr/docs")
+def _parameter_shape(parameter: Parameter) -> dict[str, object]:
+    return {
+        "Id": parameter.id,
+        "Name": parameter.name,
+        "TargetType": "Script",
+        "TargetName": parameter.target_name,
+        "IsAccountConnectorProperty": parameter.is_property,
+        "IsSensitive": False,
+        "IsOptional": False,
+        "DataType": "Text",
+        "Values": list(parameter.values),
+    }
+
+
+@verbatim("cyclr §3", "an AccountConnector: its keys; AuthValue is in the answer", "cyclr/docs")
+@verbatim("cyclr §3", "the Connector of an account connector carries Triggers", "its own tests")
+@unknown("cyclr §3", "what Triggers holds: nothing")
+@verbatim("cyclr §3", "Properties show their values in clear", "client source")
+@verbatim("cyclr §3", "a property: Name, Value, Id, AccountConnectorId", "test suite")
+def account_connector_shape(
+    installed: AccountConnector, connector: LibraryConnector
+) -> dict[str, Any]:
+    """Return an installed connector."""
+    return {
+        "Id": installed.id,
+        "Name": installed.name,
+        "Description": installed.description,
+        "AuthValue": installed.auth_value,
+        "Authenticated": installed.authenticated,
+        "Connector": {**connector_shape(connector), "Triggers": []},
+        "IsPartnerIntegrationConnector": False,
+        "Properties": [
+            {
+                "Name": entry.name,
+                "Value": entry.value,
+                "Id": entry.id,
+                "AccountConnectorId": installed.id,
+            }
+            for entry in installed.properties
+        ],
+        "CustomFields": [],
+    }
+
+
+@verbatim("cyclr §3", "a method: Id, Name, Description, EndPoint, MethodUniqueIdentifier", "docs")
+@inferred("cyclr §3", "Parameters of a method: Id and Name")
+def method_shape(method: Method) -> dict[str, object]:
+    """Return a method of a connector."""
+    return {
+        "Id": method.id,
+        "Name": method.name,
+        "Description": method.description,
+        "EndPoint": method.path,
+        "MethodUniqueIdentifier": method.unique_id,
+        "Category": method.category,
+        "Parameters": [{"Id": number, "Name": name} for number, name in method.parameters],
+    }

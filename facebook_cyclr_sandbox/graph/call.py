@@ -1,0 +1,227 @@
+"""
+One Graph call as the handlers see it: the caller, its permissions, the parameters.
+"""
+
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from facebook_cyclr_sandbox.graph.refusals import (
+    APP_TOKEN_NEEDED,
+    BAD_PARAMETER,
+    MISSING_OBJECT,
+    NO_TOKEN,
+    PAGE_LIMIT,
+    PERMISSION_NEEDED,
+    GraphError,
+    Refusal,
+)
+from facebook_cyclr_sandbox.graph.wire import json_text
+from facebook_cyclr_sandbox.http.web import Headers
+from facebook_cyclr_sandbox.origins import inferred, verbatim
+from facebook_cyclr_sandbox.state.facebook_world import (
+    App,
+    AppMode,
+    Page,
+    Token,
+    TokenKind,
+    Verification,
+)
+from facebook_cyclr_sandbox.state.permissions import ALWAYS_GRANTED, FOR_TECH_PROVIDERS
+from facebook_cyclr_sandbox.state.stores import Meter
+from facebook_cyclr_sandbox.state.world import World
+
+_PYTHON_LIST = re.compile(r"\s*\[\s*'[^'\"]*'(?:\s*,\s*'[^'\"]*')*\s*\]\s*\Z")
+_QUOTED = re.compile(r"'([^']*)'")
+
+
+@dataclass
+class Call:
+    """
+    A call whose version is known and whose token, if any, is valid.
+
+    `usage` collects the usage headers of the objects that the call counts against.
+    """
+
+    world: World
+    method: str
+    path: tuple[str, ...]
+    version: str
+    params: Mapping[str, str]
+    token: Token | None = None
+    app: App | None = None
+    usage: dict[str, object] = field(default_factory=dict)
+    ad_account: Meter | None = None
+    is_insights: bool = False
+
+    @property
+    def caller(self) -> Token:
+        """The token; raise 104 when there is none."""
+        if self.token is None:
+            raise GraphError(NO_TOKEN)
+        return self.token
+
+    @property
+    def scopes(self) -> frozenset[str]:
+        """The permissions that the token has now."""
+        return effective_scopes(self.world, self.caller)
+
+    def is_app(self, app_id: str) -> bool:
+        """Return whether the caller is the app `app_id` itself."""
+        return self.caller.kind is TokenKind.APP and self.caller.app_id == app_id
+
+    def require_app(self, app_id: str) -> None:
+        """Raise 15 unless the caller is the app itself."""
+        if not self.is_app(app_id):
+            raise GraphError(APP_TOKEN_NEEDED)
+
+    def require(self, *permissions: str) -> None:
+        """Raise `PERMISSION_NEEDED` for the first of `permissions` that the token lacks."""
+        for permission in permissions:
+            if permission not in self.scopes:
+                raise GraphError(PERMISSION_NEEDED, permission=permission)
+        self.check_provider(permissions)
+
+    def require_any(self, *permissions: str, refusal: Refusal) -> None:
+        """Raise `refusal` when the token has none of `permissions`."""
+        if self.scopes.isdisjoint(permissions):
+            raise GraphError(refusal)
+        self.check_provider(permissions)
+
+    @verbatim(
+        "graph §7",
+        "business data of a person without a role, before Access Verification: 100",
+        "docs/development/release/access-verification",
+    )
+    def check_provider(self, permissions: Iterable[str]) -> None:
+        """Raise 100 where only the app of a verified Tech Provider may go on."""
+        caller, business = self.caller, self.world.facebook.business
+        is_verified = business.access_verification is Verification.VERIFIED
+        has_role = self.app is not None and caller.user_id in self.app.roles
+        is_app = caller.kind is TokenKind.APP
+        if is_verified or has_role or is_app or FOR_TECH_PROVIDERS.isdisjoint(permissions):
+            return
+        raise GraphError(MISSING_OBJECT, id=self.path[0] if self.path else "")
+
+    @verbatim("graph §1", "x-business-use-case-usage of a page", "third-party")
+    def count_page(self, page: Page, *, refusal: Refusal = PAGE_LIMIT) -> None:
+        """Count this call against the page's limit, or raise `refusal`."""
+        is_lead = refusal is not PAGE_LIMIT
+        meter = page.lead_meter if is_lead else page.meter
+        self.count(page.id, "leadgen" if is_lead else "pages", meter, refusal=refusal)
+
+    @verbatim("graph §8", "estimated_time_to_regain_access is in minutes", "third-party")
+    @inferred("graph §1", "total_cputime and total_time follow call_count")
+    def count(self, holder: str, kind: str, meter: Meter, *, refusal: Refusal) -> None:
+        """Count this call on `meter` and in the usage header; raise `refusal` if it is full."""
+        now = self.world.now()
+        is_full = meter.is_reached(now)
+        if not is_full:
+            meter.count(now)
+        percent = meter.percent(now)
+        entry: dict[str, object] = {
+            "type": kind,
+            "call_count": percent,
+            "total_cputime": percent,
+            "total_time": percent,
+            "estimated_time_to_regain_access": math.ceil(meter.seconds_to_regain(now) / 60),
+        }
+        if kind.startswith("ads"):
+            entry["ads_api_access_tier"] = self._tier
+        self.usage[holder] = [entry]
+        if is_full:
+            raise GraphError(refusal)
+
+    @property
+    def _tier(self) -> str:
+        return self.app.tier.value if self.app else ""
+
+    def usage_headers(self) -> Headers:
+        """Return the usage headers of this call."""
+        headers: list[tuple[str, str]] = []
+        if self.app is not None:
+            percent = self.app.meter.percent(self.world.now())
+            usage = {"call_count": percent, "total_cputime": 0, "total_time": percent}
+            headers.append(("x-app-usage", json.dumps(usage, separators=(",", ":"))))
+        if self.usage:
+            headers.append(("x-business-use-case-usage", json_text(self.usage)))
+        if self.ad_account is not None:
+            headers.append(("x-ad-account-usage", json_text(self._ad_account_usage())))
+        if self.ad_account is not None and self.is_insights:
+            headers.append(("x-fb-ads-insights-throttle", json_text(self._insights_usage())))
+        return tuple(headers)
+
+    @verbatim("graph §8", "x-ad-account-usage; reset_time_duration is in seconds", "third-party")
+    def _ad_account_usage(self) -> dict[str, object]:
+        now, meter = self.world.now(), self.ad_account
+        return {
+            "acc_id_util_pct": meter.percent(now) if meter else 0,
+            "reset_time_duration": meter.seconds_to_regain(now) if meter else 0,
+            "ads_api_access_tier": self._tier,
+        }
+
+    @verbatim("graph §1", "x-fb-ads-insights-throttle: app_id_util_pct, acc_id_util_pct", "airbyte")
+    @verbatim(
+        "graph §1", "the usage headers of act_* calls: ads_api_access_tier", "third-party, 2026"
+    )
+    def _insights_usage(self) -> dict[str, object]:
+        now = self.world.now()
+        return {
+            "app_id_util_pct": self.app.meter.percent(now) if self.app else 0,
+            "acc_id_util_pct": self.ad_account.percent(now) if self.ad_account else 0,
+            "ads_api_access_tier": self._tier,
+        }
+
+
+@inferred("graph §6", "a revoked permission leaves the tokens that carried it", "manual flow guide")
+def effective_scopes(world: World, token: Token) -> frozenset[str]:
+    """Return the scopes of `token` that its person still grants to the app."""
+    if token.kind is TokenKind.APP:
+        return frozenset()
+    grants = world.facebook.grants.get((token.user_id, token.app_id), {})
+    usable = _usable(world.facebook.apps[token.app_id], token.user_id)
+    return frozenset(
+        scope for scope in token.scopes if grants.get(scope) == "granted" and scope in usable
+    )
+
+
+@inferred(
+    "graph §9", "the app uses live permissions only, of people without a role", "access levels"
+)
+def _usable(app: App, user_id: str) -> frozenset[str]:
+    if user_id in app.roles:
+        return frozenset(app.available_permissions) | ALWAYS_GRANTED
+    if app.mode is not AppMode.LIVE:
+        return frozenset()
+    live = (name for name, status in app.permissions.items() if status == "live")
+    return ALWAYS_GRANTED.union(live)
+
+
+@inferred("graph §10", "a list with single quotes, as Python writes it, is read too", "meltano tap")
+def _array(text: str, name: str) -> tuple[str, ...]:
+    if _PYTHON_LIST.match(text):
+        return tuple(_QUOTED.findall(text))
+    try:
+        return tuple(str(value) for value in json.loads(text))
+    except (ValueError, RecursionError):
+        raise GraphError(BAD_PARAMETER, name=name, expected="an array.") from None
+
+
+@verbatim("graph §10", 'lists arrive as JSON (`["live"]`) or comma separated', "SDK source")
+def list_of(text: str, name: str, allowed: Iterable[str] = ()) -> tuple[str, ...]:
+    """Return the values of a list parameter; raise 100 when one is not `allowed`."""
+    if text.lstrip().startswith("["):
+        values = _array(text, name)
+    else:
+        values = tuple(value.strip() for value in text.split(",") if value.strip())
+    choices = tuple(allowed)
+    for index, value in enumerate(values):
+        if choices and value not in choices:
+            raise GraphError(
+                BAD_PARAMETER,
+                name=f"{name}[{index}]",
+                expected="one of {" + ", ".join(choices) + "}",
+            )
+    return values

@@ -1,0 +1,294 @@
+"""
+Pages, lead forms and leads: Graph's page side of lead ads (graph §7).
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from facebook_cyclr_sandbox.graph import refusals
+from facebook_cyclr_sandbox.graph.call import Call, list_of
+from facebook_cyclr_sandbox.graph.fields import Field
+from facebook_cyclr_sandbox.graph.nodes import Edge, Getter, NodeType
+from facebook_cyclr_sandbox.graph.refusals import GraphError
+from facebook_cyclr_sandbox.origins import inferred, unknown, verbatim
+from facebook_cyclr_sandbox.state.facebook_world import Form, Lead, Page, TokenKind
+
+
+@verbatim("graph §7", "times are written `2018-02-28T08:49:14+0000`", "docs")
+def graph_time(moment: float) -> str:
+    """Write a time as Graph does in nodes."""
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%S+0000")
+
+
+def _plain(name: str) -> Getter:
+    return lambda _call, value, _field: getattr(value, name)
+
+
+def _page_of(call: Call, page_id: str) -> Page:
+    return call.world.facebook.pages[page_id]
+
+
+def _require_page_token(call: Call, page: Page) -> None:
+    if call.caller.kind is not TokenKind.PAGE or call.caller.profile_id != page.id:
+        raise GraphError(refusals.PAGE_TOKEN_NEEDED)
+
+
+# --- leads -----------------------------------------------------------------------------------
+def _require_leads(call: Call, page_id: str) -> None:
+    page = _page_of(call, page_id)
+    if call.caller.kind is TokenKind.PAGE:
+        _require_page_token(call, page)
+    call.require("leads_retrieval")
+    call.count_page(page, refusal=refusals.LEADGEN_LIMIT)
+
+
+def _see_lead(call: Call, lead: Lead) -> None:
+    form = call.world.facebook.form(lead.form_id)
+    if form is None:
+        raise GraphError(refusals.MISSING_OBJECT, id=lead.id)
+    _require_leads(call, form.page_id)
+
+
+@inferred("graph §7", "ad_id needs ads_management; without it the field is left out")
+def _ad_id(call: Call, lead: Lead, _field: Field) -> str | None:
+    return lead.ad_id if lead.ad_id and "ads_management" in call.scopes else None
+
+
+@inferred("graph §7", "DELETE of a test lead gives success: true", "the guide says to delete it")
+def _delete_lead(call: Call, lead: Lead) -> dict[str, object]:
+    _see_lead(call, lead)
+    form = call.world.facebook.form(lead.form_id)
+    if form is None or not lead.is_test:
+        raise GraphError(refusals.UNSUPPORTED_DELETE, id=lead.id)
+    form.leads.remove(lead)
+    return {"success": True}
+
+
+LEAD = NodeType(
+    "UserLeadGenInfo",
+    {
+        "created_time": lambda _call, lead, _field: graph_time(lead.created_on),
+        "id": _plain("id"),
+        "ad_id": _ad_id,
+        "form_id": _plain("form_id"),
+        "field_data": lambda _call, lead, _field: [
+            {"name": name, "values": [value]} for name, value in lead.answers.items()
+        ],
+        "is_organic": lambda _call, lead, _field: not lead.ad_id,
+        "platform": lambda _call, lead, _field: None if lead.is_test else "fb",
+    },
+    ("created_time", "id", "ad_id", "form_id", "field_data"),
+    delete=_delete_lead,
+)
+verbatim("graph §7", "a lead: created_time, id, ad_id, form_id, field_data", "docs mirror")
+unknown("graph §7", "the type word of a lead and of a form in error messages")
+
+
+# --- forms -----------------------------------------------------------------------------------
+@verbatim("graph §7", "reading leads: page or user token with leads_retrieval", "docs, third-party")
+def _leads(call: Call, form: Form) -> list[Lead]:
+    _require_leads(call, form.page_id)
+    return sorted(form.leads, key=lambda lead: -lead.created_on)
+
+
+def _test_leads(call: Call, form: Form) -> list[Lead]:
+    _require_page_token(call, _page_of(call, form.page_id))
+    return [lead for lead in _leads(call, form) if lead.is_test]
+
+
+@verbatim("graph §7", "one test lead per form; delete it first", "docs")
+@inferred("graph §7", "POST test_leads answers with the new lead's id")
+def _create_test_lead(call: Call, form: Form) -> dict[str, object]:
+    _require_page_token(call, _page_of(call, form.page_id))
+    _require_leads(call, form.page_id)
+    if any(lead.is_test for lead in form.leads):
+        raise GraphError(refusals.TEST_LEAD_EXISTS)
+    answers = {name: f"<test lead: dummy data for {name}>" for name in form.questions}
+    lead = Lead(call.world.dice.digits(16), form.id, "", call.world.now(), answers, is_test=True)
+    form.leads.append(lead)
+    return {"id": lead.id}
+
+
+FORM = NodeType(
+    "LeadgenForm",
+    {
+        "id": _plain("id"),
+        "locale": _plain("locale"),
+        "name": _plain("name"),
+        "status": _plain("status"),
+        "created_time": lambda _call, form, _field: graph_time(form.created_on),
+        "leads_count": lambda _call, form, _field: len(form.leads),
+        "page": lambda call, form, _field: {
+            "name": _page_of(call, form.page_id).name,
+            "id": form.page_id,
+        },
+        "page_id": _plain("page_id"),
+        "questions": lambda _call, form, _field: [
+            {"key": key, "type": kind} for key, kind in form.questions.items()
+        ],
+    },
+    ("id", "locale", "name", "status"),
+    {
+        "leads": Edge(items=_leads, of=LEAD),
+        "test_leads": Edge(items=_test_leads, of=LEAD, post=_create_test_lead),
+    },
+)
+inferred("graph §7", "a form shows id, locale, name and status unless asked for others", "docs")
+
+
+# --- pages -----------------------------------------------------------------------------------
+@verbatim("graph §7", "leadgen_forms: page token with pages_manage_ads", "third-party")
+@inferred("graph §7", "leadgen_forms also needs pages_read_engagement")
+def _forms(call: Call, page: Page) -> Sequence[Form]:
+    _require_page_token(call, page)
+    call.require("pages_manage_ads", "pages_read_engagement")
+    call.count_page(page)
+    return page.forms
+
+
+def _require_webhooks(call: Call, page: Page) -> None:
+    _require_page_token(call, page)
+    call.require("pages_manage_metadata")
+    call.count_page(page)
+
+
+@inferred("graph §7", "subscribed_apps rows: category, link, name, id, subscribed_fields", "docs")
+def _subscribed_apps(call: Call, page: Page) -> list[dict[str, object]]:
+    _require_webhooks(call, page)
+    apps = call.world.facebook.apps
+    return [
+        {
+            "category": apps[app_id].category,
+            "link": f"https://www.facebook.com/games/?app_id={app_id}",
+            "name": apps[app_id].name,
+            "id": app_id,
+            "subscribed_fields": list(fields),
+        }
+        for app_id, fields in page.subscribed.items()
+        if app_id in apps
+    ]
+
+
+@inferred("graph §7", "POST and DELETE subscribed_apps give success: true", "docs")
+def _subscribe(call: Call, page: Page) -> dict[str, object]:
+    _require_webhooks(call, page)
+    text = call.params.get("subscribed_fields", "")
+    if not text:
+        raise GraphError(refusals.MISSING_PARAMETER, name="subscribed_fields")
+    page.subscribed[call.caller.app_id] = list_of(text, "subscribed_fields")[:50]
+    return {"success": True}
+
+
+@verbatim(
+    "graph §7",
+    "DELETE subscribed_apps: the app's token succeeds, a page token gets 15",
+    "third-party reading, 2026 (single)",
+)
+@unknown("graph §7", "DELETE subscribed_apps with a user token: 15 too")
+def _unsubscribe(call: Call, page: Page) -> dict[str, object]:
+    call.require_app(call.caller.app_id)
+    page.subscribed.pop(call.caller.app_id, None)
+    return {"success": True}
+
+
+@inferred("graph §7", "a page's access_token: for a user token with pages_show_list", "docs")
+def _access_token(call: Call, page: Page, _field: Field) -> str | None:
+    if call.caller.kind is TokenKind.PAGE:
+        return call.caller.value if call.caller.profile_id == page.id else None
+    if "pages_show_list" not in call.scopes:
+        return None
+    return call.world.issue_page_token(call.caller, page.id).value
+
+
+@verbatim("graph §7", "has_lead_access.user_id(…) and the keys of its answer", "docs, v26; SDK")
+@unknown("graph §7", "has_lead_access: failure_reason and failure_resolution texts")
+def _has_lead_access(call: Call, page: Page, field: Field) -> dict[str, object]:
+    call.require("leads_retrieval")
+    user_id = field.arguments.get("user_id") or call.caller.user_id
+    may = user_id in call.world.facebook.people
+    return {
+        "app_has_leads_permission": "leads_retrieval" in call.scopes,
+        "can_access_lead": may,
+        "enabled_lead_access_manager": True,
+        "failure_reason": "" if may else "The person has no role on this Page.",
+        "failure_resolution": "" if may else "Give the person a role on this Page.",
+        "is_page_admin": may and "MANAGE" in page.tasks,
+        "page_id": page.id,
+        "user_has_leads_permission": may,
+        "user_id": user_id,
+    }
+
+
+@unknown("graph §7", "posts and conversations of the page: there are none")
+def _posts(call: Call, page: Page) -> Sequence[object]:
+    _see_page(call, page)
+    return ()
+
+
+@verbatim("graph §7", "conversations: page token with pages_messaging", "messenger docs")
+def _conversations(call: Call, page: Page) -> Sequence[object]:
+    _require_page_token(call, page)
+    call.require("pages_messaging")
+    call.count_page(page)
+    return ()
+
+
+PAGE = NodeType(
+    "Page",
+    {
+        "access_token": _access_token,
+        "category": _plain("category"),
+        "category_list": lambda _call, page, _field: [
+            {"id": page.category_id, "name": page.category}
+        ],
+        "name": _plain("name"),
+        "id": _plain("id"),
+        "tasks": lambda call, page, _field: (
+            list(page.tasks) if call.caller.kind is TokenKind.USER else None
+        ),
+        "link": lambda _call, page, _field: f"https://www.facebook.com/{page.id}",
+        "is_published": lambda _call, _page, _field: True,
+        "has_lead_access": _has_lead_access,
+        "leadgen_tos_accepted": lambda _call, page, _field: page.are_terms_accepted,
+    },
+    ("name", "id"),
+    {
+        "leadgen_forms": Edge(items=_forms, of=FORM),
+        "subscribed_apps": Edge(items=_subscribed_apps, post=_subscribe, delete=_unsubscribe),
+        "posts": Edge(items=_posts),
+        "feed": Edge(items=_posts),
+        "conversations": Edge(items=_conversations),
+    },
+)
+
+inferred("graph §7", "leadgen_tos_accepted of a page: true or false, for each token", "SDK")
+
+
+def see(call: Call, value: Any) -> None:
+    """Check that the caller may see a page, form or lead at all (GET of the node itself)."""
+    if isinstance(value, Form):
+        page = _page_of(call, value.page_id)
+        if call.caller.kind is TokenKind.PAGE:
+            _require_page_token(call, page)
+        call.require("pages_manage_ads")
+        call.count_page(page)
+    elif isinstance(value, Lead):
+        _see_lead(call, value)
+    elif isinstance(value, Page):
+        _see_page(call, value)
+
+
+@verbatim(
+    "graph §7",
+    "GET /{page} with an app token, or without pages_read_engagement: 10",
+    "third-party readings, 2026",
+)
+@inferred("graph §7", "a page's own token reads the page without pages_read_engagement")
+@inferred("graph §7", "that refusal has HTTP 400", "capture")
+def _see_page(call: Call, page: Page) -> None:
+    is_own = call.caller.kind is TokenKind.PAGE and call.caller.profile_id == page.id
+    if not is_own and "pages_read_engagement" not in call.scopes:
+        raise GraphError(refusals.PAGE_NOT_PUBLIC)
+    call.check_provider(("pages_read_engagement",))
+    call.count_page(page)

@@ -1,0 +1,184 @@
+"""
+graph.facebook.com: an HTTP request is one Graph call, or a batch of them (graph §10).
+
+Each call of a batch is answered as if it came alone. The dialog and the
+dashboard are served elsewhere.
+"""
+
+import base64
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import unquote_plus, urlsplit
+
+from facebook_cyclr_sandbox.graph import refusals
+from facebook_cyclr_sandbox.graph.dispatch import answer_graph
+from facebook_cyclr_sandbox.graph.refusals import GraphError
+from facebook_cyclr_sandbox.graph.wire import Trace, encode, failure, success
+from facebook_cyclr_sandbox.http.web import Reply, Request, fields_of, redirect
+from facebook_cyclr_sandbox.origins import inferred, unknown, verbatim
+from facebook_cyclr_sandbox.state.versions import Calendar
+from facebook_cyclr_sandbox.state.world import World
+
+_DIALOG = re.compile(r"(/v\d+\.\d+)?/oauth/authorize/?\Z")
+
+
+class GraphSite:
+    """graph.facebook.com."""
+
+    name = "graph"
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def __call__(self, request: Request) -> Reply:
+        """Answer one request."""
+        if request.method == "OPTIONS":
+            return Reply(200, b"", (("Access-Control-Allow-Origin", "*"),))
+        if request.is_oversized:
+            trace = Trace.roll(self._world.dice)
+            return failure(
+                GraphError(refusals.TOO_LARGE), trace, version=self._world.calendar.latest
+            )
+        dialog = _DIALOG.match(request.path)
+        if dialog is not None:
+            return self._to_dialog(dialog[1] or "", request)
+        params = {**request.params, **_credentials(request)}
+        if "batch" in params and request.method == "POST":
+            return _answer_batch(self._world, request.path, params)
+        method = "GET" if request.method == "HEAD" else request.method
+        return answer_graph(self._world, method, request.path, params)
+
+    @verbatim("graph §5", "/oauth/authorize: 302 to the dialog at www", "NoamB/sorcery#679")
+    def _to_dialog(self, version: str, request: Request) -> Reply:
+        query = f"?{request.raw_query}" if request.raw_query else ""
+        return redirect(f"{self._world.addresses.facebook}{version}/dialog/oauth{query}")
+
+    def refuse(self, code: int) -> Reply:
+        """Return a transient error by its code; for an unknown code, `2`."""
+        refusal = refusals.BY_CODE.get(code, refusals.UNAVAILABLE)
+        world = self._world
+        trace = Trace.roll(world.dice)
+        return failure(GraphError(refusal), trace, version=world.facebook_version())
+
+
+inferred("graph §10", "a body without a Content-Type is read as a form", "a client relies on it")
+
+
+@verbatim("graph §10", "tokens in the query, in the form or as a Bearer header", "clients")
+@inferred("graph §10", "`Authorization: OAuth …` is taken like Bearer", "older SDKs")
+@verbatim("graph §2", "client_id in the body, the secret in HTTP Basic", "golang/oauth2#214")
+@verbatim("graph §2", "HTTP Basic alone: Missing client_id parameter.", "freizl/hoauth2#55")
+def _credentials(request: Request) -> dict[str, str]:
+    """Return the token or the client's secret in the header."""
+    kind, _, value = request.headers.get("authorization", "").partition(" ")
+    if kind.lower() == "basic" and "client_secret" not in request.params:
+        secret = _basic_password(value)
+        return {"client_secret": secret} if secret else {}
+    if kind.lower() in {"bearer", "oauth"} and value and "access_token" not in request.params:
+        return {"access_token": value.strip()}
+    return {}
+
+
+def _basic_password(value: str) -> str:
+    try:
+        text = base64.b64decode(value.strip(), validate=True).decode("utf-8")
+    except ValueError:
+        return ""
+    return unquote_plus(text.partition(":")[2])
+
+
+_LIMIT = 50
+_REFERENCE = re.compile(r"\{result=([^:{}]+):\$([^{}]*)\}")
+
+
+@inferred("graph §10", "batch: an array of code, headers and body (a text) per request", "SDK")
+def _answer_batch(world: World, path: str, params: Mapping[str, str]) -> Reply:
+    """Answer `POST /` with a `batch` parameter."""
+    trace = Trace.roll(world.dice)
+    first = path.strip("/").partition("/")[0]
+    version = first if Calendar.looks_like_version(first) else ""
+    served = (version and world.calendar.served(version, world.now())) or world.facebook_version()
+    try:
+        requests = _requests(params["batch"])
+    except GraphError as error:
+        return failure(error, trace, version=served)
+    batch = _Batch(world, version, params)
+    return success(encode([batch.answer(entry) for entry in requests]), trace, version=served)
+
+
+def _requests(text: str) -> list[dict[str, Any]]:
+    try:
+        requests = json.loads(text)
+    except (ValueError, RecursionError):
+        raise GraphError(refusals.MALFORMED_BATCH) from None
+    if not isinstance(requests, list) or not requests:
+        raise GraphError(refusals.MALFORMED_BATCH)
+    if len(requests) > _LIMIT:
+        raise GraphError(refusals.TOO_MANY_IN_BATCH)
+    if not all(
+        isinstance(entry, dict) and isinstance(entry.get("relative_url"), str) for entry in requests
+    ):
+        raise GraphError(refusals.MALFORMED_BATCH)
+    return requests
+
+
+class _Batch:
+    """One batch in progress; `results` holds the bodies of its named requests."""
+
+    def __init__(self, world: World, version: str, params: Mapping[str, str]) -> None:
+        self._world = world
+        self._version = version
+        self._shared = {
+            name: params[name] for name in ("access_token", "appsecret_proof") if name in params
+        }
+        self._with_headers = params.get("include_headers", "true") != "false"
+        self._results: dict[str, Any] = {}
+
+    @inferred(
+        "graph §10", "a named request that succeeds is shown as null unless asked for", "docs"
+    )
+    @unknown("graph §10", "a reference without a result is replaced by an empty value")
+    def answer(self, request: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Answer one request of the batch."""
+        url = urlsplit("/" + self._resolve(request["relative_url"]).lstrip("/"))
+        body = request.get("body")
+        form = fields_of(self._resolve(body)) if isinstance(body, str) else []
+        own = dict([*fields_of(url.query), *form])
+        # the batch's proof is not valid for a request with its own token
+        shared = {} if "access_token" in own else self._shared
+        method = str(request.get("method", "GET")).upper()
+        first = url.path.strip("/").partition("/")[0]
+        has_version = not self._version or Calendar.looks_like_version(first)
+        path = url.path if has_version else f"/{self._version}{url.path}"
+        reply = answer_graph(self._world, method, path, {**shared, **own})
+        name = str(request.get("name", ""))
+        if name and reply.status == 200:
+            self._results[name] = json.loads(reply.body)
+            if request.get("omit_response_on_success", True):
+                return None
+        shown: dict[str, Any] = {"code": reply.status}
+        if self._with_headers:
+            shown["headers"] = [{"name": name, "value": value} for name, value in reply.headers]
+        return {**shown, "body": reply.body.decode("ascii")}
+
+    def _resolve(self, text: str) -> str:
+        """Fill in `{result=name:$.data.*.id}` from the answers so far."""
+        return _REFERENCE.sub(lambda match: self._look_up(match[1], match[2]), text)
+
+    def _look_up(self, name: str, path: str) -> str:
+        values = [self._results.get(name)]
+        for step in filter(None, re.split(r"[.\[\]]+", path)):
+            values = [inner for value in values for inner in _step(value, step)]
+        return ",".join(str(value) for value in values if isinstance(value, str | int))
+
+
+def _step(value: Any, step: str) -> list[Any]:
+    if step == "*":
+        return list(value.values() if isinstance(value, dict) else value or ())
+    if isinstance(value, dict):
+        return [value[step]] if step in value else []
+    if isinstance(value, list) and step.isdecimal() and int(step[:6]) < len(value):
+        return [value[int(step[:6])]]
+    return []

@@ -1,0 +1,266 @@
+"""
+Access tokens: validating, issuing and exchanging them, debug_token, appsecret_proof.
+"""
+
+import hashlib
+import hmac
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
+
+from facebook_cyclr_sandbox.graph import refusals
+from facebook_cyclr_sandbox.graph.call import Call, effective_scopes
+from facebook_cyclr_sandbox.graph.refusals import GraphError
+from facebook_cyclr_sandbox.origins import inferred, unknown, verbatim
+from facebook_cyclr_sandbox.state.facebook_world import App, Code, Token, TokenKind
+from facebook_cyclr_sandbox.state.world import World
+
+_CODE_LIFETIME = 600
+_FOR_PAGES = ("pages_", "leads_retrieval")
+_CLIENT_ID = re.compile(r"\d{1,20}\Z")
+_TOKEN = re.compile(r"EAA[A-Za-z0-9]{20,}\Z")
+_APP_TOKEN = re.compile(r"(\d{1,20})\|(\S+)\Z")
+_CODE = re.compile(r"AQ[\w-]{40,}\Z", re.ASCII)
+
+
+@verbatim("graph §2", "APPID|APPSECRET is accepted as an app token", "nyaruka/rapidpro#3734")
+def authenticate(world: World, value: str) -> Token:
+    """Return the token with this `value`; raise GraphError 190 unless it is a valid token."""
+    match = _APP_TOKEN.match(value)
+    if match:
+        return _app_token(world, *match.groups())
+    token = world.facebook.tokens.get(value)
+    if token is None:
+        is_token = _TOKEN.match(value) is not None
+        raise GraphError(refusals.UNDECRYPTABLE_TOKEN if is_token else refusals.UNPARSABLE_TOKEN)
+    now = world.now()
+    if token.app_id not in world.facebook.apps:
+        raise GraphError(refusals.UNDECRYPTABLE_TOKEN)
+    if token.expires_at and token.expires_at <= now:
+        raise GraphError(
+            refusals.EXPIRED_TOKEN,
+            expired=pacific_time(token.expires_at),
+            now=pacific_time(now),
+        )
+    _require_active(world, world.facebook.apps[token.app_id])
+    if (token.user_id, token.app_id) not in world.facebook.grants:
+        raise GraphError(refusals.NOT_INSTALLED_TOKEN, app_id=token.app_id)
+    return token
+
+
+@unknown("graph §6", "an app token of an app that does not exist is refused as a bad signature")
+def _app_token(world: World, app_id: str, tail: str) -> Token:
+    app = world.facebook.apps.get(app_id)
+    if app is None:
+        raise GraphError(refusals.BAD_SIGNATURE)
+    tails = (app.token_tail, app.secret)
+    if not any(hmac.compare_digest(tail.encode(), known.encode()) for known in tails):
+        raise GraphError(refusals.BAD_SIGNATURE)
+    _require_active(world, app)
+    return world.app_token(app)
+
+
+@unknown("graph §6", "what of a deactivated app is refused: every token, and the token endpoint")
+def _require_active(world: World, app: App) -> None:
+    if app.is_deactivated(world.now()):
+        raise GraphError(refusals.DEACTIVATED_APP)
+
+
+@verbatim("graph §6", "appsecret_proof = HMAC-SHA256(app_secret, access_token)", "third-party")
+def check_proof(app: App, access_token: str, proof: str | None) -> None:
+    """Raise for a wrong proof, and for a missing one if the app requires it."""
+    if proof is None:
+        if app.requires_proof:
+            raise GraphError(refusals.MISSING_PROOF)
+        return
+    expected = hmac.new(app.secret.encode(), access_token.encode(), hashlib.sha256).hexdigest()
+    if not hmac.compare_digest(expected.encode(), proof.encode()):
+        raise GraphError(refusals.INVALID_PROOF)
+
+
+@inferred("graph §5", "an unregistered redirect_uri with a dummy code: 191 (no capture of 2026)")
+@verbatim("graph §5", "evaluation order: client, secret, redirect_uri, code", "canvas-lms")
+@inferred("graph §5", "grant_type=authorization_code: a code is redeemed as without one", "the RFC")
+def exchange(world: World, params: Mapping[str, str]) -> dict[str, object]:
+    """Answer the token endpoint, for every grant type (graph §2, §5)."""
+    app = _client(world, params)
+    grant = params.get("grant_type", "")
+    if grant == "client_credentials":
+        return {"access_token": world.app_token(app).value, "token_type": "bearer"}
+    if grant == "fb_exchange_token":
+        return _exchange_for_long_lived(world, app, params)
+    redirect_uri = params.get("redirect_uri", "")
+    if not redirect_uri:
+        raise GraphError(refusals.MISSING_REDIRECT_URI)
+    _check_redirect_uri(app, redirect_uri)
+    code = _usable_code(world, app, params.get("code", ""), redirect_uri)
+    code.used = True
+    return _grant(world, world.issue_user_token(app, code.user_id, code.scopes))
+
+
+def _client(world: World, params: Mapping[str, str]) -> App:
+    client_id = params.get("client_id", "")
+    if not client_id:
+        raise GraphError(refusals.MISSING_CLIENT_ID)
+    if not _CLIENT_ID.match(client_id):
+        raise GraphError(refusals.MALFORMED_CLIENT_ID)
+    app = world.facebook.apps.get(client_id)
+    if app is None:
+        raise GraphError(refusals.UNKNOWN_APP)
+    secret = params.get("client_secret", "")
+    if not hmac.compare_digest(app.secret.encode(), secret.encode()):
+        raise GraphError(refusals.WRONG_SECRET)
+    _require_active(world, app)
+    return app
+
+
+@verbatim("graph §5", "fb_exchange_token: a new 60-day token; an expired one is refused", "docs")
+@unknown("graph §5", "fb_exchange_token with another app's token is refused as undecryptable")
+def _exchange_for_long_lived(
+    world: World, app: App, params: Mapping[str, str]
+) -> dict[str, object]:
+    value = params.get("fb_exchange_token", "")
+    if not value:
+        raise GraphError(refusals.MISSING_EXCHANGE_TOKEN)
+    token = authenticate(world, value)
+    if token.app_id != app.id or token.kind is not TokenKind.USER:
+        raise GraphError(refusals.UNDECRYPTABLE_TOKEN)
+    return _grant(world, world.issue_user_token(app, token.user_id, token.scopes))
+
+
+@inferred("graph §5", "the token endpoint checks redirect_uri by its domain, not by its path")
+@inferred(
+    "graph §5", "an App Domain lets in every host under it, and none beside it", "the refusal"
+)
+@unknown("graph §5", "a registered redirect URI lets in hosts under its own at the token endpoint")
+@inferred("graph §9", "where the dialog allows http://localhost, the token endpoint does too")
+def _check_redirect_uri(app: App, redirect_uri: str) -> None:
+    try:
+        parts = urlsplit(redirect_uri)
+        host = parts.hostname or ""
+    except ValueError:
+        raise GraphError(refusals.RELATIVE_REDIRECT_URI) from None
+    if not parts.scheme or not host:
+        raise GraphError(refusals.RELATIVE_REDIRECT_URI)
+    if app.takes_localhost(parts.scheme, host):
+        return
+    known = {*app.app_domains, *(urlsplit(uri).hostname or "" for uri in app.redirect_uris)}
+    if not any(domain and (host == domain or host.endswith(f".{domain}")) for domain in known):
+        raise GraphError(refusals.FOREIGN_REDIRECT_URI)
+
+
+@unknown("graph §5", "which comes first when a code is used, expired and has another redirect_uri")
+@unknown("graph §5", "a code of another app is refused as a malformed one")
+def _usable_code(world: World, app: App, value: str, redirect_uri: str) -> Code:
+    if not value:
+        raise GraphError(refusals.MISSING_CODE)
+    code = world.facebook.codes.get(value) if _CODE.match(value) else None
+    if code is None or code.app_id != app.id:
+        raise GraphError(refusals.INVALID_CODE)
+    if code.used:
+        raise GraphError(refusals.USED_CODE)
+    if world.now() - code.issued_at > _CODE_LIFETIME:
+        raise GraphError(refusals.EXPIRED_CODE)
+    if code.redirect_uri != redirect_uri:
+        raise GraphError(refusals.OTHER_REDIRECT_URI)
+    return code
+
+
+@verbatim("graph §5", "exchange answer: access_token, token_type, expires_in", "facepy#155")
+@inferred("graph §5", "a token redeemed from a code lives 60 days (the recorded ones did)")
+def _grant(world: World, token: Token) -> dict[str, object]:
+    answer: dict[str, object] = {"access_token": token.value, "token_type": "bearer"}
+    if token.expires_at:
+        answer["expires_in"] = int(token.expires_at - world.now())
+    return answer
+
+
+@unknown("graph §6", "debug_token with a fields parameter: it is ignored")
+@verbatim("graph §6", "debug_token needs the app's token or a developer's user token", "v25 docs")
+def debug_token(call: Call) -> dict[str, object]:
+    """Answer `/debug_token`: 200 also for a token that is not valid."""
+    value = call.params.get("input_token", "")
+    caller = call.caller
+    is_developer = (
+        caller.kind is TokenKind.USER
+        and caller.user_id in call.world.facebook.apps[caller.app_id].roles
+    )
+    if caller.kind is not TokenKind.APP and not is_developer:
+        raise GraphError(refusals.DEBUG_CALLER)
+    if not value:
+        raise GraphError(refusals.MISSING_PARAMETER, name="input_token")
+    try:
+        token = authenticate(call.world, value)
+    except GraphError as problem:
+        known = call.world.facebook.tokens.get(value)
+        _check_same_app(caller, known)
+        return {"data": _invalid_token(known, problem)}
+    _check_same_app(caller, token)
+    return {"data": _valid_token(call.world, token)}
+
+
+def _check_same_app(caller: Token, token: Token | None) -> None:
+    if token is not None and token.app_id != caller.app_id:
+        raise GraphError(refusals.DEBUG_OTHER_APP)
+
+
+@verbatim("graph §6", "an invalid input token: app_id, error, is_valid, scopes", "third-party")
+@inferred("graph §6", "no app_id for an input token that is not a token")
+def _invalid_token(token: Token | None, problem: GraphError) -> dict[str, object]:
+    error: dict[str, object] = {"code": problem.refusal.code, "message": problem.message}
+    if problem.refusal.subcode is not None:
+        error["subcode"] = problem.refusal.subcode
+    data: dict[str, object] = {"app_id": token.app_id} if token else {}
+    return {**data, "error": error, "is_valid": False, "scopes": []}
+
+
+@verbatim("graph §6", "debug_token answer: keys and their order", "capture")
+@inferred("graph §6", "page tokens show profile_id after is_valid; app tokens show no times")
+@inferred("graph §6", "granular_scopes name the pages and accounts that were chosen, else none")
+@verbatim(
+    "graph §6",
+    "granular_scopes name a page that the person reaches through a portfolio",
+    "github trypostit/trypost#301; 2026",
+)
+def _valid_token(world: World, token: Token) -> dict[str, object]:
+    app = world.facebook.apps[token.app_id]
+    data: dict[str, object] = {
+        "app_id": token.app_id,
+        "type": token.kind.value,
+        "application": app.name,
+    }
+    if token.kind is TokenKind.APP:
+        return {**data, "is_valid": True, "scopes": []}
+    data["data_access_expires_at"] = token.data_access_expires_at
+    data["expires_at"] = token.expires_at
+    data["is_valid"] = True
+    data["issued_at"] = token.issued_at
+    if token.profile_id:
+        data["profile_id"] = token.profile_id
+    scopes = sorted(effective_scopes(world, token))
+    data["scopes"] = scopes
+    chosen = [page.id for page in world.facebook.pages.values() if page.is_in_portfolio]
+    data["granular_scopes"] = [
+        {"scope": scope, "target_ids": chosen}
+        if chosen and scope.startswith(_FOR_PAGES)
+        else {"scope": scope}
+        for scope in scopes
+        if scope not in {"public_profile", "email"}
+    ]
+    data["user_id"] = token.user_id
+    return data
+
+
+@verbatim("graph §6", "times in token errors: `Saturday, 13-Jun-26 05:00:00 PDT`", "spring fixture")
+def pacific_time(moment: float) -> str:
+    """Write a time as Graph does in token errors, in United States Pacific time."""
+    utc = datetime.fromtimestamp(moment, UTC)
+    summer = _sunday(utc.year, 3, 2, hour=10) <= utc < _sunday(utc.year, 11, 1, hour=9)
+    local = utc - timedelta(hours=7 if summer else 8)
+    return local.strftime("%A, %d-%b-%y %H:%M:%S ") + ("PDT" if summer else "PST")
+
+
+def _sunday(year: int, month: int, nth: int, *, hour: int) -> datetime:
+    first = datetime(year, month, 1, hour, tzinfo=UTC)
+    return first + timedelta(days=(6 - first.weekday()) % 7 + 7 * (nth - 1))

@@ -1,0 +1,242 @@
+"""
+People, their business and the ad accounts: `/me` and its edges, `/act_…` (graph §6, §7).
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from facebook_cyclr_sandbox.graph import refusals
+from facebook_cyclr_sandbox.graph.call import Call, list_of
+from facebook_cyclr_sandbox.graph.fields import Field
+from facebook_cyclr_sandbox.graph.nodes import Edge, NodeType
+from facebook_cyclr_sandbox.graph.pages import PAGE, graph_time
+from facebook_cyclr_sandbox.graph.refusals import GraphError
+from facebook_cyclr_sandbox.origins import inferred, unknown, verbatim
+from facebook_cyclr_sandbox.state.facebook_world import (
+    AdAccount,
+    Business,
+    Page,
+    Person,
+    Verification,
+)
+
+_STATUSES = ("granted", "declined", "expired")
+
+
+# --- ad accounts -----------------------------------------------------------------------------
+def _require_ads(call: Call) -> None:
+    call.require_any("ads_read", "ads_management", refusal=refusals.AD_ACCOUNT_NOT_GRANTED)
+
+
+@verbatim(
+    "graph §1", "x-business-use-case-usage of ads, x-ad-account-usage", "airbyte, third-party"
+)
+def see_ad_account(call: Call, account: AdAccount) -> None:
+    """Check that the caller may read an ad account, and count the call on it."""
+    _require_ads(call)
+    call.ad_account = account.meter
+    call.count(account.id, "ads_management", account.meter, refusal=refusals.AD_ACCOUNT_BLOCKED)
+
+
+@inferred("graph §7", "campaigns: id and name below an ad account", "SDK")
+def _campaigns(call: Call, account: AdAccount) -> Sequence[tuple[str, str]]:
+    see_ad_account(call, account)
+    return tuple(account.campaigns.items())
+
+
+@unknown("graph §7", "the ads and ad sets of an ad account: there are none")
+def _nothing(call: Call, account: AdAccount) -> Sequence[object]:
+    see_ad_account(call, account)
+    return ()
+
+
+@unknown("graph §7", "insights rows: one, of nothing, for the account")
+def _insights(call: Call, account: AdAccount) -> list[dict[str, str]]:
+    call.is_insights = True
+    see_ad_account(call, account)
+    day = graph_time(call.world.now())[:10]
+    return [
+        {
+            "account_id": account.id,
+            "impressions": "0",
+            "spend": "0",
+            "date_start": day,
+            "date_stop": day,
+        }
+    ]
+
+
+_CAMPAIGN = NodeType(
+    "Campaign",
+    {
+        "id": lambda _call, campaign, _field: campaign[0],
+        "name": lambda _call, campaign, _field: campaign[1],
+        "status": lambda _call, _campaign, _field: "PAUSED",
+    },
+    ("id",),
+)
+
+AD_ACCOUNT = NodeType(
+    "AdAccount",
+    {
+        "account_id": lambda _call, account, _field: account.id,
+        "id": lambda _call, account, _field: f"act_{account.id}",
+        "name": lambda _call, account, _field: account.name,
+        "account_status": lambda _call, _account, _field: 1,
+        "currency": lambda _call, account, _field: account.currency,
+        "timezone_name": lambda _call, account, _field: account.timezone_name,
+        "amount_spent": lambda _call, _account, _field: "0",
+        "balance": lambda _call, _account, _field: "0",
+    },
+    ("account_id", "id"),
+    {
+        "ads": Edge(items=_nothing),
+        "adsets": Edge(items=_nothing),
+        "campaigns": Edge(items=_campaigns, of=_CAMPAIGN),
+        "insights": Edge(items=_insights),
+    },
+)
+inferred("graph §7", "an ad account shows account_id and id unless asked for others", "SDK")
+
+
+# --- the business ----------------------------------------------------------------------------
+_STANDS = {
+    Verification.NOT_STARTED: "not_verified",
+    Verification.PENDING: "pending",
+    Verification.VERIFIED: "verified",
+}
+
+
+@verbatim("graph §7", "verification_status of a business: its values", "facebook-business, 26.0")
+@inferred("graph §7", "a business without business_management: 200, HTTP 403")
+@inferred("graph §7", "a person who does not manage a business cannot read it: 100/33")
+def see_business(call: Call, business: Business) -> None:
+    """Check that the caller may read a business."""
+    call.require("business_management")
+    if call.caller.user_id != call.world.facebook.person.id:
+        raise GraphError(refusals.MISSING_OBJECT, id=business.id)
+
+
+@inferred(
+    "graph §7",
+    "owned_pages of a business: its pages, with their tokens for a person who has a task there",
+    "github trypostit/trypost#301",
+)
+def _owned_pages(call: Call, business: Business) -> Sequence[Page]:
+    see_business(call, business)
+    return tuple(page for page in call.world.facebook.pages.values() if page.is_in_portfolio)
+
+
+@unknown("graph §7", "client_pages of the partner's business: there are none")
+def _client_pages(call: Call, business: Business) -> Sequence[Page]:
+    see_business(call, business)
+    return ()
+
+
+BUSINESS = NodeType(
+    "Business",
+    {
+        "id": lambda _call, business, _field: business.id,
+        "name": lambda _call, business, _field: business.name,
+        "verification_status": lambda _call, business, _field: _STANDS[business.verification],
+    },
+    ("id", "name"),
+    {
+        "owned_pages": Edge(items=_owned_pages, of=PAGE),
+        "client_pages": Edge(items=_client_pages, of=PAGE),
+    },
+)
+
+
+@verbatim("graph §7", "/me/businesses needs business_management", "docs, SDK")
+@inferred("graph §7", "the partner's business is the operator's; the customer has none of it")
+def _businesses(call: Call, person: Person) -> Sequence[Business]:
+    call.require("business_management")
+    facebook = call.world.facebook
+    return (facebook.business,) if person.id == facebook.person.id else ()
+
+
+# --- the person ------------------------------------------------------------------------------
+@verbatim("graph §7", "/me/adaccounts: ads_read or ads_management, else 200 with HTTP 403")
+def _ad_accounts(call: Call, _person: Person) -> Sequence[AdAccount]:
+    _require_ads(call)
+    return tuple(call.world.facebook.ad_accounts.values())
+
+
+@inferred("graph §7", "/me/accounts without pages_show_list: an empty list")
+@verbatim(
+    "graph §7",
+    "/me/accounts leaves out a page that the person reaches through a portfolio: 200, data: []",
+    "github trypostit/trypost#301, getopenpost/openpost#216; 2026",
+)
+def _accounts(call: Call, _person: Person) -> Sequence[Page]:
+    if "pages_show_list" not in call.scopes:
+        return ()
+    call.require("pages_show_list")
+    return tuple(page for page in call.world.facebook.pages.values() if not page.is_in_portfolio)
+
+
+@verbatim("graph §6", "/me/permissions: permission, status granted or declined", "docs")
+@inferred("graph §6", "/me/permissions filters: status (expired too), permission")
+def _permissions(call: Call, person: Person) -> dict[str, object]:
+    wanted = list_of(call.params.get("status", ""), "status", _STATUSES)
+    named = list_of(call.params.get("permission", ""), "permission")
+    grants = call.world.facebook.grants.get((person.id, call.caller.app_id), {})
+    rows = [
+        {"permission": permission, "status": status}
+        for permission, status in grants.items()
+        if (not wanted or status in wanted) and (not named or permission in named)
+    ]
+    return {"data": rows}
+
+
+@inferred("graph §6", "DELETE /me/permissions[/{permission}] gives success: true")
+def revoke(call: Call, permission: str = "") -> dict[str, object]:
+    """Revoke one permission of the caller, or all: then its tokens answer 190/458."""
+    caller = call.caller
+    key = (caller.user_id, caller.app_id)
+    grants = call.world.facebook.grants
+    if not permission:
+        grants.pop(key, None)
+    elif permission in grants.get(key, {}):
+        grants[key] = {**grants[key], permission: "declined"}
+    return {"success": True}
+
+
+def _first_name(_call: Call, person: Person, _field: Field) -> str:
+    return person.name.split(maxsplit=1)[0]
+
+
+@inferred("graph §7", "a person's picture: data with url, width, height, is_silhouette", "SDK")
+def _picture(_call: Call, person: Person, _field: Field) -> dict[str, object]:
+    url = f"https://platform-lookaside.fbsbx.com/platform/profilepic/?asid={person.id}"
+    return {"data": {"height": 50, "is_silhouette": True, "url": url, "width": 50}}
+
+
+USER = NodeType(
+    "User",
+    {
+        "id": lambda _call, person, _field: person.id,
+        "name": lambda _call, person, _field: person.name,
+        "first_name": _first_name,
+        "last_name": lambda _call, person, _field: person.name.split(maxsplit=1)[-1],
+        "short_name": _first_name,
+        "picture": _picture,
+        "email": lambda call, person, _field: person.email if "email" in call.scopes else None,
+    },
+    ("name", "id"),
+    {
+        "adaccounts": Edge(items=_ad_accounts, of=AD_ACCOUNT),
+        "businesses": Edge(items=_businesses, of=BUSINESS),
+        "accounts": Edge(
+            items=_accounts,
+            of=replace(
+                PAGE,
+                default=("access_token", "category", "category_list", "name", "id", "tasks"),
+            ),
+        ),
+        "permissions": Edge(items=_permissions, delete=lambda call, _person: revoke(call)),
+    },
+)
+inferred("graph §7", "/me/accounts rows: access_token, category, category_list, name, id, tasks")
+unknown("graph §7", "order of name and id in /me without fields")

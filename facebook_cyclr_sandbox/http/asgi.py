@@ -1,0 +1,219 @@
+"""
+From bytes on a socket to a `Request`, and from a `Reply` back to bytes.
+
+A request that is not addressed to loopback is refused here, before any
+handler. Faults that the operator asked for are applied here too.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+from starlette.formparsers import MultiPartException
+from starlette.requests import Request as FormRequest
+
+from facebook_cyclr_sandbox.http.web import Reply, Request, Site, fields_of
+from facebook_cyclr_sandbox.state.faults import Fault, FaultKind
+from facebook_cyclr_sandbox.state.world import World
+
+_BODY_LIMIT = 6 * 1024 * 1024
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
+
+Answer = Callable[[Request], Reply]
+
+_PLAIN = (("Content-Type", "text/plain; charset=utf-8"),)
+# inferred: what a proxy answers while its backend does not
+_UNAVAILABLE = Reply(503, b"Service Unavailable\n", _PLAIN)
+_SORRY = Reply(
+    500,
+    b"<!DOCTYPE html><html><body><h1>Sorry, something went wrong.</h1></body></html>",
+    (("Content-Type", "text/html; charset=utf-8"),),
+)
+
+
+class SiteApplication:
+    """
+    The ASGI application of one site.
+
+    `control` answers `/_sandbox/…` on every site; `abort` resets the
+    connection of a client's address; `refuse` gives the site's own error by its code.
+    """
+
+    def __init__(
+        self,
+        site: Site,
+        world: World,
+        control: Answer,
+        *,
+        abort: Callable[[tuple[str, int]], None],
+        refuse: Callable[[int], Reply] | None = None,
+    ) -> None:
+        self._site = site
+        self._world = world
+        self._control = control
+        self._abort = abort
+        self._refusal_of = refuse
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            return
+        request = await _read(scope, receive)
+        self._world.settle()
+        refusal = self._refuse(request)
+        if refusal is not None:
+            await _send(send, request, refusal)
+        elif request.path.startswith("/_sandbox/"):
+            await _send(send, request, self._control(request))
+        else:
+            await self._answer(send, request)
+
+    async def _answer(self, send: Any, request: Request) -> None:
+        fault = self._world.faults.draw(self._site.name)
+        if fault is None:
+            await _send(send, request, self._site(request))
+        elif fault.kind is FaultKind.RESET:
+            self._abort(request.client or ("", 0))
+        else:
+            await _send(send, request, await self._with_fault(fault, request))
+
+    async def _with_fault(self, fault: Fault, request: Request) -> Reply:
+        """Answer with a fault. Only slow and truncated answers run the handler."""
+        if fault.kind is FaultKind.HTML:
+            return _SORRY
+        if fault.kind in {FaultKind.SERVER_ERROR, FaultKind.GRAPH_ERROR}:
+            return self._refusal_of(fault.code) if self._refusal_of else _UNAVAILABLE
+        if fault.kind is FaultKind.SLOW:
+            await asyncio.sleep(fault.seconds)
+            return self._site(request)
+        reply = self._site(request)
+        return Reply(reply.status, reply.body[: len(reply.body) // 2], reply.headers)
+
+    def _refuse(self, request: Request) -> Reply | None:
+        """Refuse what is not addressed to loopback or the partner's domain (DNS rebinding)."""
+        cyclr = self._world.cyclr
+        hosts = _LOOPBACK | {cyclr.service_domain, *cyclr.website_hosts}
+        if host_of(request) not in hosts:
+            return Reply(421, b"SANDBOX: answers on loopback only.\n", _PLAIN)
+        origin = request.headers.get("origin", "")
+        is_foreign = bool(origin) and _host(_netloc(origin)) not in hosts
+        if is_foreign and request.method not in {"GET", "HEAD", "OPTIONS"}:
+            return Reply(403, b"SANDBOX: another site may not post here.\n", _PLAIN)
+        return None
+
+
+def host_of(request: Request) -> str:
+    """Return the host that a request is addressed to, without its port."""
+    return _host(request.headers.get("host", ""))
+
+
+def _netloc(url: str) -> str:
+    try:
+        return urlsplit(url).netloc
+    except ValueError:
+        return "?"
+
+
+def _host(authority: str) -> str:
+    """Return the host of `host:port` in lower case, brackets included."""
+    host = authority.lower()
+    if host.startswith("["):
+        return host[: host.find("]") + 1]
+    return host.rpartition(":")[0] if ":" in host else host
+
+
+async def _read(scope: Any, receive: Any) -> Request:
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    query_text = scope["query_string"].decode("latin-1")
+    body, is_oversized = await _body(receive)
+    query, form = fields_of(query_text), await _form(headers, body)
+    lists: dict[str, tuple[str, ...]] = {}
+    for name, value in (*query, *form):
+        lists[name] = (*lists.get(name, ()), value)
+    return Request(
+        method=scope["method"],
+        path=scope["path"],
+        query=dict(query),
+        form=dict(form),
+        lists=lists,
+        headers=headers,
+        body=body,
+        is_oversized=is_oversized,
+        client=scope["client"],
+        scheme=scope["scheme"],
+        raw_query=query_text,
+    )
+
+
+async def _body(receive: Any) -> tuple[bytes, bool]:
+    chunks, size = [], 0
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            break
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size <= _BODY_LIMIT:
+            chunks.append(chunk)
+        if not message.get("more_body"):
+            break
+    return (b"", True) if size > _BODY_LIMIT else (b"".join(chunks), False)
+
+
+async def _form(headers: dict[str, str], body: bytes) -> list[tuple[str, str]]:
+    kind = headers.get("content-type", "").lower()
+    if not body:
+        return []
+    # inferred: Facebook reads a body without a Content-Type as a form; a client relies on it.
+    if not kind or kind.startswith("application/x-www-form-urlencoded"):
+        return fields_of(body.decode("utf-8", "replace"))
+    if kind.startswith("multipart/form-data"):
+        return await _multipart(headers, body)
+    if kind.startswith("application/json"):
+        return _json_fields(body)
+    return []
+
+
+async def _multipart(headers: dict[str, str], body: bytes) -> list[tuple[str, str]]:
+    """Return the fields of a multipart form; for a file, its name."""
+
+    async def receive() -> dict[str, object]:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+    request = FormRequest({"type": "http", "headers": raw}, receive)
+    try:
+        async with request.form() as form:
+            return [
+                (name, value if isinstance(value, str) else value.filename or "")
+                for name, value in form.multi_items()
+            ]
+    except (MultiPartException, ValueError, LookupError):
+        return []
+
+
+def _json_fields(body: bytes) -> list[tuple[str, str]]:
+    """Return the members of a JSON object as form fields: texts as they are, others as JSON."""
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        return []
+    if not isinstance(document, dict):
+        return []
+    return [
+        (name, value if isinstance(value, str) else json.dumps(value))
+        for name, value in document.items()
+    ]
+
+
+async def _send(send: Any, request: Request, reply: Reply) -> None:
+    headers = [
+        (name.encode("latin-1"), value.encode("latin-1", "replace"))
+        for name, value in reply.headers
+    ]
+    headers.append((b"Content-Length", str(len(reply.body)).encode("ascii")))
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    body = b"" if request.method == "HEAD" else reply.body
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,307 @@
+"""
+The sandbox as a server: one thread, one event loop, one loopback port for each site.
+
+`Sandbox` runs inside a process, `serve` until it is interrupted.
+"""
+
+import asyncio
+import errno
+import signal
+import socket
+import struct
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+
+import uvicorn
+
+from facebook_cyclr_sandbox.certificates import certificate
+from facebook_cyclr_sandbox.control import Control
+from facebook_cyclr_sandbox.cyclr.api import CyclrApiSite
+from facebook_cyclr_sandbox.cyclr.connect import ConnectSite
+from facebook_cyclr_sandbox.cyclr.console import CyclrConsoleSite
+from facebook_cyclr_sandbox.graph.site import GraphSite
+from facebook_cyclr_sandbox.http.asgi import SiteApplication
+from facebook_cyclr_sandbox.http.web import Site
+from facebook_cyclr_sandbox.scenarios import build_world
+from facebook_cyclr_sandbox.state.world import Addresses, World
+from facebook_cyclr_sandbox.vendors import FACEBOOK, VENDORS
+
+Description = dict[str, str | int]
+
+_ADDRESS = "127.0.0.1"
+# Each has a port, in this order.
+_SITES: dict[str, Callable[[World], Site]] = {
+    **FACEBOOK.sites,
+    "cyclr_api": CyclrApiSite,
+    "cyclr_console": CyclrConsoleSite,
+    "service_domain": ConnectSite,
+    "connect": ConnectSite,
+}
+_START_LIMIT = 30.0
+_LAST_ITERATIONS = 3
+_DATE_SECONDS = 1.0
+
+
+class Sandbox:
+    """
+    All remote systems on loopback, for as long as the `with` block lasts.
+
+    `port` is the first of its sites' ports in a row; 0 takes free ones. `seed` makes
+    secrets, IDs and faults repeatable. Its certificates go into `folder`, or a
+    temporary one; the server's is kept in `kept` for the next time. Raises
+    ValueError for an unknown scenario and OSError when a port is taken.
+    """
+
+    def __init__(
+        self,
+        scenario: str = "approved",
+        *,
+        port: int = 0,
+        seed: int | None = None,
+        folder: Path | None = None,
+        kept: Path | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.world: World = build_world(scenario, seed=seed, clock=clock)
+        self._needs_folder = folder is None
+        self._port = port
+        self._servers: list[_Server] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self._folder = folder or Path()
+        self._kept = kept
+
+    @property
+    def description(self) -> Description:
+        """What a client needs to use the sandbox, with the secrets of the scenario."""
+        world = self.world
+        at, answers, hosts = world.addresses, world.answers, world.cyclr.website_hosts
+        return {
+            "scenario": world.scenario,
+            **FACEBOOK.settings(world),
+            "cyclr_api_url": at.cyclr_api,
+            "cyclr_console_url": at.cyclr_console,
+            "service_domain": world.cyclr.service_domain,
+            "service_domain_address": at.service_domain,
+            "ca_file": str(self._ca_file),
+            "redirect_uri": world.cyclr.redirect_uri,
+            **answers,
+            "website_address": at.service_domain,
+            "connect_to": ",".join(f"{host}={at.service_domain}" for host in hosts),
+            **{
+                f"{name}_{setting}": value
+                for name in VENDORS
+                if name != FACEBOOK.name
+                for setting, value in self.settings(name).items()
+            },
+        }
+
+    def settings(self, provider: str) -> Description:
+        """Return the values of the inputs of `provider`; Facebook's and Cyclr's are described."""
+        if provider in VENDORS and provider != FACEBOOK.name:
+            return {**VENDORS[provider].settings(self.world)}
+        return self.description
+
+    def __enter__(self) -> "Sandbox":
+        sockets = _listen(self._port)
+        try:
+            if self._needs_folder:
+                self._temporary = tempfile.TemporaryDirectory(prefix="runbook-sandbox-")
+                self._folder = Path(self._temporary.name)
+            self._start(sockets)
+        except BaseException:
+            for sock in sockets:
+                sock.close()
+            self._remove_folder()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        _type: type[BaseException] | None,
+        _value: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        if self._loop is not None:
+            for server in self._servers:
+                self._loop.call_soon_threadsafe(server.stop.set)
+        if self._thread is not None:
+            self._thread.join()
+        self._remove_folder()
+
+    @property
+    def _ca_file(self) -> Path:
+        return self._folder / "ca.pem"
+
+    def _start(self, sockets: list[socket.socket]) -> None:
+        sites = _sites()
+        ports = dict(zip(sites, (sock.getsockname()[1] for sock in sockets), strict=True))
+        urls = {name: f"http://{_ADDRESS}:{number}" for name, number in ports.items()}
+        urls["service_domain"] = f"{_ADDRESS}:{ports['service_domain']}"
+        world = self.world
+        known = {name: urls.pop(name) for name in _SITES}
+        world.addresses = Addresses(**known, others=urls)
+        server_certificate = self._certify()
+        control = Control(world, lambda: self.description)
+        for name, make in sites.items():
+            site = make(world)
+            application = SiteApplication(
+                site,
+                world,
+                control,
+                abort=self._abort,
+                refuse=site.refuse if isinstance(site, GraphSite) else None,
+            )
+            path = server_certificate if name == "service_domain" else None
+            self._servers.append(_server(application, path))
+        self._thread = threading.Thread(
+            target=lambda: asyncio.run(self._run(sockets)), name="runbook-sandbox", daemon=True
+        )
+        self._thread.start()
+        deadline = time.monotonic() + _START_LIMIT
+        while not all(server.started for server in self._servers):
+            if time.monotonic() > deadline:  # pragma: no cover - a machine that stands still
+                raise TimeoutError("the sandbox did not start")
+            time.sleep(0.002)
+        # NOTE: the server has read it by now; no private key stays in this folder.
+        server_certificate.unlink()
+
+    def _certify(self) -> Path:
+        """Write the authority's certificate, and that of the partner's domain with its key."""
+        cyclr = self.world.cyclr
+        made = certificate(cyclr.service_domain, self._kept, cyclr.website_hosts)
+        self._ca_file.write_bytes(made.authority)
+        path = self._ca_file.with_name("service_domain.pem")
+        path.touch(mode=0o600)
+        path.write_bytes(made.server)
+        return path
+
+    async def _run(self, sockets: list[socket.socket]) -> None:
+        self._loop = asyncio.get_running_loop()
+        pairs = zip(self._servers, sockets, strict=True)
+        await asyncio.gather(*(server.serve(sockets=[sock]) for server, sock in pairs))
+        # NOTE: a connection that is being reset may be in no server's list, but the loop has it.
+        for transport in list(getattr(self._loop, "_transports", {}).values()):
+            transport.abort()
+        # NOTE: a transport closes its socket in the loop's next iteration, so run a few more.
+        for _ in range(_LAST_ITERATIONS):
+            await asyncio.sleep(0)
+
+    def _abort(self, client: tuple[str, int]) -> None:
+        """Reset the connection of a client, without an answer."""
+        for server in self._servers:
+            for connection in list(server.server_state.connections):
+                if getattr(connection, "client", None) == client:
+                    transport = connection.transport
+                    used = transport.get_extra_info("socket")
+                    # NOTE: a reset (RST) instead of an orderly close.
+                    if used is not None:
+                        linger = struct.pack("ii", 1, 0)
+                        used.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                    transport.abort()
+
+    def _remove_folder(self) -> None:
+        if self._temporary is not None:
+            self._temporary.cleanup()
+
+
+def _sites() -> dict[str, Callable[[World], Site]]:
+    """Return every site by name, those of further vendors last."""
+    return {
+        **_SITES,
+        **{name: make for vendor in VENDORS.values() for name, make in vendor.sites.items()},
+    }
+
+
+class _Server(uvicorn.Server):
+    """A server that stops at once when `stop` is set; uvicorn's looks ten times a second."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.stop = asyncio.Event()
+
+    async def main_loop(self) -> None:
+        """Keep the date of the answers' headers, until it is time to stop."""
+        while not self.stop.is_set():
+            await self.on_tick(0)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.stop.wait(), _DATE_SECONDS)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close everything; whoever waits for an answer sees the connection end."""
+        for server in self.servers:
+            server.close()
+        for sock in sockets or ():
+            sock.close()
+
+
+def _listen(port: int) -> list[socket.socket]:
+    """Bind one loopback socket for each site, from `port` on; 0 takes free ports."""
+    sockets: list[socket.socket] = []
+    try:
+        for offset in range(len(_sites())):
+            listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+            sockets.append(listener)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            number = port + offset if port else 0
+            try:
+                listener.bind((_ADDRESS, number))
+            except OSError as error:
+                is_taken = error.errno == errno.EADDRINUSE
+                reason = f"port {number} is taken" if is_taken else error.strerror
+                raise OSError(error.errno, f"{_ADDRESS}: {reason}") from error
+            listener.listen(256)
+    except OSError:
+        for listener in sockets:
+            listener.close()
+        raise
+    return sockets
+
+
+def _server(application: SiteApplication, certificate: Path | None) -> _Server:
+    return _Server(
+        uvicorn.Config(
+            application,
+            http="h11",
+            ws="none",
+            lifespan="off",
+            interface="asgi3",
+            proxy_headers=False,
+            server_header=False,
+            access_log=False,
+            log_config=None,
+            log_level="critical",
+            timeout_keep_alive=75,
+            ssl_certfile=str(certificate) if certificate else None,
+        )
+    )
+
+
+def serve(
+    scenario: str,
+    *,
+    port: int = 0,
+    announce: Callable[[Description], object],
+    folder: Path | None = None,
+) -> None:
+    """
+    Serve until SIGINT or SIGTERM; call `announce` with the description once it listens.
+
+    Call it from the main thread, which receives the signals.
+    """
+    stop = threading.Event()
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in signals}
+    try:
+        with Sandbox(scenario, port=port, folder=folder) as sandbox:
+            announce(sandbox.description)
+            stop.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,375 @@
+"""
+Facebook's state: apps, two people, a business, pages, forms, leads, ad accounts, tokens, codes.
+
+State only; the handlers decide who may read it and how it is shown.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from facebook_cyclr_sandbox.origins import verbatim
+from facebook_cyclr_sandbox.state.stores import Meter, Shelf
+from facebook_cyclr_sandbox.state.use_cases import available
+
+MESSENGER_FIELDS = ("messages", "messaging_postbacks")
+"""The webhook fields to which a page of Messenger is subscribed."""
+
+_HOURLY_CALLS = 50_000_000
+
+verbatim(
+    "graph §9",
+    "Data Access Renewal: five sections, 60 calendar days from the first notice, no extension, "
+    "then the app is deactivated until it is done",
+    "docs/resp-plat-initiatives/data-access-renewal/faqs, /content; read November 2026",
+)
+_RENEWAL_DAYS = 60
+RENEWAL_SECTIONS = {
+    "business_connection": "Business connection",
+    "allowed_usage": "Allowed usage",
+    "data_handling": "Data handling",
+    "data_protection": "Data protection",
+    "reviewer_instructions": "Reviewer instructions",
+}
+"""The sections of a Data Access Renewal."""
+
+
+class AppMode(StrEnum):
+    """Whether people without a role on the app can use it."""
+
+    DEVELOPMENT = "development"
+    LIVE = "live"
+
+
+class ReviewState(StrEnum):
+    """Where App Review stands; no Graph field shows it."""
+
+    NONE = "none"
+    DRAFT = "draft"
+    PENDING = "pending"
+    APPROVED = "approved"
+    PARTLY_DECLINED = "partly declined"
+    DECLINED = "declined"
+
+
+class Tier(StrEnum):
+    """The Marketing API Access Tier, as the usage headers of ad account calls show it."""
+
+    LIMITED = "development_access"
+    FULL = "standard_access"
+
+
+class Verification(StrEnum):
+    """Where Business Verification or Access Verification stands."""
+
+    NOT_STARTED = "not started"
+    PENDING = "pending"
+    VERIFIED = "verified"
+
+
+@dataclass
+class Business:
+    """
+    The partner's business: it owns the apps.
+
+    Access Verification makes it a Tech Provider, whose apps other businesses may use.
+    """
+
+    id: str
+    name: str
+    verification: Verification = Verification.NOT_STARTED
+    access_verification: Verification = Verification.NOT_STARTED
+
+
+@dataclass
+class Review:
+    """
+    One submission to App Review, or the draft of one.
+
+    `drawn` says how each permission will be decided on `decides_on`: nobody
+    sees it before. `outcomes` is what was decided.
+    """
+
+    state: ReviewState = ReviewState.NONE
+    reason: str = ""
+    submitted_on: float | None = None
+    permissions: list[str] = field(default_factory=list)
+    sections: dict[str, str] = field(default_factory=dict)
+    decides_on: float | None = None
+    drawn: dict[str, str] = field(default_factory=dict)
+    outcomes: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Renewal:
+    """
+    The Data Access Renewal that Facebook asks of one app; nobody can extend it.
+
+    `sections` are the completed ones. A renewal is done once all of them are.
+    """
+
+    asked_on: float
+    sections: set[str] = field(default_factory=set)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all sections are complete."""
+        return self.sections >= set(RENEWAL_SECTIONS)
+
+    @property
+    def due_on(self) -> float:
+        """The end of the 60 days after the first notice."""
+        return self.asked_on + _RENEWAL_DAYS * 86_400
+
+
+@dataclass
+class Subscription:
+    """One webhook of an app."""
+
+    object: str
+    callback_url: str
+    fields: tuple[str, ...]
+    active: bool = True
+
+
+@dataclass
+class App:
+    """
+    A registered app.
+
+    `use_cases` and the optional permissions that were `added` decide which
+    permissions there are; a classic app has no use case, and all permissions.
+    `permissions` maps a requested permission to `live` or `unapproved`; one that
+    was never requested has no entry, and `declined` says why one is not live.
+    Graph lists the live ones, and `public_profile` once the app `was_reviewed`.
+    `test_calls` maps a permission to the time of the last call that used it.
+    `roles` maps a person to their role. `renewal` is there once Facebook asks for it.
+    `token_tail` follows `APPID|` in the app token. `profile` holds the further
+    fields of the Application node, `unexposed` what the dashboard holds and no
+    Graph field shows.
+    """
+
+    id: str
+    secret: str
+    name: str
+    admin_id: str
+    token_tail: str
+    created_on: float
+    type: str = "Business"
+    purpose: str = ""
+    category: str = "Business"
+    contact_email: str = ""
+    mode: AppMode = AppMode.LIVE
+    app_domains: list[str] = field(default_factory=list)
+    redirect_uris: list[str] = field(default_factory=list)
+    permissions: dict[str, str] = field(default_factory=dict)
+    use_cases: list[str] = field(default_factory=list)
+    added: list[str] = field(default_factory=list)
+    review: Review = field(default_factory=Review)
+    declined: dict[str, str] = field(default_factory=dict)
+    was_reviewed: bool = False
+    test_calls: dict[str, float] = field(default_factory=dict)
+    tier: Tier = Tier.LIMITED
+    renewal: Renewal | None = None
+    roles: dict[str, str] = field(default_factory=dict)
+    products: set[str] = field(default_factory=set)
+    profile: dict[str, object] = field(default_factory=dict)
+    unexposed: dict[str, str] = field(default_factory=dict)
+    configurations: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    subscriptions: dict[str, Subscription] = field(default_factory=dict)
+    login_settings: dict[str, bool] = field(
+        default_factory=lambda: {
+            "client_oauth": True,
+            "web_oauth": True,
+            "enforce_https": True,
+            "strict_mode": True,
+        }
+    )
+    requires_proof: bool = False
+    version: str = "v26.0"
+    meter: Meter = field(default_factory=lambda: Meter(_HOURLY_CALLS))
+
+    @property
+    def is_published(self) -> bool:
+        """Whether people without a role can use the app: *Publish > Go live* makes it so."""
+        return self.mode is AppMode.LIVE
+
+    @property
+    def is_classic(self) -> bool:
+        """Whether the app was made by *Other*: it has a type, and no use case."""
+        return not self.use_cases
+
+    @property
+    def available_permissions(self) -> tuple[str, ...]:
+        """The permissions that the app can have."""
+        return available(self.use_cases, self.added)
+
+    @property
+    def is_renewal_open(self) -> bool:
+        """Whether Facebook asks for a renewal that is not done."""
+        return self.renewal is not None and not self.renewal.is_done
+
+    def is_deactivated(self, now: float) -> bool:
+        """Return whether a renewal is overdue: the app is deactivated until it is done."""
+        return self.renewal is not None and not self.renewal.is_done and now > self.renewal.due_on
+
+    def takes_localhost(self, scheme: str, host: str) -> bool:
+        """Return whether a redirect there needs no registration, as in development mode."""
+        return (self.mode, scheme, host) == (AppMode.DEVELOPMENT, "http", "localhost")
+
+
+@dataclass
+class Person:
+    """One of the sandbox's two invented people."""
+
+    id: str
+    name: str
+    email: str
+    password: str
+    is_developer: bool = True
+
+
+@dataclass
+class Lead:
+    """One submission of a form."""
+
+    id: str
+    form_id: str
+    ad_id: str
+    created_on: float
+    answers: dict[str, str]
+    is_test: bool = False
+
+
+@dataclass
+class Form:
+    """One lead form of a page."""
+
+    id: str
+    page_id: str
+    name: str
+    created_on: float
+    questions: dict[str, str]
+    leads: list[Lead] = field(default_factory=list)
+    status: str = "ACTIVE"
+    locale: str = "en_US"
+
+
+@dataclass
+class Page:
+    """
+    One page of both people; `subscribed` maps an app's id to its webhook fields.
+
+    People reach a page that `is_in_portfolio` only through the business.
+    """
+
+    id: str
+    name: str
+    category: str
+    category_id: str
+    tasks: tuple[str, ...]
+    forms: list[Form] = field(default_factory=list)
+    subscribed: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    meter: Meter = field(default_factory=lambda: Meter(_HOURLY_CALLS))
+    lead_meter: Meter = field(default_factory=lambda: Meter(_HOURLY_CALLS))
+    is_in_portfolio: bool = False
+    are_terms_accepted: bool = True
+
+
+@dataclass
+class AdAccount:
+    """One ad account that both people see; `id` is without `act_`."""
+
+    id: str
+    name: str
+    currency: str = "EUR"
+    timezone_name: str = "Europe/London"
+    campaigns: dict[str, str] = field(default_factory=dict)
+    meter: Meter = field(default_factory=lambda: Meter(_HOURLY_CALLS))
+
+
+class TokenKind(StrEnum):
+    """The `type` that debug_token shows."""
+
+    APP = "APP"
+    USER = "USER"
+    PAGE = "PAGE"
+
+
+@dataclass(frozen=True)
+class Token:
+    """
+    An access token; times are in seconds since the epoch and `expires_at` 0 means never.
+
+    `profile_id` is the page of a page token.
+    """
+
+    value: str
+    kind: TokenKind
+    app_id: str
+    user_id: str = ""
+    profile_id: str = ""
+    scopes: tuple[str, ...] = ()
+    issued_at: int = 0
+    expires_at: int = 0
+    data_access_expires_at: int = 0
+
+
+@dataclass
+class Code:
+    """An authorization code: single use, for one app and one redirect URI."""
+
+    value: str
+    app_id: str
+    user_id: str
+    redirect_uri: str
+    scopes: tuple[str, ...]
+    issued_at: float
+    used: bool = False
+
+
+@dataclass
+class Facebook:
+    """
+    Everything that Facebook stores.
+
+    `person` registers the apps; the `customer` has a role on none of them.
+    `grants` maps (person, app) to permission and its status; `page_tokens` maps
+    a page and a user token to their page token; `sessions` are log-ins by cookie.
+    """
+
+    person: Person
+    customer: Person
+    business: Business
+    apps: dict[str, App] = field(default_factory=dict)
+    pages: dict[str, Page] = field(default_factory=dict)
+    ad_accounts: dict[str, AdAccount] = field(default_factory=dict)
+    grants: dict[tuple[str, str], dict[str, str]] = field(default_factory=dict)
+    tokens: Shelf[Token] = field(default_factory=Shelf)
+    codes: Shelf[Code] = field(default_factory=Shelf)
+    page_tokens: Shelf[str] = field(default_factory=Shelf)
+    sessions: Shelf[str] = field(default_factory=Shelf)
+
+    @property
+    def people(self) -> dict[str, Person]:
+        """Everybody, by ID."""
+        return {person.id: person for person in (self.person, self.customer)}
+
+    def form(self, form_id: str) -> Form | None:
+        """Return the lead form with this ID."""
+        return next(
+            (form for page in self.pages.values() for form in page.forms if form.id == form_id),
+            None,
+        )
+
+    def lead(self, lead_id: str) -> Lead | None:
+        """Return the lead with this ID."""
+        return next(
+            (
+                lead
+                for page in self.pages.values()
+                for form in page.forms
+                for lead in form.leads
+                if lead.id == lead_id
+            ),
+            None,
+        )

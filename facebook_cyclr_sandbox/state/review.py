@@ -1,0 +1,134 @@
+"""
+App Review: what a submission needs, when it is decided, and what a decision changes (graph §9).
+
+It is decided permission by permission. Until then no API shows anything; Graph lists only what
+was approved, the dashboard's pages show the rest.
+"""
+
+from collections.abc import Mapping
+
+from facebook_cyclr_sandbox.origins import inferred, unknown, verbatim
+from facebook_cyclr_sandbox.state.facebook_world import App, Review, ReviewState
+from facebook_cyclr_sandbox.state.stores import Dice
+
+DAY = 86_400
+TEST_CALL_DAYS = 30
+
+verbatim("graph §9", "a review takes 1, 3, 6, 8 or 22 days", "third-party readings, 2026")
+REVIEW_DAYS = (1, 3, 6, 8, 22)
+"""The days that reviews were seen to take."""
+
+verbatim(
+    "graph §9",
+    "why a permission is declined: Screencast Not Aligned with Use Case Details (1.6)",
+    "third-party readings, 2026",
+)
+DECLINED_REASON = (
+    "Screencast Not Aligned with Use Case Details (Developer Policy 1.6): show the whole Meta "
+    "login, the screen that grants the permission, and how it is used from end to end, in "
+    "English or with captions."
+)
+SUBMISSION_IN_REVIEW = "Cannot submit to App Review while a previous submission is in review"
+verbatim("graph §9", f"a second submission: {SUBMISSION_IN_REVIEW}", "third-party readings, 2026")
+unknown("graph §9", "how likely a permission is declined: 10 of 31 were, in three readings")
+_DECLINED_SHARE = 10 / 31
+
+verbatim("graph §7", "what leads_retrieval depends on", "permission reference, quoted")
+DEPENDENCIES: dict[str, tuple[str, ...]] = {
+    "leads_retrieval": (
+        "ads_management",
+        "ads_read",
+        "business_management",
+        "pages_manage_ads",
+        "pages_read_engagement",
+        "pages_show_list",
+    )
+}
+"""The permissions that are requested together with a permission."""
+
+SECTIONS = {
+    "verification": "App verification: how a reviewer can use the app",
+    "usage": "Requested permissions: how each is used",
+    "data_handling": "Data handling: who receives the data",
+    "screencast": "Screencast: where it can be seen",
+}
+"""The sections of a review request that must be filled in."""
+
+
+@verbatim(
+    "graph §9",
+    "Advanced Access can be asked for once a call succeeded in the last 30 days",
+    "docs/app-review/submission-guide; third-party readings, 2026",
+)
+@inferred("graph §9", "public_profile needs no test call: it is granted automatically")
+def is_called_lately(app: App, permission: str, now: float) -> bool:
+    """Return whether the app used `permission` lately, so that it can be asked for."""
+    called_on = app.test_calls.get(permission)
+    is_recent = called_on is not None and now - called_on <= TEST_CALL_DAYS * DAY
+    return permission == "public_profile" or is_recent
+
+
+@verbatim("graph §9", "public_profile is granted automatically, others by App Review", "procedure")
+@inferred("graph §7", "asking for leads_retrieval asks for what it depends on too")
+@unknown("graph §9", "what the dashboard calls a requested permission until then: unapproved")
+def request_access(app: App, permission: str) -> None:
+    """Ask for Advanced Access to a permission; nothing else is under review then."""
+    if permission == "public_profile":
+        app.permissions[permission] = "live"
+        return
+    if app.review.state is not ReviewState.DRAFT:
+        app.review = Review(ReviewState.DRAFT, sections=dict(app.review.sections))
+    available = set(app.available_permissions)
+    for name in (*DEPENDENCIES.get(permission, ()), permission):
+        if app.permissions.get(name) == "live" or name not in available:
+            continue
+        app.permissions[name] = "unapproved"
+        if name not in app.review.permissions:
+            app.review.permissions.append(name)
+
+
+def plan(review: Review, dice: Dice, *, days: tuple[int, ...] = REVIEW_DAYS) -> None:
+    """Draw when the submission will be decided, and how; nobody sees it until then."""
+    taken = days[int(dice.fraction() * len(days))]
+    review.decides_on = (review.submitted_on or 0) + taken * DAY
+    review.drawn = {
+        name: "declined" if dice.fraction() < _DECLINED_SHARE else "approved"
+        for name in review.permissions
+    }
+
+
+def settle(app: App, now: float) -> None:
+    """Publish the decision of a submission whose day has come."""
+    review = app.review
+    is_due = review.decides_on is not None and review.decides_on <= now
+    if review.state is ReviewState.PENDING and is_due:
+        decide(app, review.drawn)
+
+
+@verbatim("graph §9", "a submission is decided per permission", "third-party readings, 2026")
+def decide(app: App, outcomes: Mapping[str, str], reason: str = "") -> None:
+    """
+    Approve or decline each permission of the submission.
+
+    One that `outcomes` does not name is approved. Raises ValueError for any
+    other outcome than approved and declined.
+    """
+    if any(outcome not in {"approved", "declined"} for outcome in outcomes.values()):
+        raise ValueError("outcome must be approved or declined")
+    review = app.review
+    declined = [name for name in review.permissions if outcomes.get(name) == "declined"]
+    app.was_reviewed = True
+    for name in review.permissions:
+        app.permissions[name] = "unapproved" if name in declined else "live"
+        app.declined.pop(name, None)
+    app.declined |= dict.fromkeys(declined, reason or DECLINED_REASON)
+    review.reason = reason or DECLINED_REASON if declined else ""
+    review.outcomes = {
+        name: "declined" if name in declined else "approved" for name in review.permissions
+    }
+    if not declined:
+        review.state = ReviewState.APPROVED
+    elif len(declined) == len(review.permissions):
+        review.state = ReviewState.DECLINED
+    else:
+        review.state = ReviewState.PARTLY_DECLINED

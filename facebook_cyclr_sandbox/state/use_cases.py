@@ -1,0 +1,133 @@
+"""
+Use cases: they decide which permissions an app has at all.
+
+An app that was made by *Other* (a type, no use case) is a classic one and has them all.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from facebook_cyclr_sandbox.origins import unknown, verbatim
+from facebook_cyclr_sandbox.state.permissions import KNOWN_PERMISSIONS
+
+
+@dataclass(frozen=True)
+class UseCase:
+    """
+    A use case: `required` permissions come with it, `optional` ones are added one by one.
+
+    `products` are the products that it sets up.
+    """
+
+    name: str
+    required: tuple[str, ...]
+    optional: tuple[str, ...] = ()
+    products: tuple[str, ...] = ()
+
+
+_ADS_PRODUCTS = ("login_for_business", "marketing_api", "webhooks")
+
+verbatim(
+    "graph §9",
+    "the required and optional permissions of each use case",
+    "docs/development/create-an-app/use-cases-permission-mapping",
+)
+verbatim(
+    "graph §9",
+    "the Marketing API use cases bring Facebook Login for Business and Webhooks",
+    "documentation/development/create-an-app/marketing-api-use-cases",
+)
+unknown("graph §9", "whether the Messenger use case brings Facebook Login for Business: it does")
+LEADS = UseCase(
+    "Capture & manage ad leads with Marketing API",
+    (
+        "public_profile",
+        "ads_management",
+        "ads_read",
+        "business_management",
+        "leads_retrieval",
+        "pages_manage_ads",
+        "pages_read_engagement",
+        "pages_show_list",
+    ),
+    ("email", "pages_manage_metadata"),
+    _ADS_PRODUCTS,
+)
+ADS = UseCase(
+    "Create & manage ads with Marketing API",
+    (
+        "public_profile",
+        "ads_management",
+        "ads_read",
+        "business_management",
+        "pages_read_engagement",
+        "pages_show_list",
+    ),
+    ("catalog_management", "pages_manage_ads", "email", "threads_business_basic"),
+    _ADS_PRODUCTS,
+)
+MESSENGER = UseCase(
+    "Engage with customers on Messenger from Meta",
+    (
+        "public_profile",
+        "business_management",
+        "pages_manage_metadata",
+        "pages_messaging",
+        "pages_show_list",
+    ),
+    (
+        "email",
+        "ads_management",
+        "instagram_basic",
+        "instagram_manage_messages",
+        "pages_user_gender",
+        "pages_user_locale",
+        "pages_user_timezone",
+        "pages_utility_messaging",
+        "pages_read_engagement",
+        "paid_marketing_messages",
+        "marketing_messages_messenger",
+    ),
+    ("login_for_business", "messenger", "webhooks"),
+)
+LOGIN = UseCase(
+    "Authenticate and request data from users with Facebook Login",
+    ("public_profile",),
+    (
+        "email",
+        "user_hometown",
+        "user_birthday",
+        "user_age_range",
+        "user_gender",
+        "user_link",
+        "user_friends",
+        "user_location",
+        "user_likes",
+        "user_photos",
+        "user_videos",
+        "user_posts",
+    ),
+    ("facebook_login",),
+)
+USE_CASES = {use_case.name: use_case for use_case in (LEADS, ADS, MESSENGER, LOGIN)}
+"""The use cases that an app can have, by name."""
+
+
+def optional(names: Iterable[str]) -> tuple[str, ...]:
+    """Return the optional permissions of the use cases `names` that none of them requires."""
+    cases = [USE_CASES[name] for name in names]
+    required = {permission for case in cases for permission in case.required}
+    return tuple(dict.fromkeys(p for case in cases for p in case.optional if p not in required))
+
+
+@unknown("graph §9", "an optional permission that was not added yet: in no list, an invalid scope")
+def available(names: Iterable[str], added: Iterable[str]) -> tuple[str, ...]:
+    """Return the permissions of an app with these use cases; without any, all there are."""
+    cases = [USE_CASES[name] for name in names]
+    if not cases:
+        return KNOWN_PERMISSIONS
+    offered = set(optional(names))
+    required = (permission for case in cases for permission in case.required)
+    return tuple(
+        dict.fromkeys((*required, *(permission for permission in added if permission in offered)))
+    )

@@ -1,0 +1,124 @@
+"""
+Graph and Marketing API versions, and which one answers a call.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from facebook_cyclr_sandbox.origins import inferred, unknown, verbatim
+
+_VERSION = re.compile(r"v\d{1,4}\.\d{1,4}\Z")
+
+
+@dataclass(frozen=True)
+class Version:
+    """
+    One version and its dates (seconds since the epoch; None: to be decided).
+
+    From `graph_until` on a newer version answers its Graph calls, and from `marketing_until` on
+    its Marketing calls; those are upgraded already from `upgraded_from` on.
+    """
+
+    name: str
+    graph_until: float | None = None
+    marketing_until: float | None = None
+    upgraded_from: float | None = None
+
+
+def _day(text: str) -> float:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
+
+
+_PAST = _day("2026-01-01")
+_LONG_DEAD = (
+    *("v1.0", *(f"v2.{minor}" for minor in range(13)), *(f"v3.{minor}" for minor in range(4))),
+    *(f"v{major}.0" for major in range(4, 20)),
+)
+
+# verbatim graph §1: the changelogs of Graph and the Marketing API as of 2026-10-29 and 2026-11-04;
+# the label of v27.0 in the Graph table is inferred.
+CALENDAR = (
+    *(Version(name, _PAST, _PAST) for name in _LONG_DEAD),
+    Version("v20.0", _day("2026-09-24"), _PAST),
+    Version("v21.0", _day("2027-01-21"), _PAST),
+    Version("v22.0", _day("2027-05-20"), _day("2026-02-19")),
+    Version("v23.0", _day("2027-10-08"), _day("2026-06-09")),
+    Version("v24.0", _day("2028-02-18"), _day("2026-11-10")),
+    Version("v25.0", _day("2028-07-29"), _day("2027-02-23"), _day("2026-07-29")),
+    Version("v26.0"),
+    Version("v27.0"),
+)
+
+verbatim(
+    "graph §1",
+    "Marketing API: v22.0 ended 2026-02-19, v23.0 2026-06-09, v24.0 2026-11-10; v25.0 ends "
+    "2027-02-23",
+    "changelog, versions",
+)
+unknown("graph §1", "Marketing API end dates of v21.0 and older (all in the past)")
+unknown("graph §1", "Graph end dates of v19.0 and older (all in the past)")
+
+
+class Calendar:
+    """The versions of one world, oldest first."""
+
+    def __init__(self, versions: Iterable[Version] = CALENDAR) -> None:
+        self._versions = {version.name: version for version in versions}
+
+    def amend(self, version: Version) -> None:
+        """Replace the dates of one version."""
+        self._versions[version.name] = version
+
+    @property
+    def latest(self) -> str:
+        """The newest version's name."""
+        return next(reversed(self._versions))
+
+    @staticmethod
+    def looks_like_version(segment: str) -> bool:
+        """Return whether a path segment has the form `v26.0`."""
+        return _VERSION.match(segment) is not None
+
+    @verbatim("graph §1", "an expired version is silently served by the next oldest", "versioning")
+    def served(self, name: str, now: float) -> str | None:
+        """Return the version that answers a Graph call to `name`; None if it never existed."""
+        if name not in self._versions:
+            return None
+        names = list(self._versions)
+        for candidate in names[names.index(name) :]:
+            until = self._versions[candidate].graph_until
+            if until is None or now < until:
+                return candidate
+        return self.latest
+
+    @verbatim("graph §1", "X-Ad-Api-Version-Warning announces an auto-upgrade", "third-party")
+    @inferred("graph §1", "an auto-upgraded Marketing call is answered by the next version")
+    def upgraded(self, name: str, now: float) -> str | None:
+        """Return the version to which a Marketing call is upgraded, or None."""
+        if not self._is_past(self._versions[name].upgraded_from, now):
+            return None
+        names = list(self._versions)
+        later = names[names.index(name) + 1 :]
+        return next(
+            (
+                version
+                for version in later
+                if not self._is_past(self._versions[version].upgraded_from, now)
+            ),
+            self.latest,
+        )
+
+    @inferred(
+        "graph §1",
+        "a Marketing call of an ended version is answered by the newest one's rules",
+        "third-party readings, 2026",
+    )
+    def is_ended_for_marketing(self, name: str, now: float) -> bool:
+        """Return whether the newest version answers a Marketing call to `name`."""
+        return self._is_past(self._versions[name].marketing_until, now)
+
+    @staticmethod
+    def _is_past(moment: float | None, now: float) -> bool:
+        return moment is not None and now >= moment

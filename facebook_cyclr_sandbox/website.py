@@ -1,0 +1,113 @@
+"""
+The partner's own website: pages that Facebook's reviewers open, good ones and bad ones.
+
+It is served on the HTTPS socket of the service domain, by host name:
+
+* `www.partner.test` and `partner.test`: `/privacy`, `/terms` and `/data-deletion` are as they
+  should be; `/app-page` is empty without script; `/moved` leads to another registrable domain,
+  `/moved-within` to another host of the same one; any other path is 404
+* `soft.partner.test` answers every path with the same page and 200
+"""
+
+from dataclasses import dataclass
+
+from facebook_cyclr_sandbox.http.pages import page
+from facebook_cyclr_sandbox.http.web import Reply, Request, html, redirect
+from facebook_cyclr_sandbox.origins import inferred, unknown
+from facebook_cyclr_sandbox.state.cyclr_world import Cyclr
+
+unknown("website", "what Facebook's reviewers' programs read of a page: these are examples")
+inferred(
+    "website",
+    "policy, terms and deletion pages must open without JavaScript",
+    "third-party readings, 2026",
+)
+
+
+@dataclass(frozen=True)
+class _Text:
+    """A page of text; an empty line separates paragraphs."""
+
+    title: str
+    text: str
+
+
+_TEXTS = {
+    "/": _Text(
+        "Sandbox Partner",
+        """\
+Sandbox Partner connects the tools that small companies use: their advertising, their customer
+lists and their mailings.
+
+A customer signs in once for each tool, sees what is asked for, and can withdraw it at any time
+in the settings of that tool.
+""",
+    ),
+    "/privacy": _Text(
+        "Privacy Policy",
+        """\
+This policy describes which data Sandbox Partner receives from Facebook when a customer connects
+a Page, what it is used for, and how long it is kept.
+
+We receive the names and answers that people enter into a customer's lead forms, and the names
+of the customer's Pages, forms and ad accounts. We pass them on to the system that the customer
+has chosen, and to nobody else.
+
+Leads are deleted from our systems within thirty days. Access ends at once when a customer
+disconnects the Page, or withdraws the permission at Facebook.
+
+Questions about this policy, and requests for access to or deletion of data, are answered by
+support@partner.test within ten working days.
+""",
+    ),
+    "/terms": _Text(
+        "Terms of Service",
+        """\
+These terms apply between Sandbox Partner and the company that uses its service to connect
+Facebook Pages with other systems.
+
+The customer may connect only Pages and ad accounts that it owns or manages, and tells the
+people who fill in its forms what happens to their answers.
+
+Either side may end the contract at the end of a month. The data that was received for the
+customer is then deleted within thirty days.
+""",
+    ),
+    "/data-deletion": _Text(
+        "User Data Deletion",
+        """\
+A person who has filled in a lead form of one of our customers can have the answers deleted.
+Write to support@partner.test from the address that you entered, and name the Page on which you
+found the form.
+
+A customer removes everything by disconnecting the Page in the settings, or at Facebook under
+Settings, Business Integrations, by removing this app. We then delete what we hold within thirty
+days, and confirm it by mail.
+""",
+    ),
+}
+_SHELL = (
+    "<!DOCTYPE html><html lang='en'><head><meta charset='utf-8'><title>SANDBOX</title></head>"
+    "<body><div id='root'></div><script src='/app.js'></script></body></html>"
+)
+
+
+def answer_website(cyclr: Cyclr, host: str, request: Request) -> Reply:
+    """Answer a request for a page of the website."""
+    if request.method not in {"GET", "HEAD"}:
+        return _show(_Text("405 – Method Not Allowed", "This page can only be read."), 405)
+    path = "/" if host.startswith("soft.") else request.path.rstrip("/") or "/"
+    if path in _TEXTS:
+        return _show(_TEXTS[path])
+    bare = cyclr.website.removeprefix("www.")
+    odd = {
+        "/app-page": html(_SHELL),
+        "/moved": redirect("https://www.elsewhere.test/", 301),
+        "/moved-within": redirect(f"https://{bare}/privacy", 301),
+    }
+    missing = _Text("404 – Not Found", "There is no such page.")
+    return odd[path] if path in odd else _show(missing, 404)
+
+
+def _show(text: _Text, status: int = 200) -> Reply:
+    return page("website.html", status, title=text.title, paragraphs=text.text.split("\n\n"))
