@@ -1,12 +1,11 @@
 """
 The sandbox as a server: one thread, one event loop, one loopback port for each site.
 
-`Sandbox` runs inside a process, `serve` until it is interrupted.
+`Sandbox` runs inside a process, in a thread of its own.
 """
 
 import asyncio
 import errno
-import signal
 import socket
 import struct
 import tempfile
@@ -281,27 +280,3 @@ def _server(application: SiteApplication, certificate: Path | None) -> _Server:
             ssl_certfile=str(certificate) if certificate else None,
         )
     )
-
-
-def serve(
-    scenario: str,
-    *,
-    port: int = 0,
-    announce: Callable[[Description], object],
-    folder: Path | None = None,
-) -> None:
-    """
-    Serve until SIGINT or SIGTERM; call `announce` with the description once it listens.
-
-    Call it from the main thread, which receives the signals.
-    """
-    stop = threading.Event()
-    signals = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, lambda *_: stop.set()) for number in signals}
-    try:
-        with Sandbox(scenario, port=port, folder=folder) as sandbox:
-            announce(sandbox.description)
-            stop.wait()
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -2,7 +2,8 @@
 Rooms: a module imports only from lower ones.
 
 The test uses the syntax tree, so that imports inside functions, and those for type checkers alone,
-count too. Rooms that are there for every connector name no vendor.
+count too. Rooms that are there for every connector name no vendor. The sandbox is a package beside
+the product, and each knows nothing of the other but for what one module imports by two names.
 """
 
 from __future__ import annotations
@@ -40,6 +41,9 @@ ROOMS = (
 LEVELS = {room: level for level, room in enumerate(ROOMS)}
 # The two entry points: `python -m runbook_lib`, and the package itself.
 ENTRY_POINTS = {"__main__": len(ROOMS), "": 0}
+# The module that may start the sandbox, and by which names.
+HOST = "engine.practice"
+PUBLIC = {f"{SANDBOX}.{name}" for name in ("SCENARIOS", "serve")}
 MOST_ENTRIES = 16
 
 # What people, and programs, call a vendor beside its own name.
@@ -119,6 +123,18 @@ def wrong_imports(known: dict[str, Module]) -> list[str]:
     return wrong
 
 
+def wrong_neighbours(root: Path) -> list[str]:
+    """Return each import from one package of another, but for the host's of `PUBLIC`."""
+    wrong = []
+    for package, other in ((PACKAGE, SANDBOX), (SANDBOX, PACKAGE)):
+        for module in modules(root, package).values():
+            allowed = PUBLIC if (package, module.name) == (PACKAGE, HOST) else set()
+            names = sorted(every_import(module) - allowed)
+            others = (name for name in names if name.partition(".")[0] == other)
+            wrong += [f"{package}.{module.name} imports {name}" for name in others]
+    return wrong
+
+
 def import_cycles(known: dict[str, Module]) -> list[list[str]]:
     """Return each cycle of imports."""
     return cycles({name: imported(module, known) - {name} for name, module in known.items()})
@@ -188,6 +204,13 @@ def test_imports_lead_to_lower_rooms_only() -> None:
     """No module imports from its own level in another room, or from a higher room."""
 
     assert wrong_imports(KNOWN) == []
+
+
+def test_product_and_sandbox_know_nothing_of_each_other() -> None:
+    """The sandbox imports nothing of the product, which imports two names of it in one module."""
+
+    assert wrong_neighbours(ROOT) == []
+    assert every_import(KNOWN[HOST]) >= PUBLIC
 
 
 @each_package
@@ -324,6 +347,33 @@ def test_a_right_import_is_accepted(tmp_path: Path, importer: str, source: str) 
 
     assert wrong_imports(known) == []
     assert import_cycles(known) == []
+
+
+@pytest.mark.parametrize(
+    ("importer", "source", "is_wrong"),
+    [
+        (f"{SANDBOX}/server", "from runbook_lib.errors import RunbookError", True),
+        (f"{SANDBOX}/server", "def f():\n    import runbook_lib", True),
+        (f"{SANDBOX}/server", f"from {SANDBOX} import control", False),
+        (f"{PACKAGE}/engine/run", f"from {SANDBOX} import serve", True),
+        (f"{PACKAGE}/cli/main", f"from {SANDBOX} import SCENARIOS", True),
+        (f"{PACKAGE}/engine/practice", f"def f():\n    from {SANDBOX} import serve", False),
+        (f"{PACKAGE}/engine/practice", f"from {SANDBOX} import SCENARIOS, serve", False),
+        (f"{PACKAGE}/engine/practice", f"from {SANDBOX} import control", True),
+        (f"{PACKAGE}/engine/practice", f"from {SANDBOX}.server import serve", True),
+        (f"{PACKAGE}/engine/practice", f"import {SANDBOX}", True),
+    ],
+)
+def test_an_import_of_the_neighbour_is_detected(
+    tmp_path: Path, importer: str, source: str, is_wrong: bool
+) -> None:
+    """Every import between the packages is detected, but for the two names in the one module."""
+
+    path = (tmp_path / importer).with_suffix(".py")
+    path.parent.mkdir(parents=True)
+    path.write_text(source)
+
+    assert bool(wrong_neighbours(tmp_path)) is is_wrong
 
 
 def test_an_import_cycle_is_detected(tmp_path: Path) -> None:

@@ -36,7 +36,8 @@ ROOT = Path(__file__).parents[1]
 PROCEDURE = find_procedure("facebook_marketing")
 DOCUMENTS = {
     path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
-    for path in (*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md")))
+    for pattern in ("*.md", "docs/*.md", f"{SANDBOX}/*.md")
+    for path in sorted(ROOT.glob(pattern))
 }
 README, HEADLESS = DOCUMENTS["README.md"], DOCUMENTS["docs/headless.md"]
 ARCHITECTURE, CONTRIBUTING = DOCUMENTS["ARCHITECTURE.md"], DOCUMENTS["CONTRIBUTING.md"]

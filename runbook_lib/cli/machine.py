@@ -72,9 +72,7 @@ def init(*, connector: str, output: str) -> None:
 @JSON
 def sandbox(scenario: str, port: int, *, as_json: bool) -> None:
     """Serve the remote systems on loopback, for practice and tests."""
-    from facebook_cyclr_sandbox.server import serve
-    from runbook_lib.core.scratch import scratch_folder
-    from runbook_lib.engine.practice import require_scenario
+    from runbook_lib.engine.practice import serve_until_interrupted
 
     def announce(description: Mapping[str, Any]) -> None:
         if as_json:
@@ -84,9 +82,7 @@ def sandbox(scenario: str, port: int, *, as_json: bool) -> None:
         for name, value in description.items():
             click.echo(f"  {name:24} {value}")
 
-    require_scenario(scenario)
-    with scratch_folder() as folder:
-        serve(scenario, port=port, announce=announce, folder=folder)
+    serve_until_interrupted(scenario, port, announce)
 
 
 @click.command()

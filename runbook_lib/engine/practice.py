@@ -7,7 +7,9 @@ a settings file of its own, and nothing of the operator's real settings is used.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 
@@ -45,11 +47,35 @@ class Practice:
 
 def require_scenario(name: str) -> None:
     """Raise `SettingsError` if there is no scenario called `name`."""
-    from facebook_cyclr_sandbox.scenarios import SCENARIOS  # noqa: PLC0415  (only for practice)
+    from facebook_cyclr_sandbox import SCENARIOS  # noqa: PLC0415  (only for practice)
 
     if name not in SCENARIOS:
         msg = f"There is no scenario called {name[:60]}; known are {', '.join(SCENARIOS)}."
         raise SettingsError(msg)
+
+
+def serve_until_interrupted(
+    scenario: str, port: int, announce: Callable[[Mapping[str, str | int]], object]
+) -> None:
+    """
+    Serve the sandbox until SIGINT or SIGTERM; call `announce` with its description once it listens.
+
+    Call it from the main thread, which receives the signals.
+    Raises `SettingsError` for an unknown scenario.
+    """
+    from facebook_cyclr_sandbox import serve  # noqa: PLC0415
+
+    require_scenario(scenario)
+    stop = threading.Event()
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in signals}
+    try:
+        with scratch_folder() as folder, serve(scenario, port=port, folder=folder) as sandbox:
+            announce(sandbox.description)
+            stop.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def practise_tenant(
@@ -96,7 +122,7 @@ def practice(scenario: str, procedure: Procedure, key: FingerprintKey) -> Iterat
     """
     from platformdirs import user_cache_path  # noqa: PLC0415  (slow to import)
 
-    from facebook_cyclr_sandbox.server import Sandbox  # noqa: PLC0415
+    from facebook_cyclr_sandbox import serve  # noqa: PLC0415
 
     require_scenario(scenario)
     words = practice_words(procedure.id, scenario, utc_now().date())
@@ -104,7 +130,7 @@ def practice(scenario: str, procedure: Procedure, key: FingerprintKey) -> Iterat
         folder = stack.enter_context(scratch_folder())
         # The sandbox keeps its certificate between runs.
         cache = user_cache_path("facebook-marketing-runbook") / "sandbox"
-        sandbox = stack.enter_context(Sandbox(scenario, seed=key.seed, folder=folder, kept=cache))
+        sandbox = stack.enter_context(serve(scenario, seed=key.seed, folder=folder, kept=cache))
         env_file = folder / "sandbox.env"
         description, items = sandbox.description, inputs_of(procedure)
         # What a check may spend at the vendor it may in practice, unasked.

@@ -29,7 +29,6 @@ _OURS = "runbook_lib"
 # What `run --sandbox` loads and a tenant of a fleet does not; the last is imported by its name.
 _NOT_IN_A_FLEET = (
     f"{_OURS}.cli",
-    f"{_OURS}.sandbox",
     f"{_OURS}.engine.practice",
     f"{_OURS}.connectors.facebook_marketing.permission_uses",
 )

@@ -16,7 +16,6 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-import facebook_cyclr_sandbox.server
 import runbook_lib.cli.walkthrough
 import runbook_lib.engine.doctor
 import runbook_lib.engine.headless
@@ -693,11 +692,11 @@ def test_the_sandbox_describes_itself(monkeypatch: pytest.MonkeyPatch) -> None:
 
     asked: list[Any] = []
 
-    def serve(scenario: str, *, port: int, announce: Any, folder: Path) -> None:
+    def serve(scenario: str, port: int, announce: Any) -> None:
         asked.append((scenario, port))
         announce({"graph_url": "http://127.0.0.1:9"})
 
-    monkeypatch.setattr(facebook_cyclr_sandbox.server, "serve", serve)
+    monkeypatch.setattr(runbook_lib.engine.practice, "serve_until_interrupted", serve)
 
     shown = runbook("sandbox", "--scenario", "fresh", "--port", "9000")
     machine = runbook("sandbox", "--json")

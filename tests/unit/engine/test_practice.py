@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterator
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 
 from runbook_lib.config.runner import inputs_of
@@ -23,6 +28,7 @@ from runbook_lib.engine.practice import (
     practice_environment,
     practise_tenant,
     sandbox_key,
+    serve_until_interrupted,
 )
 from runbook_lib.errors import SettingsError
 
@@ -174,3 +180,43 @@ def test_two_first_runs_at_once_use_the_same_app(runs: Runs) -> None:
     assert first.key != faster == second.key
     assert second.env_file == f"{faster.seed}.env"
     assert sandbox_key(PROCEDURE, "evidence", "acme") == faster
+
+
+def test_the_sandbox_can_stop_in_this_process() -> None:
+    """The sandbox announces the description, stops on SIGTERM, and restores the signal handlers."""
+    before = signal.getsignal(signal.SIGTERM)
+    seen: list[Mapping[str, str | int]] = []
+
+    def announce(given: Mapping[str, str | int]) -> None:
+        seen.append(given)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    serve_until_interrupted("fresh", 0, announce)
+    assert seen[0]["scenario"] == "fresh"
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_sandbox_ends_on_a_signal(number: signal.Signals) -> None:
+    """The sandbox announces the description once, and a signal ends it with exit code 0."""
+    code = (
+        "import json, logging; from runbook_lib.engine.practice import serve_until_interrupted\n"
+        # NOTE: in this mode asyncio also logs slow callbacks, which are common on a busy machine.
+        "logging.getLogger('asyncio').setLevel(logging.ERROR)\n"
+        "say = lambda given: print(json.dumps(given), flush=True)\n"
+        "serve_until_interrupted('approved', 0, say)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-X", "dev", "-W", "error", "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        given = json.loads(process.stdout.readline())
+        assert httpx.get(f"{given['graph_url']}/v26.0/me").status_code == 400
+        os.kill(process.pid, number)
+        assert process.wait(timeout=20) == 0
+        assert process.stderr.read() == ""

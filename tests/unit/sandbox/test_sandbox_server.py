@@ -1,12 +1,7 @@
 """Starting and stopping the sandbox, and serving until interrupted."""
 
 import gc
-import json
-import os
-import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 import warnings
@@ -15,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from facebook_cyclr_sandbox.server import Description, Sandbox, serve
+from facebook_cyclr_sandbox.server import Sandbox
 from facebook_cyclr_sandbox.state.faults import Fault, FaultKind
 from tests.support.ports import free_ports
 
@@ -87,45 +82,6 @@ def test_a_slow_answer_does_not_keep_it_alive() -> None:
     client.join()
     assert time.monotonic() - begun < 10
     assert len(answers) == 1
-
-
-def test_serve_can_announce_and_stop_in_this_process() -> None:
-    """`serve` announces the description, stops on SIGTERM, and restores the signal handlers."""
-    before = signal.getsignal(signal.SIGTERM)
-    seen: list[Description] = []
-
-    def announce(given: Description) -> None:
-        seen.append(given)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    serve("fresh", announce=announce)
-    assert seen[0]["scenario"] == "fresh"
-    assert signal.getsignal(signal.SIGTERM) is before
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_serve_ends_on_a_signal(number: signal.Signals) -> None:
-    """`serve` announces the description once, and a signal ends it with exit code 0."""
-    code = (
-        "import json, logging; from facebook_cyclr_sandbox.server import serve\n"
-        # NOTE: in this mode asyncio also logs slow callbacks, which are common on a busy machine.
-        "logging.getLogger('asyncio').setLevel(logging.ERROR)\n"
-        "serve('approved', announce=lambda given: print(json.dumps(given), flush=True))"
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-X", "dev", "-W", "error", "-c", code],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    with process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        given = json.loads(process.stdout.readline())
-        assert httpx.get(f"{given['graph_url']}/v26.0/me").status_code == 400
-        os.kill(process.pid, number)
-        assert process.wait(timeout=20) == 0
-        assert process.stderr.read() == ""
 
 
 def test_no_connection_is_left_open_behind_a_sandbox() -> None:
