@@ -5,11 +5,13 @@ BIN := $(VENV)/bin
 WORKERS ?= 2
 # Tests that start browsers, kernels and commands wait more than they compute.
 WAITING ?= 3
-# Unit tests run in a random order, whose seed is printed: `make test SEED=…` repeats it.
+# Tests that mirror the product's rooms, and those of the sandbox.
+UNITS = tests/unit tests/sandbox
+# They run in a random order, whose seed is printed: `make test SEED=…` repeats it.
 SEED ?=
 ORDER = --numprocesses $(WORKERS) --dist worksteal $(if $(SEED),--randomly-seed=$(SEED))
 # The other tests go file by file, in the order in which they are written.
-AS_WRITTEN = --ignore=tests/unit -p no:randomly --numprocesses $(WAITING) --dist loadfile --no-loadscope-reorder
+AS_WRITTEN = $(addprefix --ignore=,$(UNITS)) -p no:randomly --numprocesses $(WAITING) --dist loadfile --no-loadscope-reorder
 NODE := node_modules/.package-lock.json
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate
 
@@ -22,26 +24,27 @@ lab: $(VENV)/.installed  ## open the walkthrough in JupyterLab
 	$(BIN)/runbook lab
 
 test: $(VENV)/.installed-tests programs  ## every test
-	$(BIN)/python -m pytest tests/unit $(ORDER)
+	$(BIN)/python -m pytest $(UNITS) $(ORDER)
 	$(BIN)/python -m pytest tests $(AS_WRITTEN)
 
 # Every command with every odd file, every client with every hostile answer, papermill's own tests.
 matrices: $(VENV)/.installed-tests programs  ## the whole of what `make test` only samples
-	$(BIN)/python -m pytest tests/unit --matrices $(ORDER)
+	$(BIN)/python -m pytest $(UNITS) --matrices $(ORDER)
 	$(BIN)/python -m pytest tests --matrices $(AS_WRITTEN)
 
-coverage: $(VENV)/.installed-tests  ## unit tests in another random order, with the branches that they cover
+coverage: $(VENV)/.installed-tests  ## the same in another random order, with the branches of each package that they cover
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest tests/unit $(ORDER)
+	$(BIN)/coverage run -m pytest $(UNITS) $(ORDER)
 	$(BIN)/coverage combine --quiet
-	$(BIN)/coverage report
+	$(BIN)/coverage report --include="runbook_lib/*"
+	$(BIN)/coverage report --include="facebook_cyclr_sandbox/*"
 
 # Where it may not install, tests are left out by name; CI refuses that.
 programs:  ## install what tests need beside Python (Debian, as root)
 	.ci/programs || echo "The tests that need them are left out."
 
-quick: $(VENV)/.installed-tests  ## unit tests alone, without coverage and without matrices
-	$(BIN)/python -m pytest tests/unit -m "not matrix" --numprocesses $(WAITING) --dist worksteal
+quick: $(VENV)/.installed-tests  ## those without coverage, without matrices and without foreign clients
+	$(BIN)/python -m pytest $(UNITS) --ignore=tests/sandbox/sdk -m "not matrix" --numprocesses $(WAITING) --dist worksteal
 
 check: lint types test matrices coverage rooms  ## what CI runs
 

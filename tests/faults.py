@@ -871,8 +871,8 @@ def _plant(project: Path, fault: Fault) -> str:
 
 
 def _run(project: Path, tests: Iterable[str]) -> subprocess.CompletedProcess[str]:
-    """Run these files of `tests/unit` up to the first failure."""
-    files = [f"tests/unit/{each}" for each in tests]
+    """Run these files, of `tests/unit` or `tests/sandbox`, up to the first failure."""
+    files = [f"tests/{'' if each.startswith('sandbox/') else 'unit/'}{each}" for each in tests]
     plain = ("-pno:cacheprovider", "-pno:randomly")
     command = [sys.executable, "-m", "pytest", "-q", "-x", *plain, *files]
     # NOTE: bytecode is compared by size and whole seconds; a planted fault may differ in neither.

@@ -15,8 +15,8 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from tests.browser.jupyter import TOKEN, Desk, Desks, Lab, Serve, Walk
-from tests.contract.npm import installed
 from tests.runs.conftest import settings_of
+from tests.support.npm import installed
 
 FLAGS = (
     "--no-sandbox",

@@ -22,8 +22,8 @@ from runbook_lib.core.journal import Journal
 from runbook_lib.core.model import EventType
 from tests.browser.conftest import NPM
 from tests.browser.jupyter import NO_CERTIFICATES, NOTEBOOK, OPERATOR, Lab, Walk
-from tests.contract.npm import installed
 from tests.runs.conftest import ROOT, environment, settings_of
+from tests.support.npm import installed
 from tests.support.ports import free_ports
 from tests.support.programs import needs
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from runbook_lib.evidence.signing.keys import SigningKey, export_public_key
-from tests.contract.npm import installed
+from tests.support.npm import installed
 from tests.support.programs import needs
 from tests.unit.evidence.conftest import ended_run, key, other_key, seal_run
 
@@ -20,7 +20,7 @@ pytestmark = needs("node", "npm")
 
 __all__ = ["key", "other_key"]
 
-FOLDER = Path(__file__).parent / "node"
+FOLDER = Path(__file__).parents[1] / "support" / "node"
 Verify = Callable[[Path, Path], dict[str, Any]]
 
 

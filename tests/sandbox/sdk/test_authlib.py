@@ -9,7 +9,7 @@ from authlib.integrations.base_client import OAuthError
 from authlib.integrations.requests_client import OAuth2Session
 from authlib.oauth2.rfc6749.errors import MismatchingStateException
 
-from tests.contract.conftest import Given, answer_dialog, control, query_of
+from tests.sandbox.sdk.conftest import Given, answer_dialog, control, query_of
 
 SIXTY_DAYS = 60 * 86_400
 

@@ -1,4 +1,4 @@
-"""The official Node SDK, driven by `node/drive.js`: objects, cursors, errors, batches, limits."""
+"""The official Node SDK, driven by `drive.js`: objects, cursors, errors, batches, limits."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 
 from facebook_cyclr_sandbox.server import Sandbox
-from tests.contract.conftest import Given, control
-from tests.contract.npm import installed
+from tests.sandbox.sdk.conftest import Given, control
+from tests.support.npm import installed
 from tests.support.programs import needs
 
 pytestmark = needs("node", "npm")
 
-FOLDER = Path(__file__).parent / "node"
+FOLDER = Path(__file__).parents[2] / "support" / "node"
 Drive = Callable[[str, Given], Any]
 
 

@@ -14,7 +14,7 @@ from httpx_oauth.exceptions import GetProfileError
 from httpx_oauth.oauth2 import GetAccessTokenError, OAuth2RequestError
 
 from facebook_cyclr_sandbox.server import Sandbox
-from tests.contract.conftest import Given, answer_dialog, control, query_of
+from tests.sandbox.sdk.conftest import Given, answer_dialog, control, query_of
 
 STATE = "a state of the app's own"
 SIXTY_DAYS = 60 * 86_400

@@ -37,7 +37,7 @@ from facebook_cyclr_sandbox.state.faults import FaultKind
 from facebook_cyclr_sandbox.state.permissions import KNOWN_PERMISSIONS
 from facebook_cyclr_sandbox.state.review import SECTIONS
 from facebook_cyclr_sandbox.state.world import World
-from tests.unit.sandbox.test_sandbox_malformed import (
+from tests.sandbox.test_sandbox_malformed import (
     CYCLR_NAMES,
     GRAPH_NAMES,
     JSON,

@@ -21,7 +21,7 @@ from facebook_business.session import FacebookSession
 from facebook_cyclr_sandbox.server import Sandbox
 from facebook_cyclr_sandbox.state.stores import Meter
 from tests.conftest import NOON
-from tests.contract.conftest import Given, control
+from tests.sandbox.sdk.conftest import Given, control
 
 Open = Callable[..., FacebookAdsApi]
 

@@ -15,7 +15,7 @@ from facebook_cyclr_sandbox.server import Sandbox
 
 from .conftest import Graph, error_of
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 
 
 def test_success_headers_are_those_of_the_capture(graph: Graph) -> None:

@@ -10,7 +10,7 @@ from oauthlib.oauth2 import MismatchingStateError, OAuth2Error
 from requests_oauthlib import OAuth2Session
 from requests_oauthlib.compliance_fixes import facebook_compliance_fix
 
-from tests.contract.conftest import Given, answer_dialog
+from tests.sandbox.sdk.conftest import Given, answer_dialog
 
 # What log-in libraries ask for of a person, whether they get it or not.
 PROFILE = "id,name,first_name,middle_name,last_name,short_name,picture,link,locale,email,age_range"
