@@ -32,7 +32,7 @@ matrices: $(VENV)/.installed-tests programs  ## the whole of what `make test` on
 	$(BIN)/python -m pytest $(UNITS) --matrices $(ORDER)
 	$(BIN)/python -m pytest tests --matrices $(AS_WRITTEN)
 
-coverage: $(VENV)/.installed-tests  ## the same in another random order, with the branches of each package that they cover
+coverage: $(VENV)/.installed-tests  ## unit tests and the sandbox's in another random order, with the branches that they cover
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest $(UNITS) $(ORDER)
 	$(BIN)/coverage combine --quiet
@@ -43,13 +43,13 @@ coverage: $(VENV)/.installed-tests  ## the same in another random order, with th
 programs:  ## install what tests need beside Python (Debian, as root)
 	.ci/programs || echo "The tests that need them are left out."
 
-quick: $(VENV)/.installed-tests  ## those without coverage, without matrices and without foreign clients
+quick: $(VENV)/.installed-tests  ## unit tests and the sandbox's, without coverage, matrices and foreign clients
 	$(BIN)/python -m pytest $(UNITS) --ignore=tests/sandbox/sdk -m "not matrix" --numprocesses $(WAITING) --dist worksteal
 
 check: lint types test matrices coverage rooms  ## what CI runs
 
 rooms: $(VENV)/.installed-tests  ## the lines of each room
-	$(BIN)/python -m tests.rooms
+	$(BIN)/python -m tools.rooms
 
 lint: $(VENV)/.installed-tests $(NODE)  ## ruff, and biome for the browser scripts
 	$(BIN)/ruff check .
@@ -64,18 +64,18 @@ notebooks: $(VENV)/.installed  ## build the notebooks from the procedure
 	$(BIN)/runbook notebooks
 
 bench: $(VENV)/.installed-tests  ## measure, and print the tables
-	$(BIN)/python -m tests.bench --json bench.json
+	$(BIN)/python -m tools.bench --json bench.json
 
 soak: $(VENV)/.installed-tests  ## long histories, kills, neighbours, hostile remotes: an hour, beside the tests
-	$(BIN)/python -m tests.soak
-	$(BIN)/python -m tests.soak.disturbances
-	$(BIN)/python -m tests.soak.watched_week
+	$(BIN)/python -m tools.soak
+	$(BIN)/python -m tools.soak.disturbances
+	$(BIN)/python -m tools.soak.watched_week
 
 faults: $(VENV)/.installed-tests  ## plant faults one at a time, and see the tests go red
-	$(BIN)/python -m tests.faults
+	$(BIN)/python -m tools.faults
 
 mutants: $(VENV)/.installed-tests  ## change one line at a time, 400 of them, and list those that no test sees: an hour
-	nice $(BIN)/python -m tests.mutants --workers $(WORKERS)
+	nice $(BIN)/python -m tools.mutants --workers $(WORKERS)
 
 lock:  ## compile both lock files from the ranges in pyproject.toml (needs uv)
 	$(LOCK) pyproject.toml --output-file requirements.txt

@@ -10,10 +10,10 @@ from typing import Any
 from runbook_lib.config.attestations import check_subjects, read_words
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.connectors.registry import practice_words
-from tests.bench.distance import count_requests, waits_in_a_row
-from tests.bench.fleet import sandboxes
-from tests.bench.fleet_distance import attestations
-from tests.bench.watch_fleet import daily_looks
+from tools.bench.distance import count_requests, waits_in_a_row
+from tools.bench.fleet import sandboxes
+from tools.bench.fleet_distance import attestations
+from tools.bench.watch_fleet import daily_looks
 
 
 def line(kind: str, **data: Any) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.mutants import Mutant, listed, read_mutant, sample
+from tools.mutants import Mutant, listed, read_mutant, sample
 
 DIFF = """\
 # runbook_lib.core.state.x_fold__mutmut_3: survived

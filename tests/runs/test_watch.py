@@ -16,8 +16,8 @@ from runbook_lib.core.model import Mode
 from runbook_lib.engine.run import open_run
 from runbook_lib.engine.watched import Watched, read_watched
 from tests.runs.conftest import command, environment
-from tests.soak.watched_week import kinds_of, watched_week
 from tests.support.post import receiving
+from tools.soak.watched_week import kinds_of, watched_week
 
 PATIENCE = 120
 KILLS = 10

@@ -40,7 +40,7 @@ OF_CONTROLS = {
     *("data-sort", "data-is", "data-open", "data-whom", "data-failed", "data-wait"),
     *("data-seconds", "data-connector"),
 }
-# What a tenant may cost the browser, in elements; see `tests.bench --only fleet-page`.
+# What a tenant may cost the browser, in elements; see `tools.bench --only fleet-page`.
 MOST_ELEMENTS = 30
 
 

@@ -28,7 +28,7 @@ from runbook_lib.config.workspace import journal_path
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.fingerprints import FingerprintKey
 from runbook_lib.engine.practice import practice
-from tests.bench.runs import ROOT
+from tools.bench.runs import ROOT
 
 TURNS = 5
 ROUND_TRIPS = (0.0, 0.05, 0.15, 0.25)

@@ -1,7 +1,7 @@
 """
 A week of `runbook watch --once`, killed at random moments, and the messages that arrived.
 
-    python -m tests.soak.watched_week [--kills 50] [--seed 4711]
+    python -m tools.soak.watched_week [--kills 50] [--seed 4711]
 
 The clocks of the sandbox and of the watch are moved. Each look is a process of its own, with all
 that it starts; mails and webhooks arrive at real servers.
@@ -150,7 +150,7 @@ def kinds_of(names: Sequence[str]) -> list[str]:
 
 def main() -> None:
     """Print what became of the week; the exit code is 1 where something was lost."""
-    parser = argparse.ArgumentParser(prog="python -m tests.soak.watched_week")
+    parser = argparse.ArgumentParser(prog="python -m tools.soak.watched_week")
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=4711)
     options = parser.parse_args()

@@ -191,7 +191,7 @@ def sandboxes(apps: int) -> Iterator[Place]:
     with tempfile.TemporaryDirectory(prefix="runbook-bench-") as name, ExitStack() as stack:
         process = stack.enter_context(
             subprocess.Popen(
-                [sys.executable, "-m", "tests.bench.fleet_sandbox", str(apps)],
+                [sys.executable, "-m", "tools.bench.fleet_sandbox", str(apps)],
                 cwd=_ROOT,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

@@ -1,7 +1,7 @@
 """
 Runs under disturbance, and what they leave: kills, parallel runs, hostile remotes, silent archives.
 
-    python -m tests.soak.disturbances [--tree FOLDER] [--kills 300] [--only kills …] [--json FILE]
+    python -m tools.soak.disturbances [--tree FOLDER] [--kills 300] [--only kills …] [--json FILE]
 
 `--tree` measures another checkout, with the Python in its own `.venv`; to compare
 two checkouts, measure one after the other. Servers are on loopback, and each command
@@ -231,7 +231,7 @@ PARTS: Mapping[str, Callable[[Path], list[Row]]] = {
 
 def main() -> None:
     """Print the tables."""
-    parser = argparse.ArgumentParser(prog="python -m tests.soak.disturbances")
+    parser = argparse.ArgumentParser(prog="python -m tools.soak.disturbances")
     parser.add_argument("--tree", type=Path, default=ROOT)
     parser.add_argument("--kills", type=int, default=300)
     parser.add_argument("--only", nargs="*", choices=("kills", *PARTS), default=("kills", *PARTS))

@@ -1,4 +1,4 @@
-"""`python -m tests.bench.fleet_sandbox APPS`: sandboxes in one process, each with its own app.
+"""`python -m tools.bench.fleet_sandbox APPS`: sandboxes in one process, each with its own app.
 
 Prints one JSON line with their descriptions, and serves until standard input ends.
 """

@@ -1,7 +1,7 @@
 """
 Planted faults: does a test go red when the code is wrong?
 
-`python -m tests.faults` (or `make faults`) plants one fault at a time in a copy of the project and
+`python -m tools.faults` (or `make faults`) plants one fault at a time in a copy of the project and
 runs the tests that cover it against the copy. Arguments select the faults whose file name contains
 one of them. Exit code 1 if a fault stays green, if its text is not in the file exactly once, or if
 the tests are red without any fault.

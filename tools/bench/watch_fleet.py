@@ -1,7 +1,7 @@
 """
 A watch over a fleet: its requests, memory and processor time in seven daily looks.
 
-`python -m tests.bench.watch_fleet FILE EVIDENCE LOOKS` looks in one process, and prints a line of
+`python -m tools.bench.watch_fleet FILE EVIDENCE LOOKS` looks in one process, and prints a line of
 JSON for each look; whoever started it moves the sandboxes' time meanwhile, and answers each line.
 The least possible number of requests is `looks * sum(distinct requests of each tenant's look)`:
 each fact that a check needs is asked once, and none is kept from one day to the next.
@@ -33,7 +33,7 @@ from runbook_lib.core.model import Mode
 from runbook_lib.engine.run import Run, open_run
 from runbook_lib.engine.watch_fleet import watch_fleet
 from runbook_lib.remote.wire import Wire
-from tests.bench.fleet import Place, _tenants, sandboxes
+from tools.bench.fleet import Place, _tenants, sandboxes
 
 TENANTS, LOOKS, RUNS = 1_000, 7, 5
 _APPS = 8
@@ -75,7 +75,7 @@ def daily_looks(place: Place, tenants: int, looks: int) -> Iterator[Figures]:
     """Yield the figures of each look of a process, with a day between two."""
     file = place.folder / "tenants.toml"
     file.write_text(_tenants(place.given, tenants, place.folder), encoding="utf-8")
-    words = [sys.executable, "-m", "tests.bench.watch_fleet", str(file), "evidence", str(looks)]
+    words = [sys.executable, "-m", "tools.bench.watch_fleet", str(file), "evidence", str(looks)]
     with subprocess.Popen(
         words, cwd=place.folder, env=place.environment, text=True,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE,

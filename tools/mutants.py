@@ -1,7 +1,7 @@
 """
 Mutation testing: does a test go red when one line of the code is wrong?
 
-`python -m tests.mutants` (or `make mutants`) lets mutmut change a copy of `core/`, `evidence/` and
+`python -m tools.mutants` (or `make mutants`) lets mutmut change a copy of `core/`, `evidence/` and
 `remote/`, draws a seeded sample of the mutants, and runs the unit tests that cover each of them. It
 prints every mutant that stayed green, as a diff, unless `mutants.toml` beside this file lists it
 with a reason. Exit code 1 if one is not listed; 2 if mutmut itself could not run.
@@ -241,7 +241,7 @@ def main(words: list[str]) -> int:
 
 
 def _options(words: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="tests.mutants")
+    parser = argparse.ArgumentParser(prog="tools.mutants")
     parser.add_argument("--sample", type=int, default=400)
     parser.add_argument("--seed", type=int, default=11)
     parser.add_argument("--minutes", type=float, default=55)

@@ -1,5 +1,5 @@
 """
-`python -m tests.bench.first_minutes [REVISION …]`: from a fresh clone to the first verified step.
+`python -m tools.bench.first_minutes [REVISION …]`: from a fresh clone to the first verified step.
 
 For each revision (by default the present one): clone, set up, open the practice
 walkthrough in Chromium, start it, press *Check* in the step that asks whether

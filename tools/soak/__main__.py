@@ -1,7 +1,7 @@
 """
 The cost of a long history: time and memory of run, status, verify and report.
 
-    python -m tests.soak [--tree FOLDER] [--lines 1000 10000 …] [--runs 200] [--json FILE]
+    python -m tools.soak [--tree FOLDER] [--lines 1000 10000 …] [--runs 200] [--json FILE]
 
 `--tree` measures another checkout, with the Python in its own `.venv`; to compare
 two checkouts, measure one after the other.
@@ -18,7 +18,7 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tests.soak.histories import lengthen
+from tools.soak.histories import lengthen
 
 ROOT = Path(__file__).parents[2]
 TENANT = "sandbox-approved"
@@ -83,7 +83,7 @@ class Tree:
 
 def main() -> None:
     """Print the tables."""
-    parser = argparse.ArgumentParser(prog="python -m tests.soak")
+    parser = argparse.ArgumentParser(prog="python -m tools.soak")
     parser.add_argument("--tree", type=Path, default=ROOT)
     parser.add_argument("--lines", type=int, nargs="*", default=[1_000, 10_000, 100_000])
     parser.add_argument("--runs", type=int, default=200)

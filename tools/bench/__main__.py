@@ -1,5 +1,5 @@
 """
-`python -m tests.bench`: headless runs, the sandbox, what evidence costs, a person's wait, a fleet.
+`python -m tools.bench`: headless runs, the sandbox, what evidence costs, a person's wait, a fleet.
 
 `--only runs` measures one of the parts `runs`, `distance`, `sandbox`, `evidence`, `walkthrough`,
 `fleet`, `fleet-distance`, `fleet-page` and `watch-fleet`; `--json FILE` writes the figures of
@@ -28,7 +28,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import (
+from tools.bench import (
     distance,
     evidence,
     fleet,
@@ -38,7 +38,7 @@ from tests.bench import (
     walkthrough,
     watch_fleet,
 )
-from tests.bench.load import Ask, ask, send
+from tools.bench.load import Ask, ask, send
 
 READS = 20_000
 MIXED = 100_000
@@ -237,7 +237,7 @@ PARTS: dict[str, Callable[[Console], Any]] = {
 
 def main(words: list[str]) -> None:
     """Measure, and print the results."""
-    parser = argparse.ArgumentParser(prog="tests.bench")
+    parser = argparse.ArgumentParser(prog="tools.bench")
     parser.add_argument("--only", choices=PARTS)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args(words)

@@ -22,7 +22,7 @@ from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.connectors.registry import practice_words
 from runbook_lib.core.journal import utc_now
 from runbook_lib.engine.pools import available_memory, default_workers
-from tests.bench.fleet import Place, Took, sandboxes
+from tools.bench.fleet import Place, Took, sandboxes
 
 TENANTS, TURNS = 60, 3
 ROUND_TRIP = 0.15

@@ -1,0 +1,1 @@
+"""What those who work on the runbook use to measure, disturb and count it; not in the wheel."""
