@@ -364,8 +364,8 @@ FAULTS = (
     ),
     Fault(
         "remote/oauth.py",
-        "return _request_token(session, server, form, is_repeatable=False)",
-        "return _request_token(session, server, form, is_repeatable=True)",
+        "session.send(_token_request(server, form)))",
+        "session.send(_token_request(server, form), is_repeatable=True))",
         "remote/test_oauth.py",
         "a single-use authorization code is sent twice",
     ),
