@@ -48,7 +48,7 @@ quick: $(VENV)/.installed-tests  ## unit tests and the sandbox's, without covera
 
 check: lint types test matrices coverage rooms  ## what CI runs
 
-rooms: $(VENV)/.installed-tests  ## the lines of each room
+rooms: $(VENV)/.installed-tests  ## the lines of each room; none is above its budget
 	$(BIN)/python -m tools.rooms
 
 lint: $(VENV)/.installed-tests $(NODE)  ## ruff, and biome for the browser scripts

@@ -13,7 +13,7 @@ import pytest
 from tests.support.programs import problems
 
 ROOT = Path(__file__).parents[1]
-LISTED = ("chromium", "node", "npm", "openssl", "softhsm2-util", "unshare")
+LISTED = ("chromium", "git", "node", "npm", "openssl", "softhsm2-util", "unshare")
 TESTS = """\
 from tests.support.programs import needs
 import pytest

@@ -1,9 +1,16 @@
 """
-The lines of each room, without blank ones, so that growth is a decision: `make rooms`.
+The lines of each room, and its budget, so that growth is a decision: `make rooms`.
+
+Counted is all tracked text of the product, the sandbox and these tools, without blank lines. A room
+is a folder of the product; the sandbox is one, and so are the tools. Budgets are in `rooms.toml`
+beside this file. Exit code 1 if a room is above its own.
 """
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import tomllib
 from collections import Counter
 from pathlib import Path
 
@@ -11,27 +18,42 @@ from rich.console import Console
 from rich.table import Table
 
 ROOT = Path(__file__).parents[1]
-_COUNTED = (".py", ".js", ".mjs", ".css", ".html", ".j2", ".json", ".toml")
-_NOT_OURS = ("node_modules", "__pycache__", ".sdists", "package-lock.json")
+PRODUCT = "runbook_lib"
+_WHOLES = (PRODUCT, "facebook_cyclr_sandbox", "tools")
+_TEXT = (".py", ".toml", ".json", ".js", ".mjs", ".css", ".html", ".j2", ".md")
 
 
-def main() -> None:
-    """Print the lines of each folder of the product and of the tests, by kind of file."""
-    rooms: dict[str, Counter[str]] = {}
-    for whole in ("runbook_lib", "facebook_cyclr_sandbox", "tests"):
-        for path in (ROOT / whole).rglob("*"):
-            parts = path.relative_to(ROOT).parts
-            if path.suffix not in _COUNTED or set(_NOT_OURS) & set(parts) or not path.is_file():
-                continue
-            lines = sum(bool(line.strip()) for line in path.read_bytes().splitlines())
-            kind = "Python" if path.suffix == ".py" else "others"
-            for room in ("/".join(parts[:2]) if parts[2:] else whole, f"{whole}, all"):
-                rooms.setdefault(room, Counter())[kind] += lines
-    table = Table("room", "Python", "others", box=None)
-    for room, counts in sorted(rooms.items()):
-        table.add_row(room, f"{counts['Python']:,}", f"{counts['others']:,}")
+def lines_of_rooms(root: Path) -> Counter[str]:
+    """Return the lines of each room of the clone at `root`."""
+    # NOTE: in a container, a clone may belong to another user.
+    command = ("git", "-c", "safe.directory=*", "ls-files", "-z", "--", *_WHOLES)
+    listed = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout
+    rooms: Counter[str] = Counter()
+    for name in listed.split("\0"):
+        path = root / name
+        if path.suffix in _TEXT and path.is_file():
+            whole, *folders, _ = Path(name).parts
+            room = f"{whole}/{folders[0]}" if whole == PRODUCT and folders else whole
+            rooms[room] += sum(bool(line.strip()) for line in path.read_bytes().splitlines())
+    return rooms
+
+
+def main(root: Path = ROOT) -> int:
+    """Print the table, and return the exit code."""
+    budgets = tomllib.loads((root / "tools" / "rooms.toml").read_text(encoding="utf-8"))
+    rooms = lines_of_rooms(root)
+    table = Table("room", box=None)
+    for title in ("lines", "budget", "over"):
+        table.add_column(title, justify="right")
+    is_over = False
+    for room, lines in sorted(rooms.items()):
+        budget = budgets.get(room, 0)
+        is_over = is_over or lines > budget
+        over = f"{lines - budget:,}" if lines > budget else ""
+        table.add_row(room, f"{lines:,}", f"{budget:,}", over)
     Console(width=80).print(table)
+    return 1 if is_over else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
