@@ -15,7 +15,7 @@ AS_WRITTEN = $(addprefix --ignore=,$(UNITS)) -p no:randomly --numprocesses $(WAI
 NODE := node_modules/.package-lock.json
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate
 
-.PHONY: run lab test coverage quick programs faults matrices mutants check rooms lint types lock notebooks bench soak clean
+.PHONY: run lab test coverage quick programs faults matrices mutants check wheel rooms lint types lock notebooks bench soak clean
 
 run: $(VENV)/.installed  ## practise the whole procedure headless, against the embedded sandbox
 	$(BIN)/runbook run --sandbox approved
@@ -46,7 +46,10 @@ programs:  ## install what tests need beside Python (Debian, as root)
 quick: $(VENV)/.installed-tests  ## unit tests and the sandbox's, without coverage, matrices and foreign clients
 	$(BIN)/python -m pytest $(UNITS) --ignore=tests/sandbox/sdk -m "not matrix" --numprocesses $(WAITING) --dist worksteal
 
-check: lint types test matrices coverage rooms  ## what CI runs
+check: lint types test matrices coverage wheel rooms  ## what CI runs
+
+wheel: $(VENV)/.installed  ## build the wheel, and run what it installs in an empty environment
+	.ci/wheel
 
 rooms: $(VENV)/.installed-tests  ## the lines of each room; none is above its budget
 	$(BIN)/python -m tools.rooms
