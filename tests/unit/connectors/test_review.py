@@ -262,3 +262,14 @@ def test_a_made_up_app_must_have_no_permissions(
 
     with pytest.raises(UnexpectedAnswerError, match="answers a made-up App ID too"):
         check(make_context(session=session_to(remote)))
+
+
+def test_a_made_up_app_differs_in_its_id_alone(remote: FakeRemote, context: CheckContext) -> None:
+    """The control is the request about the app, with another id in the address and nothing else."""
+
+    remote.on(EDGE, says(statuses(**ALL_LIVE)))
+
+    assert review_is_approved(context).outcome is Outcome.VERIFIED
+    app, control = remote.requests[-2:]
+    assert str(control.url) == str(app.url).replace(APP_ID, MADE_UP_APP)
+    assert control.headers["authorization"] == app.headers["authorization"]

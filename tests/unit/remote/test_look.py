@@ -90,6 +90,23 @@ def test_an_answer_is_kept_for_the_look(status: int) -> None:
     assert len(remote.requests) == 2
 
 
+def test_what_the_look_knows_is_asked_once_more_once() -> None:
+    """However many ask once more, one request is sent, and each of them has it in its record."""
+
+    remote = FakeRemote()
+    remote.on("/x", says("", 200), says("", 401))
+    session = open_session(remote)
+
+    assert session.ask(GET).status == 200
+    branches = [session.branch(once_more=True) for _ in range(3)]
+    answers = [branch.ask(GET).status for branch in [*branches, branches[0].branch()]]
+
+    assert answers == [401] * 4
+    assert session.ask(GET).status == 200
+    assert len(remote.requests) == 2
+    assert [exchange.status for exchange in session.exchanges()] == [200, 401]
+
+
 def test_a_fault_is_asked_again() -> None:
     """After a server error, or a transient one, the next who asks sends the request again."""
 
