@@ -222,6 +222,7 @@ DIFFERENT: dict[str, tuple[int, dict[str, str]]] = {
             "test-06-customer-consent": "inconclusive",
         },
     ),
+    "portfolio-pages": (0, {}),
     "renewal-due": (
         1,
         {
@@ -381,6 +382,24 @@ def test_a_replaced_graph_version_is_a_warning(practice_run: PractiseOnce) -> No
     assert any("instead of v26.0: that version has ended" in warning for warning in warnings)
 
 
+@pytest.mark.parametrize(
+    ("connector", "steps"),
+    [
+        ("facebook_marketing", ("test-05-marketing-data", "test-06-customer-consent")),
+        ("facebook_messenger", ("fb-10-page-access", "test-04-customer-consent")),
+    ],
+)
+def test_a_page_behind_a_portfolio_is_found_by_its_id(
+    practice_run: PractiseOnce, connector: str, steps: tuple[str, ...]
+) -> None:
+    """Each check that reads a page says which way found it."""
+
+    record = practice_run("portfolio-pages", connector).record
+    for step in steps:
+        reasons = [check["reason"] for check in step_of(record, step)["checks"]]
+        assert all("found by its id" in reason for reason in reasons), reasons
+
+
 def test_the_redirect_check_says_that_only_the_domain_is_proven(practice_run: PractiseOnce) -> None:
     """A verified redirect URI has its path in the list as limit."""
 
@@ -395,6 +414,7 @@ MESSENGER = {
     "messenger-wrong-scopes": (1, {"cy-04-scopes": "failed"}),
     "messenger-wrong-verify-token": (1, {"cy-05-verify-token": "failed"}),
     "messenger-page-not-subscribed": (1, {"fb-10-page-access": "failed"}),
+    "portfolio-pages": (0, {}),
     "renewal-due": (
         1,
         {

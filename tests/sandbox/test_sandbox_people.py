@@ -194,6 +194,36 @@ def test_the_customer_does_not_see_the_partners_business(graph: Graph) -> None:
     assert error_of(graph.get(business, token))["error_subcode"] == 33
 
 
+@pytest.mark.parametrize("who", ["user_access_token", "customer_access_token"])
+def test_a_page_behind_a_portfolio_is_not_listed(start: Start, graph_of: Open, who: str) -> None:
+    """`/me/accounts` is empty; the token's permissions for pages name it, and its node is read."""
+    graph = graph_of(start("portfolio-pages"))
+    token, page = str(graph.given[who]), str(graph.given["page_id"])
+    data = graph.get("debug_token", "app", input_token=token).json()["data"]
+    named = {row["scope"]: row.get("target_ids") for row in data["granular_scopes"]}
+    assert graph.get("me/accounts", token).json() == {"data": []}
+    assert named["pages_show_list"] == named["leads_retrieval"] == [page]
+    assert named["ads_read"] is None
+    node = graph.get(page, token, fields="name,access_token,leadgen_tos_accepted").json()
+    assert (node["id"], node["leadgen_tos_accepted"]) == (page, True)
+    assert node["access_token"].startswith("EAA")
+
+
+def test_a_business_lists_the_pages_in_its_portfolio(start: Start, graph_of: Open) -> None:
+    """Both edges can be expanded below `/me/businesses`; other pages are in none."""
+    graph, ordinary = graph_of(start("portfolio-pages")), graph_of(start("approved"))
+    fields = "owned_pages{id,access_token},client_pages{id}"
+    (business,) = graph.get("me/businesses", fields=fields).json()["data"]
+    (page,) = business["owned_pages"]["data"]
+    assert (page["id"], "access_token" in page) == (graph.given["page_id"], True)
+    assert business["client_pages"] == {"data": []}
+    assert graph.get(f"{business['id']}/owned_pages").json()["data"][0]["id"] == page["id"]
+    customer = str(graph.given["customer_access_token"])
+    assert error_of(graph.get(f"{business['id']}/owned_pages", customer))["error_subcode"] == 33
+    (business,) = ordinary.get("me/businesses", fields=fields).json()["data"]
+    assert business["owned_pages"] == {"data": []}
+
+
 def test_calls_count_for_the_permissions_that_they_use(start: Start, graph_of: Open) -> None:
     """A successful call by a person or a page is remembered; a refused one is not."""
     sandbox = start("test-calls-missing")

@@ -122,6 +122,17 @@ def test_each_of_its_texts_is_recognised(trouble: Trouble) -> None:
         ("(#368) x", "Temporarily blocked"),
         ("(#80004) x", "(#4) Application request limit reached"),
         ("Screencast Not Aligned with Use Case Details", "Screencast Not Aligned"),
+        (
+            '{"error":{"message":"Invalid parameter","code":100,"error_subcode":1815089}}',
+            "You can't run lead ads",
+        ),
+        (
+            (
+                "Terms of Service Not Accepted: You can't run lead ads until your Facebook Page "
+                "accepts Facebook's Lead Generation Terms of Service. (#1815089)"
+            ),
+            "You can't run lead ads",
+        ),
     ],
 )
 def test_the_texts_that_people_meet_are_known(pasted: str, title: str) -> None:
@@ -196,6 +207,29 @@ def test_a_trouble_is_at_the_steps_where_it_is_met(
 
     assert any(part in step for part in met_at for step in steps), steps
     assert all(any(part in step for step in steps) for part in met_at if part.startswith("fb-"))
+
+
+@pytest.mark.parametrize(
+    "title", ["(#200) Requires", "(#10) This endpoint requires", "(#100) Tried accessing"]
+)
+def test_a_permission_granted_later_is_a_cause(title: str) -> None:
+    """It counts only once the person has removed the app and signed in again."""
+
+    (trouble,) = (trouble for trouble in TROUBLES if trouble.title.startswith(title))
+    (cause,) = (each.text for each in trouble.causes if "Business Integrations" in each.text)
+
+    assert "only after the person removes the app" in cause
+    assert cause.endswith("signs in again.")
+
+
+def test_lead_access_is_given_in_an_order() -> None:
+    """The advice names the role on the page first, then the person, then the CRM."""
+
+    (explained,) = explain("CRM access has been revoked from Lead Access Manager", MARKETING).known
+    advice = explained.trouble.advice
+    places = [advice.index(part) for part in ("role on the page", "Assign people", "Assign CRMs")]
+
+    assert places == sorted(places)
 
 
 def test_what_one_organisation_alone_reports_is_marked_single() -> None:
