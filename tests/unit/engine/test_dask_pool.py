@@ -16,10 +16,11 @@ from typing import Any
 import pytest
 from distributed import LocalCluster
 
-from runbook_lib.engine import dask_pool
+from runbook_lib.engine import dask_pool, scheduler_address
 from runbook_lib.engine.dask_pool import DaskPool
 from runbook_lib.engine.pools import Done
 from runbook_lib.engine.process import ProcessRequest
+from runbook_lib.engine.scheduler_address import check_greeting
 from runbook_lib.errors import SettingsError
 from tests.support.hostile_server import hostile_server
 from tests.support.run_process import REQUEST
@@ -239,6 +240,16 @@ def silent() -> Iterator[str]:
         yield f"tcp://{address.partition('://')[2]}"
 
 
+def test_a_schedulers_greeting_is_known(address: str) -> None:
+    """Dask's own greeting passes, before anything of Dask is loaded."""
+
+    with pytest.MonkeyPatch.context() as patch:
+        # What has no greeting would be asked, and refused.
+        patch.setattr(scheduler_address, "_ANSWER_SECONDS", 20)
+        patch.setattr(scheduler_address, "_UNASKED_SECONDS", 20)
+        check_greeting(address)
+
+
 def test_a_web_server_is_refused_without_a_traceback(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -247,7 +258,9 @@ def test_a_web_server_is_refused_without_a_traceback(
     def at_once(listener: socket.socket) -> None:
         with suppress(OSError):
             while True:
-                listener.accept()[0].sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+                with listener.accept()[0] as connection:
+                    connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+                    connection.recv(65_536)
 
     with hostile_server("429") as web, socket.create_server(("127.0.0.1", 0)) as listener:
         threading.Thread(target=at_once, args=(listener,), daemon=True).start()
