@@ -5,7 +5,7 @@ Messages and diagnostics never contain a secret. What only one provider's API an
 is a kind of these, beside that provider's client.
 
 * RunbookError
-  x SettingsError   StatementError, FleetFileError, InsecureSchedulerError
+  x SettingsError   StatementError, FleetFileError, InsecureSchedulerError, TextsError
   x JournalError
   x BusyError
   x OAuthError      AuthorizationError, RefusedConsentError, StateMismatchError,
@@ -98,6 +98,12 @@ class InsecureSchedulerError(SettingsError):
         "Use TLS, as the lines above do; or give --insecure-scheduler, if nobody else reaches "
         "that network. Nothing was done."
     )
+
+
+class TextsError(SettingsError):
+    """A file with a connector's texts has a mistake; the message names file, table and key."""
+
+    next_step = "Correct it there; CONTRIBUTING.md says how these files are written."
 
 
 class JournalError(RunbookError):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runbook_lib.cli.options import CONNECTOR, ENV_FILE, EVIDENCE_IF_READABLE, JSON
-from runbook_lib.connectors.registry import connector_names, find_procedure
+from runbook_lib.connectors.registry import connector_names, find_procedure, load_texts
 from runbook_lib.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def notebooks(*, check: bool, connector: str) -> None:
 
     folder = project_folder() / "notebooks"
     names = (connector,) if connector else connector_names()
+    load_texts()
     procedures = [find_procedure(name) for name in names]
     stale = [
         procedure

@@ -62,6 +62,22 @@ def kit_of(connector: str, values: Mapping[str, Value]) -> Kit:
     return make(connector, values)
 
 
+def load_texts() -> None:
+    """
+    Load all that connectors say.
+
+    Raises `TextsError` for the first mistake; an error text may name a check of any connector.
+    """
+    from runbook_lib.connectors.provider import vendor_of  # noqa: PLC0415  (slow to import)
+    from runbook_lib.connectors.texts import require_known_checks  # noqa: PLC0415
+
+    for name in connector_names():
+        if vendor_of(find_procedure(name)).review_kit is not None:
+            kit_of(name, {})
+    for path in sorted(_FOLDER.glob("*/troubles.toml")):
+        require_known_checks(path.parent)
+
+
 def known_variables() -> dict[str, tuple[str, ...]]:
     """
     Return every variable of every connector, and every old name with those in its place.

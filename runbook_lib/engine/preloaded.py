@@ -12,7 +12,7 @@ from importlib import import_module
 
 import nbformat
 
-from runbook_lib.connectors.registry import connector_names, find_procedure
+from runbook_lib.connectors.registry import connector_names, find_procedure, load_texts
 from runbook_lib.core.templates import compile_all
 from runbook_lib.engine.notebooks import CELL_MODULE
 from runbook_lib.remote.owners import shared_domain
@@ -53,6 +53,7 @@ NAMES = (
 )
 for _name in NAMES:
     import_module(_name)
+load_texts()
 for _connector in connector_names():
     _ = find_procedure(_connector).digest
 for _name in ("runbook_lib.evidence.reports.rendering", "runbook_lib.notebook.rendering"):

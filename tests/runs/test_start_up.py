@@ -26,11 +26,10 @@ import runbook_lib.engine.preloaded
 print(json.dumps(list(sys.modules)))
 """
 _OURS = "runbook_lib"
-# What `run --sandbox` loads and a tenant of a fleet does not; the last is imported by its name.
+# What `run --sandbox` loads and a tenant of a fleet does not.
 _NOT_IN_A_FLEET = (
     f"{_OURS}.cli",
     f"{_OURS}.engine.practice",
-    f"{_OURS}.connectors.facebook_marketing.permission_uses",
 )
 # What starts every Python, where a distribution or an installer adds it.
 _START = {"__main__", "_distutils_hack", "sitecustomize", "usercustomize"}

@@ -15,6 +15,7 @@ from uuid import UUID
 
 from msgspec import structs
 
+from runbook_lib.connectors.checks import CLIENT_ID, check
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.controls import may_refuse_caller, refuses_made_up
 from runbook_lib.connectors.cyclr.service_domain import redirect_uri
@@ -26,6 +27,9 @@ from runbook_lib.remote.cyclr import Cyclr, sign_in_url
 from runbook_lib.remote.documents import Document, shorten, unexpected
 from runbook_lib.remote.domain import Destinations, follow_to_sign_in, leads_to
 
+# What a check that asks for an account in Cyclr cannot do without.
+ACCOUNT = ("cyclr_client_id", "cyclr_client_secret", "account_api_id")
+
 _OK = 200
 _DRAFT = "draft"
 _NO_CONSENT_SEEN = (
@@ -35,6 +39,7 @@ _NO_CONSENT_SEEN = (
 _COME_AGAIN = (408, 425, 429)
 
 
+@check("connector-is-in-library", needs=ACCOUNT)
 def connector_is_in_library(context: CheckContext) -> Finding:
     """Look the connector up by name; its id differs between Cyclr's instances."""
     connector = _in_library(context, context.cyclr())
@@ -49,6 +54,13 @@ def connector_is_in_library(context: CheckContext) -> Finding:
     )
 
 
+@check(
+    "console-holds-app-id",
+    needs=(*ACCOUNT, CLIENT_ID, "service_domain", "cyclr_username"),
+    spends="It uses up one sign-in link; Cyclr creates that user if there is none.",
+    permitted_by=("cyclr_username",),
+    takes_vendor=True,
+)
 def console_holds_app_id(vendor: Vendor, context: CheckContext) -> Finding:
     """Compare what Cyclr really sends to the vendor's sign-in page with client and redirect URI."""
     request = sign_in_request(vendor, context)
@@ -94,6 +106,13 @@ def sign_in_request(vendor: Vendor, context: CheckContext) -> Mapping[str, str] 
     return dict(pairs)
 
 
+@check(
+    "connector-is-installed",
+    needs=("cyclr_client_id", "cyclr_client_secret"),
+    spends="It installs the connector, and creates an account, where you permit that.",
+    permitted_by=("install_connector", "create_test_account"),
+    alters=True,
+)
 def connector_is_installed(context: CheckContext) -> Finding:
     """
     Look for the connector in the account; install it where `install_connector` says so.
@@ -123,6 +142,7 @@ def connector_is_installed(context: CheckContext) -> Finding:
     return structs.replace(finding, changes=tuple(changes), facts=facts)
 
 
+@check("connector-is-authenticated", needs=ACCOUNT, takes_vendor=True)
 def connector_is_authenticated(vendor: Vendor, context: CheckContext) -> Finding:
     """Ask Cyclr whether the installed connector is authenticated."""
     connector = installed_connector(context, context.cyclr())
@@ -139,6 +159,7 @@ def connector_is_authenticated(vendor: Vendor, context: CheckContext) -> Finding
     )
 
 
+@check("error-webhook-is-set", needs=ACCOUNT)
 def error_webhook_is_set(context: CheckContext) -> Finding:
     """
     Ask Cyclr whether this account posts its failed transactions (Cyclr: Transaction Errors).

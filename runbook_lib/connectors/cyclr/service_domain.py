@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 
+from runbook_lib.connectors.checks import check
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.controls import may_refuse_caller, refuses_made_up
 from runbook_lib.connectors.findings import failed
@@ -33,6 +34,7 @@ def is_cyclr_domain(service_domain: str) -> bool:
     return _CYCLR_DOMAIN.fullmatch(service_domain) is not None
 
 
+@check("service-domain-answers", needs=("service_domain",))
 def service_domain_answers(context: CheckContext) -> Finding:
     """
     Resolve the service domain, verify its certificate and ask for the callback page.

@@ -20,6 +20,10 @@ from runbook_lib.errors import OAuthError
 from runbook_lib.remote import oauth
 from runbook_lib.remote.documents import Answer, Document, unexpected
 
+# What checks of the app, and of a user's token for it, cannot do without.
+APP = ("app_id", "app_secret")
+USER = (*APP, "user_access_token")
+
 # All that checks read of the app's node (Graph: Application).
 _NODE_FIELDS = (
     *("id", "name", "owner_business", "business", "category", "icon_url", "contact_email"),

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from runbook_lib.connectors.checks import check
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.cyclr.service_domain import redirect_uri
 from runbook_lib.connectors.facebook.access import (
+    APP,
     app_node,
     app_token,
     authorization_server,
@@ -67,6 +69,7 @@ _LONGEST_NAME = 100
 _MARKETING = frozenset({"ads_management", "ads_read", "leads_retrieval", "pages_manage_ads"})
 
 
+@check("app-credentials-are-accepted", needs=APP)
 def app_credentials_are_accepted(context: CheckContext) -> Finding:
     """
     Have Facebook issue an app token for the App ID and App Secret.
@@ -110,6 +113,7 @@ def app_credentials_are_accepted(context: CheckContext) -> Finding:
     )
 
 
+@check("app-is-registered", needs=APP)
 def app_is_registered(context: CheckContext) -> Finding:
     """Read the app's node: it is there only once the app was created."""
     node, app_id = app_node(context, "name")[0], context.text("app_id")
@@ -123,6 +127,7 @@ def app_is_registered(context: CheckContext) -> Finding:
     )
 
 
+@check("app-name-matches", needs=(*APP, "app_display_name"))
 def app_name_matches(context: CheckContext) -> Finding:
     """Compare the app's name with the App Display Name that was meant."""
     meant = context.text("app_display_name")
@@ -144,6 +149,7 @@ def app_name_matches(context: CheckContext) -> Finding:
     )
 
 
+@check("missing-sections-are-filled", needs=APP)
 def missing_sections_are_filled(context: CheckContext) -> Finding:
     """
     Read the sections of Settings > Basic that the API shows.
@@ -188,6 +194,7 @@ def missing_sections_are_filled(context: CheckContext) -> Finding:
     )
 
 
+@check("redirect-uri-is-accepted", needs=(*APP, "service_domain"))
 def redirect_uri_is_accepted(context: CheckContext) -> Finding:
     """
     Offer a made-up code with the redirect URI, and with others that nobody registered.

@@ -13,8 +13,9 @@ from typing import Any
 
 from msgspec import structs
 
+from runbook_lib.connectors.checks import check
 from runbook_lib.connectors.context import CheckContext
-from runbook_lib.connectors.facebook.access import user_graph, wanted_permissions
+from runbook_lib.connectors.facebook.access import USER, user_graph, wanted_permissions
 from runbook_lib.connectors.facebook.graph import (
     MARKETING_CALENDAR,
     Graph,
@@ -74,6 +75,7 @@ _ACCOUNT_STATUS = {
 }
 
 
+@check("user-token-is-valid", needs=USER)
 def user_token_is_valid(context: CheckContext) -> Finding:
     """
     Have Facebook inspect the token: its app, kind, person, validity, scopes and end.
@@ -128,6 +130,7 @@ def user_token_is_valid(context: CheckContext) -> Finding:
     )
 
 
+@check("marketing-data-is-readable", needs=USER)
 def marketing_data_is_readable(context: CheckContext) -> Finding:
     """
     Read the person's ad accounts and pages; of a page not its token.
@@ -190,6 +193,7 @@ def ad_accounts(graph: Graph, token: Secret) -> list[Document]:
     return _read(graph, "me/adaccounts", token, _AD_ACCOUNT)
 
 
+@check("lead-data-is-readable", needs=USER)
 def lead_data_is_readable(context: CheckContext) -> Finding | None:
     """
     Read a page's lead forms, one lead, and Lead Access Manager's view of this person.

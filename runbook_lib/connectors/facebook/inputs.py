@@ -7,8 +7,11 @@ upper case is the environment variable.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+
 from runbook_lib.config import formats as config_formats
-from runbook_lib.connectors.facebook import formats, troubles
+from runbook_lib.connectors.facebook import formats
 from runbook_lib.connectors.facebook.access import authorization_server
 from runbook_lib.connectors.facebook.errors import is_fault
 from runbook_lib.connectors.facebook.permissions import (
@@ -18,9 +21,11 @@ from runbook_lib.connectors.facebook.permissions import (
     with_dependencies,
 )
 from runbook_lib.connectors.facebook.review import scope_warnings
-from runbook_lib.connectors.facebook.review_kit import kit_of
 from runbook_lib.connectors.facebook.usage import HEADERS, usage_pause, usage_share
 from runbook_lib.connectors.provider import Vendor
+from runbook_lib.connectors.review_kit import Kit
+from runbook_lib.connectors.texts import read_troubles
+from runbook_lib.core.model import Value
 from runbook_lib.core.procedure import Input
 
 _FACEBOOK = "facebook"
@@ -115,6 +120,13 @@ _DASHBOARD_URL = Input(
     provider=_FACEBOOK,
 )
 
+
+def _kit_of(connector: str, values: Mapping[str, Value]) -> Kit:
+    from runbook_lib.connectors.facebook.review_kit import kit_of  # noqa: PLC0415  (few ask for it)
+
+    return kit_of(connector, values)
+
+
 # What no longer works where a check no longer succeeds.
 _BREAKS = {
     "app-credentials-are-accepted": "No customer can sign in, and no token is renewed.",
@@ -157,8 +169,8 @@ FACEBOOK = Vendor(
     oauth=authorization_server,
     scope="permissions",
     scope_warnings=scope_warnings,
-    troubles=troubles.CONSENT,
-    review_kit=kit_of,
+    troubles=read_troubles(Path(__file__).parent).groups["consent"],
+    review_kit=_kit_of,
     developer_tools="Meta's developer tools",
     trace_field="fbtrace_id",
     test_method="List My Permissions",

@@ -8,9 +8,11 @@ import re
 
 from msgspec import structs
 
+from runbook_lib.connectors.checks import check
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.facebook.access import (
     ROLE_READS,
+    USER,
     app_node,
     app_token,
     user_graph,
@@ -33,6 +35,7 @@ _REFUSED = 100
 _GRANTED = "granted"
 
 
+@check("customer-consents-without-role", needs=(*USER, "customer_access_token"))
 def customer_consents_without_role(context: CheckContext) -> Finding:
     """
     Compare the person behind the customer's token with everybody who has a role on the app.

@@ -1,86 +1,109 @@
 """
-What connectors use a permission for, as data for App Review: its forms, and what they share.
+What connectors use a permission for, as App Review asks: from the `uses.toml` in each folder.
 
-A connector's own uses are `USES` in its package's `permission_uses`. The texts
-are the case of a product that embeds Cyclr, to be adapted: `‹…›` is what only
-its maker knows, `{app}` the App Display Name. A call names the connector's
-method where Cyclr documents one. `review_kit` makes the kit from it.
+`review_kit` makes the kit from it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from msgspec import Struct, structs
 
 from runbook_lib.connectors.review_kit import Call
+from runbook_lib.connectors.texts import Place, Text, items, read_file, read_sources
 
-# A feature, not a permission; it is requested beside the permissions on which ads and leads rest.
-TIER = "Marketing API Access Tier"
-
-PERMISSIONS = "https://developers.facebook.com/docs/permissions"
+_FOLDER = Path(__file__).parent
 
 
-@dataclass(frozen=True, slots=True)
-class Dependency:
+class Dependency(NamedTuple):
     """Another permission that Facebook demands beside this one, and why."""
 
     name: str
     why: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Use:
+class Use(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    rename={"made": "calls", "tried": "test_calls", "needed": "depends_on"},
+):
     """
     How a connector uses a permission or a feature.
 
-    `usage` is the text for App Review, `shot` what the recording must show of
-    it. Uses are in the order in which a recording shows them.
+    `usage` is the text for App Review, `shot` what the recording must show of it.
     """
 
-    name: str
-    usage: str
-    shot: str
-    source: str
-    calls: tuple[Call, ...] = ()
-    depends_on: tuple[Dependency, ...] = ()
+    usage: Text
+    shot: Text
+    source: Text
+    made: str = ""
+    tried: str = ""
+    needed: str = ""
     is_feature: bool = False
+    name: str = ""
+
+    @property
+    def calls(self) -> tuple[Call, ...]:
+        """Return the calls that the connector makes, then those that a person can make."""
+        calls = [(text, False) for text in items(self.made)]
+        calls += [(text, True) for text in items(self.tried)]
+        parts = (([*text.split(" | "), ""], is_test) for text, is_test in calls)
+        return tuple(Call(text[0], text[1], text[2], is_test) for text, is_test in parts)
+
+    @property
+    def depends_on(self) -> tuple[Dependency, ...]:
+        """Return what must be asked for beside it."""
+        parts = (text.partition(" | ") for text in items(self.needed))
+        return tuple(Dependency(name, why) for name, _, why in parts)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConnectorUses:
+class ConnectorUses(Struct, frozen=True, kw_only=True):
     """
-    What one connector uses each permission for.
+    What one connector uses each permission for, in the order in which a recording shows it.
 
-    `purpose` says what the app does, `server_to_server` that it has no pages of
-    its own, `end` what the recording and the reviewer see last; `trigger` makes it happen.
+    `purpose` says what the app does, `end` what the recording and the reviewer see last; `trigger`
+    makes it happen.
     """
 
-    title: str
-    purpose: str
-    server_to_server: str
-    choice: str
-    trigger: str
-    end: str
-    uses: tuple[Use, ...]
+    title: Text
+    purpose: Text
+    choice: Text
+    trigger: Text
+    end: Text
+    uses: tuple[Use, ...] = ()
 
     def find(self, name: str) -> Use | None:
         """Return the use of the permission `name`, if there is one."""
         return next((use for use in self.uses if use.name == name), None)
 
 
-PUBLIC_PROFILE = Use(
-    name="public_profile",
-    usage=(
-        "{app} reads the name and the id of the person who connects a Facebook account, and shows "
-        "in ‹our product› whose account is connected. Nothing else of the profile is read."
-    ),
-    calls=(Call("GET /me?fields=id,name", "reads the name and id of the person who signed in"),),
-    shot="After the login, ‹our product› shows the name of the connected Facebook account.",
-    source=PERMISSIONS,
-)
+@cache
+def permission_uses(connector: str) -> ConnectorUses:
+    """Return what the connector uses each permission for, and what all connectors do."""
+    _, shared = _read(_FOLDER)
+    texts, own = _read(_FOLDER.parent / connector)
+    read = Place(_FOLDER.parent / connector / "uses.toml").read(texts, ConnectorUses)
+    return structs.replace(read, uses=(*shared, *own))
 
-SERVER_TO_SERVER = (
-    "{app} works from server to server: apart from the Meta login and the choices after it, it has "
-    "no pages of its own. After the consent, Cyclr's servers ({domain}) call the Graph API on the "
-    "customer's behalf and pass the data to the system that the customer chose. The recording "
-    "therefore shows the whole Meta login, the grant screen, and the data where it arrives."
-)
+
+def _read(folder: Path) -> tuple[dict[str, Any], tuple[Use, ...]]:
+    """Return what the `uses.toml` of a folder says, and each use in it."""
+    place = Place(folder / "uses.toml")
+    document = place.filled(read_file(place.path), read_sources(_FOLDER))
+    place.blanks("purpose", str(document.get("purpose", "")), {"app": "", "domain": ""})
+    tables = Place(place.path, "uses").read(document.pop("uses", {}), dict[str, Any])
+    return document, tuple(
+        _use(Place(place.path, f"uses.{name}"), name, table) for name, table in tables.items()
+    )
+
+
+def _use(place: Place, name: str, table: object) -> Use:
+    use = place.read(table, Use)
+    place.blanks("usage", use.usage, {"app": ""})
+    for key, text in (("calls", use.made), ("test_calls", use.tried), ("depends_on", use.needed)):
+        place.pairs(key, text)
+    return structs.replace(use, name=name)

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
+from runbook_lib.connectors.checks import check
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.controls import may_refuse_caller, refuses_made_up
-from runbook_lib.connectors.facebook.access import app_node
+from runbook_lib.connectors.facebook.access import APP, app_node
 from runbook_lib.connectors.findings import failed, inconclusive, verified
 from runbook_lib.core.model import Finding, Table
 from runbook_lib.errors import RemoteError, UnexpectedAnswerError
@@ -34,6 +35,7 @@ _OK = 200
 _CLIENT_ERROR = 400
 
 
+@check("public-pages-open", needs=APP)
 def public_pages_open(context: CheckContext) -> Finding:
     """
     Open each page as the app's settings name it; the data deletion address is given.

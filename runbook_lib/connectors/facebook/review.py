@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from runbook_lib.connectors.checks import check
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.facebook.access import (
+    APP,
     app_graph,
     app_token,
     require_refusal_of_others,
@@ -60,6 +62,7 @@ def scope_warnings(context: CheckContext, scope: Sequence[str]) -> tuple[str, ..
     return tuple(warnings)
 
 
+@check("public-profile-is-live", needs=APP)
 def public_profile_is_live(context: CheckContext) -> Finding:
     """
     Look for `public_profile` among the app's permissions.
@@ -81,6 +84,7 @@ def public_profile_is_live(context: CheckContext) -> Finding:
     )
 
 
+@check("permissions-are-requested", needs=APP)
 def permissions_are_requested(context: CheckContext) -> Finding | None:
     """
     Look for each wanted permission, and all that it depends on, among the live ones.
@@ -107,6 +111,7 @@ def permissions_are_requested(context: CheckContext) -> Finding | None:
     )
 
 
+@check("review-is-approved", needs=APP)
 def review_is_approved(context: CheckContext) -> Finding:
     """Return whether every wanted permission is live; what is not cannot be judged from here."""
     wanted = with_dependencies(wanted_permissions(context))

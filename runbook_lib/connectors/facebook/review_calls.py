@@ -15,8 +15,9 @@ from functools import partial
 
 from msgspec import structs
 
+from runbook_lib.connectors.checks import check
 from runbook_lib.connectors.context import CheckContext
-from runbook_lib.connectors.facebook.access import user_graph, wanted_permissions
+from runbook_lib.connectors.facebook.access import USER, user_graph, wanted_permissions
 from runbook_lib.connectors.facebook.connection import ad_accounts
 from runbook_lib.connectors.facebook.errors import GraphAPIError
 from runbook_lib.connectors.facebook.pages import pages_of
@@ -99,6 +100,12 @@ class _Made:
         return "made" if self.is_proven else f"made, but {others} serves it too"
 
 
+@check(
+    "test-calls-are-made",
+    needs=(*USER, "make_test_calls"),
+    spends="It makes one call for each permission, as the person who gave the token.",
+    permitted_by=("make_test_calls",),
+)
 def each_permission_is_used(context: CheckContext) -> Finding:
     """
     Make one read call for each wanted permission, with the token of a person who has a role.

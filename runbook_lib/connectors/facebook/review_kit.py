@@ -5,11 +5,15 @@ What the review kit says for App Review: permissions and names in, a `Kit` out. 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import import_module
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
 
-from runbook_lib.connectors.facebook.permission_uses import ConnectorUses, Use
-from runbook_lib.connectors.facebook.sources import RENEWAL, SUBMISSION
+from msgspec import Struct
+
+from runbook_lib.connectors.facebook.permission_uses import ConnectorUses, Use, permission_uses
 from runbook_lib.connectors.review_kit import Because, Kit, KitPermission, Preparation, Shot
+from runbook_lib.connectors.texts import Place, Text, items, read_file, read_sources
 from runbook_lib.core.model import Value
 from runbook_lib.plain_text import one_line
 
@@ -17,66 +21,30 @@ _PUBLIC_PROFILE = "public_profile"
 _NO_APP_NAME, _NO_DOMAIN = "‹App Display Name›", "‹Service Domain›"
 _LONGEST_NAME = 200
 
-_DECLINED = (
-    "What Facebook declines, it nearly always declines as “Screencast Not Aligned with Use Case "
-    "Details” (Developer Policy 1.6)."
-)
-# That objection names these; what a first consent must show, two readings of a submission that was
-# approved after it (2026-07-17).
-_RULES = (
-    "Begin signed out of Facebook.",
-    "Record the whole Meta login, from the button in ‹our product› to the return to it.",
-    (
-        "Show the first consent. Who consented before gets a short page without the list: press "
-        "Edit settings there (or remove the app from the account first), and the list is back."
-    ),
-    "Show the grant screen long enough to read each permission on it; open the list of details.",
-    "Show which page and account the customer chooses, and at the end what comes of it.",
-    "Show each permission in use, from the choice to the result, in the app that is submitted.",
-    "Say in English captions, or by voice, what is seen; set Facebook and your pages to English.",
-    "Say on screen and in the text that the app works from server to server.",
-    "Use test data: no real customer's name, address or lead. Cover passwords and tokens.",
-)
-# Its page of the content, read in November 2026; what each section asks in our own words.
-_RENEWAL_CONTENT = f"{RENEWAL}/content"
-_RENEWAL = (
-    Preparation(
-        "Business connection",
-        "Connect the app with your company's business portfolio. One that is not verified must "
-        "pass Business Verification first.",
-    ),
-    Preparation(
-        "Allowed usage",
-        "Certify that the app uses each permission, feature and API with Advanced Access only as "
-        "it is allowed. Remove what the app does not need.",
-    ),
-    Preparation(
-        "Data handling",
-        "List the processors and service providers that receive personal data from Meta, and in "
-        "which countries; have at hand how you answer requests of public authorities. Ask your "
-        "legal and privacy people.",
-    ),
-    Preparation(
-        "Data protection",
-        "Asked of some apps only: what the app is for, with whom data is shared, how it is deleted "
-        "and how it is secured.",
-    ),
-    Preparation(
-        "Reviewer instructions",
-        "Say where the app is opened, and how a reviewer reaches every part of it: what stands "
-        "above as steps for the reviewer, with test credentials in Facebook's form only.",
-    ),
-)
-_POLICY = "https://developers.facebook.com/devpolicy/"
-_SERVER_TO_SERVER = (
-    "https://developers.facebook.com/docs/app-review/resources/sample-submissions/server-to-server"
-)
+_PLACE = Place(Path(__file__).with_suffix(".toml"))
+# What its texts may name in braces.
+_BLANKS = ("app", "connector", "choice", "trigger", "end", "names")
 
 
-def permission_uses(connector: str) -> ConnectorUses:
-    """Return what the connector uses each permission for, from its package."""
-    uses: ConnectorUses = import_module(f"runbook_lib.connectors.{connector}.permission_uses").USES
-    return uses
+class _Texts(Struct):
+    server_to_server: Text
+    declined: Text
+    rules: Text
+    renewal: Text
+    sources: Text
+    begin: Text
+    end: Text
+    reviewer: Text
+
+
+@cache
+def _texts() -> _Texts:
+    document = _PLACE.filled(read_file(_PLACE.path), read_sources(_PLACE.path.parent))
+    read = _PLACE.read(document, _Texts)
+    _PLACE.blanks("server_to_server", read.server_to_server, {"app": "", "domain": ""})
+    for key in ("begin", "end", "reviewer"):
+        _PLACE.blanks(key, getattr(read, key), dict.fromkeys(_BLANKS))
+    return read
 
 
 def kit_of(connector: str, values: Mapping[str, Value]) -> Kit:
@@ -103,7 +71,7 @@ def review_kit(
     Unknown names and domains become blanks to fill in; an unknown permission
     gets a warning and a blank text.
     """
-    uses = permission_uses(connector)
+    texts, uses = _texts(), permission_uses(connector)
     app = one_line(app_name.strip())[:_LONGEST_NAME] or _NO_APP_NAME
     domain = one_line(service_domain.strip())[:_LONGEST_NAME] or _NO_DOMAIN
     chosen = tuple(dict.fromkeys((_PUBLIC_PROFILE, *permissions)))
@@ -113,23 +81,21 @@ def review_kit(
     named = [source for part in parts for source in part.source.split("; ") if source]
     return Kit(
         review="Facebook’s App Review",
-        declined=_DECLINED,
+        declined=texts.declined,
         connector=uses.title,
         app_name=app,
         service_domain=domain,
         warnings=tuple(_warnings(parts, uses)),
         about=tuple(
-            text.format(app=app, domain=domain) for text in (uses.purpose, uses.server_to_server)
+            text.format(app=app, domain=domain) for text in (uses.purpose, texts.server_to_server)
         ),
         permissions=parts,
-        rules=_RULES,
+        rules=tuple(items(texts.rules)),
         shots=_shots(parts, uses, app),
         reviewer=_reviewer(parts, uses, app),
         prepare_for="Data Access Renewal, where Facebook asks for it",
-        prepare=_RENEWAL,
-        sources=tuple(
-            dict.fromkeys((SUBMISSION, _POLICY, _SERVER_TO_SERVER, _RENEWAL_CONTENT, *named))
-        ),
+        prepare=tuple(Preparation(*part) for part in _PLACE.pairs("renewal", texts.renewal)),
+        sources=tuple(dict.fromkeys((*items(texts.sources), *named))),
     )
 
 
@@ -206,59 +172,35 @@ def _warnings(parts: tuple[KitPermission, ...], uses: ConnectorUses) -> list[str
 
 
 def _shots(parts: tuple[KitPermission, ...], uses: ConnectorUses, app: str) -> tuple[Shot, ...]:
-    permissions = tuple(part.name for part in parts if not part.is_feature)
-    begin = (
-        Shot(
-            "‹Our product›, signed in as a customer, before anything is connected. The browser is "
-            "signed out of Facebook.",
-            f"This is ‹our product›. {app} connects it to Facebook.",
-        ),
-        Shot(
-            f"The customer opens the {uses.title} connector and presses Authenticate. The address "
-            "bar shows facebook.com.",
-            "The customer connects a Facebook account.",
-        ),
-        Shot(
-            "The whole Meta login: name and password are typed (covered), and the login goes on.",
-            "The customer logs in to Facebook.",
-        ),
-        Shot(
-            "The grant screen of a first consent, with every permission visible and the details "
-            "opened (if Facebook only asks to go on, press Edit settings); the customer chooses "
-            "the page and the account, grants all permissions and returns to ‹our product›.",
-            f"The customer grants {app} these permissions.",
-            permissions,
-        ),
-    )
     story = [use.name for use in uses.uses]
-    used = tuple(
-        Shot(part.shot, f"{part.name} is used here.", (part.name,))
-        for part in sorted(
-            (part for part in parts if not part.is_feature),
-            key=lambda part: story.index(part.name) if part.name in story else len(story),
-        )
+    used = sorted(
+        (part for part in parts if not part.is_feature),
+        key=lambda part: story.index(part.name) if part.name in story else len(story),
     )
-    end = (
-        Shot(
-            f"The end of the way: {uses.end}.",
-            "From here on the data goes from server to server, without a person.",
-        ),
-        Shot(
-            "The customer removes the connection in ‹our product›.",
-            "The customer can end it at any time.",
-        ),
+    values = _values(parts, uses, app)
+    begin, end = (
+        [
+            Shot(shows.format_map(values), caption.format_map(values))
+            for shows, caption in _PLACE.pairs(key, getattr(_texts(), key))
+        ]
+        for key in ("begin", "end")
     )
-    return (*begin, *used, *end)
+    consent = replace(begin.pop(), permissions=_permissions(parts))
+    shown = (Shot(part.shot, f"{part.name} is used here.", (part.name,)) for part in used)
+    return (*begin, consent, *shown, *end)
 
 
 def _reviewer(parts: tuple[KitPermission, ...], uses: ConnectorUses, app: str) -> tuple[str, ...]:
-    names = ", ".join(part.name for part in parts if not part.is_feature)
-    return (
-        "Open ‹the address of our product› and sign in as the test user of this submission.",
-        f"Open ‹Integrations› and choose {uses.title}. Press ‹Connect›: Facebook's login opens.",
-        f"Log in to Facebook and grant {app} everything that is asked for: {names}.",
-        f"Back in ‹our product›, {uses.choice}, and switch ‹the workflow› on.",
-        f"{uses.trigger}.",
-        f"See {uses.end}. It may take ‹a minute›.",
-        "To end it, press ‹Disconnect› in ‹our product›.",
-    )
+    values = _values(parts, uses, app)
+    return tuple(text.format_map(values) for text in items(_texts().reviewer))
+
+
+def _permissions(parts: tuple[KitPermission, ...]) -> tuple[str, ...]:
+    return tuple(part.name for part in parts if not part.is_feature)
+
+
+def _values(parts: tuple[KitPermission, ...], uses: ConnectorUses, app: str) -> dict[str, str]:
+    values = (
+        app, uses.title, uses.choice, uses.trigger, uses.end, ", ".join(_permissions(parts)),
+    )  # fmt: skip
+    return dict(zip(_BLANKS, values, strict=True))

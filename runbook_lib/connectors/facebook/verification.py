@@ -6,8 +6,9 @@ Access Verification, as a Tech Provider, no API shows: a person says so.
 
 from __future__ import annotations
 
+from runbook_lib.connectors.checks import check
 from runbook_lib.connectors.context import CheckContext
-from runbook_lib.connectors.facebook.access import app_node, user_graph
+from runbook_lib.connectors.facebook.access import USER, app_node, user_graph
 from runbook_lib.connectors.findings import failed, inconclusive, not_done, verified
 from runbook_lib.core.model import Finding, Outcome
 from runbook_lib.remote.documents import Document, shorten
@@ -20,6 +21,7 @@ _REFUSED = ("expired", "failed", "ineligible", "rejected", "revoked")
 _OWNERS = ("owner_business", "business")
 
 
+@check("business-is-verified", needs=USER)
 def business_is_verified(context: CheckContext) -> Finding:
     """
     Read the verification status of the business that owns the app.

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from runbook_lib.connectors.checks import check
 from runbook_lib.connectors.context import CheckContext
-from runbook_lib.connectors.cyclr.connector import installed_connector
+from runbook_lib.connectors.cyclr.connector import ACCOUNT, installed_connector
 from runbook_lib.connectors.facebook.access import wanted_permissions
 from runbook_lib.connectors.facebook.permissions import compared_permissions, statuses
 from runbook_lib.connectors.findings import failed, inconclusive, not_done, verified
@@ -25,6 +26,7 @@ _NO_OWNER_NAMED = (
 )
 
 
+@check("permissions-are-seen-through-cyclr", needs=ACCOUNT)
 def permissions_are_seen_through_cyclr(context: CheckContext) -> Finding:
     """
     Run the connector's own method and compare what Facebook grants it with what is wanted.

@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import replace
 from urllib.parse import urlencode
 
+from runbook_lib.connectors.checks import check
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.controls import may_refuse_caller, refuses_made_up
-from runbook_lib.connectors.cyclr.connector import sign_in_request
-from runbook_lib.connectors.facebook.access import user_graph
+from runbook_lib.connectors.cyclr.connector import ACCOUNT, sign_in_request
+from runbook_lib.connectors.facebook.access import USER, user_graph
 from runbook_lib.connectors.facebook.inputs import FACEBOOK
 from runbook_lib.connectors.facebook.pages import pages_of
 from runbook_lib.connectors.findings import compared, failed, inconclusive, verified
@@ -34,6 +35,7 @@ _FIELDS_UNKNOWN = (
 )
 
 
+@check("page-is-subscribed", needs=(*USER, "page_id"))
 def page_is_subscribed(context: CheckContext) -> Finding:
     """
     Look for the app among those that the page is subscribed to.
@@ -90,6 +92,10 @@ def page_is_subscribed(context: CheckContext) -> Finding:
     )
 
 
+@check(
+    "scopes-are-asked-for",
+    needs=(*ACCOUNT, "app_id", "scopes", "service_domain", "cyclr_username"),
+)
 def scopes_are_asked_for(context: CheckContext) -> Finding:
     """Compare the scope that Cyclr asks Facebook for with *Scopes*; the order does not count."""
     request = sign_in_request(FACEBOOK, context)
@@ -122,6 +128,7 @@ def scopes_are_asked_for(context: CheckContext) -> Finding:
     )
 
 
+@check("webhook-takes-verify-token", needs=("verify_token", "webhook_url"))
 def webhook_takes_verify_token(context: CheckContext) -> Finding:
     """
     Ask the webhook to confirm a challenge, as Facebook does (Webhooks: Verification Requests).

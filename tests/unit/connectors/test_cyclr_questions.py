@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from runbook_lib.connectors.facebook.cyclr_questions import ask_cyclr
 from runbook_lib.connectors.registry import connector_names, find_procedure
 from runbook_lib.core.procedure import Step, StepKind
 
@@ -14,7 +13,7 @@ WANTED = {
     "test-09-ask-token-kind": ("user access token", "system user"),
     "test-10-ask-graph-version": ("Graph API", "Marketing API"),
 }
-QUESTIONS = ask_cyclr(7).steps
+QUESTIONS = find_procedure("facebook_marketing").sections[-1].steps
 
 
 @pytest.mark.parametrize("step", QUESTIONS, ids=lambda step: step.id)

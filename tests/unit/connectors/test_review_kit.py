@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from markdown_it import MarkdownIt
 
-from runbook_lib.connectors.facebook.permission_uses import TIER
 from runbook_lib.connectors.facebook.permissions import PERMISSION_DEPENDENCIES
 from runbook_lib.connectors.facebook.review_kit import (
     Kit,
@@ -25,6 +24,7 @@ from runbook_lib.connectors.review_kit import find_blanks, kit_html, kit_markdow
 from runbook_lib.core.procedure import StepKind
 from tests.support.connectors import FACEBOOK_CONNECTORS
 
+TIER = "Marketing API Access Tier"
 NAME, DOMAIN = "Acme Lead Sync", "acme-h.cyclr.com"
 HOSTILE = {
     "script": "</title></style><script>alert(1)</script><img src=x onerror=alert(1)>",

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from runbook_lib.connectors.cyclr import troubles as cyclr
+from runbook_lib import connectors
 from runbook_lib.connectors.explanation import explain
-from runbook_lib.connectors.facebook import troubles as facebook
 from runbook_lib.connectors.registry import connector_names, find_procedure
+from runbook_lib.connectors.texts import read_troubles
 from runbook_lib.core.model import Finding, Outcome
 from runbook_lib.core.procedure import Procedure, conclude
 from runbook_lib.core.redaction import MASK
@@ -55,11 +55,9 @@ troubles = pytest.mark.parametrize("trouble", TROUBLES, ids=lambda each: each.ti
 def test_every_trouble_is_shown_at_a_step() -> None:
     """No error text is written that no step shows."""
 
+    folders = (path.parent for path in Path(connectors.__path__[0]).glob("*/troubles.toml"))
     written = {
-        each.shown
-        for module in (facebook, cyclr)
-        for each in vars(module).values()
-        if isinstance(each, Trouble)
+        trouble.shown for folder in folders for _, trouble in read_troubles(folder).texts.values()
     }
 
     assert written == set(SHOWN)

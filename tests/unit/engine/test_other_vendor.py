@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +17,7 @@ from facebook_cyclr_sandbox.state.cyclr_world import AccountConnector, LibraryCo
 from facebook_cyclr_sandbox.state.world import World
 from facebook_cyclr_sandbox.vendor import Vendor as SandboxVendor
 from runbook_lib.config import formats
+from runbook_lib.connectors.checks import check
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.cyclr import inputs as cyclr_inputs
 from runbook_lib.connectors.cyclr import steps as cyclr
@@ -22,9 +25,10 @@ from runbook_lib.connectors.cyclr.service_domain import redirect_uri
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE as MARKETING
 from runbook_lib.connectors.findings import failed, verified
 from runbook_lib.connectors.provider import Vendor, vendor_of
+from runbook_lib.connectors.texts import read_procedure
 from runbook_lib.core.fingerprints import FingerprintKey
 from runbook_lib.core.model import Finding, Mode, Outcome
-from runbook_lib.core.procedure import Check, Input, Procedure, Section, Source, Step, StepKind
+from runbook_lib.core.procedure import Input, Procedure
 from runbook_lib.engine import practice as practice_module
 from runbook_lib.engine.run import Run, open_run
 from runbook_lib.errors import SettingsError, TokenRequestError
@@ -63,6 +67,7 @@ PLAINMAIL = Vendor(
 )
 
 
+@check("pair-is-accepted", needs=("app_id", "app_secret"))
 def pair_is_accepted(context: CheckContext) -> Finding:
     """Redeem a made-up code: the word of the refusal says whether the pair counts."""
     try:
@@ -81,37 +86,12 @@ def pair_is_accepted(context: CheckContext) -> Finding:
     raise AssertionError("a token was issued")
 
 
-CONNECTOR = cyclr_inputs.cyclr_connector("Plainmail")
-CREDENTIALS = Step(
-    id="pm-01-credentials",
-    title="Register An App",
-    kind=StepKind.ASK,
-    source=Source(1, 1),
-    today="",
-    confirms="The app is registered.",
-    subject=("app_id", "app_secret"),
-    inputs=(APP_ID, APP_SECRET),
-    checks=(Check("pair-is-accepted", pair_is_accepted, ("app_id", "app_secret")),),
-)
-PROCEDURE = Procedure(
-    id="plainmail",
-    version="1",
-    title="Plainmail connector",
-    sections=(
-        Section(
-            id="all",
-            title="All",
-            intro="",
-            steps=(
-                CREDENTIALS,
-                cyclr.connector_setup(CONNECTOR),
-                cyclr.client_id(PLAINMAIL, CREDENTIALS.id),
-                cyclr.client_secret(PLAINMAIL, CREDENTIALS.id),
-                cyclr.install(CONNECTOR),
-                cyclr.authenticate(PLAINMAIL),
-            ),
-        ),
-    ),
+PROCEDURE = read_procedure(
+    Path(__file__).parent / "plainmail",
+    sys.modules[__name__],
+    vendor=PLAINMAIL,
+    cyclr=cyclr_inputs.CYCLR,
+    shared=(cyclr.SHARED,),
     inputs=(
         cyclr_inputs.SERVICE_DOMAIN,
         APP_ID,
@@ -120,11 +100,10 @@ PROCEDURE = Procedure(
         cyclr_inputs.CYCLR_CLIENT_SECRET,
         cyclr_inputs.ACCOUNT_API_ID,
         cyclr_inputs.CYCLR_USERNAME,
-        CONNECTOR,
+        cyclr_inputs.cyclr_connector("Plainmail"),
         cyclr_inputs.INSTALL_CONNECTOR,
         cyclr_inputs.CREATE_TEST_ACCOUNT,
     ),
-    providers=(PLAINMAIL, cyclr_inputs.CYCLR),
 )
 
 
@@ -221,7 +200,7 @@ def test_a_wrong_secret_fails_by_the_servers_word() -> None:
     """The scenario's mistake is the vendor's own, and fails the step that asks for the secret."""
 
     with practised("wrong-secret") as run:
-        conclusion = run.perform(CREDENTIALS.id).conclusion
+        conclusion = run.perform("pm-01-credentials").conclusion
 
     assert conclusion.outcome is Outcome.FAILED
     assert conclusion.reason == "The pair is refused (invalid_client)."

@@ -1,0 +1,62 @@
+"""
+Checks by their ids: `@check` beside a function registers it, and the texts of a step name it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from types import ModuleType
+from typing import TypeVar
+
+from runbook_lib.connectors.provider import Vendor
+from runbook_lib.core.model import Finding
+from runbook_lib.core.procedure import Check
+
+F = TypeVar("F", bound=Callable[..., Finding | None])
+
+# Among what a check needs: the id of the app, whatever its vendor calls the input.
+CLIENT_ID = "$client_id"
+
+_REGISTERED: defaultdict[str, dict[str, Callable[[Vendor], Check]]] = defaultdict(dict)
+
+
+def check(
+    name: str,
+    *,
+    needs: tuple[str, ...] = (),
+    spends: str = "",
+    permitted_by: tuple[str, ...] = (),
+    alters: bool = False,
+    takes_vendor: bool = False,
+) -> Callable[[F], F]:
+    """
+    Register a function as the check with the id `name`; the rest is as in `Check`.
+
+    It takes a `CheckContext`, and before that the vendor of the app if it `takes_vendor`.
+    """
+
+    def register(run: F) -> F:
+        made = Check(name, run, needs, spends, permitted_by, alters)
+
+        def for_vendor(vendor: Vendor) -> Check:
+            known = {CLIENT_ID: vendor.client_id.name}
+            needed = tuple(known.get(need, need) for need in needs)
+            return replace(made, run=partial(run, vendor), needs=needed)
+
+        _REGISTERED[run.__module__][name] = for_vendor if takes_vendor else lambda _: made
+        return run
+
+    return register
+
+
+def checks_of(module: ModuleType, vendor: Vendor) -> Mapping[str, Check]:
+    """Return the checks that `module` registers, for an app registered with `vendor`."""
+    return {name: make(vendor) for name, make in _REGISTERED[module.__name__].items()}
+
+
+def registered_ids() -> Mapping[str, None]:
+    """Return the id of every check of every module that was imported."""
+    return dict.fromkeys(name for checks in _REGISTERED.values() for name in checks)

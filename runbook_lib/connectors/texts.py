@@ -1,0 +1,488 @@
+"""
+What connectors say, from the TOML files in their folders: steps, error texts, texts for a review.
+
+CONTRIBUTING.md says how the files are written. They are read strictly: a mistake is a `TextsError`
+that names the file, the table and the key.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from string import Formatter, Template
+from types import ModuleType
+from typing import Annotated, Any, TypeVar
+
+from msgspec import Meta, Struct, ValidationError, convert
+
+from runbook_lib.connectors.blame import Blame
+from runbook_lib.connectors.checks import checks_of, registered_ids
+from runbook_lib.connectors.provider import Vendor
+from runbook_lib.core.procedure import (
+    Answer,
+    Check,
+    Input,
+    Link,
+    Paste,
+    Procedure,
+    Provider,
+    Road,
+    Section,
+    Source,
+    Step,
+    StepKind,
+    step_name,
+)
+from runbook_lib.core.troubles import Cause, Trouble
+from runbook_lib.errors import TextsError
+
+T = TypeVar("T")
+Text = Annotated[str, Meta(min_length=1)]
+Days = Annotated[int, Meta(ge=0)]
+Names = tuple[str, ...]
+Tables = Mapping[str, Mapping[str, Any]]
+
+# A line break within a paragraph: the next line is not empty and begins no item.
+_BREAK = re.compile(r"(?<!\n)\n(?!\n|- )\s*")
+_TESTED_BY = re.compile(r"(.*?)(?: \[([a-z0-9, -]+)\])?", re.DOTALL)
+_STEP_ID = re.compile(r"[a-z]+-([0-9]+)([a-z]?)-([a-z0-9-]+)")
+# What msgspec calls the kinds of values.
+_KINDS = {"str": "a text", "int": "a whole number", "array": "a list", "object": "a table"}
+# The keys of a step that are the same in a `Step`, and those of the road that are lists there.
+_SAME = (
+    *("title", "kind", "today", "confirms", "prose", "sitting", "developer_tools", "attest_label"),
+    *("question", "least_days", "usual_days", "counts_days"),
+)
+_LISTS = ("ready", "meanwhile", "afterwards")
+
+
+class Place(Struct, frozen=True):
+    """A table of a file, for the errors in it."""
+
+    path: Path
+    table: str = ""
+
+    def error(self, key: str, problem: str) -> TextsError:
+        """Return the error that what `key` has there has this problem."""
+        table = f"[{self.table}]" if self.table else ""
+        place = ", ".join(filter(None, ("/".join(self.path.parts[-2:]), table, key)))
+        return TextsError(f"{place}: {problem}")
+
+    def known(
+        self, key: str, kind: str, named: Mapping[str, T], names: Iterable[str]
+    ) -> tuple[T, ...]:
+        """Return what is called so; raises the error that `key` names what does not exist."""
+        for name in names:
+            if name not in named:
+                from runbook_lib.config.settings import suggestion  # noqa: PLC0415  (slow to import)
+
+                meant = suggestion(name, tuple(named))
+                raise self.error(key, f"unknown {kind} {name!r}.{meant}")
+        return tuple(named[name] for name in names)
+
+    def read(self, table: object, form: type[T]) -> T:
+        """Return `table` as what has the fields of `form`, and no other."""
+        if not isinstance(table, Mapping):
+            raise self.error("", "this is no table.")
+        fields = getattr(form, "__dataclass_fields__", table)
+        fields = dict.fromkeys(getattr(form, "__struct_encode_fields__", fields))
+        for key in table.keys() - fields.keys():
+            self.known(key, "key", fields, (key,))
+        try:
+            return convert(table, form)
+        except ValidationError as error:
+            problem, _, path = str(error).partition(" - at `$")
+        missing = problem.partition("missing required field `")[2]
+        key = f"{path.strip('.`')}.{missing.strip('`')}".strip(".")
+        words = re.sub("`([a-z]+)`", lambda match: _KINDS.get(match[1], match[0]), problem)
+        raise self.error(key, "it is missing." if missing else f"{words}.")
+
+    def filled(self, value: Any, values: Mapping[str, str], key: str = "") -> Any:
+        """Return a part of the file with its lines joined, and one of `values` for each `$name`."""
+        if isinstance(value, str):
+            text = _BREAK.sub(" ", value).strip() if "\n" in value else value
+            if "$" not in text:
+                return text
+            template = Template(text)
+            if not template.is_valid():
+                raise self.error(key, "a dollar sign alone is written `$$`.")
+            self.known(key, "value", values, template.get_identifiers())
+            return template.substitute(values)
+        if isinstance(value, list):
+            return [self.filled(item, values, key) for item in value]
+        if isinstance(value, dict):
+            prefix = f"{key}." if key else ""
+            return {name: self.filled(item, values, prefix + name) for name, item in value.items()}
+        return value
+
+    def pairs(self, key: str, text: str) -> list[tuple[str, str]]:
+        """Return each of several texts as what stands before and behind its ` | `."""
+        parts = [item.partition(" | ") for item in items(text)]
+        for name, bar, _ in parts:
+            if not bar:
+                raise self.error(key, f"there is no ` | ` in {name!r}.")
+        return [(name, more) for name, _, more in parts]
+
+    def blanks(self, key: str, text: str, named: Mapping[str, T]) -> tuple[T, ...]:
+        """Return what is called as the names in braces in a text say."""
+        if "{" not in text and "}" not in text:
+            return ()
+        try:
+            names = [name for _, name, _, _ in Formatter().parse(text) if name is not None]
+        except ValueError as error:
+            raise self.error(key, f"{error}.") from None
+        return self.known(key, "name for braces", named, names)
+
+
+def items(text: str) -> list[str]:
+    """Return the several texts in one, each behind `- `, or the one; none of an empty text."""
+    return text.removeprefix("- ").split("\n- ") if text else []
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """Return what a file says, as it is written."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise Place(path).error("", f"{error}.") from None
+
+
+@cache
+def read_sources(folder: Path) -> Mapping[str, str]:
+    """Return the values in the `sources.toml` of a folder; none where it has no such file."""
+    place = Place(folder / "sources.toml")
+    document = place.filled(read_file(place.path), {}) if place.path.exists() else {}
+    return place.read(document, dict[str, str])
+
+
+def _members(names: Names, sets: Mapping[str, Names], place: Place, key: str) -> Names:
+    """Return `names` with each `@set` replaced by what is in that set."""
+    members: list[str] = []
+    for name in names:
+        if name.startswith("@"):
+            (inner,) = place.known(key, "set", sets, (name[1:],))
+            others = {other: sets[other] for other in sets if other != name[1:]}
+            members += _members(inner, others, place, key)
+        else:
+            members.append(name)
+    return tuple(members)
+
+
+# --- error texts ------------------------------------------------------------------------------
+class _Trouble(Struct):
+    shown: Text
+    means: Text
+    causes: Text
+    advice: Text
+    source: Text
+    codes: tuple[int | Annotated[str, Meta(pattern="^[0-9]+-[0-9]+$")], ...] = ()
+    subcodes: tuple[int, ...] = ()
+    blames: Blame | None = None
+    blames_by_code: bool = True
+
+
+class Troubles(Struct):
+    """The error texts of a file by name, with their places, and those of each group."""
+
+    texts: Mapping[str, tuple[Place, Trouble]] = {}
+    groups: Mapping[str, tuple[Trouble, ...]] = {}
+
+
+@cache
+def read_troubles(folder: Path) -> Troubles:
+    """Return the error texts in the `troubles.toml` of a folder, if it has one."""
+    path = folder / "troubles.toml"
+    document = read_file(path) if path.exists() else {}
+    place, sources = Place(path, "groups"), read_sources(folder)
+    sets: Mapping[str, Names] = place.read(document.pop("groups", {}), dict[str, Names])
+    texts = {name: _trouble(Place(path, name), table, sources) for name, table in document.items()}
+    groups = {
+        group: place.known(group, "error text", texts, _members(names, sets, place, group))
+        for group, names in sets.items()
+    }
+    return Troubles(texts, {name: tuple(text[1] for text in groups[name]) for name in groups})
+
+
+def _trouble(place: Place, table: Any, sources: Mapping[str, str]) -> tuple[Place, Trouble]:
+    read = place.read(place.filled(table, sources), _Trouble)
+    trouble = Trouble(
+        shown=tuple(items(read.shown)),
+        means=read.means,
+        causes=tuple(map(_cause, items(read.causes))),
+        advice=read.advice,
+        source=read.source,
+        codes=tuple(number for code in read.codes for number in _numbers(str(code))),
+        subcodes=read.subcodes,
+        blames=read.blames or "",
+        blames_by_code=read.blames_by_code,
+    )
+    return place, trouble
+
+
+def _cause(text: str) -> Cause:
+    match = _TESTED_BY.fullmatch(text)
+    text, tested_by = match.groups() if match else (text, "")
+    return Cause(text=text, tested_by=tuple(tested_by.split(", ")) if tested_by else ())
+
+
+def _numbers(code: str) -> range:
+    """Return the numbers from the first to the last of `201-299`, or the one."""
+    first, _, last = code.partition("-")
+    return range(int(first), int(last or first) + 1)
+
+
+def require_known_checks(folder: Path) -> None:
+    """Raise `TextsError` if an error text in `folder` names a check of no connector."""
+    for place, trouble in read_troubles(folder).texts.values():
+        for cause in trouble.causes:
+            place.known("causes", "check", registered_ids(), cause.tested_by)
+
+
+# --- procedures -------------------------------------------------------------------------------
+class _Step(Struct):
+    title: Text
+    confirms: Text
+    today: Text
+    subject: Names
+    sitting: Text
+    kind: StepKind = StepKind.MANUAL
+    reading: str = ""
+    prose: str = ""
+    links: str = ""
+    pastes: str = ""
+    inputs: Names = ()
+    checks: Names = ()
+    person_confirms: Mapping[str, Text] = {}
+    requires: Names = ()
+    hands_over: str = ""
+    consent_gives: str = ""
+    review_kit: bool = False
+    troubles: Names = ()
+    developer_tools: str = ""
+    least_days: Days = 0
+    usual_days: Days = 0
+    attest_label: str = ""
+    counts_days: Days = 0
+    answers: tuple[Mapping[str, Any], ...] = ()
+    question: str = ""
+
+
+class _Section(Struct):
+    id: Text
+    title: Text
+    intro: Text
+    page: int
+    steps: Names
+
+
+class _Steps(Struct):
+    """A whole `steps.toml`; its tables are read one by one, for errors that name them."""
+
+    title: str = ""
+    version: str = ""
+    unseen: str = ""
+    values: Mapping[str, str] = {}
+    sets: Mapping[str, Names] = {}
+    road: Mapping[str, Any] | None = None
+    sections: tuple[Mapping[str, Any], ...] = ()
+    steps: Tables = {}
+
+
+class Part(Struct):
+    """What a folder says of steps; its modules register the checks that these name."""
+
+    folder: Path
+    steps: _Steps
+    modules: tuple[ModuleType, ...]
+
+    def place(self, table: str = "") -> Place:
+        """Return the place of a table of its steps."""
+        return Place(self.folder / "steps.toml", table)
+
+
+def read_part(folder: Path, *modules: ModuleType) -> Part:
+    """Return what `folder` says of steps, with the `modules` that register their checks."""
+    place = Place(folder / "steps.toml")
+    return Part(folder, place.read(read_file(place.path), _Steps), modules)
+
+
+def read_procedure(
+    folder: Path,
+    *modules: ModuleType,
+    vendor: Vendor,
+    cyclr: Provider,
+    shared: tuple[Part, ...],
+    inputs: tuple[Input, ...],
+) -> Procedure:
+    """
+    Return the procedure of the connector in `folder`, whose own checks are in `modules`.
+
+    A section names its steps by id. The texts are the folder's own of that id, or the `shared` ones
+    called as what follows the number in it, or as what follows ` | `.
+    """
+    own = read_part(folder, *modules)
+    reader = _Reader((*shared, own), inputs, vendor, cyclr)
+    sections = reader.sections()
+    procedure = Procedure(
+        id=folder.name,
+        version=own.steps.version,
+        title=own.steps.title,
+        sections=sections,
+        inputs=inputs,
+        providers=(vendor, cyclr),
+        road=reader.road(),
+        unseen=reader.unseen(),
+    )
+    return reader.with_step_names(procedure)
+
+
+class _Reader:
+    """What all parts of one procedure say, by name; the last part is the connector's own."""
+
+    def __init__(
+        self, parts: tuple[Part, ...], inputs: tuple[Input, ...], vendor: Vendor, cyclr: Provider
+    ) -> None:
+        self._parts, self._own = parts, parts[-1]
+        self._inputs = {item.name: item for item in inputs}
+        # What a link waits for: an input, by its label; for a system's own address nobody waits.
+        self._labels = {item.name: "" for item in (*vendor.settings, *cyclr.settings)}
+        self._labels |= {item.name: item.label for item in inputs}
+        self._values = {
+            "vendor": vendor.title,
+            "client_id": vendor.client_id.name,
+            "client_id_label": vendor.client_id.label,
+            "client_secret": vendor.client_secret.name,
+            "client_secret_label": vendor.client_secret.label,
+        }
+        self._sets: dict[str, Names] = {"vendor": vendor.subject}
+        self._groups = {"sign-in": vendor.troubles}
+        self._places = {trouble.shown: self._own.place() for trouble in vendor.troubles}
+        self._tables: dict[str, tuple[Place, Mapping[str, Any]]] = {}
+        self._checks: dict[str, Check] = {}
+        # The ids of steps, by all that may be said for them.
+        self._names: dict[str, str] = {}
+        for part in parts:
+            sources, troubles = read_sources(part.folder), read_troubles(part.folder)
+            values = part.place("values").filled(part.steps.values, {**self._values, **sources})
+            self._values |= {**sources, **values}
+            self._sets |= part.steps.sets
+            self._groups |= troubles.groups
+            self._places |= {text.shown: place for place, text in troubles.texts.values()}
+            for name, table in part.steps.steps.items():
+                self._tables[name] = (part.place(f"steps.{name}"), table)
+            for module in part.modules:
+                self._checks |= checks_of(module, vendor)
+
+    def sections(self) -> tuple[Section, ...]:
+        """Return the sections with their steps, whose names are all known before one is read."""
+        read = []
+        for table in self._own.steps.sections:
+            place = self._own.place(f"sections: {table.get('id', '')}")
+            section = place.read(place.filled(table, self._values), _Section)
+            read.append((section, [self._find(text, place) for text in section.steps]))
+        return tuple(
+            Section(
+                id=section.id,
+                title=section.title,
+                intro=section.intro,
+                steps=tuple(self._step(*found, section.page) for found in steps),
+            )
+            for section, steps in read
+        )
+
+    def _find(self, text: str, section: Place) -> tuple[re.Match[str], Place, Any]:
+        """Return the parts of a step's id, and where its texts are."""
+        step, _, other = text.partition(" | ")
+        match = _STEP_ID.fullmatch(step)
+        if match is None:
+            raise section.error("steps", f"{step!r} is no id of a step, such as fb-09a-test-calls.")
+        name = step if step in self._tables else other or match[3]
+        self._names |= {step: step, match[3]: step, name: step}
+        ((place, table),) = section.known("steps", "step", self._tables, (name,))
+        return match, place, table
+
+    def _step(self, match: re.Match[str], place: Place, table: Any, page: int) -> Step:
+        confirms = place.filled(str(table.get("confirms", "")), self._values, "confirms")
+        read = place.read(place.filled(table, {**self._values, "confirms": confirms}), _Step)
+        if match[2] and not read.reading:
+            raise place.error("reading", "say where you read of a step that is not on the page.")
+        subject = _members(read.subject, self._sets, place, "subject")
+        place.known("subject", "input", self._inputs, subject)
+        checks = place.known("checks", "check", self._checks, read.checks)
+        confirmed = dict.fromkeys(read.checks)
+        place.known("person_confirms", "check here", confirmed, read.person_confirms)
+        troubles = place.known("troubles", "group", self._groups, read.troubles)
+        place.blanks("pastes", read.pastes, self._labels)
+        is_on_page = page == 1 and not read.reading
+        return Step(
+            id=match[0],
+            source=Source(page, int(match[1]) if is_on_page else None, read.reading),
+            subject=subject,
+            links=tuple(
+                Link(*link, next(filter(None, place.blanks("links", link[1], self._labels)), ""))
+                for link in place.pairs("links", read.links)
+            ),
+            pastes=tuple(Paste(*paste) for paste in place.pairs("pastes", read.pastes)),
+            inputs=place.known("inputs", "input", self._inputs, read.inputs),
+            checks=tuple(
+                replace(check, person_confirms=read.person_confirms.get(check.id, ""))
+                for check in checks
+            ),
+            requires=place.known("requires", "step", self._names, read.requires),
+            hands_over=self._input(place, "hands_over", read.hands_over),
+            consent_gives=self._input(place, "consent_gives", read.consent_gives),
+            review_kit=self._own.folder.name if read.review_kit else "",
+            troubles=tuple(trouble for group in troubles for trouble in group),
+            answers=tuple(place.read(answer, Answer) for answer in read.answers),
+            **{name: getattr(read, name) for name in _SAME},
+        )
+
+    def _input(self, place: Place, key: str, name: str) -> Input | None:
+        return place.known(key, "input", self._inputs, (name,))[0] if name else None
+
+    def road(self) -> Road | None:
+        """Return how long it all takes, as the last part that says so has it."""
+        part = next((part for part in reversed(self._parts) if part.steps.road), None)
+        if part is None:
+            return None
+        place = part.place("road")
+        table = place.filled(part.steps.road, self._values)
+        lists = {name: items(str(table[name])) for name in _LISTS if name in table}
+        road = place.read(table | lists, Road)
+
+        def named(names: Names) -> Names:
+            return place.known("gates", "step", self._names, names)
+
+        gates = (replace(g, step=named((g.step,))[0], after=named(g.after)) for g in road.gates)
+        return replace(road, gates=tuple(gates))
+
+    def unseen(self) -> Names:
+        """Return what nothing shows, of all parts."""
+        texts = (part.place().filled(part.steps.unseen, self._values) for part in self._parts)
+        return tuple(text for several in texts for text in items(several))
+
+    def with_step_names(self, procedure: Procedure) -> Procedure:
+        """Return `procedure` with number and title of steps in what its error texts advise."""
+        titles = {step.id: step.title for step in procedure.steps}
+        names = {
+            name: step_name(procedure.numbers[step], titles[step])
+            for name, step in self._names.items()
+        }
+
+        @cache
+        def named(trouble: Trouble) -> Trouble:
+            self._places[trouble.shown].blanks("advice", trouble.advice, names)
+            return trouble.naming(names)
+
+        def with_names(step: Step) -> Step:
+            return replace(step, troubles=tuple(map(named, step.troubles)))
+
+        sections = (
+            replace(section, steps=tuple(map(with_names, section.steps)))
+            for section in procedure.sections
+        )
+        return replace(procedure, sections=tuple(sections))

@@ -1,0 +1,247 @@
+"""Texts are data: a mistake in one is named by file, table and key, and never a traceback."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from runbook_lib import connectors
+from runbook_lib.cli.main import main
+from runbook_lib.connectors import registry, texts
+from runbook_lib.connectors.checks import CLIENT_ID, checks_of, registered_ids
+from runbook_lib.connectors.cyclr import connector, steps
+from runbook_lib.connectors.facebook import permission_uses, review_kit
+from runbook_lib.connectors.facebook.inputs import FACEBOOK
+from runbook_lib.connectors.facebook.steps import SHARED
+from runbook_lib.connectors.facebook_marketing import checks
+from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
+from runbook_lib.core.outcome import LONGEST_WAIT_DAYS
+from runbook_lib.core.procedure import Input, Procedure
+from runbook_lib.errors import ExitCode, TextsError
+
+FOLDER = Path(connectors.__path__[0])
+STEPS, OWN, ERRORS = (
+    *("facebook/steps.toml", "facebook_marketing/steps.toml", "facebook/troubles.toml"),
+)
+USES, KIT = "facebook_marketing/uses.toml", "facebook/review_kit.toml"
+Folder = Callable[[str, str, str], Path]
+
+
+@pytest.fixture
+def edited(tmp_path: Path) -> Folder:
+    """Return a copy of the texts, in one file of which a part is replaced by another."""
+
+    def edit(file: str, old: str, new: str) -> Path:
+        for path in FOLDER.glob("*/*.toml"):
+            copy = tmp_path / path.relative_to(FOLDER)
+            copy.parent.mkdir(exist_ok=True)
+            shutil.copy(path, copy)
+        text = (tmp_path / file).read_text(encoding="utf-8")
+        assert old in text
+        (tmp_path / file).write_text(text.replace(old, new, 1), encoding="utf-8")
+        return tmp_path
+
+    return edit
+
+
+@pytest.fixture
+def unread() -> Iterator[None]:
+    """Let the texts for a review be read again, in the test and after it."""
+    for cached in (permission_uses.permission_uses, review_kit._texts):
+        cached.cache_clear()
+    yield
+    for cached in (permission_uses.permission_uses, review_kit._texts):
+        cached.cache_clear()
+
+
+def load(folder: Path) -> Procedure:
+    """Return the Marketing procedure of a copy of the texts, once all of them are read."""
+    shared = texts.read_part(folder / "facebook", *SHARED.modules)
+    for troubles in folder.glob("*/troubles.toml"):
+        texts.require_known_checks(troubles.parent)
+    cyclr = next(provider for provider in PROCEDURE.providers if provider is not FACEBOOK)
+    return texts.read_procedure(
+        folder / "facebook_marketing",
+        checks,
+        vendor=FACEBOOK,
+        cyclr=cyclr,
+        shared=(steps.SHARED, shared),
+        inputs=PROCEDURE.inputs,
+    )
+
+
+def test_every_file_of_every_connector_loads() -> None:
+    """No file has a mistake, and the causes of error texts name checks that exist."""
+
+    registry.load_texts()
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "says"),
+    [
+        (STEPS, "attest_label =", "attest_lable =", "[steps.redirect-uri], attest_lable: unknown"),
+        (STEPS, "attest_label =", "attest_lable =", "Did you mean attest_label?"),
+        (STEPS, '"redirect-uri-is-accepted"]', '"redirect-uri"]', "checks: unknown check"),
+        (STEPS, 'title = "Log in', 'titel = "Log in', "[steps.log-in], titel: unknown key"),
+        (STEPS, 'title = "Log in to Facebook"\n', "", "[steps.log-in], title: it is missing"),
+        (STEPS, 'title = "Log in to Facebook"', 'title = ""', "[steps.log-in], title: Expected"),
+        (STEPS, "counts_days = 90", 'counts_days = "90"', "counts_days: Expected a whole number"),
+        (STEPS, "counts_days = 365", "counts_days = -1", "counts_days: Expected"),
+        (STEPS, "due_days = 60", "due_day = 60", "[steps.data-access-renewal], due_day: unknown"),
+        (STEPS, 'kind = "ask"', 'kind = "aks"', "[steps.create-app], kind: Invalid enum value"),
+        (STEPS, 'reading = "$USE_CASES"\n', "", "[steps.use-case], reading: say where"),
+        (STEPS, "$USE_CASES", "$USE_CASE", "[steps.use-case], reading: unknown value"),
+        (STEPS, "$use_case.", "$5.", "[steps.use-case], confirms: a dollar sign alone"),
+        (STEPS, '["app_id"]', '["app_ids"]', "[steps.use-case], subject: unknown input"),
+        (STEPS, '"@account"]', '"@acount"]', "[steps.user-token], subject: unknown set"),
+        (STEPS, '["$credentials"]', '["fb-99"]', "[steps.user-token], requires: unknown step"),
+        (STEPS, "{dashboard_url}/tools", "{dashbord}/tools", "links: unknown name"),
+        (STEPS, "{app_display_name}", "{app_name}", "[steps.create-app], pastes: unknown name"),
+        (STEPS, "App Display Name | {", "App Display Name: {", "pastes: there is no ` | `"),
+        (STEPS, '["creation"]', '["creations"]', "[steps.create-app], troubles: unknown group"),
+        (STEPS, 'gives = "user_', 'gives = "usr_', "consent_gives: unknown input"),
+        (STEPS, "confirms.service-domain-answers", "confirms.x", "person_confirms: unknown check"),
+        (STEPS, 'step = "submit-review"', 'step = "submit"', "[road], gates: unknown step"),
+        (STEPS, 'whole = "', 'hole = "', "[road], hole: unknown key"),
+        (STEPS, "[steps.log-in]", "[step.log-in]", "steps.toml, step: unknown key 'step'"),
+        (STEPS, "[steps.my-apps]", "[steps.log-in]", "steps.toml: Cannot declare"),
+        (STEPS, "[steps.my-apps]", "[steps.my-apps", "steps.toml: Expected"),
+        (OWN, '"fb-01-log-in"', '"fb-01-login"', "partner-app], steps: unknown step 'login'"),
+        (OWN, '"fb-01-log-in"', '"log-in"', "partner-app], steps: 'log-in' is no id of a step"),
+        (OWN, '"fb-06-facebook-login"', '"fb-06a-log-in"', "[steps.log-in], reading: say where"),
+        (OWN, "page = 1", "pages = 1", "[sections: partner-app], pages: unknown key"),
+        (OWN, "review_source =", "reviewsource =", "[steps.submit-review], reading: unknown value"),
+        (ERRORS, 'source = "$MANUAL_FLOW"\n', "", "[url-blocked], source: it is missing"),
+        (ERRORS, 'source = "$MANUAL_FLOW"', 'source = ""', "[url-blocked], source: Expected"),
+        (ERRORS, "[redirect-uri-is-accepted]", "[redirect-uri-accepted]", "causes: unknown check"),
+        (ERRORS, "Go to {fb-08-redirect-uri}", "Go to {fb-8}", "[url-blocked], advice: unknown"),
+        (ERRORS, "Go to {fb-08-redirect-uri}", "Go to {fb-08", "[url-blocked], advice: unmatched"),
+        (ERRORS, "codes = [191]", 'codes = ["191+"]', "[url-blocked], codes[0]: Expected"),
+        (ERRORS, 'blames = "the app"', 'blames = "App"', "[bad-secret], blames: Invalid enum"),
+        (ERRORS, '"@limits"', '"@limit"', "[groups], redirect-uri: unknown set 'limit'"),
+        (ERRORS, '["throttled"', '["@limits"', "[groups], limits: unknown set 'limits'"),
+        (ERRORS, '["throttled"', '["throtled"', "[groups], limits: unknown error text"),
+        (ERRORS, "[url-blocked]", "x = 1\n[url-blocked]", "[x]: this is no table"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_named_by_file_table_and_key(
+    edited: Folder, file: str, old: str, new: str, says: str
+) -> None:
+    """A wrong key, a missing source, an unknown name: the error says where, and nothing else."""
+
+    with pytest.raises(TextsError) as caught:
+        load(edited(file, old, new))
+
+    assert str(caught.value).startswith((file, STEPS))
+    assert says in str(caught.value)
+    assert caught.value.exit_code is ExitCode.USAGE
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "says"),
+    [
+        (USES, 'source = "$PERMISSIONS"\n', "", "[uses.ads_read], source: it is missing"),
+        (USES, "shot =", "shots =", "[uses.business_management], shots: unknown key"),
+        (USES, "{app} lists the customer", "{ap} lists", "[uses.ads_read], usage: unknown name"),
+        (USES, "- ads_read | it", "- ads_read: it", "[uses.leads_retrieval], depends_on: there is"),
+        (USES, "title =", "titel =", "uses.toml, titel: unknown key"),
+        (USES, "({domain})", "({domains})", "uses.toml, purpose: unknown name"),
+        (KIT, "declined =", "decline =", "review_kit.toml, decline: unknown key"),
+        (KIT, "{connector}", "{uses}", "begin: unknown name"),
+        (KIT, "$SUBMISSION", "$SUBMISSIONS", "sources: unknown value"),
+    ],
+)  # fmt: skip
+@pytest.mark.usefixtures("unread")
+def test_notebooks_check_names_a_mistake_in_a_text_for_a_review(
+    edited: Folder,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    file: str,
+    old: str,
+    new: str,
+    says: str,
+) -> None:
+    """`runbook notebooks --check` reads every file, and its error names the place."""
+
+    folder = edited(file, old, new)
+    monkeypatch.setattr(permission_uses, "_FOLDER", folder / "facebook")
+    monkeypatch.setattr(review_kit, "_PLACE", texts.Place(folder / KIT))
+    with pytest.raises(SystemExit) as ended:
+        main(["notebooks", "--check"])
+
+    assert ended.value.code == ExitCode.USAGE
+    assert says in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("One line.", "One line."),
+        ("Two\nlines.", "Two lines."),
+        ("\nIts quotes\nstand alone.\n", "Its quotes stand alone."),
+        ("A paragraph\nof two.\n\nAnother\none.", "A paragraph of two.\n\nAnother one."),
+        ("- One\n  item.\n- Another.", "- One item.\n- Another."),
+        ("$name and $$5", "value and $5"),
+    ],
+)
+def test_lines_are_joined(written: str, read: str) -> None:
+    """Where a line ends does not count; an empty line and `- ` do, and `$name` is filled in."""
+
+    assert texts.Place(Path("x.toml")).filled(written, {"name": "value"}) == read
+
+
+def test_where_lines_end_changes_no_digest(edited: Folder) -> None:
+    """Who wraps a text anew voids nobody's word; who rewords what was confirmed does."""
+
+    old = "The app is of type Business, its purpose is Clients"
+    wrapped = load(edited(STEPS, old, old.replace(" is ", "\nis ")))
+    reworded = load(edited(STEPS, old, old.replace("Clients", "Customers")))
+
+    assert wrapped.digest == PROCEDURE.digest
+    assert reworded.digest != PROCEDURE.digest
+
+
+def test_a_day_is_changed_in_the_text_alone(edited: Folder) -> None:
+    """For how many days a word counts is a number in the file."""
+
+    changed = load(edited(STEPS, "counts_days = 90", "counts_days = 30"))
+
+    assert 30 in [step.counts_days for step in changed.steps]
+
+
+def test_a_review_takes_as_long_as_its_step_says() -> None:
+    """The step that waits for the review has the longest wait that reports name."""
+
+    (step,) = (step for step in PROCEDURE.steps if step.review_kit)
+
+    assert step.usual_days == LONGEST_WAIT_DAYS
+
+
+def test_a_check_is_registered_where_it_is_defined() -> None:
+    """Each check of a step is the function that its module registers, with what it declares."""
+
+    modules = (*steps.SHARED.modules, *SHARED.modules, checks)
+    registered = {
+        name: made for each in modules for name, made in checks_of(each, FACEBOOK).items()
+    }
+
+    for own in (check for step in PROCEDURE.steps for check in step.checks):
+        made = registered[own.id]
+        assert replace(own, person_confirms="", run=made.run) == made
+        assert getattr(own.run, "func", own.run) is getattr(made.run, "func", made.run)
+    assert set(registered) <= set(registered_ids())
+
+
+def test_a_check_of_the_vendor_needs_that_vendors_id() -> None:
+    """Cyclr's checks are given the vendor, and need its App ID, whatever its input is called."""
+
+    other = replace(FACEBOOK, client_id=Input(name="mail_id", label="Client ID", help=""))
+    made = checks_of(connector, other)["console-holds-app-id"]
+
+    assert "mail_id" in made.needs
+    assert not {CLIENT_ID, "app_id"} & set(made.needs)
+    assert getattr(made.run, "args", ()) == (other,)
