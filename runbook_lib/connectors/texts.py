@@ -11,7 +11,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from string import Formatter, Template
 from types import ModuleType
@@ -44,7 +44,6 @@ T = TypeVar("T")
 Text = Annotated[str, Meta(min_length=1)]
 Days = Annotated[int, Meta(ge=0)]
 Names = tuple[str, ...]
-Tables = Mapping[str, Mapping[str, Any]]
 
 # A line break within a paragraph: the next line is not empty and begins no item.
 _BREAK = re.compile(r"(?<!\n)\n(?!\n|- )\s*")
@@ -107,11 +106,8 @@ class Place(Struct, frozen=True):
             text = _BREAK.sub(" ", value).strip() if "\n" in value else value
             if "$" not in text:
                 return text
-            template = Template(text)
-            if not template.is_valid():
-                raise self.error(key, "a dollar sign alone is written `$$`.")
-            self.known(key, "value", values, template.get_identifiers())
-            return template.substitute(values)
+            self.known(key, "value", values, Template(text).get_identifiers())
+            return Template(text).safe_substitute(values)
         if isinstance(value, list):
             return [self.filled(item, values, key) for item in value]
         if isinstance(value, dict):
@@ -289,7 +285,7 @@ class _Steps(Struct):
     sets: Mapping[str, Names] = {}
     road: Mapping[str, Any] | None = None
     sections: tuple[Mapping[str, Any], ...] = ()
-    steps: Tables = {}
+    steps: Mapping[str, Mapping[str, Any]] = {}
 
 
 class Part(Struct):
@@ -453,10 +449,7 @@ class _Reader:
         table = place.filled(part.steps.road, self._values)
         lists = {name: items(str(table[name])) for name in _LISTS if name in table}
         road = place.read(table | lists, Road)
-
-        def named(names: Names) -> Names:
-            return place.known("gates", "step", self._names, names)
-
+        named = partial(place.known, "gates", "step", self._names)
         gates = (replace(g, step=named((g.step,))[0], after=named(g.after)) for g in road.gates)
         return replace(road, gates=tuple(gates))
 

@@ -1,8 +1,4 @@
-"""
-What connectors use a permission for, as App Review asks: from the `uses.toml` in each folder.
-
-`review_kit` makes the kit from it.
-"""
+"""What connectors use a permission for, from their `uses.toml`; `review_kit` makes a kit of it."""
 
 from __future__ import annotations
 

@@ -78,6 +78,7 @@ def review_kit(
     parts = tuple(
         _part(name, uses, chosen, because, app) for name, because in _wanted(chosen, uses).items()
     )
+    blanks = _blanks(parts, uses, app)
     named = [source for part in parts for source in part.source.split("; ") if source]
     return Kit(
         review="Facebook’s App Review",
@@ -91,8 +92,8 @@ def review_kit(
         ),
         permissions=parts,
         rules=tuple(items(texts.rules)),
-        shots=_shots(parts, uses, app),
-        reviewer=_reviewer(parts, uses, app),
+        shots=_shots(parts, uses, blanks),
+        reviewer=tuple(text.format_map(blanks) for text in items(texts.reviewer)),
         prepare_for="Data Access Renewal, where Facebook asks for it",
         prepare=tuple(Preparation(*part) for part in _PLACE.pairs("renewal", texts.renewal)),
         sources=tuple(dict.fromkeys((*items(texts.sources), *named))),
@@ -171,13 +172,14 @@ def _warnings(parts: tuple[KitPermission, ...], uses: ConnectorUses) -> list[str
     return warnings
 
 
-def _shots(parts: tuple[KitPermission, ...], uses: ConnectorUses, app: str) -> tuple[Shot, ...]:
+def _shots(
+    parts: tuple[KitPermission, ...], uses: ConnectorUses, values: Mapping[str, str]
+) -> tuple[Shot, ...]:
     story = [use.name for use in uses.uses]
     used = sorted(
         (part for part in parts if not part.is_feature),
         key=lambda part: story.index(part.name) if part.name in story else len(story),
     )
-    values = _values(parts, uses, app)
     begin, end = (
         [
             Shot(shows.format_map(values), caption.format_map(values))
@@ -185,22 +187,13 @@ def _shots(parts: tuple[KitPermission, ...], uses: ConnectorUses, app: str) -> t
         ]
         for key in ("begin", "end")
     )
-    consent = replace(begin.pop(), permissions=_permissions(parts))
+    permissions = tuple(part.name for part in parts if not part.is_feature)
+    consent = replace(begin.pop(), permissions=permissions)
     shown = (Shot(part.shot, f"{part.name} is used here.", (part.name,)) for part in used)
     return (*begin, consent, *shown, *end)
 
 
-def _reviewer(parts: tuple[KitPermission, ...], uses: ConnectorUses, app: str) -> tuple[str, ...]:
-    values = _values(parts, uses, app)
-    return tuple(text.format_map(values) for text in items(_texts().reviewer))
-
-
-def _permissions(parts: tuple[KitPermission, ...]) -> tuple[str, ...]:
-    return tuple(part.name for part in parts if not part.is_feature)
-
-
-def _values(parts: tuple[KitPermission, ...], uses: ConnectorUses, app: str) -> dict[str, str]:
-    values = (
-        app, uses.title, uses.choice, uses.trigger, uses.end, ", ".join(_permissions(parts)),
-    )  # fmt: skip
+def _blanks(parts: tuple[KitPermission, ...], uses: ConnectorUses, app: str) -> dict[str, str]:
+    names = ", ".join(part.name for part in parts if not part.is_feature)
+    values = (app, uses.title, uses.choice, uses.trigger, uses.end, names)
     return dict(zip(_BLANKS, values, strict=True))

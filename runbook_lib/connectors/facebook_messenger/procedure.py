@@ -1,7 +1,7 @@
 """
 The documented procedure for Cyclr's Facebook Messenger API connector.
 
-Its texts are in `procedure.toml`, its own checks in `checks`, the parameters in `inputs`.
+Its texts are in `steps.toml` and `uses.toml`, its own checks in `checks`.
 """
 
 from __future__ import annotations

@@ -95,7 +95,6 @@ def test_every_file_of_every_connector_loads() -> None:
         (STEPS, 'kind = "ask"', 'kind = "aks"', "[steps.create-app], kind: Invalid enum value"),
         (STEPS, 'reading = "$USE_CASES"\n', "", "[steps.use-case], reading: say where"),
         (STEPS, "$USE_CASES", "$USE_CASE", "[steps.use-case], reading: unknown value"),
-        (STEPS, "$use_case.", "$5.", "[steps.use-case], confirms: a dollar sign alone"),
         (STEPS, '["app_id"]', '["app_ids"]', "[steps.use-case], subject: unknown input"),
         (STEPS, '"@account"]', '"@acount"]', "[steps.user-token], subject: unknown set"),
         (STEPS, '["$credentials"]', '["fb-99"]', "[steps.user-token], requires: unknown step"),
@@ -185,7 +184,7 @@ def test_notebooks_check_names_a_mistake_in_a_text_for_a_review(
         ("\nIts quotes\nstand alone.\n", "Its quotes stand alone."),
         ("A paragraph\nof two.\n\nAnother\none.", "A paragraph of two.\n\nAnother one."),
         ("- One\n  item.\n- Another.", "- One item.\n- Another."),
-        ("$name and $$5", "value and $5"),
+        ("$name costs $5", "value costs $5"),
     ],
 )
 def test_lines_are_joined(written: str, read: str) -> None:
