@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from runbook_lib.connectors.review_kit import Kit
     from runbook_lib.core.model import Value
-    from runbook_lib.core.procedure import Procedure
+    from runbook_lib.core.procedure import Input, Procedure
 
 
 # The connector where none is named.
@@ -85,10 +85,16 @@ def known_variables() -> dict[str, tuple[str, ...]]:
     Each counts for all connectors that have the provider's setting, or, with the
     connector's name in it, for that one alone.
     """
-    from runbook_lib.config.runner import inputs_of  # noqa: PLC0415  (slow to import)
+    from runbook_lib.config.runner import RUNNER  # noqa: PLC0415  (slow to import)
     from runbook_lib.config.settings import variables_of  # noqa: PLC0415
 
-    return variables_of({name: inputs_of(find_procedure(name)) for name in connector_names()})
+    inputs: dict[str, tuple[Input, ...]] = {}
+    for name in connector_names():
+        # NOTE: without its texts, which only one connector's command reads.
+        own = import_module(f"{_PACKAGE}.{name}.inputs")
+        settings = (item for provider in own.PROVIDERS for item in provider.settings)
+        inputs[name] = (*own.INPUTS, *settings, *RUNNER)
+    return variables_of(inputs)
 
 
 def practice_words(connector: str, scenario: str, today: date) -> str:

@@ -51,7 +51,7 @@ _TESTED_BY = re.compile(r"(.*?)(?: \[([a-z0-9, -]+)\])?", re.DOTALL)
 _STEP_ID = re.compile(r"[a-z]+-([0-9]+)([a-z]?)-([a-z0-9-]+)")
 # What msgspec calls the kinds of values.
 _KINDS = {"str": "a text", "int": "a whole number", "array": "a list", "object": "a table"}
-# The keys of a step that are the same in a `Step`, and those of the road that are lists there.
+# The keys that a `Step` has too, and those of the road that are lists.
 _SAME = (
     *("title", "kind", "today", "confirms", "prose", "sitting", "developer_tools", "attest_label"),
     *("question", "least_days", "usual_days", "counts_days"),
@@ -309,8 +309,7 @@ def read_part(folder: Path, *modules: ModuleType) -> Part:
 def read_procedure(
     folder: Path,
     *modules: ModuleType,
-    vendor: Vendor,
-    cyclr: Provider,
+    providers: tuple[Vendor, Provider],
     shared: tuple[Part, ...],
     inputs: tuple[Input, ...],
 ) -> Procedure:
@@ -321,15 +320,14 @@ def read_procedure(
     called as what follows the number in it, or as what follows ` | `.
     """
     own = read_part(folder, *modules)
-    reader = _Reader((*shared, own), inputs, vendor, cyclr)
-    sections = reader.sections()
+    reader = _Reader((*shared, own), inputs, *providers)
     procedure = Procedure(
         id=folder.name,
         version=own.steps.version,
         title=own.steps.title,
-        sections=sections,
+        sections=reader.sections(),
         inputs=inputs,
-        providers=(vendor, cyclr),
+        providers=providers,
         road=reader.road(),
         unseen=reader.unseen(),
     )

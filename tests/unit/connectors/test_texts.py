@@ -18,6 +18,7 @@ from runbook_lib.connectors.facebook import permission_uses, review_kit
 from runbook_lib.connectors.facebook.inputs import FACEBOOK
 from runbook_lib.connectors.facebook.steps import SHARED
 from runbook_lib.connectors.facebook_marketing import checks
+from runbook_lib.connectors.facebook_marketing.inputs import PROVIDERS
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.outcome import LONGEST_WAIT_DAYS
 from runbook_lib.core.procedure import Input, Procedure
@@ -63,12 +64,10 @@ def load(folder: Path) -> Procedure:
     shared = texts.read_part(folder / "facebook", *SHARED.modules)
     for troubles in folder.glob("*/troubles.toml"):
         texts.require_known_checks(troubles.parent)
-    cyclr = next(provider for provider in PROCEDURE.providers if provider is not FACEBOOK)
     return texts.read_procedure(
         folder / "facebook_marketing",
         checks,
-        vendor=FACEBOOK,
-        cyclr=cyclr,
+        providers=PROVIDERS,
         shared=(steps.SHARED, shared),
         inputs=PROCEDURE.inputs,
     )

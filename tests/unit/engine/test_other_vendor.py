@@ -89,8 +89,7 @@ def pair_is_accepted(context: CheckContext) -> Finding:
 PROCEDURE = read_procedure(
     Path(__file__).parent / "plainmail",
     sys.modules[__name__],
-    vendor=PLAINMAIL,
-    cyclr=cyclr_inputs.CYCLR,
+    providers=(PLAINMAIL, cyclr_inputs.CYCLR),
     shared=(cyclr.SHARED,),
     inputs=(
         cyclr_inputs.SERVICE_DOMAIN,
