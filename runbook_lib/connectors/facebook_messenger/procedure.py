@@ -1,4 +1,4 @@
-"""The documented procedure for Cyclr's Facebook Messenger API connector: its texts are in this folder."""
+"""The documented procedure of Cyclr's Facebook Messenger connector, from texts in this folder."""
 
 from __future__ import annotations
 
