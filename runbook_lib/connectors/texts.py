@@ -346,6 +346,7 @@ class _Reader:
         self._labels = {item.name: "" for item in (*vendor.settings, *cyclr.settings)}
         self._labels |= {item.name: item.label for item in inputs}
         self._values = {
+            "connector": str(self._inputs["cyclr_connector"].default),
             "vendor": vendor.title,
             "client_id": vendor.client_id.name,
             "client_id_label": vendor.client_id.label,
