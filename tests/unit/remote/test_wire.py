@@ -309,3 +309,27 @@ def test_a_request_that_is_given_up_here_leaves_no_connection(ends: str) -> None
         transport.close()
 
     assert (text, len(connections)) == ("/second", 2)
+
+
+@pytest.mark.parametrize("place", ["httpx.Response", "runbook_lib.remote.transport.read_body"])
+def test_an_interrupt_at_any_moment_closes_the_connections(
+    place: str, wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where httpcore has answered already, and nobody has the answer yet."""
+
+    def stop(*_: Any, **__: Any) -> Any:
+        raise Stopped
+
+    transport = Transport(Redactor(), cool_downs=CoolDowns(), wire=wire)
+    with _server(lambda path: (_answer(path),)) as (port, connections):
+        request = Request(method="GET", url=f"http://127.0.0.1:{port}/path")
+        transport.exchange(request, Deadline(20))
+        with monkeypatch.context() as patch:
+            patch.setattr(place, stop)
+            with pytest.raises(Stopped):
+                transport.exchange(request, Deadline(20))
+        assert wire._pools == {}
+        assert transport.exchange(request, Deadline(20)).text == "/path"
+        transport.close()
+
+    assert len(connections) == 2
