@@ -99,13 +99,12 @@ def pages_of(
         except RemoteError as error:
             tried.append(f"/{source}: {error}")
             continue
-        wanted = {page_id} if page_id else set(chosen) or rows.keys()
+        wanted = ({page_id} if page_id else set(chosen) or rows.keys()) - known
         found = [row for ident, row in rows.items() if ident in wanted]
         if found:
             which = f"page {found[0]['id']}" if len(found) == 1 else counted(len(found), "page")
-            others = [row for row in listed if row["id"] not in rows]
             note = f"/{_LIST} does not list {which}: found by {way} (/{source})."
-            return Pages([*found, *others], source, note)
+            return Pages([*found, *listed], source, note)
         tried.append(f"/{source}: none that can be read")
     return Pages(listed, note=f"Other ways found no page ({'; '.join(tried)}).")
 

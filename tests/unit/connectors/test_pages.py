@@ -213,6 +213,15 @@ WAYS: Mapping[str, tuple[dict[str, Any], list[str], int, Outcome, str]] = {
         {"listed": ({"id": "5"},), "scopes": granted(pages_show_list=("5", "77"))},
         *(["77"], 0, READ, "does not list page 77: found by its id"),
     ),
+    "a listed page has a token in a portfolio only": (
+        {
+            "listed": ({"id": "5"},),
+            "scopes": granted(pages_show_list=("5", "77")),
+            "77": REFUSED,
+            "me/businesses": business(OTHER),
+        },
+        *(["77"], 1, NOT_READ, "None of 1 page has a lead form"),
+    ),
     "another is listed with a token": (
         {"listed": (OTHER,), "5/leadgen_forms": says(rows())},
         *([], 0, NOT_READ, "None of 1 page has a lead form, so no lead could be read."),
