@@ -21,7 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from runbook_lib.core.advice import next_step
+from runbook_lib.core.advice import later, next_step
 from runbook_lib.core.journal import utc_now
 from runbook_lib.core.model import Outcome, RunOutcome
 from runbook_lib.core.outcome import ICONS, LABELS, label_of, tally
@@ -158,8 +158,11 @@ def show_open(state: RunState, *, title: str = "") -> None:
     titles = [line_of(step.step.title) for step in steps]
     width = min(max(name.cell_len for name in titles), int(_columns() * _TITLE_PART))
     room = max(_columns() - width - _OPEN_BEGINS - _GAP, _NARROWEST)
+    waits = later(state)
     for step, name in zip(steps, titles, strict=True):
-        outcome, why = step.conclusion.outcome, line_of(_since(step) + _why(step))
+        when_begun = waits.get(step.step.id, "")
+        since = f"{when_begun.capitalize()}. " if when_begun else _since(step)
+        outcome, why = step.conclusion.outcome, line_of(since + _why(step))
         name.truncate(width, overflow="ellipsis", pad=True)
         why.truncate(room, overflow="ellipsis")
         mark = (ICONS[outcome], _STYLES[outcome])

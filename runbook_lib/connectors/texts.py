@@ -254,6 +254,7 @@ class _Step(Struct):
     checks: Names = ()
     person_confirms: Mapping[str, Text] = {}
     requires: Names = ()
+    after: Names = ()
     hands_over: str = ""
     consent_gives: str = ""
     review_kit: bool = False
@@ -428,6 +429,9 @@ class _Reader:
                 for check in checks
             ),
             requires=place.known("requires", "step", self._names, read.requires),
+            after=place.known(
+                "after", "step", self._names, _members(read.after, self._sets, place, "after")
+            ),
             hands_over=self._input(place, "hands_over", read.hands_over),
             consent_gives=self._input(place, "consent_gives", read.consent_gives),
             review_kit=self._own.folder.name if read.review_kit else "",
@@ -449,7 +453,7 @@ class _Reader:
         lists = {name: items(str(table[name])) for name in _LISTS if name in table}
         road = place.read(table | lists, Road)
         named = partial(place.known, "gates", "step", self._names)
-        gates = (replace(g, step=named((g.step,))[0], after=named(g.after)) for g in road.gates)
+        gates = (replace(gate, step=named((gate.step,))[0]) for gate in road.gates)
         return replace(road, gates=tuple(gates))
 
     def unseen(self) -> Names:

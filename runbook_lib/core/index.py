@@ -112,6 +112,7 @@ class Index(Part):
     not take, `replaced` is the last value before the recorded one that was not
     refused. `links` maps each link for a second person to the step it was used for.
     `sealed` are the lines that announce bundles, `withheld` those that stand for others.
+    `worked_on` are the steps that somebody said something about, or had checked.
     """
 
     last: Ref = BEFORE_THE_FIRST
@@ -128,6 +129,7 @@ class Index(Part):
     runs: Mapping[str, RunIndex] = field(default_factory=dict)
     begun: frozenset[str] = frozenset()
     checked: Mapping[str, CheckIndex] = field(default_factory=dict)
+    worked_on: frozenset[str] = frozenset()
     recent: Mapping[str, tuple[Ref, ...]] = field(default_factory=dict)
     sealed: tuple[BundleIndex, ...] = ()
     withheld: tuple[Ref, ...] = ()
@@ -222,6 +224,8 @@ def _step_checked(index: Index, line: Line) -> Index:
     checked = {line.entry.step: CheckIndex(ref=line.ref, exchanges=exchanges)}
     index = _judged(index, line.entry.data)
     index = replace(index, checked={**index.checked, **checked})
+    if not (isinstance(line.entry.data, Checked) and line.entry.data.unasked):
+        index = replace(index, worked_on=index.worked_on | {line.entry.step})
     return _with_run(index, line, lambda run: replace(run, checked={**run.checked, **checked}))
 
 
@@ -232,6 +236,7 @@ def _word_said(index: Index, line: Line) -> Index:
     return replace(
         index,
         words={**index.words, step: (*index.words.get(step, ()), word)},
+        worked_on=index.worked_on | {step},
         links={**links, **index.links},
     )
 

@@ -440,10 +440,15 @@ class StepStarted(Part):
 
 
 class Checked(Part):
-    """The checks of a step ended; `unchecked` says why there are no findings."""
+    """
+    The checks of a step ended; `unchecked` says why there are no findings.
+
+    `unasked` are those that the walkthrough made by itself: nobody pressed a button for them.
+    """
 
     findings: tuple[Finding, ...]
     unchecked: Text = ""
+    unasked: bool = False
     binding: Binding = Binding()
 
 

@@ -247,7 +247,8 @@ class Step:
     steps with the same `sitting`, its heading, are done in one go. `confirms` is what a person
     confirms, before what its checks ask of one (`sentence`), `subject` the names of
     the inputs that it is about.
-    `requires` names steps whose failure blocks this one, `hands_over` the
+    `requires` names steps whose failure blocks this one, `after` those that must come before it
+    can be started (by their ids), `hands_over` the
     credential that a person copies to another console, `consent_gives` the
     token that comes from a person's consent, `review_kit` the connector whose
     texts for the provider's review belong to it. `troubles` are the error texts that people
@@ -272,6 +273,7 @@ class Step:
     inputs: tuple[Input, ...] = ()
     checks: tuple[Check, ...] = ()
     requires: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
     hands_over: Input | None = None
     consent_gives: Input | None = None
     review_kit: str = ""
@@ -299,12 +301,13 @@ class Step:
         """
         Return the SHA-256 of the step's whole text and checks.
 
-        Without `troubles`, days, `attest_label`, `sitting` and `question`: what else may go wrong,
-        how long others take or a word counts and what a button or a heading says does not alter
-        what was confirmed.
+        Without `troubles`, days, `attest_label`, `sitting`, `question` and `after`: what else may
+        go wrong, how long others take or a word counts, what a button or a heading says and what
+        comes first does not alter what was confirmed.
         """
         text = replace(self, troubles=(), attest_label="", sitting="", question="")
-        return _digest(_document(replace(text, least_days=0, usual_days=0, counts_days=0)))
+        text = replace(text, least_days=0, usual_days=0, counts_days=0)
+        return _digest({name: part for name, part in _document(text).items() if name != "after"})
 
     @property
     def sentence(self) -> str:
@@ -357,13 +360,12 @@ class Section:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gate:
     """
-    A step at which an outside party decides, by its id; `after` are those that must come before.
+    A step at which an outside party decides, by its id; `source` says where that was read.
 
-    How long it takes is the step's (`Step.usual_time`); `source` says where that was read.
+    How long it takes, and what must come before, is the step's (`Step.usual_time`, `Step.after`).
     """
 
     step: str
-    after: tuple[str, ...]
     source: str
 
 
@@ -442,11 +444,12 @@ class Procedure:
     def gates(self) -> tuple[tuple[str, str, str, str], ...]:
         """Return each gate of the road: its name, how long it takes, what comes before, source."""
         steps = {step.id: step for step in self.steps}
+        names = {name: f"{self.numbers[name]} {step.title}" for name, step in steps.items()}
         return tuple(
             (
-                f"{self.numbers[gate.step]} {steps[gate.step].title}",
+                names[gate.step],
                 steps[gate.step].usual_time,
-                "; ".join(f"{self.numbers[name]} {steps[name].title}" for name in gate.after),
+                "; ".join(names[name] for name in steps[gate.step].after),
                 gate.source,
             )
             for gate in (self.road.gates if self.road else ())
@@ -602,7 +605,7 @@ def _filled(template: str, values: Mapping[str, object]) -> str:
         return ""
 
 
-def _document(value: object) -> object:
+def _document(value: object) -> Any:
     """Return a part of a procedure as a JSON document, without its functions."""
     if is_dataclass(value):
         named = ((attribute.name, getattr(value, attribute.name)) for attribute in fields(value))

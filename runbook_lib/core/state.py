@@ -94,7 +94,8 @@ class StepState:
     on screen. `comments` are all of them, oldest first; `assignment` says who
     does the step; `waiting_since` is when the wait for somebody else began, or
     was seen first. `ends_on` is the last day on which the words that settle it count; empty
-    where it has no end, or does not rest on words.
+    where it has no end, or does not rest on words. `is_worked_on` is false while nobody has said
+    anything about it or had it checked: then only the walkthrough itself may have looked.
     """
 
     step: Step
@@ -112,6 +113,7 @@ class StepState:
     assignment: Assigned | None = None
     waiting_since: str = ""
     ends_on: str = ""
+    is_worked_on: bool = True
 
     @property
     def assigned_to(self) -> str:
@@ -163,6 +165,25 @@ class StepState:
         """Return whether nothing is left to do."""
         is_done = self.conclusion.outcome in SETTLED and not self.conclusion.needs_person
         return is_done or self.is_skipped_by_person
+
+    @property
+    def is_to_do(self) -> bool:
+        """Return whether nobody has begun it: a look that nobody asked for begins nothing."""
+        is_seen_only = not (self.is_worked_on or self.conclusion.by_person)
+        open_ones = (Outcome.INCONCLUSIVE, Outcome.FAILED, Outcome.SKIPPED)
+        outcome = self.conclusion.outcome
+        return outcome is Outcome.NOT_RUN or (is_seen_only and outcome in open_ones)
+
+    @property
+    def holds_up(self) -> bool:
+        """
+        Return whether what comes after it cannot be started.
+
+        What is verified in part, and what somebody has checked in vain, holds up nothing.
+        """
+        outcomes = (*SETTLED, Outcome.INCONCLUSIVE)
+        is_open = self.is_to_do or self.conclusion.outcome not in outcomes
+        return is_open and not self.is_skipped_by_person
 
     @property
     def again(self) -> str:
@@ -461,6 +482,7 @@ class _StepFold:
             index.words.get(step.id),
             index.notes.get(step.id),
             index.recent.get(step.id),
+            step.id in index.worked_on,
             obstacle(step, states),
             self._demands(step),
         )
@@ -514,6 +536,7 @@ class _StepFold:
             outdated=unfit,
             checked_on=entry.at if entry and not unfit else "",
             lines=tuple(lines),
+            is_worked_on=step.id in self._history.index.worked_on,
         )
         is_by_word = state.conclusion.by_person or bool(step.unseen(findings))
         return self._with_notes(

@@ -286,12 +286,14 @@ class Run(KnownRun):
             joined = RunJoined(parameters=parameters, fingerprints=fingerprints)
             self._write(EventType.RUN_JOINED, joined)
 
-    def perform(self, step_id: str, look: StepsUnderWay | None = None) -> StepState:
+    def perform(
+        self, step_id: str, look: StepsUnderWay | None = None, *, is_asked: bool = True
+    ) -> StepState:
         """
         Check the step, as part of `look` if given, record the findings, and return its state.
 
         A check that breaks off is an inconclusive finding. The findings are on
-        disk before this returns.
+        disk before this returns, with whether somebody asked for the check.
         """
         step = self.step(step_id)
         self._write(EventType.STEP_STARTED, StepStarted(), step=step.id)
@@ -310,7 +312,7 @@ class Run(KnownRun):
             structs.replace(result.finding, exchanges=self._exchanges.write(result.seen))
             for result in results
         )
-        end = Checked(findings=checked, unchecked=unchecked, binding=binding)
+        end = Checked(findings=checked, unchecked=unchecked, unasked=not is_asked, binding=binding)
         self._write(EventType.STEP_CHECKED, end, step=step.id)
         inputs = {item.name for item in self.inputs}
         for finding in findings:

@@ -117,7 +117,7 @@ class Walkthrough:
             # NOTE: who came back and the watch may see the same change at the same time.
             is_busy = self._activities.of(step_id).busy
             if is_new and not is_busy and not (is_unclear and was_clear):
-                self.perform(self.run.step(step_id), {})
+                self.perform(self.run.step(step_id), {}, is_asked=False)
 
     def take_over(self, earlier: Walkthrough) -> None:
         """Use the credentials that were typed on an earlier page of this kernel, and not saved."""
@@ -131,9 +131,9 @@ class Walkthrough:
         self._consent.close()
         self.run.close()
 
-    def perform(self, step: Step, inputs: dict[str, Any]) -> None:
-        """Accept the inputs and check the step, off this thread."""
-        self._begin(step, lambda: self._check(step, inputs))
+    def perform(self, step: Step, inputs: dict[str, Any], *, is_asked: bool = True) -> None:
+        """Accept the inputs and check the step, off this thread; note whether a person asked."""
+        self._begin(step, lambda: self._check(step, inputs, is_asked=is_asked))
 
     def say(
         self, step: Step, kind: WordKind, words: dict[str, Any], files: list[dict[str, Any]]
@@ -311,7 +311,7 @@ class Walkthrough:
             if step.id in other.requires and not other.spends
         ]
         for other in following:
-            self.perform(other, {})
+            self.perform(other, {}, is_asked=False)
         return "".join(
             f" Next, checked automatically: {other.title}."
             for other in following
@@ -327,9 +327,11 @@ class Walkthrough:
 
         self._begin(step, say_so)
 
-    def _check(self, step: Step, inputs: dict[str, Any]) -> str:
+    def _check(self, step: Step, inputs: dict[str, Any], *, is_asked: bool = True) -> str:
         self._take(step, inputs)
-        state = self.run.perform(step.id)
+        state = self.run.perform(step.id, is_asked=is_asked)
+        if state.is_to_do and not is_asked:
+            return ""  # what was seen stands there as information
         outcome, absent = state.conclusion.outcome, lacking(self.run, step)
         # What a person confirms beside a check stands at its button.
         is_clear = outcome is Outcome.WAITING or state.conclusion.needs_person
@@ -357,7 +359,7 @@ class Walkthrough:
             if other.spends and not all(self.run.lacking(check) for check in other.checks):
                 continue
             if other != step:
-                self.perform(other, {})
+                self.perform(other, {}, is_asked=False)
             elif refused:
                 self.run.perform(step.id)
         if refused:

@@ -12,7 +12,7 @@ from dataclasses import asdict, replace
 from typing import Any, Protocol
 
 from runbook_lib.connectors.provider import vendor_of
-from runbook_lib.core.advice import next_step
+from runbook_lib.core.advice import later, next_step
 from runbook_lib.engine.run import Run, logged_in
 from runbook_lib.engine.tenants import listed, tenant_names
 from runbook_lib.errors import describe_error
@@ -119,6 +119,7 @@ class Displays:
             following=following[0].step if following else None,
             current=sitting_of(run.procedure, following[0].step) if following else frozenset(),
             user=self._user,
+            later=later(state),
             next_look=f"{self._activities.next_look:%H:%M}{self._activities.held_back}",
         )
         for step_id in only or tuple(activities):

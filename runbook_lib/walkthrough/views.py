@@ -8,14 +8,14 @@ contains the value of a credential, only that one is known.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from itertools import groupby
 from typing import Any
 
 from runbook_lib.connectors.provider import Vendor
 from runbook_lib.connectors.registry import kit_of
-from runbook_lib.core.advice import next_step
+from runbook_lib.core.advice import later, next_step, waits_for
 from runbook_lib.core.attachments import LARGEST
 from runbook_lib.core.model import (
     Assigned,
@@ -33,7 +33,7 @@ from runbook_lib.core.model import (
     WordKind,
 )
 from runbook_lib.core.outcome import ICONS, label_of, tally
-from runbook_lib.core.procedure import Input, Procedure, Road, Step, StepKind
+from runbook_lib.core.procedure import Conclusion, Input, Procedure, Road, Step, StepKind
 from runbook_lib.core.state import RunState, StepState
 from runbook_lib.core.step_record import (
     TroubleRecord,
@@ -101,7 +101,7 @@ class Scene:
     `has_confirm_page` says that this server has the page on which a second person
     confirms a step. `following` is the step that is next, `current` has the ids of its sitting,
     `next_look` says when waiting steps are checked again. `user` is who is logged in to the
-    server, as far as it says so.
+    server, as far as it says so. `later` says what steps wait for that cannot be started yet.
     """
 
     vendor: Vendor
@@ -115,6 +115,13 @@ class Scene:
     current: frozenset[str]
     next_look: str
     user: str
+    later: Mapping[str, str] = field(default_factory=dict)
+
+
+def shown(state: StepState) -> Conclusion:
+    """Return the conclusion as the page shows it: a step that nobody has worked on is to do."""
+    is_new = state.is_to_do
+    return replace(state.conclusion, outcome=Outcome.NOT_RUN) if is_new else state.conclusion
 
 
 def is_watched(state: StepState, wanted: Sequence[Input]) -> bool:
@@ -153,12 +160,10 @@ def step_view(
     is_tried = state.checked_on or state.conclusion.outcome is Outcome.WAITING
     elsewhere = {name: other for name, other in scene.chosen_in.items() if other is not state.step}
     step, record = state.step, step_record(state)
-    names = ("id", "title", "outcome", "checked_on", "attested_by")
+    names = ("id", "title", "checked_on", "attested_by")
     return {
         **{name: getattr(record, name) for name in names},
-        "icon": ICONS[state.conclusion.outcome],
-        "label": label_of(state.conclusion),
-        "in_part": state.conclusion.needs_person,
+        **_outcome(state),
         "overdue": _overdue(state, scene.today),
         "assigned": _assigned(state),
         "reason": with_times(record.reason),
@@ -262,7 +267,7 @@ def _next_actions(
     state: StepState, scene: Scene, lacks: Sequence[Input], *, person: str, page: str
 ) -> tuple[str, str]:
     """Return the first two actions; `page` is "open" if the step has a page that can be opened."""
-    step, conclusion, token = state.step, state.conclusion, state.step.consent_gives
+    step, conclusion, token = state.step, shown(state), state.step.consent_gives
     check = "check" if step.checks else ""
     asks = bool(set(lacks).intersection(step.inputs))
     # What is refused is corrected here, not on a page.
@@ -301,8 +306,13 @@ def _is_question(step: Step) -> bool:
 
 def _since(state: StepState, scene: Scene) -> str:
     """Return who settled the step and when, or whom it waits for."""
-    parts = (_who(state, scene.vendor.title), _assigned(state), _overdue(state, scene.today))
-    return " · ".join(filter(None, parts))
+    return _about(state, scene.vendor.title, scene.today, scene.later)
+
+
+def _about(state: StepState, provider: str, today: date, waits: Mapping[str, str]) -> str:
+    """Return who did it, whom it waits for since when, or which steps come first."""
+    parts = (_who(state, provider), _assigned(state), _overdue(state, today))
+    return " · ".join(filter(None, (*parts, waits.get(state.step.id, ""))))
 
 
 def header_view(
@@ -328,6 +338,7 @@ def header_view(
     `is_unsaved` that this kernel knows a credential that is saved nowhere, `road` the gates,
     `activity` that of *Check everything now*.
     """
+    waits = later(state)
     return {
         "title": title,
         "tenant": tenant,
@@ -337,16 +348,13 @@ def header_view(
         "settled": sum(step.is_settled for step in state.steps.values()),
         "counts": [
             {"outcome": outcome, "icon": ICONS[outcome], "label": label, "count": number}
-            for outcome, label, number in tally(step.conclusion for step in state.steps.values())
+            for outcome, label, number in tally(map(shown, state.steps.values()))
         ],
         "next": _next_view(state),
         "steps": [
             {
                 **_line(step),
-                # Who did it, or whom it waits for since when.
-                "who": " · ".join(
-                    filter(None, (_who(step, provider), _assigned(step), _overdue(step, today)))
-                ),
+                "who": _about(step, provider, today, waits),
                 "again": step.again,
             }
             for step in state.steps.values()
@@ -369,16 +377,16 @@ def _sittings(state: RunState) -> list[dict[str, Any]]:
         steps = list(group)
         unsettled = [part for part in steps if not part.is_settled]
         target = next(
-            (part for part in unsettled if part.conclusion.outcome is Outcome.FAILED),
+            (part for part in unsettled if shown(part).outcome is Outcome.FAILED),
             (unsettled or steps)[0],
         )
         done = len(steps) - len(unsettled)
-        open_label = label_of(target.conclusion) if len(steps) == 1 else f"{done}/{len(steps)}"
+        open_label = label_of(shown(target)) if len(steps) == 1 else f"{done}/{len(steps)}"
         sittings.append(
             {
                 "title": title,
                 "ids": [part.step.id for part in steps],
-                "outcome": target.conclusion.outcome,
+                "outcome": shown(target).outcome,
                 "label": open_label if unsettled else "done",
                 "step": {"id": target.step.id, "title": target.step.title},
             }
@@ -393,26 +401,26 @@ def _gates(state: RunState, road: Road | None) -> list[dict[str, Any]]:
             **_line(gate),
             "since": day(gate.waiting_since) if gate.waiting_since else "",
             "usual": gate.step.usual_time,
-            "after": ", ".join(step.number for step in earlier if not step.is_settled),
+            "after": ", ".join(step.number for step in waits_for(state, gate)),
         }
-        for gate, earlier in (
-            (state.steps[part.step], [state.steps[name] for name in part.after])
-            for part in (road.gates if road else ())
-        )
+        for gate in (state.steps[part.step] for part in (road.gates if road else ()))
     ]
 
 
 def _line(state: StepState) -> dict[str, Any]:
     """Return what a list shows of a step: what it is, and its outcome."""
-    outcome = state.conclusion.outcome
+    names = {"id": state.step.id, "number": state.number, "title": state.step.title}
+    return {**names, **_outcome(state)}
+
+
+def _outcome(state: StepState) -> dict[str, Any]:
+    """Return how the page shows a step's outcome."""
+    conclusion = shown(state)
     return {
-        "id": state.step.id,
-        "number": state.number,
-        "title": state.step.title,
-        "outcome": outcome,
-        "icon": ICONS[outcome],
-        "label": label_of(state.conclusion),
-        "in_part": state.conclusion.needs_person,
+        "outcome": conclusion.outcome,
+        "icon": ICONS[conclusion.outcome],
+        "label": label_of(conclusion),
+        "in_part": conclusion.needs_person,
     }
 
 
@@ -449,13 +457,12 @@ def _next_view(state: RunState) -> dict[str, str] | None:
     if following is None:
         return None
     step, advice = following
-    is_new = step.conclusion.outcome is Outcome.NOT_RUN
     return {
         "id": step.step.id,
         "number": step.number,
         "title": step.step.title,
         # What nobody has begun needs no advice but its own text.
-        "advice": "" if is_new else advice.replace("described above", "described there"),
+        "advice": "" if step.is_to_do else advice.replace("described above", "described there"),
     }
 
 

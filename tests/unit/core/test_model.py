@@ -117,7 +117,12 @@ WHOLE: dict[str, dict[str, Any]] = {
     EventType.RUN_INTERRUPTED: {"reason": "cut off"},
     EventType.NOTEBOOK_FINISHED: {},
     EventType.STEP_STARTED: {},
-    EventType.STEP_CHECKED: {"findings": [FINDING], "unchecked": "", "binding": BINDING},
+    EventType.STEP_CHECKED: {
+        "findings": [FINDING],
+        "unchecked": "",
+        "unasked": False,
+        "binding": BINDING,
+    },
     EventType.STEP_WITHHELD: {"sha256": DIGEST, "checks": ["app-exists"], "binding": BINDING},
     EventType.EXCHANGE_RECORDED: EXCHANGE,
     EventType.EXCHANGE_WITHHELD: {"sha256": DIGEST},

@@ -394,6 +394,7 @@ CHANGES: dict[str, dict[str, object]] = {
     "check's sentence": {"checks": (Check("seen", seen, ("a",), person_confirms="I saw it."),)},
     "check's needs": {"checks": (Check("seen", seen),)},
     "requires": {"requires": ()},
+    "after": {"after": ("fb-01-b",)},
     "hands over": {"hands_over": ASKED},
     "consent": {"consent_gives": Input(name="token", label="T", help="H")},
     "review kit": {"review_kit": "p"},
@@ -450,7 +451,7 @@ def test_a_word_is_bound_to_sentence_and_checks_only(name: str) -> None:
         name
         not in (
             *("troubles", "least days", "usual days", "label", "end of a word"),
-            *("sitting", "question"),
+            *("sitting", "question", "after"),
         )
     )
 

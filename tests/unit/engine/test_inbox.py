@@ -210,11 +210,7 @@ def test_what_is_verified_in_part_waits_for_anybody() -> None:
     """A step that a person must look at is listed, also where another one comes next."""
 
     items = inbox(
-        [
-            tenant(
-                "acme", step("a", Outcome.NOT_RUN), step("b", Outcome.VERIFIED, needs_person=True)
-            )
-        ],
+        [tenant("acme", step("a", Outcome.FAILED), step("b", Outcome.VERIFIED, needs_person=True))],
         today=TODAY,
     )
 

@@ -113,7 +113,7 @@ def test_an_error_becomes_message_and_advice(scene: Make, monkeypatch: pytest.Mo
 
     play = scene(app_step())
 
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise JournalError("The disk is full.", next_step="Free space.")
 
     monkeypatch.setattr(play.run, "perform", full)
@@ -131,7 +131,7 @@ def test_a_defect_is_shown_without_its_details(
 
     play = scene(app_step())
 
-    def defective(*_: object) -> None:
+    def defective(*_: object, **__: object) -> None:
         raise KeyError(APP_SECRET)
 
     monkeypatch.setattr(play.run, "perform", defective)

@@ -1062,8 +1062,8 @@ def test_the_header_has_the_gates_in_one_table() -> None:
     road = Road(
         ready=(),
         gates=(
-            Gate(step="a", after=(), source="read"),
-            Gate(step="b", after=("a", "c"), source="read"),
+            Gate(step="a", source="read"),
+            Gate(step="b", source="read"),
         ),
         meanwhile=(),
         afterwards=(),
@@ -1079,7 +1079,11 @@ def test_the_header_has_the_gates_in_one_table() -> None:
     done = Conclusion(outcome=Outcome.ATTESTED, reason="So.")
     steps = (
         waiting,
-        StepState(make_step("b"), Conclusion(outcome=Outcome.NOT_RUN, reason="So."), number="2"),
+        StepState(
+            make_step("b", after=("a", "c")),
+            Conclusion(outcome=Outcome.NOT_RUN, reason="So."),
+            number="2",
+        ),
         StepState(make_step("c"), done, number="3"),
     )
 
