@@ -1,0 +1,164 @@
+"""What comes next: one function for the page, `status`, `inbox` and the notebook."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from runbook_lib.connectors.registry import connector_names, find_procedure
+from runbook_lib.core.advice import later, next_step, waits_for
+from runbook_lib.core.model import Outcome, Word, WordKind
+from runbook_lib.core.procedure import Conclusion, Procedure
+from runbook_lib.core.state import RunState, StepState
+from tests.support.words import AT
+
+MARKETING = find_procedure("facebook_marketing")
+procedures = pytest.mark.parametrize("name", connector_names())
+
+# What a step can be like, by the sign that a scenario below has for it.
+DUE = Word(kind=WordKind.ATTESTED, step="", by="Operator", at=AT, due="2026-12-24")
+SIGNS: dict[str, dict[str, Any]] = {
+    "verified": {},
+    "attested": {"outcome": Outcome.ATTESTED, "by_person": True},
+    "in part": {"needs_person": True},
+    "to do": {"outcome": Outcome.NOT_RUN},
+    "waits": {"outcome": Outcome.WAITING},
+    "half": {"outcome": Outcome.WAITING, "by_person": True, "needs_another": True},
+    "asked for": {"outcome": Outcome.WAITING, "by_person": True, "word": DUE},
+    "unclear": {"outcome": Outcome.INCONCLUSIVE},
+    "failed": {"outcome": Outcome.FAILED},
+    "skipped": {"outcome": Outcome.SKIPPED, "by_person": True},
+    "blocked": {"outcome": Outcome.SKIPPED},
+    "seen unclear": {"outcome": Outcome.INCONCLUSIVE, "is_worked_on": False},
+    "seen failed": {"outcome": Outcome.FAILED, "is_worked_on": False},
+    "seen waiting": {"outcome": Outcome.WAITING, "is_worked_on": False},
+}
+
+
+def state_of(signs: str, *, rest: str = "verified", procedure: Procedure = MARKETING) -> RunState:
+    """Return the state in which these steps, by number, are so: `5a waits, 12 to do`."""
+    given = dict(part.split(" ", 1) for part in signs.split(", ") if part)
+    assert given.keys() <= set(procedure.numbers.values())
+    states = {}
+    for step in procedure.steps:
+        number = procedure.numbers[step.id]
+        sign = dict(SIGNS[given.get(number, rest)])
+        more = {name: sign.pop(name) for name in ("word", "is_worked_on") if name in sign}
+        conclusion = Conclusion(**{"outcome": Outcome.VERIFIED, "reason": "So.", **sign})
+        states[step.id] = StepState(step, conclusion, number=number, **more)
+    return RunState("0a1b2c3d", states)
+
+
+def numbered(state: RunState) -> str:
+    """Return the number of what comes next, or nothing."""
+    following = next_step(state)
+    return following[0].number if following else ""
+
+
+@pytest.mark.parametrize(
+    ("signs", "following"),
+    [
+        ("", ""),
+        # In the procedure's order.
+        ("6 to do, 9 to do", "6"),
+        # The review is not submitted: what the page saw by itself does not hide it.
+        ("12 seen unclear, 12a to do, 21a to do", "12"),
+        ("12 to do, 12a to do", "12"),
+        # Business Verification takes weeks: what waits for it is not offered, all else is.
+        ("5a waits, 5b to do, 6 to do", "6"),
+        ("5a waits, 5b to do, 11b to do, 12 to do, 12a to do, 13 to do", "13"),
+        ("5a waits, 5b to do, 11b to do, 12 to do, 12a to do, 21a to do", "5a"),
+        ("5a seen waiting, 5b to do", "5a"),
+        # The renewal holds up the review only while it is asked for.
+        ("11b to do, 12 to do, 13 to do", "11b"),
+        ("11b asked for, 12 to do, 13 to do", "11b"),
+        ("11b attested, 12 to do, 12a to do", "12"),
+        ("5a waits, 11b asked for, 12 to do, 13 to do", "13"),
+        # First what failed or waits for a word, then what is to do, then what is unclear.
+        ("2 to do, 8 in part", "8"),
+        ("2 to do, 8 half", "8"),
+        ("2 to do, 8 failed", "8"),
+        ("5 in part, 8 failed", "5"),
+        ("2 to do, 8 seen failed", "2"),
+        ("8 seen failed, 9 failed", "9"),
+        ("8 seen failed, 13 to do", "8"),
+        ("6 unclear, 13 to do", "13"),
+        ("6 unclear, 12 waits, 12a to do", "6"),
+        ("12 waits, 12a to do, 21a to do", "12"),
+        # What could not be checked holds up nothing once somebody has worked on it.
+        ("9a unclear, 11 to do", "11"),
+        ("9a seen unclear, 11 to do", "9a"),
+        ("9a unclear, 11 attested", "9a"),
+        # Verified in part, skipped, attested: what follows can be started; a failure blocks it.
+        ("7 in part, 8 failed", "7"),
+        ("7 skipped, 8 to do", "8"),
+        ("7 attested, 8 to do", "8"),
+        ("7 failed, 8 failed", "7"),
+        ("13 failed, 15 blocked, 16 blocked, 18 blocked", "13"),
+        ("13 seen failed, 15 blocked, 16 blocked, 16a to do", "13"),
+    ],
+)
+def test_next_is_the_first_that_can_be_started(signs: str, following: str) -> None:
+    """Of the steps that can be started, those that need a person most, in the documented order."""
+
+    assert numbered(state_of(signs)) == following
+
+
+def test_a_step_is_later_with_what_it_waits_for() -> None:
+    """Only what is to do is later, for what holds it up itself; nothing that is begun."""
+
+    signs = "5a waits, 5b to do, 11b to do, 12 to do, 12a to do, 21a unclear, 13 to do, 15 blocked"
+    waits = later(state_of(signs))
+
+    numbers = {MARKETING.numbers[step_id]: text for step_id, text in waits.items()}
+    assert numbers == {
+        "5b": "later: after 5a",
+        "11b": "later: after 5a",
+        "12": "later: after 5a, 11b",
+        "12a": "later: after 12",
+    }
+
+
+@procedures
+def test_what_comes_before_stands_before(name: str) -> None:
+    """Each step comes after earlier ones only, and after those whose failure blocks it."""
+
+    procedure = find_procedure(name)
+    earlier: dict[str, set[str]] = {}
+    for step in procedure.steps:
+        assert set(step.after) <= earlier.keys(), step.id
+        earlier[step.id] = set(step.after).union(*(earlier[before] for before in step.after))
+        assert set(step.requires) <= earlier[step.id], step.id
+
+
+@procedures
+@pytest.mark.parametrize("signs", SIGNS)
+def test_somebody_is_always_named_while_something_is_open(name: str, signs: str) -> None:
+    """However all steps are, what is next can be started; where all are done, nothing is next."""
+
+    state = state_of("", rest=signs, procedure=find_procedure(name))
+    following = next_step(state)
+    is_done = all(step.is_settled for step in state.steps.values())
+
+    # NOTE: a failure blocks a step, so not all can be blocked.
+    assert (following is None) is (is_done or signs == "blocked")
+    if following:
+        assert waits_for(state, following[0]) == ()
+
+
+def test_what_nobody_asked_for_is_to_do() -> None:
+    """
+    What only the page looked at is to do where that settles nothing; a word or a check begins it.
+    """
+
+    looks = {
+        number: state_of(f"8 {number}").steps["fb-08-redirect-uri"].is_to_do for number in SIGNS
+    }
+    to_do = {"to do", "seen unclear", "seen failed"}
+    assert {number for number, is_so in looks.items() if is_so} == to_do
+
+    said = state_of("8 seen failed").steps["fb-08-redirect-uri"]
+    declined = replace(said, conclusion=replace(said.conclusion, by_person=True))
+    assert not declined.is_to_do
