@@ -33,6 +33,8 @@ _CURSOR = re.compile(r"[0-9A-Za-z_=-]{1,500}")
 _GRANTS = "me/permissions"
 _REFUSED = 100
 _GRANTED = "granted"
+# The title of the step that takes the token of a person with a role.
+OTHER_STEP = "Inspect a user's token of this app"
 
 
 @check("customer-consents-without-role", needs=(*USER, "customer_access_token"))
@@ -68,7 +70,7 @@ def customer_consents_without_role(context: CheckContext) -> Finding:
 def _doubt(context: CheckContext, who: str, with_role: str) -> Finding | None:
     """Return why `who` may have a role, or nothing where the list shows that there is none."""
     if who == with_role:
-        return failed(reason="Both tokens are of one person; sign in as somebody without a role.")
+        return failed(reason=f"Both tokens are of one person. {_wrong_token(context, who)}")
     roles = _roles(context)
     if who in roles:
         return failed(
@@ -81,6 +83,25 @@ def _doubt(context: CheckContext, who: str, with_role: str) -> Finding | None:
             "whose token made the test calls, so it proves nothing about this one.",
         )
     return None
+
+
+def _wrong_token(context: CheckContext, who: str) -> str:
+    """Say in which step the token of this one person is wrong, as far as the roles show it."""
+    try:
+        roles = _roles(context)
+    except RemoteError:
+        roles = {}
+    if who in roles:
+        return (
+            f"The token of this step is the wrong one: this person has a role on the app "
+            f"({roles[who] or 'unnamed'}). Sign in here as somebody without one."
+        )
+    if roles:
+        return (
+            f"The token of the step “{OTHER_STEP}” is the wrong one: this person has no role on "
+            "the app. Give it one of a person with a role."
+        )
+    return "Sign in here as somebody without a role."
 
 
 def _with_data(context: CheckContext) -> Finding:

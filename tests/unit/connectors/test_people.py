@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from runbook_lib.connectors.facebook.errors import GraphAPIError
-from runbook_lib.connectors.facebook.people import customer_consents_without_role
+from runbook_lib.connectors.facebook.people import OTHER_STEP, customer_consents_without_role
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.model import Finding, Outcome
 from runbook_lib.errors import UnexpectedAnswerError
@@ -126,13 +126,37 @@ def test_a_cursor_that_is_no_cursor_is_not_sent(ask: Any) -> None:
         ask(roles(OPERATOR, after="x),name,after(y"), roles())
 
 
-def test_one_person_with_two_tokens_fails(ask: Any) -> None:
-    """Two tokens of the operator show nothing about customers."""
+@pytest.mark.parametrize(
+    ("listed", "said"),
+    [
+        ((OPERATOR,), "The token of this step is the wrong one: this person has a role"),
+        (("44",), f"The token of the step “{OTHER_STEP}” is the wrong one"),
+        ((), "Sign in here as somebody without a role."),
+    ],
+)
+def test_one_person_with_two_tokens_fails(ask: Any, listed: tuple[str, ...], said: str) -> None:
+    """Two tokens of one person: the step whose token is wrong is named, where the roles show it."""
 
-    finding = ask(customer={"user_id": OPERATOR})
+    finding = ask(roles(*listed), customer={"user_id": OPERATOR})
 
     assert finding.outcome is Outcome.FAILED
-    assert "Both tokens are of one person" in finding.reason
+    assert finding.reason.startswith(f"Both tokens are of one person. {said}")
+
+
+def test_one_person_with_two_tokens_fails_where_roles_cannot_be_read(ask: Any) -> None:
+    """An answer that cannot be read takes nothing from what the tokens show."""
+
+    finding = ask({"id": APP_ID, "roles": 1}, customer={"user_id": OPERATOR})
+
+    assert finding.outcome is Outcome.FAILED
+    assert finding.reason.endswith("Sign in here as somebody without a role.")
+
+
+@pytest.mark.parametrize("connector", FACEBOOK_CONNECTORS)
+def test_the_step_that_is_named_exists(connector: str) -> None:
+    """The step that takes the other token has the title that the reason quotes."""
+
+    assert OTHER_STEP in [step.title for step in find_procedure(connector).steps]
 
 
 def test_a_permission_that_the_customer_lacks_fails(ask: Any) -> None:
