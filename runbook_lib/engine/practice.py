@@ -7,6 +7,7 @@ a settings file of its own, and nothing of the operator's real settings is used.
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -14,6 +15,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 
 from runbook_lib.config.runner import inputs_of
+from runbook_lib.config.settings import settings_file
 from runbook_lib.config.workspace import evidence_folder, journal_path, tenant_name
 from runbook_lib.connectors.provider import vendor_of
 from runbook_lib.connectors.registry import known_variables, practice_words
@@ -29,6 +31,9 @@ from runbook_lib.engine.headless import (
     run_tenant,
 )
 from runbook_lib.errors import SettingsError
+
+# The one setting of real runs that practice obeys: it names steps, and nothing real.
+_FOUR_EYES = "RUNBOOK_FOUR_EYES"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +112,12 @@ def sandbox_key(procedure: Procedure, evidence: str, tenant: str) -> Fingerprint
 
 
 def practice_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return `environ` without the settings of real runs: a practice server must not get them."""
-    own = {*known_variables(), "RUNBOOK_ENV_FILE"}
+    """
+    Return `environ` without the settings of real runs: a practice server must not get them.
+
+    Who must confirm what is practised too.
+    """
+    own = {*known_variables(), "RUNBOOK_ENV_FILE"} - {_FOUR_EYES}
     return {name: value for name, value in environ.items() if name not in own}
 
 
@@ -143,6 +152,9 @@ def practice(scenario: str, procedure: Procedure, key: FingerprintKey) -> Iterat
         ]
         values = {item: sandbox.settings(item.provider).get(item.name) for item in items}
         values |= dict.fromkeys(permitted, True)
+        with suppress(SettingsError):  # an unusable file of real settings is none of practice's
+            text = settings_file(os.environ.get("RUNBOOK_ENV_FILE", "")).get(_FOUR_EYES)
+            values |= {item: text for item in items if item.variable == _FOUR_EYES}
         env_file.touch(mode=0o600)
         text = "".join(f'{item.variable}="{value}"\n' for item, value in values.items() if value)
         env_file.write_text(text, encoding="utf-8")

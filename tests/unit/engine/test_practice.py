@@ -76,9 +76,31 @@ def test_a_practice_server_gets_no_real_setting() -> None:
     The environment for practice has no real credential and no settings file; other variables stay.
     """
 
-    environ = {**REAL, "PATH": "/bin", "RUNBOOK_TENANT": "acme"}
+    kept = {"PATH": "/bin", "RUNBOOK_TENANT": "acme", "RUNBOOK_FOUR_EYES": "all"}
 
-    assert practice_environment(environ) == {"PATH": "/bin", "RUNBOOK_TENANT": "acme"}
+    assert practice_environment({**REAL, **kept}) == kept
+
+
+@pytest.mark.parametrize(
+    ("env_file", "steps"),
+    [
+        ("RUNBOOK_FOUR_EYES=all\nRUNBOOK_FACEBOOK_APP_ID=7\n", "all"),
+        ("RUNBOOK_FOUR_EYES=\n", None),
+        ("no settings", None),
+    ],
+)
+def test_practice_obeys_four_eyes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, env_file: str, steps: str | None
+) -> None:
+    """Of the operator's own `.env`, practice takes who must confirm, and nothing else."""
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text(env_file, encoding="utf-8")
+
+    with practice("approved", PROCEDURE, FingerprintKey()) as running:
+        settings = read_env_file(Path(running.env_file))
+    assert settings.get("RUNBOOK_FOUR_EYES") == steps
+    assert settings["RUNBOOK_FACEBOOK_APP_ID"] != "7"
 
 
 @pytest.mark.parametrize(
