@@ -96,15 +96,34 @@ class Walkthrough:
         if not step.spends and self._activities.may_look(step.id, self.run.clock()):
             self._workers.submit(self._look_at, step)
 
-    def _look_at(self, step: Step) -> None:
+    def _look_at(self, *steps: Step, is_outdated: bool = False) -> None:
         try:
             if self.run.used_calls <= _MOST_UNASKED:
-                self._check_what_changed([step])
+                self._check_what_changed(steps, is_outdated=is_outdated)
         except Exception:  # noqa: BLE001  (nobody asked: the panel keeps what it shows)
-            self.displays.draw(step.id)
+            self.displays.draw(*(step.id for step in steps))
 
-    def _check_what_changed(self, steps: Sequence[Step]) -> None:
-        """Look at `steps` at once, without writing; check those again that are not as they were."""
+    def _look_after(self, step: Step) -> None:
+        """Look again at what was not done when last looked at, and comes after `step`."""
+        states, following = self.run.state.steps, {step.id}
+        for other in self.run.procedure.steps:
+            if following.intersection(other.after):
+                following.add(other.id)
+        looked_at = (states[name] for name in following - {step.id})
+        again = [
+            state.step
+            for state in looked_at
+            if state.findings and not state.is_settled and not state.step.spends
+        ]
+        if states[step.id].is_settled and again and not self._stopped.is_set():
+            self._workers.submit(self._look_at, *again, is_outdated=True)
+
+    def _check_what_changed(self, steps: Sequence[Step], *, is_outdated: bool = False) -> None:
+        """
+        Look at `steps` at once, without writing; check those again that are not as they were.
+
+        With `is_outdated`, that nothing was done is no longer true.
+        """
         free = [step for step in steps if not self._activities.of(step.id).busy]
         for step_id, now in self.run.preview(free).items():
             before = combine(self.run.state.steps[step_id].findings)
@@ -113,7 +132,8 @@ class Walkthrough:
             )
             # What cannot be checked at the moment leaves what was seen before.
             is_unclear = now is not None and now.outcome is Outcome.INCONCLUSIVE
-            was_clear = before is not None and before.outcome is not Outcome.INCONCLUSIVE
+            vague = (Outcome.INCONCLUSIVE, *([Outcome.NOT_RUN] if is_outdated else []))
+            was_clear = before is not None and before.outcome not in vague
             # NOTE: who came back and the watch may see the same change at the same time.
             is_busy = self._activities.of(step_id).busy
             if is_new and not is_busy and not (is_unclear and was_clear):
@@ -155,8 +175,11 @@ class Walkthrough:
         self._begin(step, lambda: self._record(step, self._statements.note(step, kind, words)))
 
     def _record(self, step: Step, statement: Remark) -> str:
+        was_settled = self.run.state.steps[step.id].is_settled
         self.run.say([statement])
         self._activities.count(step.id, "written")
+        if not was_settled:
+            self._look_after(step)
         return "Recorded."
 
     def check_all(self) -> None:
@@ -329,7 +352,10 @@ class Walkthrough:
 
     def _check(self, step: Step, inputs: dict[str, Any], *, is_asked: bool = True) -> str:
         self._take(step, inputs)
+        was_settled = self.run.state.steps[step.id].is_settled
         state = self.run.perform(step.id, is_asked=is_asked)
+        if not was_settled:
+            self._look_after(step)
         if state.is_to_do and not is_asked:
             return ""  # what was seen stands there as information
         outcome, absent = state.conclusion.outcome, lacking(self.run, step)

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 from msgspec import convert
+from msgspec.structs import replace
 
+from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
+from runbook_lib.core.index import Index
+from runbook_lib.core.journal import Line, Ref
+from runbook_lib.core.model import Checked, Entry, Statement
+from runbook_lib.core.state import History, RunState, fold
+from runbook_lib.core.step_record import step_record
+from runbook_lib.core.words import Subject
 from runbook_lib.evidence.record import Record
 from tests.runs.conftest import outcomes, step_of
 from tests.support.practice_runs import PractiseOnce
@@ -361,6 +369,40 @@ def test_each_scenario_has_its_outcomes(scenario: str, practice_run: PractiseOnc
     if scenario in SAID:
         step, words = SAID[scenario]
         assert words in step_of(record, step)["reason"]
+
+
+@pytest.mark.parametrize("scenario", DIFFERENT)
+def test_who_asked_for_a_check_changes_no_outcome(
+    scenario: str, practice_run: PractiseOnce
+) -> None:
+    """Outcome, exit code and record are the same if only the walkthrough looked by itself."""
+
+    run = practice_run(scenario)
+    unasked = [
+        replace(entry, data=replace(entry.data, unasked=True))
+        if isinstance(entry.data, Checked)
+        else entry
+        for entry in run.entries
+    ]
+    asked, by_itself = (folded(entries) for entries in (run.entries, unasked))
+
+    assert by_itself.outcome is asked.outcome
+    assert [*map(step_record, by_itself.steps.values())] == [
+        *map(step_record, asked.steps.values())
+    ]
+    said = {entry.step for entry in run.entries if isinstance(entry.data, Statement)}
+    assert {name for name, step in by_itself.steps.items() if step.is_worked_on} == said
+    assert all(step.is_worked_on for step in asked.steps.values())
+
+
+def folded(entries: list[Entry]) -> RunState:
+    """Return the state that follows from these journal lines."""
+    index = Index()
+    for entry in entries:
+        index = index.fold(Line(entry, Ref(entry.seq, "", 0, 0)))
+    lines = {entry.seq: entry for entry in entries}
+    history = History(index, lambda ref: lines[ref.seq])
+    return fold(history, Subject(PROCEDURE, index.recorded), history.last_run)
 
 
 def test_a_declined_review_says_that_it_cannot_be_told_from_a_pending_one(

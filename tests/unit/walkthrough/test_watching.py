@@ -131,7 +131,7 @@ def test_an_hour_with_four_waiting_gates_takes_at_most_40_calls(
 ) -> None:
     """What waits for Facebook is looked at every 15 minutes, and its panels say when."""
 
-    gates = [replace(step, requires=()) for step in PROCEDURE.steps if step.id in GATES]
+    gates = [replace(step, requires=(), after=()) for step in PROCEDURE.steps if step.id in GATES]
     secrets = {"app_secret": APP_SECRET, "user_access_token": USER_TOKEN}
     values = {**VALUES, "permissions": ("public_profile", "ads_read")}
     play = scene(*gates, secrets=secrets, **values)
