@@ -68,6 +68,7 @@ def inbox(*, evidence: str, person: str, tenant: str, ics: str, as_json: bool) -
 @click.option("--answer", default="", metavar="NAME", help="Another answer that the step has.")
 @click.option("--due", default="", metavar="DAY", help="By when it must be done, if it is not yet.")
 @click.option("--until", default="", metavar="DAY", help="The last day on which this counts.")
+@click.option("--no", "is_no", is_flag=True, help="As the second person: it is not so (--note).")
 @click.option("--yes", "is_sure", is_flag=True, help="Do not ask, for scripts.")
 @CONNECTOR
 @TENANT
@@ -78,7 +79,8 @@ def confirm(*, step: str, is_sure: bool, connector: str, as_json: bool, **option
     """
     Confirm that STEP is done, as its id or its number on screen.
 
-    The sentence that is confirmed is shown first. The name is what the person says it is.
+    The sentence that is confirmed is shown first. The name is what the person says it is. With
+    four eyes, --no withdraws what the first person confirmed.
     """
     from msgspec import to_builtins
 
@@ -108,6 +110,7 @@ PEOPLE_COMMANDS = (inbox, confirm)
 def _ask(confirmation: Confirmation) -> None:
     """Show what would be confirmed, and end here unless the person says yes."""
     from runbook_lib.cli.terminal import outcome_of, say
+    from runbook_lib.core.model import WordKind
 
     if not sys.stdin.isatty():
         msg = "Nobody is at this terminal to answer: --yes confirms it unasked."
@@ -118,7 +121,9 @@ def _ask(confirmation: Confirmation) -> None:
     title = f"Step {state.number}, {state.step.title} ({state.step.id})"
     say(f"{title}: {outcome_of(state)}", is_error=True)
     word = confirmation.word
-    say(f"{word.by} confirms: {word.sentence or state.step.sentence}", is_error=True)
+    confirmed = word.witness or word.sentence or state.step.sentence
+    says = "withdraws" if word.kind is WordKind.WITHDRAWN else "confirms"
+    say(f"{word.by} {says}: {confirmed}", is_error=True)
     if word.due or word.until:
         days = (f"due {word.due}" * bool(word.due), f"counts until {word.until}" * bool(word.until))
         say(", ".join(filter(None, days)).capitalize(), is_error=True)

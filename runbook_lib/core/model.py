@@ -284,9 +284,10 @@ class Statement(Part):
     is the SHA-256 of the link by which a second person gave it.
 
     `sentence` is the step's, to which the word refers (a digest binds the word to
-    it), or that of one of its other answers. The word counts until the day `until`, `due` is
-    the day by which the step must be done (both in UTC, or empty). `app_name`, `app_id` and
-    `service_domain` are what was known of the app then, or empty.
+    it), or that of one of its other answers. `witness` is what a second person confirmed instead:
+    the first one's sentence, as somebody else says it. The word counts until the day `until`,
+    `due` is the day by which the step must be done (both in UTC, or empty). `app_name`, `app_id`
+    and `service_domain` are what was known of the app then, or empty.
     """
 
     by: By
@@ -311,6 +312,13 @@ class Statement(Part):
             min_length=1,
             description="the sentence of the step to which the word refers; who attests "
             "confirms it",
+        ),
+    ] = ""
+    witness: Annotated[
+        Text,
+        Meta(
+            description="what a second person confirmed of the first one's sentence, as somebody "
+            "else says it; or empty"
         ),
     ] = ""
     due: Annotated[

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from enum import StrEnum
 from functools import cached_property
@@ -109,6 +109,13 @@ class Input:
     def owner(self) -> Owner:
         """Return the owner of this secret: its provider, or nobody."""
         return Owner(f"{self.label} ({self.name})", frozenset({self.provider} - {""}))
+
+    def with_needs(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Return `names` of a list, and all that these depend on."""
+        needs, found = dict(self.choices), list(names)
+        for name in found:
+            found += [other for other in needs.get(name, ()) if other not in found]
+        return tuple(found)
 
     def variable_for(self, connector: str) -> str:
         """Return the name of the variable that applies to `connector` alone."""

@@ -62,7 +62,9 @@ from runbook_lib.core.words import (
     days_between,
     last_day,
     misfit,
+    person_key,
     weigh,
+    witness_sentence,
 )
 from runbook_lib.errors import ChainError, JournalError
 
@@ -133,9 +135,16 @@ class StepState:
 
     @property
     def sentence(self) -> str:
-        """Return what is to be confirmed: what the first of two people said, or the step's."""
+        """Return what is to be confirmed: the step's sentence, or a second person's own."""
         is_half = self.word is not None and self.conclusion.needs_another
-        return self.word.sentence if self.word and is_half else self.step.sentence
+        return witness_sentence(self.word) if self.word and is_half else self.step.sentence
+
+    def second_word(self, by: str) -> dict[str, str]:
+        """Return what `by` confirms as the second person; nothing if no second one is needed."""
+        first = self.word if self.conclusion.needs_another else None
+        if first is None or person_key(first.by) == person_key(by):
+            return {}
+        return {"sentence": first.sentence, "witness": self.sentence, "until": first.until}
 
     def overdue_days(self, today: date) -> int:
         """

@@ -8,6 +8,7 @@ decides what follows.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,6 +26,9 @@ WORD_DAYS = "word_days"
 
 # Kinds of words that settle a step; each counts for the days that the step, or its answer, has.
 _SETTLING = (WordKind.ATTESTED, WordKind.SKIPPED)
+# A sentence of the first person, as somebody else says it.
+_FIRST_PERSON = re.compile(r"\b(?:I am|I have|I|my)\b")
+_TOLD = {"I am": "{} is", "I have": "{} has", "I": "{}", "my": "their"}
 # What a word of each kind says, for the sentence that it no longer counts.
 _ACTS = {
     WordKind.ATTESTED: "confirmed this",
@@ -89,7 +93,9 @@ class Lapsed(Part):
 
     @property
     def sentence(self) -> str:
-        """Return who said what, when, and what to do again."""
+        """Return who said what, when, and what to do again; of a withdrawal nothing."""
+        if self.word.kind is WordKind.WITHDRAWN:
+            return ""
         statement = f"{self.word.by} {_ACTS[self.word.kind]} on {self.word.at}"
         statement += "," * bool(self.ended)
         again = "confirm it" if self.word.kind is WordKind.ATTESTED else "say it"
@@ -167,6 +173,12 @@ def person_key(name: str) -> str:
     return " ".join("".join(shown).split())
 
 
+def witness_sentence(first: Word) -> str:
+    """Return what a second person confirms: what the first one said, as somebody else says it."""
+    told = _FIRST_PERSON.sub(lambda found: _TOLD[found[0]].format(first.by), first.sentence)
+    return f"{told} I have seen it."
+
+
 def last_day(word: Word, step: Step, most_days: int = 0) -> str:
     """
     Return the last day on which `word` counts for `step`; empty if it has no end.
@@ -203,7 +215,7 @@ def weigh(
     other kinds; a withdrawal cancels those that were said before its own time. A
     link counts once: `spent_links` were used for other steps. A word that has ended
     replaces those before it all the same. Each person's newest lapsed word is shown unless
-    another word counts.
+    another word counts; so is a word that somebody else withdrew, with that withdrawal.
     """
     matching, refusal = subject.of_words(step), subject.refusal(step)
     weighed = [
@@ -219,7 +231,14 @@ def weigh(
         is_used, person = word.link in used, person_key(word.by)
         used |= {word.link} - {""}
         is_withdrawal = word.kind is WordKind.WITHDRAWN
-        if is_withdrawal or any(candidate.is_withdrawn_by(other) for other in withdrawals):
+        undone = [other.word for other in withdrawals if candidate.is_withdrawn_by(other)]
+        for other in () if is_withdrawal or why else undone:
+            if person_key(other.by) != person:
+                why = f"but {other.by} withdrew it on {other.at} ({other.note.rstrip('.')})"
+                lapsed[person] = Lapsed(word=word, why=why)
+                # NOTE: beside that person's own lapsed word.
+                lapsed[f"{other.by}\n"] = Lapsed(word=other, why=f"of what {word.by} confirmed")
+        if is_withdrawal or undone:
             continue
         if why or is_used:
             lapsed[person] = Lapsed(word=word, why=why or "by a link that had been used before")

@@ -109,9 +109,9 @@ def open_link(
     return link
 
 
-def confirm_by_link(link: ConfirmLink, by: str, note: str) -> Confirmation:
+def confirm_by_link(link: ConfirmLink, by: str, note: str, *, is_no: bool = False) -> Confirmation:
     """
-    Record that `by` confirms the step, and use the link up.
+    Record that `by` confirms the step, or says no, and use the link up.
 
     Raises `SettingsError` if the link was used meanwhile; if this person cannot
     confirm the step, the link stays usable.
@@ -121,6 +121,7 @@ def confirm_by_link(link: ConfirmLink, by: str, note: str) -> Confirmation:
         link.step,
         by=by,
         note=note,
+        is_no=is_no,
         tenant=link.tenant,
         evidence=link.evidence,
         env_file=link.env_file,

@@ -23,6 +23,7 @@ from runbook_lib.plain_text import as_text
 
 _LONGEST_NAME = 200
 _NOTHING = "Nothing was written."
+_NO_WORD = "{} does not wait for a second person, so there is no word to say no to."
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,7 @@ def prepare(
     tenant: str,
     evidence: str,
     env_file: str,
+    is_no: bool = False,
     answer: str = "",
     due: str = "",
     until: str = "",
@@ -71,10 +73,11 @@ def prepare(
     Return the confirmation of `step` (its id, or its number on screen); nothing is written.
 
     `answer`, `due` and `until` are what `answered` takes; a second person confirms what the
-    first did. `origin` is where it is given, `link` the SHA-256 of a second person's link.
+    first did, or withdraws it (`is_no`) with `note` as the reason. `origin` is where it is given,
+    `link` the SHA-256 of a second person's link.
     Raises `SettingsError` for an unknown step or tenant, an unusable name, note, answer or
-    day, a step where nothing is left to confirm, and if a second person must confirm what
-    this one did.
+    day, a step where nothing is left to confirm, if a second person must confirm what
+    this one did, and for a No without a reason or to nobody.
     """
     name = step.strip()
     numbers = {number: step_id for step_id, number in procedure.numbers.items()}
@@ -94,19 +97,21 @@ def prepare(
         raise SettingsError(unknown_tenant(run.tenant, evidence), next_step=_NOTHING)
     state = run.whole_state.steps[step_id]
     _require_open(state, by)
-    at, first = timestamp(run.clock()), state.word
+    at, named = timestamp(run.clock()), f"Step {state.step.id}"
     given = {"answer": answer, "due": due, "until": until}
-    if first and state.conclusion.needs_another and not any(given.values()):
-        confirmed: dict[str, Any] = {"sentence": first.sentence, "until": first.until}
-    else:
-        confirmed = answered(state.step, given, f"Step {state.step.id}", at=at)
+    confirmed: dict[str, Any] = {} if any(given.values()) else state.second_word(by)
+    if is_no and not (confirmed and note):
+        msg = "Give a reason: it is kept in the record." if confirmed else _NO_WORD.format(named)
+        raise SettingsError(msg, next_step=_NOTHING)
+    if is_no:
+        confirmed = {}
     word = Word(
-        kind=WordKind.ATTESTED,
+        kind=WordKind.WITHDRAWN if is_no else WordKind.ATTESTED,
         step=step_id,
         by=by,
         at=at,
         note=note,
-        **confirmed,
+        **(confirmed if confirmed or is_no else answered(state.step, given, named, at=at)),
         origin=origin,
         link=link,
     )

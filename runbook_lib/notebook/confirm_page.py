@@ -37,7 +37,7 @@ def add_confirm_page(web_app: Any) -> None:
 
 
 class ConfirmHandler(JupyterHandler):
-    """Shows the step of a link, and records that a person confirms it."""
+    """Shows the step of a link, and records that a person confirms it, or says no."""
 
     def set_default_headers(self) -> None:
         """Set headers that isolate the page, and keep it out of caches."""
@@ -55,8 +55,8 @@ class ConfirmHandler(JupyterHandler):
     @allow_unauthenticated
     def post(self, *place: str) -> None:
         """Record the confirmation."""
-        by, note = (self.get_body_argument(name, "") for name in ("by", "note"))
-        self._answer(place, by=by, note=note)
+        by, note, answer = (self.get_body_argument(name, "") for name in ("by", "note", "answer"))
+        self._answer(place, by=by, note=note, answer=answer)
 
     def _answer(self, place: tuple[str, ...], **answers: str) -> None:
         """Show the step, or record `answers`, or say why that is not possible."""
@@ -72,9 +72,9 @@ class ConfirmHandler(JupyterHandler):
             page = confirm_page(heading="Nothing to confirm here", problem=str(error))
         self.finish(page)
 
-    def _recorded(self, link: ConfirmLink, *, by: str, note: str) -> str:
+    def _recorded(self, link: ConfirmLink, *, by: str, note: str, answer: str) -> str:
         try:
-            confirm_by_link(link, by, note)
+            confirm_by_link(link, by, note, is_no=answer == "no")
         except SettingsError as error:
             self.set_status(HTTPStatus.BAD_REQUEST)
             problem = f"{error} {error.diagnostics()}"

@@ -50,13 +50,16 @@ class Statements:
             raise SettingsError(msg, next_step="It is kept in the record.")
         given = {name: _text(typed, name) for name in ("answer", "due", "until")}
         is_done = kind is WordKind.ATTESTED
-        answer = answered(step, given, step.title, at=fields["at"]) if is_done else {}
+        said: dict[str, Any] = {}
+        if is_done:
+            said = self._run.state.steps[step.id].second_word(fields["by"])
+            said = said or answered(step, given, step.title, at=fields["at"])
         folder = self._run.journal.path.parent / "attachments"
         return Word(
             kind=kind,
             seen=_text(typed, "seen"),
             attachments=tuple(store_attachment(folder, **file) for file in files),
-            **answer,
+            **said,
             **fields,
         )
 

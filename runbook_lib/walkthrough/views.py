@@ -211,7 +211,7 @@ def step_view(
         "user": scene.user,
         "next_look": scene.next_look if is_watched(state, lacks) else "",
         "can_check": bool(step.checks),
-        "forms": _forms(step, scene),
+        "forms": _forms(state, scene),
         "provider": scene.vendor.title,
         "needs_consent": step.consent_gives is not None,
         "largest": LARGEST,
@@ -252,6 +252,7 @@ def _actions(state: StepState, scene: Scene, lacks: Sequence[Input]) -> dict[str
         "link": state.conclusion.needs_another and scene.has_confirm_page,
         "comment": True,
         "assign": True,
+        "no": state.conclusion.needs_another,
         "skip": True,
         "withdraw": state.word is not None,
     }
@@ -498,9 +499,15 @@ def finish_view(
     }
 
 
-def _forms(step: Step, scene: Scene) -> list[dict[str, Any]]:
-    """Return the forms by which a person can confirm `step`, skip it, and so on."""
-    vendor, files_help = scene.vendor.title, ""
+def _forms(state: StepState, scene: Scene) -> list[dict[str, Any]]:
+    """
+    Return the forms by which a person can confirm a step, skip it, and so on.
+
+    Where a second person is needed, the first form has that person's own sentence. What the
+    checks verified in part is the answer that is chosen.
+    """
+    step, vendor, files_help = state.step, scene.vendor.title, ""
+    name = "answer" if _is_question(step) else "attest"
     if step.developer_tools:
         files_help = (
             f"What {scene.vendor.developer_tools} answer to {step.developer_tools} may be attached "
@@ -508,10 +515,26 @@ def _forms(step: Step, scene: Scene) -> list[dict[str, Any]]:
         )
     said: dict[str, Any] = {"has_files": True, "files_help": files_help, "verb": "confirms"}
     question, done = step.question or f"What does {vendor} say?", step.attest_label or _DONE
+    if state.conclusion.needs_another:
+        option = _option("attest", _SEEN, state.sentence)
+        word = _form(name, _SEEN, option, act=_SEEN, **said)
+    elif _is_question(step):
+        chosen = "attest" if state.conclusion.needs_person else ""
+        answers = _answers(step, scene)
+        word = _form(name, question, *answers, act="Confirm", chosen=chosen, **said)
+    else:
+        word = _form(name, done, _done(step, done), act=done, **said)
+    first = state.word.by if state.word else ""
     return [
-        _form("answer", question, *_answers(step, scene), act="Confirm", **said)
-        if _is_question(step)
-        else _form("attest", done, _done(step, done), act=done, **said),
+        word,
+        _form(
+            "no",
+            "No",
+            _option("withdraw", "No", f"It is not so: what {first} confirmed is withdrawn."),
+            verb="says no",
+            act="No, it is not so",
+            **_REASON,
+        ),
         _form(
             "skip",
             "Skip",
@@ -552,14 +575,16 @@ def _forms(step: Step, scene: Scene) -> list[dict[str, Any]]:
 def _answers(step: Step, scene: Scene) -> Iterator[dict[str, Any]]:
     """Return what may be true of a step, and is confirmed by name."""
     vendor, is_wait = scene.vendor.title, step.kind is StepKind.WAIT
-    lists = [
-        {"name": item.name, "label": item.label, "help": "", "type": "choices", "choices": chosen}
-        for item in step.inputs
-        if isinstance(chosen := scene.values.get(item.name, item.default), tuple)
-    ]
+    asked, named = [], []
+    for item in step.inputs:
+        chosen = scene.values.get(item.name, item.default)
+        if isinstance(chosen, tuple):
+            part = {"name": item.name, "label": item.label, "help": "", "type": "choices"}
+            asked.append({**part, "choices": chosen, "ticked": True})
+            named.append({**part, "choices": item.with_needs(chosen), "ticked": False})
     if is_wait:
         sentence = f"Everything that {vendor} asks for is submitted."
-        yield _option("submit", "Submitted, and not decided", sentence, _day_field("Sent"), *lists)
+        yield _option("submit", "Submitted, and not decided", sentence, _day_field("Sent"), *asked)
     for answer in step.answers:
         due = [_DUE_FIELD] if answer.due_days else []
         fields = (*due, *_until_field(answer.counts_days))
@@ -570,7 +595,7 @@ def _answers(step: Step, scene: Scene) -> Iterator[dict[str, Any]]:
     if is_wait:
         reason = {"note_label": "The reason given"}
         decline = _option("decline", "Declined", f"{vendor} declined it.", _day_field("Decided"))
-        yield {**decline, "fields": [*decline["fields"], *lists], **reason}
+        yield {**decline, "fields": [*decline["fields"], *named], **reason}
 
 
 def _done(step: Step, label: str) -> dict[str, Any]:
@@ -602,11 +627,12 @@ def _form(
     note_missing: str = "",
     has_files: bool = False,
     files_help: str = "",
+    chosen: str = "",
 ) -> dict[str, Any]:
     """
     Return a form's texts: its button is `act`, or a person's name and `verb`.
 
-    With `note_missing`, the note must be given.
+    With `note_missing`, the note must be given. `chosen` names the option that is chosen already.
     """
     return {
         "name": name,
@@ -620,10 +646,12 @@ def _form(
         "needs_note": bool(note_missing),
         "has_files": has_files,
         "files_help": files_help,
+        "chosen": chosen,
     }
 
 
 _DONE = "I have done this"
+_SEEN = "I have seen it"
 _ASSIGN_FIELDS = (
     {
         "name": "to",

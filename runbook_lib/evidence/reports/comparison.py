@@ -12,7 +12,7 @@ from typing import Any
 
 from msgspec import structs
 
-from runbook_lib.core.model import Word
+from runbook_lib.core.model import Word, WordKind
 from runbook_lib.core.step_record import StepRecord
 from runbook_lib.evidence.record import Record
 from runbook_lib.evidence.reports.reading import plain
@@ -103,7 +103,9 @@ def _word_changes(old: StepRecord | None, new: StepRecord | None) -> Iterator[Wo
     if after:
         what = "given again" if before else "given"
     else:
-        what = "no longer counts" if new and new.lapsed else "withdrawn"
+        lapsed = {lapse.word.kind for lapse in new.lapsed} if new else set()
+        is_withdrawn = not lapsed or WordKind.WITHDRAWN in lapsed
+        what = "withdrawn" if is_withdrawn else "no longer counts"
     details = (word.kind, what, word.by, word.at, word.note)
     yield WordChange(some.id, some.title, *details)
 

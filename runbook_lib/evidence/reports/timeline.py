@@ -330,7 +330,7 @@ def _word_from(step: str, kind: WordKind, statement: Statement, *, written_on: s
         statement.seen,
         statement.origin,
         written_on,
-        statement.sentence,
+        statement.witness or statement.sentence,
         _about(statement),
         statement.due,
         statement.until,

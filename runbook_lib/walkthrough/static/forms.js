@@ -9,7 +9,7 @@ class WordForm {
     this.panel = panel;
     this.form = form;
     this.name = form.name;
-    this.option = form.options.length === 1 ? form.options[0] : null;
+    this.option = this.chosen;
     this.asked = null; // what was written and finished when this form was confirmed
     this.files = [];
     this.sentence = element("div", { class: "rb-confirms" });
@@ -32,7 +32,33 @@ class WordForm {
     this.addText(this.who, "by", "Your name", "", { autocomplete: "name", oninput: () => this.drawWho(false) });
     this.noteLabel = this.addText(this.notes, "note", form.note_label, form.note_help);
     if (form.has_files) this.addFiles();
+    this.choose(this.option);
+  }
+
+  // What is chosen before a person chooses.
+  get chosen() {
+    const { options, chosen } = this.form;
+    return options.length === 1 ? options[0] : options.find(({ name }) => name === chosen) ?? null;
+  }
+
+  choose(option) {
+    this.option = option;
+    for (const radio of this.root.querySelectorAll("[data-option]")) radio.checked = radio.dataset.option === option?.name;
     this.drawOption();
+  }
+
+  // Takes over what was typed into the form that stood here before the step went on.
+  take(earlier) {
+    const active = /** @type {HTMLElement | null} */ (document.activeElement);
+    const focused = earlier.root.contains(active) && active?.dataset.name;
+    if (!this.chosen && earlier.option) this.choose(this.form.options.find(({ name }) => name === earlier.option.name) ?? null);
+    for (const field of earlier.root.querySelectorAll("input[data-name]")) {
+      const same = this.field(field.dataset.name);
+      if (same && field.value) same.value = field.value;
+    }
+    if (earlier.files.length) this.setFiles(earlier.files);
+    earlier.root.replaceWith(this.root);
+    if (focused) this.field(focused)?.focus();
   }
 
   // One question, and what may be true.
@@ -40,7 +66,7 @@ class WordForm {
     const id = `${this.panel.key}-${form.name}-option`;
     return element("div", { role: "radiogroup", class: "rb-options", "aria-label": form.label }, ...form.options.map((option, number) =>
       element("label", {}, element("input", { type: "radio", name: id, value: String(number), "data-option": option.name,
-        onchange: () => { this.option = option; this.drawOption(); } }), " ", option.label)));
+        onchange: () => this.choose(option) }), " ", option.label)));
   }
 
   drawOption() {
@@ -51,8 +77,8 @@ class WordForm {
     if (option) setText(this.noteLabel, option.note_label || this.form.note_label);
     this.fields.replaceChildren();
     this.fields.hidden = !option?.fields.length;
-    for (const { name, label, help, type, choices } of option?.fields ?? []) {
-      if (type === "choices") this.addChoices(name, label, choices);
+    for (const { name, label, help, type, choices, ticked } of option?.fields ?? []) {
+      if (type === "choices") this.addChoices(name, label, choices, ticked);
       else this.addText(this.fields, name, label, help, { type });
     }
     this.drawWho(false);
@@ -79,11 +105,11 @@ class WordForm {
       note ? element("div", { class: "rb-field-note" }, note) : null);
   }
 
-  // Names of which some may be meant, all until the person says otherwise.
-  addChoices(name, label, choices) {
+  // Names of which some may be meant: all, or none, until the person says otherwise.
+  addChoices(name, label, choices, ticked) {
     const boxes = choices.map((choice) => {
       const box = element("input", { type: "checkbox", "data-choice": name, value: choice });
-      box.checked = true;
+      box.checked = ticked;
       return element("label", {}, box, " ", choice);
     });
     this.fields.append(element("span", {}, label), element("div", { role: "group", "aria-label": label, class: "rb-options" }, ...boxes));
@@ -173,7 +199,7 @@ class WordForm {
   clear() {
     for (const field of this.root.querySelectorAll("input[data-name]")) field.value = "";
     if (this.fileNames) this.setFiles([]);
-    this.drawOption();
+    this.choose(this.chosen);
   }
 
   addFiles() {

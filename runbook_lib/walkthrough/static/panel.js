@@ -78,6 +78,16 @@ class Panel {
     this.forget.push(() => window.removeEventListener("focus", look));
   }
 
+  // A form says something else once the step has gone on; what is being recorded is recorded first.
+  renewForms(view) {
+    this.forms = this.forms.map((form, number) => {
+      if (form.asked || JSON.stringify(form.form) === JSON.stringify(view.forms[number])) return form;
+      const renewed = new WordForm(this, view.forms[number]);
+      renewed.take(form);
+      return renewed;
+    });
+  }
+
   // Sends a request to the kernel; if there is none, says so and returns false. Where a person acts,
   // the step stays open until it is settled, whatever comes next meanwhile.
   send(content, buffers) {
@@ -288,7 +298,7 @@ class Panel {
     const { primary, other, menu } = view.actions;
     const isTyped = this.hasTyped && view.can_check;
     const main = isTyped ? "check" : primary;
-    const row = [...new Set([...isTyped ? ["check"] : [], primary, other])]
+    const row = [...new Set([...isTyped ? ["check"] : [], primary, other, ...menu.includes("no") ? ["no"] : []])]
       .filter((name) => name && name !== "attest" && !(name === "answer" && name === primary));
     const rest = menu.filter((name) => !row.includes(name));
     const held = this.model.get("view").busy_since;
@@ -430,6 +440,7 @@ class Panel {
     this.drawTables(view);
     this.drawAids(view);
     this.drawInputs(view);
+    this.renewForms(view);
     this.drawActions(view);
     this.drawDetails(view);
     if (view.needs_consent) {

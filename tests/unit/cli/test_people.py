@@ -224,6 +224,42 @@ def test_four_eyes_need_two_people() -> None:
     assert lines() == before + 1
 
 
+def test_a_second_person_can_say_no() -> None:
+    """It withdraws the first word with the reason; both are in the record, and neither counts."""
+
+    begun(four_eyes=STEP)
+    alone = confirm("--yes", "--no", "--note", "Why.")
+    confirm("--yes")
+    silent = runbook("confirm", STEP, "--tenant", "acme", "--by", "Ben", "--no", "--yes")
+    mine = confirm("--yes", "--no", "--note", "Mine.")
+    no = ("--by", "Ben", "--no", "--note", "It is not live.")
+    said = runbook("confirm", STEP, "--tenant", "acme", *no, "--yes", "--json")
+
+    assert [each.exit_code for each in (alone, silent, mine, said)] == [2, 2, 2, 0]
+    assert "does not wait for a second person" in " ".join(alone.stderr.split())
+    assert "Give a reason" in silent.stderr
+    record = json.loads(said.stdout)["step"]
+    assert record["outcome"] == "not_run"
+    both = [(lapse["word"]["kind"], lapse["word"]["by"]) for lapse in record["lapsed"]]
+    assert both == [("attested", "Ann"), ("withdrawn", "Ben")]
+    assert "but Ben withdrew it on " in record["reason"]
+    assert "(It is not live)" in record["reason"]
+
+
+def test_a_second_persons_sentence_is_recorded() -> None:
+    """It is their own, beside the first one's, to which both words are bound."""
+
+    begun(four_eyes="fb-01-log-in")
+    for name in ("Ann", "Ben"):
+        runbook("confirm", "1", "--tenant", "acme", "--by", name, "--yes")
+
+    (first, _), (second, _) = open_known(PROCEDURE, tenant="acme").history.words("fb-01-log-in")
+    account = "logged in with the Facebook account that owns the app."
+    assert (first.witness, second.witness) == ("", f"Ann is {account} I have seen it.")
+    assert first.sentence == second.sentence == f"I am {account}"
+    assert first.binding == second.binding
+
+
 def test_what_waits_for_facebook_can_be_confirmed_as_approved() -> None:
     """A submitted step waits; that Facebook approved it is a confirmation like another."""
 

@@ -23,7 +23,15 @@ from runbook_lib.core.procedure import (
     Step,
     StepKind,
 )
-from runbook_lib.core.words import Subject, bind, last_day, misfit, person_key, weigh
+from runbook_lib.core.words import (
+    Subject,
+    bind,
+    last_day,
+    misfit,
+    person_key,
+    weigh,
+    witness_sentence,
+)
 from tests.support.words import AT, attested, declined, skipped, submitted, withdrawn
 
 APP_ID = Input(name="app_id", label="App ID", help="")
@@ -221,8 +229,41 @@ def test_a_withdrawal_takes_back_what_was_said_before() -> None:
     ]
     later = said(attested("a", by="Third"))
 
-    assert weigh(words, STEP, NOW) == (None, (), ())
+    assert weigh(words, STEP, NOW)[:2] == (None, ())
     assert weigh([*words, later], STEP, NOW) == (later, (), ())
+
+
+def test_a_word_that_somebody_else_withdrew_is_shown() -> None:
+    """Both are shown, with the reason; who withdraws their own word has said nothing any more."""
+
+    first, no = said(attested("a", by="Ann")), said(withdrawn("a", note="Not that account."))
+    lapsed = weigh([first, no], STEP, NOW)[2]
+    withdrawal = f"Operator withdrew it on {AT} (Not that account)"
+
+    assert [lapse.word for lapse in lapsed] == [first, no]
+    assert [lapse.sentence for lapse in lapsed] == [
+        f"Ann confirmed this on {AT} but {withdrawal}, so it no longer counts: confirm it again.",
+        "",
+    ]
+    own = said(withdrawn("a", by="ann"))
+    assert weigh([first, own], STEP, NOW) == (None, (), ())
+
+
+@pytest.mark.parametrize(
+    ("sentence", "told"),
+    [
+        ("I am logged in as I.", "Ann is logged in as Ann. I have seen it."),
+        ("It is done, and I have my key.", "It is done, and Ann has their key. I have seen it."),
+        ("My Apps lists what I chose.", "My Apps lists what Ann chose. I have seen it."),
+        ("Ivy's Identity is set.", "Ivy's Identity is set. I have seen it."),
+    ],
+)
+def test_a_second_person_has_a_sentence_of_their_own(sentence: str, told: str) -> None:
+    """It says what the first person said, as somebody else says it, and that it was seen."""
+
+    first = structs.replace(attested("a", by="Ann"), sentence=sentence)
+
+    assert witness_sentence(first) == told
 
 
 @pytest.mark.parametrize(
@@ -352,7 +393,8 @@ def test_a_withdrawal_of_another_subject_takes_nothing_back() -> None:
     words = [mine, theirs, said(withdrawn("a"), other)]
 
     assert weigh(words, STEP, NOW) == (mine, (), ())
-    assert weigh(words, STEP, other) == (None, (), weigh([mine], STEP, other)[2])
+    assert weigh(words, STEP, other)[:2] == (None, ())
+    assert weigh([mine], STEP, other)[2][0] in weigh(words, STEP, other)[2]
 
 
 def test_lapsed_statements_are_shown_once_per_person() -> None:
@@ -383,8 +425,9 @@ def test_no_statement_counts_for_another_subject(
 
     for word in (*others, *([counting] if counting else [])):
         assert word.binding.subject["app_id"] == now
+    withdrawn_now = any(kind is WordKind.WITHDRAWN for kind, _, app_id in words if app_id == now)
     for each in lapsed:
-        assert each.word.binding.subject["app_id"] != now
+        assert withdrawn_now or each.word.binding.subject["app_id"] != now
     mine = [kind for kind, _, app_id in words if app_id == now]
     assert (counting is None) is (not mine or mine[-1] is WordKind.WITHDRAWN)
 

@@ -60,6 +60,19 @@ def test_a_link_confirms_its_step_once(run: Run) -> None:
             again()
 
 
+def test_a_link_can_say_no(run: Run) -> None:
+    """With a reason, which is needed, the first word is withdrawn, and the link is used up."""
+
+    link = opened(*make_link(run, STEP).split("/"))
+    with pytest.raises(SettingsError, match="Give a reason"):
+        confirm_by_link(link, "Second operator", "", is_no=True)
+
+    confirm_by_link(link, "Second operator", "Another account.", is_no=True)
+    assert outcome(run) == "not_run"
+    assert "(Another account)" in run.state.steps[STEP].conclusion.reason
+    assert not link.path.exists()
+
+
 def test_a_link_whose_file_came_back_is_used_up(run: Run, folder: Path) -> None:
     """A copy of the folder that is restored brings no used link back."""
 

@@ -29,6 +29,7 @@ from runbook_lib.core.model import (
 from runbook_lib.core.outcome import ICONS, IN_PART
 from runbook_lib.core.procedure import (
     Answer,
+    Check,
     Conclusion,
     Gate,
     Link,
@@ -452,7 +453,7 @@ def test_a_step_offers_the_forms_that_apply() -> None:
 
     plain, waits = view(state(make_step("a"))), view(state(waiting_step()))
 
-    others = ["skip", "withdraw", "comment", "assign"]
+    others = ["no", "skip", "withdraw", "comment", "assign"]
     assert [form["name"] for form in plain["forms"]] == ["attest", *others]
     assert [form["name"] for form in waits["forms"]] == ["answer", *others]
     asked = waits["forms"][0]["options"]
@@ -461,9 +462,65 @@ def test_a_step_offers_the_forms_that_apply() -> None:
     assert {*WORDS, *NOTES} == sent
     assert plain["forms"][0]["options"][0]["sentence"] == "I did a."
     needs_note = {form["name"]: form["needs_note"] for form in waits["forms"]}
-    assert [name for name in needs_note if needs_note[name]] == ["skip", "withdraw", "comment"]
+    assert [name for name in needs_note if needs_note[name]] == [
+        "no",
+        "skip",
+        "withdraw",
+        "comment",
+    ]
     assert all(bool(form["note_missing"]) is form["needs_note"] for form in waits["forms"])
     assert [form["name"] for form in waits["forms"] if form["has_files"]] == ["answer"]
+
+
+def test_what_is_approved_is_chosen_and_declined_names_nothing() -> None:
+    """
+    Where a check saw the approval, *Approved* is chosen, which the header asks for.
+
+    In *Declined* each permission that was requested can be ticked, and none is.
+    """
+
+    seen = Check("seen", lambda _: None, person_confirms="It is Advanced.")
+    step = replace(waiting_step(), inputs=(PERMISSIONS,), checks=(seen,))
+    found = Finding(outcome=Outcome.VERIFIED, reason="So.", check="seen", limits=("The level.",))
+    open_one = state(step, Outcome.WAITING)
+    in_part = StepState(
+        step,
+        Conclusion(outcome=Outcome.VERIFIED, reason="So.", needs_person=True),
+        findings=(found,),
+    )
+
+    before, after = (view(each)["forms"][0] for each in (open_one, in_part))
+    assert (before["chosen"], after["chosen"]) == ("", "attest")
+    assert view(in_part)["actions"]["primary"] == "answer"
+    assert "It is Advanced." in header(in_part)["next"]["advice"]
+    ticks = {
+        option["name"]: (field["ticked"], field["choices"])
+        for option in after["options"]
+        for field in option["fields"]
+        if field["type"] == "choices"
+    }
+    chosen = ("public_profile", "leads_retrieval")
+    assert ticks["submit"] == (True, chosen)
+    assert ticks["decline"][0] is False
+    assert ticks["decline"][1][:2] == chosen
+    assert {"ads_read", "pages_show_list"} < set(ticks["decline"][1])
+
+
+@pytest.mark.parametrize("answers", [(), (Answer(name="no", label="No", sentence="It is not."),)])
+def test_a_second_person_says_yes_or_no(answers: Any) -> None:
+    """The second person has a sentence of their own, and can say no with a reason."""
+
+    half = Conclusion(outcome=Outcome.WAITING, reason="So.", by_person=True, needs_another=True)
+    word = attested("a", by="Ann", sentence="I am logged in.")
+    step = make_step("a", answers=answers)
+    yes, no = view(StepState(step, half, word=word))["forms"][:2]
+
+    (said,) = yes["options"]
+    assert (said["action"], said["sentence"]) == ("attest", "Ann is logged in. I have seen it.")
+    assert (no["options"][0]["action"], no["needs_note"]) == ("withdraw", True)
+    assert "what Ann confirmed is withdrawn" in no["options"][0]["sentence"]
+    assert "no" in view(StepState(step, half, word=word))["actions"]["menu"]
+    assert "no" not in view(state(step))["actions"]["menu"]
 
 
 def test_a_question_is_the_steps_own() -> None:

@@ -37,6 +37,7 @@ def words(step: str, by: str = "Operator", at: str = SAID, **more: Any) -> Docum
         "login": "",
         "link": "",
         "sentence": f"I did {step}.",
+        "witness": "",
         "due": "",
         "until": "",
         "app_name": "Acme Lead Sync",

@@ -309,11 +309,11 @@ describe("who confirms", () => {
 describe("a question with several answers", () => {
   const field = (name, label, more = {}) => ({ name, label, type: "date", help: "", choices: [], ...more });
   const option = (name, more = {}) => ({ name, action: name, answer: "", label: name, sentence: `It is ${name}.`, note_label: "", fields: [], ...more });
-  const permissions = field("permissions", "Permissions", { type: "choices", choices: ["public_profile", "ads_read"] });
+  const permissions = field("permissions", "Permissions", { type: "choices", choices: ["public_profile", "ads_read"], ticked: true });
   const question = { ...stepView().forms[0], name: "answer", label: "What does App Review say?", act: "Confirm", options: [
     option("submit", { fields: [field("on", "Sent"), permissions] }),
     option("attest-asked", { action: "attest", answer: "asked", fields: [field("due", "Due")] }),
-    option("decline", { fields: [field("on", "Decided")], note_label: "The reason given" })] };
+    option("decline", { fields: [field("on", "Decided"), { ...permissions, ticked: false }], note_label: "The reason given" })] };
   const asked = { forms: [question], actions: { primary: "answer", other: "", menu: [] }, user: "ann" };
   const choose = (form, name) => form.root.querySelector(`[data-option="${name}"]`).dispatch("change");
 
@@ -346,6 +346,20 @@ describe("a question with several answers", () => {
     assert.deepEqual(form.root.querySelectorAll("[data-choice]"), []);
     choose(form, "decline");
     assert.deepEqual([form.field("due"), form.noteLabel.textContent], [null, "The reason given"]);
+    assert.deepEqual(form.fields.querySelectorAll("[data-choice]").map((box) => box.checked), [false, false]);
+  });
+
+  test("goes on with the step: what is chosen by then is what the step is about, and what was typed stays", () => {
+    const { panel, model } = opened("answer", asked, "");
+    const form = () => panel.forms.find(({ name }) => name === "answer");
+    choose(form(), "submit");
+    form().field("note").value = "So far.";
+    model.show({ forms: [{ ...question, chosen: "decline" }] });
+    assert.deepEqual([form().option.name, form().field("note").value], ["decline", "So far."]);
+    assert.deepEqual(form().root.querySelectorAll("[data-option]").map((radio) => radio.checked), [false, false, true]);
+    assert.equal(panel.root.querySelectorAll('[role="radiogroup"]').length, 1);
+    model.show({ forms: [question] });
+    assert.equal(form().option.name, "decline");
   });
 
   test("sends the chosen answer, with its day and the chosen names", async () => {

@@ -66,6 +66,10 @@ class Element {
     all?.splice(all.indexOf(this), 1);
     this.parentElement = null;
   }
+  replaceWith(other) {
+    const holder = this.parentElement;
+    holder.replaceChildren(...holder.children_.map((node) => (node === this ? other : node)));
+  }
   contains(node) { return node === this || Boolean(node?.parentElement && this.contains(node.parentElement)); }
   get textContent() {
     return this.children_.map((node) => (node instanceof Element ? node.textContent : node)).join("");
