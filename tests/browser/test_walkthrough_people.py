@@ -19,8 +19,10 @@ from tests.runs.conftest import settings_of
 _PATIENCE = 20_000
 FOUR_EYES_STEP = "fb-03-my-apps"
 LINK_STEP = "fb-06-facebook-login"
+DENIED_STEP = "fb-07-login-settings"
 STEPS = (
     *("fb-01-log-in", "fb-02-developer-account", FOUR_EYES_STEP, LINK_STEP),
+    DENIED_STEP,
     "cy-03-client-secret",
 )
 
@@ -46,7 +48,7 @@ def pair(
     ):
         settings = settings_of(sandbox, folder / "settings")
         with settings.open("a", encoding="utf-8") as file:
-            file.write(f"RUNBOOK_FOUR_EYES={FOUR_EYES_STEP},{LINK_STEP}\n")
+            file.write(f"RUNBOOK_FOUR_EYES={FOUR_EYES_STEP},{LINK_STEP},{DENIED_STEP}\n")
         lab = Lab(folder / "project", settings, variables={"XDG_DATA_HOME": str(keys_home)})
         try:
             lab.start()
@@ -102,7 +104,9 @@ def test_a_second_person_confirms(pair: Pair) -> None:
     assert first.attest(step, by="first Operator ") == "waiting"
     confirming = second.panel(step)
     expect(confirming).to_have_attribute("data-outcome", "waiting", timeout=_PATIENCE)
-    # Nobody's name is offered to the second person.
+    # The second person has a sentence of their own, and nobody's name is offered to them.
+    sentence = "My Apps opens, and lists the apps in which first Operator has a role."
+    expect(second.form(step, "attest")).to_contain_text(f"{sentence} I have seen it.")
     expect(second.form(step, "attest").get_by_label("Your name")).to_have_value("")
     assert second.attest(step, by="Second operator") == "attested"
 
@@ -115,6 +119,25 @@ def test_a_second_person_confirms(pair: Pair) -> None:
         panel.get_by_text("History").click()
         expect(panel.get_by_text("confirmed by Second operator")).to_be_visible()
         expect(panel.get_by_text("confirmed by First operator").last).to_be_visible()
+
+
+def test_a_second_person_says_no(pair: Pair) -> None:
+    """A No needs a reason, withdraws the first word, and the step says who said what."""
+
+    first, second, step = *pair, DENIED_STEP
+    assert first.attest(step, by="First operator") == "waiting"
+    confirming = second.panel(step)
+    expect(confirming).to_have_attribute("data-outcome", "waiting", timeout=_PATIENCE)
+    confirming.get_by_role("button", name="No", exact=True).click()
+    form = second.form(step, "no")
+    expect(form).to_contain_text("what First operator confirmed is withdrawn")
+    keep_picture(second.page, "second-person-no")
+    assert second.say(step, "no", "It does not open.", by="Second operator") == "not_run"
+    for walk in (second, first):
+        panel = walk.panel(step)
+        expect(panel).to_contain_text("First operator confirmed this on", timeout=_PATIENCE)
+        expect(panel).to_contain_text("but Second operator withdrew it on")
+        expect(panel).to_contain_text("(It does not open)")
 
 
 def test_a_second_person_confirms_by_a_link(pair: Pair, browser: Browser, axe: str) -> None:
