@@ -11,12 +11,12 @@ import re
 
 from playwright.sync_api import Page, expect
 
+from facebook_cyclr_sandbox.base_world import the_app
+from facebook_cyclr_sandbox.server import Sandbox
+from facebook_cyclr_sandbox.state.permissions import PERMISSIONS
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.model import Mode
 from runbook_lib.engine.run import open_run
-from runbook_lib.sandbox.base_world import the_app
-from runbook_lib.sandbox.server import Sandbox
-from runbook_lib.sandbox.state.permissions import PERMISSIONS
 from tests.browser.jupyter import TENANT, Serve, Walk, keep_picture
 from tests.support.words import attested
 
