@@ -27,7 +27,7 @@ test: $(VENV)/.installed-tests programs  ## every test
 	$(BIN)/python -m pytest $(UNITS) $(ORDER)
 	$(BIN)/python -m pytest tests $(AS_WRITTEN)
 
-# Every command with every odd file, every client with every hostile answer, papermill's own tests.
+# Every command with every odd file, every client with every hostile answer.
 matrices: $(VENV)/.installed-tests programs  ## the whole of what `make test` only samples
 	$(BIN)/python -m pytest $(UNITS) --matrices $(ORDER)
 	$(BIN)/python -m pytest tests --matrices $(AS_WRITTEN)

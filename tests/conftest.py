@@ -31,7 +31,7 @@ pytest_plugins = ["tests.support.leftovers", "tests.support.matrices", "tests.su
 # Of each folder, these begin: one that begins last keeps one process busy while the others wait.
 LONGEST = (
     *("test_walkthrough.py", "test_walkthrough_states.py", "test_app_access.py"),
-    *("test_archive_s3.py", "test_fork_engine.py", "test_evidence.py", "test_neighbours.py"),
+    *("test_archive_s3.py", "test_evidence.py", "test_neighbours.py"),
     *("test_execution.py", "test_fleet_cluster.py", "test_fleet.py", "test_truth.py"),
 )
 

@@ -32,7 +32,6 @@ ROOMS = (
     "remote",
     "evidence",
     "connectors",
-    "fork_engine",
     "engine",
     "walkthrough",
     "notebook",
@@ -53,7 +52,7 @@ TRADE_NAMES = {
 # Where a vendor may be named: its own rooms, its connectors, the registry with its default.
 VENDORS_ROOMS = re.compile(r"connectors/[a-z_]+/|connectors/registry\.py$")
 # Cyclr, where every connector ends, is named where its settings and answers are, but not here.
-WITHOUT_CYCLR = ("core", "fork_engine", "notebook")
+WITHOUT_CYCLR = ("core", "notebook")
 TEXTS = (".py", ".html", ".css", ".js", ".json", ".md", ".toml", ".ipynb")
 # The product's own name, as people and as programs spell it, its sandbox, a class of msgspec.
 PRODUCT = re.compile(rf"facebook-marketing-runbook|Facebook Marketing runbook|{SANDBOX}")

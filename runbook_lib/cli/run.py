@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
@@ -58,7 +59,7 @@ def run(
     """Run the procedure headless and seal the evidence."""
     from runbook_lib.cli.run_display import RunDisplay, show_archived
     from runbook_lib.connectors.registry import find_procedure
-    from runbook_lib.engine.execution import early_child
+    from runbook_lib.engine.cells import Child
     from runbook_lib.engine.headless import RunRequest, run_tenant
     from runbook_lib.engine.practice import practise_tenant
 
@@ -77,7 +78,7 @@ def run(
     run_display = RunDisplay(as_json=as_json, is_verbose=is_verbose)
     report = RunReport(junit, request, run_display)
     # NOTE: the sandbox and the display begin threads.
-    with report, early_child() as child, run_display as display:
+    with report, closing(Child()) as child, run_display as display:
         request = replace(request, child=child)
         if scenario:
             result = practise_tenant(scenario, request, display)

@@ -1,60 +1,20 @@
 """
 Papermill runs the notebook, unattended; its own status is not used.
 
-The cells write the outcomes of steps into the journal. Papermill calls cells
-completed that never ran, when their process is killed.
+The cells write the outcomes of steps into the journal.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from runbook_lib.fork_engine import Child, ForkEngine, start_child
+from runbook_lib.core.files import write_whole
+from runbook_lib.engine.cells import Child
 
-# Not `fork`, which others in this process may ask for.
 _ENGINE = "runbook"
-_CELL_SECONDS = 300
-# How long a kernel may take to answer, and how many are started before giving up.
-_ANSWER_SECONDS = 60
-_STARTS = 2
-_NEVER_ANSWERED = ("Kernel died before replying", "Kernel didn't respond")
-
-
-@dataclass(frozen=True, slots=True)
-class Execution:
-    """
-    How a notebook was executed.
-
-    `broken` says why it broke off, and is empty if every cell ran; `environment`
-    names the engine, and why it is not the usual one.
-    """
-
-    broken: str = ""
-    environment: Mapping[str, str] = field(default_factory=dict)
-
-
-@contextmanager
-def early_child() -> Iterator[Child | None]:
-    """
-    Give a child for the cells, forked while this process has one thread.
-
-    From here on this process leaves no core file, which would hold its credentials. Gives
-    `None` where nothing can be forked: the engine then finds another way, or says why not.
-    """
-    try:
-        import resource  # noqa: PLC0415  (not where nothing can be forked)
-
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        child = start_child()
-    except (ImportError, OSError):
-        yield None
-        return
-    with closing(child):
-        yield child
 
 
 def execute_notebook(
@@ -65,69 +25,78 @@ def execute_notebook(
     environment: Mapping[str, str],
     on_tick: Callable[[], None],
     child: Child | None = None,
-) -> Execution:
+) -> str:
     """
-    Have papermill execute `source` into `output`.
+    Have papermill execute `source` into `output`; return why it broke off, empty if it did not.
 
-    The cells run in `child`, or in one that is started now. They get
-    `environment`, and nothing else of this process's. Calls `on_tick` about
-    twenty times a second meanwhile. When that raises, or a signal does, the
-    cells' process is killed before the exception goes on.
+    The cells run in `child`, or in one that is started now, with `environment` and nothing else
+    of this process's. Calls `on_tick` about twenty times a second meanwhile. When that raises, or
+    a signal does, the cells' process is killed before the exception goes on, and nothing is
+    written. Raises `SettingsError` like `Child`.
     """
-    arguments = {
-        "input_path": str(source),
-        "output_path": str(output),
-        "parameters": dict(parameters),
-        "environment": environment,
-        "on_tick": on_tick,
-    }
-    for _ in range(_STARTS):
-        execution = _execute(**arguments, child=child)
-        if not any(text in execution.broken for text in _NEVER_ANSWERED):
-            break
-        child = None
-    return execution
+    with closing(child or Child()) as cells:
+        cells.begin(environment)
+        executed, broken = _execute(source, output, parameters, cells, on_tick)
+    if executed is not None:
+        from nbformat import writes  # noqa: PLC0415  (slow)
+
+        # NOTE: once; of a run that was cut off only the journal counts. UTF-8 has no surrogates,
+        # whose escapes mean the same in JSON.
+        text = writes(executed).encode(errors="backslashreplace")
+        write_whole(output, text, is_durable=False)
+    return broken
 
 
-def _execute(**arguments: Any) -> Execution:
-    import papermill  # noqa: PLC0415  (slow to import; a failed setting need not wait for it)
+def _execute(
+    source: Path,
+    output: Path,
+    parameters: Mapping[str, Any],
+    cells: Child,
+    on_tick: Callable[[], None],
+) -> tuple[Any, str]:
+    """Return the notebook as far as it was executed, and why it broke off."""
+    import papermill  # noqa: PLC0415  (slow)
+    from nbformat import from_dict  # noqa: PLC0415
 
-    environment: dict[str, str] = {}
+    book: Any = None
 
-    class Engine(ForkEngine):
-        """Notes which engine ran the cells."""
+    class Engine(papermill.engines.Engine):  # type: ignore[misc]
+        """Runs the cells, up to one that fails."""
 
         @classmethod
-        def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **options: Any) -> None:
+        def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **_: Any) -> None:  # noqa: ARG003
             """Execute the notebook of `nb_man`."""
-            try:
-                super().execute_managed_notebook(nb_man, kernel_name, **options)
-            finally:
-                noted = nb_man.nb.metadata.papermill.get("engine", {})
-                environment.update(engine=noted.get("name", "none"))
-                if reason := noted.get("reason"):
-                    environment.update(engine_reason=reason)
+            nonlocal book
+            book = nb_man.nb
+            book.metadata.papermill["output_path"] = str(output)
+            for index, cell in enumerate(book.cells):
+                nb_man.cell_start(cell, index)
+                if cell.cell_type == "code":
+                    shown = cells.run(cell.source, on_tick)
+                    cell.execution_count, cell.outputs = shown.number, from_dict(shown.outputs)
+                    if shown.error:
+                        nb_man.cell_exception(cell, cell_index=index)
+                nb_man.cell_complete(cell, cell_index=index)
+                if book.metadata.papermill["exception"]:
+                    break
 
     papermill.engines.papermill_engines.register(_ENGINE, Engine)
-    broken = ""
     try:
         papermill.execute_notebook(
-            **arguments,
+            source,
+            None,
+            dict(parameters),
             engine_name=_ENGINE,
+            kernel_name="python3",
+            language="python",
             progress_bar=False,
-            log_output=False,
-            store_widget_state=False,
-            start_timeout=_ANSWER_SECONDS,
-            execution_timeout=_CELL_SECONDS,
-            # NOTE: a graceful shutdown now and then waits three seconds for a kernel that
-            # has nothing left to save: the journal is on disk.
-            shutdown_kernel="immediate",
         )
     except papermill.PapermillExecutionError as error:
-        broken = f"a cell raised {error.ename}: {error.evalue}"
+        is_dead = error.ename == "DeadKernelError"
+        return (
+            book,
+            "the kernel died" if is_dead else f"a cell raised {error.ename}: {error.evalue}",
+        )
     except Exception as error:  # noqa: BLE001  (whatever breaks papermill, the run goes on)
-        from nbclient.exceptions import DeadKernelError  # noqa: PLC0415
-
-        reason = f"papermill broke off ({type(error).__name__}: {error})"
-        broken = "the kernel died" if isinstance(error, DeadKernelError) else reason
-    return Execution(broken, environment)
+        return book, f"papermill broke off ({type(error).__name__}: {error})"
+    return book, ""

@@ -23,7 +23,8 @@ from runbook_lib.core.procedure import Procedure
 from runbook_lib.core.run_lock import run_lock
 from runbook_lib.core.scratch import scratch_folder
 from runbook_lib.core.state import RunState
-from runbook_lib.engine.execution import Execution, execute_notebook
+from runbook_lib.engine.cells import Child
+from runbook_lib.engine.execution import execute_notebook
 from runbook_lib.engine.inbox import waits_by_step
 from runbook_lib.engine.kernel_environment import kernel_environment
 from runbook_lib.engine.notebooks import build, notebook_name
@@ -35,7 +36,6 @@ from runbook_lib.evidence.fleet_record import StepResult, WaitResult
 from runbook_lib.evidence.fleet_run import FleetRun
 from runbook_lib.evidence.signing.keys import SigningKey, key_from_settings
 from runbook_lib.evidence.signing.timestamps import request_timestamp
-from runbook_lib.fork_engine import Child
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,8 +203,8 @@ def _perform(run: Run, key: SigningKey, request: RunRequest, listener: RunListen
             lock = project_folder() / "requirements.txt"
             if lock.is_file():
                 materials.append(resource(lock, lock.name))
-            executed = _execute(run, source, folder / source.name, request, listener)
-            state = run.finish(executed.environment)
+            broken = _execute(run, source, folder / source.name, request, listener)
+            state = run.finish({"engine": "fork"})
             run.redactor.allow([*run.values.values(), *state.facts.values()])
             waits = waits_by_step(state, run.clock().date())
             fleet = replace(request.fleet, waits=waits) if request.fleet else None
@@ -229,7 +229,7 @@ def _perform(run: Run, key: SigningKey, request: RunRequest, listener: RunListen
         waits=waits,
         sealed=sealed,
         key_id=key.key_id,
-        broken=executed.broken,
+        broken=broken,
     )
 
 
@@ -246,7 +246,7 @@ def _notebook(procedure: Procedure) -> Iterator[Path]:
 
 def _execute(
     run: Run, source: Path, output: Path, request: RunRequest, listener: RunListener
-) -> Execution:
+) -> str:
     """Execute the notebook, and say why it did not reach its end."""
     seen = 0
 
@@ -259,15 +259,15 @@ def _execute(
 
     parameters = _parameters(run, request)
     environment = kernel_environment(run.procedure, parameters, request.environ)
-    executed = execute_notebook(
+    broken = execute_notebook(
         source, output, parameters, environment=environment, on_tick=on_tick, child=request.child
     )
     on_tick()
     run_index = run.history.run(run.run_id)
-    if not executed.broken and not (run_index and run_index.reached_end):
+    if not broken and not (run_index and run_index.reached_end):
         # NOTE: `sys.exit(0)` in a cell looks like success to papermill.
-        executed = replace(executed, broken="it ended before its last cell")
-    return replace(executed, broken=run.redactor.redact(executed.broken))
+        broken = "it ended before its last cell"
+    return run.redactor.redact(broken)
 
 
 def _parameters(run: Run, request: RunRequest) -> dict[str, Any]:

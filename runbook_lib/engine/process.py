@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -27,11 +27,10 @@ from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.model import Mode
 from runbook_lib.core.procedure import Procedure
 from runbook_lib.core.redaction import Secret
-from runbook_lib.engine.execution import early_child
+from runbook_lib.engine.cells import Child
 from runbook_lib.engine.headless import RunListener, RunRequest, RunResult, run_tenant, step_results
 from runbook_lib.errors import RunbookError, SealingError, describe_error
 from runbook_lib.evidence.fleet_run import FleetRun
-from runbook_lib.fork_engine import Child
 
 # With these a headless run would seem to be a notebook in JupyterLab.
 _NOT_INHERITED = ("JPY_SESSION_NAME", "SERVER_SOFTWARE")
@@ -155,7 +154,7 @@ class _Reporter(RunListener):
         self._stream.flush()
 
 
-def _run(document: Mapping[str, Any], listener: RunListener, child: Child | None) -> RunResult:
+def _run(document: Mapping[str, Any], listener: RunListener, child: Child) -> RunResult:
     procedure = find_procedure(document["connector"])
     environ = {**os.environ, **document["secrets"]}
     request = RunRequest(
@@ -239,7 +238,7 @@ def answer_request(
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         # NOTE: before the request is read, so that no credential of it is in the child.
-        with early_child() as child:
+        with closing(Child()) as child:
             document = receive()
             os.environ.update(document["environ"])
             return _finished(_run(document, listener or RunListener(), child))

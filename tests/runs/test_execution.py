@@ -1,4 +1,4 @@
-"""Executing a notebook: a kernel that does not answer is started once more, and only once."""
+"""Executing a notebook, in processes of their own: where it can run, and what it loses."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
@@ -14,172 +13,106 @@ import psutil
 import pytest
 
 from tests.runs.conftest import ROOT
-
-# Counts its starts in a file; the first ones fail in the given way.
-LAUNCHER = """
-import os, sys, time
-from pathlib import Path
-count, bad, way = Path({count!r}), {bad}, {way!r}
-started = len(count.read_text()) if count.exists() else 0
-count.write_text("x" * (started + 1))
-if started < bad:
-    time.sleep(600) if way == "hangs" else sys.exit(1)
-os.execv(sys.executable, [sys.executable, "-m", "ipykernel_launcher", *sys.argv[1:]])
-"""
+from tests.support.notebooks import notebook
 
 EXECUTE = """
-import os, sys, tests
+import os, sys, threading, tests
 from pathlib import Path
 from runbook_lib.engine import execution
-notebook, folder, execution._ANSWER_SECONDS = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
-said = execution.execute_notebook(
-    notebook, folder / "out.ipynb", {}, environment=dict(os.environ), on_tick=lambda: None
-)
-print(said.broken, end="")
+if __name__ == "__main__":
+    folder = Path(sys.argv[1])
+    if "beside a thread" in sys.argv:
+        threading.Thread(target=threading.Event().wait, daemon=True).start()
+        del os.fork
+    said = execution.execute_notebook(
+        folder / "in.ipynb", folder / "out.ipynb", {}, environment={}, on_tick=lambda: None
+    )
+    print(said, end="")
+"""
+REFUSED = """
+import os, sys
+from runbook_lib.cli.main import main
+def fork(): raise OSError(11, "Resource temporarily unavailable")
+if sys.argv[1] == "elsewhere": sys.platform = "darwin"
+else: os.fork = fork
+main(["run", "--sandbox", "--evidence", "evidence"])
 """
 
-Kernel = Callable[[int, str], Path]
 
-
-@pytest.fixture
-def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kernel:
-    """
-    Return a factory of a kernel whose first starts fail; it returns the file that counts the
-    starts.
-    """
-
-    def make(bad: int, way: str) -> Path:
-        count = tmp_path / "starts"
-        launcher = tmp_path / "launcher.py"
-        launcher.write_text(LAUNCHER.format(count=str(count), bad=bad, way=way))
-        spec = tmp_path / "share" / "kernels" / "python3" / "kernel.json"
-        spec.parent.mkdir(parents=True)
-        argv = [sys.executable, str(launcher), "-f", "{connection_file}"]
-        spec.write_text(json.dumps({"argv": argv, "display_name": "P", "language": "python"}))
-        monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "share"))
-        return count
-
-    return make
-
-
-@pytest.fixture
-def notebook(tmp_path: Path) -> Path:
-    """Return a notebook with one cell."""
-    path = tmp_path / "one.ipynb"
-    document = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1 + 1")])
-    document.metadata["kernelspec"] = {"name": "python3", "display_name": "P", "language": "python"}
-    nbformat.write(document, path)
-    return path
-
-
-def execute(notebook: Path, tmp_path: Path, *, answer_seconds: int = 60) -> str:
-    """Execute it in another process: message sockets close only when the process ends."""
-    done = subprocess.run(
-        [sys.executable, "-c", EXECUTE, str(notebook), str(tmp_path), str(answer_seconds)],
-        cwd=ROOT,
+def execute(folder: Path, *sources: str, how: str = "") -> subprocess.CompletedProcess[str]:
+    """Execute a notebook of these cells in another process."""
+    nbformat.write(notebook(sources), folder / "in.ipynb")
+    (folder / "execute.py").write_text(EXECUTE)
+    return subprocess.run(
+        [sys.executable, folder / "execute.py", folder, how],
+        env={"PYTHONPATH": str(ROOT)},
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=True,
     )
-    return done.stdout
-
-
-@pytest.mark.parametrize("way", ["dies", "hangs"])
-def test_a_kernel_that_does_not_answer_is_started_once_more(
-    kernel: Kernel, notebook: Path, tmp_path: Path, way: str
-) -> None:
-    """A kernel that does not answer at first, or ends, is started once more."""
-
-    count = kernel(1, way)
-
-    assert execute(notebook, tmp_path, answer_seconds=10) == ""
-    assert count.read_text() == "xx"
-
-
-def test_a_kernel_that_never_answers_is_abandoned(
-    kernel: Kernel, notebook: Path, tmp_path: Path
-) -> None:
-    """After the second failed start, the reason is returned and no further start is tried."""
-
-    count = kernel(9, "dies")
-
-    assert "papermill broke off" in execute(notebook, tmp_path)
-    assert count.read_text() == "xx"
-
-
-def test_a_notebook_that_started_is_not_executed_again(
-    kernel: Kernel, notebook: Path, tmp_path: Path
-) -> None:
-    """
-    A kernel that dies during execution is not restarted, because a cell may have changed something.
-    """
-
-    count = kernel(0, "dies")
-    document = nbformat.read(notebook, as_version=4)
-    document.cells[0].source = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
-    nbformat.write(document, notebook)
-
-    assert execute(notebook, tmp_path) == "the kernel died"
-    assert count.read_text() == "x"
-
-
-def test_a_long_temporary_folder_does_not_stop_a_kernel(
-    kernel: Kernel, notebook: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """
-    A temporary folder too long for a socket address (107 bytes) does not prevent the execution.
-    """
-
-    folder = tmp_path / ("long" * 30)
-    folder.mkdir()
-    monkeypatch.setenv("TMPDIR", str(folder))
-    kernel(0, "dies")
-
-    assert execute(notebook, tmp_path) == ""
-
-
-def test_a_run_without_fork_uses_nbclient_and_says_why(tmp_path: Path) -> None:
-    """Where no process can be forked, a sealed run works, and its record gives the reason."""
-
-    script = (
-        "def refuse(): raise OSError(11, 'Resource temporarily unavailable')\n"
-        "from runbook_lib.engine import execution\n"
-        "from runbook_lib.fork_engine import engine\n"
-        "engine.start_child = execution.start_child = refuse\n"
-        "from runbook_lib.cli.main import main\n"
-        "main(['run', '--sandbox', '--json', '--evidence', 'evidence'])\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-
-    assert (done.returncode, done.stderr) == (0, "")
-    environment = json.loads(done.stdout)["environment"]
-    assert environment["engine"] == "nbclient"
-    assert "Resource temporarily unavailable" in environment["engine_reason"]
 
 
 def test_a_file_name_that_cannot_be_decoded_loses_nothing(tmp_path: Path) -> None:
     """An exception with an undecodable name ends the notebook, which keeps what was run."""
 
-    book = nbformat.v4.new_notebook()
-    book.metadata.kernelspec = {"name": "python3", "display_name": "P", "language": "python"}
-    failing = "import os\nraise OSError(os.fsdecode(b'caf\\xe9'))"
-    book.cells = [nbformat.v4.new_code_cell(source) for source in ("'first'", failing)]
-    nbformat.write(book, tmp_path / "in.ipynb")
-
-    done = subprocess.run(
-        [sys.executable, "-c", EXECUTE, tmp_path / "in.ipynb", tmp_path, "60"],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-        encoding="utf-8",
-    )
+    done = execute(tmp_path, "'first'", "import os\nraise OSError(os.fsdecode(b'caf\\xe9'))")
 
     assert done.stdout == "a cell raised OSError: caf\ufffd"
     cells = [c for c in nbformat.read(tmp_path / "out.ipynb", 4).cells if c.cell_type == "code"]
     assert cells[0].outputs[0].data["text/plain"] == "'first'"
     assert cells[1].outputs[0].evalue == "caf\ufffd"
+
+
+def test_beside_a_thread_cells_have_an_interpreter_of_their_own(tmp_path: Path) -> None:
+    """A process with other threads, whose locks a fork would copy, runs a notebook too."""
+
+    done = execute(tmp_path, "print('there')\nimport os; dict(os.environ)", how="beside a thread")
+
+    assert (done.stdout, done.stderr) == ("", "")
+    text, value = nbformat.read(tmp_path / "out.ipynb", 4).cells[0].outputs
+    assert (text.text, value.data["text/plain"]) == ("there\n", "{}")
+
+
+@pytest.mark.parametrize(
+    ("where", "said", "advice"),
+    [
+        ("elsewhere", "A headless run needs Linux, and this is darwin.", "Run it on Linux"),
+        ("full", "No process can be started for the notebook: Resource temp", "Free memory or"),
+    ],
+)
+def test_where_nothing_can_be_forked_a_run_is_refused(
+    tmp_path: Path, where: str, said: str, advice: str
+) -> None:
+    """Without Linux, or without room for a process, a sentence says so; nothing is written."""
+
+    done = subprocess.run(
+        [sys.executable, "-c", REFUSED, where],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stdout) == (2, "")
+    first, second = done.stderr.splitlines()
+    assert said in first
+    assert advice in second
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_record_names_the_engine(tmp_path: Path) -> None:
+    """A sealed run says that its cells ran in a fork."""
+
+    done = subprocess.run(
+        [sys.executable, "-m", "runbook_lib", "run", "--sandbox", "--json", "--evidence", tmp_path],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["environment"]["engine"] == "fork"
 
 
 def core_limits(process: int) -> list[str]:

@@ -39,12 +39,17 @@ _STOCK = ("papermill", "ipykernel")
 _POOL = """\
 import sys
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 import papermill
 source, folder, engine, workers, runs = sys.argv[1:]
 def run(number):
-    papermill.execute_notebook(
-        source, f"{folder}/{number}.ipynb", engine_name=engine or None, progress_bar=False
-    )
+    target = f"{folder}/{number}.ipynb"
+    if engine == "ours":
+        from runbook_lib.engine.execution import execute_notebook
+        wait = lambda: None
+        execute_notebook(Path(source), Path(target), {}, environment={}, on_tick=wait)
+    else:
+        papermill.execute_notebook(source, target, progress_bar=False)
 if __name__ == "__main__":
     with ProcessPoolExecutor(int(workers)) as pool:
         list(pool.map(run, range(int(runs))))
@@ -207,13 +212,13 @@ def _measure_pools(commands: Commands) -> Measured:
         target = folder / f"cli-{number}.ipynb"
         commands.run([commands.stock / "papermill", "--no-progress-bar", source, target])
 
-    ours = pool(commands.ours, "fork", POOL_RUNS)
+    ours = pool(commands.ours, "ours", POOL_RUNS)
     in_process = pool(commands.stock, "", POOL_RUNS // 2)
     began = time.perf_counter()
     with ThreadPoolExecutor(AT_ONCE) as threads:
         list(threads.map(papermill, range(CLI_RUNS)))
     return {
-        "fork engine": ours,
+        "our engine": ours,
         "papermill in-process": in_process,
         "papermill": CLI_RUNS / (time.perf_counter() - began),
     }
@@ -280,7 +285,7 @@ def _rows(measured: Measured) -> Iterator[tuple[str, ...]]:
     ):
         theirs = beside if "beside" in other else stock
         yield _row(name, other, own[kind], theirs[kind], aim, "s")
-    ours = pools["fork engine"]
+    ours = pools["our engine"]
     yield _row("20 cells, 4 workers", "papermill, 4 at once", ours, pools["papermill"], 8, "/s")
     theirs = pools["papermill in-process"]
     yield _row("20 cells, 4 workers", "papermill in 4 processes", ours, theirs, 4, "/s")

@@ -16,7 +16,7 @@ from runbook_lib.core.fingerprints import FingerprintKey, keep_key
 from runbook_lib.core.journal import Journal
 from runbook_lib.core.model import Mode
 from runbook_lib.engine import headless
-from runbook_lib.engine.execution import Execution
+from runbook_lib.engine.cells import Child
 from runbook_lib.engine.headless import (
     OtherAppError,
     RunListener,
@@ -27,7 +27,6 @@ from runbook_lib.engine.headless import (
 from runbook_lib.engine.notebooks import build, notebook_name
 from runbook_lib.engine.run import Run, open_run
 from runbook_lib.errors import EvidenceError, SettingsError
-from runbook_lib.fork_engine import Child
 from tests.unit.bodies import APP_SECRET
 
 NAME = notebook_name(PROCEDURE)
@@ -67,7 +66,7 @@ class Papermill:
         environment: Mapping[str, str],
         on_tick: Callable[[], None],
         child: Child | None,
-    ) -> Execution:
+    ) -> str:
         """Execute nothing."""
         self.source, self.text = source, source.read_text(encoding="utf-8")
         self.parameters, self.environment = parameters, environment
@@ -76,7 +75,7 @@ class Papermill:
             self.does(run)
         on_tick()
         output.write_text(self.text, encoding="utf-8")
-        return Execution(self.returns)
+        return self.returns
 
 
 class RecordingListener(RunListener):

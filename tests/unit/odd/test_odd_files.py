@@ -20,7 +20,6 @@ import runbook_lib.walkthrough.lab
 from runbook_lib.cli.main import main
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.engine.doctor import Symptom
-from runbook_lib.engine.execution import Execution
 from runbook_lib.engine.notebooks import build
 from tests.support.odd_files import FILES, FOLDERS, Shelf, remove
 
@@ -83,8 +82,8 @@ class Server:
         return 0
 
 
-def _execute_nothing(*_: object, **__: object) -> Execution:
-    return Execution()
+def _execute_nothing(*_: object, **__: object) -> str:
+    return ""
 
 
 @pytest.fixture(scope="module")

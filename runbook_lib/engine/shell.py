@@ -1,0 +1,140 @@
+"""The IPython shell of a run's cells: what they show becomes outputs of a notebook."""
+
+from __future__ import annotations
+
+import json
+import sys
+from io import StringIO
+from typing import Any, NoReturn
+
+from IPython.core.displayhook import DisplayHook
+from IPython.core.displaypub import DisplayPublisher
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
+
+# What a cell may show, in characters. The exception that ends it is shown in any case, with each
+# of its texts cut.
+_CELL_CHARACTERS = 32 << 20
+_ERROR_CHARACTERS = 4096
+# An output counts at least so much: that is what it takes in memory.
+_OUTPUT_CHARACTERS = 512
+_LEFT_OUT = f"… the rest is left out: a cell keeps {_CELL_CHARACTERS >> 20} MiB of output.\n"
+
+
+class _Stream(StringIO):
+    """Keeps what cells print, as far as there is room for it."""
+
+    def __init__(self, shell: Shell) -> None:
+        super().__init__()
+        self._shell = shell
+
+    def write(self, text: str) -> int:
+        """Keep the part of `text` for which there is room."""
+        super().write(text[: max(self._shell.room, 0)])
+        self._shell.room -= len(text)
+        return len(text)
+
+    def take(self) -> str:
+        """Return what was kept, and forget it."""
+        text = self.getvalue()
+        self.seek(0)
+        self.truncate()
+        return text
+
+
+class _Publisher(DisplayPublisher):
+    """Keeps what `display` shows."""
+
+    shell: Any
+
+    def publish(
+        self,
+        data: dict[str, Any],
+        metadata: dict[str, Any] | None = None,
+        source: Any = None,  # noqa: ARG002  (IPython's; deprecated)
+        **_: Any,
+    ) -> None:
+        """Keep `data`, by MIME type; an update is one more display."""
+        self.shell.show("display_data", data=data, metadata=metadata or {})
+
+
+class _Hook(DisplayHook):
+    """Keeps the value of a cell's last expression."""
+
+    shell: Any
+
+    def write_output_prompt(self) -> None:
+        """Show no prompt."""
+
+    def write_format_data(
+        self, format_dict: dict[str, Any], md_dict: dict[str, Any] | None = None
+    ) -> None:
+        """Keep the value's representations, by MIME type."""
+        about = {"metadata": md_dict or {}, "execution_count": self.prompt_count}
+        self.shell.show("execute_result", data=format_dict, **about)
+
+
+class _NoOutputs(dict[int, list[Any]]):
+    """What IPython's history keeps of outputs, which has no bound: nothing."""
+
+    def __missing__(self, _: int) -> list[Any]:
+        return []
+
+
+class Shell(InteractiveShell):
+    """A shell that keeps what its cells show."""
+
+    displayhook_class = _Hook
+    display_pub_class = _Publisher
+    history_manager: Any
+    room: int
+    _outputs: list[str]
+    _error: str
+
+    def perform(self, source: str) -> tuple[int | None, list[str], str]:
+        """
+        Run a cell; return its number, its outputs as JSON, and the name of its error, if any.
+
+        Of the outputs text comes first, then the rest in its order.
+        """
+        self.room, self._outputs, self._error = _CELL_CHARACTERS, [], ""
+        result = self.run_cell(source, store_history=True)
+        error = result.error_before_exec or result.error_in_exec
+        texts = {name: getattr(sys, name).take() for name in ("stdout", "stderr")}
+        if self.room < 0:
+            texts["stderr"] += _LEFT_OUT
+        streams = [
+            json.dumps({"output_type": "stream", "name": name, "text": text}, ensure_ascii=False)
+            for name, text in texts.items()
+            if text
+        ]
+        name = self._error or (type(error).__name__ if error else "")
+        return result.execution_count, [*streams, *self._outputs], name
+
+    def show(self, kind: str, **content: Any) -> None:
+        """Keep an output if there is room for it."""
+        output = json.dumps({"output_type": kind, **content}, ensure_ascii=False, default=str)
+        self.room -= max(len(output), _OUTPUT_CHARACTERS)
+        if self.room >= 0 or kind == "error":
+            self._outputs.append(output)
+
+    def ask_exit(self) -> NoReturn:
+        """End the cell as `sys.exit` does: `exit` of IPython calls this."""
+        raise SystemExit
+
+    def _showtraceback(self, etype: type, evalue: BaseException, stb: list[str]) -> None:
+        """Keep an exception; IPython has subclasses do so here."""
+        self._error = etype.__name__
+        value, *lines = (text[:_ERROR_CHARACTERS] for text in (str(evalue), *stb))
+        self.show("error", ename=etype.__name__, evalue=value, traceback=lines)
+
+
+def make_shell() -> Shell:
+    """Return the one shell of this process, which prints into it and writes no history."""
+    config = Config()
+    config.HistoryManager.enabled = False
+    shell: Shell = Shell.instance(config=config)
+    shell.room = 0
+    shell.history_manager.outputs = _NoOutputs()
+    sys.stdout, sys.stderr = _Stream(shell), _Stream(shell)
+    return shell

@@ -1,0 +1,458 @@
+"""The cells of a run: outputs as in a notebook, and the truth when they are late, killed or end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import psutil
+import pytest
+
+import runbook_lib.engine.shell  # noqa: F401  (once for all that are forked from here)
+from runbook_lib.engine import cells as module
+from runbook_lib.engine.cells import Child, Shown
+from runbook_lib.engine.execution import execute_notebook
+from tests.support.notebooks import notebook
+
+# Cells inherit the filters, which are pytest's here.
+pytestmark = pytest.mark.filterwarnings("ignore:To exit")
+
+_PATIENCE_SECONDS = 60
+ROOT = Path(__file__).parents[3]
+ENVIRONMENT = {"PATH": os.environ["PATH"], "ONLY": "this"}
+MEBIBYTE = 1 << 20
+
+
+@pytest.fixture(autouse=True)
+def _fork(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fork although pytest-xdist has threads: they only wait for its next message."""
+    monkeypatch.setattr(threading, "active_count", lambda: 1)
+
+
+@pytest.fixture(autouse=True)
+def _leaves_nothing() -> Iterator[None]:
+    """Check that a test leaves neither child processes nor file descriptors."""
+    process = psutil.Process()
+    descriptors, children = process.num_fds(), process.children()
+    yield
+    assert process.num_fds() <= descriptors
+    assert process.children() == children
+
+
+@pytest.fixture
+def child() -> Iterator[Child]:
+    """Return a child that has begun."""
+    with closing(Child()) as child:
+        child.begin(ENVIRONMENT)
+        yield child
+
+
+def nothing() -> None:
+    """Do nothing."""
+
+
+def value(shown: Shown) -> str:
+    """Return the text of a cell's value."""
+    return str(shown.outputs[-1]["data"]["text/plain"])
+
+
+def kinds(shown: Shown) -> list[str]:
+    """Return a word for each output of a cell."""
+    return [output.get("name", output["output_type"]) for output in shown.outputs]
+
+
+def eventually(is_so: Callable[[], bool]) -> None:
+    """Wait until something is so; fail if it is not in time."""
+    end = time.monotonic() + _PATIENCE_SECONDS
+    while not is_so():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def is_gone(number: int) -> bool:
+    """Return whether a process has ended, whether or not its new parent knows yet."""
+    try:
+        return psutil.Process(number).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+# --- what cells show ---------------------------------------------------------------------
+
+
+def test_outputs_are_those_of_a_notebook(child: Child) -> None:
+    """Text comes first, then displays and the value; cells are counted."""
+
+    shown = child.run(
+        "import sys; from IPython.display import display, HTML\n"
+        "display(HTML('<b>shown</b>'))\n"
+        "print('err', file=sys.stderr); print('out')\n"
+        "6 * 7",
+        nothing,
+    )
+
+    assert kinds(shown) == ["stdout", "stderr", "display_data", "execute_result"]
+    assert [output.get("text") for output in shown.outputs[:2]] == ["out\n", "err\n"]
+    assert shown.outputs[2]["data"]["text/html"] == "<b>shown</b>"
+    assert shown.outputs[3]["data"] == {"text/plain": "42"}
+    assert (shown.number, child.run("sys.platform", nothing).number) == (1, 2)
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("", outputs=shown.outputs)])
+    nbformat.validate(nbformat.from_dict(book))
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("await __import__('asyncio').sleep(0, 'waited')", "'waited'"),
+        ("%pwd", repr(str(Path.cwd()))),
+        ("try: input()\nexcept EOFError as error: print(error)\n'nobody'", "'nobody'"),
+    ],
+)
+def test_a_cell_is_ipythons(child: Child, source: str, expected: str) -> None:
+    """A cell may wait and use magic; nobody answers what it asks."""
+
+    assert value(child.run(source, nothing)) == expected
+
+
+@pytest.mark.parametrize(
+    ("source", "error"),
+    [
+        ("print(1)\n1 / 0", "ZeroDivisionError"),
+        ("print(1)\ndef", "SyntaxError"),
+        ("print(1)\nimport sys; sys.exit(3)", "SystemExit"),
+        ("print(1)\nexit()", "SystemExit"),
+        ("print(1)\nraise KeyboardInterrupt", "KeyboardInterrupt"),
+        ("class A:\n    def __repr__(self): return 1 / 0\nA()", "ZeroDivisionError"),
+        ("display({('a', 'tuple'): 1}, raw=True)", "TypeError"),
+    ],
+)
+def test_an_exception_fails_its_cell_alone(child: Child, source: str, error: str) -> None:
+    """A cell that raises, or whose value cannot be shown, has the error as an output."""
+
+    shown = child.run(source, nothing)
+
+    assert shown.error == error
+    assert error in [output.get("ename") for output in shown.outputs]
+    assert value(child.run("'goes on'", nothing)) == "'goes on'"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "print('caf\\udce9')",
+        "import sys; print('caf\\udce9', file=sys.stderr)",
+        "display({'text/plain': 'caf\\udce9'}, raw=True)",
+        "display({'text/caf\\udce9': 1}, metadata={'\\ud800': 1}, raw=True)",
+        "raise OSError('caf\\udce9')",
+        "'''caf\udce9'''",
+    ],
+)
+def test_surrogates_lose_nothing(child: Child, source: str) -> None:
+    """Text that no file can hold has U+FFFD in the place of what UTF-8 cannot carry."""
+
+    shown = child.run(source, nothing)
+
+    assert "caf\ufffd" in str(shown.outputs)
+    str(shown.outputs).encode()
+    assert value(child.run("'goes on'", nothing)) == "'goes on'"
+
+
+# --- what cells are given ----------------------------------------------------------------
+
+
+def test_cells_see_what_they_are_given(tmp_path: Path) -> None:
+    """Cells have the given variables and their own descriptors, and nothing else of a parent."""
+
+    with (tmp_path / "private").open("w") as private:
+        os.set_inheritable(private.fileno(), True)
+        with closing(Child()) as child:
+            child.begin(ENVIRONMENT)
+            variables = child.run("import os, resource\nsorted(os.environ)", nothing)
+            links = child.run(
+                "for name in os.listdir('/proc/self/fd'):\n"
+                "    try: print(name, os.readlink(f'/proc/self/fd/{name}').partition(':')[0])\n"
+                "    except OSError: pass",
+                nothing,
+            )
+            started = child.run("!ls -l /proc/self/fd", nothing)
+
+    assert value(variables) == repr(sorted(ENVIRONMENT))
+    places = dict(line.split() for line in links.outputs[0]["text"].splitlines())
+    assert {places[number] for number in "012"} == {"/dev/null"}
+    assert set(places.values()) == {"/dev/null", "pipe", "socket"}
+    assert str(tmp_path) not in str(started.outputs)
+
+
+def test_notebooks_share_nothing() -> None:
+    """A notebook's modules, folder and variables end with it."""
+
+    left = "import json, os\nseen = hasattr(json, 'left'), os.getcwd(), 'LEFT' in os.environ\nseen"
+    for _ in range(2):
+        with closing(Child()) as child:
+            child.begin(ENVIRONMENT)
+            assert value(child.run(left, nothing)) == str((False, str(Path.cwd()), False))
+            child.run("json.left = True; os.chdir('/'); os.environ['LEFT'] = '1'", nothing)
+
+
+def test_no_core_file_is_written(child: Child) -> None:
+    """Neither the process of the cells nor one of a cell may leave a core file."""
+
+    limits = child.run("import resource as r, subprocess\nr.getrlimit(r.RLIMIT_CORE)", nothing)
+    started = child.run("subprocess.getoutput('ulimit -c; ulimit -Hc')", nothing)
+
+    assert (value(limits), value(started)) == ("(0, 0)", "'0\\n0'")
+
+
+# --- bad ends ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        "os.kill(os.getpid(), signal.SIGKILL)",
+        "os.kill(os.getpid(), signal.SIGTERM)",
+        "os.abort()",
+        "os._exit(0)",
+    ],
+)
+def test_a_process_that_dies_is_named(child: Child, last: str) -> None:
+    """A process that is killed or ends itself ends its cell, and every later one."""
+
+    shown = child.run(f"import os, signal\n{last}", nothing)
+
+    assert (shown.error, shown.outputs[-1]["evalue"]) == ("DeadKernelError", "Kernel died")
+    assert child.run("1", nothing).error == "DeadKernelError"
+
+
+@pytest.mark.parametrize(
+    ("source", "where"),
+    [
+        ("import time; time.sleep(600)", ["stdout", "error", "error"]),
+        ("await __import__('asyncio').sleep(600)", ["stdout", "error", "error"]),
+        ("while True: pass", ["stdout", "error", "error"]),
+        ("while True:\n    try: __import__('time').sleep(1)\n    except: pass", ["error"]),
+    ],
+)
+def test_a_late_cell_says_where_it_was(
+    child: Child, monkeypatch: pytest.MonkeyPatch, source: str, where: list[str]
+) -> None:
+    """A cell whose time is over is interrupted; one that goes on is given up."""
+
+    child.run("1", nothing)
+    monkeypatch.setattr(module, "_CELL_SECONDS", 0.5)
+    monkeypatch.setattr(module, "_GRACE_SECONDS", 1 if where == ["error"] else _PATIENCE_SECONDS)
+    ticks: list[int] = []
+
+    shown = child.run(f"print('begun')\n{source}", lambda: ticks.append(1))
+
+    assert (shown.error, kinds(shown)) == ("CellTimeoutError", where)
+    assert shown.outputs[-1]["evalue"] == "A cell took more than 0.5 s"
+    assert len(ticks) > 2
+
+
+SLEEPER = "import os, subprocess\np = subprocess.Popen(['sleep', '600'])\n"
+
+
+def test_what_cells_start_ends_with_them() -> None:
+    """A program that a cell started ends with the notebook, and so does a fork of the cells."""
+
+    with closing(Child()) as child:
+        child.begin(ENVIRONMENT)
+        child.run(SLEEPER, nothing)
+        pids = value(child.run("[p.pid, os.getpid()]", nothing))
+    for pid in pids.strip("[]").split(","):
+        eventually(lambda pid=pid: is_gone(int(pid)))
+
+
+def test_what_a_cell_forks_answers_for_no_cell(child: Child) -> None:
+    """The child of a cell that forks ends with its cell; the next one is answered once."""
+
+    child.run("import os\nos.fork() and os.wait()", nothing)
+
+    assert [value(child.run(f"{number}", nothing)) for number in range(3)] == ["0", "1", "2"]
+
+
+PARENT = """
+import sys
+from runbook_lib.engine.cells import Child
+child = Child()
+child.begin({"PATH": "/usr/bin:/bin"})
+print(child.pid, flush=True)
+child.run(sys.argv[1], lambda: None)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "source",
+    ["import time; time.sleep(600)", "import re; re.match('(a+)+$', 'a' * 60 + 'b')"],
+    ids=["asleep", "holding the GIL"],
+)
+def test_cells_end_with_their_parent(number: int, source: str, tmp_path: Path) -> None:
+    """A cell ends with a parent that was killed, whatever it does, and so does what it started."""
+
+    note = f"{SLEEPER}open('begun', 'w').write(str(p.pid)); os.rename('begun', 'pid')\n"
+    with subprocess.Popen(
+        [sys.executable, "-c", PARENT, note + source],
+        stdout=subprocess.PIPE,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        text=True,
+    ) as parent:
+        try:
+            pid = int(parent.stdout.readline())  # type: ignore[union-attr]
+            eventually((tmp_path / "pid").exists)
+        finally:
+            parent.send_signal(number)
+    for gone in (pid, int((tmp_path / "pid").read_text())):
+        eventually(lambda gone=gone: is_gone(gone))
+
+
+# --- bounds ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("source", "most"),
+    [
+        ("for _ in range(100): print('x' * 1_000_000)", 32 * MEBIBYTE),
+        ("import sys\nfor _ in range(100): print('x' * 1_000_000, file=sys.stderr)", 32 * MEBIBYTE),
+        ("for _ in range(100): display({'text/plain': 'x' * 1_000_000}, raw=True)", 32 * MEBIBYTE),
+        ("for _ in range(100_000): display(1)", 8 * MEBIBYTE),
+        ("display({'text/plain': 'x' * 34_000_000}, raw=True)", 0),
+    ],
+)
+def test_what_a_cell_shows_is_bounded(child: Child, source: str, most: int) -> None:
+    """A cell keeps 32 MiB of what it prints and displays; the rest is left out, in words."""
+
+    child.run("import resource; use = lambda: resource.getrusage(0).ru_maxrss >> 10\n1", nothing)
+    before = int(value(child.run("use()", nothing)))
+    shown = child.run(source, nothing)
+    after = int(value(child.run("use()", nothing)))
+
+    assert most // 2 <= len(str(shown.outputs)) <= most + MEBIBYTE
+    assert "the rest is left out: a cell keeps 32 MiB" in str(shown.outputs)
+    assert shown.error == ""
+    assert after - before < 400
+
+
+def test_a_large_exception_is_cut(child: Child) -> None:
+    """An exception is shown whatever the cell showed before it, with its text cut."""
+
+    source = "print('x' * 40_000_000)\nraise ValueError('boom' + 'x' * 40_000_000)"
+    shown = child.run(source, nothing)
+
+    assert (shown.error, shown.outputs[-1]["evalue"][:5]) == ("ValueError", "boomx")
+    assert len(str(shown.outputs[-1])) < MEBIBYTE
+
+
+# --- a notebook --------------------------------------------------------------------------
+
+
+def executed(
+    folder: Path,
+    *cells: str | tuple[str, list[str]],
+    parameters: Mapping[str, str] | None = None,
+    on_tick: Callable[[], None] = nothing,
+    metadata: Mapping[str, Any] | None = None,
+) -> str:
+    """Execute a notebook with these cells; return why it broke off."""
+    book = notebook(cells)
+    if metadata is not None:
+        book.metadata = nbformat.from_dict(metadata)
+    nbformat.write(book, folder / "in.ipynb")
+    return execute_notebook(
+        *(folder / "in.ipynb", folder / "out.ipynb", parameters or {}),
+        environment=ENVIRONMENT,
+        on_tick=on_tick,
+    )
+
+
+def written(folder: Path) -> list[Any]:
+    """Return the code cells of the notebook on disk."""
+    book = nbformat.read(folder / "out.ipynb", 4)
+    nbformat.validate(book)
+    return [cell for cell in book.cells if cell.cell_type == "code"]
+
+
+@pytest.mark.parametrize(
+    ("last", "broken"),
+    [
+        ("raise ValueError('no')", "a cell raised ValueError: no"),
+        ("import os; os._exit(0)", "the kernel died"),
+    ],
+)
+def test_a_notebook_that_breaks_off_says_where(tmp_path: Path, last: str, broken: str) -> None:
+    """The cell that failed is failed, later ones stay pending, and the reason is returned."""
+
+    assert executed(tmp_path, "'first'", last, "'never'") == broken
+    cells = written(tmp_path)
+
+    assert [cell.metadata.papermill.status for cell in cells] == ["completed", "failed", "pending"]
+    assert cells[0].outputs[0].data == {"text/plain": "'first'"}
+    assert cells[2].outputs == []
+
+
+def test_a_notebook_is_written_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is on disk when all cells have run, by a rename, and not before."""
+
+    seen: set[Path] = set()
+    moves: list[str] = []
+    replace = Path.replace
+
+    def noted(draft: Path, target: Path) -> Path:
+        nbformat.validate(nbformat.read(draft, 4))
+        moves.append(target.name)
+        return replace(draft, target)
+
+    monkeypatch.setattr(Path, "replace", noted)
+    slow = "import time; time.sleep(0.5)"
+    executed(tmp_path, slow, slow, on_tick=lambda: seen.update(tmp_path.iterdir()))
+
+    assert (seen, moves) == ({tmp_path / "in.ipynb"}, ["out.ipynb"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.ipynb", "out.ipynb"]
+
+
+def test_parameters_are_injected_whatever_they_hold(tmp_path: Path) -> None:
+    """A parameter arrives unchanged, even a path that UTF-8 cannot carry."""
+
+    path = os.fsdecode(b"caf\xe9")
+    cells = [("name = ''", ["parameters"]), "import os; os.fsencode(name)"]
+
+    assert executed(tmp_path, *cells, parameters={"name": path}) == ""
+    assert written(tmp_path)[-1].outputs[0].data["text/plain"] == r"b'caf\xe9'"
+
+
+def test_a_notebook_that_names_no_kernel_is_run(tmp_path: Path) -> None:
+    """A notebook that somebody changed runs here, whatever kernel it names."""
+
+    assert executed(tmp_path, "1 + 1", metadata={}) == ""
+    other = {"kernelspec": {"name": "ir", "display_name": "R", "language": "R"}}
+    assert executed(tmp_path, "1 + 1", metadata=other) == ""
+    assert written(tmp_path)[0].outputs[0].data["text/plain"] == "2"
+
+
+def test_an_interruption_leaves_nothing_running(tmp_path: Path) -> None:
+    """An interruption goes on, after the cells were killed; no notebook is written."""
+
+    def interrupted() -> None:
+        if (tmp_path / "pid").exists():
+            raise KeyboardInterrupt
+
+    begun = f"open('{tmp_path}/begun', 'w').write(str(os.getpid()))"
+    moved = f"os.rename('{tmp_path}/begun', '{tmp_path}/pid')"
+    with pytest.raises(KeyboardInterrupt):
+        executed(
+            tmp_path, f"import os, time; {begun}; {moved}; time.sleep(60)", on_tick=interrupted
+        )
+
+    assert is_gone(int((tmp_path / "pid").read_text()))
+    assert not (tmp_path / "out.ipynb").exists()
