@@ -10,30 +10,30 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import queue
 import secrets
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from subprocess import Popen
+from typing import Any
 
-from distributed import Client, Worker, WorkerPlugin, get_worker
+from distributed import Client, get_worker
 from distributed.comm.addressing import resolve_address
 from distributed.comm.core import connect
 from distributed.security import Security
 
 from runbook_lib.connectors.registry import connector_names, find_procedure
 from runbook_lib.core.files import remove, write_once
-from runbook_lib.engine.pools import Done, Groups, perform
-from runbook_lib.engine.process import ProcessRequest
+from runbook_lib.engine.pools import Done, Groups, not_started
+from runbook_lib.engine.process import ProcessRequest, refused, run_apart
 from runbook_lib.engine.scheduler_address import no_scheduler
-from runbook_lib.engine.slot import Slot
-from runbook_lib.engine.worker import refused
 from runbook_lib.errors import SettingsError
 from runbook_lib.evidence.fleet_record import FLEET_NAME
+from runbook_lib.remote.look import begin
 
 # A scheduler that takes the connection and says nothing must end a fleet within a minute.
 _CONNECT_SECONDS, _ANSWER_SECONDS = 15, 30
@@ -48,7 +48,8 @@ _GRACE_SECONDS = 15
 # How long to wait for a scheduler when somebody has interrupted the fleet.
 _LAST_SECONDS = 2
 
-_Answer = TypeVar("_Answer")
+# What runs on this worker of a cluster, by the token of its fleet.
+_RUNNING: dict[str, set[Popen[str]]] = {}
 
 
 class DaskPool:
@@ -66,7 +67,8 @@ class DaskPool:
         for name in _LOGGERS:
             logging.getLogger(name).setLevel(logging.CRITICAL + 1)
         self._client: Any = None
-        self._seconds = seconds
+        # The limits of a request: its seconds, and the variables that it does not get.
+        self._limits = seconds, tuple(withheld)
         self._folder = folder
         self._token = secrets.token_hex(4)
         self._is_closed = threading.Event()
@@ -75,24 +77,22 @@ class DaskPool:
         self._done: queue.SimpleQueue[Any] = queue.SimpleQueue()
         try:
             # NOTE: a client that was never connected takes 30 s to close, with a traceback.
-            _within(_CONNECT_SECONDS, lambda: resolve_address(address))
-            _within(_CONNECT_SECONDS, lambda: asyncio.run(_greet(address)))
-            self._client = _within(
-                _CONNECT_SECONDS + _LAST_SECONDS,
-                lambda: Client(address, timeout=_CONNECT_SECONDS, set_as_default=False),
+            begin(lambda: resolve_address(address), "dask").result(_CONNECT_SECONDS)
+            begin(lambda: asyncio.run(_greet(address)), "dask").result(_CONNECT_SECONDS)
+            connect_client = partial(
+                Client, address, timeout=_CONNECT_SECONDS, set_as_default=False
             )
-            _within(_ANSWER_SECONDS, lambda: self._prepare(withheld))
+            self._client = begin(connect_client, "dask").result(_CONNECT_SECONDS + _LAST_SECONDS)
+            begin(self._prepare, "dask").result(_ANSWER_SECONDS)
         except SettingsError:
             self._client.close(timeout=_LAST_SECONDS)
             raise
         except Exception as error:  # noqa: BLE001  (whatever answers there)
             raise no_scheduler(address, type(error).__name__) from None
 
-    def _prepare(self, withheld: Collection[str]) -> None:
+    def _prepare(self) -> None:
         """
-        Register the tenants' workers with the cluster's.
-
-        Raises `SettingsError` unless there are some, each with this version of the runbook.
+        Raise `SettingsError` unless there are workers, each with this version of the runbook.
         """
         try:
             versions: dict[str, object] = self._client.run(_version)
@@ -106,7 +106,6 @@ class DaskPool:
             msg = f"Another version of the runbook, or none, is on {differing[0]}"
             more = f" and {len(differing) - 1} more" if differing[1:] else ""
             raise SettingsError(f"{msg}{more}.", next_step="Install this one on all workers.")
-        self._client.register_plugin(_TenantWorkers(withheld), name=self._token)
 
     def run(self, groups: Groups) -> Iterator[Done]:
         """Yield the result of each request as it ends; a group runs one after the other."""
@@ -131,7 +130,7 @@ class DaskPool:
         began = time.monotonic()
         while not self._is_closed.wait(_LOOK_SECONDS):
             try:
-                if _within(_ANSWER_SECONDS, self._client.scheduler_info)["workers"]:
+                if begin(self._client.scheduler_info, "dask").result(_ANSWER_SECONDS)["workers"]:
                     began = time.monotonic()
             except TimeoutError:
                 self._done.put(None)
@@ -151,7 +150,7 @@ class DaskPool:
         for future in ended:
             yield _done(future, self._futures.pop(future)[0])
         with suppress(Exception):
-            _within(_GRACE_SECONDS, self._interrupt)
+            begin(self._interrupt, "dask").result(_GRACE_SECONDS)
         self._close()
 
     def _interrupt(self) -> None:
@@ -160,7 +159,7 @@ class DaskPool:
 
     def _is_answering(self) -> bool:
         with suppress(Exception):
-            return bool(_within(_LAST_SECONDS, self._client.scheduler_info))
+            return bool(begin(self._client.scheduler_info, "dask").result(_LAST_SECONDS))
         return False
 
     def _submit(self, group: Sequence[ProcessRequest]) -> None:
@@ -168,7 +167,7 @@ class DaskPool:
         request = group[0]
         name = f"{request.tenant}-{request.connector}-{self._token}"
         future = self._client.submit(
-            _perform, request, self._seconds, self._folder, self._token, key=name, pure=False
+            _perform, request, self._limits, self._folder, self._token, key=name, pure=False
         )
         self._futures[future] = group
         future.add_done_callback(self._done.put)
@@ -177,39 +176,13 @@ class DaskPool:
         self._is_closed.set()
         with suppress(Exception):
             if self._is_answering():
-                _within(_GRACE_SECONDS, self._leave)
+                begin(self._leave, "dask").result(_GRACE_SECONDS)
         remove(_marks(self._folder, self._token))
 
     def _leave(self) -> None:
         """Remove what is left of this fleet from the cluster."""
         self._client.cancel(list(self._futures), force=True)
-        self._client.unregister_worker_plugin(self._token)
         self._client.close(timeout=_GRACE_SECONDS)
-
-
-class _TenantWorkers(WorkerPlugin):
-    """The state of a cluster worker between tasks: a slot for each of its threads."""
-
-    def __init__(self, withheld: Collection[str]) -> None:
-        self._withheld = tuple(withheld)
-        self._slots: dict[int, Slot] = {}
-
-    def teardown(self, worker: Worker) -> None:  # noqa: ARG002
-        """End the slots."""
-        for slot in self._slots.values():
-            slot.close()
-
-    def interrupt(self) -> None:
-        """Interrupt what runs."""
-        for slot in self._slots.values():
-            slot.interrupt()
-
-    def mine(self) -> Slot:
-        """Return the slot of this thread."""
-        thread = threading.get_ident()
-        if thread not in self._slots:
-            self._slots[thread] = Slot(os.environ, self._withheld)
-        return self._slots[thread]
 
 
 async def _greet(address: str) -> None:
@@ -219,7 +192,9 @@ async def _greet(address: str) -> None:
     comm.abort()
 
 
-def _perform(request: ProcessRequest, seconds: float, folder: Path, token: str) -> Done:
+def _perform(
+    request: ProcessRequest, limits: tuple[float, Collection[str]], folder: Path, token: str
+) -> Done:
     """Run a request on a worker of the cluster; `token` names this fleet's run."""
     worker = get_worker()
     if not (folder / FLEET_NAME).is_file():
@@ -233,11 +208,14 @@ def _perform(request: ProcessRequest, seconds: float, folder: Path, token: str) 
                 "Its worker was lost, and a check may have spent something: it was not run again."
             )
             return Done(request, refused(reason, _RESUME), 0)
-    return perform(_workers(worker, token).mine(), request, seconds)
-
-
-def _workers(worker: Worker, token: str) -> _TenantWorkers:
-    return cast("_TenantWorkers", worker.plugins[token])
+    seconds, withheld = limits
+    began = time.monotonic()
+    try:
+        running = _RUNNING.setdefault(token, set())
+        event = run_apart(request, seconds=seconds, withheld=withheld, running=running)
+    except Exception as error:  # noqa: BLE001  (one tenant must not stop the others)
+        event = not_started(error)
+    return Done(request, event, round(time.monotonic() - began, 3))
 
 
 def _marks(folder: Path, token: str) -> Path:
@@ -245,34 +223,10 @@ def _marks(folder: Path, token: str) -> Path:
     return folder / f"{_MARKS}{token}"
 
 
-def _within(seconds: float, call: Callable[[], _Answer]) -> _Answer:
-    """
-    Return the answer of `call`, which may wait for a scheduler for ever; an interruption ends it.
-
-    Raises `TimeoutError` after `seconds`.
-    """
-    answers: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()
-
-    def run() -> None:
-        try:
-            answers.put((call(), None))
-        except BaseException as error:  # noqa: BLE001  (raised in the waiting thread)
-            answers.put((None, error))
-
-    threading.Thread(target=run, daemon=True).start()
-    try:
-        answer, error = answers.get(timeout=seconds)
-    except queue.Empty:
-        raise TimeoutError from None
-    if error is not None:
-        raise error
-    return cast("_Answer", answer)
-
-
 def _done(future: Any, request: ProcessRequest) -> Done:
     if future.status == "finished":
         try:
-            done: Done = _within(_ANSWER_SECONDS, future.result)
+            done: Done = begin(future.result, "dask").result(_ANSWER_SECONDS)
         except TimeoutError:
             return _lost(request)
         return done
@@ -290,5 +244,6 @@ def _version() -> list[tuple[str, str]]:
     return [(name, find_procedure(name).digest) for name in connector_names()]
 
 
-def _interrupt(token: str, dask_worker: Worker) -> None:
-    _workers(dask_worker, token).interrupt()
+def _interrupt(token: str) -> None:
+    for process in tuple(_RUNNING.get(token, ())):
+        process.terminate()

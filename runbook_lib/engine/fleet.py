@@ -67,6 +67,7 @@ from runbook_lib.errors import (
     FleetFileError,
     RunbookError,
     SettingsError,
+    describe_error,
 )
 from runbook_lib.evidence.fleet_chain import begin, heads_of, newest, runs_before
 from runbook_lib.evidence.fleet_record import (
@@ -423,8 +424,18 @@ class Fleet:
         )
 
     def _result(self, done: Done) -> TenantResult:
-        """Return the result from the last event of a run."""
-        job, event = self._known[done.request.tenant, done.request.connector], done.event
+        """Return the result from the last event of a run; a defect in it is that tenant's alone."""
+        job = self._known[done.request.tenant, done.request.connector]
+        try:
+            return self._result_of(job, done)
+        except Exception as error:  # noqa: BLE001  (one tenant must not stop the others)
+            reason, advice = describe_error(error)
+            unsealed = replace(job.pending, status=Status.UNSEALED, seconds=done.seconds)
+            code = ExitCode.INCOMPLETE
+            return replace(unsealed, exit_code=code, reason=reason, next_step=advice)
+
+    def _result_of(self, job: Job, done: Done) -> TenantResult:
+        event = done.event
         result = replace(job.pending, seconds=done.seconds, reason=event["said"])
         result = replace(result, next_step=event["next_step"])
         if event["event"] == "refused":

@@ -1,30 +1,52 @@
 """
-Pools run the requests of a fleet: here, in workers on this machine; a Dask cluster is another.
+Pools run the requests of a fleet: here, in processes on this machine; a Dask cluster is another.
 
 A pool takes requests in groups. Those of a group run one after the other. How many groups run
-at a time here follows from the machine.
+at a time here follows from the machine. Each request gets a fresh process, forked from Python's
+fork server, which has loaded everything and never sees a request: that goes over a pipe to the
+new process, after that one has forked the process of its cells.
 """
 
 from __future__ import annotations
 
+import json
 import math
-import queue
+import multiprocessing
+import os
+import resource
+import signal
 import threading
 import time
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
-from runbook_lib.engine.process import ProcessRequest
-from runbook_lib.engine.slot import Slot
-from runbook_lib.engine.worker import Worker, refused
+from runbook_lib.engine.process import (
+    GRACE_SECONDS,
+    ProcessRequest,
+    answer_request,
+    inherited,
+    last_event,
+    refused,
+    request_document,
+)
+from runbook_lib.errors import describe_error
 
 Groups = Sequence[Sequence[ProcessRequest]]
 
+# What the server has loaded before it forks. `cli.main` is the program's `__main__`, which is
+# imported again in each new process.
+PRELOADED = ["runbook_lib.engine.preloaded", "runbook_lib.cli.main"]
+_STARTS, _START_SECONDS = 5, 0.1
+# How often to look at the time of tenants, at least.
+_LOOK_SECONDS = 60
 # How long interrupted tenants may take to write their end.
-_GRACE_SECONDS = 15
+_STOP_SECONDS = 15
 # A run takes 0.6 s of a processor and waits for four round trips: with four for each core
 # processors are busy up to a round trip of 450 ms.
 _WORKERS_PER_CORE = 4
@@ -59,65 +81,159 @@ def available_memory() -> float:
     return next(named, math.inf)
 
 
+class _Tenant:
+    """
+    A request in its process, and those that follow it in its group.
+
+    Raises `OSError` if no process can be started.
+    """
+
+    def __init__(self, group: Sequence[ProcessRequest], pool: LocalPool) -> None:
+        self.request, *self.following = group
+        self.is_late = False
+        self._seconds = pool.seconds
+        self._began = time.monotonic()
+        # When the run is interrupted, and when it is killed.
+        self.end = self._began + pool.seconds
+        self._event: Any = None
+        document = json.dumps(request_document(self.request, pool.environ)).encode()
+        self.connection, theirs = multiprocessing.Pipe()
+        with theirs:
+            self.process = _start(theirs, pool.withheld)
+        with suppress(OSError):  # it has died, which shows when its result is read
+            self.connection.send_bytes(document)
+
+    def look(self) -> None:
+        """Interrupt the run if its time is over, and kill it if it goes on."""
+        if time.monotonic() >= self.end:
+            (self.process.kill if self.is_late else self.process.terminate)()
+            self.is_late, self.end = True, time.monotonic() + GRACE_SECONDS
+
+    def done(self) -> Done:
+        """Return the result, now that there is one or the process has ended; cells end with it."""
+        try:
+            with suppress(EOFError, OSError):
+                self._event = self._event or json.loads(self.connection.recv_bytes())
+            self.process.join(GRACE_SECONDS if self._event else 0)
+            self.process.kill()
+            self.process.join()
+            late = self._seconds if self.is_late else 0
+            event = last_event(self._event, self.process.exitcode or 0, late)
+        except Exception as error:  # noqa: BLE001  (one tenant must not stop the others)
+            event = refused(*describe_error(error))
+        return Done(self.request, event, round(time.monotonic() - self._began, 3))
+
+
 class LocalPool:
     """Runs requests in `workers` processes, whose environment lacks the variables `withheld`."""
 
     def __init__(
         self, workers: int, environ: Mapping[str, str], withheld: Collection[str], seconds: float
     ) -> None:
-        self._workers = [Worker(environ, withheld) for _ in range(workers)]
-        self._seconds = seconds
-        self._groups: deque[Sequence[ProcessRequest]] = deque()
-        self._done: queue.SimpleQueue[Done] = queue.SimpleQueue()
-        self._threads: list[threading.Thread] = []
-        self._is_stopping = False
+        # NOTE: a copy, since the environment lacks the withheld variables while a server starts.
+        self.environ, self.withheld, self.seconds = dict(environ), withheld, seconds
+        self._workers = workers
+        self._running: list[_Tenant] = []
 
     def run(self, groups: Groups) -> Iterator[Done]:
         """Yield the result of each request as it ends."""
-        self._groups.extend(groups)
-        self._threads = [
-            threading.Thread(target=self._work, args=[worker], daemon=True)
-            for worker in self._workers[: len(groups)]
-        ]
-        for thread in self._threads:
-            thread.start()
-        for _ in range(sum(map(len, groups))):
-            yield self._done.get()
+        waiting = deque(groups)
+        while waiting or self._running:
+            while waiting and len(self._running) < self._workers:
+                group = waiting.popleft()
+                try:
+                    self._running.append(_Tenant(group, self))
+                except Exception as error:  # noqa: BLE001  (one tenant must not stop the others)
+                    waiting.extendleft([group[1:]] if group[1:] else [])
+                    yield Done(group[0], not_started(error), 0)
+            for tenant in self._ended(_LOOK_SECONDS):
+                done = tenant.done()
+                self._running.remove(tenant)
+                waiting.extendleft([tenant.following] if tenant.following else [])
+                yield done
 
     def stop(self) -> Iterator[Done]:
         """End what runs, start nothing more, and yield what was not yielded yet."""
-        self._is_stopping = True
-        for worker in self._workers:
-            worker.stop()
-        end = time.monotonic() + _GRACE_SECONDS
-        for thread in self._threads:
-            thread.join(max(end - time.monotonic(), 0))
-        for worker in self._workers:
-            worker.kill()
-        while not self._done.empty():
-            yield self._done.get()
+        for tenant in self._running:
+            tenant.process.terminate()
+        end = time.monotonic() + _STOP_SECONDS
+        while self._running and (left := end - time.monotonic()) > 0:
+            for tenant in self._ended(left):
+                self._running.remove(tenant)
+                yield tenant.done()
+        for tenant in self._running:
+            tenant.process.kill()
 
-    def _work(self, worker: Worker) -> None:
-        """Run one group of requests after the other."""
-        while not self._is_stopping:
-            try:
-                group = self._groups.popleft()
-            except IndexError:
-                break
-            for request in group:
-                if not self._is_stopping:
-                    self._done.put(perform(worker, request, self._seconds))
+    def _ended(self, seconds: float) -> list[_Tenant]:
+        """Return the tenants that have a result, or ended without; wait for one at most so long."""
+        if not self._running:
+            return []
+        seconds = min(seconds, min(tenant.end for tenant in self._running) - time.monotonic())
+        ready = wait([tenant.connection for tenant in self._running], max(seconds, 0))
+        for tenant in self._running:
+            if tenant.connection not in ready:
+                tenant.look()
+        return [tenant for tenant in self._running if tenant.connection in ready]
 
 
-def perform(worker: Worker | Slot, request: ProcessRequest, seconds: float) -> Done:
-    """Run a request in `worker`; a failure there affects only that request."""
-    began = time.monotonic()
-    try:
-        event = worker.run(request, seconds=seconds)
-    except OSError as error:
+def not_started(error: Exception) -> dict[str, Any]:
+    """Return the last event of a run whose process could not be started, or that broke so."""
+    if isinstance(error, OSError):
         reason = f"A process could not be started: {error.strerror or type(error).__name__}."
-        event = refused(reason, "Free memory or processes, or give fewer --workers.")
-    except Exception as error:  # noqa: BLE001  (one tenant must not stop the others)
-        reason = f"The runbook itself broke ({type(error).__name__})."
-        event = refused(reason, "Report it as a defect.")
-    return Done(request, event, round(time.monotonic() - began, 3))
+        return refused(reason, "Free memory or processes, or give fewer --workers.")
+    return refused(*describe_error(error))
+
+
+def _start(theirs: Connection, withheld: Collection[str]) -> ForkServerProcess:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    with _environment_without(withheld):
+        for tries_left in reversed(range(_STARTS)):
+            process = context.Process(target=_live, args=[theirs])
+            try:
+                process.start()
+                break
+            except (EOFError, OSError):  # the server is being killed; then another is started
+                if not tries_left:
+                    raise
+                time.sleep(_START_SECONDS)
+    return process
+
+
+@contextmanager
+def _environment_without(names: Collection[str]) -> Iterator[None]:
+    """Keep variables from a server that is started meanwhile."""
+    passed_on = inherited(os.environ)
+    removed = {
+        name: text for name, text in os.environ.items() if name not in passed_on or name in names
+    }
+    for name in removed:
+        del os.environ[name]
+    try:
+        yield
+    finally:
+        os.environ.update(removed)
+
+
+def _live(connection: Connection) -> None:
+    """Run one request, in the new process."""
+    os.setsid()
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold credentials
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 1)
+    os.dup2(nothing, 2)
+
+    def receive() -> dict[str, Any]:
+        threading.Thread(target=_end_with_parent, daemon=True).start()
+        document: dict[str, Any] = json.loads(connection.recv_bytes())
+        return document
+
+    connection.send_bytes(json.dumps(answer_request(receive)).encode())
+
+
+def _end_with_parent() -> None:
+    """Interrupt the run when the parent process ends."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os.kill(os.getpid(), signal.SIGTERM)

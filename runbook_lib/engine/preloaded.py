@@ -35,7 +35,7 @@ NAMES = (
     "ipykernel.kernelspec",
     "papermill",
     "publicsuffixlist",
-    "runbook_lib.engine.worker",
+    "runbook_lib.engine.pools",
     "runbook_lib.evidence.instructions",
     "runbook_lib.evidence.reports.report",
     "runbook_lib.evidence.signing.succession",

@@ -1,8 +1,9 @@
 """
-A tenant's run in its own process: a request goes in, events come out.
+A tenant's run in an interpreter of its own: a request goes in, events come out.
 
-The request goes over standard input, so that no credential is on a command
-line or in a file; each event is a line of JSON on standard output.
+*Seal* and a watch run one so, and each task on a Dask cluster does. The request goes over
+standard input, so that no credential is on a command line or in a file; each event is a line of
+JSON on standard output. The processes of a fleet answer their requests in the same way.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from threading import Thread, Timer
 from types import FrameType
 from typing import Any, NoReturn, TextIO, cast
 
@@ -32,6 +35,10 @@ from runbook_lib.engine.headless import RunListener, RunRequest, RunResult, run_
 from runbook_lib.errors import RunbookError, SealingError, describe_error
 from runbook_lib.evidence.fleet_run import FleetRun
 
+# How long a run that was interrupted may take to write its end.
+GRACE_SECONDS = 10
+_AGAIN = "Run it again; the journal is intact. If that fails too, `runbook run` shows more."
+_TOO_SLOW = "Run it again, with more time (--timeout) if its remote systems are only slow."
 # With these a headless run would seem to be a notebook in JupyterLab.
 _NOT_INHERITED = ("JPY_SESSION_NAME", "SERVER_SOFTWARE")
 
@@ -79,29 +86,91 @@ def run_in_process(
     Calls `on_wait` with the reason when the run waits. Raises `SealingError` if there
     is no bundle.
     """
+    event = run_apart(request, on_wait=on_wait)
+    if event["event"] == "refused":
+        raise SealingError(event["said"], next_step=event["next_step"])
+    return Finished(event["outcome"], Path(event["bundle"]))
+
+
+def run_apart(
+    request: ProcessRequest,
+    *,
+    seconds: float | None = None,
+    withheld: Collection[str] = (),
+    running: set[subprocess.Popen[str]] | None = None,
+    on_wait: Callable[[str], None] = lambda _: None,
+) -> Mapping[str, Any]:
+    """
+    Run in a new interpreter, which ends with this process; return its last event.
+
+    That is `finished` or `refused`, also for an interpreter that ends without one, or that takes
+    longer than `seconds`. It does not get the variables `withheld`. While it runs it is in
+    `running`, where another thread may terminate it.
+    """
+    running = set() if running is None else running
+    began, event = time.monotonic(), None
     with subprocess.Popen(
         [sys.executable, "-m", "runbook_lib.engine.process"],
-        env=inherited(os.environ),
+        env={name: text for name, text in inherited(os.environ).items() if name not in withheld},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
+        start_new_session=True,
         encoding="utf-8",
     ) as process:
-        with suppress(BrokenPipeError), cast("TextIO", process.stdin) as stream:
-            json.dump(request_document(request, {}), stream)
+        running.add(process)
+        limit = Timer(seconds or 0, _end, [process])
+        if seconds:
+            limit.start()
         try:
+            stdin = cast("TextIO", process.stdin)
+            with suppress(BrokenPipeError):
+                stdin.write(json.dumps(request_document(request, os.environ)) + "\n")
+                stdin.flush()
             for event in events_in(process.stdout or ()):
-                if event["event"] == "wait":
-                    on_wait(event["said"])
-                elif event["event"] == "refused":
-                    raise SealingError(event["said"], next_step=event["next_step"])
-                else:
-                    return Finished(event["outcome"], Path(event["bundle"]))
-        except KeyboardInterrupt:
+                if event["event"] != "wait":
+                    break
+                on_wait(event["said"])
+        except BaseException:
             # NOTE: a signal may have reached this process only; the other must not go on unseen.
-            process.terminate()
-            process.wait()
+            _end(process)
             raise
-    raise SealingError("The headless run ended without a result.")
+        finally:
+            limit.cancel()
+            running.discard(process)
+    is_late = seconds is not None and time.monotonic() - began >= seconds
+    return last_event(event, process.returncode, seconds if is_late else None)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """Interrupt a run, and kill it if it goes on."""
+    process.terminate()
+    try:
+        process.wait(GRACE_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+
+
+def last_event(
+    event: dict[str, Any] | None, code: int, late_seconds: float | None
+) -> dict[str, Any]:
+    """
+    Return what counts as the last event of a run whose process ended with `code`.
+
+    `late_seconds` is its limit if it took longer than that.
+    """
+    is_refused = event is not None and event["event"] == "refused"
+    if event is not None and not (late_seconds and is_refused) and event["event"] != "wait":
+        return event
+    if late_seconds:
+        msg = f"The run took longer than {late_seconds:g} seconds, and was ended."
+        return refused(msg, _TOO_SLOW)
+    why = f"signal {-code}" if code < 0 else f"exit code {code}"
+    return refused(f"The run's process ended without a result ({why}).", _AGAIN)
+
+
+def refused(reason: str, next_step: str = "") -> dict[str, Any]:
+    """Return the last event of a run that was not sealed."""
+    return {"event": "refused", "said": reason, "next_step": next_step}
 
 
 def inherited(environ: Mapping[str, str]) -> dict[str, str]:
@@ -243,12 +312,23 @@ def answer_request(
             os.environ.update(document["environ"])
             return _finished(_run(document, listener or RunListener(), child))
     except KeyboardInterrupt:
-        advice = "The journal is intact: seal again to go on from there."
-        return {"event": "refused", "said": "Interrupted.", "next_step": advice}
+        return refused("Interrupted.", "The journal is intact: seal again to go on from there.")
     except Exception as error:  # noqa: BLE001  (the last event says what broke)
         reason, advice = describe_error(error)
         code = {"code": int(error.exit_code)} if isinstance(error, RunbookError) else {}
-        return {"event": "refused", "said": reason, "next_step": advice, **code}
+        return {**refused(reason, advice), **code}
+
+
+def _request() -> dict[str, Any]:
+    """Read the request; from then on the run is interrupted when whoever asked for it has ended."""
+    document: dict[str, Any] = json.loads(sys.stdin.readline())
+
+    def end_with_parent() -> None:
+        sys.stdin.read()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    Thread(target=end_with_parent, daemon=True).start()
+    return document
 
 
 def main() -> None:
@@ -258,7 +338,9 @@ def main() -> None:
     # NOTE: who asked for the run may have ended.
     with suppress(BrokenPipeError), event_stream() as stream:
         reporter = _Reporter(stream)
-        reporter.report(answer_request(lambda: json.load(sys.stdin), reporter))
+        event = answer_request(_request, reporter)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # now nothing is left to interrupt
+        reporter.report(event)
 
 
 if __name__ == "__main__":

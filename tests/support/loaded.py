@@ -18,7 +18,7 @@ from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from runbook_lib.engine.worker import PRELOADED
+from runbook_lib.engine.pools import PRELOADED
 
 
 class LoadedCommand:

@@ -16,14 +16,13 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from queue import Empty, SimpleQueue
-from threading import Thread
 from typing import Any, TypeVar, cast
 
 from runbook_lib.config import formats
 from runbook_lib.core.files import read_plain, sync_folder, write_once
 from runbook_lib.errors import ArchiveError, SettingsError, StoreUnavailableError
 from runbook_lib.evidence.verify.refusals import refusal
+from runbook_lib.remote.look import begin
 
 _MOST_OBJECTS = 100_000
 # NOTE: under GOVERNANCE the owner of the account can still delete, and evidence must be safe from
@@ -177,26 +176,21 @@ class Store(ABC):
         NOTE: drivers may wait forever, and a hung network drive cannot be
         interrupted. The abandoned thread is a daemon, so it blocks no exit.
         """
-        done: SimpleQueue[tuple[Any, BaseException | None]] = SimpleQueue()
 
-        def run() -> None:
-            try:
-                with self._translate_errors(name):
-                    done.put((call(), None))
-            except BaseException as error:  # noqa: BLE001  (raised in the waiting thread)
-                done.put((None, error))
+        def run() -> _Answer:
+            with self._translate_errors(name):
+                return call()
 
-        Thread(target=run, name="archive-transfer", daemon=True).start()
+        transfer = begin(run, "archive-transfer")
         try:
-            answer, error = done.get(timeout=seconds)
-        except Empty:
+            return transfer.result(seconds)
+        except TimeoutError:
+            if transfer.done():
+                raise
             msg = f"The archive {self.address} did not answer within {seconds:.0f} s."
             raise StoreUnavailableError(
                 msg, file=name, next_step=_RESUMES, is_silent=True
             ) from None
-        if error is not None:
-            raise error
-        return cast("_Answer", answer)
 
     def _too_many(self) -> ArchiveError:
         msg = f"{self.address} has more than {_MOST_OBJECTS:,} objects."

@@ -22,6 +22,7 @@ from runbook_lib.engine.pools import Done
 from runbook_lib.engine.process import ProcessRequest
 from runbook_lib.engine.scheduler_address import check_greeting
 from runbook_lib.errors import SettingsError
+from runbook_lib.remote.look import begin
 from tests.support.hostile_server import hostile_server
 from tests.support.run_process import REQUEST
 
@@ -35,45 +36,43 @@ LOOPBACK: dict[str, Any] = {
 
 
 class Runs:
-    """Stands for the workers on the cluster: which run at a time, and what was withheld."""
+    """Stands for the interpreters on the cluster: which run at a time, and what was withheld."""
 
     def __init__(self) -> None:
         self.seen: list[str] = []
         self.together: set[frozenset[str]] = set()
         self.running: set[str] = set()
-        self.environs: list[Mapping[str, str]] = []
         self.withheld: Collection[str] = ()
         self.meet = threading.Barrier(1)
         self.interrupted = threading.Event()
-        self.closed = 0
 
-    def __call__(self, environ: Mapping[str, str], withheld: Collection[str]) -> Runs:
-        """Return what stands for a worker."""
-        self.environs.append(environ)
-        self.withheld = withheld
-        return self
-
-    def run(self, request: ProcessRequest, *, seconds: float) -> Mapping[str, Any]:
+    def __call__(
+        self,
+        request: ProcessRequest,
+        *,
+        seconds: float,
+        withheld: Collection[str],
+        running: set[Any],
+    ) -> Mapping[str, Any]:
         """Note the run, and finish."""
+        self.withheld = withheld
         self.seen.append(request.tenant)
         self.running.add(request.tenant)
+        running.add(self)
         if request.tenant == "stuck":
             self.interrupted.wait(_PATIENCE_SECONDS)
         else:
             self.meet.wait(_PATIENCE_SECONDS)
         self.together.add(frozenset(self.running))
         self.running.discard(request.tenant)
+        running.discard(self)
         if request.tenant == "broken":
             raise ZeroDivisionError
         return {"event": "finished", "said": f"{seconds:g}", "next_step": ""}
 
-    def interrupt(self) -> None:
+    def terminate(self) -> None:
         """Note it."""
         self.interrupted.set()
-
-    def close(self) -> None:
-        """Note it."""
-        self.closed += 1
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +93,7 @@ def address() -> Iterator[str]:
 @pytest.fixture
 def runs(monkeypatch: pytest.MonkeyPatch) -> Runs:
     fake = Runs()
-    monkeypatch.setattr(dask_pool, "Slot", fake)
+    monkeypatch.setattr(dask_pool, "run_apart", fake)
     return fake
 
 
@@ -107,6 +106,15 @@ def pool_of(address: str, folder: Path) -> DaskPool:
     """Return a pool whose fleet's record is in `folder`."""
     (folder / "fleet.json").write_text("{}")
     return DaskPool(address, {"B", "A"}, 7, folder)
+
+
+_perform = dask_pool._perform
+
+
+def twice(*task: Any) -> Done:
+    """Perform a task again, as where its worker was lost; the cluster finds this by its name."""
+    _perform(*task)
+    return _perform(*task)
 
 
 def said(done: Done) -> tuple[str, str, str]:
@@ -129,14 +137,13 @@ def test_each_request_is_run_and_groups_stay_together(
     assert set(runs.withheld) == {"A", "B"}
 
 
-def test_its_workers_are_closed_in_the_end(address: str, runs: Runs, tmp_path: Path) -> None:
-    """After a fleet nothing of it is left on the cluster, nor of a killed one in its folder."""
+def test_nothing_is_left_in_the_folder(address: str, runs: Runs, tmp_path: Path) -> None:
+    """After a fleet nothing of it is left in its folder, nor of a killed one."""
 
     (tmp_path / "begun-0badcafe").mkdir()
     assert [said(each)[1] for each in pool_of(address, tmp_path).run([[asked("a")]])] == [
         "finished"
     ]
-    assert runs.closed == 1
     assert [path.name for path in tmp_path.iterdir()] == ["fleet.json"]
 
 
@@ -170,12 +177,6 @@ def test_what_may_spend_is_not_repeated_unasked(
     """Where a worker was lost the scheduler tries again: only what spends nothing runs again."""
 
     pool = pool_of(address, tmp_path)
-    perform = dask_pool._perform
-
-    def twice(*task: Any) -> Done:
-        perform(*task)
-        return perform(*task)
-
     monkeypatch.setattr(dask_pool, "_perform", twice)
     groups = [[asked("once", is_once=True), asked("again")]]
     done = {each.request.tenant: each.event for each in pool.run(groups)}
@@ -200,6 +201,22 @@ def test_stopping_interrupts_what_runs(address: str, runs: Runs, tmp_path: Path)
     assert left == []
     assert runs.interrupted.is_set()
     assert runs.seen == ["a", "stuck"]
+
+
+def test_stopping_ends_no_other_fleet(address: str, runs: Runs, tmp_path: Path) -> None:
+    """A fleet that is interrupted leaves the runs of another one on the same workers alone."""
+
+    mine, other = (pool_of(address, tmp_path) for _ in range(2))
+    results = other.run([[asked("stuck")]])
+    waiting = begin(lambda: next(results), "other")
+    while "stuck" not in runs.running:
+        assert not runs.interrupted.wait(0.01)
+
+    assert list(mine.stop()) == []
+    assert not runs.interrupted.is_set()
+    runs.interrupted.set()
+    assert said(waiting.result(_PATIENCE_SECONDS)) == ("stuck", "finished", "7")
+    list(results)
 
 
 def test_another_version_on_the_cluster_is_refused(

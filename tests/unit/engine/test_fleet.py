@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import json
+import math
+import multiprocessing
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ from runbook_lib.errors import (
     SettingsError,
 )
 from runbook_lib.evidence.fleet_record import FleetRecord, Status, TenantResult, read_record
+from runbook_lib.remote.look import begin
 from tests.unit.engine.sealed_fleets import sealed
 
 Act = Callable[[ProcessRequest], Mapping[str, Any]]
@@ -60,10 +63,12 @@ def refused(code: int) -> dict[str, Any]:
 
 
 class Processes:
-    """Stands for the workers, and the processes of tenants: what each does, and which ran."""
+    """Stands for the processes of tenants: what each does, and which ran."""
 
     def __init__(self) -> None:
         self.acts: dict[str, Act] = {}
+        # The tenants whose process cannot be started, and why.
+        self.refusals: dict[str, Exception] = {}
         self.workers = 0
         self.withheld: Collection[str] = ()
         self.requests: list[ProcessRequest] = []
@@ -75,32 +80,50 @@ class Processes:
         """Return the tenants that ran, in order."""
         return [each.tenant for each in self.requests]
 
-    def __call__(self, _: Mapping[str, str], withheld: Collection[str]) -> Processes:
-        """Return what stands for a new worker."""
-        self.withheld = withheld
-        self.workers += 1
-        return self
+    def __call__(self, group: Sequence[ProcessRequest], pool: pools.LocalPool) -> FakeTenant:
+        """Return what stands for a process that has begun."""
+        self.withheld, self.workers = pool.withheld, pool._workers
+        self.requests.append(group[0])
+        self.limits.add(pool.seconds)
+        if refusal := self.refusals.get(group[0].tenant):
+            raise refusal
+        return FakeTenant(group, self)
 
-    def run(self, request: ProcessRequest, *, seconds: float) -> Mapping[str, Any]:
-        """Do what the tenant's process does."""
-        self.requests.append(request)
-        self.limits.add(seconds)
-        return self.acts.get(request.tenant, finished)(request)
-
-    def stop(self) -> None:
+    def terminate(self) -> None:
         """Note that the processes were asked to end."""
         self.stopped.set()
 
     def kill(self) -> None:
         """End no process."""
 
-    close = kill
+
+class FakeTenant:
+    """Does in a thread what the tenant's process does."""
+
+    end = math.inf
+
+    def __init__(self, group: Sequence[ProcessRequest], processes: Processes) -> None:
+        self.request, *self.following = group
+        self.process = processes
+        self.connection, self._theirs = multiprocessing.Pipe()
+        self._acted = begin(self._act, "tenant")
+
+    def look(self) -> None:
+        """Have no limit."""
+
+    def done(self) -> pools.Done:
+        """Return the result, or raise what a defect of the test raised."""
+        return pools.Done(self.request, self._acted.result(), 0.1)
+
+    def _act(self) -> Mapping[str, Any]:
+        with self._theirs:
+            return self.process.acts.get(self.request.tenant, finished)(self.request)
 
 
 @pytest.fixture
 def processes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Processes:
     fake = Processes()
-    monkeypatch.setattr(pools, "Worker", fake)
+    monkeypatch.setattr(pools, "_Tenant", fake)
     return fake
 
 
@@ -231,34 +254,38 @@ def crash(_: ProcessRequest) -> Mapping[str, Any]:
     return {"event": "refused", "said": said, "next_step": "Again."}
 
 
-def defect(_: ProcessRequest) -> Mapping[str, Any]:
-    raise ZeroDivisionError("may hold a secret")
-
-
-def no_process(_: ProcessRequest) -> Mapping[str, Any]:
-    raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
-
-
 @pytest.mark.parametrize(
     ("act", "reason", "code"),
     [
-        (no_process, "A process could not be started: Resource temporarily unavailable.", 3),
+        (OSError(11, "Out of it"), "A process could not be started: Out of it.", 3),
+        (TypeError("may hold a secret"), "The runbook itself broke (TypeError).", 3),
         (crash, "The run's process ended without a result (signal 9).", 3),
-        (defect, "The runbook itself broke (ZeroDivisionError).", 3),
+        (lambda _: {"event": "finished"}, "The runbook itself broke (KeyError).", 3),
+        (lambda each: {**finished(each), "outcome": "?"}, "itself broke (ValueError).", 3),
+        (lambda each: {**finished(each), "bundle": "/x"}, "itself broke (ValueError).", 3),
+        (lambda each: {**finished(each), "calls": "?"}, "itself broke (ValidationError).", 3),
         (lambda _: refused(ExitCode.USAGE), "No.", 3),
         (lambda _: refused(LeakError.exit_code), "No.", 4),
     ],
-    ids=["no process", "crash", "defect", "settings", "leak"],
 )
-def test_the_others_go_on(processes: Processes, act: Act, reason: str, code: int) -> None:
-    """Whatever happens to one tenant is its result, with the cause; the others are sealed."""
+def test_the_others_go_on(
+    processes: Processes, act: Act | Exception, reason: str, code: int
+) -> None:
+    """
+    Whatever happens to one tenant, also a result that nobody understands, is its result, with the
+    cause; the others are sealed.
+    """
 
-    processes.acts = {"b": act}
+    if isinstance(act, Exception):
+        processes.refusals = {"b": act}
+    else:
+        processes.acts = {"b": act}
     results = run(*ABC)
 
     assert processes.tenants == ["a", "b", "c"]
-    assert (results["b"].status, results["b"].reason) == (Status.UNSEALED, reason)
-    assert (results["b"].exit_code, results["b"].bundle) == (code, None)
+    assert results["b"].reason.endswith(reason)
+    assert (results["b"].status, results["b"].exit_code) == (Status.UNSEALED, code)
+    assert results["b"].bundle is None
     assert results["b"].next_step
     assert {results[name].status for name in "ac"} == {Status.SEALED}
     assert results["a"].bundle == "a/facebook_marketing/20261124T000000Z-1"
@@ -389,7 +416,7 @@ def test_an_interruption_can_be_resumed(processes: Processes, error: BaseExcepti
 
     processes.acts = {"a": sealed, "b": wait}
     with pytest.raises(type(error)):
-        fleet(*ABC).run(interrupt)
+        fleet(*ABC, workers=2).run(interrupt)
 
     first = written()
     assert [each["status"] for each in first["tenants"]] == ["sealed", "interrupted", "pending"]

@@ -35,7 +35,7 @@ class KilledError(BaseException):
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> Processes:
     """Return what stands for workers: each tenant is sealed, `c` with every step to do."""
     fake = Processes()
-    monkeypatch.setattr(pools, "Worker", fake)
+    monkeypatch.setattr(pools, "_Tenant", fake)
     fake.acts = dict.fromkeys("abdefz", sealed)
     fake.acts["c"] = lambda request: sealed(request, is_complete=False)
     return fake
@@ -72,7 +72,7 @@ def killed(monkeypatch: pytest.MonkeyPatch, *tables: str, after: str = "b") -> P
 
     def run_until(pool: pools.LocalPool, groups: pools.Groups) -> Iterator[pools.Done]:
         for request in (each for group in groups for each in group):
-            yield pools.perform(pool._workers[0], request, 1)
+            yield pools._Tenant([request], pool).done()
             if request.tenant == after:
                 raise KilledError
 

@@ -15,10 +15,12 @@ from typing import Any
 import pytest
 
 from runbook_lib.core.model import Mode
+from runbook_lib.engine import process
 from runbook_lib.engine.process import (
     Finished,
     ProcessRequest,
     request_document,
+    run_apart,
     run_in_process,
 )
 from runbook_lib.errors import SealingError
@@ -253,7 +255,7 @@ def test_a_process_that_ends_without_a_result_is_an_error(child: Child, last: st
         run_in_process(REQUEST, on_wait=heard.append)
 
     assert heard == ["Waiting."]
-    assert "Seal again" in caught.value.diagnostics()
+    assert "Run it again; the journal is intact" in caught.value.diagnostics()
 
 
 @pytest.mark.parametrize("program", ["import sys; sys.exit(1)", "nonsense"])
@@ -349,6 +351,90 @@ def test_a_caller_that_has_ended_is_no_traceback(child: Child) -> None:
     assert process.stdout
     process.stdout.close()
     process.stdout = None
-    _, said = process.communicate(json.dumps(request_document(REQUEST, {})))
+    _, said = process.communicate(json.dumps(request_document(REQUEST, {})) + "\n")
 
     assert (process.returncode, said) == (0, "")
+
+
+# --- with a limit, as on a cluster -------------------------------------------------------
+
+
+@pytest.mark.parametrize("is_deaf", [False, True])
+def test_a_run_that_takes_too_long_is_ended(
+    child: Child, is_deaf: bool, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After its time a run may write its end, and is killed if it does not."""
+
+    monkeypatch.setattr(process, "GRACE_SECONDS", 0.5 if is_deaf else 30)
+    child.performs(
+        f"signal.signal(signal.SIGTERM, signal.SIG_IGN) if {is_deaf} else None",
+        "import time",
+        "try: time.sleep(60)",
+        "except KeyboardInterrupt: Path('interrupted').touch(); raise",
+    )
+    event = run_apart(REQUEST, seconds=4)
+
+    assert event["said"] == "The run took longer than 4 seconds, and was ended."
+    assert "--timeout" in event["next_step"]
+    assert (folder / "interrupted").exists() is not is_deaf
+
+
+def test_a_run_within_its_time_is_what_it_is(child: Child) -> None:
+    """A result within the limit counts, and so does an error."""
+
+    assert run_apart(REQUEST, seconds=60)["event"] == "finished"
+    child.performs("raise SettingsError('No.')")
+    assert run_apart(REQUEST, seconds=60)["said"] == "No."
+
+
+def test_a_run_has_its_own_variables_and_no_others(
+    child: Child, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Variables of single tenants are withheld, but for those that the request names."""
+
+    monkeypatch.setenv("RUNBOOK_A", "1")
+    monkeypatch.setenv("RUNBOOK_B", "2")
+    child.performs("raise SettingsError(str([k for k in os.environ if k[-2:] in ('_A', '_B')]))")
+    event = run_apart(
+        replace(REQUEST, variables=["RUNBOOK_B"]), withheld={"RUNBOOK_A", "RUNBOOK_B"}
+    )
+
+    assert event["said"] == "['RUNBOOK_B']"
+    assert not {"RUNBOOK_A", "RUNBOOK_B"} & set(child.options["env"])
+
+
+def test_another_thread_interrupts_a_run(child: Child) -> None:
+    """While a run lasts it is in `running`, where another thread can terminate it."""
+
+    running: set[subprocess.Popen[str]] = set()
+
+    def interrupt(_reason: str) -> None:
+        (process,) = running
+        process.terminate()
+
+    child.performs("listener.on_wait('begun')", "signal.pause()")
+    event = run_apart(REQUEST, running=running, on_wait=interrupt)
+
+    assert event["said"] == "Interrupted."
+    assert running == set()
+
+
+def test_a_run_ends_with_whoever_asked_for_it(child: Child, folder: Path) -> None:
+    """When the other end of standard input is gone, the run is interrupted, so its journal says."""
+
+    child.performs(
+        "try: Path('begun').touch(); signal.pause()",
+        "except KeyboardInterrupt: Path('interrupted').touch(); raise",
+    )
+    with child([], stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8") as running:
+        assert running.stdin
+        assert running.stdout
+        running.stdin.write(json.dumps(request_document(REQUEST, {})) + "\n")
+        running.stdin.flush()
+        while not Path("begun").exists():
+            assert running.poll() is None
+        running.stdin.close()
+        event = json.loads(running.stdout.read())
+
+    assert event["said"] == "Interrupted."
+    assert (folder / "interrupted").exists()
