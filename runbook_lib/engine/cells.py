@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from importlib import import_module
 from multiprocessing.connection import Connection, wait
 from typing import Any, NamedTuple
 
@@ -52,6 +53,7 @@ class Child:
         import resource  # noqa: PLC0415  (not on every system)
 
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        import_module("runbook_lib.engine.preloaded")  # once for both processes
         # NOTE: a fork copies one thread, and the locks that the others hold.
         context: Any = multiprocessing.get_context(
             "fork" if threading.active_count() == 1 else "spawn"

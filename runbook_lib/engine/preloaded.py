@@ -10,36 +10,38 @@ import gc
 import sys
 from importlib import import_module
 
-import nbformat
-
 from runbook_lib.connectors.registry import connector_names, find_procedure, load_texts
 from runbook_lib.core.templates import compile_all
 from runbook_lib.engine.notebooks import CELL_MODULE
 from runbook_lib.remote.owners import shared_domain
 
-# NOTE: see `cli.main`.
-sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
+# NOTE: see `cli.main`; before nbformat is loaded.
+UNUSED_FORMATS = (
+    *("rfc3987_syntax", "isoduration", "fqdn", "uri_template", "webcolors"),
+    *("rfc3339_validator", "rfc3986_validator"),
+)
+for _name in UNUSED_FORMATS:
+    sys.modules.setdefault(_name, None)  # type: ignore[arg-type]
 
 NAMES = (
     CELL_MODULE,
     "IPython.core.application",
     "IPython.core.completerlib",
+    "IPython.core.logger",
     "IPython.core.magics",
     "IPython.core.oinspect",
-    "IPython.extensions.storemagic",
     "_strptime",
     "cryptography.hazmat.backends.openssl.backend",
     "cryptography.hazmat.primitives.asymmetric.ec",
     "httpx",
-    "ipykernel.connect",
-    "ipykernel.kernelspec",
+    "nbformat",
     "papermill",
     "publicsuffixlist",
     "runbook_lib.engine.pools",
+    "runbook_lib.engine.shell",
     "runbook_lib.evidence.instructions",
     "runbook_lib.evidence.reports.report",
     "runbook_lib.evidence.signing.succession",
-    "runbook_lib.engine.shell",
     "runbook_lib.remote.pages",
     "runbook_lib.remote.wire",
     "securesystemslib.dsse",
@@ -56,7 +58,7 @@ for _connector in connector_names():
 for _name in ("runbook_lib.evidence.reports.rendering", "runbook_lib.notebook.rendering"):
     compile_all(import_module(_name).environment())
 shared_domain("www.example.com")  # reads the Public Suffix List
-# nbformat compiles the schema of a notebook when the first one is validated.
-nbformat.validate(nbformat.v4.new_notebook())  # type: ignore[no-untyped-call]
-gc.collect()
+# The schema of a notebook is compiled when the first one is validated.
+_nbformat = sys.modules["nbformat"]
+_nbformat.validate(_nbformat.v4.new_notebook())
 gc.freeze()

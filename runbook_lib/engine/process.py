@@ -333,8 +333,6 @@ def _request() -> dict[str, Any]:
 
 def main() -> None:
     """Run the request on standard input, and write events to standard output."""
-    # NOTE: see `cli.main`.
-    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
     # NOTE: who asked for the run may have ended.
     with suppress(BrokenPipeError), event_stream() as stream:
         reporter = _Reporter(stream)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.runs.test_truth import project_with
+
 # Runs a command, then prints the modules that are loaded.
 _PROBE = """
 import json, sys
@@ -23,7 +25,16 @@ print(json.dumps([name for name, module in sys.modules.items() if module]))
 _SERVER = """
 import json, sys
 import runbook_lib.engine.preloaded
-print(json.dumps(list(sys.modules)))
+print(json.dumps([name for name, module in sys.modules.items() if module]))
+"""
+# Starts the process of cells, and prints what was loaded before that was forked.
+_FORKING = """
+import json, os, sys
+from runbook_lib.engine.cells import Child
+before = []
+os.register_at_fork(before=lambda: before.extend(sys.modules))
+Child().close()
+print(json.dumps([name for name in before if sys.modules[name]]))
 """
 _OURS = "runbook_lib"
 # What `run --sandbox` loads and a tenant of a fleet does not.
@@ -83,3 +94,28 @@ def test_the_server_of_a_fleet_loads_what_a_run_does(tmp_path: Path) -> None:
     assert f"{_OURS}.evidence.bundle" in run
     late = {each for each in run - server if each.startswith(f"{_OURS}.")}
     assert {each for each in late if not each.startswith(_NOT_IN_A_FLEET)} == set()
+
+
+@pytest.mark.parametrize("words", [("run", "--sandbox", "approved"), ()], ids=["run", "server"])
+def test_formats_that_nothing_uses_are_not_loaded(words: tuple[str, ...], tmp_path: Path) -> None:
+    """Neither a run nor the server of a fleet loads jsonschema's slow formats."""
+
+    run = (*words, "--evidence", str(tmp_path)) if words else ()
+    modules = loaded(*run, folder=tmp_path, program=_PROBE if words else _SERVER)
+
+    assert {"jsonschema", "nbformat"} <= modules
+    assert modules & {"rfc3987_syntax", "isoduration", "fqdn", "uri_template", "webcolors"} == set()
+
+
+def test_cells_load_nothing_that_the_run_has_not_loaded(tmp_path: Path) -> None:
+    """What cells use is imported before their process is forked, so parent and child load once."""
+
+    noted = tmp_path / "modules.json"
+    names = "[name for name, module in sys.modules.items() if module]"
+    note = f"import json, sys; open({str(noted)!r}, 'w').write(json.dumps({names}))"
+    project = project_with(tmp_path / "project", "test-10-ask-graph-version", note)
+    loaded("run", "--sandbox", "approved", "--evidence", str(tmp_path / "e"), folder=project)
+
+    late = set(json.loads(noted.read_text())) - loaded(folder=tmp_path, program=_FORKING)
+    packages = {name.partition(".")[0] for name in late if not name.startswith(_NOT_IN_A_FLEET)}
+    assert packages - sys.stdlib_module_names <= _START
