@@ -31,6 +31,12 @@ _LONG_NUMBER = re.compile(rf"&#([0-9]{{{_LONGEST_NUMBER},}})")
 # Ends any word, escape or base64 text before it; no secret contains it.
 _GAP = " \0 "
 _CONTROLS = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
+# A string of JSON as it is written, and the colon after a key; and what stands between strings. A
+# string without an end takes the rest, so that this takes linear time.
+_STRING = re.compile(rb'"((?:[^"\\]++|\\.|\\\Z)*+)(?:"(\s*+:)?|\Z)', re.DOTALL)
+_STRUCTURE = re.compile(rb"[][{},:0-9.Ee+\-aflnrstu ]*+")
+# Without one of these a text is as plain as it gets.
+_ESCAPED = re.compile(r"[\\%&\x1b]")
 # Terminal colour codes (ECMA-48 §5.4).
 _COLOUR = re.compile("\x1b\\[[0-9;]*[@-~]")
 
@@ -45,21 +51,51 @@ class SecretSearch:
 
     NOTE: a text may contain hundreds of thousands of base64 words, so they are
     decoded and searched together; only a hit is then located. `known` are those without a
-    secret: the files of one bundle have most of them in common.
+    secret, and `strings` those of JSON: the files of one bundle have most of them in common.
     """
 
     find: Callable[[str], int]
     is_known: Callable[[str], bool]
     known: set[str] = field(default_factory=set)
+    strings: set[str] = field(default_factory=set)
 
     def before_leak_in_file(self, content: bytes) -> str | None:
         """Return the text before a secret in a file (its last step id says where), or `None`."""
+        if self._is_clean_json(content):
+            return None
         in_utf_16 = [content.replace(b"\0", b"")] if b"\0" in content else []
         for reading in (content, *in_utf_16):
             before = self.before_leak(reading)
             if before is not None:
                 return before
         return self.before_leak_across_strings(content)
+
+    def _is_clean_json(self, content: bytes) -> bool:
+        """
+        Return whether `content` is JSON, or lines of it, without a secret.
+
+        It is read once, and a string that stood in an earlier file is not searched again.
+        """
+        found = _STRING.findall(content)
+        rest = b" ".join(_STRING.sub(b" ", content).split())
+        if not _STRUCTURE.fullmatch(rest):
+            return False
+        try:
+            strings = json.loads(b'["%b"]' % b'","'.join(body for body, _ in found))
+        except ValueError:
+            return False
+        values = "".join(text for text, (_, key) in zip(strings, found, strict=False) if not key)
+        new = [text for text in dict.fromkeys(strings) if text not in self.strings]
+        escaped = [text for text in new if _ESCAPED.search(text)]
+        if (
+            self.is_known("".join(strings))
+            or self.is_known(values)
+            or self._is_leak_in(_GAP.join([*new, rest.decode()]), _DEEPEST, set())
+            or self.is_leak(_GAP.join(escaped))
+        ):
+            return False
+        self.strings.update(new)
+        return True
 
     def before_leak(self, content: bytes) -> str | None:
         """Return the text before a secret in `content`, or `None`."""

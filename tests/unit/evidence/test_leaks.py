@@ -381,6 +381,7 @@ WRAPPINGS: tuple[Callable[[bytes], bytes], ...] = (
     lambda content: content.replace(b"E", b"&#0000000069;").replace(b"&", b"&amp;"),
     lambda content: b"\x1b[31m" + content[:7] + b"\x1b[0m" + content[7:],
 )
+NUMBER = "73519264817305926"
 KERNELS = st.one_of(
     st.sampled_from([CANARY, USER_TOKEN, APP_SECRET, f"1234567890123456|{'a1B' * 9}"]),
     st.sampled_from([CANARY[1:], USER_TOKEN[:20], APP_SECRET[1:], "nothing at all", ""]),
@@ -424,6 +425,36 @@ def test_the_gate_agrees_with_the_plain_one(content: bytes, bare_hex: bool) -> N
     assert found == before_leak(content, redactor, bare_hex=bare_hex)
 
 
+@st.composite
+def documents(draw: st.DrawFn) -> bytes:
+    """Draw one or more JSON documents whose keys, values and numbers may hide a secret."""
+    text = hidings().map(lambda content: content.decode("latin-1"))
+    part = st.sampled_from([CANARY[:9], CANARY[9:], APP_SECRET[:5], "fb-01-log-in", ""])
+    number = st.integers() | st.sampled_from([int(NUMBER), float("nan")])
+    items = st.recursive(
+        text | part | number | st.none(),
+        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(text | part, inner, max_size=3),
+        max_leaves=6,
+    )
+    indent = draw(st.sampled_from([None, 1]))
+    lines = [json.dumps(item, indent=indent) for item in draw(st.lists(items, max_size=3))]
+    return draw(st.sampled_from(["\n", " "])).join(lines).encode()
+
+
+@given(content=documents(), bare_hex=st.booleans())
+def test_json_that_is_read_once_hides_nothing(content: bytes, bare_hex: bool) -> None:
+    """What the search in the whole text of a JSON file finds, the gate finds."""
+
+    redactor = Redactor([Secret(CANARY), Secret(NUMBER)])
+    plain, search = (search_with(redactor, bare_hex=bare_hex) for _ in range(2))
+    found = plain.before_leak(content)
+    if found is None:
+        found = plain.before_leak_across_strings(content)
+    search.before_leak_in_file(b'["fb-01-log-in", {"a": "nothing"}]')
+
+    assert search.before_leak_in_file(content) == found
+
+
 def repeated(unit: bytes) -> Callable[[int], bytes]:
     return lambda size: (unit * (size // len(unit) + 1))[:size]
 
@@ -441,6 +472,10 @@ HARD: dict[str, Callable[[int], bytes]] = {
     "escaped backslashes": repeated(rb"\u005c"),
     "escaped bytes": repeated(rb"\x5c"),
     "escaped quotes": lambda size: b'"' + b'\\"' * (size // 2) + b'"',
+    "an escaped quote without an end": lambda size: b'"' + b'\\"' * (size // 2),
+    "quotes after backslashes": repeated(b'\\"'),
+    "a quote and backslashes": lambda size: b'"' + b"\\" * size,
+    "keys": repeated(b'"a":'),
     "digits": repeated(b"1"),
     "app ids": repeated(b"12345678|"),
     "starts of tokens": repeated(b"EAA"),
@@ -477,8 +512,7 @@ def test_the_gate_takes_time_in_proportion_to_the_file(make: Callable[[int], byt
     def seconds(size: int) -> float:
         content = make(size)
         begun = time.process_time()
-        search.before_leak(content)
-        search.before_leak_across_strings(content)
+        search.before_leak_in_file(content)
         return time.process_time() - begun
 
     small = max(seconds(65_536), seconds(65_536), 0.02)
