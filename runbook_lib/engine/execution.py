@@ -34,31 +34,10 @@ def execute_notebook(
     a signal does, the cells' process is killed before the exception goes on, and nothing is
     written. Raises `SettingsError` like `Child`.
     """
-    with closing(child or Child()) as cells:
-        cells.begin(environment)
-        executed, broken = _execute(source, output, parameters, cells, on_tick)
-    if executed is not None:
-        from nbformat import writes  # noqa: PLC0415  (slow)
-
-        # NOTE: once; of a run that was cut off only the journal counts. UTF-8 has no surrogates,
-        # whose escapes mean the same in JSON.
-        text = writes(executed).encode(errors="backslashreplace")
-        write_whole(output, text, is_durable=False)
-    return broken
-
-
-def _execute(
-    source: Path,
-    output: Path,
-    parameters: Mapping[str, Any],
-    cells: Child,
-    on_tick: Callable[[], None],
-) -> tuple[Any, str]:
-    """Return the notebook as far as it was executed, and why it broke off."""
     import papermill  # noqa: PLC0415  (slow)
-    from nbformat import from_dict  # noqa: PLC0415
+    from nbformat import from_dict, writes  # noqa: PLC0415
 
-    book: Any = None
+    executed: Any = None
 
     class Engine(papermill.engines.Engine):  # type: ignore[misc]
         """Runs the cells, up to one that fails."""
@@ -66,10 +45,10 @@ def _execute(
         @classmethod
         def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **_: Any) -> None:  # noqa: ARG003
             """Execute the notebook of `nb_man`."""
-            nonlocal book
-            book = nb_man.nb
-            book.metadata.papermill["output_path"] = str(output)
-            for index, cell in enumerate(book.cells):
+            nonlocal executed
+            executed = nb_man.nb
+            executed.metadata.papermill["output_path"] = str(output)
+            for index, cell in enumerate(executed.cells):
                 nb_man.cell_start(cell, index)
                 if cell.cell_type == "code":
                     shown = cells.run(cell.source, on_tick)
@@ -77,26 +56,27 @@ def _execute(
                     if shown.error:
                         nb_man.cell_exception(cell, cell_index=index)
                 nb_man.cell_complete(cell, cell_index=index)
-                if book.metadata.papermill["exception"]:
+                if executed.metadata.papermill["exception"]:
                     break
 
     papermill.engines.papermill_engines.register(_ENGINE, Engine)
-    try:
-        papermill.execute_notebook(
-            source,
-            None,
-            dict(parameters),
-            engine_name=_ENGINE,
-            kernel_name="python3",
-            language="python",
-            progress_bar=False,
-        )
-    except papermill.PapermillExecutionError as error:
-        is_dead = error.ename == "DeadKernelError"
-        return (
-            book,
-            "the kernel died" if is_dead else f"a cell raised {error.ename}: {error.evalue}",
-        )
-    except Exception as error:  # noqa: BLE001  (whatever breaks papermill, the run goes on)
-        return book, f"papermill broke off ({type(error).__name__}: {error})"
-    return book, ""
+    options = {"engine_name": _ENGINE, "kernel_name": "python3", "language": "python"}
+    with closing(child or Child()) as cells:
+        cells.begin(environment)
+        broken = ""
+        try:
+            papermill.execute_notebook(
+                source, None, dict(parameters), progress_bar=False, **options
+            )
+        except papermill.PapermillExecutionError as error:
+            broken = f"a cell raised {error.ename}: {error.evalue}"
+            if error.ename == "DeadKernelError":
+                broken = "the kernel died"
+        except Exception as error:  # noqa: BLE001  (whatever breaks papermill, the run goes on)
+            broken = f"papermill broke off ({type(error).__name__}: {error})"
+    if executed is not None:
+        # NOTE: once; of a run that was cut off only the journal counts. UTF-8 has no surrogates,
+        # whose escapes mean the same in JSON.
+        text = writes(executed).encode(errors="backslashreplace")
+        write_whole(output, text, is_durable=False)
+    return broken

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from threading import Thread, Timer
@@ -191,18 +191,13 @@ def request_document(request: ProcessRequest, environ: Mapping[str, str]) -> dic
 
     Its own variables are taken from `environ`.
     """
-    own = {name: environ[name] for name in request.variables if name in environ}
+    as_given = ("connector", "tenant", "evidence", "env_file", "attestations", "mode")
     return {
-        "connector": request.connector,
-        "tenant": request.tenant,
-        "evidence": request.evidence,
-        "env_file": request.env_file,
+        **{name: getattr(request, name) for name in as_given},
         "given": dict(request.given),
         "secrets": {name: secret.reveal() for name, secret in request.secrets.items()},
         "references": dict(request.references),
-        "attestations": request.attestations,
-        "environ": own,
-        "mode": request.mode,
+        "environ": {name: environ[name] for name in request.variables if name in environ},
         "fleet": asdict(request.fleet) if request.fleet else None,
     }
 
@@ -288,14 +283,6 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
 
 
-@contextmanager
-def event_stream() -> Iterator[TextIO]:
-    """Yield standard output for events only: what is printed meanwhile goes to standard error."""
-    with os.fdopen(os.dup(1), "w", encoding="utf-8") as stream:
-        os.dup2(2, 1)
-        yield stream
-
-
 def answer_request(
     receive: Callable[[], Mapping[str, Any]], listener: RunListener | None = None
 ) -> dict[str, Any]:
@@ -334,7 +321,8 @@ def _request() -> dict[str, Any]:
 def main() -> None:
     """Run the request on standard input, and write events to standard output."""
     # NOTE: who asked for the run may have ended.
-    with suppress(BrokenPipeError), event_stream() as stream:
+    with suppress(BrokenPipeError), os.fdopen(os.dup(1), "w", encoding="utf-8") as stream:
+        os.dup2(2, 1)  # what is printed meanwhile is no event
         reporter = _Reporter(stream)
         event = answer_request(_request, reporter)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # now nothing is left to interrupt

@@ -87,6 +87,7 @@ class Shell(InteractiveShell):
     displayhook_class = _Hook
     display_pub_class = _Publisher
     history_manager: Any
+    streams: dict[str, _Stream]
     room: int
     _outputs: list[str]
     _error: str
@@ -100,7 +101,7 @@ class Shell(InteractiveShell):
         self.room, self._outputs, self._error = _CELL_CHARACTERS, [], ""
         result = self.run_cell(source, store_history=True)
         error = result.error_before_exec or result.error_in_exec
-        texts = {name: getattr(sys, name).take() for name in ("stdout", "stderr")}
+        texts = {name: stream.take() for name, stream in self.streams.items()}
         if self.room < 0:
             texts["stderr"] += _LEFT_OUT
         streams = [
@@ -136,5 +137,6 @@ def make_shell() -> Shell:
     shell: Shell = Shell.instance(config=config)
     shell.room = 0
     shell.history_manager.outputs = _NoOutputs()
-    sys.stdout, sys.stderr = _Stream(shell), _Stream(shell)
+    shell.streams = {"stdout": _Stream(shell), "stderr": _Stream(shell)}
+    sys.stdout, sys.stderr = shell.streams.values()
     return shell

@@ -114,6 +114,7 @@ def test_outputs_are_those_of_a_notebook(child: Child) -> None:
     [
         ("await __import__('asyncio').sleep(0, 'waited')", "'waited'"),
         ("%pwd", repr(str(Path.cwd()))),
+        ("import io, sys; sys.stdout = io.StringIO(); print('a'); sys.stdout.tell()", "2"),
         ("try: input()\nexcept EOFError as error: print(error)\n'nobody'", "'nobody'"),
     ],
 )
@@ -121,6 +122,7 @@ def test_a_cell_is_ipythons(child: Child, source: str, expected: str) -> None:
     """A cell may wait and use magic; nobody answers what it asks."""
 
     assert value(child.run(source, nothing)) == expected
+    assert value(child.run("'goes on'", nothing)) == "'goes on'"
 
 
 @pytest.mark.parametrize(

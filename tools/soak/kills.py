@@ -1,0 +1,120 @@
+"""
+Runs and fleets that are killed at random moments, and what they leave.
+
+    python -m tools.soak.kills [--runs 100] [--fleets 50] [--seed NUMBER]
+
+After each SIGKILL no process of it is left within ten seconds. After the last one a whole run, and
+a whole fleet, end as if there had been none, and all evidence verifies. Exit code 1 if not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from runbook_lib.evidence.fleet_record import Status, read_record
+from tools.bench.fleet import _tenants, sandboxes
+
+_MARK = "KILLS_IN"
+_TENANTS = 4
+_PATIENCE_SECONDS, _GONE_SECONDS = 300, 10
+
+
+def main() -> int:
+    """Kill, print what was left, and return an exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tools.soak.kills")
+    parser.add_argument("--runs", type=int, default=100)
+    parser.add_argument("--fleets", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=20261128)
+    options = parser.parse_args()
+    chance = random.Random(options.seed)
+    with sandboxes(_TENANTS) as place:
+        path = place.folder / "tenants.toml"
+        path.write_text(_tenants(place.given, _TENANTS, place.folder), encoding="utf-8")
+        kinds = (
+            ("runs", options.runs, ("run", "--sandbox", "approved"), 0),
+            ("fleets", options.fleets, ("fleet", str(path), "--workers", "2"), 3),
+        )
+        found = [
+            _killed(place.folder / name, name, count, words, code, chance)
+            for name, count, words, code in kinds
+        ]
+    return 0 if all(found) else 1
+
+
+def _killed(
+    folder: Path, name: str, count: int, words: Sequence[str], code: int, chance: random.Random
+) -> bool:
+    """Kill a command so many times, after one that was left alone; return whether all is well."""
+    folder.mkdir()
+    began = time.monotonic()
+    first = _start(folder, words).wait(_PATIENCE_SECONDS)
+    latest = time.monotonic() - began
+    under_way = left = 0
+    for _ in range(count):
+        process = _start(folder, words)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(chance.uniform(0, latest))
+        under_way += process.poll() is None
+        process.kill()
+        process.wait()
+        end = time.monotonic() + _GONE_SECONDS
+        while (alive := _alive(folder)) and time.monotonic() < end:
+            time.sleep(0.1)
+        left += len(alive)
+        for one in alive:
+            one.kill()
+    resume = ("--resume",) if name == "fleets" else ()
+    last = _start(folder, (*words, *resume)).wait(_PATIENCE_SECONDS)
+    check = ("verify", str(folder / "evidence"), "--trusted-keys", str(folder / "evidence/keys"))
+    verified = _start(folder, check, evidence=False).wait(_PATIENCE_SECONDS)
+    halves = [path.name for path in (folder / "evidence").rglob(".draft-*")]
+    unsealed = [
+        result.tenant
+        for path in (folder / "evidence").glob("fleet/*/fleet.json")
+        if path == max((folder / "evidence").glob("fleet/*/fleet.json"))
+        for result in read_record(path).results.values()
+        if result.status is not Status.SEALED
+    ]
+    print(  # noqa: T201
+        f"{name}: {count} kills, {under_way} of them under way; processes left {left}; exit codes "
+        f"{first} before and {last} after; verify {verified}; half bundles {len(halves)}; tenants "
+        f"that were not sealed {len(unsealed)}"
+    )
+    return (first, last, verified, left, halves, unsealed) == (code, code, 0, 0, [], [])
+
+
+def _start(folder: Path, words: Sequence[str], *, evidence: bool = True) -> subprocess.Popen[bytes]:
+    """Start `runbook` in `folder`, by which each process of it is known."""
+    own = {name: text for name, text in os.environ.items() if not name.startswith("RUNBOOK_")}
+    where = ("--evidence", str(folder / "evidence")) if evidence else ()
+    return subprocess.Popen(
+        [sys.executable, "-m", "runbook_lib", *words, *where],
+        env={**own, _MARK: str(folder), "XDG_DATA_HOME": str(folder / "home")},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def _alive(folder: Path) -> list[psutil.Process]:
+    """Return what runs of the commands in `folder`."""
+    alive = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            is_of_it = process.environ().get(_MARK) == str(folder)
+            if is_of_it and process.status() != psutil.STATUS_ZOMBIE:
+                alive.append(process)
+    return alive
+
+
+if __name__ == "__main__":
+    sys.exit(main())
