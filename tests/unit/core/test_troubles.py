@@ -184,14 +184,14 @@ def test_another_text_is_similar_to_none(pasted: str) -> None:
     ],
 )
 def test_a_huge_paste_is_read_in_linear_time(piece: str) -> None:
-    """A megabyte of anything is read at once."""
+    """A megabyte of anything is read within five seconds of processor time."""
 
-    started = time.perf_counter()
+    started = time.process_time()
     pasted = read_error(piece * (1_000_000 // len(piece)))
     recognise(pasted, ALL)
     similar(pasted, ALL)
 
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
 
 
 @pytest.mark.parametrize("pasted", ['{"a":' * 100_000, "&#" + "9" * 5000, "[" * 500_000])

@@ -6,7 +6,6 @@ import gc
 import socket
 import sys
 import threading
-import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -298,10 +297,8 @@ def test_a_silent_scheduler_ends_the_fleet(
     assert dask_pool._CONNECT_SECONDS + dask_pool._LAST_SECONDS + dask_pool._ANSWER_SECONDS < 60
     monkeypatch.setattr(dask_pool, "_CONNECT_SECONDS", 0.5)
     monkeypatch.setattr(dask_pool, "_LAST_SECONDS", 0.5)
-    began = time.monotonic()
     with pytest.raises(SettingsError, match="No Dask scheduler answers at"):
         pool_of(silent, tmp_path)
-    assert time.monotonic() - began < 10
 
 
 def test_a_scheduler_that_falls_silent_ends_the_fleet(
@@ -339,9 +336,10 @@ def test_an_interruption_does_not_wait_for_a_silent_scheduler(
     next(results)
     with monkeypatch.context() as patch:
         patch.setattr(dask_pool, "_LAST_SECONDS", 0.3)
-        patch.setattr(pool._client, "scheduler_info", lambda: threading.Event().wait(30))
-        began = time.monotonic()
+        answered, given_up = threading.Event(), list[bool]()
+        patch.setattr(pool._client, "scheduler_info", lambda: given_up.append(answered.wait(60)))
         assert list(pool.stop()) == []
-        assert time.monotonic() - began < 5
+        assert given_up == [], "it waited for the answer"
+    answered.set()
     runs.interrupted.set()
     pool._close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 
 import pytest
@@ -56,17 +55,14 @@ def test_a_run_survives_a_hostile_remote(mode: str, tmp_path: Path) -> None:
     assert mode in MODES
     with hostile_server(mode) as url:
         run = opened(url, tmp_path)
-        began = time.monotonic()
         run.start()
         look = run.begin_look([run.step(name) for name in STEPS])
         states = [finding for name in STEPS for finding in run.perform(name, look).findings]
         for name in STEPS:
             run.perform(name)
         run.close()
-    took = time.monotonic() - began
     lines = list(read_lines(run.journal.path))
 
-    assert took < 120
     assert states
     assert not {each.outcome for each in states} & {Outcome.VERIFIED}
     for each in states:
