@@ -26,7 +26,12 @@ settings.load_profile("patient")
 # NOTE: a worker that has not ended by then is killed, and what it covered is lost.
 NodeManager.EXIT_TIMEOUT = 120
 
-pytest_plugins = ["tests.support.leftovers", "tests.support.matrices", "tests.support.programs"]
+pytest_plugins = [
+    "tests.support.costs",
+    "tests.support.leftovers",
+    "tests.support.matrices",
+    "tests.support.programs",
+]
 
 # Of each folder, these begin: one that begins last keeps one process busy while the others wait.
 LONGEST = (
