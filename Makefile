@@ -3,19 +3,26 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
-# Tests that start browsers, kernels and commands wait more than they compute.
-WAITING ?= 3
+# Tests that start browsers, kernels and commands wait more than they compute, so they run beside
+# those that compute.
+WAITING ?= 2
+SIDE_BY_SIDE = $(MAKE) --no-print-directory --jobs=2 --output-sync=target
 # Tests that mirror the product's rooms, and those of the sandbox.
 UNITS = tests/unit tests/sandbox
 # They run in a random order, whose seed is printed: `make test SEED=…` repeats it.
 SEED ?=
 ORDER = --numprocesses $(WORKERS) --dist worksteal $(if $(SEED),--randomly-seed=$(SEED))
 # The other tests go file by file, in the order in which they are written.
-AS_WRITTEN = $(addprefix --ignore=,$(UNITS)) -p no:randomly --numprocesses $(WAITING) --dist loadfile --no-loadscope-reorder
+AS_WRITTEN = -p no:randomly --numprocesses $(WAITING) --dist loadfile --no-loadscope-reorder
+OTHERS = tests $(addprefix --ignore=,$(UNITS)) $(AS_WRITTEN)
+# Of those, `make test` has a run of each scenario, a walk in a browser and a client of Facebook's.
+WALKS = tests/runs/test_scenarios.py tests/browser/test_walkthrough.py tests/sandbox/sdk/test_facebook_business.py
+SLOWEST = --costs 40
 NODE := node_modules/.package-lock.json
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate
 
-.PHONY: run lab test coverage quick programs faults matrices mutants check wheel rooms lint types lock notebooks bench soak clean
+.PHONY: run lab test units walks tests others coverage quick programs faults matrices unit-matrices other-matrices mutants check wheel \
+	rooms lint types lock notebooks bench soak clean
 
 run: $(VENV)/.installed  ## practise the whole procedure headless, against the embedded sandbox
 	$(BIN)/runbook run --sandbox approved
@@ -23,18 +30,35 @@ run: $(VENV)/.installed  ## practise the whole procedure headless, against the e
 lab: $(VENV)/.installed  ## open the walkthrough in JupyterLab
 	$(BIN)/runbook lab
 
-test: $(VENV)/.installed-tests programs  ## every test
-	$(BIN)/python -m pytest $(UNITS) $(ORDER)
-	$(BIN)/python -m pytest tests $(AS_WRITTEN)
+test: $(VENV)/.installed-tests programs  ## what to run before a commit: six minutes on two idle cores
+	@echo "Unit tests; beside them a run of each scenario, a walk in a browser, and Facebook's own client" \
+		"against the sandbox. About 6 minutes on two idle cores; each part prints when it ends."
+	@echo "make check adds all browsers, kills, fleets, archives, clients, whole matrices, lint, types," \
+		"coverage and the wheel: about 28 minutes."
+	@$(SIDE_BY_SIDE) units walks
 
-# Every command with every odd file, every client with every hostile answer.
-matrices: $(VENV)/.installed-tests programs  ## the whole of what `make test` only samples
-	$(BIN)/python -m pytest $(UNITS) --matrices $(ORDER)
-	$(BIN)/python -m pytest tests --matrices $(AS_WRITTEN)
+units: $(VENV)/.installed-tests  ## unit tests and the sandbox's
+	$(BIN)/python -m pytest $(UNITS) tests/test_architecture.py --ignore=tests/sandbox/sdk $(ORDER)
 
-coverage: $(VENV)/.installed-tests  ## unit tests and the sandbox's in another random order, with the branches that they cover
+walks: $(VENV)/.installed-tests programs  ## a run of each scenario, a walk in a browser, one client
+	$(BIN)/python -m pytest $(WALKS) $(AS_WRITTEN)
+
+others: $(VENV)/.installed-tests programs  ## every test beside the unit tests
+	$(BIN)/python -m pytest $(OTHERS) $(SLOWEST)
+
+# Every command with every odd file, every client with every hostile answer, every point of a kill.
+matrices: $(VENV)/.installed-tests programs  ## the whole of what other runs only sample
+	@$(SIDE_BY_SIDE) unit-matrices other-matrices
+
+unit-matrices: $(VENV)/.installed-tests
+	$(BIN)/python -m pytest $(UNITS) --matrices $(ORDER) $(SLOWEST)
+
+other-matrices: $(VENV)/.installed-tests programs
+	$(BIN)/python -m pytest $(OTHERS) --matrices $(SLOWEST)
+
+coverage: $(VENV)/.installed-tests  ## unit tests and the sandbox's, with the branches that they cover
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest $(UNITS) $(ORDER)
+	$(BIN)/coverage run -m pytest $(UNITS) $(ORDER) $(SLOWEST)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --include="runbook_lib/*"
 	$(BIN)/coverage report --include="facebook_cyclr_sandbox/*"
@@ -46,7 +70,10 @@ programs:  ## install what tests need beside Python (Debian, as root)
 quick: $(VENV)/.installed-tests  ## unit tests and the sandbox's, without coverage, matrices and foreign clients
 	$(BIN)/python -m pytest $(UNITS) --ignore=tests/sandbox/sdk -m "not matrix" --numprocesses $(WAITING) --dist worksteal
 
-check: lint types test matrices coverage wheel rooms  ## what CI runs
+check: lint types rooms tests matrices wheel  ## what CI runs
+
+tests: $(VENV)/.installed-tests programs  ## every test; unit tests once, with the branches that they cover
+	@$(SIDE_BY_SIDE) coverage others
 
 wheel: $(VENV)/.installed  ## build the wheel, and run what it installs in an empty environment
 	.ci/wheel

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.browser.jupyter import TOKEN, Desk, Desks, Lab, Serve, Walk
 from tests.runs.conftest import settings_of
@@ -28,9 +28,12 @@ FLAGS = (
     # Otherwise it starts a process for the next page in advance, each time.
     "--renderer-process-limit=1",
 )
-_PATIENCE_MILLISECONDS = 10_000
+_PATIENCE_MILLISECONDS = 120_000
 # The folder of package-lock.json.
 NPM = Path(__file__).parent
+
+# What is expected comes sooner, but for a browser on a busy machine.
+expect.set_options(timeout=60_000)
 
 
 def chromium_program() -> str:

@@ -27,7 +27,7 @@ from runbook_lib.engine.notebooks import is_stale, notebook_name
 from tests.runs.conftest import command, environment
 from tests.support.ports import free_ports
 
-_PATIENCE_SECONDS = 60
+_PATIENCE_SECONDS = 240
 _PATIENCE = _PATIENCE_SECONDS * 1000
 _TRIES = 3
 _KERNEL_IS_IDLE = re.compile(r"\| Idle$")
@@ -290,7 +290,7 @@ class Walk:
             self.answer_dialog()
             self.menu("Run", "Run All Cells")
             with contextlib.suppress(PatienceError):
-                self.page.wait_for_selector(".rb-header", state="attached", timeout=15_000)
+                self.page.wait_for_selector(".rb-header", state="attached", timeout=30_000)
                 break
         self.ready()
 

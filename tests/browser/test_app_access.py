@@ -35,7 +35,7 @@ UPGRADE = {
 }
 # Public: the login page with its images, and the version.
 PUBLIC = ("/login", "/api", "/static/favicon.ico")
-_PATIENCE_SECONDS = 60
+_PATIENCE_SECONDS = 240
 SECRET_STEP = "fb-05-confirm-creation"
 # Timers that are 2 seconds late, which is when the widgets' scripts give a panel up.
 _LATE = """
@@ -218,8 +218,8 @@ def test_the_app_shows_panels_without_code(app: Lab, page: Page, axe: str) -> No
     """
 
     page.emulate_media(color_scheme="dark")
-    page.goto(f"{app.url}/?token={TOKEN}", timeout=60_000)
-    page.wait_for_url(f"**/voila/render/{NOTEBOOK}?token=*", timeout=60_000)
+    page.goto(f"{app.url}/?token={TOKEN}", timeout=120_000)
+    page.wait_for_url(f"**/voila/render/{NOTEBOOK}?token=*", timeout=120_000)
     walk = Walk(page, app)
     walk.ready()
     expect(page.get_by_text('run.step("fb-01-log-in")')).to_have_count(0)
@@ -245,7 +245,7 @@ def test_the_app_shows_panels_without_code(app: Lab, page: Page, axe: str) -> No
     assert '"origin":"walkthrough"' in journal
     end = page.locator("#runbook-finish")
     end.get_by_role("button", name="Seal the evidence").click()
-    end.get_by_text("Sealed in ").wait_for(timeout=60_000)
+    end.get_by_text("Sealed in ").wait_for(timeout=120_000)
     assert serious_violations(page, axe) == []
     expect(end.get_by_text("The run is incomplete.")).to_be_visible()
     (bundle,) = (path.parent for path in app.evidence.rglob("report.html"))
@@ -267,7 +267,7 @@ def test_a_page_has_its_own_kernel(app: Lab, page: Page) -> None:
     # A page whose window was closed at once may not have said so: its kernel ends later.
     before = set(kernels(app))
     page.goto(f"{app.url}/voila/static/voila.js?token={TOKEN}")
-    page.goto(f"{app.url}/voila/render/{NOTEBOOK}", timeout=60_000)
+    page.goto(f"{app.url}/voila/render/{NOTEBOOK}", timeout=120_000)
     walk = Walk(page, app)
     walk.ready()
     expect(walk.panel("fb-01-log-in")).to_have_attribute("data-outcome", "attested")
@@ -305,7 +305,7 @@ def test_leaving_with_an_unsaved_credential_asks_first(app: Lab, page: Page) -> 
     secret = settings.partition("RUNBOOK_FACEBOOK_APP_SECRET=")[2].split()[0]
     app.leave_out("RUNBOOK_FACEBOOK_APP_SECRET")
     before = set(kernels(app))
-    page.goto(f"{app.url}/voila/render/{NOTEBOOK}?token={TOKEN}", timeout=60_000)
+    page.goto(f"{app.url}/voila/render/{NOTEBOOK}?token={TOKEN}", timeout=120_000)
     walk = Walk(page, app)
     walk.ready()
     (kernel,) = set(kernels(app)) - before
@@ -347,8 +347,8 @@ def test_a_server_behind_a_prefix_has_the_same_checks(
     assert kernels(served, token) == []
     assert list(served.evidence.rglob("*")) == []
 
-    page.goto(f"{served.url}/?token={token}", timeout=60_000)
-    page.wait_for_url(f"{start}{token}", timeout=60_000)
+    page.goto(f"{served.url}/?token={token}", timeout=120_000)
+    page.wait_for_url(f"{start}{token}", timeout=120_000)
     walk = Walk(page, served)
     walk.ready()
     assert len(kernels(served, token)) == 1

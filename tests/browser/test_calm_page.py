@@ -23,7 +23,7 @@ from tests.browser.jupyter import NOTEBOOK, TENANT, TOKEN, Lab, keep_picture
 from tests.runs.conftest import settings_of
 from tests.support.words import attested, submitted
 
-_PATIENCE_MILLISECONDS = 60_000
+_PATIENCE_MILLISECONDS = 120_000
 _CREATED = "fb-05-confirm-creation"
 _FIRST_SITTING = ("fb-01-log-in", "fb-02-developer-account", "fb-03-my-apps")
 # Words that can be read: not those of a closed fold, nor those for a screen reader alone.

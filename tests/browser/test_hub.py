@@ -29,7 +29,7 @@ from tests.support.programs import needs
 
 pytestmark = needs("node", "npm")
 
-_PATIENCE_SECONDS = 60
+_PATIENCE_SECONDS = 240
 _PATIENCE = _PATIENCE_SECONDS * 1000
 STEP = "fb-01-log-in"
 USER = "ann"

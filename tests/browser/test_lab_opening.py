@@ -24,7 +24,7 @@ from tests.browser.jupyter import NOTEBOOK, TOKEN, Lab, Walk, keep_picture
 from tests.runs.conftest import settings_of
 
 FIRST_STEP = "fb-01-log-in"
-_PATIENCE = 60_000
+_PATIENCE = 120_000
 _BASE = "/user/ann"
 # What the person has chosen in their own JupyterLab, and how they left it.
 _THEIRS = {

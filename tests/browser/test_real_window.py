@@ -20,7 +20,7 @@ from tests.runs.conftest import settings_of
 
 WIDTHS = (1280, 1440, 1920, 2560)
 HEIGHT = 900
-_PATIENCE_MILLISECONDS = 60_000
+_PATIENCE_MILLISECONDS = 120_000
 # What a person reads or presses: both of its ends must be on top, and within the window.
 _CUT = """() => {
   const cut = [];

@@ -75,7 +75,7 @@ def story(
     (folder / "project").mkdir()
     with Sandbox("fresh") as sandbox, own_windows(browser) as context:
         context.grant_permissions(["clipboard-read", "clipboard-write"])
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(120_000)
         given: dict[str, Any] = sandbox.description
         settings = settings_of(sandbox, folder / "settings")
         variables = {"XDG_DATA_HOME": str(keys_home)}

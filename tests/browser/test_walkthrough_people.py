@@ -16,7 +16,7 @@ from tests.browser.conftest import own_windows
 from tests.browser.jupyter import Lab, Walk, keep_picture
 from tests.runs.conftest import settings_of
 
-_PATIENCE = 20_000
+_PATIENCE = 120_000
 FOUR_EYES_STEP = "fb-03-my-apps"
 LINK_STEP = "fb-06-facebook-login"
 DENIED_STEP = "fb-07-login-settings"

@@ -19,7 +19,7 @@ from tests.browser.jupyter import OPERATOR, TENANT, Desk, Lab, Walk
 from tests.runs.conftest import settings_of
 
 _PNG = b"\x89PNG\r\n\x1a\n"
-_PATIENCE = 60_000
+_PATIENCE = 120_000
 _APP_STEP = "fb-13-app-id-and-secret"
 STEPS = (
     *("fb-01-log-in", "fb-02-developer-account", "fb-05-confirm-creation", "fb-08-redirect-uri"),

@@ -28,7 +28,7 @@ from tests.unit.evidence.conftest import ended_run, seal_run
 
 URL = "s3://bucket/evidence"
 # Three attempts of one second each take some seconds; a command that waits takes longer than this.
-_PATIENCE_SECONDS = 120
+_PATIENCE_SECONDS = 240
 AT_ONCE = 4
 
 

@@ -34,7 +34,7 @@ def verify() -> Verify:
             ["node", str(FOLDER / "verify.js"), str(bundle), str(public)],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=240,
             check=True,
         )
         answer: dict[str, Any] = json.loads(done.stdout)

@@ -26,7 +26,7 @@ from runbook_lib.core.model import Entry
 from tests.support.loaded import LoadedCommand
 
 ROOT = Path(__file__).parents[2]
-_PATIENCE_SECONDS = 60
+_PATIENCE_SECONDS = 240
 
 
 @dataclass

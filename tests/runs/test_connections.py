@@ -13,7 +13,7 @@ from facebook_cyclr_sandbox.server import Sandbox
 from tests.runs.conftest import command, environment
 
 COUNT = 260
-PATIENCE = 120
+PATIENCE = 240
 
 
 def looked(path: Path) -> set[str]:

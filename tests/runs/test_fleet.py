@@ -34,7 +34,7 @@ from tests.runs.conftest import ROOT, command, environment, runbook, settings_of
 from tests.support.hostile_server import hostile_server
 
 WRONG = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"
-_PATIENCE_SECONDS = 120
+_PATIENCE_SECONDS = 240
 _LIMIT_SECONDS = 20
 _TENANTS, _APPS = 24, 3
 # What becomes of those that are in trouble.

@@ -22,7 +22,7 @@ from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from tests.runs.conftest import ROOT, command, environment, runbook, settings_of
 from tests.support.hostile_server import hostile_server
 
-_PATIENCE_SECONDS = 60
+_PATIENCE_SECONDS = 240
 _TENANTS = ("acme", "bloom", "crest", "dune")
 _WAIT = "import sys, distributed; distributed.Client(sys.argv[1]).wait_for_workers(2)"
 

@@ -161,7 +161,7 @@ def test_an_interrupted_run_says_so_and_is_resumed(
     exit_code, _, errors = run.finish()
     assert exit_code == 130
     assert "run again" in errors
-    psutil.wait_procs([cells], timeout=5)
+    psutil.wait_procs([cells], timeout=240)
     assert not cells.is_running()
     entries = run.journal.entries()
     assert entries[-1].type == EventType.RUN_INTERRUPTED

@@ -19,7 +19,7 @@ from tests.runs.conftest import command, environment
 from tests.support.post import receiving
 from tools.soak.watched_week import kinds_of, watched_week
 
-PATIENCE = 120
+PATIENCE = 240
 KILLS = 10
 
 

@@ -24,7 +24,7 @@ from runbook_lib.engine.run import open_run
 from runbook_lib.engine.watched import read_watched
 from tests.runs.conftest import ROOT
 
-PATIENCE = 120
+PATIENCE = 240
 PRINTED = "/srv/runbook"
 FENCE = re.compile(r"^```(text|ini|yaml)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 PATHS = {"cron": "/usr/bin:/bin", "systemd": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin"}

@@ -126,7 +126,7 @@ def test_the_webhook_is_posted_where_the_account_says(
         }  # fmt: skip
         end_connection(sandbox.world, account.id, "limit", is_noticed=False)
 
-    assert received.get(timeout=20) == errors(sandbox, http)[1]
+    assert received.get(timeout=240) == errors(sandbox, http)[1]
     assert received.empty()
 
 

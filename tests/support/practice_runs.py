@@ -21,7 +21,7 @@ from runbook_lib.core.model import Entry
 from tests.runs.conftest import ROOT, environment
 from tests.support.loaded import LoadedCommand
 
-_PATIENCE_SECONDS = 120
+_PATIENCE_SECONDS = 240
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ def drive() -> Drive:
             input=json.dumps(given),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=240,
             check=False,
         )
         assert done.returncode == 0, done.stderr

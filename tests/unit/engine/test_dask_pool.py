@@ -26,7 +26,7 @@ from tests.support.hostile_server import hostile_server
 from tests.support.run_process import REQUEST
 
 pytestmark = pytest.mark.filterwarnings("default")
-_PATIENCE_SECONDS = 20
+_PATIENCE_SECONDS = 240
 LOOPBACK: dict[str, Any] = {
     "host": "127.0.0.1",
     "protocol": "tcp",

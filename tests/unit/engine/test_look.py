@@ -97,7 +97,7 @@ def looked(run: Run) -> dict[str, Outcome]:
 def test_the_steps_of_a_look_overlap(make_run: MakeRun) -> None:
     """All steps are asked at the same time: each of these waits for the others."""
 
-    gate = threading.Barrier(3, timeout=20)
+    gate = threading.Barrier(3, timeout=240)
 
     def wait(context: CheckContext) -> Finding:
         gate.wait()
@@ -156,7 +156,7 @@ def test_a_refused_token_is_refused_for_all_who_wait(make_run: MakeRun, remote: 
     """Ten steps that hang on one token ask for it once, and each says why it has none."""
 
     remote.on("/token", says({"error": "invalid_client"}, 400))
-    gate = threading.Barrier(10, timeout=20)
+    gate = threading.Barrier(10, timeout=240)
 
     def check(context: CheckContext) -> Finding:
         gate.wait()
@@ -220,7 +220,7 @@ def test_what_alters_a_system_is_alone(make_run: MakeRun, remote: FakeRemote) ->
 def test_what_may_not_alter_anything_does_not_wait(make_run: MakeRun) -> None:
     """Without the permission such a check only reads, and begins with the others."""
 
-    gate = threading.Barrier(2, timeout=20)
+    gate = threading.Barrier(2, timeout=240)
 
     def wait(context: CheckContext) -> Finding:
         gate.wait()

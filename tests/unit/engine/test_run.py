@@ -231,7 +231,7 @@ def test_an_unknown_step_is_refused_before_anything_is_written(
 def test_the_checks_of_one_step_overlap(make_run: MakeRun) -> None:
     """The checks of a step run at the same time; each of these waits for the other."""
 
-    gate = threading.Barrier(2, timeout=5)
+    gate = threading.Barrier(2, timeout=240)
 
     def one(context: CheckContext) -> Finding:
         gate.wait()

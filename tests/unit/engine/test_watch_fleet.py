@@ -153,6 +153,7 @@ def test_an_outage_and_a_day_that_comes_are_one_message(desk: Desk, post: Post) 
     assert (kinds["due"], kinds["outage"]) == (1 + (len(post.hooks) > 2), 1)
 
 
+@pytest.mark.matrix(1)
 @pytest.mark.parametrize("is_written", [False, True])
 @pytest.mark.parametrize("moves", [False, True])
 def test_a_kill_at_any_moment_loses_no_tenant(

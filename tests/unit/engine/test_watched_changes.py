@@ -380,6 +380,7 @@ CASES = (
 )
 
 
+@pytest.mark.matrix(3)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_a_change_is_one_message_and_its_end_another(desk: NotifiedDesk, case: Case) -> None:
     """
@@ -496,6 +497,7 @@ DUE: dict[str, tuple[Callable[[NotifiedDesk, datetime], object], str, str, str]]
 }
 
 
+@pytest.mark.matrix(1)
 @pytest.mark.parametrize("what", DUE)
 def test_what_ends_is_said_30_7_and_1_days_before(
     desk: NotifiedDesk, monkeypatch: pytest.MonkeyPatch, what: str
@@ -518,6 +520,7 @@ def test_what_ends_is_said_30_7_and_1_days_before(
 
 
 # --- what is none ----------------------------------------------------------------------------
+@pytest.mark.matrix(0)
 def test_100_unchanged_looks_are_no_message(desk: NotifiedDesk) -> None:
     """At what stands as it was 100 looks send nothing, print nothing, and write no journal line."""
 
@@ -557,6 +560,7 @@ def disturb(desk: NotifiedDesk, chance: random.Random, *, is_whole: bool) -> Non
     desk.world.faults.active = [fault_of(part) for part in named]
 
 
+@pytest.mark.matrix(1)
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_day_of_random_outages_is_one_message(
     desk: NotifiedDesk, monkeypatch: pytest.MonkeyPatch, seed: int

@@ -26,7 +26,7 @@ from runbook_lib.remote.redirect_listener import RedirectListener
 CODE = "AQDcode-0aB1cD2eF3gH4"
 ANSWER = f"/consent?code={CODE}&state=state-1"
 # Far longer than any test here takes: a test that waits as long fails.
-_PATIENCE_SECONDS = 30
+_PATIENCE_SECONDS = 240
 
 
 @pytest.fixture

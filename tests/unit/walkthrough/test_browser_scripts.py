@@ -30,7 +30,7 @@ def test_browser_scripts(name: str) -> None:
         cwd=_SCRIPTS,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

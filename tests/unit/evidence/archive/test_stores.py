@@ -310,7 +310,7 @@ def test_a_store_that_does_not_answer_is_an_error(monkeypatch: pytest.MonkeyPatc
 
     assert str(caught.value) == "acme/a: The archive gs://bucket did not answer within 0 s."
     assert "it resumes where it stopped" in caught.value.diagnostics()
-    thread = waiting.get(timeout=5)
+    thread = waiting.get(timeout=240)
     assert thread.daemon
     ends.set()
     thread.join()
