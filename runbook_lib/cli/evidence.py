@@ -373,6 +373,7 @@ def report(*, bundle: str, output: str, connector: str, **options: Any) -> None:
     from runbook_lib.core.files import is_folder
     from runbook_lib.core.model import Mode
     from runbook_lib.engine.run import open_run
+    from runbook_lib.engine.tenants import unknown_tenant
     from runbook_lib.evidence.chain import finish_interrupted
     from runbook_lib.evidence.parts import report_entries
     from runbook_lib.evidence.reports.report import history_report, run_report
@@ -389,12 +390,14 @@ def report(*, bundle: str, output: str, connector: str, **options: Any) -> None:
         path = Path(output or f"{folder.resolve().name}.html")
     else:
         opened = open_run(find_procedure(connector), {}, mode=Mode.HEADLESS, **options)
+        if not opened.journal.path.exists():
+            raise SettingsError(unknown_tenant(opened.tenant, str(opened.evidence)), next_step="")
         folder = opened.journal.path.parent
         finish_interrupted(folder)
         runs = sealed_runs(opened.history_reader)
         if not runs:
             msg = f"There is no sealed run of {opened.tenant} in {folder}."
-            raise SettingsError(msg)
+            raise SettingsError(msg, next_step=f"Run: runbook run --tenant {opened.tenant}")
         page = history_report(opened.tenant, runs)
         path = Path(output) if output else folder / "history.html"
     # NOTE: a named pipe that nobody reads would be waited for; a device or a pipe may be meant.

@@ -106,5 +106,6 @@ def _on_terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
 
 def _fail(message: str, advice: str, code: ExitCode) -> NoReturn:
     click.echo(one_line(f"runbook: {message}"), err=True)
-    click.echo(one_line(f"Next: {advice}"), err=True)
+    if advice:
+        click.echo(one_line(f"Next: {advice}"), err=True)
     sys.exit(code)

@@ -106,14 +106,17 @@ def status(
     """Show what is done, what waits, and the next thing a person must do."""
     from msgspec import to_builtins
 
-    from runbook_lib.cli.terminal import say, show_again, show_next, show_open, show_steps
+    from runbook_lib.cli.terminal import show_again, show_next, show_open, show_steps
     from runbook_lib.connectors.registry import find_procedure
     from runbook_lib.core.advice import next_step
     from runbook_lib.core.step_record import step_record
     from runbook_lib.engine.run import open_known
+    from runbook_lib.engine.tenants import unknown_tenant
 
     procedure = find_procedure(connector)
     opened = open_known(procedure, evidence=evidence, **options)
+    if not opened.journal.path.exists():
+        raise SettingsError(unknown_tenant(opened.tenant, evidence), next_step="")
     state = opened.whole_state
     following = next_step(state)
     if as_json:
@@ -134,10 +137,6 @@ def status(
         mark = "SANDBOX " if state.is_practice else ""
         show = show_steps if is_verbose else show_open
         show(state, title=f"{mark}{opened.tenant} · {procedure.title}")
-        if not opened.journal.path.exists():
-            from runbook_lib.engine.tenants import unknown_tenant
-
-            say(unknown_tenant(opened.tenant, evidence))
         show_again(state)
         show_next(state, opened.link_values)
     sys.exit(state.outcome.exit_code)

@@ -79,11 +79,15 @@ def listed(names: Sequence[str]) -> str:
 
 
 def unknown_tenant(tenant: str, evidence: str = "") -> str:
-    """Return a message that a tenant is not known, with the known ones."""
+    """Return a message that a tenant is not known, with the known ones and how to begin it."""
+    known = tenants_of(evidence)
+    if connectors := [connector for name, connector in known if name == tenant]:
+        return f"The tenant {tenant} has only {listed(connectors)}: name it with --connector."
     names = tenant_names(evidence)
     near = suggestion(tenant, names)
     others = f" There are {listed(names)}: name one with --tenant." if names else ""
-    return f"There is no record yet of a tenant called {tenant}.{near}{others}"
+    begin = f" To begin it, run: runbook lab --tenant {tenant}"
+    return f"There is no record yet of a tenant called {tenant}.{near}{others}{begin}"
 
 
 def chosen_tenant(settings: Settings, evidence: str, ask: Callable[[str], str] | None) -> str:

@@ -367,7 +367,7 @@ def test_a_history_shows_altered_and_missing_runs(evidence: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (("--tenant", "nobody"), 2, "There is no sealed run of nobody"),
+        (("--tenant", "nobody"), 2, "There is no record yet of a tenant called nobody"),
         (("nowhere",), 2, "There is no bundle nowhere"),
     ],
 )

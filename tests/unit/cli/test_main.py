@@ -982,16 +982,21 @@ def test_tenants_are_listed() -> None:
     assert shown["tenant"] in table.stdout
 
 
-def test_status_of_an_unknown_tenant_names_those_that_there_are() -> None:
-    """Of a tenant without a journal it says so, and what to name instead."""
+@pytest.mark.parametrize("command", ["status", "report"])
+def test_an_unknown_tenant_is_one_line(command: str) -> None:
+    """Of a tenant without a journal one line says so, which tenants there are, and what to run."""
 
     known = begun()
 
-    said = " ".join(runbook("status", "--tenant", "nobody").stdout.split())
+    result = runbook(command, "--tenant", "nobody")
 
-    assert "There is no record yet of a tenant called nobody." in said
-    assert f"There are {known.tenant}: name one with --tenant." in said
-    assert "Nothing was said" not in runbook("status", "--tenant", known.tenant).stdout
+    assert (result.exit_code, result.stdout) == (ExitCode.USAGE, "")
+    (line,) = result.stderr.splitlines()
+    assert "There is no record yet of a tenant called nobody." in line
+    assert f"There are {known.tenant}: name one with --tenant." in line
+    assert line.endswith("To begin it, run: runbook lab --tenant nobody")
+    there = runbook("status", "--tenant", known.tenant, "--connector", "facebook_messenger")
+    assert "has only facebook_marketing: name it with --connector." in there.stderr
 
 
 def test_verify_without_a_key_prints_the_command_with_one(folder: Path) -> None:
