@@ -42,11 +42,19 @@ function ignoreClicksWhileHeld(root) {
 
 function holdButtons(root, isHeld) {
   for (const button of root.querySelectorAll("button")) {
-    if (!button.classList.contains("rb-fold")) button.setAttribute("aria-disabled", String(isHeld));
+    if (!button.classList.contains("rb-fold")) button.setAttribute("aria-disabled", String(isHeld || isServerGone()));
   }
 }
 
-const RUN_AGAIN = "The kernel was restarted: press Start at the top of the notebook.";
+// The page of `runbook lab --app`, without JupyterLab around it.
+function isApp() { return Boolean(document.getElementById("rendered_cells")); }
+
+// After the kernel has stopped. If the server is gone, its band says what to do.
+function runAgain() {
+  if (isServerGone()) return "";
+  return isApp() ? "The kernel has stopped: load this page again."
+    : "The kernel was restarted: press Start at the top of the notebook.";
+}
 const RUN_FIRST = "Press Start at the top of the notebook first.";
 const UNFOLD = "This section is collapsed: expand its heading first.";
 
@@ -68,12 +76,86 @@ function watchKernel(model, lost) {
 
 // Sends a request to the kernel; returns whether it was sent.
 function ask(model, content, buffers) {
+  document.dispatchEvent(new CustomEvent(ASKED));
   try {
     model.send(content, undefined, buffers);
     return true;
   } catch {
     return false;
   }
+}
+
+// --- the server --------------------------------------------------------------
+// A kernel's channel is silent both when nothing happens and when the server is gone. So the page asks
+// the server itself: each second while somebody sees the page, and whenever the kernel is asked.
+const SERVER = "runbook:server";
+const ASKED = "runbook:asked";
+const BEAT_MILLISECONDS = 1000;
+const ANSWER_MILLISECONDS = 8000; // a refused connection is known at once; a slow one is not gone
+
+function isServerGone() { return Boolean(document.documentElement.dataset.runbookServer); }
+
+// Returns when the server was started, "" if nothing answers, or null if it does not know this page.
+async function startOfServer() {
+  try {
+    const answer = await fetch(new URL(`${serverBase()}api/status`, location.href).href,
+      { cache: "no-store", redirect: "manual", signal: AbortSignal.timeout(ANSWER_MILLISECONDS) });
+    if (answer.ok) return (await answer.json()).started;
+    return answer.status >= 500 || answer.status === 424 ? "" : null; // 424: JupyterHub, of a stopped server
+  } catch {
+    return "";
+  }
+}
+
+// NOTE: Jupyter's own tries end after some minutes.
+async function reconnect(model) {
+  const kernel = model.widget_manager?.kernel;
+  try {
+    if (kernel?.connectionStatus !== "connected") await kernel?.reconnect?.();
+  } catch { /* the kernel is gone, which it says itself */ }
+}
+
+// Shows a band and holds all buttons while the server is gone; `howToStart` returns its texts and
+// nodes. Returns a function that stops that.
+function watchServer(model, howToStart) {
+  const { dataset } = document.documentElement;
+  let started = "";
+  let isAsking = false;
+  const band = element("div", { class: "rb rb-band", role: "alert", hidden: true });
+  document.body.append(band);
+  const show = (state) => {
+    if (state === (dataset.runbookServer ?? "")) return;
+    if (state) dataset.runbookServer = state;
+    else delete dataset.runbookServer;
+    band.hidden = !state;
+    band.replaceChildren(...state === "stopped" ? [
+      element("strong", {}, "The runbook has stopped, or cannot be reached. "), ...howToStart(),
+      " Nothing that was saved is lost. Keep this page open: it notices when the runbook is back."] : [
+      element("strong", {}, "The runbook was started again. "),
+      "Nothing that was saved is lost. Load this page again to go on; if it asks for a token, open the address in the terminal instead. ",
+      element("button", { type: "button", class: "rb-main", onclick: () => location.reload() }, "Load this page again")]);
+    document.dispatchEvent(new CustomEvent(SERVER));
+    if (!state) reconnect(model);
+  };
+  const beat = async () => {
+    if (isAsking || document.visibilityState !== "visible") return;
+    isAsking = true;
+    const now = await startOfServer();
+    isAsking = false;
+    if (now === "") show("stopped");
+    else {
+      started ||= now ?? "";
+      show(now === started || !started ? "" : "restarted");
+    }
+  };
+  beat();
+  const timer = setInterval(beat, BEAT_MILLISECONDS);
+  const forgetAsked = listen(ASKED, beat);
+  return () => {
+    clearInterval(timer);
+    forgetAsked();
+    band.remove();
+  };
 }
 
 // The cell around `node`; voila wraps each cell in one more node.

@@ -43,7 +43,7 @@ class Finish {
     this.asked.hidden = !isKnown || isBusy || !view.doubts.length;
     redraw(this.doubts, view.doubts, () => (view.doubts ?? []).map((text) => element("li", { dir: "auto" }, text)));
     if (isKnown) this.drawKnown(view);
-    const news = this.isLost ? { message: RUN_AGAIN, advice: "", is_error: true } : this.news || view;
+    const news = this.isLost ? { message: runAgain(), advice: "", is_error: true } : this.news || view;
     redraw(this.live, [isBusy, news.message, news.advice, view.bundle], () => [
       isBusy ? progressBox(view.message || "Checking every step again…") : news.message ? messageBox(news) : "",
       view.bundle ? this.sealed(view) : "",
@@ -162,8 +162,10 @@ function render({ model, el }) {
   };
   model.on("msg:custom", hear);
   const forgetNext = standAtNext(model);
+  const forgetServer = listen(SERVER, draw);
   return () => {
     forgetNext();
+    forgetServer();
     model.off("msg:custom", hear);
     finish.stop();
     forgetKernel();

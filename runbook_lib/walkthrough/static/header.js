@@ -70,7 +70,7 @@ class Header {
     this.gates.hidden = !isKnown || !view.gates.length;
     if (view.next) this.drawNext(view.next);
     holdButtons(this.root, Boolean(view.busy_since) && !this.isLost);
-    this.say(this.isLost ? { message: RUN_AGAIN, advice: "", is_error: true } : view);
+    this.say(this.isLost ? { message: runAgain(), advice: "", is_error: true } : view);
   }
 
   drawKnown(view) {
@@ -126,7 +126,7 @@ class Header {
   // The app's page has room at the side where it is wide, for its parts. Nothing inside a cell can be
   // fixed there.
   buildSide() {
-    if (!document.getElementById("rendered_cells")) return;
+    if (!isApp()) return;
     this.sittings = element("ol", { class: "rb-steps" });
     this.side = element("nav", { class: "rb rb-side", "aria-label": "Parts of the set-up" }, this.sittings);
     const wide = matchMedia(WIDE);
@@ -169,6 +169,14 @@ class Header {
     });
   }
 
+  // What to do when the server is gone.
+  howToStart() {
+    const { tenant, sandbox, user } = this.model.get("view");
+    if (user) return ["Start your server again in JupyterHub."];
+    const command = ["runbook lab", isApp() ? "--app" : "", sandbox ? "--sandbox" : "", `--tenant ${tenant}`];
+    return ["Start it again in its terminal, as before: ", element("code", {}, command.filter(Boolean).join(" ")), "."];
+  }
+
   lose() {
     this.isLost = true;
     this.draw();
@@ -181,6 +189,8 @@ function render({ model, el }) {
   const forgetKernel = watchKernel(model, () => header.lose());
   model.on("change:view", draw);
   const forgetPerson = listen(PERSON, draw);
+  const forgetHeld = listen(SERVER, draw);
+  const forgetServer = watchServer(model, () => header.howToStart());
   draw();
   requestAnimationFrame(() => stick(header.root));
   const forgetSize = measure(header.root);
@@ -189,6 +199,8 @@ function render({ model, el }) {
     header.forgetWidth();
     forgetKernel();
     forgetPerson();
+    forgetHeld();
+    forgetServer();
     model.off("change:view", draw);
   };
 }

@@ -41,7 +41,7 @@ class Panel {
     this.line = element("button", { type: "button", class: "rb-fold", "data-action": "fold",
       onclick: () => setFold(view.id, !this.isOpen) });
     this.status = element("div", { class: "rb-reason" });
-    this.gone = element("div", { class: "rb-message", "data-error": "true", hidden: true }, RUN_AGAIN);
+    this.gone = element("div", { class: "rb-message", "data-error": "true", hidden: true });
     this.live = element("div", { role: "status", "aria-live": "polite" });
     this.watched = element("div", { class: "rb-message", hidden: true });
     this.tables = element("div", {});
@@ -68,6 +68,7 @@ class Panel {
     this.forget = [
       listen(PERSON, () => { for (const form of this.forms) form.drawWho(false); }),
       listen(FOLD, ({ id, isOpen }) => this.onFold(id, isOpen)),
+      listen(SERVER, () => { if (this.isLost) this.lose(); this.draw(); }),
     ];
     // Whoever comes back from the provider's page sees what is true now, and has acted.
     const look = () => {
@@ -91,6 +92,7 @@ class Panel {
   // Sends a request to the kernel; if there is none, says so and returns false. Where a person acts,
   // the step stays open until it is settled, whatever comes next meanwhile.
   send(content, buffers) {
+    if (isServerGone()) return false;
     if (content.action !== "validate") this.fold = true;
     const isSent = !this.isLost && ask(this.model, content, buffers);
     if (!isSent) this.lose({ isAsked: true });
@@ -623,7 +625,7 @@ class Panel {
 
   // The result of the last action, or a change of outcome that happened without one.
   latestNews(view, isBusy) {
-    if (this.isLost) return { message: this.hasFailed ? RUN_AGAIN : "", advice: "", is_error: true };
+    if (this.isLost) return { message: this.hasFailed ? runAgain() : "", advice: "", is_error: true };
     const before = this.seen || view;
     this.seen = { outcome: view.outcome, finished: view.finished };
     if (before.outcome !== view.outcome && before.finished === view.finished && !isBusy) {
@@ -640,7 +642,8 @@ class Panel {
     this.hasFailed ||= isAsked;
     this.typed = null;
     for (const form of this.forms) form.asked = null;
-    this.gone.hidden = this.hasFailed;
+    setText(this.gone, runAgain());
+    this.gone.hidden = this.hasFailed || !this.gone.textContent;
     this.drawNews(this.model.get("view"));
   }
 

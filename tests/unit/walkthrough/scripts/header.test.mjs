@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { beforeEach, describe, test } from "node:test";
 
-import { load, Model, newPage, put } from "./page.mjs";
+import { load, Model, newPage, put, settle } from "./page.mjs";
 import { headerView } from "./views.mjs";
 
 const { default: script, setPerson } = await load("dom.js", "header.js");
@@ -180,6 +180,104 @@ describe("the header", () => {
   test("removes its listeners when it is disposed", () => {
     const { model, stop } = shown();
     stop();
-    assert.deepEqual([model.heard.size, ...[...page.own.values()].map((hears) => hears.size)], [0, 0]);
+    const listeners = [...page.own.values()].map((hears) => hears.size);
+    assert.deepEqual([model.heard.size, page.timers.size, Math.max(...listeners)], [0, 0, 0]);
+    assert.equal(page.body.querySelector(".rb-band"), null);
+  });
+});
+
+describe("the server", () => {
+  // Lets one beat of the page pass.
+  const beat = async () => { page.wait(1000); await settle(); };
+
+  async function withServer(changes = {}) {
+    const all = shown(changes);
+    await settle();
+    const band = page.body.querySelector(".rb-band");
+    const button = all.root.querySelector('[data-action="check-all"]');
+    return { ...all, band, button, isHeld: () => button.getAttribute("aria-disabled") === "true" };
+  }
+
+  for (const [name, server] of [["gone", null], ["stopped behind a proxy", { status: 503 }], ["stopped in JupyterHub", { status: 424 }]]) {
+    test(`${name} is said once within two seconds, with how to start it, and every button is held`, async () => {
+      const { band, isHeld, model, button } = await withServer({ sandbox: false });
+      assert.deepEqual([band.hidden, isHeld()], [true, false]);
+      page.server = server;
+      await beat();
+      assert.deepEqual([band.hidden, isHeld(), band.getAttribute("role")], [false, true, "alert"]);
+      assert.match(band.textContent, /has stopped.*runbook lab --tenant acme.*Nothing that was saved is lost/);
+      button.click();
+      assert.deepEqual(model.sent, []);
+      const first = band.firstChild;
+      await beat();
+      assert.equal(band.firstChild, first);
+    });
+  }
+
+  test("that is gone is noticed at the next press, without waiting", async () => {
+    const { band, button } = await withServer();
+    page.server = null;
+    button.click();
+    await settle();
+    assert.equal(band.hidden, false);
+  });
+
+  test("that answers again is the same one: the line is connected again, and the buttons work", async () => {
+    const { band, model, isHeld } = await withServer();
+    page.server = null;
+    await beat();
+    page.server = { status: 200, started: "noon" };
+    await beat();
+    assert.deepEqual([band.hidden, isHeld(), model.reconnects], [true, false, 1]);
+  });
+
+  for (const [name, server] of [["another one", { status: 200, started: "one" }], ["one that does not know this page", { status: 403 }]]) {
+    test(`${name} asks to load the page again`, async () => {
+      const { band, isHeld } = await withServer();
+      page.server = null;
+      await beat();
+      page.server = server;
+      await beat();
+      assert.match(band.textContent, /was started again.*Nothing that was saved is lost/);
+      assert.equal(isHeld(), true);
+      band.querySelector("button").click();
+      assert.equal(page.isLoadedAgain, true);
+    });
+  }
+
+  test("without this question changes nothing; a page that nobody sees asks nothing", async () => {
+    page.server = { status: 404 };
+    const { band } = await withServer();
+    await beat();
+    assert.equal(band.hidden, true);
+    document.visibilityState = "hidden";
+    page.server = null;
+    await beat();
+    assert.equal(band.hidden, true);
+  });
+
+  test("is started as it was: without code, for practice, or in JupyterHub", async () => {
+    put("div", { id: "rendered_cells" });
+    const { band, model } = await withServer({ sandbox: true });
+    page.server = null;
+    await beat();
+    assert.match(band.textContent, /runbook lab --app --sandbox --tenant acme/);
+    page.server = { status: 200, started: "noon" };
+    await beat();
+    model.show({ user: "ann" });
+    page.server = null;
+    await beat();
+    assert.match(band.textContent, /in JupyterHub/);
+  });
+
+  test("and the kernel with it: the band alone says what to do", async () => {
+    const { live, model } = await withServer();
+    page.server = null;
+    await beat();
+    model.status("dead");
+    assert.doesNotMatch(live.textContent, /press Start/);
+    page.server = { status: 200, started: "noon" };
+    await beat();
+    assert.match(live.textContent, /press Start/);
   });
 });

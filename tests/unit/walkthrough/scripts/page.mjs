@@ -150,6 +150,8 @@ export function newPage() {
   const hearing = (kind) => own.get(kind) ?? own.set(kind, new Set()).get(kind);
   page.own = own;
   page.stored = new Map();
+  // What the server answers to the page's own question: a status, and when it was started; null is nothing.
+  page.server = { status: 200, started: "noon" };
   page.comeBack = () => { for (const hear of [...hearing("focus")]) hear(); };
   const widths = new Set();
   page.narrow = () => { page.isNarrow = true; for (const call of widths) call(); };
@@ -174,7 +176,7 @@ export function newPage() {
     CSS: { supports: () => !page.isOld },
     CustomEvent: class { constructor(type, options = {}) { this.type = type; this.detail = options.detail; } },
     Event: class { constructor(type) { this.type = type; } },
-    location: { pathname: "/lab/tree/walkthrough/facebook_marketing.ipynb", href: "https://lab.example/lab/tree/" },
+    location: { reload: () => { page.isLoadedAgain = true; }, pathname: "/lab/tree/walkthrough/facebook_marketing.ipynb", href: "https://lab.example/lab/tree/" },
     sessionStorage: {
       getItem: (name) => page.stored.get(name) ?? null,
       setItem: (name, value) => page.stored.set(name, value),
@@ -186,6 +188,11 @@ export function newPage() {
       addEventListener: (_kind, call) => widths.add(call),
       removeEventListener: (_kind, call) => widths.delete(call),
     }),
+    fetch: async () => {
+      if (!page.server) throw new TypeError("Failed to fetch");
+      const { status, started } = page.server;
+      return { status, ok: status === 200, json: async () => ({ started }) };
+    },
     ResizeObserver: class { observe() {} disconnect() {} },
     requestAnimationFrame: (call) => call(),
     setTimeout: (call, delay) => later(call, delay),
@@ -218,7 +225,9 @@ export class Model {
     this.statusHears = null;
     this.widget_manager = { kernel: {
       statusChanged: { connect: (hear) => { this.statusHears = hear; }, disconnect: () => { this.statusHears = null; } },
-      disposed: { connect() {}, disconnect() {} } } };
+      disposed: { connect() {}, disconnect() {} },
+      connectionStatus: "connecting",
+      reconnect: async () => { this.reconnects = (this.reconnects ?? 0) + 1; } } };
   }
   get(name) { return name === "view" ? this.view : undefined; }
   on(kind, hear) { this.heard.set(kind, hear); }

@@ -689,11 +689,31 @@ describe("without the kernel", () => {
     assert.equal(live.textContent, AGAIN);
   });
 
+  test("a panel sends nothing to a server that is gone, keeps what was typed, and works again with it", () => {
+    const { model, root, field, live, press, type } = shown();
+    const hear = (state) => {
+      if (state) document.documentElement.dataset.runbookServer = state;
+      else delete document.documentElement.dataset.runbookServer;
+      document.dispatchEvent(new CustomEvent("runbook:server"));
+    };
+    type("app_id", "123456789012345");
+    hear("stopped");
+    assert.ok(root.querySelectorAll("button").filter((one) => !one.classList.contains("rb-fold"))
+      .every((one) => one.getAttribute("aria-disabled") === "true"));
+    press("check");
+    field("app_id").dispatch("keydown", { key: "Enter" });
+    page.wait(200);
+    assert.deepEqual([model.sent, live.textContent, field("app_id").value], [[], "", "123456789012345"]);
+    hear("");
+    press("check");
+    assert.equal(model.sent.length, 1);
+  });
+
   test("a panel removes its timers and listeners when it is disposed", () => {
     const { model, stop } = shown();
     const listeners = () => [...page.own.values()].map((hears) => hears.size);
-    assert.deepEqual([page.timers.size, ...listeners()], [1, 1, 1, 1]);
+    assert.deepEqual([page.timers.size, ...listeners()], [1, 1, 1, 1, 1]);
     stop();
-    assert.deepEqual([page.timers.size, model.heard.size, ...listeners()], [0, 0, 0, 0, 0]);
+    assert.deepEqual([page.timers.size, model.heard.size, ...listeners()], [0, 0, 0, 0, 0, 0]);
   });
 });
