@@ -78,7 +78,8 @@ class Input:
     `parse` returns the typed value of a text, or raises `ValueError` with a
     message for the operator that never quotes a secret. `doubt` returns why a typed value is
     likely to be refused, or nothing: a warning, since what it knows grows old. `choices` are the
-    names that a list may have, each with those that it depends on. `provider`
+    names that a list may have, each with those that it depends on; `locked` are always in it.
+    `provider`
     names the company whose setting it is; the runner's own have none.
     """
 
@@ -92,6 +93,7 @@ class Input:
     secret: bool = False
     required: bool = False
     choices: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    locked: tuple[str, ...] = ()
     provider: str = ""
 
     @property
@@ -297,6 +299,12 @@ class Step:
     def spends(self) -> str:
         """Return what the step's checks use up or change; empty if they only read."""
         return " ".join(check.spends for check in self.checks if check.spends)
+
+    def doubts(self, values: Mapping[str, Value]) -> list[str]:
+        """Return what is doubtful about those of `values` that this step asks for."""
+        given = [item for item in self.inputs if not item.secret and item.name in values]
+        doubts = [(item.label, item.doubt(values[item.name])) for item in given]
+        return [f"{label}: {doubt}" for label, doubt in doubts if doubt]
 
     @property
     def heading(self) -> str:

@@ -134,12 +134,14 @@ def perform_checks(
     open_context: Callable[[], CheckContext],
     *,
     lacking: Callable[[Check], Sequence[str]],
+    doubts: Sequence[str] = (),
 ) -> Performed:
     """
     Return what `checks` found, in their order, or why nothing was checked.
 
     `open_context` returns a context for each; `lacking` returns the labels of
-    what a check needs and was not given. A check that breaks off, or that takes longer
+    what a check needs and was not given. The first finding warns of `doubts`: what is doubtful
+    about the step's values. A check that breaks off, or that takes longer
     than a step may, is an inconclusive finding; only `JournalError` is raised.
     """
     if not checks:
@@ -163,6 +165,10 @@ def perform_checks(
         for check, context, future in zip(checks, contexts, running, strict=True)
     ]
     seen = tuple(result for result in results if result is not None)
+    if seen and doubts:
+        first = seen[0].finding
+        warned = replace(first, warnings=(*doubts, *first.warnings))
+        seen = (seen[0]._replace(finding=warned), *seen[1:])
     return seen, "" if seen else "No check applies to the chosen permissions."
 
 

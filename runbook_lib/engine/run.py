@@ -489,7 +489,12 @@ class Run(KnownRun):
         lacking = {
             check: [item.label for item in self.lacking(check, values)] for check in step.checks
         }
-        perform = partial(perform_checks, step.checks, open_context, lacking=lacking.__getitem__)
+        perform = partial(
+            perform_checks,
+            *(step.checks, open_context),
+            lacking=lacking.__getitem__,
+            doubts=step.doubts(values),
+        )
         return Prepared(self.subject(self.history), perform)
 
     def open_session(self) -> Session:

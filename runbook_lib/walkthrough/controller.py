@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -33,7 +33,7 @@ from runbook_lib.walkthrough.consent import AWAITED_SECONDS, Accept, Consent
 from runbook_lib.walkthrough.credentials import SavedCredentials
 from runbook_lib.walkthrough.displays import Displays
 from runbook_lib.walkthrough.everything import Round, check_everything, lacking, plan, summary
-from runbook_lib.walkthrough.inputs import accept, credential, effect, problem, sentence
+from runbook_lib.walkthrough.inputs import accept, credential, doubt, effect, problem, sentence
 from runbook_lib.walkthrough.sealing import doubts, packed, seal_evidence, sealed_words
 from runbook_lib.walkthrough.statements import Statements
 from runbook_lib.walkthrough.views import is_watched
@@ -151,9 +151,29 @@ class Walkthrough:
         self._consent.close()
         self.run.close()
 
-    def perform(self, step: Step, inputs: dict[str, Any], *, is_asked: bool = True) -> None:
-        """Accept the inputs and check the step, off this thread; note whether a person asked."""
-        self._begin(step, lambda: self._check(step, inputs, is_asked=is_asked))
+    def perform(
+        self,
+        step: Step,
+        inputs: dict[str, Any],
+        sure: Collection[str] = (),
+        *,
+        is_asked: bool = True,
+    ) -> None:
+        """
+        Accept the inputs, doubtful ones if they are among the `sure`, and check the step.
+
+        That happens off this thread; the journal notes whether a person asked.
+        """
+        self._begin(step, lambda: self._check(step, inputs, sure, is_asked=is_asked))
+
+    def save(self, step: Step, inputs: dict[str, Any], sure: Collection[str] = ()) -> None:
+        """Accept the inputs as `perform` does, without checking the step."""
+
+        def take() -> str:
+            self._take(step, inputs, sure)
+            return "Saved."
+
+        self._begin(step, take)
 
     def say(
         self, step: Step, kind: WordKind, words: dict[str, Any], files: list[dict[str, Any]]
@@ -165,7 +185,7 @@ class Walkthrough:
         """
 
         def record() -> str:
-            self._take(step, dict(words.get("inputs", {})))
+            self._take(step, dict(words.get("inputs", {})), words.get("sure", ()))
             return self._record(step, self._statements.word(step, kind, words, files))
 
         self._begin(step, record)
@@ -255,10 +275,11 @@ class Walkthrough:
         sealing.activity = replace(sealing.activity, message=message)
         self.displays.draw()
 
-    def problem(self, name: str, text: str) -> tuple[str, str]:
-        """Return what is wrong with an input's text, and what saving it undoes, or nothing."""
-        items = {item.name: item for item in self.run.procedure.inputs}
-        return problem(items[name], text), effect(self.run, items[name], text)
+    def problem(self, name: str, text: str) -> dict[str, str]:
+        """Return what is wrong with an input's text or doubtful, and what saving it undoes."""
+        item = {item.name: item for item in self.run.procedure.inputs}[name]
+        undone = effect(self.run, item, text)
+        return {"problem": problem(item, text), "doubt": doubt(item, text), "effect": undone}
 
     def keep(self, step: Step, name: str, store: str, inputs: dict[str, Any]) -> None:
         """
@@ -350,8 +371,15 @@ class Walkthrough:
 
         self._begin(step, say_so)
 
-    def _check(self, step: Step, inputs: dict[str, Any], *, is_asked: bool = True) -> str:
-        self._take(step, inputs)
+    def _check(
+        self,
+        step: Step,
+        inputs: dict[str, Any],
+        sure: Collection[str] = (),
+        *,
+        is_asked: bool = True,
+    ) -> str:
+        self._take(step, inputs, sure)
         was_settled = self.run.state.steps[step.id].is_settled
         state = self.run.perform(step.id, is_asked=is_asked)
         if not was_settled:
@@ -367,9 +395,9 @@ class Walkthrough:
         checked = f"Checked: {label_of(state.conclusion)}." if state.findings or not absent else ""
         return f"{checked or 'Not checked.'} {advice}".strip()
 
-    def _take(self, step: Step, inputs: dict[str, Any]) -> None:
+    def _take(self, step: Step, inputs: dict[str, Any], sure: Collection[str] = ()) -> None:
         """
-        Accept the typed values; raises `SettingsError` if one is refused.
+        Accept the typed values; raises `SettingsError` if one is refused, or doubtful.
 
         A step that was tried without one of them is checked again, unless that spends, or at
         least says what it lacks now: `step` itself only where its own check does not follow.
@@ -378,20 +406,27 @@ class Walkthrough:
             return
         tried = [state.step for state in self.run.state.steps.values() if state.checked_on]
         before = {other: lacking(self.run, other) for other in tried}
-        refused = accept(self.run, inputs)
-        problems = [{"input": name, "problem": sentence(why)} for name, why in refused.items()]
+        refused, doubtful = accept(self.run, inputs, sure)
+        problems = [
+            *({"input": name, "problem": sentence(why)} for name, why in refused.items()),
+            *({"input": name, "doubt": why} for name, why in doubtful.items()),
+        ]
         self._activities.count(step.id, "taken", refused=problems)
         for other in (other for other in tried if lacking(self.run, other) != before[other]):
             if other.spends and not all(self.run.lacking(check) for check in other.checks):
                 continue
             if other != step:
                 self.perform(other, {}, is_asked=False)
-            elif refused:
+            elif problems:
                 self.run.perform(step.id)
+        labels = {item.name: item.label for item in self.run.procedure.inputs}
         if refused:
-            labels = {item.name: item.label for item in self.run.procedure.inputs}
             msg = " ".join(f"{labels[name]}: {reason}." for name, reason in refused.items())
             raise SettingsError(msg, next_step="Correct it, then press the button again.")
+        if doubtful:
+            msg = f"Not saved yet: {', '.join(labels[name] for name in doubtful)}."
+            advice = "Read the warning at the field: correct the value, or press Use it anyway."
+            raise SettingsError(msg, next_step=advice)
 
     def _begin(self, step: Step, action: Callable[[], str]) -> None:
         """Run `action` off this thread; show that it runs, and its result."""

@@ -4,7 +4,7 @@ What a person types into a panel: validated while typing, then accepted.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from runbook_lib.config.settings import secret_of, typed
@@ -30,22 +30,24 @@ def problem(item: Input, text: str) -> str:
     return ""
 
 
-def effect(run: KnownRun, item: Input, text: str) -> str:
-    """
-    Return what is doubtful about this value, and which steps must be done again once it is saved.
+def doubt(item: Input, text: str) -> str:
+    """Return why this value is likely to be refused by the remote system; empty without a doubt."""
+    try:
+        return "" if item.secret or not text.strip() else item.doubt(item.parse(text))
+    except ValueError:
+        return ""
 
-    Neither keeps a person from saving it.
-    """
+
+def effect(run: KnownRun, item: Input, text: str) -> str:
+    """Return which steps must be done again once this value is saved; empty for none."""
     if not text.strip():
         return ""
     try:
         undone = run.undone_by(item, text.strip())
-        doubt = "" if item.secret else item.doubt(item.parse(text))
     except ValueError:
         return ""
     steps = ", ".join(step.number for step in undone)
-    again = f"Once this is saved, these must be done again: {steps}." if steps else ""
-    return " ".join(filter(None, (doubt, again)))
+    return f"Once this is saved, these must be done again: {steps}." if steps else ""
 
 
 def sentence(reason: str) -> str:
@@ -53,15 +55,19 @@ def sentence(reason: str) -> str:
     return f"{reason[:1].upper()}{reason[1:]}"
 
 
-def accept(run: Run, values: Mapping[str, Any]) -> dict[str, str]:
+def accept(
+    run: Run, values: Mapping[str, Any], sure: Collection[str] = ()
+) -> tuple[dict[str, str], dict[str, str]]:
     """
-    Use the typed values, and return those that were refused: the reason by the input's name.
+    Use the typed values, and return those that were not used: the reason by the input's name.
 
-    A secret stays in memory, other values go into the journal. A valid value is
-    used even if another one is refused. An emptied field is the default again; an
+    First those that are refused, then those that are doubtful and not in use yet: a person must
+    be `sure` of them by name. A secret stays in memory, other values go into the journal. A valid
+    value is used even if another one is refused. An emptied field is the default again; an
     empty credential changes nothing.
     """
     refused: dict[str, str] = {}
+    doubtful: dict[str, str] = {}
     for item in run.procedure.inputs:
         value = values.get(item.name)
         if value is None or (item.secret and not value):
@@ -72,10 +78,16 @@ def accept(run: Run, values: Mapping[str, Any]) -> dict[str, str]:
             elif item.secret:
                 run.set_secret(item, str(value))
             else:
-                run.give(item.name, _typed(item, value))
+                accepted = _typed(item, value)
+                is_known = item.name in sure or run.values.get(item.name) == accepted
+                why = "" if is_known else item.doubt(accepted)
+                if why:
+                    doubtful[item.name] = why
+                else:
+                    run.give(item.name, accepted)
         except ValueError as error:
             refused[item.name] = str(error)
-    return refused
+    return refused, doubtful
 
 
 def credential(step: Step, name: str) -> Input:

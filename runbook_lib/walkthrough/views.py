@@ -168,7 +168,9 @@ def step_view(
         "assigned": _assigned(state),
         "reason": with_times(record.reason),
         "remarks": [with_times(text) for text in record.remarks],
-        **{name: gathered(record, name) for name in ("warnings", "limits", "changes")},
+        # What was taken all the same stays in sight, also before a check has said so.
+        "warnings": list(dict.fromkeys([*step.doubts(values), *gathered(record, "warnings")])),
+        **{name: gathered(record, name) for name in ("limits", "changes")},
         "tables": [
             {
                 "caption": table.caption,
@@ -240,13 +242,17 @@ def _can_look(state: StepState, lacks: Sequence[Input]) -> bool:
 
 
 def _actions(state: StepState, scene: Scene, lacks: Sequence[Input]) -> dict[str, Any]:
-    """Return the action that a person needs next in this step, one beside it, and the others."""
+    """
+    Return the action that a person needs next in this step, one beside it, and the others.
+
+    Texts ask to check again: `again` is that button, where it is neither of the two.
+    """
     step = state.step
     person = "answer" if _is_question(step) else "attest"
     page = "open" if step.links and step.links[0].url(scene.link_values) else ""
     primary, other = _next_actions(state, scene, lacks, person=person, page=page)
+    again = "check" if step.checks and "check" not in (primary, other) else ""
     possible = {
-        "check": bool(step.checks or step.inputs),
         "consent": step.consent_gives is not None,
         person: True,
         "link": state.conclusion.needs_another and scene.has_confirm_page,
@@ -260,6 +266,7 @@ def _actions(state: StepState, scene: Scene, lacks: Sequence[Input]) -> dict[str
     return {
         "primary": primary,
         "other": other,
+        "again": again,
         "menu": [name for name in menu if name not in (primary, other)],
     }
 
@@ -700,7 +707,10 @@ def _input_view(
         "kind": kind,
         "value": "" if item.secret else value if isinstance(value, bool) else as_text(value),
         "rests": credentials.get(item.name, ""),
-        "choices": [{"name": name, "needs": list(needs)} for name, needs in item.choices],
+        "choices": [
+            {"name": name, "needs": list(needs), "is_locked": name in item.locked}
+            for name, needs in item.choices
+        ],
     }
 
 

@@ -118,7 +118,12 @@ class StepPanel(_Panel):
             action(self, message, buffers)
 
     def _check(self, message: dict[str, Any], _buffers: list[Any]) -> None:
-        self._walkthrough.perform(self._step, dict(message.get("inputs", {})))
+        inputs, sure = dict(message.get("inputs", {})), message.get("sure", ())
+        self._walkthrough.perform(self._step, inputs, sure)
+
+    def _save(self, message: dict[str, Any], _buffers: list[Any]) -> None:
+        inputs, sure = dict(message.get("inputs", {})), message.get("sure", ())
+        self._walkthrough.save(self._step, inputs, sure)
 
     def _look(self, _message: dict[str, Any], _buffers: list[Any]) -> None:
         self._walkthrough.look(self._step)
@@ -135,8 +140,8 @@ class StepPanel(_Panel):
 
     def _validate(self, message: dict[str, Any], _buffers: list[Any]) -> None:
         name = str(message["name"])
-        problem, effect = self._walkthrough.problem(name, str(message["value"]))
-        self.send({"kind": "problem", "name": name, "problem": problem, "effect": effect})
+        problem = self._walkthrough.problem(name, str(message["value"]))
+        self.send({"kind": "problem", "name": name, **problem})
 
     def _keep(self, message: dict[str, Any], _buffers: list[Any]) -> None:
         inputs = dict(message.get("inputs", {}))
@@ -156,6 +161,7 @@ class StepPanel(_Panel):
 
     _actions: dict[str, Callable[[StepPanel, dict[str, Any], list[Any]], None]] = {  # noqa: RUF012
         "check": _check,
+        "save": _save,
         "look": _look,
         **dict.fromkeys(WORDS, _say),
         **dict.fromkeys(NOTES, _add_note),

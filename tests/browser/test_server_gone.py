@@ -1,4 +1,4 @@
-"""The page when its server stops, starts again or cannot be reached, in the app and in JupyterLab."""
+"""The page when its server stops, is started again, or cannot be reached: app and JupyterLab."""
 
 from __future__ import annotations
 
@@ -70,4 +70,5 @@ def test_a_server_that_is_gone_is_seen(
     expect(band.filter(visible=True)).to_have_count(0, timeout=_PATIENCE)
     if is_app:
         walk.ready()
-        expect(page.locator(f"#runbook-{_STEP}")).to_have_attribute("data-outcome", "attested")
+        panel = page.locator(f"#runbook-{_STEP}")
+        expect(panel).to_have_attribute("data-outcome", "attested", timeout=_PATIENCE)

@@ -191,5 +191,6 @@ def permissions(*default: str, example: str) -> Input:
             (name, PERMISSION_DEPENDENCIES.get(name, ()))
             for name in dict.fromkeys((*with_dependencies(default), *KNOWN_PERMISSIONS))
         ),
+        locked=("public_profile",),
         provider=_FACEBOOK,
     )

@@ -31,6 +31,7 @@ class Panel {
     this.opened = {};
     // What the person decided, else undefined; what is settled by now is folded.
     this.fold = view.is_settled ? undefined : savedFolds()[view.id];
+    this.sure = new Map(); // values that were warned of, and are used anyway
     this.unsaved = new Set(); // credentials that the person does not want to save
     this.hasFailed = false; // asked for something when the kernel was gone
     this.typed = null; // what was sent last, until the kernel has accepted it
@@ -168,8 +169,9 @@ class Panel {
       const problem = element("div", { class: "rb-problem", id: `${id}-problem`, "aria-live": "polite", hidden: true });
       const note = element("div", { class: "rb-field-note", id: `${id}-note` });
       const effect = element("div", { class: "rb-again", id: `${id}-effect`, "aria-live": "polite" });
+      const doubt = element("div", { class: "rb-doubt", id: `${id}-doubt`, "aria-live": "polite", hidden: true });
       const field = element("input", {
-        id, type: input.kind, "aria-describedby": `${id}-note ${id}-problem ${id}-effect`, "data-name": input.name,
+        id, type: input.kind, "aria-describedby": `${id}-note ${id}-problem ${id}-doubt ${id}-effect`, "data-name": input.name,
         placeholder: input.example || null, autocomplete: "off", spellcheck: "false" });
       if (input.kind === "checkbox") field.checked = Boolean(input.value);
       else field.value = input.value;
@@ -182,29 +184,47 @@ class Panel {
       field.addEventListener("keydown", (event) => {
         if (event.key !== "Enter" || event.isComposing) return;
         event.preventDefault();
-        this.sendTyped({ action: "check" });
+        const { can_check: canCheck, spends } = this.model.get("view");
+        this.sendTyped({ action: canCheck && !spends ? "check" : "save" });
       });
       field.addEventListener("change", () => this.checkByItself());
-      const holder = element("div", {}, ...input.choices.length ? this.buildChoices(input, field) : [field], note, problem, effect);
+      const holder = element("div", {}, ...input.choices.length ? this.buildChoices(input, field) : [field], note, problem, doubt, effect);
       if (input.kind === "password") holder.append(this.buildKeep(input));
       const label = element("label", { for: id }, input.label);
       this.inputs.append(label, holder);
-      this.fields.set(input.name, { input, field, note, problem, effect, label, holder });
+      this.fields.set(input.name, { input, field, note, problem, doubt, effect, label, holder });
     }
   }
 
-  // A list is chosen by check marks; its text says the same, and takes other names.
+  // A list is chosen by check marks; its text says the same, and takes other names. What another name
+  // needs is ticked with it, and cannot be taken away alone.
   buildChoices(input, field) {
     const names = () => field.value.split(",").map((name) => name.trim()).filter(Boolean);
+    const needsOf = new Map(input.choices.map(({ name, needs }) => [name, needs]));
+    const withNeeds = (wanted) => {
+      const all = new Set(wanted); // a set grows while it is read
+      for (const name of all) for (const needed of needsOf.get(name) ?? []) all.add(needed);
+      return all;
+    };
     const boxes = input.choices.map(({ name, needs }) => {
       const box = element("input", { type: "checkbox", "data-choice": name, onchange: () => {
-        field.value = [...names().filter((other) => other !== name), ...box.checked ? [name] : []].join(", ");
+        const others = names().filter((other) => other !== name);
+        field.value = [...new Set([...others, ...box.checked ? withNeeds([name]) : []])].join(", ");
         field.dispatchEvent(new Event("input"));
       } });
       return [box, element("label", {}, box, ` ${name}`, needs.length
         ? element("span", { class: "rb-field-note" }, ` with ${needs.join(", ")}`) : null)];
     });
-    field.tick = () => { for (const [box] of boxes) box.checked = names().includes(box.dataset.choice); };
+    const locked = input.choices.filter((choice) => choice.is_locked).map(({ name }) => name);
+    field.tick = () => {
+      const chosen = names();
+      const all = withNeeds([...chosen, ...locked]);
+      for (const [box] of boxes) {
+        const name = box.dataset.choice;
+        box.checked = all.has(name);
+        box.disabled = locked.includes(name) || chosen.some((other) => other !== name && withNeeds([other]).has(name));
+      }
+    };
     field.addEventListener("input", field.tick);
     field.tick();
     const chosen = boxes.filter(([box]) => box.checked).map(([, label]) => label);
@@ -245,11 +265,17 @@ class Panel {
 
   validate(input, field) {
     if (input.kind === "checkbox") return;
+    this.sure.delete(input.name);
     this.send({ action: "validate", name: input.name, value: field.value });
   }
 
-  onProblem({ name, problem, effect = "" }) {
-    const { field, problem: shown, effect: undone } = this.fields.get(name);
+  // A value that the remote system is likely to refuse is used only if the person says so.
+  onProblem({ name, problem = "", doubt = "", effect = "" }) {
+    const { field, problem: shown, effect: undone, doubt: warned } = this.fields.get(name);
+    redraw(warned, [doubt], () => (doubt ? [element("span", { dir: "auto" }, `${doubt} `),
+      element("button", { type: "button", class: "rb-small", "data-anyway": name, "data-key": `anyway-${name}`,
+        onclick: () => { this.sure.set(name, field.value); this.sendTyped({ action: "save" }); } }, "Use it anyway")] : []));
+    warned.hidden = !doubt || this.sure.get(name) === field.value;
     setText(undone, effect);
     shown.textContent = problem;
     shown.hidden = !problem;
@@ -267,12 +293,13 @@ class Panel {
       }
     }
     const { taken, finished } = this.model.get("view");
+    const sure = Object.keys(inputs).filter((name) => this.sure.has(name) && this.sure.get(name) === inputs[name]);
     // A value that is left by pressing Check is sent once.
-    const text = JSON.stringify([content, inputs, taken, finished]);
+    const text = JSON.stringify([content, inputs, sure, taken, finished]);
     if (this.typed?.text === text) return true;
     this.typed = { inputs, taken, text };
     this.hasActed = finished + 1;
-    const isSent = this.send({ ...content, inputs }, buffers);
+    const isSent = this.send({ ...content, inputs, ...sure.length ? { sure } : {} }, buffers);
     if (!isSent) this.typed = null;
     return isSent;
   }
@@ -280,11 +307,11 @@ class Panel {
   // An accepted password is removed from its field; a refused value stays, with the reason.
   onTaken(view) {
     if (!this.typed || view.taken === this.typed.taken) return;
-    const refused = new Map(view.refused.map((one) => [one.input, one.problem]));
+    const refused = new Map(view.refused.map((one) => [one.input, one]));
     for (const [name, sent] of Object.entries(this.typed.inputs)) {
       const { input, field } = this.fields.get(name);
       if (refused.has(name)) {
-        this.onProblem({ name, problem: refused.get(name) });
+        this.onProblem({ name, ...refused.get(name) });
       } else if (input.kind === "checkbox" ? field.checked === sent : field.value === sent) {
         if (input.kind === "password") field.value = "";
         delete field.dataset.touched;
@@ -297,10 +324,11 @@ class Panel {
   // --- actions -------------------------------------------------------------
   // What comes next is blue, one more button beside it, the rest in a menu.
   drawActions(view) {
-    const { primary, other, menu } = view.actions;
-    const isTyped = this.hasTyped && view.can_check;
-    const main = isTyped ? "check" : primary;
-    const row = [...new Set([...isTyped ? ["check"] : [], primary, other, ...menu.includes("no") ? ["no"] : []])]
+    const { primary, other, again, menu } = view.actions;
+    const typed = this.hasTyped ? [...view.can_check ? ["check"] : [], "save"] : [];
+    const [main] = [...typed, primary];
+    const no = menu.includes("no") ? ["no"] : [];
+    const row = [...new Set([...typed, primary, other, again, ...no])]
       .filter((name) => name && name !== "attest" && !(name === "answer" && name === primary));
     const rest = menu.filter((name) => !row.includes(name));
     const held = this.model.get("view").busy_since;
@@ -339,7 +367,7 @@ class Panel {
     }
     if (name === "consent") return make(`Sign in with ${view.provider}`, () => this.askConsent());
     if (name === "link") return make("Ask a second person", () => this.send({ action: "link" }));
-    return make(view.can_check ? "Check" : "Save", () => this.sendTyped({ action: "check" }));
+    return make(name === "check" ? "Check" : "Save", () => this.sendTyped({ action: name }));
   }
 
   // Its answer comes by another page.
@@ -467,7 +495,7 @@ class Panel {
 
   // Why the step is where it is. Verified in part: what a person must look at stands at the button.
   drawReason(view, isNew) {
-    if (isNew) return [];
+    if (isNew) return view.warnings.map((text) => element("div", {}, element("em", {}, "Warning: "), text));
     const notes = [...view.remarks.map((text) => ["Note", text]),
       ...view.warnings.map((text) => ["Warning", text]),
       ...view.changes.map((text) => ["Changed", text]),

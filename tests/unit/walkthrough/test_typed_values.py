@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.cyclr.inputs import INSTALL_CONNECTOR
+from runbook_lib.connectors.facebook import inputs
 from runbook_lib.core.model import Finding, Outcome
+from runbook_lib.core.procedure import Step
+from runbook_lib.core.step_record import step_record
 from tests.support.words import attested
 from tests.unit.bodies import APP_ID, APP_SECRET
 from tests.unit.walkthrough.conftest import DONE, KNOWN, LEFT_OUT, OTHER_SECRET, Make
@@ -128,9 +132,10 @@ def test_a_field_is_validated_while_it_is_typed(
     """A field's problem is returned without storing the text; an empty field has no problem."""
 
     play = scene(app_step())
-    problem, effect = play.walkthrough.problem(name, text)
+    answer = play.walkthrough.problem(name, text)
+    problem = answer["problem"]
 
-    assert effect == ""
+    assert (answer["effect"], answer["doubt"]) == ("", "")
     assert problem.startswith(said)
     assert bool(problem) is bool(said)
     assert "halfasecret" not in problem
@@ -146,17 +151,81 @@ def test_a_field_is_validated_while_it_is_typed(
         ("app_display_name", "Acme", ""),
     ],
 )
-def test_a_doubtful_value_gives_a_warning_and_is_taken(
+def test_a_doubtful_value_gives_a_warning_while_it_is_typed(
     scene: Make, name: str, text: str, doubt: str
 ) -> None:
-    """A warning stands below the field while it is typed; nothing is refused."""
+    """A warning stands below the field while it is typed; it is no problem of its form."""
 
     play = scene(app_step())
-    problem, effect = play.walkthrough.problem(name, text)
+    answer = play.walkthrough.problem(name, text)
 
-    assert problem == ""
-    assert doubt in effect
-    assert bool(effect) is bool(doubt)
+    assert (answer["problem"], answer["effect"]) == ("", "")
+    assert doubt in answer["doubt"]
+    assert bool(answer["doubt"]) is bool(doubt)
+
+
+DOUBTFUL = [
+    ("permissions", "ads_raed", ("public_profile", "ads_raed"), "Did you mean ads_read?"),
+    ("app_display_name", "Facebook Leads for Acme", None, "It contains facebook"),
+]
+
+
+def naming_step() -> Step:
+    """Return a step that asks for the values that can be doubtful."""
+    return make_step("app", verified, inputs=(inputs.APP_DISPLAY_NAME, PERMISSIONS))
+
+
+@pytest.mark.parametrize("action", ["check", "save", "confirm"])
+@pytest.mark.parametrize(("name", "text", "value", "doubt"), DOUBTFUL)
+def test_a_doubtful_value_is_taken_only_from_somebody_who_is_sure(
+    scene: Make, name: str, text: str, value: Any, doubt: str, action: str
+) -> None:
+    """Whatever sends it, the value is not used until the person says so; then it stays in use."""
+
+    play = scene(naming_step())
+    step, before = play.step("app"), dict(play.run.values)
+
+    def send(*sure: str) -> None:
+        if action == "confirm":
+            words = {"by": "Ann", "inputs": {name: text}, "sure": list(sure)}
+            play.walkthrough.say(step, DONE, words, [])
+        else:
+            ask = play.walkthrough.perform if action == "check" else play.walkthrough.save
+            ask(step, {name: text}, list(sure))
+
+    send()
+    view = settled(play.screens["app"])
+    (refused,) = view["refused"]
+    assert refused["input"] == name
+    assert doubt in refused["doubt"]
+    assert "Use it anyway" in view["advice"]
+    assert (view["is_error"], view["written"]) == (True, 0)
+    assert dict(play.run.values) == before
+
+    send(name)
+    view = settled(play.screens["app"], 2)
+    assert (view["refused"], view["is_error"]) == ([], False)
+    assert play.run.values[name] == (value or text)
+    send()  # what is in use is not asked about again
+    assert settled(play.screens["app"], 3)["refused"] == []
+
+
+@pytest.mark.parametrize(("name", "text", "value", "doubt"), DOUBTFUL)
+def test_the_warning_of_a_value_stays(
+    scene: Make, name: str, text: str, value: Any, doubt: str
+) -> None:
+    """Panel and record warn of it: the panel at once, both with the check; once in a view."""
+
+    play = scene(naming_step())
+    play.walkthrough.save(play.step("app"), {name: text}, [name])
+    (saved,) = settled(play.screens["app"])["warnings"]
+    play.walkthrough.perform(play.step("app"), {})
+    (checked,) = settled(play.screens["app"], 2)["warnings"]
+    record = step_record(play.run.state.steps["app"])
+
+    assert doubt in saved
+    assert checked == saved
+    assert [finding.warnings for finding in record.checks] == [(saved,)]
 
 
 def test_a_problem_comes_with_an_example(scene: Make) -> None:
@@ -164,9 +233,12 @@ def test_a_problem_comes_with_an_example(scene: Make) -> None:
 
     play = scene(app_step())
 
-    assert play.walkthrough.problem("app_id", "x")[0].endswith("; for example 123456789012345")
-    assert "for example" not in play.walkthrough.problem("app_secret", "halfasecret")[0]
-    assert play.walkthrough.problem("service_domain", "acme")[0].count("acme-h.cyclr.com") == 1
+    assert play.walkthrough.problem("app_id", "x")["problem"].endswith(
+        "; for example 123456789012345"
+    )
+    assert "for example" not in play.walkthrough.problem("app_secret", "halfasecret")["problem"]
+    service_domain = play.walkthrough.problem("service_domain", "acme")["problem"]
+    assert service_domain.count("acme-h.cyclr.com") == 1
 
 
 def test_a_field_says_beforehand_what_saving_it_undoes(scene: Make) -> None:
@@ -178,17 +250,21 @@ def test_a_field_says_beforehand_what_saving_it_undoes(scene: Make) -> None:
 
     about = make_step("about", subject=("app_id", "app_secret"))
     play = scene(app_step(), about, make_step("other"), secrets={"app_secret": APP_SECRET})
-    assert play.walkthrough.problem("app_id", "123456789012345") == ("", "")
+
+    def effect(name: str, text: str) -> str:
+        return play.walkthrough.problem(name, text)["effect"]
+
+    assert effect("app_id", "123456789012345") == ""
     play.run.give("app_id", "123456789012345")
     play.run.say([attested("about"), attested("other")])
 
     said = "Once this is saved, these must be done again: 2."
-    assert play.walkthrough.problem("app_id", "543210987654321") == ("", said)
-    assert play.walkthrough.problem("app_secret", OTHER_SECRET) == ("", said)
-    assert play.walkthrough.problem("app_id", "123456789012345") == ("", "")
-    assert play.walkthrough.problem("app_secret", APP_SECRET) == ("", "")
-    assert play.walkthrough.problem("app_id", "x")[1] == ""
-    assert play.walkthrough.problem("permissions", "ads_read") == ("", "")
+    assert effect("app_id", "543210987654321") == said
+    assert effect("app_secret", OTHER_SECRET) == said
+    assert effect("app_id", "123456789012345") == ""
+    assert effect("app_secret", APP_SECRET) == ""
+    assert effect("app_id", "x") == ""
+    assert effect("permissions", "ads_read") == ""
     assert play.screens["about"].view["outcome"] == "not_run"  # drawn before; nothing was saved
 
 

@@ -12,6 +12,7 @@ import pytest
 from msgspec import structs
 
 from runbook_lib.connectors.facebook import inputs
+from runbook_lib.connectors.registry import connector_names, find_procedure
 from runbook_lib.core.advice import next_step
 from runbook_lib.core.model import (
     DATA,
@@ -898,9 +899,24 @@ def test_what_a_person_does_next_is_one_action_and_one_beside_it(
     actions = view(given, **more)["actions"]
 
     assert (actions["primary"], actions["other"]) == (primary, other)
-    assert not {primary, other}.intersection(actions["menu"])
+    assert not {primary, other, actions["again"]}.intersection(actions["menu"])
     named = {form["name"] for form in view(given, **more)["forms"]}
     assert {*actions["menu"], primary, other} <= {*named, "check", "consent", "link", "open", ""}
+
+
+@pytest.mark.parametrize("outcome", [each for each in Outcome if each is not Outcome.ATTESTED])
+@pytest.mark.parametrize(
+    "step",
+    [step for name in connector_names() for step in find_procedure(name).steps if step.checks],
+    ids=lambda step: step.id,
+)
+def test_a_check_is_in_sight_wherever_there_is_one(step: Step, outcome: Outcome) -> None:
+    """Texts ask to check again: the button is never in the menu, whatever else comes first."""
+
+    actions = view(state(step, outcome))["actions"]
+
+    assert [actions[name] for name in ("primary", "other", "again")].count("check") == 1
+    assert "check" not in actions["menu"]
 
 
 def test_the_rest_of_the_actions_is_in_the_menu() -> None:
@@ -915,11 +931,11 @@ def test_the_rest_of_the_actions_is_in_the_menu() -> None:
     assert menu(state(make_step("a")), has_confirm_page=True) == notes
     assert menu(state(app_step())) == notes
     assert menu(state(app_step(), Outcome.VERIFIED)) == ["attest", *notes]
-    assert menu(state(REVIEW, Outcome.WAITING)) == ["check", *notes]
+    assert menu(state(REVIEW, Outcome.WAITING)) == notes
     assert menu(state(consent_step())) == ["attest", *notes]
     assert menu(state(consent_step(), Outcome.VERIFIED)) == ["consent", "attest", *notes]
     saved = make_step("a", inputs=(inputs.APP_ID,))
-    assert menu(state(saved)) == ["check", *notes]
+    assert menu(state(saved)) == notes
     assert menu(state(make_step("a"), word=attested("a"))) == [*notes, "withdraw"]
 
 

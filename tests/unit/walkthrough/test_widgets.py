@@ -47,10 +47,10 @@ class FakeWalkthrough:
         """Show it at once, as the real one does."""
         finish.show({"done": 0})
 
-    def problem(self, *asked: Any) -> tuple[str, str]:
+    def problem(self, *asked: Any) -> dict[str, str]:
         """Record the call and return a problem."""
         self.asked.append(("problem", *asked))
-        return "It is too short.", "2 is undone."
+        return {"problem": "It is too short.", "effect": "2 is undone."}
 
     def hand_over(self, *asked: Any) -> str:
         """Record the call and return the secret."""
@@ -60,6 +60,7 @@ class FakeWalkthrough:
     def __getattr__(self, name: str) -> Callable[..., None]:
         if name not in (
             "perform",
+            "save",
             "look",
             "say",
             "keep",
@@ -96,9 +97,13 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     [
         (
             {"action": "check", "inputs": {"app_id": "1"}},
-            ("perform", STEP, {"app_id": "1"}),
+            ("perform", STEP, {"app_id": "1"}, ()),
         ),
-        ({"action": "check"}, ("perform", STEP, {})),
+        ({"action": "check"}, ("perform", STEP, {}, ())),
+        (
+            {"action": "save", "inputs": {"app_id": "1"}, "sure": ["app_id"]},
+            ("save", STEP, {"app_id": "1"}, ["app_id"]),
+        ),
         ({"action": "look"}, ("look", STEP)),
         *(
             (

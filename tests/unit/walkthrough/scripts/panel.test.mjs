@@ -192,7 +192,7 @@ describe("values that are typed", () => {
 });
 
 describe("a list that is chosen", () => {
-  const choices = [{ name: "public_profile", needs: [] }, { name: "ads_read", needs: [] }, { name: "leads_retrieval", needs: ["ads_read", "pages_show_list"] }];
+  const choices = [{ name: "public_profile", needs: [], is_locked: true }, { name: "ads_read", needs: [] }, { name: "leads_retrieval", needs: ["ads_read", "pages_show_list"] }];
   const list = (value) => ({ inputs: [{ ...stepView().inputs[0], name: "permissions", label: "Permissions", value, choices }] });
   const ticked = (root) => root.querySelectorAll("[data-choice]").filter((box) => box.checked).map((box) => box.dataset.choice);
 
@@ -217,28 +217,40 @@ describe("a list that is chosen", () => {
     const { root, field, type } = shown(list("public_profile"));
     tick(root, "ads_read", true);
     assert.equal(field("permissions").value, "public_profile, ads_read");
-    tick(root, "public_profile", false);
-    assert.equal(field("permissions").value, "ads_read");
-    type("permissions", " leads_retrieval ,public_profile,");
-    assert.deepEqual(ticked(root), ["public_profile", "leads_retrieval"]);
+    tick(root, "ads_read", false);
+    assert.equal(field("permissions").value, "public_profile");
+    type("permissions", " ads_read ,public_profile,");
+    assert.deepEqual(ticked(root), ["public_profile", "ads_read"]);
+  });
+
+  test("ticks what a name needs with it, and holds that as long as the name is ticked", () => {
+    const { root, field } = shown(list("public_profile"));
+    const held = () => root.querySelectorAll("[data-choice]").filter((box) => box.disabled).map((box) => box.dataset.choice);
     tick(root, "leads_retrieval", true);
-    assert.equal(field("permissions").value, "public_profile, leads_retrieval");
+    assert.equal(field("permissions").value, "public_profile, leads_retrieval, ads_read, pages_show_list");
+    assert.deepEqual([ticked(root), held()], [["public_profile", "ads_read", "leads_retrieval"], ["public_profile", "ads_read"]]);
+    tick(root, "leads_retrieval", false);
+    assert.deepEqual([ticked(root), held()], [["public_profile", "ads_read"], ["public_profile"]]);
+  });
+
+  test("shows what a name needs as ticked, and what is always there, even if the text does not name it", () => {
+    const { root } = shown(list("leads_retrieval"));
+    assert.deepEqual(ticked(root).sort(), ["ads_read", "leads_retrieval", "public_profile"]);
   });
 
   test("keeps names that it does not know", () => {
     const { model, root, field, press } = shown(list("public_profile, new_permission"));
     tick(root, "ads_read", true);
-    tick(root, "public_profile", false);
-    assert.equal(field("permissions").value, "new_permission, ads_read");
+    assert.equal(field("permissions").value, "public_profile, new_permission, ads_read");
     press("check");
-    assert.deepEqual(model.sent.at(-1).inputs, { permissions: "new_permission, ads_read" });
+    assert.deepEqual(model.sent.at(-1).inputs, { permissions: "public_profile, new_permission, ads_read" });
   });
 
   test("follows a choice from elsewhere, but not while it is being changed", () => {
     const { model, root } = shown(list("public_profile"));
     model.show(list("ads_read"));
-    assert.deepEqual(ticked(root), ["ads_read"]);
-    tick(root, "public_profile", true);
+    assert.deepEqual(ticked(root), ["public_profile", "ads_read"]);
+    tick(root, "ads_read", true);
     model.show(list("leads_retrieval"));
     assert.deepEqual(ticked(root), ["public_profile", "ads_read"]);
   });
@@ -414,10 +426,60 @@ describe("the display of a step", () => {
     assert.deepEqual(folds(shown({ kit: null }).root), ["History"]);
   });
 
-  test("has Save in place of Check if the step cannot be checked", () => {
-    assert.equal(shown().find('[data-action="check"]').textContent, "Check");
-    page = newPage();
-    assert.equal(shown({ can_check: false }).find('[data-action="check"]').textContent, "Save");
+  test("has Save as soon as a field was changed, until that is taken; it does not check", () => {
+    for (const canCheck of [true, false]) {
+      page = newPage();
+      const { model, root, type, press } = shown({ can_check: canCheck, actions: { primary: "attest", other: "", again: "", menu: ["skip"] } });
+      const save = () => root.querySelectorAll('[data-action="save"]').map((button) => button.textContent);
+      assert.deepEqual(save(), []);
+      type("app_id", "123456789012345");
+      assert.deepEqual(save(), ["Save"]);
+      press("save");
+      assert.deepEqual(model.sent, [{ action: "save", inputs: { app_id: "123456789012345" } }]);
+      model.show({ taken: 1, finished: 1 });
+      assert.deepEqual(save(), []);
+    }
+  });
+
+  test("saves by Enter where a check is not possible, or would spend something", () => {
+    for (const changes of [{ can_check: false }, { spends: "It creates a link." }]) {
+      page = newPage();
+      const { model, field, type } = shown(changes);
+      type("app_id", "1");
+      field("app_id").dispatch("keydown", { key: "Enter" });
+      assert.equal(model.sent[0].action, "save");
+    }
+  });
+
+  test("has Check in sight where a text says to check again", () => {
+    const { root } = shown({ actions: { primary: "open", other: "attest", again: "check", menu: [] }, links: [{ label: "App", url: "https://d.example/" }] });
+    assert.equal(root.querySelector('[data-action="check"]').closest(".rb-menu"), null);
+  });
+
+  test("uses a value that was warned of only after Use it anyway; another value is warned of again", () => {
+    const { model, root, find, field, type, press } = shown();
+    const anyway = () => root.querySelectorAll("[data-anyway]").filter((button) => !button.closest("[hidden]"));
+    type("app_id", "1");
+    assert.equal(anyway().length, 0);
+    press("check");
+    model.show({ taken: 1, finished: 1, refused: [{ input: "app_id", doubt: "Facebook refuses such names." }] });
+    assert.deepEqual([field("app_id").value, anyway().length, find(".rb-doubt").textContent],
+      ["1", 1, "Facebook refuses such names. Use it anyway"]);
+    anyway()[0].click();
+    assert.deepEqual(model.sent.at(-1), { action: "save", inputs: { app_id: "1" }, sure: ["app_id"] });
+    model.show({ taken: 2, finished: 2, refused: [] });
+    assert.equal(anyway().length, 0);
+    type("app_id", "2");
+    page.wait(200);
+    model.say({ kind: "problem", name: "app_id", problem: "", doubt: "Facebook refuses such names.", effect: "" });
+    assert.equal(anyway().length, 1);
+    press("check");
+    assert.equal(model.sent.at(-1).sure, undefined);
+  });
+
+  test("shows a warning of a value before anything was checked", () => {
+    const { root } = shown({ warnings: ["Permissions: no such name."] });
+    assert.match(root.querySelector(".rb-reason").textContent, /Warning: Permissions: no such name\./);
   });
 
   test("has its id and kind under History only", () => {
@@ -498,9 +560,9 @@ describe("the actions of a step", () => {
     model.show({ taken: 1 });
     assert.deepEqual(main(root), ["confirm-attest"]);
     page = newPage();
-    const saved = shown({ can_check: false, ...actions("attest", "", ["check"]) });
+    const saved = shown({ can_check: false, ...actions("attest") });
     saved.type("app_id", "1");
-    assert.deepEqual(main(saved.root), ["confirm-attest"]);
+    assert.deepEqual(main(saved.root), ["save"]);
   });
 
   test("ask a second person by a link, where there is one", () => {
