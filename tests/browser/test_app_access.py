@@ -298,8 +298,12 @@ def test_a_page_has_its_own_kernel(app: Lab, page: Page) -> None:
     eventually(lambda: kernel not in kernels(app))
 
 
-def test_leaving_with_an_unsaved_credential_asks_first(app: Lab, page: Page) -> None:
-    """Who stays keeps the kernel, and the credential; who leaves ends it, as without a question."""
+def test_leaving_with_something_unsaved_asks_first(app: Lab, page: Page) -> None:
+    """
+    A comment that was typed asks, too. Who stays keeps the kernel, and the credential.
+
+    Who leaves ends it, as without a question.
+    """
 
     settings = app.env_file.read_text(encoding="utf-8")
     secret = settings.partition("RUNBOOK_FACEBOOK_APP_SECRET=")[2].split()[0]
@@ -309,6 +313,12 @@ def test_leaving_with_an_unsaved_credential_asks_first(app: Lab, page: Page) -> 
     walk = Walk(page, app)
     walk.ready()
     (kernel,) = set(kernels(app)) - before
+    form = walk.form("fb-02-developer-account", "comment")
+    form.get_by_label("Comment", exact=True).fill("It asked for a phone number.")
+    with page.expect_event("dialog") as asked:
+        page.close(run_before_unload=True)
+    asked.value.dismiss()
+    form.get_by_label("Comment", exact=True).fill("")
     walk.fill(SECRET_STEP, app_secret=secret)
     assert walk.check(SECRET_STEP) == "verified"
 

@@ -115,6 +115,12 @@ class WordForm {
     this.fields.append(element("span", {}, label), element("div", { role: "group", "aria-label": label, class: "rb-options" }, ...boxes));
   }
 
+  // The labels of what was written and is not recorded; a name alone is soon typed again.
+  get unsaved() {
+    const fields = [...this.root.querySelectorAll("input[data-name]")].filter((field) => field.value && field.dataset.name !== "by");
+    return [...fields.map((field) => field.closest("div")?.previousElementSibling?.textContent ?? ""), ...this.files.length ? ["Screenshot"] : []];
+  }
+
   field(name) { return this.root.querySelector(`[data-name="${name}"]`); }
 
   // A second person is never offered the first one's name.
@@ -246,6 +252,7 @@ class WordForm {
     const names = files.map((file) => file.name || "pasted picture").join(", ");
     setText(this.fileNames, names && `Attached: ${names}`);
     this.removeFiles.hidden = !names;
+    this.panel.markUnsaved();
     this.refuse("");
   }
 

@@ -62,15 +62,16 @@ class Header {
     this.known.hidden = !isKnown;
     this.next.hidden = !view.next;
     this.done.hidden = !isKnown || Boolean(view.next);
-    // The app's page asks before it is left.
     this.root.dataset.begun = String(view.settled > 0);
-    this.root.dataset.unsaved = String(Boolean(view.unsaved) && !this.isLost);
+    // The app's page asks before it is left.
+    if (view.unsaved && !this.isLost) this.root.dataset.unsaved = "credentials";
+    else delete this.root.dataset.unsaved;
     if (isKnown) this.drawKnown(view);
     this.overview.hidden = !isKnown;
     this.gates.hidden = !isKnown || !view.gates.length;
     if (view.next) this.drawNext(view.next);
     holdButtons(this.root, Boolean(view.busy_since) && !this.isLost);
-    this.say(this.isLost ? { message: runAgain(), advice: "", is_error: true } : view);
+    this.say(this.isLost ? { message: this.loss, advice: "", is_error: true } : view);
   }
 
   drawKnown(view) {
@@ -169,6 +170,16 @@ class Header {
     });
   }
 
+  // What to do when the kernel is gone, and what went with it.
+  get loss() {
+    const again = runAgain();
+    if (!again) return "";
+    const typed = [...document.querySelectorAll(".rb-panel[data-unsaved]")].map((panel) => panel.getAttribute("data-unsaved"));
+    return [`${again} Everything that was recorded is kept.`,
+      this.model.get("view").unsaved ? "Lost: credentials that were not saved on this machine. Enter them again." : "",
+      typed.length ? `Not saved, so copy it first: ${typed.join("; ")}.` : ""].filter(Boolean).join("\n");
+  }
+
   // What to do when the server is gone.
   howToStart() {
     const { tenant, sandbox, user } = this.model.get("view");
@@ -183,12 +194,20 @@ class Header {
   }
 }
 
+// Text that was typed and not saved would be lost. (The app's page asks by itself, before its kernel ends.)
+function askBeforeLeaving() {
+  const hold = (event) => { if (document.querySelector(".rb-panel[data-unsaved]")) event.preventDefault(); };
+  window.addEventListener("beforeunload", hold);
+  return () => window.removeEventListener("beforeunload", hold);
+}
+
 function render({ model, el }) {
   const header = new Header(model, el);
   const draw = () => header.draw();
   const forgetKernel = watchKernel(model, () => header.lose());
   model.on("change:view", draw);
   const forgetPerson = listen(PERSON, draw);
+  const forgetLeaving = askBeforeLeaving();
   const forgetHeld = listen(SERVER, draw);
   const forgetServer = watchServer(model, () => header.howToStart());
   draw();
@@ -199,6 +218,7 @@ function render({ model, el }) {
     header.forgetWidth();
     forgetKernel();
     forgetPerson();
+    forgetLeaving();
     forgetHeld();
     forgetServer();
     model.off("change:view", draw);

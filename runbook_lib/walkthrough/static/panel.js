@@ -62,6 +62,7 @@ class Panel {
       this.details, this.menu);
     ignoreClicksWhileHeld(this.root);
     this.root.addEventListener("keydown", (event) => this.press(event));
+    this.root.addEventListener("input", () => this.markUnsaved());
     el.append(this.root);
     if (view.needs_consent) this.buildConsent(view.provider);
     this.draw();
@@ -245,6 +246,15 @@ class Panel {
     if (view.inputs.every(isThere) && this.hasTyped) this.sendTyped({ action: "check" });
   }
 
+  // What was typed here and is saved nowhere: the page asks before it is left, and a crash names it.
+  markUnsaved() {
+    const typed = [...this.fields.values()].filter(({ input, field }) => field.dataset.touched || (input.kind === "password" && field.value));
+    const address = this.consent.querySelector('[data-name="redirect"]')?.value ? ["Address to paste"] : [];
+    const labels = [...typed.map(({ input }) => input.label), ...address, ...this.forms.flatMap((form) => form.unsaved)];
+    if (labels.length) this.root.dataset.unsaved = `${this.model.get("view").number} (${labels.join(", ")})`;
+    else delete this.root.dataset.unsaved;
+  }
+
   get hasTyped() { return [...this.fields.values()].some(({ field }) => field.dataset.touched); }
 
   buildKeep(input) {
@@ -412,9 +422,14 @@ class Panel {
       element("div", { class: "rb-fields" },
         element("label", { for: id }, "Address to paste"), element("div", {}, field)),
       element("div", { class: "rb-row" }, element("button", { type: "button", "data-action": "redirect",
-        onclick: () => { const url = field.value; field.value = ""; this.send({ action: "redirect", url }); } },
+        onclick: () => this.sendAddress(field) },
       "Use this address")),
       this.consentHere));
+  }
+
+  sendAddress(field) {
+    if (this.send({ action: "redirect", url: field.value })) field.value = "";
+    this.markUnsaved();
   }
 
   // For another window or person; where the clipboard cannot be used, the address appears.
@@ -484,6 +499,7 @@ class Panel {
     // Its values have arrived: nobody has to press Check.
     if (view.can_look && !view.checked_on && !this.hasLooked && this.isOpen && !this.hasTyped) { this.hasLooked = true; this.lookAgain(); }
     if (!view.can_look) this.hasLooked = false;
+    this.markUnsaved();
   }
 
   drawLink(holder, link, url) {

@@ -50,6 +50,18 @@ describe("a form", () => {
     assert.deepEqual([skip.root.hidden, opener(panel, "skip").getAttribute("aria-expanded")], [true, "false"]);
   });
 
+  test("names what was written or attached and is not recorded", () => {
+    const { panel, form } = opened();
+    assert.equal(panel.root.dataset.unsaved, undefined);
+    form.field("note").value = "The page looks new.";
+    form.field("note").dispatch("input");
+    form.attach([file("a.png", 1)]);
+    assert.equal(panel.root.dataset.unsaved, "13 (Note, Screenshot)");
+    form.clear();
+    panel.draw();
+    assert.equal(panel.root.dataset.unsaved, undefined);
+  });
+
   test("has the focus in the first field that is shown: a known name has none", () => {
     setPerson("Ada");
     const { form } = opened("comment", {}, "");

@@ -155,9 +155,9 @@ describe("the header", () => {
 
   test("says for the app's page whether a credential would be lost", () => {
     const { model, root } = shown();
-    assert.equal(root.dataset.unsaved, "false");
+    assert.equal(root.dataset.unsaved, undefined);
     model.show({ unsaved: true });
-    assert.equal(root.dataset.unsaved, "true");
+    assert.equal(root.dataset.unsaved, "credentials");
   });
 
   test("announces that the kernel is gone", () => {
@@ -183,6 +183,42 @@ describe("the header", () => {
     const listeners = [...page.own.values()].map((hears) => hears.size);
     assert.deepEqual([model.heard.size, page.timers.size, Math.max(...listeners)], [0, 0, 0]);
     assert.equal(page.body.querySelector(".rb-band"), null);
+  });
+});
+
+describe("what is not saved", () => {
+  const leave = () => {
+    const event = { isHeld: false, preventDefault() { this.isHeld = true; } };
+    for (const hear of page.own.get("beforeunload")) hear(event);
+    return event.isHeld;
+  };
+
+  test("is asked about before the page is left, and only then", () => {
+    shown();
+    const panel = put("section", { class: "rb-panel" });
+    assert.equal(leave(), false);
+    panel.dataset.unsaved = "13 (App ID)";
+    assert.equal(leave(), true);
+  });
+
+  test("is named after a crash, with what is kept", () => {
+    const { model, live } = shown({ unsaved: true });
+    put("section", { class: "rb-panel", "data-unsaved": "13 (App ID)" });
+    put("section", { class: "rb-panel", "data-unsaved": "15 (Note)" });
+    model.status("autorestarting");
+    assert.match(live.textContent, /Everything that was recorded is kept\.\nLost: credentials .*\nNot saved, so copy it first: 13 \(App ID\); 15 \(Note\)\./);
+    page = newPage();
+    const { model: other, live: said } = shown();
+    other.status("dead");
+    assert.doesNotMatch(said.textContent, /Lost|Not saved/);
+  });
+
+  test("asks to load the app's page again, which has no Start", () => {
+    put("div", { id: "rendered_cells" });
+    const { model, live } = shown();
+    model.status("dead");
+    assert.match(live.textContent, /load this page again/);
+    assert.doesNotMatch(live.textContent, /Start/);
   });
 });
 

@@ -165,6 +165,7 @@ export function newPage() {
       removeEventListener: (kind, hear) => (kind.startsWith("runbook:") ? hearing(kind).delete(hear) : heard.delete(kind)),
       dispatchEvent: (event) => { for (const hear of [...hearing(event.type)]) hear(event); },
       getElementById: (id) => body.querySelector(`[id="${id}"]`),
+      querySelector: (selector) => body.querySelector(selector),
       querySelectorAll: (selector) => body.querySelectorAll(selector),
       createRange: () => ({ selectNodeContents: (node) => { page.selected = node; } }),
     },

@@ -456,6 +456,22 @@ describe("the display of a step", () => {
     assert.equal(root.querySelector('[data-action="check"]').closest(".rb-menu"), null);
   });
 
+  test("names what was typed and is not saved: fields and addresses", () => {
+    const { model, root, field, type, press } = shown({ needs_consent: true });
+    const unsaved = () => root.dataset.unsaved;
+    assert.equal(unsaved(), undefined);
+    type("app_id", "1");
+    assert.equal(unsaved(), "13 (App ID)");
+    press("check");
+    model.show({ taken: 1, finished: 1 });
+    assert.equal(unsaved(), undefined);
+    field("redirect").value = "https://acme/callback?code=AQ";
+    field("redirect").dispatch("input");
+    assert.equal(unsaved(), "13 (Address to paste)");
+    press("redirect");
+    assert.equal(unsaved(), undefined);
+  });
+
   test("uses a value that was warned of only after Use it anyway; another value is warned of again", () => {
     const { model, root, find, field, type, press } = shown();
     const anyway = () => root.querySelectorAll("[data-anyway]").filter((button) => !button.closest("[hidden]"));
