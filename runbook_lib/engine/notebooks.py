@@ -105,7 +105,8 @@ def notebook_text(procedure: Procedure) -> str:
         cells.append(_markdown("begin", _begin(procedure, procedure.road)))
     numbers, sitting = procedure.numbers, ""
     for section in procedure.sections:
-        cells.append(_markdown(section.id, f"## {section.title}\n\n{section.intro}"))
+        intro = _folded("About this part", section.intro)
+        cells.append(_markdown(section.id, f"## {section.title}\n\n{intro}"))
         for step in section.steps:
             heading = "" if step.sitting == sitting else f"### {step.sitting}\n\n"
             sitting = step.sitting
@@ -143,14 +144,20 @@ def _parameters(procedure: Procedure) -> str:
 
 
 def _begin(procedure: Procedure, road: Road) -> str:
-    """Return how long it takes, what to have at hand, and what others decide, in one screen."""
+    """Return how long it takes and what to have at hand; what others decide is folded away."""
     ready = "\n".join(f"- {text}" for text in road.ready)
-    takes = {step.id: f"- {step.title}: {step.usual_time}" for step in procedure.steps}
-    gates = "\n".join(takes[gate.step] for gate in road.gates)
+    lines = {step.id: f"- {step.title}: {step.usual_time}" for step in procedure.steps}
+    gates = "\n".join(lines[gate.step] for gate in road.gates)
+    takes = f"How long {procedure.providers[0].title} takes"
+    folded = _folded(takes, f"{gates}\n\nRead in: {road.source}.")
     return (
-        f"## Before you begin\n\n**{road.whole}**: {road.source}.\n\n"
-        f"Have at hand:\n\n{ready}\n\n{procedure.providers[0].title} decides:\n\n{gates}"
+        f"## Before you begin\n\n**{road.whole}** in all. Have at hand:\n\n{ready}\n\n{folded}"
     )
+
+
+def _folded(summary: str, text: str) -> str:
+    # NOTE: CommonMark reads Markdown in an HTML block again only after a blank line.
+    return f"<details><summary>{summary}</summary>\n\n{text}\n\n</details>"
 
 
 def _text(step: Step, number: str) -> str:
@@ -161,9 +168,7 @@ def _text(step: Step, number: str) -> str:
         page = f"Documented step {step.source.step}" if step.source.step else "Documented text"
         summary = "Not on the documented page: why" if reading else page
         source = f"Read in: {reading}." if reading else ""
-        # NOTE: CommonMark reads Markdown in an HTML block again only after a blank line.
-        folded = "\n\n".join(filter(None, (step.prose, source)))
-        parts.append(f"<details><summary>{summary}</summary>\n\n{folded}\n\n</details>")
+        parts.append(_folded(summary, "\n\n".join(filter(None, (step.prose, source)))))
     return "\n\n".join(parts)
 
 

@@ -389,13 +389,15 @@ def _sittings(state: RunState) -> list[dict[str, Any]]:
             (unsettled or steps)[0],
         )
         done = len(steps) - len(unsettled)
+        # Nothing stands beside a part that nobody has begun.
+        is_new = all(shown(part).outcome is Outcome.NOT_RUN for part in steps)
         open_label = label_of(shown(target)) if len(steps) == 1 else f"{done}/{len(steps)}"
         sittings.append(
             {
                 "title": title,
                 "ids": [part.step.id for part in steps],
                 "outcome": shown(target).outcome,
-                "label": open_label if unsettled else "done",
+                "label": "" if is_new else open_label if unsettled else "done",
                 "step": {"id": target.step.id, "title": target.step.title},
             }
         )

@@ -60,6 +60,15 @@ _COUNTS = """() => {
 }"""
 
 
+# Steps whose panel does not stand right below their text, within its left and right edge.
+_CARD_GAPS = """() => [...document.querySelectorAll(".rb-panel[data-step]")].filter((panel) => {
+  const text = panel.closest("[cell-index]").previousElementSibling.querySelector(".jp-RenderedMarkdown");
+  const [above, below] = [text.getBoundingClientRect(), panel.getBoundingClientRect()];
+  return Math.abs(above.bottom - below.top) + Math.abs(above.left - below.left)
+    + Math.abs(above.right - below.right) > 3;
+}).map((panel) => panel.dataset.step)"""
+
+
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Any]:
     """Yield a sandbox in which everything is approved."""
@@ -148,16 +157,54 @@ def _show(page: Page, step: str) -> None:
 
 
 def test_the_first_view_asks_little(page: Page, axe: str) -> None:
-    """At most 250 words and 8 buttons at first; 900 and 45 in all, and 90 words for a step."""
+    """
+    At most 200 words and 8 buttons at first; 900 and 45 in all, and 90 words for a step.
 
+    Below what to have at hand stands the first step, with its text.
+    """
+
+    expect(page.get_by_role("heading", name="Before you begin")).to_be_in_viewport()
+    expect(page.get_by_text("I am logged in with the Facebook account")).to_be_in_viewport()
     counts = _counts(page, "first")
-    assert counts["first_words"] <= 250
+    assert counts["first_words"] <= 200
     assert counts["first_buttons"] <= 8
     assert counts["words"] <= 900
     assert counts["buttons"] <= 45
     assert set(counts["open"]) == set(_FIRST_SITTING)
     assert max(counts["open"].values()) <= 90
     assert _violations(page, axe) == []
+
+
+def test_whoever_comes_back_stands_at_the_step_with_a_small_header(page: Page, axe: str) -> None:
+    """
+    What to have at hand is folded the second time, and shown by its button.
+
+    The header has at most a quarter of the window, also after a round of checks; closed, one line.
+    Title, text and panel of a step touch each other: they are one card.
+    """
+
+    begin, header = page.get_by_role("heading", name="Before you begin"), page.locator(".rb-header")
+    expect(page.get_by_role("heading", name="Log in to Facebook")).to_be_in_viewport()
+    expect(begin).to_be_hidden()
+    assert _counts(page, "second")["first_words"] <= 200
+    page.locator('[data-action="begin"]').click()
+    expect(begin).to_be_in_viewport()
+    page.locator('[data-action="begin"]').click()
+    page.locator('[data-action="check-all"]').click()
+    link = header.locator(".rb-message a").first
+    link.wait_for(timeout=_PATIENCE_MILLISECONDS)
+    number = link.inner_text()
+    for width in (400, 1280):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert header.evaluate("header => header.offsetHeight / innerHeight") <= 0.25, width
+        assert page.evaluate(_CARD_GAPS) == []
+        keep_picture(page, f"page-header-{width}")
+    assert _violations(page, axe) == []
+    header.locator('[data-action="close"]').click()
+    assert header.evaluate("header => header.offsetHeight") <= 60
+    header.locator('[data-action="close"]').click()
+    link.click()
+    expect(page.locator(".rb-panel:focus")).to_have_attribute("data-number", number)
 
 
 def test_a_sitting_in_the_middle_is_as_calm(app: Lab, page: Page, axe: str) -> None:

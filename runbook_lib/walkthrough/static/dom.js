@@ -197,9 +197,14 @@ function labAddress(view, path) {
   }
 }
 
+// What to have at hand before the first step.
+function beginHeading() {
+  return [...document.querySelectorAll("h2")].find((node) => node.textContent.startsWith("Before you begin"));
+}
+
 // The result of an action, and the next thing to do.
-function messageBox(view) {
-  return element("div", { class: "rb-message", "data-error": String(view.is_error), dir: "auto" }, view.message,
+function messageBox(view, linked = (text) => [text]) {
+  return element("div", { class: "rb-message", "data-error": String(view.is_error), dir: "auto" }, ...linked(view.message),
     view.advice ? element("div", {}, element("strong", {}, "Next: "), view.advice) : null);
 }
 

@@ -113,9 +113,9 @@ function saveAs(name, content) {
   setTimeout(() => URL.revokeObjectURL(url), PRINTED_MILLISECONDS);
 }
 
-// Shows the step that is next; before the first is done, what to have at hand above it.
-function stand({ next, done }) {
-  const begin = done ? null : [...document.querySelectorAll("h2")].find((node) => node.textContent.startsWith("Before you begin"));
+// Shows the step that is next, or what to have at hand above it while that is shown.
+function stand({ next }) {
+  const begin = document.querySelector('.rb-header[data-begin="true"]') && beginHeading();
   if (!begin) {
     jump(next.id, next.title);
     return;

@@ -2,6 +2,9 @@
 // nodes, so that focus is kept.
 
 const WIDE = "(min-width: 1200px)";
+const ROOMY = "(min-width: 760px)"; // what to have at hand, and step 1 below it, fit in a window
+// A step's number in a text of the runbook's own: "Now failed: 9a, 10."
+const NUMBER = /(?<=^|[:,] |steps? )(\d+[a-z]?)(?=[,:.;]|$)/m;
 
 function stick(root) {
   cellOf(root)?.classList.add("rb-sticky");
@@ -19,6 +22,7 @@ function measure(root) {
 class Header {
   constructor(model, el) {
     this.forgetWidth = () => {};
+    this.hasAskedBegin = false; // the person has shown or hidden what to have at hand
     this.model = model;
     this.world = element("span", { class: "rb-badge" });
     this.title = element("strong", {});
@@ -38,20 +42,24 @@ class Header {
     this.steps = element("ol", { class: "rb-steps" });
     this.gatesTitle = element("summary", {});
     this.gateRows = element("tbody", {});
-    this.gates = element("details", { class: "rb-gates" }, this.gatesTitle,
+    this.gates = this.buildList("rb-gates", this.gatesTitle,
       element("div", { class: "rb-table" }, element("table", {},
         element("thead", {}, element("tr", {}, ...["Step", "Outcome", "Since", "Usually takes", "First do"].map((text) =>
           element("th", { scope: "col" }, text)))), this.gateRows)));
-    this.overview = element("details", { class: "rb-overview" },
-      element("summary", {}, "All steps"), this.others, this.steps);
+    this.overview = this.buildList("rb-overview", element("summary", {}, "All steps"), this.others, this.steps);
+    this.begin = element("button", { type: "button", class: "rb-small", "data-action": "begin",
+      onclick: () => this.showBegin(this.root.dataset.begin !== "true") }, "Before you begin");
+    this.close = element("button", { type: "button", class: "rb-small rb-close", "data-action": "close",
+      onclick: () => this.showWhole(this.root.dataset.closed === "true") });
     this.known = element("div", { class: "rb-known" },
       element("div", { class: "rb-row" }, this.world, this.title, this.tenant, this.person),
       this.bar,
-      element("div", { class: "rb-row" }, this.counts, this.sealed, this.checkAll));
+      element("div", { class: "rb-row" }, this.counts, this.sealed, this.checkAll, this.begin));
     this.root = element("section", { class: "rb rb-header", "aria-label": "Progress of the runbook" }, this.known,
       element("div", { "aria-live": "polite" }, this.next, this.done, this.live),
-    element("div", { class: "rb-folds" }, this.gates, this.overview));
+    element("div", { class: "rb-folds" }, this.gates, this.overview), this.close);
     ignoreClicksWhileHeld(this.root);
+    this.showWhole(true);
     this.buildSide();
     el.append(this.root);
   }
@@ -62,16 +70,69 @@ class Header {
     this.known.hidden = !isKnown;
     this.next.hidden = !view.next;
     this.done.hidden = !isKnown || Boolean(view.next);
-    this.root.dataset.begun = String(view.settled > 0);
     // The app's page asks before it is left.
     if (view.unsaved && !this.isLost) this.root.dataset.unsaved = "credentials";
     else delete this.root.dataset.unsaved;
+    if (isKnown) this.drawBegin(view);
     if (isKnown) this.drawKnown(view);
     this.overview.hidden = !isKnown;
     this.gates.hidden = !isKnown || !view.gates.length;
     if (view.next) this.drawNext(view.next);
     holdButtons(this.root, Boolean(view.busy_since) && !this.isLost);
     this.say(this.isLost ? { message: this.loss, advice: "", is_error: true } : view);
+  }
+
+  // There is no room for a list in the header, which covers the page: it opens above it.
+  buildList(name, title, ...content) {
+    const list = element("div", { class: "rb rb-list", popover: "manual" }, ...content);
+    const fold = element("details", { class: name }, title, list);
+    fold.addEventListener("toggle", () => { if (fold.open) list.showPopover?.(); else list.hidePopover?.(); });
+    fold.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape" || !fold.open) return;
+      fold.open = false;
+      title.focus();
+    });
+    return fold;
+  }
+
+  // Closed, it shows what is next in one line.
+  showWhole(isWhole) {
+    this.root.dataset.closed = String(!isWhole);
+    this.close.setAttribute("aria-expanded", String(isWhole));
+    setText(this.close, isWhole ? "Hide" : "Show progress");
+  }
+
+  // What to have at hand is shown the first time, until a step is done; later by its button.
+  drawBegin({ tenant, settled, gates }) {
+    const seen = `runbook:begun:${tenant}`;
+    this.begin.hidden = !gates.length;
+    if (this.root.dataset.begin === undefined) {
+      let isFirst = true;
+      try {
+        isFirst = !localStorage.getItem(seen);
+        localStorage.setItem(seen, "yes");
+      } catch { /* each time is the first */ }
+      this.showBegin(isFirst && settled === 0 && matchMedia(ROOMY).matches, { isAsked: false });
+    } else if (settled > 0 && !this.hasAskedBegin) {
+      this.showBegin(false, { isAsked: false });
+    }
+  }
+
+  showBegin(isShown, { isAsked = true } = {}) {
+    this.hasAskedBegin ||= isAsked;
+    this.root.dataset.begin = String(isShown);
+    this.begin.setAttribute("aria-expanded", String(isShown));
+    if (isAsked && isShown) cellOf(beginHeading())?.scrollIntoView({ block: "start" });
+  }
+
+  // The text's nodes; each step's number in it leads to the step.
+  linked(text) {
+    const steps = new Map(this.model.get("view").steps?.map((step) => [step.number, step]));
+    return text.split(new RegExp(NUMBER, "gm")).map((part, at) => {
+      const step = at % 2 ? steps.get(part) : null;
+      return step ? element("a", { href: `#runbook-${step.id}`, "data-key": `${part} ${at}`, "aria-label": `Step ${part}`,
+        onclick: (event) => this.go(event, step) }, part) : part;
+    });
   }
 
   drawKnown(view) {
@@ -105,7 +166,8 @@ class Header {
       element("th", { scope: "row" }, element("a", { href: `#runbook-${gate.id}`, "data-key": gate.id,
         onclick: (event) => this.go(event, gate) }, `${gate.number} · ${gate.title}`)),
       element("td", {}, element("span", { class: "rb-badge" }, `${gate.icon} ${gate.label}`)),
-      ...[gate.since, gate.usual, gate.after].map((text) => element("td", {}, text || "–")))));
+      ...[gate.since, gate.usual].map((text) => element("td", {}, text || "–")),
+      element("td", {}, ...gate.after ? this.linked(gate.after) : ["–"]))));
   }
 
   // The overview: a line for each step, which leads to it.
@@ -152,13 +214,14 @@ class Header {
     this.link.dataset.next = id;
     this.link.href = `#runbook-${id}`;
     setText(this.link, `${number} · ${title}`);
-    setText(this.after, advice && `. ${advice}`);
+    redraw(this.after, [advice], () => (advice ? [". ", ...this.linked(advice)] : []));
   }
 
   follow(event) { this.go(event, this.model.get("view").next); }
 
   go(event, { id, title }) {
     event.preventDefault();
+    for (const fold of [this.gates, this.overview]) fold.open = false;
     this.say({ message: jump(id, title), advice: "", is_error: true });
   }
 
@@ -166,7 +229,7 @@ class Header {
     const isBusy = Boolean(view.busy_since) && !this.isLost;
     redraw(this.live, [isBusy, view.message, view.advice], () => {
       if (isBusy) return [progressBox(view.message || "Checking every step…")];
-      return view.message ? [messageBox(view)] : [];
+      return view.message ? [messageBox(view, (text) => this.linked(text))] : [];
     });
   }
 

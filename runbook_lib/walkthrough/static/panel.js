@@ -468,6 +468,7 @@ class Panel {
     this.root.dataset.inPart = String(view.in_part);
     this.root.dataset.finished = view.finished;
     this.root.dataset.step = view.id;
+    this.root.dataset.number = view.number;
     this.root.dataset.open = String(this.isOpen);
     this.line.setAttribute("aria-expanded", String(this.isOpen));
     redraw(this.line, [this.isOpen, view.outcome, view.icon, view.label, view.since, view.limits, view.warnings, view.busy_since], () => [

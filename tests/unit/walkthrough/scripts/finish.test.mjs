@@ -160,10 +160,11 @@ describe("the next step", () => {
     });
   }
 
-  test("stands below what to have at hand, until the first step is done", () => {
-    for (const [done, [begun, prosed]] of [[0, [1, 0]], [1, [0, 1]]]) {
+  test("stands below what to have at hand while that is shown", () => {
+    for (const [isShown, [begun, prosed]] of [["true", [1, 0]], ["false", [0, 1]]]) {
       page = newPage();
-      shown({ next: { id: "fb-01", title: "Log in" }, done });
+      shown({ next: { id: "fb-01", title: "Log in" } });
+      put("section", { class: "rb-header", "data-begin": isShown });
       const begin = put("div", { class: "jp-Cell" });
       put("h2", {}, begin, "Before you begin¶");
       const { prose, panel } = step();

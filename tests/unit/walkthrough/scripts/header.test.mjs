@@ -122,11 +122,61 @@ describe("the header", () => {
     assert.deepEqual(lines().map((line) => line.getAttribute("aria-current")), [null, "step"]);
   });
 
-  test("says for the page whether a step is done: until then it shows what to have at hand", () => {
-    const { model, root } = shown({ settled: 0 });
-    assert.equal(root.dataset.begun, "false");
+  const road = { gates: [{ id: "fb-12", number: "12", title: "Submit", outcome: "waiting", icon: "◔", label: "waiting", since: "", usual: "", after: "" }] };
+
+  test("shows what to have at hand the first time, until a step is done; later by its button", () => {
+    const { model, root } = shown({ ...road, settled: 0 });
+    const button = root.querySelector('[data-action="begin"]');
+    const state = () => [root.dataset.begin, button.getAttribute("aria-expanded"), button.hidden];
+    assert.deepEqual(state(), ["true", "true", false]);
     model.show({ settled: 1 });
-    assert.equal(root.dataset.begun, "true");
+    assert.deepEqual(state(), ["false", "false", false]);
+    const cell = put("div", { class: "jp-Cell" });
+    put("h2", {}, cell, "Before you begin¶");
+    button.click();
+    model.show({ settled: 2 });
+    assert.deepEqual([...state(), cell.scrolled], ["true", "true", false, 1]);
+    button.click();
+    assert.equal(root.dataset.begin, "false");
+    const { kept } = page;
+    page = newPage();
+    for (const [name, value] of kept) page.kept.set(name, value);
+    assert.equal(shown({ ...road, settled: 0 }).root.dataset.begin, "false");
+    page = newPage();
+    assert.equal(shown({ ...road, settled: 0, tenant: "other" }).root.dataset.begin, "true");
+    page = newPage();
+    assert.equal(shown({ ...road, settled: 1 }).root.dataset.begin, "false");
+    page = newPage();
+    page.isNarrow = true;
+    assert.equal(shown({ ...road, settled: 0 }).root.dataset.begin, "false");
+    page = newPage();
+    assert.equal(shown().root.querySelector('[data-action="begin"]').hidden, true);
+  });
+
+  test("can be closed to one line, and opened again", () => {
+    const { root } = shown();
+    const button = root.querySelector('[data-action="close"]');
+    const state = () => [root.dataset.closed, button.getAttribute("aria-expanded"), button.textContent];
+    assert.deepEqual(state(), ["false", "true", "Hide"]);
+    button.click();
+    assert.deepEqual(state(), ["true", "false", "Show progress"]);
+    button.click();
+    assert.equal(root.dataset.closed, "false");
+  });
+
+  test("links each step's number in what it says, and no other number", () => {
+    const all = ["4", "9a", "10", "12"].map((number) => ({ ...headerView().steps[0], id: `fb-${number}`, number }));
+    const message = "Checked 12 steps.\nNow failed: 9a, 10.\n10, 12: Facebook answered 4 times.\nNot checked: 4; 99 is not given.";
+    const { root, live } = shown({ steps: all, message, gates: [{ ...road.gates[0], after: "4, 9a" }] });
+    const links = (node) => node.querySelectorAll("a").map((link) => [link.textContent, link.href]);
+    assert.deepEqual(links(live.querySelector(".rb-message")), [["9a", "#runbook-fb-9a"], ["10", "#runbook-fb-10"],
+      ["10", "#runbook-fb-10"], ["12", "#runbook-fb-12"], ["4", "#runbook-fb-4"]]);
+    assert.equal(live.querySelector(".rb-message").textContent, message);
+    assert.deepEqual(links(root.querySelectorAll("td").at(-1)), [["4", "#runbook-fb-4"], ["9a", "#runbook-fb-9a"]]);
+    const panel = put("section", { id: "runbook-fb-9a" });
+    links(live);
+    live.querySelector(".rb-message").querySelector("a").click();
+    assert.equal(document.activeElement, panel);
   });
 
   test("says that everything is done", () => {
