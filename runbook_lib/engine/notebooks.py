@@ -150,9 +150,7 @@ def _begin(procedure: Procedure, road: Road) -> str:
     gates = "\n".join(lines[gate.step] for gate in road.gates)
     takes = f"How long {procedure.providers[0].title} takes"
     folded = _folded(takes, f"{gates}\n\nRead in: {road.source}.")
-    return (
-        f"## Before you begin\n\n**{road.whole}** in all. Have at hand:\n\n{ready}\n\n{folded}"
-    )
+    return f"## Before you begin\n\n**{road.whole}** in all. Have at hand:\n\n{ready}\n\n{folded}"
 
 
 def _folded(summary: str, text: str) -> str:

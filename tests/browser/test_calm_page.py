@@ -62,7 +62,8 @@ _COUNTS = """() => {
 
 # Steps whose panel does not stand right below their text, within its left and right edge.
 _CARD_GAPS = """() => [...document.querySelectorAll(".rb-panel[data-step]")].filter((panel) => {
-  const text = panel.closest("[cell-index]").previousElementSibling.querySelector(".jp-RenderedMarkdown");
+  const cell = panel.closest("[cell-index]").previousElementSibling;
+  const text = cell.querySelector(".jp-RenderedMarkdown");
   const [above, below] = [text.getBoundingClientRect(), panel.getBoundingClientRect()];
   return Math.abs(above.bottom - below.top) + Math.abs(above.left - below.left)
     + Math.abs(above.right - below.right) > 3;
