@@ -13,13 +13,17 @@ from typing import Any
 
 from runbook_lib.core.procedure import Procedure, Step
 from runbook_lib.core.redaction import MASK, without_headers
-from runbook_lib.core.troubles import Cause, Trouble, read_error, recognise, similar
+from runbook_lib.core.troubles import Cause, Trouble, read_error, recognise, sharing, similar
 from runbook_lib.errors import SettingsError
 
 _LONGEST_ECHO = 60
 _MOST_PLACES = 3
-# Tokens, secrets, codes and named values; no word of a sentence has such a form.
-_LONG_WORD = re.compile(r"\S{20,}|\S*[=&%]\S*|\S*[0-9]\S{7,}|\S{7,}[0-9]\S*")
+# Tokens, secrets, codes and named values; no word of a sentence has such a form, but for the name of
+# an error, in capitals. Languages without blanks have long words of other letters.
+_LONG_WORD = re.compile(
+    r"(?![A-Z]{2,}(?:_+[A-Z]+)+(?!\S))"
+    r"(?:[!-~]{20,}|[!-~]*[=&%][!-~]*|[!-~]*[0-9][!-~]{7,}|[!-~]{7,}[0-9][!-~]*)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +55,8 @@ class Explanation:
     What is known about a text.
 
     `is_by_code` says that only the code is known, not the text. If `known` is empty nothing is
-    claimed: `perhaps` are only similar, `said` is a short, redacted part of the text, and `codes`
-    are those in it.
+    claimed: `perhaps` are only similar, or have a code in common that means several things;
+    `said` is a short, redacted part of the text, and `codes` are those in it.
     """
 
     known: tuple[Explained, ...] = ()
@@ -83,17 +87,19 @@ def explain(text: str, procedure: Procedure) -> Explanation:
         msg = "There is no text to explain."
         advice = 'Paste what is shown: runbook explain "URL Blocked". With - it is read from stdin.'
         raise SettingsError(msg, next_step=advice)
-    troubles = {
-        trouble.shown: trouble for step in procedure.steps for trouble in step.troubles
-    }.values()
-    pasted = read_error(text)
-    by_text = recognise(replace(pasted, codes=()), troubles)
-    known = by_text or recognise(pasted, troubles)
+    pasted, troubles = read_error(text), procedure.troubles
+    known = recognise(pasted, troubles)
     if known:
+        by_text = recognise(replace(pasted, codes=()), troubles)
         explained = tuple(_explained(trouble, procedure) for trouble in known)
-        return Explanation(explained, is_by_code=not by_text)
-    perhaps = tuple(similar(pasted, troubles))
-    return Explanation(perhaps=perhaps, said=_echo(pasted.texts), codes=pasted.codes)
+        return Explanation(explained, is_by_code=known[0] not in by_text)
+    shared = tuple(sharing(pasted, troubles))
+    return Explanation(
+        perhaps=tuple(similar(pasted, troubles)) or shared,
+        is_by_code=bool(shared),
+        said=_echo(pasted.texts),
+        codes=pasted.codes,
+    )
 
 
 def _echo(texts: tuple[str, ...]) -> str:
@@ -102,6 +108,8 @@ def _echo(texts: tuple[str, ...]) -> str:
     if words.startswith(("{", "[")):
         return ""
     echo = _LONG_WORD.sub(MASK, without_headers(words))
+    if not re.search(r"\w", echo):
+        return ""
     return f"{echo[:_LONGEST_ECHO]}…" if len(echo) > _LONGEST_ECHO else echo
 
 
@@ -110,7 +118,7 @@ def _explained(trouble: Trouble, procedure: Procedure) -> Explained:
     steps = [
         step
         for step in procedure.steps
-        if any(other.shown == trouble.shown for other in step.troubles)
+        if step.id in trouble.at or any(other.shown == trouble.shown for other in step.troubles)
     ]
     # Sorting keeps the order of the procedure otherwise.
     steps.sort(key=lambda step: not any(check.id in tested for check in step.checks))

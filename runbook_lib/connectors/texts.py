@@ -176,9 +176,11 @@ class _Trouble(Struct):
     advice: Text
     source: Text
     codes: tuple[int | Annotated[str, Meta(pattern="^[0-9]+-[0-9]+$")], ...] = ()
+    shares: tuple[int, ...] = ()
     subcodes: tuple[int, ...] = ()
+    is_vague: bool = False
+    at: Names = ()
     blames: Blame | None = None
-    blames_by_code: bool = True
 
 
 class Troubles(Struct):
@@ -212,9 +214,11 @@ def _trouble(place: Place, table: Any, sources: Mapping[str, str]) -> tuple[Plac
         advice=read.advice,
         source=read.source,
         codes=tuple(number for code in read.codes for number in _numbers(str(code))),
+        shares=read.shares,
         subcodes=read.subcodes,
+        is_vague=read.is_vague,
+        at=read.at,
         blames=read.blames or "",
-        blames_by_code=read.blames_by_code,
     )
     return place, trouble
 
@@ -331,6 +335,7 @@ def read_procedure(
         providers=providers,
         road=reader.road(),
         unseen=reader.unseen(),
+        troubles=reader.troubles,
     )
     return reader.with_step_names(procedure)
 
@@ -357,6 +362,7 @@ class _Reader:
         self._sets: dict[str, Names] = {"vendor": vendor.subject}
         self._groups = {"sign-in": vendor.troubles}
         self._places = {trouble.shown: self._own.place() for trouble in vendor.troubles}
+        self.troubles: tuple[Trouble, ...] = ()
         self._tables: dict[str, tuple[Place, Mapping[str, Any]]] = {}
         self._checks: dict[str, Check] = {}
         # The ids of steps, by all that may be said for them.
@@ -368,6 +374,7 @@ class _Reader:
             self._sets |= part.steps.sets
             self._groups |= troubles.groups
             self._places |= {text.shown: place for place, text in troubles.texts.values()}
+            self.troubles += tuple(text for _, text in troubles.texts.values())
             for name, table in part.steps.steps.items():
                 self._tables[name] = (part.place(f"steps.{name}"), table)
             for module in part.modules:
@@ -462,7 +469,11 @@ class _Reader:
         return tuple(text for several in texts for text in items(several))
 
     def with_step_names(self, procedure: Procedure) -> Procedure:
-        """Return `procedure` with number and title of steps in what its error texts advise."""
+        """
+        Return `procedure` with number and title of steps in what its error texts advise.
+
+        Of the steps where people meet a text those that this connector has are named.
+        """
         titles = {step.id: step.title for step in procedure.steps}
         names = {
             name: step_name(procedure.numbers[step], titles[step])
@@ -472,7 +483,8 @@ class _Reader:
         @cache
         def named(trouble: Trouble) -> Trouble:
             self._places[trouble.shown].blanks("advice", trouble.advice, names)
-            return trouble.naming(names)
+            at = dict.fromkeys(self._names[name] for name in trouble.at if name in self._names)
+            return replace(trouble.naming(names), at=tuple(at))
 
         def with_names(step: Step) -> Step:
             return replace(step, troubles=tuple(map(named, step.troubles)))
@@ -481,4 +493,5 @@ class _Reader:
             replace(section, steps=tuple(map(with_names, section.steps)))
             for section in procedure.sections
         )
-        return replace(procedure, sections=tuple(sections))
+        troubles = tuple(map(named, procedure.troubles))
+        return replace(procedure, sections=tuple(sections), troubles=troubles)

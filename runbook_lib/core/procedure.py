@@ -409,6 +409,7 @@ class Procedure:
 
     `road` is there where outside parties take long. `unseen` is what nothing shows, no check and
     no API, and a partner must know all the same, each a clause that is understood alone.
+    `troubles` are all error texts that are known of its systems, also those that no step shows.
     """
 
     id: str
@@ -419,6 +420,7 @@ class Procedure:
     providers: tuple[Provider, ...] = ()
     road: Road | None = None
     unseen: tuple[str, ...] = ()
+    troubles: tuple[Trouble, ...] = ()
 
     @property
     def settings(self) -> tuple[Input, ...]:

@@ -4,7 +4,8 @@ Error texts as people see them, what they mean, and how a text is recognised.
 Pure. The texts themselves are data of the connectors. What is pasted may be a
 page's text or its HTML, an address with the error in its query, the JSON of an answer, or a log
 with such an answer anywhere in it; it is compared by its words alone, without case, quotes and
-punctuation. A text that is only similar to a known one is `similar`, and never known.
+punctuation, and so are code prefixes such as `(#200)`. A long text may differ in a few words. A text
+with typing errors is only `similar` to a known one, and never known.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from difflib import SequenceMatcher
 from functools import lru_cache
 from itertools import islice
 from typing import Any
@@ -30,6 +32,11 @@ _LONGEST = 400_000
 _LEAST_WORDS, _LEAST_SHARE = 2, 0.5
 _ENOUGH_WORDS = 4
 _MOST_NESTED = 4
+# What a gap may hold, in characters: a list of permissions, not a page.
+_LONGEST_GAP = 500
+# A text of so many words is known if such a share of them stands in this order in a passage that has
+# few more words, and more in a gap. Of a longer paste only so many words are compared.
+_NEAR_WORDS, _NEAR_SHARE, _NEAR_MORE, _GAP_WORDS, _MOST_NEAR_WORDS = 7, 0.86, 3, 20, 1_500
 # So many objects of JSON are read, and so many of their values.
 _MOST_OBJECTS, _MOST_FIELDS = 20, 200
 # From this likeness on, in percent, a text is similar. Measured in November 2026 by
@@ -40,6 +47,7 @@ _LONGEST_HEADLINE, _SHORTEST_HEADLINE, _LEAST_LETTERS = 120, 12, 8
 _MOST_SIMILAR = 3
 
 _WORD = re.compile(r"\w+")
+_PREFIX = re.compile(r"\(?#[0-9]{1,7}\)(?=\s*\w)|\[[0-9]{1,7}\](?=\s*\w)")
 _SENTENCE = re.compile(r"[.:!?]\s+")
 _WORDS_APART = re.compile(r"[\s\"'<>]+")
 # What is not seen, and may stand between two letters: colours of a terminal, control characters,
@@ -61,6 +69,8 @@ _CODE = re.compile(
     r"|\A\W*([0-9]{1,7})\W*\Z",
     re.IGNORECASE,
 )
+# An answer without rows, as the texts name it.
+_EMPTY_LIST = 'An empty list: {"data":[]}'
 _MESSAGES = (
     "message",
     "error_message",
@@ -93,12 +103,13 @@ class Trouble:
 
     `shown` are its exact texts, the best known first; `…` stands for what
     varies; a trouble for which the remote system shows no text has what people see instead.
-    `codes` are those by which an answer with another text is recognised; one of `subcodes`
-    decides, since several troubles share a code. `source` is a public address, or the kind of
-    reading and its date. `advice` names steps by id, as `{cy-03-client-secret}`,
-    until `naming` has replaced them. `blames` is where the cause lies if a customer's call fails
-    so, as the connectors name it; empty where that is not known. Where a code alone does not tell
-    that, `blames_by_code` is false.
+    `codes` are those by which an answer with another text is recognised, `shares` those that mean
+    other things too and decide nothing; one of `subcodes` decides before any text. One that
+    `is_vague` counts only where nothing else is known: its text comes with many causes.
+    `source` is a public address, or the kind of reading and its date. `advice` names steps by id, as
+    `{cy-03-client-secret}`, until `naming` has replaced them. `at` are the ids of steps where people
+    meet it, beside those that show it. `blames` is where the cause lies if a customer's call fails
+    so, as the connectors name it; empty where that is not known.
     """
 
     shown: tuple[str, ...]
@@ -107,9 +118,11 @@ class Trouble:
     advice: str
     source: str
     codes: tuple[int, ...] = ()
+    shares: tuple[int, ...] = ()
     subcodes: tuple[int, ...] = ()
+    is_vague: bool = False
+    at: tuple[str, ...] = ()
     blames: str = ""
-    blames_by_code: bool = True
 
     def naming(self, steps: Mapping[str, str]) -> Trouble:
         """Return this trouble with the step ids in its advice replaced by names from `steps`."""
@@ -153,7 +166,7 @@ def read_error(pasted: str) -> ErrorText:
     for name, value in islice(_fields(text), _MOST_FIELDS):
         if name in _CODES and value.isdecimal():
             codes.append(int(value[:7]))
-        elif name in _MESSAGES and not value.isdecimal():
+        elif name in (*_MESSAGES, *_CODES) and not value.isdecimal():
             texts.append(value)
     stripped = text.strip()
     if not (texts and stripped.startswith("{") and stripped.endswith("}")):
@@ -168,24 +181,26 @@ def recognise(error: ErrorText, troubles: Iterable[Trouble]) -> list[Trouble]:
     """
     Return the troubles in `error`, the longest text first.
 
-    A code alone counts only where no text is known, and so does a part of a text. Of codes
-    a subcode counts first: it says which of several it is.
+    A subcode decides. A text that stands within a longer known one is not counted, nor is a vague
+    one beside another. A part of a text counts only where no text is known, and a code last.
     """
-    known = list(troubles)
+    known, codes = list(troubles), set(error.codes)
     texts = [_normal(text) for text in error.texts]
-    lengths = [
-        (max(_length(trouble, text) for text in texts), trouble) for trouble in known if texts
-    ]
-    by_length = sorted((pair for pair in lengths if pair[0]), key=lambda pair: -pair[0])
-    if by_length:
-        return [trouble for _, trouble in by_length]
-    parts = [trouble for trouble in known if any(_is_part(text, trouble) for text in texts)]
-    codes = set(error.codes)
+    found = _found(texts, known)
     return (
-        parts
-        or [trouble for trouble in known if codes & set(trouble.subcodes)]
+        [trouble for trouble in known if codes & set(trouble.subcodes)]
+        or [trouble for trouble in found if not trouble.is_vague]
+        or _near(texts, known)
+        or found
+        or [trouble for trouble in known if any(_is_part(text, trouble) for text in texts)]
         or [trouble for trouble in known if codes & set(trouble.codes)]
     )
+
+
+def sharing(error: ErrorText, troubles: Iterable[Trouble]) -> list[Trouble]:
+    """Return the troubles that have a code of `error`, which has other meanings too."""
+    codes = set(error.codes)
+    return [trouble for trouble in troubles if codes & set(trouble.shares)]
 
 
 def ordered(troubles: Iterable[Trouble], reason: str, answers: Iterable[object]) -> list[Any]:
@@ -290,7 +305,9 @@ def _of_document(document: object, depth: int = 0) -> Iterator[tuple[str, str]]:
     if not isinstance(document, Mapping):
         return
     for name, value in document.items():
-        if isinstance(value, Mapping | list):
+        if value == [] and name == "data" and not depth:
+            yield "message", _EMPTY_LIST
+        elif isinstance(value, Mapping | list):
             yield from _of_document(value, depth + 1)
         elif isinstance(value, str) and value.lstrip().startswith(("{", "[")):
             with suppress(ValueError):
@@ -306,32 +323,89 @@ def _is_address(word: str) -> bool:
 
 def _normal(text: str) -> str:
     """Return the words of `text` in lower case, with a blank around each."""
-    lower = unicodedata.normalize("NFKC", text).casefold()
+    lower = unicodedata.normalize("NFKC", _PREFIX.sub(" ", text)).casefold()
     words = " ".join(_WORD.findall(lower))
     return f" {words} "
 
 
-@lru_cache(maxsize=2_000)
+@lru_cache(maxsize=5_000)
 def _parts(shown: str) -> list[str]:
     """Return the parts of a text between its gaps, as words."""
     return [part for part in map(_normal, shown.split(GAP)) if part.strip()]
 
 
-def _length(trouble: Trouble, text: str) -> int:
-    """Return the length of the longest text of `trouble` that is in `text`; 0 for none."""
-    return max(len("".join(parts)) * _holds(text, parts) for parts in map(_parts, trouble.shown))
+def _found(texts: list[str], troubles: list[Trouble]) -> list[Trouble]:
+    """Return the troubles whose texts are in `texts`, but for those within a longer known text."""
+    places = []
+    for trouble in troubles:
+        longest = (0, 0, 0, 0)
+        for number, text in enumerate(texts):
+            for parts in map(_parts, trouble.shown):
+                begin, end = _place(text, parts)
+                longest = max(longest, (len("".join(parts)) if end else 0, number, begin, end))
+        if longest[0]:
+            places.append((*longest, trouble))
+    places.sort(key=lambda place: -place[0])
+    return [
+        trouble
+        for length, number, begin, end, trouble in places
+        if not any(
+            other[1] == number and other[2] <= begin and end <= other[3] and length < other[0]
+            for other in places
+        )
+    ]
 
 
-def _holds(text: str, parts: list[str]) -> bool:
-    """Return whether `text` contains all `parts` in this order."""
-    place = 0
-    for part in parts:
-        place = text.find(part, place)
-        if place < 0:
-            return False
-        # NOTE: the blank at a part's end is the next one's beginning too.
-        place += len(part) - 1
-    return True
+def _place(text: str, parts: list[str]) -> tuple[int, int]:
+    """Return where `text` contains all `parts` in this order, near to each other; else 0, 0."""
+    begin = text.find(parts[0])
+    while begin >= 0:
+        end = begin
+        for part in parts:
+            end = text.find(part, end, end + _LONGEST_GAP + len(part) if end > begin else None)
+            if end < 0:
+                break
+            # NOTE: the blank at a part's end is the next one's beginning too.
+            end += len(part) - 1
+        else:
+            return begin, end
+        begin = text.find(parts[0], begin + 1) if len(parts) > 1 else -1
+    return 0, 0
+
+
+def _near(texts: list[str], troubles: list[Trouble]) -> list[Trouble]:
+    """Return the troubles of which a long text is in `texts` but for a few words; the nearest."""
+    pasted = [_lasting(text)[:_MOST_NEAR_WORDS] for text in texts]
+    scores = [
+        (max(_nearness(words, shown) for shown in trouble.shown for words in pasted), trouble)
+        for trouble in troubles
+        if pasted and not trouble.is_vague
+    ]
+    best = max((score for score, _ in scores), default=0.0)
+    return [trouble for score, trouble in scores if score == best >= _NEAR_SHARE]
+
+
+def _lasting(text: str) -> list[str]:
+    """Return the words of `text` that are neither number nor id."""
+    words = text.replace("_", " ").split()
+    return [word for word in words if not any(map(str.isdigit, word))]
+
+
+@lru_cache(maxsize=5_000)
+def _known_words(shown: str) -> list[str]:
+    return _lasting(_normal(shown.replace(GAP, " ")))
+
+
+def _nearness(words: list[str], shown: str) -> float:
+    """Return the share of the words of `shown` that a passage of `words` has in this order."""
+    known = _known_words(shown)
+    if len(known) < _NEAR_WORDS or len({*known} & {*words}) < _NEAR_SHARE * len({*known}):
+        return 0.0
+    anchor = SequenceMatcher(None, words, known, autojunk=False).find_longest_match()
+    begins, more = anchor.a - anchor.b, _NEAR_MORE + _GAP_WORDS * shown.count(GAP)
+    passage = words[max(0, begins - more) : begins + len(known) + more]
+    blocks = SequenceMatcher(None, passage, known, autojunk=False).get_matching_blocks()
+    return sum(block.size for block in blocks) / len(known)
 
 
 def _is_part(text: str, trouble: Trouble) -> bool:
@@ -348,7 +422,7 @@ def _is_part(text: str, trouble: Trouble) -> bool:
 
 def _likeness(headline: str, trouble: Trouble) -> float:
     """Return how like a text of `trouble` `headline` is, in percent, as far as the shorter goes."""
-    from rapidfuzz import fuzz  # noqa: PLC0415  (only `explain` asks for it)
+    from rapidfuzz.distance import OSA  # noqa: PLC0415  (only `explain` asks for it)
 
     best = 0.0
     for shown in trouble.shown:
@@ -360,5 +434,6 @@ def _likeness(headline: str, trouble: Trouble) -> float:
             # One more than the shorter has: a letter that was left out.
             length = min(len(headline), len(text)) + 1
             if length > _LEAST_LETTERS:
-                best = max(best, fuzz.ratio(headline[:length], text[:length]))
+                likeness = OSA.normalized_similarity(headline[:length], text[:length])
+                best = max(best, 100 * likeness)
     return best

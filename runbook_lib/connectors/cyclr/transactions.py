@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -209,8 +209,7 @@ class _Reader:
 
     def __init__(self, procedure: Procedure) -> None:
         self._vendor = vendor = vendor_of(procedure)
-        troubles = (trouble for step in procedure.steps for trouble in step.troubles)
-        self._troubles = tuple({trouble.shown: trouble for trouble in troubles}.values())
+        self._troubles = procedure.troubles
         defaults = {item.name: item.default for item in vendor.settings if item.default is not None}
         shown = " ".join(text for trouble in self._troubles for text in trouble.shown)
         self._words = {*_WORD.findall(shown.casefold())}
@@ -268,10 +267,8 @@ class _Reader:
         self, error: ErrorText, message: str, status: int
     ) -> tuple[Trouble | None, Blame]:
         """Return what is known of a refusal, else of Cyclr's own message, and whose it is."""
-        by_text = recognise(replace(error, codes=()), self._troubles)
-        by_code = recognise(ErrorText((), error.codes), self._troubles)
-        trouble = next(iter(by_text or by_code), None)
-        if trouble is not None and (by_text or trouble.blames_by_code):
+        trouble = next(iter(recognise(error, self._troubles)), None)
+        if trouble is not None:
             return trouble, Blame(trouble.blames) if trouble.blames else Blame.UNKNOWN
         if status == _TOO_MANY_REQUESTS:
             return None, Blame.LIMIT
