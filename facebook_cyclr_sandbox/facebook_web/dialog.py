@@ -28,6 +28,7 @@ _ASKED = (
     "auth_type",
     "config_id",
     "override_default_response_type",
+    "edit",
 )
 _RESPONSE_TYPES = frozenset({"code", "token", "granted_scopes"})
 
@@ -58,6 +59,7 @@ class _Ask:
     permissions: tuple[str, ...]
     declined_before: tuple[str, ...]
     is_all_or_nothing: bool
+    is_returning: bool
 
 
 def answer_dialog(world: World, request: Request, browse: Callable[[str], str]) -> Reply:
@@ -256,6 +258,7 @@ def _ask(world: World, wish: _Wish, fields: dict[str, str], person: Person) -> "
         tuple(scope for scope in offered if scope not in declined),
         declined if not wish.is_all_or_nothing else (),
         wish.is_all_or_nothing,
+        bool(world.facebook.grants.get((person.id, app.id))),
     )
 
 
@@ -271,10 +274,16 @@ def _offered(app: App, person: Person, wanted: tuple[str, ...]) -> tuple[str, ..
 @verbatim(
     "graph §5", "a declined permission is not asked again without auth_type=rerequest", "guide"
 )
+@verbatim(
+    "graph §5",
+    "Edit settings, for a returning user, shows the declined permissions again",
+    "third-party readings, 2026",
+)
+@unknown("graph §5", "how Edit settings is sent: edit=1, here")
 def _declined_before(
     world: World, wish: _Wish, fields: dict[str, str], person: Person
 ) -> tuple[str, ...]:
-    if "rerequest" in fields.get("auth_type", ""):
+    if "rerequest" in fields.get("auth_type", "") or fields.get("edit"):
         return ()
     grants = world.facebook.grants.get((person.id, wish.app.id), {})
     return tuple(scope for scope in wish.permissions if grants.get(scope) == "declined")

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 
 _LONGEST_PASTE = 1024 * 1024
+_MOST_PERHAPS = 6
 
 
 @click.command()
@@ -36,7 +37,7 @@ _LONGEST_PASTE = 1024 * 1024
     "--webhook",
     default="",
     metavar="FILE",
-    help="Read what Cyclr's Transaction Error Webhook has posted: one JSON, a list, or a log.",
+    help="Read what Cyclr's two webhooks have posted: one JSON, a list, or a log.",
 )
 @CONNECTOR
 @JSON
@@ -46,7 +47,8 @@ def explain(*, text: tuple[str, ...], webhook: str, connector: str, as_json: boo
 
     TEXT may be a part of a page, a whole address with the error in it, the JSON of an answer, or
     lines of a log with such an answer; with - it is read from stdin. With --webhook it is the
-    failed transactions of customers in Cyclr instead, by cause; with - they are read from stdin.
+    failed transactions and paused cycles of customers in Cyclr instead, by cause; with - they are
+    read from stdin.
     """
     from runbook_lib.connectors.explanation import explain as explain_text
     from runbook_lib.connectors.registry import find_procedure
@@ -171,26 +173,26 @@ def _show_kit(written: WrittenKit) -> None:
 def _show(explanation: Explanation) -> None:
     from runbook_lib.cli.terminal import say, show_paragraph
 
-    if explanation.is_by_code:
+    if explanation.known and explanation.is_by_code:
         text = "The runbook knows this code, not this text: what follows is what the code means."
         show_paragraph(text, indent="")
     for number, explained in enumerate(explanation.known):
         if number:
             click.echo()
         trouble = explained.trouble
-        say(trouble.title)
+        say(explained.title)
         show_paragraph(trouble.means, indent="  ")
+        say("What to do")
+        show_paragraph(trouble.advice, indent="  ")
+        say("Where")
+        for place in explained.steps:
+            show_paragraph(f"step {place.number}, {place.title} ({place.step})", indent="  ")
         say("Causes")
         for cause, places in explained.causes:
             show_paragraph(cause.text, indent="  ", first="- ")
             steps = ", ".join(f"step {place.number} ({place.step})" for place in places)
             tested = f"The runbook tests this: {steps}." if places else "Only you can look."
             show_paragraph(tested, indent="    ")
-        say("What to do")
-        show_paragraph(trouble.advice, indent="  ")
-        say("Where")
-        for place in explained.steps:
-            show_paragraph(f"step {place.number}, {place.title} ({place.step})", indent="  ")
         show_paragraph(f"Source: {trouble.source}", indent="")
     if not explanation.known:
         _show_unknown(explanation)
@@ -201,12 +203,19 @@ def _show_unknown(explanation: Explanation) -> None:
 
     quoted = f": “{explanation.said}”" if explanation.said else "."
     say(f"The runbook does not know this text{quoted}")
-    if explanation.perhaps:
+    codes = ", ".join(map(str, explanation.codes))
+    if explanation.is_by_code:
+        text = (
+            f"Code {codes} means several things: only the text behind it, or its subcode, says "
+            "which. Paste the whole answer. It may be one of these:"
+        )
+        show_paragraph(text, indent="")
+    elif explanation.perhaps:
         say("Perhaps it is, with a typing error:")
-    for trouble in explanation.perhaps:
+    for trouble in explanation.perhaps[:_MOST_PERHAPS]:
         say(f'  runbook explain "{trouble.title}"')
-    if explanation.codes:
-        say(f"It does not know its code either: {', '.join(map(str, explanation.codes))}.")
+    if explanation.codes and not explanation.is_by_code:
+        say(f"It does not know its code either: {codes}.")
     elif not explanation.perhaps:
         text = (
             "Copy instead the code and the trace id that the answer holds, or its whole text in "

@@ -13,15 +13,23 @@ from typing import Any
 
 from runbook_lib.core.procedure import Procedure, Step
 from runbook_lib.core.redaction import MASK, without_headers
-from runbook_lib.core.troubles import Cause, Trouble, read_error, recognise, sharing, similar
+from runbook_lib.core.troubles import (
+    Cause,
+    ErrorText,
+    Trouble,
+    read_error,
+    recognise,
+    sharing,
+    similar,
+)
 from runbook_lib.errors import SettingsError
 
 _LONGEST_ECHO = 60
 _MOST_PLACES = 3
-# Tokens, secrets, codes and named values; no word of a sentence has such a form, but for the name of
-# an error, in capitals. Languages without blanks have long words of other letters.
+# Tokens, secrets, codes and named values; no word of a sentence has such a form, but for the name
+# of an error, in capitals. Languages without blanks have long words of other letters.
 _LONG_WORD = re.compile(
-    r"(?![A-Z]{2,}(?:_+[A-Z]+)+(?!\S))"
+    r"(?<![!-~])(?![A-Z]{2,}(?:_+[A-Z]+)+(?!\S))"
     r"(?:[!-~]{20,}|[!-~]*[=&%][!-~]*|[!-~]*[0-9][!-~]{7,}|[!-~]{7,}[0-9][!-~]*)"
 )
 
@@ -41,10 +49,12 @@ class Explained:
     """
     A trouble, steps at which people meet it, and for each cause the steps that test it.
 
-    Of many steps those that test a cause of it come first, and three are named.
+    Of many steps those that test a cause of it come first, and three are named. `title` is the
+    text of the trouble that was recognised, its best known one if that was a code.
     """
 
     trouble: Trouble
+    title: str
     steps: tuple[Place, ...]
     causes: tuple[tuple[Cause, tuple[Place, ...]], ...]
 
@@ -91,12 +101,12 @@ def explain(text: str, procedure: Procedure) -> Explanation:
     known = recognise(pasted, troubles)
     if known:
         by_text = recognise(replace(pasted, codes=()), troubles)
-        explained = tuple(_explained(trouble, procedure) for trouble in known)
+        explained = tuple(_explained(trouble, procedure, pasted) for trouble in known)
         return Explanation(explained, is_by_code=known[0] not in by_text)
-    shared = tuple(sharing(pasted, troubles))
+    alike, shared = tuple(similar(pasted, troubles)), tuple(sharing(pasted, troubles))
     return Explanation(
-        perhaps=tuple(similar(pasted, troubles)) or shared,
-        is_by_code=bool(shared),
+        perhaps=alike or shared,
+        is_by_code=bool(shared) and not alike,
         said=_echo(pasted.texts),
         codes=pasted.codes,
     )
@@ -113,7 +123,7 @@ def _echo(texts: tuple[str, ...]) -> str:
     return f"{echo[:_LONGEST_ECHO]}…" if len(echo) > _LONGEST_ECHO else echo
 
 
-def _explained(trouble: Trouble, procedure: Procedure) -> Explained:
+def _explained(trouble: Trouble, procedure: Procedure, pasted: ErrorText) -> Explained:
     tested = {name for cause in trouble.causes for name in cause.tested_by}
     steps = [
         step
@@ -122,8 +132,12 @@ def _explained(trouble: Trouble, procedure: Procedure) -> Explained:
     ]
     # Sorting keeps the order of the procedure otherwise.
     steps.sort(key=lambda step: not any(check.id in tested for check in step.checks))
+    texts = sorted(trouble.shown, key=len, reverse=True)
+    only_text, plain = replace(pasted, codes=()), replace(trouble, is_vague=False)
+    said = (text for text in texts if recognise(only_text, [replace(plain, shown=(text,))]))
     return Explained(
         trouble,
+        next(said, trouble.title),
         tuple(_place(procedure, step) for step in steps[:_MOST_PLACES]),
         tuple(
             (
@@ -153,4 +167,8 @@ def _document(explained: Explained) -> dict[str, Any]:
         }
         for cause, places in explained.causes
     ]
-    return {**document, "steps": [asdict(place) for place in explained.steps]}
+    return {
+        "title": explained.title,
+        **document,
+        "steps": [asdict(place) for place in explained.steps],
+    }

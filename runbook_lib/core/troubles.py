@@ -4,8 +4,8 @@ Error texts as people see them, what they mean, and how a text is recognised.
 Pure. The texts themselves are data of the connectors. What is pasted may be a
 page's text or its HTML, an address with the error in its query, the JSON of an answer, or a log
 with such an answer anywhere in it; it is compared by its words alone, without case, quotes and
-punctuation, and so are code prefixes such as `(#200)`. A long text may differ in a few words. A text
-with typing errors is only `similar` to a known one, and never known.
+punctuation; code prefixes such as `(#200)` do not count. A long text may differ in a few words. A
+text with typing errors is only `similar` to a known one, and never known.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ _MOST_NESTED = 4
 _LONGEST_GAP = 500
 # So many words of a log may stand behind a vague text.
 _MOST_BEHIND = 9
-# A text of so many words is known if such a share of them stands in this order in a passage that has
-# few more words, and more in a gap. Of a longer paste only so many words are compared.
-_NEAR_WORDS, _NEAR_SHARE, _NEAR_MORE, _GAP_WORDS, _MOST_NEAR_WORDS = 7, 0.86, 3, 20, 1_500
+# A text of so many words is known if such a share of them stands in this order in a passage that
+# has few more words, and more in a gap. Of a longer paste only so many words are compared.
+_NEAR_WORDS, _NEAR_SHARE, _NEAR_MORE, _GAP_WORDS, _MOST_NEAR_WORDS = 9, 0.85, 3, 20, 1_500
 # So many objects of JSON are read, and so many of their values.
 _MOST_OBJECTS, _MOST_FIELDS = 20, 200
-# From this likeness on, in percent, a text is similar: “ULR Blokced” has 81.8. Measured in November
-# 2026 by `tests/unit/core/test_similar_texts.py`: it offers 3 of 153 texts that are not ours, and of
-# our own with typing errors 95 % as the first.
+# From this likeness on, in percent, a text is similar: “ULR Blokced” has 81.8. Measured in
+# November 2026 by `tests/unit/core/test_similar_texts.py`: it offers 3 of 153 texts that are not
+# ours, and of our own with typing errors 94 % as the first.
 _SIMILAR = 81
 _LONGEST_HEADLINE, _SHORTEST_HEADLINE, _LEAST_LETTERS = 120, 12, 8
 _MOST_SIMILAR = 3
@@ -108,10 +108,10 @@ class Trouble:
     `codes` are those by which an answer with another text is recognised, `shares` those that mean
     other things too and decide nothing; one of `subcodes` decides before any text. One that
     `is_vague` counts only where nothing else is known: its text comes with many causes.
-    `source` is a public address, or the kind of reading and its date. `advice` names steps by id, as
-    `{cy-03-client-secret}`, until `naming` has replaced them. `at` are the ids of steps where people
-    meet it, beside those that show it. `blames` is where the cause lies if a customer's call fails
-    so, as the connectors name it; empty where that is not known.
+    `source` is a public address, or the kind of reading and its date. `advice` names steps by id,
+    as `{cy-03-client-secret}`, until `naming` has replaced them. `at` are the ids of steps where
+    people meet it, beside those that show it. `blames` is where the cause lies if a customer's call
+    fails so, as the connectors name it; empty where that is not known.
     """
 
     shown: tuple[str, ...]

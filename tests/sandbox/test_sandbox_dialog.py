@@ -85,6 +85,26 @@ def test_declined_permissions_are_asked_again_only_on_rerequest(
         assert ("email" in Form(page.text).choices) is offered
 
 
+def test_edit_settings_offers_what_was_declined(
+    start: Callable[..., Sandbox], http: httpx.Client, answer_dialog: Answer
+) -> None:
+    """A returning person may press Edit settings, choose again, and has the permission then."""
+    sandbox = start("approved")
+    url, given = dialog(sandbox, scope="email,ads_read"), sandbox.description
+    login = {"email": str(given["login_email"]), "password": str(given["login_password"])}
+    key = (sandbox.world.facebook.person.id, str(given["app_id"]))
+    sandbox.world.facebook.grants.pop(key, None)
+    assert "Edit settings" not in http.post(url, data=login).text
+    answer_dialog(sandbox, url, choices="1", grant=["ads_read"])
+    page = http.post(url, data=login).text
+    assert "not asked again: email" in page
+    assert "Edit settings" in page
+    edited = Form(http.post(url, data={**login, "edit": "1"}).text)
+    assert "email" in edited.choices
+    answer_dialog(sandbox, f"{url}&edit=1", choices="1", grant=["email", "ads_read"])
+    assert sandbox.world.facebook.grants[key]["email"] == "granted"
+
+
 def test_login_for_business_is_all_or_nothing(
     start: Callable[..., Sandbox], http: httpx.Client, answer_dialog: Answer
 ) -> None:

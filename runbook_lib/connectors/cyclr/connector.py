@@ -183,6 +183,7 @@ def error_webhook_is_set(context: CheckContext) -> Finding:
         accepts=("account_api_id",),
         limits=(
             "That the failed transactions of other accounts are posted: no API shows it for all.",
+            "That the Notification Webhook posts paused cycles: no API shows it.",
             "That somebody reads what is posted.",
         ),
     )

@@ -1,9 +1,10 @@
 """
-Cyclr's Transaction Error Webhook, read: which account failed, at which step, and why.
+Cyclr's two webhooks, read: which account failed, at which step, and why; which cycle is paused.
 
 Pure. The JSON is a stranger's: it is bounded, unknown fields are left out, and of `Detail`
 (status line, the remote system's refusal, the request without its Authorization) only the
-refusal's own words are kept, without credentials. Its form: Cyclr, Transaction Errors.
+refusal's own words are kept, without credentials. Their forms: Cyclr, Transaction Errors and
+Notifications.
 """
 
 from __future__ import annotations
@@ -47,6 +48,8 @@ _NAMED_SECRET = re.compile(
     re.IGNORECASE,
 )
 _TOO_MANY_REQUESTS = 429
+# What a notification's title begins with, before the cycle's name.
+_CYCLE_ERROR = "Cycle Error: "
 # What differs where the same failed: ids and numbers.
 _ID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}|\w*[0-9]\w*", re.IGNORECASE)
 _WORD = re.compile(r"\w+")
@@ -170,7 +173,7 @@ def read_failures(
         if len(items) >= _MOST_FAILURES:
             is_cut = True
             break
-        fields = payload if isinstance(payload, dict) else {}
+        fields = _as_transaction(payload) if isinstance(payload, dict) else {}
         if not reader.text(fields, "AccountId") or not (fields.keys() & {"Message", "Detail"}):
             unread += 1
             continue
@@ -202,6 +205,16 @@ def _payload(line: str) -> object:
         return parse_json(line[begins : ends + 1])
     except ValueError:
         return None
+
+
+def _as_transaction(payload: dict[str, Any]) -> dict[str, Any]:
+    """Return a payload by the fields' names in the other webhook, if it is of the second one."""
+    title = payload.get("title")
+    if not payload.keys() >= {"accountId", "message"} or "AccountId" in payload:
+        return payload
+    cycle = title.partition(_CYCLE_ERROR)[2] if isinstance(title, str) else ""
+    names = {"AccountId": payload["accountId"], "Message": payload["message"]}
+    return {**names, "CycleName": cycle}
 
 
 class _Reader:
@@ -272,11 +285,14 @@ class _Reader:
             return trouble, Blame(trouble.blames) if trouble.blames else Blame.UNKNOWN
         if status == _TOO_MANY_REQUESTS:
             return None, Blame.LIMIT
-        cause = _MESSAGES.get(message.lower().rstrip("."))
-        if error.codes or cause is None:
+        if error.codes:
             return None, Blame.UNKNOWN
+        cause = _MESSAGES.get(message.lower().rstrip("."))
         known = recognise(ErrorText((message,)), self._troubles)
-        return next((trouble for trouble in known if trouble.blames == cause), None), cause
+        if cause is not None:
+            return next((trouble for trouble in known if trouble.blames == cause), None), cause
+        own = next((trouble for trouble in known if not trouble.is_vague), None)
+        return own, Blame(own.blames) if own and own.blames else Blame.UNKNOWN
 
     def _trace(self, refusal: str) -> str:
         """Return the vendor's id of its answer, if the refusal has it."""

@@ -22,7 +22,12 @@ from runbook_lib.connectors.facebook.graph import (
     version_warnings,
 )
 from runbook_lib.connectors.facebook.pages import Pages, pages_of
-from runbook_lib.connectors.facebook.permissions import READ, compared_permissions, statuses
+from runbook_lib.connectors.facebook.permissions import (
+    ASK_AGAIN,
+    READ,
+    compared_permissions,
+    statuses,
+)
 from runbook_lib.connectors.facebook.tokens import end_of, inspect_token, until
 from runbook_lib.connectors.findings import failed, inconclusive, verified
 from runbook_lib.core.model import Finding, Table, Value
@@ -100,7 +105,7 @@ def user_token_is_valid(context: CheckContext) -> Finding:
         declined = [name for name, status in grants.items() if status == "declined"]
         return failed(
             reason=f"The token lacks {', '.join(lacking)}"
-            + (f" (declined: {', '.join(declined)})." if declined else ".")
+            + (f" (declined: {', '.join(declined)}). {ASK_AGAIN}" if declined else ".")
             + " Sign in again and grant everything; before App Review has approved a permission, "
             "only people with a role on the app can grant it.",
             tables=tables,

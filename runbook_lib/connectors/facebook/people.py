@@ -20,7 +20,12 @@ from runbook_lib.connectors.facebook.access import (
 )
 from runbook_lib.connectors.facebook.errors import GraphAPIError
 from runbook_lib.connectors.facebook.pages import pages_of
-from runbook_lib.connectors.facebook.permissions import READ, compared_permissions, statuses
+from runbook_lib.connectors.facebook.permissions import (
+    ASK_AGAIN,
+    READ,
+    compared_permissions,
+    statuses,
+)
 from runbook_lib.connectors.facebook.tokens import inspect_token
 from runbook_lib.connectors.findings import failed, inconclusive, verified
 from runbook_lib.core.model import Finding
@@ -61,7 +66,7 @@ def customer_consents_without_role(context: CheckContext) -> Finding:
         return failed(
             reason=f"This person's token lacks {', '.join(lacking)}. Without a role on "
             "the app nobody can grant what App Review has not approved; else sign in again and "
-            "grant everything.",
+            f"grant everything. {ASK_AGAIN}",
             tables=tables,
         )
     return structs.replace(_with_data(context), tables=tables)
@@ -145,7 +150,9 @@ def _declined(context: CheckContext) -> str:
     declined = [f"{name} ({status})" for name, status in grants.items() if status != _GRANTED]
     if "pages_show_list" not in grants:
         declined.append("pages_show_list (not listed)")
-    return f"Not granted: {', '.join(declined)}." if declined else "The person declined nothing."
+    if not declined:
+        return "The person declined nothing."
+    return f"Not granted: {', '.join(declined)}. {ASK_AGAIN}"
 
 
 def _roles(context: CheckContext) -> dict[str, str]:

@@ -15,6 +15,13 @@ from runbook_lib.remote.documents import Document, unexpected
 
 # What is read of each row of an edge that lists permissions.
 READ = ("permission", "status")
+# The way out of a declined permission (Facebook Login: manual flow, re-asking).
+ASK_AGAIN = (
+    "Facebook does not ask a second time by itself for a permission that was declined: press Edit "
+    "settings in its dialog, or use Sign in with Facebook here, which asks again "
+    "(auth_type=rerequest). As a last way the person removes the app under Business Integrations, "
+    "which ends all of this person's tokens of the app, Cyclr's too."
+)
 # Graph permission reference: the dashboard offers the permission only with these beside it.
 PERMISSION_DEPENDENCIES: Mapping[str, tuple[str, ...]] = {
     "leads_retrieval": (

@@ -12,7 +12,7 @@ from runbook_lib.connectors.checks import check
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.cyclr.connector import ACCOUNT, installed_connector
 from runbook_lib.connectors.facebook.access import wanted_permissions
-from runbook_lib.connectors.facebook.permissions import compared_permissions, statuses
+from runbook_lib.connectors.facebook.permissions import ASK_AGAIN, compared_permissions, statuses
 from runbook_lib.connectors.findings import failed, inconclusive, not_done, verified
 from runbook_lib.core.model import Finding
 from runbook_lib.errors import CyclrAPIError
@@ -68,7 +68,7 @@ def _compare_grants(context: CheckContext, answer: Any) -> Finding:
     if lacking:
         return failed(
             reason=f"The connection lacks {', '.join(lacking)}: the person who signed in did not "
-            "grant it, or Cyclr did not ask.",
+            f"grant it, or Cyclr did not ask. {ASK_AGAIN}",
             tables=tables,
         )
     return verified(

@@ -119,7 +119,7 @@ REFUSALS: list[tuple[str, int, int | None, str, Blame]] = [
         _VERSION,
         2635, None, "400 Bad Request", Blame.CYCLR,
     ),
-    ("Invalid parameter", 100, 1885183, "400 Bad Request", Blame.UNKNOWN),
+    ("Invalid parameter", 100, 1885183, "400 Bad Request", Blame.APP),
     (
         "(#10) This message is sent outside of allowed window.",
         10,

@@ -187,6 +187,9 @@ class TestToken:
 
         assert finding.outcome is Outcome.FAILED
         assert "The token lacks leads_retrieval (declined: leads_retrieval)." in finding.reason
+        assert "press Edit settings" in finding.reason
+        assert "auth_type=rerequest" in finding.reason
+        assert "ends all of this person's tokens" in finding.reason
 
     def test_a_permission_that_was_never_granted_fails(
         self, inspect: Callable[..., Finding]

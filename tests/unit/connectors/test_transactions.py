@@ -74,6 +74,53 @@ def test_cyclrs_own_message_counts_where_nothing_else_tells(
     assert failure.cause is cause
 
 
+PAUSED = {
+    "accountId": "0f6b6cb4-9d0f-4d32-9d7b-70a9bd2b9f11",
+    "title": "Cycle Error: Leads to CRM",
+    "message": "There was an error when we were running your cycle: Leads to CRM. We have paused "
+    "it for now.",
+}
+
+
+def test_a_paused_cycle_is_read() -> None:
+    """The Notification Webhook's body: whose cycle is paused, and that it must be started again."""
+
+    (failure,) = read(PAUSED).items
+    causes = read(PAUSED, payload(), PAUSED).causes()
+    (cause,) = (cause for cause in causes if "paused" in cause["what"])
+
+    assert (failure.account, failure.cycle_name) == (PAUSED["accountId"], "Leads to CRM")
+    assert failure.is_known
+    assert "start the cycle again" in failure.do
+    assert (cause["failures"], cause["accounts"], cause["cause"]) == (2, 1, "not known")
+
+
+@pytest.mark.parametrize("field", ["accountId", "message"])
+def test_a_notification_without_account_or_message_is_not_read(field: str) -> None:
+    """What lacks one of the two is counted as unread."""
+
+    assert (
+        read({**PAUSED, field: None}, {k: v for k, v in PAUSED.items() if k != field}).unread >= 1
+    )
+
+
+@pytest.mark.parametrize(
+    ("message", "meant"),
+    [
+        ("Step data cannot be split", "no list"),
+        ("Required source is empty", "value that the step needs"),
+        ("Webhook failed", "webhook step"),
+    ],
+)
+def test_cyclrs_own_texts_are_explained(message: str, meant: str) -> None:
+    """A failure in the cycle itself is not taken for the remote system's."""
+
+    for answer in ("", "No data\r\n"):
+        (failure,) = read(payload(Message=message, Detail=answer)).items
+        assert meant in failure.what
+        assert failure.cause is Blame.CYCLR
+
+
 def test_what_is_not_known_keeps_its_code_and_trace_id() -> None:
     """An unknown refusal is not given a cause: its code and its trace id are there to ask with."""
 

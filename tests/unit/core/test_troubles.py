@@ -15,6 +15,7 @@ from runbook_lib.core.troubles import (
     ordered,
     read_error,
     recognise,
+    sharing,
     similar,
 )
 
@@ -157,9 +158,72 @@ def test_a_code_counts_only_without_a_known_text() -> None:
     assert recognise(ErrorText((), (200, 190)), ALL) == [LACKS, ENDED]
 
 
+ROLE = trouble("The user must be an administrator of the page in order to impersonate it.")
+REFUSED = replace(trouble("Token refused: …", "Unknown error"), is_vague=True, shares=(177,))
+GONE = trouble("Token refused: the user removed the app", subcodes=(458,))
+EMPTY = trouble('An empty list: {"data":[]}')
+WEBVIEW = trouble("PLATFORM__DISABLED_HERE")
+MORE = (*ALL, ROLE, REFUSED, GONE, EMPTY, WEBVIEW)
+
+
+@pytest.mark.parametrize(
+    ("pasted", "found"),
+    [
+        # A subcode decides before any text.
+        ('{"error": {"message": "URL Blocked", "code": 190, "error_subcode": 36009}}', [SPENT]),
+        ('{"error": {"message": "Unknown error", "code": 1, "error_subcode": 458}}', [GONE]),
+        # The longer text that holds another is meant; code prefixes do not matter.
+        ("(#10) Token refused: the user removed the app", [GONE]),
+        ("Requires x permission to manage the object", [LACKS]),
+        ("[200] Requires x permission to manage the object", [LACKS]),
+        # A vague text counts only where nothing else is known, and nothing follows it.
+        ('{"error": {"message": "Unknown error", "error_user_title": "URL Blocked"}}', [BLOCKED]),
+        ("Token refused: something new", [REFUSED]),
+        ("Unknown error, trace AbC [HTTP 500]", [REFUSED]),
+        ("Unknown error. But this page here says in ten more words what has really happened", []),
+        # A long text may differ in a few words, ids and numbers.
+        ("The user has to be an administrator of page 42 in order to impersonate it", [ROLE]),
+        ("OAuth: 7 The user must be an admin of the page in order to impersonate it. (77)", [ROLE]),
+        ("The user must be an owner of a group in order to leave it", []),
+        # What is no sentence.
+        ('{"data": []}', [EMPTY]),
+        ('{"error": {"data": []}}', []),
+        ("https://m.example/error/?error_code=PLATFORM__DISABLED_HERE&display=touch", [WEBVIEW]),
+        # A code that has other meanings too decides nothing.
+        ("(#177)", []),
+        ("Un autre texte (177)", []),
+    ],
+)
+def test_the_text_and_the_subcode_decide(pasted: str, found: list[Trouble]) -> None:
+    """Of several that fit, the one that says more is meant; a shared code decides nothing."""
+
+    assert recognise(read_error(pasted), MORE) == found
+
+
+def test_parts_of_a_text_stand_near_each_other() -> None:
+    """What is between two parts of a text is a name or a list, not a page."""
+
+    gap = "pages_show_list, " * 20
+    assert recognise(read_error(f"Requires {gap}permission to manage the object"), ALL) == [LACKS]
+    assert recognise(read_error(f"Session has expired on {gap * 3}The current time is"), ALL) == []
+
+
+@pytest.mark.parametrize("pasted", ["(#177)", "177", "Un autre texte (177)"])
+def test_what_a_shared_code_may_mean_is_offered(pasted: str) -> None:
+    """The troubles that have the code are there to be named, as possible."""
+
+    assert sharing(read_error(pasted), MORE) == [REFUSED]
+
+
 @pytest.mark.parametrize(
     "pasted",
-    ["URL Bloked", "ULR blocked", "urll blocked: this redirect", "URL Blovked\nmore of the page"],
+    [
+        "URL Bloked",
+        "ULR Blokced",
+        "ULR blocked",
+        "urll blocked: this redirect",
+        "URL Blovked\nmore of the page",
+    ],
 )
 def test_a_typing_error_makes_a_text_similar_and_never_known(pasted: str) -> None:
     """The beginning of a text with a typing error is offered, and not claimed."""
