@@ -108,7 +108,7 @@ def read_webhook(source: str, connector: str) -> Failures:
 
 def show_failures(document: Mapping[str, Any]) -> None:
     """Print each cause once: whom it hits, and what to do."""
-    from runbook_lib.cli.terminal import say, show_paragraph
+    from runbook_lib.cli.paragraphs import say, show_paragraph
 
     for cause in document["causes"][:_MOST_CAUSES]:
         accounts, number = (
@@ -185,7 +185,7 @@ def _look(
 
 
 def _show(shown: Mapping[str, Any], *, as_json: bool) -> None:
-    from runbook_lib.cli.terminal import say, show_paragraph
+    from runbook_lib.cli.paragraphs import say, show_paragraph
     from runbook_lib.engine.customer_connections import LABELS, Standing
     from runbook_lib.evidence.reports.wording import with_times
 

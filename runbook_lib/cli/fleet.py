@@ -102,7 +102,7 @@ def fleet(*, junit: str, is_sure: bool, as_json: bool, **options: Any) -> None:
 
 def _run(prepared: Fleet, file: Path, *, as_json: bool) -> FleetRecord:
     """Run the fleet; an interruption says how to go on."""
-    from runbook_lib.cli.terminal import say
+    from runbook_lib.cli.paragraphs import say
 
     if not (prepared.jobs or as_json):
         say("No tenant is left to run.")
@@ -118,7 +118,7 @@ def _run(prepared: Fleet, file: Path, *, as_json: bool) -> FleetRecord:
 
 def _show_left_out(prepared: Fleet, file: Path) -> None:
     """Show which attestations are about no tenant, and which tenants the file dropped."""
-    from runbook_lib.cli.terminal import say
+    from runbook_lib.cli.paragraphs import say
 
     unmatched, gone = prepared.unmatched, prepared.gone
     for sentence in unmatched[:_MOST_SHOWN]:
@@ -134,7 +134,7 @@ def _show_left_out(prepared: Fleet, file: Path) -> None:
 
 def _refuse_spending(prepared: Fleet, *, is_sure: bool) -> None:
     """List what checks may spend, and raise `SettingsError` unless somebody is sure."""
-    from runbook_lib.cli.terminal import say
+    from runbook_lib.cli.paragraphs import say
 
     spending = prepared.spending
     for check in spending:
@@ -149,7 +149,7 @@ def _show_sum(record: FleetRecord) -> None:
     """Show how many tenants have which outcome, and where the report is."""
     from collections import Counter
 
-    from runbook_lib.cli.terminal import say
+    from runbook_lib.cli.paragraphs import say
     from runbook_lib.evidence.reports.fleet_page import PAGE_NAME
 
     counts = Counter(result.outcome or result.status.value for result in record.results.values())

@@ -153,7 +153,7 @@ def _explain_webhook(
 
 
 def _show_kit(written: WrittenKit) -> None:
-    from runbook_lib.cli.terminal import say, show_paragraph
+    from runbook_lib.cli.paragraphs import say, show_paragraph
 
     for file in written.files:
         say(f"{'Left as you changed it' if file.is_changed else 'Written'}: {file.path}")
@@ -171,7 +171,7 @@ def _show_kit(written: WrittenKit) -> None:
 
 
 def _show(explanation: Explanation) -> None:
-    from runbook_lib.cli.terminal import say, show_paragraph
+    from runbook_lib.cli.paragraphs import say, show_paragraph
 
     if explanation.known and explanation.is_by_code:
         text = "The runbook knows this code, not this text: what follows is what the code means."
@@ -199,7 +199,7 @@ def _show(explanation: Explanation) -> None:
 
 
 def _show_unknown(explanation: Explanation) -> None:
-    from runbook_lib.cli.terminal import say, show_paragraph
+    from runbook_lib.cli.paragraphs import say, show_paragraph
 
     quoted = f": “{explanation.said}”" if explanation.said else "."
     say(f"The runbook does not know this text{quoted}")

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 @JSON
 def inbox(*, evidence: str, person: str, tenant: str, ics: str, as_json: bool) -> None:
     """Show what waits for whom, over all tenants, the worst first."""
-    from runbook_lib.cli.terminal import looked_text, say, show_paragraph
+    from runbook_lib.cli.paragraphs import say, show_paragraph
+    from runbook_lib.cli.terminal import looked_text
     from runbook_lib.connectors.registry import DEFAULT
     from runbook_lib.core.journal import utc_now
     from runbook_lib.core.outcome import ICONS
@@ -84,7 +85,8 @@ def confirm(*, step: str, is_sure: bool, connector: str, as_json: bool, **option
     """
     from msgspec import to_builtins
 
-    from runbook_lib.cli.terminal import outcome_of, say
+    from runbook_lib.cli.paragraphs import say
+    from runbook_lib.cli.terminal import outcome_of
     from runbook_lib.connectors.registry import find_procedure
     from runbook_lib.core.step_record import step_record
     from runbook_lib.engine.confirmation import prepare
@@ -109,7 +111,8 @@ PEOPLE_COMMANDS = (inbox, confirm)
 
 def _ask(confirmation: Confirmation) -> None:
     """Show what would be confirmed, and end here unless the person says yes."""
-    from runbook_lib.cli.terminal import outcome_of, say
+    from runbook_lib.cli.paragraphs import say
+    from runbook_lib.cli.terminal import outcome_of
     from runbook_lib.core.model import WordKind
 
     if not sys.stdin.isatty():
@@ -139,7 +142,7 @@ def _ask(confirmation: Confirmation) -> None:
 
 
 def _write_calendar(path: str, states: Sequence[TenantState], person: str) -> None:
-    from runbook_lib.cli.terminal import say
+    from runbook_lib.cli.paragraphs import say
     from runbook_lib.core.files import write_whole
     from runbook_lib.engine.duties import calendar, duties
 

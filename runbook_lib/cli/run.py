@@ -147,7 +147,8 @@ def status(
 @JSON
 def tenants(*, evidence: str, as_json: bool) -> None:
     """List the tenants in the evidence folder, and how far each is."""
-    from runbook_lib.cli.terminal import say, show_tenants
+    from runbook_lib.cli.paragraphs import say
+    from runbook_lib.cli.terminal import show_tenants
     from runbook_lib.engine.tenants import tenant_states
 
     states = tenant_states(evidence)

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from runbook_lib.cli.paragraphs import say
 from runbook_lib.cli.terminal import (
     ProgressDisplay,
     progress,
-    say,
     show_next,
     show_open,
     show_steps,

@@ -21,6 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from runbook_lib.cli.paragraphs import NARROWEST, columns, say, show_paragraph, wrapped
 from runbook_lib.core.advice import later, next_step
 from runbook_lib.core.journal import utc_now
 from runbook_lib.core.model import Outcome, RunOutcome
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
     from runbook_lib.evidence.verify.verify import Verified
 
 
-_LOG_WIDTH = 120
-_NARROWEST = 20
 _GAP = 2
 _NEXT = "Next: "
 # Replaces a blank that must not end a line; no outcome's label contains it.
@@ -156,8 +155,8 @@ def show_open(state: RunState, *, title: str = "") -> None:
         return
     click.echo("\nOpen:")
     titles = [line_of(step.step.title) for step in steps]
-    width = min(max(name.cell_len for name in titles), int(_columns() * _TITLE_PART))
-    room = max(_columns() - width - _OPEN_BEGINS - _GAP, _NARROWEST)
+    width = min(max(name.cell_len for name in titles), int(columns() * _TITLE_PART))
+    room = max(columns() - width - _OPEN_BEGINS - _GAP, NARROWEST)
     waits = later(state)
     for step, name in zip(steps, titles, strict=True):
         when_begun = waits.get(step.step.id, "")
@@ -230,7 +229,7 @@ def show_table(
     table = Table(box=None, padding=(0, _GAP, 0, 0), pad_edge=False)
     for name in head[:-1]:
         table.add_column(name, no_wrap=True)
-    table.add_column(head[-1], overflow="fold", min_width=_NARROWEST)
+    table.add_column(head[-1], overflow="fold", min_width=NARROWEST)
     for cells, lines in rows:
         table.add_row(*cells, Text("\n").join(lines))
     console = _console()
@@ -290,11 +289,6 @@ def _of_fleet(claimed: Mapping[str, Any]) -> Text:
     return Text(" · ").join(Text.assemble(word) for word in words)
 
 
-def say(text: str, *, is_error: bool = False) -> None:
-    """Print one line, which may contain text of a file or remote system."""
-    click.echo(one_line(text), err=is_error)
-
-
 def outcome_of(step: StepState) -> str:
     """Return a step's outcome and its reason, as a person reads them."""
     return f"{_marked(step).plain}. {_why(step)}"
@@ -308,18 +302,10 @@ def this_program() -> str:
     return "runbook" if is_found or path.name != "runbook" else shlex.quote(sys.argv[0])
 
 
-def show_paragraph(text: str, *, indent: str, first: str = "") -> None:
-    """Print `text` as wrapped lines, each after `indent`; `first` goes before the first word."""
-    begin = indent + first
-    for part in _wrapped(one_line(text), len(begin)):
-        click.echo(f"{begin}{part}")
-        begin = indent + " " * len(first)
-
-
 def _console() -> Console:
     """Return rich on standard output, in colors if that is a terminal and NO_COLOR is not set."""
     return Console(
-        width=_columns(),
+        width=columns(),
         highlight=False,
         color_system=None if os.environ.get("NO_COLOR") else "auto",
     )
@@ -328,18 +314,6 @@ def _console() -> Console:
 def _print(line: Text) -> None:
     """Print a line as long as it is."""
     _console().print(line, soft_wrap=True)
-
-
-def _columns() -> int:
-    """Return the terminal's width; where there is none (a log, CI), lines may be wider."""
-    return shutil.get_terminal_size((_LOG_WIDTH, 0)).columns
-
-
-def _wrapped(text: str, reserved: int) -> Iterator[str]:
-    """Yield `text` in lines beside `taken` columns; a longer word is cut."""
-    width = max(_columns() - reserved, _NARROWEST)
-    for line in Text(text).wrap(_console(), width, overflow="fold"):
-        yield line.plain.rstrip()
 
 
 def _show_outcome(state: RunState) -> None:
@@ -351,7 +325,7 @@ def _show_outcome(state: RunState) -> None:
     )
     word = state.outcome.upper()
     begin = Text(word, _RUN_STYLES[state.outcome])
-    for line in _wrapped(counts_text, len(word) + 1):
+    for line in wrapped(counts_text, len(word) + 1):
         _print(Text.assemble(begin, " ", line.replace(_NO_BREAK, " ")))
         begin = Text(" " * len(word))
 

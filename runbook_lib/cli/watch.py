@@ -108,7 +108,7 @@ def _look_at_fleet(
     file: Path, seal_every: int, options: Mapping[str, Any], *, as_json: bool
 ) -> ExitCode:
     """Look at each tenant of the file, show what is new by cause, and return the worst code."""
-    from runbook_lib.cli.terminal import say
+    from runbook_lib.cli.paragraphs import say
     from runbook_lib.config.fleet_file import read_fleet_file
     from runbook_lib.connectors.registry import DEFAULT, connector_names, find_procedure
     from runbook_lib.engine.watch_fleet import by_cause, watch_fleet
@@ -133,7 +133,7 @@ def _look_at_fleet(
 
 def _look(watch: Watch, seal_every: int, *, as_json: bool) -> ExitCode:
     """Look, show and send what is new, seal what is due, and return the exit code."""
-    from runbook_lib.cli.terminal import say
+    from runbook_lib.cli.paragraphs import say
     from runbook_lib.engine.notify import document_of, ping
 
     refused: list[str] = []
@@ -173,7 +173,7 @@ def _look(watch: Watch, seal_every: int, *, as_json: bool) -> ExitCode:
 
 def _say_error(error: Exception) -> None:
     """Say what failed while the watch goes on, and what to do next."""
-    from runbook_lib.cli.terminal import say
+    from runbook_lib.cli.paragraphs import say
 
     message, advice = describe_error(error)
     say(f"runbook: {message} Next: {advice}", is_error=True)
@@ -181,7 +181,7 @@ def _say_error(error: Exception) -> None:
 
 def _show(change: Mapping[str, Any], *, as_json: bool) -> None:
     """Show a change as a document has it, with its tenants if there are several."""
-    from runbook_lib.cli.terminal import say, show_paragraph
+    from runbook_lib.cli.paragraphs import say, show_paragraph
     from runbook_lib.evidence.reports.wording import with_times
 
     if as_json:

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from runbook_lib.cli.paragraphs import say
 from runbook_lib.cli.terminal import (
     line_of,
     progress,
-    say,
     show_next,
     show_open,
     show_steps,

@@ -1,0 +1,57 @@
+"""
+Lines and paragraphs for a terminal, without the library that draws tables: it is slow to load.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from unicodedata import combining, east_asian_width
+
+import click
+
+from runbook_lib.plain_text import one_line
+
+_LOG_WIDTH = 120
+NARROWEST = 20
+
+
+def say(text: str, *, is_error: bool = False) -> None:
+    """Print one line, which may contain text of a file or remote system."""
+    click.echo(one_line(text), err=is_error)
+
+
+def show_paragraph(text: str, *, indent: str, first: str = "") -> None:
+    """Print `text` as wrapped lines, each after `indent`; `first` goes before the first word."""
+    begin = indent + first
+    for part in wrapped(one_line(text), len(begin)):
+        click.echo(f"{begin}{part}")
+        begin = indent + " " * len(first)
+
+
+def columns() -> int:
+    """Return the terminal's width; where there is none (a log, CI), lines may be wider."""
+    return shutil.get_terminal_size((_LOG_WIDTH, 0)).columns
+
+
+def wrapped(text: str, reserved: int) -> Iterator[str]:
+    """Yield `text` in lines beside `reserved` columns; a longer word is cut."""
+    width, line, used = max(columns() - reserved, NARROWEST), "", 0
+    for word in text.split(" "):
+        size = sum(map(_cells, word))
+        if used and used + 1 + size > width:
+            yield line.rstrip()
+            line, used = "", 0
+        elif used or line:
+            line, used = f"{line} ", used + 1
+        for letter in word:
+            if used + _cells(letter) > width:
+                yield line
+                line, used = "", 0
+            line, used = line + letter, used + _cells(letter)
+    yield line.rstrip()
+
+
+def _cells(letter: str) -> int:
+    """Return how many columns a letter takes."""
+    return 0 if combining(letter) else 2 if east_asian_width(letter) in "WF" else 1
