@@ -91,14 +91,15 @@ class _Tenant:
         self.request, *self.following = group
         self.is_late = False
         self._seconds = pool.seconds
-        self._began = time.monotonic()
-        # When the run is interrupted, and when it is killed.
-        self.end = self._began + pool.seconds
         self._event: Any = None
         document = json.dumps(request_document(self.request, pool.environ)).encode()
         self.connection, theirs = multiprocessing.Pipe()
         with theirs:
             self.process = _start(theirs, pool.withheld)
+        # NOTE: not before: a server that was killed, and is started again, takes seconds.
+        self._began = time.monotonic()
+        # When the run is interrupted, and then when it is killed.
+        self.end = self._began + pool.seconds
         with suppress(OSError):  # it has died, which shows when its result is read
             self.connection.send_bytes(document)
 

@@ -406,6 +406,23 @@ def test_a_process_that_cannot_start_is_a_result(monkeypatch: pytest.MonkeyPatch
     assert second.event["event"] == "finished"
 
 
+def test_the_time_of_a_run_begins_when_its_process_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that takes long to start takes nothing of the time of a run."""
+
+    clock, start, ahead = time.monotonic, module._start, [0]
+
+    def slowly(*arguments: Any) -> Any:
+        ahead[0] += 1000
+        return start(*arguments)
+
+    monkeypatch.setattr(module, "_start", slowly)
+    monkeypatch.setattr(time, "monotonic", lambda: clock() + ahead[0])
+
+    (done,) = pool_of().run([[REQUEST]])
+    assert done.event["event"] == "finished"
+    assert done.seconds < 1000
+
+
 @pytest.mark.parametrize("is_deaf", [False, True])
 def test_a_pool_that_is_stopped_ends_what_runs(
     is_deaf: bool, folder: Path, monkeypatch: pytest.MonkeyPatch
