@@ -769,11 +769,31 @@ def test_of_an_unknown_error_nothing_is_claimed(as_json: bool) -> None:
 def test_a_text_in_another_language_is_known_by_its_code() -> None:
     """Without a known text the code is explained, and `explain` says so."""
 
-    result = runbook("explain", "El identificador de acceso no es válido. Código: 190")
+    result = runbook("explain", "Demasiadas llamadas. Código: 80004")
 
     assert result.exit_code == ExitCode.COMPLETE
     assert result.stdout.startswith("The runbook knows this code, not this text")
+    assert "Application request limit reached" in result.stdout
+
+
+def test_a_code_with_several_meanings_is_not_answered() -> None:
+    """It says that the text or the subcode decides, names texts with that code, and claims none."""
+
+    result = runbook("explain", "El identificador de acceso no es válido. Código: 190")
+
+    assert result.exit_code == ExitCode.INCOMPLETE
+    assert result.stdout.startswith("The runbook does not know this text")
+    assert "Code 190 means several things" in " ".join(result.stdout.split())
     assert "Error validating access token" in result.stdout
+
+
+def test_what_to_do_comes_before_the_causes() -> None:
+    """An answer says what happened, what to do, at which step, why, and last who published it."""
+
+    shown = runbook("explain", "URL Blocked").stdout
+    places = [shown.index(part) for part in ("What to do", "Where", "Causes", "Source:")]
+
+    assert places == sorted(places)
 
 
 def test_of_a_text_without_a_code_it_says_what_to_copy() -> None:
