@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -359,6 +361,20 @@ def test_a_caller_that_has_ended_is_no_traceback(child: Child) -> None:
 # --- with a limit, as on a cluster -------------------------------------------------------
 
 
+class Limit(threading.Thread):
+    """A timer that goes off when the run has begun, however long that takes."""
+
+    def __init__(self, _seconds: float, end: Callable[..., None], words: list[Any]) -> None:
+        super().__init__(target=lambda: (self._wait(), end(*words)))
+
+    def _wait(self) -> None:
+        while not Path("begun").exists():
+            time.sleep(0.02)
+
+    def cancel(self) -> None:
+        """Have nothing to cancel."""
+
+
 @pytest.mark.parametrize("is_deaf", [False, True])
 def test_a_run_that_takes_too_long_is_ended(
     child: Child, is_deaf: bool, folder: Path, monkeypatch: pytest.MonkeyPatch
@@ -369,12 +385,13 @@ def test_a_run_that_takes_too_long_is_ended(
     child.performs(
         f"signal.signal(signal.SIGTERM, signal.SIG_IGN) if {is_deaf} else None",
         "import time",
-        "try: time.sleep(60)",
+        "try: Path('begun').touch(); time.sleep(60)",
         "except KeyboardInterrupt: Path('interrupted').touch(); raise",
     )
-    event = run_apart(REQUEST, seconds=4)
+    monkeypatch.setattr(process, "Timer", Limit)
+    event = run_apart(REQUEST, seconds=0.1)
 
-    assert event["said"] == "The run took longer than 4 seconds, and was ended."
+    assert event["said"] == "The run took longer than 0.1 seconds, and was ended."
     assert "--timeout" in event["next_step"]
     assert (folder / "interrupted").exists() is not is_deaf
 
