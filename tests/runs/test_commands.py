@@ -98,26 +98,18 @@ def test_each_step_cell_leaves_three_renderings(approved: PracticeRun) -> None:
 
 
 def test_status_says_what_a_person_does_next(practice_run: PractiseOnce, tmp_path: Path) -> None:
-    """After a run, `status` names the next step."""
+    """After a run, `status` names the next step that can be started: nothing that waits for review."""
 
     evidence = str(practice_run("review-pending").copy_evidence(tmp_path / "evidence"))
     result = runbook("status", "--tenant", "sandbox-review-pending", "--evidence", evidence)
     assert result.returncode == 3
-    assert "Next: step 12a, Publish the app (fb-12a-publish)" in result.stdout
+    assert "Next: step 16, Client Secret: the App Secret (cy-03-client-secret)" in result.stdout
     machine = runbook(
         "status", "--tenant", "sandbox-review-pending", "--evidence", evidence, "--json"
     )
     document = json.loads(machine.stdout)
-    assert document["next"]["step"] == "fb-12a-publish"
+    assert document["next"]["step"] == "cy-03-client-secret"
     assert document["outcome"] == "incomplete"
-
-
-def test_status_without_a_journal_names_the_first_step(tmp_path: Path) -> None:
-    """Without a journal, `status` names the first step."""
-
-    result = runbook("status", "--tenant", "acme", "--evidence", str(tmp_path))
-    assert result.returncode == 3
-    assert "Next: step 1, Log in to Facebook (fb-01-log-in)" in result.stdout
 
 
 def test_the_committed_notebook_is_what_the_procedure_says(tmp_path: Path) -> None:
