@@ -98,7 +98,7 @@ def test_each_step_cell_leaves_three_renderings(approved: PracticeRun) -> None:
 
 
 def test_status_says_what_a_person_does_next(practice_run: PractiseOnce, tmp_path: Path) -> None:
-    """After a run, `status` names the next step that can be started: nothing that waits for review."""
+    """After a run, `status` names what can be started next: nothing that waits for the review."""
 
     evidence = str(practice_run("review-pending").copy_evidence(tmp_path / "evidence"))
     result = runbook("status", "--tenant", "sandbox-review-pending", "--evidence", evidence)
