@@ -49,7 +49,7 @@ def evidence_of_two(tmp_path_factory: pytest.TempPathFactory, keys_home: Path) -
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("XDG_DATA_HOME", str(keys_home))
-        patch.setattr(pools, "Worker", fake)
+        patch.setattr(pools, "_Tenant", fake)
         fleet()
         fleet()
     return folder
