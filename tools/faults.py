@@ -781,7 +781,7 @@ FAULTS = (
     ),
     Fault(
         "core/redaction.py",
-        "if not _HIDING.search(masked) or not search.is_leak(masked):",
+        "if not hiding.search(masked) or not search.is_leak(masked):",
         "if masked:",
         "evidence/test_withheld.py",
         "a stranger's text with the base64 of a token ends every run of a tenant",
