@@ -27,12 +27,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
+
+import tomli
 
 from runbook_lib.config.settings import suggestion, typed, visible_text
 from runbook_lib.core.files import read_plain
@@ -88,7 +89,7 @@ def read_words(
     subject, a missing name, or a time in the future.
     """
     try:
-        document = tomllib.loads(read_plain(path, _LARGEST_FILE).decode("utf-8"))
+        document = tomli.loads(read_plain(path, _LARGEST_FILE).decode("utf-8"))
     except OSError as error:
         msg = f"The attestations file {path} cannot be read: {error.strerror}."
         raise StatementError(msg) from None

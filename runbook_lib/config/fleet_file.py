@@ -23,11 +23,12 @@ import hashlib
 import io
 import re
 import sys
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+import tomli
 
 from runbook_lib.config.runner import inputs_of
 from runbook_lib.config.settings import REFERENCE_FORMS, is_reference, suggestion, typed
@@ -137,7 +138,7 @@ class _Reader:
     def read_toml(self, text: str, path: Path) -> None:
         """Read the tables of a TOML document; raises `FleetFileError` if it is not TOML."""
         try:
-            document = tomllib.loads(text)
+            document = tomli.loads(text)
         except (ValueError, RecursionError) as error:
             reason = str(error) if isinstance(error, ValueError) else "it is nested too deeply"
             msg = f"The file of tenants {path} is not TOML: {reason}."
@@ -357,12 +358,12 @@ def _line(place: _Place, lines: Mapping[_Place, int]) -> int:
 
 
 def _lines_of_keys(text: str) -> dict[_Place, int]:
-    """Return the line of each key of a valid TOML document, which `tomllib` does not name."""
+    """Return the line of each key of a valid TOML document, which `tomli` does not name."""
     lines: dict[_Place, int] = {}
     table: _Place = ()
     tenants = -1
     for line, statement in _statements(text.replace("\r\n", "\n")):
-        paths = list(_paths(tomllib.loads(statement)))
+        paths = list(_paths(tomli.loads(statement)))
         if statement.lstrip().startswith("["):
             names = [name for name in paths[-1] if isinstance(name, str)]
             tenants += names == [_TENANT]
@@ -394,7 +395,7 @@ def _statements(text: str) -> Iterator[tuple[int, str]]:
 
 def _is_toml(text: str) -> bool:
     try:
-        tomllib.loads(text)
+        tomli.loads(text)
     except ValueError:
         return False
     return True

@@ -8,7 +8,6 @@ that names the file, the table and the key.
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import cache, partial
@@ -17,6 +16,7 @@ from string import Formatter, Template
 from types import ModuleType
 from typing import Annotated, Any, TypeVar
 
+import tomli
 from msgspec import Meta, Struct, ValidationError, convert
 
 from runbook_lib.connectors.blame import Blame
@@ -47,7 +47,7 @@ Names = tuple[str, ...]
 
 # A line break within a paragraph: the next line is not empty and begins no item.
 _BREAK = re.compile(r"(?<!\n)\n(?!\n|- )\s*")
-_TESTED_BY = re.compile(r"(.*?)(?: \[([a-z0-9, -]+)\])?", re.DOTALL)
+_TESTED_BY = re.compile(r" \[([a-z0-9, -]+)\]\Z")
 _STEP_ID = re.compile(r"[a-z]+-([0-9]+)([a-z]?)-([a-z0-9-]+)")
 # What msgspec calls the kinds of values.
 _KINDS = {"str": "a text", "int": "a whole number", "array": "a list", "object": "a table"}
@@ -142,7 +142,7 @@ def items(text: str) -> list[str]:
 def read_file(path: Path) -> dict[str, Any]:
     """Return what a file says, as it is written."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomli.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise Place(path).error("", f"{error}.") from None
 
@@ -224,9 +224,10 @@ def _trouble(place: Place, table: Any, sources: Mapping[str, str]) -> tuple[Plac
 
 
 def _cause(text: str) -> Cause:
-    match = _TESTED_BY.fullmatch(text)
-    text, tested_by = match.groups() if match else (text, "")
-    return Cause(text=text, tested_by=tuple(tested_by.split(", ")) if tested_by else ())
+    match = _TESTED_BY.search(text) if text.endswith("]") else None
+    if match is None:
+        return Cause(text=text)
+    return Cause(text=text[: match.start()], tested_by=tuple(match[1].split(", ")))
 
 
 def _numbers(code: str) -> range:
@@ -432,7 +433,9 @@ class _Reader:
             pastes=tuple(Paste(*paste) for paste in place.pairs("pastes", read.pastes)),
             inputs=place.known("inputs", "input", self._inputs, read.inputs),
             checks=tuple(
-                replace(check, person_confirms=read.person_confirms.get(check.id, ""))
+                replace(check, person_confirms=read.person_confirms[check.id])
+                if check.id in read.person_confirms
+                else check
                 for check in checks
             ),
             requires=place.known("requires", "step", self._names, read.requires),
@@ -480,18 +483,21 @@ class _Reader:
             for name, step in self._names.items()
         }
 
-        @cache
         def named(trouble: Trouble) -> Trouble:
             self._places[trouble.shown].blanks("advice", trouble.advice, names)
             at = dict.fromkeys(self._names[name] for name in trouble.at if name in self._names)
             return replace(trouble.naming(names), at=tuple(at))
 
+        known = {trouble.shown: trouble for each in self._groups.values() for trouble in each}
+        known |= {trouble.shown: trouble for trouble in self.troubles}
+        read = {shown: named(trouble) for shown, trouble in known.items()}
+
         def with_names(step: Step) -> Step:
-            return replace(step, troubles=tuple(map(named, step.troubles)))
+            return replace(step, troubles=tuple(read[each.shown] for each in step.troubles))
 
         sections = (
             replace(section, steps=tuple(map(with_names, section.steps)))
             for section in procedure.sections
         )
-        troubles = tuple(map(named, procedure.troubles))
+        troubles = tuple(read[trouble.shown] for trouble in procedure.troubles)
         return replace(procedure, sections=tuple(sections), troubles=troubles)

@@ -11,6 +11,7 @@ import sys
 from importlib import import_module
 
 from runbook_lib.connectors.registry import connector_names, find_procedure, load_texts
+from runbook_lib.core.redaction import without_headers
 from runbook_lib.core.templates import compile_all
 from runbook_lib.engine.notebooks import CELL_MODULE
 from runbook_lib.remote.owners import shared_domain
@@ -48,7 +49,7 @@ NAMES = (
     "securesystemslib.signer",
     "sqlite3",
     "stringprep",
-    "tomllib",
+    "tomli",
 )
 for _name in NAMES:
     import_module(_name)
@@ -58,6 +59,7 @@ for _connector in connector_names():
 for _name in ("runbook_lib.evidence.reports.rendering", "runbook_lib.notebook.rendering"):
     compile_all(import_module(_name).environment())
 shared_domain("www.example.com")  # reads the Public Suffix List
+without_headers("")  # compiles its pattern
 # The schema of a notebook is compiled when the first one is validated.
 _nbformat = sys.modules["nbformat"]
 _nbformat.validate(_nbformat.v4.new_notebook())
