@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from runbook_lib.connectors.context import CheckContext
-from runbook_lib.connectors.review_kit import Kit
 from runbook_lib.core.model import Value
 from runbook_lib.core.procedure import Input, Procedure, Provider
 from runbook_lib.core.troubles import Trouble
 from runbook_lib.errors import SettingsError
 from runbook_lib.remote.oauth import AuthorizationServer
+
+if TYPE_CHECKING:
+    from runbook_lib.connectors.review_kit import Kit
 
 
 def _no_warnings(_context: CheckContext, _scope: Sequence[str]) -> tuple[str, ...]:

@@ -14,11 +14,11 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import cached_property
 from io import FileIO
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from filelock import FileLock, Timeout
 from msgspec import ValidationError, convert, structs, to_builtins
 
 from runbook_lib.core.files import check_place, open_plain, sync_folder
@@ -37,6 +37,9 @@ from runbook_lib.core.model import (
     invalid,
 )
 from runbook_lib.errors import ChainError, FormError, JournalError
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 JOURNAL_NAME = "journal.jsonl"
 # The `prev` of the first line.
@@ -99,7 +102,13 @@ class Journal:
         self._clock = clock
         # NOTE: threads wait for each other without polling, which a file lock does.
         self._turns = threading.RLock()
-        self._lock = FileLock(path.with_suffix(".lock"), timeout=_LOCK_SECONDS)
+        self._lock_path = path.with_suffix(".lock")
+
+    @cached_property
+    def _lock(self) -> FileLock:
+        from filelock import FileLock  # noqa: PLC0415  (slow to import; who only reads needs none)
+
+        return FileLock(self._lock_path, timeout=_LOCK_SECONDS)
 
     def entries(self) -> list[Entry]:
         """Return every complete line, oldest first; raises what `read_lines` does."""
@@ -173,11 +182,11 @@ class Journal:
         """
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            for path in (self.path, Path(self._lock.lock_file)):
+            for path in (self.path, self._lock_path):
                 check_place(path)
             with self._turns, self._lock:
                 yield
-        except Timeout as error:
+        except TimeoutError as error:
             msg = f"Another process has locked the journal {self.path} for over {_LOCK_SECONDS} s."
             raise JournalError(msg) from error
         except OSError as error:

@@ -12,7 +12,7 @@ import re
 import threading
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any, NoReturn
 from urllib.parse import quote, quote_plus, unquote
 
@@ -72,13 +72,6 @@ _VALUE = (
     r"(?:\r?\n[ \t]+[^\r\n\"'\\]++)*+)"
 )
 _KEY = "(?:key|token|secret|signature(?:-[0-9]+)?|session|session-?id|auth)"
-_HEADER = re.compile(
-    rf"((?:authorization|(?<![a-z])cookie2?){_BEFORE_VALUE}{_IS_VALUE}){_VALUE}"
-    rf"|((?:(?<=[a-z0-9]-){_KEY}{_BEFORE_VALUE}"
-    rf"|(?:(?<=[a-z0-9]_){_KEY}|(?<![a-z])apikey){_BEFORE_VALUE}{_IS_VALUE}))"
-    rf"{_VALUE.replace('=]', '=&]')}",
-    re.IGNORECASE,
-)
 _BASIC = re.compile(r"(\bbasic(?:\s|%20|\+)++)([0-9A-Za-z+/_-]{4,}+(?:=|%3d){0,2})", re.IGNORECASE)
 
 # Without one of these a text hides nothing: escapes, colours, and what may be base64.
@@ -86,6 +79,18 @@ _HIDING = re.compile(r"[\\%&\x1b]|[0-9A-Za-z+/_\r\n-]{24}")
 # The shortest token of a known shape, 29 characters of an app, takes 38 or more in base64.
 _HIDING_TOKEN = re.compile(r"[\\%&\x1b]|[0-9A-Za-z+/_\r\n-]{38}")
 _BLANKS = re.compile(r"(\s+)")
+
+
+@cache
+def _header() -> re.Pattern[str]:
+    """Return the pattern of these headers; it takes long to compile."""
+    return re.compile(
+        rf"((?:authorization|(?<![a-z])cookie2?){_BEFORE_VALUE}{_IS_VALUE}){_VALUE}"
+        rf"|((?:(?<=[a-z0-9]-){_KEY}{_BEFORE_VALUE}"
+        rf"|(?:(?<=[a-z0-9]_){_KEY}|(?<![a-z])apikey){_BEFORE_VALUE}{_IS_VALUE}))"
+        rf"{_VALUE.replace('=]', '=&]')}",
+        re.IGNORECASE,
+    )
 
 
 class Secret:
@@ -346,7 +351,7 @@ def without_headers(text: str) -> str:
     Without a header's name, a word after `Basic` counts if it can be a user and a password
     (RFC 7617): prose has the word too.
     """
-    text = _HEADER.sub(lambda match: f"{match[1] or match[2]}{MASK}", text)
+    text = _header().sub(lambda match: f"{match[1] or match[2]}{MASK}", text)
     return _BASIC.sub(lambda match: f"{match[1]}{MASK}" if _signs_in(match[2]) else match[0], text)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from runbook_lib.config import formats as config_formats
 from runbook_lib.connectors.facebook import formats
@@ -23,10 +24,12 @@ from runbook_lib.connectors.facebook.permissions import (
 from runbook_lib.connectors.facebook.review import scope_warnings
 from runbook_lib.connectors.facebook.usage import HEADERS, usage_pause, usage_share
 from runbook_lib.connectors.provider import Vendor
-from runbook_lib.connectors.review_kit import Kit
 from runbook_lib.connectors.texts import read_troubles
 from runbook_lib.core.model import Value
 from runbook_lib.core.procedure import Input
+
+if TYPE_CHECKING:
+    from runbook_lib.connectors.review_kit import Kit
 
 _FACEBOOK = "facebook"
 # The pinned Graph API version, unless a setting changes it.
