@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Programs that tests start find the product compiled, wherever a person forbids that.
+export PYTHONDONTWRITEBYTECODE :=
 WORKERS ?= 2
 # Tests that start browsers, kernels and commands wait more than they compute, so they run beside
 # those that compute.

@@ -26,7 +26,10 @@ REQUEST = ProcessRequest(
 PROGRAM = """
 import json, os, signal, sys
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
+
+# These runs have no cells, for which everything would be loaded.
+sys.modules["runbook_lib.engine.preloaded"] = ModuleType("preloaded")
 from runbook_lib.core.model import Outcome
 from runbook_lib.engine import process
 from runbook_lib.errors import SettingsError

@@ -365,10 +365,11 @@ class Limit(threading.Thread):
     """A timer that goes off when the run has begun, however long that takes."""
 
     def __init__(self, _seconds: float, end: Callable[..., None], words: list[Any]) -> None:
-        super().__init__(target=lambda: (self._wait(), end(*words)))
+        super().__init__(target=lambda: (self._wait(), end(*words)), daemon=True)
+        self._begun = Path("begun").absolute()
 
     def _wait(self) -> None:
-        while not Path("begun").exists():
+        while not self._begun.exists():
             time.sleep(0.02)
 
     def cancel(self) -> None:
