@@ -47,7 +47,7 @@ from tests.sandbox.test_sandbox_malformed import (
     ask,
 )
 
-pytestmark = pytest.mark.matrix
+pytestmark = pytest.mark.matrix(40)
 
 SITES: dict[str, Callable[[World], Site]] = {
     "graph": GraphSite,

@@ -163,6 +163,7 @@ def test_one_wrong_answer_among_right_ones_verifies_nothing(
     )
 
 
+@pytest.mark.matrix(24)
 @every_exchange
 def test_a_malformed_answer_verifies_nothing(check: Any, least: Least, index: int) -> None:
     """An empty, malformed or foreign answer with a success status verifies nothing."""
