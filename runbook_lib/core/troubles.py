@@ -4,8 +4,9 @@ Error texts as people see them, what they mean, and how a text is recognised.
 Pure. The texts themselves are data of the connectors. What is pasted may be a
 page's text or its HTML, an address with the error in its query, the JSON of an answer, or a log
 with such an answer anywhere in it; it is compared by its words alone, without case, quotes and
-punctuation; code prefixes such as `(#200)` do not count. A long text may differ in a few words. A
-text with typing errors is only `similar` to a known one, and never known.
+punctuation; code prefixes such as `(#200)` do not count, nor whether a word is one or many, or
+“is not” is written “isn't”. A text may have words between its own, and a long one may differ in a
+few. A text with typing errors is only `similar` to a known one, and never known.
 """
 
 from __future__ import annotations
@@ -36,9 +37,11 @@ _MOST_NESTED = 4
 _LONGEST_GAP = 500
 # So many words of a log may stand behind a vague text.
 _MOST_BEHIND = 9
-# A text of so many words is known if such a share of them stands in this order in a passage that
-# has few more words, and more in a gap. Of a longer paste only so many words are compared.
-_NEAR_WORDS, _NEAR_SHARE, _NEAR_MORE, _GAP_WORDS, _MOST_NEAR_WORDS = 9, 0.85, 3, 20, 1_500
+# A text of so many words is known if all of them stand in this order in a passage that has few more
+# words, and more in a gap; of a longer text, if such a share does. Of a longer paste only so many
+# words are compared.
+_NEAR_WORDS, _LONG_WORDS, _NEAR_SHARE = 5, 9, 0.85
+_NEAR_MORE, _GAP_WORDS, _MOST_NEAR_WORDS = 3, 20, 1_500
 # So many objects of JSON are read, and so many of their values.
 _MOST_OBJECTS, _MOST_FIELDS = 20, 200
 # From this likeness on, in percent, a text is similar: “ULR Blokced” has 81.8. Measured in
@@ -49,6 +52,8 @@ _LONGEST_HEADLINE, _SHORTEST_HEADLINE, _LEAST_LETTERS = 120, 12, 8
 _MOST_SIMILAR = 3
 
 _WORD = re.compile(r"\w+")
+_NOT = re.compile(r"\b(?:(can)(?:not|['’]?t)|(are|could|did|do|does|has|have|is|was|were)n['’]?t)\b")
+_MANY = re.compile(r"(?<=[a-z]{4})(?<!s)s\b")
 _PREFIX = re.compile(r"\(?#[0-9]{1,7}\)(?=\s*\w)|\[[0-9]{1,7}\](?=\s*\w)")
 _SENTENCE = re.compile(r"[.:!?]\s+")
 _WORDS_APART = re.compile(r"[\s\"'<>]+")
@@ -193,8 +198,12 @@ def recognise(error: ErrorText, troubles: Iterable[Trouble]) -> list[Trouble]:
         [trouble for trouble in known if codes & set(trouble.subcodes)]
         or [trouble for trouble in found if not trouble.is_vague]
         or _near(texts, known)
-        or [trouble for trouble in found if any(_is_alone(text, trouble) for text in texts)]
-        or [trouble for trouble in known if any(_is_part(text, trouble) for text in texts)]
+        or [trouble for trouble in found if _says_it_all(texts, trouble)]
+        or [
+            trouble
+            for trouble in known
+            if trouble not in found and any(_is_part(text, trouble) for text in texts)
+        ]
         or [trouble for trouble in known if codes & set(trouble.codes)]
     )
 
@@ -327,8 +336,8 @@ def _is_address(word: str) -> bool:
 def _normal(text: str) -> str:
     """Return the words of `text` in lower case, with a blank around each."""
     lower = unicodedata.normalize("NFKC", _PREFIX.sub(" ", text)).casefold()
-    words = " ".join(_WORD.findall(lower))
-    return f" {words} "
+    plain = _MANY.sub("", _NOT.sub(r"\1\2 not", lower))
+    return f" {' '.join(_WORD.findall(plain))} "
 
 
 @lru_cache(maxsize=5_000)
@@ -385,7 +394,7 @@ def _near(texts: list[str], troubles: list[Trouble]) -> list[Trouble]:
         if pasted and not trouble.is_vague
     ]
     best = max((score for score, _ in scores), default=0.0)
-    return [trouble for score, trouble in scores if score == best >= _NEAR_SHARE]
+    return [trouble for score, trouble in scores if score == best > 0]
 
 
 def _lasting(text: str) -> list[str]:
@@ -402,13 +411,22 @@ def _known_words(shown: str) -> list[str]:
 def _nearness(words: list[str], shown: str) -> float:
     """Return the share of the words of `shown` that a passage of `words` has in this order."""
     known = _known_words(shown)
-    if len(known) < _NEAR_WORDS or len({*known} & {*words}) < _NEAR_SHARE * len({*known}):
+    least = _NEAR_SHARE if len(known) >= _LONG_WORDS else 1.0
+    if len(known) < _NEAR_WORDS or len({*known} & {*words}) < least * len({*known}):
         return 0.0
     anchor = SequenceMatcher(None, words, known, autojunk=False).find_longest_match()
     begins, more = anchor.a - anchor.b, _NEAR_MORE + _GAP_WORDS * shown.count(GAP)
     passage = words[max(0, begins - more) : begins + len(known) + more]
     blocks = SequenceMatcher(None, passage, known, autojunk=False).get_matching_blocks()
-    return sum(block.size for block in blocks) / len(known)
+    share = sum(block.size for block in blocks) / len(known)
+    return share if share >= least else 0.0
+
+
+def _says_it_all(texts: list[str], trouble: Trouble) -> bool:
+    """Return whether no title or further text says more than what a vague trouble shows."""
+    return any(_is_alone(text, trouble) for text in texts) and all(
+        any(_place(text, _parts(shown))[1] for shown in trouble.shown) for text in texts
+    )
 
 
 def _is_alone(text: str, trouble: Trouble) -> bool:
