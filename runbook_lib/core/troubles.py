@@ -14,7 +14,7 @@ from __future__ import annotations
 import html
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
@@ -42,17 +42,23 @@ _MOST_BEHIND = 9
 # words are compared.
 _NEAR_WORDS, _LONG_WORDS, _NEAR_SHARE = 5, 9, 0.85
 _NEAR_MORE, _GAP_WORDS, _MOST_NEAR_WORDS = 3, 20, 1_500
+# Whom or what a text is about: texts alike but for such a word mean different things.
+_TELLING = frozenset({"account", "ad", "app", "application", "not", "page", "user"})
+# A text of so few words is no text if it stands within a sentence, in small letters.
+_HEADLINE_WORDS, _MOST_HEADLINES = 3, 50
 # So many objects of JSON are read, and so many of their values.
 _MOST_OBJECTS, _MOST_FIELDS = 20, 200
 # From this likeness on, in percent, a text is similar: “ULR Blokced” has 81.8. Measured in
-# November 2026 by `tests/unit/core/test_similar_texts.py`: it offers 3 of 153 texts that are not
+# November 2026 by `tests/unit/core/test_similar_texts.py`: it offers 4 of 152 texts that are not
 # ours, and of our own with typing errors 94 % as the first.
 _SIMILAR = 81
 _LONGEST_HEADLINE, _SHORTEST_HEADLINE, _LEAST_LETTERS = 120, 12, 8
 _MOST_SIMILAR = 3
 
 _WORD = re.compile(r"\w+")
-_NOT = re.compile(r"\b(?:(can)(?:not|['’]?t)|(are|could|did|do|does|has|have|is|was|were)n['’]?t)\b")
+_NOT = re.compile(
+    r"\b(?:(can)(?:not|['’]?t)|(are|could|did|do|does|has|have|is|was|were)n['’]?t)\b"
+)
 _MANY = re.compile(r"(?<=[a-z]{4})(?<!s)s\b")
 _PREFIX = re.compile(r"\(?#[0-9]{1,7}\)(?=\s*\w)|\[[0-9]{1,7}\](?=\s*\w)")
 _SENTENCE = re.compile(r"[.:!?]\s+")
@@ -193,7 +199,7 @@ def recognise(error: ErrorText, troubles: Iterable[Trouble]) -> list[Trouble]:
     """
     known, codes = list(troubles), set(error.codes)
     texts = [_normal(text) for text in error.texts]
-    found = _found(texts, known)
+    found = _found(error.texts, texts, known)
     return (
         [trouble for trouble in known if codes & set(trouble.subcodes)]
         or [trouble for trouble in found if not trouble.is_vague]
@@ -346,15 +352,25 @@ def _parts(shown: str) -> list[str]:
     return [part for part in map(_normal, shown.split(GAP)) if part.strip()]
 
 
-def _found(texts: list[str], troubles: list[Trouble]) -> list[Trouble]:
-    """Return the troubles whose texts are in `texts`, but for those within a longer known text."""
+def _whole(shown: str) -> str:
+    """Return the words of a text without its gaps."""
+    return " ".join("".join(_parts(shown)).split())
+
+
+def _found(pasted: Sequence[str], texts: list[str], troubles: list[Trouble]) -> list[Trouble]:
+    """
+    Return the troubles whose texts are in `texts`, but for those within a longer known text.
+
+    `pasted` are the same texts before they were made plain.
+    """
     places = []
     for trouble in troubles:
         longest = (0, 0, 0, 0)
         for number, text in enumerate(texts):
             for parts in map(_parts, trouble.shown):
                 begin, end = _place(text, parts)
-                longest = max(longest, (len("".join(parts)) if end else 0, number, begin, end))
+                if end and _is_headline(pasted[number], parts):
+                    longest = max(longest, (len("".join(parts)), number, begin, end))
         if longest[0]:
             places.append((*longest, trouble))
     places.sort(key=lambda place: -place[0])
@@ -385,6 +401,20 @@ def _place(text: str, parts: list[str]) -> tuple[int, int]:
     return 0, 0
 
 
+def _is_headline(text: str, parts: list[str]) -> bool:
+    """Return whether `parts` are long, or stand somewhere in `text` as a headline does."""
+    words = " ".join(parts).split()
+    if len(words) > _HEADLINE_WORDS:
+        return True
+    # NOTE: a word may go on, see `_MANY`.
+    written = re.compile(r"\w?\W+".join(map(re.escape, words)), re.IGNORECASE)
+    places = [match.start() for match in islice(written.finditer(text), _MOST_HEADLINES)]
+    return not places or any(
+        text[place].isupper() or not re.search(r"\w\s+\Z", text[max(0, place - 9) : place])
+        for place in places
+    )
+
+
 def _near(texts: list[str], troubles: list[Trouble]) -> list[Trouble]:
     """Return the troubles of which a long text is in `texts` but for a few words; the nearest."""
     pasted = [_lasting(text)[:_MOST_NEAR_WORDS] for text in texts]
@@ -405,7 +435,7 @@ def _lasting(text: str) -> list[str]:
 
 @lru_cache(maxsize=5_000)
 def _known_words(shown: str) -> list[str]:
-    return _lasting(_normal(shown.replace(GAP, " ")))
+    return _lasting(_whole(shown))
 
 
 def _nearness(words: list[str], shown: str) -> float:
@@ -419,7 +449,10 @@ def _nearness(words: list[str], shown: str) -> float:
     passage = words[max(0, begins - more) : begins + len(known) + more]
     blocks = SequenceMatcher(None, passage, known, autojunk=False).get_matching_blocks()
     share = sum(block.size for block in blocks) / len(known)
-    return share if share >= least else 0.0
+    end = blocks[-2].a + blocks[-2].size
+    told = [word for word in passage[max(0, blocks[0].a - 1) : end] if word in _TELLING]
+    is_about = GAP in shown or told == [word for word in known if word in _TELLING]
+    return share if share >= least and is_about else 0.0
 
 
 def _says_it_all(texts: list[str], trouble: Trouble) -> bool:
@@ -450,20 +483,24 @@ def _is_part(text: str, trouble: Trouble) -> bool:
     )
 
 
+@lru_cache(maxsize=5_000)
+def _headlines(shown: str) -> frozenset[str]:
+    """Return what a headline is compared with: a text, and what of it is before its first gap."""
+    before, whole = _parts(shown)[0].strip(), _whole(shown)
+    if shown.startswith(GAP) or len(before) <= _SHORTEST_HEADLINE:
+        return frozenset({whole})
+    return frozenset({whole, before})
+
+
 def _likeness(headline: str, trouble: Trouble) -> float:
     """Return how like a text of `trouble` `headline` is, in percent, as far as the shorter goes."""
     from rapidfuzz.distance import OSA  # noqa: PLC0415  (only `explain` asks for it)
 
     best = 0.0
-    for shown in trouble.shown:
-        before = _normal(shown.partition(GAP)[0]).strip()
-        texts = {_normal(shown.replace(GAP, " ")).strip()}
-        if len(before) > _SHORTEST_HEADLINE:
-            texts.add(before)
-        for text in texts:
-            # One more than the shorter has: a letter that was left out.
-            length = min(len(headline), len(text)) + 1
-            if length > _LEAST_LETTERS:
-                likeness = OSA.normalized_similarity(headline[:length], text[:length])
-                best = max(best, 100 * likeness)
-    return best
+    for text in frozenset().union(*map(_headlines, trouble.shown)):
+        # One more than the shorter has: a letter that was left out.
+        length = min(len(headline), len(text)) + 1
+        if length > _LEAST_LETTERS:
+            parts = headline[:length], text[:length]
+            best = max(best, OSA.normalized_similarity(*parts, score_cutoff=_SIMILAR / 100))
+    return 100 * best
