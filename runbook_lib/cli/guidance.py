@@ -174,7 +174,7 @@ def _show(explanation: Explanation) -> None:
     from runbook_lib.cli.paragraphs import say, show_paragraph
 
     if explanation.known and explanation.is_by_code:
-        text = "The runbook knows this code, not this text: what follows is what the code means."
+        text = "The runbook knows the code, not the text: what follows is what code and words mean."
         show_paragraph(text, indent="")
     for number, explained in enumerate(explanation.known):
         if number:

@@ -82,6 +82,10 @@ _CODE = re.compile(
     r"|\A\W*([0-9]{1,7})\W*\Z|\(([0-9]{3,7})\)\s*\Z",
     re.IGNORECASE,
 )
+# A message in what a program wrote that is not JSON.
+_QUOTED = re.compile(
+    r"""message['"]?\s?[:=]?\s?(?:'([^'\n]{3,300})'|"([^"\n]{3,300})")""", re.IGNORECASE
+)
 # An answer without rows, as the texts name it.
 _EMPTY_LIST = 'An empty list: {"data":[]}'
 _MESSAGES = (
@@ -117,7 +121,8 @@ class Trouble:
     `shown` are its exact texts, the best known first; `…` stands for what
     varies; a trouble for which the remote system shows no text has what people see instead.
     `codes` are those by which an answer with another text is recognised, `shares` those that mean
-    other things too and decide nothing; one of `subcodes` decides before any text. One that
+    other things too and decide nothing, but for one of `words` in a text that is not known; one of
+    `subcodes` decides before any text. One that
     `is_vague` counts only where nothing else is known: its text comes with many causes.
     `source` is a public address, or the kind of reading and its date. `advice` names steps by id,
     as `{cy-03-client-secret}`, until `naming` has replaced them. `at` are the ids of steps where
@@ -132,6 +137,7 @@ class Trouble:
     source: str
     codes: tuple[int, ...] = ()
     shares: tuple[int, ...] = ()
+    words: tuple[str, ...] = ()
     subcodes: tuple[int, ...] = ()
     is_vague: bool = False
     at: tuple[str, ...] = ()
@@ -184,7 +190,9 @@ def read_error(pasted: str) -> ErrorText:
     stripped = text.strip()
     if not (texts and stripped.startswith("{") and stripped.endswith("}")):
         # An answer may be quoted in it, or be cut.
-        texts.append(_unescape(_without_addresses(text)))
+        whole = _unescape(_without_addresses(text))
+        quoted = islice(_QUOTED.finditer(whole), _MOST_OBJECTS)
+        texts += [*(match[1] or match[2] for match in quoted), whole]
     for part in texts:
         codes += [int(number) for match in _CODE.findall(part) for number in match if number]
     return ErrorText(tuple(filter(str.strip, texts)), tuple(dict.fromkeys(codes)))
@@ -195,7 +203,8 @@ def recognise(error: ErrorText, troubles: Iterable[Trouble]) -> list[Trouble]:
     Return the troubles in `error`, the longest text first.
 
     A subcode decides. A text that stands within a longer known one is not counted, nor is a vague
-    one beside another. A part of a text counts only where no text is known, and a code last.
+    one beside another. Where no text is known a code with a word counts, then a part of a text, and
+    a code alone last.
     """
     known, codes = list(troubles), set(error.codes)
     texts = [_normal(text) for text in error.texts]
@@ -205,6 +214,7 @@ def recognise(error: ErrorText, troubles: Iterable[Trouble]) -> list[Trouble]:
         or [trouble for trouble in found if not trouble.is_vague]
         or _near(texts, known)
         or [trouble for trouble in found if _says_it_all(texts, trouble)]
+        or _told(texts, codes, known)
         or [
             trouble
             for trouble in known
@@ -363,25 +373,23 @@ def _found(pasted: Sequence[str], texts: list[str], troubles: list[Trouble]) -> 
 
     `pasted` are the same texts before they were made plain.
     """
-    places = []
-    for trouble in troubles:
-        longest = (0, 0, 0, 0)
-        for number, text in enumerate(texts):
-            for parts in map(_parts, trouble.shown):
-                begin, end = _place(text, parts)
-                if end and _is_headline(pasted[number], parts):
-                    longest = max(longest, (len("".join(parts)), number, begin, end))
-        if longest[0]:
-            places.append((*longest, trouble))
+    places = [
+        (len("".join(parts)), number, *place, index)
+        for index, trouble in enumerate(troubles)
+        for parts in map(_parts, trouble.shown)
+        for number, text in enumerate(texts)
+        if (place := _place(text, parts))[1] and _is_headline(pasted[number], parts)
+    ]
     places.sort(key=lambda place: -place[0])
-    return [
-        trouble
-        for length, number, begin, end, trouble in places
+    outer = [
+        index
+        for length, number, begin, end, index in places
         if not any(
             other[1] == number and other[2] <= begin and end <= other[3] and length < other[0]
             for other in places
         )
     ]
+    return [troubles[index] for index in dict.fromkeys(outer)]
 
 
 def _place(text: str, parts: list[str]) -> tuple[int, int]:
@@ -453,6 +461,24 @@ def _nearness(words: list[str], shown: str) -> float:
     told = [word for word in passage[max(0, blocks[0].a - 1) : end] if word in _TELLING]
     is_about = GAP in shown or told == [word for word in known if word in _TELLING]
     return share if share >= least and is_about else 0.0
+
+
+def _told(texts: list[str], codes: set[int], troubles: list[Trouble]) -> list[Trouble]:
+    """Return the troubles with one of `codes` and words that are in `texts`: the longest words."""
+    lengths = [
+        (
+            max((len(words) for words in trouble.words if _has(texts, words)), default=0),
+            trouble,
+        )
+        for trouble in troubles
+        if codes & {*trouble.codes, *trouble.shares}
+    ]
+    longest = max((length for length, _ in lengths), default=0)
+    return [trouble for length, trouble in lengths if length == longest > 0]
+
+
+def _has(texts: list[str], shown: str) -> bool:
+    return any(_place(text, _parts(shown))[1] for text in texts)
 
 
 def _says_it_all(texts: list[str], trouble: Trouble) -> bool:

@@ -772,7 +772,7 @@ def test_a_text_in_another_language_is_known_by_its_code() -> None:
     result = runbook("explain", "Demasiadas llamadas. Código: 80004")
 
     assert result.exit_code == ExitCode.COMPLETE
-    assert result.stdout.startswith("The runbook knows this code, not this text")
+    assert result.stdout.startswith("The runbook knows the code, not the text")
     assert "Application request limit reached" in result.stdout
 
 

@@ -118,7 +118,7 @@ def test_every_file_of_every_connector_loads() -> None:
         (ERRORS, "[redirect-uri-is-accepted]", "[redirect-uri-accepted]", "causes: unknown check"),
         (ERRORS, "Go to {fb-08-redirect-uri}", "Go to {fb-8}", "[url-blocked], advice: unknown"),
         (ERRORS, "Go to {fb-08-redirect-uri}", "Go to {fb-08", "[url-blocked], advice: unmatched"),
-        (ERRORS, "codes = [191]", 'codes = ["191+"]', "[url-blocked], codes[0]: Expected"),
+        (ERRORS, "codes = [191, ", 'codes = ["191+", ', "[url-blocked], codes[0]: Expected"),
         (ERRORS, 'blames = "the app"', 'blames = "App"', "[bad-secret], blames: Invalid enum"),
         (ERRORS, '"@limits"', '"@limit"', "[groups], redirect-uri: unknown set 'limit'"),
         (ERRORS, '["throttled"', '["@limits"', "[groups], limits: unknown set 'limits'"),

@@ -213,6 +213,41 @@ def test_the_text_and_the_subcode_decide(pasted: str, found: list[Trouble]) -> N
     assert recognise(read_error(pasted), MORE) == found
 
 
+OLD = replace(trouble("Token gone"), shares=(177,), words=("expired", "ended on …"))
+AWAY = replace(trouble("App away"), shares=(177,), words=("expired app",))
+
+
+@pytest.mark.parametrize(
+    ("pasted", "found"),
+    [
+        ("(#177) The thing has expired", [OLD]),
+        ('{"error": {"message": "Your expired app is gone", "code": 177}}', [AWAY]),
+        ("(#177) The thing is broken", []),
+        ("The thing has expired", []),
+        ("(#178) The thing has expired", []),
+        ("(#177) URL Blocked: the thing has expired", [BLOCKED]),
+    ],
+)
+def test_a_code_and_a_word_decide_together(pasted: str, found: list[Trouble]) -> None:
+    """Of an unknown text a shared code with words of a trouble decides, the longest words."""
+
+    assert recognise(read_error(pasted), (BLOCKED, OLD, AWAY)) == found
+
+
+@pytest.mark.parametrize(
+    "pasted",
+    [
+        "Uncaught exception 'X' with message 'Unknown error' in /srv/a/b.php:12 " + "#0 a() " * 20,
+        "{ message: 'Unknown error', type: 'X', trace: 'AbC', more: 'words' } "
+        + "at a (b.js) " * 9,
+    ],
+)
+def test_a_quoted_message_ends_with_its_quotes(pasted: str) -> None:
+    """What a program writes behind a message says no more about the error."""
+
+    assert recognise(read_error(pasted), MORE) == [REFUSED]
+
+
 def test_parts_of_a_text_stand_near_each_other() -> None:
     """What is between two parts of a text is a name or a list, not a page."""
 
