@@ -1,4 +1,4 @@
-"""Cyclr's Transaction Error Webhook: who failed, why, and nothing of a credential."""
+"""Cyclr's two webhooks: who failed, why, and nothing of a credential."""
 
 from __future__ import annotations
 
@@ -93,6 +93,23 @@ def test_a_paused_cycle_is_read() -> None:
     assert failure.is_known
     assert "start the cycle again" in failure.do
     assert (cause["failures"], cause["accounts"], cause["cause"]) == (2, 1, "not known")
+
+
+@pytest.mark.parametrize("name", FACEBOOK_CONNECTORS)
+def test_the_step_asks_for_both_webhooks(name: str) -> None:
+    """A person sets both of Cyclr's webhooks, and confirms what both post."""
+
+    (step,) = (step for step in find_procedure(name).steps if step.id.endswith("a-error-webhook"))
+
+    for webhook, posted in {
+        "Transaction Error Webhook": "failed transactions",
+        "Notification Webhook": "paused cycles",
+    }.items():
+        assert f"**{webhook}**" in step.today
+        assert posted in step.title
+        assert posted in step.confirms
+    assert "Notification Webhook" in step.checks[0].person_confirms
+    assert "explain --webhook" in step.prose
 
 
 @pytest.mark.parametrize("field", ["accountId", "message"])
