@@ -214,7 +214,7 @@ def recognise(error: ErrorText, troubles: Iterable[Trouble]) -> list[Trouble]:
         or [trouble for trouble in found if not trouble.is_vague]
         or _near(texts, known)
         or [trouble for trouble in found if _says_it_all(texts, trouble)]
-        or _told(texts, codes, known)
+        or _by_word(texts, codes, known)
         or [
             trouble
             for trouble in known
@@ -458,12 +458,12 @@ def _nearness(words: list[str], shown: str) -> float:
     blocks = SequenceMatcher(None, passage, known, autojunk=False).get_matching_blocks()
     share = sum(block.size for block in blocks) / len(known)
     end = blocks[-2].a + blocks[-2].size
-    told = [word for word in passage[max(0, blocks[0].a - 1) : end] if word in _TELLING]
-    is_about = GAP in shown or told == [word for word in known if word in _TELLING]
+    about = [word for word in passage[max(0, blocks[0].a - 1) : end] if word in _TELLING]
+    is_about = GAP in shown or about == [word for word in known if word in _TELLING]
     return share if share >= least and is_about else 0.0
 
 
-def _told(texts: list[str], codes: set[int], troubles: list[Trouble]) -> list[Trouble]:
+def _by_word(texts: list[str], codes: set[int], troubles: list[Trouble]) -> list[Trouble]:
     """Return the troubles with one of `codes` and words that are in `texts`: the longest words."""
     lengths = [
         (
