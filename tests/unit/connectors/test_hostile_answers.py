@@ -179,6 +179,7 @@ def test_a_malformed_answer_verifies_nothing(check: Any, least: Least, index: in
         assert verifies_nothing(perform(check, least, Once(least, index, answer))), text
 
 
+@pytest.mark.matrix(24)
 @every_exchange
 def test_half_an_answer_verifies_nothing(check: Any, least: Least, index: int) -> None:
     """A truncated answer verifies nothing."""

@@ -322,6 +322,7 @@ def test_cells_end_with_their_parent(number: int, source: str, tmp_path: Path) -
 # --- bounds ------------------------------------------------------------------------------
 
 
+@pytest.mark.matrix(1)
 @pytest.mark.parametrize(
     ("source", "most"),
     [

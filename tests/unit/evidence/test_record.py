@@ -261,20 +261,17 @@ def test_a_record_that_claims_more_than_it_shows_is_refused(
 def test_every_field_of_a_record_is_required(record: Record) -> None:
     """A record without any one field is refused."""
 
+    validator = jsonschema.Draft202012Validator(record_schema())
     for name in record:
-        lacking = {key: value for key, value in record.items() if key != name}
-        with pytest.raises(jsonschema.ValidationError):
-            jsonschema.validate(lacking, record_schema())
+        assert not validator.is_valid({key: value for key, value in record.items() if key != name})
     for name in record["steps"][0]:
         lacking = copy.deepcopy(record)
         del lacking["steps"][0][name]
-        with pytest.raises(jsonschema.ValidationError):
-            jsonschema.validate(lacking, record_schema())
+        assert not validator.is_valid(lacking)
     for name in record["steps"][0]["checks"][0]:
         lacking = copy.deepcopy(record)
         del lacking["steps"][0]["checks"][0][name]
-        with pytest.raises(jsonschema.ValidationError):
-            jsonschema.validate(lacking, record_schema())
+        assert not validator.is_valid(lacking)
 
 
 def test_the_schema_itself_is_valid() -> None:

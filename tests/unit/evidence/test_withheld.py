@@ -122,6 +122,7 @@ CASES = [
 ]
 
 
+@pytest.mark.matrix(36)
 @pytest.mark.parametrize("known", [False, True], ids=["strange", "known"])
 @pytest.mark.parametrize("hide", HIDDEN.values(), ids=HIDDEN)
 @pytest.mark.parametrize("secret", [MD5, USER_TOKEN, CANARY], ids=["hex", "token", "other"])

@@ -125,6 +125,7 @@ def ran(name: str, words: tuple[str, ...]) -> Any:
     return result
 
 
+@pytest.mark.matrix(12)
 @pytest.mark.parametrize("place", FILE_PLACES, ids=str)
 @pytest.mark.parametrize("kind", FILES)
 def test_every_command_ends_when_a_file_is_odd(kind: str, place: Path, evidence: Path) -> None:
@@ -152,6 +153,7 @@ def test_every_command_ends_when_a_file_is_odd(kind: str, place: Path, evidence:
         assert "journal.jsonl" in results["verify"].stdout.splitlines()[-1]
 
 
+@pytest.mark.matrix(8)
 @pytest.mark.parametrize("place", FOLDER_PLACES, ids=str)
 @pytest.mark.parametrize("kind", FOLDERS)
 def test_every_command_ends_when_a_folder_is_odd(

@@ -17,7 +17,7 @@ from runbook_lib.evidence.fleet_record import Status, TenantResult
 from tests.support.odd_files import FILES, remove
 from tests.unit.odd.test_odd_files import put, time_limit
 
-pytestmark = pytest.mark.matrix
+pytestmark = pytest.mark.matrix(80)
 
 RECORD = Path("evidence/fleet/20261124T000000Z-0badcafe/fleet.json")
 JOURNAL = "acme/facebook_marketing/journal.jsonl"
