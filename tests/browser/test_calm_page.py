@@ -194,6 +194,7 @@ def test_a_sitting_in_the_middle_is_as_calm(app: Lab, page: Page, axe: str) -> N
     done = [step.id for step in PROCEDURE.steps[:5]]
     run.say([attested(step) for step in done])
     run.close()
+    expect(page.locator("#runbook-finish")).to_contain_text(f"{len(done)} of ")
     expect(page.locator('.rb-panel[data-step][data-open="true"]')).to_have_count(1)
     expect(page.locator(f"#runbook-{_CREATED}")).to_have_attribute("data-open", "true")
     _show(page, _CREATED)

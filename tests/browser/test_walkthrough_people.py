@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections.abc import Iterator
@@ -25,6 +26,11 @@ STEPS = (
     DENIED_STEP,
     "cy-03-client-secret",
 )
+_SLOW_END = """
+import time
+from runbook_lib.walkthrough.widgets import FinishPanel
+FinishPanel.show = lambda panel, view: (time.sleep(1), setattr(panel, "view", view))
+"""
 
 
 class Pair(NamedTuple):
@@ -54,12 +60,20 @@ def pair(
             lab.start()
             lab.show_only(*STEPS)
             colleague = shutil.copy(lab.notebook, lab.notebook.with_name("colleague.ipynb"))
+            _slow_down(Path(colleague))
             first, second = (Walk(context.new_page(), lab) for context in (one, another))
             first.open()
             second.open(colleague.name)
             yield Pair(first, second)
         finally:
             lab.stop()
+
+
+def _slow_down(notebook: Path) -> None:
+    """Let the panel at the notebook's end hear of each change a second after the steps."""
+    document = json.loads(notebook.read_text(encoding="utf-8"))
+    next(cell for cell in document["cells"] if cell["id"] == "parameters")["source"] += _SLOW_END
+    notebook.write_text(json.dumps(document), encoding="utf-8")
 
 
 def _header(walk: Walk) -> Locator:
@@ -84,8 +98,9 @@ def test_people_see_each_others_changes(pair: Pair) -> None:
     before = _done(here)
     here.attest("fb-01-log-in")
     expect(_header(there)).to_contain_text(f"{before + 1} of ", timeout=_PATIENCE)
-    # NOTE: a page that was just opened goes back to what is next, each 0.6 s for some seconds.
-    there.page.wait_for_timeout(2_000)
+    # What leads a page that was just opened to what is next hears of it last, and late here.
+    end = there.page.locator("#runbook-finish")
+    expect(end).to_contain_text(f"{before + 1} of ", timeout=_PATIENCE)
     folded = there.page.locator("#runbook-fb-01-log-in")
     expect(folded).to_have_attribute("data-open", "false")
     expect(there.panel("fb-01-log-in")).to_have_attribute("data-outcome", "attested")

@@ -161,12 +161,13 @@ function watchServer(model, howToStart) {
 // The cell around `node`; voila wraps each cell in one more node.
 function cellOf(node) { return node.closest("[cell-index]") || node.closest(".jp-Cell"); }
 
-// Opens a step, scrolls to it and focuses its panel; without a panel, to its heading. Returns what
-// the person has to do first, or an empty string.
-function jump(id, title) {
+// Opens a step, scrolls to it and focuses its panel; without a panel, to its heading. Where nobody
+// asked for it, the step is open while its own view says that it is next: each panel hears of a
+// change at its own time. Returns what the person has to do first, or an empty string.
+function jump(id, title, { isAsked = true } = {}) {
   const panel = document.getElementById(`runbook-${id}`);
   if (panel && !panel.closest(".lm-mod-hidden")) {
-    setFold(id, true);
+    setFold(id, isAsked || undefined);
     (cellOf(panel)?.previousElementSibling || panel).scrollIntoView({ block: "start" });
     panel.focus({ preventScroll: true });
     return "";

@@ -117,7 +117,7 @@ function saveAs(name, content) {
 function stand({ next }) {
   const begin = document.querySelector('.rb-header[data-begin="true"]') && beginHeading();
   if (!begin) {
-    jump(next.id, next.title);
+    jump(next.id, next.title, { isAsked: false });
     return;
   }
   cellOf(begin).scrollIntoView({ block: "start" });

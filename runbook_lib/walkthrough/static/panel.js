@@ -30,7 +30,7 @@ class Panel {
     this.fields = new Map();
     this.opened = {};
     // What the person decided, else undefined; what is settled by now is folded.
-    this.fold = view.is_settled ? undefined : savedFolds()[view.id];
+    this.fold = view.is_settled ? undefined : this.decided(savedFolds()[view.id]);
     this.sure = new Map(); // values that were warned of, and are used anyway
     this.unsaved = new Set(); // credentials that the person does not want to save
     this.hasFailed = false; // asked for something when the kernel was gone
@@ -105,11 +105,13 @@ class Panel {
   // Open is what the person opened, else what comes next.
   get isOpen() { return !CAN_FOLD || (this.fold ?? this.model.get("view").is_current); }
 
+  // What comes next is open by itself, so that it folds by itself.
+  decided(isOpen) { return isOpen && this.model.get("view").is_current ? undefined : isOpen; }
+
   onFold(id, isOpen) {
     if (id !== this.model.get("view").id) return;
     const wasOpen = this.isOpen;
-    // What comes next is open by itself, so that it folds by itself.
-    this.fold = isOpen && this.model.get("view").is_current ? undefined : isOpen;
+    this.fold = this.decided(isOpen);
     this.hasLooked = (this.isOpen && !wasOpen && this.lookAgain()) || this.hasLooked;
     this.draw();
   }
@@ -143,7 +145,7 @@ class Panel {
     // Where nobody acted, what a person opened or works in stays open; its own line is no work.
     const isInUse = this.fold || (isInside && focused !== this.root && focused !== this.line);
     setFold(view.id, !hasActed && isInUse ? true : undefined);
-    if (hasActed && view.next && (isInside || focused === document.body)) jump(view.next.id, view.next.title);
+    if (hasActed && view.next && (isInside || focused === document.body)) jump(view.next.id, view.next.title, { isAsked: false });
   }
 
   // Asks the kernel, which looks seldom, and returns whether it did.

@@ -2,10 +2,11 @@ import assert from "node:assert/strict";
 import { beforeEach, describe, test } from "node:test";
 
 import { load, Model, newPage, put } from "./page.mjs";
-import { stepView } from "./views.mjs";
+import { finishView, stepView } from "./views.mjs";
 
 const scripts = ["dom.js", "forms.js", "panel.js"];
 const { default: script, savedFolds, setFold, setPerson } = await load(...scripts);
+const { default: finish } = await load("dom.js", "finish.js");
 const SETTLED = { outcome: "verified", icon: "✔", label: "verified", is_settled: true, is_current: false, inputs: [] };
 
 let page;
@@ -132,6 +133,7 @@ describe("a step that is settled", () => {
     here.model.show({ ...SETTLED, busy_since: 1 });
     assert.deepEqual([areOpen(), document.activeElement === next.root], [[true, false], false]);
     here.model.show({ busy_since: 0, finished: 1 });
+    next.model.show({ is_current: true });
     assert.deepEqual([areOpen(), document.activeElement === next.root], [[false, true], true]);
   });
 
@@ -140,8 +142,8 @@ describe("a step that is settled", () => {
     here.line.click();
     here.press("check");
     here.model.show({ ...SETTLED, finished: 1 });
-    assert.deepEqual(areOpen(), [false, true]);
-    assert.deepEqual(savedFolds(), { b: true });
+    assert.deepEqual(areOpen(), [false, false]);
+    assert.deepEqual(savedFolds(), {});
   });
 
   test("moves a focus that is nowhere, and none that is elsewhere", () => {
@@ -229,18 +231,20 @@ describe("a step that is settled", () => {
       here.model.show({ ...SETTLED, inputs: rests("this session"), finished: 1 });
       assert.deepEqual(areOpen(), [true, false]);
       decide(here);
+      next.model.show({ is_current: true });
       assert.deepEqual([areOpen(), document.activeElement === next.root], [[false, true], true]);
     }
   });
 
   test("stays open until the word of the person is recorded", async () => {
     setPerson("Ada");
-    const { here, areOpen } = two();
+    const { here, next, areOpen } = two();
     here.press("confirm-attest");
     for (let turn = 0; turn < 20; turn += 1) await null;
     here.model.show({ ...SETTLED });
     assert.deepEqual(areOpen(), [true, false]);
     here.model.show({ finished: 1, written: 1 });
+    next.model.show({ is_current: true });
     assert.deepEqual(areOpen(), [false, true]);
   });
 
@@ -310,5 +314,50 @@ describe("an open step", () => {
     const { areOpen } = shown({ id: "a", is_current: false }, { id: "b", is_current: false });
     setFold("b", true);
     assert.deepEqual(areOpen(), [false, true]);
+  });
+});
+
+describe("what the page opened by itself", () => {
+  const step = (id) => ({ id, title: id });
+  // A page that was just opened at a, and is told by another kernel that a is done: each panel on its own.
+  const opened = () => {
+    const all = shown({ id: "a", next: step("a") }, { id: "b", is_current: false, next: step("a") });
+    const end = new Model(finishView({ next: step("a") }));
+    finish.render({ model: end, el: put("div", { class: "jp-Cell" }) });
+    page.wait(600);
+    return { ...all, news: {
+      done: () => all.here.model.show({ ...SETTLED, next: step("b") }),
+      next: () => all.next.model.show({ is_current: true, next: step("b") }),
+      end: () => end.show({ next: step("b") }) } };
+  };
+  const orders = ["done next end", "done end next", "next done end", "next end done", "end done next", "end next done"];
+
+  for (const order of orders) {
+    test(`folds by itself, in whichever order its panels hear of it: ${order}`, () => {
+      const { areOpen, news } = opened();
+      for (const name of order.split(" ")) {
+        news[name]();
+        page.wait(600);
+      }
+      assert.deepEqual(areOpen(), [false, true]);
+      assert.deepEqual(savedFolds(), {});
+    });
+  }
+
+  test("folds by itself after a reload too, where a link led to what is next", () => {
+    setFold("a", true);
+    const { here, areOpen } = two();
+    here.model.show({ ...SETTLED });
+    assert.deepEqual(areOpen(), [false, false]);
+  });
+
+  test("folds by itself where the page went on before it knew that the step is next", () => {
+    const { here, next, areOpen, news } = opened();
+    here.press("check");
+    here.model.show({ ...SETTLED, finished: 1, next: step("b") });
+    news.next();
+    assert.deepEqual(areOpen(), [false, true]);
+    next.model.show({ ...SETTLED, next: null });
+    assert.deepEqual(areOpen(), [false, false]);
   });
 });
