@@ -165,9 +165,16 @@ class Index(Part):
         return frozenset(word.entry for words in entries for word in words)
 
 
+# What an index is made of. One that an earlier or a later version has saved is not used.
+_PARTS = {
+    part.__name__: {name: str(kind) for name, kind in part.__annotations__.items()}
+    for part in (Index, WordIndex, CheckIndex, RunIndex, BundleIndex, BundleSealed, Ref)
+}
+
+
 def dump_index(index: Index, key: FingerprintKey) -> bytes:
     """Return `index` as saved: its authentication code, then JSON."""
-    document = {"form": FORM, "index": to_builtins(index)}
+    document = {"form": FORM, "parts": _PARTS, "index": to_builtins(index)}
     saved = write_json(document).encode("utf-8", "backslashreplace")
     return f"{key.of_bytes(saved)}\n".encode() + saved
 
@@ -178,7 +185,8 @@ def load_index(content: bytes, key: FingerprintKey) -> Index | None:
     if code.decode("ascii", "replace") != key.of_bytes(saved):
         return None
     document = parse_own(saved)
-    return convert(document["index"], Index) if document["form"] == FORM else None
+    is_ours = (document["form"], document.get("parts")) == (FORM, _PARTS)
+    return convert(document["index"], Index) if is_ours else None
 
 
 def _run_started(index: Index, line: Line) -> Index:

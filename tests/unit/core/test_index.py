@@ -342,7 +342,35 @@ def of_another_form(content: bytes) -> bytes:
     return KEY.of_bytes(document).encode() + b"\n" + document
 
 
+def of_other_parts(change: Callable[[dict[str, Any]], object]) -> Alter:
+    """Return the index as an earlier or a later version would save it."""
+
+    def alter(content: bytes) -> bytes:
+        _, _, saved = content.partition(b"\n")
+        document = json.loads(saved)
+        change(document)
+        altered = json.dumps(document).encode()
+        return KEY.of_bytes(altered).encode() + b"\n" + altered
+
+    return alter
+
+
 ALTERED: dict[str, Alter] = {
+    "before it knew who worked on a step": of_other_parts(
+        lambda document: (document.pop("parts"), document["index"].pop("worked_on"))
+    ),
+    "with a part of a later version": of_other_parts(
+        lambda document: (
+            document["parts"]["Index"].update(added="int"),
+            document["index"].update(added=1),
+        )
+    ),
+    "with another type": of_other_parts(
+        lambda document: (
+            document["parts"]["Index"].update(worked_on="int"),
+            document["index"].update(worked_on=1),
+        )
+    ),
     "a flipped bit": flipped,
     "words left out": without_words,
     "signed by another key": signed_by_another,
