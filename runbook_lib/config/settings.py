@@ -16,6 +16,7 @@ from pathlib import Path
 import dotenv
 import dotenv.parser
 
+from runbook_lib.config.workspace import LAB_COMMAND
 from runbook_lib.core.credential_form import implausible
 from runbook_lib.core.files import read_plain
 from runbook_lib.core.model import Value
@@ -89,7 +90,7 @@ def resolve(
             )
     _refuse_unknown_variables(file_values, names, "The settings file")
     texts = (*given.values(), *environ.values(), *file_values.values())
-    names |= dict.fromkeys((_ENV_FILE, *referred_variables(texts)), ())
+    names |= dict.fromkeys((_ENV_FILE, LAB_COMMAND, *referred_variables(texts)), ())
     _refuse_unknown_variables(environ, names, "The environment")
     values: dict[str, Value] = {}
     raw = {

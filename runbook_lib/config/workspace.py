@@ -18,6 +18,8 @@ from runbook_lib.errors import SettingsError
 
 # The project's folder with people's copies of the notebooks.
 WORKING_COPIES = "walkthrough"
+# The variable in which `runbook lab` says to its kernels how to start it again.
+LAB_COMMAND = "RUNBOOK_LAB_COMMAND"
 # In the evidence folder: public keys, and the statements of their succession.
 KEYS_FOLDER = "keys"
 # In the evidence folder: the results of runs over many tenants.

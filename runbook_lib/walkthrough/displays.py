@@ -11,6 +11,7 @@ import threading
 from dataclasses import asdict, replace
 from typing import Any, Protocol
 
+from runbook_lib.config.workspace import LAB_COMMAND
 from runbook_lib.connectors.provider import vendor_of
 from runbook_lib.core.advice import later, next_step
 from runbook_lib.engine.run import Run, logged_in
@@ -143,6 +144,7 @@ class Displays:
                 title=run.procedure.title,
                 tenant=run.tenant,
                 user=self._user,
+                start=os.environ.get(LAB_COMMAND, ""),
                 is_sandbox=run.is_sandbox,
                 provider=vendor.title,
                 others=self._others,

@@ -8,8 +8,10 @@ what they save there is theirs, and no built notebook changes.
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import re
+import shlex
 import socket
 import subprocess
 import sys
@@ -20,6 +22,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from runbook_lib.config.workspace import (
+    LAB_COMMAND,
     WORKING_COPIES,
     journal_path,
     project_folder,
@@ -62,7 +65,8 @@ class LabRequest:
 
     `arguments` go to the server as they are (`--no-browser`, `--port`,
     `--ServerApp.base_url`), so that it runs in places like JupyterHub too.
-    `environ` is what the server and its kernels inherit.
+    `environ` is what the server and its kernels inherit. `scenario` is that of the sandbox, in
+    practice.
     """
 
     procedure: Procedure
@@ -72,6 +76,26 @@ class LabRequest:
     is_app: bool = False
     arguments: tuple[str, ...] = ()
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    scenario: str = ""
+
+    @property
+    def command(self) -> str:
+        """
+        Return the command that starts this walkthrough again, for a shell.
+
+        Of what goes to the server it has the port alone: other options may hold a password.
+        """
+        named = {
+            "--sandbox": self.scenario,
+            "--connector": self.procedure.id,
+            "--tenant": self.tenant,
+            "--evidence": self.evidence,
+            "--env-file": "" if self.scenario else self.env_file,
+            "--port": _value(_PORT, self.arguments),
+        }
+        options = [(name, value) for name, value in named.items() if value]
+        app = ["--app"] if self.is_app else []
+        return shlex.join(["runbook", "lab", *app, *itertools.chain(*options)])
 
     @property
     def variables(self) -> dict[str, str]:
@@ -80,6 +104,7 @@ class LabRequest:
             "RUNBOOK_TENANT": self.tenant,
             "RUNBOOK_EVIDENCE": self.evidence,
             "RUNBOOK_ENV_FILE": self.env_file,
+            LAB_COMMAND: self.command,
         }
         return {name: value for name, value in named.items() if value}
 
@@ -185,6 +210,7 @@ def practise_in_lab(scenario: str, request: LabRequest, *, say: Callable[[str], 
             tenant=tenant,
             env_file=sandbox.env_file,
             environ=practice_environment(request.environ),
+            scenario=sandbox.scenario,
         )
         practises = "the remote systems on this machine, for practice; nothing is real."
         say(f"SANDBOX {sandbox.scenario}: {practises}")

@@ -329,6 +329,7 @@ def header_view(
     title: str,
     tenant: str,
     user: str,
+    start: str = "",
     is_sandbox: bool,
     activity: Activity,
     today: date,
@@ -341,8 +342,9 @@ def header_view(
     """
     Return what the header shows: progress over the whole procedure, and what comes next.
 
-    `user` is who is logged in to the server, `provider` decides on what waits, `others` names the
-    other tenants of the evidence folder, `sealed` says when the evidence was sealed last,
+    `user` is who is logged in to the server, `start` the command that starts it, `provider`
+    decides on what waits, `others` names the other tenants of the evidence folder, `sealed` says
+    when the evidence was sealed last,
     `is_unsaved` that this kernel knows a credential that is saved nowhere, `road` the gates,
     `activity` that of *Check everything now*.
     """
@@ -351,6 +353,7 @@ def header_view(
         "title": title,
         "tenant": tenant,
         "user": user,
+        "start": start,
         "sandbox": is_sandbox,
         "total": len(state.steps),
         "settled": sum(step.is_settled for step in state.steps.values()),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 
+from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from tests.browser.jupyter import NOTEBOOK, TENANT, TOKEN, Lab, Serve, Walk, keep_picture
 
 _STEP = "fb-01-log-in"
@@ -53,7 +55,10 @@ def test_a_server_that_is_gone_is_seen(
 
     served.stop()
     expect(band).to_be_in_viewport()
-    expect(band).to_contain_text(f"runbook lab {'--app ' * is_app}--sandbox --tenant {TENANT}")
+    command = ["runbook", "lab", *["--app"] * is_app, "--connector", PROCEDURE.id]
+    given = {"tenant": TENANT, "evidence": served.evidence, "env-file": served.env_file}
+    command += [word for name, value in given.items() for word in (f"--{name}", str(value))]
+    expect(band).to_contain_text(shlex.join([*command, "--port", str(served.port)]))
     expect(band).to_contain_text("Nothing that was saved is lost.")
     buttons = page.locator(".rb:not(.rb-band) button:not(.rb-fold)")
     assert set(buttons.evaluate_all(_HELD)) == {"true"}

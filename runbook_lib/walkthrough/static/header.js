@@ -245,10 +245,9 @@ class Header {
 
   // What to do when the server is gone.
   howToStart() {
-    const { tenant, sandbox, user } = this.model.get("view");
+    const { start, user } = this.model.get("view");
     if (user) return ["Start your server again in JupyterHub."];
-    const command = ["runbook lab", isApp() ? "--app" : "", sandbox ? "--sandbox" : "", `--tenant ${tenant}`];
-    return ["Start it again in its terminal, as before: ", element("code", {}, command.filter(Boolean).join(" ")), "."];
+    return start ? ["Start it again in its terminal, as before: ", element("code", {}, start), "."] : ["Start it again in its terminal, as before."];
   }
 
   lose() {

@@ -15,6 +15,7 @@ from typing import Any, Self
 
 import pytest
 
+from runbook_lib.config.settings import resolve
 from runbook_lib.config.workspace import journal_path
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.fingerprints import FingerprintKey
@@ -420,6 +421,33 @@ def test_kernels_inherit_what_was_given(
 
 
 @pytest.mark.parametrize(
+    ("arguments", "more", "command"),
+    [
+        ((), {"evidence": ""}, "--tenant acme"),
+        (
+            ("--port=8899", "--ServerApp.token=hidden", "--ip", "0.0.0.0"),
+            {"is_app": True, "env_file": "my settings", "evidence": "/srv/O'Neil"},
+            "--tenant acme --evidence '/srv/O'\"'\"'Neil' --env-file 'my settings' --port 8899",
+        ),
+    ],
+)
+def test_the_kernels_know_how_to_start_it_again(
+    server: Server, arguments: tuple[str, ...], more: dict[str, Any], command: str
+) -> None:
+    """The page can name the whole command, for a shell; other options may hold a password."""
+
+    Path("my settings").write_text("RUNBOOK_FACEBOOK_GRAPH_VERSION=v26.0\n", encoding="utf-8")
+    said = request(*arguments, **more).command
+    app = "--app " if more.get("is_app") else ""
+    assert said == f"runbook lab {app}--connector facebook_marketing {command}"
+    opened(*arguments, **{**more, "evidence": ""})
+    assert server.env["RUNBOOK_LAB_COMMAND"].startswith(f"runbook lab {app}--connector")
+    assert "hidden" not in server.env["RUNBOOK_LAB_COMMAND"]
+    ours = {name: text for name, text in server.env.items() if name.startswith("RUNBOOK_")}
+    assert resolve((), environ=ours).values == {}
+
+
+@pytest.mark.parametrize(
     ("name", "ours", "is_app"),
     [
         ("JUPYTER_CONFIG_PATH", "labconfig", False),
@@ -530,6 +558,10 @@ def test_practice_leaves_the_real_settings_out(
     assert "RUNBOOK_FACEBOOK_APP_SECRET" not in server.env
     assert server.env["RUNBOOK_ENV_FILE"].endswith("sandbox.env")
     assert server.env["RUNBOOK_TENANT"] == "sandbox-approved"
+    assert server.env["RUNBOOK_LAB_COMMAND"] == (
+        "runbook lab --sandbox approved --connector facebook_marketing "
+        "--tenant sandbox-approved --evidence evidence"
+    )
     assert dict(os.environ) == before
 
 

@@ -286,7 +286,7 @@ describe("the server", () => {
 
   for (const [name, server] of [["gone", null], ["stopped behind a proxy", { status: 503 }], ["stopped in JupyterHub", { status: 424 }]]) {
     test(`${name} is said once within two seconds, with how to start it, and every button is held`, async () => {
-      const { band, isHeld, model, button } = await withServer({ sandbox: false });
+      const { band, isHeld, model, button } = await withServer();
       assert.deepEqual([band.hidden, isHeld()], [true, false]);
       page.server = server;
       await beat();
@@ -342,12 +342,11 @@ describe("the server", () => {
     assert.equal(band.hidden, true);
   });
 
-  test("is started as it was: without code, for practice, or in JupyterHub", async () => {
-    put("div", { id: "rendered_cells" });
-    const { band, model } = await withServer({ sandbox: true });
+  test("is started as it was, which the kernel knows from runbook lab, or in JupyterHub", async () => {
+    const { band, model } = await withServer({ start: "" });
     page.server = null;
     await beat();
-    assert.match(band.textContent, /runbook lab --app --sandbox --tenant acme/);
+    assert.match(band.textContent, /Start it again in its terminal, as before\. Nothing/);
     page.server = { status: 200, started: "noon" };
     await beat();
     model.show({ user: "ann" });
