@@ -136,3 +136,24 @@ def test_input_is_kept_until_it_is_accepted(walk: Walk, tmp_path: Path) -> None:
     expect(form.get_by_label("Reason")).to_have_attribute("aria-invalid", "true")
     expect(form.get_by_label("Reason")).to_be_focused()
     expect(form).to_be_visible()
+
+
+def test_a_tab_that_is_closed_asks_before_typed_text_is_lost(walk: Walk) -> None:
+    """
+    JupyterLab's own *Close Tab* names what was typed. Who stays keeps it.
+
+    Where nothing was typed, it asks nothing.
+    """
+
+    page, step, asked = walk.page, "fb-02-developer-account", list[str]()
+    reason = walk.form(step, "skip").get_by_label("Reason")
+    reason.fill("There is one already.")
+    page.on("dialog", lambda dialog: (asked.append(dialog.message), dialog.dismiss()))
+    walk.menu("File", "Close Tab")
+    expect(reason).to_have_value("There is one already.")
+    assert asked == ["Not saved: 2 (Reason).\nClose the tab and lose it?"]
+    reason.fill("")
+    walk.save()
+    walk.menu("File", "Close Tab")
+    expect(page.locator(f"#runbook-{step}")).to_have_count(0)
+    assert len(asked) == 1

@@ -1,5 +1,5 @@
-// The runbook's notebook in JupyterLab: it looks calm (opening.css), and what runs all cells does
-// not lead to its end. Other documents stay as they are.
+// The runbook's notebook in JupyterLab: it looks calm (opening.css), what runs all cells does not
+// lead to its end, and its tab asks before typed text is lost. Other documents stay as they are.
 //
 // A prebuilt extension that needs no build: JupyterLab loads it as a container of module federation
 // (https://webpack.js.org/concepts/module-federation/#dynamic-remote-containers).
@@ -7,6 +7,7 @@
   const NAME = "runbook-opening";
   const RUN_ALL = "notebook:run-all-cells";
   const STARTING = "rb-starting";
+  const NOTEBOOK = "rb-notebook";
 
   const style = document.createElement("link");
   style.rel = "stylesheet";
@@ -15,10 +16,22 @@
 
   const isRunbook = (widget) => Boolean(widget?.content?.model?.getMetadata?.("runbook"));
 
+  // Closing a tab loses what was typed and not saved, as leaving the page does, which the panels ask about.
+  const ask = (widget) => {
+    const close = widget.close.bind(widget);
+    widget.close = () => {
+      const typed = [...widget.node.querySelectorAll(".rb-panel[data-unsaved]")].map((panel) => panel.dataset.unsaved);
+      if (!typed.length || confirm(`Not saved: ${typed.join("; ")}.\nClose the tab and lose it?`)) close();
+    };
+  };
+
   const activate = ({ commands, restored, shell }) => {
     const mark = () => {
       for (const widget of shell.widgets("main")) {
-        widget.context?.ready.then(() => widget.toggleClass("rb-notebook", isRunbook(widget)));
+        widget.context?.ready.then(() => {
+          if (isRunbook(widget) && !widget.hasClass(NOTEBOOK)) ask(widget);
+          widget.toggleClass(NOTEBOOK, isRunbook(widget));
+        });
       }
     };
     shell.currentChanged.connect(mark);
