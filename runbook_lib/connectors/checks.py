@@ -30,6 +30,7 @@ def check(
     spends: str = "",
     permitted_by: tuple[str, ...] = (),
     alters: bool = False,
+    leaves_to_person: bool = False,
     takes_vendor: bool = False,
 ) -> Callable[[F], F]:
     """
@@ -39,7 +40,9 @@ def check(
     """
 
     def register(run: F) -> F:
-        made = Check(name, run, needs, spends, permitted_by, alters)
+        made = Check(
+            *(name, run, needs, spends, permitted_by, alters), leaves_to_person=leaves_to_person
+        )
 
         def for_vendor(vendor: Vendor) -> Check:
             known = {CLIENT_ID: vendor.client_id.name}

@@ -59,6 +59,8 @@ class Check:
     `alters` what others read runs while no other does.
     `person_confirms` is the sentence that a person must confirm as well where the
     finding names limits: what lies beyond them can break a customer's sign-in or data.
+    `leaves_to_person` says that a finding of it that names limits and cannot tell is no trouble:
+    no API shows the rest, only a person does.
     """
 
     id: str
@@ -68,6 +70,7 @@ class Check:
     permitted_by: tuple[str, ...] = ()
     alters: bool = False
     person_confirms: str = ""
+    leaves_to_person: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

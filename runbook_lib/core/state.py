@@ -184,6 +184,14 @@ class StepState:
         return outcome is Outcome.NOT_RUN or (is_seen_only and outcome in open_ones)
 
     @property
+    def leaves_to_person(self) -> bool:
+        """Return whether its checks have seen what there is to see, and a person says the rest."""
+        leave_it = {check.id for check in self.step.checks if check.leaves_to_person}
+        unclear = [part for part in self.findings if part.outcome is Outcome.INCONCLUSIVE]
+        is_left = bool(unclear) and all(part.check in leave_it and part.limits for part in unclear)
+        return self.conclusion.outcome is Outcome.INCONCLUSIVE and is_left
+
+    @property
     def holds_up(self) -> bool:
         """
         Return whether what comes after it cannot be started.

@@ -387,6 +387,8 @@ class Walkthrough:
         if state.is_to_do and not is_asked:
             return ""  # what was seen stands there as information
         outcome, absent = state.conclusion.outcome, lacking(self.run, step)
+        if state.leaves_to_person and not absent:
+            return "Checked: only you can confirm the rest."
         # What a person confirms beside a check stands at its button.
         is_clear = outcome is Outcome.WAITING or state.conclusion.needs_person
         advice = "" if is_clear else what_to_do(state)

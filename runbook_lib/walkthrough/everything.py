@@ -17,6 +17,7 @@ from runbook_lib.core.state import StepState
 from runbook_lib.engine.check_runner import StepsUnderWay
 from runbook_lib.engine.known_run import KnownRun
 from runbook_lib.engine.run import Run
+from runbook_lib.walkthrough.views import shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ def check_everything(
         before = run.state.steps[step.id]
         check(number, step, look)
         after = run.state.steps[step.id]
-        if label_of(after.conclusion) != label_of(before.conclusion):
+        if label_of(shown(after)) != label_of(shown(before)):
             changed.append((before, after))
     return replace(planned, changed=tuple(changed))
 
@@ -78,7 +79,7 @@ def summary(run: KnownRun, done: Round) -> str:
     unclear = [state for state in checked if state.conclusion.outcome is Outcome.INCONCLUSIVE]
     changes: dict[str, list[str]] = {}
     for _, after in done.changed:
-        changes.setdefault(label_of(after.conclusion), []).append(after.number)
+        changes.setdefault(label_of(shown(after)), []).append(after.number)
     return "\n".join(
         [
             f"Checked {len(done.steps)} steps.{'' if changes else ' Nothing has changed.'}",

@@ -119,9 +119,13 @@ class Scene:
 
 
 def shown(state: StepState) -> Conclusion:
-    """Return the conclusion as the page shows it: a step that nobody has worked on is to do."""
-    is_new = state.is_to_do
-    return replace(state.conclusion, outcome=Outcome.NOT_RUN) if is_new else state.conclusion
+    """
+    Return the conclusion as the page shows it.
+
+    A step that nobody has worked on is to do, and so is one that only lacks a person's word.
+    """
+    is_open = state.is_to_do or state.leaves_to_person
+    return replace(state.conclusion, outcome=Outcome.NOT_RUN) if is_open else state.conclusion
 
 
 def is_watched(state: StepState, wanted: Sequence[Input]) -> bool:
@@ -289,7 +293,7 @@ def _next_actions(
     cases = (
         (state.is_settled, ("", check)),
         (conclusion.needs_another, (person, "link" if scene.has_confirm_page else "")),
-        (conclusion.needs_person, (person, check)),
+        (conclusion.needs_person or _lacks_word(state), (person, check)),
         (token is not None and token.name not in scene.credentials, ("consent", "check")),
         (state.is_asked_for, (person, "")),
         (conclusion.outcome is Outcome.WAITING, ("", person)),
@@ -305,6 +309,11 @@ def _next_actions(
         (True, ("check", person)),
     )
     return next(actions for is_so, actions in cases if is_so)
+
+
+def _lacks_word(state: StepState) -> bool:
+    """Return whether somebody has checked the step, and only a person's word is left."""
+    return state.leaves_to_person and not state.is_to_do
 
 
 def _is_question(step: Step) -> bool:

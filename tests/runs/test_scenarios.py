@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
-from msgspec import convert
+from click.testing import CliRunner
+from msgspec import convert, to_builtins
 from msgspec.structs import replace
 
+from runbook_lib.cli.main import main
+from runbook_lib.config.runner import inputs_of
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.index import Index
-from runbook_lib.core.journal import Line, Ref
-from runbook_lib.core.model import Checked, Entry, Statement
+from runbook_lib.core.journal import Line, Ref, utc_now
+from runbook_lib.core.model import Checked, Entry, EventType, Outcome, Statement
+from runbook_lib.core.procedure import Step
 from runbook_lib.core.state import History, RunState, fold
 from runbook_lib.core.step_record import step_record
 from runbook_lib.core.words import Subject
+from runbook_lib.engine.run import Run
+from runbook_lib.engine.watch import open_watch
+from runbook_lib.engine.watched import read_watched
 from runbook_lib.evidence.record import Record
 from tests.runs.conftest import outcomes, step_of
+from tests.support.journals import chained, lines_of
 from tests.support.practice_runs import PractiseOnce
 
 APPROVED = {
@@ -393,6 +404,68 @@ def test_who_asked_for_a_check_changes_no_outcome(
     said = {entry.step for entry in run.entries if isinstance(entry.data, Statement)}
     assert {name for name, step in by_itself.steps.items() if step.is_worked_on} == said
     assert all(step.is_worked_on for step in asked.steps.values())
+
+
+@pytest.mark.parametrize("scenario", DIFFERENT)
+def test_who_asked_for_a_check_changes_no_status_and_no_watch(
+    scenario: str, practice_run: PractiseOnce, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    `status --json` (but for what is next) and a look of `watch` are the same, with their codes.
+
+    Nothing is asked: what a look would ask, and what the journal tells it, are compared.
+    """
+
+    now, asked = utc_now(), list[Step]()
+    settings = {item.name for item in inputs_of(PROCEDURE)} - {"ca_file"}
+    monkeypatch.setattr(Run, "peek", lambda _run, steps: asked.extend(steps) or {})
+
+    def read(*, by_itself: bool) -> tuple[object, ...]:
+        evidence = practice_run(scenario).copy_evidence(tmp_path / f"unasked-{by_itself}")
+        (journal,) = evidence.glob("*/*/journal.jsonl")
+        lines = lines_of(journal)
+        for line in lines:
+            if line["type"] == EventType.STEP_CHECKED:
+                line["data"]["unasked"] = by_itself
+        journal.write_bytes(chained(lines))
+        where = {"tenant": journal.parent.parent.name, "evidence": str(evidence)}
+        words = [word for name, value in where.items() for word in (f"--{name}", value)]
+        status = CliRunner().invoke(main, ["status", "--json", *words])
+        said = json.loads(status.stdout)
+        del said["next"]
+        (given,) = (e["data"]["parameters"] for e in lines if e["type"] == EventType.RUN_STARTED)
+        known = {name: value for name, value in given.items() if name in settings}
+        watch = open_watch(PROCEDURE, known, **where, clock=lambda: now)
+        look, seen = watch.look(), to_builtins(read_watched(watch.path))
+        watch.run.close()
+        steps = [step.id for step in asked]
+        asked.clear()
+        return status.exit_code, said, look.code, steps, seen
+
+    by_itself = read(by_itself=True)
+    assert by_itself == read(by_itself=False)
+    # Nobody has said anything yet; the app's calls are used up.
+    is_silent = scenario in ("fresh", "rate-limited")
+    assert is_silent or (by_itself[3] and by_itself[4]["topics"])  # type: ignore[index]
+
+
+def test_what_only_a_person_can_say_is_left_to_one(practice_run: PractiseOnce) -> None:
+    """Test calls and reviews that no API shows are no trouble of the step; a refusal is."""
+
+    state = folded(practice_run("test-calls-missing").entries)
+    unclear = {
+        name: step.leaves_to_person
+        for name, step in state.steps.items()
+        if step.conclusion.outcome is Outcome.INCONCLUSIVE
+    }
+    assert unclear == {
+        "fb-05a-business-verification": False,
+        "fb-09a-test-calls": True,
+        "fb-10-public-profile": True,
+        "fb-11-permissions": True,
+        "fb-12-submit-review": True,
+        "cy-02-client-id": False,
+    }
 
 
 def folded(entries: list[Entry]) -> RunState:

@@ -62,7 +62,7 @@ def scope_warnings(context: CheckContext, scope: Sequence[str]) -> tuple[str, ..
     return tuple(warnings)
 
 
-@check("public-profile-is-live", needs=APP)
+@check("public-profile-is-live", needs=APP, leaves_to_person=True)
 def public_profile_is_live(context: CheckContext) -> Finding:
     """
     Look for `public_profile` among the app's permissions.
@@ -84,7 +84,7 @@ def public_profile_is_live(context: CheckContext) -> Finding:
     )
 
 
-@check("permissions-are-requested", needs=APP)
+@check("permissions-are-requested", needs=APP, leaves_to_person=True)
 def permissions_are_requested(context: CheckContext) -> Finding | None:
     """
     Look for each wanted permission, and all that it depends on, among the live ones.
@@ -111,7 +111,7 @@ def permissions_are_requested(context: CheckContext) -> Finding | None:
     )
 
 
-@check("review-is-approved", needs=APP)
+@check("review-is-approved", needs=APP, leaves_to_person=True)
 def review_is_approved(context: CheckContext) -> Finding:
     """Return whether every wanted permission is live; what is not cannot be judged from here."""
     wanted = with_dependencies(wanted_permissions(context))

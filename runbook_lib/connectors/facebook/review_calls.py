@@ -105,6 +105,7 @@ class _Made:
     needs=(*USER, "make_test_calls"),
     spends="It makes one call for each permission, as the person who gave the token.",
     permitted_by=("make_test_calls",),
+    leaves_to_person=True,
 )
 def each_permission_is_used(context: CheckContext) -> Finding:
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -68,6 +69,18 @@ def test_what_only_the_page_saw_is_to_do(scene: Make, check: Callable[..., Findi
     assert line.data.unasked
 
 
+def test_later_is_advice(scene: Make) -> None:
+    """A step that comes later can be opened, checked and confirmed all the same."""
+
+    play = looked_at(scene, undecided)
+    assert play.screens["b"].view["since"] == "later: after 1"
+    assert play.screens["b"].view["actions"]["primary"] == "attest"
+    play.walkthrough.say(play.step("b"), DONE, {"by": "Ann"}, [])
+
+    assert settled(play.screens["b"])["outcome"] == "attested"
+    assert play.screens["b"].view["since"].startswith("Ann")
+
+
 def by_button(play: Play) -> None:
     play.walkthrough.perform(play.step("a"), {})
 
@@ -107,6 +120,64 @@ def test_who_works_on_a_step_sees_its_outcome(
 
     eventually(lambda: shown(play) == LOOKS[check])
     assert play.run.state.steps["b"].is_to_do
+
+
+def left(context: CheckContext) -> Finding:
+    """Return what a check has seen that cannot tell, with what it does not prove."""
+    return Finding(outcome=Outcome.INCONCLUSIVE, reason="2 calls made.", limits=("The log.",))
+
+
+@pytest.mark.parametrize("work", [by_button, by_check_everything, by_a_headless_run])
+@pytest.mark.parametrize(
+    ("check", "is_left", "look"),
+    [
+        (left, True, GREY),
+        (left, False, LOOKS[undecided]),
+        # What could not look to the end is no information, but trouble.
+        (undecided, True, LOOKS[undecided]),
+        (refused, True, LOOKS[refused]),
+    ],
+)
+def test_what_only_a_person_can_say_is_asked_for(
+    scene: Make,
+    check: Callable[..., Finding],
+    work: Callable[[Play], None],
+    look: tuple[str, str, str],
+    *,
+    is_left: bool,
+) -> None:
+    """
+    A check that has seen what there is to see leaves no trouble: the step asks for a word.
+
+    Outcome and record are what they were, and what follows can be started.
+    """
+
+    step = make_step("a", check)
+    leaving = replace(step, checks=(replace(step.checks[0], leaves_to_person=is_left),))
+    play = scene(leaving, make_step("b", after=("a",)))
+    work(play)
+
+    eventually(lambda: play.run.state.steps["a"].checked_on and shown(play) == look)
+    state, view = play.run.state.steps["a"], play.screens["a"].view
+    assert state.conclusion.outcome == check(None).outcome  # type: ignore[arg-type]
+    assert step_record(state).outcome == state.conclusion.outcome
+    assert view["reason"] == check(None).reason  # type: ignore[arg-type]
+    if look == GREY:
+        assert (view["actions"]["primary"], view["actions"]["other"]) == ("attest", "check")
+        assert waits_for(play.run.state, play.run.state.steps["b"]) == ()
+        counts = {part["outcome"] for part in play.header.view["counts"]}
+        assert not {"failed", "inconclusive"} & counts
+
+
+def test_a_check_that_leaves_the_rest_says_so(scene: Make) -> None:
+    """The button's answer names no trouble, and once a person confirms it, the step is done."""
+
+    step = make_step("a", left)
+    play = scene(replace(step, checks=(replace(step.checks[0], leaves_to_person=True),)))
+    by_button(play)
+    assert settled(play.screens["a"])["message"] == "Checked: only you can confirm the rest."
+    play.walkthrough.say(play.step("a"), DONE, {"by": "Ann"}, [])
+    assert settled(play.screens["a"], 2)["outcome"] == "attested"
 
 
 def test_the_page_alone_changes_no_record(scene: Make) -> None:
