@@ -19,7 +19,7 @@ from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.model import Mode
 from runbook_lib.engine.run import Run, open_run
 from tests.browser.conftest import FLAGS, chromium_program
-from tests.browser.jupyter import NOTEBOOK, TENANT, TOKEN, Lab, keep_picture
+from tests.browser.jupyter import CARD_GAPS, NOTEBOOK, TENANT, TOKEN, Lab, keep_picture
 from tests.runs.conftest import settings_of
 from tests.support.words import attested, submitted
 
@@ -58,16 +58,6 @@ _COUNTS = """() => {
     first_buttons: buttons.filter(isInView).length, open: Object.fromEntries(open),
   };
 }"""
-
-
-# Steps whose panel does not stand right below their text, within its left and right edge.
-_CARD_GAPS = """() => [...document.querySelectorAll(".rb-panel[data-step]")].filter((panel) => {
-  const cell = panel.closest("[cell-index]").previousElementSibling;
-  const text = cell.querySelector(".jp-RenderedMarkdown");
-  const [above, below] = [text.getBoundingClientRect(), panel.getBoundingClientRect()];
-  return Math.abs(above.bottom - below.top) + Math.abs(above.left - below.left)
-    + Math.abs(above.right - below.right) > 3;
-}).map((panel) => panel.dataset.step)"""
 
 
 @pytest.fixture(scope="module")
@@ -251,7 +241,7 @@ def test_the_header_stays_small(page: Page, axe: str) -> None:
     for width in (400, 1280):
         page.set_viewport_size({"width": width, "height": 900})
         assert header.evaluate("header => header.offsetHeight / innerHeight") <= 0.25, width
-        assert page.evaluate(_CARD_GAPS) == []
+        assert page.evaluate(CARD_GAPS) == []
         keep_picture(page, f"page-header-{width}")
     assert _violations(page, axe) == []
     header.locator('[data-action="close"]').click()

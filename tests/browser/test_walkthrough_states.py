@@ -18,6 +18,7 @@ from runbook_lib.core.model import Mode
 from runbook_lib.engine.run import open_run
 from tests.browser.conftest import opened
 from tests.browser.jupyter import (
+    CARD_GAPS,
     CUSTOMER_STEP,
     TENANT,
     TOKEN_STEP,
@@ -263,6 +264,8 @@ def test_the_panels_are_accessible(theme: str, at_work: Walk, axe: str) -> None:
     """
     The panels have no serious violation (axe-core) in both themes and at both widths.
 
+    Each is one card with the title and the text above it.
+
     The header's link scrolls to the step's heading and focuses its panel.
     """
 
@@ -271,6 +274,7 @@ def test_the_panels_are_accessible(theme: str, at_work: Walk, axe: str) -> None:
     for width in (1280, 800):
         page.set_viewport_size({"width": width, "height": 900})
         assert serious_violations(page, axe) == []
+        assert page.evaluate(CARD_GAPS) == []
         if (theme, width) in (("JupyterLab Light", 1280), ("JupyterLab Dark", 800)):
             name = f"walkthrough-{theme.rpartition(' ')[2].lower()}-{width}"
             at_work.keep_picture("fb-08-redirect-uri", name)
