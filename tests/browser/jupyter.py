@@ -41,14 +41,18 @@ CUSTOMER_STEP = "test-06-customer-consent"
 _AXE = """async () => (await axe.run(
     {include: [['.rb']]},
     {runOnly: ['wcag2a', 'wcag2aa'], resultTypes: ['violations']})).violations"""
-# Steps whose panel does not stand right below their text, within the frame that their title draws.
+# Steps whose panel does not stand within the frame that their title draws, right below their text;
+# JupyterLab lays out what is out of sight only when it comes into view.
 CARD_GAPS = """() => [...document.querySelectorAll(".rb-panel[data-step]")].map((panel) => {
   const cell = (panel.closest("[cell-index]") ?? panel.closest(".jp-Cell")).previousElementSibling;
   const [text, title] = [".jp-RenderedMarkdown", "h4"].map((part) => cell.querySelector(part));
   const [card, above, below] = [title, text, panel].map((part) => part.getBoundingClientRect());
   const sides = [card.left - below.left, card.right - below.right];
-  return [panel.dataset.step, above.bottom - below.top, ...sides];
+  const isSeen = below.top > 0 && below.top < innerHeight;
+  return [panel.dataset.step, isSeen ? above.bottom - below.top : 0, ...sides];
 }).filter(([, ...gaps]) => gaps.some((gap) => Math.abs(gap) > 0.5))"""
+IS_BELOW_HEADER = """heading => heading.getBoundingClientRect().top
+    >= document.querySelector('.rb-header').getBoundingClientRect().bottom"""
 # The cells that every notebook needs.
 _FRAME = ("title", "parameters", "open", "finish")
 # Loading the trusted certificates takes a client longer than a request on loopback.

@@ -19,7 +19,15 @@ from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.model import Mode
 from runbook_lib.engine.run import Run, open_run
 from tests.browser.conftest import FLAGS, chromium_program
-from tests.browser.jupyter import CARD_GAPS, NOTEBOOK, TENANT, TOKEN, Lab, keep_picture
+from tests.browser.jupyter import (
+    CARD_GAPS,
+    IS_BELOW_HEADER,
+    NOTEBOOK,
+    TENANT,
+    TOKEN,
+    Lab,
+    keep_picture,
+)
 from tests.runs.conftest import settings_of
 from tests.support.words import attested, submitted
 
@@ -57,6 +65,13 @@ _COUNTS = """() => {
     words: sum(), first_words: sum(isInView), buttons: buttons.length,
     first_buttons: buttons.filter(isInView).length, open: Object.fromEntries(open),
   };
+}"""
+
+
+# The cell below the header, which a picture of another width shows there too.
+_FIRST_SHOWN = """() => {
+  const { left, bottom } = document.querySelector(".rb-header").getBoundingClientRect();
+  return document.elementFromPoint(left + 60, bottom + 40).closest("[cell-index]");
 }"""
 
 
@@ -120,10 +135,12 @@ def _counts(page: Page, name: str) -> dict[str, Any]:
     print(name, counts)  # noqa: T201  (pytest shows it)
     if os.environ.get("SCREENSHOTS"):
         size = page.evaluate("[outerWidth, outerHeight]")
+        shown = page.evaluate_handle(_FIRST_SHOWN)
         for width in (400, 1280, 1920):
             for scheme in ("light", "dark"):
                 page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
                 page.set_viewport_size({"width": width, "height": 900})
+                shown.evaluate("cell => cell.scrollIntoView()")
                 keep_picture(page, f"page-{name}-{scheme}-{width}")
         page.set_viewport_size({"width": size[0], "height": size[1]})
     return counts
@@ -154,7 +171,9 @@ def test_the_first_view_asks_little(page: Page, axe: str) -> None:
     Below what to have at hand stands the first step, with its text.
     """
 
-    expect(page.get_by_role("heading", name="Before you begin")).to_be_in_viewport()
+    begin = page.get_by_role("heading", name="Before you begin")
+    expect(begin).to_be_in_viewport()
+    page.wait_for_function(IS_BELOW_HEADER, arg=begin.element_handle())
     expect(page.get_by_text("I am logged in with the Facebook account")).to_be_in_viewport()
     counts = _counts(page, "first")
     assert counts["first_words"] <= 200

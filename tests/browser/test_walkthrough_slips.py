@@ -20,10 +20,11 @@ from tests.runs.conftest import settings_of
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PATIENCE = 120_000
+_NAME_STEP, _LIST_STEP = "fb-04-create-app", "fb-09-permissions-and-features"
 _APP_STEP = "fb-13-app-id-and-secret"
 STEPS = (
-    *("fb-01-log-in", "fb-02-developer-account", "fb-05-confirm-creation", "fb-08-redirect-uri"),
-    *("fb-11-permissions", _APP_STEP),
+    *("fb-01-log-in", "fb-02-developer-account", _NAME_STEP, "fb-05-confirm-creation"),
+    *("fb-08-redirect-uri", _LIST_STEP, "fb-11-permissions", _APP_STEP),
 )
 
 
@@ -138,6 +139,38 @@ def test_input_is_kept_until_it_is_accepted(walk: Walk, tmp_path: Path) -> None:
     expect(form).to_be_visible()
 
 
+def test_a_doubtful_value_is_used_only_by_who_is_sure(walk: Walk) -> None:
+    """
+    A value that was warned of waits for *Use it anyway*, and then its warning stays.
+
+    `public_profile` is locked, and a permission brings those with it that it needs.
+    """
+
+    panel = walk.panel(_NAME_STEP)
+    walk.fill(_NAME_STEP, app_display_name="Facebook Leads for Acme")
+    walk.press(_NAME_STEP, "save")
+    expect(panel).to_contain_text("Not saved yet: App Display Name.")
+    anyway = panel.get_by_role("button", name="Use it anyway")
+    anyway.click()
+    expect(anyway).to_be_hidden()
+    expect(panel).to_contain_text("Warning: App Display Name: It contains facebook")
+
+    panel = walk.panel(_LIST_STEP)
+    panel.locator('[data-fold="choices"]').evaluate("fold => { fold.open = true; }")
+    walk.fill(_LIST_STEP, permissions="")
+    public, leads, ads = (
+        panel.locator(f'[data-choice="{name}"]')
+        for name in ("public_profile", "leads_retrieval", "ads_read")
+    )
+    expect(public).to_be_checked()
+    expect(public).to_be_disabled()
+    expect(ads).not_to_be_checked()
+    leads.check()
+    expect(ads).to_be_checked()
+    expect(ads).to_be_disabled()
+    expect(panel.locator('[data-action="save"]')).to_be_visible()
+
+
 def test_a_tab_that_is_closed_asks_before_typed_text_is_lost(walk: Walk) -> None:
     """
     JupyterLab's own *Close Tab* names what was typed. Who stays keeps it.
@@ -151,8 +184,10 @@ def test_a_tab_that_is_closed_asks_before_typed_text_is_lost(walk: Walk) -> None
     page.on("dialog", lambda dialog: (asked.append(dialog.message), dialog.dismiss()))
     walk.menu("File", "Close Tab")
     expect(reason).to_have_value("There is one already.")
-    assert asked == ["Not saved: 2 (Reason).\nClose the tab and lose it?"]
+    assert asked == ["Not saved: 2 (Reason); 9 (Permissions).\nClose the tab and lose it?"]
     reason.fill("")
+    with walk.work(_LIST_STEP):
+        walk.press(_LIST_STEP, "save")
     walk.save()
     walk.menu("File", "Close Tab")
     expect(page.locator(f"#runbook-{step}")).to_have_count(0)

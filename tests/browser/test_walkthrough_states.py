@@ -20,6 +20,7 @@ from tests.browser.conftest import opened
 from tests.browser.jupyter import (
     CARD_GAPS,
     CUSTOMER_STEP,
+    IS_BELOW_HEADER,
     TENANT,
     TOKEN_STEP,
     Desk,
@@ -34,8 +35,9 @@ from tests.support.ports import free_ports
 from tests.support.words import attested
 
 APP_STEP = "fb-13-app-id-and-secret"
-_IS_BELOW_HEADER = """heading => heading.getBoundingClientRect().top
-    >= document.querySelector('.rb-header').getBoundingClientRect().bottom"""
+# Those of the steps whose button *Check* is not there, or in a menu.
+_WITHOUT_CHECK = """ids => ids.filter((id) =>
+  !document.querySelector(`[id="runbook-${id}"] > :not(.rb-menu) [data-action="check"]`))"""
 
 
 class Explained(NamedTuple):
@@ -264,7 +266,7 @@ def test_the_panels_are_accessible(theme: str, at_work: Walk, axe: str) -> None:
     """
     The panels have no serious violation (axe-core) in both themes and at both widths.
 
-    Each is one card with the title and the text above it.
+    Each is one card with the title and the text above it. *Check* is in none of the menus.
 
     The header's link scrolls to the step's heading and focuses its panel.
     """
@@ -275,13 +277,14 @@ def test_the_panels_are_accessible(theme: str, at_work: Walk, axe: str) -> None:
         page.set_viewport_size({"width": width, "height": 900})
         assert serious_violations(page, axe) == []
         assert page.evaluate(CARD_GAPS) == []
+        assert page.evaluate(_WITHOUT_CHECK, [s.id for s in PROCEDURE.steps if s.checks]) == []
         if (theme, width) in (("JupyterLab Light", 1280), ("JupyterLab Dark", 800)):
             name = f"walkthrough-{theme.rpartition(' ')[2].lower()}-{width}"
             at_work.keep_picture("fb-08-redirect-uri", name)
         page.locator(".rb-header a[data-next]").click()
         expect(page.locator("#runbook-fb-01-log-in")).to_be_focused()
         heading = page.get_by_role("heading", name="Log in to Facebook")
-        page.wait_for_function(_IS_BELOW_HEADER, arg=heading.element_handle())
+        page.wait_for_function(IS_BELOW_HEADER, arg=heading.element_handle())
         page.evaluate("document.activeElement.blur()")
 
 
