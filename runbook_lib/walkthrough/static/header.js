@@ -247,7 +247,7 @@ class Header {
   howToStart() {
     const { start, user } = this.model.get("view");
     if (user) return ["Start your server again in JupyterHub."];
-    return start ? ["Start it again in its terminal, as before: ", element("code", {}, start), "."] : ["Start it again in its terminal, as before."];
+    return start ? ["Start it again in its terminal, as before: ", element("code", {}, start)] : ["Start it again in its terminal, as before."];
   }
 
   lose() {
