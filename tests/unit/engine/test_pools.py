@@ -474,6 +474,7 @@ def test_an_interrupted_wait_loses_no_tenant(folder: Path, monkeypatch: pytest.M
     def interrupted(_: Any) -> Done:
         raise KeyboardInterrupt
 
+    monkeypatch.setattr(module, "_STOP_SECONDS", _PATIENCE_SECONDS)
     pool = pool_of(2)
     with monkeypatch.context() as patch:
         patch.setattr(module._Tenant, "done", interrupted)
