@@ -435,8 +435,8 @@ def test_lab_passes_its_arguments_to_kernels(lab: Lab, folder: Path) -> None:
         "RUNBOOK_TENANT": "acme",
         "RUNBOOK_EVIDENCE": str(folder / "e"),
         "RUNBOOK_ENV_FILE": str(folder / "x.env"),
-        "RUNBOOK_LAB_COMMAND": f"runbook lab --connector facebook_marketing --tenant acme --evidence"
-        f" {folder}/e --env-file {folder}/x.env --port 8899",
+        "RUNBOOK_LAB_COMMAND": "runbook lab --connector facebook_marketing --tenant acme"
+        f" --evidence {folder}/e --env-file {folder}/x.env --port 8899",
     }
     assert lab.command[1:3] == ["-m", "jupyterlab"]
     assert lab.command[-3:] == ["--no-browser", "--port", "8899"]
