@@ -1,11 +1,11 @@
-"""The command `watch`: look at what waits and what stands, and say what changed, once."""
+"""The command `watch`: check every step again, and report what changed, once."""
 
 from __future__ import annotations
 
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from itertools import chain
 from pathlib import Path
@@ -18,15 +18,16 @@ from runbook_lib.cli.options import (
     ENV_FILE,
     EVIDENCE,
     JSON,
+    SANDBOX,
     SET,
     TENANT,
     assignments,
 )
 from runbook_lib.errors import BusyError, ExitCode, RunbookError, SettingsError, describe_error
-from runbook_lib.plain_text import counted, escaped_json
+from runbook_lib.plain_text import escaped_json
 
 if TYPE_CHECKING:
-    from runbook_lib.engine.watch import Watch
+    from runbook_lib.config.fleet_file import FleetTenant
 
 _MARKS = {
     "failed": "✘",
@@ -49,6 +50,11 @@ _EVERY_SECONDS = 300
 @click.option(
     "--notify-test", "is_test", is_flag=True, help="Only send a test message, and do not look."
 )
+@click.option("--ack", metavar="ID", help="Only note that you know of a problem: no reminders.")
+@click.option("--by", default="", metavar="NAME", help="With --ack: your name.")
+@click.option("--until", default="", metavar="DATE", help="With --ack: remind again after it.")
+@click.option("--note", default="", metavar="TEXT", help="With --ack: what others should know.")
+@SANDBOX
 @CONNECTOR
 @TENANT
 @ENV_FILE
@@ -56,148 +62,130 @@ _EVERY_SECONDS = 300
 @EVIDENCE
 @JSON
 def watch(
-    *, file: Path | None, is_once: bool, is_test: bool, seal_every: int | None, connector: str,
-    tenant: str, given: tuple[str, ...], as_json: bool, **options: Any,
+    *, file: Path | None, is_once: bool, is_test: bool, seal_every: int | None, ack: str | None,
+    by: str, until: str, note: str, scenario: str, connector: str, tenant: str,
+    given: tuple[str, ...], as_json: bool, **options: Any,
 ) -> None:  # fmt: skip
     """
-    Look at what waits and what stands, and say what changed since, once.
+    Check every step again and report what changed, once.
 
     What waits is looked at every 15 minutes at most, what is finished once a day: call it as often
     as you like. Nothing is printed where nothing changed. Without --once it looks every 5 minutes.
     With FILE it looks at each tenant of a fleet's file, instead of the one of the settings.
     """
+    from runbook_lib.config.fleet_file import FleetTenant
     from runbook_lib.connectors.registry import find_procedure
-    from runbook_lib.engine.notify import try_ways
-    from runbook_lib.engine.watch import open_watch
+    from runbook_lib.engine.practice import practice_settings
+    from runbook_lib.engine.watch.channels import try_channels
+    from runbook_lib.engine.watch.look import open_watched
 
     values = assignments(given)
-    if file and (values or is_test):
-        msg = "FILE names the tenants and their values: leave --set and --notify-test out."
+    if ack:
+        _acknowledge(ack, by, until, note, options["evidence"])
+        return
+    if by or until or note:
+        raise SettingsError("--by, --until and --note go with --ack.")
+    if file and (values or is_test or scenario):
+        msg = "FILE names the tenants and their values: leave --set, --sandbox and --notify-test."
         raise SettingsError(msg)
+    procedure = find_procedure(connector)
+    tenant = tenant or (f"sandbox-{scenario}" if scenario else "")
+    with practice_settings(scenario, procedure, tenant, options) as settings:
 
-    def look() -> ExitCode:
-        if file:
-            return _look_at_fleet(file, seal_every or 0, options, as_json=as_json)
-        opened = open_watch(find_procedure(connector), values, tenant=tenant, **options)
-        with closing(opened.run):
-            if is_test:
-                click.echo(f"Accepted: {', '.join(try_ways(opened.run))}.")
-                return ExitCode.COMPLETE
-            return _look(opened, seal_every or 0, as_json=as_json)
+        def look() -> ExitCode:
+            if file:
+                return _look(_tenants_of(file), settings, seal_every, as_json=as_json)
+            run = open_watched(procedure, values, tenant=tenant, **settings)
+            with closing(run):
+                if is_test:
+                    click.echo(f"Accepted: {', '.join(try_channels(run))}.")
+                    return ExitCode.COMPLETE
+                alone = [FleetTenant(run.tenant, procedure, values, {})]
+            return _look(alone, settings, seal_every, as_json=as_json, is_alone=True)
 
-    has_looked = False
-    while True:
-        try:
-            code = look()
-        except (RunbookError, OSError) as error:
-            is_mistake = isinstance(error, SettingsError) and not has_looked
-            if is_once or is_test or is_mistake or isinstance(error, BrokenPipeError):
-                raise
-            if not isinstance(error, BusyError):
-                _say_error(error)
         if is_once or is_test:
-            sys.exit(code)
-        has_looked = True
-        time.sleep(_EVERY_SECONDS)
+            sys.exit(look())
+        _look_on(look)
 
 
 WATCH_COMMANDS = (watch,)
 
 
-def _look_at_fleet(
-    file: Path, seal_every: int, options: Mapping[str, Any], *, as_json: bool
-) -> ExitCode:
-    """Look at each tenant of the file, show what is new by cause, and return the worst code."""
+def _look_on(look: Callable[[], ExitCode]) -> None:
+    """Look every five minutes; after the first look a mistake is said, and ends nothing."""
     from runbook_lib.cli.paragraphs import say
+
+    has_looked = False
+    while True:
+        try:
+            look()
+        except (RunbookError, OSError) as error:
+            is_mistake = isinstance(error, SettingsError) and not has_looked
+            if is_mistake or isinstance(error, BrokenPipeError):
+                raise
+            if not isinstance(error, BusyError):
+                message, advice = describe_error(error)
+                say(f"runbook: {message} Next: {advice}", is_error=True)
+        has_looked = True
+        time.sleep(_EVERY_SECONDS)
+
+
+def _tenants_of(file: Path) -> list[FleetTenant]:
     from runbook_lib.config.fleet_file import read_fleet_file
     from runbook_lib.connectors.registry import DEFAULT, connector_names, find_procedure
-    from runbook_lib.engine.watch_fleet import by_cause, watch_fleet
 
     procedures = {name: find_procedure(name) for name in connector_names()}
-    tenants = read_fleet_file(file, procedures, DEFAULT).tenants
-    with watch_fleet(tenants, seal_every=seal_every, **options) as fleet:
+    return read_fleet_file(file, procedures, DEFAULT).tenants
+
+
+def _acknowledge(ident: str, by: str, until: str, note: str, evidence: str) -> None:
+    from runbook_lib.cli.paragraphs import say
+    from runbook_lib.engine.watch.outbox import acknowledge
+
+    tenants = acknowledge(ident, by=by, until=until, note=note, evidence=evidence)
+    say(f"Noted for {', '.join(tenants)}: {by} knows. Nobody is reminded of it.")
+
+
+def _look(
+    tenants: list[FleetTenant],
+    options: Mapping[str, Any],
+    seal_every: int | None,
+    *,
+    as_json: bool,
+    is_alone: bool = False,
+) -> ExitCode:
+    """Look at each tenant, show and send what is new, seal what is due; return the worst code."""
+    from runbook_lib.cli.paragraphs import say
+    from runbook_lib.engine.watch.messages import by_cause
+    from runbook_lib.engine.watch.round import watching
+
+    with watching(tenants, is_alone=is_alone, seal_every=seal_every or 0, **options) as this:
         # Customers come last: thousands of them take minutes.
-        for look in (fleet.look, fleet.look_at_customers):
+        for look in (this.look, this.look_at_customers):
             for problem in look():
                 say(problem, is_error=True)
-            for document in fleet.new if as_json else by_cause(fleet.new):
+            for document in this.new if as_json else by_cause(this.new):
                 _show(document, as_json=as_json)
             sys.stdout.flush()
-            fleet.show()
-            for line in fleet.notify():
-                say(line, is_error=True)
-        for line in chain(fleet.ping(), fleet.write_page(), fleet.seal()):
+            this.show()
+            for refused in this.send():
+                say(refused, is_error=True)
+        for line in chain(this.ping(), this.write_page(), this.seal()):
             say(line, is_error=True)
-        return fleet.code
+        return this.code
 
 
-def _look(watch: Watch, seal_every: int, *, as_json: bool) -> ExitCode:
-    """Look, show and send what is new, seal what is due, and return the exit code."""
-    from runbook_lib.cli.paragraphs import say
-    from runbook_lib.engine.notify import document_of, ping
-
-    refused: list[str] = []
-    codes: set[ExitCode] = set()
-    # Customers come last: thousands of them take minutes.
-    for look_at in (watch.look, watch.look_at_customers):
-        try:
-            look = look_at()
-        except (RunbookError, OSError) as error:
-            if not codes:
-                raise
-            # NOTE: what is known of the steps is sent and sealed all the same.
-            codes.add(ExitCode.INCOMPLETE)
-            _say_error(error)
-            break
-        for change in look.changes:
-            _show(document_of(watch.run, change), as_json=as_json)
-        sys.stdout.flush()
-        if look.changes:
-            watch.show(look.changes)
-        refused += watch.notify()
-        codes.add(look.code)
-        if look.held:
-            say(look.held, is_error=True)
-    for reason in filter(None, (*refused, ping(watch.run))):
-        say(reason, is_error=True)
-    try:
-        bundle = watch.seal(seal_every)
-        if bundle:
-            say(f"Sealed: {bundle}", is_error=True)
-    except (RunbookError, OSError) as error:
-        codes.add(ExitCode.INCOMPLETE)
-        _say_error(error)
-    codes |= {ExitCode.INCOMPLETE} if refused else set()
-    return ExitCode.FAILED if ExitCode.FAILED in codes else max(codes)
-
-
-def _say_error(error: Exception) -> None:
-    """Say what failed while the watch goes on, and what to do next."""
-    from runbook_lib.cli.paragraphs import say
-
-    message, advice = describe_error(error)
-    say(f"runbook: {message} Next: {advice}", is_error=True)
-
-
-def _show(change: Mapping[str, Any], *, as_json: bool) -> None:
-    """Show a change as a document has it, with its tenants if there are several."""
+def _show(document: Mapping[str, Any], *, as_json: bool) -> None:
+    """Show a change, with its tenants if there are several."""
     from runbook_lib.cli.paragraphs import say, show_paragraph
-    from runbook_lib.evidence.reports.wording import with_times
+    from runbook_lib.engine.watch.messages import details, for_programs, whose
 
     if as_json:
-        click.echo(escaped_json(json.dumps(change, ensure_ascii=False)))
+        click.echo(escaped_json(json.dumps(for_programs(document), ensure_ascii=False)))
         return
-    tenants = change["tenants"]
-    whose = tenants[0] if len(tenants) == 1 else counted(len(tenants), "tenant")
-    moved = f": was {change['was']}, is {change['now']}" if change["now"] else ""
-    mark = f"{_MARKS[change['kind']]} {'SANDBOX ' * change['sandbox']}"
-    say(f"{mark}{whose}: {change['title']}{moved}")
-    lines = (
-        with_times(f"Since {change['since']} UTC: {change['reason']}"),
-        change["breaks"],
-        f"With the same cause: {'; '.join(change['also'])}." if change["also"] else "",
-        f"What to do: {change['do']}" if change["do"] else "",
-        f"Tenants: {', '.join(tenants)}" if len(tenants) > 1 else "",
-    )
-    for line in filter(None, lines):
+    moved = f": was {document['was']}, is {document['now']}" if document["now"] else ""
+    say(f"{_MARKS[document['kind']]} {whose(document)}: {document['title']}{moved}")
+    for line in details(document):
         show_paragraph(line, indent="    ")
+    if len(document["tenants"]) > 1:
+        show_paragraph(f"Tenants: {', '.join(document['tenants'])}", indent="    ")

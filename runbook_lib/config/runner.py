@@ -172,20 +172,6 @@ NOTIFY = (
         example="Ann=ann@acme.example, Ben=ben@acme.example",
     ),
     Input(
-        name="escalate_to",
-        label="Second mail recipient",
-        help="Gets what has failed for so many days (escalate_days).",
-        parse=formats.mail_address,
-        example="head@acme.example",
-    ),
-    Input(
-        name="escalate_days",
-        label="Days until the second recipient",
-        help="After how many days a failure is sent to the second recipient.",
-        parse=partial(formats.whole_number, least=1, most=365, unit="days"),
-        default=3,
-    ),
-    Input(
         name="webhook",
         label="Webhook",
         help="Gets each message as JSON, signed as Standard Webhooks has it.",
@@ -212,6 +198,10 @@ NOTIFY = (
         parse=formats.web_address,
         example="https://hc-ping.com/00000000-0000-0000-0000-000000000000",
     ),
+)
+# Settings that do nothing any more; where `.env` has one, a watch says so once.
+WITHDRAWN = tuple(
+    Input(name=name, label=name, help="") for name in ("escalate_to", "escalate_days")
 )
 OUTSIDE_KERNEL = (*EVIDENCE, *NOTIFY)
 RUNNER = (*IN_KERNEL, *OUTSIDE_KERNEL)

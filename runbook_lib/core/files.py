@@ -136,19 +136,21 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def write_whole(path: Path, content: bytes, *, is_durable: bool = True) -> None:
+def write_whole(path: Path, content: bytes, *, is_durable: bool = True, mode: int = 0o666) -> None:
     """
     Write `content` to `path` atomically; an earlier file stays until then.
 
     With `is_durable` the file and its name are on disk when this returns.
     """
-    write_parts(path, [content], is_durable=is_durable)
+    write_parts(path, [content], is_durable=is_durable, mode=mode)
 
 
-def write_parts(path: Path, parts: Iterable[bytes], *, is_durable: bool = True) -> None:
+def write_parts(
+    path: Path, parts: Iterable[bytes], *, is_durable: bool = True, mode: int = 0o666
+) -> None:
     """Write `parts` one after the other, as `write_whole` does; they are not kept in memory."""
     with draft_beside(path) as draft:
-        _write_new(draft, parts, 0o666, is_durable=is_durable)
+        _write_new(draft, parts, mode, is_durable=is_durable)
         draft.replace(path)
     if is_durable:
         sync_folder(path.parent)

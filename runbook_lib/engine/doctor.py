@@ -24,8 +24,8 @@ from runbook_lib.core.procedure import Procedure
 from runbook_lib.core.redaction import Redactor
 from runbook_lib.engine.known_run import known_values
 from runbook_lib.engine.notebooks import is_stale, notebook_name
-from runbook_lib.engine.notify import try_ways
 from runbook_lib.engine.run import load_settings, open_known
+from runbook_lib.engine.watch.channels import try_channels
 from runbook_lib.errors import ExitCode, RunbookError, SettingsError
 from runbook_lib.evidence.signing.keys import (
     UNENCRYPTED,
@@ -214,11 +214,11 @@ def _reads_keyring_without_session(references: list[str]) -> bool:
 
 
 def _message(procedure: Procedure, env_file: str, evidence: str) -> Symptom:
-    """Send a test message in each way that is set."""
+    """Send a test message in each channel that is set."""
     try:
         run = open_known(procedure, tenant="", evidence=evidence, env_file=env_file)
         try:
-            return Symptom("Test message", f"accepted: {', '.join(try_ways(run))}")
+            return Symptom("Test message", f"accepted: {', '.join(try_channels(run))}")
         finally:
             run.close()
     except RunbookError as error:

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
+from typing import Any
 
 from runbook_lib.config.runner import inputs_of
 from runbook_lib.config.settings import settings_file
@@ -103,6 +104,26 @@ def practise_tenant(
                 environ=practice_environment(request.environ),
             )
             return run_tenant(practised, listener)
+
+
+@contextmanager
+def practice_settings(
+    scenario: str, procedure: Procedure, tenant: str, options: Mapping[str, Any]
+) -> Iterator[Mapping[str, Any]]:
+    """
+    Give `options` with settings and environment of a sandbox; without a `scenario` as they are.
+
+    Raises `SettingsError` where they name other settings too.
+    """
+    if not scenario:
+        yield options
+        return
+    if options.get("env_file"):
+        raise SettingsError("--sandbox brings its own settings: leave --env-file out.")
+    key = sandbox_key(procedure, options.get("evidence", ""), tenant)
+    with practice(scenario, procedure, key) as sandbox:
+        environ = practice_environment(os.environ)
+        yield {**options, "env_file": sandbox.env_file, "environ": environ}
 
 
 def sandbox_key(procedure: Procedure, evidence: str, tenant: str) -> FingerprintKey:

@@ -19,7 +19,7 @@ from runbook_lib.core.model import Mode
 from runbook_lib.core.state import HistoryReader, RunState
 from runbook_lib.engine.known_run import KnownRun
 from runbook_lib.engine.run import new_run_id
-from runbook_lib.engine.watched import last_look
+from runbook_lib.engine.watch.answers import last_look
 from runbook_lib.errors import SettingsError
 
 # A fleet has thousands.

@@ -30,11 +30,12 @@ _LIKE = {
 
 @dataclass(frozen=True, slots=True)
 class Failing:
-    """A step that fails now, since when and why."""
+    """A step that fails now, since when and why, and who knows of it."""
 
     title: str
     since: str
     reason: str
+    known_to: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,22 +1,24 @@
 """
 What a watch knows of a tenant, in `watch.json` beside its journal: answers, and what changed.
 
-It is no evidence and holds no secrets. Nothing here asks a remote system.
+It is no evidence, and holds no secrets and nothing about messages. Nothing here asks a remote
+system.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Annotated, TypeVar
 
 import msgspec
 from filelock import FileLock, Timeout
-from msgspec import Struct, field
+from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from runbook_lib.connectors.findings import COMPARED
@@ -27,7 +29,12 @@ from runbook_lib.errors import BusyError, SettingsError
 
 WATCH_NAME = "watch.json"
 
-_FORM = 1
+_OLD_FORM = 1
+# RFC 3339 with a zone; empty for never.
+_MOMENT = r"\d{4}-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-5]\d(\.\d+)?(Z|[+-]\d\d:\d\d)"
+Time = Annotated[str, Meta(pattern=rf"^({_MOMENT})?$")]
+_Kept = TypeVar("_Kept", bound=Struct)
+
 # 200,000 customers, all of Cyclr's list, who are signed out at once take 90 MB.
 _LARGEST = 256 * 1024 * 1024
 # Of changes that were shown, the newest are kept.
@@ -67,6 +74,7 @@ class Kind(StrEnum):
     OUTAGE = "outage"
     OUTAGE_OVER = "outage_over"
     DUE = "due"
+    REMINDER = "reminder"
     TEST = "test"
 
     @property
@@ -78,6 +86,7 @@ class Kind(StrEnum):
 _LABELS = {
     Kind.OUTAGE: "not answered for a day",
     Kind.OUTAGE_OVER: "answered again",
+    Kind.REMINDER: "still failing",
     Kind.TEST: "a test",
 }
 
@@ -92,7 +101,7 @@ class Answer(Struct, frozen=True, forbid_unknown_fields=True):
 
     outcome: Outcome
     reason: str
-    on: str
+    on: Time
     details: dict[str, str] = {}
     meant: list[str] = []
 
@@ -162,7 +171,7 @@ class Topic(Struct, forbid_unknown_fields=True):
     candidate: Answer | None = None
     before: Answer | None = None
     change: str = ""
-    unanswered_since: str = ""
+    unanswered_since: Time = ""
     unanswered: str = ""
 
     @property
@@ -198,18 +207,14 @@ class Change(Struct, forbid_unknown_fields=True):
     """
     What changed, as a person reads it; `ends` is the id of the change that is over with it.
 
-    `since` is when it was first seen so, `also` are other steps with the same cause, `person` has
-    the step. `sending` says by way when the message is tried next, `sent` when it was accepted.
-
-    `groups` says by way which message of a fleet this change is part of, `follows` which one that
-    of `ends` was. Such a message is a change too, of `tenants` of one `connector`, each with the id
-    of its own change; `receiver` stands for the one who gets it.
+    `since` is when it was first seen so, `also` are other steps with the same cause, and `person`
+    has the step.
     """
 
     id: str
     kind: Kind
-    on: str
-    since: str
+    on: Time
+    since: Time
     step: str = ""
     check: str = ""
     title: str = ""
@@ -221,18 +226,10 @@ class Change(Struct, forbid_unknown_fields=True):
     also: list[str] = []
     ends: str = ""
     person: str = ""
-    shown_on: str = ""
-    sending: dict[str, str] = field(default_factory=dict)
-    sent: dict[str, str] = field(default_factory=dict)
-    tries: dict[str, int] = field(default_factory=dict)
-    groups: dict[str, str] = field(default_factory=dict)
-    follows: dict[str, str] = field(default_factory=dict)
-    tenants: dict[str, str] = field(default_factory=dict)
-    connector: str = ""
-    receiver: str = ""
+    shown_on: Time = ""
 
 
-class Watched(Struct, forbid_unknown_fields=True):
+class Watched(Struct, forbid_unknown_fields=True, tag_field="form", tag=2):
     """
     Everything that is kept; `looked` says by step when it was last looked at.
 
@@ -241,68 +238,95 @@ class Watched(Struct, forbid_unknown_fields=True):
     `reminded` are the ids of what was said of days on which something is due, with the day.
     """
 
-    form: int = _FORM
-    looked_on: str = ""
-    sealed_on: str = ""
-    seal_failed_on: str = ""
-    unsealed_since: str = ""
+    looked_on: Time = ""
+    sealed_on: Time = ""
+    seal_failed_on: Time = ""
+    unsealed_since: Time = ""
     outage: str = ""
-    looked: dict[str, str] = {}
+    looked: dict[str, Time] = {}
     reminded: dict[str, str] = {}
     topics: dict[str, Topic] = {}
-    changes: list[Change] = field(default_factory=list)
+    changes: list[Change] = []
 
     @property
-    def unshown(self) -> list[Change]:
-        """Return the changes that nobody was shown yet, oldest first."""
-        return [change for change in self.changes if not change.shown_on]
+    def failing(self) -> set[str]:
+        """Return the ids of the changes for the worse that are not over."""
+        return {topic.change for topic in self.topics.values() if topic.change}
 
     def save(self, path: Path) -> None:
         """Write it to `path`, atomically and durably."""
-        open_ones = {topic.change for topic in self.topics.values()}
-        done = [
-            change
-            for change in self.changes
-            if change.shown_on and not change.sending and change.id not in open_ones
-        ]
-        dropped = {change.id for change in done[:-_MOST_SHOWN]}
-        self.changes = [change for change in self.changes if change.id not in dropped]
         write_whole(path, msgspec.json.encode(self))
 
 
-def read_watched(path: Path) -> Watched:
-    """
-    Return what is kept at `path`; nothing yet if there is no file.
+class DamagedError(SettingsError):
+    """What a watch keeps cannot be understood; `form` is that of another version, if it has one."""
 
-    Raises `SettingsError` if it is damaged, or has the form of another version.
+    def __init__(self, path: Path, reason: str, *, form: object = None) -> None:
+        advice = f"Move it away: the next look begins a new {path.name}, without its content."
+        super().__init__(f"{path} {reason}.", next_step=advice)
+        self.form = form
+
+
+def read_kept(path: Path, form: type[_Kept], *, follows_links: bool = True) -> _Kept:
     """
-    advice = f"Move it away: the next look begins a new {WATCH_NAME}, and knows no earlier answers."
+    Return what a watch keeps at `path`, in this `form`; an empty one if there is no file.
+
+    Raises `DamagedError` if it cannot be understood, `SettingsError` if it cannot be read.
+    """
     try:
-        document = msgspec.json.decode(read_plain(path, _LARGEST))
-        form = document.get("form") if isinstance(document, Mapping) else None
-        if isinstance(form, int) and form != _FORM:
-            msg = f"{path} has the form {form}; this version of the runbook reads {_FORM}."
-            raise SettingsError(msg, next_step=advice)
-        watched: Watched = msgspec.convert(_with_form(document), Watched)
-        _check_times(watched)
-        return watched
+        content = read_plain(path, _LARGEST, follows_links=follows_links)
     except FileNotFoundError:
-        return Watched()
+        return form()
     except OSError as error:
         msg = f"{path} cannot be read: {error.strerror}."
-        raise SettingsError(msg, next_step=advice) from None
-    except (ValueError, TypeError, RecursionError):
-        msg = f"{path} is damaged."
-        raise SettingsError(msg, next_step=advice) from None
+        raise SettingsError(msg, next_step="Correct that, or move it away.") from None
+    try:
+        return msgspec.json.decode(content, type=form)
+    except (ValueError, RecursionError):
+        other = _form_of(content)
+    known = form.__struct_config__.tag
+    if isinstance(other, int) and other != known:
+        reason = f"has the form {other}; this version of the runbook reads {known}"
+        raise DamagedError(path, reason, form=other)
+    raise DamagedError(path, "is damaged")
 
 
-def mark_shown(path: Path, ids: Collection[str], on: str) -> None:
-    """Keep that the changes with these ids were shown; raises what `watched_alone` does."""
+def read_watched(path: Path) -> Watched:
+    """Return what is kept at `path`; nothing yet if there is no file. Raises as `read_kept`."""
+    return read_kept(path, Watched)
+
+
+def set_aside_old(path: Path) -> str:
+    """Move a file of the form before this one away, and return what to say of it, if there is."""
+    try:
+        read_watched(path)
+    except DamagedError as error:
+        if error.form == _OLD_FORM:
+            aside = path.with_name(f"watch.form-{_OLD_FORM}.json")
+            path.replace(aside)
+            return (
+                f"{path} is of an earlier version and is now {aside.name}: the watch begins again."
+            )
+    except SettingsError:
+        pass
+    return ""
+
+
+def mark_shown(path: Path, ids: Collection[str], on: str, *, needed: Collection[str]) -> None:
+    """
+    Keep that the changes with these ids were shown; raises what `watched_alone` does.
+
+    Of those that were shown only the newest are kept, and those that are `needed` or not over.
+    """
     with watched_alone(path):
         watched = read_watched(path)
         for change in watched.changes:
             if change.id in ids:
-                change.shown_on = on
+                change.shown_on = change.shown_on or on
+        wanted = {*needed, *watched.failing}
+        over = [change.id for change in watched.changes if change.shown_on]
+        dropped = {*over[:-_MOST_SHOWN]} - wanted
+        watched.changes = [change for change in watched.changes if change.id not in dropped]
         watched.save(path)
 
 
@@ -312,38 +336,25 @@ def last_look(home: Path) -> str:
 
 
 @contextmanager
-def watched_alone(path: Path) -> Iterator[None]:
-    """Hold the lock of the file at `path`; raises `BusyError` while another process does."""
+def watched_alone(path: Path, *, seconds: float = 0) -> Iterator[None]:
+    """Hold the lock of the file at `path`; raises `BusyError` if another process does for long."""
     try:
-        with FileLock(path.with_suffix(".lock"), timeout=0):
+        with FileLock(path.with_suffix(".lock"), timeout=seconds):
             yield
     except Timeout:
         msg = f"Another watch is under way in {path.parent}."
         raise BusyError(msg, next_step="Wait until it has ended.") from None
 
 
-def _with_form(document: Any) -> Any:
-    if not isinstance(document, dict) or "form" not in document:
-        raise ValueError("it has no form")
-    return document
+def digest(*parts: str) -> str:
+    """Return an id that is the same for the same parts."""
+    text = "\0".join(parts).encode("utf-8", "surrogatepass")
+    return hashlib.sha256(text).hexdigest()[:32]
 
 
-def _check_times(watched: Watched) -> None:
-    """Raise `ValueError` if a time has no zone, or a day or a time is none."""
-    topics = watched.topics.values()
-    kept = (part for topic in topics for part in (topic.known, topic.candidate, topic.before))
-    answers = [answer for answer in kept if answer]
-    times = [
-        *watched.looked.values(),
-        *(answer.on for answer in answers),
-        *(change.on for change in watched.changes),
-        *filter(None, (watched.looked_on, watched.sealed_on, watched.seal_failed_on)),
-        *filter(None, (watched.unsealed_since,)),
-        *filter(None, (topic.unanswered_since for topic in topics)),
-    ]
-    if not all(datetime.fromisoformat(text).tzinfo for text in times):
-        raise ValueError("a time has no zone")
-    for answer in answers:
-        for name, text in answer.details.items():
-            if name.endswith(_ENDS_ON):
-                date.fromisoformat(text)
+def _form_of(content: bytes) -> object:
+    try:
+        document = msgspec.json.decode(content)
+    except (ValueError, RecursionError):
+        return None
+    return document.get("form") if isinstance(document, dict) else None

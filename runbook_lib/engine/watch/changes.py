@@ -4,16 +4,15 @@ Changed answers with one cause are one change, and so is its end. Nothing is ask
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from runbook_lib.core.advice import what_to_do
 from runbook_lib.core.model import Finding, Outcome
-from runbook_lib.core.procedure import combine
+from runbook_lib.core.procedure import Step, combine
 from runbook_lib.core.state import StepState
 from runbook_lib.engine.run import Run
-from runbook_lib.engine.watched import Answer, Change, Kind, Topic, Watched
+from runbook_lib.engine.watch.answers import Answer, Change, Kind, Topic, Watched, digest
 
 
 @dataclass(slots=True)
@@ -63,6 +62,33 @@ class Causes:
             for step in run.procedure.steps
             for check in step.checks
         }
+
+    def related(
+        self, confirmed: Iterable[Confirmed], watched: Watched, looked: set[str], on: str
+    ) -> list[Step]:
+        """Return the steps not `looked` at that may share the cause of what is worse since now."""
+        worse = {part.key for part in confirmed if part.now.is_worse(part.was)}
+        for key, topic in watched.topics.items():
+            first = topic.candidate
+            if topic.known and first and first.on == on and first.is_worse(topic.known):
+                worse.add(key)
+        steps = {key.partition("/")[0] for key in worse}
+        refused = {name for part in confirmed for name in part.refuses}
+        values = self.run.values
+        related = []
+        for step in self.run.procedure.steps:
+            required = self.required_by(step.id)
+            needs = {name for check in step.checks for name in check.needs}
+            is_near = required & steps or any(step.id in self.required_by(name) for name in steps)
+            spends = any(values.get(name) for check in step.checks for name in check.permitted_by)
+            if (
+                step.checks
+                and step.id not in looked
+                and not spends
+                and (is_near or needs & refused)
+            ):
+                related.append(step)
+        return related
 
     def changes(self, confirmed: list[Confirmed], watched: Watched, on: str) -> Iterator[Change]:
         """Yield a change for each cause, and one for each that is over."""
@@ -135,7 +161,7 @@ class Causes:
 
     def _rests_on(self, part: Confirmed, key: str, other: Answer) -> bool:
         """Return whether an answer follows from the `other`, of `key`."""
-        is_required = key.partition("/")[0] in self._required_by(part.step.step.id)
+        is_required = key.partition("/")[0] in self.required_by(part.step.step.id)
         is_bad = other.outcome in (Outcome.FAILED, Outcome.INCONCLUSIVE, Outcome.NOT_RUN)
         # A value that is refused to one check is refused to the other, and one quotes the refusal.
         needs, reasons = self._needs.get(key, set()), (part.now.plain_reason, other.plain_reason)
@@ -146,10 +172,10 @@ class Causes:
         )
         return is_bad and (is_required or is_quoted or part.now.reason == other.reason)
 
-    def _required_by(self, step: str) -> set[str]:
-        """Return every step on which this one rests."""
+    def required_by(self, step: str) -> set[str]:
+        """Return every step on which `step` rests."""
         named = set(self._requires.get(step, ()))
-        return named.union(*(self._required_by(name) for name in named))
+        return named.union(*(self.required_by(name) for name in named))
 
     def _change(self, cause: _Cause, on: str) -> Change:
         first, run = cause.first, self.run
@@ -166,9 +192,8 @@ class Causes:
         ]
         resting = f"Steps that rest on it: {', '.join(rests)}." if rests else ""
         warnings = first.finding.warnings if first.finding and not is_worse else ()
-        name = "\0".join((run.tenant, run.procedure.id, first.key, first.now.outcome, first.now.on))
         return Change(
-            id=hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:32],
+            id=digest(run.tenant, run.procedure.id, first.key, first.now.outcome, first.now.on),
             kind=Kind.FAILED if is_worse else Kind.CHANGED,
             on=on,
             since=first.now.on,

@@ -7,7 +7,7 @@ outage never. Nothing is written to the journal: only a changed outcome is worth
 
 from __future__ import annotations
 
-import hashlib
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -19,25 +19,26 @@ from runbook_lib.core.masking import masked
 from runbook_lib.core.model import Exchange, Finding, Mode, Outcome
 from runbook_lib.core.procedure import Procedure, Step
 from runbook_lib.core.state import RunState, StepState
-from runbook_lib.engine.causes import Causes, Confirmed
 from runbook_lib.engine.customer_connections import CONSOLE, Connections
 from runbook_lib.engine.duties import duties
-from runbook_lib.engine.notify import deliver, escalate, ways
 from runbook_lib.engine.process import ProcessRequest, run_in_process
 from runbook_lib.engine.run import Run, open_run
 from runbook_lib.engine.tenants import TenantState, unknown_tenant
-from runbook_lib.engine.watched import (
+from runbook_lib.engine.watch.answers import (
     WATCH_NAME,
     Answer,
     Change,
     Kind,
     Topic,
     Watched,
-    mark_shown,
+    digest,
     read_watched,
+    set_aside_old,
     watched_alone,
 )
-from runbook_lib.engine.watched_customers import CUSTOMERS, customer_changes, unconfirmed
+from runbook_lib.engine.watch.changes import Causes, Confirmed
+from runbook_lib.engine.watch.channels import require_whole
+from runbook_lib.engine.watch.customers import CUSTOMERS, customer_changes, unconfirmed
 from runbook_lib.errors import BusyError, ExitCode, RemoteError, SettingsError
 from runbook_lib.plain_text import counted
 
@@ -54,6 +55,7 @@ _REMINDED = (30, 7, 1)
 _SERVER_ERROR, _TOO_MANY = 500, 429
 _LOOKUPS = ("DNS", "TLS")
 _WORDS = "words"
+_FIRST_RUN = "To begin, run `runbook run` once (with --sandbox to practise); then watch again."
 
 
 class _OutOfTimeError(Exception):
@@ -62,33 +64,35 @@ class _OutOfTimeError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One look: how many were asked, what nobody was shown yet, and why nothing was asked."""
+    """One look: how many were asked, what is known now, and what is to be said of it."""
 
     asked: int
-    changes: tuple[Change, ...]
-    is_failing: bool
-    is_unanswered: bool
+    watched: Watched
     held: str = ""
+    said: str = ""
 
     @property
     def code(self) -> ExitCode:
         """Return the exit code: 1 if something fails now, 3 if something was not answered."""
-        if self.is_failing:
+        topics = self.watched.topics.values()
+        if any(topic.known and topic.known.outcome is Outcome.FAILED for topic in topics):
             return ExitCode.FAILED
-        return ExitCode.INCOMPLETE if self.held or self.is_unanswered else ExitCode.COMPLETE
+        is_unanswered = any(topic.unanswered_since for topic in topics)
+        return ExitCode.INCOMPLETE if self.held or is_unanswered else ExitCode.COMPLETE
 
 
-def open_watch(
+def open_watched(
     procedure: Procedure,
     given: Mapping[str, object],
     *,
     tenant: str = "",
     evidence: str = "",
     env_file: str = "",
+    environ: Mapping[str, str] = os.environ,
     clock: Callable[[], datetime] = utc_now,
-) -> Watch:
+) -> Run:
     """
-    Return a watch over a tenant that has a journal; arguments as `open_run` takes them.
+    Return a run of a tenant that has a journal, to watch it; arguments as `open_run` takes them.
 
     Raises `SettingsError` for a tenant without one, and like `open_run`.
     """
@@ -102,12 +106,15 @@ def open_watch(
         tenant=tenant,
         evidence=evidence,
         env_file=env_file,
+        environ=environ,
     )
     run.clock = clock
     if not run.journal.path.exists():
-        raise SettingsError(unknown_tenant(run.tenant, str(run.evidence)))
+        msg = unknown_tenant(run.tenant, str(run.evidence))
+        raise SettingsError(msg, next_step=_FIRST_RUN)
     run.require_startable()
-    return Watch(run)
+    require_whole(run)
+    return run
 
 
 class Watch:
@@ -116,39 +123,39 @@ class Watch:
     def __init__(self, run: Run) -> None:
         self.run = run
         self.path = run.journal.path.with_name(WATCH_NAME)
-        self._ways = ways(run)
 
     def look(self) -> Look:
         """
-        Look at what is due, and keep what was seen; changes stay unshown until `show`.
+        Look at what is due, and keep what was seen; changes stay unshown until `mark_shown`.
 
         Raises `BusyError` while another process looks, and `SettingsError` for a damaged file.
         """
         with watched_alone(self.path):
+            said = set_aside_old(self.path)
             watched, state, now = read_watched(self.path), self.run.whole_state, self.run.clock()
-            steps, held = self._due(watched, state, now), ""
+            steps, held, on = self._due(watched, state, now), "", timestamp(now)
             used = self.run.used_calls if steps else 0.0
             if used > _MOST_USED:
                 held = f"Not looked: {used:.0f} % of the app's calls of this hour are used."
                 steps = []
-            confirmed = [
-                *self._look_at(steps, watched, state, timestamp(now)),
-                *_words_of(state, watched, timestamp(now)),
-            ]
-            if any(
-                change.finding and change.was.outcome is not change.now.outcome
-                for change in confirmed
-            ):
-                watched.unsealed_since = timestamp(now)
+            confirmed = [*self._look_at(steps, watched, state, on)]
+            # When a cause shows, what shares it is looked at too, so that it is one change.
+            causes = Causes(self.run)
+            related = causes.related(confirmed, watched, {step.id for step in steps}, on)
+            confirmed += self._look_at(related, watched, state, on)
+            confirmed += _words_of(state, watched, on)
+            if any(part.finding and part.was.outcome is not part.now.outcome for part in confirmed):
+                watched.unsealed_since = on
             changes = [
-                *Causes(self.run).changes(confirmed, watched, timestamp(now)),
+                *causes.changes(confirmed, watched, on),
                 *_outage(watched, now),
                 *self._reminders(state, watched, now),
             ]
             if steps or changes:
-                watched.looked_on = timestamp(now) if steps else watched.looked_on
-                self._keep(changes, watched)
-        return _look_of(watched, len(steps), held)
+                watched.looked_on = on if steps else watched.looked_on
+                watched.changes += changes
+                watched.save(self.path)
+        return Look(len(steps) + len(related), watched, held, said)
 
     def due_customers(self, watched: Watched) -> list[str] | None:
         """Return the customers to ask now: none of them for all, `None` for nobody."""
@@ -179,13 +186,13 @@ class Watch:
         watched = read_watched(self.path)
         again = self.due_customers(watched)
         if again is None:
-            return _look_of(watched, 0)
+            return Look(0, watched)
         unanswered = ""
         try:
             asked = Connections(run, clock=run.clock, on_progress=end_in_time)
             seen = asked.look(only=again)
         except (BusyError, _OutOfTimeError):  # the next look goes on, or compares what others saw
-            return _look_of(watched, 0)
+            return Look(0, watched)
         except RemoteError as error:
             seen, unanswered = None, run.redactor.redact(str(error))
         with watched_alone(self.path):
@@ -198,28 +205,9 @@ class Watch:
                 topic = watched.topics.setdefault(CUSTOMERS, Topic())
                 topic.unanswered = unanswered or " ".join(seen.notes if seen else ())
                 topic.unanswered_since = topic.silent_since(on) if topic.unanswered else ""
-            self._keep([*changes, *_outage(watched, run.clock())], watched)
-        return _look_of(watched, len(seen.accounts) if seen else 0)
-
-    def _keep(self, changes: list[Change], watched: Watched) -> None:
-        """Keep what was seen, and have each change sent."""
-        groups = {change.id: change.groups for change in watched.changes}
-        for change in changes:
-            change.sending = dict.fromkeys(self._ways, "")
-            change.follows = groups.get(change.ends, {})
-        watched.changes += changes
-        watched.save(self.path)
-
-    def show(self, changes: Iterable[Change]) -> None:
-        """Keep that these changes were shown."""
-        mark_shown(self.path, {change.id for change in changes}, timestamp(self.run.clock()))
-
-    def notify(self) -> list[str]:
-        """Send the messages that are due; return what was not accepted, and is sent again."""
-        with watched_alone(self.path):
-            watched = read_watched(self.path)
-            escalate(watched, self.run, self.run.clock())
-            return deliver(watched.changes, self.run, partial(watched.save, self.path))
+            watched.changes += [*changes, *_outage(watched, run.clock())]
+            watched.save(self.path)
+        return Look(len(seen.accounts) if seen else 0, watched)
 
     def is_to_seal(self, watched: Watched, every_days: int) -> bool:
         """Return whether an outcome changed, or `every_days` have passed since the last seal."""
@@ -298,8 +286,7 @@ class Watch:
             day = next(filter(None, seen), duty.day)
             left = (date.fromisoformat(day) - today).days
             reached = [days for days in _REMINDED if 0 <= left <= days]
-            key = f"{duty.uid} {day} {min(reached, default=0)}"
-            name = hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+            name = digest(duty.uid, day, str(min(reached, default=0)))
             if reached and name not in watched.reminded:
                 watched.reminded[name] = day
                 step = state.steps[duty.step]
@@ -368,17 +355,6 @@ class Watch:
         return None
 
 
-def _look_of(watched: Watched, asked: int, held: str = "") -> Look:
-    topics = watched.topics.values()
-    return Look(
-        asked=asked,
-        changes=tuple(watched.unshown),
-        is_failing=any(t.known and t.known.outcome is Outcome.FAILED for t in topics),
-        is_unanswered=any(topic.unanswered_since for topic in topics),
-        held=held,
-    )
-
-
 def _has_passed(interval: timedelta, since: str, now: datetime) -> bool:
     """Return whether so much time has passed; true also where a wrong clock was ahead of now."""
     return not since or not timedelta() <= now - datetime.fromisoformat(since) < interval
@@ -422,11 +398,10 @@ def _outage(watched: Watched, now: datetime) -> Iterator[Change]:
     if oldest and not watched.outage:
         since = oldest.unanswered_since
         if now - datetime.fromisoformat(since) >= _OUTAGE:
-            watched.outage = hashlib.sha256(f"outage {since}".encode()).hexdigest()[:32]
+            watched.outage = digest("outage", since)
             reason = oldest.unanswered
             yield made(id=watched.outage, kind=Kind.OUTAGE, since=since, reason=reason)
     elif not oldest and watched.outage:
         ends, watched.outage = watched.outage, ""
-        name = hashlib.sha256(f"over {ends}".encode()).hexdigest()[:32]
-        text = "Every check is answered again."
+        name, text = digest("over", ends), "Every check is answered again."
         yield made(id=name, kind=Kind.OUTAGE_OVER, since=timestamp(now), reason=text, ends=ends)

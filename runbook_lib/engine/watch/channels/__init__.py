@@ -1,0 +1,87 @@
+"""
+The channels through which messages go: mail, one webhook, and Apprise. Another one is another file.
+"""
+
+from __future__ import annotations
+
+from runbook_lib.engine.run import Run, new_run_id
+from runbook_lib.engine.watch.channels.apprise import AppriseChannel
+from runbook_lib.engine.watch.channels.base import Address, Channel, NotSentError, in_time
+from runbook_lib.engine.watch.channels.mail import MailChannel
+from runbook_lib.engine.watch.channels.webhook import WebhookChannel
+from runbook_lib.engine.watch.messages import Message, trial
+from runbook_lib.errors import SettingsError
+from runbook_lib.plain_text import one_line
+
+_CHANNELS: tuple[Channel, ...] = (MailChannel(), WebhookChannel(), AppriseChannel())
+CHANNELS = {channel.name: channel for channel in _CHANNELS}
+
+_LONGEST_REASON = 300
+
+
+def is_set(channel: Channel, run: Run) -> bool:
+    """Return whether this tenant has every setting that a channel needs."""
+    return all(map({**run.values, **run.settings.secrets}.get, channel.settings))
+
+
+def require_whole(run: Run) -> None:
+    """Raise `SettingsError` for a channel with a missing setting."""
+    known = {**run.values, **run.settings.secrets}
+    for channel in CHANNELS.values():
+        missing = [name for name in channel.settings if not known.get(name)]
+        if 0 < len(missing) < len(channel.settings):
+            raise SettingsError(f"{channel.name} needs {', '.join(channel.settings)}.")
+
+
+def addresses(run: Run, person: str) -> dict[str, Address]:
+    """Return, for each channel that is set, who gets a message about a step that `person` has."""
+    return {
+        name: channel.address(run, person)
+        for name, channel in CHANNELS.items()
+        if is_set(channel, run)
+    }
+
+
+def send(run: Run, channel: Channel, message: Message) -> None:
+    """
+    Send a message; it is accepted when this returns.
+
+    Raises `NotSentError`, also where something breaks in a library: its text has no secret.
+    """
+    try:
+        in_time(lambda: channel.send(run, message))
+    except Exception as error:  # noqa: BLE001  (one message must not end the others)
+        known = (
+            error
+            if isinstance(error, NotSentError)
+            else NotSentError(
+                # NOTE: the text of an unknown error may quote a secret.
+                f"the message could not be made ({type(error).__name__})",
+                is_final=True,
+            )
+        )
+        reason = one_line(run.redactor.redact(str(known)))[:_LONGEST_REASON]
+        raise NotSentError(
+            f"The message about {message.title} was not sent ({channel.name}): {reason}",
+            is_final=known.is_final,
+            is_silent=known.is_silent,
+            may_be_there=known.may_be_there,
+            is_gone=known.is_gone,
+        ) from None
+
+
+def try_channels(run: Run) -> list[str]:
+    """
+    Send a test message in each channel that is set, as a real one goes; return the channels.
+
+    Raises `NotSentError`, and `SettingsError` where no channel is set.
+    """
+    require_whole(run)
+    known = addresses(run, "")
+    if not known:
+        msg = "No channel is set for messages."
+        raise SettingsError(msg, next_step="Set mail_server, mail_from and mail_to, or webhook.")
+    document = trial(run, run.clock())
+    for name in known:
+        send(run, CHANNELS[name], Message(f"test{new_run_id()}", document))
+    return list(known)

@@ -1,0 +1,43 @@
+"""Messages to other services by Apprise (https://github.com/caronc/apprise)."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from runbook_lib.core.files import open_plain
+from runbook_lib.engine.run import Run
+from runbook_lib.engine.watch.channels.base import Address, Channel, NotSentError
+from runbook_lib.engine.watch.messages import Message
+
+
+class AppriseChannel(Channel):
+    """The addresses in Apprise's own configuration, which the runbook does not read."""
+
+    name = "apprise"
+    settings = ("apprise_file",)
+
+    def address(self, run: Run, person: str) -> Address:
+        """Return the file, and the person, who is named in the message."""
+        file = str(run.values["apprise_file"])
+        return Address(file, (file, person))
+
+    def send(self, run: Run, message: Message) -> None:
+        """Let Apprise send it, past the transport."""
+        try:
+            import apprise  # noqa: PLC0415  (an extra)
+        except ImportError:
+            advice = "pip install 'facebook-marketing-runbook[apprise]'"
+            raise NotSentError(f"Apprise is not installed: {advice}") from None
+        # NOTE: what it logs of a failure quotes addresses, which are secrets.
+        logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
+        config, sender = apprise.AppriseConfig(), apprise.Apprise()
+        path = Path(str(run.values["apprise_file"])).absolute()
+        try:
+            open_plain(path).close()
+        except OSError as error:
+            raise NotSentError(f"{path}: {error.strerror}") from None
+        if not (config.add(str(path)) and sender.add(config) and len(sender)):
+            raise NotSentError(f"Apprise finds no address in {path}")
+        if not sender.notify(title=message.subject, body=message.text, body_format="text"):
+            raise NotSentError("a service did not take it")

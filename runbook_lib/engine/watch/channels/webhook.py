@@ -1,0 +1,63 @@
+"""Messages to a webhook, signed as Standard Webhooks has it (https://www.standardwebhooks.com)."""
+
+from __future__ import annotations
+
+from runbook_lib.core.json_text import write_json
+from runbook_lib.engine.run import Run
+from runbook_lib.engine.watch.channels.base import Address, Channel, NotSentError
+from runbook_lib.engine.watch.messages import Message, for_programs
+from runbook_lib.errors import RemoteError, UnexpectedAnswerError, UnreachableError
+from runbook_lib.plain_text import escaped_json
+from runbook_lib.remote.http_library import httpx
+from runbook_lib.remote.transport import Request
+
+_GONE = 410
+# After these refusals another answer may come soon.
+_PASSING = (408, 425, 429)
+
+
+class WebhookChannel(Channel):
+    """One address that gets each message as JSON."""
+
+    name = "webhook"
+    settings = ("webhook", "webhook_secret")
+
+    def address(self, run: Run, person: str) -> Address:
+        """Return the address, its signing secret, and the person, who is named in the JSON."""
+        url = str(run.values["webhook"])
+        return Address(url, (url, run.settings.secrets["webhook_secret"].reveal(), person))
+
+    def send(self, run: Run, message: Message) -> None:
+        """Post it."""
+        from standardwebhooks import Webhook  # noqa: PLC0415  (few have one)
+
+        now, name = run.clock(), f"msg_{message.id}"
+        shown = {**for_programs(message.document), "id": message.id, "ends": message.thread}
+        body = {"type": f"watch.{shown['kind']}", "timestamp": shown["on"], "data": shown}
+        content = escaped_json(write_json(body)).encode("utf-8", "backslashreplace")
+        key = Webhook(run.settings.secrets["webhook_secret"].reveal())
+        headers = {
+            "content-type": "application/json",
+            "webhook-id": name,
+            "webhook-timestamp": str(int(now.timestamp())),
+            "webhook-signature": key.sign(name, now, content.decode()),
+        }
+        url = str(run.values["webhook"])
+        request = Request(method="POST", url=url, headers=headers, content=content)
+        try:
+            status = run.open_session().send(request).status
+        except RemoteError as error:
+            raise _unanswered(error) from None
+        if not 200 <= status < 300:
+            is_final = 400 <= status < 500 and status not in _PASSING
+            gone = ": it is gone and gets no more messages" * (status == _GONE)
+            msg = f"{request.host} answered {status}{gone}"
+            raise NotSentError(msg, is_final=is_final, is_gone=status == _GONE)
+
+
+def _unanswered(error: RemoteError) -> NotSentError:
+    """Return the same; a server that could not be connected to has not taken the message."""
+    is_unconnected = isinstance(error.__cause__, httpx.ConnectError | httpx.ConnectTimeout)
+    is_silent = isinstance(error, UnreachableError)
+    may_be_there = (is_silent and not is_unconnected) or isinstance(error, UnexpectedAnswerError)
+    return NotSentError(str(error), is_silent=is_silent, may_be_there=may_be_there)

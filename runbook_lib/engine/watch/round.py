@@ -1,0 +1,338 @@
+"""
+A round of a watch over tenants, one or thousands: look, show, send, ping, write the page, seal.
+
+The tenants share their connections. Whatever breaks for one of them, or in one message, is said and
+stops no other.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import partial
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+from runbook_lib.config.fleet_file import FleetTenant
+from runbook_lib.config.runner import WITHDRAWN
+from runbook_lib.config.settings import settings_file, variables_of
+from runbook_lib.config.workspace import evidence_folder, journal_path
+from runbook_lib.core.files import write_parts
+from runbook_lib.core.journal import timestamp, utc_now
+from runbook_lib.core.model import Outcome
+from runbook_lib.engine.run import Run
+from runbook_lib.engine.watch.answers import (
+    WATCH_NAME,
+    Kind,
+    Watched,
+    last_look,
+    mark_shown,
+    set_aside_old,
+    watched_alone,
+)
+from runbook_lib.engine.watch.customers import CUSTOMERS
+from runbook_lib.engine.watch.customers import TITLE as CUSTOMERS_TITLE
+from runbook_lib.engine.watch.look import Watch, open_watched
+from runbook_lib.engine.watch.messages import Document, by_cause, cause_of, document_of, known_to
+from runbook_lib.engine.watch.outbox import (
+    MESSAGES_NAME,
+    Outbox,
+    Seen,
+    key_of,
+    opened,
+    seen_of,
+    send_due,
+    set_aside_damaged,
+)
+from runbook_lib.errors import ExitCode, RemoteError, RunbookError, SettingsError, describe_error
+from runbook_lib.evidence.reports.watch_page import (
+    PAGE_NAME,
+    Failing,
+    Shown,
+    TenantLook,
+    watch_page,
+)
+from runbook_lib.plain_text import one_line
+from runbook_lib.remote.transport import Request, Wires
+
+_ON_PAGE = timedelta(days=1)
+# Customers are asked for so long, while `watch` is called every five minutes.
+_CUSTOMER_SECONDS = 180.0
+
+
+@contextmanager
+def watching(
+    tenants: Sequence[FleetTenant],
+    *,
+    is_alone: bool = False,
+    seal_every: int = 0,
+    **options: Any,
+) -> Iterator[Round]:
+    """
+    Give a round over these tenants; `options` are those of `open_watched`.
+
+    One `is_alone` that is not from a fleet's file: other rounds may go on in the same folder, and
+    no page is written. Raises `BusyError` while another process watches a fleet there.
+    """
+    folder = evidence_folder(options.get("evidence", ""))
+    with ExitStack() as stack:
+        if folder.is_dir() and not is_alone:
+            stack.enter_context(watched_alone(folder / WATCH_NAME))
+        wires = stack.enter_context(closing(Wires()))
+        named = {f"{tenant.procedure.id}/{tenant.tenant}": tenant for tenant in tenants}
+        yield Round(named, folder, wires, is_alone, seal_every, options)
+
+
+@dataclass(slots=True)
+class Round:
+    """
+    One round: `look`, `show`, `send`, the same after `look_at_customers`; then the rest.
+
+    What cannot be done is yielded. `new` are the documents of what nobody was shown yet.
+    """
+
+    tenants: Mapping[str, FleetTenant]
+    folder: Path
+    wires: Wires
+    is_alone: bool
+    seal_every: int
+    options: Mapping[str, Any]
+    new: list[Document] = field(default_factory=list)
+    _outbox: Outbox | None = None
+    _codes: set[ExitCode] = field(default_factory=lambda: {ExitCode.COMPLETE})
+    _seen: dict[str, Seen] = field(default_factory=dict)
+    _silent: set[str] = field(default_factory=set)
+    _rows: dict[str, TenantLook] = field(default_factory=dict)
+    # What is on the page, and the causes that are new there.
+    _recent: dict[tuple[str, str], Document] = field(default_factory=dict)
+    _new_causes: set[str] = field(default_factory=set)
+    # Who is to be sealed, whose customers are to be asked (and were when), who has which address
+    # of a health check.
+    _to_seal: list[str] = field(default_factory=list)
+    _customers: dict[str, str] = field(default_factory=dict)
+    _pings: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def code(self) -> ExitCode:
+        """Return the worst exit code of all tenants, 1 before 3."""
+        return ExitCode.FAILED if ExitCode.FAILED in self._codes else max(self._codes)
+
+    def _now(self) -> datetime:
+        clock: Callable[[], datetime] = self.options.get("clock", utc_now)
+        return clock()
+
+    def look(self) -> Iterator[str]:
+        """Look at each tenant; yield why one was not looked at."""
+        yield from self._begin()
+        for key, tenant in self.tenants.items():
+            for problem in self._for_each([key], self._look_at):
+                if key not in self._rows:
+                    self._rows[key] = self._not_looked_at(tenant, problem)
+                yield problem
+        yield from self._register()
+
+    def look_at_customers(self) -> Iterator[str]:
+        """
+        Look at the customers' connections of each tenant, who waits longest first; as `look`.
+
+        It ends after some minutes, so that the tenants are looked at in time; the next one goes on.
+        """
+        self.new = []
+        until = time.monotonic() + _CUSTOMER_SECONDS
+        for key in sorted(self._customers, key=self._customers.__getitem__):
+            left = until - time.monotonic()
+            if left > 0:
+                yield from self._for_each([key], partial(self._look_at, seconds=left))
+        yield from self._register()
+
+    def show(self) -> None:
+        """Keep that `new` was shown, once it is certain that it will be sent."""
+        ids: dict[str, set[str]] = {}
+        for document in self.new if self._outbox else ():
+            key = f"{document['connector']}/{document['tenant']}"
+            ids.setdefault(key, set()).add(document["id"])
+        for key, names in ids.items():
+            needed = self._outbox.changes.get(key, {}) if self._outbox else {}
+            # NOTE: what another process holds meanwhile is shown again, with the same id.
+            with suppress(RunbookError, OSError):
+                mark_shown(self._path(key), names, timestamp(self._now()), needed=needed)
+
+    def send(self) -> Iterator[str]:
+        """Send what is due; yield what was not accepted."""
+        path = self.folder / MESSAGES_NAME
+        act = partial(send_due, clock=self._now, silent=self._silent)
+        for refused in self._said(lambda: act(path, self._seen, self._run) if self._outbox else ()):
+            self._codes.add(ExitCode.INCOMPLETE)
+            yield refused
+
+    def ping(self) -> Iterator[str]:
+        """Ask each health check's address once; yield why it was not taken."""
+        yield from self._for_each(self._pings.values(), lambda watch: _ping(watch.run))
+
+    def seal(self) -> Iterator[str]:
+        """Run and seal each tenant for which that is due; yield the bundle."""
+        sealed = self._for_each(self._to_seal, lambda watch: [watch.seal(self.seal_every)])
+        yield from (f"Sealed: {bundle}" for bundle in sealed if bundle)
+
+    def write_page(self) -> Iterator[str]:
+        """Write how the tenants stand, and what changed in a day; yield why it is not written."""
+        if self.is_alone or not self.folder.is_dir():
+            return
+        recent = sorted(by_cause(self._recent.values()), key=itemgetter("on"), reverse=True)
+        changes = [
+            Shown(document, Kind(document["kind"]).label, cause_of(document) in self._new_causes)
+            for document in recent
+        ]
+        parts = watch_page([*self._rows.values()], changes, timestamp(self._now()))
+        content = (part.encode("utf-8", "backslashreplace") for part in parts)
+        try:
+            write_parts(self.folder / PAGE_NAME, content, is_durable=False)
+        except OSError as error:
+            yield f"{self.folder / PAGE_NAME} cannot be written: {error.strerror}."
+
+    def _begin(self) -> Iterator[str]:
+        """Read the outbox; yield what is said once of it, and of what is no longer set."""
+        if not self.folder.is_dir():
+            return
+        path = self.folder / MESSAGES_NAME
+        if said := set_aside_old(self.folder / WATCH_NAME):
+            yield said
+
+        def read() -> Iterator[str]:
+            if damaged := set_aside_damaged(path, self._now()):
+                self._codes.add(ExitCode.INCOMPLETE)
+                yield damaged
+            with opened(path) as outbox:
+                self._outbox = outbox
+            withdrawn = variables_of({t.procedure.id: WITHDRAWN for t in self.tenants.values()})
+            known = settings_file(self.options.get("env_file", ""))
+            left = [name for name in known if name in withdrawn and name not in outbox.said]
+            if left:
+                with opened(path) as outbox:
+                    outbox.said += left
+                yield f"{', '.join(left)} in .env was withdrawn and does nothing: remove it."
+
+        yield from self._said(read)
+
+    def _register(self) -> Iterator[str]:
+        """Have what was seen sent; until that is kept nothing counts as shown."""
+
+        def register() -> Iterator[str]:
+            is_read, self._outbox = self._outbox is not None, None
+            if is_read and self._seen:
+                with opened(self.folder / MESSAGES_NAME) as outbox:
+                    outbox.register(self._seen, self._now())
+                self._outbox = outbox
+            yield from ()
+
+        yield from self._said(register)
+
+    def _said(self, act: Callable[[], Iterable[str]], whose: str = "") -> Iterator[str]:
+        """Yield what `act` returns, or why it could not be done; whatever breaks ends here."""
+        try:
+            yield from act()
+        except Exception as error:  # noqa: BLE001
+            self._codes.add(ExitCode.INCOMPLETE)
+            message, advice = describe_error(error)
+            yield f"{whose}{message} Next: {advice}"
+
+    def _for_each(
+        self, keys: Iterable[str], act: Callable[[Watch], Iterable[str]]
+    ) -> Iterator[str]:
+        """Yield what `act` returns for each tenant, or why it could not be done."""
+        for key in keys:
+
+            def do(key: str = key) -> Iterator[str]:
+                with self._run(key) as run:
+                    yield from act(Watch(run))
+
+            yield from self._said(do, f"{self.tenants[key].tenant}: ")
+
+    @contextmanager
+    def _run(self, key: str) -> Iterator[Run]:
+        tenant = self.tenants[key]
+        given = {**tenant.given, **tenant.references}
+        run = open_watched(tenant.procedure, given, tenant=tenant.tenant, **self.options)
+        run.share(self.wires)
+        with closing(run):
+            yield run
+
+    def _path(self, key: str) -> Path:
+        connector, _, tenant = key.partition("/")
+        return journal_path(self.folder, tenant, connector).with_name(WATCH_NAME)
+
+    def _look_at(self, watch: Watch, *, seconds: float | None = None) -> Iterator[str]:
+        """
+        Look at a tenant, and note what is to be done about it; yield why nothing was asked.
+
+        With `seconds` look at its customers, and for no longer.
+        """
+        look = watch.look() if seconds is None else watch.look_at_customers(seconds)
+        run, watched, key = watch.run, look.watched, key_of(watch.run)
+        outbox = self._outbox or Outbox()
+        self._codes.add(look.code)
+        self._seen[key] = seen_of(run, watched, outbox)
+        self._rows[key] = _row(run, watched, outbox)
+        since = timestamp(self._now() - _ON_PAGE)
+        for change in watched.changes:
+            if change.shown_on and change.on < since:
+                continue
+            document = document_of(run, change, outbox.ack_of(change.id, change.ends))
+            self._recent[key, change.id] = document
+            if not change.shown_on:
+                self.new.append(document)
+                self._new_causes.add(cause_of(document))
+        if seconds is None and watch.is_to_seal(watched, self.seal_every):
+            self._to_seal.append(key)
+        if seconds is None and watch.due_customers(watched) is not None:
+            self._customers[key] = watched.looked.get(CUSTOMERS, "")
+        if url := str(run.values.get("healthcheck", "")):
+            self._pings.setdefault(url, key)
+        yield from (f"{run.tenant}: {text}" for text in (look.said, look.held) if text)
+
+    def _not_looked_at(self, tenant: FleetTenant, problem: str) -> TenantLook:
+        looked_on = ""
+        key = f"{tenant.procedure.id}/{tenant.tenant}"
+        with suppress(SettingsError):
+            looked_on = last_look(self._path(key).parent)
+        title = tenant.procedure.title
+        return TenantLook(tenant.tenant, title, looked_on=looked_on, problem=problem)
+
+
+def _ping(run: Run) -> Iterator[str]:
+    """Ask the health check's address; yield why it did not take it."""
+    request = Request(method="GET", url=str(run.values["healthcheck"]))
+    try:
+        status = run.open_session().send(request).status
+    except RemoteError as error:
+        yield f"The health check was not reached: {one_line(run.redactor.redact(str(error)))}"
+    else:
+        if not 200 <= status < 300:
+            yield f"The health check answered {status} ({request.host})."
+
+
+def _row(run: Run, watched: Watched, outbox: Outbox) -> TenantLook:
+    """Return how a tenant stands, for the page."""
+    numbers = run.procedure.numbers
+    titles = {step.id: f"{numbers[step.id]} {step.title}" for step in run.procedure.steps}
+    titles[CUSTOMERS] = CUSTOMERS_TITLE
+    failing: dict[str, Failing] = {}
+    for key, topic in watched.topics.items():
+        step, known = key.partition("/")[0], topic.known
+        if known and known.outcome is Outcome.FAILED:
+            ack = known_to(outbox.ack_of(topic.change))
+            row = Failing(titles.get(step, step), known.on, known.reason, ack)
+            failing.setdefault(step, row)
+    silent = [t.unanswered_since for t in watched.topics.values() if t.unanswered_since]
+    return TenantLook(
+        tenant=run.tenant,
+        connector=run.procedure.title,
+        looked_on=watched.looked_on,
+        sandbox=run.is_sandbox,
+        failing=tuple(failing.values()),
+        unanswered_since=min(silent, default=""),
+    )
