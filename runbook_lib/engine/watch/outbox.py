@@ -63,26 +63,28 @@ class Ack(Struct, forbid_unknown_fields=True):
         return not self.until or now.date().isoformat() <= self.until
 
 
-class Envelope(Struct, forbid_unknown_fields=True):
+class Sending(Struct, forbid_unknown_fields=True, omit_defaults=True):
     """
-    How a message goes in one channel; digests stand for its `receiver` and the `server`.
+    How one change of a tenant is sent in one channel; one `reminds` of it later.
 
-    It is claimed while a process sends it, and tried again when it is `due`. With `may_be_there`
-    the server may have accepted it. A reminder names the changes that it `reminds` of.
+    Those with the same `message` are sent in it together. Digests stand for its `receiver` and the
+    `server`. It is claimed while a process sends it, and tried again when it is `due`. With
+    `may_be_there` the server may have accepted it.
     """
 
-    id: str
+    whose: str
+    change: str
     channel: str
-    receiver: str
-    server: str
-    thread: str = ""
+    message: str = ""
+    receiver: str = ""
+    server: str = ""
     tries: int = 0
     due: Time = ""
     claimed_on: Time = ""
     accepted_on: Time = ""
     is_final: bool = False
     may_be_there: bool = False
-    reminds: list[str] = []
+    reminds: bool = False
 
     @property
     def is_unsent(self) -> bool:
@@ -116,41 +118,50 @@ class Seen:
     parts: dict[str, Part] = field(default_factory=dict)
 
 
-def seen_of(run: Run, watched: Watched, outbox: Outbox) -> Seen:
-    """Return what may be sent of a tenant's changes: what is new, fails, or is not yet sent."""
-    seen, failing = Seen({change.id for change in watched.changes}), watched.failing
-    known = outbox.changes.get(key_of(run), {})
-    for change in watched.changes:
-        is_failing = change.id in failing and change.kind is Kind.FAILED
-        if change.shown_on and not is_failing and change.id not in known:
-            continue
-        ways = {
-            name: (digest(name, *to.receiver), digest(name, to.server))
-            for name, to in addresses(run, change.person).items()
-        }
-        document = document_of(run, change, outbox.ack_of(change.id, change.ends))
-        seen.parts[change.id] = Part(change, document, ways, is_failing)
-    return seen
-
-
 def key_of(run: Run) -> str:
     """Return what stands for a tenant's connector."""
     return f"{run.procedure.id}/{run.tenant}"
 
 
+def seen_of(run: Run, watched: Watched, outbox: Outbox) -> Seen:
+    """Return what may be sent of a tenant's changes: what is new, fails, or is in the outbox."""
+    seen, failing = Seen({change.id for change in watched.changes}), watched.failing
+    known = outbox.known.get(key_of(run), set())
+    for change in watched.changes:
+        is_failing = change.id in failing and change.kind is Kind.FAILED
+        if not change.shown_on or is_failing or change.id in known:
+            ways = {
+                name: (digest(name, *to.receiver), digest(name, to.server))
+                for name, to in addresses(run, change.person).items()
+            }
+            document = document_of(run, change, outbox.ack_of(change.id, change.ends))
+            seen.parts[change.id] = Part(change, document, ways, is_failing)
+    return seen
+
+
+# A sending, and what it sends.
+_Pair = tuple[Sending, Part]
+
+
 class Outbox(Struct, forbid_unknown_fields=True, tag_field="form", tag=1):
     """
-    What the file has: of each tenant's changes, in which channel which message carries it.
+    What the file has: the sendings of changes, of each tenant in their order, and who knows of one.
 
-    A change that no message carries yet has an empty one. `gone` are the servers that take no
-    messages any more, `said` is what was said once.
+    `gone` are the servers that take no messages any more, `said` is what was said once.
     """
 
-    changes: dict[str, dict[str, dict[str, str]]] = {}
-    messages: list[Envelope] = []
+    sendings: list[Sending] = []
     acks: dict[str, Ack] = {}
     gone: dict[str, Time] = {}
     said: list[str] = []
+
+    @property
+    def known(self) -> dict[str, set[str]]:
+        """Return by tenant the changes of which it has sendings."""
+        known = defaultdict(set)
+        for sending in self.sendings:
+            known[sending.whose].add(sending.change)
+        return known
 
     def ack_of(self, *names: str) -> dict[str, str] | None:
         """Return who has acknowledged one of these changes."""
@@ -159,212 +170,183 @@ class Outbox(Struct, forbid_unknown_fields=True, tag_field="form", tag=1):
 
     def acknowledge(self, ident: str, ack: Ack) -> list[str]:
         """Keep who knows of a change, or of all in a message; return whose they are."""
-        whose = []
-        for key, changes in self.changes.items():
-            for name, ways in changes.items():
-                if ident in (name, *ways.values()):
-                    self.acks[name] = ack
-                    whose.append(key.partition("/")[2])
-        return whose
+        named = [sending for sending in self.sendings if ident in (sending.change, sending.message)]
+        self.acks |= dict.fromkeys((sending.change for sending in named), ack)
+        return list(dict.fromkeys(sending.whose.partition("/")[2] for sending in named))
 
     def register(self, seen: Mapping[str, Seen], now: datetime) -> None:
         """Have what is new sent, and forget what was sent and is over."""
-        by_id = self._by_id()
+        known, on = self.known, timestamp(now)
         for key, account in seen.items():
-            known = self.changes.setdefault(key, {})
             for name, part in account.parts.items():
-                if name not in known:
-                    known[name] = dict.fromkeys(part.ways, "")
-            done = {
-                name
-                for name, part in account.parts.items()
-                if part.change.shown_on and not part.is_failing
-                if all(by_id[way, m].accepted_on for way, m in known[name].items() if m)
-                and all(known[name].values())
-            }
-            awaited = {p.change.ends for name, p in account.parts.items() if name not in done}
-            for name in [n for n in known if n not in account.ids or n in done - awaited]:
-                del known[name]
-        self.changes = {key: known for key, known in self.changes.items() if known}
-        names = {name for known in self.changes.values() for name in known}
+                is_wanted = not part.change.shown_on or part.is_failing
+                if is_wanted and name not in known.get(key, ()):
+                    # NOTE: one without a channel, so that it is known, and can be acknowledged.
+                    self.sendings.append(Sending(key, name, "", accepted_on=on))
+                    self.sendings += [Sending(key, name, way) for way in part.ways]
+        needed = {(s.whose, s.change) for s in self.sendings if not s.accepted_on}
+        for key, name in tuple(needed):
+            waiting = _part(seen, key, name)
+            needed |= {(key, waiting.change.ends)} if waiting else set()
+
+        def is_over(sending: Sending) -> bool:
+            account, part = seen.get(sending.whose), _part(seen, sending.whose, sending.change)
+            if account is None or sending.change not in account.ids:
+                return account is not None
+            is_open = part is None or part.is_failing or not part.change.shown_on
+            return not is_open and (sending.whose, sending.change) not in needed
+
+        self.sendings = [sending for sending in self.sendings if not is_over(sending)]
+        names = {sending.change for sending in self.sendings}
         self.acks = {name: ack for name, ack in self.acks.items() if name in names}
-        carried = self._carried()
-        since = timestamp(now - _DAY)
-        self.messages = [
-            m
-            for m in self.messages
-            if (m.channel, m.id) in carried or (m.reminds and (m.accepted_on or "9") > since)
-        ]
 
     def claim(self, seen: Mapping[str, Seen], now: datetime, silent: set[str]) -> Claim | None:
         """Put what is to be sent into messages, and claim the next one that is due, if any is."""
         on = timestamp(now)
-        for envelope in self.messages:
-            began = envelope.claimed_on
+        for sending in self.sendings:
+            began = sending.claimed_on
             if began and not timestamp(now - _CLAIM) < began <= timestamp(now + _CLAIM):
-                envelope.claimed_on, envelope.may_be_there = "", True
-        for way in CHANNELS:
-            self._compose(way, seen)
-            self._remind(way, seen, now)
-        carried = self._carried()
-        for envelope in [m for m in self.messages if not (m.accepted_on or m.claimed_on)]:
+                sending.claimed_on, sending.may_be_there = "", True
+        self._drop_needless(self._pairs(seen), now)
+        pairs = self._pairs(seen)
+        self._compose(pairs)
+        self._remind(pairs, now)
+        groups: dict[tuple[str, str], list[_Pair]] = defaultdict(list)
+        for sending, part in self._pairs(seen):
+            if sending.message and not (sending.accepted_on or sending.claimed_on):
+                groups[sending.channel, sending.message].append((sending, part))
+        for (way, name), group in groups.items():
+            first = group[0][0]
             # NOTE: no wait is longer; a clock that was wrong has been ahead of now.
-            is_early = on < envelope.due <= timestamp(now + _DAY)
-            if is_early or envelope.server in silent:
+            if on < first.due <= timestamp(now + _DAY) or first.server in silent:
                 continue
-            if envelope.reminds:
-                message, key = self._reminder(envelope, seen, now)
-            else:
-                message, key = self._message(envelope, carried, seen)
-            if message:
-                envelope.claimed_on, envelope.tries = on, envelope.tries + 1
-                return Claim(envelope.channel, message, key)
+            for sending in self._of(way, name):
+                # NOTE: where the settings of an absent tenant lead by now nobody knows.
+                if _part(seen, sending.whose, sending.change) is None:
+                    sending.message, sending.may_be_there = "", False
+            tries = first.tries + 1
+            for sending, _ in group:
+                sending.claimed_on, sending.tries = on, tries
+            return Claim(way, self._message(name, group, on), first.whose)
         return None
 
     def mark(self, claim: Claim, error: NotSentError | None, now: datetime) -> str:
         """Keep what became of a message; return the server that is not to be asked again."""
-        envelope = self._by_id().get((claim.channel, claim.message.id))
-        if envelope is None:
+        server, silent = "", ""
+        for sending in self._of(claim.channel, claim.message.id):
+            sending.claimed_on, server = "", sending.server
+            if error is None:
+                sending.accepted_on, sending.may_be_there = timestamp(now), False
+                continue
+            wait = _DAY if error.is_final else _FIRST_WAIT * 2 ** min(sending.tries - 1, 16)
+            sending.due, sending.is_final = timestamp(now + min(wait, _DAY)), error.is_final
+            sending.may_be_there |= error.may_be_there
+            silent = server if error.is_silent or error.is_gone else ""
+        for sending in self.sendings if error is None else ():
+            # One that was accepted wakes the others of its server.
+            if sending.server == server and not sending.is_final:
+                sending.due = ""
+        if error and error.is_gone and server:
+            self.gone[server] = timestamp(now)
+        return silent
+
+    def _of(self, way: str, name: str) -> list[Sending]:
+        return [s for s in self.sendings if (s.channel, s.message) == (way, name)]
+
+    def _pairs(self, seen: Mapping[str, Seen]) -> list[_Pair]:
+        found = ((s, _part(seen, s.whose, s.change)) for s in self.sendings if s.channel)
+        return [(sending, part) for sending, part in found if part]
+
+    def _drop_needless(self, pairs: list[_Pair], now: datetime) -> None:
+        """Drop what is over, or has nobody to go to, and take apart what was for another one."""
+        by_change = {(s.whose, s.channel, s.change): s for s, _ in pairs if not s.reminds}
+        needless = set()
+        for sending, part in pairs:
+            receiver, server = part.ways.get(sending.channel, ("", ""))
+            is_free = not (sending.accepted_on or sending.claimed_on)
+            # Where settings lead elsewhere by now, nobody is named to the old receiver.
+            if is_free and sending.message and sending.receiver != receiver:
+                sending.message, sending.may_be_there = "", False
+            ack = self.acks.get(sending.change)
+            is_known = not part.is_failing or (ack is not None and ack.holds(now))
+            is_vain = sending.reminds and is_free and (is_known or not sending.message)
+            if is_vain or (server in self.gone and sending.is_unsent):
+                needless.add(id(sending))
+            # What was over before anybody accepted it is not sent, and neither is its end.
+            began = by_change.get((sending.whose, sending.channel, part.change.ends))
+            if began and began.is_unsent:
+                needless |= {id(began), id(sending)}
+                needless |= {
+                    id(other)
+                    for other, inner in pairs
+                    if (other.whose, other.channel) == (sending.whose, sending.channel)
+                    if inner.change.kind is Kind.RECOVERED and not inner.change.ends
+                    if _topic(inner.change) == _topic(part.change) and other.is_unsent
+                }
+        self.sendings = [sending for sending in self.sendings if id(sending) not in needless]
+
+    def _compose(self, pairs: list[_Pair]) -> None:
+        """Put what no message carries into messages, one for each cause, receiver and thread."""
+        groups: dict[tuple[str, ...], list[Sending]] = defaultdict(list)
+        waiting = set()
+        for sending, part in pairs:
+            topic = (sending.whose, sending.channel, *_topic(part.change))
+            if not sending.message and sending.channel in part.ways and topic not in waiting:
+                place = (sending.channel, *part.ways[sending.channel])
+                thread = self._thread(sending, part)
+                groups[*place, thread, cause_of(part.document)].append(sending)
+            if not (sending.accepted_on or sending.reminds):
+                waiting.add(topic)
+        for (_, receiver, server, *_), alike in groups.items():
+            places = [text for sending in alike for text in (sending.whose, sending.change)]
+            name = alike[0].change if len(alike) == 1 else digest(*places)
+            for sending in alike:
+                sending.message, sending.receiver, sending.server = name, receiver, server
+                sending.tries, sending.due, sending.is_final = 0, "", False
+
+    def _remind(self, pairs: list[_Pair], now: datetime) -> None:
+        """Make a reminder for each receiver of what was said a day ago, and nobody knows of."""
+        told: dict[tuple[str, ...], dict[tuple[str, str], Sending]] = defaultdict(dict)
+        for sending, part in pairs:
+            ack, way = self.acks.get(sending.change), sending.channel
+            if way in part.ways and part.is_failing and not (ack and ack.holds(now)):
+                told[way, *part.ways[way]][sending.whose, sending.change] = sending
+        for (way, receiver, server), last in told.items():
+            accepted = [sending for sending in last.values() if sending.accepted_on]
+            is_due = any(s.accepted_on <= timestamp(now - _DAY) for s in accepted)
+            if is_due and not any(s.reminds and not s.accepted_on for s in last.values()):
+                name = digest("reminder", way, receiver, timestamp(now))
+                old = {id(sending) for sending in accepted if sending.reminds}
+                self.sendings = [s for s in self.sendings if id(s) not in old]
+                self.sendings += [
+                    Sending(s.whose, s.change, way, name, receiver, server, reminds=True)
+                    for s in accepted
+                ]
+
+    def _thread(self, sending: Sending, part: Part) -> str:
+        """Return the message about the change that ended, if there is one."""
+        if not part.change.ends:
             return ""
-        envelope.claimed_on = ""
-        if error is None:
-            envelope.accepted_on, envelope.may_be_there = timestamp(now), False
-            for other in self.messages:
-                if other.server == envelope.server and not other.is_final:
-                    other.due = ""
-            return ""
-        wait = _DAY if error.is_final else _FIRST_WAIT * 2 ** min(envelope.tries - 1, 16)
-        envelope.due, envelope.is_final = timestamp(now + min(wait, _DAY)), error.is_final
-        envelope.may_be_there |= error.may_be_there
-        if error.is_gone:
-            self.gone[envelope.server] = timestamp(now)
-        return envelope.server if error.is_silent or error.is_gone else ""
+        whose = (sending.whose, part.change.ends, sending.channel)
+        began = (s.message for s in self.sendings if (s.whose, s.change, s.channel) == whose)
+        return next(filter(None, began), part.change.ends)
 
-    def _by_id(self) -> dict[tuple[str, str], Envelope]:
-        return {(envelope.channel, envelope.id): envelope for envelope in self.messages}
+    def _message(self, name: str, group: list[_Pair], on: str) -> Message:
+        """Return what a message says now."""
+        sending, part = group[0]
+        if not sending.reminds:
+            about = merged([part.document for _, part in group])
+            return Message(name, {**about, "id": name}, self._thread(sending, part))
+        alike = defaultdict(list)
+        first = {(s.whose, s.change, s.channel): s.message for s in self.sendings if not s.reminds}
+        for sending, part in group:
+            alike[first[sending.whose, sending.change, sending.channel]].append(part.document)
+        changes = tuple({**merged(parts), "id": ident} for ident, parts in alike.items())
+        return Message(name, reminder(changes, on), changes=changes)
 
-    def _carried(self) -> dict[tuple[str, str], list[tuple[str, str]]]:
-        """Return whose changes each message carries, and which, by channel and id."""
-        carried = defaultdict(list)
-        for key, changes in self.changes.items():
-            for name, ways in changes.items():
-                for way, message in ways.items():
-                    carried[way, message].append((key, name))
-        return carried
 
-    def _compose(self, way: str, seen: Mapping[str, Seen]) -> None:
-        """Put the changes that no message carries into messages, one for each cause."""
-        groups: dict[tuple[str, ...], list[tuple[str, str]]] = defaultdict(list)
-        by_id = self._by_id()
-
-        def is_unsent(message: str) -> bool:
-            return not message or by_id[way, message].is_unsent
-
-        for key, account in seen.items():
-            known = self.changes.get(key, {})
-            parts = {n: part for n, part in account.parts.items() if way in known.get(n, ())}
-            for name, part in parts.items():
-                envelope = by_id.get((way, known[name][way]))
-                receiver, server = part.ways.get(way, ("", ""))
-                is_open = envelope and not (envelope.accepted_on or envelope.claimed_on)
-                # Where settings lead elsewhere by now, nobody is named to the old receiver.
-                if envelope and is_open and envelope.receiver != receiver:
-                    known[name][way] = ""
-                if server in self.gone and is_unsent(known[name][way]):
-                    del known[name][way]
-            for part in parts.values():
-                began = part.change.ends
-                # What was over before anybody accepted it is not sent, and neither is its end.
-                if began in parts and way in known[began] and is_unsent(known[began][way]):
-                    for name in _between(parts, began, part.change.id):
-                        known[name].pop(way, None)
-            waiting = set()
-            for name, part in parts.items():
-                if way not in known[name]:
-                    continue
-                message, topic = known[name][way], _topic(part.change)
-                if not message and way in part.ways and topic not in waiting:
-                    thread = known.get(part.change.ends, {}).get(way) or part.change.ends
-                    group = (*part.ways[way], thread, cause_of(part.document))
-                    groups[group].append((key, name))
-                if not message or not by_id[way, message].accepted_on:
-                    waiting.add(topic)
-        carried = self._carried()
-        self.messages = [
-            m
-            for m in self.messages
-            if m.channel != way or m.reminds or m.claimed_on or (way, m.id) in carried
-        ]
-        for (receiver, server, thread, _), places in groups.items():
-            name = places[0][1] if len(places) == 1 else digest(*(x for at in places for x in at))
-            self.messages.append(Envelope(name, way, receiver, server, thread))
-            for key, change in places:
-                self.changes[key][change][way] = name
-
-    def _told(
-        self, way: str, seen: Mapping[str, Seen], now: datetime
-    ) -> Iterator[tuple[str, str, Envelope, Part]]:
-        """Yield what still fails, was told to its receiver, and is known to nobody."""
-        by_id = self._by_id()
-        for key, account in seen.items():
-            for name, part in account.parts.items():
-                envelope = by_id.get((way, self.changes.get(key, {}).get(name, {}).get(way, "")))
-                ack = self.acks.get(name)
-                if not envelope or not envelope.accepted_on or not part.is_failing:
-                    continue
-                is_here = part.ways.get(way, ("",))[0] == envelope.receiver
-                if is_here and not (ack and ack.holds(now)):
-                    yield key, name, envelope, part
-
-    def _remind(self, way: str, seen: Mapping[str, Seen], now: datetime) -> None:
-        """Make a reminder for each receiver of what was said a day ago, and still fails."""
-        before, last = timestamp(now - _DAY), dict[str, str]()
-        waiting = set[str]()
-        for envelope in self.messages:
-            if envelope.reminds and envelope.channel == way:
-                waiting |= set() if envelope.accepted_on else {envelope.receiver}
-                last |= dict.fromkeys(envelope.reminds, envelope.accepted_on)
-        for _, name, told, _ in self._told(way, seen, now):
-            is_due = max(told.accepted_on, last.get(name, "")) <= before
-            if is_due and told.receiver not in waiting:
-                waiting.add(told.receiver)
-                ident = digest("reminder", way, told.receiver, timestamp(now))
-                new = Envelope(ident, way, told.receiver, told.server, reminds=[name])
-                self.messages.append(new)
-
-    def _reminder(
-        self, envelope: Envelope, seen: Mapping[str, Seen], now: datetime
-    ) -> tuple[Message | None, str]:
-        """Return what a reminder lists now, message by message, and one of its tenants."""
-        alike, whose, names = defaultdict(list), "", []
-        for key, name, told, part in self._told(envelope.channel, seen, now):
-            if told.receiver == envelope.receiver:
-                alike[told.id].append(part.document)
-                names.append(name)
-                whose = key
-        if not names:
-            return None, ""
-        envelope.reminds = names
-        changes = [{**merged(parts), "id": ident} for ident, parts in alike.items()]
-        return Message(envelope.id, reminder(changes, timestamp(now)), changes=(*changes,)), whose
-
-    def _message(
-        self,
-        envelope: Envelope,
-        carried: Mapping[tuple[str, str], list[tuple[str, str]]],
-        seen: Mapping[str, Seen],
-    ) -> tuple[Message | None, str]:
-        """Return what a message says now of the tenants that this round has seen, and one."""
-        places = carried.get((envelope.channel, envelope.id), [])
-        here = [(key, name) for key, name in places if key in seen and name in seen[key].parts]
-        if not here:
-            return None, ""
-        for key, name in places:
-            # NOTE: nobody knows where the settings of the others lead by now.
-            if (key, name) not in here:
-                self.changes[key][name][envelope.channel] = ""
-        about = merged([seen[key].parts[name].document for key, name in here])
-        return Message(envelope.id, {**about, "id": envelope.id}, envelope.thread), here[0][0]
+def _part(seen: Mapping[str, Seen], whose: str, change: str) -> Part | None:
+    return seen[whose].parts.get(change) if whose in seen else None
 
 
 @contextmanager
@@ -458,16 +440,3 @@ def acknowledge(ident: str, *, by: str, until: str, note: str, evidence: str) ->
 def _topic(change: Change) -> tuple[str, ...]:
     """Return what changes are about that are sent in their order; days that come have none."""
     return (change.id,) if change.kind is Kind.DUE else (change.step, change.check)
-
-
-def _between(parts: Mapping[str, Part], began: str, ended: str) -> list[str]:
-    """Return a change, its end, and the part of it that ended earlier (its end has no `ends`)."""
-    names, topic = list(parts), _topic(parts[ended].change)
-    inner = [
-        name
-        for name in names[names.index(began) : names.index(ended)]
-        if parts[name].change.kind is Kind.RECOVERED
-        and not parts[name].change.ends
-        and _topic(parts[name].change) == topic
-    ]
-    return [began, *inner, ended]

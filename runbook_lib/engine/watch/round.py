@@ -155,8 +155,9 @@ class Round:
         for document in self.new if self._outbox else ():
             key = f"{document['connector']}/{document['tenant']}"
             ids.setdefault(key, set()).add(document["id"])
+        known = self._outbox.known if self._outbox else {}
         for key, names in ids.items():
-            needed = self._outbox.changes.get(key, {}) if self._outbox else {}
+            needed = known.get(key, ())
             # NOTE: what another process holds meanwhile is shown again, with the same id.
             with suppress(RunbookError, OSError):
                 mark_shown(self._path(key), names, timestamp(self._now()), needed=needed)
