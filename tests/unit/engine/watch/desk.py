@@ -133,17 +133,18 @@ class Desk:
         new = [f"{name}={value}" for name, value in lines.items() if value]
         self.env.write_text("\n".join([*kept, *new, ""]))
 
-    def begin(self, name: str = "acme") -> Run:
-        """Return a run of a tenant that has begun."""
+    def begin(self, name: str = "acme", *words: Any) -> None:
+        """Begin a tenant, unless it has begun, and say what people said."""
         run = open_run(PROCEDURE, {}, mode=Mode.INTERACTIVE, tenant=name, env_file="watch.env")
         run.clock = self.now
         run.start()
-        return run
+        run.say(words)
+        run.close()
 
     def tenant(self, name: str, **given: Any) -> FleetTenant:
         """Return a tenant of a fleet's file, which has begun."""
         if not Path("evidence", name).exists():
-            self.begin(name).close()
+            self.begin(name)
         return FleetTenant(name, PROCEDURE, given, {})
 
     def path(self, name: str = "acme") -> Path:

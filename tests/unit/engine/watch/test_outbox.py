@@ -1,0 +1,580 @@
+"""The outbox: who is told what, once, in which order, whatever refuses, moves or is killed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runbook_lib.core.journal import timestamp
+from runbook_lib.core.model import Outcome
+from runbook_lib.engine.watch import answers, outbox
+from runbook_lib.engine.watch.answers import Change, Kind, Topic, Watched, mark_shown
+from runbook_lib.engine.watch.channels.base import NotSentError
+from runbook_lib.errors import ExitCode, SettingsError
+from tests.support.words import assigned
+from tests.unit.engine.watch.desk import (
+    DAY,
+    HOOK_SECRET,
+    HOUR,
+    MINUTE,
+    SECRET,
+    SECRET_CHECK,
+    SECRET_STEP,
+    Desk,
+    be_silent,
+    finding,
+    refuse,
+)
+
+THREE = ("acme", "beta", "coda")
+ALL, OWN = "all@acme.example", "own@coda.example"
+HOOK = {"RUNBOOK_WEBHOOK": "https://hooks.acme.example/x", "RUNBOOK_WEBHOOK_SECRET": HOOK_SECRET}
+
+
+def failed(*tenants: str, to: str = ALL, kind: str = "failed") -> tuple[str, str, list[str]]:
+    """Return that an address was told of these tenants."""
+    return to, kind, [*tenants]
+
+
+def recovered(*tenants: str, to: str = ALL) -> tuple[str, str, list[str]]:
+    """Return that it was told that it is over."""
+    return failed(*tenants, to=to, kind="recovered")
+
+
+def recover(desk: Desk, tenants: Sequence[Any] = THREE) -> list[str]:
+    """Let what failed be as it was, seen twice."""
+    desk.answers.clear()
+    return desk.round(16 * MINUTE, tenants) + desk.round(6 * MINUTE, tenants)
+
+
+@pytest.fixture
+def failing(desk: Desk) -> Desk:
+    """Three tenants whose App Secret is refused from now on."""
+    desk.round(0, THREE)
+    desk.refuse_secret()
+    return desk
+
+
+# --- one cause is one message -----------------------------------------------------------------
+def test_one_cause_is_one_message_with_its_tenants_and_so_is_its_end(failing: Desk) -> None:
+    """Each channel gets it once, under an id that stays, and what ends it is in its thread."""
+    failing.set(**HOOK)
+    assert failing.round(DAY, THREE) == failing.round(HOUR, THREE) == []
+    sent = {channel: message for channel, _, message in failing.post.sent}
+    assert recover(failing) == failing.round(DAY, THREE) == []
+    over = {channel: message for channel, _, message in failing.post.sent[2:]}
+
+    assert sent.keys() == over.keys() == {"mail", "webhook"}
+    assert {message.document["kind"] for message in over.values()} == {"recovered"}
+    for channel, message in sent.items():
+        assert message.document["tenants"] == over[channel].document["tenants"] == [*THREE]
+        assert over[channel].thread == message.id
+    assert len(failing.post.sent) == 4
+    assert sent["mail"].subject.startswith("SANDBOX 3 tenants: 13 Complete Settings > Basic")
+    assert "Tenants:\n  acme\n  beta\n  coda" in sent["mail"].text
+    text = failing.outbox.read_text()
+    assert not [word for word in (SECRET, HOOK_SECRET, "@acme") if word in text]
+    assert failing.outbox.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({}, [failed(*THREE)]),
+        ({"mail_to": OWN}, [failed("acme", "beta"), failed("coda", to=OWN)]),
+        ({"mail_from": "else@coda.example"}, [failed("acme", "beta"), failed("coda")]),
+        ({"mail_server": "127.0.0.1:26"}, [failed("acme", "beta"), failed("coda")]),
+        ({"mail_people": "Ben=ben@acme.example"}, [failed(*THREE)]),
+        ({"graph_url": "https://graph.facebook.com", "cyclr_api_url": "https://api.cyclr.com"}, [failed("acme", "beta"), failed("coda")]),
+    ],
+    ids=["alike", "address", "sender", "server", "people", "real"],
+)  # fmt: skip
+def test_what_goes_elsewhere_is_another_message(
+    desk: Desk, change: dict[str, str], told: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tenants share a message with one receiver through one server; practice and real never do."""
+    monkeypatch.setattr("runbook_lib.engine.run._refuse_mixing", lambda *_, **__: None)
+    fleet = [desk.tenant("acme"), desk.tenant("beta"), desk.tenant("coda", **change)]
+    desk.round(0, fleet)
+    desk.refuse_secret()
+    desk.round(DAY, fleet)
+
+    assert sorted(desk.post.told()) == sorted(told)
+
+
+def test_another_reason_is_another_cause(failing: Desk) -> None:
+    """Tenants whose changes read otherwise have a message each."""
+    failing.answers["coda", SECRET_CHECK] = finding(Outcome.FAILED, "Else.", refuses=("app_id",))
+    failing.round(DAY, THREE)
+
+    assert failing.post.told() == [failed("acme", "beta"), failed("coda")]
+
+
+def test_a_person_who_has_the_step_is_told(desk: Desk) -> None:
+    """Messages about a step go to the person it was assigned to."""
+    desk.begin("beta", assigned(SECRET_STEP, "Ann"))
+    desk.round(0, THREE)
+    desk.refuse_secret()
+    desk.round(DAY, THREE)
+
+    assert desk.post.told() == [failed("acme", "coda"), failed("beta", to="ann@acme.example")]
+
+
+def test_what_falls_due_is_told_30_7_and_1_days_before(desk: Desk) -> None:
+    """Each of the three days once, for all tenants together, to whoever has it."""
+    due = (desk.now() + timedelta(days=40)).date().isoformat()
+    for name in THREE:
+        desk.begin(name, assigned("fb-01-log-in", "Ann", due=due))
+    for _ in range(42):
+        desk.round(DAY, THREE)
+
+    texts = [message.document["reason"] for _, _, message in desk.post.sent]
+    assert [text.rpartition(" in ")[2] for text in texts] == ["30 days.", "7 days.", "1 day."]
+    assert desk.post.told() == [failed(*THREE, to="ann@acme.example", kind="due")] * 3
+
+
+# --- fault 1: settings that change before a message is accepted -------------------------------
+@pytest.mark.parametrize("act", [refuse, be_silent])
+@pytest.mark.parametrize(
+    ("moved", "told"),
+    [
+        ({"coda": OWN}, [failed("acme", "beta"), failed("coda", to=OWN)]),
+        ({"acme": OWN, "beta": OWN}, [failed("acme", "beta", to=OWN), failed("coda")]),
+        ({name: OWN for name in THREE}, [failed(*THREE, to=OWN)]),
+        ({"coda": ""}, [failed("acme", "beta")]),
+    ],
+)
+def test_a_tenant_that_moves_is_told_there_and_named_nowhere_else(
+    failing: Desk, act: Any, moved: dict[str, str], told: list[Any]
+) -> None:
+    """
+    Refused or unanswered, a message is taken apart where addresses change; each is told once.
+
+    A tenant without a channel waits until it has one again.
+    """
+    failing.post.act = act
+    failing.round(DAY, THREE)
+    failing.post.act = lambda *_: None
+    fleet = [
+        failing.tenant(name, mail_to=to) if (to := moved.get(name)) else failing.tenant(name)
+        for name in THREE
+    ]
+    if "" in moved.values():
+        fleet = [failing.tenant("acme", **_mail()), failing.tenant("beta", **_mail()), fleet[2]]
+        failing.set(RUNBOOK_MAIL="")
+    assert failing.round(HOUR, fleet) == failing.round(HOUR, fleet) == []
+
+    assert sorted(failing.post.told()) == sorted(told)
+    if "" in moved.values():
+        failing.set(**{f"RUNBOOK_{name.upper()}": to for name, to in _mail().items()})
+        failing.round(HOUR, THREE)
+        assert failing.post.told() == [failed("coda")]
+
+
+def _mail() -> dict[str, str]:
+    return {"mail_server": "127.0.0.1:25", "mail_from": "runbook@acme.example", "mail_to": ALL}
+
+
+def test_who_is_not_looked_at_is_told_later(failing: Desk) -> None:
+    """A tenant whose settings nobody has read in this round is in no message of it."""
+    failing.post.act = refuse
+    failing.round(DAY, THREE)
+    failing.post.act = lambda *_: None
+    failing.round(HOUR, THREE[:2])
+    failing.round(HOUR, THREE)
+
+    assert failing.post.told() == [failed("acme", "beta"), failed("coda")]
+
+
+# --- fault 3: order ---------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("act", "told"),
+    [
+        (refuse, []),
+        (be_silent, [failed(*THREE), recovered(*THREE)]),
+        (lambda *_: None, [failed(*THREE), recovered(*THREE)]),
+    ],
+    ids=["refused", "perhaps accepted", "accepted"],
+)
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_a_problem_that_ended_before_it_was_accepted_is_never_sent(
+    failing: Desk, act: Any, told: list[Any], is_killed: bool
+) -> None:
+    """
+    Neither is its end. What the server may have accepted comes again, with its id, then its end.
+    """
+    failing.post.act = act
+    failing.round(DAY, THREE)
+    if is_killed and act is be_silent:
+        _rewrite(failing, due="", may_be_there=False, claimed_on="2026-11-25T12:00:00.000Z")
+    recover(failing)
+    failing.post.act = lambda *_: None
+    for _ in range(4):
+        failing.round(9 * HOUR, THREE)
+
+    assert failing.post.told() == told
+    assert len(set(failing.post.tries)) == len(told) or not told
+
+
+def _rewrite(desk: Desk, **fields: Any) -> None:
+    document = json.loads(desk.outbox.read_text())
+    for sending in document["sendings"]:
+        sending |= fields if sending["channel"] else {}
+    desk.outbox.write_text(json.dumps(document))
+
+
+def test_of_a_group_only_those_go_on_who_still_fail(failing: Desk) -> None:
+    """A tenant that recovers before anybody was told is not named, its end neither."""
+    failing.post.act = refuse
+    failing.round(DAY, THREE)
+    failing.answers["coda", SECRET_CHECK] = finding()
+    failing.round(16 * MINUTE, THREE)
+    failing.round(6 * MINUTE, THREE)
+    failing.post.act = lambda *_: None
+    failing.round(HOUR, THREE)
+    failing.round(HOUR, THREE)
+
+    assert failing.post.told() == [failed("acme", "beta")]
+
+
+def test_an_end_waits_for_its_beginning(failing: Desk) -> None:
+    """While a failure that may be there is not decided, neither its end nor the next one goes."""
+    failing.post.act = be_silent
+    failing.round(DAY, THREE)
+    recover(failing)
+    failing.refuse_secret()
+    failing.round(DAY, THREE)
+    failing.post.act = lambda *_: None
+    for _ in range(3):
+        failing.round(DAY + HOUR, THREE)
+
+    kinds = [kind for _, kind, _ in failing.post.told()]
+    assert kinds[:3] == ["failed", "recovered", "failed"]
+
+
+def test_what_waits_longest_is_woken_by_one_that_is_accepted(desk: Desk) -> None:
+    """After many refusals the wait is a day; a server that accepts one gets the others at once."""
+    desk.round(0, ("acme", "beta"))
+    desk.refuse_secret("acme")
+    desk.post.act = refuse
+    for _ in range(6):
+        desk.round(DAY, ("acme", "beta"))
+    desk.post.act = lambda *_: None
+    desk.refuse_secret("beta")
+    desk.round(HOUR, ("acme", "beta"))
+    desk.round(HOUR, ("acme", "beta"))
+    desk.round(16 * HOUR, ("acme", "beta"))
+
+    assert desk.post.told() == [failed("beta"), failed("acme")]
+
+
+@pytest.mark.parametrize(
+    ("is_final", "waits"), [(False, [5, 10, 20, 40, 80, 160, 320, 640, 1280, 1440, 1440]), (True, [1440])]
+)
+def test_refused_messages_wait_longer_each_time(
+    failing: Desk, is_final: bool, waits: list[int]
+) -> None:
+    """5, 10, 20 … minutes, and a day where trying again soon does not help."""
+
+    def refused(*_: object) -> None:
+        raise NotSentError("(451) later", is_final=is_final)
+
+    failing.post.act = refused
+    failing.round(DAY, ("acme",))
+    for wait in waits:
+        assert failing.round(wait * MINUTE - 1, ("acme",)) == []
+        assert len(failing.round(1, ("acme",))) == 1
+
+
+# --- fault 4 and 5: servers -------------------------------------------------------------------
+def test_a_silent_server_is_waited_for_once_a_round(failing: Desk) -> None:
+    """Whoever's messages come next, and in both parts of the round; it is tried in the next one."""
+    fleet = [failing.tenant(name, mail_to=f"{name}@x.example") for name in THREE]
+    failing.post.act = be_silent
+    (said,) = failing.round(DAY, fleet)
+    assert "was not accepted within" in said
+    assert len(failing.post.tries) == 1
+    failing.round(MINUTE, fleet)
+    assert len({to for to, _ in failing.post.tries}) == len(failing.post.tries) == 2
+
+
+def test_a_webhook_that_is_gone_is_said_once(failing: Desk) -> None:
+    """It gets nothing more, whoever's it is; another address gets what comes after."""
+
+    def be_gone(*_: object) -> None:
+        raise NotSentError("it answered 410", is_final=True, is_gone=True)
+
+    failing.set(RUNBOOK_MAIL="", **HOOK)
+    failing.answers["coda", SECRET_CHECK] = finding(Outcome.FAILED, "Else.", refuses=("app_id",))
+    failing.post.act = be_gone
+    said = [failing.round(DAY, THREE) for _ in range(3)]
+    failing.post.act = lambda *_: None
+    failing.set(**{**HOOK, "RUNBOOK_WEBHOOK": "https://else.acme.example/"})
+    recover(failing)
+
+    assert [len(lines) for lines in said] == [1, 0, 0]
+    assert {kind for _, kind, _ in failing.post.told()} == {"recovered"}
+
+
+# --- what is known and reminded ---------------------------------------------------------------
+def test_an_acknowledged_problem_is_not_reminded_of(desk: Desk) -> None:
+    """One daily reminder lists what still fails and nobody has acknowledged; an end ends it."""
+    desk.round()
+    desk.refuse_secret()
+    desk.round(DAY)
+    (_, _, first), _ = desk.post.sent[0], desk.post.told()
+    assert [desk.round(DAY - HOUR), desk.post.told()] == [[], []]
+    desk.round(HOUR)
+    (_, _, reminder) = desk.post.sent[0]
+    assert (reminder.subject, first.id in reminder.text) == (
+        "SANDBOX acme: 1 problem: still failing",
+        True,
+    )
+    assert desk.post.told() == [failed("acme", kind="reminder")]
+    until = (desk.now() + timedelta(days=3)).date().isoformat()
+    known = outbox.acknowledge(first.id, by="Ann", until=until, note="on it", evidence="")
+    assert known == ["acme"]
+    for _ in range(3):
+        desk.round(DAY)
+    assert desk.post.told() == []
+    failing = finding(Outcome.FAILED, "Another name.")
+    desk.answers["", "app-name-matches"] = failing
+    desk.round(DAY)
+    desk.round(6 * MINUTE)
+    told = [kind for _, kind, _ in desk.post.told()]
+    desk.round(DAY)
+    ((_, _, both),) = desk.post.sent
+    recover(desk, ("acme",))
+    desk.post.told()
+    assert desk.round(DAY) == desk.round(DAY) == []
+
+    assert told.count("failed") == 1
+    assert len(both.changes) == 2  # Ann's three days are over
+    assert desk.post.told() == []
+
+
+def test_a_reminder_is_for_each_receiver_and_goes_where_it_leads_now(failing: Desk) -> None:
+    """Who has moved since is reminded at the new address, and nobody else of it."""
+    failing.round(DAY, THREE)
+    failing.post.told()
+    fleet = ["acme", "beta", failing.tenant("coda", mail_to=OWN)]
+    failing.post.act = refuse
+    failing.round(DAY, fleet)
+    failing.post.act = lambda *_: None
+    failing.round(HOUR, fleet)
+    failing.round(HOUR, fleet)
+
+    assert sorted(failing.post.told()) == [
+        failed("acme", "beta", kind="reminder"),
+        failed("coda", to=OWN, kind="reminder"),
+    ]
+
+
+def test_a_reminder_of_what_is_over_is_never_sent(failing: Desk) -> None:
+    """One that was refused while it failed is dropped with the end."""
+    failing.round(DAY, THREE)
+    failing.post.act = refuse
+    failing.round(DAY, THREE)
+    failing.post.told()
+    failing.answers.clear()
+    failing.round(16 * MINUTE, THREE)
+    failing.post.act = lambda *_: None
+    failing.round(HOUR, THREE)
+    failing.round(DAY, THREE)
+
+    assert failing.post.told() == [recovered(*THREE)]
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"by": ""}, "needs --by"),
+        ({"until": "tomorrow"}, "cannot be used"),
+        ({"note": "x\u202ey"}, "cannot be used"),
+        ({"ident": "0" * 32}, "Nothing that fails has the ID"),
+        ({"evidence": "elsewhere"}, "nothing was watched yet"),
+    ],
+)
+def test_what_cannot_be_acknowledged_is_named(
+    desk: Desk, given: dict[str, str], says: str
+) -> None:
+    """Nothing is written then."""
+    desk.set(RUNBOOK_MAIL="")
+    desk.round()
+    desk.refuse_secret()
+    desk.round(DAY)
+    before = desk.outbox.read_bytes()
+    (change,) = desk.kept().changes
+    whole = {"ident": change.id, "by": "Ann", "until": "", "note": "", "evidence": "evidence"}
+    with pytest.raises(SettingsError, match=says):
+        outbox.acknowledge(**{**whole, **given})
+    assert desk.outbox.read_bytes() == before
+    assert outbox.acknowledge(**whole) == ["acme"]
+    desk.round(HOUR)
+    assert json.loads(desk.outbox.read_text())["acks"][change.id]["by"] == "Ann"
+
+
+# --- kills, disks and files -------------------------------------------------------------------
+@pytest.mark.parametrize("is_written", [False, True])
+@pytest.mark.parametrize("moves", [False, True])
+def test_a_kill_at_any_write_loses_no_tenant(
+    failing: Desk, monkeypatch: pytest.MonkeyPatch, moves: bool, is_written: bool
+) -> None:
+    """
+    Killed before or after each write of a round, each tenant is told of once or under the same id.
+
+    Only a kill between acceptance and our line repeats a message.
+    """
+    fleet: list[Any] = [*THREE]
+    if moves:
+        failing.post.act = refuse
+        failing.round(DAY, THREE)
+        failing.post.act = lambda *_: None
+        fleet = [failing.tenant(name, mail_to=f"{name}@x.example") for name in THREE]
+    shutil.copytree("evidence", "before")
+    offset, repeated, is_killed, number = failing.offset, 0, True, 0
+    while is_killed:
+        number, is_killed, failing.offset = number + 1, False, offset + DAY * (not moves)
+        shutil.rmtree("evidence")
+        shutil.copytree("before", "evidence")
+        failing.post.sent.clear()
+        left = number
+
+        def killed(*given: Any, write: Callable[..., None] = answers.write_whole, **more: Any) -> None:
+            nonlocal left
+            left -= 1
+            if left or is_written:
+                write(*given, **more)
+            if not left:
+                raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(answers, "write_whole", killed)
+            patch.setattr(outbox, "write_whole", killed)
+            try:
+                failing.round(HOUR, fleet)
+            except KeyboardInterrupt:
+                is_killed = True
+        for _ in range(2):
+            assert failing.round(6 * MINUTE, fleet) == []
+        unique = {message.id: message.document["tenants"] for _, _, message in failing.post.sent}
+        assert sorted(name for names in unique.values() for name in names) == [*THREE]
+        repeated += len(failing.post.sent) - len(unique)
+
+    assert number > 8
+    # Before our line about it; after the claim nothing was sent yet.
+    assert repeated == (0 if is_written else len(unique))
+
+
+def test_on_a_full_disk_nothing_is_sent(failing: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It could not be kept that it was accepted; afterwards it is sent once, and shown once."""
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(outbox, "write_whole", full)
+        lines = failing.round(DAY, THREE)
+    assert (failing.post.tries, failing.code) == ([], ExitCode.FAILED)
+    assert "Cannot write to disk: No space left on device." in " ".join(lines)
+    assert not any(change.shown_on for name in THREE for change in failing.kept(name).changes)
+    failing.round(MINUTE, THREE)
+    assert failing.post.told() == [failed(*THREE)]
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{", b'{"form":1,"else":1}', b"[" * 200_000])
+def test_a_damaged_outbox_is_moved_away_and_said_once(failing: Desk, content: bytes) -> None:
+    """What still fails is sent again with the same id, what was shown and is over is not."""
+    failing.round(DAY, ("acme",))
+    ((_, _, first),) = failing.post.sent
+    failing.post.told()
+    failing.outbox.write_bytes(content)
+    said = failing.round(HOUR, ("acme",))
+    code, ((_, _, again),) = failing.code, failing.post.sent
+
+    assert (len(said), code) == (1, ExitCode.FAILED)
+    assert "was damaged and is now messages.damaged-" in said[0]
+    (aside,) = Path("evidence").glob("messages.damaged-*.json")
+    assert aside.read_bytes() == content
+    assert again.id == first.id
+    assert failing.round(HOUR, ("acme",)) == []
+    assert len(failing.post.tries) == 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"), [("link", "it is a link"), ("folder", "it is a folder"), ("newer", "form 2")]
+)
+def test_an_outbox_that_is_not_ours_is_left_alone(failing: Desk, kind: str, says: str) -> None:
+    """No link is followed; it is named each time, nothing is sent, and nothing counts as shown."""
+    elsewhere = failing.folder / "elsewhere.json"
+    elsewhere.write_text('{"form":1}')
+    if kind == "link":
+        failing.outbox.symlink_to(elsewhere)
+    elif kind == "folder":
+        failing.outbox.mkdir()
+    else:
+        failing.outbox.write_text('{"form":2}')
+    for _ in range(2):
+        said = failing.round(DAY, ("acme",))
+        assert any(says in line for line in said)
+    assert (failing.post.tries, elsewhere.read_text()) == ([], '{"form":1}')
+    assert not failing.kept().changes[0].shown_on
+    failing.outbox.rename("away")
+    failing.round(HOUR, ("acme",))
+    assert failing.post.told() == [failed("acme")]
+
+
+def test_a_message_that_another_process_sends_is_left_to_it(failing: Desk) -> None:
+    """The file is free while a message is sent; only a claim that has grown old is taken over."""
+
+    def meanwhile(*_: object) -> None:
+        failing.post.act = lambda *_: None
+        with outbox.opened(failing.outbox) as opened:
+            assert opened.sendings[1].claimed_on
+        assert failing.round(0, ("acme",), is_alone=True) == []
+
+    failing.post.act = meanwhile
+    failing.round(DAY, THREE)
+    assert len(failing.post.tries) == 1
+    assert failing.post.told() == [failed(*THREE)]
+
+
+def test_a_clock_that_was_ahead_stops_no_message(failing: Desk) -> None:
+    """What was claimed, or is due, in a future that a wrong clock had is sent now."""
+    failing.post.act = refuse
+    right = failing.offset
+    failing.round(DAY + 3_650 * DAY, THREE)
+    failing.post.act, failing.offset = (lambda *_: None), right
+    _rewrite(failing, claimed_on="2036-11-25T12:00:00.000Z")
+    failing.round(DAY, THREE)
+
+    assert failing.post.told() == [failed(*THREE)]
+
+
+def test_only_so_much_is_kept(desk: Desk) -> None:
+    """Of what was shown the 50 newest changes stay, what is not sent or fails stays as well."""
+    on = timestamp(desk.now())
+    names = [f"{number:02}" for number in range(60)]
+    changes = [Change(id=name, kind=Kind.CHANGED, on=on, since=on, shown_on=on) for name in names]
+    desk.begin()
+    topics = {"a/b": Topic(change="01")}
+    Watched(changes=changes, topics=topics).save(desk.path())
+    mark_shown(desk.path(), {"02"}, on, needed={"00"})
+
+    assert [change.id for change in desk.kept().changes] == ["00", "01", *names[10:]]
+
+
+def test_a_withdrawn_setting_is_said_once_and_stops_nothing(desk: Desk) -> None:
+    """`ESCALATE_TO`, left in `.env`, does nothing."""
+    desk.set(RUNBOOK_ESCALATE_TO="head@acme.example", RUNBOOK_ESCALATE_DAYS="x")
+    said = [desk.round(HOUR) for _ in range(2)]
+
+    assert [len(lines) for lines in said] == [1, 0]
+    assert "RUNBOOK_ESCALATE_TO" in said[0][0]
+    assert desk.code is ExitCode.COMPLETE
