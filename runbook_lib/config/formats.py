@@ -27,7 +27,7 @@ _SCOPE = re.compile(r"[!#-+\--\[\]-~]+")
 # A name or an address, as in a URL (RFC 3986 §3.2.2).
 _HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
 
-_MAIL = re.compile(r"[!#-'*+/-9=?A-Z^-~.-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
+_MAIL = re.compile(r"(?!.*=\?)[!#-'*+/-9=?A-Z^-~.-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
 
 
 def domain_name(text: str) -> str:

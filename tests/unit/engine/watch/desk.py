@@ -99,12 +99,14 @@ class Desk:
         self.answers: dict[tuple[str, str], Finding | None] = {}
         self.asked: list[str] = []
         self.sealed: list[Any] = []
-        monkeypatch.setattr(Run, "peek", lambda run, steps: self._peek(run, steps))
+        monkeypatch.setattr(Run, "peek", lambda run, steps: self._peek(run, steps))  # noqa: PLW0108
         monkeypatch.setattr(Run, "used_calls", 0.0)
         monkeypatch.setattr(look_module, "run_in_process", self._seal)
         for name, channel in CHANNELS.items():
             monkeypatch.setattr(
-                type(channel), "send", lambda _, run, message, name=name: self.post.send(name, run, message)
+                type(channel),
+                "send",
+                lambda _, run, message, name=name: self.post.send(name, run, message),
             )
 
     def _peek(self, run: Run, steps: Sequence[Step]) -> dict[str, tuple[Result, ...]]:
@@ -112,9 +114,16 @@ class Desk:
         for step in steps:
             results = []
             for check in step.checks:
-                known = self.answers.get((run.tenant, check.id), self.answers.get(("", check.id), finding()))
+                known = self.answers.get(
+                    (run.tenant, check.id), self.answers.get(("", check.id), finding())
+                )
                 self.asked.append(check.id)
-                shown = Finding(**{**{f: getattr(known or finding(), f) for f in Finding.__struct_fields__}, "check": check.id})
+                shown = Finding(
+                    **{
+                        **{f: getattr(known or finding(), f) for f in Finding.__struct_fields__},
+                        "check": check.id,
+                    }
+                )
                 results.append(Result(shown, is_unanswered=known is None))
             seen[step.id] = tuple(results)
         return seen

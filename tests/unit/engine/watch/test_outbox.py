@@ -33,6 +33,7 @@ from tests.unit.engine.watch.desk import (
 )
 
 THREE = ("acme", "beta", "coda")
+REAL = {"graph_url": "https://graph.facebook.com", "cyclr_api_url": "https://api.cyclr.com"}
 ALL, OWN = "all@acme.example", "own@coda.example"
 HOOK = {"RUNBOOK_WEBHOOK": "https://hooks.acme.example/x", "RUNBOOK_WEBHOOK_SECRET": HOOK_SECRET}
 
@@ -91,7 +92,7 @@ def test_one_cause_is_one_message_with_its_tenants_and_so_is_its_end(failing: De
         ({"mail_from": "else@coda.example"}, [failed("acme", "beta"), failed("coda")]),
         ({"mail_server": "127.0.0.1:26"}, [failed("acme", "beta"), failed("coda")]),
         ({"mail_people": "Ben=ben@acme.example"}, [failed(*THREE)]),
-        ({"graph_url": "https://graph.facebook.com", "cyclr_api_url": "https://api.cyclr.com"}, [failed("acme", "beta"), failed("coda")]),
+        (REAL, [failed("acme", "beta"), failed("coda")]),
     ],
     ids=["alike", "address", "sender", "server", "people", "real"],
 )  # fmt: skip
@@ -146,7 +147,7 @@ def test_what_falls_due_is_told_30_7_and_1_days_before(desk: Desk) -> None:
     [
         ({"coda": OWN}, [failed("acme", "beta"), failed("coda", to=OWN)]),
         ({"acme": OWN, "beta": OWN}, [failed("acme", "beta", to=OWN), failed("coda")]),
-        ({name: OWN for name in THREE}, [failed(*THREE, to=OWN)]),
+        (dict.fromkeys(THREE, OWN), [failed(*THREE, to=OWN)]),
         ({"coda": ""}, [failed("acme", "beta")]),
     ],
 )
@@ -225,7 +226,7 @@ def test_a_problem_that_ended_before_it_was_accepted_is_never_sent(
 def _rewrite(desk: Desk, **fields: Any) -> None:
     document = json.loads(desk.outbox.read_text())
     for sending in document["sendings"]:
-        sending |= fields if sending["channel"] else {}
+        sending.update(fields if sending["channel"] else {})
     desk.outbox.write_text(json.dumps(document))
 
 
@@ -275,7 +276,8 @@ def test_what_waits_longest_is_woken_by_one_that_is_accepted(desk: Desk) -> None
 
 
 @pytest.mark.parametrize(
-    ("is_final", "waits"), [(False, [5, 10, 20, 40, 80, 160, 320, 640, 1280, 1440, 1440]), (True, [1440])]
+    ("is_final", "waits"),
+    [(False, [5, 10, 20, 40, 80, 160, 320, 640, 1280, 1440, 1440]), (True, [1440])],
 )
 def test_refused_messages_wait_longer_each_time(
     failing: Desk, is_final: bool, waits: list[int]
@@ -401,9 +403,7 @@ def test_a_reminder_of_what_is_over_is_never_sent(failing: Desk) -> None:
         ({"evidence": "elsewhere"}, "nothing was watched yet"),
     ],
 )
-def test_what_cannot_be_acknowledged_is_named(
-    desk: Desk, given: dict[str, str], says: str
-) -> None:
+def test_what_cannot_be_acknowledged_is_named(desk: Desk, given: dict[str, str], says: str) -> None:
     """Nothing is written then."""
     desk.set(RUNBOOK_MAIL="")
     desk.round()
@@ -446,7 +446,9 @@ def test_a_kill_at_any_write_loses_no_tenant(
         failing.post.sent.clear()
         left = number
 
-        def killed(*given: Any, write: Callable[..., None] = answers.write_whole, **more: Any) -> None:
+        def killed(
+            *given: Any, write: Callable[..., None] = answers.write_whole, **more: Any
+        ) -> None:
             nonlocal left
             left -= 1
             if left or is_written:
