@@ -70,7 +70,7 @@ def test_every_declared_dependency_is_used() -> None:
 
 
 @pytest.mark.parametrize(
-    ("extra", "user"), [("distributed", "dask_pool.py"), ("apprise", "notify.py")]
+    ("extra", "user"), [("distributed", "dask_pool.py"), ("apprise", "apprise.py")]
 )
 def test_what_is_optional_is_imported_in_one_place(extra: str, user: str) -> None:
     """One module alone imports what an extra brings, and only where a setting asks for it."""

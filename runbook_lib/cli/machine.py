@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from runbook_lib.cli.options import CONNECTOR, ENV_FILE, EVIDENCE_IF_READABLE, JSON
+from runbook_lib.cli.options import CONNECTOR, ENV_FILE, EVIDENCE_IF_READABLE, JSON, SANDBOX
 from runbook_lib.connectors.registry import connector_names, find_procedure, load_texts
 from runbook_lib.errors import ExitCode
 
@@ -87,6 +87,7 @@ def sandbox(scenario: str, port: int, *, as_json: bool) -> None:
 
 
 @click.command()
+@SANDBOX
 @CONNECTOR
 @ENV_FILE
 @EVIDENCE_IF_READABLE
@@ -95,14 +96,16 @@ def sandbox(scenario: str, port: int, *, as_json: bool) -> None:
 )
 @JSON
 def doctor(
-    *, connector: str, env_file: str, evidence: str, is_notify_test: bool, as_json: bool
+    *, scenario: str, connector: str, is_notify_test: bool, as_json: bool, **options: Any
 ) -> None:
     """Check whether this machine, its .env and its network are ready."""
     from runbook_lib.cli.terminal import line_of, show_table
     from runbook_lib.engine.doctor import examine
+    from runbook_lib.engine.practice import practice_settings
 
     procedure = find_procedure(connector)
-    examination = examine(procedure, env_file, evidence, is_notify_test=is_notify_test)
+    with practice_settings(scenario, procedure, f"sandbox-{scenario}", options) as settings:
+        examination = examine(procedure, is_notify_test=is_notify_test, **settings)
     if as_json:
         click.echo(json.dumps([asdict(symptom) for symptom in examination.symptoms]))
     else:

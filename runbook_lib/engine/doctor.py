@@ -12,6 +12,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import cache_from_source, find_spec
 from pathlib import Path
@@ -79,7 +80,12 @@ class Examination:
 
 
 def examine(
-    procedure: Procedure, env_file: str, evidence: str, *, is_notify_test: bool = False
+    procedure: Procedure,
+    env_file: str,
+    evidence: str,
+    *,
+    is_notify_test: bool = False,
+    environ: Mapping[str, str] = os.environ,
 ) -> Examination:
     """
     Examine Python, Jupyter, the notebook, the evidence folder, settings, secrets and network.
@@ -89,12 +95,12 @@ def examine(
     python = Symptom("Python", platform.python_version())
     symptoms = [python, _bytecode(), _kernel(), _notebook(procedure)]
     symptoms.append(_evidence_folder(evidence))
-    settings, symptom = _settings(procedure, env_file)
+    settings, symptom = _settings(procedure, env_file, environ)
     symptoms.append(symptom)
     values = known_values(procedure, {}, settings)
     doubts = procedure.doubts(values).items()
     symptoms += [Symptom(label, doubt, is_warning=True) for label, doubt in doubts]
-    symptoms += _secrets(procedure, env_file)
+    symptoms += _secrets(procedure, env_file, environ)
     symptoms.append(_signing_key(settings))
     addresses = [url for provider in procedure.providers for url in provider.hosts(values)[:1]]
     symptoms += [_reachable(url, Limits.of(values)) for url in addresses]
@@ -150,9 +156,11 @@ def _evidence_folder(evidence: str) -> Symptom:
     return Symptom("Evidence folder", f"{folder} can be written")
 
 
-def _settings(procedure: Procedure, env_file: str) -> tuple[Settings, Symptom]:
+def _settings(
+    procedure: Procedure, env_file: str, environ: Mapping[str, str]
+) -> tuple[Settings, Symptom]:
     try:
-        settings = load_settings(procedure, env_file=env_file)
+        settings = load_settings(procedure, env_file=env_file, environ=environ)
     except RunbookError as error:
         return Settings(), Symptom("Settings", str(error), error.exit_code)
     path = env_file or find_env_file()
@@ -164,7 +172,7 @@ def _settings(procedure: Procedure, env_file: str) -> tuple[Settings, Symptom]:
     return settings, Symptom("Settings", source + names)
 
 
-def _secrets(procedure: Procedure, env_file: str) -> list[Symptom]:
+def _secrets(procedure: Procedure, env_file: str, environ: Mapping[str, str]) -> list[Symptom]:
     """Return for each store whether a run without a session, by cron or a timer, can read it."""
     try:
         file_values = settings_file(env_file)
@@ -179,8 +187,8 @@ def _secrets(procedure: Procedure, env_file: str) -> list[Symptom]:
         for name in (item.variable_for(procedure.id), item.variable)
     ]
     for name in variables:
-        text = os.environ.get(name) or file_values.get(name, "")
-        if os.environ.get(name) or text.startswith("env:"):
+        text = environ.get(name) or file_values.get(name, "")
+        if environ.get(name) or text.startswith("env:"):
             lacking.append(name)
         elif text.startswith("keyring:"):
             references.append(text.removeprefix("keyring:"))

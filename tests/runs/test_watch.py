@@ -14,7 +14,7 @@ from runbook_lib.config.runner import inputs_of
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.model import Mode
 from runbook_lib.engine.run import open_run
-from runbook_lib.engine.watched import Watched, read_watched
+from runbook_lib.engine.watch.answers import Watched, read_watched
 from tests.runs.conftest import command, environment
 from tests.support.post import receiving
 from tools.soak.watched_week import kinds_of, watched_week
@@ -82,7 +82,7 @@ def test_a_killed_look_loses_nothing(tmp_path: Path) -> None:
     assert last == 1
     assert changes == {change.id for change in watched.changes if change.kind == "failed"}
     assert len(changes) == 1
-    assert not watched.unshown
+    assert all(change.shown_on for change in watched.changes)
     assert not watched.unsealed_since
 
 

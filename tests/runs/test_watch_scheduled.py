@@ -21,7 +21,7 @@ from runbook_lib.config.runner import inputs_of
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.model import Mode
 from runbook_lib.engine.run import open_run
-from runbook_lib.engine.watched import read_watched
+from runbook_lib.engine.watch.answers import read_watched
 from tests.runs.conftest import ROOT
 
 PATIENCE = 240

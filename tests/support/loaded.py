@@ -14,7 +14,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -73,10 +73,14 @@ def _live(
 
     if ahead:
         from runbook_lib.core.journal import utc_now  # noqa: PLC0415
-        from runbook_lib.engine import watch  # noqa: PLC0415
+        from runbook_lib.engine.watch import look  # noqa: PLC0415
+        from runbook_lib.engine.watch import round as rounds  # noqa: PLC0415
 
-        clock = {"clock": lambda: utc_now() + timedelta(seconds=ahead)}
-        watch.open_watch.__kwdefaults__.update(clock)  # type: ignore[union-attr]
+        def clock() -> datetime:
+            return utc_now() + timedelta(seconds=ahead)
+
+        look.open_watched.__kwdefaults__["clock"] = clock  # type: ignore[index]
+        rounds.utc_now = clock  # type: ignore[attr-defined]
     os.setsid()
     os.chdir(cwd)
     os.environ.clear()

@@ -31,7 +31,7 @@ from runbook_lib.connectors.registry import DEFAULT, connector_names, find_proce
 from runbook_lib.core.journal import utc_now
 from runbook_lib.core.model import Mode
 from runbook_lib.engine.run import Run, open_run
-from runbook_lib.engine.watch_fleet import watch_fleet
+from runbook_lib.engine.watch.round import watching
 from runbook_lib.remote.wire import Wire
 from tools.bench.fleet import Place, _tenants, sandboxes
 
@@ -155,10 +155,10 @@ def look_daily(file: Path, evidence: str, looks: int) -> None:
         seen.clear()
         opened.clear()
         began, wall = time.process_time(), time.perf_counter()
-        with watch_fleet(tenants, evidence=evidence, clock=clock) as fleet:
-            problems = [*fleet.look()]
-            fleet.show()
-            problems += [*fleet.notify(), *fleet.write_page(), *fleet.seal()]
+        with watching(tenants, evidence=evidence, clock=clock) as this:
+            problems = [*this.look()]
+            this.show()
+            problems += [*this.send(), *this.write_page(), *this.seal()]
         figures = {
             "cpu": time.process_time() - began,
             "wall": time.perf_counter() - wall,
@@ -166,7 +166,7 @@ def look_daily(file: Path, evidence: str, looks: int) -> None:
             "least": len(set(seen)),
             "connections": len(opened),
             "resident": psutil.Process().memory_info().rss / _MEBIBYTE,
-            "changes": len(fleet.new),
+            "changes": len(this.new),
             "problems": problems[:3],
         }
         sys.stdout.write(json.dumps(figures) + "\n")

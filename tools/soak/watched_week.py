@@ -22,11 +22,12 @@ from pathlib import Path
 from facebook_cyclr_sandbox.server import Sandbox
 from facebook_cyclr_sandbox.state.faults import fault_of
 from runbook_lib.core.journal import Journal
-from runbook_lib.engine.watched import Change, read_watched
+from runbook_lib.engine.watch.answers import Change, read_watched
+from runbook_lib.engine.watch.outbox import MESSAGES_NAME, opened
 from tests.support.loaded import LoadedCommand
 from tests.support.post import Post, receiving
-from tests.unit.engine.test_watch import HOUR, MINUTE
-from tests.unit.engine.test_watched_changes import CASES, NotifiedDesk, Repair
+from tests.unit.engine.watch.desk import HOUR, MINUTE
+from tests.unit.engine.watch.test_changes import CASES, NotifiedDesk, Repair
 
 OUTAGE = "outage"
 CHANGES = (
@@ -81,7 +82,11 @@ def watched_week(
         for _ in range(_UNDISTURBED):
             desk.wait(20 * MINUTE)
             printed |= _look(desk)
-    watched, received = read_watched(desk.path), post.received
+    watched = read_watched(desk.path)
+    # NOTE: of what lasts for a day there is a reminder each day; how many is left to chance.
+    reminders = {hook["data"]["id"] for hook in post.hooks if hook["type"] == "watch.reminder"}
+    reminders |= {mail["Message-ID"][1:33] for mail in post.mails if "still" in mail["Subject"]}
+    received = [name for name in post.received if not any(part in name for part in reminders)]
     messages = [name for name, _ in groupby(received)]
     return Week(
         changes=watched.changes,
@@ -90,7 +95,7 @@ def watched_week(
         repeats=len(received) - len(messages),
         hours=(desk.offset - began) / HOUR,
         sealed=len(list(desk.path.parent.glob("2*/statement.dsse.json"))),
-        wrong=_wrong(watched.changes, printed, messages, post),
+        wrong=_wrong(desk, watched.changes, printed, messages),
     )
 
 
@@ -127,9 +132,11 @@ def _killed(desk: NotifiedDesk, chance: random.Random) -> tuple[set[str], bool]:
 
 
 def _wrong(
-    changes: Sequence[Change], printed: set[str], messages: Sequence[str], post: Post
+    desk: NotifiedDesk, changes: Sequence[Change], printed: set[str], messages: Sequence[str]
 ) -> list[str]:
     """Return what was lost, and what came again though something else came in between."""
+    with opened(desk.folder / "evidence" / MESSAGES_NAME) as outbox:
+        unsent = [sending for sending in outbox.sendings if not sending.accepted_on]
     expected = [f"<{change.id}@acme.example>" for change in changes]
     expected += [f"msg_{change.id}" for change in changes]
     return [
@@ -137,8 +144,8 @@ def _wrong(
         *(f"unknown: {name}" for name in messages if name not in expected),
         *(f"late again: {name}" for name in set(messages) if messages.count(name) > 1),
         *(f"not shown: {change.id}" for change in changes if change.id not in printed),
-        *(f"still to be sent: {change.id}" for change in changes if change.sending),
-        *(f"forged: {signature}" for signature in post.forged),
+        *(f"still to be sent: {sending.change}" for sending in unsent),
+        *(f"forged: {signature}" for signature in desk.post.forged),
     ]
 
 

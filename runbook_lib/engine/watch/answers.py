@@ -33,6 +33,8 @@ _OLD_FORM = 1
 # RFC 3339 with a zone; empty for never.
 _MOMENT = r"\d{4}-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-5]\d(\.\d+)?(Z|[+-]\d\d:\d\d)"
 Time = Annotated[str, Meta(pattern=rf"^({_MOMENT})?$")]
+# NOTE: msgspec takes an object without a tag, too.
+_BEGINS = re.compile(rb'\s*\{\s*"form"\s*:')
 _Kept = TypeVar("_Kept", bound=Struct)
 
 # 200,000 customers, all of Cyclr's list, who are signed out at once take 90 MB.
@@ -281,6 +283,8 @@ def read_kept(path: Path, form: type[_Kept], *, follows_links: bool = True) -> _
         msg = f"{path} cannot be read: {error.strerror}."
         raise SettingsError(msg, next_step="Correct that, or move it away.") from None
     try:
+        if not _BEGINS.match(content):
+            raise ValueError("it has no form")
         return msgspec.json.decode(content, type=form)
     except (ValueError, RecursionError):
         other = _form_of(content)

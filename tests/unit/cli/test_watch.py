@@ -8,41 +8,51 @@ from pathlib import Path
 
 import pytest
 
-from facebook_cyclr_sandbox.server import Sandbox
-from runbook_lib.engine import watch as engine_watch
-from runbook_lib.engine.process import Finished
-from runbook_lib.engine.watched import read_watched
-from runbook_lib.errors import ExitCode
+from runbook_lib.core.model import Outcome
+from runbook_lib.engine.watch import look as look_module
+from runbook_lib.engine.watch import round as round_module
+from runbook_lib.errors import ExitCode, SealingError
 from runbook_lib.evidence.reports.wording import when
+from tests.support.post import Post, receiving
 from tests.unit.cli.test_people import runbook
-from tests.unit.engine.test_watch import DAY, Desk
+from tests.unit.engine.watch.desk import DAY, HOUR, MINUTE, SECRET_CHECK, Desk, finding
 
 ONCE = ("watch", "--once", "--tenant", "acme", "--env-file", "watch.env")
+FILE = ("watch", "tenants.toml", "--once", "--env-file", "watch.env")
+# The fields of a line of `watch --json`: programs rely on them.
+FIELDS = {
+    "acknowledged", "also", "breaks", "check", "connector", "do", "ends", "id", "kind", "now", "on",
+    "person", "reason", "sandbox", "since", "step", "tenant", "tenants", "title", "was",
+}  # fmt: skip
 
 
 @pytest.fixture
-def desk(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
-    monkeypatch.setattr(
-        engine_watch, "run_in_process", lambda _: Finished("failed", Path("evidence/bundle"))
-    )
-    with Sandbox("approved", seed=2) as sandbox:
-        desk = Desk(folder, sandbox)
-        monkeypatch.setattr(
-            engine_watch.open_watch, "__kwdefaults__",
-            {**(engine_watch.open_watch.__kwdefaults__ or {}), "clock": desk.now},
-        )  # fmt: skip
-        yield desk
-        desk.run.close()
+def desk(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    desk = Desk(folder, monkeypatch)
+    defaults = look_module.open_watched.__kwdefaults__ or {}
+    monkeypatch.setitem(defaults, "clock", desk.now)
+    monkeypatch.setattr(round_module, "utc_now", desk.now)
+    monkeypatch.setattr("runbook_lib.engine.watch.look.Watch.seal", lambda *_: "evidence/bundle")
+    desk.begin()
+    return desk
+
+
+@pytest.fixture
+def post(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Iterator[Post]:
+    """Give real servers, which the channels use."""
+    monkeypatch.undo()
+    monkeypatch.chdir(desk.folder)
+    with receiving() as post:
+        desk.set(**dict(line.split("=", 1) for line in post.settings.splitlines()))
+        yield post
 
 
 def test_what_changed_is_printed_once(desk: Desk) -> None:
     """Nothing is printed of what stands; a failure once, with what to do; the code says it on."""
-
     first = runbook(*ONCE)
-    desk.app.secret = "f" * 32
-    desk.wait(DAY)
-    failed = runbook(*ONCE)
-    again = runbook(*ONCE)
+    desk.refuse_secret()
+    desk.offset += DAY
+    failed, again = runbook(*ONCE), runbook(*ONCE)
 
     assert (first.exit_code, first.output) == (ExitCode.COMPLETE, "")
     assert failed.exit_code == again.exit_code == ExitCode.FAILED
@@ -50,64 +60,130 @@ def test_what_changed_is_printed_once(desk: Desk) -> None:
     assert "was verified, is failed" in failed.stdout
     assert "What to do: Copy the App Secret again" in failed.stdout
     assert failed.stderr == "Sealed: evidence/bundle\n"
-    assert again.output == ""
+    assert again.stdout == ""
 
 
 def test_a_program_gets_a_line_for_each_change(desk: Desk) -> None:
-    """`--json` prints each change as one line, with the tenant and its id."""
+    """`--json` has these fields, for each tenant of a cause; a person reads the cause once."""
+    desk.begin("beta")
+    Path("tenants.toml").write_text('[[tenant]]\ntenant = "acme"\n[[tenant]]\ntenant = "beta"\n')
+    runbook(*FILE)
+    desk.refuse_secret()
+    desk.offset += DAY
+    lines = [json.loads(line) for line in runbook(*FILE, "--json").stdout.splitlines()]
+    desk.answers.clear()
+    desk.offset += 16 * MINUTE
+    runbook(*FILE)
+    desk.offset += 6 * MINUTE
+    over = runbook(*FILE)
 
-    runbook(*ONCE)
-    desk.app.secret = "f" * 32
-    desk.wait(DAY)
-    (line,) = runbook(*ONCE, "--json").stdout.splitlines()
-
-    change = json.loads(line)
-    (kept,) = read_watched(desk.path).changes
-    assert (change["tenant"], change["sandbox"], change["kind"]) == ("acme", True, "failed")
-    assert change["id"] == kept.id
+    assert [line.keys() for line in lines] == [FIELDS, FIELDS]
+    assert [line["tenants"] for line in lines] == [["acme"], ["beta"]]
+    assert {(line["sandbox"], line["kind"]) for line in lines} == {(True, "failed")}
+    (kept, _) = desk.kept("acme").changes
+    assert lines[0]["id"] == kept.id
     assert kept.shown_on
+    assert over.stdout.startswith("✔ SANDBOX 2 tenants: 13 Complete Settings > Basic;")
+    assert over.stdout.endswith("    Tenants: acme, beta\n")
+
+
+def test_a_known_problem_is_not_reminded_of_and_who_knows_is_shown(desk: Desk) -> None:
+    """Fail, acknowledge, no reminder; a second failure, one reminder, which lists that alone."""
+    runbook(*ONCE)
+    desk.refuse_secret()
+    desk.offset += DAY
+    shown = runbook(*ONCE).stdout
+    ident = shown.partition("--ack ")[2].split()[0]
+    noted = runbook("watch", "--ack", ident, "--by", "Ann", "--note", "on it")
+    desk.post.told()
+    desk.offset += DAY + HOUR
+    runbook(*ONCE)
+    quiet = desk.post.told()
+    desk.answers["", "public-profile-is-live"] = finding(Outcome.FAILED, "It is not live.")
+    for wait in (DAY, 6 * MINUTE, DAY):
+        desk.offset += wait
+        runbook(*ONCE)
+    reminders = [message for *_, message in desk.post.sent if message.changes]
+    del desk.answers["", SECRET_CHECK]
+    desk.offset += 16 * MINUTE
+    runbook(*ONCE)
+    desk.offset += 6 * MINUTE
+    over = runbook(*ONCE).stdout
+
+    assert noted.stdout.startswith("Noted for acme: Ann knows.")
+    assert quiet == []
+    assert [[c["title"][:2] for c in message.changes] for message in reminders] == [["10"]]
+    assert "Ann knows since" in over
+    assert "on it" in over
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--ack", "0" * 32, "--by", "Ann"),
+        ("--ack", "0" * 32),
+        ("--by", "Ann"),
+        ("tenants.toml", "--set", "app_id=1"),
+        ("tenants.toml", "--notify-test"),
+        ("tenants.toml", "--sandbox"),
+        ("--sandbox", "--env-file", "watch.env"),
+        ("--once", "--tenant", "nobody", "--env-file", "watch.env"),
+    ],
+)
+def test_words_that_do_not_fit_are_a_mistake(desk: Desk, words: tuple[str, ...]) -> None:
+    """Nothing is looked at or written then."""
+    before = sorted(Path("evidence").rglob("*"))
+    assert runbook("watch", *words).exit_code == ExitCode.USAGE
+    assert not desk.asked
+    assert sorted(Path("evidence").rglob("*")) == before
 
 
 def test_what_cannot_be_looked_at_is_incomplete(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A used-up hour is said on the error output, with the code of what is incomplete."""
-
     monkeypatch.setattr("runbook_lib.engine.run.Run.used_calls", 99.0)
     held = runbook(*ONCE)
 
     assert (held.exit_code, held.stdout) == (ExitCode.INCOMPLETE, "")
-    assert held.stderr == "Not looked: 99 % of the app's calls of this hour are used.\n"
+    assert held.stderr == "acme: Not looked: 99 % of the app's calls of this hour are used.\n"
 
 
 def test_without_once_it_goes_on(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The loop looks again every five minutes, until it is interrupted."""
+    """
+    The loop looks every five minutes until it is interrupted.
 
-    waits: list[float] = []
+    Once it has looked, a mistake is said, and the next look goes on; before that it ends.
+    """
+    lines, waits = desk.env.read_text(), []
 
     def sleep(seconds: float) -> None:
         waits.append(seconds)
-        desk.wait(seconds)
+        desk.offset += DAY
+        desk.env.write_text(lines.replace("runbook@", "") if len(waits) == 1 else lines)
         if len(waits) == 3:
             raise KeyboardInterrupt
 
     monkeypatch.setattr("runbook_lib.cli.watch.time.sleep", sleep)
     ended = runbook("watch", *ONCE[2:])
+    desk.set(RUNBOOK_MAIL_FROM="nobody")
+    mistaken = runbook("watch", *ONCE[2:])
 
     assert waits == [300, 300, 300]
     assert ended.exit_code == ExitCode.INTERRUPTED
+    assert "not a mail address" in ended.stderr
+    assert mistaken.exit_code == ExitCode.USAGE
 
 
 def test_it_is_seen_when_a_tenant_was_last_looked_at(desk: Desk) -> None:
     """`tenants` and `inbox` say when; nothing before the first look, and what cannot be read."""
-
     before = [runbook(name) for name in ("tenants", "inbox")]
     runbook(*ONCE)
-    looked_on = read_watched(desk.path).looked_on
+    looked_on = desk.kept().looked_on
     after = [runbook(name) for name in ("tenants", "inbox")]
     (tenant,) = json.loads(runbook("tenants", "--json").stdout)
     items = json.loads(runbook("inbox", "--json").stdout)
-    desk.path.write_text("{}")
+    desk.path().write_text("{}")
     broken = [runbook(name) for name in ("tenants", "inbox")]
 
     assert not [shown for shown in before if "looked at" in shown.stdout]
@@ -116,29 +192,87 @@ def test_it_is_seen_when_a_tenant_was_last_looked_at(desk: Desk) -> None:
     assert all("last looked at cannot be read" in shown.stdout for shown in broken)
 
 
-def test_a_fleet_is_looked_at_tenant_by_tenant(desk: Desk) -> None:
-    """Each tenant of the file is looked at; one that nobody knows is named, and stops no other."""
-
+def test_a_tenant_of_a_fleet_that_nobody_knows_stops_no_other(desk: Desk) -> None:
+    """It is named, with how to begin it, and nothing of it is written."""
     Path("tenants.toml").write_text(
         '[[tenant]]\ntenant = "nobody"\nservice_domain = "nobody-h.cyclr.com"\n'
         '[[tenant]]\ntenant = "acme"\n'
         'secrets = {app_secret = "dotenv:watch.env#RUNBOOK_FACEBOOK_APP_SECRET"}\n'
     )
-    words = ("watch", "tenants.toml", "--once", "--env-file", "watch.env")
-    first = runbook(*words)
-    desk.app.secret = "f" * 32
-    desk.wait(DAY)
-    failed = runbook(*words)
+    first = runbook(*FILE)
+    desk.refuse_secret()
+    desk.offset += DAY
+    failed = runbook(*FILE)
 
     assert (first.exit_code, first.stdout) == (ExitCode.INCOMPLETE, "")
     assert first.stderr.startswith("nobody: There is no record yet of a tenant called nobody.")
+    assert "run `runbook run` once" in first.stderr
     assert failed.exit_code == ExitCode.FAILED
     assert failed.stdout.startswith("✘ SANDBOX acme: 13 Complete Settings > Basic;")
     assert not Path("evidence/nobody").exists()
 
 
-def test_a_fleets_file_brings_its_own_values(desk: Desk) -> None:
-    """`--set` and `--notify-test` are for one tenant: with a file they are a mistake."""
+def test_a_run_that_cannot_be_sealed_is_tried_once_an_hour(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is said, hides no failure in the exit code, and is not repeated at each look."""
+    monkeypatch.undo()
+    monkeypatch.chdir(desk.folder)
+    desk = Desk(desk.folder, monkeypatch)
+    tries: list[float] = []
 
-    for more in (("--set", "app_id=1"), ("--notify-test",)):
-        assert runbook("watch", "tenants.toml", *more).exit_code == ExitCode.USAGE
+    def refuse(*_: object, **__: object) -> None:
+        tries.append(desk.offset)
+        raise SealingError("There is no key.")
+
+    monkeypatch.setitem(look_module.open_watched.__kwdefaults__ or {}, "clock", desk.now)
+    monkeypatch.setattr(round_module, "utc_now", desk.now)
+    monkeypatch.setattr(look_module, "run_in_process", refuse)
+    runbook(*ONCE)
+    desk.refuse_secret()
+    desk.offset += DAY
+    results = []
+    for _ in range(14):
+        results.append(runbook(*ONCE))
+        desk.offset += 5 * MINUTE
+
+    assert tries == [DAY, DAY + HOUR]
+    assert {result.exit_code for result in results} == {ExitCode.FAILED}
+    assert ["There is no key." in result.stderr for result in results].count(True) == 2
+
+
+def test_a_test_message_goes_the_way_of_a_real_one(desk: Desk, post: Post) -> None:
+    """
+    `watch --notify-test` sends in every channel, says which accepted it, and fails where one does
+    not; so does `doctor --notify-test`, only on request.
+    """
+    sent, refused = [], []
+    for words in (ONCE, ("doctor", "--env-file", "watch.env")):
+        post.refuses = False
+        sent.append(runbook(*words, "--notify-test"))
+        post.refuses = True
+        refused.append(runbook(*words, "--notify-test"))
+
+    assert (sent[0].exit_code, sent[0].stdout) == (ExitCode.COMPLETE, "Accepted: mail, webhook.\n")
+    assert "accepted: mail, webhook" in " ".join(sent[1].output.split())
+    subjects = [mail["Subject"].rpartition(": T")[2] for mail in post.mails]
+    assert subjects == ["est message: a test"] * 2
+    assert post.hooks[0]["type"] == "watch.test"
+    assert refused[0].exit_code == ExitCode.INCOMPLETE
+    for result in refused:
+        assert "was not sent (mail): (451" in " ".join(result.output.split())
+    assert not desk.path().exists()
+
+
+def test_practice_has_its_own_settings(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`watch --sandbox` and `doctor --sandbox` need no `.env`; the first one says how to begin."""
+    Path(".env").write_text("RUNBOOK_MAIL_TO=nobody\n")
+    first = runbook("watch", "--sandbox", "--once")
+    examined = runbook("doctor", "--sandbox", "--json")
+    symptoms = {row["subject"]: row["said"] for row in json.loads(examined.stdout)}
+
+    assert first.exit_code == ExitCode.USAGE
+    assert "run `runbook run` once" in first.stderr
+    assert "sandbox-approved" in first.stderr
+    assert "sandbox.env: " in symptoms["Settings"]
+    assert [said for name, said in symptoms.items() if name.startswith("http://127.0.0.1")]

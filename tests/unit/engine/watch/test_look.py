@@ -347,6 +347,7 @@ ON = "2026-11-24T12:00:00.000Z"
     [
         (b"", "is damaged"),
         (b"[]", "is damaged"),
+        (b"{}", "is damaged"),
         (b"[" * 200_000, "is damaged"),
         (b'{"form":2,"looked":' + b'{"a":' * 99_999, "is damaged"),
         (b'{"form":2,"else":1}', "is damaged"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
@@ -11,12 +11,14 @@ import pytest
 from filelock import FileLock
 
 from runbook_lib.core.model import Mode
-from runbook_lib.engine.watch import Look, Watch
-from runbook_lib.engine.watched import Change, Kind, read_watched
+from runbook_lib.engine.customer_connections import Account, Standing
+from runbook_lib.engine.customer_connections import Look as Seen
+from runbook_lib.engine.watch.answers import Change, Kind, Watched, read_watched
+from runbook_lib.engine.watch.customers import customer_changes, unconfirmed
+from runbook_lib.engine.watch.look import Look, Watch
+from runbook_lib.errors import ExitCode
+from tests.unit.engine.watch.desk import DAY, HOUR, MINUTE, NOON
 from tests.unit.fake_console import Console, console_run
-
-MINUTE, HOUR, DAY = 60, 3_600, 86_400
-NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
 
 class Office:
@@ -33,15 +35,17 @@ class Office:
         self.run.journal.path.touch()
 
     def look(self, after: float = 0.0) -> Look:
-        """Look at the customers, `after` so many seconds, and show what is new."""
+        """Look at the customers, `after` so many seconds."""
         self.offset += after
-        look = self.watch.look_at_customers()
-        self.watch.show(look.changes)
-        return look
+        return self.watch.look_at_customers()
 
     def changes(self, *waits: float) -> list[Change]:
         """Return what looks after these waits have found."""
-        return [change for wait in waits for change in self.look(wait).changes]
+        known = {change.id for change in read_watched(self.watch.path).changes}
+        for wait in waits:
+            self.look(wait)
+        kept = read_watched(self.watch.path).changes
+        return [change for change in kept if change.id not in known]
 
 
 @pytest.fixture
@@ -54,9 +58,9 @@ def test_customers_who_are_signed_out_are_one_change_and_one_when_back(office: O
 
     assert office.changes(0, DAY) == []
     office.console.accounts |= {"a": False, "b": False}
-    assert office.look(DAY).changes == ()
-    assert office.look(4 * MINUTE).changes == ()
-    (out,) = office.look(MINUTE).changes
+    assert office.changes(DAY) == []
+    assert office.changes(4 * MINUTE) == []
+    (out,) = office.changes(MINUTE)
     assert office.changes(HOUR, DAY, DAY) == []
     office.console.accounts |= {"a": True, "b": True}
     (back,) = office.changes(DAY, 6 * MINUTE, DAY)
@@ -67,7 +71,7 @@ def test_customers_who_are_signed_out_are_one_change_and_one_when_back(office: O
     assert "--sign-in-link" in out.do
     assert (back.kind, back.ends) == (Kind.RECOVERED, out.id)
     assert (back.was, back.now) == (out.now, out.was)
-    assert office.look().is_failing is False
+    assert office.look().code is ExitCode.COMPLETE
 
 
 def test_it_is_over_when_the_last_is_back(office: Office) -> None:
@@ -78,7 +82,7 @@ def test_it_is_over_when_the_last_is_back(office: Office) -> None:
     (out,) = office.changes(DAY, 6 * MINUTE)
     office.console.accounts["a"] = True
     (first,) = office.changes(DAY, 6 * MINUTE)
-    assert office.look().is_failing is True
+    assert office.look().code is ExitCode.FAILED
     office.console.accounts["b"] = True
     (last,) = office.changes(DAY, 6 * MINUTE)
 
@@ -95,7 +99,7 @@ def test_who_was_never_signed_in_or_comes_back_at_once_is_no_change(office: Offi
 
     office.look()
     office.console.accounts["a"] = False
-    assert office.look(DAY).changes == ()
+    assert office.changes(DAY) == []
     office.console.accounts["a"] = True
     assert office.changes(6 * MINUTE, DAY, 6 * MINUTE) == []
     assert not [key for key in read_watched(office.watch.path).topics if "/" in key]
@@ -173,7 +177,7 @@ def test_a_look_that_is_out_of_time_goes_on_the_next_time(office: Office) -> Non
     office.console.accounts["a"] = False
     office.console.asked.clear()
     office.offset += DAY
-    assert office.watch.look_at_customers(0.0) == Look(0, (), is_failing=False, is_unanswered=False)
+    assert office.watch.look_at_customers(0.0).asked == 0
     assert office.look().asked == 4
     assert max(office.console.asked.values()) == 1
     (out,) = office.changes(6 * MINUTE)
@@ -185,7 +189,7 @@ def test_without_the_consoles_credentials_nobody_is_asked(tmp_path: Path) -> Non
 
     office = Office(Console({"a": True}), tmp_path)
     del office.run.settings.secrets["cyclr_client_secret"]  # type: ignore[attr-defined]
-    assert office.look() == Look(asked=0, changes=(), is_failing=False, is_unanswered=False)
+    assert office.look().asked == 0
     assert office.console.requests == 0
 
 
@@ -198,3 +202,82 @@ def test_of_many_the_first_are_named(office: Office) -> None:
     (out,) = office.changes(DAY, 6 * MINUTE)
     assert out.reason.startswith("30 customers: Name of m00 (m00),")
     assert out.reason.endswith("Name of m19 (m19) and 10 more.")
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_an_account_that_could_not_be_read_is_not_recovered(office: Office, number: int) -> None:
+    """While Cyclr does not show one of those who are out, it stays failing and is kept."""
+    office.look()
+    office.console.accounts |= {"a": False, "b": False}
+    (out,) = office.changes(DAY, 6 * MINUTE)
+    office.console.faults |= {name: lambda _: httpx.Response(503) for name in "ab"[:number]}
+    office.console.accounts |= {"a": True, "b": True}
+    back = office.changes(DAY, 6 * MINUTE, DAY)
+    assert [change.ends for change in back] == [""] * (2 - number)
+    assert office.look().code is ExitCode.FAILED
+    office.console.faults.clear()
+    (last,) = office.changes(DAY, 6 * MINUTE)
+
+    assert (last.kind, last.ends) == (Kind.RECOVERED, out.id)
+    assert office.look().code is ExitCode.COMPLETE
+
+
+def test_a_lost_file_recovers_nobody(office: Office) -> None:
+    """Where what looks have seen is lost, and the list is cut off, nobody has vanished."""
+    office.look()
+    office.console.accounts["a"] = False
+    office.changes(DAY, 6 * MINUTE)
+    office.watch.path.with_name("connections.json").unlink()
+    office.console.faults["/v1.0/accounts"] = lambda _: httpx.Response(503)
+
+    assert office.changes(DAY, 6 * MINUTE) == []
+    assert office.look().code is ExitCode.FAILED
+
+
+OUT, IN, BARE = Standing.NOT_SIGNED_IN, Standing.SIGNED_IN, Standing.NOT_INSTALLED
+LOST, GONE, LATER = Standing.NOT_KNOWN, Standing.VANISHED, Standing.NOT_ASKED
+
+
+@pytest.mark.parametrize(
+    ("standings", "expected"),
+    [
+        ("IN IN", ""),
+        ("OUT IN", "failed a"),
+        ("OUT OUT", "failed a b"),
+        ("BARE IN", ""),
+        ("BARE BARE", "failed a b"),
+        ("BARE LOST", ""),
+        ("BARE LATER", ""),
+        ("BARE GONE", "failed a"),
+        ("LOST LOST", ""),
+        ("GONE GONE", ""),
+        ("OUT BARE", "failed a"),
+    ],
+)
+def test_what_cyclr_shows_decides(standings: str, expected: str) -> None:
+    """
+    Who was signed in and is not any more, in two looks; without the connector only if all lost it.
+
+    An account that could not be read, or was not asked, decides nothing.
+    """
+    watched, first = Watched(), "2026-11-24T12:00:00.000Z"
+    names = {"OUT": OUT, "IN": IN, "BARE": BARE, "LOST": LOST, "GONE": GONE, "LATER": LATER}
+
+    def seen(on: str) -> Seen:
+        accounts = {
+            ident: Account(
+                ident, "", looked_in=1, looked_on=on, signed_in_on=first, installed_on=first,
+                standing=names[name],
+            )
+            for ident, name in zip("ab", standings.split(), strict=True)
+        }  # fmt: skip
+        return Seen(("console", "client", "name"), first, accounts=accounts, is_listed=True)
+
+    changes = []
+    for minute in ("00", "06", "12"):
+        on = f"2026-11-25T12:{minute}:00.000Z"
+        changes += customer_changes(watched, seen(on), on)
+    told = [f"{c.kind} {' '.join(i for i in 'ab' if f'({i})' in c.reason)}" for c in changes]
+
+    assert told == ([expected] if expected else [])
+    assert unconfirmed(watched) == []
