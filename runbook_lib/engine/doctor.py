@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import stat
 import subprocess
 import sys
@@ -44,6 +45,10 @@ import keyring, sys
 asked = [keyring.get_password(*name.rsplit("/", 1)) for name in ("runbook/doctor", *sys.argv[1:])]
 sys.exit(None in asked[1:])
 """
+_NETWORK = (
+    *("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "lustre", "sshfs"),
+    *("davfs", "s3fs", "gcsfuse", "blobfuse2", "rclone"),
+)
 _PACKAGE_FOLDER = Path(__file__).parents[1]
 
 
@@ -153,7 +158,25 @@ def _evidence_folder(evidence: str) -> Symptom:
             pass
     except OSError as error:
         return Symptom("Evidence folder", f"{folder}: {error.strerror}", ExitCode.INCOMPLETE)
+    if kind := _network_file_system(nearest):
+        said = f"{folder} is on a network file system ({kind}), which may not lock files"
+        return Symptom("Evidence folder", f"{said}: keep it on a local disk", is_warning=True)
     return Symptom("Evidence folder", f"{folder} can be written")
+
+
+def _network_file_system(folder: Path, mounts: Path = Path("/proc/self/mountinfo")) -> str:
+    """Return the type of a network file system that `folder` is on, where that is known."""
+    try:
+        lines = mounts.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    place, kinds = str(folder.resolve()), {}
+    for line in lines:  # proc(5): the place is the fifth field, the type comes after a hyphen
+        point = re.sub(r"\\(\d{3})", lambda match: chr(int(match[1], 8)), line.split()[4])
+        if place == point or place.startswith(f"{point.rstrip('/')}/"):
+            kinds[len(point)] = line.partition(" - ")[2].split()[0]
+    kind = kinds[max(kinds)] if kinds else ""
+    return kind if kind.removeprefix("fuse.") in _NETWORK else ""
 
 
 def _settings(

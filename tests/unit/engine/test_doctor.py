@@ -379,3 +379,24 @@ def test_a_keyring_is_asked_without_the_session(
 
     assert symptom.said.startswith("can be read") is can_be_read
     assert symptom.is_warning is is_warning
+
+
+@pytest.mark.parametrize(
+    ("lines", "kind"),
+    [
+        ("1 0 0:1 / / rw - ext4 /dev/sda rw", ""),
+        ("1 0 0:1 / / rw - ext4 /dev/sda rw\n2 1 0:2 / {place} rw - nfs4 host:/x rw", "nfs4"),
+        ("1 0 0:1 / / rw - nfs4 host:/ rw\n2 1 0:2 / {place} rw - ext4 /dev/sda rw", ""),
+        ("1 0 0:1 / {place} rw shared:1 - fuse.sshfs me@host: rw", "fuse.sshfs"),
+        ("1 0 0:1 / {place}x rw - nfs4 host:/x rw", ""),
+        ("", ""),
+    ],
+)
+def test_a_network_file_system_is_recognised(tmp_path: Path, lines: str, kind: str) -> None:
+    """The nearest mount above the folder decides, as Linux lists it."""
+    mounts, place = tmp_path / "mountinfo", tmp_path / "a b"
+    place.mkdir()
+    mounts.write_text(lines.format(place=str(place).replace(" ", "\\040")))
+
+    assert doctor._network_file_system(place, mounts) == kind
+    assert doctor._network_file_system(place, tmp_path / "nothing") == ""

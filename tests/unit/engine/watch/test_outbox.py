@@ -490,7 +490,9 @@ def test_on_a_full_disk_nothing_is_sent(failing: Desk, monkeypatch: pytest.Monke
     assert failing.post.told() == [failed(*THREE)]
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b"{", b'{"form":1,"else":1}', b"[" * 200_000])
+@pytest.mark.parametrize(
+    "content", [b"", b"[]", b"{}", b"{", b'{"form":1,"else":1}', b"[" * 200_000]
+)
 def test_a_damaged_outbox_is_moved_away_and_said_once(failing: Desk, content: bytes) -> None:
     """What still fails is sent again with the same id, what was shown and is over is not."""
     failing.round(DAY, ("acme",))
