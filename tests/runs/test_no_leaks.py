@@ -22,6 +22,7 @@ from runbook_lib.core.redaction import Secret
 from runbook_lib.engine.process import ProcessRequest, run_in_process
 from tests.runs.conftest import RunAcme, outcomes, records, runbook
 from tests.runs.test_truth import project_with
+from tests.support.post import SECRET, receiving
 from tests.support.practice_runs import CommandLines, PractiseOnce
 
 SECRETS = ("app_secret", "cyclr_client_secret", "user_access_token", "page_access_token")
@@ -122,6 +123,36 @@ def test_sealing_a_walkthrough_leaks_no_typed_credential(
     assert _found(secrets, "\n".join(watcher.seen)) == []
     for path in (path for path in tmp_path.rglob("*") if path.is_file()):
         assert _found(secrets, path.read_text(encoding="utf-8", errors="replace")) == [], path.name
+
+
+def test_a_watch_that_sends_messages_leaves_no_secret_and_no_address(
+    run_acme: RunAcme, sandbox: Any, env_file: Path, tmp_path: Path
+) -> None:
+    """Neither `watch.json` nor `messages.json`, nor what it prints, has a credential or address."""
+
+    assert run_acme().returncode == 0
+    evidence = tmp_path / "evidence"
+    words = ("--once", "--tenant", "acme", "--env-file", str(env_file), "--evidence", str(evidence))
+    printed = []
+    with receiving() as post:
+        with env_file.open("a", encoding="utf-8") as file:
+            file.write(post.settings)
+        for secret in (None, "f" * 32):
+            (app,) = sandbox.world.facebook.apps.values()
+            app.secret = secret or app.secret
+            for path in evidence.glob("*/*/watch.json"):
+                path.unlink()
+            done = runbook("watch", *words)
+            printed.append(done.stdout + done.stderr)
+
+    assert [hook["type"] for hook in post.hooks] == ["watch.failed"]
+    kept = [path.read_text(encoding="utf-8") for path in evidence.glob("messages.json")]
+    kept += [path.read_text(encoding="utf-8") for path in evidence.glob("*/*/watch.json")]
+    assert len(kept) == 2
+    secrets = {name: str(sandbox.description[name]) for name in SECRETS}
+    secrets |= {"webhook_secret": SECRET, "mail": "acme.example"}
+    assert _found(secrets, "\n".join([*kept, *printed])) == []
+    assert (evidence / "messages.json").stat().st_mode & 0o777 == 0o600
 
 
 def test_no_token_issued_during_the_run_is_left(
