@@ -34,7 +34,7 @@ _OLD_FORM = 1
 _MOMENT = r"\d{4}-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-5]\d(\.\d+)?(Z|[+-]\d\d:\d\d)"
 Time = Annotated[str, Meta(pattern=rf"^({_MOMENT})?$")]
 # NOTE: msgspec takes an object without a tag, too.
-_BEGINS = re.compile(rb'\s*\{\s*"form"\s*:')
+_BEGIN = re.compile(rb'\s*\{\s*"form"\s*:\s*([0-9]{1,9})')
 _Kept = TypeVar("_Kept", bound=Struct)
 
 # 200,000 customers, all of Cyclr's list, who are signed out at once take 90 MB.
@@ -263,7 +263,7 @@ class Watched(Struct, forbid_unknown_fields=True, tag_field="form", tag=2):
 class DamagedError(SettingsError):
     """What a watch keeps cannot be understood; `form` is that of another version, if it has one."""
 
-    def __init__(self, path: Path, reason: str, *, form: object = None) -> None:
+    def __init__(self, path: Path, reason: str, *, form: int | None = None) -> None:
         advice = f"Move it away: the next look begins a new {path.name}, without its content."
         super().__init__(f"{path} {reason}.", next_step=advice)
         self.form = form
@@ -275,23 +275,23 @@ def read_kept(path: Path, form: type[_Kept], *, follows_links: bool = True) -> _
 
     Raises `DamagedError` if it cannot be understood, `SettingsError` if it cannot be read.
     """
+    number = None
     try:
         content = read_plain(path, _LARGEST, follows_links=follows_links)
+        if begin := _BEGIN.match(content):
+            number = int(begin[1])
+            return msgspec.json.decode(content, type=form)
     except FileNotFoundError:
         return form()
     except OSError as error:
         msg = f"{path} cannot be read: {error.strerror}."
         raise SettingsError(msg, next_step="Correct that, or move it away.") from None
-    try:
-        if not _BEGINS.match(content):
-            raise ValueError("it has no form")
-        return msgspec.json.decode(content, type=form)
     except (ValueError, RecursionError):
-        other = _form_of(content)
+        pass
     known = form.__struct_config__.tag
-    if isinstance(other, int) and other != known:
-        reason = f"has the form {other}; this version of the runbook reads {known}"
-        raise DamagedError(path, reason, form=other)
+    if number not in (None, known):
+        reason = f"has the form {number}; this version of the runbook reads {known}"
+        raise DamagedError(path, reason, form=number)
     raise DamagedError(path, "is damaged")
 
 
@@ -354,11 +354,3 @@ def digest(*parts: str) -> str:
     """Return an id that is the same for the same parts."""
     text = "\0".join(parts).encode("utf-8", "surrogatepass")
     return hashlib.sha256(text).hexdigest()[:32]
-
-
-def _form_of(content: bytes) -> object:
-    try:
-        document = msgspec.json.decode(content)
-    except (ValueError, RecursionError):
-        return None
-    return document.get("form") if isinstance(document, dict) else None

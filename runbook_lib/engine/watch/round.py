@@ -164,11 +164,13 @@ class Round:
 
     def send(self) -> Iterator[str]:
         """Send what is due; yield what was not accepted."""
-        path = self.folder / MESSAGES_NAME
-        act = partial(send_due, clock=self._now, silent=self._silent)
-        for refused in self._said(lambda: act(path, self._seen, self._run) if self._outbox else ()):
-            self._codes.add(ExitCode.INCOMPLETE)
-            yield refused
+        lines: list[str] = []
+        with self._guarded(lines):
+            if self._outbox:
+                path, seen, silent = self.folder / MESSAGES_NAME, self._seen, self._silent
+                lines += send_due(path, seen, self._run, clock=self._now, silent=silent)
+        self._codes |= {ExitCode.INCOMPLETE} if lines else set()
+        yield from lines
 
     def ping(self) -> Iterator[str]:
         """Ask each health check's address once; yield why it was not taken."""
@@ -196,62 +198,59 @@ class Round:
             yield f"{self.folder / PAGE_NAME} cannot be written: {error.strerror}."
 
     def _begin(self) -> Iterator[str]:
-        """Read the outbox; yield what is said once of it, and of what is no longer set."""
-        if not self.folder.is_dir():
-            return
-        path = self.folder / MESSAGES_NAME
+        """Read the outbox; yield what is said once of it, and of settings that were withdrawn."""
+        lines: list[str] = []
+        with self._guarded(lines):
+            if self.folder.is_dir():
+                lines += self._read_outbox(self.folder / MESSAGES_NAME)
+        yield from lines
+
+    def _read_outbox(self, path: Path) -> Iterator[str]:
         if said := set_aside_old(self.folder / WATCH_NAME):
             yield said
-
-        def read() -> Iterator[str]:
-            if damaged := set_aside_damaged(path, self._now()):
-                self._codes.add(ExitCode.INCOMPLETE)
-                yield damaged
+        if said := set_aside_damaged(path, self._now()):
+            self._codes.add(ExitCode.INCOMPLETE)
+            yield said
+        with opened(path) as outbox:
+            self._outbox = outbox
+        withdrawn = variables_of({t.procedure.id: WITHDRAWN for t in self.tenants.values()})
+        known = settings_file(self.options.get("env_file", ""))
+        left = [name for name in known if name in withdrawn and name not in outbox.said]
+        if left:
             with opened(path) as outbox:
-                self._outbox = outbox
-            withdrawn = variables_of({t.procedure.id: WITHDRAWN for t in self.tenants.values()})
-            known = settings_file(self.options.get("env_file", ""))
-            left = [name for name in known if name in withdrawn and name not in outbox.said]
-            if left:
-                with opened(path) as outbox:
-                    outbox.said += left
-                yield f"{', '.join(left)} in .env was withdrawn and does nothing: remove it."
-
-        yield from self._said(read)
+                outbox.said += left
+            yield f"{', '.join(left)} in .env was withdrawn and does nothing: remove it."
 
     def _register(self) -> Iterator[str]:
         """Have what was seen sent; until that is kept nothing counts as shown."""
-
-        def register() -> Iterator[str]:
-            is_read, self._outbox = self._outbox is not None, None
+        lines: list[str] = []
+        is_read, self._outbox = self._outbox is not None, None
+        with self._guarded(lines):
             if is_read and self._seen:
                 with opened(self.folder / MESSAGES_NAME) as outbox:
                     outbox.register(self._seen, self._now())
                 self._outbox = outbox
-            yield from ()
+        yield from lines
 
-        yield from self._said(register)
-
-    def _said(self, act: Callable[[], Iterable[str]], whose: str = "") -> Iterator[str]:
-        """Yield what `act` returns, or why it could not be done; whatever breaks ends here."""
+    @contextmanager
+    def _guarded(self, lines: list[str], whose: str = "") -> Iterator[None]:
+        """Let nothing that breaks within go further: add to `lines` what it was."""
         try:
-            yield from act()
+            yield
         except Exception as error:  # noqa: BLE001
             self._codes.add(ExitCode.INCOMPLETE)
             message, advice = describe_error(error)
-            yield f"{whose}{message} Next: {advice}"
+            lines.append(f"{whose}{message} Next: {advice}")
 
     def _for_each(
         self, keys: Iterable[str], act: Callable[[Watch], Iterable[str]]
     ) -> Iterator[str]:
         """Yield what `act` returns for each tenant, or why it could not be done."""
         for key in keys:
-
-            def do(key: str = key) -> Iterator[str]:
-                with self._run(key) as run:
-                    yield from act(Watch(run))
-
-            yield from self._said(do, f"{self.tenants[key].tenant}: ")
+            lines: list[str] = []
+            with self._guarded(lines, f"{self.tenants[key].tenant}: "), self._run(key) as run:
+                lines += act(Watch(run))
+            yield from lines
 
     @contextmanager
     def _run(self, key: str) -> Iterator[Run]:

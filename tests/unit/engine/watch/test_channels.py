@@ -177,6 +177,7 @@ def test_what_a_mail_server_says_decides(
     ("challenge", "expected"),
     [
         ("334 =", ""),
+        ("334 abc", ""),
         ("334 \x00!", ""),
         ("334 w7w=", ""),
         ("535 wrong", ""),
