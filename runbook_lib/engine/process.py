@@ -78,15 +78,18 @@ class Finished:
 
 
 def run_in_process(
-    request: ProcessRequest, *, on_wait: Callable[[str], None] = lambda _: None
+    request: ProcessRequest,
+    *,
+    withheld: Collection[str] = (),
+    on_wait: Callable[[str], None] = lambda _: None,
 ) -> Finished:
     """
     Run the whole procedure headless in a new process, and return its outcome.
 
-    Calls `on_wait` with the reason when the run waits. Raises `SealingError` if there
-    is no bundle.
+    It does not get the variables `withheld`. Calls `on_wait` with the reason when the run waits.
+    Raises `SealingError` if there is no bundle.
     """
-    event = run_apart(request, on_wait=on_wait)
+    event = run_apart(request, withheld=withheld, on_wait=on_wait)
     if event["event"] == "refused":
         raise SealingError(event["said"], next_step=event["next_step"])
     return Finished(event["outcome"], Path(event["bundle"]))

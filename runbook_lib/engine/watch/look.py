@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import partial
 
+from runbook_lib.connectors.registry import known_variables
 from runbook_lib.core.journal import timestamp, utc_now
 from runbook_lib.core.masking import masked
 from runbook_lib.core.model import Exchange, Finding, Mode, Outcome
@@ -241,7 +242,9 @@ class Watch:
         )
         failed_on = timestamp(now)
         try:
-            bundle = str(run_in_process(request).bundle)
+            # NOTE: a practice server must not get settings of real runs.
+            withheld = known_variables() if run.is_sandbox else ()
+            bundle = str(run_in_process(request, withheld=withheld).bundle)
             failed_on = ""
         finally:
             with watched_alone(self.path):

@@ -281,7 +281,7 @@ class Outbox(Struct, forbid_unknown_fields=True, tag_field="form", tag=1):
                     for other, inner in pairs
                     if (other.whose, other.channel) == (sending.whose, sending.channel)
                     if inner.change.kind is Kind.RECOVERED and not inner.change.ends
-                    if _topic(inner.change) == _topic(part.change) and other.is_unsent
+                    if _topic(inner.change) == _topic(part.change)
                 }
         self.sendings = [sending for sending in self.sendings if id(sending) not in needless]
 

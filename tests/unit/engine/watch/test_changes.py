@@ -249,164 +249,71 @@ class Case:
 
 
 CASES = (
-    Case(
-        "app renamed",
-        set_to(app_of, "name", "Another"),
-        "4 Create App",
-        "verified (App Display Name: Partner Integrations)",
-        "failed (App Display Name: Another)",
+    Case("app renamed", set_to(app_of, "name", "Another"), "4 Create App",
+        "verified (App Display Name: Partner Integrations)", "failed (App Display Name: Another)",
         "The app is called 'Another', not 'Partner Integrations'",
         "Customers see another name when they are asked for consent.",
-        "Fix the problem described above",
-    ),
-    Case(
-        "secret refused",
-        set_to(app_of, "secret", "f" * 32),
-        "13 Complete Settings > Basic",
-        "verified",
-        "failed",
-        "refuses this App Secret",
-        "No customer can sign in, and no token is renewed.",
-        "Copy the App Secret again",
-    ),
-    Case(
-        "redirect no longer accepted",
-        take_redirect,
-        "8 Set the Valid OAuth Redirect URI",
+        "Fix the problem described above"),
+    Case("secret refused", set_to(app_of, "secret", "f" * 32), "13 Complete Settings > Basic",
+        "verified", "failed", "refuses this App Secret",
+        "No customer can sign in, and no token is renewed.", "Copy the App Secret again"),
+    Case("redirect no longer accepted", take_redirect, "8 Set the Valid OAuth Redirect URI",
         "verified (https://connect.partner.test/connector/callback: accepted)",
         "failed (https://connect.partner.test/connector/callback: refused)",
         "Facebook does not accept https://connect.partner.test/connector/callback",
         "No customer can sign in: Facebook refuses the redirect.",
-        "Copy the address that the runbook shows into Valid OAuth Redirect URIs",
-    ),
-    Case(
-        "permission lost",
-        take_permission,
-        "11 Request leads_retrieval",
-        "verified (ads_read: live)",
-        "could not be checked (ads_read: not listed)",
+        "Copy the address that the runbook shows into Valid OAuth Redirect URIs"),
+    Case("permission lost", take_permission, "11 Request leads_retrieval",
+        "verified (ads_read: live)", "could not be checked (ads_read: not listed)",
         "Facebook does not list ads_read.",
-        "Customers are refused what these permissions are for.",
-        "Do what the reason says",
-    ),
-    Case(
-        "business verification lost",
+        "Customers are refused what these permissions are for.", "Do what the reason says"),
+    Case("business verification lost",
         set_to(business_of, "verification", Verification.NOT_STARTED),
-        "5a Have your business verified",
-        "verified",
-        "to do",
+        "5a Have your business verified", "verified", "to do",
         "Sandbox Partner, which owns the app, is not verified",
-        "other businesses lose access to the app",
-        "Do it, then check it",
-    ),
+        "other businesses lose access to the app", "Do it, then check it"),
     # No API shows it: a customer's token sees what follows from it.
-    Case(
-        "Tech Provider lost",
+    Case("Tech Provider lost",
         set_to(business_of, "access_verification", Verification.NOT_STARTED),
-        "21a Consent as somebody who has no role on the app",
-        "verified",
-        "failed",
-        "Facebook refuses the data",
-        "Nothing shows any more that a customer can sign in.",
-        "Access Verification (step 5b (Be verified as a Tech Provider))",
-    ),
-    Case(
-        "access tier lost",
-        set_to(app_of, "tier", Tier.LIMITED),
-        "21 Read marketing data",
-        "verified (access_tier: standard_access)",
-        "verified (access_tier: development_access)",
-        "Request the full one, Marketing API Access Tier, in App Review.",
-        "",
-        "",
-        kind=Kind.CHANGED,
-        over=Kind.CHANGED,
-    ),
-    Case(
-        "Graph version ended",
-        end_graph_version,
-        "13 Complete Settings > Basic",
-        "verified (Graph API version: v26.0)",
-        "verified (Graph API version: v27.0, not v26.0)",
-        "Set graph_version to a current one.",
-        "",
-        "",
-        kind=Kind.CHANGED,
-        over=Kind.CHANGED,
-    ),
-    Case(
-        "Marketing API version ended",
-        end_marketing_version,
-        "21 Read marketing data",
+        "21a Consent as somebody who has no role on the app", "verified", "failed",
+        "Facebook refuses the data", "Nothing shows any more that a customer can sign in.",
+        "Access Verification (step 5b (Be verified as a Tech Provider))"),
+    Case("access tier lost", set_to(app_of, "tier", Tier.LIMITED), "21 Read marketing data",
+        "verified (access_tier: standard_access)", "verified (access_tier: development_access)",
+        "Request the full one, Marketing API Access Tier, in App Review.", "", "",
+        kind=Kind.CHANGED, over=Kind.CHANGED),
+    Case("Graph version ended", end_graph_version, "13 Complete Settings > Basic",
+        "verified (Graph API version: v26.0)", "verified (Graph API version: v27.0, not v26.0)",
+        "Set graph_version to a current one.", "", "", kind=Kind.CHANGED, over=Kind.CHANGED),
+    Case("Marketing API version ended", end_marketing_version, "21 Read marketing data",
         "verified (marketing_api_version: as set)",
         "verified (marketing_api_version: v27.0, not v26.0)",
-        "Set graph_version to a current one.",
-        "",
-        "",
-        kind=Kind.CHANGED,
-        over=Kind.CHANGED,
-    ),
-    Case(
-        "certificate ended",
-        end_certificate,
-        "8 Set the Valid OAuth Redirect URI",
-        "verified",
-        "failed",
-        "its TLS certificate is not trusted (certificate has expired)",
+        "Set graph_version to a current one.", "", "", kind=Kind.CHANGED, over=Kind.CHANGED),
+    Case("certificate ended", end_certificate, "8 Set the Valid OAuth Redirect URI", "verified",
+        "failed", "its TLS certificate is not trusted (certificate has expired)",
         "No customer can sign in: the sign-in ends at this address.",
-        "Fix the problem described above",
-    ),
-    Case(
-        "certificate of another host",
-        lambda desk: desk.present("elsewhere.example"),
-        "8 Set the Valid OAuth Redirect URI",
-        "verified",
-        "failed",
+        "Fix the problem described above"),
+    Case("certificate of another host", lambda desk: desk.present("elsewhere.example"),
+        "8 Set the Valid OAuth Redirect URI", "verified", "failed",
         "certificate is not valid for 'connect.partner.test'",
         "No customer can sign in: the sign-in ends at this address.",
-        "Fix the problem described above",
-    ),
-    Case(
-        "test token ended",
-        end_token,
-        "20 Inspect a user's token of this app",
-        "verified",
-        "failed",
-        "The token is not valid",
-        "The runbook cannot test the connection with this token.",
-        "Sign in again.",
-    ),
-    Case(
-        "data access ended",
-        partial(end_token, field="data_access_expires_at"),
-        "20 Inspect a user's token of this app",
-        "verified",
-        "failed",
+        "Fix the problem described above"),
+    Case("test token ended", end_token, "20 Inspect a user's token of this app", "verified",
+        "failed", "The token is not valid",
+        "The runbook cannot test the connection with this token.", "Sign in again."),
+    Case("data access ended", partial(end_token, field="data_access_expires_at"),
+        "20 Inspect a user's token of this app", "verified", "failed",
         "The token's access to the person's data ended on",
         "The runbook cannot test the connection with this token.",
-        "Fix the problem described above",
-    ),
-    Case(
-        "Client ID in Cyclr's console is another app's",
-        set_to(connector_of, "client_id", "1234567890123456"),
-        "15 Client ID: the App ID",
-        "verified (Client ID: ",
-        "failed (Client ID: 1234567890123456)",
+        "Fix the problem described above"),
+    Case("Client ID in Cyclr's console is another app's",
+        set_to(connector_of, "client_id", "1234567890123456"), "15 Client ID: the App ID",
+        "verified (Client ID: ", "failed (Client ID: 1234567890123456)",
         "Correct it in Connector Library > Setup.",
-        "Customers sign in with another app than this one.",
-        "Fix the problem described above",
-    ),
-    Case(
-        "an old word",
-        let_word_grow_old,
-        "12a Publish",
-        "attested",
-        "to do",
-        "confirm",
-        "",
-        "confirm",
-    ),
-)
+        "Customers sign in with another app than this one.", "Fix the problem described above"),
+    Case("an old word", let_word_grow_old, "12a Publish", "attested", "to do", "confirm", "",
+        "confirm"),
+)  # fmt: skip
 
 
 @pytest.mark.matrix(3)
@@ -549,21 +456,6 @@ def test_what_ends_is_said_30_7_and_1_days_before(
 
 
 # --- what is none ----------------------------------------------------------------------------
-@pytest.mark.matrix(0)
-def test_100_unchanged_looks_are_no_message(desk: NotifiedDesk) -> None:
-    """At what stands as it was 100 looks send nothing, print nothing, and write no journal line."""
-
-    chance = random.Random(4711)
-    desk.perform()
-    desk.run.say([attested("fb-12a-publish", at=timestamp(desk.now()))])
-    content = desk.run.journal.path.read_bytes()
-    # NOTE: together less than the 30 days from which on the token's end is due.
-    messages = desk.pass_by(0, *[chance.uniform(5 * MINUTE, 13 * HOUR) for _ in range(100)])
-
-    assert messages == []
-    assert desk.run.journal.path.read_bytes() == content
-
-
 CLOSED = "http://127.0.0.1:9"
 NO_NETWORK = {"graph_url": CLOSED, "cyclr_api_url": CLOSED, "service_domain_address": CLOSED[7:]}
 FAULTS: tuple[dict[str, Any], ...] = (
