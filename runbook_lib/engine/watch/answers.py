@@ -27,9 +27,8 @@ from runbook_lib.core.model import Finding, Outcome
 from runbook_lib.core.outcome import LABELS
 from runbook_lib.errors import BusyError, SettingsError
 
-WATCH_NAME = "watch.json"
+WATCH_NAME, OLD_NAME = "watch.json", "watch.form-1.json"
 
-_OLD_FORM = 1
 # RFC 3339 with a zone; empty for never.
 _MOMENT = r"\d{4}-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-5]\d(\.\d+)?(Z|[+-]\d\d:\d\d)"
 Time = Annotated[str, Meta(pattern=rf"^({_MOMENT})?$")]
@@ -300,19 +299,19 @@ def read_watched(path: Path) -> Watched:
     return read_kept(path, Watched)
 
 
-def set_aside_old(path: Path) -> str:
-    """Move a file of the form before this one away, and return what to say of it, if there is."""
+def set_aside(path: Path, kind: type[Struct], name: str, form: int | None) -> str:
+    """
+    Move a damaged file, or one of another `form`, to `name`; return what to say of it, or nothing.
+
+    Raises as `read_kept` for anything else that is wrong.
+    """
     try:
-        read_watched(path)
+        read_kept(path, kind, follows_links=False)
     except DamagedError as error:
-        if error.form == _OLD_FORM:
-            aside = path.with_name(f"watch.form-{_OLD_FORM}.json")
-            path.replace(aside)
-            return (
-                f"{path} is of an earlier version and is now {aside.name}: the watch begins again."
-            )
-    except SettingsError:
-        pass
+        if error.form != form:
+            raise
+        path.replace(path.with_name(name))
+        return f"{error} It is now {name}."
     return ""
 
 

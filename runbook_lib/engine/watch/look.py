@@ -26,15 +26,17 @@ from runbook_lib.engine.process import ProcessRequest, run_in_process
 from runbook_lib.engine.run import Run, open_run
 from runbook_lib.engine.tenants import TenantState, unknown_tenant
 from runbook_lib.engine.watch.answers import (
+    OLD_NAME,
     WATCH_NAME,
     Answer,
     Change,
+    DamagedError,
     Kind,
     Topic,
     Watched,
     digest,
     read_watched,
-    set_aside_old,
+    set_aside,
     watched_alone,
 )
 from runbook_lib.engine.watch.changes import Causes, Confirmed
@@ -132,8 +134,11 @@ class Watch:
         Raises `BusyError` while another process looks, and `SettingsError` for a damaged file.
         """
         with watched_alone(self.path):
-            said = set_aside_old(self.path)
-            watched, state, now = read_watched(self.path), self.run.whole_state, self.run.clock()
+            said, state, now = "", self.run.whole_state, self.run.clock()
+            try:
+                watched = read_watched(self.path)
+            except DamagedError:
+                said, watched = set_aside(self.path, Watched, OLD_NAME, 1), Watched()
             steps, held, on = self._due(watched, state, now), "", timestamp(now)
             used = self.run.used_calls if steps else 0.0
             if used > _MOST_USED:

@@ -26,7 +26,6 @@ from runbook_lib.core.journal import timestamp, utc_now
 from runbook_lib.engine.run import Run
 from runbook_lib.engine.watch.answers import (
     Change,
-    DamagedError,
     Kind,
     Time,
     Watched,
@@ -41,13 +40,12 @@ from runbook_lib.errors import RunbookError, SettingsError, describe_error
 
 MESSAGES_NAME = "messages.json"
 
+# So long another process is waited for, which reads and writes the file.
+LOCK_SECONDS = 30.0
 _FIRST_WAIT, _DAY = timedelta(minutes=5), timedelta(days=1)
 # So long a process may take to send a message that it has claimed; after that it was killed.
 _CLAIM = timedelta(minutes=3)
-# So long another process is waited for, which reads and writes the file.
-_LOCK_SECONDS = 30.0
 _MODE = 0o600
-_AGAIN = "A new one begins: what still fails, and what nobody was shown, is sent again."
 
 
 class Ack(Struct, forbid_unknown_fields=True):
@@ -356,27 +354,13 @@ def opened(path: Path) -> Iterator[Outbox]:
 
     Raises `SettingsError` if it cannot be read.
     """
-    with watched_alone(path, seconds=_LOCK_SECONDS):
+    with watched_alone(path, seconds=LOCK_SECONDS):
         outbox = read_kept(path, Outbox, follows_links=False)
         before = msgspec.json.encode(outbox)
         yield outbox
         after = msgspec.json.encode(outbox)
         if after != before:
             write_whole(path, after, mode=_MODE)
-
-
-def set_aside_damaged(path: Path, now: datetime) -> str:
-    """Move a damaged outbox away, and return what to say of it; empty where it is whole."""
-    with watched_alone(path, seconds=_LOCK_SECONDS):
-        try:
-            read_kept(path, Outbox, follows_links=False)
-        except DamagedError as error:
-            if error.form is None:
-                aside = path.with_name(f"{path.stem}.damaged-{now:%Y%m%dT%H%M%SZ}.json")
-                path.replace(aside)
-                return f"{path} was damaged and is now {aside.name}. {_AGAIN}"
-            raise
-    return ""
 
 
 def send_due(

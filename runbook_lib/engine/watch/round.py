@@ -26,12 +26,13 @@ from runbook_lib.core.journal import timestamp, utc_now
 from runbook_lib.core.model import Outcome
 from runbook_lib.engine.run import Run
 from runbook_lib.engine.watch.answers import (
+    OLD_NAME,
     WATCH_NAME,
     Kind,
     Watched,
     last_look,
     mark_shown,
-    set_aside_old,
+    set_aside,
     watched_alone,
 )
 from runbook_lib.engine.watch.customers import CUSTOMERS
@@ -39,6 +40,7 @@ from runbook_lib.engine.watch.customers import TITLE as CUSTOMERS_TITLE
 from runbook_lib.engine.watch.look import Watch, open_watched
 from runbook_lib.engine.watch.messages import Document, by_cause, cause_of, document_of, known_to
 from runbook_lib.engine.watch.outbox import (
+    LOCK_SECONDS,
     MESSAGES_NAME,
     Outbox,
     Seen,
@@ -46,7 +48,6 @@ from runbook_lib.engine.watch.outbox import (
     opened,
     seen_of,
     send_due,
-    set_aside_damaged,
 )
 from runbook_lib.errors import ExitCode, RemoteError, RunbookError, SettingsError, describe_error
 from runbook_lib.evidence.reports.watch_page import (
@@ -206,11 +207,16 @@ class Round:
         yield from lines
 
     def _read_outbox(self, path: Path) -> Iterator[str]:
-        if said := set_aside_old(self.folder / WATCH_NAME):
-            yield said
-        if said := set_aside_damaged(path, self._now()):
+        old = self.folder / WATCH_NAME
+        if old.exists():
+            old.replace(old.with_name(OLD_NAME))
+            yield f"{old} is of an earlier version. It is now {OLD_NAME}."
+        name = f"messages.damaged-{self._now():%Y%m%dT%H%M%SZ}.json"
+        with watched_alone(path, seconds=LOCK_SECONDS):
+            said = set_aside(path, Outbox, name, None)
+        if said:
             self._codes.add(ExitCode.INCOMPLETE)
-            yield said
+            yield f"{said} What still fails, and what nobody was shown, is sent again."
         with opened(path) as outbox:
             self._outbox = outbox
         withdrawn = variables_of({t.procedure.id: WITHDRAWN for t in self.tenants.values()})

@@ -386,7 +386,7 @@ def test_a_file_of_the_form_before_is_set_aside_once(desk: Desk) -> None:
     desk.path().write_text('{"form":1,"looked_on":"2026-11-24T12:00:00Z"}')
     first, second = desk.look(), desk.look(DAY)
 
-    assert "is of an earlier version and is now watch.form-1.json" in first.said
+    assert "has the form 1; this version of the runbook reads 2. It is now watch.form" in first.said
     assert second.said == ""
     assert first.asked == second.asked > 0
     assert desk.path().with_name("watch.form-1.json").exists()

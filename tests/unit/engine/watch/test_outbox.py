@@ -503,7 +503,7 @@ def test_a_damaged_outbox_is_moved_away_and_said_once(failing: Desk, content: by
     code, ((_, _, again),) = failing.code, failing.post.sent
 
     assert (len(said), code) == (1, ExitCode.FAILED)
-    assert "was damaged and is now messages.damaged-" in said[0]
+    assert "is damaged. It is now messages.damaged-" in said[0]
     (aside,) = Path("evidence").glob("messages.damaged-*.json")
     assert aside.read_bytes() == content
     assert again.id == first.id
