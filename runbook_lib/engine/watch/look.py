@@ -7,12 +7,12 @@ outage never. Nothing is written to the journal: only a changed outcome is worth
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import partial
+from typing import Any
 
 from runbook_lib.connectors.registry import known_variables
 from runbook_lib.core.journal import timestamp, utc_now
@@ -88,29 +88,19 @@ def open_watched(
     procedure: Procedure,
     given: Mapping[str, object],
     *,
-    tenant: str = "",
-    evidence: str = "",
-    env_file: str = "",
-    environ: Mapping[str, str] = os.environ,
     clock: Callable[[], datetime] = utc_now,
+    **options: Any,
 ) -> Run:
     """
-    Return a run of a tenant that has a journal, to watch it; arguments as `open_run` takes them.
+    Return a run of a tenant that has a journal, to watch it; `options` are those of `open_run`.
 
     Raises `SettingsError` for a tenant without one, and like `open_run`.
     """
     # NOTE: a watch alters nothing, and makes no call that may count against the app.
     permits = {name for step in procedure.steps for c in step.checks for name in c.permitted_by}
     items = [item for item in procedure.inputs if item.default is False and item.name in permits]
-    run = open_run(
-        procedure,
-        {**given, **{item.name: False for item in items}},
-        mode=Mode.HEADLESS,
-        tenant=tenant,
-        evidence=evidence,
-        env_file=env_file,
-        environ=environ,
-    )
+    all_given = {**given, **{item.name: False for item in items}}
+    run = open_run(procedure, all_given, mode=Mode.HEADLESS, **options)
     run.clock = clock
     if not run.journal.path.exists():
         msg = unknown_tenant(run.tenant, str(run.evidence))

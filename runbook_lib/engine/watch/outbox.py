@@ -36,7 +36,7 @@ from runbook_lib.engine.watch.answers import (
 from runbook_lib.engine.watch.channels import CHANNELS, addresses, send
 from runbook_lib.engine.watch.channels.base import NotSentError
 from runbook_lib.engine.watch.messages import Message, cause_of, document_of, merged, reminder
-from runbook_lib.errors import RunbookError, SettingsError, describe_error
+from runbook_lib.errors import SettingsError, describe_error
 
 MESSAGES_NAME = "messages.json"
 
@@ -55,10 +55,6 @@ class Ack(Struct, forbid_unknown_fields=True):
     on: Time
     until: str = ""
     note: str = ""
-
-    def holds(self, now: datetime) -> bool:
-        """Return whether nobody is to be reminded now."""
-        return not self.until or now.date().isoformat() <= self.until
 
 
 class Sending(Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -248,6 +244,11 @@ class Outbox(Struct, forbid_unknown_fields=True, tag_field="form", tag=1):
             self.gone[server] = timestamp(now)
         return silent
 
+    def _is_known(self, sending: Sending, now: datetime) -> bool:
+        """Return whether somebody knows of it now."""
+        ack = self.acks.get(sending.change)
+        return ack is not None and (not ack.until or now.date().isoformat() <= ack.until)
+
     def _of(self, way: str, name: str) -> list[Sending]:
         return [s for s in self.sendings if (s.channel, s.message) == (way, name)]
 
@@ -265,9 +266,8 @@ class Outbox(Struct, forbid_unknown_fields=True, tag_field="form", tag=1):
             # Where settings lead elsewhere by now, nobody is named to the old receiver.
             if is_free and sending.message and sending.receiver != receiver:
                 sending.message, sending.may_be_there = "", False
-            ack = self.acks.get(sending.change)
-            is_known = not part.is_failing or (ack is not None and ack.holds(now))
-            is_vain = sending.reminds and is_free and (is_known or not sending.message)
+            is_needed = sending.message and part.is_failing and not self._is_known(sending, now)
+            is_vain = sending.reminds and is_free and not is_needed
             if is_vain or (server in self.gone and sending.is_unsent):
                 needless.add(id(sending))
             # What was over before anybody accepted it is not sent, and neither is its end.
@@ -306,8 +306,8 @@ class Outbox(Struct, forbid_unknown_fields=True, tag_field="form", tag=1):
         """Make a reminder for each receiver of what was said a day ago, and nobody knows of."""
         told: dict[tuple[str, ...], dict[tuple[str, str], Sending]] = defaultdict(dict)
         for sending, part in pairs:
-            ack, way = self.acks.get(sending.change), sending.channel
-            if way in part.ways and part.is_failing and not (ack and ack.holds(now)):
+            way = sending.channel
+            if way in part.ways and part.is_failing and not self._is_known(sending, now):
                 told[way, *part.ways[way]][sending.whose, sending.change] = sending
         for (way, receiver, server), last in told.items():
             accepted = [sending for sending in last.values() if sending.accepted_on]
@@ -388,7 +388,7 @@ def send_due(
                 send(run, CHANNELS[claim.channel], claim.message)
         except NotSentError as error:
             refused = error
-        except (RunbookError, OSError) as error:
+        except Exception as error:  # noqa: BLE001  (one tenant's settings stop no other)
             refused = NotSentError(" ".join(describe_error(error)))
         with opened(path) as outbox:
             silent.add(outbox.mark(claim, refused, clock()))

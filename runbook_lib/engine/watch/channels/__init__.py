@@ -19,11 +19,6 @@ CHANNELS = {channel.name: channel for channel in _CHANNELS}
 _LONGEST_REASON = 300
 
 
-def is_set(channel: Channel, run: Run) -> bool:
-    """Return whether this tenant has every setting that a channel needs."""
-    return all(map({**run.values, **run.settings.secrets}.get, channel.settings))
-
-
 def require_whole(run: Run) -> None:
     """Raise `SettingsError` for a channel with a missing setting."""
     known = {**run.values, **run.settings.secrets}
@@ -35,11 +30,9 @@ def require_whole(run: Run) -> None:
 
 def addresses(run: Run, person: str) -> dict[str, Address]:
     """Return, for each channel that is set, who gets a message about a step that `person` has."""
-    return {
-        name: channel.address(run, person)
-        for name, channel in CHANNELS.items()
-        if is_set(channel, run)
-    }
+    known = {**run.values, **run.settings.secrets}
+    whole = (channel for channel in CHANNELS.values() if all(map(known.get, channel.settings)))
+    return {channel.name: channel.address(run, person) for channel in whole}
 
 
 def send(run: Run, channel: Channel, message: Message) -> None:
@@ -50,24 +43,17 @@ def send(run: Run, channel: Channel, message: Message) -> None:
     """
     try:
         in_time(lambda: channel.send(run, message))
+    except NotSentError as error:
+        known = error
     except Exception as error:  # noqa: BLE001  (one message must not end the others)
-        known = (
-            error
-            if isinstance(error, NotSentError)
-            else NotSentError(
-                # NOTE: the text of an unknown error may quote a secret.
-                f"the message could not be made ({type(error).__name__})",
-                is_final=True,
-            )
-        )
-        reason = one_line(run.redactor.redact(str(known)))[:_LONGEST_REASON]
-        raise NotSentError(
-            f"The message about {message.title} was not sent ({channel.name}): {reason}",
-            is_final=known.is_final,
-            is_silent=known.is_silent,
-            may_be_there=known.may_be_there,
-            is_gone=known.is_gone,
-        ) from None
+        # NOTE: the text of an unknown error may quote a secret.
+        text = f"the message could not be made ({type(error).__name__})"
+        known = NotSentError(text, is_final=True)
+    else:
+        return
+    reason = one_line(run.redactor.redact(str(known)))[:_LONGEST_REASON]
+    known.args = (f"The message about {message.title} was not sent ({channel.name}): {reason}",)
+    raise known from None
 
 
 def try_channels(run: Run) -> list[str]:
