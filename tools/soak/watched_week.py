@@ -85,7 +85,6 @@ def watched_week(
     watched = read_watched(desk.path)
     # NOTE: of what lasts for a day there is a reminder each day; how many is left to chance.
     reminders = {hook["data"]["id"] for hook in post.hooks if hook["type"] == "watch.reminder"}
-    reminders |= {mail["Message-ID"][1:33] for mail in post.mails if "still" in mail["Subject"]}
     received = [name for name in post.received if not any(part in name for part in reminders)]
     messages = [name for name, _ in groupby(received)]
     return Week(

@@ -43,7 +43,7 @@ MESSAGES_NAME = "messages.json"
 # So long another process is waited for, which reads and writes the file.
 LOCK_SECONDS = 30.0
 _FIRST_WAIT, _DAY = timedelta(minutes=5), timedelta(days=1)
-# So long a process may take to send a message that it has claimed; after that it was killed.
+# So long a process has to send a message that it claimed; after that it was killed.
 _CLAIM = timedelta(minutes=3)
 _MODE = 0o600
 
@@ -62,8 +62,8 @@ class Sending(Struct, forbid_unknown_fields=True, omit_defaults=True):
     How one change of a tenant is sent in one channel; one `reminds` of it later.
 
     Those with the same `message` are sent in it together. Digests stand for its `receiver` and the
-    `server`. It is claimed while a process sends it, and tried again when it is `due`. With
-    `may_be_there` the server may have accepted it.
+    `server`. It is tried when it is `due`: a process that claims it puts that off while it sends.
+    With `may_be_there` the server may have accepted it.
     """
 
     whose: str
@@ -74,7 +74,6 @@ class Sending(Struct, forbid_unknown_fields=True, omit_defaults=True):
     server: str = ""
     tries: int = 0
     due: Time = ""
-    claimed_on: Time = ""
     accepted_on: Time = ""
     is_final: bool = False
     may_be_there: bool = False
@@ -83,15 +82,20 @@ class Sending(Struct, forbid_unknown_fields=True, omit_defaults=True):
     @property
     def is_unsent(self) -> bool:
         """Return whether it is certain that no server has accepted it."""
-        return not (self.accepted_on or self.claimed_on or self.may_be_there)
+        return not (self.accepted_on or self.may_be_there)
 
 
 class Claim(NamedTuple):
-    """A message that this process sends, with the settings of the tenant `whose`."""
+    """
+    A message that this process sends, with the settings of the tenant `whose`.
+
+    `may_be_there` says whether the server may have accepted it before.
+    """
 
     channel: str
     message: Message
     whose: str
+    may_be_there: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,17 +201,13 @@ class Outbox(Struct, forbid_unknown_fields=True, tag_field="form", tag=1):
     def claim(self, seen: Mapping[str, Seen], now: datetime, silent: set[str]) -> Claim | None:
         """Put what is to be sent into messages, and claim the next one that is due, if any is."""
         on = timestamp(now)
-        for sending in self.sendings:
-            began = sending.claimed_on
-            if began and not timestamp(now - _CLAIM) < began <= timestamp(now + _CLAIM):
-                sending.claimed_on, sending.may_be_there = "", True
         self._drop_needless(self._pairs(seen), now)
         pairs = self._pairs(seen)
         self._compose(pairs)
         self._remind(pairs, now)
         groups: dict[tuple[str, str], list[_Pair]] = defaultdict(list)
         for sending, part in self._pairs(seen):
-            if sending.message and not (sending.accepted_on or sending.claimed_on):
+            if sending.message and not sending.accepted_on:
                 groups[sending.channel, sending.message].append((sending, part))
         for (way, name), group in groups.items():
             first = group[0][0]
@@ -218,27 +218,28 @@ class Outbox(Struct, forbid_unknown_fields=True, tag_field="form", tag=1):
                 # NOTE: where the settings of an absent tenant lead by now nobody knows.
                 if _part(seen, sending.whose, sending.change) is None:
                     sending.message, sending.may_be_there = "", False
-            tries = first.tries + 1
+            claim = Claim(way, self._message(name, group, on), first.whose, first.may_be_there)
             for sending, _ in group:
-                sending.claimed_on, sending.tries = on, tries
-            return Claim(way, self._message(name, group, on), first.whose)
+                sending.due, sending.may_be_there = timestamp(now + _CLAIM), True
+            return claim
         return None
 
     def mark(self, claim: Claim, error: NotSentError | None, now: datetime) -> str:
         """Keep what became of a message; return the server that is not to be asked again."""
         server, silent = "", ""
         for sending in self._of(claim.channel, claim.message.id):
-            sending.claimed_on, server = "", sending.server
+            server, sending.tries = sending.server, sending.tries + 1
             if error is None:
                 sending.accepted_on, sending.may_be_there = timestamp(now), False
                 continue
             wait = _DAY if error.is_final else _FIRST_WAIT * 2 ** min(sending.tries - 1, 16)
             sending.due, sending.is_final = timestamp(now + min(wait, _DAY)), error.is_final
-            sending.may_be_there |= error.may_be_there
+            sending.may_be_there = error.may_be_there or claim.may_be_there
             silent = server if error.is_silent or error.is_gone else ""
         for sending in self.sendings if error is None else ():
-            # One that was accepted wakes the others of its server.
-            if sending.server == server and not sending.is_final:
+            # One that was accepted wakes the others of its server, unless one is being sent.
+            is_waiting = sending.due > timestamp(now + _CLAIM)
+            if sending.server == server and is_waiting and not sending.is_final:
                 sending.due = ""
         if error and error.is_gone and server:
             self.gone[server] = timestamp(now)
@@ -262,7 +263,7 @@ class Outbox(Struct, forbid_unknown_fields=True, tag_field="form", tag=1):
         needless = set()
         for sending, part in pairs:
             receiver, server = part.ways.get(sending.channel, ("", ""))
-            is_free = not (sending.accepted_on or sending.claimed_on)
+            is_free = not sending.accepted_on
             # Where settings lead elsewhere by now, nobody is named to the old receiver.
             if is_free and sending.message and sending.receiver != receiver:
                 sending.message, sending.may_be_there = "", False
@@ -313,7 +314,7 @@ class Outbox(Struct, forbid_unknown_fields=True, tag_field="form", tag=1):
             accepted = [sending for sending in last.values() if sending.accepted_on]
             is_due = any(s.accepted_on <= timestamp(now - _DAY) for s in accepted)
             if is_due and not any(s.reminds and not s.accepted_on for s in last.values()):
-                name = digest("reminder", way, receiver, timestamp(now))
+                name = digest("reminder", timestamp(now), *(s.change for s in accepted))
                 old = {id(sending) for sending in accepted if sending.reminds}
                 self.sendings = [s for s in self.sendings if id(s) not in old]
                 self.sendings += [

@@ -213,7 +213,7 @@ def test_a_problem_that_ended_before_it_was_accepted_is_never_sent(
     failing.post.act = act
     failing.round(DAY, THREE)
     if is_killed:
-        _rewrite(failing, due="", claimed_on="2026-11-25T12:00:00.000Z")
+        _rewrite(failing, due="2026-11-25T12:03:00.000Z", may_be_there=True)
     recover(failing)
     failing.post.act = lambda *_: None
     for _ in range(4):
@@ -545,7 +545,7 @@ def test_a_message_that_another_process_sends_is_left_to_it(failing: Desk) -> No
     def meanwhile(*_: object) -> None:
         failing.post.act = lambda *_: None
         with outbox.opened(failing.outbox) as opened:
-            assert opened.sendings[1].claimed_on
+            assert opened.sendings[1].may_be_there
         assert failing.round(0, ("acme",), is_alone=True) == []
 
     failing.post.act = meanwhile
@@ -560,7 +560,6 @@ def test_a_clock_that_was_ahead_stops_no_message(failing: Desk) -> None:
     right = failing.offset
     failing.round(DAY + 3_650 * DAY, THREE)
     failing.post.act, failing.offset = (lambda *_: None), right
-    _rewrite(failing, claimed_on="2036-11-25T12:00:00.000Z")
     failing.round(DAY, THREE)
 
     assert failing.post.told() == [failed(*THREE)]
