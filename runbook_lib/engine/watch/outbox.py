@@ -313,12 +313,16 @@ class Outbox(Struct, forbid_unknown_fields=True, tag_field="form", tag=1):
         for (way, receiver, server), last in told.items():
             accepted = [sending for sending in last.values() if sending.accepted_on]
             is_due = any(s.accepted_on <= timestamp(now - _DAY) for s in accepted)
-            if is_due and not any(s.reminds and not s.accepted_on for s in last.values()):
-                name = digest("reminder", timestamp(now), *(s.change for s in accepted))
+            if is_due:
+                name, due = digest("reminder", timestamp(now), *(s.change for s in accepted)), ""
+                # One that was refused lists what came since as well.
+                for sending in last.values():
+                    if sending.reminds and sending.is_unsent:
+                        name, due = sending.message, sending.due
                 old = {id(sending) for sending in accepted if sending.reminds}
                 self.sendings = [s for s in self.sendings if id(s) not in old]
                 self.sendings += [
-                    Sending(s.whose, s.change, way, name, receiver, server, reminds=True)
+                    Sending(s.whose, s.change, way, name, receiver, server, 0, due, reminds=True)
                     for s in accepted
                 ]
 

@@ -383,6 +383,30 @@ def test_a_reminder_is_for_each_receiver_and_goes_where_it_leads_now(failing: De
     ]
 
 
+def test_a_refused_reminder_lists_what_came_since(desk: Desk) -> None:
+    """What is due while it waits joins it: each receiver gets one a day."""
+
+    def bounce(*_: object) -> None:
+        raise NotSentError("(550) no", is_final=True)
+
+    desk.round()
+    desk.refuse_secret()
+    desk.round(DAY)
+    desk.answers["", "public-profile-is-live"] = finding(Outcome.FAILED, "It is not live.")
+    desk.round(HOUR)
+    desk.round(6 * MINUTE)
+    desk.post.act = bounce
+    desk.round(DAY - 2 * HOUR)
+    desk.round(HOUR)
+    desk.post.act = lambda *_: None
+    desk.post.told()
+    for _ in range(3):
+        desk.round(8 * HOUR + MINUTE)
+
+    ((_, _, both),) = desk.post.sent
+    assert len(both.changes) == 2
+
+
 def test_a_reminder_of_what_is_over_is_never_sent(failing: Desk) -> None:
     """One that was refused while it failed is dropped with the end."""
     failing.round(DAY, THREE)
@@ -532,6 +556,8 @@ def test_an_outbox_that_is_not_ours_is_left_alone(failing: Desk, kind: str, says
     for _ in range(2):
         said = failing.round(DAY, ("acme",))
         assert any(says in line for line in said)
+        with pytest.raises(SettingsError):
+            outbox.acknowledge("1", by="Ann", until="", note="", evidence="")
     assert (failing.post.tries, elsewhere.read_text()) == ([], '{"form":1}')
     assert not failing.kept().changes[0].shown_on
     failing.outbox.rename("away")
