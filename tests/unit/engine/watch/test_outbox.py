@@ -109,6 +109,19 @@ def test_what_goes_elsewhere_is_another_message(
     assert sorted(desk.post.told()) == sorted(told)
 
 
+def test_what_began_in_two_messages_ends_in_two(desk: Desk) -> None:
+    """Each end is in the thread of its beginning, also where both are seen at once."""
+    desk.round(0, ("acme", "beta"))
+    desk.refuse_secret("acme")
+    desk.round(DAY, ("acme", "beta"))
+    desk.refuse_secret("beta")
+    desk.round(HOUR, ("acme", "beta"))
+    recover(desk, ("acme", "beta"))
+
+    messages = [message for *_, message in desk.post.sent]
+    assert [message.thread for message in messages] == ["", "", *(m.id for m in messages[:2])]
+
+
 def test_another_reason_is_another_cause(failing: Desk) -> None:
     """Tenants whose changes read otherwise have a message each."""
     failing.answers["coda", SECRET_CHECK] = finding(Outcome.FAILED, "Else.", refuses=("app_id",))
@@ -392,16 +405,19 @@ def test_a_refused_reminder_lists_what_came_since(desk: Desk) -> None:
     desk.round()
     desk.refuse_secret()
     desk.round(DAY)
+    desk.post.act = bounce
+    desk.round(DAY)
+    desk.post.act = lambda *_: None
     desk.answers["", "public-profile-is-live"] = finding(Outcome.FAILED, "It is not live.")
     desk.round(HOUR)
     desk.round(6 * MINUTE)
     desk.post.act = bounce
-    desk.round(DAY - 2 * HOUR)
-    desk.round(HOUR)
+    desk.round(DAY - HOUR)
     desk.post.act = lambda *_: None
     desk.post.told()
-    for _ in range(3):
-        desk.round(8 * HOUR + MINUTE)
+    desk.round(HOUR + MINUTE)
+    assert desk.post.told() == []
+    desk.round(DAY)
 
     ((_, _, both),) = desk.post.sent
     assert len(both.changes) == 2
