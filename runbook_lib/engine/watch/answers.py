@@ -250,9 +250,9 @@ class Watched(Struct, forbid_unknown_fields=True, tag_field="form", tag=2):
     changes: list[Change] = []
 
     @property
-    def failing(self) -> set[str]:
-        """Return the ids of the changes for the worse that are not over."""
-        return {topic.change for topic in self.topics.values() if topic.change}
+    def lasting(self) -> set[str]:
+        """Return the ids of the changes for the worse, and of an outage, that are not over."""
+        return {self.outage, *(topic.change for topic in self.topics.values())} - {""}
 
     def save(self, path: Path) -> None:
         """Write it to `path`, atomically and durably."""
@@ -326,7 +326,7 @@ def mark_shown(path: Path, ids: Collection[str], on: str, *, needed: Collection[
         for change in watched.changes:
             if change.id in ids:
                 change.shown_on = change.shown_on or on
-        wanted = {*needed, *watched.failing}
+        wanted = {*needed, *watched.lasting}
         over = [change.id for change in watched.changes if change.shown_on]
         dropped = {*over[:-_MOST_SHOWN]} - wanted
         watched.changes = [change for change in watched.changes if change.id not in dropped]

@@ -66,7 +66,7 @@ def customer_changes(watched: Watched, look: Look, on: str) -> Iterator[Change]:
     if out:
         yield _change(Kind.FAILED, out, look, on, was=was[""])
     for began, topics in back.items():
-        ends = "" if began in watched.failing else began
+        ends = "" if began in watched.lasting else began
         yield _change(Kind.RECOVERED, topics, look, on, was=was[began], ends=ends)
 
 

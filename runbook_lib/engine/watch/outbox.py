@@ -105,7 +105,12 @@ class Part:
     change: Change
     document: Mapping[str, Any]
     ways: Mapping[str, tuple[str, str]]
-    is_failing: bool
+    is_lasting: bool
+
+    @property
+    def is_failing(self) -> bool:
+        """Return whether somebody is reminded of it; an outage is told of once."""
+        return self.is_lasting and self.change.kind is Kind.FAILED
 
 
 @dataclass(slots=True)
@@ -123,17 +128,17 @@ def key_of(run: Run) -> str:
 
 def seen_of(run: Run, watched: Watched, outbox: Outbox) -> Seen:
     """Return what may be sent of a tenant's changes: what is new, fails, or is in the outbox."""
-    seen, failing = Seen({change.id for change in watched.changes}), watched.failing
-    known = outbox.known.get(key_of(run), set())
+    seen, key = Seen({change.id for change in watched.changes}), key_of(run)
+    lasting = watched.lasting
+    wanted = lasting | {sending.change for sending in outbox.sendings if sending.whose == key}
     for change in watched.changes:
-        is_failing = change.id in failing and change.kind is Kind.FAILED
-        if not change.shown_on or is_failing or change.id in known:
+        if not change.shown_on or change.id in wanted:
             ways = {
                 name: (digest(name, *to.receiver), digest(name, to.server))
                 for name, to in addresses(run, change.person).items()
             }
             document = document_of(run, change, outbox.ack_of(change.id, change.ends))
-            seen.parts[change.id] = Part(change, document, ways, is_failing)
+            seen.parts[change.id] = Part(change, document, ways, change.id in lasting)
     return seen
 
 
@@ -177,7 +182,7 @@ class Outbox(Struct, forbid_unknown_fields=True, tag_field="form", tag=1):
         known, on = self.known, timestamp(now)
         for key, account in seen.items():
             for name, part in account.parts.items():
-                is_wanted = not part.change.shown_on or part.is_failing
+                is_wanted = not part.change.shown_on or part.is_lasting
                 if is_wanted and name not in known.get(key, ()):
                     # NOTE: one without a channel, so that it is known, and can be acknowledged.
                     self.sendings.append(Sending(key, name, "", accepted_on=on))
@@ -191,7 +196,7 @@ class Outbox(Struct, forbid_unknown_fields=True, tag_field="form", tag=1):
             account, part = seen.get(sending.whose), _part(seen, sending.whose, sending.change)
             if account is None or sending.change not in account.ids:
                 return account is not None
-            is_open = part is None or part.is_failing or not part.change.shown_on
+            is_open = part is None or part.is_lasting or not part.change.shown_on
             return not is_open and (sending.whose, sending.change) not in needed
 
         self.sendings = [sending for sending in self.sendings if not is_over(sending)]

@@ -23,6 +23,7 @@ from tests.unit.engine.watch.desk import (
     HOOK_SECRET,
     HOUR,
     MINUTE,
+    PROCEDURE,
     SECRET,
     SECRET_CHECK,
     SECRET_STEP,
@@ -107,6 +108,22 @@ def test_what_goes_elsewhere_is_another_message(
     desk.round(DAY, fleet)
 
     assert sorted(desk.post.told()) == sorted(told)
+
+
+def test_an_outage_and_its_end_are_a_message_each(desk: Desk) -> None:
+    """Of all tenants together, in one thread; it is no problem that anybody is reminded of."""
+    desk.round(0, THREE)
+    checks = [check.id for step in PROCEDURE.steps for check in step.checks]
+    desk.answers = {("", check): None for check in checks}
+    for wait in (HOUR, DAY, DAY, DAY, DAY):
+        desk.round(wait, THREE)
+    desk.answers.clear()
+    for wait in (HOUR, DAY, DAY):
+        desk.round(wait, THREE)
+    (_, _, began), (_, _, ended) = desk.post.sent
+
+    assert ended.thread == began.id
+    assert desk.post.told() == [failed(*THREE, kind="outage"), failed(*THREE, kind="outage_over")]
 
 
 def test_what_began_in_two_messages_ends_in_two(desk: Desk) -> None:
