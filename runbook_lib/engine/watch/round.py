@@ -156,12 +156,12 @@ class Round:
         for document in self.new if self._outbox else ():
             key = f"{document['connector']}/{document['tenant']}"
             ids.setdefault(key, set()).add(document["id"])
-        known = self._outbox.known if self._outbox else {}
+        known = (self._outbox or Outbox()).known
         for key, names in ids.items():
-            needed = known.get(key, ())
+            path, on = self._path(key), timestamp(self._now())
             # NOTE: what another process holds meanwhile is shown again, with the same id.
             with suppress(RunbookError, OSError):
-                mark_shown(self._path(key), names, timestamp(self._now()), needed=needed)
+                mark_shown(path, names, on, needed=known.get(key, ()))
 
     def send(self) -> Iterator[str]:
         """Send what is due; yield what was not accepted."""
@@ -279,13 +279,11 @@ class Round:
         """
         look = watch.look() if seconds is None else watch.look_at_customers(seconds)
         run, watched, key = watch.run, look.watched, key_of(watch.run)
-        outbox = self._outbox or Outbox()
+        outbox, now = self._outbox or Outbox(), self._now()
         self._codes.add(look.code)
-        self._seen[key] = seen_of(run, watched, outbox)
-        self._rows[key] = _row(run, watched, outbox)
-        since = timestamp(self._now() - _ON_PAGE)
+        self._seen[key], self._rows[key] = seen_of(run, watched, outbox), _row(run, watched, outbox)
         for change in watched.changes:
-            if change.shown_on and change.on < since:
+            if change.shown_on and change.on < timestamp(now - _ON_PAGE):
                 continue
             document = document_of(run, change, outbox.ack_of(change.id, change.ends))
             self._recent[key, change.id] = document

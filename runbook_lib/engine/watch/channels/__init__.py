@@ -31,7 +31,7 @@ def require_whole(run: Run) -> None:
 def addresses(run: Run, person: str) -> dict[str, Address]:
     """Return, for each channel that is set, who gets a message about a step that `person` has."""
     known = {**run.values, **run.settings.secrets}
-    whole = (channel for channel in CHANNELS.values() if all(map(known.get, channel.settings)))
+    whole = [channel for channel in CHANNELS.values() if all(map(known.get, channel.settings))]
     return {channel.name: channel.address(run, person) for channel in whole}
 
 
