@@ -21,8 +21,8 @@ from runbook_lib.core.state import History, RunState, fold
 from runbook_lib.core.step_record import step_record
 from runbook_lib.core.words import Subject
 from runbook_lib.engine.run import Run
-from runbook_lib.engine.watch import open_watch
-from runbook_lib.engine.watched import read_watched
+from runbook_lib.engine.watch.answers import read_watched
+from runbook_lib.engine.watch.look import Watch, open_watched
 from runbook_lib.evidence.record import Record
 from tests.runs.conftest import outcomes, step_of
 from tests.support.journals import chained, lines_of
@@ -435,9 +435,10 @@ def test_who_asked_for_a_check_changes_no_status_and_no_watch(
         del said["next"]
         (given,) = (e["data"]["parameters"] for e in lines if e["type"] == EventType.RUN_STARTED)
         known = {name: value for name, value in given.items() if name in settings}
-        watch = open_watch(PROCEDURE, known, **where, clock=lambda: now)
+        run = open_watched(PROCEDURE, known, **where, clock=lambda: now)
+        watch = Watch(run)
         look, seen = watch.look(), to_builtins(read_watched(watch.path))
-        watch.run.close()
+        run.close()
         steps = [step.id for step in asked]
         asked.clear()
         return status.exit_code, said, look.code, steps, seen
