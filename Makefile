@@ -8,6 +8,8 @@ WORKERS ?= 2
 # Tests that start browsers, kernels and commands wait more than they compute, so they run beside
 # those that compute.
 WAITING ?= 2
+# What `others` runs of its tests: all.
+SELECTED =
 SIDE_BY_SIDE = $(MAKE) --no-print-directory --jobs=2 --output-sync=target
 # Tests that mirror the product's rooms, and those of the sandbox.
 UNITS = tests/unit tests/sandbox
@@ -46,7 +48,7 @@ walks: $(VENV)/.installed-tests programs  ## a run of each scenario, a walk in a
 	$(BIN)/python -m pytest $(WALKS) $(AS_WRITTEN)
 
 others: $(VENV)/.installed-tests programs  ## every test beside the unit tests
-	$(BIN)/python -m pytest $(OTHERS) $(SLOWEST)
+	$(BIN)/python -m pytest $(OTHERS) $(SELECTED) $(SLOWEST)
 
 # Every command with every odd file, every client with every hostile answer, every point of a kill.
 matrices: $(VENV)/.installed-tests programs  ## the whole of what other runs only sample
@@ -74,8 +76,8 @@ quick: $(VENV)/.installed-tests  ## unit tests and the sandbox's, without covera
 
 check: lint types rooms tests matrices wheel  ## what CI runs
 
-tests: $(VENV)/.installed-tests programs  ## every test; unit tests once, with the branches that they cover
-	@$(SIDE_BY_SIDE) coverage others
+tests: $(VENV)/.installed-tests programs  ## all but matrices; unit tests once, with the branches that they cover
+	@$(SIDE_BY_SIDE) coverage others SELECTED='-m "not matrix"'
 
 wheel: $(VENV)/.installed  ## build the wheel, and run what it installs in an empty environment
 	.ci/wheel
