@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from runbook_lib.config.attestations import check_subjects, read_words
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.connectors.registry import practice_words
@@ -59,6 +61,7 @@ def test_attestations_of_a_fleet_are_about_each_app(tmp_path: Path) -> None:
         assert [word.step for word in read] == expected
 
 
+@pytest.mark.costly("looks at ten tenants, three times")
 def test_a_fleets_watch_asks_little_more_than_it_must() -> None:
     """
     Each daily look asks at most 1.2 times as often as there are facts, and every day the same.

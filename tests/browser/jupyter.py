@@ -59,11 +59,17 @@ _FRAME = ("title", "parameters", "open", "finish")
 NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 # `SCREENSHOTS=folder` saves the README's screenshots.
 _PICTURES = os.environ.get("SCREENSHOTS")
+# A picture shows where evidence is in a project, not where that is on this machine.
+_WITHOUT_FOLDER = """document.querySelectorAll("code").forEach(code => {
+    if (code.textContent.startsWith("/") && code.textContent.includes("/evidence/"))
+        code.textContent = code.textContent.replace(/^.*\\/evidence\\//, "evidence/");
+})"""
 
 
 def keep_picture(page: Page, name: str) -> None:
     """Save a screenshot if `SCREENSHOTS` is set."""
     if _PICTURES:
+        page.evaluate(_WITHOUT_FOLDER)
         page.screenshot(path=Path(_PICTURES) / f"{name}.png")
 
 

@@ -432,6 +432,7 @@ def test_jupyterlab_refuses_requests_of_other_origins(jupyterlab: Lab) -> None:
     assert is_untouched(jupyterlab)
 
 
+@pytest.mark.costly("browser and server of this file end with it")
 def test_the_page_for_a_second_person_opens_nothing_without_its_link(app: Lab) -> None:
     """An address that was never given is refused, as is a foreign name or another site's form."""
 

@@ -270,6 +270,7 @@ def test_the_header_stays_small(page: Page, axe: str) -> None:
     expect(page.locator(".rb-panel:focus")).to_have_attribute("data-number", number)
 
 
+@pytest.mark.costly("a whole run, and the browser and server of this file end with it")
 def test_the_end_says_that_customers_can_connect(app: Lab, page: Page, axe: str) -> None:
     """When all is done and sealed, the page says so, after a reload too, and what to watch."""
 

@@ -278,6 +278,7 @@ class TestFromNothingToACompleteRecord:
         assert walk.check("fb-08-redirect-uri") == "verified"
         walk.keep_picture(REVIEW_STEP, "walkthrough-waiting")
 
+    @pytest.mark.costly("starts kernel and server again, days later")
     def test_everything_is_kept_until_days_later(self, story: Story) -> None:
         """
         A restart of JupyterLab keeps the notebook and the values; it names nobody.
@@ -433,6 +434,7 @@ class TestFromNothingToACompleteRecord:
         attachments = [each for step in record["steps"] for each in step["attachments"]]
         assert [each["name"] for each in attachments] == ["screen.png", "answer.json"]
 
+    @pytest.mark.costly("browser and JupyterLab of the whole walk end with it")
     def test_the_sealed_bundle_is_linked_and_its_report_opens(self, story: Story) -> None:
         """
         The bundle has the same outcomes as that run, and its link has the server's prefix.

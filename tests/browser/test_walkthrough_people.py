@@ -155,6 +155,7 @@ def test_a_second_person_says_no(pair: Pair) -> None:
         expect(panel).to_contain_text("(It does not open)")
 
 
+@pytest.mark.costly("two browsers, and JupyterLab of this file ends with it")
 def test_a_second_person_confirms_by_a_link(pair: Pair, browser: Browser, axe: str) -> None:
     """
     The link opens that one step without a login, and works once.

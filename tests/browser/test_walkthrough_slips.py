@@ -171,6 +171,7 @@ def test_a_doubtful_value_is_used_only_by_who_is_sure(walk: Walk) -> None:
     expect(panel.locator('[data-action="save"]')).to_be_visible()
 
 
+@pytest.mark.costly("browser and JupyterLab of this file end with it")
 def test_a_tab_that_is_closed_asks_before_typed_text_is_lost(walk: Walk) -> None:
     """
     JupyterLab's own *Close Tab* names what was typed. Who stays keeps it.

@@ -162,6 +162,7 @@ def test_doctor_finds_what_is_missing(folder: Path) -> None:
     assert result.returncode == 2
 
 
+@pytest.mark.costly("papermill's own engine with a kernel, three times")
 def test_plain_papermill_works_and_says_when_a_step_failed(
     sandbox: Any, env_file: Path, tmp_path: Path
 ) -> None:
