@@ -401,6 +401,7 @@ def test_a_page_is_accessible_and_marked(
     assert violations(page, axe) == []
 
 
+@pytest.mark.costly("visits each page that no other test has, and the browser ends with it")
 @pytest.mark.matrix(0)
 def test_every_template_is_tested(visit: Callable[[str], Visitor]) -> None:
     """Each template is shown by one of the pages above."""
