@@ -472,6 +472,7 @@ def test_an_interrupted_wait_loses_no_tenant(folder: Path, monkeypatch: pytest.M
     """Ctrl-C while results are read leaves each tenant with the pool, which then ends them."""
 
     def interrupted(_: Any) -> Done:
+        eventually((folder / "begun").exists)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(module, "_STOP_SECONDS", _PATIENCE_SECONDS)
@@ -479,7 +480,7 @@ def test_an_interrupted_wait_loses_no_tenant(folder: Path, monkeypatch: pytest.M
     with monkeypatch.context() as patch:
         patch.setattr(module._Tenant, "done", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            list(pool.run([[REQUEST], [performing("time.sleep(60)")]]))
+            list(pool.run([[REQUEST], [performing("Path('begun').touch(); time.sleep(60)")]]))
 
     assert sorted(done.event["event"] for done in pool.stop()) == ["finished", "refused"]
 
