@@ -34,11 +34,11 @@ run: $(VENV)/.installed  ## practise the whole procedure headless, against the e
 lab: $(VENV)/.installed  ## open the walkthrough in JupyterLab
 	$(BIN)/runbook lab
 
-test: $(VENV)/.installed-tests programs  ## what to run before a commit: six minutes on two idle cores
+test: $(VENV)/.installed-tests programs  ## what to run before a commit: nine minutes on two idle cores
 	@echo "Unit tests; beside them a run of each scenario, a walk in a browser, and Facebook's own client" \
-		"against the sandbox. About 6 minutes on two idle cores; each part prints when it ends."
+		"against the sandbox. About 9 minutes on two idle cores; each part prints when it ends."
 	@echo "make check adds all browsers, kills, fleets, archives, clients, whole matrices, lint, types," \
-		"coverage and the wheel: about 28 minutes."
+		"coverage and the wheel: about 36 minutes."
 	@$(SIDE_BY_SIDE) units walks
 
 units: $(VENV)/.installed-tests  ## unit tests and the sandbox's
