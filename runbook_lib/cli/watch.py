@@ -112,7 +112,7 @@ WATCH_COMMANDS = (watch,)
 
 
 def _look_on(look: Callable[[], ExitCode]) -> None:
-    """Look every five minutes; after the first look a mistake is said, and ends nothing."""
+    """Look every five minutes; after the first look, print a mistake and go on."""
     from runbook_lib.cli.paragraphs import say
 
     has_looked = False

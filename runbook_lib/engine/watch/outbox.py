@@ -109,7 +109,7 @@ class Part:
 
     @property
     def is_failing(self) -> bool:
-        """Return whether somebody is reminded of it; an outage is told of once."""
+        """Return whether reminders list it; they list no outage."""
         return self.is_lasting and self.change.kind is Kind.FAILED
 
 
@@ -160,7 +160,7 @@ class Outbox(Struct, forbid_unknown_fields=True, tag_field="form", tag=1):
 
     @property
     def known(self) -> dict[str, set[str]]:
-        """Return by tenant the changes of which it has sendings."""
+        """Return the changes that it has sendings of, by tenant."""
         known = defaultdict(set)
         for sending in self.sendings:
             known[sending.whose].add(sending.change)
@@ -310,12 +310,12 @@ class Outbox(Struct, forbid_unknown_fields=True, tag_field="form", tag=1):
 
     def _remind(self, pairs: list[_Pair], now: datetime) -> None:
         """Make a reminder for each receiver of what was said a day ago, and nobody knows of."""
-        told: dict[tuple[str, ...], dict[tuple[str, str], Sending]] = defaultdict(dict)
+        sent: dict[tuple[str, ...], dict[tuple[str, str], Sending]] = defaultdict(dict)
         for sending, part in pairs:
             way = sending.channel
             if way in part.ways and part.is_failing and not self._is_known(sending, now):
-                told[way, *part.ways[way]][sending.whose, sending.change] = sending
-        for (way, receiver, server), last in told.items():
+                sent[way, *part.ways[way]][sending.whose, sending.change] = sending
+        for (way, receiver, server), last in sent.items():
             accepted = [sending for sending in last.values() if sending.accepted_on]
             is_due = any(s.accepted_on <= timestamp(now - _DAY) for s in accepted)
             if is_due:
@@ -410,7 +410,7 @@ def acknowledge(ident: str, *, by: str, until: str, note: str, evidence: str) ->
     """
     Keep that a person knows of a change or message, and return the tenants whose it is.
 
-    Raises `SettingsError` if there is none, or a text cannot be used; then nothing is written.
+    Raises `SettingsError` for an unknown ID or a text that cannot be used, and writes nothing.
     """
     try:
         ack = Ack(visible(by), timestamp(utc_now()), until, visible(note))

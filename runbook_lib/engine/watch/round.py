@@ -1,8 +1,8 @@
 """
 A round of a watch over tenants, one or thousands: look, show, send, ping, write the page, seal.
 
-The tenants share their connections. Whatever breaks for one of them, or in one message, is said and
-stops no other.
+The tenants share their connections. When something breaks for one of them, or in one message, the
+round names it and goes on with the others.
 """
 
 from __future__ import annotations

@@ -153,7 +153,7 @@ def test_without_once_it_goes_on(desk: Desk, monkeypatch: pytest.MonkeyPatch) ->
     """
     The loop looks every five minutes until it is interrupted.
 
-    Once it has looked, a mistake is said, and the next look goes on; before that it ends.
+    After the first look it prints a mistake and goes on; before that it ends.
     """
     lines, waits = desk.env.read_text(), []
 

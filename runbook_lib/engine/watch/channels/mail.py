@@ -93,7 +93,7 @@ def _receiver(run: Run, person: str) -> str:
 
 
 class _BoundedFile:
-    """The answers of a server, of which only so much is read."""
+    """The answers of a server; it reads a bounded part of them."""
 
     def __init__(self, file: Any) -> None:
         self._file, self._left = file, _MOST_BYTES

@@ -489,7 +489,7 @@ def test_a_kill_at_any_write_loses_no_tenant(
     failing: Desk, monkeypatch: pytest.MonkeyPatch, moves: bool, is_written: bool
 ) -> None:
     """
-    Killed before or after each write of a round, each tenant is told of once or under the same id.
+    After a kill before or after any write, each tenant's message comes once, or again with its id.
 
     Only a kill between acceptance and our line repeats a message.
     """
