@@ -32,6 +32,7 @@ from runbook_lib.core.procedure import Procedure
 from runbook_lib.core.redaction import Secret
 from runbook_lib.engine.cells import Child
 from runbook_lib.engine.headless import RunListener, RunRequest, RunResult, run_tenant, step_results
+from runbook_lib.engine.run import Run
 from runbook_lib.errors import RunbookError, SealingError, describe_error
 from runbook_lib.evidence.fleet_run import FleetRun
 
@@ -67,6 +68,23 @@ class ProcessRequest:
     is_once: bool = False
     fleet: FleetRun | None = None
     mode: Mode = Mode.HEADLESS
+
+    @classmethod
+    def of(cls, run: Run, mode: Mode = Mode.HEADLESS) -> ProcessRequest:
+        """Return the request to run the tenant of `run` with its settings."""
+        return cls(
+            connector=run.procedure.id,
+            tenant=run.tenant,
+            evidence=str(run.evidence.absolute()),
+            env_file=str(run.env_file) if run.env_file.is_file() else "",
+            given=run.settings.values,
+            secrets={
+                item.variable_for(run.procedure.id): run.settings.secrets[item.name]
+                for item in run.inputs
+                if item.name in run.settings.secrets
+            },
+            mode=mode,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,22 +29,8 @@ def seal_evidence(run: Run, *, on_wait: Callable[[str], None] = lambda _: None) 
     Calls `on_wait` with a message while it waits for another run. Raises
     `SealingError` if there is no bundle.
     """
-    secrets = {
-        item.variable_for(run.procedure.id): run.settings.secrets[item.name]
-        for item in run.inputs
-        if item.name in run.settings.secrets
-    }
-    request = ProcessRequest(
-        connector=run.procedure.id,
-        tenant=run.tenant,
-        evidence=str(run.evidence.absolute()),
-        env_file=str(run.env_file) if run.env_file.is_file() else "",
-        given=run.settings.values,
-        secrets=secrets,
-        mode=Mode.WALKTHROUGH,
-    )
     try:
-        return run_in_process(request, on_wait=on_wait)
+        return run_in_process(ProcessRequest.of(run, Mode.WALKTHROUGH), on_wait=on_wait)
     except SealingError as error:
         message, advice = (run.redactor.redact(text) for text in (str(error), error.diagnostics()))
         raise SealingError(message, next_step=advice) from None

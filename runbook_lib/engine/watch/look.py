@@ -223,23 +223,11 @@ class Watch:
         if not self.is_to_seal(before, every_days):
             return ""
         run, now = self.run, self.run.clock()
-        request = ProcessRequest(
-            connector=run.procedure.id,
-            tenant=run.tenant,
-            evidence=str(run.evidence.absolute()),
-            env_file=str(run.env_file) if run.env_file.is_file() else "",
-            given=run.settings.values,
-            secrets={
-                item.variable_for(run.procedure.id): run.settings.secrets[item.name]
-                for item in run.inputs
-                if item.name in run.settings.secrets
-            },
-        )
         failed_on = timestamp(now)
         try:
             # NOTE: a practice server must not get settings of real runs.
             withheld = known_variables() if run.is_sandbox else ()
-            bundle = str(run_in_process(request, withheld=withheld).bundle)
+            bundle = str(run_in_process(ProcessRequest.of(run), withheld=withheld).bundle)
             failed_on = ""
         finally:
             with watched_alone(self.path):
