@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from facebook_cyclr_sandbox.base_world import the_app
@@ -47,6 +48,7 @@ def _leads_to(walk: Walk, step: str) -> None:
     expect(walk.panel(step).locator(".rb-fold")).not_to_contain_text("later")
 
 
+@pytest.mark.costly("a walk through all steps, whose browser ends with it")
 def test_who_follows_next_meets_each_step_in_time(page: Page, serve: Serve) -> None:
     """
     With Business Verification waiting, Next goes on to what can be done, and comes back.
