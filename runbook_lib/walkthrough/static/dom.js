@@ -161,6 +161,26 @@ function watchServer(model, howToStart) {
 // The cell around `node`; voila wraps each cell in one more node.
 function cellOf(node) { return node.closest("[cell-index]") || node.closest(".jp-Cell"); }
 
+// What is around the panels has its look by classes and states that are written on its cells. With
+// `:has()` the browser would search the whole page whenever anything in it changes.
+function markCell(node, name, states = {}) {
+  const cell = node && markedCell(node);
+  cell?.classList.add(name);
+  if (cell) Object.assign(cell.dataset, states);
+}
+
+// Acts once `root`, which is drawn before it is in the page, is there. Returns a function that forgets it.
+function whenPlaced(root, act) {
+  let frame = 0;
+  const look = () => { if (root.isConnected) act(); else frame = requestAnimationFrame(look); };
+  frame = requestAnimationFrame(look);
+  return () => cancelAnimationFrame(frame);
+}
+
+function forgetMark(node, name) { (node && markedCell(node))?.classList.remove(name); }
+
+function markedCell(node) { return node.closest(".jp-Cell") || node.querySelector(".jp-Cell"); }
+
 // Opens a step, scrolls to it and focuses its panel; without a panel, to its heading. Where nobody
 // asked for it, the step is open while its own view says that it is next: each panel hears of a
 // change at its own time. Returns what the person has to do first, or an empty string.

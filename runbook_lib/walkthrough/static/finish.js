@@ -162,9 +162,11 @@ function render({ model, el }) {
   };
   model.on("msg:custom", hear);
   const forgetNext = standAtNext(model);
+  const forgetPlace = whenPlaced(finish.root, () => markCell(finish.root, "rb-cell"));
   const forgetServer = listen(SERVER, draw);
   return () => {
     forgetNext();
+    forgetPlace();
     forgetServer();
     model.off("msg:custom", hear);
     finish.stop();

@@ -8,6 +8,7 @@ const NUMBER = /(?<=^|[:,] |steps? )(\d+[a-z]?)(?=[,:.;]|$)/m;
 
 function stick(root) {
   cellOf(root)?.classList.add("rb-sticky");
+  markCell(root, "rb-cell");
 }
 
 // The target of a jump must not be hidden by the header, which grows on a narrow page.
@@ -116,12 +117,16 @@ class Header {
     } else if (settled > 0 && !this.hasAskedBegin) {
       this.showBegin(false, { isAsked: false });
     }
+    this.markBegin();
   }
+
+  markBegin() { markCell(beginHeading(), "rb-begin", { open: this.root.dataset.begin }); }
 
   showBegin(isShown, { isAsked = true } = {}) {
     this.hasAskedBegin ||= isAsked;
     this.root.dataset.begin = String(isShown);
     this.begin.setAttribute("aria-expanded", String(isShown));
+    this.markBegin();
     if (isAsked && isShown) cellOf(beginHeading())?.scrollIntoView({ block: "start" });
   }
 
@@ -193,7 +198,10 @@ class Header {
     this.sittings = element("ol", { class: "rb-steps" });
     this.side = element("nav", { class: "rb rb-side", "aria-label": "Parts of the set-up" }, this.sittings);
     const wide = matchMedia(WIDE);
-    const follow = () => { this.side.hidden = !wide.matches; };
+    const follow = () => {
+      this.side.hidden = !wide.matches;
+      this.root.dataset.beside = String(wide.matches);
+    };
     document.body.append(this.side);
     wide.addEventListener("change", follow);
     follow();
@@ -273,11 +281,13 @@ function render({ model, el }) {
   const forgetHeld = listen(SERVER, draw);
   const forgetServer = watchServer(model, () => header.howToStart());
   draw();
-  requestAnimationFrame(() => stick(header.root));
+  const forgetPlace = whenPlaced(header.root, () => stick(header.root));
   const forgetSize = measure(header.root);
   return () => {
     forgetSize();
     header.forgetWidth();
+    forgetPlace();
+    if (!document.querySelector(".rb-header")) forgetMark(beginHeading(), "rb-begin");
     forgetKernel();
     forgetPerson();
     forgetLeaving();

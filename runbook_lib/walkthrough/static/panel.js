@@ -19,9 +19,6 @@ function redirectOf(url) {
   return url ? new URL(url).searchParams.get("redirect_uri") ?? "" : "";
 }
 
-// Without `:has` the text above a folded panel would stay: then every step stays open.
-const CAN_FOLD = CSS.supports("selector(:has(*))");
-
 class Panel {
   constructor(model, el) {
     this.model = model;
@@ -78,7 +75,21 @@ class Panel {
       if (isAsked) this.hasActed = model.get("view").finished + 1;
     };
     window.addEventListener("focus", look);
-    this.forget.push(() => window.removeEventListener("focus", look));
+    // Cells may move.
+    const seen = new ResizeObserver(() => this.markCells());
+    seen.observe(this.root);
+    this.forget.push(() => window.removeEventListener("focus", look), () => seen.disconnect(),
+      whenPlaced(this.root, () => this.markCells()));
+  }
+
+  // The cell above it is the step's title and text; together they look like one card.
+  markCells() {
+    const { open, outcome, inPart } = this.root.dataset;
+    const title = cellOf(this.root)?.previousElementSibling;
+    markCell(this.root, "rb-cell", { open });
+    if (this.title !== title) forgetMark(this.title, "rb-title");
+    markCell(title, "rb-title", { open, outcome, inPart });
+    this.title = title;
   }
 
   // A form says something else once the step has gone on; what is being recorded is recorded first.
@@ -103,7 +114,7 @@ class Panel {
 
   // --- one step open ---------------------------------------------------------
   // Open is what the person opened, else what comes next.
-  get isOpen() { return !CAN_FOLD || (this.fold ?? this.model.get("view").is_current); }
+  get isOpen() { return this.fold ?? this.model.get("view").is_current; }
 
   // What comes next is open by itself, so that it folds by itself.
   decided(isOpen) { return isOpen && this.model.get("view").is_current ? undefined : isOpen; }
@@ -472,6 +483,7 @@ class Panel {
     this.root.dataset.step = view.id;
     this.root.dataset.number = view.number;
     this.root.dataset.open = String(this.isOpen);
+    this.markCells();
     this.line.setAttribute("aria-expanded", String(this.isOpen));
     redraw(this.line, [this.isOpen, view.outcome, view.icon, view.label, view.since, view.limits, view.warnings, view.busy_since], () => [
       element("span", { class: "rb-badge", "data-outcome": view.outcome }, view.outcome === "not_run" ? view.label : `${view.icon} ${view.label}`),
@@ -697,6 +709,9 @@ class Panel {
   stop() {
     clearInterval(this.timer);
     for (const forget of this.forget) forget();
+    // Its cell may have run again by now.
+    const panel = document.getElementById(this.root.id);
+    if (!panel || panel === this.root) forgetMark(this.title, "rb-title");
   }
 }
 

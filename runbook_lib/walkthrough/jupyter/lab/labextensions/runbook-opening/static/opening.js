@@ -8,6 +8,7 @@
   const RUN_ALL = "notebook:run-all-cells";
   const STARTING = "rb-starting";
   const NOTEBOOK = "rb-notebook";
+  const AT_WORK = "rb-at-work"; // while it is in front
 
   const style = document.createElement("link");
   style.rel = "stylesheet";
@@ -31,6 +32,7 @@
         widget.context?.ready.then(() => {
           if (isRunbook(widget) && !widget.hasClass(NOTEBOOK)) ask(widget);
           widget.toggleClass(NOTEBOOK, isRunbook(widget));
+          document.body.classList.toggle(AT_WORK, isRunbook(shell.currentWidget));
         });
       }
     };
