@@ -135,7 +135,7 @@ def _wrong(
 ) -> list[str]:
     """Return what was lost, and what came again though something else came in between."""
     with opened(desk.folder / "evidence" / MESSAGES_NAME) as outbox:
-        unsent = [sending for sending in outbox.sendings if not sending.accepted_on]
+        unsent = [letter for letter in outbox.letters if letter.changes and not letter.accepted_on]
     expected = [f"<{change.id}@acme.example>" for change in changes]
     expected += [f"msg_{change.id}" for change in changes]
     return [
@@ -143,7 +143,7 @@ def _wrong(
         *(f"unknown: {name}" for name in messages if name not in expected),
         *(f"late again: {name}" for name in set(messages) if messages.count(name) > 1),
         *(f"not shown: {change.id}" for change in changes if change.id not in printed),
-        *(f"still to be sent: {sending.change}" for sending in unsent),
+        *(f"still to be sent: {letter.changes}" for letter in unsent),
         *(f"forged: {signature}" for signature in desk.post.forged),
     ]
 

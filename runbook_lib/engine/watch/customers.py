@@ -32,7 +32,7 @@ def unconfirmed(watched: Watched) -> list[str]:
     return [ident for ident, topic in _watched_accounts(watched).items() if topic.candidate]
 
 
-def customer_changes(watched: Watched, look: Look, on: str) -> Iterator[Change]:
+def customer_changes(watched: Watched, look: Look, on: str, tenant: str) -> Iterator[Change]:
     """Keep what a look saw, and yield one change for all who are out, and one for all back."""
     out: dict[str, Topic] = {}
     back: dict[str, dict[str, Topic]] = defaultdict(dict)
@@ -64,10 +64,10 @@ def customer_changes(watched: Watched, look: Look, on: str) -> Iterator[Change]:
         if not (is_out or topic.candidate):
             del watched.topics[f"{CUSTOMERS}/{ident}"]
     if out:
-        yield _change(Kind.FAILED, out, look, on, was=was[""])
+        yield _change(Kind.FAILED, out, look, on, was=was[""], tenant=tenant)
     for began, topics in back.items():
         ends = "" if began in watched.lasting else began
-        yield _change(Kind.RECOVERED, topics, look, on, was=was[began], ends=ends)
+        yield _change(Kind.RECOVERED, topics, look, on, was=was[began], tenant=tenant, ends=ends)
 
 
 def _watched_accounts(watched: Watched) -> dict[str, Topic]:
@@ -77,7 +77,14 @@ def _watched_accounts(watched: Watched) -> dict[str, Topic]:
 
 
 def _change(
-    kind: Kind, topics: dict[str, Topic], look: Look, on: str, *, was: set[str], ends: str = ""
+    kind: Kind,
+    topics: dict[str, Topic],
+    look: Look,
+    on: str,
+    *,
+    tenant: str,
+    was: set[str],
+    ends: str = "",
 ) -> Change:
     """Return the change of these accounts; one for the worse stays open in each."""
     is_worse = kind is Kind.FAILED
@@ -86,7 +93,7 @@ def _change(
     names = [f"{account.name} ({account.id})".strip() for account in known]
     more = f" and {len(names) - _MOST_NAMED:,} more" * (len(names) > _MOST_NAMED)
     change = Change(
-        id=digest(*look.of, kind, on, *topics),
+        id=digest(tenant, *look.of, kind, on, *topics),
         kind=kind,
         on=on,
         since=min(answer.on for answer in answers),

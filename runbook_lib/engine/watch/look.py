@@ -144,7 +144,7 @@ class Watch:
                 watched.unsealed_since = on
             changes = [
                 *causes.changes(confirmed, watched, on),
-                *_outage(watched, now),
+                *_outage(self.run, watched, now),
                 *self._reminders(state, watched, now),
             ]
             if steps or changes:
@@ -193,7 +193,7 @@ class Watch:
             seen, unanswered = None, run.redactor.redact(str(error))
         with watched_alone(self.path):
             watched, on = read_watched(self.path), timestamp(run.clock())
-            changes = list(customer_changes(watched, seen, on)) if seen else []
+            changes = list(customer_changes(watched, seen, on, run.tenant)) if seen else []
             for change in changes:
                 change.reason = run.redactor.redact_remote(change.reason)
             if not again:
@@ -201,7 +201,7 @@ class Watch:
                 topic = watched.topics.setdefault(CUSTOMERS, Topic())
                 topic.unanswered = unanswered or " ".join(seen.notes if seen else ())
                 topic.unanswered_since = topic.silent_since(on) if topic.unanswered else ""
-            watched.changes += [*changes, *_outage(watched, run.clock())]
+            watched.changes += [*changes, *_outage(run, watched, run.clock())]
             watched.save(self.path)
         return Look(len(seen.accounts) if seen else 0, watched)
 
@@ -368,7 +368,7 @@ def _words_of(state: RunState, watched: Watched, on: str) -> Iterator[Confirmed]
             yield Confirmed(key, step, topic, was, topic.known)
 
 
-def _outage(watched: Watched, now: datetime) -> Iterator[Change]:
+def _outage(run: Run, watched: Watched, now: datetime) -> Iterator[Change]:
     """Yield that something has not been answered for a day, or that everything is again."""
     topics = watched.topics.values()
     failures = [topic.known.reason for topic in topics if topic.change and topic.known]
@@ -384,7 +384,7 @@ def _outage(watched: Watched, now: datetime) -> Iterator[Change]:
     if oldest and not watched.outage:
         since = oldest.unanswered_since
         if now - datetime.fromisoformat(since) >= _OUTAGE:
-            watched.outage = digest("outage", since)
+            watched.outage = digest("outage", run.tenant, run.procedure.id, since)
             reason = oldest.unanswered
             yield made(id=watched.outage, kind=Kind.OUTAGE, since=since, reason=reason)
     elif not oldest and watched.outage:

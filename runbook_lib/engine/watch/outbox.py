@@ -1,23 +1,24 @@
 """
 The outbox of a watch: which change was sent in which message, in one file of the evidence folder.
 
-Changes with one cause and one receiver are put into one message at the moment of sending. A message
-is claimed before it is sent and marked after that, each under the lock of the file, which is free
-meanwhile. After a kill in between it is sent again, with the same id.
+Changes with one cause and one receiver are put into one message at the moment of sending. All that
+is due is claimed at once, sent, and marked at once, each under the lock of the file, which is free
+meanwhile. After a kill in between a message is sent again, with the same id.
 """
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from runbook_lib.config.settings import visible
 from runbook_lib.config.workspace import evidence_folder
@@ -43,8 +44,9 @@ MESSAGES_NAME = "messages.json"
 # So long another process is waited for, which reads and writes the file.
 LOCK_SECONDS = 30.0
 _FIRST_WAIT, _DAY = timedelta(minutes=5), timedelta(days=1)
-# So long a process has to send a message that it claimed; after that it was killed.
-_CLAIM = timedelta(minutes=3)
+# A process sends for so long what it claimed, begins no further message, and marks. A claim lasts
+# longer than that and the longest message; who holds an older one was killed.
+_SENDING_SECONDS, _CLAIM = 10.0, timedelta(minutes=3)
 _MODE = 0o600
 
 
@@ -57,21 +59,21 @@ class Ack(Struct, forbid_unknown_fields=True):
     note: str = ""
 
 
-class Sending(Struct, forbid_unknown_fields=True, omit_defaults=True):
+class Letter(Struct, forbid_unknown_fields=True, omit_defaults=True):
     """
-    How one change of a tenant is sent in one channel; one `reminds` of it later.
+    A message in one channel about `changes`, each with the tenant whose it is.
 
-    Those with the same `message` are sent in it together. Digests stand for its `receiver` and the
+    Without an `id` it waits to be put into a message. Digests stand for its `receiver` and the
     `server`. It is tried when it is `due`: a process that claims it puts that off while it sends.
-    With `may_be_there` the server may have accepted it.
+    With `may_be_there` the server may have accepted it. One that `reminds` has no changes: it
+    lists what still fails when it is sent. One without a channel only keeps that it was seen.
     """
 
-    whose: str
-    change: str
     channel: str
-    message: str = ""
     receiver: str = ""
     server: str = ""
+    id: str = ""
+    changes: list[tuple[str, str]] = []
     tries: int = 0
     due: Time = ""
     accepted_on: Time = ""
@@ -80,22 +82,25 @@ class Sending(Struct, forbid_unknown_fields=True, omit_defaults=True):
     reminds: bool = False
 
     @property
+    def place(self) -> tuple[str, str, str]:
+        """Return where it goes."""
+        return self.channel, self.receiver, self.server
+
+    @property
     def is_unsent(self) -> bool:
         """Return whether it is certain that no server has accepted it."""
         return not (self.accepted_on or self.may_be_there)
 
 
-class Claim(NamedTuple):
-    """
-    A message that this process sends, with the settings of the tenant `whose`.
+@dataclass(slots=True)
+class Claim:
+    """A message that this process sends with the settings of a tenant, and what became of it."""
 
-    `may_be_there` says whether the server may have accepted it before.
-    """
-
-    channel: str
+    letter: Letter
     message: Message
     whose: str
-    may_be_there: bool
+    is_tried: bool = False
+    refused: NotSentError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,17 +113,28 @@ class Part:
     is_lasting: bool
 
     @property
+    def is_open(self) -> bool:
+        """Return whether it lasts, or nobody was shown it yet."""
+        return self.is_lasting or not self.change.shown_on
+
+    @property
     def is_failing(self) -> bool:
         """Return whether reminders list it; they list no outage."""
         return self.is_lasting and self.change.kind is Kind.FAILED
 
+    @property
+    def topic(self) -> tuple[str, ...]:
+        """Return what changes are about that are sent in their order; days that come have none."""
+        change = self.change
+        return (change.id,) if change.kind is Kind.DUE else (change.step, change.check)
 
-@dataclass(slots=True)
-class Seen:
-    """What a round has seen of a tenant: the ids of all its changes, and what may be sent."""
 
-    ids: set[str]
-    parts: dict[str, Part] = field(default_factory=dict)
+# What a round has seen: by tenant and id, what may be sent.
+Seen = Mapping[str, Mapping[str, Part]]
+# The message of a change; the same with the tenant whose it is.
+_Pair = tuple[Letter, Part]
+_Named = tuple[Letter, str, Part]
+_Key = tuple[str, ...]
 
 
 def key_of(run: Run) -> str:
@@ -126,235 +142,242 @@ def key_of(run: Run) -> str:
     return f"{run.procedure.id}/{run.tenant}"
 
 
-def seen_of(run: Run, watched: Watched, outbox: Outbox) -> Seen:
-    """Return what may be sent of a tenant's changes: what is new, fails, or is in the outbox."""
-    seen, key = Seen({change.id for change in watched.changes}), key_of(run)
+def parts_of(
+    run: Run, watched: Watched, outbox: Outbox, known: Collection[str]
+) -> Iterator[tuple[str, Part]]:
+    """Yield what may be sent of a tenant's changes: what is new, fails, or is `known` there."""
     lasting = watched.lasting
-    wanted = lasting | {sending.change for sending in outbox.sendings if sending.whose == key}
     for change in watched.changes:
-        if not change.shown_on or change.id in wanted:
+        if not change.shown_on or change.id in lasting or change.id in known:
             ways = {
                 name: (digest(name, *to.receiver), digest(name, to.server))
                 for name, to in addresses(run, change.person).items()
             }
             document = document_of(run, change, outbox.ack_of(change.id, change.ends))
-            seen.parts[change.id] = Part(change, document, ways, change.id in lasting)
-    return seen
-
-
-# A sending, and what it sends.
-_Pair = tuple[Sending, Part]
+            yield change.id, Part(change, document, ways, change.id in lasting)
 
 
 class Outbox(Struct, forbid_unknown_fields=True, tag_field="form", tag=1):
     """
-    What the file has: the sendings of changes, of each tenant in their order, and who knows of one.
+    What the file has: the messages, and who knows of which change.
 
     `gone` are the servers that take no messages any more, `said` is what was said once.
     """
 
-    sendings: list[Sending] = []
+    letters: list[Letter] = []
     acks: dict[str, Ack] = {}
     gone: dict[str, Time] = {}
     said: list[str] = []
 
     @property
     def known(self) -> dict[str, set[str]]:
-        """Return the changes that it has sendings of, by tenant."""
+        """Return the changes that it has, by tenant."""
         known = defaultdict(set)
-        for sending in self.sendings:
-            known[sending.whose].add(sending.change)
+        for letter in self.letters:
+            for whose, ident in letter.changes:
+                known[whose].add(ident)
         return known
 
     def ack_of(self, *names: str) -> dict[str, str] | None:
         """Return who has acknowledged one of these changes."""
         acks = (self.acks[name] for name in names if name in self.acks)
-        return next(map(msgspec.structs.asdict, acks), None)
+        return next(map(structs.asdict, acks), None)
 
     def acknowledge(self, ident: str, ack: Ack) -> list[str]:
         """Keep who knows of a change, or of all in a message; return whose they are."""
-        named = [sending for sending in self.sendings if ident in (sending.change, sending.message)]
-        self.acks |= dict.fromkeys((sending.change for sending in named), ack)
-        return list(dict.fromkeys(sending.whose.partition("/")[2] for sending in named))
+        named = [
+            (whose, name)
+            for letter in self.letters
+            for whose, name in letter.changes
+            if ident in (name, letter.id)
+        ]
+        self.acks |= {name: ack for _, name in named}
+        return list(dict.fromkeys(whose.partition("/")[2] for whose, _ in named))
 
-    def register(self, seen: Mapping[str, Seen], now: datetime) -> None:
-        """Have what is new sent, and forget what was sent and is over."""
-        known, on = self.known, timestamp(now)
-        for key, account in seen.items():
-            for name, part in account.parts.items():
-                is_wanted = not part.change.shown_on or part.is_lasting
-                if is_wanted and name not in known.get(key, ()):
-                    # NOTE: one without a channel, so that it is known, and can be acknowledged.
-                    self.sendings.append(Sending(key, name, "", accepted_on=on))
-                    self.sendings += [Sending(key, name, way) for way in part.ways]
-        needed = {(s.whose, s.change) for s in self.sendings if not s.accepted_on}
-        for key, name in tuple(needed):
-            waiting = _part(seen, key, name)
-            needed |= {(key, waiting.change.ends)} if waiting else set()
+    def register(self, seen: Seen, known: Mapping[str, Collection[str]], now: datetime) -> None:
+        """Have what is new sent; forget what was sent and is over, of what was `known` before."""
+        there = self.known
+        for whose, parts in seen.items():
+            for name, part in parts.items():
+                if part.is_open and name not in there.get(whose, ()):
+                    self.letters.append(
+                        Letter("", changes=[(whose, name)], accepted_on=timestamp(now))
+                    )
+                    self.letters += [Letter(way, changes=[(whose, name)]) for way in part.ways]
+        needed = {
+            name for letter in self.letters if not letter.accepted_on for name in letter.changes
+        }
+        for whose, name in tuple(needed):
+            if waiting := _part(seen, whose, name):
+                needed.add((whose, waiting.change.ends))
 
-        def is_over(sending: Sending) -> bool:
-            account, part = seen.get(sending.whose), _part(seen, sending.whose, sending.change)
-            if account is None or sending.change not in account.ids:
-                return account is not None
-            is_open = part is None or part.is_lasting or not part.change.shown_on
-            return not is_open and (sending.whose, sending.change) not in needed
+        def is_over(whose: str, name: str) -> bool:
+            if part := _part(seen, whose, name):
+                return not part.is_open and (whose, name) not in needed
+            return whose in seen and name in known.get(whose, ())
 
-        self.sendings = [sending for sending in self.sendings if not is_over(sending)]
-        names = {sending.change for sending in self.sendings}
+        for letter in self.letters:
+            letter.changes = [change for change in letter.changes if not is_over(*change)]
+        self.letters = [letter for letter in self.letters if letter.changes or letter.reminds]
+        names = {name for letter in self.letters for _, name in letter.changes}
         self.acks = {name: ack for name, ack in self.acks.items() if name in names}
 
-    def claim(self, seen: Mapping[str, Seen], now: datetime, silent: set[str]) -> Claim | None:
-        """Put what is to be sent into messages, and claim the next one that is due, if any is."""
+    def claim(self, seen: Seen, now: datetime, silent: Collection[str]) -> list[Claim]:
+        """Put what is to be sent into messages, and claim all that are due."""
         on = timestamp(now)
-        self._drop_needless(self._pairs(seen), now)
-        pairs = self._pairs(seen)
-        self._compose(pairs)
-        self._remind(pairs, now)
-        groups: dict[tuple[str, str], list[_Pair]] = defaultdict(list)
-        for sending, part in self._pairs(seen):
-            if sending.message and not sending.accepted_on:
-                groups[sending.channel, sending.message].append((sending, part))
-        for (way, name), group in groups.items():
-            first = group[0][0]
+        claims: list[Claim] = []
+        absent: list[Letter] = []
+        at: dict[_Key, Letter] = {
+            (letter.channel, *change): letter
+            for letter in self.letters
+            for change in letter.changes
+        }
+        topics: dict[_Key, list[_Pair]] = defaultdict(list)
+        for whose, parts in seen.items():
+            for name, part in parts.items():
+                for channel in CHANNELS:
+                    if letter := at.get((channel, whose, name)):
+                        topics[channel, whose, *part.topic].append((letter, part))
+        self._drop_needless(topics)
+        self._compose(topics, at)
+        failing = self._remind(seen, now)
+        for letter in self.letters:
             # NOTE: no wait is longer; a clock that was wrong has been ahead of now.
-            if on < first.due <= timestamp(now + _DAY) or first.server in silent:
+            is_early = on < letter.due <= timestamp(now + _DAY)
+            if not letter.id or letter.accepted_on or is_early or letter.server in silent:
                 continue
-            for sending in self._of(way, name):
-                # NOTE: where the settings of an absent tenant lead by now nobody knows.
-                if _part(seen, sending.whose, sending.change) is None:
-                    sending.message, sending.may_be_there = "", False
-            claim = Claim(way, self._message(name, group, on), first.whose, first.may_be_there)
-            for sending, _ in group:
-                sending.due, sending.may_be_there = timestamp(now + _CLAIM), True
-            return claim
-        return None
-
-    def mark(self, claim: Claim, error: NotSentError | None, now: datetime) -> str:
-        """Keep what became of a message; return the server that is not to be asked again."""
-        server, silent = "", ""
-        for sending in self._of(claim.channel, claim.message.id):
-            server, sending.tries = sending.server, sending.tries + 1
-            if error is None:
-                sending.accepted_on, sending.may_be_there = timestamp(now), False
+            found = {change: _part(seen, *change) for change in letter.changes}
+            named = [(letter, whose, part) for (whose, _), part in found.items() if part]
+            named = failing.get(letter.place, []) if letter.reminds else named
+            if not named:
                 continue
-            wait = _DAY if error.is_final else _FIRST_WAIT * 2 ** min(sending.tries - 1, 16)
-            sending.due, sending.is_final = timestamp(now + min(wait, _DAY)), error.is_final
-            sending.may_be_there = error.may_be_there or claim.may_be_there
-            silent = server if error.is_silent or error.is_gone else ""
-        for sending in self.sendings if error is None else ():
-            # One that was accepted wakes the others of its server, unless one is being sent.
-            is_waiting = sending.due > timestamp(now + _CLAIM)
-            if sending.server == server and is_waiting and not sending.is_final:
-                sending.due = ""
-        if error and error.is_gone and server:
-            self.gone[server] = timestamp(now)
-        return silent
+            # NOTE: where the settings of an absent tenant lead by now nobody knows.
+            letter.changes = [change for change, part in found.items() if part]
+            gone = [change for change, part in found.items() if not part]
+            absent += [Letter(letter.channel, changes=[change]) for change in gone]
+            _, whose, first = named[0]
+            thread = _thread(at, letter.channel, whose, first)
+            message = _message(letter, named, thread, on)
+            claims.append(Claim(structs.replace(letter), message, whose))
+            letter.due, letter.may_be_there = timestamp(now + _CLAIM), True
+        self.letters += absent
+        return claims
 
-    def _is_known(self, sending: Sending, now: datetime) -> bool:
-        """Return whether somebody knows of it now."""
-        ack = self.acks.get(sending.change)
-        return ack is not None and (not ack.until or now.date().isoformat() <= ack.until)
+    def mark(self, claims: Collection[Claim], now: datetime) -> None:
+        """Keep what became of these messages; what was not tried is as it was."""
+        letters = {(letter.channel, letter.id): letter for letter in self.letters}
+        awake = {c.letter.server for c in claims if c.is_tried and not c.refused}
+        for letter in self.letters:
+            # One that was accepted wakes the others of its server, but for those that are sent now.
+            is_waiting = letter.due > timestamp(now + _CLAIM)
+            if letter.server in awake and is_waiting and not letter.is_final:
+                letter.due = ""
+        for claim in claims:
+            was, error = claim.letter, claim.refused
+            kept = letters.get((was.channel, was.id))
+            if kept is None:
+                continue
+            if not claim.is_tried:
+                kept.due, kept.may_be_there = was.due, was.may_be_there
+            elif error is None:
+                kept.accepted_on, kept.may_be_there = timestamp(now), False
+            else:
+                wait = _DAY if error.is_final else _FIRST_WAIT * 2 ** min(was.tries, 16)
+                kept.tries, kept.due = was.tries + 1, timestamp(now + min(wait, _DAY))
+                kept.is_final = error.is_final
+                kept.may_be_there = error.may_be_there or was.may_be_there
+                if error.is_gone:
+                    self.gone[kept.server] = timestamp(now)
 
-    def _of(self, way: str, name: str) -> list[Sending]:
-        return [s for s in self.sendings if (s.channel, s.message) == (way, name)]
-
-    def _pairs(self, seen: Mapping[str, Seen]) -> list[_Pair]:
-        found = ((s, _part(seen, s.whose, s.change)) for s in self.sendings if s.channel)
-        return [(sending, part) for sending, part in found if part]
-
-    def _drop_needless(self, pairs: list[_Pair], now: datetime) -> None:
+    def _drop_needless(self, topics: Mapping[_Key, list[_Pair]]) -> None:
         """Drop what is over, or has nobody to go to, and take apart what was for another one."""
-        by_change = {(s.whose, s.channel, s.change): s for s, _ in pairs if not s.reminds}
-        needless = set()
-        for sending, part in pairs:
-            receiver, server = part.ways.get(sending.channel, ("", ""))
-            is_free = not sending.accepted_on
-            # Where settings lead elsewhere by now, nobody is named to the old receiver.
-            if is_free and sending.message and sending.receiver != receiver:
-                sending.message, sending.may_be_there = "", False
-            is_needed = sending.message and part.is_failing and not self._is_known(sending, now)
-            is_vain = sending.reminds and is_free and not is_needed
-            if is_vain or (server in self.gone and sending.is_unsent):
-                needless.add(id(sending))
+        for (channel, whose, *_), topic in topics.items():
+            unsent = {part.change.id for letter, part in topic if letter.is_unsent}
             # What was over before anybody accepted it is not sent, and neither is its end.
-            began = by_change.get((sending.whose, sending.channel, part.change.ends))
-            if began and began.is_unsent:
-                needless |= {id(began), id(sending)}
-                needless |= {
-                    id(other)
-                    for other, inner in pairs
-                    if (other.whose, other.channel) == (sending.whose, sending.channel)
-                    if inner.change.kind is Kind.RECOVERED and not inner.change.ends
-                    if _topic(inner.change) == _topic(part.change)
-                }
-        self.sendings = [sending for sending in self.sendings if id(sending) not in needless]
+            over = unsent & {part.change.ends for _, part in topic}
+            for number, (letter, part) in enumerate(topic):
+                change, way = part.change, part.ways.get(channel, ("", ""))
+                is_partly_back = change.kind is Kind.RECOVERED and not change.ends
+                is_vain = {change.id, change.ends} & over or (over and is_partly_back)
+                # Where settings lead elsewhere by now, nobody is named to the old receiver.
+                is_moved = letter.id and not letter.accepted_on and letter.place[1:] != way
+                is_gone = way[1] in self.gone and (letter.is_unsent or is_moved)
+                if is_vain or is_gone or is_moved:
+                    letter.changes.remove((whose, change.id))
+                    again = Letter(channel)
+                    if not (is_vain or is_gone):
+                        again.changes = [(whose, change.id)]
+                    topic[number] = (again, part)
+                    self.letters.append(again)
+            topic[:] = [pair for pair in topic if pair[0].changes]
 
-    def _compose(self, pairs: list[_Pair]) -> None:
+    def _compose(self, topics: Mapping[_Key, list[_Pair]], at: Mapping[_Key, Letter]) -> None:
         """Put what no message carries into messages, one for each cause, receiver and thread."""
-        groups: dict[tuple[str, ...], list[Sending]] = defaultdict(list)
-        waiting = set()
-        for sending, part in pairs:
-            topic = (sending.whose, sending.channel, *_topic(part.change))
-            if not sending.message and sending.channel in part.ways and topic not in waiting:
-                place = (sending.channel, *part.ways[sending.channel])
-                thread = self._thread(sending, part)
-                groups[*place, thread, cause_of(part.document)].append(sending)
-            if not (sending.accepted_on or sending.reminds):
-                waiting.add(topic)
-        for (_, receiver, server, *_), alike in groups.items():
-            places = [text for sending in alike for text in (sending.whose, sending.change)]
-            name = alike[0].change if len(alike) == 1 else digest(*places)
-            for sending in alike:
-                sending.message, sending.receiver, sending.server = name, receiver, server
-                sending.tries, sending.due, sending.is_final = 0, "", False
+        groups: dict[_Key, list[Letter]] = defaultdict(list)
+        for (channel, whose, *_), topic in topics.items():
+            # What comes later waits until the first one was accepted.
+            for letter, part in [pair for pair in topic if not pair[0].accepted_on][:1]:
+                if not letter.id and channel in part.ways:
+                    about = _thread(at, channel, whose, part), cause_of(part.document)
+                    groups[*part.ways[channel], channel, *about].append(letter)
+        for (receiver, server, *_), (first, *others) in groups.items():
+            for other in others:
+                first.changes += other.changes
+                other.changes = []
+            parts = [text for name in first.changes for text in name]
+            first.id = digest(*parts) if others else parts[1]
+            first.receiver, first.server = receiver, server
+        self.letters = [letter for letter in self.letters if letter.changes or letter.reminds]
 
-    def _remind(self, pairs: list[_Pair], now: datetime) -> None:
-        """Make a reminder for each receiver of what was said a day ago, and nobody knows of."""
-        sent: dict[tuple[str, ...], dict[tuple[str, str], Sending]] = defaultdict(dict)
-        for sending, part in pairs:
-            way = sending.channel
-            if way in part.ways and part.is_failing and not self._is_known(sending, now):
-                sent[way, *part.ways[way]][sending.whose, sending.change] = sending
-        for (way, receiver, server), last in sent.items():
-            accepted = [sending for sending in last.values() if sending.accepted_on]
-            is_due = any(s.accepted_on <= timestamp(now - _DAY) for s in accepted)
-            if is_due:
-                name, due = digest("reminder", timestamp(now), *(s.change for s in accepted)), ""
-                # One that was refused lists what came since as well.
-                for sending in last.values():
-                    if sending.reminds and sending.is_unsent:
-                        name, due = sending.message, sending.due
-                old = {id(sending) for sending in accepted if sending.reminds}
-                self.sendings = [s for s in self.sendings if id(s) not in old]
-                self.sendings += [
-                    Sending(s.whose, s.change, way, name, receiver, server, 0, due, reminds=True)
-                    for s in accepted
-                ]
-
-    def _thread(self, sending: Sending, part: Part) -> str:
-        """Return the message about the change that ended, if there is one."""
-        if not part.change.ends:
-            return ""
-        whose = (sending.whose, part.change.ends, sending.channel)
-        began = (s.message for s in self.sendings if (s.whose, s.change, s.channel) == whose)
-        return next(filter(None, began), part.change.ends)
-
-    def _message(self, name: str, group: list[_Pair], on: str) -> Message:
-        """Return what a message says now."""
-        sending, part = group[0]
-        if not sending.reminds:
-            about = merged([part.document for _, part in group])
-            return Message(name, {**about, "id": name}, self._thread(sending, part))
-        alike = defaultdict(list)
-        first = {(s.whose, s.change, s.channel): s.message for s in self.sendings if not s.reminds}
-        for sending, part in group:
-            alike[first[sending.whose, sending.change, sending.channel]].append(part.document)
-        changes = tuple({**merged(parts), "id": ident} for ident, parts in alike.items())
-        return Message(name, reminder(changes, on), changes=changes)
+    def _remind(self, seen: Seen, now: datetime) -> dict[tuple[str, str, str], list[_Named]]:
+        """Return, by receiver, what fails since it was said a day ago, and have them reminded."""
+        failing: dict[tuple[str, str, str], list[_Named]] = defaultdict(list)
+        on, yesterday = timestamp(now), timestamp(now - _DAY)
+        for letter in self.letters:
+            for whose, name in letter.changes if letter.accepted_on else ():
+                part, ack = _part(seen, whose, name), self.acks.get(name)
+                is_known = ack and (not ack.until or now.date().isoformat() <= ack.until)
+                if part and part.is_failing and letter.channel in part.ways and not is_known:
+                    place = (letter.channel, *part.ways[letter.channel])
+                    failing[place].append((letter, whose, part))
+        due = {
+            place: named
+            for place, named in failing.items()
+            if min(letter.accepted_on for letter, *_ in named) <= yesterday
+        }
+        # One from yesterday makes room for the next.
+        self.letters = [
+            letter
+            for letter in self.letters
+            if not letter.reminds or (letter.accepted_on or letter.due) > yesterday
+        ]
+        new = due.keys() - {letter.place for letter in self.letters if letter.reminds}
+        self.letters += [
+            Letter(*place, digest("reminder", *place, on), due=on, reminds=True)
+            for place in sorted(new)
+        ]
+        return due
 
 
-def _part(seen: Mapping[str, Seen], whose: str, change: str) -> Part | None:
-    return seen[whose].parts.get(change) if whose in seen else None
+def _part(seen: Seen, whose: str, name: str) -> Part | None:
+    return seen[whose].get(name) if whose in seen else None
+
+
+def _thread(at: Mapping[_Key, Letter], channel: str, whose: str, part: Part) -> str:
+    """Return the message about the change that ended, if there is one."""
+    began = at.get((channel, whose, part.change.ends))
+    return (began and began.id) or part.change.ends
+
+
+def _message(letter: Letter, named: list[_Named], thread: str, on: str) -> Message:
+    """Return what a message says now; a reminder has the ids of those of which it reminds."""
+    alike = defaultdict(list)
+    for sent, _, part in named:
+        alike[sent.id].append(part.document)
+    changes = tuple({**merged(parts), "id": name} for name, parts in alike.items())
+    if letter.reminds:
+        return Message(letter.id, reminder(changes, on), changes=changes)
+    return Message(letter.id, changes[0], thread)
 
 
 @contextmanager
@@ -375,7 +398,7 @@ def opened(path: Path) -> Iterator[Outbox]:
 
 def send_due(
     path: Path,
-    seen: Mapping[str, Seen],
+    seen: Seen,
     open_run: Callable[[str], AbstractContextManager[Run]],
     *,
     clock: Callable[[], datetime],
@@ -389,21 +412,34 @@ def send_due(
     """
     while True:
         with opened(path) as outbox:
-            claim = outbox.claim(seen, clock(), silent)
-        if claim is None:
+            claims = outbox.claim(seen, clock(), silent)
+        if not claims:
             return
-        refused = None
+        until = time.monotonic() + _SENDING_SECONDS
         try:
-            with open_run(claim.whose) as run:
-                send(run, CHANNELS[claim.channel], claim.message)
-        except NotSentError as error:
-            refused = error
-        except Exception as error:  # noqa: BLE001  (one tenant's settings stop no other)
-            refused = NotSentError(" ".join(describe_error(error)))
-        with opened(path) as outbox:
-            silent.add(outbox.mark(claim, refused, clock()))
-        if refused:
-            yield str(refused)
+            for claim in claims:
+                if claim.letter.server not in silent and time.monotonic() < until:
+                    _send(claim, open_run)
+                if claim.refused and (claim.refused.is_silent or claim.refused.is_gone):
+                    silent.add(claim.letter.server)
+        finally:
+            with opened(path) as outbox:
+                outbox.mark(claims, clock())
+        yield from (str(claim.refused) for claim in claims if claim.refused)
+
+
+def _send(claim: Claim, open_run: Callable[[str], AbstractContextManager[Run]]) -> None:
+    """Send a message, and note what became of it, also if that is interrupted."""
+    claim.is_tried = True
+    claim.refused = NotSentError("It was interrupted", may_be_there=True)
+    try:
+        with open_run(claim.whose) as run:
+            send(run, CHANNELS[claim.letter.channel], claim.message)
+        claim.refused = None
+    except NotSentError as error:
+        claim.refused = error
+    except Exception as error:  # noqa: BLE001  (one tenant's settings stop no other)
+        claim.refused = NotSentError(" ".join(describe_error(error)))
 
 
 def acknowledge(ident: str, *, by: str, until: str, note: str, evidence: str) -> list[str]:
@@ -429,8 +465,3 @@ def acknowledge(ident: str, *, by: str, until: str, note: str, evidence: str) ->
             advice = "Take the ID from a message, from watch --json or from the terminal."
             raise SettingsError(f"Nothing that fails has the ID {ident[:80]}.", next_step=advice)
     return whose
-
-
-def _topic(change: Change) -> tuple[str, ...]:
-    """Return what changes are about that are sent in their order; days that come have none."""
-    return (change.id,) if change.kind is Kind.DUE else (change.step, change.check)

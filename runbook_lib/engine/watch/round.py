@@ -43,10 +43,10 @@ from runbook_lib.engine.watch.outbox import (
     LOCK_SECONDS,
     MESSAGES_NAME,
     Outbox,
-    Seen,
+    Part,
     key_of,
     opened,
-    seen_of,
+    parts_of,
     send_due,
 )
 from runbook_lib.errors import ExitCode, RemoteError, RunbookError, SettingsError, describe_error
@@ -105,7 +105,8 @@ class Round:
     new: list[Document] = field(default_factory=list)
     _outbox: Outbox | None = None
     _codes: set[ExitCode] = field(default_factory=lambda: {ExitCode.COMPLETE})
-    _seen: dict[str, Seen] = field(default_factory=dict)
+    _known: Mapping[str, set[str]] = field(default_factory=dict)
+    _seen: dict[str, dict[str, Part]] = field(default_factory=dict)
     _silent: set[str] = field(default_factory=set)
     _rows: dict[str, TenantLook] = field(default_factory=dict)
     # What is on the page, and the causes that are new there.
@@ -156,12 +157,11 @@ class Round:
         for document in self.new if self._outbox else ():
             key = f"{document['connector']}/{document['tenant']}"
             ids.setdefault(key, set()).add(document["id"])
-        known = (self._outbox or Outbox()).known
         for key, names in ids.items():
             path, on = self._path(key), timestamp(self._now())
             # NOTE: what another process holds meanwhile is shown again, with the same id.
             with suppress(RunbookError, OSError):
-                mark_shown(path, names, on, needed=known.get(key, ()))
+                mark_shown(path, names, on, needed=self._known.get(key, ()))
 
     def send(self) -> Iterator[str]:
         """Send what is due; yield what was not accepted."""
@@ -218,7 +218,7 @@ class Round:
             self._codes.add(ExitCode.INCOMPLETE)
             yield f"{said} What still fails, and what nobody was shown, is sent again."
         with opened(path) as outbox:
-            self._outbox = outbox
+            self._outbox, self._known = outbox, outbox.known
         withdrawn = variables_of({t.procedure.id: WITHDRAWN for t in self.tenants.values()})
         known = settings_file(self.options.get("env_file", ""))
         left = [name for name in known if name in withdrawn and name not in outbox.said]
@@ -234,8 +234,8 @@ class Round:
         with self._guarded(lines):
             if is_read and self._seen:
                 with opened(self.folder / MESSAGES_NAME) as outbox:
-                    outbox.register(self._seen, self._now())
-                self._outbox = outbox
+                    outbox.register(self._seen, self._known, self._now())
+                self._outbox, self._known = outbox, outbox.known
         yield from lines
 
     @contextmanager
@@ -281,7 +281,8 @@ class Round:
         run, watched, key = watch.run, look.watched, key_of(watch.run)
         outbox, now = self._outbox or Outbox(), self._now()
         self._codes.add(look.code)
-        self._seen[key], self._rows[key] = seen_of(run, watched, outbox), _row(run, watched, outbox)
+        self._seen[key] = dict(parts_of(run, watched, outbox, self._known.get(key, ())))
+        self._rows[key] = _row(run, watched, outbox)
         for change in watched.changes:
             if change.shown_on and change.on < timestamp(now - _ON_PAGE):
                 continue

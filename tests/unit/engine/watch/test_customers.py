@@ -207,7 +207,7 @@ def test_what_cyclr_shows_decides(looks: str, told: str) -> None:
             }  # fmt: skip
             of = ("console", "client", "name")
             seen = Seen(of, FIRST, accounts=accounts, is_listed=True)
-            changes += customer_changes(watched, seen, on)
+            changes += customer_changes(watched, seen, on, "acme")
     shown = [
         f"{'ends' if change.ends else change.kind} "
         + "".join(ident for ident in "ab" if f"({ident})" in change.reason)

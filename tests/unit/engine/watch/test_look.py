@@ -229,9 +229,11 @@ def test_what_a_failure_explains_is_no_outage(desk: Desk) -> None:
         "c": Topic(unanswered_since=on, unanswered="b.example could not be reached."),
     }
     watched, later = Watched(topics=topics), desk.now() + timedelta(days=2)
-    (outage,) = look_module._outage(watched, later)
-    del topics["c"]
-    (over,) = look_module._outage(watched, later)
+    desk.begin()
+    with desk.opened() as watch:
+        (outage,) = look_module._outage(watch.run, watched, later)
+        del topics["c"]
+        (over,) = look_module._outage(watch.run, watched, later)
 
     assert outage.reason == "b.example could not be reached."
     assert over.kind is Kind.OUTAGE_OVER
