@@ -29,14 +29,6 @@ from runbook_lib.plain_text import escaped_json
 if TYPE_CHECKING:
     from runbook_lib.config.fleet_file import FleetTenant
 
-_MARKS = {
-    "failed": "✘",
-    "recovered": "✔",
-    "changed": "◆",
-    "outage": "?",
-    "outage_over": "✔",
-    "due": "◷",
-}
 _EVERY_SECONDS = 300
 
 
@@ -73,15 +65,18 @@ def watch(
     as you like. Nothing is printed where nothing changed. Without --once it looks every 5 minutes.
     With FILE it looks at each tenant of a fleet's file, instead of the one of the settings.
     """
+    from runbook_lib.cli.paragraphs import say
     from runbook_lib.config.fleet_file import FleetTenant
     from runbook_lib.connectors.registry import find_procedure
     from runbook_lib.engine.practice import practice_settings
     from runbook_lib.engine.watch.channels import try_channels
     from runbook_lib.engine.watch.look import open_watched
+    from runbook_lib.engine.watch.outbox import acknowledge
 
     values = assignments(given)
     if ack:
-        _acknowledge(ack, by, until, note, options["evidence"])
+        tenants = acknowledge(ack, by=by, until=until, note=note, evidence=options["evidence"])
+        say(f"Noted for {', '.join(tenants)}: {by} knows. Nobody is reminded of it.")
         return
     if by or until or note:
         raise SettingsError("--by, --until and --note go with --ack.")
@@ -138,14 +133,6 @@ def _tenants_of(file: Path) -> list[FleetTenant]:
     return read_fleet_file(file, procedures, DEFAULT).tenants
 
 
-def _acknowledge(ident: str, by: str, until: str, note: str, evidence: str) -> None:
-    from runbook_lib.cli.paragraphs import say
-    from runbook_lib.engine.watch.outbox import acknowledge
-
-    tenants = acknowledge(ident, by=by, until=until, note=note, evidence=evidence)
-    say(f"Noted for {', '.join(tenants)}: {by} knows. Nobody is reminded of it.")
-
-
 def _look(
     tenants: list[FleetTenant],
     options: Mapping[str, Any],
@@ -160,17 +147,13 @@ def _look(
     from runbook_lib.engine.watch.round import watching
 
     with watching(tenants, is_alone=is_alone, seal_every=seal_every or 0, **options) as this:
-        # Customers come last: thousands of them take minutes.
-        for look in (this.look, this.look_at_customers):
-            for problem in look():
-                say(problem, is_error=True)
-            for document in this.new if as_json else by_cause(this.new):
-                _show(document, as_json=as_json)
-            sys.stdout.flush()
-            this.show()
-            for refused in this.send():
-                say(refused, is_error=True)
-        for line in chain(this.ping(), this.write_page(), this.seal()):
+        for problem in this.look():
+            say(problem, is_error=True)
+        for document in this.new if as_json else by_cause(this.new):
+            _show(document, as_json=as_json)
+        sys.stdout.flush()
+        this.show()
+        for line in chain(this.send(), this.ping(), this.write_page(), this.seal()):
             say(line, is_error=True)
         return this.code
 
@@ -178,13 +161,15 @@ def _look(
 def _show(document: Mapping[str, Any], *, as_json: bool) -> None:
     """Show a change, with its tenants if there are several."""
     from runbook_lib.cli.paragraphs import say, show_paragraph
+    from runbook_lib.core.outcome import ICONS
     from runbook_lib.engine.watch.messages import details, for_programs, whose
+    from runbook_lib.evidence.reports.watch_page import LIKE
 
     if as_json:
         click.echo(escaped_json(json.dumps(for_programs(document), ensure_ascii=False)))
         return
     moved = f": was {document['was']}, is {document['now']}" if document["now"] else ""
-    say(f"{_MARKS[document['kind']]} {whose(document)}: {document['title']}{moved}")
+    say(f"{ICONS[LIKE[document['kind']]]} {whose(document)}: {document['title']}{moved}")
     for line in details(document):
         show_paragraph(line, indent="    ")
     if len(document["tenants"]) > 1:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -55,15 +55,8 @@ _NUMBERS_AND_DAYS = re.compile(
     r"|\b(?:Jan(?:uary)?|Feb(?:ruary)?|Mar(?:ch)?|Apr(?:il)?|May|June?|July?|Aug(?:ust)?)\b"
     r"|\b(?:Sep(?:tember)?|Oct(?:ober)?|Nov(?:ember)?|Dec(?:ember)?)\b"
 )
-_BEST_FIRST = (
-    Outcome.VERIFIED,
-    Outcome.ATTESTED,
-    Outcome.SKIPPED,
-    Outcome.WAITING,
-    Outcome.INCONCLUSIVE,
-    Outcome.NOT_RUN,
-    Outcome.FAILED,
-)
+# How bad an outcome is that leaves something open.
+_OPEN = {Outcome.WAITING: 1, Outcome.INCONCLUSIVE: 2, Outcome.NOT_RUN: 3, Outcome.FAILED: 4}
 
 
 class Kind(StrEnum):
@@ -128,7 +121,7 @@ class Answer(Struct, frozen=True, forbid_unknown_fields=True):
 
     def is_worse(self, other: Answer) -> bool:
         """Return whether less is proven than by the `other`."""
-        return _BEST_FIRST.index(self.outcome) > _BEST_FIRST.index(other.outcome)
+        return _OPEN.get(self.outcome, 0) > _OPEN.get(other.outcome, 0)
 
     def beside(self, other: Answer) -> str:
         """Return the outcome, and the details in which the `other` differs."""
@@ -262,57 +255,44 @@ class Watched(Struct, forbid_unknown_fields=True, tag_field="form", tag=2):
 class DamagedError(SettingsError):
     """What a watch keeps cannot be understood; `form` is that of another version, if it has one."""
 
-    def __init__(self, path: Path, reason: str, *, form: int | None = None) -> None:
+    def __init__(self, path: Path, form: int | None, known: object) -> None:
+        is_damaged = form in (None, known)
+        other = f"has the form {form}; this version of the runbook reads {known}"
         advice = f"Move it away: the next look begins a new {path.name}, without its content."
-        super().__init__(f"{path} {reason}.", next_step=advice)
-        self.form = form
+        super().__init__(f"{path} {'is damaged' if is_damaged else other}.", next_step=advice)
+        self.form = None if is_damaged else form
+
+    def set_aside(self, path: Path, name: str, form: int | None) -> str:
+        """Move the file to `name` and return what to say of it; raise this for any but `form`."""
+        if self.form != form:
+            raise self
+        path.replace(path.with_name(name))
+        return f"{self} It is now {name}."
 
 
-def read_kept(path: Path, form: type[_Kept], *, follows_links: bool = True) -> _Kept:
+def read_kept(path: Path, kind: type[_Kept], *, follows_links: bool = True) -> _Kept:
     """
-    Return what a watch keeps at `path`, in this `form`; an empty one if there is no file.
+    Return what a watch keeps at `path`; an empty one if there is no file.
 
     Raises `DamagedError` if it cannot be understood, `SettingsError` if it cannot be read.
     """
-    number = None
     try:
         content = read_plain(path, _LARGEST, follows_links=follows_links)
-        if begin := _BEGIN.match(content):
-            number = int(begin[1])
-            return msgspec.json.decode(content, type=form)
     except FileNotFoundError:
-        return form()
+        return kind()
     except OSError as error:
         msg = f"{path} cannot be read: {error.strerror}."
         raise SettingsError(msg, next_step="Correct that, or move it away.") from None
-    except (ValueError, RecursionError):
-        pass
-    known = form.__struct_config__.tag
-    if number not in (None, known):
-        reason = f"has the form {number}; this version of the runbook reads {known}"
-        raise DamagedError(path, reason, form=number)
-    raise DamagedError(path, "is damaged")
+    begin = _BEGIN.match(content)
+    with suppress(ValueError, RecursionError):
+        if begin:
+            return msgspec.json.decode(content, type=kind)
+    raise DamagedError(path, int(begin[1]) if begin else None, kind.__struct_config__.tag)
 
 
 def read_watched(path: Path) -> Watched:
     """Return what is kept at `path`; nothing yet if there is no file. Raises as `read_kept`."""
     return read_kept(path, Watched)
-
-
-def set_aside(path: Path, kind: type[Struct], name: str, form: int | None) -> str:
-    """
-    Move a damaged file, or one of another `form`, to `name`; return what to say of it, or nothing.
-
-    Raises as `read_kept` for anything else that is wrong.
-    """
-    try:
-        read_kept(path, kind, follows_links=False)
-    except DamagedError as error:
-        if error.form != form:
-            raise
-        path.replace(path.with_name(name))
-        return f"{error} It is now {name}."
-    return ""
 
 
 def mark_shown(path: Path, ids: Collection[str], on: str, *, needed: Collection[str]) -> None:

@@ -4,8 +4,9 @@ Changed answers with one cause are one change, and so is its end. Nothing is ask
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from runbook_lib.core.advice import what_to_do
 from runbook_lib.core.model import Finding, Outcome
@@ -43,12 +44,8 @@ class Confirmed:
         return self.now.is_worse(self.was) and not is_known
 
 
-@dataclass(slots=True)
-class _Cause:
-    """Changed answers with one cause, the first of which names it."""
-
-    first: Confirmed
-    others: list[Confirmed] = field(default_factory=list)
+# Changed answers with one cause, the first of which names it.
+_Cause = list[Confirmed]
 
 
 class Causes:
@@ -81,12 +78,8 @@ class Causes:
             needs = {name for check in step.checks for name in check.needs}
             is_near = required & steps or any(step.id in self.required_by(name) for name in steps)
             spends = any(values.get(name) for check in step.checks for name in check.permitted_by)
-            if (
-                step.checks
-                and step.id not in looked
-                and not spends
-                and (is_near or needs & refused)
-            ):
+            is_unseen = step.checks and step.id not in looked and not spends
+            if is_unseen and (is_near or needs & refused):
                 related.append(step)
         return related
 
@@ -100,16 +93,16 @@ class Causes:
         rest.sort(key=lambda part: (part.now.outcome is not Outcome.FAILED, -len(part.moved)))
         for part in rest:
             if cause := self._cause_of(part, [*causes, *over.values()]):
-                cause.others.append(part)
+                cause.append(part)
             elif part in worse and (known := self._open_cause(part, watched)):
                 part.topic.change, part.topic.before = known, part.topic.before or part.was
             else:
-                causes.append(_Cause(part))
+                causes.append([part])
         for cause in causes:
             change = self._change(cause, on)
-            for part in (cause.first, *cause.others):
+            for part in cause:
                 # What shares the cause, and fails nothing, is looked at with it until it is over.
-                if part in worse or cause.first in worse:
+                if part in worse or cause[0] in worse:
                     part.topic.before = part.topic.before or part.was
                     part.topic.change = change.id
             yield change
@@ -124,12 +117,11 @@ class Causes:
             if topic.change == name:
                 topic.change, topic.before = "", None
         began = next((change for change in watched.changes if change.id == name), None)
-        parts = [cause.first, *cause.others]
         if began:
             key = f"{began.step}/{began.check}"
-            parts.sort(key=lambda part: part.key != key)
-        change = self._change(_Cause(parts[0], parts[1:]), on)
-        change.kind, change.ends, change.reason = Kind.RECOVERED, name, parts[0].now.reason
+            cause.sort(key=lambda part: part.key != key)
+        change = self._change(cause, on)
+        change.kind, change.ends, change.reason = Kind.RECOVERED, name, cause[0].now.reason
         if began:
             change.step, change.check, change.title = began.step, began.check, began.title
         return change
@@ -137,7 +129,7 @@ class Causes:
     def _cause_of(self, part: Confirmed, causes: Iterable[_Cause]) -> _Cause | None:
         """Return the cause that a changed answer shares, if one was seen in this look."""
         for cause in causes:
-            first = cause.first
+            first = cause[0]
             if set(part.moved).intersection(first.moved) or (
                 part.is_unclear and self._rests_on(part, first.key, first.now)
             ):
@@ -178,7 +170,7 @@ class Causes:
         return named.union(*(self.required_by(name) for name in named))
 
     def _change(self, cause: _Cause, on: str) -> Change:
-        first, run = cause.first, self.run
+        first, run = cause[0], self.run
         is_worse = first.now.is_worse(first.was)
         step, check = first.step, first.key.partition("/")[2]
         findings = (first.finding,) if first.finding else ()
@@ -209,7 +201,7 @@ class Causes:
             also=list(
                 dict.fromkeys(
                     f"{part.step.number} {part.step.step.title}"
-                    for part in cause.others
+                    for part in cause
                     if part.step.step.id != step.step.id
                 )
             ),
@@ -218,7 +210,7 @@ class Causes:
 
 def _over(confirmed: Iterable[Confirmed]) -> tuple[dict[str, _Cause], list[Confirmed]]:
     """Return by the id of an open change what is as it was before it, and all other answers."""
-    over: dict[str, _Cause] = {}
+    over: dict[str, _Cause] = defaultdict(list)
     rest = []
     for part in confirmed:
         topic, before = part.topic, part.topic.before
@@ -227,7 +219,7 @@ def _over(confirmed: Iterable[Confirmed]) -> tuple[dict[str, _Cause], list[Confi
             or (part.was.is_worse(before) and not part.now.is_worse(before))
         )
         if topic.change and is_back:
-            over.setdefault(topic.change, _Cause(part)).others.append(part)
+            over[topic.change].append(part)
             topic.change, topic.before = "", None
         else:
             rest.append(part)

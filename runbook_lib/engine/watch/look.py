@@ -36,7 +36,6 @@ from runbook_lib.engine.watch.answers import (
     Watched,
     digest,
     read_watched,
-    set_aside,
     watched_alone,
 )
 from runbook_lib.engine.watch.changes import Causes, Confirmed
@@ -127,8 +126,8 @@ class Watch:
             said, state, now = "", self.run.whole_state, self.run.clock()
             try:
                 watched = read_watched(self.path)
-            except DamagedError:
-                said, watched = set_aside(self.path, Watched, OLD_NAME, 1), Watched()
+            except DamagedError as error:
+                said, watched = error.set_aside(self.path, OLD_NAME, 1), Watched()
             steps, held, on = self._due(watched, state, now), "", timestamp(now)
             used = self.run.used_calls if steps else 0.0
             if used > _MOST_USED:

@@ -111,11 +111,17 @@ class Part:
     document: Mapping[str, Any]
     ways: Mapping[str, tuple[str, str]]
     is_lasting: bool
+    is_recent: bool
+
+    @property
+    def is_new(self) -> bool:
+        """Return whether nobody was shown it yet."""
+        return not self.change.shown_on
 
     @property
     def is_open(self) -> bool:
         """Return whether it lasts, or nobody was shown it yet."""
-        return self.is_lasting or not self.change.shown_on
+        return self.is_lasting or self.is_new
 
     @property
     def is_failing(self) -> bool:
@@ -142,19 +148,18 @@ def key_of(run: Run) -> str:
     return f"{run.procedure.id}/{run.tenant}"
 
 
-def parts_of(
-    run: Run, watched: Watched, outbox: Outbox, known: Collection[str]
-) -> Iterator[tuple[str, Part]]:
-    """Yield what may be sent of a tenant's changes: what is new, fails, or is `known` there."""
-    lasting = watched.lasting
+def parts_of(run: Run, watched: Watched, outbox: Outbox, known: Collection[str]) -> Iterator[Part]:
+    """Yield those of a tenant's changes that are new, of this day, not over, or `known` there."""
+    lasting, yesterday = watched.lasting, timestamp(run.clock() - _DAY)
     for change in watched.changes:
-        if not change.shown_on or change.id in lasting or change.id in known:
+        is_recent = not change.shown_on or change.on >= yesterday
+        if is_recent or change.id in lasting or change.id in known:
             ways = {
                 name: (digest(name, *to.receiver), digest(name, to.server))
                 for name, to in addresses(run, change.person).items()
             }
             document = document_of(run, change, outbox.ack_of(change.id, change.ends))
-            yield change.id, Part(change, document, ways, change.id in lasting)
+            yield Part(change, document, ways, change.id in lasting, is_recent)
 
 
 class Outbox(Struct, forbid_unknown_fields=True, tag_field="form", tag=1):
@@ -402,14 +407,14 @@ def send_due(
     open_run: Callable[[str], AbstractContextManager[Run]],
     *,
     clock: Callable[[], datetime],
-    silent: set[str],
 ) -> Iterator[str]:
     """
     Send what is due of what was `seen`; yield what was not accepted, and why.
 
-    A `silent` server is not asked again. On a full disk nothing is sent: what was accepted could
-    not be kept.
+    A silent server is not asked again. On a full disk nothing is sent: what was accepted could not
+    be kept.
     """
+    silent: set[str] = set()
     while True:
         with opened(path) as outbox:
             claims = outbox.claim(seen, clock(), silent)

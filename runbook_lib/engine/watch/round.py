@@ -11,9 +11,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -28,19 +27,18 @@ from runbook_lib.engine.run import Run
 from runbook_lib.engine.watch.answers import (
     OLD_NAME,
     WATCH_NAME,
+    DamagedError,
     Kind,
     Watched,
     last_look,
     mark_shown,
-    set_aside,
     watched_alone,
 )
 from runbook_lib.engine.watch.customers import CUSTOMERS
 from runbook_lib.engine.watch.customers import TITLE as CUSTOMERS_TITLE
 from runbook_lib.engine.watch.look import Watch, open_watched
-from runbook_lib.engine.watch.messages import Document, by_cause, cause_of, document_of, known_to
+from runbook_lib.engine.watch.messages import Document, by_cause, cause_of, known_to
 from runbook_lib.engine.watch.outbox import (
-    LOCK_SECONDS,
     MESSAGES_NAME,
     Outbox,
     Part,
@@ -53,14 +51,12 @@ from runbook_lib.errors import ExitCode, RemoteError, RunbookError, SettingsErro
 from runbook_lib.evidence.reports.watch_page import (
     PAGE_NAME,
     Failing,
-    Shown,
     TenantLook,
     watch_page,
 )
 from runbook_lib.plain_text import one_line
 from runbook_lib.remote.transport import Request, Wires
 
-_ON_PAGE = timedelta(days=1)
 # Customers are asked for so long, while `watch` is called every five minutes.
 _CUSTOMER_SECONDS = 180.0
 
@@ -90,11 +86,7 @@ def watching(
 
 @dataclass(slots=True)
 class Round:
-    """
-    One round: `look`, `show`, `send`, the same after `look_at_customers`; then the rest.
-
-    What cannot be done is yielded. `new` are the documents of what nobody was shown yet.
-    """
+    """One round: `look`, `show`, `send`, then the rest; what cannot be done is yielded."""
 
     tenants: Mapping[str, FleetTenant]
     folder: Path
@@ -102,16 +94,12 @@ class Round:
     is_alone: bool
     seal_every: int
     options: Mapping[str, Any]
-    new: list[Document] = field(default_factory=list)
     _outbox: Outbox | None = None
     _codes: set[ExitCode] = field(default_factory=lambda: {ExitCode.COMPLETE})
+    # The changes that the outbox knew before, and what may be sent, by tenant.
     _known: Mapping[str, set[str]] = field(default_factory=dict)
     _seen: dict[str, dict[str, Part]] = field(default_factory=dict)
-    _silent: set[str] = field(default_factory=set)
     _rows: dict[str, TenantLook] = field(default_factory=dict)
-    # What is on the page, and the causes that are new there.
-    _recent: dict[tuple[str, str], Document] = field(default_factory=dict)
-    _new_causes: set[str] = field(default_factory=set)
     # Who is to be sealed, whose customers are to be asked (and were when), who has which address
     # of a health check.
     _to_seal: list[str] = field(default_factory=list)
@@ -123,55 +111,55 @@ class Round:
         """Return the worst exit code of all tenants, 1 before 3."""
         return ExitCode.FAILED if ExitCode.FAILED in self._codes else max(self._codes)
 
+    @property
+    def new(self) -> list[Document]:
+        """Return the documents of what nobody was shown yet."""
+        return [part.document for part in self._parts() if part.is_new]
+
+    def _parts(self) -> Iterator[Part]:
+        for parts in self._seen.values():
+            yield from parts.values()
+
     def _now(self) -> datetime:
         clock: Callable[[], datetime] = self.options.get("clock", utc_now)
         return clock()
 
     def look(self) -> Iterator[str]:
-        """Look at each tenant; yield why one was not looked at."""
-        yield from self._begin()
+        """
+        Look at each tenant, then at customers' connections; yield why one was not looked at.
+
+        Customers are asked for some minutes, whose wait longest first; the next look goes on.
+        """
+        yield from self._tried(self._read_outbox)
         for key, tenant in self.tenants.items():
             for problem in self._for_each([key], self._look_at):
                 if key not in self._rows:
-                    self._rows[key] = self._not_looked_at(tenant, problem)
+                    self._rows[key] = self._not_looked_at(key, tenant, problem)
                 yield problem
-        yield from self._register()
-
-    def look_at_customers(self) -> Iterator[str]:
-        """
-        Look at the customers' connections of each tenant, who waits longest first; as `look`.
-
-        It ends after some minutes, so that the tenants are looked at in time; the next one goes on.
-        """
-        self.new = []
         until = time.monotonic() + _CUSTOMER_SECONDS
         for key in sorted(self._customers, key=self._customers.__getitem__):
             left = until - time.monotonic()
             if left > 0:
                 yield from self._for_each([key], partial(self._look_at, seconds=left))
-        yield from self._register()
+        yield from self._tried(self._register)
 
     def show(self) -> None:
         """Keep that `new` was shown, once it is certain that it will be sent."""
-        ids: dict[str, set[str]] = {}
-        for document in self.new if self._outbox else ():
-            key = f"{document['connector']}/{document['tenant']}"
-            ids.setdefault(key, set()).add(document["id"])
-        for key, names in ids.items():
-            path, on = self._path(key), timestamp(self._now())
+        for key, parts in self._seen.items() if self._outbox else ():
+            names = {name for name, part in parts.items() if part.is_new}
             # NOTE: what another process holds meanwhile is shown again, with the same id.
             with suppress(RunbookError, OSError):
-                mark_shown(path, names, on, needed=self._known.get(key, ()))
+                if names:
+                    known = self._known.get(key, ())
+                    mark_shown(self._path(key), names, timestamp(self._now()), needed=known)
 
     def send(self) -> Iterator[str]:
         """Send what is due; yield what was not accepted."""
-        lines: list[str] = []
-        with self._guarded(lines):
-            if self._outbox:
-                path, seen, silent = self.folder / MESSAGES_NAME, self._seen, self._silent
-                lines += send_due(path, seen, self._run, clock=self._now, silent=silent)
-        self._codes |= {ExitCode.INCOMPLETE} if lines else set()
-        yield from lines
+        path = self.folder / MESSAGES_NAME
+        due = partial(send_due, path, self._seen, self._run, clock=self._now)
+        for line in self._tried(due if self._outbox else tuple):
+            self._codes.add(ExitCode.INCOMPLETE)
+            yield line
 
     def ping(self) -> Iterator[str]:
         """Ask each health check's address once; yield why it was not taken."""
@@ -186,11 +174,11 @@ class Round:
         """Write how the tenants stand, and what changed in a day; yield why it is not written."""
         if self.is_alone or not self.folder.is_dir():
             return
-        recent = sorted(by_cause(self._recent.values()), key=itemgetter("on"), reverse=True)
-        changes = [
-            Shown(document, Kind(document["kind"]).label, cause_of(document) in self._new_causes)
-            for document in recent
-        ]
+        new = {cause_of(document) for document in self.new}
+        changes = (
+            {**change, "label": Kind(change["kind"]).label, "is_new": cause_of(change) in new}
+            for change in by_cause(part.document for part in self._parts() if part.is_recent)
+        )
         parts = watch_page([*self._rows.values()], changes, timestamp(self._now()))
         content = (part.encode("utf-8", "backslashreplace") for part in parts)
         try:
@@ -198,65 +186,62 @@ class Round:
         except OSError as error:
             yield f"{self.folder / PAGE_NAME} cannot be written: {error.strerror}."
 
-    def _begin(self) -> Iterator[str]:
+    def _read_outbox(self) -> Iterator[str]:
         """Read the outbox; yield what is said once of it, and of settings that were withdrawn."""
-        lines: list[str] = []
-        with self._guarded(lines):
-            if self.folder.is_dir():
-                lines += self._read_outbox(self.folder / MESSAGES_NAME)
-        yield from lines
-
-    def _read_outbox(self, path: Path) -> Iterator[str]:
-        old = self.folder / WATCH_NAME
+        path, old = self.folder / MESSAGES_NAME, self.folder / WATCH_NAME
+        if not self.folder.is_dir():
+            return
         if old.exists():
             old.replace(old.with_name(OLD_NAME))
             yield f"{old} is of an earlier version. It is now {OLD_NAME}."
-        name = f"messages.damaged-{self._now():%Y%m%dT%H%M%SZ}.json"
-        with watched_alone(path, seconds=LOCK_SECONDS):
-            said = set_aside(path, Outbox, name, None)
-        if said:
+        try:
+            with opened(path):
+                pass
+        except DamagedError as error:
+            name = f"messages.damaged-{self._now():%Y%m%dT%H%M%SZ}.json"
+            said = error.set_aside(path, name, None)
             self._codes.add(ExitCode.INCOMPLETE)
             yield f"{said} What still fails, and what nobody was shown, is sent again."
-        with opened(path) as outbox:
-            self._outbox, self._known = outbox, outbox.known
         withdrawn = variables_of({t.procedure.id: WITHDRAWN for t in self.tenants.values()})
         known = settings_file(self.options.get("env_file", ""))
-        left = [name for name in known if name in withdrawn and name not in outbox.said]
+        with opened(path) as outbox:
+            left = [name for name in known if name in withdrawn and name not in outbox.said]
+            outbox.said += left
+        self._outbox, self._known = outbox, outbox.known
         if left:
-            with opened(path) as outbox:
-                outbox.said += left
             yield f"{', '.join(left)} in .env was withdrawn and does nothing: remove it."
 
-    def _register(self) -> Iterator[str]:
+    def _register(self) -> Iterable[str]:
         """Have what was seen sent; until that is kept nothing counts as shown."""
-        lines: list[str] = []
         is_read, self._outbox = self._outbox is not None, None
-        with self._guarded(lines):
-            if is_read and self._seen:
-                with opened(self.folder / MESSAGES_NAME) as outbox:
-                    outbox.register(self._seen, self._known, self._now())
-                self._outbox, self._known = outbox, outbox.known
-        yield from lines
+        if is_read and self._seen:
+            with opened(self.folder / MESSAGES_NAME) as outbox:
+                outbox.register(self._seen, self._known, self._now())
+            self._outbox, self._known = outbox, outbox.known
+        return ()
 
-    @contextmanager
-    def _guarded(self, lines: list[str], whose: str = "") -> Iterator[None]:
-        """Let nothing that breaks within go further: add to `lines` what it was."""
+    def _tried(self, act: Callable[[], Iterable[str]], whose: str = "") -> list[str]:
+        """Return what `act` yields; where it breaks that ends here, and is named as well."""
+        lines: list[str] = []
         try:
-            yield
+            lines += act()
         except Exception as error:  # noqa: BLE001
             self._codes.add(ExitCode.INCOMPLETE)
             message, advice = describe_error(error)
             lines.append(f"{whose}{message} Next: {advice}")
+        return lines
 
     def _for_each(
         self, keys: Iterable[str], act: Callable[[Watch], Iterable[str]]
     ) -> Iterator[str]:
         """Yield what `act` returns for each tenant, or why it could not be done."""
+
+        def acted(key: str) -> Iterator[str]:
+            with self._run(key) as run:
+                yield from act(Watch(run))
+
         for key in keys:
-            lines: list[str] = []
-            with self._guarded(lines, f"{self.tenants[key].tenant}: "), self._run(key) as run:
-                lines += act(Watch(run))
-            yield from lines
+            yield from self._tried(partial(acted, key), f"{self.tenants[key].tenant}: ")
 
     @contextmanager
     def _run(self, key: str) -> Iterator[Run]:
@@ -279,18 +264,11 @@ class Round:
         """
         look = watch.look() if seconds is None else watch.look_at_customers(seconds)
         run, watched, key = watch.run, look.watched, key_of(watch.run)
-        outbox, now = self._outbox or Outbox(), self._now()
+        outbox = self._outbox or Outbox()
         self._codes.add(look.code)
-        self._seen[key] = dict(parts_of(run, watched, outbox, self._known.get(key, ())))
+        known = self._known.get(key, ())
+        self._seen[key] = {part.change.id: part for part in parts_of(run, watched, outbox, known)}
         self._rows[key] = _row(run, watched, outbox)
-        for change in watched.changes:
-            if change.shown_on and change.on < timestamp(now - _ON_PAGE):
-                continue
-            document = document_of(run, change, outbox.ack_of(change.id, change.ends))
-            self._recent[key, change.id] = document
-            if not change.shown_on:
-                self.new.append(document)
-                self._new_causes.add(cause_of(document))
         if seconds is None and watch.is_to_seal(watched, self.seal_every):
             self._to_seal.append(key)
         if seconds is None and watch.due_customers(watched) is not None:
@@ -299,9 +277,8 @@ class Round:
             self._pings.setdefault(url, key)
         yield from (f"{run.tenant}: {text}" for text in (look.said, look.held) if text)
 
-    def _not_looked_at(self, tenant: FleetTenant, problem: str) -> TenantLook:
+    def _not_looked_at(self, key: str, tenant: FleetTenant, problem: str) -> TenantLook:
         looked_on = ""
-        key = f"{tenant.procedure.id}/{tenant.tenant}"
         with suppress(SettingsError):
             looked_on = last_look(self._path(key).parent)
         title = tenant.procedure.title

@@ -7,8 +7,9 @@ It is no evidence, loads nothing and needs no script.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 from runbook_lib.core.model import Outcome
@@ -18,7 +19,7 @@ from runbook_lib.evidence.reports.wording import read_in
 PAGE_NAME = "watch.html"
 
 # A kind of change has the colour and the icon of the outcome that is most like it.
-_LIKE = {
+LIKE = {
     "failed": Outcome.FAILED,
     "recovered": Outcome.VERIFIED,
     "changed": Outcome.WAITING,
@@ -68,22 +69,14 @@ class TenantLook:
         return "not answered" if self.unanswered_since else "in order"
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """What changed for several tenants by one cause: as `watch --json` has it, and in a word."""
+def watch_page(
+    rows: Sequence[TenantLook], changes: Iterable[Mapping[str, Any]], on: str
+) -> Iterator[str]:
+    """
+    Return the page of a look that ended at `on`, in parts: it may have MiB.
 
-    document: Mapping[str, Any]
-    label: str
-    is_new: bool
-
-    @property
-    def outcome(self) -> Outcome:
-        """Return the outcome that looks the same."""
-        return _LIKE.get(self.document["kind"], Outcome.WAITING)
-
-
-def watch_page(rows: Sequence[TenantLook], changes: Sequence[Shown], on: str) -> Iterator[str]:
-    """Return the page of a look that ended at `on`, in parts: it may have MiB."""
+    `changes` are as `watch --json` has them, with a `label` and whether each `is_new`.
+    """
     worst = (Outcome.FAILED, Outcome.INCONCLUSIVE, Outcome.VERIFIED)
     ordered = sorted(rows, key=lambda row: (worst.index(row.outcome), row.tenant.casefold()))
     standings = Counter((row.standing, row.outcome) for row in ordered)
@@ -91,7 +84,8 @@ def watch_page(rows: Sequence[TenantLook], changes: Sequence[Shown], on: str) ->
         yield from stream(
             "watch.html",
             rows=ordered,
-            changes=changes,
+            changes=sorted(changes, key=itemgetter("on"), reverse=True),
+            like=LIKE,
             on=on,
             sandbox=any(row.sandbox for row in rows),
             practice=sum(row.sandbox for row in rows),

@@ -4,19 +4,24 @@ The channels through which messages go: mail, one webhook, and Apprise. Another 
 
 from __future__ import annotations
 
+from functools import partial
+
 from runbook_lib.engine.run import Run, new_run_id
 from runbook_lib.engine.watch.channels.apprise import AppriseChannel
-from runbook_lib.engine.watch.channels.base import Address, Channel, NotSentError, in_time
+from runbook_lib.engine.watch.channels.base import Address, Channel, NotSentError
 from runbook_lib.engine.watch.channels.mail import MailChannel
 from runbook_lib.engine.watch.channels.webhook import WebhookChannel
 from runbook_lib.engine.watch.messages import Message, trial
 from runbook_lib.errors import SettingsError
 from runbook_lib.plain_text import one_line
+from runbook_lib.remote.look import begin
 
 _CHANNELS: tuple[Channel, ...] = (MailChannel(), WebhookChannel(), AppriseChannel())
 CHANNELS = {channel.name: channel for channel in _CHANNELS}
 
 _LONGEST_REASON = 300
+# For a whole message; no server needs so long.
+MOST_SECONDS = 120.0
 
 
 def require_whole(run: Run) -> None:
@@ -42,18 +47,20 @@ def send(run: Run, channel: Channel, message: Message) -> None:
     Raises `NotSentError`, also where something breaks in a library: its text has no secret.
     """
     try:
-        in_time(lambda: channel.send(run, message))
-    except NotSentError as error:
-        known = error
-    except Exception as error:  # noqa: BLE001  (one message must not end the others)
+        # NOTE: what hangs, such as a name's look-up, cannot be stopped: its thread is abandoned.
+        error = begin(partial(channel.send, run, message), "message").exception(MOST_SECONDS)
+    except TimeoutError:
+        text = f"it was not accepted within {MOST_SECONDS:.0f} s"
+        error = NotSentError(text, is_silent=True, may_be_there=True)
+    if error is None:
+        return
+    if not isinstance(error, NotSentError):
         # NOTE: the text of an unknown error may quote a secret.
         text = f"the message could not be made ({type(error).__name__})"
-        known = NotSentError(text, is_final=True)
-    else:
-        return
-    reason = one_line(run.redactor.redact(str(known)))[:_LONGEST_REASON]
-    known.args = (f"The message about {message.title} was not sent ({channel.name}): {reason}",)
-    raise known from None
+        error = NotSentError(text, is_final=True)
+    reason = one_line(run.redactor.redact(str(error)))[:_LONGEST_REASON]
+    error.args = (f"The message about {message.title} was not sent ({channel.name}): {reason}",)
+    raise error from None
 
 
 def try_channels(run: Run) -> list[str]:

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
-from concurrent.futures import Future
 from typing import NamedTuple, Protocol
 
 from runbook_lib.engine.run import Run
 from runbook_lib.engine.watch.messages import Message
 from runbook_lib.errors import RunbookError
-
-# For a whole message.
-MOST_SECONDS = 120.0
 
 
 class NotSentError(RunbookError):
@@ -57,28 +51,3 @@ class Channel(Protocol):
 
     def send(self, run: Run, message: Message) -> None:
         """Send a message; raises `NotSentError` unless it is accepted."""
-
-
-def in_time(act: Callable[[], None]) -> None:
-    """
-    Do what may hang, such as a name's look-up or a server that sends a byte now and then.
-
-    Raises `NotSentError` after a time that no server needs; the thread, which cannot be stopped,
-    is abandoned.
-    """
-    done: Future[None] = Future()
-
-    def do() -> None:
-        try:
-            act()
-            done.set_result(None)
-        except BaseException as error:  # noqa: BLE001  (raised in the waiting thread)
-            done.set_exception(error)
-
-    thread = threading.Thread(target=do, name="message", daemon=True)
-    thread.start()
-    thread.join(MOST_SECONDS)
-    if thread.is_alive():
-        msg = f"it was not accepted within {MOST_SECONDS:.0f} s"
-        raise NotSentError(msg, is_silent=True, may_be_there=True)
-    done.result()

@@ -199,12 +199,9 @@ class Desk:
         self.offset += after
         named = [self.tenant(name) if isinstance(name, str) else name for name in tenants]
         with watching(named, env_file="watch.env", clock=self.now, **more) as this:
-            lines = []
-            for look in (this.look, this.look_at_customers):
-                lines += look()
-                this.show()
-                lines += this.send()
-            lines += [*this.ping(), *this.write_page()]
+            lines = [*this.look()]
+            this.show()
+            lines += [*this.send(), *this.ping(), *this.write_page()]
             self.code = this.code
         return lines
 

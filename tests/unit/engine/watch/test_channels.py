@@ -22,9 +22,9 @@ from standardwebhooks import Webhook
 from runbook_lib.config import formats
 from runbook_lib.core.model import Mode
 from runbook_lib.engine.run import Run, open_run
+from runbook_lib.engine.watch import channels
 from runbook_lib.engine.watch.channels import (
     CHANNELS,
-    base,
     mail,
     require_whole,
     send,
@@ -160,7 +160,7 @@ def test_what_a_mail_server_says_decides(
     Where it had the whole mail and did not answer clearly it may have taken it.
     """
     monkeypatch.setattr(mail, "_SECONDS", 0.5)
-    monkeypatch.setattr(base, "MOST_SECONDS", 1.0)
+    monkeypatch.setattr(channels, "MOST_SECONDS", 1.0)
     with mail_server(**says) as (address, commands):
         run = opened(mail_server=address)
         tracemalloc.start()

@@ -36,6 +36,8 @@ from tests.unit.engine.watch.desk import (
 THREE = ("acme", "beta", "coda")
 REAL = {"graph_url": "https://graph.facebook.com", "cyclr_api_url": "https://api.cyclr.com"}
 ALL, OWN = "all@acme.example", "own@coda.example"
+ALL_THREE = "+".join(THREE)
+END = f"recovered {ALL_THREE}"
 HOOK = {"RUNBOOK_WEBHOOK": "https://hooks.acme.example/x", "RUNBOOK_WEBHOOK_SECRET": HOOK_SECRET}
 
 
@@ -135,27 +137,6 @@ def test_an_outage_and_its_end_are_a_message_each(desk: Desk, to: str) -> None:
     ]
 
 
-def test_what_began_in_two_messages_ends_in_two(desk: Desk) -> None:
-    """Each end is in the thread of its beginning, also where both are seen at once."""
-    desk.round(0, ("acme", "beta"))
-    desk.refuse_secret("acme")
-    desk.round(DAY, ("acme", "beta"))
-    desk.refuse_secret("beta")
-    desk.round(HOUR, ("acme", "beta"))
-    recover(desk, ("acme", "beta"))
-
-    messages = [message for *_, message in desk.post.sent]
-    assert [message.thread for message in messages] == ["", "", *(m.id for m in messages[:2])]
-
-
-def test_another_reason_is_another_cause(failing: Desk) -> None:
-    """Tenants whose changes read otherwise have a message each."""
-    failing.answers["coda", SECRET_CHECK] = finding(Outcome.FAILED, "Else.", refuses=("app_id",))
-    failing.round(DAY, THREE)
-
-    assert failing.post.told() == [failed("acme", "beta"), failed("coda")]
-
-
 def test_a_person_who_has_the_step_is_told(desk: Desk) -> None:
     """Messages about a step go to the person it was assigned to."""
     desk.begin("beta", assigned(SECRET_STEP, "Ann"))
@@ -179,87 +160,94 @@ def test_what_falls_due_is_told_30_7_and_1_days_before(desk: Desk) -> None:
     assert desk.post.told() == [failed(*THREE, to="ann@acme.example", kind="due")] * 3
 
 
-# --- fault 1: settings that change before a message is accepted -------------------------------
-@pytest.mark.parametrize("act", [refuse, be_silent])
+# --- who is told what, whatever is refused, moves or ends ---------------------------------------
 @pytest.mark.parametrize(
-    ("moved", "told"),
+    ("script", "told"),
     [
-        ({"coda": OWN}, [failed("acme", "beta"), failed("coda", to=OWN)]),
-        ({"acme": OWN, "beta": OWN}, [failed("acme", "beta", to=OWN), failed("coda")]),
-        (dict.fromkeys(THREE, OWN), [failed(*THREE, to=OWN)]),
-        ({"coda": ""}, [failed("acme", "beta")]),
+        # Who fails otherwise has a message of its own; what began in two ends in two.
+        ("fail else:coda 1d", "failed acme+beta, failed coda"),
+        (
+            "with:acme+beta fail:acme 1d fail:beta 1h back 16m 6m",
+            "failed acme, failed beta, recovered acme, recovered beta",
+        ),
+        # Where an address changes a message is taken apart: nobody is named to the old address.
+        ("fail refuse 1d take own:coda 1h 1h", "failed acme+beta, failed coda@own"),
+        ("fail refuse 1d take own:acme+beta 1h 1h", "failed acme+beta@own, failed coda"),
+        ("fail refuse 1d take own:acme+beta+coda 1h 1h", f"failed {ALL_THREE}@own"),
+        ("fail silent 1d take own:coda 1h 1h", "failed acme+beta, failed coda@own"),
+        ("fail silent 1d take own:acme+beta 1h 1h", "failed acme+beta@own, failed coda"),
+        ("fail silent 1d take own:acme+beta+coda 1h 1h", f"failed {ALL_THREE}@own"),
+        # Who is not looked at, so that nobody knows its settings, is told later.
+        ("fail refuse 1d take with:acme+beta 1h with 1h", "failed acme+beta, failed coda"),
+        # A problem that ended before it was accepted is never sent, and neither is its end.
+        ("fail refuse 1d back 16m 6m take 9h 9h 9h", ""),
+        ("fail refuse 1d back:coda 16m 6m take 1h 1h", "failed acme+beta"),
+        # What may have been accepted is sent again, then its end, which waits for it.
+        ("fail refuse 1d killed back 16m 6m take 9h 9h", f"failed {ALL_THREE}, {END}"),
+        ("fail silent 1d back 16m 6m take 9h 9h 9h 9h", f"failed {ALL_THREE}, {END}"),
+        ("fail silent 1d 1d 1d 1d 1d 1d back 16m take 6m", ""),
+        ("fail silent 1d 1d 1d 1d 1d 1d back 16m take 6m 1d", f"failed {ALL_THREE}, {END}"),
+        ("fail 1d back 16m 6m 9h 9h", f"failed {ALL_THREE}, {END}"),
+        # Who has moved is reminded at the new address; of what is over nobody is.
+        (
+            "fail 1d own:coda refuse 1d take 1h 1h",
+            f"failed {ALL_THREE}, reminder acme+beta, reminder coda@own",
+        ),
+        ("fail 1d refuse 1d back 16m take 1h 1d", f"failed {ALL_THREE}, {END}"),
     ],
 )
-def test_a_tenant_that_moves_is_told_there_and_named_nowhere_else(
-    failing: Desk, act: Any, moved: dict[str, str], told: list[Any]
-) -> None:
+def test_each_is_told_once_and_in_order(desk: Desk, script: str, told: str) -> None:
+    """Each tenant is told of a change once, an end after its beginning and in its thread."""
+    play(desk, script)
+    sent = [message for *_, message in desk.post.sent]
+    ids = [message.id for message in sent]
+
+    assert shown(desk) == sorted(told.split(", "))
+    assert len({*ids}) == len(ids)
+    for number, message in enumerate(sent):
+        is_end = message.document["kind"] == "recovered"
+        assert (message.thread in ids[:number]) is is_end
+
+
+def play(desk: Desk, script: str) -> None:
     """
-    Refused or unanswered, a message is taken apart where addresses change; each is told once.
+    Let tenants fail (for another reason: `else`), be back, or have their own address.
 
-    A tenant without a channel waits until it has one again.
+    A server can `take`, `refuse` and be `silent`; a round can be `killed` while it sends. A number
+    is a round after so many minutes, hours or days, `with` some tenants or all.
     """
-    failing.post.act = act
-    failing.round(DAY, THREE)
-    failing.post.act = lambda *_: None
-    fleet = [
-        failing.tenant(name, mail_to=to) if (to := moved.get(name)) else failing.tenant(name)
-        for name in THREE
-    ]
-    if "" in moved.values():
-        fleet = [failing.tenant("acme", **_mail()), failing.tenant("beta", **_mail()), fleet[2]]
-        failing.set(RUNBOOK_MAIL="")
-    assert failing.round(HOUR, fleet) == failing.round(HOUR, fleet) == []
-
-    assert sorted(failing.post.told()) == sorted(told)
-    if "" in moved.values():
-        failing.set(**{f"RUNBOOK_{name.upper()}": to for name, to in _mail().items()})
-        failing.round(HOUR, THREE)
-        assert failing.post.told() == [failed("coda")]
-
-
-def _mail() -> dict[str, str]:
-    return {"mail_server": "127.0.0.1:25", "mail_from": "runbook@acme.example", "mail_to": ALL}
-
-
-def test_who_is_not_looked_at_is_told_later(failing: Desk) -> None:
-    """A tenant whose settings nobody has read in this round is in no message of it."""
-    failing.post.act = refuse
-    failing.round(DAY, THREE)
-    failing.post.act = lambda *_: None
-    failing.round(HOUR, THREE[:2])
-    failing.round(HOUR, THREE)
-
-    assert failing.post.told() == [failed("acme", "beta"), failed("coda")]
+    acts: dict[str, Any] = {"take": lambda *_: None, "refuse": refuse, "silent": be_silent}
+    seconds, fleet, own = {"m": MINUTE, "h": HOUR, "d": DAY}, [*THREE], set[str]()
+    desk.round(0, THREE)
+    for word in script.split():
+        verb, _, names = word.partition(":")
+        named = names.split("+") if names else [*THREE]
+        match verb:
+            case "fail":
+                desk.refuse_secret(*named)
+            case "else" | "back":
+                other = finding(Outcome.FAILED, "Else.", refuses=("app_id",))
+                seen = other if verb == "else" else finding()
+                desk.answers |= {(name, SECRET_CHECK): seen for name in named}
+            case "own":
+                own |= {*named}
+            case "with":
+                fleet = named
+            case "killed":
+                _rewrite(desk, due=timestamp(desk.now()), may_be_there=True)
+            case _ if verb in acts:
+                desk.post.act = acts[verb]
+            case _:
+                moved = {name: {"mail_to": OWN} if name in own else {} for name in fleet}
+                tenants = [desk.tenant(name, **moved[name]) for name in fleet]
+                desk.round(int(verb[:-1]) * seconds[verb[-1]], tenants)
 
 
-# --- fault 3: order ---------------------------------------------------------------------------
-@pytest.mark.parametrize(
-    ("act", "is_killed", "told"),
-    [
-        (refuse, False, []),
-        (refuse, True, [failed(*THREE), recovered(*THREE)]),
-        (be_silent, False, [failed(*THREE), recovered(*THREE)]),
-        (lambda *_: None, False, [failed(*THREE), recovered(*THREE)]),
-    ],
-    ids=["refused", "killed while it was sent", "silent", "accepted"],
-)
-def test_a_problem_that_ended_before_it_was_accepted_is_never_sent(
-    failing: Desk, act: Any, is_killed: bool, told: list[Any]
-) -> None:
-    """
-    Neither is its end. What the server may have accepted comes again, with its id, then its end.
-    """
-    failing.post.act = act
-    failing.round(DAY, THREE)
-    if is_killed:
-        _rewrite(failing, due="2026-11-25T12:03:00.000Z", may_be_there=True)
-    recover(failing)
-    failing.post.act = lambda *_: None
-    for _ in range(4):
-        failing.round(9 * HOUR, THREE)
-
-    assert failing.post.told() == told
-    assert len(set(failing.post.tries)) == max(1, len(told))
+def shown(desk: Desk) -> list[str]:
+    """Return who was told what, sorted."""
+    told = ((str(m.document["kind"]), m.document["tenants"], to) for _, to, m in desk.post.sent)
+    lines = (f"{kind} {'+'.join(names)}{'@own' * (to == OWN)}" for kind, names, to in told)
+    return sorted(lines) or [""]
 
 
 def _rewrite(desk: Desk, **fields: Any) -> None:
@@ -269,35 +257,23 @@ def _rewrite(desk: Desk, **fields: Any) -> None:
     desk.outbox.write_text(json.dumps(document))
 
 
-def test_of_a_group_only_those_go_on_who_still_fail(failing: Desk) -> None:
-    """A tenant that recovers before anybody was told is not named, its end neither."""
-    failing.post.act = refuse
+@pytest.mark.parametrize("act", [refuse, be_silent])
+def test_a_tenant_without_a_channel_waits_until_it_has_one(failing: Desk, act: Any) -> None:
+    """The others' message does not name it; it is told once it has a channel again."""
+    mail = {"mail_server": "127.0.0.1:25", "mail_from": "runbook@acme.example", "mail_to": ALL}
+    failing.post.act = act
     failing.round(DAY, THREE)
-    failing.answers["coda", SECRET_CHECK] = finding()
-    failing.round(16 * MINUTE, THREE)
-    failing.round(6 * MINUTE, THREE)
     failing.post.act = lambda *_: None
-    failing.round(HOUR, THREE)
-    failing.round(HOUR, THREE)
-
+    fleet = [failing.tenant("acme", **mail), failing.tenant("beta", **mail), "coda"]
+    failing.set(RUNBOOK_MAIL="")
+    assert failing.round(HOUR, fleet) == failing.round(HOUR, fleet) == []
     assert failing.post.told() == [failed("acme", "beta")]
+    failing.set(**{f"RUNBOOK_{name.upper()}": to for name, to in mail.items()})
+    failing.round(HOUR, THREE)
+    assert failing.post.told() == [failed("coda")]
 
 
-def test_an_end_waits_for_its_beginning(failing: Desk) -> None:
-    """While a failure that may be there waits to be sent again, its end waits for it."""
-    failing.post.act = be_silent
-    for _ in range(6):
-        failing.round(DAY, ("acme",))
-    failing.answers.clear()
-    failing.round(16 * MINUTE, ("acme",))
-    failing.post.act = lambda *_: None
-    failing.round(6 * MINUTE, ("acme",))
-    assert failing.post.told() == []
-    failing.round(DAY, ("acme",))
-
-    assert failing.post.told() == [failed("acme"), recovered("acme")]
-
-
+# --- servers ------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("server", "told"),
     [("127.0.0.1:25", [failed("beta"), failed("acme")]), ("127.0.0.1:26", [failed("beta")])],
@@ -338,7 +314,6 @@ def test_refused_messages_wait_longer_each_time(
         assert len(failing.round(1, ("acme",))) == 1
 
 
-# --- fault 4 and 5: servers -------------------------------------------------------------------
 def test_a_silent_server_is_waited_for_once_a_round(failing: Desk) -> None:
     """Whoever's messages come next, and in both parts of the round; it is tried in the next one."""
     fleet = [failing.tenant(name, mail_to=f"{name}@x.example") for name in THREE]
@@ -405,23 +380,6 @@ def test_an_acknowledged_problem_is_not_reminded_of(desk: Desk) -> None:
     assert desk.post.told() == []
 
 
-def test_a_reminder_is_for_each_receiver_and_goes_where_it_leads_now(failing: Desk) -> None:
-    """Who has moved since is reminded at the new address, and nobody else of it."""
-    failing.round(DAY, THREE)
-    failing.post.told()
-    fleet = ["acme", "beta", failing.tenant("coda", mail_to=OWN)]
-    failing.post.act = refuse
-    failing.round(DAY, fleet)
-    failing.post.act = lambda *_: None
-    failing.round(HOUR, fleet)
-    failing.round(HOUR, fleet)
-
-    assert sorted(failing.post.told()) == [
-        failed("acme", "beta", kind="reminder"),
-        failed("coda", to=OWN, kind="reminder"),
-    ]
-
-
 def test_a_refused_reminder_lists_what_came_since(desk: Desk) -> None:
     """What is due while it waits joins it: each receiver gets one a day."""
 
@@ -447,21 +405,6 @@ def test_a_refused_reminder_lists_what_came_since(desk: Desk) -> None:
 
     ((_, _, both),) = desk.post.sent
     assert len(both.changes) == 2
-
-
-def test_a_reminder_of_what_is_over_is_never_sent(failing: Desk) -> None:
-    """One that was refused while it failed is dropped with the end."""
-    failing.round(DAY, THREE)
-    failing.post.act = refuse
-    failing.round(DAY, THREE)
-    failing.post.told()
-    failing.answers.clear()
-    failing.round(16 * MINUTE, THREE)
-    failing.post.act = lambda *_: None
-    failing.round(HOUR, THREE)
-    failing.round(DAY, THREE)
-
-    assert failing.post.told() == [recovered(*THREE)]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from runbook_lib.core.model import Outcome
-from runbook_lib.evidence.reports.watch_page import Failing, Shown, TenantLook, watch_page
+from runbook_lib.evidence.reports.watch_page import Failing, TenantLook, watch_page
 from tests.unit.evidence.reports.report_page import ReportPage
 from tests.unit.evidence.reports.test_report_safety import HARMLESS
 
@@ -16,13 +16,14 @@ ON = "2026-11-24T12:00:00.000Z"
 FAILING = Failing("13 Copy the secret", ON, "It is refused.")
 CALM = TenantLook("acme", "A connector", ON)
 CHANGE = {
-    "kind": "failed", "title": "13 Copy the secret", "was": "verified", "now": "failed",
+    "kind": "failed", "label": "failed", "on": ON, "title": "13 Copy the secret",
+    "was": "verified", "now": "failed",
     "since": ON, "reason": "It is refused.", "breaks": "Nobody can sign in.", "also": ["8 Check"],
     "do": "Copy it again.", "tenants": ["acme"], "sandbox": False,
 }  # fmt: skip
 
 
-def page(*rows: TenantLook, changes: tuple[Shown, ...] = ()) -> str:
+def page(*rows: TenantLook, changes: tuple[dict[str, object], ...] = ()) -> str:
     return "".join(watch_page(rows, changes, ON))
 
 
@@ -60,8 +61,8 @@ def test_many_tenants_and_steps_are_folded() -> None:
     text = page(
         replace(CALM, failing=(FAILING,) * 7),
         changes=(
-            Shown(CHANGE, "failed", is_new=False),
-            Shown({**CHANGE, "tenants": names}, "failed", is_new=True),
+            CHANGE | {"is_new": False},
+            {**CHANGE, "tenants": names, "is_new": True},
         ),
     )
 
@@ -74,7 +75,7 @@ def test_many_tenants_and_steps_are_folded() -> None:
 def test_practice_is_marked(is_sandbox: bool) -> None:
     """One practice tenant among others marks the page, its row, and what changed for it."""
 
-    change = Shown({**CHANGE, "sandbox": is_sandbox}, "failed", is_new=False)
+    change = {**CHANGE, "sandbox": is_sandbox, "is_new": False}
     text = page(CALM, replace(CALM, tenant="beta", sandbox=is_sandbox), changes=(change,))
 
     assert text.count('<strong class="practice">SANDBOX</strong>') == 2 * is_sandbox
@@ -91,7 +92,7 @@ def test_what_strangers_name_is_text() -> None:
     text = page(
         TenantLook(hostile, hostile, ON, False, (Failing(hostile, ON, hostile),), "", hostile),
         TenantLook("acme", "other"),
-        changes=(Shown(change, "failed", is_new=True),),
+        changes=(change | {"is_new": True},),
     )
     elements = {element.tag for element in ReportPage(text).elements}
 
