@@ -61,7 +61,7 @@ class Ack(Struct, forbid_unknown_fields=True):
 
 class Letter(Struct, forbid_unknown_fields=True, omit_defaults=True):
     """
-    A message in one channel about `changes`, each with the tenant whose it is.
+    A message in one channel about `changes`, by ID; each has the tenant whose it is.
 
     Without an `id` it waits to be put into a message. Digests stand for its `receiver` and the
     `server`. It is tried when it is `due`: a process that claims it puts that off while it sends.
@@ -73,7 +73,7 @@ class Letter(Struct, forbid_unknown_fields=True, omit_defaults=True):
     receiver: str = ""
     server: str = ""
     id: str = ""
-    changes: list[tuple[str, str]] = []
+    changes: dict[str, str] = {}
     tries: int = 0
     due: Time = ""
     accepted_on: Time = ""
@@ -82,7 +82,7 @@ class Letter(Struct, forbid_unknown_fields=True, omit_defaults=True):
     reminds: bool = False
 
     @property
-    def place(self) -> tuple[str, str, str]:
+    def place(self) -> _Place:
         """Return where it goes."""
         return self.channel, self.receiver, self.server
 
@@ -97,16 +97,17 @@ class Claim:
     """A message that this process sends with the settings of a tenant, and what became of it."""
 
     letter: Letter
-    message: Message
     whose: str
+    message: Message
     is_tried: bool = False
     refused: NotSentError | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A change of one tenant, and digests of receiver and server in each channel that is set."""
+    """A change of a tenant, and digests of receiver and server in each channel that is set."""
 
+    whose: str
     change: Change
     document: Mapping[str, Any]
     ways: Mapping[str, tuple[str, str]]
@@ -135,12 +136,12 @@ class Part:
         return (change.id,) if change.kind is Kind.DUE else (change.step, change.check)
 
 
-# What a round has seen: by tenant and id, what may be sent.
-Seen = Mapping[str, Mapping[str, Part]]
-# The message of a change; the same with the tenant whose it is.
+# What a round has seen, by the ID of the change.
+Seen = Mapping[str, Part]
+# The message of a change.
 _Pair = tuple[Letter, Part]
-_Named = tuple[Letter, str, Part]
 _Key = tuple[str, ...]
+_Place = tuple[str, str, str]
 
 
 def key_of(run: Run) -> str:
@@ -159,7 +160,7 @@ def parts_of(run: Run, watched: Watched, outbox: Outbox, known: Collection[str])
                 for name, to in addresses(run, change.person).items()
             }
             document = document_of(run, change, outbox.ack_of(change.id, change.ends))
-            yield Part(change, document, ways, change.id in lasting, is_recent)
+            yield Part(key_of(run), change, document, ways, change.id in lasting, is_recent)
 
 
 class Outbox(Struct, forbid_unknown_fields=True, tag_field="form", tag=1):
@@ -175,13 +176,9 @@ class Outbox(Struct, forbid_unknown_fields=True, tag_field="form", tag=1):
     said: list[str] = []
 
     @property
-    def known(self) -> dict[str, set[str]]:
-        """Return the changes that it has, by tenant."""
-        known = defaultdict(set)
-        for letter in self.letters:
-            for whose, ident in letter.changes:
-                known[whose].add(ident)
-        return known
+    def known(self) -> set[str]:
+        """Return the IDs of the changes that it has."""
+        return {name for letter in self.letters for name in letter.changes}
 
     def ack_of(self, *names: str) -> dict[str, str] | None:
         """Return who has acknowledged one of these changes."""
@@ -190,59 +187,50 @@ class Outbox(Struct, forbid_unknown_fields=True, tag_field="form", tag=1):
 
     def acknowledge(self, ident: str, ack: Ack) -> list[str]:
         """Keep who knows of a change, or of all in a message; return whose they are."""
-        named = [
-            (whose, name)
-            for letter in self.letters
-            for whose, name in letter.changes
-            if ident in (name, letter.id)
-        ]
-        self.acks |= {name: ack for _, name in named}
-        return list(dict.fromkeys(whose.partition("/")[2] for whose, _ in named))
+        every = ((x.id, name, whose) for x in self.letters for name, whose in x.changes.items())
+        named = {name: whose for message, name, whose in every if ident in (message, name)}
+        self.acks |= dict.fromkeys(named, ack)
+        return list(dict.fromkeys(whose.partition("/")[2] for whose in named.values()))
 
-    def register(self, seen: Seen, known: Mapping[str, Collection[str]], now: datetime) -> None:
-        """Have what is new sent; forget what was sent and is over, of what was `known` before."""
+    def register(
+        self, seen: Seen, looked: Collection[str], known: Collection[str], now: datetime
+    ) -> None:
+        """
+        Have what is new sent, and forget what was sent and is over.
+
+        What was `known` before tenants were `looked` at, and is not `seen` there, is over as well.
+        """
         there = self.known
-        for whose, parts in seen.items():
-            for name, part in parts.items():
-                if part.is_open and name not in there.get(whose, ()):
-                    self.letters.append(
-                        Letter("", changes=[(whose, name)], accepted_on=timestamp(now))
-                    )
-                    self.letters += [Letter(way, changes=[(whose, name)]) for way in part.ways]
-        needed = {
-            name for letter in self.letters if not letter.accepted_on for name in letter.changes
-        }
-        for whose, name in tuple(needed):
-            if waiting := _part(seen, whose, name):
-                needed.add((whose, waiting.change.ends))
-
-        def is_over(whose: str, name: str) -> bool:
-            if part := _part(seen, whose, name):
-                return not part.is_open and (whose, name) not in needed
-            return whose in seen and name in known.get(whose, ())
-
+        for name, part in seen.items():
+            if part.is_open and name not in there:
+                for way in ("", *part.ways):
+                    accepted_on = "" if way else timestamp(now)
+                    letter = Letter(way, changes={name: part.whose}, accepted_on=accepted_on)
+                    self.letters.append(letter)
+        needed = {name for x in self.letters if not x.accepted_on for name in x.changes}
+        needed |= {seen[name].change.ends for name in needed & seen.keys()}
+        over = {name for name, part in seen.items() if not part.is_open} - needed
         for letter in self.letters:
-            letter.changes = [change for change in letter.changes if not is_over(*change)]
+            letter.changes = {
+                name: whose
+                for name, whose in letter.changes.items()
+                if name not in over and (name in seen or name not in known or whose not in looked)
+            }
         self.letters = [letter for letter in self.letters if letter.changes or letter.reminds]
-        names = {name for letter in self.letters for _, name in letter.changes}
-        self.acks = {name: ack for name, ack in self.acks.items() if name in names}
+        there = self.known
+        self.acks = {name: ack for name, ack in self.acks.items() if name in there}
 
     def claim(self, seen: Seen, now: datetime, silent: Collection[str]) -> list[Claim]:
         """Put what is to be sent into messages, and claim all that are due."""
         on = timestamp(now)
         claims: list[Claim] = []
         absent: list[Letter] = []
-        at: dict[_Key, Letter] = {
-            (letter.channel, *change): letter
-            for letter in self.letters
-            for change in letter.changes
-        }
+        at: dict[_Key, Letter] = {(x.channel, name): x for x in self.letters for name in x.changes}
         topics: dict[_Key, list[_Pair]] = defaultdict(list)
-        for whose, parts in seen.items():
-            for name, part in parts.items():
-                for channel in CHANNELS:
-                    if letter := at.get((channel, whose, name)):
-                        topics[channel, whose, *part.topic].append((letter, part))
+        for name, part in seen.items():
+            for channel in CHANNELS:
+                if letter := at.get((channel, name)):
+                    topics[channel, part.whose, *part.topic].append((letter, part))
         self._drop_needless(topics)
         self._compose(topics, at)
         failing = self._remind(seen, now)
@@ -251,20 +239,21 @@ class Outbox(Struct, forbid_unknown_fields=True, tag_field="form", tag=1):
             is_early = on < letter.due <= timestamp(now + _DAY)
             if not letter.id or letter.accepted_on or is_early or letter.server in silent:
                 continue
-            found = {change: _part(seen, *change) for change in letter.changes}
-            named = [(letter, whose, part) for (whose, _), part in found.items() if part]
-            named = failing.get(letter.place, []) if letter.reminds else named
-            if not named:
-                continue
-            # NOTE: where the settings of an absent tenant lead by now nobody knows.
-            letter.changes = [change for change, part in found.items() if part]
-            gone = [change for change, part in found.items() if not part]
-            absent += [Letter(letter.channel, changes=[change]) for change in gone]
-            _, whose, first = named[0]
-            thread = _thread(at, letter.channel, whose, first)
-            message = _message(letter, named, thread, on)
-            claims.append(Claim(structs.replace(letter), message, whose))
-            letter.due, letter.may_be_there = timestamp(now + _CLAIM), True
+            pairs = [(letter, seen[name]) for name in letter.changes if name in seen]
+            if letter.reminds:
+                pairs = failing.get(letter.place, [])
+            elif pairs:
+                # NOTE: where the settings of an absent tenant lead by now nobody knows.
+                gone = [name for name in letter.changes if name not in seen]
+                absent += [
+                    Letter(letter.channel, changes={name: letter.changes.pop(name)})
+                    for name in gone
+                ]
+            if pairs:
+                _, first = pairs[0]
+                message = _message(letter, pairs, _thread(at, letter.channel, first), on)
+                claims.append(Claim(structs.replace(letter), first.whose, message))
+                letter.due, letter.may_be_there = timestamp(now + _CLAIM), True
         self.letters += absent
         return claims
 
@@ -296,7 +285,7 @@ class Outbox(Struct, forbid_unknown_fields=True, tag_field="form", tag=1):
 
     def _drop_needless(self, topics: Mapping[_Key, list[_Pair]]) -> None:
         """Drop what is over, or has nobody to go to, and take apart what was for another one."""
-        for (channel, whose, *_), topic in topics.items():
+        for (channel, *_), topic in topics.items():
             unsent = {part.change.id for letter, part in topic if letter.is_unsent}
             # What was over before anybody accepted it is not sent, and neither is its end.
             over = unsent & {part.change.ends for _, part in topic}
@@ -308,10 +297,10 @@ class Outbox(Struct, forbid_unknown_fields=True, tag_field="form", tag=1):
                 is_moved = letter.id and not letter.accepted_on and letter.place[1:] != way
                 is_gone = way[1] in self.gone and (letter.is_unsent or is_moved)
                 if is_vain or is_gone or is_moved:
-                    letter.changes.remove((whose, change.id))
+                    del letter.changes[change.id]
                     again = Letter(channel)
                     if not (is_vain or is_gone):
-                        again.changes = [(whose, change.id)]
+                        again.changes = {change.id: part.whose}
                     topic[number] = (again, part)
                     self.letters.append(again)
             topic[:] = [pair for pair in topic if pair[0].changes]
@@ -319,36 +308,34 @@ class Outbox(Struct, forbid_unknown_fields=True, tag_field="form", tag=1):
     def _compose(self, topics: Mapping[_Key, list[_Pair]], at: Mapping[_Key, Letter]) -> None:
         """Put what no message carries into messages, one for each cause, receiver and thread."""
         groups: dict[_Key, list[Letter]] = defaultdict(list)
-        for (channel, whose, *_), topic in topics.items():
+        for (channel, *_), topic in topics.items():
             # What comes later waits until the first one was accepted.
             for letter, part in [pair for pair in topic if not pair[0].accepted_on][:1]:
                 if not letter.id and channel in part.ways:
-                    about = _thread(at, channel, whose, part), cause_of(part.document)
+                    about = _thread(at, channel, part), cause_of(part.document)
                     groups[*part.ways[channel], channel, *about].append(letter)
         for (receiver, server, *_), (first, *others) in groups.items():
             for other in others:
-                first.changes += other.changes
-                other.changes = []
-            parts = [text for name in first.changes for text in name]
-            first.id = digest(*parts) if others else parts[1]
+                first.changes |= other.changes
+                other.changes = {}
+            first.id = digest(*first.changes) if others else next(iter(first.changes))
             first.receiver, first.server = receiver, server
         self.letters = [letter for letter in self.letters if letter.changes or letter.reminds]
 
-    def _remind(self, seen: Seen, now: datetime) -> dict[tuple[str, str, str], list[_Named]]:
+    def _remind(self, seen: Seen, now: datetime) -> dict[_Place, list[_Pair]]:
         """Return, by receiver, what fails since it was said a day ago, and have them reminded."""
-        failing: dict[tuple[str, str, str], list[_Named]] = defaultdict(list)
+        failing: dict[_Place, list[_Pair]] = defaultdict(list)
         on, yesterday = timestamp(now), timestamp(now - _DAY)
         for letter in self.letters:
-            for whose, name in letter.changes if letter.accepted_on else ():
-                part, ack = _part(seen, whose, name), self.acks.get(name)
+            for name in letter.changes if letter.accepted_on else ():
+                part, ack = seen.get(name), self.acks.get(name)
                 is_known = ack and (not ack.until or now.date().isoformat() <= ack.until)
                 if part and part.is_failing and letter.channel in part.ways and not is_known:
-                    place = (letter.channel, *part.ways[letter.channel])
-                    failing[place].append((letter, whose, part))
+                    failing[letter.channel, *part.ways[letter.channel]].append((letter, part))
         due = {
             place: named
             for place, named in failing.items()
-            if min(letter.accepted_on for letter, *_ in named) <= yesterday
+            if min(letter.accepted_on for letter, _ in named) <= yesterday
         }
         # One from yesterday makes room for the next.
         self.letters = [
@@ -364,20 +351,16 @@ class Outbox(Struct, forbid_unknown_fields=True, tag_field="form", tag=1):
         return due
 
 
-def _part(seen: Seen, whose: str, name: str) -> Part | None:
-    return seen[whose].get(name) if whose in seen else None
-
-
-def _thread(at: Mapping[_Key, Letter], channel: str, whose: str, part: Part) -> str:
+def _thread(at: Mapping[_Key, Letter], channel: str, part: Part) -> str:
     """Return the message about the change that ended, if there is one."""
-    began = at.get((channel, whose, part.change.ends))
+    began = at.get((channel, part.change.ends))
     return (began and began.id) or part.change.ends
 
 
-def _message(letter: Letter, named: list[_Named], thread: str, on: str) -> Message:
+def _message(letter: Letter, pairs: list[_Pair], thread: str, on: str) -> Message:
     """Return what a message says now; a reminder has the ids of those of which it reminds."""
     alike = defaultdict(list)
-    for sent, _, part in named:
+    for sent, part in pairs:
         alike[sent.id].append(part.document)
     changes = tuple({**merged(parts), "id": name} for name, parts in alike.items())
     if letter.reminds:

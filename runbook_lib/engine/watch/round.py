@@ -96,9 +96,10 @@ class Round:
     options: Mapping[str, Any]
     _outbox: Outbox | None = None
     _codes: set[ExitCode] = field(default_factory=lambda: {ExitCode.COMPLETE})
-    # The changes that the outbox knew before, and what may be sent, by tenant.
-    _known: Mapping[str, set[str]] = field(default_factory=dict)
-    _seen: dict[str, dict[str, Part]] = field(default_factory=dict)
+    # The changes that the outbox knew before, and what may be sent, by ID; who was looked at.
+    _known: set[str] = field(default_factory=set)
+    _seen: dict[str, Part] = field(default_factory=dict)
+    _looked: set[str] = field(default_factory=set)
     _rows: dict[str, TenantLook] = field(default_factory=dict)
     # Who is to be sealed, whose customers are to be asked (and were when), who has which address
     # of a health check.
@@ -114,11 +115,7 @@ class Round:
     @property
     def new(self) -> list[Document]:
         """Return the documents of what nobody was shown yet."""
-        return [part.document for part in self._parts() if part.is_new]
-
-    def _parts(self) -> Iterator[Part]:
-        for parts in self._seen.values():
-            yield from parts.values()
+        return [part.document for part in self._seen.values() if part.is_new]
 
     def _now(self) -> datetime:
         clock: Callable[[], datetime] = self.options.get("clock", utc_now)
@@ -145,13 +142,11 @@ class Round:
 
     def show(self) -> None:
         """Keep that `new` was shown, once it is certain that it will be sent."""
-        for key, parts in self._seen.items() if self._outbox else ():
-            names = {name for name, part in parts.items() if part.is_new}
+        whose = {part.whose for part in self._seen.values() if part.is_new and self._outbox}
+        for key in whose:
             # NOTE: what another process holds meanwhile is shown again, with the same id.
             with suppress(RunbookError, OSError):
-                if names:
-                    known = self._known.get(key, ())
-                    mark_shown(self._path(key), names, timestamp(self._now()), needed=known)
+                mark_shown(self._path(key), self._seen, timestamp(self._now()), needed=self._known)
 
     def send(self) -> Iterator[str]:
         """Send what is due; yield what was not accepted."""
@@ -177,7 +172,7 @@ class Round:
         new = {cause_of(document) for document in self.new}
         changes = (
             {**change, "label": Kind(change["kind"]).label, "is_new": cause_of(change) in new}
-            for change in by_cause(part.document for part in self._parts() if part.is_recent)
+            for change in by_cause(x.document for x in self._seen.values() if x.is_recent)
         )
         parts = watch_page([*self._rows.values()], changes, timestamp(self._now()))
         content = (part.encode("utf-8", "backslashreplace") for part in parts)
@@ -214,9 +209,9 @@ class Round:
     def _register(self) -> Iterable[str]:
         """Have what was seen sent; until that is kept nothing counts as shown."""
         is_read, self._outbox = self._outbox is not None, None
-        if is_read and self._seen:
+        if is_read and self._looked:
             with opened(self.folder / MESSAGES_NAME) as outbox:
-                outbox.register(self._seen, self._known, self._now())
+                outbox.register(self._seen, self._looked, self._known, self._now())
             self._outbox, self._known = outbox, outbox.known
         return ()
 
@@ -266,8 +261,9 @@ class Round:
         run, watched, key = watch.run, look.watched, key_of(watch.run)
         outbox = self._outbox or Outbox()
         self._codes.add(look.code)
-        known = self._known.get(key, ())
-        self._seen[key] = {part.change.id: part for part in parts_of(run, watched, outbox, known)}
+        self._looked.add(key)
+        parts = parts_of(run, watched, outbox, self._known)
+        self._seen |= {part.change.id: part for part in parts}
         self._rows[key] = _row(run, watched, outbox)
         if seconds is None and watch.is_to_seal(watched, self.seal_every):
             self._to_seal.append(key)
