@@ -406,10 +406,13 @@ def send_due(
         until = time.monotonic() + _SENDING_SECONDS
         try:
             for claim in claims:
-                if claim.letter.server not in silent and time.monotonic() < until:
-                    _send(claim, open_run)
+                if claim.letter.server in silent:
+                    continue
+                _send(claim, open_run)
                 if claim.refused and (claim.refused.is_silent or claim.refused.is_gone):
                     silent.add(claim.letter.server)
+                if time.monotonic() > until:
+                    break
         finally:
             with opened(path) as outbox:
                 outbox.mark(claims, clock())

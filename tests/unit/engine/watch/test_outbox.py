@@ -315,7 +315,7 @@ def test_refused_messages_wait_longer_each_time(
 
 
 def test_a_silent_server_is_waited_for_once_a_round(failing: Desk) -> None:
-    """Whoever's messages come next, and in both parts of the round; it is tried in the next one."""
+    """Whoever's messages come next; what was not tried for that was not sent, and comes next."""
     fleet = [failing.tenant(name, mail_to=f"{name}@x.example") for name in THREE]
     failing.post.act = be_silent
     (said,) = failing.round(DAY, fleet)
@@ -323,6 +323,29 @@ def test_a_silent_server_is_waited_for_once_a_round(failing: Desk) -> None:
     assert len(failing.post.tries) == 1
     failing.round(MINUTE, fleet)
     assert len({to for to, _ in failing.post.tries}) == len(failing.post.tries) == 2
+    recover(failing, fleet)
+    failing.post.act = lambda *_: None
+    for _ in range(3):
+        failing.round(9 * HOUR, fleet)
+    assert {to[:4] for to, *_ in failing.post.told()} == {"acme", "beta"}
+
+
+def test_an_interrupted_message_may_be_there(
+    failing: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was sent before is kept; the one that was interrupted comes again, and then its end."""
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(outbox, "send", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            failing.round(DAY, THREE)
+    recover(failing)
+    failing.round(HOUR, THREE)
+
+    assert failing.post.told() == [failed(*THREE), recovered(*THREE)]
 
 
 def test_a_webhook_that_is_gone_is_said_once(failing: Desk) -> None:

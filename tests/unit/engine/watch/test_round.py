@@ -98,8 +98,12 @@ def test_a_tenant_that_another_process_looks_at_is_named(desk: Desk) -> None:
     assert [tenants for *_, tenants in desk.post.told()] == [[*FOUR[1:]], ["acme"]]
 
 
-def test_one_message_that_breaks_stops_no_other(desk: Desk) -> None:
+@pytest.mark.parametrize("seconds", [10.0, -1.0], ids=["one batch", "a batch for each"])
+def test_one_message_that_breaks_stops_no_other(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
     """A mistake in one tenant's settings, or in a library, is named; the others' are sent."""
+    monkeypatch.setattr(outbox, "_SENDING_SECONDS", seconds)
     fleet = [desk.tenant(name, mail_to=f"{name}@x.example") for name in FOUR]
     desk.round(0, fleet)
     desk.refuse_secret()
@@ -113,6 +117,7 @@ def test_one_message_that_breaks_stops_no_other(desk: Desk) -> None:
 
     assert "the message could not be made (LookupError)" in line
     assert len(desk.post.told()) == 3
+    assert len(desk.post.tries) == 4
 
 
 def test_two_fleets_do_not_meet(desk: Desk) -> None:
