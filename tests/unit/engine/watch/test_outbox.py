@@ -16,6 +16,7 @@ from runbook_lib.core.model import Outcome
 from runbook_lib.engine.watch import answers, outbox
 from runbook_lib.engine.watch.answers import Change, Kind, Topic, Watched, mark_shown
 from runbook_lib.engine.watch.channels.base import NotSentError
+from runbook_lib.engine.watch.messages import Message
 from runbook_lib.errors import ExitCode, SettingsError
 from tests.support.words import assigned
 from tests.unit.engine.watch.desk import (
@@ -296,6 +297,23 @@ def test_what_waits_longest_is_woken_by_one_that_is_accepted(
 
 
 @pytest.mark.parametrize(
+    ("minutes", "is_final", "is_woken"), [(10, False, True), (10, True, False), (2, False, False)]
+)
+def test_what_is_refused_for_good_or_being_sent_is_not_woken(
+    desk: Desk, minutes: int, is_final: bool, is_woken: bool
+) -> None:
+    """Another process sends what is claimed for three minutes at most."""
+    due = timestamp(desk.now() + timedelta(minutes=minutes))
+    waits = outbox.Letter("mail", "a", "server", "1", {"1": "x"}, due=due, is_final=is_final)
+    sent = outbox.Letter("mail", "b", "server", "2", {"2": "x"})
+    claim = outbox.Claim(sent, "x", Message("2", {}), is_tried=True)
+    outbox.Outbox([waits, sent]).mark([claim], desk.now())
+
+    assert bool(sent.accepted_on)
+    assert (waits.due == "") is is_woken
+
+
+@pytest.mark.parametrize(
     ("is_final", "waits"),
     [(False, [5, 10, 20, 40, 80, 160, 320, 640, 1280, 1440, 1440]), (True, [1440])],
 )
@@ -342,7 +360,10 @@ def test_an_interrupted_message_may_be_there(
         patch.setattr(outbox, "send", interrupted)
         with pytest.raises(KeyboardInterrupt):
             failing.round(DAY, THREE)
+    failing.post.act = refuse
     recover(failing)
+    failing.post.act = lambda *_: None
+    failing.round(DAY, THREE)
     failing.round(HOUR, THREE)
 
     assert failing.post.told() == [failed(*THREE), recovered(*THREE)]

@@ -98,11 +98,15 @@ def test_a_tenant_that_another_process_looks_at_is_named(desk: Desk) -> None:
     assert [tenants for *_, tenants in desk.post.told()] == [[*FOUR[1:]], ["acme"]]
 
 
-@pytest.mark.parametrize("seconds", [10.0, -1.0], ids=["one batch", "a batch for each"])
+@pytest.mark.parametrize(("seconds", "batches"), [(10.0, 1), (-1.0, 4)])
 def test_one_message_that_breaks_stops_no_other(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, seconds: float
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, seconds: float, batches: int
 ) -> None:
-    """A mistake in one tenant's settings, or in a library, is named; the others' are sent."""
+    """
+    A mistake in one tenant's settings, or in a library, is named; the others' are sent.
+
+    All are claimed and marked together; after some seconds what was sent is marked first.
+    """
     monkeypatch.setattr(outbox, "_SENDING_SECONDS", seconds)
     fleet = [desk.tenant(name, mail_to=f"{name}@x.example") for name in FOUR]
     desk.round(0, fleet)
@@ -112,9 +116,11 @@ def test_one_message_that_breaks_stops_no_other(
         if to.startswith("acme"):
             raise LookupError("secret")
 
-    desk.post.act = broken
+    desk.post.act, marked, mark = broken, [], outbox.Outbox.mark
+    monkeypatch.setattr(outbox.Outbox, "mark", lambda *given: marked.append(mark(*given)))
     (line,) = desk.round(DAY, fleet)
 
+    assert len(marked) == batches
     assert "the message could not be made (LookupError)" in line
     assert len(desk.post.told()) == 3
     assert len(desk.post.tries) == 4
