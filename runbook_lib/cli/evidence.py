@@ -316,8 +316,7 @@ def _show_notes(notes: Sequence[str]) -> None:
 
 
 @click.command()
-@click.option("--rotate", "is_rotated", is_flag=True, help="Make a new key and hand over to it.")
-@click.option("--successor", default="", metavar="FILE", help="Hand over to this public key.")
+@click.option("--rotate", "is_rotated", is_flag=True, help="Make a new key, and keep the old one.")
 @CONNECTOR
 @ENV_FILE
 @EVIDENCE
@@ -325,33 +324,24 @@ def _show_notes(notes: Sequence[str]) -> None:
 def key(
     *,
     is_rotated: bool,
-    successor: str,
     connector: str,
     env_file: str,
     evidence: str,
     as_json: bool,
 ) -> None:
-    """Show the key that signs evidence; --rotate hands over to a new one."""
+    """Show the key that signs evidence; --rotate makes a new one."""
     from runbook_lib.config.workspace import KEYS_FOLDER, evidence_folder
     from runbook_lib.engine.run import load_settings
-    from runbook_lib.evidence.signing import keys, succession
+    from runbook_lib.evidence.signing import keys
 
-    if is_rotated and successor:
-        msg = "--rotate makes a new key, --successor names one: give one of them."
-        raise SettingsError(msg)
     settings = load_settings(find_procedure(connector), env_file=env_file)
     folder = evidence_folder(evidence) / KEYS_FOLDER
-    other = keys.read_public_key(Path(successor)) if successor else None
     present = keys.key_from_settings(settings, is_sandbox=False)
     message = "It signs the evidence of this machine's runs."
     if is_rotated:
-        present = succession.rotate(settings, present, folder)
-        message = "It signs from now on; the key before it says so."
-    elif other is not None:
-        succession.hand_over(present, other, folder, kept=keys.successions_folder())
-        message = "It has named its successor: now set RUNBOOK_SIGNING_KEY to that one."
+        old, present = present, keys.rotate(settings, present, folder)
+        message = f"It signs from now on. Give verifiers both keys: the one before is {old.key_id}."
     public = keys.export_public_key(present, folder)
-    succession.export_successions(present, folder)
     if keys.is_unencrypted(settings):
         click.echo(f"{keys.UNENCRYPTED}: --rotate makes one that is.", err=True)
     if as_json:

@@ -20,7 +20,7 @@ from runbook_lib.errors import SettingsError
 WORKING_COPIES = "walkthrough"
 # The variable in which `runbook lab` says to its kernels how to start it again.
 LAB_COMMAND = "RUNBOOK_LAB_COMMAND"
-# In the evidence folder: public keys, and the statements of their succession.
+# In the evidence folder: public keys.
 KEYS_FOLDER = "keys"
 # In the evidence folder: the results of runs over many tenants.
 FLEET_FOLDER = "fleet"

@@ -39,7 +39,6 @@ from runbook_lib.config.settings import (
 )
 from runbook_lib.config.workspace import (
     FLEET_FOLDER,
-    KEYS_FOLDER,
     evidence_folder,
     is_sandbox,
     journal_path,
@@ -81,7 +80,6 @@ from runbook_lib.evidence.fleet_record import (
 from runbook_lib.evidence.fleet_run import FleetRun
 from runbook_lib.evidence.fleet_seal import seal_fleet, unseal_fleet
 from runbook_lib.evidence.signing.keys import SigningKey, key_from_settings
-from runbook_lib.evidence.signing.succession import check_not_succeeded, with_predecessors
 from runbook_lib.evidence.verify.verify import Trust
 
 if TYPE_CHECKING:
@@ -292,7 +290,6 @@ class Fleet:
         resumed, and goes on.
         """
         key = self._key(is_sandbox=self._is_practice)
-        check_not_succeeded(key, self._evidence / KEYS_FOLDER)
         pool = self._pool()
         for job in self.jobs:
             self.record.put(job.pending)
@@ -390,9 +387,7 @@ class Fleet:
         """Trust only this machine's own keys, with that of practice if a tenant practises."""
         practice = {is_sandbox(job.values) for job in self._known.values()}
         keys = [self._key(is_sandbox=mode) for mode in practice]
-        return Trust(
-            {name: key for own_key in keys for name, key in with_predecessors(own_key).items()}
-        )
+        return Trust({key.key_id: key.public for key in keys})
 
     def _pool(self) -> LocalPool | DaskPool:
         request = self._request

@@ -42,7 +42,6 @@ NAMES = (
     "runbook_lib.engine.shell",
     "runbook_lib.evidence.instructions",
     "runbook_lib.evidence.reports.report",
-    "runbook_lib.evidence.signing.succession",
     "runbook_lib.remote.pages",
     "runbook_lib.remote.wire",
     "securesystemslib.dsse",

@@ -70,7 +70,6 @@ from runbook_lib.evidence.signing.statement import (
     sign_statement,
     sigstore_bundle,
 )
-from runbook_lib.evidence.signing.succession import export_successions
 
 REPORT_NAME = "report.html"
 PROVENANCE_NAME, SUMS_NAME, INSTRUCTIONS_NAME = "provenance.dsse.json", "SHA256SUMS", "VERIFY.md"
@@ -168,7 +167,6 @@ def seal(
         remote_words = RemoteWords([folder / name for name in (JOURNAL_NAME, CARRIED_NAME)])
         refuse_leaks(content, redactor, remote_words, _attached(record))
         export_public_key(seal_with.key, keys)
-        export_successions(seal_with.key, keys)
         _write_statement(folder, record, seal_with, end.link)
         unstamped = _stamp(folder, seal_with)
         refuse_leaks(set(_files(folder)) - set(content), redactor, remote_words)

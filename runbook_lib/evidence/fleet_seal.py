@@ -22,7 +22,6 @@ from runbook_lib.evidence.fleet_record import FLEET_NAME, FleetRecord
 from runbook_lib.evidence.reports.fleet_page import PAGE_NAME, fleet_page
 from runbook_lib.evidence.signing.keys import SigningKey, export_public_key
 from runbook_lib.evidence.signing.statement import FLEET, sign_statement
-from runbook_lib.evidence.signing.succession import export_successions
 
 
 def seal_fleet(record: FleetRecord, key: SigningKey) -> None:
@@ -39,7 +38,6 @@ def seal_fleet(record: FleetRecord, key: SigningKey) -> None:
     subjects = [resource(path, path.relative_to(evidence).as_posix()) for path in paths]
     envelope = sign_statement(key, subjects, FLEET, claims(record))
     export_public_key(key, evidence / KEYS_FOLDER)
-    export_successions(key, evidence / KEYS_FOLDER)
     write_whole(record.folder / STATEMENT_NAME, envelope)
 
 

@@ -13,7 +13,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from runbook_lib.config.workspace import keys_beside
 from runbook_lib.core.files import draft_beside, sync_folder
 from runbook_lib.core.journal import BEFORE_THE_FIRST, JOURNAL_NAME, Journal, Line, Ref, read_lines
 from runbook_lib.core.model import EventType
@@ -104,7 +103,7 @@ def rebuild_journal(home: Path, trust: Trust) -> Rebuilt:
     if not home.is_dir():
         raise SettingsError(f"There is no folder {home}.", next_step="Name another --tenant.")
     with sealing(home):
-        bundles, unused = _verified(home, trust.with_successors(keys_beside(home)))
+        bundles, unused = _verified(home, trust)
         numbers = {
             n
             for verified in bundles.values()

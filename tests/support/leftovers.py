@@ -52,11 +52,6 @@ def _handlers() -> list[logging.Handler]:
     return [each for each in logging.root.handlers if not type(each).__module__.startswith("_py")]
 
 
-def _successors() -> list[str]:
-    folder = f"{os.environ.get('XDG_DATA_HOME')}/facebook-marketing-runbook/signing-key-successions"
-    return sorted(os.listdir(folder)) if os.path.isdir(folder) else []  # noqa: PTH112, PTH208
-
-
 def _keyring() -> object:
     keyring = sys.modules.get("keyring")
     return keyring and keyring.get_keyring()
@@ -78,7 +73,6 @@ _STATE: Mapping[str, Callable[[], object]] = {
     "the time limit of sockets": socket.getdefaulttimeout,
     "Python's own limits": lambda: (sys.getrecursionlimit(), sys.getswitchinterval()),
     "the keyring": _keyring,
-    "successors of the tests' key": _successors,
 }
 
 

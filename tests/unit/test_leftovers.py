@@ -19,7 +19,6 @@ import keyring
 import pytest
 from keyring.backends.null import Keyring
 
-from runbook_lib.evidence.signing.keys import successions_folder
 from tests.support.leftovers import changes, process_state
 
 ROOT = Path(__file__).parents[2]
@@ -51,10 +50,6 @@ LEFT: Mapping[str, tuple[str, Callable[[], object]]] = {
     "time limit": ("the time limit of sockets", lambda: socket.setdefaulttimeout(5)),
     "recursion": ("Python's own limits", lambda: sys.setrecursionlimit(2_000)),
     "keyring": ("the keyring", lambda: keyring.set_keyring(Keyring())),
-    "successor": (
-        "successors of the tests' key",
-        lambda: (successions_folder() / "one").mkdir(parents=True),
-    ),
 }
 MODULE = """
 import os

@@ -55,7 +55,6 @@ from runbook_lib.evidence.fleet_seal import sealed_bundles as sealed_bundles_of
 from runbook_lib.evidence.signing.keys import (
     LARGEST_KEY,
     PUBLIC_SUFFIX,
-    SUCCESSION_SUFFIX,
     exported_keys,
 )
 from runbook_lib.evidence.signing.statement import LARGEST_ENVELOPE, Link, claimed_link, digest
@@ -71,7 +70,6 @@ from runbook_lib.evidence.verify.discovery import (
 from runbook_lib.evidence.verify.fleet import check_signed, runs_in
 from runbook_lib.evidence.verify.verify import Trust, Verified, verify_bundle
 
-_PUBLIC = (PUBLIC_SUFFIX, SUCCESSION_SUFFIX)
 _COMPARE = (
     "Find out who wrote there, and verify both with `runbook verify`: the sealed bundle on this "
     "machine was not changed."
@@ -158,7 +156,7 @@ def evidence_below(path: Path) -> tuple[list[Path], list[Unseen]]:
         msg = f"There is no sealed bundle in {path}."
         raise SettingsError(msg)
     for keys in {keys_beside(bundle.parent) for bundle in bundles}:
-        unseen += odd_keys(keys, _PUBLIC, LARGEST_KEY)
+        unseen += odd_keys(keys, PUBLIC_SUFFIX, LARGEST_KEY)
     return sorted(bundles), unseen
 
 
@@ -484,9 +482,8 @@ def _until(store: Store, days: int, clock: Callable[[], datetime]) -> datetime |
 
 def _keys(folder: Path) -> dict[str, Path]:
     """Return the key files that a verifier needs beside the bundles, and no others."""
-    odd = {key.path for key in odd_keys(folder, _PUBLIC, LARGEST_KEY)}
-    files = {path for suffix in _PUBLIC for path in folder.glob(f"*{suffix}")}
-    plain = (path for path in files - odd if not path.is_symlink())
+    odd = {key.path for key in odd_keys(folder, PUBLIC_SUFFIX, LARGEST_KEY)}
+    plain = (path for path in {*folder.glob(f"*{PUBLIC_SUFFIX}")} - odd if not path.is_symlink())
     return {f"{KEYS_FOLDER}/{path.name}": path for path in sorted(plain)}
 
 

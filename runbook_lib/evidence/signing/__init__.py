@@ -1,1 +1,1 @@
-"""Keys, signed statements, time-stamps and the succession of keys."""
+"""Keys, signed statements and time-stamps."""

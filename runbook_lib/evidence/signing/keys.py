@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 
 PUBLIC_SUFFIX = ".pub.pem"
-SUCCESSION_SUFFIX = ".succession.dsse.json"
 # Said wherever such a key is trusted, or advised.
 WHY_LESS = (
     "Whoever can change the evidence can also change a key inside or beside it, "
@@ -75,16 +74,6 @@ def default_key_path(*, is_sandbox: bool) -> Path:
     """Return the path of this person's key; practice has a separate one."""
     name = "sandbox-key.pem" if is_sandbox else "signing-key.pem"
     return Path(user_data_path("facebook-marketing-runbook")) / name
-
-
-def successions_folder() -> Path:
-    """
-    Return the folder of this person's successions and their public keys.
-
-    The practice key is not in it: no command replaces it by another.
-    """
-    path = default_key_path(is_sandbox=False)
-    return path.with_name(f"{path.stem}-successions")
 
 
 def open_key(
@@ -153,6 +142,33 @@ def create_key(path: Path, *, passphrase: Secret | None = None) -> None:
     except OSError as error:
         msg = f"A signing key cannot be created at {path}: {error.strerror}."
         raise SettingsError(msg) from None
+
+
+def rotate(settings: Settings, old: SigningKey, folder: Path) -> SigningKey:
+    """
+    Replace the file of the key `old` by a new key, and export both public keys to `folder`.
+
+    The old file stays beside it, named by its key id. Raises `SettingsError` if
+    the key is not a file: its service must create the new one.
+    """
+    reference = str(settings.values.get("signing_key", ""))
+    if is_uri(reference):
+        msg = "A service stores this key: create the new one there."
+        raise SettingsError(msg, next_step="Then set RUNBOOK_SIGNING_KEY to it.")
+    path = Path(reference).expanduser() if reference else default_key_path(is_sandbox=False)
+    passphrase = settings.secrets.get("signing_passphrase")
+    drafted = path.with_name(f"{path.name}.new")
+    drafted.unlink(missing_ok=True)
+    create_key(drafted, passphrase=passphrase)
+    new = open_key(str(drafted), passphrase=passphrase, is_sandbox=False)
+    export_public_key(old, folder)
+    export_public_key(new, folder)
+    # NOTE: if the process is killed here, the old key goes on signing, which is still valid.
+    kept = path.with_name(f"{path.stem}-{old.key_id[:16]}.pem")
+    kept.unlink(missing_ok=True)
+    kept.hardlink_to(path)
+    drafted.replace(path)
+    return new
 
 
 def key_id(public: PublicKeyTypes) -> str:

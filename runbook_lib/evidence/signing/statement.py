@@ -11,7 +11,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -33,7 +32,6 @@ PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STATEMENT = "https://in-toto.io/Statement/v1"
 TEST_RESULT = "https://in-toto.io/attestation/test-result/v0.1"
 PROVENANCE = "https://slsa.dev/provenance/v1"
-SUCCESSION = "urn:facebook-marketing-runbook:key-succession:v1"
 FLEET = "urn:facebook-marketing-runbook:fleet:v3"
 
 # What the statement claims of the record as it is.
@@ -45,7 +43,6 @@ _BUILD_TYPE = "urn:facebook-marketing-runbook:headless-run:v"
 _BUILDER = "urn:facebook-marketing-runbook:builder"
 _SIGSTORE_BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 LARGEST_ENVELOPE = 4 * 1024 * 1024
-_NAMED_SIGNER = re.compile(rb'"signatures":\[\{"keyid":"([0-9a-f]{64})","sig":"[^"]*"\}\]\}\n\Z')
 # The order n of P-256 (NIST SP 800-186 §3.2.1.3).
 _P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 
@@ -231,12 +228,6 @@ def open_envelope(content: bytes, keys: Mapping[str, SSlibKey], predicate_type: 
         raise SignatureError(msg) from None
     statement = _statement(envelope.payload, predicate_type)
     return Signed(key_id, statement["predicate"], _subjects(statement))
-
-
-def named_signer(content: bytes) -> str:
-    """Return the id of the key that an envelope names as its signer, unproven, or nothing."""
-    match = _NAMED_SIGNER.search(content)
-    return match[1].decode("ascii") if match else ""
 
 
 def claimed_link(content: bytes) -> Link:

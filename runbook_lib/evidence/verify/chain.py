@@ -81,7 +81,7 @@ def verify_home(home: Path, trust: Trust) -> Iterator[Verdict]:
             verdict = verdict_on(folder, trust, announced.bundle)
             bundles[announced.bundle] = verdict.verified
             yield verdict
-        yield _chain(home, bundles, _journal(home, end, bundles) if unfinished else journal, trust)
+        yield _chain(home, bundles, _journal(home, end, bundles) if unfinished else journal)
     except (EvidenceError, JournalError, OSError) as error:
         yield refusal(home, error)
     except NOT_UNDERSTOOD as error:
@@ -134,14 +134,12 @@ def _journal(home: Path, end: int, bundles: Mapping[str, Verified | None]) -> _J
     return _Journal(announced, refs, frozenset(withheld))
 
 
-def _chain(
-    home: Path, bundles: Mapping[str, Verified | None], journal: _Journal | None, trust: Trust
-) -> Verdict:
+def _chain(home: Path, bundles: Mapping[str, Verified | None], journal: _Journal | None) -> Verdict:
     """Return the verdict on a tenant's whole chain; raise if it is rejected."""
     verified = {name: bundle for name, bundle in bundles.items() if bundle is not None}
     refused = set(bundles) - set(verified)
     chain = sorted(verified.values(), key=lambda bundle: bundle.link.sequence)
-    _check_chain(home, chain, refused, journal, trust)
+    _check_chain(home, chain, refused, journal)
     if journal:
         lines = {seq: ref.digest for seq, ref in journal.lines.items()}
     else:
@@ -159,11 +157,12 @@ def _chain(
             f"{len(refused)} of {len(bundles)} {'is' if len(refused) == 1 else 'are'} refused."
         )
     notes = [*([] if journal else [_NO_JOURNAL]), *([] if bundles else [_UNSEALED])]
-    return Verdict(home, length=len(bundles), notes=tuple(notes), odd=tuple(_early(chain)))
+    odd = (*_early(chain), *_returning(chain))
+    return Verdict(home, length=len(bundles), notes=tuple(notes), odd=odd)
 
 
 def _check_chain(
-    home: Path, chain: Sequence[Verified], refused: set[str], journal: _Journal | None, trust: Trust
+    home: Path, chain: Sequence[Verified], refused: set[str], journal: _Journal | None
 ) -> None:
     """Raise unless the bundles form one whole chain of this tenant."""
     for bundle in chain:
@@ -174,7 +173,6 @@ def _check_chain(
             raise ChainError(f"{_called(bundle)} belongs to the connector {connector}.")
     _check_complete(chain, journal.announced if journal else {}, refused)
     _check_links(chain)
-    _check_keys(chain, trust.predecessors)
     _check_parts(chain)
     if journal:
         _check_journal(chain, journal)
@@ -253,16 +251,14 @@ def _copied(bundles: Mapping[Path, Verified]) -> dict[int, str]:
     }
 
 
-def _check_keys(chain: Sequence[Verified], predecessors: Mapping[str, str]) -> None:
-    """Raise if a key signed after another had succeeded it."""
-    retired: set[str] = set()
+def _returning(chain: Iterable[Verified]) -> Iterator[str]:
+    """Yield a sentence for each bundle whose key had signed before another one did."""
+    before, last = set[str](), ""
     for bundle in chain:
-        if bundle.key_id in retired:
-            raise ChainError(f"{_called(bundle)} is signed by a key that was already succeeded.")
-        key = bundle.key_id
-        while key in predecessors and predecessors[key] not in retired:
-            key = predecessors[key]
-            retired.add(key)
+        if bundle.key_id != last and bundle.key_id in before:
+            key, other = bundle.key_id[:16], last[:16]
+            yield f"{_called(bundle)} returns to the key {key}, after {other} had taken its place."
+        before.add(last := bundle.key_id)
 
 
 def _check_journal(chain: Sequence[Verified], journal: _Journal) -> None:

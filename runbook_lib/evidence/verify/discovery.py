@@ -127,11 +127,11 @@ def _folders_below(path: Path) -> Iterator[tuple[Path, list[Path]] | Unseen]:
             waiting.extend((place, depth + 1) for place in reversed(below))
 
 
-def odd_keys(keys: Path, suffixes: tuple[str, ...], largest: float = math.inf) -> Iterator[Unseen]:
+def odd_keys(keys: Path, suffix: str, largest: float = math.inf) -> Iterator[Unseen]:
     """Yield what is named like a file of the folder `keys` but is not one, or is too large."""
     try:
         with os.scandir(keys) as entries:
-            names = sorted(entry.name for entry in entries if entry.name.endswith(suffixes))
+            names = sorted(entry.name for entry in entries if entry.name.endswith(suffix))
     except OSError:
         return
     for name in names:

@@ -12,7 +12,6 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -96,18 +95,15 @@ def verify_fleets(home: Path, trust: Trust, bundles: FleetBundles) -> Iterator[V
     runs cannot be seen.
     """
     chains: dict[str, list[FleetRecord]] = defaultdict(list)
-    keys: dict[str, str] = {}
     for folder in runs_in(home):
         verdict = _verdict(folder, trust, bundles)
         with suppress(EvidenceError, SettingsError, OSError):
             head = read_head(folder / FLEET_NAME)
             chains[head.file].append(head)
-            if verdict.fleet:
-                keys[head.fleet_id] = verdict.fleet["key_id"]
         yield verdict
     for chain in chains.values():
         try:
-            _check_chain(chain, keys, trust.predecessors)
+            _check_chain(chain)
         except ChainError as error:
             yield Verdict(home, error=error)
 
@@ -119,7 +115,6 @@ def _verdict(folder: Path, trust: Trust, bundles: FleetBundles) -> Verdict:
         for result in record.results.values():
             _check_result(record, result, proven)
         _check_all_named(record, proven)
-        _check_key(record, signed.key_id, proven, trust)
     except (EvidenceError, OSError) as error:
         return refusal(folder, error)
     except SettingsError as error:
@@ -241,32 +236,7 @@ def _check_all_named(record: FleetRecord, proven: Mapping[str, _Proven]) -> None
         raise ContentError(f"It leaves out {left[0]}, a bundle of this run.", file=FLEET_NAME)
 
 
-def _check_key(
-    record: FleetRecord, key_id: str, proven: Mapping[str, _Proven], trust: Trust
-) -> None:
-    """Raise if the key had been succeeded when the fleet ended, or signed one of its bundles."""
-    at = trust.succeeded.get(key_id)
-    ended = record.finished_on
-    is_late = at is not None and (
-        ended is None or datetime.fromisoformat(ended) >= datetime.fromisoformat(at)
-    )
-    named = {str(result.bundle) for result in record.results.values() if result.bundle}
-    later = {proven[name].key_id for name in named}
-    if is_late or any(key_id in _predecessors(key, trust.predecessors) for key in later):
-        raise ChainError("It is signed by a key that was already succeeded.", file=STATEMENT_NAME)
-
-
-def _predecessors(key_id: str, predecessors: Mapping[str, str]) -> set[str]:
-    """Return the keys before this one."""
-    before: set[str] = set()
-    while (key_id := predecessors.get(key_id, "")) and key_id not in before:
-        before.add(key_id)
-    return before
-
-
-def _check_chain(
-    chain: Sequence[FleetRecord], keys: Mapping[str, str], predecessors: Mapping[str, str]
-) -> None:
+def _check_chain(chain: Sequence[FleetRecord]) -> None:
     """Raise `ChainError` unless the records of one file follow each other, and none is missing."""
     check_ends(chain)
     by_id = {head.fleet_id: head for head in chain}
@@ -278,8 +248,4 @@ def _check_chain(
                 raise ChainError(f"{missing} is missing.")
             if before and previous.statement not in (None, statement_digest(before.folder)):
                 msg = f"{head.folder.name} does not follow the statement in {before.folder.name}."
-                raise ChainError(msg)
-            older = _predecessors(keys.get(previous.fleet_id, ""), predecessors)
-            if keys.get(head.fleet_id) in older:
-                msg = f"{head.folder.name} is signed by a key that was already succeeded."
                 raise ChainError(msg)

@@ -12,10 +12,10 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-from runbook_lib.config.workspace import FLEET_FOLDER, KEYS_FOLDER, keys_beside
+from runbook_lib.config.workspace import FLEET_FOLDER, keys_beside
 from runbook_lib.core.files import is_there
-from runbook_lib.errors import ContentError, EvidenceError, SettingsError
-from runbook_lib.evidence.signing.keys import PUBLIC_SUFFIX, SUCCESSION_SUFFIX
+from runbook_lib.errors import ContentError, SettingsError
+from runbook_lib.evidence.signing.keys import PUBLIC_SUFFIX
 from runbook_lib.evidence.verify.chain import verdict_on, verify_home
 from runbook_lib.evidence.verify.discovery import (
     Unseen,
@@ -41,8 +41,6 @@ def verify_tree(path: Path, trust: Trust, connector: str = "") -> Iterator[Verdi
         yield from _fleets_alone(path, trust)
         return
     if is_bundle(path):
-        trust, refusals = _trusting(trust, keys_beside(path.parent))
-        yield from refusals
         verdict = verdict_on(path, trust, path.name)
         owner = verdict.verified.run["procedure"]["id"] if verdict.verified else connector
         if connector and owner != connector:
@@ -60,7 +58,7 @@ def verify_tree(path: Path, trust: Trust, connector: str = "") -> Iterator[Verdi
 
 def _below(path: Path, trust: Trust, connector: str) -> Iterator[Verdict]:
     """Yield the verdicts on the tenants under `path`, then, of all connectors, on the fleets."""
-    trusts: dict[Path, Trust] = {}
+    seen: set[Path] = set()
     bundles: dict[Path, FleetBundles] = defaultdict(FleetBundles)
     for home in homes_below(path):
         if isinstance(home, Unseen):
@@ -69,12 +67,11 @@ def _below(path: Path, trust: Trust, connector: str) -> Iterator[Verdict]:
         if connector and home.name != connector:
             continue
         keys = keys_beside(home)
-        if keys not in trusts:
-            trusts[keys], refusals = _trusting(trust, keys)
-            yield from refusals
-            for odd in odd_keys(keys, (PUBLIC_SUFFIX, SUCCESSION_SUFFIX)):
+        if keys not in seen:
+            seen.add(keys)
+            for odd in odd_keys(keys, PUBLIC_SUFFIX):
                 yield Verdict(odd.path, error=ContentError(odd.why, file=odd.name))
-        for verdict in verify_home(home, trusts[keys]):
+        for verdict in verify_home(home, trust):
             if verdict.verified:
                 bundles[home.parent.parent].add(verdict.path, verdict.verified)
             yield verdict
@@ -93,10 +90,9 @@ def _fleets_alone(path: Path, trust: Trust) -> Iterator[Verdict]:
     """Yield the verdicts on the fleets' runs at `path`, after a look at every bundle."""
     fleets = path if path.name == FLEET_FOLDER else path.parent
     bundles, is_seen = FleetBundles(), False
-    trusting, _ = _trusting(trust, fleets.parent / KEYS_FOLDER)
     for home in homes_below(fleets.parent):
         if isinstance(home, Path) and home.parent.parent == fleets.parent:
-            for verdict in verify_home(home, trusting):
+            for verdict in verify_home(home, trust):
                 if verdict.verified:
                     bundles.add(verdict.path, verdict.verified)
     for verdict in _fleets(fleets, trust, bundles):
@@ -111,7 +107,7 @@ def _fleets_alone(path: Path, trust: Trust) -> Iterator[Verdict]:
 def _fleets(fleets: Path, trust: Trust, bundles: FleetBundles) -> Iterator[Verdict]:
     """Yield the verdicts on the fleets' runs in a folder; what cannot be seen is refused."""
     try:
-        yield from verify_fleets(fleets, _trusting(trust, fleets.parent / KEYS_FOLDER)[0], bundles)
+        yield from verify_fleets(fleets, trust, bundles)
     except OSError as error:
         yield refusal(fleets, error)
 
@@ -122,11 +118,3 @@ def _is_searched(path: Path) -> bool:
         return not stat.S_ISREG(path.stat().st_mode)
     except OSError:
         return is_there(path)
-
-
-def _trusting(trust: Trust, keys: Path) -> tuple[Trust, list[Verdict]]:
-    """Return the trust with the successors in `keys`, or a verdict that rejects those."""
-    try:
-        return trust.with_successors(keys), []
-    except (EvidenceError, OSError) as error:
-        return trust, [refusal(keys, error)]

@@ -11,9 +11,8 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from itertools import chain, islice
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
@@ -49,11 +48,9 @@ from runbook_lib.evidence.record import (
     Record,
     parse_record,
 )
-from runbook_lib.evidence.signing.keys import SUCCESSION_SUFFIX, parse_public_key
 from runbook_lib.evidence.signing.statement import (
     LARGEST_ENVELOPE,
     PROVENANCE,
-    SUCCESSION,
     TEST_RESULT,
     Link,
     Resource,
@@ -61,7 +58,6 @@ from runbook_lib.evidence.signing.statement import (
     check_build_form,
     check_run_form,
     digest,
-    named_signer,
     open_envelope,
     provenance_predicate,
     read_link,
@@ -75,13 +71,11 @@ if TYPE_CHECKING:
     from securesystemslib.signer import SSlibKey
 
 
-_MOST_FILES, _MOST_SUCCESSIONS = 10_000, 200
+_MOST_FILES = 10_000
 _TOO_MANY = f"It contains more than {_MOST_FILES:,} files."
 # The deepest nesting of folders that is read in a bundle; its own files need one.
 _DEEPEST = 16
 _FOLDER = kind_of(stat.S_IFDIR)
-# A public key and two key ids, signed: some 2 KiB.
-_LARGEST_SUCCESSION = 64 * 1024
 _BLOCK = 1024 * 1024
 # Only the digest of other files is checked.
 _LOOKED_INTO = (PROVENANCE_NAME, SUMS_NAME, RECORD_NAME)
@@ -95,42 +89,10 @@ _Seen = TypeVar("_Seen")
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """
-    What a verifier relies on: keys by their id, and time-stamp authorities.
-
-    `predecessors` maps a key to the one that named it as its successor, `succeeded`
-    a key that named one to when it first did.
-    """
+    """What a verifier relies on: keys by their id, and time-stamp authorities."""
 
     keys: Mapping[str, SSlibKey]
     authorities: Sequence[Certificate] = ()
-    predecessors: Mapping[str, str] = field(default_factory=dict)
-    succeeded: Mapping[str, str] = field(default_factory=dict)
-
-    def with_successors(self, folder: Path) -> Trust:
-        """
-        Return this trust with the successors of its keys, by statements in `folder`.
-
-        Raises `ContentError` if there are too many, `OSError` if one cannot be read.
-        """
-        keys, predecessors = dict(self.keys), dict(self.predecessors)
-        succeeded = dict(self.succeeded)
-        by_signer, waiting = _successions(folder), list(keys)
-        while waiting:
-            old = waiting.pop()
-            for content in by_signer.pop(old, ()):
-                succession = _successor(content, keys[old])
-                if succession is None:
-                    continue
-                new, at = succession
-                succeeded[old] = min(at, succeeded.get(old, at))
-                if str(new.keyid) in predecessors:
-                    continue
-                predecessors[str(new.keyid)] = old
-                if str(new.keyid) not in keys:
-                    keys[str(new.keyid)] = new
-                    waiting.append(str(new.keyid))
-        return Trust(keys, self.authorities, predecessors, succeeded)
 
 
 @dataclass(frozen=True, slots=True)
@@ -409,34 +371,3 @@ def _timestamp(
         return timestamp(stamped), ""
     _named(TIMESTAMP_NAME, lambda: check_imprint(token, envelope))
     return "", f"The time-stamp of {authority} was not checked: no trusted authority is named."
-
-
-def _successions(folder: Path) -> dict[str, list[bytes]]:
-    """Return the statements of succession by the key that each names as its signer."""
-    try:
-        with os.scandir(folder) as entries:
-            named = [entry for entry in entries if entry.name.endswith(SUCCESSION_SUFFIX)]
-    except FileNotFoundError:
-        named = []
-    # NOTE: links and devices are ignored.
-    plain = (Path(entry.path) for entry in named if entry.is_file(follow_symlinks=False))
-    paths = sorted(islice(plain, _MOST_SUCCESSIONS + 1))
-    if len(paths) > _MOST_SUCCESSIONS:
-        msg = f"It contains more than {_MOST_SUCCESSIONS} successions."
-        raise ContentError(msg, file=folder.name)
-    by_signer: dict[str, list[bytes]] = defaultdict(list)
-    for path in paths:
-        content = _read(path, _LARGEST_SUCCESSION)
-        if len(content) <= _LARGEST_SUCCESSION:
-            by_signer[named_signer(content)].append(content)
-    return by_signer
-
-
-def _successor(content: bytes, old: SSlibKey) -> tuple[SSlibKey, str] | None:
-    """Return the successor of `old`, and when, in a statement that `old` signed, else `None`."""
-    try:
-        signed = open_envelope(content, {str(old.keyid): old}, SUCCESSION)
-        new = parse_public_key(str(signed.predicate["public_key"]).encode())
-        return new, str(signed.predicate["at"])
-    except (EvidenceError, ValueError, KeyError):
-        return None

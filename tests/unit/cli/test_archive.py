@@ -254,25 +254,6 @@ def test_a_file_name_cannot_forge_output_lines(tenant: Path, keys: tuple[str, st
         assert result.stdout.isascii()
 
 
-def test_too_many_successions_in_an_archive_are_rejected(
-    tenant: Path, folder: Path, keys: tuple[str, str]
-) -> None:
-    """
-    More than 200 succession statements in an archive are rejected, and the JSON names their folder.
-    """
-
-    runbook("archive", str(tenant), "--to", "archive")
-    for number in range(201):
-        (folder / "archive" / "keys" / f"{number}.succession.dsse.json").write_text("{}")
-
-    result = runbook("verify", f"file://{folder}/archive/acme", *keys, "--json")
-
-    documents = [json.loads(line) for line in result.stdout.splitlines()]
-    assert result.exit_code == ExitCode.REFUSED
-    assert documents[0]["path"] == f"file://{folder}/archive/acme/../keys"
-    assert [each["accepted"] for each in documents] == [False, True, True, True, True]
-
-
 @pytest.mark.parametrize("address", ["file://{folder}/archive", "memory://bucket"])
 def test_an_archive_is_verified_by_its_address(
     address: str, tenant: Path, folder: Path, memory: str, keys: tuple[str, str]

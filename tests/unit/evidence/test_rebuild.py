@@ -14,7 +14,6 @@ from runbook_lib.errors import ChainError, ContentError, SettingsError
 from runbook_lib.evidence import rebuild
 from runbook_lib.evidence.rebuild import rebuild_journal
 from runbook_lib.evidence.signing.keys import SigningKey
-from runbook_lib.evidence.signing.succession import hand_over
 from runbook_lib.evidence.verify.tree import verify_tree
 from runbook_lib.evidence.verify.verify import Trust
 from tests.support.journals import announced, copied
@@ -195,16 +194,16 @@ def test_a_gap_that_the_journal_covers_is_accepted(home: Path, trust: Trust) -> 
     assert rebuilt.unused == {}
 
 
-def test_successors_of_trusted_keys_are_trusted(
+def test_bundles_of_each_trusted_key_are_used(
     home: Path, tmp_path: Path, key: SigningKey, other_key: SigningKey, trust: Trust
 ) -> None:
-    """Successors of trusted keys are trusted, as in `verify`."""
+    """After a rotation the journal is put together with both keys, as in `verify`."""
 
-    hand_over(key, other_key.public, tmp_path / "keys")
     seal_run(ended_run(tmp_path, "00000004"), other_key)
     (home / "journal.jsonl").unlink()
+    both = Trust({**trust.keys, other_key.key_id: other_key.public})
 
-    assert rebuild_journal(home, trust).unused == {}
+    assert rebuild_journal(home, both).unused == {}
     assert len(announced(home / "journal.jsonl")) == 4
 
 

@@ -94,7 +94,6 @@ FILE_PLACES = (
     HOME / FIRST / "provenance.dsse.json",
     HOME / FIRST / "added.txt",
     Path("evidence", "keys", "added.pub.pem"),
-    Path("evidence", "keys", "added.succession.dsse.json"),
 )
 FOLDER_PLACES = (
     HOME / FIRST / "attachments",

@@ -31,7 +31,6 @@ from runbook_lib.evidence.archive.archive import (
 )
 from runbook_lib.evidence.archive.stores import Folder, open_store
 from runbook_lib.evidence.signing.keys import SigningKey, create_key, open_key
-from runbook_lib.evidence.signing.succession import hand_over
 from runbook_lib.evidence.verify.discovery import Unseen
 from runbook_lib.evidence.verify.tree import verify_tree
 from runbook_lib.evidence.verify.verify import Trust
@@ -138,19 +137,14 @@ def test_a_tenant_is_verified_from_its_archive(evidence: Path, target: Path, tru
     assert verdicts[-1].length == 2
 
 
-def test_only_public_keys_and_successions_are_archived(
-    evidence: Path, target: Path, key: SigningKey, other_key: SigningKey
-) -> None:
-    """Of the folder of keys, only public keys and successions are archived, never a private key."""
+def test_only_public_keys_are_archived(evidence: Path, target: Path, key: SigningKey) -> None:
+    """Of the folder of keys, only public keys are archived, never a private key."""
 
-    hand_over(key, other_key.public, evidence / "keys")
     (evidence / "keys" / "signing-key.pem").write_text("-----BEGIN PRIVATE KEY-----")
 
     archive_all(evidence, str(target))
 
-    assert sorted(path.name for path in (target / "keys").iterdir()) == sorted(
-        [f"{key.key_id}.pub.pem", f"{other_key.key_id}.succession.dsse.json"]
-    )
+    assert [path.name for path in (target / "keys").iterdir()] == [f"{key.key_id}.pub.pem"]
 
 
 def test_an_interrupted_copy_is_resumed(
@@ -534,31 +528,6 @@ def test_an_object_store_is_verified_at_any_level(
     assert [verdict.error for verdict in verdicts] == [None] * (1 if "{" in place else 3)
     assert verdicts[0].path.name == bundle.name
     assert not folder.exists()
-
-
-@pytest.mark.parametrize("place", ["", "/acme", "/acme/p", "/acme/p/{bundle}"])
-def test_a_succession_is_found_from_any_level(
-    place: str,
-    tmp_path: Path,
-    memory: dict[str, Any],
-    trust: Trust,
-    key: SigningKey,
-    other_key: SigningKey,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """A succession is found from any level, and no temporary file is left."""
-
-    evidence = tmp_path / "evidence"
-    seal_run(ended_run(evidence), other_key)
-    hand_over(key, other_key.public, evidence / "keys")
-    archive_all(evidence, "memory://bucket/evidence")
-
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
-    (tmp_path / "temporary").mkdir()
-    (bundle,) = bundles_below(evidence)
-    with fetched(f"memory://bucket/evidence{place.format(bundle=bundle.name)}") as folder:
-        assert next(verify_tree(folder, trust)).error is None
-    assert list((tmp_path / "temporary").iterdir()) == []
 
 
 def test_keys_are_not_looked_for_above_a_whole_tree(

@@ -1,4 +1,4 @@
-"""The signing key: created once, private, named by reference, and succeeded by another."""
+"""The signing key: created once, private, named by reference, and replaced by another."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ from runbook_lib.evidence.signing.keys import (
     open_key,
     read_public_key,
     read_public_keys,
+    rotate,
 )
 from runbook_lib.evidence.signing.statement import (
     TEST_RESULT,
@@ -39,7 +40,6 @@ from runbook_lib.evidence.signing.statement import (
     open_envelope,
     sign_statement,
 )
-from runbook_lib.evidence.signing.succession import hand_over, rotate
 from tests.support.programs import needs
 
 PASSPHRASE = Secret("correct horse / battery")
@@ -383,7 +383,7 @@ def test_a_replaced_exported_key_is_restored(tmp_path: Path) -> None:
 
 
 def test_rotation_puts_a_new_key_in_place_and_keeps_the_old(tmp_path: Path) -> None:
-    """After a rotation the new key is in place, the old one is kept, and a succession is signed."""
+    """After a rotation the new key is in place, and both keys are kept for verifiers."""
 
     old = open_key("", is_sandbox=False)
 
@@ -399,7 +399,6 @@ def test_rotation_puts_a_new_key_in_place_and_keeps_the_old(tmp_path: Path) -> N
     assert {each.name for each in (tmp_path / "keys").iterdir()} == {
         f"{old.key_id}.pub.pem",
         f"{new.key_id}.pub.pem",
-        f"{new.key_id}.succession.dsse.json",
     }
 
 
@@ -440,21 +439,12 @@ def test_an_interrupted_rotation_can_be_repeated(tmp_path: Path) -> None:
 
 
 def test_a_key_in_a_service_is_rotated_there(vault: Path, tmp_path: Path) -> None:
-    """A key in a service cannot be rotated here; the error names --successor."""
+    """A key in a service cannot be rotated here; the error says what to set."""
 
     settings = Settings({"signing_key": "vault-of-tests:key-1"})
 
-    with pytest.raises(SettingsError, match="--successor"):
+    with pytest.raises(SettingsError, match="create the new one there"):
         rotate(settings, open_key("", is_sandbox=False), tmp_path / "keys")
-
-
-def test_no_key_succeeds_itself(tmp_path: Path) -> None:
-    """A key cannot be its own successor, since that would retire it."""
-
-    key = open_key("", is_sandbox=False)
-
-    with pytest.raises(SettingsError, match="cannot succeed itself"):
-        hand_over(key, key.public, tmp_path)
 
 
 def test_the_private_key_is_never_readable_by_others(

@@ -11,7 +11,6 @@ import pytest
 from click.testing import CliRunner
 
 from runbook_lib.cli.main import main
-from runbook_lib.core.journal import timestamp, utc_now
 from runbook_lib.engine import pools
 from runbook_lib.engine.fleet import FleetRequest, prepare
 from runbook_lib.errors import SettingsError
@@ -19,12 +18,9 @@ from runbook_lib.evidence.fleet_record import FleetRecord, Status, read_record
 from runbook_lib.evidence.fleet_seal import seal_fleet
 from runbook_lib.evidence.signing.keys import (
     SigningKey,
-    create_key,
-    export_public_key,
     open_key,
     read_public_keys,
 )
-from runbook_lib.evidence.signing.succession import hand_over
 from runbook_lib.evidence.verify.tree import verify_tree
 from runbook_lib.evidence.verify.verify import Trust
 from tests.unit.engine.sealed_fleets import fleet_folders, refused, sealed, verdicts
@@ -250,31 +246,6 @@ def test_two_ends_are_refused(runs: list[FleetRecord]) -> None:
     assert said == (
         f"The records of tenants.toml have 2 ends: {last.folder.name} and {twin.folder.name}."
     )
-
-
-def test_a_succeeded_key_signs_no_fleet(runs: list[FleetRecord], tmp_path: Path) -> None:
-    """What a key signs after it has named its successor is refused, also by the runner."""
-
-    *_, last = runs
-    old = own_key()
-    create_key(tmp_path / "new.pem")
-    new = open_key(str(tmp_path / "new.pem"), is_sandbox=False)
-    keys = Path("evidence/keys")
-    trust = Trust({old.key_id: old.public})
-    export_public_key(new, keys)
-    hand_over(old, new.public, keys)
-    assert [each.error for each in verify_tree(Path("evidence"), trust) if each.error] == []
-
-    last.finished_on = timestamp(utc_now())
-    seal_fleet(last, old)
-    (said,) = [str(each.error) for each in verify_tree(Path("evidence"), trust) if each.error]
-    assert "It is signed by a key that was already succeeded" in said
-    before = sorted(Path("evidence").rglob("*"))
-    with pytest.raises(SettingsError, match="has named its successor, so it signs no more"):
-        fleet()
-    assert sorted(Path("evidence").rglob("*")) == before
-    seal_fleet(last, new)
-    assert [each.error for each in verify_tree(Path("evidence"), trust) if each.error] == []
 
 
 def test_runs_are_found_above_at_and_below_their_folder(runs: list[FleetRecord]) -> None:
