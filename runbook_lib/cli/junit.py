@@ -85,14 +85,21 @@ class RunReport:
 
     def sealed(self, result: RunResult) -> None:
         """Write the result of a sealed run, whatever its outcome."""
-        from runbook_lib.engine.headless import step_results
-        from runbook_lib.evidence.fleet_record import Status
+        from runbook_lib.evidence.fleet_record import Status, StepResult
 
         self._write(
             tenant=result.tenant,
             sandbox=result.state.is_practice,
             status=Status.SEALED,
-            steps=tuple(step_results(result.state, {})),
+            steps=tuple(
+                StepResult(
+                    id=name,
+                    outcome=step.conclusion.outcome,
+                    reason=step.conclusion.reason,
+                    needs_person=step.conclusion.needs_person,
+                )
+                for name, step in result.state.steps.items()
+            ),
         )
 
     def _write(self, **fields: Any) -> None:

@@ -20,8 +20,6 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from msgspec import convert
-
 from runbook_lib.config.attestations import check_subjects
 from runbook_lib.config.fleet_file import FleetTenant, read_fleet_file
 from runbook_lib.config.runner import (
@@ -39,9 +37,11 @@ from runbook_lib.config.settings import (
 )
 from runbook_lib.config.workspace import (
     FLEET_FOLDER,
+    connector_folder,
     evidence_folder,
     is_sandbox,
     journal_path,
+    tenant_name,
 )
 from runbook_lib.connectors.registry import (
     DEFAULT,
@@ -51,9 +51,8 @@ from runbook_lib.connectors.registry import (
 )
 from runbook_lib.core.fingerprints import read_key
 from runbook_lib.core.journal import Journal, timestamp, utc_now
-from runbook_lib.core.model import HostCalls, RunOutcome, Value
+from runbook_lib.core.model import Value
 from runbook_lib.core.state import HistoryReader
-from runbook_lib.engine.fleet_bundles import RunBundles
 from runbook_lib.engine.headless import archive_sealed
 from runbook_lib.engine.known_run import known_values
 from runbook_lib.engine.pools import Done, LocalPool, available_memory, default_workers
@@ -68,18 +67,18 @@ from runbook_lib.errors import (
     SettingsError,
     describe_error,
 )
-from runbook_lib.evidence.fleet_chain import begin, heads_of, newest, runs_before
 from runbook_lib.evidence.fleet_record import (
     ConnectorName,
     FleetRecord,
+    FleetRun,
     Status,
     StepName,
     TenantResult,
     read_record,
 )
-from runbook_lib.evidence.fleet_run import FleetRun
-from runbook_lib.evidence.fleet_seal import seal_fleet, unseal_fleet
+from runbook_lib.evidence.fleet_seal import begin, runs_of, seal_fleet
 from runbook_lib.evidence.signing.keys import SigningKey, key_from_settings
+from runbook_lib.evidence.verify.fleet import bundles_of, counted_result
 from runbook_lib.evidence.verify.verify import Trust
 
 if TYPE_CHECKING:
@@ -203,9 +202,7 @@ def prepare(request: FleetRequest) -> Fleet:
     if request.resumes:
         prepared.resume(names)
     else:
-        # NOTE: a chain with two ends is refused before anything runs.
-        runs_before(record)
-        prepared.choose(_failed(names, record) if request.is_failed else names)
+        prepared.choose(prepared.failed(names) if request.is_failed else names)
     return prepared
 
 
@@ -233,47 +230,72 @@ class Fleet:
         self._evidence = evidence
         self._known = known
         self._taken: list[tuple[str, str]] = []
+        self._named: Sequence[tuple[str, str]] = ()
         # NOTE: of each tenant of its file, also of those that do not run now.
         self._is_practice = all(is_sandbox(job.values) for job in known.values())
         self._withheld = {name for job in known.values() for name in job.variables}
-        self._bundles = RunBundles(evidence, record.fleet_id)
+        self._keys: dict[bool, SigningKey] = {}
+        # NOTE: two records with one number are refused before anything runs.
+        self._runs = runs_of(evidence, record.file)
 
     def choose(self, names: _Names) -> None:
         """Run these tenants, and leave the others of the file out."""
         self.jobs = [self._known[name] for name in names]
         self.record.left_out = tuple(name for name in self._known if name not in set(names))
 
+    def failed(self, names: _Names) -> _Names:
+        """Return those whose last run had a failed step, or left no bundle that counts."""
+        last: dict[tuple[str, str], TenantResult | None] = {}
+        for run in reversed(self._last_runs("--failed")):
+            for name, asked in read_record(run.path).results.items():
+                if name in self._known and name not in last:
+                    last[name] = self._counted(name, FleetRun(run.fleet_id, asked.key))
+            if set(names) <= last.keys():
+                break
+        results = [(name, last[name]) for name in names if name in last]
+        return [name for name, result in results if result is None or result.is_failed]
+
     def resume(self, names: _Names) -> None:
         """
-        Resume the file's last run: a tenant without a valid bundle runs again.
+        Resume the file's last run: a tenant without a bundle that counts for it runs again.
 
         Only names are read from the record.
         """
-        new = self.record
-        last = newest(heads_of(self._evidence, new.file))
-        if last is None:
-            raise _no_earlier_run(new, "--resume")
-        named = read_record(last.path).results
-        self.gone = ["{} ({})".format(*name) for name in named if name not in self._known]
-        if not last.folder.name.endswith(f"-{last.fleet_id}"):
-            msg = f"{last.path} is the record of the run {last.fleet_id}, under another name."
-            advice = "Give its folder the name back, or run without --resume."
-            raise SettingsError(msg, next_step=advice)
-        self.record = replace(new, folder=last.folder, fleet_id=last.fleet_id)
-        self.record.previous = runs_before(self.record)
-        self._bundles = RunBundles(self._evidence, last.fleet_id)
-        for name in {**named, **self._known}:
-            self._bundles.find(*name)
-        trust = self._trust()
+        last = self._last_runs("--resume")[-1]
+        self._named = list(read_record(last.path).results)
+        self.gone = ["{} ({})".format(*name) for name in self._named if name not in self._known]
+        self.record = replace(self.record, folder=last.folder, fleet_id=last.fleet_id)
+        counted = {name: self._counted(name) for name in self._known}
         for name, job in self._known.items():
-            self.record.put(self._bundles.result(name, job.key, trust) or job.pending)
-        results = self.record.results
-        self._taken = [name for name in results if results[name].status is Status.SEALED]
-        self.jobs = [self._known[name] for name in names if name not in self._taken]
-        bundles = [str(results[name].bundle).rpartition("/")[2] for name in self._taken]
+            self.record.put(counted[name] or job.pending)
+        self._taken = [name for name, result in counted.items() if result]
+        self.jobs = [self._known[name] for name in names if not counted[name]]
+        bundles = [Path(str(result.bundle)).name for result in counted.values() if result]
         if bundles:
             began = datetime.strptime(min(bundles)[:16], "%Y%m%dT%H%M%SZ")  # noqa: DTZ007
             self.record.started_on = began.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    def _last_runs(self, option: str) -> Sequence[FleetRecord]:
+        if not self._runs:
+            msg = f"There is no earlier run of {self.record.file} in {self._evidence}."
+            raise SettingsError(msg, next_step=f"Leave {option} out.")
+        return self._runs
+
+    def _counted(self, name: tuple[str, str], run: FleetRun | None = None) -> TenantResult | None:
+        """Return the result of a tenant if a bundle counts for `run`, by default for this one."""
+        try:
+            return self._result_of(self._known[name], run)
+        except (RunbookError, OSError):
+            return None
+
+    def _result_of(self, job: Job, run: FleetRun | None = None, *, until: str = "") -> TenantResult:
+        """Return what the last bundle of a tenant proves; raises if it does not count."""
+        run = run or FleetRun(self.record.fleet_id, job.key)
+        # NOTE: the environment of a cluster's worker may make a run one of practice.
+        modes = {is_sandbox(job.values), is_sandbox(job.values) or bool(self._request.scheduler)}
+        keys = [self._key(is_sandbox=mode) for mode in modes]
+        trust = Trust({key.key_id: key.public for key in keys})
+        return counted_result(self._evidence, job.name, run, trust, until=until)
 
     @property
     def spending(self) -> list[Spending]:
@@ -283,7 +305,7 @@ class Fleet:
 
     def run(self, on_result: Callable[[TenantResult], None]) -> FleetRecord:
         """
-        Run every tenant, and return the record, which is on disk after each.
+        Run every tenant, and return the record, which is begun on disk before and then signed.
 
         Calls `on_result` with each result, from the caller's thread. An interruption
         (or an error of `on_result`) ends the tenants under way, leaves a record that can be
@@ -301,11 +323,7 @@ class Fleet:
             )
             self.record.connectors[connector] = ConnectorName(title=procedure.title, steps=steps)
         try:
-            if self._request.resumes:
-                unseal_fleet(self.record)
-                self.record.write()
-            else:
-                begin(self.record)
+            begin(self.record)
         except BaseException:
             list(pool.stop())
             raise
@@ -313,45 +331,32 @@ class Fleet:
         try:
             for done in pool.run(groups):
                 result = self._result(done)
-                # NOTE: a full disk must not stop the others; the last writing says so.
-                with suppress(OSError):
-                    self.record.append(result)
+                self.record.put(result)
                 on_result(result)
         except BaseException:
-            for done in pool.stop():
-                result = self._result(done)
-                if result.status is Status.UNSEALED:
-                    result = replace(result, status=Status.INTERRUPTED, reason="Interrupted.")
-                self.record.put(result)
-            self.record.write()
+            list(pool.stop())
             raise
-        self._take_bundles()
+        for name in self._taken:
+            self._archive(self._known[name])
+        self.record.replaced = self._replaced()
         self.record.finished_on = timestamp(utc_now())
         seal_fleet(self.record, key)
         return self.record
 
-    def _take_bundles(self) -> None:
-        """Take what a process sealed before it was lost, and name bundles that do not count."""
-        results = self.record.results
-        lacking = [job for job in self.jobs if results[job.name].bundle is None]
-        for job in self.jobs:
-            self._bundles.add(results[job.name])
-        for job in lacking:
-            self._bundles.finish(*job.name)
-        # NOTE: on a cluster a task whose worker is lost runs again; a run that goes on may
-        # find what an interrupted one has sealed.
+    def _replaced(self) -> dict[str, str]:
+        """Return the bundles of this run on which no result rests."""
+        # NOTE: a run that goes on may have sealed before, as may a worker that was lost. Else a
+        # tenant has no bundle but the last.
         several = self._request.resumes or self._request.scheduler
-        for job in self.jobs if several else lacking:
-            self._bundles.find(*job.name)
-        trust = self._trust() if lacking else Trust({})
-        for job in lacking:
-            if sealed := self._bundles.result(job.name, job.key, trust):
-                self.record.put(replace(sealed, seconds=results[job.name].seconds))
-                self._taken.append(job.name)
-        for name in self._taken:
-            self._archive(self._known[name])
-        counted = {result.bundle for result in results.values()}
-        self.record.replaced = tuple(sorted(self._bundles.names - counted))
+        results = self.record.results
+        names = {*self._named, *self._known} if several else results
+        replaced: dict[str, str] = {}
+        lacking = sorted(name for name in names if several or not results[name].bundle)
+        for tenant, connector in lacking:
+            with suppress(SettingsError, OSError):
+                home = self._evidence / tenant_name(tenant) / connector_folder(connector)
+                replaced.update(bundles_of(home, self.record.fleet_id))
+        return {name: replaced[name] for name in replaced if name not in self.record.bundles}
 
     def _archive(self, job: Job) -> None:
         """Archive a bundle that was found again; it does not say whether it was archived."""
@@ -364,13 +369,13 @@ class Fleet:
                 is_sandbox=result.sandbox,
             )
         except (EvidenceError, SettingsError) as error:
-            is_open = result.exit_code == ExitCode.COMPLETE
-            code = ExitCode.INCOMPLETE if is_open else result.exit_code
             reason, advice = f"Not archived: {error}", error.diagnostics()
-            self.record.put(replace(result, exit_code=code, reason=reason, next_step=advice))
+            self.record.put(_noted(result, reason, advice, is_archived=False))
 
     def _key(self, *, is_sandbox: bool) -> SigningKey:
-        """Return the key of the operator who runs the fleet."""
+        """Return the key of the operator who runs the fleet; it is opened once."""
+        if is_sandbox in self._keys:
+            return self._keys[is_sandbox]
         request = self._request
         settings = resolve(
             (SIGNING_KEY, SIGNING_PUBLIC_KEY, SIGNING_PASSPHRASE),
@@ -381,13 +386,8 @@ class Fleet:
             },
             others=known_variables(),
         )
-        return key_from_settings(settings, is_sandbox=is_sandbox)
-
-    def _trust(self) -> Trust:
-        """Trust only this machine's own keys, with that of practice if a tenant practises."""
-        practice = {is_sandbox(job.values) for job in self._known.values()}
-        keys = [self._key(is_sandbox=mode) for mode in practice]
-        return Trust({key.key_id: key.public for key in keys})
+        key = self._keys[is_sandbox] = key_from_settings(settings, is_sandbox=is_sandbox)
+        return key
 
     def _pool(self) -> LocalPool | DaskPool:
         request = self._request
@@ -419,39 +419,36 @@ class Fleet:
         )
 
     def _result(self, done: Done) -> TenantResult:
-        """Return the result from the last event of a run; a defect in it is that tenant's alone."""
-        job = self._known[done.request.tenant, done.request.connector]
+        """Return the result of a run that has ended; a defect in it is that tenant's alone."""
+        job, event = self._known[done.request.tenant, done.request.connector], done.event
+        is_finished = event.get("event") == "finished"
         try:
-            return self._result_of(job, done)
+            bundle = Path(event["bundle"]).name if is_finished else ""
+            result = replace(self._result_of(job, until=bundle), seconds=done.seconds)
+            if is_finished:
+                is_archived, reason, advice = (
+                    event[name] for name in ("is_archived", "said", "next_step")
+                )
+                return _noted(result, reason, advice, is_archived=is_archived)
+            # NOTE: its process was lost after it had sealed, maybe before it archived.
+            self._taken.append(job.name)
+            return result
         except Exception as error:  # noqa: BLE001  (one tenant must not stop the others)
             reason, advice = describe_error(error)
-            unsealed = replace(job.pending, status=Status.UNSEALED, seconds=done.seconds)
-            code = ExitCode.INCOMPLETE
-            return replace(unsealed, exit_code=code, reason=reason, next_step=advice)
+            code = getattr(error, "exit_code", None)
+        if not is_finished:
+            reason, advice, code = event["said"], event["next_step"], event.get("code")
+        # NOTE: settings that a tenant's run refuses leave the tenant open.
+        code = ExitCode.REFUSED if code == ExitCode.REFUSED else ExitCode.INCOMPLETE
+        unsealed = replace(job.pending, status=Status.UNSEALED, seconds=done.seconds)
+        return replace(unsealed, exit_code=code, reason=reason, next_step=advice)
 
-    def _result_of(self, job: Job, done: Done) -> TenantResult:
-        event = done.event
-        result = replace(job.pending, seconds=done.seconds, reason=event["said"])
-        result = replace(result, next_step=event["next_step"])
-        if event["event"] == "refused":
-            # NOTE: settings that a tenant's run refuses leave the tenant open.
-            is_refused = event.get("code") == ExitCode.REFUSED
-            code = ExitCode.REFUSED if is_refused else ExitCode.INCOMPLETE
-            return replace(result, status=Status.UNSEALED, exit_code=code)
-        outcome = RunOutcome(event["outcome"])
-        code = outcome.exit_code
-        is_open = code == ExitCode.COMPLETE and not event["is_archived"]
-        return replace(
-            result,
-            status=Status.SEALED,
-            outcome=outcome,
-            exit_code=ExitCode.INCOMPLETE if is_open else code,
-            sandbox=event["sandbox"],
-            run_id=event["run_id"],
-            bundle=Path(event["bundle"]).relative_to(self._evidence).as_posix(),
-            steps=tuple(event["steps"]),
-            calls=convert(event["calls"], tuple[HostCalls, ...]),
-        )
+
+def _noted(result: TenantResult, reason: str, advice: str, *, is_archived: bool) -> TenantResult:
+    """Return a result with what went wrong after it was sealed: one without an archive is open."""
+    is_open = result.exit_code == ExitCode.COMPLETE and not is_archived
+    code = ExitCode.INCOMPLETE if is_open else result.exit_code
+    return replace(result, exit_code=code, reason=reason, next_step=advice)
 
 
 def grouped(jobs: Iterable[Job]) -> list[list[Job]]:
@@ -523,23 +520,3 @@ def _only(names: _Names, patterns: Sequence[str]) -> _Names:
         for name in names
         if not patterns or any(fnmatchcase(name[0], pattern) for pattern in patterns)
     ]
-
-
-def _failed(names: _Names, record: FleetRecord) -> _Names:
-    """Return the jobs whose last run failed."""
-    heads = heads_of(record.folder.parents[1], record.file)
-    if not heads:
-        raise _no_earlier_run(record, "--failed")
-    last: dict[tuple[str, str], TenantResult] = {}
-    for head in reversed(heads):
-        for name, result in read_record(head.path).results.items():
-            if result.status in (Status.SEALED, Status.UNSEALED):
-                last.setdefault(name, result)
-        if set(names) <= last.keys():
-            break
-    return [name for name in names if name in last and last[name].is_failed]
-
-
-def _no_earlier_run(record: FleetRecord, option: str) -> SettingsError:
-    msg = f"There is no earlier run of {record.file} in {record.folder.parents[1]}."
-    return SettingsError(msg, next_step=f"Leave {option} out.")

@@ -32,8 +32,7 @@ from runbook_lib.engine.run import Run, open_run
 from runbook_lib.errors import EvidenceError
 from runbook_lib.evidence.bundle import Seal, Sealed, draft, resource, seal
 from runbook_lib.evidence.chain import check_restored, remove_drafts
-from runbook_lib.evidence.fleet_record import StepResult, WaitResult
-from runbook_lib.evidence.fleet_run import FleetRun
+from runbook_lib.evidence.fleet_record import FleetRun
 from runbook_lib.evidence.signing.keys import SigningKey, key_from_settings
 from runbook_lib.evidence.signing.timestamps import request_timestamp
 
@@ -68,7 +67,7 @@ class RunRequest:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunResult:
     """
-    The result of a run; `waits` say by step for whom it waits.
+    The result of a run.
 
     `broken` says why the notebook did not reach its end, `archived` where the
     bundle was copied to; if that failed, `archive_error` says why, and
@@ -78,30 +77,12 @@ class RunResult:
     tenant: str
     run_id: str
     state: RunState
-    waits: Mapping[str, WaitResult]
     sealed: Sealed
     key_id: str
     broken: str = ""
     archived: str = ""
     archive_address: str = ""
     archive_error: EvidenceError | None = None
-
-
-def step_results(state: RunState, waits: Mapping[str, WaitResult]) -> list[StepResult]:
-    """Return the steps as a fleet's record has them."""
-    results: list[StepResult] = []
-    for name, step in state.steps.items():
-        conclusion = step.conclusion
-        result = StepResult(
-            id=name,
-            outcome=conclusion.outcome,
-            reason=conclusion.reason,
-            needs_person=conclusion.needs_person,
-        )
-        if name in waits:
-            result["wait"] = waits[name]
-        results.append(result)
-    return results
 
 
 class RunListener:
@@ -226,7 +207,6 @@ def _perform(run: Run, key: SigningKey, request: RunRequest, listener: RunListen
         tenant=run.tenant,
         run_id=run.run_id,
         state=state,
-        waits=waits,
         sealed=sealed,
         key_id=key.key_id,
         broken=broken,

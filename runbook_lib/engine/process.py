@@ -22,8 +22,6 @@ from threading import Thread, Timer
 from types import FrameType
 from typing import Any, NoReturn, TextIO, cast
 
-from msgspec import to_builtins
-
 from runbook_lib.config.runner import inputs_of
 from runbook_lib.config.settings import referred_variables, resolve
 from runbook_lib.connectors.registry import find_procedure
@@ -31,10 +29,10 @@ from runbook_lib.core.model import Mode
 from runbook_lib.core.procedure import Procedure
 from runbook_lib.core.redaction import Secret
 from runbook_lib.engine.cells import Child
-from runbook_lib.engine.headless import RunListener, RunRequest, RunResult, run_tenant, step_results
+from runbook_lib.engine.headless import RunListener, RunRequest, RunResult, run_tenant
 from runbook_lib.engine.run import Run
 from runbook_lib.errors import RunbookError, SealingError, describe_error
-from runbook_lib.evidence.fleet_run import FleetRun
+from runbook_lib.evidence.fleet_record import FleetRun
 
 # How long a run that was interrupted may take to write its end.
 GRACE_SECONDS = 10
@@ -290,13 +288,9 @@ def _finished(result: RunResult) -> dict[str, Any]:
         "event": "finished",
         "outcome": result.state.outcome,
         "bundle": str(result.sealed.folder.absolute()),
-        "run_id": result.run_id,
         "is_archived": error is None,
         "said": " ".join(problems),
         "next_step": error.diagnostics() if error else "",
-        "sandbox": result.state.is_practice,
-        "steps": step_results(result.state, result.waits),
-        "calls": to_builtins(result.state.calls),
     }
 
 

@@ -85,7 +85,7 @@ class Seal:
 
     `stamp` requests a time-stamp of some bytes from `timestamp_authority` (a
     web address, or empty). `fleet` is what the provenance says of the fleet's run
-    that asked for this one (see `FleetRun` in `fleet_run`).
+    that asked for this one (see `FleetRun` in `fleet_record`).
     """
 
     key: SigningKey

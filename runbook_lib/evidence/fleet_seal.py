@@ -1,27 +1,68 @@
 """
-The signature over a fleet's run: its record, its page, and the statement of each bundle.
+A fleet's run as a signed statement: begun before any tenant runs, sealed when all have.
 
-An in-toto Statement v1 in a DSSE envelope, as for a single run. Names are relative to the
-evidence folder.
+An in-toto Statement v1 in a DSSE envelope, as for a single run, over the record and its page.
+It claims the digest of every bundle, and its place among the runs of the same tenants file.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from runbook_lib.config.workspace import KEYS_FOLDER
-from runbook_lib.core.files import remove, write_parts, write_whole
+from runbook_lib.config.workspace import FLEET_FOLDER, KEYS_FOLDER
+from runbook_lib.core.files import is_there, read_plain, remove, write_parts, write_whole
+from runbook_lib.errors import SettingsError
 from runbook_lib.evidence.bundle import resource
-from runbook_lib.evidence.chain import STATEMENT_NAME
-from runbook_lib.evidence.fleet_chain import refresh
-from runbook_lib.evidence.fleet_record import FLEET_NAME, FleetRecord
+from runbook_lib.evidence.chain import STATEMENT_NAME, sealing
+from runbook_lib.evidence.fleet_record import FLEET_NAME, FleetRecord, read_record
 from runbook_lib.evidence.reports.fleet_page import PAGE_NAME, fleet_page
 from runbook_lib.evidence.signing.keys import SigningKey, export_public_key
-from runbook_lib.evidence.signing.statement import FLEET, sign_statement
+from runbook_lib.evidence.signing.statement import (
+    FLEET,
+    LARGEST_ENVELOPE,
+    Link,
+    digest,
+    link_claim,
+    sign_statement,
+)
+
+FLEET_FILES = (FLEET_NAME, PAGE_NAME)
+
+
+def runs_of(evidence: Path, file: str) -> list[FleetRecord]:
+    """
+    Return the record of each run of the tenants file, without results, in their order.
+
+    Neither names of folders nor times count. Raises `SettingsError` where two records have one
+    number, and what `read_record` does.
+    """
+    paths = evidence.glob(f"{FLEET_FOLDER}/*/{FLEET_NAME}")
+    heads = (read_record(path, is_head=True) for path in paths)
+    runs = sorted((head for head in heads if head.file == file), key=lambda head: head.number)
+    for before, run in pairwise(runs):
+        if before.number == run.number:
+            names = " and ".join(sorted((before.folder.name, run.folder.name)))
+            msg = f"Two records of {file} are number {run.number}: {names}."
+            advice = "Find out which of them ran here, and move the folder of the other away."
+            raise SettingsError(msg, next_step=advice)
+    return runs
+
+
+def begin(record: FleetRecord) -> None:
+    """
+    Write the record of a run that begins, or that goes on: as the last of its file.
+
+    Raises like `runs_of`, and `JournalError` after two minutes of waiting for another fleet.
+    """
+    record.folder.mkdir(parents=True, exist_ok=True)
+    with sealing(record.folder.parents[1]):
+        record.number = 1 + max((run.number for run in _others(record)), default=0)
+        remove(record.folder / STATEMENT_NAME)
+        remove(record.folder / PAGE_NAME)
+        record.write()
 
 
 def seal_fleet(record: FleetRecord, key: SigningKey) -> None:
@@ -30,31 +71,24 @@ def seal_fleet(record: FleetRecord, key: SigningKey) -> None:
 
     Raises `OSError` or `SigningError`; then there is no statement.
     """
-    evidence = record.folder.parent.parent
-    record.previous = refresh(record.previous, record.folder.parent)
-    record.write()
-    write_parts(record.folder / PAGE_NAME, (part.encode() for part in fleet_page(record)))
-    paths = (*fleet_files(record.folder), *sealed_bundles(record, evidence))
-    subjects = [resource(path, path.relative_to(evidence).as_posix()) for path in paths]
-    envelope = sign_statement(key, subjects, FLEET, claims(record))
-    export_public_key(key, evidence / KEYS_FOLDER)
-    write_whole(record.folder / STATEMENT_NAME, envelope)
-
-
-def unseal_fleet(record: FleetRecord) -> None:
-    """Remove statement and page of a fleet that goes on: what they say changes."""
-    remove(record.folder / STATEMENT_NAME)
-    remove(record.folder / PAGE_NAME)
+    folder, keys = record.folder, record.folder.parents[1] / KEYS_FOLDER
+    with sealing(folder.parents[1]):
+        record.link = _link_after(_others(record))
+        record.write()
+        write_parts(folder / PAGE_NAME, (part.encode() for part in fleet_page(record)))
+        files = [resource(folder / name, name) for name in FLEET_FILES]
+        envelope = sign_statement(key, files, FLEET, claims(record))
+        export_public_key(key, keys)
+        write_whole(folder / STATEMENT_NAME, envelope)
 
 
 def claims(record: FleetRecord) -> dict[str, Any]:
-    """Return what the statement says beside the digests: whose run, of whom, what came of it."""
+    """Return what the statement says: whose run, of whom, what it rests on, what it follows."""
     results = record.results.values()
     outcomes = Counter(result.outcome or result.status.value for result in results)
-    return {
+    run = {
         "fleet_id": record.fleet_id,
         "file": {"name": record.file, "digest": {"sha256": record.file_sha256}},
-        "previous": [asdict(run) for run in record.previous],
         "started_on": record.started_on,
         "finished_on": record.finished_on,
         "tenants": len(results),
@@ -62,16 +96,26 @@ def claims(record: FleetRecord) -> dict[str, Any]:
         "outcomes": dict(sorted(outcomes.items())),
         "names": [list(name) for name in record.results],
         "left_out": [list(name) for name in record.left_out],
+        "without_evidence": [
+            [*result.name, result.reason] for result in results if result.bundle is None
+        ],
+        "bundles": record.bundles,
+        "replaced": dict(record.replaced),
     }
+    return {"runbook_run": run, "runbook_chain": link_claim(record.link or Link(1))}
 
 
-def fleet_files(folder: Path) -> tuple[Path, ...]:
-    """Return what is signed of a fleet's own folder."""
-    return folder / FLEET_NAME, folder / PAGE_NAME
+def _others(record: FleetRecord) -> list[FleetRecord]:
+    """Return the other runs of the same file."""
+    runs = runs_of(record.folder.parents[1], record.file)
+    return [run for run in runs if run.fleet_id != record.fleet_id]
 
 
-def sealed_bundles(record: FleetRecord, evidence: Path) -> Iterator[Path]:
-    """Yield the statement of each bundle in a record."""
-    counted = [result.bundle for result in record.results.values() if result.bundle is not None]
-    for bundle in (*counted, *record.replaced):
-        yield evidence / bundle / STATEMENT_NAME
+def _link_after(runs: list[FleetRecord]) -> Link:
+    """Return the place after the last of the runs that are signed."""
+    signed = [(run.link, run) for run in runs if run.link and is_there(run.folder / STATEMENT_NAME)]
+    if not signed:
+        return Link(1)
+    link, last = max(signed, key=lambda pair: pair[0].sequence)
+    statement = digest(read_plain(last.folder / STATEMENT_NAME, LARGEST_ENVELOPE))
+    return Link(link.sequence + 1, last.folder.name, statement)

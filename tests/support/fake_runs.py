@@ -21,7 +21,6 @@ def _run(request: RunRequest, listener: RunListener) -> Any:
     error = SettingsError("No.", next_step="Do that.") if request.tenant == "broken" else None
     return SimpleNamespace(
         state=SimpleNamespace(outcome="incomplete", steps={}, calls=(), is_practice=True),
-        waits={},
         sealed=SimpleNamespace(folder=folder),
         run_id="0badcafe",
         archive_error=error,

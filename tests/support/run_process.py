@@ -42,7 +42,6 @@ def run(request, listener):
     error = SettingsError("No.", next_step="Do that.") if request.tenant == "broken" else None
     return SimpleNamespace(
         state=state,
-        waits={},
         sealed=sealed,
         run_id="0badcafe",
         archive_error=error,

@@ -51,7 +51,6 @@ from runbook_lib.evidence.chain import (
     finish_interrupted,
     sealed_bundles,
 )
-from runbook_lib.evidence.fleet_seal import sealed_bundles as sealed_bundles_of
 from runbook_lib.evidence.signing.keys import (
     LARGEST_KEY,
     PUBLIC_SUFFIX,
@@ -261,14 +260,12 @@ def archive_fleet(
         raise ArchiveError(msg, next_step=advice, file=place)
     try:
         record, _ = check_signed(folder, Trust(exported_keys(evidence / KEYS_FOLDER)))
-    except SettingsError as error:
-        raise ContentError(str(error), file=place) from None
     except OSError as error:
         msg = f"It cannot be read: {error.strerror or type(error).__name__}."
         raise ContentError(msg, file=place) from None
-    for statement in sealed_bundles_of(record, evidence):
-        if statement.parent not in archived:
-            msg = f"{statement.parent.relative_to(evidence)} is not in the archive."
+    for bundle in (*record.bundles, *record.replaced):
+        if evidence / bundle not in archived:
+            msg = f"{bundle} is not in the archive."
             advice = "Archive the whole evidence folder, and what was refused of it, again."
             raise ArchiveError(msg, next_step=advice, file=place)
     check_apart(url, [folder.parent])

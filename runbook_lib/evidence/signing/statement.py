@@ -32,7 +32,7 @@ PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STATEMENT = "https://in-toto.io/Statement/v1"
 TEST_RESULT = "https://in-toto.io/attestation/test-result/v0.1"
 PROVENANCE = "https://slsa.dev/provenance/v1"
-FLEET = "urn:facebook-marketing-runbook:fleet:v3"
+FLEET = "urn:facebook-marketing-runbook:fleet:v4"
 
 # What the statement claims of the record as it is.
 _CLAIMED = (
@@ -124,14 +124,14 @@ def result_predicate(
             **{name: value for name, value in to_builtins(record).items() if name in _CLAIMED},
             "outcomes": outcomes,
         },
-        "runbook_chain": {
-            "sequence": link.sequence,
-            "previous": {"name": link.bundle, "digest": {"sha256": link.sha256}}
-            if link.sha256
-            else None,
-            "timestamp_authority": timestamp_authority,
-        },
+        "runbook_chain": {**link_claim(link), "timestamp_authority": timestamp_authority},
     }
+
+
+def link_claim(link: Link) -> dict[str, Any]:
+    """Return the place in a chain as a statement claims it; `read_link` reads it."""
+    previous = {"name": link.bundle, "digest": {"sha256": link.sha256}} if link.sha256 else None
+    return {"sequence": link.sequence, "previous": previous}
 
 
 def check_run_form(signed: Signed) -> None:

@@ -33,8 +33,8 @@ from runbook_lib.evidence.verify.discovery import (
     has_bundle_name,
     unfinished_in,
 )
-from runbook_lib.evidence.verify.verdict import NOT_UNDERSTOOD, Verdict, refusal
-from runbook_lib.evidence.verify.verify import Trust, Verified, verify_bundle
+from runbook_lib.evidence.verify.verdict import NOT_UNDERSTOOD, Verdict, judged, refusal
+from runbook_lib.evidence.verify.verify import Place, Trust, Verified, verify_bundle
 
 _LARGEST_JOURNAL = 256 * 1024 * 1024
 _NO_JOURNAL = "The tenant's journal is not here: only it shows whether later runs were removed."
@@ -91,20 +91,15 @@ def verify_home(home: Path, trust: Trust) -> Iterator[Verdict]:
 
 def verdict_on(folder: Path, trust: Trust, name: str) -> Verdict:
     """Return the verdict on the bundle in `folder`, whose final name is `name`."""
-    try:
+
+    def look() -> Verdict:
         verified = verify_bundle(folder, trust)
         own = bundle_name(verified.run["started_on"], verified.run["run_id"])
         if has_bundle_name(Path(name)) and name != own:
-            return Verdict(
-                folder, error=ContentError(f"It is the bundle {own}, under another name.")
-            )
-    except (EvidenceError, JournalError, OSError) as error:
-        return refusal(folder, error)
-    except NOT_UNDERSTOOD as error:
-        # NOTE: a trusted key may sign something that no runbook writes.
-        msg = f"It is signed, but cannot be understood ({type(error).__name__})."
-        return Verdict(folder, error=ContentError(msg))
-    return Verdict(folder, verified=verified)
+            raise ContentError(f"It is the bundle {own}, under another name.")
+        return Verdict(folder, verified=verified)
+
+    return judged(folder, look)
 
 
 def _journal(home: Path, end: int, bundles: Mapping[str, Verified | None]) -> _Journal | None:
@@ -157,8 +152,7 @@ def _chain(home: Path, bundles: Mapping[str, Verified | None], journal: _Journal
             f"{len(refused)} of {len(bundles)} {'is' if len(refused) == 1 else 'are'} refused."
         )
     notes = [*([] if journal else [_NO_JOURNAL]), *([] if bundles else [_UNSEALED])]
-    odd = (*_early(chain), *_returning(chain))
-    return Verdict(home, length=len(bundles), notes=tuple(notes), odd=odd)
+    return Verdict(home, length=len(bundles), notes=tuple(notes), odd=odd_in(chain))
 
 
 def _check_chain(
@@ -171,29 +165,27 @@ def _check_chain(
             raise ChainError(f"{_called(bundle)} belongs to the tenant {owner}.")
         if connector != home.name:
             raise ChainError(f"{_called(bundle)} belongs to the connector {connector}.")
-    _check_complete(chain, journal.announced if journal else {}, refused)
-    _check_links(chain)
+    check_order(chain, journal.announced if journal else {}, refused)
     _check_parts(chain)
     if journal:
         _check_journal(chain, journal)
 
 
-def _check_complete(
-    chain: Sequence[Verified], announced: Mapping[int, SealedBundle], refused: set[str]
+def check_order(
+    chain: Sequence[Place], announced: Mapping[int, SealedBundle], refused: set[str]
 ) -> None:
+    """Raise `ChainError` if a number is missing or taken twice, or one does not follow another."""
     numbers = Counter(bundle.link.sequence for bundle in chain)
     for number in range(1, max([*announced, *numbers, 0]) + 1):
         if numbers[number] > 1:
-            raise ChainError(f"Two bundles claim to be number {number} of the chain.")
+            what = "bundles" if isinstance(chain[0], Verified) else "records"
+            raise ChainError(f"Two {what} claim to be number {number} of the chain.")
         expected = announced.get(number)
         name = expected.bundle if expected else ""
         # NOTE: without a journal the number of a rejected bundle is unknown.
         is_refused = name in refused if announced else bool(refused)
         if not numbers[number] and not is_refused:
             raise ChainError(f"Number {number} of the chain is missing{f': {name}' * bool(name)}.")
-
-
-def _check_links(chain: Sequence[Verified]) -> None:
     by_number = {bundle.link.sequence: bundle for bundle in chain}
     for number, bundle in by_number.items():
         before = by_number.get(number - 1)
@@ -203,7 +195,12 @@ def _check_links(chain: Sequence[Verified]) -> None:
             raise ChainError(f"{_called(bundle)} does not follow the statement before it.")
 
 
-def _early(chain: Sequence[Verified]) -> Iterator[str]:
+def odd_in(chain: Sequence[Place]) -> tuple[str, ...]:
+    """Return what is strange in a chain that is in order."""
+    return (*_early(chain), *_returning(chain))
+
+
+def _early(chain: Sequence[Place]) -> Iterator[str]:
     """
     Yield a sentence for each bundle that was sealed before the one that it follows.
 
@@ -251,7 +248,7 @@ def _copied(bundles: Mapping[Path, Verified]) -> dict[int, str]:
     }
 
 
-def _returning(chain: Iterable[Verified]) -> Iterator[str]:
+def _returning(chain: Iterable[Place]) -> Iterator[str]:
     """Yield a sentence for each bundle whose key had signed before another one did."""
     before, last = set[str](), ""
     for bundle in chain:
@@ -282,5 +279,6 @@ def _check_journal(chain: Sequence[Verified], journal: _Journal) -> None:
             )
 
 
-def _called(bundle: Verified) -> str:
-    return f"Number {bundle.link.sequence} ({bundle.run['run_id']})"
+def _called(bundle: Place) -> str:
+    name = bundle.run["fleet_id" if "fleet_id" in bundle.run else "run_id"]
+    return f"Number {bundle.link.sequence} ({name})"

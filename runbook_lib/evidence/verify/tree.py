@@ -24,7 +24,7 @@ from runbook_lib.evidence.verify.discovery import (
     is_bundle,
     odd_keys,
 )
-from runbook_lib.evidence.verify.fleet import FleetBundles, verify_fleets
+from runbook_lib.evidence.verify.fleet import FleetBundles, note_bundle, verify_fleets
 from runbook_lib.evidence.verify.verdict import Verdict, refusal
 from runbook_lib.evidence.verify.verify import Trust
 
@@ -59,7 +59,7 @@ def verify_tree(path: Path, trust: Trust, connector: str = "") -> Iterator[Verdi
 def _below(path: Path, trust: Trust, connector: str) -> Iterator[Verdict]:
     """Yield the verdicts on the tenants under `path`, then, of all connectors, on the fleets."""
     seen: set[Path] = set()
-    bundles: dict[Path, FleetBundles] = defaultdict(FleetBundles)
+    bundles = defaultdict[Path, FleetBundles](lambda: defaultdict(dict))
     for home in homes_below(path):
         if isinstance(home, Unseen):
             yield Verdict(home.path, error=ContentError(home.why, file=home.name))
@@ -73,7 +73,7 @@ def _below(path: Path, trust: Trust, connector: str) -> Iterator[Verdict]:
                 yield Verdict(odd.path, error=ContentError(odd.why, file=odd.name))
         for verdict in verify_home(home, trust):
             if verdict.verified:
-                bundles[home.parent.parent].add(verdict.path, verdict.verified)
+                note_bundle(bundles[home.parent.parent], verdict.path, verdict.verified)
             yield verdict
     for fleets in () if connector else fleet_homes_below(path):
         yield from _fleets(fleets, trust, bundles[fleets.parent])
@@ -89,12 +89,13 @@ def _no_evidence(path: Path, connector: str = "") -> SettingsError:
 def _fleets_alone(path: Path, trust: Trust) -> Iterator[Verdict]:
     """Yield the verdicts on the fleets' runs at `path`, after a look at every bundle."""
     fleets = path if path.name == FLEET_FOLDER else path.parent
-    bundles, is_seen = FleetBundles(), False
+    bundles: FleetBundles = defaultdict(dict)
+    is_seen = False
     for home in homes_below(fleets.parent):
         if isinstance(home, Path) and home.parent.parent == fleets.parent:
             for verdict in verify_home(home, trust):
                 if verdict.verified:
-                    bundles.add(verdict.path, verdict.verified)
+                    note_bundle(bundles, verdict.path, verdict.verified)
     for verdict in _fleets(fleets, trust, bundles):
         # NOTE: what is wrong with a chain concerns each run of it.
         if verdict.path in (path, fleets) or path == fleets:

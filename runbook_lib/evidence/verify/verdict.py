@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,18 @@ class Verdict:
         verified["carried"] = [structs.astuple(line) for line in self.verified.carried]
         del verified["part"]  # it is in `run`
         return {**document, **verified}
+
+
+def judged(path: Path, look: Callable[[], Verdict]) -> Verdict:
+    """Return the verdict of `look`, or the refusal of what it raises."""
+    try:
+        return look()
+    except (EvidenceError, JournalError, OSError) as error:
+        return refusal(path, error)
+    except NOT_UNDERSTOOD as error:
+        # NOTE: a trusted key may sign something that no runbook writes.
+        msg = f"It is signed, but cannot be understood ({type(error).__name__})."
+        return Verdict(path, error=ContentError(msg))
 
 
 def refusal(path: Path, error: EvidenceError | JournalError | OSError) -> Verdict:

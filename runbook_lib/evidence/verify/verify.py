@@ -11,11 +11,13 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+
+from msgspec import ValidationError, convert, to_builtins
 
 from runbook_lib.core.files import kind_of, open_plain
 from runbook_lib.core.journal import JOURNAL_NAME, Line, timestamp
@@ -32,8 +34,7 @@ from runbook_lib.evidence.bundle import (
     sums,
 )
 from runbook_lib.evidence.chain import STATEMENT_NAME
-from runbook_lib.evidence.fleet_record import TenantResult
-from runbook_lib.evidence.fleet_run import FleetRun, read_fleet_run, result_of
+from runbook_lib.evidence.fleet_record import FleetRun, Status, StepResult, TenantResult
 from runbook_lib.evidence.parts import (
     CARRIED_NAME,
     carried_lines,
@@ -79,6 +80,7 @@ _FOLDER = kind_of(stat.S_IFDIR)
 _BLOCK = 1024 * 1024
 # Only the digest of other files is checked.
 _LOOKED_INTO = (PROVENANCE_NAME, SUMS_NAME, RECORD_NAME)
+_NEEDED = (*_LOOKED_INTO, JOURNAL_NAME, INSTRUCTIONS_NAME)
 # Made after the provenance, so not among its subjects.
 _AFTER_PROVENANCE = (PROVENANCE_NAME, INSTRUCTIONS_NAME, SUMS_NAME)
 # Claims that are not in the record.
@@ -96,22 +98,31 @@ class Trust:
 
 
 @dataclass(frozen=True, slots=True)
-class Verified:
+class Place:
     """
-    What a bundle with a valid signature, files and claims proves.
+    What a statement with a valid signature claims of a run and its place in a chain.
 
-    `run` are the claims in the statement's `runbook_run`, `statement` is the
-    SHA-256 of its envelope, `stamped_on` the time-stamp of a named authority,
-    or empty. `notes` say what was not checked. `part` are the journal lines that it
-    copied, `carried` the older ones in it, `withheld` the numbers of those that it does
-    not show. `fleet_id` names the fleet's run that asked for it, if one did, and `result`
-    is what that run's record must say of it.
+    `run` are the claims in its `runbook_run`, `statement` is the SHA-256 of its envelope.
     """
 
     run: Mapping[str, Any]
     link: Link
     statement: str
     key_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verified(Place):
+    """
+    What a bundle with a valid signature, files and claims proves.
+
+    `stamped_on` is the time-stamp of a named authority, or empty. `notes` say what was not
+    checked. `part` are the journal lines that it
+    copied, `carried` the older ones in it, `withheld` the numbers of those that it does
+    not show. `fleet_id` names the fleet's run that asked for it, if one did, and `result`
+    is what that run's record must say of it.
+    """
+
     part: LinesRecord
     stamped_on: str = ""
     notes: tuple[str, ...] = ()
@@ -127,35 +138,113 @@ def verify_bundle(folder: Path, trust: Trust) -> Verified:
 
     Raises an `EvidenceError`, with the file and the reason, at the first fault.
     """
-    present = _present(folder)
-    envelope = _unsigned(present, STATEMENT_NAME)
-    signed = _opened(STATEMENT_NAME, envelope, trust.keys, TEST_RESULT)
-    _named(STATEMENT_NAME, lambda: check_run_form(signed))
-    contents = _contents(present, signed.subjects)
+    names = {"needed": _NEEDED, "looked_into": _LOOKED_INTO}
+    seen = read_signed(folder, trust, TEST_RESULT, **names, check_form=check_run_form)
+    present, envelope, signed, contents = seen.present, seen.envelope, seen.signed, seen.contents
     made = _opened(PROVENANCE_NAME, contents[PROVENANCE_NAME], trust.keys, PROVENANCE)
     _named(PROVENANCE_NAME, lambda: check_build_form(made))
     _check_listing(present, contents, envelope, signed, made)
     record = parse_record(contents[RECORD_NAME])
-    fleet = read_fleet_run(made)
+    fleet = _fleet_run(made)
     _check_claims(record, signed, made, fleet)
     withheld = _check_lines(folder, present, record)
-    link = _named(STATEMENT_NAME, lambda: read_link(signed))
+    place = seen.place
     authority = str(signed.predicate["runbook_chain"].get("timestamp_authority", ""))
     stamped_on, note = _timestamp(present, envelope, authority, trust)
     name = bundle_name(record.started_on, record.run_id)
     return Verified(
-        run=signed.predicate["runbook_run"],
-        link=link,
-        statement=digest(envelope),
-        key_id=signed.key_id,
+        run=place.run,
+        link=place.link,
+        statement=place.statement,
+        key_id=place.key_id,
         stamped_on=stamped_on,
         notes=(note,) if note else (),
         part=record.journal,
         carried=record.carried,
         withheld=withheld,
         fleet_id=fleet.fleet_id if fleet else "",
-        result=result_of(record, fleet, name) if fleet else None,
+        result=_result_of(record, fleet, name, place.statement) if fleet else None,
     )
+
+
+def _fleet_run(made: Signed) -> FleetRun | None:
+    """Return what a provenance says of a fleet's run; `None` for a run outside of a fleet."""
+    try:
+        claimed = made.predicate["buildDefinition"]["internalParameters"]["fleet"]
+        return None if claimed is None else convert(claimed, FleetRun)
+    except (KeyError, TypeError, ValidationError):
+        msg = "It does not say for which fleet's run it was."
+        raise ContentError(msg, file=PROVENANCE_NAME) from None
+
+
+def _result_of(record: Record, run: FleetRun, bundle: str, statement: str) -> TenantResult:
+    """
+    Return the result of the run with this record, in the folder `bundle` with this statement.
+
+    How long it took, and whether it was archived, no bundle says.
+    """
+    steps: list[StepResult] = []
+    for step in record.steps:
+        result = StepResult(
+            id=step.id, outcome=step.outcome, reason=step.reason, needs_person=step.needs_person
+        )
+        if step.id in run.waits:
+            result["wait"] = run.waits[step.id]
+        steps.append(result)
+    return TenantResult(
+        tenant=record.tenant,
+        connector=record.procedure.id,
+        key=run.key,
+        sandbox=record.sandbox,
+        status=Status.SEALED,
+        outcome=record.outcome,
+        exit_code=record.outcome.exit_code,
+        run_id=record.run_id,
+        bundle=f"{record.tenant}/{record.procedure.id}/{bundle}",
+        statement=statement,
+        steps=tuple(steps),
+        calls=record.calls,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class SignedFolder:
+    """A folder whose files are those that its statement `signed` names; some with contents."""
+
+    present: Mapping[str, Path]
+    envelope: bytes
+    signed: Signed
+    contents: Mapping[str, bytes]
+
+    @property
+    def place(self) -> Place:
+        """Return what the statement claims of its run and its place in a chain."""
+        link = _named(STATEMENT_NAME, lambda: read_link(self.signed))
+        run = self.signed.predicate["runbook_run"]
+        return Place(run, link, digest(self.envelope), self.signed.key_id)
+
+
+def read_signed(
+    folder: Path,
+    trust: Trust,
+    kind: str,
+    *,
+    needed: Collection[str],
+    looked_into: Collection[str],
+    check_form: Callable[[Signed], None] = lambda _: None,
+) -> SignedFolder:
+    """
+    Return what is signed in `folder`, by a statement of the type `kind` over the files there.
+
+    It must name the files `needed`; the contents of those in `looked_into` are returned.
+    Raises an `EvidenceError`, with the file and the reason, or `OSError`.
+    """
+    present = _present(folder)
+    envelope = _unsigned(present, STATEMENT_NAME)
+    signed = _opened(STATEMENT_NAME, envelope, trust.keys, kind)
+    _named(STATEMENT_NAME, lambda: check_form(signed))
+    contents = _contents(present, signed.subjects, needed, looked_into)
+    return SignedFolder(present, envelope, signed, contents)
 
 
 def _present(folder: Path) -> dict[str, Path]:
@@ -235,14 +324,19 @@ def _opened(name: str, content: bytes, keys: Mapping[str, SSlibKey], kind: str) 
     return _named(name, lambda: open_envelope(content, keys, kind))
 
 
-def _contents(present: Mapping[str, Path], subjects: Sequence[Resource]) -> dict[str, bytes]:
+def _contents(
+    present: Mapping[str, Path],
+    subjects: Sequence[Resource],
+    needed: Collection[str],
+    looked_into: Collection[str],
+) -> dict[str, bytes]:
     """
     Check that the files are exactly those that the statement names, each as signed.
 
-    Return the contents of those in `_LOOKED_INTO`.
+    Return the contents of those in `looked_into`.
     """
     names = {subject.name for subject in subjects}
-    for name in (PROVENANCE_NAME, SUMS_NAME, RECORD_NAME, JOURNAL_NAME, INSTRUCTIONS_NAME):
+    for name in needed:
         if name not in names:
             raise ContentError(f"It does not name {name}.", file=STATEMENT_NAME)
     for name in present:
@@ -252,7 +346,7 @@ def _contents(present: Mapping[str, Path], subjects: Sequence[Resource]) -> dict
     for subject in subjects:
         _check_size(present, subject)
         path = present[subject.name]
-        if subject.name in _LOOKED_INTO:
+        if subject.name in looked_into:
             contents[subject.name] = _read(path, subject.size)
             actual = digest(contents[subject.name])
         else:
@@ -296,12 +390,11 @@ def _check_listing(
 
 def _check_claims(record: Record, signed: Signed, made: Signed, fleet: FleetRun | None) -> None:
     """Raise if the statements claim something else than the record."""
-    request = asdict(fleet) if fleet else None
     result, built = (
         parse_own(write_json(claims).encode("utf-8", "backslashreplace"))
         for claims in (
             result_predicate(record, link=Link(1), configuration=(), timestamp_authority=""),
-            provenance_predicate(record, materials=(), fleet=request),
+            provenance_predicate(record, materials=(), fleet=to_builtins(fleet)),
         )
     )
     sources = signed.predicate.get("configuration")

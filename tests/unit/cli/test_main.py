@@ -84,7 +84,6 @@ class Headless:
         (bundle / "record.json").write_text('{"run_id": "x"}\n', encoding="utf-8")
         listener.on_progress(run)
         return RunResult(
-            waits={},
             tenant=run.tenant,
             run_id=run.run_id,
             state=run.finish(),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import math
 import multiprocessing
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,35 +28,13 @@ from runbook_lib.errors import (
     LeakError,
     SettingsError,
 )
-from runbook_lib.evidence.fleet_record import FleetRecord, Status, TenantResult, read_record
+from runbook_lib.evidence.fleet_record import FleetRecord, Status, TenantResult
+from runbook_lib.evidence.signing.keys import SigningKey, create_key, open_key
 from runbook_lib.remote.look import begin
-from tests.unit.engine.sealed_fleets import sealed
+from tests.unit.engine.sealed_fleets import fail, sealed
 
 Act = Callable[[ProcessRequest], Mapping[str, Any]]
 ENVIRON = {"PATH": "/bin"}
-
-
-def finished(request: ProcessRequest, outcome: str = "complete", said: str = "") -> dict[str, Any]:
-    """Return the last event of a run that was sealed."""
-    steps = [
-        {"id": "fb-01-log-in", "outcome": "verified", "reason": "Seen.", "needs_person": False}
-    ]
-    bundle = Path(request.evidence) / request.tenant / request.connector / "20261124T000000Z-1"
-    bundle.mkdir(parents=True, exist_ok=True)
-    (bundle / "statement.dsse.json").write_text("{}")
-    (bundle.parent / "journal.jsonl").touch()
-    return {
-        "event": "finished",
-        "outcome": outcome,
-        "bundle": str(bundle),
-        "run_id": "0badcafe",
-        "is_archived": not said,
-        "calls": [],
-        "said": said,
-        "next_step": "",
-        "sandbox": False,
-        "steps": steps,
-    }
 
 
 def refused(code: int) -> dict[str, Any]:
@@ -117,7 +97,7 @@ class FakeTenant:
 
     def _act(self) -> Mapping[str, Any]:
         with self._theirs:
-            return self.process.acts.get(self.request.tenant, finished)(self.request)
+            return self.process.acts.get(self.request.tenant, sealed)(self.request)
 
 
 @pytest.fixture
@@ -223,11 +203,11 @@ def test_tenants_of_one_app_never_run_at_once(processes: Processes) -> None:
         is_met = others.wait(20)
         seen.append([*running])
         running.remove(request.tenant)
-        return finished(request) if is_met else refused(3)
+        return sealed(request) if is_met else refused(3)
 
     def other(request: ProcessRequest) -> Mapping[str, Any]:
         others.set()
-        return finished(request)
+        return sealed(request)
 
     processes.acts = {"a": act, "b": act, "c": other}
     results = run(table("a", app), table("b", app), table("c"), workers=4)
@@ -249,6 +229,20 @@ def test_workers_follow_from_the_machine_unless_they_are_given(
     assert processes.workers == workers
 
 
+def other_key() -> SigningKey:
+    """Return a key that is not the fleet's."""
+    create_key(Path("other.pem"))
+    return open_key("other.pem", is_sandbox=False)
+
+
+def altered(request: ProcessRequest) -> Mapping[str, Any]:
+    """Seal a run, and alter its record before the fleet sees it."""
+    event = sealed(request)
+    path = Path(event["bundle"], "record.json")
+    path.write_text(path.read_text().replace("skipped", "Skipped"))
+    return event
+
+
 def crash(_: ProcessRequest) -> Mapping[str, Any]:
     said = "The run's process ended without a result (signal 9)."
     return {"event": "refused", "said": said, "next_step": "Again."}
@@ -260,10 +254,11 @@ def crash(_: ProcessRequest) -> Mapping[str, Any]:
         (OSError(11, "Out of it"), "A process could not be started: Out of it.", 3),
         (TypeError("may hold a secret"), "The runbook itself broke (TypeError).", 3),
         (crash, "The run's process ended without a result (signal 9).", 3),
-        (lambda _: {"event": "finished"}, "The runbook itself broke (KeyError).", 3),
-        (lambda each: {**finished(each), "outcome": "?"}, "itself broke (ValueError).", 3),
-        (lambda each: {**finished(each), "bundle": "/x"}, "itself broke (ValueError).", 3),
-        (lambda each: {**finished(each), "calls": "?"}, "itself broke (ValidationError).", 3),
+        (lambda _: {"event": "finished"}, "itself broke (KeyError).", 3),
+        (lambda _: {"event": "finished", "bundle": "x"}, "is not of this run.", 4),
+        (lambda each: sealed(replace(each, fleet=None)), "is not of this run.", 4),
+        (lambda each: sealed(each, key=other_key()), "is not among the trusted ones.", 4),
+        (altered, "record.json: It was altered: its SHA-256 is not the signed one.", 4),
         (lambda _: refused(ExitCode.USAGE), "No.", 3),
         (lambda _: refused(LeakError.exit_code), "No.", 4),
     ],
@@ -283,21 +278,35 @@ def test_the_others_go_on(
     results = run(*ABC)
 
     assert processes.tenants == ["a", "b", "c"]
-    assert results["b"].reason.endswith(reason)
+    assert results["b"].reason.endswith(reason.removeprefix("record.json: "))
     assert (results["b"].status, results["b"].exit_code) == (Status.UNSEALED, code)
     assert results["b"].bundle is None
     assert results["b"].next_step
     assert {results[name].status for name in "ac"} == {Status.SEALED}
-    assert results["a"].bundle == "a/facebook_marketing/20261124T000000Z-1"
-    assert results["a"].steps[0]["outcome"] == "verified"
+    assert str(results["a"].bundle).startswith("a/facebook_marketing/2")
+    assert {step["outcome"] for step in results["a"].steps} == {"skipped"}
+
+
+def test_a_run_that_follows_at_once_takes_no_result_away(processes: Processes) -> None:
+    """What a tenant's process has sealed counts, whoever seals after it meanwhile."""
+
+    def followed(request: ProcessRequest) -> Mapping[str, Any]:
+        event = sealed(request)
+        sealed(replace(request, fleet=None), is_complete=False)
+        return event
+
+    processes.acts = {"a": followed}
+
+    assert run(table("a"))["a"].outcome == "complete"
 
 
 def test_an_archive_that_refuses_leaves_the_tenant_open(processes: Processes) -> None:
     """A complete run that was not archived counts as incomplete, with the reason."""
 
+    kept = {"is_archived": False, "said": "Not archived: no."}
     processes.acts = {
-        "a": lambda each: finished(each, said="Not archived: no."),
-        "b": lambda each: finished(each, "failed", said="Not archived: no."),
+        "a": lambda each: {**sealed(each), **kept},
+        "b": lambda each: {**sealed(each, before=fail), **kept},
     }
     results = run(table("a"), table("b"))
 
@@ -326,74 +335,49 @@ def test_the_exit_code_is_the_worst(codes: list[int | None], worst: int) -> None
     assert record.exit_code == worst
 
 
-def on_disk() -> list[str]:
-    """Return how far each tenant is, by what another process reads."""
-    (path,) = Path("evidence/fleet").glob("*/fleet.json")
-    return [each.status for each in read_record(path).results.values()]
+def test_the_record_is_begun_before_anything_runs(processes: Processes) -> None:
+    """It has the digest of the file, all names and each request's digest; at the end the rest."""
 
-
-def test_the_record_is_on_disk_after_each_tenant(processes: Processes) -> None:
-    """Before anything runs every tenant is pending; after each its result is on disk."""
-
-    seen: list[list[str]] = []
+    begun: list[dict[str, Any]] = []
 
     def act(request: ProcessRequest) -> Mapping[str, Any]:
-        seen.append(on_disk())
-        return finished(request)
+        begun.append(written())
+        return sealed(request)
 
     processes.acts = {"a": act}
-    fleet(*ABC).run(lambda _: seen.append(on_disk()))
+    run(*ABC, only=["a", "b"])
 
-    assert seen[0] == ["pending"] * 3
-    assert seen[1] == ["sealed", "pending", "pending"]
-    assert seen[-1] == ["sealed"] * 3
-    assert [each["status"] for each in written()["tenants"]] == seen[-1]
-    assert written()["finished_on"]
-
-
-def test_a_line_that_was_cut_short_is_no_result(
-    processes: Processes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """After a killed run the results before its end count; the file holds the rest as pending."""
-
-    class KilledError(BaseException):
-        """Stands for a process that is gone."""
-
-    def die(record: FleetRecord) -> None:
-        raise KilledError
-
-    prepared = fleet(*ABC)
-    monkeypatch.setattr(pools.LocalPool, "stop", lambda _: die(prepared.record))
-    with pytest.raises(KilledError):
-        prepared.run(lambda result: die(prepared.record) if result.tenant == "b" else None)
-    (log,) = Path("evidence/fleet").glob("*/results.jsonl")
-    with log.open("a") as file:
-        file.write('{"tenant": "c", "connec')
-
-    assert on_disk() == ["sealed", "sealed", "pending"]
-    assert list(run(resumes=True)) == ["a", "b", "c"]
-    assert processes.tenants[-1] == "c"
-    assert not log.exists()
+    (first,), last = begun, written()
+    requests = {each.tenant: each.fleet.key for each in processes.requests if each.fleet}
+    assert [(each["status"], each["steps"]) for each in first["tenants"]] == [("pending", [])] * 2
+    assert {each["tenant"]: each["key"] for each in first["tenants"]} == requests
+    assert first["left_out"] == [["c", "facebook_marketing"]]
+    assert first["file_sha256"] == hashlib.sha256(Path("tenants.toml").read_bytes()).hexdigest()
+    assert (first["finished_on"], first["link"]) == (None, None)
+    assert [each["status"] for each in last["tenants"]] == ["sealed", "sealed"]
+    assert {name: last[name] for name in ("fleet_id", "number", "file_sha256", "left_out")} == {
+        name: first[name] for name in ("fleet_id", "number", "file_sha256", "left_out")
+    }
 
 
 def test_a_full_disk_stops_nobody(processes: Processes, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While the record cannot be written the others go on; the last writing says so."""
+    """Where the result cannot be written in the end, every tenant has run; `--resume` signs it."""
 
     write = FleetRecord.write
 
     def full(self: FleetRecord) -> None:
-        if self.results["a", PROCEDURE.id].status is not Status.PENDING:
+        if self.finished_on:
             raise OSError(errno.ENOSPC, "No space left on device")
         write(self)
 
-    # In the place of the log is a folder.
-    monkeypatch.setattr("runbook_lib.evidence.fleet_record._LOG_NAME", ".")
     monkeypatch.setattr(FleetRecord, "write", full)
-    seen: list[TenantResult] = []
     with pytest.raises(OSError, match="No space left"):
-        fleet(*ABC).run(seen.append)
+        run(*ABC)
+    assert processes.tenants == ["a", "b", "c"]
 
-    assert [each.tenant for each in seen] == ["a", "b", "c"]
+    monkeypatch.setattr(FleetRecord, "write", write)
+    assert {each.status for each in run(resumes=True).values()} == {Status.SEALED}
+    assert processes.tenants == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), BrokenPipeError()], ids=["Ctrl-C", "pipe"])
@@ -414,15 +398,15 @@ def test_an_interruption_can_be_resumed(processes: Processes, error: BaseExcepti
         assert begun.wait(20)
         raise error
 
-    processes.acts = {"a": sealed, "b": wait}
+    processes.acts = {"b": wait}
     with pytest.raises(type(error)):
         fleet(*ABC, workers=2).run(interrupt)
 
     first = written()
-    assert [each["status"] for each in first["tenants"]] == ["sealed", "interrupted", "pending"]
+    assert [each["status"] for each in first["tenants"]] == ["pending"] * 3
     assert first["finished_on"] is None
 
-    processes.acts = dict.fromkeys("abc", sealed)
+    processes.acts = {}
     processes.requests.clear()
     results = run(resumes=True)
 
@@ -438,9 +422,9 @@ def test_what_failed_is_found_over_several_runs(processes: Processes) -> None:
     """`is_failed` runs the tenants whose own last run failed, whichever fleet run that was."""
 
     processes.acts = {
-        "a": lambda each: finished(each, "failed"),
+        "a": lambda each: sealed(each, before=fail),
         "b": crash,
-        "c": lambda each: finished(each, "incomplete"),
+        "c": lambda each: sealed(each, is_complete=False),
     }
     run(*ABC)
     processes.acts = {}
@@ -451,6 +435,11 @@ def test_what_failed_is_found_over_several_runs(processes: Processes) -> None:
 
     assert processes.tenants == ["b"]
     assert list(results) == ["b"]
+    processes.acts = {"c": lambda each: sealed(each, before=fail)}
+    run(only=["c"])
+    processes.requests.clear()
+    run(is_failed=True)
+    assert processes.tenants == ["c"]
 
 
 def test_only_what_matches_runs(processes: Processes) -> None:
@@ -558,10 +547,10 @@ def test_a_record_of_another_form_is_refused_by_name(processes: Processes) -> No
     (path,) = Path("evidence/fleet").glob("*/fleet.json")
     text = path.read_text()
 
-    path.write_text(text.replace("fleet/v6", "fleet/v7"))
-    with pytest.raises(FormError, match="is of form 7; this runbook reads form 6"):
+    path.write_text(text.replace("fleet/v7", "fleet/v8"))
+    with pytest.raises(FormError, match="is of form 8; this runbook reads form 7"):
         run(resumes=True)
-    for broken in ("", "[]", text.replace('"status"', '"state"'), text.replace("0badcafe", '"')):
+    for broken in ("", "[]", text.replace('"sealed"', '"done"')):
         path.write_text(broken)
         with pytest.raises(SettingsError, match="is not a fleet's"):
             run(is_failed=True)

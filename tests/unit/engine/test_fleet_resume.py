@@ -1,11 +1,10 @@
-"""What `--resume` signs is what bundles prove; an unsigned record gives it names and no more."""
+"""What `--resume` signs is what bundles prove; a record gives it names and no more."""
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,13 @@ from runbook_lib.engine import pools
 from runbook_lib.engine.fleet import FleetRequest, prepare
 from runbook_lib.engine.process import ProcessRequest
 from runbook_lib.errors import SettingsError
-from runbook_lib.evidence.fleet_record import FleetRecord, Status, TenantResult
+from runbook_lib.evidence.fleet_record import (
+    FleetRecord,
+    FleetRun,
+    Status,
+    TenantResult,
+    read_record,
+)
 from runbook_lib.evidence.signing.keys import create_key, open_key
 from tests.support.words import attested
 from tests.unit.engine.sealed_fleets import change, every, fleet_folders, refused, sealed
@@ -26,6 +31,7 @@ from tests.unit.engine.test_fleet import ENVIRON, Processes, table
 
 Document = dict[str, Any]
 ABC = (table("a"), table("b"), table("c"))
+HOME = "facebook_marketing"
 
 
 class KilledError(BaseException):
@@ -33,11 +39,12 @@ class KilledError(BaseException):
 
 
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> Processes:
-    """Return what stands for workers: each tenant is sealed, `c` with every step to do."""
+    """Return what stands for workers: each tenant is sealed, `c` with steps that wait."""
     fake = Processes()
     monkeypatch.setattr(pools, "_Tenant", fake)
-    fake.acts = dict.fromkeys("abdefz", sealed)
-    fake.acts["c"] = lambda request: sealed(request, is_complete=False)
+    fake.acts["c"] = lambda request: sealed(
+        request, is_complete=False, before=lambda run: run.say([attested("fb-01-log-in")])
+    )
     return fake
 
 
@@ -47,14 +54,15 @@ def processes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Processes:
 
 
 @pytest.fixture(scope="module")
-def killed_fleet(tmp_path_factory: pytest.TempPathFactory, keys_home: Path) -> Path:
-    """Return the folder of a fleet that was killed after three of its four tenants; made once."""
-    folder = tmp_path_factory.mktemp("killed")
+def two_runs(tmp_path_factory: pytest.TempPathFactory, keys_home: Path) -> Path:
+    """Return a folder with two runs of a fleet of three, both signed; made once."""
+    folder = tmp_path_factory.mktemp("two")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("XDG_DATA_HOME", str(keys_home))
         stand_in(patch)
-        killed(patch, *ABC, table("d"), after="c")
+        run(*ABC)
+        run()
     return folder
 
 
@@ -94,159 +102,143 @@ def results(record: FleetRecord) -> dict[str, TenantResult]:
     return {tenant: result for (tenant, _), result in record.results.items()}
 
 
-def document(folder: Path) -> Document:
-    """Return a fleet's record as it is on disk."""
-    found: Document = json.loads((folder / "fleet.json").read_bytes())
-    return found
+def runs() -> list[FleetRecord]:
+    """Return the records of the fleet, the newest last."""
+    records = [read_record(folder / "fleet.json") for folder in fleet_folders()]
+    return sorted(records, key=lambda record: record.number)
 
 
-def logged(folder: Path, act: Callable[[Document], object]) -> None:
-    """Change each line of the log of a fleet that was killed."""
-    path = folder / "results.jsonl"
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
-    for line in lines:
-        act(line)
-    path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+def edited(act: Callable[[Document], object]) -> Callable[[], None]:
+    """Return what changes the last run's record as an editor would."""
+    return lambda: change(runs()[-1].path, act)
 
 
-def embellish(result: Document) -> None:
-    """Say the best of a result."""
-    for step in result["steps"]:
+def each_step(document: Document) -> None:
+    """Say that a tenant's steps are all verified."""
+    for step in document["steps"]:
         step.update(outcome="verified", reason="Seen.", needs_person=False)
         step.pop("wait", None)
-    if result["status"] == "sealed":
-        result.update(outcome="complete", exit_code=0, sandbox=True)
 
 
-def forge(result: Document) -> None:
-    """Say that a tenant is done that never ran."""
-    if result["status"] == "pending":
-        bundle = f"{result['tenant']}/facebook_marketing/20261124T000000Z-0badcafe"
-        result.update(status="sealed", outcome="complete", exit_code=0)
-        result.update(run_id="0badcafe", bundle=bundle)
+def drop(document: Document) -> None:
+    """Take the tenant `c` out."""
+    document["tenants"] = [each for each in document["tenants"] if each["tenant"] != "c"]
 
 
-def take_out(name: str) -> Callable[[Document], None]:
-    """Return what takes a tenant out of a record."""
-
-    def act(record: Document) -> None:
-        kept = [each for each in record["tenants"] if each["tenant"] != name]
-        record["tenants"] = kept
-
-    return act
+def add(document: Document) -> None:
+    """Say that a tenant is done that never ran, and that the file names by now."""
+    Path("tenants.toml").write_text("".join((*ABC, table("d"))))
+    document["tenants"].append({**document["tenants"][0], "tenant": "d"})
 
 
-def leave_out(name: str) -> Callable[[Document], None]:
-    """Return what says of a tenant that nobody asked for it."""
-
-    def act(record: Document) -> None:
-        take_out(name)(record)
-        record["left_out"].append([name, "facebook_marketing"])
-
-    return act
+def unsigned() -> None:
+    """Take the statement away."""
+    (runs()[-1].folder / "statement.dsse.json").unlink()
 
 
-def swap(record: Document) -> None:
-    """Give each tenant the bundle of another one."""
-    first, second = record["tenants"][:2]
-    for name in ("bundle", "run_id", "key"):
-        first[name], second[name] = second[name], first[name]
+def again(record: FleetRecord, **options: Any) -> Path:
+    """Seal another bundle of `a`, which names this run and its request, and return its folder."""
+    given = {"service_domain": "a.cyclr.com", "app_id": "10000097"}
+    request = ProcessRequest(
+        connector=HOME,
+        tenant="a",
+        evidence="evidence",
+        given=given,
+        fleet=FleetRun(record.fleet_id, record.results["a", HOME].key),
+    )
+    return Path(sealed(request, **options)["bundle"])
 
 
-ALTERED: dict[str, Callable[[Document], object]] = {
-    "all is well": every(embellish),
-    "what never ran is done": every(forge),
-    "exit codes": every(lambda each: each.update(exit_code=0)),
-    "no practice": every(lambda each: each.update(sandbox=not each["sandbox"])),
-    "a tenant taken out": take_out("a"),
-    "one that is pending taken out": take_out("d"),
-    "one that is pending left out": leave_out("d"),
-    "bundles swapped": swap,
-    "another beginning": lambda each: each.update(started_on="2020-01-01T00:00:00.000Z"),
-    "another file": lambda each: each.update(file_sha256="0" * 64),
-    "bundles replaced": lambda each: each.update(replaced=["a/facebook_marketing/x"]),
-    "finished": lambda each: each.update(finished_on="2026-11-24T00:00:00.000Z"),
-    "an end of a chain": lambda each: each.update(
-        previous=[{"fleet_id": "0badcafe", "statement": "0" * 64}]
+def of_another_key() -> None:
+    """Seal a better bundle of the last run, with a key that is not the fleet's."""
+    create_key(Path("other.pem"))
+    again(runs()[-1], key=open_key("other.pem", is_sandbox=False))
+
+
+def altered() -> None:
+    """Alter the record in a bundle."""
+    path = Path("evidence", str(results(runs()[-1])["a"].bundle), "record.json")
+    path.write_text(path.read_text().replace("skipped", "Skipped"))
+
+
+def other_request() -> None:
+    """Ask for something else of `a`."""
+    Path("tenants.toml").write_text("".join((table("a", 'graph_version = "v25.0"'), *ABC[1:])))
+
+
+def put_back() -> None:
+    """Take the last bundle of the run away, so that an old one of it seems to be the last."""
+    shutil.rmtree(again(runs()[-1], is_complete=False))
+
+
+@dataclass(frozen=True)
+class Laundering:
+    """A way to launder a record: what `verify` says of it, who runs again, what it still says."""
+
+    act: Callable[[], object]
+    said: str
+    ran: str = ""
+    left: str = ""
+
+
+ALTERED = "fleet.json: It "
+LAUNDERINGS = {
+    "steps": Laundering(edited(every(each_step)), ALTERED),
+    "outcome": Laundering(edited(every(lambda each: each.update(outcome="complete"))), ALTERED),
+    "exit code": Laundering(edited(every(lambda each: each.update(exit_code=0))), ALTERED),
+    "tenant dropped": Laundering(edited(drop), ALTERED),
+    "tenant added": Laundering(edited(add), ALTERED, ran="d"),
+    "results altered": Laundering(edited(every(lambda each: each.update(bundle="x"))), ALTERED),
+    "sandbox flag": Laundering(edited(every(lambda each: each.update(sandbox=True))), ALTERED),
+    "un-signed": Laundering(unsigned, "fleet.json: Its run has not ended"),
+    "old bundle of the run": Laundering(
+        put_back, "Number 3 of the chain is missing", ran="a", left="Number 3 of the chain"
     ),
+    "old run": Laundering(lambda: again(runs()[0]), "It leaves out a/", ran="a", left="leaves out"),
+    "old request": Laundering(other_request, "", ran="a"),
+    "another key": Laundering(of_another_key, "It leaves out a/", ran="a"),
+    "bundle altered": Laundering(altered, "record.json: It was altered", ran="a", left="record."),
 }
 
 
-@pytest.mark.parametrize("name", ALTERED)
-def test_what_an_unsigned_record_says_is_not_signed(
-    name: str, killed_fleet: Path, processes: Processes
-) -> None:
-    """However a killed fleet's record is altered, the resumed one is as if it were not."""
+@pytest.mark.parametrize("way", LAUNDERINGS)
+def test_no_record_is_laundered(way: str, two_runs: Path, processes: Processes) -> None:
+    """
+    `verify` refuses a record that was laundered; without its signature `--resume` makes it
+    honest again, from bundles that name this run and request, verify, are signed by the fleet's
+    key, and are the last of their chains. Of other tenants each runs again.
+    """
 
-    shutil.copytree(killed_fleet, ".", dirs_exist_ok=True)
-    (folder,) = fleet_folders()
-    honest = document(folder)
-    change(folder / "fleet.json", ALTERED[name])
-    if name in ("all is well", "exit codes", "no practice"):
-        logged(folder, embellish)
-    processes.requests.clear()
-
-    record = run(resumes=True)
-
-    assert processes.tenants == ["d"]
-    assert record.fleet_id == honest["fleet_id"]
-    found = results(record)
-    assert [(each, found[each].exit_code) for each in "abcd"] == [
-        ("a", 0),
-        ("b", 0),
-        ("c", 3),
-        ("d", 0),
-    ]
-    assert not any(each.sandbox for each in found.values())
-    steps = [step["outcome"] for step in found["c"].steps]
-    assert set(steps) == {"not_run"}
-    assert any("wait" in step for step in found["c"].steps)
-    assert (record.replaced, record.left_out, record.previous) == ((), (), ())
-    assert record.started_on > "2021"
+    shutil.copytree(two_runs, ".", dirs_exist_ok=True)
+    before, laundering = runs()[-1], LAUNDERINGS[way]
     assert refused() == []
+    laundering.act()
+    said = refused()
+    assert any(laundering.said in each for each in said) if laundering.said else said == []
+    (before.folder / "statement.dsse.json").unlink(missing_ok=True)
 
+    after = run(resumes=True)
 
-def test_an_unsigned_record_is_unfinished_whatever_it_says(
-    processes: Processes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """`verify` refuses a record without a statement: killed, or signed once."""
-
-    folder = killed(monkeypatch)
-    said = "fleet.json: Its run has not ended: nothing is signed, so nothing in it counts."
-    assert refused() == [said]
-    change(folder / "fleet.json", lambda each: each.update(finished_on="2026-11-24T00:00:00.000Z"))
-    assert refused() == [said]
-    run(resumes=True)
-    assert refused() == []
-    (folder / "statement.dsse.json").unlink()
-    assert refused() == [said]
-
-
-def test_an_unsigned_record_with_altered_results_is_resumed_from_its_bundles(
-    processes: Processes,
-) -> None:
-    """A signature that was taken away gives nobody's alterations a new one."""
-
-    record = run(*ABC)
-    before = results(record)
-    (record.folder / "statement.dsse.json").unlink()
-    change(record.path, every(embellish))
-    processes.requests.clear()
-
-    after = results(run(resumes=True))
-
-    assert processes.tenants == []
-    assert {name: replace(each, seconds=None) for name, each in before.items()} == after
-    assert refused() == []
+    assert processes.tenants == list(laundering.ran)
+    assert after.fleet_id == before.fleet_id
+    assert list(results(after)) == [*"abc", *("d" * (way == "tenant added"))]
+    for name, result in results(before).items():
+        if name not in laundering.ran:
+            assert results(after)[name] == replace(result, seconds=None)
+    for name in laundering.ran:
+        assert results(after)[name].outcome == "complete"
+        assert results(after)[name].run_id not in {each.run_id for each in before.results.values()}
+    left = refused()
+    assert any(laundering.left in each for each in left) if laundering.left else left == []
+    assert {each.split("/")[0] for each in after.replaced} <= {"a"}
 
 
 def test_what_the_file_names_and_no_result_has_runs(processes: Processes) -> None:
-    """A tenant that was added is pending and runs; one that is gone is named, and left out."""
+    """A tenant that was added runs; one that is gone is named, and its bundle does not count."""
 
     run(*ABC)
     processes.requests.clear()
-    text = "".join((table("a"), table("c"), table("z")))
-    Path("tenants.toml").write_text(text)
+    Path("tenants.toml").write_text("".join((table("a"), table("c"), table("z"))))
     prepared = prepare(
         FleetRequest(file=Path("tenants.toml"), workers=1, environ=ENVIRON, resumes=True)
     )
@@ -256,8 +248,7 @@ def test_what_the_file_names_and_no_result_has_runs(processes: Processes) -> Non
     assert prepared.gone == ["b (facebook_marketing)"]
     assert processes.tenants == ["z"]
     assert list(results(record)) == ["a", "c", "z"]
-    assert len(record.replaced) == 1
-    assert record.replaced[0].startswith("b/facebook_marketing/")
+    assert [name.partition("/")[0] for name in record.replaced] == ["b"]
     assert refused() == []
 
 
@@ -265,7 +256,7 @@ def test_a_run_of_some_is_resumed_for_all(processes: Processes) -> None:
     """Who was left out is named as such, and runs when the whole is resumed."""
 
     record = run(*ABC, only=["a"])
-    assert record.left_out == (("b", "facebook_marketing"), ("c", "facebook_marketing"))
+    assert record.left_out == (("b", HOME), ("c", HOME))
     assert refused() == []
     processes.requests.clear()
 
@@ -277,76 +268,6 @@ def test_a_run_of_some_is_resumed_for_all(processes: Processes) -> None:
     assert run(resumes=True).left_out == ()
 
 
-def test_a_changed_entry_runs_again_and_its_old_bundle_is_named(processes: Processes) -> None:
-    """A result is that of the request that the file makes now; no bundle of the run is hidden."""
-
-    first = run(*ABC)
-    processes.requests.clear()
-    tables = (table("a"), table("b", 'graph_version = "v25.0"'), table("c"))
-
-    record = run(*tables, resumes=True)
-
-    assert processes.tenants == ["b"]
-    assert record.replaced == (results(first)["b"].bundle,)
-    assert refused() == []
-    change(record.path, lambda each: each.update(replaced=[]))
-    (said,) = refused()
-    assert "altered since the fleet was signed" in said
-
-
-def test_a_bundle_of_another_key_proves_nothing(
-    processes: Processes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """Only bundles that the own key signed are taken; the others' tenants run again."""
-
-    create_key(tmp_path / "other.pem")
-    key = open_key(str(tmp_path / "other.pem"), is_sandbox=False)
-    processes.acts["b"] = lambda request: sealed(request, key=key)
-    killed(monkeypatch)
-    processes.acts["b"] = sealed
-    processes.requests.clear()
-
-    record = run(resumes=True)
-
-    assert processes.tenants == ["b", "c"]
-    assert len(record.replaced) == 1
-    assert refused() == []
-
-
-def test_a_bundle_that_was_altered_proves_nothing(
-    processes: Processes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What `verify` refuses is not taken either."""
-
-    killed(monkeypatch)
-    (record,) = Path("evidence/a").glob("*/2*/record.json")
-    record.write_text(record.read_text().replace("skipped", "verified"))
-    processes.requests.clear()
-
-    run(resumes=True)
-
-    assert processes.tenants == ["a", "c"]
-    assert any(said.startswith("record.json: It ") for said in refused())
-
-
-def test_a_bundle_of_another_run_proves_nothing(processes: Processes) -> None:
-    """What an earlier fleet's run sealed, or a run alone, is no result of this one."""
-
-    first = run(*ABC)
-    processes.acts["b"] = lambda _: {"event": "refused", "said": "No.", "next_step": "Again."}
-    second = run()
-    assert second.previous[0].fleet_id == first.fleet_id
-    sealed(ProcessRequest(connector="facebook_marketing", tenant="b", evidence="evidence"))
-    processes.acts["b"] = sealed
-    processes.requests.clear()
-
-    record = run(resumes=True)
-
-    assert processes.tenants == ["b"]
-    assert record.fleet_id == second.fleet_id
-    assert refused() == []
-
-
 def test_what_a_lost_process_has_sealed_counts(processes: Processes) -> None:
     """A process that is lost after it has sealed has left its result in the bundle."""
 
@@ -355,9 +276,8 @@ def test_what_a_lost_process_has_sealed_counts(processes: Processes) -> None:
         return {"event": "refused", "said": "Lost.", "next_step": "Again.", "code": 3}
 
     processes.acts["b"] = lost
-    record = run(*ABC)
+    found = results(run(*ABC))["b"]
 
-    found = results(record)["b"]
     assert (found.status, found.outcome, found.exit_code) == (Status.SEALED, "complete", 0)
     assert refused() == []
 
@@ -373,16 +293,6 @@ def test_nothing_left_is_said(processes: Processes) -> None:
     assert result.stdout.startswith("No tenant is left to run.\n1 complete · 1 incomplete\n")
     said = "Left out, since tenants.toml does not name them any more: a (facebook_marketing)."
     assert said in result.stderr
-
-
-def test_waits_are_those_of_the_bundle(processes: Processes) -> None:
-    """For whom a step waits is in the provenance: a resumed record says the same."""
-
-    before = results(run(*ABC))["c"]
-    after = results(run(resumes=True))["c"]
-
-    assert any("wait" in step for step in before.steps)
-    assert before.steps == after.steps
 
 
 def test_what_is_taken_is_archived_again(processes: Processes, tmp_path: Path) -> None:
@@ -404,113 +314,85 @@ def test_what_is_taken_is_archived_again(processes: Processes, tmp_path: Path) -
     assert refused() == []
 
 
-def test_the_newest_record_is_the_end_of_the_chain(
+def test_a_clock_does_not_say_which_run_is_the_last(
     processes: Processes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A clock that ran ahead, or a file's time, does not make an older run the last one."""
-
-    run(*ABC)
-    with monkeypatch.context() as patch:
-        later = datetime(2999, 1, 1, tzinfo=UTC)
-        patch.setattr("runbook_lib.engine.fleet.utc_now", lambda: later)
-        ahead = run()
-    assert ahead.folder.name.startswith("2999")
-    left = killed(monkeypatch)
-    ahead.path.touch()
-    processes.requests.clear()
-
-    record = run(resumes=True)
-
-    assert record.folder == left
-    assert processes.tenants == ["c"]
-    assert [each.fleet_id for each in record.previous] == [ahead.fleet_id]
-    assert refused() == []
-
-
-def test_what_failed_last_is_found_by_the_chain(
-    processes: Processes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """With `--failed` too the last run counts, not that of a clock that ran ahead."""
+    """`--resume` and `--failed` take the run that began last, signed or not."""
 
     processes.acts["b"] = lambda _: {"event": "refused", "said": "No.", "next_step": "Again."}
     with monkeypatch.context() as patch:
         later = datetime(2999, 1, 1, tzinfo=UTC)
         patch.setattr("runbook_lib.engine.fleet.utc_now", lambda: later)
-        run(*ABC)
-    processes.acts["b"] = sealed
-    run()
+        ahead = run(*ABC)
+    assert ahead.folder.name.startswith("2999")
+    del processes.acts["b"]
+    killed(monkeypatch)
+    last = killed(monkeypatch, after="a")
+    ahead.path.touch()
     processes.requests.clear()
+    assert [job.name[0] for job in prepared(is_failed=True)] == ["b", "c"]
 
-    run(is_failed=True)
+    record = run(resumes=True)
 
-    assert processes.tenants == []
+    assert (record.folder, record.number) == (last, 3)
+    assert processes.tenants == ["b", "c"]
+    assert record.link is not None
+    assert (record.link.sequence, record.link.bundle) == (2, ahead.folder.name)
+    assert [job.name[0] for job in prepared(is_failed=True)] == []
 
 
-def test_two_ends_are_refused_by_name(
-    processes: Processes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def prepared(**more: Any) -> Any:
+    """Return the jobs of a fleet that has not run."""
+    request = FleetRequest(file=Path("tenants.toml"), workers=1, environ=ENVIRON, **more)
+    return prepare(request).jobs
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("two ends", "Two records of tenants.toml are number 2: {} and {}."),
+        ("copy", "under another name"),
+        ("renamed", "under another name"),
+    ],
+)
+def test_a_twin_of_a_record_is_refused_by_name(
+    kind: str, said: str, two_runs: Path, processes: Processes, tmp_path: Path
 ) -> None:
-    """Where two records follow one, nothing is chosen, and `verify` refuses both by name."""
+    """Where two records follow one, no run goes on either, and `verify` refuses both."""
 
-    run(*ABC)
-    shutil.copytree("evidence", tmp_path / "before")
-    one = run()
-    shutil.move("evidence", tmp_path / "one")
-    shutil.move(tmp_path / "before", "evidence")
-    two = run()
-    shutil.copytree(tmp_path / "one" / "fleet" / one.folder.name, one.folder)
+    shutil.copytree(two_runs, ".", dirs_exist_ok=True)
+    one = runs()[-1].folder
+    twin = one.with_name("20991231T000000Z-0badcafe")
+    if kind == "two ends":
+        shutil.move(one, tmp_path / "one")
+        twin = run().folder
+        shutil.move(tmp_path / "one", one)
+    elif kind == "copy":
+        shutil.copytree(one, twin)
+    else:
+        one.rename(twin)
 
-    said = "have 2 ends"
     for more in ({}, {"resumes": True}, {"is_failed": True}):
-        with pytest.raises(SettingsError, match=said) as caught:
+        with pytest.raises(SettingsError, match=said.format(*sorted((one.name, twin.name)))):
             run(**more)
-        assert one.folder.name in str(caught.value)
-        assert two.folder.name in str(caught.value)
-    assert any(said in each and one.folder.name in each for each in refused())
-
-
-def test_a_copy_of_a_record_is_refused_by_name(
-    processes: Processes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Two records of one run, or one in another's folder, are not taken for a run."""
-
-    folder = killed(monkeypatch)
-    copy = folder.with_name("20991231T000000Z-0badcafe")
-    shutil.copytree(folder, copy)
-    with pytest.raises(SettingsError, match="Two records are of the same run"):
-        run(resumes=True)
-    shutil.rmtree(folder)
-    with pytest.raises(SettingsError, match="under another name"):
-        run(resumes=True)
+    expected = "Two records claim to be number 2 of the chain." if kind == "two ends" else said
+    assert any(expected in each for each in refused())
 
 
 def test_a_run_that_was_never_ended_may_be_removed(
     processes: Processes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A record that signs nothing may go; `verify` says so, and the one before it stays named."""
+    """A record that signs nothing may go; the signed one before it stays named."""
 
     first = run(*ABC)
     gone = killed(monkeypatch)
+    assert refused() == [
+        "fleet.json: Its run has not ended: nothing is signed, so nothing in it counts."
+    ]
     last = run()
-
-    assert [each.fleet_id for each in last.previous] == [gone.name[-8:], first.fleet_id]
-    assert [each.statement is None for each in last.previous] == [True, False]
+    assert (last.number, last.link and last.link.bundle) == (3, first.folder.name)
     assert len(refused()) == 1
     shutil.rmtree(gone)
     assert refused() == []
     shutil.rmtree(first.folder)
-    (said,) = refused()
-    assert f"The record of the run {first.fleet_id}" in said
-
-
-def test_people_wait_as_the_bundle_says(processes: Processes) -> None:
-    """What a person said in the run reaches the fleet's record, from event and bundle alike."""
-
-    step = "fb-01-log-in"
-    processes.acts["a"] = lambda request: sealed(
-        request, is_complete=False, before=lambda each: each.say([attested(step)])
-    )
-    first = results(run(table("a")))["a"]
-    again = results(run(resumes=True))["a"]
-
-    assert {each["id"]: each["outcome"] for each in first.steps}[step] == "attested"
-    assert first.steps == again.steps
+    assert refused() == ["The records of tenants.toml: Number 1 of the chain is missing."]

@@ -179,7 +179,7 @@ def test_the_last_event_is_returned_whatever_was_printed() -> None:
     finished = event_of(noisy)
 
     assert (finished["event"], finished["outcome"]) == ("finished", "incomplete")
-    assert (finished["run_id"], finished["steps"], finished["said"]) == ("0badcafe", [], "")
+    assert (finished["is_archived"], finished["said"]) == (True, "")
 
 
 def test_an_error_keeps_its_exit_code() -> None:

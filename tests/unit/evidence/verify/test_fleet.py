@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,14 +14,18 @@ from click.testing import CliRunner
 from runbook_lib.cli.main import main
 from runbook_lib.engine import pools
 from runbook_lib.engine.fleet import FleetRequest, prepare
+from runbook_lib.engine.process import ProcessRequest
 from runbook_lib.errors import SettingsError
-from runbook_lib.evidence.fleet_record import FleetRecord, Status, read_record
-from runbook_lib.evidence.fleet_seal import seal_fleet
+from runbook_lib.evidence.bundle import resource
+from runbook_lib.evidence.fleet_record import FleetRecord, FleetRun, Status, read_record
+from runbook_lib.evidence.fleet_seal import FLEET_FILES, claims, seal_fleet
 from runbook_lib.evidence.signing.keys import (
     SigningKey,
+    create_key,
     open_key,
     read_public_keys,
 )
+from runbook_lib.evidence.signing.statement import FLEET, Link, sign_statement
 from runbook_lib.evidence.verify.tree import verify_tree
 from runbook_lib.evidence.verify.verify import Trust
 from tests.unit.engine.sealed_fleets import fleet_folders, refused, sealed, verdicts
@@ -56,7 +61,7 @@ def runs(evidence_of_two: Path, folder: Path) -> list[FleetRecord]:
     """Return the records of two runs in this folder's evidence, the older one first."""
     shutil.copytree(evidence_of_two, ".", dirs_exist_ok=True)
     records = [read_record(each / "fleet.json") for each in fleet_folders()]
-    return sorted(records, key=lambda record: len(record.previous))
+    return sorted(records, key=lambda record: record.number)
 
 
 def own_key() -> SigningKey:
@@ -95,10 +100,9 @@ def never_sealed(record: FleetRecord) -> None:
     with_result(status=Status.UNSEALED, **nothing)(record)
 
 
-def unsealed_with_steps(record: FleetRecord) -> None:
-    """Give a tenant results on which no bundle rests."""
-    nothing = {"outcome": None, "run_id": None, "bundle": None, "exit_code": 3}
-    with_result(status=Status.UNSEALED, **nothing)(record)
+def added(record: FleetRecord) -> None:
+    """Say that a tenant is complete that never ran."""
+    record.put(replace(record.results[NAME], tenant="z", bundle=None, statement=None))
 
 
 def wait_gone(record: FleetRecord) -> None:
@@ -108,12 +112,32 @@ def wait_gone(record: FleetRecord) -> None:
     record.put(replace(result, steps=tuple(steps)))
 
 
+def first_bundle(record: FleetRecord) -> None:
+    """Let the result of `a` rest on the bundle of the run before."""
+    records = [read_record(folder / "fleet.json") for folder in fleet_folders()]
+    first = min(records, key=lambda each: each.number)
+    assert record.results[NAME].bundle != first.results[NAME].bundle
+    record.put(first.results[NAME])
+
+
+def swapped(record: FleetRecord) -> None:
+    """Seal another bundle of the run, and let the result rest on the one before it."""
+    request = ProcessRequest(
+        connector=NAME[1],
+        tenant="a",
+        evidence="evidence",
+        given={"service_domain": "a.cyclr.com", "app_id": "10000097"},
+        fleet=FleetRun(record.fleet_id, record.results[NAME].key),
+    )
+    bundle = Path(sealed(request, is_complete=False)["bundle"])
+    digest = hashlib.sha256((bundle / "statement.dsse.json").read_bytes()).hexdigest()
+    record.replaced = {f"a/{NAME[1]}/{bundle.name}": digest}
+
+
+CONTRADICTS = "It says something of a that its bundle contradicts"
 FALSE: dict[str, tuple[Callable[[FleetRecord], object], str]] = {
-    "outcome": (with_result(outcome="incomplete", exit_code=3), "It says incomplete of a, which"),
-    "step": (
-        step_verified,
-        "It says verified at fb-01-log-in of a, which its bundle contradicts",
-    ),
+    "outcome": (with_result(outcome="incomplete", exit_code=3), CONTRADICTS),
+    "step": (step_verified, CONTRADICTS),
     "reason": (
         lambda record: record.put(
             replace(
@@ -121,33 +145,36 @@ FALSE: dict[str, tuple[Callable[[FleetRecord], object], str]] = {
                 steps=tuple({**each, "reason": "x"} for each in record.results[NAME].steps),
             )
         ),
-        "of a, which its bundle contradicts",
+        CONTRADICTS,
     ),
     "fewer steps": (
         lambda record: with_result(steps=record.results[NAME].steps[1:])(record),
-        "of a, which its bundle contradicts",
+        CONTRADICTS,
     ),
-    "waits": (wait_gone, "It says something else of b, which its bundle contradicts"),
-    "sandbox": (
-        with_result(sandbox=True),
-        "It says SANDBOX of a, which its bundle contradicts",
-    ),
-    "key": (with_result(key="1" * 64), "of a, which its bundle contradicts"),
-    "run": (with_result(run_id="0badcafe"), "of a, which its bundle contradicts"),
+    "waits": (wait_gone, "It says something of b that its bundle contradicts"),
+    "sandbox": (with_result(sandbox=True), CONTRADICTS),
+    "key": (with_result(key="1" * 64), CONTRADICTS),
+    "run": (with_result(run_id="0badcafe"), CONTRADICTS),
     "exit code": (with_result(exit_code=1), "It gives a the exit code 1, though it is complete"),
-    "tenant": (without, "It leaves out a/facebook_marketing/"),
+    "tenant dropped": (without, "It leaves out a/facebook_marketing/"),
     "never sealed": (never_sealed, "It leaves out a/facebook_marketing/"),
-    "steps of nothing": (unsealed_with_steps, "It gives a a result, though nothing was sealed"),
+    "tenant added": (added, "It gives z a result, though nothing was sealed"),
     "left out": (
         lambda record: setattr(record, "left_out", (NAME,)),
         "It has a result of a, and says that it was left out",
+    ),
+    "bundle of another run": (first_bundle, "which is not a verified bundle of this run"),
+    "bundle before the last": (swapped, "after which this run has sealed another one"),
+    "statement of a bundle": (
+        with_result(statement="0" * 64),
+        "which is not a verified bundle of this run",
     ),
 }
 
 
 @pytest.mark.parametrize("name", FALSE)
 def test_no_signature_makes_a_result_true(name: str, runs: list[FleetRecord]) -> None:
-    """Under the trusted key too a record says of each bundle what that says itself."""
+    """Under the trusted key too a record says what the bundles of its run say, all of them."""
 
     *_, last = runs
     assert refused() == []
@@ -160,16 +187,16 @@ def test_no_signature_makes_a_result_true(name: str, runs: list[FleetRecord]) ->
     assert said in found
 
 
-def test_a_bundle_of_another_run_is_none_of_this_one(runs: list[FleetRecord]) -> None:
-    """The provenance of each bundle names the run; an older bundle is no newer result."""
+def test_a_bundle_counts_under_the_key_of_its_fleet(
+    runs: list[FleetRecord], tmp_path: Path
+) -> None:
+    """A fleet that somebody else signs, whom the verifier trusts too, takes no bundle over."""
 
-    first, last = runs
-    result = first.results[NAME]
-    last.put(result)
-    resign(last)
+    *_, last = runs
+    create_key(tmp_path / "other.pem")
+    seal_fleet(last, open_key(str(tmp_path / "other.pem"), is_sandbox=False))
 
-    (said,) = refused()
-    assert f"It rests on {result.bundle}, which is not a verified bundle of this run" in said
+    assert "The bundle of a is signed by another key than the fleet's" in refused()[0]
 
 
 def test_a_bundle_that_is_refused_proves_nothing(runs: list[FleetRecord]) -> None:
@@ -184,21 +211,31 @@ def test_a_bundle_that_is_refused_proves_nothing(runs: list[FleetRecord]) -> Non
     assert any("which is not a verified bundle of this run" in each for each in said)
 
 
-@pytest.mark.parametrize(
-    "name", ["names", "left_out", "file", "previous", "tenants", "finished_on"]
-)
-def test_the_statement_says_what_the_record_does(name: str, runs: list[FleetRecord]) -> None:
-    """The statement holds the digest of the file, all names, and the runs before."""
+def test_the_statement_says_what_the_record_does(runs: list[FleetRecord]) -> None:
+    """It names all tenants, bundles, who was left out, replaced or lacks evidence, and the file."""
 
-    *_, last = runs
+    first, last = runs
+    nothing = {"outcome": None, "run_id": None, "bundle": None, "statement": None, "steps": ()}
+    unsealed = {"status": Status.UNSEALED, "exit_code": 3, "reason": "No disk.", **nothing}
+    result = last.results[NAME]
+    last.replaced = {str(result.bundle): str(result.statement)}
+    last.put(replace(result, **unsealed))  # type: ignore[arg-type]
+    last.left_out = (("x", NAME[1]),)
+    resign(last)
     (verdict,) = [each for each in verdicts() if each.path == last.folder.resolve()]
     claimed = verdict.fleet or {}
+    statement = hashlib.sha256((first.folder / "statement.dsse.json").read_bytes()).hexdigest()
 
-    assert claimed["names"] == [["a", "facebook_marketing"], ["b", "facebook_marketing"]]
-    assert claimed["file"]["name"] == "tenants.toml"
-    assert claimed["file"]["digest"]["sha256"] == last.file_sha256 != "0" * 64
-    assert [each["fleet_id"] for each in claimed["previous"]] == [runs[0].fleet_id]
-    assert name in claimed
+    assert verdict.error is None
+    assert claimed["names"] == [list(NAME), ["b", NAME[1]]]
+    assert claimed["bundles"] == last.bundles
+    assert claimed["bundles"].keys() == {last.results["b", NAME[1]].bundle}
+    assert claimed["replaced"] == {result.bundle: result.statement}
+    assert claimed["without_evidence"] == [[*NAME, "No disk."]]
+    assert claimed["left_out"] == [["x", NAME[1]]]
+    assert claimed["file"] == {"name": "tenants.toml", "digest": {"sha256": last.file_sha256}}
+    assert last.link == Link(2, first.folder.name, statement)
+    assert claimed["previous"] == {"name": first.folder.name, "digest": {"sha256": statement}}
 
 
 def test_a_removed_record_is_missed(runs: list[FleetRecord]) -> None:
@@ -206,46 +243,31 @@ def test_a_removed_record_is_missed(runs: list[FleetRecord]) -> None:
 
     first, last = runs
     statement = (first.folder / "statement.dsse.json").read_bytes()
-    resign(first)
-    assert (first.folder / "statement.dsse.json").read_bytes() != statement
+    files = [resource(first.folder / name, name) for name in FLEET_FILES]
+    other = sign_statement(own_key(), files, FLEET, claims(first))
+    assert other != statement
+    (first.folder / "statement.dsse.json").write_bytes(other)
     (said,) = refused()
-    assert f"{last.folder.name} does not follow the statement in {first.folder.name}" in said
+    assert f"Number 2 ({last.fleet_id}) does not follow the statement before it" in said
 
     shutil.rmtree(first.folder)
-    (said,) = refused()
-    assert f"The record of the run {first.fleet_id}, before {last.folder.name}, is missing" in said
+    assert refused() == ["The records of tenants.toml: Number 1 of the chain is missing."]
 
 
-def test_a_record_without_its_file_is_no_absent_one(runs: list[FleetRecord]) -> None:
-    """A statement whose record was renamed or taken away is refused."""
-
-    *_, last = runs
-    last.path.rename(last.folder / "other.json")
-
-    assert any("cannot be read" in said for said in refused())
-
-
-def test_a_renamed_run_is_refused(runs: list[FleetRecord]) -> None:
-    """The statement names the files by their folder."""
+def test_a_return_to_an_earlier_key_is_noted(runs: list[FleetRecord], tmp_path: Path) -> None:
+    """The chain of a fleet's runs has the notes that a tenant's has."""
 
     *_, last = runs
-    last.folder.rename(last.folder.with_name(f"20200101T000000Z-{last.fleet_id}"))
+    create_key(tmp_path / "other.pem")
+    other = open_key(str(tmp_path / "other.pem"), is_sandbox=False)
+    for number, key in ((3, other), (4, own_key())):
+        empty = replace(last, fleet_id=f"0000000{number}", number=number, results={})
+        empty.folder = last.folder.with_name(f"20990101T000000Z-0000000{number}")
+        seal_fleet(empty, key)
 
-    assert any("It is missing." in said for said in refused())
-
-
-def test_two_ends_are_refused(runs: list[FleetRecord]) -> None:
-    """Two signed records that follow the same one are named, whichever is the true one."""
-
-    first, last = runs
-    twin = replace(last, folder=first.folder.with_name("20990101T000000Z-0badcafe"))
-    twin.fleet_id, twin.results = "0badcafe", {}
-    resign(twin)
-
-    (said,) = refused()
-    assert said == (
-        f"The records of tenants.toml have 2 ends: {last.folder.name} and {twin.folder.name}."
-    )
+    (noted,) = [each for each in verdicts() if each.odd]
+    assert (noted.error, noted.length) == (None, 4)
+    assert "Number 4 (00000004) returns to the key" in noted.odd[0]
 
 
 def test_runs_are_found_above_at_and_below_their_folder(runs: list[FleetRecord]) -> None:
@@ -286,7 +308,7 @@ def test_an_archive_has_the_records(runs: list[FleetRecord], tmp_path: Path) -> 
 
     copy = archive / "fleet" / last.folder.name / "fleet.json"
     copy.write_text(copy.read_text().replace("incomplete", "complete"))
-    assert any("altered since the fleet was signed" in said for said in refused(archive))
+    assert any("fleet.json: It has" in said for said in refused(archive))
     result = CliRunner().invoke(main, words)
     assert result.exit_code == 3
     assert "nothing was overwritten" in result.output
@@ -331,7 +353,7 @@ def test_a_record_that_is_none_is_refused(tmp_path: Path) -> None:
     place(tmp_path, "2026-a")
     (verdict,) = verify_tree(tmp_path, Trust({}))
 
-    assert "is not a fleet's" in str(verdict.error)
+    assert "Its run has not ended" in str(verdict.error)
 
 
 def test_a_link_to_fleets_is_refused(tmp_path: Path) -> None:
