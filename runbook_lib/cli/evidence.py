@@ -103,12 +103,11 @@ def verify(
     is_refused = False
     for path in paths:
         is_archive = "://" in path
-        notes: list[str] = []
-        archived = partial(fetched, path, limits=_limits(seconds), note=notes.append)
-        with archived() if is_archive else nullcontext(Path(path)) as folder:
-            if not as_json:
-                withheld = _withheld_below(folder) if is_archive else ""
-                _show_notes([withheld, *notes] if withheld else notes)
+        place = fetched(path, limits=_limits(seconds)) if is_archive else nullcontext(Path(path))
+        with place as folder:
+            withheld = _withheld_below(folder) if is_archive else ""
+            if withheld and not as_json:
+                click.echo(one_line(f"! {withheld}"))
             for verdict in verify_tree(folder, trust, connector):
                 is_refused = is_refused or verdict.error is not None
                 if not as_json:
@@ -119,7 +118,6 @@ def verify(
                     # NOTE: the keys are beside a tenant, not below it.
                     below = os.path.relpath(verdict.path, folder.resolve())
                     document["path"] = "/".join([path.rstrip("/"), *Path(below).parts])
-                    document |= {"archive_notes": notes} if notes else {}
                 # NOTE: in ASCII: a file's name may contain characters that move the cursor.
                 click.echo(json.dumps(document))
     sys.exit(ExitCode.REFUSED if is_refused else ExitCode.COMPLETE)
@@ -135,14 +133,6 @@ def verify(
     metavar="URL",
     help="s3://…, gs://…, az://… or a folder; the setting if left out.",
 )
-@click.option(
-    "--retention-days",
-    "days",
-    envvar="RUNBOOK_ARCHIVE_RETENTION_DAYS",
-    type=int,
-    metavar="N",
-    help="How long nobody can delete it (S3 Object Lock). This cannot be undone.",
-)
 @_SECONDS
 @CONNECTOR
 @ENV_FILE
@@ -151,7 +141,6 @@ def archive(
     *,
     paths: tuple[str, ...],
     url: str,
-    days: int | None,
     seconds: int | None,
     connector: str,
     env_file: str,
@@ -175,7 +164,6 @@ def archive(
 
     values = load_settings(find_procedure(connector), env_file=env_file).values
     url = url or str(values.get("archive", ""))
-    days = int(str(values.get("archive_retention_days", 0))) if days is None else days
     seconds = int(str(values.get("archive_seconds", 0))) if seconds is None else seconds
     if not url:
         msg = "Name the archive: --to URL, or the setting RUNBOOK_ARCHIVE."
@@ -185,7 +173,7 @@ def archive(
     bundles = [bundle for below, *_ in contents for bundle in below]
     for home in {bundle.parent for bundle in bundles}:
         with suppress(ArchiveError):  # said of each bundle below
-            check_archive(url, home, retention_days=days)
+            check_archive(url, home)
     outcomes = _Outcomes(as_json=as_json)
     for unseen in [
         unseen
@@ -196,11 +184,7 @@ def archive(
     fleets = [fleet for _, _, runs, _ in contents for fleet in runs]
     with progress_bar(is_error=True) as bar:
         display = _Display(bar, len(bundles) + len(fleets))
-        how: dict[str, Any] = {
-            "retention_days": days,
-            "limits": _limits(seconds),
-            "on_progress": display.show,
-        }
+        how: dict[str, Any] = {"limits": _limits(seconds), "on_progress": display.show}
         copies = [(bundle, partial(archive_bundle, bundle, url, **how)) for bundle in bundles]
         # NOTE: after all bundles, on which they rest.
         copies += [
@@ -244,11 +228,7 @@ class _Outcomes:
             self.archived.add(folder)
             document = {"archived": True, "outcome": "archived" if done.copied else "present"}
             line = f"✔ {done.address}: {done.copied} new, {done.present} were there"
-            notes = {"notes": done.notes} if done.notes else {}
-            fields = {name: value for name, value in asdict(done).items() if name != "notes"}
-            self._show(folder, {**document, **fields, **notes}, line)
-            if not self.as_json:
-                _show_notes(done.notes)
+            self._show(folder, {**document, **asdict(done)}, line)
 
     def refuse(self, bundle: Path, error: EvidenceError) -> None:
         """Show that `bundle` was refused, and why."""
@@ -306,13 +286,6 @@ def _withheld_below(*paths: Path) -> str:
     count = sum(map(withheld_below, paths))
     reason = "withheld, because what a remote system said contains a secret."
     return f"{counted(count, 'journal line')} {reason}" if count else ""
-
-
-def _show_notes(notes: Sequence[str]) -> None:
-    for note in notes[:_MOST_NOTES]:
-        click.echo(one_line(f"  ! {note}"))
-    if len(notes) > _MOST_NOTES:
-        click.echo(f"  ! and {len(notes) - _MOST_NOTES:,} more like these.")
 
 
 @click.command()

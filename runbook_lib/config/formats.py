@@ -17,8 +17,6 @@ from runbook_lib.core.files import read_plain
 
 # The schemes of object stores.
 OBJECT_STORES = ("s3", "gs", "az")
-# NOTE: a retention cannot be undone; a typo costs ten years at most.
-_LONGEST_RETENTION = 3653
 _HTTPS_PORT = 443
 _HIGHEST_PORT = 65_535
 _LARGEST_FILE = 1024 * 1024
@@ -173,11 +171,6 @@ def archive_address(text: str) -> str:
     if any(part in ("", ".", "..") for part in rest.rstrip("/").split("/")):
         raise ValueError(f"an archive's address looks like {scheme}://bucket/evidence")
     return typed.rstrip("/")
-
-
-def retention_days(text: str) -> int:
-    """Return for how many days nobody can delete archived evidence."""
-    return whole_number(text, 0, _LONGEST_RETENTION, "days")
 
 
 def mail_address(text: str) -> str:

@@ -53,13 +53,6 @@ EVIDENCE = (
         example="s3://bucket/evidence",
     ),
     Input(
-        name="archive_retention_days",
-        label="Retention in the archive",
-        help="For how many days nobody can delete it (S3 Object Lock). This cannot be undone.",
-        parse=formats.retention_days,
-        default=0,
-    ),
-    Input(
         name="archive_seconds",
         label="Archive time-out",
         help="For how many seconds a transfer may stall; a large file may take longer in all.",

@@ -143,11 +143,11 @@ def _opened(request: RunRequest) -> tuple[Run, list[Remark]]:
         environ=request.environ,
     )
     run.require_startable()
-    url, days = _archive_of(run, request)
+    url = _archive_of(run, request)
     if url:
         from runbook_lib.evidence.archive.archive import check_archive  # noqa: PLC0415  (slow)
 
-        check_archive(url, run.journal.path.parent, retention_days=days)
+        check_archive(url, run.journal.path.parent)
     if not request.attestations:
         return run, []
     values, path = run.values, Path(request.attestations)
@@ -266,7 +266,7 @@ def _parameters(run: Run, request: RunRequest) -> dict[str, Any]:
 
 def _archive(run: Run, request: RunRequest, result: RunResult, listener: RunListener) -> RunResult:
     """Copy the bundle to the archive, if one is named, and return the result with that in it."""
-    url, _ = _archive_of(run, request)
+    url = _archive_of(run, request)
     if not url:
         return result
     try:
@@ -282,18 +282,16 @@ def _archive(run: Run, request: RunRequest, result: RunResult, listener: RunList
     return replace(result, archived=address)
 
 
-def _archive_of(run: Run, request: RunRequest) -> tuple[str, int]:
-    # NOTE: not `run.values`: what an earlier run was given must not lock this one's evidence.
-    return _archive_settings(run.settings.values, request.given, is_sandbox=run.is_sandbox)
+def _archive_of(run: Run, request: RunRequest) -> str:
+    # NOTE: not `run.values`: an earlier run's archive is not this one's.
+    return _archive_address(run.settings.values, request.given, is_sandbox=run.is_sandbox)
 
 
-def _archive_settings(
+def _archive_address(
     values: Mapping[str, Value], given: Mapping[str, object], *, is_sandbox: bool
-) -> tuple[str, int]:
-    """Return address and days of retention; practice is archived only if this run names it."""
-    if is_sandbox and "archive" not in given:
-        return "", 0
-    return str(values.get("archive", "")), int(str(values.get("archive_retention_days", 0)))
+) -> str:
+    """Return the archive's address; practice is archived only if this run names it."""
+    return "" if is_sandbox and "archive" not in given else str(values.get("archive", ""))
 
 
 def archive_sealed(
@@ -309,7 +307,7 @@ def archive_sealed(
 
     Empty if they name none. Raises like `archive_bundle`.
     """
-    url, days = _archive_settings(values, given, is_sandbox=is_sandbox)
+    url = _archive_address(values, given, is_sandbox=is_sandbox)
     if not url:
         return ""
     from runbook_lib.evidence.archive.archive import archive_bundle  # noqa: PLC0415  (slow)
@@ -317,4 +315,4 @@ def archive_sealed(
 
     seconds = float(str(values.get("archive_seconds", DEFAULT_SECONDS)))
     limits = Limits(seconds, say=say)
-    return archive_bundle(bundle, url, retention_days=days, limits=limits).address
+    return archive_bundle(bundle, url, limits=limits).address

@@ -12,23 +12,20 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import boto3
 import httpx
 import pytest
-from botocore.exceptions import ClientError
 
 from runbook_lib.errors import ArchiveError, ChainError, ContentError, SettingsError
-from runbook_lib.evidence.archive.archive import Archived, archive_bundle, fetched
-from runbook_lib.evidence.archive.stores import _Bucket, _Objects, open_store
+from runbook_lib.evidence.archive.archive import archive_bundle, fetched
+from runbook_lib.evidence.archive.stores import _Objects, open_store
 from runbook_lib.evidence.signing.keys import SigningKey, create_key, open_key
 from runbook_lib.evidence.verify.tree import verify_tree
 from runbook_lib.evidence.verify.verdict import Verdict
 from runbook_lib.evidence.verify.verify import Trust
-from tests.conftest import NOON
 from tests.support.bundles import bundles_below
 from tests.unit.evidence.conftest import ended_run, seal_run
 
@@ -346,115 +343,6 @@ def test_pages_of_a_long_listing_are_all_read(s3: Any) -> None:
     assert open_store(URL).sizes("acm") == {}
 
 
-@pytest.fixture
-def locked(s3: Any) -> str:
-    """Return the address of a bucket with Object Lock."""
-    s3.create_bucket(Bucket="locked", ObjectLockEnabledForBucket=True)
-    return "s3://locked/partner"
-
-
-def retain(bundle: Path, url: str, days: int) -> Archived:
-    return archive_bundle(bundle, url, retention_days=days, clock=lambda: NOON)
-
-
-def versions() -> list[dict[str, Any]]:
-    """Return the newest version of every object in the locked bucket, with its headers."""
-    listed = boto3.resource("s3").Bucket("locked").object_versions.all()
-    return [each.head() | {"Key": each.object_key} for each in listed]
-
-
-def test_a_retained_object_cannot_be_deleted(
-    bundle: Path, s3: Any, locked: str, trust: Trust
-) -> None:
-    """Every object, also the key, has COMPLIANCE retention, which GOVERNANCE bypass cannot lift."""
-
-    archived = retain(bundle, locked, 30)
-
-    found = versions()
-    assert archived.retained_until == "2026-12-24T12:00:00Z"
-    assert len(found) == archived.copied == len(contents(bundle)) + 1
-    assert {each["ObjectLockMode"] for each in found} == {"COMPLIANCE"}
-    assert {each["ObjectLockRetainUntilDate"] for each in found} == {NOON + timedelta(days=30)}
-    for each in found:
-        with pytest.raises(ClientError, match="AccessDenied"):
-            s3.delete_object(
-                Bucket="locked",
-                Key=each["Key"],
-                VersionId=each["VersionId"],
-                BypassGovernanceRetention=True,
-            )
-    assert [verdict.error for verdict in verdicts(locked, trust)] == [None] * 2
-
-
-def test_existing_objects_get_retention_later(bundle: Path, s3: Any, locked: str) -> None:
-    """Retention is added to existing objects; a date that is set does not change."""
-
-    archive_bundle(bundle, locked)
-    assert not [each for each in versions() if "ObjectLockMode" in each]
-
-    for days in (2, 30, 1):
-        archived = retain(bundle, locked, days)
-        assert archived.copied == 0
-        assert {each["ObjectLockRetainUntilDate"] for each in versions()} == {
-            NOON + timedelta(days=2)
-        }
-        assert archived.retained_until == "2026-11-26T12:00:00Z"
-
-
-def test_governance_retention_becomes_compliance(bundle: Path, s3: Any, locked: str) -> None:
-    """GOVERNANCE retention, such as a bucket's default, becomes COMPLIANCE and is not shortened."""
-
-    s3.put_object_lock_configuration(
-        Bucket="locked",
-        ObjectLockConfiguration={
-            "ObjectLockEnabled": "Enabled",
-            "Rule": {"DefaultRetention": {"Mode": "GOVERNANCE", "Days": 3650}},
-        },
-    )
-    archive_bundle(bundle, locked)
-    before = {each["Key"]: each["ObjectLockRetainUntilDate"] for each in versions()}
-    assert {each["ObjectLockMode"] for each in versions()} == {"GOVERNANCE"}
-
-    retain(bundle, locked, 30)
-
-    assert {each["ObjectLockMode"] for each in versions()} == {"COMPLIANCE"}
-    assert {each["Key"]: each["ObjectLockRetainUntilDate"] for each in versions()} == before
-
-
-def test_a_bucket_without_object_lock_retains_nothing_and_says_so(bundle: Path, s3: Any) -> None:
-    """
-    A bucket without Object Lock is refused before anything is copied, also if all is there already.
-    """
-
-    with pytest.raises(ArchiveError, match="no Object Lock") as caught:
-        retain(bundle, URL, 30)
-    assert objects() == {}
-    assert "without retention" in caught.value.diagnostics()
-
-    archive_bundle(bundle, URL)
-    with pytest.raises(ArchiveError, match="no Object Lock"):
-        retain(bundle, URL, 30)
-
-
-def test_a_store_that_ignores_retention_is_detected(
-    bundle: Path, locked: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A store that accepts the retention but does not show it is reported."""
-
-    store = open_store(locked)
-    call = store._fs.call_s3  # type: ignore[attr-defined]
-
-    def forget(method: str, **options: Any) -> Any:
-        found = call(method, **options)
-        return {} if method == "head_object" else found
-
-    monkeypatch.setattr(type(store._fs), "call_s3", staticmethod(forget))  # type: ignore[attr-defined]
-
-    with pytest.raises(ArchiveError, match="does not show that it is retained") as caught:
-        retain(bundle, locked, 30)
-    assert "s3:GetObjectRetention" in caught.value.diagnostics()
-
-
 def test_a_missing_bucket_is_reported(bundle: Path, s3: Any) -> None:
     """A missing bucket is reported, both when writing and when reading."""
 
@@ -535,115 +423,6 @@ def attempts(bundle: Path, url: str) -> list[Callable[[], object]]:
             pass  # pragma: no cover
 
     return [lambda: archive_bundle(bundle, url), read]
-
-
-def notes_of(url: str) -> list[str]:
-    """Return the notes of reading the archive at `url`."""
-    notes: list[str] = []
-    with fetched(url, note=notes.append):
-        return notes
-
-
-@pytest.fixture
-def versioned(s3: Any) -> str:
-    """Return the address of a bucket with versions, without Object Lock."""
-    s3.create_bucket(Bucket="versioned")
-    s3.put_bucket_versioning(Bucket="versioned", VersioningConfiguration={"Status": "Enabled"})
-    return "s3://versioned/partner"
-
-
-@pytest.mark.matrix
-@pytest.mark.parametrize("kind", ["locked", "versioned"])
-@pytest.mark.parametrize("whole", [True, False])
-def test_objects_behind_delete_markers_are_noted_and_read(
-    whole: bool,
-    kind: str,
-    evidence: Path,
-    s3: Any,
-    trust: Trust,
-    locked: str,
-    versioned: str,
-) -> None:
-    """Objects hidden by delete markers, a whole bundle or one file, are read and noted."""
-
-    url = locked if kind == "locked" else versioned
-    for each in bundles_below(evidence):
-        retain(each, url, 30) if kind == "locked" else archive_bundle(each, url)
-    last = bundles_below(evidence)[-1]
-    hidden = [f"acme/p/{last.name}/{name}" for name in contents(last)]
-    hidden = hidden if whole else [f"acme/p/{last.name}/record.json"]
-    for name in hidden:
-        s3.delete_object(Bucket=kind, Key=f"partner/{name}")
-
-    assert [verdict.error for verdict in verdicts(url, trust)] == [None] * 3
-    assert sorted(notes_of(url)) == [
-        f"{name}: a delete marker hides it; the retained version counts." for name in sorted(hidden)
-    ]
-    again = archive_bundle(last, url)
-    assert again.copied == 0
-    assert len(again.notes) == len(hidden)
-
-
-def test_the_oldest_version_counts(evidence: Path, s3: Any, trust: Trust, versioned: str) -> None:
-    """If an object was overwritten, the archived version is read, and the newer ones are noted."""
-
-    for each in bundles_below(evidence):
-        archive_bundle(each, versioned)
-    name = f"acme/p/{bundles_below(evidence)[0].name}/record.json"
-    for body in (b"other", b"another"):
-        s3.put_object(Bucket="versioned", Key=f"partner/{name}", Body=body)
-
-    assert [verdict.error for verdict in verdicts(versioned, trust)] == [None] * 3
-    assert notes_of(versioned) == [f"{name}: newer versions (2) cover it; the oldest one counts."]
-
-
-def test_the_retention_of_the_version_that_counts_is_the_one_that_is_kept(
-    bundle: Path, s3: Any, locked: str
-) -> None:
-    """The retention of the archived version counts, not that of a newer one."""
-
-    retain(bundle, locked, 30)
-    s3.put_object(Bucket="locked", Key=f"partner/acme/p/{bundle.name}/record.json", Body=b"x")
-
-    again = retain(bundle, locked, 60)
-
-    assert (again.copied, again.retained_until) == (0, "2026-12-24T12:00:00Z")
-
-
-def test_unlistable_versions_are_noted(
-    evidence: Path, s3: Any, trust: Trust, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """If versions cannot be listed, that is noted and the visible objects are verified."""
-
-    for each in bundles_below(evidence):
-        archive_bundle(each, URL)
-    call = _Bucket._call
-
-    def refuse(self: _Bucket, name: str, method: str, **asked: Any) -> Any:
-        if method == "list_object_versions":
-            raise ArchiveError("The archive: it refuses access.")
-        return call(self, name, method, **asked)
-
-    monkeypatch.setattr(_Bucket, "_call", refuse)
-
-    assert [verdict.error for verdict in verdicts(URL, trust)] == [None] * 3
-    assert ["versions cannot be listed" in note for note in notes_of(URL)] == [True]
-
-
-def test_pages_of_versions_are_all_read(s3: Any, versioned: str) -> None:
-    """All pages of versions are read, also of one object."""
-
-    for number in range(PAGE * 2 + 1):
-        s3.put_object(Bucket="versioned", Key="partner/acme/a", Body=b"x" * (number + 1))
-        s3.put_object(Bucket="versioned", Key=f"partner/acme/p{number}/b", Body=b"x")
-    store = open_store(versioned)
-
-    sizes = store.sizes("acme")
-
-    assert sizes["acme/a"] == 1
-    assert len(sizes) == PAGE * 2 + 2
-    assert store.read("acme/a") == b"x"
-    assert store.folders("acme") == sorted(f"p{number}" for number in range(PAGE * 2 + 1))
 
 
 def test_another_chain_is_refused_before_anything_is_written(

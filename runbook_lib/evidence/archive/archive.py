@@ -3,8 +3,8 @@ The archive: write-once copies of sealed bundles and public keys.
 
 Its layout is that of the evidence folder, so `verify_tree` reads it the same
 way, but without the journals: an archive takes only what never changes. Without
-a journal it cannot show that the last bundles of a chain were removed;
-retention prevents that.
+a journal it cannot show that the last bundles of a chain were removed, and
+it sees no older version of an object; the bucket's Object Lock keeps both.
 
 An archive contains one chain per tenant and connector. A bundle of another
 chain is rejected before anything is written. Two processes that archive two
@@ -20,13 +20,11 @@ import stat
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from pathlib import Path
 
-from runbook_lib.config import formats
 from runbook_lib.config.workspace import KEYS_FOLDER, keys_beside
 from runbook_lib.core.files import is_folder, is_there, kind_of, read_plain
-from runbook_lib.core.journal import JOURNAL_NAME, utc_now
+from runbook_lib.core.journal import JOURNAL_NAME
 from runbook_lib.core.scratch import scratch_folder
 from runbook_lib.core.state import open_history
 from runbook_lib.errors import (
@@ -56,7 +54,7 @@ from runbook_lib.evidence.signing.keys import (
     PUBLIC_SUFFIX,
     exported_keys,
 )
-from runbook_lib.evidence.signing.statement import LARGEST_ENVELOPE, Link, claimed_link, digest
+from runbook_lib.evidence.signing.statement import LARGEST_ENVELOPE, claimed_link, digest
 from runbook_lib.evidence.verify.discovery import (
     Unseen,
     bundles_in,
@@ -90,16 +88,12 @@ class Archived:
     A bundle in an archive, complete and read back, with its address.
 
     `copied` objects are new, keys included; `present` ones existed with the
-    same content. `retained_until` (RFC 3339) is the first date from which one
-    of its files can be deleted; empty without retention. `notes` name hidden
-    objects, and what could not be checked.
+    same content.
     """
 
     address: str
     copied: int
     present: int
-    retained_until: str
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,11 +173,9 @@ def _is_tried(bundle: Path) -> bool:
         return True
 
 
-def check_archive(url: str, home: Path, *, retention_days: int = 0) -> None:
+def check_archive(url: str, home: Path) -> None:
     """Raise what `archive_bundle` would for a bundle in `home`, without contacting the store."""
-    store = open_store(url)
-    _until(store, retention_days, utc_now)
-    _check_apart(store, Path(os.path.realpath(home)))
+    _check_apart(open_store(url), Path(os.path.realpath(home)))
 
 
 def check_apart(url: str, paths: Iterable[Path]) -> None:
@@ -203,9 +195,7 @@ def archive_bundle(
     bundle: Path,
     url: str,
     *,
-    retention_days: int = 0,
     limits: Limits | None = None,
-    clock: Callable[[], datetime] = utc_now,
     on_progress: Callable[[Progress], None] = lambda _: None,
 ) -> Archived:
     """
@@ -213,8 +203,7 @@ def archive_bundle(
 
     Files that exist with the same content are skipped, so an interrupted copy
     resumes; nothing is overwritten. The statement comes last, so half a copy
-    does not count. Everything is read back. With `retention_days` nobody can
-    delete it for that long from now; what is retained already keeps its date.
+    does not count. Everything is read back.
     Raises `ArchiveError` if the store fails or contains something else, or the
     bundle is not finished
     (`StoreUnavailableError` if it would reject any), `SettingsError` for an
@@ -223,7 +212,6 @@ def archive_bundle(
     archive contains another chain.
     """
     store = open_store(url, limits)
-    until = _until(store, retention_days, clock)
     # NOTE: a link to a bundle is not a bundle.
     folder = Path(os.path.realpath(bundle.parent)) / bundle.name
     place = "/".join(folder.parts[-3:])
@@ -231,7 +219,7 @@ def archive_bundle(
     _check_apart(store, folder.parent)
     files = {**_keys(keys_beside(folder.parent)), **_files(folder, place)}
     _check_same_chain(store, folder, verified)
-    return _copy_all(store, files, place, until, on_progress)
+    return _copy_all(store, files, place, on_progress)
 
 
 def archive_fleet(
@@ -239,9 +227,7 @@ def archive_fleet(
     url: str,
     archived: Collection[Path],
     *,
-    retention_days: int = 0,
     limits: Limits | None = None,
-    clock: Callable[[], datetime] = utc_now,
     on_progress: Callable[[Progress], None] = lambda _: None,
 ) -> Archived:
     """
@@ -251,7 +237,6 @@ def archive_fleet(
     names. Raises like `archive_bundle`, and `ArchiveError` for a run that has not ended.
     """
     store = open_store(url, limits)
-    until = _until(store, retention_days, clock)
     place = "/".join(folder.parts[-2:])
     evidence = folder.parent.parent
     if not is_there(folder / STATEMENT_NAME):
@@ -270,14 +255,13 @@ def archive_fleet(
             raise ArchiveError(msg, next_step=advice, file=place)
     check_apart(url, [folder.parent])
     files = {**_keys(evidence / KEYS_FOLDER), **_files(folder, place)}
-    return _copy_all(store, files, place, until, on_progress)
+    return _copy_all(store, files, place, on_progress)
 
 
 def _copy_all(
     store: Store,
     files: Mapping[str, Path],
     place: str,
-    until: datetime | None,
     on_progress: Callable[[Progress], None],
 ) -> Archived:
     """Copy files by their names in the archive, where `place` has these and no others."""
@@ -287,31 +271,21 @@ def _copy_all(
             raise ArchiveError(
                 "It is in the archive but not in the bundle.", next_step=_COMPARE, file=name
             )
-    copied, dates = 0, list[datetime]()
+    copied = 0
     for number, (name, path) in enumerate(files.items(), 1):
         try:
             content = read_plain(path, LARGEST_OBJECT, follows_links=False)
         except OSError as error:
             raise ContentError(f"It cannot be archived: {error.strerror}.", file=name) from None
         on_progress(Progress(number, len(files), name, len(content)))
-        copied += _copy(store, name, content, present, until)
-        if until is not None:
-            date = store.keep(name, until)
-            dates += [date] if name.startswith(f"{place}/") else []
-    retained_until = min(dates).isoformat().replace("+00:00", "Z") if dates else ""
-    address = f"{store.address}/{place}"
-    return Archived(address, copied, len(files) - copied, retained_until, tuple(store.notes))
+        copied += _copy(store, name, content, present)
+    return Archived(f"{store.address}/{place}", copied, len(files) - copied)
 
 
 @contextmanager
-def fetched(
-    url: str, *, limits: Limits | None = None, note: Callable[[str], None] = lambda _: None
-) -> Iterator[Path]:
+def fetched(url: str, *, limits: Limits | None = None) -> Iterator[Path]:
     """
     Yield the evidence at `url` (a bundle, a tenant, a whole tree) as a folder for `verify_tree`.
-
-    Objects that were hidden or covered by a newer version are restored as
-    archived; `note` is called for each.
 
     Evidence in an object store is copied to a temporary folder, with the keys
     beside the tenants; a folder is used directly. Raises `ArchiveError` if the
@@ -337,9 +311,6 @@ def fetched(
         if 0 < above < len(parts):
             beside = open_store(store.address.rsplit("/", above)[0], store.limits)
             _fetch_files(beside, beside.sizes(KEYS_FOLDER), place.parents[above - 1])
-            store.notes.update(beside.notes)
-        for text in store.notes:
-            note(text)
         yield place
 
 
@@ -392,89 +363,51 @@ def _check_sealed(bundle: Path, place: str) -> Verified:
         raise ContentError(msg, file=place) from None
 
 
-@dataclass(frozen=True, slots=True)
-class _Chain:
-    """A chain as known on this machine: digests of statements by number and by bundle name."""
-
-    by_number: dict[int, str]
-    by_name: dict[str, str]
-
-
 def _check_same_chain(store: Store, bundle: Path, verified: Verified) -> None:
-    """Raise `ChainError` if the archive contains another chain than that of `bundle`."""
+    """
+    Raise `ChainError` if the archive contains another chain than that of `bundle`.
+
+    NOTE: a statement implies all before it, so the newest archived one that can be compared is
+    enough. The bundle's own is compared with the other files.
+    """
     connector = "/".join(bundle.parts[-3:-1])
     ours = _own_chain(bundle, verified)
-    there = store.folders(connector)
-    # NOTE: a statement implies all before it, so one common statement is enough. Only bundles that
-    # are not known here are read too: usually none, however long the chain is.
-    shared = sorted(name for name in there if name in ours.by_name)
-    before = [name for name in shared if name < bundle.name]
-    near = {bundle.name, verified.link.bundle, *before[-1:], *shared[-1:]}
-    for name in there:
-        if name in ours.by_name and name not in near:
+    for name in reversed(store.folders(connector)):
+        statement = f"{connector}/{name}/{STATEMENT_NAME}"
+        if name == bundle.name or statement not in store.sizes(f"{connector}/{name}"):
             continue
+        content = store.read(statement, _SOME_STATEMENT)
         try:
-            theirs = _archived_link(store, f"{connector}/{name}/{STATEMENT_NAME}")
-        except ContentError:
-            # NOTE: each file of a bundle that is here too is compared before one is written.
-            if name not in ours.by_name:
-                raise
-            continue
-        if theirs is None:
-            continue
-        link, statement = theirs
-        is_ours = ours.by_name.get(name, statement) == statement
-        is_ours = is_ours and ours.by_number.get(link.sequence, statement) == statement
-        is_ours = is_ours and ours.by_number.get(link.sequence - 1, link.sha256) == link.sha256
-        if not is_ours:
+            link = claimed_link(content)
+        except EvidenceError as error:
+            msg = f"It is not the statement of a bundle, so its chain is unknown ({error})."
+            raise ContentError(msg, file=statement) from None
+        before, same = ours.get(link.sequence - 1), ours.get(link.sequence)
+        if before not in (None, link.sha256) or same not in (None, digest(content)):
             msg = (
                 f"The archive contains another chain of {connector}: its number {link.sequence} "
                 f"is {name}, which does not belong to the chain of {bundle.name}."
             )
             raise ChainError(msg, next_step=_ANOTHER_CHAIN)
+        if before or same:
+            return
 
 
-def _own_chain(bundle: Path, verified: Verified) -> _Chain:
-    """Return the chain of `bundle`, from the journal or else from the bundles here."""
+def _own_chain(bundle: Path, verified: Verified) -> dict[int, str]:
+    """Return digests of statements by number, from the journal or else from the bundles here."""
     home, link = bundle.parent, verified.link
-    chain = _Chain({}, {})
+    chain: dict[int, str] = {}
     if is_there(home / JOURNAL_NAME):
         with suppress(OSError, JournalError, EvidenceError):
             for sealed in sealed_bundles(open_history(home).read().index):
-                chain.by_number[sealed.sequence] = chain.by_name[sealed.bundle] = sealed.statement
-    for folder in bundles_in(home) if not chain.by_name else ():
+                chain[sealed.sequence] = sealed.statement
+    for folder in bundles_in(home) if not chain else ():
         with suppress(OSError, EvidenceError):
             content = read_plain(folder / STATEMENT_NAME, LARGEST_ENVELOPE)
-            chain.by_number[claimed_link(content).sequence] = digest(content)
-            chain.by_name[folder.name] = digest(content)
+            chain[claimed_link(content).sequence] = digest(content)
     if link.sha256:
-        chain.by_number[link.sequence - 1] = chain.by_name[link.bundle] = link.sha256
-    chain.by_number[link.sequence] = chain.by_name[bundle.name] = verified.statement
-    return chain
-
-
-def _archived_link(store: Store, name: str) -> tuple[Link, str] | None:
-    """Return the link in an archived statement and its digest; `None` if there is none."""
-    if name not in store.sizes(name.rpartition("/")[0]):
-        return None
-    content = store.read(name, _SOME_STATEMENT)
-    try:
-        return claimed_link(content), digest(content)
-    except EvidenceError as error:
-        msg = f"It is not the statement of a bundle, so its chain is unknown ({error})."
-        raise ContentError(msg, file=name) from None
-
-
-def _until(store: Store, days: int, clock: Callable[[], datetime]) -> datetime | None:
-    try:
-        formats.retention_days(str(days))
-    except ValueError as error:
-        msg = f"This is not a retention: {error}."
-        raise SettingsError(msg) from None
-    if not days:
-        return None
-    store.check_retention()
-    return clock().replace(microsecond=0) + timedelta(days=days)
+        chain[link.sequence - 1] = link.sha256
+    return {**chain, link.sequence: verified.statement}
 
 
 def _keys(folder: Path) -> dict[str, Path]:
@@ -491,12 +424,10 @@ def _files(folder: Path, place: str) -> dict[str, Path]:
     return {f"{place}/{path.relative_to(folder).as_posix()}": path for path in paths}
 
 
-def _copy(
-    store: Store, name: str, content: bytes, present: Mapping[str, int], until: datetime | None
-) -> bool:
+def _copy(store: Store, name: str, content: bytes, present: Mapping[str, int]) -> bool:
     """Copy one file, read it back, and return whether it is new in the archive."""
     size = present.get(name, -1)
-    is_new = size < 0 and store.make(name, content, until=until)
+    is_new = size < 0 and store.make(name, content)
     is_same = size in (-1, len(content))
     is_same = is_same and digest(store.read(name, len(content))) == digest(content)
     if not is_same and is_new:

@@ -6,7 +6,6 @@ Errors are recognised by the drivers' names for them, so no driver is imported.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -53,8 +52,7 @@ _MEANINGS = (
     ),
     _Meaning(
         "it refuses access",
-        "Permit these credentials to list, read and create objects there (with retention: to set "
-        "and read that too), then try again.",
+        "Permit these credentials to list, read and create objects there, then try again.",
         "AccessDenied AuthorizationFailure AuthorizationPermissionMismatch PermissionError 403",
         is_of_store=False,
     ),
@@ -73,7 +71,6 @@ _MEANINGS = (
         is_silent=True,
     ),
 )
-_NO_LOCK = re.compile(r"object ?lock", re.IGNORECASE)
 
 
 def refusal(error: Exception, address: str, *, credentials: str, file: str) -> ArchiveError:
@@ -91,10 +88,6 @@ def refusal(error: Exception, address: str, *, credentials: str, file: str) -> A
             if not meaning.is_of_store:
                 return ArchiveError(text, next_step=advice)
             return StoreUnavailableError(text, next_step=advice, is_silent=meaning.is_silent)
-    if _NO_LOCK.search(str(error)):
-        text = f"The archive {address}: its bucket has no Object Lock, so it retains nothing."
-        advice = "Name a bucket that was created with Object Lock, or archive without retention."
-        return ArchiveError(text, next_step=advice)
     text = f"The archive {address} failed ({type(error).__name__})."
     return ArchiveError(text, file=file)
 

@@ -86,25 +86,18 @@ def test_archive_as_json(tenant: Path, folder: Path) -> None:
         "address": f"{folder}/archive/acme/p/{second.name}",
         "copied": 11,
         "present": 0,
-        "retained_until": "",
     }
 
 
 def test_the_environment_names_the_archive(
     tenant: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    RUNBOOK_ARCHIVE and RUNBOOK_ARCHIVE_RETENTION_DAYS set the archive; options take precedence.
-    """
+    """RUNBOOK_ARCHIVE names the archive."""
 
     monkeypatch.setenv("RUNBOOK_ARCHIVE", "archive")
 
     assert runbook("archive", str(tenant)).exit_code == ExitCode.COMPLETE
     assert len(bundles_below(folder / "archive")) == 3
-
-    monkeypatch.setenv("RUNBOOK_ARCHIVE_RETENTION_DAYS", "30")
-    assert "cannot retain" in runbook("archive", str(tenant)).stdout
-    assert runbook("archive", str(tenant), "--retention-days", "0").exit_code == 0
 
 
 @pytest.mark.parametrize(
@@ -112,13 +105,12 @@ def test_the_environment_names_the_archive(
     [
         ((), "Name the archive"),
         (("--to", "ftp://host"), "This is not an archive"),
-        (("--to", "archive", "--retention-days", "9999"), "from 0 to 3653"),
     ],
 )
 def test_invalid_arguments_are_refused_before_anything_is_archived(
     words: tuple[str, ...], said: str, tenant: Path, folder: Path
 ) -> None:
-    """A missing or invalid address or retention gives exit code 2, and nothing is archived."""
+    """A missing or invalid address gives exit code 2, and nothing is archived."""
 
     result = runbook("archive", str(tenant), *words)
 

@@ -49,7 +49,6 @@ BAD_SETTINGS: dict[str, tuple[str, ...]] = {
     "signing_key": ("nowhere.pem", ".", "/dev/zero", "/dev/null", "fifo", "nosuch:thing"),
     "tsa": ("timestamp", "https://a b", "ftp://a.b"),
     "archive": ("ftp://a", "s3://", "s3://key:secret@bucket", "s3://a?b=c"),
-    "archive_retention_days": ("-1", "ten", "1.5", "99999", HUGE),
 }  # fmt: skip
 
 

@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import tomllib
-from datetime import UTC, datetime
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Event, Thread, current_thread
@@ -17,12 +16,11 @@ import fsspec
 import pytest
 
 from runbook_lib.config import formats
-from runbook_lib.config.formats import archive_address, retention_days
+from runbook_lib.config.formats import archive_address
 from runbook_lib.errors import ArchiveError, SettingsError, StoreUnavailableError
 from runbook_lib.evidence.archive.stores import Folder, Limits, Store, open_store
 
 ROOT = Path(__file__).parents[4]
-UNTIL = datetime(2027, 1, 1, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
@@ -78,20 +76,6 @@ def test_an_invalid_address_is_refused_unquoted(text: str) -> None:
 
     assert "secret" not in str(caught.value)
     assert "AKIA" not in str(caught.value)
-
-
-@pytest.mark.parametrize("text", ["", "x", "-1", "1.5", "3654", "³"])
-def test_an_invalid_number_of_days_is_refused(text: str) -> None:
-    """A number of days outside 0 to 3653 is refused."""
-
-    with pytest.raises(ValueError, match="a whole number of days from 0 to 3653"):
-        retention_days(text)
-
-
-def test_a_number_of_days_is_read() -> None:
-    """A number of days is read, with surrounding blanks, up to ten years."""
-
-    assert (retention_days(" 365 "), retention_days("0"), retention_days("3653")) == (365, 0, 3653)
 
 
 def test_a_file_has_its_name_only_once_it_is_whole_and_on_disk(
@@ -229,18 +213,6 @@ class Driver:
         return self.is_there
 
 
-class Taking(Driver):
-    """Replaces a driver: accepts each object and keeps the options of the call."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.options: dict[str, Any] = {}
-
-    def pipe_file(self, *_args: Any, **options: Any) -> None:
-        """Keep the options."""
-        self.options = options
-
-
 def store_with(
     monkeypatch: pytest.MonkeyPatch, driver: Driver, limits: Limits | None = None
 ) -> Store:
@@ -268,24 +240,6 @@ def test_the_first_failure_is_raised(
 
     with pytest.raises(ArchiveError, match="it refuses access"):
         store_with(monkeypatch, driver).make("a", b"x")
-
-
-@pytest.mark.parametrize(
-    ("until", "retained"),
-    [
-        (None, {}),
-        (UNTIL, {"ObjectLockMode": "COMPLIANCE", "ObjectLockRetainUntilDate": UNTIL}),
-    ],
-)
-def test_an_object_is_retained_from_the_start(
-    until: datetime | None, retained: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The request that creates an object has its retention too, in S3's parameters."""
-
-    driver = Taking()
-
-    assert store_with(monkeypatch, driver).make("a", b"x", until=until) is True
-    assert driver.options == {"mode": "create", **retained}
 
 
 def test_a_store_that_does_not_answer_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -332,15 +286,6 @@ def test_the_limits_apply_to_every_store(scheme: str, monkeypatch: pytest.Monkey
     assert open_store(f"{scheme}://bucket", limits).limits is limits
     waiting = {"connect_timeout": 7, "read_timeout": 7, "retries": {"max_attempts": 0}}
     assert given == [waiting if scheme == "s3" else {}]
-
-
-def test_a_store_that_retains_nothing_says_so(tmp_path: Path) -> None:
-    """A folder raises `ArchiveError` if a retention is requested."""
-
-    with pytest.raises(ArchiveError, match="cannot retain objects") as caught:
-        open_store(str(tmp_path)).keep("a", UNTIL)
-
-    assert "without retention" in caught.value.diagnostics()
 
 
 def test_files_are_listed_in_every_folder(tmp_path: Path) -> None:

@@ -47,11 +47,6 @@ def refused(error: Exception) -> ArchiveError:
             "Che",
         ),
         (TimeoutError(SECRET), "reached", "Check the network"),
-        (
-            OSError(22, f"Bucket is missing ObjectLockConfiguration {SECRET}"),
-            "no Object Lock",
-            "Na",
-        ),
         (failure("SlowDown"), "it is too busy", "Wait"),
         (failure("Strange"), r"acme/a: .* failed \(Strange\)", "runbook archive"),
     ],
