@@ -612,13 +612,6 @@ FAULTS = (
         "the report says that a system answered which refused the connection",
     ),
     Fault(
-        "evidence/reports/chart.py",
-        "moment is not None and _FIRST <= moment < _LAST",
-        "moment is not None",
-        "evidence/reports/test_chart.py",
-        "one absurd time squashes the picture of time",
-    ),
-    Fault(
         "core/procedure.py",
         "needs_person = needs_another or not is_attested",
         "needs_person = True",

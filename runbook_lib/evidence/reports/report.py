@@ -11,8 +11,8 @@ import base64
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import groupby, pairwise
+from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 from runbook_lib.core.attachments import SUFFIXES, attachment_path
@@ -24,8 +24,6 @@ from runbook_lib.core.step_record import StepRecord, gathered
 from runbook_lib.core.words import person_key
 from runbook_lib.evidence.record import Record
 from runbook_lib.evidence.reports import reading, timeline
-from runbook_lib.evidence.reports.chart import chart
-from runbook_lib.evidence.reports.comparison import Differences, compare
 from runbook_lib.evidence.reports.rendering import render
 from runbook_lib.evidence.reports.runs import SealedRun
 from runbook_lib.evidence.reports.timeline import Word
@@ -73,16 +71,6 @@ class Person:
     last: str
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What changed between two runs; `runs` counts consecutive runs without a change."""
-
-    before: Record
-    after: Record
-    differences: Differences
-    runs: int = 1
-
-
 def run_report(run: Record, entries: Sequence[Entry], *, attachments: Path | None = None) -> str:
     """
     Return the `report.html` of one run.
@@ -118,12 +106,6 @@ def run_report(run: Record, entries: Sequence[Entry], *, attachments: Path | Non
             earlier_events=max(0, len(happened) - _MOST_EVENTS),
             waits=waits,
             until=until,
-            chart=chart(
-                [step.id for step in run.steps],
-                waits,
-                timeline.marks_of_run(words, happened, run),
-                until=until,
-            ),
             pictures=_pictures(run, attachments),
             limits=_limits(run),
         )
@@ -140,7 +122,7 @@ def _first_shown(run: Record) -> dict[int, StepRecord]:
 
 def history_report(tenant: str, sealed: Sequence[SealedRun]) -> str:
     """
-    Return the history of a tenant: its runs, and what changed from each to the next.
+    Return the history of a tenant: its runs, each step over time, and its waits.
 
     `sealed` are all of its runs in the order of sealing. The outcome of a run
     with a fault is not shown.
@@ -172,10 +154,8 @@ def history_report(tenant: str, sealed: Sequence[SealedRun]) -> str:
             ],
             steps=steps,
             outside=_waits_for_others(intact),
-            changes=_changes(intact),
             waits=waits,
             until=until,
-            chart=chart(steps, waits, timeline.marks_across_runs(faultless), until=until),
         )
 
 
@@ -306,15 +286,3 @@ def _picture(attachment: Attachment, folder: Path | None, limit: int) -> Picture
         return Picture(remark="The file is missing beside this report, or was changed.")
     text = base64.b64encode(content).decode("ascii")
     return Picture(link, f"data:{attachment.media_type};base64,{text}")
-
-
-def _changes(runs: Sequence[Record]) -> list[Change]:
-    """Return what changed from each run to the next; unchanged consecutive runs are one."""
-    changes: list[Change] = []
-    for before, after in pairwise(runs):
-        differences = compare(before, after)
-        if changes and not changes[-1].differences and not differences:
-            changes[-1] = replace(changes[-1], after=after, runs=changes[-1].runs + 1)
-        else:
-            changes.append(Change(before, after, differences))
-    return changes

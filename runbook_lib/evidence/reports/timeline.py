@@ -107,21 +107,6 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
-    """
-    A check's outcome or the outcome by a word of the person `by`, at one time.
-
-    `times` counts the consecutive checks with this outcome, of which it is the last.
-    """
-
-    step: str
-    at: str
-    outcome: Outcome
-    by: str = ""
-    times: int = 1
-
-
-@dataclass(frozen=True, slots=True)
 class _Sighting:
     """
     A step's outcome at a time, from the person `by`, or from a machine if empty.
@@ -193,52 +178,6 @@ def waits_across_runs(runs: Sequence[Record]) -> list[Wait]:
     """Return each wait in the records of a tenant, which are given oldest first."""
     seen = [_concluded(step, run) for run in runs for step in run.steps]
     return _sorted(_waits(seen))
-
-
-def marks_of_run(
-    words: Mapping[str, Sequence[Word]], happened: Sequence[Event], run: Record
-) -> list[Mark]:
-    """
-    Return the words and checks of `run`, from what `words_by_step` and `events` return.
-
-    A check whose line is not there is taken from the record.
-    """
-    marks = [
-        Mark(word.step, word.at, word.outcome, word.by)
-        for about_step in words.values()
-        for word in about_step
-    ]
-    checked = [mark for event in happened if not event.who for mark in _of_checks(event)]
-    known = {mark.step for mark in checked}
-    return [*marks, *checked, *(mark for mark in _checks(run) if mark.step not in known)]
-
-
-def marks_across_runs(runs: Sequence[Record]) -> list[Mark]:
-    """Return the words and checks in the records of a tenant, each word once."""
-    words = {
-        (step.id, word.by, word.at, word.kind): _word_from(step.id, word.kind, word)
-        for run in runs
-        for step in run.steps
-        if (word := step.word)
-    }
-    marks = [Mark(word.step, word.at, word.outcome, word.by) for word in words.values()]
-    return [*marks, *(mark for run in runs for mark in _checks(run))]
-
-
-def _of_checks(event: Event) -> Iterator[Mark]:
-    """Yield the first check of an event, and the last one for all that follow it."""
-    if event.outcome:
-        yield Mark(event.step, event.at, event.outcome)
-        if event.times > 1:
-            yield Mark(event.step, event.last, event.outcome, times=event.times - 1)
-
-
-def _checks(run: Record) -> Iterator[Mark]:
-    """Yield what the checks of each step in a record say together."""
-    for step in run.steps:
-        conclusion = combine(step.checks)
-        if conclusion:
-            yield Mark(step.id, step.checked_on or run.started_on, conclusion.outcome)
 
 
 def _sorted(waits: Iterable[Wait]) -> list[Wait]:

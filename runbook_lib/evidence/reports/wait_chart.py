@@ -1,7 +1,7 @@
 """
 A picture of how long tenants have waited: for each step, how many have waited how many days.
 
-Pure, like `chart`: waits in, a `WaitChart` out, which a template draws as SVG. Places
+Pure: waits in, a `WaitChart` out, which a template draws as SVG. Places
 are percentages.
 """
 
@@ -12,7 +12,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from runbook_lib.evidence.reports.chart import Tick
 from runbook_lib.evidence.reports.fleet_tenants import NamedStep, StepWait
 from runbook_lib.plain_text import counted
 
@@ -21,6 +20,14 @@ _MOST_TICKS = 6
 # Days of a column, and days from one time on the axis to the next.
 _ROUND = (1, 2, 5, 7, 14, 30, 60, 90, 180, 365, 730, 1_825, 3_650)
 _LEAST_HEIGHT = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A time on the axis, at `x` percent."""
+
+    x: float
+    text: str
 
 
 @dataclass(frozen=True, slots=True)

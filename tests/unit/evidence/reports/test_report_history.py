@@ -1,4 +1,4 @@
-"""A tenant's history: its runs over time, and what changed from each to the next."""
+"""A tenant's history: its runs and each step over time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from runbook_lib.evidence.reports import report
 from runbook_lib.evidence.reports.report import history_report
 from runbook_lib.evidence.reports.runs import Fault
 from tests.unit.evidence.reports.report_page import ReportPage, history
-from tests.unit.evidence.reports.sample_runs import SHA, on, sealed, spoilt, step, words
+from tests.unit.evidence.reports.sample_runs import on, sealed, spoilt, step, words
 
 REVIEW = "fb-12-submit-review"
 
@@ -67,9 +67,8 @@ def test_a_faulty_run_is_named_at_the_top(fault: Fault, said: str) -> None:
     assert "fb-66-forged" not in page.text
     assert "2 Dec" not in page.one("table", class_="grid").text
     assert "in each run that is intact" in page.section("steps")
-    for part in ("steps", "waiting", "changes"):
+    for part in ("steps", "waiting"):
         assert "Without runs that are missing, unreadable, or altered" in page.section(part)
-    assert "run 00000003 compared with run 00000001" in page.section("changes")
 
 
 @pytest.mark.parametrize("fault", Fault)
@@ -156,54 +155,6 @@ def test_a_history_draws_verified_in_part_apart() -> None:
     assert ("class" in whole.attributes, piece.attributes["class"]) == (False, "in-part")
 
 
-def test_a_history_shows_changes_between_runs() -> None:
-    """
-    Changed outcomes, statements, procedure and parameters are shown; other reasons are collapsed.
-    """
-
-    page = history(
-        on(1, step("fb-01-a", "failed"), step("fb-02-b"), parameters={"app_id": "1"}),
-        on(
-            2,
-            step("fb-01-a", word=words("x", by="Boss", note="Mended.")),
-            step("fb-02-b", reason="Seen again."),
-            parameters={"app_id": "2", "page": "https://a.example/"},
-            procedure={"id": "facebook_marketing", "version": "2", "digest": SHA},
-        ),
-    )
-
-    part = page.section("changes")
-    for words_ in (
-        "2 Dec, 08:00 run 00000002 compared with run 00000001 of 1 Dec, 08:00",
-        "Do fb-01-a: ✘ failed → ✔ verified Seen.",
-        "Do fb-01-a: “attested” by Boss on 20 Nov, 09:00 given Mended.",
-        "procedure version: 1 → 2",
-        "parameter app_id: 1 → 2",
-        "parameter page: nothing → https://a.example/",
-    ):
-        assert words_ in part
-    assert "It is failed." not in part
-    (folded,) = page.within(page.one("main"), "details")[1:]
-    assert folded.text.startswith(
-        "1 step with the same outcome for another reason Do fb-02-b ✔ verified"
-    )
-    assert "Seen. Seen again." in folded.text
-
-
-def test_equal_runs_in_sequence_are_one_entry() -> None:
-    """Consecutive runs without a change are one entry."""
-
-    page = history(*(on(day) for day in range(1, 6)), on(6, step(outcome="failed")))
-
-    part = page.section("changes")
-    assert part.count("Nothing changed.") == 1
-    assert (
-        "5 Dec, 08:00 4 runs, the last of them 00000005 compared with the one before, "
-        "00000001" in part
-    )
-    assert "6 Dec, 08:00 run 00000006 compared with run 00000005" in part
-
-
 def test_a_history_shows_waits() -> None:
     """Waits are shown with start, end and duration across runs, or that there was none."""
 
@@ -238,10 +189,9 @@ def test_a_long_history_keeps_its_newest_part(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_history_without_a_run_says_so() -> None:
-    """A history without runs says so; one with a single run has no comparison."""
+    """A history without runs says so."""
 
     assert "There is no run of this tenant yet." in history().text
-    assert "There is only one run" in history(on(1)).section("changes")
 
 
 def test_a_history_names_its_connector() -> None:

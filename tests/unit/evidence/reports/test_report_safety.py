@@ -50,16 +50,14 @@ HARMLESS = set(
         "[a-z0-9]+",
         "html head meta link title style body aside div p span header main footer nav h1 h2 h3 "
         "ul ol li dl dt dd table caption thead tbody tr th td a code pre strong em br time bdi "
-        "blockquote section details summary figure figcaption img "
-        "svg g line text rect circle path",
+        "blockquote section details summary figure figcaption img",
     )
 )
 ATTRIBUTES = set(
     re.findall(
         "[a-z][a-z0-9-]*",
         "lang charset http-equiv content name rel href class aria-label aria-hidden "
-        "aria-labelledby id data-outcome style scope datetime dir src alt title tabindex role "
-        "x x1 x2 y y1 y2 width height r rx d text-anchor transform",
+        "aria-labelledby id data-outcome style scope datetime dir src alt title tabindex role",
     )
 )
 
