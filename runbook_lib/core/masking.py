@@ -10,15 +10,14 @@ added without one shows nothing.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
 from functools import cache
 from types import UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
-from msgspec import Meta, structs, to_builtins
+from msgspec import Meta, structs
 
-from runbook_lib.core.json_text import rebuild
 from runbook_lib.core.model import Part
 from runbook_lib.core.redaction import MASK, Redactor
 
@@ -29,35 +28,9 @@ _FINGERPRINT = re.compile("[0-9a-f]{8}:[0-9a-f]{64}")
 
 
 def masked(part: _P, masks: Redactor) -> _P:
-    """
-    Return `part` with secrets masked in its texts.
-
-    If a secret is split over several texts of a remote system's answer, all of them
-    are masked.
-    """
-    fields, answers = _fields(type(part))
-    changed = {name: mask(masks, getattr(part, name)) for name, mask in fields.items()}
-    # NOTE: the names of headers and facts are structure.
-    answered = [
-        [*value.values()] if isinstance(value := changed[name], Mapping) else value
-        for name in answers
-    ]
-    if answered and masks.is_spread_over(to_builtins(answered)):
-        changed |= {name: fields[name](_MaskAll(), getattr(part, name)) for name in answers}
+    """Return `part` with secrets masked in its texts."""
+    changed = {name: mask(masks, getattr(part, name)) for name, mask in _fields(type(part)).items()}
     return structs.replace(part, **changed)
-
-
-class _MaskAll(Redactor):
-    """Masks every text."""
-
-    def redact_values(self, document: Any, *, structure: Collection[str] = ()) -> Any:  # noqa: ARG002
-        return rebuild(document, lambda value: MASK if isinstance(value, str) else value)
-
-    def redact_document(self, document: Any) -> Any:  # noqa: ARG002
-        return MASK
-
-    def is_spread_over(self, document: Any) -> bool:  # noqa: ARG002
-        return False
 
 
 def _structure(_: Redactor, value: Any) -> Any:
@@ -83,21 +56,14 @@ _MARKS: Mapping[str, _Mask] = {
 
 
 @cache
-def _fields(kind: type[Part]) -> tuple[dict[str, _Mask], tuple[str, ...]]:
-    """Return how each field of `kind` is masked, and the names of those with answers."""
-    fields = structs.fields(kind)
-    answers = tuple(field.name for field in fields if _is_answer(field.type))
-    return {field.name: _mask_of(field.type) for field in fields}, answers
+def _fields(kind: type[Part]) -> dict[str, _Mask]:
+    """Return how each field of `kind` is masked."""
+    return {field.name: _mask_of(field.type) for field in structs.fields(kind)}
 
 
 def _marks(kind: Any) -> dict[str, Any]:
     metadata = [part.extra for part in getattr(kind, "__metadata__", ()) if isinstance(part, Meta)]
     return {name: mark for extra in metadata if extra for name, mark in extra.items()}
-
-
-def _is_answer(kind: Any) -> bool:
-    """Return whether a value of this type is what a remote system said."""
-    return "is_answer" in _marks(kind) or any(map(_is_answer, get_args(kind)))
 
 
 def _mask_of(kind: Any) -> _Mask:

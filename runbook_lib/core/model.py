@@ -29,7 +29,6 @@ Value = str | int | bool | tuple[str, ...]
 _STRUCTURE = Meta(extra={"mask": "structure"})
 _TEXT = Meta(extra={"mask": "text"})
 _REMOTE = Meta(extra={"mask": "remote"})
-_ANSWER = Meta(extra={"mask": "remote", "is_answer": True})
 
 # Structure: names, ids, digests and times are never masked.
 Name = Annotated[str, _STRUCTURE]
@@ -56,7 +55,7 @@ Login = Annotated[
 # What was sent to a remote system.
 Sent = Annotated[str, _REMOTE]
 # What a remote system said, and what checks say of that.
-Said = Annotated[str, _ANSWER]
+Said = Annotated[str, _REMOTE]
 
 
 class Outcome(StrEnum):
@@ -166,7 +165,7 @@ class Exchange(Part):
     status: int | None = None
     request: Annotated[Any, _REMOTE] = None
     headers: Mapping[Name, Said] = field(default_factory=dict)
-    response: Annotated[Any, _ANSWER] = None
+    response: Annotated[Any, _REMOTE] = None
     error: Said = ""
 
     def __post_init__(self) -> None:
@@ -192,7 +191,7 @@ class HostCalls(Part):
 class Table(Part):
     """Rows that a check read, for display; each row has one text per heading in `columns`."""
 
-    caption: Annotated[str, Meta(min_length=1), _ANSWER]
+    caption: Annotated[str, Meta(min_length=1), _REMOTE]
     columns: Annotated[tuple[Said, ...], Meta(min_length=1)]
     rows: tuple[tuple[Said, ...], ...]
 
@@ -211,7 +210,7 @@ class Finding(Part):
     """
 
     outcome: Outcome
-    reason: Annotated[str, Meta(min_length=1), _ANSWER]
+    reason: Annotated[str, Meta(min_length=1), _REMOTE]
     check: Name = ""
     accepts: Annotated[
         tuple[Name, ...],
@@ -226,8 +225,8 @@ class Finding(Part):
     changes: Annotated[
         tuple[Said, ...], Meta(description="what this check altered in the remote system")
     ] = ()
-    facts: Mapping[Name, Annotated[Value, _ANSWER]] = field(default_factory=dict)
-    tables: Annotated[tuple[Table, ...], Meta(extra={"is_answer": True})] = ()
+    facts: Mapping[Name, Annotated[Value, _REMOTE]] = field(default_factory=dict)
+    tables: tuple[Table, ...] = ()
     exchanges: Annotated[
         tuple[Number, ...], Meta(description="numbers of the exchanges on which it rests")
     ] = ()

@@ -74,10 +74,10 @@ _VALUE = (
 _KEY = "(?:key|token|secret|signature(?:-[0-9]+)?|session|session-?id|auth)"
 _BASIC = re.compile(r"(\bbasic(?:\s|%20|\+)++)([0-9A-Za-z+/_-]{4,}+(?:=|%3d){0,2})", re.IGNORECASE)
 
-# Without one of these a text hides nothing: escapes, colours, and what may be base64.
-_HIDING = re.compile(r"[\\%&\x1b]|[0-9A-Za-z+/_\r\n-]{24}")
+# Without one of these a text hides nothing: escapes, and what may be base64.
+_HIDING = re.compile(r"[\\%&]|[0-9A-Za-z+/_\r\n-]{24}")
 # The shortest token of a known shape, 29 characters of an app, takes 38 or more in base64.
-_HIDING_TOKEN = re.compile(r"[\\%&\x1b]|[0-9A-Za-z+/_\r\n-]{38}")
+_HIDING_TOKEN = re.compile(r"[\\%&]|[0-9A-Za-z+/_\r\n-]{38}")
 _BLANKS = re.compile(r"(\s+)")
 
 
@@ -148,7 +148,6 @@ class Redactor:
         self._recognise = recognise
         self._lock = threading.Lock()
         self._forms: tuple[str, ...] = ()
-        self._solid: tuple[str, ...] = ()
         self._owners: Mapping[str, frozenset[Owner]] = {}
         self._allowed: frozenset[str] = frozenset()
         for secret in secrets:
@@ -163,12 +162,6 @@ class Redactor:
             }
             self._owners = {**known, **learned}
             self._forms = tuple(sorted(self._owners, key=len, reverse=True))
-            # Broken in two, the others look like words or numbers that stand together.
-            self._solid = tuple(
-                form
-                for form in self._forms
-                if not (form.isalpha() or form.isdigit() or any(map(str.isspace, form)))
-            )
 
     def release(self, owner: Owner) -> None:
         """Keep masking what belonged to `owner` until now, as a secret of nobody."""
@@ -225,10 +218,6 @@ class Redactor:
         """
         return rebuild(document, self._redacted_item)
 
-    def is_spread_over(self, document: Any) -> bool:
-        """Return whether a known secret is split over the strings of a JSON document."""
-        return self._search(bare_hex=False).is_leak_across_strings(document)
-
     def redact_values(self, document: Any, *, structure: Collection[str] = ()) -> Any:
         """
         Return a JSON document of the runbook's own with secrets masked by value.
@@ -255,30 +244,19 @@ class Redactor:
         """
         Return where a known secret, or a word of such a shape, starts in `text`, else -1.
 
-        A known one is found too where blanks or line ends break it. A word that only looks
-        like a client secret does not count without `bare_hex`, or if it is in `said`, unless it
-        is recognised.
+        A word that only looks like a client secret does not count without `bare_hex`, or if it
+        is in `said`, unless it is recognised.
         """
         known = next((text.find(form) for form in self._forms if form in text), -1)
-        if known < 0:
-            known = next(self._broken_forms_in(text), (-1, -1))[0]
         shapes = self._shapes(text, said, bare_hex=bare_hex)
         return known if known >= 0 else next(shapes, (-1, -1))[0]
-
-    def holds_known_secret(self, text: str) -> bool:
-        """Return whether `text` contains a known secret in any of its forms."""
-        whole = any(form in text for form in self._forms)
-        return whole or next(self._broken_forms_in(text), None) is not None
-
-    def _search(self, *, bare_hex: bool) -> SecretSearch:
-        return SecretSearch(partial(self.find_secret, bare_hex=bare_hex), self.holds_known_secret)
 
     def _cleaned(self, text: str, *, bare_hex: bool) -> str:
         """Return `text` masked; what still hides a secret is masked by words, else whole."""
         known = (place for form in self._forms if form in text for place in _places(form, text))
         shapes = self._shapes(text, bare_hex=bare_hex)
-        masked = _replaced(text, [*known, *self._broken_forms_in(text), *shapes])
-        search = self._search(bare_hex=bare_hex)
+        masked = _replaced(text, [*known, *shapes])
+        search = SecretSearch(partial(self.find_secret, bare_hex=bare_hex))
         hiding = _HIDING if self._forms else _HIDING_TOKEN
         if not hiding.search(masked) or not search.is_leak(masked):
             return masked
@@ -314,16 +292,6 @@ class Redactor:
             is_shown = not bare_hex or word in self._allowed or word in said
             if not is_shown or self._recognise(word):
                 yield start, end
-
-    def _broken_forms_in(self, text: str) -> Iterator[tuple[int, int]]:
-        """Yield where a known secret is that blanks or line ends break."""
-        solid = "".join(text.split())
-        forms = [form for form in self._solid if form in solid] if len(solid) < len(text) else []
-        if forms:
-            at = [place for place, character in enumerate(text) if not character.isspace()]
-            for form in forms:
-                for start, end in _places(form, solid):
-                    yield at[start], at[end - 1] + 1
 
 
 class RedactingFilter(logging.Filter):

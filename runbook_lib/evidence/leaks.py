@@ -54,7 +54,7 @@ class RemoteWords(Container[str]):
             words.update(text[start:end] for start, end in bare_hex_in(text))
             return -1
 
-        search = SecretSearch(collect, lambda _: False)
+        search = SecretSearch(collect)
         for path in self._files:
             for line in path.read_bytes().splitlines() if path.exists() else ():
                 entry = parse_line(line)
@@ -105,10 +105,7 @@ def refuse_leaks(
     """
     # NOTE: a PDF's identifier is 32 hexadecimal digits (ISO 32000-1 §14.4).
     own, others = (
-        SecretSearch(
-            partial(redactor.find_secret, bare_hex=is_own, said=remote_words),
-            redactor.holds_known_secret,
-        )
+        SecretSearch(partial(redactor.find_secret, bare_hex=is_own, said=remote_words))
         for is_own in (True, False)
     )
     for path in paths:

@@ -420,25 +420,6 @@ def test_a_remotes_document_is_masked_by_its_names_too() -> None:
     assert seen["method"] == "DELETE"
 
 
-def test_a_secret_that_is_spread_over_an_answer_masks_all_of_it() -> None:
-    """A credential whose halves are in two fields of an answer is in neither afterwards."""
-
-    halves = ("hush-hush-forty", "-two-and-more-42")
-    redactor = Redactor([Secret("".join(halves))])
-    exchange = {**EXCHANGE, "headers": {"x-a": halves[0]}, "response": {"b": halves[1]}}
-    table = {"caption": "d", "columns": ["e"], "rows": [[halves[0]], [halves[1]]]}
-    checked = {**WHOLE[EventType.STEP_CHECKED], "findings": [{**FINDING, "tables": [table]}]}
-
-    seen = redact("exchange.recorded", exchange, redactor)
-    found = redact("step.checked", checked, redactor)["findings"][0]
-
-    assert (seen["headers"], seen["response"]) == ({"x-a": MASK}, MASK)
-    assert seen["url"] == EXCHANGE["url"]
-    assert found["tables"][0]["rows"] == [[MASK], [MASK]]
-    assert found["reason"] == FINDING["reason"]
-    assert (found["check"], found["outcome"]) == ("app-exists", "verified")
-
-
 class Unmarked(Part):
     """A part with fields that nobody marked."""
 

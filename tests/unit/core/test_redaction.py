@@ -298,7 +298,7 @@ def test_redact_and_find_secret_agree(secrets: list[str], pieces: list[str]) -> 
     text = "".join(part for pair in zip_longest(pieces, secrets, fillvalue="") for part in pair)
     for each in (plain, text):
         assert (redactor.redact(each) != each) is (redactor.find_secret(each) >= 0)
-        assert not redactor.holds_known_secret(redactor.redact(each).replace(MASK, "\x00"))
+        assert redactor.find_secret(redactor.redact(each).replace(MASK, "\x00")) < 0
 
 
 def test_a_token_is_masked_once_it_is_learned() -> None:
@@ -476,29 +476,6 @@ def test_log_tracebacks_are_redacted(
     assert f"ValueError: bad {MASK}" in caplog.text
     assert caplog.records[0].exc_info is None
     assert "Traceback" in caplog.text
-
-
-@pytest.mark.parametrize("between", [" ", "\n", "\r\n", "\t ", "\u2028"])
-@pytest.mark.parametrize("encode", ENCODINGS.values(), ids=ENCODINGS)
-def test_a_secret_in_two_halves_is_masked(encode: Callable[[str], str], between: str) -> None:
-    """A known secret is found where blanks or a line end break it, in any encoding."""
-
-    form = encode("0f3c9a/B7+d21")
-    redactor = Redactor([Secret("0f3c9a/B7+d21")])
-    for cut in range(1, len(form)):
-        text = f"a {form[:cut]}{between}{form[cut:]} b"
-        assert redactor.find_secret(text) == 2
-        assert redactor.redact(text) == f"a {MASK} b"
-        assert redactor.holds_known_secret(text)
-
-
-@pytest.mark.parametrize("secret", ["correcthorse", "20261127", "correct horse"])
-def test_words_that_stand_together_are_not_a_broken_secret(secret: str) -> None:
-    """A secret of letters or digits alone is looked for whole: its halves may be any words."""
-
-    redactor = Redactor([Secret(secret)])
-
-    assert redactor.redact("a correct  horse on 2026 1127") == "a correct  horse on 2026 1127"
 
 
 _BASIC = base64.b64encode(b"user:hush-hush").decode()

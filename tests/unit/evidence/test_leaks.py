@@ -41,7 +41,7 @@ def redactor() -> Redactor:
 
 def search_with(redactor: Redactor, *, bare_hex: bool) -> SecretSearch:
     find = partial(redactor.find_secret, bare_hex=bare_hex)
-    return SecretSearch(find, redactor.holds_known_secret)
+    return SecretSearch(find)
 
 
 def refusal(path: Path, redactor: Redactor) -> LeakError:
@@ -72,19 +72,16 @@ def test_a_secret_in_any_file_is_found(
 @pytest.mark.parametrize(
     ("document", "what"),
     [
-        ({"cells": [{"outputs": [{"text": [CANARY[:6], CANARY[6:]]}]}]}, "split over lines"),
-        ({"a": {"deep": [1, {"x": CANARY[:3]}]}, "b": CANARY[3:]}, "split over fields"),
         ({"metadata": {"widgets": {"state": {"value": CANARY}}}}, "notebook metadata"),
         ({CANARY: 1}, "a key"),
-        ({CANARY[:6]: CANARY[6:]}, "split over a key and its value"),
         ({"data": {"image/png": base64.b64encode(PNG + CANARY.encode()).decode()}}, "a picture"),
         (
             {"source": f"![](data:image/png;base64,{base64.b64encode(CANARY.encode()).decode()})"},
             "a data URI",
         ),
         (
-            {"x": base64.b64encode(base64.b64encode(b"...." + CANARY.encode() * 2)).decode()},
-            "base64 in base64",
+            {"header": f"Basic {base64.b64encode(b'id:' + CANARY.encode()).decode()}"},
+            "user and password, as in a header",
         ),
         (
             {"x": base64.encodebytes(b"." * 50 + CANARY.encode() + b"." * 80).decode()},
@@ -96,7 +93,7 @@ def test_a_secret_in_any_file_is_found(
 def test_a_secret_is_found_wherever_it_hides_in_json(
     document: object, what: str, tmp_path: Path, redactor: Redactor
 ) -> None:
-    """In JSON, strings are joined and base64 is decoded before the search."""
+    """In JSON, base64 is decoded before the search."""
 
     path = tmp_path / "01.ipynb"
     path.write_text(json.dumps(document, indent=1))
@@ -110,18 +107,6 @@ def test_base64_is_found_at_each_alignment(before: str, tmp_path: Path, redactor
 
     path = tmp_path / "record.json"
     path.write_text(f"name={before}{base64.b64encode(CANARY.encode()).decode()}")
-
-    refusal(path, redactor)
-
-
-def test_a_secret_split_within_a_line_of_the_journal_is_found(
-    tmp_path: Path, redactor: Redactor
-) -> None:
-    """A secret that is split over the fields of one journal line is found."""
-
-    lines = [{"a": 1}, {"x": CANARY[:5], "y": [CANARY[5:]]}, {"b": 2}]
-    path = tmp_path / "journal.jsonl"
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
     refusal(path, redactor)
 
@@ -161,22 +146,15 @@ def test_a_file_that_is_nothing_but_a_credential_is_refused(shape: str, tmp_path
 ESCAPED: dict[str, Callable[[str], str]] = {
     "after a line break in JSON": lambda text: json.dumps({"text": f"name\n{text}"}),
     "after a tab in JSON": lambda text: json.dumps({"text": f"name\t{text}"}),
-    "after a colour in JSON": lambda text: json.dumps({"text": f"name\x1b[31m{text}\x1b[0m"}),
-    "with a colour within": lambda text: f"{text[:7]}\x1b[31m{text[7:]}\x1b[0m",
-    "with a colour within, in JSON": lambda text: json.dumps(f"{text[:7]}\x1b[1;31m{text[7:]}"),
-    "after a colour": lambda text: f"name\x1b[31m{text}\x1b[0m",
     "after an escape in a URL": lambda text: f"https://x.test/?next=access_token%3D{text}",
     "in the path of a URL": lambda text: f"https://graph.x.test/v26.0/{text}",
     "in a URL in a URL": lambda text: quote(f"?next={quote(f'a?t={text}', safe='')}", safe=""),
-    "in a URL in a URL in a URL in a URL": lambda text: quote(quote(quote(quote(f"?t={text}")))),
     "as JSON may write letters": lambda text: "".join(f"\\u{ord(one):04x}" for one in text),
     "as a URL may write letters": lambda text: "".join(f"%{ord(one):02X}" for one in text),
     "as HTML may write letters": lambda text: "".join(f"&#{ord(one)};" for one in text),
     "as Python writes bytes": lambda text: "b'" + "".join(f"\\x{ord(one):02x}" for one in text),
     "in JSON in JSON": lambda text: json.dumps(json.dumps(json.dumps({"a": f"b\n{text}"}))),
-    "in base64 in base64 in base64": lambda text: base64.b64encode(
-        base64.b64encode(base64.b64encode(text.encode()))
-    ).decode(),
+    "escaped in base64": lambda text: base64.b64encode(quote(f"?t={text}").encode()).decode(),
     "in base64 in a URL": lambda text: quote(base64.b64encode(b"\xff\xfe>?" + text.encode())),
     "in base64 with line breaks of MIME": lambda text: (
         base64.encodebytes(b"." * 50 + text.encode()).decode().replace("\n", "\r\n")
@@ -356,19 +334,6 @@ def test_any_secret_in_any_form_anywhere_is_found(
     refusal(path, Redactor([Secret(value)]))
 
 
-@given(value=VALUES, cut=st.integers(1, 7), filler=st.integers(0, 5))
-def test_any_secret_in_two_strings_is_found(
-    value: str, cut: int, filler: int, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    """A secret that is split over two strings is found, wherever it is split."""
-
-    document = {"a": [value[:cut], *range(filler), {"b": value[cut:]}]}
-    path = tmp_path_factory.mktemp("leak") / "01.ipynb"
-    path.write_text(json.dumps(document))
-
-    refusal(path, Redactor([Secret(value)]))
-
-
 # Encodings and surrounding texts, to hide a secret or something similar.
 WRAPPINGS: tuple[Callable[[bytes], bytes], ...] = (
     bytes,
@@ -379,9 +344,7 @@ WRAPPINGS: tuple[Callable[[bytes], bytes], ...] = (
     lambda content: json.dumps(content.decode("latin-1")).encode(),
     lambda content: quote(content).encode(),
     lambda content: content.replace(b"E", b"&#0000000069;").replace(b"&", b"&amp;"),
-    lambda content: b"\x1b[31m" + content[:7] + b"\x1b[0m" + content[7:],
 )
-NUMBER = "73519264817305926"
 KERNELS = st.one_of(
     st.sampled_from([CANARY, USER_TOKEN, APP_SECRET, f"1234567890123456|{'a1B' * 9}"]),
     st.sampled_from([CANARY[1:], USER_TOKEN[:20], APP_SECRET[1:], "nothing at all", ""]),
@@ -396,7 +359,6 @@ AROUND = st.one_of(
             b"&#",
             b"A" * 40,
             b"\n\n",
-            b"\x1b[1",
             b"'",
             b"12345678|",
         ]
@@ -409,7 +371,7 @@ AROUND = st.one_of(
 def hidings(draw: st.DrawFn) -> bytes:
     """Draw a text that hides a secret, or something similar, in several layers."""
     content = draw(KERNELS)
-    for _ in range(draw(st.integers(0, 4))):
+    for _ in range(draw(st.integers(0, 3))):
         content = draw(AROUND) + draw(st.sampled_from(WRAPPINGS))(content) + draw(AROUND)
     return content
 
@@ -420,39 +382,10 @@ def test_the_gate_agrees_with_the_plain_one(content: bytes, bare_hex: bool) -> N
 
     redactor = Redactor([Secret(CANARY)])
 
-    found = search_with(redactor, bare_hex=bare_hex).before_leak(content)
+    text = content.decode("latin-1")
+    found = search_with(redactor, bare_hex=bare_hex).before_leak(text)
 
-    assert found == before_leak(content, redactor, bare_hex=bare_hex)
-
-
-@st.composite
-def documents(draw: st.DrawFn) -> bytes:
-    """Draw one or more JSON documents whose keys, values and numbers may hide a secret."""
-    text = hidings().map(lambda content: content.decode("latin-1"))
-    part = st.sampled_from([CANARY[:9], CANARY[9:], APP_SECRET[:5], "fb-01-log-in", ""])
-    number = st.integers() | st.sampled_from([int(NUMBER), float("nan")])
-    items = st.recursive(
-        text | part | number | st.none(),
-        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(text | part, inner, max_size=3),
-        max_leaves=6,
-    )
-    indent = draw(st.sampled_from([None, 1]))
-    lines = [json.dumps(item, indent=indent) for item in draw(st.lists(items, max_size=3))]
-    return draw(st.sampled_from(["\n", " "])).join(lines).encode()
-
-
-@given(content=documents(), bare_hex=st.booleans())
-def test_json_that_is_read_once_hides_nothing(content: bytes, bare_hex: bool) -> None:
-    """What the search in the whole text of a JSON file finds, the gate finds."""
-
-    redactor = Redactor([Secret(CANARY), Secret(NUMBER)])
-    plain, search = (search_with(redactor, bare_hex=bare_hex) for _ in range(2))
-    found = plain.before_leak(content)
-    if found is None:
-        found = plain.before_leak_across_strings(content)
-    search.before_leak_in_file(b'["fb-01-log-in", {"a": "nothing"}]')
-
-    assert search.before_leak_in_file(content) == found
+    assert found == before_leak(text, redactor, bare_hex=bare_hex)
 
 
 def repeated(unit: bytes) -> Callable[[int], bytes]:
@@ -461,7 +394,7 @@ def repeated(unit: bytes) -> Callable[[int], bytes]:
 
 def wrapped(size: int) -> bytes:
     content = bytes(number * 37 % 251 for number in range(size // 3))
-    for _ in range(3):
+    for _ in range(2):
         content = base64.b64encode(content)
     return content[:size]
 
@@ -485,7 +418,7 @@ HARD: dict[str, Callable[[int], bytes]] = {
     "words of base64": lambda size: b" ".join(
         base64.b64encode(b"%018d" % number) for number in range(size // 25)
     ),
-    "base64 in base64 in base64": wrapped,
+    "base64 in base64": wrapped,
     "escapes of URLs": repeated(b"%25"),
     "references": repeated(b"&amp;amp;"),
     "ampersands": repeated(b"&"),
@@ -496,8 +429,6 @@ HARD: dict[str, Callable[[int], bytes]] = {
     "folded lines": repeated(b"A\r\n"),
     "brackets": repeated(b"["),
     "lines of JSON": repeated(b'["abcdef"]\n'),
-    "a colour without an end": lambda size: b"\x1b[" + b"1" * size,
-    "colours": repeated(b"\x1b[1"),
     "zeroes": repeated(b"\0"),
     "steps": repeated(b"fb-01-a"),
 }
