@@ -82,9 +82,9 @@ class StatementError(SettingsError):
 
 
 class FleetFileError(SettingsError):
-    """The file of tenants has mistakes, each with its line; nothing was done."""
+    """The file of tenants has mistakes, each with its table and key; nothing was done."""
 
-    next_step = "Correct these lines and run again; nothing was done."
+    next_step = "Correct these values and run again; nothing was done."
 
     def __init__(self, message: str, mistakes: Sequence[str] = ()) -> None:
         super().__init__(message)

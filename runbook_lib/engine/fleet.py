@@ -486,8 +486,8 @@ def _jobs(
         values = known_values(tenant.procedure, _earlier(evidence, tenant), settings)
         lacking = [item.name for item in inputs if item.required and not values.get(item.name)]
         if lacking:
-            mistake = f"the tenant {tenant.tenant} has no {' and no '.join(lacking)}."
-            mistakes.append(f"line {tenant.line}: {mistake}")
+            missing = " and no ".join(lacking)
+            mistakes.append(f"{tenant.place}: the tenant {tenant.tenant} has no {missing}.")
         jobs.append(Job(tenant, values, mine, settings.values))
     if mistakes:
         msg = f"The file of tenants {request.file} lacks values."

@@ -115,7 +115,7 @@ def test_a_bar_on_a_terminal_shows_failures_as_they_come(monkeypatch: pytest.Mon
 
 
 def test_every_mistake_is_a_line_and_nothing_is_written() -> None:
-    """All mistakes are listed with their lines, exit code 2, and nothing is written or shown."""
+    """All mistakes are listed with table and key, exit code 2, and nothing is written or shown."""
 
     result = fleet(
         text=f'{TENANTS}app_id = "x"\nsecrets.app_secret = "{APP_SECRET}"\na\\u001b = 1'.replace(
@@ -126,9 +126,9 @@ def test_every_mistake_is_a_line_and_nothing_is_written() -> None:
     assert result.exit_code == 2
     lines = result.stderr.splitlines()
     assert [line.partition(":")[0] for line in lines] == [
-        "line 10",
-        "line 11",
-        "line 12",
+        "[[tenant]] 3",
+        "[[tenant]] 3, a key",
+        "[[tenant]] 3, secrets, app_secret",
         "runbook",
         "Next",
     ]

@@ -470,12 +470,12 @@ def test_a_choice_of_nothing_is_refused(
 
 
 def test_a_missing_value_is_named_with_its_line(processes: Processes) -> None:
-    """A tenant without a required value is refused by the line of its table."""
+    """A tenant without a required value is refused by its table."""
 
     with pytest.raises(FleetFileError) as caught:
         fleet(table("a"), '[[tenant]]\ntenant = "b"\n')
 
-    assert caught.value.mistakes == ["line 6: the tenant b has no service_domain."]
+    assert caught.value.mistakes == ["[[tenant]] 2: the tenant b has no service_domain."]
 
 
 def test_spending_is_counted_over_the_tenants(processes: Processes) -> None:
