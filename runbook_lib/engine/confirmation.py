@@ -77,7 +77,8 @@ def prepare(
     `link` the SHA-256 of a second person's link.
     Raises `SettingsError` for an unknown step or tenant, an unusable name, note, answer or
     day, a step where nothing is left to confirm, if a second person must confirm what
-    this one did, and for a No without a reason or to nobody.
+    this one did, and for a No without a reason or to nobody. Raises `ChainError` for a
+    journal that lacks a bundle.
     """
     name = step.strip()
     numbers = {number: step_id for step_id, number in procedure.numbers.items()}
@@ -95,6 +96,7 @@ def prepare(
     run = open_known(procedure, tenant=tenant, evidence=evidence, env_file=env_file)
     if not run.journal.path.exists():
         raise SettingsError(unknown_tenant(run.tenant, evidence), next_step=_NOTHING)
+    run.require_whole_journal()
     state = run.whole_state.steps[step_id]
     _require_open(state, by)
     at, named = timestamp(run.clock()), f"Step {state.step.id}"

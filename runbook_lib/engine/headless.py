@@ -31,7 +31,7 @@ from runbook_lib.engine.notebooks import build, notebook_name
 from runbook_lib.engine.run import Run, open_run
 from runbook_lib.errors import EvidenceError
 from runbook_lib.evidence.bundle import Seal, Sealed, draft, resource, seal
-from runbook_lib.evidence.chain import check_restored, remove_drafts
+from runbook_lib.evidence.chain import remove_drafts
 from runbook_lib.evidence.fleet_record import FleetRun
 from runbook_lib.evidence.signing.keys import SigningKey, key_from_settings
 from runbook_lib.evidence.signing.timestamps import request_timestamp
@@ -119,7 +119,7 @@ def run_tenant(request: RunRequest, listener: RunListener | None = None) -> RunR
     key = key_from_settings(run.settings, is_sandbox=run.is_sandbox)
     home, seconds = run.journal.path.parent, int(str(run.values["queue_seconds"]))
     with run_lock(home, seconds=seconds, on_wait=listener.on_wait):
-        _begin(run, words, key, request)
+        _begin(run, words, request)
         listener.on_start(run)
         result = _perform(run, key, request, listener)
     listener.on_sealed(result)
@@ -159,15 +159,13 @@ def _opened(request: RunRequest) -> tuple[Run, list[Remark]]:
     return run, [word for word, subject in named if subject and is_about(subject, values)]
 
 
-def _begin(run: Run, words: list[Remark], key: SigningKey, request: RunRequest) -> None:
+def _begin(run: Run, words: list[Remark], request: RunRequest) -> None:
     """Write the beginning of the run, and the attestations; raises `OtherAppError`."""
     home = run.journal.path.parent
     remove_drafts(home)
     if request.key is not None and read_key(home) not in (None, request.key):
         raise OtherAppError
     run.require_startable()
-    # NOTE: a run that could not be sealed in the end must not begin: its lines would be lost.
-    check_restored(run.history_reader, key)
     run.start()
     run.say(words)
 

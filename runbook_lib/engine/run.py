@@ -243,7 +243,7 @@ class Run(KnownRun):
         Write the beginning of this run, unless another process did.
 
         Raises `SettingsError` if the tenant's earlier runs were practice and this
-        one is not, or vice versa.
+        one is not, or vice versa; and like `require_whole_journal`.
         """
         history = self.history
         _refuse_mixing(history, self.tenant, is_practice=self.is_sandbox)
@@ -251,6 +251,7 @@ class Run(KnownRun):
         if begun is not None and begun.started:
             self._join(history)
             return
+        self.require_whole_journal()
         self.key = keep_key(self.journal.path.parent, self.key)
         values = self.values
         started = RunStarted(
@@ -272,6 +273,12 @@ class Run(KnownRun):
             environment=_environment(),
         )
         self._write(EventType.RUN_STARTED, started)
+
+    def require_whole_journal(self) -> None:
+        """Raise `ChainError` if an older journal was put back: nothing could be sealed after it."""
+        from runbook_lib.evidence.chain import check_restored  # noqa: PLC0415  (loads signing)
+
+        check_restored(self._reader)
 
     def _join(self, history: History) -> None:
         """Record values that differ from those on record: attestations are bound to them."""

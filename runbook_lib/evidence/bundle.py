@@ -161,7 +161,7 @@ def seal(
     if the authority refuses.
     """
     keys = keys_beside(reader.journal.path.parent)
-    with chain_end(reader, seal_with.key) as end:
+    with chain_end(reader) as end:
         record = write_record(folder, state, reader, end.after)
         content = _files(folder)
         remote_words = RemoteWords([folder / name for name in (JOURNAL_NAME, CARRIED_NAME)])

@@ -10,13 +10,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
-from msgspec import ValidationError, convert
 
 from runbook_lib.config.workspace import keys_beside
 from runbook_lib.core.files import (
@@ -28,13 +27,12 @@ from runbook_lib.core.files import (
     sync_folder,
 )
 from runbook_lib.core.index import Index
-from runbook_lib.core.journal import BEFORE_THE_FIRST, JOURNAL_NAME, Ref, read_lines
+from runbook_lib.core.journal import BEFORE_THE_FIRST, JOURNAL_NAME, Ref
 from runbook_lib.core.model import BundleSealed, EventType, JournalEnd
 from runbook_lib.core.scratch import DRAFT_PREFIX
 from runbook_lib.core.state import HistoryReader, open_history
 from runbook_lib.errors import ChainError, EvidenceError, FormError, JournalError
-from runbook_lib.evidence.record import LinesRecord
-from runbook_lib.evidence.signing.keys import WHY_LESS, SigningKey, exported_keys
+from runbook_lib.evidence.signing.keys import WHY_LESS, exported_keys
 from runbook_lib.evidence.signing.statement import (
     LARGEST_ENVELOPE,
     TEST_RESULT,
@@ -46,7 +44,7 @@ from runbook_lib.evidence.signing.statement import (
 )
 
 if TYPE_CHECKING:
-    from securesystemslib.signer import SSlibKey
+    pass
 
 
 STATEMENT_NAME = "statement.dsse.json"
@@ -86,35 +84,17 @@ class ChainEnd:
     after: Ref
 
 
-@dataclass(frozen=True, slots=True)
-class _Unannounced:
-    """
-    A bundle without a line in the journal; `previous` is the statement before its own.
-
-    It is not known yet where its last line ends in the journal.
-    """
-
-    sealed: SealedBundle
-    previous: str
-
-
 @contextmanager
-def chain_end(reader: HistoryReader, key: SigningKey) -> Iterator[ChainEnd]:
+def chain_end(reader: HistoryReader) -> Iterator[ChainEnd]:
     """
     Yield the place of the next bundle, with sealing locked for other processes.
 
-    An interrupted sealing is finished first, and bundles that a restored
-    journal lacks are announced again. Raises `ChainError` if it lacks lines of
-    a bundle (see `check_restored`), `JournalError` if another process keeps the
-    lock for two minutes.
+    An interrupted sealing is finished first. Raises `JournalError` if another
+    process keeps the lock for two minutes.
     """
     folder = reader.journal.path.parent
     with sealing(folder):
         name_announced(folder, sealed_bundles(reader.read().index))
-        for forgotten in _forgotten(reader, key):
-            reader.journal.append(
-                EventType.BUNDLE_SEALED, forgotten.data(), run_id=forgotten.run_id
-            )
         announced = sealed_bundles(reader.read().index)
         known = {bundle.run_id for bundle in announced}
         for left in folder.glob(f"{SEALED_PREFIX}*"):
@@ -125,16 +105,21 @@ def chain_end(reader: HistoryReader, key: SigningKey) -> Iterator[ChainEnd]:
         yield ChainEnd(Link(last.sequence + 1, last.bundle, last.statement), last.last)
 
 
-def check_restored(reader: HistoryReader, key: SigningKey) -> None:
+def check_restored(reader: HistoryReader) -> None:
     """
-    Raise `ChainError` if nothing could be sealed after the bundles beside a journal.
+    Raise `ChainError` if the journal does not announce a bundle beside it.
 
-    That happens after an older journal was restored: it lacks lines that a
-    bundle copied, so the chain could not be verified any more. If the journal
-    announces every bundle, no signature is checked. A journal that was rebuilt may
+    An older journal was put back, so the chain could not be verified any more. If
+    every bundle is announced, no signature is checked. A journal that was rebuilt may
     withhold what the bundles beside it withhold, and nothing else.
     """
-    _forgotten(reader, key)
+    home = reader.journal.path.parent
+    # NOTE: a bundle is announced before it has its name, so names are read before the journal.
+    statements = statements_in(home)
+    announced = sealed_bundles(reader.read().index)
+    names = {bundle.bundle for bundle in announced}
+    if unknown := [path for path in statements if path.parent.name not in names]:
+        _refuse_unannounced(unknown, {bundle.statement for bundle in announced}, home)
     left = {reader.journal.line(ref): ref.seq for ref in reader.read().index.withheld}
     for statement in statements_in(reader.journal.path.parent) if left else ():
         with suppress(OSError), open_plain(statement.with_name(JOURNAL_NAME)) as lines:
@@ -143,6 +128,39 @@ def check_restored(reader: HistoryReader, key: SigningKey) -> None:
     if left:
         msg = f"It withholds line {min(left.values())}; no bundle here does."
         advice = "Stop. Keep the file, and restore the journal from a backup or the bundles."
+        raise ChainError(msg, file=JOURNAL_NAME, next_step=advice)
+
+
+def _refuse_unannounced(statements: list[Path], announced: set[str], home: Path) -> None:
+    """
+    Raise `ChainError` if one of `statements` is of this tenant, and no copy of an announced one.
+
+    NOTE: a verifier decides whether to trust these keys. Here they only show that nobody made up
+    a statement to stop this tenant's runs; the verifier also reports what cannot be read.
+    """
+    keys = exported_keys(keys_beside(home))
+    tenant, connector = home.parts[-2:]
+    for path in statements:
+        try:
+            content = read_plain(path, LARGEST_ENVELOPE)
+            signed = open_envelope(content, keys, TEST_RESULT)
+            read_link(signed)
+            check_run_form(signed)
+            run = signed.predicate["runbook_run"]
+            is_own = (run["tenant"], run["procedure"]["id"]) == (tenant, connector)
+        except FormError as error:
+            raise error.of(f"{path.parent.name}/{path.name}") from None
+        except (EvidenceError, KeyError, TypeError, OSError):
+            continue
+        if not is_own or path.parent.is_symlink() or digest(content) in announced:
+            continue
+        msg = f"It does not announce {path.parent.name}: an older journal replaced it."
+        advice = (
+            f"Stop. Complete it from the bundles: `runbook journal --tenant {tenant} "
+            f"--connector {connector} --evidence {quote(str(home.parents[1]))} "
+            f"--trusted-keys {quote(str(keys_beside(home)))}`; then run again. A bundle that is "
+            f"not used there belongs elsewhere: move its folder away, and keep it. {WHY_LESS}"
+        )
         raise ChainError(msg, file=JOURNAL_NAME, next_step=advice)
 
 
@@ -232,97 +250,6 @@ def sealing(folder: Path) -> Iterator[None]:
 
 def _last(sealed: list[SealedBundle]) -> SealedBundle:
     return next(reversed(sealed), SealedBundle("", "", 0, ""))
-
-
-def _forgotten(reader: HistoryReader, key: SigningKey) -> list[SealedBundle]:
-    """
-    Return the bundles that the journal must announce again, oldest first.
-
-    Raises `ChainError` for one that does not follow, or whose lines the journal
-    lacks.
-    """
-    journal = reader.journal.path
-    # NOTE: a bundle is announced before it has its name, so names are read before the journal.
-    statements = statements_in(journal.parent)
-    announced = sealed_bundles(reader.read().index)
-    left = _unannounced(statements, announced, key)
-    numbers = {bundle.sealed.last.seq for bundle in left}
-    read = read_lines(journal) if numbers else ()
-    lines = {line.ref.seq: line.ref for line in read if line.ref.seq in numbers}
-    forgotten: list[SealedBundle] = []
-    last = _last(announced)
-    while following := next((bundle for bundle in left if _follows(bundle, last, lines)), None):
-        left.remove(following)
-        last = replace(following.sealed, last=lines[following.sealed.last.seq])
-        forgotten.append(last)
-    if left:
-        _refuse(max(left, key=lambda bundle: bundle.sealed.sequence).sealed, last, journal)
-    return forgotten
-
-
-def _unannounced(
-    statements: list[Path], announced: list[SealedBundle], key: SigningKey
-) -> list[_Unannounced]:
-    """Return this tenant's bundles in `statements` that are not announced."""
-    names = {bundle.bundle for bundle in announced}
-    beside = [path for path in statements if path.parent.name not in names]
-    if not beside:
-        return []
-    folder = beside[0].parent.parent
-    # NOTE: a verifier decides whether to trust these keys. Here they only show that nobody made up
-    # a statement to stop this tenant's runs.
-    keys = {**exported_keys(keys_beside(folder)), key.key_id: key.public}
-    known = {bundle.statement for bundle in announced}
-    read = (_read_unannounced(path, keys, folder) for path in beside)
-    return [bundle for bundle in read if bundle and bundle.sealed.statement not in known]
-
-
-def _read_unannounced(path: Path, keys: dict[str, SSlibKey], home: Path) -> _Unannounced | None:
-    if path.parent.is_symlink():
-        return None
-    try:
-        content = read_plain(path, LARGEST_ENVELOPE)
-        signed = open_envelope(content, keys, TEST_RESULT)
-        link = read_link(signed)
-        check_run_form(signed)
-        run = signed.predicate["runbook_run"]
-        part = convert(run["journal"], LinesRecord)
-        run_id = str(run["run_id"])
-        owner = (run["tenant"], run["procedure"]["id"])
-    except FormError as error:
-        raise error.of(f"{path.parent.name}/{path.name}") from None
-    except (EvidenceError, ValidationError, KeyError, TypeError, ValueError, OSError):
-        # NOTE: a verifier reports what cannot be read; it does not prevent sealing.
-        return None
-    last = Ref(part.lines, part.head, 0, 0)
-    sealed = SealedBundle(run_id, path.parent.name, link.sequence, digest(content), last)
-    return _Unannounced(sealed, link.sha256) if owner == home.parts[-2:] else None
-
-
-def _follows(bundle: _Unannounced, last: SealedBundle, lines: dict[int, Ref]) -> bool:
-    is_next = (bundle.sealed.sequence, bundle.previous) == (last.sequence + 1, last.statement)
-    copied = lines.get(bundle.sealed.last.seq)
-    return is_next and copied is not None and copied.digest == bundle.sealed.last.digest
-
-
-def _refuse(left: SealedBundle, last: SealedBundle, journal: Path) -> NoReturn:
-    called = f"number {left.sequence} of the chain ({left.bundle})"
-    if left.sequence <= last.sequence:
-        msg = f"It does not announce {called}: another bundle has that number."
-        advice = (
-            f"Stop. Move the folder {journal.parent / left.bundle} to another place and keep it, "
-            "then run again; `runbook verify` shows more."
-        )
-    else:
-        msg = f"It lacks lines that {called} copied from it: an older journal replaced it."
-        tenant, connector = journal.parent.parts[-2:]
-        advice = (
-            f"Stop. Complete it from the bundles: `runbook journal --tenant {tenant} "
-            f"--connector {connector} --evidence {quote(str(journal.parents[2]))} "
-            f"--trusted-keys {quote(str(keys_beside(journal.parent)))}`; then run again. "
-            f"{WHY_LESS}"
-        )
-    raise ChainError(msg, file=journal.name, next_step=advice)
 
 
 def name_announced(folder: Path, sealed: list[SealedBundle]) -> None:

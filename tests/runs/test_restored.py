@@ -17,7 +17,9 @@ TENANT = f"sandbox-{SCENARIO}"
 
 
 def test_a_restored_older_journal_is_refused(practice_run: PractiseOnce, tmp_path: Path) -> None:
-    """A run refuses an older journal; the command in the message restores the missing lines."""
+    """
+    Nothing is written to an older journal; the command in the message restores the missing lines.
+    """
 
     first = practice_run(SCENARIO)
     evidence = first.copy_evidence(tmp_path / "evidence")
@@ -33,8 +35,11 @@ def test_a_restored_older_journal_is_refused(practice_run: PractiseOnce, tmp_pat
     journal.write_bytes(backup)
 
     refused = run()
-    assert refused.returncode == 4, refused.stderr
-    assert "an older journal replaced it" in refused.stderr
+    confirm = ("confirm", "fb-12-submit-review", "--by", "Ada", "--yes", "--tenant", TENANT)
+    confirmed = runbook(*confirm, "--evidence", str(evidence), env=first.environment)
+    assert [refused.returncode, confirmed.returncode] == [4, 4]
+    for result in (refused, confirmed):
+        assert "an older journal replaced it" in result.stderr, result.stderr
     assert journal.read_bytes() == backup
     assert len(list(journal.parent.glob("2*"))) == 2
 

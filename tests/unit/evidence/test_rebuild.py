@@ -9,6 +9,7 @@ import pytest
 
 from runbook_lib.core.fingerprints import read_key
 from runbook_lib.core.journal import Journal
+from runbook_lib.core.model import StepStarted
 from runbook_lib.core.state import HistoryReader
 from runbook_lib.errors import ChainError, ContentError, SettingsError
 from runbook_lib.evidence import rebuild
@@ -105,7 +106,8 @@ def test_a_different_journal_is_never_overwritten(home: Path, tmp_path: Path, tr
 
     journal = home / "journal.jsonl"
     journal.write_bytes(copied(*bundles(home)[:1]))
-    ended_run(tmp_path, "00000004")
+    for _ in range(30):
+        Journal(journal).append("step.started", StepStarted(), run_id="00000004", step="fb-01-a")
     before = journal.read_bytes()
 
     with pytest.raises(ChainError, match=r"Line \d+ differs from the one that 2026\S+") as caught:

@@ -425,7 +425,7 @@ def test_no_run_begins_with_a_journal_that_hides_a_persons_withdrawal(
     run = ended_run(tmp_path / "evidence")
     run.say([withdrawn("fb-02-attested", at=AT)])
     seal_run(run, key)
-    check_restored(HistoryReader(run.journal), key)
+    check_restored(HistoryReader(run.journal))
     lines = run.journal.path.read_bytes().splitlines(keepends=True)
     number = next(n for n, line in enumerate(lines) if b'"type":"step.withdrawn"' in line)
     fields = json.loads(lines[number])
@@ -436,7 +436,7 @@ def test_no_run_begins_with_a_journal_that_hides_a_persons_withdrawal(
     run.journal.path.write_bytes(b"".join(lines))
 
     with pytest.raises(ChainError, match=f"withholds line {number + 1}"):
-        check_restored(HistoryReader(run.journal), key)
+        check_restored(HistoryReader(run.journal))
 
 
 def test_a_carried_line_excuses_none_that_its_bundle_shows(

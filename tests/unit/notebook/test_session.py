@@ -16,9 +16,11 @@ from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.fingerprints import FingerprintKey
 from runbook_lib.core.journal import Journal
 from runbook_lib.core.model import Outcome, RunOutcome
+from runbook_lib.core.state import HistoryReader
 from runbook_lib.engine.practice import practice
 from runbook_lib.engine.run import Run
-from runbook_lib.errors import SettingsError, StepFailedError, UnknownStepError
+from runbook_lib.errors import ChainError, SettingsError, StepFailedError, UnknownStepError
+from runbook_lib.evidence import chain
 from runbook_lib.notebook import open_run
 from runbook_lib.notebook.rendering import STEP_MIME, SUMMARY_MIME
 from runbook_lib.notebook.session import HeadlessRun, InteractiveRun, detected_mode
@@ -211,6 +213,23 @@ def test_an_invalid_parameter_is_refused_before_anything_is_written(
 
     assert APP_SECRET not in str(caught.value)
     assert not (folder / "evidence").exists()
+
+
+@pytest.mark.parametrize("mode", ["headless", "interactive"])
+def test_an_older_journal_gets_no_line(
+    mode: str, namespace: Namespace, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a journal that lacks a bundle no run begins, in a walkthrough neither."""
+
+    def refuse(reader: HistoryReader) -> None:
+        raise ChainError(f"{reader.journal.path.name} lacks a bundle.")
+
+    monkeypatch.setattr(chain, "check_restored", refuse)
+
+    with pytest.raises(ChainError, match=r"journal\.jsonl lacks a bundle"):
+        opened(namespace, mode=mode)
+
+    assert not journal(folder).path.exists()
 
 
 def test_jupyters_own_variables_are_no_parameters(namespace: Namespace) -> None:
