@@ -13,8 +13,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from facebook_cyclr_sandbox.cyclr.account_settings import settings_of
-from facebook_cyclr_sandbox.cyclr.lenient_json import read_json
 from facebook_cyclr_sandbox.cyclr.shapes import (
     CyclrError,
     account_connector_shape,
@@ -73,8 +71,8 @@ class ApiCall:
         if not form and not self.request.body.strip():
             return {}
         try:
-            document = read_json(self.request.body.decode("utf-8-sig"))
-        except ValueError:
+            document = json.loads(self.request.body.decode("utf-8-sig"))
+        except (ValueError, RecursionError):
             document = dict(form) if form else None
         if not isinstance(document, dict):
             raise CyclrError(400, "The request is invalid.")
@@ -121,8 +119,6 @@ def _paged(
 ) -> Reply:
     size = _number(call.request.query, "pageSize", 50, most=1_000)
     number = _number(call.request.query, "page", 1, most=1_000_000)
-    if call.request.query.get("sortOrderAsc", "true").lower() == "false":
-        items = items[::-1]
     rows = [shape(item) for item in items[(number - 1) * size : number * size]]
     pages = max(1, math.ceil(len(items) / size))
     return json_reply(rows, headers=(("Total-Pages", str(pages)),))
@@ -166,7 +162,6 @@ def create_account(call: ApiCall) -> Reply:
         call.world.now(),
         description=_text(document, "Description"),
         timezone=_text(document, "Timezone") or "Europe/London",
-        settings=settings_of(document),
     )
     accounts[account_id] = account
     return json_reply(account_shape(account))
@@ -191,30 +186,6 @@ def show_account(call: ApiCall, account_id: str) -> Reply:
     return json_reply(account_shape(_account(call, account_id)))
 
 
-@api_router.route("PUT", "/v1.0/accounts/{account_id}")
-def change_account(call: ApiCall, account_id: str) -> Reply:
-    """Change an account's name, description and time zone."""
-    account = _account(call, account_id)
-    document = call.document()
-    account.settings = settings_of(document, account.settings)
-    account.name = _text(document, "Name") or account.name
-    account.description = _text(document, "Description") or account.description
-    account.timezone = _text(document, "Timezone") or account.timezone
-    return json_reply(account_shape(account))
-
-
-@api_router.route("DELETE", "/v1.0/accounts/{account_id}")
-@unknown("cyclr §3", "the body of a successful DELETE: empty")
-def delete_account(call: ApiCall, account_id: str) -> Reply:
-    """Delete an account and what is installed in it."""
-    account = _account(call, account_id)
-    cyclr = call.world.cyclr
-    del cyclr.accounts[account.id]
-    for installed in cyclr.installed_in(account.id):
-        cyclr.remove(installed)
-    return json_reply(None)
-
-
 @api_router.route("POST", "/v1.0/accounts/{account_id}/signintoken")
 @verbatim("cyclr §4", "signintoken: unknown user is created; single use; 5 minutes", "cyclr/docs")
 @unknown("cyclr §4", "signintoken without a Username: 400, this Message")
@@ -237,75 +208,32 @@ def issue_sign_in_token(world: World, account: Account, username: str) -> SignIn
     return token
 
 
-# --- connectors of the library ---------------------------------------------------------------
-def _find_connectors(world: World, name: str, version: str = "") -> list[LibraryConnector]:
-    return [
-        connector
-        for connector in world.cyclr.library.values()
-        if connector.name.lower() == name.lower() and (not version or connector.version == version)
-    ]
-
-
 @api_router.route("GET", "/v1.0/connectors")
-@verbatim("cyclr §3", "GET /connectors: query, category, paging; account header needed", "client")
+@verbatim("cyclr §3", "GET /connectors: query, paging; account header needed", "client")
 @inferred("cyclr §3", "query matches a part of the name, whatever its case")
 def list_connectors(call: ApiCall) -> Reply:
     """List the connectors of the library."""
     account = call.in_account
     query = call.request.query.get("query", "").lower()
-    category = call.request.query.get("category", "").lower()
     connectors = [
         connector
         for connector in call.world.cyclr.library.values()
-        if query in connector.name.lower()
-        and category in ("", connector.category.lower())
-        and account
+        if query in connector.name.lower() and account
     ]
     return _paged(call, sorted(connectors, key=lambda connector: connector.name), connector_shape)
 
 
-@api_router.route("GET", "/v1.0/connectors/{which}")
-@verbatim("cyclr §3", "/connectors/{id} gives an object, /connectors/{name} an array", "test suite")
-@unknown("cyclr §3", "an unknown connector name: an empty array; an unknown id: 404")
-def show_connector(call: ApiCall, which: str) -> Reply:
-    """Show a connector by ID, or all versions of it by name."""
-    _ = call.in_account
-    if which.isdecimal():
-        return json_reply(connector_shape(_connector(call, which)))
-    return json_reply(
-        [connector_shape(connector) for connector in _find_connectors(call.world, which)]
-    )
-
-
 @api_router.route("GET", "/v1.0/connectors/{which}/methods")
-@api_router.route("GET", "/v1.0/connectors/{which}/{version}/methods")
-def list_methods(call: ApiCall, which: str, version: str = "") -> Reply:
+@unknown("cyclr §3", "an unknown connector id: 404, this Message")
+def list_methods(call: ApiCall, which: str) -> Reply:
     """List a connector's methods."""
     _ = call.in_account
-    query = call.request.query.get("query", "").lower()
-    category = call.request.query.get("category", "").lower()
-    methods = [
-        method_shape(method)
-        for method in _connector(call, which, version).methods
-        if query in method.name.lower() and category in ("", method.category.lower())
-    ]
-    return json_reply(methods)
+    return json_reply([method_shape(method) for method in _connector(call, which).methods])
 
 
-@api_router.route("GET", "/v1.0/connectors/{which}/{version}")
-def show_connector_version(call: ApiCall, which: str, version: str) -> Reply:
-    """Show one version of a connector, as an array."""
-    _ = call.in_account
-    return json_reply(
-        [connector_shape(connector) for connector in _find_connectors(call.world, which, version)]
-    )
-
-
-def _connector(call: ApiCall, which: str, version: str = "") -> LibraryConnector:
-    if which.isdecimal() and len(which) < 10:
-        connector = call.world.cyclr.library.get(int(which))
-    else:
-        connector = next(iter(_find_connectors(call.world, which, version)), None)
+def _connector(call: ApiCall, which: str) -> LibraryConnector:
+    number = int(which) if which.isdecimal() and len(which) < 10 else 0
+    connector = call.world.cyclr.library.get(number)
     if connector is None:
         raise CyclrError(404, "Connector not found.")
     return connector
@@ -313,14 +241,13 @@ def _connector(call: ApiCall, which: str, version: str = "") -> LibraryConnector
 
 # --- installing ------------------------------------------------------------------------------
 @api_router.route("POST", "/v1.0/connectors/{which}/install")
-@api_router.route("POST", "/v1.0/connectors/{which}/{version}/install")
 @verbatim("cyclr §3", "install: 200 AccountConnector; Messages for drafts and properties", "docs")
 @unknown("cyclr §3", "install with no or a null body: 400 (a disabled test notes 500)")
 @verbatim("cyclr §3", "install: `Account connector name … is in use.` (status unseen)", "client")
-def install_connector(call: ApiCall, which: str, version: str = "") -> Reply:
+def install_connector(call: ApiCall, which: str) -> Reply:
     """Install a connector of the library in the account."""
     account = call.in_account
-    connector = _connector(call, which, version)
+    connector = _connector(call, which)
     document = call.document()
     if not call.request.body.strip():
         raise CyclrError(400, "The request is invalid.")
@@ -331,10 +258,8 @@ def install_connector(call: ApiCall, which: str, version: str = "") -> Reply:
     if any(installed.name == name for installed in call.world.cyclr.installed_in(account.id)):
         raise CyclrError(400, f"Account connector name {name} is in use.")
     installed = install(call.world, account.id, connector, name)
-    installed.description = _text(document, "Description")
     installed.properties = properties
-    _set_auth_value(installed, document.get("AuthValue"))
-    return _shown(call, installed)
+    return json_reply(_shape(call.world, installed))
 
 
 def install(
@@ -370,13 +295,6 @@ def _properties(world: World, connector: LibraryConnector, rows: Any) -> list[Pr
     return properties
 
 
-@inferred("cyclr §4", "an AuthValue set by API authenticates at once, `{}` does not", "cyclr/docs")
-def _set_auth_value(installed: AccountConnector, value: object) -> None:
-    if isinstance(value, str) and value:
-        installed.auth_value = value
-        installed.authenticated = installed.authenticated or value != "{}"
-
-
 # --- installed connectors --------------------------------------------------------------------
 def _find(call: ApiCall, number: str) -> AccountConnector:
     account = call.in_account
@@ -386,10 +304,6 @@ def _find(call: ApiCall, number: str) -> AccountConnector:
     if installed is None or installed.account_id != account.id:
         raise CyclrError(404, "Account connector not found.")
     return installed
-
-
-def _shown(call: ApiCall, installed: AccountConnector) -> Reply:
-    return json_reply(_shape(call.world, installed))
 
 
 def _shape(world: World, installed: AccountConnector) -> dict[str, Any]:
@@ -403,46 +317,9 @@ def list_installed(call: ApiCall) -> Reply:
     return _paged(call, installed, lambda connector: _shape(call.world, connector))
 
 
-@api_router.route("GET", "/v1.0/account/connectors/{number}")
-@verbatim("cyclr §3", "an unknown account connector: 404 (its Message is unknown)", "test suite")
-def show_installed(call: ApiCall, number: str) -> Reply:
-    """Show an installed connector."""
-    return _shown(call, _find(call, number))
-
-
-@api_router.route("PUT", "/v1.0/account/connectors/{number}")
-def change_installed(call: ApiCall, number: str) -> Reply:
-    """Set an installed connector's AuthValue or description."""
-    installed = _find(call, number)
-    document = call.document()
-    installed.description = _text(document, "Description") or installed.description
-    installed.name = _text(document, "Name") or installed.name
-    _set_auth_value(installed, document.get("AuthValue"))
-    return _shown(call, installed)
-
-
-@api_router.route("PUT", "/v1.0/account/connectors/{number}/deauthenticate")
-@verbatim("cyclr §3", "Connector 'X' successfully de-authenticated.", "test suite")
-def deauthenticate(call: ApiCall, number: str) -> Reply:
-    """Delete what the OAuth flow stored."""
-    installed = _find(call, number)
-    installed.authenticated = False
-    installed.access_token = ""
-    installed.auth_value = None
-    return json_reply({"Message": f"Connector '{installed.name}' successfully de-authenticated."})
-
-
-@api_router.route("DELETE", "/v1.0/account/connectors/{number}")
-def delete_installed(call: ApiCall, number: str) -> Reply:
-    """Remove an installed connector."""
-    call.world.cyclr.remove(_find(call, number))
-    return json_reply(None)
-
-
 # --- methods: Cyclr calls Facebook with the token that it holds ------------------------------
-@api_router.route("GET POST", "/v1.0/account/connectors/{number}/methods/{unique_id}")
-@api_router.route("GET POST", "/v1.0/account/connectors/{number}/test/{unique_id}")
-@verbatim("cyclr §3", "403 Unknown client IP Address on /methods and /test", "IP restriction page")
+@api_router.route("POST", "/v1.0/account/connectors/{number}/methods/{unique_id}")
+@verbatim("cyclr §3", "403 Unknown client IP Address on /methods", "IP restriction page")
 def call_method(call: ApiCall, number: str, unique_id: str) -> Reply:
     """Run a method of an installed connector."""
     if call.world.cyclr.address_is_blocked:
@@ -470,7 +347,6 @@ def _find_method(connector: LibraryConnector, unique_id: str) -> Method:
 @verbatim("cyclr §3", "/methods gives 200 with the provider's body", "cyclr/docs")
 @unknown("cyclr §3", "a method of a connector that is not authenticated: 400, this Message")
 @unknown("cyclr §3", "a provider's error: 400, its message as Message")
-@unknown("cyclr §3", "/test gives the same answer as /methods")
 def _run_method(
     world: World, installed: AccountConnector, method: Method, document: object
 ) -> Reply:
@@ -568,10 +444,9 @@ class CyclrApiSite:
             token = self._token(request)
             account = self._account(request, token)
             return handler(ApiCall(self._world, request, token, account), **blanks)
-        if api_router.methods_at(request.path):
-            message = f"The requested resource does not support http method '{request.method}'."
-            raise CyclrError(405, message)
-        raise CyclrError(404, "No HTTP resource was found that matches the request URI.")
+        status = 405 if api_router.methods_at(request.path) else 404
+        route = f"{request.method} {request.path[:200]}"
+        raise CyclrError(status, f"The sandbox does not answer {route}.")
 
     @inferred("cyclr §3", "no or a bad token: 401 with ASP.NET's Message")
     def _token(self, request: Request) -> ApiToken:

@@ -6,8 +6,6 @@ from facebook_cyclr_sandbox.cyclr.api import install, issue_sign_in_token
 from facebook_cyclr_sandbox.cyclr.connect import sign_in_link
 from facebook_cyclr_sandbox.cyclr.shapes import (
     CyclrError,
-    connector_shape,
-    json_reply,
     without_sniffing,
 )
 from facebook_cyclr_sandbox.http.pages import MissingPageError, Page, Visit, answer_visit, see_other
@@ -32,26 +30,8 @@ class CyclrConsoleSite:
 
     def __call__(self, request: Request) -> Reply:
         """Answer one request."""
-        if request.path.startswith("/api/") and request.method in {"GET", "HEAD"}:
-            return without_sniffing(_catalogue(self._world, request.path))
         reply = answer_visit(self._world, request, console_router, "Cyclr Console")
         return without_sniffing(reply)
-
-
-@verbatim("cyclr §3", "a catalogue without log-in: /api/connectors, /api/categories", "cyclr/docs")
-@unknown("cyclr §3", "whether the catalogue is alive today")
-def _catalogue(world: World, path: str) -> Reply:
-    library = world.cyclr.library
-    parts = path.rstrip("/").split("/")[2:]
-    if parts == ["connectors"]:
-        return json_reply([connector_shape(connector) for connector in library.values()])
-    if parts == ["categories"]:
-        return json_reply(sorted({connector.category for connector in library.values()}))
-    if len(parts) == 2 and parts[0] == "connectors":
-        number = int(parts[1]) if parts[1].isdecimal() and len(parts[1]) < 10 else 0
-        if number in library:
-            return json_reply(connector_shape(library[number]))
-    return CyclrError(404, "Not found.").reply()
 
 
 @console_router.route("GET", "/")

@@ -20,7 +20,7 @@ from facebook_cyclr_sandbox.state.cyclr_world import (
     SignInToken,
 )
 
-DEFAULT_SETTINGS: dict[str, object] = {
+_SETTINGS: dict[str, object] = {
     "AuditInfo": None,
     "TaskAuditInfo": None,
     "StepDataSuccessRetentionHours": None,
@@ -104,7 +104,6 @@ def _next_bill(account: Account) -> str:
 @verbatim("cyclr §3", "an account: CreatedDate, Id, Name, Description, … (values inferred)", "docs")
 def account_shape(account: Account) -> dict[str, object]:
     """Return an account."""
-    settings = {**DEFAULT_SETTINGS, **account.settings}
     return {
         "CreatedDate": utc_time(account.created_on),
         "Id": account.id,
@@ -112,7 +111,8 @@ def account_shape(account: Account) -> dict[str, object]:
         "Description": account.description,
         "Timezone": account.timezone,
         "NextBillDateUtc": _next_bill(account),
-        **settings,
+        **_SETTINGS,
+        **account.settings,
     }
 
 
@@ -183,8 +183,8 @@ def account_connector_shape(
     return {
         "Id": installed.id,
         "Name": installed.name,
-        "Description": installed.description,
-        "AuthValue": installed.auth_value,
+        "Description": None,
+        "AuthValue": None,
         "Authenticated": installed.authenticated,
         "Connector": {**connector_shape(connector), "Triggers": []},
         "IsPartnerIntegrationConnector": False,

@@ -1,8 +1,6 @@
 """
-The Application node, its review state and its webhooks (graph §3, §4, §7).
+The Application node, and its review state (graph §3, §4, §7).
 """
-
-from urllib.parse import urlsplit
 
 from facebook_cyclr_sandbox.graph import refusals
 from facebook_cyclr_sandbox.graph.call import Call, list_of
@@ -12,11 +10,10 @@ from facebook_cyclr_sandbox.graph.pages import graph_time
 from facebook_cyclr_sandbox.graph.refusals import GraphError
 from facebook_cyclr_sandbox.graph.sdk_names import KNOWN_FIELDS
 from facebook_cyclr_sandbox.origins import inferred, unknown, verbatim
-from facebook_cyclr_sandbox.state.facebook_world import App, Subscription, TokenKind
+from facebook_cyclr_sandbox.state.facebook_world import App, TokenKind
 
 _PUBLIC = ("category", "link", "name", "namespace", "id")
 _STATUSES = ("live", "unapproved")
-_MOST_SUBSCRIPTIONS = 20
 
 
 @verbatim("graph §3", "an app access token can be used to view all fields for an app", "v18 docs")
@@ -99,63 +96,12 @@ def _roles(call: Call, app: App) -> list[dict[str, str]]:
 
 
 @verbatim("graph §7", "/{app}/subscriptions with a user token: 190", "third-party, 2026")
-@inferred("graph §7", "the same for a page token and for POST and DELETE; another app's token: 15")
-def _require_secret(call: Call, app: App) -> None:
+@inferred("graph §7", "the same for a page token; another app's token: 15")
+def _subscriptions(call: Call, app: App) -> dict[str, object]:
     if call.caller.kind is not TokenKind.APP:
         raise GraphError(refusals.APP_SECRET_NEEDED)
     call.require_app(app.id)
-
-
-@verbatim("graph §7", "/{app}/subscriptions rows: object, callback_url, fields, active; app token")
-@inferred("graph §7", "each field of a subscription shows name and version", "webhooks docs")
-def _subscriptions(call: Call, app: App) -> dict[str, object]:
-    _require_secret(call, app)
-    rows = [
-        {
-            "object": subscription.object,
-            "callback_url": subscription.callback_url,
-            "active": subscription.active,
-            "fields": [{"name": name, "version": app.version} for name in subscription.fields],
-        }
-        for subscription in app.subscriptions.values()
-    ]
-    return {"data": rows}
-
-
-@inferred("graph §7", "POST and DELETE subscriptions give success: true", "webhooks docs")
-@unknown("graph §7", "a webhook's callback is not called: the sandbox never leaves loopback")
-def _subscribe(call: Call, app: App) -> dict[str, object]:
-    _require_secret(call, app)
-    for name in ("object", "callback_url", "fields", "verify_token"):
-        if not call.params.get(name):
-            raise GraphError(refusals.MISSING_PARAMETER, name=name)
-    if len(app.subscriptions) >= _MOST_SUBSCRIPTIONS:
-        raise GraphError(refusals.FULL)
-    params = call.params
-    if not _is_https(params["callback_url"]):
-        raise GraphError(refusals.BAD_PARAMETER, name="callback_url", expected="an https URL.")
-    fields = list_of(params["fields"], "fields")
-    app.subscriptions[params["object"]] = Subscription(
-        params["object"], params["callback_url"], fields[:50]
-    )
-    return {"success": True}
-
-
-def _is_https(url: str) -> bool:
-    try:
-        return urlsplit(url).scheme == "https"
-    except ValueError:
-        return False
-
-
-def _unsubscribe(call: Call, app: App) -> dict[str, object]:
-    _require_secret(call, app)
-    wanted = call.params.get("object", "")
-    if wanted:
-        app.subscriptions.pop(wanted, None)
-    else:
-        app.subscriptions.clear()
-    return {"success": True}
+    return {"data": []}
 
 
 @verbatim("graph §10", "the SDK's crash reporter posts to /{app}/instruments", "facebook-business")
@@ -172,7 +118,7 @@ APPLICATION = NodeType(
     {
         "permissions": Edge(items=_permissions),
         "roles": Edge(items=_roles),
-        "subscriptions": Edge(items=_subscriptions, post=_subscribe, delete=_unsubscribe),
+        "subscriptions": Edge(items=_subscriptions),
         "instruments": Edge(post=_instruments),
     },
 )

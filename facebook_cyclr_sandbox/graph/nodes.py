@@ -141,7 +141,7 @@ def answer_node(call: Call, node: Node, rest: tuple[str, ...]) -> dict[str, Any]
         return _list(call, edge, node.value, fields_of(call))
     action = edge.post if call.method == "POST" else edge.delete
     if action is None:
-        raise GraphError(_unsupported(call.method), id=node.id)
+        raise GraphError(refusals.NOT_SERVED, route=f"{call.method} /{node.id}/{rest[0]}")
     return action(call, node.value)
 
 

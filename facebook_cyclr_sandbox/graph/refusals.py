@@ -112,6 +112,11 @@ UNSUPPORTED_DELETE = Refusal(
     type=_METHOD,
     subcode=33,
 )
+NOT_SERVED = Refusal(
+    "(#100) The sandbox does not answer {route}.",
+    100,
+    unknown("graph §7", "POST and DELETE of edges that the sandbox does not serve"),
+)
 UNSUPPORTED_METHOD = Refusal(
     "Unsupported request - method type: {method}",
     100,
@@ -275,6 +280,11 @@ TOO_MANY_IN_BATCH = Refusal(
     unknown("graph §10", "more than 50 requests in a batch"),
     type=_METHOD,
 )
+REFERENCE_IN_BATCH = Refusal(
+    "(#100) The sandbox fills in no {{result=…}} in a batch: {route}.",
+    100,
+    unknown("graph §10", "a request of a batch that refers to the answer of another"),
+)
 MALFORMED_BATCH = Refusal(
     "(#100) Param batch must be an array of requests, each with a method and a relative_url.",
     100,
@@ -285,11 +295,6 @@ TOO_LARGE = Refusal(
     1,
     unknown("graph §10", "a request body over 6 MiB"),
     status=413,
-)
-FULL = Refusal(
-    "(#100) The sandbox cannot hold more of these.",
-    100,
-    unknown("graph §10", "more objects than the sandbox holds: real limits are not modelled"),
 )
 
 

@@ -17,7 +17,7 @@ from facebook_cyclr_sandbox.graph.dispatch import answer_graph
 from facebook_cyclr_sandbox.graph.refusals import GraphError
 from facebook_cyclr_sandbox.graph.wire import Trace, encode, failure, success
 from facebook_cyclr_sandbox.http.web import Reply, Request, fields_of, redirect
-from facebook_cyclr_sandbox.origins import inferred, unknown, verbatim
+from facebook_cyclr_sandbox.origins import inferred, verbatim
 from facebook_cyclr_sandbox.state.versions import Calendar
 from facebook_cyclr_sandbox.state.world import World
 
@@ -90,7 +90,6 @@ def _basic_password(value: str) -> str:
 
 
 _LIMIT = 50
-_REFERENCE = re.compile(r"\{result=([^:{}]+):\$([^{}]*)\}")
 
 
 @inferred("graph §10", "batch: an array of code, headers and body (a text) per request", "SDK")
@@ -121,11 +120,14 @@ def _requests(text: str) -> list[dict[str, Any]]:
         isinstance(entry, dict) and isinstance(entry.get("relative_url"), str) for entry in requests
     ):
         raise GraphError(refusals.MALFORMED_BATCH)
+    for entry in requests:
+        if "{result=" in f"{entry['relative_url']}{entry.get('body')}":
+            raise GraphError(refusals.REFERENCE_IN_BATCH, route=entry["relative_url"][:200])
     return requests
 
 
 class _Batch:
-    """One batch in progress; `results` holds the bodies of its named requests."""
+    """One batch in progress."""
 
     def __init__(self, world: World, version: str, params: Mapping[str, str]) -> None:
         self._world = world
@@ -134,17 +136,12 @@ class _Batch:
             name: params[name] for name in ("access_token", "appsecret_proof") if name in params
         }
         self._with_headers = params.get("include_headers", "true") != "false"
-        self._results: dict[str, Any] = {}
 
-    @inferred(
-        "graph §10", "a named request that succeeds is shown as null unless asked for", "docs"
-    )
-    @unknown("graph §10", "a reference without a result is replaced by an empty value")
-    def answer(self, request: Mapping[str, Any]) -> dict[str, Any] | None:
+    def answer(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Answer one request of the batch."""
-        url = urlsplit("/" + self._resolve(request["relative_url"]).lstrip("/"))
+        url = urlsplit("/" + request["relative_url"].lstrip("/"))
         body = request.get("body")
-        form = fields_of(self._resolve(body)) if isinstance(body, str) else []
+        form = fields_of(body) if isinstance(body, str) else []
         own = dict([*fields_of(url.query), *form])
         # the batch's proof is not valid for a request with its own token
         shared = {} if "access_token" in own else self._shared
@@ -153,32 +150,7 @@ class _Batch:
         has_version = not self._version or Calendar.looks_like_version(first)
         path = url.path if has_version else f"/{self._version}{url.path}"
         reply = answer_graph(self._world, method, path, {**shared, **own})
-        name = str(request.get("name", ""))
-        if name and reply.status == 200:
-            self._results[name] = json.loads(reply.body)
-            if request.get("omit_response_on_success", True):
-                return None
         shown: dict[str, Any] = {"code": reply.status}
         if self._with_headers:
             shown["headers"] = [{"name": name, "value": value} for name, value in reply.headers]
         return {**shown, "body": reply.body.decode("ascii")}
-
-    def _resolve(self, text: str) -> str:
-        """Fill in `{result=name:$.data.*.id}` from the answers so far."""
-        return _REFERENCE.sub(lambda match: self._look_up(match[1], match[2]), text)
-
-    def _look_up(self, name: str, path: str) -> str:
-        values = [self._results.get(name)]
-        for step in filter(None, re.split(r"[.\[\]]+", path)):
-            values = [inner for value in values for inner in _step(value, step)]
-        return ",".join(str(value) for value in values if isinstance(value, str | int))
-
-
-def _step(value: Any, step: str) -> list[Any]:
-    if step == "*":
-        return list(value.values() if isinstance(value, dict) else value or ())
-    if isinstance(value, dict):
-        return [value[step]] if step in value else []
-    if isinstance(value, list) and step.isdecimal() and int(step[:6]) < len(value):
-        return [value[int(step[:6])]]
-    return []

@@ -155,7 +155,7 @@ def _open(visit: Visit, router: Router[Page]) -> Reply:
     if match is None:
         if router.methods_at(request.path):
             return _problem(visit, 405, "Not possible here", "Use the page's own buttons.")
-        raise MissingPageError("There is no such page here.")
+        raise MissingPageError(f"The sandbox has no page {request.path[:200]}.")
     if not logged_in(visit.world, request):
         return redirect(append_query("/login.php", next=request.path), 303)
     return match[0](visit, **match[1])

@@ -88,8 +88,6 @@ class AccountConnector:
     account_id: str
     connector_id: int
     name: str
-    description: str | None = None
-    auth_value: str | None = None
     authenticated: bool = False
     access_token: str = ""
     properties: list[Property] = field(default_factory=list)
@@ -97,7 +95,7 @@ class AccountConnector:
 
 @dataclass
 class Account:
-    """One user account of the partner; `settings` are those that a caller gave."""
+    """One user account of the partner; `settings` are those that differ from Cyclr's own."""
 
     id: str
     name: str

@@ -122,16 +122,6 @@ class Renewal:
 
 
 @dataclass
-class Subscription:
-    """One webhook of an app."""
-
-    object: str
-    callback_url: str
-    fields: tuple[str, ...]
-    active: bool = True
-
-
-@dataclass
 class App:
     """
     A registered app.
@@ -175,7 +165,6 @@ class App:
     profile: dict[str, object] = field(default_factory=dict)
     unexposed: dict[str, str] = field(default_factory=dict)
     configurations: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    subscriptions: dict[str, Subscription] = field(default_factory=dict)
     login_settings: dict[str, bool] = field(
         default_factory=lambda: {
             "client_oauth": True,

@@ -110,6 +110,13 @@ class Cyclr:
         found: dict[str, Any] = self.get("account/connectors").json()[0]
         return found
 
+    def deauthenticate(self) -> int:
+        """Forget the first connector's sign-in, as its console does; return its id."""
+        number = int(self.installed()["Id"])
+        installed = self.sandbox.world.cyclr.account_connectors[number]
+        installed.authenticated, installed.access_token = False, ""
+        return number
+
     def sign_in_link(self, number: int, target: str = "https://app.partner.test/done") -> str:
         """Return a new sign-in link."""
         path = f"accounts/{self.given['account_api_id']}/signintoken"

@@ -1,4 +1,4 @@
-"""Batches, webhooks and test leads: Graph's less common calls."""
+"""Batches, a page's webhooks and test leads: Graph's less common calls."""
 
 import json
 from collections.abc import Callable
@@ -53,22 +53,13 @@ def test_each_request_of_a_batch_has_its_own_answer(own: Graph) -> None:
     assert "headers" not in bare[0]
 
 
-def test_a_request_can_use_the_answer_of_another(own: Graph) -> None:
-    """{result=name:$.path} is replaced; the answer of the named request is null."""
-    page = own.given["page_id"]
-    answers = batch(
-        own,
-        [
-            {"method": "GET", "name": "mine", "relative_url": "me/accounts?fields=id"},
-            {"method": "GET", "relative_url": "{result=mine:$.data.0.id}?fields=name"},
-            {"method": "GET", "relative_url": "?id={result=mine:$.data[*].id}"},
-            {"method": "GET", "relative_url": "{result=none:$.x}"},
-        ],
-    ).json()
-    assert answers[0] is None
-    assert json.loads(answers[1]["body"])["id"] == page
-    assert json.loads(answers[2]["body"])["id"] == page
-    assert answers[3]["code"] == 400
+@pytest.mark.parametrize("field", ["relative_url", "body"])
+def test_a_request_that_uses_the_answer_of_another_is_refused(own: Graph, field: str) -> None:
+    """{result=name:$.path} is not filled in: the error names the request."""
+    request = {"method": "POST", "relative_url": "me", field: "me?id={result=mine:$.data.0.id}"}
+    error = error_of(batch(own, [request]))
+    assert "fills in no {result=…}" in error["message"]
+    assert f"batch: {request['relative_url']}." in error["message"]
 
 
 @pytest.mark.parametrize(
@@ -123,33 +114,6 @@ def test_subscribed_apps(own: Graph) -> None:
     assert own.get(path, "page").json()["data"] == []
 
 
-def test_subscriptions(own: Graph) -> None:
-    """An app's webhooks need an app token; each row has object, callback_url, active and fields."""
-    path = f"{own.given['app_id']}/subscriptions"
-    form = {
-        "object": "page",
-        "callback_url": "https://hooks.partner.test/leads",
-        "fields": "leadgen",
-        "verify_token": "x",
-    }
-    error = error_of(post(own, path, **form))
-    assert error["message"] == "(#190) Application Secret required for this endpoint"
-    assert error_of(own.get(path, "user")) | {"fbtrace_id": ""} == error | {"fbtrace_id": ""}
-    assert post(own, path, own.app_token, **form).json() == {"success": True}
-    row = own.get(path, "app").json()["data"][0]
-    assert row == {
-        "object": "page",
-        "callback_url": "https://hooks.partner.test/leads",
-        "active": True,
-        "fields": [{"name": "leadgen", "version": "v26.0"}],
-    }
-    assert error_of(post(own, path, own.app_token, object="page"))["code"] == 100
-    bad = post(own, path, own.app_token, **{**form, "callback_url": "http://[x"})
-    assert error_of(bad)["code"] == 100
-    assert delete(own, path, own.app_token).json() == {"success": True}
-    assert own.get(path, "app").json()["data"] == []
-
-
 def test_an_unsupported_method_is_refused(own: Graph) -> None:
     """An unsupported POST, DELETE or PUT gets error 100 with the method's message."""
     assert error_of(post(own, "me"))["message"].startswith("Unsupported post request.")
@@ -158,6 +122,14 @@ def test_an_unsupported_method_is_refused(own: Graph) -> None:
     )
     put = own.http.put(f"{own.base}/me", data={"access_token": "x"})
     assert error_of(put)["code"] == 100
+
+
+@pytest.mark.parametrize("ask", [post, delete])
+def test_an_edge_that_is_not_served_is_named(ask: Callable[..., Any], own: Graph) -> None:
+    """POST and DELETE of an app's webhooks are refused by their route."""
+    path = f"{own.given['app_id']}/subscriptions"
+    message = f"(#100) The sandbox does not answer {ask.__name__.upper()} /{path}."
+    assert error_of(ask(own, path, own.app_token))["message"] == message
 
 
 def test_a_crash_report_is_accepted(own: Graph) -> None:

@@ -106,7 +106,7 @@ def test_the_sign_in_asks_for_the_scopes_of_setup(
     sandbox = start("approved")
     cyclr, domain = cyclr_of(sandbox), domain_of(sandbox)
     number = installed(cyclr)["Id"]
-    cyclr.call("PUT", f"account/connectors/{number}/deauthenticate", json={})
+    sandbox.world.cyclr.account_connectors[number].authenticated = False
     location = sign_in_location(cyclr, domain)
 
     assert asked_scope(location) == SCOPES
