@@ -6,7 +6,6 @@ The world that scenarios start from: two people and their assets, and an app tha
 
 from collections.abc import Callable
 
-from facebook_cyclr_sandbox.origins import inferred, unknown, verbatim
 from facebook_cyclr_sandbox.state.cyclr_world import (
     Account,
     AccountConnector,
@@ -119,12 +118,6 @@ def nothing_done(scenario: str, dice: Dice, clock: Callable[[], float]) -> World
     return world
 
 
-@verbatim("cyclr §3", "connector Facebook Marketing API: Version null, Social Media, Approved")
-@verbatim("cyclr §3", "its methods List My Permissions, … List Leads By Form (their IDs are not)")
-@inferred("cyclr §3", "the Graph path behind each method")
-@verbatim("cyclr §2", "connector Facebook Messenger API (its category is unknown)", "cyclr/docs")
-@unknown("cyclr §3", "the methods of Facebook Messenger API: none are listed")
-@unknown("cyclr §4", "scopes of the connector: those that lead ads need are asked for")
 def _library(dice: Dice) -> list[LibraryConnector]:
     first = 15_000 + int(dice.digits(3))
 
@@ -256,7 +249,6 @@ def give_tokens(world: World, permissions: tuple[str, ...]) -> None:
     world.answers["page_access_token"] = token
 
 
-@inferred("graph §9", "a person without a role is asked for live permissions only", "access levels")
 def let_customer_consent(world: World) -> None:
     """Give out the token of the customer, where such a person can log in to the app at all."""
     app, customer = the_app(world), world.facebook.customer

@@ -20,7 +20,7 @@
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import asdict, fields, is_dataclass
 from enum import Enum
 from functools import singledispatch
 from typing import Any
@@ -30,7 +30,7 @@ from facebook_cyclr_sandbox.cyclr.shapes import json_reply
 from facebook_cyclr_sandbox.http.pages import page
 from facebook_cyclr_sandbox.http.routing import Router
 from facebook_cyclr_sandbox.http.web import Reply, Request
-from facebook_cyclr_sandbox.origins import SECTIONS, Mark, origins
+from facebook_cyclr_sandbox.origins import MARKS, origins, sections
 from facebook_cyclr_sandbox.state.facebook_world import ReviewState
 from facebook_cyclr_sandbox.state.faults import fault_of
 from facebook_cyclr_sandbox.state.review import decide
@@ -146,17 +146,8 @@ class Control:
     def _fidelity(self, request: Request) -> Reply:
         known = origins()
         if request.accepts_html:
-            return page("fidelity.html", origins=known, marks=list(Mark), sections=SECTIONS)
-        rows = [
-            {
-                "mark": fact.mark.value,
-                "section": fact.section,
-                "what": fact.what,
-                "source": fact.source,
-            }
-            for fact in known
-        ]
-        return json_reply(rows)
+            return page("fidelity.html", origins=known, marks=MARKS, sections=sections())
+        return json_reply([asdict(origin) for origin in known])
 
 
 def _object(request: Request, known: set[str]) -> dict[str, Any]:

@@ -15,7 +15,6 @@ from urllib.parse import urlsplit
 from facebook_cyclr_sandbox.base_world import DAY, MARKETING, library_connector, the_app
 from facebook_cyclr_sandbox.graph import refusals
 from facebook_cyclr_sandbox.graph.refusals import GraphError
-from facebook_cyclr_sandbox.origins import inferred, unknown, verbatim
 from facebook_cyclr_sandbox.state.cyclr_world import Account, AccountConnector, Cycle
 from facebook_cyclr_sandbox.state.world import LONG_LIFETIME, World
 
@@ -57,7 +56,6 @@ def add_customers(world: World, count: int, *, name: str = "Customer") -> list[A
     return added
 
 
-@unknown("cyclr §3", "whether Authenticated turns false when Facebook ends a token: as asked")
 def end_connection(world: World, account_id: str, reason: str, *, is_noticed: bool) -> None:
     """
     Let a call of the account's cycle fail for `reason`; a token that ended is ended at Facebook.
@@ -101,11 +99,6 @@ def _installed(world: World, account_id: str) -> AccountConnector:
     raise ValueError("there is no such account with the Marketing connector")
 
 
-@verbatim("cyclr §3", "the Transaction Error Webhook: thirteen fields, four messages", "cyclr/docs")
-@verbatim("cyclr §3", "its Detail: status line, CRLF, the raw refusal, then the request", "docs")
-@inferred("cyclr §3", "its Timestamp: UTC with seven decimals, as of other .NET services")
-@unknown("cyclr §3", "the request in its Detail: method, address and Host, and the Graph version")
-@unknown("cyclr §3", "StepType Action, IncidentLevel Error")
 def _fail(world: World, account: Account, reason: str) -> None:
     """Keep the failure of a transaction, and post it where the account says so."""
     refusal, status = REASONS[reason]

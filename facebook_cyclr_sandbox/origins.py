@@ -1,95 +1,65 @@
 """
 The source of each answer of the sandbox.
 
-An answer is *verbatim* (the bytes or the rule are in a public source),
-*inferred* (it follows from such sources, or from a pattern in them) or
-*unknown* (no source says; a choice was made so that something can be served).
-An `Origin` is written next to its answer in the code and registers itself, so
-the page `/_sandbox/fidelity` is generated from the code and always up to date.
-
-A section names the topic: see `SECTIONS`.
+An answer is *verbatim* (the bytes or the rule are in a public source), *inferred* (it follows from
+such sources) or *unknown* (no source says: a choice was made). `fidelity.toml` lists what is
+inferred or unknown. Every other answer is verbatim in the section that the docstring of its handler
+names, such as `(graph §5)`; without a section it is unknown.
 """
 
+import re
+import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
+from functools import cache
+from pathlib import Path
 from typing import Any, TypeVar
 
-SECTIONS = {
-    "graph §1": "versions and headers",
-    "graph §2": "app credentials",
-    "graph §3": "the Application node",
-    "graph §4": "review state",
-    "graph §5": "the OAuth code flow",
-    "graph §6": "tokens and proofs",
-    "graph §7": "marketing calls",
-    "graph §8": "transient errors and limits",
-    "graph §9": "the dashboard",
-    "graph §10": "what clients send",
-    "cyclr §1": "what can be automated",
-    "cyclr §2": "the console",
-    "cyclr §3": "the API",
-    "cyclr §4": "the sign-in link and the callback",
-    "messenger": "Facebook Messenger: its pages and its webhook",
-    "website": "the partner's own website",
-}
-"""What each section is about."""
-
+MARKS = ("verbatim", "inferred", "unknown")
+_SECTION = re.compile(r"\(((?:graph|cyclr) §\d+|messenger|website)\b")
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
-
-class Mark(StrEnum):
-    """How reliable an answer is, compared with the real system."""
-
-    VERBATIM = "verbatim"
-    INFERRED = "inferred"
-    UNKNOWN = "unknown"
+_handlers: dict[str, Callable[..., Any]] = {}
 
 
 @dataclass(frozen=True)
 class Origin:
-    """
-    The source of one answer.
+    """The source of one answer, or of what a handler answers."""
 
-    As a decorator it returns the function unchanged: it documents the answer.
-    """
-
-    mark: Mark
+    mark: str
     section: str
     what: str
-    source: str
+    source: str = ""
 
-    def __call__(self, function: _Function) -> _Function:
-        """Return `function` unchanged."""
+
+def handles(route: str) -> Callable[[_Function], _Function]:
+    """Decorate the function that answers `route`."""
+
+    def add(function: _Function) -> _Function:
+        _handlers[route] = function
         return function
 
-
-_origins: dict[tuple[str, str], Origin] = {}
-
-
-def _register(mark: Mark, section: str, what: str, source: str) -> Origin:
-    origin = Origin(mark, section, what, source)
-    _origins[section, what] = origin
-    return origin
+    return add
 
 
-def verbatim(section: str, what: str, source: str = "") -> Origin:
-    """Record that `what` is in a public `source`, word for word."""
-    return _register(Mark.VERBATIM, section, what, source)
+@cache
+def sections() -> dict[str, dict[str, Any]]:
+    """Return, by section, what it is `about`, and what is `inferred` or `unknown` there."""
+    text = (Path(__file__).parent / "fidelity.toml").read_text(encoding="utf-8")
+    return tomllib.loads(text)
 
 
-def inferred(section: str, what: str, source: str = "") -> Origin:
-    """Record that `what` follows from a public `source` but is not in it."""
-    return _register(Mark.INFERRED, section, what, source)
+def origins() -> list[Origin]:
+    """Return the origin of each route's answers, and each exception."""
+    found = [_origin(route, handler) for route, handler in _handlers.items()]
+    for section, facts in sections().items():
+        for mark in MARKS:
+            for fact in facts.get(mark, ()):
+                what, _, source = fact.partition(" | ")
+                found.append(Origin(mark, section, what, source))
+    return sorted(found, key=lambda origin: (origin.section, origin.mark, origin.what))
 
 
-def unknown(section: str, what: str, source: str = "") -> Origin:
-    """Record that no source documents `what`: the sandbox made a choice."""
-    return _register(Mark.UNKNOWN, section, what, source)
-
-
-def origins() -> tuple[Origin, ...]:
-    """Return every registered origin, sorted by section, then by mark."""
-    return tuple(
-        sorted(_origins.values(), key=lambda origin: (origin.section, origin.mark, origin.what))
-    )
+def _origin(route: str, handler: Callable[..., Any]) -> Origin:
+    named = _SECTION.search(handler.__doc__ or "")
+    return Origin("verbatim", named[1], route) if named else Origin("unknown", "", route)

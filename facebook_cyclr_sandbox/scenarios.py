@@ -25,7 +25,6 @@ from facebook_cyclr_sandbox.base_world import (
     the_app,
 )
 from facebook_cyclr_sandbox.customers import add_customers, end_connection
-from facebook_cyclr_sandbox.origins import unknown, verbatim
 from facebook_cyclr_sandbox.state.facebook_world import (
     AppMode,
     Renewal,
@@ -218,8 +217,6 @@ def _token_expired(world: World) -> None:
     world.answers["user_access_token"] = user.value
 
 
-@verbatim("graph §8", "lead reads: 200 an hour for each lead of 90 days (24 hours counted)", "docs")
-@unknown("graph §8", "the app's own limit: 200 calls an hour for its one person")
 def _rate_limited(world: World) -> None:
     """Use up the hourly limit; calls are answered again in five minutes."""
     app, now = the_app(world), world.now()

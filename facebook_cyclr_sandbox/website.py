@@ -13,15 +13,7 @@ from dataclasses import dataclass
 
 from facebook_cyclr_sandbox.http.pages import page
 from facebook_cyclr_sandbox.http.web import Reply, Request, html, redirect
-from facebook_cyclr_sandbox.origins import inferred, unknown
 from facebook_cyclr_sandbox.state.cyclr_world import Cyclr
-
-unknown("website", "what Facebook's reviewers' programs read of a page: these are examples")
-inferred(
-    "website",
-    "policy, terms and deletion pages must open without JavaScript",
-    "third-party readings, 2026",
-)
 
 
 @dataclass(frozen=True)

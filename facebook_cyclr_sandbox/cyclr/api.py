@@ -27,7 +27,6 @@ from facebook_cyclr_sandbox.cyclr.shapes import (
 from facebook_cyclr_sandbox.graph.dispatch import answer_graph
 from facebook_cyclr_sandbox.http.routing import Router
 from facebook_cyclr_sandbox.http.web import Reply, Request
-from facebook_cyclr_sandbox.origins import inferred, unknown, verbatim
 from facebook_cyclr_sandbox.state.cyclr_world import (
     Account,
     AccountConnector,
@@ -84,10 +83,8 @@ api_router: Router[Handler] = Router()
 
 
 # --- token -----------------------------------------------------------------------------------
-@verbatim("cyclr §3", "POST /oauth/token, client_credentials, scope=account:{id}", "cyclr/docs")
-@unknown("cyclr §3", "a refused token request: 400 with an RFC 6749 error")
 def issue_token(world: World, request: Request) -> Reply:
-    """Answer `/oauth/token`."""
+    """Answer `/oauth/token` (cyclr §3)."""
     form = request.form
     if form.get("grant_type") != "client_credentials":
         return json_reply({"error": "unsupported_grant_type"}, 400)
@@ -112,8 +109,6 @@ def issue_token(world: World, request: Request) -> Reply:
 
 
 # --- paging ----------------------------------------------------------------------------------
-@verbatim("cyclr §3", "pageSize, page and the Total-Pages header", "live-tested client")
-@unknown("cyclr §3", "default page size and the number of the first page: 50, and 1")
 def _paged(
     call: ApiCall, items: Sequence[_Item], shape: Callable[[_Item], dict[str, Any]]
 ) -> Reply:
@@ -135,16 +130,14 @@ def _number(query: Mapping[str, str], name: str, default: int, *, most: int) -> 
 
 # --- accounts --------------------------------------------------------------------------------
 @api_router.route("GET", "/v1.0/accounts")
-@verbatim("cyclr §3", "GET /accounts: a bare array", "test suite, live-tested client")
 def list_accounts(call: ApiCall) -> Reply:
-    """List the accounts."""
+    """List the accounts (cyclr §3)."""
     return _paged(call, tuple(call.world.cyclr.accounts.values()), account_shape)
 
 
 @api_router.route("POST", "/v1.0/accounts")
-@verbatim("cyclr §3", "POST /accounts: 200; `ID already in use`; `Name is required`", "test suite")
 def create_account(call: ApiCall) -> Reply:
-    """Create an account."""
+    """Create an account (cyclr §3)."""
     document = call.document()
     name = document.get("Name")
     if not isinstance(name, str) or not name.strip():
@@ -180,17 +173,14 @@ def _account(call: ApiCall, account_id: str) -> Account:
 
 
 @api_router.route("GET", "/v1.0/accounts/{account_id}")
-@verbatim("cyclr §3", "an unknown account: 404 (its Message is unknown)", "test suite")
 def show_account(call: ApiCall, account_id: str) -> Reply:
-    """Show one account."""
+    """Show one account (cyclr §3)."""
     return json_reply(account_shape(_account(call, account_id)))
 
 
 @api_router.route("POST", "/v1.0/accounts/{account_id}/signintoken")
-@verbatim("cyclr §4", "signintoken: unknown user is created; single use; 5 minutes", "cyclr/docs")
-@unknown("cyclr §4", "signintoken without a Username: 400, this Message")
 def create_sign_in_token(call: ApiCall, account_id: str) -> Reply:
-    """Issue a sign-in token."""
+    """Issue a sign-in token (cyclr §4)."""
     account = _account(call, account_id)
     username = _text(call.document(), "Username")
     if not username:
@@ -209,10 +199,8 @@ def issue_sign_in_token(world: World, account: Account, username: str) -> SignIn
 
 
 @api_router.route("GET", "/v1.0/connectors")
-@verbatim("cyclr §3", "GET /connectors: query, paging; account header needed", "client")
-@inferred("cyclr §3", "query matches a part of the name, whatever its case")
 def list_connectors(call: ApiCall) -> Reply:
-    """List the connectors of the library."""
+    """List the connectors of the library (cyclr §3)."""
     account = call.in_account
     query = call.request.query.get("query", "").lower()
     connectors = [
@@ -224,9 +212,8 @@ def list_connectors(call: ApiCall) -> Reply:
 
 
 @api_router.route("GET", "/v1.0/connectors/{which}/methods")
-@unknown("cyclr §3", "an unknown connector id: 404, this Message")
 def list_methods(call: ApiCall, which: str) -> Reply:
-    """List a connector's methods."""
+    """List a connector's methods (cyclr §3)."""
     _ = call.in_account
     return json_reply([method_shape(method) for method in _connector(call, which).methods])
 
@@ -241,11 +228,8 @@ def _connector(call: ApiCall, which: str) -> LibraryConnector:
 
 # --- installing ------------------------------------------------------------------------------
 @api_router.route("POST", "/v1.0/connectors/{which}/install")
-@verbatim("cyclr §3", "install: 200 AccountConnector; Messages for drafts and properties", "docs")
-@unknown("cyclr §3", "install with no or a null body: 400 (a disabled test notes 500)")
-@verbatim("cyclr §3", "install: `Account connector name … is in use.` (status unseen)", "client")
 def install_connector(call: ApiCall, which: str) -> Reply:
-    """Install a connector of the library in the account."""
+    """Install a connector of the library in the account (cyclr §3)."""
     account = call.in_account
     connector = _connector(call, which)
     document = call.document()
@@ -277,8 +261,6 @@ def install(
     return installed
 
 
-@verbatim("cyclr §3", "an undeclared property at install: There is not a connector property …")
-@verbatim("cyclr §3", "another parameter: 'X' is not an account connector property.")
 def _properties(world: World, connector: LibraryConnector, rows: Any) -> list[Property]:
     """Return the properties given at install; they must be declared as such."""
     declared = {parameter.target_name: parameter for parameter in connector.parameters}
@@ -312,16 +294,15 @@ def _shape(world: World, installed: AccountConnector) -> dict[str, Any]:
 
 @api_router.route("GET", "/v1.0/account/connectors")
 def list_installed(call: ApiCall) -> Reply:
-    """List the connectors that are installed in the account."""
+    """List the connectors that are installed in the account (cyclr §3)."""
     installed = call.world.cyclr.installed_in(call.in_account.id)
     return _paged(call, installed, lambda connector: _shape(call.world, connector))
 
 
 # --- methods: Cyclr calls Facebook with the token that it holds ------------------------------
 @api_router.route("POST", "/v1.0/account/connectors/{number}/methods/{unique_id}")
-@verbatim("cyclr §3", "403 Unknown client IP Address on /methods", "IP restriction page")
 def call_method(call: ApiCall, number: str, unique_id: str) -> Reply:
-    """Run a method of an installed connector."""
+    """Run a method of an installed connector (cyclr §3)."""
     if call.world.cyclr.address_is_blocked:
         raise CyclrError(
             403,
@@ -332,7 +313,6 @@ def call_method(call: ApiCall, number: str, unique_id: str) -> Reply:
     return _run_method(call.world, installed, method, call.document())
 
 
-@verbatim("cyclr §3", "a malformed method GUID: 400; an unknown one: 404", "test suite")
 def _find_method(connector: LibraryConnector, unique_id: str) -> Method:
     try:
         wanted = str(uuid.UUID(unique_id))
@@ -344,9 +324,6 @@ def _find_method(connector: LibraryConnector, unique_id: str) -> Method:
     raise CyclrError(404, "Method not found.")
 
 
-@verbatim("cyclr §3", "/methods gives 200 with the provider's body", "cyclr/docs")
-@unknown("cyclr §3", "a method of a connector that is not authenticated: 400, this Message")
-@unknown("cyclr §3", "a provider's error: 400, its message as Message")
 def _run_method(
     world: World, installed: AccountConnector, method: Method, document: object
 ) -> Reply:
@@ -365,7 +342,6 @@ def _run_method(
     return Reply(200, reply.body, (("Content-Type", "application/json; charset=utf-8"),))
 
 
-@inferred("cyclr §3", "a page's method uses the page token behind the user token")
 def _page_token(world: World, token: str, page_id: str) -> str:
     params = {"access_token": token, "fields": "access_token"}
     reply = answer_graph(world, "GET", "/v26.0/me/accounts", params)
@@ -373,7 +349,6 @@ def _page_token(world: World, token: str, page_id: str) -> str:
     return next((row["access_token"] for row in rows if row["id"] == page_id), token)
 
 
-@verbatim("cyclr §3", "a wrong parameter: 400 (its Message is unknown)", "test suite")
 def _parameters(method: Method, document: object) -> dict[str, str]:
     values: Mapping[str, Any] = {}
     if isinstance(document, dict) and isinstance(document.get("Parameters"), dict):
@@ -392,10 +367,8 @@ def _parameters(method: Method, document: object) -> dict[str, str]:
 
 # --- cycles ----------------------------------------------------------------------------------
 @api_router.route("GET", "/v1.0/cycles/{cycle_id}/prerequisites")
-@verbatim("cyclr §3", "prerequisites: ReasonCode 20, Unauthenticated connector", "cyclr/docs")
-@unknown("cyclr §3", "an unknown cycle: 404, this Message")
 def list_prerequisites(call: ApiCall, cycle_id: str) -> Reply:
-    """List what prevents a cycle from starting."""
+    """List what prevents a cycle from starting (cyclr §3)."""
     account = call.in_account
     cycle = call.world.cyclr.cycles.get(cycle_id)
     if cycle is None or cycle.account_id != account.id:
@@ -433,7 +406,6 @@ class CyclrApiSite:
         except CyclrError as error:
             return without_sniffing(error.reply())
 
-    @unknown("cyclr §3", "404 and 405 for an unknown path and method: their Messages")
     def _answer(self, request: Request) -> Reply:
         if request.path.rstrip("/").lower() == "/oauth/token" and request.method == "POST":
             return issue_token(self._world, request)
@@ -448,7 +420,6 @@ class CyclrApiSite:
         route = f"{request.method} {request.path[:200]}"
         raise CyclrError(status, f"The sandbox does not answer {route}.")
 
-    @inferred("cyclr §3", "no or a bad token: 401 with ASP.NET's Message")
     def _token(self, request: Request) -> ApiToken:
         kind, _, value = request.headers.get("authorization", "").partition(" ")
         token = self._world.cyclr.tokens.get(value.strip())
@@ -456,9 +427,6 @@ class CyclrApiSite:
             raise CyclrError(401, _DENIED, (("WWW-Authenticate", "Bearer"),))
         return token
 
-    @verbatim("cyclr §3", "an empty X-Cyclr-Account: 401 on account calls", "test suite")
-    @unknown("cyclr §3", "a missing header, an unknown account, another account's token: 401 too")
-    @inferred("cyclr §3", "an account's own token needs no header")
     def _account(self, request: Request, token: ApiToken) -> Account | None:
         named = request.headers.get("x-cyclr-account")
         account_id = token.account_id if named is None else named.strip()

@@ -14,7 +14,6 @@ from facebook_cyclr_sandbox.http.asgi import host_of
 from facebook_cyclr_sandbox.http.pages import page
 from facebook_cyclr_sandbox.http.routing import Router
 from facebook_cyclr_sandbox.http.web import Reply, Request, redirect, web_address
-from facebook_cyclr_sandbox.origins import inferred, unknown, verbatim
 from facebook_cyclr_sandbox.state.cyclr_world import (
     AccountConnector,
     PendingAuthorization,
@@ -36,9 +35,6 @@ _PLAIN = (
 )
 
 
-@verbatim(
-    "cyclr §4", "the sign-in link: id (of the account connector), token, targetOrigin", "docs"
-)
 def sign_in_link(base: str, number: int, token: str, target_origin: str) -> str:
     """Return the link that lets a person authenticate an installed connector."""
     query = urlencode({"id": str(number), "token": token, "targetOrigin": target_origin})
@@ -72,15 +68,12 @@ class ConnectSite:
 
     @_router.route("POST", "/oauth/token")
     def _issue_token(self, request: Request) -> Reply:
+        """Issue a token of the API, here too (cyclr §3)."""
         return issue_token(self._world, request)
 
     @_router.route("GET POST", SIGN_IN_PATH)
-    @verbatim("cyclr §4", "a used setup token: 403 – Forbidden: Access is denied.", "user docs")
-    @inferred("cyclr §4", "used, expired and invalid tokens of the API give the same 403 page")
-    @verbatim("cyclr §4", "targetOrigin is required; GET and POST are seen", "cyclr/docs")
-    @unknown("cyclr §4", "the link without a targetOrigin, or for another account's connector")
-    @inferred("cyclr §4", "the link takes two hops and a cookie before it leaves for Facebook")
     def _sign_in(self, request: Request) -> Reply:
+        """Begin a sign-in by its link (cyclr §4)."""
         world, params = self._world, request.params
         token = world.cyclr.sign_in_tokens.pop(params.get("token", ""))
         installed = self._installed(params.get("id", ""))
@@ -107,11 +100,8 @@ class ConnectSite:
         return redirect(hop, headers=(("Set-Cookie", cookie),))
 
     @_router.route("GET", _SECOND_HOP)
-    @inferred("cyclr §4", "the redirect to Facebook: client_id, redirect_uri, scope, state", "RFC")
-    @unknown("cyclr §4", "the scopes of the Marketing connector, and the Graph version")
-    @verbatim("cyclr §4", "the Messenger connector asks for the Scopes of its Setup", "cyclr/docs")
-    @unknown("cyclr §4", "with an empty Setup the redirect has an empty client_id")
     def _go_to_provider(self, request: Request) -> Reply:
+        """Leave for the sign-in page of the vendor (cyclr §4)."""
         pending = self._world.cyclr.pending.get(request.query.get("state", ""))
         if pending is None or pending.cookie != request.cookie(_COOKIE):
             return _forbidden()
@@ -132,9 +122,8 @@ class ConnectSite:
         return redirect(f"{page_address}?{query}")
 
     @_router.route("GET", "/connector/callback")
-    @unknown("cyclr §4", "a bare GET of the callback, or one with an unknown state: 400, this page")
-    @verbatim("cyclr §4", "Connector Callback Error HTML shows {{error}} and {{error_description}}")
     def _callback(self, request: Request) -> Reply:
+        """Redeem the code, or show the provider's error (cyclr §4)."""
         query, world = request.query, self._world
         pending = world.cyclr.pending.pop(query.get("state", ""))
         if pending is None or world.now() - pending.started_on > _PENDING_LIFETIME:
@@ -146,8 +135,6 @@ class ConnectSite:
             )
         return self._redeem(pending, query["code"])
 
-    @inferred("cyclr §4", "the callback redeems the code with the Client ID and Secret of Setup")
-    @unknown("cyclr §4", "a refused code exchange: the error page with Facebook's type and message")
     def _redeem(self, pending: PendingAuthorization, code: str) -> Reply:
         installed = self._world.cyclr.account_connectors.get(pending.account_connector_id)
         if installed is None:
@@ -171,11 +158,8 @@ class ConnectSite:
         return _leave(self._world, pending)
 
     @_router.route("GET", "/webhook/facebook-messenger/{webhook_id}")
-    @unknown("messenger", "the address of Cyclr's webhook: a path on the service domain, here")
-    @verbatim("messenger", "verified by GET: hub.mode, hub.verify_token, hub.challenge", "clients")
-    @inferred("messenger", "the right token: 200 and the challenge; another one or mode: 403")
-    @unknown("messenger", "with no Verify Token in Setup the webhook answers 403")
     def _verify_webhook(self, request: Request, webhook_id: str) -> Reply:
+        """Answer the challenge of a webhook (messenger)."""
         library, query = self._world.cyclr.library.values(), request.query
         connector = next(
             (candidate for candidate in library if candidate.webhook_id == webhook_id), None
@@ -194,7 +178,6 @@ class ConnectSite:
         return self._world.cyclr.account_connectors.get(int(number))
 
 
-@verbatim("cyclr §4", "success: redirect to targetOrigin, or postMessage(callbackMessage)", "docs")
 def _leave(world: World, pending: PendingAuthorization) -> Reply:
     if not pending.callback_message:
         return redirect(pending.target_origin)

@@ -11,7 +11,6 @@ from facebook_cyclr_sandbox.cyclr.shapes import (
 from facebook_cyclr_sandbox.http.pages import MissingPageError, Page, Visit, answer_visit, see_other
 from facebook_cyclr_sandbox.http.routing import Router
 from facebook_cyclr_sandbox.http.web import Reply, Request, redirect
-from facebook_cyclr_sandbox.origins import inferred, unknown, verbatim
 from facebook_cyclr_sandbox.state.cyclr_world import Account, AccountConnector, LibraryConnector
 from facebook_cyclr_sandbox.state.world import World
 
@@ -36,31 +35,27 @@ class CyclrConsoleSite:
 
 @console_router.route("GET", "/")
 def show_start(_visit: Visit) -> Reply:
-    """Redirect to the Connector Library."""
+    """Redirect to the Connector Library (cyclr §2)."""
     return see_other("/connectors/library/")
 
 
 # --- Settings --------------------------------------------------------------------------------
 @console_router.route("GET", "/settings/general")
-@verbatim("cyclr §2", "Settings > General Settings > Service Domain, view only", "cyclr/docs")
 def show_general_settings(visit: Visit) -> Reply:
-    """Show General Settings with the Service Domain."""
+    """Show General Settings with the Service Domain (cyclr §2)."""
     return visit.page("general_settings.html", cyclr=visit.world.cyclr)
 
 
 @console_router.route("GET", "/settings/oauth-client-credentials")
-@verbatim("cyclr §3", "Settings > OAuth Client Credentials: for the API, not Facebook's pair")
 def show_api_clients(visit: Visit) -> Reply:
-    """Show the OAuth client credentials of the Cyclr API."""
+    """Show the OAuth client credentials of the Cyclr API (cyclr §3)."""
     return visit.page("api_clients.html", clients=visit.world.cyclr.clients)
 
 
 # --- Connectors > Connector Library ----------------------------------------------------------
 @console_router.route("GET", "/connectors/library")
-@verbatim("cyclr §1", "the padlock: closed when all required fields are filled, else open")
-@verbatim("cyclr §2", "Connector Library, also Application Connector Library; Setup", "cyclr/docs")
 def show_library(visit: Visit) -> Reply:
-    """Show the Connector Library, with a search."""
+    """Show the Connector Library, with a search (cyclr §1)."""
     wanted = visit.query("q").strip()
     library = visit.world.cyclr.library.values()
     listed = [connector for connector in library if wanted.lower() in connector.name.lower()]
@@ -68,12 +63,8 @@ def show_library(visit: Visit) -> Reply:
 
 
 @console_router.route("GET POST", "/connectors/library/{number}/setup")
-@inferred("cyclr §2", "Setup takes Client ID and Client Secret as they are typed, and trims them")
-@verbatim("cyclr §2", "Setup of Messenger: also Scopes (comma separated), Verify Token", "docs")
-@unknown("cyclr §2", "the padlock of Messenger stays open until all four fields are filled")
-@unknown("messenger", "where the console shows the webhook's address: in Setup, here")
 def set_up_connector(visit: Visit, number: str) -> Reply:
-    """Show or save a connector's Setup."""
+    """Show or save a connector's Setup (cyclr §2)."""
     connector = _connector(visit, number)
     if visit.request.method == "POST":
         connector.client_id = visit.text("client_id")
@@ -99,7 +90,7 @@ def _connector(visit: Visit, number: str) -> LibraryConnector:
 # --- Accounts --------------------------------------------------------------------------------
 @console_router.route("GET POST", "/accounts")
 def manage_accounts(visit: Visit) -> Reply:
-    """Show Account Management, or create an account."""
+    """Show Account Management, or create an account (cyclr §2)."""
     accounts = visit.world.cyclr.accounts
     problem = ""
     if visit.request.method == "POST":
@@ -119,7 +110,7 @@ def manage_accounts(visit: Visit) -> Reply:
 
 @console_router.route("GET POST", "/accounts/{account_id}/connectors")
 def manage_connectors(visit: Visit, account_id: str) -> Reply:
-    """Show an account's connectors, or install one."""
+    """Show an account's connectors, or install one (cyclr §2)."""
     account = _account(visit, account_id)
     problem = ""
     if visit.request.method == "POST":
@@ -153,10 +144,11 @@ def _account_page(
 
 
 @console_router.route("POST", "/accounts/{account_id}/connectors/{number}/{action}")
-@verbatim("cyclr §4", "Edit Connector > Generate Setup Token: 5 minutes, single use", "docs")
-@inferred("cyclr §4", "Authenticate in the console opens the same sign-in link")
 def change_connector(visit: Visit, account_id: str, number: str, action: str) -> Reply:
-    """Authenticate, de-authenticate or remove an installed connector, or make a setup link."""
+    """
+    Authenticate, de-authenticate or remove an installed connector, or make a setup link
+    (cyclr §4).
+    """
     account = _account(visit, account_id)
     connectors = visit.world.cyclr.installed_in(account.id)
     installed = next((connector for connector in connectors if str(connector.id) == number), None)
@@ -190,7 +182,6 @@ def _sign_in(
     return _account_page(visit, account, setup_link=link) if is_link else redirect(link, 303)
 
 
-@unknown("cyclr §2", "what the console says of an account or connector that does not exist")
 def _account(visit: Visit, account_id: str) -> Account:
     account = visit.world.cyclr.accounts.get(account_id)
     if account is None:

@@ -9,7 +9,6 @@ from email.utils import formatdate
 from typing import Any
 
 from facebook_cyclr_sandbox.http.web import Headers, Reply
-from facebook_cyclr_sandbox.origins import inferred, unknown, verbatim
 from facebook_cyclr_sandbox.state.cyclr_world import (
     Account,
     AccountConnector,
@@ -41,13 +40,11 @@ class CyclrError(Exception):
         self.message = message
         self.headers = headers
 
-    @verbatim("cyclr §3", 'errors are {"Message":"…"}', "cyclr/docs, test suite")
     def reply(self) -> Reply:
         """Return the error as JSON."""
         return json_reply({"Message": self.message}, self.status, self.headers)
 
 
-@inferred("cyclr §3", "Content-Type: application/json; charset=utf-8", "ASP.NET Web API")
 def json_reply(document: object, status: int = 200, headers: Headers = ()) -> Reply:
     """Return `document` as JSON."""
     body = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
@@ -68,10 +65,6 @@ def utc_time(moment: float) -> str:
     return text.replace("+00:00", "0Z")
 
 
-@verbatim("cyclr §3", "token answer: token_type, access_token, expires_in, clientId", "cyclr/docs")
-@verbatim(
-    "cyclr §3", "token answer also has .refresh, .issued, .expires (order unknown)", "clients"
-)
 def token_shape(token: ApiToken, now: float) -> dict[str, object]:
     """Return the answer of the token endpoint; `expires_in` is 14 days less one second."""
     return {
@@ -85,7 +78,6 @@ def token_shape(token: ApiToken, now: float) -> dict[str, object]:
     }
 
 
-@verbatim("cyclr §3", "every answer: X-Content-Type-Options: nosniff", "its own tests")
 def without_sniffing(reply: Reply) -> Reply:
     """Return `reply` with the header that every answer has."""
     if reply.header("X-Content-Type-Options"):
@@ -93,15 +85,12 @@ def without_sniffing(reply: Reply) -> Reply:
     return replace(reply, headers=(*reply.headers, ("X-Content-Type-Options", "nosniff")))
 
 
-@verbatim("cyclr §3", "NextBillDateUtc is never empty", "its own tests")
-@unknown("cyclr §3", "the day of NextBillDateUtc: the first of the next month after the creation")
 def _next_bill(account: Account) -> str:
     created = datetime.fromtimestamp(account.created_on, UTC)
     year, month = divmod(created.year * 12 + created.month, 12)
     return utc_time(datetime(year, month + 1, 1, tzinfo=UTC).timestamp())
 
 
-@verbatim("cyclr §3", "an account: CreatedDate, Id, Name, Description, … (values inferred)", "docs")
 def account_shape(account: Account) -> dict[str, object]:
     """Return an account."""
     return {
@@ -116,16 +105,11 @@ def account_shape(account: Account) -> dict[str, object]:
     }
 
 
-@verbatim("cyclr §4", "sign-in token: Token (ends in =) and ExpiresAtUtc", "cyclr/docs")
 def sign_in_shape(token: SignInToken) -> dict[str, object]:
     """Return a sign-in token."""
     return {"Token": token.value, "ExpiresAtUtc": utc_time(token.expires_at)}
 
 
-@verbatim("cyclr §3", "a connector: its keys, AuthorisationCode, Authentication[]", "cyclr/docs")
-@verbatim("cyclr §3", "connectors carry Categories, an array", "its own tests")
-@unknown("cyclr §3", "what Categories holds: the name of the one category")
-@unknown("cyclr §3", "Parameters of the Facebook Marketing API connector: none are shown")
 def connector_shape(connector: LibraryConnector) -> dict[str, Any]:
     """Return a connector of the library, without what its Setup holds."""
     is_oauth = connector.auth_type == "OAuth2"
@@ -156,7 +140,6 @@ def connector_shape(connector: LibraryConnector) -> dict[str, Any]:
     }
 
 
-@verbatim("cyclr §3", "a parameter of a connector: its keys", "cyclr/docs")
 def _parameter_shape(parameter: Parameter) -> dict[str, object]:
     return {
         "Id": parameter.id,
@@ -171,11 +154,6 @@ def _parameter_shape(parameter: Parameter) -> dict[str, object]:
     }
 
 
-@verbatim("cyclr §3", "an AccountConnector: its keys; AuthValue is in the answer", "cyclr/docs")
-@verbatim("cyclr §3", "the Connector of an account connector carries Triggers", "its own tests")
-@unknown("cyclr §3", "what Triggers holds: nothing")
-@verbatim("cyclr §3", "Properties show their values in clear", "client source")
-@verbatim("cyclr §3", "a property: Name, Value, Id, AccountConnectorId", "test suite")
 def account_connector_shape(
     installed: AccountConnector, connector: LibraryConnector
 ) -> dict[str, Any]:
@@ -201,8 +179,6 @@ def account_connector_shape(
     }
 
 
-@verbatim("cyclr §3", "a method: Id, Name, Description, EndPoint, MethodUniqueIdentifier", "docs")
-@inferred("cyclr §3", "Parameters of a method: Id and Name")
 def method_shape(method: Method) -> dict[str, object]:
     """Return a method of a connector."""
     return {

@@ -7,7 +7,6 @@ import re
 from facebook_cyclr_sandbox.facebook_web.common import app_page, dashboard_router, find_app
 from facebook_cyclr_sandbox.http.pages import Visit, see_other
 from facebook_cyclr_sandbox.http.web import Reply, web_address
-from facebook_cyclr_sandbox.origins import unknown, verbatim
 from facebook_cyclr_sandbox.state.facebook_world import App
 from facebook_cyclr_sandbox.state.versions import CALENDAR
 
@@ -22,9 +21,8 @@ _URLS = {
 
 
 @dashboard_router.route("GET POST", "/apps/{app_id}/settings/basic")
-@verbatim("graph §9", "Settings > Basic: icon 512-1024 px, privacy policy, data deletion", "docs")
 def set_basics(visit: Visit, app_id: str) -> Reply:
-    """Show or save Settings > Basic."""
+    """Show or save Settings > Basic (graph §9)."""
     app = find_app(visit, app_id)
     if visit.request.method == "GET":
         return _basics(visit, app)
@@ -51,7 +49,7 @@ def set_basics(visit: Visit, app_id: str) -> Reply:
 
 @dashboard_router.route("POST", "/apps/{app_id}/settings/basic/secret")
 def show_secret(visit: Visit, app_id: str) -> Reply:
-    """Show the App Secret to a person who enters the password."""
+    """Show the App Secret to a person who enters the password (graph §9)."""
     app = find_app(visit, app_id)
     if not visit.has_password:
         return _basics(visit, app, "That is not the invented person's password.")
@@ -72,10 +70,8 @@ def _basics(visit: Visit, app: App, problem: str = "", secret: str = "") -> Repl
 
 
 @dashboard_router.route("GET POST", "/apps/{app_id}/settings/advanced")
-@verbatim("graph §1", "Settings > Advanced > Upgrade API version", "versioning")
-@verbatim("graph §6", "Require App Secret", "bottender#271")
 def set_advanced(visit: Visit, app_id: str) -> Reply:
-    """Show or save Settings > Advanced."""
+    """Show or save Settings > Advanced (graph §1)."""
     app = find_app(visit, app_id)
     versions = [
         version.name
@@ -91,8 +87,7 @@ def set_advanced(visit: Visit, app_id: str) -> Reply:
 
 
 @dashboard_router.route("GET", "/apps/{app_id}/roles/roles")
-@unknown("graph §9", "what App roles > Roles shows: the one administrator; nobody can be added")
 def show_roles(visit: Visit, app_id: str) -> Reply:
-    """Show who has a role on the app."""
+    """Show who has a role on the app (graph §9)."""
     app, people = find_app(visit, app_id), visit.world.facebook.people
     return app_page(visit, app, "roles.html", people=[people[person_id] for person_id in app.roles])

@@ -9,18 +9,14 @@ import re
 from facebook_cyclr_sandbox.facebook_web.common import apps_of, dashboard_router
 from facebook_cyclr_sandbox.http.pages import Visit, see_other
 from facebook_cyclr_sandbox.http.web import Reply
-from facebook_cyclr_sandbox.origins import inferred, unknown, verbatim
 from facebook_cyclr_sandbox.state.facebook_world import AppMode, Renewal
 from facebook_cyclr_sandbox.state.use_cases import USE_CASES as CASES
 from facebook_cyclr_sandbox.state.world import World
 
-verbatim("graph §9", "at most 15 unverified apps per person", "create-an-app")
 _MOST_APPS = 15
 _LONGEST_NAME = 100
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\Z")
 
-verbatim("graph §9", "creation: name and contact email, use case, Business behind Other", "docs")
-unknown("graph §9", "App Purpose: Clients is in no current page; only Other asks for it here")
 OTHER = "Other"
 USE_CASES = (*CASES, OTHER)
 TYPES = ("Business", "Consumer")
@@ -29,22 +25,21 @@ PURPOSES = ("Yourself or your own business", "Clients")
 
 @dashboard_router.route("GET", "/")
 def show_start(_visit: Visit) -> Reply:
-    """Redirect to My Apps."""
+    """Redirect to My Apps (graph §9)."""
     return see_other("/apps/")
 
 
 @dashboard_router.route("GET", "/apps")
 def list_apps(visit: Visit) -> Reply:
-    """Show My Apps, or the registration to a person who is not a developer yet."""
+    """Show My Apps, or the registration to a person who is not a developer yet (graph §9)."""
     if not visit.person.is_developer:
         return see_other("/async/registration/")
     return visit.page("apps.html", apps=apps_of(visit))
 
 
 @dashboard_router.route("GET POST", "/async/registration")
-@unknown("graph §9", "the path and the wording of the developer registration")
 def register(visit: Visit) -> Reply:
-    """Make the person a Facebook developer; the customer stays one."""
+    """Make the person a Facebook developer; the customer stays one (graph §9)."""
     is_customer = visit.person is visit.world.facebook.customer
     if visit.request.method == "POST" and not is_customer:
         visit.person.is_developer = True
@@ -57,10 +52,8 @@ _FOLLOWING = {"use_case": "type", "type": "details", "details": "password"}
 
 
 @dashboard_router.route("GET POST", "/apps/creation")
-@inferred("graph §9", "the order of the creation's pages: use case, (type,) details, password")
-@unknown("graph §9", "one use case is chosen at creation here; others are added afterwards")
 def create_app(visit: Visit) -> Reply:
-    """Show the pages of Create App one by one; the last one asks for the password."""
+    """Show the pages of Create App one by one; the last one asks for the password (graph §9)."""
     if not visit.person.is_developer:
         return see_other("/async/registration/")
     answers = {name: visit.text(name) for name in _ANSWERS}
@@ -120,13 +113,6 @@ def _create(visit: Visit, answers: dict[str, str]) -> Reply:
     return see_other(f"/apps/{app_id}/dashboard/", "Your app is created.")
 
 
-@verbatim("graph §9", "business apps have no app mode and rely on access levels", "app-types")
-@verbatim("graph §9", "an app with a use case is unpublished until Publish > Go live", "release")
-@inferred(
-    "graph §9",
-    "an app is asked for Data Access Renewal when it is made; Facebook asks some apps only",
-    "third-party readings of 2026",
-)
 def _register(world: World, answers: dict[str, str]) -> str:
     app = world.register_app(answers["name"])
     app.contact_email, app.purpose = answers["contact_email"], answers["purpose"]

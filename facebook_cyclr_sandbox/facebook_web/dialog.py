@@ -13,7 +13,7 @@ from urllib.parse import urlencode, urlsplit
 
 from facebook_cyclr_sandbox.http.pages import log_in, log_in_page, log_out, logged_in, page
 from facebook_cyclr_sandbox.http.web import Headers, Reply, Request, append_query, redirect
-from facebook_cyclr_sandbox.origins import inferred, unknown, verbatim
+from facebook_cyclr_sandbox.origins import handles
 from facebook_cyclr_sandbox.state.facebook_world import App, Person
 from facebook_cyclr_sandbox.state.permissions import ALWAYS_GRANTED, KNOWN_PERMISSIONS
 from facebook_cyclr_sandbox.state.world import SHORT_LIFETIME, World
@@ -62,9 +62,10 @@ class _Ask:
     is_returning: bool
 
 
+@handles("GET POST /dialog/oauth")
 def answer_dialog(world: World, request: Request, browse: Callable[[str], str]) -> Reply:
     """
-    Answer a GET or POST of the dialog.
+    Answer a GET or POST of the dialog (graph §5).
 
     `browse` returns the loopback address of a URL of the service domain, or an
     empty string for any other URL.
@@ -101,13 +102,6 @@ def _identify(world: World, request: Request) -> tuple[str, Headers]:
     return logged_in(world, request), ()
 
 
-@verbatim(
-    "graph §5",
-    "a logged-out person is sent to login.php where the scopes are known, else there is a 500",
-    "third-party reading, 2026 (single)",
-)
-@inferred("graph §5", "a program that is not a browser gets the log-in's form without a redirect")
-@unknown("graph §5", "what that page with the 500 says")
 def _ask_to_log_in(world: World, request: Request, fields: dict[str, str], wish: _Wish) -> Reply:
     if not set(wish.permissions) <= set(KNOWN_PERMISSIONS):
         return _show(_SORRY, status=500)
@@ -133,59 +127,29 @@ _BLOCKED = _Problem(
     "Settings. Make sure Client and Web OAuth Login are on and add all your app domains as Valid "
     "OAuth Redirect URIs.",
 )
-verbatim("graph §5", "the dialog's URL Blocked page", "GitHub threads")
 _NOT_SET_UP = _Problem(
     "App Not Setup",
     "This app is still in development mode, and you don't have access to it.",
-)
-verbatim(
-    "graph §5", "the dialog's App Not Setup page (its second sentence is not known)", "threads"
 )
 _NOT_ACTIVE = _Problem(
     "App not active",
     "This app is not accessible right now and the app developer is aware of the issue. You will "
     "be able to log in when the app is reactivated.",
 )
-inferred(
-    "graph §5",
-    "the dialog of a deactivated app: App not active",
-    "github LoginRadius/engineering-blog-samples#299, of 2024 (single); its cause is not named",
-)
 _UNKNOWN_APP = _Problem(
     "Invalid App ID",
     "The provided app ID does not look like a valid app ID.",
 )
-verbatim("graph §5", "Facebook Login for Business needs an app of type Business", "docs")
 _UNAVAILABLE = _Problem(
     "Feature unavailable",
     "Facebook Login is currently unavailable for this app, since we are updating additional "
     "details for this app. Please try again later.",
-)
-verbatim(
-    "graph §5",
-    "Feature unavailable: for a person without a role, until the app is published",
-    "third-party readings, 2026; facebook-login threads",
 )
 _SORRY = _Problem("Sorry, something went wrong", "We're working on getting this fixed.")
 _NOTHING_SUPPORTED = _Problem(
     "It looks like this app isn't available.",
     "This app needs at least one supported permission.",
 )
-verbatim(
-    "graph §5",
-    "It looks like this app isn't available. This app needs at least one supported permission.",
-    "third-party readings, 2026",
-)
-unknown(
-    "graph §5",
-    "when that page is shown: the sources conflict (permissions that are not approved, only "
-    "public_profile and email, a scope instead of config_id; one saw classic scopes work). Here: "
-    "with Facebook Login for Business, a person without a role, and nothing approved in the scope",
-)
-unknown("graph §5", "the dialog's page for an unknown client_id or config_id")
-unknown("graph §5", "the HTTP status of the dialog's error pages: 400 is served")
-unknown("graph §5", "whether the dialog examines its parameters before the log-in: it does here")
-inferred("graph §5", "state is not enforced by the dialog, though the guide calls it required")
 
 
 def _show(problem: _Problem, headers: Headers = (), *, status: int = 400) -> Reply:
@@ -213,13 +177,6 @@ def _understand(world: World, fields: dict[str, str]) -> "_Wish | _Problem":
     return _Wish(app, wanted, is_all_or_nothing=bool(config))
 
 
-@verbatim("graph §5", "Invalid Scopes: …, shown to developers only", "third-party")
-@verbatim(
-    "graph §5",
-    "a scope is invalid when the app's use cases lack it, with scope and config_id alike",
-    "third-party reading, 2026",
-)
-@verbatim("graph §5", "people without a role do not see it: such scopes are ignored", "its text")
 def _invalid_scopes(scopes: list[str]) -> _Problem:
     return _Problem(
         f"Invalid Scopes: {', '.join(scopes)}",
@@ -228,7 +185,6 @@ def _invalid_scopes(scopes: list[str]) -> _Problem:
     )
 
 
-@verbatim("graph §5", "scope is comma or space separated; response_type defaults to code", "guide")
 def _scopes(text: str) -> tuple[str, ...]:
     named = [scope for scope in re.split(r"[,\s]+", text) if scope]
     return tuple(dict.fromkeys(("public_profile", *named)))
@@ -262,7 +218,6 @@ def _ask(world: World, wish: _Wish, fields: dict[str, str], person: Person) -> "
     )
 
 
-@inferred("graph §5", "people with a role are asked for any permission, others for live ones only")
 def _offered(app: App, person: Person, wanted: tuple[str, ...]) -> tuple[str, ...]:
     if person.id in app.roles:
         return wanted
@@ -271,15 +226,6 @@ def _offered(app: App, person: Person, wanted: tuple[str, ...]) -> tuple[str, ..
     )
 
 
-@verbatim(
-    "graph §5", "a declined permission is not asked again without auth_type=rerequest", "guide"
-)
-@verbatim(
-    "graph §5",
-    "Edit settings, for a returning user, shows the declined permissions again",
-    "third-party readings, 2026",
-)
-@unknown("graph §5", "how Edit settings is sent: edit=1, here")
 def _declined_before(
     world: World, wish: _Wish, fields: dict[str, str], person: Person
 ) -> tuple[str, ...]:
@@ -289,10 +235,6 @@ def _declined_before(
     return tuple(scope for scope in wish.permissions if grants.get(scope) == "declined")
 
 
-@verbatim(
-    "graph §9", "Strict Mode: the redirect URI must be one of the Valid ones, exactly", "docs"
-)
-@verbatim("graph §9", "http://localhost is allowed in development mode without registering", "docs")
 def _is_allowed(app: App, redirect_uri: str) -> bool:
     if redirect_uri in app.redirect_uris:
         return all(app.login_settings[name] for name in ("client_oauth", "web_oauth"))
@@ -333,7 +275,6 @@ def _decide(world: World, ask: _Ask, request: Request, decision: str) -> str:
     return _granted(world, ask, granted)
 
 
-@verbatim("graph §5", "denial: error, error_code, error_description, error_reason, state, #_=_")
 def _denied(ask: _Ask) -> str:
     query = urlencode(
         {
@@ -347,16 +288,11 @@ def _denied(ask: _Ask) -> str:
     return _with_query(ask.redirect_uri, query) + "#_=_"
 
 
-@verbatim("graph §5", "other errors: ?error_code=…&error_message=… without error", "social-core")
-@unknown("graph §5", "when the dialog does that; here when the operator asks for it")
 def _failed(ask: _Ask, code: str, message: str) -> str:
     query = urlencode({"error_code": code, "error_message": message, **_state(ask)})
     return _with_query(ask.redirect_uri, query) + "#_=_"
 
 
-@verbatim("graph §5", "success: ?code=AQ…&state=…#_=_", "php-graph-sdk#951")
-@inferred("graph §5", "response_type=token puts access_token and expires_in into the fragment")
-@inferred("graph §5", "response_type=granted_scopes adds granted_scopes and denied_scopes")
 def _granted(world: World, ask: _Ask, granted: tuple[str, ...]) -> str:
     query: dict[str, str] = {}
     fragment: dict[str, str] = {}

@@ -8,16 +8,13 @@ from facebook_cyclr_sandbox.facebook_web.common import apps_of, dashboard_router
 from facebook_cyclr_sandbox.graph.dispatch import answer_graph
 from facebook_cyclr_sandbox.http.pages import Visit
 from facebook_cyclr_sandbox.http.web import Reply, fields_of
-from facebook_cyclr_sandbox.origins import inferred, verbatim
 from facebook_cyclr_sandbox.state.permissions import PERMISSIONS
 
 
 @dashboard_router.route("GET POST", "/tools/explorer")
 @dashboard_router.route("GET", "/tools/accesstoken")
-@inferred("graph §9", "people with a role get a token with any permission (Standard Access)")
-@verbatim("graph §9", "test calls can be made in Graph API Explorer", "docs, messenger-use-case")
 def explore(visit: Visit) -> Reply:
-    """Issue a user token for one of the apps, or make a call with one."""
+    """Issue a user token for one of the apps, or make a call with one (graph §9)."""
     token, answer = visit.text("access_token"), ""
     if visit.request.method == "POST" and "path" in visit.request.form:
         path, _, query = visit.text("path").partition("?")

@@ -8,7 +8,6 @@ under Facebook Login for Business; there the address of the other page leads to 
 from facebook_cyclr_sandbox.facebook_web.common import app_page, dashboard_router, find_app
 from facebook_cyclr_sandbox.http.pages import Visit, see_other
 from facebook_cyclr_sandbox.http.web import Reply, redirect, web_address
-from facebook_cyclr_sandbox.origins import inferred, verbatim
 from facebook_cyclr_sandbox.state.facebook_world import App
 
 _MOST_VALUES = 50
@@ -24,7 +23,7 @@ _NAMES = {"fb-login": "Facebook Login", "business-login": "Facebook Login for Bu
 
 @dashboard_router.route("GET POST", "/apps/{app_id}/fb-login/settings")
 def set_up_login(visit: Visit, app_id: str) -> Reply:
-    """Show or save the settings of Facebook Login, with the Valid OAuth Redirect URIs."""
+    """Show or save Facebook Login's settings, with the Valid OAuth Redirect URIs (graph §9)."""
     app = find_app(visit, app_id)
     if "login_for_business" in app.products:
         there = f"/apps/{app.id}/business-login/settings/"
@@ -35,21 +34,14 @@ def set_up_login(visit: Visit, app_id: str) -> Reply:
 
 
 @dashboard_router.route("GET POST", "/apps/{app_id}/business-login/settings")
-@verbatim(
-    "graph §9",
-    "redirect URIs are under Facebook Login for Business > Settings with the lead use case",
-    "documentation/development/create-an-app/marketing-api-use-cases; third-party, 2026",
-)
 def set_up_business_login(visit: Visit, app_id: str) -> Reply:
-    """Show or save the settings of Facebook Login for Business: the same list of URIs."""
+    """Show or save those of Facebook Login for Business: the same list of URIs (graph §9)."""
     app = find_app(visit, app_id)
     if "login_for_business" not in app.products:
         return see_other(f"/apps/{app.id}/dashboard/", "This app has another kind of log-in.")
     return _settings(visit, app)
 
 
-@verbatim("graph §9", "Strict Mode and Enforce HTTPS are locked on since 2018", "third-party")
-@inferred("graph §9", "a Valid OAuth Redirect URI is an absolute https URI without a fragment")
 def _settings(visit: Visit, app: App) -> Reply:
     if visit.request.method == "GET":
         return _login_settings(visit, app, "\n".join(app.redirect_uris))
@@ -76,7 +68,7 @@ def _kind(app: App) -> str:
 @dashboard_router.route("POST", "/apps/{app_id}/fb-login/validator")
 @dashboard_router.route("POST", "/apps/{app_id}/business-login/validator")
 def validate_redirect_uri(visit: Visit, app_id: str) -> Reply:
-    """Show whether a redirect URI is one of the Valid OAuth Redirect URIs."""
+    """Show whether a redirect URI is one of the Valid OAuth Redirect URIs (graph §9)."""
     app = find_app(visit, app_id)
     uri = visit.text("redirect_uri")
     verdict = "valid" if uri in app.redirect_uris else "invalid"

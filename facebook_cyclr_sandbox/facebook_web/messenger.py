@@ -5,16 +5,13 @@ Facebook Messenger > Settings: the pages that an app is used for, and their toke
 from facebook_cyclr_sandbox.facebook_web.common import app_page, dashboard_router, find_app, grant
 from facebook_cyclr_sandbox.http.pages import MissingPageError, Visit, see_other
 from facebook_cyclr_sandbox.http.web import Reply
-from facebook_cyclr_sandbox.origins import inferred, unknown, verbatim
 from facebook_cyclr_sandbox.state.facebook_world import MESSENGER_FIELDS
 from facebook_cyclr_sandbox.state.permissions import MESSENGER_PERMISSIONS
 
 
 @dashboard_router.route("GET POST", "/apps/{app_id}/messenger/settings")
-@verbatim("graph §9", "Messenger > Settings, Access Tokens, Add or Remove Pages", "cyclr/docs")
-@unknown("messenger", "whether adding a page grants and subscribes it: here it does both")
 def choose_pages(visit: Visit, app_id: str) -> Reply:
-    """Show or save the pages that the app is used for."""
+    """Show or save the pages that the app is used for (graph §9)."""
     app, facebook = find_app(visit, app_id), visit.world.facebook
     here = f"/apps/{app.id}/messenger/settings/"
     if "messenger" not in app.products:
@@ -33,9 +30,8 @@ def choose_pages(visit: Visit, app_id: str) -> Reply:
 
 
 @dashboard_router.route("POST", "/apps/{app_id}/messenger/tokens/{page_id}")
-@inferred("messenger", "Generate Token gives the token of a page that was added", "third-party")
 def show_page_token(visit: Visit, app_id: str, page_id: str) -> Reply:
-    """Show a page access token of a page that was added."""
+    """Show a page access token of a page that was added (messenger)."""
     app, facebook = find_app(visit, app_id), visit.world.facebook
     page = facebook.pages.get(page_id)
     if page is None or app.id not in page.subscribed:

@@ -17,13 +17,13 @@ _PRODUCTS = {
 
 @dashboard_router.route("GET", "/apps/{app_id}")
 def open_app(visit: Visit, app_id: str) -> Reply:
-    """Redirect to the app's first page."""
+    """Redirect to the app's first page (graph §9)."""
     return see_other(f"/apps/{find_app(visit, app_id).id}/dashboard/")
 
 
 @dashboard_router.route("GET", "/apps/{app_id}/dashboard")
 def show_products(visit: Visit, app_id: str) -> Reply:
-    """Show Add Products to Your App, or the use cases of an app that has them."""
+    """Show Add Products to Your App, or the use cases of an app that has them (graph §9)."""
     app = find_app(visit, app_id)
     actions = required_actions(app, visit.world.facebook.business)
     template = "products.html" if app.is_classic else "app_dashboard.html"
@@ -32,7 +32,7 @@ def show_products(visit: Visit, app_id: str) -> Reply:
 
 @dashboard_router.route("POST", "/apps/{app_id}/products/{product}")
 def set_up_product(visit: Visit, app_id: str, product: str) -> Reply:
-    """Set a product up."""
+    """Set a product up (graph §9)."""
     app = find_app(visit, app_id)
     if product not in _PRODUCTS:
         raise MissingPageError("There is no such product.")

@@ -5,7 +5,6 @@ App Review: permissions and their access levels, the submission, its decision (g
 from facebook_cyclr_sandbox.facebook_web.common import app_page, dashboard_router, find_app
 from facebook_cyclr_sandbox.http.pages import MissingPageError, Visit, see_other
 from facebook_cyclr_sandbox.http.web import Reply
-from facebook_cyclr_sandbox.origins import inferred, unknown, verbatim
 from facebook_cyclr_sandbox.state.facebook_world import App, ReviewState
 from facebook_cyclr_sandbox.state.required_actions import for_submission
 from facebook_cyclr_sandbox.state.review import (
@@ -24,13 +23,8 @@ _DAY = 86_400
 
 
 @dashboard_router.route("GET", "/apps/{app_id}/app-review/permissions")
-@verbatim(
-    "graph §9",
-    "permissions that no use case of the app offers are in no list",
-    "third-party reading, 2026-08-21",
-)
 def list_permissions(visit: Visit, app_id: str) -> Reply:
-    """Show Permissions and Features, with a search."""
+    """Show Permissions and Features, with a search (graph §9)."""
     app = find_app(visit, app_id)
     wanted = visit.query("q").strip().lower()
     now = visit.world.now()
@@ -49,11 +43,6 @@ def list_permissions(visit: Visit, app_id: str) -> Reply:
     )
 
 
-@verbatim(
-    "graph §9",
-    "Increase access (public_profile), Request advanced access, Request again",
-    "third-party readings, 2026",
-)
 def _label(app: App, permission: str) -> str:
     """Return the name of the button that asks for Advanced Access."""
     if permission in app.declined:
@@ -64,9 +53,8 @@ def _label(app: App, permission: str) -> str:
 
 
 @dashboard_router.route("GET POST", "/apps/{app_id}/app-review/access/{permission}")
-@unknown("graph §9", "the wording of the confirmation for Advanced Access, and of its refusal")
 def get_advanced_access(visit: Visit, app_id: str, permission: str) -> Reply:
-    """Show or accept the confirmation of a request for Advanced Access, or say why it is grey."""
+    """Show or accept the request for Advanced Access, or say why it is grey (graph §9)."""
     app = find_app(visit, app_id)
     if permission not in app.available_permissions:
         raise MissingPageError("The app has no such permission: see Use cases > Customize.")
@@ -98,7 +86,7 @@ def get_advanced_access(visit: Visit, app_id: str, permission: str) -> Reply:
 
 @dashboard_router.route("GET POST", "/apps/{app_id}/app-review/request")
 def edit_review_request(visit: Visit, app_id: str) -> Reply:
-    """Show or submit Edit App Review Request, with its checklist."""
+    """Show or submit Edit App Review Request, with its checklist (graph §9)."""
     app = find_app(visit, app_id)
     checklist = for_submission(app, visit.world.facebook.business)
     missing: list[str] = []
@@ -121,7 +109,6 @@ def edit_review_request(visit: Visit, app_id: str) -> Reply:
     )
 
 
-@unknown("graph §9", "the sections of a review request: four are asked for here")
 def _submit(visit: Visit, app: App, sections: dict[str, str], checklist: list[str]) -> list[str]:
     """Submit the request; return what prevents it, or nothing."""
     if app.review.state is not ReviewState.DRAFT:
@@ -137,16 +124,15 @@ def _submit(visit: Visit, app: App, sections: dict[str, str], checklist: list[st
 
 @dashboard_router.route("GET", "/apps/{app_id}/app-review/requests")
 @dashboard_router.route("GET", "/apps/{app_id}/app-review/submissions")
-@inferred("graph §9", "the review's state is shown under app-review/submissions, too", "links")
 def show_review(visit: Visit, app_id: str) -> Reply:
-    """Show the state of the review, and the control that advances the clock."""
+    """Show the state of the review, and the control that advances the clock (graph §9)."""
     app = find_app(visit, app_id)
     return app_page(visit, app, "review_state.html", days=REVIEW_DAYS)
 
 
 @dashboard_router.route("POST", "/apps/{app_id}/app-review/later")
 def let_days_pass(visit: Visit, app_id: str) -> Reply:
-    """Advance the clock to the decision of the review (a sandbox control)."""
+    """Advance the clock to the decision of the review (graph §9; a sandbox control)."""
     app, world = find_app(visit, app_id), visit.world
     path, review = f"/apps/{app.id}/app-review/requests/", app.review
     if review.state is not ReviewState.PENDING:

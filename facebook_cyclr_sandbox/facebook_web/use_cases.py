@@ -5,20 +5,13 @@ Use cases > Customize: the use cases of an app and the permissions that they off
 from facebook_cyclr_sandbox.facebook_web.common import app_page, dashboard_router, find_app
 from facebook_cyclr_sandbox.http.pages import MissingPageError, Visit, see_other
 from facebook_cyclr_sandbox.http.web import Reply
-from facebook_cyclr_sandbox.origins import inferred, unknown, verbatim
 from facebook_cyclr_sandbox.state.facebook_world import App
 from facebook_cyclr_sandbox.state.use_cases import USE_CASES, optional
 
 
 @dashboard_router.route("GET", "/apps/{app_id}/use_cases")
-@verbatim(
-    "graph §9",
-    "Use cases > Customize: permissions of a use case, Add for the optional ones",
-    "documentation/development/create-an-app/messenger-use-case",
-)
-@unknown("graph §9", "what a classic app shows under Use cases: that it has none")
 def customize(visit: Visit, app_id: str) -> Reply:
-    """Show the app's use cases, their permissions, and the use cases that can be added."""
+    """Show the app's use cases, their permissions, and those that can be added (graph §9)."""
     app = find_app(visit, app_id)
     return app_page(
         visit,
@@ -30,14 +23,8 @@ def customize(visit: Visit, app_id: str) -> Reply:
 
 
 @dashboard_router.route("POST", "/apps/{app_id}/use_cases/add")
-@verbatim(
-    "graph §9",
-    "a use case that is added later brings its permissions at once, for people with a role",
-    "third-party reading, 2026-08-21",
-)
-@inferred("graph §9", "a classic app cannot be given a use case")
 def add_use_case(visit: Visit, app_id: str) -> Reply:
-    """Add a use case to the app, with its products."""
+    """Add a use case to the app, with its products (graph §9)."""
     app, name = _customizable(visit, app_id), visit.text("use_case")
     if name not in USE_CASES:
         raise MissingPageError("There is no such use case.")
@@ -49,7 +36,7 @@ def add_use_case(visit: Visit, app_id: str) -> Reply:
 
 @dashboard_router.route("POST", "/apps/{app_id}/use_cases/permissions/{permission}")
 def add_permission(visit: Visit, app_id: str, permission: str) -> Reply:
-    """Add an optional permission that one of the use cases offers."""
+    """Add an optional permission that one of the use cases offers (graph §9)."""
     app = _customizable(visit, app_id)
     if permission not in optional(app.use_cases):
         raise MissingPageError("The app's use cases do not offer this permission.")

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from facebook_cyclr_sandbox.facebook_web.common import app_page, dashboard_router, find_app
 from facebook_cyclr_sandbox.http.pages import MissingPageError, Visit, see_other
 from facebook_cyclr_sandbox.http.web import Reply
-from facebook_cyclr_sandbox.origins import inferred, unknown, verbatim
 from facebook_cyclr_sandbox.state.facebook_world import RENEWAL_SECTIONS, AppMode, Verification
 from facebook_cyclr_sandbox.state.required_actions import for_publishing
 
@@ -16,21 +15,15 @@ _KINDS = {"business": "Business Verification", "access": "Access Verification"}
 
 
 @dashboard_router.route("GET", "/apps/{app_id}/verification")
-@verbatim(
-    "graph §9",
-    "Business Verification, then Access Verification as a Tech Provider: about five days",
-    "docs/development/release/access-verification",
-)
-@unknown("graph §9", "how long Business Verification takes: five days too")
 def show_verification(visit: Visit, app_id: str) -> Reply:
-    """Show where the business's two verifications stand."""
+    """Show where the business's two verifications stand (graph §9)."""
     app, business = find_app(visit, app_id), visit.world.facebook.business
     return app_page(visit, app, "verification.html", business=business, days=_DAYS)
 
 
 @dashboard_router.route("POST", "/apps/{app_id}/verification/{kind}")
 def start_verification(visit: Visit, app_id: str, kind: str) -> Reply:
-    """Start one of the verifications; Access Verification needs the other one first."""
+    """Start one of the verifications; Access Verification needs the other one first (graph §9)."""
     app, business = find_app(visit, app_id), visit.world.facebook.business
     here = f"/apps/{app.id}/verification/"
     if kind == "later":
@@ -58,10 +51,8 @@ def let_verification_days_pass(visit: Visit, here: str) -> Reply:
 
 
 @dashboard_router.route("GET POST", "/apps/{app_id}/data-access-renewal")
-@unknown("graph §9", "the questions of a Data Access Renewal, and the address of its page")
-@unknown("graph §9", "a renewal is complete at once here; 10 to 15 working days were read")
 def renew_data_access(visit: Visit, app_id: str) -> Reply:
-    """Show the Data Access Renewal, or complete the sections that were confirmed."""
+    """Show the Data Access Renewal, or complete the sections that were confirmed (graph §9)."""
     app = find_app(visit, app_id)
     renewal = app.renewal
     if visit.request.method == "POST" and renewal is not None:
@@ -81,10 +72,8 @@ def renew_data_access(visit: Visit, app_id: str) -> Reply:
 
 
 @dashboard_router.route("GET POST", "/apps/{app_id}/go_live")
-@verbatim("graph §9", "Publish > Go live: a step of its own for apps with use cases", "release")
-@inferred("graph §9", "a classic app of type Business is live from the start: it has no mode")
 def go_live(visit: Visit, app_id: str) -> Reply:
-    """Show what publishing needs, or publish the app."""
+    """Show what publishing needs, or publish the app (graph §9)."""
     app = find_app(visit, app_id)
     missing = for_publishing(app)
     if visit.request.method == "POST" and not missing:

@@ -9,18 +9,12 @@ from facebook_cyclr_sandbox.graph.nodes import Edge, Getter, NodeType
 from facebook_cyclr_sandbox.graph.pages import graph_time
 from facebook_cyclr_sandbox.graph.refusals import GraphError
 from facebook_cyclr_sandbox.graph.sdk_names import KNOWN_FIELDS
-from facebook_cyclr_sandbox.origins import inferred, unknown, verbatim
 from facebook_cyclr_sandbox.state.facebook_world import App, TokenKind
 
 _PUBLIC = ("category", "link", "name", "namespace", "id")
 _STATUSES = ("live", "unapproved")
 
 
-@verbatim("graph §3", "an app access token can be used to view all fields for an app", "v18 docs")
-@unknown(
-    "graph §3", "who but the app and its admins sees its other fields: nobody, they are left out"
-)
-@unknown("graph §3", "the values of fields that the dashboard does not set: left out")
 def _value(name: str) -> Getter:
     def get(call: Call, app: App, _field: Field) -> object:
         if name not in _PUBLIC and not _may_read(call, app):
@@ -30,7 +24,6 @@ def _value(name: str) -> Getter:
     return get
 
 
-@unknown("graph §3", "owner_business: id and name of the partner's business, for the app's token")
 def _owner_business(call: Call, app: App, _field: Field) -> object:
     business = call.world.facebook.business
     return {"id": business.id, "name": business.name} if _may_read(call, app) else None
@@ -42,7 +35,6 @@ def _may_read(call: Call, app: App) -> bool:
     return caller.app_id == app.id and (caller.kind is TokenKind.APP or has_role)
 
 
-@verbatim("graph §3", "default answer: category, link, name, id", "capture, v21")
 def _settings(app: App) -> dict[str, object]:
     return {
         "category": app.category or None,
@@ -59,20 +51,8 @@ def _settings(app: App) -> dict[str, object]:
     }
 
 
-@verbatim("graph §4", "/{app-id}/permissions: rows of permission and status, app token", "docs")
-@verbatim(
-    "graph §4",
-    "it lists approved permissions only, each live: no row while a review is under way, declined "
-    "or was never asked for",
-    "third-party readings, 2026",
-)
-@inferred("graph §4", "its paging object is empty; its example row follows the node's fields")
-@inferred("graph §4", "the status filter takes unapproved too, and then finds nothing")
-@verbatim(
-    "graph §4", "public_profile has its row only once something was reviewed", "third-party, 2026"
-)
-@unknown("graph §4", "whether a review that declined everything gives it that row: it does here")
 def _permissions(call: Call, app: App) -> dict[str, object]:
+    """Return the app's permissions with their status (graph §4)."""
     call.require_app(app.id)
     statuses = list_of(call.params.get("status", ""), "status", _STATUSES)
     named = list_of(call.params.get("permission", ""), "permission")
@@ -87,26 +67,22 @@ def _permissions(call: Call, app: App) -> dict[str, object]:
     return {"data": rows, "paging": {}}
 
 
-@verbatim("graph §3", "GET /{app}?fields=roles with an app token: 200", "third-party, 2026")
-@unknown("graph §3", "the rows of roles: app_id, user and role, as the edge's reference has them")
-@unknown("graph §3", "roles with another token than the app's: 15")
 def _roles(call: Call, app: App) -> list[dict[str, str]]:
+    """Return who has a role on the app (graph §3)."""
     call.require_app(app.id)
     return [{"app_id": app.id, "user": user, "role": role} for user, role in app.roles.items()]
 
 
-@verbatim("graph §7", "/{app}/subscriptions with a user token: 190", "third-party, 2026")
-@inferred("graph §7", "the same for a page token; another app's token: 15")
 def _subscriptions(call: Call, app: App) -> dict[str, object]:
+    """Return the app's webhooks: none (graph §7)."""
     if call.caller.kind is not TokenKind.APP:
         raise GraphError(refusals.APP_SECRET_NEEDED)
     call.require_app(app.id)
     return {"data": []}
 
 
-@verbatim("graph §10", "the SDK's crash reporter posts to /{app}/instruments", "facebook-business")
-@unknown("graph §10", "the answer to a crash report")
 def _instruments(_call: Call, _app: App) -> dict[str, object]:
+    """Accept a crash report (graph §10)."""
     return {"success": True}
 
 

@@ -20,7 +20,6 @@ from facebook_cyclr_sandbox.graph.refusals import (
 )
 from facebook_cyclr_sandbox.graph.wire import json_text
 from facebook_cyclr_sandbox.http.web import Headers
-from facebook_cyclr_sandbox.origins import inferred, verbatim
 from facebook_cyclr_sandbox.state.facebook_world import (
     App,
     AppMode,
@@ -90,11 +89,6 @@ class Call:
             raise GraphError(refusal)
         self.check_provider(permissions)
 
-    @verbatim(
-        "graph §7",
-        "business data of a person without a role, before Access Verification: 100",
-        "docs/development/release/access-verification",
-    )
     def check_provider(self, permissions: Iterable[str]) -> None:
         """Raise 100 where only the app of a verified Tech Provider may go on."""
         caller, business = self.caller, self.world.facebook.business
@@ -105,15 +99,12 @@ class Call:
             return
         raise GraphError(MISSING_OBJECT, id=self.path[0] if self.path else "")
 
-    @verbatim("graph §1", "x-business-use-case-usage of a page", "third-party")
     def count_page(self, page: Page, *, refusal: Refusal = PAGE_LIMIT) -> None:
         """Count this call against the page's limit, or raise `refusal`."""
         is_lead = refusal is not PAGE_LIMIT
         meter = page.lead_meter if is_lead else page.meter
         self.count(page.id, "leadgen" if is_lead else "pages", meter, refusal=refusal)
 
-    @verbatim("graph §8", "estimated_time_to_regain_access is in minutes", "third-party")
-    @inferred("graph §1", "total_cputime and total_time follow call_count")
     def count(self, holder: str, kind: str, meter: Meter, *, refusal: Refusal) -> None:
         """Count this call on `meter` and in the usage header; raise `refusal` if it is full."""
         now = self.world.now()
@@ -153,7 +144,6 @@ class Call:
             headers.append(("x-fb-ads-insights-throttle", json_text(self._insights_usage())))
         return tuple(headers)
 
-    @verbatim("graph §8", "x-ad-account-usage; reset_time_duration is in seconds", "third-party")
     def _ad_account_usage(self) -> dict[str, object]:
         now, meter = self.world.now(), self.ad_account
         return {
@@ -162,10 +152,6 @@ class Call:
             "ads_api_access_tier": self._tier,
         }
 
-    @verbatim("graph §1", "x-fb-ads-insights-throttle: app_id_util_pct, acc_id_util_pct", "airbyte")
-    @verbatim(
-        "graph §1", "the usage headers of act_* calls: ads_api_access_tier", "third-party, 2026"
-    )
     def _insights_usage(self) -> dict[str, object]:
         now = self.world.now()
         return {
@@ -175,7 +161,6 @@ class Call:
         }
 
 
-@inferred("graph §6", "a revoked permission leaves the tokens that carried it", "manual flow guide")
 def effective_scopes(world: World, token: Token) -> frozenset[str]:
     """Return the scopes of `token` that its person still grants to the app."""
     if token.kind is TokenKind.APP:
@@ -187,9 +172,6 @@ def effective_scopes(world: World, token: Token) -> frozenset[str]:
     )
 
 
-@inferred(
-    "graph §9", "the app uses live permissions only, of people without a role", "access levels"
-)
 def _usable(app: App, user_id: str) -> frozenset[str]:
     if user_id in app.roles:
         return frozenset(app.available_permissions) | ALWAYS_GRANTED
@@ -199,7 +181,6 @@ def _usable(app: App, user_id: str) -> frozenset[str]:
     return ALWAYS_GRANTED.union(live)
 
 
-@inferred("graph §10", "a list with single quotes, as Python writes it, is read too", "meltano tap")
 def _array(text: str, name: str) -> tuple[str, ...]:
     if _PYTHON_LIST.match(text):
         return tuple(_QUOTED.findall(text))
@@ -209,7 +190,6 @@ def _array(text: str, name: str) -> tuple[str, ...]:
         raise GraphError(BAD_PARAMETER, name=name, expected="an array.") from None
 
 
-@verbatim("graph §10", 'lists arrive as JSON (`["live"]`) or comma separated', "SDK source")
 def list_of(text: str, name: str, allowed: Iterable[str] = ()) -> tuple[str, ...]:
     """Return the values of a list parameter; raise 100 when one is not `allowed`."""
     if text.lstrip().startswith("["):

@@ -27,7 +27,6 @@ from facebook_cyclr_sandbox.graph.users import (
 )
 from facebook_cyclr_sandbox.graph.wire import Trace, encode, failure, success
 from facebook_cyclr_sandbox.http.web import Headers, Reply
-from facebook_cyclr_sandbox.origins import inferred, unknown, verbatim
 from facebook_cyclr_sandbox.state.facebook_world import TokenKind
 from facebook_cyclr_sandbox.state.versions import Calendar
 from facebook_cyclr_sandbox.state.world import World
@@ -50,7 +49,6 @@ class _Context:
         return (*(self.call.usage_headers() if self.call else ()), *self.extra)
 
 
-@inferred("graph §10", "a `method` parameter overrides the HTTP method of a POST", "PHP and JS SDK")
 def answer_graph(
     world: World,
     method: str,
@@ -107,7 +105,6 @@ def _split_version(
     return segments[0], segments[1:]
 
 
-@verbatim("graph §1", "an unversioned call gets the version set in the app's settings", "docs")
 def _serve_unversioned(call: Call, context: _Context) -> None:
     if _is_marketing(call.path):
         # verbatim graph §1: it is refused; unknown: the wording
@@ -115,10 +112,6 @@ def _serve_unversioned(call: Call, context: _Context) -> None:
     if call.app is not None:
         served = call.world.calendar.served(call.app.version, call.world.now())
         context.version = call.version = served or context.version
-
-
-unknown("graph §6", "190 for a token in a Bearer header: HTTP 400 like the others, not 401")
-unknown("graph §1", "the wording with which the Marketing API refuses an unversioned call")
 
 
 def _serve_marketing(call: Call, requested: str, context: _Context) -> None:
@@ -137,12 +130,10 @@ def _serve_marketing(call: Call, requested: str, context: _Context) -> None:
         context.version = call.version = upgraded
 
 
-@inferred("graph §1", "Marketing calls are those to ad accounts and below them")
 def _is_marketing(path: tuple[str, ...]) -> bool:
     return any(_AD_ACCOUNT.match(segment) or segment in _MARKETING_EDGES for segment in path)
 
 
-@inferred("graph §8", "the app's limit counts calls with a token; the token endpoint is outside it")
 def _authenticate(call: Call) -> None:
     value = call.params.get("access_token", "")
     if not value:
@@ -178,25 +169,6 @@ def _answer_path(call: Call, path: tuple[str, ...]) -> dict[str, Any]:
     return answer
 
 
-_ENDED = "that it ended was read, what Graph answers was not"
-for _what in ("pretty", "debug", "date_format", "If-None-Match"):
-    unknown("graph §10", f"`{_what}` has no effect, on any version: {_ENDED}", "third-party, 2026")
-for _what in (
-    "multi-ID requests",
-    "date and time formats",
-    "method override (`method`)",
-    "field aliases (`as`)",
-    "JSONP",
-    "asynchronous batch",
-):
-    unknown(
-        "graph §10",
-        f"{_what} of an app made since 2026-11-04, answered here as of an older one: {_ENDED}",
-        "developers.facebook.com/blog, 2026-11-04",
-    )
-
-
-@inferred("graph §10", "`?id=` answers a node by ID", "Koala, PHP SDK")
 def _answer_root(call: Call) -> dict[str, Any]:
     if "ids" in call.params:
         raise GraphError(refusals.IDS_ENDED)

@@ -6,7 +6,6 @@ import re
 from dataclasses import dataclass, field
 
 from facebook_cyclr_sandbox.graph.refusals import FIELD_SYNTAX, GraphError
-from facebook_cyclr_sandbox.origins import inferred
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _MAX_DEPTH = 10
@@ -26,7 +25,6 @@ class Field:
         return self.arguments.get("as", self.name)
 
 
-@inferred("graph §3", "field expansion: names, .argument(value) and {children}", "SDK usage")
 def parse_fields(text: str) -> tuple[Field, ...]:
     """Parse a `fields` parameter; raise GraphError 2500 when it is malformed."""
     reader = _Reader(text)

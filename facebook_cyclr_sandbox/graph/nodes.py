@@ -16,7 +16,7 @@ from facebook_cyclr_sandbox.graph.call import Call, list_of
 from facebook_cyclr_sandbox.graph.fields import Field, parse_fields
 from facebook_cyclr_sandbox.graph.refusals import GraphError, Refusal
 from facebook_cyclr_sandbox.graph.sdk_names import KNOWN_EDGES, KNOWN_FIELDS
-from facebook_cyclr_sandbox.origins import inferred, unknown, verbatim
+from facebook_cyclr_sandbox.origins import handles
 
 CONNECTIONS = frozenset(
     {
@@ -79,6 +79,13 @@ class NodeType:
     edges: Mapping[str, Edge] = field(default_factory=dict)
     delete: Action | None = None
 
+    def __post_init__(self) -> None:
+        for name, edge in self.edges.items():
+            actions = {"GET": edge.items, "POST": edge.post, "DELETE": edge.delete}
+            for method, action in actions.items():
+                if action:
+                    handles(f"{method} /{{{self.name}}}/{name}")(action)
+
 
 @dataclass(frozen=True)
 class Node:
@@ -89,7 +96,6 @@ class Node:
     id: str
 
 
-@verbatim("graph §3", "fields in the order asked for, `id` always among them", "capture, v21")
 def show(call: Call, kind: NodeType, value: Any, fields: Sequence[Field] | None) -> dict[str, Any]:
     """Return the wanted fields of one object; those without a value are left out."""
     wanted = fields or [Field(name) for name in kind.default]
@@ -117,9 +123,6 @@ def _field(call: Call, kind: NodeType, value: Any, field: Field) -> object:
     return _list(below, edge, value, field.children)
 
 
-@verbatim("graph §7", "an edge of another node type: 100 nonexisting field", "third-party")
-@verbatim("graph §7", "a known edge that the app may not see: 100 nonexisting field", "2026")
-@inferred("graph §7", "an edge that no node type has: 2500 Unknown path components")
 def answer_node(call: Call, node: Node, rest: tuple[str, ...]) -> dict[str, Any]:
     """Answer a call to a node or to one of its edges."""
     if not rest:
@@ -170,9 +173,6 @@ def _list(call: Call, edge: Edge, value: Any, fields: Sequence[Field] | None) ->
     return answer
 
 
-@verbatim("graph §7", "paging: cursors on every page, `next` only when there is more", "SDK source")
-@inferred("graph §7", "`previous` from the second page on; no paging object on an empty page")
-@inferred("graph §7", "next and previous carry the whole query, access_token included")
 def _paging(call: Call, start: int, stop: int, total: int) -> dict[str, Any]:
     paging: dict[str, Any] = {"cursors": {"before": _cursor(start), "after": _cursor(stop - 1)}}
     if stop < total:
@@ -207,7 +207,6 @@ def _window(call: Call, total: int) -> tuple[int, int]:
     return start, min(start + limit, total)
 
 
-@unknown("graph §7", "a limit that is not a number or over 5,000: the default, the most")
 def _limit(text: str) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 9 or int(text) == 0:
         return _DEFAULT_LIMIT

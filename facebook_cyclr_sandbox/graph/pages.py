@@ -11,11 +11,9 @@ from facebook_cyclr_sandbox.graph.call import Call, list_of
 from facebook_cyclr_sandbox.graph.fields import Field
 from facebook_cyclr_sandbox.graph.nodes import Edge, Getter, NodeType
 from facebook_cyclr_sandbox.graph.refusals import GraphError
-from facebook_cyclr_sandbox.origins import inferred, unknown, verbatim
 from facebook_cyclr_sandbox.state.facebook_world import Form, Lead, Page, TokenKind
 
 
-@verbatim("graph §7", "times are written `2018-02-28T08:49:14+0000`", "docs")
 def graph_time(moment: float) -> str:
     """Write a time as Graph does in nodes."""
     return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%S+0000")
@@ -50,12 +48,10 @@ def _see_lead(call: Call, lead: Lead) -> None:
     _require_leads(call, form.page_id)
 
 
-@inferred("graph §7", "ad_id needs ads_management; without it the field is left out")
 def _ad_id(call: Call, lead: Lead, _field: Field) -> str | None:
     return lead.ad_id if lead.ad_id and "ads_management" in call.scopes else None
 
 
-@inferred("graph §7", "DELETE of a test lead gives success: true", "the guide says to delete it")
 def _delete_lead(call: Call, lead: Lead) -> dict[str, object]:
     _see_lead(call, lead)
     form = call.world.facebook.form(lead.form_id)
@@ -81,25 +77,23 @@ LEAD = NodeType(
     ("created_time", "id", "ad_id", "form_id", "field_data"),
     delete=_delete_lead,
 )
-verbatim("graph §7", "a lead: created_time, id, ad_id, form_id, field_data", "docs mirror")
-unknown("graph §7", "the type word of a lead and of a form in error messages")
 
 
 # --- forms -----------------------------------------------------------------------------------
-@verbatim("graph §7", "reading leads: page or user token with leads_retrieval", "docs, third-party")
 def _leads(call: Call, form: Form) -> list[Lead]:
+    """Return the form's leads (graph §7)."""
     _require_leads(call, form.page_id)
     return sorted(form.leads, key=lambda lead: -lead.created_on)
 
 
 def _test_leads(call: Call, form: Form) -> list[Lead]:
+    """Return the form's test lead (graph §7)."""
     _require_page_token(call, _page_of(call, form.page_id))
     return [lead for lead in _leads(call, form) if lead.is_test]
 
 
-@verbatim("graph §7", "one test lead per form; delete it first", "docs")
-@inferred("graph §7", "POST test_leads answers with the new lead's id")
 def _create_test_lead(call: Call, form: Form) -> dict[str, object]:
+    """Create the form's test lead (graph §7)."""
     _require_page_token(call, _page_of(call, form.page_id))
     _require_leads(call, form.page_id)
     if any(lead.is_test for lead in form.leads):
@@ -134,13 +128,11 @@ FORM = NodeType(
         "test_leads": Edge(items=_test_leads, of=LEAD, post=_create_test_lead),
     },
 )
-inferred("graph §7", "a form shows id, locale, name and status unless asked for others", "docs")
 
 
 # --- pages -----------------------------------------------------------------------------------
-@verbatim("graph §7", "leadgen_forms: page token with pages_manage_ads", "third-party")
-@inferred("graph §7", "leadgen_forms also needs pages_read_engagement")
 def _forms(call: Call, page: Page) -> Sequence[Form]:
+    """Return the page's lead forms (graph §7)."""
     _require_page_token(call, page)
     call.require("pages_manage_ads", "pages_read_engagement")
     call.count_page(page)
@@ -153,8 +145,8 @@ def _require_webhooks(call: Call, page: Page) -> None:
     call.count_page(page)
 
 
-@inferred("graph §7", "subscribed_apps rows: category, link, name, id, subscribed_fields", "docs")
 def _subscribed_apps(call: Call, page: Page) -> list[dict[str, object]]:
+    """Return the apps that get events of the page (graph §7)."""
     _require_webhooks(call, page)
     apps = call.world.facebook.apps
     return [
@@ -170,8 +162,8 @@ def _subscribed_apps(call: Call, page: Page) -> list[dict[str, object]]:
     ]
 
 
-@inferred("graph §7", "POST and DELETE subscribed_apps give success: true", "docs")
 def _subscribe(call: Call, page: Page) -> dict[str, object]:
+    """Let the app get events of the page (graph §7)."""
     _require_webhooks(call, page)
     text = call.params.get("subscribed_fields", "")
     if not text:
@@ -180,19 +172,13 @@ def _subscribe(call: Call, page: Page) -> dict[str, object]:
     return {"success": True}
 
 
-@verbatim(
-    "graph §7",
-    "DELETE subscribed_apps: the app's token succeeds, a page token gets 15",
-    "third-party reading, 2026 (single)",
-)
-@unknown("graph §7", "DELETE subscribed_apps with a user token: 15 too")
 def _unsubscribe(call: Call, page: Page) -> dict[str, object]:
+    """Stop the events of the page (graph §7)."""
     call.require_app(call.caller.app_id)
     page.subscribed.pop(call.caller.app_id, None)
     return {"success": True}
 
 
-@inferred("graph §7", "a page's access_token: for a user token with pages_show_list", "docs")
 def _access_token(call: Call, page: Page, _field: Field) -> str | None:
     if call.caller.kind is TokenKind.PAGE:
         return call.caller.value if call.caller.profile_id == page.id else None
@@ -201,8 +187,6 @@ def _access_token(call: Call, page: Page, _field: Field) -> str | None:
     return call.world.issue_page_token(call.caller, page.id).value
 
 
-@verbatim("graph §7", "has_lead_access.user_id(…) and the keys of its answer", "docs, v26; SDK")
-@unknown("graph §7", "has_lead_access: failure_reason and failure_resolution texts")
 def _has_lead_access(call: Call, page: Page, field: Field) -> dict[str, object]:
     call.require("leads_retrieval")
     user_id = field.arguments.get("user_id") or call.caller.user_id
@@ -220,14 +204,14 @@ def _has_lead_access(call: Call, page: Page, field: Field) -> dict[str, object]:
     }
 
 
-@unknown("graph §7", "posts and conversations of the page: there are none")
 def _posts(call: Call, page: Page) -> Sequence[object]:
+    """Return no posts (graph §7)."""
     _see_page(call, page)
     return ()
 
 
-@verbatim("graph §7", "conversations: page token with pages_messaging", "messenger docs")
 def _conversations(call: Call, page: Page) -> Sequence[object]:
+    """Return no conversations (graph §7)."""
     _require_page_token(call, page)
     call.require("pages_messaging")
     call.count_page(page)
@@ -262,8 +246,6 @@ PAGE = NodeType(
     },
 )
 
-inferred("graph §7", "leadgen_tos_accepted of a page: true or false, for each token", "SDK")
-
 
 def see(call: Call, value: Any) -> None:
     """Check that the caller may see a page, form or lead at all (GET of the node itself)."""
@@ -279,13 +261,6 @@ def see(call: Call, value: Any) -> None:
         _see_page(call, value)
 
 
-@verbatim(
-    "graph §7",
-    "GET /{page} with an app token, or without pages_read_engagement: 10",
-    "third-party readings, 2026",
-)
-@inferred("graph §7", "a page's own token reads the page without pages_read_engagement")
-@inferred("graph §7", "that refusal has HTTP 400", "capture")
 def _see_page(call: Call, page: Page) -> None:
     is_own = call.caller.kind is TokenKind.PAGE and call.caller.profile_id == page.id
     if not is_own and "pages_read_engagement" not in call.scopes:

@@ -5,15 +5,6 @@ A field that is named here and has no behaviour is accepted and left out; an edg
 behaviour is one that the caller may not see. Node types have Graph's own names.
 """
 
-from facebook_cyclr_sandbox.origins import inferred, verbatim
-
-verbatim(
-    "graph §3",
-    "the fields and edges of the eight node types",
-    "facebook-business 26.0, adobjects; for Application facebook-business-sdk-codegen, 2026-04",
-)
-inferred("graph §3", "a known field without a value, or not granted, is left out")
-
 _FIELDS = {
     "Application": (
         "aam_rules an_ad_space_limit an_platforms android_key_hash "

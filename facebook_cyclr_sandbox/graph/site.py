@@ -17,7 +17,6 @@ from facebook_cyclr_sandbox.graph.dispatch import answer_graph
 from facebook_cyclr_sandbox.graph.refusals import GraphError
 from facebook_cyclr_sandbox.graph.wire import Trace, encode, failure, success
 from facebook_cyclr_sandbox.http.web import Reply, Request, fields_of, redirect
-from facebook_cyclr_sandbox.origins import inferred, verbatim
 from facebook_cyclr_sandbox.state.versions import Calendar
 from facebook_cyclr_sandbox.state.world import World
 
@@ -50,7 +49,6 @@ class GraphSite:
         method = "GET" if request.method == "HEAD" else request.method
         return answer_graph(self._world, method, request.path, params)
 
-    @verbatim("graph §5", "/oauth/authorize: 302 to the dialog at www", "NoamB/sorcery#679")
     def _to_dialog(self, version: str, request: Request) -> Reply:
         query = f"?{request.raw_query}" if request.raw_query else ""
         return redirect(f"{self._world.addresses.facebook}{version}/dialog/oauth{query}")
@@ -63,13 +61,6 @@ class GraphSite:
         return failure(GraphError(refusal), trace, version=world.facebook_version())
 
 
-inferred("graph §10", "a body without a Content-Type is read as a form", "a client relies on it")
-
-
-@verbatim("graph §10", "tokens in the query, in the form or as a Bearer header", "clients")
-@inferred("graph §10", "`Authorization: OAuth …` is taken like Bearer", "older SDKs")
-@verbatim("graph §2", "client_id in the body, the secret in HTTP Basic", "golang/oauth2#214")
-@verbatim("graph §2", "HTTP Basic alone: Missing client_id parameter.", "freizl/hoauth2#55")
 def _credentials(request: Request) -> dict[str, str]:
     """Return the token or the client's secret in the header."""
     kind, _, value = request.headers.get("authorization", "").partition(" ")
@@ -92,7 +83,6 @@ def _basic_password(value: str) -> str:
 _LIMIT = 50
 
 
-@inferred("graph §10", "batch: an array of code, headers and body (a text) per request", "SDK")
 def _answer_batch(world: World, path: str, params: Mapping[str, str]) -> Reply:
     """Answer `POST /` with a `batch` parameter."""
     trace = Trace.roll(world.dice)

@@ -6,21 +6,10 @@ served by is data here; the dashboard shows when each permission was used last.
 """
 
 from facebook_cyclr_sandbox.graph.call import Call
-from facebook_cyclr_sandbox.origins import inferred, unknown
 
 _ADS = ("ads_read", "ads_management")
 _ENGAGEMENT = ("pages_read_engagement",)
 
-inferred(
-    "graph §9",
-    "which permissions a call counts for: those that its reference page asks for",
-    "docs/app-review/submission-guide",
-)
-unknown(
-    "graph §9",
-    "how soon a test call is seen: at once here; the real dashboard lags by up to 24 hours",
-    "third-party readings, 2026",
-)
 SERVED_BY: dict[tuple[str, str], tuple[str, ...]] = {
     ("User", ""): ("public_profile", "email"),
     ("User", "permissions"): ("public_profile",),

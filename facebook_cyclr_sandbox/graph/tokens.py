@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from facebook_cyclr_sandbox.graph import refusals
 from facebook_cyclr_sandbox.graph.call import Call, effective_scopes
 from facebook_cyclr_sandbox.graph.refusals import GraphError
-from facebook_cyclr_sandbox.origins import inferred, unknown, verbatim
+from facebook_cyclr_sandbox.origins import handles
 from facebook_cyclr_sandbox.state.facebook_world import App, Code, Token, TokenKind
 from facebook_cyclr_sandbox.state.world import World
 
@@ -24,7 +24,6 @@ _APP_TOKEN = re.compile(r"(\d{1,20})\|(\S+)\Z")
 _CODE = re.compile(r"AQ[\w-]{40,}\Z", re.ASCII)
 
 
-@verbatim("graph §2", "APPID|APPSECRET is accepted as an app token", "nyaruka/rapidpro#3734")
 def authenticate(world: World, value: str) -> Token:
     """Return the token with this `value`; raise GraphError 190 unless it is a valid token."""
     match = _APP_TOKEN.match(value)
@@ -49,7 +48,6 @@ def authenticate(world: World, value: str) -> Token:
     return token
 
 
-@unknown("graph §6", "an app token of an app that does not exist is refused as a bad signature")
 def _app_token(world: World, app_id: str, tail: str) -> Token:
     app = world.facebook.apps.get(app_id)
     if app is None:
@@ -61,13 +59,11 @@ def _app_token(world: World, app_id: str, tail: str) -> Token:
     return world.app_token(app)
 
 
-@unknown("graph §6", "what of a deactivated app is refused: every token, and the token endpoint")
 def _require_active(world: World, app: App) -> None:
     if app.is_deactivated(world.now()):
         raise GraphError(refusals.DEACTIVATED_APP)
 
 
-@verbatim("graph §6", "appsecret_proof = HMAC-SHA256(app_secret, access_token)", "third-party")
 def check_proof(app: App, access_token: str, proof: str | None) -> None:
     """Raise for a wrong proof, and for a missing one if the app requires it."""
     if proof is None:
@@ -79,11 +75,9 @@ def check_proof(app: App, access_token: str, proof: str | None) -> None:
         raise GraphError(refusals.INVALID_PROOF)
 
 
-@inferred("graph §5", "an unregistered redirect_uri with a dummy code: 191 (no capture of 2026)")
-@verbatim("graph §5", "evaluation order: client, secret, redirect_uri, code", "canvas-lms")
-@inferred("graph §5", "grant_type=authorization_code: a code is redeemed as without one", "the RFC")
+@handles("GET POST /oauth/access_token")
 def exchange(world: World, params: Mapping[str, str]) -> dict[str, object]:
-    """Answer the token endpoint, for every grant type (graph §2, §5)."""
+    """Answer the token endpoint, for every grant type (graph §2, §5) (graph §5)."""
     app = _client(world, params)
     grant = params.get("grant_type", "")
     if grant == "client_credentials":
@@ -115,8 +109,6 @@ def _client(world: World, params: Mapping[str, str]) -> App:
     return app
 
 
-@verbatim("graph §5", "fb_exchange_token: a new 60-day token; an expired one is refused", "docs")
-@unknown("graph §5", "fb_exchange_token with another app's token is refused as undecryptable")
 def _exchange_for_long_lived(
     world: World, app: App, params: Mapping[str, str]
 ) -> dict[str, object]:
@@ -129,12 +121,6 @@ def _exchange_for_long_lived(
     return _grant(world, world.issue_user_token(app, token.user_id, token.scopes))
 
 
-@inferred("graph §5", "the token endpoint checks redirect_uri by its domain, not by its path")
-@inferred(
-    "graph §5", "an App Domain lets in every host under it, and none beside it", "the refusal"
-)
-@unknown("graph §5", "a registered redirect URI lets in hosts under its own at the token endpoint")
-@inferred("graph §9", "where the dialog allows http://localhost, the token endpoint does too")
 def _check_redirect_uri(app: App, redirect_uri: str) -> None:
     try:
         parts = urlsplit(redirect_uri)
@@ -150,8 +136,6 @@ def _check_redirect_uri(app: App, redirect_uri: str) -> None:
         raise GraphError(refusals.FOREIGN_REDIRECT_URI)
 
 
-@unknown("graph §5", "which comes first when a code is used, expired and has another redirect_uri")
-@unknown("graph §5", "a code of another app is refused as a malformed one")
 def _usable_code(world: World, app: App, value: str, redirect_uri: str) -> Code:
     if not value:
         raise GraphError(refusals.MISSING_CODE)
@@ -167,8 +151,6 @@ def _usable_code(world: World, app: App, value: str, redirect_uri: str) -> Code:
     return code
 
 
-@verbatim("graph §5", "exchange answer: access_token, token_type, expires_in", "facepy#155")
-@inferred("graph §5", "a token redeemed from a code lives 60 days (the recorded ones did)")
 def _grant(world: World, token: Token) -> dict[str, object]:
     answer: dict[str, object] = {"access_token": token.value, "token_type": "bearer"}
     if token.expires_at:
@@ -176,10 +158,9 @@ def _grant(world: World, token: Token) -> dict[str, object]:
     return answer
 
 
-@unknown("graph §6", "debug_token with a fields parameter: it is ignored")
-@verbatim("graph §6", "debug_token needs the app's token or a developer's user token", "v25 docs")
+@handles("GET /debug_token")
 def debug_token(call: Call) -> dict[str, object]:
-    """Answer `/debug_token`: 200 also for a token that is not valid."""
+    """Answer `/debug_token`: 200 also for a token that is not valid (graph §6)."""
     value = call.params.get("input_token", "")
     caller = call.caller
     is_developer = (
@@ -205,8 +186,6 @@ def _check_same_app(caller: Token, token: Token | None) -> None:
         raise GraphError(refusals.DEBUG_OTHER_APP)
 
 
-@verbatim("graph §6", "an invalid input token: app_id, error, is_valid, scopes", "third-party")
-@inferred("graph §6", "no app_id for an input token that is not a token")
 def _invalid_token(token: Token | None, problem: GraphError) -> dict[str, object]:
     error: dict[str, object] = {"code": problem.refusal.code, "message": problem.message}
     if problem.refusal.subcode is not None:
@@ -215,14 +194,6 @@ def _invalid_token(token: Token | None, problem: GraphError) -> dict[str, object
     return {**data, "error": error, "is_valid": False, "scopes": []}
 
 
-@verbatim("graph §6", "debug_token answer: keys and their order", "capture")
-@inferred("graph §6", "page tokens show profile_id after is_valid; app tokens show no times")
-@inferred("graph §6", "granular_scopes name the pages and accounts that were chosen, else none")
-@verbatim(
-    "graph §6",
-    "granular_scopes name a page that the person reaches through a portfolio",
-    "github trypostit/trypost#301; 2026",
-)
 def _valid_token(world: World, token: Token) -> dict[str, object]:
     app = world.facebook.apps[token.app_id]
     data: dict[str, object] = {
@@ -252,7 +223,6 @@ def _valid_token(world: World, token: Token) -> dict[str, object]:
     return data
 
 
-@verbatim("graph §6", "times in token errors: `Saturday, 13-Jun-26 05:00:00 PDT`", "spring fixture")
 def pacific_time(moment: float) -> str:
     """Write a time as Graph does in token errors, in United States Pacific time."""
     utc = datetime.fromtimestamp(moment, UTC)

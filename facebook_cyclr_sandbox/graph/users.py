@@ -11,7 +11,6 @@ from facebook_cyclr_sandbox.graph.fields import Field
 from facebook_cyclr_sandbox.graph.nodes import Edge, NodeType
 from facebook_cyclr_sandbox.graph.pages import PAGE, graph_time
 from facebook_cyclr_sandbox.graph.refusals import GraphError
-from facebook_cyclr_sandbox.origins import inferred, unknown, verbatim
 from facebook_cyclr_sandbox.state.facebook_world import (
     AdAccount,
     Business,
@@ -28,9 +27,6 @@ def _require_ads(call: Call) -> None:
     call.require_any("ads_read", "ads_management", refusal=refusals.AD_ACCOUNT_NOT_GRANTED)
 
 
-@verbatim(
-    "graph §1", "x-business-use-case-usage of ads, x-ad-account-usage", "airbyte, third-party"
-)
 def see_ad_account(call: Call, account: AdAccount) -> None:
     """Check that the caller may read an ad account, and count the call on it."""
     _require_ads(call)
@@ -38,20 +34,20 @@ def see_ad_account(call: Call, account: AdAccount) -> None:
     call.count(account.id, "ads_management", account.meter, refusal=refusals.AD_ACCOUNT_BLOCKED)
 
 
-@inferred("graph §7", "campaigns: id and name below an ad account", "SDK")
 def _campaigns(call: Call, account: AdAccount) -> Sequence[tuple[str, str]]:
+    """Return the ad account's campaigns (graph §7)."""
     see_ad_account(call, account)
     return tuple(account.campaigns.items())
 
 
-@unknown("graph §7", "the ads and ad sets of an ad account: there are none")
 def _nothing(call: Call, account: AdAccount) -> Sequence[object]:
+    """Return no rows (graph §7)."""
     see_ad_account(call, account)
     return ()
 
 
-@unknown("graph §7", "insights rows: one, of nothing, for the account")
 def _insights(call: Call, account: AdAccount) -> list[dict[str, str]]:
+    """Return one row, of nothing (graph §7)."""
     call.is_insights = True
     see_ad_account(call, account)
     day = graph_time(call.world.now())[:10]
@@ -96,7 +92,6 @@ AD_ACCOUNT = NodeType(
         "insights": Edge(items=_insights),
     },
 )
-inferred("graph §7", "an ad account shows account_id and id unless asked for others", "SDK")
 
 
 # --- the business ----------------------------------------------------------------------------
@@ -107,9 +102,6 @@ _STANDS = {
 }
 
 
-@verbatim("graph §7", "verification_status of a business: its values", "facebook-business, 26.0")
-@inferred("graph §7", "a business without business_management: 200, HTTP 403")
-@inferred("graph §7", "a person who does not manage a business cannot read it: 100/33")
 def see_business(call: Call, business: Business) -> None:
     """Check that the caller may read a business."""
     call.require("business_management")
@@ -117,18 +109,14 @@ def see_business(call: Call, business: Business) -> None:
         raise GraphError(refusals.MISSING_OBJECT, id=business.id)
 
 
-@inferred(
-    "graph §7",
-    "owned_pages of a business: its pages, with their tokens for a person who has a task there",
-    "github trypostit/trypost#301",
-)
 def _owned_pages(call: Call, business: Business) -> Sequence[Page]:
+    """Return the pages that the business owns (graph §7)."""
     see_business(call, business)
     return tuple(page for page in call.world.facebook.pages.values() if page.is_in_portfolio)
 
 
-@unknown("graph §7", "client_pages of the partner's business: there are none")
 def _client_pages(call: Call, business: Business) -> Sequence[Page]:
+    """Return the pages that clients share with the business (graph §7)."""
     see_business(call, business)
     return ()
 
@@ -148,37 +136,30 @@ BUSINESS = NodeType(
 )
 
 
-@verbatim("graph §7", "/me/businesses needs business_management", "docs, SDK")
-@inferred("graph §7", "the partner's business is the operator's; the customer has none of it")
 def _businesses(call: Call, person: Person) -> Sequence[Business]:
+    """Return the person's businesses (graph §7)."""
     call.require("business_management")
     facebook = call.world.facebook
     return (facebook.business,) if person.id == facebook.person.id else ()
 
 
 # --- the person ------------------------------------------------------------------------------
-@verbatim("graph §7", "/me/adaccounts: ads_read or ads_management, else 200 with HTTP 403")
 def _ad_accounts(call: Call, _person: Person) -> Sequence[AdAccount]:
+    """Return the person's ad accounts (graph §7)."""
     _require_ads(call)
     return tuple(call.world.facebook.ad_accounts.values())
 
 
-@inferred("graph §7", "/me/accounts without pages_show_list: an empty list")
-@verbatim(
-    "graph §7",
-    "/me/accounts leaves out a page that the person reaches through a portfolio: 200, data: []",
-    "github trypostit/trypost#301, getopenpost/openpost#216; 2026",
-)
 def _accounts(call: Call, _person: Person) -> Sequence[Page]:
+    """Return the person's pages (graph §7)."""
     if "pages_show_list" not in call.scopes:
         return ()
     call.require("pages_show_list")
     return tuple(page for page in call.world.facebook.pages.values() if not page.is_in_portfolio)
 
 
-@verbatim("graph §6", "/me/permissions: permission, status granted or declined", "docs")
-@inferred("graph §6", "/me/permissions filters: status (expired too), permission")
 def _permissions(call: Call, person: Person) -> dict[str, object]:
+    """Return what the person granted, as rows (graph §6)."""
     wanted = list_of(call.params.get("status", ""), "status", _STATUSES)
     named = list_of(call.params.get("permission", ""), "permission")
     grants = call.world.facebook.grants.get((person.id, call.caller.app_id), {})
@@ -190,7 +171,6 @@ def _permissions(call: Call, person: Person) -> dict[str, object]:
     return {"data": rows}
 
 
-@inferred("graph §6", "DELETE /me/permissions[/{permission}] gives success: true")
 def revoke(call: Call, permission: str = "") -> dict[str, object]:
     """Revoke one permission of the caller, or all: then its tokens answer 190/458."""
     caller = call.caller
@@ -207,10 +187,14 @@ def _first_name(_call: Call, person: Person, _field: Field) -> str:
     return person.name.split(maxsplit=1)[0]
 
 
-@inferred("graph §7", "a person's picture: data with url, width, height, is_silhouette", "SDK")
 def _picture(_call: Call, person: Person, _field: Field) -> dict[str, object]:
     url = f"https://platform-lookaside.fbsbx.com/platform/profilepic/?asid={person.id}"
     return {"data": {"height": 50, "is_silhouette": True, "url": url, "width": 50}}
+
+
+def _revoke_all(call: Call, _person: Person) -> dict[str, object]:
+    """Revoke every permission of the caller (graph §6)."""
+    return revoke(call)
 
 
 USER = NodeType(
@@ -235,8 +219,6 @@ USER = NodeType(
                 default=("access_token", "category", "category_list", "name", "id", "tasks"),
             ),
         ),
-        "permissions": Edge(items=_permissions, delete=lambda call, _person: revoke(call)),
+        "permissions": Edge(items=_permissions, delete=_revoke_all),
     },
 )
-inferred("graph §7", "/me/accounts rows: access_token, category, category_list, name, id, tasks")
-unknown("graph §7", "order of name and id in /me without fields")

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from facebook_cyclr_sandbox.graph.refusals import GraphError
 from facebook_cyclr_sandbox.http.web import Headers, Reply
-from facebook_cyclr_sandbox.origins import inferred, unknown, verbatim
 from facebook_cyclr_sandbox.state.stores import Dice
 
 _EXPIRES = "Sat, 01 Jan 2000 00:00:00 GMT"
@@ -28,7 +27,6 @@ class Trace:
     debug: str
 
     @classmethod
-    @inferred("graph §1", "fbtrace_id equals x-fb-request-id: both have the same form")
     def roll(cls, dice: Dice) -> "Trace":
         """Return new identifiers for one answer."""
         raw = dice.bytes(90)
@@ -39,7 +37,6 @@ class Trace:
         )
 
 
-@verbatim("graph §1", r"the JSON body escapes / as \/ and @ as \u0040", "github arsduo/koala")
 def json_text(document: object) -> str:
     """Return `document` as Graph writes JSON: no spaces, ASCII only, `/` and `@` escaped."""
     text = json.dumps(document, separators=(",", ":"))
@@ -51,7 +48,6 @@ def encode(document: object) -> bytes:
     return json_text(document).encode("ascii")
 
 
-@verbatim("graph §1", "success headers: their names, order and constant values", "capture, v7.0")
 def success(
     body: bytes,
     trace: Trace,
@@ -79,9 +75,6 @@ def success(
     return Reply(200, body, headers)
 
 
-@verbatim("graph §1", "error headers and the WWW-Authenticate kinds", "hoauth2#19, fbRads#74")
-@unknown("graph §1", "WWW-Authenticate kind of permission, parameter and limit errors")
-@inferred("graph §1", "errors carry facebook-api-version and the x-fb- headers too")
 def failure(error: GraphError, trace: Trace, *, version: str, usage: Headers = ()) -> Reply:
     """Return Graph's error body with its headers."""
     message = _UNSAFE_IN_HEADER.sub("?", error.message).replace('"', "'")

@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from facebook_cyclr_sandbox.origins import handles
+
 _Handler = TypeVar("_Handler", bound=Callable[..., object])
 _BLANK = re.compile(r"\{(\w+)\}")
 
@@ -27,6 +29,8 @@ class Router(Generic[_Handler]):
         compiled = re.compile(f"{pattern}/?\\Z", re.IGNORECASE)
 
         def add(handler: _Handler) -> _Handler:
+            if not template.startswith("/_sandbox/"):
+                handles(f"{methods} {template}")(handler)
             self._routes.append((frozenset(methods.split()), compiled, template, handler))
             return handler
 

@@ -7,7 +7,6 @@ State only; the handlers decide who may read it and how it is shown.
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from facebook_cyclr_sandbox.origins import verbatim
 from facebook_cyclr_sandbox.state.stores import Meter, Shelf
 from facebook_cyclr_sandbox.state.use_cases import available
 
@@ -16,12 +15,6 @@ MESSENGER_FIELDS = ("messages", "messaging_postbacks")
 
 _HOURLY_CALLS = 50_000_000
 
-verbatim(
-    "graph §9",
-    "Data Access Renewal: five sections, 60 calendar days from the first notice, no extension, "
-    "then the app is deactivated until it is done",
-    "docs/resp-plat-initiatives/data-access-renewal/faqs, /content; read November 2026",
-)
 _RENEWAL_DAYS = 60
 RENEWAL_SECTIONS = {
     "business_connection": "Business connection",

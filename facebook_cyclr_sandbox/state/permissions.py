@@ -3,8 +3,6 @@ The permissions that Facebook knows, as data: what each of the two connectors ne
 of them Access Verification protects.
 """
 
-from facebook_cyclr_sandbox.origins import verbatim
-
 MARKETING_PERMISSIONS = (
     "public_profile",
     "leads_retrieval",
@@ -27,11 +25,6 @@ PERMISSIONS = tuple(dict.fromkeys((*MARKETING_PERMISSIONS, *MESSENGER_PERMISSION
 ALWAYS_GRANTED = frozenset({"public_profile", "email"})
 """The permissions that every app may ask anybody for."""
 
-verbatim(
-    "graph §9",
-    "the permissions by their families: ads, pages, instagram, whatsapp, user, threads",
-    "docs/development/create-an-app/use-cases-permission-mapping",
-)
 _FURTHER = (
     "attribution_read catalog_management commerce_account_manage_orders "
     "commerce_account_read_orders commerce_account_read_reports commerce_account_read_settings "
@@ -59,11 +52,6 @@ _FURTHER = (
 KNOWN_PERMISSIONS = (*PERMISSIONS, *_FURTHER.split())
 """Permissions that the dialog and the dashboard know; any other is an invalid scope."""
 
-verbatim(
-    "graph §7",
-    "the permissions that only a Tech Provider's app may use on other businesses' data",
-    "docs/development/release/access-verification",
-)
 _PROTECTED = (
     "ads_management ads_read attribution_read business_management catalog_management "
     "facebook_creator_marketplace_discovery instagram_basic instagram_business_basic "

@@ -7,33 +7,23 @@ was approved, the dashboard's pages show the rest.
 
 from collections.abc import Mapping
 
-from facebook_cyclr_sandbox.origins import inferred, unknown, verbatim
 from facebook_cyclr_sandbox.state.facebook_world import App, Review, ReviewState
 from facebook_cyclr_sandbox.state.stores import Dice
 
 DAY = 86_400
 TEST_CALL_DAYS = 30
 
-verbatim("graph §9", "a review takes 1, 3, 6, 8 or 22 days", "third-party readings, 2026")
 REVIEW_DAYS = (1, 3, 6, 8, 22)
 """The days that reviews were seen to take."""
 
-verbatim(
-    "graph §9",
-    "why a permission is declined: Screencast Not Aligned with Use Case Details (1.6)",
-    "third-party readings, 2026",
-)
 DECLINED_REASON = (
     "Screencast Not Aligned with Use Case Details (Developer Policy 1.6): show the whole Meta "
     "login, the screen that grants the permission, and how it is used from end to end, in "
     "English or with captions."
 )
 SUBMISSION_IN_REVIEW = "Cannot submit to App Review while a previous submission is in review"
-verbatim("graph §9", f"a second submission: {SUBMISSION_IN_REVIEW}", "third-party readings, 2026")
-unknown("graph §9", "how likely a permission is declined: 10 of 31 were, in three readings")
 _DECLINED_SHARE = 10 / 31
 
-verbatim("graph §7", "what leads_retrieval depends on", "permission reference, quoted")
 DEPENDENCIES: dict[str, tuple[str, ...]] = {
     "leads_retrieval": (
         "ads_management",
@@ -55,12 +45,6 @@ SECTIONS = {
 """The sections of a review request that must be filled in."""
 
 
-@verbatim(
-    "graph §9",
-    "Advanced Access can be asked for once a call succeeded in the last 30 days",
-    "docs/app-review/submission-guide; third-party readings, 2026",
-)
-@inferred("graph §9", "public_profile needs no test call: it is granted automatically")
 def is_called_lately(app: App, permission: str, now: float) -> bool:
     """Return whether the app used `permission` lately, so that it can be asked for."""
     called_on = app.test_calls.get(permission)
@@ -68,9 +52,6 @@ def is_called_lately(app: App, permission: str, now: float) -> bool:
     return permission == "public_profile" or is_recent
 
 
-@verbatim("graph §9", "public_profile is granted automatically, others by App Review", "procedure")
-@inferred("graph §7", "asking for leads_retrieval asks for what it depends on too")
-@unknown("graph §9", "what the dashboard calls a requested permission until then: unapproved")
 def request_access(app: App, permission: str) -> None:
     """Ask for Advanced Access to a permission; nothing else is under review then."""
     if permission == "public_profile":
@@ -105,7 +86,6 @@ def settle(app: App, now: float) -> None:
         decide(app, review.drawn)
 
 
-@verbatim("graph §9", "a submission is decided per permission", "third-party readings, 2026")
 def decide(app: App, outcomes: Mapping[str, str], reason: str = "") -> None:
     """
     Approve or decline each permission of the submission.

@@ -7,7 +7,6 @@ An app that was made by *Other* (a type, no use case) is a classic one and has t
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from facebook_cyclr_sandbox.origins import unknown, verbatim
 from facebook_cyclr_sandbox.state.permissions import KNOWN_PERMISSIONS
 
 
@@ -27,17 +26,6 @@ class UseCase:
 
 _ADS_PRODUCTS = ("login_for_business", "marketing_api", "webhooks")
 
-verbatim(
-    "graph §9",
-    "the required and optional permissions of each use case",
-    "docs/development/create-an-app/use-cases-permission-mapping",
-)
-verbatim(
-    "graph §9",
-    "the Marketing API use cases bring Facebook Login for Business and Webhooks",
-    "documentation/development/create-an-app/marketing-api-use-cases",
-)
-unknown("graph §9", "whether the Messenger use case brings Facebook Login for Business: it does")
 LEADS = UseCase(
     "Capture & manage ad leads with Marketing API",
     (
@@ -120,7 +108,6 @@ def optional(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(p for case in cases for p in case.optional if p not in required))
 
 
-@unknown("graph §9", "an optional permission that was not added yet: in no list, an invalid scope")
 def available(names: Iterable[str], added: Iterable[str]) -> tuple[str, ...]:
     """Return the permissions of an app with these use cases; without any, all there are."""
     cases = [USE_CASES[name] for name in names]

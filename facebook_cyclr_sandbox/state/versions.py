@@ -7,8 +7,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from facebook_cyclr_sandbox.origins import inferred, unknown, verbatim
-
 _VERSION = re.compile(r"v\d{1,4}\.\d{1,4}\Z")
 
 
@@ -51,15 +49,6 @@ CALENDAR = (
     Version("v27.0"),
 )
 
-verbatim(
-    "graph §1",
-    "Marketing API: v22.0 ended 2026-02-19, v23.0 2026-06-09, v24.0 2026-11-10; v25.0 ends "
-    "2027-02-23",
-    "changelog, versions",
-)
-unknown("graph §1", "Marketing API end dates of v21.0 and older (all in the past)")
-unknown("graph §1", "Graph end dates of v19.0 and older (all in the past)")
-
 
 class Calendar:
     """The versions of one world, oldest first."""
@@ -81,7 +70,6 @@ class Calendar:
         """Return whether a path segment has the form `v26.0`."""
         return _VERSION.match(segment) is not None
 
-    @verbatim("graph §1", "an expired version is silently served by the next oldest", "versioning")
     def served(self, name: str, now: float) -> str | None:
         """Return the version that answers a Graph call to `name`; None if it never existed."""
         if name not in self._versions:
@@ -93,8 +81,6 @@ class Calendar:
                 return candidate
         return self.latest
 
-    @verbatim("graph §1", "X-Ad-Api-Version-Warning announces an auto-upgrade", "third-party")
-    @inferred("graph §1", "an auto-upgraded Marketing call is answered by the next version")
     def upgraded(self, name: str, now: float) -> str | None:
         """Return the version to which a Marketing call is upgraded, or None."""
         if not self._is_past(self._versions[name].upgraded_from, now):
@@ -110,11 +96,6 @@ class Calendar:
             self.latest,
         )
 
-    @inferred(
-        "graph §1",
-        "a Marketing call of an ended version is answered by the newest one's rules",
-        "third-party readings, 2026",
-    )
     def is_ended_for_marketing(self, name: str, now: float) -> bool:
         """Return whether the newest version answers a Marketing call to `name`."""
         return self._is_past(self._versions[name].marketing_until, now)
