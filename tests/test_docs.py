@@ -252,6 +252,27 @@ def test_every_example_keeps_trusted_keys_apart() -> None:
 
 
 # --- content ---------------------------------------------------------------------------------
+WITHDRAWN = (
+    *("--retention-days", "RETENTION_DAYS", "retained_until", "archive_notes"),
+    *(
+        "What changed",
+        "squares, each with the icon",
+        "hard link to a key of",
+        "with its line, with exit",
+    ),
+    *("/api/connectors", "deauthenticate", "{result=", "Each answer is marked"),
+)
+
+
+@pytest.mark.parametrize("name", WITHDRAWN)
+def test_no_document_offers_what_was_withdrawn(name: str) -> None:
+    """Only the changelog names an option, a field or a page that is gone."""
+
+    paths = [ROOT / ".env.example", *ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
+    texts = {path.name: path.read_text(encoding="utf-8") for path in paths}
+    assert [at for at, text in texts.items() if name in text and at != "CHANGELOG.md"] == []
+
+
 def test_the_documents_name_every_command_and_no_other() -> None:
     """The list of commands in the documents is the list of the program."""
 

@@ -209,19 +209,16 @@ def test_the_fidelity_page_shows_routes_and_exceptions(graph: Graph) -> None:
     url = f"{graph.given['graph_url']}/_sandbox/fidelity"
     rows = graph.http.get(url).json()
     assert {row["mark"] for row in rows} == {"verbatim", "inferred", "unknown"}
-    assert {row["section"] for row in rows} <= sections().keys()
+    assert {row["section"] for row in rows} == sections().keys()
     page = graph.http.get(url, headers={"Accept": "text/html"}).text
     assert "<title>SANDBOX" in page
     assert "granular_scopes" in page
     assert "GET /v1.0/accounts<" in page
 
 
-@pytest.mark.parametrize("route", [*_handlers])
-def test_each_handler_names_its_section(route: str) -> None:
+def test_each_handler_names_its_section() -> None:
     """A handler's docstring names a section of the references: its answers are not unknown."""
-    (origin,) = (origin for origin in origins() if origin.what == route)
-    assert (origin.mark, origin.section) == ("verbatim", origin.section)
-    assert origin.section in sections()
+    assert [origin.what for origin in origins() if not origin.section] == []
 
 
 def test_an_answer_that_nobody_marked_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
