@@ -154,6 +154,8 @@ ESCAPED: dict[str, Callable[[str], str]] = {
     "as HTML may write letters": lambda text: "".join(f"&#{ord(one)};" for one in text),
     "as Python writes bytes": lambda text: "b'" + "".join(f"\\x{ord(one):02x}" for one in text),
     "in JSON in JSON": lambda text: json.dumps(json.dumps(json.dumps({"a": f"b\n{text}"}))),
+    "letters of a URL in a URL": lambda text: "".join(f"%25{ord(one):02X}" for one in text),
+    "letters of HTML in HTML": lambda text: "".join(f"&amp;#{ord(one)};" for one in text),
     "escaped in base64": lambda text: base64.b64encode(quote(f"?t={text}").encode()).decode(),
     "in base64 in a URL": lambda text: quote(base64.b64encode(b"\xff\xfe>?" + text.encode())),
     "in base64 with line breaks of MIME": lambda text: (
