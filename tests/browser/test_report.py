@@ -227,7 +227,7 @@ def test_a_report_works_without_scripts(reader: Make, name: str) -> None:
     page.locator("summary").first.click()
 
     expect(page.locator("details").first).to_have_attribute("open", "")
-    assert page.locator("h2").count() >= 4
+    assert page.locator("h2").count() >= 3
 
 
 def test_the_policy_blocks_an_injected_script_and_request(reader: Make, reports: Path) -> None:
@@ -278,7 +278,7 @@ def test_every_printed_page_says_sandbox(desktop: Reader, name: str) -> None:
     page.close()
 
     assert _undated(light) == _undated(dark)
-    assert len(pages) > 3
+    assert len(pages) >= 3
     for number, text in enumerate(pages, start=1):
         assert "SANDBOX · practice, proves nothing" in text
         assert text.endswith("aslant: SANDBOX")
