@@ -133,7 +133,7 @@ def _explained(trouble: Trouble, procedure: Procedure, pasted: ErrorText) -> Exp
     # Sorting keeps the order of the procedure otherwise.
     steps.sort(key=lambda step: not any(check.id in tested for check in step.checks))
     texts = sorted(trouble.shown, key=len, reverse=True)
-    only_text, plain = replace(pasted, codes=()), replace(trouble, is_vague=False)
+    only_text, plain = replace(pasted, codes=()), replace(trouble, is_vague=False, words=())
     said = (text for text in texts if recognise(only_text, [replace(plain, shown=(text,))]))
     return Explained(
         trouble,

@@ -177,7 +177,7 @@ class _Trouble(Struct):
     source: Text
     codes: tuple[int | Annotated[str, Meta(pattern="^[0-9]+-[0-9]+$")], ...] = ()
     shares: tuple[int, ...] = ()
-    words: Names = ()
+    words: str = ""
     subcodes: tuple[int, ...] = ()
     is_vague: bool = False
     at: Names = ()
@@ -216,7 +216,7 @@ def _trouble(place: Place, table: Any, sources: Mapping[str, str]) -> tuple[Plac
         source=read.source,
         codes=tuple(number for code in read.codes for number in _numbers(str(code))),
         shares=read.shares,
-        words=read.words,
+        words=tuple(filter(None, read.words.split("; "))),
         subcodes=read.subcodes,
         is_vague=read.is_vague,
         at=read.at,

@@ -42,6 +42,8 @@ _MOST_BEHIND = 9
 # words are compared.
 _NEAR_WORDS, _LONG_WORDS, _NEAR_SHARE = 5, 9, 0.85
 _NEAR_MORE, _GAP_WORDS, _MOST_NEAR_WORDS = 3, 20, 1_500
+# So many words of a paste are read as a question; so many of a cause must be in it.
+_LONGEST_QUESTION, _ASKED_WORDS = 30, 3
 # Whom or what a text is about: texts alike but for such a word mean different things.
 _TELLING = frozenset({"account", "ad", "app", "application", "not", "page", "user"})
 # A text of so few words is no text if it stands within a sentence, in small letters.
@@ -57,7 +59,7 @@ _MOST_SIMILAR = 3
 
 _WORD = re.compile(r"\w+")
 _NOT = re.compile(
-    r"\b(?:(can)(?:not|['’]?t)|(are|could|did|do|does|has|have|is|was|were)n['’]?t)\b"
+    r"\b(?:(can)(?:not|['’]?t)|(are|could|did|do|does|has|have|is|was|were|wo|would)n['’]?t)\b"
 )
 _MANY = re.compile(r"(?<=[a-z]{4})(?<!s)s\b")
 _PREFIX = re.compile(r"\(?#[0-9]{1,7}\)(?=\s*\w)|\[[0-9]{1,7}\](?=\s*\w)")
@@ -77,7 +79,7 @@ _CODE = re.compile(
     r"|(?<![^\W_])(?<!status[ _])(?<!exit[ _])(?<!http[ _])(?<!return[ _])(?<!response[ _])"
     r"(?:error[ _]?|err[ _]?|fehler|fout|fel|fejl)?(?:sub)?"
     r"(?:code|código|codigo|codice|kode|kod|код)\W{1,6}([0-9]{1,7})(?:\s?/\s?([0-9]{1,7}))?\b"
-    r"|(?:コード|代码|代碼|코드)\W{1,6}([0-9]{1,7})"
+    r"|(?:コード|代码|代碼|코드)\W{1,6}([0-9]{1,7})|\bwith error ([0-9]{3,7})\b(?!\.)"
     r"|(?:\berror|exception)\W{1,3}([0-9]{1,7})(?=\s?[;)\]}]|[,:.](?![0-9])|\s?(?:\n|\Z))"
     r"|\A\W*([0-9]{1,7})\W*\Z|\(([0-9]{3,7})\)\s*\Z",
     re.IGNORECASE,
@@ -121,8 +123,8 @@ class Trouble:
     `shown` are its exact texts, the best known first; `…` stands for what
     varies; a trouble for which the remote system shows no text has what people see instead.
     `codes` are those by which an answer with another text is recognised, `shares` those that mean
-    other things too and decide nothing, but for one of `words` in a text that is not known; one of
-    `subcodes` decides before any text. One that
+    other things too and decide nothing, but for one of `words` in a text that is not known; three
+    words decide without a code. One of `subcodes` decides before any text. One that
     `is_vague` counts only where nothing else is known: its text comes with many causes.
     `source` is a public address, or the kind of reading and its date. `advice` names steps by id,
     as `{cy-03-client-secret}`, until `naming` has replaced them. `at` are the ids of steps where
@@ -203,8 +205,8 @@ def recognise(error: ErrorText, troubles: Iterable[Trouble]) -> list[Trouble]:
     Return the troubles in `error`, the longest text first.
 
     A subcode decides. A text that stands within a longer known one is not counted, nor is a vague
-    one beside another. Where no text is known a code with a word counts, then a part of a text, and
-    a code alone last.
+    one beside another. Where no text is known a code with a word counts, then a part of a text,
+    then the words of a question, and a code alone last.
     """
     known, codes = list(troubles), set(error.codes)
     texts = [_normal(text) for text in error.texts]
@@ -214,12 +216,13 @@ def recognise(error: ErrorText, troubles: Iterable[Trouble]) -> list[Trouble]:
         or [trouble for trouble in found if not trouble.is_vague]
         or _near(texts, known)
         or [trouble for trouble in found if _says_it_all(texts, trouble)]
-        or _by_word(texts, codes, known)
+        or _by_word(texts, [each for each in known if codes & {*each.codes, *each.shares}])
         or [
             trouble
             for trouble in known
             if trouble not in found and any(_is_part(text, trouble) for text in texts)
         ]
+        or _by_word(map(_question, texts), known, _ASKED_WORDS, margin=1)
         or [trouble for trouble in known if codes & set(trouble.codes)]
     )
 
@@ -463,22 +466,45 @@ def _nearness(words: list[str], shown: str) -> float:
     return share if share >= least and is_about else 0.0
 
 
-def _by_word(texts: list[str], codes: set[int], troubles: list[Trouble]) -> list[Trouble]:
-    """Return the troubles with one of `codes` and words that are in `texts`: the longest words."""
-    lengths = [
-        (
-            max((len(words) for words in trouble.words if _has(texts, words)), default=0),
-            trouble,
-        )
-        for trouble in troubles
-        if codes & {*trouble.codes, *trouble.shares}
+def _by_word(
+    texts: Iterable[str], troubles: list[Trouble], least: int = 1, margin: int = 0
+) -> list[Trouble]:
+    """
+    Return the troubles with `least` words or more that are in one of `texts`, the most words first.
+
+    Those with up to `margin` words less than the first count as well: three troubles at most.
+    """
+    pasted = list(texts)
+    counts = [
+        (max((len(_stems(words)) for words in each.words if _has(pasted, words)), default=0), each)
+        for each in troubles
     ]
-    longest = max((length for length, _ in lengths), default=0)
-    return [trouble for length, trouble in lengths if length == longest > 0]
+    counts.sort(key=lambda pair: -pair[0])
+    enough = max(least, counts[0][0] - margin) if counts else least
+    return [trouble for count, trouble in counts if count >= enough][:_MOST_SIMILAR]
 
 
-def _has(texts: list[str], shown: str) -> bool:
-    return any(_place(text, _parts(shown))[1] for text in texts)
+@lru_cache(maxsize=5_000)
+def _stems(words: str) -> list[tuple[bool, list[str]]]:
+    """Return for each of `words` whether it must be missing, and how it may begin."""
+    return [
+        (stems != word, [f" {stem} "[: None if len(stem) < 4 else -1] for stem in stems.split("/")])
+        for word in words.split()
+        for stems in (word.removeprefix("!"),)
+    ]
+
+
+def _has(texts: list[str], words: str) -> bool:
+    """Return whether one of `texts` has all of `words`, in any order, and none behind a `!`."""
+    return any(
+        all(any(stem in text for stem in stems) != is_bad for is_bad, stems in _stems(words))
+        for text in texts
+    )
+
+
+def _question(text: str) -> str:
+    """Return the beginning of `text`: people ask in a sentence or two."""
+    return f" {' '.join(text.split()[:_LONGEST_QUESTION])} "
 
 
 def _says_it_all(texts: list[str], trouble: Trouble) -> bool:

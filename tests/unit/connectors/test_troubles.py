@@ -43,6 +43,10 @@ def lines_of(file: str) -> list[str]:
 REFUSALS = lines_of("refusals.txt")
 # What people met: the group, the trouble that is its cause, and the text.
 COLLECTED = [line.split(" | ", 2) for line in lines_of("collected.txt")]
+# Questions as people write them; a share of them has no answer, never a wrong one.
+ASKED, HELD_BACK = (
+    [line.split(" | ", 1) for line in lines_of(name)] for name in ("asked.txt", "held_back.txt")
+)
 SEVERAL = (1, 2, 3, 4, 10, 15, 100, 102, 190, 200, 210, 803)
 CHECKS = {check.id for procedure in PROCEDURES for step in procedure.steps for check in step.checks}
 
@@ -113,6 +117,24 @@ def test_a_text_that_people_met_has_its_cause(name: str, group: str, cause: str,
     assert group
     assert [NAMES[explained.trouble.shown] for explained in known] == [cause]
     assert known[0].steps
+
+
+@pytest.mark.parametrize(
+    ("questions", "least"), [(ASKED, 0.95), (HELD_BACK, 0.75)], ids=["asked", "held back"]
+)
+def test_a_question_has_its_cause_or_no_answer(questions: list[list[str]], least: float) -> None:
+    """The true cause is among at most three; a share of such texts has no answer, none a wrong."""
+
+    wrong, right = [], 0
+    for causes, text in questions:
+        known = explain(text.replace("↵", "\n"), MARKETING).known
+        names = {NAMES[explained.trouble.shown] for explained in known}
+        right += bool(names & {*causes.split(",")})
+        if len(names) > 3 or (names and not names & {*causes.split(",")}):
+            wrong.append((text, names))
+
+    assert wrong == []
+    assert right >= least * len(questions)
 
 
 @pytest.mark.parametrize("code", SEVERAL)

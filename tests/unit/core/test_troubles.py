@@ -234,6 +234,33 @@ def test_a_code_and_a_word_decide_together(pasted: str, found: list[Trouble]) ->
     assert recognise(read_error(pasted), (BLOCKED, OLD, AWAY)) == found
 
 
+ONLY_ME = replace(trouble("App closed"), words=("acme login only/other !telegram", "acme app"))
+EXPIRED = replace(trouble("Key old"), words=("acme key expir/old", "acme key"))
+
+
+@pytest.mark.parametrize(
+    ("pasted", "found"),
+    [
+        # All words in any order, one of several, by their beginnings; a short one is whole.
+        ("Why can only I use the login of Acme?", [ONLY_ME]),
+        ("The key of Acme has an expiration", [EXPIRED]),
+        ("Others may login at Acmeville", [ONLY_ME]),
+        ("The keyboard of Acme is old", []),
+        # A word behind `!` must be missing, and two words decide with a code only.
+        ("Why can only I use the login of Acme on Telegram?", []),
+        ("Acme key", []),
+        # Where two fit almost as well, both are said: the more words first.
+        ("Acme: only I can login, the key is old", [ONLY_ME, EXPIRED]),
+        # People ask in a sentence or two.
+        ("word " * 40 + "Acme key expired", []),
+    ],
+)
+def test_the_words_of_a_question_decide(pasted: str, found: list[Trouble]) -> None:
+    """Without a code three words of a cause are enough, wherever they stand in a question."""
+
+    assert recognise(read_error(pasted), (BLOCKED, ONLY_ME, EXPIRED)) == found
+
+
 @pytest.mark.parametrize(
     "pasted",
     [
