@@ -8,7 +8,7 @@ WORKERS ?= 2
 # Tests that start browsers, kernels and commands wait more than they compute, so they run beside
 # those that compute.
 WAITING ?= 2
-# What `others` runs of its tests: all.
+# What `others` and `coverage` run of their tests: all.
 SELECTED =
 SIDE_BY_SIDE = $(MAKE) --no-print-directory --jobs=2 --output-sync=target
 # Tests that mirror the product's rooms, and those of the sandbox.
@@ -62,7 +62,7 @@ other-matrices: $(VENV)/.installed-tests programs
 
 coverage: $(VENV)/.installed-tests  ## unit tests and the sandbox's, with the branches that they cover
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest $(UNITS) $(ORDER) $(SLOWEST)
+	$(BIN)/coverage run -m pytest $(UNITS) $(ORDER) $(SELECTED) $(SLOWEST)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --include="runbook_lib/*"
 	$(BIN)/coverage report --include="facebook_cyclr_sandbox/*"
@@ -74,10 +74,10 @@ programs:  ## install what tests need beside Python (Debian, as root)
 quick: $(VENV)/.installed-tests  ## unit tests and the sandbox's, without coverage, matrices and foreign clients
 	$(BIN)/python -m pytest $(UNITS) --ignore=tests/sandbox/sdk -m "not matrix" --numprocesses $(WAITING) --dist worksteal
 
-check: lint types rooms tests matrices wheel  ## what CI runs
+check: lint tests matrices  ## what CI runs: each test once
 
-tests: $(VENV)/.installed-tests programs  ## all but matrices; unit tests once, with the branches that they cover
-	@$(SIDE_BY_SIDE) coverage others SELECTED='-m "not matrix"'
+tests: $(VENV)/.installed-tests programs  ## all but matrices; unit tests with the branches that they cover
+	@$(SIDE_BY_SIDE) coverage others types rooms wheel SELECTED='-m "not matrix"'
 
 wheel: $(VENV)/.installed  ## build the wheel, and run what it installs in an empty environment
 	.ci/wheel

@@ -436,6 +436,7 @@ HARD: dict[str, Callable[[int], bytes]] = {
 }
 
 
+@pytest.mark.matrix(10)
 @pytest.mark.parametrize("make", HARD.values(), ids=HARD)
 def test_the_gate_takes_time_in_proportion_to_the_file(make: Callable[[int], bytes]) -> None:
     """Eight times as much data takes less than thirty times as long, whatever the content."""

@@ -237,9 +237,17 @@ FALSE_RECORDS = [
 ]
 
 
+@pytest.fixture(scope="module")
+def validator() -> jsonschema.Draft202012Validator:
+    """Return what others may use to read a record."""
+    return jsonschema.Draft202012Validator(record_schema())
+
+
 @pytest.mark.parametrize("falsify", FALSE_RECORDS)
 def test_a_record_that_claims_more_than_it_shows_is_refused(
-    record: Record, falsify: Callable[[Record], None]
+    record: Record,
+    falsify: Callable[[Record], None],
+    validator: jsonschema.Draft202012Validator,
 ) -> None:
     """
     The schema refuses an outcome without its evidence, and unknown or invalid fields.
@@ -252,16 +260,16 @@ def test_a_record_that_claims_more_than_it_shows_is_refused(
 
     with pytest.raises((ContentError, FormError)):
         read(false)
-    with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(false, record_schema())
+    assert not validator.is_valid(false)
     read(record)
-    jsonschema.validate(record, record_schema())
+    assert validator.is_valid(record)
 
 
-def test_every_field_of_a_record_is_required(record: Record) -> None:
+def test_every_field_of_a_record_is_required(
+    record: Record, validator: jsonschema.Draft202012Validator
+) -> None:
     """A record without any one field is refused."""
 
-    validator = jsonschema.Draft202012Validator(record_schema())
     for name in record:
         assert not validator.is_valid({key: value for key, value in record.items() if key != name})
     for name in record["steps"][0]:
