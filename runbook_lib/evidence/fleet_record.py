@@ -226,7 +226,7 @@ def read_record(path: Path, *, is_head: bool = False) -> FleetRecord:
 
 
 def parse_record(content: bytes, path: Path) -> FleetRecord:
-    """Return the record in `content`, which is that of the file at `path`; see `read_record`."""
+    """Return the record in `content`, which was read from `path`; see `read_record`."""
     schema = None
     try:
         document = parse_own(content)

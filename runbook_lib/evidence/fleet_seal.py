@@ -83,7 +83,7 @@ def seal_fleet(record: FleetRecord, key: SigningKey) -> None:
 
 
 def claims(record: FleetRecord) -> dict[str, Any]:
-    """Return what the statement says: whose run, of whom, what it rests on, what it follows."""
+    """Return the statement: the run, its tenants, their bundles, and the statement before it."""
     results = record.results.values()
     outcomes = Counter(result.outcome or result.status.value for result in results)
     run = {

@@ -44,7 +44,7 @@ class Confirmed:
         return self.now.is_worse(self.was) and not is_known
 
 
-# Changed answers with one cause, the first of which names it.
+# Changed answers with one cause; the first one names it.
 _Cause = list[Confirmed]
 
 

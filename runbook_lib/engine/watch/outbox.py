@@ -165,7 +165,7 @@ def parts_of(run: Run, watched: Watched, outbox: Outbox, known: Collection[str])
 
 class Outbox(Struct, forbid_unknown_fields=True, tag_field="form", tag=1):
     """
-    What the file has: the messages, and who knows of which change.
+    The content of the file: the messages, and the changes that somebody knows of.
 
     `gone` are the servers that take no messages any more, `said` is what was said once.
     """
@@ -358,7 +358,7 @@ def _thread(at: Mapping[_Key, Letter], channel: str, part: Part) -> str:
 
 
 def _message(letter: Letter, pairs: list[_Pair], thread: str, on: str) -> Message:
-    """Return what a message says now; a reminder has the ids of those of which it reminds."""
+    """Return what a message says now; a reminder has the ids that it lists."""
     alike = defaultdict(list)
     for sent, part in pairs:
         alike[sent.id].append(part.document)
