@@ -10,7 +10,7 @@ from facebook_cyclr_sandbox.state.cyclr_world import (
     Account,
     AccountConnector,
     Cycle,
-    Cyclr,
+    CyclrWorld,
     LibraryConnector,
     Method,
     Parameter,
@@ -90,7 +90,7 @@ def nothing_done(scenario: str, dice: Dice, clock: Callable[[], float]) -> World
         is_developer=False,
     )
     business = Business(dice.digits(16), "Sandbox Partner")
-    cyclr = Cyclr(SERVICE_DOMAIN, business.name)
+    cyclr = CyclrWorld(SERVICE_DOMAIN, business.name)
     world = World(scenario, Facebook(person, customer, business), cyclr, dice, clock=clock)
     world.answers = dict.fromkeys(_ANSWERS, "")
     client_id, client_secret = dice.guid(), dice.base64url(43)

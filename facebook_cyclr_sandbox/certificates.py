@@ -24,14 +24,14 @@ _OTHERS = 0o077
 
 
 @dataclass(frozen=True, slots=True)
-class Certificate:
+class ServerCertificate:
     """A server's key and certificate as PEM, and the authority's certificate."""
 
     server: bytes
     authority: bytes
 
 
-def certificate(domain: str, kept: Path | None, others: tuple[str, ...] = ()) -> Certificate:
+def certificate(domain: str, kept: Path | None, others: tuple[str, ...] = ()) -> ServerCertificate:
     """
     Return a certificate for `domain` and `others`.
 
@@ -52,7 +52,7 @@ def certificate(domain: str, kept: Path | None, others: tuple[str, ...] = ()) ->
     return result
 
 
-def _make(*domains: str) -> Certificate:
+def _make(*domains: str) -> ServerCertificate:
     import trustme  # noqa: PLC0415  (slow to import)
 
     authority = trustme.CA(organization_name="SANDBOX runbook")
@@ -61,10 +61,10 @@ def _make(*domains: str) -> Certificate:
         *domains, not_before=now - timedelta(days=1), not_after=now + timedelta(days=_DAYS)
     )
     server = issued.private_key_and_cert_chain_pem.bytes()
-    return Certificate(server, authority.cert_pem.bytes())
+    return ServerCertificate(server, authority.cert_pem.bytes())
 
 
-def _read(path: Path) -> Certificate | None:
+def _read(path: Path) -> ServerCertificate | None:
     """Return the certificate in a file that is new enough, and that no other user can read."""
     try:
         stat = path.stat()
@@ -75,7 +75,7 @@ def _read(path: Path) -> Certificate | None:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(path)
     except (OSError, ValueError):
         return None
-    return Certificate(b"".join(server), authority)
+    return ServerCertificate(b"".join(server), authority)
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -29,7 +29,7 @@ from facebook_cyclr_sandbox.customers import add_customers, end_connection, reco
 from facebook_cyclr_sandbox.cyclr.shapes import json_reply
 from facebook_cyclr_sandbox.http.pages import page
 from facebook_cyclr_sandbox.http.routing import Router
-from facebook_cyclr_sandbox.http.web import Reply, Request
+from facebook_cyclr_sandbox.http.web import Reply, WebRequest
 from facebook_cyclr_sandbox.origins import MARKS, origins, sections
 from facebook_cyclr_sandbox.state.facebook_world import ReviewState
 from facebook_cyclr_sandbox.state.faults import fault_of
@@ -38,7 +38,7 @@ from facebook_cyclr_sandbox.state.stores import Dice, Meter, Shelf
 from facebook_cyclr_sandbox.state.versions import Calendar
 from facebook_cyclr_sandbox.state.world import World
 
-_router: Router[Callable[["Control", Request], Reply]] = Router()
+_router: Router[Callable[["Control", WebRequest], Reply]] = Router()
 _MOST_YEARS = 50 * 365 * 86_400
 
 
@@ -49,7 +49,7 @@ class Control:
         self.world = world
         self.description = description
 
-    def __call__(self, request: Request) -> Reply:
+    def __call__(self, request: WebRequest) -> Reply:
         """Answer one request."""
         match = _router.match(request.method, request.path)
         if match is None:
@@ -60,21 +60,21 @@ class Control:
             return json_reply({"error": str(error)}, 400)
 
     @_router.route("GET", "/_sandbox/description")
-    def _describe(self, _request: Request) -> Reply:
+    def _describe(self, _request: WebRequest) -> Reply:
         return json_reply(self.description())
 
     @_router.route("GET", "/_sandbox/state")
-    def _show_state(self, _request: Request) -> Reply:
+    def _show_state(self, _request: WebRequest) -> Reply:
         return json_reply(_export(self.world))
 
     @_router.route("GET", "/_sandbox/faults")
-    def _list_faults(self, _request: Request) -> Reply:
+    def _list_faults(self, _request: WebRequest) -> Reply:
         faults = self.world.faults
         shown = {"faults": _export(faults.active), "struck": faults.struck}
         return json_reply({**shown, "dialog_error": self.world.dialog_error})
 
     @_router.route("POST", "/_sandbox/faults")
-    def _set_faults(self, request: Request) -> Reply:
+    def _set_faults(self, request: WebRequest) -> Reply:
         document = _object(request, {"faults", "dialog_error"})
         if "faults" in document:
             if not isinstance(document["faults"], list):
@@ -88,17 +88,17 @@ class Control:
         return self._list_faults(request)
 
     @_router.route("DELETE", "/_sandbox/faults")
-    def _clear_faults(self, request: Request) -> Reply:
+    def _clear_faults(self, request: WebRequest) -> Reply:
         self.world.faults.active = []
         self.world.dialog_error = None
         return self._list_faults(request)
 
     @_router.route("GET", "/_sandbox/time")
-    def _show_time(self, _request: Request) -> Reply:
+    def _show_time(self, _request: WebRequest) -> Reply:
         return json_reply({"now": self.world.now(), "offset": self.world.offset})
 
     @_router.route("POST", "/_sandbox/time")
-    def _set_time(self, request: Request) -> Reply:
+    def _set_time(self, request: WebRequest) -> Reply:
         document = _object(request, {"advance", "offset"})
         offset = _number(document.get("offset", self.world.offset))
         offset += _number(document.get("advance", 0))
@@ -108,7 +108,7 @@ class Control:
         return self._show_time(request)
 
     @_router.route("POST", "/_sandbox/review")
-    def _decide_review(self, request: Request) -> Reply:
+    def _decide_review(self, request: WebRequest) -> Reply:
         document = _object(request, {"outcome", "permissions", "reason", "app_id"})
         named = _mapping(document.get("permissions", {}))
         outcome = str(document.get("outcome", "approved" if named else None))
@@ -124,7 +124,7 @@ class Control:
         return json_reply({"decided": [app.id for app in apps]})
 
     @_router.route("POST", "/_sandbox/customers")
-    def _change_customers(self, request: Request) -> Reply:
+    def _change_customers(self, request: WebRequest) -> Reply:
         known = {"add", "account", "ends", "noticed", "recovers", "removed"}
         document, world = _object(request, known), self.world
         added = add_customers(world, int(_number(document.get("add", 0))))
@@ -139,18 +139,18 @@ class Control:
         return json_reply({"added": [account.id for account in added]})
 
     @_router.route("GET", "/_sandbox/transaction-errors")
-    def _list_transaction_errors(self, _request: Request) -> Reply:
+    def _list_transaction_errors(self, _request: WebRequest) -> Reply:
         return json_reply(self.world.cyclr.transaction_errors)
 
     @_router.route("GET", "/_sandbox/fidelity")
-    def _fidelity(self, request: Request) -> Reply:
+    def _fidelity(self, request: WebRequest) -> Reply:
         known = origins()
         if request.accepts_html:
             return page("fidelity.html", origins=known, marks=MARKS, sections=sections())
         return json_reply([asdict(origin) for origin in known])
 
 
-def _object(request: Request, known: set[str]) -> dict[str, Any]:
+def _object(request: WebRequest, known: set[str]) -> dict[str, Any]:
     document = _mapping(request.json())
     unknown = set(document) - known
     if unknown:

@@ -69,7 +69,7 @@ class Sandbox:
         self.world: World = build_world(scenario, seed=seed, clock=clock)
         self._needs_folder = folder is None
         self._port = port
-        self._servers: list[_Server] = []
+        self._servers: list[_StoppableServer] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
@@ -218,7 +218,7 @@ def _sites() -> dict[str, Callable[[World], Site]]:
     }
 
 
-class _Server(uvicorn.Server):
+class _StoppableServer(uvicorn.Server):
     """A server that stops at once when `stop` is set; uvicorn's looks ten times a second."""
 
     def __init__(self, config: uvicorn.Config) -> None:
@@ -263,8 +263,8 @@ def _listen(port: int) -> list[socket.socket]:
     return sockets
 
 
-def _server(application: SiteApplication, certificate: Path | None) -> _Server:
-    return _Server(
+def _server(application: SiteApplication, certificate: Path | None) -> _StoppableServer:
+    return _StoppableServer(
         uvicorn.Config(
             application,
             http="h11",

@@ -24,7 +24,7 @@ def _nothing(_world: World) -> None:
 
 
 @dataclass(frozen=True)
-class Vendor:
+class SandboxVendor:
     """
     One company, by the name that a connector of Cyclr's library has as its `vendor`.
 

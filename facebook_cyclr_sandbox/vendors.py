@@ -12,7 +12,7 @@ from facebook_cyclr_sandbox.graph.refusals import GraphError
 from facebook_cyclr_sandbox.graph.site import GraphSite
 from facebook_cyclr_sandbox.graph.tokens import exchange
 from facebook_cyclr_sandbox.state.world import World
-from facebook_cyclr_sandbox.vendor import RefusedExchangeError, Vendor
+from facebook_cyclr_sandbox.vendor import RefusedExchangeError, SandboxVendor
 
 
 def _exchange_at_graph(world: World, params: Mapping[str, str]) -> Mapping[str, object]:
@@ -22,7 +22,7 @@ def _exchange_at_graph(world: World, params: Mapping[str, str]) -> Mapping[str, 
         raise RefusedExchangeError(error.refusal.type, error.message) from error
 
 
-FACEBOOK = Vendor(
+FACEBOOK = SandboxVendor(
     name="facebook",
     sites={"graph": GraphSite, "facebook": FacebookSite},
     sign_in_page=lambda world: world.addresses.dialog,
@@ -34,4 +34,4 @@ FACEBOOK = Vendor(
     },
 )
 # Facebook first: the others are added to the world that it begins.
-VENDORS: dict[str, Vendor] = {FACEBOOK.name: FACEBOOK}
+VENDORS: dict[str, SandboxVendor] = {FACEBOOK.name: FACEBOOK}

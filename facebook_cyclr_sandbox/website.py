@@ -12,8 +12,8 @@ It is served on the HTTPS socket of the service domain, by host name:
 from dataclasses import dataclass
 
 from facebook_cyclr_sandbox.http.pages import page
-from facebook_cyclr_sandbox.http.web import Reply, Request, html, redirect
-from facebook_cyclr_sandbox.state.cyclr_world import Cyclr
+from facebook_cyclr_sandbox.http.web import Reply, WebRequest, html, redirect
+from facebook_cyclr_sandbox.state.cyclr_world import CyclrWorld
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ _SHELL = (
 )
 
 
-def answer_website(cyclr: Cyclr, host: str, request: Request) -> Reply:
+def answer_website(cyclr: CyclrWorld, host: str, request: WebRequest) -> Reply:
     """Answer a request for a page of the website."""
     if request.method not in {"GET", "HEAD"}:
         return _show(_Text("405 – Method Not Allowed", "This page can only be read."), 405)

@@ -26,7 +26,7 @@ from facebook_cyclr_sandbox.cyclr.shapes import (
 )
 from facebook_cyclr_sandbox.graph.dispatch import answer_graph
 from facebook_cyclr_sandbox.http.routing import Router
-from facebook_cyclr_sandbox.http.web import Reply, Request
+from facebook_cyclr_sandbox.http.web import Reply, WebRequest
 from facebook_cyclr_sandbox.state.cyclr_world import (
     Account,
     AccountConnector,
@@ -53,7 +53,7 @@ class ApiCall:
     """One authorised call; `account` is set for account calls."""
 
     world: World
-    request: Request
+    request: WebRequest
     token: ApiToken
     account: Account | None = None
 
@@ -83,7 +83,7 @@ api_router: Router[Handler] = Router()
 
 
 # --- token -----------------------------------------------------------------------------------
-def issue_token(world: World, request: Request) -> Reply:
+def issue_token(world: World, request: WebRequest) -> Reply:
     """Answer `/oauth/token` (cyclr §3)."""
     form = request.form
     if form.get("grant_type") != "client_credentials":
@@ -397,7 +397,7 @@ class CyclrApiSite:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    def __call__(self, request: Request) -> Reply:
+    def __call__(self, request: WebRequest) -> Reply:
         """Answer one request."""
         try:
             if request.is_oversized:
@@ -406,7 +406,7 @@ class CyclrApiSite:
         except CyclrError as error:
             return without_sniffing(error.reply())
 
-    def _answer(self, request: Request) -> Reply:
+    def _answer(self, request: WebRequest) -> Reply:
         if request.path.rstrip("/").lower() == "/oauth/token" and request.method == "POST":
             return issue_token(self._world, request)
         method = "GET" if request.method == "HEAD" else request.method
@@ -420,14 +420,14 @@ class CyclrApiSite:
         route = f"{request.method} {request.path[:200]}"
         raise CyclrError(status, f"The sandbox does not answer {route}.")
 
-    def _token(self, request: Request) -> ApiToken:
+    def _token(self, request: WebRequest) -> ApiToken:
         kind, _, value = request.headers.get("authorization", "").partition(" ")
         token = self._world.cyclr.tokens.get(value.strip())
         if kind.lower() != "bearer" or token is None or token.expires_at <= self._world.now():
             raise CyclrError(401, _DENIED, (("WWW-Authenticate", "Bearer"),))
         return token
 
-    def _account(self, request: Request, token: ApiToken) -> Account | None:
+    def _account(self, request: WebRequest, token: ApiToken) -> Account | None:
         named = request.headers.get("x-cyclr-account")
         account_id = token.account_id if named is None else named.strip()
         if token.account_id not in {"", account_id}:

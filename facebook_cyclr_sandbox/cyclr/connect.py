@@ -13,10 +13,10 @@ from facebook_cyclr_sandbox.cyclr.shapes import without_sniffing
 from facebook_cyclr_sandbox.http.asgi import host_of
 from facebook_cyclr_sandbox.http.pages import page
 from facebook_cyclr_sandbox.http.routing import Router
-from facebook_cyclr_sandbox.http.web import Reply, Request, redirect, web_address
+from facebook_cyclr_sandbox.http.web import Reply, WebRequest, redirect, web_address
 from facebook_cyclr_sandbox.state.cyclr_world import (
     AccountConnector,
-    PendingAuthorization,
+    PendingConsent,
 )
 from facebook_cyclr_sandbox.state.world import World
 from facebook_cyclr_sandbox.vendor import RefusedExchangeError
@@ -49,14 +49,14 @@ class ConnectSite:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    def __call__(self, request: Request) -> Reply:
+    def __call__(self, request: WebRequest) -> Reply:
         """Answer one request; the website's hosts are another site."""
         host = host_of(request)
         if host in self._world.cyclr.website_hosts:
             return answer_website(self._world.cyclr, host, request)
         return without_sniffing(self._answer(request))
 
-    def _answer(self, request: Request) -> Reply:
+    def _answer(self, request: WebRequest) -> Reply:
         if request.is_oversized:
             return _message("413 – Too large", "The request is too large.", 413)
         method = "GET" if request.method == "HEAD" else request.method
@@ -67,12 +67,12 @@ class ConnectSite:
         return handler(self, request, **blanks)
 
     @_router.route("POST", "/oauth/token")
-    def _issue_token(self, request: Request) -> Reply:
+    def _issue_token(self, request: WebRequest) -> Reply:
         """Issue a token of the API, here too (cyclr §3)."""
         return issue_token(self._world, request)
 
     @_router.route("GET POST", SIGN_IN_PATH)
-    def _sign_in(self, request: Request) -> Reply:
+    def _sign_in(self, request: WebRequest) -> Reply:
         """Begin a sign-in by its link (cyclr §4)."""
         world, params = self._world, request.params
         token = world.cyclr.sign_in_tokens.pop(params.get("token", ""))
@@ -84,7 +84,7 @@ class ConnectSite:
         target = params.get("targetOrigin", "")
         if web_address(target) is None:
             return _message("400 – Bad Request", "targetOrigin is required.", 400)
-        pending = PendingAuthorization(
+        pending = PendingConsent(
             state=world.dice.base64url(43),
             account_connector_id=installed.id,
             target_origin=target,
@@ -100,7 +100,7 @@ class ConnectSite:
         return redirect(hop, headers=(("Set-Cookie", cookie),))
 
     @_router.route("GET", _SECOND_HOP)
-    def _go_to_provider(self, request: Request) -> Reply:
+    def _go_to_provider(self, request: WebRequest) -> Reply:
         """Leave for the sign-in page of the vendor (cyclr §4)."""
         pending = self._world.cyclr.pending.get(request.query.get("state", ""))
         if pending is None or pending.cookie != request.cookie(_COOKIE):
@@ -122,7 +122,7 @@ class ConnectSite:
         return redirect(f"{page_address}?{query}")
 
     @_router.route("GET", "/connector/callback")
-    def _callback(self, request: Request) -> Reply:
+    def _callback(self, request: WebRequest) -> Reply:
         """Redeem the code, or show the provider's error (cyclr §4)."""
         query, world = request.query, self._world
         pending = world.cyclr.pending.pop(query.get("state", ""))
@@ -135,7 +135,7 @@ class ConnectSite:
             )
         return self._redeem(pending, query["code"])
 
-    def _redeem(self, pending: PendingAuthorization, code: str) -> Reply:
+    def _redeem(self, pending: PendingConsent, code: str) -> Reply:
         installed = self._world.cyclr.account_connectors.get(pending.account_connector_id)
         if installed is None:
             return _callback_error("invalid_request", "The connector is no longer installed.")
@@ -158,7 +158,7 @@ class ConnectSite:
         return _leave(self._world, pending)
 
     @_router.route("GET", "/webhook/facebook-messenger/{webhook_id}")
-    def _verify_webhook(self, request: Request, webhook_id: str) -> Reply:
+    def _verify_webhook(self, request: WebRequest, webhook_id: str) -> Reply:
         """Answer the challenge of a webhook (messenger)."""
         library, query = self._world.cyclr.library.values(), request.query
         connector = next(
@@ -178,7 +178,7 @@ class ConnectSite:
         return self._world.cyclr.account_connectors.get(int(number))
 
 
-def _leave(world: World, pending: PendingAuthorization) -> Reply:
+def _leave(world: World, pending: PendingConsent) -> Reply:
     if not pending.callback_message:
         return redirect(pending.target_origin)
     nonce = world.dice.base64url(16)

@@ -10,7 +10,7 @@ from facebook_cyclr_sandbox.cyclr.shapes import (
 )
 from facebook_cyclr_sandbox.http.pages import MissingPageError, Page, Visit, answer_visit, see_other
 from facebook_cyclr_sandbox.http.routing import Router
-from facebook_cyclr_sandbox.http.web import Reply, Request, redirect
+from facebook_cyclr_sandbox.http.web import Reply, WebRequest, redirect
 from facebook_cyclr_sandbox.state.cyclr_world import Account, AccountConnector, LibraryConnector
 from facebook_cyclr_sandbox.state.world import World
 
@@ -27,7 +27,7 @@ class CyclrConsoleSite:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    def __call__(self, request: Request) -> Reply:
+    def __call__(self, request: WebRequest) -> Reply:
         """Answer one request."""
         reply = answer_visit(self._world, request, console_router, "Cyclr Console")
         return without_sniffing(reply)

@@ -22,7 +22,7 @@ from facebook_cyclr_sandbox.facebook_web import (
 from facebook_cyclr_sandbox.facebook_web.common import dashboard_router
 from facebook_cyclr_sandbox.facebook_web.dialog import answer_dialog, is_dialog
 from facebook_cyclr_sandbox.http.pages import answer_visit
-from facebook_cyclr_sandbox.http.web import Reply, Request
+from facebook_cyclr_sandbox.http.web import Reply, WebRequest
 from facebook_cyclr_sandbox.state.world import World
 
 PAGES = (
@@ -47,7 +47,7 @@ class FacebookSite:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    def __call__(self, request: Request) -> Reply:
+    def __call__(self, request: WebRequest) -> Reply:
         """Answer one request."""
         is_whole = not request.is_oversized and request.method in {"GET", "HEAD", "POST"}
         if is_dialog(request.path) and is_whole:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from urllib.parse import urlencode, urlsplit
 
 from facebook_cyclr_sandbox.http.pages import log_in, log_in_page, log_out, logged_in, page
-from facebook_cyclr_sandbox.http.web import Headers, Reply, Request, append_query, redirect
+from facebook_cyclr_sandbox.http.web import Headers, Reply, WebRequest, append_query, redirect
 from facebook_cyclr_sandbox.origins import handles
 from facebook_cyclr_sandbox.state.facebook_world import App, Person
 from facebook_cyclr_sandbox.state.permissions import ALWAYS_GRANTED, KNOWN_PERMISSIONS
@@ -63,7 +63,7 @@ class _Ask:
 
 
 @handles("GET POST /dialog/oauth")
-def answer_dialog(world: World, request: Request, browse: Callable[[str], str]) -> Reply:
+def answer_dialog(world: World, request: WebRequest, browse: Callable[[str], str]) -> Reply:
     """
     Answer a GET or POST of the dialog (graph §5).
 
@@ -93,7 +93,7 @@ def answer_dialog(world: World, request: Request, browse: Callable[[str], str]) 
     return replace(reply, headers=(*reply.headers, *headers))
 
 
-def _identify(world: World, request: Request) -> tuple[str, Headers]:
+def _identify(world: World, request: WebRequest) -> tuple[str, Headers]:
     """Return the person's ID, and the headers of a log-in or log-out that happens now."""
     if request.method == "POST" and "switch" in request.form:
         return "", log_out(world, request)
@@ -102,7 +102,7 @@ def _identify(world: World, request: Request) -> tuple[str, Headers]:
     return logged_in(world, request), ()
 
 
-def _ask_to_log_in(world: World, request: Request, fields: dict[str, str], wish: _Wish) -> Reply:
+def _ask_to_log_in(world: World, request: WebRequest, fields: dict[str, str], wish: _Wish) -> Reply:
     if not set(wish.permissions) <= set(KNOWN_PERMISSIONS):
         return _show(_SORRY, status=500)
     if request.method == "GET" and request.accepts_html:
@@ -246,7 +246,9 @@ def _is_allowed(app: App, redirect_uri: str) -> bool:
 
 
 # --- pages -----------------------------------------------------------------------------------
-def _consent_page(request: Request, ask: _Ask, fields: dict[str, str], headers: Headers) -> Reply:
+def _consent_page(
+    request: WebRequest, ask: _Ask, fields: dict[str, str], headers: Headers
+) -> Reply:
     return page(
         "consent.html",
         headers=headers,
@@ -258,7 +260,7 @@ def _consent_page(request: Request, ask: _Ask, fields: dict[str, str], headers: 
 
 
 # --- the decision ----------------------------------------------------------------------------
-def _decide(world: World, ask: _Ask, request: Request, decision: str) -> str:
+def _decide(world: World, ask: _Ask, request: WebRequest, decision: str) -> str:
     granted = ask.permissions
     if "choices" in request.form and not ask.is_all_or_nothing:
         chosen = {"public_profile", *request.lists.get("grant", ())}

@@ -27,14 +27,14 @@ class Field:
 
 def parse_fields(text: str) -> tuple[Field, ...]:
     """Parse a `fields` parameter; raise GraphError 2500 when it is malformed."""
-    reader = _Reader(text)
+    reader = _FieldParser(text)
     fields = reader.fields(0) if text.strip() else ()
     if reader.position < len(text.rstrip()):
         raise reader.problem("Expected end of string instead of " + text[reader.position])
     return fields
 
 
-class _Reader:
+class _FieldParser:
     def __init__(self, text: str) -> None:
         self.text = text
         self.position = 0

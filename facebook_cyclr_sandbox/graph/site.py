@@ -16,7 +16,7 @@ from facebook_cyclr_sandbox.graph import refusals
 from facebook_cyclr_sandbox.graph.dispatch import answer_graph
 from facebook_cyclr_sandbox.graph.refusals import GraphError
 from facebook_cyclr_sandbox.graph.wire import Trace, encode, failure, success
-from facebook_cyclr_sandbox.http.web import Reply, Request, fields_of, redirect
+from facebook_cyclr_sandbox.http.web import Reply, WebRequest, fields_of, redirect
 from facebook_cyclr_sandbox.state.versions import Calendar
 from facebook_cyclr_sandbox.state.world import World
 
@@ -31,7 +31,7 @@ class GraphSite:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    def __call__(self, request: Request) -> Reply:
+    def __call__(self, request: WebRequest) -> Reply:
         """Answer one request."""
         if request.method == "OPTIONS":
             return Reply(200, b"", (("Access-Control-Allow-Origin", "*"),))
@@ -49,7 +49,7 @@ class GraphSite:
         method = "GET" if request.method == "HEAD" else request.method
         return answer_graph(self._world, method, request.path, params)
 
-    def _to_dialog(self, version: str, request: Request) -> Reply:
+    def _to_dialog(self, version: str, request: WebRequest) -> Reply:
         query = f"?{request.raw_query}" if request.raw_query else ""
         return redirect(f"{self._world.addresses.facebook}{version}/dialog/oauth{query}")
 
@@ -61,7 +61,7 @@ class GraphSite:
         return failure(GraphError(refusal), trace, version=world.facebook_version())
 
 
-def _credentials(request: Request) -> dict[str, str]:
+def _credentials(request: WebRequest) -> dict[str, str]:
     """Return the token or the client's secret in the header."""
     kind, _, value = request.headers.get("authorization", "").partition(" ")
     if kind.lower() == "basic" and "client_secret" not in request.params:

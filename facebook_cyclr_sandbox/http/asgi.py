@@ -1,5 +1,5 @@
 """
-From bytes on a socket to a `Request`, and from a `Reply` back to bytes.
+From bytes on a socket to a `WebRequest`, and from a `Reply` back to bytes.
 
 A request that is not addressed to loopback is refused here, before any
 handler. Faults that the operator asked for are applied here too.
@@ -14,14 +14,14 @@ from urllib.parse import urlsplit
 from starlette.formparsers import MultiPartException
 from starlette.requests import Request as FormRequest
 
-from facebook_cyclr_sandbox.http.web import Reply, Request, Site, fields_of
+from facebook_cyclr_sandbox.http.web import Reply, Site, WebRequest, fields_of
 from facebook_cyclr_sandbox.state.faults import Fault, FaultKind
 from facebook_cyclr_sandbox.state.world import World
 
 _BODY_LIMIT = 6 * 1024 * 1024
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
-Answer = Callable[[Request], Reply]
+Answer = Callable[[WebRequest], Reply]
 
 _PLAIN = (("Content-Type", "text/plain; charset=utf-8"),)
 # inferred: what a proxy answers while its backend does not
@@ -70,7 +70,7 @@ class SiteApplication:
         else:
             await self._answer(send, request)
 
-    async def _answer(self, send: Any, request: Request) -> None:
+    async def _answer(self, send: Any, request: WebRequest) -> None:
         fault = self._world.faults.draw(self._site.name)
         if fault is None:
             await _send(send, request, self._site(request))
@@ -79,7 +79,7 @@ class SiteApplication:
         else:
             await _send(send, request, await self._with_fault(fault, request))
 
-    async def _with_fault(self, fault: Fault, request: Request) -> Reply:
+    async def _with_fault(self, fault: Fault, request: WebRequest) -> Reply:
         """Answer with a fault. Only slow and truncated answers run the handler."""
         if fault.kind is FaultKind.HTML:
             return _SORRY
@@ -91,7 +91,7 @@ class SiteApplication:
         reply = self._site(request)
         return Reply(reply.status, reply.body[: len(reply.body) // 2], reply.headers)
 
-    def _refuse(self, request: Request) -> Reply | None:
+    def _refuse(self, request: WebRequest) -> Reply | None:
         """Refuse what is not addressed to loopback or the partner's domain (DNS rebinding)."""
         cyclr = self._world.cyclr
         hosts = _LOOPBACK | {cyclr.service_domain, *cyclr.website_hosts}
@@ -104,7 +104,7 @@ class SiteApplication:
         return None
 
 
-def host_of(request: Request) -> str:
+def host_of(request: WebRequest) -> str:
     """Return the host that a request is addressed to, without its port."""
     return _host(request.headers.get("host", ""))
 
@@ -124,7 +124,7 @@ def _host(authority: str) -> str:
     return host.rpartition(":")[0] if ":" in host else host
 
 
-async def _read(scope: Any, receive: Any) -> Request:
+async def _read(scope: Any, receive: Any) -> WebRequest:
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
     query_text = scope["query_string"].decode("latin-1")
     body, is_oversized = await _body(receive)
@@ -132,7 +132,7 @@ async def _read(scope: Any, receive: Any) -> Request:
     lists: dict[str, tuple[str, ...]] = {}
     for name, value in (*query, *form):
         lists[name] = (*lists.get(name, ()), value)
-    return Request(
+    return WebRequest(
         method=scope["method"],
         path=scope["path"],
         query=dict(query),
@@ -208,7 +208,7 @@ def _json_fields(body: bytes) -> list[tuple[str, str]]:
     ]
 
 
-async def _send(send: Any, request: Request, reply: Reply) -> None:
+async def _send(send: Any, request: WebRequest, reply: Reply) -> None:
     headers = [
         (name.encode("latin-1"), value.encode("latin-1", "replace"))
         for name, value in reply.headers

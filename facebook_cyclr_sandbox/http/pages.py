@@ -14,7 +14,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from facebook_cyclr_sandbox.http.routing import Router
-from facebook_cyclr_sandbox.http.web import Headers, Reply, Request, append_query, html, redirect
+from facebook_cyclr_sandbox.http.web import Headers, Reply, WebRequest, append_query, html, redirect
 from facebook_cyclr_sandbox.state.facebook_world import Person
 from facebook_cyclr_sandbox.state.world import World
 
@@ -70,12 +70,12 @@ def log_in_page(
     )
 
 
-def logged_in(world: World, request: Request) -> str:
+def logged_in(world: World, request: WebRequest) -> str:
     """Return the ID of the person who is logged in, or an empty string."""
     return world.facebook.sessions.get(request.cookie(_COOKIE)) or ""
 
 
-def log_out(world: World, request: Request) -> Headers:
+def log_out(world: World, request: WebRequest) -> Headers:
     """End the session; return the headers that delete its cookie."""
     world.facebook.sessions.pop(request.cookie(_COOKIE))
     return (("Set-Cookie", f"{_COOKIE}=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax"),)
@@ -91,7 +91,7 @@ class Visit:
     """One request for a page, by the person who is logged in."""
 
     world: World
-    request: Request
+    request: WebRequest
     site: str
 
     def text(self, name: str) -> str:
@@ -133,7 +133,7 @@ def see_other(path: str, notice: str = "") -> Reply:
     return redirect(append_query(path, notice=notice) if notice else path, 303)
 
 
-def answer_visit(world: World, request: Request, router: Router[Page], site: str) -> Reply:
+def answer_visit(world: World, request: WebRequest, router: Router[Page], site: str) -> Reply:
     """Answer a request for one of the `router`'s pages; ask for the log-in first."""
     visit = Visit(world, request, site)
     path = request.path.rstrip("/").lower() or "/"

@@ -16,7 +16,7 @@ Headers = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
-class Request:
+class WebRequest:
     """
     One HTTP request, read to its end.
 
@@ -83,7 +83,7 @@ class Site(Protocol):
 
     name: str
 
-    def __call__(self, request: Request) -> Reply:
+    def __call__(self, request: WebRequest) -> Reply:
         """Answer a request."""
 
 

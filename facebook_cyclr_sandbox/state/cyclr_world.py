@@ -137,7 +137,7 @@ class SignInToken:
 
 
 @dataclass(frozen=True)
-class PendingAuthorization:
+class PendingConsent:
     """A consent in progress: what the callback needs when the browser returns with `state`."""
 
     state: str
@@ -150,7 +150,7 @@ class PendingAuthorization:
 
 
 @dataclass
-class Cyclr:
+class CyclrWorld:
     """Everything that Cyclr stores for one partner."""
 
     service_domain: str
@@ -162,7 +162,7 @@ class Cyclr:
     cycles: dict[str, Cycle] = field(default_factory=dict)
     tokens: Shelf[ApiToken] = field(default_factory=Shelf)
     sign_in_tokens: Shelf[SignInToken] = field(default_factory=Shelf)
-    pending: Shelf[PendingAuthorization] = field(default_factory=Shelf)
+    pending: Shelf[PendingConsent] = field(default_factory=Shelf)
     address_is_blocked: bool = False
     transaction_errors: list[dict[str, object]] = field(default_factory=list)
     next_id: int = 54_321

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from facebook_cyclr_sandbox.state.cyclr_world import Cyclr
+from facebook_cyclr_sandbox.state.cyclr_world import CyclrWorld
 from facebook_cyclr_sandbox.state.facebook_world import App, Code, Facebook, Token, TokenKind
 from facebook_cyclr_sandbox.state.faults import Faults
 from facebook_cyclr_sandbox.state.review import settle
@@ -61,7 +61,7 @@ class World:
 
     scenario: str
     facebook: Facebook
-    cyclr: Cyclr
+    cyclr: CyclrWorld
     dice: Dice
     clock: Callable[[], float] = time.time
     offset: float = 0.0

@@ -61,14 +61,14 @@ def connections(
     It asks for every account of your Cyclr console, at the pace of RUNBOOK_CYCLR_REQUESTS_A_SECOND,
     and changes nothing. Interrupted, it goes on where it was within a day.
     """
-    from runbook_lib.engine.customer_connections import Connections
+    from runbook_lib.engine.customer_connections import Customers
 
     if bool(tested) + bool(linked) > 1 or bool(user) is not bool(linked):
         msg = "--test and --sign-in-link exclude each other; --user belongs to --sign-in-link."
         raise SettingsError(msg, next_step="Nothing was asked.")
     failures = read_webhook(errors, connector) if errors else None
     with _opened(scenario, connector, options) as run:
-        asked = Connections(run, on_progress=_Progress())
+        asked = Customers(run, on_progress=_Progress())
         if tested:
             _show(asked.test_call(tested), as_json=as_json)
         elif linked:
@@ -186,7 +186,7 @@ def _look(
 
 def _show(shown: Mapping[str, Any], *, as_json: bool) -> None:
     from runbook_lib.cli.paragraphs import say, show_paragraph
-    from runbook_lib.engine.customer_connections import LABELS, Standing
+    from runbook_lib.engine.customer_connections import LABELS, AccountStatus
     from runbook_lib.evidence.reports.wording import with_times
 
     if as_json:
@@ -202,7 +202,7 @@ def _show(shown: Mapping[str, Any], *, as_json: bool) -> None:
         f"{'All' if shown['complete'] else 'PARTIAL:'} {counted(len(shown['accounts']), 'account')}"
     )
     for standing, number in shown["counts"].items():
-        say(f"  {number:>6,} {LABELS[Standing(standing)]}")
+        say(f"  {number:>6,} {LABELS[AccountStatus(standing)]}")
     for note in shown["notes"]:
         show_paragraph(note, indent="", first="! ")
     open_ones = [

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from runbook_lib.evidence.archive.archive import Archived
     from runbook_lib.evidence.archive.archive import Progress as FileProgress
-    from runbook_lib.evidence.archive.stores import Limits
+    from runbook_lib.evidence.archive.stores import TransferLimits
 
 
 _MOST_NOTES = 20
@@ -183,7 +183,7 @@ def archive(
         outcomes.refuse(unseen.path, ContentError(unseen.why, file=unseen.name))
     fleets = [fleet for _, _, runs, _ in contents for fleet in runs]
     with progress_bar(is_error=True) as bar:
-        display = _Display(bar, len(bundles) + len(fleets))
+        display = _ArchiveProgress(bar, len(bundles) + len(fleets))
         how: dict[str, Any] = {"limits": _limits(seconds), "on_progress": display.show}
         copies = [(bundle, partial(archive_bundle, bundle, url, **how)) for bundle in bundles]
         # NOTE: after all bundles, on which they rest.
@@ -248,7 +248,7 @@ class _Outcomes:
         click.echo(line if self.as_json else one_line(text))
 
 
-class _Display:
+class _ArchiveProgress:
     """A bar of the files that are archived, with the current one; on a terminal only."""
 
     def __init__(self, bar: Progress, of: int) -> None:
@@ -269,11 +269,11 @@ class _Display:
         self._bar.update(self._task, total=progress.of, completed=done, description=description)
 
 
-def _limits(seconds: int | None) -> Limits:
+def _limits(seconds: int | None) -> TransferLimits:
     """Return how long an archive may take; each retry is shown on the error output."""
-    from runbook_lib.evidence.archive.stores import DEFAULT_SECONDS, Limits
+    from runbook_lib.evidence.archive.stores import DEFAULT_SECONDS, TransferLimits
 
-    return Limits(
+    return TransferLimits(
         seconds or DEFAULT_SECONDS, say=lambda message: click.echo(one_line(message), err=True)
     )
 

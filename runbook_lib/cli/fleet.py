@@ -107,7 +107,7 @@ def _run(prepared: Fleet, file: Path, *, as_json: bool) -> FleetRecord:
     if not (prepared.jobs or as_json):
         say("No tenant is left to run.")
     try:
-        with _Display(len(prepared.jobs), is_quiet=as_json) as display:
+        with _FleetProgress(len(prepared.jobs), is_quiet=as_json) as display:
             return prepared.run(display.show)
     except KeyboardInterrupt:
         say("runbook: Interrupted.", is_error=True)
@@ -170,7 +170,7 @@ def _line(result: TenantResult) -> str:
     return one_line(f"{icon} {name}: {result.outcome or 'not sealed'}{f': {why}' if why else ''}")
 
 
-class _Display:
+class _FleetProgress:
     """A bar on a terminal, with what failed above it; elsewhere a line for each tenant."""
 
     def __init__(self, total: int, *, is_quiet: bool) -> None:
@@ -181,7 +181,7 @@ class _Display:
         self._bar: Progress | None = None
         self._stack = ExitStack()
 
-    def __enter__(self) -> _Display:
+    def __enter__(self) -> _FleetProgress:
         if self._total and not self._is_quiet and sys.stdout.isatty():
             from runbook_lib.cli.terminal import progress_bar
 

@@ -17,7 +17,7 @@ from runbook_lib.errors import ExitCode, SettingsError
 from runbook_lib.plain_text import counted, escaped_json
 
 if TYPE_CHECKING:
-    from runbook_lib.engine.confirmation import Confirmation
+    from runbook_lib.engine.confirmation import PreparedConfirmation
     from runbook_lib.engine.inbox import Item
     from runbook_lib.engine.tenants import TenantState
 
@@ -109,7 +109,7 @@ def confirm(*, step: str, is_sure: bool, connector: str, as_json: bool, **option
 PEOPLE_COMMANDS = (inbox, confirm)
 
 
-def _ask(confirmation: Confirmation) -> None:
+def _ask(confirmation: PreparedConfirmation) -> None:
     """Show what would be confirmed, and end here unless the person says yes."""
     from runbook_lib.cli.paragraphs import say
     from runbook_lib.cli.terminal import outcome_of

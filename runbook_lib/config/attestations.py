@@ -100,7 +100,7 @@ def read_words(
     _refuse_other_keys(document, tuple(_KINDS), f"{path}")
     steps = {step.id: step for step in procedure.steps}
     inputs = {item.name: item for item in procedure.inputs}
-    reader = _Reader(path, steps, inputs, now, values)
+    reader = _AttestationReader(path, steps, inputs, now, values)
     words: list[Remark] = []
     for name, kind in _KINDS.items():
         tables = document.get(name, [])
@@ -156,7 +156,7 @@ def check_subjects(
 
 
 @dataclass(frozen=True, slots=True)
-class _Reader:
+class _AttestationReader:
     """Checks each table against the procedure and the clock."""
 
     path: Path

@@ -95,7 +95,7 @@ def read_fleet_file(path: Path, procedures: Mapping[str, Procedure], default: st
     except ValueError:
         msg = f"The file of tenants {path} is not UTF-8 text."
         raise FleetFileError(msg) from None
-    reader = _Reader(procedures, default)
+    reader = _TenantReader(procedures, default)
     if path.suffix.lower() == ".csv":
         reader.read_csv(text)
     else:
@@ -109,7 +109,7 @@ def read_fleet_file(path: Path, procedures: Mapping[str, Procedure], default: st
     return FleetFile(reader.tenants, hashlib.sha256(content).hexdigest())
 
 
-class _Reader:
+class _TenantReader:
     """Validates one table after the other, and notes each mistake with its place, once."""
 
     def __init__(self, procedures: Mapping[str, Procedure], default: str) -> None:

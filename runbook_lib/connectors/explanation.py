@@ -35,7 +35,7 @@ _LONG_WORD = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class StepPlace:
     """A step of a connector, with its number on screen."""
 
     connector: str
@@ -55,8 +55,8 @@ class Explained:
 
     trouble: Trouble
     title: str
-    steps: tuple[Place, ...]
-    causes: tuple[tuple[Cause, tuple[Place, ...]], ...]
+    steps: tuple[StepPlace, ...]
+    causes: tuple[tuple[Cause, tuple[StepPlace, ...]], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +153,8 @@ def _explained(trouble: Trouble, procedure: Procedure, pasted: ErrorText) -> Exp
     )
 
 
-def _place(procedure: Procedure, step: Step) -> Place:
-    return Place(procedure.id, step.id, procedure.numbers[step.id], step.title)
+def _place(procedure: Procedure, step: Step) -> StepPlace:
+    return StepPlace(procedure.id, step.id, procedure.numbers[step.id], step.title)
 
 
 def _document(explained: Explained) -> dict[str, Any]:

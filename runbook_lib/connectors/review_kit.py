@@ -35,7 +35,7 @@ _TEMPLATES = Path(__file__).parent / "templates"
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class PermissionCall:
     """
     An API call that needs the permission; `method` is the connector's, if documented.
 
@@ -71,7 +71,7 @@ class KitPermission:
     is_chosen: bool
     because: tuple[Because, ...]
     usage: str
-    calls: tuple[Call, ...]
+    calls: tuple[PermissionCall, ...]
     shot: str
     warning: str
     source: str

@@ -23,8 +23,8 @@ from runbook_lib.connectors.blame import Blame
 from runbook_lib.connectors.checks import checks_of, registered_ids
 from runbook_lib.connectors.provider import Vendor
 from runbook_lib.core.procedure import (
-    Answer,
     Check,
+    Confirmation,
     Input,
     Link,
     Paste,
@@ -59,7 +59,7 @@ _SAME = (
 _LISTS = ("ready", "meanwhile", "afterwards")
 
 
-class Place(Struct, frozen=True):
+class TomlTable(Struct, frozen=True):
     """A table of a file, for the errors in it."""
 
     path: Path
@@ -144,18 +144,18 @@ def read_file(path: Path) -> dict[str, Any]:
     try:
         return tomli.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise Place(path).error("", f"{error}.") from None
+        raise TomlTable(path).error("", f"{error}.") from None
 
 
 @cache
 def read_sources(folder: Path) -> Mapping[str, str]:
     """Return the values in the `sources.toml` of a folder; none where it has no such file."""
-    place = Place(folder / "sources.toml")
+    place = TomlTable(folder / "sources.toml")
     document = place.filled(read_file(place.path), {}) if place.path.exists() else {}
     return place.read(document, dict[str, str])
 
 
-def _members(names: Names, sets: Mapping[str, Names], place: Place, key: str) -> Names:
+def _members(names: Names, sets: Mapping[str, Names], place: TomlTable, key: str) -> Names:
     """Return `names` with each `@set` replaced by what is in that set."""
     members: list[str] = []
     for name in names:
@@ -187,7 +187,7 @@ class _Trouble(Struct):
 class Troubles(Struct):
     """The error texts of a file by name, with their places, and those of each group."""
 
-    texts: Mapping[str, tuple[Place, Trouble]] = {}
+    texts: Mapping[str, tuple[TomlTable, Trouble]] = {}
     groups: Mapping[str, tuple[Trouble, ...]] = {}
 
 
@@ -196,9 +196,11 @@ def read_troubles(folder: Path) -> Troubles:
     """Return the error texts in the `troubles.toml` of a folder, if it has one."""
     path = folder / "troubles.toml"
     document = read_file(path) if path.exists() else {}
-    place, sources = Place(path, "groups"), read_sources(folder)
+    place, sources = TomlTable(path, "groups"), read_sources(folder)
     sets: Mapping[str, Names] = place.read(document.pop("groups", {}), dict[str, Names])
-    texts = {name: _trouble(Place(path, name), table, sources) for name, table in document.items()}
+    texts = {
+        name: _trouble(TomlTable(path, name), table, sources) for name, table in document.items()
+    }
     groups = {
         group: place.known(group, "error text", texts, _members(names, sets, place, group))
         for group, names in sets.items()
@@ -206,7 +208,7 @@ def read_troubles(folder: Path) -> Troubles:
     return Troubles(texts, {name: tuple(text[1] for text in groups[name]) for name in groups})
 
 
-def _trouble(place: Place, table: Any, sources: Mapping[str, str]) -> tuple[Place, Trouble]:
+def _trouble(place: TomlTable, table: Any, sources: Mapping[str, str]) -> tuple[TomlTable, Trouble]:
     read = place.read(place.filled(table, sources), _Trouble)
     trouble = Trouble(
         shown=tuple(items(read.shown)),
@@ -296,29 +298,29 @@ class _Steps(Struct):
     steps: Mapping[str, Mapping[str, Any]] = {}
 
 
-class Part(Struct):
+class FolderTexts(Struct):
     """What a folder says of steps; its modules register the checks that these name."""
 
     folder: Path
     steps: _Steps
     modules: tuple[ModuleType, ...]
 
-    def place(self, table: str = "") -> Place:
+    def place(self, table: str = "") -> TomlTable:
         """Return the place of a table of its steps."""
-        return Place(self.folder / "steps.toml", table)
+        return TomlTable(self.folder / "steps.toml", table)
 
 
-def read_part(folder: Path, *modules: ModuleType) -> Part:
+def read_part(folder: Path, *modules: ModuleType) -> FolderTexts:
     """Return what `folder` says of steps, with the `modules` that register their checks."""
-    place = Place(folder / "steps.toml")
-    return Part(folder, place.read(read_file(place.path), _Steps), modules)
+    place = TomlTable(folder / "steps.toml")
+    return FolderTexts(folder, place.read(read_file(place.path), _Steps), modules)
 
 
 def read_procedure(
     folder: Path,
     *modules: ModuleType,
     providers: tuple[Vendor, Provider],
-    shared: tuple[Part, ...],
+    shared: tuple[FolderTexts, ...],
     inputs: tuple[Input, ...],
 ) -> Procedure:
     """
@@ -328,7 +330,7 @@ def read_procedure(
     called as what follows the number in it, or as what follows ` | `.
     """
     own = read_part(folder, *modules)
-    reader = _Reader((*shared, own), inputs, *providers)
+    reader = _ProcedureReader((*shared, own), inputs, *providers)
     procedure = Procedure(
         id=folder.name,
         version=own.steps.version,
@@ -343,11 +345,15 @@ def read_procedure(
     return reader.with_step_names(procedure)
 
 
-class _Reader:
+class _ProcedureReader:
     """What all parts of one procedure say, by name; the last part is the connector's own."""
 
     def __init__(
-        self, parts: tuple[Part, ...], inputs: tuple[Input, ...], vendor: Vendor, cyclr: Provider
+        self,
+        parts: tuple[FolderTexts, ...],
+        inputs: tuple[Input, ...],
+        vendor: Vendor,
+        cyclr: Provider,
     ) -> None:
         self._parts, self._own = parts, parts[-1]
         self._inputs = {item.name: item for item in inputs}
@@ -366,7 +372,7 @@ class _Reader:
         self._groups = {"sign-in": vendor.troubles}
         self._places = {trouble.shown: self._own.place() for trouble in vendor.troubles}
         self.troubles: tuple[Trouble, ...] = ()
-        self._tables: dict[str, tuple[Place, Mapping[str, Any]]] = {}
+        self._tables: dict[str, tuple[TomlTable, Mapping[str, Any]]] = {}
         self._checks: dict[str, Check] = {}
         # The ids of steps, by all that may be said for them.
         self._names: dict[str, str] = {}
@@ -400,7 +406,7 @@ class _Reader:
             for section, steps in read
         )
 
-    def _find(self, text: str, section: Place) -> tuple[re.Match[str], Place, Any]:
+    def _find(self, text: str, section: TomlTable) -> tuple[re.Match[str], TomlTable, Any]:
         """Return the parts of a step's id, and where its texts are."""
         step, _, other = text.partition(" | ")
         match = _STEP_ID.fullmatch(step)
@@ -411,7 +417,7 @@ class _Reader:
         ((place, table),) = section.known("steps", "step", self._tables, (name,))
         return match, place, table
 
-    def _step(self, match: re.Match[str], place: Place, table: Any, page: int) -> Step:
+    def _step(self, match: re.Match[str], place: TomlTable, table: Any, page: int) -> Step:
         confirms = place.filled(str(table.get("confirms", "")), self._values, "confirms")
         read = place.read(place.filled(table, {**self._values, "confirms": confirms}), _Step)
         if match[2] and not read.reading:
@@ -448,11 +454,11 @@ class _Reader:
             consent_gives=self._input(place, "consent_gives", read.consent_gives),
             review_kit=self._own.folder.name if read.review_kit else "",
             troubles=tuple(trouble for group in troubles for trouble in group),
-            answers=tuple(place.read(answer, Answer) for answer in read.answers),
+            answers=tuple(place.read(answer, Confirmation) for answer in read.answers),
             **{name: getattr(read, name) for name in _SAME},
         )
 
-    def _input(self, place: Place, key: str, name: str) -> Input | None:
+    def _input(self, place: TomlTable, key: str, name: str) -> Input | None:
         return place.known(key, "input", self._inputs, (name,))[0] if name else None
 
     def road(self) -> Road | None:

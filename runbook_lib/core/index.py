@@ -15,7 +15,7 @@ from msgspec import convert, field, to_builtins
 from msgspec.structs import replace
 
 from runbook_lib.core.fingerprints import FingerprintKey
-from runbook_lib.core.journal import BEFORE_THE_FIRST, Line, Ref
+from runbook_lib.core.journal import BEFORE_THE_FIRST, JournalLine, Ref
 from runbook_lib.core.json_text import parse_own, write_json
 from runbook_lib.core.model import (
     FORM,
@@ -135,7 +135,7 @@ class Index(Part):
     withheld: tuple[Ref, ...] = ()
     practice: frozenset[bool] = frozenset()
 
-    def fold(self, line: Line) -> Index:
+    def fold(self, line: JournalLine) -> Index:
         """Return the index with one more line."""
         entry = line.entry
         index = replace(self, last=line.ref)
@@ -189,31 +189,31 @@ def load_index(content: bytes, key: FingerprintKey) -> Index | None:
     return convert(document["index"], Index) if is_ours else None
 
 
-def _run_started(index: Index, line: Line) -> Index:
+def _run_started(index: Index, line: JournalLine) -> Index:
     data: RunStarted = line.entry.data
     index = _recorded(index, {**data.parameters, **data.fingerprints})
     index = replace(index, practice=index.practice | {data.sandbox})
     return _with_run(index, line, lambda run: replace(run, started=line.ref, mode=data.mode))
 
 
-def _run_joined(index: Index, line: Line) -> Index:
+def _run_joined(index: Index, line: JournalLine) -> Index:
     return _recorded(index, {**line.entry.data.parameters, **line.entry.data.fingerprints})
 
 
-def _with_run(index: Index, line: Line, change: Callable[[RunIndex], RunIndex]) -> Index:
+def _with_run(index: Index, line: JournalLine, change: Callable[[RunIndex], RunIndex]) -> Index:
     name = line.entry.run_id
     others = [*index.runs.items()][1 - _MOST_RUNS :] if name not in index.runs else index.runs
     run = change(index.runs.get(name, RunIndex()))
     return replace(index, runs={**dict(others), name: run})
 
 
-def _step_started(index: Index, line: Line) -> Index:
+def _step_started(index: Index, line: JournalLine) -> Index:
     step = line.entry.step
     index = replace(index, begun=index.begun | {step})
     return _with_run(index, line, lambda run: replace(run, begun=run.begun | {step}))
 
 
-def _exchange_recorded(index: Index, line: Line) -> Index:
+def _exchange_recorded(index: Index, line: JournalLine) -> Index:
     data = line.entry.data
     host = host_in(data.url) if isinstance(data, Exchange) and data.status is not None else ""
 
@@ -225,7 +225,7 @@ def _exchange_recorded(index: Index, line: Line) -> Index:
     return _with_run(index, line, change)
 
 
-def _step_checked(index: Index, line: Line) -> Index:
+def _step_checked(index: Index, line: JournalLine) -> Index:
     named = {number for finding in line.entry.data.findings for number in finding.exchanges}
     run = index.runs.get(line.entry.run_id, RunIndex())
     exchanges = tuple(ref for ref in run.exchanges if ref.seq in named)
@@ -237,7 +237,7 @@ def _step_checked(index: Index, line: Line) -> Index:
     return _with_run(index, line, lambda run: replace(run, checked={**run.checked, **checked}))
 
 
-def _word_said(index: Index, line: Line) -> Index:
+def _word_said(index: Index, line: JournalLine) -> Index:
     data, step = line.entry.data, line.entry.step
     word = WordIndex(ref=line.ref, entry=data.entry, subject=data.binding.subject)
     links = {data.link: step} if data.link else {}
@@ -249,28 +249,28 @@ def _word_said(index: Index, line: Line) -> Index:
     )
 
 
-def _note_written(index: Index, line: Line) -> Index:
+def _note_written(index: Index, line: JournalLine) -> Index:
     step = line.entry.step
     note = WordIndex(ref=line.ref, entry=line.entry.data.entry)
     return replace(index, notes={**index.notes, step: (*index.notes.get(step, ()), note)})
 
 
-def _input_given(index: Index, line: Line) -> Index:
+def _input_given(index: Index, line: JournalLine) -> Index:
     value = {line.entry.data.name: line.entry.data.value}
     return _recorded(replace(index, given={**index.given, **value}), value)
 
 
-def _credential_given(index: Index, line: Line) -> Index:
+def _credential_given(index: Index, line: JournalLine) -> Index:
     return _recorded(index, {line.entry.data.name: line.entry.data.fingerprint})
 
 
-def _credential_remembered(index: Index, line: Line) -> Index:
+def _credential_remembered(index: Index, line: JournalLine) -> Index:
     references = {**index.credentials, line.entry.data.name: line.entry.data.reference}
     current = {name: reference for name, reference in references.items() if reference}
     return replace(index, credentials=current, remembered=index.remembered + 1)
 
 
-def _bundle_sealed(index: Index, line: Line) -> Index:
+def _bundle_sealed(index: Index, line: JournalLine) -> Index:
     entry = line.entry
     sealed = BundleIndex(seq=entry.seq, run_id=entry.run_id, sealed=entry.data)
     return replace(index, sealed=(*index.sealed, sealed))
@@ -331,7 +331,7 @@ def _unknown(word: WordIndex, names: Iterable[str]) -> list[str]:
     return [name for name in names if name in word.subject and word.subject[name] is None]
 
 
-_CHANGES: Mapping[str, Callable[[Index, Line], Index]] = {
+_CHANGES: Mapping[str, Callable[[Index, JournalLine], Index]] = {
     **dict.fromkeys(_WORDS, _word_said),
     **dict.fromkeys(_NOTES, _note_written),
     EventType.RUN_STARTED: _run_started,

@@ -67,7 +67,7 @@ class Ref(NamedTuple):
     end: int
 
 
-class Line(NamedTuple):
+class JournalLine(NamedTuple):
     """A line whose link was checked: its content and its position."""
 
     entry: Entry
@@ -232,7 +232,9 @@ class Journal:
             yield line
 
 
-def read_lines(path: Path, *, after: Ref = BEFORE_THE_FIRST, end: int = -1) -> Iterator[Line]:
+def read_lines(
+    path: Path, *, after: Ref = BEFORE_THE_FIRST, end: int = -1
+) -> Iterator[JournalLine]:
     """
     Yield each complete line of the journal at `path`, up to the byte `end` if given.
 
@@ -334,7 +336,7 @@ def _written(entry: Entry) -> bytes:
     return f"{write_json(fields)}\n".encode("utf-8", "backslashreplace")
 
 
-def _checked(text: bytes, previous: Ref, path: Path) -> Line:
+def _checked(text: bytes, previous: Ref, path: Path) -> JournalLine:
     """Return the line whose bytes are `text`; raise unless it follows the line `previous`."""
     number = previous.seq + 1
     try:
@@ -352,7 +354,7 @@ def _checked(text: bytes, previous: Ref, path: Path) -> Line:
             raise FormError(f"The run that starts in line {number} of {path}", form, FORM)
     entry = _understood(fields, number, path)
     digest = entry.withheld or hashlib.sha256(text).hexdigest()
-    return Line(entry, Ref(number, digest, previous.end, previous.end + len(text)))
+    return JournalLine(entry, Ref(number, digest, previous.end, previous.end + len(text)))
 
 
 def _understood(fields: Any, number: int, path: Path) -> Entry:

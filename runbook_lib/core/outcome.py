@@ -80,7 +80,7 @@ class Concluded(Protocol):
         """Return whether a person must confirm the rest of what is verified."""
 
 
-class Look(NamedTuple):
+class OutcomeView(NamedTuple):
     """How a step is shown: with its outcome, or as verified in part, which counts separately."""
 
     outcome: Outcome
@@ -92,12 +92,12 @@ class Look(NamedTuple):
         return IN_PART if self.is_in_part else LABELS[self.outcome]
 
 
-LOOKS = tuple(Look(outcome, in_part) for outcome in Outcome for in_part in (False, True))
+LOOKS = tuple(OutcomeView(outcome, in_part) for outcome in Outcome for in_part in (False, True))
 
 
 def label_of(concluded: Concluded) -> str:
     """Return a step's outcome as a person reads it."""
-    return Look(concluded.outcome, concluded.needs_person).label
+    return OutcomeView(concluded.outcome, concluded.needs_person).label
 
 
 def tally(steps: Iterable[Concluded]) -> list[tuple[Outcome, str, int]]:

@@ -233,7 +233,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Confirmation:
     """
     What a person can confirm of a step without checks instead of its sentence.
 
@@ -295,7 +295,7 @@ class Step:
     usual_days: int = 0
     attest_label: str = ""
     counts_days: int = 0
-    answers: tuple[Answer, ...] = ()
+    answers: tuple[Confirmation, ...] = ()
     question: str = ""
 
     @property
@@ -340,7 +340,7 @@ class Step:
         return f"{least}{counted(self.usual_days, 'day')}" if self.usual_days else ""
 
     @property
-    def sentences(self) -> dict[str, Answer | None]:
+    def sentences(self) -> dict[str, Confirmation | None]:
         """Return the SHA-256 of all that may be confirmed: its sentence (`None`), its answers."""
         answers = {sentence_digest(answer.sentence): answer for answer in self.answers}
         return {sentence_digest(self.sentence): None, **answers}
@@ -515,7 +515,7 @@ def conclude(
     unchecked: str = "",
     others: tuple[str, ...] | None = None,
     unseen: tuple[str, ...] = (),
-    answer: Answer | None = None,
+    answer: Confirmation | None = None,
     today: str = "",
     until: str = "",
 ) -> Conclusion:
@@ -586,7 +586,7 @@ def _attested(
     unchecked: str,
     others: tuple[str, ...] | None,
     *,
-    answer: Answer | None,
+    answer: Confirmation | None,
     today: str,
     until: str,
 ) -> Conclusion:

@@ -29,7 +29,7 @@ _CELL_SECONDS = 300
 _GRACE_SECONDS = 3
 
 
-class Shown(NamedTuple):
+class CellOutput(NamedTuple):
     """A cell's number, its outputs, and the name of the error that ended it, if one did."""
 
     number: int | None
@@ -75,7 +75,7 @@ class Child:
         """Give the cells their environment."""
         self._send(dict(environment))
 
-    def run(self, source: str, on_tick: Callable[[], None]) -> Shown:
+    def run(self, source: str, on_tick: Callable[[], None]) -> CellOutput:
         """
         Run a cell to its end, or until its time is over or the process dies.
 
@@ -90,7 +90,7 @@ class Child:
                     return self._late()
             return self._shown()
         except (EOFError, OSError):
-            return _failed(Shown(None, []), "DeadKernelError", "Kernel died")
+            return _failed(CellOutput(None, []), "DeadKernelError", "Kernel died")
 
     def close(self) -> None:
         """Kill the process, with all that its cells started."""
@@ -109,20 +109,20 @@ class Child:
         with suppress(OSError):  # it has died, as its reply will show
             self._end.send_bytes(_packed(value))
 
-    def _shown(self) -> Shown:
+    def _shown(self) -> CellOutput:
         number, outputs, error = _unpacked(self._end.recv_bytes())
-        return Shown(number, [json.loads(output) for output in outputs], error)
+        return CellOutput(number, [json.loads(output) for output in outputs], error)
 
-    def _late(self) -> Shown:
+    def _late(self) -> CellOutput:
         """Interrupt the cell, so that it shows where it was."""
         os.killpg(self.pid, signal.SIGINT)
-        shown = self._shown() if self._end.poll(_GRACE_SECONDS) else Shown(None, [])
+        shown = self._shown() if self._end.poll(_GRACE_SECONDS) else CellOutput(None, [])
         return _failed(shown, "CellTimeoutError", f"A cell took more than {_CELL_SECONDS} s")
 
 
-def _failed(shown: Shown, name: str, text: str) -> Shown:
+def _failed(shown: CellOutput, name: str, text: str) -> CellOutput:
     error = {"output_type": "error", "ename": name, "evalue": text, "traceback": [text]}
-    return Shown(shown.number, [*shown.outputs, error], name)
+    return CellOutput(shown.number, [*shown.outputs, error], name)
 
 
 def _packed(value: object) -> bytes:

@@ -26,7 +26,7 @@ from runbook_lib.config.workspace import (
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.files import read_plain, write_whole
 from runbook_lib.core.journal import timestamp, utc_now
-from runbook_lib.engine.confirmation import Confirmation, prepare
+from runbook_lib.engine.confirmation import PreparedConfirmation, prepare
 from runbook_lib.engine.run import Run, open_known
 from runbook_lib.errors import SettingsError
 
@@ -109,7 +109,9 @@ def open_link(
     return link
 
 
-def confirm_by_link(link: ConfirmLink, by: str, note: str, *, is_no: bool = False) -> Confirmation:
+def confirm_by_link(
+    link: ConfirmLink, by: str, note: str, *, is_no: bool = False
+) -> PreparedConfirmation:
     """
     Record that `by` confirms the step, or says no, and use the link up.
 

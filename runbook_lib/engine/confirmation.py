@@ -27,7 +27,7 @@ _NO_WORD = "{} does not wait for a second person, so there is no word to say no 
 
 
 @dataclass(frozen=True, slots=True)
-class Confirmation:
+class PreparedConfirmation:
     """A confirmation that may be recorded as `word`; `state` is the step's before that."""
 
     run: Run
@@ -68,7 +68,7 @@ def prepare(
     until: str = "",
     origin: str = "runbook confirm",
     link: str = "",
-) -> Confirmation:
+) -> PreparedConfirmation:
     """
     Return the confirmation of `step` (its id, or its number on screen); nothing is written.
 
@@ -117,7 +117,7 @@ def prepare(
         origin=origin,
         link=link,
     )
-    return Confirmation(run, state, word)
+    return PreparedConfirmation(run, state, word)
 
 
 def _require_open(state: StepState, by: str) -> None:

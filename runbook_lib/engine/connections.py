@@ -13,14 +13,14 @@ from runbook_lib.core.procedure import Provider
 from runbook_lib.core.redaction import Redactor
 from runbook_lib.remote.budget import BUDGET_NAME, Budget
 from runbook_lib.remote.limits import Limits
-from runbook_lib.remote.look import Look
+from runbook_lib.remote.look import LookCache
 from runbook_lib.remote.rate_limits import COOL_DOWNS_NAME, KeptCoolDowns
 from runbook_lib.remote.transport import Keep, Session, Transport, Wires
 
 _NAMES = ("service_domain", "service_domain_address", "ca_file")
 
 
-class Connections:
+class Sessions:
     """
     Transports to the systems of `providers`, made when they are first needed.
 
@@ -40,7 +40,7 @@ class Connections:
     def open_session(
         self,
         values: Mapping[str, Value],
-        look: Look | None = None,
+        look: LookCache | None = None,
         *,
         keep: Keep = lambda _: None,
     ) -> Session:

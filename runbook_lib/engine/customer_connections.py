@@ -71,7 +71,7 @@ _LOST = (
 _T = TypeVar("_T")
 
 
-class Standing(StrEnum):
+class AccountStatus(StrEnum):
     """What Cyclr says of an account, the worst first."""
 
     NOT_SIGNED_IN = "not_signed_in"
@@ -82,13 +82,13 @@ class Standing(StrEnum):
     NOT_ASKED = "not_asked"
 
 
-LABELS: Mapping[Standing, str] = {
-    Standing.SIGNED_IN: "Cyclr says signed in",
-    Standing.NOT_SIGNED_IN: "Cyclr says not signed in",
-    Standing.NOT_INSTALLED: "connector not installed",
-    Standing.VANISHED: "account no longer there",
-    Standing.NOT_KNOWN: "could not be read",
-    Standing.NOT_ASKED: "not asked yet",
+LABELS: Mapping[AccountStatus, str] = {
+    AccountStatus.SIGNED_IN: "Cyclr says signed in",
+    AccountStatus.NOT_SIGNED_IN: "Cyclr says not signed in",
+    AccountStatus.NOT_INSTALLED: "connector not installed",
+    AccountStatus.VANISHED: "account no longer there",
+    AccountStatus.NOT_KNOWN: "could not be read",
+    AccountStatus.NOT_ASKED: "not asked yet",
 }
 
 
@@ -100,7 +100,7 @@ class Installed(Struct, frozen=True):
     signed_in: bool
 
 
-class Account(Struct, frozen=True):
+class KnownAccount(Struct, frozen=True):
     """
     An account as the last look saw it; `listed_in` and `looked_in` are the numbers of looks.
 
@@ -113,7 +113,7 @@ class Account(Struct, frozen=True):
     listed_in: int = 0
     looked_in: int = 0
     looked_on: str = ""
-    standing: Standing = Standing.NOT_ASKED
+    standing: AccountStatus = AccountStatus.NOT_ASKED
     connectors: tuple[Installed, ...] = ()
     not_signed_in_since: str = ""
     signed_in_on: str = ""
@@ -121,7 +121,7 @@ class Account(Struct, frozen=True):
     error: str = ""
 
 
-class Look(Struct):
+class Survey(Struct):
     """
     One look at all accounts; `ended` is empty until every account was asked.
 
@@ -135,24 +135,24 @@ class Look(Struct):
     ended: str = ""
     is_listed: bool = False
     notes: list[str] = []
-    accounts: dict[str, Account] = {}
+    accounts: dict[str, KnownAccount] = {}
 
-    def standing(self, account: Account) -> Standing:
+    def standing(self, account: KnownAccount) -> AccountStatus:
         """Return what this look knows of an account."""
-        return account.standing if account.looked_in == self.number else Standing.NOT_ASKED
+        return account.standing if account.looked_in == self.number else AccountStatus.NOT_ASKED
 
     @property
-    def counts(self) -> dict[Standing, int]:
+    def counts(self) -> dict[AccountStatus, int]:
         """Return how many accounts have each standing."""
         numbers = Counter(map(self.standing, self.accounts.values()))
-        return {standing: numbers[standing] for standing in Standing if numbers[standing]}
+        return {standing: numbers[standing] for standing in AccountStatus if numbers[standing]}
 
     @property
     def lost(self) -> int:
         """Return how many accounts had the connector, if no account has it any more; else 0."""
         had = [account for account in self.accounts.values() if account.installed_on]
-        standings = {self.standing(account) for account in had} - {Standing.VANISHED}
-        return len(had) if standings == {Standing.NOT_INSTALLED} else 0
+        standings = {self.standing(account) for account in had} - {AccountStatus.VANISHED}
+        return len(had) if standings == {AccountStatus.NOT_INSTALLED} else 0
 
     @property
     def findings(self) -> list[str]:
@@ -165,14 +165,14 @@ class Look(Struct):
     @property
     def is_complete(self) -> bool:
         """Return whether every account of the console was read, and its answers can be believed."""
-        return bool(self.ended) and not self.findings and Standing.NOT_KNOWN not in self.counts
+        return bool(self.ended) and not self.findings and AccountStatus.NOT_KNOWN not in self.counts
 
 
 class _StopError(Exception):
     """Cyclr cannot be asked now; its text says why."""
 
 
-class Connections:
+class Customers:
     """
     The accounts of the console that `run` names, asked at its pace.
 
@@ -214,7 +214,7 @@ class Connections:
         """Return the connector's name in Cyclr's library."""
         return str(self._values["cyclr_connector"])
 
-    def look(self, *, only: Collection[str] = ()) -> Look:
+    def look(self, *, only: Collection[str] = ()) -> Survey:
         """
         Ask for every account, and return what Cyclr said; a look that was cut off goes on.
 
@@ -231,7 +231,7 @@ class Connections:
             msg = "Another process is looking at these connections."
             raise BusyError(msg, next_step="Wait until it has ended.") from None
 
-    def _look(self) -> Look:
+    def _look(self) -> Survey:
         look = self._resumed()
         try:
             if not look.is_listed:
@@ -244,11 +244,11 @@ class Connections:
             self._save(look)
         return look
 
-    def _look_again(self, accounts: Collection[str]) -> Look:
+    def _look_again(self, accounts: Collection[str]) -> Survey:
         look = self._kept()
         try:
             for ident in accounts:
-                known = look.accounts.get(ident, Account(ident, ""))
+                known = look.accounts.get(ident, KnownAccount(ident, ""))
                 look.accounts[ident] = self._ask(known, look)[0]
         except _StopError:
             pass  # who was not asked is as before
@@ -316,7 +316,7 @@ class Connections:
 
     def _installed(self, account: str) -> Installed:
         """Return the account's connector; of several one that is not signed in, if there is one."""
-        connectors = self._connectors(Account(account, ""))
+        connectors = self._connectors(KnownAccount(account, ""))
         if not connectors:
             msg = f"{self.connector} is not installed in the account {account}."
             raise SettingsError(msg)
@@ -335,13 +335,13 @@ class Connections:
                 lacking[cycle] = f"not known ({error})"
         return lacking
 
-    def _kept(self) -> Look:
+    def _kept(self) -> Survey:
         """Return the last look of this connector in this console, or the first one."""
         host = urlsplit(str(self._values["cyclr_api_url"])).hostname or ""
         of = (host, str(self._values["cyclr_client_id"]), self.connector)
-        first = Look(of, timestamp(self._clock()))
+        first = Survey(of, timestamp(self._clock()))
         try:
-            look = msgspec.json.decode(read_plain(self.path, _LARGEST), type=Look)
+            look = msgspec.json.decode(read_plain(self.path, _LARGEST), type=Survey)
             looked = (item.looked_on for item in look.accounts.values())
             signed_in = (item.signed_in_on for item in look.accounts.values())
             for text in filter(None, (look.began, *looked, *signed_in)):
@@ -355,17 +355,19 @@ class Connections:
             raise SettingsError(msg, next_step=advice) from None
         return look if look.of == of else first
 
-    def _resumed(self) -> Look:
+    def _resumed(self) -> Survey:
         """Return the look that was cut off, or a new one that knows what earlier ones saw."""
         look, now = self._kept(), self._clock()
         if not look.ended and now - datetime.fromisoformat(look.began) < _RESUMED_WITHIN:
             look.notes = []
             return look
-        kept = (item for item in look.accounts.values() if item.standing is not Standing.VANISHED)
+        kept = (
+            item for item in look.accounts.values() if item.standing is not AccountStatus.VANISHED
+        )
         accounts = {item.id: item for item in kept}
-        return Look(look.of, timestamp(now), look.number + 1, accounts=accounts)
+        return Survey(look.of, timestamp(now), look.number + 1, accounts=accounts)
 
-    def _list(self, look: Look) -> None:
+    def _list(self, look: Survey) -> None:
         """Add every account of the console to `look`; a page that cannot be read is noted."""
 
         def fetch(number: int) -> tuple[list[Document], int]:
@@ -378,7 +380,7 @@ class Connections:
             if not (isinstance(account, str) and _ACCOUNT.fullmatch(account)):
                 look.notes.append("Cyclr lists an account whose id cannot be used.")
                 continue
-            known = look.accounts.get(account, Account(account, ""))
+            known = look.accounts.get(account, KnownAccount(account, ""))
             name = shorten(name, 120) if isinstance(name, str) else ""
             look.accounts[account] = structs.replace(known, name=name, listed_in=look.number)
         if not (number or look.notes):
@@ -386,14 +388,14 @@ class Connections:
         look.is_listed = not look.notes
         self._save(look)
 
-    def _ask_all(self, look: Look) -> None:
+    def _ask_all(self, look: Survey) -> None:
         waiting = [
             account
             for account in look.accounts.values()
-            if account.looked_in < look.number or account.standing is Standing.NOT_KNOWN
+            if account.looked_in < look.number or account.standing is AccountStatus.NOT_KNOWN
         ]
         total = len(look.accounts)
-        unread: list[Account] = []
+        unread: list[KnownAccount] = []
         for place, account in enumerate(waiting, start=total - len(waiting)):
             self._on_progress(place, total)
             asked, is_fault = self._ask(account, look)
@@ -406,7 +408,7 @@ class Connections:
                 self._save(look)
         self._on_progress(total, total)
 
-    def _find_fault(self, look: Look, unread: Iterable[Account]) -> None:
+    def _find_fault(self, look: Survey, unread: Iterable[KnownAccount]) -> None:
         """Raise `_StopError`, and forget what was said of `unread`, if Cyclr lists nothing now."""
         try:
             self._patiently(lambda: self.client().accounts())
@@ -414,9 +416,9 @@ class Connections:
             look.accounts |= {account.id: account for account in unread}
             raise _StopError(f"Cyclr could not be asked any more: {error}") from error
 
-    def _ask(self, account: Account, look: Look) -> tuple[Account, bool]:
+    def _ask(self, account: KnownAccount, look: Survey) -> tuple[KnownAccount, bool]:
         """Return the account as Cyclr shows it now, and whether it could not be asked."""
-        standing, error, is_fault = Standing.NOT_KNOWN, "", True
+        standing, error, is_fault = AccountStatus.NOT_KNOWN, "", True
         connectors: tuple[Installed, ...] = ()
         try:
             is_gone = account.listed_in < look.number and self._is_gone(account)
@@ -427,13 +429,16 @@ class Connections:
                 is_fault = not is_refusal(refusal.status)
                 if not is_gone:
                     raise
-            standing, is_fault = Standing.VANISHED if is_gone else _standing_of(connectors), False
+            standing, is_fault = (
+                AccountStatus.VANISHED if is_gone else _standing_of(connectors),
+                False,
+            )
         except RemoteError as fault:
             error = str(fault)
         now = timestamp(self._clock())
         since = account.not_signed_in_since
-        if standing is not Standing.NOT_KNOWN:
-            since = (since or now) if standing is Standing.NOT_SIGNED_IN else ""
+        if standing is not AccountStatus.NOT_KNOWN:
+            since = (since or now) if standing is AccountStatus.NOT_SIGNED_IN else ""
         return structs.replace(
             account,
             looked_in=look.number,
@@ -441,12 +446,12 @@ class Connections:
             standing=standing,
             connectors=connectors,
             not_signed_in_since=since,
-            signed_in_on=now if standing is Standing.SIGNED_IN else account.signed_in_on,
+            signed_in_on=now if standing is AccountStatus.SIGNED_IN else account.signed_in_on,
             installed_on=now if connectors else account.installed_on,
             error=shorten(self._run.redactor.redact(error)),
         ), is_fault
 
-    def _connectors(self, account: Account) -> tuple[Installed, ...]:
+    def _connectors(self, account: KnownAccount) -> tuple[Installed, ...]:
         """Return the account's connectors of this name; raises `RemoteError` if one is missing."""
         rows = self._patiently(lambda: self.client(account.id).account_connectors())
         mine = {
@@ -459,7 +464,7 @@ class Connections:
         }
         return tuple(mine.values())
 
-    def _is_gone(self, account: Account) -> bool:
+    def _is_gone(self, account: KnownAccount) -> bool:
         try:
             self._patiently(lambda: self.client().account(account.id))
         except CyclrAPIError as error:
@@ -482,22 +487,22 @@ class Connections:
                 self._waits = 0
                 return answer
 
-    def _save(self, look: Look) -> None:
+    def _save(self, look: Survey) -> None:
         write_whole(self.path, msgspec.json.encode(look), is_durable=False)
         self._saved_at = self._monotonic()
 
 
 def document(
-    look: Look, run: Run, failures: Mapping[str, Failure], cycles: Mapping[str, str]
+    look: Survey, run: Run, failures: Mapping[str, Failure], cycles: Mapping[str, str]
 ) -> dict[str, Any]:
     """
     Return a look for programs and for its page, the worst accounts first.
 
     `failures` are the last ones by account, `cycles` what each cycle that they name lacks.
     """
-    order = list(Standing)
+    order = list(AccountStatus)
 
-    def badness(account: Account) -> tuple[object, ...]:
+    def badness(account: KnownAccount) -> tuple[object, ...]:
         since = account.not_signed_in_since or "~"
         is_well = account.id not in failures
         return order.index(look.standing(account)), is_well, since, account.name, account.id
@@ -506,7 +511,7 @@ def document(
     for account in sorted(look.accounts.values(), key=badness):
         standing, failure = look.standing(account), failures.get(account.id)
         row = {**to_builtins(account), "standing": standing.value, "says": LABELS[standing]}
-        if standing is Standing.NOT_ASKED:
+        if standing is AccountStatus.NOT_ASKED:
             row |= {"connectors": (), "error": ""}
         row["last_failure"] = to_builtins(failure)
         row["cycle_lacks"] = cycles.get(failure.cycle, "") if failure else ""
@@ -542,8 +547,8 @@ def _csv_line(fields: Iterable[str]) -> str:
     return ",".join(map(csv_cell, fields)) + "\r\n"
 
 
-def _standing_of(connectors: tuple[Installed, ...]) -> Standing:
+def _standing_of(connectors: tuple[Installed, ...]) -> AccountStatus:
     if not connectors:
-        return Standing.NOT_INSTALLED
+        return AccountStatus.NOT_INSTALLED
     is_signed_in = all(installed.signed_in for installed in connectors)
-    return Standing.SIGNED_IN if is_signed_in else Standing.NOT_SIGNED_IN
+    return AccountStatus.SIGNED_IN if is_signed_in else AccountStatus.NOT_SIGNED_IN

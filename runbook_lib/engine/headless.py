@@ -309,8 +309,8 @@ def archive_sealed(
     if not url:
         return ""
     from runbook_lib.evidence.archive.archive import archive_bundle  # noqa: PLC0415  (slow)
-    from runbook_lib.evidence.archive.stores import DEFAULT_SECONDS, Limits  # noqa: PLC0415
+    from runbook_lib.evidence.archive.stores import DEFAULT_SECONDS, TransferLimits  # noqa: PLC0415
 
     seconds = float(str(values.get("archive_seconds", DEFAULT_SECONDS)))
-    limits = Limits(seconds, say=say)
+    limits = TransferLimits(seconds, say=say)
     return archive_bundle(bundle, url, limits=limits).address

@@ -81,11 +81,11 @@ from runbook_lib.engine.check_runner import (
     StepsUnderWay,
     perform_checks,
 )
-from runbook_lib.engine.connections import Connections
+from runbook_lib.engine.connections import Sessions
 from runbook_lib.engine.exchanges import ExchangeWriter
 from runbook_lib.engine.known_run import KnownRun
 from runbook_lib.errors import SettingsError
-from runbook_lib.remote.look import Look
+from runbook_lib.remote.look import LookCache
 from runbook_lib.remote.transport import Keep, Session, Wires
 
 # Parameters of the run itself, beside the procedure's inputs.
@@ -210,7 +210,7 @@ class Run(KnownRun):
                 self.redactor.learn(self.settings.secrets[item.name], item.owner)
         self.redactor.allow(self.values.values())
         self._exchanges = ExchangeWriter(self.journal, self.redactor, self.run_id)
-        self._connections = Connections(self.procedure.providers, self.redactor, self.evidence)
+        self._connections = Sessions(self.procedure.providers, self.redactor, self.evidence)
 
     def _is_tenants_secret(self, word: str) -> bool:
         """Return whether the journal has the fingerprint of `word`, from any run of this tenant."""
@@ -349,7 +349,7 @@ class Run(KnownRun):
         return self._begin(steps, self._exchanges.write)
 
     def _begin(self, steps: Sequence[Step], keep: Keep) -> StepsUnderWay:
-        look, values = Look(), self.values
+        look, values = LookCache(), self.values
         return StepsUnderWay(
             steps,
             lambda step: self._prepared(step, look, keep),
@@ -476,7 +476,7 @@ class Run(KnownRun):
         """Close every connection that is not shared."""
         self._connections.close()
 
-    def _prepared(self, step: Step, look: Look, keep: Keep) -> Prepared:
+    def _prepared(self, step: Step, look: LookCache, keep: Keep) -> Prepared:
         """Return the checks of `step` with the values that are known now."""
         values, secrets = self.values, self.settings.secrets
 

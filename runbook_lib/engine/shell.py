@@ -21,7 +21,7 @@ _OUTPUT_CHARACTERS = 512
 _LEFT_OUT = f"… the rest is left out: a cell keeps {_CELL_CHARACTERS >> 20} MiB of output.\n"
 
 
-class _Stream(StringIO):
+class _OutputStream(StringIO):
     """Keeps what cells print, as far as there is room for it."""
 
     def __init__(self, shell: Shell) -> None:
@@ -87,7 +87,7 @@ class Shell(InteractiveShell):
     displayhook_class = _Hook
     display_pub_class = _Publisher
     history_manager: Any
-    streams: dict[str, _Stream]
+    streams: dict[str, _OutputStream]
     room: int
     _outputs: list[str]
     _error: str
@@ -137,6 +137,6 @@ def make_shell() -> Shell:
     shell: Shell = Shell.instance(config=config)
     shell.room = 0
     shell.history_manager.outputs = _NoOutputs()
-    shell.streams = {"stdout": _Stream(shell), "stderr": _Stream(shell)}
+    shell.streams = {"stdout": _OutputStream(shell), "stderr": _OutputStream(shell)}
     sys.stdout, sys.stderr = shell.streams.values()
     return shell

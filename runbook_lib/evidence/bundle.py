@@ -62,7 +62,7 @@ from runbook_lib.evidence.signing.keys import SigningKey, export_public_key
 from runbook_lib.evidence.signing.statement import (
     PROVENANCE,
     TEST_RESULT,
-    Link,
+    ChainLink,
     Resource,
     digest,
     provenance_predicate,
@@ -209,7 +209,7 @@ def _attached(record: Record) -> dict[str, str]:
     }
 
 
-def _write_statement(folder: Path, record: Record, seal_with: Seal, link: Link) -> None:
+def _write_statement(folder: Path, record: Record, seal_with: Seal, link: ChainLink) -> None:
     key, authority = seal_with.key, seal_with.timestamp_authority
     made = provenance_predicate(record, materials=seal_with.materials, fleet=seal_with.fleet)
     envelope = sign_statement(key, _resources(folder), PROVENANCE, made)

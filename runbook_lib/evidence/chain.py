@@ -36,7 +36,7 @@ from runbook_lib.evidence.signing.keys import WHY_LESS, exported_keys
 from runbook_lib.evidence.signing.statement import (
     LARGEST_ENVELOPE,
     TEST_RESULT,
-    Link,
+    ChainLink,
     check_run_form,
     digest,
     open_envelope,
@@ -80,7 +80,7 @@ class SealedBundle:
 class ChainEnd:
     """The place of the next bundle: its link, and the last line that the previous one copied."""
 
-    link: Link
+    link: ChainLink
     after: Ref
 
 
@@ -102,7 +102,7 @@ def chain_end(reader: HistoryReader) -> Iterator[ChainEnd]:
                 remove(left)
         sync_folder(folder)
         last = _last(announced)
-        yield ChainEnd(Link(last.sequence + 1, last.bundle, last.statement), last.last)
+        yield ChainEnd(ChainLink(last.sequence + 1, last.bundle, last.statement), last.last)
 
 
 def check_restored(reader: HistoryReader) -> None:

@@ -26,7 +26,7 @@ from runbook_lib.core.model import (
     WaitsFor,
 )
 from runbook_lib.errors import ExitCode, FormError, SettingsError
-from runbook_lib.evidence.signing.statement import Link
+from runbook_lib.evidence.signing.statement import ChainLink
 
 FLEET_NAME = "fleet.json"
 _FORM = 7
@@ -159,7 +159,7 @@ class FleetRecord:
     results: dict[tuple[str, str], TenantResult] = field(default_factory=dict)
     file_sha256: Sha256 | Literal[""] = ""
     number: Annotated[int, Meta(ge=1)] = 1
-    link: Link | None = None
+    link: ChainLink | None = None
     left_out: tuple[tuple[_SomeText, _SomeText], ...] = ()
     replaced: Mapping[str, Sha256] = field(default_factory=dict)
     _steps: dict[str, StepResult] = field(default_factory=dict, init=False, repr=False)

@@ -23,7 +23,7 @@ from runbook_lib.evidence.signing.keys import SigningKey, export_public_key
 from runbook_lib.evidence.signing.statement import (
     FLEET,
     LARGEST_ENVELOPE,
-    Link,
+    ChainLink,
     digest,
     link_claim,
     sign_statement,
@@ -102,7 +102,7 @@ def claims(record: FleetRecord) -> dict[str, Any]:
         "bundles": record.bundles,
         "replaced": dict(record.replaced),
     }
-    return {"runbook_run": run, "runbook_chain": link_claim(record.link or Link(1))}
+    return {"runbook_run": run, "runbook_chain": link_claim(record.link or ChainLink(1))}
 
 
 def _others(record: FleetRecord) -> list[FleetRecord]:
@@ -111,11 +111,11 @@ def _others(record: FleetRecord) -> list[FleetRecord]:
     return [run for run in runs if run.fleet_id != record.fleet_id]
 
 
-def _link_after(runs: list[FleetRecord]) -> Link:
+def _link_after(runs: list[FleetRecord]) -> ChainLink:
     """Return the place after the last of the runs that are signed."""
     signed = [(run.link, run) for run in runs if run.link and is_there(run.folder / STATEMENT_NAME)]
     if not signed:
-        return Link(1)
+        return ChainLink(1)
     link, last = max(signed, key=lambda pair: pair[0].sequence)
     statement = digest(read_plain(last.folder / STATEMENT_NAME, LARGEST_ENVELOPE))
-    return Link(link.sequence + 1, last.folder.name, statement)
+    return ChainLink(link.sequence + 1, last.folder.name, statement)

@@ -11,7 +11,7 @@ from msgspec import to_builtins
 from runbook_lib.config.workspace import KEYS_FOLDER
 from runbook_lib.evidence.record import Record
 from runbook_lib.evidence.signing.keys import PUBLIC_SUFFIX, WHY_LESS
-from runbook_lib.evidence.signing.statement import PAYLOAD_TYPE, Link
+from runbook_lib.evidence.signing.statement import PAYLOAD_TYPE, ChainLink
 
 _TEXT = """\
 # Verify this evidence
@@ -134,7 +134,7 @@ _SANDBOX = """
 
 
 def verify_instructions(
-    record: Record, *, key_id: str, link: Link, timestamp_authority: str
+    record: Record, *, key_id: str, link: ChainLink, timestamp_authority: str
 ) -> str:
     """Return the text of `VERIFY.md` for the run in `record`."""
     return _TEXT.format(

@@ -21,7 +21,7 @@ from runbook_lib.core.files import open_plain
 from runbook_lib.core.journal import (
     JOURNAL_NAME,
     LONGEST_LINE,
-    Line,
+    JournalLine,
     Ref,
     line_digest,
     parse_line,
@@ -65,7 +65,7 @@ def check_numbers(record: Record) -> None:
         raise ContentError(msg, file=RECORD_NAME)
 
 
-def part_lines(bundle: Path, part: LinesRecord) -> Iterator[Line]:
+def part_lines(bundle: Path, part: LinesRecord) -> Iterator[JournalLine]:
     """
     Yield each line that the bundle copied; `ref` is its position in this file.
 
@@ -79,7 +79,7 @@ def part_lines(bundle: Path, part: LinesRecord) -> Iterator[Line]:
         raise ContentError("It does not end where the record says.", file=JOURNAL_NAME)
 
 
-def carried_lines(bundle: Path, carried: Sequence[CarriedRecord]) -> Iterator[Line]:
+def carried_lines(bundle: Path, carried: Sequence[CarriedRecord]) -> Iterator[JournalLine]:
     """Yield each older line; raises `ContentError` unless they are the listed ones."""
     if not carried:
         return
@@ -92,7 +92,7 @@ def carried_lines(bundle: Path, carried: Sequence[CarriedRecord]) -> Iterator[Li
             if entry is None or (entry.seq, digest) != (listed.seq, listed.sha256):
                 msg = f"Line {listed.seq} of the journal differs from the record's list."
                 raise ContentError(msg, file=CARRIED_NAME)
-            yield Line(entry, Ref(listed.seq, digest, start, start + len(text)))
+            yield JournalLine(entry, Ref(listed.seq, digest, start, start + len(text)))
             start += len(text)
         if file.read(1):
             msg = "It contains lines that the record does not list."
@@ -143,7 +143,7 @@ def copy_carried(
     return tuple(carried)
 
 
-def check_lines(record: Record, lines: Iterable[Line]) -> None:
+def check_lines(record: Record, lines: Iterable[JournalLine]) -> None:
     """
     Raise `ContentError` if the record rests on a word, a note or an exchange not in `lines`.
 

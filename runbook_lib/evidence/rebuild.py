@@ -14,7 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from runbook_lib.core.files import draft_beside, sync_folder
-from runbook_lib.core.journal import BEFORE_THE_FIRST, JOURNAL_NAME, Journal, Line, Ref, read_lines
+from runbook_lib.core.journal import (
+    BEFORE_THE_FIRST,
+    JOURNAL_NAME,
+    Journal,
+    JournalLine,
+    Ref,
+    read_lines,
+)
 from runbook_lib.core.model import EventType
 from runbook_lib.core.state import open_history
 from runbook_lib.errors import ChainError, ContentError, EvidenceError, JournalError, SettingsError
@@ -51,7 +58,7 @@ class Rebuilt:
 
 
 @dataclass(slots=True)
-class _Journal:
+class _GrowingJournal:
     """
     The growing journal: its last line, and the positions of the lines that bundles name.
 
@@ -64,7 +71,7 @@ class _Journal:
     known: dict[int, Ref] = field(default_factory=lambda: {0: BEFORE_THE_FIRST})
     pieces: list[tuple[Path, int]] = field(default_factory=list)
 
-    def follow(self, line: Line, shift: int) -> None:
+    def follow(self, line: JournalLine, shift: int) -> None:
         """Add the next line, `shift` bytes after its position in its own file."""
         seq, digest, start, end = line.ref
         self.last, self.until = Ref(seq, digest, start + shift, end + shift), line.entry.at
@@ -109,7 +116,7 @@ def rebuild_journal(home: Path, trust: Trust) -> Rebuilt:
             for verified in bundles.values()
             for n in (verified.part.first - 1, verified.part.lines)
         }
-        rebuilt = _Journal(frozenset(numbers))
+        rebuilt = _GrowingJournal(frozenset(numbers))
         journal = Journal(home / JOURNAL_NAME)
         with journal.locked():
             for line in read_lines(journal.path):
@@ -160,7 +167,7 @@ def _verified(home: Path, trust: Trust) -> tuple[dict[Path, Verified], dict[str,
     return dict(in_order), unused
 
 
-def _place(path: Path, before: Ref, rebuilt: _Journal) -> None:
+def _place(path: Path, before: Ref, rebuilt: _GrowingJournal) -> None:
     """Replace the journal atomically by its own lines and the pieces that follow."""
     with draft_beside(path) as draft:
         draft.touch()
@@ -180,7 +187,7 @@ def _place(path: Path, before: Ref, rebuilt: _Journal) -> None:
         sync_folder(path.parent)
 
 
-def _announce(home: Path, bundles: Iterable[Verified], rebuilt: _Journal) -> None:
+def _announce(home: Path, bundles: Iterable[Verified], rebuilt: _GrowingJournal) -> None:
     """Announce missing bundles again; then give each bundle its name."""
     reader = open_history(home)
     known = {bundle.statement for bundle in sealed_bundles(reader.read().index)}

@@ -53,7 +53,7 @@ def _release_locks() -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class MimeBundle:
     """Something to display: its renderings by MIME type."""
 
     bundle: Mapping[str, Any]
@@ -108,9 +108,9 @@ class HeadlessRun:
     look: StepsUnderWay
     lock: ExitStack | None = None
 
-    def header(self) -> Shown:
+    def header(self) -> MimeBundle:
         """Show the tenant and the run, and whether it is practice."""
-        return Shown(
+        return MimeBundle(
             rendering.header_bundle(
                 self.run.procedure.title,
                 tenant=self.run.tenant,
@@ -120,14 +120,14 @@ class HeadlessRun:
             )
         )
 
-    def step(self, step_id: str) -> Shown:
+    def step(self, step_id: str) -> MimeBundle:
         """Perform the step and show what follows."""
         state = self.run.perform(step_id, self.look)
-        return Shown(
+        return MimeBundle(
             rendering.step_bundle(state, self.run.link_values, is_sandbox=self.run.is_sandbox)
         )
 
-    def finish(self) -> Shown:
+    def finish(self) -> MimeBundle:
         """
         Show all steps together.
 
@@ -149,7 +149,7 @@ class HeadlessRun:
             if failed:
                 msg = f"Failed: {', '.join(failed)}."
                 raise StepFailedError(msg)
-        return Shown(rendering.summary_bundle(state, is_sandbox=self.run.is_sandbox))
+        return MimeBundle(rendering.summary_bundle(state, is_sandbox=self.run.is_sandbox))
 
 
 def open_run(namespace: Mapping[str, Any], connector: str) -> InteractiveRun | HeadlessRun:

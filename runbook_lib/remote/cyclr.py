@@ -14,7 +14,7 @@ from urllib.parse import quote, urlencode
 from runbook_lib.core.credential_form import is_issued_token
 from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import CyclrAPIError, RemoteError, ThrottledError, UnexpectedAnswerError
-from runbook_lib.remote.documents import Answer, Document, documents
+from runbook_lib.remote.documents import Document, RemoteAnswer, documents
 from runbook_lib.remote.transport import Request, Session
 
 _PAGE_SIZE = 100
@@ -161,7 +161,9 @@ class Cyclr:
     def _call(self, method: str, path: str, document: Mapping[str, Any] | None = None) -> Any:
         return _checked(self._answer(method, path, document))
 
-    def _answer(self, method: str, path: str, document: Mapping[str, Any] | None = None) -> Answer:
+    def _answer(
+        self, method: str, path: str, document: Mapping[str, Any] | None = None
+    ) -> RemoteAnswer:
         self._pace()
         request = Request(
             method=method,
@@ -261,7 +263,7 @@ def sign_in_url(service_domain: str, account_connector: int, token: Secret, targ
     return f"https://{service_domain}/connectorauth/updateaccountconnectoroauth?{query}"
 
 
-def _is_cut_off(answer: Answer) -> bool:
+def _is_cut_off(answer: RemoteAnswer) -> bool:
     """Return whether a successful answer is not JSON: it was damaged on the way."""
     if answer.status != 200:
         return False
@@ -272,7 +274,7 @@ def _is_cut_off(answer: Answer) -> bool:
     return False
 
 
-def _checked(answer: Answer) -> Any:
+def _checked(answer: RemoteAnswer) -> Any:
     if answer.status == 200:
         return answer.document()
     try:

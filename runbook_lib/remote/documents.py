@@ -45,7 +45,7 @@ def parse_answer(text: str) -> Any:
 
 
 @dataclass(frozen=True)
-class Answer:
+class RemoteAnswer:
     """An answer: `status`, case-insensitive `headers`, `content` also decoded as `text`."""
 
     url: str

@@ -16,7 +16,7 @@ from urllib.parse import urljoin
 from runbook_lib.core.journal import timestamp, utc_now
 from runbook_lib.core.model import Exchange
 from runbook_lib.errors import InvalidCertificateError, UnexpectedAnswerError, UnreachableError
-from runbook_lib.remote.documents import Answer, shorten, unexpected
+from runbook_lib.remote.documents import RemoteAnswer, shorten, unexpected
 from runbook_lib.remote.http_library import httpx
 from runbook_lib.remote.network import (
     find_addresses,
@@ -158,7 +158,7 @@ def read_certificate(session: Session, host: str) -> Certificate:
     return certificate
 
 
-def fetch_page(session: Session, url: str) -> Answer:
+def fetch_page(session: Session, url: str) -> RemoteAnswer:
     """Return the answer of `url` to a plain GET, whatever its status."""
     is_public_only = _is_public_only(session, _web_address(url))
     return session.ask(Request(method="GET", url=url, is_public_only=is_public_only))
@@ -166,7 +166,7 @@ def fetch_page(session: Session, url: str) -> Answer:
 
 def follow_to_sign_in(
     session: Session, url: str, server: AuthorizationServer, destinations: Destinations
-) -> tuple[str, Answer]:
+) -> tuple[str, RemoteAnswer]:
     """
     Follow redirects from `url` until one leads to the sign-in page, which is not requested.
 
@@ -234,7 +234,7 @@ def _is_public(session: Session, address: httpx.URL) -> bool:
     return _is_public_only(session, address)
 
 
-def leads_to(answer: Answer) -> str:
+def leads_to(answer: RemoteAnswer) -> str:
     """Return host and path of the redirect in `answer`, empty without one."""
     try:
         target = _web_address(answer.headers.get("location", ""), answer.url)

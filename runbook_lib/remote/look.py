@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-class Look:
+class LookCache:
     """
     The answers of one look, by what was asked.
 

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from runbook_lib.core.credential_form import is_issued_token
 from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import TokenRequestError
-from runbook_lib.remote.documents import Answer, Document
+from runbook_lib.remote.documents import Document, RemoteAnswer
 from runbook_lib.remote.transport import Request, Session
 
 _SOURCE = "The token endpoint"
 
 
-def read_refusal(answer: Answer) -> TokenRequestError:
+def read_refusal(answer: RemoteAnswer) -> TokenRequestError:
     """Return the refusal of a token request (RFC 6749 §5.2)."""
     content = answer.document()
     document = Document(content if isinstance(content, dict) else {}, _SOURCE)
@@ -53,7 +53,7 @@ class AuthorizationServer:
     stable_path: Callable[[str], str] = str
     answer_fields: Callable[[Mapping[str, str]], Mapping[str, str]] = _unchanged
     is_token: Callable[[str], bool] = is_issued_token
-    read_refusal: Callable[[Answer], TokenRequestError] = read_refusal
+    read_refusal: Callable[[RemoteAnswer], TokenRequestError] = read_refusal
 
 
 def request_token_by_client_credentials(
@@ -103,7 +103,7 @@ def _token_request(server: AuthorizationServer, form: dict[str, str]) -> Request
     return Request(method="POST", url=endpoint, form=form, app=client_id, reads=("access_token",))
 
 
-def _take_token(session: Session, server: AuthorizationServer, answer: Answer) -> Secret:
+def _take_token(session: Session, server: AuthorizationServer, answer: RemoteAnswer) -> Secret:
     document = answer.document()
     if answer.status != 200 or (isinstance(document, dict) and "error" in document):
         raise server.read_refusal(answer)

@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 from urllib.parse import urljoin, urlsplit
 
 from runbook_lib.errors import UnexpectedAnswerError
-from runbook_lib.remote.documents import Answer, shorten
+from runbook_lib.remote.documents import RemoteAnswer, shorten
 from runbook_lib.remote.domain import fetch_page
 from runbook_lib.remote.owners import is_same_owner
 from runbook_lib.remote.transport import Session
@@ -66,21 +66,21 @@ def _host(url: str) -> str:
         return ""
 
 
-def _read(url: str, answer: Answer) -> PublicPage:
+def _read(url: str, answer: RemoteAnswer) -> PublicPage:
     # The page is in the encoding that it names in its first KiB.
     named = _CHARSET.search(answer.content[:1024])
     try:
         page = answer.content.decode(named[1].decode() if named else "utf-8", "replace")
     except (LookupError, ValueError):
         page = answer.text
-    reader = _Reader()
+    reader = _TextParser()
     reader.feed(page)
     reader.close()
     title, text = (" ".join("".join(parts).split()) for parts in (reader.title, reader.text))
     return PublicPage(url, answer.status, shorten(title), text)
 
 
-class _Reader(HTMLParser):
+class _TextParser(HTMLParser):
     """Collects the title and the text that is shown without scripts."""
 
     def __init__(self) -> None:

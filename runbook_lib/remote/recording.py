@@ -13,7 +13,7 @@ from typing import Any
 from runbook_lib.core.json_text import RepeatedNameError, rebuild
 from runbook_lib.core.redaction import Redactor
 from runbook_lib.errors import UnexpectedAnswerError
-from runbook_lib.remote.documents import Answer
+from runbook_lib.remote.documents import RemoteAnswer
 from runbook_lib.remote.http_library import httpx
 
 _LONGEST_BODY = 8_192
@@ -61,7 +61,7 @@ def recorded_headers(
     }
 
 
-def recorded_body(answer: Answer, redactor: Redactor, reads: Collection[str] = ()) -> Any:
+def recorded_body(answer: RemoteAnswer, redactor: Redactor, reads: Collection[str] = ()) -> Any:
     """
     Return what the record keeps of a body, redacted and cut.
 
@@ -78,7 +78,7 @@ def recorded_body(answer: Answer, redactor: Redactor, reads: Collection[str] = (
     return f"{text[:_LONGEST_BODY]}… ({len(answer.text)} characters in all)"
 
 
-def _kept(answer: Answer, reads: Collection[str]) -> Any:
+def _kept(answer: RemoteAnswer, reads: Collection[str]) -> Any:
     try:
         document = answer.document()
         is_refusal = answer.status >= _REFUSAL or (

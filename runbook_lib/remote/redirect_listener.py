@@ -90,7 +90,7 @@ class RedirectListener:
         self._port = int(sockets[0].getsockname()[1])
         self.addresses = tuple(str(bound.getsockname()[0]) for bound in sockets)
         self.hosts = {f"{name}:{self._port}" for name in (_NAME, "127.0.0.1", "[::1]")}
-        self._servers = [_Server(bound, self) for bound in sockets]
+        self._servers = [_CallbackServer(bound, self) for bound in sockets]
         self._lock = threading.Lock()
         self._receiving = threading.Lock()
         self._ends_at = time.monotonic() + seconds
@@ -194,7 +194,7 @@ class RedirectListener:
                 self.end(client)
 
 
-class _Server(ThreadingMixIn, TCPServer):
+class _CallbackServer(ThreadingMixIn, TCPServer):
     """Answers on a socket that is already bound, each connection in a thread."""
 
     daemon_threads = True
@@ -222,7 +222,7 @@ class _Server(ThreadingMixIn, TCPServer):
 class _Handler(BaseHTTPRequestHandler):
     """Answers one request."""
 
-    server: _Server
+    server: _CallbackServer
     protocol_version = default_request_version = "HTTP/1.1"
     error_content_type = "text/html; charset=utf-8"
     # It quotes nothing of the request.

@@ -31,10 +31,10 @@ from runbook_lib.errors import (
     UnexpectedAnswerError,
     UnreachableError,
 )
-from runbook_lib.remote.documents import Answer, shorten, unexpected
+from runbook_lib.remote.documents import RemoteAnswer, shorten, unexpected
 from runbook_lib.remote.http_library import httpx
 from runbook_lib.remote.limits import Deadline, Limits
-from runbook_lib.remote.look import Look
+from runbook_lib.remote.look import LookCache
 from runbook_lib.remote.network import (
     OutOfTimeError,
     RefusedAnswerError,
@@ -139,7 +139,7 @@ class _Sent:
     request: Request
     sent_on: str
     elapsed: float = 0.0
-    answer: Answer | None = None
+    answer: RemoteAnswer | None = None
     error: str = ""
 
 
@@ -163,7 +163,7 @@ class _Asked:
     """
 
     seen: tuple[Seen, ...]
-    outcome: Answer | RemoteError
+    outcome: RemoteAnswer | RemoteError
     is_fault: bool
 
 
@@ -288,9 +288,9 @@ class Transport:
         """Return whether `host` must have a public address: no setting gives another one."""
         return f"{host}:{port}" not in self.connect_to and host not in self._private_hosts
 
-    def session(self, look: Look | None = None, *, keep: Keep = lambda _: None) -> Session:
+    def session(self, look: LookCache | None = None, *, keep: Keep = lambda _: None) -> Session:
         """Return a session that hands its exchanges to `keep`, and asks as part of `look`."""
-        return Session(self, look or Look(), keep)
+        return Session(self, look or LookCache(), keep)
 
     def close(self) -> None:
         """Close every connection of its own, and restore the loggers of the HTTP library."""
@@ -303,8 +303,8 @@ class Transport:
         request: Request,
         deadline: Deadline,
         *,
-        is_transient: Callable[[Answer], bool] = lambda _: False,
-    ) -> Answer:
+        is_transient: Callable[[RemoteAnswer], bool] = lambda _: False,
+    ) -> RemoteAnswer:
         """
         Send `request` once and return the answer, whatever its status.
 
@@ -327,7 +327,7 @@ class Transport:
                     # name a Python codec that is not for text.
                     text = content.decode("utf-8", "replace")
                     status, headers = response.status_code, response.headers
-                    answer = Answer(request.url, status, headers, text, content)
+                    answer = RemoteAnswer(request.url, status, headers, text, content)
                     is_given_up = status in _GIVEN_UP or status >= _LEAST_SERVER_ERROR
                     stream = response.extensions.get("network_stream")
                     if stream and (is_given_up or is_transient(answer)):
@@ -447,7 +447,7 @@ class Session:
     One thread at a time uses it; `branch` gives another one its own.
     """
 
-    def __init__(self, transport: Transport, look: Look, keep: Keep = lambda _: None) -> None:
+    def __init__(self, transport: Transport, look: LookCache, keep: Keep = lambda _: None) -> None:
         self.transport = transport
         self.look = look
         self._keep_all = keep
@@ -486,8 +486,8 @@ class Session:
         return branch
 
     def ask(
-        self, request: Request, *, is_transient: Callable[[Answer], bool] = lambda _: False
-    ) -> Answer:
+        self, request: Request, *, is_transient: Callable[[RemoteAnswer], bool] = lambda _: False
+    ) -> RemoteAnswer:
         """
         Send a request that only reads, unless this look has its answer already.
 
@@ -527,8 +527,8 @@ class Session:
         request: Request,
         *,
         is_repeatable: bool | None = None,
-        is_transient: Callable[[Answer], bool] = lambda _: False,
-    ) -> Answer:
+        is_transient: Callable[[RemoteAnswer], bool] = lambda _: False,
+    ) -> RemoteAnswer:
         """
         Send `request` and return the answer, whatever its status but 429.
 
@@ -602,8 +602,8 @@ class Session:
         return tuple(seen.recorded() for seen in self.seen())
 
     def _send_in_turn(
-        self, request: Request, is_transient: Callable[[Answer], bool]
-    ) -> tuple[Answer, float]:
+        self, request: Request, is_transient: Callable[[RemoteAnswer], bool]
+    ) -> tuple[RemoteAnswer, float]:
         """
         Send `request` once, when a connection to its host is free and no cool-down forbids it.
 
@@ -657,7 +657,7 @@ class Session:
         """Return whether the step has more than `seconds` left."""
         return self._end is None or self._end.left > seconds
 
-    def _apply_retry_after(self, request: Request, answer: Answer) -> float:
+    def _apply_retry_after(self, request: Request, answer: RemoteAnswer) -> float:
         """
         Return how many seconds a refusal asks to wait, and start the cool-down.
 
@@ -679,7 +679,7 @@ class Session:
             raise cool_down.error(self.transport.clock())
         return seconds
 
-    def _settled(self, request: Request, answer: Answer) -> Answer:
+    def _settled(self, request: Request, answer: RemoteAnswer) -> RemoteAnswer:
         """Return the last answer; raises `ThrottledError` if it only asks to wait."""
         if answer.status != _TOO_MANY_REQUESTS:
             return answer
@@ -689,7 +689,9 @@ class Session:
             raise cool_down.error(now)
         raise ThrottledError(f"{request.host} limits the number of calls (429).")
 
-    def _send_once(self, request: Request, is_transient: Callable[[Answer], bool]) -> Answer:
+    def _send_once(
+        self, request: Request, is_transient: Callable[[RemoteAnswer], bool]
+    ) -> RemoteAnswer:
         sent = _Sent(request, timestamp(utc_now()))
         self._keep(sent)
         began = time.perf_counter()
@@ -747,7 +749,7 @@ def _readings(request: Request, built: httpx.Request) -> str:
     return "\n".join(readings)
 
 
-def _refuse_cached(request: Request, answer: Answer) -> None:
+def _refuse_cached(request: Request, answer: RemoteAnswer) -> None:
     """
     Raise `CachedAnswerError` if the answer's `Age` is too old, or not a number (RFC 9111 §5.1).
 

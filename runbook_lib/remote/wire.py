@@ -36,7 +36,7 @@ _STATUS_LINE = b"HTTP/"
 _MOST_POOLS = 32
 
 
-class _Stream(httpcore.NetworkStream):
+class _BoundedStream(httpcore.NetworkStream):
     """
     A connection whose reads and writes end at the exchange's deadline.
 
@@ -72,7 +72,7 @@ class _Stream(httpcore.NetworkStream):
         timeout: float | None = None,
     ) -> httpcore.NetworkStream:
         seconds = seconds_now(timeout)
-        return _Stream(self._stream.start_tls(ssl_context, server_hostname, seconds))
+        return _BoundedStream(self._stream.start_tls(ssl_context, server_hostname, seconds))
 
     def get_extra_info(self, info: str) -> Any:
         if info == "is_readable" and self._status_lines > 1:
@@ -110,7 +110,7 @@ class _Backend(httpcore.NetworkBackend):
         return self._connected(last, port)
 
     def _connected(self, address: str, port: int) -> httpcore.NetworkStream:
-        return _Stream(self._plain.connect_tcp(address, port, seconds_now(CONNECT_SECONDS)))
+        return _BoundedStream(self._plain.connect_tcp(address, port, seconds_now(CONNECT_SECONDS)))
 
 
 class Wire(httpx.BaseTransport):

@@ -32,7 +32,7 @@ from runbook_lib.walkthrough.activity import Activities, Activity
 from runbook_lib.walkthrough.consent import AWAITED_SECONDS, Accept, Consent
 from runbook_lib.walkthrough.credentials import SavedCredentials
 from runbook_lib.walkthrough.displays import Displays
-from runbook_lib.walkthrough.everything import Round, check_everything, lacking, plan, summary
+from runbook_lib.walkthrough.everything import CheckPlan, check_everything, lacking, plan, summary
 from runbook_lib.walkthrough.inputs import accept, credential, doubt, effect, problem, sentence
 from runbook_lib.walkthrough.sealing import doubts, packed, seal_evidence, sealed_words
 from runbook_lib.walkthrough.statements import Statements
@@ -218,7 +218,7 @@ class Walkthrough:
             self._activities.round = Activity(message=message, advice=advice, is_error=True)
         self.displays.draw()
 
-    def _go_round(self) -> Round:
+    def _go_round(self) -> CheckPlan:
         planned = plan(self.run)
 
         def check(number: int, step: Step, look: StepsUnderWay) -> None:

@@ -21,7 +21,7 @@ from runbook_lib.walkthrough.views import shown
 
 
 @dataclass(frozen=True, slots=True)
-class Round:
+class CheckPlan:
     """
     The steps to check, those to check only by their own button, and those that lack a value.
 
@@ -40,7 +40,7 @@ def lacking(run: KnownRun, step: Step) -> tuple[Input, ...]:
     return tuple(items.values())
 
 
-def plan(run: KnownRun) -> Round:
+def plan(run: KnownRun) -> CheckPlan:
     """Return what *Check everything now* would do."""
     steps: list[Step] = []
     unasked: list[Step] = []
@@ -50,12 +50,12 @@ def plan(run: KnownRun) -> Round:
             blocked += [(step, lacking(run, step))] if step.checks else []
         else:
             (unasked if step.spends else steps).append(step)
-    return Round(tuple(steps), tuple(unasked), tuple(blocked))
+    return CheckPlan(tuple(steps), tuple(unasked), tuple(blocked))
 
 
 def check_everything(
-    run: Run, planned: Round, check: Callable[[int, Step, StepsUnderWay], object]
-) -> Round:
+    run: Run, planned: CheckPlan, check: Callable[[int, Step, StepsUnderWay], object]
+) -> CheckPlan:
     """
     Check the planned steps in one look, in order by `check`, numbered from 1.
 
@@ -72,7 +72,7 @@ def check_everything(
     return replace(planned, changed=tuple(changed))
 
 
-def summary(run: KnownRun, done: Round) -> str:
+def summary(run: KnownRun, done: CheckPlan) -> str:
     """Return the result for the person, a line for each kind of news."""
     numbers = run.procedure.numbers
     checked = [run.state.steps[step.id] for step in done.steps]
@@ -117,7 +117,7 @@ def reasons_of(states: Iterable[StepState]) -> dict[tuple[str, str], list[StepSt
     return reasons
 
 
-def missing(run: KnownRun, done: Round) -> list[tuple[str, list[str]]]:
+def missing(run: KnownRun, done: CheckPlan) -> list[tuple[str, list[str]]]:
     """Return each input that was not given, with the numbers of the steps that lack it."""
     numbers = run.procedure.numbers
     absent: dict[str, list[str]] = {}

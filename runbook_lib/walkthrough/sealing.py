@@ -19,7 +19,7 @@ from runbook_lib.engine.known_run import KnownRun
 from runbook_lib.engine.process import Finished, ProcessRequest, run_in_process
 from runbook_lib.engine.run import Run
 from runbook_lib.errors import SealingError
-from runbook_lib.walkthrough.everything import Round, missing, reasons_of
+from runbook_lib.walkthrough.everything import CheckPlan, missing, reasons_of
 
 
 def seal_evidence(run: Run, *, on_wait: Callable[[str], None] = lambda _: None) -> Finished:
@@ -36,7 +36,7 @@ def seal_evidence(run: Run, *, on_wait: Callable[[str], None] = lambda _: None) 
         raise SealingError(message, next_step=advice) from None
 
 
-def doubts(run: KnownRun, done: Round) -> list[str]:
+def doubts(run: KnownRun, done: CheckPlan) -> list[str]:
     """
     Return why a step that was done is not any more, after every step was checked again.
 

@@ -18,7 +18,7 @@ from pypdf import PageObject, PdfReader
 from runbook_lib.core.model import Attachment
 from runbook_lib.evidence.record import Record
 from runbook_lib.evidence.reports.report import history_report, run_report
-from runbook_lib.evidence.reports.runs import Fault, SealedRun
+from runbook_lib.evidence.reports.runs import RecordFault, SealedRun
 from tests.browser.jupyter import keep_picture
 from tests.browser.test_practice_accessibility import violations
 from tests.support.practice_runs import PracticeRun, PractiseOnce
@@ -102,9 +102,9 @@ def _faulty_history() -> list[SealedRun]:
     first, second, third = sealed(on(1, *EVERY_OUTCOME), on(2), on(3))
     return [
         first,
-        spoilt(second, Fault.MISSING),
+        spoilt(second, RecordFault.MISSING),
         replace(sealed(on(4))[0], number=3, bundle="20261204T080000Z-00000004"),
-        spoilt(replace(third, number=4), Fault.ALTERED),
+        spoilt(replace(third, number=4), RecordFault.ALTERED),
     ]
 
 

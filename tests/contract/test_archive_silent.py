@@ -20,7 +20,7 @@ import pytest
 
 from runbook_lib.errors import ExitCode, StoreUnavailableError
 from runbook_lib.evidence.archive.archive import archive_bundle, fetched
-from runbook_lib.evidence.archive.stores import Folder, Limits
+from runbook_lib.evidence.archive.stores import Folder, TransferLimits
 from runbook_lib.evidence.signing.keys import create_key, open_key
 from tests.support.bundles import bundles_below
 from tests.support.silent_store import SilentStore, silent_store
@@ -245,7 +245,7 @@ def test_a_hanging_drive_is_abandoned(
         archive_bundle(
             bundles_below(evidence)[0],
             str(tmp_path / "drive"),
-            limits=Limits(0.2, retries=1, say=said.append),
+            limits=TransferLimits(0.2, retries=1, say=said.append),
         )
 
     assert len(said) == 1
@@ -255,5 +255,5 @@ def test_a_hanging_drive_is_abandoned(
 def test_large_files_may_take_longer() -> None:
     """The time limit grows with the size of a file."""
 
-    assert Limits(60).deadline(0) == 60
-    assert Limits(60).deadline(50 * 2**20) > 600
+    assert TransferLimits(60).deadline(0) == 60
+    assert TransferLimits(60).deadline(50 * 2**20) > 600

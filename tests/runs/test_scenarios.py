@@ -14,7 +14,7 @@ from runbook_lib.cli.main import main
 from runbook_lib.config.runner import inputs_of
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.index import Index
-from runbook_lib.core.journal import Line, Ref, utc_now
+from runbook_lib.core.journal import JournalLine, Ref, utc_now
 from runbook_lib.core.model import Checked, Entry, EventType, Outcome, Statement
 from runbook_lib.core.procedure import Step
 from runbook_lib.core.state import History, RunState, fold
@@ -473,7 +473,7 @@ def folded(entries: list[Entry]) -> RunState:
     """Return the state that follows from these journal lines."""
     index = Index()
     for entry in entries:
-        index = index.fold(Line(entry, Ref(entry.seq, "", 0, 0)))
+        index = index.fold(JournalLine(entry, Ref(entry.seq, "", 0, 0)))
     lines = {entry.seq: entry for entry in entries}
     history = History(index, lambda ref: lines[ref.seq])
     return fold(history, Subject(PROCEDURE, index.recorded), history.last_run)

@@ -6,7 +6,7 @@ from facebook_cyclr_sandbox.cyclr.api import CyclrApiSite
 from facebook_cyclr_sandbox.cyclr.connect import ConnectSite
 from facebook_cyclr_sandbox.graph.site import GraphSite
 from facebook_cyclr_sandbox.http.pages import log_in
-from facebook_cyclr_sandbox.http.web import Reply, Request
+from facebook_cyclr_sandbox.http.web import Reply, WebRequest
 from facebook_cyclr_sandbox.scenarios import build_world
 from facebook_cyclr_sandbox.state.stores import Dice, Meter, Shelf
 from facebook_cyclr_sandbox.state.world import World
@@ -74,7 +74,7 @@ def test_stores_stay_small() -> None:
     assert all(size <= CAPACITY + 5 for size in sizes.values()), sizes
     assert sizes["tokens"] > CAPACITY
     graph = GraphSite(world)
-    answer = graph(Request("GET", "/v26.0/me", {"access_token": given["user_access_token"]}))
+    answer = graph(WebRequest("GET", "/v26.0/me", {"access_token": given["user_access_token"]}))
     assert answer.status == 200
 
 
@@ -89,9 +89,9 @@ def _use_everything(world: World) -> None:
         "redirect_uri": code.redirect_uri,
         "code": code.value,
     }
-    assert graph(Request("POST", "/oauth/access_token", form=form)).status == 200
+    assert graph(WebRequest("POST", "/oauth/access_token", form=form)).status == 200
     token = world.issue_user_token(app, app.admin_id, ("pages_show_list",)).value
-    assert graph(Request("GET", "/me/accounts", {"access_token": token})).status == 200
+    assert graph(WebRequest("GET", "/me/accounts", {"access_token": token})).status == 200
     path = f"/v1.0/accounts/{given['account_api_id']}/signintoken"
     link = _call_cyclr(world, "POST", path, {"Username": "x"}).body
     query = {
@@ -100,7 +100,7 @@ def _use_everything(world: World) -> None:
         "targetOrigin": "https://app.partner.test/",
     }
     path = "/connectorauth/updateaccountconnectoroauth"
-    assert ConnectSite(world)(Request("GET", path, query)).status == 302
+    assert ConnectSite(world)(WebRequest("GET", path, query)).status == 302
     assert log_in(world, given["login_email"], given["login_password"])
 
 
@@ -111,9 +111,9 @@ def _call_cyclr(world: World, method: str, path: str, document: dict[str, str]) 
         "client_id": world.answers["cyclr_client_id"],
         "client_secret": world.answers["cyclr_client_secret"],
     }
-    token = json.loads(api(Request("POST", "/oauth/token", form=form)).body)["access_token"]
+    token = json.loads(api(WebRequest("POST", "/oauth/token", form=form)).body)["access_token"]
     headers = {"authorization": f"Bearer {token}"}
-    return api(Request(method, path, headers=headers, body=json.dumps(document).encode()))
+    return api(WebRequest(method, path, headers=headers, body=json.dumps(document).encode()))
 
 
 def test_accounts_have_a_limit() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from facebook_cyclr_sandbox.certificates import Certificate, certificate
+from facebook_cyclr_sandbox.certificates import ServerCertificate, certificate
 
 DOMAIN = "connect.partner.test"
 DAY = 24 * 3600
@@ -21,7 +21,7 @@ def kept(tmp_path: Path) -> Path:
     return tmp_path / "cache" / "sandbox"
 
 
-def is_usable(made: Certificate, folder: Path) -> bool:
+def is_usable(made: ServerCertificate, folder: Path) -> bool:
     """Return whether a server can use the certificate, and a client can trust its authority."""
     path = folder / "server.pem"
     path.write_bytes(made.server)

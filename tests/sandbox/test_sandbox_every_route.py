@@ -32,7 +32,7 @@ from facebook_cyclr_sandbox.graph.nodes import CONNECTIONS
 from facebook_cyclr_sandbox.graph.site import GraphSite
 from facebook_cyclr_sandbox.http.web import Site
 from facebook_cyclr_sandbox.scenarios import build_world
-from facebook_cyclr_sandbox.state.cyclr_world import PendingAuthorization
+from facebook_cyclr_sandbox.state.cyclr_world import PendingConsent
 from facebook_cyclr_sandbox.state.faults import FaultKind
 from facebook_cyclr_sandbox.state.permissions import KNOWN_PERMISSIONS
 from facebook_cyclr_sandbox.state.review import SECTIONS
@@ -117,7 +117,7 @@ class Door:
         account = world.cyclr.accounts[answers["account_api_id"]]
         installed = next(iter(world.cyclr.account_connectors), 1)
         self.sign_in = issue_sign_in_token(world, account, "someone").value
-        pending = PendingAuthorization(
+        pending = PendingConsent(
             state="state",
             account_connector_id=installed,
             target_origin="https://a.example/",

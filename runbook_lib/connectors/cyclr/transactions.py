@@ -163,7 +163,7 @@ def read_failures(
     What cannot be read is counted. A failure whose request names no host counts for this connector.
     Of many entries `on_progress` gets how many are read now and then, and how many there are.
     """
-    reader = _Reader(procedure)
+    reader = _ErrorReader(procedure)
     items: list[Failure] = []
     unread, others, is_cut = 0, 0, len(content) > LARGEST
     total, payloads = _payloads(content[:LARGEST].decode("utf-8-sig", "replace"))
@@ -217,7 +217,7 @@ def _as_transaction(payload: dict[str, Any]) -> dict[str, Any]:
     return {**names, "CycleName": cycle}
 
 
-class _Reader:
+class _ErrorReader:
     """What is known of one connector's errors; what is equal is recognised and masked once."""
 
     def __init__(self, procedure: Procedure) -> None:

@@ -18,7 +18,7 @@ from runbook_lib.core.model import Value
 from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import OAuthError
 from runbook_lib.remote import oauth
-from runbook_lib.remote.documents import Answer, Document, unexpected
+from runbook_lib.remote.documents import Document, RemoteAnswer, unexpected
 
 # What checks of the app, and of a user's token for it, cannot do without.
 APP = ("app_id", "app_secret")
@@ -208,7 +208,7 @@ def _answer_fields(fields: Mapping[str, str]) -> Mapping[str, str]:
     return named
 
 
-def _read_refusal(answer: Answer) -> GraphTokenError:
+def _read_refusal(answer: RemoteAnswer) -> GraphTokenError:
     """Return Graph's error object as a refusal; one in the form of RFC 6749 §5.2 has no code."""
     content = answer.document()
     document = Document(content if isinstance(content, dict) else {}, "The token endpoint")

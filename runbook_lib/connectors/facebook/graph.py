@@ -17,14 +17,14 @@ from runbook_lib.connectors.facebook.usage import access_tier
 from runbook_lib.core.model import Value
 from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import RemoteError, ThrottledError, UnexpectedAnswerError
-from runbook_lib.remote.documents import Answer, Document, shorten, unexpected
+from runbook_lib.remote.documents import Document, RemoteAnswer, shorten, unexpected
 from runbook_lib.remote.transport import Request, Session
 
 _ENDS_SOON = timedelta(days=90)
 
 
 @dataclass(frozen=True, slots=True)
-class Calendar:
+class SunsetDates:
     """
     The first day on which a version of an API is no longer served; `None`: not announced.
 
@@ -47,11 +47,11 @@ VERSION_ENDS: Mapping[str, date | None] = {
     "v26.0": None,
     "v27.0": None,
 }
-GRAPH_CALENDAR = Calendar(
+GRAPH_CALENDAR = SunsetDates(
     "Graph", "Graph API changelog, read in November 2026", VERSION_ENDS, "graph_version_ends_on"
 )
 # Of calls to ad accounts, ads, insights and leads of ads.
-MARKETING_CALENDAR = Calendar(
+MARKETING_CALENDAR = SunsetDates(
     "Marketing API",
     "Marketing API changelog, versions, read in November 2026",
     {
@@ -139,13 +139,13 @@ class Graph:
         return self.get(path, token, reads=reads, **params).documents("data")
 
 
-def version_ends(version: str, *calendars: Calendar) -> dict[str, Value]:
+def version_ends(version: str, *calendars: SunsetDates) -> dict[str, Value]:
     """Return as facts on which day `version` ends in each of `calendars`, where it is announced."""
     ends = {calendar.fact: calendar.ends.get(version) for calendar in calendars}
     return {name: end.isoformat() for name, end in ends.items() if end is not None}
 
 
-def version_warnings(graph: Graph, today: date, *calendars: Calendar) -> tuple[str, ...]:
+def version_warnings(graph: Graph, today: date, *calendars: SunsetDates) -> tuple[str, ...]:
     """
     Return what is to be known about the pinned version, after a call of `graph`.
 
@@ -176,7 +176,7 @@ def appsecret_proof(app_secret: Secret, token: Secret) -> str:
     ).hexdigest()
 
 
-def _refusal(answer: Answer, error: Document) -> RemoteError:
+def _refusal(answer: RemoteAnswer, error: Document) -> RemoteError:
     code = error.code("code")
     message = error.words("message") or f"status {answer.status}, code {code}, no message"
     if code in THROTTLED:
@@ -193,7 +193,7 @@ def _refusal(answer: Answer, error: Document) -> RemoteError:
     )
 
 
-def _is_transient(answer: Answer) -> bool:
+def _is_transient(answer: RemoteAnswer) -> bool:
     try:
         error = answer.document().get("error", {})
     except (UnexpectedAnswerError, AttributeError):

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from msgspec import Struct, structs
 
-from runbook_lib.connectors.review_kit import Call
-from runbook_lib.connectors.texts import Place, Text, items, read_file, read_sources
+from runbook_lib.connectors.review_kit import PermissionCall
+from runbook_lib.connectors.texts import Text, TomlTable, items, read_file, read_sources
 
 _FOLDER = Path(__file__).parent
 
@@ -43,12 +43,12 @@ class Use(
     name: str = ""
 
     @property
-    def calls(self) -> tuple[Call, ...]:
+    def calls(self) -> tuple[PermissionCall, ...]:
         """Return the calls that the connector makes, then those that a person can make."""
         calls = [(text, False) for text in items(self.made)]
         calls += [(text, True) for text in items(self.tried)]
         parts = (([*text.split(" | "), ""], is_test) for text, is_test in calls)
-        return tuple(Call(text[0], text[1], text[2], is_test) for text, is_test in parts)
+        return tuple(PermissionCall(text[0], text[1], text[2], is_test) for text, is_test in parts)
 
     @property
     def depends_on(self) -> tuple[Dependency, ...]:
@@ -82,22 +82,22 @@ def permission_uses(connector: str) -> ConnectorUses:
     """Return what the connector uses each permission for, and what all connectors do."""
     _, shared = _read(_FOLDER)
     texts, own = _read(_FOLDER.parent / connector)
-    read = Place(_FOLDER.parent / connector / "uses.toml").read(texts, ConnectorUses)
+    read = TomlTable(_FOLDER.parent / connector / "uses.toml").read(texts, ConnectorUses)
     return structs.replace(read, uses=(*shared, *own))
 
 
 def _read(folder: Path) -> tuple[dict[str, Any], tuple[Use, ...]]:
     """Return what the `uses.toml` of a folder says, and each use in it."""
-    place = Place(folder / "uses.toml")
+    place = TomlTable(folder / "uses.toml")
     document = place.filled(read_file(place.path), read_sources(_FOLDER))
     place.blanks("purpose", str(document.get("purpose", "")), {"app": "", "domain": ""})
-    tables = Place(place.path, "uses").read(document.pop("uses", {}), dict[str, Any])
+    tables = TomlTable(place.path, "uses").read(document.pop("uses", {}), dict[str, Any])
     return document, tuple(
-        _use(Place(place.path, f"uses.{name}"), name, table) for name, table in tables.items()
+        _use(TomlTable(place.path, f"uses.{name}"), name, table) for name, table in tables.items()
     )
 
 
-def _use(place: Place, name: str, table: object) -> Use:
+def _use(place: TomlTable, name: str, table: object) -> Use:
     use = place.read(table, Use)
     place.blanks("usage", use.usage, {"app": ""})
     for key, text in (("calls", use.made), ("test_calls", use.tried), ("depends_on", use.needed)):

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from runbook_lib.connectors.facebook.permission_uses import ConnectorUses, Use, permission_uses
 from runbook_lib.connectors.review_kit import Because, Kit, KitPermission, Preparation, Shot
-from runbook_lib.connectors.texts import Place, Text, items, read_file, read_sources
+from runbook_lib.connectors.texts import Text, TomlTable, items, read_file, read_sources
 from runbook_lib.core.model import Value
 from runbook_lib.plain_text import one_line
 
@@ -21,7 +21,7 @@ _PUBLIC_PROFILE = "public_profile"
 _NO_APP_NAME, _NO_DOMAIN = "‹App Display Name›", "‹Service Domain›"
 _LONGEST_NAME = 200
 
-_PLACE = Place(Path(__file__).with_suffix(".toml"))
+_PLACE = TomlTable(Path(__file__).with_suffix(".toml"))
 # What its texts may name in braces.
 _BLANKS = ("app", "connector", "choice", "trigger", "end", "names")
 

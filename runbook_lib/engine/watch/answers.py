@@ -85,7 +85,7 @@ _LABELS = {
 }
 
 
-class Answer(Struct, frozen=True, forbid_unknown_fields=True):
+class Observation(Struct, frozen=True, forbid_unknown_fields=True):
     """
     What a check saw; it was first seen `on`.
 
@@ -100,7 +100,7 @@ class Answer(Struct, frozen=True, forbid_unknown_fields=True):
     meant: list[str] = []
 
     @classmethod
-    def of(cls, finding: Finding, on: str) -> Answer:
+    def of(cls, finding: Finding, on: str) -> Observation:
         """Return the answer in a masked finding."""
         details = {name: str(value) for name, value in finding.facts.items()}
         tables = [table for table in finding.tables if table.columns == COMPARED]
@@ -112,24 +112,24 @@ class Answer(Struct, frozen=True, forbid_unknown_fields=True):
         meant = [what for what, expected, actual in rows if actual == expected]
         return cls(finding.outcome, finding.reason, on, details, meant)
 
-    def is_like(self, other: Answer) -> bool:
+    def is_like(self, other: Observation) -> bool:
         """Return whether both say the same; days and numbers in a reason do not count."""
         is_other = self.outcome is not other.outcome or self._names != other._names
         if is_other or self._differing(other):
             return False
         return self.outcome not in _DECIDED or self.plain_reason == other.plain_reason
 
-    def is_worse(self, other: Answer) -> bool:
+    def is_worse(self, other: Observation) -> bool:
         """Return whether less is proven than by the `other`."""
         return _OPEN.get(self.outcome, 0) > _OPEN.get(other.outcome, 0)
 
-    def beside(self, other: Answer) -> str:
+    def beside(self, other: Observation) -> str:
         """Return the outcome, and the details in which the `other` differs."""
         differing = [f"{name}: {value}" for name, value in self._differing(other).items()]
         named = f" ({', '.join(differing)})" if differing else ""
         return f"{LABELS[self.outcome]}{named}"
 
-    def moved(self, other: Answer) -> list[tuple[str, ...]]:
+    def moved(self, other: Observation) -> list[tuple[str, ...]]:
         """Return what was and what is of each value that is not as the `other` has it."""
         pairs = [(other.details[name], value) for name, value in self._differing(other).items()]
         # What is not as it was meant names a cause by itself; a plain value ("live") does not.
@@ -144,7 +144,7 @@ class Answer(Struct, frozen=True, forbid_unknown_fields=True):
     def _names(self) -> set[str]:
         return {name for name in self.details if not name.endswith(_ENDS_ON)}
 
-    def _differing(self, other: Answer) -> dict[str, str]:
+    def _differing(self, other: Observation) -> dict[str, str]:
         """Return the details that the `other` has otherwise, unless both are as was meant."""
         names = self._names & other._names - set(self.meant).intersection(other.meant)
         own = {name: value for name, value in self.details.items() if name in names}
@@ -161,9 +161,9 @@ class Topic(Struct, forbid_unknown_fields=True):
     and why.
     """
 
-    known: Answer | None = None
-    candidate: Answer | None = None
-    before: Answer | None = None
+    known: Observation | None = None
+    candidate: Observation | None = None
+    before: Observation | None = None
     change: str = ""
     unanswered_since: Time = ""
     unanswered: str = ""
@@ -177,7 +177,7 @@ class Topic(Struct, forbid_unknown_fields=True):
         """Return since when there is no answer, if there is none `on` this time."""
         return min(self.unanswered_since or on, on)
 
-    def take(self, answer: Answer, *, is_definite: bool = False) -> Answer | None:
+    def take(self, answer: Observation, *, is_definite: bool = False) -> Observation | None:
         """Keep an answer; return the one that it replaces, if it counts and differs."""
         known = self.known
         if known is None or known.is_like(answer):

@@ -13,7 +13,7 @@ from runbook_lib.core.model import Finding, Outcome
 from runbook_lib.core.procedure import Step, combine
 from runbook_lib.core.state import StepState
 from runbook_lib.engine.run import Run
-from runbook_lib.engine.watch.answers import Answer, Change, Kind, Topic, Watched, digest
+from runbook_lib.engine.watch.answers import Change, Kind, Observation, Topic, Watched, digest
 
 
 @dataclass(slots=True)
@@ -23,8 +23,8 @@ class Confirmed:
     key: str
     step: StepState
     topic: Topic
-    was: Answer
-    now: Answer
+    was: Observation
+    now: Observation
     finding: Finding | None = None
 
     @property
@@ -151,7 +151,7 @@ class Causes:
             "",
         )
 
-    def _rests_on(self, part: Confirmed, key: str, other: Answer) -> bool:
+    def _rests_on(self, part: Confirmed, key: str, other: Observation) -> bool:
         """Return whether an answer follows from the `other`, of `key`."""
         is_required = key.partition("/")[0] in self.required_by(part.step.step.id)
         is_bad = other.outcome in (Outcome.FAILED, Outcome.INCONCLUSIVE, Outcome.NOT_RUN)

@@ -10,16 +10,16 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from runbook_lib.core.model import Outcome
-from runbook_lib.engine.customer_connections import LABELS, Account, Look, Standing
-from runbook_lib.engine.watch.answers import Answer, Change, Kind, Topic, Watched, digest
+from runbook_lib.engine.customer_connections import LABELS, AccountStatus, KnownAccount, Survey
+from runbook_lib.engine.watch.answers import Change, Kind, Observation, Topic, Watched, digest
 from runbook_lib.plain_text import counted
 
 CUSTOMERS = "customers"
 TITLE = "Customers' connections"
 
 _MOST_NAMED = 20
-_INSTALLED = (Standing.SIGNED_IN, Standing.NOT_SIGNED_IN)
-_UNKNOWN = (Standing.NOT_KNOWN, Standing.NOT_ASKED)
+_INSTALLED = (AccountStatus.SIGNED_IN, AccountStatus.NOT_SIGNED_IN)
+_UNKNOWN = (AccountStatus.NOT_KNOWN, AccountStatus.NOT_ASKED)
 _BREAKS = "No data reaches their cycles until they sign in again."
 _DO = (
     "Have each sign in again with a new link: "
@@ -32,7 +32,7 @@ def unconfirmed(watched: Watched) -> list[str]:
     return [ident for ident, topic in _watched_accounts(watched).items() if topic.candidate]
 
 
-def customer_changes(watched: Watched, look: Look, on: str, tenant: str) -> Iterator[Change]:
+def customer_changes(watched: Watched, look: Survey, on: str, tenant: str) -> Iterator[Change]:
     """Keep what a look saw, and yield one change for all who are out, and one for all back."""
     out: dict[str, Topic] = {}
     back: dict[str, dict[str, Topic]] = defaultdict(dict)
@@ -43,20 +43,22 @@ def customer_changes(watched: Watched, look: Look, on: str, tenant: str) -> Iter
     is_lost, standings = bool(look.lost), look.counts.keys()
     unknown = {*_UNKNOWN}
     if not standings & {*_INSTALLED} and standings & unknown:
-        unknown.add(Standing.NOT_INSTALLED)
-    absent = Standing.VANISHED if look.is_listed else Standing.NOT_ASKED
+        unknown.add(AccountStatus.NOT_INSTALLED)
+    absent = AccountStatus.VANISHED if look.is_listed else AccountStatus.NOT_ASKED
     for ident in [*look.accounts, *sorted(kept.keys() - look.accounts.keys())]:
-        account = look.accounts.get(ident, Account(ident, ""))
+        account = look.accounts.get(ident, KnownAccount(ident, ""))
         standing = look.standing(account) if ident in look.accounts else absent
-        is_out = standing is Standing.NOT_SIGNED_IN or (
-            is_lost and standing is Standing.NOT_INSTALLED
+        is_out = standing is AccountStatus.NOT_SIGNED_IN or (
+            is_lost and standing is AccountStatus.NOT_INSTALLED
         )
         if standing in unknown or (ident not in kept and not (is_out and account.signed_in_on)):
             continue
-        before = Answer(Outcome.VERIFIED, LABELS[Standing.SIGNED_IN], account.signed_in_on)
+        before = Observation(
+            Outcome.VERIFIED, LABELS[AccountStatus.SIGNED_IN], account.signed_in_on
+        )
         topic = watched.topics.setdefault(f"{CUSTOMERS}/{ident}", Topic(known=before))
         outcome = Outcome.FAILED if is_out else Outcome.VERIFIED
-        earlier = topic.take(Answer(outcome, LABELS[standing], account.looked_on or on))
+        earlier = topic.take(Observation(outcome, LABELS[standing], account.looked_on or on))
         if earlier:
             group = out if is_out else back[topic.change]
             group[ident] = topic
@@ -79,7 +81,7 @@ def _watched_accounts(watched: Watched) -> dict[str, Topic]:
 def _change(
     kind: Kind,
     topics: dict[str, Topic],
-    look: Look,
+    look: Survey,
     on: str,
     *,
     tenant: str,
@@ -89,7 +91,7 @@ def _change(
     """Return the change of these accounts; one for the worse stays open in each."""
     is_worse = kind is Kind.FAILED
     answers = [topic.known for topic in topics.values() if topic.known]
-    known = [look.accounts.get(ident, Account(ident, "")) for ident in topics]
+    known = [look.accounts.get(ident, KnownAccount(ident, "")) for ident in topics]
     names = [f"{account.name} ({account.id})".strip() for account in known]
     more = f" and {len(names) - _MOST_NAMED:,} more" * (len(names) > _MOST_NAMED)
     change = Change(

@@ -20,7 +20,7 @@ from runbook_lib.core.masking import masked
 from runbook_lib.core.model import Exchange, Finding, Mode, Outcome
 from runbook_lib.core.procedure import Procedure, Step
 from runbook_lib.core.state import RunState, StepState
-from runbook_lib.engine.customer_connections import CONSOLE, Connections
+from runbook_lib.engine.customer_connections import CONSOLE, Customers
 from runbook_lib.engine.duties import duties
 from runbook_lib.engine.process import ProcessRequest, run_in_process
 from runbook_lib.engine.run import Run, open_run
@@ -28,10 +28,10 @@ from runbook_lib.engine.tenants import TenantState, unknown_tenant
 from runbook_lib.engine.watch.answers import (
     OLD_NAME,
     WATCH_NAME,
-    Answer,
     Change,
     DamagedError,
     Kind,
+    Observation,
     Topic,
     Watched,
     digest,
@@ -65,7 +65,7 @@ class _OutOfTimeError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class WatchResult:
     """One look: how many were asked, what is known now, and what is to be said of it."""
 
     asked: int
@@ -116,7 +116,7 @@ class Watch:
         self.run = run
         self.path = run.journal.path.with_name(WATCH_NAME)
 
-    def look(self) -> Look:
+    def look(self) -> WatchResult:
         """
         Look at what is due, and keep what was seen; changes stay unshown until `mark_shown`.
 
@@ -150,7 +150,7 @@ class Watch:
                 watched.looked_on = on if steps else watched.looked_on
                 watched.changes += changes
                 watched.save(self.path)
-        return Look(len(steps) + len(related), watched, held, said)
+        return WatchResult(len(steps) + len(related), watched, held, said)
 
     def due_customers(self, watched: Watched) -> list[str] | None:
         """Return the customers to ask now: none of them for all, `None` for nobody."""
@@ -164,7 +164,7 @@ class Watch:
             return []
         return unconfirmed(watched) or None
 
-    def look_at_customers(self, seconds: float = float("inf")) -> Look:
+    def look_at_customers(self, seconds: float = float("inf")) -> WatchResult:
         """
         Look at the customers' connections, once a day where Cyclr's credentials are known.
 
@@ -181,13 +181,13 @@ class Watch:
         watched = read_watched(self.path)
         again = self.due_customers(watched)
         if again is None:
-            return Look(0, watched)
+            return WatchResult(0, watched)
         unanswered = ""
         try:
-            asked = Connections(run, clock=run.clock, on_progress=end_in_time)
+            asked = Customers(run, clock=run.clock, on_progress=end_in_time)
             seen = asked.look(only=again)
         except (BusyError, _OutOfTimeError):  # the next look goes on, or compares what others saw
-            return Look(0, watched)
+            return WatchResult(0, watched)
         except RemoteError as error:
             seen, unanswered = None, run.redactor.redact(str(error))
         with watched_alone(self.path):
@@ -202,7 +202,7 @@ class Watch:
                 topic.unanswered_since = topic.silent_since(on) if topic.unanswered else ""
             watched.changes += [*changes, *_outage(run, watched, run.clock())]
             watched.save(self.path)
-        return Look(len(seen.accounts) if seen else 0, watched)
+        return WatchResult(len(seen.accounts) if seen else 0, watched)
 
     def is_to_seal(self, watched: Watched, every_days: int) -> bool:
         """Return whether an outcome changed, or `every_days` have passed since the last seal."""
@@ -312,7 +312,7 @@ class Watch:
                 topic.unanswered_since = topic.unanswered = ""
                 if topic.known is None:
                     topic.known = self._baseline(state.steps[name], finding.check)
-                was = topic.take(Answer.of(finding, on), is_definite=bool(finding.refuses))
+                was = topic.take(Observation.of(finding, on), is_definite=bool(finding.refuses))
                 if was and topic.known:
                     yield Confirmed(key, state.steps[name], topic, was, topic.known, finding)
 
@@ -331,12 +331,12 @@ class Watch:
                 return True
         return False
 
-    def _baseline(self, step: StepState, check: str) -> Answer | None:
+    def _baseline(self, step: StepState, check: str) -> Observation | None:
         """Return what the journal says of a check that was not looked at before."""
         for finding in step.findings:
             seen = [step.exchanges[n] for n in finding.exchanges if n in step.exchanges]
             if finding.check == check and not self._is_fault(finding, seen):
-                return Answer.of(finding, step.checked_on)
+                return Observation.of(finding, step.checked_on)
         return None
 
 
@@ -357,7 +357,7 @@ def _words_of(state: RunState, watched: Watched, on: str) -> Iterator[Confirmed]
             continue
         topic = watched.topics.setdefault(key, Topic())
         is_old = step.has_grown_old
-        answer = Answer(
+        answer = Observation(
             Outcome.NOT_RUN if is_old else Outcome.ATTESTED,
             step.again if is_old else step.conclusion.reason,
             on,

@@ -104,7 +104,7 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class LetterPart:
     """A change of a tenant, and digests of receiver and server in each channel that is set."""
 
     whose: str
@@ -137,9 +137,9 @@ class Part:
 
 
 # What a round has seen, by the ID of the change.
-Seen = Mapping[str, Part]
+Seen = Mapping[str, LetterPart]
 # The message of a change.
-_Pair = tuple[Letter, Part]
+_Pair = tuple[Letter, LetterPart]
 _Key = tuple[str, ...]
 _Place = tuple[str, str, str]
 
@@ -149,7 +149,9 @@ def key_of(run: Run) -> str:
     return f"{run.procedure.id}/{run.tenant}"
 
 
-def parts_of(run: Run, watched: Watched, outbox: Outbox, known: Collection[str]) -> Iterator[Part]:
+def parts_of(
+    run: Run, watched: Watched, outbox: Outbox, known: Collection[str]
+) -> Iterator[LetterPart]:
     """Yield those of a tenant's changes that are new, of this day, not over, or `known` there."""
     lasting, yesterday = watched.lasting, timestamp(run.clock() - _DAY)
     for change in watched.changes:
@@ -160,7 +162,7 @@ def parts_of(run: Run, watched: Watched, outbox: Outbox, known: Collection[str])
                 for name, to in addresses(run, change.person).items()
             }
             document = document_of(run, change, outbox.ack_of(change.id, change.ends))
-            yield Part(key_of(run), change, document, ways, change.id in lasting, is_recent)
+            yield LetterPart(key_of(run), change, document, ways, change.id in lasting, is_recent)
 
 
 class Outbox(Struct, forbid_unknown_fields=True, tag_field="form", tag=1):
@@ -351,7 +353,7 @@ class Outbox(Struct, forbid_unknown_fields=True, tag_field="form", tag=1):
         return due
 
 
-def _thread(at: Mapping[_Key, Letter], channel: str, part: Part) -> str:
+def _thread(at: Mapping[_Key, Letter], channel: str, part: LetterPart) -> str:
     """Return the message about the change that ended, if there is one."""
     began = at.get((channel, part.change.ends))
     return (began and began.id) or part.change.ends

@@ -40,8 +40,8 @@ from runbook_lib.engine.watch.look import Watch, open_watched
 from runbook_lib.engine.watch.messages import Document, by_cause, cause_of, known_to
 from runbook_lib.engine.watch.outbox import (
     MESSAGES_NAME,
+    LetterPart,
     Outbox,
-    Part,
     key_of,
     opened,
     parts_of,
@@ -98,7 +98,7 @@ class Round:
     _codes: set[ExitCode] = field(default_factory=lambda: {ExitCode.COMPLETE})
     # The changes that the outbox knew before, and what may be sent, by ID; who was looked at.
     _known: set[str] = field(default_factory=set)
-    _seen: dict[str, Part] = field(default_factory=dict)
+    _seen: dict[str, LetterPart] = field(default_factory=dict)
     _looked: set[str] = field(default_factory=set)
     _rows: dict[str, TenantLook] = field(default_factory=dict)
     # Who is to be sealed, whose customers are to be asked (and were when), who has which address

@@ -39,8 +39,8 @@ from runbook_lib.errors import (
 from runbook_lib.evidence.archive.stores import (
     LARGEST_OBJECT,
     Folder,
-    Limits,
     Store,
+    TransferLimits,
     open_store,
 )
 from runbook_lib.evidence.chain import (
@@ -195,7 +195,7 @@ def archive_bundle(
     bundle: Path,
     url: str,
     *,
-    limits: Limits | None = None,
+    limits: TransferLimits | None = None,
     on_progress: Callable[[Progress], None] = lambda _: None,
 ) -> Archived:
     """
@@ -227,7 +227,7 @@ def archive_fleet(
     url: str,
     archived: Collection[Path],
     *,
-    limits: Limits | None = None,
+    limits: TransferLimits | None = None,
     on_progress: Callable[[Progress], None] = lambda _: None,
 ) -> Archived:
     """
@@ -283,7 +283,7 @@ def _copy_all(
 
 
 @contextmanager
-def fetched(url: str, *, limits: Limits | None = None) -> Iterator[Path]:
+def fetched(url: str, *, limits: TransferLimits | None = None) -> Iterator[Path]:
     """
     Yield the evidence at `url` (a bundle, a tenant, a whole tree) as a folder for `verify_tree`.
 

@@ -51,7 +51,7 @@ _KINDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class TransferLimits:
     """
     How long a store may take for one transfer: `seconds`, and more for a large file.
 
@@ -68,7 +68,7 @@ class Limits:
         return self.seconds + size / _SLOWEST
 
 
-def open_store(url: str, limits: Limits | None = None) -> Store:
+def open_store(url: str, limits: TransferLimits | None = None) -> Store:
     """
     Return the store at `url`, without contacting it.
 
@@ -92,9 +92,9 @@ class Store(ABC):
     A transfer that exceeds `limits` ends with a `StoreUnavailableError`.
     """
 
-    def __init__(self, address: str, limits: Limits | None = None) -> None:
+    def __init__(self, address: str, limits: TransferLimits | None = None) -> None:
         self.address = address
-        self.limits = limits or Limits()
+        self.limits = limits or TransferLimits()
 
     @abstractmethod
     def sizes(self, below: str = "") -> dict[str, int]:
@@ -173,7 +173,7 @@ class Store(ABC):
 class Folder(Store):
     """A folder on this machine, a drive or a network."""
 
-    def __init__(self, address: str, limits: Limits | None = None) -> None:
+    def __init__(self, address: str, limits: TransferLimits | None = None) -> None:
         super().__init__(address, limits)
         self.path = Path(address)
 
@@ -242,7 +242,7 @@ class Folder(Store):
 class _Objects(Store):
     """An object store, through its fsspec driver."""
 
-    def __init__(self, address: str, limits: Limits | None = None) -> None:
+    def __init__(self, address: str, limits: TransferLimits | None = None) -> None:
         super().__init__(address, limits)
         import fsspec  # noqa: PLC0415  (slow to import)
 

@@ -15,12 +15,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from runbook_lib.core.model import HostCalls, Outcome
-from runbook_lib.core.outcome import LOOKS, Look
+from runbook_lib.core.outcome import LOOKS, OutcomeView
 from runbook_lib.evidence.fleet_record import FleetRecord
 from runbook_lib.evidence.reports.fleet_tenants import (
     NamedStep,
-    Standing,
     TenantRow,
+    TenantStatus,
     named_steps,
     tenant_rows,
 )
@@ -39,7 +39,7 @@ class StepTotal:
     """A step with the number of tenants at each outcome; *in part* counts separately."""
 
     step: NamedStep
-    counts: tuple[tuple[Look, int], ...]
+    counts: tuple[tuple[OutcomeView, int], ...]
 
     @property
     def is_notable(self) -> bool:
@@ -77,7 +77,7 @@ def fleet_page(record: FleetRecord) -> Iterator[str]:
             rows=rows,
             sandbox=any(row.result.sandbox for row in rows),
             practice=sum(row.result.sandbox for row in rows),
-            standings=[(standing, count[standing]) for standing in Standing if count[standing]],
+            standings=[(standing, count[standing]) for standing in TenantStatus if count[standing]],
             overdue=sum(row.overdue_days > 0 for row in rows),
             worst=_worst(totals),
             totals=totals,
@@ -109,7 +109,7 @@ def _calls(rows: Iterable[TenantRow]) -> list[HostCalls]:
 def _totals(
     record: FleetRecord, named: Iterable[NamedStep], rows: Sequence[TenantRow]
 ) -> list[ConnectorTotals]:
-    counts: Counter[tuple[NamedStep, Look]] = Counter(
+    counts: Counter[tuple[NamedStep, OutcomeView]] = Counter(
         (step, line.look) for row in rows for line in row.lines for step in line.steps
     )
     of_connectors: dict[str, list[StepTotal]] = {}

@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import quote
 
 from runbook_lib.core.model import Outcome, RunOutcome
-from runbook_lib.core.outcome import IN_PART, LABELS, LOOKS, OPEN, SETTLED, Look
+from runbook_lib.core.outcome import IN_PART, LABELS, LOOKS, OPEN, SETTLED, OutcomeView
 from runbook_lib.errors import ExitCode
 from runbook_lib.evidence.fleet_record import FleetRecord, Status, TenantResult
 from runbook_lib.evidence.reports.wording import day, days_between, listed
@@ -34,7 +34,7 @@ _WHOM = {
 }
 
 
-class Standing(StrEnum):
+class TenantStatus(StrEnum):
     """How a tenant stands, in the words that people read, the worst first."""
 
     FAILED = "failed"
@@ -52,13 +52,13 @@ class Standing(StrEnum):
 
 
 _LOOKS = {
-    Standing.INCOMPLETE: Outcome.WAITING,
-    Standing.NOT_ARCHIVED: Outcome.WAITING,
-    Standing.PENDING: Outcome.NOT_RUN,
-    Standing.COMPLETE: Outcome.VERIFIED,
+    TenantStatus.INCOMPLETE: Outcome.WAITING,
+    TenantStatus.NOT_ARCHIVED: Outcome.WAITING,
+    TenantStatus.PENDING: Outcome.NOT_RUN,
+    TenantStatus.COMPLETE: Outcome.VERIFIED,
 }
 # What failed and what was not sealed are equally bad.
-_RANKS = {standing: max(rank, 1) for rank, standing in enumerate(Standing)}
+_RANKS = {standing: max(rank, 1) for rank, standing in enumerate(TenantStatus)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ class StepWait:
 class Line:
     """Steps with the same outcome and reason; one that waits has a line of its own."""
 
-    look: Look
+    look: OutcomeView
     steps: tuple[NamedStep, ...]
     reason: str
     wait: StepWait | None
@@ -138,21 +138,21 @@ class TenantRow:
     """A tenant of a fleet, with the looks of its steps, in order; `lines` say what is open."""
 
     result: TenantResult
-    looks: tuple[Look, ...]
+    looks: tuple[OutcomeView, ...]
     lines: tuple[Line, ...]
 
     @cached_property
-    def standing(self) -> Standing:
+    def standing(self) -> TenantStatus:
         """Return how it stands."""
         result = self.result
         if result.status is Status.SEALED:
             is_complete = result.outcome == RunOutcome.COMPLETE
             is_kept = not is_complete or result.exit_code == ExitCode.COMPLETE
-            return Standing(str(result.outcome)) if is_kept else Standing.NOT_ARCHIVED
+            return TenantStatus(str(result.outcome)) if is_kept else TenantStatus.NOT_ARCHIVED
         if result.status is Status.UNSEALED:
             is_refused = result.exit_code == ExitCode.REFUSED
-            return Standing.REFUSED if is_refused else Standing.UNSEALED
-        return Standing.PENDING
+            return TenantStatus.REFUSED if is_refused else TenantStatus.UNSEALED
+        return TenantStatus.PENDING
 
     @cached_property
     def waits(self) -> list[StepWait]:
@@ -185,7 +185,7 @@ class TenantRow:
         return [step.place for line in self.open_lines for step in line.steps]
 
     @property
-    def segments(self) -> tuple[tuple[Look, int], ...]:
+    def segments(self) -> tuple[tuple[OutcomeView, int], ...]:
         """Return each look with the number of successive steps that have it."""
         return tuple((look, len(list(same))) for look, same in groupby(self.looks))
 
@@ -240,13 +240,13 @@ def tenant_rows(
     return sorted(rows, key=_badness)
 
 
-def _look(step: Mapping[str, Any]) -> Look:
-    return Look(Outcome(step["outcome"]), step["needs_person"])
+def _look(step: Mapping[str, Any]) -> OutcomeView:
+    return OutcomeView(Outcome(step["outcome"]), step["needs_person"])
 
 
 def _lines(pairs: Sequence[tuple[NamedStep, Mapping[str, Any]]], until: str) -> list[Line]:
     """Return the lines of a tenant, what is open first."""
-    together: dict[tuple[Look, str, StepWait | None], list[NamedStep]] = {}
+    together: dict[tuple[OutcomeView, str, StepWait | None], list[NamedStep]] = {}
     for named, step in pairs:
         look = _look(step)
         reason = f"{IN_PART}: {step['reason']}" if look.is_in_part else step["reason"]

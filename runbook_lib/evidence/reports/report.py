@@ -26,7 +26,7 @@ from runbook_lib.evidence.record import Record
 from runbook_lib.evidence.reports import reading, timeline
 from runbook_lib.evidence.reports.rendering import render
 from runbook_lib.evidence.reports.runs import SealedRun
-from runbook_lib.evidence.reports.timeline import Word
+from runbook_lib.evidence.reports.timeline import TimelineWord
 from runbook_lib.evidence.reports.wording import day, listed, read_in
 from runbook_lib.plain_text import counted
 
@@ -62,7 +62,7 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
+class Participant:
     """A person, a summary of their words, and the first and last time."""
 
     name: str
@@ -228,19 +228,19 @@ def _waits_for_others(runs: Sequence[Record]) -> set[str]:
     return {step.id for step in steps if not (step.word and step.word.due)}
 
 
-def _people(words: Mapping[str, Sequence[Word]]) -> list[Person]:
+def _people(words: Mapping[str, Sequence[TimelineWord]]) -> list[Participant]:
     """Return each person with a word, in the order of their first one."""
     spoken = sorted(
         (word for about_step in words.values() for word in about_step), key=lambda word: word.at
     )
     return [
-        Person(mine[0].by, _kinds(mine), mine[0].at, mine[-1].at)
+        Participant(mine[0].by, _kinds(mine), mine[0].at, mine[-1].at)
         for key in dict.fromkeys(person_key(word.by) for word in spoken)
         for mine in [[word for word in spoken if person_key(word.by) == key]]
     ]
 
 
-def _kinds(words: Sequence[Word]) -> str:
+def _kinds(words: Sequence[TimelineWord]) -> str:
     count = Counter(word.kind for word in words)
     return listed([f"{count[kind]} {kind}" for kind in WordKind if count[kind]])
 

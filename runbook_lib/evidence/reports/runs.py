@@ -33,7 +33,7 @@ from runbook_lib.evidence.record import (
 from runbook_lib.evidence.signing.statement import LARGEST_ENVELOPE, digest
 
 
-class Fault(StrEnum):
+class RecordFault(StrEnum):
     """Why the outcome of a run is not shown."""
 
     MISSING = "missing"
@@ -57,7 +57,7 @@ class SealedRun:
     mode: str = ""
     sandbox: bool = True
     record: Record | None = None
-    fault: Fault | None = None
+    fault: RecordFault | None = None
 
 
 def sealed_runs(reader: HistoryReader) -> list[SealedRun]:
@@ -113,7 +113,7 @@ def _run(folder: Path, sealed: SealedBundle) -> SealedRun:
     try:
         record = read_record(bundle)
     except ContentError:
-        return replace(unknown, fault=Fault.UNREADABLE)
+        return replace(unknown, fault=RecordFault.UNREADABLE)
     return replace(
         unknown,
         run_id=record.run_id,
@@ -124,18 +124,18 @@ def _run(folder: Path, sealed: SealedBundle) -> SealedRun:
     )
 
 
-def _fault(bundle: Path, announced: str) -> Fault | None:
+def _fault(bundle: Path, announced: str) -> RecordFault | None:
     """Return the fault of a bundle; `announced` is its statement's SHA-256, if known."""
     if not bundle.is_dir():
-        return Fault.MISSING
+        return RecordFault.MISSING
     try:
         statement = read_plain(bundle / STATEMENT_NAME, LARGEST_ENVELOPE)
         record = read_plain(bundle / RECORD_NAME, LARGEST_RECORD)
     except OSError:
-        return Fault.ALTERED
+        return RecordFault.ALTERED
     is_announced = digest(statement) == announced or not announced
     is_sealed = is_announced and _named_digest(statement) == digest(record)
-    return None if is_sealed else Fault.ALTERED
+    return None if is_sealed else RecordFault.ALTERED
 
 
 def _named_digest(statement: bytes) -> str:

@@ -51,7 +51,7 @@ _WORDS: Mapping[str, WordKind] = {f"step.{kind}": kind for kind in WordKind}
 
 
 @dataclass(frozen=True, slots=True)
-class Word:
+class TimelineWord:
     """
     What a person said about a step, at the time they named, and when it was recorded.
 
@@ -121,9 +121,9 @@ class _Sighting:
     since: str = ""
 
 
-def words_by_step(entries: Sequence[Entry], run: Record) -> dict[str, list[Word]]:
+def words_by_step(entries: Sequence[Entry], run: Record) -> dict[str, list[TimelineWord]]:
     """Return the words about each step, oldest first; the last one counts."""
-    words: dict[str, list[Word]] = {}
+    words: dict[str, list[TimelineWord]] = {}
     for entry in _without_repeats(entries):
         if entry.type in _WORDS:
             words.setdefault(entry.step, []).append(_word(entry))
@@ -255,12 +255,14 @@ def _without_repeats(entries: Iterable[Entry]) -> list[Entry]:
     return list(once.values())
 
 
-def _word(entry: Entry) -> Word:
+def _word(entry: Entry) -> TimelineWord:
     return _word_from(entry.step, _WORDS[entry.type], entry.data, written_on=entry.at)
 
 
-def _word_from(step: str, kind: WordKind, statement: Statement, *, written_on: str = "") -> Word:
-    return Word(
+def _word_from(
+    step: str, kind: WordKind, statement: Statement, *, written_on: str = ""
+) -> TimelineWord:
+    return TimelineWord(
         step,
         statement.by,
         statement.at,

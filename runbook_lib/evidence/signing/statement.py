@@ -65,7 +65,7 @@ class Resource:
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class ChainLink:
     """
     A run's place in its tenant's chain: `sequence` from 1, and the previous statement.
 
@@ -95,7 +95,7 @@ def digest(content: bytes) -> str:
 def result_predicate(
     record: Record,
     *,
-    link: Link,
+    link: ChainLink,
     configuration: Iterable[Resource],
     timestamp_authority: str,
 ) -> dict[str, Any]:
@@ -128,7 +128,7 @@ def result_predicate(
     }
 
 
-def link_claim(link: Link) -> dict[str, Any]:
+def link_claim(link: ChainLink) -> dict[str, Any]:
     """Return the place in a chain as a statement claims it; `read_link` reads it."""
     previous = {"name": link.bundle, "digest": {"sha256": link.sha256}} if link.sha256 else None
     return {"sequence": link.sequence, "previous": previous}
@@ -230,7 +230,7 @@ def open_envelope(content: bytes, keys: Mapping[str, SSlibKey], predicate_type: 
     return Signed(key_id, statement["predicate"], _subjects(statement))
 
 
-def claimed_link(content: bytes) -> Link:
+def claimed_link(content: bytes) -> ChainLink:
     """Return the place in a chain that the envelope `content` claims, whoever signed it."""
     try:
         payload = base64.b64decode(parse_json(content)["payload"])
@@ -240,12 +240,14 @@ def claimed_link(content: bytes) -> Link:
         raise EnvelopeError("It is not a statement in a DSSE envelope.") from None
 
 
-def read_link(signed: Signed) -> Link:
+def read_link(signed: Signed) -> ChainLink:
     """Return the claimed place in the chain; raises `EnvelopeError` without one."""
     try:
         chain = signed.predicate["runbook_chain"]
         before = chain["previous"] or {"name": "", "digest": {"sha256": ""}}
-        return Link(int(chain["sequence"]), str(before["name"]), str(before["digest"]["sha256"]))
+        return ChainLink(
+            int(chain["sequence"]), str(before["name"]), str(before["digest"]["sha256"])
+        )
     except (KeyError, TypeError, ValueError):
         raise EnvelopeError("It does not claim a place in a chain.") from None
 

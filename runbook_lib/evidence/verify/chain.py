@@ -34,7 +34,7 @@ from runbook_lib.evidence.verify.discovery import (
     unfinished_in,
 )
 from runbook_lib.evidence.verify.verdict import NOT_UNDERSTOOD, Verdict, judged, refusal
-from runbook_lib.evidence.verify.verify import Place, Trust, Verified, verify_bundle
+from runbook_lib.evidence.verify.verify import RunClaims, Trust, Verified, verify_bundle
 
 _LARGEST_JOURNAL = 256 * 1024 * 1024
 _NO_JOURNAL = "The tenant's journal is not here: only it shows whether later runs were removed."
@@ -44,7 +44,7 @@ _TOLERANCE = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
-class _Journal:
+class _TenantJournal:
     """
     A tenant's journal: the announced bundles by number, and the lines that bundles name.
 
@@ -102,7 +102,7 @@ def verdict_on(folder: Path, trust: Trust, name: str) -> Verdict:
     return judged(folder, look)
 
 
-def _journal(home: Path, end: int, bundles: Mapping[str, Verified | None]) -> _Journal | None:
+def _journal(home: Path, end: int, bundles: Mapping[str, Verified | None]) -> _TenantJournal | None:
     """
     Read the tenant's journal up to the byte `end`, if there is one, in one pass.
 
@@ -126,10 +126,12 @@ def _journal(home: Path, end: int, bundles: Mapping[str, Verified | None]) -> _J
             refs[line.entry.seq] = line.ref
         if line.entry.withheld:
             withheld.add(line.entry.seq)
-    return _Journal(announced, refs, frozenset(withheld))
+    return _TenantJournal(announced, refs, frozenset(withheld))
 
 
-def _chain(home: Path, bundles: Mapping[str, Verified | None], journal: _Journal | None) -> Verdict:
+def _chain(
+    home: Path, bundles: Mapping[str, Verified | None], journal: _TenantJournal | None
+) -> Verdict:
     """Return the verdict on a tenant's whole chain; raise if it is rejected."""
     verified = {name: bundle for name, bundle in bundles.items() if bundle is not None}
     refused = set(bundles) - set(verified)
@@ -156,7 +158,7 @@ def _chain(home: Path, bundles: Mapping[str, Verified | None], journal: _Journal
 
 
 def _check_chain(
-    home: Path, chain: Sequence[Verified], refused: set[str], journal: _Journal | None
+    home: Path, chain: Sequence[Verified], refused: set[str], journal: _TenantJournal | None
 ) -> None:
     """Raise unless the bundles form one whole chain of this tenant."""
     for bundle in chain:
@@ -172,7 +174,7 @@ def _check_chain(
 
 
 def check_order(
-    chain: Sequence[Place], announced: Mapping[int, SealedBundle], refused: set[str]
+    chain: Sequence[RunClaims], announced: Mapping[int, SealedBundle], refused: set[str]
 ) -> None:
     """Raise `ChainError` if a number is missing or taken twice, or one does not follow another."""
     numbers = Counter(bundle.link.sequence for bundle in chain)
@@ -195,12 +197,12 @@ def check_order(
             raise ChainError(f"{_called(bundle)} does not follow the statement before it.")
 
 
-def odd_in(chain: Sequence[Place]) -> tuple[str, ...]:
+def odd_in(chain: Sequence[RunClaims]) -> tuple[str, ...]:
     """Return what is strange in a chain that is in order."""
     return (*_early(chain), *_returning(chain))
 
 
-def _early(chain: Sequence[Place]) -> Iterator[str]:
+def _early(chain: Sequence[RunClaims]) -> Iterator[str]:
     """
     Yield a sentence for each bundle that was sealed before the one that it follows.
 
@@ -248,7 +250,7 @@ def _copied(bundles: Mapping[Path, Verified]) -> dict[int, str]:
     }
 
 
-def _returning(chain: Iterable[Place]) -> Iterator[str]:
+def _returning(chain: Iterable[RunClaims]) -> Iterator[str]:
     """Yield a sentence for each bundle whose key had signed before another one did."""
     before, last = set[str](), ""
     for bundle in chain:
@@ -258,7 +260,7 @@ def _returning(chain: Iterable[Place]) -> Iterator[str]:
         before.add(last := bundle.key_id)
 
 
-def _check_journal(chain: Sequence[Verified], journal: _Journal) -> None:
+def _check_journal(chain: Sequence[Verified], journal: _TenantJournal) -> None:
     """Raise if the tenant's journal contradicts its bundles."""
     hidden = set(journal.withheld)
     for bundle in chain:
@@ -279,6 +281,6 @@ def _check_journal(chain: Sequence[Verified], journal: _Journal) -> None:
             )
 
 
-def _called(bundle: Place) -> str:
+def _called(bundle: RunClaims) -> str:
     name = bundle.run["fleet_id" if "fleet_id" in bundle.run else "run_id"]
     return f"Number {bundle.link.sequence} ({name})"

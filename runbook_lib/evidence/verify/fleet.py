@@ -39,7 +39,7 @@ from runbook_lib.evidence.signing.statement import FLEET, LARGEST_ENVELOPE, dige
 from runbook_lib.evidence.verify.chain import check_order, odd_in, verdict_on
 from runbook_lib.evidence.verify.discovery import bundles_in
 from runbook_lib.evidence.verify.verdict import Verdict, judged
-from runbook_lib.evidence.verify.verify import Place, Trust, Verified, read_signed
+from runbook_lib.evidence.verify.verify import RunClaims, Trust, Verified, read_signed
 
 _UNFINISHED = "Its run has not ended: nothing is signed, so nothing in it counts."
 _RESUME = "`runbook fleet FILE --resume` ends it; or move its folder away."
@@ -131,7 +131,7 @@ def verify_fleets(home: Path, trust: Trust, bundles: FleetBundles) -> Iterator[V
     `bundles` are the verified ones of the same evidence folder. Raises `OSError` where the
     runs cannot be seen.
     """
-    chains: dict[str, list[Place]] = defaultdict(list)
+    chains: dict[str, list[RunClaims]] = defaultdict(list)
     refused: set[str] = set()
 
     def verdict_on_run(folder: Path) -> Verdict:
@@ -158,7 +158,7 @@ def verify_fleets(home: Path, trust: Trust, bundles: FleetBundles) -> Iterator[V
                 yield Verdict(home, length=len(chain), odd=odd)
 
 
-def check_signed(folder: Path, trust: Trust) -> tuple[FleetRecord, Place]:
+def check_signed(folder: Path, trust: Trust) -> tuple[FleetRecord, RunClaims]:
     """
     Return the record in `folder`, and what the statement over it proves of its place.
 

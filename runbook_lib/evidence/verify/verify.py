@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 from msgspec import ValidationError, convert, to_builtins
 
 from runbook_lib.core.files import kind_of, open_plain
-from runbook_lib.core.journal import JOURNAL_NAME, Line, timestamp
+from runbook_lib.core.journal import JOURNAL_NAME, JournalLine, timestamp
 from runbook_lib.core.json_text import parse_own, write_json
 from runbook_lib.errors import ContentError, EvidenceError
 from runbook_lib.evidence.bundle import (
@@ -53,7 +53,7 @@ from runbook_lib.evidence.signing.statement import (
     LARGEST_ENVELOPE,
     PROVENANCE,
     TEST_RESULT,
-    Link,
+    ChainLink,
     Resource,
     Signed,
     check_build_form,
@@ -98,7 +98,7 @@ class Trust:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class RunClaims:
     """
     What a statement with a valid signature claims of a run and its place in a chain.
 
@@ -106,13 +106,13 @@ class Place:
     """
 
     run: Mapping[str, Any]
-    link: Link
+    link: ChainLink
     statement: str
     key_id: str
 
 
 @dataclass(frozen=True, slots=True)
-class Verified(Place):
+class Verified(RunClaims):
     """
     What a bundle with a valid signature, files and claims proves.
 
@@ -217,11 +217,11 @@ class SignedFolder:
     contents: Mapping[str, bytes]
 
     @property
-    def place(self) -> Place:
+    def place(self) -> RunClaims:
         """Return what the statement claims of its run and its place in a chain."""
         link = _named(STATEMENT_NAME, lambda: read_link(self.signed))
         run = self.signed.predicate["runbook_run"]
-        return Place(run, link, digest(self.envelope), self.signed.key_id)
+        return RunClaims(run, link, digest(self.envelope), self.signed.key_id)
 
 
 def read_signed(
@@ -393,7 +393,7 @@ def _check_claims(record: Record, signed: Signed, made: Signed, fleet: FleetRun 
     result, built = (
         parse_own(write_json(claims).encode("utf-8", "backslashreplace"))
         for claims in (
-            result_predicate(record, link=Link(1), configuration=(), timestamp_authority=""),
+            result_predicate(record, link=ChainLink(1), configuration=(), timestamp_authority=""),
             provenance_predicate(record, materials=(), fleet=to_builtins(fleet)),
         )
     )
@@ -421,7 +421,7 @@ def _check_lines(folder: Path, present: Mapping[str, Path], record: Record) -> t
         raise ContentError(msg, file=CARRIED_NAME)
     withheld: list[int] = []
 
-    def lines() -> Iterator[Line]:
+    def lines() -> Iterator[JournalLine]:
         older = _naming_file(CARRIED_NAME, carried_lines(folder, carried))
         for line in chain(older, _naming_file(JOURNAL_NAME, part_lines(folder, part))):
             if line.entry.withheld:
@@ -432,7 +432,7 @@ def _check_lines(folder: Path, present: Mapping[str, Path], record: Record) -> t
     return tuple(withheld)
 
 
-def _naming_file(file: str, lines: Iterator[Line]) -> Iterator[Line]:
+def _naming_file(file: str, lines: Iterator[JournalLine]) -> Iterator[JournalLine]:
     """Yield `lines`; name `file` in errors."""
     try:
         yield from lines

@@ -216,6 +216,6 @@ def test_an_interruption_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> N
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("runbook_lib.cli.fleet._Display.show", interrupted)
+    monkeypatch.setattr("runbook_lib.cli.fleet._FleetProgress.show", interrupted)
     assert fleet().exit_code == 130
     assert "`runbook fleet tenants.toml --resume` runs what is left." in fleet().stderr

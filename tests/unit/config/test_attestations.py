@@ -13,7 +13,15 @@ import pytest
 from runbook_lib.config.attestations import check_subjects, read_words
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.model import Assignment, Binding, Note, WordKind
-from runbook_lib.core.procedure import Answer, Input, Procedure, Section, Source, Step, StepKind
+from runbook_lib.core.procedure import (
+    Confirmation,
+    Input,
+    Procedure,
+    Section,
+    Source,
+    Step,
+    StepKind,
+)
 from runbook_lib.errors import SettingsError
 from tests.conftest import NOON
 
@@ -54,8 +62,10 @@ PROCEDURE = Procedure(
                     step("fb-12-review", StepKind.WAIT),
                     counts_days=365,
                     answers=(
-                        Answer(name="not-asked", label="No", sentence="Not asked.", counts_days=90),
-                        Answer(name="asked", label="Yes", sentence="Asked.", due_days=60),
+                        Confirmation(
+                            name="not-asked", label="No", sentence="Not asked.", counts_days=90
+                        ),
+                        Confirmation(name="asked", label="Yes", sentence="Asked.", due_days=60),
                     ),
                 ),
             ),

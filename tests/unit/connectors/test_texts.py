@@ -167,7 +167,7 @@ def test_notebooks_check_names_a_mistake_in_a_text_for_a_review(
 
     folder = edited(file, old, new)
     monkeypatch.setattr(permission_uses, "_FOLDER", folder / "facebook")
-    monkeypatch.setattr(review_kit, "_PLACE", texts.Place(folder / KIT))
+    monkeypatch.setattr(review_kit, "_PLACE", texts.TomlTable(folder / KIT))
     with pytest.raises(SystemExit) as ended:
         main(["notebooks", "--check"])
 
@@ -189,7 +189,7 @@ def test_notebooks_check_names_a_mistake_in_a_text_for_a_review(
 def test_lines_are_joined(written: str, read: str) -> None:
     """Where a line ends does not count; an empty line and `- ` do, and `$name` is filled in."""
 
-    assert texts.Place(Path("x.toml")).filled(written, {"name": "value"}) == read
+    assert texts.TomlTable(Path("x.toml")).filled(written, {"name": "value"}) == read
 
 
 def test_where_lines_end_changes_no_digest(edited: Folder) -> None:

@@ -10,9 +10,9 @@ from msgspec import structs
 
 from runbook_lib.core.model import Finding, Outcome, Word
 from runbook_lib.core.procedure import (
-    Answer,
     Check,
     Conclusion,
+    Confirmation,
     Input,
     Link,
     Paste,
@@ -404,7 +404,7 @@ CHANGES: dict[str, dict[str, object]] = {
     "usual days": {"usual_days": 5},
     "label": {"attest_label": "I compared it"},
     "end of a word": {"counts_days": 90},
-    "answers": {"answers": (Answer(name="b", label="B", sentence="It is not asked for."),)},
+    "answers": {"answers": (Confirmation(name="b", label="B", sentence="It is not asked for."),)},
 }
 
 

@@ -12,7 +12,7 @@ from msgspec import structs, to_builtins
 
 from runbook_lib.core.advice import next_step
 from runbook_lib.core.index import Index
-from runbook_lib.core.journal import Line, Ref
+from runbook_lib.core.journal import JournalLine, Ref
 from runbook_lib.core.model import (
     DATA,
     FORM,
@@ -24,8 +24,8 @@ from runbook_lib.core.model import (
     RunOutcome,
 )
 from runbook_lib.core.procedure import (
-    Answer,
     Check,
+    Confirmation,
     Procedure,
     Provider,
     Section,
@@ -117,7 +117,7 @@ class Lines:
         """Return these lines as a history."""
         index = Index()
         for line in self.entries:
-            index = index.fold(Line(line, Ref(line.seq, "", 0, 0)))
+            index = index.fold(JournalLine(line, Ref(line.seq, "", 0, 0)))
         return History(index, lambda ref: self.entries[ref.seq - 1])
 
     def checked(self, step: str, *outcomes: Outcome, run: str = "r1", unchecked: str = "") -> Lines:
@@ -530,8 +530,10 @@ def test_a_wait_lasts_since_a_person_says_so() -> None:
 
 
 # --- words that end, and other answers ---------------------------------------------------------
-NOT_ASKED = Answer(name="not", label="Not asked", sentence="It is not asked for.", counts_days=90)
-ASKED = Answer(name="asked", label="Asked for", sentence="It is asked for.", due_days=60)
+NOT_ASKED = Confirmation(
+    name="not", label="Not asked", sentence="It is not asked for.", counts_days=90
+)
+ASKED = Confirmation(name="asked", label="Asked for", sentence="It is asked for.", due_days=60)
 YEARLY = replace(step("a"), counts_days=365, answers=(NOT_ASKED, ASKED))
 GATE = replace(
     PROCEDURE, sections=(replace(PROCEDURE.sections[0], steps=(YEARLY, step("b", "a"))),)
@@ -543,7 +545,7 @@ def gate(lines: Lines, today: str, run: str | None = None) -> RunState:
     return fold(lines.history(), Subject(GATE, {}, today=today), run)
 
 
-def answer(lines: Lines, answer: Answer | None = None, **days: str) -> Lines:
+def answer(lines: Lines, answer: Confirmation | None = None, **days: str) -> Lines:
     """Add the attestation of this answer, or of the step's own sentence."""
     sentence = answer.sentence if answer else YEARLY.sentence
     bound = to_builtins(bind(YEARLY, Subject(GATE, {}), None, sentence))

@@ -14,8 +14,8 @@ from msgspec import structs
 
 from runbook_lib.core.model import Binding, Value, Word, WordKind
 from runbook_lib.core.procedure import (
-    Answer,
     Check,
+    Confirmation,
     Input,
     Procedure,
     Section,
@@ -446,14 +446,14 @@ def test_another_kind_of_statement_starts_a_new_count() -> None:
 
 
 # --- words that end, and other answers ---------------------------------------------------------
-ASKED = Answer(name="asked", label="Asked for", sentence="It is asked for.", due_days=60)
-NOT_ASKED = Answer(name="not", label="Not asked for", sentence="It is not.", counts_days=90)
+ASKED = Confirmation(name="asked", label="Asked for", sentence="It is asked for.", due_days=60)
+NOT_ASKED = Confirmation(name="not", label="Not asked for", sentence="It is not.", counts_days=90)
 YEARLY = replace(STEP, checks=(), counts_days=365, answers=(NOT_ASKED, ASKED))
 # Those of `AT`, 2026-11-24.
 IN_90_DAYS, IN_A_YEAR = "2027-02-22", "2027-11-24"
 
 
-def answered(answer: Answer | None = None, **more: str) -> Word:
+def answered(answer: Confirmation | None = None, **more: str) -> Word:
     """Return the attestation of this answer, or of the step's own sentence, with its binding."""
     sentence = answer.sentence if answer else YEARLY.sentence
     return attested("a", sentence=sentence, binding=bind(YEARLY, NOW, None, sentence), **more)

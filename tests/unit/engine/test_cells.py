@@ -19,7 +19,7 @@ import pytest
 
 import runbook_lib.engine.shell  # noqa: F401  (once for all that are forked from here)
 from runbook_lib.engine import cells as module
-from runbook_lib.engine.cells import Child, Shown
+from runbook_lib.engine.cells import CellOutput, Child
 from runbook_lib.engine.execution import execute_notebook
 from tests.support.notebooks import notebook
 
@@ -60,12 +60,12 @@ def nothing() -> None:
     """Do nothing."""
 
 
-def value(shown: Shown) -> str:
+def value(shown: CellOutput) -> str:
     """Return the text of a cell's value."""
     return str(shown.outputs[-1]["data"]["text/plain"])
 
 
-def kinds(shown: Shown) -> list[str]:
+def kinds(shown: CellOutput) -> list[str]:
     """Return a word for each output of a cell."""
     return [output.get("name", output["output_type"]) for output in shown.outputs]
 

@@ -18,9 +18,9 @@ from runbook_lib.connectors.cyclr.transactions import read_failures
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.engine.customer_connections import (
     CONNECTIONS_NAME,
-    Connections,
-    Look,
-    Standing,
+    AccountStatus,
+    Customers,
+    Survey,
     csv_text,
     document,
 )
@@ -58,19 +58,19 @@ def moment() -> Time:
 
 
 @pytest.fixture
-def look(tmp_path: Path, moment: Time) -> Callable[..., Look]:
+def look(tmp_path: Path, moment: Time) -> Callable[..., Survey]:
     """Return a function that looks at a console once."""
 
-    def once(console: Console, **more: object) -> Look:
+    def once(console: Console, **more: object) -> Survey:
         run = console_run(console, tmp_path, moment.monotonic, **more)
-        return Connections(
+        return Customers(
             run, clock=moment.now, sleep=moment.sleep, monotonic=moment.monotonic
         ).look()
 
     return once
 
 
-def shown(look: Look, folder: Path, **more: Any) -> dict[str, Any]:
+def shown(look: Survey, folder: Path, **more: Any) -> dict[str, Any]:
     run = console_run(Console({}), folder)
     return document(look, run, more.get("failures", {}), more.get("cycles", {}))
 
@@ -85,16 +85,16 @@ def says(status: int, body: Any = None, headers: dict[str, str] | None = None) -
     )
 
 
-def test_what_cyclr_says_of_each_account(look: Callable[..., Look], tmp_path: Path) -> None:
+def test_what_cyclr_says_of_each_account(look: Callable[..., Survey], tmp_path: Path) -> None:
     """Signed in, not signed in, not installed: what Cyclr says, never that it works."""
 
     console = Console({"a": True, "b": False, "c": None})
     seen = look(console)
 
     assert {name: account.standing for name, account in seen.accounts.items()} == {
-        "a": Standing.SIGNED_IN,
-        "b": Standing.NOT_SIGNED_IN,
-        "c": Standing.NOT_INSTALLED,
+        "a": AccountStatus.SIGNED_IN,
+        "b": AccountStatus.NOT_SIGNED_IN,
+        "c": AccountStatus.NOT_INSTALLED,
     }
     assert (seen.is_complete, console.asked) == (True, {"a": 1, "b": 1, "c": 1})
     says = [row["says"] for row in shown(seen, tmp_path)["accounts"]]
@@ -105,7 +105,7 @@ def test_what_cyclr_says_of_each_account(look: Callable[..., Look], tmp_path: Pa
 @pytest.mark.parametrize("says_pages", [True, False])
 @pytest.mark.parametrize("count", [1, 100, 101, 350])
 def test_each_account_once_however_pages_are_counted(
-    look: Callable[..., Look], first: int, says_pages: bool, count: int
+    look: Callable[..., Survey], first: int, says_pages: bool, count: int
 ) -> None:
     """Whether the first page is 0 or 1 is not documented, and Total-Pages may be left out."""
 
@@ -118,7 +118,7 @@ def test_each_account_once_however_pages_are_counted(
     assert set(console.asked.values()) <= {1}
 
 
-def test_a_look_that_was_killed_goes_on(look: Callable[..., Look], tmp_path: Path) -> None:
+def test_a_look_that_was_killed_goes_on(look: Callable[..., Survey], tmp_path: Path) -> None:
     """Each account is in the result once; only what was not kept yet is asked again."""
 
     console = Console(many(250))
@@ -135,7 +135,7 @@ def test_a_look_that_was_killed_goes_on(look: Callable[..., Look], tmp_path: Pat
     assert all(number <= 1 for number in console.asked.values())
 
 
-def test_since_when_is_our_own_first_look(look: Callable[..., Look], moment: Time) -> None:
+def test_since_when_is_our_own_first_look(look: Callable[..., Survey], moment: Time) -> None:
     """Not signed in since the first look that saw it so; signed in again, and it begins anew."""
 
     console = Console({"a": True})
@@ -165,7 +165,7 @@ def test_since_when_is_our_own_first_look(look: Callable[..., Look], moment: Tim
     ],
 )
 def test_no_account_is_lost_by_another_ones_error(
-    look: Callable[..., Look], fault: Any, error: str
+    look: Callable[..., Survey], fault: Any, error: str
 ) -> None:
     """An account that cannot be read is marked with why; all others are read."""
 
@@ -174,14 +174,14 @@ def test_no_account_is_lost_by_another_ones_error(
     seen = look(console)
 
     bad = seen.accounts["account-00003"]
-    assert (bad.standing, error in bad.error) == (Standing.NOT_KNOWN, True)
-    assert seen.counts == {Standing.NOT_KNOWN: 1, Standing.SIGNED_IN: 11}
+    assert (bad.standing, error in bad.error) == (AccountStatus.NOT_KNOWN, True)
+    assert seen.counts == {AccountStatus.NOT_KNOWN: 1, AccountStatus.SIGNED_IN: 11}
     assert not seen.is_complete
     console.faults.clear()
     assert look(console).is_complete
 
 
-def test_an_account_that_vanished_is_said_once(look: Callable[..., Look]) -> None:
+def test_an_account_that_vanished_is_said_once(look: Callable[..., Survey]) -> None:
     """Removed between the list and its turn, or between two looks; after that it is forgotten."""
 
     console = Console(many(3))
@@ -191,14 +191,14 @@ def test_an_account_that_vanished_is_said_once(look: Callable[..., Look]) -> Non
     second = look(console)
     third = look(console)
 
-    assert first.accounts["account-00001"].standing is Standing.VANISHED
+    assert first.accounts["account-00001"].standing is AccountStatus.VANISHED
     assert first.is_complete
     assert "account-00001" not in second.accounts
-    assert second.accounts["account-00002"].standing is Standing.VANISHED
+    assert second.accounts["account-00002"].standing is AccountStatus.VANISHED
     assert list(third.accounts) == ["account-00000"]
 
 
-def test_an_account_that_is_gone_may_answer_still(look: Callable[..., Look]) -> None:
+def test_an_account_that_is_gone_may_answer_still(look: Callable[..., Survey]) -> None:
     """What Cyclr answers for an account that was removed is not documented: it may be a list."""
 
     console = Console(many(3))
@@ -206,10 +206,10 @@ def test_an_account_that_is_gone_may_answer_still(look: Callable[..., Look]) -> 
     del console.accounts["account-00002"]
     console.faults["account-00002"] = says(200, [])
 
-    assert look(console).accounts["account-00002"].standing is Standing.VANISHED
+    assert look(console).accounts["account-00002"].standing is AccountStatus.VANISHED
 
 
-def test_half_a_page_makes_a_partial_result(look: Callable[..., Look], tmp_path: Path) -> None:
+def test_half_a_page_makes_a_partial_result(look: Callable[..., Survey], tmp_path: Path) -> None:
     """Of a page that is too short what is there counts, the others are read, and it is said."""
 
     console = Console(many(350))
@@ -274,7 +274,7 @@ def odd(
     ],
 )
 def test_a_list_is_complete_or_says_what_it_lacks(
-    look: Callable[..., Look], listed: Any, accounts: int, note: str
+    look: Callable[..., Survey], listed: Any, accounts: int, note: str
 ) -> None:
     """It ends with a total that agrees or an empty page; what repeats or lacks is named."""
 
@@ -288,7 +288,7 @@ def test_a_list_is_complete_or_says_what_it_lacks(
     assert console.requests <= accounts + 15
 
 
-def test_a_total_that_agrees_ends_the_list(look: Callable[..., Look]) -> None:
+def test_a_total_that_agrees_ends_the_list(look: Callable[..., Survey]) -> None:
     """An ordinary list takes a request for each page, and none more for an account."""
 
     console = Console(many(250))
@@ -303,7 +303,7 @@ def test_a_total_that_agrees_ends_the_list(look: Callable[..., Look]) -> None:
     '[{"Id": 2, "Connector": {"Name": "X", "N": [{"Authenticated": 1, "Authenticated": 1}]}}]',
 ])  # fmt: skip
 def test_a_field_that_an_object_has_twice_is_no_answer(
-    look: Callable[..., Look], body: str
+    look: Callable[..., Survey], body: str
 ) -> None:
     """Which of two values counts depends on the reader: the account could not be read."""
 
@@ -311,14 +311,14 @@ def test_a_field_that_an_object_has_twice_is_no_answer(
     console.faults["a"] = lambda _: httpx.Response(200, text=body)
     seen = look(console)
 
-    assert seen.counts == {Standing.NOT_KNOWN: 1, Standing.SIGNED_IN: 1}
+    assert seen.counts == {AccountStatus.NOT_KNOWN: 1, AccountStatus.SIGNED_IN: 1}
     assert "an object in it has 'Authenticated' twice" in seen.accounts["a"].error
     assert not seen.is_complete
 
 
 @pytest.mark.parametrize("rows", [[], [{"Id": 1, "Name": "Close", "Connector": {"Name": "X"}}]])
 def test_connectors_that_are_all_gone_at_once_are_a_finding(
-    look: Callable[..., Look], tmp_path: Path, rows: list[Any]
+    look: Callable[..., Survey], tmp_path: Path, rows: list[Any]
 ) -> None:
     """Where no account has the connector that earlier looks saw, that is said until one has it."""
 
@@ -328,7 +328,7 @@ def test_connectors_that_are_all_gone_at_once_are_a_finding(
         console.faults[name] = says(200, rows)
     for _ in range(2):
         gone = look(console)
-        assert gone.counts == {Standing.NOT_INSTALLED: 3}
+        assert gone.counts == {AccountStatus.NOT_INSTALLED: 3}
         assert shown(gone, tmp_path)["notes"][0].startswith("No account has Facebook Marketing API")
         assert "saw it in 2 accounts" in shown(gone, tmp_path)["notes"][0]
         assert not gone.is_complete
@@ -337,7 +337,7 @@ def test_connectors_that_are_all_gone_at_once_are_a_finding(
     assert look(console).is_complete
 
 
-def test_an_account_that_is_missing_in_the_list_is_asked_for(look: Callable[..., Look]) -> None:
+def test_an_account_that_is_missing_in_the_list_is_asked_for(look: Callable[..., Survey]) -> None:
     """A list that is too short hides no account that an earlier look knew."""
 
     console = Console(many(3))
@@ -345,10 +345,10 @@ def test_an_account_that_is_missing_in_the_list_is_asked_for(look: Callable[...,
     console.faults["/v1.0/accounts"] = says(200, [{"Id": "account-00000", "Name": "A"}])
     seen = look(console)
 
-    assert [account.standing for account in seen.accounts.values()] == [Standing.SIGNED_IN] * 3
+    assert [account.standing for account in seen.accounts.values()] == [AccountStatus.SIGNED_IN] * 3
 
 
-def test_a_page_that_cannot_be_read_loses_no_other(look: Callable[..., Look]) -> None:
+def test_a_page_that_cannot_be_read_loses_no_other(look: Callable[..., Survey]) -> None:
     """The pages after it are read; the result is partial, and the next look reads it again."""
 
     console = Console(many(350))
@@ -363,7 +363,7 @@ def test_a_page_that_cannot_be_read_loses_no_other(look: Callable[..., Look]) ->
     assert look(console).is_complete
 
 
-def test_a_cut_off_look_without_its_whole_list_lists_again(look: Callable[..., Look]) -> None:
+def test_a_cut_off_look_without_its_whole_list_lists_again(look: Callable[..., Survey]) -> None:
     """A page that could not be read is read when the look goes on."""
 
     console = Console(many(350))
@@ -380,7 +380,7 @@ def test_a_cut_off_look_without_its_whole_list_lists_again(look: Callable[..., L
     assert (seen.number, len(seen.accounts), seen.is_complete) == (1, 350, True)
 
 
-def test_a_wait_that_cyclr_asks_for_is_kept(look: Callable[..., Look], moment: Time) -> None:
+def test_a_wait_that_cyclr_asks_for_is_kept(look: Callable[..., Survey], moment: Time) -> None:
     """429 with Retry-After: the same account is asked again after it, and nothing is lost."""
 
     console = Console(many(3))
@@ -394,7 +394,7 @@ def test_a_wait_that_cyclr_asks_for_is_kept(look: Callable[..., Look], moment: T
 
 @pytest.mark.parametrize("seconds", ["301", "86400"])
 def test_a_long_wait_ends_the_look_for_now(
-    look: Callable[..., Look], tmp_path: Path, seconds: str
+    look: Callable[..., Survey], tmp_path: Path, seconds: str
 ) -> None:
     """The result is partial and says why; what was not asked is not called anything else."""
 
@@ -402,7 +402,7 @@ def test_a_long_wait_ends_the_look_for_now(
     console.faults["account-00003"] = says(429, headers={"retry-after": seconds})
     seen = look(console)
 
-    assert seen.counts == {Standing.SIGNED_IN: 3, Standing.NOT_ASKED: 2}
+    assert seen.counts == {AccountStatus.SIGNED_IN: 3, AccountStatus.NOT_ASKED: 2}
     rows = shown(seen, tmp_path)["accounts"]
     assert [(row["says"], bool(row["connectors"])) for row in rows] == [
         *[("Cyclr says signed in", True)] * 3,
@@ -414,7 +414,7 @@ def test_a_long_wait_ends_the_look_for_now(
     assert console.asked["account-00000"] == 1
 
 
-def test_a_console_that_is_gone_ends_the_look(look: Callable[..., Look]) -> None:
+def test_a_console_that_is_gone_ends_the_look(look: Callable[..., Survey]) -> None:
     """When nothing answers any more, no account is blamed for it, and it can go on."""
 
     console = Console(many(40))
@@ -428,11 +428,11 @@ def test_a_console_that_is_gone_ends_the_look(look: Callable[..., Look]) -> None
         console.faults[name] = gone
     seen = look(console)
 
-    assert seen.counts == {Standing.SIGNED_IN: 10, Standing.NOT_ASKED: 30}
+    assert seen.counts == {AccountStatus.SIGNED_IN: 10, AccountStatus.NOT_ASKED: 30}
     assert seen.notes[0].startswith("Cyclr could not be asked any more")
 
 
-def test_many_bad_accounts_in_a_row_do_not_end_the_look(look: Callable[..., Look]) -> None:
+def test_many_bad_accounts_in_a_row_do_not_end_the_look(look: Callable[..., Survey]) -> None:
     """As long as the console answers, each account's error is its own."""
 
     console = Console(many(30))
@@ -440,10 +440,10 @@ def test_many_bad_accounts_in_a_row_do_not_end_the_look(look: Callable[..., Look
         console.faults[f"account-{number:05}"] = says(500)
     seen = look(console)
 
-    assert seen.counts == {Standing.NOT_KNOWN: 17, Standing.SIGNED_IN: 13}
+    assert seen.counts == {AccountStatus.NOT_KNOWN: 17, AccountStatus.SIGNED_IN: 13}
 
 
-def test_refused_credentials_write_nothing(look: Callable[..., Look], tmp_path: Path) -> None:
+def test_refused_credentials_write_nothing(look: Callable[..., Survey], tmp_path: Path) -> None:
     """A look that cannot begin leaves no file behind."""
 
     console = Console({"a": True})
@@ -454,7 +454,7 @@ def test_refused_credentials_write_nothing(look: Callable[..., Look], tmp_path: 
     assert list(tmp_path.rglob(CONNECTIONS_NAME)) == []
 
 
-def test_the_pace_is_kept(look: Callable[..., Look], moment: Time) -> None:
+def test_the_pace_is_kept(look: Callable[..., Survey], moment: Time) -> None:
     """At most so many requests a second as the setting says."""
 
     console = Console(many(30))
@@ -477,7 +477,7 @@ def test_the_pace_makes_up_for_no_pause() -> None:
     assert pace.requests == 5
 
 
-def test_nothing_secret_is_kept(look: Callable[..., Look], tmp_path: Path) -> None:
+def test_nothing_secret_is_kept(look: Callable[..., Survey], tmp_path: Path) -> None:
     """Neither the API's secret and token, nor what Cyclr shows of a connector's own."""
 
     console = Console({"a": True})
@@ -500,7 +500,7 @@ def test_nothing_secret_is_kept(look: Callable[..., Look], tmp_path: Path) -> No
      ({"RUNBOOK_CYCLR_API_URL": "http://localhost:9"}, False)],
 )  # fmt: skip
 def test_another_console_knows_nothing_of_this_one(
-    look: Callable[..., Look], moment: Time, change: dict[str, str], is_known: bool
+    look: Callable[..., Survey], moment: Time, change: dict[str, str], is_known: bool
 ) -> None:
     """What was seen belongs to the console and the connector in which it was seen."""
 
@@ -513,7 +513,7 @@ def test_another_console_knows_nothing_of_this_one(
 
 
 def test_a_look_that_was_cut_off_a_day_ago_begins_again(
-    look: Callable[..., Look], moment: Time
+    look: Callable[..., Survey], moment: Time
 ) -> None:
     """What was seen a day ago is too old to be called a result of today."""
 
@@ -530,7 +530,7 @@ def test_a_look_that_was_cut_off_a_day_ago_begins_again(
 
 @pytest.mark.parametrize("content", [b"{", b"[]", b"\xff", b'{"of": [], "began": "", "form": 2}'])
 def test_a_file_that_is_not_ours_is_refused(
-    look: Callable[..., Look], tmp_path: Path, content: bytes
+    look: Callable[..., Survey], tmp_path: Path, content: bytes
 ) -> None:
     """A broken file, or one of another form, is named and left as it is."""
 
@@ -543,7 +543,7 @@ def test_a_file_that_is_not_ours_is_refused(
     assert path.read_bytes() == content
 
 
-def test_two_looks_at_once_are_refused(look: Callable[..., Look], tmp_path: Path) -> None:
+def test_two_looks_at_once_are_refused(look: Callable[..., Survey], tmp_path: Path) -> None:
     """Two processes do not write one file."""
 
     path = tmp_path / "acme" / "facebook_marketing" / "connections.lock"
@@ -557,10 +557,10 @@ def test_missing_credentials_are_named(tmp_path: Path) -> None:
 
     run = console_run(Console({}), tmp_path, RUNBOOK_CYCLR_CLIENT_ID="")
     with pytest.raises(SettingsError, match="Cyclr API Client ID"):
-        Connections(run)
+        Customers(run)
 
 
-def test_odd_accounts_are_not_dropped_in_silence(look: Callable[..., Look]) -> None:
+def test_odd_accounts_are_not_dropped_in_silence(look: Callable[..., Survey]) -> None:
     """An id that cannot be a header, or a name that is not a text, is said or left out."""
 
     console = Console({"a": True})
@@ -577,7 +577,7 @@ def test_odd_accounts_are_not_dropped_in_silence(look: Callable[..., Look]) -> N
 
 @pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@x", "\t=1", " =1", '"=1', 'a"b,c'])
 def test_a_field_of_the_csv_is_never_a_formula(
-    look: Callable[..., Look], tmp_path: Path, name: str
+    look: Callable[..., Survey], tmp_path: Path, name: str
 ) -> None:
     """A customer's name that a spreadsheet would run is text; any name is one field."""
 
@@ -592,7 +592,7 @@ def test_a_field_of_the_csv_is_never_a_formula(
 
 
 def test_the_last_failure_stands_beside_its_account(
-    look: Callable[..., Look], tmp_path: Path
+    look: Callable[..., Survey], tmp_path: Path
 ) -> None:
     """A log's last failure, with what its cycle lacks; accounts that no list has are named."""
 
@@ -610,7 +610,7 @@ def test_the_last_failure_stands_beside_its_account(
     procedure = find_procedure("facebook_marketing")
     failures = read_failures(json.dumps(lines).encode(), procedure)
     seen = look(console)
-    asked = Connections(console_run(console, tmp_path))
+    asked = Customers(console_run(console, tmp_path))
     cycles = asked.prerequisites([failures.last["b"]])
     rows = shown(seen, tmp_path, failures=failures.last, cycles=cycles)
 

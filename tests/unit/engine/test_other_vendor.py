@@ -11,11 +11,11 @@ import pytest
 
 from facebook_cyclr_sandbox import vendors
 from facebook_cyclr_sandbox.cyclr.shapes import json_reply
-from facebook_cyclr_sandbox.http.web import Reply, Request
+from facebook_cyclr_sandbox.http.web import Reply, WebRequest
 from facebook_cyclr_sandbox.scenarios import build_world
 from facebook_cyclr_sandbox.state.cyclr_world import AccountConnector, LibraryConnector
 from facebook_cyclr_sandbox.state.world import World
-from facebook_cyclr_sandbox.vendor import Vendor as SandboxVendor
+from facebook_cyclr_sandbox.vendor import SandboxVendor
 from runbook_lib.config import formats
 from runbook_lib.connectors.checks import check
 from runbook_lib.connectors.context import CheckContext
@@ -114,7 +114,7 @@ class Site:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    def __call__(self, request: Request) -> Reply:
+    def __call__(self, request: WebRequest) -> Reply:
         """Refuse the pair, or else the code (RFC 6749 §5.2)."""
         assert request.path == "/oauth2/token"
         app = self._world.vendors[NAME]

@@ -24,7 +24,7 @@ from runbook_lib.evidence.bundle import bundle_name, draft, write_record
 from runbook_lib.evidence.instructions import verify_instructions
 from runbook_lib.evidence.record import Record, parse_record
 from runbook_lib.evidence.signing.keys import SigningKey
-from runbook_lib.evidence.signing.statement import Link, provenance_predicate, result_predicate
+from runbook_lib.evidence.signing.statement import ChainLink, provenance_predicate, result_predicate
 from tests.support.journals import head_of
 from tests.support.words import attested
 from tests.unit.evidence import conftest
@@ -166,7 +166,7 @@ def test_the_result_is_one_of_in_totos_three(
     ]
     record = structs.replace(record, outcome=RunOutcome(outcome), steps=tuple(given))
 
-    found = result_predicate(record, link=Link(1), configuration=(), timestamp_authority="")
+    found = result_predicate(record, link=ChainLink(1), configuration=(), timestamp_authority="")
 
     assert found["result"] == result
     assert "in_part" not in found["passedTests"]
@@ -182,10 +182,12 @@ def test_the_statements_mark_sandbox_and_production(
     for is_sandbox, place in ((True, "sandbox"), (False, "production")):
         marked = structs.replace(record, sandbox=is_sandbox)
         made = provenance_predicate(marked, materials=())
-        found = result_predicate(marked, link=Link(1), configuration=(), timestamp_authority="")
+        found = result_predicate(
+            marked, link=ChainLink(1), configuration=(), timestamp_authority=""
+        )
         assert made["runDetails"]["builder"]["id"].endswith(f":{place}")
         assert found["runbook_run"]["sandbox"] is is_sandbox
-        text = verify_instructions(marked, key_id="ab", link=Link(1), timestamp_authority="")
+        text = verify_instructions(marked, key_id="ab", link=ChainLink(1), timestamp_authority="")
         assert ("SANDBOX" in text) is is_sandbox
 
 

@@ -16,7 +16,7 @@ import pytest
 from msgspec import structs, to_builtins
 
 from runbook_lib.core.attachments import store_attachment
-from runbook_lib.core.journal import Journal, Line, Ref, read_lines
+from runbook_lib.core.journal import Journal, JournalLine, Ref, read_lines
 from runbook_lib.core.model import Binding, Checked, Exchange, Finding, Outcome, Statement
 from runbook_lib.core.state import open_history
 from runbook_lib.errors import ChainError, ContentError, EvidenceError, FormError
@@ -448,10 +448,10 @@ def test_the_record_repeats_what_the_line_says(
         assert "No line here records" in str(refusal(folder, trust))
 
 
-def _line(word: Document) -> Line:
+def _line(word: Document) -> JournalLine:
     data = {name: value for name, value in word.items() if name not in ("kind", "step")}
     read = entry(1, f"step.{word['kind']}", data, run_id="0a1b2c3d", step=word["step"])
-    return Line(read, Ref(1, "0" * 64, 0, 1))
+    return JournalLine(read, Ref(1, "0" * 64, 0, 1))
 
 
 STEP = "fb-01-log-in"

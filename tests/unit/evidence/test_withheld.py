@@ -448,7 +448,7 @@ def test_a_carried_line_excuses_none_that_its_bundle_shows(
     (verified,) = [v.verified for v in verify_tree(run.journal.path.parent, trust) if v.verified]
     number = max(verified.withheld)
     carrying = replace(verified, part=structs.replace(verified.part, first=number + 1))
-    journal = chain._Journal({}, {}, frozenset({number}))
+    journal = chain._TenantJournal({}, {}, frozenset({number}))
 
     with pytest.raises(ChainError, match=f"withholds line {number}"):
         chain._check_journal([replace(verified, withheld=()), carrying], journal)

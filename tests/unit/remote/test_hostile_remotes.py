@@ -26,7 +26,7 @@ from runbook_lib.errors import (
 )
 from runbook_lib.evidence.signing.timestamps import request_timestamp
 from runbook_lib.remote.cyclr import Cyclr, request_api_token
-from runbook_lib.remote.documents import Answer
+from runbook_lib.remote.documents import RemoteAnswer
 from runbook_lib.remote.domain import (
     Destinations,
     fetch_page,
@@ -223,7 +223,7 @@ def test_no_part_of_a_secret_remains_where_a_body_is_cut(before: int, is_json: b
     text = (tokens * 400)[:before] + secret.reveal() + "." * 70_000
     body = json.dumps({"a": text}) if is_json else text
 
-    answer = Answer("https://graph.example", 400, httpx.Headers(), body)
+    answer = RemoteAnswer("https://graph.example", 400, httpx.Headers(), body)
     assert "bcdefgh-1" not in recorded_body(answer, Redactor([secret]))
 
 

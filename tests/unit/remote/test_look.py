@@ -12,7 +12,7 @@ import pytest
 
 from runbook_lib.errors import RemoteError, ThrottledError, UnreachableError
 from runbook_lib.remote.limits import Deadline, Limits
-from runbook_lib.remote.look import Look, begin
+from runbook_lib.remote.look import LookCache, begin
 from runbook_lib.remote.transport import Request, Session
 from tests.unit.fake_remote import FakeRemote, breaks, open_session, says
 
@@ -246,7 +246,7 @@ def test_what_was_asked_is_asked_again_after_a_change() -> None:
 def test_an_error_is_raised_for_all_who_wait() -> None:
     """Also a defect reaches everybody who waits, and nobody waits for ever."""
 
-    look, released = Look(), threading.Event()
+    look, released = LookCache(), threading.Event()
 
     def ask() -> str:
         released.wait(30)

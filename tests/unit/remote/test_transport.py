@@ -23,7 +23,7 @@ from runbook_lib.errors import (
     UnexpectedAnswerError,
     UnreachableError,
 )
-from runbook_lib.remote.documents import Answer
+from runbook_lib.remote.documents import RemoteAnswer
 from runbook_lib.remote.limits import Limits
 from runbook_lib.remote.transport import Request, Session, Transport, Wires
 from tests.unit.bodies import BAD_SECRET, TRANSIENT, USER_TOKEN
@@ -82,7 +82,7 @@ def test_an_answer_is_returned_whatever_its_status(remote: FakeRemote, session: 
 def test_an_answer_that_is_not_json_is_an_error(text: str) -> None:
     """A page, an incomplete body or invalid JSON raises an error with the host and status."""
 
-    answer = Answer(URL, 200, httpx.Headers(), text)
+    answer = RemoteAnswer(URL, 200, httpx.Headers(), text)
 
     with pytest.raises(UnexpectedAnswerError, match=r"graph\.example answered 200"):
         answer.document()

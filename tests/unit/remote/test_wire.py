@@ -19,7 +19,7 @@ from runbook_lib.remote.limits import Deadline, Limits
 from runbook_lib.remote.network import OutOfTimeError, within
 from runbook_lib.remote.rate_limits import CoolDowns
 from runbook_lib.remote.transport import Request, Transport
-from runbook_lib.remote.wire import Wire, _Stream
+from runbook_lib.remote.wire import Wire, _BoundedStream
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_no_wait_outlasts_the_exchange() -> None:
     """A handshake, a write and a read wait as long as they ask for, but not beyond the deadline."""
 
     now, plain = 0.0, Plain()
-    stream = _Stream(plain)
+    stream = _BoundedStream(plain)
 
     def talk() -> None:
         secure = stream.start_tls(ssl.create_default_context(), "graph.example", 15)

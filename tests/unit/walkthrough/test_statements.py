@@ -10,7 +10,7 @@ import pytest
 from msgspec import structs
 
 from runbook_lib.core.model import Binding, EventType, NoteKind, Word, WordKind
-from runbook_lib.core.procedure import Answer, StepKind
+from runbook_lib.core.procedure import Confirmation, StepKind
 from tests.unit.bodies import APP_ID
 from tests.unit.walkthrough.conftest import DONE, LEFT_OUT, PNG, Make, undecided
 from tests.unit.walkthrough.stage import app_step, make_step, settled, waiting_step
@@ -178,8 +178,10 @@ def test_a_note_that_cannot_be_kept_says_why(
 
 
 ANSWERS = (
-    Answer(name="not-asked", label="Not asked", sentence="It is not asked for.", counts_days=90),
-    Answer(name="asked", label="Asked for", sentence="It is asked for.", due_days=60),
+    Confirmation(
+        name="not-asked", label="Not asked", sentence="It is not asked for.", counts_days=90
+    ),
+    Confirmation(name="asked", label="Asked for", sentence="It is asked for.", due_days=60),
 )
 
 

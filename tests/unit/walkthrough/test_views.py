@@ -29,9 +29,9 @@ from runbook_lib.core.model import (
 )
 from runbook_lib.core.outcome import ICONS, IN_PART
 from runbook_lib.core.procedure import (
-    Answer,
     Check,
     Conclusion,
+    Confirmation,
     Gate,
     Link,
     Paste,
@@ -507,7 +507,9 @@ def test_what_is_approved_is_chosen_and_declined_names_nothing() -> None:
     assert {"ads_read", "pages_show_list"} < set(ticks["decline"][1])
 
 
-@pytest.mark.parametrize("answers", [(), (Answer(name="no", label="No", sentence="It is not."),)])
+@pytest.mark.parametrize(
+    "answers", [(), (Confirmation(name="no", label="No", sentence="It is not."),)]
+)
 def test_a_second_person_says_yes_or_no(answers: Any) -> None:
     """The second person has a sentence of their own, and can say no with a reason."""
 
@@ -769,7 +771,7 @@ PERMITTED = replace(
     CHECKED, checks=(replace(CHECKED.checks[0], spends="It uses 1.", permitted_by=("install",)),)
 )
 REVIEW = replace(waiting_step(), links=(PAGE,))
-ASKED_FOR = Answer(name="asked", label="Asked for", sentence="It is asked for.", due_days=60)
+ASKED_FOR = Confirmation(name="asked", label="Asked for", sentence="It is asked for.", due_days=60)
 DUE = Word(kind=WordKind.ATTESTED, step="wait", by="A", at=AT, due="2026-12-01")
 KNOWN_APP = {"link_values": {"app_id": "7"}}
 ELSEWHERE = (inputs.USER_ACCESS_TOKEN,)
@@ -1104,7 +1106,9 @@ def test_a_step_says_whom_it_is_for_and_what_is_overdue() -> None:
 def test_what_is_asked_for_says_by_when() -> None:
     """A step with several answers leads to *done*; asked for, it shows until when, says who."""
 
-    answers = (Answer(name="asked", label="Asked for", sentence="It is asked for.", due_days=60),)
+    answers = (
+        Confirmation(name="asked", label="Asked for", sentence="It is asked for.", due_days=60),
+    )
     gate = replace(waiting_step(), checks=(), answers=answers)
     asked = Word(kind=WordKind.ATTESTED, step="wait", by="A", at=AT, due="2026-12-01")
     waits = state(gate, Outcome.WAITING, word=asked)

@@ -16,7 +16,7 @@ from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.model import Finding, Outcome, WordKind
 from runbook_lib.core.procedure import Input, StepKind
 from runbook_lib.engine import connections
-from runbook_lib.engine.connections import Connections
+from runbook_lib.engine.connections import Sessions
 from runbook_lib.engine.run import Run
 from runbook_lib.errors import UnreachableError
 from runbook_lib.remote.transport import Transport
@@ -147,7 +147,7 @@ def test_an_hour_with_four_waiting_gates_takes_at_most_40_calls(
         remote.on(f"/v26.0/{MADE_UP_APP}{edge}", says(NO_SUCH_OBJECT, 400))
     transport = open_session(remote, play.run.redactor, hosts=hosts(values)).transport
     monkeypatch.setattr(
-        Connections,
+        Sessions,
         "open_session",
         lambda _self, _values, look=None, **keep: transport.session(look, **keep),
     )

@@ -20,7 +20,7 @@ from runbook_lib.engine.watch import look as look_module
 from runbook_lib.engine.watch.answers import Change, Watched, read_watched
 from runbook_lib.engine.watch.channels import CHANNELS
 from runbook_lib.engine.watch.channels.base import NotSentError
-from runbook_lib.engine.watch.look import Look, Watch, open_watched
+from runbook_lib.engine.watch.look import Watch, WatchResult, open_watched
 from runbook_lib.engine.watch.messages import Message
 from runbook_lib.engine.watch.outbox import MESSAGES_NAME
 from runbook_lib.engine.watch.round import watching
@@ -178,7 +178,7 @@ class Desk:
         finally:
             run.close()
 
-    def look(self, after: float = 0.0) -> Look:
+    def look(self, after: float = 0.0) -> WatchResult:
         """Look at the first tenant once, after so many seconds."""
         self.offset += after
         self.tenant("acme")

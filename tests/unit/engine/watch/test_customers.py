@@ -11,11 +11,11 @@ from filelock import FileLock
 
 from runbook_lib.core.journal import timestamp
 from runbook_lib.core.model import Mode
-from runbook_lib.engine.customer_connections import Account, Standing
-from runbook_lib.engine.customer_connections import Look as Seen
+from runbook_lib.engine.customer_connections import AccountStatus, KnownAccount
+from runbook_lib.engine.customer_connections import WatchResult as Seen
 from runbook_lib.engine.watch.answers import Change, Kind, Watched, read_watched
 from runbook_lib.engine.watch.customers import customer_changes, unconfirmed
-from runbook_lib.engine.watch.look import Look, Watch
+from runbook_lib.engine.watch.look import Watch, WatchResult
 from runbook_lib.errors import ExitCode
 from tests.unit.engine.watch.desk import DAY, HOUR, MINUTE, NOON
 from tests.unit.fake_console import Console, console_run
@@ -34,7 +34,7 @@ class Office:
         self.run.journal.path.parent.mkdir(parents=True, exist_ok=True)
         self.run.journal.path.touch()
 
-    def look(self, after: float = 0.0) -> Look:
+    def look(self, after: float = 0.0) -> WatchResult:
         """Look at the customers, `after` so many seconds."""
         self.offset += after
         return self.watch.look_at_customers()
@@ -155,10 +155,14 @@ def test_a_lost_file_recovers_nobody(office: Office) -> None:
 
 FIRST = "2026-11-24T12:00:00.000Z"
 NAMES = {
-    "IN": Standing.SIGNED_IN, "OUT": Standing.NOT_SIGNED_IN, "BARE": Standing.NOT_INSTALLED,
-    "LOST": Standing.NOT_KNOWN, "LATER": Standing.NOT_ASKED, "GONE": Standing.VANISHED,
-    "NEW": Standing.NOT_SIGNED_IN,
-}  # fmt: skip
+    "IN": AccountStatus.SIGNED_IN,
+    "OUT": AccountStatus.NOT_SIGNED_IN,
+    "BARE": AccountStatus.NOT_INSTALLED,
+    "LOST": AccountStatus.NOT_KNOWN,
+    "LATER": AccountStatus.NOT_ASKED,
+    "GONE": AccountStatus.VANISHED,
+    "NEW": AccountStatus.NOT_SIGNED_IN,
+}
 
 
 @pytest.mark.parametrize(
@@ -199,7 +203,7 @@ def test_what_cyclr_shows_decides(looks: str, told: str) -> None:
             minutes += 6
             on = timestamp(NOON + timedelta(days=1, minutes=minutes))
             accounts = {
-                ident: Account(
+                ident: KnownAccount(
                     ident, "", looked_in=1, looked_on=on, installed_on=FIRST,
                     standing=NAMES[name], signed_in_on=FIRST * (name != "NEW"),
                 )

@@ -17,9 +17,9 @@ from runbook_lib.core.model import Exchange, Finding, Outcome
 from runbook_lib.engine.process import Finished, ProcessRequest
 from runbook_lib.engine.watch import look as look_module
 from runbook_lib.engine.watch.answers import (
-    Answer,
     DamagedError,
     Kind,
+    Observation,
     Topic,
     Watched,
     last_look,
@@ -224,7 +224,7 @@ def test_what_a_failure_explains_is_no_outage(desk: Desk) -> None:
     """What does not answer because of something that was reported is not reported once more."""
     on, why = timestamp(desk.now()), "a.example could not be reached: its certificate has ended."
     topics = {
-        "a": Topic(known=Answer(Outcome.FAILED, f"{why} Renew it.", on), change="1"),
+        "a": Topic(known=Observation(Outcome.FAILED, f"{why} Renew it.", on), change="1"),
         "b": Topic(unanswered_since=on, unanswered=why),
         "c": Topic(unanswered_since=on, unanswered="b.example could not be reached."),
     }
@@ -398,8 +398,8 @@ def test_a_file_of_the_form_before_is_set_aside_once(desk: Desk) -> None:
 def test_what_a_watch_writes_it_can_read(tmp_path: Path) -> None:
     """Where an app is closed, tens of thousands of customers are signed out at once."""
     topic = Topic(
-        known=Answer(Outcome.FAILED, "Cyclr says not signed in", ON),
-        before=Answer(Outcome.VERIFIED, "Cyclr says signed in", ON),
+        known=Observation(Outcome.FAILED, "Cyclr says not signed in", ON),
+        before=Observation(Outcome.VERIFIED, "Cyclr says signed in", ON),
         change="f" * 32,
     )
     path = tmp_path / "watch.json"
@@ -437,8 +437,8 @@ def test_a_clock_that_was_years_ahead_stops_no_watch(desk: Desk) -> None:
         assert watch.is_to_seal(Watched(sealed_on="2099-01-01T00:00:00.000Z"), 7)
 
 
-def _answer(reason: str, outcome: Outcome = Outcome.FAILED, **details: str) -> Answer:
-    return Answer(outcome, reason, ON, details)
+def _answer(reason: str, outcome: Outcome = Outcome.FAILED, **details: str) -> Observation:
+    return Observation(outcome, reason, ON, details)
 
 
 _ENDED = "It ended on Wednesday, 27-Jan-27 02:29:17 PST. The time is {}. Sign in."
@@ -464,7 +464,7 @@ _ENDED = "It ended on Wednesday, 27-Jan-27 02:29:17 PST. The time is {}. Sign in
     ],
 )
 def test_numbers_and_days_in_an_answer_do_not_count(
-    one: Answer, other: Answer, is_like: bool
+    one: Observation, other: Observation, is_like: bool
 ) -> None:
     """Days that move on, and the day on which something ends, are no change; names are."""
     assert one.is_like(other) is other.is_like(one) is is_like
@@ -472,7 +472,7 @@ def test_numbers_and_days_in_an_answer_do_not_count(
 
 def test_what_the_journal_has_seen_is_where_a_watch_begins(desk: Desk, monkeypatch: Any) -> None:
     """What changed between the last recorded check and the first look is a change."""
-    baseline = Answer(Outcome.VERIFIED, "x", ON, {"app_name": "Before"})
+    baseline = Observation(Outcome.VERIFIED, "x", ON, {"app_name": "Before"})
     own = look_module.Watch._baseline
     monkeypatch.setattr(
         look_module.Watch,

@@ -20,7 +20,7 @@ from runbook_lib.engine.run import open_run
 from runbook_lib.engine.watch import outbox
 from runbook_lib.engine.watch import round as round_module
 from runbook_lib.engine.watch.answers import Kind
-from runbook_lib.engine.watch.look import Look, Watch
+from runbook_lib.engine.watch.look import Watch, WatchResult
 from runbook_lib.engine.watch.messages import by_cause
 from runbook_lib.engine.watch.round import watching
 from runbook_lib.errors import BusyError, ExitCode
@@ -46,7 +46,7 @@ def _break(error: Exception) -> Any:
     def broken(_: Desk, patch: pytest.MonkeyPatch) -> None:
         look = Watch.look
 
-        def look_or_break(watch: Watch) -> Look:
+        def look_or_break(watch: Watch) -> WatchResult:
             if watch.run.tenant == "dodo":
                 raise error
             return look(watch)

@@ -18,7 +18,7 @@ import pytest
 from runbook_lib.config import formats
 from runbook_lib.config.formats import archive_address
 from runbook_lib.errors import ArchiveError, SettingsError, StoreUnavailableError
-from runbook_lib.evidence.archive.stores import Folder, Limits, Store, open_store
+from runbook_lib.evidence.archive.stores import Folder, Store, TransferLimits, open_store
 
 ROOT = Path(__file__).parents[4]
 
@@ -214,7 +214,7 @@ class Driver:
 
 
 def store_with(
-    monkeypatch: pytest.MonkeyPatch, driver: Driver, limits: Limits | None = None
+    monkeypatch: pytest.MonkeyPatch, driver: Driver, limits: TransferLimits | None = None
 ) -> Store:
     monkeypatch.setattr(fsspec, "url_to_fs", lambda *_args, **_options: (driver, "bucket"))
     return open_store("gs://bucket", limits)
@@ -257,7 +257,7 @@ def test_a_store_that_does_not_answer_is_an_error(monkeypatch: pytest.MonkeyPatc
             waiting.put(current_thread())
             ends.wait()
 
-    store = store_with(monkeypatch, Silent(), Limits(seconds=0.01, retries=0))
+    store = store_with(monkeypatch, Silent(), TransferLimits(seconds=0.01, retries=0))
 
     with pytest.raises(StoreUnavailableError) as caught:
         store.make("acme/a", b"x")
@@ -281,7 +281,7 @@ def test_the_limits_apply_to_every_store(scheme: str, monkeypatch: pytest.Monkey
         return Driver(), "bucket"
 
     monkeypatch.setattr(fsspec, "url_to_fs", opened)
-    limits = Limits(seconds=7, retries=0)
+    limits = TransferLimits(seconds=7, retries=0)
 
     assert open_store(f"{scheme}://bucket", limits).limits is limits
     waiting = {"connect_timeout": 7, "read_timeout": 7, "retries": {"max_attempts": 0}}

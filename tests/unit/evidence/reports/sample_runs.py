@@ -11,7 +11,7 @@ from msgspec import convert
 from runbook_lib.core.model import FORM, Entry, Outcome
 from runbook_lib.core.procedure import sentence_digest
 from runbook_lib.evidence.record import SCHEMA, Record
-from runbook_lib.evidence.reports.runs import Fault, SealedRun
+from runbook_lib.evidence.reports.runs import RecordFault, SealedRun
 from tests.support import journals
 
 Document = dict[str, Any]
@@ -228,7 +228,7 @@ def sealed(*records: Record) -> list[SealedRun]:
     ]
 
 
-def spoilt(run: SealedRun, fault: Fault) -> SealedRun:
+def spoilt(run: SealedRun, fault: RecordFault) -> SealedRun:
     """Return a sealed run with a fault."""
     return replace(run, fault=fault, record=None)
 

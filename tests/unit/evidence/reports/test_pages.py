@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from runbook_lib.evidence.reports.report import history_report, run_report
-from runbook_lib.evidence.reports.runs import Fault
+from runbook_lib.evidence.reports.runs import RecordFault
 from tests.unit.evidence.reports.sample_runs import (
     EVERY_OUTCOME,
     attachment,
@@ -70,7 +70,7 @@ def history() -> str:
         on(2, step(_REVIEW, "waiting"), outcome="incomplete"),
         on(9, step(_REVIEW)),
     )
-    return history_report("acme", [first, spoilt(second, Fault.MISSING), third])
+    return history_report("acme", [first, spoilt(second, RecordFault.MISSING), third])
 
 
 MAKERS: dict[str, Callable[[], str]] = {"complete": complete, "failed": failed, "history": history}

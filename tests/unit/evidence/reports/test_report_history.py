@@ -8,7 +8,7 @@ import pytest
 
 from runbook_lib.evidence.reports import report
 from runbook_lib.evidence.reports.report import history_report
-from runbook_lib.evidence.reports.runs import Fault
+from runbook_lib.evidence.reports.runs import RecordFault
 from tests.unit.evidence.reports.report_page import ReportPage, history
 from tests.unit.evidence.reports.sample_runs import on, sealed, spoilt, step, words
 
@@ -43,12 +43,12 @@ def test_a_history_lists_runs_in_the_order_of_sealing() -> None:
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
-        (Fault.MISSING, "missing. The journal announces it, but its folder is not there."),
-        (Fault.ALTERED, "altered since it was sealed. Its record.json is not the sealed one"),
-        (Fault.UNREADABLE, "sealed with an invalid record. Its record.json is not a valid"),
+        (RecordFault.MISSING, "missing. The journal announces it, but its folder is not there."),
+        (RecordFault.ALTERED, "altered since it was sealed. Its record.json is not the sealed one"),
+        (RecordFault.UNREADABLE, "sealed with an invalid record. Its record.json is not a valid"),
     ],
 )
-def test_a_faulty_run_is_named_at_the_top(fault: Fault, said: str) -> None:
+def test_a_faulty_run_is_named_at_the_top(fault: RecordFault, said: str) -> None:
     """A missing, altered or invalid run is named at the top, and nothing else of it is shown."""
 
     first, second, third = sealed(on(1), on(2, step("fb-66-forged", "waiting")), on(3))
@@ -71,8 +71,8 @@ def test_a_faulty_run_is_named_at_the_top(fault: Fault, said: str) -> None:
         assert "Without runs that are missing, unreadable, or altered" in page.section(part)
 
 
-@pytest.mark.parametrize("fault", Fault)
-def test_a_faulty_newest_run_has_no_outcome(fault: Fault) -> None:
+@pytest.mark.parametrize("fault", RecordFault)
+def test_a_faulty_newest_run_has_no_outcome(fault: RecordFault) -> None:
     """If the newest run is faulty, the history claims no outcome."""
 
     first, second = sealed(on(1), on(2))
@@ -81,9 +81,9 @@ def test_a_faulty_newest_run_has_no_outcome(fault: Fault) -> None:
     assert page.one("h1").text == f"acme {fault.upper()}"
     verdict = page.one("div", class_="verdict").text
     is_so = {
-        Fault.MISSING: "is missing",
-        Fault.ALTERED: "was altered since it was sealed",
-        Fault.UNREADABLE: "was sealed with an invalid record",
+        RecordFault.MISSING: "is missing",
+        RecordFault.ALTERED: "was altered since it was sealed",
+        RecordFault.UNREADABLE: "was sealed with an invalid record",
     }[fault]
     assert verdict.startswith(f"The newest run, of 2 Dec 2026, 08:00, {is_so}: its outcome")
     assert "without checking signatures" in verdict
@@ -96,7 +96,7 @@ def test_a_faulty_newest_run_has_no_outcome(fault: Fault) -> None:
 def test_of_many_faulty_runs_the_newest_are_named() -> None:
     """Of many faulty runs, the newest are named and the others counted."""
 
-    gone = [spoilt(each, Fault.MISSING) for each in sealed(*(on(1) for _ in range(25)))]
+    gone = [spoilt(each, RecordFault.MISSING) for each in sealed(*(on(1) for _ in range(25)))]
     top = ReportPage(history_report("acme", gone)).one("div", class_="verdict").text
 
     assert "5 earlier ones are in the same state." in top

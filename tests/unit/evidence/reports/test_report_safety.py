@@ -20,7 +20,7 @@ import pytest
 from runbook_lib.evidence.record import Record
 from runbook_lib.evidence.reports import report
 from runbook_lib.evidence.reports.report import history_report, run_report
-from runbook_lib.evidence.reports.runs import Fault, SealedRun
+from runbook_lib.evidence.reports.runs import RecordFault, SealedRun
 from tests.unit.evidence.reports.report_page import ReportPage, report_of
 from tests.unit.evidence.reports.sample_runs import (
     EVERY_OUTCOME,
@@ -252,7 +252,9 @@ def lines_with(text: str) -> list[Any]:
 
 def faulty(text: str) -> list[SealedRun]:
     """Return runs with each fault and this folder name, then a good one."""
-    gone = [SealedRun(text, 2, text, text, text, sandbox=False, fault=fault) for fault in Fault]
+    gone = [
+        SealedRun(text, 2, text, text, text, sandbox=False, fault=fault) for fault in RecordFault
+    ]
     (intact,) = sealed(everywhere(text + "2"))
     return [*gone, replace(intact, number=0, bundle=text)]
 

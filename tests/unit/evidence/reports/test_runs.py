@@ -12,7 +12,7 @@ import pytest
 
 from runbook_lib.core.state import open_history
 from runbook_lib.errors import ChainError, ContentError
-from runbook_lib.evidence.reports.runs import Fault, sealed_record, sealed_runs
+from runbook_lib.evidence.reports.runs import RecordFault, sealed_record, sealed_runs
 from runbook_lib.evidence.signing.keys import SigningKey
 from tests.support.journals import copied
 from tests.unit.evidence.conftest import ended_run, seal_run
@@ -37,7 +37,7 @@ def tenant(tmp_path: Path, sealed: Path) -> Path:
     return Path(shutil.copytree(sealed, tmp_path, dirs_exist_ok=True)) / "acme" / "p"
 
 
-def listed(tenant: Path) -> list[tuple[int, str, Fault | None]]:
+def listed(tenant: Path) -> list[tuple[int, str, RecordFault | None]]:
     runs = sealed_runs(open_history(tenant))
     return [(run.number, run.run_id, run.fault) for run in runs]
 
@@ -61,7 +61,11 @@ def test_a_run_whose_folder_is_gone_is_missing(tenant: Path) -> None:
     shutil.rmtree(bundle(tenant, IDS[2]))
 
     run = sealed_runs(open_history(tenant))[2]
-    assert (run.number, run.bundle, run.fault) == (3, f"20261124T120000Z-{IDS[2]}", Fault.MISSING)
+    assert (run.number, run.bundle, run.fault) == (
+        3,
+        f"20261124T120000Z-{IDS[2]}",
+        RecordFault.MISSING,
+    )
     assert (run.run_id, run.started_on) == (IDS[2], "2026-11-24T12:00:00.000Z")
     assert (run.mode, run.sandbox, run.record) == ("headless", False, None)
 
@@ -88,7 +92,7 @@ def test_a_run_whose_record_is_not_the_sealed_one_is_altered(
 
     spoil(bundle(tenant, IDS[1]))
 
-    assert listed(tenant)[1] == (2, IDS[1], Fault.ALTERED)
+    assert listed(tenant)[1] == (2, IDS[1], RecordFault.ALTERED)
     assert sealed_runs(open_history(tenant))[1].record is None
 
 
@@ -138,7 +142,7 @@ def test_a_re_signed_statement_is_not_the_announced_one(tenant: Path, key: Signi
     statement = payload(folder / "statement.dsse.json")
     sign_again(folder, key, {**statement, "predicate": {**statement["predicate"], "x": 1}})
 
-    assert listed(tenant)[1] == (2, IDS[1], Fault.ALTERED)
+    assert listed(tenant)[1] == (2, IDS[1], RecordFault.ALTERED)
 
 
 def test_unannounced_runs_are_last(tenant: Path) -> None:
@@ -151,7 +155,11 @@ def test_unannounced_runs_are_last(tenant: Path) -> None:
     edit_record(bundle(tenant, IDS[2]))
     (tenant / "2026-no-bundle").mkdir()
 
-    assert listed(tenant) == [(1, IDS[0], None), (0, IDS[1], None), (0, IDS[2], Fault.ALTERED)]
+    assert listed(tenant) == [
+        (1, IDS[0], None),
+        (0, IDS[1], None),
+        (0, IDS[2], RecordFault.ALTERED),
+    ]
     assert sealed_runs(open_history(journal.parent))[2].started_on == "20261124T120000Z"
 
 

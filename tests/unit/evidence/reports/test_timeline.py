@@ -9,8 +9,8 @@ import pytest
 from runbook_lib.core.model import Entry, Outcome, WordKind
 from runbook_lib.evidence.reports.timeline import (
     Event,
+    TimelineWord,
     Wait,
-    Word,
     events,
     waits_across_runs,
     waits_of_run,
@@ -60,7 +60,7 @@ def test_statements_are_in_the_order_of_writing() -> None:
     }
 
     assert words_by_step(lines, of())["fb-01-log-in"] == [
-        Word(
+        TimelineWord(
             "fb-01-log-in",
             "Operator",
             SAID,
@@ -71,7 +71,7 @@ def test_statements_are_in_the_order_of_writing() -> None:
             STARTED,
             **known,
         ),
-        Word(
+        TimelineWord(
             "fb-01-log-in", "Operator", SAID, WordKind.SKIPPED, "No.", written_on=CHECKED, **known
         ),
     ]

@@ -25,7 +25,7 @@ from runbook_lib.evidence.signing.keys import (
     open_key,
     read_public_keys,
 )
-from runbook_lib.evidence.signing.statement import FLEET, Link, sign_statement
+from runbook_lib.evidence.signing.statement import FLEET, ChainLink, sign_statement
 from runbook_lib.evidence.verify.tree import verify_tree
 from runbook_lib.evidence.verify.verify import Trust
 from tests.unit.engine.sealed_fleets import fleet_folders, refused, sealed, verdicts
@@ -234,7 +234,7 @@ def test_the_statement_says_what_the_record_does(runs: list[FleetRecord]) -> Non
     assert claimed["without_evidence"] == [[*NAME, "No disk."]]
     assert claimed["left_out"] == [["x", NAME[1]]]
     assert claimed["file"] == {"name": "tenants.toml", "digest": {"sha256": last.file_sha256}}
-    assert last.link == Link(2, first.folder.name, statement)
+    assert last.link == ChainLink(2, first.folder.name, statement)
     assert claimed["previous"] == {"name": first.folder.name, "digest": {"sha256": statement}}
 
 

@@ -29,7 +29,7 @@ from runbook_lib.evidence.signing.keys import SigningKey, create_key, open_key
 from runbook_lib.evidence.signing.statement import (
     PROVENANCE,
     TEST_RESULT,
-    Link,
+    ChainLink,
     Resource,
     sign_statement,
     sigstore_bundle,
@@ -106,7 +106,7 @@ def test_a_bundle_in_order_is_accepted(bundle: Path, trust: Trust, key: SigningK
     assert isinstance(verified, Verified)
     assert (verified.run["tenant"], verified.run["outcome"]) == ("acme", "failed")
     assert verified.key_id == key.key_id
-    assert verified.link == Link(1)
+    assert verified.link == ChainLink(1)
     assert (verified.stamped_on, verified.notes) == ("", ())
 
 
