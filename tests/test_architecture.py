@@ -226,6 +226,19 @@ def test_there_are_no_cycles_between_folders(known: dict[str, Module]) -> None:
     assert folder_cycles(known) == []
 
 
+def test_no_class_has_the_name_of_another() -> None:
+    """Each class, also a private or nested one, has a name of its own in product and sandbox."""
+
+    places: dict[str, list[str]] = {}
+    for module in (*KNOWN.values(), *OTHERS.values()):
+        for node in ast.walk(module.tree):
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(f"{module.package}.{module.name}")
+
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}
+    assert len(places) > 300
+
+
 def named_vendors(root: Path) -> list[str]:
     """Return each place in a generic room that names a vendor: its file, line and text."""
     vendors = [vendor_of(find_procedure(name)) for name in connector_names()]
