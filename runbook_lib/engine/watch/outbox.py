@@ -110,7 +110,7 @@ class LetterPart:
     whose: str
     change: Change
     document: Mapping[str, Any]
-    ways: Mapping[str, tuple[str, str]]
+    channels: Mapping[str, tuple[str, str]]
     is_lasting: bool
     is_recent: bool
 
@@ -157,12 +157,14 @@ def parts_of(
     for change in watched.changes:
         is_recent = not change.shown_on or change.on >= yesterday
         if is_recent or change.id in lasting or change.id in known:
-            ways = {
+            channels = {
                 name: (digest(name, *to.receiver), digest(name, to.server))
                 for name, to in addresses(run, change.person).items()
             }
             document = document_of(run, change, outbox.ack_of(change.id, change.ends))
-            yield LetterPart(key_of(run), change, document, ways, change.id in lasting, is_recent)
+            yield LetterPart(
+                key_of(run), change, document, channels, change.id in lasting, is_recent
+            )
 
 
 class Outbox(Struct, forbid_unknown_fields=True, tag_field="form", tag=1):
@@ -205,9 +207,9 @@ class Outbox(Struct, forbid_unknown_fields=True, tag_field="form", tag=1):
         there = self.known
         for name, part in seen.items():
             if part.is_open and name not in there:
-                for way in ("", *part.ways):
-                    accepted_on = "" if way else timestamp(now)
-                    letter = Letter(way, changes={name: part.whose}, accepted_on=accepted_on)
+                for channel in ("", *part.channels):
+                    accepted_on = "" if channel else timestamp(now)
+                    letter = Letter(channel, changes={name: part.whose}, accepted_on=accepted_on)
                     self.letters.append(letter)
         needed = {name for x in self.letters if not x.accepted_on for name in x.changes}
         needed |= {seen[name].change.ends for name in needed & seen.keys()}
@@ -292,12 +294,12 @@ class Outbox(Struct, forbid_unknown_fields=True, tag_field="form", tag=1):
             # What was over before anybody accepted it is not sent, and neither is its end.
             over = unsent & {part.change.ends for _, part in topic}
             for number, (letter, part) in enumerate(topic):
-                change, way = part.change, part.ways.get(channel, ("", ""))
+                change, to = part.change, part.channels.get(channel, ("", ""))
                 is_partly_back = change.kind is Kind.RECOVERED and not change.ends
                 is_vain = {change.id, change.ends} & over or (over and is_partly_back)
                 # Where settings lead elsewhere by now, nobody is named to the old receiver.
-                is_moved = letter.id and not letter.accepted_on and letter.place[1:] != way
-                is_gone = way[1] in self.gone and (letter.is_unsent or is_moved)
+                is_moved = letter.id and not letter.accepted_on and letter.place[1:] != to
+                is_gone = to[1] in self.gone and (letter.is_unsent or is_moved)
                 if is_vain or is_gone or is_moved:
                     del letter.changes[change.id]
                     again = Letter(channel)
@@ -313,9 +315,9 @@ class Outbox(Struct, forbid_unknown_fields=True, tag_field="form", tag=1):
         for (channel, *_), topic in topics.items():
             # What comes later waits until the first one was accepted.
             for letter, part in [pair for pair in topic if not pair[0].accepted_on][:1]:
-                if not letter.id and channel in part.ways:
+                if not letter.id and channel in part.channels:
                     about = _thread(at, channel, part), cause_of(part.document)
-                    groups[*part.ways[channel], channel, *about].append(letter)
+                    groups[*part.channels[channel], channel, *about].append(letter)
         for (receiver, server, *_), (first, *others) in groups.items():
             for other in others:
                 first.changes |= other.changes
@@ -332,8 +334,8 @@ class Outbox(Struct, forbid_unknown_fields=True, tag_field="form", tag=1):
             for name in letter.changes if letter.accepted_on else ():
                 part, ack = seen.get(name), self.acks.get(name)
                 is_known = ack and (not ack.until or now.date().isoformat() <= ack.until)
-                if part and part.is_failing and letter.channel in part.ways and not is_known:
-                    failing[letter.channel, *part.ways[letter.channel]].append((letter, part))
+                if part and part.is_failing and letter.channel in part.channels and not is_known:
+                    failing[letter.channel, *part.channels[letter.channel]].append((letter, part))
         due = {
             place: named
             for place, named in failing.items()

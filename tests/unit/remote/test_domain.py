@@ -34,7 +34,7 @@ from runbook_lib.remote.domain import (
 )
 from runbook_lib.remote.limits import Limits
 from runbook_lib.remote.oauth import AuthorizationServer
-from runbook_lib.remote.transport import Answer, Request, Session, Transport
+from runbook_lib.remote.transport import RemoteAnswer, Request, Session, Transport
 from tests.unit.fake_remote import FakeRemote, breaks, open_session, says
 
 HOST = "acme-h.cyclr.com"
@@ -567,7 +567,7 @@ def test_practice_follows_redirects_to_named_loopback_addresses(
 def test_a_redirects_target_is_shown_without_its_query(location: str, place: str) -> None:
     """The target is shown as host and path, shortened; a query may contain a code."""
 
-    answer = Answer(URL, 302, httpx.Headers({"location": location}), "")
+    answer = RemoteAnswer(URL, 302, httpx.Headers({"location": location}), "")
 
     assert leads_to(answer) == place
 

@@ -41,7 +41,7 @@ class Address(NamedTuple):
 
 
 class Channel(Protocol):
-    """A way to send messages, used where all of its `settings` are set."""
+    """Sends messages; used where all of its `settings` are set."""
 
     name: str
     settings: tuple[str, ...]

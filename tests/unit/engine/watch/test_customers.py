@@ -11,8 +11,7 @@ from filelock import FileLock
 
 from runbook_lib.core.journal import timestamp
 from runbook_lib.core.model import Mode
-from runbook_lib.engine.customer_connections import AccountStatus, KnownAccount
-from runbook_lib.engine.customer_connections import WatchResult as Seen
+from runbook_lib.engine.customer_connections import AccountStatus, KnownAccount, Survey
 from runbook_lib.engine.watch.answers import Change, Kind, Watched, read_watched
 from runbook_lib.engine.watch.customers import customer_changes, unconfirmed
 from runbook_lib.engine.watch.look import Watch, WatchResult
@@ -210,7 +209,7 @@ def test_what_cyclr_shows_decides(looks: str, told: str) -> None:
                 for ident, name in zip("ab", standings.split(), strict=True)
             }  # fmt: skip
             of = ("console", "client", "name")
-            seen = Seen(of, FIRST, accounts=accounts, is_listed=True)
+            seen = Survey(of, FIRST, accounts=accounts, is_listed=True)
             changes += customer_changes(watched, seen, on, "acme")
     shown = [
         f"{'ends' if change.ends else change.kind} "
