@@ -11,17 +11,9 @@ import re
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from runbook_lib.core.procedure import Procedure, Step
+from runbook_lib.connectors.troubles import ErrorText, read_error, recognise, sharing, similar
+from runbook_lib.core.procedure import Cause, Procedure, Step, Trouble
 from runbook_lib.core.redaction import MASK, without_headers
-from runbook_lib.core.troubles import (
-    Cause,
-    ErrorText,
-    Trouble,
-    read_error,
-    recognise,
-    sharing,
-    similar,
-)
 from runbook_lib.errors import SettingsError
 
 _LONGEST_ECHO = 60

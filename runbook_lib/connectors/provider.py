@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.core.model import Value
-from runbook_lib.core.procedure import Input, Procedure, Provider
-from runbook_lib.core.troubles import Trouble
+from runbook_lib.core.procedure import Input, Procedure, Provider, Trouble
 from runbook_lib.errors import SettingsError
 from runbook_lib.remote.oauth import AuthorizationServer
 

@@ -22,7 +22,9 @@ from msgspec import Meta, Struct, ValidationError, convert
 from runbook_lib.connectors.blame import Blame
 from runbook_lib.connectors.checks import checks_of, registered_ids
 from runbook_lib.connectors.provider import Vendor
+from runbook_lib.connectors.troubles import ordered
 from runbook_lib.core.procedure import (
+    Cause,
     Check,
     Confirmation,
     Input,
@@ -35,9 +37,9 @@ from runbook_lib.core.procedure import (
     Source,
     Step,
     StepKind,
+    Trouble,
     step_name,
 )
-from runbook_lib.core.troubles import Cause, Trouble
 from runbook_lib.errors import TextsError
 
 T = TypeVar("T")
@@ -454,6 +456,7 @@ class _ProcedureReader:
             consent_gives=self._input(place, "consent_gives", read.consent_gives),
             review_kit=self._own.folder.name if read.review_kit else "",
             troubles=tuple(trouble for group in troubles for trouble in group),
+            order_troubles=ordered,
             answers=tuple(place.read(answer, Confirmation) for answer in read.answers),
             **{name: getattr(read, name) for name in _SAME},
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from enum import StrEnum
 from functools import cached_property
@@ -18,7 +18,6 @@ from typing import Any, TypeGuard
 
 from runbook_lib.core.model import Finding, Outcome, Value, Word, WordKind
 from runbook_lib.core.redaction import Owner
-from runbook_lib.core.troubles import Trouble
 from runbook_lib.plain_text import counted
 
 
@@ -250,6 +249,87 @@ class Confirmation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Cause:
+    """
+    One thing that leads to a text; `tested_by` are the ids of the checks that test for it.
+
+    Without any, only a person can look.
+    """
+
+    text: str
+    tested_by: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trouble:
+    """
+    An error as it is shown, and what to do about it.
+
+    `shown` are its exact texts, the best known first; `…` stands for what
+    varies; a trouble for which the remote system shows no text has what people see instead.
+    `codes` are those by which an answer with another text is recognised, `shares` those that mean
+    other things too and decide nothing, but for one of `words` in a text that is not known; three
+    words decide without a code. One of `subcodes` decides before any text. One that
+    `is_vague` counts only where nothing else is known: its text comes with many causes.
+    `source` is a public address, or the kind of reading and its date. `advice` names steps by id,
+    as `{cy-03-client-secret}`, until `naming` has replaced them. `at` are the ids of steps where
+    people meet it, beside those that show it. `blames` is where the cause lies if a customer's call
+    fails so, as the connectors name it; empty where that is not known.
+    """
+
+    shown: tuple[str, ...]
+    means: str
+    causes: tuple[Cause, ...]
+    advice: str
+    source: str
+    codes: tuple[int, ...] = ()
+    shares: tuple[int, ...] = ()
+    words: tuple[str, ...] = ()
+    subcodes: tuple[int, ...] = ()
+    is_vague: bool = False
+    at: tuple[str, ...] = ()
+    blames: str = ""
+
+    def naming(self, steps: Mapping[str, str]) -> Trouble:
+        """Return this trouble with the step ids in its advice replaced by names from `steps`."""
+        return replace(self, advice=self.advice.format_map(steps))
+
+    def advice_at(self, step: str) -> str:
+        """Return the advice as the step of this name shows it: it leads to no other place."""
+        advice = self.advice.removeprefix(f"Go to {step}: ").replace(step, "this step")
+        return f"{advice[:1].upper()}{advice[1:]}"
+
+    @property
+    def title(self) -> str:
+        """Return the best known text."""
+        return self.shown[0]
+
+    def document(self) -> dict[str, Any]:
+        """Return this trouble as a JSON document, without its codes."""
+        return {
+            "shown": list(self.shown),
+            "means": self.means,
+            "causes": [
+                {"text": cause.text, "tested_by": list(cause.tested_by)} for cause in self.causes
+            ],
+            "advice": self.advice,
+            "source": self.source,
+        }
+
+
+# Pairs each error text with where it was seen, those first that were: `reason` (why a step is where
+# it is), `answer` (what remote systems answered, as JSON documents or text) or nothing.
+OrderTroubles = Callable[[Iterable[Trouble], str, Iterable[object]], list[Any]]
+
+
+def unrecognised(
+    troubles: Iterable[Trouble], _reason: str, _answers: Iterable[object]
+) -> list[Any]:
+    """Return each trouble as seen nowhere: where no connector says how texts are recognised."""
+    return [(trouble, "") for trouble in troubles]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """
     One documented step.
@@ -264,11 +344,11 @@ class Step:
     credential that a person copies to another console, `consent_gives` the
     token that comes from a person's consent, `review_kit` the connector whose
     texts for the provider's review belong to it. `troubles` are the error texts that people
-    meet here, `developer_tools` which answers of the provider's tools for developers show
-    something about it, `least_days` and `usual_days` how long an outside party takes at least
-    and at most, as far as that is known (else 0). `attest_label` is the button by which a
-    person confirms it; that word, or a skip, counts for `counts_days` (0: without end).
-    `answers` are what may be true instead.
+    meet here, of which `order_troubles` finds those that were seen, `developer_tools` which
+    answers of the provider's tools for developers show something about it, `least_days` and
+    `usual_days` how long an outside party takes at least and at most, as far as that is known
+    (else 0). `attest_label` is the button by which a person confirms it; that word, or a skip,
+    counts for `counts_days` (0: without end). `answers` are what may be true instead.
     """
 
     id: str
@@ -290,6 +370,7 @@ class Step:
     consent_gives: Input | None = None
     review_kit: str = ""
     troubles: tuple[Trouble, ...] = ()
+    order_troubles: OrderTroubles = unrecognised
     developer_tools: str = ""
     least_days: int = 0
     usual_days: int = 0

@@ -23,7 +23,6 @@ from runbook_lib.core.model import (
 )
 from runbook_lib.core.procedure import StepKind, step_name
 from runbook_lib.core.state import StepState
-from runbook_lib.core.troubles import ordered
 from runbook_lib.core.words import Lapsed
 
 # Where troubles belong into the record: what they explain is open.
@@ -188,8 +187,9 @@ def attachments_of(state: StepState) -> tuple[Attachment, ...]:
 
 def troubles_of(state: StepState) -> tuple[TroubleRecord, ...]:
     """Return the step's troubles, first those whose text is in its reason or in an answer."""
+    step, reason = state.step, state.conclusion.reason
     answers = [exchange.response for exchange in state.exchanges.values()]
-    here = step_name(state.number, state.step.title)
+    here = step_name(state.number, step.title)
     return tuple(
         TroubleRecord(
             shown=trouble.shown,
@@ -201,7 +201,7 @@ def troubles_of(state: StepState) -> tuple[TroubleRecord, ...]:
             source=trouble.source,
             seen=seen,
         )
-        for trouble, seen in ordered(state.step.troubles, state.conclusion.reason, answers)
+        for trouble, seen in step.order_troubles(step.troubles, reason, answers)
     )
 
 

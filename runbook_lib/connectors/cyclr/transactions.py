@@ -20,11 +20,11 @@ from msgspec import Struct
 
 from runbook_lib.connectors.blame import ADVICE, Blame
 from runbook_lib.connectors.provider import vendor_of
+from runbook_lib.connectors.troubles import ErrorText, read_error, recognise
 from runbook_lib.core.journal import timestamp
 from runbook_lib.core.json_text import parse_first, parse_json
-from runbook_lib.core.procedure import Procedure
+from runbook_lib.core.procedure import Procedure, Trouble
 from runbook_lib.core.redaction import MASK, Redactor, without_headers
-from runbook_lib.core.troubles import ErrorText, Trouble, read_error, recognise
 from runbook_lib.remote.documents import shorten
 from runbook_lib.remote.owners import is_same_owner
 

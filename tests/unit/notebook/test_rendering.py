@@ -11,12 +11,21 @@ from typing import Any
 import pytest
 from msgspec import structs, to_builtins
 
+from runbook_lib.connectors.troubles import ordered
 from runbook_lib.core.model import Exchange, Finding, Outcome, Table
 from runbook_lib.core.outcome import ICONS, LABELS
-from runbook_lib.core.procedure import Conclusion, Link, Paste, Source, Step, StepKind
+from runbook_lib.core.procedure import (
+    Cause,
+    Conclusion,
+    Link,
+    Paste,
+    Source,
+    Step,
+    StepKind,
+    Trouble,
+)
 from runbook_lib.core.state import RunState, StepState
 from runbook_lib.core.step_record import step_record
-from runbook_lib.core.troubles import Cause, Trouble
 from runbook_lib.notebook import rendering
 from tests.support.words import attested
 
@@ -328,7 +337,8 @@ TROUBLE = Trouble(
 def test_a_failed_step_has_the_errors_that_people_meet_there(reason: str) -> None:
     """A failed step shows its known errors, and opens what was seen; a verified one has none."""
 
-    step = replace(STEP, troubles=(TROUBLE, replace(TROUBLE, shown=("App Not Setup",))))
+    texts = (TROUBLE, replace(TROUBLE, shown=("App Not Setup",)))
+    step = replace(STEP, troubles=texts, order_troubles=ordered)
     failed = StepState(step, Conclusion(outcome=Outcome.FAILED, reason=reason))
     shown = bundle(failed)
     page = Page(shown["text/html"])

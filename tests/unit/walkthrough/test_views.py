@@ -13,6 +13,7 @@ from msgspec import structs
 
 from runbook_lib.connectors.facebook import inputs
 from runbook_lib.connectors.registry import connector_names, find_procedure
+from runbook_lib.connectors.troubles import ordered
 from runbook_lib.core.advice import next_step
 from runbook_lib.core.model import (
     DATA,
@@ -29,6 +30,7 @@ from runbook_lib.core.model import (
 )
 from runbook_lib.core.outcome import ICONS, IN_PART
 from runbook_lib.core.procedure import (
+    Cause,
     Check,
     Conclusion,
     Confirmation,
@@ -40,10 +42,10 @@ from runbook_lib.core.procedure import (
     Section,
     Step,
     StepKind,
+    Trouble,
 )
 from runbook_lib.core.redaction import MASK
 from runbook_lib.core.state import RunState, StepState
-from runbook_lib.core.troubles import Cause, Trouble
 from runbook_lib.core.words import Lapsed
 from runbook_lib.walkthrough.activity import Activity
 from runbook_lib.walkthrough.controller import Walkthrough
@@ -403,7 +405,11 @@ def test_history_is_in_plain_words(given: Entry, said: str) -> None:
 def test_known_errors_are_shown_those_seen_first() -> None:
     """A panel has the step's error texts, first those in its reason, and what tests each cause."""
 
-    step = make_step("a", verified, troubles=(trouble("It fell"), trouble("It broke")))
+    step = make_step(
+        *("a", verified),
+        troubles=(trouble("It fell"), trouble("It broke")),
+        order_troubles=ordered,
+    )
     given = StepState(step, Conclusion(outcome=Outcome.FAILED, reason="Facebook: It broke."))
     first, second = view(given)["troubles"]
 

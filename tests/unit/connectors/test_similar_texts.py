@@ -6,7 +6,7 @@ import random
 from pathlib import Path
 
 from runbook_lib.connectors.registry import connector_names, find_procedure
-from runbook_lib.core.troubles import GAP, read_error, recognise, similar
+from runbook_lib.connectors.troubles import GAP, read_error, recognise, similar
 
 TROUBLES = {
     trouble.shown: trouble

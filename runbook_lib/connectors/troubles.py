@@ -1,5 +1,5 @@
 """
-Error texts as people see them, what they mean, and how a text is recognised.
+How an error text is recognised as one that a connector knows.
 
 Pure. The texts themselves are data of the connectors. What is pasted may be a
 page's text or its HTML, an address with the error in its query, the JSON of an answer, or a log
@@ -16,7 +16,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from difflib import SequenceMatcher
 from functools import lru_cache
 from itertools import islice
@@ -24,6 +24,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from runbook_lib.core.json_text import parse_first
+from runbook_lib.core.procedure import Trouble
 
 # What varies in a text that is shown: a name, a list of permissions, a time.
 GAP = "…"
@@ -51,8 +52,8 @@ _HEADLINE_WORDS, _MOST_HEADLINES = 3, 50
 # So many objects of JSON are read, and so many of their values.
 _MOST_OBJECTS, _MOST_FIELDS = 20, 200
 # From this likeness on, in percent, a text is similar: “ULR Blokced” has 81.8. Measured in
-# November 2026 by `tests/unit/core/test_similar_texts.py`: it offers 4 of 152 texts that are not
-# ours, and of our own with typing errors 94 % as the first.
+# November 2026 by `tests/unit/connectors/test_similar_texts.py`: it offers 4 of 152 texts that are
+# not ours, and of our own with typing errors 94 % as the first.
 _SIMILAR = 81
 _LONGEST_HEADLINE, _SHORTEST_HEADLINE, _LEAST_LETTERS = 120, 12, 8
 _MOST_SIMILAR = 3
@@ -101,75 +102,6 @@ _MESSAGES = (
     "reason",
 )
 _CODES = ("code", "error_code", "error_subcode", "subcode")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cause:
-    """
-    One thing that leads to a text; `tested_by` are the ids of the checks that test for it.
-
-    Without any, only a person can look.
-    """
-
-    text: str
-    tested_by: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trouble:
-    """
-    An error as it is shown, and what to do about it.
-
-    `shown` are its exact texts, the best known first; `…` stands for what
-    varies; a trouble for which the remote system shows no text has what people see instead.
-    `codes` are those by which an answer with another text is recognised, `shares` those that mean
-    other things too and decide nothing, but for one of `words` in a text that is not known; three
-    words decide without a code. One of `subcodes` decides before any text. One that
-    `is_vague` counts only where nothing else is known: its text comes with many causes.
-    `source` is a public address, or the kind of reading and its date. `advice` names steps by id,
-    as `{cy-03-client-secret}`, until `naming` has replaced them. `at` are the ids of steps where
-    people meet it, beside those that show it. `blames` is where the cause lies if a customer's call
-    fails so, as the connectors name it; empty where that is not known.
-    """
-
-    shown: tuple[str, ...]
-    means: str
-    causes: tuple[Cause, ...]
-    advice: str
-    source: str
-    codes: tuple[int, ...] = ()
-    shares: tuple[int, ...] = ()
-    words: tuple[str, ...] = ()
-    subcodes: tuple[int, ...] = ()
-    is_vague: bool = False
-    at: tuple[str, ...] = ()
-    blames: str = ""
-
-    def naming(self, steps: Mapping[str, str]) -> Trouble:
-        """Return this trouble with the step ids in its advice replaced by names from `steps`."""
-        return replace(self, advice=self.advice.format_map(steps))
-
-    def advice_at(self, step: str) -> str:
-        """Return the advice as the step of this name shows it: it leads to no other place."""
-        advice = self.advice.removeprefix(f"Go to {step}: ").replace(step, "this step")
-        return f"{advice[:1].upper()}{advice[1:]}"
-
-    @property
-    def title(self) -> str:
-        """Return the best known text."""
-        return self.shown[0]
-
-    def document(self) -> dict[str, Any]:
-        """Return this trouble as a JSON document, without its codes."""
-        return {
-            "shown": list(self.shown),
-            "means": self.means,
-            "causes": [
-                {"text": cause.text, "tested_by": list(cause.tested_by)} for cause in self.causes
-            ],
-            "advice": self.advice,
-            "source": self.source,
-        }
 
 
 @dataclass(frozen=True, slots=True)

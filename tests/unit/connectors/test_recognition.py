@@ -8,16 +8,15 @@ from dataclasses import replace
 
 import pytest
 
-from runbook_lib.core.troubles import (
-    Cause,
+from runbook_lib.connectors.troubles import (
     ErrorText,
-    Trouble,
     ordered,
     read_error,
     recognise,
     sharing,
     similar,
 )
+from runbook_lib.core.procedure import Cause, Trouble
 
 
 def trouble(*shown: str, codes: tuple[int, ...] = (), subcodes: tuple[int, ...] = ()) -> Trouble:
