@@ -605,7 +605,7 @@ FAULTS = (
         "a secret is on a command line, visible to others",
     ),
     Fault(
-        "evidence/reports/reading.py",
+        "evidence/reports/record_facts.py",
         "is_answer = exchange.status is not None",
         "is_answer = True",
         "evidence/reports/test_report.py",

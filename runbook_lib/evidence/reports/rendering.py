@@ -27,7 +27,7 @@ from runbook_lib.core.outcome import (
 )
 from runbook_lib.core.step_record import StepRecord, advice_of, gathered
 from runbook_lib.core.templates import template_environment
-from runbook_lib.evidence.reports import reading, wording
+from runbook_lib.evidence.reports import record_facts, wording
 from runbook_lib.plain_text import counted
 
 if TYPE_CHECKING:
@@ -87,8 +87,8 @@ def environment() -> Environment:
         day=wording.day,
         clock=wording.clock,
         size=wording.size,
-        plain=reading.plain,
-        trace_ids=reading.trace_ids,
+        plain=record_facts.plain,
+        trace_ids=record_facts.trace_ids,
         answers=_answers,
         advice=advice_of,
         limits=lambda step: list(dict.fromkeys(gathered(step, "limits"))),

@@ -23,7 +23,7 @@ from runbook_lib.core.procedure import StepKind
 from runbook_lib.core.step_record import StepRecord, gathered
 from runbook_lib.core.words import person_key
 from runbook_lib.evidence.record import Record
-from runbook_lib.evidence.reports import reading, timeline
+from runbook_lib.evidence.reports import record_facts, timeline
 from runbook_lib.evidence.reports.rendering import render
 from runbook_lib.evidence.reports.runs import SealedRun
 from runbook_lib.evidence.reports.timeline import TimelineWord
@@ -161,7 +161,7 @@ def history_report(tenant: str, sealed: Sequence[SealedRun]) -> str:
 
 def _reached(runs: Sequence[Record]) -> str:
     """Return which hosts answered in these runs, as a sentence."""
-    asked = reading.hosts_that_answered(runs)
+    asked = record_facts.hosts_that_answered(runs)
     answered = [host for host, is_answer in asked.items() if is_answer]
     silent = [host for host, is_answer in asked.items() if not is_answer]
     where = "in this run" if len(runs) == 1 else "in these runs"
@@ -186,7 +186,7 @@ def _app(run: Record) -> dict[str, str]:
         "App ID": parameters.get("app_id"),
         "Service Domain": parameters.get("service_domain"),
     }
-    return {label: reading.plain(value) for label, value in named.items()}
+    return {label: record_facts.plain(value) for label, value in named.items()}
 
 
 def _verdict(run: Record) -> str:
