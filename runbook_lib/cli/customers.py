@@ -187,7 +187,7 @@ def _look(
 def _show(shown: Mapping[str, Any], *, as_json: bool) -> None:
     from runbook_lib.cli.paragraphs import say, show_paragraph
     from runbook_lib.engine.customer_connections import LABELS, AccountStatus
-    from runbook_lib.evidence.reports.wording import with_times
+    from runbook_lib.evidence.reports.phrases import with_times
 
     if as_json:
         click.echo(escaped_json(json.dumps(shown, ensure_ascii=False)))

@@ -155,7 +155,7 @@ def _write_calendar(path: str, states: Sequence[TenantState], person: str) -> No
 def _who(item: Item) -> str:
     """Return whom a step waits for, since or until when, and what to do."""
     from runbook_lib.core.model import WaitsFor
-    from runbook_lib.evidence.reports.wording import day
+    from runbook_lib.evidence.reports.phrases import day
 
     step = item.step
     late = f", {counted(item.overdue_days, 'day')} overdue" if item.overdue_days else ""

@@ -27,7 +27,7 @@ from runbook_lib.core.journal import utc_now
 from runbook_lib.core.model import Outcome, RunOutcome
 from runbook_lib.core.outcome import ICONS, LABELS, label_of, tally
 from runbook_lib.core.state import RunState, StepState
-from runbook_lib.evidence.reports.wording import day, when, with_times
+from runbook_lib.evidence.reports.phrases import day, when, with_times
 from runbook_lib.plain_text import counted, one_line
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from runbook_lib.engine.known_run import KnownRun
 from runbook_lib.engine.run import Run, open_known
 from runbook_lib.engine.tenants import unknown_tenant
 from runbook_lib.errors import SettingsError
-from runbook_lib.evidence.reports.wording import when, with_times
+from runbook_lib.evidence.reports.phrases import when, with_times
 from runbook_lib.plain_text import as_text
 
 _LONGEST_NAME = 200

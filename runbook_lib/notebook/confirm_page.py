@@ -18,7 +18,7 @@ from jupyter_server.utils import url_path_join
 from runbook_lib.engine.confirm_links import ConfirmLink, confirm_by_link, open_link
 from runbook_lib.engine.confirmation import subject_of
 from runbook_lib.errors import RunbookError, SettingsError
-from runbook_lib.evidence.reports.wording import with_times
+from runbook_lib.evidence.reports.phrases import with_times
 from runbook_lib.notebook.rendering import confirm_page
 
 _POLICY = (

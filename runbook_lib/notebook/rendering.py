@@ -25,7 +25,7 @@ from runbook_lib.core.step_record import (
     step_record,
 )
 from runbook_lib.core.templates import template_environment
-from runbook_lib.evidence.reports.wording import with_times
+from runbook_lib.evidence.reports.phrases import with_times
 from runbook_lib.plain_text import one_line
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from runbook_lib.core.model import Assignment, Note, NoteKind, Word, WordKind
 from runbook_lib.core.procedure import Step
 from runbook_lib.engine.known_run import KnownRun
 from runbook_lib.errors import SettingsError
-from runbook_lib.evidence.reports.wording import date
+from runbook_lib.evidence.reports.phrases import date
 
 _ORIGIN = "walkthrough"
 _LONGEST_NAME, _LONGEST_NOTE = 200, 2_000

@@ -42,7 +42,7 @@ from runbook_lib.core.step_record import (
     step_record,
     troubles_of,
 )
-from runbook_lib.evidence.reports.wording import day, when, with_times
+from runbook_lib.evidence.reports.phrases import day, when, with_times
 from runbook_lib.plain_text import as_text, counted
 from runbook_lib.walkthrough.activity import Activity
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from runbook_lib.evidence.reports import wording
+from runbook_lib.evidence.reports import phrases
 from tests.conftest import NOON
 from tests.support.odd_files import Shelf, remove
 
@@ -28,7 +28,7 @@ def _flush_nothing() -> Iterator[None]:
 def _in_one_year() -> Iterator[None]:
     """Let readers be in the year of the tests' times, whatever year it is."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(wording, "utc_now", lambda: NOON)
+        patch.setattr(phrases, "utc_now", lambda: NOON)
         yield
 
 

@@ -13,7 +13,7 @@ from runbook_lib.core.journal import timestamp
 from runbook_lib.core.json_text import write_json
 from runbook_lib.engine.run import Run
 from runbook_lib.engine.watch.answers import Change, Kind
-from runbook_lib.evidence.reports.wording import with_times
+from runbook_lib.evidence.reports.phrases import with_times
 from runbook_lib.plain_text import counted, one_line
 
 # A change as programs have it, of one tenant or of several (`document_of`, `merged`).

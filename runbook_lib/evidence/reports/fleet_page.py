@@ -24,9 +24,9 @@ from runbook_lib.evidence.reports.fleet_tenants import (
     named_steps,
     tenant_rows,
 )
+from runbook_lib.evidence.reports.phrases import listed, read_in
 from runbook_lib.evidence.reports.rendering import TEMPLATES, stream
 from runbook_lib.evidence.reports.wait_chart import wait_chart
-from runbook_lib.evidence.reports.wording import listed, read_in
 
 PAGE_NAME = "fleet.html"
 _FLEET_ID = re.compile(r"[0-9a-f]{8}")

@@ -20,7 +20,7 @@ from runbook_lib.core.model import Outcome, RunOutcome
 from runbook_lib.core.outcome import IN_PART, LABELS, LOOKS, OPEN, SETTLED, OutcomeView
 from runbook_lib.errors import ExitCode
 from runbook_lib.evidence.fleet_record import FleetRecord, Status, TenantResult
-from runbook_lib.evidence.reports.wording import day, days_between, listed
+from runbook_lib.evidence.reports.phrases import day, days_between, listed
 from runbook_lib.plain_text import counted
 
 # From the fleet's own folder, `fleet/<run>/`, to the evidence folder.

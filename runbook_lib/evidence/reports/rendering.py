@@ -27,7 +27,7 @@ from runbook_lib.core.outcome import (
 )
 from runbook_lib.core.step_record import StepRecord, advice_of, gathered
 from runbook_lib.core.templates import template_environment
-from runbook_lib.evidence.reports import record_facts, wording
+from runbook_lib.evidence.reports import phrases, record_facts
 from runbook_lib.plain_text import counted
 
 if TYPE_CHECKING:
@@ -55,12 +55,12 @@ def environment() -> Environment:
     def shown(value: object) -> object:
         """Make invisible characters visible; escaping comes after this."""
         if isinstance(value, str) and not isinstance(value, Markup):
-            return wording.readable(value)
+            return phrases.readable(value)
         return value
 
     def as_json(document: object, limit: int) -> Markup:
         """Return JSON for the text of an element, where a quotation mark needs no escape."""
-        text = wording.readable(wording.as_json(document, limit))
+        text = phrases.readable(phrases.as_json(document, limit))
         return Markup(html.escape(text, quote=False))  # noqa: S704  (escaped here)
 
     made = template_environment(TEMPLATES, finalize=shown)
@@ -71,22 +71,22 @@ def environment() -> Environment:
         longest_wait=LONGEST_WAIT_DAYS,
         in_part=IN_PART,
         in_part_meaning=IN_PART_MEANING,
-        lasting=wording.lasting,
+        lasting=phrases.lasting,
         counted=counted,
     )
     made.filters.update(
         icon=lambda outcome: ICONS.get(outcome, "?"),
         label=label_of,
         word=lambda outcome: LABELS.get(outcome, str(outcome)),
-        cut=lambda text, limit: wording.bounded(wording.readable(str(text)), limit),
+        cut=lambda text, limit: phrases.bounded(phrases.readable(str(text)), limit),
         json=as_json,
-        when=wording.when,
-        timed=lambda text: wording.with_times(str(text)),
-        due=lambda text: wording.days_after(str(text), LONGEST_WAIT_DAYS),
-        date=wording.date,
-        day=wording.day,
-        clock=wording.clock,
-        size=wording.size,
+        when=phrases.when,
+        timed=lambda text: phrases.with_times(str(text)),
+        due=lambda text: phrases.days_after(str(text), LONGEST_WAIT_DAYS),
+        date=phrases.date,
+        day=phrases.day,
+        clock=phrases.clock,
+        size=phrases.size,
         plain=record_facts.plain,
         trace_ids=record_facts.trace_ids,
         answers=_answers,
@@ -97,8 +97,8 @@ def environment() -> Environment:
         program=Markup,  # the script of a page, as it is
     )
     made.tests.update(
-        web_link=wording.is_web_link,
-        later_than=wording.is_later,
+        web_link=phrases.is_web_link,
+        later_than=phrases.is_later,
         repeated_below=_is_repeated_below,
     )
     return made

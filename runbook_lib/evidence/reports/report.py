@@ -24,10 +24,10 @@ from runbook_lib.core.step_record import StepRecord, gathered
 from runbook_lib.core.words import person_key
 from runbook_lib.evidence.record import Record
 from runbook_lib.evidence.reports import record_facts, timeline
+from runbook_lib.evidence.reports.phrases import day, listed, read_in
 from runbook_lib.evidence.reports.rendering import render
 from runbook_lib.evidence.reports.runs import SealedRun
 from runbook_lib.evidence.reports.timeline import TimelineWord
-from runbook_lib.evidence.reports.wording import day, listed, read_in
 from runbook_lib.plain_text import counted
 
 # Pictures are embedded up to this size each, and this size in all.

@@ -31,8 +31,8 @@ from runbook_lib.core.model import (
 from runbook_lib.core.procedure import combine
 from runbook_lib.core.step_record import StepRecord
 from runbook_lib.evidence.record import Record
+from runbook_lib.evidence.reports.phrases import parse_time
 from runbook_lib.evidence.reports.record_facts import plain
-from runbook_lib.evidence.reports.wording import parse_time
 
 _LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
 # Outcomes that end a wait; an inconclusive check does not.

@@ -13,8 +13,8 @@ from operator import itemgetter
 from typing import Any
 
 from runbook_lib.core.model import Outcome
+from runbook_lib.evidence.reports.phrases import read_in
 from runbook_lib.evidence.reports.rendering import stream
-from runbook_lib.evidence.reports.wording import read_in
 
 PAGE_NAME = "watch.html"
 

@@ -12,7 +12,7 @@ from runbook_lib.core.model import Outcome
 from runbook_lib.engine.watch import look as look_module
 from runbook_lib.engine.watch import round as round_module
 from runbook_lib.errors import ExitCode, SealingError
-from runbook_lib.evidence.reports.wording import when
+from runbook_lib.evidence.reports.phrases import when
 from tests.support.post import Post, receiving
 from tests.unit.cli.test_people import runbook
 from tests.unit.engine.watch.desk import DAY, HOUR, MINUTE, SECRET_CHECK, Desk, finding

@@ -10,7 +10,7 @@ from runbook_lib.core.model import Outcome
 from runbook_lib.core.outcome import ICONS, LABELS, MEANINGS
 from runbook_lib.engine.run import Run
 from runbook_lib.evidence.record import LinesRecord, build_record, record_schema
-from runbook_lib.evidence.reports import report, wording
+from runbook_lib.evidence.reports import phrases, report
 from runbook_lib.evidence.reports.report import run_report
 from tests.support.journals import described, head_of
 from tests.unit.evidence.reports.report_page import ReportPage, history, report_of
@@ -463,7 +463,7 @@ def test_a_wait_for_a_review_says_when_it_is_overdue(ended_on: str, said: str) -
     given = step(REVIEW, "waiting", kind="wait", word=words(REVIEW, kind="submitted"))
     page = report_of(given, finished_on=ended_on)
 
-    assert page.one("div", class_="wait").text.endswith(f" by {wording.when(ended_on)}. {said}")
+    assert page.one("div", class_="wait").text.endswith(f" by {phrases.when(ended_on)}. {said}")
     past = history(on(12, given), on(13, given, finished_on=ended_on))
     assert past.one("div", class_="wait").text.endswith(said)
     other = report_of({**given, "kind": "manual"}, finished_on=ended_on)

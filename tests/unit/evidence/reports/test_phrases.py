@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from runbook_lib.evidence.reports import wording
+from runbook_lib.evidence.reports import phrases
 from runbook_lib.plain_text import counted
 
 
@@ -33,7 +33,7 @@ def test_a_time_is_shown_in_utc(text: str, expected: str, monkeypatch: pytest.Mo
     with monkeypatch.context() as patch:
         patch.setenv("TZ", "Pacific/Auckland")
         time.tzset()
-        shown = wording.when(text)
+        shown = phrases.when(text)
     time.tzset()
 
     assert shown == expected
@@ -42,23 +42,23 @@ def test_a_time_is_shown_in_utc(text: str, expected: str, monkeypatch: pytest.Mo
 def test_a_time_has_a_day_and_a_clock() -> None:
     """The timeline shows the day and the time separately; `date` always has the year."""
 
-    assert wording.day("2026-12-31T23:59:59.999Z") == "31 Dec"
-    assert wording.date("2026-12-31T23:59:59.999Z") == "31 Dec 2026"
-    assert wording.clock("2026-12-31T23:59:59.999Z") == "23:59"
-    assert {wording.day("soon"), wording.date("soon"), wording.clock("soon")} == {"soon"}
+    assert phrases.day("2026-12-31T23:59:59.999Z") == "31 Dec"
+    assert phrases.date("2026-12-31T23:59:59.999Z") == "31 Dec 2026"
+    assert phrases.clock("2026-12-31T23:59:59.999Z") == "23:59"
+    assert {phrases.day("soon"), phrases.date("soon"), phrases.clock("soon")} == {"soon"}
 
 
 def test_a_page_leaves_out_its_own_year() -> None:
     """Within a page the year of its end is left out, every other one is shown; then as before."""
 
     times = "2025-12-31T23:00:00Z to 2026-01-01T01:00:00Z"
-    with wording.read_in("2025-12-31T23:30:00Z"):
-        inside = wording.with_times(times)
+    with phrases.read_in("2025-12-31T23:30:00Z"):
+        inside = phrases.with_times(times)
 
     assert inside == "31 Dec, 23:00 to 1 Jan 2026, 01:00"
-    assert wording.with_times(times) == "31 Dec 2025, 23:00 to 1 Jan, 01:00"
-    with wording.read_in("never"):
-        assert wording.day("2026-01-01T01:00:00Z") == "1 Jan"
+    assert phrases.with_times(times) == "31 Dec 2025, 23:00 to 1 Jan, 01:00"
+    with phrases.read_in("never"):
+        assert phrases.day("2026-01-01T01:00:00Z") == "1 Jan"
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_a_duration_has_its_two_largest_units(until: str, expected: str) -> None
     An end before the start is unknown.
     """
 
-    assert wording.lasting("2026-01-01T00:00:00Z", until) == expected
+    assert phrases.lasting("2026-01-01T00:00:00Z", until) == expected
 
 
 def test_numbers_agree_with_their_nouns() -> None:
@@ -90,7 +90,7 @@ def test_numbers_agree_with_their_nouns() -> None:
 
     counts = [counted(number, "step") for number in (0, 1, 2, 1_234)]
     assert counts == ["0 steps", "1 step", "2 steps", "1,234 steps"]
-    assert [wording.size(number) for number in (1, 1023, 1024, 10_485_760)] == [
+    assert [phrases.size(number) for number in (1, 1023, 1024, 10_485_760)] == [
         "1 byte",
         "1,023 bytes",
         "1 KiB",
@@ -105,7 +105,7 @@ def test_numbers_agree_with_their_nouns() -> None:
 def test_a_list_is_written_as_text(parts: list[str], expected: str) -> None:
     """A list is written with commas and a final `and`."""
 
-    assert wording.listed(parts) == expected
+    assert phrases.listed(parts) == expected
 
 
 @pytest.mark.parametrize(
@@ -123,16 +123,16 @@ def test_a_list_is_written_as_text(parts: list[str], expected: str) -> None:
 def test_invisible_characters_are_made_visible(text: str, expected: str) -> None:
     """Control and direction characters are made visible; every script stays readable."""
 
-    assert wording.readable(text) == expected
-    assert wording.readable(expected) == expected
+    assert phrases.readable(text) == expected
+    assert phrases.readable(expected) == expected
 
 
 def test_long_text_is_cut() -> None:
     """Long text is cut, with the number of the remaining characters."""
 
-    assert wording.bounded("abcdef", 6) == "abcdef"
-    assert wording.bounded("abcdef", 5) == "abcde… (1 more character)"
-    assert wording.readable("x" * 10_000).endswith("… (6,000 more characters)")
+    assert phrases.bounded("abcdef", 6) == "abcdef"
+    assert phrases.bounded("abcdef", 5) == "abcde… (1 more character)"
+    assert phrases.readable("x" * 10_000).endswith("… (6,000 more characters)")
 
 
 def test_answers_are_shown_short() -> None:
@@ -141,12 +141,12 @@ def test_answers_are_shown_short() -> None:
     deep: list[object] = []
     for _ in range(100_000):
         deep = [deep]
-    assert wording.as_json({"ü": [1, None]}, 99) == '{"ü": [1, null]}'
-    assert wording.as_json("  <!DOCTYPE html><p>", 99) == "(a web page, 20 characters)"
-    assert wording.as_json("<html>", 99) == "(a web page, 6 characters)"
-    assert wording.as_json("plain", 3) == "pla… (2 more characters)"
-    assert wording.as_json({"a": "bcdef"}, 4) == '{"a"… (10 more characters)'
-    assert wording.as_json(deep, 99) == "(too deeply nested to be shown)"
+    assert phrases.as_json({"ü": [1, None]}, 99) == '{"ü": [1, null]}'
+    assert phrases.as_json("  <!DOCTYPE html><p>", 99) == "(a web page, 20 characters)"
+    assert phrases.as_json("<html>", 99) == "(a web page, 6 characters)"
+    assert phrases.as_json("plain", 3) == "pla… (2 more characters)"
+    assert phrases.as_json({"a": "bcdef"}, 4) == '{"a"… (10 more characters)'
+    assert phrases.as_json(deep, 99) == "(too deeply nested to be shown)"
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_answers_are_shown_short() -> None:
 def test_a_secure_address_is_a_link(text: str) -> None:
     """A complete https address is a link."""
 
-    assert wording.is_web_link(text)
+    assert phrases.is_web_link(text)
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_a_secure_address_is_a_link(text: str) -> None:
 def test_nothing_else_becomes_a_link(text: object) -> None:
     """Scripts, plain http, credentials and hidden characters are not links."""
 
-    assert not wording.is_web_link(text)
+    assert not phrases.is_web_link(text)
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_nothing_else_becomes_a_link(text: object) -> None:
 def test_a_time_some_days_later(text: str, later: str) -> None:
     """A time is moved by days; nothing follows from what is no time, or has no such day."""
 
-    assert wording.days_after(text, 22) == later
+    assert phrases.days_after(text, 22) == later
 
 
 @pytest.mark.parametrize(
@@ -217,4 +217,4 @@ def test_a_time_some_days_later(text: str, later: str) -> None:
 def test_times_are_compared_as_times(text: str, than: str, is_later: bool) -> None:
     """Two times are compared in UTC, whatever their form; what is no time is not later."""
 
-    assert wording.is_later(text, than) == is_later
+    assert phrases.is_later(text, than) == is_later
