@@ -55,7 +55,7 @@ for _name in NAMES:
 load_texts()
 for _connector in connector_names():
     _ = find_procedure(_connector).digest
-for _name in ("runbook_lib.evidence.reports.rendering", "runbook_lib.notebook.rendering"):
+for _name in ("runbook_lib.evidence.reports.renderer", "runbook_lib.notebook.rendering"):
     compile_all(import_module(_name).environment())
 shared_domain("www.example.com")  # reads the Public Suffix List
 without_headers("")  # compiles its pattern

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from runbook_lib.core.model import Outcome
-from runbook_lib.evidence.reports.rendering import stream
+from runbook_lib.evidence.reports.renderer import stream
 
 # The colour and the icon of each standing are those of the outcome that is most like it.
 _LIKE = {

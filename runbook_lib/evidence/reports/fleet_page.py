@@ -25,7 +25,7 @@ from runbook_lib.evidence.reports.fleet_tenants import (
     tenant_rows,
 )
 from runbook_lib.evidence.reports.phrases import listed, read_in
-from runbook_lib.evidence.reports.rendering import TEMPLATES, stream
+from runbook_lib.evidence.reports.renderer import TEMPLATES, stream
 from runbook_lib.evidence.reports.wait_chart import wait_chart
 
 PAGE_NAME = "fleet.html"

@@ -25,7 +25,7 @@ from runbook_lib.core.words import person_key
 from runbook_lib.evidence.record import Record
 from runbook_lib.evidence.reports import record_facts, timeline
 from runbook_lib.evidence.reports.phrases import day, listed, read_in
-from runbook_lib.evidence.reports.rendering import render
+from runbook_lib.evidence.reports.renderer import render
 from runbook_lib.evidence.reports.runs import SealedRun
 from runbook_lib.evidence.reports.timeline import TimelineWord
 from runbook_lib.plain_text import counted

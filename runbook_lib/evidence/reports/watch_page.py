@@ -14,7 +14,7 @@ from typing import Any
 
 from runbook_lib.core.model import Outcome
 from runbook_lib.evidence.reports.phrases import read_in
-from runbook_lib.evidence.reports.rendering import stream
+from runbook_lib.evidence.reports.renderer import stream
 
 PAGE_NAME = "watch.html"
 
