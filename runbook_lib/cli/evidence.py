@@ -340,7 +340,7 @@ def report(*, bundle: str, output: str, connector: str, **options: Any) -> None:
     from runbook_lib.evidence.chain import finish_interrupted
     from runbook_lib.evidence.parts import report_entries
     from runbook_lib.evidence.reports.report import history_report, run_report
-    from runbook_lib.evidence.reports.runs import sealed_record, sealed_runs
+    from runbook_lib.evidence.reports.run_history import sealed_record, sealed_runs
 
     if bundle:
         folder = Path(bundle)

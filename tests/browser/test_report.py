@@ -18,7 +18,7 @@ from pypdf import PageObject, PdfReader
 from runbook_lib.core.model import Attachment
 from runbook_lib.evidence.record import Record
 from runbook_lib.evidence.reports.report import history_report, run_report
-from runbook_lib.evidence.reports.runs import RecordFault, SealedRun
+from runbook_lib.evidence.reports.run_history import RecordFault, SealedRun
 from tests.browser.jupyter import keep_picture
 from tests.browser.test_practice_accessibility import violations
 from tests.support.practice_runs import PracticeRun, PractiseOnce

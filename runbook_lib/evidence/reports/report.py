@@ -26,7 +26,7 @@ from runbook_lib.evidence.record import Record
 from runbook_lib.evidence.reports import record_facts, timeline
 from runbook_lib.evidence.reports.phrases import day, listed, read_in
 from runbook_lib.evidence.reports.renderer import render
-from runbook_lib.evidence.reports.runs import SealedRun
+from runbook_lib.evidence.reports.run_history import SealedRun
 from runbook_lib.evidence.reports.timeline import TimelineWord
 from runbook_lib.plain_text import counted
 

@@ -20,7 +20,7 @@ from runbook_lib.core.journal import Journal
 from runbook_lib.core.model import EventType
 from runbook_lib.core.state import open_history
 from runbook_lib.errors import ExitCode, RunbookError
-from runbook_lib.evidence.reports.runs import sealed_runs
+from runbook_lib.evidence.reports.run_history import sealed_runs
 from runbook_lib.evidence.signing.keys import create_key, open_key
 from tests.support.odd_files import FILES, FOLDERS, FORGED_NAME, Shelf, remove
 from tests.unit.cli.test_main import _own_folder, runbook  # noqa: F401  (a fixture that acts by itself)

@@ -11,7 +11,7 @@ from msgspec import convert
 from runbook_lib.core.model import FORM, Entry, Outcome
 from runbook_lib.core.procedure import sentence_digest
 from runbook_lib.evidence.record import SCHEMA, Record
-from runbook_lib.evidence.reports.runs import RecordFault, SealedRun
+from runbook_lib.evidence.reports.run_history import RecordFault, SealedRun
 from tests.support import journals
 
 Document = dict[str, Any]

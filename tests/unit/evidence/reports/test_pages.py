@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from runbook_lib.evidence.reports.report import history_report, run_report
-from runbook_lib.evidence.reports.runs import RecordFault
+from runbook_lib.evidence.reports.run_history import RecordFault
 from tests.unit.evidence.reports.sample_runs import (
     EVERY_OUTCOME,
     attachment,

@@ -8,7 +8,7 @@ import pytest
 
 from runbook_lib.evidence.reports import report
 from runbook_lib.evidence.reports.report import history_report
-from runbook_lib.evidence.reports.runs import RecordFault
+from runbook_lib.evidence.reports.run_history import RecordFault
 from tests.unit.evidence.reports.report_page import ReportPage, history
 from tests.unit.evidence.reports.sample_runs import on, sealed, spoilt, step, words
 

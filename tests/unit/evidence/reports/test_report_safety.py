@@ -20,7 +20,7 @@ import pytest
 from runbook_lib.evidence.record import Record
 from runbook_lib.evidence.reports import report
 from runbook_lib.evidence.reports.report import history_report, run_report
-from runbook_lib.evidence.reports.runs import RecordFault, SealedRun
+from runbook_lib.evidence.reports.run_history import RecordFault, SealedRun
 from tests.unit.evidence.reports.report_page import ReportPage, report_of
 from tests.unit.evidence.reports.sample_runs import (
     EVERY_OUTCOME,

@@ -12,7 +12,7 @@ import pytest
 
 from runbook_lib.core.state import open_history
 from runbook_lib.errors import ChainError, ContentError
-from runbook_lib.evidence.reports.runs import RecordFault, sealed_record, sealed_runs
+from runbook_lib.evidence.reports.run_history import RecordFault, sealed_record, sealed_runs
 from runbook_lib.evidence.signing.keys import SigningKey
 from tests.support.journals import copied
 from tests.unit.evidence.conftest import ended_run, seal_run
