@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from textwrap import wrap
 
-from runbook_lib.config.runner import EVIDENCE, IN_KERNEL, NOTIFY
+from runbook_lib.config.runner_inputs import EVIDENCE, IN_KERNEL, NOTIFY
 from runbook_lib.core.files import write_once
 from runbook_lib.core.procedure import Procedure
 from runbook_lib.errors import SettingsError

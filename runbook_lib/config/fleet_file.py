@@ -31,7 +31,7 @@ from typing import Any
 
 import tomli
 
-from runbook_lib.config.runner import inputs_of
+from runbook_lib.config.runner_inputs import inputs_of
 from runbook_lib.config.settings import REFERENCE_FORMS, is_reference, typed
 from runbook_lib.config.workspace import tenant_name
 from runbook_lib.core.credential_form import implausible

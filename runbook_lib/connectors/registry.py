@@ -85,7 +85,7 @@ def known_variables() -> dict[str, tuple[str, ...]]:
     Each counts for all connectors that have the provider's setting, or, with the
     connector's name in it, for that one alone.
     """
-    from runbook_lib.config.runner import RUNNER, WITHDRAWN  # noqa: PLC0415  (slow to import)
+    from runbook_lib.config.runner_inputs import RUNNER, WITHDRAWN  # noqa: PLC0415  (slow to import)
     from runbook_lib.config.settings import variables_of  # noqa: PLC0415
 
     inputs: dict[str, tuple[Input, ...]] = {}

@@ -19,7 +19,7 @@ from importlib.util import cache_from_source, find_spec
 from pathlib import Path
 from typing import Any
 
-from runbook_lib.config.runner import inputs_of
+from runbook_lib.config.runner_inputs import inputs_of
 from runbook_lib.config.settings import Settings, find_env_file, settings_file
 from runbook_lib.config.workspace import evidence_folder, project_folder
 from runbook_lib.core.procedure import Procedure

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from runbook_lib.config.attestations import check_subjects
 from runbook_lib.config.fleet_file import FleetTenant, read_fleet_file
-from runbook_lib.config.runner import (
+from runbook_lib.config.runner_inputs import (
     SIGNING_KEY,
     SIGNING_PASSPHRASE,
     SIGNING_PUBLIC_KEY,

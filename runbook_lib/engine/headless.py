@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from runbook_lib.config.attestations import is_about, read_words
-from runbook_lib.config.runner import OUTSIDE_KERNEL
+from runbook_lib.config.runner_inputs import OUTSIDE_KERNEL
 from runbook_lib.config.workspace import project_folder
 from runbook_lib.core.fingerprints import FingerprintKey, read_key
 from runbook_lib.core.model import Mode, Remark, Value, Word

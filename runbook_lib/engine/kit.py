@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from runbook_lib.config.runner import inputs_of
+from runbook_lib.config.runner_inputs import inputs_of
 from runbook_lib.config.settings import visible_text
 from runbook_lib.connectors.registry import kit_of
 from runbook_lib.connectors.review_kit import Kit, find_blanks, kit_html, kit_markdown

@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from runbook_lib.config.runner import IN_KERNEL
+from runbook_lib.config.runner_inputs import IN_KERNEL
 from runbook_lib.core.files import read_plain
 from runbook_lib.core.procedure import Procedure, Road, Step
 from runbook_lib.engine.run import RESERVED

@@ -22,7 +22,7 @@ from threading import Thread, Timer
 from types import FrameType
 from typing import Any, NoReturn, TextIO, cast
 
-from runbook_lib.config.runner import inputs_of
+from runbook_lib.config.runner_inputs import inputs_of
 from runbook_lib.config.settings import referred_variables, resolve
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.model import Mode

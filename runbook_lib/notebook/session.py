@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runbook_lib.config.runner import inputs_of
+from runbook_lib.config.runner_inputs import inputs_of
 from runbook_lib.config.settings import own_setting
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.core.model import Mode, Outcome

@@ -20,7 +20,7 @@ from xml.etree import ElementTree as ET
 import psutil
 import pytest
 
-from runbook_lib.config.runner import inputs_of
+from runbook_lib.config.runner_inputs import inputs_of
 from runbook_lib.config.settings import read_env_file
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.evidence.fleet_record import read_record

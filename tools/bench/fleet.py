@@ -25,7 +25,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from runbook_lib.config.runner import inputs_of
+from runbook_lib.config.runner_inputs import inputs_of
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.model import RunOutcome
 from runbook_lib.evidence.fleet_record import read_record

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from runbook_lib.config.fleet_file import FleetTenant
-from runbook_lib.config.runner import WITHDRAWN
+from runbook_lib.config.runner_inputs import WITHDRAWN
 from runbook_lib.config.settings import settings_file, variables_of
 from runbook_lib.config.workspace import evidence_folder, journal_path
 from runbook_lib.core.files import write_parts

@@ -14,7 +14,7 @@ import nbformat
 import pytest
 from nbconvert import HTMLExporter
 
-from runbook_lib.config.runner import OUTSIDE_KERNEL, inputs_of
+from runbook_lib.config.runner_inputs import OUTSIDE_KERNEL, inputs_of
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.connectors.registry import connector_names, find_procedure
 from runbook_lib.engine.notebooks import (
