@@ -123,7 +123,17 @@ def run_tenant(request: RunRequest, listener: RunListener | None = None) -> RunR
         listener.on_start(run)
         result = _perform(run, key, request, listener)
     listener.on_sealed(result)
-    return _archive(run, request, result, listener)
+    values, given = run.settings.values, request.given
+    try:
+        archived = archive_sealed(
+            *(result.sealed.folder, values, given),
+            is_sandbox=run.is_sandbox,
+            say=listener.on_wait,
+        )
+    except EvidenceError as error:
+        address = _archive_address(values, given, is_sandbox=run.is_sandbox)
+        return replace(result, archive_address=address, archive_error=error)
+    return replace(result, archived=archived)
 
 
 def _opened(request: RunRequest) -> tuple[Run, list[Remark]]:
@@ -143,7 +153,8 @@ def _opened(request: RunRequest) -> tuple[Run, list[Remark]]:
         environ=request.environ,
     )
     run.require_startable()
-    url = _archive_of(run, request)
+    # NOTE: not `run.values`: an earlier run's archive is not this one's.
+    url = _archive_address(run.settings.values, request.given, is_sandbox=run.is_sandbox)
     if url:
         from runbook_lib.evidence.archive.archive import check_archive  # noqa: PLC0415  (slow)
 
@@ -260,29 +271,6 @@ def _parameters(run: Run, request: RunRequest) -> dict[str, Any]:
         "tenant": run.tenant,
         "mode": request.mode,
     }
-
-
-def _archive(run: Run, request: RunRequest, result: RunResult, listener: RunListener) -> RunResult:
-    """Copy the bundle to the archive, if one is named, and return the result with that in it."""
-    url = _archive_of(run, request)
-    if not url:
-        return result
-    try:
-        address = archive_sealed(
-            result.sealed.folder,
-            run.settings.values,
-            request.given,
-            is_sandbox=run.is_sandbox,
-            say=listener.on_wait,
-        )
-    except EvidenceError as error:
-        return replace(result, archive_address=url, archive_error=error)
-    return replace(result, archived=address)
-
-
-def _archive_of(run: Run, request: RunRequest) -> str:
-    # NOTE: not `run.values`: an earlier run's archive is not this one's.
-    return _archive_address(run.settings.values, request.given, is_sandbox=run.is_sandbox)
 
 
 def _archive_address(
