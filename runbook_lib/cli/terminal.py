@@ -25,7 +25,7 @@ from runbook_lib.cli.paragraphs import NARROWEST, columns, say, show_paragraph, 
 from runbook_lib.core.advice import later, next_step
 from runbook_lib.core.journal import utc_now
 from runbook_lib.core.model import Outcome, RunOutcome
-from runbook_lib.core.outcome import ICONS, LABELS, label_of, tally
+from runbook_lib.core.outcome import ICONS, LABELS, OUTCOMES, label_of, tally
 from runbook_lib.core.state import RunState, StepState
 from runbook_lib.evidence.reports.phrases import day, when, with_times
 from runbook_lib.plain_text import counted, one_line
@@ -45,15 +45,6 @@ _NO_BREAK = "_"
 _OPEN_BEGINS = len("✘ 12a ")
 _TITLE_PART = 0.55
 
-_STYLES = {
-    Outcome.VERIFIED: "green",
-    Outcome.ATTESTED: "blue",
-    Outcome.WAITING: "yellow",
-    Outcome.INCONCLUSIVE: "yellow",
-    Outcome.FAILED: "bold red",
-    Outcome.SKIPPED: "dim",
-    Outcome.NOT_RUN: "dim",
-}
 _RUN_STYLES = {
     RunOutcome.COMPLETE: "bold green",
     RunOutcome.FAILED: "bold red",
@@ -164,7 +155,7 @@ def show_open(state: RunState, *, title: str = "") -> None:
         outcome, why = step.conclusion.outcome, line_of(since + _why(step))
         name.truncate(width, overflow="ellipsis", pad=True)
         why.truncate(room, overflow="ellipsis")
-        mark = (ICONS[outcome], _STYLES[outcome])
+        mark = (ICONS[outcome], OUTCOMES[outcome].colour.terminal)
         _print(Text.assemble(mark, f" {step.number:3} ", name, " " * _GAP, why))
 
 
@@ -352,7 +343,7 @@ def _since(step: StepState) -> str:
 
 def _marked(step: StepState) -> Text:
     outcome = step.conclusion.outcome
-    return Text(f"{ICONS[outcome]} {label_of(step.conclusion)}", _STYLES[outcome])
+    return Text(f"{ICONS[outcome]} {label_of(step.conclusion)}", OUTCOMES[outcome].colour.terminal)
 
 
 def _warnings(step: StepState) -> list[str]:

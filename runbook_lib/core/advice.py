@@ -5,20 +5,9 @@ What a person does next, the same wherever it is shown. Pure.
 from __future__ import annotations
 
 from runbook_lib.core.model import Outcome
+from runbook_lib.core.outcome import OUTCOMES
 from runbook_lib.core.state import RunState, StepState
 from runbook_lib.core.step_record import advice_of, step_record
-
-# What to do about an outcome.
-_ADVICE = {
-    Outcome.FAILED: "Fix the problem described above, then check again.",
-    Outcome.NOT_RUN: "Do it, then check it or confirm that it is done.",
-    Outcome.INCONCLUSIVE: (
-        "Do what the reason says, then check again; confirm it if you have seen it yourself."
-    ),
-    Outcome.WAITING: "Nothing to do but wait.",
-}
-# The order in which steps need attention, where a person's word is not asked for.
-_URGENCY = {Outcome.FAILED: 0, Outcome.NOT_RUN: 1, Outcome.INCONCLUSIVE: 2, Outcome.WAITING: 3}
 
 
 def next_step(state: RunState) -> tuple[StepState, str] | None:
@@ -30,14 +19,14 @@ def next_step(state: RunState) -> tuple[StepState, str] | None:
     first in the documented order.
     """
     ranked = [
-        (_urgency(step), step)
+        (_rank(step), step)
         for step in state.steps.values()
         if not (step.is_settled or step.conclusion.outcome is Outcome.SKIPPED)
         and not waits_for(state, step)
     ]
     if not ranked:
         return None
-    _, step = min(ranked, key=lambda pair: pair[0])
+    _, step = max(ranked, key=lambda pair: pair[0])
     return step, what_to_do(step)
 
 
@@ -56,11 +45,11 @@ def later(state: RunState) -> dict[str, str]:
     }
 
 
-def _urgency(step: StepState) -> int:
+def _rank(step: StepState) -> int:
     conclusion = step.conclusion
     if conclusion.needs_person or conclusion.needs_another or step.is_asked_for:
-        return _URGENCY[Outcome.FAILED]
-    return _URGENCY[Outcome.NOT_RUN if step.is_to_do else conclusion.outcome]
+        return OUTCOMES[Outcome.FAILED].rank
+    return OUTCOMES[Outcome.NOT_RUN if step.is_to_do else conclusion.outcome].rank
 
 
 def what_to_do(step: StepState) -> str:
@@ -73,5 +62,5 @@ def what_to_do(step: StepState) -> str:
         is_late = step.conclusion.outcome is Outcome.FAILED
         by_when = f"It was due on {step.due}: do it" if is_late else f"Do it by {step.due}"
         return f"{by_when}, then confirm that it is done."
-    general = _ADVICE.get(step.conclusion.outcome, "")
+    general = OUTCOMES[step.conclusion.outcome].advice
     return (advice_of(step_record(step)) or general) if general else ""

@@ -1,5 +1,5 @@
 """
-The icon and the meaning of each outcome, the same wherever one is shown.
+The table of outcomes: how each is shown, what it means, and what to do; the same everywhere.
 """
 
 from __future__ import annotations
@@ -10,15 +10,80 @@ from typing import NamedTuple, Protocol
 
 from runbook_lib.core.model import Mode, Outcome
 
-ICONS: Mapping[Outcome, str] = {
-    Outcome.VERIFIED: "✔",
-    Outcome.ATTESTED: "✍",
-    Outcome.WAITING: "◔",
-    Outcome.INCONCLUSIVE: "?",
-    Outcome.FAILED: "✘",
-    Outcome.SKIPPED: "⤼",
-    Outcome.NOT_RUN: "○",
+# The longest wait for a review that people reported; a longer one is overdue.
+LONGEST_WAIT_DAYS = 22
+
+
+class Colour(NamedTuple):
+    """
+    A colour on each ground: rich's style on a terminal, CSS on paper and in a cell's output.
+
+    The one of a cell is at least 4.5:1 on white and on JupyterLab's dark grey.
+    """
+
+    terminal: str
+    cell: str
+
+
+_GREEN, _BLUE = Colour("green", "#1a7f37"), Colour("blue", "#0969da")
+_AMBER, _RED = Colour("yellow", "#9a6700"), Colour("bold red", "#cf222e")
+_GREY = Colour("dim", "#656d76")
+
+
+class OutcomeRow(NamedTuple):
+    """
+    How an outcome is shown, and what a person does about it.
+
+    `label` is what a person reads; the record has the outcome itself. `rank` is how much it leaves
+    open, from 0; of what is open it says who needs somebody first. `advice` is empty where nothing
+    is to be done.
+    """
+
+    icon: str
+    label: str
+    colour: Colour
+    rank: int
+    meaning: str
+    advice: str = ""
+
+
+OUTCOMES: Mapping[Outcome, OutcomeRow] = {
+    Outcome.VERIFIED: OutcomeRow(
+        *("✔", "verified", _GREEN, 0),
+        "a machine checked it against the remote system; the exchange is in the record",
+    ),
+    Outcome.ATTESTED: OutcomeRow(
+        *("✍", "attested", _BLUE, 0),
+        "a named person said so, at a time; no API can see it",
+    ),
+    Outcome.WAITING: OutcomeRow(
+        *("◔", "waiting", _AMBER, 1),
+        f"waiting for an outside party, such as a reviewer (1 to {LONGEST_WAIT_DAYS} days)",
+        "Nothing to do but wait.",
+    ),
+    Outcome.INCONCLUSIVE: OutcomeRow(
+        *("?", "could not be checked", _AMBER, 2),
+        "a check ran and cannot tell; it says why",
+        "Do what the reason says, then check again; confirm it if you have seen it yourself.",
+    ),
+    Outcome.FAILED: OutcomeRow(
+        *("✘", "failed", _RED, 4),
+        "a check contradicts the step, even if a person confirmed it; or it is declined or overdue",
+        "Fix the problem described above, then check again.",
+    ),
+    Outcome.SKIPPED: OutcomeRow(
+        *("⤼", "skipped", _GREY, 0),
+        "a named person gave a reason, or an earlier failure blocks it",
+    ),
+    Outcome.NOT_RUN: OutcomeRow(
+        *("○", "to do", _GREY, 3),
+        "nothing happened yet",
+        "Do it, then check it or confirm that it is done.",
+    ),
 }
+ICONS: Mapping[Outcome, str] = {outcome: row.icon for outcome, row in OUTCOMES.items()}
+LABELS: Mapping[Outcome, str] = {outcome: row.label for outcome, row in OUTCOMES.items()}
+MEANINGS: Mapping[Outcome, str] = {outcome: row.meaning for outcome, row in OUTCOMES.items()}
 
 # Nothing is left to do; a person's skip settles a step, too.
 SETTLED = (Outcome.VERIFIED, Outcome.ATTESTED)
@@ -28,21 +93,11 @@ OPEN = (
     *(outcome for outcome in Outcome if outcome not in (*SETTLED, Outcome.SKIPPED, Outcome.FAILED)),
 )
 
-# What a person reads; the record has the outcome itself.
-LABELS: Mapping[Outcome, str] = {
-    **{outcome: outcome.value for outcome in Outcome},
-    Outcome.INCONCLUSIVE: "could not be checked",
-    Outcome.NOT_RUN: "to do",
-}
-
 MODES: Mapping[str, str] = {
     Mode.INTERACTIVE: "by people in the walkthrough (interactive)",
     Mode.HEADLESS: "unattended (headless)",
     Mode.WALKTHROUGH: "sealed by a person in the walkthrough, with its cells executed unattended",
 }
-
-# The longest wait for a review that people reported; a longer one is overdue.
-LONGEST_WAIT_DAYS = 22
 
 # Of a verified step, part of which a person must confirm (`Conclusion.needs_person`).
 IN_PART = "verified in part"
@@ -50,22 +105,6 @@ IN_PART_MEANING = (
     "a machine verified what it can see; what it cannot see may break a customer's sign-in or "
     "data, and nobody has confirmed it yet: the step is open"
 )
-
-MEANINGS: Mapping[Outcome, str] = {
-    Outcome.VERIFIED: (
-        "a machine checked it against the remote system; the exchange is in the record"
-    ),
-    Outcome.ATTESTED: "a named person said so, at a time; no API can see it",
-    Outcome.WAITING: (
-        f"waiting for an outside party, such as a reviewer (1 to {LONGEST_WAIT_DAYS} days)"
-    ),
-    Outcome.INCONCLUSIVE: "a check ran and cannot tell; it says why",
-    Outcome.FAILED: (
-        "a check contradicts the step, even if a person confirmed it; or it is declined or overdue"
-    ),
-    Outcome.SKIPPED: "a named person gave a reason, or an earlier failure blocks it",
-    Outcome.NOT_RUN: "nothing happened yet",
-}
 
 
 class Concluded(Protocol):

@@ -16,7 +16,7 @@ from msgspec import to_builtins
 
 from runbook_lib.connectors.registry import kit_of
 from runbook_lib.core.model import Outcome, Value
-from runbook_lib.core.outcome import ICONS, MODES, label_of
+from runbook_lib.core.outcome import ICONS, MODES, OUTCOMES, label_of
 from runbook_lib.core.state import RunState, StepState
 from runbook_lib.core.step_record import (
     StepRecord,
@@ -35,16 +35,6 @@ if TYPE_CHECKING:
 STEP_MIME = "application/vnd.runbook.step+json"
 SUMMARY_MIME = "application/vnd.runbook.summary+json"
 
-# Text and mark of each outcome: at least 4.5:1 on white and on JupyterLab's dark grey.
-_COLOURS: Mapping[str, str] = {
-    Outcome.VERIFIED: "#1a7f37",
-    Outcome.ATTESTED: "#0969da",
-    Outcome.WAITING: "#9a6700",
-    Outcome.INCONCLUSIVE: "#9a6700",
-    Outcome.FAILED: "#cf222e",
-    Outcome.SKIPPED: "#656d76",
-    Outcome.NOT_RUN: "#656d76",
-}
 _AS_SAVED = "As last saved. Press Start at the top of the notebook to go on."
 _NOTES = {"warnings": "Warning", "changes": "Changed", "limits": "Not proven"}
 
@@ -175,7 +165,7 @@ def environment() -> Environment:
     made = template_environment(Path(__file__).parent / "templates")
     made.globals.update(
         as_saved=_AS_SAVED,
-        colours=_COLOURS,
+        colours={outcome: row.colour.cell for outcome, row in OUTCOMES.items()},
         icons=ICONS,
         label=label_of,
         detail=exchange_detail,

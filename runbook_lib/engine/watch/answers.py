@@ -24,7 +24,7 @@ from msgspec.structs import replace
 from runbook_lib.connectors.findings import COMPARED
 from runbook_lib.core.files import read_plain, write_whole
 from runbook_lib.core.model import Finding, Outcome
-from runbook_lib.core.outcome import LABELS
+from runbook_lib.core.outcome import LABELS, OUTCOMES
 from runbook_lib.errors import BusyError, SettingsError
 
 WATCH_NAME, OLD_NAME = "watch.json", "watch.form-1.json"
@@ -55,8 +55,6 @@ _NUMBERS_AND_DAYS = re.compile(
     r"|\b(?:Jan(?:uary)?|Feb(?:ruary)?|Mar(?:ch)?|Apr(?:il)?|May|June?|July?|Aug(?:ust)?)\b"
     r"|\b(?:Sep(?:tember)?|Oct(?:ober)?|Nov(?:ember)?|Dec(?:ember)?)\b"
 )
-# How bad an outcome is that leaves something open.
-_OPEN = {Outcome.WAITING: 1, Outcome.INCONCLUSIVE: 2, Outcome.NOT_RUN: 3, Outcome.FAILED: 4}
 
 
 class Kind(StrEnum):
@@ -121,7 +119,7 @@ class Observation(Struct, frozen=True, forbid_unknown_fields=True):
 
     def is_worse(self, other: Observation) -> bool:
         """Return whether less is proven than by the `other`."""
-        return _OPEN.get(self.outcome, 0) > _OPEN.get(other.outcome, 0)
+        return OUTCOMES[self.outcome].rank > OUTCOMES[other.outcome].rank
 
     def beside(self, other: Observation) -> str:
         """Return the outcome, and the details in which the `other` differs."""
