@@ -230,10 +230,8 @@ def test_a_folder_without_evidence_is_a_usage_error(evidence: Path, tmp_path: Pa
     assert "There is no evidence" in result.stderr
 
 
-def test_a_key_can_be_shown_rotated_and_followed(
-    tmp_path: Path, run_acme: RunAcme, env_file: Path
-) -> None:
-    """Evidence signed with a rotated key is accepted by trust in the first key."""
+def test_a_key_can_be_shown_and_rotated(tmp_path: Path, run_acme: RunAcme, env_file: Path) -> None:
+    """Evidence signed with a rotated key needs trust in that key, beside the first one."""
 
     evidence, home = tmp_path / "evidence", tmp_path / "home"
     options = ("--evidence", str(evidence), "--env-file", str(env_file), "--json")
@@ -247,7 +245,9 @@ def test_a_key_can_be_shown_rotated_and_followed(
     done = run_acme("--set", f"signing_key={key_file}")
 
     assert done.returncode == 0, done.stderr
-    result = runbook("verify", "--key", first["public_key"], str(evidence), "--json")
+    verify = ("verify", "--key", first["public_key"], str(evidence), "--json")
+    assert runbook(*verify).returncode == 4
+    result = runbook(*verify, "--key", second["public_key"])
     assert result.returncode == 0, result.stdout
     assert json.loads(result.stdout.splitlines()[0])["key_id"] == second["key_id"]
 
