@@ -16,7 +16,9 @@ from runbook_lib.errors import SettingsError
 
 
 def _run(request: RunRequest, listener: RunListener) -> Any:
-    exec(request.given.get("program", ""), {"request": request, "listener": listener})
+    # NOTE: compiled, since Python ends by SIGINT where text that it executes was interrupted.
+    program = compile(str(request.given.get("program", "")), "the program", "exec")
+    exec(program, {"request": request, "listener": listener})
     folder = Path("/somewhere/evidence/acme/20261124-0badcafe")
     error = SettingsError("No.", next_step="Do that.") if request.tenant == "broken" else None
     return SimpleNamespace(

@@ -1,15 +1,19 @@
-"""A tenant's run in a process of its own, with only the run itself replaced."""
+"""Runs that are not real, in processes that are: what a request's program does, and its end."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from typing import Any
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
 
 from runbook_lib.core.redaction import Secret
 from runbook_lib.engine.process import ProcessRequest
 from tests.unit.bodies import APP_SECRET, USER_TOKEN
 
+PATIENCE_SECONDS = 30
 SECRETS = {
     "RUNBOOK_FACEBOOK_APP_SECRET": APP_SECRET,
     "RUNBOOK_FACEBOOK_USER_ACCESS_TOKEN": USER_TOKEN,
@@ -22,55 +26,48 @@ REQUEST = ProcessRequest(
     given={"app_id": "77", "permissions": ("public_profile", "ads_read"), "four_eyes": ()},
     secrets={name: Secret(text) for name, text in SECRETS.items()},
 )
-# The real process, with only the run replaced.
-PROGRAM = """
-import json, os, signal, sys
+_IMPORTS = """
+import json, os, re, resource, signal, subprocess, sys, time
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
-
-# These runs have no cells, for which everything would be loaded.
-sys.modules["runbook_lib.engine.preloaded"] = ModuleType("preloaded")
-from runbook_lib.core.model import Outcome
 from runbook_lib.engine import process
-from runbook_lib.errors import SettingsError
-
-def run(request, listener):
-{run}
-    folder = Path("/somewhere/evidence/acme/20261124-0badcafe")
-    state = SimpleNamespace(outcome="incomplete", steps={}, calls=(), is_practice=True)
-    sealed = SimpleNamespace(folder=folder)
-    error = SettingsError("No.", next_step="Do that.") if request.tenant == "broken" else None
-    return SimpleNamespace(
-        state=state,
-        sealed=sealed,
-        run_id="0badcafe",
-        archive_error=error,
-        broken="the kernel died" if error else "",
-    )
-
-process.run_tenant = run
-{main}
+from runbook_lib.errors import LeakError, SettingsError
 """
-_start = subprocess.Popen
+# The lines of a run that can be interrupted, or that is deaf to that.
+SLEEPING = (
+    "try: Path('begun').write_text(f'{os.getpid()} {os.getppid()}'); time.sleep(60)",
+    "except KeyboardInterrupt: Path('interrupted').touch(); raise",
+)
+DEAF = ("signal.signal(signal.SIGTERM, signal.SIG_IGN)", *SLEEPING)
 
 
-class Child:
-    """
-    Starts a test's program in place of the real one, and records how the real one would start.
-    """
+def performing(*lines: str, **more: object) -> ProcessRequest:
+    """Return a request whose run (that of `fake_runs`) does this with `request` and `listener`."""
+    program = _IMPORTS + "\n".join(lines)
+    return replace(REQUEST, given={**REQUEST.given, "program": program}, **more)  # type: ignore[arg-type]
 
-    def __init__(self, main: str) -> None:
-        self._main = main
-        self.program = ""
-        self.command: list[str] = []
-        self.options: dict[str, Any] = {}
 
-    def performs(self, *lines: str) -> None:
-        """Set the lines of the run; they can use `request` and `listener`."""
-        run = "\n".join(f"    {line}" for line in lines)
-        self.program = PROGRAM.replace("{run}", run).replace("{main}", self._main)
+def telling(value: str, *lines: str, **more: object) -> ProcessRequest:
+    """Return a request whose run says `value`, as JSON, when it has done this."""
+    return performing(*lines, f"raise SettingsError(json.dumps({value}))", **more)
 
-    def __call__(self, command: list[str], **options: Any) -> subprocess.Popen[str]:
-        """Start the program."""
-        self.command, self.options = command, options
-        return _start([sys.executable, "-c", self.program], **options)
+
+def eventually(is_so: Callable[[], bool]) -> None:
+    """Wait until something is so; fail if it is not in time."""
+    end = time.monotonic() + 2 * PATIENCE_SECONDS
+    while not is_so():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def soon(path: Path) -> str:
+    """Return what a file holds, once it holds something."""
+    eventually(lambda: path.exists() and path.read_text() != "")
+    return path.read_text()
+
+
+def is_gone(number: int) -> bool:
+    """Return whether a process has ended, whether or not its new parent knows yet."""
+    try:
+        return psutil.Process(number).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True

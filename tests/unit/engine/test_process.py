@@ -1,4 +1,4 @@
-"""A run in its own process: no credential leaks, and its end is always known."""
+"""A run in a process of its own, started anew or forked: no credential leaks, its end is known."""
 
 from __future__ import annotations
 
@@ -7,17 +7,16 @@ import os
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 
 from runbook_lib.core.model import Mode
-from runbook_lib.engine import process
+from runbook_lib.engine import pools, process
 from runbook_lib.engine.process import (
     Finished,
     ProcessRequest,
@@ -26,433 +25,383 @@ from runbook_lib.engine.process import (
     run_in_process,
 )
 from runbook_lib.errors import SealingError
-from runbook_lib.walkthrough import sealing
-from tests.support.run_process import REQUEST, SECRETS, Child
+from tests.support.run_process import (
+    DEAF,
+    PATIENCE_SECONDS,
+    REQUEST,
+    SECRETS,
+    SLEEPING,
+    eventually,
+    is_gone,
+    performing,
+    soon,
+    telling,
+)
 from tests.unit.bodies import APP_SECRET, USER_TOKEN
 
-DONE = Finished("incomplete", Path("/somewhere/evidence/acme/20261124-0badcafe"))
+pytestmark = pytest.mark.usefixtures("fake_runs", "folder")
+BUNDLE = "/somewhere/evidence/acme/20261124-0badcafe"
+# The real process, with only the run replaced. It has no cells, for which all would be loaded.
+PROGRAM = """
+import sys
+from types import ModuleType
+sys.modules["runbook_lib.engine.preloaded"] = ModuleType("preloaded")
+from tests.support import fake_runs
+from runbook_lib.engine import process
+process.main()
+"""
+_popen = subprocess.Popen
 
 
-@pytest.fixture
-def child(monkeypatch: pytest.MonkeyPatch) -> Child:
-    fake = Child("process.main()")
-    fake.performs("pass")
-    monkeypatch.setattr(subprocess, "Popen", fake)
-    # NOTE: with `-c`, Python imports from the working directory, which some tests change.
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
+class Starts:
+    """Starts `program` in place of the real one; has each process, and how it would start."""
+
+    def __init__(self) -> None:
+        self.program = PROGRAM
+        self.seen: list[object] = []
+        self.processes: list[subprocess.Popen[str]] = []
+
+    def __call__(self, command: list[str], **options: Any) -> subprocess.Popen[str]:
+        """Start the program."""
+        self.seen.append((command, options))
+        self.processes.append(_popen([sys.executable, "-c", self.program], **options))
+        return self.processes[-1]
+
+
+@pytest.fixture(autouse=True)
+def starts(monkeypatch: pytest.MonkeyPatch) -> Starts:
+    fake = Starts()
+    monkeypatch.setattr(process.subprocess, "Popen", fake)  # type: ignore[attr-defined]
     return fake
 
 
-def refused(request: ProcessRequest = REQUEST) -> SealingError:
-    with pytest.raises(SealingError) as caught:
-        run_in_process(request)
-    return caught.value
+Perform = Callable[..., Mapping[str, Any]]
 
 
-def test_the_run_receives_the_request(child: Child) -> None:
+def started(
+    request: ProcessRequest, seconds: float = 600, withheld: Collection[str] = ()
+) -> Mapping[str, Any]:
+    """Return the last event of a run in a new interpreter."""
+    return run_apart(request, seconds=seconds, withheld=withheld)
+
+
+def forked(
+    request: ProcessRequest, seconds: float = 600, withheld: Collection[str] = ()
+) -> Mapping[str, Any]:
+    """Return the last event of a run in a process that the server of a fleet forks."""
+    (done,) = pools.LocalPool(1, os.environ, withheld, seconds).run([[request]])
+    return done.event
+
+
+both = pytest.mark.parametrize("perform", [started, forked])
+
+
+# --- what it is given --------------------------------------------------------------------
+
+
+@both
+def test_the_run_receives_the_request(perform: Perform) -> None:
     """Connector, tenant, folders, values and mode arrive unchanged."""
 
-    child.performs(
-        "names = 'tenant', 'evidence', 'env_file', 'given', 'mode'",
-        "received = {name: getattr(request, name) for name in names}",
-        "listener.on_wait(json.dumps({**received, 'connector': request.procedure.id}))",
+    names = "('tenant', 'evidence', 'env_file', 'given', 'mode')"
+    value = f"[request.procedure.id, *(getattr(request, name) for name in {names})]"
+    connector, tenant, evidence, env_file, given, mode = json.loads(
+        perform(telling(value, mode=Mode.WALKTHROUGH))["said"]
     )
-    heard: list[str] = []
 
-    request = replace(REQUEST, mode=Mode.WALKTHROUGH)
-    assert run_in_process(request, on_wait=heard.append) == DONE
-
-    assert json.loads(heard[0]) == {
-        "connector": "facebook_marketing",
-        "tenant": "acme",
-        "evidence": "/somewhere/evidence",
-        "env_file": "/somewhere/.env",
-        "given": {"app_id": "77", "permissions": ["public_profile", "ads_read"], "four_eyes": []},
-        "mode": "walkthrough",
+    assert (connector, tenant, mode) == ("facebook_marketing", "acme", "walkthrough")
+    assert (evidence, env_file) == ("/somewhere/evidence", "/somewhere/.env")
+    del given["program"]
+    assert given == {
+        "app_id": "77",
+        "permissions": ["public_profile", "ads_read"],
+        "four_eyes": [],
     }
-    assert child.command == [sys.executable, "-m", "runbook_lib.engine.process"]
-
-
-def test_sealing_says_that_a_person_asked_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """*Seal* in the walkthrough asks for a run that the record does not call headless."""
-
-    requests: list[ProcessRequest] = []
-
-    def seen(request: ProcessRequest, **_: object) -> Finished:
-        requests.append(request)
-        return DONE
-
-    monkeypatch.setattr(sealing, "run_in_process", seen)
-    run: Any = SimpleNamespace(
-        procedure=SimpleNamespace(id="facebook_marketing"),
-        inputs=(),
-        settings=SimpleNamespace(secrets={}, values={}),
-        tenant="acme",
-        evidence=Path("evidence"),
-        env_file=Path("none"),
-    )
-
-    assert sealing.seal_evidence(run) == DONE
-    assert [request.mode for request in requests] == ["walkthrough"]
     assert REQUEST.mode == "headless"
 
 
-def test_credentials_go_over_standard_input_alone(child: Child, folder: Path) -> None:
-    """Credentials are passed on standard input only: others can read arguments and environment."""
+@both
+def test_credentials_go_over_a_pipe_alone(
+    perform: Perform, starts: Starts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given credentials win, are seen in no argument, variable or file, and in no core file."""
 
-    child.performs(
+    monkeypatch.setenv("RUNBOOK_FACEBOOK_APP_SECRET", "old")
+    looking = telling(
+        "[values, [v for v in values if v.encode() in seen], limits]",
         "own = Path('/proc/self')",
         "seen = own.joinpath('cmdline').read_bytes() + own.joinpath('environ').read_bytes()",
         f"values = [request.environ[name] for name in {sorted(SECRETS)!r}]",
-        "listener.on_wait(json.dumps([values, [v for v in values if v.encode() in seen]]))",
+        "limits = resource.getrlimit(resource.RLIMIT_CORE)",
     )
-    heard: list[str] = []
 
-    run_in_process(REQUEST, on_wait=heard.append)
-
-    assert json.loads(heard[0]) == [[SECRETS[name] for name in sorted(SECRETS)], []]
-    assert not [value for value in SECRETS.values() if value in repr(child.options)]
-    assert list(folder.rglob("*")) == []
+    values = [SECRETS[name] for name in sorted(SECRETS)]
+    assert json.loads(perform(looking)["said"]) == [values, [], [0, 0]]
+    assert not [value for value in values if value in repr(starts.seen)]
+    assert list(Path().iterdir()) == []
 
 
-def test_a_given_credential_takes_precedence(child: Child, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A given credential takes precedence over the one in the environment."""
-
-    monkeypatch.setenv("RUNBOOK_FACEBOOK_APP_SECRET", "old")
-    child.performs("listener.on_wait(request.environ['RUNBOOK_FACEBOOK_APP_SECRET'])")
-    heard: list[str] = []
-
-    run_in_process(REQUEST, on_wait=heard.append)
-
-    assert heard == [APP_SECRET]
-
-
-def test_the_environment_is_inherited_but_for_jupyters_session(
-    child: Child, monkeypatch: pytest.MonkeyPatch
+@both
+@pytest.mark.usefixtures("own_server")
+def test_a_run_has_its_own_variables_and_no_others(
+    perform: Perform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The environment is inherited without the variables that would make the run a walkthrough."""
+    """A run inherits neither Jupyter's session nor what is another tenant's, or a run left."""
 
-    monkeypatch.setenv("JPY_SESSION_NAME", "x.ipynb")
-    monkeypatch.setenv("SERVER_SOFTWARE", "voila/0.5.8")
-    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
-
-    run_in_process(REQUEST)
-
-    inherited = child.options["env"]
-    assert not {"JPY_SESSION_NAME", "SERVER_SOFTWARE"} & set(inherited)
-    assert inherited["HTTPS_PROXY"] == "http://127.0.0.1:9"
-    assert {"JPY_SESSION_NAME", "SERVER_SOFTWARE"} < set(os.environ)
-
-
-def test_printed_text_is_not_an_event(child: Child, capfd: pytest.CaptureFixture[str]) -> None:
-    """What a kernel or library prints is not read as an event, even if it looks like one."""
-
-    false = '{"event": "finished", "outcome": "complete", "bundle": "/false"}'
-    child.performs(
-        f"print({false!r}, flush=True)",
-        f"os.write(1, {false.encode()!r} + b'\\n')",
-        "import subprocess",
-        f"subprocess.run(['echo', {false!r}])",
+    here = {"RUNBOOK_A", "RUNBOOK_B", "JPY_SESSION_NAME", "SERVER_SOFTWARE", "HTTPS_PROXY"}
+    for name in here:
+        monkeypatch.setenv(name, "1")
+    value = f"[os.getpid(), os.getppid(), os.getsid(0), sorted({here | {'LEFT'}!r} & known), left]"
+    lines = (
+        "known, left = {*os.environ}, getattr(process, 'left', None)",
+        "os.environ['LEFT'] = process.left = 'x'",
+    )
+    asking = ["RUNBOOK_A"], ["RUNBOOK_B", "RUNBOOK_NONE"]
+    requests = [telling(value, *lines, variables=names) for names in asking]
+    first, second = (
+        json.loads(perform(each, withheld=["RUNBOOK_A", "RUNBOOK_B"])["said"]) for each in requests
     )
 
-    assert run_in_process(REQUEST) == DONE
-    assert capfd.readouterr().err.count("/false") == 3
+    assert first[0] == first[2] != second[0] == second[2]
+    assert first[1] == second[1]
+    assert first[3:] == [["HTTPS_PROXY", "RUNBOOK_A"], None]
+    assert second[3:] == [["HTTPS_PROXY", "RUNBOOK_B"], None]
+    assert here < set(os.environ)
 
 
-def test_each_reason_to_wait_is_passed_on_as_it_comes(child: Child, folder: Path) -> None:
-    """Each reason to wait is passed on at once, not at the end."""
-
-    child.performs(
-        "import time",
-        "listener.on_wait('Waiting for another run: ü.')",
-        "end = time.monotonic() + 20",
-        "while not Path('heard').exists() and time.monotonic() < end: time.sleep(0.01)",
-        "listener.on_wait(f'Heard meanwhile: {Path(\"heard\").exists()}.')",
-    )
-    heard: list[str] = []
-
-    def hear(said: str) -> None:
-        heard.append(said)
-        (folder / "heard").touch()
-
-    run_in_process(REQUEST, on_wait=hear)
-
-    assert heard == ["Waiting for another run: ü.", "Heard meanwhile: True."]
-
-
-def test_an_error_keeps_its_message_and_next_step(child: Child) -> None:
-    """An error of the run keeps its message and its next step."""
-
-    child.performs("raise SettingsError('No é.', next_step='Do that.')")
-
-    error = refused()
-
-    assert (str(error), error.diagnostics()) == ("No é.", "Do that.")
-
-
-@pytest.mark.parametrize(
-    ("raised", "said"),
-    [
-        ("OSError(28, 'No space left on device')", "No space left on device."),
-        ("PermissionError()", "PermissionError."),
-    ],
-)
-def test_a_disk_error_is_reported(child: Child, raised: str, said: str) -> None:
-    """A disk error is reported as such, not as a defect."""
-
-    child.performs(f"raise {raised}")
-
-    error = refused()
-
-    assert str(error) == f"Cannot write to disk: {said}"
-    assert error.diagnostics()
-
-
-def test_an_interruption_is_reported(child: Child) -> None:
-    """An interruption gives a message and a next step, and no traceback."""
-
-    child.performs("raise KeyboardInterrupt")
-
-    error = refused()
-
-    assert str(error) == "Interrupted."
-    assert "seal again" in error.diagnostics()
-
-
-def test_a_defect_is_named_without_its_text(child: Child) -> None:
-    """An unexpected error is named by its type; its text, which may hold a secret, is left out."""
-
-    child.performs("raise ZeroDivisionError(request.environ['RUNBOOK_FACEBOOK_APP_SECRET'])")
-
-    error = refused()
-
-    assert str(error) == "The runbook itself broke (ZeroDivisionError)."
-    assert APP_SECRET not in str(error) + error.diagnostics()
-
-
-def test_an_unknown_connector_is_refused(child: Child) -> None:
-    """An unknown connector raises `SealingError`."""
-
-    unknown = ProcessRequest(connector="nonsense", tenant="acme", evidence="/somewhere")
-
-    assert "no connector called 'nonsense'" in str(refused(unknown))
-
-
-@pytest.mark.parametrize(
-    "last",
-    [
-        "os.kill(os.getpid(), signal.SIGKILL)",
-        "os._exit(0)",
-        'listener._stream.write(\'{"event": "finis\'); listener._stream.flush(); os._exit(1)',
-    ],
-    ids=["killed", "left", "half-written"],
-)
-def test_a_process_that_ends_without_a_result_is_an_error(child: Child, last: str) -> None:
-    """A process that ends without a complete result raises `SealingError` with a next step."""
-
-    child.performs("listener.on_wait('Waiting.')", last)
-    heard: list[str] = []
-
-    with pytest.raises(SealingError, match="ended without a result") as caught:
-        run_in_process(REQUEST, on_wait=heard.append)
-
-    assert heard == ["Waiting."]
-    assert "Run it again; the journal is intact" in caught.value.diagnostics()
-
-
-@pytest.mark.parametrize("program", ["import sys; sys.exit(1)", "nonsense"])
-def test_a_process_that_does_not_start_is_an_error(
-    child: Child, program: str, capfd: pytest.CaptureFixture[str]
-) -> None:
-    """A process that fails before it reads a large request raises `SealingError`."""
-
-    child.program = program
-    large = ProcessRequest(
-        connector="p", tenant="acme", evidence="/e", given={"permissions": ("x" * 10,) * 100_000}
-    )
-
-    assert "ended without a result" in str(refused(large))
-
-
+@both
 def test_references_are_resolved_in_the_process(
-    child: Child, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    perform: Perform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A secret is found where the run is, under the name that wins, and travels nowhere."""
 
     (tmp_path / "secret").write_text(APP_SECRET)
     monkeypatch.setenv("RUNBOOK_ACME", USER_TOKEN)
-    child.performs(
-        "names = 'APP_SECRET', 'USER_ACCESS_TOKEN'",
-        "found = [request.environ['RUNBOOK_FACEBOOK_MARKETING_' + name] for name in names]",
-        "listener.on_wait(json.dumps([found, 'RUNBOOK_ACME' in request.environ]))",
-    )
-    heard: list[str] = []
+    names = "('APP_SECRET', 'USER_ACCESS_TOKEN')"
+    found = f"[request.environ['RUNBOOK_FACEBOOK_MARKETING_' + name] for name in {names}]"
     references = {"app_secret": f"file:{tmp_path}/secret", "user_access_token": "env:RUNBOOK_ACME"}
+    asking = telling(f"[{found}, 'RUNBOOK_ACME' in request.environ]", secrets={})
+    asking = replace(asking, references=references, variables=["RUNBOOK_ACME"])
 
-    run_in_process(replace(REQUEST, secrets={}, references=references), on_wait=heard.append)
-
-    assert json.loads(heard[0]) == [[APP_SECRET, USER_TOKEN], False]
-
-
-def test_a_reference_to_nothing_is_refused_by_name(child: Child) -> None:
-    """A reference to nothing names the secret and the reference."""
-
-    error = refused(replace(REQUEST, references={"app_secret": "env:NOT_THERE"}))
-
-    assert str(error) == "app_secret (App Secret): nothing is stored under env:NOT_THERE."
+    assert json.loads(perform(asking)["said"]) == [[APP_SECRET, USER_TOKEN], False]
 
 
-@pytest.fixture
-def processes(child: Child, monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[str]]:
-    """Return the started processes."""
-    started: list[subprocess.Popen[str]] = []
-
-    def noted(*words: Any, **options: Any) -> subprocess.Popen[str]:
-        started.append(child(*words, **options))
-        return started[-1]
-
-    monkeypatch.setattr(subprocess, "Popen", noted)
-    return started
+# --- how it ends -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("act", [run_in_process, refused], ids=["result", "error"])
-def test_no_process_is_left_behind(
-    child: Child, processes: list[subprocess.Popen[str]], act: Callable[..., object]
-) -> None:
-    """The process has ended when its result or its error is known."""
+@both
+def test_printed_text_is_not_an_event(perform: Perform) -> None:
+    """What a kernel or library prints is not read as an event, even if it looks like one."""
 
-    if act is refused:
-        child.performs("raise SettingsError('No.')")
-    act(REQUEST)
-
-    assert [process.returncode for process in processes] == [0]
-
-
-def test_an_interrupted_caller_leaves_no_run_behind(
-    child: Child, processes: list[subprocess.Popen[str]]
-) -> None:
-    """A signal that only the caller gets ends the run, too."""
-
-    child.performs("listener.on_wait('begun')", "signal.pause()")
-
-    def interrupted(_reason: str) -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        run_in_process(REQUEST, on_wait=interrupted)
-
-    assert [process.returncode for process in processes] == [0]
-
-
-def test_a_caller_that_has_ended_is_no_traceback(child: Child) -> None:
-    """Where nobody reads the events any more the process ends without a word."""
-
-    process = child(
-        [], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
+    false = '{"event": "finished", "outcome": "complete", "bundle": "/false"}'
+    noisy = performing(
+        "listener.on_wait('Waiting.')",
+        f"print({false!r}, flush=True)",
+        f"os.write(1, {false.encode()!r} + b'\\n')",
+        f"subprocess.run(['echo', {false!r}])",
     )
-    assert process.stdout
-    process.stdout.close()
-    process.stdout = None
-    _, said = process.communicate(json.dumps(request_document(REQUEST, {})) + "\n")
 
-    assert (process.returncode, said) == (0, "")
+    expected = {"event": "finished", "outcome": "incomplete", "bundle": BUNDLE}
+    assert perform(noisy) == {**expected, "is_archived": True, "said": "", "next_step": ""}
 
 
-# --- with a limit, as on a cluster -------------------------------------------------------
+SAID = "The run's process ended without a result ({})."
+
+
+@both
+@pytest.mark.parametrize(
+    ("request_of_it", "said", "advice", "code"),
+    [
+        (performing("raise SettingsError('No é.', next_step='Do.')"), "No é.", "Do.", 2),
+        (performing("raise LeakError('A leak.')"), "A leak.", "", 4),
+        (
+            performing("raise OSError(28, 'No space left on device')"),
+            *("Cannot write to disk: No space left on device.", "again", None),
+        ),
+        (
+            performing("raise PermissionError()"),
+            *("Cannot write to disk: PermissionError.", "again", None),
+        ),
+        (performing("raise KeyboardInterrupt"), "Interrupted.", "seal again", None),
+        (
+            performing("raise ZeroDivisionError([*request.environ.values()])"),
+            *("The runbook itself broke (ZeroDivisionError).", "", None),
+        ),
+        (
+            performing("os.kill(os.getpid(), signal.SIGKILL)"),
+            *(SAID.format("signal 9"), "Run it again; the journal is intact", None),
+        ),
+        (performing("os._exit(7)"), SAID.format("exit code 7"), "Run it again", None),
+        (performing("os._exit(0)"), SAID.format("exit code 0"), "Run it again", None),
+        (
+            replace(REQUEST, tenant="broken"),
+            *("The notebook broke off: the kernel died. Not archived: No.", "Do that.", None),
+        ),
+        (
+            replace(REQUEST, references={"app_secret": "env:NOT_THERE"}),
+            *("app_secret (App Secret): nothing is stored under env:NOT_THERE.", "", 2),
+        ),
+        (replace(REQUEST, connector="nonsense"), "There is no connector called 'nonsense'.", "", 2),
+    ],
+    ids=lambda value: value if isinstance(value, str) and value.endswith(".") else "",
+)
+def test_each_end_is_known(
+    perform: Perform, request_of_it: ProcessRequest, said: str, advice: str, code: int | None
+) -> None:
+    """Whatever ends a run is said, with what to do next, and no text that may hold a secret."""
+
+    event = perform(request_of_it)
+
+    assert (event["said"], event.get("code")) == (said, code)
+    assert advice in event["next_step"]
+    assert APP_SECRET not in str(event)
 
 
 class Limit(threading.Thread):
     """A timer that goes off when the run has begun, however long that takes."""
 
     def __init__(self, _seconds: float, end: Callable[..., None], words: list[Any]) -> None:
-        super().__init__(target=lambda: (self._wait(), end(*words)), daemon=True)
-        self._begun = Path("begun").absolute()
-
-    def _wait(self) -> None:
-        while not self._begun.exists():
-            time.sleep(0.02)
+        begun = Path("begun").absolute()
+        super().__init__(target=lambda: (soon(begun), end(*words)), daemon=True)
 
     def cancel(self) -> None:
         """Have nothing to cancel."""
 
 
-@pytest.mark.parametrize("is_deaf", [False, True])
+@both
+@pytest.mark.parametrize("lines", [SLEEPING, DEAF], ids=["hears", "deaf"])
 def test_a_run_that_takes_too_long_is_ended(
-    child: Child, is_deaf: bool, folder: Path, monkeypatch: pytest.MonkeyPatch
+    perform: Perform, lines: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After its time a run may write its end, and is killed if it does not."""
 
-    monkeypatch.setattr(process, "GRACE_SECONDS", 0.5 if is_deaf else 30)
-    child.performs(
-        f"signal.signal(signal.SIGTERM, signal.SIG_IGN) if {is_deaf} else None",
-        "import time",
-        "try: Path('begun').touch(); time.sleep(60)",
-        "except KeyboardInterrupt: Path('interrupted').touch(); raise",
-    )
+    for module in (process, pools):
+        monkeypatch.setattr(module, "GRACE_SECONDS", 1 if lines is DEAF else PATIENCE_SECONDS)
     monkeypatch.setattr(process, "Timer", Limit)
-    event = run_apart(REQUEST, seconds=0.1)
+    # The server has loaded everything then, so that the run begins within its time.
+    assert forked(REQUEST)["event"] == "finished"
+    seconds = 0.1 if perform is started else 5
 
-    assert event["said"] == "The run took longer than 0.1 seconds, and was ended."
+    event = perform(performing(*lines), seconds=seconds)
+
+    assert event["said"] == f"The run took longer than {seconds} seconds, and was ended."
     assert "--timeout" in event["next_step"]
-    assert (folder / "interrupted").exists() is not is_deaf
+    assert Path("interrupted").exists() is (lines is SLEEPING)
+    pid = int(soon(Path("begun")).split()[0])
+    eventually(lambda: is_gone(pid))
 
 
-def test_a_run_within_its_time_is_what_it_is(child: Child) -> None:
-    """A result within the limit counts, and so does an error."""
+PARENT = """
+from runbook_lib.engine import pools
+from tests.support.run_process import SLEEPING, performing
+from tests.unit.engine import test_process
+if __name__ == "__main__":
+    pools.PRELOADED[:] = ["tests.support.fake_runs"]
+    test_process.process.subprocess.Popen = test_process.Starts()
+    test_process.{}(performing(*SLEEPING))
+"""
 
-    assert run_apart(REQUEST, seconds=60)["event"] == "finished"
-    child.performs("raise SettingsError('No.')")
-    assert run_apart(REQUEST, seconds=60)["said"] == "No."
+
+@both
+def test_a_run_does_not_outlive_whoever_asked_for_it(perform: Perform) -> None:
+    """When the parent is killed the run is interrupted, so its journal says so, and all end."""
+
+    Path("parent.py").write_text(PARENT.format(perform.__name__))  # type: ignore[attr-defined]
+    with _popen([sys.executable, "parent.py"]) as parent:
+        processes = [psutil.Process(int(number)) for number in soon(Path("begun")).split()]
+        parent.kill()
+
+    assert psutil.wait_procs(processes, timeout=PATIENCE_SECONDS)[1] == []
+    assert Path("interrupted").exists()
 
 
-def test_a_run_has_its_own_variables_and_no_others(
-    child: Child, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Variables of single tenants are withheld, but for those that the request names."""
+# --- in a new interpreter ----------------------------------------------------------------
 
-    monkeypatch.setenv("RUNBOOK_A", "1")
-    monkeypatch.setenv("RUNBOOK_B", "2")
-    child.performs("raise SettingsError(str([k for k in os.environ if k[-2:] in ('_A', '_B')]))")
-    event = run_apart(
-        replace(REQUEST, variables=["RUNBOOK_B"]), withheld={"RUNBOOK_A", "RUNBOOK_B"}
+
+def test_a_result_is_returned_and_an_error_raised(starts: Starts) -> None:
+    """The run's outcome is returned, or its error raised; its process is gone then."""
+
+    assert run_in_process(REQUEST) == Finished("incomplete", Path(BUNDLE))
+    with pytest.raises(SealingError, match=r"No\.") as caught:
+        run_in_process(performing("raise SettingsError('No.', next_step='Do that.')"))
+
+    assert caught.value.diagnostics() == "Do that."
+    assert [each.returncode for each in starts.processes] == [0, 0]
+    assert f"'{sys.executable}', '-m', 'runbook_lib.engine.process'" in repr(starts.seen)
+
+
+def test_each_reason_to_wait_is_passed_on_as_it_comes() -> None:
+    """Each reason to wait is passed on at once, not at the end."""
+
+    heard: list[str] = []
+
+    def hear(said: str) -> None:
+        heard.append(said)
+        Path("heard").touch()
+
+    waiting = performing(
+        "listener.on_wait('Waiting for another run: ü.')",
+        "end = time.monotonic() + 20",
+        "while not Path('heard').exists() and time.monotonic() < end: time.sleep(0.01)",
+        "listener.on_wait(f'Heard meanwhile: {Path(\"heard\").exists()}.')",
     )
+    run_in_process(waiting, on_wait=hear)
 
-    assert event["said"] == "['RUNBOOK_B']"
-    assert not {"RUNBOOK_A", "RUNBOOK_B"} & set(child.options["env"])
+    assert heard == ["Waiting for another run: ü.", "Heard meanwhile: True."]
 
 
-def test_another_thread_interrupts_a_run(child: Child) -> None:
-    """While a run lasts it is in `running`, where another thread can terminate it."""
+WAIT = '{"event": "wait", "said": "Waiting."}\n'
+
+
+@pytest.mark.parametrize(
+    ("program", "heard"),
+    [
+        ("import sys; sys.exit(1)", []),
+        ("nonsense", []),
+        (f"""print({WAIT!r} + '{{"event": "finis', end='', flush=True)""", ["Waiting."]),
+    ],
+)
+def test_a_process_without_a_result_is_an_error(
+    starts: Starts, program: str, heard: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A process that fails before it reads a large request, or halfway through its result."""
+
+    starts.program = program
+    said: list[str] = []
+    with pytest.raises(SealingError, match="ended without a result") as caught:
+        run_in_process(replace(REQUEST, given={"a": ("x" * 10,) * 100_000}), on_wait=said.append)
+
+    assert said == heard
+    assert "Run it again; the journal is intact" in caught.value.diagnostics()
+
+
+def test_an_interrupted_caller_leaves_no_run_behind(starts: Starts) -> None:
+    """A signal that only the caller gets ends the run too; so does another thread."""
+
+    def interrupted(_reason: str) -> None:
+        raise KeyboardInterrupt
 
     running: set[subprocess.Popen[str]] = set()
-
-    def interrupt(_reason: str) -> None:
-        (process,) = running
-        process.terminate()
-
-    child.performs("listener.on_wait('begun')", "signal.pause()")
-    event = run_apart(REQUEST, running=running, on_wait=interrupt)
+    begun = performing("listener.on_wait('begun')", "signal.pause()")
+    with pytest.raises(KeyboardInterrupt):
+        run_apart(begun, on_wait=interrupted, running=running)
+    event = run_apart(
+        begun, running=running, on_wait=lambda _: [each.terminate() for each in running]
+    )
 
     assert event["said"] == "Interrupted."
     assert running == set()
+    assert [each.returncode for each in starts.processes] == [0, 0]
 
 
-def test_a_run_ends_with_whoever_asked_for_it(child: Child, folder: Path) -> None:
-    """When the other end of standard input is gone, the run is interrupted, so its journal says."""
+def test_a_caller_that_has_ended_is_no_traceback(starts: Starts) -> None:
+    """Where nobody reads the events any more the process ends without a word."""
 
-    child.performs(
-        "try: Path('begun').touch(); signal.pause()",
-        "except KeyboardInterrupt: Path('interrupted').touch(); raise",
-    )
-    with child([], stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8") as running:
-        assert running.stdin
-        assert running.stdout
-        running.stdin.write(json.dumps(request_document(REQUEST, {})) + "\n")
-        running.stdin.flush()
-        while not Path("begun").exists():
-            assert running.poll() is None
-        running.stdin.close()
-        event = json.loads(running.stdout.read())
+    pipe = subprocess.PIPE
+    running = starts([], stdin=pipe, stdout=pipe, stderr=pipe, encoding="utf-8")
+    assert running.stdout
+    running.stdout.close()
+    running.stdout = None
+    _, said = running.communicate(json.dumps(request_document(REQUEST, {})) + "\n")
 
-    assert event["said"] == "Interrupted."
-    assert (folder / "interrupted").exists()
+    assert (running.returncode, said) == (0, "")

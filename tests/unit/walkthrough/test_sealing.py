@@ -74,13 +74,15 @@ def test_the_run_is_for_the_same_connector_tenant_folder_and_values(
 ) -> None:
     """
     The run has the same connector, tenant and values, and the evidence folder as absolute path.
+
+    Its record says that a person asked for it.
     """
 
     values = {"app_id": "77", "permissions": ("public_profile", "ads_read")}
     seal_evidence(started(**values))
 
     request = process.request
-    assert (request.connector, request.tenant) == ("p", "acme")
+    assert (request.connector, request.tenant, request.mode) == ("p", "acme", "walkthrough")
     assert Path(request.evidence) == tmp_path / "evidence"
     assert Path(request.evidence).is_absolute()
     assert request.given == values
