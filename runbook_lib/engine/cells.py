@@ -60,7 +60,6 @@ class Child:
         )
         self._end, theirs = context.Pipe()
         self._process = context.Process(target=_live, args=[theirs])
-        self._is_closed = False
         try:
             self._process.start()
         except OSError as error:
@@ -94,9 +93,8 @@ class Child:
 
     def close(self) -> None:
         """Kill the process, with all that its cells started."""
-        if self._is_closed:
+        if self._end.closed:
             return
-        self._is_closed = True
         # NOTE: before it is reaped, while nobody else can have its number.
         with suppress(OSError):  # it may not lead its session yet
             os.killpg(self.pid, signal.SIGKILL)

@@ -149,13 +149,7 @@ class DaskPool:
         ended = [future for future in self._futures if future.status == "finished"]
         for future in ended:
             yield _done(future, self._futures.pop(future)[0])
-        with suppress(Exception):
-            begin(self._interrupt, "dask").result(_GRACE_SECONDS)
         self._close()
-
-    def _interrupt(self) -> None:
-        self._client.cancel(list(self._futures), force=True)
-        self._client.run(_interrupt, self._token)
 
     def _is_answering(self) -> bool:
         with suppress(Exception):
@@ -180,8 +174,10 @@ class DaskPool:
         remove(_marks(self._folder, self._token))
 
     def _leave(self) -> None:
-        """Remove what is left of this fleet from the cluster."""
-        self._client.cancel(list(self._futures), force=True)
+        """End what is left of this fleet on the cluster."""
+        if self._futures:
+            self._client.cancel(list(self._futures), force=True)
+            self._client.run(_interrupt, self._token)
         self._client.close(timeout=_GRACE_SECONDS)
 
 

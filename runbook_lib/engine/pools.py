@@ -13,8 +13,6 @@ import json
 import math
 import multiprocessing
 import os
-import signal
-import threading
 import time
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -203,10 +201,8 @@ def _start(theirs: Connection, withheld: Collection[str]) -> ForkServerProcess:
 @contextmanager
 def _environment_without(names: Collection[str]) -> Iterator[None]:
     """Keep variables from a server that is started meanwhile."""
-    passed_on = inherited(os.environ)
-    removed = {
-        name: text for name, text in os.environ.items() if name not in passed_on or name in names
-    }
+    passed_on = inherited(os.environ, names)
+    removed = {name: text for name, text in os.environ.items() if name not in passed_on}
     for name in removed:
         del os.environ[name]
     try:
@@ -221,18 +217,6 @@ def _live(connection: Connection) -> None:
     nothing = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, 1)
     os.dup2(nothing, 2)
-
-    def receive() -> dict[str, Any]:
-        threading.Thread(target=_end_with_parent, daemon=True).start()
-        document: dict[str, Any] = json.loads(connection.recv_bytes())
-        return document
-
-    connection.send_bytes(json.dumps(answer_request(receive)).encode())
-
-
-def _end_with_parent() -> None:
-    """Interrupt the run when the parent process ends."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os.kill(os.getpid(), signal.SIGTERM)
+    parent: Any = multiprocessing.parent_process()
+    event = answer_request(connection.recv_bytes, parent.join)
+    connection.send_bytes(json.dumps(event).encode())

@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -40,6 +40,10 @@ _AGAIN = "Run it again; the journal is intact. If that fails too, `runbook run` 
 _TOO_SLOW = "Run it again, with more time (--timeout) if its remote systems are only slow."
 # With these a headless run would seem to be a notebook in JupyterLab.
 _NOT_INHERITED = ("JPY_SESSION_NAME", "SERVER_SOFTWARE")
+
+
+# What a run is given as a request has it.
+_AS_GIVEN = ("tenant", "evidence", "env_file", "attestations", "given")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +134,7 @@ def run_apart(
     began, event = time.monotonic(), None
     with subprocess.Popen(
         [sys.executable, "-m", "runbook_lib.engine.process"],
-        env={name: text for name, text in inherited(os.environ).items() if name not in withheld},
+        env=inherited(os.environ, withheld),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         start_new_session=True,
@@ -145,10 +149,14 @@ def run_apart(
             with suppress(BrokenPipeError):
                 stdin.write(json.dumps(request_document(request, os.environ)) + "\n")
                 stdin.flush()
-            for event in events_in(process.stdout or ()):
-                if event["event"] != "wait":
+            for line in process.stdout or ():
+                if not line.endswith("\n"):  # the process was killed
                     break
-                on_wait(event["said"])
+                said = json.loads(line)
+                if said["event"] == "wait":
+                    on_wait(said["said"])
+                else:
+                    event = said
         except BaseException:
             # NOTE: a signal may have reached this process only; the other must not go on unseen.
             _end(process)
@@ -178,7 +186,7 @@ def last_event(
     `late_seconds` is its limit if it took longer than that.
     """
     is_refused = event is not None and event["event"] == "refused"
-    if event is not None and not (late_seconds and is_refused) and event["event"] != "wait":
+    if event is not None and not (late_seconds and is_refused):
         return event
     if late_seconds:
         msg = f"The run took longer than {late_seconds:g} seconds, and was ended."
@@ -192,16 +200,10 @@ def refused(reason: str, next_step: str = "") -> dict[str, Any]:
     return {"event": "refused", "said": reason, "next_step": next_step}
 
 
-def inherited(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the part of `environ` that a run's process gets."""
-    return {name: text for name, text in environ.items() if name not in _NOT_INHERITED}
-
-
-def events_in(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
-    """Yield each event, without the half line of a killed process."""
-    for line in lines:
-        with suppress(ValueError):
-            yield json.loads(line)
+def inherited(environ: Mapping[str, str], withheld: Collection[str]) -> dict[str, str]:
+    """Return the part of `environ` that a run's process gets, without the variables `withheld`."""
+    left_out = {*_NOT_INHERITED, *withheld}
+    return {name: text for name, text in environ.items() if name not in left_out}
 
 
 def request_document(request: ProcessRequest, environ: Mapping[str, str]) -> dict[str, Any]:
@@ -210,13 +212,12 @@ def request_document(request: ProcessRequest, environ: Mapping[str, str]) -> dic
 
     Its own variables are taken from `environ`.
     """
-    as_given = ("connector", "tenant", "evidence", "env_file", "attestations", "mode")
     return {
-        **{name: getattr(request, name) for name in as_given},
-        "given": dict(request.given),
+        **{name: getattr(request, name) for name in ("connector", *_AS_GIVEN)},
         "secrets": {name: secret.reveal() for name, secret in request.secrets.items()},
         "references": dict(request.references),
         "environ": {name: environ[name] for name in request.variables if name in environ},
+        "mode": request.mode,
         "fleet": asdict(request.fleet) if request.fleet else None,
     }
 
@@ -241,12 +242,8 @@ def _run(document: Mapping[str, Any], listener: RunListener, child: Child) -> Ru
     procedure = find_procedure(document["connector"])
     environ = {**os.environ, **document["secrets"]}
     request = RunRequest(
+        **{name: document[name] for name in _AS_GIVEN},
         procedure=procedure,
-        given=document["given"],
-        tenant=document["tenant"],
-        evidence=document["evidence"],
-        env_file=document["env_file"],
-        attestations=document["attestations"],
         needs_subject=True,
         environ=_with_secrets(environ, procedure, document["references"]),
         child=child,
@@ -299,18 +296,27 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
 
 
 def answer_request(
-    receive: Callable[[], Mapping[str, Any]], listener: RunListener | None = None
+    receive: Callable[[], str | bytes],
+    wait_for_end: Callable[[], object],
+    listener: RunListener | None = None,
 ) -> dict[str, Any]:
     """
-    Run the request that `receive` returns, and return the last event.
+    Run the request that `receive` returns, as JSON, and return the last event.
 
-    The process belongs to this run only, and has one thread until `receive` is called.
+    The run is interrupted when whoever asked for it has ended, for which `wait_for_end` waits.
+    The process belongs to this run only, and has one thread until there is a request.
     """
+
+    def end_with_parent() -> None:
+        wait_for_end()
+        os.kill(os.getpid(), signal.SIGTERM)
+
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         # NOTE: before the request is read, so that no credential of it is in the child.
         with closing(Child()) as child:
-            document = receive()
+            document = json.loads(receive())
+            Thread(target=end_with_parent, daemon=True).start()
             os.environ.update(document["environ"])
             return _finished(_run(document, listener or RunListener(), child))
     except KeyboardInterrupt:
@@ -321,25 +327,13 @@ def answer_request(
         return {**refused(reason, advice), **code}
 
 
-def _request() -> dict[str, Any]:
-    """Read the request; from then on the run is interrupted when whoever asked for it has ended."""
-    document: dict[str, Any] = json.loads(sys.stdin.readline())
-
-    def end_with_parent() -> None:
-        sys.stdin.read()
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    Thread(target=end_with_parent, daemon=True).start()
-    return document
-
-
 def main() -> None:
     """Run the request on standard input, and write events to standard output."""
     # NOTE: who asked for the run may have ended.
     with suppress(BrokenPipeError), os.fdopen(os.dup(1), "w", encoding="utf-8") as stream:
         os.dup2(2, 1)  # what is printed meanwhile is no event
         reporter = _Reporter(stream)
-        event = answer_request(_request, reporter)
+        event = answer_request(sys.stdin.readline, sys.stdin.read, reporter)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # now nothing is left to interrupt
         reporter.report(event)
 

@@ -21,6 +21,7 @@ from runbook_lib.config.settings import read_env_file
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from tests.runs.conftest import ROOT, command, environment, runbook, settings_of
 from tests.support.hostile_server import hostile_server
+from tests.support.run_process import soon
 
 _PATIENCE_SECONDS = 240
 _TENANTS = ("acme", "bloom", "crest", "dune")
@@ -70,10 +71,7 @@ def cluster(
         words = ("--host", "127.0.0.1", "--port", "0", "--protocol", "tls", "--no-show")
         words = ("scheduler", *words, "--scheduler-file", str(found))
         scheduler = stack.enter_context(dask(folder, *words, **tls))
-        end = time.monotonic() + _PATIENCE_SECONDS
-        while not found.exists() and time.monotonic() < end:
-            time.sleep(0.05)
-        address = json.loads(found.read_bytes())["address"]
+        address = json.loads(soon(found))["address"]
         words = (address, "--host", "127.0.0.1", "--nthreads", "1")
         for _ in range(2):
             stack.enter_context(dask(folder, "worker", *words, **tls, **own))
@@ -128,12 +126,11 @@ def worker_of(home: Path) -> psutil.Process:
 
 @dataclass(frozen=True)
 class ClusterRun:
-    """A fleet that has run on a cluster, of which a worker was killed."""
+    """A fleet that has run on a cluster, of which a part was killed."""
 
     folder: Path
     returncode: int
-    stdout: str
-    stderr: str
+    errors: str
 
     @property
     def results(self) -> list[dict[str, Any]]:
@@ -143,85 +140,62 @@ class ClusterRun:
         return tenants
 
 
-@pytest.fixture(scope="module")
-def cluster_run(tmp_path_factory: pytest.TempPathFactory, keys_home: Path) -> ClusterRun:
-    """Run the fleet, and kill the worker that runs the first tenant."""
+def run_without(part: str, folder: Path, keys_home: Path) -> ClusterRun:
+    """Run the fleet, and kill this part of its cluster while the first tenant runs."""
     from facebook_cyclr_sandbox.server import Sandbox  # noqa: PLC0415
 
-    folder = tmp_path_factory.mktemp("cluster")
     with Sandbox("approved") as sandbox, hostile_server("silence") as silent:
         secrets = fleet_file(folder, settings_of(sandbox, folder / "settings"), silent)
-        with cluster(folder, keys_home, **secrets) as (address, tls, _):
+        with cluster(folder, keys_home, **secrets) as (address, tls, scheduler):
             process = subprocess.Popen(
                 command("fleet", "tenants.toml", "--evidence", "evidence", "--scheduler", address),
                 cwd=folder,
                 env=environment(PYTHONPATH=str(ROOT), **tls),
-                stdout=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 text=True,
             )
-            worker_of(folder / "evidence/acme/facebook_marketing").kill()
-            output, errors = process.communicate(timeout=_PATIENCE_SECONDS)
-    return ClusterRun(folder, process.returncode, output, errors)
+            worker = worker_of(folder / "evidence/acme/facebook_marketing")
+            (worker if part == "worker" else scheduler).kill()
+            _, errors = process.communicate(timeout=_PATIENCE_SECONDS)
+    return ClusterRun(folder, process.returncode, errors)
 
 
-def test_a_killed_worker_loses_nothing(cluster_run: ClusterRun) -> None:
-    """Every tenant is sealed, each once in the record, though a worker was killed meanwhile."""
+def test_a_killed_worker_loses_nothing(tmp_path: Path, keys_home: Path) -> None:
+    """
+    Every tenant is sealed, each once in the record, and verifies, though a worker was killed.
 
-    assert cluster_run.returncode == 3, cluster_run.stderr
-    assert [(each["tenant"], each["status"]) for each in cluster_run.results] == [
+    The variables of the secrets are in the workers' environment alone, and all were found.
+    """
+
+    run = run_without("worker", tmp_path, keys_home)
+
+    assert run.returncode == 3, run.errors
+    assert [(each["tenant"], each["status"]) for each in run.results] == [
         (name, "sealed") for name in _TENANTS
     ]
-    journal = cluster_run.folder / "evidence/acme/facebook_marketing/journal.jsonl"
+    journal = tmp_path / "evidence/acme/facebook_marketing/journal.jsonl"
     assert journal.read_text().count('"run.started"') == 2
-
-
-def test_secrets_are_resolved_where_the_run_is(cluster_run: ClusterRun) -> None:
-    """The variables of the secrets are in the workers' environment alone, and all were found."""
-
-    steps = {step["id"]: step["outcome"] for step in cluster_run.results[1]["steps"]}
+    steps = {step["id"]: step["outcome"] for step in run.results[1]["steps"]}
     assert steps["fb-13-app-id-and-secret"] == "verified"
 
-
-def test_the_bundles_verify(cluster_run: ClusterRun) -> None:
-    """Every bundle verifies, that of the tenant whose worker was killed too."""
-
-    result = runbook(
-        "verify", "evidence", "--trusted-keys", "evidence/keys", cwd=cluster_run.folder
-    )
-
+    words = ("verify", "evidence", "--trusted-keys", "evidence/keys")
+    result = runbook(*words, cwd=tmp_path)
     assert result.returncode == 0, result.stdout + result.stderr
-    assert not list(cluster_run.folder.glob("evidence/fleet/*/begun-*"))
+    assert not list(tmp_path.glob("evidence/fleet/*/begun-*"))
 
 
 # A second cluster: `make matrices` has the time.
 @pytest.mark.matrix(0)
-def test_a_scheduler_that_is_lost_ends_the_fleet(tmp_path: Path, env_file: Path) -> None:
+def test_a_scheduler_that_is_lost_ends_the_fleet(tmp_path: Path) -> None:
     """When the scheduler is killed, the tenants that are left are named, and can be resumed."""
 
-    with ExitStack() as stack:
-        silent = stack.enter_context(hostile_server("silence"))
-        secrets = fleet_file(tmp_path, env_file, silent)
-        address, tls, scheduler = stack.enter_context(
-            cluster(tmp_path, tmp_path / "keys", **secrets)
-        )
-        process = subprocess.Popen(
-            command("fleet", "tenants.toml", "--evidence", "evidence", "--scheduler", address),
-            cwd=tmp_path,
-            env=environment(PYTHONPATH=str(ROOT), **tls),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        worker_of(tmp_path / "evidence/acme/facebook_marketing")
-        scheduler.kill()
-        _, errors = process.communicate(timeout=_PATIENCE_SECONDS)
+    run = run_without("scheduler", tmp_path, tmp_path / "keys")
 
-    results = ClusterRun(tmp_path, process.returncode, "", errors).results
-    assert process.returncode == 3, errors
-    assert "Traceback" not in errors, errors
-    assert {each["status"] for each in results} <= {"sealed", "unsealed"}
-    assert any("scheduler was lost" in each["reason"] for each in results)
+    assert run.returncode == 3, run.errors
+    assert "Traceback" not in run.errors, run.errors
+    assert {each["status"] for each in run.results} <= {"sealed", "unsealed"}
+    assert any("scheduler was lost" in each["reason"] for each in run.results)
 
 
 def test_a_cluster_that_does_not_answer_is_refused(tmp_path: Path, env_file: Path) -> None:
@@ -231,13 +205,9 @@ def test_a_cluster_that_does_not_answer_is_refused(tmp_path: Path, env_file: Pat
     words = ("fleet", "tenants.toml", "--evidence", "evidence", "--scheduler")
     silent = runbook(*words, "tcp://127.0.0.1:9", cwd=tmp_path)
     nonsense = runbook(*words, "nonsense://x", "--insecure-scheduler", cwd=tmp_path)
-    with dask(
-        tmp_path, "scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", "s.json"
-    ):
-        end = time.monotonic() + _PATIENCE_SECONDS
-        while not (tmp_path / "s.json").exists() and time.monotonic() < end:
-            time.sleep(0.05)
-        address = json.loads((tmp_path / "s.json").read_bytes())["address"]
+    place = ("--host", "127.0.0.1", "--port", "0", "--scheduler-file", "s.json")
+    with dask(tmp_path, "scheduler", *place):
+        address = json.loads(soon(tmp_path / "s.json"))["address"]
         idle = runbook(*words, address, cwd=tmp_path)
 
     assert [each.returncode for each in (silent, nonsense, idle)] == [2, 2, 2]

@@ -53,7 +53,7 @@ def telling(value: str, *lines: str, **more: object) -> ProcessRequest:
 
 def eventually(is_so: Callable[[], bool]) -> None:
     """Wait until something is so; fail if it is not in time."""
-    end = time.monotonic() + 2 * PATIENCE_SECONDS
+    end = time.monotonic() + 8 * PATIENCE_SECONDS
     while not is_so():
         assert time.monotonic() < end
         time.sleep(0.02)

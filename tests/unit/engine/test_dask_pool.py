@@ -6,9 +6,10 @@ import gc
 import socket
 import sys
 import threading
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,6 @@ from runbook_lib.engine.pools import Done
 from runbook_lib.engine.process import ProcessRequest
 from runbook_lib.engine.scheduler_address import check_greeting
 from runbook_lib.errors import SettingsError
-from runbook_lib.remote.look import begin
 from tests.support.hostile_server import hostile_server
 from tests.support.run_process import REQUEST
 
@@ -124,36 +124,24 @@ def said(done: Done) -> tuple[str, str, str]:
 def test_each_request_is_run_and_groups_stay_together(
     address: str, runs: Runs, tmp_path: Path
 ) -> None:
-    """Two groups run at a time, those of one group after each other; the limit arrives."""
+    """
+    Two groups run at a time, those of one group after each other; the limit arrives.
 
-    runs.meet = threading.Barrier(2)
-    groups = [[asked("a"), asked("b")], [asked("c"), asked("d")]]
-    done = sorted(said(each) for each in pool_of(address, tmp_path).run(groups))
-
-    assert done == [(name, "finished", "7") for name in "abcd"]
-    assert not runs.together & {frozenset("ab"), frozenset("cd")}
-    assert max(map(len, runs.together)) == 2
-    assert set(runs.withheld) == {"A", "B"}
-
-
-def test_nothing_is_left_in_the_folder(address: str, runs: Runs, tmp_path: Path) -> None:
-    """After a fleet nothing of it is left in its folder, nor of a killed one."""
+    A defect on the cluster is that tenant's result. Nothing is left of this fleet, nor of a
+    killed one.
+    """
 
     (tmp_path / "begun-0badcafe").mkdir()
-    assert [said(each)[1] for each in pool_of(address, tmp_path).run([[asked("a")]])] == [
-        "finished"
-    ]
+    runs.meet = threading.Barrier(2)
+    groups = [[asked("broken"), asked("b")], [asked("c"), asked("d")]]
+    done = sorted(said(each) for each in pool_of(address, tmp_path).run(groups))
+
+    broke = ("broken", "refused", "The runbook itself broke (ZeroDivisionError).")
+    assert done == sorted([broke, *((name, "finished", "7") for name in "bcd")])
+    assert not runs.together & {frozenset(["broken", "b"]), frozenset("cd")}
+    assert max(map(len, runs.together)) == 2
+    assert set(runs.withheld) == {"A", "B"}
     assert [path.name for path in tmp_path.iterdir()] == ["fleet.json"]
-
-
-def test_one_broken_run_is_its_own(address: str, runs: Runs, tmp_path: Path) -> None:
-    """A defect on the cluster is that tenant's result; the next of its group runs."""
-
-    groups = [[asked("broken"), asked("b")]]
-    done = [said(each) for each in pool_of(address, tmp_path).run(groups)]
-
-    broke = "The runbook itself broke (ZeroDivisionError)."
-    assert done == [("broken", "refused", broke), ("b", "finished", "7")]
 
 
 def test_a_worker_that_does_not_see_the_folder_says_so(
@@ -187,35 +175,19 @@ def test_what_may_spend_is_not_repeated_unasked(
 
 
 def test_stopping_interrupts_what_runs(address: str, runs: Runs, tmp_path: Path) -> None:
-    """`stop` interrupts what runs on the cluster, and what waited is not begun."""
+    """`stop` interrupts what runs of this fleet, not of another; what waited is not begun."""
 
-    pool = pool_of(address, tmp_path)
+    pool, other = (pool_of(address, tmp_path) for _ in range(2))
     results = pool.run([[asked("a"), asked("stuck"), asked("later")]])
-    first = next(results)
+    assert said(next(results))[0] == "a"
     while "stuck" not in runs.running:
         assert not runs.interrupted.wait(0.01)
-    left = list(pool.stop())
 
-    assert said(first)[0] == "a"
-    assert left == []
+    assert list(other.stop()) == []
+    assert not runs.interrupted.is_set()
+    assert list(pool.stop()) == []
     assert runs.interrupted.is_set()
     assert runs.seen == ["a", "stuck"]
-
-
-def test_stopping_ends_no_other_fleet(address: str, runs: Runs, tmp_path: Path) -> None:
-    """A fleet that is interrupted leaves the runs of another one on the same workers alone."""
-
-    mine, other = (pool_of(address, tmp_path) for _ in range(2))
-    results = other.run([[asked("stuck")]])
-    waiting = begin(lambda: next(results), "other")
-    while "stuck" not in runs.running:
-        assert not runs.interrupted.wait(0.01)
-
-    assert list(mine.stop()) == []
-    assert not runs.interrupted.is_set()
-    runs.interrupted.set()
-    assert said(waiting.result(_PATIENCE_SECONDS)) == ("stuck", "finished", "7")
-    list(results)
 
 
 def test_another_version_on_the_cluster_is_refused(
@@ -249,13 +221,6 @@ def test_a_cluster_without_workers_is_given_up(
     }
 
 
-@pytest.fixture
-def silent() -> Iterator[str]:
-    """Give the address of what takes every connection, and never says a word."""
-    with hostile_server("silence") as address:
-        yield f"tcp://{address.partition('://')[2]}"
-
-
 def test_a_schedulers_greeting_is_known(address: str) -> None:
     """Dask's own greeting passes, before anything of Dask is loaded."""
 
@@ -266,10 +231,9 @@ def test_a_schedulers_greeting_is_known(address: str) -> None:
         check_greeting(address)
 
 
-def test_a_web_server_is_refused_without_a_traceback(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    """What Dask cannot read is no defect of the runbook, also over WebSocket; nothing is left."""
+@contextmanager
+def unasked() -> Iterator[str]:
+    """Give the address of what speaks HTTP before it is asked."""
 
     def at_once(listener: socket.socket) -> None:
         with suppress(OSError):
@@ -278,27 +242,38 @@ def test_a_web_server_is_refused_without_a_traceback(
                     connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
                     connection.recv(65_536)
 
-    with hostile_server("429") as web, socket.create_server(("127.0.0.1", 0)) as listener:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
         threading.Thread(target=at_once, args=(listener,), daemon=True).start()
-        unasked = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
-        for address in (f"ws://{web.partition('://')[2]}", unasked):
-            with pytest.raises(SettingsError, match=f"No Dask scheduler answers at {address}"):
-                pool_of(address, tmp_path)
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         listener.shutdown(socket.SHUT_RDWR)
-    gc.collect()
-    assert "Traceback" not in capfd.readouterr().err
 
 
-def test_a_silent_scheduler_ends_the_fleet(
-    silent: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("protocol", "server"),
+    [
+        ("ws", partial(hostile_server, "429")),
+        ("tcp", partial(hostile_server, "silence")),
+        ("tcp", unasked),
+    ],
+    ids=["another server", "silence", "unasked"],
+)
+def test_what_is_no_scheduler_is_refused(
+    protocol: str,
+    server: Callable[[], AbstractContextManager[str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """A scheduler that takes the connection and says nothing is given up in a bounded time."""
+    """What Dask cannot read, or says nothing, is refused in a bounded time, without a traceback."""
 
     assert dask_pool._CONNECT_SECONDS + dask_pool._LAST_SECONDS + dask_pool._ANSWER_SECONDS < 60
     monkeypatch.setattr(dask_pool, "_CONNECT_SECONDS", 0.5)
-    monkeypatch.setattr(dask_pool, "_LAST_SECONDS", 0.5)
-    with pytest.raises(SettingsError, match="No Dask scheduler answers at"):
-        pool_of(silent, tmp_path)
+    with server() as url:
+        address = f"{protocol}://{url.partition('://')[2]}"
+        with pytest.raises(SettingsError, match=f"No Dask scheduler answers at {address}"):
+            pool_of(address, tmp_path)
+    gc.collect()
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_a_scheduler_that_falls_silent_ends_the_fleet(
@@ -320,10 +295,7 @@ def test_a_scheduler_that_falls_silent_ends_the_fleet(
     pool._close()
 
     assert said(first) == ("a", "finished", "7")
-    assert [(name, event) for name, event, _ in left] == [
-        ("stuck", "refused"),
-        ("later", "refused"),
-    ]
+    assert [each[:2] for each in left] == [("stuck", "refused"), ("later", "refused")]
 
 
 def test_an_interruption_does_not_wait_for_a_silent_scheduler(
