@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +19,7 @@ from runbook_lib.config.settings import read_env_file
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from tests.runs.conftest import ROOT, command, environment, runbook, settings_of
 from tests.support.hostile_server import hostile_server
-from tests.support.run_process import soon
+from tests.support.run_process import eventually, soon
 
 _PATIENCE_SECONDS = 240
 _TENANTS = ("acme", "bloom", "crest", "dune")
@@ -113,35 +111,18 @@ def fleet_file(folder: Path, settings: Path, silent: str) -> dict[str, str]:
 
 def worker_of(home: Path) -> psutil.Process:
     """Return the cluster's worker on which the run of a tenant is, as soon as it has begun."""
-    end = time.monotonic() + _PATIENCE_SECONDS
-    while time.monotonic() < end:
-        journal = home / "journal.jsonl"
-        if journal.exists() and b"step.started" in journal.read_bytes():
-            process = psutil.Process(json.loads((home / "run.holder").read_bytes())["process"])
-            return process.parents()[0]
-        time.sleep(0.02)
-    msg = "the tenant did not begin"
-    raise AssertionError(msg)
+    journal = home / "journal.jsonl"
+    eventually(lambda: journal.exists() and b"step.started" in journal.read_bytes())
+    process = psutil.Process(json.loads((home / "run.holder").read_bytes())["process"])
+    return process.parents()[0]
 
 
-@dataclass(frozen=True)
-class ClusterRun:
-    """A fleet that has run on a cluster, of which a part was killed."""
+def run_without(part: str, folder: Path, keys_home: Path) -> tuple[list[dict[str, Any]], str]:
+    """
+    Run the fleet, and kill this part of its cluster while the first tenant runs.
 
-    folder: Path
-    returncode: int
-    errors: str
-
-    @property
-    def results(self) -> list[dict[str, Any]]:
-        """Return the results of the tenants."""
-        (path,) = self.folder.glob("evidence/fleet/*/fleet.json")
-        tenants: list[dict[str, Any]] = json.loads(path.read_bytes())["tenants"]
-        return tenants
-
-
-def run_without(part: str, folder: Path, keys_home: Path) -> ClusterRun:
-    """Run the fleet, and kill this part of its cluster while the first tenant runs."""
+    Return the results of the tenants, and what it wrote to stderr.
+    """
     from facebook_cyclr_sandbox.server import Sandbox  # noqa: PLC0415
 
     with Sandbox("approved") as sandbox, hostile_server("silence") as silent:
@@ -158,7 +139,9 @@ def run_without(part: str, folder: Path, keys_home: Path) -> ClusterRun:
             worker = worker_of(folder / "evidence/acme/facebook_marketing")
             (worker if part == "worker" else scheduler).kill()
             _, errors = process.communicate(timeout=_PATIENCE_SECONDS)
-    return ClusterRun(folder, process.returncode, errors)
+    assert process.returncode == 3, errors
+    (path,) = folder.glob("evidence/fleet/*/fleet.json")
+    return json.loads(path.read_bytes())["tenants"], errors
 
 
 def test_a_killed_worker_loses_nothing(tmp_path: Path, keys_home: Path) -> None:
@@ -168,15 +151,13 @@ def test_a_killed_worker_loses_nothing(tmp_path: Path, keys_home: Path) -> None:
     The variables of the secrets are in the workers' environment alone, and all were found.
     """
 
-    run = run_without("worker", tmp_path, keys_home)
+    results, _ = run_without("worker", tmp_path, keys_home)
 
-    assert run.returncode == 3, run.errors
-    assert [(each["tenant"], each["status"]) for each in run.results] == [
-        (name, "sealed") for name in _TENANTS
-    ]
+    sealed = [(name, "sealed") for name in _TENANTS]
+    assert [(each["tenant"], each["status"]) for each in results] == sealed
     journal = tmp_path / "evidence/acme/facebook_marketing/journal.jsonl"
     assert journal.read_text().count('"run.started"') == 2
-    steps = {step["id"]: step["outcome"] for step in run.results[1]["steps"]}
+    steps = {step["id"]: step["outcome"] for step in results[1]["steps"]}
     assert steps["fb-13-app-id-and-secret"] == "verified"
 
     words = ("verify", "evidence", "--trusted-keys", "evidence/keys")
@@ -190,12 +171,11 @@ def test_a_killed_worker_loses_nothing(tmp_path: Path, keys_home: Path) -> None:
 def test_a_scheduler_that_is_lost_ends_the_fleet(tmp_path: Path) -> None:
     """When the scheduler is killed, the tenants that are left are named, and can be resumed."""
 
-    run = run_without("scheduler", tmp_path, tmp_path / "keys")
+    results, errors = run_without("scheduler", tmp_path, tmp_path / "keys")
 
-    assert run.returncode == 3, run.errors
-    assert "Traceback" not in run.errors, run.errors
-    assert {each["status"] for each in run.results} <= {"sealed", "unsealed"}
-    assert any("scheduler was lost" in each["reason"] for each in run.results)
+    assert "Traceback" not in errors, errors
+    assert {each["status"] for each in results} <= {"sealed", "unsealed"}
+    assert any("scheduler was lost" in each["reason"] for each in results)
 
 
 def test_a_cluster_that_does_not_answer_is_refused(tmp_path: Path, env_file: Path) -> None:

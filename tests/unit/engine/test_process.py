@@ -205,52 +205,47 @@ def test_printed_text_is_not_an_event(perform: Perform) -> None:
     assert perform(noisy) == {**expected, "is_archived": True, "said": "", "next_step": ""}
 
 
-SAID = "The run's process ended without a result ({})."
+DISK = "Cannot write to disk: {}."
+LOST = "The run's process ended without a result ({})."
+BROKEN = "The notebook broke off: the kernel died. Not archived: No."
+NOTHING = "app_secret (App Secret): nothing is stored under env:NOT_THERE."
 
 
 @both
 @pytest.mark.parametrize(
-    ("request_of_it", "said", "advice", "code"),
+    ("program", "more", "said", "advice", "code"),
     [
-        (performing("raise SettingsError('No é.', next_step='Do.')"), "No é.", "Do.", 2),
-        (performing("raise LeakError('A leak.')"), "A leak.", "", 4),
+        ("raise SettingsError('No é.', next_step='Do.')", {}, "No é.", "Do.", 2),
+        ("raise LeakError('A leak.')", {}, "A leak.", "", 4),
+        ("raise OSError(28, 'It is full')", {}, DISK.format("It is full"), "again", None),
+        ("raise PermissionError()", {}, DISK.format("PermissionError"), "again", None),
+        ("raise KeyboardInterrupt", {}, "Interrupted.", "seal again", None),
         (
-            performing("raise OSError(28, 'No space left on device')"),
-            *("Cannot write to disk: No space left on device.", "again", None),
+            "raise KeyError(str(request.environ))",
+            {},
+            "The runbook itself broke (KeyError).",
+            "",
+            None,
         ),
-        (
-            performing("raise PermissionError()"),
-            *("Cannot write to disk: PermissionError.", "again", None),
-        ),
-        (performing("raise KeyboardInterrupt"), "Interrupted.", "seal again", None),
-        (
-            performing("raise ZeroDivisionError([*request.environ.values()])"),
-            *("The runbook itself broke (ZeroDivisionError).", "", None),
-        ),
-        (
-            performing("os.kill(os.getpid(), signal.SIGKILL)"),
-            *(SAID.format("signal 9"), "Run it again; the journal is intact", None),
-        ),
-        (performing("os._exit(7)"), SAID.format("exit code 7"), "Run it again", None),
-        (performing("os._exit(0)"), SAID.format("exit code 0"), "Run it again", None),
-        (
-            replace(REQUEST, tenant="broken"),
-            *("The notebook broke off: the kernel died. Not archived: No.", "Do that.", None),
-        ),
-        (
-            replace(REQUEST, references={"app_secret": "env:NOT_THERE"}),
-            *("app_secret (App Secret): nothing is stored under env:NOT_THERE.", "", 2),
-        ),
-        (replace(REQUEST, connector="nonsense"), "There is no connector called 'nonsense'.", "", 2),
+        ("os.kill(os.getpid(), signal.SIGKILL)", {}, LOST.format("signal 9"), "Run it", None),
+        ("os._exit(7)", {}, LOST.format("exit code 7"), "the journal is intact", None),
+        ("os._exit(0)", {}, LOST.format("exit code 0"), "the journal is intact", None),
+        ("", {"tenant": "broken"}, BROKEN, "Do that.", None),
+        ("", {"references": {"app_secret": "env:NOT_THERE"}}, NOTHING, "", 2),
+        ("", {"connector": "nonsense"}, "There is no connector called 'nonsense'.", "", 2),
     ],
-    ids=lambda value: value if isinstance(value, str) and value.endswith(".") else "",
 )
 def test_each_end_is_known(
-    perform: Perform, request_of_it: ProcessRequest, said: str, advice: str, code: int | None
+    perform: Perform,
+    program: str,
+    more: dict[str, object],
+    said: str,
+    advice: str,
+    code: int | None,
 ) -> None:
     """Whatever ends a run is said, with what to do next, and no text that may hold a secret."""
 
-    event = perform(request_of_it)
+    event = perform(performing(program, **more))
 
     assert (event["said"], event.get("code")) == (said, code)
     assert advice in event["next_step"]
