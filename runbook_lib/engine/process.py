@@ -238,21 +238,6 @@ class _Reporter(RunListener):
         self._stream.flush()
 
 
-def _run(document: Mapping[str, Any], listener: RunListener, child: Child) -> RunResult:
-    procedure = find_procedure(document["connector"])
-    environ = {**os.environ, **document["secrets"]}
-    request = RunRequest(
-        **{name: document[name] for name in _AS_GIVEN},
-        procedure=procedure,
-        needs_subject=True,
-        environ=_with_secrets(environ, procedure, document["references"]),
-        child=child,
-        mode=Mode(document["mode"]),
-        fleet=FleetRun(**document["fleet"]) if document["fleet"] else None,
-    )
-    return run_tenant(request, listener)
-
-
 def _with_secrets(
     environ: Mapping[str, str], procedure: Procedure, references: Mapping[str, str]
 ) -> Mapping[str, str]:
@@ -318,7 +303,18 @@ def answer_request(
             document = json.loads(receive())
             Thread(target=end_with_parent, daemon=True).start()
             os.environ.update(document["environ"])
-            return _finished(_run(document, listener or RunListener(), child))
+            procedure = find_procedure(document["connector"])
+            environ = {**os.environ, **document["secrets"]}
+            request = RunRequest(
+                **{name: document[name] for name in _AS_GIVEN},
+                procedure=procedure,
+                needs_subject=True,
+                environ=_with_secrets(environ, procedure, document["references"]),
+                child=child,
+                mode=Mode(document["mode"]),
+                fleet=FleetRun(**document["fleet"]) if document["fleet"] else None,
+            )
+            return _finished(run_tenant(request, listener))
     except KeyboardInterrupt:
         return refused("Interrupted.", "The journal is intact: seal again to go on from there.")
     except Exception as error:  # noqa: BLE001  (the last event says what broke)

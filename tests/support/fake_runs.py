@@ -15,10 +15,10 @@ from runbook_lib.engine.headless import RunListener, RunRequest
 from runbook_lib.errors import SettingsError
 
 
-def _run(request: RunRequest, listener: RunListener) -> Any:
+def _run(request: RunRequest, listener: RunListener | None) -> Any:
     # NOTE: compiled, since Python ends by SIGINT where text that it executes was interrupted.
     program = compile(str(request.given.get("program", "")), "the program", "exec")
-    exec(program, {"request": request, "listener": listener})
+    exec(program, {"request": request, "listener": listener or RunListener()})
     folder = Path("/somewhere/evidence/acme/20261124-0badcafe")
     error = SettingsError("No.", next_step="Do that.") if request.tenant == "broken" else None
     return SimpleNamespace(

@@ -190,17 +190,6 @@ def test_cells_see_what_they_are_given(tmp_path: Path) -> None:
     assert str(tmp_path) not in str(started.outputs)
 
 
-def test_notebooks_share_nothing() -> None:
-    """A notebook's modules, folder and variables end with it."""
-
-    left = "import json, os\nseen = hasattr(json, 'left'), os.getcwd(), 'LEFT' in os.environ\nseen"
-    for _ in range(2):
-        with closing(Child()) as child:
-            child.begin(ENVIRONMENT)
-            assert value(child.run(left, nothing)) == str((False, str(Path.cwd()), False))
-            child.run("json.left = True; os.chdir('/'); os.environ['LEFT'] = '1'", nothing)
-
-
 # --- bad ends ----------------------------------------------------------------------------
 
 

@@ -190,7 +190,7 @@ def test_references_are_resolved_in_the_process(
 
 
 @both
-def test_printed_text_is_not_an_event(perform: Perform) -> None:
+def test_printed_text_is_not_an_event(perform: Perform, capfd: pytest.CaptureFixture[str]) -> None:
     """What a kernel or library prints is not read as an event, even if it looks like one."""
 
     false = '{"event": "finished", "outcome": "complete", "bundle": "/false"}'
@@ -203,6 +203,7 @@ def test_printed_text_is_not_an_event(perform: Perform) -> None:
 
     expected = {"event": "finished", "outcome": "incomplete", "bundle": BUNDLE}
     assert perform(noisy) == {**expected, "is_archived": True, "said": "", "next_step": ""}
+    assert capfd.readouterr().err.count("/false") == (3 if perform is started else 0)
 
 
 DISK = "Cannot write to disk: {}."
