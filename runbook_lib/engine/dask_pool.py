@@ -175,9 +175,8 @@ class DaskPool:
 
     def _leave(self) -> None:
         """End what is left of this fleet on the cluster."""
-        if self._futures:
-            self._client.cancel(list(self._futures), force=True)
-            self._client.run(_interrupt, self._token)
+        self._client.cancel(list(self._futures), force=True)
+        self._client.run(_interrupt, self._token)
         self._client.close(timeout=_GRACE_SECONDS)
 
 
