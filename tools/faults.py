@@ -738,17 +738,17 @@ FAULTS = (
         "a fleet spends something unasked",
     ),
     Fault(
-        "evidence/reports/fleet_tenants.py",
+        "evidence/reports/tenant_rows.py",
         "is_refused = result.exit_code == ExitCode.REFUSED",
         "is_refused = False",
-        "evidence/reports/test_fleet_tenants.py",
+        "evidence/reports/test_tenant_rows.py",
         "refused evidence looks as if it were only not sealed",
     ),
     Fault(
-        "evidence/reports/fleet_tenants.py",
+        "evidence/reports/tenant_rows.py",
         '{"/", "..", "//"} & set(parts)',
         "False",
-        "evidence/reports/test_fleet_tenants.py",
+        "evidence/reports/test_tenant_rows.py",
         "a link on the page of a fleet leads out of the evidence folder",
     ),
     Fault(

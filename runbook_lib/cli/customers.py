@@ -166,14 +166,14 @@ def _look(
     run: Run, asked: Any, failures: Failures | None, page: str, csv_file: str, *, as_json: bool
 ) -> None:
     from runbook_lib.core.files import write_parts
-    from runbook_lib.engine.customer_connections import csv_text, document
-    from runbook_lib.evidence.reports.connections_page import connections_page
+    from runbook_lib.engine.customer_connections import account_rows, csv_text, document
+    from runbook_lib.evidence.reports.tenants_page import connections_page
 
     look = asked.look()
     last = failures.last if failures else {}
     shown = document(look, run, last, asked.prerequisites(last.values()))
     made: Iterable[tuple[str, Iterable[str]]] = (
-        (page, connections_page(shown)),
+        (page, connections_page(account_rows(shown), shown)),
         (csv_file, csv_text(shown)),
     )
     for name, parts in made:
@@ -186,8 +186,9 @@ def _look(
 
 def _show(shown: Mapping[str, Any], *, as_json: bool) -> None:
     from runbook_lib.cli.paragraphs import say, show_paragraph
-    from runbook_lib.engine.customer_connections import LABELS, AccountStatus
-    from runbook_lib.evidence.reports.phrases import with_times
+    from runbook_lib.cli.tenant_rows import show_rows
+    from runbook_lib.engine.customer_connections import LABELS, AccountStatus, account_rows
+    from runbook_lib.evidence.reports.tenant_rows import what_now
 
     if as_json:
         click.echo(escaped_json(json.dumps(shown, ensure_ascii=False)))
@@ -196,6 +197,7 @@ def _show(shown: Mapping[str, Any], *, as_json: bool) -> None:
         say(line)
     if "accounts" not in shown:
         return
+    rows = account_rows(shown)
     mark = "SANDBOX " if shown["sandbox"] else ""
     say(f"{mark}{shown['tenant']} · {shown['cyclr_connector']} in Cyclr")
     say(
@@ -205,15 +207,14 @@ def _show(shown: Mapping[str, Any], *, as_json: bool) -> None:
         say(f"  {number:>6,} {LABELS[AccountStatus(standing)]}")
     for note in shown["notes"]:
         show_paragraph(note, indent="", first="! ")
+    show_paragraph(what_now(rows, "account"), indent="")
+    is_open = {"not_signed_in", "not_known", "vanished"}
     open_ones = [
-        account
-        for account in shown["accounts"]
-        if account["standing"] in ("not_signed_in", "not_known", "vanished")
-        or account["last_failure"]
+        row
+        for row, account in zip(rows, shown["accounts"], strict=True)
+        if account["standing"] in is_open or account["last_failure"]
     ]
-    for account in open_ones[:_MOST_SHOWN]:
-        say(f"- {account['name'] or account['id']} ({account['id']})")
-        show_paragraph(with_times(_says(account)), indent="    ")
+    show_rows(open_ones[:_MOST_SHOWN])
     if len(open_ones) > _MOST_SHOWN:
         say(f"{len(open_ones) - _MOST_SHOWN:,} more: --page, --csv and --json have all.")
     if shown["unknown_accounts"]:
@@ -222,26 +223,6 @@ def _show(shown: Mapping[str, Any], *, as_json: bool) -> None:
     say("What nothing shows:")
     for text in shown["unseen"]:
         show_paragraph(text, indent="  ", first="- ")
-
-
-def _says(account: Mapping[str, Any]) -> str:
-    """Return what is known of one account."""
-    parts = [account["says"]]
-    if account["not_signed_in_since"]:
-        before = account["signed_in_on"]
-        parts.append(f"seen first on {account['not_signed_in_since']}")
-        parts.append(f"seen signed in last on {before}" if before else "never seen signed in")
-    if account["error"]:
-        parts.append(account["error"])
-    failure = account["last_failure"]
-    if failure:
-        last = f"last failure {failure['at'] or 'at an unknown time'}: {failure['cause']}"
-        parts.append(f"{last}, {failure['said'] or failure['what']}")
-        if account["cycle_lacks"]:
-            parts.append(
-                f"cycle {failure['cycle_name'] or failure['cycle']} lacks {account['cycle_lacks']}"
-            )
-    return "; ".join(parts)
 
 
 class _Progress:

@@ -92,7 +92,9 @@ def fleet(*, junit: str, is_sure: bool, as_json: bool, **options: Any) -> None:
     _show_left_out(prepared, request.file)
     record = _run(prepared, request.file, as_json=as_json)
     if junit:
-        write_junit(junit, record.results.values(), name=record.file)
+        from runbook_lib.evidence.reports.tenant_rows import fleet_rows
+
+        write_junit(junit, fleet_rows(record), name=record.file)
     if as_json:
         click.echo(escaped_json(record.text()), nl=False)
     else:
@@ -150,22 +152,22 @@ def _show_sum(record: FleetRecord) -> None:
     from collections import Counter
 
     from runbook_lib.cli.paragraphs import say
-    from runbook_lib.evidence.reports.fleet_page import PAGE_NAME
+    from runbook_lib.evidence.reports.tenants_page import FLEET_PAGE
 
     counts = Counter(result.outcome or result.status.value for result in record.results.values())
     say(" · ".join(f"{many} {word}" for word, many in sorted(counts.items())))
-    say(f"Read {record.folder / PAGE_NAME}; `runbook verify` checks what it rests on.")
+    say(f"Read {record.folder / FLEET_PAGE}; `runbook verify` checks what it rests on.")
 
 
 def _line(result: TenantResult) -> str:
     """Return the result of a tenant as one line: what failed, or why nothing was sealed."""
     from runbook_lib.core.model import Outcome
     from runbook_lib.core.outcome import ICONS
+    from runbook_lib.evidence.reports.tenant_rows import LOOKS_LIKE
 
     failed = [step["id"] for step in result.steps if step["outcome"] == Outcome.FAILED]
-    outcomes = {"complete": Outcome.VERIFIED, "incomplete": Outcome.WAITING}
-    icon = ICONS[outcomes.get(result.outcome or "", Outcome.FAILED)]
     why = ", ".join(failed) or result.reason
+    icon = ICONS[LOOKS_LIKE.get(result.outcome, Outcome.FAILED)]
     name = f"{'SANDBOX ' * result.sandbox}{result.tenant} ({result.connector})"
     return one_line(f"{icon} {name}: {result.outcome or 'not sealed'}{f': {why}' if why else ''}")
 

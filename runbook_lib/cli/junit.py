@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from runbook_lib.cli.run_display import RunDisplay
     from runbook_lib.engine.headless import RunRequest, RunResult
-    from runbook_lib.evidence.fleet_record import TenantResult
+    from runbook_lib.evidence.reports.tenant_rows import TenantRow
 
 
 JUNIT = click.option(
@@ -39,12 +39,12 @@ def require_place(file: str) -> None:
         raise SettingsError(msg, next_step="Name another file with --junit.") from None
 
 
-def write_junit(file: str, results: Iterable[TenantResult], *, name: str) -> None:
+def write_junit(file: str, rows: Iterable[TenantRow], *, name: str) -> None:
     """Write the results of the run `name`; raises `OSError`."""
     from runbook_lib.core.files import write_whole
     from runbook_lib.evidence.junit import junit_xml
 
-    write_whole(Path(file), junit_xml(results, name=name), is_durable=False)
+    write_whole(Path(file), junit_xml(rows, name=name), is_durable=False)
 
 
 class RunReport:
@@ -69,6 +69,7 @@ class RunReport:
     ) -> None:
         if error is None or getattr(error, "exit_code", None) == ExitCode.USAGE:
             return
+        from runbook_lib.core.model import Outcome
         from runbook_lib.evidence.fleet_record import Status
 
         run = self._display.run
@@ -79,35 +80,38 @@ class RunReport:
             self._write(
                 tenant=run.tenant if run else self._request.tenant or "unnamed",
                 sandbox=bool(run and run.is_sandbox),
+                word="not sealed",
+                outcome=Outcome.FAILED,
                 status=Status.UNSEALED,
-                reason=reason,
+                problem=reason,
             )
 
     def sealed(self, result: RunResult) -> None:
         """Write the result of a sealed run, whatever its outcome."""
-        from runbook_lib.evidence.fleet_record import Status, StepResult
+        from runbook_lib.core.outcome import OutcomeView
+        from runbook_lib.evidence.reports.tenant_rows import LOOKS_LIKE, StepRow
 
+        state = result.state
         self._write(
             tenant=result.tenant,
-            sandbox=result.state.is_practice,
-            status=Status.SEALED,
-            steps=tuple(
-                StepResult(
+            word=state.outcome,
+            outcome=LOOKS_LIKE[state.outcome],
+            sandbox=state.is_practice,
+            steps=[
+                StepRow(
                     id=name,
-                    outcome=step.conclusion.outcome,
+                    look=OutcomeView(step.conclusion.outcome, step.conclusion.needs_person),
                     reason=step.conclusion.reason,
-                    needs_person=step.conclusion.needs_person,
                 )
-                for name, step in result.state.steps.items()
-            ),
+                for name, step in state.steps.items()
+            ],
         )
 
     def _write(self, **fields: Any) -> None:
         if not self._file:
             return
-        from runbook_lib.evidence.fleet_record import TenantResult
+        from runbook_lib.evidence.reports.tenant_rows import TenantRow
 
         lasted = time.monotonic() - self._began
-        connector = self._request.procedure.id
-        result = TenantResult(connector=connector, key="", seconds=lasted, **fields)
-        write_junit(self._file, [result], name=_NAME)
+        row = TenantRow(connector=self._request.procedure.id, seconds=lasted, **fields)
+        write_junit(self._file, [row], name=_NAME)

@@ -18,7 +18,6 @@ from runbook_lib.plain_text import counted, escaped_json
 
 if TYPE_CHECKING:
     from runbook_lib.engine.confirmation import PreparedConfirmation
-    from runbook_lib.engine.inbox import Item
     from runbook_lib.engine.tenants import TenantState
 
 
@@ -30,36 +29,63 @@ if TYPE_CHECKING:
 @JSON
 def inbox(*, evidence: str, person: str, tenant: str, ics: str, as_json: bool) -> None:
     """Show what waits for whom, over all tenants, the worst first."""
-    from runbook_lib.cli.paragraphs import say, show_paragraph
-    from runbook_lib.cli.terminal import looked_text
-    from runbook_lib.connectors.registry import DEFAULT
+    from runbook_lib.cli.paragraphs import say
+    from runbook_lib.cli.tenant_rows import show_rows
     from runbook_lib.core.journal import utc_now
-    from runbook_lib.core.outcome import ICONS
     from runbook_lib.engine.inbox import inbox as items_of
+    from runbook_lib.engine.inbox import tenant_rows
     from runbook_lib.engine.tenants import tenant_states, unknown_tenant
+    from runbook_lib.evidence.reports.tenant_rows import what_now
 
-    name = person.strip()
+    name, today = person.strip(), utc_now().date()
     states = [state for state in tenant_states(evidence) if tenant in ("", state.tenant)]
     if tenant and not states:
         raise SettingsError(unknown_tenant(tenant, evidence))
     if ics:
         _write_calendar(ics, states, name)
-    items = items_of(states, today=utc_now().date(), person=name)
+    items = items_of(states, today=today, person=name)
     if as_json:
         document = [item.document() for item in items]
         click.echo(escaped_json(json.dumps(document, ensure_ascii=False)))
         return
-    for item in items:
-        step, whose = item.step, item.tenant
-        connector = "" if whose.connector == DEFAULT else f" ({whose.connector})"
-        title = f"{'SANDBOX ' * item.is_practice}{whose.tenant}{connector}"
-        say(f"{ICONS[step.conclusion.outcome]} {title}: {step.number} {step.step.title}")
-        show_paragraph(_who(item), indent="    ")
-    for state in states:
-        if text := looked_text(state):
-            say(f"{state.tenant} ({state.connector}): {text}, in UTC.")
+    rows = [row for row in tenant_rows(states, items, today) if row.steps]
     if not items:
-        say(f"Nothing waits for {name}." if name else "Nothing waits for anybody.")
+        say(f"Nothing is waiting for {name}." if name else "Nothing is waiting.")
+        return
+    say(what_now(rows))
+    show_rows(rows)
+
+
+@click.command()
+@EVIDENCE
+@JSON
+def tenants(*, evidence: str, as_json: bool) -> None:
+    """List the tenants in the evidence folder, and how far each is."""
+    from runbook_lib.cli.paragraphs import say
+    from runbook_lib.cli.tenant_rows import show_rows
+    from runbook_lib.core.journal import utc_now
+    from runbook_lib.engine.inbox import tenant_rows
+    from runbook_lib.engine.tenants import tenant_states
+
+    states = tenant_states(evidence)
+    if as_json:
+        document = [
+            {
+                "tenant": tenant.tenant,
+                "connector": tenant.connector,
+                "sandbox": tenant.state.is_practice,
+                "outcome": tenant.state.outcome,
+                "done": tenant.done,
+                "steps": len(tenant.state.steps),
+                "looked_on": tenant.looked_on or None,
+            }
+            for tenant in states
+        ]
+        click.echo(escaped_json(json.dumps(document, ensure_ascii=False)))
+        return
+    show_rows(tenant_rows(states, (), utc_now().date()))
+    if not states:
+        say("There is no tenant yet: `runbook lab` or `runbook run` begins one.")
 
 
 @click.command()
@@ -106,7 +132,7 @@ def confirm(*, step: str, is_sure: bool, connector: str, as_json: bool, **option
     say(f"Recorded. Step {state.number} ({state.step.id}): {outcome_of(state)}")
 
 
-PEOPLE_COMMANDS = (inbox, confirm)
+PEOPLE_COMMANDS = (inbox, tenants, confirm)
 
 
 def _ask(confirmation: PreparedConfirmation) -> None:
@@ -150,25 +176,3 @@ def _write_calendar(path: str, states: Sequence[TenantState], person: str) -> No
     write_whole(Path(path), calendar(known))
     entries = counted(len(known), "entry", "entries")
     say(f"Written: {path}, {entries}.", is_error=True)
-
-
-def _who(item: Item) -> str:
-    """Return whom a step waits for, since or until when, and what to do."""
-    from runbook_lib.core.model import WaitsFor
-    from runbook_lib.evidence.reports.phrases import day
-
-    step = item.step
-    late = f", {counted(item.overdue_days, 'day')} overdue" if item.overdue_days else ""
-    if item.waits_for is WaitsFor.PERSON:
-        due = f", due {day(step.due)}" if step.due else ""
-        return f"{step.assigned_to}{due}{late}. {item.advice}"
-    if step.is_asked_for:
-        return f"Anybody, due {day(step.due)}{late}. {item.advice}"
-    if item.waits_for is WaitsFor.OUTSIDE_PARTY:
-        usual = step.step.usual_days
-        often = f", usually up to {counted(usual, 'day')}" if usual else ""
-        return f"An outside party, since {day(step.waiting_since)}{often}{late}."
-    if item.waits_for is WaitsFor.SECOND_PERSON:
-        first = step.word.by if step.word else ""
-        return f"A second person, after {first} on {day(step.waiting_since)}. {item.advice}"
-    return f"Anybody. {item.advice}"

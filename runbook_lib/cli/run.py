@@ -142,37 +142,7 @@ def status(
     sys.exit(state.outcome.exit_code)
 
 
-@click.command()
-@EVIDENCE
-@JSON
-def tenants(*, evidence: str, as_json: bool) -> None:
-    """List the tenants in the evidence folder, and how far each is."""
-    from runbook_lib.cli.paragraphs import say
-    from runbook_lib.cli.terminal import show_tenants
-    from runbook_lib.engine.tenants import tenant_states
-
-    states = tenant_states(evidence)
-    if as_json:
-        document = [
-            {
-                "tenant": tenant.tenant,
-                "connector": tenant.connector,
-                "sandbox": tenant.state.is_practice,
-                "outcome": tenant.state.outcome,
-                "done": tenant.done,
-                "steps": len(tenant.state.steps),
-                "looked_on": tenant.looked_on or None,
-            }
-            for tenant in states
-        ]
-        click.echo(escaped_json(json.dumps(document, ensure_ascii=False)))
-    elif states:
-        show_tenants(states)
-    else:
-        say("There is no tenant yet: `runbook lab` or `runbook run` begins one.")
-
-
-RUN_COMMANDS = (run, status, tenants)
+RUN_COMMANDS = (run, status)
 
 
 def _same_tenant(ctx: click.Context, tenant: str) -> list[str]:

@@ -32,7 +32,6 @@ from runbook_lib.plain_text import counted, one_line
 
 if TYPE_CHECKING:
     from runbook_lib.core.model import Value
-    from runbook_lib.engine.tenants import TenantState
     from runbook_lib.evidence.verify.verdict import Verdict
     from runbook_lib.evidence.verify.verify import Verified
 
@@ -183,32 +182,6 @@ def show_again(state: RunState) -> None:
         click.echo("\nTo do again:")
     for step in steps:
         say(f"- {step.step.title} ({step.step.id})")
-
-
-def show_tenants(states: Iterable[TenantState]) -> None:
-    """Print the table of tenants: connector, outcome, how many steps are done."""
-    rows = [
-        (
-            (
-                line_of(f"{'SANDBOX ' * tenant.state.is_practice}{tenant.tenant}"),
-                line_of(tenant.connector),
-                Text(tenant.state.outcome, _RUN_STYLES[tenant.state.outcome]),
-            ),
-            [
-                line_of(f"{tenant.done} of {len(tenant.state.steps)} done"),
-                *filter(None, (line_of(looked_text(tenant)),)),
-            ],
-        )
-        for tenant in states
-    ]
-    show_table("", ("Tenant", "Connector", "Outcome", ""), rows)
-
-
-def looked_text(tenant: TenantState) -> str:
-    """Return when a watch last looked at the tenant, in UTC; nothing without a watch."""
-    if tenant.looked_on is None:
-        return "when it was last looked at cannot be read"
-    return f"last looked at {when(tenant.looked_on)}" if tenant.looked_on else ""
 
 
 def show_table(

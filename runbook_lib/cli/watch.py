@@ -163,7 +163,7 @@ def _show(document: Mapping[str, Any], *, as_json: bool) -> None:
     from runbook_lib.cli.paragraphs import say, show_paragraph
     from runbook_lib.core.outcome import ICONS
     from runbook_lib.engine.watch.messages import details, for_programs, whose
-    from runbook_lib.evidence.reports.watch_page import LIKE
+    from runbook_lib.evidence.reports.tenants_page import LIKE
 
     if as_json:
         click.echo(escaped_json(json.dumps(for_programs(document), ensure_ascii=False)))

@@ -25,6 +25,7 @@ from runbook_lib.connectors.cyclr.transactions import Failure
 from runbook_lib.connectors.provider import vendor_of
 from runbook_lib.core.files import read_plain, write_whole
 from runbook_lib.core.journal import timestamp, utc_now
+from runbook_lib.core.model import Outcome
 from runbook_lib.core.redaction import Secret
 from runbook_lib.engine.run import Run
 from runbook_lib.engine.tenants import unknown_tenant
@@ -35,6 +36,7 @@ from runbook_lib.errors import (
     SettingsError,
     ThrottledError,
 )
+from runbook_lib.evidence.reports.tenant_rows import TenantRow
 from runbook_lib.plain_text import counted, csv_cell
 from runbook_lib.remote.cyclr import Cyclr, request_api_token, rows_of, sign_in_url
 from runbook_lib.remote.documents import Document, shorten
@@ -89,6 +91,16 @@ LABELS: Mapping[AccountStatus, str] = {
     AccountStatus.VANISHED: "account no longer there",
     AccountStatus.NOT_KNOWN: "could not be read",
     AccountStatus.NOT_ASKED: "not asked yet",
+}
+
+# The colour and the icon of each standing are those of the outcome that is most like it.
+_LIKE: Mapping[str, Outcome] = {
+    AccountStatus.SIGNED_IN: Outcome.VERIFIED,
+    AccountStatus.NOT_SIGNED_IN: Outcome.FAILED,
+    AccountStatus.NOT_INSTALLED: Outcome.NOT_RUN,
+    AccountStatus.VANISHED: Outcome.SKIPPED,
+    AccountStatus.NOT_KNOWN: Outcome.INCONCLUSIVE,
+    AccountStatus.NOT_ASKED: Outcome.WAITING,
 }
 
 
@@ -530,6 +542,36 @@ def document(
         "accounts": rows,
         "unknown_accounts": sorted(failures.keys() - look.accounts.keys()),
     }
+
+
+def account_rows(shown: Mapping[str, Any]) -> list[TenantRow]:
+    """Return the accounts of a look's document as rows, in their order."""
+    rows = []
+    for account in shown["accounts"]:
+        failure, before = account["last_failure"], account["signed_in_on"]
+        parts = [account["error"]] if account["error"] else []
+        if account["not_signed_in_since"]:
+            parts.append(f"Seen signed in last on {before}" if before else "Never seen signed in")
+        if failure:
+            said = f"{failure['cause']}, {failure['said'] or failure['what']}"
+            parts.append(f"Last failure {failure['at'] or 'at an unknown time'}: {said}")
+        if account["cycle_lacks"]:
+            cycle = failure["cycle_name"] or failure["cycle"]
+            parts.append(f"Cycle {cycle} lacks {account['cycle_lacks']}")
+        row = TenantRow(
+            tenant=account["name"] or account["id"],
+            connector="",
+            word=account["says"],
+            outcome=_LIKE[account["standing"]],
+            sandbox=shown["sandbox"],
+            problem=". ".join(part.rstrip(".") for part in parts) + "." * bool(parts),
+            next_step=failure["do"] if failure else "",
+            since=account["not_signed_in_since"],
+            looked_on=account["looked_on"],
+            note=account["id"],
+        )
+        rows.append(row)
+    return rows
 
 
 def csv_text(shown: Mapping[str, Any]) -> Iterator[str]:

@@ -340,7 +340,12 @@ class Fleet:
             self._archive(self._known[name])
         self.record.replaced = self._replaced()
         self.record.finished_on = timestamp(utc_now())
-        seal_fleet(self.record, key)
+        usual = {
+            (connector, step.id): step.usual_days
+            for connector in self.record.connectors
+            for step in find_procedure(connector).steps
+        }
+        seal_fleet(self.record, key, usual)
         return self.record
 
     def _replaced(self) -> dict[str, str]:

@@ -11,11 +11,13 @@ from typing import Any
 
 from runbook_lib.core.advice import next_step, what_to_do
 from runbook_lib.core.model import Outcome, WaitsFor
-from runbook_lib.core.outcome import OPEN
+from runbook_lib.core.outcome import OPEN, OutcomeView
 from runbook_lib.core.state import RunState, StepState
 from runbook_lib.core.words import person_key
 from runbook_lib.engine.tenants import TenantState
 from runbook_lib.evidence.fleet_record import WaitResult
+from runbook_lib.evidence.reports.phrases import days_between
+from runbook_lib.evidence.reports.tenant_rows import LOOKS_LIKE, WHOM, StepRow, TenantRow
 
 # To do by anybody: of these only what comes next, else the whole procedure would be listed.
 _TO_DO = tuple(outcome for outcome in OPEN if outcome not in (Outcome.FAILED, Outcome.WAITING))
@@ -41,6 +43,26 @@ class Item:
         if self.step.ends_on:
             return f"What was said counts until {self.step.ends_on}: look again, then confirm it."
         return self.step.again if self.step.has_grown_old else what_to_do(self.step)
+
+    def row(self, today: date) -> StepRow:
+        """Return the item as a step of its tenant's row, with what to do for its reason."""
+        step, conclusion = self.step, self.step.conclusion
+        is_outside = self.waits_for is WaitsFor.OUTSIDE_PARTY
+        after = f", after {step.word.by}," if conclusion.needs_another and step.word else ""
+        is_due = self.waits_for is WaitsFor.PERSON or step.is_asked_for
+        return StepRow(
+            id=step.step.id,
+            look=OutcomeView(conclusion.outcome, is_in_part=False),
+            reason="" if is_outside else self.advice,
+            number=step.number,
+            title=step.step.title,
+            whom=step.assigned_to or WHOM[self.waits_for] + after,
+            since=step.waiting_since,
+            days=days_between(step.waiting_since, today.isoformat()),
+            due=step.due if is_due else "",
+            overdue_days=self.overdue_days,
+            usual_days=step.step.usual_days if is_outside else 0,
+        )
 
     def document(self) -> dict[str, Any]:
         """Return the item for programs."""
@@ -82,6 +104,33 @@ def inbox(tenants: Iterable[TenantState], *, today: date, person: str = "") -> l
         key = person_key(person)
         items = [item for item in items if person_key(item.step.assigned_to) == key]
     return sorted(items, key=_badness)
+
+
+def tenant_rows(
+    tenants: Iterable[TenantState], items: Iterable[Item], today: date
+) -> list[TenantRow]:
+    """Return the row of each tenant, with its items, which are open: those with the worst first."""
+    steps: dict[tuple[str, str], list[StepRow]] = {}
+    for item in items:
+        name = (item.tenant.tenant, item.tenant.connector)
+        steps.setdefault(name, []).append(item.row(today))
+    order = list(steps)
+    rows = [
+        TenantRow(
+            tenant=tenant.tenant,
+            connector=tenant.connector,
+            word=tenant.state.outcome,
+            outcome=LOOKS_LIKE[tenant.state.outcome],
+            steps=steps.get((tenant.tenant, tenant.connector), ()),
+            sandbox=tenant.state.is_practice,
+            looked_on=tenant.looked_on,
+            sealed_on=tenant.sealed_on,
+            note=f"{tenant.done} of {len(tenant.state.steps)} done",
+        )
+        for tenant in tenants
+    ]
+    places = {name: place for place, name in enumerate(order)}
+    return sorted(rows, key=lambda row: places.get((row.tenant, row.connector), len(order)))
 
 
 def waits_by_step(state: RunState, today: date) -> dict[str, WaitResult]:

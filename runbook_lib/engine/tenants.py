@@ -21,6 +21,7 @@ from runbook_lib.engine.known_run import KnownRun
 from runbook_lib.engine.run import new_run_id
 from runbook_lib.engine.watch.answers import last_look
 from runbook_lib.errors import SettingsError
+from runbook_lib.evidence.reports.tenant_rows import sealed_on
 
 # A fleet has thousands.
 _MOST_LISTED = 10
@@ -38,6 +39,7 @@ class TenantState:
     connector: str
     state: RunState
     looked_on: str | None = ""
+    sealed_on: str = ""
 
     @property
     def done(self) -> int:
@@ -156,7 +158,9 @@ def tenant_state(tenant: str, connector: str, evidence: str = "") -> TenantState
     looked_on = None
     with suppress(SettingsError):
         looked_on = last_look(journal.path.parent)
-    return TenantState(tenant, connector, run.whole_state, looked_on)
+    sealed = run.last_sealed
+    sealed_at = sealed_on(sealed[0].name) if sealed else ""
+    return TenantState(tenant, connector, run.whole_state, looked_on, sealed_at)
 
 
 def _is_tenant(folder: Path) -> bool:

@@ -8,6 +8,7 @@ It claims the digest of every bundle, and its place among the runs of the same t
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from runbook_lib.errors import SettingsError
 from runbook_lib.evidence.bundle import resource
 from runbook_lib.evidence.chain import STATEMENT_NAME, sealing
 from runbook_lib.evidence.fleet_record import FLEET_NAME, FleetRecord, read_record
-from runbook_lib.evidence.reports.fleet_page import PAGE_NAME, fleet_page
+from runbook_lib.evidence.reports.tenants_page import FLEET_PAGE, fleet_page
 from runbook_lib.evidence.signing.keys import SigningKey, export_public_key
 from runbook_lib.evidence.signing.statement import (
     FLEET,
@@ -29,7 +30,7 @@ from runbook_lib.evidence.signing.statement import (
     sign_statement,
 )
 
-FLEET_FILES = (FLEET_NAME, PAGE_NAME)
+FLEET_FILES = (FLEET_NAME, FLEET_PAGE)
 
 
 def runs_of(evidence: Path, file: str) -> list[FleetRecord]:
@@ -61,13 +62,17 @@ def begin(record: FleetRecord) -> None:
     with sealing(record.folder.parents[1]):
         record.number = 1 + max((run.number for run in _others(record)), default=0)
         remove(record.folder / STATEMENT_NAME)
-        remove(record.folder / PAGE_NAME)
+        remove(record.folder / FLEET_PAGE)
         record.write()
 
 
-def seal_fleet(record: FleetRecord, key: SigningKey) -> None:
+def seal_fleet(
+    record: FleetRecord, key: SigningKey, usual: Mapping[tuple[str, str], int] | None = None
+) -> None:
     """
     Write the record and the page of a fleet that has ended, and sign them.
+
+    The page shows `usual`, the usual days of the gates by connector and step.
 
     Raises `OSError` or `SigningError`; then there is no statement.
     """
@@ -75,7 +80,7 @@ def seal_fleet(record: FleetRecord, key: SigningKey) -> None:
     with sealing(folder.parents[1]):
         record.link = _link_after(_others(record))
         record.write()
-        write_parts(folder / PAGE_NAME, (part.encode() for part in fleet_page(record)))
+        write_parts(folder / FLEET_PAGE, (part.encode() for part in fleet_page(record, usual)))
         files = [resource(folder / name, name) for name in FLEET_FILES]
         envelope = sign_statement(key, files, FLEET, claims(record))
         export_public_key(key, keys)

@@ -34,12 +34,12 @@ _SEARCH = """(() => {
     form.elements.text.value = %r;
     form.dispatchEvent(new Event("input"));
 })()"""
-_CLICK = "document.querySelector('[data-sort=%s] button').click()"
+_CLICK = "document.querySelector('.tenants th:nth-child(%d) button').click()"
 _ACTIONS = {
     "open": "",
-    "sort by tenant": _CLICK % "tenant",
-    "sort by longest wait": _CLICK % "wait",
-    "turn the order": _CLICK % "wait",
+    "sort by tenant": _CLICK % 1,
+    "sort by longest wait": _CLICK % 5,
+    "turn the order": _CLICK % 5,
     "filter by text": _SEARCH % "waits for colleague 1",
     "filter out all": _SEARCH % "nothing has this",
     "show all": _SEARCH % "",

@@ -23,6 +23,7 @@ from runbook_lib.config.workspace import evidence_folder, journal_path
 from runbook_lib.core.files import write_parts
 from runbook_lib.core.journal import timestamp, utc_now
 from runbook_lib.core.model import Outcome
+from runbook_lib.core.outcome import OutcomeView
 from runbook_lib.engine.run import Run
 from runbook_lib.engine.watch.answers import (
     OLD_NAME,
@@ -48,12 +49,8 @@ from runbook_lib.engine.watch.outbox import (
     send_due,
 )
 from runbook_lib.errors import ExitCode, RemoteError, RunbookError, SettingsError, describe_error
-from runbook_lib.evidence.reports.watch_page import (
-    PAGE_NAME,
-    Failing,
-    TenantLook,
-    watch_page,
-)
+from runbook_lib.evidence.reports.tenant_rows import StepRow, TenantRow, sealed_on
+from runbook_lib.evidence.reports.tenants_page import WATCH_PAGE, watch_page
 from runbook_lib.plain_text import one_line
 from runbook_lib.remote.transport import Request, Wires
 
@@ -100,7 +97,7 @@ class Round:
     _known: set[str] = field(default_factory=set)
     _seen: dict[str, LetterPart] = field(default_factory=dict)
     _looked: set[str] = field(default_factory=set)
-    _rows: dict[str, TenantLook] = field(default_factory=dict)
+    _rows: dict[str, TenantRow] = field(default_factory=dict)
     # Who is to be sealed, whose customers are to be asked (and were when), who has which address
     # of a health check.
     _to_seal: list[str] = field(default_factory=list)
@@ -174,12 +171,12 @@ class Round:
             {**change, "label": Kind(change["kind"]).label, "is_new": cause_of(change) in new}
             for change in by_cause(x.document for x in self._seen.values() if x.is_recent)
         )
-        parts = watch_page([*self._rows.values()], changes, timestamp(self._now()))
+        parts = watch_page(self._rows.values(), changes, timestamp(self._now()))
         content = (part.encode("utf-8", "backslashreplace") for part in parts)
         try:
-            write_parts(self.folder / PAGE_NAME, content, is_durable=False)
+            write_parts(self.folder / WATCH_PAGE, content, is_durable=False)
         except OSError as error:
-            yield f"{self.folder / PAGE_NAME} cannot be written: {error.strerror}."
+            yield f"{self.folder / WATCH_PAGE} cannot be written: {error.strerror}."
 
     def _read_outbox(self) -> Iterator[str]:
         """Read the outbox; yield what is said once of it, and of settings that were withdrawn."""
@@ -273,12 +270,18 @@ class Round:
             self._pings.setdefault(url, key)
         yield from (f"{run.tenant}: {text}" for text in (look.said, look.held) if text)
 
-    def _not_looked_at(self, key: str, tenant: FleetTenant, problem: str) -> TenantLook:
+    def _not_looked_at(self, key: str, tenant: FleetTenant, problem: str) -> TenantRow:
         looked_on = ""
         with suppress(SettingsError):
             looked_on = last_look(self._path(key).parent)
-        title = tenant.procedure.title
-        return TenantLook(tenant.tenant, title, looked_on=looked_on, problem=problem)
+        return TenantRow(
+            tenant=tenant.tenant,
+            connector=tenant.procedure.title,
+            word="not looked at",
+            outcome=Outcome.INCONCLUSIVE,
+            looked_on=looked_on,
+            problem=problem,
+        )
 
 
 def _ping(run: Run) -> Iterator[str]:
@@ -293,24 +296,41 @@ def _ping(run: Run) -> Iterator[str]:
             yield f"The health check answered {status} ({request.host})."
 
 
-def _row(run: Run, watched: Watched, outbox: Outbox) -> TenantLook:
+def _row(run: Run, watched: Watched, outbox: Outbox) -> TenantRow:
     """Return how a tenant stands, for the page."""
     numbers = run.procedure.numbers
-    titles = {step.id: f"{numbers[step.id]} {step.title}" for step in run.procedure.steps}
-    titles[CUSTOMERS] = CUSTOMERS_TITLE
-    failing: dict[str, Failing] = {}
+    names = {step.id: (numbers[step.id], step.title) for step in run.procedure.steps}
+    names[CUSTOMERS] = ("", CUSTOMERS_TITLE)
+    steps: dict[tuple[str, Outcome], StepRow] = {}
     for key, topic in watched.topics.items():
         step, known = key.partition("/")[0], topic.known
+        seen = []
         if known and known.outcome is Outcome.FAILED:
             ack = known_to(outbox.ack_of(topic.change))
-            row = Failing(titles.get(step, step), known.on, known.reason, ack)
-            failing.setdefault(step, row)
-    silent = [t.unanswered_since for t in watched.topics.values() if t.unanswered_since]
-    return TenantLook(
+            seen.append((Outcome.FAILED, known.on, f"{known.reason} {ack}".strip()))
+        if topic.unanswered_since:
+            seen.append((Outcome.INCONCLUSIVE, topic.unanswered_since, topic.unanswered))
+        number, title = names.get(step, ("", step))
+        for outcome, since, reason in seen:
+            look = OutcomeView(outcome, is_in_part=False)
+            row = StepRow(
+                id=step, look=look, reason=reason, number=number, title=title, since=since
+            )
+            steps.setdefault((step, outcome), row)
+    outcomes = {outcome for _, outcome in steps}
+    word, outcome = "in order", Outcome.VERIFIED
+    if Outcome.FAILED in outcomes:
+        word, outcome = "failing", Outcome.FAILED
+    elif outcomes:
+        word, outcome = "not answered", Outcome.INCONCLUSIVE
+    sealed = run.last_sealed
+    return TenantRow(
         tenant=run.tenant,
         connector=run.procedure.title,
-        looked_on=watched.looked_on,
+        word=word,
+        outcome=outcome,
+        steps=[*steps.values()],
         sandbox=run.is_sandbox,
-        failing=tuple(failing.values()),
-        unanswered_since=min(silent, default=""),
+        looked_on=watched.looked_on,
+        sealed_on=sealed_on(sealed[0].name) if sealed else "",
     )

@@ -62,7 +62,8 @@ def test_the_terminal_shows_who_needs_somebody(console: Console) -> None:
 
     assert result.exit_code == ExitCode.INCOMPLETE
     assert "All 3 accounts 1 Cyclr says not signed in 1 Cyclr says signed in" in text
-    assert "- Name of b (b) Cyclr says not signed in; seen first on" in text
+    assert "1 account needs you. Start with Name of b" in text
+    assert "✘ Name of b: Cyclr says not signed in, b, since" in text.replace("SANDBOX ", "")
     assert "What nothing shows: - Whether a connection works" in text
     assert "Graph version that Cyclr's connector calls" in text
     assert "works." not in text
@@ -102,7 +103,7 @@ def test_page_and_csv_have_all_accounts(console: Console) -> None:
     assert "<script" not in page
     assert "&lt;script&gt;" in page
     assert not {"\x1b", "\u202e"} & set(page)
-    assert page.count("<code class") == 2
+    assert page.count('<span class="connector">') == 2
     assert "What nothing shows" in page
     assert [row[0] for row in rows] == ["id", "b", "a"]
     assert rows[2][1].startswith("'=cmd")
@@ -189,8 +190,8 @@ def test_the_last_failure_is_shown(console: Console) -> None:
     )  # fmt: skip
     text = " ".join(result.stdout.split())
 
-    assert "last failure 24 Nov, 11:02: this customer's token, Error validating" in text
-    assert "cycle Leads to CRM lacks Unauthenticated connector" in text
+    assert "Last failure 24 Nov, 11:02: this customer's token, Error validating" in text
+    assert "Cycle Leads to CRM lacks Unauthenticated connector" in text
     for name in ("page.html", "all.csv"):
         content = Path(name).read_text(encoding="utf-8")
         assert "Unauthenticated connector" in content

@@ -294,7 +294,7 @@ def test_a_practice_tenant_can_be_confirmed_without_its_sandbox(folder: Path) ->
 
 
 def test_the_inbox_is_what_waits_in_every_tenant() -> None:
-    """A line for each tenant and step, and below it for whom; `--for` shows one person's."""
+    """A line for each tenant, below it what is open for whom; `--for` shows one person's."""
 
     begun().say([assigned(STEP, "Ann", due="2026-01-31")])
     begun("umbrella", "facebook_messenger")
@@ -302,21 +302,22 @@ def test_the_inbox_is_what_waits_in_every_tenant() -> None:
         [submitted("fb-12-submit-review", at="2026-01-01T00:00:00Z")]
     )
     result = runbook("inbox")
-    shown = [line for line in result.stdout.splitlines() if not line.startswith(" ")]
+    shown = [line.split(",")[0] for line in result.stdout.splitlines() if line[:1] != " "]
 
     assert result.exit_code == 0
     assert shown == [
-        f"○ acme: 12a {PUBLISH.title}",
-        "○ acme: 1 Log in to Facebook",
-        "○ umbrella (facebook_messenger): 1 Log in to Facebook",
-        "◔ SANDBOX practice: 12 Submit for review, and wait",
-        "○ SANDBOX practice: 1 Log in to Facebook",
+        f"3 tenants need you. Start with acme (incomplete): 12a {PUBLISH.title}: Waits for Ann",
+        "◔ acme (facebook_marketing): incomplete",
+        "◔ umbrella (facebook_messenger): incomplete",
+        "◔ SANDBOX practice (facebook_marketing): incomplete",
     ]
     said = " ".join(result.stdout.split())
-    assert "Ann, due 31 Jan, " in said
+    assert f"○ 12a {PUBLISH.title}: Waits for Ann, due 31 Jan, " in said
     assert " days overdue. Do it, then check it" in said
-    assert "An outside party, since 1 Jan, usually up to 22 days, " in said
-    assert "Anybody. Do it, then" in said
+    assert "Waits for an outside party since 1 Jan (" in said
+    assert " days), usually up to 22 days, " in said
+    assert "○ 1 Log in to Facebook: Do it, then" in said
+    assert said.count("confirm that it is done. Waits for anybody.") == 3
     mine = json.loads(runbook("inbox", "--for", " ann ", "--json").stdout)
     assert [(each["tenant"], each["step"], each["due"]) for each in mine] == [
         ("acme", STEP, "2026-01-31")
@@ -329,15 +330,17 @@ def test_a_second_persons_word_is_in_the_inbox() -> None:
     begun(four_eyes=STEP).say([attested(STEP)])
 
     said = " ".join(runbook("inbox").stdout.split())
-    assert "A second person, after Operator on 24 Nov. A second person must look" in said
+    assert "Waits for a second person, after Operator, since 24 Nov" in said
 
 
 def test_an_empty_inbox_says_so() -> None:
     """Without tenants, and for a person who has nothing, there is a sentence and an empty list."""
 
-    assert runbook("inbox").stdout == "Nothing waits for anybody.\n"
+    assert runbook("inbox").stdout == "Nothing is waiting.\n"
     begun()
-    assert runbook("inbox", "--for", f"Ann{HOSTILE}").stdout.startswith("Nothing waits for Ann")
+    assert runbook("inbox", "--for", f"Ann{HOSTILE}").stdout.startswith(
+        "Nothing is waiting for Ann"
+    )
     assert "\x1b" not in runbook("inbox", "--for", HOSTILE).stdout
     assert json.loads(runbook("inbox", "--for", "Ann", "--json").stdout) == []
 

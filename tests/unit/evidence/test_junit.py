@@ -11,6 +11,8 @@ from hypothesis import given, strategies
 from runbook_lib.core.model import Outcome
 from runbook_lib.evidence.fleet_record import Status, TenantResult
 from runbook_lib.evidence.junit import junit_xml
+from runbook_lib.evidence.reports.tenant_rows import fleet_rows
+from tests.unit.evidence.reports.sample_fleets import fleet
 
 
 def result(*steps: tuple[str, str, str], **more: object) -> TenantResult:
@@ -25,7 +27,7 @@ def result(*steps: tuple[str, str, str], **more: object) -> TenantResult:
 
 def suite(one: TenantResult) -> ET.Element:
     """Return the suite of a tenant, read again."""
-    (found,) = ET.fromstring(junit_xml([one], name="tenants.toml"))
+    (found,) = ET.fromstring(junit_xml(fleet_rows(fleet(one, connectors={})), name="tenants.toml"))
     return found
 
 
@@ -89,9 +91,8 @@ def test_the_sums_are_those_of_the_cases() -> None:
     """Suites and the whole count tests, failures, errors and skipped."""
 
     steps = [("a", "verified", ""), ("b", "failed", ""), ("c", "waiting", "")]
-    root = ET.fromstring(
-        junit_xml([result(*steps), result(status=Status.UNSEALED)], name="tenants.toml")
-    )
+    record = fleet(result(*steps), result(status=Status.UNSEALED, tenant="b"), connectors={})
+    root = ET.fromstring(junit_xml(fleet_rows(record), name="tenants.toml"))
 
     names = ("tests", "failures", "errors", "skipped")
     assert [root.get(name) for name in names] == ["4", "1", "1", "1"]

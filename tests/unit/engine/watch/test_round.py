@@ -251,7 +251,8 @@ def test_customers_of_one_console_are_one_message_of_all_tenants(
 
     assert desk.post.told() == [("all@acme.example", "failed", [*FOUR])]
     page = Path("evidence/watch.html").read_text(encoding="utf-8")
-    assert page.count("Customers&#39; connections") == 1 + len(FOUR)
+    # The sentence on top, the row of each tenant, and the change.
+    assert page.count("Customers&#39; connections") == 1 + len(FOUR) + 1
 
 
 def test_a_part_of_the_customers_who_are_back_is_told_after_the_rest(
@@ -345,7 +346,7 @@ def test_a_fleet_shares_its_connections_and_no_secret_gets_elsewhere(
     assert len(opened) > 1
     # As many as one look asks at the same time.
     assert max(opened.values()) <= 6
-    outcomes = {row.tenant: row.standing for row in this._rows.values()}
+    outcomes = {row.tenant: row.word for row in this._rows.values()}
     assert outcomes.pop("other") == "failing"
     assert set(outcomes.values()) == {"in order"}
     content = b"".join(path.read_bytes() for path in Path("evidence").rglob("*") if path.is_file())

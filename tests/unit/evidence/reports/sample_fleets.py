@@ -11,7 +11,7 @@ from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE as MAR
 from runbook_lib.connectors.facebook_messenger.procedure import PROCEDURE as MESSENGER
 from runbook_lib.core.procedure import Procedure
 from runbook_lib.evidence.fleet_record import FleetRecord, Status, TenantResult
-from runbook_lib.evidence.reports.fleet_page import fleet_page
+from runbook_lib.evidence.reports.tenants_page import fleet_page
 
 ENDED = "2026-11-24T12:00:00.000000Z"
 REVIEW, REDIRECT, LOGIN = "fb-12-submit-review", "fb-08-redirect-uri", "fb-01-log-in"

@@ -1,0 +1,31 @@
+"""
+The rows of tenants in a terminal, the same for `inbox`, `tenants` and `connections`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from runbook_lib.cli.paragraphs import say, show_paragraph
+from runbook_lib.core.outcome import ICONS
+from runbook_lib.evidence.reports.phrases import when, with_times
+from runbook_lib.evidence.reports.tenant_rows import TenantRow
+
+
+def show_rows(rows: Iterable[TenantRow]) -> None:
+    """Print a line for each row, and below it what is open; times are UTC."""
+    for row in rows:
+        connector = f" ({row.connector})" if row.connector else ""
+        looked = f"last looked at {when(row.looked_on)}" if row.looked_on else ""
+        facts = (
+            row.word,
+            row.note,
+            f"since {when(row.since)}" if row.since else "",
+            "when it was last looked at cannot be read" if row.looked_on is None else looked,
+            f"sealed {when(row.sealed_on)}" if row.sealed_on else "",
+        )
+        name = f"{'SANDBOX ' * row.sandbox}{row.tenant}{connector}"
+        say(f"{ICONS[row.outcome]} {name}: {', '.join(filter(None, facts))}")
+        opened = [f"{ICONS[step.look.outcome]} {name}: {step.text}" for step, name in row.lines]
+        for text in filter(None, (row.problem, *opened, row.next_step)):
+            show_paragraph(with_times(text), indent="    ")

@@ -1,0 +1,327 @@
+"""
+The tenants as rows: how each stands, what is open, for whom, since when, last look, last seal.
+
+Pure. A fleet's record, journals, a watch and the customers' accounts give the same rows; pages,
+terminal and JUnit draw them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from statistics import median
+from typing import Any
+from urllib.parse import quote
+
+from runbook_lib.core.model import Outcome, RunOutcome, WaitsFor
+from runbook_lib.core.outcome import IN_PART, LABELS, OPEN, SETTLED, OutcomeView
+from runbook_lib.errors import ExitCode
+from runbook_lib.evidence.fleet_record import FleetRecord, Status, TenantResult
+from runbook_lib.evidence.reports.phrases import day, days_between, listed
+from runbook_lib.plain_text import counted
+
+# From the fleet's own folder, `fleet/<run>/`, to the evidence folder.
+_UP = "../.."
+# The order of a tenant's lines, and of tenants by the outcome that looks the same.
+_LINES = (*OPEN, Outcome.SKIPPED)
+_WORST = (Outcome.FAILED, Outcome.INCONCLUSIVE, Outcome.WAITING, Outcome.NOT_RUN, *SETTLED)
+WHOM: Mapping[str, str] = {
+    WaitsFor.SECOND_PERSON: "a second person",
+    WaitsFor.ANYBODY: "anybody",
+    WaitsFor.OUTSIDE_PARTY: "an outside party",
+}
+LOOKS_LIKE: Mapping[RunOutcome | None, Outcome] = {
+    RunOutcome.FAILED: Outcome.FAILED,
+    RunOutcome.INCOMPLETE: Outcome.WAITING,
+    RunOutcome.COMPLETE: Outcome.VERIFIED,
+}
+# As `remote` words it for every host; a record keeps nothing else of a request without an answer.
+_SILENT = " could not be reached"
+_LONGEST_HOST = 260
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepRow:
+    """A step of a tenant; `whom` says for whom it waits, `days` for how long, where known."""
+
+    id: str
+    look: OutcomeView
+    reason: str = ""
+    number: str = ""
+    title: str = ""
+    whom: str = ""
+    since: str = ""
+    days: int | None = None
+    due: str = ""
+    overdue_days: int = 0
+    usual_days: int = 0
+
+    @property
+    def name(self) -> str:
+        """Return number and title."""
+        return f"{self.number} {self.title or self.id}".strip()
+
+    @property
+    def is_settled(self) -> bool:
+        """Return whether nobody has to do anything about it; what is verified in part waits."""
+        return self.look.outcome in SETTLED and not self.whom
+
+    @property
+    def text(self) -> str:
+        """Return for whom it waits, and the reason, which comes first where nobody is named."""
+        reason = f"{IN_PART}: {self.reason}" if self.look.is_in_part else self.reason
+        lasted = "" if self.days is None else f" ({counted(self.days, 'day')})"
+        phrases = [
+            f"Waits for {self.whom}{f' since {day(self.since)}{lasted}' if self.since else ''}",
+            *([f"due {day(self.due)}"] if self.due else []),
+            *([f"usually up to {counted(self.usual_days, 'day')}"] if self.usual_days else []),
+            *([f"{counted(self.overdue_days, 'day')} overdue"] if self.overdue_days else []),
+        ]
+        since = f"Since {day(self.since)}." if self.since else ""
+        waits = f"{', '.join(phrases)}." if self.whom else since
+        pair = (waits, reason) if self.since or self.due else (reason, waits)
+        return " ".join(filter(None, pair))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TenantRow:
+    """
+    A connector of a tenant, or a customer's account; `word` says how it stands, for people.
+
+    `outcome` is that of a step that looks the same. `problem` says why there is no evidence, or no
+    newer look; `looked_on` is `None` where that cannot be read.
+    """
+
+    tenant: str
+    connector: str
+    word: str
+    outcome: Outcome
+    steps: Sequence[StepRow] = ()
+    sandbox: bool = False
+    status: Status = Status.SEALED
+    problem: str = ""
+    next_step: str = ""
+    since: str = ""
+    looked_on: str | None = ""
+    sealed_on: str = ""
+    seconds: float | None = None
+    link: str = ""
+    note: str = ""
+    open: tuple[StepRow, ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Note the steps that are not settled: what failed, what waits, then what is open."""
+        unsettled = sorted((step for step in self.steps if not step.is_settled), key=_urgency)
+        object.__setattr__(self, "open", tuple(unsettled))
+
+    @property
+    def lines(self) -> list[tuple[StepRow, str]]:
+        """Return what is open, with names: steps that are open for one reason share a line."""
+        together: dict[tuple[Any, ...], list[StepRow]] = {}
+        for step in self.open:
+            key = (step.look, step.reason, step.since, step.id if step.whom else "")
+            together.setdefault(key, []).append(step)
+        return [
+            (first, f"Steps {listed([step.number or step.id for step in (first, *rest)])}")
+            if rest
+            else (first, first.name)
+            for first, *rest in together.values()
+        ]
+
+    @property
+    def whom(self) -> str:
+        """Return for whom it waits."""
+        return listed(list(dict.fromkeys(step.whom for step in self.open if step.whom)))
+
+    @property
+    def waits_since(self) -> str:
+        """Return since when it waits or is as it is, where that is known."""
+        return self.since or min((step.since for step in self.open if step.since), default="")
+
+    @property
+    def overdue_days(self) -> int:
+        """Return by how many days it is overdue."""
+        return max((step.overdue_days for step in self.open), default=0)
+
+    @property
+    def summary(self) -> str:
+        """Return why nothing was sealed or looked at, or else the worst of what is open."""
+        if self.problem or not self.lines:
+            return self.problem
+        step, name = self.lines[0]
+        return f"{name}: {step.text or LABELS[step.look.outcome]}"
+
+    @property
+    def badness(self) -> tuple[Any, ...]:
+        """Return the key by which tenants are sorted, the worst first."""
+        return (
+            _WORST.index(self.outcome) if self.outcome in _WORST else len(_WORST),
+            -self.overdue_days,
+            -sum(step.look.outcome is Outcome.FAILED for step in self.open),
+            -max((step.days or 0 for step in self.open), default=0),
+            self.tenant.casefold(),
+            self.connector,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """A step that tenants wait at, with its usual days; `low` and the rest are percentages."""
+
+    name: str
+    text: str
+    low: float
+    high: float
+    middle: float
+    usual: float
+
+
+def gates(rows: Iterable[TenantRow]) -> list[Gate]:
+    """Return the steps that tenants wait at since a known time, first that of most of them."""
+    waits: dict[tuple[str, str, str], list[StepRow]] = {}
+    for row in rows:
+        for step in row.open:
+            if step.days is not None:
+                waits.setdefault((row.connector, step.id, step.name), []).append(step)
+    everything = [step for steps in waits.values() for step in steps]
+    end = max((max(step.days or 0, step.usual_days) for step in everything), default=0) or 1
+    most_first = sorted(waits.items(), key=lambda pair: -len(pair[1]))
+    return [_gate(name, steps, end) for (_, _, name), steps in most_first]
+
+
+def _gate(name: str, steps: Sequence[StepRow], end: int) -> Gate:
+    days = [step.days or 0 for step in steps]
+    low, high, middle = min(days), max(days), median(days)
+    late, usual = sum(step.overdue_days > 0 for step in steps), steps[0].usual_days
+    span = counted(high, "day") if low == high else f"{low:,} to {high:,} days"
+    phrases = [
+        f"{counted(len(days), 'tenant')}, {span}",
+        *([f"median {counted(int(middle), 'day')}"] if len(days) > 2 and low < high else []),
+        *([f"usually up to {counted(usual, 'day')}"] if usual else []),
+        *([f"{late:,} overdue"] if late else []),
+    ]
+    shares = (round(100 * number / end, 2) for number in (low, high, middle, usual))
+    return Gate(name, ", ".join(phrases), *shares)
+
+
+def what_now(rows: Sequence[TenantRow], name: str = "tenant") -> str:
+    """Return what to do now, in a sentence, after the hosts that did not answer."""
+    told = (text for row in rows for text in (row.problem, *(step.reason for step in row.open)))
+    silent = Counter(host for text in told for host in _silent_hosts(text))
+    hosts = listed([host for host, _ in silent.most_common(3)])
+    network = f"{hosts} could not be reached: check the network first. " if hosts else ""
+    to_do = [row for row in rows if _is_to_do(row)]
+    if to_do:
+        many = counted(len(to_do), name)
+        needs = "needs" if len(to_do) == 1 else "need"
+        first = to_do[0]
+        summary = (first.summary or "see below").replace("`", "").rstrip(".")
+        return f"{network}{many} {needs} you. Start with {first.tenant} ({first.word}): {summary}."
+    waiting = sum(bool(row.open) or row.outcome is not Outcome.VERIFIED for row in rows)
+    others = f": {counted(waiting, name)} can only wait" if waiting else ""
+    return f"{network}There is nothing to do now{others}."
+
+
+def _silent_hosts(text: str) -> set[str]:
+    """Return the hosts of which a text says that they could not be reached."""
+    before = (part[-_LONGEST_HOST:].split() for part in text.split(_SILENT)[:-1])
+    return {words[-1] for words in before if words and {".", ":"} & {*words[-1]}}
+
+
+def _is_to_do(row: TenantRow) -> bool:
+    """Return whether somebody here can do something about it now."""
+    if row.problem or row.outcome in (Outcome.FAILED, Outcome.INCONCLUSIVE):
+        return True
+    outside = WHOM[WaitsFor.OUTSIDE_PARTY]
+    return any(step.whom not in ("", outside) or step.overdue_days for step in row.open)
+
+
+def fleet_rows(
+    record: FleetRecord, usual: Mapping[tuple[str, str], int] | None = None
+) -> list[TenantRow]:
+    """Return a row for each tenant, as recorded; `usual` are the usual days of each gate."""
+    known = {
+        (connector, step["id"]): (place, step["number"], step["title"])
+        for connector, described in record.connectors.items()
+        for place, step in enumerate(described["steps"])
+    }
+    until = str(record.finished_on)
+    rows = []
+    for result in record.results.values():
+        steps = []
+        for step in result.steps:
+            key = (result.connector, step["id"])
+            place, number, title = known.get(key, (len(known), "", ""))
+            waits: Mapping[str, Any] = step.get("wait", {})
+            made = StepRow(
+                id=step["id"],
+                look=OutcomeView(Outcome(step["outcome"]), step["needs_person"]),
+                reason=step["reason"],
+                number=number,
+                title=title,
+                whom=_whom(waits),
+                since=waits.get("since") or "",
+                days=days_between(waits.get("since") or "", until),
+                due=waits.get("due") or "",
+                overdue_days=waits.get("overdue_days", 0),
+                usual_days=(usual or {}).get(key, 0),
+            )
+            steps.append((place, made))
+        steps.sort(key=lambda pair: pair[0])
+        rows.append(_fleet_row(result, [step for _, step in steps]))
+    return rows
+
+
+def _whom(waits: Mapping[str, Any]) -> str:
+    whom = waits.get("for", "")
+    return str(waits.get("assigned_to") or WHOM.get(whom, whom))
+
+
+def _fleet_row(result: TenantResult, steps: Sequence[StepRow]) -> TenantRow:
+    outcome = LOOKS_LIKE.get(result.outcome, Outcome.FAILED)
+    word = str(result.outcome)
+    if result.status is Status.PENDING:
+        word, outcome = "not started", Outcome.NOT_RUN
+    elif result.status is Status.UNSEALED:
+        is_refused = result.exit_code == ExitCode.REFUSED
+        word, outcome = "refused" if is_refused else "not sealed", Outcome.FAILED
+    elif outcome is Outcome.VERIFIED and result.exit_code != ExitCode.COMPLETE:
+        word, outcome = "not archived", Outcome.WAITING
+    return TenantRow(
+        tenant=result.tenant,
+        connector=result.connector,
+        word=word,
+        outcome=outcome,
+        steps=steps,
+        sandbox=result.sandbox,
+        status=result.status,
+        problem=result.reason,
+        next_step=result.next_step,
+        looked_on=sealed_on(result.bundle or ""),
+        sealed_on=sealed_on(result.bundle or ""),
+        seconds=result.seconds,
+        link=_link(result.bundle or ""),
+    )
+
+
+def sealed_on(bundle: str) -> str:
+    """Return when the run of a bundle began, from its folder's name; empty for another name."""
+    match = re.fullmatch(r"(\d{4})(\d\d)(\d\dT\d\d)(\d\d)(\d\dZ)-.*", PurePosixPath(bundle).name)
+    return "{}-{}-{}:{}:{}".format(*match.groups()) if match else ""
+
+
+def _link(bundle: str) -> str:
+    """Return the link to the report in a bundle, if there is one, relative to the page."""
+    parts = PurePosixPath(bundle).parts
+    if not parts or {"/", "..", "//"} & set(parts):
+        return ""
+    return quote("/".join((_UP, *parts, "report.html")), errors="replace")
+
+
+def _urgency(step: StepRow) -> tuple[int, int, int]:
+    place = _LINES.index(step.look.outcome) if step.look.outcome in _LINES else len(_LINES)
+    is_failed = step.look.outcome is Outcome.FAILED
+    return (0 if is_failed else 1 if step.whom else 2, -step.overdue_days, place)
