@@ -168,7 +168,7 @@ class TenantRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Gate:
+class GateWaits:
     """A step that tenants wait at, with its usual days; `low` and the rest are percentages."""
 
     name: str
@@ -179,7 +179,7 @@ class Gate:
     usual: float
 
 
-def gates(rows: Iterable[TenantRow]) -> list[Gate]:
+def gates(rows: Iterable[TenantRow]) -> list[GateWaits]:
     """Return the steps that tenants wait at since a known time, first that of most of them."""
     waits: dict[tuple[str, str, str], list[StepRow]] = {}
     for row in rows:
@@ -192,7 +192,7 @@ def gates(rows: Iterable[TenantRow]) -> list[Gate]:
     return [_gate(name, steps, end) for (_, _, name), steps in most_first]
 
 
-def _gate(name: str, steps: Sequence[StepRow], end: int) -> Gate:
+def _gate(name: str, steps: Sequence[StepRow], end: int) -> GateWaits:
     days = [step.days or 0 for step in steps]
     low, high, middle = min(days), max(days), median(days)
     late, usual = sum(step.overdue_days > 0 for step in steps), steps[0].usual_days
@@ -204,7 +204,7 @@ def _gate(name: str, steps: Sequence[StepRow], end: int) -> Gate:
         *([f"{late:,} overdue"] if late else []),
     ]
     shares = (round(100 * number / end, 2) for number in (low, high, middle, usual))
-    return Gate(name, ", ".join(phrases), *shares)
+    return GateWaits(name, ", ".join(phrases), *shares)
 
 
 def what_now(rows: Sequence[TenantRow], name: str = "tenant") -> str:

@@ -180,7 +180,8 @@ def _faults(record: FleetRecord, key_id: str, proven: Mapping[str, Proven]) -> I
     """Yield what the record says and the bundles of its run do not, or the other way round."""
     named = {**record.bundles, **record.replaced}
     here = {bundle: each.statement for bundle, each in proven.items()}
-    for bundle in sorted({bundle for bundle, _ in named.items() ^ here.items()}):
+    differing = {bundle for bundle, _ in named.items() ^ here.items()}
+    for bundle in sorted(differing, key=lambda bundle: (bundle not in named, bundle)):
         if bundle in named:
             yield f"It rests on {bundle}, which is not a verified bundle of this run."
         yield f"It leaves out {bundle}, a bundle of this run."

@@ -921,12 +921,12 @@ def test_a_bundle_of_another_form_stops_the_sealing(
 ) -> None:
     """A bundle of another form stops the sealing."""
 
-    folder = bundle(tenant, 3)
+    folder = bundle(tenant, 2)
     statement = payload(folder / STATEMENT)
     statement["predicate"]["runbook_run"]["form"] = 7
     resign_everything(folder, key, statement)
     journal = tenant / "journal.jsonl"
     journal.write_bytes(copied(bundle(tenant, 1), bundle(tenant, 2)))
 
-    with pytest.raises(FormError, match=r"00000003/statement\.dsse\.json: It is of form 7"):
+    with pytest.raises(FormError, match=r"00000002/statement\.dsse\.json: It is of form 7"):
         seal_run(ended_run(tmp_path / "evidence", "00000004"), key)

@@ -93,17 +93,18 @@ describe("what is open", () => {
     assert.deepEqual(areOpen(), [true, true, false]);
   });
 
-  test("is everything in a browser that cannot hide the text above a folded step", async () => {
-    page.isOld = true;
-    const old = await load(...scripts);
-    const el = put("div");
-    const model = new Model(stepView({ is_current: false }));
-    old.default.render({ model, el });
-    const isOpen = () => el.firstChild.dataset.open;
-    assert.equal(isOpen(), "true");
-    el.firstChild.querySelector(".rb-fold").click();
-    model.show({ is_settled: true });
-    assert.equal(isOpen(), "true");
+  test("is written on the cells of its title and its panel, as long as the panel is there", async () => {
+    const { default: script } = await load(...scripts);
+    const [title, cell] = [put("div", { class: "jp-Cell" }), put("div", { class: "jp-Cell" })];
+    const model = new Model(stepView({ is_current: true, outcome: "failed" }));
+    const forget = script.render({ model, el: put("div", {}, cell) });
+    const states = () => [title.className, cell.className, title.dataset.open, cell.dataset.open, title.dataset.outcome];
+    assert.deepEqual(states(), ["jp-Cell rb-title", "jp-Cell rb-cell", "true", "true", "failed"]);
+    cell.querySelector(".rb-fold").click();
+    model.show({ outcome: "verified" });
+    assert.deepEqual(states(), ["jp-Cell rb-title", "jp-Cell rb-cell", "false", "false", "verified"]);
+    forget();
+    assert.equal(title.className, "jp-Cell");
   });
 
   test("is a step that somebody jumps to, by Alt and an arrow: the next or the one before", () => {

@@ -26,6 +26,7 @@ class Element {
     this.classList = {
       contains: (name) => this.className.split(" ").includes(name),
       add: (name) => { this.className = `${this.className} ${name}`.trim(); },
+      remove: (name) => { this.classList.toggle(name, false); },
       toggle: (name, isOn) => {
         const others = this.className.split(" ").filter((one) => one && one !== name);
         this.className = (isOn ? [...others, name] : others).join(" ");
@@ -43,6 +44,7 @@ class Element {
   set hidden(value) { if (value) this.setAttribute("hidden", ""); else this.removeAttribute("hidden"); }
 
   // --- the tree ------------------------------------------------------------------
+  get isConnected() { return true; }
   get childNodes() { return this.children_; }
   get firstChild() { return this.children_[0] ?? null; }
   get previousElementSibling() {
@@ -174,7 +176,6 @@ export function newPage() {
       addEventListener: (kind, hear) => hearing(kind).add(hear),
       removeEventListener: (kind, hear) => hearing(kind).delete(hear),
     },
-    CSS: { supports: () => !page.isOld },
     CustomEvent: class { constructor(type, options = {}) { this.type = type; this.detail = options.detail; } },
     Event: class { constructor(type) { this.type = type; } },
     location: { reload: () => { page.isLoadedAgain = true; }, pathname: "/lab/tree/walkthrough/facebook_marketing.ipynb", href: "https://lab.example/lab/tree/" },
@@ -196,6 +197,7 @@ export function newPage() {
     },
     ResizeObserver: class { observe() {} disconnect() {} },
     requestAnimationFrame: (call) => call(),
+    cancelAnimationFrame: () => {},
     setTimeout: (call, delay) => later(call, delay),
     clearTimeout: (id) => timers.delete(id),
     setInterval: (call, delay) => later(call, delay, delay),
