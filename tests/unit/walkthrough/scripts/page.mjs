@@ -25,7 +25,7 @@ class Element {
     });
     this.classList = {
       contains: (name) => this.className.split(" ").includes(name),
-      add: (name) => { this.className = `${this.className} ${name}`.trim(); },
+      add: (name) => { this.classList.toggle(name, true); },
       remove: (name) => { this.classList.toggle(name, false); },
       toggle: (name, isOn) => {
         const others = this.className.split(" ").filter((one) => one && one !== name);
