@@ -344,7 +344,7 @@ class Step:
     credential that a person copies to another console, `consent_gives` the
     token that comes from a person's consent, `review_kit` the connector whose
     texts for the provider's review belong to it. `troubles` are the error texts that people
-    meet here, of which `order_troubles` finds those that were seen, `developer_tools` which
+    meet here, `order_troubles` finds those that were seen, `developer_tools` names which
     answers of the provider's tools for developers show something about it, `least_days` and
     `usual_days` how long an outside party takes at least and at most, as far as that is known
     (else 0). `attest_label` is the button by which a person confirms it; that word, or a skip,

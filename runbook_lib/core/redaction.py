@@ -223,7 +223,7 @@ class Redactor:
         Return a JSON document of the runbook's own with secrets masked by value.
 
         Field names are never masked, nor are values masked because of them.
-        Texts of the fields in `structure` (ids, outcomes) stay as they are.
+        The fields in `structure` (ids, outcomes, actions) stay as they are, whole.
         """
 
         def item(value: Any) -> Any:
@@ -231,8 +231,7 @@ class Redactor:
                 return self.redact(_whole_characters(value))
             if isinstance(value, Mapping):
                 return {
-                    key: Kept(field) if key in structure and isinstance(field, str) else field
-                    for key, field in value.items()
+                    key: Kept(field) if key in structure else field for key, field in value.items()
                 }
             return value
 

@@ -21,7 +21,7 @@ from runbook_lib.engine.known_run import KnownRun
 from runbook_lib.engine.run import new_run_id
 from runbook_lib.engine.watch.answers import last_look
 from runbook_lib.errors import SettingsError
-from runbook_lib.evidence.reports.tenant_rows import sealed_on
+from runbook_lib.evidence.reports.phrases import sealed_on
 
 # A fleet has thousands.
 _MOST_LISTED = 10

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
+from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -65,6 +66,12 @@ def day(text: str) -> str:
     moment = parse_time(text)
     is_known = moment is not None and moment.year == (_YEAR.get() or utc_now().year)
     return date(text).rpartition(" ")[0] if is_known else date(text)
+
+
+def sealed_on(bundle: str) -> str:
+    """Return when the run of a bundle began, from its folder's name; empty for another name."""
+    match = re.fullmatch(r"(\d{4})(\d\d)(\d\dT\d\d)(\d\d)(\d\dZ)-.*", PurePosixPath(bundle).name)
+    return "{}-{}-{}:{}:{}".format(*match.groups()) if match else ""
 
 
 def days_after(text: str, days: int) -> str:

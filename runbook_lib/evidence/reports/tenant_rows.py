@@ -7,7 +7,6 @@ terminal and JUnit draw them.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ from runbook_lib.core.model import Outcome, RunOutcome, WaitsFor
 from runbook_lib.core.outcome import IN_PART, LABELS, OPEN, SETTLED, OutcomeView
 from runbook_lib.errors import ExitCode
 from runbook_lib.evidence.fleet_record import FleetRecord, Status, TenantResult
-from runbook_lib.evidence.reports.phrases import day, days_between, listed
+from runbook_lib.evidence.reports.phrases import day, days_between, listed, sealed_on
 from runbook_lib.plain_text import counted
 
 # From the fleet's own folder, `fleet/<run>/`, to the evidence folder.
@@ -209,8 +208,8 @@ def _gate(name: str, steps: Sequence[StepRow], end: int) -> GateWaits:
 
 def what_now(rows: Sequence[TenantRow], name: str = "tenant") -> str:
     """Return what to do now, in a sentence, after the hosts that did not answer."""
-    told = (text for row in rows for text in (row.problem, *(step.reason for step in row.open)))
-    silent = Counter(host for text in told for host in _silent_hosts(text))
+    texts = (text for row in rows for text in (row.problem, *(step.reason for step in row.open)))
+    silent = Counter(host for text in texts for host in _silent_hosts(text))
     hosts = listed([host for host, _ in silent.most_common(3)])
     network = f"{hosts} could not be reached: check the network first. " if hosts else ""
     to_do = [row for row in rows if _is_to_do(row)]
@@ -226,7 +225,7 @@ def what_now(rows: Sequence[TenantRow], name: str = "tenant") -> str:
 
 
 def _silent_hosts(text: str) -> set[str]:
-    """Return the hosts of which a text says that they could not be reached."""
+    """Return the hosts that could not be reached, as a text says."""
     before = (part[-_LONGEST_HOST:].split() for part in text.split(_SILENT)[:-1])
     return {words[-1] for words in before if words and {".", ":"} & {*words[-1]}}
 
@@ -305,12 +304,6 @@ def _fleet_row(result: TenantResult, steps: Sequence[StepRow]) -> TenantRow:
         seconds=result.seconds,
         link=_link(result.bundle or ""),
     )
-
-
-def sealed_on(bundle: str) -> str:
-    """Return when the run of a bundle began, from its folder's name; empty for another name."""
-    match = re.fullmatch(r"(\d{4})(\d\d)(\d\dT\d\d)(\d\d)(\d\dZ)-.*", PurePosixPath(bundle).name)
-    return "{}-{}-{}:{}:{}".format(*match.groups()) if match else ""
 
 
 def _link(bundle: str) -> str:

@@ -330,6 +330,8 @@ with tempfile.TemporaryDirectory() as _folder:
 
 @given(secret=st.one_of(st.sampled_from(WORDS), st.text(max_size=12), st.text(min_size=8)))
 @example(secret="verified")
+@example(secret="check")
+@example(secret="attest")
 @example(secret="outcome")
 @example(secret="0a1b2c3d")
 @example(secret="2026-11-24")
