@@ -49,7 +49,8 @@ from runbook_lib.engine.watch.outbox import (
     send_due,
 )
 from runbook_lib.errors import ExitCode, RemoteError, RunbookError, SettingsError, describe_error
-from runbook_lib.evidence.reports.tenant_rows import StepRow, TenantRow, sealed_on
+from runbook_lib.evidence.reports.phrases import sealed_on
+from runbook_lib.evidence.reports.tenant_rows import StepRow, TenantRow
 from runbook_lib.evidence.reports.tenants_page import WATCH_PAGE, watch_page
 from runbook_lib.plain_text import one_line
 from runbook_lib.remote.transport import Request, Wires
