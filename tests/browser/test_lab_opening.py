@@ -264,6 +264,7 @@ def test_another_notebook_stays_as_it_is(walk: Walk) -> None:
     expect(page.locator(".jp-Cell").last).to_be_in_viewport(timeout=_PATIENCE)
 
 
+@pytest.mark.costly("browser and server of this file end with it")
 def test_nothing_of_the_persons_own_jupyterlab_is_touched(walk: Walk) -> None:
     """Whatever is opened here, the person's settings and layout stay as they left them."""
 

@@ -145,6 +145,7 @@ def test_an_expired_or_used_redirect_is_explained(walk: Walk, approved: Sandbox)
     expect(walk.panel(TOKEN_STEP)).to_have_attribute("data-outcome", "not_run")
 
 
+@pytest.mark.costly("the browser of this file ends with it")
 def test_consent_comes_back_by_itself(walk: Walk, approved: Sandbox, axe: str) -> None:
     """
     The redirect arrives on loopback: a refusal or a missing permission is explained, a grant used.
