@@ -34,12 +34,12 @@ run: $(VENV)/.installed  ## practise the whole procedure headless, against the e
 lab: $(VENV)/.installed  ## open the walkthrough in JupyterLab
 	$(BIN)/runbook lab
 
-test: $(VENV)/.installed-tests programs  ## what to run before a commit: nine minutes on two idle cores
+test: $(VENV)/.installed-tests programs  ## what to run before a commit: seven minutes on two idle cores
 	@echo "Unit tests; beside them a run of each scenario, a walk in a browser, and Facebook's own client" \
-		"against the sandbox. About 9 minutes on two idle cores; each part prints when it ends."
+		"against the sandbox. About 7 minutes on two idle cores; each part prints when it ends."
 	@echo "make check adds all browsers, kills, fleets, archives, clients, whole matrices, lint, types," \
-		"coverage and the wheel: about 36 minutes."
-	@$(SIDE_BY_SIDE) units walks
+		"coverage and the wheel: about 32 minutes."
+	@$(SIDE_BY_SIDE) units walks WORKERS=3
 
 units: $(VENV)/.installed-tests  ## unit tests and the sandbox's
 	$(BIN)/python -m pytest $(UNITS) tests/test_architecture.py --ignore=tests/sandbox/sdk $(ORDER)
