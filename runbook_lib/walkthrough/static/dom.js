@@ -3,7 +3,7 @@ function element(tag, properties = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
     if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
-    else if (name === "class") node.className = value;
+    else if (name === "class") node.className = value ?? "";
     else if (name === "value") node.value = value;
     else if (value !== false && value != null) node.setAttribute(name, value === true ? "" : value);
   }

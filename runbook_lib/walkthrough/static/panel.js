@@ -67,7 +67,7 @@ class Panel {
     this.forget = [
       listen(PERSON, () => { for (const form of this.forms) form.drawWho(false); }),
       listen(FOLD, ({ id, isOpen }) => this.onFold(id, isOpen)),
-      listen(SERVER, () => { if (this.isLost) this.lose(); this.draw(); }),
+      listen(SERVER, () => { if (this.isLost) this.lose(); else this.draw(); }),
     ];
     // Whoever comes back from the provider's page sees what is true now, and has acted.
     const look = () => {
@@ -703,7 +703,7 @@ class Panel {
     for (const form of this.forms) form.asked = null;
     setText(this.gone, runAgain());
     this.gone.hidden = this.hasFailed || !this.gone.textContent;
-    this.drawNews(this.model.get("view"));
+    this.draw();
   }
 
   stop() {

@@ -754,10 +754,12 @@ describe("without the kernel", () => {
     assert.deepEqual(model.sent, []);
   });
 
-  test("a panel is not busy, even if its view says so", () => {
-    const { model, root } = shown({ busy_since: 1 });
+  test("a panel is not busy, even if its view says so: its buttons can be pressed", () => {
+    const { model, root, live, press } = shown({ busy_since: 1 });
     model.status("dead");
     assert.equal(root.getAttribute("aria-busy"), "false");
+    press("check");
+    assert.equal(live.textContent, AGAIN);
   });
 
   test("a closed channel counts as a lost kernel", () => {
