@@ -3,8 +3,8 @@ Planted faults: does a test go red when the code is wrong?
 
 `python -m tools.faults` (or `make faults`) plants one fault at a time in a copy of the project and
 runs the tests that cover it against the copy. Arguments select the faults whose file name contains
-one of them. Exit code 1 if a fault stays green, if its text is not in the file exactly once, or if
-the tests are red without any fault.
+one of them. Exit code 1 if no fault is selected, if one stays green, if its text is not in the file
+exactly once, or if the tests are red without any fault.
 
 To update: a row of `FAULTS` is a file (in `runbook_lib`, or with the name of its package), an exact
 text in it, its replacement, the tests that cover it, and the effect.
@@ -821,6 +821,9 @@ def main(words: Iterable[str]) -> int:
     """Plant each selected fault, print the results, and return the exit code."""
     console = Console()
     chosen = [each for each in FAULTS if not words or any(word in each.file for word in words)]
+    if not chosen:
+        console.print("No fault is in a file of that name.")
+        return 1
     table = Table("file", "what it breaks", "", "s")
     with tempfile.TemporaryDirectory(prefix="runbook-faults-") as name:
         project = _copy(Path(name) / "project")

@@ -126,7 +126,7 @@ def test_no_part_of_it_can_be_left_out(check: Any, least: Least, index: int, pla
     assert loses(perform(check, changed(least, index, body=body)))
 
 
-@pytest.mark.matrix(80)
+@pytest.mark.matrix(40)
 @pytest.mark.parametrize(("check", "least", "index", "place"), cases())
 def test_each_part_has_its_type(check: Any, least: Least, index: int, place: Place) -> None:
     """A value of another type at any path verifies nothing."""

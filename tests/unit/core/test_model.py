@@ -488,7 +488,7 @@ def runbook(*words: str) -> Result:
     return result
 
 
-@pytest.mark.matrix
+@pytest.mark.matrix(80)
 @pytest.mark.parametrize("words", COMMANDS.values(), ids=COMMANDS)
 @pytest.mark.parametrize(("kind", "data"), ONE_OF_EACH, ids=[kind for kind, _ in ONE_OF_EACH])
 def test_every_command_names_an_invalid_line(

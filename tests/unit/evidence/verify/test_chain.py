@@ -62,7 +62,7 @@ def test_a_chain_in_order_is_accepted(tenant: Path, trust: Trust) -> None:
     assert (verdicts[3].path, verdicts[3].length) == (tenant, 3)
 
 
-@pytest.mark.matrix
+@pytest.mark.matrix(7)
 @pytest.mark.parametrize("has_journal", [True, False])
 @pytest.mark.parametrize(
     ("minutes", "noted"),
