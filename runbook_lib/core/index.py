@@ -1,7 +1,7 @@
 """
 An index over the journal: the positions of the lines that still matter.
 
-Pure: lines are folded in one by one. The journal stays the source of truth: a
+Pure: lines are folded in, one after the other. The journal stays the source of truth: a
 line that counts is read again and compared with its SHA-256 (`Journal.read`).
 A saved index carries an authentication code; one that was altered or has
 another form is ignored.
@@ -9,9 +9,12 @@ another form is ignored.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from copy import copy
+from typing import Any
 
-from msgspec import convert, field, to_builtins
+from msgspec import Struct, convert, field, to_builtins
 from msgspec.structs import replace
 
 from runbook_lib.core.fingerprints import FingerprintKey
@@ -20,12 +23,23 @@ from runbook_lib.core.json_text import parse_own, write_json
 from runbook_lib.core.model import (
     FORM,
     BundleSealed,
+    ChangeIntended,
     Checked,
     CheckWithheld,
-    EventType,
+    Commented,
+    CredentialGiven,
+    CredentialRemembered,
+    Entry,
     Exchange,
+    ExchangeWithheld,
+    InputGiven,
+    NotebookFinished,
     Part,
+    RunFinished,
+    RunJoined,
     RunStarted,
+    Statement,
+    StepStarted,
     Value,
     host_in,
 )
@@ -36,22 +50,8 @@ _MOST_EXCHANGES = 1_000
 _RECENT = 30
 # Of the values that were refused, the newest.
 _MOST_REFUSED = 32
-_WORDS = (
-    EventType.STEP_ATTESTED,
-    EventType.STEP_SUBMITTED,
-    EventType.STEP_DECLINED,
-    EventType.STEP_SKIPPED,
-    EventType.STEP_WITHDRAWN,
-)
-_NOTES = (EventType.STEP_COMMENTED, EventType.STEP_ASSIGNED)
 # What the history of one step shows.
-_OF_STEP = (
-    *_WORDS,
-    *_NOTES,
-    EventType.STEP_CHECKED,
-    EventType.STEP_WITHHELD,
-    EventType.CHANGE_INTENDED,
-)
+_OF_STEP = (Statement, Commented, Checked, CheckWithheld, ChangeIntended)
 
 
 class WordIndex(Part):
@@ -102,7 +102,7 @@ class BundleIndex(Part):
     sealed: BundleSealed
 
 
-class Index(Part):
+class Index(Struct, kw_only=True, forbid_unknown_fields=True):
     """
     Everything up to the line `last`; `runs` are the newest runs, oldest first.
 
@@ -113,39 +113,141 @@ class Index(Part):
     refused. `links` maps each link for a second person to the step it was used for.
     `sealed` are the lines that announce bundles, `withheld` those that stand for others.
     `worked_on` are the steps that somebody said something about, or had checked.
+
+    Treat it as frozen: only `fold` alters one, a copy that nobody else has.
     """
 
     last: Ref = BEFORE_THE_FIRST
-    words: Mapping[str, tuple[WordIndex, ...]] = field(default_factory=dict)
-    notes: Mapping[str, tuple[WordIndex, ...]] = field(default_factory=dict)
-    given: Mapping[str, Value] = field(default_factory=dict)
-    recorded: Mapping[str, Value] = field(default_factory=dict)
-    replaced: Mapping[str, Value] = field(default_factory=dict)
-    confirmed: Mapping[str, Value] = field(default_factory=dict)
-    refused: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
-    links: Mapping[str, str] = field(default_factory=dict)
-    credentials: Mapping[str, str] = field(default_factory=dict)
+    words: dict[str, tuple[WordIndex, ...]] = field(default_factory=dict)
+    notes: dict[str, tuple[WordIndex, ...]] = field(default_factory=dict)
+    given: dict[str, Value] = field(default_factory=dict)
+    recorded: dict[str, Value] = field(default_factory=dict)
+    replaced: dict[str, Value] = field(default_factory=dict)
+    confirmed: dict[str, Value] = field(default_factory=dict)
+    refused: dict[str, tuple[Value, ...]] = field(default_factory=dict)
+    links: dict[str, str] = field(default_factory=dict)
+    credentials: dict[str, str] = field(default_factory=dict)
     remembered: int = 0
-    runs: Mapping[str, RunIndex] = field(default_factory=dict)
+    runs: dict[str, RunIndex] = field(default_factory=dict)
     begun: frozenset[str] = frozenset()
-    checked: Mapping[str, CheckIndex] = field(default_factory=dict)
+    checked: dict[str, CheckIndex] = field(default_factory=dict)
     worked_on: frozenset[str] = frozenset()
-    recent: Mapping[str, tuple[Ref, ...]] = field(default_factory=dict)
+    recent: dict[str, tuple[Ref, ...]] = field(default_factory=dict)
     sealed: tuple[BundleIndex, ...] = ()
     withheld: tuple[Ref, ...] = ()
     practice: frozenset[bool] = frozenset()
 
-    def fold(self, line: JournalLine) -> Index:
-        """Return the index with one more line."""
-        entry = line.entry
-        index = replace(self, last=line.ref)
+    def fold(self, lines: Iterable[JournalLine]) -> Index:
+        """Return the index with more lines."""
+        index = copy(self)
+        for name in self.__struct_fields__:
+            if isinstance(value := getattr(self, name), dict):
+                setattr(index, name, dict(value))
+        for line in lines:
+            index._take(line)  # noqa: SLF001  (its own)
+        return index
+
+    def _take(self, line: JournalLine) -> None:
+        entry, ref = line
+        data, step = entry.data, entry.step
+        self.last = ref
         if entry.withheld:
-            index = replace(index, withheld=(*index.withheld, line.ref))
-        if entry.step and entry.type in _OF_STEP:
-            recent = (*index.recent.get(entry.step, ()), line.ref)[-_RECENT:]
-            index = replace(index, recent={**index.recent, entry.step: recent})
-        change = _CHANGES.get(entry.type)
-        return change(index, line) if change else index
+            self.withheld += (ref,)
+        if step and isinstance(data, _OF_STEP):
+            self.recent[step] = (*self.recent.get(step, ()), ref)[-_RECENT:]
+        run = self.runs.get(entry.run_id, RunIndex())
+        match data:
+            case RunStarted():
+                self._record({**data.parameters, **data.fingerprints})
+                self.practice |= {data.sandbox}
+                self._set_run(entry, started=ref, mode=data.mode)
+            case RunJoined():
+                self._record({**data.parameters, **data.fingerprints})
+            case RunFinished():
+                self._set_run(
+                    entry,
+                    exchanges=(),
+                    finished_on=run.finished_on or entry.at,
+                    outcome=run.outcome or data.outcome,
+                    environment=data.environment,
+                )
+            case NotebookFinished():
+                self._set_run(entry, reached_end=True)
+            case StepStarted():
+                self.begun |= {step}
+                self._set_run(entry, begun=run.begun | {step})
+            case Exchange() | ExchangeWithheld():
+                calls = Counter(run.calls)
+                if isinstance(data, Exchange) and data.status is not None and host_in(data.url):
+                    calls[host_in(data.url)] += 1
+                exchanges = (*run.exchanges, ref)[-_MOST_EXCHANGES:]
+                self._set_run(entry, exchanges=exchanges, calls=dict(calls))
+            case Checked() | CheckWithheld():
+                named = {number for finding in data.findings for number in finding.exchanges}
+                exchanges = tuple(sent for sent in run.exchanges if sent.seq in named)
+                check = CheckIndex(ref=ref, exchanges=exchanges)
+                self._judge(data)
+                self.checked[step] = check
+                if not (isinstance(data, Checked) and data.unasked):
+                    self.worked_on |= {step}
+                self._set_run(entry, checked={**run.checked, step: check})
+            case Statement():
+                word = WordIndex(ref=ref, entry=data.entry, subject=data.binding.subject)
+                self.words[step] = (*self.words.get(step, ()), word)
+                self.worked_on |= {step}
+                if data.link:
+                    self.links.setdefault(data.link, step)
+            case Commented():
+                note = WordIndex(ref=ref, entry=data.entry)
+                self.notes[step] = (*self.notes.get(step, ()), note)
+            case InputGiven():
+                self.given[data.name] = data.value
+                self._record({data.name: data.value})
+            case CredentialGiven():
+                self._record({data.name: data.fingerprint})
+            case CredentialRemembered():
+                self.remembered += 1
+                self.credentials[data.name] = data.reference
+                if not data.reference:
+                    del self.credentials[data.name]
+            case BundleSealed():
+                self.sealed += (BundleIndex(seq=entry.seq, run_id=entry.run_id, sealed=data),)
+
+    def _set_run(self, entry: Entry, **changed: Any) -> None:
+        """Change what is known of a line's run; forget the oldest run if there are too many."""
+        run = self.runs.get(entry.run_id, RunIndex())
+        self.runs[entry.run_id] = replace(run, **changed)
+        if len(self.runs) > _MOST_RUNS:
+            del self.runs[next(iter(self.runs))]
+
+    def _record(self, values: Mapping[str, Value]) -> None:
+        """Record newer values, and which ones they replace."""
+        for name, value in values.items():
+            earlier, refused = self.recorded.get(name), self.refused.get(name, ())
+            if value and earlier is not None and earlier not in (value, *refused):
+                self.replaced[name] = earlier
+            if value:
+                self.recorded[name] = value
+
+    def _judge(self, data: Checked | CheckWithheld) -> None:
+        """
+        Record the values that a check's findings confirm or refuse.
+
+        Confirmed values are also filled into the words that lacked them.
+        """
+        subject = data.binding.subject
+        for name in (name for finding in data.findings for name in finding.refuses):
+            if value := subject.get(name):
+                known = dict.fromkeys((*self.refused.get(name, ()), value))
+                self.refused[name] = tuple(known)[-_MOST_REFUSED:]
+        accepted = [name for finding in data.findings for name in finding.accepts]
+        confirmed = {name: value for name in accepted if (value := subject.get(name))}
+        for name, value in confirmed.items():
+            self.confirmed[name] = value
+            if name in self.refused:
+                self.refused[name] = tuple(each for each in self.refused[name] if each != value)
+        for step, words in self.words.items() if confirmed else ():
+            self.words[step] = tuple(_filled(word, confirmed) for word in words)
 
     def before(self, values: Mapping[str, Value]) -> dict[str, Value]:
         """Return, for each of `values` that was refused, the one that it was to replace."""
@@ -189,174 +291,11 @@ def load_index(content: bytes, key: FingerprintKey) -> Index | None:
     return convert(document["index"], Index) if is_ours else None
 
 
-def _run_started(index: Index, line: JournalLine) -> Index:
-    data: RunStarted = line.entry.data
-    index = _recorded(index, {**data.parameters, **data.fingerprints})
-    index = replace(index, practice=index.practice | {data.sandbox})
-    return _with_run(index, line, lambda run: replace(run, started=line.ref, mode=data.mode))
-
-
-def _run_joined(index: Index, line: JournalLine) -> Index:
-    return _recorded(index, {**line.entry.data.parameters, **line.entry.data.fingerprints})
-
-
-def _with_run(index: Index, line: JournalLine, change: Callable[[RunIndex], RunIndex]) -> Index:
-    name = line.entry.run_id
-    others = [*index.runs.items()][1 - _MOST_RUNS :] if name not in index.runs else index.runs
-    run = change(index.runs.get(name, RunIndex()))
-    return replace(index, runs={**dict(others), name: run})
-
-
-def _step_started(index: Index, line: JournalLine) -> Index:
-    step = line.entry.step
-    index = replace(index, begun=index.begun | {step})
-    return _with_run(index, line, lambda run: replace(run, begun=run.begun | {step}))
-
-
-def _exchange_recorded(index: Index, line: JournalLine) -> Index:
-    data = line.entry.data
-    host = host_in(data.url) if isinstance(data, Exchange) and data.status is not None else ""
-
-    def change(run: RunIndex) -> RunIndex:
-        calls = {**run.calls, host: run.calls.get(host, 0) + 1} if host else run.calls
-        exchanges = (*run.exchanges, line.ref)[-_MOST_EXCHANGES:]
-        return replace(run, exchanges=exchanges, calls=calls)
-
-    return _with_run(index, line, change)
-
-
-def _step_checked(index: Index, line: JournalLine) -> Index:
-    named = {number for finding in line.entry.data.findings for number in finding.exchanges}
-    run = index.runs.get(line.entry.run_id, RunIndex())
-    exchanges = tuple(ref for ref in run.exchanges if ref.seq in named)
-    checked = {line.entry.step: CheckIndex(ref=line.ref, exchanges=exchanges)}
-    index = _judged(index, line.entry.data)
-    index = replace(index, checked={**index.checked, **checked})
-    if not (isinstance(line.entry.data, Checked) and line.entry.data.unasked):
-        index = replace(index, worked_on=index.worked_on | {line.entry.step})
-    return _with_run(index, line, lambda run: replace(run, checked={**run.checked, **checked}))
-
-
-def _word_said(index: Index, line: JournalLine) -> Index:
-    data, step = line.entry.data, line.entry.step
-    word = WordIndex(ref=line.ref, entry=data.entry, subject=data.binding.subject)
-    links = {data.link: step} if data.link else {}
-    return replace(
-        index,
-        words={**index.words, step: (*index.words.get(step, ()), word)},
-        worked_on=index.worked_on | {step},
-        links={**links, **index.links},
-    )
-
-
-def _note_written(index: Index, line: JournalLine) -> Index:
-    step = line.entry.step
-    note = WordIndex(ref=line.ref, entry=line.entry.data.entry)
-    return replace(index, notes={**index.notes, step: (*index.notes.get(step, ()), note)})
-
-
-def _input_given(index: Index, line: JournalLine) -> Index:
-    value = {line.entry.data.name: line.entry.data.value}
-    return _recorded(replace(index, given={**index.given, **value}), value)
-
-
-def _credential_given(index: Index, line: JournalLine) -> Index:
-    return _recorded(index, {line.entry.data.name: line.entry.data.fingerprint})
-
-
-def _credential_remembered(index: Index, line: JournalLine) -> Index:
-    references = {**index.credentials, line.entry.data.name: line.entry.data.reference}
-    current = {name: reference for name, reference in references.items() if reference}
-    return replace(index, credentials=current, remembered=index.remembered + 1)
-
-
-def _bundle_sealed(index: Index, line: JournalLine) -> Index:
-    entry = line.entry
-    sealed = BundleIndex(seq=entry.seq, run_id=entry.run_id, sealed=entry.data)
-    return replace(index, sealed=(*index.sealed, sealed))
-
-
-def _recorded(index: Index, values: Mapping[str, Value]) -> Index:
-    """Return the index with newer values."""
-    newer = {name: value for name, value in values.items() if value}
-    replaced = dict(index.replaced)
-    for name, value in newer.items():
-        earlier = index.recorded.get(name)
-        if earlier is not None and earlier not in (value, *index.refused.get(name, ())):
-            replaced[name] = earlier
-    return replace(index, recorded={**index.recorded, **newer}, replaced=replaced)
-
-
-def _judged(index: Index, data: Checked | CheckWithheld) -> Index:
-    """
-    Return the index with the values that a check's findings confirm or refuse.
-
-    Confirmed values are also filled into the words that lacked them.
-    """
-    subject = data.binding.subject
-    accepted = [name for finding in data.findings for name in finding.accepts]
-    not_taken = [name for finding in data.findings for name in finding.refuses]
-    confirmed, refused = (
-        {name: value for name in names if (value := subject.get(name))}
-        for names in (accepted, not_taken)
-    )
-    if refused:
-        grown = {
-            name: tuple(dict.fromkeys((*index.refused.get(name, ()), value)))[-_MOST_REFUSED:]
-            for name, value in refused.items()
-        }
-        index = replace(index, refused={**index.refused, **grown})
-    if not confirmed:
-        return index
-    still_refused = {
-        name: tuple(value for value in values if value != confirmed.get(name))
-        for name, values in index.refused.items()
-    }
-    words = index.words
-    if any(_unknown(word, confirmed) for step_words in words.values() for word in step_words):
-        words = {
-            step: tuple(_filled(word, confirmed) for word in step_words)
-            for step, step_words in words.items()
-        }
-    confirmed = {**index.confirmed, **confirmed}
-    return replace(index, words=words, confirmed=confirmed, refused=still_refused)
-
-
 def _filled(word: WordIndex, values: Mapping[str, Value]) -> WordIndex:
-    late = {name: values[name] for name in _unknown(word, values)}
+    """Return a word with the values that were unknown when it was said."""
+    late = {
+        name: value
+        for name, value in values.items()
+        if name in word.subject and word.subject[name] is None
+    }
     return replace(word, subject={**word.subject, **late}) if late else word
-
-
-def _unknown(word: WordIndex, names: Iterable[str]) -> list[str]:
-    return [name for name in names if name in word.subject and word.subject[name] is None]
-
-
-_CHANGES: Mapping[str, Callable[[Index, JournalLine], Index]] = {
-    **dict.fromkeys(_WORDS, _word_said),
-    **dict.fromkeys(_NOTES, _note_written),
-    EventType.RUN_STARTED: _run_started,
-    EventType.RUN_JOINED: _run_joined,
-    EventType.RUN_FINISHED: lambda index, line: _with_run(
-        index,
-        line,
-        lambda run: replace(
-            run,
-            exchanges=(),
-            finished_on=run.finished_on or line.entry.at,
-            outcome=run.outcome or line.entry.data.outcome,
-            environment=line.entry.data.environment,
-        ),
-    ),
-    EventType.NOTEBOOK_FINISHED: lambda index, line: _with_run(
-        index, line, lambda run: replace(run, reached_end=True)
-    ),
-    EventType.STEP_STARTED: _step_started,
-    EventType.STEP_CHECKED: _step_checked,
-    EventType.STEP_WITHHELD: _step_checked,
-    EventType.EXCHANGE_RECORDED: _exchange_recorded,
-    EventType.EXCHANGE_WITHHELD: _exchange_recorded,
-    EventType.INPUT_GIVEN: _input_given,
-    EventType.CREDENTIAL_GIVEN: _credential_given,
-    EventType.CREDENTIAL_REMEMBERED: _credential_remembered,
-    EventType.BUNDLE_SEALED: _bundle_sealed,
-}

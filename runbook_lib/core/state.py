@@ -370,9 +370,8 @@ class HistoryReader:
     def read(self) -> History:
         """Return the current history; raises what `read_lines` does."""
         with self._lock:
-            index = self._index
-            for line in read_lines(self.journal.path, after=index.last):
-                index = index.fold(line)
+            lines = read_lines(self.journal.path, after=self._index.last)
+            index = self._index.fold(lines)
             folded = index.last.seq - self._index.last.seq
             self._index = index
         if self._key and folded > _MANY_LINES:

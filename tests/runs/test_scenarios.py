@@ -471,9 +471,7 @@ def test_what_only_a_person_can_say_is_left_to_one(practice_run: PractiseOnce) -
 
 def folded(entries: list[Entry]) -> RunState:
     """Return the state that follows from these journal lines."""
-    index = Index()
-    for entry in entries:
-        index = index.fold(JournalLine(entry, Ref(entry.seq, "", 0, 0)))
+    index = Index().fold(JournalLine(entry, Ref(entry.seq, "", 0, 0)) for entry in entries)
     lines = {entry.seq: entry for entry in entries}
     history = History(index, lambda ref: lines[ref.seq])
     return fold(history, Subject(PROCEDURE, index.recorded), history.last_run)

@@ -108,10 +108,7 @@ def busy(path: Path) -> None:
 
 
 def index_of(path: Path) -> Index:
-    index = Index()
-    for line in read_lines(path):
-        index = index.fold(line)
-    return index
+    return Index().fold(read_lines(path))
 
 
 def state_of(path: Path, key: FingerprintKey | None = KEY, **values: Any) -> RunState:
@@ -145,13 +142,10 @@ def test_folding_goes_on_from_a_saved_index(path: Path) -> None:
     busy(path)
     lines = list(read_lines(path))
     for cut in range(len(lines) + 1):
-        index = Index()
-        for line in lines[:cut]:
-            index = index.fold(line)
-        index = load_index(dump_index(index, KEY), KEY) or Index()
-        for line in lines[cut:]:
-            index = index.fold(line)
-        assert index == index_of(path)
+        first = Index().fold(lines[:cut])
+        loaded = load_index(dump_index(first, KEY), KEY) or Index()
+        assert loaded.fold(lines[cut:]) == index_of(path)
+        assert (loaded, first) == (Index().fold(lines[:cut]),) * 2, "a fold altered its index"
 
 
 def judged(path: Path, app_id: str, **named: list[str]) -> None:

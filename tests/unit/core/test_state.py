@@ -115,9 +115,8 @@ class Lines:
 
     def history(self) -> History:
         """Return these lines as a history."""
-        index = Index()
-        for line in self.entries:
-            index = index.fold(JournalLine(line, Ref(line.seq, "", 0, 0)))
+        lines = (JournalLine(line, Ref(line.seq, "", 0, 0)) for line in self.entries)
+        index = Index().fold(lines)
         return History(index, lambda ref: self.entries[ref.seq - 1])
 
     def checked(self, step: str, *outcomes: Outcome, run: str = "r1", unchecked: str = "") -> Lines:
