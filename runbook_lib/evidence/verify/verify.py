@@ -12,10 +12,11 @@ import hashlib
 import os
 import stat
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from msgspec import ValidationError, convert, to_builtins
 
@@ -86,8 +87,6 @@ _AFTER_PROVENANCE = (PROVENANCE_NAME, INSTRUCTIONS_NAME, SUMS_NAME)
 # Claims that are not in the record.
 _BESIDE_RECORD = ("configuration", "runbook_chain")
 
-_Seen = TypeVar("_Seen")
-
 
 @dataclass(frozen=True, slots=True)
 class Trust:
@@ -141,8 +140,9 @@ def verify_bundle(folder: Path, trust: Trust) -> Verified:
     names = {"needed": _NEEDED, "looked_into": _LOOKED_INTO}
     seen = read_signed(folder, trust, TEST_RESULT, **names, check_form=check_run_form)
     present, envelope, signed, contents = seen.present, seen.envelope, seen.signed, seen.contents
-    made = _opened(PROVENANCE_NAME, contents[PROVENANCE_NAME], trust.keys, PROVENANCE)
-    _named(PROVENANCE_NAME, lambda: check_build_form(made))
+    with _reading(PROVENANCE_NAME):
+        made = open_envelope(contents[PROVENANCE_NAME], trust.keys, PROVENANCE)
+        check_build_form(made)
     _check_listing(present, contents, envelope, signed, made)
     record = parse_record(contents[RECORD_NAME])
     fleet = _fleet_run(made)
@@ -219,7 +219,8 @@ class SignedFolder:
     @property
     def place(self) -> RunClaims:
         """Return what the statement claims of its run and its place in a chain."""
-        link = _named(STATEMENT_NAME, lambda: read_link(self.signed))
+        with _reading(STATEMENT_NAME):
+            link = read_link(self.signed)
         run = self.signed.predicate["runbook_run"]
         return RunClaims(run, link, digest(self.envelope), self.signed.key_id)
 
@@ -241,8 +242,9 @@ def read_signed(
     """
     present = _present(folder)
     envelope = _unsigned(present, STATEMENT_NAME)
-    signed = _opened(STATEMENT_NAME, envelope, trust.keys, kind)
-    _named(STATEMENT_NAME, lambda: check_form(signed))
+    with _reading(STATEMENT_NAME):
+        signed = open_envelope(envelope, trust.keys, kind)
+        check_form(signed)
     contents = _contents(present, signed.subjects, needed, looked_into)
     return SignedFolder(present, envelope, signed, contents)
 
@@ -312,16 +314,13 @@ def _unsigned(present: Mapping[str, Path], name: str) -> bytes:
     return _read(present[name], LARGEST_ENVELOPE)
 
 
-def _named(file: str, look: Callable[[], _Seen]) -> _Seen:
-    """Return the result of `look`; name `file` in its errors."""
+@contextmanager
+def _reading(file: str) -> Iterator[None]:
+    """Name `file` in errors that name none."""
     try:
-        return look()
+        yield
     except EvidenceError as error:
-        raise error.of(file) from None
-
-
-def _opened(name: str, content: bytes, keys: Mapping[str, SSlibKey], kind: str) -> Signed:
-    return _named(name, lambda: open_envelope(content, keys, kind))
+        raise error if error.file else error.of(file) from None
 
 
 def _contents(
@@ -415,31 +414,25 @@ def _check_lines(folder: Path, present: Mapping[str, Path], record: Record) -> t
     Raise if the lines are not those in the record, or lack a word of it.
     """
     check_numbers(record)
-    part, carried = record.journal, record.carried
+    carried = record.carried
     if bool(carried) != (CARRIED_NAME in present):
         msg = "It is missing." if carried else "It was added: the record lists no older lines."
         raise ContentError(msg, file=CARRIED_NAME)
     withheld: list[int] = []
 
     def lines() -> Iterator[JournalLine]:
-        older = _naming_file(CARRIED_NAME, carried_lines(folder, carried))
-        for line in chain(older, _naming_file(JOURNAL_NAME, part_lines(folder, part))):
-            if line.entry.withheld:
-                withheld.append(line.ref.seq)
-            yield line
+        for file, found in (
+            (CARRIED_NAME, carried_lines(folder, carried)),
+            (JOURNAL_NAME, part_lines(folder, record.journal)),
+        ):
+            with _reading(file):
+                for line in found:
+                    if line.entry.withheld:
+                        withheld.append(line.ref.seq)
+                    yield line
 
     check_lines(record, lines())
     return tuple(withheld)
-
-
-def _naming_file(file: str, lines: Iterator[JournalLine]) -> Iterator[JournalLine]:
-    """Yield `lines`; name `file` in errors."""
-    try:
-        yield from lines
-    except ContentError:
-        raise
-    except EvidenceError as error:
-        raise error.of(file) from None
 
 
 def _timestamp(
@@ -459,8 +452,8 @@ def _timestamp(
     if not authority:
         raise ContentError("It was added: no time-stamp was requested.", file=TIMESTAMP_NAME)
     token = _unsigned(present, TIMESTAMP_NAME)
-    if trust.authorities:
-        stamped = _named(TIMESTAMP_NAME, lambda: stamped_at(token, envelope, trust.authorities))
-        return timestamp(stamped), ""
-    _named(TIMESTAMP_NAME, lambda: check_imprint(token, envelope))
+    with _reading(TIMESTAMP_NAME):
+        if trust.authorities:
+            return timestamp(stamped_at(token, envelope, trust.authorities)), ""
+        check_imprint(token, envelope)
     return "", f"The time-stamp of {authority} was not checked: no trusted authority is named."
