@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 def inbox(*, evidence: str, person: str, tenant: str, ics: str, as_json: bool) -> None:
     """Show what waits for whom, over all tenants, the worst first."""
     from runbook_lib.cli.paragraphs import say
-    from runbook_lib.cli.tenant_rows import show_rows
+    from runbook_lib.cli.tenant_rows import show_documents, show_rows
     from runbook_lib.core.journal import utc_now
     from runbook_lib.engine.inbox import inbox as items_of
     from runbook_lib.engine.inbox import tenant_rows
@@ -44,11 +44,10 @@ def inbox(*, evidence: str, person: str, tenant: str, ics: str, as_json: bool) -
     if ics:
         _write_calendar(ics, states, name)
     items = items_of(states, today=today, person=name)
-    if as_json:
-        document = [item.document() for item in items]
-        click.echo(escaped_json(json.dumps(document, ensure_ascii=False)))
-        return
     rows = [row for row in tenant_rows(states, items, today) if row.steps]
+    if as_json:
+        show_documents(rows)
+        return
     if not items:
         say(f"Nothing is waiting for {name}." if name else "Nothing is waiting.")
         return
@@ -62,28 +61,17 @@ def inbox(*, evidence: str, person: str, tenant: str, ics: str, as_json: bool) -
 def tenants(*, evidence: str, as_json: bool) -> None:
     """List the tenants in the evidence folder, and how far each is."""
     from runbook_lib.cli.paragraphs import say
-    from runbook_lib.cli.tenant_rows import show_rows
+    from runbook_lib.cli.tenant_rows import show_documents, show_rows
     from runbook_lib.core.journal import utc_now
     from runbook_lib.engine.inbox import tenant_rows
     from runbook_lib.engine.tenants import tenant_states
 
     states = tenant_states(evidence)
+    rows = tenant_rows(states, (), utc_now().date())
     if as_json:
-        document = [
-            {
-                "tenant": tenant.tenant,
-                "connector": tenant.connector,
-                "sandbox": tenant.state.is_practice,
-                "outcome": tenant.state.outcome,
-                "done": tenant.done,
-                "steps": len(tenant.state.steps),
-                "looked_on": tenant.looked_on or None,
-            }
-            for tenant in states
-        ]
-        click.echo(escaped_json(json.dumps(document, ensure_ascii=False)))
+        show_documents(rows)
         return
-    show_rows(tenant_rows(states, (), utc_now().date()))
+    show_rows(rows)
     if not states:
         say("There is no tenant yet: `runbook lab` or `runbook run` begins one.")
 

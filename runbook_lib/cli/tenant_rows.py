@@ -4,12 +4,16 @@ The rows of tenants in a terminal, the same for `inbox`, `tenants` and `connecti
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
+
+import click
 
 from runbook_lib.cli.paragraphs import say, show_paragraph
 from runbook_lib.core.outcome import ICONS
 from runbook_lib.evidence.reports.phrases import when, with_times
 from runbook_lib.evidence.reports.tenant_rows import TenantRow
+from runbook_lib.plain_text import escaped_json
 
 
 def show_rows(rows: Iterable[TenantRow]) -> None:
@@ -19,7 +23,7 @@ def show_rows(rows: Iterable[TenantRow]) -> None:
         looked = f"last looked at {when(row.looked_on)}" if row.looked_on else ""
         facts = (
             row.word,
-            row.note,
+            f"{row.done} of {row.total} done" if row.total else row.note,
             f"since {when(row.since)}" if row.since else "",
             "when it was last looked at cannot be read" if row.looked_on is None else looked,
             f"sealed {when(row.sealed_on)}" if row.sealed_on else "",
@@ -29,3 +33,9 @@ def show_rows(rows: Iterable[TenantRow]) -> None:
         opened = [f"{ICONS[step.look.outcome]} {name}: {step.text}" for step, name in row.lines]
         for text in filter(None, (row.problem, *opened, row.next_step)):
             show_paragraph(with_times(text), indent="    ")
+
+
+def show_documents(rows: Iterable[TenantRow]) -> None:
+    """Print the rows for programs."""
+    documents = [row.document() for row in rows]
+    click.echo(escaped_json(json.dumps(documents, ensure_ascii=False)))

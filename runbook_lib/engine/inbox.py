@@ -17,7 +17,7 @@ from runbook_lib.core.words import person_key
 from runbook_lib.engine.tenants import TenantState
 from runbook_lib.evidence.fleet_record import WaitResult
 from runbook_lib.evidence.reports.phrases import days_between
-from runbook_lib.evidence.reports.tenant_rows import LOOKS_LIKE, WHOM, StepRow, TenantRow
+from runbook_lib.evidence.reports.tenant_rows import LOOKS_LIKE, StepRow, TenantRow
 
 # To do by anybody: of these only what comes next, else the whole procedure would be listed.
 _TO_DO = tuple(outcome for outcome in OPEN if outcome not in (Outcome.FAILED, Outcome.WAITING))
@@ -45,47 +45,27 @@ class Item:
         return self.step.again if self.step.has_grown_old else what_to_do(self.step)
 
     def row(self, today: date) -> StepRow:
-        """Return the item as a step of its tenant's row, with what to do for its reason."""
+        """Return the item as a step of its tenant's row."""
         step, conclusion = self.step, self.step.conclusion
         is_outside = self.waits_for is WaitsFor.OUTSIDE_PARTY
-        after = f", after {step.word.by}," if conclusion.needs_another and step.word else ""
         is_due = self.waits_for is WaitsFor.PERSON or step.is_asked_for
         return StepRow(
             id=step.step.id,
-            look=OutcomeView(conclusion.outcome, is_in_part=False),
-            reason="" if is_outside else self.advice,
+            look=OutcomeView(conclusion.outcome, conclusion.needs_person),
+            reason=conclusion.reason,
+            advice="" if is_outside else self.advice,
             number=step.number,
             title=step.step.title,
-            whom=step.assigned_to or WHOM[self.waits_for] + after,
+            waits_for=self.waits_for,
+            assigned_to=step.assigned_to,
+            said_by=step.word.by if conclusion.needs_another and step.word else "",
             since=step.waiting_since,
             days=days_between(step.waiting_since, today.isoformat()),
             due=step.due if is_due else "",
+            ends_on=step.ends_on,
             overdue_days=self.overdue_days,
             usual_days=step.step.usual_days if is_outside else 0,
         )
-
-    def document(self) -> dict[str, Any]:
-        """Return the item for programs."""
-        return {
-            "tenant": self.tenant.tenant,
-            "connector": self.tenant.connector,
-            "sandbox": self.is_practice,
-            "step": self.step.step.id,
-            "number": self.step.number,
-            "title": self.step.step.title,
-            "outcome": self.step.conclusion.outcome,
-            "reason": self.step.conclusion.reason,
-            "needs_person": self.step.conclusion.needs_person,
-            "waits_for": self.waits_for,
-            "assigned_to": self.step.assigned_to or None,
-            "due": self.step.due or None,
-            "ends_on": self.step.ends_on or None,
-            "since": self.step.waiting_since or None,
-            "usual_days": self.step.step.usual_days or None,
-            "overdue_days": self.overdue_days,
-            "looked_on": self.tenant.looked_on or None,
-            "do": self.advice,
-        }
 
 
 def inbox(tenants: Iterable[TenantState], *, today: date, person: str = "") -> list[Item]:
@@ -125,7 +105,8 @@ def tenant_rows(
             sandbox=tenant.state.is_practice,
             looked_on=tenant.looked_on,
             sealed_on=tenant.sealed_on,
-            note=f"{tenant.done} of {len(tenant.state.steps)} done",
+            done=tenant.done,
+            total=len(tenant.state.steps),
         )
         for tenant in tenants
     ]

@@ -44,19 +44,34 @@ _LONGEST_HOST = 260
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepRow:
-    """A step of a tenant; `whom` says for whom it waits, `days` for how long, where known."""
+    """
+    A step of a tenant; `advice` is what to do, `days` for how long it waits, where known.
+
+    It waits for `assigned_to`, else for `waits_for`, after `said_by` if somebody said it first.
+    `ends_on` is the last day on which the word that settles it counts.
+    """
 
     id: str
     look: OutcomeView
     reason: str = ""
+    advice: str = ""
     number: str = ""
     title: str = ""
-    whom: str = ""
+    waits_for: str = ""
+    assigned_to: str = ""
+    said_by: str = ""
     since: str = ""
     days: int | None = None
     due: str = ""
+    ends_on: str = ""
     overdue_days: int = 0
     usual_days: int = 0
+
+    @property
+    def whom(self) -> str:
+        """Return for whom it waits."""
+        after = f", after {self.said_by}," if self.said_by else ""
+        return self.assigned_to or WHOM.get(self.waits_for, self.waits_for) + after
 
     @property
     def name(self) -> str:
@@ -70,8 +85,9 @@ class StepRow:
 
     @property
     def text(self) -> str:
-        """Return for whom it waits, and the reason, which comes first where nobody is named."""
-        reason = f"{IN_PART}: {self.reason}" if self.look.is_in_part else self.reason
+        """Return for whom it waits, and what to do or why, which comes first if it is not dated."""
+        said = self.advice or self.reason
+        reason = f"{IN_PART}: {said}" if self.look.is_in_part and not self.advice else said
         lasted = "" if self.days is None else f" ({counted(self.days, 'day')})"
         phrases = [
             f"Waits for {self.whom}{f' since {day(self.since)}{lasted}' if self.since else ''}",
@@ -84,12 +100,32 @@ class StepRow:
         pair = (waits, reason) if self.since or self.due else (reason, waits)
         return " ".join(filter(None, pair))
 
+    def document(self) -> dict[str, Any]:
+        """Return the step for programs; what is not known is null."""
+        return {
+            "step": self.id,
+            "number": self.number,
+            "title": self.title,
+            "outcome": self.look.outcome,
+            "needs_person": self.look.is_in_part,
+            "reason": self.reason,
+            "do": self.advice or None,
+            "waits_for": self.waits_for or None,
+            "assigned_to": self.assigned_to or None,
+            "since": self.since or None,
+            "due": self.due or None,
+            "ends_on": self.ends_on or None,
+            "overdue_days": self.overdue_days,
+            "usual_days": self.usual_days or None,
+        }
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TenantRow:
     """
     A connector of a tenant, or a customer's account; `word` says how it stands, for people.
 
+    `done` of `total` steps are settled, where that is known.
     `outcome` is that of a step that looks the same. `problem` says why there is no evidence, or no
     newer look; `looked_on` is `None` where that cannot be read.
     """
@@ -109,6 +145,8 @@ class TenantRow:
     seconds: float | None = None
     link: str = ""
     note: str = ""
+    done: int = 0
+    total: int = 0
     open: tuple[StepRow, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -152,6 +190,20 @@ class TenantRow:
             return self.problem
         step, name = self.lines[0]
         return f"{name}: {step.text or LABELS[step.look.outcome]}"
+
+    def document(self) -> dict[str, Any]:
+        """Return the tenant for programs, with what is open; what is not known is null."""
+        return {
+            "tenant": self.tenant,
+            "connector": self.connector,
+            "sandbox": self.sandbox,
+            "outcome": self.word,
+            "done": self.done,
+            "steps": self.total,
+            "looked_on": self.looked_on or None,
+            "sealed_on": self.sealed_on or None,
+            "open": [step.document() for step in self.open],
+        }
 
     @property
     def badness(self) -> tuple[Any, ...]:
@@ -261,7 +313,8 @@ def fleet_rows(
                 reason=step["reason"],
                 number=number,
                 title=title,
-                whom=_whom(waits),
+                waits_for=waits.get("for", ""),
+                assigned_to=waits.get("assigned_to") or "",
                 since=waits.get("since") or "",
                 days=days_between(waits.get("since") or "", until),
                 due=waits.get("due") or "",
@@ -272,11 +325,6 @@ def fleet_rows(
         steps.sort(key=lambda pair: pair[0])
         rows.append(_fleet_row(result, [step for _, step in steps]))
     return rows
-
-
-def _whom(waits: Mapping[str, Any]) -> str:
-    whom = waits.get("for", "")
-    return str(waits.get("assigned_to") or WHOM.get(whom, whom))
 
 
 def _fleet_row(result: TenantResult, steps: Sequence[StepRow]) -> TenantRow:

@@ -1002,7 +1002,7 @@ def test_tenants_are_listed() -> None:
 
     assert (table.exit_code, shown["connector"]) == (0, "facebook_marketing")
     assert f"of {shown['steps']} done" in table.stdout
-    assert [*shown] == ["tenant", "connector", "sandbox", "outcome", "done", "steps", "looked_on"]
+    assert shown["open"] == []
     assert shown["tenant"] in table.stdout
 
 

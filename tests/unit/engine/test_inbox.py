@@ -22,7 +22,7 @@ from runbook_lib.core.model import (
 from runbook_lib.core.procedure import Conclusion, Source, Step, StepKind
 from runbook_lib.core.state import RunState, StepState
 from runbook_lib.core.words import Lapsed
-from runbook_lib.engine.inbox import Item, inbox, waits_by_step
+from runbook_lib.engine.inbox import Item, inbox, tenant_rows, waits_by_step
 from runbook_lib.engine.tenants import TenantState
 from tests.support.words import AT, assigned
 
@@ -218,7 +218,7 @@ def test_what_is_verified_in_part_waits_for_anybody() -> None:
         ("a", WaitsFor.ANYBODY),
         ("b", WaitsFor.ANYBODY),
     ]
-    assert [item.document()["needs_person"] for item in items] == [False, True]
+    assert [item.row(TODAY).document()["needs_person"] for item in items] == [False, True]
 
 
 def test_two_spellings_of_a_colleague_are_one() -> None:
@@ -264,34 +264,43 @@ def test_a_word_that_has_grown_old_is_asked_for() -> None:
     assert items[1].advice.startswith("Ann confirmed this on 2025-10-20T09:00:00Z, 400 days ago")
 
 
-def test_an_item_is_a_document() -> None:
+def test_a_row_is_a_document() -> None:
     """Programs get ids, words and days; what is not known is null."""
 
-    one = step("a", Outcome.NOT_RUN, to="Ann", due="2026-11-21")
-    (item,) = inbox([tenant("acme", one)], today=TODAY)
-    other = replace(item, step=step("b", Outcome.FAILED), overdue_days=0)
+    acme = tenant("acme", step("a", Outcome.NOT_RUN, to="Ann", due="2026-11-21"))
+    items = inbox([acme], today=TODAY)
+    (row,) = tenant_rows([acme], items, TODAY)
+    other = replace(items[0], step=step("b", Outcome.FAILED), overdue_days=0).row(TODAY).document()
 
-    assert item.document() == {
+    assert row.document() == {
         "tenant": "acme",
         "connector": "facebook_marketing",
         "sandbox": False,
-        "step": "a",
-        "number": "1",
-        "title": "Do a",
-        "outcome": "not_run",
-        "needs_person": False,
-        "reason": "Because a.",
-        "waits_for": "person",
-        "assigned_to": "Ann",
-        "due": "2026-11-21",
-        "ends_on": None,
-        "since": None,
-        "usual_days": None,
+        "outcome": "incomplete",
+        "done": 0,
+        "steps": 1,
         "looked_on": None,
-        "overdue_days": 3,
-        "do": "Do it, then check it or confirm that it is done.",
+        "sealed_on": None,
+        "open": [
+            {
+                "step": "a",
+                "number": "1",
+                "title": "Do a",
+                "outcome": "not_run",
+                "needs_person": False,
+                "reason": "Because a.",
+                "do": "Do it, then check it or confirm that it is done.",
+                "waits_for": "person",
+                "assigned_to": "Ann",
+                "since": None,
+                "due": "2026-11-21",
+                "ends_on": None,
+                "overdue_days": 3,
+                "usual_days": None,
+            }
+        ],
     }
-    assert (other.document()["assigned_to"], other.document()["due"]) == (None, None)
+    assert (other["assigned_to"], other["due"]) == (None, None)
 
 
 def test_what_an_outside_party_asks_for_waits_for_anybody() -> None:
@@ -302,5 +311,5 @@ def test_what_an_outside_party_asks_for_waits_for_anybody() -> None:
     (item,) = inbox([tenant("acme", waits)], today=date(2026, 11, 22))
 
     assert (item.waits_for, item.overdue_days) == (WaitsFor.ANYBODY, 2)
-    assert item.document()["due"] == "2026-11-20"
+    assert item.row(TODAY).due == "2026-11-20"
     assert item.advice == "Do it by 2026-11-20, then confirm that it is done."
