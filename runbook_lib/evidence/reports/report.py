@@ -17,7 +17,7 @@ from pathlib import Path
 
 from runbook_lib.core.attachments import SUFFIXES, attachment_path
 from runbook_lib.core.files import read_plain
-from runbook_lib.core.model import Attachment, Entry, Outcome, RunOutcome, WordKind
+from runbook_lib.core.model import Attachment, Entry, Exchange, Outcome, RunOutcome, WordKind
 from runbook_lib.core.outcome import IN_PART, LABELS, OPEN
 from runbook_lib.core.procedure import StepKind
 from runbook_lib.core.step_record import StepRecord, gathered
@@ -95,10 +95,16 @@ def run_report(run: Record, entries: Sequence[Entry], *, attachments: Path | Non
             open_steps=_open_steps(run),
             outside=_waits_for_others([run]),
             titles={step.id: step.title for step in run.steps},
-            first_shown=_first_shown(run),
+            exchanges=_exchanges(run),
             most_exchanges=_MOST_EXCHANGES,
             words=words,
             people=_people(words),
+            confirmations=[
+                (step, word)
+                for step in run.steps
+                for word in (*step.confirms, step.word)
+                if word and word.kind is WordKind.ATTESTED
+            ],
             events=[
                 (date, list(events))
                 for date, events in groupby(happened[-_MOST_EVENTS:], lambda event: day(event.at))
@@ -111,13 +117,13 @@ def run_report(run: Record, entries: Sequence[Entry], *, attachments: Path | Non
         )
 
 
-def _first_shown(run: Record) -> dict[int, StepRecord]:
-    """Return the first step of each exchange, by its number: the others only refer to it."""
-    first: dict[int, StepRecord] = {}
+def _exchanges(run: Record) -> list[tuple[Exchange, list[StepRecord]]]:
+    """Return each exchange once, with the steps that it is for."""
+    shown: dict[int, tuple[Exchange, list[StepRecord]]] = {}
     for step in run.steps:
         for exchange in step.exchanges[:_MOST_EXCHANGES]:
-            first.setdefault(exchange.number, step)
-    return first
+            shown.setdefault(exchange.number, (exchange, []))[1].append(step)
+    return [shown[number] for number in sorted(shown)]
 
 
 def history_report(tenant: str, sealed: Sequence[SealedRun]) -> str:

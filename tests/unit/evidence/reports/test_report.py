@@ -165,7 +165,6 @@ def test_open_steps_are_listed_failures_first() -> None:
     links = [each.attributes["href"] for each in page.within(page.one("ul", class_="open"), "a")]
     assert links == ["#step-fb-03-wrong", "#step-fb-02-slow", "#step-fb-01-blocked"]
     assert "Another Client ID." in page.section("open")
-    assert "3 open steps" in page.section("not-proven")
 
 
 def test_what_is_not_proven_is_listed() -> None:
@@ -179,8 +178,8 @@ def test_what_is_not_proven_is_listed() -> None:
     )
 
     part = page.section("not-proven")
-    assert "Attested by a named person only" in part
-    assert "Do fb-01-said (Operator, 20 Nov, 09:00)" in part
+    assert "1 step rests on a person's word alone, since no API shows it" in part
+    assert "1 Do fb-01-said: “I did fb-01-said.” Operator, 20 Nov, 09:00" in page.section("said")
     assert "Do fb-02-out: The test is enough. (Boss, 20 Nov, 09:00)" in part
     assert "The access level. (Do fb-03-seen; Do fb-04-seen)" in part
     assert "The exact path. (Do fb-03-seen)" in part
@@ -264,28 +263,40 @@ def test_the_reason_of_a_step_is_shown_once() -> None:
 
 
 def test_exchanges_are_collapsed_with_their_details() -> None:
-    """Exchanges are collapsed, and show method, address, status, time, duration and trace ids."""
+    """
+    The annex has each exchange once, collapsed; it names the steps, which link to it.
+
+    It shows method, address, status, time, duration and trace ids.
+    """
 
     page = report_of(
         step(
             exchanges=[
                 exchange(
+                    number=4,
                     method="POST",
                     status=400,
                     request={"client_secret": "**********"},
                     headers={"x-fb-trace-id": "HEADER", "X-Request-Id": "TRACE", "date": "today"},
                     response={"error": {"message": "No.", "fbtrace_id": "TRACE"}},
                 ),
-                exchange(),
-                exchange(status=None, error="no connection within 5 s", response=None),
-                exchange(method="DNS", url="connect.example", status=None),
+                exchange(number=5),
+                exchange(number=6, status=None, error="no connection within 5 s", response=None),
+                exchange(number=7, method="DNS", url="connect.example", status=None),
             ]
-        )
+        ),
+        step("fb-02-app", exchanges=[exchange(number=5)]),
     )
 
-    (folded,) = page.within(page.step("fb-01-log-in"), "details")
-    assert "open" not in folded.attributes
-    assert page.within(folded, "summary")[0].text == ("4 exchanges: 400, 200, no answer, done")
+    assert page.step("fb-01-log-in").text.endswith(
+        "4 exchanges: 400, 200, no answer, done, in the annex as 4, 5, 6, 7."
+    )
+    assert page.step("fb-02-app").text.endswith("1 exchange: 200, in the annex as 5.")
+    annex = page.within(page.one("div", class_="annex"), "details")
+    assert [folded.attributes for folded in annex] == [{}] * 4
+    shown = page.within(annex[1], "summary")[0].text
+    assert shown == "5 · GET https://graph.facebook.com/v26.0/4711 200"
+    assert "4 exchanges with remote systems, each once" in page.section("exchanges")
     first, second, third, fourth = page.all("div", class_="exchange")
     assert first.text.startswith(
         "POST https://graph.facebook.com/v26.0/4711?fields=id 400 · 123 ms"
@@ -295,6 +306,8 @@ def test_exchanges_are_collapsed_with_their_details() -> None:
     assert '{"client_secret": "**********"}' in first.text
     assert '{"error": {"message": "No.", "fbtrace_id": "TRACE"}}' in first.text
     assert "Sent:" not in second.text
+    assert second.attributes["id"] == "exchange-5"
+    assert second.text.endswith("For 1 Do fb-01-log-in; 2 Do fb-02-app")
     assert "no connection within 5 s · 123 ms" in third.text
     assert "DNS connect.example done" in fourth.text
 
@@ -325,7 +338,7 @@ def test_an_open_step_has_the_errors_that_people_meet_there() -> None:
     assert "It is not listed. (tested by redirect-uri-is-accepted)" in shown.text
     assert "The login is off. (only a person can look)" in shown.text
     assert "What to do: List it. Source: https://example.com" in shown.text
-    assert "Answered (in an answer below)" in shown.text
+    assert "Answered (in an answer)" in shown.text
     (folded,) = page.within(shown, "details")
     assert folded.text.startswith("Other errors that people meet at this step: 3 Other 0 It does")
     assert "Answered" not in folded.text
@@ -334,11 +347,11 @@ def test_an_open_step_has_the_errors_that_people_meet_there() -> None:
 def test_many_exchanges_are_counted() -> None:
     """Of many exchanges, the first ones are shown and the others counted."""
 
-    page = report_of(step(exchanges=[exchange()] * 43))
+    page = report_of(step(exchanges=[exchange(number=number) for number in range(1, 44)]))
 
     assert len(page.all("div", class_="exchange")) == 40
     assert "43 exchanges: 43 × 200" in page.step("fb-01-log-in").text
-    assert "3 more are in record.json." in page.step("fb-01-log-in").text
+    assert "39, 40; 3 more are in record.json." in page.step("fb-01-log-in").text
 
 
 def test_an_attestation_is_shown_with_its_details() -> None:
@@ -686,9 +699,12 @@ def test_verified_in_part_does_not_look_finished() -> None:
         "✔ 2 verified ✔ 1 verified in part"
     )
     assert "Not confirmed by anybody yet: “I did fb-01-part.”" in page.section("open")
-    row, said, whole = page.within(page.all("table")[0], "tr")[1:]
+    (confirmed,) = page.within(page.one("ul", class_="said"), "li")
+    assert confirmed.text == "2 Do fb-02-said: “I did fb-02-said.” Operator, 20 Nov, 09:00"
+    (table,) = (each for each in page.all("table") if "Each step in" in each.text)
+    row, said, whole = page.within(table, "tr")[1:]
     assert row.text.endswith("Not proven: The exact path.✔ verified in part")
-    assert said.text.endswith("20 Nov, 09:00, confirms: “I did fb-02-said.”✔ verified")
+    assert said.text.endswith("24 Nov, 12:00✔ verified")
     assert whole.text.endswith("24 Nov, 12:00✔ verified")
     assert page.step("fb-01-part").attributes["class"] == "step in-part"
     assert page.step("fb-02-said").attributes["class"] == "step"
