@@ -215,7 +215,7 @@ FAULTS = (
     ),
     Fault(
         "core/index.py",
-        "if ref.seq in named)",
+        "if sent.seq in named)",
         "if named)",
         "core/test_state.py",
         "a check is kept with exchanges on which it does not rest",
