@@ -9,7 +9,8 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,7 +39,6 @@ _REFERENCE = re.compile(
     r"env:[A-Za-z_][A-Za-z0-9_]*|file:.+|keyring:.+/.+|dotenv:.+#[A-Za-z_][A-Za-z0-9_.-]*"
 )
 REFERENCE_FORMS = "env:NAME, file:PATH, dotenv:PATH#NAME or keyring:SERVICE/USER"
-_RENAME = "Give each value the name of the provider that it belongs to. Nothing was done."
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 
@@ -58,7 +58,7 @@ def resolve(
     environ: Mapping[str, str] = os.environ,
     withheld: Collection[str] = (),
     connector: str = "",
-    others: Mapping[str, tuple[str, ...]] | None = None,
+    others: Collection[str] = (),
 ) -> Settings:
     """
     Return the values of `inputs`: `given` wins over the environment, that over `.env`.
@@ -71,7 +71,7 @@ def resolve(
     `dotenv:PATH#NAME`, `keyring:SERVICE/USER`), since others can see parameters
     and arguments.
     The secrets in `withheld` are not read. Raises `SettingsError` for an
-    unknown or an old name, a value of the wrong type, a reference to nothing, or a
+    unknown name, a value of the wrong type, a reference to nothing, or a
     credential that is a plain word.
     """
     items = {item.name: item for item in inputs}
@@ -81,29 +81,23 @@ def resolve(
             msg = f"There is no parameter called {name}.{suggestion(name, items)}"
             raise SettingsError(msg)
     file_values = env_file or {}
-    spelled = {name: (item.variable_for(connector), item.variable) for name, item in items.items()}
-    names = dict(others or {}) | dict.fromkeys(_OWN, ())
-    for variable, newer_names in variables_of({connector: items.values()}).items():
-        if not newer_names or names.get(variable, newer_names):
-            names[variable] = newer_names and tuple(
-                dict.fromkeys((*names.get(variable, ()), *newer_names))
-            )
-    _refuse_unknown_variables(file_values, names, "The settings file")
+    known = {*_OWN, *others, *variables_of({connector: items.values()})}
+    _refuse_unknown_variables(file_values, known, "The settings file")
     texts = (*given.values(), *environ.values(), *file_values.values())
-    names |= dict.fromkeys((_ENV_FILE, LAB_COMMAND, *referred_variables(texts)), ())
-    _refuse_unknown_variables(environ, names, "The environment")
+    known |= {_ENV_FILE, LAB_COMMAND, *referred_variables(texts)}
+    _refuse_unknown_variables(environ, known, "The environment")
     values: dict[str, Value] = {}
     raw = {
         name: next(
             (
                 text
-                for variable in variables
+                for variable in (item.variable_for(connector), item.variable)
                 for text in (environ.get(variable), file_values.get(variable))
                 if text
             ),
             "",
         )
-        for name, variables in spelled.items()
+        for name, item in items.items()
     }
     for name, item in items.items():
         if not item.secret and (name in given or raw[name]):
@@ -113,26 +107,19 @@ def resolve(
         if item.secret and name not in withheld:
             text = _secret_text(item, given.get(name), raw[name], environ)
             if text:
-                secrets[name] = _secret(item, text, values)
+                with _about(item):
+                    secrets[name] = secret_of(item, text, values)
     return Settings(values, secrets)
 
 
-def variables_of(inputs: Mapping[str, Iterable[Input]]) -> dict[str, tuple[str, ...]]:
-    """
-    Return the variables of the inputs of each connector, and their old names.
-
-    An old name comes with the names that replaced it, a current one with none.
-    """
-    pairs = [(item, connector) for connector, items in inputs.items() for item in items]
-    used = {
-        name for item, connector in pairs for name in (item.variable, item.variable_for(connector))
+def variables_of(inputs: Mapping[str, Iterable[Input]]) -> set[str]:
+    """Return the variables of each connector's inputs: for all connectors, and for it alone."""
+    return {
+        name
+        for connector, items in inputs.items()
+        for item in items
+        for name in (item.variable, item.variable_for(connector))
     }
-    names: dict[str, tuple[str, ...]] = dict.fromkeys(used, ())
-    for item, _ in pairs:
-        old = item.old_variable
-        if old not in used and item.variable not in names.get(old, ()):
-            names[old] = (*names.get(old, ()), item.variable)
-    return names
 
 
 def own_setting(name: str, env_file: str = "") -> str:
@@ -163,7 +150,11 @@ def typed(item: Input, value: object) -> Value:
     """Return `value` in the type of `item`; raises `SettingsError`."""
     expected = type(item.default) if item.default is not None else str
     if expected is bool:
-        return _boolean(item, value)
+        word = str(value).strip().lower()
+        if word not in (*_TRUE, *_FALSE):
+            msg = f"{item.name} ({item.label}) takes true or false, not {value!r}."
+            raise SettingsError(msg)
+        return word in _TRUE
     if isinstance(value, list | tuple) and expected is tuple:
         value = ",".join(str(part) for part in value)
     if isinstance(value, bool) or not isinstance(value, str | int):
@@ -179,11 +170,8 @@ def typed(item: Input, value: object) -> Value:
             "value is shown: put the token into .env, under its own name."
         )
         raise SettingsError(msg)
-    try:
+    with _about(item):
         return item.parse(str(value).strip())
-    except ValueError as error:
-        msg = f"{item.name} ({item.label}): {error}"
-        raise SettingsError(msg) from None
 
 
 def visible(text: str, *, longest: int = _LONGEST_TEXT, may_have_lines: bool = False) -> str:
@@ -286,17 +274,12 @@ def is_reference(text: object) -> bool:
 
 
 def _refuse_unknown_variables(
-    variables: Mapping[str, str], known: Mapping[str, tuple[str, ...]], source: str
+    variables: Iterable[str], known: Collection[str], source: str
 ) -> None:
-    """Raise `SettingsError` for a name that is not a setting, and for all old names."""
-    old = [f"{name} is now {' or '.join(known[name])}" for name in variables if known.get(name)]
-    if old:
-        msg = f"{source} has old names: {'; '.join(old)}."
-        raise SettingsError(msg, next_step=_RENAME)
+    """Raise `SettingsError` for a name that is not a setting."""
     for name in variables:
         if name.startswith(_PREFIX) and name not in known:
-            current = [known_name for known_name, newer_names in known.items() if not newer_names]
-            msg = f"{source} names {name}, which is not a setting.{suggestion(name, current)}"
+            msg = f"{source} names {name}, which is not a setting.{suggestion(name, known)}"
             raise SettingsError(msg)
 
 
@@ -314,20 +297,12 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     return f" Did you mean {close[0]}?" if close else ""
 
 
-def _boolean(item: Input, value: object) -> bool:
-    word = str(value).strip().lower()
-    if word in _TRUE:
-        return True
-    if word in _FALSE:
-        return False
-    msg = f"{item.name} ({item.label}) takes true or false, not {value!r}."
-    raise SettingsError(msg)
-
-
-def _secret(item: Input, text: str, values: Mapping[str, Value]) -> Secret:
+@contextmanager
+def _about(item: Input) -> Iterator[None]:
+    """Turn an error about a value into one that names its input."""
     try:
-        return secret_of(item, text, values)
-    except ValueError as error:
+        yield
+    except (ValueError, RuntimeError, SettingsError) as error:
         msg = f"{item.name} ({item.label}): {error}"
         raise SettingsError(msg) from None
 
@@ -348,42 +323,35 @@ def _secret_text(item: Input, parameter: object, raw: str, environ: Mapping[str,
 
 
 def _dereference(item: Input, text: str, environ: Mapping[str, str]) -> str:
+    """Return a credential, or what its reference leads to."""
     scheme, _, target = text.partition(":")
-    if scheme == "env":
-        value = environ.get(target, "")
-    elif scheme == "file":
-        value = _from_file(item, Path(target))
-    elif scheme == "dotenv":
-        value = _from_env_file(item, target)
-    elif scheme == "keyring":
-        value = _from_keyring(item, target)
-    else:
-        return text.strip()
-    if not value.strip():
-        msg = f"{item.name} ({item.label}): nothing is stored under {scheme}:{target}."
-        raise SettingsError(msg)
+    path, _, name = target.rpartition("#")
+    with _about(item):
+        if scheme == "env":
+            value = environ.get(target, "")
+        elif scheme == "file":
+            value = _from_file(Path(target))
+        elif scheme == "dotenv":
+            value = read_env_file(Path(path).expanduser()).get(name, "")
+        elif scheme == "keyring":
+            value = _from_keyring(target)
+        else:
+            return text.strip()
+        if not value.strip():
+            raise SettingsError(f"nothing is stored under {text}.")
     return value.strip()
 
 
-def _from_file(item: Input, path: Path) -> str:
+def _from_file(path: Path) -> str:
     try:
         return read_plain(path.expanduser(), _LARGEST_SECRET).decode("utf-8")
     except (OSError, ValueError, RuntimeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        msg = f"{item.name} ({item.label}): the file {path} cannot be read: {reason}."
+        msg = f"the file {path} cannot be read: {reason}."
         raise SettingsError(msg) from None
 
 
-def _from_env_file(item: Input, target: str) -> str:
-    path, _, name = target.rpartition("#")
-    try:
-        return read_env_file(Path(path).expanduser()).get(name, "")
-    except (SettingsError, RuntimeError) as error:
-        msg = f"{item.name} ({item.label}): {error}"
-        raise SettingsError(msg) from None
-
-
-def _from_keyring(item: Input, target: str) -> str:
+def _from_keyring(target: str) -> str:
     import keyring  # noqa: PLC0415  (slow to import, rarely used)
     import keyring.errors  # noqa: PLC0415
 
@@ -391,5 +359,5 @@ def _from_keyring(item: Input, target: str) -> str:
     try:
         return keyring.get_password(service, user) or ""
     except keyring.errors.KeyringError as error:
-        msg = f"{item.name} ({item.label}): the keyring cannot be read ({type(error).__name__})."
+        msg = f"the keyring cannot be read ({type(error).__name__})."
         raise SettingsError(msg) from None

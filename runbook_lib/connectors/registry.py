@@ -78,9 +78,9 @@ def load_texts() -> None:
         require_known_checks(path.parent)
 
 
-def known_variables() -> dict[str, tuple[str, ...]]:
+def known_variables() -> set[str]:
     """
-    Return every variable of every connector, and every old name with those in its place.
+    Return every variable of every connector.
 
     Each counts for all connectors that have the provider's setting, or, with the
     connector's name in it, for that one alone.

@@ -105,11 +105,6 @@ class Input:
         return f"RUNBOOK_{prefix.upper()}{self.name.removeprefix(prefix).upper()}"
 
     @property
-    def old_variable(self) -> str:
-        """Return what the variable was called before providers were in the names."""
-        return f"RUNBOOK_{self.name.upper()}"
-
-    @property
     def owner(self) -> Owner:
         """Return the owner of this secret: its provider, or nobody."""
         return Owner(f"{self.label} ({self.name})", frozenset({self.provider} - {""}))
