@@ -138,13 +138,19 @@ class Index(Struct, kw_only=True, forbid_unknown_fields=True):
     practice: frozenset[bool] = frozenset()
 
     def fold(self, lines: Iterable[JournalLine]) -> Index:
-        """Return the index with more lines."""
+        """Return the index with more lines; without any, this one."""
+        index = self
+        for line in lines:
+            if index is self:
+                index = self._own_copy()
+            index._take(line)  # noqa: SLF001  (its own)
+        return index
+
+    def _own_copy(self) -> Index:
         index = copy(self)
         for name in self.__struct_fields__:
             if isinstance(value := getattr(self, name), dict):
                 setattr(index, name, dict(value))
-        for line in lines:
-            index._take(line)  # noqa: SLF001  (its own)
         return index
 
     def _take(self, line: JournalLine) -> None:
