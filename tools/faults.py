@@ -46,10 +46,10 @@ class Fault(NamedTuple):
 FAULTS = (
     # --- outcomes --------------------------------------------------------------------------
     Fault(
-        "core/procedure.py",
+        "core/conclusion.py",
         "seen.outcome in (Outcome.FAILED, Outcome.VERIFIED):",
         "seen.outcome is Outcome.VERIFIED:",
-        "core/test_procedure.py",
+        "core/test_conclusion.py",
         "a failed check no longer overrides an attestation",
     ),
     Fault(
@@ -612,10 +612,10 @@ FAULTS = (
         "the report says that a system answered which refused the connection",
     ),
     Fault(
-        "core/procedure.py",
+        "core/conclusion.py",
         "needs_person = needs_another or not is_attested",
         "needs_person = True",
-        "core/test_procedure.py",
+        "core/test_conclusion.py",
         "a step that a person attested still counts as verified in part",
     ),
     Fault(

@@ -1,8 +1,7 @@
 """
-The parts of a procedure, and how a step's outcome follows from checks and words.
+The parts of a procedure.
 
-Frozen and pure: how a step is shown, performed or recorded is decided
-elsewhere; `words` decides whether a person's word still counts.
+Frozen and pure: how a step is concluded, shown, performed or recorded is decided elsewhere.
 """
 
 from __future__ import annotations
@@ -14,9 +13,9 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from enum import StrEnum
 from functools import cached_property
 from string import Formatter
-from typing import Any, TypeGuard
+from typing import Any
 
-from runbook_lib.core.model import Finding, Outcome, Value, Word, WordKind
+from runbook_lib.core.model import Finding, Value
 from runbook_lib.core.redaction import Owner
 from runbook_lib.plain_text import counted
 
@@ -28,22 +27,6 @@ class StepKind(StrEnum):
     ASK = "ask"
     CALL = "call"
     WAIT = "wait"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Conclusion:
-    """
-    A step's outcome, from findings and people's words.
-
-    `needs_person`: verified in part; a person must confirm what its checks
-    cannot see. `needs_another`: a second person must confirm the attestation.
-    """
-
-    outcome: Outcome
-    reason: str
-    by_person: bool = False
-    needs_person: bool = False
-    needs_another: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -559,139 +542,10 @@ class Procedure:
 
 _NOT_ON_THE_PAGE = " (not on the documented page)"
 
-# The worst of a step's findings decides.
-_WORST_FIRST = (
-    Outcome.FAILED,
-    Outcome.NOT_RUN,
-    Outcome.WAITING,
-    Outcome.INCONCLUSIVE,
-    Outcome.VERIFIED,
-)
-
 
 def sentence_digest(text: str) -> str:
     """Return the SHA-256 of `text` in UTF-8: of a step's sentence, what a word is bound to."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def combine(findings: tuple[Finding, ...]) -> Conclusion | None:
-    """Return the conclusion from several findings, or `None` if nothing was checked."""
-    if not findings:
-        return None
-    worst = min(findings, key=lambda finding: _WORST_FIRST.index(finding.outcome)).outcome
-    reasons = dict.fromkeys(finding.reason for finding in findings if finding.outcome is worst)
-    return Conclusion(outcome=worst, reason=" ".join(reasons))
-
-
-def conclude(
-    findings: tuple[Finding, ...],
-    *,
-    word: Word | None = None,
-    obstacle: str = "",
-    unchecked: str = "",
-    others: tuple[str, ...] | None = None,
-    unseen: tuple[str, ...] = (),
-    answer: Confirmation | None = None,
-    today: str = "",
-    until: str = "",
-) -> Conclusion:
-    """
-    Return a step's outcome from its findings and a person's `word`.
-
-    A check that contradicts or verifies it decides; otherwise the word counts.
-    `obstacle` names an earlier failure that blocks the step, `unchecked` says why
-    the step's check did not run, `others` who else attested it if two people must,
-    `unseen` what a person must confirm of a verified step (`Step.unseen`). `answer` is
-    what the word says instead of the step's sentence; it fails once its due day is before `today`.
-    `until` is the last day on which the word counts.
-    """
-    seen = _seen(findings, word)
-    if seen is not None and seen.outcome in (Outcome.FAILED, Outcome.VERIFIED):
-        is_in_part = bool(unseen) and seen.outcome is Outcome.VERIFIED
-        return _verified_in_part(seen, word, others) if is_in_part else seen
-    if word is not None and not _says_done(word):
-        return _left_or_declined(word, until)
-    if obstacle:
-        return Conclusion(outcome=Outcome.SKIPPED, reason=obstacle)
-    if seen is not None and (seen.outcome is Outcome.WAITING or word is None):
-        return seen
-    if word is not None:
-        return _attested(word, seen, unchecked, others, answer=answer, today=today, until=until)
-    reason = unchecked or "Only you can confirm this: no API shows it."
-    return Conclusion(outcome=Outcome.NOT_RUN, reason=reason)
-
-
-def _verified_in_part(
-    seen: Conclusion, word: Word | None, others: tuple[str, ...] | None
-) -> Conclusion:
-    """Return whether somebody has confirmed the rest of a verified step, and enough people."""
-    is_attested = word is not None and word.kind is WordKind.ATTESTED
-    needs_another = is_attested and others == ()
-    needs_person = needs_another or not is_attested
-    return replace(seen, needs_person=needs_person, needs_another=needs_another)
-
-
-def _says_done(word: Word | None) -> TypeGuard[Word]:
-    return word is not None and word.kind in (WordKind.ATTESTED, WordKind.SUBMITTED)
-
-
-def _left_or_declined(word: Word, until: str) -> Conclusion:
-    if word.kind is WordKind.SKIPPED:
-        reason = f"{word.by}: {word.note}{f' (counts until {until})' if until else ''}"
-        return Conclusion(outcome=Outcome.SKIPPED, reason=reason, by_person=True)
-    note = f": {word.note.rstrip('.')}" if word.note else ""
-    reason = (
-        f"Declined, says {word.by} on {word.at}{note}. Correct what the reviewer names, submit "
-        "it again, then confirm that it was submitted."
-    )
-    return Conclusion(outcome=Outcome.FAILED, reason=reason, by_person=True)
-
-
-def _seen(findings: tuple[Finding, ...], word: Word | None) -> Conclusion | None:
-    """Return what the checks saw; that nothing was done contradicts a word that says it was."""
-    seen = combine(findings)
-    if seen is not None and seen.outcome is Outcome.NOT_RUN and _says_done(word):
-        reason = f"{word.by} said on {word.at} that this was {word.kind}, but: {seen.reason}"
-        return replace(seen, outcome=Outcome.FAILED, reason=reason)
-    return seen
-
-
-def _attested(
-    word: Word,
-    seen: Conclusion | None,
-    unchecked: str,
-    others: tuple[str, ...] | None,
-    *,
-    answer: Confirmation | None,
-    today: str,
-    until: str,
-) -> Conclusion:
-    is_submitted, is_late = word.kind is WordKind.SUBMITTED, bool(word.due) and today > word.due
-    label = "Submitted" if is_submitted else answer.label if answer else ""
-    reason = f"{label and f'{label}, says '}{word.by} on {word.at}"
-    if word.due:
-        reason += f", due {word.due}{' (that day has passed)' if is_late else ''}"
-    if until:
-        reason += f", counts until {until}"
-    if others:
-        reason += f", confirming {', '.join(others)}"
-    if word.note:
-        reason += f": {word.note}"
-    if seen is not None:
-        reason += f" (a check ran and could not tell: {seen.reason})"
-    elif unchecked:
-        reason += f" ({unchecked})"
-    needs_another = others == ()
-    if needs_another:
-        reason += "; another person must confirm it."
-    is_open = is_submitted or needs_another or bool(word.due)
-    outcome = Outcome.WAITING if is_open else Outcome.ATTESTED
-    return Conclusion(
-        outcome=Outcome.FAILED if is_late else outcome,
-        reason=reason,
-        by_person=True,
-        needs_another=needs_another,
-    )
 
 
 def _filled(template: str, values: Mapping[str, object]) -> str:

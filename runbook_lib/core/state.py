@@ -17,6 +17,7 @@ from pathlib import Path
 
 from msgspec import structs
 
+from runbook_lib.core.conclusion import Conclusion, combine, conclude
 from runbook_lib.core.files import read_plain, write_whole
 from runbook_lib.core.fingerprints import FingerprintKey, read_key
 from runbook_lib.core.index import (
@@ -54,7 +55,7 @@ from runbook_lib.core.model import (
     host_in,
 )
 from runbook_lib.core.outcome import SETTLED
-from runbook_lib.core.procedure import Conclusion, Provider, Step, combine, conclude
+from runbook_lib.core.procedure import Provider, Step
 from runbook_lib.core.words import (
     WORD_DAYS,
     Lapsed,

@@ -2,7 +2,7 @@
 Words: decide whether a person's word, or a check, still counts.
 
 Pure. A word counts only for the connector, the sentence and the subject that
-it is about (`Binding`), and until its last day (`last_day`). `procedure.conclude`
+it is about (`Binding`), and until its last day (`last_day`). `conclusion.conclude`
 decides what follows.
 """
 

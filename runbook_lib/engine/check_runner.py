@@ -12,8 +12,9 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from runbook_lib.connectors.context import CheckContext
+from runbook_lib.core.conclusion import conclude
 from runbook_lib.core.model import Finding, Outcome, Word
-from runbook_lib.core.procedure import Check, Step, conclude
+from runbook_lib.core.procedure import Check, Step
 from runbook_lib.core.words import Subject
 from runbook_lib.errors import (
     CachedAnswerError,

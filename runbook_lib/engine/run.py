@@ -36,6 +36,7 @@ from runbook_lib.config.workspace import (
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.provider import vendor_of
 from runbook_lib.connectors.registry import known_variables
+from runbook_lib.core.conclusion import Conclusion, combine
 from runbook_lib.core.fingerprints import FingerprintKey, keep_key, read_key
 from runbook_lib.core.journal import Journal
 from runbook_lib.core.masking import masked
@@ -62,7 +63,7 @@ from runbook_lib.core.model import (
     Value,
     Word,
 )
-from runbook_lib.core.procedure import Conclusion, Input, Procedure, Step, combine
+from runbook_lib.core.procedure import Input, Procedure, Step
 from runbook_lib.core.redaction import Redactor, Secret
 from runbook_lib.core.state import (
     EVERY_STEP,

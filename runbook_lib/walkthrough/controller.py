@@ -16,9 +16,10 @@ from datetime import timedelta
 from typing import Any
 
 from runbook_lib.core.advice import what_to_do
+from runbook_lib.core.conclusion import combine
 from runbook_lib.core.model import NoteKind, Outcome, Remark, WordKind
 from runbook_lib.core.outcome import label_of
-from runbook_lib.core.procedure import Step, combine
+from runbook_lib.core.procedure import Step
 from runbook_lib.engine.check_runner import StepsUnderWay
 from runbook_lib.engine.confirm_links import make_link
 from runbook_lib.engine.run import Run

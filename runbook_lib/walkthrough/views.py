@@ -17,6 +17,7 @@ from runbook_lib.connectors.provider import Vendor
 from runbook_lib.connectors.registry import kit_of
 from runbook_lib.core.advice import later, next_step, waits_for
 from runbook_lib.core.attachments import LARGEST
+from runbook_lib.core.conclusion import Conclusion
 from runbook_lib.core.model import (
     Assigned,
     ChangeIntended,
@@ -33,7 +34,7 @@ from runbook_lib.core.model import (
     WordKind,
 )
 from runbook_lib.core.outcome import ICONS, label_of, tally
-from runbook_lib.core.procedure import Conclusion, Input, Procedure, Road, Step, StepKind
+from runbook_lib.core.procedure import Input, Procedure, Road, Step, StepKind
 from runbook_lib.core.state import RunState, StepState
 from runbook_lib.core.step_record import (
     TroubleRecord,

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from runbook_lib.core.advice import what_to_do
+from runbook_lib.core.conclusion import combine
 from runbook_lib.core.model import Finding, Outcome
-from runbook_lib.core.procedure import Step, combine
+from runbook_lib.core.procedure import Step
 from runbook_lib.core.state import StepState
 from runbook_lib.engine.run import Run
 from runbook_lib.engine.watch.answers import Change, Kind, Observation, Topic, Watched, digest

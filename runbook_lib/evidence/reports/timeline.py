@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 
 from msgspec import structs, to_builtins
 
+from runbook_lib.core.conclusion import combine
 from runbook_lib.core.model import (
     ChangeIntended,
     Checked,
@@ -28,7 +29,6 @@ from runbook_lib.core.model import (
     Statement,
     WordKind,
 )
-from runbook_lib.core.procedure import combine
 from runbook_lib.core.step_record import StepRecord
 from runbook_lib.evidence.record import Record
 from runbook_lib.evidence.reports.phrases import parse_time

@@ -23,9 +23,10 @@ from runbook_lib.cli.terminal import (
     show_verdict,
     this_program,
 )
+from runbook_lib.core.conclusion import Conclusion
 from runbook_lib.core.model import Finding, Outcome
 from runbook_lib.core.outcome import ICONS, LABELS
-from runbook_lib.core.procedure import Check, Conclusion, Link, Source, Step, StepKind
+from runbook_lib.core.procedure import Check, Link, Source, Step, StepKind
 from runbook_lib.core.state import RunState, StepState
 from runbook_lib.errors import ChainError
 from runbook_lib.evidence.verify.verdict import Verdict

@@ -21,8 +21,8 @@ from runbook_lib.connectors.facebook.app import (
 )
 from runbook_lib.connectors.facebook.errors import GraphAPIError, RefusedAppError
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
+from runbook_lib.core.conclusion import Conclusion
 from runbook_lib.core.model import Finding, Outcome
-from runbook_lib.core.procedure import Conclusion
 from runbook_lib.core.state import StepState
 from runbook_lib.core.step_record import advice_of, step_record
 from runbook_lib.errors import (

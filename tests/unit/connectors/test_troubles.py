@@ -12,8 +12,9 @@ from runbook_lib.connectors.explanation import explain
 from runbook_lib.connectors.registry import connector_names, find_procedure
 from runbook_lib.connectors.texts import read_troubles
 from runbook_lib.connectors.troubles import read_error, recognise
+from runbook_lib.core.conclusion import conclude
 from runbook_lib.core.model import Finding, Outcome
-from runbook_lib.core.procedure import Procedure, Trouble, conclude
+from runbook_lib.core.procedure import Procedure, Trouble
 from runbook_lib.core.redaction import MASK
 from runbook_lib.core.state import StepState
 from runbook_lib.core.step_record import advice_of, step_record

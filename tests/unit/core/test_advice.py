@@ -9,8 +9,9 @@ import pytest
 
 from runbook_lib.connectors.registry import connector_names, find_procedure
 from runbook_lib.core.advice import later, next_step, waits_for
+from runbook_lib.core.conclusion import Conclusion
 from runbook_lib.core.model import Outcome, Word, WordKind
-from runbook_lib.core.procedure import Conclusion, Procedure
+from runbook_lib.core.procedure import Procedure
 from runbook_lib.core.state import RunState, StepState
 from tests.support.words import AT
 

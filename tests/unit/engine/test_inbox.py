@@ -8,6 +8,7 @@ from datetime import date
 import pytest
 from msgspec import structs
 
+from runbook_lib.core.conclusion import Conclusion
 from runbook_lib.core.model import (
     FORM,
     Assignment,
@@ -19,7 +20,7 @@ from runbook_lib.core.model import (
     Word,
     WordKind,
 )
-from runbook_lib.core.procedure import Conclusion, Source, Step, StepKind
+from runbook_lib.core.procedure import Source, Step, StepKind
 from runbook_lib.core.state import RunState, StepState
 from runbook_lib.core.words import Lapsed
 from runbook_lib.engine.inbox import Item, inbox, tenant_rows, waits_by_step

@@ -12,18 +12,10 @@ import pytest
 from msgspec import structs, to_builtins
 
 from runbook_lib.connectors.troubles import ordered
+from runbook_lib.core.conclusion import Conclusion
 from runbook_lib.core.model import Exchange, Finding, Outcome, Table
 from runbook_lib.core.outcome import ICONS, LABELS
-from runbook_lib.core.procedure import (
-    Cause,
-    Conclusion,
-    Link,
-    Paste,
-    Source,
-    Step,
-    StepKind,
-    Trouble,
-)
+from runbook_lib.core.procedure import Cause, Link, Paste, Source, Step, StepKind, Trouble
 from runbook_lib.core.state import RunState, StepState
 from runbook_lib.core.step_record import step_record
 from runbook_lib.notebook import rendering

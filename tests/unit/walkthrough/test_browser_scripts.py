@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from runbook_lib.core.conclusion import Conclusion
 from runbook_lib.core.model import Outcome
-from runbook_lib.core.procedure import Conclusion
 from runbook_lib.core.state import RunState, StepState
 from runbook_lib.walkthrough.activity import Activity
 from runbook_lib.walkthrough.views import finish_view, header_view, step_view

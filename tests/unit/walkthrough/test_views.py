@@ -15,6 +15,7 @@ from runbook_lib.connectors.facebook import inputs
 from runbook_lib.connectors.registry import connector_names, find_procedure
 from runbook_lib.connectors.troubles import ordered
 from runbook_lib.core.advice import next_step
+from runbook_lib.core.conclusion import Conclusion
 from runbook_lib.core.model import (
     DATA,
     Assignment,
@@ -32,7 +33,6 @@ from runbook_lib.core.outcome import ICONS, IN_PART
 from runbook_lib.core.procedure import (
     Cause,
     Check,
-    Conclusion,
     Confirmation,
     Gate,
     Link,

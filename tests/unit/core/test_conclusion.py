@@ -1,0 +1,251 @@
+"""The conclusion of a step, from its findings and from people's statements."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec import structs
+
+from runbook_lib.core.conclusion import Conclusion, combine, conclude
+from runbook_lib.core.model import Finding, Outcome, Word
+from tests.support.words import AT, attested, declined, skipped, submitted
+
+WORD = attested("fb-01-a")
+SUBMITTED = submitted("fb-01-a")
+DECLINED = declined("fb-01-a")
+SKIP = skipped("fb-01-a", note="no lead forms here")
+CHECKED = (
+    Outcome.FAILED,
+    Outcome.NOT_RUN,
+    Outcome.WAITING,
+    Outcome.INCONCLUSIVE,
+    Outcome.VERIFIED,
+)
+
+
+def finding(outcome: Outcome, reason: str = "") -> Finding:
+    return Finding(outcome=outcome, reason=reason or f"seen as {outcome}.")
+
+
+def test_nothing_checked_is_no_conclusion() -> None:
+    """Without findings, `combine` returns nothing."""
+
+    assert combine(()) is None
+
+
+def test_every_step_outcome_has_its_documented_name() -> None:
+    """The outcomes have their documented names, which are a contract."""
+
+    assert [outcome.value for outcome in Outcome] == [
+        "verified",
+        "attested",
+        "waiting",
+        "inconclusive",
+        "failed",
+        "skipped",
+        "not_run",
+    ]
+
+
+@pytest.mark.parametrize("worse", range(len(CHECKED)))
+@pytest.mark.parametrize("better", range(len(CHECKED)))
+def test_the_worst_finding_decides(worse: int, better: int) -> None:
+    """A step is never better than its worst finding, whatever their order."""
+
+    bad, good = CHECKED[min(worse, better)], CHECKED[max(worse, better)]
+
+    for pair in ((finding(bad), finding(good)), (finding(good), finding(bad))):
+        combined = combine(pair)
+        assert combined is not None
+        assert combined.outcome is bad
+        assert finding(bad).reason in combined.reason
+        assert bad is good or finding(good).reason not in combined.reason
+
+
+def test_equal_findings_give_all_their_reasons() -> None:
+    """Findings with the same outcome all give their reasons."""
+
+    pair = (finding(Outcome.VERIFIED, "One."), finding(Outcome.VERIFIED, "Two."))
+
+    assert combine(pair) == Conclusion(outcome=Outcome.VERIFIED, reason="One. Two.")
+
+
+@pytest.mark.parametrize("word", [None, WORD, SUBMITTED, DECLINED, SKIP])
+@pytest.mark.parametrize("obstacle", ["", "Blocked: complete fb-13 first."])
+@pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.VERIFIED])
+def test_failed_and_verified_override_people(
+    outcome: Outcome, word: Word | None, obstacle: str
+) -> None:
+    """`failed` and `verified` take precedence over every statement of a person."""
+
+    said = conclude((finding(outcome),), word=word, obstacle=obstacle)
+
+    assert said == Conclusion(outcome=outcome, reason=finding(outcome).reason)
+    assert not said.by_person
+
+
+@pytest.mark.parametrize(
+    ("word", "others", "needs_person", "needs_another"),
+    [
+        (None, None, True, False),
+        (SUBMITTED, None, True, False),
+        (SKIP, None, True, False),
+        (DECLINED, None, True, False),
+        (WORD, None, False, False),
+        (WORD, (), True, True),
+        (WORD, ("Second",), False, False),
+        (None, (), True, False),
+    ],
+)
+def test_a_verified_step_with_an_unseen_part_needs_a_person(
+    word: Word | None,
+    others: tuple[str, ...] | None,
+    needs_person: bool,
+    needs_another: bool,
+) -> None:
+    """The outcome stays `verified`; only an attestation, by as many as must, completes it."""
+
+    seen = conclude((finding(Outcome.VERIFIED),), word=word, others=others, unseen=("It is so.",))
+
+    assert seen == Conclusion(
+        outcome=Outcome.VERIFIED,
+        reason=finding(Outcome.VERIFIED).reason,
+        needs_person=needs_person,
+        needs_another=needs_another,
+    )
+
+
+@pytest.mark.parametrize("outcome", [each for each in CHECKED if each is not Outcome.VERIFIED])
+def test_only_a_verified_step_has_an_unseen_part(outcome: Outcome) -> None:
+    """Whatever else a check found says already what is left to do."""
+
+    assert not conclude((finding(outcome),), unseen=("It is so.",)).needs_person
+
+
+@pytest.mark.parametrize("word", [WORD, SUBMITTED])
+def test_an_attestation_that_a_check_contradicts_fails(word: Word) -> None:
+    """An attestation that a check contradicts is `failed`, with author and time in the reason."""
+
+    said = conclude((finding(Outcome.NOT_RUN, "It is not installed."),), word=word)
+
+    assert said.outcome is Outcome.FAILED
+    assert "Operator" in said.reason
+    assert AT in said.reason
+    assert "It is not installed." in said.reason
+    assert not said.by_person
+
+
+def test_not_run_without_an_attestation_is_no_failure() -> None:
+    """Without an attestation, a step that is not done is `not_run`."""
+
+    said = conclude((finding(Outcome.NOT_RUN, "It is not installed."),))
+
+    assert said == Conclusion(outcome=Outcome.NOT_RUN, reason="It is not installed.")
+
+
+@pytest.mark.parametrize("outcome", [Outcome.NOT_RUN, Outcome.WAITING, Outcome.INCONCLUSIVE])
+@pytest.mark.parametrize("obstacle", ["", "Blocked: complete fb-13 first."])
+def test_a_person_may_skip_what_no_check_decides(outcome: Outcome, obstacle: str) -> None:
+    """A skip by a person has its reason, and takes precedence over an obstacle."""
+
+    said = conclude((finding(outcome),), word=SKIP, obstacle=obstacle)
+
+    assert said.outcome is Outcome.SKIPPED
+    assert said.by_person
+    assert said.reason == "Operator: no lead forms here"
+
+
+def test_a_skip_needs_no_check() -> None:
+    """A step without a check can be skipped."""
+
+    assert conclude((), word=SKIP).by_person
+
+
+def test_a_declined_step_fails_with_a_next_step() -> None:
+    """A decline fails the step if no check decides, and the reason says what to do."""
+
+    for findings in ((), (finding(Outcome.INCONCLUSIVE, "Hidden."),)):
+        said = conclude(findings, word=structs.replace(DECLINED, note="No screencast."))
+
+        assert said.outcome is Outcome.FAILED
+        begin = f"Declined, says Operator on {AT}: No screencast. Correct"
+        assert said.reason.startswith(begin)
+        assert "submit it again" in said.reason
+
+
+@pytest.mark.parametrize("word", [None, WORD, SUBMITTED])
+def test_an_obstacle_skips_the_step_without_a_person(word: Word | None) -> None:
+    """A step that an earlier failure blocks is skipped, but not by a person."""
+
+    said = conclude((), word=word, obstacle="Blocked: complete fb-13 first.")
+
+    assert said == Conclusion(outcome=Outcome.SKIPPED, reason="Blocked: complete fb-13 first.")
+
+
+@pytest.mark.parametrize("word", [None, WORD, SUBMITTED])
+def test_a_waiting_step_stays_waiting(word: Word | None) -> None:
+    """No statement of a person ends a wait that a check sees."""
+
+    said = conclude((finding(Outcome.WAITING),), word=word)
+
+    assert said == Conclusion(outcome=Outcome.WAITING, reason=finding(Outcome.WAITING).reason)
+
+
+def test_inconclusive_stays_without_an_attestation() -> None:
+    """Without an attestation, an inconclusive check leaves the step inconclusive."""
+
+    said = conclude((finding(Outcome.INCONCLUSIVE, "Hidden."),))
+
+    assert said == Conclusion(outcome=Outcome.INCONCLUSIVE, reason="Hidden.")
+
+
+@pytest.mark.parametrize(
+    ("word", "outcome"), [(WORD, Outcome.ATTESTED), (SUBMITTED, Outcome.WAITING)]
+)
+@pytest.mark.parametrize("findings", [(), (finding(Outcome.INCONCLUSIVE, "Hidden."),)])
+def test_a_persons_statement_counts_if_no_check_decides(
+    findings: tuple[Finding, ...], word: Word, outcome: Outcome
+) -> None:
+    """If no check decides, an attestation settles the step, and a submission makes it wait."""
+
+    said = conclude(findings, word=structs.replace(word, note="As agreed."))
+
+    assert said.outcome is outcome
+    assert said.by_person
+    assert "Operator" in said.reason
+    assert AT in said.reason
+    assert "As agreed." in said.reason
+    assert ("Hidden." in said.reason) is bool(findings)
+
+
+def test_an_attestation_never_reads_as_verified() -> None:
+    """An attestation has the outcome `attested`, with the person's name."""
+
+    said = conclude((), word=WORD)
+
+    assert said.outcome is Outcome.ATTESTED
+    assert said.reason == f"Operator on {AT}"
+
+
+def test_an_unchecked_step_says_why_no_check_ran() -> None:
+    """If inputs are missing, the reason names them, also beside an attestation."""
+
+    why = "Not checked: App ID not given."
+
+    assert conclude((), unchecked=why) == Conclusion(outcome=Outcome.NOT_RUN, reason=why)
+    assert why in conclude((), word=WORD, unchecked=why).reason
+
+
+def test_a_step_without_anything_is_not_run() -> None:
+    """Without findings and statements, a step is `not_run` with a reason."""
+
+    said = conclude(())
+
+    assert said.outcome is Outcome.NOT_RUN
+    assert said.reason
+
+
+def test_findings_are_frozen() -> None:
+    """A finding cannot be changed."""
+
+    with pytest.raises(AttributeError):
+        finding(Outcome.FAILED).outcome = Outcome.VERIFIED  # type: ignore[misc]
