@@ -150,17 +150,16 @@ def _place(procedure: Procedure, step: Step) -> StepPlace:
 
 
 def _document(explained: Explained) -> dict[str, Any]:
-    document = explained.trouble.document()
-    document["causes"] = [
-        {
-            "text": cause.text,
-            "tested_by": list(cause.tested_by),
-            "steps": [asdict(place) for place in places],
-        }
-        for cause, places in explained.causes
-    ]
+    trouble = explained.trouble
     return {
         "title": explained.title,
-        **document,
+        "shown": trouble.shown,
+        "means": trouble.means,
+        "causes": [
+            {**asdict(cause), "steps": [asdict(place) for place in places]}
+            for cause, places in explained.causes
+        ],
+        "advice": trouble.advice,
+        "source": trouble.source,
         "steps": [asdict(place) for place in explained.steps],
     }

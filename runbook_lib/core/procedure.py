@@ -104,22 +104,6 @@ class Input:
         return f"RUNBOOK_{connector.upper()}_{self.name.upper()}"
 
 
-def _no_pause(_headers: Mapping[str, str]) -> tuple[float, str]:
-    return 0.0, ""
-
-
-def _no_share(_headers: Mapping[str, str]) -> float | None:
-    return None
-
-
-def _no_fault(_response: object) -> bool:
-    return False
-
-
-def _says_nothing(_name: str) -> str:
-    return ""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
     """
@@ -142,12 +126,12 @@ class Provider:
     settings: tuple[Input, ...] = ()
     addresses: tuple[str, ...] = ()
     headers: tuple[str, ...] = ()
-    usage_pause: Callable[[Mapping[str, str]], tuple[float, str]] = _no_pause
-    usage_share: Callable[[Mapping[str, str]], float | None] = _no_share
+    usage_pause: Callable[[Mapping[str, str]], tuple[float, str]] = lambda _headers: (0.0, "")
+    usage_share: Callable[[Mapping[str, str]], float | None] = lambda _headers: None
     calls_an_hour: int = 0
-    is_fault: Callable[[object], bool] = _no_fault
-    breaks: Callable[[str], str] = _says_nothing
-    renews: Callable[[str], str] = _says_nothing
+    is_fault: Callable[[object], bool] = lambda _response: False
+    breaks: Callable[[str], str] = lambda _name: ""
+    renews: Callable[[str], str] = lambda _name: ""
 
     def hosts(self, values: Mapping[str, Value]) -> tuple[str, ...]:
         """Return the addresses of its hosts, as far as `values` name them."""
@@ -281,18 +265,6 @@ class Trouble:
     def title(self) -> str:
         """Return the best known text."""
         return self.shown[0]
-
-    def document(self) -> dict[str, Any]:
-        """Return this trouble as a JSON document, without its codes."""
-        return {
-            "shown": list(self.shown),
-            "means": self.means,
-            "causes": [
-                {"text": cause.text, "tested_by": list(cause.tested_by)} for cause in self.causes
-            ],
-            "advice": self.advice,
-            "source": self.source,
-        }
 
 
 # Pairs each error text with where it was seen, those first that were: `reason` (why a step is where

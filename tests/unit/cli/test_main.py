@@ -838,6 +838,7 @@ def test_an_explanation_in_json() -> None:
     result = runbook("explain", "URL Blocked", "--json", "--connector", "facebook_marketing")
     (trouble,) = json.loads(result.stdout)["troubles"]
 
+    assert [*trouble] == ["title", "shown", "means", "causes", "advice", "source", "steps"]
     assert trouble["shown"][0] == "URL Blocked"
     assert trouble["causes"][0]["tested_by"] == ["redirect-uri-is-accepted"]
     assert trouble["causes"][0]["steps"][0]["step"] == "fb-08-redirect-uri"

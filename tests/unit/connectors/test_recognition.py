@@ -392,12 +392,3 @@ def test_advice_fits_the_step_that_shows_it(advice: str, here: str, elsewhere: s
 
     assert named.advice_at("step 8 (Set it)") == here
     assert named.advice_at("step 7 (See it)") == (elsewhere or named.advice)
-
-
-def test_a_document_has_no_codes_and_is_json() -> None:
-    """A trouble's document is JSON, for records and panels."""
-
-    document = BLOCKED.document()
-
-    assert json.loads(json.dumps(document)) == document
-    assert set(document) == {"shown", "means", "causes", "advice", "source"}
