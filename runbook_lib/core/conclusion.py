@@ -10,16 +10,8 @@ from dataclasses import dataclass, replace
 from typing import TypeGuard
 
 from runbook_lib.core.model import Finding, Outcome, Word, WordKind
+from runbook_lib.core.outcome import OUTCOMES
 from runbook_lib.core.procedure import Confirmation
-
-# The worst of a step's findings decides.
-_WORST_FIRST = (
-    Outcome.FAILED,
-    Outcome.NOT_RUN,
-    Outcome.WAITING,
-    Outcome.INCONCLUSIVE,
-    Outcome.VERIFIED,
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +34,7 @@ def combine(findings: tuple[Finding, ...]) -> Conclusion | None:
     """Return the conclusion from several findings, or `None` if nothing was checked."""
     if not findings:
         return None
-    worst = min(findings, key=lambda finding: _WORST_FIRST.index(finding.outcome)).outcome
+    worst = max(findings, key=lambda finding: OUTCOMES[finding.outcome].decides).outcome
     reasons = dict.fromkeys(finding.reason for finding in findings if finding.outcome is worst)
     return Conclusion(outcome=worst, reason=" ".join(reasons))
 

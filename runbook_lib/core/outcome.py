@@ -16,18 +16,24 @@ LONGEST_WAIT_DAYS = 22
 
 class Colour(NamedTuple):
     """
-    A colour on each ground: rich's style on a terminal, CSS on paper and in a cell's output.
+    A colour on each ground: rich's style on a terminal, CSS elsewhere.
 
-    The one of a cell is at least 4.5:1 on white and on JupyterLab's dark grey.
+    The one of a `cell` is at least 4.5:1 on white and on JupyterLab's dark grey. White text stands
+    on a `mark`. An `edge` is a line or an icon, `dark` the same on a dark page.
     """
 
     terminal: str
     cell: str
+    mark: str
+    edge: str
+    dark: str
 
 
-_GREEN, _BLUE = Colour("green", "#1a7f37"), Colour("blue", "#0969da")
-_AMBER, _RED = Colour("yellow", "#9a6700"), Colour("bold red", "#cf222e")
-_GREY = Colour("dim", "#656d76")
+_GREEN = Colour("green", cell="#1a7f37", mark="#1a7f37", edge="#1a7f37", dark="#3fb950")
+_BLUE = Colour("blue", cell="#0969da", mark="#0969da", edge="#0969da", dark="#58a6ff")
+_AMBER = Colour("yellow", cell="#9a6700", mark="#8a5a00", edge="#b07b12", dark="#d29922")
+_RED = Colour("bold red", cell="#cf222e", mark="#cf222e", edge="#cf222e", dark="#f85149")
+_GREY = Colour("dim", cell="#656d76", mark="#57606a", edge="#8c959f", dark="#8c959f")
 
 
 class OutcomeRow(NamedTuple):
@@ -35,48 +41,57 @@ class OutcomeRow(NamedTuple):
     How an outcome is shown, and what a person does about it.
 
     `label` is what a person reads; the record has the outcome itself. `rank` is how much it leaves
-    open, from 0; of what is open it says who needs somebody first. `advice` is empty where nothing
-    is to be done.
+    open, from 0; of what is open it says who needs somebody first. The finding with the highest
+    `decides` decides; no check returns an outcome with 0. `advice` is empty where nothing is to be
+    done. A report's verdict says `verdict`, or else `label`; `line` is the style of a panel's edge.
     """
 
     icon: str
     label: str
     colour: Colour
     rank: int
+    decides: int
     meaning: str
     advice: str = ""
+    verdict: str = ""
+    line: str = "solid"
 
 
 OUTCOMES: Mapping[Outcome, OutcomeRow] = {
     Outcome.VERIFIED: OutcomeRow(
-        *("✔", "verified", _GREEN, 0),
+        *("✔", "verified", _GREEN, 0, 1),
         "a machine checked it against the remote system; the exchange is in the record",
+        verdict="verified by a machine",
     ),
     Outcome.ATTESTED: OutcomeRow(
-        *("✍", "attested", _BLUE, 0),
+        *("✍", "attested", _BLUE, 0, 0),
         "a named person said so, at a time; no API can see it",
+        verdict="attested by a named person",
     ),
     Outcome.WAITING: OutcomeRow(
-        *("◔", "waiting", _AMBER, 1),
+        *("◔", "waiting", _AMBER, 1, 3),
         f"waiting for an outside party, such as a reviewer (1 to {LONGEST_WAIT_DAYS} days)",
         "Nothing to do but wait.",
+        line="dashed",
     ),
     Outcome.INCONCLUSIVE: OutcomeRow(
-        *("?", "could not be checked", _AMBER, 2),
+        *("?", "could not be checked", _AMBER, 2, 2),
         "a check ran and cannot tell; it says why",
         "Do what the reason says, then check again; confirm it if you have seen it yourself.",
+        line="double",
     ),
     Outcome.FAILED: OutcomeRow(
-        *("✘", "failed", _RED, 4),
+        *("✘", "failed", _RED, 4, 5),
         "a check contradicts the step, even if a person confirmed it; or it is declined or overdue",
         "Fix the problem described above, then check again.",
     ),
     Outcome.SKIPPED: OutcomeRow(
-        *("⤼", "skipped", _GREY, 0),
+        *("⤼", "skipped", _GREY, 0, 0),
         "a named person gave a reason, or an earlier failure blocks it",
+        verdict="skipped for a reason that a person gave",
     ),
     Outcome.NOT_RUN: OutcomeRow(
-        *("○", "to do", _GREY, 3),
+        *("○", "to do", _GREY, 3, 4),
         "nothing happened yet",
         "Do it, then check it or confirm that it is done.",
     ),

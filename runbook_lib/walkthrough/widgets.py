@@ -15,6 +15,7 @@ from typing import Any
 import anywidget
 import traitlets
 
+from runbook_lib.core.outcome import OUTCOMES
 from runbook_lib.core.procedure import Step
 from runbook_lib.walkthrough.controller import Walkthrough
 from runbook_lib.walkthrough.views import NOTES, WORDS
@@ -34,10 +35,20 @@ def _script(*names: str) -> str:
     return "\n".join((_STATIC / part).read_text(encoding="utf-8") for part in ("dom.js", *names))
 
 
+def _style() -> str:
+    """Return the panels' style: the look of each outcome, then what is the same for all."""
+    looks = [
+        f':is(.rb, .rb *, .rb-title)[data-outcome="{outcome}"] '
+        f"{{ --rb-mark: {row.colour.mark}; --rb-style: {row.line}; }}"
+        for outcome, row in OUTCOMES.items()
+    ]
+    return "\n".join((*looks, (_STATIC / "walkthrough.css").read_text(encoding="utf-8")))
+
+
 class _Panel(anywidget.AnyWidget):
     """A browser view of the walkthrough; `part` is a step's id, "header" or "finish"."""
 
-    _css = _STATIC / "walkthrough.css"
+    _css = _style()
     view = traitlets.Dict().tag(sync=True)
 
     def __init__(self, walkthrough: Walkthrough, part: str) -> None:

@@ -22,12 +22,14 @@ from runbook_lib.core.outcome import (
     LONGEST_WAIT_DAYS,
     MEANINGS,
     MODES,
+    OUTCOMES,
     label_of,
     tally,
 )
 from runbook_lib.core.step_record import StepRecord, advice_of, gathered
 from runbook_lib.core.templates import template_environment
 from runbook_lib.evidence.reports import phrases, record_facts
+from runbook_lib.evidence.reports.tenant_rows import LOOKS_LIKE
 from runbook_lib.plain_text import counted
 
 if TYPE_CHECKING:
@@ -66,6 +68,8 @@ def environment() -> Environment:
     made = template_environment(TEMPLATES, finalize=shown)
     made.globals.update(
         outcomes=list(Outcome),
+        colours={str(outcome): row.colour for outcome, row in OUTCOMES.items()}
+        | {str(outcome): OUTCOMES[look].colour for outcome, look in LOOKS_LIKE.items()},
         meanings=MEANINGS,
         modes=MODES,
         longest_wait=LONGEST_WAIT_DAYS,

@@ -18,7 +18,7 @@ from pathlib import Path
 from runbook_lib.core.attachments import SUFFIXES, attachment_path
 from runbook_lib.core.files import read_plain
 from runbook_lib.core.model import Attachment, Entry, Exchange, Outcome, RunOutcome, WordKind
-from runbook_lib.core.outcome import IN_PART, LABELS, OPEN
+from runbook_lib.core.outcome import IN_PART, OPEN, OUTCOMES, SETTLED
 from runbook_lib.core.procedure import StepKind
 from runbook_lib.core.step_record import StepRecord, gathered
 from runbook_lib.core.words import person_key
@@ -40,16 +40,6 @@ _MOST_EXCHANGES = 40
 _MOST_RUNS = 200
 _MOST_COLUMNS = 12
 _MOST_HOSTS = 3
-
-# The outcomes of a verdict, in words.
-_SETTLED = {
-    Outcome.VERIFIED: "verified by a machine",
-    Outcome.ATTESTED: "attested by a named person",
-    Outcome.SKIPPED: "skipped for a reason that a person gave",
-}
-_LEFT: dict[Outcome, str] = {
-    outcome: LABELS[outcome] for outcome in OPEN if outcome is not Outcome.FAILED
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +189,7 @@ def _verdict(run: Record) -> str:
     """Return what the outcome of a run means, in plain words."""
     number = counted(len(run.steps), "step")
     if run.outcome == RunOutcome.COMPLETE:
-        return f"All {number} are settled: {listed(_counts(run, _SETTLED))}."
+        return f"All {number} are settled: {listed(_counts(run, (*SETTLED, Outcome.SKIPPED)))}."
     if run.outcome == RunOutcome.FAILED:
         failed = sum(step.outcome == Outcome.FAILED for step in run.steps)
         return (
@@ -207,16 +197,17 @@ def _verdict(run: Record) -> str:
             "new run confirms it."
         )
     in_part = sum(step.needs_person for step in run.steps)
-    left = [*_counts(run, _LEFT), *([f"{in_part} {IN_PART}"] if in_part else [])]
+    left = [*_counts(run, OPEN), *([f"{in_part} {IN_PART}"] if in_part else [])]
     return (
         f"{len(_open_steps(run))} of {number} are open: {listed(left)}. No check contradicts any "
         "of them."
     )
 
 
-def _counts(run: Record, words: Mapping[Outcome, str]) -> list[str]:
+def _counts(run: Record, outcomes: Sequence[Outcome]) -> list[str]:
     count = Counter(step.outcome for step in run.steps)
-    return [f"{count[outcome]} {text}" for outcome, text in words.items() if count[outcome]]
+    rows = [(count[outcome], OUTCOMES[outcome]) for outcome in outcomes]
+    return [f"{number} {row.verdict or row.label}" for number, row in rows if number]
 
 
 def _open_steps(run: Record) -> list[StepRecord]:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from runbook_lib.core.model import Outcome
+import pytest
+
+from runbook_lib.core.model import Finding, Outcome
 from runbook_lib.core.outcome import OUTCOMES
+from runbook_lib.evidence.reports.renderer import environment
+from runbook_lib.walkthrough.widgets import HeaderPanel
 
 
 def test_each_outcome_has_a_row_and_what_is_open_has_advice() -> None:
@@ -17,3 +21,30 @@ def test_each_outcome_has_a_row_and_what_is_open_has_advice() -> None:
         assert len({getattr(row, told) for row in rows}) == len(Outcome), told
     assert [row for row in rows if row.advice] == left
     assert len({row.rank for row in left}) == len(left)
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_an_outcome_that_a_check_may_return_has_its_place_among_findings(outcome: Outcome) -> None:
+    """A check returns the outcomes that can decide, each with a place of its own, and no other."""
+
+    places = [row.decides for row in OUTCOMES.values()]
+
+    if place := OUTCOMES[outcome].decides:
+        assert Finding(outcome=outcome, reason="").outcome is outcome
+        assert places.count(place) == 1
+    else:
+        with pytest.raises(ValueError, match="cannot attest or skip"):
+            Finding(outcome=outcome, reason="")
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_every_style_has_the_colours_of_the_table(outcome: Outcome) -> None:
+    """Report and panels draw each outcome in the colours and with the line of its row."""
+
+    colour, line = OUTCOMES[outcome].colour, OUTCOMES[outcome].line
+    report = environment().get_template("report.css").render()
+    of_outcome = f'[data-outcome="{outcome}"] {{ --'
+
+    assert f"{of_outcome}mark: {colour.mark}; --edge: {colour.edge}; }}" in report
+    assert f"{of_outcome}edge: {colour.dark}; }}" in report.partition("color-scheme: dark")[2]
+    assert f"{of_outcome}rb-mark: {colour.mark}; --rb-style: {line}; }}" in HeaderPanel._css

@@ -77,8 +77,8 @@ MAKERS: dict[str, Callable[[], str]] = {"complete": complete, "failed": failed, 
 
 
 def plain(page: str) -> str:
-    """Return a page without its styles, and without blank lines."""
-    page = re.sub(r"<style>.*?</style>", "", page, flags=re.DOTALL)
+    """Return a page without its styles, what outcomes mean in general, and blank lines."""
+    page = re.sub(r"(?s)<style>.*?</style>|(?<=facts legend\">).*?(?=</dl>)", "", page)
     return "\n".join(line.rstrip() for line in page.splitlines() if line.strip()) + "\n"
 
 

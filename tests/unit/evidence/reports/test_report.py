@@ -7,7 +7,7 @@ import pytest
 from msgspec import convert, structs
 
 from runbook_lib.core.model import Outcome
-from runbook_lib.core.outcome import ICONS, LABELS, MEANINGS
+from runbook_lib.core.outcome import ICONS, IN_PART_MEANING, LABELS, MEANINGS
 from runbook_lib.engine.run import Run
 from runbook_lib.evidence.record import LinesRecord, build_record, record_schema
 from runbook_lib.evidence.reports import phrases, report
@@ -714,6 +714,7 @@ def test_verified_in_part_does_not_look_finished() -> None:
         if each.attributes.get("class") == "badge in-part"
     )
     assert badge.text == "✔ verified in part"
+    assert f"{badge.text}{IN_PART_MEANING}" in page.one("dl", class_="facts legend").text
     part = page.section("not-proven")
     assert "Verified in part" in part
     assert "Do fb-01-part Not proven: The exact path." in part
