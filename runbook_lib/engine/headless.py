@@ -131,8 +131,7 @@ def run_tenant(request: RunRequest, listener: RunListener | None = None) -> RunR
             say=listener.on_wait,
         )
     except EvidenceError as error:
-        address = _archive_address(values, given, is_sandbox=run.is_sandbox)
-        return replace(result, archive_address=address, archive_error=error)
+        return replace(result, archive_address=str(values["archive"]), archive_error=error)
     return replace(result, archived=archived)
 
 
@@ -154,11 +153,11 @@ def _opened(request: RunRequest) -> tuple[Run, list[Remark]]:
     )
     run.require_startable()
     # NOTE: not `run.values`: an earlier run's archive is not this one's.
-    url = _archive_address(run.settings.values, request.given, is_sandbox=run.is_sandbox)
-    if url:
-        from runbook_lib.evidence.archive.archive import check_archive  # noqa: PLC0415  (slow)
-
-        check_archive(url, run.journal.path.parent)
+    archive_sealed(
+        *(run.journal.path.parent, run.settings.values, request.given),
+        is_sandbox=run.is_sandbox,
+        is_trial=True,
+    )
     if not request.attestations:
         return run, []
     values, path = run.values, Path(request.attestations)
@@ -273,32 +272,30 @@ def _parameters(run: Run, request: RunRequest) -> dict[str, Any]:
     }
 
 
-def _archive_address(
-    values: Mapping[str, Value], given: Mapping[str, object], *, is_sandbox: bool
-) -> str:
-    """Return the archive's address; practice is archived only if this run names it."""
-    return "" if is_sandbox and "archive" not in given else str(values.get("archive", ""))
-
-
 def archive_sealed(
     bundle: Path,
     values: Mapping[str, Value],
     given: Mapping[str, object],
     *,
     is_sandbox: bool,
+    is_trial: bool = False,
     say: Callable[[str], None] = lambda _: None,
 ) -> str:
     """
     Copy a bundle to the archive that the settings `values` name; return its address there.
 
-    Empty if they name none. Raises like `archive_bundle`.
+    Empty if they name none; practice is archived only if this run names it. A trial copies nothing,
+    and `bundle` is the tenant's folder. Raises like `archive_bundle`, a trial like `check_archive`.
     """
-    url = _archive_address(values, given, is_sandbox=is_sandbox)
-    if not url:
+    url = str(values.get("archive", ""))
+    if not url or (is_sandbox and "archive" not in given):
         return ""
-    from runbook_lib.evidence.archive.archive import archive_bundle  # noqa: PLC0415  (slow)
+    from runbook_lib.evidence.archive.archive import archive_bundle, check_archive  # noqa: PLC0415
     from runbook_lib.evidence.archive.stores import DEFAULT_SECONDS, TransferLimits  # noqa: PLC0415
 
+    if is_trial:
+        check_archive(url, bundle)
+        return url
     seconds = float(str(values.get("archive_seconds", DEFAULT_SECONDS)))
     limits = TransferLimits(seconds, say=say)
     return archive_bundle(bundle, url, limits=limits).address
