@@ -21,6 +21,15 @@ from tests.unit.cli.test_people import runbook
 from tests.unit.connectors.payloads import TOKEN, detail, payload, refusal
 from tests.unit.fake_console import Console, console_run
 
+# The fields of `connections --json`, and of each account there: programs rely on them.
+FIELDS = {
+    "accounts", "began", "complete", "connector", "counts", "cyclr_connector", "ended", "notes",
+    "sandbox", "tenant", "unknown_accounts", "unseen",
+}  # fmt: skip
+ACCOUNT_FIELDS = {
+    "connectors", "cycle_lacks", "error", "id", "installed_on", "last_failure", "listed_in",
+    "looked_in", "looked_on", "name", "not_signed_in_since", "says", "signed_in_on", "standing",
+}  # fmt: skip
 HOSTILE = "=cmd|' /C calc'!A0 <script>alert(1)</script> \x1b[2J\u202e"
 
 
@@ -79,6 +88,8 @@ def test_a_program_gets_all_accounts(console: Console) -> None:
     console.faults["a"] = lambda _: httpx.Response(500)
     partial = json.loads(runbook("connections", "--json").stdout)
 
+    assert whole.keys() == FIELDS
+    assert all(account.keys() == ACCOUNT_FIELDS for account in whole["accounts"])
     assert (whole["complete"], whole["counts"]) == (
         True,
         {"not_signed_in": 1, "signed_in": 1, "not_installed": 1},
@@ -314,6 +325,7 @@ def test_what_is_not_known_ends_with_3() -> None:
     assert "1 entry of other connectors: not shown." in result.stdout
     assert "2 entries could not be read." in result.stdout
     document = json.loads(runbook("explain", "--json", "--webhook", "-", typed=lines[0]).stdout)
+    assert [*document] == ["failures", "unread", "other_connectors", "cut", "causes"]
     assert document["causes"][0]["traces"] == ["AbCdEf1234x"]
 
 

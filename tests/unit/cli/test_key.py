@@ -35,6 +35,7 @@ def test_a_rotation_is_reported_as_json(folder: Path) -> None:
     before = json.loads(runbook("key", "--json", "--evidence", "evidence").output)
     after = json.loads(runbook("key", "--rotate", "--json", "--evidence", "evidence").output)
 
+    assert [*before] == [*after] == ["key_id", "public_key"]
     assert before["key_id"] != after["key_id"]
 
 

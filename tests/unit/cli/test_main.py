@@ -607,6 +607,7 @@ def test_status_as_json() -> None:
     begun()
     document = json.loads(runbook("status", "--tenant", DOMAIN, "--json").stdout)
 
+    assert [*document] == ["tenant", "connector", "outcome", "steps", "next", "again"]
     assert (document["tenant"], document["outcome"]) == (DOMAIN, "incomplete")
     assert [step["id"] for step in document["steps"]] == [step.id for step in PROCEDURE.steps]
     assert document["next"]["step"] == PROCEDURE.steps[0].id
@@ -685,8 +686,14 @@ def test_the_doctor_shows_each_symptom(
         (line,) = [text for text in shown.stdout.splitlines() if symptom.subject in text.split()]
         assert line.strip().startswith("✔" if symptom.is_well else "✘")
         assert symptom.said in line
-    assert [each["subject"] for each in json.loads(machine.stdout)] == [
-        symptom.subject for symptom in symptoms
+    assert json.loads(machine.stdout) == [
+        {
+            "subject": symptom.subject,
+            "said": symptom.said,
+            "exit_code": symptom.exit_code,
+            "is_warning": symptom.is_warning,
+        }
+        for symptom in symptoms
     ]
 
 
@@ -836,8 +843,10 @@ def test_an_explanation_in_json() -> None:
     """In JSON each cause has the steps that test for it."""
 
     result = runbook("explain", "URL Blocked", "--json", "--connector", "facebook_marketing")
-    (trouble,) = json.loads(result.stdout)["troubles"]
+    document = json.loads(result.stdout)
+    (trouble,) = document["troubles"]
 
+    assert [*document] == ["known", "by_code", "said", "codes", "troubles", "perhaps"]
     assert [*trouble] == ["title", "shown", "means", "causes", "advice", "source", "steps"]
     assert trouble["shown"][0] == "URL Blocked"
     assert trouble["causes"][0]["tested_by"] == ["redirect-uri-is-accepted"]
@@ -903,6 +912,8 @@ def test_a_kit_in_json(folder: Path) -> None:
     words = ("kit", "--connector", "facebook_messenger", "--set", f"service_domain={DOMAIN}")
     document = json.loads(runbook(*words, "--json").stdout)
 
+    assert [*document] == ["files", "permissions", "warnings", "attached_to"]
+    assert [[*file] for file in document["files"]] == [["path", "changed", "blanks"]] * 2
     assert [Path(file["path"]).name for file in document["files"]] == [
         "review-kit.md",
         "review-kit.html",

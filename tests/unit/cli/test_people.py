@@ -276,6 +276,7 @@ def test_a_confirmation_as_json() -> None:
     begun()
     document = json.loads(confirm("--yes", "--json").stdout)
 
+    assert [*document] == ["tenant", "connector", "step"]
     assert (document["tenant"], document["step"]["id"]) == ("acme", STEP)
     assert document["step"]["outcome"] == Outcome.ATTESTED
     assert document["step"]["word"]["by"] == "Ann"

@@ -17,6 +17,12 @@ from tests.unit.evidence.conftest import ended_run, key, seal_run
 __all__ = ["key"]
 
 JOURNAL = ("journal", "--tenant", "acme", "--connector", "p", "--evidence", "evidence")
+# The fields of `verify --json`, of a bundle and of a chain: programs rely on them.
+BUNDLE_FIELDS = {
+    "accepted", "carried", "fleet_id", "key_id", "link", "notes", "path", "result", "run",
+    "stamped_on", "statement", "withheld",
+}  # fmt: skip
+CHAIN_FIELDS = {"accepted", "chain", "notes", "path"}
 NEAR, ELSEWHERE = ("--trusted-keys", "evidence/keys"), ("--trusted-keys", "../trusted")
 
 
@@ -74,6 +80,8 @@ def test_each_json_object_has_the_note(command: tuple[str, ...]) -> None:
     assert near
     assert all(WHY_LESS in document.pop("trust_note") for document in near)
     assert near == others
+    if "verify" in command:
+        assert [document.keys() for document in near] == [BUNDLE_FIELDS, CHAIN_FIELDS]
 
 
 def test_a_bundle_is_refused_by_its_own_key_as_before() -> None:
