@@ -288,6 +288,7 @@ def test_a_walkthrough_copy_is_not_executed(
         ({"env_file": "none.env"}, "cannot be read"),
         ({"attestations": "none.toml"}, "none.toml"),
         ({"given": {**REQUEST.given, "archive": "ftp://x/"}}, "archive"),
+        ({"given": {**REQUEST.given, "archive": "evidence"}}, "overlaps the evidence itself"),
     ],
 )
 def test_an_invalid_request_is_refused_before_anything_is_written(
