@@ -147,13 +147,16 @@ def _look(
     from runbook_lib.engine.watch.round import watching
 
     with watching(tenants, is_alone=is_alone, seal_every=seal_every or 0, **options) as this:
-        for problem in this.look():
-            say(problem, is_error=True)
-        for document in this.new if as_json else by_cause(this.new):
-            _show(document, as_json=as_json)
-        sys.stdout.flush()
-        this.show()
-        for line in chain(this.send(), this.ping(), this.write_page(), this.seal()):
+        for look in (this.look, this.look_at_customers):
+            for problem in look():
+                say(problem, is_error=True)
+            for document in this.new if as_json else by_cause(this.new):
+                _show(document, as_json=as_json)
+            sys.stdout.flush()
+            this.show()
+            for line in this.send():
+                say(line, is_error=True)
+        for line in chain(this.ping(), this.write_page(), this.seal()):
             say(line, is_error=True)
         return this.code
 

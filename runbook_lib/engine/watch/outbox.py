@@ -392,16 +392,16 @@ def send_due(
     path: Path,
     seen: Seen,
     open_run: Callable[[str], AbstractContextManager[Run]],
+    silent: set[str],
     *,
     clock: Callable[[], datetime],
 ) -> Iterator[str]:
     """
     Send what is due of what was `seen`; yield what was not accepted, and why.
 
-    A silent server is not asked again. On a full disk nothing is sent: what was accepted could not
-    be kept.
+    A silent server is not asked again, and is added to those that were `silent` in this round. On a
+    full disk nothing is sent: what was accepted could not be kept.
     """
-    silent: set[str] = set()
     while True:
         with opened(path) as outbox:
             claims = outbox.claim(seen, clock(), silent)

@@ -1,5 +1,6 @@
 """
-A round of a watch over tenants, one or thousands: look, show, send, ping, write the page, seal.
+A round of a watch over tenants, one or thousands: look, show and send; the same again for their
+customers, which may take minutes; then ping, write the page, seal.
 
 The tenants share their connections. When something breaks for one of them, or in one message, the
 round names it and goes on with the others.
@@ -84,7 +85,11 @@ def watching(
 
 @dataclass(slots=True)
 class Round:
-    """One round: `look`, `show`, `send`, then the rest; what cannot be done is yielded."""
+    """
+    One round: `look`, `show`, `send`, `look_at_customers`, `show`, `send`, then the rest.
+
+    What cannot be done is yielded.
+    """
 
     tenants: Mapping[str, FleetTenant]
     folder: Path
@@ -94,10 +99,13 @@ class Round:
     options: Mapping[str, Any]
     _outbox: Outbox | None = None
     _codes: set[ExitCode] = field(default_factory=lambda: {ExitCode.COMPLETE})
-    # The changes that the outbox knew before, and what may be sent, by ID; who was looked at.
+    # The changes that the outbox knew before, and what may be sent, by ID; who was looked at, what
+    # was shown, and the servers that were silent.
     _known: set[str] = field(default_factory=set)
     _seen: dict[str, LetterPart] = field(default_factory=dict)
     _looked: set[str] = field(default_factory=set)
+    _shown: set[str] = field(default_factory=set)
+    _silent: set[str] = field(default_factory=set)
     _rows: dict[str, TenantRow] = field(default_factory=dict)
     # Who is to be sealed, whose customers are to be asked (and were when), who has which address
     # of a health check.
@@ -113,35 +121,46 @@ class Round:
     @property
     def new(self) -> list[Document]:
         """Return the documents of what nobody was shown yet."""
-        return [part.document for part in self._seen.values() if part.is_new]
+        return [part.document for part in self._new]
+
+    @property
+    def _new(self) -> list[LetterPart]:
+        parts = self._seen.items()
+        return [part for name, part in parts if part.is_new and name not in self._shown]
 
     def _now(self) -> datetime:
         clock: Callable[[], datetime] = self.options.get("clock", utc_now)
         return clock()
 
     def look(self) -> Iterator[str]:
-        """
-        Look at each tenant, then at customers' connections; yield why one was not looked at.
-
-        Customers are asked for some minutes, whose wait longest first; the next look goes on.
-        """
+        """Look at each tenant; yield why one was not looked at."""
         yield from self._tried(self._read_outbox)
         for key, tenant in self.tenants.items():
             for problem in self._for_each([key], self._look_at):
                 if key not in self._rows:
                     self._rows[key] = self._not_looked_at(key, tenant, problem)
                 yield problem
+        yield from self._tried(self._register)
+
+    def look_at_customers(self) -> Iterator[str]:
+        """
+        Look at tenants' customers, whose wait longest first; yield why that was not done.
+
+        They are asked for some minutes; the next round goes on.
+        """
         until = time.monotonic() + _CUSTOMER_SECONDS
         for key in sorted(self._customers, key=self._customers.__getitem__):
             left = until - time.monotonic()
             if left > 0:
                 yield from self._for_each([key], partial(self._look_at, seconds=left))
-        yield from self._tried(self._register)
+        if self._customers:
+            yield from self._tried(self._register)
 
     def show(self) -> None:
         """Keep that `new` was shown, once it is certain that it will be sent."""
-        whose = {part.whose for part in self._seen.values() if part.is_new and self._outbox}
-        for key in whose:
+        new = self._new
+        self._shown |= {part.change.id for part in new}
+        for key in {part.whose for part in new if self._outbox}:
             # NOTE: what another process holds meanwhile is shown again, with the same id.
             with suppress(RunbookError, OSError):
                 mark_shown(self._path(key), self._seen, timestamp(self._now()), needed=self._known)
@@ -149,7 +168,7 @@ class Round:
     def send(self) -> Iterator[str]:
         """Send what is due; yield what was not accepted."""
         path = self.folder / MESSAGES_NAME
-        due = partial(send_due, path, self._seen, self._run, clock=self._now)
+        due = partial(send_due, path, self._seen, self._run, self._silent, clock=self._now)
         for line in self._tried(due if self._outbox else tuple):
             self._codes.add(ExitCode.INCOMPLETE)
             yield line
@@ -167,7 +186,7 @@ class Round:
         """Write how the tenants stand, and what changed in a day; yield why it is not written."""
         if self.is_alone or not self.folder.is_dir():
             return
-        new = {cause_of(document) for document in self.new}
+        new = {cause_of(self._seen[name].document) for name in self._shown}
         changes = (
             {**change, "label": Kind(change["kind"]).label, "is_new": cause_of(change) in new}
             for change in by_cause(x.document for x in self._seen.values() if x.is_recent)

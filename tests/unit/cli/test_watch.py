@@ -11,6 +11,8 @@ import pytest
 from runbook_lib.core.model import Outcome
 from runbook_lib.engine.watch import look as look_module
 from runbook_lib.engine.watch import round as round_module
+from runbook_lib.engine.watch.answers import read_watched
+from runbook_lib.engine.watch.look import Watch, WatchResult
 from runbook_lib.errors import ExitCode, SealingError
 from runbook_lib.evidence.reports.phrases import when
 from tests.support.post import Post, receiving
@@ -85,6 +87,29 @@ def test_a_program_gets_a_line_for_each_change(desk: Desk) -> None:
     assert kept.shown_on
     assert over.stdout.startswith("✔ SANDBOX 2 tenants: 13 Complete Settings > Basic;")
     assert over.stdout.endswith("    Tenants: acme, beta\n")
+
+
+def test_what_failed_is_shown_and_sent_once_before_customers_are_asked(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asking thousands takes minutes, for which nothing waits."""
+    ready: list[tuple[bool, int]] = []
+
+    def ask(watch: Watch, _: float) -> WatchResult:
+        watched = read_watched(watch.path)
+        ready.append((all(change.shown_on for change in watched.changes), len(desk.post.sent)))
+        return WatchResult(0, watched)
+
+    runbook(*ONCE)
+    monkeypatch.setattr(Watch, "due_customers", lambda *_: [])
+    monkeypatch.setattr(Watch, "look_at_customers", ask)
+    desk.refuse_secret()
+    desk.offset += DAY
+    failed = runbook(*ONCE)
+
+    assert ready == [(True, 1)]
+    assert failed.stdout.count("13 Complete Settings > Basic;") == 1
+    assert len(desk.post.sent) == 1
 
 
 def test_a_known_problem_is_not_reminded_of_and_who_knows_is_shown(desk: Desk) -> None:

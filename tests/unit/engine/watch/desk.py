@@ -199,9 +199,12 @@ class Desk:
         self.offset += after
         named = [self.tenant(name) if isinstance(name, str) else name for name in tenants]
         with watching(named, env_file="watch.env", clock=self.now, **more) as this:
-            lines = [*this.look()]
-            this.show()
-            lines += [*this.send(), *this.ping(), *this.write_page()]
+            lines: list[str] = []
+            for look in (this.look, this.look_at_customers):
+                lines += look()
+                this.show()
+                lines += this.send()
+            lines += [*this.ping(), *this.write_page()]
             self.code = this.code
         return lines
 

@@ -100,9 +100,10 @@ class NotifiedDesk:
             alone = FleetTenant("acme", PROCEDURE, self.given, {})
             options = {"env_file": "watch.env", "clock": self.now, "is_alone": True}
             with watching([alone], **options) as this:
-                assert [*this.look()] == []
-                this.show()
-                assert [*this.send()] == []
+                for look in (this.look, this.look_at_customers):
+                    assert [*look()] == []
+                    this.show()
+                    assert [*this.send()] == []
         assert not self.post.forged
         assert len(self.post.mails) == len(self.post.hooks)
         told = [hook["data"] for hook in self.post.hooks[before:]]

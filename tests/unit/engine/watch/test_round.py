@@ -32,6 +32,7 @@ from tests.unit.engine.watch.desk import (
     MINUTE,
     PROCEDURE,
     Desk,
+    be_silent,
 )
 from tests.unit.fake_console import Console
 
@@ -154,10 +155,12 @@ def test_what_nobody_was_shown_is_not_lost(desk: Desk) -> None:
     def shown(*, is_killed: bool) -> list[str]:
         with watching(alone, env_file="watch.env", clock=desk.now) as this:
             assert [*this.look()] == []
+            new = [document["id"] for document in this.new]
             if not is_killed:
                 this.show()
+                assert this.new == []
                 assert [*this.send()] == []
-            return [document["id"] for document in this.new]
+            return new
 
     first = shown(is_killed=True)
     assert len(first) == 1
@@ -277,6 +280,37 @@ def test_a_part_of_the_customers_who_are_back_is_told_after_the_rest(
 
     assert kinds == [Kind.FAILED, Kind.RECOVERED, Kind.RECOVERED]
     assert desk.post.told() == []
+
+
+@pytest.mark.parametrize(
+    ("act", "sent", "tries"),
+    [(lambda *_: None, ["fb-13-app-id-and-secret", ""], 2), (be_silent, [], 1)],
+    ids=["it answers", "it is silent"],
+)
+def test_what_a_step_says_does_not_wait_for_customers(
+    desk: Desk, console: Console, act: Any, sent: list[str], tries: int
+) -> None:
+    """It is sent before they are asked; a server that was silent is not waited for again then."""
+    desk.round()
+    console.accounts["a"] = False
+    desk.round(DAY)
+    desk.refuse_secret()
+    desk.post.tries.clear()
+    console.asked.clear()
+    asked: list[int] = []
+
+    def took(*given: Any) -> None:
+        asked.append(len(console.asked))
+        act(*given)
+
+    desk.post.act = took
+    desk.round(DAY)
+
+    assert [message.document["step"] for *_, message in desk.post.sent] == sent
+    assert len(desk.post.tries) == tries
+    assert asked[0] == 0
+    assert console.asked
+    assert [change.kind for change in desk.kept().changes] == [Kind.FAILED, Kind.FAILED]
 
 
 def test_customers_that_cannot_be_read_stop_nothing_else(desk: Desk, console: Console) -> None:
