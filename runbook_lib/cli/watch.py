@@ -171,8 +171,7 @@ def _show(document: Mapping[str, Any], *, as_json: bool) -> None:
     if as_json:
         click.echo(escaped_json(json.dumps(for_programs(document), ensure_ascii=False)))
         return
-    moved = f": was {document['was']}, is {document['now']}" if document["now"] else ""
-    say(f"{ICONS[LIKE[document['kind']]]} {whose(document)}: {document['title']}{moved}")
+    say(f"{ICONS[LIKE[document['kind']]]} {whose(document)}: {document['title']}")
     for line in details(document):
         show_paragraph(line, indent="    ")
     if len(document["tenants"]) > 1:

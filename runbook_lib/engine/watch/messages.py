@@ -57,8 +57,6 @@ class Message:
         yield one_line(f"{whose(self.document)} · {self.document['connector_title']}")
         for change in self.changes or (self.document,):
             yield one_line(f"{change['title']}: {Kind(change['kind']).label}")
-            if change["now"]:
-                yield one_line(f"It was: {change['was']}. It is: {change['now']}.")
             yield from details(change)
             if len(change["tenants"]) > 1:
                 yield from ("Tenants:", *(f"  {tenant}" for tenant in change["tenants"]))
@@ -142,6 +140,7 @@ def details(document: Document) -> list[str]:
     """Return what a person reads below the title of a change, line by line."""
     is_failed, ident = document["kind"] == Kind.FAILED, document["id"]
     lines = [
+        document["now"] and f"It was: {document['was']}. It is: {document['now']}.",
         with_times(f"Since {document['since']} UTC: {document['reason']}"),
         document["breaks"] and f"What it breaks: {document['breaks']}",
         document["also"] and f"With the same cause: {'; '.join(document['also'])}.",

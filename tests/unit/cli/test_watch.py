@@ -59,7 +59,7 @@ def test_what_changed_is_printed_once(desk: Desk) -> None:
     assert (first.exit_code, first.output) == (ExitCode.COMPLETE, "")
     assert failed.exit_code == again.exit_code == ExitCode.FAILED
     assert failed.stdout.startswith("✘ SANDBOX acme: 13 Complete Settings > Basic;")
-    assert "was verified, is failed" in failed.stdout
+    assert "    It was: verified. It is: failed.\n" in failed.stdout
     assert "What to do: Copy the App Secret again" in failed.stdout
     assert failed.stderr == "Sealed: evidence/bundle\n"
     assert again.stdout == ""
