@@ -19,7 +19,7 @@ from runbook_lib.core.model import Mode
 from runbook_lib.core.state import HistoryReader, RunState
 from runbook_lib.engine.known_run import KnownRun
 from runbook_lib.engine.run import new_run_id
-from runbook_lib.engine.watch.answers import last_look
+from runbook_lib.engine.watch.answers import WATCH_NAME, read_watched
 from runbook_lib.errors import SettingsError
 from runbook_lib.evidence.reports.phrases import sealed_on
 
@@ -157,7 +157,7 @@ def tenant_state(tenant: str, connector: str, evidence: str = "") -> TenantState
     # NOTE: what only a watch knows must not hide what the journal says.
     looked_on = None
     with suppress(SettingsError):
-        looked_on = last_look(journal.path.parent)
+        looked_on = read_watched(journal.path.with_name(WATCH_NAME)).looked_on
     sealed = run.last_sealed
     sealed_at = sealed_on(sealed[0].name) if sealed else ""
     return TenantState(tenant, connector, run.whole_state, looked_on, sealed_at)

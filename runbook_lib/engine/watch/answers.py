@@ -311,11 +311,6 @@ def mark_shown(path: Path, ids: Collection[str], on: str, *, needed: Collection[
         watched.save(path)
 
 
-def last_look(home: Path) -> str:
-    """Return when the tenant whose journal is in `home` was last looked at, empty for never."""
-    return read_watched(home / WATCH_NAME).looked_on
-
-
 @contextmanager
 def watched_alone(path: Path, *, seconds: float = 0) -> Iterator[None]:
     """Hold the lock of the file at `path`; raises `BusyError` if another process does for long."""

@@ -246,7 +246,8 @@ class Watch:
         for step in self.run.procedure.steps:
             if not step.checks:
                 continue
-            topics = [watched.topics.get(_key(step, check.id), Topic()) for check in step.checks]
+            keys = [f"{step.id}/{check.id}" for check in step.checks]
+            topics = [watched.topics.get(key, Topic()) for key in keys]
             is_open = any(topic.unanswered_since or topic.change for topic in topics)
             spends = any(values.get(name) for part in step.checks for name in part.permitted_by)
             is_quiet = spends or (state.steps[step.id].is_settled and not is_open)
@@ -300,7 +301,7 @@ class Watch:
             for result in results:
                 if result.finding.check in lacking:
                     continue
-                key = _key(step, result.finding.check)
+                key = f"{name}/{result.finding.check}"
                 topic = watched.topics.setdefault(key, Topic())
                 self.run.redactor.allow(result.finding.facts.values())
                 finding = masked(result.finding, self.run.redactor)
@@ -343,10 +344,6 @@ class Watch:
 def _has_passed(interval: timedelta, since: str, now: datetime) -> bool:
     """Return whether so much time has passed; true also where a wrong clock was ahead of now."""
     return not since or not timedelta() <= now - datetime.fromisoformat(since) < interval
-
-
-def _key(step: Step, check: str) -> str:
-    return f"{step.id}/{check}"
 
 
 def _words_of(state: RunState, watched: Watched, on: str) -> Iterator[Confirmed]:

@@ -125,11 +125,6 @@ class LetterPart:
         return self.is_lasting or self.is_new
 
     @property
-    def is_failing(self) -> bool:
-        """Return whether reminders list it; they list no outage."""
-        return self.is_lasting and self.change.kind is Kind.FAILED
-
-    @property
     def topic(self) -> tuple[str, ...]:
         """Return what changes are about that are sent in their order; days that come have none."""
         change = self.change
@@ -327,14 +322,15 @@ class Outbox(Struct, forbid_unknown_fields=True, tag_field="form", tag=1):
         self.letters = [letter for letter in self.letters if letter.changes or letter.reminds]
 
     def _remind(self, seen: Seen, now: datetime) -> dict[_Place, list[_Pair]]:
-        """Return, by receiver, what fails since it was said a day ago, and have them reminded."""
+        """Have receivers reminded of what fails since a day, but no outage; return it for each."""
         failing: dict[_Place, list[_Pair]] = defaultdict(list)
         on, yesterday = timestamp(now), timestamp(now - _DAY)
         for letter in self.letters:
             for name in letter.changes if letter.accepted_on else ():
                 part, ack = seen.get(name), self.acks.get(name)
                 is_known = ack and (not ack.until or now.date().isoformat() <= ack.until)
-                if part and part.is_failing and letter.channel in part.channels and not is_known:
+                is_failing = part and part.is_lasting and part.change.kind is Kind.FAILED
+                if part and is_failing and letter.channel in part.channels and not is_known:
                     failing[letter.channel, *part.channels[letter.channel]].append((letter, part))
         due = {
             place: named

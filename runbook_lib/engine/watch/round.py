@@ -32,8 +32,8 @@ from runbook_lib.engine.watch.answers import (
     DamagedError,
     Kind,
     Watched,
-    last_look,
     mark_shown,
+    read_watched,
     watched_alone,
 )
 from runbook_lib.engine.watch.customers import CUSTOMERS
@@ -293,7 +293,7 @@ class Round:
     def _not_looked_at(self, key: str, tenant: FleetTenant, problem: str) -> TenantRow:
         looked_on = ""
         with suppress(SettingsError):
-            looked_on = last_look(self._path(key).parent)
+            looked_on = read_watched(self._path(key)).looked_on
         return TenantRow(
             tenant=tenant.tenant,
             connector=tenant.procedure.title,
