@@ -21,21 +21,16 @@ Document = Mapping[str, Any]
 
 _LONGEST_SUBJECT = 200
 # In these, changes with one cause may differ: whose they are, when each was seen, who knows.
-_OWN = ("id", "tenant", "tenants", "on", "since", "person", "also", "ends", "acknowledged")
+_OWN = ("id", "tenants", "on", "since", "person", "also", "ends", "acknowledged")
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """
-    What is sent at once; `thread` is the id of the message that it follows, if there is one.
-
-    A reminder is about several `changes`.
-    """
+    """What is sent at once; `thread` is the id of the message that it follows, if there is one."""
 
     id: str
     document: Document
     thread: str = ""
-    changes: tuple[Document, ...] = ()
 
     @property
     def title(self) -> str:
@@ -55,7 +50,7 @@ class Message:
 
     def _lines(self) -> Iterator[str]:
         yield one_line(f"{whose(self.document)} · {self.document['connector_title']}")
-        for change in self.changes or (self.document,):
+        for change in self.document.get("changes", [self.document]):
             yield one_line(f"{change['title']}: {Kind(change['kind']).label}")
             yield from details(change)
             if len(change["tenants"]) > 1:
@@ -68,7 +63,6 @@ def document_of(run: Run, change: Change, ack: Mapping[str, str] | None = None) 
     del shown["shown_on"]
     return {
         **shown,
-        "tenant": run.tenant,
         "tenants": [run.tenant],
         "connector": run.procedure.id,
         "connector_title": run.procedure.title,
@@ -124,9 +118,8 @@ def cause_of(document: Document) -> str:
 def for_programs(document: Document) -> dict[str, Any]:
     """Return what programs get: `tenant` only where it is one."""
     shown = {name: part for name, part in document.items() if name != "connector_title"}
-    if len(shown["tenants"]) > 1:
-        del shown["tenant"]
-    return shown
+    first, *others = document["tenants"]
+    return shown if others else {**shown, "tenant": first}
 
 
 def whose(document: Document) -> str:

@@ -362,9 +362,9 @@ def _message(letter: Letter, pairs: list[_Pair], thread: str, on: str) -> Messag
     alike = defaultdict(list)
     for sent, part in pairs:
         alike[sent.id].append(part.document)
-    changes = tuple({**merged(parts), "id": name} for name, parts in alike.items())
+    changes = [{**merged(parts), "id": name} for name, parts in alike.items()]
     if letter.reminds:
-        return Message(letter.id, reminder(changes, on), changes=changes)
+        return Message(letter.id, reminder(changes, on))
     return Message(letter.id, changes[0], thread)
 
 

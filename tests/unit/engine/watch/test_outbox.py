@@ -420,7 +420,7 @@ def test_an_acknowledged_problem_is_not_reminded_of(desk: Desk) -> None:
     assert desk.round(DAY) == desk.round(DAY) == []
 
     assert told.count("failed") == 1
-    assert len(both.changes) == 2  # Ann's three days are over
+    assert len(both.document["changes"]) == 2  # Ann's three days are over
     assert desk.post.told() == []
 
 
@@ -448,7 +448,7 @@ def test_a_refused_reminder_lists_what_came_since(desk: Desk) -> None:
     desk.round(DAY)
 
     ((_, _, both),) = desk.post.sent
-    assert len(both.changes) == 2
+    assert len(both.document["changes"]) == 2
 
 
 @pytest.mark.parametrize(

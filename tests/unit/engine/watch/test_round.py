@@ -213,11 +213,11 @@ def test_the_page_names_what_is_over(desk: Desk) -> None:
 def test_what_differs_in_words_is_not_one_cause(differs: str) -> None:
     """Tenants for which another step, reason or advice is there are told apart; times are not."""
     base: dict[str, Any] = {
-        "id": "1", "tenant": "acme", "tenants": ["acme"], "on": "2", "since": "2", "also": ["a"],
+        "id": "1", "tenants": ["acme"], "on": "2", "since": "2", "also": ["a"],
         "reason": "refused", "do": "x", "person": "", "ends": "", "sandbox": True,
         "connector": "x", "kind": "failed", "acknowledged": None,
     }  # fmt: skip
-    other = {**base, "id": "2", "tenant": "beta", "tenants": ["beta"], "since": "1", "also": ["b"]}
+    other = {**base, "id": "2", "tenants": ["beta"], "since": "1", "also": ["b"]}
     (both,) = by_cause([base, other])
 
     assert (both["tenants"], both["since"], both["also"]) == (["acme", "beta"], "1", ["a", "b"])
