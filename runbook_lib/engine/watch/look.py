@@ -39,7 +39,7 @@ from runbook_lib.engine.watch.answers import (
     watched_alone,
 )
 from runbook_lib.engine.watch.changes import Causes, Confirmed
-from runbook_lib.engine.watch.channels import require_whole
+from runbook_lib.engine.watch.channels import addresses
 from runbook_lib.engine.watch.customers import CUSTOMERS, customer_changes, unconfirmed
 from runbook_lib.errors import BusyError, ExitCode, RemoteError, SettingsError
 from runbook_lib.plain_text import counted
@@ -105,7 +105,7 @@ def open_watched(
         msg = unknown_tenant(run.tenant, str(run.evidence))
         raise SettingsError(msg, next_step=_FIRST_RUN)
     run.require_startable()
-    require_whole(run)
+    addresses(run)  # which has to be whole
     return run
 
 

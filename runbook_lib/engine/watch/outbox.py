@@ -153,7 +153,7 @@ def parts_of(
         is_recent = not change.shown_on or change.on >= yesterday
         if is_recent or change.id in lasting or change.id in known:
             channels = {
-                name: (digest(name, *to.receiver), digest(name, to.server))
+                name: (digest(name, *to), digest(name, to[0]))
                 for name, to in addresses(run, change.person).items()
             }
             document = document_of(run, change, outbox.ack_of(change.id, change.ends))

@@ -8,7 +8,7 @@ from functools import partial
 
 from runbook_lib.engine.run import Run, new_run_id
 from runbook_lib.engine.watch.channels.apprise import AppriseChannel
-from runbook_lib.engine.watch.channels.base import Address, Channel, NotSentError
+from runbook_lib.engine.watch.channels.base import Channel, NotSentError
 from runbook_lib.engine.watch.channels.mail import MailChannel
 from runbook_lib.engine.watch.channels.webhook import WebhookChannel
 from runbook_lib.engine.watch.messages import Message, trial
@@ -24,20 +24,20 @@ _LONGEST_REASON = 300
 MOST_SECONDS = 120.0
 
 
-def require_whole(run: Run) -> None:
-    """Raise `SettingsError` for a channel with a missing setting."""
-    known = {**run.values, **run.settings.secrets}
+def addresses(run: Run, person: str = "") -> dict[str, tuple[str, ...]]:
+    """
+    Return, for each channel that is set, who gets a message about a step that `person` has.
+
+    Raises `SettingsError` for a channel with a missing setting.
+    """
+    known, found = {**run.values, **run.settings.secrets}, {}
     for channel in CHANNELS.values():
         missing = [name for name in channel.settings if not known.get(name)]
-        if 0 < len(missing) < len(channel.settings):
+        if not missing:
+            found[channel.name] = channel.address(run, person)
+        elif len(missing) < len(channel.settings):
             raise SettingsError(f"{channel.name} needs {', '.join(channel.settings)}.")
-
-
-def addresses(run: Run, person: str) -> dict[str, Address]:
-    """Return, for each channel that is set, who gets a message about a step that `person` has."""
-    known = {**run.values, **run.settings.secrets}
-    whole = [channel for channel in CHANNELS.values() if all(map(known.get, channel.settings))]
-    return {channel.name: channel.address(run, person) for channel in whole}
+    return found
 
 
 def send(run: Run, channel: Channel, message: Message) -> None:
@@ -69,8 +69,7 @@ def try_channels(run: Run) -> list[str]:
 
     Raises `NotSentError`, and `SettingsError` where no channel is set.
     """
-    require_whole(run)
-    known = addresses(run, "")
+    known = addresses(run)
     if not known:
         msg = "No channel is set for messages."
         raise SettingsError(msg, next_step="Set mail_server, mail_from and mail_to, or webhook.")

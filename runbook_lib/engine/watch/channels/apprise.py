@@ -7,7 +7,7 @@ from pathlib import Path
 
 from runbook_lib.core.files import open_plain
 from runbook_lib.engine.run import Run
-from runbook_lib.engine.watch.channels.base import Address, Channel, NotSentError
+from runbook_lib.engine.watch.channels.base import Channel, NotSentError
 from runbook_lib.engine.watch.messages import Message
 
 
@@ -17,10 +17,9 @@ class AppriseChannel(Channel):
     name = "apprise"
     settings = ("apprise_file",)
 
-    def address(self, run: Run, person: str) -> Address:
+    def address(self, run: Run, person: str) -> tuple[str, ...]:
         """Return the file, and the person, who is named in the message."""
-        file = str(run.values["apprise_file"])
-        return Address(file, (file, person))
+        return str(run.values["apprise_file"]), person
 
     def send(self, run: Run, message: Message) -> None:
         """Let Apprise send it, past the transport."""

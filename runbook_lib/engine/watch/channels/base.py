@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from runbook_lib.engine.run import Run
 from runbook_lib.engine.watch.messages import Message
@@ -33,21 +33,14 @@ class NotSentError(RunbookError):
         self.may_be_there, self.is_gone = may_be_there, is_gone
 
 
-class Address(NamedTuple):
-    """Through which `server` messages go, and to whom: their receivers are the same if both are."""
-
-    server: str
-    receiver: tuple[str, ...]
-
-
 class Channel(Protocol):
     """Sends messages; used where all of its `settings` are set."""
 
     name: str
     settings: tuple[str, ...]
 
-    def address(self, run: Run, person: str) -> Address:
-        """Return who gets a message about a step that `person` has, and through which server."""
+    def address(self, run: Run, person: str) -> tuple[str, ...]:
+        """Return the server, then what else tells who gets a message of a step `person` has."""
 
     def send(self, run: Run, message: Message) -> None:
         """Send a message; raises `NotSentError` unless it is accepted."""

@@ -13,7 +13,7 @@ from typing import Any
 from runbook_lib.config.formats import is_this_machine
 from runbook_lib.core.words import person_key
 from runbook_lib.engine.run import Run
-from runbook_lib.engine.watch.channels.base import Address, Channel, NotSentError
+from runbook_lib.engine.watch.channels.base import Channel, NotSentError
 from runbook_lib.engine.watch.messages import Message
 
 _TLS_PORT = 465
@@ -31,11 +31,10 @@ class MailChannel(Channel):
     name = "mail"
     settings = ("mail_server", "mail_from", "mail_to")
 
-    def address(self, run: Run, person: str) -> Address:
+    def address(self, run: Run, person: str) -> tuple[str, ...]:
         """Return the server, its user, the sender and the address."""
         names = ("mail_server", "mail_user", "mail_from")
-        server, user, sender = (str(run.values.get(name, "")) for name in names)
-        return Address(server, (server, user, sender, _receiver(run, person)))
+        return *(str(run.values.get(name, "")) for name in names), _receiver(run, person)
 
     def send(self, run: Run, message: Message) -> None:
         """Send it; a server that was given the whole mail may have taken it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from runbook_lib.core.json_text import write_json
 from runbook_lib.engine.run import Run
-from runbook_lib.engine.watch.channels.base import Address, Channel, NotSentError
+from runbook_lib.engine.watch.channels.base import Channel, NotSentError
 from runbook_lib.engine.watch.messages import Message, for_programs
 from runbook_lib.errors import RemoteError, UnexpectedAnswerError, UnreachableError
 from runbook_lib.plain_text import escaped_json
@@ -22,10 +22,10 @@ class WebhookChannel(Channel):
     name = "webhook"
     settings = ("webhook", "webhook_secret")
 
-    def address(self, run: Run, person: str) -> Address:
+    def address(self, run: Run, person: str) -> tuple[str, ...]:
         """Return the address, its signing secret, and the person, who is named in the JSON."""
-        url = str(run.values["webhook"])
-        return Address(url, (url, run.settings.secrets["webhook_secret"].reveal(), person))
+        secret = run.settings.secrets["webhook_secret"].reveal()
+        return str(run.values["webhook"]), secret, person
 
     def send(self, run: Run, message: Message) -> None:
         """Post it."""

@@ -63,7 +63,7 @@ class Post:
 
     def send(self, channel: str, run: Run, message: Message) -> None:
         """Take a message in place of a channel."""
-        to = CHANNELS[channel].address(run, message.document["person"]).receiver[-1]
+        to = CHANNELS[channel].address(run, message.document["person"])[-1]
         self.tries.append((to, message.id))
         self.act(to, message)
         self.sent.append((channel, to, message))

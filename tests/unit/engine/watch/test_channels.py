@@ -25,8 +25,8 @@ from runbook_lib.engine.run import Run, open_run
 from runbook_lib.engine.watch import channels
 from runbook_lib.engine.watch.channels import (
     CHANNELS,
+    addresses,
     mail,
-    require_whole,
     send,
     try_channels,
 )
@@ -274,7 +274,7 @@ def test_a_channel_with_a_missing_setting_is_named(opened: Opened, missing: str)
     """Before anything is asked."""
     whole = {"webhook": "https://h.example/", "webhook_secret": HOOK_SECRET}
     with pytest.raises(SettingsError, match=missing):
-        require_whole(opened(**{**whole, missing: ""}))
+        addresses(opened(**{**whole, missing: ""}))
     nothing = dict.fromkeys(("mail_server", "mail_from", "mail_to"), "")
     with pytest.raises(SettingsError, match="No channel is set"):
         try_channels(opened(**nothing))
