@@ -17,6 +17,9 @@ from runbook_lib.plain_text import counted
 CUSTOMERS = "customers"
 TITLE = "Customers' connections"
 
+# Accounts that changed, by ID, each with the answer before.
+_Group = dict[str, tuple[Topic, Observation]]
+
 _MOST_NAMED = 20
 _INSTALLED = (AccountStatus.SIGNED_IN, AccountStatus.NOT_SIGNED_IN)
 _UNKNOWN = (AccountStatus.NOT_KNOWN, AccountStatus.NOT_ASKED)
@@ -34,9 +37,8 @@ def unconfirmed(watched: Watched) -> list[str]:
 
 def customer_changes(watched: Watched, look: Survey, on: str, tenant: str) -> Iterator[Change]:
     """Keep what a look saw, and yield one change for all who are out, and one for all back."""
-    out: dict[str, Topic] = {}
-    back: dict[str, dict[str, Topic]] = defaultdict(dict)
-    was: dict[str, set[str]] = defaultdict(set)
+    out: _Group = {}
+    back: dict[str, _Group] = defaultdict(dict)
     kept = _watched_accounts(watched)
     # Where one customer has nothing installed any more, nobody has to sign in; where all lost it at
     # once, they are out. Whether all did is not known while some could not be read.
@@ -61,15 +63,14 @@ def customer_changes(watched: Watched, look: Survey, on: str, tenant: str) -> It
         earlier = topic.take(Observation(outcome, LABELS[standing], account.looked_on or on))
         if earlier:
             group = out if is_out else back[topic.change]
-            group[ident] = topic
-            was["" if is_out else topic.change].add(earlier.reason)
+            group[ident] = topic, earlier
         if not (is_out or topic.candidate):
             del watched.topics[f"{CUSTOMERS}/{ident}"]
     if out:
-        yield _change(Kind.FAILED, out, look, on, was=was[""], tenant=tenant)
-    for began, topics in back.items():
+        yield _change(Kind.FAILED, out, look, on, tenant)
+    for began, group in back.items():
         ends = "" if began in watched.lasting else began
-        yield _change(Kind.RECOVERED, topics, look, on, was=was[began], tenant=tenant, ends=ends)
+        yield _change(Kind.RECOVERED, group, look, on, tenant, ends=ends)
 
 
 def _watched_accounts(watched: Watched) -> dict[str, Topic]:
@@ -79,29 +80,22 @@ def _watched_accounts(watched: Watched) -> dict[str, Topic]:
 
 
 def _change(
-    kind: Kind,
-    topics: dict[str, Topic],
-    look: Survey,
-    on: str,
-    *,
-    tenant: str,
-    was: set[str],
-    ends: str = "",
+    kind: Kind, group: _Group, look: Survey, on: str, tenant: str, *, ends: str = ""
 ) -> Change:
     """Return the change of these accounts; one for the worse stays open in each."""
     is_worse = kind is Kind.FAILED
-    answers = [topic.known for topic in topics.values() if topic.known]
-    known = [look.accounts.get(ident, KnownAccount(ident, "")) for ident in topics]
+    answers = [topic.known for topic, _ in group.values() if topic.known]
+    known = [look.accounts.get(ident, KnownAccount(ident, "")) for ident in group]
     names = [f"{account.name} ({account.id})".strip() for account in known]
     more = f" and {len(names) - _MOST_NAMED:,} more" * (len(names) > _MOST_NAMED)
     change = Change(
-        id=digest(tenant, *look.of, kind, on, *topics),
+        id=digest(tenant, *look.of, kind, on, *group),
         kind=kind,
         on=on,
         since=min(answer.on for answer in answers),
         check=CUSTOMERS,
         title=TITLE,
-        was=" or ".join(sorted(was)),
+        was=" or ".join(sorted({earlier.reason for _, earlier in group.values()})),
         now=" or ".join(sorted({answer.reason for answer in answers})),
         reason=f"{counted(len(names), 'customer')}: {', '.join(names[:_MOST_NAMED])}{more}.",
         breaks=_BREAKS if is_worse else "",
@@ -109,6 +103,6 @@ def _change(
         ends=ends,
     )
     if is_worse:
-        for topic in topics.values():
+        for topic, _ in group.values():
             topic.change = change.id
     return change
