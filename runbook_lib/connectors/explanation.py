@@ -11,7 +11,9 @@ import re
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from runbook_lib.connectors.troubles import ErrorText, read_error, recognise, sharing, similar
+from runbook_lib.connectors.closest import closest
+from runbook_lib.connectors.provider import vendor_of
+from runbook_lib.connectors.troubles import ErrorText, read_error, recognise, sharing
 from runbook_lib.core.procedure import Cause, Procedure, Step, Trouble
 from runbook_lib.core.redaction import MASK, without_headers
 from runbook_lib.errors import SettingsError
@@ -57,12 +59,13 @@ class Explanation:
     What is known about a text.
 
     `is_by_code` says that only the code is known, not the text. If `known` is empty nothing is
-    claimed: `perhaps` are only similar, or have a code in common that means several things;
-    `said` is a short, redacted part of the text, and `codes` are those in it.
+    claimed: `closest` are guesses, the closest first; else `perhaps` have a code in common that
+    means several things. `said` is a short, redacted part of the text, and `codes` are those in it.
     """
 
     known: tuple[Explained, ...] = ()
     is_by_code: bool = False
+    closest: tuple[Explained, ...] = ()
     perhaps: tuple[Trouble, ...] = ()
     said: str = ""
     codes: tuple[int, ...] = ()
@@ -75,6 +78,7 @@ class Explanation:
             "said": self.said,
             "codes": list(self.codes),
             "troubles": [_document(explained) for explained in self.known],
+            "closest": [_document(explained) for explained in self.closest],
             "perhaps": [trouble.title for trouble in self.perhaps],
         }
 
@@ -95,10 +99,12 @@ def explain(text: str, procedure: Procedure) -> Explanation:
         by_text = recognise(replace(pasted, codes=()), troubles)
         explained = tuple(_explained(trouble, procedure, pasted) for trouble in known)
         return Explanation(explained, is_by_code=known[0] not in by_text)
-    alike, shared = tuple(similar(pasted, troubles)), tuple(sharing(pasted, troubles))
+    vendor, shared = vendor_of(procedure), tuple(sharing(pasted, troubles))
+    near = tuple(closest(pasted, troubles, vendor.about, vendor.unrelated))
     return Explanation(
-        perhaps=alike or shared,
-        is_by_code=bool(shared) and not alike,
+        closest=tuple(_explained(trouble, procedure, ErrorText()) for trouble in near),
+        perhaps=near or shared,
+        is_by_code=bool(shared) and not near,
         said=_echo(pasted.texts),
         codes=pasted.codes,
     )

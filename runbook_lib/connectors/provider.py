@@ -39,6 +39,9 @@ class Vendor(Provider):
     texts for its review of a connector, by the connector's id. `developer_tools` is what
     it calls the tools that `Step.developer_tools` is about, `trace_field` what it calls the id of
     an answer in its errors. `test_method` is a method of Cyclr's connector that only reads.
+
+    A text is about its products by one of the words in `about`, and about something else by one of
+    the rows in `unrelated`; both are written as `Trouble.words`.
     """
 
     client_id: Input
@@ -51,6 +54,8 @@ class Vendor(Provider):
     developer_tools: str = ""
     trace_field: str = ""
     test_method: str = ""
+    about: str = ""
+    unrelated: str = ""
 
     @property
     def subject(self) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ page's text or its HTML, an address with the error in its query, the JSON of an 
 with such an answer anywhere in it; it is compared by its words alone, without case, quotes and
 punctuation; code prefixes such as `(#200)` do not count, nor whether a word is one or many, or
 “is not” is written “isn't”. A text may have words between its own, and a long one may differ in a
-few. A text with typing errors is only `similar` to a known one, and never known.
+few. What a text that is not known is close to, `closest` says.
 """
 
 from __future__ import annotations
@@ -45,18 +45,15 @@ _NEAR_WORDS, _LONG_WORDS, _NEAR_SHARE = 5, 9, 0.85
 _NEAR_MORE, _GAP_WORDS, _MOST_NEAR_WORDS = 3, 20, 1_500
 # So many words of a paste are read as a question; so many of a cause must be in it.
 _LONGEST_QUESTION, _ASKED_WORDS = 30, 3
+# They stand in so many words, looked at in steps.
+_PASSAGE, _STEP = 20, 5
 # Whom or what a text is about: texts alike but for such a word mean different things.
 _TELLING = frozenset({"account", "ad", "app", "application", "not", "page", "user"})
 # A text of so few words is no text if it stands within a sentence, in small letters.
 _HEADLINE_WORDS, _MOST_HEADLINES = 3, 50
 # So many objects of JSON are read, and so many of their values.
 _MOST_OBJECTS, _MOST_FIELDS = 20, 200
-# From this likeness on, in percent, a text is similar: “ULR Blokced” has 81.8. Measured in
-# November 2026 by `tests/unit/connectors/test_similar_texts.py`: it offers 4 of 152 texts that are
-# not ours, and of our own with typing errors 94 % as the first.
-_SIMILAR = 81
-_LONGEST_HEADLINE, _SHORTEST_HEADLINE, _LEAST_LETTERS = 120, 12, 8
-_MOST_SIMILAR = 3
+_MOST_BY_WORDS = 3
 
 _WORD = re.compile(r"\w+")
 _NOT = re.compile(
@@ -64,7 +61,6 @@ _NOT = re.compile(
 )
 _MANY = re.compile(r"(?<=[a-z]{4})(?<!s)s\b")
 _PREFIX = re.compile(r"\(?#[0-9]{1,7}\)(?=\s*\w)|\[[0-9]{1,7}\](?=\s*\w)")
-_SENTENCE = re.compile(r"[.:!?]\s+")
 _WORDS_APART = re.compile(r"[\s\"'<>]+")
 # What is not seen, and may stand between two letters: colours of a terminal, control characters,
 # soft hyphens, blanks without width.
@@ -141,7 +137,7 @@ def recognise(error: ErrorText, troubles: Iterable[Trouble]) -> list[Trouble]:
     then the words of a question, and a code alone last.
     """
     known, codes = list(troubles), set(error.codes)
-    texts = [_normal(text) for text in error.texts]
+    texts = [plain_words(text) for text in error.texts]
     found = _found(error.texts, texts, known)
     return (
         [trouble for trouble in known if codes & set(trouble.subcodes)]
@@ -154,7 +150,7 @@ def recognise(error: ErrorText, troubles: Iterable[Trouble]) -> list[Trouble]:
             for trouble in known
             if trouble not in found and any(_is_part(text, trouble) for text in texts)
         ]
-        or _by_word(map(_question, texts), known, _ASKED_WORDS, margin=1)
+        or _by_word(_passages(texts), known, _ASKED_WORDS, margin=1)
         or [trouble for trouble in known if codes & set(trouble.codes)]
     )
 
@@ -184,26 +180,6 @@ def ordered(troubles: Iterable[Trouble], reason: str, answers: Iterable[object])
     places = ("reason", "answer", "")
     pairs = [(trouble, seen.get(trouble.shown, "")) for trouble in known]
     return sorted(pairs, key=lambda pair: places.index(pair[1]))
-
-
-def similar(error: ErrorText, troubles: Iterable[Trouble]) -> list[Trouble]:
-    """
-    Return up to three troubles whose beginning `error` has but for typing errors, the best first.
-
-    Only the headline counts: a message, or the first line, and what follows a title in it.
-    """
-    if not error.texts:
-        return []
-    line = error.texts[0].strip().partition("\n")[0]
-    begins = (0, *(match.end() for match in islice(_SENTENCE.finditer(line), _MOST_SIMILAR)))
-    headlines = [_normal(line[begin:][:_LONGEST_HEADLINE]).strip() for begin in begins]
-    scores = [
-        (max(_likeness(headline, trouble) for headline in headlines), trouble)
-        for trouble in troubles
-    ]
-    best = [pair for pair in scores if pair[0] >= _SIMILAR]
-    best.sort(key=lambda pair: (pair[1].is_vague, -pair[0]))
-    return [trouble for _, trouble in best[:_MOST_SIMILAR]]
 
 
 def _answer(answer: object) -> ErrorText:
@@ -284,7 +260,7 @@ def _is_address(word: str) -> bool:
     return "=" in word and bool({"?", "#", "&"} & set(word)) and len(word.split()) == 1
 
 
-def _normal(text: str) -> str:
+def plain_words(text: str) -> str:
     """Return the words of `text` in lower case, with a blank around each."""
     lower = unicodedata.normalize("NFKC", _PREFIX.sub(" ", text)).casefold()
     plain = _MANY.sub("", _NOT.sub(r"\1\2 not", lower))
@@ -294,7 +270,7 @@ def _normal(text: str) -> str:
 @lru_cache(maxsize=5_000)
 def _parts(shown: str) -> list[str]:
     """Return the parts of a text between its gaps, as words."""
-    return [part for part in map(_normal, shown.split(GAP)) if part.strip()]
+    return [part for part in map(plain_words, shown.split(GAP)) if part.strip()]
 
 
 def _whole(shown: str) -> str:
@@ -408,16 +384,19 @@ def _by_word(
     """
     pasted = list(texts)
     counts = [
-        (max((len(_stems(words)) for words in each.words if _has(pasted, words)), default=0), each)
+        (
+            max((len(beginnings(words)) for words in each.words if _has(pasted, words)), default=0),
+            each,
+        )
         for each in troubles
     ]
     counts.sort(key=lambda pair: -pair[0])
     enough = max(least, counts[0][0] - margin) if counts else least
-    return [trouble for count, trouble in counts if count >= enough][:_MOST_SIMILAR]
+    return [trouble for count, trouble in counts if count >= enough][:_MOST_BY_WORDS]
 
 
 @lru_cache(maxsize=5_000)
-def _stems(words: str) -> list[tuple[bool, list[str]]]:
+def beginnings(words: str) -> list[tuple[bool, list[str]]]:
     """Return for each of `words` whether it must be missing, and how it may begin."""
     return [
         (stems != word, [f" {stem} "[: None if len(stem) < 4 else -1] for stem in stems.split("/")])
@@ -429,14 +408,17 @@ def _stems(words: str) -> list[tuple[bool, list[str]]]:
 def _has(texts: list[str], words: str) -> bool:
     """Return whether one of `texts` has all of `words`, in any order, and none behind a `!`."""
     return any(
-        all(any(stem in text for stem in stems) != is_bad for is_bad, stems in _stems(words))
+        all(any(stem in text for stem in stems) != is_bad for is_bad, stems in beginnings(words))
         for text in texts
     )
 
 
-def _question(text: str) -> str:
-    """Return the beginning of `text`: people ask in a sentence or two."""
-    return f" {' '.join(text.split()[:_LONGEST_QUESTION])} "
+def _passages(texts: Iterable[str]) -> Iterator[str]:
+    """Yield the passages of the beginning of each text: what belongs together stands together."""
+    for text in texts:
+        words = text.split()[:_LONGEST_QUESTION]
+        for begin in range(0, max(1, len(words) - _PASSAGE + _STEP), _STEP):
+            yield f" {' '.join(words[begin : begin + _PASSAGE])} "
 
 
 def _says_it_all(texts: list[str], trouble: Trouble) -> bool:
@@ -465,26 +447,3 @@ def _is_part(text: str, trouble: Trouble) -> bool:
         for shown in trouble.shown
         for part in _parts(shown)
     )
-
-
-@lru_cache(maxsize=5_000)
-def _headlines(shown: str) -> frozenset[str]:
-    """Return what a headline is compared with: a text, and what of it is before its first gap."""
-    before, whole = _parts(shown)[0].strip(), _whole(shown)
-    if shown.startswith(GAP) or len(before) <= _SHORTEST_HEADLINE:
-        return frozenset({whole})
-    return frozenset({whole, before})
-
-
-def _likeness(headline: str, trouble: Trouble) -> float:
-    """Return how like a text of `trouble` `headline` is, in percent, as far as the shorter goes."""
-    from rapidfuzz.distance import OSA  # noqa: PLC0415  (only `explain` asks for it)
-
-    best = 0.0
-    for text in frozenset().union(*map(_headlines, trouble.shown)):
-        # One more than the shorter has: a letter that was left out.
-        length = min(len(headline), len(text)) + 1
-        if length > _LEAST_LETTERS:
-            parts = headline[:length], text[:length]
-            best = max(best, OSA.normalized_similarity(*parts, score_cutoff=_SIMILAR / 100))
-    return 100 * best

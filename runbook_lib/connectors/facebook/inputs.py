@@ -24,7 +24,7 @@ from runbook_lib.connectors.facebook.permissions import (
 from runbook_lib.connectors.facebook.review import scope_warnings
 from runbook_lib.connectors.facebook.usage import HEADERS, usage_pause, usage_share
 from runbook_lib.connectors.provider import Vendor
-from runbook_lib.connectors.texts import read_troubles
+from runbook_lib.connectors.texts import read_sources, read_troubles
 from runbook_lib.core.model import Value
 from runbook_lib.core.procedure import Input
 
@@ -177,6 +177,8 @@ FACEBOOK = Vendor(
     developer_tools="Meta's developer tools",
     trace_field="fbtrace_id",
     test_method="List My Permissions",
+    about=read_sources(Path(__file__).parent)["ABOUT"],
+    unrelated=read_sources(Path(__file__).parent)["UNRELATED"],
 )
 
 

@@ -1,0 +1,180 @@
+"""
+Which known error texts a text is closest to, for a text that is not recognised.
+
+Pure. All that is said of a trouble is a document, ranked by BM25 (Robertson and Zaragoza 2009) over
+the beginnings of words; to that comes how much the text has of one shown text, or of one row of
+`words`. A shown text that is quoted with typing errors comes first. What is closest is a guess, and
+never shown as seen.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import islice
+from typing import NamedTuple
+
+from runbook_lib.connectors.troubles import GAP, ErrorText, beginnings, plain_words
+from runbook_lib.core.procedure import Trouble
+
+_MOST = 3
+# So many letters of a word count, and so many words of a text.
+_LETTERS, _MOST_WORDS = 7, 60
+# BM25's: how soon a word that is said again adds nothing, and what a long document costs.
+_AGAIN, _LONG = 1.2, 0.3
+# What part of a row counts, beside all words.
+_ROWS = 2
+# From this score on a text about the vendor's products is offered. Below this share of the best
+# score nothing is.
+_LEAST, _LEAST_SHARE = 14.0, 0.5
+# A text that is quoted but for typing errors is offered, from this likeness on (“ULR Blokced” has
+# 0.818), and comes first. Measured by `tests/unit/connectors/test_closest.py`.
+_QUOTED, _QUOTED_SHARE = 20.0, 0.81
+_LONGEST_HEADLINE, _SHORTEST_HEADLINE, _LEAST_LETTERS = 120, 12, 8
+
+_SENTENCE = re.compile(r"[.:!?]\s+")
+
+
+class _Part(NamedTuple):
+    """A word of a row: whether it must be missing, how it may begin, and how rare it is."""
+
+    is_bad: bool
+    begins: tuple[str, ...]
+    rarity: float
+
+
+_Row = tuple[_Part, ...]
+
+
+class _Document(NamedTuple):
+    """What a trouble says: how often each word and its rows."""
+
+    counts: Counter[str]
+    rows: tuple[_Row, ...]
+
+
+def closest(
+    error: ErrorText, troubles: Sequence[Trouble], about: str, unrelated: str
+) -> list[Trouble]:
+    """
+    Return up to three troubles to which `error` is closest, the closest first.
+
+    A text about something else, by one of the rows in `unrelated`, is close to nothing. One that
+    has no word of `about`, the vendor's products, is close to a text that it quotes only.
+    """
+    words = [word for text in error.texts for word in _words(text)][:_MOST_WORDS]
+    documents, rarity = _index(tuple(troubles))
+    text, headlines = f" {' '.join(words)} ", _headlines_of(error)
+    if any(_share(row, text) == 1 for row in _rows(unrelated.split("; "), rarity)):
+        return []
+    is_about = any(_share(row, text) == 1 for row in _rows(about.split("; "), rarity))
+    length = sum(document.counts.total() for document in documents) / len(documents)
+    scores = []
+    for trouble, document in zip(troubles, documents, strict=True):
+        score = _ROWS * max(
+            _share(row, text) ** 2 * sum(part.rarity for part in row) for row in document.rows
+        )
+        long = _AGAIN * (1 - _LONG + _LONG * document.counts.total() / length)
+        for word in dict.fromkeys(words):
+            if count := document.counts[word]:
+                score += rarity[word] * count * (_AGAIN + 1) / (count + long)
+        if is_quoted := _is_quoted(headlines, trouble):
+            score += _QUOTED
+        if is_quoted or (is_about and score >= _LEAST):
+            scores.append((score, trouble))
+    scores.sort(key=lambda pair: -pair[0])
+    return [trouble for score, trouble in scores[:_MOST] if score >= _LEAST_SHARE * scores[0][0]]
+
+
+def _words(text: str) -> list[str]:
+    """Return the beginnings of the words of `text` that are no numbers."""
+    words = plain_words(text).replace("_", " ").split()
+    return [word[:_LETTERS] for word in words if not any(map(str.isdigit, word[1:]))]
+
+
+@lru_cache(maxsize=8)
+def _index(troubles: tuple[Trouble, ...]) -> tuple[list[_Document], dict[str, float]]:
+    """Return what each of `troubles` says, and for each word how rare it is."""
+    counts = []
+    for trouble in troubles:
+        told = (*trouble.shown, trouble.means, *(cause.text for cause in trouble.causes))
+        said = Counter(word for text in told for word in _words(text))
+        asked = {
+            word
+            for row in trouble.words
+            for is_bad, begins in beginnings(row)
+            if not is_bad
+            for begin in begins
+            for word in _words(begin)
+        }
+        counts.append(said + Counter(dict.fromkeys(asked, 2)))
+    has = Counter(word for said in counts for word in said)
+    rarity = {
+        word: math.log(1 + (len(troubles) - number + 0.5) / (number + 0.5))
+        for word, number in has.items()
+    }
+    documents = []
+    for trouble, said in zip(troubles, counts, strict=True):
+        shown = [_words(text) for text in trouble.shown]
+        rows = (*trouble.words, *(" ".join(dict.fromkeys(words)) for words in shown))
+        documents.append(_Document(said, _rows(rows, rarity)))
+    return documents, rarity
+
+
+def _rows(rows: Sequence[str], rarity: dict[str, float]) -> tuple[_Row, ...]:
+    """Return the words of each row; of several that mean the same the commonest counts."""
+    most = max(rarity.values())
+    return tuple(
+        tuple(
+            _Part(
+                is_bad,
+                tuple(begin[: _LETTERS + 1] for begin in begins),
+                min(rarity.get(begin.strip()[:_LETTERS], most) for begin in begins),
+            )
+            for is_bad, begins in beginnings(row)
+        )
+        for row in filter(None, rows)
+    )
+
+
+def _share(row: _Row, text: str) -> float:
+    """Return which share of a row is in `text`: nothing if it has what must be missing."""
+    has = [any(begin in text for begin in part.begins) for part in row]
+    if any(part.is_bad for part, is_there in zip(row, has, strict=True) if is_there):
+        return 0.0
+    total = sum(part.rarity for part in row if not part.is_bad)
+    found = sum(part.rarity for part, is_there in zip(row, has, strict=True) if is_there)
+    return found / total if total else 0.0
+
+
+def _headlines_of(error: ErrorText) -> list[str]:
+    """Return the words of the first message, or line, and of what follows a title in it."""
+    line = error.texts[0].strip().partition("\n")[0] if error.texts else ""
+    begins = (0, *(match.end() for match in islice(_SENTENCE.finditer(line), _MOST)))
+    return [plain_words(line[begin:][:_LONGEST_HEADLINE]).strip() for begin in begins]
+
+
+@lru_cache(maxsize=5_000)
+def _headlines(shown: str) -> frozenset[str]:
+    """Return what a headline is compared with: a text, and what of it is before its first gap."""
+    parts = [part for part in map(plain_words, shown.split(GAP)) if part.strip()]
+    before, whole = parts[0].strip(), " ".join("".join(parts).split())
+    if shown.startswith(GAP) or len(before) <= _SHORTEST_HEADLINE:
+        return frozenset({whole})
+    return frozenset({whole, before})
+
+
+def _is_quoted(headlines: Sequence[str], trouble: Trouble) -> bool:
+    """Return whether a text of `trouble` begins as a headline does, as far as the shorter goes."""
+    from rapidfuzz.distance import OSA  # noqa: PLC0415  (only a text that is not known asks for it)
+
+    return any(
+        OSA.normalized_similarity(headline[:length], text[:length], score_cutoff=_QUOTED_SHARE)
+        for text in frozenset().union(*map(_headlines, trouble.shown))
+        for headline in headlines
+        # One more than the shorter has: a letter that was left out.
+        if (length := min(len(headline), len(text)) + 1) > _LEAST_LETTERS
+    )
