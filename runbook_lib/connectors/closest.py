@@ -17,7 +17,7 @@ from functools import lru_cache
 from itertools import islice
 from typing import NamedTuple
 
-from runbook_lib.connectors.troubles import GAP, ErrorText, beginnings, plain_words
+from runbook_lib.connectors.troubles import GAP, ErrorText, asked_about, beginnings, plain_words
 from runbook_lib.core.procedure import Trouble
 
 _MOST = 3
@@ -29,10 +29,12 @@ _AGAIN, _LONG = 1.2, 0.3
 _ROWS = 2
 # From this score on a text about the vendor's products is offered. Below this share of the best
 # score nothing is.
-_LEAST, _LEAST_SHARE = 14.0, 0.5
+_LEAST, _LEAST_SHARE = 10.0, 0.5
+# So many times the score of the next one must have what a question is about.
+_MARGIN = 1.45
 # A text that is quoted but for typing errors is offered, from this likeness on (“ULR Blokced” has
 # 0.818), and comes first. Measured by `tests/unit/connectors/test_closest.py`.
-_QUOTED, _QUOTED_SHARE = 20.0, 0.81
+_QUOTED, _QUOTED_SHARE = 100.0, 0.81
 _LONGEST_HEADLINE, _SHORTEST_HEADLINE, _LEAST_LETTERS = 120, 12, 8
 
 _SENTENCE = re.compile(r"[.:!?]\s+")
@@ -58,19 +60,19 @@ class _Document(NamedTuple):
 
 def closest(
     error: ErrorText, troubles: Sequence[Trouble], about: str, unrelated: str
-) -> list[Trouble]:
+) -> tuple[list[Trouble], bool]:
     """
-    Return up to three troubles to which `error` is closest, the closest first.
+    Return up to three troubles to which `error` is closest, and whether it is about the first.
 
-    A text about something else, by one of the rows in `unrelated`, is close to nothing. One that
-    has no word of `about`, the vendor's products, is close to a text that it quotes only.
+    It is if it has the words of one or two, and no other is nearly as close. A text about
+    something else, by one of the rows in `unrelated`, is close to nothing. One that has no word of
+    `about`, the vendor's products, is close to a text that it quotes only.
     """
     words = [word for text in error.texts for word in _words(text)][:_MOST_WORDS]
     documents, rarity = _index(tuple(troubles))
     text, headlines = f" {' '.join(words)} ", _headlines_of(error)
     if any(_share(row, text) == 1 for row in _rows(unrelated.split("; "), rarity)):
-        return []
-    is_about = any(_share(row, text) == 1 for row in _rows(about.split("; "), rarity))
+        return [], False
     length = sum(document.counts.total() for document in documents) / len(documents)
     scores = []
     for trouble, document in zip(troubles, documents, strict=True):
@@ -81,18 +83,24 @@ def closest(
         for word in dict.fromkeys(words):
             if count := document.counts[word]:
                 score += rarity[word] * count * (_AGAIN + 1) / (count + long)
-        if is_quoted := _is_quoted(headlines, trouble):
-            score += _QUOTED
-        if is_quoted or (is_about and score >= _LEAST):
-            scores.append((score, trouble))
+        scores.append((score + _QUOTED * _is_quoted(headlines, trouble), trouble))
     scores.sort(key=lambda pair: -pair[0])
-    return [trouble for score, trouble in scores[:_MOST] if score >= _LEAST_SHARE * scores[0][0]]
+    asked = asked_about(error, troubles)
+    first, next_score = scores[: len(asked)], scores[len(asked)][0]
+    if 0 < len(asked) < _MOST and all(
+        trouble in asked and score >= _MARGIN * next_score for score, trouble in first
+    ):
+        return [trouble for _, trouble in first], True
+    is_about = any(_share(row, text) == 1 for row in _rows(about.split("; "), rarity))
+    least = max(_LEAST if is_about or asked else _QUOTED, _LEAST_SHARE * scores[0][0])
+    near = [trouble for score, trouble in scores[:_MOST] if score >= least]
+    return list(dict.fromkeys((*asked[: _MOST - 1], *near)))[:_MOST], False
 
 
 def _words(text: str) -> list[str]:
     """Return the beginnings of the words of `text` that are no numbers."""
     words = plain_words(text).replace("_", " ").split()
-    return [word[:_LETTERS] for word in words if not any(map(str.isdigit, word[1:]))]
+    return [word[:_LETTERS] for word in words if not word[0].isdigit()]
 
 
 @lru_cache(maxsize=8)

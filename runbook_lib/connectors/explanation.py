@@ -93,18 +93,21 @@ def explain(text: str, procedure: Procedure) -> Explanation:
         msg = "There is no text to explain."
         advice = 'Paste what is shown: runbook explain "URL Blocked". With - it is read from stdin.'
         raise SettingsError(msg, next_step=advice)
-    pasted, troubles = read_error(text), procedure.troubles
-    known = recognise(pasted, troubles)
-    if known:
-        by_text = recognise(replace(pasted, codes=()), troubles)
-        explained = tuple(_explained(trouble, procedure, pasted) for trouble in known)
-        return Explanation(explained, is_by_code=known[0] not in by_text)
-    vendor, shared = vendor_of(procedure), tuple(sharing(pasted, troubles))
-    near = tuple(closest(pasted, troubles, vendor.about, vendor.unrelated))
+    pasted, troubles, vendor = read_error(text), procedure.troubles, vendor_of(procedure)
+    if known := recognise(pasted, troubles):
+        is_certain = True
+        is_by_code = known[0] not in recognise(replace(pasted, codes=()), troubles)
+    else:
+        known, is_certain = closest(pasted, troubles, vendor.about, vendor.unrelated)
+        is_by_code = False
+    explained = tuple(_explained(trouble, procedure, pasted) for trouble in known)
+    if is_certain:
+        return Explanation(explained, is_by_code=is_by_code)
+    shared = tuple(sharing(pasted, troubles))
     return Explanation(
-        closest=tuple(_explained(trouble, procedure, ErrorText()) for trouble in near),
-        perhaps=near or shared,
-        is_by_code=bool(shared) and not near,
+        closest=explained,
+        perhaps=tuple(known) or shared,
+        is_by_code=bool(shared) and not known,
         said=_echo(pasted.texts),
         codes=pasted.codes,
     )

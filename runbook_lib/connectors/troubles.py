@@ -133,8 +133,8 @@ def recognise(error: ErrorText, troubles: Iterable[Trouble]) -> list[Trouble]:
     Return the troubles in `error`, the longest text first.
 
     A subcode decides. A text that stands within a longer known one is not counted, nor is a vague
-    one beside another. Where no text is known a code with a word counts, then a part of a text,
-    then the words of a question, and a code alone last.
+    one beside another. Where no text is known a code with a word counts, then a part of a text, and
+    a code alone last.
     """
     known, codes = list(troubles), set(error.codes)
     texts = [plain_words(text) for text in error.texts]
@@ -150,9 +150,14 @@ def recognise(error: ErrorText, troubles: Iterable[Trouble]) -> list[Trouble]:
             for trouble in known
             if trouble not in found and any(_is_part(text, trouble) for text in texts)
         ]
-        or _by_word(_passages(texts), known, _ASKED_WORDS, margin=1)
         or [trouble for trouble in known if codes & set(trouble.codes)]
     )
+
+
+def asked_about(error: ErrorText, troubles: Iterable[Trouble]) -> list[Trouble]:
+    """Return up to three troubles of which a question has the words, the most words first."""
+    passages = _passages(map(plain_words, error.texts))
+    return _by_word(passages, list(troubles), _ASKED_WORDS, margin=1)
 
 
 def sharing(error: ErrorText, troubles: Iterable[Trouble]) -> list[Trouble]:
