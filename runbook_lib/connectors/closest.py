@@ -17,7 +17,14 @@ from functools import lru_cache
 from itertools import islice
 from typing import NamedTuple
 
-from runbook_lib.connectors.troubles import GAP, ErrorText, asked_about, beginnings, plain_words
+from runbook_lib.connectors.troubles import (
+    CLOSE,
+    GAP,
+    ErrorText,
+    asked_about,
+    beginnings,
+    plain_words,
+)
 from runbook_lib.core.procedure import Trouble
 
 _MOST = 3
@@ -98,9 +105,9 @@ def closest(
 
 
 def _words(text: str) -> list[str]:
-    """Return the beginnings of the words of `text` that are no numbers."""
+    """Return the beginnings of the words of `text`, without long numbers and ids."""
     words = plain_words(text).replace("_", " ").split()
-    return [word[:_LETTERS] for word in words if not word[0].isdigit()]
+    return [word[:_LETTERS] for word in words if len(word) < 4 or not word[0].isdigit()]
 
 
 @lru_cache(maxsize=8)
@@ -113,7 +120,7 @@ def _index(troubles: tuple[Trouble, ...]) -> tuple[list[_Document], dict[str, fl
         asked = {
             word
             for row in trouble.words
-            for is_bad, begins in beginnings(row)
+            for is_bad, begins in beginnings(row.removeprefix(CLOSE))
             if not is_bad
             for begin in begins
             for word in _words(begin)
@@ -142,7 +149,7 @@ def _rows(rows: Sequence[str], rarity: dict[str, float]) -> tuple[_Row, ...]:
                 tuple(begin[: _LETTERS + 1] for begin in begins),
                 min(rarity.get(begin.strip()[:_LETTERS], most) for begin in begins),
             )
-            for is_bad, begins in beginnings(row)
+            for is_bad, begins in beginnings(row.removeprefix(CLOSE))
         )
         for row in filter(None, rows)
     )

@@ -28,6 +28,8 @@ from runbook_lib.core.procedure import Trouble
 
 # What varies in a text that is shown: a name, a list of permissions, a time.
 GAP = "…"
+# A row of words that makes a text close to a trouble, and never known.
+CLOSE = "~"
 # A longer paste is cut.
 _LONGEST = 400_000
 # How much of a text must be pasted for the text to be recognised.
