@@ -5,6 +5,7 @@ The commands that help a person on: what an error text means, the texts for a re
 from __future__ import annotations
 
 import json
+import re
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -204,16 +205,27 @@ def _show_unknown(explanation: Explanation) -> None:
     quoted = f": “{explanation.said}”" if explanation.said else "."
     say(f"The runbook does not know this text{quoted}")
     codes = ", ".join(map(str, explanation.codes))
-    if explanation.is_by_code:
+    if explanation.closest:
+        say("No error text matches exactly. The closest are:")
+        for explained in explanation.closest:
+            click.echo()
+            say(explained.title)
+            show_paragraph(explained.trouble.means, indent="  ")
+            show_paragraph(f"First: {_first_sentence(explained.trouble.advice)}", indent="  ")
+            for place in explained.steps[:1]:
+                show_paragraph(f"Where: step {place.number}, {place.title}", indent="  ")
+        click.echo()
+        show_paragraph(
+            'If one of them fits, ask for all of it: runbook explain "TITLE".', indent=""
+        )
+    elif explanation.is_by_code:
         text = (
             f"Code {codes} means several things: only the text behind it, or its subcode, says "
             "which. Paste the whole answer. It may be one of these:"
         )
         show_paragraph(text, indent="")
-    elif explanation.perhaps:
-        say("Perhaps it is, with a typing error:")
-    for trouble in explanation.perhaps[:_MOST_PERHAPS]:
-        say(f'  runbook explain "{trouble.title}"')
+        for trouble in explanation.perhaps[:_MOST_PERHAPS]:
+            say(f'  runbook explain "{trouble.title}"')
     if explanation.codes and not explanation.is_by_code:
         say(f"It does not know its code either: {codes}.")
     elif not explanation.perhaps:
@@ -222,3 +234,8 @@ def _show_unknown(explanation: Explanation) -> None:
             "English: a text in another language is known by its code alone."
         )
         show_paragraph(text, indent="")
+
+
+def _first_sentence(text: str) -> str:
+    """Return the first sentence of `text`; a blank and a capital follow its end."""
+    return re.split(r"(?<=[.!?]) (?=[A-Z“])", text, maxsplit=1)[0]

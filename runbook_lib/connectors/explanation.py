@@ -59,8 +59,9 @@ class Explanation:
     What is known about a text.
 
     `is_by_code` says that only the code is known, not the text. If `known` is empty nothing is
-    claimed: `closest` are guesses, the closest first; else `perhaps` have a code in common that
-    means several things. `said` is a short, redacted part of the text, and `codes` are those in it.
+    claimed: `closest` are guesses, the closest first, and `perhaps` the same as troubles, or those
+    that have a code in common that means several things; `said` is a short, redacted part of the
+    text, and `codes` are those in it.
     """
 
     known: tuple[Explained, ...] = ()
@@ -94,12 +95,15 @@ def explain(text: str, procedure: Procedure) -> Explanation:
         advice = 'Paste what is shown: runbook explain "URL Blocked". With - it is read from stdin.'
         raise SettingsError(msg, next_step=advice)
     pasted, troubles, vendor = read_error(text), procedure.troubles, vendor_of(procedure)
-    if known := recognise(pasted, troubles):
-        is_certain = True
-        is_by_code = known[0] not in recognise(replace(pasted, codes=()), troubles)
-    else:
-        known, is_certain = closest(pasted, troubles, vendor.about, vendor.unrelated)
-        is_by_code = False
+    known, is_certain = recognise(pasted, troubles), True
+    is_by_code = bool(known) and known[0] not in recognise(replace(pasted, codes=()), troubles)
+    if all(trouble.is_vague for trouble in known):
+        others = [trouble for trouble in troubles if trouble not in known]
+        near, is_certain = closest(pasted, others, vendor.about, vendor.unrelated)
+        if is_certain or not known:
+            known = near
+        else:
+            is_certain = True
     explained = tuple(_explained(trouble, procedure, pasted) for trouble in known)
     if is_certain:
         return Explanation(explained, is_by_code=is_by_code)
