@@ -14,7 +14,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
-from itertools import islice
+from itertools import chain, islice
 from typing import NamedTuple
 
 from runbook_lib.connectors.troubles import (
@@ -23,6 +23,7 @@ from runbook_lib.connectors.troubles import (
     ErrorText,
     asked_about,
     beginnings,
+    parts_of,
     plain_words,
 )
 from runbook_lib.core.procedure import Trouble
@@ -75,8 +76,10 @@ def closest(
     something else, by one of the rows in `unrelated`, is close to nothing. One that has no word of
     `about`, the vendor's products, is close to a text that it quotes only.
     """
-    words = [word for text in error.texts for word in _words(text)][:_MOST_WORDS]
+    words = [word for text in error.texts for word in _words(plain_words(text))][:_MOST_WORDS]
     documents, rarity = _index(tuple(troubles))
+    if not troubles:
+        return [], False
     text, headlines = f" {' '.join(words)} ", _headlines_of(error)
     if any(_share(row, text) == 1 for row in _rows(unrelated.split("; "), rarity)):
         return [], False
@@ -93,7 +96,7 @@ def closest(
         scores.append((score + _QUOTED * _is_quoted(headlines, trouble), trouble))
     scores.sort(key=lambda pair: -pair[0])
     asked = asked_about(error, troubles)
-    first, next_score = scores[: len(asked)], scores[len(asked)][0]
+    first, (next_score, _) = scores[: len(asked)], (*scores, (0.0, None))[len(asked)]
     if 0 < len(asked) < _MOST and all(
         trouble in asked and score >= _MARGIN * next_score for score, trouble in first
     ):
@@ -104,9 +107,9 @@ def closest(
     return list(dict.fromkeys((*asked[: _MOST - 1], *near)))[:_MOST], False
 
 
-def _words(text: str) -> list[str]:
-    """Return the beginnings of the words of `text`, without long numbers and ids."""
-    words = plain_words(text).replace("_", " ").split()
+def _words(plain: str) -> list[str]:
+    """Return the beginnings of plain words, without long numbers and ids."""
+    words = plain.replace("_", " ").split()
     return [word[:_LETTERS] for word in words if len(word) < 4 or not word[0].isdigit()]
 
 
@@ -115,44 +118,45 @@ def _index(troubles: tuple[Trouble, ...]) -> tuple[list[_Document], dict[str, fl
     """Return what each of `troubles` says, and for each word how rare it is."""
     counts = []
     for trouble in troubles:
-        told = (*trouble.shown, trouble.means, *(cause.text for cause in trouble.causes))
-        said = Counter(word for text in told for word in _words(text))
+        told = " ".join((trouble.means, *(cause.text for cause in trouble.causes)))
+        shown = chain.from_iterable(map(_shown_words, trouble.shown))
         asked = {
-            word
-            for row in trouble.words
-            for is_bad, begins in beginnings(row.removeprefix(CLOSE))
-            if not is_bad
-            for begin in begins
-            for word in _words(begin)
+            begin
+            for word in " ".join(trouble.words).split()
+            if not word.startswith("!")
+            for begin in _words(word.removeprefix(CLOSE).replace("/", " "))
         }
-        counts.append(said + Counter(dict.fromkeys(asked, 2)))
-    has = Counter(word for said in counts for word in said)
+        counts.append(Counter([*_words(plain_words(told)), *shown, *asked, *asked]))
+    # The empty word stands for all that nobody says.
+    has = Counter({"": 0, **Counter(chain.from_iterable(counts))})
     rarity = {
         word: math.log(1 + (len(troubles) - number + 0.5) / (number + 0.5))
         for word, number in has.items()
     }
+    parts: dict[str, _Part] = {}
     documents = []
     for trouble, said in zip(troubles, counts, strict=True):
-        shown = [_words(text) for text in trouble.shown]
-        rows = (*trouble.words, *(" ".join(dict.fromkeys(words)) for words in shown))
-        documents.append(_Document(said, _rows(rows, rarity)))
+        texts = (" ".join(dict.fromkeys(_shown_words(text))) for text in trouble.shown)
+        documents.append(_Document(said, _rows((*trouble.words, *texts), rarity, parts)))
     return documents, rarity
 
 
-def _rows(rows: Sequence[str], rarity: dict[str, float]) -> tuple[_Row, ...]:
-    """Return the words of each row; of several that mean the same the commonest counts."""
-    most = max(rarity.values())
-    return tuple(
-        tuple(
-            _Part(
-                is_bad,
-                tuple(begin[: _LETTERS + 1] for begin in begins),
-                min(rarity.get(begin.strip()[:_LETTERS], most) for begin in begins),
-            )
-            for is_bad, begins in beginnings(row.removeprefix(CLOSE))
-        )
-        for row in filter(None, rows)
-    )
+def _shown_words(shown: str) -> list[str]:
+    return _words("".join(parts_of(shown)))
+
+
+def _rows(
+    rows: Sequence[str], rarity: dict[str, float], parts: dict[str, _Part] | None = None
+) -> tuple[_Row, ...]:
+    """Return the parts of each row; of several words that mean the same the commonest counts."""
+    parts = {} if parts is None else parts
+    split = [row.removeprefix(CLOSE).split() for row in rows if row]
+    for word in {word for words in split for word in words} - parts.keys():
+        ((is_bad, begins),) = beginnings(word)
+        begins = [begin.replace("_", " ")[: _LETTERS + 1] for begin in begins]
+        commonest = min(rarity.get(begin.strip(), rarity[""]) for begin in begins)
+        parts[word] = _Part(is_bad, tuple(begins), commonest)
+    return tuple(tuple(parts[word] for word in words) for words in split)
 
 
 def _share(row: _Row, text: str) -> float:
@@ -175,8 +179,7 @@ def _headlines_of(error: ErrorText) -> list[str]:
 @lru_cache(maxsize=5_000)
 def _headlines(shown: str) -> frozenset[str]:
     """Return what a headline is compared with: a text, and what of it is before its first gap."""
-    parts = [part for part in map(plain_words, shown.split(GAP)) if part.strip()]
-    before, whole = parts[0].strip(), " ".join("".join(parts).split())
+    before, whole = parts_of(shown)[0].strip(), " ".join("".join(parts_of(shown)).split())
     if shown.startswith(GAP) or len(before) <= _SHORTEST_HEADLINE:
         return frozenset({whole})
     return frozenset({whole, before})

@@ -275,14 +275,14 @@ def plain_words(text: str) -> str:
 
 
 @lru_cache(maxsize=5_000)
-def _parts(shown: str) -> list[str]:
+def parts_of(shown: str) -> list[str]:
     """Return the parts of a text between its gaps, as words."""
     return [part for part in map(plain_words, shown.split(GAP)) if part.strip()]
 
 
 def _whole(shown: str) -> str:
     """Return the words of a text without its gaps."""
-    return " ".join("".join(_parts(shown)).split())
+    return " ".join("".join(parts_of(shown)).split())
 
 
 def _found(pasted: Sequence[str], texts: list[str], troubles: list[Trouble]) -> list[Trouble]:
@@ -294,7 +294,7 @@ def _found(pasted: Sequence[str], texts: list[str], troubles: list[Trouble]) -> 
     places = [
         (len("".join(parts)), number, *place, index)
         for index, trouble in enumerate(troubles)
-        for parts in map(_parts, trouble.shown)
+        for parts in map(parts_of, trouble.shown)
         for number, text in enumerate(texts)
         if (place := _place(text, parts))[1] and _is_headline(pasted[number], parts)
     ]
@@ -431,14 +431,14 @@ def _passages(texts: Iterable[str]) -> Iterator[str]:
 def _says_it_all(texts: list[str], trouble: Trouble) -> bool:
     """Return whether no title or further text says more than what a vague trouble shows."""
     return any(_is_alone(text, trouble) for text in texts) and all(
-        any(_place(text, _parts(shown))[1] for shown in trouble.shown) for text in texts
+        any(_place(text, parts_of(shown))[1] for shown in trouble.shown) for text in texts
     )
 
 
 def _is_alone(text: str, trouble: Trouble) -> bool:
     """Return whether `text` ends soon after what a vague trouble shows: more would say which."""
     for shown in trouble.shown:
-        end = _place(text, _parts(shown))[1]
+        end = _place(text, parts_of(shown))[1]
         if end and (shown.endswith(GAP) or len(text[end:].split()) <= _MOST_BEHIND):
             return True
     return False
@@ -452,5 +452,5 @@ def _is_part(text: str, trouble: Trouble) -> bool:
     return any(
         text in part and (count >= _ENOUGH_WORDS or count >= _LEAST_SHARE * len(part.split()))
         for shown in trouble.shown
-        for part in _parts(shown)
+        for part in parts_of(shown)
     )
