@@ -769,11 +769,35 @@ def test_of_an_unknown_error_nothing_is_claimed(as_json: bool) -> None:
         document = json.loads(result.stdout)
         assert (document["known"], document["troubles"]) == (False, [])
         assert document["perhaps"] == ["URL Blocked"]
+        (closest,) = document["closest"]
+        assert closest["title"] == "URL Blocked"
+        assert {"means", "causes", "advice", "steps"} <= set(closest)
     else:
-        assert "does not know this text: “URL Bloked”" in result.stdout
-        assert (
-            'Perhaps it is, with a typing error:\n  runbook explain "URL Blocked"' in result.stdout
-        )
+        shown = " ".join(result.stdout.split())
+        number = find_procedure("facebook_marketing").numbers["fb-08-redirect-uri"]
+        assert "does not know this text: “URL Bloked”" in shown
+        assert "No error text matches exactly. The closest are: URL Blocked Facebook does" in shown
+        assert f"First: Go to step {number} (" in shown
+        assert "Then try the address" not in shown
+        assert f"Where: step {number}, " in shown
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_of_three_closest_texts_none_is_said_to_be_it(as_json: bool) -> None:
+    """A question with several causes gives exit code 3 and up to three, each with what to do."""
+
+    pasted = "Facebook Ads: Account fetch failed (Refreshing token failed)"
+    result = runbook("explain", pasted, *(["--json"] if as_json else []))
+
+    assert result.exit_code == ExitCode.INCOMPLETE
+    if as_json:
+        document = json.loads(result.stdout)
+        assert not document["known"]
+        assert [closest["title"] for closest in document["closest"]] == document["perhaps"]
+        assert 2 <= len(document["closest"]) <= 3
+    else:
+        assert 2 <= result.stdout.count("  First: ") <= 3
+        assert "What to do" not in result.stdout
 
 
 def test_a_text_in_another_language_is_known_by_its_code() -> None:

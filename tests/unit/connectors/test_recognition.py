@@ -8,13 +8,14 @@ from dataclasses import replace
 
 import pytest
 
+from runbook_lib.connectors.closest import closest
 from runbook_lib.connectors.troubles import (
     ErrorText,
+    asked_about,
     ordered,
     read_error,
     recognise,
     sharing,
-    similar,
 )
 from runbook_lib.core.procedure import Cause, Trouble
 
@@ -234,7 +235,7 @@ def test_a_code_and_a_word_decide_together(pasted: str, found: list[Trouble]) ->
 
 
 ONLY_ME = replace(trouble("App closed"), words=("acme login only/other !telegram", "acme app"))
-EXPIRED = replace(trouble("Key old"), words=("acme key expir/old", "acme key"))
+EXPIRED = replace(trouble("Key old"), words=("acme key expir/old", "acme key", "~acme door shut"))
 
 
 @pytest.mark.parametrize(
@@ -250,14 +251,20 @@ EXPIRED = replace(trouble("Key old"), words=("acme key expir/old", "acme key"))
         ("Acme key", []),
         # Where two fit almost as well, both are said: the more words first.
         ("Acme: only I can login, the key is old", [ONLY_ME, EXPIRED]),
-        # People ask in a sentence or two.
+        # People ask in a sentence or two, and what belongs together stands together.
         ("word " * 40 + "Acme key expired", []),
+        ("Acme " + "word " * 21 + "key expired", []),
+        # Words that make a text only close decide nothing.
+        ("Acme door shut", []),
     ],
 )
 def test_the_words_of_a_question_decide(pasted: str, found: list[Trouble]) -> None:
     """Without a code three words of a cause are enough, wherever they stand in a question."""
 
-    assert recognise(read_error(pasted), (BLOCKED, ONLY_ME, EXPIRED)) == found
+    known = (BLOCKED, ONLY_ME, EXPIRED)
+
+    assert asked_about(read_error(pasted), known) == found
+    assert recognise(read_error(pasted), known) == []
 
 
 @pytest.mark.parametrize(
@@ -289,6 +296,13 @@ def test_what_a_shared_code_may_mean_is_offered(pasted: str) -> None:
     assert sharing(read_error(pasted), MORE) == [REFUSED]
 
 
+def near(pasted: str) -> list[Trouble]:
+    """Return what `pasted` is closest to, of which nothing may be certain."""
+    found, is_certain = closest(read_error(pasted), ALL, "acme", "")
+    assert not is_certain
+    return found
+
+
 @pytest.mark.parametrize(
     "pasted",
     [
@@ -303,14 +317,14 @@ def test_a_typing_error_makes_a_text_similar_and_never_known(pasted: str) -> Non
     """The beginning of a text with a typing error is offered, and not claimed."""
 
     assert recognise(read_error(pasted), ALL) == []
-    assert similar(read_error(pasted), ALL) == [BLOCKED]
+    assert near(pasted) == [BLOCKED]
 
 
 @pytest.mark.parametrize("pasted", ["xyzzy", "my URI", "Fine weather", "bl", "", "日本語のエラー"])
 def test_another_text_is_similar_to_none(pasted: str) -> None:
     """What begins otherwise is offered as nothing."""
 
-    assert similar(read_error(pasted), ALL) == []
+    assert near(pasted) == []
 
 
 @pytest.mark.parametrize(
@@ -331,7 +345,7 @@ def test_a_huge_paste_is_read_in_linear_time(piece: str) -> None:
     started = time.process_time()
     pasted = read_error(piece * (100_000 // len(piece)))
     recognise(pasted, ALL)
-    similar(pasted, ALL)
+    closest(pasted, ALL, "acme", "")
 
     assert time.process_time() - started < 5
 
