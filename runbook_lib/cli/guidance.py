@@ -5,7 +5,6 @@ The commands that help a person on: what an error text means, the texts for a re
 from __future__ import annotations
 
 import json
-import re
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -210,14 +209,12 @@ def _show_unknown(explanation: Explanation) -> None:
         for explained in explanation.closest:
             click.echo()
             say(explained.title)
-            show_paragraph(explained.trouble.means, indent="  ")
-            show_paragraph(f"First: {_first_sentence(explained.trouble.advice)}", indent="  ")
-            for place in explained.steps[:1]:
-                show_paragraph(f"Where: step {place.number}, {place.title}", indent="  ")
+            first = explained.trouble.advice.partition(". ")[0].rstrip(".")
+            where = [f"Where: step {place.number}, {place.title}" for place in explained.steps[:1]]
+            for text in (explained.trouble.means, f"First: {first}.", *where):
+                show_paragraph(text, indent="  ")
         click.echo()
-        show_paragraph(
-            'If one of them fits, ask for all of it: runbook explain "TITLE".', indent=""
-        )
+        say('If one of them fits, ask for all of it: runbook explain "TITLE".')
     elif explanation.is_by_code:
         text = (
             f"Code {codes} means several things: only the text behind it, or its subcode, says "
@@ -234,8 +231,3 @@ def _show_unknown(explanation: Explanation) -> None:
             "English: a text in another language is known by its code alone."
         )
         show_paragraph(text, indent="")
-
-
-def _first_sentence(text: str) -> str:
-    """Return the first sentence of `text`; a blank and a capital follow its end."""
-    return re.split(r"(?<=[.!?]) (?=[A-Z“])", text, maxsplit=1)[0]

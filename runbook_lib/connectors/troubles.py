@@ -28,7 +28,7 @@ from runbook_lib.core.procedure import Trouble
 
 # What varies in a text that is shown: a name, a list of permissions, a time.
 GAP = "…"
-# A row of words that makes a text close to a trouble, and never known.
+# Before a row of words that makes a text close to a trouble, and never known: no text has it.
 CLOSE = "~"
 # A longer paste is cut.
 _LONGEST = 400_000

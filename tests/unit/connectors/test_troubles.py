@@ -155,7 +155,7 @@ def test_a_question_has_its_cause_among_three(
         ("My Facebook page is not in the list after the login", "empty-list", ""),
         # A vague text gives way to what the rest of the text is about.
         (
-            "Error validating access token: the user changed the password, so Facebook ended it",
+            "Error validating access token: reconnect, somebody changed the password at Facebook",
             "bad-token",
             "token-refused",
         ),
