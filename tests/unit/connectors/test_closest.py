@@ -125,7 +125,9 @@ HOUSE = (DOOR, LIGHT, WATER, *(trouble(f"Room {name} is cold") for name in "abcd
         # Words that make a text only close, and those that merely stand in what is said of it.
         ("Acme: I have lost the handle", [DOOR], False),
         ("Is the bulb of Acme broken?", [LIGHT], False),
-        # Two causes are there to choose from.
+        # Another cause is nearly as close; two or more have all of their words.
+        ("Acme: the door is shut, and the bulb of the lamp is broken", [DOOR, LIGHT], False),
+        ("The door of Acme is shut, and its lamp is dark", [DOOR, LIGHT], True),
         ("Acme: lamp dark, water pump, door shut", [DOOR, LIGHT, WATER], False),
         # No word of the products; another product; nothing at all.
         ("I have lost the handle", [], False),
