@@ -29,8 +29,8 @@ from runbook_lib.connectors.troubles import (
 from runbook_lib.core.procedure import Trouble
 
 _MOST = 3
-# So many letters of a word count, and so many words of a text.
-_LETTERS, _MOST_WORDS = 7, 60
+# So many letters of a word count, and so many words of a text, of which so much is read.
+_LETTERS, _MOST_WORDS, _LONGEST_READ = 7, 60, 2_000
 # BM25's: how soon a word that is said again adds nothing, and what a long document costs.
 _AGAIN, _LONG = 1.2, 0.3
 # What part of a row counts, beside all words.
@@ -76,7 +76,9 @@ def closest(
     something else, by one of the rows in `unrelated`, is close to nothing. One that has no word of
     `about`, the vendor's products, is close to a text that it quotes only.
     """
-    words = [word for text in error.texts for word in _words(plain_words(text))][:_MOST_WORDS]
+    words = [word for text in error.texts for word in _words(plain_words(text[:_LONGEST_READ]))][
+        :_MOST_WORDS
+    ]
     documents, rarity = _index(tuple(troubles))
     if not troubles:
         return [], False
