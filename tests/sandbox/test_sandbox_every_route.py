@@ -25,9 +25,13 @@ from facebook_cyclr_sandbox.cyclr.api import (
 )
 from facebook_cyclr_sandbox.cyclr.connect import ConnectSite
 from facebook_cyclr_sandbox.cyclr.console import CyclrConsoleSite, console_router
-from facebook_cyclr_sandbox.facebook_web.common import dashboard_router
-from facebook_cyclr_sandbox.facebook_web.creation import PURPOSES, TYPES, USE_CASES
-from facebook_cyclr_sandbox.facebook_web.dashboard import FacebookSite
+from facebook_cyclr_sandbox.facebook_web.dashboard import (
+    OFFERED,
+    PURPOSES,
+    TYPES,
+    FacebookSite,
+    dashboard_router,
+)
 from facebook_cyclr_sandbox.graph.nodes import CONNECTIONS
 from facebook_cyclr_sandbox.graph.site import GraphSite
 from facebook_cyclr_sandbox.http.web import Site
@@ -85,7 +89,7 @@ NAMES = {
     ],
 }
 WORDS = [
-    *(*USE_CASES, *TYPES, *PURPOSES, *KNOWN_PERMISSIONS[:6], *FaultKind),
+    *(*OFFERED, *TYPES, *PURPOSES, *KNOWN_PERMISSIONS[:6], *FaultKind),
     *("use_case", "type", "details", "password", "approved", "declined", "continue", "cancel"),
     *("1", "25", "true", "v26.0", "v27.0", "rerequest", "code token", "granted_scopes", "Business"),
     *(

@@ -14,8 +14,7 @@ from facebook_cyclr_sandbox.control import Control
 from facebook_cyclr_sandbox.cyclr.api import ApiToken, CyclrApiSite, api_router
 from facebook_cyclr_sandbox.cyclr.connect import ConnectSite
 from facebook_cyclr_sandbox.cyclr.console import CyclrConsoleSite, console_router
-from facebook_cyclr_sandbox.facebook_web.common import dashboard_router
-from facebook_cyclr_sandbox.facebook_web.dashboard import FacebookSite
+from facebook_cyclr_sandbox.facebook_web.dashboard import FacebookSite, dashboard_router
 from facebook_cyclr_sandbox.graph.nodes import CONNECTIONS
 from facebook_cyclr_sandbox.graph.refusals import IDS_ENDED
 from facebook_cyclr_sandbox.graph.site import GraphSite

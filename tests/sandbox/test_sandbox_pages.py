@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from facebook_cyclr_sandbox.cyclr.console import console_router
-from facebook_cyclr_sandbox.facebook_web.common import dashboard_router
+from facebook_cyclr_sandbox.facebook_web.dashboard import dashboard_router
 from facebook_cyclr_sandbox.server import Sandbox
 from facebook_cyclr_sandbox.state.facebook_world import RENEWAL_SECTIONS
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from facebook_cyclr_sandbox.facebook_web.creation import USE_CASES
+from facebook_cyclr_sandbox.facebook_web.dashboard import OFFERED
 from facebook_cyclr_sandbox.server import Sandbox
 from facebook_cyclr_sandbox.state.facebook_world import App
 
@@ -51,7 +51,7 @@ def listed(browser: Browser, base: str) -> set[str]:
 
 def test_creation_offers_these_use_cases(approved: Sandbox, browse: Browse) -> None:
     """Create App begins with exactly five choices."""
-    assert USE_CASES == (
+    assert OFFERED == (
         LEADS,
         ADS,
         MESSENGER,
@@ -63,7 +63,7 @@ def test_creation_offers_these_use_cases(approved: Sandbox, browse: Browse) -> N
     browser.log_in()
     page = browser.open(f"{browser.given['dashboard_url']}/apps/creation/")
     found = re.findall(r'name="use_case" value="([^"]+)"', page)
-    assert [one.replace("&amp;", "&") for one in found] == list(USE_CASES)
+    assert [one.replace("&amp;", "&") for one in found] == list(OFFERED)
 
 
 def test_the_lead_use_case_brings_its_permissions(start: Start, browse: Browse) -> None:
