@@ -11,10 +11,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from runbook_lib.config.runner_inputs import IN_KERNEL
 from runbook_lib.core.files import read_plain
 from runbook_lib.core.procedure import Procedure, Road, Step
-from runbook_lib.engine.run import RESERVED
 from runbook_lib.plain_text import as_text
 
 # What the cells import.
@@ -27,15 +25,26 @@ _WIDTH = 100
 _START = (
     '<button class="jp-mod-styled jp-mod-accept" '
     'data-commandlinker-command="notebook:run-all-cells">Start</button> '
-    "Press it to begin or to go on: every step below gets its panel, and the page shows the next."
+    "Press it to begin or to go on. Each step below gets its panel, and the page shows the next."
+)
+_ELSEWHERE = (
+    "*Start* works in JupyterLab only. In VS Code or the classic Notebook, write "
+    '`mode = "interactive"` below the parameters of the next cell, then choose *Run All*.'
 )
 _RESERVED_HELP = {
-    "tenant": "whose app this is; the Service Domain where empty",
-    "evidence": "the folder that holds journals and evidence",
-    "env_file": "the settings file; the nearest .env where empty",
-    "run_id": "a run to join; empty begins one",
-    "mode": "interactive or headless; where empty, the kernel's environment decides",
+    "tenant": "Whose app this is; the Service Domain where nothing else says so",
+    "evidence": "Folder of journals and evidence; evidence where nothing else says so",
+    "env_file": "Settings file; the nearest .env where nothing else says so",
+    "run_id": "A run to join; begins one where nothing is given",
+    "mode": "interactive or headless; the kernel's environment decides where nothing is given",
 }
+_ABOUT_PARAMETERS = (
+    "# Parameters; papermill replaces them: -p service_domain acme-h.cyclr.com",
+    "# None means: from the environment, .env, an earlier run, or the default.",
+    "# Credentials are never parameters: put them into .env (`runbook init` writes one).",
+)
+# What a person gives first.
+_FIRST = ("tenant", "service_domain", "app_id", "permissions")
 
 
 def notebook_name(procedure: Procedure) -> str:
@@ -97,7 +106,7 @@ def notebook_text(procedure: Procedure) -> str:
         "run.header()"
     )
     cells = [
-        _markdown("title", f"# {procedure.title}\n\n{_START}"),
+        _markdown("title", _title(procedure)),
         _code("parameters", _parameters(procedure), tags=("parameters",)),
         _code("open", opening),
     ]
@@ -127,20 +136,31 @@ def notebook_text(procedure: Procedure) -> str:
     return json.dumps(notebook, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
 
 
+def _title(procedure: Procedure) -> str:
+    """Return what to press, how long the whole takes, and where to read what it needs."""
+    parts = [f"# {procedure.title}", _START]
+    if procedure.road:
+        parts.append(
+            f"The whole takes **{procedure.road.whole}**, most of it waiting. *Before you begin* "
+            "lists what to have at hand."
+        )
+    return "\n\n".join([*parts, _ELSEWHERE])
+
+
 def _parameters(procedure: Procedure) -> str:
-    lines = [
-        "# Parameters; papermill replaces them: -p service_domain acme-h.cyclr.com",
-        "# Empty means: from the environment, .env, an earlier run, or the default.",
-        "# Credentials are never parameters: put them into .env (`runbook init` writes one).",
-    ]
-    for item in (*procedure.settings, *IN_KERNEL):
+    """Return the parameters with type and help; `None` means that nothing is given."""
+    lines = {name: f"{name}: str = None  # {text}" for name, text in _RESERVED_HELP.items()}
+    for item in procedure.settings:
         if not item.secret:
-            line = f'{item.name} = ""  # {item.label}'
-            with_default = f"{line} ({as_text(item.default)})"
-            is_shown = item.default is not None and len(with_default) <= _WIDTH
-            lines.append(with_default if is_shown else line)
-    lines += [f'{name} = ""  # {_RESERVED_HELP[name]}' for name in RESERVED]
-    return "\n".join(lines)
+            kind = type(item.default) if isinstance(item.default, bool | int) else str
+            line = f"{item.name}: {kind.__name__} = None  # {item.label}"
+            default = as_text(item.default) if item.default is not None else ""
+            with_default = f"{line}; {default} where nothing else says so"
+            is_shown = default and len(with_default) <= _WIDTH
+            lines[item.name] = with_default if is_shown else line
+    first = [lines.pop(name) for name in _FIRST if name in lines]
+    last = [lines.pop(name) for name in _RESERVED_HELP if name in lines]
+    return "\n".join([*_ABOUT_PARAMETERS, *first, *lines.values(), *last])
 
 
 def _begin(procedure: Procedure, road: Road) -> str:

@@ -87,8 +87,8 @@ def header_bundle(
     return {"text/html": html, "text/plain": f"{one_line(title)}\n{text}"}
 
 
-def summary_bundle(state: RunState, *, is_sandbox: bool) -> dict[str, Any]:
-    """Return the renderings of a notebook's end: every step, with outcome and reason."""
+def summary_bundle(state: RunState, *, is_sandbox: bool, end: str = "") -> dict[str, Any]:
+    """Return the renderings of all steps, with outcome and reason, and `end` below them."""
     steps = [step_record(step) for step in state.steps.values()]
     lines = [
         one_line(
@@ -102,8 +102,8 @@ def summary_bundle(state: RunState, *, is_sandbox: bool) -> dict[str, Any]:
         "steps": [_without_exchanges(step) for step in steps],
     }
     return {
-        "text/html": _html("summary", steps=steps, is_sandbox=is_sandbox),
-        "text/plain": "\n".join([*(["SANDBOX"] if is_sandbox else []), *lines]),
+        "text/html": _html("summary", steps=steps, is_sandbox=is_sandbox, end=end),
+        "text/plain": "\n".join([*["SANDBOX"] * is_sandbox, *lines, *[one_line(end)] * bool(end)]),
         SUMMARY_MIME: document,
     }
 

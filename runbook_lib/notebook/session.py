@@ -28,6 +28,7 @@ from runbook_lib.engine.run import open_run as open_plain_run
 from runbook_lib.engine.tenants import chosen_tenant
 from runbook_lib.errors import SettingsError, StepFailedError
 from runbook_lib.notebook import rendering
+from runbook_lib.notebook.results import MimeBundle, ShownStep, StepTable, step_line, step_table
 
 if TYPE_CHECKING:
     from runbook_lib.walkthrough.controller import Walkthrough
@@ -39,6 +40,7 @@ _SESSION_VARIABLE = "JPY_SESSION_NAME"
 # voila puts it there, as a CGI server would (RFC 3875 §4.1.17).
 _SERVER_VARIABLE = "SERVER_SOFTWARE"
 _NOT_PARAMETERS = ("In", "Out")
+_NOT_SEALED = "Not sealed. To check again and seal the evidence: runbook run --tenant {tenant}"
 
 # The locks of this kernel, by the folder of the journal, and its newest walkthroughs.
 _locks: dict[Path, ExitStack] = {}
@@ -52,23 +54,28 @@ def _release_locks() -> None:
         lock.close()
 
 
-@dataclass(frozen=True, slots=True)
-class MimeBundle:
-    """Something to display: its renderings by MIME type."""
+class _StepsOfRun:
+    """What a notebook's own code reads of a run; see `results`."""
 
-    bundle: Mapping[str, Any]
+    run: Run
 
-    def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
-        return dict(self.bundle)
+    @property
+    def steps(self) -> StepTable:
+        """Return a line for each step."""
+        return step_table(self.run.state)
+
+    def summary(self) -> MimeBundle:
+        """Show all steps."""
+        return MimeBundle(rendering.summary_bundle(self.run.state, is_sandbox=self.run.is_sandbox))
 
 
-class InteractiveRun:
+class InteractiveRun(_StepsOfRun):
     """A run as a notebook in JupyterLab sees it: every cell shows a panel."""
 
     def __init__(self, run: Run) -> None:
         from runbook_lib.walkthrough.controller import Walkthrough  # noqa: PLC0415
 
-        self.walkthrough = Walkthrough(run)
+        self.run, self.walkthrough = run, Walkthrough(run)
         # NOTE: who loads the page again, or opens another, has typed their credentials already.
         home = run.journal.path.parent
         if home in _walkthroughs:
@@ -96,7 +103,7 @@ class InteractiveRun:
 
 
 @dataclass(frozen=True, slots=True)
-class HeadlessRun:
+class HeadlessRun(_StepsOfRun):
     """
     A run as a notebook under papermill sees it: one look, begun with the run.
 
@@ -120,25 +127,25 @@ class HeadlessRun:
             )
         )
 
-    def step(self, step_id: str) -> MimeBundle:
+    def step(self, step_id: str) -> ShownStep:
         """Perform the step and show what follows."""
         state = self.run.perform(step_id, self.look)
-        return MimeBundle(
-            rendering.step_bundle(state, self.run.link_values, is_sandbox=self.run.is_sandbox)
-        )
+        bundle = rendering.step_bundle(state, self.run.link_values, is_sandbox=self.run.is_sandbox)
+        return ShownStep(bundle, step_line(state))
 
     def finish(self) -> MimeBundle:
         """
         Show all steps together.
 
-        A run that began here ends here: raises `StepFailedError` if a step
+        A run that began here ends here, unsealed: raises `StepFailedError` if a step
         failed, since papermill's exit code shows nothing else.
         """
         self.look.wait()
         self.run.finish_notebook()
         self.run.close()
-        state = self.run.state
+        state, end = self.run.state, ""
         if self.lock is not None:
+            end = _NOT_SEALED.format(tenant=self.run.tenant)
             self.run.finish()
             self.lock.close()
             failed = [
@@ -147,9 +154,9 @@ class HeadlessRun:
                 if step.conclusion.outcome is Outcome.FAILED
             ]
             if failed:
-                msg = f"Failed: {', '.join(failed)}."
+                msg = f"Failed: {', '.join(failed)}. {end}"
                 raise StepFailedError(msg)
-        return MimeBundle(rendering.summary_bundle(state, is_sandbox=self.run.is_sandbox))
+        return MimeBundle(rendering.summary_bundle(state, is_sandbox=self.run.is_sandbox, end=end))
 
 
 def open_run(namespace: Mapping[str, Any], connector: str) -> InteractiveRun | HeadlessRun:

@@ -17,6 +17,7 @@ import traitlets
 
 from runbook_lib.core.outcome import OUTCOMES
 from runbook_lib.core.procedure import Step
+from runbook_lib.core.state import StepState
 from runbook_lib.walkthrough.controller import Walkthrough
 from runbook_lib.walkthrough.views import NOTES, WORDS
 
@@ -122,6 +123,25 @@ class StepPanel(_Panel):
 
     def __repr__(self) -> str:
         return _TEXT.format("step")
+
+    @property
+    def outcome(self) -> str:
+        """Return the outcome of the step now, a word of the record."""
+        return str(self._now.conclusion.outcome)
+
+    @property
+    def reason(self) -> str:
+        """Return why it has this outcome."""
+        return self._now.conclusion.reason
+
+    @property
+    def checked_on(self) -> str:
+        """Return when it was checked, in UTC, or nothing."""
+        return self._now.checked_on
+
+    @property
+    def _now(self) -> StepState:
+        return self._walkthrough.run.state.steps[self._step.id]
 
     def _on_message(self, _widget: Any, message: dict[str, Any], buffers: list[Any]) -> None:
         action = self._actions.get(str(message.get("action")))

@@ -166,7 +166,12 @@ def test_doctor_finds_what_is_missing(folder: Path) -> None:
 def test_plain_papermill_works_and_says_when_a_step_failed(
     sandbox: Any, env_file: Path, tmp_path: Path
 ) -> None:
-    """Plain papermill executes the notebook too, and its exit code shows a failed step."""
+    """
+    Plain papermill executes the notebook too, and its exit code shows a failed step.
+
+    It takes settings of the runner, and an empty text as nothing; the notebook ends with how to
+    seal.
+    """
 
     def papermill(*parameters: str) -> subprocess.CompletedProcess[str]:
         variables = dict(
@@ -186,7 +191,9 @@ def test_plain_papermill_works_and_says_when_a_step_failed(
             check=False,
         )
 
-    assert papermill("-p", "tenant", "acme").returncode == 0
+    more = ("-p", "exchange_seconds", "29", "-p", "graph_version", "")
+    assert papermill("-p", "tenant", "acme", *more).returncode == 0
+    assert "Not sealed. To check again" in (tmp_path / "out.ipynb").read_text(encoding="utf-8")
     assert (tmp_path / "evidence" / "acme" / PROCEDURE.id / "journal.jsonl").is_file()
     failed = papermill("-p", "app_display_name", "Another name")
     assert failed.returncode == 1

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import papermill
 import pytest
 from nbconvert import HTMLExporter
 
-from runbook_lib.config.runner_inputs import OUTSIDE_KERNEL, inputs_of
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.connectors.registry import connector_names, find_procedure
 from runbook_lib.engine.notebooks import (
@@ -323,24 +323,32 @@ def test_the_notebook_is_thin() -> None:
     assert [ast.unparse(node) for node in imports] == ["from runbook_lib.notebook import open_run"]
 
 
-def test_the_parameters_are_literals_and_no_secret() -> None:
-    """One tagged cell, before all other code, has the parameters; no secret is among them."""
+def test_the_parameters_are_typed_and_no_secret(tmp_path: Path) -> None:
+    """
+    One tagged cell, before all other code, has the parameters; no secret is among them.
+
+    papermill shows type and help of each. Nothing is given in it, and settings of the runner are
+    not in it.
+    """
 
     tagged = [cell for cell in CODE_CELLS if "parameters" in cell.metadata.get("tags", ())]
     assert tagged == CODE_CELLS[:1]
 
-    assigned = {}
-    for node in ast.parse(tagged[0].source).body:
-        assert isinstance(node, ast.Assign)
-        (target,) = node.targets
-        assigned[ast.unparse(target)] = ast.literal_eval(node.value)
-
-    inputs = inputs_of(PROCEDURE)
-    secrets = {item.name for item in inputs if item.secret}
-    known = {item.name for item in inputs if item not in OUTSIDE_KERNEL} - secrets
-    assert set(assigned) == known | {"tenant", "evidence", "env_file", "run_id", "mode"}
-    assert set(assigned.values()) == {""}
-    assert not any(f"\n{name} " in tagged[0].source for name in secrets)
+    path = build(PROCEDURE, tmp_path)
+    shown = papermill.inspect_notebook(str(path))
+    named = {item.name: item for item in PROCEDURE.settings if not item.secret}
+    assert [*shown][:4] == ["tenant", "service_domain", "app_id", "permissions"]
+    assert set(shown) == {*named, "tenant", "evidence", "env_file", "run_id", "mode"}
+    assert {each["default"] for each in shown.values()} == {"None"}
+    assert all(each["help"] for each in shown.values())
+    kinds = {name: each["inferred_type_name"] for name, each in shown.items()}
+    assert set(kinds.values()) == {"str", "bool", "int"}
+    assert {name for name, kind in kinds.items() if kind == "bool"} == {
+        name for name, item in named.items() if isinstance(item.default, bool)
+    }
+    assert shown["graph_version"]["help"] == (
+        f"Graph API version; {named['graph_version'].default} where nothing else says so"
+    )
 
 
 def test_the_notebook_opens_its_connector_and_ends() -> None:

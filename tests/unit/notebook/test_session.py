@@ -31,8 +31,8 @@ from tests.unit.bodies import APP_SECRET
 from tests.unit.walkthrough.stage import eventually, stopped
 
 EMPTY = {
-    **{item.name: "" for item in inputs_of(PROCEDURE) if not item.secret},
-    **dict.fromkeys(("tenant", "evidence", "env_file", "run_id", "mode"), ""),
+    **{item.name: None for item in inputs_of(PROCEDURE) if not item.secret},
+    **dict.fromkeys(("tenant", "evidence", "env_file", "run_id", "mode")),
 }
 
 
@@ -232,6 +232,18 @@ def test_an_older_journal_gets_no_line(
     assert not journal(folder).path.exists()
 
 
+@pytest.mark.parametrize("nothing", [None, ""])
+def test_what_is_not_given_is_not_given(namespace: Namespace, nothing: str | None) -> None:
+    """`None` and an empty text mean the settings file, or the default; `False` is a value."""
+
+    run = opened({**namespace, **dict.fromkeys(set(EMPTY) - {"tenant", "env_file"}, nothing)}).run
+
+    (version,) = (item.default for item in PROCEDURE.inputs if item.name == "graph_version")
+    assert run.values["graph_version"] == version
+    assert run.values["make_test_calls"] is True
+    assert opened({**namespace, "make_test_calls": False}).run.values["make_test_calls"] is False
+
+
 def test_jupyters_own_variables_are_no_parameters(namespace: Namespace) -> None:
     """Jupyter's variables, private names, modules and functions are not read as parameters."""
 
@@ -284,10 +296,18 @@ def test_the_walkthrough_asks_for_the_tenant_that_nothing_names(
 
 
 def test_a_step_is_performed_and_shown(namespace: Namespace, folder: Path) -> None:
-    """`step` performs the step, records it, and returns its three renderings."""
+    """`step` performs and records the step; what it returns is shown, and can be read."""
 
-    bundle = shown(opened(namespace).step("fb-13-app-id-and-secret"))
+    run = opened(namespace)
+    step = run.step("fb-13-app-id-and-secret")
+    bundle = shown(step)
 
+    assert step.outcome == "verified"
+    assert step.reason in bundle["text/plain"]
+    assert step.checked_on == run.run.state.steps["fb-13-app-id-and-secret"].checked_on
+    assert repr(step).startswith("✔ 13 ")
+    with pytest.raises(AttributeError):
+        step.outcome = "failed"
     assert set(bundle) == {"text/html", "text/plain", STEP_MIME}
     assert bundle[STEP_MIME]["outcome"] == "verified"
     assert bundle["text/plain"].startswith("SANDBOX ✔ verified")
@@ -313,7 +333,11 @@ def test_an_unknown_step_is_refused(namespace: Namespace) -> None:
 
 
 def test_a_headless_run_ends_with_its_notebook(namespace: Namespace, folder: Path) -> None:
-    """`finish` shows the summary of every step and records the end of the run."""
+    """
+    `finish` shows the summary of every step, and that nothing is sealed, and records the end.
+
+    `steps` is the same as a table, which names its columns; `summary` shows it.
+    """
 
     run = opened(namespace)
     for step in PROCEDURE.steps:
@@ -324,6 +348,16 @@ def test_a_headless_run_ends_with_its_notebook(namespace: Namespace, folder: Pat
     steps = bundle[SUMMARY_MIME]["steps"]
     assert [step["id"] for step in steps] == [step.id for step in PROCEDURE.steps]
     assert types(folder)[-2:] == ["notebook.finished", "run.finished"]
+    end = "Not sealed. To check again and seal the evidence: runbook run --tenant acme"
+    assert bundle["text/plain"].endswith(f"\n{end}")
+    assert f"<p>{end}</p>" in bundle["text/html"]
+    fields = ("id", "number", "outcome", "reason")
+    assert [{name: getattr(line, name) for name in fields} for line in run.steps] == [
+        {name: step[name] for name in fields} for step in steps
+    ]
+    assert "_fields" in dir(run.steps[0])
+    assert repr(run.steps).splitlines()[0] == str(run.steps[0])
+    assert shown(run.summary())["text/plain"] == bundle["text/plain"].removesuffix(f"\n{end}")
 
 
 def test_a_failed_step_raises_at_the_notebooks_end(
@@ -338,7 +372,7 @@ def test_a_failed_step_raises_at_the_notebooks_end(
     bundle = shown(run.step("fb-13-app-id-and-secret"))
     assert bundle[STEP_MIME]["outcome"] == "failed"
 
-    with pytest.raises(StepFailedError, match="fb-13-app-id-and-secret"):
+    with pytest.raises(StepFailedError, match=r"fb-13-app-id-and-secret\. Not sealed\."):
         run.finish()
 
     assert types(folder)[-1] == "run.finished"
@@ -356,6 +390,7 @@ def test_a_notebook_that_joined_a_run_does_not_end_it(
     bundle = shown(run.finish())
 
     assert run.lock is None
+    assert "Not sealed" not in bundle["text/plain"]
     assert run.run.run_id == "0a1b2c3d"
     assert bundle[SUMMARY_MIME]["run_id"] == "0a1b2c3d"
     assert types(folder)[-1] == "notebook.finished"
@@ -400,10 +435,14 @@ def test_in_jupyterlab_every_cell_shows_a_panel(namespace: Namespace) -> None:
     assert header.view["sandbox"] is True
     assert header.view["total"] == len(PROCEDURE.steps)
     assert finish.view["total"] == len(PROCEDURE.steps)
+    seen: list[StepPanel] = []
     for step in PROCEDURE.steps:
         panel = run.step(step.id)
         assert isinstance(panel, StepPanel)
         assert (panel.view["id"], panel.view["title"]) == (step.id, step.heading)
+        assert (panel.outcome, panel.checked_on) == ("not_run", "")
+        assert panel.reason == run.steps[len(seen)].reason
+        seen.append(panel)
 
 
 def test_a_typed_credential_stays_known_on_the_next_page(
