@@ -870,7 +870,7 @@ def test_an_explanation_in_json() -> None:
     document = json.loads(result.stdout)
     (trouble,) = document["troubles"]
 
-    assert [*document] == ["known", "by_code", "said", "codes", "troubles", "perhaps"]
+    assert [*document] == ["known", "by_code", "said", "codes", "troubles", "closest", "perhaps"]
     assert [*trouble] == ["title", "shown", "means", "causes", "advice", "source", "steps"]
     assert trouble["shown"][0] == "URL Blocked"
     assert trouble["causes"][0]["tested_by"] == ["redirect-uri-is-accepted"]
