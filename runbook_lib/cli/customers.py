@@ -56,7 +56,7 @@ def connections(
     connector: str, as_json: bool, **options: Any,
 ) -> None:  # fmt: skip
     """
-    Show what Cyclr says of each customer's connection: signed in, or not since when.
+    List your customers' connections, and whether each is signed in.
 
     It asks for every account of your Cyclr console, at the pace of RUNBOOK_CYCLR_REQUESTS_A_SECOND,
     and changes nothing. Interrupted, it goes on where it was within a day.

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _LONGEST_PASTE = 1024 * 1024
 _MOST_PERHAPS = 6
+_UNTESTED = "No API shows this. Check it yourself."
 
 
 @click.command()
@@ -88,7 +89,7 @@ def kit(
     **options: Any,
 ) -> None:
     """
-    Write the texts and the shot list for the provider's review, to be adapted.
+    Write the texts and the screencast script for the provider's review, to be adapted.
 
     Two files: review-kit.md and review-kit.html. With --attach --by NAME that person says that
     it was submitted: review-kit.md is kept with the step, once it is adapted and has no blanks.
@@ -191,7 +192,7 @@ def _show(explanation: Explanation) -> None:
         for cause, places in explained.causes:
             show_paragraph(cause.text, indent="  ", first="- ")
             steps = ", ".join(f"step {place.number} ({place.step})" for place in places)
-            tested = f"The runbook tests this: {steps}." if places else "Only you can look."
+            tested = f"The runbook tests this: {steps}." if places else _UNTESTED
             show_paragraph(tested, indent="    ")
         show_paragraph(f"Source: {trouble.source}", indent="")
     if not explanation.known:

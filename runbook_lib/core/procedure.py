@@ -109,7 +109,7 @@ class Provider:
     """
     A company whose systems a connector asks, by the `name` that its inputs have (`Input.provider`).
 
-    People read its `title`. `settings` say where its systems are; no step asks for
+    `title` is shown to people. `settings` say where its systems are; no step asks for
     them. `addresses` names the inputs whose hosts are its own: web addresses, and names
     of hosts over https; `doctor` asks the first. The record keeps these `headers` of an
     answer, and `usage_pause` returns for how many seconds its headers ask to wait, and

@@ -231,8 +231,8 @@ def _find_or_install(context: CheckContext, changes: list[str]) -> Finding:
     connector = installed_connector(context, cyclr)
     if connector is None and context.values.get("install_connector") is not True:
         return not_done(
-            reason="The connector is not installed in this account. Install it there, or let "
-            "install_connector do it.",
+            reason="The connector is not installed in this account. Install it, or set "
+            "install_connector to let the runbook do it.",
         )
     listed = _in_library(context, cyclr)
     if isinstance(listed, Finding):

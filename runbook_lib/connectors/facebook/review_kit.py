@@ -143,7 +143,7 @@ def _warning(name: str, use: Use | None, uses: ConnectorUses, because: tuple[Bec
         names = " and ".join(asking.name for asking in because)
         reason = f"It is asked for because {names} depends on it. " if because else ""
         return (
-            f"No call of the {uses.title} connector is known that needs {name}. {reason}Facebook "
+            f"We know of no call of the {uses.title} connector that needs {name}. {reason}Facebook "
             "wants to see one call with it before the submission: make the test call, and show in "
             "the recording what the person chooses."
         )

@@ -113,7 +113,7 @@ class Causes:
                 yield self._recovered(cause, name, watched, on)
 
     def _recovered(self, cause: _Cause, name: str, watched: Watched, on: str) -> Change:
-        """Return the change with which that of the id `name` is over, under the same title."""
+        """Return the change that ended change `name`, with the same title."""
         for topic in watched.topics.values():
             if topic.change == name:
                 topic.change, topic.before = "", None

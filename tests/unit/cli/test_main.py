@@ -739,7 +739,7 @@ def test_an_error_text_is_explained() -> None:
     text = " ".join(result.stdout.split())
     assert text.startswith("URL Blocked Facebook does not send users back")
     assert "The runbook tests this: step 8 (fb-08-redirect-uri)." in text
-    assert "Only you can look." in text
+    assert "No API shows this. Check it yourself." in text
     assert "What to do Go to step 8 (Set the Valid OAuth Redirect URI): copy the" in text
     assert "Where step 8, Set the Valid OAuth Redirect URI (fb-08-redirect-uri)" in text
     assert "Source: https://" in text

@@ -216,7 +216,7 @@ def test_a_permission_without_a_known_call_is_warned_of() -> None:
 
     business = part(made("leads_retrieval"), "business_management")
 
-    assert "No call of the Facebook Marketing API connector is known" in business.warning
+    assert "We know of no call of the Facebook Marketing API connector" in business.warning
     assert "because leads_retrieval depends on it" in business.warning
     assert [call.is_test for call in business.calls] == [True]
     assert part(made("leads_retrieval"), "leads_retrieval").warning == ""
@@ -454,5 +454,5 @@ def test_the_road_has_the_gates_of_its_steps(connector: str) -> None:
     assert [after.split("; ") for _, _, after, _ in procedure.gates] == [
         [titles[name] for name in step.after] for step in waiting
     ]
-    assert "(single)" in procedure.road.source
+    assert "one organisation" in procedure.road.source
     assert "five days" not in " ".join(step.today + step.prose for step in waiting[2:])
