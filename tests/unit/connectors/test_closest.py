@@ -83,6 +83,7 @@ def test_few_texts_about_other_products_are_close() -> None:
     assert len(offered) <= 0.03 * len(OTHERS), offered
 
 
+@pytest.mark.matrix(0)
 def test_most_typing_errors_lead_to_their_text() -> None:
     """
     Of our own headlines with typing errors 92 % are closest to their text.
