@@ -184,7 +184,6 @@ every_module = pytest.mark.parametrize(
 
 def test_every_room_has_its_place() -> None:
     """Every module belongs to a listed room."""
-
     rooms = {module.room for module in KNOWN.values()}
 
     assert rooms == {*ROOMS, *ENTRY_POINTS}
@@ -193,7 +192,6 @@ def test_every_room_has_its_place() -> None:
 
 def test_the_package_has_few_entries() -> None:
     """The top folder of the package has at most 16 entries."""
-
     entries = [path.name for path in (ROOT / PACKAGE).iterdir() if path.name != "__pycache__"]
 
     assert len(entries) <= MOST_ENTRIES
@@ -201,13 +199,11 @@ def test_the_package_has_few_entries() -> None:
 
 def test_imports_lead_to_lower_rooms_only() -> None:
     """No module imports from its own level in another room, or from a higher room."""
-
     assert wrong_imports(KNOWN) == []
 
 
 def test_product_and_sandbox_know_nothing_of_each_other() -> None:
     """The sandbox imports nothing of the product, which imports two names of it in one module."""
-
     assert wrong_neighbours(ROOT) == []
     assert every_import(KNOWN[HOST]) >= PUBLIC
 
@@ -215,20 +211,17 @@ def test_product_and_sandbox_know_nothing_of_each_other() -> None:
 @each_package
 def test_there_are_no_import_cycles(known: dict[str, Module]) -> None:
     """There are no import cycles, also within a room."""
-
     assert import_cycles(known) == []
 
 
 @each_package
 def test_there_are_no_cycles_between_folders(known: dict[str, Module]) -> None:
     """No two folders of a room import each other, so each can be read without the other."""
-
     assert folder_cycles(known) == []
 
 
 def test_no_class_has_the_name_of_another() -> None:
     """Each class, also a private or nested one, has a name of its own in product and sandbox."""
-
     places: dict[str, list[str]] = {}
     for module in (*KNOWN.values(), *OTHERS.values()):
         for node in ast.walk(module.tree):
@@ -262,7 +255,6 @@ def named_vendors(root: Path) -> list[str]:
 
 def test_generic_rooms_name_no_vendor() -> None:
     """No code, comment, page or text of a room that serves every connector names a vendor."""
-
     assert named_vendors(ROOT) == []
 
 
@@ -282,7 +274,6 @@ def test_generic_rooms_name_no_vendor() -> None:
 )
 def test_a_vendors_name_is_detected(tmp_path: Path, place: str, text: str, is_named: bool) -> None:
     """A vendor's name is detected in every kind of file; the product's own name is none."""
-
     path = tmp_path / PACKAGE / place
     path.parent.mkdir(parents=True)
     path.write_text(text)
@@ -293,14 +284,12 @@ def test_a_vendors_name_is_detected(tmp_path: Path, place: str, text: str, is_na
 @every_module
 def test_every_module_has_a_docstring(module: Module) -> None:
     """Every module begins with a docstring."""
-
     assert (ast.get_docstring(module.tree) or "").strip()
 
 
 @every_module
 def test_no_module_calls_print(module: Module) -> None:
     """All output goes through `terminal` or `click`, never through `print`."""
-
     calls = [node for node in ast.walk(module.tree) if isinstance(node, ast.Call)]
 
     assert "print" not in [ast.unparse(call.func) for call in calls]
@@ -335,7 +324,6 @@ def tree(root: Path, **files: str) -> dict[str, Module]:
 )
 def test_a_wrong_import_is_detected(tmp_path: Path, importer: str, source: str) -> None:
     """An import to the same level or to a higher room is detected in every form."""
-
     others = ("errors", "core__redaction", "config__settings", "connectors__context")
     empty = dict.fromkeys((*others, "cli__main", "__main__"), "")
     known = tree(tmp_path, **{**empty, importer: source})
@@ -353,7 +341,6 @@ def test_a_wrong_import_is_detected(tmp_path: Path, importer: str, source: str) 
 )
 def test_a_right_import_is_accepted(tmp_path: Path, importer: str, source: str) -> None:
     """Imports to lower rooms and within a room are accepted."""
-
     names = ("errors", "engine__run", "remote__transport")
     known = tree(tmp_path, **{**dict.fromkeys(names, ""), importer: source})
 
@@ -380,7 +367,6 @@ def test_an_import_of_the_neighbour_is_detected(
     tmp_path: Path, importer: str, source: str, is_wrong: bool
 ) -> None:
     """Every import between the packages is detected, but for the two names in the one module."""
-
     path = (tmp_path / importer).with_suffix(".py")
     path.parent.mkdir(parents=True)
     path.write_text(source)
@@ -390,7 +376,6 @@ def test_an_import_of_the_neighbour_is_detected(
 
 def test_an_import_cycle_is_detected(tmp_path: Path) -> None:
     """A cycle between files of one room is detected."""
-
     known = tree(
         tmp_path,
         remote__a="from runbook_lib.remote.b import x",
@@ -403,7 +388,6 @@ def test_an_import_cycle_is_detected(tmp_path: Path) -> None:
 
 def test_a_cycle_between_folders_is_detected(tmp_path: Path) -> None:
     """Two folders of a room that import each other are a cycle, though no two files are."""
-
     known = tree(
         tmp_path,
         connectors__cyclr__a="from runbook_lib.connectors.facebook import b",

@@ -59,13 +59,11 @@ def distributions() -> set[str]:
 
 def test_every_import_is_declared() -> None:
     """Every imported distribution is declared, since a transitive one may disappear."""
-
     assert distributions() - declared("cluster", "apprise") == set()
 
 
 def test_every_declared_dependency_is_used() -> None:
     """Every declared dependency is imported or has a reason here."""
-
     assert declared() - distributions() == set(NOT_IMPORTED)
 
 
@@ -74,7 +72,6 @@ def test_every_declared_dependency_is_used() -> None:
 )
 def test_what_is_optional_is_imported_in_one_place(extra: str, user: str) -> None:
     """One module alone imports what an extra brings, and only where a setting asks for it."""
-
     users = [path.name for path, source in sources().items() if extra in imported(source)]
 
     assert users == [user]
@@ -82,7 +79,6 @@ def test_what_is_optional_is_imported_in_one_place(extra: str, user: str) -> Non
 
 def test_every_form_of_import_is_found() -> None:
     """An import in a function, for a type checker only, or with a dotted name is found."""
-
     source = "import a.b\ndef f():\n    from c.d import e\nif TYPE_CHECKING:\n    import g as h"
 
     assert imported(source) == {"a", "c", "g"}
@@ -90,5 +86,4 @@ def test_every_form_of_import_is_found() -> None:
 
 def test_the_packages_say_that_they_are_typed() -> None:
     """Without the marker, type checkers ignore an installed package's annotations (PEP 561)."""
-
     assert all((package / "py.typed").is_file() for package in PACKAGES)

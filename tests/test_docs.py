@@ -116,7 +116,6 @@ COMMANDS = tuple(commands())
 
 def test_the_table_of_what_a_person_confirms_is_complete() -> None:
     """The page has a row for each check that asks for a person, with its sentence at Facebook."""
-
     rows = dict(
         re.findall(r"^\| `([a-z-]+)` \| (.+\.) \|$", DOCUMENTS["docs/evidence.md"], re.MULTILINE)
     )
@@ -193,7 +192,6 @@ def fleet_file() -> str:
 @pytest.mark.parametrize("document", sorted({each.document for each in COMMANDS if each.is_run}))
 def test_the_commands_of_a_document_work(document: str, workplace: Workplace) -> None:
     """The commands of a document work, in order, with the documented exit codes."""
-
     (workplace.folder / ".env").unlink(missing_ok=True)
     for command in COMMANDS:
         if command.document == document and command.is_run:
@@ -207,7 +205,6 @@ def test_the_commands_of_a_document_work(document: str, workplace: Workplace) ->
 
 def test_every_command_that_is_not_run_is_in_a_document() -> None:
     """Every exception in `NOT_RUN` is still in a document."""
-
     left_out = [f"{command.line} " for command in COMMANDS if not command.is_run]
     assert all(any(line.startswith(start) for line in left_out) for start in NOT_RUN)
 
@@ -239,7 +236,6 @@ def unsaid(text: str) -> Iterator[str]:
 
 def test_every_example_keeps_trusted_keys_apart() -> None:
     """What we print or write keeps trusted keys away from the evidence, or says what is lost."""
-
     assert {name: found for name, text in EXAMPLES.items() if (found := [*unsaid(text)])} == {}
     assert sum(len(TRUSTS.findall(text)) for text in EXAMPLES.values()) > 10
     for advice in (
@@ -267,7 +263,6 @@ WITHDRAWN = (
 @pytest.mark.parametrize("name", WITHDRAWN)
 def test_no_document_offers_what_was_withdrawn(name: str) -> None:
     """Only the changelog names an option, a field or a page that is gone."""
-
     paths = [ROOT / ".env.example", *ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
     texts = {path.name: path.read_text(encoding="utf-8") for path in paths}
     assert [at for at, text in texts.items() if name in text and at != "CHANGELOG.md"] == []
@@ -275,21 +270,18 @@ def test_no_document_offers_what_was_withdrawn(name: str) -> None:
 
 def test_the_documents_name_every_command_and_no_other() -> None:
     """The list of commands in the documents is the list of the program."""
-
     named = set(re.findall(r"^runbook ([a-z]+)  ", HEADLESS, flags=re.MULTILINE))
     assert named == set(main.commands)
 
 
 def test_the_documents_name_every_exit_code() -> None:
     """The documents list every exit code, and no other."""
-
     rows = set(re.findall(r"^\| (\d+) \|", HEADLESS, flags=re.MULTILINE))
     assert rows == {str(int(code)) for code in ExitCode}
 
 
 def test_the_readme_explains_every_outcome() -> None:
     """The README has each outcome, and no other, with its icon, label and meaning."""
-
     rows = re.findall(r"^\| (.) \| `(\w+)` \| (.+) \| (.+) \|$", README, flags=re.MULTILINE)
 
     assert rows == [(row.icon, name, row.label, row.meaning) for name, row in OUTCOMES.items()]
@@ -298,14 +290,12 @@ def test_the_readme_explains_every_outcome() -> None:
 
 def test_the_documents_name_every_scenario() -> None:
     """docs/sandbox.md lists every scenario."""
-
     assert all(f"| `{scenario}` |" in DOCUMENTS["docs/sandbox.md"] for scenario in SCENARIOS)
 
 
 @pytest.mark.parametrize("connector", connector_names())
 def test_the_readme_names_every_connector(connector: str) -> None:
     """The README lists each connector, and its notebook exists."""
-
     assert f"| `{connector}`" in README
     assert f"notebooks/{connector}.ipynb" in README
     assert (ROOT / "notebooks" / f"{connector}.ipynb").is_file()
@@ -313,7 +303,6 @@ def test_the_readme_names_every_connector(connector: str) -> None:
 
 def test_the_readme_is_short() -> None:
     """The README has at most 91 lines beside its rows of outcomes and connectors."""
-
     rows = [name for name in connector_names() if f"| `{name}`" in README]
 
     assert len(README.splitlines()) <= 91 + len(Outcome) + len(rows)
@@ -322,7 +311,6 @@ def test_the_readme_is_short() -> None:
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_every_link_has_a_target(name: str) -> None:
     """Every linked file exists, and so does the heading in it."""
-
     for target in re.findall(r"\]\(([^)\s]+)\)", DOCUMENTS[name]):
         if "://" in target:
             continue
@@ -340,7 +328,6 @@ def test_every_link_has_a_target(name: str) -> None:
 @pytest.mark.parametrize("name", ["ARCHITECTURE.md", "CONTRIBUTING.md", "docs/performance.md"])
 def test_every_file_that_is_named_exists(name: str) -> None:
     """Every file named in these documents exists."""
-
     for path in re.findall(
         r"`((?:runbook_lib|facebook_cyclr_sandbox|tests|tools|docs|\.ci)/[\w./]*)`", DOCUMENTS[name]
     ):
@@ -349,7 +336,6 @@ def test_every_file_that_is_named_exists(name: str) -> None:
 
 def test_the_architecture_names_every_room_in_order() -> None:
     """ARCHITECTURE.md lists the rooms in the order of the import test, and the sandbox apart."""
-
     (table,) = re.findall(r"^\| room \|.*?\n\n", ARCHITECTURE, flags=re.MULTILINE | re.DOTALL)
     rows = re.findall(r"^\| `(\w+)(?:/|\.py)` \|", table, flags=re.MULTILINE)
     assert tuple(rows) == ROOMS
@@ -358,7 +344,6 @@ def test_the_architecture_names_every_room_in_order() -> None:
 
 def test_the_architecture_gives_a_reason_for_every_dependency() -> None:
     """ARCHITECTURE.md gives a reason for each dependency."""
-
     _, _, table = ARCHITECTURE.partition("## Direct dependencies")
     rows = re.findall(r"^\| ([\w-]+) \| \S+", table, flags=re.MULTILINE)
     assert rows[0] == "package"
@@ -367,7 +352,6 @@ def test_the_architecture_gives_a_reason_for_every_dependency() -> None:
 
 def test_ci_runs_each_python_that_is_promised() -> None:
     """CI, metadata and documents name the same Python versions, and CI runs `.ci/run`."""
-
     workflow = (ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     promised = [
@@ -383,7 +367,6 @@ def test_ci_runs_each_python_that_is_promised() -> None:
 
 def test_pre_commit_runs_the_quick_part_of_make_check() -> None:
     """The pre-commit hooks are the parts of `make check`, without tests and counts."""
-
     hooks = (ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8")
     makefile = (ROOT / "Makefile").read_text("utf-8")
     (parts,) = re.findall(r"^check: ([a-z ]+?) +##", makefile, re.M)
@@ -396,7 +379,6 @@ def test_pre_commit_runs_the_quick_part_of_make_check() -> None:
 # --- examples --------------------------------------------------------------------------------
 def test_the_example_settings_are_valid(tmp_path: Path) -> None:
     """`.env.example` is what `init` writes, can be used unchanged, and names every credential."""
-
     written = write_env_file(tmp_path / ".env", PROCEDURE).read_text(encoding="utf-8")
     assert (ROOT / ".env.example").read_text(encoding="utf-8") == written
     variables = read_env_file(ROOT / ".env.example")
@@ -408,7 +390,6 @@ def test_the_example_settings_are_valid(tmp_path: Path) -> None:
 
 def test_the_example_attestations_are_valid(tmp_path: Path) -> None:
     """The attestations file in the documents is valid and has every kind of entry."""
-
     path = tmp_path / "attestations.toml"
     path.write_text(attestations(), encoding="utf-8")
     words = read_words(path, PROCEDURE, now=NOON)
@@ -417,14 +398,12 @@ def test_the_example_attestations_are_valid(tmp_path: Path) -> None:
 
 def test_the_road_in_the_documents_is_the_procedures() -> None:
     """What is to be had ready, each gate and its days stand in the documents as in the data."""
-
     assert road_markdown(PROCEDURE).strip() in DOCUMENTS["docs/set-up.md"]
     assert not [name for name, text in DOCUMENTS.items() if "hour's work" in text]
 
 
 def test_the_version_is_in_the_changelog() -> None:
     """The package's version is a heading of the changelog, or not released yet."""
-
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     changelog = DOCUMENTS["CHANGELOG.md"]
     assert f"[{project['version']}]" in changelog or "[Unreleased]" in changelog
@@ -432,7 +411,6 @@ def test_the_version_is_in_the_changelog() -> None:
 
 def test_every_tracked_picture_is_shown() -> None:
     """All pictures in documents exist and are small, and all of the walkthrough's are shown."""
-
     shown = {
         ((ROOT / name).parent / path).resolve()
         for name, text in DOCUMENTS.items()

@@ -26,7 +26,6 @@ became = "for entry in None:"
 
 def test_a_seed_draws_the_same_mutants_again() -> None:
     """The same seed draws the same mutants, whatever the order in which mutmut lists them."""
-
     names = [f"m{number}" for number in range(100)]
 
     drawn = sample(names, 10, seed=3)
@@ -37,7 +36,6 @@ def test_a_seed_draws_the_same_mutants_again() -> None:
 
 def test_a_listed_survivor_is_known_by_its_line() -> None:
     """A survivor is identified by its line, since mutmut's number changes with the function."""
-
     mutant = read_mutant("runbook_lib.core.state.x_fold__mutmut_3", DIFF)
 
     assert mutant == Mutant(mutant.name, "for entry in entries:", "for entry in None:")
@@ -47,6 +45,5 @@ def test_a_listed_survivor_is_known_by_its_line() -> None:
 @pytest.mark.parametrize("reason", ["", 'reason = " "'])
 def test_a_survivor_without_a_reason_is_refused(reason: str) -> None:
     """A survivor without a reason is an error."""
-
     with pytest.raises(ValueError, match=r"no reason for runbook_lib\.core\.state\.x_fold"):
         listed(ROW + reason)

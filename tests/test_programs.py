@@ -71,7 +71,6 @@ def test_tests_without_their_program_are_left_out(
     """
     The other tests run; a line for each program says how many tests are left out and how to get it.
     """
-
     for name in ("openssl", "node", "chromium"):
         (programs / name).unlink()
 
@@ -93,7 +92,6 @@ def test_tests_without_their_program_are_left_out(
 @pytest.mark.parametrize("options", [(), ("-n", "1")], ids=["one process", "another"])
 def test_ci_leaves_nothing_out(try_tests: Try, programs: Path, options: tuple[str, ...]) -> None:
     """In CI a missing program is an error, whatever the result of the other tests."""
-
     (programs / "openssl").unlink()
 
     result = try_tests(*options, "-k", "openssl or nothing", CI="true")
@@ -104,7 +102,6 @@ def test_ci_leaves_nothing_out(try_tests: Try, programs: Path, options: tuple[st
 
 def test_ci_accepts_a_missing_program_that_no_test_needs(try_tests: Try, programs: Path) -> None:
     """In CI a program that no selected test needs may be missing."""
-
     (programs / "chromium").unlink()
 
     result = try_tests("--deselect", "test_it.py::test_by_its_fixture", "-k", "nothing", CI="true")
@@ -116,7 +113,6 @@ def test_a_program_that_is_not_allowed_counts_as_missing(
     monkeypatch: pytest.MonkeyPatch, programs: Path
 ) -> None:
     """`unshare` counts as missing if it is not allowed, as in most containers."""
-
     monkeypatch.setenv("PATH", str(programs))
     assert problems() == {}
 
@@ -149,7 +145,6 @@ def set_up(tmp_path: Path, programs: Path) -> Try:
 
 def test_the_set_up_is_silent_if_nothing_is_missing(set_up: Try) -> None:
     """If nothing is missing, the set-up prints nothing, since every `make test` runs it."""
-
     result = set_up()
 
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
@@ -159,7 +154,6 @@ def test_the_set_up_names_what_it_may_not_install(set_up: Try, programs: Path) -
     """
     For a user other than root, it names the missing programs and the command, and ends with 1.
     """
-
     (programs / "node").unlink()
     (programs / "softhsm2-util").unlink()
 
@@ -173,7 +167,6 @@ def test_the_set_up_names_what_it_may_not_install(set_up: Try, programs: Path) -
 
 def test_the_set_up_installs_what_is_missing_and_nothing_else(set_up: Try, programs: Path) -> None:
     """As root it installs only the packages of the missing programs, and announces them."""
-
     (programs / "chromium").unlink()
 
     result = set_up()

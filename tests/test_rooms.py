@@ -46,7 +46,6 @@ def clone(tmp_path: Path) -> Path:
 )
 def test_one_line_above_a_budget_is_refused(clone: Path, name: str, text: str, code: int) -> None:
     """Exit code 1 for a line more than a room may have, or in a room without a budget."""
-
     (clone / name).parent.mkdir(parents=True, exist_ok=True)
     (clone / name).write_text(text)
     assert main(clone) == 0  # what is not tracked does not count
@@ -58,7 +57,6 @@ def test_one_line_above_a_budget_is_refused(clone: Path, name: str, text: str, c
 
 def test_the_table_says_by_how_much(clone: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The table has lines, budget and what is over, room by room."""
-
     (clone / "runbook_lib/core/a.py").write_text(CODE * 4)
 
     main(clone)
@@ -70,7 +68,6 @@ def test_the_table_says_by_how_much(clone: Path, capsys: pytest.CaptureFixture[s
 
 def test_make_check_counts() -> None:
     """`make check` runs the count, of a tree in which each room has lines."""
-
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     assert " tests " in makefile.partition("\ncheck:")[2].splitlines()[0]
     assert " rooms " in makefile.partition("\ntests:")[2].partition("\n\n")[0]

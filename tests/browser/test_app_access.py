@@ -154,7 +154,6 @@ def test_an_unauthorized_request_changes_nothing(app: Lab, stranger: str, method
     """
     Without a valid token, host and origin, no path and method starts a kernel or writes a file.
     """
-
     for path in PATHS:
         answer = ask(app, path, method, **STRANGERS[stranger])
         if path in ELSEWHERE:  # redirected to another path here, which is refused
@@ -170,7 +169,6 @@ def test_an_unauthorized_request_changes_nothing(app: Lab, stranger: str, method
 @pytest.mark.parametrize("stranger", STRANGERS)
 def test_an_unauthorized_request_opens_no_channel(app: Lab, stranger: str) -> None:
     """No WebSocket channel opens without a valid token, host and origin."""
-
     for path in (f"/api/kernels/{SOME_KERNEL}/channels", f"/voila/execution/{SOME_KERNEL}"):
         for own in ({}, {"origin": app.url}):
             answer = ask(app, path, **{**UPGRADE, **own, **STRANGERS[stranger]})
@@ -181,7 +179,6 @@ def test_an_unauthorized_request_opens_no_channel(app: Lab, stranger: str) -> No
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
 def test_another_site_cannot_open_a_page(app: Lab, site: str) -> None:
     """A link from another site starts no kernel, even in a browser that is logged in."""
-
     with httpx.Client(base_url=app.url, trust_env=False, timeout=_PATIENCE_SECONDS) as browser:
         browser.get("/voila/static/voila.js", params={"token": TOKEN}).raise_for_status()
         (login,) = [cookie for cookie in browser.cookies.jar if cookie.name != "_xsrf"]
@@ -194,7 +191,6 @@ def test_another_site_cannot_open_a_page(app: Lab, site: str) -> None:
 
 def test_unneeded_services_do_not_exist(app: Lab) -> None:
     """With the token too, there are no terminals, no files, no sessions and no other extensions."""
-
     for path in ("/api/contents", "/api/terminals", "/api/sessions", "/lab", "/tree"):
         assert ask(app, path, authorization=f"token {TOKEN}").status_code == 404, path
     for path in (f"/nbconvert/html/{NOTEBOOK}", f"/api/contents/{NOTEBOOK}"):
@@ -216,7 +212,6 @@ def test_the_app_shows_panels_without_code(app: Lab, page: Page, axe: str) -> No
 
     The header stays visible, and the page is dark if the system is.
     """
-
     page.emulate_media(color_scheme="dark")
     page.goto(f"{app.url}/?token={TOKEN}", timeout=120_000)
     page.wait_for_url(f"**/voila/render/{NOTEBOOK}?token=*", timeout=120_000)
@@ -262,7 +257,6 @@ def test_a_page_has_its_own_kernel(app: Lab, page: Page) -> None:
     A browser that is logged in needs no token, and the page shows what was done on another one. A
     browser that is too busy to look for a panel in time shows all of them nevertheless.
     """
-
     page.add_init_script(_LATE)
     # A page whose window was closed at once may not have said so: its kernel ends later.
     before = set(kernels(app))
@@ -304,7 +298,6 @@ def test_leaving_with_something_unsaved_asks_first(app: Lab, page: Page) -> None
 
     Who leaves ends it, as without a question.
     """
-
     settings = app.env_file.read_text(encoding="utf-8")
     secret = settings.partition("RUNBOOK_FACEBOOK_APP_SECRET=")[2].split()[0]
     app.leave_out("RUNBOOK_FACEBOOK_APP_SECRET")
@@ -345,7 +338,6 @@ def test_a_server_behind_a_prefix_has_the_same_checks(
     The printed address has a random token and opens the page; no process shows the token.
     Once the server is stopped, its kernels end.
     """
-
     served = serve(sandbox, "--app", base="/user/somebody", JUPYTER_TOKEN="", JUPYTER_TOKEN_FILE="")
     start = f"{served.url}/voila/render/{NOTEBOOK}?token="
     eventually(lambda: start in served.log.read_text(encoding="utf-8"))
@@ -394,7 +386,6 @@ LAB_PATHS = [
 @pytest.mark.parametrize("stranger", [name for name in STRANGERS if name != "foreign-origin"])
 def test_jupyterlab_keeps_its_own_checks(jupyterlab: Lab, stranger: str) -> None:
     """JupyterLab refuses requests without a valid token and host."""
-
     for path in LAB_PATHS:
         assert is_refused(ask(jupyterlab, path, **STRANGERS[stranger])), path
     for method in ("POST", "PUT", "DELETE"):
@@ -408,7 +399,6 @@ def test_jupyterlab_keeps_its_own_checks(jupyterlab: Lab, stranger: str) -> None
 
 def test_jupyterlab_serves_no_voila_pages(jupyterlab: Lab) -> None:
     """Voilà's pages, which start a kernel by a GET, do not exist in JupyterLab."""
-
     known = {"authorization": f"token {TOKEN}"}
     for path in (f"/voila/render/walkthrough/{NOTEBOOK}", "/voila", "/voila/files/screen.png"):
         assert ask(jupyterlab, path, **known).status_code == 404
@@ -421,7 +411,6 @@ def test_jupyterlab_refuses_requests_of_other_origins(jupyterlab: Lab) -> None:
     """
     With a login too, another origin can neither read an answer nor start a kernel (CORS, XSRF).
     """
-
     with httpx.Client(base_url=jupyterlab.url, trust_env=False) as browser:
         browser.get("/lab", params={"token": TOKEN}).raise_for_status()
         foreign = {"origin": "https://evil.example", "referer": "https://evil.example/"}
@@ -435,7 +424,6 @@ def test_jupyterlab_refuses_requests_of_other_origins(jupyterlab: Lab) -> None:
 @pytest.mark.costly("browser and server of this file end with it")
 def test_the_page_for_a_second_person_opens_nothing_without_its_link(app: Lab) -> None:
     """An address that was never given is refused, as is a foreign name or another site's form."""
-
     path = f"/runbook/confirm/{TENANT}/{PROCEDURE.id}/never-given"
     assert ask(app, path).status_code == 410
     assert ask(app, path, host="attacker.example").status_code == 403

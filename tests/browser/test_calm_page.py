@@ -170,7 +170,6 @@ def test_the_first_view_asks_little(page: Page, axe: str) -> None:
 
     Below what to have at hand stands the first step, with its text.
     """
-
     begin = page.get_by_role("heading", name="Before you begin")
     expect(begin).to_be_in_viewport()
     page.wait_for_function(IS_BELOW_HEADER, arg=begin.element_handle())
@@ -187,7 +186,6 @@ def test_the_first_view_asks_little(page: Page, axe: str) -> None:
 
 def test_whoever_comes_back_stands_at_the_step(page: Page) -> None:
     """What to have at hand is folded the second time, and shown by its button."""
-
     begin = page.get_by_role("heading", name="Before you begin")
     expect(page.get_by_role("heading", name="Log in to Facebook")).to_be_in_viewport()
     expect(begin).to_be_hidden()
@@ -198,7 +196,6 @@ def test_whoever_comes_back_stands_at_the_step(page: Page) -> None:
 
 def test_a_sitting_in_the_middle_is_as_calm(app: Lab, page: Page, axe: str) -> None:
     """What is done is a line each; of the sitting that is next each step has at most 90 words."""
-
     run = _run(app)
     done = [step.id for step in PROCEDURE.steps[:5]]
     run.say([attested(step) for step in done])
@@ -216,7 +213,6 @@ def test_a_sitting_in_the_middle_is_as_calm(app: Lab, page: Page, axe: str) -> N
 
 def test_a_failed_check_says_what_to_do(app: Lab, page: Page, axe: str) -> None:
     """A wrong App Secret is refused; the reason and the next thing to do stand at the field."""
-
     panel = page.locator(f"#runbook-{_CREATED}")
     panel.locator('[data-name="app_secret"]').fill("0a1b2c3d4e5f6071" * 2)
     panel.locator('[data-action="check"]').click()
@@ -229,7 +225,6 @@ def test_a_failed_check_says_what_to_do(app: Lab, page: Page, axe: str) -> None:
 
 def test_gates_wait_in_one_table(app: Lab, sandbox: Any, page: Page, axe: str) -> None:
     """Whoever comes back sees what waits since when; nothing of it asks for anything."""
-
     panel = page.locator(f"#runbook-{_CREATED}")
     panel.locator(".rb-fold").click()
     panel.locator('[data-name="app_secret"]').fill(sandbox.description["app_secret"])
@@ -251,7 +246,6 @@ def test_the_header_stays_small(page: Page, axe: str) -> None:
 
     Title, text and panel of a step touch each other: they are one card.
     """
-
     header = page.locator(".rb-header")
     page.locator('[data-action="check-all"]').click()
     link = header.locator(".rb-message a").first
@@ -273,7 +267,6 @@ def test_the_header_stays_small(page: Page, axe: str) -> None:
 @pytest.mark.costly("a whole run, and the browser and server of this file end with it")
 def test_the_end_says_that_customers_can_connect(app: Lab, page: Page, axe: str) -> None:
     """When all is done and sealed, the page says so, after a reload too, and what to watch."""
-
     run = _run(app)
     run.say([attested(step.id) for step in PROCEDURE.steps])
     run.close()

@@ -20,7 +20,6 @@ from tests.unit.walkthrough.stage import make_scene
 @pytest.mark.parametrize("scenario", EXPLAINED)
 def test_a_failure_says_what_is_wrong_and_what_to_do_next(scenario: str, tmp_path: Path) -> None:
     """In each failing scenario, the step's view says what is wrong and what to do next."""
-
     explained = EXPLAINED[scenario]
     with Sandbox(scenario) as failing:
         run = open_run(

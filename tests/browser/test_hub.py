@@ -160,7 +160,6 @@ def test_the_user_of_a_hub_lands_in_the_walkthrough(hub: Hub, page: Page) -> Non
 
     The journal has the hub's user beside the name, and nobody else enters the server.
     """
-
     _log_in(page, hub)
     page.wait_for_url(f"{hub.lab.url}/doc/tree/walkthrough/{NOTEBOOK}", timeout=_PATIENCE)
     walk = Walk(page, hub.lab)

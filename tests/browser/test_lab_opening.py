@@ -145,7 +145,6 @@ def test_it_opens_for_this_work(walk: Walk) -> None:
 
     The person's theme is used, and their code is a click in the menu away.
     """
-
     page = walk.page
     land(walk)
     is_idle(page)
@@ -189,7 +188,6 @@ def test_the_notebooks_end_is_never_seen(walk: Walk) -> None:
 
     Nor is the end seen when cells are run from the menu with their code, or after a restart.
     """
-
     page = walk.page
     land(walk)
     is_idle(page)
@@ -214,7 +212,6 @@ def test_the_notebooks_end_is_never_seen(walk: Walk) -> None:
 
 def test_start_may_be_pressed_before_there_is_a_kernel(walk: Walk) -> None:
     """*Start*, pressed before the kernel is there, says that it waits, and starts once."""
-
     land(walk).click()
 
     with suppress(PatienceError):  # it is gone where the machine is fast
@@ -226,7 +223,6 @@ def test_start_may_be_pressed_before_there_is_a_kernel(walk: Walk) -> None:
 
 def test_a_question_of_the_first_cell_is_seen(walk: Walk) -> None:
     """The field for an answer to the first cell is in view, and the answer starts the rest."""
-
     page = walk.page
     open_copy(walk, "asks.ipynb", begin_with('name = input("Whose app is this?")'))
     run_all(walk)
@@ -240,7 +236,6 @@ def test_a_question_of_the_first_cell_is_seen(walk: Walk) -> None:
 
 def test_an_error_of_the_first_cell_is_seen(walk: Walk) -> None:
     """An error of the first cell is in view at once, and *Start* no longer says that it starts."""
-
     page = walk.page
     open_copy(walk, "fails.ipynb", begin_with('raise OSError("no such folder")'))
     run_all(walk)
@@ -251,7 +246,6 @@ def test_an_error_of_the_first_cell_is_seen(walk: Walk) -> None:
 
 def test_another_notebook_stays_as_it_is(walk: Walk) -> None:
     """A notebook of the person's own has its folded code, its tools, and its end after *Run*."""
-
     page = walk.page
     open_copy(walk, "own.ipynb", make_own)
     is_idle(page)
@@ -267,7 +261,6 @@ def test_another_notebook_stays_as_it_is(walk: Walk) -> None:
 @pytest.mark.costly("browser and server of this file end with it")
 def test_nothing_of_the_persons_own_jupyterlab_is_touched(walk: Walk) -> None:
     """Whatever is opened here, the person's settings and layout stay as they left them."""
-
     own = walk.lab.project.parent / "jupyter" / "lab"
     with walk.page.expect_response(
         lambda answer: "/api/workspaces/" in answer.url and answer.request.method == "PUT"

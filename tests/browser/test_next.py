@@ -56,7 +56,6 @@ def test_who_follows_next_meets_each_step_in_time(page: Page, serve: Serve) -> N
     The review that is not submitted stays next and grey, whatever the page sees by itself. Once
     it is approved, header, blue button and the chosen answer say so.
     """
-
     with Sandbox("test-calls-missing") as sandbox:
         lab = serve(sandbox)
         lab.show_only(*_OPEN)

@@ -107,7 +107,6 @@ def window(app: Lab, browser: Browser) -> Iterator[Window]:
 @pytest.mark.parametrize("width", WIDTHS)
 def test_nothing_is_covered_or_cut(width: int, window: Window) -> None:
     """Both ends of each control and line are on top, in a window that was resized to this."""
-
     window.resize(width)
     keep_picture(window.page, f"window-{width}")
 
@@ -116,7 +115,6 @@ def test_nothing_is_covered_or_cut(width: int, window: Window) -> None:
 
 def test_a_zoom_step_cuts_nothing(window: Window) -> None:
     """At 125 % there is room for as many pixels of CSS as in a window that is smaller by that."""
-
     window.resize(1920)
     window.resize(int(1920 / 1.25))
 

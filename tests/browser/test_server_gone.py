@@ -36,7 +36,6 @@ def test_a_server_that_is_gone_is_seen(
 
     Meanwhile no button does anything. One that was started again asks to load the page.
     """
-
     served = serve(sandbox, *(["--app"] if is_app else []))
     served.token = TOKEN if is_app else ""
     if not is_app:

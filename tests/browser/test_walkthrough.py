@@ -106,7 +106,6 @@ class TestFromNothingToACompleteRecord:
 
     def test_one_button_starts(self, story: Story, axe: str) -> None:
         """*Start* is all it takes: nothing asks for trust, and the page is where one begins."""
-
         walk, page = story.walk, story.walk.page
         walk.load()
         page.get_by_role("button", name="Start", exact=True).wait_for(timeout=_LOADED)
@@ -123,7 +122,6 @@ class TestFromNothingToACompleteRecord:
 
     def test_the_header_names_the_first_step(self, story: Story) -> None:
         """The header shows SANDBOX, the first step, and nobody's name."""
-
         expect(story.header).to_contain_text("SANDBOX")
         expect(story.header).to_contain_text("Next: 1 · Log in to Facebook")
         expect(story.header.locator(".rb-known")).not_to_contain_text(OPERATOR)
@@ -135,7 +133,6 @@ class TestFromNothingToACompleteRecord:
         It is folded, and the next one is open. The name is known on this page from then on, and
         what was to be read before the first step is gone.
         """
-
         story.person.log_in()
         for step in ("fb-01-log-in", "fb-02-developer-account", "fb-03-my-apps"):
             assert story.walk.attest(step) == "attested"
@@ -156,7 +153,6 @@ class TestFromNothingToACompleteRecord:
 
         A link to the app's dashboard says until then that it needs the App ID.
         """
-
         walk = story.walk
         walk.fill("fb-04-create-app", app_display_name=NAME)
         assert walk.check("fb-04-create-app") == "not_run"
@@ -174,7 +170,6 @@ class TestFromNothingToACompleteRecord:
 
         From then on the links lead to the app's pages.
         """
-
         walk = story.walk
         app_id, app_secret = story.person.read_credentials()
         story.found.update(app_id=app_id, app_secret=app_secret)
@@ -190,7 +185,6 @@ class TestFromNothingToACompleteRecord:
 
     def test_both_verifications_wait_and_are_done_days_later(self, story: Story) -> None:
         """A verification that was begun is waiting; the other one is confirmed by a person."""
-
         walk, person = story.walk, story.person
         person.verify_business()
         assert walk.say(BUSINESS_STEP, "submit", "the documents are uploaded") == "waiting"
@@ -201,7 +195,6 @@ class TestFromNothingToACompleteRecord:
 
     def test_the_redirect_uri_is_copied(self, story: Story) -> None:
         """The redirect URI is copied from the panel to Facebook through the clipboard."""
-
         walk, person = story.walk, story.person
         service_domain = person.read_service_domain()
         walk.fill("fb-08-redirect-uri", service_domain=f"https://{service_domain}/")
@@ -224,7 +217,6 @@ class TestFromNothingToACompleteRecord:
 
         Then the dashboard's button can be pressed, and the business is seen to be verified.
         """
-
         walk, person = story.walk, story.person
         person.add_permission("pages_manage_metadata")
         person.cannot_request("leads_retrieval")
@@ -254,7 +246,6 @@ class TestFromNothingToACompleteRecord:
 
     def test_the_public_pages_are_opened(self, story: Story) -> None:
         """Without the address that no API shows, the pages are not judged; with it they open."""
-
         walk = story.walk
         walk.check(PAGES_STEP)
         expect(walk.panel(PAGES_STEP)).not_to_have_attribute("data-outcome", "verified")
@@ -268,7 +259,6 @@ class TestFromNothingToACompleteRecord:
 
     def test_a_submitted_step_waits_for_facebook(self, story: Story) -> None:
         """A step that a person marks as submitted is waiting, and says when it is checked again."""
-
         story.person.submit_for_review()
         story.found["requests_page"] = story.person.page.url
         walk = story.walk
@@ -286,7 +276,6 @@ class TestFromNothingToACompleteRecord:
         The saved page says what was last known, without an error. *Start* brings the panels back,
         and the page stands at the step that is next now.
         """
-
         walk, person, lab = story.walk, story.person, story.lab
         walk.save()
         lab.stop()
@@ -323,14 +312,12 @@ class TestFromNothingToACompleteRecord:
 
     def test_what_facebook_does_not_ask_for_is_an_answer(self, story: Story) -> None:
         """A step with several answers has a form for each; the record keeps which was confirmed."""
-
         step = "fb-11b-data-access-renewal"
         assert story.walk.say(step, "attest-not-asked") == "attested"
         story.walk.reads(step, "Not asked of this app, says")
 
     def test_publishing_is_attested_with_json_attached(self, story: Story) -> None:
         """The app is published, and that is confirmed with an answer as JSON beside it."""
-
         story.person.publish()
         answer = story.folder / "answer.json"
         answer.write_text('{"is_live": true}', encoding="utf-8")
@@ -338,7 +325,6 @@ class TestFromNothingToACompleteRecord:
 
     def test_client_id_and_secret_are_copied_to_cyclr(self, story: Story) -> None:
         """App ID and App Secret are copied through the clipboard to Cyclr."""
-
         walk, person = story.walk, story.person
         assert walk.check("cy-01-connector-setup") == "verified"
         client_id, secret = walk.panel("cy-02-client-id"), walk.panel("cy-03-client-secret")
@@ -352,7 +338,6 @@ class TestFromNothingToACompleteRecord:
 
     def test_the_connection_is_verified(self, story: Story) -> None:
         """The connector is installed and authenticated, with the requested permissions."""
-
         person, given = story.person, story.given
         assert person.connect(story.found["app_id"]) == given["account_api_id"]
         assert person.read_api_client() == (given["cyclr_client_id"], given["cyclr_client_secret"])
@@ -362,7 +347,6 @@ class TestFromNothingToACompleteRecord:
 
     def test_after_a_restart_a_pasted_redirect_gives_the_token(self, story: Story) -> None:
         """After a restart of the kernel, consent works; the form says where the browser ends."""
-
         walk = story.walk
         walk.restart_kernel()
         form = walk.ask_consent()
@@ -382,7 +366,6 @@ class TestFromNothingToACompleteRecord:
 
         With that of a person without a role, every step is done.
         """
-
         walk, given = story.walk, story.given
         walk.ask_consent(CUSTOMER_STEP)
         walk.keep_pictures(CUSTOMER_STEP, "panel-customer-before")
@@ -406,7 +389,6 @@ class TestFromNothingToACompleteRecord:
 
     def test_what_cyclr_answered_is_kept(self, story: Story) -> None:
         """Each question can be copied, and the answer is confirmed: then every step is done."""
-
         *_, questions = PROCEDURE.sections
         for step in questions.steps:
             panel = story.walk.panel(step.id)
@@ -418,7 +400,6 @@ class TestFromNothingToACompleteRecord:
 
     def test_a_headless_run_is_complete(self, story: Story) -> None:
         """With the same settings and journal, a run is complete, with what was attached."""
-
         lab = story.lab
         done = runbook(
             *("run", "--tenant", TENANT, "--env-file", str(lab.env_file)),
@@ -441,7 +422,6 @@ class TestFromNothingToACompleteRecord:
 
         A key that is pressed in the panel is no shortcut of JupyterLab.
         """
-
         walk, lab = story.walk, story.lab
         (record,) = records(lab.evidence)
         end = walk.page.locator("#runbook-finish")

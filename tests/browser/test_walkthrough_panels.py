@@ -58,7 +58,6 @@ def walk(
 
 def test_a_field_shows_a_problem_while_it_is_typed(walk: Walk) -> None:
     """While a value is typed, a message with an example is shown until the value is valid."""
-
     for step, name, typed, said, example in FIELDS:
         panel = walk.panel(step)
         field = panel.locator(f'input[data-name="{name}"]')
@@ -81,7 +80,6 @@ def test_a_screenshot_is_pasted_from_the_clipboard(walk: Walk, tmp_path: Path) -
 
     The focus then is in the next step's panel, and a key is no shortcut of JupyterLab.
     """
-
     page, panel = walk.page, walk.panel(FIRST_STEP)
     form = walk.form(FIRST_STEP, "attest")
     form.get_by_label("Your name").fill(OPERATOR)
@@ -115,7 +113,6 @@ def test_an_expired_or_used_redirect_is_explained(walk: Walk, approved: Sandbox)
     For an expired code, a used code and an old redirect, the panel says what is wrong and what to
     do.
     """
-
     given = approved.description
     late = walk.granted_address(walk.sign_in(given))
     approved.world.offset += 3_600
@@ -153,7 +150,6 @@ def test_consent_comes_back_by_itself(walk: Walk, approved: Sandbox, axe: str) -
     The way that pastes the address comes first in the form, and says where the browser ends.
     The data that the token can read is then shown in accessible tables, without another action.
     """
-
     page, given = walk.page, approved.description
     approved.world.facebook.apps[given["app_id"]].mode = AppMode.DEVELOPMENT
     step = walk.panel(TOKEN_STEP)

@@ -93,7 +93,6 @@ def test_people_see_each_others_changes(pair: Pair) -> None:
 
     What is settled there is folded here too, although this page was just opened at it.
     """
-
     here, there = pair
     before = _done(here)
     here.attest("fb-01-log-in")
@@ -112,7 +111,6 @@ def test_people_see_each_others_changes(pair: Pair) -> None:
 
 def test_a_second_person_confirms(pair: Pair) -> None:
     """If a step needs two people, the first one's confirmation waits for the second one's."""
-
     first, second, step = *pair, FOUR_EYES_STEP
     assert first.attest(step, by="First operator") == "waiting"
     first.reads(step, "another person must confirm it")
@@ -138,7 +136,6 @@ def test_a_second_person_confirms(pair: Pair) -> None:
 
 def test_a_second_person_says_no(pair: Pair) -> None:
     """A No needs a reason, withdraws the first word, and the step says who said what."""
-
     first, second, step = *pair, DENIED_STEP
     assert first.attest(step, by="First operator") == "waiting"
     confirming = second.panel(step)
@@ -162,7 +159,6 @@ def test_a_second_person_confirms_by_a_link(pair: Pair, browser: Browser, axe: s
 
     The first person cannot use it for themselves, and the walkthrough shows what came of it.
     """
-
     first, step = pair.first, LINK_STEP
     assert first.attest(step, by="First operator") == "waiting"
     panel = first.panel(step)

@@ -55,7 +55,6 @@ def test_checking_everything_says_what_changed_and_seals_nothing(
 
     A step that lacked a value shows its field there, and is checked once the value is given.
     """
-
     page, other = walk.page, "fb-08-redirect-uri"
     page.get_by_role("button", name="Check everything now").click()
     header = page.locator(".rb-header")
@@ -82,7 +81,6 @@ def test_input_is_kept_until_it_is_accepted(walk: Walk, tmp_path: Path) -> None:
 
     The form is empty after it is recorded.
     """
-
     lab = walk.lab
     panel = walk.panel(_APP_STEP)
     app_id, secret = (panel.locator(f'input[data-name="{n}"]') for n in ("app_id", "app_secret"))
@@ -145,7 +143,6 @@ def test_a_doubtful_value_is_used_only_by_who_is_sure(walk: Walk) -> None:
 
     `public_profile` is locked, and a permission brings those with it that it needs.
     """
-
     panel = walk.panel(_NAME_STEP)
     walk.fill(_NAME_STEP, app_display_name="Facebook Leads for Acme")
     walk.press(_NAME_STEP, "save")
@@ -178,7 +175,6 @@ def test_a_tab_that_is_closed_asks_before_typed_text_is_lost(walk: Walk) -> None
 
     Where nothing was typed, it asks nothing.
     """
-
     page, step, asked = walk.page, "fb-02-developer-account", list[str]()
     reason = walk.form(step, "skip").get_by_label("Reason")
     reason.fill("There is one already.")

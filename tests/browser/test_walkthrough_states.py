@@ -142,7 +142,6 @@ def test_trouble_of_a_remote_system_blocks_nothing(desks: Desks, page: Page) -> 
     which succeeds once the system is back. A failed step's panel says what is wrong and what to do
     next; `test_explanations` tests all scenarios without a browser.
     """
-
     port, explained = free_ports(6), EXPLAINED["cyclr-mismatch"]
     slow_step, lost_step = "fb-05-confirm-creation", "fb-13-app-id-and-secret"
     steps = (slow_step, "fb-10-public-profile", "fb-11-permissions")
@@ -194,7 +193,6 @@ def test_trouble_of_a_remote_system_blocks_nothing(desks: Desks, page: Page) -> 
 
 def test_jupyterlab_saves_no_secret(sandbox: Any, serve: Serve, page: Page, tmp_path: Path) -> None:
     """With widget state saved after every step, no file and no browser storage has a credential."""
-
     own = tmp_path / "own"
     manager = own / "settings" / "@jupyter-widgets" / "jupyterlab-manager"
     manager.mkdir(parents=True)
@@ -270,7 +268,6 @@ def test_the_panels_are_accessible(theme: str, at_work: Walk, axe: str) -> None:
 
     The header's link scrolls to the step's heading and focuses its panel.
     """
-
     page = at_work.page
     at_work.choose_theme(theme)
     for width in (1280, 800):
@@ -294,7 +291,6 @@ def test_an_outside_change_and_a_lost_kernel_are_announced(at_work: Walk, tmp_pa
 
     Before cells run, a link and a saved notebook say to press Start first.
     """
-
     walk, page, desk = at_work, at_work.page, at_work.lab
     assert isinstance(desk, Desk)
     page.set_viewport_size({"width": 1280, "height": 900})

@@ -179,7 +179,6 @@ def test_a_tenant_is_archived_and_verified_from_there(
     evidence: Path, s3: Any, trust: Trust
 ) -> None:
     """A tenant is archived byte for byte and verified by its s3:// address."""
-
     done = [archive_bundle(bundle, URL) for bundle in bundles_below(evidence)]
 
     assert objects() == archived_as(evidence)
@@ -191,7 +190,6 @@ def test_a_tenant_is_archived_and_verified_from_there(
 
 def test_every_object_is_read_back(bundle: Path, s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A store that returns other content than was written is detected at once."""
-
     make = _Objects.make
 
     def alter(self: _Objects, name: str, content: bytes, **options: Any) -> bool:
@@ -211,7 +209,6 @@ def test_a_killed_copy_is_resumed(
     """
     A copy killed at any object has no statement yet; the next one writes only the missing objects.
     """
-
     count = len(contents(bundle)) + 1
     command = [sys.executable, "-c", COPY, str(bundle), URL, str(number)]
     killed = subprocess.run(command, check=False)
@@ -225,7 +222,6 @@ def test_a_killed_copy_is_resumed(
 
 def test_half_a_copy_is_refused(bundle: Path, s3: Any, trust: Trust) -> None:
     """An incomplete copy is rejected."""
-
     archive_bundle(bundle, URL)
     s3.delete_object(Bucket="evidence", Key=f"partner/acme/p/{bundle.name}/statement.dsse.json")
 
@@ -239,7 +235,6 @@ def test_a_store_that_fails_midway_is_reported(
     """
     A store that fails during the copy is reported; once it is back, the bundle can be archived.
     """
-
     make, made = _Objects.make, []
 
     with serving(tmp_path / "first") as (process, address):
@@ -267,7 +262,6 @@ def test_a_store_that_fails_midway_is_reported(
 
 def test_nothing_is_overwritten(bundle: Path, s3: Any) -> None:
     """An object of that name with other content is refused by name and stays."""
-
     name = f"acme/p/{bundle.name}/report.html"
     s3.put_object(Bucket="evidence", Key=f"partner/{name}", Body=b"other")
 
@@ -285,7 +279,6 @@ def test_the_store_itself_refuses_a_second_object(
     """
     The store refuses to overwrite an object by If-None-Match (RFC 9110 §13.1.2), also in a race.
     """
-
     store = open_store(URL)
     assert store.make("acme/a", b"theirs") is True
 
@@ -296,7 +289,6 @@ def test_the_store_itself_refuses_a_second_object(
 
 def test_an_altered_object_is_refused(evidence: Path, bundle: Path, s3: Any, trust: Trust) -> None:
     """An object altered in the store is rejected."""
-
     for each in bundles_below(evidence):
         archive_bundle(each, URL)
     record = (bundle / "record.json").read_bytes().replace(b'"failed"', b'"passed"')
@@ -310,7 +302,6 @@ def test_an_altered_object_is_refused(evidence: Path, bundle: Path, s3: Any, tru
 
 def test_folder_markers_are_ignored(bundle: Path, s3: Any, trust: Trust) -> None:
     """An empty object whose name ends with a slash, as consoles create it, is ignored."""
-
     s3.put_object(Bucket="evidence", Key="partner/", Body=b"")
     s3.put_object(Bucket="evidence", Key=f"partner/acme/p/{bundle.name}/", Body=b"")
     archive_bundle(bundle, URL)
@@ -320,7 +311,6 @@ def test_folder_markers_are_ignored(bundle: Path, s3: Any, trust: Trust) -> None
 
 def test_a_name_with_parent_folders_is_refused(s3: Any, bundle: Path, tmp_path: Path) -> None:
     """An object name that leads out of the folder is refused, and no file is written for it."""
-
     archive_bundle(bundle, URL)
     open_store(URL).make("acme/../../../../outside.txt", b"x")
 
@@ -330,7 +320,6 @@ def test_a_name_with_parent_folders_is_refused(s3: Any, bundle: Path, tmp_path: 
 
 def test_pages_of_a_long_listing_are_all_read(s3: Any) -> None:
     """All pages of a listing are read; a prefix matches whole folder names only."""
-
     names = [f"acme/{number}" for number in range(PAGE * 2 + 1)]
     for name in names:
         s3.put_object(Bucket="evidence", Key=f"partner/{name}", Body=b"x")
@@ -345,7 +334,6 @@ def test_pages_of_a_long_listing_are_all_read(s3: Any) -> None:
 
 def test_a_missing_bucket_is_reported(bundle: Path, s3: Any) -> None:
     """A missing bucket is reported, both when writing and when reading."""
-
     for attempt in attempts(bundle, "s3://nowhere/partner"):
         with pytest.raises(ArchiveError, match="no such bucket") as caught:
             attempt()
@@ -355,7 +343,6 @@ def test_a_missing_bucket_is_reported(bundle: Path, s3: Any) -> None:
 
 def test_an_address_without_objects_is_an_error(s3: Any) -> None:
     """An address without objects raises `SettingsError`."""
-
     s3.put_object(Bucket="evidence", Key="partner2/acme/x", Body=b"")
 
     with pytest.raises(SettingsError, match=f"nothing at {URL}"), fetched(URL):
@@ -364,7 +351,6 @@ def test_an_address_without_objects_is_an_error(s3: Any) -> None:
 
 def test_rejected_credentials_are_reported(bundle: Path, server: str, s3: Any) -> None:
     """Rejected credentials are reported by their source, without their value."""
-
     httpx.post(f"{server}/moto-api/reset-auth", content=b"0").raise_for_status()
     try:
         for attempt in attempts(bundle, URL):
@@ -380,7 +366,6 @@ def test_rejected_credentials_are_reported(bundle: Path, server: str, s3: Any) -
 
 def test_missing_credentials_are_reported(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Missing credentials are reported."""
-
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
 
@@ -391,7 +376,6 @@ def test_missing_credentials_are_reported(bundle: Path, monkeypatch: pytest.Monk
 
 def test_denied_access_is_reported(bundle: Path, s3: Any) -> None:
     """A policy that denies writing is reported with the rights that are needed."""
-
     s3.put_bucket_policy(
         Bucket="evidence",
         Policy='{"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Principal": "*", '
@@ -406,7 +390,6 @@ def test_denied_access_is_reported(bundle: Path, s3: Any) -> None:
 
 def test_an_unreachable_server_is_reported(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An unreachable server is reported, both when writing and when reading."""
-
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         point_to(f"http://127.0.0.1:{free.getsockname()[1]}", monkeypatch)
@@ -429,7 +412,6 @@ def test_another_chain_is_refused_before_anything_is_written(
     evidence: Path, tmp_path: Path, s3: Any, key: SigningKey, trust: Trust
 ) -> None:
     """Bundles of another chain of the same tenant are refused, and the archive stays verifiable."""
-
     other = tmp_path / "other"
     for run_id in ("0000000a", "0000000b", "0000000c"):
         seal_run(ended_run(other, run_id), key)

@@ -159,7 +159,6 @@ def under_way(sealed: Path, request: pytest.FixtureRequest) -> Iterator[dict[Any
 
 def test_the_store_works_without_a_fault(evidence: Path, store: SilentStore) -> None:
     """Without a fault, the store works; otherwise the other tests would prove nothing."""
-
     for bundle in bundles_below(evidence):
         archive_bundle(bundle, URL)
 
@@ -175,7 +174,6 @@ def test_a_store_that_goes_silent_ends_the_command_soon(
     """
     The command ends in time with exit code 3, reports each retry, and the next call continues.
     """
-
     seen: Archived = under_way["archive", *way].result()
 
     assert seen.done.returncode == ExitCode.INCOMPLETE, seen.done.stderr
@@ -194,7 +192,6 @@ def test_a_store_that_goes_silent_ends_the_command_soon(
 
 def test_bundles_are_reported_before_the_store_fails(evidence: Path, store: SilentStore) -> None:
     """The bundles that are archived and those that are not are both reported."""
-
     first, second = bundles_below(evidence)
     count = archive_bundle(first, URL).copied
     store.misbehave("silent", "PUT")
@@ -211,7 +208,6 @@ def test_bundles_are_reported_before_the_store_fails(evidence: Path, store: Sile
 @pytest.mark.parametrize("way", VERIFIED, ids=lambda way: "-".join(map(str, way)))
 def test_verify_ends_soon_too(way: tuple[str, str, int], under_way: dict[Any, Future[Any]]) -> None:
     """`verify` ends in time with exit code 3 if the archive does not answer."""
-
     done = under_way["verify", *way].result()
 
     assert done.returncode == ExitCode.INCOMPLETE, done.stdout
@@ -222,7 +218,6 @@ def test_a_refused_connection_is_reported_soon(
     evidence: Path, store: SilentStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A refused connection is reported."""
-
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         point_to(f"http://127.0.0.1:{free.getsockname()[1]}", monkeypatch)
@@ -237,7 +232,6 @@ def test_a_hanging_drive_is_abandoned(
     evidence: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A folder that does not answer, as on a network drive, is abandoned after the retries."""
-
     said: list[str] = []
     monkeypatch.setattr(Folder, "_make", lambda *_: time.sleep(5))
 
@@ -254,6 +248,5 @@ def test_a_hanging_drive_is_abandoned(
 
 def test_large_files_may_take_longer() -> None:
     """The time limit grows with the size of a file."""
-
     assert TransferLimits(60).deadline(0) == 60
     assert TransferLimits(60).deadline(50 * 2**20) > 600

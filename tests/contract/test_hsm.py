@@ -59,7 +59,6 @@ def opened(public: Path, pin: str = PIN, reference: str = KEY) -> SigningKey:
 
 def test_a_key_in_a_security_module_seals_a_bundle(public: Path, tmp_path: Path) -> None:
     """The PIN is the passphrase; the bundle verifies with the module's public key."""
-
     key = opened(public)
 
     folder = seal_run(ended_run(tmp_path / "evidence"), key).folder
@@ -75,7 +74,6 @@ def test_an_unusable_module_key_is_reported(
     pin: str, reference: str, public: Path, tmp_path: Path
 ) -> None:
     """A wrong PIN or a missing key gives exit code 3 and no bundle; the message has no PIN."""
-
     run = ended_run(tmp_path / "evidence")
     with pytest.raises(SigningError, match="could not be used") as caught:
         seal_run(run, opened(public, pin, reference))

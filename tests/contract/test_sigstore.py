@@ -57,7 +57,6 @@ def public(tmp_path: Path, key: SigningKey) -> Path:
 
 def test_a_bundle_is_accepted(bundle: Path, public: Path, verify: Verify) -> None:
     """An independent implementation accepts the bundle, with its claims."""
-
     answer = verify(bundle, public)
 
     assert answer["accepted"], answer
@@ -70,7 +69,6 @@ def test_another_key_is_refused(
     bundle: Path, tmp_path: Path, other_key: SigningKey, verify: Verify
 ) -> None:
     """Another key is rejected by the signature, whatever key id the bundle names."""
-
     answer = verify(bundle, export_public_key(other_key, tmp_path / "other"))
 
     assert answer == {"accepted": False, "reason": "SIGNATURE_ERROR signature verification failed"}
@@ -102,7 +100,6 @@ def test_an_altered_bundle_is_refused(
     alter: Callable[[dict[str, Any]], None], bundle: Path, public: Path, verify: Verify
 ) -> None:
     """An altered claim, type or signature is rejected."""
-
     document = json.loads(bundle.read_bytes())
     alter(document)
     bundle.write_text(json.dumps(document))

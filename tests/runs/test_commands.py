@@ -35,7 +35,6 @@ def test_a_practice_run_shows_every_step_and_its_bundle(
     approved: PracticeRun,
 ) -> None:
     """The output lists each step, the outcome and the bundle's folder, marked SANDBOX."""
-
     assert approved.returncode == 0
     for step in PROCEDURE.steps:
         assert step.id in approved.stdout
@@ -47,7 +46,6 @@ def test_a_practice_run_shows_every_step_and_its_bundle(
 
 def test_a_failed_run_is_written_for_a_ci(tmp_path: Path) -> None:
     """`--junit` writes the outcome of each step as it is in the record, also of a failed run."""
-
     words = ("--sandbox", "wrong-secret", "--junit", str(tmp_path / "out.xml"))
     done = runbook("run", *words, "--evidence", str(tmp_path), env={"XDG_DATA_HOME": str(tmp_path)})
     (record,) = records(tmp_path)
@@ -67,7 +65,6 @@ def test_a_bundle_holds_the_notebook_the_record_and_the_journal(
     approved: PracticeRun,
 ) -> None:
     """A bundle has all files that an auditor needs, and no unfinished folder is beside it."""
-
     assert [path for path in approved.bundle.parent.iterdir() if path.is_dir()] == [approved.bundle]
     names = {path.name for path in approved.bundle.iterdir()}
     content = {
@@ -84,7 +81,6 @@ def test_a_bundle_holds_the_notebook_the_record_and_the_journal(
 
 def test_each_step_cell_leaves_three_renderings(approved: PracticeRun) -> None:
     """Each step's cell in the executed notebook has HTML, text and JSON."""
-
     notebook = nbformat.read(approved.bundle / NOTEBOOK, as_version=4)
     record = approved.record
     cells = {cell["id"]: cell for cell in notebook.cells}
@@ -99,7 +95,6 @@ def test_each_step_cell_leaves_three_renderings(approved: PracticeRun) -> None:
 
 def test_status_says_what_a_person_does_next(practice_run: PractiseOnce, tmp_path: Path) -> None:
     """After a run, `status` names what can be started next: nothing that waits for the review."""
-
     evidence = str(practice_run("review-pending").copy_evidence(tmp_path / "evidence"))
     result = runbook("status", "--tenant", "sandbox-review-pending", "--evidence", evidence)
     assert result.returncode == 3
@@ -114,7 +109,6 @@ def test_status_says_what_a_person_does_next(practice_run: PractiseOnce, tmp_pat
 
 def test_the_committed_notebook_is_what_the_procedure_says(tmp_path: Path) -> None:
     """`notebooks --check` accepts the project's notebooks and reports an edited one as stale."""
-
     assert runbook("notebooks", "--check").returncode == 0
     (tmp_path / "notebooks").mkdir()
     assert runbook("notebooks", cwd=tmp_path).returncode == 0
@@ -127,7 +121,6 @@ def test_the_committed_notebook_is_what_the_procedure_says(tmp_path: Path) -> No
 
 def test_the_sandbox_describes_itself_and_ends_on_sigterm() -> None:
     """`sandbox --json` prints its addresses in one line; SIGTERM ends it."""
-
     process = subprocess.Popen(
         command("sandbox", "--scenario", "fresh", "--json"),
         stdout=subprocess.PIPE,
@@ -146,7 +139,6 @@ def test_the_sandbox_describes_itself_and_ends_on_sigterm() -> None:
 @needs("unshare")
 def test_doctor_finds_what_is_missing(folder: Path) -> None:
     """`doctor` reports an invalid .env and an unreachable host, with a run's exit code."""
-
     (folder / ".env").write_text("RUNBOOK_FACEBOOK_APP_ID=abc\n", encoding="utf-8")
     result = subprocess.run(
         ["unshare", "--user", "--map-root-user", "--net", *command("doctor", "--json")],
@@ -205,7 +197,6 @@ def test_plain_papermill_works_and_says_when_a_step_failed(
 
 def test_a_run_of_an_installed_package_needs_no_project(folder: Path) -> None:
     """Without a notebooks/ folder, a run builds its own notebook."""
-
     result = runbook("run", "--sandbox", "fresh", cwd=folder)
     assert result.returncode == 3
     (built,) = (folder / "evidence").glob("sandbox-fresh/*/2*/*.ipynb")
@@ -215,7 +206,6 @@ def test_a_run_of_an_installed_package_needs_no_project(folder: Path) -> None:
 
 def test_practice_never_uses_the_operators_own_settings(folder: Path) -> None:
     """Settings in the environment are not used for practice."""
-
     mine = {
         "RUNBOOK_FACEBOOK_APP_SECRET": "f" * 32,
         "RUNBOOK_CYCLR_SERVICE_DOMAIN": "acme-h.cyclr.com",
@@ -232,7 +222,6 @@ def test_installing_the_connector_needs_permission_and_is_recorded(
     practice_run: PractiseOnce, folder: Path
 ) -> None:
     """Cyclr is changed only if a parameter allows it, and the record lists the change."""
-
     without = practice_run("review-pending")
     evidence = str(without.copy_evidence(folder / "evidence"))
     result = runbook(
@@ -252,7 +241,6 @@ def test_a_second_practice_run_uses_the_same_app(
     practice_run: PractiseOnce, tmp_path: Path
 ) -> None:
     """A second practice run has the same app, so that attestations still count."""
-
     first = practice_run("approved")
     evidence = first.copy_evidence(tmp_path / "evidence")
     again = runbook(
@@ -273,7 +261,6 @@ def test_attestations_of_another_app_do_not_count(
     """
     Without its key the sandbox has another app: earlier attestations are listed but do not count.
     """
-
     first = practice_run("approved")
     evidence = first.copy_evidence(tmp_path / "evidence")
     for key in evidence.rglob("fingerprint.key"):

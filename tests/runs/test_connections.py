@@ -26,7 +26,6 @@ def looked(path: Path) -> set[str]:
 
 def test_a_killed_look_goes_on(tmp_path: Path) -> None:
     """Each of many accounts is in the result once, and what was kept is not asked again."""
-
     path = tmp_path / "evidence/acme/facebook_marketing/connections.json"
     with Sandbox("approved", seed=2) as sandbox:
         add_customers(sandbox.world, COUNT - 1)

@@ -78,7 +78,6 @@ def test_practice_evidence_verifies(evidence: Path) -> None:
     """
     `verify` prints a line for each run, marked SANDBOX, and one for the chain, as text and JSON.
     """
-
     result = verified(evidence)
     assert result.returncode == 0, result.stdout
     first, *lines = result.stdout.splitlines()
@@ -97,7 +96,6 @@ def test_practice_evidence_verifies(evidence: Path) -> None:
 @needs("openssl")
 def test_an_auditor_needs_nothing_but_openssl(evidence: Path) -> None:
     """The commands of VERIFY.md work for the first and the second bundle of a chain."""
-
     for bundle in bundles(evidence):
         result = by_hand(bundle)
         assert result.returncode == 0, result.stdout + result.stderr
@@ -138,7 +136,6 @@ def test_the_auditors_commands_fail_for_an_altered_bundle(
     spoil: Callable[[Path], Any], evidence: Path
 ) -> None:
     """An altered bundle is rejected by the commands of VERIFY.md and by `runbook verify`."""
-
     bundle = bundles(evidence)[1]
     spoil(bundle)
 
@@ -155,7 +152,6 @@ def _linked(path: Path, elsewhere: Path) -> None:
 @needs("openssl")
 def test_an_auditor_accepts_a_requested_time_stamp(run_acme: RunAcme, tmp_path: Path) -> None:
     """If the run requested a time-stamp, the file with it is accepted."""
-
     done = run_acme("--tsa", "http://127.0.0.1:9/tsa")
     assert done.returncode == 0, done.stderr
     (bundle,) = bundles(tmp_path / "evidence")
@@ -167,7 +163,6 @@ def test_an_auditor_accepts_a_requested_time_stamp(run_acme: RunAcme, tmp_path: 
 @needs("openssl")
 def test_the_auditors_own_key_counts(evidence: Path, tmp_path: Path) -> None:
     """A key named by the auditor is used instead of the one beside the evidence."""
-
     create_key(tmp_path / "other.pem")
     other = export_public_key(open_key(str(tmp_path / "other.pem"), is_sandbox=False), tmp_path)
     bundle = bundles(evidence)[0]
@@ -180,7 +175,6 @@ def test_the_auditors_own_key_counts(evidence: Path, tmp_path: Path) -> None:
 
 def test_a_refusal_names_file_and_reason(evidence: Path) -> None:
     """A rejected bundle gives exit code 4 with file and reason; the other bundle is verified."""
-
     with (bundles(evidence)[0] / "journal.jsonl").open("ab") as file:
         file.write(b"{}\n")
 
@@ -208,7 +202,6 @@ def test_verifying_without_a_trusted_key_is_a_usage_error(
     arguments: tuple[str, ...], said: str, evidence: Path, tmp_path: Path
 ) -> None:
     """Without a usable trusted key or certificate, `verify` gives exit code 2 and no verdict."""
-
     (key,) = evidence.glob("keys/*.pub.pem")
     given = [str(key) if word == "KEY" else word for word in arguments]
     result = runbook("verify", *given, str(evidence), cwd=tmp_path)
@@ -220,7 +213,6 @@ def test_verifying_without_a_trusted_key_is_a_usage_error(
 
 def test_a_folder_without_evidence_is_a_usage_error(evidence: Path, tmp_path: Path) -> None:
     """A folder without evidence gives exit code 2."""
-
     (tmp_path / "empty").mkdir()
     result = runbook(
         "verify", "--trusted-keys", str(evidence / "keys"), str(tmp_path / "empty"), cwd=tmp_path
@@ -232,7 +224,6 @@ def test_a_folder_without_evidence_is_a_usage_error(evidence: Path, tmp_path: Pa
 
 def test_a_key_can_be_shown_and_rotated(tmp_path: Path, run_acme: RunAcme, env_file: Path) -> None:
     """Evidence signed with a rotated key needs trust in that key, beside the first one."""
-
     evidence, home = tmp_path / "evidence", tmp_path / "home"
     options = ("--evidence", str(evidence), "--env-file", str(env_file), "--json")
     first = json.loads(runbook("key", *options, env={"XDG_DATA_HOME": str(home)}).stdout)
@@ -254,7 +245,6 @@ def test_a_key_can_be_shown_and_rotated(tmp_path: Path, run_acme: RunAcme, env_f
 
 def test_an_unusable_key_stops_a_run_before_it_begins(run_acme: RunAcme, tmp_path: Path) -> None:
     """An unusable signing key gives exit code 2, and no journal is written."""
-
     done = run_acme("--set", f"signing_key={tmp_path / 'none.pem'}")
 
     assert done.returncode == 2
@@ -267,7 +257,6 @@ def test_an_unreachable_time_stamp_authority_is_reported(run_acme: RunAcme, tmp_
     If the authority is unreachable, the bundle is sealed without a time-stamp; run and `verify` say
     so.
     """
-
     done = run_acme("--tsa", "http://127.0.0.1:9/tsa")
 
     assert done.returncode == 0
@@ -288,7 +277,6 @@ def test_an_unreachable_time_stamp_authority_is_reported(run_acme: RunAcme, tmp_
 )
 def test_a_leak_in_a_notebook_is_refused(source: str, run_acme: RunAcme, tmp_path: Path) -> None:
     """A secret in the notebook gives exit code 4 with file and step; no bundle is written."""
-
     project = project_with(tmp_path / "project", "cy-02-client-id", source)
     done = run_acme(cwd=project)
 
@@ -302,7 +290,6 @@ def test_a_leak_in_a_notebook_is_refused(source: str, run_acme: RunAcme, tmp_pat
 
 def test_a_run_is_archived_and_verified_from_there(run_acme: RunAcme, tmp_path: Path) -> None:
     """With --archive, the bundle and the key to verify it are copied to the archive."""
-
     archive = tmp_path / "archive"
     done = run_acme("--archive", str(archive))
 
@@ -317,7 +304,6 @@ def test_an_archive_error_keeps_the_sealed_bundle(run_acme: RunAcme, tmp_path: P
     """
     If archiving fails, the exit code is 3, the command to continue is shown, and the bundle stays.
     """
-
     (tmp_path / "taken").write_text("a file, not a folder")
     done = run_acme("--archive", str(tmp_path / "taken"))
 
@@ -329,7 +315,6 @@ def test_an_archive_error_keeps_the_sealed_bundle(run_acme: RunAcme, tmp_path: P
 
 def test_a_report_can_be_rebuilt(evidence: Path, tmp_path: Path) -> None:
     """A run's report is rebuilt byte for byte; a tenant's report lists every run."""
-
     bundle = bundles(evidence)[1]
     result = runbook("report", str(bundle), "--output", str(tmp_path / "again.html"))
     assert result.returncode == 0, result.stderr
@@ -344,7 +329,6 @@ def test_a_report_can_be_rebuilt(evidence: Path, tmp_path: Path) -> None:
 
 def test_a_history_shows_altered_and_missing_runs(evidence: Path) -> None:
     """The history shows an altered record as not intact and a missing run as MISSING."""
-
     first, second = bundles(evidence)
     second.rename(evidence / "acme" / PROCEDURE.id / f".sealed-{second.name.rpartition('-')[2]}")
     record = (first / "record.json").read_text(encoding="utf-8")
@@ -375,7 +359,6 @@ def test_a_report_of_nothing_is_a_usage_error(
     arguments: tuple[str, ...], code: int, said: str, evidence: Path
 ) -> None:
     """A report without runs gives exit code 2 and no page."""
-
     result = runbook("report", *arguments, "--evidence", str(evidence))
 
     assert (result.returncode, result.stdout) == (code, "")
@@ -388,7 +371,6 @@ def test_a_run_killed_while_it_seals_leaves_a_whole_bundle_or_none(
     moments: tuple[int, ...], start: Start, tmp_path: Path
 ) -> None:
     """Whenever a run is killed during sealing, each bundle verifies and the chain has no gap."""
-
     evidence = tmp_path / "evidence"
     for milliseconds in moments:
         run = start()
@@ -413,7 +395,6 @@ def test_a_run_killed_while_it_seals_leaves_a_whole_bundle_or_none(
 
 def test_attestations_from_a_file_are_in_the_evidence(evidence: Path) -> None:
     """The record names the person of each attestation."""
-
     record = json.loads((bundles(evidence)[1] / "record.json").read_text())
     said = {step["attested_by"] for step in record["steps"]} - {None}
     assert said == {"Sandbox operator"}

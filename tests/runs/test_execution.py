@@ -39,7 +39,6 @@ main(["run", "--sandbox", "--evidence", "evidence"])
 
 def test_beside_a_thread_cells_have_an_interpreter_of_their_own(tmp_path: Path) -> None:
     """A process with other threads, whose locks a fork would copy, runs a notebook too."""
-
     cells = ["print('there')\nimport os; dict(os.environ)"]
     nbformat.write(notebook(cells), tmp_path / "in.ipynb")
     (tmp_path / "execute.py").write_text(EXECUTE)
@@ -67,7 +66,6 @@ def test_where_nothing_can_be_forked_a_run_is_refused(
     tmp_path: Path, where: str, said: str, advice: str
 ) -> None:
     """Without Linux, or without room for a process, a sentence says so; nothing is written."""
-
     done = subprocess.run(
         [sys.executable, "-c", REFUSED, where],
         cwd=tmp_path,
@@ -85,7 +83,6 @@ def test_where_nothing_can_be_forked_a_run_is_refused(
 
 def test_the_record_names_the_engine(practice_run: PractiseOnce) -> None:
     """A sealed run says that its cells ran in a fork."""
-
     record = json.loads((practice_run("approved").bundle / "record.json").read_bytes())
 
     assert record["environment"]["engine"] == "fork"

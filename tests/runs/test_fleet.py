@@ -199,7 +199,6 @@ def test_each_tenant_has_its_own_end(fleet_run: FleetRun) -> None:
     A wrong secret, a missing one, a silent system, a crash of the process and one in a cell,
     a full disk, a worker that is killed: what ran in that one goes on.
     """
-
     results = fleet_run.results
     others = {name: each for name, each in results.items() if name not in TROUBLE}
 
@@ -227,7 +226,6 @@ def test_each_tenant_has_its_own_end(fleet_run: FleetRun) -> None:
 
 def test_the_page_names_each_cause(fleet_run: FleetRun) -> None:
     """Who reads the page sees of each tenant in trouble why, and what to do."""
-
     (path,) = fleet_run.folder.glob("evidence/fleet/*/fleet.html")
     page = unescape(re.sub("</?code>", "`", path.read_text(encoding="utf-8"))).replace("`", "")
     for name in TROUBLE:
@@ -239,7 +237,6 @@ def test_the_page_names_each_cause(fleet_run: FleetRun) -> None:
 
 def test_nothing_is_left_running(fleet_run: FleetRun) -> None:
     """No process of the fleet outlives it, neither of the killed tenant nor of the hanging one."""
-
     left = [
         process.pid
         for process in psutil.process_iter()
@@ -257,7 +254,6 @@ def _working_folder(process: psutil.Process) -> str:
 
 def test_no_secret_leaves_its_process(fleet_run: FleetRun) -> None:
     """No secret is in a command line, an environment, an output or a file of the evidence."""
-
     written = [
         path.read_bytes() for path in fleet_run.folder.glob("evidence/**/*") if path.is_file()
     ]
@@ -272,7 +268,6 @@ def test_no_secret_leaves_its_process(fleet_run: FleetRun) -> None:
 
 def test_the_bundles_verify(fleet_run: FleetRun) -> None:
     """Every bundle of the fleet verifies, and each result names its own."""
-
     result = runbook("verify", "evidence", "--trusted-keys", "evidence/keys", cwd=fleet_run.folder)
 
     assert result.returncode == 0, result.stdout + result.stderr
@@ -340,7 +335,6 @@ TAMPERED: dict[str, tuple[Tamper, str]] = {
 @pytest.mark.parametrize("name", TAMPERED)
 def test_what_was_altered_is_refused(fleet_run: FleetRun, tmp_path: Path, name: str) -> None:
     """The statement over the fleet's run covers its record, and every bundle by its statement."""
-
     evidence = tmp_path / "evidence"
     shutil.copytree(fleet_run.folder / "evidence", evidence)
     (folder,) = evidence.glob("fleet/*")
@@ -354,7 +348,6 @@ def test_what_was_altered_is_refused(fleet_run: FleetRun, tmp_path: Path, name: 
 
 def test_the_statement_is_by_a_trusted_key(fleet_run: FleetRun) -> None:
     """Another key than the trusted ones proves nothing."""
-
     (folder,) = fleet_run.folder.glob("evidence/fleet/*")
 
     assert "not among the trusted ones" in str(fleet_verdict(folder, Trust({})).error)
@@ -364,7 +357,6 @@ def test_a_record_that_contradicts_its_bundles_is_refused(
     fleet_run: FleetRun, keys_home: Path, tmp_path: Path
 ) -> None:
     """Even under a trusted signature, the record may not say more than a bundle says itself."""
-
     evidence = tmp_path / "evidence"
     shutil.copytree(fleet_run.folder / "evidence", evidence)
     (folder,) = evidence.glob("fleet/*")
@@ -397,7 +389,6 @@ def test_a_record_that_contradicts_its_bundles_is_refused(
 
 def test_junit_has_each_tenant(fleet_run: FleetRun) -> None:
     """JUnit XML has a suite for each tenant, with what failed and what has no evidence."""
-
     root = ET.parse(fleet_run.folder / "out.xml").getroot()
     assert [suite.get("name") for suite in root] == [
         f"SANDBOX.{name}.facebook_marketing" for name in fleet_run.results
@@ -421,7 +412,6 @@ def plain(record: Path) -> str:
 
 def test_a_tenant_of_a_fleet_is_as_if_alone(fleet_run: FleetRun, keys_home: Path) -> None:
     """Its record equals that of `runbook run` for the same tenant, but for ids and times."""
-
     settings = fleet_run.folder / "box0" / "sandbox.env"
     lines = [line for line in settings.read_text().splitlines() if "CYCLR_USERNAME" not in line]
     alone = fleet_run.folder / "alone.env"
@@ -447,7 +437,6 @@ def test_resuming_runs_only_what_is_left(
     fleet_run: FleetRun, keys_home: Path, tmp_path: Path, hears_interrupts: None
 ) -> None:
     """`--resume` runs what is not sealed; Ctrl-C in it leaves a record to go on from."""
-
     shutil.copytree(fleet_run.folder, tmp_path / "copy")
     fleet_run = replace(fleet_run, folder=tmp_path / "copy")
     process = subprocess.Popen(
@@ -484,7 +473,6 @@ def test_once_the_causes_are_gone_the_rest_is_resumed(
     fleet_run: FleetRun, keys_home: Path, tmp_path: Path
 ) -> None:
     """Tenants whose entry was corrected are run, and those that were not sealed; no other is."""
-
     folder = tmp_path / "copy"
     shutil.copytree(fleet_run.folder, folder)
     path = folder / "tenants.toml"

@@ -150,7 +150,6 @@ def test_a_killed_worker_loses_nothing(tmp_path: Path, keys_home: Path) -> None:
 
     The variables of the secrets are in the workers' environment alone, and all were found.
     """
-
     results, _ = run_without("worker", tmp_path, keys_home)
 
     sealed = [(name, "sealed") for name in _TENANTS]
@@ -170,7 +169,6 @@ def test_a_killed_worker_loses_nothing(tmp_path: Path, keys_home: Path) -> None:
 @pytest.mark.matrix(0)
 def test_a_scheduler_that_is_lost_ends_the_fleet(tmp_path: Path) -> None:
     """When the scheduler is killed, the tenants that are left are named, and can be resumed."""
-
     results, errors = run_without("scheduler", tmp_path, tmp_path / "keys")
 
     assert "Traceback" not in errors, errors
@@ -180,7 +178,6 @@ def test_a_scheduler_that_is_lost_ends_the_fleet(tmp_path: Path) -> None:
 
 def test_a_cluster_that_does_not_answer_is_refused(tmp_path: Path, env_file: Path) -> None:
     """No scheduler, or one without workers: exit 2, what to do, and nothing written."""
-
     fleet_file(tmp_path, env_file, "http://127.0.0.1:9")
     words = ("fleet", "tenants.toml", "--evidence", "evidence", "--scheduler")
     silent = runbook(*words, "tcp://127.0.0.1:9", cwd=tmp_path)

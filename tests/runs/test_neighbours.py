@@ -42,7 +42,6 @@ def test_four_runs_at_once_all_complete(tmp_path: Path, is_one_tenant: bool) -> 
     Each run is complete with its bundle, no two runs of a tenant overlap, and no other file is
     left.
     """
-
     tenants = ["acme"] * FOUR if is_one_tenant else [f"tenant-{n}" for n in range(FOUR)]
     (tmp_path / "temporary").mkdir()
     processes = start_four(tmp_path, tenants)
@@ -73,7 +72,6 @@ def test_four_runs_at_once_all_complete(tmp_path: Path, is_one_tenant: bool) -> 
 
 def test_a_read_only_working_directory_is_sufficient(tmp_path: Path) -> None:
     """A run does not write to its working directory."""
-
     root = Path(__file__).parents[2]
     result = runbook(
         *("run", "--sandbox", "approved", "--evidence", str(tmp_path / "evidence")),
@@ -89,7 +87,6 @@ def test_a_run_that_waits_too_long_ends_with_3(tmp_path: Path) -> None:
     A run that waits longer than queue_seconds ends with 3, names the running process and writes
     nothing.
     """
-
     home = journal_path(tmp_path / "evidence", "acme", PROCEDURE.id).parent
     words = (
         "import sys, time; from pathlib import Path\n"
@@ -122,7 +119,6 @@ def test_a_run_that_waits_too_long_ends_with_3(tmp_path: Path) -> None:
 
 def test_plain_papermill_waits_too(tmp_path: Path) -> None:
     """Plain papermill waits for a headless run of the same tenant, too."""
-
     home = journal_path(tmp_path / "evidence", "acme", PROCEDURE.id).parent
     code = (
         "import os, subprocess, sys; from pathlib import Path\n"

@@ -67,7 +67,6 @@ def _found(secrets: dict[str, str], text: str) -> list[str]:
 )
 def test_no_secret_is_left_anywhere(scenario: str, practice_run: PractiseOnce) -> None:
     """In each scenario, no file, output or command line contains a credential in any encoding."""
-
     run = practice_run(scenario)
     home = run.bundle.parent
     key = read_key(home)
@@ -90,7 +89,6 @@ def test_sealing_a_walkthrough_leaks_no_typed_credential(
     sandbox: Any, env_file: Path, tmp_path: Path
 ) -> None:
     """Typed credentials reach the run's process, but no file, output or command line."""
-
     secrets = {name: str(sandbox.description[name]) for name in SECRETS}
     variables = {item.name: item.variable for item in inputs_of(PROCEDURE)}
     typed = {variables[name]: secrets[name] for name in SECRETS[:3]}
@@ -129,7 +127,6 @@ def test_a_watch_that_sends_messages_leaves_no_secret_and_no_address(
     run_acme: RunAcme, sandbox: Any, env_file: Path, tmp_path: Path
 ) -> None:
     """Neither `watch.json` nor `messages.json`, nor what it prints, has a credential or address."""
-
     assert run_acme().returncode == 0
     evidence = tmp_path / "evidence"
     words = ("--once", "--tenant", "acme", "--env-file", str(env_file), "--evidence", str(evidence))
@@ -159,7 +156,6 @@ def test_no_token_issued_during_the_run_is_left(
     run_acme: RunAcme, sandbox: Any, tmp_path: Path
 ) -> None:
     """Tokens issued during the run are redacted too."""
-
     assert run_acme().returncode == 0
     text = "".join(
         path.read_text(encoding="utf-8", errors="replace")
@@ -179,7 +175,6 @@ def test_cells_are_not_given_what_their_steps_do_not_need(
     run_acme: RunAcme, tmp_path: Path
 ) -> None:
     """The environment of the cells has no credential that only sealing needs."""
-
     names = (
         *("RUNBOOK_SIGNING_PASSPHRASE", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),
         *("AZURE_STORAGE_CONNECTION_STRING", "GITHUB_TOKEN", "JUPYTERHUB_API_TOKEN", "OTHER"),
@@ -197,7 +192,6 @@ def test_cells_are_not_given_what_their_steps_do_not_need(
 
 def test_the_search_finds_each_encoding(tmp_path: Path) -> None:
     """The search of this test finds a secret in each encoding."""
-
     secret = "5ecret/with+odd&characters"
     for text in (secret, urllib.parse.quote(secret, safe=""), secret.encode().hex()):
         assert _found({"it": secret}, f"before {text} after")

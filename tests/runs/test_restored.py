@@ -20,7 +20,6 @@ def test_a_restored_older_journal_is_refused(practice_run: PractiseOnce, tmp_pat
     """
     Nothing is written to an older journal; the command in the message restores the missing lines.
     """
-
     first = practice_run(SCENARIO)
     evidence = first.copy_evidence(tmp_path / "evidence")
     journal = journal_path(evidence, TENANT, PROCEDURE.id)
@@ -61,7 +60,6 @@ def test_a_restored_older_journal_is_refused(practice_run: PractiseOnce, tmp_pat
 
 def test_a_practice_tenant_takes_no_real_run(practice_run: PractiseOnce, tmp_path: Path) -> None:
     """A real run of a practice tenant is refused with a next step, and nothing is written."""
-
     evidence = practice_run(SCENARIO).copy_evidence(tmp_path / "evidence")
     before = {path: path.read_bytes() for path in evidence.rglob("*") if path.is_file()}
 

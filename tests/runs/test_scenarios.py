@@ -367,7 +367,6 @@ def test_each_scenario_has_its_outcomes(scenario: str, practice_run: PractiseOnc
     """
     Each scenario gives exactly the expected outcome of every step, and the expected exit code.
     """
-
     result = practice_run(scenario)
     assert result.stdout, result.stderr
     record = result.record
@@ -387,7 +386,6 @@ def test_who_asked_for_a_check_changes_no_outcome(
     scenario: str, practice_run: PractiseOnce
 ) -> None:
     """Outcome, exit code and record are the same if only the walkthrough looked by itself."""
-
     run = practice_run(scenario)
     unasked = [
         replace(entry, data=replace(entry.data, unasked=True))
@@ -415,7 +413,6 @@ def test_who_asked_for_a_check_changes_no_status_and_no_watch(
 
     Nothing is asked: what a look would ask, and what the journal tells it, are compared.
     """
-
     now, asked = utc_now(), list[Step]()
     settings = {item.name for item in inputs_of(PROCEDURE)} - {"ca_file"}
     monkeypatch.setattr(Run, "peek", lambda _run, steps: asked.extend(steps) or {})
@@ -452,7 +449,6 @@ def test_who_asked_for_a_check_changes_no_status_and_no_watch(
 
 def test_what_only_a_person_can_say_is_left_to_one(practice_run: PractiseOnce) -> None:
     """Test calls and reviews that no API shows are no trouble of the step; a refusal is."""
-
     state = folded(practice_run("test-calls-missing").entries)
     unclear = {
         name: step.leaves_to_person
@@ -481,7 +477,6 @@ def test_a_declined_review_says_that_it_cannot_be_told_from_a_pending_one(
     practice_run: PractiseOnce,
 ) -> None:
     """A declined review cannot be told from a pending one, and the limits say so."""
-
     record = practice_run("review-declined").record
     check = step_of(record, "fb-12-submit-review")["checks"][0]
     assert any("waits or was declined" in limit for limit in check["limits"])
@@ -489,7 +484,6 @@ def test_a_declined_review_says_that_it_cannot_be_told_from_a_pending_one(
 
 def test_a_replaced_graph_version_is_a_warning(practice_run: PractiseOnce) -> None:
     """If Facebook uses another API version, the step that checks the app has a warning."""
-
     record = practice_run("version-expired").record
     checks = step_of(record, "fb-13-app-id-and-secret")["checks"]
     warnings = [warning for check in checks for warning in check["warnings"]]
@@ -507,7 +501,6 @@ def test_a_page_behind_a_portfolio_is_found_by_its_id(
     practice_run: PractiseOnce, connector: str, steps: tuple[str, ...]
 ) -> None:
     """Each check that reads a page says which way found it."""
-
     record = practice_run("portfolio-pages", connector).record
     for step in steps:
         reasons = [check["reason"] for check in step_of(record, step)["checks"]]
@@ -516,7 +509,6 @@ def test_a_page_behind_a_portfolio_is_found_by_its_id(
 
 def test_the_redirect_check_says_that_only_the_domain_is_proven(practice_run: PractiseOnce) -> None:
     """A verified redirect URI has its path in the list as limit."""
-
     record = practice_run("approved").record
     checks = step_of(record, "fb-08-redirect-uri")["checks"]
     limits = [limit for check in checks for limit in check["limits"]]
@@ -563,7 +555,6 @@ MESSENGER = {
 @pytest.mark.parametrize("scenario", MESSENGER)
 def test_messenger_scenarios_have_their_outcomes(scenario: str, practice_run: PractiseOnce) -> None:
     """Each Messenger scenario changes exactly the steps that it is about."""
-
     approved = practice_run("approved", "facebook_messenger").record
     result = practice_run(scenario, "facebook_messenger")
     exit_code, different = MESSENGER[scenario]

@@ -65,7 +65,6 @@ def loaded(*words: str, folder: Path, program: str = _PROBE) -> set[str]:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_loads_no_other_package(name: str, tmp_path: Path) -> None:
     """Each third-party package that a command loads is in the list above."""
-
     modules = loaded(*COMMANDS[name], folder=tmp_path)
 
     known = {*sys.stdlib_module_names, _OURS, *_START}
@@ -80,7 +79,6 @@ def test_a_command_loads_no_other_package(name: str, tmp_path: Path) -> None:
 
 def test_help_loads_the_command_line_alone(tmp_path: Path) -> None:
     """No room of the product but the command line and the names of connectors is loaded."""
-
     modules = {each for each in loaded("--help", folder=tmp_path) if each.startswith(f"{_OURS}.")}
 
     rooms = {".".join(module.split(".")[1:2]) for module in modules}
@@ -93,7 +91,6 @@ def test_the_server_of_a_fleet_loads_what_a_run_does(tmp_path: Path) -> None:
 
     Neither a run nor the server loads jsonschema's slow formats.
     """
-
     arguments = ("run", "--sandbox", "approved", "--evidence", str(tmp_path))
     run = loaded(*arguments, folder=tmp_path)
     server = loaded(folder=tmp_path, program=_SERVER)
@@ -108,7 +105,6 @@ def test_the_server_of_a_fleet_loads_what_a_run_does(tmp_path: Path) -> None:
 
 def test_cells_load_nothing_that_the_run_has_not_loaded(tmp_path: Path) -> None:
     """What cells use is imported before their process is forked, so parent and child load once."""
-
     noted = tmp_path / "modules.json"
     names = "[name for name, module in sys.modules.items() if module]"
     note = f"import json, sys; open({str(noted)!r}, 'w').write(json.dumps({names}))"

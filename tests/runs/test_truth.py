@@ -89,7 +89,6 @@ def test_a_killed_kernel_leaves_its_steps_not_run(
     """
     If the kernel is killed during a step, neither that step nor a later one counts as checked.
     """
-
     done = run_acme(cwd=project_with(tmp_path / "project", step, _DIES.format(step)))
     (record,) = records(tmp_path / "evidence")
     convert(record, Record)
@@ -130,7 +129,6 @@ def test_a_cell_that_ends_early_completes_nothing(
     source: str, said: str, run_acme: RunAcme, tmp_path: Path
 ) -> None:
     """After a cell that ends the notebook early, no later step counts as checked."""
-
     project = project_with(tmp_path / "project", "cy-02-client-id", source)
     done = run_acme(cwd=project)
     (record,) = records(tmp_path / "evidence")
@@ -152,7 +150,6 @@ def test_an_interrupted_run_says_so_and_is_resumed(
     """
     A signal ends the run with 130, without a kernel or a bundle left; the next run resumes it.
     """
-
     _slow_down(sandbox, 0.15)
     run = start()
     run.wait_for(EventType.STEP_STARTED, "fb-08-redirect-uri")
@@ -176,7 +173,6 @@ def test_a_killed_run_is_resumed(
     start: Start, sandbox: Any, env_file: Path, tmp_path: Path
 ) -> None:
     """If the run itself is killed, its journal is intact and the next run resumes it."""
-
     _slow_down(sandbox, 0.15)
     run = start()
     run.wait_for(EventType.STEP_STARTED, "fb-08-redirect-uri")
@@ -194,7 +190,6 @@ def test_a_sandbox_gone_half_way_leaves_the_rest_inconclusive(start: Start, tmp_
     """
     If the remote systems become unreachable, the remaining checks are inconclusive and say so.
     """
-
     with Sandbox("approved") as vanishing:
         vanishing.world.faults.active.append(Fault(FaultKind.SLOW, seconds=5, site="cyclr-api"))
         settings = settings_of(vanishing, tmp_path / "vanishing")
@@ -218,7 +213,6 @@ def test_a_full_disk_loses_nothing(
     If no file can grow, the run stops with a message, the journal is intact, and the next run
     succeeds.
     """
-
     size = kilobytes * 1024
 
     def refuse_growth() -> None:
@@ -247,7 +241,6 @@ def test_without_a_network_a_run_ends(tmp_path: Path) -> None:
     """
     Without a network, a real run ends by itself, and each step says what is unreachable.
     """
-
     env_file = tmp_path / ".env"
     env_file.write_text(
         "RUNBOOK_CYCLR_SERVICE_DOMAIN=acme-h.cyclr.com\nRUNBOOK_FACEBOOK_APP_ID=123456789012345\n"

@@ -16,7 +16,6 @@ def test_of_looks_that_are_killed_no_message_is_lost(folder: Path) -> None:
     What is sent twice has one id, and came twice in a row because of a kill in between; journal
     and watch.json are whole after each. `make soak` does so with 50 kills in a week.
     """
-
     names = ("secret refused", "app renamed")
     with Sandbox("approved", seed=2) as sandbox, receiving() as post:
         week = watched_week(folder, post, sandbox, names=names, kills=10, seed=4711)

@@ -86,7 +86,6 @@ def _first_look(installation: Installation) -> Iterator[None]:
 
 def test_cron_looks(installation: Installation, tmp_path: Path) -> None:
     """The crontab's line runs in cron's shell, folder and environment, and prints nothing."""
-
     *times, command = installation.printed("text").strip().split(maxsplit=5)
     env = {"PATH": PATHS["cron"], "HOME": str(tmp_path), "SHELL": "/bin/sh", "LOGNAME": "runbook"}
 
@@ -98,7 +97,6 @@ def test_cron_looks(installation: Installation, tmp_path: Path) -> None:
 
 def test_a_systemd_timer_looks(installation: Installation, tmp_path: Path) -> None:
     """Both units are valid, and what the service starts succeeds in an empty environment."""
-
     _, *parts = re.split(r"^# (\S+\.(?:service|timer))\n", installation.printed("ini"), flags=re.M)
     units = dict(zip(parts[::2], parts[1::2], strict=True))
     parsed: dict[str, Any] = {}
@@ -132,7 +130,6 @@ def test_a_systemd_timer_looks(installation: Installation, tmp_path: Path) -> No
 
 def test_a_workflow_looks(installation: Installation, tmp_path: Path) -> None:
     """The workflow is valid YAML, and its only step runs as GitHub's runner starts it."""
-
     document = yaml.safe_load(installation.printed("yaml"))
     # NOTE: in YAML 1.1 `on` is a boolean.
     (schedule,) = document[True]["schedule"]

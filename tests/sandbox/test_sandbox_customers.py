@@ -65,7 +65,6 @@ def is_signed_in(sandbox: Sandbox, account: str) -> bool:
 
 def test_customers_come_and_go(sandbox: Sandbox, http: httpx.Client) -> None:
     """An account with the connector is added, ends, recovers, and is removed."""
-
     (account,) = change(sandbox, http, add=1).json()["added"]
     states = [is_signed_in(sandbox, account)]
     change(sandbox, http, account=account, ends="token-ended", noticed=True)
@@ -85,7 +84,6 @@ def test_a_failure_is_posted_in_the_documented_form(
     sandbox: Sandbox, http: httpx.Client, reason: str
 ) -> None:
     """Thirteen fields; in Detail the status line, the refusal, then the request."""
-
     (account,) = change(sandbox, http, add=1).json()["added"]
     change(sandbox, http, account=account, ends=reason)
     (payload,) = errors(sandbox, http)
@@ -100,7 +98,6 @@ def test_a_failure_is_posted_in_the_documented_form(
 
 def test_the_token_that_ended_is_refused(sandbox: Sandbox, http: httpx.Client) -> None:
     """Cyclr still says signed in, and a call with the token is refused."""
-
     (account,) = add_customers(sandbox.world, 1)
     end_connection(sandbox.world, account.id, "token-ended", is_noticed=False)
     (installed,) = sandbox.world.cyclr.installed_in(account.id)
@@ -117,7 +114,6 @@ def test_the_webhook_is_posted_where_the_account_says(
     sandbox: Sandbox, http: httpx.Client, posted: tuple[str, "Queue[dict[str, Any]]"]
 ) -> None:
     """Where the account's own fields name an address on this machine, and enable it."""
-
     url, received = posted
     (account,) = add_customers(sandbox.world, 1)
     for enabled in (False, True):
@@ -137,7 +133,6 @@ def test_nothing_is_posted_anywhere_else(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, url: Any
 ) -> None:
     """The sandbox sends nothing to another machine."""
-
     sent: list[object] = []
     monkeypatch.setattr("urllib.request.urlopen", lambda *_args, **_more: sent.append(1))
     monkeypatch.setattr(threading.Thread, "start", threading.Thread.run)
@@ -157,14 +152,12 @@ def test_a_wrong_change_is_refused(
     sandbox: Sandbox, http: httpx.Client, document: dict[str, Any]
 ) -> None:
     """Too many, unknown accounts, unknown reasons: 400, and nothing is changed."""
-
     assert change(sandbox, http, **document).status_code == 400
     assert len(sandbox.world.cyclr.accounts) == 1
 
 
 def test_the_scenario_has_customers_of_each_kind(start: Callable[..., Sandbox]) -> None:
     """Noticed, not noticed, a lost page, well, and not installed."""
-
     world = start("customer-disconnected").world
     marketing = [
         [item.authenticated for item in world.cyclr.installed_in(name) if item.name == MARKETING]

@@ -84,7 +84,6 @@ def test_a_slow_answer_does_not_keep_it_alive() -> None:
 
 def test_no_connection_is_left_open_behind_a_sandbox() -> None:
     """A connection that is missing from the server's lists is closed too when the sandbox stops."""
-
     with Sandbox("approved") as sandbox:
         host, _, port = sandbox.description["graph_url"].removeprefix("http://").rpartition(":")
         with socket.create_connection((host, int(port))) as client:

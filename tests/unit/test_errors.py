@@ -29,7 +29,6 @@ DETAILS = {
 @pytest.mark.parametrize("kind", sorted(ERRORS, key=lambda kind: kind.__name__))
 def test_every_error_says_what_to_do_next(kind: type[RunbookError]) -> None:
     """Every error has its message and a next step."""
-
     error = kind("what failed", **DETAILS.get(kind, {}))
 
     assert str(error).startswith("what failed")
@@ -38,7 +37,6 @@ def test_every_error_says_what_to_do_next(kind: type[RunbookError]) -> None:
 
 def test_tree_in_the_docstring_names_every_error() -> None:
     """The tree in the module's docstring names every error that is no provider's own."""
-
     drawn = set(re.findall(r"\b[A-Z]\w+Error\b", errors.__doc__ or ""))
 
     assert drawn == {kind.__name__ for kind in ERRORS if kind.__module__ == errors.__name__}
@@ -60,13 +58,11 @@ def test_tree_in_the_docstring_names_every_error() -> None:
 )
 def test_exit_codes_are_the_contract(kind: type[RunbookError], code: int) -> None:
     """Each kind of error has its exit code, on which scripts rely."""
-
     assert kind("x").exit_code == code
 
 
 def test_exit_codes_have_their_documented_numbers() -> None:
     """The exit codes are the documented ones, and no others."""
-
     assert {code.name: int(code) for code in ExitCode} == {
         "COMPLETE": 0,
         "FAILED": 1,
@@ -79,7 +75,6 @@ def test_exit_codes_have_their_documented_numbers() -> None:
 
 def test_a_next_step_of_its_own_replaces_the_usual_one() -> None:
     """An error's own next step replaces the one of its class, for this error only."""
-
     special = errors.UnreachableError("x", next_step="Check the spelling.")
 
     assert special.diagnostics() == "Check the spelling."
@@ -88,7 +83,6 @@ def test_a_next_step_of_its_own_replaces_the_usual_one() -> None:
 
 def test_a_notebook_shows_the_advice_instead_of_a_traceback() -> None:
     """A notebook shows an error's message and next step, and no traceback."""
-
     error = errors.SettingsError("service_domain is missing.")
 
     assert error._render_traceback_() == [
@@ -99,7 +93,6 @@ def test_a_notebook_shows_the_advice_instead_of_a_traceback() -> None:
 
 def test_remote_errors_keep_the_remote_fields() -> None:
     """Status, code, subcode and trace id of a remote error can be read from it."""
-
     error = facebook.GraphAPIError(
         "Session has expired", status=400, code=190, error_subcode=463, trace_id="F0n"
     )
@@ -115,7 +108,6 @@ def test_remote_errors_keep_the_remote_fields() -> None:
 
 def test_an_error_in_a_notebook_cannot_move_the_cursor() -> None:
     """Control characters in an error's message and next step are escaped in a notebook."""
-
     hostile = "a\x1b[2J\u202e\r\n"
     error = RunbookError(hostile, next_step=hostile)
 

@@ -101,14 +101,12 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str]]:
 @pytest.mark.parametrize("case", LEFT)
 def test_a_change_is_named(case: str, said: dict[str, dict[str, str]]) -> None:
     """Each kind of thing that tests share is seen, and no value of a variable is shown."""
-
     assert [*said[case]] == [LEFT[case][0]]
     assert "a secret" not in said[case][LEFT[case][0]]
 
 
 def test_whoever_leaves_something_is_an_error(tmp_path: Path) -> None:
     """The test that leaves something is an error by name, and so is a fixture of a module."""
-
     (tmp_path / "test_it.py").write_text(MODULE)
     options = ("-q", "-pno:randomly", "-pno:cacheprovider", "-p", "tests.support.leftovers")
     done = subprocess.run(

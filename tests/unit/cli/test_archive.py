@@ -56,7 +56,6 @@ def memory(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 def test_a_tenant_is_archived(tenant: Path, folder: Path) -> None:
     """Each bundle is archived and reported on its own line, with exit code 0."""
-
     result = runbook("archive", str(tenant), "--to", "archive")
 
     assert result.exit_code == ExitCode.COMPLETE
@@ -72,7 +71,6 @@ def test_a_tenant_is_archived(tenant: Path, folder: Path) -> None:
 
 def test_archive_as_json(tenant: Path, folder: Path) -> None:
     """With `--json`, each bundle is one object, in the order in which the paths are given."""
-
     first, second, _ = bundles_below(tenant)
 
     result = runbook("archive", str(second), str(first), "--to", "archive", "--json")
@@ -93,7 +91,6 @@ def test_the_environment_names_the_archive(
     tenant: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """RUNBOOK_ARCHIVE names the archive."""
-
     monkeypatch.setenv("RUNBOOK_ARCHIVE", "archive")
 
     assert runbook("archive", str(tenant)).exit_code == ExitCode.COMPLETE
@@ -111,7 +108,6 @@ def test_invalid_arguments_are_refused_before_anything_is_archived(
     words: tuple[str, ...], said: str, tenant: Path, folder: Path
 ) -> None:
     """A missing or invalid address gives exit code 2, and nothing is archived."""
-
     result = runbook("archive", str(tenant), *words)
 
     assert result.exit_code == ExitCode.USAGE
@@ -123,7 +119,6 @@ def test_one_bundle_that_is_refused_does_not_stop_the_others(tenant: Path, folde
     """
     If one bundle is refused, the others are archived; exit code 3, with the reason and a next step.
     """
-
     first, *_ = bundles_below(tenant)
     (folder / "archive" / "acme" / "p" / first.name).mkdir(parents=True)
     (folder / "archive" / "acme" / "p" / first.name / "record.json").write_text("{}")
@@ -146,7 +141,6 @@ def test_one_bundle_that_is_refused_does_not_stop_the_others(tenant: Path, folde
 
 def test_an_unavailable_store_is_tried_once(tenant: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After the store proves unavailable, the remaining bundles are listed as not tried."""
-
     asked: list[str] = []
 
     def refuse(bundle: Path, *_args: Any, **_options: Any) -> None:
@@ -174,7 +168,6 @@ def test_an_unavailable_store_is_tried_once(tenant: Path, monkeypatch: pytest.Mo
 
 def test_tampering_outranks_a_refusal_by_the_store(tenant: Path, folder: Path) -> None:
     """A tampered bundle gives exit code 4, also if the store refuses another bundle."""
-
     first, second, _ = bundles_below(tenant)
     (first / "link.txt").symlink_to(second)
     (folder / "archive" / "acme" / "p" / second.name).mkdir(parents=True)
@@ -189,7 +182,6 @@ def test_tampering_outranks_a_refusal_by_the_store(tenant: Path, folder: Path) -
 
 def test_an_unfinished_bundle_is_archived_too(tenant: Path) -> None:
     """A bundle that an interrupted run left unfinished is finished and archived."""
-
     last = bundles_below(tenant)[2]
     last.rename(tenant / ".sealed-00000003")
 
@@ -202,7 +194,6 @@ def test_an_unfinished_bundle_is_archived_too(tenant: Path) -> None:
 
 def test_the_evidence_folder_cannot_be_its_own_archive(tenant: Path) -> None:
     """The evidence folder as archive gives exit code 2."""
-
     result = runbook("archive", str(tenant), "--to", str(tenant.parent))
 
     assert (result.exit_code, result.stdout) == (ExitCode.USAGE, "")
@@ -211,7 +202,6 @@ def test_the_evidence_folder_cannot_be_its_own_archive(tenant: Path) -> None:
 
 def test_a_bundle_altered_after_sealing_is_refused(tenant: Path, folder: Path) -> None:
     """An altered bundle gives exit code 4 and is not copied; the other bundles are."""
-
     first, *_ = bundles_below(tenant)
     (first / "report.html").write_text("<p>All is well.</p>")
 
@@ -228,7 +218,6 @@ FORGED = "zz: fine\n✔ acme: 3 in a chain, none missing\x1b[2K\x1b[1A\u202e\udc
 
 def test_a_file_name_cannot_forge_output_lines(tenant: Path, keys: tuple[str, str]) -> None:
     """Control characters in a file name are escaped, so that they cannot forge a line of output."""
-
     first, *_ = bundles_below(tenant)
     (first / FORGED).write_text("x")
     shown = "zz: fine[U+000A]✔ acme: 3 in a chain, none missing[U+001B][2K[U+001B][1A[U+202E]"
@@ -251,7 +240,6 @@ def test_an_archive_is_verified_by_its_address(
     address: str, tenant: Path, folder: Path, memory: str, keys: tuple[str, str]
 ) -> None:
     """`verify` takes an archive's address in place of a folder."""
-
     url = address.format(folder=folder)
     runbook("archive", str(tenant), "--to", url)
 
@@ -266,7 +254,6 @@ def test_json_names_the_path_in_the_archive(
     tenant: Path, memory: str, keys: tuple[str, str]
 ) -> None:
     """The JSON of `verify` names paths in the archive, not in the local copy."""
-
     runbook("archive", str(tenant), "--to", memory)
     first, *_ = bundles_below(tenant)
 
@@ -281,7 +268,6 @@ def test_a_bundle_altered_in_the_archive_is_rejected(
     tenant: Path, folder: Path, keys: tuple[str, str]
 ) -> None:
     """A file altered in the archive gives exit code 4, as in a folder."""
-
     runbook("archive", str(tenant), "--to", "archive")
     last = bundles_below(folder / "archive")[2]
     (last / "report.html").write_text("<p>All is well.</p>")
@@ -294,7 +280,6 @@ def test_a_bundle_altered_in_the_archive_is_rejected(
 
 def test_an_empty_archive_is_a_usage_error(memory: str, keys: tuple[str, str]) -> None:
     """`verify` gives exit code 2 for an address without bundles, such as a misspelled one."""
-
     result = runbook("verify", memory, *keys)
 
     assert result.exit_code == ExitCode.USAGE
@@ -303,7 +288,6 @@ def test_an_empty_archive_is_a_usage_error(memory: str, keys: tuple[str, str]) -
 
 def test_equal_refusals_do_not_stop_the_archiving(tenant: Path, folder: Path) -> None:
     """If two bundles are refused for the same reason, the others are still tried and reported."""
-
     shutil.copytree(tenant.parent, tenant.parents[1] / "globex")
     bundles = bundles_below(folder / "evidence")
     for bundle in bundles[:2]:
@@ -340,7 +324,6 @@ def test_paths_that_overlap_are_refused(
     """
     Overlapping source and archive paths give exit code 2, also through links; nothing is written.
     """
-
     (folder / "link").symlink_to(folder / "evidence")
     before = sorted(folder.rglob("*"))
 
@@ -355,7 +338,6 @@ def test_a_second_chain_is_refused(tenant: Path, folder: Path) -> None:
     """
     Bundles of another chain of the same tenant give exit code 4, and the archive stays as it is.
     """
-
     runbook("archive", "evidence", "--to", "archive")
     create_key(folder / "key.pem")
     key = open_key(str(folder / "key.pem"), is_sandbox=False)

@@ -105,7 +105,6 @@ def identified(value: object) -> str:
 @pytest.mark.parametrize(("name", "text", "source"), SETTING_CASES, ids=identified)
 def test_an_invalid_setting_is_refused(name: str, text: str, source: str, folder: Path) -> None:
     """An invalid setting is refused from every source, before a key or a journal is written."""
-
     variable = VARIABLES[name]
     given = () if name == "service_domain" else ("--set", DOMAIN)
     if source == "--set":
@@ -124,7 +123,6 @@ def test_invisible_characters_are_refused_in_every_text(name: str, text: str, fo
     """
     A text input with an invisible character is refused: a record shows exactly what was given.
     """
-
     given = () if name == "service_domain" else ("--set", DOMAIN)
     refused("run", *given, "--set", f"{name}={text}", folder=folder)
 
@@ -150,7 +148,6 @@ def test_invisible_characters_are_refused_in_every_text(name: str, text: str, fo
 @pytest.mark.parametrize("command", ["run", "status", "lab", "report"])
 def test_an_invalid_settings_file_is_refused(command: str, content: bytes, folder: Path) -> None:
     """Every command that reads the settings file refuses one with invalid content."""
-
     Path(".env").write_bytes(content)
     refused(command, folder=folder)
 
@@ -163,7 +160,6 @@ def test_a_settings_path_that_is_not_a_file_is_refused(
     command: str, path: str, folder: Path
 ) -> None:
     """A pipe, device, folder or missing path as settings file is refused at once."""
-
     Path("loop").symlink_to("loop")
     refused(command, "--env-file", path, folder=folder)
     refused(command, folder=folder, env={"RUNBOOK_ENV_FILE": path})
@@ -195,7 +191,6 @@ def test_invalid_attestations_are_refused(content: str, folder: Path) -> None:
     """
     An attestations file is refused unless each entry has a valid step, author, time and subject.
     """
-
     Path("words.toml").write_text(content, encoding="utf-8")
     refused("run", "--set", DOMAIN, "--attestations", "words.toml", folder=folder)
 
@@ -203,7 +198,6 @@ def test_invalid_attestations_are_refused(content: str, folder: Path) -> None:
 @pytest.mark.parametrize("path", ["nowhere", ".", "/dev/zero", "fifo", "loop"])
 def test_an_attestations_path_that_is_not_a_file_is_refused(path: str, folder: Path) -> None:
     """A pipe, device, folder or missing path as attestations file is refused at once."""
-
     Path("loop").symlink_to("loop")
     refused("run", "--set", DOMAIN, "--attestations", path, folder=folder)
 
@@ -219,7 +213,6 @@ def test_an_attestations_path_that_is_not_a_file_is_refused(path: str, folder: P
 @pytest.mark.parametrize("command", ["run", "status", "lab", "report", "journal"])
 def test_an_invalid_tenant_name_is_refused(command: str, tenant: str, folder: Path) -> None:
     """A tenant name is refused if it is unsafe as a folder name, also on Windows and macOS."""
-
     more = ("--trusted-keys", ".") if command == "journal" else ()
     refused(command, "--tenant", tenant, *more, folder=folder)
     refused(command, *more, folder=folder, env={"RUNBOOK_TENANT": tenant})
@@ -235,7 +228,6 @@ def test_an_evidence_path_that_is_not_a_folder_is_refused(
     command: str, evidence: str, folder: Path
 ) -> None:
     """A file, device, pipe, link loop or overlong name as evidence folder is refused."""
-
     Path("file").write_text("")
     Path("loop").symlink_to("loop")
     Path(".env").write_text(SETTINGS)
@@ -247,7 +239,6 @@ def test_an_unknown_environment_variable_is_refused(command: str, folder: Path) 
     """
     A misspelled RUNBOOK_ variable in the environment is refused, as it is in the settings file.
     """
-
     more = ("ev", "--to", "x") if command == "archive" else ()
     environ = {"RUNBOOK_SERVICE_DOMIAN": "acme-h.cyclr.com"}
     result = refused(command, *more, folder=folder, env=environ)
@@ -276,13 +267,11 @@ def test_an_unknown_environment_variable_is_refused(command: str, folder: Path) 
 )  # fmt: skip
 def test_invalid_arguments_are_refused(arguments: tuple[str, ...], folder: Path) -> None:
     """An unknown option, a number out of range or a missing path is refused."""
-
     refused(*arguments, folder=folder)
 
 
 def test_a_port_in_use_is_named(folder: Path) -> None:
     """If a port is in use, the message names the port."""
-
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         # NOTE: the sandbox takes six ports in a row; the highest first one is 65,530.

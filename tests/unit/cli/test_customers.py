@@ -65,7 +65,6 @@ def served(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_terminal_shows_who_needs_somebody(console: Console) -> None:
     """Counts, each account that is not signed in, since when, and what nothing shows."""
-
     result = runbook("connections")
     text = " ".join(result.stdout.split())
 
@@ -83,7 +82,6 @@ def test_the_terminal_shows_who_needs_somebody(console: Console) -> None:
 
 def test_a_program_gets_all_accounts(console: Console) -> None:
     """`--json` has each account, what is lacking, and whether it is whole."""
-
     whole = json.loads(runbook("connections", "--json").stdout)
     console.faults["a"] = lambda _: httpx.Response(500)
     partial = json.loads(runbook("connections", "--json").stdout)
@@ -101,7 +99,6 @@ def test_a_program_gets_all_accounts(console: Console) -> None:
 
 def test_page_and_csv_have_all_accounts(console: Console) -> None:
     """Both have each account once; the page loads nothing, runs nothing, and says what it is."""
-
     console.faults["/v1.0/accounts"] = lambda _: httpx.Response(
         200, json=[{"Id": "a", "Name": HOSTILE}, {"Id": "b", "Name": "B"}]
     )
@@ -129,7 +126,6 @@ def test_page_and_csv_have_all_accounts(console: Console) -> None:
 )
 def test_a_cell_that_a_spreadsheet_would_run_is_text(before: str, sign: str) -> None:
     """What begins a formula gets an apostrophe, also after what is not seen."""
-
     (row,) = csv.reader([csv_cell(f'{before}{sign}1+"x"')])
 
     assert row[0].startswith("'")
@@ -152,13 +148,11 @@ def test_a_cell_that_a_spreadsheet_would_run_is_text(before: str, sign: str) -> 
 )
 def test_other_cells_stay_as_they_are(text: str, cell: str) -> None:
     """Only a tab or a new line at the beginning counts beside the signs."""
-
     assert next(csv.reader([csv_cell(text)])) == [cell]
 
 
 def test_a_partial_page_says_so(console: Console) -> None:
     """A result that lacks accounts is called partial, on the page and in the terminal."""
-
     console.faults["b"] = lambda _: httpx.Response(429, headers={"retry-after": "9999"})
     result = runbook("connections", "--page", "page.html")
 
@@ -178,7 +172,6 @@ def test_a_list_that_may_be_a_part_ends_with_3(
     console: Console, rows: list[dict[str, str]], note: str
 ) -> None:
     """A list that repeats, or is empty, is never called all accounts."""
-
     console.faults["/v1.0/accounts"] = lambda _: httpx.Response(200, json=rows)
     result = runbook("connections")
 
@@ -189,7 +182,6 @@ def test_a_list_that_may_be_a_part_ends_with_3(
 
 def test_the_last_failure_is_shown(console: Console) -> None:
     """`--errors` puts a log's last failure beside its account, on page, CSV and terminal."""
-
     Path("log").write_text(json.dumps(payload(AccountId="a")), encoding="utf-8")
     console.faults["a"] = lambda request: (
         httpx.Response(200, json=[{"Reason": "Unauthenticated connector"}])
@@ -225,7 +217,6 @@ def test_a_mistake_asks_nothing(
     words: tuple[str, ...], said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A mistake is named with exit code 2, before anything is asked or written."""
-
     monkeypatch.setenv("RUNBOOK_CYCLR_CLIENT_ID", "partner")
     monkeypatch.setenv("RUNBOOK_CYCLR_CLIENT_SECRET", "a-client-secret-1")
     result = runbook("connections", *words)
@@ -236,7 +227,6 @@ def test_a_mistake_asks_nothing(
 
 def test_a_sandbox_with_customers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Against the sandbox: what Cyclr shows, a test call, a link, and what the webhook posted."""
-
     with Sandbox("customer-disconnected", seed=4) as sandbox:
         served(sandbox, monkeypatch)
         cyclr = sandbox.world.cyclr
@@ -271,7 +261,6 @@ def test_a_sandbox_with_customers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_practice_brings_its_own_settings() -> None:
     """`--sandbox` serves a sandbox for as long as the command asks."""
-
     result = runbook("connections", "--sandbox", "approved")
 
     assert result.exit_code == ExitCode.COMPLETE
@@ -282,7 +271,6 @@ def test_practice_brings_its_own_settings() -> None:
 @pytest.mark.parametrize("source", ["-", "log"])
 def test_failed_transactions_are_explained(source: str) -> None:
     """A file or stdin: each cause once, whom it hits, and what to do; nothing of a token."""
-
     text = json.dumps([payload(AccountId=name) for name in "abc"])
     Path("log").write_text(text, encoding="utf-8")
     result = runbook("explain", "--webhook", source, typed=text)
@@ -299,7 +287,6 @@ def test_progress_is_shown_on_a_terminal(
     is_terminal: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A long file has a bar on stderr where that is a terminal; a log has none, nor has stdout."""
-
     for name in ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
         monkeypatch.setenv(name, "1" if is_terminal else "0")
     if not is_terminal:
@@ -314,7 +301,6 @@ def test_progress_is_shown_on_a_terminal(
 
 def test_what_is_not_known_ends_with_3() -> None:
     """A cause that nobody knows, or what cannot be read, is said, with code and trace id."""
-
     lines = [json.dumps(payload(Detail=detail(refusal("New.", 4711)))), "broken", "{}"]
     other = json.dumps(payload(Detail=detail("{}", host="api.hubapi.com")))
     result = runbook("explain", "--webhook", "-", typed="\n".join([*lines, other]))
@@ -340,7 +326,6 @@ def test_what_is_not_known_ends_with_3() -> None:
 )
 def test_nothing_to_read_is_a_mistake(words: tuple[str, ...], said: str) -> None:
     """A missing file, an empty one, or a text beside it: exit code 2."""
-
     result = runbook("explain", *words)
 
     assert (result.exit_code, said in result.stderr) == (ExitCode.USAGE, True)
@@ -349,7 +334,6 @@ def test_nothing_to_read_is_a_mistake(words: tuple[str, ...], said: str) -> None
 @pytest.mark.parametrize("text", ["Cookie: sid=hush", "X-Api-Key: hush", "it got Basic dTpodXNo"])
 def test_what_is_not_known_is_repeated_without_its_headers(text: str) -> None:
     """`explain` shows what it does not know, and nothing of it that signs in."""
-
     result = runbook("explain", text)
 
     assert "**********" in result.stdout

@@ -73,7 +73,6 @@ def fleet(*words: str, text: str = TENANTS) -> Result:
 
 def test_each_result_is_a_line() -> None:
     """In a log each tenant is a line with what failed or why; a hostile reason moves no cursor."""
-
     result = fleet("--workers", "1")
 
     first, second, third, counts, path = result.stdout.splitlines()
@@ -88,7 +87,6 @@ def test_each_result_is_a_line() -> None:
 
 def test_json_is_the_record_alone() -> None:
     """`--json` prints the record as it is on disk, with control characters escaped."""
-
     result = fleet("--json")
 
     (path,) = Path("evidence/fleet").glob("*/fleet.json")
@@ -98,14 +96,12 @@ def test_json_is_the_record_alone() -> None:
 
 def test_junit_is_written_beside() -> None:
     """`--junit` writes a suite for each tenant."""
-
     assert fleet("--junit", "out.xml").exit_code == 1
     assert Path("out.xml").read_text().count("<testsuite ") == 3
 
 
 def test_a_bar_on_a_terminal_shows_failures_as_they_come(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a terminal a bar counts, and only what failed is a line."""
-
     monkeypatch.setattr("click.testing._NamedTextIOWrapper.isatty", lambda _self: True)
     result = fleet("--workers", "1")
 
@@ -116,7 +112,6 @@ def test_a_bar_on_a_terminal_shows_failures_as_they_come(monkeypatch: pytest.Mon
 
 def test_every_mistake_is_a_line_and_nothing_is_written() -> None:
     """All mistakes are listed with table and key, exit code 2, and nothing is written or shown."""
-
     result = fleet(
         text=f'{TENANTS}app_id = "x"\nsecrets.app_secret = "{APP_SECRET}"\na\\u001b = 1'.replace(
             "a\\u001b", '"a\\u001b"'
@@ -151,7 +146,6 @@ def test_a_hostile_mistake_moves_no_cursor(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_what_is_spent_needs_a_yes() -> None:
     """Without `--yes` what checks may spend is listed, and nothing is done."""
-
     text = f"[defaults]\nmake_test_calls = true\n{TENANTS}"
     result = fleet(text=text)
 
@@ -166,7 +160,6 @@ def test_an_attestation_about_no_tenant_is_shown_before_anything_runs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A slip in a subject is shown, of many the first and how many more; the fleet runs."""
-
     subjects = ", ".join(f'{{service_domain = "{number}.cyclr.com"}}' for number in range(23))
     Path("words.toml").write_text(
         '[[attestation]]\nstep = "fb-08-redirect-uri"\nby = "Ann"\nat = 2026-01-20T09:00:00Z\n'
@@ -202,7 +195,6 @@ def test_an_attestation_about_no_tenant_is_shown_before_anything_runs(
 )
 def test_bad_usage_is_refused_before_anything_is_written(words: tuple[str, ...], said: str) -> None:
     """Each option that cannot be meant is refused with exit code 2, and nothing is written."""
-
     result = fleet(*words)
 
     assert result.exit_code == 2

@@ -40,7 +40,6 @@ def journal(evidence: Path, *more: str) -> Result:
 
 def test_it_reports_restored_and_lost_lines(evidence: Path) -> None:
     """It reports restored and lost lines, as text and JSON; a second run adds none."""
-
     path = evidence / "acme" / "p" / "journal.jsonl"
     lines = path.read_bytes().count(b"\n") - 1
     path.unlink()
@@ -64,7 +63,6 @@ def test_it_reports_restored_and_lost_lines(evidence: Path) -> None:
 
 def test_a_bundle_that_is_refused_is_named(evidence: Path) -> None:
     """A rejected bundle is named with its file and reason, and the exit code is 4."""
-
     first, second = sorted((evidence / "acme" / "p").glob("2*"))
     (second / "report.html").write_text("x")
     (evidence / "acme" / "p" / "journal.jsonl").unlink()
@@ -90,7 +88,6 @@ def test_invalid_arguments_are_a_usage_error(
     more: tuple[str, ...], said: str, evidence: Path
 ) -> None:
     """Invalid or missing arguments give exit code 2, and nothing is written."""
-
     result = journal(evidence, *(text.format(keys=evidence / "keys") for text in more))
 
     assert result.exit_code == ExitCode.USAGE
@@ -100,7 +97,6 @@ def test_invalid_arguments_are_a_usage_error(
 
 def test_an_unknown_journal_form_is_refused_by_every_command(evidence: Path) -> None:
     """Every command names an unknown journal form and refuses it; no evidence is changed."""
-
     path = evidence / "acme" / "p" / "journal.jsonl"
     first, *others = lines_of(path)
     of_another_form = {**first, "data": {**first["data"], "form": 7}}

@@ -19,7 +19,6 @@ def _own_home(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_key_is_shown_and_stays_the_same(folder: Path) -> None:
     """`key` shows the key's id and public key file, and shows the same ones the next time."""
-
     first, second = (runbook("key", "--evidence", "evidence") for _ in range(2))
 
     assert first.exit_code == ExitCode.COMPLETE
@@ -31,7 +30,6 @@ def test_a_key_is_shown_and_stays_the_same(folder: Path) -> None:
 
 def test_a_rotation_is_reported_as_json(folder: Path) -> None:
     """With `--json`, `--rotate` prints the id of the new key."""
-
     before = json.loads(runbook("key", "--json", "--evidence", "evidence").output)
     after = json.loads(runbook("key", "--rotate", "--json", "--evidence", "evidence").output)
 
@@ -41,7 +39,6 @@ def test_a_rotation_is_reported_as_json(folder: Path) -> None:
 
 def test_a_rotation_names_both_keys(folder: Path) -> None:
     """`--rotate` keeps both public keys for verifiers, and says that they need both."""
-
     before = json.loads(runbook("key", "--json", "--evidence", "evidence").output)
 
     result = runbook("key", "--rotate", "--evidence", "evidence")
@@ -54,7 +51,6 @@ def test_an_unused_passphrase_is_reported(monkeypatch: pytest.MonkeyPatch) -> No
     """
     A passphrase set for an unencrypted key gives a warning on stderr until a rotation encrypts it.
     """
-
     assert "not encrypted" not in runbook("key", "--evidence", "evidence").output
     monkeypatch.setenv("RUNBOOK_SIGNING_PASSPHRASE", "correct horse battery staple")
 

@@ -124,7 +124,6 @@ def practice_scenarios(monkeypatch: pytest.MonkeyPatch, folder: Path) -> list[st
 
 def test_a_run_receives_its_arguments(headless: Headless, folder: Path) -> None:
     """Settings, evidence folder and settings file reach the kernel as parameters."""
-
     env_file = folder / "x.env"
     env_file.write_text(f"RUNBOOK_CYCLR_SERVICE_DOMAIN={DOMAIN}\n", encoding="utf-8")
     result = runbook(
@@ -171,7 +170,6 @@ def test_a_run_ends_with_the_commands_that_speak_of_it(
     words: tuple[str, ...], options: str
 ) -> None:
     """`run` prints the `status` of the tenant that ran; that command shows this tenant."""
-
     result = runbook("run", *words)
     (line,) = [line for line in result.stdout.splitlines() if line.startswith("Look again: ")]
 
@@ -183,7 +181,6 @@ def test_a_run_ends_with_the_commands_that_speak_of_it(
 @pytest.mark.usefixtures("headless")
 def test_a_tenant_of_the_settings_file_need_not_be_named_again(folder: Path) -> None:
     """Where the settings name the tenant, plain `runbook status` speaks of it."""
-
     text = f"RUNBOOK_CYCLR_SERVICE_DOMAIN={DOMAIN}\nRUNBOOK_TENANT=acme\n"
     (folder / ".env").write_text(text, encoding="utf-8")
 
@@ -194,7 +191,6 @@ def test_a_tenant_of_the_settings_file_need_not_be_named_again(folder: Path) -> 
 @pytest.mark.usefixtures("practice_scenarios", "headless")
 def test_a_run_ends_with_what_is_open_and_the_next_step() -> None:
     """The last lines are the open steps and the next one; the sandbox's pages are gone."""
-
     text = runbook("run", "--sandbox").stdout
     full = runbook("run", "--sandbox", "--verbose").stdout
 
@@ -211,7 +207,6 @@ def test_options_come_from_the_environment_too(
     headless: Headless, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """RUNBOOK_TENANT sets the tenant; `--tenant` takes precedence."""
-
     monkeypatch.setenv("RUNBOOK_TENANT", "of-environment")
     monkeypatch.setenv("RUNBOOK_CYCLR_SERVICE_DOMAIN", DOMAIN)
     runbook("run")
@@ -222,7 +217,6 @@ def test_options_come_from_the_environment_too(
 
 def test_a_run_in_json_prints_its_record_alone(headless: Headless) -> None:
     """With `--json`, standard output is the run's record and nothing else."""
-
     result = runbook("run", "--json", "--set", f"service_domain={DOMAIN}")
 
     assert result.stdout == '{"run_id": "x"}\n'
@@ -232,7 +226,6 @@ def test_a_run_in_json_prints_its_record_alone(headless: Headless) -> None:
 @pytest.mark.parametrize("as_json", [False, True])
 def test_a_doubtful_value_is_a_line_on_stderr(headless: Headless, *, as_json: bool) -> None:
     """A run says on stderr what is doubtful about its values, and goes on."""
-
     doubtful = ("--set", "permissions=ads_raed", "--set", "app_display_name=Acme for Facebook")
     shown = ["--json"] if as_json else []
     result = runbook("run", "--set", f"service_domain={DOMAIN}", *doubtful, *shown)
@@ -247,7 +240,6 @@ def test_a_doubtful_value_is_a_line_on_stderr(headless: Headless, *, as_json: bo
 
 def test_an_interrupted_notebook_is_reported(headless: Headless) -> None:
     """A notebook that did not run to its end is reported on stderr with the reason."""
-
     headless.broken = "the kernel died"
     result = runbook("run", "--set", f"service_domain={DOMAIN}")
 
@@ -258,7 +250,6 @@ def test_attestations_are_recorded_before_the_run(headless: Headless, folder: Pa
     """
     Attestations from the file are in the journal under their author's name when the run starts.
     """
-
     said = folder / "said.toml"
     said.write_text(WORDS.format(step=PROCEDURE.steps[0].id), encoding="utf-8")
     runbook("run", "--set", f"service_domain={DOMAIN}", "--attestations", str(said))
@@ -275,7 +266,6 @@ def test_practice_has_its_own_settings_tenant_and_attestations(
 
     The sandbox stops with the run.
     """
-
     result = runbook("run", "--sandbox", "review-pending")
 
     assert practice_scenarios == ["review-pending", "ended"]
@@ -290,7 +280,6 @@ def test_the_default_scenario_is_approved(
     headless: Headless, practice_scenarios: list[str]
 ) -> None:
     """`--sandbox` alone uses the scenario `approved`; a tenant given by `--tenant` is kept."""
-
     runbook("run", "--tenant", "mine", "--sandbox")
 
     assert practice_scenarios[0] == "approved"
@@ -317,7 +306,6 @@ def test_a_usage_error_is_one_message_and_a_next_step(
     words: tuple[str, ...], said: str, folder: Path
 ) -> None:
     """A usage error gives exit code 2, one message and a next step; nothing is written."""
-
     result = runbook(*words)
 
     assert result.exit_code == ExitCode.USAGE
@@ -331,7 +319,6 @@ def test_a_usage_error_is_one_message_and_a_next_step(
 
 def test_a_secret_on_the_command_line_is_refused_unquoted() -> None:
     """A secret on the command line is refused, and the message does not repeat it."""
-
     result = runbook("run", "--set", f"app_secret={APP_SECRET}")
 
     assert result.exit_code == ExitCode.USAGE
@@ -357,7 +344,6 @@ def test_an_expected_error_gives_no_traceback(
     headless: Headless, error: BaseException, code: int, said: str
 ) -> None:
     """Each kind of expected error has its exit code, message and next step, and no traceback."""
-
     headless.error = error
     result = runbook("run", "--json", "--set", f"service_domain={DOMAIN}")
 
@@ -372,7 +358,6 @@ def test_a_defect_is_not_a_usage_error(headless: Headless) -> None:
     """
     An unexpected error is named by type and line; its text, which may hold a secret, is not shown.
     """
-
     headless.error = ZeroDivisionError("canary")
 
     result = runbook("run", "--set", f"service_domain={DOMAIN}")
@@ -424,7 +409,6 @@ def test_lab_passes_its_arguments_to_kernels(lab: Lab, folder: Path) -> None:
     """
     `lab` passes tenant, evidence and settings file by absolute path, and other options unchanged.
     """
-
     (folder / "x.env").write_text(f"RUNBOOK_CYCLR_SERVICE_DOMAIN={DOMAIN}\n")
     words = ("--tenant", "acme", "--evidence", "e", "--env-file", "x.env")
     result = runbook("lab", *words, "--no-browser", "--port", "8899")
@@ -445,7 +429,6 @@ def test_lab_asks_for_the_tenant_that_nothing_names(
     lab: Lab, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without a tenant or a Service Domain, `lab` asks, and writes nothing before the answer."""
-
     refused = runbook("lab")
     assert refused.exit_code == ExitCode.USAGE
     assert "No tenant is named" in refused.stderr
@@ -468,7 +451,6 @@ def test_lab_asks_for_the_tenant_that_nothing_names(
 
 def test_lab_without_arguments_uses_the_project(lab: Lab, folder: Path) -> None:
     """Without arguments, the evidence folder is the project's, beside the notebooks."""
-
     (folder / "notebooks").mkdir()
     runbook("lab", "--app", "--tenant", "acme")
 
@@ -498,7 +480,6 @@ def test_lab_refuses_options_before_anything_is_written(
     said: str,
 ) -> None:
     """Invalid options are refused before a sandbox starts or a key is written."""
-
     result = runbook("lab", *scenario, *words)
 
     assert result.exit_code == ExitCode.USAGE
@@ -510,7 +491,6 @@ def test_lab_refuses_options_before_anything_is_written(
 
 def test_lab_for_practice_says_how_to_sign_in(lab: Lab, practice_scenarios: list[str]) -> None:
     """Practice uses the sandbox's settings and its own tenant, and prints the sandbox's login."""
-
     result = runbook("lab", "--sandbox", "fresh")
 
     assert result.exit_code == 7
@@ -533,7 +513,6 @@ def test_lab_for_practice_says_what_still_counts(
     """
     If a practice tenant has a journal, `lab` says that it still counts and how to start a new one.
     """
-
     journal = folder / "evidence" / "sandbox-fresh" / "facebook_marketing" / "journal.jsonl"
     journal.parent.mkdir(parents=True)
     journal.touch()
@@ -556,7 +535,6 @@ def begun(**given: str) -> Run:
 
 def test_status_names_the_next_step_its_reason_and_where() -> None:
     """`status` names the next step, what to do and the links to open."""
-
     begun()
     result = runbook("status", "--tenant", DOMAIN)
 
@@ -571,7 +549,6 @@ def test_status_names_the_next_step_its_reason_and_where() -> None:
 
 def test_status_marks_practice() -> None:
     """`status` marks a practice run with SANDBOX."""
-
     begun(graph_url="http://127.0.0.1:9")
 
     assert f"SANDBOX {DOMAIN}" in runbook("status", "--tenant", DOMAIN).stdout
@@ -579,7 +556,6 @@ def test_status_marks_practice() -> None:
 
 def test_status_of_practice_never_links_to_the_real_systems() -> None:
     """While a practice tenant's sandbox does not run, `status` has no page to open."""
-
     begun(graph_url="http://127.0.0.1:9")
     text = runbook("status", "--tenant", DOMAIN).stdout
 
@@ -589,7 +565,6 @@ def test_status_of_practice_never_links_to_the_real_systems() -> None:
 
 def test_status_in_full_has_every_step() -> None:
     """`--verbose` shows the table of all steps, with their ids and whole reasons."""
-
     begun().say(attested(step.id, note="x" * 200) for step in PROCEDURE.steps[:3])
     short, full = (
         runbook("status", "--tenant", DOMAIN, *more).stdout for more in ((), ("--verbose",))
@@ -603,7 +578,6 @@ def test_status_in_full_has_every_step() -> None:
 
 def test_status_as_json() -> None:
     """`status --json` gives the outcome, every step and the next step."""
-
     begun()
     document = json.loads(runbook("status", "--tenant", DOMAIN, "--json").stdout)
 
@@ -617,7 +591,6 @@ def test_status_as_json() -> None:
 @pytest.mark.parametrize("more", [(), ("--json",)])
 def test_status_of_a_complete_run_has_no_next_step(more: tuple[str, ...]) -> None:
     """When every step is done, the exit code is 0 and no next step is named."""
-
     begun().say(attested(step.id) for step in PROCEDURE.steps)
     result = runbook("status", "--tenant", DOMAIN, *more)
 
@@ -630,7 +603,6 @@ def test_status_of_a_complete_run_has_no_next_step(more: tuple[str, ...]) -> Non
 
 def test_status_writes_nothing(folder: Path) -> None:
     """`status` for a tenant without a journal writes nothing."""
-
     runbook("status", "--tenant", "acme")
 
     assert list(folder.iterdir()) == []
@@ -638,7 +610,6 @@ def test_status_writes_nothing(folder: Path) -> None:
 
 def test_notebooks_are_built_and_checked(folder: Path) -> None:
     """`notebooks` names what it built; `--check` names what is stale and writes nothing."""
-
     names = [f"{name}.ipynb" for name in connector_names()]
     stale = runbook("notebooks", "--check")
     assert (stale.exit_code, stale.stdout.split()[1::2]) == (ExitCode.FAILED, names)
@@ -653,7 +624,6 @@ def test_notebooks_are_built_and_checked(folder: Path) -> None:
 
 def test_only_the_stale_notebook_is_named(folder: Path) -> None:
     """`notebooks --check` names only the notebooks that differ."""
-
     runbook("notebooks")
     path = build(PROCEDURE, folder / "notebooks")
     path.write_text("{}", encoding="utf-8")
@@ -675,7 +645,6 @@ def test_the_doctor_shows_each_symptom(
     """
     `doctor` shows each symptom with its mark, as text and JSON; the worst one sets the exit code.
     """
-
     seen = Examination(symptoms)
     monkeypatch.setattr(runbook_lib.engine.doctor, "examine", lambda *_, **_options: seen)
 
@@ -699,7 +668,6 @@ def test_the_doctor_shows_each_symptom(
 
 def test_the_sandbox_describes_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     """`sandbox` uses the given scenario and port, and prints its addresses as a list or as JSON."""
-
     asked: list[Any] = []
 
     def serve(scenario: str, port: int, announce: Any) -> None:
@@ -721,7 +689,6 @@ def test_the_sandbox_describes_itself(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("flag", ["-h", "--help"])
 def test_every_command_has_help(name: str, flag: str) -> None:
     """`-h` and `--help` print the usage and the help text of every command."""
-
     result = runbook(*filter(None, [name, flag]))
 
     assert result.exit_code == 0
@@ -732,7 +699,6 @@ def test_every_command_has_help(name: str, flag: str) -> None:
 
 def test_an_error_text_is_explained() -> None:
     """`explain` prints the meaning, the causes, what tests them, what to do, steps and source."""
-
     result = runbook("explain", "url", "blocked", "--connector", "facebook_marketing")
 
     assert result.exit_code == ExitCode.COMPLETE
@@ -748,7 +714,6 @@ def test_an_error_text_is_explained() -> None:
 @pytest.mark.parametrize("form", ["argument", "stdin"])
 def test_a_pasted_address_is_explained_without_its_code(form: str) -> None:
     """Of a pasted address, nothing is printed: it may contain a code."""
-
     pasted = "https://acme-h.cyclr.com/connector/callback?error_message=URL+Blocked&code=AQDsecret1"
     words = (pasted,) if form == "argument" else ("-",)
     result = CliRunner().invoke(main, ("explain", *words), input=pasted)
@@ -761,7 +726,6 @@ def test_a_pasted_address_is_explained_without_its_code(form: str) -> None:
 @pytest.mark.parametrize("as_json", [False, True])
 def test_of_an_unknown_error_nothing_is_claimed(as_json: bool) -> None:
     """A text with a typing error gives exit code 3 and the known one, as a possibility."""
-
     result = runbook("explain", "URL Bloked", *(["--json"] if as_json else []))
 
     assert result.exit_code == ExitCode.INCOMPLETE
@@ -785,7 +749,6 @@ def test_of_an_unknown_error_nothing_is_claimed(as_json: bool) -> None:
 @pytest.mark.parametrize("as_json", [False, True])
 def test_of_three_closest_texts_none_is_said_to_be_it(as_json: bool) -> None:
     """A question with several causes gives exit code 3 and up to three, each with what to do."""
-
     pasted = "Facebook Ads: Account fetch failed (Refreshing token failed)"
     result = runbook("explain", pasted, *(["--json"] if as_json else []))
 
@@ -802,7 +765,6 @@ def test_of_three_closest_texts_none_is_said_to_be_it(as_json: bool) -> None:
 
 def test_a_text_in_another_language_is_known_by_its_code() -> None:
     """Without a known text the code is explained, and `explain` says so."""
-
     result = runbook("explain", "Demasiadas llamadas. Código: 80004")
 
     assert result.exit_code == ExitCode.COMPLETE
@@ -812,7 +774,6 @@ def test_a_text_in_another_language_is_known_by_its_code() -> None:
 
 def test_a_code_with_several_meanings_is_not_answered() -> None:
     """It says that the text or the subcode decides, names texts with that code, and claims none."""
-
     result = runbook("explain", "El identificador de acceso no es válido. Código: 190")
 
     assert result.exit_code == ExitCode.INCOMPLETE
@@ -823,7 +784,6 @@ def test_a_code_with_several_meanings_is_not_answered() -> None:
 
 def test_what_to_do_comes_before_the_causes() -> None:
     """An answer says what happened, what to do, at which step, why, and last who published it."""
-
     shown = runbook("explain", "URL Blocked").stdout
     places = [shown.index(part) for part in ("What to do", "Where", "Causes", "Source:")]
 
@@ -832,7 +792,6 @@ def test_what_to_do_comes_before_the_causes() -> None:
 
 def test_of_a_text_without_a_code_it_says_what_to_copy() -> None:
     """An unknown text in another language leads to the code and the trace id."""
-
     result = runbook("explain", "Se produjo un error al iniciar sesión")
 
     assert result.exit_code == ExitCode.INCOMPLETE
@@ -844,7 +803,6 @@ def test_of_a_text_without_a_code_it_says_what_to_copy() -> None:
 
 def test_the_connector_in_use_is_explained(folder: Path) -> None:
     """Without `--connector` it is that of the settings file, and numbers are its own."""
-
     pasted = "Error validating client secret."
     numbers = [find_procedure(n).numbers["cy-03-client-secret"] for n in connector_names()]
     default = runbook("explain", pasted).stdout
@@ -859,13 +817,11 @@ def test_the_connector_in_use_is_explained(folder: Path) -> None:
 @pytest.mark.parametrize("words", [(), ("",), ("  ",), ("x", "--connector", "nowhere")])
 def test_nothing_to_explain_is_a_usage_error(words: tuple[str, ...]) -> None:
     """Without a text, or for an unknown connector, `explain` gives exit code 2."""
-
     assert runbook("explain", *words).exit_code == ExitCode.USAGE
 
 
 def test_an_explanation_in_json() -> None:
     """In JSON each cause has the steps that test for it."""
-
     result = runbook("explain", "URL Blocked", "--json", "--connector", "facebook_marketing")
     document = json.loads(result.stdout)
     (trouble,) = document["troubles"]
@@ -882,7 +838,6 @@ def test_an_explanation_in_json() -> None:
 @pytest.mark.parametrize("shown", ["URL Blocked", "Can't Load URL"])
 def test_what_step_8_cannot_test_is_left_to_facebooks_validator(connector: str, shown: str) -> None:
     """Step 8 tests the host alone; the Validator, which reads the saved list, tests the rest."""
-
     result = runbook("explain", shown, "--json", "--connector", connector)
     trouble = json.loads(result.stdout)["troubles"][0]
 
@@ -896,7 +851,6 @@ def test_what_step_8_cannot_test_is_left_to_facebooks_validator(connector: str, 
 
 def test_a_kit_is_written_with_its_warnings(folder: Path) -> None:
     """`kit` names its two files, what to look at, and what to do next; nothing is recorded."""
-
     result = runbook("kit", "--set", f"service_domain={DOMAIN}", "--set", "permissions=email")
 
     assert result.exit_code == ExitCode.COMPLETE
@@ -914,7 +868,6 @@ def fill_in(path: Path) -> None:
 
 def test_a_kit_is_kept_as_what_was_submitted(folder: Path) -> None:
     """With `--attach --by NAME` the step waits, by that person's word, with the adapted file."""
-
     words = ("kit", "--set", f"service_domain={DOMAIN}", "--output", "kit", "--evidence", "mine")
     runbook(*words)
     early = runbook(*words, "--attach", "--by", "Operator")
@@ -932,7 +885,6 @@ def test_a_kit_is_kept_as_what_was_submitted(folder: Path) -> None:
 
 def test_a_kit_in_json(folder: Path) -> None:
     """In JSON the kit has its files, permissions and warnings, and the step if it was attached."""
-
     words = ("kit", "--connector", "facebook_messenger", "--set", f"service_domain={DOMAIN}")
     document = json.loads(runbook(*words, "--json").stdout)
 
@@ -967,7 +919,6 @@ def test_a_kit_with_bad_words_writes_nothing(
     words: tuple[str, ...], said: str, folder: Path
 ) -> None:
     """A usage error of `kit` gives exit code 2 and one message, and nothing is written."""
-
     result = runbook("kit", *words)
 
     assert result.exit_code == ExitCode.USAGE
@@ -977,7 +928,6 @@ def test_a_kit_with_bad_words_writes_nothing(
 
 def test_a_changed_kit_is_named(folder: Path) -> None:
     """A changed file is not overwritten without `--force`; attached, it is left as it is."""
-
     words = ("kit", "--set", f"service_domain={DOMAIN}")
     runbook(*words)
     path = folder / "review-kit.md"
@@ -995,7 +945,6 @@ def test_a_changed_kit_is_named(folder: Path) -> None:
 
 def test_the_version_is_shown() -> None:
     """`--version` prints the version."""
-
     assert runbook("--version").stdout.startswith("runbook, version ")
 
 
@@ -1004,13 +953,11 @@ def test_the_version_is_shown() -> None:
 )
 def test_unknown_commands_and_options_are_usage_errors(words: tuple[str, ...]) -> None:
     """An unknown command, an unknown option or an invalid value gives exit code 2."""
-
     assert runbook(*words).exit_code == ExitCode.USAGE
 
 
 def test_status_lists_what_must_be_done_again() -> None:
     """After a value changed, `status` lists each step to do again and what was confirmed before."""
-
     run = begun(app_id="111111111111111")
     run.say([attested("fb-04a-use-case", by="Ann"), attested("fb-06-facebook-login", by="Ann")])
     before = runbook("status", "--tenant", DOMAIN)
@@ -1029,7 +976,6 @@ def test_status_lists_what_must_be_done_again() -> None:
 
 def test_tenants_are_listed() -> None:
     """A table for people, JSON for programs, and a sentence where there is none."""
-
     assert "There is no tenant yet" in runbook("tenants").stdout
     begun()
 
@@ -1045,7 +991,6 @@ def test_tenants_are_listed() -> None:
 @pytest.mark.parametrize("command", ["status", "report"])
 def test_an_unknown_tenant_is_one_line(command: str) -> None:
     """Of a tenant without a journal one line says so, which tenants there are, and what to run."""
-
     known = begun()
 
     result = runbook(command, "--tenant", "nobody")
@@ -1061,7 +1006,6 @@ def test_an_unknown_tenant_is_one_line(command: str) -> None:
 
 def test_verify_without_a_key_prints_the_command_with_one(folder: Path) -> None:
     """Without a key nothing is verified; the command that trusts those beside it is printed."""
-
     before = runbook("verify")
     keys = folder / "evidence" / "keys"
     keys.mkdir(parents=True)
@@ -1076,7 +1020,6 @@ def test_verify_without_a_key_prints_the_command_with_one(folder: Path) -> None:
 
 def test_verify_reads_the_projects_evidence_if_no_path_is_given(folder: Path) -> None:
     """Without a path, `verify` reads the evidence folder of the project."""
-
     runbook("key")
     result = runbook("verify", "--trusted-keys", "evidence/keys")
 

@@ -60,7 +60,6 @@ def confirm(*more: str, typed: str = "") -> Result:
 
 def test_the_calendar_has_what_falls_due(folder: Path) -> None:
     """`--ics` writes the duties of all tenants, or of one; an unknown one is a mistake."""
-
     for tenant in ("acme", "umbrella"):
         begun(tenant).say([assigned(STEP, "Ben", due="2026-12-01")])
     both = runbook("inbox", "--ics", "all.ics")
@@ -81,7 +80,6 @@ def test_the_calendar_has_what_falls_due(folder: Path) -> None:
 
 def test_a_confirmation_is_recorded_as_the_walkthrough_does() -> None:
     """`--yes` records the attestation, with name, note and what it is bound to, and says so."""
-
     begun()
     result = confirm("--note", "Seen.", "--yes")
 
@@ -98,7 +96,6 @@ def test_a_confirmation_is_recorded_as_the_walkthrough_does() -> None:
 
 def test_the_sentence_is_shown_before_the_question(monkeypatch: pytest.MonkeyPatch) -> None:
     """A person reads tenant, step, sentence and subject; only yes records anything."""
-
     begun()
     at_a_terminal(monkeypatch)
     before = lines()
@@ -123,7 +120,6 @@ RENEWAL = "fb-11b-data-access-renewal"
 
 def test_another_answer_is_confirmed_with_its_days(monkeypatch: pytest.MonkeyPatch) -> None:
     """`--answer` confirms another sentence, which is shown with its days; it may change later."""
-
     begun()
     at_a_terminal(monkeypatch)
     answer = ("confirm", RENEWAL, "--tenant", "acme", "--by", "Ann")
@@ -148,7 +144,6 @@ def test_another_answer_is_confirmed_with_its_days(monkeypatch: pytest.MonkeyPat
 
 def test_a_second_person_confirms_what_the_first_did() -> None:
     """Where two people must attest, the second one's word has the first one's answer and end."""
-
     begun(four_eyes=("all",))
     first = ("--tenant", "acme", "--by", "Ann", "--answer", "not-asked", "--until", "2999-01-01")
     late = runbook("confirm", RENEWAL, *first, "--yes")
@@ -164,7 +159,6 @@ def test_a_second_person_confirms_what_the_first_did() -> None:
 
 def test_a_script_must_say_yes() -> None:
     """Where nobody is at a terminal, nothing is confirmed without `--yes`."""
-
     begun()
     before = lines()
     result = confirm(typed="y\n")
@@ -196,7 +190,6 @@ def test_a_script_must_say_yes() -> None:
 )
 def test_a_confirmation_that_makes_no_sense_is_refused(words: tuple[str, ...], said: str) -> None:
     """A mistake is named, the nearest step or tenant is offered, and nothing is written."""
-
     begun().say([attested("fb-01-log-in")])
     before = lines()
     result = runbook("confirm", "--yes", "--tenant", "acme", *words)
@@ -209,7 +202,6 @@ def test_a_confirmation_that_makes_no_sense_is_refused(words: tuple[str, ...], s
 
 def test_four_eyes_need_two_people() -> None:
     """The first word waits for a second person; the same one again is refused, another counts."""
-
     begun(four_eyes=STEP)
     first = confirm("--yes")
     before = lines()
@@ -227,7 +219,6 @@ def test_four_eyes_need_two_people() -> None:
 
 def test_a_second_person_can_say_no() -> None:
     """It withdraws the first word with the reason; both are in the record, and neither counts."""
-
     begun(four_eyes=STEP)
     alone = confirm("--yes", "--no", "--note", "Why.")
     confirm("--yes")
@@ -249,7 +240,6 @@ def test_a_second_person_can_say_no() -> None:
 
 def test_a_second_persons_sentence_is_recorded() -> None:
     """It is their own, beside the first one's, to which both words are bound."""
-
     begun(four_eyes="fb-01-log-in")
     for name in ("Ann", "Ben"):
         runbook("confirm", "1", "--tenant", "acme", "--by", name, "--yes")
@@ -263,7 +253,6 @@ def test_a_second_persons_sentence_is_recorded() -> None:
 
 def test_what_waits_for_facebook_can_be_confirmed_as_approved() -> None:
     """A submitted step waits; that Facebook approved it is a confirmation like another."""
-
     begun().say([submitted("fb-12-submit-review")])
     result = runbook("confirm", "fb-12-submit-review", "--tenant", "acme", "--by", "Ann", "--yes")
 
@@ -272,7 +261,6 @@ def test_what_waits_for_facebook_can_be_confirmed_as_approved() -> None:
 
 def test_a_confirmation_as_json() -> None:
     """`--json` gives the step's state after the word, in the record's words."""
-
     begun()
     document = json.loads(confirm("--yes", "--json").stdout)
 
@@ -284,7 +272,6 @@ def test_a_confirmation_as_json() -> None:
 
 def test_a_practice_tenant_can_be_confirmed_without_its_sandbox(folder: Path) -> None:
     """Settings of a real tenant, in `.env`, are not what a practice tenant's word is bound to."""
-
     begun(graph_url="http://127.0.0.1:9")
     (folder / ".env").write_text("RUNBOOK_FACEBOOK_APP_ID=999999999999999\n", encoding="utf-8")
 
@@ -297,7 +284,6 @@ def test_a_practice_tenant_can_be_confirmed_without_its_sandbox(folder: Path) ->
 
 def test_the_inbox_is_what_waits_in_every_tenant() -> None:
     """A line for each tenant, below it what is open for whom; `--for` shows one person's."""
-
     begun().say([assigned(STEP, "Ann", due="2026-01-31")])
     begun("umbrella", "facebook_messenger")
     begun("practice", graph_url="http://127.0.0.1:9").say(
@@ -328,7 +314,6 @@ def test_the_inbox_is_what_waits_in_every_tenant() -> None:
 
 def test_a_second_persons_word_is_in_the_inbox() -> None:
     """A half-said step names who said it first."""
-
     begun(four_eyes=STEP).say([attested(STEP)])
 
     said = " ".join(runbook("inbox").stdout.split())
@@ -337,7 +322,6 @@ def test_a_second_persons_word_is_in_the_inbox() -> None:
 
 def test_an_empty_inbox_says_so() -> None:
     """Without tenants, and for a person who has nothing, there is a sentence and an empty list."""
-
     assert runbook("inbox").stdout == "Nothing is waiting.\n"
     begun()
     assert runbook("inbox", "--for", f"Ann{HOSTILE}").stdout.startswith(
@@ -349,7 +333,6 @@ def test_an_empty_inbox_says_so() -> None:
 
 def test_a_name_in_the_inbox_cannot_move_the_cursor() -> None:
     """What people typed is one line of printable characters."""
-
     begun().say([assigned(STEP, HOSTILE)])
 
     for words in (("inbox",), ("inbox", "--json"), ("status", "--tenant", "acme")):
@@ -360,7 +343,6 @@ def test_a_name_in_the_inbox_cannot_move_the_cursor() -> None:
 
 def test_comments_are_shown_in_full() -> None:
     """`status --verbose` has each comment, with name and time, below the reason of its step."""
-
     begun().say([commented("fb-01-log-in", note="Ask again.")])
 
     full = runbook("status", "--tenant", "acme", "--verbose").stdout
@@ -369,7 +351,6 @@ def test_comments_are_shown_in_full() -> None:
 
 def test_status_shows_whose_step_it_is() -> None:
     """Who has a step to do, and until when, stands before its reason."""
-
     begun().say([assigned("fb-01-log-in", "Ann", due="2026-12-01")])
 
     assert "Ann, due 1 Dec: Only you can" in runbook("status", "--tenant", "acme").stdout

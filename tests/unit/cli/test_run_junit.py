@@ -42,7 +42,6 @@ def suite() -> ET.Element:
 
 def test_each_step_is_a_test_case(headless: Headless) -> None:  # noqa: F811
     """A run that was sealed has a case for each step, though it is not complete."""
-
     result = run()
 
     assert result.exit_code == 3
@@ -55,7 +54,6 @@ def test_each_step_is_a_test_case(headless: Headless) -> None:  # noqa: F811
 @pytest.mark.usefixtures("headless", "practice_scenarios")
 def test_practice_is_marked() -> None:
     """The suite of a practice run says SANDBOX."""
-
     runbook("run", "--sandbox", "approved", "--junit", "out.xml")
 
     assert suite().get("name") == f"SANDBOX.sandbox-approved.{PROCEDURE.id}"
@@ -79,7 +77,6 @@ def test_without_evidence_there_is_an_error(
     reason: str,
 ) -> None:
     """A run that was not sealed is an error with its reason, in place of an older result."""
-
     headless.error = error
     result = run()
 
@@ -93,7 +90,6 @@ def test_without_evidence_there_is_an_error(
 
 def test_refused_settings_write_nothing(headless: Headless) -> None:  # noqa: F811
     """With exit code 2 nothing was done, and nothing is written."""
-
     headless.error = SettingsError("No.")
 
     assert run().exit_code == 2
@@ -110,7 +106,6 @@ def test_a_place_that_cannot_be_written_is_refused(
     said: str,
 ) -> None:
     """A file that could not be written in the end is refused before anything runs."""
-
     result = run("--junit", file, "--evidence", "evidence")
 
     assert result.exit_code == 2

@@ -56,7 +56,6 @@ def run(*states: StepState) -> RunState:
 
 def test_every_step_is_in_the_table(capsys: Capture) -> None:
     """The table has number, id, outcome and reason of each step; the counts come last."""
-
     states = [state(f"step-{outcome}", outcome) for outcome in Outcome]
 
     show_steps(run(*states), title="SANDBOX acme")
@@ -84,7 +83,6 @@ def test_the_last_line_gives_the_outcome_of_the_run(
     capsys: Capture, outcome: Outcome, said: str
 ) -> None:
     """The last line gives the outcome of the run and the counts."""
-
     show_steps(run(state("a", outcome)))
 
     assert capsys.readouterr().out.splitlines()[-1] == said
@@ -92,7 +90,6 @@ def test_the_last_line_gives_the_outcome_of_the_run(
 
 def test_only_open_steps_have_a_line(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     """The short form counts settled steps; each other one is a line with number, mark and title."""
-
     monkeypatch.setenv("COLUMNS", "80")
     finding = Finding(outcome=Outcome.VERIFIED, reason="", warnings=("Soon.",))
     settled = state("done", Outcome.VERIFIED, findings=(finding,))
@@ -117,7 +114,6 @@ def test_a_wait_says_since_when_however_narrow(
     capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At 80 columns, since when a step waits is not cut off, nor that it is overdue."""
-
     monkeypatch.setenv("COLUMNS", "80")
     since = "2026-01-05T09:00:00Z"
     waits = state("review", Outcome.WAITING, "Submitted, says somebody. " * 9, waiting_since=since)
@@ -133,7 +129,6 @@ def test_a_wait_says_since_when_however_narrow(
 
 def test_what_is_verified_in_part_is_open_with_what_to_confirm(capsys: Capture) -> None:
     """It has its own label and count, and its line begins with what a person must confirm."""
-
     check = Check("seen", lambda _: None, person_confirms="It is so.")
     finding = Finding(outcome=Outcome.VERIFIED, reason="Seen.", check="seen", limits=("More.",))
     given = state("a", Outcome.VERIFIED, "Seen.", findings=(finding,))
@@ -154,7 +149,6 @@ def test_what_is_verified_in_part_is_open_with_what_to_confirm(capsys: Capture) 
 
 def test_nothing_open_is_no_list(capsys: Capture) -> None:
     """A complete run has no list of open steps, and no next step."""
-
     complete = run(state("a", Outcome.VERIFIED))
     show_open(complete)
     show_next(complete, {})
@@ -170,7 +164,6 @@ def test_counts_that_do_not_fit_go_on_below(
     capsys: Capture, monkeypatch: pytest.MonkeyPatch, width: int
 ) -> None:
     """The line of counts is wrapped between counts, so that none is torn apart."""
-
     monkeypatch.setenv("COLUMNS", str(width))
     show_open(run(*(state(f"step-{outcome}", outcome) for outcome in Outcome)))
 
@@ -187,7 +180,6 @@ def test_the_next_step_has_its_reason_and_its_links(
     capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What comes next is said in whole: why, what to do, and the page to open."""
-
     monkeypatch.setenv("COLUMNS", "40")
     failed = state("a", Outcome.FAILED, "It says, at length, that something is wrong.")
     link = Link("Settings", "{dashboard_url}/settings/")
@@ -217,7 +209,6 @@ def test_a_command_to_type_begins_with_what_can_be_typed(
     monkeypatch: pytest.MonkeyPatch, path: str, found: str | None, called: str
 ) -> None:
     """Where no `runbook` is on the PATH, it is called by the path that it was called by."""
-
     monkeypatch.setattr("sys.argv", [path])
     monkeypatch.setattr("shutil.which", lambda _name: found)
 
@@ -226,7 +217,6 @@ def test_a_command_to_type_begins_with_what_can_be_typed(
 
 def test_a_time_in_a_reason_is_readable(capsys: Capture) -> None:
     """An ISO time in a reason is shown as a date and a time in minutes, UTC."""
-
     show_steps(run(state("a", Outcome.ATTESTED, "Operator on 2026-11-24T12:00:00.000Z: done.")))
 
     assert "Operator on 24 Nov, 12:00: done." in capsys.readouterr().out
@@ -234,7 +224,6 @@ def test_a_time_in_a_reason_is_readable(capsys: Capture) -> None:
 
 def test_remote_text_is_not_markup(capsys: Capture) -> None:
     """Markup in a reason or a warning is shown as text."""
-
     warning = Finding(outcome=Outcome.FAILED, reason="", warnings=("[link=x]soon[/link]",))
 
     show_steps(run(state("a", Outcome.FAILED, "[bold]x[/] [/]", findings=(warning,))))
@@ -255,13 +244,11 @@ def test_remote_text_is_not_markup(capsys: Capture) -> None:
 )
 def test_text_is_one_line_of_printable_characters(text: str, shown: str) -> None:
     """`one_line` escapes control, line-break, direction and invisible characters."""
-
     assert one_line(text) == shown
 
 
 def test_remote_text_cannot_move_the_cursor(capsys: Capture) -> None:
     """Control characters in a reason, a warning or a title are escaped."""
-
     odd = "\x1b[2J\nforged"
     warning = Finding(outcome=Outcome.FAILED, reason="", warnings=(odd,))
     hostile = state("a", Outcome.FAILED, odd, findings=(warning,), checked_on="t")
@@ -282,7 +269,6 @@ def test_remote_text_cannot_move_the_cursor(capsys: Capture) -> None:
 
 def test_each_verdict_is_a_line(capsys: Capture) -> None:
     """Each verdict is one line; a chain is called complete only if no note remains."""
-
     where = Path("/evidence/acme/p")
     for verdict in (
         Verdict(where, length=2),
@@ -303,7 +289,6 @@ def test_each_verdict_is_a_line(capsys: Capture) -> None:
 
 def test_a_log_gets_wide_lines_without_colours(capsys: Capture) -> None:
     """Without a terminal, lines are up to 120 columns wide and have no escape codes."""
-
     show_steps(run(state("a", Outcome.VERIFIED, "word " * 60)))
 
     lines = capsys.readouterr().out.splitlines()
@@ -314,7 +299,6 @@ def test_a_log_gets_wide_lines_without_colours(capsys: Capture) -> None:
 
 def test_a_narrower_width_can_be_set(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     """COLUMNS sets the width."""
-
     monkeypatch.setenv("COLUMNS", "60")
     show_steps(run(state("a", Outcome.VERIFIED, "word " * 60)))
 
@@ -323,7 +307,6 @@ def test_a_narrower_width_can_be_set(capsys: Capture, monkeypatch: pytest.Monkey
 
 def test_a_table_keeps_all_but_its_last_column_whole(capsys: Capture) -> None:
     """Only the last column of a table wraps, so that an id can be copied."""
-
     show_table(
         "T",
         ("Step", "Reason"),
@@ -340,7 +323,6 @@ def test_a_table_fits_its_width(
     capsys: Capture, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
     """No line is wider than the terminal, and no character is lost."""
-
     monkeypatch.setenv("COLUMNS", "60")
     show_table("", ("Step", "Reason"), [((line_of(STEP),), [line_of(text)])])
 
@@ -373,7 +355,6 @@ def test_a_terminal_gets_colors_unless_it_asks_for_none(monkeypatch: pytest.Monk
 
 def test_progress_shows_each_step_once(capsys: Capture) -> None:
     """A log gets one line for each step when it is checked: its id, and why it is not done."""
-
     checked = state("a", Outcome.VERIFIED, checked_on="t")
     later = state("b", Outcome.NOT_RUN)
 
@@ -394,7 +375,6 @@ def test_progress_shows_each_step_once(capsys: Capture) -> None:
 
 def test_a_quiet_progress_prints_nothing(capsys: Capture) -> None:
     """A quiet progress prints nothing, so that JSON output stays clean."""
-
     with progress(1, is_quiet=True) as display:
         display.update(run(state("a", Outcome.VERIFIED, checked_on="t")))
 
@@ -411,7 +391,6 @@ def is_safe(text: str) -> bool:
 
 def test_a_message_cannot_move_the_cursor(capsys: Capture) -> None:
     """`say` escapes control characters on both streams and prints one line."""
-
     say(f"It answered {HOSTILE}.")
     say(f"It answered {HOSTILE}.", is_error=True)
 
@@ -423,7 +402,6 @@ def test_a_message_cannot_move_the_cursor(capsys: Capture) -> None:
 
 def test_a_table_cannot_move_the_cursor(capsys: Capture) -> None:
     """Titles, cells, reasons and warnings in a table are escaped and are not markup."""
-
     finding = Finding(outcome=Outcome.FAILED, reason=HOSTILE, warnings=(HOSTILE,))
     one = state("a", Outcome.FAILED, HOSTILE, findings=(finding,))
 
@@ -437,7 +415,6 @@ def test_a_table_cannot_move_the_cursor(capsys: Capture) -> None:
 
 def test_escaped_json_is_the_same_document() -> None:
     """`escaped_json` escapes control characters in JSON, and the document stays the same."""
-
     document = {"reason": HOSTILE + "Zoë \U000e0001\ud800", "list": [HOSTILE]}
     for indent in (None, 2):
         shown = escaped_json(json.dumps(document, ensure_ascii=False, indent=indent))

@@ -46,7 +46,6 @@ def test_invalid_input_is_refused_before_anything_is_written(
     arguments: tuple[str, ...], said: str, folder: Path
 ) -> None:
     """Invalid arguments are named in one message, and nothing is written."""
-
     result = runbook("run", *arguments, "--evidence", "evidence")
     assert result.exit_code == 2, result.stdout + result.stderr
     assert said in result.stderr
@@ -75,7 +74,6 @@ def test_invalid_input_is_refused_before_anything_is_written(
 )
 def test_an_invalid_env_file_is_refused(content: bytes, said: str, folder: Path) -> None:
     """An invalid `.env` gives a message that does not quote its content, and nothing is written."""
-
     (folder / ".env").write_bytes(content)
     result = runbook("run", "--evidence", "evidence")
     assert result.exit_code == 2, result.stdout + result.stderr
@@ -86,7 +84,6 @@ def test_an_invalid_env_file_is_refused(content: bytes, said: str, folder: Path)
 
 def test_an_env_file_that_is_a_folder_is_refused(folder: Path) -> None:
     """A folder in place of the `.env` file is refused, and nothing is written."""
-
     (folder / "settings").mkdir()
     result = runbook("run", "--env-file", "settings", "--evidence", "evidence")
     assert result.exit_code == 2
@@ -120,7 +117,6 @@ def test_an_env_file_that_is_a_folder_is_refused(folder: Path) -> None:
 )
 def test_invalid_attestations_are_refused(content: str, said: str, folder: Path) -> None:
     """Invalid attestations are refused before the run starts."""
-
     (folder / "words.toml").write_text(content, encoding="utf-8")
     result = runbook(
         *("run", "--set", DOMAIN, "--attestations", "words.toml", "--evidence", "evidence"),

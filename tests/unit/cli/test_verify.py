@@ -55,7 +55,6 @@ def one_key(folder: str) -> tuple[str, str]:
 @pytest.mark.parametrize("command", [("verify", "evidence"), ("verify",), JOURNAL], ids=str)
 def test_keys_near_the_evidence_are_named_first(command: tuple[str, ...]) -> None:
     """The first line names the keys, why they prove less, and what to do; it fails nothing."""
-
     for options in (NEAR, one_key("evidence/keys"), (*one_key("../trusted"), *NEAR)):
         result = runbook(*command, *options)
         first = result.stdout.splitlines()[0]
@@ -71,7 +70,6 @@ def test_keys_near_the_evidence_are_named_first(command: tuple[str, ...]) -> Non
 @pytest.mark.parametrize("command", [("verify", "evidence"), JOURNAL], ids=str)
 def test_each_json_object_has_the_note(command: tuple[str, ...]) -> None:
     """With --json each object has `trust_note`, and only if there is something to note."""
-
     near = [json.loads(line) for line in runbook(*command, *NEAR, "--json").stdout.splitlines()]
     others = [
         json.loads(line) for line in runbook(*command, *ELSEWHERE, "--json").stdout.splitlines()
@@ -86,7 +84,6 @@ def test_each_json_object_has_the_note(command: tuple[str, ...]) -> None:
 
 def test_a_bundle_is_refused_by_its_own_key_as_before() -> None:
     """A key that somebody put into the bundle is named first, and the bundle is refused for it."""
-
     (bundle,) = Path("evidence").glob("acme/p/2*")
     own = Path(shutil.copy(next(Path("../trusted").glob("*.pub.pem")), bundle / "KEY.pub.pem"))
 
@@ -100,7 +97,6 @@ def test_a_bundle_is_refused_by_its_own_key_as_before() -> None:
 
 def test_an_empty_certificate_option_is_an_error() -> None:
     """An unset shell variable after --tsa-certificate does not mean that none is wanted."""
-
     result = runbook("verify", "evidence", *ELSEWHERE, "--tsa-certificate", "")
 
     assert (result.exit_code, result.stdout) == (ExitCode.USAGE, "")

@@ -100,7 +100,6 @@ def entry(table: str, **fields: str) -> str:
 
 def test_each_kind_of_word_is_read(tmp_path: Path) -> None:
     """A file may have several entries of each kind; each keeps its author, time and file name."""
-
     text = "\n".join(
         [
             attestation(note='" Business. "', at="2026-11-24T09:34:00Z"),
@@ -127,7 +126,6 @@ def test_each_kind_of_word_is_read(tmp_path: Path) -> None:
 
 def test_notes_are_read(tmp_path: Path) -> None:
     """Comments and assignments are entries too; a due date may stand in quotes or not."""
-
     text = "\n".join(
         [
             entry("comment", note='"Ask again."'),
@@ -153,7 +151,6 @@ def test_notes_are_read(tmp_path: Path) -> None:
 
 def test_a_misspelt_step_is_answered_with_the_nearest(tmp_path: Path) -> None:
     """The error names the step that may be meant."""
-
     with pytest.raises(SettingsError, match=r"no such step\. Did you mean fb-12-review\?"):
         read(tmp_path, attestation(step='"fb-12-reviw"'))
     with pytest.raises(SettingsError, match=r"no such step\. `runbook status`"):
@@ -162,7 +159,6 @@ def test_a_misspelt_step_is_answered_with_the_nearest(tmp_path: Path) -> None:
 
 def test_the_order_is_that_of_the_times(tmp_path: Path) -> None:
     """Entries are sorted by time, whatever their order in the file."""
-
     words = read(tmp_path, "\n".join([skip(at="2026-11-24T09:31:00Z"), attestation()]))
 
     assert [word.kind for word in words] == [WordKind.ATTESTED, WordKind.SKIPPED]
@@ -172,7 +168,6 @@ def test_an_entry_names_what_it_is_about(tmp_path: Path) -> None:
     """
     An entry's subject is parsed as the settings are; an entry without a subject has no binding.
     """
-
     (word,) = read(tmp_path, attestation(subject='{app_id = "123"}'))
 
     assert word.binding == Binding(subject={"app_id": "123"})
@@ -180,7 +175,6 @@ def test_an_entry_names_what_it_is_about(tmp_path: Path) -> None:
 
 def test_an_entry_is_recognised_by_its_content(tmp_path: Path) -> None:
     """The same entry in another file has the same digest; any change gives another digest."""
-
     same = [read(tmp_path, attestation())[0].entry for _ in range(2)]
     others = [
         read(tmp_path, text)[0].entry
@@ -201,7 +195,6 @@ def test_an_entry_is_recognised_by_its_content(tmp_path: Path) -> None:
 
 def test_an_empty_file_is_valid(tmp_path: Path) -> None:
     """A file without entries is valid."""
-
     assert read(tmp_path, "# nothing yet\n") == []
 
 
@@ -216,7 +209,6 @@ def test_an_empty_file_is_valid(tmp_path: Path) -> None:
 )
 def test_times_are_kept_in_utc(tmp_path: Path, at: str, utc: str) -> None:
     """Whatever the offset, the journal shows UTC; a time without one is taken as UTC."""
-
     assert read(tmp_path, attestation(at=at))[0].at == utc
 
 
@@ -225,7 +217,6 @@ def test_times_are_kept_in_utc(tmp_path: Path, at: str, utc: str) -> None:
 )
 def test_a_time_in_the_future_is_refused(tmp_path: Path, at: str) -> None:
     """An entry with a time in the future is refused."""
-
     for text in (attestation(at=at), skip(at=at)):
         with pytest.raises(SettingsError, match="is in the future"):
             read(tmp_path, text)
@@ -302,7 +293,6 @@ def test_a_time_in_the_future_is_refused(tmp_path: Path, at: str) -> None:
 )
 def test_an_invalid_entry_is_refused(tmp_path: Path, text: str | bytes, said: str) -> None:
     """One invalid entry refuses the whole file; the error names the file and the problem."""
-
     with pytest.raises(SettingsError, match=said) as caught:
         read(tmp_path, text)
 
@@ -326,7 +316,6 @@ def test_an_attestation_may_give_another_answer(
     tmp_path: Path, fields: dict[str, str], sentence: str, due: str, until: str
 ) -> None:
     """An answer is read as its sentence, with the days that it has."""
-
     (word,) = read(tmp_path, gate(**fields))
 
     assert (word.sentence, word.due, word.until) == (sentence, due, until)
@@ -334,7 +323,6 @@ def test_an_attestation_may_give_another_answer(
 
 def test_an_answer_makes_another_entry(tmp_path: Path) -> None:
     """Entries that differ in answer or day alone are two; the same one is known again."""
-
     texts = [gate(), gate(until="2026-12-01"), gate(answer='"not-asked"')]
     entries = [read(tmp_path, text)[0].entry for text in (*texts, *texts)]
 
@@ -358,7 +346,6 @@ SEVERAL = "[{app_id = '1'}, {app_id = ' 2 '}, {app_id = '1'}]"
 )
 def test_several_subjects_are_as_many_entries(make: Callable[..., str], tmp_path: Path) -> None:
     """A word about each subject, once, is the same as if it stood in an entry of its own."""
-
     words = read(tmp_path, make(subject=SEVERAL))
 
     alone = [read(tmp_path, make(subject=f"{{app_id = '{number}'}}")) for number in (1, 2)]
@@ -368,7 +355,6 @@ def test_several_subjects_are_as_many_entries(make: Callable[..., str], tmp_path
 
 def test_of_several_subjects_a_tenant_gets_its_own(tmp_path: Path) -> None:
     """What a list says of others is no tenant's matter; an only subject is read whatever it is."""
-
     path = tmp_path / "said.toml"
     third = skip(subject='{app_id = "3"}')
     path.write_text(f"{attestation(subject=SEVERAL)}\n{third}\n")
@@ -380,7 +366,6 @@ def test_of_several_subjects_a_tenant_gets_its_own(tmp_path: Path) -> None:
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     """A missing file is an error."""
-
     with pytest.raises(SettingsError, match="cannot be read: No such file"):
         read_words(tmp_path / "none.toml", PROCEDURE, now=NOON)
 
@@ -404,7 +389,6 @@ def path(tmp_path: Path) -> Path:
 
 def test_what_is_about_no_tenant_is_reported(path: Path) -> None:
     """Each subject that no tenant has is a sentence, of a list each member alone."""
-
     path.write_text(
         ENTRY.format(
             STEP,
@@ -426,7 +410,6 @@ def test_what_is_about_no_tenant_is_reported(path: Path) -> None:
 
 def test_a_tenant_of_either_connector_counts(path: Path) -> None:
     """An entry that is about a tenant of one connector is not missed in the other."""
-
     path.write_text(ENTRY.format(STEP, '{app_id = "1000000002"}'))
 
     assert check_subjects(path, TENANTS, now=NOON) == []
@@ -436,7 +419,6 @@ def test_a_tenant_of_either_connector_counts(path: Path) -> None:
 @pytest.mark.parametrize("subject", ["{}", "[]", "[{}]", '[{app_id = "1000000001"}, {}]'])
 def test_an_entry_without_a_subject_is_refused(subject: str, path: Path) -> None:
     """An entry that names nothing, or a list of which one names nothing, is refused."""
-
     path.write_text(ENTRY.format(STEP, subject))
 
     with pytest.raises(SettingsError, match="subject"):
@@ -445,7 +427,6 @@ def test_an_entry_without_a_subject_is_refused(subject: str, path: Path) -> None
 
 def test_many_words_about_many_tenants_take_no_time(path: Path) -> None:
     """Thousands of subjects and of tenants are compared by what they have, not each with each."""
-
     numbers = range(1_000_000_000, 1_000_010_000)
     subjects = ", ".join(f'{{app_id = "{number}"}}' for number in numbers)
     path.write_text(ENTRY.format(STEP, f"[{subjects}]"))

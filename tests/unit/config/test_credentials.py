@@ -28,7 +28,6 @@ def memory() -> Iterator[MemoryKeyring]:
 
 def test_a_credential_in_the_keyring_is_found_by_its_reference(memory: MemoryKeyring) -> None:
     """The reference leads to the credential in the keyring, and does not contain it."""
-
     reference = KeyringStore().remember("acme", APP_SECRET, SECRET)
 
     assert SECRET.reveal() not in reference
@@ -39,7 +38,6 @@ def test_a_credential_in_the_keyring_is_found_by_its_reference(memory: MemoryKey
 
 def test_tenants_do_not_share_a_credential(memory: MemoryKeyring) -> None:
     """Each tenant's credential has its own entry in the keyring."""
-
     references = {
         KeyringStore().remember(tenant, APP_SECRET, Secret(f"secret-of-{tenant}"))
         for tenant in ("acme", "other")
@@ -50,7 +48,6 @@ def test_tenants_do_not_share_a_credential(memory: MemoryKeyring) -> None:
 
 def test_a_forgotten_credential_is_gone(memory: MemoryKeyring) -> None:
     """`forget` removes the credential; a second call, or one without a keyring, is no error."""
-
     store = KeyringStore()
     reference = store.remember("acme", APP_SECRET, SECRET)
     store.forget("acme", APP_SECRET)
@@ -65,7 +62,6 @@ def test_a_forgotten_credential_is_gone(memory: MemoryKeyring) -> None:
 
 def test_a_machine_without_a_keyring_says_so(memory: MemoryKeyring) -> None:
     """Without a keyring, the error suggests `.env` and does not quote the credential."""
-
     memory.is_broken = True
 
     with pytest.raises(SettingsError) as caught:
@@ -78,7 +74,6 @@ def test_a_machine_without_a_keyring_says_so(memory: MemoryKeyring) -> None:
 
 def test_a_given_credential_takes_precedence(memory: MemoryKeyring) -> None:
     """A credential from the settings takes precedence over a stored one."""
-
     reference = KeyringStore().remember("acme", APP_SECRET, SECRET)
     given = Settings({}, {"app_secret": Secret("given-now")})
 
@@ -89,7 +84,6 @@ def test_a_given_credential_takes_precedence(memory: MemoryKeyring) -> None:
 
 def test_a_credential_in_env_is_read_back_as_it_was(tmp_path: Path) -> None:
     """Quotes, dollars and hashes are kept, other lines stay, and the file gets mode 0600."""
-
     path = tmp_path / ".env"
     path.write_text("# mine\nRUNBOOK_SERVICE_DOMAIN=acme-h.cyclr.com\n")
     path.chmod(0o644)
@@ -107,7 +101,6 @@ def test_a_credential_in_env_is_read_back_as_it_was(tmp_path: Path) -> None:
 
 def test_a_new_env_file_is_for_its_owner_alone(tmp_path: Path) -> None:
     """A new `.env` is created with mode 0600."""
-
     EnvFileStore(tmp_path / ".env").remember("acme", APP_SECRET, SECRET)
 
     assert (tmp_path / ".env").stat().st_mode & 0o777 == 0o600
@@ -117,7 +110,6 @@ def test_a_credential_is_removed_from_env(tmp_path: Path) -> None:
     """
     `forget` removes only the credential's line; without that line or the file it changes nothing.
     """
-
     path = tmp_path / ".env"
     store = EnvFileStore(path)
     store.forget("acme", APP_SECRET)
@@ -134,7 +126,6 @@ def test_a_credential_is_removed_from_env(tmp_path: Path) -> None:
 
 def test_an_env_file_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     """The error names the file and does not quote the credential."""
-
     (tmp_path / "file").write_text("")
 
     with pytest.raises(SettingsError, match="cannot be written") as caught:
@@ -148,7 +139,6 @@ def test_a_permission_error_names_the_file_and_a_next_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, does: str
 ) -> None:
     """A permission error on `.env` names that file and says what to do."""
-
     store = EnvFileStore(tmp_path / ".env")
     store.remember("acme", APP_SECRET, SECRET)
 
@@ -166,7 +156,6 @@ def test_a_permission_error_names_the_file_and_a_next_step(
 
 def test_a_link_to_the_settings_file_stays_a_link(tmp_path: Path) -> None:
     """`remember` and `forget` write to the link's target, and the link stays."""
-
     path, target = tmp_path / ".env", tmp_path / "shared.env"
     target.write_text("RUNBOOK_SERVICE_DOMAIN=acme-h.cyclr.com\n")
     path.symlink_to(target)
@@ -188,7 +177,6 @@ def test_a_second_connectors_credential_is_its_own(tmp_path: Path) -> None:
     """
     A second connector's credential gets its own variable and does not replace the first one's.
     """
-
     path = tmp_path / ".env"
     EnvFileStore(path, "facebook_marketing").remember("acme/m", APP_SECRET, Secret("first-0815"))
     second = EnvFileStore(path, "facebook_messenger", is_shared=True)
@@ -204,7 +192,6 @@ def test_a_second_connectors_credential_is_its_own(tmp_path: Path) -> None:
 
 def test_a_credential_is_replaced_where_it_would_be_read(tmp_path: Path) -> None:
     """If the file has the connector's own variable, the new credential replaces that value."""
-
     path = tmp_path / ".env"
     name = APP_SECRET.variable_for("facebook_marketing")
     path.write_text(f"{name}=old-0815\n", encoding="utf-8")

@@ -23,7 +23,6 @@ procedures = pytest.mark.parametrize("procedure", PROCEDURES, ids=lambda each: e
 @procedures
 def test_it_names_every_setting_with_its_help(procedure: Procedure) -> None:
     """The template has a line for every setting with its help text, and no values."""
-
     text = env_template(procedure, ".env")
 
     for item in inputs_of(procedure):
@@ -36,7 +35,6 @@ def test_it_names_every_setting_with_its_help(procedure: Procedure) -> None:
 @procedures
 def test_it_can_be_used_as_it_is(procedure: Procedure, tmp_path: Path) -> None:
     """The template loads unchanged: an empty value means not known yet."""
-
     path = write_env_file(tmp_path / "x.env", procedure)
     settings = resolve(
         inputs_of(procedure),
@@ -53,7 +51,6 @@ def test_it_can_be_used_as_it_is(procedure: Procedure, tmp_path: Path) -> None:
 @procedures
 def test_every_uncommented_line_is_a_setting(procedure: Procedure, tmp_path: Path) -> None:
     """A line without its comment mark sets the default value."""
-
     path = write_env_file(tmp_path / "x.env", procedure)
     text = re.sub(r"^# (RUNBOOK_\w+=)", r"\1", path.read_text("utf-8"), flags=re.MULTILINE)
     path.write_text(text, encoding="utf-8")
@@ -73,7 +70,6 @@ def test_every_uncommented_line_is_a_setting(procedure: Procedure, tmp_path: Pat
 
 def test_only_the_owner_can_read_it(tmp_path: Path) -> None:
     """The file is written with mode 0600, because it will hold credentials."""
-
     path = write_env_file(tmp_path / ".env", PROCEDURES[0])
 
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -83,7 +79,6 @@ def test_only_the_owner_can_read_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize("put", ["text", "link", "folder"])
 def test_an_existing_path_is_not_changed(tmp_path: Path, put: str) -> None:
     """If the path exists, as a file, link or folder, an error is raised and nothing is changed."""
-
     path = tmp_path / ".env"
     if put == "text":
         path.write_text("RUNBOOK_FACEBOOK_APP_ID=1\n", encoding="utf-8")
@@ -102,6 +97,5 @@ def test_an_existing_path_is_not_changed(tmp_path: Path, put: str) -> None:
 
 def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
     """A missing folder raises `SettingsError`."""
-
     with pytest.raises(SettingsError, match="cannot be written"):
         write_env_file(tmp_path / "nowhere" / ".env", PROCEDURES[0])

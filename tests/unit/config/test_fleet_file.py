@@ -58,7 +58,6 @@ def mistakes(folder: Path, text: str, name: str = "tenants.toml") -> list[str]:
 
 def test_a_tenant_has_its_own_values_else_those_of_all(tmp_path: Path) -> None:
     """A tenant's values and references win over the defaults, which reach whom they concern."""
-
     acme, bloom = read(tmp_path, TOML)
 
     assert (acme.tenant, acme.procedure.id) == ("acme", "facebook_marketing")
@@ -76,7 +75,6 @@ def test_a_tenant_has_its_own_values_else_those_of_all(tmp_path: Path) -> None:
 @pytest.mark.parametrize("ending", ["\n", "\r\n"])
 def test_csv_says_the_same(tmp_path: Path, ending: str) -> None:
     """In CSV a row is a tenant, a column a name; an empty cell says nothing."""
-
     rows = (
         "\ufefftenant,connector,service_domain,permissions,app_secret",
         'acme,,acme-h.cyclr.com,"ads_read,ads_management",env:ACME',
@@ -115,7 +113,6 @@ def test_defaults_are_read_with_each_tenants_own_connector(
     order: tuple[str, ...], tmp_path: Path
 ) -> None:
     """What is valid for the connectors of the tenants is valid, whichever others there are."""
-
     procedures = {name: {**PROCEDURES, "third": THIRD}[name] for name in order}
     path = tmp_path / "tenants.toml"
     head = '[defaults]\napp_id = "123456789012345"\nsecrets = {app_secret = "env:SHARED"}\n'
@@ -142,7 +139,6 @@ def test_defaults_are_read_with_each_tenants_own_connector(
 
 def test_a_column_is_read_with_each_rows_own_connector(tmp_path: Path) -> None:
     """In CSV too a value is what it is to the connector of its row."""
-
     path = tmp_path / "tenants.csv"
     rows = ("tenant,connector,app_id,app_secret", "acme,,123456789,env:ACME", "b,third,1.2,Name")
     path.write_text("\n".join(rows))
@@ -155,7 +151,6 @@ def test_a_column_is_read_with_each_rows_own_connector(tmp_path: Path) -> None:
 
 def test_the_digest_is_that_of_the_file(tmp_path: Path) -> None:
     """What a fleet's statement names is the file, to the byte."""
-
     path = tmp_path / "tenants.toml"
     path.write_bytes(b"\xef\xbb\xbf" + ACME.encode())
 
@@ -165,7 +160,6 @@ def test_the_digest_is_that_of_the_file(tmp_path: Path) -> None:
 
 def test_one_tenant_may_have_two_connectors(tmp_path: Path) -> None:
     """A tenant is there once for each connector."""
-
     text = f'{ACME}{ACME}connector = "facebook_messenger"\n'
 
     assert [each.procedure.id for each in read(tmp_path, text)] == [
@@ -268,7 +262,6 @@ def test_each_mistake_is_named_with_its_table_and_key(
     tmp_path: Path, text: str, said: list[str]
 ) -> None:
     """Each mistake is named, in the order of tables, with what it is; nothing secret is shown."""
-
     found = mistakes(tmp_path, text)
 
     assert [words in each for words, each in zip(said, found, strict=True)] == [True] * len(said), (
@@ -311,7 +304,6 @@ CSV_MISTAKES: Mapping[str, tuple[str, list[str]]] = {
 @pytest.mark.parametrize(("text", "said"), CSV_MISTAKES.values(), ids=CSV_MISTAKES)
 def test_each_mistake_in_csv_is_named_too(tmp_path: Path, text: str, said: list[str]) -> None:
     """The same in CSV, where a row may have several lines."""
-
     found = mistakes(tmp_path, text, "tenants.csv")
 
     assert [words in each for words, each in zip(said, found, strict=True)] == [True] * len(said), (
@@ -333,7 +325,6 @@ def test_a_file_that_cannot_be_read_is_refused(
     tmp_path: Path, content: bytes | None, said: str
 ) -> None:
     """A file that is missing, too large or no text is refused by name."""
-
     path = tmp_path / "tenants.toml"
     if content is not None:
         path.write_bytes(content)

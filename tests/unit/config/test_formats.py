@@ -35,7 +35,6 @@ from runbook_lib.config import formats, runner_inputs
 )
 def test_a_service_domain_may_be_a_whole_address(typed: str, domain: str) -> None:
     """Scheme, path, port 443, case, a trailing dot and other scripts are normalised."""
-
     assert formats.domain_name(typed) == domain
     assert formats.domain_name(domain) == domain
 
@@ -68,7 +67,6 @@ def test_a_service_domain_may_be_a_whole_address(typed: str, domain: str) -> Non
 )
 def test_an_invalid_service_domain_is_refused(typed: str, said: str) -> None:
     """An invalid Service Domain is refused with the reason."""
-
     with pytest.raises(ValueError, match=said):
         formats.domain_name(typed)
 
@@ -78,7 +76,6 @@ def test_any_text_is_a_domain_name_or_a_value_error(typed: str) -> None:
     """
     Any text gives a domain name or `ValueError`; a domain name is lower-case ASCII and stable.
     """
-
     try:
         domain = formats.domain_name(typed)
     except ValueError:
@@ -90,7 +87,6 @@ def test_any_text_is_a_domain_name_or_a_value_error(typed: str) -> None:
 
 def test_an_opaque_secret_is_accepted_unchanged() -> None:
     """A credential of unknown form is only stripped of surrounding blanks."""
-
     assert formats.opaque_secret(" a/b+c==\n") == "a/b+c=="
 
 
@@ -99,7 +95,6 @@ def test_an_opaque_secret_has_no_blanks(typed: str) -> None:
     """
     A credential that is empty or has blanks inside is refused, and the error does not quote it.
     """
-
     with pytest.raises(ValueError, match="no spaces") as caught:
         formats.opaque_secret(typed)
 
@@ -108,7 +103,6 @@ def test_an_opaque_secret_has_no_blanks(typed: str) -> None:
 
 def test_scopes_are_as_in_the_rfc() -> None:
     """Scopes may have dots, hyphens and colons (RFC 6749 §3.3); each counts once."""
-
     assert formats.scope("crm.lists.read, chat-write\nusers:read,chat-write") == (
         "crm.lists.read",
         "chat-write",
@@ -119,7 +113,6 @@ def test_scopes_are_as_in_the_rfc() -> None:
 @pytest.mark.parametrize("typed", ['a"b', "a\\b", "é", "a\x7fb"])
 def test_a_scope_has_no_other_character(typed: str) -> None:
     """A quote, a backslash or a character beyond ASCII is in no scope; the error names it."""
-
     with pytest.raises(ValueError, match="is not a scope") as caught:
         formats.scope(f"read, {typed}")
 
@@ -138,7 +131,6 @@ def test_a_scope_has_no_other_character(typed: str) -> None:
 )
 def test_a_web_address_loses_its_last_slash(typed: str, address: str) -> None:
     """A web address is https, or http to this machine; its last slash is removed."""
-
     assert formats.web_address(typed) == address
 
 
@@ -163,7 +155,6 @@ def test_a_web_address_loses_its_last_slash(typed: str, address: str) -> None:
 )
 def test_an_invalid_web_address_is_refused(typed: str, said: str) -> None:
     """Plain http to other hosts and invalid addresses are refused; the error quotes no password."""
-
     with pytest.raises(ValueError, match=said) as caught:
         formats.web_address(typed)
 
@@ -173,7 +164,6 @@ def test_an_invalid_web_address_is_refused(typed: str, said: str) -> None:
 @pytest.mark.parametrize("typed", ["127.0.0.1:8443", " localhost:8443 ", "[::1]:8443"])
 def test_an_address_is_host_and_port(typed: str) -> None:
     """An address is a host and a port; surrounding blanks are ignored."""
-
     assert formats.address(typed) == typed.strip()
 
 
@@ -193,7 +183,6 @@ def test_an_address_is_host_and_port(typed: str) -> None:
 )
 def test_an_invalid_address_is_refused(typed: str) -> None:
     """An address without a host or a valid port is refused."""
-
     with pytest.raises(ValueError, match=r"127\.0\.0\.1:8443"):
         formats.address(typed)
 
@@ -202,7 +191,6 @@ def test_a_certificate_file_becomes_an_absolute_path(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A path becomes absolute, since kernels run elsewhere; `~` is the home folder."""
-
     trustme.CA().cert_pem.write_to_path(str(folder / "ca.pem"))
     monkeypatch.setenv("HOME", str(folder))
 
@@ -213,7 +201,6 @@ def test_a_certificate_file_becomes_an_absolute_path(
 @pytest.mark.parametrize("content", [None, b"", b"no certificate", b"\xff\xfe"])
 def test_an_invalid_certificate_file_is_refused(folder: Path, content: bytes | None) -> None:
     """A missing, empty or invalid certificate file is refused."""
-
     if content is not None:
         (folder / "ca.pem").write_bytes(content)
 
@@ -224,14 +211,12 @@ def test_an_invalid_certificate_file_is_refused(folder: Path, content: bytes | N
 @pytest.mark.parametrize("text", ["~nobody-of-this-name/ca.pem", "a\0b"])
 def test_an_impossible_path_is_refused(text: str) -> None:
     """A path that cannot exist raises `ValueError`."""
-
     with pytest.raises(ValueError, match="PEM file of certificates"):
         formats.certificate_file(text)
 
 
 def test_a_time_stamp_authority_may_use_http() -> None:
     """A time-stamp authority may use plain http, because its answers are signed."""
-
     address = " http://timestamp.example/tsa/ "
     assert formats.timestamp_authority(address) == "http://timestamp.example/tsa/"
     for wrong in ("ftp://timestamp.example", "timestamp.example", "http://a:b@timestamp.example"):
@@ -241,7 +226,6 @@ def test_a_time_stamp_authority_may_use_http() -> None:
 
 def test_a_passphrase_may_have_blanks() -> None:
     """A passphrase may have blanks inside, but not blanks alone."""
-
     assert formats.passphrase(" correct horse ") == "correct horse"
     with pytest.raises(ValueError, match="cannot be empty"):
         formats.passphrase("   ")
@@ -252,7 +236,6 @@ def test_a_passphrase_may_have_blanks() -> None:
 )
 def test_credentials_and_accounts_fit_in_a_header(typed: str) -> None:
     """A value that no HTTP header can carry is refused, and the error does not quote it."""
-
     for parse in (formats.opaque_secret, formats.header_text):
         with pytest.raises(ValueError, match="letters without accents") as caught:
             parse(typed)
@@ -269,7 +252,6 @@ def test_credentials_and_accounts_fit_in_a_header(typed: str) -> None:
 )
 def test_a_limit_is_a_whole_number_within_bounds(name: str, least: int, most: int) -> None:
     """A limit is a whole number within its bounds; anything else is refused."""
-
     (parse,) = (item.parse for item in runner_inputs.IN_KERNEL if item.name == name)
     assert (parse(f" {least} "), parse(str(most))) == (least, most)
     for typed in ("", "0", "-1", str(least - 1), str(most + 1), "1.5", "1e3", "NaN", "٣", "9" * 99):
@@ -281,7 +263,6 @@ def test_redirect_hosts_are_domain_names() -> None:
     """
     Redirect hosts are domain names separated by commas or blanks, as the Service Domain is one.
     """
-
     assert formats.host_names("Login.Example.com, b.example.com") == (
         "login.example.com",
         "b.example.com",
@@ -294,14 +275,12 @@ def test_redirect_hosts_are_domain_names() -> None:
 @pytest.mark.parametrize("typed", ["https://a b.example", "https://a.example/\x1b[2J"])
 def test_an_address_with_blanks_or_invisible_characters_is_refused(typed: str) -> None:
     """A web address with blanks or control characters is refused."""
-
     with pytest.raises(ValueError, match=r"spaces|web address"):
         formats.web_address(typed)
 
 
 def test_other_hosts_addresses_are_pairs() -> None:
     """Each pair is a host and what to connect to; commas or spaces separate them."""
-
     typed = "WWW.acme.example=127.0.0.1:8443, acme.example=[::1]:9"
 
     assert formats.addresses(typed) == (
@@ -316,7 +295,6 @@ def test_other_hosts_addresses_are_pairs() -> None:
 
 def test_a_public_page_has_a_whole_https_address() -> None:
     """Path and query of a page are kept; only https is one that everybody can trust."""
-
     page = "https://www.acme.example/legal/privacy/?lang=en"
 
     assert formats.page_address(f" {page} ") == page

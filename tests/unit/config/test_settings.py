@@ -64,7 +64,6 @@ def test_a_name_without_its_provider_is_refused(
     old: str, new: str, value: str, source: str
 ) -> None:
     """It is refused in both sources, even without a value, and the whole name is suggested."""
-
     sources = {"environ": {}, source: {"RUNBOOK_ARCHIVE": "x", old: value}}
     with pytest.raises(SettingsError) as caught:
         resolve(THEIRS, connector="facebook_marketing", **sources)  # type: ignore[arg-type]
@@ -75,7 +74,6 @@ def test_a_name_without_its_provider_is_refused(
 
 def test_a_reference_may_lead_to_any_name() -> None:
     """A reference says what a variable is for, so that one may have any name."""
-
     environ = {"RUNBOOK_FACEBOOK_APP_SECRET": "env:RUNBOOK_APP_SECRET"}
     settings = resolve(THEIRS, environ={**environ, "RUNBOOK_APP_SECRET": GOOD_SECRET})
 
@@ -84,7 +82,6 @@ def test_a_reference_may_lead_to_any_name() -> None:
 
 def test_another_providers_variable_is_not_read() -> None:
     """A connector without a secret of its own is not given that of another provider."""
-
     others = variables_of({"facebook_marketing": THEIRS})
     mine = _owned("app_secret", "other", secret=True)
     environ = {"RUNBOOK_FACEBOOK_APP_SECRET": GOOD_SECRET}
@@ -95,7 +92,6 @@ def test_another_providers_variable_is_not_read() -> None:
 
 def test_what_is_given_wins_over_environment_and_file() -> None:
     """A parameter takes precedence over the environment, and the environment over `.env`."""
-
     given = {"service_domain": "given.cyclr.com"}
     environ = {"RUNBOOK_SERVICE_DOMAIN": "environ.cyclr.com"}
     file = {"RUNBOOK_SERVICE_DOMAIN": "file.cyclr.com"}
@@ -112,7 +108,6 @@ def test_secrets_have_the_same_precedence() -> None:
     """
     A reference as parameter takes precedence over the environment, and the environment over `.env`.
     """
-
     environ = {"RUNBOOK_CYCLR_SECRET": "from-environ-1", "OTHER": "from-other-1"}
     file = {"RUNBOOK_CYCLR_SECRET": "from-file-1"}
 
@@ -128,7 +123,6 @@ def test_secrets_have_the_same_precedence() -> None:
 @pytest.mark.parametrize("nothing", [None, "", ()])
 def test_an_empty_parameter_is_not_given(nothing: object) -> None:
     """An empty parameter of a notebook counts as not set, so the next source is used."""
-
     environ = {"RUNBOOK_PERMISSIONS": "ads_read"}
     settings = resolve(INPUTS, given={"permissions": nothing}, environ=environ)
 
@@ -139,7 +133,6 @@ def test_unset_values_are_absent() -> None:
     """
     Defaults are not filled in here, so that an earlier run's value can take precedence over them.
     """
-
     settings = resolve(INPUTS, environ={"RUNBOOK_SERVICE_DOMAIN": ""})
 
     assert (settings.values, settings.secrets) == ({}, {})
@@ -155,21 +148,18 @@ def test_unset_values_are_absent() -> None:
 )
 def test_names_come_as_text_or_as_a_list(value: object, expected: tuple[str, ...]) -> None:
     """Permissions may be a list, as from papermill, or text, as from the environment."""
-
     assert typed(NAMES, value) == expected
 
 
 @pytest.mark.parametrize("word", [True, "true", "TRUE", " yes ", "on", "1", 1])
 def test_yes_is_true(word: object) -> None:
     """True can be written in any of the usual words."""
-
     assert typed(FLAG, word) is True
 
 
 @pytest.mark.parametrize("word", [False, "false", "No", "off", "0", 0])
 def test_no_is_false(word: object) -> None:
     """False can be written in any of the usual words."""
-
     assert typed(FLAG, word) is False
 
 
@@ -189,7 +179,6 @@ def test_no_is_false(word: object) -> None:
 )
 def test_a_value_of_the_wrong_type_is_refused(item: Input, value: object, said: str) -> None:
     """The error names the parameter, its label and the accepted type."""
-
     with pytest.raises(SettingsError) as caught:
         typed(item, value)
 
@@ -198,14 +187,12 @@ def test_a_value_of_the_wrong_type_is_refused(item: Input, value: object, said: 
 
 def test_an_unknown_parameter_is_refused_with_a_suggestion() -> None:
     """A misspelled parameter is an error that suggests the nearest name."""
-
     with pytest.raises(SettingsError, match=r"called servce_domain\. Did you mean service_domain"):
         resolve(INPUTS, given={"servce_domain": "x"}, environ={})
 
 
 def test_an_unknown_name_without_a_similar_one_gets_no_suggestion() -> None:
     """An unknown parameter with no similar name gets no suggestion."""
-
     with pytest.raises(SettingsError) as caught:
         resolve(INPUTS, given={"zzzz": "x"}, environ={})
 
@@ -214,7 +201,6 @@ def test_an_unknown_name_without_a_similar_one_gets_no_suggestion() -> None:
 
 def test_an_unknown_setting_in_the_file_is_refused_with_a_suggestion() -> None:
     """A misspelled RUNBOOK_ name in `.env` is an error; other programs' variables are ignored."""
-
     with pytest.raises(SettingsError, match=r"RUNBOOK_APP_SECRT.*Did you mean RUNBOOK_APP_SECRET"):
         resolve(INPUTS, env_file={"RUNBOOK_APP_SECRT": BAD_SECRET}, environ={})
 
@@ -224,7 +210,6 @@ def test_an_unknown_setting_in_the_file_is_refused_with_a_suggestion() -> None:
 
 def test_an_unknown_variable_is_refused_unless_a_reference_leads_to_it() -> None:
     """An unknown RUNBOOK_ variable is refused unless a credential refers to it with `env:`."""
-
     with pytest.raises(SettingsError, match=r"The environment names RUNBOOK_APP_SECRT"):
         resolve(INPUTS, environ={"RUNBOOK_APP_SECRT": BAD_SECRET})
 
@@ -235,7 +220,6 @@ def test_an_unknown_variable_is_refused_unless_a_reference_leads_to_it() -> None
 @pytest.mark.parametrize("source", ["environ", "env_file"])
 def test_command_settings_are_known_in_both_sources(source: str) -> None:
     """Tenant and evidence folder may be set in the environment and in `.env`."""
-
     own = {"RUNBOOK_TENANT": "acme", "RUNBOOK_EVIDENCE": "evidence"}
     assert resolve(INPUTS, **{"environ": {}, source: own}).values == {}
 
@@ -247,7 +231,6 @@ def test_a_secret_is_never_taken_from_a_parameter(value: object) -> None:
     """
     A secret as parameter is refused unquoted, since others can read it; a reference is accepted.
     """
-
     with pytest.raises(SettingsError) as caught:
         resolve(INPUTS, given={"app_secret": value}, environ={"X": GOOD_SECRET})
 
@@ -262,7 +245,6 @@ def test_a_token_in_an_ordinary_setting_is_refused(token: str, source: str) -> N
     """
     A Facebook token in a setting that is not secret is refused, and the error does not quote it.
     """
-
     user = Input(name="cyclr_username", label="User", help="")
     name = user.name if source == "given" else user.variable
     with pytest.raises(SettingsError, match="looks like an access token") as caught:
@@ -318,7 +300,6 @@ def references(tmp_path: Path, use_keyring: object) -> dict[str, str]:
 @pytest.mark.parametrize("source", ["given", "environ", "file"])
 def test_a_secret_comes_by_reference(references: dict[str, str], scheme: str, source: str) -> None:
     """Each kind of reference works from a parameter, the environment and `.env`."""
-
     reference = references[scheme]
     environ, variable = {"X": f"{GOOD_SECRET} "}, "RUNBOOK_APP_SECRET"
     settings = resolve(
@@ -336,7 +317,6 @@ def test_a_file_in_the_home_folder_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`~` in a file reference is the operator's home folder."""
-
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "secret").write_text(GOOD_SECRET)
 
@@ -370,7 +350,6 @@ def test_an_invalid_reference_is_refused(
     tmp_path: Path, references: dict[str, str], reference: str, said: str
 ) -> None:
     """The error names the input and the reference, and never quotes the content."""
-
     (tmp_path / "empty").write_text(" \n")
     (tmp_path / "binary").write_bytes(BAD_SECRET.encode() + b"\xff\xfe")
     (tmp_path / "bad").write_text(BAD_SECRET)
@@ -392,7 +371,6 @@ def test_an_invalid_reference_is_refused(
 )
 def test_an_unreadable_keyring_is_an_error(use_keyring: object, error: Exception) -> None:
     """A missing or locked keyring raises `SettingsError`, which names the keyring's error."""
-
     use_keyring(FakeKeyring(error))  # type: ignore[operator]
 
     with pytest.raises(SettingsError, match=type(error).__name__):
@@ -403,7 +381,6 @@ def test_an_unreadable_keyring_is_an_error(use_keyring: object, error: Exception
 @pytest.mark.parametrize("value", [BAD_SECRET, BAD_SECRET.upper(), f"{GOOD_SECRET}0"])
 def test_a_malformed_secret_is_refused_without_being_quoted(source: str, value: str) -> None:
     """Neither the error about an invalid secret nor its cause contains the secret."""
-
     with pytest.raises(SettingsError) as caught:
         resolve(INPUTS, **{"environ": {}, source: {"RUNBOOK_APP_SECRET": value}})  # type: ignore[arg-type]
 
@@ -414,7 +391,6 @@ def test_a_malformed_secret_is_refused_without_being_quoted(source: str, value: 
 
 def test_settings_show_no_secret() -> None:
     """`repr` of the settings shows no secret."""
-
     settings = resolve(INPUTS, environ={"RUNBOOK_APP_SECRET": GOOD_SECRET})
 
     assert GOOD_SECRET not in repr(settings)
@@ -444,7 +420,6 @@ def test_an_env_file_is_read(tmp_path: Path, content: str, expected: dict[str, s
 
     Variables are not expanded, since a secret may hold a dollar.
     """
-
     assert read_env_file(env_file(tmp_path, content)) == expected
 
 
@@ -468,7 +443,6 @@ def test_a_malformed_env_file_is_refused(tmp_path: Path, content: str | bytes, s
     """
     The error names the file and line number but does not quote the line, which may hold a secret.
     """
-
     path = env_file(tmp_path, content)
 
     with pytest.raises(SettingsError) as caught:
@@ -482,14 +456,12 @@ def test_a_malformed_env_file_is_refused(tmp_path: Path, content: str | bytes, s
 @pytest.mark.parametrize("name", ["none.env", "."])
 def test_an_env_file_that_cannot_be_read_is_refused(tmp_path: Path, name: str) -> None:
     """A settings file that is missing or a folder is an error."""
-
     with pytest.raises(SettingsError, match="cannot be read"):
         read_env_file(tmp_path / name)
 
 
 def test_load_finds_the_nearest_env_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """If no file is named, the nearest `.env` in the working directory or a parent is read."""
-
     (folder / ".env").write_text("RUNBOOK_SERVICE_DOMAIN=near.cyclr.com\n")
     (folder / "sub").mkdir()
     monkeypatch.chdir(folder / "sub")
@@ -501,7 +473,6 @@ def test_load_finds_the_nearest_env_file(folder: Path, monkeypatch: pytest.Monke
 
 def test_load_takes_the_file_that_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A named file replaces `.env`; the environment takes precedence over both."""
-
     (folder / ".env").write_text("RUNBOOK_SERVICE_DOMAIN=near.cyclr.com\n")
     other = folder / "other.env"
     other.write_text("RUNBOOK_SERVICE_DOMAIN=other.cyclr.com\nRUNBOOK_INSTALL=yes\n")
@@ -516,7 +487,6 @@ def test_load_without_any_file_takes_the_environment(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without a `.env`, the environment alone is used."""
-
     monkeypatch.setenv("RUNBOOK_SERVICE_DOMAIN", "environ.cyclr.com")
 
     assert resolve(INPUTS, env_file=settings_file("")).values == {
@@ -529,7 +499,6 @@ def test_load_without_any_file_takes_the_environment(
 )
 def test_a_value_with_an_invisible_character_is_refused(text: str) -> None:
     """A value with an invisible character is refused; accents and other scripts are accepted."""
-
     item = Input(name="app_display_name", label="App Display Name", help="")
 
     with pytest.raises(SettingsError, match="invisible character") as caught:
@@ -560,7 +529,6 @@ def test_a_value_for_one_connector_alone_wins(
     environ: dict[str, str], env_file: dict[str, str]
 ) -> None:
     """A connector's own variable takes precedence over the shared one, whatever its source."""
-
     settings = resolve([NAME], environ=environ, env_file=env_file, connector=CONNECTOR)
 
     assert settings.values == {NAME.name: "mine"}
@@ -568,7 +536,6 @@ def test_a_value_for_one_connector_alone_wins(
 
 def test_a_value_for_another_connector_is_not_read() -> None:
     """Another connector's variable in `.env` is neither an error nor read."""
-
     theirs = NAME.variable_for("facebook_marketing")
     settings = resolve(
         [NAME], environ={}, env_file={theirs: "x"}, connector=CONNECTOR, others={theirs: ()}
@@ -579,14 +546,12 @@ def test_a_value_for_another_connector_is_not_read() -> None:
 
 def test_a_misspelled_connector_variable_is_refused() -> None:
     """A misspelled connector variable is an error that suggests the right name."""
-
     with pytest.raises(SettingsError, match=f"Did you mean {ALONE}"):
         resolve([NAME], environ={ALONE + "X": "x"}, connector=CONNECTOR)
 
 
 def test_a_secret_for_one_connector_alone_wins() -> None:
     """A connector's own secret takes precedence over the shared one."""
-
     environ = {
         OPAQUE.variable: "a-secret-for-all-0815",
         OPAQUE.variable_for(CONNECTOR): "0nly-al0ne-4711",

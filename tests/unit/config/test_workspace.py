@@ -20,14 +20,12 @@ from runbook_lib.plain_text import first_unseen
 @pytest.mark.parametrize("name", ["acme", "acme-h.cyclr.com", "console", "nulls", "com", "aux-1"])
 def test_an_ordinary_tenant_name_is_accepted(name: str) -> None:
     """Only exact Windows device names are refused, not names that begin with one."""
-
     assert tenant_name(name) == name
 
 
 @pytest.mark.parametrize("name", ["keys", "Keys", "fleet", "FLEET"])
 def test_a_folder_of_the_evidence_is_no_tenant(name: str) -> None:
     """No tenant has the name of the folder of keys or of fleets, in whatever case."""
-
     with pytest.raises(SettingsError, match=f"A tenant cannot be called {name}: that folder"):
         tenant_name(name)
 
@@ -37,7 +35,6 @@ def test_two_tenants_do_not_differ_in_case_only(tmp_path: Path, name: str) -> No
     """
     A tenant name that differs from another only in case is refused: Windows and macOS ignore case.
     """
-
     (tmp_path / "acme").mkdir()
 
     with pytest.raises(SettingsError, match="There is a tenant called acme"):
@@ -49,7 +46,6 @@ def test_two_tenants_do_not_differ_in_case_only(tmp_path: Path, name: str) -> No
 
 def test_an_evidence_folder_may_be_missing_or_a_link(tmp_path: Path) -> None:
     """An evidence folder may not exist yet, and may be a link to a folder."""
-
     (tmp_path / "link").symlink_to(tmp_path)
 
     for folder in (tmp_path / "a" / "b", tmp_path / "link", tmp_path / "link" / "a"):
@@ -72,13 +68,11 @@ def test_an_evidence_folder_may_be_missing_or_a_link(tmp_path: Path) -> None:
 )
 def test_joiners_between_characters_are_visible_text(text: str, unseen: str) -> None:
     """A joiner between two characters is accepted; elsewhere it counts as invisible."""
-
     assert first_unseen(text) == unseen
 
 
 def test_a_project_folder_has_notebooks(folder: Path) -> None:
     """A folder called walkthrough is the project's only if it has the notebooks."""
-
     below = folder / "work"
     below.mkdir()
     (folder / "walkthrough").mkdir()

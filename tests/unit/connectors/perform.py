@@ -50,7 +50,6 @@ def _random_hex() -> Callable[[int], str]:
 
 def perform(check: Check, least: Least, wire: httpx.BaseTransport | None = None) -> Finding | None:
     """Return what the check finds with these answers, or with those of `wire`."""
-
     result = perform_whole(check, least, wire)
     return result.finding if result else None
 
@@ -59,7 +58,6 @@ def perform_whole(
     check: Check, least: Least, wire: httpx.BaseTransport | None = None
 ) -> Result | None:
     """Return what the check finds, with its exchanges."""
-
     values = {**VALUES, **least.given}
 
     def open_context() -> CheckContext:

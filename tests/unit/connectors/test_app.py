@@ -96,7 +96,6 @@ class TestCredentials:
         A token for this app verifies the pair if a made-up secret is refused; later checks reuse
         it.
         """
-
         answers_secrets(remote, says(bodies.APP_TOKEN_ISSUED), refuses(bodies.BAD_SECRET))
 
         finding = app_credentials_are_accepted(context)
@@ -130,7 +129,6 @@ class TestCredentials:
         is_refused: bool,
     ) -> None:
         """An unknown App ID, or one whose secret is another, is refused; a fault refuses none."""
-
         remote.on(TOKEN_PATH, says(body, status))
         refuses = ("app_id",) if is_refused else ()
 
@@ -153,7 +151,6 @@ class TestCredentials:
         self, remote: FakeRemote, context: CheckContext, control: Responder, said: str
     ) -> None:
         """If a made-up secret is not refused as wrong, the result is inconclusive."""
-
         answers_secrets(remote, says(bodies.APP_TOKEN_ISSUED), control)
 
         finding = app_credentials_are_accepted(context)
@@ -174,7 +171,6 @@ class TestCredentials:
         self, remote: FakeRemote, context: CheckContext, token: str
     ) -> None:
         """A token that does not begin with the App ID is refused, not shown and not kept."""
-
         remote.on(TOKEN_PATH, says({"access_token": token}))
 
         said = f"does not name app {APP_ID}|without a token"
@@ -187,7 +183,6 @@ class TestCredentials:
 
     def test_a_wrong_secret_fails(self, remote: FakeRemote, context: CheckContext) -> None:
         """If Facebook refuses the secret, the step fails with Facebook's message."""
-
         remote.on(TOKEN_PATH, refuses(bodies.BAD_SECRET))
 
         finding = app_credentials_are_accepted(context)
@@ -204,7 +199,6 @@ class TestCredentials:
         self, remote: FakeRemote, context: CheckContext, body: dict[str, Any]
     ) -> None:
         """If Facebook refuses the App ID, the step fails."""
-
         remote.on(TOKEN_PATH, refuses(body))
 
         finding = app_credentials_are_accepted(context)
@@ -217,7 +211,6 @@ class TestCredentials:
         self, remote: FakeRemote, context: CheckContext, body: dict[str, Any]
     ) -> None:
         """If a made-up secret gets the same error, such as code 101, the result is inconclusive."""
-
         remote.on(TOKEN_PATH, refuses(body))
 
         finding = app_credentials_are_accepted(context)
@@ -234,7 +227,6 @@ class TestCredentials:
         self, remote: FakeRemote, context: CheckContext
     ) -> None:
         """For an App ID that Facebook does not know, reason and advice say to correct it."""
-
         remote.on(TOKEN_PATH, refuses(bodies.UNKNOWN_APP))
         finding = app_credentials_are_accepted(context)
         with pytest.raises(OAuthError) as caught:
@@ -255,7 +247,6 @@ class TestCredentials:
         self, remote: FakeRemote, context: CheckContext, fault: dict[str, Any]
     ) -> None:
         """A temporary fault is not a refusal, even if the made-up secret is refused."""
-
         remote.on(
             TOKEN_PATH, refuses(fault), when=lambda client_secret, **_: client_secret == APP_SECRET
         )
@@ -269,7 +260,6 @@ class TestCredentials:
 
     def test_a_broken_connection_is_raised(self, remote: FakeRemote, context: CheckContext) -> None:
         """A broken connection is raised, so that the run records it as inconclusive."""
-
         remote.on(TOKEN_PATH, breaks())
 
         with pytest.raises(UnreachableError):
@@ -279,7 +269,6 @@ class TestCredentials:
         self, remote: FakeRemote, context: CheckContext
     ) -> None:
         """An answer that is not JSON raises `UnexpectedAnswerError`."""
-
         remote.on(TOKEN_PATH, says("<html>"))
 
         with pytest.raises(UnexpectedAnswerError):
@@ -294,7 +283,6 @@ class TestNode:
         self, remote: FakeRemote, context: CheckContext
     ) -> None:
         """An app whose node can be read is verified; the limits say what this does not prove."""
-
         remote.on(NODE, says(bodies.APPLICATION))
 
         finding = app_is_registered(context)
@@ -308,7 +296,6 @@ class TestNode:
 
     def test_the_right_name_is_verified(self, remote: FakeRemote, context: CheckContext) -> None:
         """The app's name must be the given one; the limits say what this does not prove."""
-
         remote.on(NODE, says(bodies.APPLICATION))
 
         finding = app_name_matches(context)
@@ -321,7 +308,6 @@ class TestNode:
     @pytest.mark.parametrize("name", ["Acme lead sync", "Acme Lead Sync "])
     def test_another_name_fails(self, remote: FakeRemote, context: CheckContext, name: str) -> None:
         """A name that differs in one character fails; the reason shows both names."""
-
         remote.on(NODE, says({**bodies.APPLICATION, "name": name}))
 
         finding = app_name_matches(context)
@@ -340,7 +326,6 @@ class TestNode:
         name: object,
     ) -> None:
         """An answer without a name raises `UnexpectedAnswerError`."""
-
         node = {**bodies.APPLICATION, "name": name}
         remote.on(NODE, says({key: value for key, value in node.items() if value is not None}))
 
@@ -357,7 +342,6 @@ class TestNode:
         identifier: object,
     ) -> None:
         """An answer whose id is not the App ID, as text, raises `UnexpectedAnswerError`."""
-
         remote.on(NODE, says({**bodies.APPLICATION, "id": identifier}))
 
         with pytest.raises(UnexpectedAnswerError, match=f"id is .*, not {APP_ID}"):
@@ -371,7 +355,6 @@ class TestNode:
         check: Callable[[CheckContext], Finding],
     ) -> None:
         """A Graph error is raised, so that the run records it as inconclusive."""
-
         remote.on(NODE, refuses(bodies.EXPIRED_TOKEN))
 
         with pytest.raises(GraphAPIError):
@@ -393,7 +376,6 @@ def test_without_an_app_token_nothing_is_decided(
     """
     Without an app token, the checks that need one raise `OAuthError` and send no other request.
     """
-
     remote.on(TOKEN_PATH, refuses(bodies.BAD_SECRET))
 
     with pytest.raises(OAuthError, match="issued no app token") as caught:
@@ -406,7 +388,6 @@ def test_without_an_app_token_nothing_is_decided(
 
 def test_a_deactivated_app_is_named_as_such(remote: FakeRemote, context: CheckContext) -> None:
     """Where Facebook has deactivated the app, App ID and App Secret are not to be corrected."""
-
     message = "API access deactivated. To reactivate, go to the app dashboard."
     answer = {"error": {"message": message, "type": "OAuthException", "code": 200}}
     remote.on(TOKEN_PATH, says(answer, 400))
@@ -422,7 +403,6 @@ def test_a_broken_facebook_says_nothing_against_the_app_secret(
     remote: FakeRemote, context: CheckContext
 ) -> None:
     """A server error gives no reason to correct the App ID or App Secret."""
-
     remote.on(TOKEN_PATH, says(bodies.BAD_SECRET, 503))
 
     with pytest.raises(OAuthError, match="issued no app token") as caught:
@@ -437,7 +417,6 @@ class TestSections:
 
     def test_filled_sections_are_verified(self, remote: FakeRemote, context: CheckContext) -> None:
         """All fields that the API shows must be filled; the limits name what it does not show."""
-
         remote.on(NODE, says(bodies.FULL_APPLICATION))
 
         finding = missing_sections_are_filled(context)
@@ -470,7 +449,6 @@ class TestSections:
         is_absent: bool,
     ) -> None:
         """A missing field is named and is inconclusive, because Facebook may hide it."""
-
         node = {**bodies.FULL_APPLICATION, field: ""}
         if is_absent:
             del node[field]
@@ -497,7 +475,6 @@ class TestSections:
         self, remote: FakeRemote, context: CheckContext, domains: list[str] | None, warned: bool
     ) -> None:
         """A warning is given unless the Service Domain or a parent domain is listed."""
-
         remote.on(NODE, says({**bodies.FULL_APPLICATION, "app_domains": domains}))
 
         warnings = missing_sections_are_filled(context).warnings
@@ -508,7 +485,6 @@ class TestSections:
         self, remote: FakeRemote, make_context: MakeContext
     ) -> None:
         """Without a Service Domain there is no warning."""
-
         remote.on(NODE, says({**bodies.FULL_APPLICATION, "app_domains": []}))
 
         assert missing_sections_are_filled(make_context(service_domain="")).warnings == ()
@@ -517,7 +493,6 @@ class TestSections:
         self, remote: FakeRemote, context: CheckContext
     ) -> None:
         """If the headers show that Facebook used another API version, a warning is given."""
-
         warning = "The call has been auto-upgraded to v27.0 as v26.0 will be deprecated."
         headers = {"facebook-api-version": "v27.0", "x-ad-api-version-warning": warning}
         remote.on(NODE, says(bodies.FULL_APPLICATION, headers=headers))
@@ -534,7 +509,6 @@ class TestSections:
         self, remote: FakeRemote, make_context: MakeContext, version: str, warned: bool
     ) -> None:
         """An API version that ends within ninety days gives a warning."""
-
         remote.on(f"/{version}/oauth/access_token", says(bodies.APP_TOKEN_ISSUED))
         headers = {"facebook-api-version": version}
         remote.on(f"/{version}/{APP_ID}", says(bodies.FULL_APPLICATION, headers=headers))
@@ -558,7 +532,6 @@ class TestSections:
         self, remote: FakeRemote, make_context: MakeContext, version: str, facts: dict[str, str]
     ) -> None:
         """Both calendars' ends, where they are announced: the calendar of duties has them."""
-
         remote.on(f"/{version}/oauth/access_token", says(bodies.APP_TOKEN_ISSUED))
         remote.on(f"/{version}/{APP_ID}", says(bodies.FULL_APPLICATION))
         remote.on(f"/{version}/{MADE_UP_APP}", says(bodies.NO_SUCH_OBJECT, 400))
@@ -585,7 +558,6 @@ class TestSections:
         end: str,
     ) -> None:
         """A version whose marketing calls end gives a warning where the connector makes them."""
-
         remote.on(f"/{version}/oauth/access_token", says(bodies.APP_TOKEN_ISSUED))
         headers = {"facebook-api-version": version}
         remote.on(f"/{version}/{APP_ID}", says(bodies.FULL_APPLICATION, headers=headers))
@@ -635,7 +607,6 @@ class TestRedirectUri:
         """
         If the controls' hosts are refused, this host is verified, and the path is a limit.
         """
-
         answers(refuses(bodies.BAD_CODE), refuses(refusal))
 
         finding = redirect_uri_is_accepted(context)
@@ -657,7 +628,6 @@ class TestRedirectUri:
         self, context: CheckContext, answers: Callable[..., None], refusal: dict[str, Any]
     ) -> None:
         """If another path on the host is refused, the whole address is verified without limits."""
-
         answers(refuses(bodies.BAD_CODE), refuses(bodies.REDIRECT_REFUSED), path=refuses(refusal))
 
         finding = redirect_uri_is_accepted(context)
@@ -682,7 +652,6 @@ class TestRedirectUri:
         """
         Any other answer to the path control leaves the host verified and the path as a limit.
         """
-
         answers(refuses(bodies.BAD_CODE), refuses(bodies.REDIRECT_REFUSED), path=path)
 
         finding = redirect_uri_is_accepted(context)
@@ -716,7 +685,6 @@ class TestRedirectUri:
         Where Facebook takes any host of the domain above, or below where only a public suffix is
         above, nothing is proven, and the reason says where a person looks.
         """
-
         sibling = f"https://{made_up.replace('HEX', MADE_UP * 8)}/connector/callback"
         accepted = {f"https://{host}/connector/callback"} | ({sibling} if is_taken else set())
 
@@ -755,7 +723,6 @@ class TestRedirectUri:
         self, context: CheckContext, answers: Callable[..., None], sibling: Responder
     ) -> None:
         """Anything but a refusal of the sibling's address is inconclusive, whatever the rest."""
-
         refused = refuses(bodies.REDIRECT_REFUSED)
         answers(refuses(bodies.BAD_CODE), refused, refused, sibling=sibling)
 
@@ -772,7 +739,6 @@ class TestRedirectUri:
         self, context: CheckContext, answers: Callable[..., None], sibling: Responder
     ) -> None:
         """No connection, no JSON and a limit raise `RemoteError`, which is inconclusive."""
-
         refused = refuses(bodies.REDIRECT_REFUSED)
         answers(refuses(bodies.BAD_CODE), refused, refused, sibling=sibling)
 
@@ -788,7 +754,6 @@ class TestRedirectUri:
         refusal: dict[str, Any],
     ) -> None:
         """If Facebook refuses the address, the step fails and the reason says where to enter it."""
-
         answers(refuses(refusal), refuses(refusal))
 
         finding = redirect_uri_is_accepted(context)
@@ -813,7 +778,6 @@ class TestRedirectUri:
         """
         If the control is not refused, the result is inconclusive, and the reason quotes the answer.
         """
-
         refused = refuses(bodies.REDIRECT_REFUSED)
         answers(refuses(bodies.BAD_CODE), control[0], sibling=refused, path=refused)
 
@@ -839,7 +803,6 @@ class TestRedirectUri:
         self, context: CheckContext, answers: Callable[..., None], real: Responder
     ) -> None:
         """Only an error about the code shows that the address is accepted."""
-
         answers(real, refuses(bodies.REDIRECT_REFUSED))
 
         finding = redirect_uri_is_accepted(context)
@@ -851,7 +814,6 @@ class TestRedirectUri:
         self, context: CheckContext, answers: Callable[..., None]
     ) -> None:
         """An app that takes no secret refuses every code: the reason says which switch it is."""
-
         answers(refuses(bodies.DESKTOP_APP), refuses(bodies.REDIRECT_REFUSED))
 
         finding = redirect_uri_is_accepted(context)
@@ -862,7 +824,6 @@ class TestRedirectUri:
 
     def test_no_answer_is_raised(self, context: CheckContext, answers: Callable[..., None]) -> None:
         """A broken connection raises `UnreachableError`."""
-
         answers(breaks(), refuses(bodies.REDIRECT_REFUSED))
 
         with pytest.raises(UnreachableError):
@@ -875,7 +836,6 @@ class TestSharedNode:
 
     def test_it_is_asked_for_once(self, remote: FakeRemote, context: CheckContext) -> None:
         """Checks of several steps share the node and its control, and name both."""
-
         remote.on(NODE, says(NAMED))
         other = replace(context, session=context.session.branch())
 
@@ -904,7 +864,6 @@ class TestSharedNode:
         self, make_context: MakeContext, control: Responder
     ) -> None:
         """Unless Facebook itself refuses a made-up App ID, what it says of this one is no proof."""
-
         remote = FakeRemote()
         remote.on(TOKEN_PATH, says(bodies.APP_TOKEN_ISSUED))
         remote.on(NODE, says(NAMED))
@@ -917,7 +876,6 @@ class TestSharedNode:
         self, remote: FakeRemote, context: CheckContext
     ) -> None:
         """The node is asked once more without that field; the check that needs it says so."""
-
         message = "(#100) Tried accessing nonexisting field (roles) on node type (Application)"
         remote.on(NODE, says(graph_error(message, 100), 400), when=asks_for("roles"))
         remote.on(NODE, says(NAMED))
@@ -933,7 +891,6 @@ class TestSharedNode:
         self, remote: FakeRemote, context: CheckContext
     ) -> None:
         """Where Graph does not say which field it refuses, only those that are needed are asked."""
-
         refused = graph_error("(#10) Application does not have permission for this action", 10)
         remote.on(NODE, says(refused, 403), when=asks_for("roles"))
         remote.on(NODE, says({"id": APP_ID, "name": "Acme"}))

@@ -62,7 +62,6 @@ def near(text: str) -> list[Trouble]:
 
 def test_no_other_text_is_known() -> None:
     """Texts of other systems and ordinary lines of logs are claimed to be nothing."""
-
     known = {
         text: [explained.title for explained in explanation.known]
         for text in (*OTHERS, *SAME_COMPANY)
@@ -76,7 +75,6 @@ def test_no_other_text_is_known() -> None:
 
 def test_few_texts_about_other_products_are_close() -> None:
     """Of more than 190 texts about other products 3 % at most are close to one of ours."""
-
     offered = [text for text in OTHERS if near(text)]
 
     assert len(OTHERS) > 190
@@ -90,7 +88,6 @@ def test_most_typing_errors_lead_to_their_text() -> None:
 
     Of each text the first few are tried: the others are variants of them.
     """
-
     variants = mistyped()
     missed = [
         text
@@ -141,7 +138,6 @@ HOUSE = (DOOR, LIGHT, WATER, *(trouble(f"Room {name} is cold") for name in "abcd
 )
 def test_what_is_closest_is_ranked(text: str, found: list[Trouble], is_certain: bool) -> None:
     """Words decide how close a text is; it is certain only with all of them and without a rival."""
-
     near, certain = closest(read_error(text), HOUSE, "acme", "telegram")
 
     assert sorted(near, key=HOUSE.index) == found
@@ -150,5 +146,4 @@ def test_what_is_closest_is_ranked(text: str, found: list[Trouble], is_certain: 
 
 def test_without_texts_nothing_is_close() -> None:
     """A connector without error texts has nothing to offer."""
-
     assert closest(read_error("Acme"), (), "acme", "") == ([], False)

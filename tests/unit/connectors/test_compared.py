@@ -166,7 +166,6 @@ def otherwise(answer: Said, old: str, new: str) -> Said:
 @pytest.mark.parametrize("name", AS_EXPECTED)
 def test_what_a_check_verifies_is_compared(name: str) -> None:
     """A check that compares values shows both beside each other where they are the same."""
-
     for least, rows in zip(LEAST[name], AS_EXPECTED[name], strict=True):
         finding = performed(name, least)
 
@@ -180,7 +179,6 @@ def test_what_a_check_verifies_is_compared(name: str) -> None:
 )
 def test_what_differs_is_compared(name: str, old: str, new: str, rows: Rows) -> None:
     """Where they differ, the table has what was found in place of what was expected."""
-
     least = LEAST[name][0]
     said = tuple(otherwise(answer, old, new) for answer in least.said)
     finding = performed(name, replace(least, said=said))
@@ -191,7 +189,6 @@ def test_what_differs_is_compared(name: str, old: str, new: str, rows: Rows) -> 
 
 def test_a_control_that_is_not_refused_is_compared() -> None:
     """Where Facebook takes any host, the table shows that the control was not refused."""
-
     (least, _) = LEAST["redirect-uri-is-accepted"]
     token, real, control, *others = least.said
     control = replace(control, body=real.body)
@@ -205,7 +202,6 @@ def test_a_control_that_is_not_refused_is_compared() -> None:
 @pytest.mark.parametrize("served", ["v26.0", "v27.0", ""])
 def test_the_version_that_answered_is_compared(served: str) -> None:
     """The pinned Graph version stands beside the one that Graph names, if it names one."""
-
     (least,) = LEAST["missing-sections-are-filled"]
     headers = {"facebook-api-version": served} if served else {}
     said = tuple(replace(answer, headers=headers) for answer in least.said)

@@ -75,7 +75,6 @@ class TestToken:
         self, remote: FakeRemote, inspect: Callable[..., Finding]
     ) -> None:
         """Validity, permissions and end of the token are read from Facebook."""
-
         finding = inspect()
 
         assert finding.outcome is Outcome.VERIFIED
@@ -89,7 +88,6 @@ class TestToken:
 
     def test_another_apps_token_fails(self, inspect: Callable[..., Finding]) -> None:
         """A token of another app fails, even if it is valid."""
-
         finding = inspect(app_id="999999999999999")
 
         assert finding.outcome is Outcome.FAILED
@@ -99,7 +97,6 @@ class TestToken:
         self, remote: FakeRemote, context: CheckContext
     ) -> None:
         """An invalid token fails, and the reason has Facebook's message, code and subcode."""
-
         remote.on("/v26.0/debug_token", says({"data": bodies.TOKEN_INVALID}))
 
         finding = user_token_is_valid(context)
@@ -111,7 +108,6 @@ class TestToken:
 
     def test_a_token_that_is_not_valid_fails(self, inspect: Callable[..., Finding]) -> None:
         """A token that is not valid fails, even if Facebook gives no reason."""
-
         finding = inspect(is_valid=False)
 
         assert finding.outcome is Outcome.FAILED
@@ -122,7 +118,6 @@ class TestToken:
         self, inspect: Callable[..., Finding], is_valid: object
     ) -> None:
         """An `is_valid` that is not true or false raises `UnexpectedAnswerError`."""
-
         with pytest.raises(UnexpectedAnswerError, match=r"is_valid is .*, not true or false"):
             inspect(is_valid=is_valid)
 
@@ -131,7 +126,6 @@ class TestToken:
         self, remote: FakeRemote, context: CheckContext, body: Any
     ) -> None:
         """An answer that says nothing of the token raises `UnexpectedAnswerError`."""
-
         remote.on("/v26.0/debug_token", says(body))
 
         with pytest.raises(UnexpectedAnswerError):
@@ -142,7 +136,6 @@ class TestToken:
         self, inspect: Callable[..., Finding], kind: str
     ) -> None:
         """A token that is not a user's fails."""
-
         finding = inspect(type=kind)
 
         assert finding.outcome is Outcome.FAILED
@@ -152,7 +145,6 @@ class TestToken:
         self, inspect: Callable[..., Finding]
     ) -> None:
         """A permission that the app has but this token's scopes lack fails."""
-
         finding = inspect(scopes=["public_profile"])
 
         assert finding.outcome is Outcome.FAILED
@@ -162,7 +154,6 @@ class TestToken:
         self, inspect: Callable[..., Finding]
     ) -> None:
         """A contradictory answer, or a wrong clock, raises `UnexpectedAnswerError`."""
-
         with pytest.raises(UnexpectedAnswerError, match="called valid, but ended on 2026-11-24"):
             inspect(expires_at=epoch(NOON - timedelta(minutes=1)))
 
@@ -171,7 +162,6 @@ class TestToken:
         self, inspect: Callable[..., Finding], seconds: int
     ) -> None:
         """A valid token that reads no data any more fails, and the reason says what to do."""
-
         finding = inspect(data_access_expires_at=epoch(NOON + timedelta(seconds=seconds)))
 
         assert finding.outcome is Outcome.FAILED
@@ -180,7 +170,6 @@ class TestToken:
 
     def test_a_declined_permission_fails(self, inspect: Callable[..., Finding]) -> None:
         """A declined permission fails, and the reason says that it was declined."""
-
         grants = bodies.statuses(public_profile="granted", leads_retrieval="declined")
 
         finding = inspect(grants=grants)
@@ -195,7 +184,6 @@ class TestToken:
         self, inspect: Callable[..., Finding]
     ) -> None:
         """A permission that is not listed as granted fails."""
-
         finding = inspect(grants=bodies.statuses(public_profile="granted"))
 
         assert finding.outcome is Outcome.FAILED
@@ -213,7 +201,6 @@ class TestToken:
         self, inspect: Callable[..., Finding], field: str, what: str, days: int, warned: bool
     ) -> None:
         """A token or data access that ends within two weeks gives a warning."""
-
         finding = inspect(**{field: epoch(NOON + timedelta(days=days))})
 
         assert finding.outcome is Outcome.VERIFIED
@@ -221,7 +208,6 @@ class TestToken:
 
     def test_the_end_is_shown_in_utc(self, inspect: Callable[..., Finding]) -> None:
         """The token's end is shown in UTC."""
-
         finding = inspect(expires_at=epoch(datetime(2027, 3, 1, 8, 30, tzinfo=UTC)))
 
         assert "valid until 2027-03-01T08:30:00Z" in finding.reason
@@ -231,7 +217,6 @@ class TestToken:
         self, inspect: Callable[..., Finding], has_end: bool
     ) -> None:
         """The calendar of duties has both; a token without an end has none."""
-
         march, may = (epoch(datetime(2027, month, 1, 8, 30, tzinfo=UTC)) for month in (3, 5))
         facts = inspect(expires_at=march * has_end, data_access_expires_at=may).facts
 
@@ -244,7 +229,6 @@ class TestToken:
         self, inspect: Callable[..., Finding]
     ) -> None:
         """A permission for chosen pages only is a limit of the finding."""
-
         scopes = [
             {"scope": "leads_retrieval", "target_ids": ["1", "2"]},
             {"scope": "public_profile"},
@@ -271,7 +255,6 @@ class TestMarketingData:
         self, remote: FakeRemote, context: CheckContext, accounts: int, pages: int, outcome: Outcome
     ) -> None:
         """One ad account verifies; none is inconclusive, whatever pages there are."""
-
         remote.on("/v26.0/me/adaccounts", says(rows(*[{"id": "act_1"}] * accounts)))
         remote.on("/v26.0/me/accounts", says(rows(*[{"id": "page-1"}] * pages)))
         lists_no_page(remote)
@@ -294,7 +277,6 @@ class TestMarketingData:
         self, remote: FakeRemote, context: CheckContext, accounts: int
     ) -> None:
         """What Facebook says of the version of a marketing call decides, whatever our dates are."""
-
         upgrade = "The call has been auto-upgraded to v27.0 as v26.0 will be deprecated."
         headers = {"facebook-api-version": "v27.0", "x-ad-api-version-warning": upgrade}
         remote.on(
@@ -309,7 +291,6 @@ class TestMarketingData:
 
     def test_what_was_read_is_a_table(self, remote: FakeRemote, context: CheckContext) -> None:
         """The finding lists accounts and pages with known columns only; no other field is kept."""
-
         account = {
             "id": "act_1",
             "name": "Acme",
@@ -358,7 +339,6 @@ class TestMarketingData:
         self, remote: FakeRemote, context: CheckContext, tier: str, known: str
     ) -> None:
         """The tier is a fact from the usage headers of one call; the limited one is a warning."""
-
         accounts = ({"id": "act_1", "account_status": 101}, {"id": "act_2", "account_status": 1})
         usage = json.dumps({"ads_api_access_tier": tier, "acc_id_util_pct": 1})
         remote.on("/v26.0/me/adaccounts", says(rows(*accounts)))
@@ -375,7 +355,6 @@ class TestMarketingData:
         self, remote: FakeRemote, context: CheckContext
     ) -> None:
         """A call that may fail counts against the tier: without an active account none is made."""
-
         remote.on("/v26.0/me/adaccounts", says(rows({"id": "act_1", "account_status": 2})))
         remote.on("/v26.0/me/accounts", says(rows({"id": "page-1"})))
 
@@ -393,7 +372,6 @@ class TestMarketingData:
         A known status number becomes Facebook's name for it; another is shown as it is, or left
         empty.
         """
-
         remote.on("/v26.0/me/adaccounts", says(rows({"id": "act_1", "account_status": status})))
         lists_no_page(remote)
 
@@ -406,7 +384,6 @@ class TestMarketingData:
         self, remote: FakeRemote, context: CheckContext, count: int, caption: str
     ) -> None:
         """A table with the most rows that are read says that there may be more."""
-
         remote.on("/v26.0/me/adaccounts", says(rows({"id": "act_1"})))
         remote.on("/v26.0/me/accounts", says(rows(*[{"id": "10"}] * count)))
 
@@ -417,7 +394,6 @@ class TestMarketingData:
 
     def test_a_refusal_is_raised(self, remote: FakeRemote, context: CheckContext) -> None:
         """A refusal by Facebook raises `GraphAPIError`."""
-
         remote.on("/v26.0/me/adaccounts", says(bodies.NO_ADS, 403))
 
         with pytest.raises(GraphAPIError, match="NOT grant ads_management"):
@@ -451,7 +427,6 @@ class TestLeads:
         self, remote: FakeRemote, context: CheckContext, page: Callable[..., None]
     ) -> None:
         """Only id, time and form of a lead are requested, with the page's token and its proof."""
-
         page()
 
         finding = lead_data_is_readable(context)
@@ -472,7 +447,6 @@ class TestLeads:
         self, context: CheckContext, page: Callable[..., None], access: Any
     ) -> None:
         """The finding lists the page's forms, whether or not their leads may be read."""
-
         page(access=access)
 
         finding = lead_data_is_readable(context)
@@ -494,7 +468,6 @@ class TestLeads:
         Without a lead that was read the result is inconclusive, whatever Lead Access Manager says;
         the reason says what to do.
         """
-
         page(leads=())
 
         finding = lead_data_is_readable(context)
@@ -507,7 +480,6 @@ class TestLeads:
         self, context: CheckContext, page: Callable[..., None]
     ) -> None:
         """A lead that names another form raises `UnexpectedAnswerError`."""
-
         page(leads=({**bodies.LEAD, "form_id": "form-9"},))
 
         with pytest.raises(UnexpectedAnswerError, match="form_id is 'form-9', not form-1"):
@@ -520,7 +492,6 @@ class TestLeads:
         self, context: CheckContext, page: Callable[..., None], access: Any
     ) -> None:
         """Lead access that names another page or person raises `UnexpectedAnswerError`."""
-
         page(access=access)
 
         with pytest.raises(UnexpectedAnswerError, match="has_lead_access"):
@@ -530,7 +501,6 @@ class TestLeads:
         self, context: CheckContext, page: Callable[..., None]
     ) -> None:
         """The step fails if the person may read leads but the app may not (Leads access > CRMs)."""
-
         page(access={"app_has_leads_permission": False})
 
         finding = lead_data_is_readable(context)
@@ -543,7 +513,6 @@ class TestLeads:
         self, remote: FakeRemote, context: CheckContext
     ) -> None:
         """The page and the form with the lowest ids are used, whatever their order."""
-
         pages = [{"id": name, "access_token": PAGE_TOKEN} for name in ("page-2", "page-1")]
         remote.on("/v26.0/me/accounts", says(rows(*pages)))
         forms = [{"id": name, "leads_count": 0} for name in ("form-2", "form-1")]
@@ -561,7 +530,6 @@ class TestLeads:
         self, remote: FakeRemote, context: CheckContext
     ) -> None:
         """A page without a token, on which the person has no task, is ignored."""
-
         remote.on("/v26.0/me/accounts", says(rows({"id": "page-1"})))
         lists_no_page(remote)
 
@@ -577,7 +545,6 @@ class TestLeads:
         """
         The step fails if Lead Access Manager denies the person, with Facebook's reason and advice.
         """
-
         page(
             access={
                 "can_access_lead": False,
@@ -598,7 +565,6 @@ class TestLeads:
         self, context: CheckContext, page: Callable[..., None]
     ) -> None:
         """If Facebook gives no reason for the denial, the finding says so."""
-
         page(access={"can_access_lead": False})
 
         finding = lead_data_is_readable(context)
@@ -613,7 +579,6 @@ class TestLeads:
         self, remote: FakeRemote, context: CheckContext, pages: tuple[Any, ...]
     ) -> None:
         """Without a page or a form, the result is inconclusive."""
-
         remote.on("/v26.0/me/accounts", says(rows(*pages)))
         remote.on("/v26.0/page-0/leadgen_forms", says(rows()))
         lists_no_page(remote)
@@ -628,7 +593,6 @@ class TestLeads:
         self, remote: FakeRemote, make_context: MakeContext
     ) -> None:
         """Without the permission leads_retrieval, the check does not apply and sends no request."""
-
         assert lead_data_is_readable(make_context(permissions=("public_profile",))) is None
         assert remote.requests == []
 
@@ -649,7 +613,6 @@ class TestLeads:
         error: type[Exception],
     ) -> None:
         """An error on the way to the lead is raised and decides nothing."""
-
         pages = rows({"id": "page-1", "access_token": PAGE_TOKEN})
         remote.on("/v26.0/me/accounts", says(pages))
         remote.on("/v26.0/page-1/leadgen_forms", says(body, status))

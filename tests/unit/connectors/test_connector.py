@@ -91,7 +91,6 @@ class TestLibrary:
         self, remote: FakeRemote, context: CheckContext
     ) -> None:
         """A connector of that name verifies; the limits say that its Setup cannot be read."""
-
         remote.on(LIBRARY, says([CONNECTOR]))
 
         finding = connector_is_in_library(context)
@@ -107,7 +106,6 @@ class TestLibrary:
         self, remote: FakeRemote, context: CheckContext, found: list[Any]
     ) -> None:
         """Without a connector of exactly that name, the step fails."""
-
         remote.on(LIBRARY, says(found))
 
         finding = connector_is_in_library(context)
@@ -121,7 +119,6 @@ class TestLibrary:
         self, remote: FakeRemote, context: CheckContext, status: str, count: int
     ) -> None:
         """A draft cannot be installed (Cyclr's answer to that: 400), so the step fails."""
-
         remote.on(LIBRARY, says([{**CONNECTOR, "Status": status}] * count))
 
         finding = connector_is_in_library(context)
@@ -134,7 +131,6 @@ class TestLibrary:
         self, remote: FakeRemote, context: CheckContext, order: int
     ) -> None:
         """A draft beside a released connector does not count, whatever their order and ids."""
-
         draft = {**CONNECTOR, "Id": 1, "Status": "Draft"}
         remote.on(LIBRARY, says([draft, CONNECTOR, {**CONNECTOR, "Id": 99_999}][::order]))
 
@@ -151,7 +147,6 @@ class TestInstalled:
         self, remote: FakeRemote, context: CheckContext
     ) -> None:
         """The connector is found among others in the account, and nothing is changed."""
-
         remote.on(INSTALLED, lists(OTHER, ACCOUNT_CONNECTOR))
         remote.on(LIBRARY, says([CONNECTOR]))
 
@@ -181,7 +176,6 @@ class TestInstalled:
         said: str,
     ) -> None:
         """The installed connector must be the one that step `cy-01` found, by its library id."""
-
         remote.on(INSTALLED, lists({**ACCOUNT_CONNECTOR, "Connector": installed}))
         remote.on(LIBRARY, says(library))
 
@@ -196,7 +190,6 @@ class TestInstalled:
         self, remote: FakeRemote, make_context: MakeContext
     ) -> None:
         """Where Cyclr installs another connector of that name, the finding names the change."""
-
         other = {**ACCOUNT_CONNECTOR, "Connector": {**CONNECTOR, "Id": 15_909}}
         remote.on(INSTALLED, lists())
         remote.on(LIBRARY, says([CONNECTOR]))
@@ -212,7 +205,6 @@ class TestInstalled:
         self, remote: FakeRemote, context: CheckContext
     ) -> None:
         """If a made-up account lists the same connector, the result is inconclusive."""
-
         remote.on(INSTALLED, says([ACCOUNT_CONNECTOR]))
         remote.on(LIBRARY, says([CONNECTOR]))
 
@@ -229,7 +221,6 @@ class TestInstalled:
         self, remote: FakeRemote, context: CheckContext, check: Check, control: Responder
     ) -> None:
         """The same refusal of both, or two lists without the connector, is a valid control."""
-
         remote.on(INSTALLED, answers(control, control))
         remote.on(LIBRARY, says([CONNECTOR]))
 
@@ -256,7 +247,6 @@ class TestInstalled:
         said: str,
     ) -> None:
         """Where the made-up accounts are answered differently, the result is inconclusive."""
-
         remote.on(INSTALLED, answers(first, second))
         remote.on(LIBRARY, says([CONNECTOR]))
 
@@ -273,7 +263,6 @@ class TestInstalled:
         self, remote: FakeRemote, context: CheckContext, check: Check, status: int, refused: int
     ) -> None:
         """What is not a refusal is raised, for either of the made-up accounts."""
-
         busy = says({"Message": "Busy."}, status)
         remote.on(INSTALLED, answers(says(DENIED, 401) if refused else busy, busy))
         remote.on(LIBRARY, says([CONNECTOR]))
@@ -288,7 +277,6 @@ class TestInstalled:
         self, remote: FakeRemote, context: CheckContext, check: Check, status: int, after: int
     ) -> None:
         """Where the account itself is refused after the made-up ones, these prove nothing."""
-
         row, denied = says([ACCOUNT_CONNECTOR]), says(DENIED, status)
         remote.on(INSTALLED, row, denied, denied, says(DENIED, after))
         remote.on(LIBRARY, says([CONNECTOR]))
@@ -304,7 +292,6 @@ class TestInstalled:
         self, remote: FakeRemote, context: CheckContext, status: int
     ) -> None:
         """It is asked again with the same token, once, whoever asks; only after a 401 or 403."""
-
         denied = says(DENIED, status)
         remote.on(INSTALLED, answers(denied, denied))
         remote.on(LIBRARY, says([CONNECTOR]))
@@ -323,7 +310,6 @@ class TestInstalled:
         self, remote: FakeRemote, make_context: MakeContext, check: Check
     ) -> None:
         """Both have the form of Cyclr's account ids, so neither is refused for its form."""
-
         digits = iter("ab")
         remote.on(INSTALLED, says([ACCOUNT_CONNECTOR]), says(DENIED, 404))
         remote.on(LIBRARY, says([CONNECTOR]))
@@ -343,7 +329,6 @@ class TestInstalled:
         self, remote: FakeRemote, make_context: MakeContext, listed: list[Any], announced: list[str]
     ) -> None:
         """Unless `install_connector` is set, the check only reads."""
-
         remote.on(INSTALLED, lists(*listed))
 
         finding = connector_is_installed(make_context(announce_change=announced.append))
@@ -380,7 +365,6 @@ class TestInstalled:
         self, remote: FakeRemote, make_context: MakeContext, announced: list[str]
     ) -> None:
         """An installed connector is not installed again."""
-
         remote.on(INSTALLED, lists(ACCOUNT_CONNECTOR))
         remote.on(LIBRARY, says([CONNECTOR]))
 
@@ -404,7 +388,6 @@ class TestInstalled:
         said: str,
     ) -> None:
         """Without the connector, or with a draft only, the step fails and nothing is changed."""
-
         remote.on(INSTALLED, lists())
         remote.on(LIBRARY, says(found))
 
@@ -421,7 +404,6 @@ class TestInstalled:
         self, remote: FakeRemote, make_context: MakeContext
     ) -> None:
         """Of a draft and a released connector, the released one is installed."""
-
         remote.on(INSTALLED, lists())
         remote.on(LIBRARY, says([{**CONNECTOR, "Id": 1, "Status": "Draft"}, CONNECTOR]))
         remote.on(INSTALL, says(ACCOUNT_CONNECTOR))
@@ -435,7 +417,6 @@ class TestInstalled:
         self, remote: FakeRemote, make_context: MakeContext
     ) -> None:
         """After a broken connection the installation is not repeated, and the error is raised."""
-
         remote.on(INSTALLED, lists())
         remote.on(LIBRARY, says([CONNECTOR]))
         remote.on(INSTALL, breaks())
@@ -449,7 +430,6 @@ class TestInstalled:
         self, remote: FakeRemote, make_context: MakeContext
     ) -> None:
         """Without an account, no request is sent, and the reason names both settings."""
-
         finding = connector_is_installed(make_context(account_api_id=""))
 
         assert finding.outcome is Outcome.NOT_RUN
@@ -495,7 +475,6 @@ class TestInstalled:
         self, remote: FakeRemote, make_context: MakeContext
     ) -> None:
         """A created account and an installation are in the finding whatever Cyclr answers next."""
-
         remote.on("/v1.0/accounts", says({"Id": "acct-9"}))
         remote.on(INSTALLED, lists())
         remote.on(LIBRARY, says([CONNECTOR]))
@@ -517,7 +496,6 @@ class TestInstalled:
         A created account is in the finding even if the step is not done, so it is not created
         twice.
         """
-
         remote.on("/v1.0/accounts", says({"Id": "acct-9", "Name": "x"}))
         remote.on(INSTALLED, lists())
 
@@ -535,7 +513,6 @@ class TestAuthenticated:
         self, remote: FakeRemote, context: CheckContext
     ) -> None:
         """`Authenticated` verifies; the limit says that consent in a browser is not proven."""
-
         remote.on(INSTALLED, lists(ACCOUNT_CONNECTOR))
 
         finding = connector_is_authenticated(context)
@@ -547,7 +524,6 @@ class TestAuthenticated:
         self, remote: FakeRemote, context: CheckContext
     ) -> None:
         """A connector that is not authenticated has the outcome `not_run`."""
-
         remote.on(INSTALLED, lists({**ACCOUNT_CONNECTOR, "Authenticated": False}))
 
         finding = connector_is_authenticated(context)
@@ -560,7 +536,6 @@ class TestAuthenticated:
         self, remote: FakeRemote, context: CheckContext, said: object
     ) -> None:
         """An `Authenticated` that is not true or false raises `UnexpectedAnswerError`."""
-
         remote.on(INSTALLED, lists({**ACCOUNT_CONNECTOR, "Authenticated": said}))
 
         with pytest.raises(UnexpectedAnswerError, match="Authenticated is"):
@@ -571,7 +546,6 @@ class TestAuthenticated:
         self, remote: FakeRemote, context: CheckContext, order: int
     ) -> None:
         """Of several installed connectors, the authenticated one counts, whatever their order."""
-
         older = {**ACCOUNT_CONNECTOR, "Id": 7, "Authenticated": False}
         remote.on(INSTALLED, lists(*[older, ACCOUNT_CONNECTOR][::order]))
 
@@ -584,7 +558,6 @@ class TestAuthenticated:
         self, remote: FakeRemote, context: CheckContext
     ) -> None:
         """Without an installed connector the outcome is `not_run`."""
-
         remote.on(INSTALLED, lists(OTHER))
 
         assert connector_is_authenticated(context).outcome is Outcome.NOT_RUN
@@ -593,7 +566,6 @@ class TestAuthenticated:
         self, remote: FakeRemote, context: CheckContext
     ) -> None:
         """Credentials in Cyclr's answers are masked in the record."""
-
         shown = {
             **ACCOUNT_CONNECTOR,
             "AuthValue": "canary-auth-value",
@@ -634,7 +606,6 @@ class TestConsole:
         """
         Client ID and redirect URI are read from Cyclr's redirect, without a request to Facebook.
         """
-
         sends()
 
         finding = console_holds_app_id(context)
@@ -657,7 +628,6 @@ class TestConsole:
         self, context: CheckContext, sends: Callable[..., None]
     ) -> None:
         """Another Client ID fails; the reason shows both and where to correct it."""
-
         sends(client_id="999999999999999")
 
         finding = console_holds_app_id(context)
@@ -670,7 +640,6 @@ class TestConsole:
         self, context: CheckContext, sends: Callable[..., None]
     ) -> None:
         """A redirect URI that differs in one character from the registered one fails."""
-
         sends(redirect_uri=f"{URI}/")
 
         finding = console_holds_app_id(context)
@@ -693,7 +662,6 @@ class TestConsole:
         self, remote: FakeRemote, context: CheckContext, sends: Callable[..., None], query: str
     ) -> None:
         """A missing or repeated field in the address raises `UnexpectedAnswerError`."""
-
         remote.on(
             LINK, says("", 302, {"location": f"https://www.facebook.com/dialog/oauth?{query}"})
         )
@@ -704,7 +672,6 @@ class TestConsole:
 
     def test_an_empty_setup_fails(self, context: CheckContext, sends: Callable[..., None]) -> None:
         """An empty client_id fails: the console has no App ID."""
-
         sends(client_id="")
 
         finding = console_holds_app_id(context)
@@ -716,7 +683,6 @@ class TestConsole:
         self, remote: FakeRemote, context: CheckContext, sends: Callable[..., None]
     ) -> None:
         """A redirect to another page of Facebook is inconclusive, and the reason names the page."""
-
         elsewhere = f"https://www.facebook.com/login.php?client_id={APP_ID}"
         remote.on(LINK, says("", 302, {"location": elsewhere}))
         sends()
@@ -738,7 +704,6 @@ class TestConsole:
         self, context: CheckContext, sends: Callable[..., None], scope: str, more: str
     ) -> None:
         """What Cyclr asks for beyond the chosen permissions, the app must have too."""
-
         sends(scope=scope)
 
         warnings = console_holds_app_id(context).warnings
@@ -758,7 +723,6 @@ class TestConsole:
         self, context: CheckContext, sends: Callable[..., None], scope: str, warned: bool
     ) -> None:
         """A scope that Cyclr does not request gives a warning, except `public_profile`."""
-
         sends(scope=scope)
 
         finding = console_holds_app_id(context)
@@ -773,7 +737,6 @@ class TestConsole:
         self, remote: FakeRemote, context: CheckContext
     ) -> None:
         """If Cyclr does not redirect to Facebook, the result is inconclusive."""
-
         remote.on(INSTALLED, lists(ACCOUNT_CONNECTOR))
         remote.on("/v1.0/accounts/acct-1/signintoken", says(bodies.SIGN_IN_TOKEN_ISSUED))
         remote.on(LINK, says("403 – Forbidden: Access is denied.", 403))
@@ -791,7 +754,6 @@ class TestConsole:
         Without an installed connector no sign-in token is requested, and the result is
         inconclusive.
         """
-
         remote.on(INSTALLED, lists())
 
         finding = console_holds_app_id(context)
@@ -820,7 +782,6 @@ class TestMethod:
         self, context: CheckContext, answers: Callable[..., None], is_bare: bool
     ) -> None:
         """The permissions are read from Facebook's rows, with or without the `data` envelope."""
-
         body = bodies.statuses(public_profile="granted", leads_retrieval="granted")
         answers(body["data"] if is_bare else body)
 
@@ -835,7 +796,6 @@ class TestMethod:
         self, context: CheckContext, answers: Callable[..., None], status: str | None
     ) -> None:
         """A permission that is not granted fails."""
-
         more = {"leads_retrieval": status} if status else {}
         answers(bodies.statuses(public_profile="granted", **more))
 
@@ -850,7 +810,6 @@ class TestMethod:
         """
         Cyclr's 403 for an unknown client IP address says nothing about the connector: inconclusive.
         """
-
         answers(bodies.UNKNOWN_ADDRESS, 403)
 
         finding = permissions_are_seen_through_cyclr(context)
@@ -864,7 +823,6 @@ class TestMethod:
         self, context: CheckContext, answers: Callable[..., None], status: int
     ) -> None:
         """Any status but 403 raises `CyclrAPIError`."""
-
         answers({"Message": "Failed to authenticate the connector"}, status)
 
         with pytest.raises(CyclrAPIError):
@@ -875,7 +833,6 @@ class TestMethod:
         self, context: CheckContext, answers: Callable[..., None], body: Any
     ) -> None:
         """An answer that is not a list of permissions raises `UnexpectedAnswerError`."""
-
         answers(body)
 
         with pytest.raises(UnexpectedAnswerError, match="not a list"):
@@ -885,7 +842,6 @@ class TestMethod:
         self, remote: FakeRemote, context: CheckContext
     ) -> None:
         """A connector version without the method is inconclusive."""
-
         remote.on(INSTALLED, lists(ACCOUNT_CONNECTOR))
         remote.on(METHODS, says([]))
 
@@ -898,7 +854,6 @@ class TestMethod:
         self, remote: FakeRemote, context: CheckContext
     ) -> None:
         """Without an installed connector the outcome is `not_run`."""
-
         remote.on(INSTALLED, lists())
 
         assert permissions_are_seen_through_cyclr(context).outcome is Outcome.NOT_RUN
@@ -918,7 +873,6 @@ def test_a_refusal_by_cyclr_is_raised(
     remote: FakeRemote, context: CheckContext, check: Check, path: str
 ) -> None:
     """A refusal by the API raises `CyclrAPIError` in every check."""
-
     remote.on(path, says({"Message": "Authorization has been denied for this request."}, 401))
 
     with pytest.raises(CyclrAPIError, match="has been denied"):
@@ -930,7 +884,6 @@ def test_an_answer_that_is_not_json_is_raised(
     remote: FakeRemote, context: CheckContext, check: Check, path: str
 ) -> None:
     """An answer that is not JSON raises `UnexpectedAnswerError` in every check."""
-
     remote.on(path, says("<html>"))
 
     with pytest.raises(UnexpectedAnswerError):
@@ -941,7 +894,6 @@ def test_one_cyclr_token_serves_every_check_of_a_run(
     remote: FakeRemote, context: CheckContext
 ) -> None:
     """The Cyclr token is requested once per run."""
-
     remote.on(INSTALLED, lists(ACCOUNT_CONNECTOR))
     remote.on(LIBRARY, says([CONNECTOR]))
 
@@ -975,7 +927,6 @@ class TestErrorWebhook:
         self, check: Callable[..., Finding], context: CheckContext
     ) -> None:
         """Its own field shows it; the address, which may hold a key, is in no record."""
-
         finding = check()
 
         assert finding.outcome is Outcome.VERIFIED
@@ -994,7 +945,6 @@ class TestErrorWebhook:
         self, check: Callable[..., Finding], fields: dict[str, Any]
     ) -> None:
         """Without a setting of its own nothing is contradicted: a person looks at the console."""
-
         finding = check(**fields)
 
         assert finding.outcome is Outcome.INCONCLUSIVE
@@ -1011,7 +961,6 @@ class TestErrorWebhook:
         self, check: Callable[..., Finding], fields: dict[str, Any]
     ) -> None:
         """Another account's answer, or a field of another type, proves nothing."""
-
         with pytest.raises(UnexpectedAnswerError):
             check(**fields)
 
@@ -1020,7 +969,6 @@ class TestErrorWebhook:
         self, remote: FakeRemote, context: CheckContext, status: int
     ) -> None:
         """A refusal is raised with Cyclr's message."""
-
         remote.on(self.ACCOUNT, says({"Message": "No such account."}, status))
         with pytest.raises(CyclrAPIError, match="No such account"):
             error_webhook_is_set(context)

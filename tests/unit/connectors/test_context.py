@@ -22,7 +22,6 @@ def test_a_refused_token_is_refused_for_the_look(
     remote: FakeRemote, make_context: MakeContext
 ) -> None:
     """A refusal is asked for once: each check learns of it, and has it among its exchanges."""
-
     remote.on("/v26.0/oauth/access_token", says(bodies.BAD_SECRET, 400))
     context = make_context()
     other = replace(context, session=context.session.branch())
@@ -37,7 +36,6 @@ def test_a_refused_token_is_refused_for_the_look(
 
 def test_another_app_has_another_token(remote: FakeRemote, make_context: MakeContext) -> None:
     """After the App ID changes, the token of the earlier app is not used."""
-
     other = f"{'2' * 16}|B7CDEFGHiJKlmNopQ_Rstu"
     remote.on("/v26.0/oauth/access_token", says(bodies.BAD_SECRET, 400), when=of_app("1" * 16))
     remote.on("/v26.0/oauth/access_token", says(bodies.APP_TOKEN_ISSUED), when=of_app(APP_ID))
@@ -58,7 +56,6 @@ def of_app(app_id: str) -> Callable[..., bool]:
 
 def test_unknown_values_are_empty(make_context: MakeContext) -> None:
     """An unknown value is empty, not an error."""
-
     context = make_context()
 
     assert context.text("no_such_name") == ""
@@ -74,7 +71,6 @@ def test_only_a_users_calls_are_signed(
     """
     Only the user's Graph client has the App Secret for `appsecret_proof`; both use the set version.
     """
-
     graph = open_graph(make_context(graph_version="v25.0"))
 
     secret = graph._app_secret  # type: ignore[attr-defined]
@@ -88,7 +84,6 @@ def test_the_app_token_is_requested_with_the_apps_credentials(
     """
     The app token is requested once, with App ID and App Secret, at the set address and version.
     """
-
     remote.on("/v25.0/oauth/access_token", says(bodies.APP_TOKEN_ISSUED))
     context = make_context(graph_url="https://graph.example", graph_version="v25.0")
 
@@ -107,7 +102,6 @@ def test_cyclr_is_called_with_its_own_credentials_and_account(
     remote: FakeRemote, make_context: MakeContext
 ) -> None:
     """Cyclr gets its own API credentials and the account id, at the set address."""
-
     remote.on("/oauth/token", says(bodies.CYCLR_TOKEN_ISSUED))
     remote.on("/v1.0/account/connectors", says([]))
 
@@ -126,7 +120,6 @@ def test_graph_is_called_at_the_set_address(
     remote: FakeRemote, make_context: MakeContext, open_graph: Callable[[CheckContext], Graph]
 ) -> None:
     """Both Graph clients use the address and the version from the settings."""
-
     remote.on("/v25.0/me", says({}))
     context = make_context(graph_url="https://graph.example", graph_version="v25.0")
 

@@ -144,7 +144,6 @@ def found(control: Control, least: Least, wire: httpx.BaseTransport | None = Non
 @pytest.mark.parametrize("name", REFUSALS)
 def test_only_a_refusal_of_what_is_made_up_proves_something(control: Control, name: str) -> None:
     """Any refusal that is about something else leaves the step inconclusive."""
-
     finding = found(control, refused(control, name))
 
     expected = Outcome.VERIFIED if name in control.proves else Outcome.INCONCLUSIVE
@@ -177,7 +176,6 @@ class Noting(Script):
 )
 def test_every_control_is_in_the_table(check: str, number: int) -> None:
     """A request that names something made up is a control of the table, or only sets a limit."""
-
     least = LEAST[check][number]
     wire = Noting(least.said)
     perform(CHECK[check], least, wire)
@@ -192,7 +190,6 @@ def test_every_control_is_in_the_table(check: str, number: int) -> None:
 @pytest.mark.parametrize("name", sorted(set(REFUSALS) - _NO_SUCH_APP))
 def test_another_refusal_of_a_made_up_app_is_shown(edge: str, name: str) -> None:
     """The reason has Facebook's code and text, so that a person sees why nothing is proven."""
-
     (control,) = (each for each in CONTROLS if each.check == edge)
     error = REFUSALS[name][1].get("error")
     if error is None:
@@ -248,7 +245,6 @@ def test_a_control_refused_with_a_token_that_has_ended_proves_nothing(
     check: str, status: int, after: int
 ) -> None:
     """A control's 401 or 403 counts only if the true object is still answered afterwards."""
-
     variant, true, places = BY_TOKEN[check]
     least = with_status(LEAST[check][variant], places, status)
     ended = replace(least.said[true], status=after, body={"Message": "Denied."})
@@ -265,7 +261,6 @@ def test_a_control_refused_with_a_token_that_has_ended_proves_nothing(
 @pytest.mark.parametrize("status", [401, 403, 404, 410])
 def test_the_true_object_is_read_once_more(check: str, status: int) -> None:
     """After a 401 or 403 it is asked once more, however many controls got it; else it is not."""
-
     variant, true, places = BY_TOKEN[check]
     least = with_status(LEAST[check][variant], places, status)
 

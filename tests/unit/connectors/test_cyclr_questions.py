@@ -19,7 +19,6 @@ QUESTIONS = find_procedure("facebook_marketing").sections[-1].steps
 @pytest.mark.parametrize("step", QUESTIONS, ids=lambda step: step.id)
 def test_a_question_can_be_copied_and_either_answer_be_kept(step: Step) -> None:
     """The text has the connector's name; a person confirms one of two sentences."""
-
     (question,) = [paste.value({"cyclr_connector": "Facebook Messenger"}) for paste in step.pastes]
     (other,) = step.answers
 
@@ -33,7 +32,6 @@ def test_a_question_can_be_copied_and_either_answer_be_kept(step: Step) -> None:
 @pytest.mark.parametrize("step", QUESTIONS, ids=lambda step: step.id)
 def test_both_answers_have_advice_and_a_source(step: Step) -> None:
     """The text says what to do with what each button says, and where that was read, and when."""
-
     (other,) = step.answers
 
     for label in (step.attest_label, other.label):
@@ -45,7 +43,6 @@ def test_both_answers_have_advice_and_a_source(step: Step) -> None:
 @pytest.mark.parametrize("connector", connector_names())
 def test_every_connector_asks_all_of_them(connector: str) -> None:
     """They are the last section of a procedure, and its notebook has their cells."""
-
     *_, section = find_procedure(connector).sections
 
     assert [step.title for step in section.steps] == [step.title for step in QUESTIONS]

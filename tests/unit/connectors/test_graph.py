@@ -62,7 +62,6 @@ def test_a_node_is_read_in_the_pinned_version(
     remote: FakeRemote, session: Session, graph: Graph
 ) -> None:
     """The URL has the version and the header the token; neither the URL nor the record has it."""
-
     remote.on("/v26.0/me/accounts", says(APPLICATION))
 
     assert graph.get("/me/accounts/", TOKEN, fields="id,name", limit="5") == APPLICATION
@@ -75,7 +74,6 @@ def test_a_node_is_read_in_the_pinned_version(
 
 def test_a_call_with_the_app_secret_is_signed(remote: FakeRemote, session: Session) -> None:
     """With the app secret, each call has `appsecret_proof`, which is masked in the record."""
-
     remote.on(PATH, says({"id": "1"}))
     graph = Graph(
         session, base_url="https://graph.example", version="v26.0", app_secret=Secret(APP_SECRET)
@@ -91,7 +89,6 @@ def test_a_call_with_the_app_secret_is_signed(remote: FakeRemote, session: Sessi
 
 def test_a_proof_in_an_answer_is_masked(remote: FakeRemote, session: Session) -> None:
     """A proof in the address of the next page is masked in the record."""
-
     proof = appsecret_proof(Secret(APP_SECRET), TOKEN)
     again = f"https://graph.example{PATH}/accounts?limit=1&appsecret_proof={proof}"
     remote.on(f"{PATH}/accounts", says({"data": [], "paging": {"next": again}}))
@@ -108,7 +105,6 @@ def test_a_proof_in_an_answer_is_masked(remote: FakeRemote, session: Session) ->
 
 def test_a_call_without_the_app_secret_is_not_signed(remote: FakeRemote, graph: Graph) -> None:
     """Without the app secret, a call has no `appsecret_proof`."""
-
     remote.on(PATH, says({"id": "1"}))
     graph.get("me", TOKEN)
 
@@ -134,7 +130,6 @@ def test_an_error_object_is_raised_with_its_fields(
     remote: FakeRemote, graph: Graph, body: Any, status: int, code: int, subcode: int | None
 ) -> None:
     """An error object is raised with status, code, subcode and trace ID, whatever the status."""
-
     remote.on(PATH, says(body, status))
 
     with pytest.raises(GraphAPIError) as caught:
@@ -162,7 +157,6 @@ def test_a_reached_limit_raises_throttled_error(
     remote: FakeRemote, graph: Graph, body: Any
 ) -> None:
     """An answer with a rate limit's code raises `ThrottledError` and is not repeated."""
-
     remote.on(PATH, says(body, 400))
 
     with pytest.raises(ThrottledError) as caught:
@@ -174,7 +168,6 @@ def test_a_reached_limit_raises_throttled_error(
 
 def test_an_ad_accounts_block_is_named(remote: FakeRemote, graph: Graph) -> None:
     """The title alone tells an ad account's block from another limit, so the reason has it."""
-
     title = "Ad Account Has Too Many API Calls"
     more = {"is_transient": False, "error_subcode": 2446079, "error_user_title": title}
     remote.on(PATH, says(graph_error("(#17) User request limit reached", 17, **more), 400))
@@ -191,7 +184,6 @@ def test_an_ad_accounts_block_is_named(remote: FakeRemote, graph: Graph) -> None
 )
 def test_a_transient_error_is_repeated(remote: FakeRemote, graph: Graph, fault: Any) -> None:
     """A request is repeated after a transient error or an incomplete answer."""
-
     remote.on(PATH, fault, says({"id": "1"}))
 
     assert graph.get("me", TOKEN) == {"id": "1"}
@@ -199,7 +191,6 @@ def test_a_transient_error_is_repeated(remote: FakeRemote, graph: Graph, fault: 
 
 def test_error_code_1_alone_is_not_transient(remote: FakeRemote, graph: Graph) -> None:
     """An error with code 1 is not repeated: a wrong secret has this code too."""
-
     remote.on(PATH, says(graph_error("Error validating client secret.", 1), 400))
 
     with pytest.raises(GraphAPIError):
@@ -216,7 +207,6 @@ def test_an_unexpected_answer_is_an_error(
     remote: FakeRemote, graph: Graph, body: Any, status: int
 ) -> None:
     """A page, an incomplete body or another type of answer raises `UnexpectedAnswerError`."""
-
     remote.on(PATH, says(body, status))
 
     with pytest.raises(UnexpectedAnswerError):
@@ -225,7 +215,6 @@ def test_an_unexpected_answer_is_an_error(
 
 def test_no_answer_is_unreachable(remote: FakeRemote, graph: Graph) -> None:
     """A broken connection raises `UnreachableError`."""
-
     remote.on(PATH, breaks(httpx.ConnectTimeout))
 
     with pytest.raises(UnreachableError):
@@ -234,7 +223,6 @@ def test_no_answer_is_unreachable(remote: FakeRemote, graph: Graph) -> None:
 
 def test_an_edges_rows_are_returned(remote: FakeRemote, graph: Graph) -> None:
     """The rows of the first page are returned unchanged."""
-
     remote.on(PATH, says(rows({"id": "1"}, {"id": "2"})), says(rows()))
 
     assert graph.rows("me", TOKEN, limit="2") == [{"id": "1"}, {"id": "2"}]
@@ -246,7 +234,6 @@ def test_an_edge_without_a_list_of_objects_is_an_error(
     remote: FakeRemote, graph: Graph, body: Any
 ) -> None:
     """If `data` is not a list of objects, there is an error, and not an empty list."""
-
     remote.on(PATH, says(body))
 
     with pytest.raises(UnexpectedAnswerError, match=r"list of objects|is 1, not an object"):
@@ -255,7 +242,6 @@ def test_an_edge_without_a_list_of_objects_is_an_error(
 
 def test_the_served_version_and_its_warning_are_noted(remote: FakeRemote, graph: Graph) -> None:
     """The version that served the last call, and its warning, are read from the headers."""
-
     warning = "The call has been auto-upgraded to v26.0 as v25.0 will be deprecated."
     headers = {"facebook-api-version": "v27.0", "X-Ad-Api-Version-Warning": warning}
     remote.on(PATH, says({}, headers=headers))
@@ -269,7 +255,6 @@ def test_the_served_version_and_its_warning_are_noted(remote: FakeRemote, graph:
 
 def test_the_default_version_has_not_ended() -> None:
     """The default version is in the table of versions and has no end date."""
-
     assert GRAPH_VERSION.default == "v26.0"
     assert VERSION_ENDS["v26.0"] is None
     assert MARKETING_CALENDAR.ends["v26.0"] is None
@@ -290,7 +275,6 @@ def test_the_default_version_has_not_ended() -> None:
 )
 def test_versions_end_when_facebook_says(version: str, end: date | None) -> None:
     """The end dates are those of the Graph API changelog of November 2026."""
-
     assert VERSION_ENDS[version] == end
 
 
@@ -307,14 +291,12 @@ def test_versions_end_when_facebook_says(version: str, end: date | None) -> None
 )
 def test_marketing_versions_end_earlier(version: str, end: date | None) -> None:
     """The end dates are those of the Marketing API's own list of versions."""
-
     assert MARKETING_CALENDAR.ends[version] == end
     assert "read in November 2026" in MARKETING_CALENDAR.source
 
 
 def test_what_facebook_answers_decides_over_a_calendar(remote: FakeRemote, graph: Graph) -> None:
     """Where another version answered, no date of ours contradicts it."""
-
     remote.on("/v25.0/me", says({}, headers={"facebook-api-version": "v26.0"}))
     graph.version = "v25.0"
     graph.get("me", TOKEN)
@@ -332,7 +314,6 @@ def test_a_version_that_ends_is_named_90_days_before(
     graph: Graph, today: date, warned: bool
 ) -> None:
     """From 90 days before its end on a pinned version gives a warning."""
-
     graph.version = "v25.0"
 
     warnings = version_warnings(graph, today, MARKETING_CALENDAR)

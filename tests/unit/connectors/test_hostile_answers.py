@@ -137,7 +137,6 @@ def test_one_answer_to_everything_verifies_nothing(
     """
     The same empty, foreign or false answer to every request verifies nothing and raises no defect.
     """
-
     least = LEAST[check.id][0]
 
     assert verifies_nothing(perform(check, least, Everywhere(answer_of(text, status, more))))
@@ -151,7 +150,6 @@ def test_one_wrong_answer_among_right_ones_verifies_nothing(
     check: Any, least: Least, index: int, text: str, status: int, more: dict[str, str]
 ) -> None:
     """One wrong answer verifies nothing, even if all others are right."""
-
     said = least.said[index]
     if said.is_free and status == said.status:
         status = 500  # any document of that form is valid there
@@ -167,7 +165,6 @@ def test_one_wrong_answer_among_right_ones_verifies_nothing(
 @every_exchange
 def test_a_malformed_answer_verifies_nothing(check: Any, least: Least, index: int) -> None:
     """An empty, malformed or foreign answer with a success status verifies nothing."""
-
     said = least.said[index]
     for body in EMPTY if said.is_free else (*EMPTY, *FOREIGN):
         if body == said.body:
@@ -183,7 +180,6 @@ def test_a_malformed_answer_verifies_nothing(check: Any, least: Least, index: in
 @every_exchange
 def test_half_an_answer_verifies_nothing(check: Any, least: Least, index: int) -> None:
     """A truncated answer verifies nothing."""
-
     said = least.said[index]
     whole = json.dumps(said.body)
     for length in range(0, len(whole), max(1, len(whole) // 12)):
@@ -196,7 +192,6 @@ def test_the_right_answer_with_a_wrong_status_verifies_nothing(
     check: Any, least: Least, index: int
 ) -> None:
     """The right answer with an unexpected status verifies nothing."""
-
     said = least.said[index]
     wrong = (200, 302, 500) if said.status >= 400 else (201, 302, 400, 404, 500)
     for status in wrong:
@@ -207,7 +202,6 @@ def test_the_right_answer_with_a_wrong_status_verifies_nothing(
 @every_exchange
 def test_nan_anywhere_verifies_nothing(check: Any, least: Least, index: int) -> None:
     """NaN and Infinity, which are not JSON (RFC 8259 §6), verify nothing at any path."""
-
     body = least.said[index].body
     for place in places(body):
         if isinstance(at(body, place), str | int):
@@ -222,7 +216,6 @@ def test_nan_anywhere_verifies_nothing(check: Any, least: Least, index: int) -> 
 @pytest.mark.parametrize(("check", "least"), BY_NAME)
 def test_one_page_for_every_address_verifies_nothing(check: Any, least: Least) -> None:
     """The same HTML page at every address, as from a parked domain or a proxy, verifies nothing."""
-
     for status in STATUSES:
         page = answer_of(
             f"<html>App {APP_ID} is fine.</html>", status, {"content-type": "text/html"}

@@ -86,14 +86,12 @@ def loses(finding: Finding | None) -> bool:
 
 def test_every_check_has_its_least_answer() -> None:
     """Every check of the procedures has a least answer."""
-
     assert set(LEAST) == {check.id for check in CHECKS}
 
 
 @pytest.mark.parametrize(("check", "least"), BY_NAME)
 def test_the_least_answer_verifies(check: Any, least: Least) -> None:
     """The least answer is sufficient to verify."""
-
     finding = perform(check, least)
 
     assert finding is not None
@@ -103,7 +101,6 @@ def test_the_least_answer_verifies(check: Any, least: Least) -> None:
 @pytest.mark.parametrize(("check", "least"), BY_NAME)
 def test_the_record_keeps_all_of_it(check: Any, least: Least) -> None:
     """Each field on which a check rests is in the recorded answer, since its client declares it."""
-
     result = perform_whole(check, least)
     assert result is not None
 
@@ -119,7 +116,6 @@ def test_the_record_keeps_all_of_it(check: Any, least: Least) -> None:
 @pytest.mark.parametrize(("check", "least", "index", "place"), cases())
 def test_no_part_of_it_can_be_left_out(check: Any, least: Least, index: int, place: Place) -> None:
     """Without any one field or row, nothing is verified."""
-
     body = copy.deepcopy(least.said[index].body)
     del at(body, place[:-1])[place[-1]]
 
@@ -130,7 +126,6 @@ def test_no_part_of_it_can_be_left_out(check: Any, least: Least, index: int, pla
 @pytest.mark.parametrize(("check", "least", "index", "place"), cases())
 def test_each_part_has_its_type(check: Any, least: Least, index: int, place: Place) -> None:
     """A value of another type at any path verifies nothing."""
-
     value = at(least.said[index].body, place)
     others = [None, 7, 1.5, True, "7", [], {}, [value], {"value": value}, str(value)]
     for other in others:
@@ -141,7 +136,6 @@ def test_each_part_has_its_type(check: Any, least: Least, index: int, place: Pla
 @pytest.mark.parametrize(("check", "least", "index", "place"), cases(free=False))
 def test_each_predictable_value_counts(check: Any, least: Least, index: int, place: Place) -> None:
     """Another value at a path whose value is predictable verifies nothing."""
-
     value = at(least.said[index].body, place)
     if isinstance(value, bool):
         other: Any = not value
@@ -196,7 +190,6 @@ def assert_same(check: Any, least: Least, change: Any) -> None:
 
 def test_the_table_is_not_empty() -> None:
     """Only the checks that read pages have no JSON answer to take parts from."""
-
     bare = {
         check.id
         for check in CHECKS

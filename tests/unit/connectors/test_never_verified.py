@@ -156,7 +156,6 @@ TABLE: Mapping[str, tuple[Check, Least]] = {
 @pytest.mark.parametrize("case", TABLE)
 def test_no_such_answer_verifies(case: str) -> None:
     """Such an answer verifies nothing, unless it is known to carry no finding."""
-
     check, least = TABLE[case]
     carries_nothing = case.startswith(tuple(NO_MATTER))
 
@@ -169,7 +168,6 @@ def test_no_such_answer_verifies(case: str) -> None:
 
 def test_every_check_is_in_the_table() -> None:
     """No check is left out: each has at least a changed body, and a cached answer."""
-
     for check in CHECKS:
         mine = [case for case in TABLE if case.startswith(f"{check.id} ")]
         assert any("body" in case for case in mine), check.id
@@ -179,5 +177,4 @@ def test_every_check_is_in_the_table() -> None:
 @pytest.mark.parametrize("known", NO_MATTER)
 def test_every_exception_is_about_an_answer(known: str) -> None:
     """An exception that matches no answer is stale."""
-
     assert any(case.startswith(known) for case in TABLE)

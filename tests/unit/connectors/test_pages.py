@@ -235,7 +235,6 @@ def test_each_way_to_a_page(remote: FakeRemote, ask: Ask, case: str) -> None:
     Without a listed page that has a token, the lowest missing id of the token is asked for, then
     the portfolios, each once; the finding says what found the page, or what became of each way.
     """
-
     answers, ids, portfolios, outcome, words = WAYS[case]
 
     finding = ask(**answers)
@@ -268,7 +267,6 @@ CHECKS: Mapping[str, tuple[Any, tuple[str, ...]]] = {
 @pytest.mark.parametrize("name", CHECKS)
 def test_a_listed_page_needs_no_other_way(remote: FakeRemote, ask: Ask, name: str) -> None:
     """If `/me/accounts` lists the page, a check sends no request more, and says nothing of ways."""
-
     check, paths = CHECKS[name]
 
     finding = ask(check, listed=(PAGE,))
@@ -291,7 +289,6 @@ def test_each_check_reads_a_page_behind_a_portfolio(
     ask: Ask, name: str, way: str, answers: dict[str, Any]
 ) -> None:
     """Each check that reads a page reads one that `/me/accounts` leaves out, and says how."""
-
     finding = ask(CHECKS[name][0], **answers)
 
     # A test call of `/me/accounts` that lists nothing shows no use of its permission.
@@ -308,7 +305,6 @@ def test_each_check_reads_a_page_behind_a_portfolio(
 @pytest.mark.parametrize("name", CHECKS)
 def test_no_page_by_any_way_decides_nothing(ask: Ask, name: str) -> None:
     """Without a page the result is what it was: inconclusive, and of marketing data a limit."""
-
     finding = ask(CHECKS[name][0], **{"77": REFUSED, "me/businesses": NO_BUSINESS})
 
     if name == "21 marketing":
@@ -337,7 +333,6 @@ def test_messenger_looks_for_its_own_page(
     Another listed page is no help: the page of the step is asked for by its id, if the token was
     granted for it.
     """
-
     finding = ask(page_is_subscribed, listed=(OTHER,), scopes=scopes)
 
     assert by_id(remote) == asked
@@ -346,7 +341,6 @@ def test_messenger_looks_for_its_own_page(
 
 def test_a_customers_page_is_asked_for_its_id_only(remote: FakeRemote, ask: Ask) -> None:
     """Neither name nor token of a customer's page is asked for, in any way."""
-
     ask(customer_consents_without_role, **{"77": REFUSED})
 
     bearer = f"Bearer {CUSTOMER_TOKEN}"
@@ -364,7 +358,6 @@ def test_terms_that_nobody_accepted_are_a_warning(
     ask: Ask, where: str, accepted: object, warned: bool, forms: tuple[Any, ...]
 ) -> None:
     """`leadgen_tos_accepted: false` warns, with the cause; an absent field says nothing."""
-
     page = {**PAGE, "leadgen_tos_accepted": accepted, "has_lead_access": ACCESS}
     finding = ask(
         listed=(page,) if where == "listed" else (),
@@ -379,5 +372,4 @@ def test_terms_that_nobody_accepted_are_a_warning(
 
 def test_lead_access_is_the_persons(ask: Ask) -> None:
     """The lead check has as limit that lead access belongs to the person behind the token."""
-
     assert any("belongs to the person behind" in limit for limit in ask().limits)

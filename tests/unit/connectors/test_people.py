@@ -70,7 +70,6 @@ def ask(remote: FakeRemote, make_context: MakeContext) -> Any:
 
 def test_a_person_without_a_role_verifies(remote: FakeRemote, ask: Any) -> None:
     """The list names the operator and not the customer, whose token then reads data."""
-
     finding = ask()
 
     assert finding.outcome is Outcome.VERIFIED
@@ -81,7 +80,6 @@ def test_a_person_without_a_role_verifies(remote: FakeRemote, ask: Any) -> None:
 
 def test_every_page_of_roles_is_read(remote: FakeRemote, ask: Any) -> None:
     """A person on the last page has a role; each page is asked for by its cursor."""
-
     finding = ask(roles("1", after="QVFI"), roles(OPERATOR, after="QVFJ"), roles(CUSTOMER))
 
     assert finding.outcome is Outcome.FAILED
@@ -96,7 +94,6 @@ def test_every_page_of_roles_is_read(remote: FakeRemote, ask: Any) -> None:
 
 def test_a_list_without_the_tester_proves_nothing(ask: Any) -> None:
     """A list that lacks the one who surely has a role proves nothing of anybody."""
-
     finding = ask(roles("1", "2"))
 
     assert finding.outcome is Outcome.INCONCLUSIVE
@@ -105,7 +102,6 @@ def test_a_list_without_the_tester_proves_nothing(ask: Any) -> None:
 
 def test_pages_without_an_end_are_given_up(remote: FakeRemote, ask: Any) -> None:
     """Fifty pages are read, no more."""
-
     with pytest.raises(UnexpectedAnswerError, match="pages have no end"):
         ask(*(roles(str(page), after=f"QVFI{page}") for page in range(60)))
     assert len([each for each in remote.requests if APP_ID in each.url.path]) == 50
@@ -113,7 +109,6 @@ def test_pages_without_an_end_are_given_up(remote: FakeRemote, ask: Any) -> None
 
 def test_a_next_page_that_repeats_is_given_up(remote: FakeRemote, ask: Any) -> None:
     """A cursor that leads to itself is asked for once."""
-
     with pytest.raises(UnexpectedAnswerError, match="pages have no end"):
         ask(*(roles("1", after="QVFI") for _ in range(60)))
     assert len([each for each in remote.requests if APP_ID in each.url.path]) == 2
@@ -121,7 +116,6 @@ def test_a_next_page_that_repeats_is_given_up(remote: FakeRemote, ask: Any) -> N
 
 def test_a_cursor_that_is_no_cursor_is_not_sent(ask: Any) -> None:
     """A cursor with characters of a field expression is not followed."""
-
     with pytest.raises(UnexpectedAnswerError, match="pages have no end"):
         ask(roles(OPERATOR, after="x),name,after(y"), roles())
 
@@ -136,7 +130,6 @@ def test_a_cursor_that_is_no_cursor_is_not_sent(ask: Any) -> None:
 )
 def test_one_person_with_two_tokens_fails(ask: Any, listed: tuple[str, ...], said: str) -> None:
     """Two tokens of one person: the step whose token is wrong is named, where the roles show it."""
-
     finding = ask(roles(*listed), customer={"user_id": OPERATOR})
 
     assert finding.outcome is Outcome.FAILED
@@ -145,7 +138,6 @@ def test_one_person_with_two_tokens_fails(ask: Any, listed: tuple[str, ...], sai
 
 def test_one_person_with_two_tokens_fails_where_roles_cannot_be_read(ask: Any) -> None:
     """An answer that cannot be read takes nothing from what the tokens show."""
-
     finding = ask({"id": APP_ID, "roles": 1}, customer={"user_id": OPERATOR})
 
     assert finding.outcome is Outcome.FAILED
@@ -155,13 +147,11 @@ def test_one_person_with_two_tokens_fails_where_roles_cannot_be_read(ask: Any) -
 @pytest.mark.parametrize("connector", FACEBOOK_CONNECTORS)
 def test_the_step_that_is_named_exists(connector: str) -> None:
     """The step that takes the other token has the title that the reason quotes."""
-
     assert OTHER_STEP in [step.title for step in find_procedure(connector).steps]
 
 
 def test_a_permission_that_the_customer_lacks_fails(ask: Any) -> None:
     """A customer whose token lacks a wanted permission fails the step, with its name."""
-
     finding = ask(customer={"scopes": ["public_profile"]})
 
     assert finding.outcome is Outcome.FAILED
@@ -190,7 +180,6 @@ def test_without_a_page_nothing_is_proven(
     An empty list of pages is inconclusive; that person's grants, read once, show what was declined,
     and the reason says what to look at.
     """
-
     finding = ask(data=says(rows()), grants=says(statuses(**grants)))
 
     assert finding.outcome is Outcome.INCONCLUSIVE
@@ -213,7 +202,6 @@ def test_without_a_page_nothing_is_proven(
 )
 def test_grants_that_cannot_be_read_hide_nothing(ask: Any, grants: Any) -> None:
     """Without them too, an empty list is inconclusive and the reason says what to look at."""
-
     finding = ask(data=says(rows()), grants=grants)
 
     assert finding.outcome is Outcome.INCONCLUSIVE
@@ -223,7 +211,6 @@ def test_grants_that_cannot_be_read_hide_nothing(ask: Any, grants: Any) -> None:
 
 def test_data_access_that_has_ended_fails(ask: Any) -> None:
     """A customer's token that reads no data any more fails, and asks for a new consent."""
-
     finding = ask(customer={"data_access_expires_at": 1_578_986_473})
 
     assert finding.outcome is Outcome.FAILED
@@ -232,7 +219,6 @@ def test_data_access_that_has_ended_fails(ask: Any) -> None:
 
 def test_refused_data_point_to_access_verification(ask: Any) -> None:
     """Code 100 on a customer's data fails, and names the verification."""
-
     refusal = graph_error("Unsupported get request.", 100)
     finding = ask(data=says(refusal, 400))
 
@@ -242,21 +228,18 @@ def test_refused_data_point_to_access_verification(ask: Any) -> None:
 
 def test_another_refusal_of_data_decides_nothing(ask: Any) -> None:
     """Another code is raised as it is, and so becomes inconclusive."""
-
     with pytest.raises(GraphAPIError):
         ask(data=says(graph_error("(#10) Not permitted", 10), 403))
 
 
 def test_an_invalid_customers_token_fails(ask: Any) -> None:
     """A token that is not valid any more fails."""
-
     assert ask(customer={"is_valid": False}).outcome is Outcome.FAILED
 
 
 @pytest.mark.parametrize("name", FACEBOOK_CONNECTORS)
 def test_a_customer_consents_in_a_window_of_their_own(name: str) -> None:
     """The step says where to open the consent page: the operator is logged in in this window."""
-
     (step,) = (
         step
         for step in find_procedure(name).steps

@@ -47,7 +47,6 @@ inputs = pytest.mark.parametrize(
 @procedures
 def test_a_procedure_is_found_by_its_own_name(procedure: Procedure) -> None:
     """The package name and the procedure's id are the same."""
-
     assert find_procedure(procedure.id) is procedure
     assert procedure.title
     assert procedure.version
@@ -56,7 +55,6 @@ def test_a_procedure_is_found_by_its_own_name(procedure: Procedure) -> None:
 @pytest.mark.parametrize("name", FACEBOOK_CONNECTORS)
 def test_what_comes_before_there_is_an_app_is_about_none(name: str) -> None:
     """A typing error in the App ID voids none of these; every other step is about something."""
-
     procedure = find_procedure(name)
     about_none = [step.id for step in procedure.steps if not step.subject]
 
@@ -66,7 +64,6 @@ def test_what_comes_before_there_is_an_app_is_about_none(name: str) -> None:
 @procedures
 def test_ids_are_unique_and_valid_as_cell_ids(procedure: Procedure) -> None:
     """A step's id is its notebook cell's id (nbformat 4.5: 1 to 64 of A-Z a-z 0-9 - _)."""
-
     ids = [step.id for step in procedure.steps]
 
     assert len(ids) == len(set(ids))
@@ -78,7 +75,6 @@ def test_ids_are_unique_and_valid_as_cell_ids(procedure: Procedure) -> None:
 @procedures
 def test_documented_steps_are_in_the_documented_order(procedure: Procedure) -> None:
     """Ids carry the documented step numbers; a step that is not documented has a letter."""
-
     partner_app = procedure.sections[0].steps
     numbers = [step.source.step for step in partner_app if step.source.step]
 
@@ -92,7 +88,6 @@ def test_documented_steps_are_in_the_documented_order(procedure: Procedure) -> N
 @steps
 def test_a_step_says_what_to_do(procedure: Procedure, step: Step) -> None:
     """Every step has a title and a text of today, without template placeholders."""
-
     assert step.title
     assert step.today.endswith(".")
     assert not step.prose or step.prose.endswith((".", ")"))
@@ -111,7 +106,6 @@ def test_an_open_step_is_short(procedure: Procedure, step: Step) -> None:
 
     A list is filled in by the step that asks for it first; later ones only name it.
     """
-
     earlier = procedure.steps[: procedure.steps.index(step)]
     lists = {item for other in earlier for item in other.inputs if isinstance(item.default, tuple)}
     fields = [item.label if item in lists else f"{item.label} {item.help}" for item in step.inputs]
@@ -124,14 +118,12 @@ def test_an_open_step_is_short(procedure: Procedure, step: Step) -> None:
 @procedures
 def test_sections_begin_briefly(procedure: Procedure) -> None:
     """A section's introduction has at most 40 words."""
-
     assert [section.id for section in procedure.sections if words(section.intro) > 40] == []
 
 
 @procedures
 def test_each_step_belongs_to_one_sitting(procedure: Procedure) -> None:
     """Every step has a sitting, whose steps are consecutive and of one section."""
-
     for section in procedure.sections:
         assert all(step.sitting for step in section.steps)
     headings = [
@@ -146,7 +138,6 @@ def test_each_step_belongs_to_one_sitting(procedure: Procedure) -> None:
 @steps
 def test_what_a_step_needs_is_an_input(procedure: Procedure, step: Step) -> None:
     """Every value that a check needs is an input."""
-
     names = {item.name for item in inputs_of(procedure)}
 
     for check in step.checks:
@@ -158,7 +149,6 @@ def test_what_a_step_needs_is_an_input(procedure: Procedure, step: Step) -> None
 @steps
 def test_a_step_requires_earlier_steps_only(procedure: Procedure, step: Step) -> None:
     """A step requires earlier steps only."""
-
     ids = [each.id for each in procedure.steps]
 
     assert set(step.requires) <= set(ids[: ids.index(step.id)])
@@ -167,7 +157,6 @@ def test_a_step_requires_earlier_steps_only(procedure: Procedure, step: Step) ->
 @steps
 def test_each_step_says_what_is_confirmed_and_of_what(procedure: Procedure, step: Step) -> None:
     """Each step confirms one sentence, bound to the app or console that there is by then."""
-
     names = {item.name for item in procedure.inputs}
 
     assert step.confirms.endswith(".")
@@ -180,7 +169,6 @@ def test_each_step_says_what_is_confirmed_and_of_what(procedure: Procedure, step
 @procedures
 def test_each_sentence_and_each_check_is_its_own(procedure: Procedure) -> None:
     """No two steps confirm the same sentence or share a check id."""
-
     sentences = [step.confirms for step in procedure.steps]
     checks = [check.id for step in procedure.steps for check in step.checks]
 
@@ -192,14 +180,12 @@ def test_each_sentence_and_each_check_is_its_own(procedure: Procedure) -> None:
 @pytest.mark.parametrize("name", ["app_id", "app_secret", "service_domain", "account_api_id"])
 def test_each_key_input_is_the_subject_of_a_step(procedure: Procedure, name: str) -> None:
     """A change of one of these inputs voids the attestations of at least one step."""
-
     assert any(name in step.subject for step in procedure.steps)
 
 
 @procedures
 def test_every_input_is_asked_for_by_a_step(procedure: Procedure) -> None:
     """Every input of a connector is asked for by a step, and is not also an input of the runner."""
-
     asked = {item.name for step in procedure.steps for item in step.inputs}
 
     assert {item.name for item in procedure.inputs} - asked <= _NOT_ASKED
@@ -211,7 +197,6 @@ def test_every_link_works_before_and_after_the_app_id_is_known(
     procedure: Procedure, step: Step
 ) -> None:
     """With the App ID a link is a complete https address; before, it may say that it needs it."""
-
     known = DEFAULTS[procedure.id]
     for link in step.links:
         before, after = link.shown(known), link.shown({**known, "app_id": APP_ID})
@@ -226,7 +211,6 @@ def test_every_link_works_before_and_after_the_app_id_is_known(
 @procedures
 def test_no_secret_is_ever_shown_to_be_pasted(procedure: Procedure) -> None:
     """No link and no text to paste contains a secret."""
-
     secrets = {item.name for item in inputs_of(procedure) if item.secret}
     templates = [part.template for step in procedure.steps for part in (*step.links, *step.pastes)]
 
@@ -237,7 +221,6 @@ def test_no_secret_is_ever_shown_to_be_pasted(procedure: Procedure) -> None:
 @inputs
 def test_an_input_can_be_given(item: Input) -> None:
     """An input's name gives a parameter and variables; its default and example are valid."""
-
     assert re.fullmatch(r"[a-z][a-z_]*[a-z]", item.name)
     prefix = "" if item.name.startswith("cyclr_") else f"{item.provider}_" * bool(item.provider)
     assert item.variable == f"RUNBOOK_{prefix.upper()}{item.name.upper()}"
@@ -256,7 +239,6 @@ def test_an_input_can_be_given(item: Input) -> None:
 @procedures
 def test_what_changes_cyclr_is_off_by_default(procedure: Procedure) -> None:
     """The settings that allow changes in Cyclr are false by default."""
-
     assert DEFAULTS[procedure.id]["install_connector"] is False
     assert DEFAULTS[procedure.id]["create_test_account"] is False
 
@@ -266,7 +248,6 @@ def test_the_digest_changes_with_the_prose_of_any_step(procedure: Procedure) -> 
     """
     The procedure's digest changes with any step's prose, so a record shows which text was used.
     """
-
     section = procedure.sections[0]
     digests = {procedure.digest}
     for number, step in enumerate(section.steps):
@@ -284,7 +265,6 @@ def test_the_words_of_practice_are_valid(
     procedure: Procedure, scenario: str, tmp_path: Path
 ) -> None:
     """What is said in practice is about existing steps, and all by the sandbox operator."""
-
     path = tmp_path / "words.toml"
     now = datetime(2027, 3, 1, tzinfo=UTC)
     path.write_text(practice_words(procedure.id, scenario, now.date()), encoding="utf-8")
@@ -299,7 +279,6 @@ def test_the_words_of_practice_are_valid(
 @procedures
 def test_what_is_unsaid_in_a_scenario_is_said_in_another(procedure: Procedure) -> None:
     """Each scenario leaves out exactly the words that it names, and names no other step."""
-
     unsaid = import_module(f"runbook_lib.connectors.{procedure.id}").UNSAID
     today = date(2026, 11, 28)
     everything = practice_words(procedure.id, "approved", today)
@@ -317,7 +296,6 @@ def test_what_is_unsaid_in_a_scenario_is_said_in_another(procedure: Procedure) -
 @procedures
 def test_every_setting_is_a_providers_and_every_address_is_a_setting(procedure: Procedure) -> None:
     """Each setting of a connector is one of its providers', each shared setting of theirs too."""
-
     providers = {each.name: each for each in procedure.providers}
     assert {item.provider for item in procedure.inputs} <= set(providers)
     assert {each.provider for each in RUNNER} == {""}
@@ -331,7 +309,6 @@ def test_every_setting_is_a_providers_and_every_address_is_a_setting(procedure: 
 
 def test_no_variable_has_two_meanings() -> None:
     """No variable of one connector is that of another provider's setting, or another setting's."""
-
     meanings: dict[str, set[tuple[str, str]]] = {}
     for name in connector_names():
         for item in _inputs(name):
@@ -348,7 +325,6 @@ def _inputs(connector: str) -> tuple[Input, ...]:
 @pytest.mark.parametrize("name", FACEBOOK_CONNECTORS)
 def test_a_word_about_a_gate_has_its_time(name: str) -> None:
     """What others grant is confirmed again after a year, public pages after 90 days."""
-
     steps = {step.id: step for step in find_procedure(name).steps}
     timed = {
         re.sub("^fb-[0-9a-z]+-", "", name): step.counts_days
@@ -373,7 +349,6 @@ def test_a_word_about_a_gate_has_its_time(name: str) -> None:
 @pytest.mark.parametrize("name", FACEBOOK_CONNECTORS)
 def test_what_nothing_shows_is_named(name: str) -> None:
     """Whether it works, tokens' ends, access levels, the redirect list, the Graph version."""
-
     unseen = find_procedure(name).unseen
 
     for topic in ("works", "tokens end", "Advanced Access", "Redirect URIs", "Graph version"):

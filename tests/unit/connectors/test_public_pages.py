@@ -52,7 +52,6 @@ def look(remote: FakeRemote, make_context: MakeContext) -> Any:
 
 def test_three_pages_with_text_verify(look: Any) -> None:
     """Each page's title is in the reason; what they say is named as not proven."""
-
     finding = look()
 
     assert finding.outcome is Outcome.VERIFIED
@@ -87,7 +86,6 @@ def test_a_page_that_does_not_open_is_named(
     page: Any, outcome: Outcome, said: str, look: Any
 ) -> None:
     """A page that needs a script, is gone or leads away verifies nothing, and says why."""
-
     finding = look(page)
 
     assert finding.outcome is outcome
@@ -96,7 +94,6 @@ def test_a_page_that_does_not_open_is_named(
 
 def test_a_redirect_within_the_owners_domain_is_followed(look: Any) -> None:
     """A page may stand on another host of the same registrable domain."""
-
     finding = look(says("", 301, {"location": "https://legal.acme.example/terms"}))
 
     assert finding.outcome is Outcome.VERIFIED
@@ -104,7 +101,6 @@ def test_a_redirect_within_the_owners_domain_is_followed(look: Any) -> None:
 
 def test_a_host_that_answers_everything_alike_proves_nothing(look: Any) -> None:
     """Where a made-up page answers as the real one does, nothing shows that it is there."""
-
     finding = look(control=says(TEXT))
 
     assert finding.outcome is Outcome.INCONCLUSIVE
@@ -113,7 +109,6 @@ def test_a_host_that_answers_everything_alike_proves_nothing(look: Any) -> None:
 
 def test_a_host_that_leads_everything_to_one_page_proves_nothing(look: Any) -> None:
     """A redirect of every address to the policy is such an answer too."""
-
     finding = look(control=says("", 302, {"location": "/privacy"}))
 
     assert finding.outcome is Outcome.INCONCLUSIVE
@@ -132,7 +127,6 @@ def test_a_host_that_leads_everything_to_one_page_proves_nothing(look: Any) -> N
 )
 def test_without_a_control_nothing_is_proven(control: Any, said: str, look: Any) -> None:
     """A host that gives no answer of its own to a made-up page shows no policy either."""
-
     finding = look(control=control)
 
     assert finding.outcome is Outcome.INCONCLUSIVE
@@ -145,7 +139,6 @@ def test_a_control_that_may_refuse_everybody_is_checked(
     control: int, again: int, outcome: str, look: Any, remote: FakeRemote
 ) -> None:
     """After a 401 or 403 the page must still open."""
-
     remote.on("/privacy", says(TEXT), says("no", again) if again != 200 else says(TEXT))
 
     finding = look(control=says("no", control))
@@ -155,7 +148,6 @@ def test_a_control_that_may_refuse_everybody_is_checked(
 
 def test_a_made_up_page_that_leads_elsewhere_is_a_control(look: Any) -> None:
     """A host that sends a made-up page to another owner's domain answers it otherwise."""
-
     elsewhere = says("", 302, {"location": "https://www.elsewhere.example/"})
 
     assert look(control=elsewhere).outcome is Outcome.VERIFIED
@@ -173,7 +165,6 @@ def test_an_address_that_is_none_is_not_opened(
     url: str, outcome: Outcome, said: str, look: Any
 ) -> None:
     """An address without https, or none at all, is judged without a request."""
-
     finding = look(url=url)
 
     assert finding.outcome is outcome
@@ -182,7 +173,6 @@ def test_an_address_that_is_none_is_not_opened(
 
 def test_the_data_deletion_address_must_be_given(look: Any) -> None:
     """No API shows it, so without the input nothing is known of it."""
-
     finding = look(data_deletion_url="")
 
     assert finding.outcome is Outcome.INCONCLUSIVE

@@ -92,7 +92,6 @@ ALL = (BLOCKED, SCOPES, LACKS, ENDED, HELD, SPENT)
 )
 def test_a_text_is_recognised_in_every_form(pasted: str, found: Trouble) -> None:
     """Case, quotes, blanks, names in gaps and surrounding text do not matter."""
-
     assert recognise(read_error(pasted), ALL) == [found]
 
 
@@ -107,7 +106,6 @@ def test_a_text_is_recognised_in_every_form(pasted: str, found: Trouble) -> None
 )
 def test_a_good_part_of_a_text_is_enough(pasted: str, found: list[Trouble]) -> None:
     """Half of a text, or four words of it, are enough; the order counts."""
-
     assert recognise(read_error(pasted), ALL) == found
 
 
@@ -137,13 +135,11 @@ def test_a_good_part_of_a_text_is_enough(pasted: str, found: list[Trouble]) -> N
 )  # fmt: skip
 def test_nothing_is_claimed_of_another_text(pasted: str) -> None:
     """A word, other words, a number in a sentence, an authorization code and broken JSON: no."""
-
     assert recognise(read_error(pasted), (BLOCKED, LACKS, ENDED, HELD)) == []
 
 
 def test_the_longest_text_is_first() -> None:
     """Of several that are in a paste, the longest is the first."""
-
     pasted = "URL Blocked (#200) Requires x permission to manage the object"
 
     assert recognise(read_error(pasted), ALL) == [LACKS, BLOCKED]
@@ -151,7 +147,6 @@ def test_the_longest_text_is_first() -> None:
 
 def test_a_code_counts_only_without_a_known_text() -> None:
     """A text says more than a code; a code alone names each that has it."""
-
     document = json.dumps({"error": {"message": "URL Blocked", "code": 200}})
 
     assert recognise(read_error(document), ALL) == [BLOCKED]
@@ -209,7 +204,6 @@ MORE = (*ALL, ROLE, REFUSED, GONE, EMPTY, WEBVIEW)
 )
 def test_the_text_and_the_subcode_decide(pasted: str, found: list[Trouble]) -> None:
     """Of several that fit, the one that says more is meant; a shared code decides nothing."""
-
     assert recognise(read_error(pasted), MORE) == found
 
 
@@ -230,7 +224,6 @@ AWAY = replace(trouble("App away"), shares=(177,), words=("expired app",))
 )
 def test_a_code_and_a_word_decide_together(pasted: str, found: list[Trouble]) -> None:
     """Of an unknown text a shared code with words of a trouble decides, the longest words."""
-
     assert recognise(read_error(pasted), (BLOCKED, OLD, AWAY)) == found
 
 
@@ -260,7 +253,6 @@ EXPIRED = replace(trouble("Key old"), words=("acme key expir/old", "acme key", "
 )
 def test_the_words_of_a_question_decide(pasted: str, found: list[Trouble]) -> None:
     """Without a code three words of a cause are enough, wherever they stand in a question."""
-
     known = (BLOCKED, ONLY_ME, EXPIRED)
 
     assert asked_about(read_error(pasted), known) == found
@@ -277,13 +269,11 @@ def test_the_words_of_a_question_decide(pasted: str, found: list[Trouble]) -> No
 )
 def test_a_quoted_message_ends_with_its_quotes(pasted: str) -> None:
     """What a program writes behind a message says no more about the error."""
-
     assert recognise(read_error(pasted), MORE) == [REFUSED]
 
 
 def test_parts_of_a_text_stand_near_each_other() -> None:
     """What is between two parts of a text is a name or a list, not a page."""
-
     gap = "pages_show_list, " * 20
     assert recognise(read_error(f"Requires {gap}permission to manage the object"), ALL) == [LACKS]
     assert recognise(read_error(f"Session has expired on {gap * 3}The current time is"), ALL) == []
@@ -292,7 +282,6 @@ def test_parts_of_a_text_stand_near_each_other() -> None:
 @pytest.mark.parametrize("pasted", ["(#177)", "177", "Un autre texte (177)"])
 def test_what_a_shared_code_may_mean_is_offered(pasted: str) -> None:
     """The troubles that have the code are there to be named, as possible."""
-
     assert sharing(read_error(pasted), MORE) == [REFUSED]
 
 
@@ -315,7 +304,6 @@ def near(pasted: str) -> list[Trouble]:
 )
 def test_a_typing_error_makes_a_text_similar_and_never_known(pasted: str) -> None:
     """The beginning of a text with a typing error is offered, and not claimed."""
-
     assert recognise(read_error(pasted), ALL) == []
     assert near(pasted) == [BLOCKED]
 
@@ -323,7 +311,6 @@ def test_a_typing_error_makes_a_text_similar_and_never_known(pasted: str) -> Non
 @pytest.mark.parametrize("pasted", ["xyzzy", "my URI", "Fine weather", "bl", "", "日本語のエラー"])
 def test_another_text_is_similar_to_none(pasted: str) -> None:
     """What begins otherwise is offered as nothing."""
-
     assert near(pasted) == []
 
 
@@ -341,7 +328,6 @@ def test_a_huge_paste_is_read_in_linear_time(piece: str) -> None:
 
     In quadratic time they would take minutes; a longer paste is cut.
     """
-
     started = time.process_time()
     pasted = read_error(piece * (100_000 // len(piece)))
     recognise(pasted, ALL)
@@ -352,20 +338,17 @@ def test_a_huge_paste_is_read_in_linear_time(piece: str) -> None:
 
 def test_a_longer_paste_is_cut() -> None:
     """Of a megabyte the first 400,000 characters are read, and nothing behind them."""
-
     assert read_error("a " * 200_000 + "URL Blocked " * 50_000) == read_error("a " * 200_000)
 
 
 @pytest.mark.parametrize("pasted", ['{"a":' * 100_000, "&#" + "9" * 5000, "[" * 500_000])
 def test_what_is_too_deep_or_too_long_to_read_is_no_error(pasted: str) -> None:
     """JSON that is nested too deeply, and a number without an end, are only words."""
-
     assert recognise(read_error(pasted), ALL) == []
 
 
 def test_what_was_seen_comes_first() -> None:
     """First those in the reason, then those in an answer, then the others as they stand."""
-
     answers = [None, {"data": []}, {"error": {"message": "no", "code": 368}}, "Invalid Scopes: x"]
     pairs = ordered(ALL, "Facebook refuses it (URL Blocked).", answers)
 
@@ -381,7 +364,6 @@ def test_what_was_seen_comes_first() -> None:
 
 def test_advice_names_steps() -> None:
     """The steps in an advice are named; nothing else changes, and each must have a name."""
-
     written = replace(BLOCKED, advice="See {fb-08-uri}.")
     named = written.naming({"fb-08-uri": "step 8 (Set it)"})
 
@@ -400,7 +382,6 @@ def test_advice_names_steps() -> None:
 )
 def test_advice_fits_the_step_that_shows_it(advice: str, here: str, elsewhere: str) -> None:
     """A step never sends a person to itself by its number; another one has the whole name."""
-
     names = {"a": "step 8 (Set it)", "b": "step 9 (Do it)"}
     named = replace(BLOCKED, advice=advice).naming(names)
 

@@ -16,21 +16,18 @@ from runbook_lib.errors import SettingsError
 
 def test_the_documented_connector_is_the_default() -> None:
     """Without a name, the default connector is facebook_marketing."""
-
     assert DEFAULT == "facebook_marketing"
     assert DEFAULT in connector_names()
 
 
 def test_only_packages_with_a_procedure_are_connectors() -> None:
     """Packages that connectors share are not connectors."""
-
     assert not {"facebook", "cyclr", "registry", "context"} & set(connector_names())
 
 
 @pytest.mark.parametrize("name", ["", "facebook", "../facebook_marketing", "facebook_marketing.x"])
 def test_an_unknown_connector_is_refused_by_name(name: str) -> None:
     """An unknown connector name is refused with a list of the known ones."""
-
     with pytest.raises(SettingsError, match="There is no connector called") as caught:
         find_procedure(name)
 
@@ -39,7 +36,6 @@ def test_an_unknown_connector_is_refused_by_name(name: str) -> None:
 
 def test_a_misspelled_connector_gets_a_suggestion() -> None:
     """A misspelled connector name is refused with the nearest name as suggestion."""
-
     with pytest.raises(SettingsError, match=r"Did you mean facebook_marketing\?"):
         find_procedure("facebook_marketting")
 
@@ -49,7 +45,6 @@ def test_each_setting_has_a_variable_for_all_and_one_for_a_connector_alone(name:
     """
     Each input of the connector and the runner has a shared variable and one for the connector.
     """
-
     known = known_variables()
 
     for item in inputs_of(find_procedure(name)):

@@ -21,7 +21,6 @@ def renewal(procedure: Procedure) -> Step:
 @connectors
 def test_it_stands_between_public_pages_and_submission(name: str) -> None:
     """The renewal comes after the public pages and before the submission, in either connector."""
-
     procedure = find_procedure(name)
     ids = [step.id for step in procedure.steps]
     place = ids.index(renewal(procedure).id)
@@ -48,7 +47,6 @@ def test_it_stands_between_public_pages_and_submission(name: str) -> None:
 @connectors
 def test_it_is_attested_with_an_end(name: str) -> None:
     """No check sees it; done counts for a year, not asked for 90 days, asked has 60 to be done."""
-
     step = renewal(find_procedure(name))
 
     assert (step.kind, step.checks, step.usual_days) == (StepKind.WAIT, (), 21)
@@ -66,7 +64,6 @@ def test_it_is_attested_with_an_end(name: str) -> None:
 )
 def test_its_errors_lead_to_it(name: str, text: str, ending: str) -> None:
     """The text at the grey button is known at review, publishing and here; it names this step."""
-
     procedure = find_procedure(name)
     step = renewal(procedure)
     at = [step for step in procedure.steps if ending and step.id.endswith(ending)]
@@ -79,7 +76,6 @@ def test_its_errors_lead_to_it(name: str, text: str, ending: str) -> None:
 @connectors
 def test_older_names_are_named_as_such(name: str) -> None:
     """The renewal and the submission say which older names it has replaced."""
-
     procedure = find_procedure(name)
     (submission,) = (step for step in procedure.steps if step.review_kit)
 

@@ -34,7 +34,6 @@ def _token(remote: FakeRemote) -> None:
 
 def test_leads_retrieval_includes_its_dependencies() -> None:
     """leads_retrieval includes the permissions that the dashboard requires with it."""
-
     assert set(with_dependencies(("public_profile", "leads_retrieval"))) == {
         "public_profile",
         "leads_retrieval",
@@ -49,7 +48,6 @@ def test_leads_retrieval_includes_its_dependencies() -> None:
 
 def test_dependencies_come_once_and_in_order() -> None:
     """Dependencies follow the wanted permissions, each once."""
-
     assert with_dependencies(("ads_read", "email")) == ("ads_read", "email")
     both = with_dependencies(("ads_read", "leads_retrieval"))
     assert both[:2] == ("ads_read", "leads_retrieval")
@@ -58,7 +56,6 @@ def test_dependencies_come_once_and_in_order() -> None:
 
 def test_a_live_public_profile_is_verified(remote: FakeRemote, context: CheckContext) -> None:
     """A live public_profile verifies; its access level is a limit."""
-
     remote.on(EDGE, says(statuses(public_profile="live")))
 
     finding = public_profile_is_live(context)
@@ -72,7 +69,6 @@ def test_an_absent_public_profile_is_inconclusive(
     remote: FakeRemote, context: CheckContext
 ) -> None:
     """A public_profile that is not listed proves nothing, because it is granted without review."""
-
     remote.on(EDGE, says(statuses(email="live")))
 
     finding = public_profile_is_live(context)
@@ -85,7 +81,6 @@ def test_an_absent_public_profile_is_inconclusive(
 
 def test_live_permissions_were_requested(remote: FakeRemote, context: CheckContext) -> None:
     """Live permissions were requested; tier and access level are limits."""
-
     remote.on(EDGE, says(statuses(**dict.fromkeys(WANTED[1:], "live"))))
 
     finding = permissions_are_requested(context)
@@ -101,7 +96,6 @@ def test_an_unlisted_permission_is_inconclusive(
     remote: FakeRemote, context: CheckContext, absent: str
 ) -> None:
     """Each missing permission is named, dependencies included, and is inconclusive."""
-
     listed = {name: "live" for name in WANTED if name != absent}
     remote.on(EDGE, says(statuses(**listed)))
 
@@ -117,7 +111,6 @@ def test_without_a_permission_to_request_the_check_does_not_apply(
     remote: FakeRemote, make_context: MakeContext
 ) -> None:
     """Without a permission to request, the check does not apply and sends no request."""
-
     remote.on(EDGE, says(statuses()))
 
     assert permissions_are_requested(make_context(permissions=("public_profile",))) is None
@@ -128,7 +121,6 @@ def test_every_wanted_permission_live_is_approved(
     remote: FakeRemote, context: CheckContext
 ) -> None:
     """The review is approved if all permissions are live, dependencies included."""
-
     remote.on(EDGE, says(statuses(**ALL_LIVE, email="unapproved")))
 
     finding = review_is_approved(context)
@@ -142,7 +134,6 @@ def test_an_unlisted_permission_leaves_the_review_open(
     remote: FakeRemote, context: CheckContext
 ) -> None:
     """A permission that is not listed is neither approved nor refused."""
-
     listed = {name: "live" for name in WANTED if name != "leads_retrieval"}
     remote.on(EDGE, says(statuses(**listed)))
 
@@ -157,7 +148,6 @@ def test_an_unlisted_permission_leaves_the_review_open(
 
 def test_an_empty_list_is_inconclusive(remote: FakeRemote, context: CheckContext) -> None:
     """If the list is empty, each permission is named as missing and none as live."""
-
     remote.on(EDGE, says(statuses()))
 
     finding = review_is_approved(context)
@@ -171,7 +161,6 @@ def test_another_use_case_has_other_permissions(
     remote: FakeRemote, make_context: MakeContext
 ) -> None:
     """The wanted permissions are a parameter."""
-
     remote.on(EDGE, says(statuses(public_profile="live", ads_read="live")))
     context = make_context(permissions=("public_profile", "ads_read"))
 
@@ -192,7 +181,6 @@ def test_any_other_status_is_named_and_decides_nothing(
     remote: FakeRemote, context: CheckContext, check: Check, status: str
 ) -> None:
     """Any status but exactly `live` is named and is inconclusive."""
-
     remote.on(EDGE, says(statuses(**dict.fromkeys(WANTED, status))))
 
     finding = check(context)
@@ -207,7 +195,6 @@ def test_a_permission_with_two_statuses_decides_nothing(
     remote: FakeRemote, context: CheckContext, check: Check
 ) -> None:
     """A permission with two statuses raises `UnexpectedAnswerError`."""
-
     doubled = statuses(**dict.fromkeys(WANTED, "unapproved"))
     remote.on(EDGE, says({"data": [*doubled["data"], *statuses(**ALL_LIVE)["data"]]}))
 
@@ -218,7 +205,6 @@ def test_a_permission_with_two_statuses_decides_nothing(
 @every_check
 def test_a_graph_error_is_raised(remote: FakeRemote, context: CheckContext, check: Check) -> None:
     """A Graph error is raised and decides nothing."""
-
     remote.on(EDGE, says(bodies.EXPIRED_TOKEN, 400))
 
     with pytest.raises(GraphAPIError):
@@ -230,7 +216,6 @@ def test_an_answer_of_another_shape_is_raised(
     remote: FakeRemote, context: CheckContext, check: Check
 ) -> None:
     """An answer without a list of rows is raised, not read as an empty list."""
-
     remote.on(EDGE, says({"id": "1"}))
 
     with pytest.raises(UnexpectedAnswerError):
@@ -240,7 +225,6 @@ def test_an_answer_of_another_shape_is_raised(
 @every_check
 def test_without_a_token_nothing_is_decided(make_context: MakeContext, check: Check) -> None:
     """Without an app token, `OAuthError` is raised."""
-
     remote = FakeRemote()
     remote.on("/v26.0/oauth/access_token", says(bodies.BAD_SECRET, 400))
 
@@ -254,7 +238,6 @@ def test_a_made_up_app_must_have_no_permissions(
     make_context: MakeContext, check: Check, control: Responder
 ) -> None:
     """Unless Facebook refuses a made-up App ID, its list proves nothing about this app."""
-
     remote = FakeRemote()
     remote.on("/v26.0/oauth/access_token", says(bodies.APP_TOKEN_ISSUED))
     remote.on(EDGE, says(statuses(**ALL_LIVE)))
@@ -266,7 +249,6 @@ def test_a_made_up_app_must_have_no_permissions(
 
 def test_a_made_up_app_differs_in_its_id_alone(remote: FakeRemote, context: CheckContext) -> None:
     """The control is the request about the app, with another id in the address and nothing else."""
-
     remote.on(EDGE, says(statuses(**ALL_LIVE)))
 
     assert review_is_approved(context).outcome is Outcome.VERIFIED

@@ -67,7 +67,6 @@ def results(finding: Finding) -> dict[str, str]:
 
 def test_nothing_is_called_unasked() -> None:
     """The check needs the person's permission, so without it the step says what is missing."""
-
     for name in FACEBOOK_CONNECTORS:
         checks = [check for step in find_procedure(name).steps for check in step.checks]
         (mine,) = [check for check in checks if check.run is review_calls.each_permission_is_used]
@@ -76,7 +75,6 @@ def test_nothing_is_called_unasked() -> None:
 
 def test_each_permission_is_used_once(remote: FakeRemote, call: Any) -> None:
     """With permissions that serve no other's call, each is proven by one call of its own."""
-
     finding = call(("business_management", "pages_show_list"))
 
     assert finding.outcome is Outcome.VERIFIED
@@ -88,7 +86,6 @@ def test_each_permission_is_used_once(remote: FakeRemote, call: Any) -> None:
 
 def test_a_call_that_another_permission_serves_shows_nothing(call: Any) -> None:
     """ads_read and ads_management serve one call, so it shows neither where both are carried."""
-
     finding = call()
 
     assert finding.outcome is Outcome.INCONCLUSIVE
@@ -99,7 +96,6 @@ def test_a_call_that_another_permission_serves_shows_nothing(call: Any) -> None:
 
 def test_the_same_call_shows_it_where_the_other_is_not_carried(call: Any) -> None:
     """A token that carries ads_read alone shows that ads_read was used."""
-
     finding = call(("ads_read",), ("public_profile", "ads_read"))
 
     assert finding.outcome is Outcome.VERIFIED
@@ -110,7 +106,6 @@ def test_an_empty_list_shows_no_use(call: Any, edge: str) -> None:
     """
     A call that read nothing shows no use of its permission: without it the list may be empty too.
     """
-
     finding = call(("business_management", "pages_show_list"), **{edge: says(rows())})
 
     assert finding.outcome is Outcome.INCONCLUSIVE
@@ -121,7 +116,6 @@ def test_an_empty_list_shows_no_use(call: Any, edge: str) -> None:
 
 def test_a_permission_that_the_token_lacks_is_not_tried(remote: FakeRemote, call: Any) -> None:
     """Of a permission that is not carried no call is made."""
-
     finding = call(("business_management",), ("public_profile",))
 
     assert finding.outcome is Outcome.INCONCLUSIVE
@@ -131,7 +125,6 @@ def test_a_permission_that_the_token_lacks_is_not_tried(remote: FakeRemote, call
 
 def test_a_refused_call_is_named_and_the_others_are_made(call: Any) -> None:
     """One refusal stands in the table, and stops no other call."""
-
     refusal = says(graph_error("(#200) Requires business_management permission", 200), 403)
     finding = call(("business_management", "pages_show_list"), **{"me/businesses": refusal})
 
@@ -141,7 +134,6 @@ def test_a_refused_call_is_named_and_the_others_are_made(call: Any) -> None:
 
 def test_what_is_missing_to_read_is_named(call: Any) -> None:
     """Without a page that the person may manage, its calls say what is missing."""
-
     finding = call(**{"me/accounts": says(rows({"id": "77"}))})
 
     assert results(finding)["pages_manage_ads"] == "there is no page to read"
@@ -151,7 +143,6 @@ def test_what_is_missing_to_read_is_named(call: Any) -> None:
 
 def test_a_permission_without_a_known_call_is_the_persons(call: Any) -> None:
     """Where no read call is known, the person must make one."""
-
     finding = call(("instagram_basic",), ("public_profile", "instagram_basic"))
 
     assert finding.outcome is Outcome.INCONCLUSIVE
@@ -160,7 +151,6 @@ def test_a_permission_without_a_known_call_is_the_persons(call: Any) -> None:
 
 def test_the_tier_comes_from_the_headers(call: Any) -> None:
     """The tier and the number of calls are told as what they are: at least that many."""
-
     limits = " ".join(call().limits)
 
     assert "development_access, say the usage headers" in limits
@@ -170,7 +160,6 @@ def test_the_tier_comes_from_the_headers(call: Any) -> None:
 
 def test_a_token_of_another_app_makes_no_call(remote: FakeRemote, call: Any) -> None:
     """A token that is not this app's makes no test call, which would count for another app."""
-
     other = {**TOKEN_INSPECTED, "app_id": "999999999999999"}
     finding = call(debug_token=says({"data": other}))
 

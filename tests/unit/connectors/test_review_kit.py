@@ -127,7 +127,6 @@ def as_page(markdown: str) -> Page:
 @pytest.mark.parametrize("connector", FACEBOOK_CONNECTORS)
 def test_each_default_permission_has_a_use(connector: str) -> None:
     """The permissions that a connector asks for by default each have a text and a call."""
-
     procedure = find_procedure(connector)
     (item,) = [each for each in procedure.inputs if each.name == "permissions"]
     assert isinstance(item.default, tuple)
@@ -140,7 +139,6 @@ def test_each_default_permission_has_a_use(connector: str) -> None:
 @pytest.mark.parametrize("connector", FACEBOOK_CONNECTORS)
 def test_one_step_of_each_connector_has_its_kit(connector: str) -> None:
     """The step that waits for the review names the connector's own texts."""
-
     steps = [step for step in find_procedure(connector).steps if step.review_kit]
 
     assert [step.review_kit for step in steps] == [connector]
@@ -149,7 +147,6 @@ def test_one_step_of_each_connector_has_its_kit(connector: str) -> None:
 
 def test_the_dependencies_are_those_that_the_check_knows() -> None:
     """The kit adds exactly the permissions that the check of the review waits for."""
-
     for name, needed in PERMISSION_DEPENDENCIES.items():
         kit = made(name)
         added = {each.name for each in kit.permissions if not each.is_feature}
@@ -159,7 +156,6 @@ def test_the_dependencies_are_those_that_the_check_knows() -> None:
 @connectors
 def test_every_use_can_be_read(connector: str) -> None:
     """Each use names itself once, says why it depends on others, and has a public source."""
-
     uses = permission_uses(connector)
     names = [use.name for use in uses.uses]
 
@@ -175,7 +171,6 @@ def test_every_use_can_be_read(connector: str) -> None:
 # --- the document ----------------------------------------------------------------------------
 def test_a_kit_has_a_text_the_calls_and_the_reasons() -> None:
     """Each permission has its text in the app's name, the calls that need it, and what asks."""
-
     kit = made("leads_retrieval")
     leads, forms = part(kit, "leads_retrieval"), part(kit, "pages_manage_ads")
 
@@ -190,7 +185,6 @@ def test_a_kit_has_a_text_the_calls_and_the_reasons() -> None:
 
 def test_what_was_not_chosen_but_is_needed_is_named() -> None:
     """A warning names what the chosen permissions bring with them; chosen, it is not named."""
-
     (warning,) = [each for each in made("leads_retrieval").warnings if "Not among" in each]
     assert "ads_management" in warning
     assert TIER in warning
@@ -199,7 +193,6 @@ def test_what_was_not_chosen_but_is_needed_is_named() -> None:
 
 def test_a_permission_that_nothing_uses_is_warned_of() -> None:
     """A known name of another connector, email, and an unknown one have a warning, no text."""
-
     for name in ("email", "pages_messaging", "no_such_permission"):
         kit = made(name)
         unused = part(kit, name)
@@ -213,7 +206,6 @@ def test_a_permission_that_nothing_uses_is_warned_of() -> None:
 
 def test_a_permission_without_a_known_call_is_warned_of() -> None:
     """business_management is asked for by others, and no call of the connector needs it."""
-
     business = part(made("leads_retrieval"), "business_management")
 
     assert "We know of no call of the Facebook Marketing API connector" in business.warning
@@ -225,7 +217,6 @@ def test_a_permission_without_a_known_call_is_warned_of() -> None:
 @pytest.mark.parametrize("permissions", [(), ("public_profile",), ("public_profile",) * 3])
 def test_public_profile_alone_needs_no_review(permissions: tuple[str, ...]) -> None:
     """With public_profile alone the kit says that there is nothing to review."""
-
     kit = made(*permissions)
 
     assert [each.name for each in kit.permissions] == ["public_profile"]
@@ -234,7 +225,6 @@ def test_public_profile_alone_needs_no_review(permissions: tuple[str, ...]) -> N
 
 def test_the_shot_list_meets_the_policy() -> None:
     """Login, grant screen with every permission, each permission in use, end, server to server."""
-
     kit = made("leads_retrieval", "email")
     shown = [shot.shows for shot in kit.shots]
     names = [each.name for each in kit.permissions if not each.is_feature]
@@ -251,7 +241,6 @@ def test_the_shot_list_meets_the_policy() -> None:
 @pytest.mark.parametrize("connector", FACEBOOK_CONNECTORS)
 def test_the_recording_shows_the_first_consent(connector: str) -> None:
     """A returning person's dialog has no list: the kit says how to get it back."""
-
     kit = review_kit((), app_name="A", service_domain="", connector=connector)
     rules, grant = " ".join(kit.rules), kit.shots[3].shows
 
@@ -265,7 +254,6 @@ def test_the_recording_shows_the_first_consent(connector: str) -> None:
 
 def test_no_recording_is_asked_for_the_tier() -> None:
     """Of the access tier the kit says that nothing is recorded for it, and who says so."""
-
     tier = part(made("leads_retrieval"), TIER)
 
     assert "asks for no recording" in tier.shot
@@ -275,7 +263,6 @@ def test_no_recording_is_asked_for_the_tier() -> None:
 
 def test_the_shots_tell_the_story_in_order() -> None:
     """A page is chosen before its form, and a lead comes after both, however they are named."""
-
     kit = made("leads_retrieval", "pages_manage_ads", "pages_show_list")
     order = [shot.permissions[0] for shot in kit.shots[4:] if shot.permissions]
 
@@ -286,7 +273,6 @@ def test_the_shots_tell_the_story_in_order() -> None:
 @connectors
 def test_unknown_names_are_blanks(connector: str) -> None:
     """Without a name and a domain the kit has blanks for them."""
-
     kit = made("pages_show_list", connector=connector, app_name=" ", service_domain="")
 
     assert (kit.app_name, kit.service_domain) == ("‹App Display Name›", "‹Service Domain›")
@@ -294,7 +280,6 @@ def test_unknown_names_are_blanks(connector: str) -> None:
 
 def test_the_values_of_a_run_make_a_kit() -> None:
     """What a run knows is enough; a credential is never looked at."""
-
     values = {"permissions": ("ads_read",), "app_display_name": NAME, "app_secret": "hush-hush"}
     kit = kit_of("facebook_marketing", values)
 
@@ -308,7 +293,6 @@ def test_the_values_of_a_run_make_a_kit() -> None:
 @pytest.mark.parametrize("is_sandbox", [False, True])
 def test_both_forms_say_the_same(connector: str, is_sandbox: bool) -> None:
     """Markdown and HTML have each text, warning, shot and step; practice is marked in both."""
-
     names = tuple(use.name for use in permission_uses(connector).uses if not use.is_feature)
     kit = made(*names, "email", connector=connector, is_sandbox=is_sandbox)
     texts = [
@@ -333,7 +317,6 @@ def test_both_forms_say_the_same(connector: str, is_sandbox: bool) -> None:
 @hostile
 def test_a_hostile_name_is_text_in_markdown(name: str) -> None:
     """Whatever an app is called, the Markdown has no other elements, links or headings."""
-
     plain = as_page(markdown(made("leads_retrieval", "email")))
     page = as_page(markdown(made("leads_retrieval", "email", app_name=name)))
 
@@ -347,7 +330,6 @@ def test_a_hostile_name_is_text_in_markdown(name: str) -> None:
 @hostile
 def test_a_hostile_name_is_text_in_html(name: str) -> None:
     """Whatever an app is called, the HTML has the same elements, and loads and runs nothing."""
-
     plain = Page(html(made("leads_retrieval", "email")))
     text = html(made("leads_retrieval", "email", app_name=name, service_domain=name))
     page = Page(text)
@@ -367,7 +349,6 @@ def test_a_hostile_name_is_text_in_html(name: str) -> None:
 @hostile
 def test_a_hostile_permission_is_text_too(name: str) -> None:
     """A name of a permission that no form would admit is text in both forms."""
-
     kit = made(name)
 
     assert set(as_page(markdown(kit)).tags) <= MARKDOWN_ELEMENTS
@@ -376,7 +357,6 @@ def test_a_hostile_permission_is_text_too(name: str) -> None:
 
 def test_an_ordinary_name_is_not_escaped() -> None:
     """A permission's name, an ampersand and a hyphen stay readable in the Markdown."""
-
     text = markdown(made("leads_retrieval", app_name="Smith & Sons - Lead-Sync (UK)"))
 
     assert "# Review kit: Smith & Sons - Lead-Sync (UK)\n" in text
@@ -386,7 +366,6 @@ def test_an_ordinary_name_is_not_escaped() -> None:
 
 def test_long_names_and_lists_are_bounded() -> None:
     """A very long name is cut, and hundreds of permissions are listed once each."""
-
     names = tuple(f"permission_{number}" for number in range(300))
     kit = made(*names, *names, app_name="W" * 5_000)
 
@@ -397,7 +376,6 @@ def test_long_names_and_lists_are_bounded() -> None:
 
 def test_blanks_are_found() -> None:
     """Each place to fill in is found with its line; what was filled in is not."""
-
     assert find_blanks("‹a› b\n‹c\nd› ‹unfinished") == [(1, "‹a›"), (2, "‹c d›")]
     assert len(find_blanks(markdown(made("leads_retrieval")))) > 20
 
@@ -405,7 +383,6 @@ def test_blanks_are_found() -> None:
 # --- the renewal, and the road ---------------------------------------------------------------
 def test_the_kit_prepares_for_the_five_sections_of_the_renewal() -> None:
     """Each section that Meta names for Data Access Renewal has a text, in the order of its page."""
-
     kit = made("leads_retrieval")
 
     assert kit.prepare_for == "Data Access Renewal, where Facebook asks for it"
@@ -419,7 +396,6 @@ def test_the_kit_prepares_for_the_five_sections_of_the_renewal() -> None:
 @connectors
 def test_the_road_is_printed_from_the_procedure(connector: str) -> None:
     """What to have ready, each gate with its days and what comes before it: all is in the kit."""
-
     procedure = find_procedure(connector)
     road = procedure.road
     assert road is not None
@@ -440,7 +416,6 @@ def test_the_road_is_printed_from_the_procedure(connector: str) -> None:
 @connectors
 def test_the_road_has_the_gates_of_its_steps(connector: str) -> None:
     """Each step that waits is a gate with its usual days, after those that the step names."""
-
     procedure = find_procedure(connector)
     assert procedure.road is not None
     waiting = [step for step in procedure.steps if step.kind is StepKind.WAIT]

@@ -46,7 +46,6 @@ def test_a_callback_that_differs_from_a_made_up_page_is_verified(
     check: Check, remote: FakeRemote, status: int
 ) -> None:
     """The callback counts as present if it answers otherwise than a page that does not exist."""
-
     finding = check(status=status)
 
     assert finding.outcome is Outcome.VERIFIED
@@ -68,7 +67,6 @@ def test_a_callback_that_differs_from_a_made_up_page_is_verified(
 )
 def test_a_host_without_a_callback_is_inconclusive(check: Check, status: int, control: int) -> None:
     """A missing callback, or a host that answers alike for every path, proves nothing."""
-
     finding = check(status=status, control=control)
 
     assert finding.outcome is Outcome.INCONCLUSIVE
@@ -78,7 +76,6 @@ def test_a_host_without_a_callback_is_inconclusive(check: Check, status: int, co
 
 def test_a_server_error_for_the_control_is_inconclusive(check: Check) -> None:
     """A server error for the made-up page is not a difference that counts."""
-
     finding = check(status=400, control=503)
 
     assert finding.outcome is Outcome.INCONCLUSIVE
@@ -90,7 +87,6 @@ def test_an_error_that_is_not_about_the_made_up_page_is_inconclusive(
     check: Check, control: int
 ) -> None:
     """A client error that the callback might get as well shows no page."""
-
     finding = check(status=400, control=control)
 
     assert finding.outcome is Outcome.INCONCLUSIVE
@@ -103,7 +99,6 @@ def test_a_control_that_may_refuse_everybody_is_checked(
     check: Check, remote: FakeRemote, control: int, again: int, outcome: str
 ) -> None:
     """After a 401 or 403 the callback must still answer as it did."""
-
     remote.on("/connector/callback", says("page", 400), says("page", again))
 
     finding = check(control=control)
@@ -115,7 +110,6 @@ def test_a_control_that_may_refuse_everybody_is_checked(
 @pytest.mark.parametrize("status", [500, 503])
 def test_a_server_error_for_the_callback_is_inconclusive(check: Check, status: int) -> None:
     """A server error for the callback proves neither its presence nor its absence."""
-
     finding = check(status=status)
 
     assert finding.outcome is Outcome.INCONCLUSIVE
@@ -127,7 +121,6 @@ def test_a_certificate_that_expires_soon_gives_a_warning(
     check: Check, days: int, warned: bool
 ) -> None:
     """A certificate that expires in less than three weeks gives a warning."""
-
     warnings = check(days=days).warnings
 
     assert any(f"expires in {days} days" in text for text in warnings) is warned
@@ -135,13 +128,11 @@ def test_a_certificate_that_expires_soon_gives_a_warning(
 
 def test_the_end_of_the_certificate_is_a_fact(check: Check) -> None:
     """The calendar of duties has the day."""
-
     assert check(days=60).facts == {"certificate_ends_on": "2027-01-23"}
 
 
 def test_a_custom_domain_gives_a_warning(check: Check) -> None:
     """A custom domain is verified with a warning, because the console then shows two domains."""
-
     finding = check(domain="connect.acme.example")
 
     assert finding.outcome is Outcome.VERIFIED
@@ -166,7 +157,6 @@ def test_an_unreachable_host_raises(
 
 def test_no_answer_from_the_callback_raises(check: Check, remote: FakeRemote) -> None:
     """No answer from the callback raises `UnreachableError`."""
-
     remote.on("/connector/callback", breaks())
 
     with pytest.raises(UnreachableError):
@@ -179,7 +169,6 @@ def test_no_answer_from_the_callback_raises(check: Check, remote: FakeRemote) ->
 )
 def test_cyclrs_own_domains_are_known(domain: str) -> None:
     """Cyclr's own domains are recognised in every region."""
-
     assert is_cyclr_domain(domain)
 
 
@@ -196,11 +185,9 @@ def test_cyclrs_own_domains_are_known(domain: str) -> None:
 )
 def test_other_domains_are_custom(domain: str) -> None:
     """A domain that only resembles Cyclr's is a custom one."""
-
     assert not is_cyclr_domain(domain)
 
 
 def test_the_redirect_uri_is_the_documented_one() -> None:
     """The redirect URI is https, the Service Domain and /connector/callback (documented step 8)."""
-
     assert redirect_uri("acme-h.cyclr.com") == "https://acme-h.cyclr.com/connector/callback"

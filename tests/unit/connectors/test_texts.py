@@ -75,7 +75,6 @@ def load(folder: Path) -> Procedure:
 
 def test_every_file_of_every_connector_loads() -> None:
     """No file has a mistake, and the causes of error texts name checks that exist."""
-
     registry.load_texts()
 
 
@@ -130,7 +129,6 @@ def test_a_mistake_is_named_by_file_table_and_key(
     edited: Folder, file: str, old: str, new: str, says: str
 ) -> None:
     """A wrong key, a missing source, an unknown name: the error says where, and nothing else."""
-
     with pytest.raises(TextsError) as caught:
         load(edited(file, old, new))
 
@@ -164,7 +162,6 @@ def test_notebooks_check_names_a_mistake_in_a_text_for_a_review(
     says: str,
 ) -> None:
     """`runbook notebooks --check` reads every file, and its error names the place."""
-
     folder = edited(file, old, new)
     monkeypatch.setattr(permission_uses, "_FOLDER", folder / "facebook")
     monkeypatch.setattr(review_kit, "_PLACE", texts.TomlTable(folder / KIT))
@@ -188,13 +185,11 @@ def test_notebooks_check_names_a_mistake_in_a_text_for_a_review(
 )
 def test_lines_are_joined(written: str, read: str) -> None:
     """Where a line ends does not count; an empty line and `- ` do, and `$name` is filled in."""
-
     assert texts.TomlTable(Path("x.toml")).filled(written, {"name": "value"}) == read
 
 
 def test_where_lines_end_changes_no_digest(edited: Folder) -> None:
     """Who wraps a text anew voids nobody's word; who rewords what was confirmed does."""
-
     old = "The app is of type Business, its purpose is Clients"
     wrapped = load(edited(STEPS, old, old.replace(" is ", "\nis ")))
     reworded = load(edited(STEPS, old, old.replace("Clients", "Customers")))
@@ -205,7 +200,6 @@ def test_where_lines_end_changes_no_digest(edited: Folder) -> None:
 
 def test_a_day_is_changed_in_the_text_alone(edited: Folder) -> None:
     """For how many days a word counts is a number in the file."""
-
     changed = load(edited(STEPS, "counts_days = 90", "counts_days = 30"))
 
     assert 30 in [step.counts_days for step in changed.steps]
@@ -213,7 +207,6 @@ def test_a_day_is_changed_in_the_text_alone(edited: Folder) -> None:
 
 def test_a_review_takes_as_long_as_its_step_says() -> None:
     """The step that waits for the review has the longest wait that reports name."""
-
     (step,) = (step for step in PROCEDURE.steps if step.review_kit)
 
     assert step.usual_days == LONGEST_WAIT_DAYS
@@ -221,7 +214,6 @@ def test_a_review_takes_as_long_as_its_step_says() -> None:
 
 def test_a_check_is_registered_where_it_is_defined() -> None:
     """Each check of a step is the function that its module registers, with what it declares."""
-
     modules = (*steps.SHARED.modules, *SHARED.modules, checks)
     registered = {
         name: made for each in modules for name, made in checks_of(each, FACEBOOK).items()
@@ -236,7 +228,6 @@ def test_a_check_is_registered_where_it_is_defined() -> None:
 
 def test_a_check_of_the_vendor_needs_that_vendors_id() -> None:
     """Cyclr's checks are given the vendor, and need its App ID, whatever its input is called."""
-
     other = replace(FACEBOOK, client_id=Input(name="mail_id", label="Client ID", help=""))
     made = checks_of(connector, other)["console-holds-app-id"]
 

@@ -34,7 +34,6 @@ def test_each_refusal_has_its_cause(
     name: str, message: str, code: int, subcode: int | None, status: str, cause: Blame
 ) -> None:
     """Payloads of the documented form, over thirty: where the cause lies, and what was answered."""
-
     body = payload(Detail=detail(refusal(message, code, subcode), status))
     (failure,) = read_failures(json.dumps(body).encode(), find_procedure(name)).items
 
@@ -68,7 +67,6 @@ def test_cyclrs_own_message_counts_where_nothing_else_tells(
     message: str, answer: str, cause: Blame
 ) -> None:
     """The remote system's refusal decides; Cyclr's message only where there is none."""
-
     (failure,) = read(payload(Message=message, Detail=answer)).items
 
     assert failure.cause is cause
@@ -84,7 +82,6 @@ PAUSED = {
 
 def test_a_paused_cycle_is_read() -> None:
     """The Notification Webhook's body: whose cycle is paused, and that it must be started again."""
-
     (failure,) = read(PAUSED).items
     causes = read(PAUSED, payload(), PAUSED).causes()
     (cause,) = (cause for cause in causes if "paused" in cause["what"])
@@ -98,7 +95,6 @@ def test_a_paused_cycle_is_read() -> None:
 @pytest.mark.parametrize("name", FACEBOOK_CONNECTORS)
 def test_the_step_asks_for_both_webhooks(name: str) -> None:
     """A person sets both of Cyclr's webhooks, and confirms what both post."""
-
     (step,) = (step for step in find_procedure(name).steps if step.id.endswith("a-error-webhook"))
 
     for webhook, posted in {
@@ -115,7 +111,6 @@ def test_the_step_asks_for_both_webhooks(name: str) -> None:
 @pytest.mark.parametrize("field", ["accountId", "message"])
 def test_a_notification_without_account_or_message_is_not_read(field: str) -> None:
     """What lacks one of the two is counted as unread."""
-
     assert (
         read({**PAUSED, field: None}, {k: v for k, v in PAUSED.items() if k != field}).unread >= 1
     )
@@ -131,7 +126,6 @@ def test_a_notification_without_account_or_message_is_not_read(field: str) -> No
 )
 def test_cyclrs_own_texts_are_explained(message: str, meant: str) -> None:
     """A failure in the cycle itself is not taken for the remote system's."""
-
     for answer in ("", "No data\r\n"):
         (failure,) = read(payload(Message=message, Detail=answer)).items
         assert meant in failure.what
@@ -140,7 +134,6 @@ def test_cyclrs_own_texts_are_explained(message: str, meant: str) -> None:
 
 def test_what_is_not_known_keeps_its_code_and_trace_id() -> None:
     """An unknown refusal is not given a cause: its code and its trace id are there to ask with."""
-
     first, second = (
         payload(AccountId=name, Detail=detail(refusal("New.", 4711, 9))) for name in "ab"
     )
@@ -153,7 +146,6 @@ def test_what_is_not_known_keeps_its_code_and_trace_id() -> None:
 
 def test_failures_of_one_cause_are_one_entry() -> None:
     """A cause says how many accounts it hits, and from when to when; the widest comes first."""
-
     ended = detail(refusal("The access token could not be decrypted", 190))
     limit = detail(refusal("(#4) Application request limit reached", 4))
     failures = read(
@@ -195,7 +187,6 @@ def test_failures_of_one_cause_are_one_entry() -> None:
 )
 def test_failures_that_differ_in_ids_are_one_cause(texts: tuple[str, ...], groups: int) -> None:
     """What has no code is grouped by its text, but for ids and numbers; a status is none."""
-
     for field in ("Message", "Detail"):
         failures = read(*(payload(**{"Message": "", "Detail": "", field: text}) for text in texts))
         causes = list(failures.causes())
@@ -206,7 +197,6 @@ def test_failures_that_differ_in_ids_are_one_cause(texts: tuple[str, ...], group
 
 def test_refusals_with_other_ids_are_recognised_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """50,000 failures differ in their ids: what they mean is worked out once, not for each."""
-
     asked: list[object] = []
     recognise = transactions.recognise
     monkeypatch.setattr(
@@ -228,7 +218,6 @@ def test_an_id_in_a_refusal_changes_nothing(
     message: str, code: int, subcode: int | None, status: str, cause: Blame
 ) -> None:
     """A text is recognised whatever ids stand around it."""
-
     found = []
     for name in ("", " Request 6f1d1c1e-0a5b-4c5e-9f5e-0a5b4c5e9f5e, item 4711."):
         body = payload(Detail=detail(refusal(message + name, code, subcode), status))
@@ -241,7 +230,6 @@ def test_an_id_in_a_refusal_changes_nothing(
 @pytest.mark.parametrize("as_lines", [True, False])
 def test_progress_is_told_of_many_entries_alone(as_lines: bool) -> None:
     """Of a long file it is said how much of it is read, now and then; of a short one nothing."""
-
     told: list[tuple[int, int]] = []
     entry = json.dumps(payload(Detail=""))
     for number in (3, 1_200):
@@ -264,7 +252,6 @@ def test_progress_is_told_of_many_entries_alone(as_lines: bool) -> None:
 )
 def test_the_host_tells_the_connector(host: str, is_ours: bool) -> None:
     """The payload names no connector: what was asked of another company's host is not counted."""
-
     failures = read(payload(Detail=detail('{"status":"error"}', host=host)))
 
     assert (len(failures.items), failures.others) == ((1, 0) if is_ours else (0, 1))
@@ -273,7 +260,6 @@ def test_the_host_tells_the_connector(host: str, is_ours: bool) -> None:
 @pytest.mark.parametrize("answer", ["", "<html>Bad gateway</html>\r\n"])
 def test_what_was_sent_is_not_what_was_answered(answer: str) -> None:
     """The JSON of a request is no refusal: nothing of it is shown, and its host is seen."""
-
     sent = '{"error":{"message":"card 4111","code":190}}'
     request = "POST https://api.hubapi.com/x\r\nHost: api.hubapi.com\r\n\r\n" + sent
     ours = request.replace("api.hubapi.com", "graph.facebook.com")
@@ -287,7 +273,6 @@ def test_what_was_sent_is_not_what_was_answered(answer: str) -> None:
 
 def test_a_request_of_another_form_is_what_follows_the_refusal() -> None:
     """How a request begins in a Detail is not documented: it comes after the refusal."""
-
     answer = f"400 Bad Request\r\n{refusal('New.', 4711)}\r\nHost: api.hubapi.com\r\n"
 
     assert read(payload(Detail=answer)).others == 1
@@ -295,7 +280,6 @@ def test_a_request_of_another_form_is_what_follows_the_refusal() -> None:
 
 def test_an_address_in_the_refusal_is_not_the_host() -> None:
     """Only the request says who was asked; a refusal may name any address."""
-
     ours = refusal("See https://example.com/help", 4711)
     theirs = '{"error":"See https://graph.facebook.com/"}'
     failures = read(
@@ -326,7 +310,6 @@ def test_an_address_in_the_refusal_is_not_the_host() -> None:
 )
 def test_one_a_list_or_lines_of_a_log(text: str, number: int, unread: int) -> None:
     """What cannot be read is counted, and hides nothing beside it."""
-
     failures = read_failures(text.replace("{}", json.dumps(payload())).encode(), MARKETING)
 
     assert (len(failures.items), failures.unread) == (number, unread)
@@ -336,7 +319,6 @@ def test_one_a_list_or_lines_of_a_log(text: str, number: int, unread: int) -> No
 @pytest.mark.parametrize("field", list(payload()))
 def test_a_field_of_another_type_breaks_nothing(field: str, value: object) -> None:
     """Each field may be missing or of any type; only an account, and a text, must be there."""
-
     failures = read(payload(**{field: value}))
     without = read({name: text for name, text in payload().items() if name != field})
 
@@ -360,7 +342,6 @@ def test_a_field_of_another_type_breaks_nothing(field: str, value: object) -> No
 )
 def test_hostile_bytes_are_refused(content: bytes) -> None:
     """Deep, not UTF-8, doubled names, numbers that JSON has not: counted, and nothing breaks."""
-
     failures = read_failures(content, MARKETING)
 
     assert (failures.items, failures.unread >= 1) == ((), True)
@@ -368,7 +349,6 @@ def test_hostile_bytes_are_refused(content: bytes) -> None:
 
 def test_bytes_that_are_not_utf_8_spoil_only_their_place() -> None:
     """A name in another encoding is shown with a mark; the failure counts."""
-
     text = json.dumps(payload(AccountName="M?ller")).encode().replace(b"?", b"\xfc")
     (failure,) = read_failures(text, MARKETING).items
 
@@ -377,7 +357,6 @@ def test_bytes_that_are_not_utf_8_spoil_only_their_place() -> None:
 
 def test_what_is_too_much_is_cut_and_said() -> None:
     """No more than so many bytes are read."""
-
     line = json.dumps(payload(Detail="x" * 60_000)).encode() + b"\n"
     failures = read_failures(line * (LARGEST // len(line) + 2), MARKETING)
 
@@ -387,7 +366,6 @@ def test_what_is_too_much_is_cut_and_said() -> None:
 
 def test_a_huge_detail_is_bounded() -> None:
     """Of a refusal of a megabyte a sentence is kept."""
-
     (failure,) = read(payload(Detail=detail(refusal("word " * 200_000, 4711)))).items
 
     assert len(failure.said) < 400
@@ -399,7 +377,6 @@ def test_a_huge_detail_is_bounded() -> None:
 )
 def test_nothing_moves_a_terminals_cursor(field: str, text: str) -> None:
     """Control characters, escapes and changes of direction are shown as such."""
-
     for sent in (text, detail(refusal(text, 4711)), detail(f"{text} {text}")):
         (failure,) = read(payload(**{field: sent})).items
         for value in to_builtins(failure).values():
@@ -427,7 +404,6 @@ def test_nothing_moves_a_terminals_cursor(field: str, text: str) -> None:
 )
 def test_a_credential_in_a_detail_is_masked(text: str) -> None:
     """In an address, a header or a body, by its form or by its name."""
-
     secrets = (TOKEN, "short-1234", "shortone", "s3cr3tvalue", "0123456789abcdef", "dXNlcjpo")
     for sent in (text, f"400 Bad Request\r\n{text}\r\n", detail(refusal(text, 4711))):
         for field in ("Detail", "Message", "AccountName"):
@@ -437,7 +413,6 @@ def test_a_credential_in_a_detail_is_masked(text: str) -> None:
 
 def test_a_sentence_about_a_token_is_kept() -> None:
     """Only values are masked, not what a refusal says of a token."""
-
     (failure,) = read(payload()).items
 
     assert failure.said.startswith("Error validating access token: Session has expired on")
@@ -445,7 +420,6 @@ def test_a_sentence_about_a_token_is_kept() -> None:
 
 def test_unknown_fields_are_left_out() -> None:
     """What no page documents is not shown."""
-
     shown = to_builtins(read(payload(Secret="hush", StepData={"card": "4111"})).items[0])
 
     assert "hush" not in json.dumps(shown)
@@ -464,7 +438,6 @@ def test_unknown_fields_are_left_out() -> None:
 )
 def test_any_json_is_read(document: Any) -> None:
     """Whatever is posted, it is counted, and can be shown."""
-
     failures = read_failures(json.dumps(document).encode(), MARKETING)
 
     json.dumps(failures.document())

@@ -67,7 +67,6 @@ troubles = pytest.mark.parametrize("trouble", TROUBLES, ids=lambda each: each.ti
 @pytest.mark.parametrize("name", FACEBOOK_CONNECTORS)
 def test_every_text_is_known_and_has_a_step(name: str) -> None:
     """`explain` knows every text that is written, and says at which step people meet it."""
-
     procedure = find_procedure(name)
     met = {trouble.shown for step in procedure.steps for trouble in step.troubles}
     met |= {trouble.shown for trouble in procedure.troubles if trouble.at}
@@ -77,7 +76,6 @@ def test_every_text_is_known_and_has_a_step(name: str) -> None:
 
 def test_a_place_is_a_step_of_some_connector() -> None:
     """What a text names as its place exists, so no slip leaves it without one."""
-
     steps = {step.id for procedure in PROCEDURES for step in procedure.steps}
     short = {re.sub("^[a-z]+-[0-9]+[a-z]?-", "", step) for step in steps} | {"submit-review"}
     named = {
@@ -93,13 +91,11 @@ def test_a_place_is_a_step_of_some_connector() -> None:
 @pytest.mark.parametrize("procedure", PROCEDURES, ids=lambda each: each.id)
 def test_the_texts_at_a_step_stay_few(procedure: Procedure) -> None:
     """A panel lists what people meet there: of some 150 texts, 40 at most."""
-
     assert max(len(step.troubles) for step in procedure.steps) <= 40
 
 
 def test_a_code_with_several_meanings_decides_nothing() -> None:
     """Such codes are no trouble's own, and no other code is that of two."""
-
     codes = [code for trouble in TROUBLES for code in trouble.codes]
     subcodes = [code for trouble in TROUBLES for code in trouble.subcodes]
 
@@ -112,7 +108,6 @@ def test_a_code_with_several_meanings_decides_nothing() -> None:
 @pytest.mark.parametrize(("group", "cause", "text"), COLLECTED, ids=lambda part: part[:50])
 def test_a_text_that_people_met_has_its_cause(name: str, group: str, cause: str, text: str) -> None:
     """Each collected text, in its group, is explained by the one trouble that is its cause."""
-
     known = explain(text.replace("↵", "\n"), find_procedure(name)).known
 
     assert group
@@ -131,7 +126,6 @@ def test_a_question_has_its_cause_among_three(
     questions: list[list[str]], certain: float, least: float
 ) -> None:
     """The true cause is among at most three; what is said for certain is never wrong."""
-
     wrong, sure, right = [], 0, 0
     for causes, text in questions:
         explanation = explain(text.replace("↵", "\n"), MARKETING)
@@ -165,7 +159,6 @@ def test_a_question_has_its_cause_among_three(
 )
 def test_a_certain_answer_has_no_rival(text: str, cause: str, other: str) -> None:
     """What two causes explain about as well is closest to both, and no vague text hides it."""
-
     explanation = explain(text, MARKETING)
     known, near = (
         [NAMES[explained.trouble.shown] for explained in each]
@@ -180,7 +173,6 @@ def test_a_certain_answer_has_no_rival(text: str, cause: str, other: str) -> Non
 @pytest.mark.parametrize("form", ["(#{})", '{{"error": {{"code": {}}}}}', "(#{}) Unheard of this"])
 def test_a_bare_code_with_several_meanings_is_not_answered(code: int, form: str) -> None:
     """It says which texts may be behind the code, and claims none."""
-
     explanation = explain(form.format(code), MARKETING)
 
     assert explanation.known == ()
@@ -205,7 +197,6 @@ def test_a_bare_code_with_several_meanings_is_not_answered(code: int, form: str)
 )
 def test_a_wrong_cause_is_not_named(text: str, not_meant: str) -> None:
     """What these texts were once taken for is not among the answers."""
-
     known = [NAMES[explained.trouble.shown] for explained in explain(text, MARKETING).known]
 
     assert known
@@ -217,7 +208,6 @@ def test_a_wrong_cause_is_not_named(text: str, not_meant: str) -> None:
 )
 def test_the_way_out_of_a_declined_permission_is_told(place: str) -> None:
     """Ask again with Edit settings or rerequest; removing the app ends all of their tokens."""
-
     (advice,) = (each.advice for each in TROUBLES if NAMES[each.shown] == place)
 
     told = ("does not ask a second time", "Edit settings", "auth_type=rerequest", "ends all")
@@ -258,7 +248,6 @@ def test_the_way_out_of_a_declined_permission_is_told(place: str) -> None:
 )
 def test_the_runbooks_own_sentences_are_known(reason: str, cause: str) -> None:
     """People paste what the runbook itself says, too."""
-
     (explained,) = explain(reason, MARKETING).known
 
     assert NAMES[explained.trouble.shown] == cause
@@ -266,7 +255,6 @@ def test_the_runbooks_own_sentences_are_known(reason: str, cause: str) -> None:
 
 def test_no_text_is_masked_whole() -> None:
     """Of an unknown text a part remains readable, in languages without blanks too."""
-
     for text in (
         "某个完全未知的错误信息出现在这里而且没有任何空格分隔",
         "https://m.example/oauth/?error_code=SOMETHING__NEW_AND_UNHEARD_OF",
@@ -279,7 +267,6 @@ def test_no_text_is_masked_whole() -> None:
 
 def test_no_step_shows_a_trouble_twice() -> None:
     """A step lists each error text once."""
-
     for procedure in PROCEDURES:
         for step in procedure.steps:
             assert len(step.troubles) == len({each.shown for each in step.troubles}), step.id
@@ -288,7 +275,6 @@ def test_no_step_shows_a_trouble_twice() -> None:
 @troubles
 def test_a_trouble_says_all_that_a_person_needs(trouble: Trouble) -> None:
     """Each has a meaning, causes, something to do and a source; what tests it exists."""
-
     for text in (trouble.means, trouble.advice, *(cause.text for cause in trouble.causes)):
         assert text.endswith((".", ")"))
         assert text[0].isupper() or text.startswith(("public_profile", "https://"))
@@ -299,7 +285,6 @@ def test_a_trouble_says_all_that_a_person_needs(trouble: Trouble) -> None:
 @troubles
 def test_a_source_is_public_or_says_what_it_is(trouble: Trouble) -> None:
     """A source is an address, or a third-party reading with its date; never an internal id."""
-
     for source in trouble.source.split("; "):
         is_address = re.fullmatch(r"https://[\w.-]+/?[\w./#?=-]*", source)
         is_reading = re.fullmatch(r"third-party reading.* [A-Z][a-z]+ 20[0-9]{2}", source)
@@ -309,7 +294,6 @@ def test_a_source_is_public_or_says_what_it_is(trouble: Trouble) -> None:
 @troubles
 def test_each_of_its_texts_is_recognised(trouble: Trouble) -> None:
     """Whichever of its texts is pasted, with any names in its gaps, the trouble alone is found."""
-
     for shown in trouble.shown:
         pasted = shown.replace("…", "leads_retrieval, ads_read")
         explanation = explain(pasted, of_trouble(trouble))
@@ -346,14 +330,12 @@ def test_each_of_its_texts_is_recognised(trouble: Trouble) -> None:
 )
 def test_the_texts_that_people_meet_are_known(pasted: str, title: str) -> None:
     """The error texts that people report are explained."""
-
     assert explain(pasted, MARKETING).known[0].trouble.title.startswith(title)
 
 
 @pytest.mark.parametrize("line", REFUSALS, ids=lambda line: line[:60])
 def test_a_refusal_as_it_was_published_is_known(line: str) -> None:
     """A whole answer, a line of a log or an address is explained by the text that it holds."""
-
     title, pasted = line.split(" => ")
 
     assert explain(pasted, MARKETING).known[0].trouble.title.startswith(title)
@@ -372,13 +354,11 @@ def test_a_refusal_as_it_was_published_is_known(line: str) -> None:
 )
 def test_ordinary_sentences_are_no_errors(pasted: str) -> None:
     """A number or a reason of the runbook's own is not taken for an error of Facebook's."""
-
     assert explain(pasted, MARKETING).known == ()
 
 
 def test_a_refused_webhook_is_known_to_both() -> None:
     """Leads have a webhook of their own, so Marketing's people meet the text, too."""
-
     for procedure in (MESSENGER, MARKETING):
         (explained,) = explain("(#2201) response does not match challenge", procedure).known
         assert explained.steps
@@ -386,7 +366,6 @@ def test_a_refused_webhook_is_known_to_both() -> None:
 
 def test_an_answer_is_headed_by_the_text_that_was_met() -> None:
     """Of a trouble's texts the one that was pasted stands above its explanation."""
-
     (explained,) = explain(
         "OAuth: (#210) A page access token is required to request this", MARKETING
     ).known
@@ -411,7 +390,6 @@ def test_a_trouble_is_at_the_steps_where_it_is_met(
     name: str, title: str, met_at: tuple[str, ...]
 ) -> None:
     """In both connectors the steps show it, and whoever looks there needs no command."""
-
     steps = [
         step.id
         for step in find_procedure(name).steps
@@ -428,7 +406,6 @@ def test_a_trouble_is_at_the_steps_where_it_is_met(
 )
 def test_a_permission_granted_later_is_a_cause(title: str) -> None:
     """It counts only once the person has removed the app and signed in again."""
-
     (trouble,) = (trouble for trouble in TROUBLES if trouble.title.startswith(title))
     (cause,) = (each.text for each in trouble.causes if "Business Integrations" in each.text)
 
@@ -438,7 +415,6 @@ def test_a_permission_granted_later_is_a_cause(title: str) -> None:
 
 def test_lead_access_is_given_in_an_order() -> None:
     """The advice names the role on the page first, then the person, then the CRM."""
-
     (explained,) = explain("CRM access has been revoked from Lead Access Manager", MARKETING).known
     advice = explained.trouble.advice
     places = [advice.index(part) for part in ("role on the page", "Assign people", "Assign CRMs")]
@@ -448,7 +424,6 @@ def test_lead_access_is_given_in_an_order() -> None:
 
 def test_what_one_organisation_alone_reports_is_marked_single() -> None:
     """A source that nobody else confirms says so."""
-
     singles = [trouble.title for trouble in TROUBLES if "(single" in trouble.source]
 
     assert singles == [
@@ -459,7 +434,6 @@ def test_what_one_organisation_alone_reports_is_marked_single() -> None:
 
 def test_an_explanation_names_the_steps_with_their_numbers() -> None:
     """It says where people meet the text, and which step tests for each cause."""
-
     (explained,) = explain("URL Blocked", MARKETING).known
     procedure = MARKETING
 
@@ -493,7 +467,6 @@ def test_at_sign_in_the_advice_names_the_step_to_go_to(
     name: str, shown: str, settled_at: str
 ) -> None:
     """Whoever meets the text while authenticating is sent to the step that settles it."""
-
     procedure = find_procedure(name)
     (step,) = (each for each in procedure.steps if each.id == "test-02-authenticate")
     (trouble,) = recognise(read_error(shown), step.troubles)
@@ -505,7 +478,6 @@ def test_at_sign_in_the_advice_names_the_step_to_go_to(
 @pytest.mark.parametrize("name", FACEBOOK_CONNECTORS)
 def test_a_declined_review_has_an_action_of_its_own(name: str) -> None:
     """At the submission a declined step says: read, change, submit again, and say so again."""
-
     (step,) = (each for each in find_procedure(name).steps if each.review_kit)
     word = declined(step.id, note="No screencast.")
     conclusion = conclude((), word=word)
@@ -521,7 +493,6 @@ def test_a_declined_review_has_an_action_of_its_own(name: str) -> None:
 @pytest.mark.parametrize("name", FACEBOOK_CONNECTORS)
 def test_the_submission_says_what_to_do_when_it_is_overdue(name: str) -> None:
     """The step of the review names the longest wait, what to do then, and after a decline."""
-
     (step,) = (each for each in find_procedure(name).steps if each.review_kit)
 
     assert "after 1 to 22 days" in step.today
@@ -532,7 +503,6 @@ def test_the_submission_says_what_to_do_when_it_is_overdue(name: str) -> None:
 @troubles
 def test_at_most_three_steps_are_named(trouble: Trouble) -> None:
     """Of many steps those that test a cause come first, and three are enough."""
-
     procedure = of_trouble(trouble)
     (explained, *_) = explain(trouble.title.replace("…", "x"), procedure).known
     tested = {name for cause in trouble.causes for name in cause.tested_by}
@@ -552,7 +522,6 @@ def test_at_most_three_steps_are_named(trouble: Trouble) -> None:
 @troubles
 def test_no_step_is_left_unnamed(trouble: Trouble) -> None:
     """What a person reads has no id in braces."""
-
     assert "{" not in trouble.advice
 
 
@@ -569,7 +538,6 @@ def test_no_step_is_left_unnamed(trouble: Trouble) -> None:
 )
 def test_what_was_pasted_is_not_repeated(pasted: str) -> None:
     """Of an unknown text a short part is repeated, without addresses, values and credentials."""
-
     explanation = explain(pasted, MARKETING)
 
     assert explanation.known == ()
@@ -580,7 +548,6 @@ def test_what_was_pasted_is_not_repeated(pasted: str) -> None:
 
 def test_of_a_known_text_nothing_is_repeated() -> None:
     """What is known is told in the runbook's own words."""
-
     pasted = f"https://h.example/?error_message=URL+Blocked&code={USER_TOKEN}"
     explanation = explain(pasted, MARKETING)
 
@@ -593,7 +560,6 @@ def test_of_a_known_text_nothing_is_repeated() -> None:
 @pytest.mark.parametrize("pasted", ["", "  \n", "…", "“”", "?!"])
 def test_nothing_cannot_be_explained(pasted: str) -> None:
     """Without a word there is nothing to look for."""
-
     with pytest.raises(SettingsError, match="no text to explain"):
         explain(pasted, MARKETING)
 
@@ -621,7 +587,6 @@ def test_nothing_cannot_be_explained(pasted: str) -> None:
 )
 def test_a_reason_leads_to_its_trouble(name: str, step_id: str, reason: str, title: str) -> None:
     """What a check answers with is found again among the error texts of its step."""
-
     (step,) = (step for step in find_procedure(name).steps if step.id == step_id)
 
     assert recognise(read_error(reason), step.troubles)[0].title.startswith(title)
@@ -630,7 +595,6 @@ def test_a_reason_leads_to_its_trouble(name: str, step_id: str, reason: str, tit
 @pytest.mark.parametrize("name", FACEBOOK_CONNECTORS)
 def test_a_refused_customer_leads_to_the_provider_status(name: str) -> None:
     """The reason of the check of a person without a role is known as a lost provider status."""
-
     reason = (
         "This person consented, but Facebook refuses the data ((#100) Tried accessing nonexisting "
         "field (accounts)): see Access Verification, as a Tech Provider."
@@ -647,7 +611,6 @@ def test_a_refused_customer_leads_to_the_provider_status(name: str) -> None:
 @pytest.mark.parametrize("procedure", PROCEDURES, ids=lambda each: each.id)
 def test_no_step_sends_people_to_itself(procedure: Procedure) -> None:
     """What a step advises names other steps only."""
-
     for step in procedure.steps:
         number = procedure.numbers[step.id]
         conclusion = conclude((Finding(outcome=Outcome.FAILED, reason="No."),))

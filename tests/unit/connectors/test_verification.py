@@ -56,7 +56,6 @@ def test_the_owners_status_decides(
     status: str | None, outcome: Outcome, said: str, ask: Any
 ) -> None:
     """Each status of Meta's SDK has its outcome; an unknown one proves nothing."""
-
     finding = ask(status)
 
     assert finding.outcome is outcome
@@ -65,7 +64,6 @@ def test_the_owners_status_decides(
 
 def test_another_verified_business_proves_nothing(ask: Any) -> None:
     """Where Facebook does not say who owns the app, a verified business is only named."""
-
     finding = ask(app={"id": APP_ID})
 
     assert finding.outcome is Outcome.INCONCLUSIVE
@@ -74,7 +72,6 @@ def test_another_verified_business_proves_nothing(ask: Any) -> None:
 
 def test_an_owner_that_the_token_does_not_show_proves_nothing(ask: Any) -> None:
     """A person who is not in the owning business cannot show its status."""
-
     finding = ask(id="3003")
 
     assert finding.outcome is Outcome.INCONCLUSIVE

@@ -103,13 +103,11 @@ def numbered(state: RunState) -> str:
 )
 def test_next_is_the_first_that_can_be_started(signs: str, following: str) -> None:
     """Of the steps that can be started, those that need a person most, in the documented order."""
-
     assert numbered(state_of(signs)) == following
 
 
 def test_a_step_is_later_with_what_it_waits_for() -> None:
     """Only what is to do is later, for what holds it up itself; nothing that is begun."""
-
     signs = "5a waits, 5b to do, 11b to do, 12 to do, 12a to do, 21a unclear, 13 to do, 15 blocked"
     waits = later(state_of(signs))
 
@@ -125,7 +123,6 @@ def test_a_step_is_later_with_what_it_waits_for() -> None:
 @procedures
 def test_what_comes_before_stands_before(name: str) -> None:
     """Each step comes after earlier ones only, and after those whose failure blocks it."""
-
     procedure = find_procedure(name)
     earlier: dict[str, set[str]] = {}
     for step in procedure.steps:
@@ -138,7 +135,6 @@ def test_what_comes_before_stands_before(name: str) -> None:
 @pytest.mark.parametrize("signs", SIGNS)
 def test_somebody_is_always_named_while_something_is_open(name: str, signs: str) -> None:
     """However all steps are, what is next can be started; where all are done, nothing is next."""
-
     state = state_of("", rest=signs, procedure=find_procedure(name))
     following = next_step(state)
     is_done = all(step.is_settled for step in state.steps.values())
@@ -153,7 +149,6 @@ def test_what_nobody_asked_for_is_to_do() -> None:
     """
     What only the page looked at is to do where that settles nothing; a word or a check begins it.
     """
-
     looks = {
         number: state_of(f"8 {number}").steps["fb-08-redirect-uri"].is_to_do for number in SIGNS
     }

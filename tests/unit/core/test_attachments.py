@@ -43,7 +43,6 @@ def test_a_picture_or_pdf_is_kept_under_its_digest(
     tmp_path: Path, media_type: str, start: bytes, suffix: str
 ) -> None:
     """An attachment is stored under its SHA-256, so that sha256sum can check it."""
-
     content = start + b" rest"
 
     attachment = store(tmp_path / "new" / "folder", media_type=media_type, content=content)
@@ -70,7 +69,6 @@ def test_a_picture_or_pdf_is_kept_under_its_digest(
 )
 def test_nothing_else_is_kept(tmp_path: Path, media_type: str, content: bytes) -> None:
     """Another type of file, or content that does not match its type, is refused."""
-
     with pytest.raises(SettingsError, match=r"shot\.png is neither a picture nor a PDF") as caught:
         store(tmp_path / "new", media_type=media_type, content=content)
 
@@ -80,7 +78,6 @@ def test_nothing_else_is_kept(tmp_path: Path, media_type: str, content: bytes) -
 
 def test_a_document_of_the_runbook_is_kept(tmp_path: Path) -> None:
     """What the runbook wrote itself is kept as text; of people, no such file is taken."""
-
     kept = store_document(tmp_path, name="kit", content=b"a text")
 
     path = attachment_path(tmp_path, kept)
@@ -93,7 +90,6 @@ def test_a_document_of_the_runbook_is_kept(tmp_path: Path) -> None:
 
 def test_the_size_limit_fits_in_one_message(tmp_path: Path) -> None:
     """The size limit fits in one message of the browser; a larger file is refused."""
-
     assert tornado.websocket._default_max_message_size - 2**19 >= LARGEST
 
     assert store(tmp_path, content=PNG + b"x" * (LARGEST - len(PNG))).size == LARGEST
@@ -107,7 +103,6 @@ def test_the_size_limit_fits_in_one_message(tmp_path: Path) -> None:
 )
 def test_a_name_is_no_path(tmp_path: Path, name: str, kept: str) -> None:
     """Only the last part of the browser's file name is kept."""
-
     attachment = store(tmp_path, name=name)
 
     assert attachment.name == kept
@@ -116,7 +111,6 @@ def test_a_name_is_no_path(tmp_path: Path, name: str, kept: str) -> None:
 
 def test_the_same_file_twice_is_kept_once(tmp_path: Path) -> None:
     """The same content is stored once."""
-
     assert store(tmp_path, name="a.png").sha256 == store(tmp_path, name="b.png").sha256
     assert len(list(tmp_path.iterdir())) == 1
 
@@ -125,7 +119,6 @@ def test_a_full_disk_keeps_the_stored_attachment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If storing the same file again fails, the stored one stays intact."""
-
     path = attachment_path(tmp_path, store(tmp_path))
     before = path.read_bytes()
 
@@ -141,7 +134,6 @@ def test_a_full_disk_keeps_the_stored_attachment(
 
 def test_a_missing_attachment_is_an_error(tmp_path: Path) -> None:
     """The error names the missing attachment, its path, and what else can be done."""
-
     attachment = store(tmp_path / "kept")
     path = attachment_path(tmp_path / "kept", attachment)
     path.unlink()
@@ -155,7 +147,6 @@ def test_a_missing_attachment_is_an_error(tmp_path: Path) -> None:
 
 def test_a_changed_attachment_is_an_error(tmp_path: Path) -> None:
     """An attachment whose content has changed is not copied into a bundle."""
-
     attachment = store_attachment(
         tmp_path / "kept", name="a.png", media_type="image/png", content=PNG
     )

@@ -28,7 +28,6 @@ def finding(outcome: Outcome, reason: str = "") -> Finding:
 
 def test_nothing_checked_is_no_conclusion() -> None:
     """Without findings, `combine` returns nothing."""
-
     assert combine(()) is None
 
 
@@ -36,7 +35,6 @@ def test_nothing_checked_is_no_conclusion() -> None:
 @pytest.mark.parametrize("better", range(len(CHECKED)))
 def test_the_worst_finding_decides(worse: int, better: int) -> None:
     """A step is never better than its worst finding, whatever their order."""
-
     bad, good = CHECKED[min(worse, better)], CHECKED[max(worse, better)]
 
     for pair in ((finding(bad), finding(good)), (finding(good), finding(bad))):
@@ -49,7 +47,6 @@ def test_the_worst_finding_decides(worse: int, better: int) -> None:
 
 def test_equal_findings_give_all_their_reasons() -> None:
     """Findings with the same outcome all give their reasons."""
-
     pair = (finding(Outcome.VERIFIED, "One."), finding(Outcome.VERIFIED, "Two."))
 
     assert combine(pair) == Conclusion(outcome=Outcome.VERIFIED, reason="One. Two.")
@@ -62,7 +59,6 @@ def test_failed_and_verified_override_people(
     outcome: Outcome, word: Word | None, obstacle: str
 ) -> None:
     """`failed` and `verified` take precedence over every statement of a person."""
-
     said = conclude((finding(outcome),), word=word, obstacle=obstacle)
 
     assert said == Conclusion(outcome=outcome, reason=finding(outcome).reason)
@@ -89,7 +85,6 @@ def test_a_verified_step_with_an_unseen_part_needs_a_person(
     needs_another: bool,
 ) -> None:
     """The outcome stays `verified`; only an attestation, by as many as must, completes it."""
-
     seen = conclude((finding(Outcome.VERIFIED),), word=word, others=others, unseen=("It is so.",))
 
     assert seen == Conclusion(
@@ -103,14 +98,12 @@ def test_a_verified_step_with_an_unseen_part_needs_a_person(
 @pytest.mark.parametrize("outcome", [each for each in CHECKED if each is not Outcome.VERIFIED])
 def test_only_a_verified_step_has_an_unseen_part(outcome: Outcome) -> None:
     """Whatever else a check found says already what is left to do."""
-
     assert not conclude((finding(outcome),), unseen=("It is so.",)).needs_person
 
 
 @pytest.mark.parametrize("word", [WORD, SUBMITTED])
 def test_an_attestation_that_a_check_contradicts_fails(word: Word) -> None:
     """An attestation that a check contradicts is `failed`, with author and time in the reason."""
-
     said = conclude((finding(Outcome.NOT_RUN, "It is not installed."),), word=word)
 
     assert said.outcome is Outcome.FAILED
@@ -122,7 +115,6 @@ def test_an_attestation_that_a_check_contradicts_fails(word: Word) -> None:
 
 def test_not_run_without_an_attestation_is_no_failure() -> None:
     """Without an attestation, a step that is not done is `not_run`."""
-
     said = conclude((finding(Outcome.NOT_RUN, "It is not installed."),))
 
     assert said == Conclusion(outcome=Outcome.NOT_RUN, reason="It is not installed.")
@@ -132,7 +124,6 @@ def test_not_run_without_an_attestation_is_no_failure() -> None:
 @pytest.mark.parametrize("obstacle", ["", "Blocked: complete fb-13 first."])
 def test_a_person_may_skip_what_no_check_decides(outcome: Outcome, obstacle: str) -> None:
     """A skip by a person has its reason, and takes precedence over an obstacle."""
-
     said = conclude((finding(outcome),), word=SKIP, obstacle=obstacle)
 
     assert said.outcome is Outcome.SKIPPED
@@ -142,13 +133,11 @@ def test_a_person_may_skip_what_no_check_decides(outcome: Outcome, obstacle: str
 
 def test_a_skip_needs_no_check() -> None:
     """A step without a check can be skipped."""
-
     assert conclude((), word=SKIP).by_person
 
 
 def test_a_declined_step_fails_with_a_next_step() -> None:
     """A decline fails the step if no check decides, and the reason says what to do."""
-
     for findings in ((), (finding(Outcome.INCONCLUSIVE, "Hidden."),)):
         said = conclude(findings, word=structs.replace(DECLINED, note="No screencast."))
 
@@ -161,7 +150,6 @@ def test_a_declined_step_fails_with_a_next_step() -> None:
 @pytest.mark.parametrize("word", [None, WORD, SUBMITTED])
 def test_an_obstacle_skips_the_step_without_a_person(word: Word | None) -> None:
     """A step that an earlier failure blocks is skipped, but not by a person."""
-
     said = conclude((), word=word, obstacle="Blocked: complete fb-13 first.")
 
     assert said == Conclusion(outcome=Outcome.SKIPPED, reason="Blocked: complete fb-13 first.")
@@ -170,7 +158,6 @@ def test_an_obstacle_skips_the_step_without_a_person(word: Word | None) -> None:
 @pytest.mark.parametrize("word", [None, WORD, SUBMITTED])
 def test_a_waiting_step_stays_waiting(word: Word | None) -> None:
     """No statement of a person ends a wait that a check sees."""
-
     said = conclude((finding(Outcome.WAITING),), word=word)
 
     assert said == Conclusion(outcome=Outcome.WAITING, reason=finding(Outcome.WAITING).reason)
@@ -178,7 +165,6 @@ def test_a_waiting_step_stays_waiting(word: Word | None) -> None:
 
 def test_inconclusive_stays_without_an_attestation() -> None:
     """Without an attestation, an inconclusive check leaves the step inconclusive."""
-
     said = conclude((finding(Outcome.INCONCLUSIVE, "Hidden."),))
 
     assert said == Conclusion(outcome=Outcome.INCONCLUSIVE, reason="Hidden.")
@@ -192,7 +178,6 @@ def test_a_persons_statement_counts_if_no_check_decides(
     findings: tuple[Finding, ...], word: Word, outcome: Outcome
 ) -> None:
     """If no check decides, an attestation settles the step, and a submission makes it wait."""
-
     said = conclude(findings, word=structs.replace(word, note="As agreed."))
 
     assert said.outcome is outcome
@@ -205,7 +190,6 @@ def test_a_persons_statement_counts_if_no_check_decides(
 
 def test_an_attestation_never_reads_as_verified() -> None:
     """An attestation has the outcome `attested`, with the person's name."""
-
     said = conclude((), word=WORD)
 
     assert said.outcome is Outcome.ATTESTED
@@ -214,7 +198,6 @@ def test_an_attestation_never_reads_as_verified() -> None:
 
 def test_an_unchecked_step_says_why_no_check_ran() -> None:
     """If inputs are missing, the reason names them, also beside an attestation."""
-
     why = "Not checked: App ID not given."
 
     assert conclude((), unchecked=why) == Conclusion(outcome=Outcome.NOT_RUN, reason=why)
@@ -223,7 +206,6 @@ def test_an_unchecked_step_says_why_no_check_ran() -> None:
 
 def test_a_step_without_anything_is_not_run() -> None:
     """Without findings and statements, a step is `not_run` with a reason."""
-
     said = conclude(())
 
     assert said.outcome is Outcome.NOT_RUN
@@ -232,6 +214,5 @@ def test_a_step_without_anything_is_not_run() -> None:
 
 def test_findings_are_frozen() -> None:
     """A finding cannot be changed."""
-
     with pytest.raises(AttributeError):
         finding(Outcome.FAILED).outcome = Outcome.VERIFIED  # type: ignore[misc]

@@ -96,7 +96,6 @@ NAMES = [name for name in WORDS if "-" not in name or name[0].isdigit()]
 @pytest.mark.parametrize("text", [*NAMES, *SHORT, *MONOTONE])
 def test_a_credential_like_an_ordinary_word_is_refused(text: str) -> None:
     """A short, repetitive or common word is refused in any case, without being quoted."""
-
     for each in (text, text.upper(), text.title()):
         reason = implausible(each)
         assert reason.startswith("this cannot be distinguished from an ordinary word: ")
@@ -106,7 +105,6 @@ def test_a_credential_like_an_ordinary_word_is_refused(text: str) -> None:
 @pytest.mark.parametrize("text", ["marketin", "correct horse", "31415926535", "Facebook_Marketing"])
 def test_a_plain_credential_is_refused(text: str) -> None:
     """A word or two, or a number, is refused, and the reason says what to choose instead."""
-
     assert "mix letters with digits or signs" in implausible(text)
 
 
@@ -120,13 +118,11 @@ def test_a_plain_credential_is_refused(text: str) -> None:
 )
 def test_a_plausible_credential_is_accepted(text: str) -> None:
     """The rule is a minimum, not a measure of strength."""
-
     assert implausible(text) == ""
 
 
 def test_the_credentials_of_the_sandbox_are_accepted() -> None:
     """The sandbox's credentials pass the rule."""
-
     with Sandbox("approved") as sandbox:
         given = sandbox.description
     for name in ("app_secret", "cyclr_client_secret", "user_access_token", "page_access_token"):
@@ -153,7 +149,6 @@ def test_a_word_is_refused_wherever_it_comes_from(
     item: Any, text: str, keyring: dict[str, str], tmp_path: Path
 ) -> None:
     """A common word is refused from `.env`, the environment and every reference, unquoted."""
-
     keyring["me"] = text
     (tmp_path / "it").write_text(f"{text}\n", encoding="utf-8")
     variable = item.variable
@@ -176,7 +171,6 @@ def test_a_credential_that_is_a_shown_value_is_refused() -> None:
     """
     A credential that equals a visible value is refused, such as the Client ID as Client Secret.
     """
-
     environ = {
         CYCLR_CLIENT_ID.variable: "client-0815-xyz",
         CYCLR_CLIENT_SECRET.variable: "client-0815-xyz",
@@ -192,7 +186,6 @@ def test_no_word_of_the_runbook_is_a_token() -> None:
 
     A remote system that issued one would have it masked in every bundle.
     """
-
     constants = {
         node.value
         for path in (Path(runbook_lib.__file__).parent).rglob("*.py")
@@ -207,7 +200,6 @@ def test_no_word_of_the_runbook_is_a_token() -> None:
 
 def test_a_withheld_credential_is_not_read(tmp_path: Path) -> None:
     """A withheld credential is not read, and its reference is not resolved."""
-
     environ = {
         "RUNBOOK_SIGNING_PASSPHRASE": "file:/nowhere",
         "RUNBOOK_FACEBOOK_APP_ID": bodies.APP_ID,
@@ -341,7 +333,6 @@ def test_no_secret_makes_a_journal_unreadable(secret: str) -> None:
     """
     Whatever the secret is, the journal stays readable with its structure, and no free text has it.
     """
-
     with tempfile.TemporaryDirectory() as first, tempfile.TemporaryDirectory() as second:
         run, plain = written(Path(first), secret), written(Path(second), secret, Redactor())
 
@@ -399,7 +390,6 @@ def test_a_word_is_refused_in_the_walkthrough_as_well(tmp_path: Path) -> None:
     """
     The walkthrough refuses a common word while it is typed and when it is set; the old value stays.
     """
-
     run = written(tmp_path, "canary-secret-1")
     before = run.settings
 
@@ -416,7 +406,6 @@ def test_a_word_is_refused_in_the_walkthrough_as_well(tmp_path: Path) -> None:
 
 def test_a_credential_is_stripped() -> None:
     """A credential is used without surrounding blanks."""
-
     assert secret_of(USER_ACCESS_TOKEN, " canary-secret-1\n", {}).reveal() == ("canary-secret-1")
 
 
@@ -446,7 +435,6 @@ NO_TOKENS = [
 @pytest.mark.parametrize("text", NO_TOKENS)
 def test_a_word_is_no_token(text: str) -> None:
     """Words, ids, digests, times, addresses and text in letters of one case are not tokens."""
-
     assert not is_token(text)
     assert not is_issued_token(text)
 
@@ -454,14 +442,12 @@ def test_a_word_is_no_token(text: str) -> None:
 @pytest.mark.parametrize("text", [bodies.USER_TOKEN, bodies.PAGE_TOKEN, bodies.APP_TOKEN])
 def test_facebooks_tokens_are_tokens(text: str) -> None:
     """User, page and app tokens as in Facebook's guide are recognised."""
-
     assert is_token(text)
 
 
 @pytest.mark.parametrize("text", [bodies.CYCLR_TOKEN, bodies.SIGN_IN_TOKEN, "AQDx0_" * 9])
 def test_what_servers_issue_is_a_token(text: str) -> None:
     """Cyclr's two kinds of tokens and Facebook's codes are recognised."""
-
     assert is_issued_token(text)
 
 
@@ -470,7 +456,6 @@ def test_an_invalid_token_is_neither_learned_nor_used(value: Any) -> None:
     """
     A value that is not a token raises an error with the endpoint, and is not masked afterwards.
     """
-
     remote, redactor = FakeRemote(), Redactor()
     session = open_session(remote, redactor)
     remote.on("/oauth/access_token", says({"access_token": value}))
@@ -501,7 +486,6 @@ def test_an_invalid_token_is_neither_learned_nor_used(value: Any) -> None:
 
 def test_a_value_that_is_shown_is_no_token() -> None:
     """A visible value is not accepted as token, so that it is not masked everywhere."""
-
     remote, redactor = FakeRemote(), Redactor()
     shown = "Acct-4fG7hJ2kL9-mN3pQ8rS5t"
     assert is_issued_token(shown)
@@ -520,7 +504,6 @@ def test_a_value_that_is_shown_is_no_token() -> None:
 
 def test_a_page_without_a_token_leaves_its_check_inconclusive() -> None:
     """Without a valid page token the check is inconclusive and sends no request for the page."""
-
     remote, redactor = FakeRemote(), owned(bodies.APP_SECRET)
     rows = bodies.rows({"id": "page-1", "access_token": "outcome"})
     remote.on("/v26.0/me/accounts", says(rows))

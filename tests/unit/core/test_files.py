@@ -27,7 +27,6 @@ ODD = {
 @pytest.mark.parametrize("kind", ODD)
 def test_a_path_that_is_not_a_regular_file_is_refused_at_once(tmp_path, monkeypatch, kind):
     """A folder, pipe, socket or device is refused by its kind, without waiting for it."""
-
     monkeypatch.chdir(tmp_path)
     path = Path("odd")
     ODD[kind](path)
@@ -38,7 +37,6 @@ def test_a_path_that_is_not_a_regular_file_is_refused_at_once(tmp_path, monkeypa
 
 def test_a_link_is_followed_only_where_the_reader_says_so(tmp_path):
     """A link is followed unless `follows_links` is false."""
-
     (tmp_path / "file").write_bytes(b"content")
     (tmp_path / "link").symlink_to("file")
 
@@ -49,7 +47,6 @@ def test_a_link_is_followed_only_where_the_reader_says_so(tmp_path):
 
 def test_a_file_is_read_up_to_the_size_that_is_asked_for(tmp_path):
     """A file above the given size is refused."""
-
     (tmp_path / "file").write_bytes(b"12345")
 
     assert read_plain(tmp_path / "file", 5) == b"12345"
@@ -59,14 +56,12 @@ def test_a_file_is_read_up_to_the_size_that_is_asked_for(tmp_path):
 
 def test_a_missing_file_raises(tmp_path):
     """A missing file raises `FileNotFoundError`."""
-
     with pytest.raises(FileNotFoundError):
         read_plain(tmp_path / "file", 4)
 
 
 def test_a_file_that_is_replaced_before_it_is_opened_is_refused(tmp_path, monkeypatch):
     """The opened file itself is checked, not only its path."""
-
     path = tmp_path / "file"
     path.write_bytes(b"content")
     looked = path.stat()
@@ -80,7 +75,6 @@ def test_a_file_that_is_replaced_before_it_is_opened_is_refused(tmp_path, monkey
 
 def test_a_draft_replaces_the_file_or_is_removed(tmp_path):
     """An unfinished draft is removed, and two writers have separate drafts."""
-
     path = tmp_path / "state.json"
     with draft_beside(path) as first, draft_beside(path) as second:
         assert first != second
@@ -94,7 +88,6 @@ def test_a_draft_replaces_the_file_or_is_removed(tmp_path):
 
 def test_a_file_that_is_written_once_survives_a_power_cut(tmp_path, monkeypatch):
     """The content is flushed, then the name; a second writer changes nothing."""
-
     flushed = []
     monkeypatch.setattr(os, "fsync", lambda descriptor: flushed.append(os.fstat(descriptor).st_ino))
 
@@ -107,7 +100,6 @@ def test_a_file_that_is_written_once_survives_a_power_cut(tmp_path, monkeypatch)
 
 def test_an_old_draft_is_removed_by_the_next_writer(tmp_path):
     """Old drafts of the same file are removed; young drafts and drafts of other files stay."""
-
     path = tmp_path / "state.json"
     old, young, other = (
         tmp_path / name

@@ -17,7 +17,6 @@ SECRET = "0123456789abcdef0123456789abcdef"
 
 def test_the_same_secret_has_the_same_fingerprint() -> None:
     """The same key, name and secret give the same fingerprint; any other one gives another."""
-
     key = FingerprintKey()
     mine = key.of_secret("app_secret", Secret(SECRET))
 
@@ -33,7 +32,6 @@ def test_the_same_secret_has_the_same_fingerprint() -> None:
 
 def test_a_fingerprint_names_its_key_and_not_the_secret() -> None:
     """A fingerprint has the key's id, but neither the key nor the secret."""
-
     key = FingerprintKey()
     fingerprint = key.of_secret("app_secret", Secret(SECRET))
 
@@ -46,7 +44,6 @@ def test_a_fingerprint_names_its_key_and_not_the_secret() -> None:
 
 def test_a_key_is_kept_and_read(tmp_path: Path) -> None:
     """The first key is stored beside the journal, and later calls return it."""
-
     folder = tmp_path / "acme"
     assert read_key(folder) is None
     first = keep_key(folder, FingerprintKey())
@@ -58,7 +55,6 @@ def test_a_key_is_kept_and_read(tmp_path: Path) -> None:
 
 def test_a_key_has_the_permissions_of_the_journal(tmp_path: Path) -> None:
     """The key file has the permissions of the process's umask, as the journal has."""
-
     before = os.umask(0o027)
     try:
         keep_key(tmp_path, FingerprintKey())
@@ -70,7 +66,6 @@ def test_a_key_has_the_permissions_of_the_journal(tmp_path: Path) -> None:
 
 def test_several_at_once_keep_one_key(tmp_path: Path) -> None:
     """Several threads that store a key at once get the same one."""
-
     kept: list[FingerprintKey] = []
     threads = [
         threading.Thread(target=lambda: kept.append(keep_key(tmp_path, FingerprintKey())))
@@ -87,7 +82,6 @@ def test_several_at_once_keep_one_key(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"x", b"0" * 64, b"G" * 64 + b"\n", b"\xff" * 65])
 def test_a_damaged_key_is_named(tmp_path: Path, content: bytes) -> None:
     """A damaged key raises `JournalError` with the file and both ways to continue."""
-
     (tmp_path / KEY_NAME).write_bytes(content)
 
     with pytest.raises(JournalError, match="is damaged") as caught:
@@ -102,7 +96,6 @@ def test_a_damaged_key_is_named(tmp_path: Path, content: bytes) -> None:
 
 def test_a_key_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     """A folder in the key's place raises `JournalError`."""
-
     (tmp_path / KEY_NAME).mkdir()
 
     with pytest.raises(JournalError, match="cannot be read"):
@@ -111,7 +104,6 @@ def test_a_key_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 def test_a_key_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     """A key that cannot be written raises `JournalError`."""
-
     (tmp_path / "acme").write_text("")
 
     with pytest.raises(JournalError, match="cannot be written"):
@@ -120,7 +112,6 @@ def test_a_key_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 def test_the_seed_belongs_to_the_key() -> None:
     """The seed of a tenant's sandbox is derived from the key."""
-
     key = FingerprintKey()
 
     assert key.seed == key.seed

@@ -128,7 +128,6 @@ def save(path: Path) -> Path:
 
 def test_an_index_comes_back_as_it_was(path: Path) -> None:
     """A saved index is loaded unchanged."""
-
     busy(path)
     index = index_of(path)
 
@@ -138,7 +137,6 @@ def test_an_index_comes_back_as_it_was(path: Path) -> None:
 
 def test_folding_goes_on_from_a_saved_index(path: Path) -> None:
     """Folding the remaining lines into a saved index gives the same as folding all lines."""
-
     busy(path)
     lines = list(read_lines(path))
     for cut in range(len(lines) + 1):
@@ -163,7 +161,6 @@ def outcome(path: Path, **values: Any) -> Outcome:
 
 def test_an_attestation_is_bound_to_the_first_value_that_is_confirmed(path: Path) -> None:
     """A word said before any App ID was typed counts for the first one that Facebook confirms."""
-
     run = make_run(path)
     run.start()
     run.say([attested("a")])
@@ -182,7 +179,6 @@ def test_an_attestation_is_bound_to_the_first_value_that_is_confirmed(path: Path
 
 def test_a_word_about_a_typed_value_counts_for_that_value_only(path: Path) -> None:
     """What Facebook confirms later binds no word that was said of another App ID."""
-
     run = make_run(path, app_id="999")
     run.start()
     run.say([attested("a")])
@@ -197,7 +193,6 @@ def test_a_word_about_a_typed_value_counts_for_that_value_only(path: Path) -> No
 
 def test_a_value_that_was_not_checked_yet_voids_words(path: Path) -> None:
     """A word about another App ID does not count for one of which Facebook said nothing yet."""
-
     run = make_run(path, app_id="111")
     run.start()
     run.say([attested("a")])
@@ -209,7 +204,6 @@ def test_a_value_that_was_not_checked_yet_voids_words(path: Path) -> None:
 
 def test_a_refused_value_voids_nothing_and_neither_does_its_correction(path: Path) -> None:
     """A typing error that Facebook refused, even twice, leaves every word as it was."""
-
     run = make_run(path, app_id="111")
     run.start()
     run.say([attested("a")])
@@ -224,7 +218,6 @@ def test_a_refused_value_voids_nothing_and_neither_does_its_correction(path: Pat
 
 def test_a_refused_value_gives_way_to_the_confirmed_one(path: Path) -> None:
     """Words about a confirmed App ID outlast an unchecked typing error before a refused one."""
-
     run = make_run(path, app_id="111")
     run.start()
     run.say([attested("a")])
@@ -238,7 +231,6 @@ def test_a_refused_value_gives_way_to_the_confirmed_one(path: Path) -> None:
 
 def test_the_first_value_that_is_refused_binds_nothing(path: Path) -> None:
     """A word said before any App ID was typed survives refused ones."""
-
     run = make_run(path)
     run.start()
     run.say([attested("a")])
@@ -253,7 +245,6 @@ def test_the_first_value_that_is_refused_binds_nothing(path: Path) -> None:
 
 def test_a_value_that_is_confirmed_after_all_is_refused_no_longer(path: Path) -> None:
     """Once Facebook confirms a value that it had refused, that is the one that counts."""
-
     run = make_run(path, app_id="111")
     run.start()
     run.say([attested("a")])
@@ -267,7 +258,6 @@ def test_a_value_that_is_confirmed_after_all_is_refused_no_longer(path: Path) ->
 
 def test_only_the_newest_refused_values_are_kept(path: Path) -> None:
     """However often somebody mistypes an App ID, the index stays small."""
-
     make_run(path, app_id="111").start()
     for number in range(50):
         judged(path, str(number + 1), refuses=["app_id"])
@@ -279,7 +269,6 @@ def test_only_the_newest_refused_values_are_kept(path: Path) -> None:
 
 def test_a_link_counts_once_across_steps(path: Path) -> None:
     """A word by a link that was used for another step does not count."""
-
     run = make_run(path, app_id="111")
     run.start()
     run.say([attested("a", link="d" * 64), attested("b", link="d" * 64)])
@@ -291,7 +280,6 @@ def test_a_link_counts_once_across_steps(path: Path) -> None:
 
 def test_a_reader_parses_only_what_is_new(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A reader parses only the lines after the saved index."""
-
     busy(path)
     save(path)
     append(Journal(path), "run.interrupted", {"reason": "x"}, run_id="00000002")
@@ -379,7 +367,6 @@ ALTERED: dict[str, Alter] = {
 @pytest.mark.parametrize("how", ALTERED)
 def test_an_altered_index_changes_no_outcome(path: Path, how: str) -> None:
     """An altered index is not used, and the result is the journal's."""
-
     busy(path)
     saved = save(path)
     before = state_of(path, None)
@@ -391,7 +378,6 @@ def test_an_altered_index_changes_no_outcome(path: Path, how: str) -> None:
 
 def test_an_index_of_another_journal_is_not_used(path: Path, tmp_path: Path) -> None:
     """The index of another or a longer journal is not used."""
-
     busy(path)
     saved = save(path)
     other = tmp_path / "other" / "journal.jsonl"
@@ -408,7 +394,6 @@ def test_an_index_of_another_journal_is_not_used(path: Path, tmp_path: Path) -> 
 
 def test_an_index_with_a_wrong_reference_is_detected(path: Path) -> None:
     """A line read through the index must have the recorded SHA-256."""
-
     busy(path)
     index = index_of(path)
     (word,) = index.words["c"]
@@ -426,7 +411,6 @@ def test_an_index_with_a_wrong_reference_is_detected(path: Path) -> None:
 
 def test_a_full_disk_is_no_reason_to_fail(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An index that cannot be saved is no error, and no part of it is left."""
-
     busy(path)
     reader = HistoryReader(Journal(path), KEY)
     reader.read()
@@ -442,7 +426,6 @@ def test_a_full_disk_is_no_reason_to_fail(path: Path, monkeypatch: pytest.Monkey
 
 def test_old_runs_are_dropped_except_what_counts(path: Path) -> None:
     """The index keeps 32 runs, and all attestations and latest checks."""
-
     first = make_run(path, "00000000", app_id="1")
     first.start()
     first.say([attested("a")])
@@ -461,7 +444,6 @@ def test_old_runs_are_dropped_except_what_counts(path: Path) -> None:
 
 def test_a_random_history_is_the_same_from_the_index(path: Path) -> None:
     """With random lines, the state is the same with and without a saved index."""
-
     dice = random.Random(9)
     run = make_run(path)
     run.start()
@@ -486,7 +468,6 @@ def test_a_random_history_is_the_same_from_the_index(path: Path) -> None:
 
 def test_an_empty_value_is_ignored(path: Path) -> None:
     """An empty value does not replace a recorded one, and no typed one binds an attestation."""
-
     run = make_run(path)
     run.start()
     run.say([attested("a")])

@@ -73,7 +73,6 @@ def written(path: Path, count: int = 5) -> list[bytes]:
 
 def test_a_line_is_read_as_it_was_appended(path: Path) -> None:
     """A line is read by another process as it was appended."""
-
     Journal(path, clock=lambda: NOON).append(
         *change("ä\n1"), run_id="0a1b2c3d", step="fb-01-log-in"
     )
@@ -94,7 +93,6 @@ def test_a_line_is_read_as_it_was_appended(path: Path) -> None:
 
 def test_each_line_carries_the_digest_of_the_line_before(path: Path) -> None:
     """Each line has the SHA-256 of the line before it."""
-
     lines = written(path)
 
     expected = [GENESIS, *(hashlib.sha256(line).hexdigest() for line in lines)]
@@ -105,7 +103,6 @@ def test_each_line_carries_the_digest_of_the_line_before(path: Path) -> None:
 
 def test_an_absent_journal_is_empty(path: Path) -> None:
     """Reading a missing journal returns nothing and creates nothing."""
-
     journal = Journal(path)
 
     assert journal.entries() == []
@@ -194,7 +191,6 @@ TAMPERINGS = [
 @pytest.mark.parametrize("tamper", TAMPERINGS)
 def test_tampering_raises(path: Path, tamper: Callable[[list[bytes]], list[bytes]]) -> None:
     """A line that was altered, removed, moved or inserted raises `ChainError`."""
-
     path.write_bytes(b"".join(tamper(written(path))))
 
     with pytest.raises(ChainError) as caught:
@@ -207,7 +203,6 @@ def test_tampering_raises(path: Path, tamper: Callable[[list[bytes]], list[bytes
 @given(data=st.data())
 def test_any_flipped_bit_before_the_last_line_raises(path: Path, data: st.DataObject) -> None:
     """A flipped bit in any line but the last raises `ChainError`."""
-
     path.unlink(missing_ok=True)
     lines = written(path, 3)
     content = bytearray(b"".join(lines))
@@ -240,7 +235,6 @@ def asked(**fields: Any) -> tuple[str, Exchange]:
 @given(answers=st.lists(JSON, min_size=1, max_size=4))
 def test_any_json_comes_back_as_it_was_written(path: Path, answers: list[Any]) -> None:
     """Any JSON of a remote system is read back unchanged, from one line each."""
-
     path.unlink(missing_ok=True)
     lines = [asked(response=answer) for answer in answers]
     Journal(path).append_lines([*lines, STARTED])
@@ -256,7 +250,6 @@ def test_nan_and_infinity_are_never_written(
     path: Path, number: float, fields: dict[str, Any]
 ) -> None:
     """NaN and Infinity (RFC 8259 §6) are not written, and the journal stays as it was."""
-
     before = b"".join(written(path))
     spoilt = {
         name: {"data": [number]} if isinstance(value, dict) else number
@@ -273,7 +266,6 @@ def test_nan_and_infinity_are_never_written(
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
 def test_a_line_with_nan_or_infinity_is_invalid(path: Path, number: str) -> None:
     """A line with NaN or Infinity raises `ChainError` for every reader."""
-
     Journal(path).append(*STARTED)
     text = path.read_bytes().replace(b'"data":{}', b'"data":{"x":' + number.encode() + b"}")
     path.write_bytes(text)
@@ -290,7 +282,6 @@ def test_a_line_with_nan_or_infinity_is_invalid(path: Path, number: str) -> None
 )
 def test_two_fields_of_one_name_are_refused(path: Path, twice: bytes) -> None:
     """A line with two fields of one name means something else to each reader: it is invalid."""
-
     Journal(path).append(*STARTED)
     name = twice.partition(b":")[0]
     line = path.read_bytes()
@@ -305,7 +296,6 @@ def test_two_fields_of_one_name_are_refused(path: Path, twice: bytes) -> None:
 @pytest.mark.parametrize(("form", "said"), [(7, "is of form 7"), (None, "names no form")])
 def test_a_run_of_another_form_is_named_by_its_line(path: Path, form: Any, said: str) -> None:
     """A run that started under another form raises `FormError` with its line and the file."""
-
     written(path, 1)
     last = hashlib.sha256(path.read_bytes()).hexdigest()
     line = {**json.loads(path.read_bytes()), "seq": 2, "type": "run.started", "prev": last}
@@ -322,7 +312,6 @@ def test_a_run_of_another_form_is_named_by_its_line(path: Path, form: Any, said:
 
 def test_exchanges_are_numbered_from_the_first(path: Path) -> None:
     """Who appends exchanges learns the number of the first, for the check that names them."""
-
     written(path, 2)
 
     assert Journal(path).append_lines([asked(), asked()]) == 3
@@ -343,7 +332,6 @@ def test_exchanges_that_a_killed_process_left_are_read(path: Path, lines: int, c
 
     The next append removes it, and records that.
     """
-
     before = b"".join(written(path, 2))
     reader = Journal(path)
     reader.append_lines([asked(), asked(), asked()])
@@ -364,7 +352,6 @@ def test_exchanges_that_a_killed_process_left_are_read(path: Path, lines: int, c
 
 def test_several_lines_are_written_all_or_none(path: Path) -> None:
     """If one line cannot be written, none of those beside it is, however long they are."""
-
     before = b"".join(written(path, 2))
     with pytest.raises(JournalError, match="too long"):
         Journal(path).append_lines([asked(), asked(response="x" * 5 * 2**20), asked()])
@@ -376,7 +363,6 @@ def test_several_lines_are_written_all_or_none(path: Path) -> None:
 
 def test_a_torn_tail_is_not_returned(path: Path) -> None:
     """An incomplete last line is not returned."""
-
     lines = written(path)
     path.write_bytes(b"".join(lines) + lines[-1][:20])
 
@@ -390,7 +376,6 @@ def test_a_torn_tail_is_removed_and_recorded(path: Path, torn: bytes) -> None:
 
     The record belongs to no run and to no step.
     """
-
     lines = written(path)
     reader = Journal(path)
     assert len(reader.entries()) == 5
@@ -409,7 +394,6 @@ def test_a_torn_tail_is_removed_and_recorded(path: Path, torn: bytes) -> None:
 
 def test_a_torn_first_line_is_removed(path: Path) -> None:
     """An incomplete first line is removed as well."""
-
     path.parent.mkdir()
     path.write_bytes(b'{"seq":1')
 
@@ -420,7 +404,6 @@ def test_a_torn_first_line_is_removed(path: Path) -> None:
 
 def test_a_long_line_is_found_again(path: Path) -> None:
     """Long lines are chained to their successors."""
-
     journal = Journal(path)
     journal.append(*change("x" * 200_000))
     journal.append(*change("y" * 65_536))
@@ -432,7 +415,6 @@ def test_a_long_line_is_found_again(path: Path) -> None:
 @pytest.mark.parametrize("end", [b"", b"\n"])
 def test_a_line_above_the_limit_is_refused_unparsed(path: Path, end: bytes) -> None:
     """A line above the size limit is refused without reading it into memory."""
-
     lines = written(path)
     path.write_bytes(b"".join(lines) + b"[" * 32 * 2**20 + end)
     tracemalloc.start()
@@ -447,7 +429,6 @@ def test_a_line_above_the_limit_is_refused_unparsed(path: Path, end: bytes) -> N
 
 def test_a_line_above_the_limit_is_not_written(path: Path) -> None:
     """A line above the size limit is not written, and the journal stays as it was."""
-
     before = b"".join(written(path))
 
     with pytest.raises(JournalError, match="too long"):
@@ -459,7 +440,6 @@ def test_a_line_above_the_limit_is_not_written(path: Path) -> None:
 
 def test_a_huge_torn_tail_is_recorded_by_its_beginning(path: Path) -> None:
     """Of a huge incomplete line only the beginning is recorded."""
-
     lines = written(path)
     path.write_bytes(b"".join(lines) + b"\0" * 2**20)
 
@@ -471,7 +451,6 @@ def test_a_huge_torn_tail_is_recorded_by_its_beginning(path: Path) -> None:
 
 def test_lines_are_read_one_at_a_time(path: Path) -> None:
     """Reading needs memory for one line only, however long the journal is."""
-
     journal = Journal(path)
     for _ in range(64):
         journal.append(*change("x" * 250_000))
@@ -488,7 +467,6 @@ def test_lines_are_read_one_at_a_time(path: Path) -> None:
 
 def test_reading_stops_at_the_given_end(path: Path) -> None:
     """Reading stops at `end`, also within a line."""
-
     lines = written(path)
     end = sum(map(len, lines[:3]))
 
@@ -499,7 +477,6 @@ def test_reading_stops_at_the_given_end(path: Path) -> None:
 
 def test_lines_written_during_reading_are_not_returned(path: Path) -> None:
     """Lines that are written during reading are left for the next reading."""
-
     lines = written(path)
     path.write_bytes(b"".join(lines) + b'{"seq":6')
     reading = read_lines(path)
@@ -513,7 +490,6 @@ def test_lines_written_during_reading_are_not_returned(path: Path) -> None:
 
 def test_a_journal_with_an_invalid_last_line_is_not_continued(path: Path) -> None:
     """Nothing is appended after an invalid last line."""
-
     path.parent.mkdir()
     path.write_bytes(b"hello\n")
 
@@ -545,7 +521,6 @@ def test_a_full_disk_leaves_the_journal_as_it_was(
     path: Path, monkeypatch: pytest.MonkeyPatch, refusal: int, room: int
 ) -> None:
     """A line that does not fit is removed again, and the error has the reason."""
-
     before = b"".join(written(path))
     monkeypatch.setattr(RefusingFile, "refusal", refusal)
     monkeypatch.setattr(RefusingFile, "room", room)
@@ -564,7 +539,6 @@ def test_a_line_that_is_not_on_disk_is_not_acknowledged(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`append` flushes each line to disk, and removes it again if that fails."""
-
     before = b"".join(written(path))
 
     def refuse(descriptor: int) -> None:
@@ -580,7 +554,6 @@ def test_a_line_that_is_not_on_disk_is_not_acknowledged(
 
 def test_a_new_journals_name_is_flushed_too(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The folder of a new journal is flushed, so that the file survives a power cut."""
-
     flushed: list[int] = []
     monkeypatch.setattr(
         journal_module.os, "fsync", lambda descriptor: flushed.append(os.fstat(descriptor).st_ino)
@@ -593,7 +566,6 @@ def test_a_new_journals_name_is_flushed_too(path: Path, monkeypatch: pytest.Monk
 
 def test_a_folder_that_cannot_be_made_raises(tmp_path: Path) -> None:
     """If the tenant's folder cannot be made, `JournalError` names the journal."""
-
     (tmp_path / "tenant").write_text("a file")
 
     with pytest.raises(JournalError, match=r"journal\.jsonl cannot be written"):
@@ -602,7 +574,6 @@ def test_a_folder_that_cannot_be_made_raises(tmp_path: Path) -> None:
 
 def test_a_folder_in_the_journals_place_raises(path: Path) -> None:
     """A folder in the journal's place raises `JournalError`, not `OSError`."""
-
     path.mkdir(parents=True)
 
     with pytest.raises(JournalError):
@@ -613,7 +584,6 @@ def test_a_folder_in_the_journals_place_raises(path: Path) -> None:
 
 def test_a_lock_that_is_never_released_raises(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """If another process keeps the lock, `JournalError` is raised after the time limit."""
-
     written(path, 1)
     monkeypatch.setattr(journal_module, "_LOCK_SECONDS", 0)
 
@@ -636,7 +606,6 @@ for number in range(100):
 
 def test_two_processes_at_once_write_one_chain(path: Path) -> None:
     """Two processes that append at once write one valid chain with all their lines."""
-
     writers = [
         subprocess.Popen(
             [sys.executable, "-c", APPEND_MANY, str(path), name], stdin=subprocess.PIPE, text=True
@@ -662,7 +631,6 @@ def test_two_processes_at_once_write_one_chain(path: Path) -> None:
 
 def test_reading_goes_on_where_it_ended(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Reading after a known line parses only new lines."""
-
     written(path)
     *_, last = read_lines(path)
     Journal(path).append(*STARTED)
@@ -680,7 +648,6 @@ def test_reading_goes_on_where_it_ended(path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_a_line_is_read_again_by_its_reference(path: Path) -> None:
     """A line can be read again by its position and SHA-256."""
-
     written(path)
     journal = Journal(path)
 
@@ -693,7 +660,6 @@ def test_a_line_is_read_again_by_its_reference(path: Path) -> None:
 )
 def test_a_wrong_reference_is_refused(path: Path, change: dict[str, Any]) -> None:
     """A reference whose bytes do not have the SHA-256 raises `ChainError`."""
-
     written(path)
     *_, last = read_lines(path)
 
@@ -703,7 +669,6 @@ def test_a_wrong_reference_is_refused(path: Path, change: dict[str, Any]) -> Non
 
 def test_a_line_of_a_missing_journal_raises(path: Path) -> None:
     """If the journal is missing, `JournalError` is raised."""
-
     written(path)
     *_, last = read_lines(path)
     path.unlink()
@@ -714,7 +679,6 @@ def test_a_line_of_a_missing_journal_raises(path: Path) -> None:
 
 def test_the_list_that_is_returned_is_the_callers_own(path: Path) -> None:
     """A caller may change the returned list without effect on the journal."""
-
     written(path)
     journal = Journal(path)
     journal.entries().clear()
@@ -724,7 +688,6 @@ def test_the_list_that_is_returned_is_the_callers_own(path: Path) -> None:
 
 def test_the_kinds_of_lines_have_their_documented_names() -> None:
     """The types of lines have their documented names, since journals outlive a version."""
-
     names = {value for name, value in vars(EventType).items() if not name.startswith("_")}
 
     assert names >= {
@@ -751,13 +714,11 @@ def test_the_kinds_of_lines_have_their_documented_names() -> None:
 )
 def test_times_are_rfc_3339_in_utc(moment: datetime, text: str) -> None:
     """Every time in the journal is UTC with milliseconds and Z (RFC 3339)."""
-
     assert timestamp(moment) == text
 
 
 def test_half_a_surrogate_pair_does_not_stop_the_journal(path: Path) -> None:
     """Text with half a surrogate pair, as from a cut emoji, can be written."""
-
     cut = json.loads('"\\ud83d"')
 
     Journal(path).append(*change(cut))
@@ -767,7 +728,6 @@ def test_half_a_surrogate_pair_does_not_stop_the_journal(path: Path) -> None:
 
 def test_reading_from_several_threads_at_once_sees_one_chain(path: Path) -> None:
     """Several threads can read the journal at once."""
-
     written(path, 300)
     journal = Journal(path)
     gate = threading.Barrier(8)

@@ -28,7 +28,6 @@ DOCUMENTS = st.recursive(
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
 def test_a_number_that_json_does_not_have_is_not_written(number: float) -> None:
     """Writing NaN or an infinity raises `ValueError` (RFC 8259 §6)."""
-
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json({"elapsed": [number]})
 
@@ -40,7 +39,6 @@ def test_a_document_comes_back_as_it_was_written(indent: int | None) -> None:
 
     Letters are written as they are, without escapes.
     """
-
     document = {"name": "Zürich", "numbers": [1, 2.5, None, True]}
     text = write_json(document, indent=indent)
 
@@ -53,7 +51,6 @@ def test_a_document_comes_back_as_it_was_written(indent: int | None) -> None:
 @given(document=DOCUMENTS, indent=st.sampled_from([None, 2]))
 def test_what_the_runbook_wrote_is_read_as_any_json(document: Any, indent: int | None) -> None:
     """The fast reader reads what the strict one reads, also lone surrogates (RFC 8259 §8.2)."""
-
     text = write_json(document, indent=indent).encode("utf-8", "backslashreplace")
 
     assert parse_own(text) == parse_json(text) == document
@@ -71,7 +68,6 @@ def test_what_the_runbook_wrote_is_read_as_any_json(document: Any, indent: int |
 )
 def test_two_fields_of_one_name_are_an_error(text: bytes) -> None:
     """What two readers may understand differently is not read, however it is written."""
-
     for parse in (parse_own, parse_json):
         with pytest.raises(RepeatedNameError, match="two fields of it have one name: 'a'"):
             parse(text)
@@ -82,7 +78,6 @@ def test_two_fields_of_one_name_are_an_error(text: bytes) -> None:
 )
 def test_what_is_not_json_is_an_error(text: bytes) -> None:
     """Anything that is not strict JSON raises `ValueError`, and nothing else."""
-
     with pytest.raises(ValueError, match=r"."):
         parse_own(text)
 
@@ -97,7 +92,6 @@ def test_a_document_is_refused_before_the_stack_ends(
 
     A garbage collection there would run finalizers that have no room to run.
     """
-
     deepest_frames = sys.getrecursionlimit()
     sys.setrecursionlimit(10**6)
     try:
@@ -115,14 +109,12 @@ def test_a_document_is_refused_before_the_stack_ends(
 )
 def test_many_brackets_are_not_many_levels(parse: Callable[[bytes], Any], document: Any) -> None:
     """Lists beside each other, and brackets in texts, are no levels."""
-
     assert parse(write_json(document).encode()) == document
 
 
 @given(document=DOCUMENTS)
 def test_levels_are_counted_as_the_parser_counts_them(document: Any) -> None:
     """200 levels are read, one more is not, whatever lies in the innermost."""
-
     levels = depth(document)
     for more, passes in ((200 - levels, True), (201 - levels, False)):
         text = "[" * more + write_json(document) + "]" * more

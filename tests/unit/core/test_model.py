@@ -269,7 +269,6 @@ def write(path: Path, *lines: dict[str, Any]) -> Path:
 
 def test_each_kind_of_line_has_a_form_and_a_sample() -> None:
     """Each type of line has the type of its data, and a sample here with every field."""
-
     kinds = {value for name, value in vars(EventType).items() if not name.startswith("_")}
 
     assert set(DATA) == set(WHOLE) == kinds
@@ -280,7 +279,6 @@ def test_each_kind_of_line_has_a_form_and_a_sample() -> None:
 @pytest.mark.parametrize("more", [{"also": 2}, {"added_later": {}}])
 def test_a_line_has_no_other_fields(more: dict[str, Any], tmp_path: Path) -> None:
     """A field beside those of the model is refused, and its name is not repeated."""
-
     path = write(tmp_path / "j.jsonl", line("step.started", {}, **more))
 
     with pytest.raises(ChainError, match="it has a field that the runbook does not write"):
@@ -290,7 +288,6 @@ def test_a_line_has_no_other_fields(more: dict[str, Any], tmp_path: Path) -> Non
 @pytest.mark.parametrize(("kind", "data", "why"), SPOILT)
 def test_an_invalid_line_is_an_error(kind: str, data: Any, why: str, tmp_path: Path) -> None:
     """The error has the line's number, the field and a next step, and quotes no value."""
-
     path = write(tmp_path / "j.jsonl", line("step.started", {}), line(kind, data))
 
     with pytest.raises(ChainError, match=r"^Line 2 of .* is invalid: ") as caught:
@@ -308,7 +305,6 @@ def test_an_invalid_line_is_an_error(kind: str, data: Any, why: str, tmp_path: P
 )
 def test_the_fields_beside_the_data_are_checked_too(fields: dict[str, Any], tmp_path: Path) -> None:
     """Time, type, run and step of a line must be valid."""
-
     path = write(tmp_path / "j.jsonl", {**line("step.started", {}), **fields})
 
     with pytest.raises(
@@ -328,7 +324,6 @@ def test_the_fields_beside_the_data_are_checked_too(fields: dict[str, Any], tmp_
 )
 def test_an_invalid_line_is_never_written(kind: str, data: Part, tmp_path: Path) -> None:
     """An invalid line is not written, since it would make the journal unreadable."""
-
     journal = Journal(tmp_path / "acme" / "journal.jsonl")
 
     with pytest.raises(JournalError, match="was not written"):
@@ -339,7 +334,6 @@ def test_an_invalid_line_is_never_written(kind: str, data: Part, tmp_path: Path)
 @pytest.mark.parametrize(("kind", "data"), WHOLE.items(), ids=str)
 def test_no_secret_alters_the_structure_of_a_line(kind: str, data: dict[str, Any]) -> None:
     """Redaction keeps names, ids, outcomes, digests and times, whatever a secret is."""
-
     words = [DIGEST, FINGERPRINT, AT, *_strings(data), *_names(data)]
     redactor = Redactor(Secret(word) for word in words)
 
@@ -391,7 +385,6 @@ def _is_tree(document: Any) -> bool:
 
 def test_free_text_is_masked_in_every_field_that_people_or_checks_fill() -> None:
     """A credential in a field filled in by people or checks is masked."""
-
     secret = "hush-hush-42"
     word = {**WORD, "note": f"it is {secret}", "by": secret}
     finding = {**FINDING, "reason": f"x {secret}", "facts": {secret: secret}}
@@ -411,7 +404,6 @@ def test_a_remotes_document_is_masked_by_its_names_too() -> None:
     In a remote system's document, a field called access_token is masked even if its value is
     unknown.
     """
-
     exchange = {**EXCHANGE, "response": {"access_token": "outcome"}}
 
     seen = redact("exchange.recorded", exchange, Redactor())
@@ -433,7 +425,6 @@ class Unmarked(Part):
 
 def test_a_text_without_a_mark_is_masked() -> None:
     """A field that was added without a mark shows nothing, whatever is in it."""
-
     part = Unmarked(
         text="a", anything={"b": ["c"]}, texts=("d",), by_name={"e": "f"}, number=3, some="g"
     )
@@ -497,7 +488,6 @@ def test_every_command_names_an_invalid_line(
     """
     An invalid line gives exit code 4, its number and no traceback; the journal is not changed.
     """
-
     lines = [*lines_of(tenant), line(kind, data, step=PROCEDURE.steps[0].id)]
     write(tenant, *lines)
     before = tenant.read_bytes()
@@ -512,7 +502,6 @@ def test_every_command_names_an_invalid_line(
 
 def test_the_commands_accept_a_valid_journal(tenant: Path) -> None:
     """The same commands accept a valid journal."""
-
     for words in (COMMANDS["status"], COMMANDS["report"], COMMANDS["lab"]):
         assert "is invalid" not in runbook(*words).output
     assert json.loads(runbook(*COMMANDS["status of a machine"]).output)["tenant"] == "acme"

@@ -12,7 +12,6 @@ from runbook_lib.walkthrough.widgets import HeaderPanel
 
 def test_each_outcome_has_a_row_and_what_is_open_has_advice() -> None:
     """Icon, label and meaning tell outcomes apart; advice and rank stand where work is left."""
-
     rows = OUTCOMES.values()
     left = [row for row in rows if row.rank]
 
@@ -26,7 +25,6 @@ def test_each_outcome_has_a_row_and_what_is_open_has_advice() -> None:
 @pytest.mark.parametrize("outcome", Outcome)
 def test_an_outcome_that_a_check_may_return_has_its_place_among_findings(outcome: Outcome) -> None:
     """A check returns the outcomes that can decide, each with a place of its own, and no other."""
-
     places = [row.decides for row in OUTCOMES.values()]
 
     if place := OUTCOMES[outcome].decides:
@@ -40,7 +38,6 @@ def test_an_outcome_that_a_check_may_return_has_its_place_among_findings(outcome
 @pytest.mark.parametrize("outcome", Outcome)
 def test_every_style_has_the_colours_of_the_table(outcome: Outcome) -> None:
     """Report and panels draw each outcome in the colours and with the line of its row."""
-
     colour, line = OUTCOMES[outcome].colour, OUTCOMES[outcome].line
     report = environment().get_template("report.css").render()
     of_outcome = f'[data-outcome="{outcome}"] {{ --'

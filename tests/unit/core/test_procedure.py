@@ -26,7 +26,6 @@ from runbook_lib.core.procedure import (
 
 def test_a_link_says_what_it_waits_for_instead_of_opening_another_page() -> None:
     """A link has no address until the App ID is known, and says so."""
-
     link = Link("Settings", "{dashboard_url}/apps/{app_id}/settings", "App ID")
     known = {"dashboard_url": "https://d"}
 
@@ -39,7 +38,6 @@ def test_a_link_says_what_it_waits_for_instead_of_opening_another_page() -> None
 
 def test_paste_is_empty_while_a_value_is_unknown() -> None:
     """A text to paste is empty until all its values are known."""
-
     paste = Paste("Redirect URI", "https://{service_domain}/connector/callback")
 
     assert paste.value({}) == ""
@@ -147,7 +145,6 @@ CHANGES: dict[str, dict[str, object]] = {
 @pytest.mark.parametrize("name", CHANGES)
 def test_the_digest_changes_with_all_that_an_operator_reads(name: str) -> None:
     """The procedure's digest changes with any change of a step's content."""
-
     altered = replace(STEP, **CHANGES[name])  # type: ignore[arg-type]
 
     assert procedure(altered).digest != procedure().digest
@@ -155,7 +152,6 @@ def test_the_digest_changes_with_all_that_an_operator_reads(name: str) -> None:
 
 def test_every_field_of_a_step_is_changed_above() -> None:
     """The test above covers every field of a step, but for the one that is a function."""
-
     changed = {name for change in CHANGES.values() for name in change}
 
     assert changed | {"order_troubles"} == {each.name for each in dataclasses.fields(Step)}
@@ -163,7 +159,6 @@ def test_every_field_of_a_step_is_changed_above() -> None:
 
 def test_a_renamed_function_changes_no_digest() -> None:
     """A function's name is not part of any digest; the id of its check is."""
-
     renamed = replace(
         STEP, checks=(Check("seen", seen_otherwise, ("a",)),), order_troubles=lambda *_: []
     )
@@ -179,7 +174,6 @@ def test_a_word_is_bound_to_sentence_and_checks_only(name: str) -> None:
     Only the confirmed sentence and the checks change what a word is bound to; the rest changes
     the text's digest, but for the error texts and others that alter nothing that was confirmed.
     """
-
     altered = replace(STEP, **CHANGES[name])  # type: ignore[arg-type]
 
     is_bound = name in ("confirms", "check's id", "check's sentence")
@@ -197,13 +191,11 @@ def test_a_word_is_bound_to_sentence_and_checks_only(name: str) -> None:
 @pytest.mark.parametrize("change", [{"id": "q"}, {"version": "2"}, {"title": "U"}])
 def test_the_digest_changes_with_the_procedures_own_name(change: dict[str, str]) -> None:
     """Id, version and title are part of the digest."""
-
     assert procedure(**change).digest != procedure().digest
 
 
 def test_the_digest_is_a_sha256_and_stays() -> None:
     """The same procedure has the same SHA-256 digest."""
-
     assert procedure().digest == procedure().digest
     assert len(procedure().digest) == 64
     assert procedure().steps == (STEP,)
@@ -211,7 +203,6 @@ def test_the_digest_is_a_sha256_and_stays() -> None:
 
 def test_a_link_without_its_system_waits_for_the_sandbox() -> None:
     """A page of a system that has no address, a practice tenant's, is no link to the real one."""
-
     link = Link("Settings", "{dashboard_url}/apps/{app_id}/settings/")
 
     assert link.shown({"app_id": "7"}) == {"label": "Settings (while the sandbox runs)", "url": ""}
@@ -219,7 +210,6 @@ def test_a_link_without_its_system_waits_for_the_sandbox() -> None:
 
 def test_what_is_unseen_belongs_to_a_finding_with_limits() -> None:
     """A check asks for a person only where its own finding names a limit."""
-
     checks = (
         Check("a", seen, person_confirms="A is so."),
         Check("b", seen, person_confirms="B is so."),

@@ -63,7 +63,6 @@ def test_a_secret_is_masked_in_every_encoding(
     encode: Callable[[str], str], value: str, before: str, after: str
 ) -> None:
     """No encoded form of a secret remains, whatever the surrounding text."""
-
     assume("*" not in value + before + after)
 
     redacted = Redactor([Secret(value)]).redact(f"{before}{encode(value)}{after}")
@@ -84,7 +83,6 @@ def test_a_secret_inside_base64_is_masked_at_every_alignment(
     value: str, before: bytes, after: bytes, alphabet: Callable[[bytes], bytes]
 ) -> None:
     """In base64 of a longer text, the characters that depend on the secret alone are masked."""
-
     raw = value.encode()
     text = alphabet(before + raw + after).decode()
     first = -(-len(before) * 8 // 6)
@@ -102,7 +100,6 @@ def test_a_secret_inside_base64_is_masked_at_every_alignment(
 @given(secret=LETTERS, text=st.text("0123456789 .,;:-", max_size=200))
 def test_a_text_without_any_form_is_unchanged(secret: str, text: str) -> None:
     """Text without a secret is not changed."""
-
     assume(not re.search("[0-9]{10,}", text))  # hex of letters is digits
 
     redactor = Redactor([Secret(secret)])
@@ -117,7 +114,6 @@ def test_a_text_without_any_form_is_unchanged(secret: str, text: str) -> None:
 )
 def test_a_secret_that_overlaps_itself_is_masked_to_its_end(unit: str, text: str) -> None:
     """A secret that overlaps itself is masked at each of its positions."""
-
     secret = (unit * 5)[:6]
     if len(secret) < 5:
         return
@@ -134,7 +130,6 @@ def test_a_secret_that_overlaps_itself_is_masked_to_its_end(unit: str, text: str
 
 def test_a_long_row_of_a_secret_is_one_mask() -> None:
     """A hundred thousand repetitions become one mask, with bounded memory."""
-
     text = "abab" * 100_000
     tracemalloc.start()
     try:
@@ -147,7 +142,6 @@ def test_a_long_row_of_a_secret_is_one_mask() -> None:
 @pytest.mark.parametrize("wrap", [lambda inner: [inner], lambda inner: {"a": inner}])
 def test_a_document_of_any_depth_is_masked(wrap: Callable[[object], object]) -> None:
     """A document deeper than the recursion limit is masked."""
-
     document: object = "x hush-hush"
     for _ in range(100_000):
         document = wrap(document)
@@ -162,7 +156,6 @@ def test_a_document_of_any_depth_is_masked(wrap: Callable[[object], object]) -> 
 
 def test_of_two_keys_that_are_masked_alike_the_last_counts() -> None:
     """If two keys become the same mask, the last value counts; the order of keys stays."""
-
     redactor = Redactor([Secret("hush-hush"), Secret("hush-hash")])
 
     masked = redactor.redact_document({"hush-hush": [1], "b": {"c": 2}, "hush-hash": [3]})
@@ -173,7 +166,6 @@ def test_of_two_keys_that_are_masked_alike_the_last_counts() -> None:
 @given(first=LETTERS, second=LETTERS, overlap=st.integers(1, 4))
 def test_overlapping_secrets_leave_no_rest(first: str, second: str, overlap: int) -> None:
     """If two secrets overlap, both are masked completely."""
-
     second = first[-overlap:] + second
     text = f"[{first}{second[overlap:]}]"
 
@@ -187,7 +179,6 @@ def test_a_secret_that_begins_another_does_not_uncover_its_rest(
     prefix: str, rest: str, is_longer_first: bool
 ) -> None:
     """If one secret begins with another, the longer one is masked, in any order of learning."""
-
     secrets = [Secret(prefix), Secret(prefix + rest)]
     if is_longer_first:
         secrets.reverse()
@@ -198,7 +189,6 @@ def test_a_secret_that_begins_another_does_not_uncover_its_rest(
 @pytest.mark.parametrize("is_longer_first", [True, False])
 def test_of_two_secrets_the_longer_one_is_found(is_longer_first: bool) -> None:
     """If one secret ends with another, the place that is found is the start of the longer one."""
-
     secrets = [Secret("hush-hush"), Secret("never-say-hush-hush")]
     if is_longer_first:
         secrets.reverse()
@@ -209,7 +199,6 @@ def test_of_two_secrets_the_longer_one_is_found(is_longer_first: bool) -> None:
 @given(value=LETTERS, times=st.integers(2, 4))
 def test_every_occurrence_is_masked(value: str, times: int) -> None:
     """Every occurrence of a secret is masked."""
-
     redacted = Redactor([Secret(value)]).redact("0".join([value] * times))
 
     assert redacted == "0".join([MASK] * times)
@@ -218,14 +207,12 @@ def test_every_occurrence_is_masked(value: str, times: int) -> None:
 @pytest.mark.parametrize("value", ["", "a", "abcd"])
 def test_very_short_values_are_ignored(value: str) -> None:
     """A value under five characters is not masked, since it would match by accident."""
-
     assert all(len(form) >= 5 for form in encoded_forms(Secret(value)))
     assert Redactor([Secret(value)]).redact("abcd and a") == "abcd and a"
 
 
 def test_five_characters_are_enough() -> None:
     """A secret of five characters is masked."""
-
     assert Redactor([Secret("abcde")]).redact("xabcdex") == f"x{MASK}x"
 
 
@@ -241,7 +228,6 @@ def test_five_characters_are_enough() -> None:
 )
 def test_what_looks_like_a_facebook_token_is_masked_unlearned(token: str) -> None:
     """A Facebook token is recognised by its form, even if it is unknown."""
-
     redactor = Redactor()
 
     assert redactor.find_secret(f"token={token}&x=1") >= 0
@@ -251,13 +237,11 @@ def test_what_looks_like_a_facebook_token_is_masked_unlearned(token: str) -> Non
 @pytest.mark.parametrize("text", ["EAA short", "app 1234567891011121 has 2 pages", "2026|11|24"])
 def test_ordinary_text_is_no_token(text: str) -> None:
     """Ids, dates and short words are not masked as tokens."""
-
     assert Redactor().redact(text) == text
 
 
 def test_an_app_secrets_form_is_masked_unless_allowed() -> None:
     """32 hexadecimal digits alone are masked, unless the value is allowed."""
-
     text = f"app_secret={APP_SECRET}, id {APP_SECRET[:31]}, digest {APP_SECRET * 2}"
     redactor = Redactor()
 
@@ -272,7 +256,6 @@ def test_an_app_secrets_form_is_masked_unless_allowed() -> None:
 @pytest.mark.parametrize("token", [USER_TOKEN, APP_TOKEN])
 def test_a_token_cannot_be_allowed(token: str) -> None:
     """A token is masked even if it is allowed."""
-
     redactor = Redactor()
     redactor.allow([token])
 
@@ -282,7 +265,6 @@ def test_a_token_cannot_be_allowed(token: str) -> None:
 
 def test_a_known_secret_cannot_be_allowed() -> None:
     """A known secret is masked even if it is allowed."""
-
     redactor = Redactor([Secret(APP_SECRET)])
     redactor.allow([APP_SECRET])
 
@@ -292,7 +274,6 @@ def test_a_known_secret_cannot_be_allowed() -> None:
 @given(secrets=st.lists(SECRETS, max_size=3), pieces=st.lists(st.text(max_size=30), max_size=4))
 def test_redact_and_find_secret_agree(secrets: list[str], pieces: list[str]) -> None:
     """`redact` changes a text if and only if `find_secret` finds a secret in it."""
-
     redactor = Redactor([Secret(value) for value in secrets])
     plain = "".join(pieces)
     text = "".join(part for pair in zip_longest(pieces, secrets, fillvalue="") for part in pair)
@@ -303,7 +284,6 @@ def test_redact_and_find_secret_agree(secrets: list[str], pieces: list[str]) -> 
 
 def test_a_token_is_masked_once_it_is_learned() -> None:
     """A learned secret is masked from then on."""
-
     redactor = Redactor()
     assert redactor.redact("issued-token") == "issued-token"
 
@@ -314,7 +294,6 @@ def test_a_token_is_masked_once_it_is_learned() -> None:
 
 def test_document_is_masked_by_value_at_any_depth_and_in_keys() -> None:
     """Lists, tuples, objects and keys are masked; other types stay unchanged."""
-
     redactor = Redactor([Secret("hush-hush")])
     document = {"a": [{"b": ("x hush-hush", 1, None, True, 1.5)}], "hush-hush": "kept"}
 
@@ -335,7 +314,6 @@ def test_document_is_masked_by_value_at_any_depth_and_in_keys() -> None:
 )
 def test_half_a_surrogate_pair_is_replaced(cut: str, whole: str) -> None:
     """Half a surrogate pair is replaced, so that a document can be written as UTF-8."""
-
     document = Redactor().redact_document({"name": [cut], cut: 1})
 
     assert document == {"name": [whole], whole: 1}
@@ -366,20 +344,17 @@ def test_half_a_surrogate_pair_is_replaced(cut: str, whole: str) -> None:
 )
 def test_document_is_masked_by_the_name_of_a_field(name: str) -> None:
     """The value of a field that is named as a credential is masked."""
-
     assert Redactor().redact_document({name: "never seen before"}) == {name: MASK}
 
 
 @pytest.mark.parametrize("name", ["token_type", "ExpiresAtUtc", "error_code", "encoding", "name"])
 def test_harmless_fields_are_kept(name: str) -> None:
     """Fields that only resemble credentials are not masked."""
-
     assert Redactor().redact_document({name: "bearer"}) == {name: "bearer"}
 
 
 def test_numbers_and_empty_texts_are_not_masked() -> None:
     """A number, such as Graph's `code`, and an empty text are not masked."""
-
     document = {"code": 190, "access_token": ""}
 
     assert Redactor().redact_document(document) == document
@@ -387,7 +362,6 @@ def test_numbers_and_empty_texts_are_not_masked() -> None:
 
 def test_cyclr_properties_are_masked_by_their_name() -> None:
     """In Cyclr's list of names and values, a secret's value is masked."""
-
     properties = [
         {"Name": "ClientSecret", "Value": "0123abcd", "Id": 1},
         {"Name": "ClientId", "Value": "1234567891011121", "Id": 2},
@@ -404,7 +378,6 @@ def test_cyclr_properties_are_masked_by_their_name() -> None:
 )
 def test_a_secret_prints_as_stars(show: Callable[[Secret], str]) -> None:
     """A secret prints as stars in every form of output."""
-
     assert "hush-hush" not in show(Secret("hush-hush"))
     assert MASK in show(Secret("hush-hush"))
 
@@ -423,7 +396,6 @@ def test_a_secret_prints_as_stars(show: Callable[[Secret], str]) -> None:
 )
 def test_a_secret_cannot_be_serialised_or_copied(serialise: Callable[[Secret], object]) -> None:
     """Serialising or copying a secret raises `TypeError`, which does not quote it."""
-
     with pytest.raises(TypeError) as caught:
         serialise(Secret("hush-hush"))
 
@@ -432,7 +404,6 @@ def test_a_secret_cannot_be_serialised_or_copied(serialise: Callable[[Secret], o
 
 def test_reveal_is_the_way_to_the_value() -> None:
     """`reveal` returns the value."""
-
     assert Secret("hush-hush").reveal() == "hush-hush"
 
 
@@ -449,7 +420,6 @@ def test_log_messages_and_arguments_are_redacted(
     logged: tuple[logging.Logger, pytest.LogCaptureFixture],
 ) -> None:
     """Log messages and their arguments are redacted."""
-
     logger, caplog = logged
     caplog.set_level(logging.DEBUG)
 
@@ -464,7 +434,6 @@ def test_log_tracebacks_are_redacted(
     logged: tuple[logging.Logger, pytest.LogCaptureFixture],
 ) -> None:
     """A logged traceback is redacted."""
-
     logger, caplog = logged
 
     try:
@@ -519,7 +488,6 @@ _BASIC = base64.b64encode(b"user:hush-hush").decode()
 )
 def test_a_header_that_signs_in_is_masked(text: str) -> None:
     """In what a stranger says: as a line, a field, an item or a part of a query."""
-
     for around in (text, f"400 Bad Request\r\n{text}\r\nmore", f"It got {text}"):
         shown = Redactor().redact_remote(around)
         assert "hush" not in shown
@@ -544,5 +512,4 @@ def test_a_header_that_signs_in_is_masked(text: str) -> None:
 )
 def test_prose_about_signing_in_is_kept(text: str) -> None:
     """The names of headers and schemes are words as well."""
-
     assert Redactor().redact_remote(text) == text

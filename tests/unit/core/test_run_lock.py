@@ -42,7 +42,6 @@ def end(process: subprocess.Popen[str]) -> None:
 
 def test_the_time_limit_names_the_holder(tmp_path: Path) -> None:
     """After the time limit, the error has exit code 3 and names the process that holds the lock."""
-
     said: list[str] = []
     process = hold(tmp_path)
     try:
@@ -64,7 +63,6 @@ def test_the_time_limit_names_the_holder(tmp_path: Path) -> None:
 
 def test_the_lock_of_a_killed_process_is_no_obstacle(tmp_path: Path) -> None:
     """The lock of a killed process is free, whatever its holder file says."""
-
     end(hold(tmp_path))
 
     with run_lock(tmp_path, seconds=0, on_wait=pytest.fail):
@@ -75,7 +73,6 @@ def test_the_lock_of_a_killed_process_is_no_obstacle(tmp_path: Path) -> None:
 
 def test_one_after_the_other(tmp_path: Path) -> None:
     """A waiting run starts as soon as the other one has ended."""
-
     order: list[str] = []
     held = threading.Event()
     release = threading.Event()
@@ -98,7 +95,6 @@ def test_one_after_the_other(tmp_path: Path) -> None:
 
 def test_another_tenants_run_is_not_waited_for(tmp_path: Path) -> None:
     """A run of another tenant does not wait."""
-
     process = hold(tmp_path / "acme")
     try:
         with run_lock(tmp_path / "bloom", seconds=0, on_wait=pytest.fail):
@@ -113,7 +109,6 @@ def test_another_tenants_run_is_not_waited_for(tmp_path: Path) -> None:
 )
 def test_a_damaged_holder_file_is_not_shown(tmp_path: Path, content: str) -> None:
     """If the holder file is damaged, the message says "another process"."""
-
     process = hold(tmp_path)
     (tmp_path / "run.holder").write_text(content)
     try:
@@ -128,7 +123,6 @@ def test_a_damaged_holder_file_is_not_shown(tmp_path: Path, content: str) -> Non
 
 def test_a_lock_that_cannot_be_taken_is_named(tmp_path: Path) -> None:
     """A folder in the lock's place raises `JournalError`."""
-
     (tmp_path / "run.lock").mkdir()
 
     with (

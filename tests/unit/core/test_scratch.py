@@ -51,7 +51,6 @@ def hold(owns: Path) -> subprocess.Popen[str]:
 
 def test_a_folder_is_private_and_removed_at_the_end(temporary: Path) -> None:
     """A scratch folder has mode 0700 and is removed at the end."""
-
     with scratch_folder() as folder:
         assert list(folder.iterdir()) == []
         assert all(stat.S_IMODE(each.stat().st_mode) == 0o700 for each in (folder, folder.parent))
@@ -64,7 +63,6 @@ def test_folders_of_killed_processes_are_removed(temporary: Path, tmp_path: Path
     """
     The next scratch folder removes those of killed processes, and their drafts beside a journal.
     """
-
     draft = tmp_path / "acme" / ".draft-0a1b2c3d"
     draft.mkdir(parents=True)
     process = hold(draft)
@@ -79,7 +77,6 @@ def test_folders_of_killed_processes_are_removed(temporary: Path, tmp_path: Path
 
 def test_folders_of_running_processes_stay(temporary: Path, tmp_path: Path) -> None:
     """The folders of running processes stay."""
-
     draft = tmp_path / ".draft-0a1b2c3d"
     draft.mkdir()
     process = hold(draft)
@@ -95,7 +92,6 @@ def test_folders_of_running_processes_stay(temporary: Path, tmp_path: Path) -> N
 
 def test_only_a_draft_is_removed_with_a_dead_process(temporary: Path, tmp_path: Path) -> None:
     """Of the paths that a dead process names, only a draft is removed; links are not followed."""
-
     precious = tmp_path / "evidence"
     precious.mkdir()
     (tmp_path / ".draft-link").symlink_to(precious)
@@ -116,7 +112,6 @@ def test_similar_names_are_not_removed(temporary: Path, tmp_path: Path, kind: st
     """
     A link, a file, or a folder that others may write to is not removed, even with a scratch name.
     """
-
     path = temporary / "runbook-scratch-other"
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir(mode=0o700)
@@ -137,7 +132,6 @@ def test_similar_names_are_not_removed(temporary: Path, tmp_path: Path, kind: st
 
 def test_a_young_folder_is_not_removed(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A young folder without a lock is not removed, since its lock may follow."""
-
     monkeypatch.setattr(scratch, "_YOUNG_SECONDS", 60)
     folder = temporary / "runbook-scratch-young"
     folder.mkdir(mode=0o700)

@@ -145,7 +145,6 @@ def outcomes(state: RunState) -> str:
 
 def test_without_a_line_nothing_has_run() -> None:
     """With an empty journal, every step is `not_run`."""
-
     state = Lines().fold(None)
 
     assert list(state.steps) == ["a", "b", "c", "d"]
@@ -156,7 +155,6 @@ def test_without_a_line_nothing_has_run() -> None:
 
 def test_only_findings_of_the_run_count() -> None:
     """The findings of an earlier run do not count in this one."""
-
     lines = Lines().checked("a", Outcome.VERIFIED, run="r0").checked("d", Outcome.VERIFIED)
 
     assert outcomes(lines.fold("r1")) == "not_run not_run not_run verified"
@@ -166,7 +164,6 @@ def test_only_findings_of_the_run_count() -> None:
 
 def test_the_newest_finding_of_a_step_counts() -> None:
     """Of several checks of a step, the last one counts."""
-
     lines = Lines().checked("a", Outcome.VERIFIED).checked("a", Outcome.FAILED)
 
     state = lines.fold().steps["a"]
@@ -176,7 +173,6 @@ def test_the_newest_finding_of_a_step_counts() -> None:
 
 def test_a_check_that_never_returned_is_not_run() -> None:
     """A check that was interrupted leaves `not_run`, and the reason says so."""
-
     begun = Lines().add(EventType.STEP_STARTED, "a").fold()
 
     assert begun.steps["a"].conclusion.outcome is Outcome.NOT_RUN
@@ -187,7 +183,6 @@ def test_a_check_that_never_returned_is_not_run() -> None:
 
 def test_attestations_count_across_runs() -> None:
     """Attestations and skips count in later runs; the last one of a step counts."""
-
     lines = Lines().attested("a", note="old").attested("a", note="new").skipped("d")
     lines.add(EventType.RUN_STARTED, run="r2")
 
@@ -201,14 +196,12 @@ def test_attestations_count_across_runs() -> None:
 
 def test_the_last_of_attestation_and_skip_counts() -> None:
     """Of an attestation and a skip, the later one counts."""
-
     assert outcomes(Lines().skipped("a").attested("a").fold()).startswith("attested")
     assert outcomes(Lines().attested("a").skipped("a").fold()).startswith("skipped")
 
 
 def test_the_reason_of_an_unchecked_step_is_kept() -> None:
     """The reason of an unchecked step says what was missing."""
-
     state = Lines().checked("a", unchecked="Not checked: App ID not given.").fold()
 
     assert state.steps["a"].conclusion.reason == "Not checked: App ID not given."
@@ -217,7 +210,6 @@ def test_the_reason_of_an_unchecked_step_is_kept() -> None:
 
 def test_a_failure_blocks_all_dependent_steps() -> None:
     """A failed step blocks all steps that depend on it; the reason names the step to complete."""
-
     state = Lines().checked("a", Outcome.FAILED).checked("d", Outcome.VERIFIED).fold()
 
     assert outcomes(state) == "failed skipped skipped verified"
@@ -230,7 +222,6 @@ def test_a_failure_blocks_all_dependent_steps() -> None:
 @pytest.mark.parametrize("outcome", [Outcome.WAITING, Outcome.INCONCLUSIVE, Outcome.NOT_RUN])
 def test_only_a_failure_is_an_obstacle(outcome: Outcome) -> None:
     """A step that waits, is inconclusive or is not run blocks no other."""
-
     state = Lines().checked("a", outcome).fold()
 
     assert obstacle(PROCEDURE.steps[1], state.steps) == ""
@@ -238,7 +229,6 @@ def test_only_a_failure_is_an_obstacle(outcome: Outcome) -> None:
 
 def test_a_persons_skip_is_no_obstacle() -> None:
     """A step skipped by a person blocks no other."""
-
     state = Lines().skipped("a").attested("b").fold()
 
     assert outcomes(state).startswith("skipped attested")
@@ -246,13 +236,11 @@ def test_a_persons_skip_is_no_obstacle() -> None:
 
 def test_an_unknown_requirement_is_no_obstacle() -> None:
     """A required step without a state blocks nothing."""
-
     assert obstacle(PROCEDURE.steps[1], {}) == ""
 
 
 def test_a_run_is_complete_when_every_step_is_settled() -> None:
     """A run is complete if every step is verified, attested or skipped by a person."""
-
     lines = Lines().checked("a", Outcome.VERIFIED).attested("b").skipped("c")
 
     assert lines.fold().outcome is RunOutcome.INCOMPLETE
@@ -272,7 +260,6 @@ def test_a_run_is_complete_when_every_step_is_settled() -> None:
 )
 def test_one_step_decides_a_run(outcome: Outcome, run: RunOutcome) -> None:
     """A run is only as good as its worst step."""
-
     lines = Lines().attested("a").attested("b").attested("c").checked("d", outcome)
 
     assert lines.fold().outcome is run
@@ -280,7 +267,6 @@ def test_one_step_decides_a_run(outcome: Outcome, run: RunOutcome) -> None:
 
 def test_a_step_that_is_verified_in_part_does_not_complete_a_run() -> None:
     """Until a person has confirmed what its check cannot see, the step is open and comes next."""
-
     check = Check("seen", lambda _: None, person_confirms="It is so.")
     asking = replace(step("b"), checks=(check,))
     section = replace(PROCEDURE.sections[0], steps=(step("a"), asking))
@@ -306,7 +292,6 @@ def test_a_step_that_is_verified_in_part_does_not_complete_a_run() -> None:
 
 def test_a_step_skipped_by_an_obstacle_does_not_complete_a_run() -> None:
     """A step that is skipped because of a failure leaves the run failed."""
-
     lines = Lines().checked("a", Outcome.FAILED).attested("c").attested("d")
 
     assert lines.fold().outcome is RunOutcome.FAILED
@@ -314,7 +299,6 @@ def test_a_step_skipped_by_an_obstacle_does_not_complete_a_run() -> None:
 
 def test_a_runs_beginning_and_end_are_read() -> None:
     """A run's start and end come from its own lines; an interrupted run has no end."""
-
     lines = Lines()
     lines.add(EventType.RUN_STARTED, run="r0", tenant="x").add(EventType.RUN_FINISHED, run="r0")
     lines.add(EventType.RUN_STARTED, run="r1", tenant="y")
@@ -331,7 +315,6 @@ def test_a_runs_beginning_and_end_are_read() -> None:
 
 def test_facts_of_later_findings_win() -> None:
     """Facts of later findings take precedence."""
-
     lines = Lines()
     for name, facts in (("a", {"x": 1, "y": ["p", "q"]}), ("b", {"x": 2})):
         finding = Finding(outcome=Outcome.VERIFIED, reason="ok", facts=facts)  # type: ignore[arg-type]
@@ -342,7 +325,6 @@ def test_facts_of_later_findings_win() -> None:
 
 def test_the_last_value_of_an_input_counts() -> None:
     """The last value of an input counts; lists are read as tuples."""
-
     lines = Lines()
     lines.add(EventType.INPUT_GIVEN, name="app_id", value="1")
     lines.add(EventType.INPUT_GIVEN, name="app_id", value="2")
@@ -353,7 +335,6 @@ def test_the_last_value_of_an_input_counts() -> None:
 
 def test_remembered_credentials_are_references_until_forgotten() -> None:
     """A stored credential is a reference until it is removed; the last line counts."""
-
     lines = Lines()
     for name, reference in (("a", "keyring:s/a"), ("b", "keyring:s/b"), ("b", "")):
         lines.add(EventType.CREDENTIAL_REMEMBERED, name=name, reference=reference)
@@ -364,7 +345,6 @@ def test_remembered_credentials_are_references_until_forgotten() -> None:
 
 def test_a_step_has_the_exchanges_on_which_its_check_rests() -> None:
     """The exchanges that a check names by number are in the state, and their lines in evidence."""
-
     finding = {"outcome": "verified", "reason": "ok", "check": "a", "exchanges": [2]}
     lines = Lines()
     for path in ("one", "two"):
@@ -388,7 +368,6 @@ def test_a_step_has_the_exchanges_on_which_its_check_rests() -> None:
 
 def test_two_checks_may_rest_on_one_exchange() -> None:
     """A step has the exchange that another step's check names too; a run's end lets it go."""
-
     finding = {"outcome": "verified", "reason": "ok", "check": "a", "exchanges": [1]}
     asked = {"method": "GET", "url": "https://api.example/one", "sent_on": AT, "elapsed": 0}
     lines = Lines().add(EventType.EXCHANGE_RECORDED, **asked)
@@ -407,7 +386,6 @@ def test_two_checks_may_rest_on_one_exchange() -> None:
 
 def test_a_run_counts_the_answers_of_each_host() -> None:
     """What answered counts, also without a check that rests on it; the newest share is shown."""
-
     asked = {"method": "GET", "sent_on": AT, "elapsed": 0}
     lines = Lines()
     for number, (host, answered) in enumerate(
@@ -436,7 +414,6 @@ def test_a_run_counts_the_answers_of_each_host() -> None:
 
 def test_a_check_rests_on_exchanges_of_its_own_run() -> None:
     """A check that names another run's exchange is not believed."""
-
     finding = {"outcome": "verified", "reason": "ok", "check": "a", "exchanges": [1]}
     asked = {"method": "GET", "url": "https://api.example/one", "sent_on": AT, "elapsed": 0}
     lines = Lines().add(EventType.EXCHANGE_RECORDED, run="r2", **asked)
@@ -448,7 +425,6 @@ def test_a_check_rests_on_exchanges_of_its_own_run() -> None:
 
 def test_a_check_without_its_exchange_is_an_error() -> None:
     """A check that rests on a line which is no exchange before it is not believed."""
-
     finding = {"outcome": "verified", "reason": "ok", "check": "a", "exchanges": [1]}
     lines = Lines().checked("b").add(EventType.STEP_CHECKED, "a", findings=[finding])
 
@@ -459,7 +435,6 @@ def test_a_check_without_its_exchange_is_an_error() -> None:
 @pytest.mark.parametrize("demanded", [["a"], ["all"]])
 def test_four_eyes_need_two_persons(demanded: list[str]) -> None:
     """With four_eyes, an attestation waits for another person; the same person twice is one."""
-
     lines = Lines()
     lines.add(EventType.RUN_STARTED, run="r1", parameters={"four_eyes": demanded})
     lines.add(EventType.STEP_ATTESTED, "a", run="r1", by="First", at=t(51), note="done")
@@ -480,7 +455,6 @@ def test_four_eyes_need_two_persons(demanded: list[str]) -> None:
 
 def test_without_four_eyes_one_person_is_enough() -> None:
     """four_eyes applies to the named steps only, and a skip resets the count."""
-
     lines = Lines()
     lines.add(EventType.RUN_STARTED, run="r1", parameters={"four_eyes": ["b"]})
     lines.add(EventType.STEP_ATTESTED, "a", run="r1", by="First", at=t(51))
@@ -508,7 +482,6 @@ def test_without_four_eyes_one_person_is_enough() -> None:
 )
 def test_a_wait_lasts_since_checks_saw_it_first(seen: tuple[Outcome, ...], since: str) -> None:
     """A wait that only checks saw began at the first of them; one that could not tell is no end."""
-
     lines = Lines()
     for outcome in seen:
         lines.checked("a", outcome)
@@ -518,7 +491,6 @@ def test_a_wait_lasts_since_checks_saw_it_first(seen: tuple[Outcome, ...], since
 
 def test_a_wait_lasts_since_a_person_says_so() -> None:
     """What was submitted waits since then, a half-said step since its first word; none else."""
-
     submitted = Lines().checked("a", Outcome.WAITING)
     submitted.add(EventType.STEP_SUBMITTED, "a", by="Operator", at=AT)
     half = Lines().add(EventType.RUN_STARTED, parameters={"four_eyes": ["a"]}).attested("a")
@@ -553,7 +525,6 @@ def answer(lines: Lines, answer: Confirmation | None = None, **days: str) -> Lin
 
 def test_an_answer_is_named_in_the_reason() -> None:
     """The reason says which answer was given, and until when it counts."""
-
     lines = answer(Lines(), NOT_ASKED, until="2027-02-22")
 
     conclusion = gate(lines, "2027-02-22").steps["a"].conclusion
@@ -563,7 +534,6 @@ def test_an_answer_is_named_in_the_reason() -> None:
 
 def test_a_word_that_has_ended_is_asked_for_again() -> None:
     """The day on which the state is read decides, also where an earlier state is carried on."""
-
     lines = answer(Lines(), until="2027-11-24")
     before = gate(lines, "2027-11-24")
     after = fold(lines.history(), Subject(GATE, {}, today="2027-11-25"), None, before)
@@ -575,7 +545,6 @@ def test_a_word_that_has_ended_is_asked_for_again() -> None:
 
 def test_a_run_that_has_ended_is_judged_on_its_own_day() -> None:
     """What counted when a run ended counts in it for ever; the state of all runs is today's."""
-
     lines = answer(Lines().add(EventType.RUN_STARTED), until="2026-11-24")
     open_run = gate(lines, "2026-11-25", "r1")
     lines.add(EventType.RUN_FINISHED)
@@ -587,7 +556,6 @@ def test_a_run_that_has_ended_is_judged_on_its_own_day() -> None:
 
 def test_a_run_that_has_ended_keeps_its_own_setting() -> None:
     """How long words count at most is what the run was given; later runs may be given less."""
-
     lines = answer(Lines().add(EventType.RUN_STARTED, parameters={"word_days": 100}))
     lines.add(EventType.RUN_FINISHED)
     subject = Subject(GATE, {"word_days": 10}, today="2026-12-25")
@@ -599,7 +567,6 @@ def test_a_run_that_has_ended_keeps_its_own_setting() -> None:
 
 def test_a_state_knows_when_the_words_end_that_settle_it() -> None:
     """The earliest end of the words that count; none once they have ended, or settle nothing."""
-
     lines = answer(Lines(), until="2027-11-24")
     settled, old = gate(lines, "2026-11-24").steps["a"], gate(lines, "2027-11-25").steps["a"]
 
@@ -616,7 +583,6 @@ def test_a_state_knows_when_the_words_end_that_settle_it() -> None:
 
 def test_a_state_has_what_nothing_shows() -> None:
     """It is the procedure's, for the record and the report."""
-
     subject = Subject(replace(GATE, unseen=("When tokens end.",)), {})
 
     assert fold(Lines().history(), subject, None).unseen == ("When tokens end.",)
@@ -624,7 +590,6 @@ def test_a_state_has_what_nothing_shows() -> None:
 
 def test_a_skip_grows_old_too() -> None:
     """A skip of a gate settles it for as long as a confirmation does, and says so."""
-
     bound = to_builtins(bind(YEARLY, Subject(GATE, {})))
     lines = Lines().add(
         "step.skipped", "a", run="", by="Operator", at=AT, note="ours only", binding=bound
@@ -641,7 +606,6 @@ def test_a_skip_grows_old_too() -> None:
 
 def test_what_is_asked_for_waits_until_its_due_day() -> None:
     """Asked for and not done: the step waits for a person, is next, and fails after its due day."""
-
     lines = answer(Lines(), ASKED, due="2026-12-24")
     waits, late = gate(lines, "2026-12-24"), gate(lines, "2026-12-26")
 
@@ -661,7 +625,6 @@ def test_what_is_asked_for_waits_until_its_due_day() -> None:
 
 def test_what_is_asked_for_needs_no_second_person() -> None:
     """Where two people must attest, one can say that it is asked for; done needs both."""
-
     begun = Lines().add(EventType.RUN_STARTED, parameters={"four_eyes": ("all",)})
     asked = gate(answer(begun, ASKED, due="2026-12-24"), "2026-12-01", "r1").steps["a"]
     done = gate(answer(begun, NOT_ASKED), "2026-12-01", "r1").steps["a"]
@@ -675,7 +638,6 @@ def test_what_is_asked_for_needs_no_second_person() -> None:
 
 def test_the_earlier_due_day_counts() -> None:
     """A colleague's day and the outside party's: the step is due on the earlier one."""
-
     lines = answer(Lines(), ASKED, due="2026-12-24")
     for day, due in (
         ("2026-12-01", "2026-12-01"),

@@ -38,7 +38,6 @@ def test_templates_are_compiled_once_for_a_user(
     kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A later process finds the code of a template in a folder that is this user's alone."""
-
     assert page(tmp_path) == "it"
     assert kept.stat().st_mode & 0o777 == 0o700
     with monkeypatch.context() as patch:
@@ -53,7 +52,6 @@ def test_code_that_others_may_have_written_is_not_run(
     kept: Path, tmp_path: Path, mode: int
 ) -> None:
     """A folder that others may read or write is not used, nor is a link to another one."""
-
     page(tmp_path)
     kept.chmod(mode)
     before = [path.stat().st_mtime_ns for path in kept.iterdir()]
@@ -72,7 +70,6 @@ def test_a_cache_that_cannot_be_used_stops_nothing(
     kept: Path, tmp_path: Path, broken: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A file in its place, a full disk or damaged code: the template is compiled as before."""
-
     if broken == "file":
         (tmp_path / "cache").touch()
     elif broken == "damaged":

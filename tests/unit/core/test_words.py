@@ -79,7 +79,6 @@ def said(word: Word, of: Subject = NOW, given: Mapping[str, Value] | None = None
 
 def test_a_word_is_bound_to_all_that_its_step_is_about() -> None:
     """A statement is bound to connector, sentence, checks, text and every value of the subject."""
-
     assert bind(STEP, NOW) == Binding(
         connector="p",
         confirms=hashlib.sha256(b"I did it. I saw it.").hexdigest(),
@@ -91,7 +90,6 @@ def test_a_word_is_bound_to_all_that_its_step_is_about() -> None:
 
 def test_an_unknown_value_is_bound_as_none() -> None:
     """A missing or empty value is bound as None."""
-
     bound = bind(STEP, Subject(PROCEDURE, {"app_id": "", "permissions": ("a",)}))
 
     assert bound.subject == {"app_id": None, "permissions": ("a",), "app_secret": None}
@@ -99,13 +97,11 @@ def test_an_unknown_value_is_bound_as_none() -> None:
 
 def test_a_given_subject_takes_precedence() -> None:
     """A subject named in the file takes precedence over the known values."""
-
     assert bind(STEP, NOW, {"app_id": "222"}).subject == {**VALUES, "app_id": "222"}
 
 
 def test_a_statement_fits_its_own_subject() -> None:
     """A statement fits the same values, in any order of permissions."""
-
     assert misfit(bind(STEP, NOW), STEP, NOW) == ""
     assert misfit(bind(STEP, NOW), STEP, subject(permissions=("b", "a"))) == ""
 
@@ -131,13 +127,11 @@ def test_a_statement_fits_its_own_subject() -> None:
 )
 def test_a_changed_value_is_named(change: dict[str, Value], why: str) -> None:
     """A changed value is named with the old and the new one; of a secret only that it changed."""
-
     assert misfit(bind(STEP, NOW), STEP, subject(**change)) == why
 
 
 def test_a_value_that_was_unknown_is_no_misfit() -> None:
     """A value that was unknown at the time is no misfit."""
-
     bound = bind(STEP, Subject(PROCEDURE, {"permissions": ("a", "b")}))
 
     assert misfit(bound, STEP, NOW) == ""
@@ -145,7 +139,6 @@ def test_a_value_that_was_unknown_is_no_misfit() -> None:
 
 def test_another_sentence_check_or_connector_is_a_misfit() -> None:
     """A changed sentence, check or connector is a misfit."""
-
     bound = bind(STEP, NOW)
     other = Subject(replace(PROCEDURE, id="q"), VALUES)
 
@@ -160,7 +153,6 @@ def test_another_sentence_check_or_connector_is_a_misfit() -> None:
 
 def test_other_text_is_no_misfit() -> None:
     """A change of prose, title or hints is no misfit."""
-
     corrected = replace(STEP, prose="Corrected.", title="Do it", today="Moved.")
 
     assert misfit(bind(STEP, NOW), corrected, NOW) == ""
@@ -168,7 +160,6 @@ def test_other_text_is_no_misfit() -> None:
 
 def test_a_statement_without_a_later_subject_name_is_a_misfit() -> None:
     """A statement from before a name was added to the subject does not fit."""
-
     bound = structs.replace(bind(STEP, NOW), subject={"app_id": "111"})
 
     assert misfit(bound, STEP, NOW) == "before all values that it is about were recorded"
@@ -177,7 +168,6 @@ def test_a_statement_without_a_later_subject_name_is_a_misfit() -> None:
 @pytest.mark.parametrize("kind", [kind for kind in WordKind if kind is not WordKind.WITHDRAWN])
 def test_every_kind_of_statement_lapses(kind: WordKind) -> None:
     """No kind of statement counts for another app."""
-
     word = said(Word(kind=kind, step="a", by="Operator", at=AT))
 
     assert weigh([word], STEP, NOW) == (word, (), ())
@@ -191,7 +181,6 @@ def test_every_kind_of_statement_lapses(kind: WordKind) -> None:
 
 def test_the_newest_fitting_statement_counts() -> None:
     """The newest statement that fits counts, even if a newer one about another app exists."""
-
     old = said(attested("a", by="First"))
     other = said(skipped("a", by="Second"), subject(app_id="222"))
 
@@ -201,7 +190,6 @@ def test_the_newest_fitting_statement_counts() -> None:
 
 def test_kinds_replace_each_other() -> None:
     """Of several kinds of statements, the last one counts."""
-
     words = [said(word("a", note=str(n))) for n, word in enumerate((submitted, declined) * 2)]
     words.append(said(attested("a")))
 
@@ -211,7 +199,6 @@ def test_kinds_replace_each_other() -> None:
 
 def test_a_second_person_confirms_only_what_fits() -> None:
     """Of other persons, the newest fitting statement of the same kind confirms."""
-
     first, again = said(attested("a", by="First")), said(attested("a", by="first", note="x"))
     lapsed = said(attested("a", by="Third"), subject(app_id="222"))
     second = said(attested("a", by="Second"))
@@ -221,7 +208,6 @@ def test_a_second_person_confirms_only_what_fits() -> None:
 
 def test_a_withdrawal_takes_back_what_was_said_before() -> None:
     """A withdrawal voids the earlier statements of all persons, but no later one."""
-
     words = [
         said(attested("a", by="First")),
         said(attested("a", by="Second")),
@@ -235,7 +221,6 @@ def test_a_withdrawal_takes_back_what_was_said_before() -> None:
 
 def test_a_word_that_somebody_else_withdrew_is_shown() -> None:
     """Both are shown, with the reason; who withdraws their own word has said nothing any more."""
-
     first, no = said(attested("a", by="Ann")), said(withdrawn("a", note="Not that account."))
     lapsed = weigh([first, no], STEP, NOW)[2]
     withdrawal = f"Operator withdrew it on {AT} (Not that account)"
@@ -260,7 +245,6 @@ def test_a_word_that_somebody_else_withdrew_is_shown() -> None:
 )
 def test_a_second_person_has_a_sentence_of_their_own(sentence: str, told: str) -> None:
     """It says what the first person said, as somebody else says it, and that it was seen."""
-
     first = structs.replace(attested("a", by="Ann"), sentence=sentence)
 
     assert witness_sentence(first) == told
@@ -281,7 +265,6 @@ def test_a_withdrawal_voids_only_what_was_said_before_its_own_time(
     said_at: str, withdrawn_at: str, counts: bool, is_recorded_first: bool
 ) -> None:
     """Times decide, in whatever order a file and the walkthrough brought both to the journal."""
-
     word = said(attested("a", at=said_at))
     withdrawal = said(withdrawn("a", at=withdrawn_at))
     words = [word, withdrawal] if is_recorded_first else [withdrawal, word]
@@ -291,7 +274,6 @@ def test_a_withdrawal_voids_only_what_was_said_before_its_own_time(
 
 def test_a_withdrawal_voids_no_lapsed_word_of_a_later_time() -> None:
     """A lapsed word that was said after a withdrawal about the same app is still shown."""
-
     word = said(attested("a", at="2026-11-24T09:31:00Z"))
     words = [word, said(withdrawn("a"))]
 
@@ -311,7 +293,6 @@ def test_a_withdrawal_voids_no_lapsed_word_of_a_later_time() -> None:
 )
 def test_two_spellings_of_a_name_are_one_person(spelling: str) -> None:
     """Blanks, case and compatible characters make no second person."""
-
     words = [said(attested("a", by="Ann Lee")), said(attested("a", by=spelling))]
 
     assert weigh(words, STEP, NOW) == (words[1], (), ())
@@ -321,7 +302,6 @@ def test_two_spellings_of_a_name_are_one_person(spelling: str) -> None:
 @pytest.mark.parametrize("name", ["Zoë Müller", "Ǆorđe", "İbrahim", "ẞ", "ﬁ", "Ὀδυσσεύς", "가"])
 def test_the_forms_of_one_name_are_one_person(name: str) -> None:
     """Composed and decomposed letters, and either case, are one person's."""
-
     forms = [unicodedata.normalize(form, name) for form in ("NFC", "NFD", "NFKC", "NFKD")]
     cases = [case for form in forms for case in (form, form.upper(), form.casefold())]
 
@@ -331,7 +311,6 @@ def test_the_forms_of_one_name_are_one_person(name: str) -> None:
 
 def test_a_link_counts_once() -> None:
     """A second word by the same link never counts, whoever gives it, and says why."""
-
     first = said(attested("a", by="First"))
     linked = said(attested("a", by="Second", link="d" * 64))
     again = said(attested("a", by="Third", link="d" * 64))
@@ -344,7 +323,6 @@ def test_a_link_counts_once() -> None:
 
 def test_a_link_stays_used_after_its_word_was_withdrawn() -> None:
     """A withdrawal gives no link back."""
-
     linked = said(attested("a", by="Second", link="d" * 64))
     later = "2026-11-24T09:40:00Z"
     words = [linked, said(withdrawn("a")), structs.replace(linked, at=later, by="Third")]
@@ -354,7 +332,6 @@ def test_a_link_stays_used_after_its_word_was_withdrawn() -> None:
 
 def test_a_refused_value_voids_nothing() -> None:
     """A word about the value before the refused one counts; one about the refused does not."""
-
     refused = replace(subject(app_id="999"), before={"app_id": "111"})
     mine, mistaken = said(attested("a")), said(attested("a"), refused)
 
@@ -374,7 +351,6 @@ def test_no_word_settles_a_step_whose_value_was_refused(
     said_of: dict[str, Value], why: str
 ) -> None:
     """Where the refused value is given, neither a word about it nor one about another counts."""
-
     taking = replace(STEP, inputs=(APP_ID,))
     refused = replace(subject(app_id="999"), before={"app_id": "111"})
     word = structs.replace(attested("a"), binding=bind(taking, subject(**said_of)))
@@ -387,7 +363,6 @@ def test_no_word_settles_a_step_whose_value_was_refused(
 
 def test_a_withdrawal_of_another_subject_takes_nothing_back() -> None:
     """A withdrawal about another app voids nothing of this one."""
-
     other = subject(app_id="222")
     mine, theirs = said(attested("a")), said(attested("a", by="Second"), other)
     words = [mine, theirs, said(withdrawn("a"), other)]
@@ -399,7 +374,6 @@ def test_a_withdrawal_of_another_subject_takes_nothing_back() -> None:
 
 def test_lapsed_statements_are_shown_once_per_person() -> None:
     """The newest lapsed statement of each person is shown, and none if a newer statement counts."""
-
     old = [said(attested("a", by=by, note=str(n))) for n, by in enumerate(("A", "B", "a"))]
     now = subject(app_id="222")
     lapsed = weigh(old, STEP, now)[2]
@@ -416,7 +390,6 @@ def test_no_statement_counts_for_another_subject(
     words: list[tuple[WordKind, str, str]], now: str
 ) -> None:
     """Whatever the order of statements, the one that counts is about the present app."""
-
     spoken = [
         said(Word(kind=kind, step="a", by=by, at=AT), subject(app_id=app_id))
         for kind, by, app_id in words
@@ -434,7 +407,6 @@ def test_no_statement_counts_for_another_subject(
 
 def test_another_kind_of_statement_starts_a_new_count() -> None:
     """An attestation after a skip by another person does not confirm the one before the skip."""
-
     words = [
         said(attested("a", by="First")),
         said(skipped("a", by="Second")),
@@ -480,7 +452,6 @@ def on(day: str) -> Subject:
 )
 def test_a_word_counts_for_as_long_as_its_answer_does(word: Word, last: str) -> None:
     """Each answer has its days; a person may name an earlier last day, and no later one."""
-
     assert last_day(word, YEARLY) == last
 
 
@@ -496,13 +467,11 @@ def test_a_word_counts_for_as_long_as_its_answer_does(word: Word, last: str) -> 
 )
 def test_a_setting_shortens_the_time_of_a_word(word: Word, most_days: int, last: str) -> None:
     """A setting lengthens no time, and gives none to what has no end."""
-
     assert last_day(word, YEARLY, most_days) == last
 
 
 def test_the_setting_is_a_known_value() -> None:
     """The days in `word_days` count for each word that is weighed."""
-
     shortened = replace(on("2026-12-25"), values={**VALUES, "word_days": 30})
 
     assert weigh([answered()], YEARLY, on("2026-12-25"))[0] is not None
@@ -511,7 +480,6 @@ def test_the_setting_is_a_known_value() -> None:
 
 def test_a_word_that_has_ended_no_longer_counts() -> None:
     """A word counts on its last day, and lapses on the next: it is shown, with that day."""
-
     word = answered(until="2026-12-24")
 
     assert weigh([word], YEARLY, on("2026-12-24")) == (word, (), ())
@@ -529,7 +497,6 @@ def test_a_word_that_has_ended_no_longer_counts() -> None:
 
 def test_what_was_said_before_a_word_that_ended_stays_replaced() -> None:
     """Once a word has ended, the answers before it do not count again."""
-
     words = [answered(ASKED, due="2027-01-20"), answered(until="2026-12-24")]
     counting, others, lapsed = weigh(words, YEARLY, on("2026-12-25"))
 
@@ -538,7 +505,6 @@ def test_what_was_said_before_a_word_that_ended_stays_replaced() -> None:
 
 def test_only_the_same_sentence_confirms_another_word() -> None:
     """Of two people, the second confirms the first by the same sentence; another replaces it."""
-
     first, second = answered(NOT_ASKED, by="First"), answered(NOT_ASKED, by="Second")
     other = answered(by="Second")
 
@@ -548,7 +514,6 @@ def test_only_the_same_sentence_confirms_another_word() -> None:
 
 def test_another_sentence_than_the_steps_answers_is_a_misfit() -> None:
     """A word for an answer that the step no longer has, or has in other words, lapses."""
-
     reworded = replace(YEARLY, answers=(replace(NOT_ASKED, sentence="It is not wanted."), ASKED))
 
     assert misfit(answered(NOT_ASKED).binding, YEARLY, NOW) == ""

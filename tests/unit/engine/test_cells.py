@@ -74,7 +74,6 @@ def kinds(shown: CellOutput) -> list[str]:
 
 def test_outputs_are_those_of_a_notebook(child: Child) -> None:
     """Text comes first, then displays and the value; cells are counted."""
-
     shown = child.run(
         "import sys; from IPython.display import display, HTML\n"
         "display(HTML('<b>shown</b>'))\n"
@@ -110,7 +109,6 @@ def test_a_cell_is_ipythons(child: Child, source: str, expected: str) -> None:
 
     Neither it nor what it starts may leave a core file, and the next cell is answered once.
     """
-
     assert value(child.run(source, nothing)) == expected
     assert value(child.run("'goes on'", nothing)) == "'goes on'"
 
@@ -134,7 +132,6 @@ def test_an_exception_fails_its_cell_alone(child: Child, source: str, error: str
 
     It does so whatever the cell showed before, with its text cut.
     """
-
     shown = child.run(source, nothing)
 
     assert shown.error == error
@@ -156,7 +153,6 @@ def test_an_exception_fails_its_cell_alone(child: Child, source: str, error: str
 )
 def test_surrogates_lose_nothing(child: Child, source: str) -> None:
     """Text that no file can hold has U+FFFD in the place of what UTF-8 cannot carry."""
-
     shown = child.run(source, nothing)
 
     assert "caf\ufffd" in str(shown.outputs)
@@ -169,7 +165,6 @@ def test_surrogates_lose_nothing(child: Child, source: str) -> None:
 
 def test_cells_see_what_they_are_given(tmp_path: Path) -> None:
     """Cells have the given variables and their own descriptors, and nothing else of a parent."""
-
     with (tmp_path / "private").open("w") as private:
         os.set_inheritable(private.fileno(), True)
         with closing(Child()) as child:
@@ -204,7 +199,6 @@ def test_cells_see_what_they_are_given(tmp_path: Path) -> None:
 )
 def test_a_process_that_dies_is_named(child: Child, last: str) -> None:
     """A process that is killed or ends itself ends its cell, and every later one."""
-
     shown = child.run(f"import os, signal\n{last}", nothing)
 
     assert (shown.error, shown.outputs[-1]["evalue"]) == ("DeadKernelError", "Kernel died")
@@ -224,7 +218,6 @@ def test_a_late_cell_says_where_it_was(
     child: Child, monkeypatch: pytest.MonkeyPatch, source: str, where: list[str]
 ) -> None:
     """A cell whose time is over is interrupted; one that goes on is given up."""
-
     child.run("1", nothing)
     monkeypatch.setattr(module, "_CELL_SECONDS", 0.5)
     monkeypatch.setattr(module, "_GRACE_SECONDS", 1 if where == ["error"] else PATIENCE_SECONDS)
@@ -242,7 +235,6 @@ SLEEPER = "import os, subprocess\np = subprocess.Popen(['sleep', '600'])\n"
 
 def test_what_cells_start_ends_with_them() -> None:
     """A program that a cell started ends with the notebook, and so does a fork of the cells."""
-
     with closing(Child()) as child:
         child.begin(ENVIRONMENT)
         child.run(SLEEPER, nothing)
@@ -269,7 +261,6 @@ child.run(sys.argv[1], lambda: None)
 )
 def test_cells_end_with_their_parent(number: int, source: str, tmp_path: Path) -> None:
     """A cell ends with a parent that was killed, whatever it does, and so does what it started."""
-
     note = f"{SLEEPER}open('begun', 'w').write(str(p.pid)); os.rename('begun', 'pid')\n"
     with subprocess.Popen(
         [sys.executable, "-c", PARENT, note + source],
@@ -303,7 +294,6 @@ def test_cells_end_with_their_parent(number: int, source: str, tmp_path: Path) -
 )
 def test_what_a_cell_shows_is_bounded(child: Child, source: str, most: int) -> None:
     """A cell keeps 32 MiB of what it prints and displays; the rest is left out, in words."""
-
     child.run("import resource; use = lambda: resource.getrusage(0).ru_maxrss >> 10\n1", nothing)
     before = int(value(child.run("use()", nothing)))
     shown = child.run(source, nothing)
@@ -357,7 +347,6 @@ def written(folder: Path) -> list[Any]:
 )
 def test_a_notebook_that_breaks_off_says_where(tmp_path: Path, last: str, broken: str) -> None:
     """The cell that failed is failed, later ones stay pending, and the reason is returned."""
-
     assert executed(tmp_path, "'first'", last, "'never'") == broken
     cells = written(tmp_path)
 
@@ -368,7 +357,6 @@ def test_a_notebook_that_breaks_off_says_where(tmp_path: Path, last: str, broken
 
 def test_a_notebook_is_written_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is on disk when all cells have run, by a rename, and not before."""
-
     seen: set[Path] = set()
     moves: list[str] = []
     replace = Path.replace
@@ -399,7 +387,6 @@ def test_parameters_are_injected_whatever_they_hold(
 
     A notebook that somebody changed runs here, whatever kernel it names.
     """
-
     cells = [("name = ''", ["parameters"]), "import os; os.fsencode(name)"]
     parameters = {"name": os.fsdecode(b"caf\xe9")}
 

@@ -36,7 +36,6 @@ def test_a_check_that_does_not_end_is_inconclusive(monkeypatch: pytest.MonkeyPat
     A check that does not end is inconclusive, the others count, and its later requests are not
     sent.
     """
-
     monkeypatch.setattr(checking, "_GRACE_SECONDS", 0.2)
     release, released = threading.Event(), list[bool]()
     over, errors = threading.Event(), list[Exception]()
@@ -73,7 +72,6 @@ def test_a_check_that_does_not_end_is_inconclusive(monkeypatch: pytest.MonkeyPat
 
 def test_the_time_limit_of_a_step_covers_all_its_checks(monkeypatch: pytest.MonkeyPatch) -> None:
     """The step's time limit starts once for all its checks; no check sends a request after it."""
-
     monkeypatch.setattr(checking, "_GRACE_SECONDS", 5)
     remote = FakeRemote()
     remote.on("/x", says({}))

@@ -46,7 +46,6 @@ def outcome(run: Run) -> str:
 
 def test_a_link_confirms_its_step_once(run: Run) -> None:
     """Whoever has the link confirms that step in their name, and the link is used up."""
-
     place = make_link(run, STEP).split("/")
     link = opened(*place)
     assert (link.tenant, link.connector, link.step) == ("acme", PROCEDURE.id, STEP)
@@ -62,7 +61,6 @@ def test_a_link_confirms_its_step_once(run: Run) -> None:
 
 def test_a_link_can_say_no(run: Run) -> None:
     """With a reason, which is needed, the first word is withdrawn, and the link is used up."""
-
     link = opened(*make_link(run, STEP).split("/"))
     with pytest.raises(SettingsError, match="Give a reason"):
         confirm_by_link(link, "Second operator", "", is_no=True)
@@ -75,7 +73,6 @@ def test_a_link_can_say_no(run: Run) -> None:
 
 def test_a_link_whose_file_came_back_is_used_up(run: Run, folder: Path) -> None:
     """A copy of the folder that is restored brings no used link back."""
-
     place = make_link(run, STEP).split("/")
     link = opened(*place)
     content = link.path.read_bytes()
@@ -90,7 +87,6 @@ def test_a_link_whose_file_came_back_is_used_up(run: Run, folder: Path) -> None:
 @pytest.mark.parametrize("name", ["first  operator", "First\N{NO-BREAK SPACE}operator"])
 def test_another_spelling_of_the_first_name_is_no_second_person(run: Run, name: str) -> None:
     """Two spellings of one name are one person, and the link stays usable."""
-
     link = opened(*make_link(run, STEP).split("/"))
 
     with pytest.raises(SettingsError, match="already"):
@@ -100,7 +96,6 @@ def test_another_spelling_of_the_first_name_is_no_second_person(run: Run, name: 
 
 def test_the_same_person_is_refused_and_the_link_stays(run: Run) -> None:
     """If this person cannot confirm the step, nothing is written, and the link can be used."""
-
     place = make_link(run, STEP).split("/")
     before = run.journal.path.read_bytes()
     for by in ("First Operator", "", "B\u202e"):
@@ -114,7 +109,6 @@ def test_the_same_person_is_refused_and_the_link_stays(run: Run) -> None:
 
 def test_a_link_ends_after_its_days(run: Run) -> None:
     """After its days a link is gone."""
-
     place = make_link(run, STEP).split("/")
     opened(*place, clock=lambda: utc_now() + timedelta(days=LINK_DAYS - 1))
     with pytest.raises(SettingsError, match="ask for another one"):
@@ -125,7 +119,6 @@ def test_a_link_ends_after_its_days(run: Run) -> None:
 
 def test_the_token_is_nowhere_on_disk(run: Run, folder: Path) -> None:
     """What lies on disk does not open anything: it has the token's digest only."""
-
     token = make_link(run, STEP).rpartition("/")[2]
     assert len(token) >= 32
     files = [path for path in folder.rglob("*") if path.is_file()]
@@ -147,7 +140,6 @@ def test_the_token_is_nowhere_on_disk(run: Run, folder: Path) -> None:
 )
 def test_anything_else_is_no_link(run: Run, place: tuple[str, str, str]) -> None:
     """An address that was never given opens nothing."""
-
     with pytest.raises(SettingsError):
         opened(*place)
 
@@ -155,7 +147,6 @@ def test_anything_else_is_no_link(run: Run, place: tuple[str, str, str]) -> None
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"step": 1}', b"\xff"])
 def test_a_broken_file_is_no_link(run: Run, content: bytes) -> None:
     """A file that cannot be understood opens nothing."""
-
     place = make_link(run, STEP).split("/")
     (file,) = (run.journal.path.parent / "links").iterdir()
     file.write_bytes(content)
@@ -171,7 +162,6 @@ def test_the_word_is_bound_to_the_settings_of_the_walkthrough_that_made_the_link
     run: Run, folder: Path
 ) -> None:
     """What is confirmed is about the app of that walkthrough, not of another settings file."""
-
     (folder / ".env").write_text("RUNBOOK_FACEBOOK_APP_ID=999999999999999\n")
     (folder / "acme.env").write_text("RUNBOOK_FACEBOOK_APP_ID=123456789012345\n")
     link = opened(*make_link(run, STEP).split("/"), env_file=str(folder / "acme.env"))

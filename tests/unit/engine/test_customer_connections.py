@@ -87,7 +87,6 @@ def says(status: int, body: Any = None, headers: dict[str, str] | None = None) -
 
 def test_what_cyclr_says_of_each_account(look: Callable[..., Survey], tmp_path: Path) -> None:
     """Signed in, not signed in, not installed: what Cyclr says, never that it works."""
-
     console = Console({"a": True, "b": False, "c": None})
     seen = look(console)
 
@@ -108,7 +107,6 @@ def test_each_account_once_however_pages_are_counted(
     look: Callable[..., Survey], first: int, says_pages: bool, count: int
 ) -> None:
     """Whether the first page is 0 or 1 is not documented, and Total-Pages may be left out."""
-
     console = Console(many(count))
     console.first, console.says_pages = first, says_pages
     seen = look(console)
@@ -120,7 +118,6 @@ def test_each_account_once_however_pages_are_counted(
 
 def test_a_look_that_was_killed_goes_on(look: Callable[..., Survey], tmp_path: Path) -> None:
     """Each account is in the result once; only what was not kept yet is asked again."""
-
     console = Console(many(250))
     console.kill_at = 120
     with pytest.raises(KeyboardInterrupt):
@@ -137,7 +134,6 @@ def test_a_look_that_was_killed_goes_on(look: Callable[..., Survey], tmp_path: P
 
 def test_since_when_is_our_own_first_look(look: Callable[..., Survey], moment: Time) -> None:
     """Not signed in since the first look that saw it so; signed in again, and it begins anew."""
-
     console = Console({"a": True})
     times = []
     for is_signed_in in (True, False, False, True, False):
@@ -168,7 +164,6 @@ def test_no_account_is_lost_by_another_ones_error(
     look: Callable[..., Survey], fault: Any, error: str
 ) -> None:
     """An account that cannot be read is marked with why; all others are read."""
-
     console = Console(many(12))
     console.faults["account-00003"] = fault
     seen = look(console)
@@ -183,7 +178,6 @@ def test_no_account_is_lost_by_another_ones_error(
 
 def test_an_account_that_vanished_is_said_once(look: Callable[..., Survey]) -> None:
     """Removed between the list and its turn, or between two looks; after that it is forgotten."""
-
     console = Console(many(3))
     console.faults["account-00001"] = lambda _: console.accounts.pop("account-00001", None) and None
     first = look(console)
@@ -200,7 +194,6 @@ def test_an_account_that_vanished_is_said_once(look: Callable[..., Survey]) -> N
 
 def test_an_account_that_is_gone_may_answer_still(look: Callable[..., Survey]) -> None:
     """What Cyclr answers for an account that was removed is not documented: it may be a list."""
-
     console = Console(many(3))
     look(console)
     del console.accounts["account-00002"]
@@ -211,7 +204,6 @@ def test_an_account_that_is_gone_may_answer_still(look: Callable[..., Survey]) -
 
 def test_half_a_page_makes_a_partial_result(look: Callable[..., Survey], tmp_path: Path) -> None:
     """Of a page that is too short what is there counts, the others are read, and it is said."""
-
     console = Console(many(350))
 
     def half(request: httpx.Request) -> httpx.Response | None:
@@ -277,7 +269,6 @@ def test_a_list_is_complete_or_says_what_it_lacks(
     look: Callable[..., Survey], listed: Any, accounts: int, note: str
 ) -> None:
     """It ends with a total that agrees or an empty page; what repeats or lacks is named."""
-
     console = Console({"a": True, **many(400)})
     console.faults["/v1.0/accounts"] = listed
     seen = look(console)
@@ -290,7 +281,6 @@ def test_a_list_is_complete_or_says_what_it_lacks(
 
 def test_a_total_that_agrees_ends_the_list(look: Callable[..., Survey]) -> None:
     """An ordinary list takes a request for each page, and none more for an account."""
-
     console = Console(many(250))
     look(console)
 
@@ -306,7 +296,6 @@ def test_a_field_that_an_object_has_twice_is_no_answer(
     look: Callable[..., Survey], body: str
 ) -> None:
     """Which of two values counts depends on the reader: the account could not be read."""
-
     console = Console({"a": True, "b": True})
     console.faults["a"] = lambda _: httpx.Response(200, text=body)
     seen = look(console)
@@ -321,7 +310,6 @@ def test_connectors_that_are_all_gone_at_once_are_a_finding(
     look: Callable[..., Survey], tmp_path: Path, rows: list[Any]
 ) -> None:
     """Where no account has the connector that earlier looks saw, that is said until one has it."""
-
     console = Console({"a": True, "b": False, "c": None})
     assert look(console).is_complete
     for name in "ab":
@@ -339,7 +327,6 @@ def test_connectors_that_are_all_gone_at_once_are_a_finding(
 
 def test_an_account_that_is_missing_in_the_list_is_asked_for(look: Callable[..., Survey]) -> None:
     """A list that is too short hides no account that an earlier look knew."""
-
     console = Console(many(3))
     look(console)
     console.faults["/v1.0/accounts"] = says(200, [{"Id": "account-00000", "Name": "A"}])
@@ -350,7 +337,6 @@ def test_an_account_that_is_missing_in_the_list_is_asked_for(look: Callable[...,
 
 def test_a_page_that_cannot_be_read_loses_no_other(look: Callable[..., Survey]) -> None:
     """The pages after it are read; the result is partial, and the next look reads it again."""
-
     console = Console(many(350))
     console.faults["/v1.0/accounts"] = lambda request: (
         httpx.Response(500) if request.url.params.get("page") == "3" else None
@@ -365,7 +351,6 @@ def test_a_page_that_cannot_be_read_loses_no_other(look: Callable[..., Survey]) 
 
 def test_a_cut_off_look_without_its_whole_list_lists_again(look: Callable[..., Survey]) -> None:
     """A page that could not be read is read when the look goes on."""
-
     console = Console(many(350))
     console.faults["/v1.0/accounts"] = lambda request: (
         httpx.Response(500) if request.url.params.get("page") == "3" else None
@@ -382,7 +367,6 @@ def test_a_cut_off_look_without_its_whole_list_lists_again(look: Callable[..., S
 
 def test_a_wait_that_cyclr_asks_for_is_kept(look: Callable[..., Survey], moment: Time) -> None:
     """429 with Retry-After: the same account is asked again after it, and nothing is lost."""
-
     console = Console(many(3))
     answers = [httpx.Response(429, headers={"retry-after": "60"}), None]
     console.faults["account-00001"] = lambda _: answers.pop(0) if answers else None
@@ -397,7 +381,6 @@ def test_a_long_wait_ends_the_look_for_now(
     look: Callable[..., Survey], tmp_path: Path, seconds: str
 ) -> None:
     """The result is partial and says why; what was not asked is not called anything else."""
-
     console = Console(many(5))
     console.faults["account-00003"] = says(429, headers={"retry-after": seconds})
     seen = look(console)
@@ -416,7 +399,6 @@ def test_a_long_wait_ends_the_look_for_now(
 
 def test_a_console_that_is_gone_ends_the_look(look: Callable[..., Survey]) -> None:
     """When nothing answers any more, no account is blamed for it, and it can go on."""
-
     console = Console(many(40))
 
     def gone(request: httpx.Request) -> httpx.Response | None:
@@ -434,7 +416,6 @@ def test_a_console_that_is_gone_ends_the_look(look: Callable[..., Survey]) -> No
 
 def test_many_bad_accounts_in_a_row_do_not_end_the_look(look: Callable[..., Survey]) -> None:
     """As long as the console answers, each account's error is its own."""
-
     console = Console(many(30))
     for number in range(3, 20):
         console.faults[f"account-{number:05}"] = says(500)
@@ -445,7 +426,6 @@ def test_many_bad_accounts_in_a_row_do_not_end_the_look(look: Callable[..., Surv
 
 def test_refused_credentials_write_nothing(look: Callable[..., Survey], tmp_path: Path) -> None:
     """A look that cannot begin leaves no file behind."""
-
     console = Console({"a": True})
     console.faults["/oauth/token"] = says(400, {"error": "invalid_client"})
     with pytest.raises(CyclrAPIError):
@@ -456,7 +436,6 @@ def test_refused_credentials_write_nothing(look: Callable[..., Survey], tmp_path
 
 def test_the_pace_is_kept(look: Callable[..., Survey], moment: Time) -> None:
     """At most so many requests a second as the setting says."""
-
     console = Console(many(30))
     look(console, RUNBOOK_CYCLR_REQUESTS_A_SECOND=2)
 
@@ -465,7 +444,6 @@ def test_the_pace_is_kept(look: Callable[..., Survey], moment: Time) -> None:
 
 def test_the_pace_makes_up_for_no_pause() -> None:
     """After a pause requests are no closer to each other than before it."""
-
     time = Time()
     pace = Pace(4, sleep=time.sleep, clock=time.monotonic)
     pace()
@@ -479,7 +457,6 @@ def test_the_pace_makes_up_for_no_pause() -> None:
 
 def test_nothing_secret_is_kept(look: Callable[..., Survey], tmp_path: Path) -> None:
     """Neither the API's secret and token, nor what Cyclr shows of a connector's own."""
-
     console = Console({"a": True})
     console.faults["a"] = says(403, {"Message": f"Bearer {TOKEN} is not allowed."})
     kept = []
@@ -503,7 +480,6 @@ def test_another_console_knows_nothing_of_this_one(
     look: Callable[..., Survey], moment: Time, change: dict[str, str], is_known: bool
 ) -> None:
     """What was seen belongs to the console and the connector in which it was seen."""
-
     console = Console({"a": False})
     before = look(console).accounts["a"].not_signed_in_since
     moment.seconds += 60
@@ -516,7 +492,6 @@ def test_a_look_that_was_cut_off_a_day_ago_begins_again(
     look: Callable[..., Survey], moment: Time
 ) -> None:
     """What was seen a day ago is too old to be called a result of today."""
-
     console = Console(many(20))
     console.kill_at = 12
     with pytest.raises(KeyboardInterrupt):
@@ -533,7 +508,6 @@ def test_a_file_that_is_not_ours_is_refused(
     look: Callable[..., Survey], tmp_path: Path, content: bytes
 ) -> None:
     """A broken file, or one of another form, is named and left as it is."""
-
     path = tmp_path / "acme" / "facebook_marketing" / CONNECTIONS_NAME
     path.parent.mkdir(parents=True)
     path.write_bytes(content)
@@ -545,7 +519,6 @@ def test_a_file_that_is_not_ours_is_refused(
 
 def test_two_looks_at_once_are_refused(look: Callable[..., Survey], tmp_path: Path) -> None:
     """Two processes do not write one file."""
-
     path = tmp_path / "acme" / "facebook_marketing" / "connections.lock"
     path.parent.mkdir(parents=True)
     with FileLock(path), pytest.raises(BusyError):
@@ -554,7 +527,6 @@ def test_two_looks_at_once_are_refused(look: Callable[..., Survey], tmp_path: Pa
 
 def test_missing_credentials_are_named(tmp_path: Path) -> None:
     """Without Cyclr's API credentials nothing is asked."""
-
     run = console_run(Console({}), tmp_path, RUNBOOK_CYCLR_CLIENT_ID="")
     with pytest.raises(SettingsError, match="Cyclr API Client ID"):
         Customers(run)
@@ -562,7 +534,6 @@ def test_missing_credentials_are_named(tmp_path: Path) -> None:
 
 def test_odd_accounts_are_not_dropped_in_silence(look: Callable[..., Survey]) -> None:
     """An id that cannot be a header, or a name that is not a text, is said or left out."""
-
     console = Console({"a": True})
     console.faults["/v1.0/accounts"] = says(
         200,
@@ -580,7 +551,6 @@ def test_a_field_of_the_csv_is_never_a_formula(
     look: Callable[..., Survey], tmp_path: Path, name: str
 ) -> None:
     """A customer's name that a spreadsheet would run is text; any name is one field."""
-
     console = Console({"a": True})
     console.faults["/v1.0/accounts"] = says(200, [{"Id": "a", "Name": name}])
     rows = list(csv.reader(io.StringIO("".join(csv_text(shown(look(console), tmp_path))))))
@@ -595,7 +565,6 @@ def test_the_last_failure_stands_beside_its_account(
     look: Callable[..., Survey], tmp_path: Path
 ) -> None:
     """A log's last failure, with what its cycle lacks; accounts that no list has are named."""
-
     console = Console({"a": True, "b": True})
     console.faults["b"] = lambda request: (
         httpx.Response(200, json=[{"ReasonCode": 20, "Reason": "Unauthenticated connector"}])

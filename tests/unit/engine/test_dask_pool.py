@@ -130,7 +130,6 @@ def test_each_request_is_run_and_groups_stay_together(
     A defect on the cluster is that tenant's result. Nothing is left of this fleet, nor of a
     killed one.
     """
-
     (tmp_path / "begun-0badcafe").mkdir()
     runs.meet = threading.Barrier(2)
     groups = [[asked("broken"), asked("b")], [asked("c"), asked("d")]]
@@ -148,7 +147,6 @@ def test_a_worker_that_does_not_see_the_folder_says_so(
     address: str, runs: Runs, tmp_path: Path
 ) -> None:
     """Without the fleet's record where the worker looks, nothing runs there."""
-
     pool = pool_of(address, tmp_path)
     (tmp_path / "fleet.json").unlink()
     (done,) = pool.run([[asked("a")]])
@@ -162,7 +160,6 @@ def test_what_may_spend_is_not_repeated_unasked(
     address: str, runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where a worker was lost the scheduler tries again: only what spends nothing runs again."""
-
     pool = pool_of(address, tmp_path)
     monkeypatch.setattr(dask_pool, "_perform", twice)
     groups = [[asked("once", is_once=True), asked("again")]]
@@ -176,7 +173,6 @@ def test_what_may_spend_is_not_repeated_unasked(
 
 def test_stopping_interrupts_what_runs(address: str, runs: Runs, tmp_path: Path) -> None:
     """`stop` interrupts what runs of this fleet, not of another; what waited is not begun."""
-
     pool, other = (pool_of(address, tmp_path) for _ in range(2))
     results = pool.run([[asked("a"), asked("stuck"), asked("later")]])
     assert said(next(results))[0] == "a"
@@ -194,7 +190,6 @@ def test_another_version_on_the_cluster_is_refused(
     address: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """A worker with other connectors, or one that cannot say, is named; nothing is begun."""
-
     answers = iter([[("facebook_marketing", "1")], [("facebook_marketing", "2")]])
     monkeypatch.setattr(dask_pool, "_version", lambda: next(answers, None))
 
@@ -207,7 +202,6 @@ def test_a_cluster_without_workers_is_given_up(
     runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where no worker is left for too long the rest is not run, and says so."""
-
     monkeypatch.setattr(dask_pool, "_LOOK_SECONDS", 0.1)
     monkeypatch.setattr(dask_pool, "_WITHOUT_SECONDS", 0.5)
     with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, **LOOPBACK) as cluster:
@@ -223,7 +217,6 @@ def test_a_cluster_without_workers_is_given_up(
 
 def test_a_schedulers_greeting_is_known(address: str) -> None:
     """Dask's own greeting passes, before anything of Dask is loaded."""
-
     with pytest.MonkeyPatch.context() as patch:
         # What has no greeting would be asked, and refused.
         patch.setattr(scheduler_address, "_ANSWER_SECONDS", 20)
@@ -265,7 +258,6 @@ def test_what_is_no_scheduler_is_refused(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     """What Dask cannot read, or says nothing, is refused in a bounded time, without a traceback."""
-
     assert dask_pool._CONNECT_SECONDS + dask_pool._LAST_SECONDS + dask_pool._ANSWER_SECONDS < 60
     monkeypatch.setattr(dask_pool, "_CONNECT_SECONDS", 0.5)
     with server() as url:
@@ -280,7 +272,6 @@ def test_a_scheduler_that_falls_silent_ends_the_fleet(
     address: str, runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When it answers no more, what is left is not run, and says so; what was done counts."""
-
     assert dask_pool._LOOK_SECONDS + dask_pool._ANSWER_SECONDS + dask_pool._LAST_SECONDS < 60
     monkeypatch.setattr(dask_pool, "_LOOK_SECONDS", 0.1)
     pool = pool_of(address, tmp_path)
@@ -302,7 +293,6 @@ def test_an_interruption_does_not_wait_for_a_silent_scheduler(
     address: str, runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`stop` gives a scheduler that does not answer a moment, and no more."""
-
     pool = pool_of(address, tmp_path)
     results = pool.run([[asked("a"), asked("stuck")]])
     next(results)

@@ -51,7 +51,6 @@ def found(examination: Examination) -> dict[str, Symptom]:
 
 def test_a_machine_that_is_ready_is_well(remote: FakeRemote, env: Path, folder: Path) -> None:
     """If everything is ready, every symptom is well and the exit code is 0."""
-
     remote.on("/", says("hello", 404))
     build(PROCEDURE, folder / "notebooks")
 
@@ -72,7 +71,6 @@ def test_missing_bytecode_is_a_warning(
     remote: FakeRemote, env: Path, monkeypatch: pytest.MonkeyPatch, *, is_kept: bool
 ) -> None:
     """If Python keeps no bytecode, the doctor says how to compile; that is no failure."""
-
     cached = env if is_kept else env.with_name("nowhere")
     remote.on("/", says("hello", 404))
     monkeypatch.setattr(doctor, "cache_from_source", lambda _: str(cached))
@@ -90,7 +88,6 @@ def test_a_doubtful_value_is_a_warning(
     remote: FakeRemote, env: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A brand in a name and an unknown permission are named; that is no failure."""
-
     remote.on("/", says("hello", 404))
     with env.open("a") as file:
         file.write("\nRUNBOOK_FACEBOOK_PERMISSIONS=ads_raed\n")
@@ -107,7 +104,6 @@ def test_a_doubtful_value_is_a_warning(
 
 def test_the_doctor_changes_nothing(remote: FakeRemote, env: Path, folder: Path) -> None:
     """The doctor creates no evidence folder and leaves no file."""
-
     remote.on("/", says(""))
 
     examine()
@@ -117,7 +113,6 @@ def test_the_doctor_changes_nothing(remote: FakeRemote, env: Path, folder: Path)
 
 def test_a_notebook_that_was_run_and_saved_is_well(remote: FakeRemote, folder: Path) -> None:
     """Outputs and another file layout do not make a notebook stale."""
-
     remote.on("/", says(""))
     path = build(PROCEDURE, folder / "notebooks")
     document = json.loads(path.read_text(encoding="utf-8"))
@@ -129,7 +124,6 @@ def test_a_notebook_that_was_run_and_saved_is_well(remote: FakeRemote, folder: P
 
 def test_a_folder_without_notebooks_is_well(remote: FakeRemote, folder: Path) -> None:
     """Without a notebooks folder, as with the wheel, a notebook is built for each run."""
-
     remote.on("/", says(""))
 
     symptom = found(examine())["Notebook"]
@@ -140,7 +134,6 @@ def test_a_folder_without_notebooks_is_well(remote: FakeRemote, folder: Path) ->
 
 def test_without_settings_a_machine_is_still_well(remote: FakeRemote, folder: Path) -> None:
     """Without settings, as after the installation, the exit code is 0."""
-
     remote.on("/", says(""))
 
     examination = examine()
@@ -151,7 +144,6 @@ def test_without_settings_a_machine_is_still_well(remote: FakeRemote, folder: Pa
 
 def test_an_unreachable_host_is_reported(remote: FakeRemote, folder: Path) -> None:
     """An unreachable host gives exit code 3 and the reason."""
-
     remote.on("/", breaks())
 
     examination = examine()
@@ -164,7 +156,6 @@ def test_an_unreachable_host_is_reported(remote: FakeRemote, folder: Path) -> No
 
 def test_invalid_settings_give_exit_code_2(remote: FakeRemote, env: Path) -> None:
     """Invalid settings give exit code 2, even if the network is down too."""
-
     remote.on("/", breaks())
     env.write_text("RUNBOOK_FACEBOOK_APP_SECRET=canary")
 
@@ -180,7 +171,6 @@ def test_a_settings_file_that_others_can_read_is_reported(
     remote: FakeRemote, env: Path, mode: int
 ) -> None:
     """A settings file that others can read is reported with the chmod command to run."""
-
     remote.on("/", says(""))
     env.chmod(mode)
 
@@ -192,7 +182,6 @@ def test_a_settings_file_that_others_can_read_is_reported(
 
 def test_the_addresses_of_the_settings_are_contacted(remote: FakeRemote, env: Path) -> None:
     """The addresses in the settings are contacted, such as those of another region."""
-
     remote.on("/", says(""))
     env.write_text("RUNBOOK_CYCLR_API_URL=https://api.eu.cyclr.com\n")
 
@@ -201,7 +190,6 @@ def test_the_addresses_of_the_settings_are_contacted(remote: FakeRemote, env: Pa
 
 def test_a_stale_notebook_is_reported(remote: FakeRemote, folder: Path) -> None:
     """A notebook that differs from the procedure gives exit code 3."""
-
     remote.on("/", says(""))
     build(PROCEDURE, folder / "notebooks")
     (folder / "notebooks" / "facebook_marketing.ipynb").write_text("{}")
@@ -233,7 +221,6 @@ def test_a_missing_kernel_is_reported(
     remote: FakeRemote, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without the kernel python3, which papermill needs, the exit code is 3."""
-
     from jupyter_client import kernelspec  # noqa: PLC0415
 
     def fail(self: object, name: str) -> None:
@@ -249,7 +236,6 @@ def test_an_unusable_signing_key_is_reported(
     remote: FakeRemote, env: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An unusable signing key gives exit code 2; the doctor does not create a key."""
-
     monkeypatch.setenv("XDG_DATA_HOME", str(folder / "home"))
     remote.on("/", says(""))
     symptom = found(examine(str(env), "evidence"))["Signing key"]
@@ -269,7 +255,6 @@ def test_an_unencrypted_key_with_a_passphrase_is_reported(
     remote: FakeRemote, env: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A passphrase set for an unencrypted key is reported with the command that encrypts it."""
-
     remote.on("/", says(""))
     create_key(folder / "bare.pem")
     create_key(folder / "encrypted.pem", passphrase=Secret("correct horse battery staple"))
@@ -291,7 +276,6 @@ def test_the_doctor_shows_a_settings_file_that_cannot_be_read(
     """
     Settings or evidence that cannot be read are symptoms; the doctor still reports all others.
     """
-
     remote.on("/", says("hello"))
     (folder / ".env").write_text("no setting\n")
     (folder / "file").write_text("")
@@ -308,7 +292,6 @@ def test_the_doctor_looks_at_the_evidence_folder_that_the_settings_name(
     remote: FakeRemote, folder: Path
 ) -> None:
     """The doctor examines the evidence folder that a run would use."""
-
     remote.on("/", says("hello"))
     (folder / ".env").write_text("RUNBOOK_EVIDENCE=elsewhere\n")
 
@@ -321,7 +304,6 @@ def test_secrets_that_a_timer_does_not_have_are_named(
     remote: FakeRemote, env: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What only this session's environment has, or refers to, is a warning; a file is none."""
-
     remote.on("/", says("hello", 404))
     assert not found(examine())["Environment without a session"].is_warning
     monkeypatch.setenv("RUNBOOK_MAIL_PASSWORD", "kD93-mail-Account")
@@ -364,7 +346,6 @@ def test_a_keyring_is_asked_without_the_session(
 
     A backend that only this session's environment names does not count.
     """
-
     remote.on("/", says("hello", 404))
     monkeypatch.setenv("HOME", str(folder))
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")

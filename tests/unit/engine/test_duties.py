@@ -51,7 +51,6 @@ LAPSED = Lapsed(word=word(), why="400 days ago, until 2026-10-20", ended="2026-1
 )
 def test_each_kind_of_duty(state: StepState, expected: tuple[str, str] | None) -> None:
     """A step handed over, asked for, a word that ends or has ended, and what checks see to end."""
-
     known = duties([tenant("acme", state)])
 
     assert [(duty.day, duty.summary) for duty in known] == [
@@ -68,13 +67,11 @@ def tenants(day: str = "2026-12-01") -> list[TenantState]:
 
 def test_equal_states_give_equal_bytes() -> None:
     """The order of tenants and the day on which it is written change nothing."""
-
     assert calendar(duties(tenants())) == calendar(duties(reversed(tenants())))
 
 
 def test_an_entry_keeps_its_uid_when_its_day_moves() -> None:
     """Who has published the calendar before sees it move; other duties have other UIDs."""
-
     (first, other), (moved, _) = duties(tenants()), duties(tenants("2026-12-24"))
 
     assert (first.day, moved.day) == ("2026-12-01", "2026-12-24")
@@ -83,7 +80,6 @@ def test_an_entry_keeps_its_uid_when_its_day_moves() -> None:
 
 def test_the_entries_last_all_day() -> None:
     """Another program reads them: a date without a time, marked SANDBOX where it is practice."""
-
     read = Calendar.from_ical(calendar(duties(tenants())))
     first, second = read.walk("VEVENT")
 
@@ -95,7 +91,6 @@ def test_the_entries_last_all_day() -> None:
 
 def test_a_person_has_what_was_handed_over() -> None:
     """With a name, only that person's; two spellings are one."""
-
     assert [duty.person for duty in duties(tenants(), person="BEN ")] == ["Ben"]
     assert duties(tenants(), person="Ann") == []
 
@@ -105,7 +100,6 @@ def test_a_person_has_what_was_handed_over() -> None:
 )
 def test_no_text_breaks_out_of_its_line(text: str) -> None:
     """What people wrote is one text: no line, no property, no control character of its own."""
-
     duty = Duty("2026-12-01", text, "c", "s", "what", text, text, AT)
     content = calendar([duty])
     (event,) = Calendar.from_ical(content).walk("VEVENT")

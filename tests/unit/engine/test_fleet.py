@@ -142,7 +142,6 @@ ABC = (table("a"), table("b"), table("c"))
 
 def test_the_process_gets_what_the_file_says(processes: Processes) -> None:
     """Connector, values, references, folders and limit reach the tenant's process."""
-
     Path("shared.env").write_text("RUNBOOK_FACEBOOK_APP_DISPLAY_NAME=Shared\n")
     run(
         table("a", 'secrets.app_secret = "file:a"', 'connector = "facebook_messenger"'),
@@ -164,7 +163,6 @@ def test_the_variable_of_one_tenant_is_not_in_the_process_of_another(
     processes: Processes,
 ) -> None:
     """Of the variables that tenants refer to, a process has its own; what all use, each has."""
-
     environ = {"RUNBOOK_A": "1", "B": "2", "ALL": "3", "RUNBOOK_CYCLR_CLIENT_SECRET": "env:ALL"}
     run(
         table("a", 'secrets.app_secret = "env:RUNBOOK_A"'),
@@ -179,7 +177,6 @@ def test_the_variable_of_one_tenant_is_not_in_the_process_of_another(
 
 def test_one_app_is_one_group(processes: Processes) -> None:
     """Tenants with one App ID are a group, the largest first; one without is alone."""
-
     without = '[[tenant]]\ntenant = "{}"\nservice_domain = "x.cyclr.com"\n'
     app = 'app_id = "123456789012"'
     jobs = fleet(
@@ -192,7 +189,6 @@ def test_one_app_is_one_group(processes: Processes) -> None:
 
 def test_tenants_of_one_app_never_run_at_once(processes: Processes) -> None:
     """With several workers, others run beside a tenant, those of its App ID after it."""
-
     app = 'app_id = "123456789012"'
     others = threading.Event()
     running: list[str] = []
@@ -221,7 +217,6 @@ def test_workers_follow_from_the_machine_unless_they_are_given(
     given: int | None, workers: int, processes: Processes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without `--workers` processors and memory say how many tenants run at a time."""
-
     monkeypatch.setattr("runbook_lib.engine.fleet.os.cpu_count", lambda: 8)
     monkeypatch.setattr("runbook_lib.engine.fleet.available_memory", lambda: 500)
     run(*ABC, workers=given)
@@ -270,7 +265,6 @@ def test_the_others_go_on(
     Whatever happens to one tenant, also a result that nobody understands, is its result, with the
     cause; the others are sealed.
     """
-
     if isinstance(act, Exception):
         processes.refusals = {"b": act}
     else:
@@ -302,7 +296,6 @@ def test_a_run_that_follows_at_once_takes_no_result_away(processes: Processes) -
 
 def test_an_archive_that_refuses_leaves_the_tenant_open(processes: Processes) -> None:
     """A complete run that was not archived counts as incomplete, with the reason."""
-
     kept = {"is_archived": False, "said": "Not archived: no."}
     processes.acts = {
         "a": lambda each: {**sealed(each), **kept},
@@ -326,7 +319,6 @@ def test_an_archive_that_refuses_leaves_the_tenant_open(processes: Processes) ->
 )
 def test_the_exit_code_is_the_worst(codes: list[int | None], worst: int) -> None:
     """A failed step comes before refused evidence, that before what is open or did not run."""
-
     record = FleetRecord(Path(), "0badcafe", "tenants.toml", {}, "now")
     for number, code in enumerate(codes):
         given = {"tenant": f"{number}", "connector": "x", "key": "0" * 64, "sandbox": False}
@@ -337,7 +329,6 @@ def test_the_exit_code_is_the_worst(codes: list[int | None], worst: int) -> None
 
 def test_the_record_is_begun_before_anything_runs(processes: Processes) -> None:
     """It has the digest of the file, all names and each request's digest; at the end the rest."""
-
     begun: list[dict[str, Any]] = []
 
     def act(request: ProcessRequest) -> Mapping[str, Any]:
@@ -362,7 +353,6 @@ def test_the_record_is_begun_before_anything_runs(processes: Processes) -> None:
 
 def test_a_full_disk_stops_nobody(processes: Processes, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the result cannot be written in the end, every tenant has run; `--resume` signs it."""
-
     write = FleetRecord.write
 
     def full(self: FleetRecord) -> None:
@@ -386,7 +376,6 @@ def test_an_interruption_can_be_resumed(processes: Processes, error: BaseExcepti
     Ctrl-C, or a closed output, ends what runs and starts nothing more; `resumes` runs what is
     not sealed.
     """
-
     begun = threading.Event()
 
     def wait(_: ProcessRequest) -> Mapping[str, Any]:
@@ -420,7 +409,6 @@ def test_an_interruption_can_be_resumed(processes: Processes, error: BaseExcepti
 
 def test_what_failed_is_found_over_several_runs(processes: Processes) -> None:
     """`is_failed` runs the tenants whose own last run failed, whichever fleet run that was."""
-
     processes.acts = {
         "a": lambda each: sealed(each, before=fail),
         "b": crash,
@@ -444,7 +432,6 @@ def test_what_failed_is_found_over_several_runs(processes: Processes) -> None:
 
 def test_only_what_matches_runs(processes: Processes) -> None:
     """A pattern with `*` chooses several tenants; several patterns add up."""
-
     run(*ABC, table("ab"), only=["a*", "c"])
 
     assert processes.tenants == ["a", "c", "ab"]
@@ -462,7 +449,6 @@ def test_a_choice_of_nothing_is_refused(
     processes: Processes, more: dict[str, Any], said: str
 ) -> None:
     """A pattern without a tenant, and a run that there was not, are refused; nothing is written."""
-
     with pytest.raises(SettingsError, match=said):
         fleet(table("acme"), **more)
 
@@ -471,7 +457,6 @@ def test_a_choice_of_nothing_is_refused(
 
 def test_a_missing_value_is_named_with_its_line(processes: Processes) -> None:
     """A tenant without a required value is refused by its table."""
-
     with pytest.raises(FleetFileError) as caught:
         fleet(table("a"), '[[tenant]]\ntenant = "b"\n')
 
@@ -480,7 +465,6 @@ def test_a_missing_value_is_named_with_its_line(processes: Processes) -> None:
 
 def test_spending_is_counted_over_the_tenants(processes: Processes) -> None:
     """Each permitting setting is counted: from file, settings file, and earlier runs."""
-
     Path("shared.env").write_text("RUNBOOK_FACEBOOK_MAKE_TEST_CALLS=true\n")
     earlier = open_run(PROCEDURE, {}, mode=Mode.INTERACTIVE, tenant="c")
     earlier.start()
@@ -504,7 +488,6 @@ ENTRY = '[[{}]]\nstep = "fb-01-log-in"\nby = "Ann"\nat = 2026-11-20T09:00:00Z\nn
 @pytest.mark.parametrize("kind", ["attestation", "comment"])
 def test_an_entry_for_whatever_tenant_is_refused(processes: Processes, kind: str) -> None:
     """Entries of a fleet's attestations file name their subject."""
-
     Path("words.toml").write_text(ENTRY.format(kind, ""))
 
     with pytest.raises(SettingsError, match="step fb-01-log-in: an entry for a fleet names its"):
@@ -513,7 +496,6 @@ def test_an_entry_for_whatever_tenant_is_refused(processes: Processes, kind: str
 
 def test_an_entry_with_its_subject_is_accepted(processes: Processes) -> None:
     """An entry that names its subject reaches the processes."""
-
     step = next(step.id for step in PROCEDURE.steps if "app_id" in step.subject)
     text = ENTRY.format("attestation", 'subject = {app_id = "10000097"}')
     Path("words.toml").write_text(text.replace("fb-01-log-in", step))
@@ -526,7 +508,6 @@ def test_an_entry_with_its_subject_is_accepted(processes: Processes) -> None:
 
 def test_what_is_about_no_tenant_of_the_file_is_found(processes: Processes) -> None:
     """All tenants of the file are looked at, whatever is chosen of them."""
-
     step = next(step.id for step in PROCEDURE.steps if "app_id" in step.subject)
     several = 'subject = [{app_id = "10000098"}, {app_id = "99999999"}]'
     Path("words.toml").write_text(
@@ -542,7 +523,6 @@ def test_what_is_about_no_tenant_of_the_file_is_found(processes: Processes) -> N
 
 def test_a_record_of_another_form_is_refused_by_name(processes: Processes) -> None:
     """Another version of the record is refused as such, anything else as no record."""
-
     run(*ABC)
     (path,) = Path("evidence/fleet").glob("*/fleet.json")
     text = path.read_text()

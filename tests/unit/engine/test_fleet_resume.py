@@ -208,7 +208,6 @@ def test_no_record_is_laundered(way: str, two_runs: Path, processes: Processes) 
     honest again, from bundles that name this run and request, verify, are signed by the fleet's
     key, and are the last of their chains. Of other tenants each runs again.
     """
-
     shutil.copytree(two_runs, ".", dirs_exist_ok=True)
     before, laundering = runs()[-1], LAUNDERINGS[way]
     assert refused() == []
@@ -235,7 +234,6 @@ def test_no_record_is_laundered(way: str, two_runs: Path, processes: Processes) 
 
 def test_what_the_file_names_and_no_result_has_runs(processes: Processes) -> None:
     """A tenant that was added runs; one that is gone is named, and its bundle does not count."""
-
     run(*ABC)
     processes.requests.clear()
     Path("tenants.toml").write_text("".join((table("a"), table("c"), table("z"))))
@@ -254,7 +252,6 @@ def test_what_the_file_names_and_no_result_has_runs(processes: Processes) -> Non
 
 def test_a_run_of_some_is_resumed_for_all(processes: Processes) -> None:
     """Who was left out is named as such, and runs when the whole is resumed."""
-
     record = run(*ABC, only=["a"])
     assert record.left_out == (("b", HOME), ("c", HOME))
     assert refused() == []
@@ -284,7 +281,6 @@ def test_what_a_lost_process_has_sealed_counts(processes: Processes) -> None:
 
 def test_nothing_left_is_said(processes: Processes) -> None:
     """`--resume` with nothing left says so, and keeps the exit code of the whole."""
-
     run(*ABC)
     Path("tenants.toml").write_text("".join(ABC[1:]))
     result = CliRunner().invoke(main, ("fleet", "tenants.toml", "--resume"))
@@ -297,7 +293,6 @@ def test_nothing_left_is_said(processes: Processes) -> None:
 
 def test_what_is_taken_is_archived_again(processes: Processes, tmp_path: Path) -> None:
     """No bundle says whether it was archived, so what is taken is archived, or is open."""
-
     archive = tmp_path / "archive"
     tables = (table("a", f'archive = "{archive}"'), table("b"))
     run(*tables)
@@ -318,7 +313,6 @@ def test_a_clock_does_not_say_which_run_is_the_last(
     processes: Processes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`--resume` and `--failed` take the run that began last, signed or not."""
-
     processes.acts["b"] = lambda _: {"event": "refused", "said": "No.", "next_step": "Again."}
     with monkeypatch.context() as patch:
         later = datetime(2999, 1, 1, tzinfo=UTC)
@@ -359,7 +353,6 @@ def test_a_twin_of_a_record_is_refused_by_name(
     kind: str, said: str, two_runs: Path, processes: Processes, tmp_path: Path
 ) -> None:
     """Where two records follow one, no run goes on either, and `verify` refuses both."""
-
     shutil.copytree(two_runs, ".", dirs_exist_ok=True)
     one = runs()[-1].folder
     twin = one.with_name("20991231T000000Z-0badcafe")
@@ -383,7 +376,6 @@ def test_a_run_that_was_never_ended_may_be_removed(
     processes: Processes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A record that signs nothing may go; the signed one before it stays named."""
-
     first = run(*ABC)
     gone = killed(monkeypatch)
     assert refused() == [

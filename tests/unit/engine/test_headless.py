@@ -131,7 +131,6 @@ def test_the_result_has_run_state_and_bundle(
     listener: RecordingListener, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """The result has the run's id, state and bundle, and nothing is printed."""
-
     result = run_tenant(REQUEST, listener)
 
     assert bundles() == [result.sealed.folder]
@@ -146,7 +145,6 @@ def test_the_result_has_run_state_and_bundle(
 
 def test_a_listener_is_notified_in_order(listener: RecordingListener) -> None:
     """The listener gets the start, the progress, and the bundle before it is archived."""
-
     result = run_tenant(REQUEST, listener)
 
     assert listener.heard == ["start", "progress", "progress", "sealed"]
@@ -155,7 +153,6 @@ def test_a_listener_is_notified_in_order(listener: RecordingListener) -> None:
 
 def test_the_listener_is_optional(papermill: Papermill) -> None:
     """A run works without a listener."""
-
     assert run_tenant(REQUEST).sealed.folder.is_dir()
 
 
@@ -174,7 +171,6 @@ def test_why_a_notebook_broke_off_is_in_the_result(
     The reason why a notebook stopped is in the result without credentials; evidence is still
     sealed.
     """
-
     papermill.returns, papermill.does = returned, does
 
     result = run_tenant(REQUEST, listener)
@@ -187,7 +183,6 @@ def test_settings_are_read_from_the_environment_that_is_given(
     listener: RecordingListener, papermill: Papermill, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Settings come from the given environment, not from this process's."""
-
     monkeypatch.setenv("RUNBOOK_FACEBOOK_APP_SECRET", "f" * 32)
     monkeypatch.setenv("RUNBOOK_FACEBOOK_APP_ID", "999999999999999")
 
@@ -203,7 +198,6 @@ def test_the_kernel_opens_the_same_run(listener: RecordingListener, papermill: P
     """
     The kernel gets the run's id, folder and values, but no settings for signing and archiving.
     """
-
     given = {**REQUEST.given, "queue_seconds": 5, "archive_seconds": 9}
     result = run_tenant(replace(REQUEST, given=given), listener)
 
@@ -222,7 +216,6 @@ def test_what_a_person_seals_is_recorded_as_such(
     listener: RecordingListener, papermill: Papermill
 ) -> None:
     """A run that seals a walkthrough says so in journal, record and kernel, and goes on alike."""
-
     broken_off = open_run(
         PROCEDURE, REQUEST.given, mode=Mode.WALKTHROUGH, tenant="acme", evidence="evidence"
     )
@@ -240,7 +233,6 @@ def test_the_projects_notebook_is_executed(
     listener: RecordingListener, papermill: Papermill, folder: Path
 ) -> None:
     """The project's notebook is executed unchanged."""
-
     path = build(PROCEDURE, folder / "notebooks")
     path.write_text(path.read_text(encoding="utf-8") + "\n", encoding="utf-8")
 
@@ -256,7 +248,6 @@ def test_without_a_project_a_notebook_is_built_for_the_run(
     """
     Without a project, a notebook is built for the run, and only evidence is left in the folder.
     """
-
     result = run_tenant(REQUEST, listener)
 
     assert papermill.source.name == NAME
@@ -269,7 +260,6 @@ def test_a_walkthrough_copy_is_not_executed(
     listener: RecordingListener, papermill: Papermill, folder: Path
 ) -> None:
     """A headless run does not execute the copy that a person edited in the walkthrough."""
-
     copy = build(PROCEDURE, folder / "walkthrough")
     copy.write_text("{}", encoding="utf-8")
 
@@ -295,7 +285,6 @@ def test_an_invalid_request_is_refused_before_anything_is_written(
     listener: RecordingListener, folder: Path, change: dict[str, Any], said: str
 ) -> None:
     """An invalid request raises `SettingsError`; no listener is notified and nothing is written."""
-
     with pytest.raises(SettingsError, match=said):
         run_tenant(replace(REQUEST, **change), listener)
 
@@ -311,7 +300,6 @@ def test_only_what_names_this_tenant_is_recorded(
     listener: RecordingListener, folder: Path, needs_subject: bool, counted: set[str]
 ) -> None:
     """With `needs_subject` the journal gets what was said of this tenant, and nothing else."""
-
     about = 'subject = {{service_domain = "{}.cyclr.com"}}\n'
     (folder / "said.toml").write_text(
         WORDS.replace("fb-01-log-in", "fb-03-my-apps")
@@ -340,7 +328,6 @@ def test_of_several_subjects_the_journal_gets_its_own(
     listener: RecordingListener, folder: Path, needs_subject: bool
 ) -> None:
     """An entry about many tenants is a line of each tenant's, bound to that tenant alone."""
-
     subjects = ", ".join(f'{{service_domain = "{name}.cyclr.com"}}' for name in ("x", "acme-h"))
     text = WORDS.replace("fb-01-log-in", "fb-08-redirect-uri")
     (folder / "said.toml").write_text(f"{text}subject = [{subjects}]\n")
@@ -356,7 +343,6 @@ def test_of_several_subjects_the_journal_gets_its_own(
 
 def test_attestations_count_in_the_run(listener: RecordingListener, folder: Path) -> None:
     """Attestations are read before the run and count in it."""
-
     (folder / "said.toml").write_text(WORDS, encoding="utf-8")
 
     result = run_tenant(replace(REQUEST, attestations="said.toml"), listener)
@@ -390,7 +376,6 @@ def test_a_key_created_meanwhile_stops_the_run(
     listener: RecordingListener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If another process has given the tenant another key, the run stops before it writes."""
-
     mine, kept, opened = FingerprintKey(), FingerprintKey(), headless._opened
 
     def opened_meanwhile(request: RunRequest) -> Any:
@@ -409,7 +394,6 @@ def test_a_key_created_meanwhile_stops_the_run(
 
 def test_a_bundle_is_copied_to_the_archive(listener: RecordingListener, folder: Path) -> None:
     """The bundle is copied to the archive, and the result names its address."""
-
     given = {**REQUEST.given, "archive": f"file://{folder / 'archive'}"}
 
     result = run_tenant(replace(REQUEST, given=given), listener)
@@ -423,7 +407,6 @@ def test_an_archive_error_is_part_of_the_result(
     listener: RecordingListener, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If archiving fails, the bundle stays sealed and the error is in the result."""
-
     refusal = EvidenceError("Access denied.", next_step="Give the role the right to write.")
 
     def refuse(*_: object, **__: object) -> None:
@@ -446,7 +429,6 @@ def test_practice_is_archived_only_on_request(
     """
     A practice run ignores the environment's archive; only an archive given for this run is used.
     """
-
     address = f"file://{folder / 'archive'}"
     given = {**REQUEST.given, "graph_url": "http://127.0.0.1:9"}
     environ = {**REQUEST.environ, "RUNBOOK_ARCHIVE": address}

@@ -51,7 +51,6 @@ def opened(url: str, folder: Path) -> Run:
 @pytest.mark.parametrize("mode", WHOLE_RUN)
 def test_a_run_survives_a_hostile_remote(mode: str, tmp_path: Path) -> None:
     """No step is verified, each reason is readable, and each line of the journal is JSON."""
-
     assert mode in MODES
     with hostile_server(mode) as url:
         run = opened(url, tmp_path)

@@ -99,7 +99,6 @@ def shown(items: list[Item]) -> list[tuple[str, str, WaitsFor, int]]:
 
 def test_each_step_waits_for_somebody() -> None:
     """A colleague, a second person, anybody, an outside party; what is settled waits for none."""
-
     items = inbox(
         [
             tenant(
@@ -125,7 +124,6 @@ def test_each_step_waits_for_somebody() -> None:
 
 def test_only_the_next_step_of_a_tenant_waits_for_anybody() -> None:
     """Of what is still to do, only what comes next is listed, for each tenant."""
-
     steps = (step("a", Outcome.NOT_RUN), step("b", Outcome.NOT_RUN))
     later = (step("a", Outcome.VERIFIED), step("b", Outcome.INCONCLUSIVE))
 
@@ -143,7 +141,6 @@ def test_only_the_next_step_of_a_tenant_waits_for_anybody() -> None:
 )
 def test_a_due_date_that_has_passed_is_overdue(due: str, days: int) -> None:
     """The day itself is still in time."""
-
     (item,) = inbox([tenant("acme", step("a", Outcome.NOT_RUN, to="Ann", due=due))], today=TODAY)
 
     assert item.overdue_days == days
@@ -162,7 +159,6 @@ def test_an_outside_party_is_overdue_after_the_usual_time(
     since: str, usual_days: int, days: int
 ) -> None:
     """A wait that is longer than usual is overdue; where nothing is known, none is."""
-
     waiting = step("a", Outcome.WAITING, since=since, usual_days=usual_days)
     (item,) = inbox([tenant("acme", waiting)], today=TODAY)
 
@@ -197,7 +193,6 @@ def test_the_worst_comes_first_and_practice_last() -> None:
 
 def test_a_person_sees_what_is_theirs() -> None:
     """A name is compared without its case; what nobody has is not theirs."""
-
     mine = step("a", Outcome.WAITING, to="Ann")
     theirs = step("b", Outcome.FAILED, to="Ben")
     items = inbox(
@@ -209,7 +204,6 @@ def test_a_person_sees_what_is_theirs() -> None:
 
 def test_what_is_verified_in_part_waits_for_anybody() -> None:
     """A step that a person must look at is listed, also where another one comes next."""
-
     items = inbox(
         [tenant("acme", step("a", Outcome.FAILED), step("b", Outcome.VERIFIED, needs_person=True))],
         today=TODAY,
@@ -224,7 +218,6 @@ def test_what_is_verified_in_part_waits_for_anybody() -> None:
 
 def test_two_spellings_of_a_colleague_are_one() -> None:
     """`--for` finds what is assigned to a name, however it is spaced and composed."""
-
     items = inbox(
         [tenant("acme", step("a", Outcome.NOT_RUN, to="Zoë  Lee"))],
         today=TODAY,
@@ -239,7 +232,6 @@ def test_two_spellings_of_a_colleague_are_one() -> None:
 )
 def test_a_word_is_asked_for_again_30_days_before_it_ends(ends_on: str, is_listed: bool) -> None:
     """A settled step is listed while its word still counts; a fleet's waits leave it out."""
-
     settled = replace(step("a", Outcome.ATTESTED), ends_on=ends_on)
     acme = tenant("acme", settled)
 
@@ -253,7 +245,6 @@ def test_a_word_is_asked_for_again_30_days_before_it_ends(ends_on: str, is_liste
 
 def test_a_word_that_has_grown_old_is_asked_for() -> None:
     """It is listed also where another step comes next, with who said it and how long ago."""
-
     word = Word(kind=WordKind.ATTESTED, step="b", by="Ann", at="2025-10-20T09:00:00Z")
     lapsed = Lapsed(word=word, why="400 days ago, until 2026-10-20", ended="2026-10-20")
     old = replace(step("b", Outcome.NOT_RUN), lapsed=(lapsed,))
@@ -267,7 +258,6 @@ def test_a_word_that_has_grown_old_is_asked_for() -> None:
 
 def test_a_row_is_a_document() -> None:
     """Programs get ids, words and days; what is not known is null."""
-
     acme = tenant("acme", step("a", Outcome.NOT_RUN, to="Ann", due="2026-11-21"))
     items = inbox([acme], today=TODAY)
     (row,) = tenant_rows([acme], items, TODAY)
@@ -306,7 +296,6 @@ def test_a_row_is_a_document() -> None:
 
 def test_what_an_outside_party_asks_for_waits_for_anybody() -> None:
     """A step that somebody said is asked for is to be done here, by its due day."""
-
     asked = Word(kind=WordKind.ATTESTED, step="a", by="Operator", at=AT, due="2026-11-20")
     waits = replace(step("a", Outcome.WAITING, since=AT), word=asked)
     (item,) = inbox([tenant("acme", waits)], today=date(2026, 11, 22))

@@ -34,7 +34,6 @@ NEEDED = (
 
 def test_a_kernel_gets_what_its_steps_need_and_nothing_else(folder: Path) -> None:
     """Only variables that are known to be needed reach the kernel."""
-
     environ = dict.fromkeys((*STRANGERS, *NEEDED), CANARY)
 
     assert set(kernel_environment(PROCEDURE, {}, environ)) == set(NEEDED)
@@ -46,7 +45,6 @@ def test_a_referenced_variable_is_passed_on(folder: Path, source: str, is_alone:
     """
     A variable that a step's input refers to with `env:` is passed on, but the signing key's is not.
     """
-
     given = {"app_secret": "env:MINE", "signing_passphrase": "env:KEYS"}
     items = [item for item in inputs_of(PROCEDURE) if item.name in given]
     variables = {
@@ -72,14 +70,12 @@ def test_a_referenced_variable_is_passed_on(folder: Path, source: str, is_alone:
 
 def test_a_settings_file_that_cannot_be_read_is_named(folder: Path) -> None:
     """A missing settings file raises `SettingsError` before a kernel starts."""
-
     with pytest.raises(SettingsError, match=r"nowhere\.env"):
         kernel_environment(PROCEDURE, {"env_file": "nowhere.env"}, {})
 
 
 def test_only_what_no_step_asks_for_is_withheld() -> None:
     """Exactly the secrets that no step or check needs are withheld from the kernel."""
-
     asked = {item.name for step in PROCEDURE.steps for item in step.inputs}
     needed = {name for step in PROCEDURE.steps for each in step.checks for name in each.needs}
     handed = {step.hands_over.name for step in PROCEDURE.steps if step.hands_over}
@@ -94,7 +90,6 @@ def test_a_notebook_does_not_hold_the_passphrase_of_the_settings_file(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The kernel does not read the signing passphrase from `.env`."""
-
     (folder / ".env").write_text(
         "RUNBOOK_CYCLR_SERVICE_DOMAIN=acme-h.cyclr.com\n"
         f"RUNBOOK_CYCLR_CLIENT_SECRET={CANARY}\n"

@@ -72,7 +72,6 @@ def state(folder: Path, **given: str) -> Any:
 @pytest.mark.parametrize("connector", FACEBOOK_CONNECTORS)
 def test_the_kit_is_two_files_and_nothing_else(tmp_path: Path, connector: str) -> None:
     """Both files are written for the values of the settings; no journal and no key is made."""
-
     written = write(tmp_path / "new" / "folder", find_procedure(connector))
 
     folder = tmp_path / "new" / "folder"
@@ -86,7 +85,6 @@ def test_the_kit_is_two_files_and_nothing_else(tmp_path: Path, connector: str) -
 
 def test_the_chosen_permissions_count(tmp_path: Path) -> None:
     """The permissions that are given are those of the kit."""
-
     written = write(tmp_path, given={"permissions": "ads_read"})
 
     assert [part.name for part in written.kit.permissions] == ["public_profile", "ads_read"]
@@ -94,7 +92,6 @@ def test_the_chosen_permissions_count(tmp_path: Path) -> None:
 
 def test_a_file_that_nobody_changed_is_written_again(tmp_path: Path) -> None:
     """Another name or other permissions simply give new files."""
-
     write(tmp_path)
     write(tmp_path, given={"app_display_name": "Other"})
 
@@ -105,7 +102,6 @@ def test_a_file_that_nobody_changed_is_written_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize("change", [b"mine\n", None])
 def test_a_changed_file_is_not_overwritten(tmp_path: Path, name: str, change: bytes | None) -> None:
     """A file that a person changed, or another file of that name, stays, and so does the other."""
-
     write(tmp_path)
     path = tmp_path / name
     mine = change or path.read_bytes().replace(b"Acme", b"ACME")
@@ -124,7 +120,6 @@ def test_a_changed_file_is_not_overwritten(tmp_path: Path, name: str, change: by
 @pytest.mark.parametrize("make", ["folder", "link to nothing", "file above"])
 def test_a_place_that_is_no_file_is_refused(tmp_path: Path, make: str) -> None:
     """A folder of that name, or a file where a folder is needed, is a usage error."""
-
     target = tmp_path / "out"
     if make == "folder":
         (target / MARKDOWN_NAME).mkdir(parents=True)
@@ -140,7 +135,6 @@ def test_a_place_that_is_no_file_is_refused(tmp_path: Path, make: str) -> None:
 
 def test_a_connector_without_a_review_has_no_kit(tmp_path: Path) -> None:
     """Where no step has a kit, that is said, and nothing is written."""
-
     sections = tuple(
         replace(section, steps=tuple(replace(step, review_kit="") for step in section.steps))
         for section in MARKETING.sections
@@ -155,7 +149,6 @@ def test_a_connector_without_a_review_has_no_kit(tmp_path: Path) -> None:
 # --- what was submitted ----------------------------------------------------------------------
 def test_what_was_submitted_is_kept_with_the_step(tmp_path: Path) -> None:
     """The Markdown is an attachment of the person's word that it was submitted; the step waits."""
-
     adapted = adapt(tmp_path)
     written = write(tmp_path, by="Operator", note="Second try.")
     review = state(tmp_path)
@@ -187,7 +180,6 @@ def test_a_kit_with_places_to_fill_in_was_not_submitted(
     tmp_path: Path, change: Callable[[str], str], named: str
 ) -> None:
     """Each place in angle quotes is named with its line, and nothing is written or recorded."""
-
     write(tmp_path)
     path = tmp_path / MARKDOWN_NAME
     path.write_text(change(path.read_text()))
@@ -203,7 +195,6 @@ def test_a_kit_with_places_to_fill_in_was_not_submitted(
 
 def test_a_kit_that_nobody_wrote_was_not_submitted(tmp_path: Path) -> None:
     """Where there is no file to attach, none is written, and nothing is recorded."""
-
     with pytest.raises(SettingsError, match="places to fill in"):
         write(tmp_path, by="Operator")
 
@@ -212,7 +203,6 @@ def test_a_kit_that_nobody_wrote_was_not_submitted(tmp_path: Path) -> None:
 
 def test_it_is_said_of_these_permissions_only(tmp_path: Path) -> None:
     """Said for some permissions, it does not count for others."""
-
     adapt(tmp_path)
     write(tmp_path, by="Operator")
 
@@ -221,7 +211,6 @@ def test_it_is_said_of_these_permissions_only(tmp_path: Path) -> None:
 
 def test_adapted_markdown_is_kept_as_it_stands(tmp_path: Path) -> None:
     """What a person adapted is what was submitted; the HTML with other texts stays as it is."""
-
     adapted = adapt(tmp_path)
     (tmp_path / HTML_NAME).write_text("<script>alert(1)</script>")
 
@@ -236,7 +225,6 @@ def test_adapted_markdown_is_kept_as_it_stands(tmp_path: Path) -> None:
 @pytest.mark.parametrize("secret", [APP_SECRET, USER_TOKEN])
 def test_a_credential_in_the_texts_is_refused(tmp_path: Path, secret: str) -> None:
     """A token or App Secret in an adapted text is refused before anything is recorded."""
-
     adapt(tmp_path)
     with (tmp_path / MARKDOWN_NAME).open("a") as file:
         file.write(f"The secret is {secret} here.\n")
@@ -250,7 +238,6 @@ def test_a_credential_in_the_texts_is_refused(tmp_path: Path, secret: str) -> No
 
 def test_no_credential_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Credentials of the environment, and references to them, are neither read nor recorded."""
-
     monkeypatch.setenv("RUNBOOK_FACEBOOK_APP_SECRET", APP_SECRET)
     monkeypatch.setenv("RUNBOOK_FACEBOOK_USER_ACCESS_TOKEN", "file:/nowhere/at/all")
 
@@ -267,7 +254,6 @@ def test_a_remembered_credential_is_not_fetched(
     tmp_path: Path,
 ) -> None:
     """A reference that the journal has, to the keyring say, is not resolved."""
-
     run = open_run(MARKETING, GIVEN, mode=Mode.INTERACTIVE, evidence=str(tmp_path / "evidence"))
     run.start()
     (tmp_path / "hidden").write_text(APP_SECRET)
@@ -284,7 +270,6 @@ def test_a_remembered_credential_is_not_fetched(
 @pytest.mark.parametrize("by", ["x" * 201, "a\u202eb", "a\nb"])
 def test_a_name_must_be_one(tmp_path: Path, by: str) -> None:
     """A name that is too long, or has invisible characters, is refused."""
-
     with pytest.raises(SettingsError, match="--by"):
         write(tmp_path / "out", by=by)
 
@@ -293,7 +278,6 @@ def test_a_name_must_be_one(tmp_path: Path, by: str) -> None:
 
 def test_practice_is_marked_and_apart(tmp_path: Path) -> None:
     """A kit of practice says SANDBOX, and is not recorded for a tenant with real runs."""
-
     practice = {"graph_url": "http://127.0.0.1:8000"}
     written = write(tmp_path / "out", given=practice)
     assert all(b"SANDBOX" in file.content for file in written.files)
@@ -308,7 +292,6 @@ def test_practice_is_marked_and_apart(tmp_path: Path) -> None:
 
 def test_it_is_in_the_evidence(tmp_path: Path) -> None:
     """A bundle has the file under its digest, and the report links it."""
-
     adapted = adapt(tmp_path)
     write(tmp_path, by="Operator")
     run = open_run(MARKETING, GIVEN, mode=Mode.HEADLESS, evidence="evidence")
@@ -329,7 +312,6 @@ def test_it_is_in_the_evidence(tmp_path: Path) -> None:
 
 def test_it_joins_an_open_walkthrough(tmp_path: Path) -> None:
     """Said beside an open walkthrough, it is said in that run."""
-
     run = open_run(MARKETING, GIVEN, mode=Mode.INTERACTIVE, evidence=str(tmp_path / "evidence"))
     run.start()
     run.close()

@@ -19,11 +19,9 @@ from runbook_lib.engine.run import logged_in
 )
 def test_the_login_is_jupyterhubs(given: str, login: str) -> None:
     """The login is what JupyterHub sets, unless a record could not show it as it is."""
-
     assert logged_in({"JUPYTERHUB_USER": given}) == login
 
 
 def test_elsewhere_nobody_is_logged_in() -> None:
     """Without JupyterHub there is no login, whatever the machine's user is called."""
-
     assert logged_in({"USER": "ann"}) == ""

@@ -96,7 +96,6 @@ def looked(run: Run) -> dict[str, Outcome]:
 
 def test_the_steps_of_a_look_overlap(make_run: MakeRun) -> None:
     """All steps are asked at the same time: each of these waits for the others."""
-
     gate = threading.Barrier(3, timeout=240)
 
     def wait(context: CheckContext) -> Finding:
@@ -110,7 +109,6 @@ def test_the_steps_of_a_look_overlap(make_run: MakeRun) -> None:
 
 def test_two_steps_rest_on_one_exchange(make_run: MakeRun, remote: FakeRemote) -> None:
     """What two steps ask is sent and recorded once, before both of them."""
-
     run = make_run(step("a", Check("a", asks)), step("b", Check("b", asks)))
 
     looked(run)
@@ -127,7 +125,6 @@ def test_an_answer_is_on_disk_before_the_next_request(
     make_run: MakeRun, remote: FakeRemote
 ) -> None:
     """What a check was answered is in the journal while it waits, even for what never comes."""
-
     recorded: list[int] = []
 
     def count(request: httpx.Request) -> httpx.Response:
@@ -154,7 +151,6 @@ def test_an_answer_is_on_disk_before_the_next_request(
 
 def test_a_refused_token_is_refused_for_all_who_wait(make_run: MakeRun, remote: FakeRemote) -> None:
     """Ten steps that hang on one token ask for it once, and each says why it has none."""
-
     remote.on("/token", says({"error": "invalid_client"}, 400))
     gate = threading.Barrier(10, timeout=240)
 
@@ -176,7 +172,6 @@ def test_a_refused_token_is_refused_for_all_who_wait(make_run: MakeRun, remote: 
 
 def test_another_look_asks_again(make_run: MakeRun, remote: FakeRemote) -> None:
     """No answer goes from one look into the next; a single step is a look of its own."""
-
     run = make_run(step("a", Check("a", asks)), step("b", Check("b", asks)))
 
     looked(run)
@@ -189,7 +184,6 @@ def test_another_look_asks_again(make_run: MakeRun, remote: FakeRemote) -> None:
 
 def test_what_alters_a_system_is_alone(make_run: MakeRun, remote: FakeRemote) -> None:
     """A check that alters something waits until nothing else asks; after it all is asked anew."""
-
     busy, seen, released = [0], list[int](), threading.Event()
 
     def reads(context: CheckContext) -> Finding:
@@ -219,7 +213,6 @@ def test_what_alters_a_system_is_alone(make_run: MakeRun, remote: FakeRemote) ->
 
 def test_what_may_not_alter_anything_does_not_wait(make_run: MakeRun) -> None:
     """Without the permission such a check only reads, and begins with the others."""
-
     gate = threading.Barrier(2, timeout=240)
 
     def wait(context: CheckContext) -> Finding:
@@ -238,7 +231,6 @@ def test_nothing_is_spent_for_a_step_that_is_blocked(
     make_run: MakeRun, outcome: Outcome, is_between: bool
 ) -> None:
     """A check that spends something begins once the steps that it requires cannot fail any more."""
-
     spent: list[str] = []
 
     def slow(context: CheckContext) -> Finding:
@@ -267,7 +259,6 @@ def test_nothing_is_spent_for_a_step_that_is_blocked(
 
 def test_nothing_is_spent_for_what_a_person_calls_declined(make_run: MakeRun) -> None:
     """A word by which a step fails blocks what spends, as it blocks the step."""
-
     spent: list[str] = []
 
     def spends(context: CheckContext) -> Finding:
@@ -287,7 +278,6 @@ def test_what_was_asked_for_a_blocked_step_is_recorded(
     make_run: MakeRun, remote: FakeRemote
 ) -> None:
     """The exchange is in the journal, although no check of the blocked step rests on it."""
-
     remote.on("/y", says("y"))
 
     def other(context: CheckContext) -> Finding:
@@ -308,7 +298,6 @@ def test_a_check_is_about_what_was_known_when_the_look_began(
     tmp_path: Path, remote: FakeRemote, is_changed: bool
 ) -> None:
     """What a person corrects while a look is under way was not checked by it."""
-
     released = threading.Event()
 
     def slow(context: CheckContext) -> Finding:
@@ -344,7 +333,6 @@ def test_a_journal_that_cannot_be_written_ends_the_step(
     make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If an exchange cannot be written, the step's cell raises that, and nothing waits for ever."""
-
     run = make_run(step("a", Check("a", asks)))
 
     def full(*_: object, **__: object) -> int:
@@ -357,7 +345,6 @@ def test_a_journal_that_cannot_be_written_ends_the_step(
 
 def test_exchanges_are_written_once_by_all_threads(tmp_path: Path) -> None:
     """However many write them at the same time, each exchange has one line, and one number."""
-
     exchange = Exchange(method="GET", url="u", sent_on="2026-11-24T12:00:00Z", elapsed=0.0)
     seen = [Seen(lambda: exchange) for _ in range(60)]
     journal = Journal(tmp_path / "journal.jsonl")
@@ -378,7 +365,6 @@ def test_what_could_not_be_written_is_written_by_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An append that fails takes nothing with it that other threads had brought meanwhile."""
-
     exchange = Exchange(method="GET", url="u", sent_on="2026-11-24T12:00:00Z", elapsed=0.0)
     mine, others = Seen(lambda: exchange), Seen(lambda: exchange)
     journal = Journal(tmp_path / "journal.jsonl")
@@ -438,7 +424,6 @@ def test_any_order_of_answers_gives_one_record(
     tmp_path: Path, env_file: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Twenty looks, in which each answer comes after a random time, have one record."""
-
     exchange = Transport.exchange
     delays = random.Random()
 

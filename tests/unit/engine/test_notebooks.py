@@ -36,7 +36,6 @@ Document = dict[str, Any]
 
 def test_the_notebook_is_valid() -> None:
     """The notebook is valid nbformat 4.5, names the kernel python3 and has no outputs."""
-
     nbformat.validate(NOTEBOOK)
     assert (NOTEBOOK.nbformat, NOTEBOOK.nbformat_minor) == (4, 5)
     assert NOTEBOOK.metadata.kernelspec.name == "python3"
@@ -45,7 +44,6 @@ def test_the_notebook_is_valid() -> None:
 
 def test_the_same_procedure_builds_the_same_bytes() -> None:
     """The same procedure gives the same bytes, which are also what nbformat writes."""
-
     text = notebook_text(PROCEDURE)
 
     assert text == notebook_text(PROCEDURE)
@@ -56,7 +54,6 @@ def test_the_same_procedure_builds_the_same_bytes() -> None:
 @pytest.mark.parametrize("connector", connector_names())
 def test_the_committed_notebook_is_what_is_built(connector: str) -> None:
     """The committed notebook equals the one built from the procedure."""
-
     procedure = find_procedure(connector)
 
     committed = (COMMITTED / notebook_name(procedure)).read_text(encoding="utf-8")
@@ -65,7 +62,6 @@ def test_the_committed_notebook_is_what_is_built(connector: str) -> None:
 
 def test_build_writes_one_notebook(tmp_path: Path) -> None:
     """`build` creates the folder and one notebook, which is neither stale nor outdated."""
-
     path = build(PROCEDURE, tmp_path / "new")
 
     assert list((tmp_path / "new").iterdir()) == [path]
@@ -94,7 +90,6 @@ def run_and_saved(document: Document) -> None:
 
 def test_running_and_saving_makes_no_notebook_stale(tmp_path: Path) -> None:
     """Outputs, execution counts, Jupyter's metadata and the file layout do not make it stale."""
-
     path = edited(build(PROCEDURE, tmp_path), run_and_saved)
 
     assert path.read_text(encoding="utf-8") != notebook_text(PROCEDURE)
@@ -119,7 +114,6 @@ def test_another_source_makes_a_notebook_stale(
     tmp_path: Path, edit: Callable[[Document], object]
 ) -> None:
     """A changed cell makes the notebook stale, but not outdated: it has the same procedure."""
-
     path = edited(build(PROCEDURE, tmp_path), edit)
 
     assert is_stale(PROCEDURE, path)
@@ -143,7 +137,6 @@ def test_a_notebook_of_no_procedure_is_outdated(
     tmp_path: Path, edit: Callable[[Document], object]
 ) -> None:
     """A notebook without the procedure's digest is outdated."""
-
     path = edited(build(PROCEDURE, tmp_path), edit)
 
     assert is_stale(PROCEDURE, path)
@@ -154,7 +147,6 @@ def test_a_notebook_of_no_procedure_is_outdated(
 @pytest.mark.parametrize("byte", [b"\xff", b"#"])
 def test_a_broken_file_is_stale_and_outdated(tmp_path: Path, position: int, byte: bytes) -> None:
     """A file that is not UTF-8 or JSON is stale and outdated, and raises nothing."""
-
     path = build(PROCEDURE, tmp_path)
     content = bytearray(path.read_bytes())
     content[position : position + 1] = byte
@@ -166,14 +158,12 @@ def test_a_broken_file_is_stale_and_outdated(tmp_path: Path, position: int, byte
 
 def test_a_missing_notebook_is_stale_and_outdated(tmp_path: Path) -> None:
     """A missing notebook is stale and outdated."""
-
     assert is_stale(PROCEDURE, tmp_path / NAME)
     assert is_outdated(PROCEDURE, tmp_path / NAME)
 
 
 def test_changed_prose_makes_the_notebook_stale(tmp_path: Path) -> None:
     """A changed step text makes the notebook stale and outdated."""
-
     path = build(PROCEDURE, tmp_path)
     section = PROCEDURE.sections[0]
     step = replace(section.steps[0], prose="Other words.")
@@ -186,20 +176,17 @@ def test_changed_prose_makes_the_notebook_stale(tmp_path: Path) -> None:
 
 def test_every_step_has_its_cell_in_order() -> None:
     """Each step has a cell with its id, in order."""
-
     assert [cell.id for cell in STEP_CELLS] == [step.id for step in PROCEDURE.steps]
 
 
 @pytest.mark.parametrize("cell", STEP_CELLS, ids=lambda cell: cell.id)
 def test_step_cell_is_one_call(cell: Any) -> None:
     """A step's cell does nothing but show that step."""
-
     assert cell.source == f'run.step("{cell.id}")'
 
 
 def test_each_step_is_preceded_by_its_text() -> None:
     """The cell before a step has number, title and what to do now; no id and no kind."""
-
     cells = {cell.id: cell for cell in NOTEBOOK.cells}
     ids = list(cells)
     for step in PROCEDURE.steps:
@@ -214,7 +201,6 @@ def test_each_step_is_preceded_by_its_text() -> None:
 
 def test_the_documented_text_is_folded_away() -> None:
     """Documented text and source are in `details`, between blank lines; without any, none is."""
-
     summaries = {}
     for step in PROCEDURE.steps:
         (text,) = (cell.source for cell in NOTEBOOK.cells if cell.id == f"{step.id}-text")
@@ -235,7 +221,6 @@ def test_the_documented_text_is_folded_away() -> None:
 @pytest.mark.parametrize("template", ["classic", "lab"])
 def test_a_fold_is_html(template: str) -> None:
     """As HTML the fold is `details`, and the Markdown in it is read as such."""
-
     page, _ = HTMLExporter(template_name=template).from_notebook_node(NOTEBOOK)
 
     assert page.count("<details><summary>Not on the documented page: why</summary>") == sum(
@@ -249,7 +234,6 @@ def test_a_fold_is_html(template: str) -> None:
 @pytest.mark.parametrize("connector", connector_names())
 def test_it_says_first_what_to_have_at_hand(connector: str) -> None:
     """Before the first section stands how long it takes and what to have ready; the rest folded."""
-
     procedure = find_procedure(connector)
     notebook: Any = nbformat.reads(notebook_text(procedure), as_version=4)
     ids = [cell.id for cell in notebook.cells]
@@ -269,7 +253,6 @@ def test_it_says_first_what_to_have_at_hand(connector: str) -> None:
 
 def test_sections_are_headings_over_their_steps() -> None:
     """Headings show title, sections, sittings and steps in JupyterLab's table of contents."""
-
     texts = [cell.source for cell in NOTEBOOK.cells if cell.cell_type == "markdown"]
     lines = [line for text in texts for line in text.splitlines() if re.match("#{1,3} ", line)]
     sittings = {
@@ -314,7 +297,6 @@ FORBIDDEN = (
 
 def test_the_notebook_is_thin() -> None:
     """The notebook has no logic: literals, one import, and calls."""
-
     source = "\n".join(cell.source for cell in CODE_CELLS)
     nodes = list(ast.walk(ast.parse(source)))
 
@@ -330,7 +312,6 @@ def test_the_parameters_are_typed_and_no_secret(tmp_path: Path) -> None:
     papermill shows type and help of each. Nothing is given in it, and settings of the runner are
     not in it.
     """
-
     tagged = [cell for cell in CODE_CELLS if "parameters" in cell.metadata.get("tags", ())]
     assert tagged == CODE_CELLS[:1]
 
@@ -353,14 +334,12 @@ def test_the_parameters_are_typed_and_no_secret(tmp_path: Path) -> None:
 
 def test_the_notebook_opens_its_connector_and_ends() -> None:
     """The first call opens the run with the notebook's parameters, the last one finishes it."""
-
     assert f'open_run(globals(), connector="{PROCEDURE.id}")' in CODE_CELLS[1].source
     assert (CODE_CELLS[-1].id, CODE_CELLS[-1].source) == ("finish", "run.finish()")
 
 
 def test_the_notebook_names_the_text_it_was_built_from() -> None:
     """The metadata has the procedure's id and digest, for comparison with a record."""
-
     metadata = json.loads(notebook_text(PROCEDURE))["metadata"]
 
     assert metadata["runbook"] == {"procedure": PROCEDURE.id, "digest": PROCEDURE.digest}
@@ -368,7 +347,6 @@ def test_the_notebook_names_the_text_it_was_built_from() -> None:
 
 def test_cell_ids_are_unique() -> None:
     """Cell ids are unique."""
-
     ids = [cell.id for cell in NOTEBOOK.cells]
 
     assert len(ids) == len(set(ids))

@@ -186,7 +186,6 @@ def practised(scenario: str) -> Iterator[Run]:
 @pytest.mark.usefixtures("folder", "sandbox_vendor")
 def test_its_connector_is_verified_in_practice() -> None:
     """Its own checks, and Cyclr's for it, find what they look for; its sign-in has any path."""
-
     with practised("approved") as run:
         outcomes = {step.id: run.perform(step.id).conclusion.outcome for step in PROCEDURE.steps}
 
@@ -197,7 +196,6 @@ def test_its_connector_is_verified_in_practice() -> None:
 @pytest.mark.usefixtures("folder", "sandbox_vendor")
 def test_a_wrong_secret_fails_by_the_servers_word() -> None:
     """The scenario's mistake is the vendor's own, and fails the step that asks for the secret."""
-
     with practised("wrong-secret") as run:
         conclusion = run.perform("pm-01-credentials").conclusion
 
@@ -208,7 +206,6 @@ def test_a_wrong_secret_fails_by_the_servers_word() -> None:
 @pytest.mark.usefixtures("sandbox_vendor")
 def test_it_changes_nothing_of_facebooks() -> None:
     """With one seed Facebook's app, and what is drawn later, is the same beside another vendor."""
-
     with_it = build_world("approved", seed=5)
     del vendors.VENDORS[NAME]
     alone = build_world("approved", seed=5)
@@ -221,7 +218,6 @@ def test_it_changes_nothing_of_facebooks() -> None:
 
 def test_cyclrs_steps_speak_of_the_vendor() -> None:
     """Titles, texts and subjects of Cyclr's steps name its credentials, not another vendor's."""
-
     steps = {step.id: step for step in PROCEDURE.steps}
 
     assert steps["cy-02-client-id"].title == "Client ID: the Client ID"
@@ -237,7 +233,6 @@ def test_cyclrs_steps_speak_of_the_vendor() -> None:
 
 def test_a_procedure_without_a_vendor_is_refused() -> None:
     """A connector that registers no app is an error with its name, not a traceback."""
-
     procedure = Procedure(id="x", version="1", title="X", sections=(), inputs=())
 
     with pytest.raises(SettingsError, match="connector x names no company"):

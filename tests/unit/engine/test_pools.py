@@ -85,7 +85,6 @@ def test_available_memory_is_the_systems(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_groups_share_the_workers() -> None:
     """As many groups run at a time as there are workers; those of a group one after the other."""
-
     noting = (
         "mine = Path(request.tenant); mine.touch(); time.sleep(0.3)",
         "together = sorted(path.name for path in Path().iterdir() if path.name < 'l')",
@@ -108,7 +107,6 @@ def test_a_tenants_variables_are_there_while_others_start(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A pool takes them before any process is started, for which they leave the environment."""
-
     monkeypatch.setenv("RUNBOOK_A", "1")
     pool = pool_of(withheld=["RUNBOOK_A"])
 
@@ -120,7 +118,6 @@ def test_a_tenants_variables_are_there_while_others_start(
 
 def test_what_is_preloaded_is_there_in_each_process() -> None:
     """Each name of the list is loaded in each process, and the schema of notebooks is compiled."""
-
     from runbook_lib.engine.preloaded import NAMES  # noqa: PLC0415  (loads papermill)
 
     validating = (
@@ -136,7 +133,6 @@ def test_what_is_preloaded_is_there_in_each_process() -> None:
 @pytest.mark.usefixtures("own_server")
 def test_the_server_holds_no_credential() -> None:
     """No request is in the memory of the server, nor in its environment or that of a later run."""
-
     # NOTE: libraries have tables of digits in their order.
     secret = "9f3c1e77b2a64d05" * 2
     searching = telling(
@@ -159,7 +155,6 @@ def test_the_server_holds_no_credential() -> None:
 @pytest.mark.usefixtures("own_server")
 def test_a_killed_server_stops_no_run() -> None:
     """A run goes on when the server is killed, and the next run has another server."""
-
     going_on = performing(
         "Path('begun').write_text(str(os.getppid()))",
         "while not Path('killed').exists(): time.sleep(0.02)",
@@ -176,7 +171,6 @@ def test_a_killed_server_stops_no_run() -> None:
 
 def test_the_time_of_a_run_begins_when_its_process_does(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that takes long to start takes nothing of the time of a run."""
-
     clock, start, ahead = time.monotonic, module._start, [0]
 
     def slowly(*arguments: Any) -> Any:
@@ -245,7 +239,6 @@ def test_the_others_of_a_pool_go_on(
     arrange: Arrange, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever becomes of one request, also before it starts, is its result; the rest finish."""
-
     bad = replace(arrange(monkeypatch), tenant="bad")
     done = [
         (each.request.tenant, each.event) for each in pool_of().run([[bad, REQUEST], [REQUEST]])
@@ -262,7 +255,6 @@ def test_a_pool_that_is_stopped_ends_what_runs(
     lines: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`stop` interrupts what runs, and yields what comes of it; the rest is killed or not begun."""
-
     monkeypatch.setattr(module, "_STOP_SECONDS", 1 if lines is DEAF else PATIENCE_SECONDS)
     waiting = performing("while not Path('begun').exists(): time.sleep(0.02)", tenant="first")
     later = performing("Path('later').touch()")

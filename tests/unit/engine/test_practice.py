@@ -41,7 +41,6 @@ REAL = {
 
 def test_practice_has_its_own_settings_file(monkeypatch: pytest.MonkeyPatch) -> None:
     """The sandbox's settings are in a file with mode 0600 that is deleted afterwards."""
-
     with practice("approved", PROCEDURE, FingerprintKey()) as running:
         path = Path(running.env_file)
         assert path.stat().st_mode & 0o777 == 0o600
@@ -56,7 +55,6 @@ def test_this_process_keeps_its_environment(monkeypatch: pytest.MonkeyPatch) -> 
     """
     Practice does not change this process's environment, so several runs can share the process.
     """
-
     for name, value in REAL.items():
         monkeypatch.setenv(name, value)
     before = dict(os.environ)
@@ -75,7 +73,6 @@ def test_a_practice_server_gets_no_real_setting() -> None:
     """
     The environment for practice has no real credential and no settings file; other variables stay.
     """
-
     kept = {"PATH": "/bin", "RUNBOOK_TENANT": "acme", "RUNBOOK_FOUR_EYES": "all"}
 
     assert practice_environment({**REAL, **kept}) == kept
@@ -93,7 +90,6 @@ def test_practice_obeys_four_eyes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, env_file: str, steps: str | None
 ) -> None:
     """Of the operator's own `.env`, practice takes who must confirm, and nothing else."""
-
     monkeypatch.chdir(tmp_path)
     (tmp_path / ".env").write_text(env_file, encoding="utf-8")
 
@@ -109,7 +105,6 @@ def test_practice_obeys_four_eyes(
 )
 def test_attestations_fit_the_scenario(scenario: str, *, published: bool) -> None:
     """Each scenario has the attestations that people would have made by then."""
-
     with practice(scenario, PROCEDURE, FingerprintKey()) as running:
         said = Path(running.attestations).read_text("utf-8")
         assert "fb-12-submit-review" in said
@@ -118,14 +113,12 @@ def test_attestations_fit_the_scenario(scenario: str, *, published: bool) -> Non
 
 def test_nobody_has_said_anything_where_nothing_was_done() -> None:
     """In `fresh` there are no attestations."""
-
     with practice("fresh", PROCEDURE, FingerprintKey()) as running:
         assert running.attestations == ""
 
 
 def test_an_unknown_scenario_is_refused_with_the_known_ones() -> None:
     """An unknown scenario is refused with the list of known ones."""
-
     with (
         pytest.raises(SettingsError, match=r"no scenario called aproved; known are .*approved"),
         practice("aproved", PROCEDURE, FingerprintKey()),
@@ -166,7 +159,6 @@ def runs(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Runs:
 
 def test_a_run_against_the_sandbox_gets_the_sandboxs_settings(runs: Runs) -> None:
     """The run gets the sandbox's settings, key and attestations, and no real credential."""
-
     listener = RunListener()
     request = RunRequest(
         procedure=PROCEDURE, tenant="acme", evidence="evidence", environ={**REAL, "PATH": "/bin"}
@@ -182,7 +174,6 @@ def test_a_run_against_the_sandbox_gets_the_sandboxs_settings(runs: Runs) -> Non
 
 def test_given_attestations_take_precedence(runs: Runs) -> None:
     """A given attestations file replaces the scenario's."""
-
     practise_tenant(
         "approved", RunRequest(procedure=PROCEDURE, tenant="acme", attestations="mine.toml")
     )
@@ -192,7 +183,6 @@ def test_given_attestations_take_precedence(runs: Runs) -> None:
 
 def test_two_first_runs_at_once_use_the_same_app(runs: Runs) -> None:
     """Of two first runs at once, the slower one restarts its sandbox with the faster one's app."""
-
     faster = FingerprintKey()
     runs.keys_meanwhile = [faster]
 

@@ -102,7 +102,6 @@ both = pytest.mark.parametrize("perform", [started, forked])
 @both
 def test_the_run_receives_the_request(perform: Perform) -> None:
     """Connector, tenant, folders, values and mode arrive unchanged."""
-
     names = "('tenant', 'evidence', 'env_file', 'given', 'mode')"
     value = f"[request.procedure.id, *(getattr(request, name) for name in {names})]"
     connector, tenant, evidence, env_file, given, mode = json.loads(
@@ -125,7 +124,6 @@ def test_credentials_go_over_a_pipe_alone(
     perform: Perform, starts: Starts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Given credentials win, are seen in no argument, variable or file, and in no core file."""
-
     monkeypatch.setenv("RUNBOOK_FACEBOOK_APP_SECRET", "old")
     looking = telling(
         "[values, [v for v in values if v.encode() in seen], limits]",
@@ -147,7 +145,6 @@ def test_a_run_has_its_own_variables_and_no_others(
     perform: Perform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A run inherits neither Jupyter's session nor what is another tenant's, or a run left."""
-
     here = {"RUNBOOK_A", "RUNBOOK_B", "JPY_SESSION_NAME", "SERVER_SOFTWARE", "HTTPS_PROXY"}
     for name in here:
         monkeypatch.setenv(name, "1")
@@ -174,7 +171,6 @@ def test_references_are_resolved_in_the_process(
     perform: Perform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A secret is found where the run is, under the name that wins, and travels nowhere."""
-
     (tmp_path / "secret").write_text(APP_SECRET)
     monkeypatch.setenv("RUNBOOK_ACME", USER_TOKEN)
     names = "('APP_SECRET', 'USER_ACCESS_TOKEN')"
@@ -192,7 +188,6 @@ def test_references_are_resolved_in_the_process(
 @both
 def test_printed_text_is_not_an_event(perform: Perform, capfd: pytest.CaptureFixture[str]) -> None:
     """What a kernel or library prints is not read as an event, even if it looks like one."""
-
     false = '{"event": "finished", "outcome": "complete", "bundle": "/false"}'
     noisy = performing(
         "listener.on_wait('Waiting.')",
@@ -245,7 +240,6 @@ def test_each_end_is_known(
     code: int | None,
 ) -> None:
     """Whatever ends a run is said, with what to do next, and no text that may hold a secret."""
-
     event = perform(performing(program, **more))
 
     assert (event["said"], event.get("code")) == (said, code)
@@ -270,7 +264,6 @@ def test_a_run_that_takes_too_long_is_ended(
     perform: Perform, lines: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After its time a run may write its end, and is killed if it does not."""
-
     for module in (process, pools):
         monkeypatch.setattr(module, "GRACE_SECONDS", 1 if lines is DEAF else PATIENCE_SECONDS)
     monkeypatch.setattr(process, "Timer", Limit)
@@ -301,7 +294,6 @@ if __name__ == "__main__":
 @both
 def test_a_run_does_not_outlive_whoever_asked_for_it(perform: Perform) -> None:
     """When the parent is killed the run is interrupted, so its journal says so, and all end."""
-
     Path("parent.py").write_text(PARENT.format(perform.__name__))  # type: ignore[attr-defined]
     with _popen([sys.executable, "parent.py"]) as parent:
         processes = [psutil.Process(int(number)) for number in soon(Path("begun")).split()]
@@ -316,7 +308,6 @@ def test_a_run_does_not_outlive_whoever_asked_for_it(perform: Perform) -> None:
 
 def test_a_result_is_returned_and_an_error_raised(starts: Starts) -> None:
     """The run's outcome is returned, or its error raised; its process is gone then."""
-
     assert run_in_process(REQUEST) == Finished("incomplete", Path(BUNDLE))
     with pytest.raises(SealingError, match=r"No\.") as caught:
         run_in_process(performing("raise SettingsError('No.', next_step='Do that.')"))
@@ -328,7 +319,6 @@ def test_a_result_is_returned_and_an_error_raised(starts: Starts) -> None:
 
 def test_each_reason_to_wait_is_passed_on_as_it_comes() -> None:
     """Each reason to wait is passed on at once, not at the end."""
-
     heard: list[str] = []
 
     def hear(said: str) -> None:
@@ -361,7 +351,6 @@ def test_a_process_without_a_result_is_an_error(
     starts: Starts, program: str, heard: list[str], capfd: pytest.CaptureFixture[str]
 ) -> None:
     """A process that fails before it reads a large request, or halfway through its result."""
-
     starts.program = program
     said: list[str] = []
     with pytest.raises(SealingError, match="ended without a result") as caught:
@@ -392,7 +381,6 @@ def test_an_interrupted_caller_leaves_no_run_behind(starts: Starts) -> None:
 
 def test_a_caller_that_has_ended_is_no_traceback(starts: Starts) -> None:
     """Where nobody reads the events any more the process ends without a word."""
-
     pipe = subprocess.PIPE
     running = starts([], stdin=pipe, stdout=pipe, stderr=pipe, encoding="utf-8")
     assert running.stdout

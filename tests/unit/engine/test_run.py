@@ -136,7 +136,6 @@ def types(journal: Journal) -> list[str]:
 
 def test_a_step_is_in_the_journal_before_it_returns(make_run: MakeRun, journal: Journal) -> None:
     """The start of a step and its findings are in the journal when `perform` returns."""
-
     run = make_run(step("a", Check("verified", verified)), run_id="0a1b2c3d")
     run.start()
 
@@ -160,7 +159,6 @@ def test_the_start_of_a_run_records_its_parameters(make_run: MakeRun, journal: J
 
     Whom a watch writes to is not recorded either.
     """
-
     told = {"mail_to": "ann@acme.example", "mail_people": ("Ann=ann@acme.example",)}
     run = make_run(step("a"), service_domain="acme-h.cyclr.com", **told)
     run.start()
@@ -181,7 +179,6 @@ def test_the_start_of_a_run_records_its_parameters(make_run: MakeRun, journal: J
 
 def test_a_run_that_another_process_began_is_joined(make_run: MakeRun, journal: Journal) -> None:
     """A kernel that opens the same run does not start it again."""
-
     make_run(step("a"), run_id="0a1b2c3d").start()
     make_run(step("a"), run_id="0a1b2c3d").start()
 
@@ -190,7 +187,6 @@ def test_a_run_that_another_process_began_is_joined(make_run: MakeRun, journal: 
 
 def test_an_unfinished_run_is_resumed(make_run: MakeRun, journal: Journal) -> None:
     """The next run names the run before it if that one did not finish."""
-
     first = make_run(step("a"), run_id="00000001")
     first.start()
     second = make_run(step("a"), run_id="00000002")
@@ -207,7 +203,6 @@ def test_an_open_walkthrough_is_not_resumed_and_resumes_nothing(
     make_run: MakeRun, journal: Journal
 ) -> None:
     """A walkthrough is not resumed by a headless run, and does not resume one."""
-
     make_run(step("a"), run_id="00000001", mode=Mode.INTERACTIVE).start()
     make_run(step("a"), run_id="00000002").start()
     make_run(step("a"), run_id="00000003", mode=Mode.INTERACTIVE).start()
@@ -221,7 +216,6 @@ def test_an_unknown_step_is_refused_before_anything_is_written(
     make_run: MakeRun, journal: Journal
 ) -> None:
     """An unknown step id raises `UnknownStepError`, and nothing is written."""
-
     with pytest.raises(UnknownStepError, match="no step called nonsense"):
         make_run(step("a")).perform("nonsense")
 
@@ -230,7 +224,6 @@ def test_an_unknown_step_is_refused_before_anything_is_written(
 
 def test_the_checks_of_one_step_overlap(make_run: MakeRun) -> None:
     """The checks of a step run at the same time; each of these waits for the other."""
-
     gate = threading.Barrier(2, timeout=240)
 
     def one(context: CheckContext) -> Finding:
@@ -256,7 +249,6 @@ def test_an_earlier_failure_keeps_the_check_from_running(
     """
     A step that requires a failed step is skipped without a request; the reason names that step.
     """
-
     asked: list[CheckContext] = []
 
     def ask(context: CheckContext) -> Finding:
@@ -278,7 +270,6 @@ def test_an_earlier_failure_keeps_the_check_from_running(
 
 def test_without_its_inputs_a_check_does_not_run(make_run: MakeRun) -> None:
     """A check without its inputs does not run, and the reason names the missing inputs by label."""
-
     run = make_run(
         step("a", Check("verified", verified, ("app_id", "service_domain", "app_secret")))
     )
@@ -292,7 +283,6 @@ def test_without_its_inputs_a_check_does_not_run(make_run: MakeRun) -> None:
 
 def test_a_check_with_its_inputs_runs_beside_one_without(make_run: MakeRun) -> None:
     """A check runs although another lacks an input, but the step is not verified by it alone."""
-
     run = make_run(
         step(
             "a",
@@ -313,7 +303,6 @@ def test_a_check_that_does_not_apply_is_ignored(make_run: MakeRun) -> None:
     """
     A check that does not apply is ignored; if no check applies, a person must confirm the step.
     """
-
     run = make_run(
         step("a", Check("not_applicable", not_applicable), Check("verified", verified)),
         step("b", Check("not_applicable", not_applicable)),
@@ -327,7 +316,6 @@ def test_a_check_that_does_not_apply_is_ignored(make_run: MakeRun) -> None:
 
 def test_a_step_without_a_check_waits_for_a_person(make_run: MakeRun) -> None:
     """A step without a check is `not_run` until a person confirms it."""
-
     run = make_run(step("a"))
 
     assert run.perform("a").conclusion.outcome is Outcome.NOT_RUN
@@ -413,7 +401,6 @@ def test_facts_of_a_check_are_known_to_later_runs(make_run: MakeRun, journal: Jo
 
 def test_a_check_is_given_values_secrets_and_the_clock(make_run: MakeRun) -> None:
     """A check gets values, secrets and the run's clock."""
-
     seen: list[CheckContext] = []
 
     def ask(context: CheckContext) -> Finding:
@@ -451,7 +438,6 @@ def test_no_secret_reaches_the_journal(make_run: MakeRun, journal: Journal) -> N
 
 def test_attestations_are_written_once(make_run: MakeRun, journal: Journal) -> None:
     """An attestation that is read again, also from a copy of the file, is not written again."""
-
     word, skip = attested("a", note="n", entry="1" * 64), skipped("b", entry="2" * 64)
     for origin in ("said.toml", "said.toml", "a-copy.toml"):
         run = make_run(step("a"), step("b"))
@@ -471,7 +457,6 @@ def test_practice_and_real_runs_have_separate_tenants(
     make_run: MakeRun, journal: Journal, first: dict[str, str], mode: str
 ) -> None:
     """A tenant has practice runs or real runs, never both."""
-
     second = PRACTICE if first is REAL else REAL
     make_run(step("a"), **first).start()
     make_run(step("a"), run_id="ffffffff", mode=mode, **first).start()
@@ -490,7 +475,6 @@ def test_practice_and_real_runs_have_separate_tenants(
 
 def test_a_value_is_remembered_when_it_is_new(make_run: MakeRun, journal: Journal) -> None:
     """A value is written only when it changes, and later runs know it."""
-
     run = make_run(step("a"))
     run.remember("app_id", "1")
     run.remember("app_id", "1")
@@ -504,7 +488,6 @@ def test_a_credential_that_was_typed_is_used_and_never_written(
     make_run: MakeRun, journal: Journal
 ) -> None:
     """A typed credential replaces the earlier one and its tokens, and is masked in the journal."""
-
     issued: list[str] = []
 
     def ask(context: CheckContext) -> Finding:
@@ -540,7 +523,6 @@ def test_a_credential_is_remembered_by_reference_and_forgotten(
     make_run: MakeRun, journal: Journal
 ) -> None:
     """The journal has only a reference to a stored credential; `forget_secret` removes both."""
-
     store, run = MemoryStore(), make_run(step("a", Check("verified", verified, ("app_secret",))))
     run.remember_secret(APP_SECRET, store)
 
@@ -558,7 +540,6 @@ def test_forgetting_what_was_never_remembered_leaves_no_line(
     make_run: MakeRun, journal: Journal
 ) -> None:
     """`forget_secret` writes nothing if the credential was never stored."""
-
     make_run(step("a")).forget_secret(APP_SECRET, [MemoryStore()])
 
     assert journal.entries() == []
@@ -566,7 +547,6 @@ def test_forgetting_what_was_never_remembered_leaves_no_line(
 
 def test_the_end_of_a_run_records_its_outcome(make_run: MakeRun, journal: Journal) -> None:
     """The end of the notebook and of the run are recorded, with the outcome."""
-
     run = make_run(step("a", Check("verified", verified)))
     run.start()
     run.perform("a")
@@ -586,7 +566,6 @@ def test_the_end_of_a_run_records_its_outcome(make_run: MakeRun, journal: Journa
 
 def test_an_interruption_is_written(make_run: MakeRun, journal: Journal) -> None:
     """An interruption is recorded with its reason, and the run is not finished."""
-
     run = make_run(step("a"))
     run.start()
     run.interrupt("by a signal")
@@ -598,7 +577,6 @@ def test_an_interruption_is_written(make_run: MakeRun, journal: Journal) -> None
 
 def test_a_headless_run_counts_only_what_it_saw_itself(make_run: MakeRun) -> None:
     """Findings of earlier runs count in a walkthrough, but not in a headless run."""
-
     make_run(step("a", Check("verified", verified)), run_id="00000001").perform("a")
 
     headless = make_run(step("a", Check("verified", verified)))
@@ -609,7 +587,6 @@ def test_a_headless_run_counts_only_what_it_saw_itself(make_run: MakeRun) -> Non
 
 def test_a_required_value_that_is_missing_is_named(make_run: MakeRun) -> None:
     """A missing required value is an error that names the setting."""
-
     with pytest.raises(SettingsError) as caught:
         make_run(step("a")).require_startable()
 
@@ -620,7 +597,6 @@ def test_a_required_value_that_is_missing_is_named(make_run: MakeRun) -> None:
 
 def test_a_value_of_an_earlier_run_is_enough(make_run: MakeRun) -> None:
     """A required value from an earlier run is sufficient."""
-
     make_run(step("a")).remember("service_domain", "acme-h.cyclr.com")
 
     make_run(step("a")).require_startable()
@@ -632,7 +608,6 @@ def test_values_given_now_go_before_earlier_ones_and_defaults(make_run: MakeRun)
 
     Secrets and unknown names are not recalled.
     """
-
     run = make_run(step("a"))
     for name, value in (("region", "uk"), ("app_id", "1"), ("app_secret", "x"), ("gone", "x")):
         run.remember(name, value)
@@ -662,7 +637,6 @@ def test_values_given_now_go_before_earlier_ones_and_defaults(make_run: MakeRun)
 )
 def test_practice_is_recognised_by_its_addresses(address: str, practice: bool) -> None:
     """A run is practice if one remote system's address is on this machine."""
-
     values = {"graph_url": address, "api_url": "https://api.example", "note": "http://127.0.0.1"}
 
     assert is_sandbox(values) is practice
@@ -671,7 +645,6 @@ def test_practice_is_recognised_by_its_addresses(address: str, practice: bool) -
 @pytest.mark.parametrize("name", ["a", "acme-h.cyclr.com", "Tenant-1", "x" * 63])
 def test_a_tenants_name_is_a_folders_name(name: str) -> None:
     """A valid folder name is a valid tenant name."""
-
     assert tenant_name(name) == name
 
 
@@ -680,21 +653,18 @@ def test_a_tenants_name_is_a_folders_name(name: str) -> None:
 )
 def test_an_invalid_tenant_name_is_refused(name: str) -> None:
     """A path or an unsafe folder name is refused as tenant name."""
-
     with pytest.raises(SettingsError, match="is not a tenant name"):
         tenant_name(name)
 
 
 def test_the_folder_of_the_keys_is_no_tenant() -> None:
     """`keys` is refused as tenant name, because the public keys have that folder."""
-
     with pytest.raises(SettingsError, match="contains the public keys"):
         tenant_name("keys")
 
 
 def test_the_project_is_found_from_within(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The nearest parent folder with notebooks/ is the project, and has the evidence folder."""
-
     (folder / "notebooks").mkdir()
     (folder / "deep" / "er").mkdir(parents=True)
     monkeypatch.chdir(folder / "deep" / "er")
@@ -706,14 +676,12 @@ def test_the_project_is_found_from_within(folder: Path, monkeypatch: pytest.Monk
 
 def test_without_a_project_the_working_directory_counts(folder: Path) -> None:
     """Without a project, evidence goes into the working directory."""
-
     assert project_folder() == folder
     assert default_evidence() == "evidence"
 
 
 def test_opening_a_run_writes_nothing(folder: Path) -> None:
     """A run that is opened but not started writes nothing; its tenant is the Service Domain."""
-
     run = open_run(procedure(step("a")), {"service_domain": "acme-h.cyclr.com"}, mode="headless")
 
     assert run.tenant == "acme-h.cyclr.com"
@@ -724,7 +692,6 @@ def test_opening_a_run_writes_nothing(folder: Path) -> None:
 
 def test_a_run_is_opened_with_given_arguments(folder: Path) -> None:
     """Tenant, folder and run id can be given; without a Service Domain the tenant is `default`."""
-
     opened = open_run(
         procedure(step("a")), {}, mode="headless", tenant="acme", evidence="e", run_id="0a1b2c3d"
     )
@@ -736,7 +703,6 @@ def test_a_run_is_opened_with_given_arguments(folder: Path) -> None:
 
 def test_invalid_settings_open_no_run(folder: Path) -> None:
     """Invalid settings raise `SettingsError`, and nothing is written."""
-
     with pytest.raises(SettingsError):
         open_run(procedure(step("a")), {"nonsense": "1"}, mode="headless")
     with pytest.raises(SettingsError):
@@ -747,13 +713,11 @@ def test_invalid_settings_open_no_run(folder: Path) -> None:
 
 def test_run_ids_differ() -> None:
     """Two runs never share an id."""
-
     assert len({new_run_id() for _ in range(200)}) == 200
 
 
 def test_closing_a_run_closes_its_connections(make_run: MakeRun) -> None:
     """`close` closes the run's connections, and is no error if there are none."""
-
     sessions: list[Any] = []
 
     def ask(context: CheckContext) -> Finding:
@@ -770,7 +734,6 @@ def test_closing_a_run_closes_its_connections(make_run: MakeRun) -> None:
 
 def test_an_old_attestation_does_not_replace_a_newer_one(make_run: MakeRun) -> None:
     """An old attestation that is read again does not replace a newer one."""
-
     old = attested("a", at=OLD, note="old", entry="1" * 64)
     run = make_run(step("a"))
     run.say([old])
@@ -785,7 +748,6 @@ def test_an_old_attestation_does_not_replace_a_newer_one(make_run: MakeRun) -> N
 
 def test_an_old_skip_does_not_overtake_a_newer_attestation(make_run: MakeRun) -> None:
     """An old skip that is read again does not replace a newer attestation."""
-
     skip = skipped("a", at=OLD, entry="1" * 64)
     run = make_run(step("a"))
     run.say([skip])
@@ -798,7 +760,6 @@ def test_an_old_skip_does_not_overtake_a_newer_attestation(make_run: MakeRun) ->
 
 def test_a_preview_writes_nothing(make_run: MakeRun, journal: Journal) -> None:
     """`preview` runs the checks of steps without a line in the journal, exchanges included."""
-
     steps = (step("a", Check("undecided", undecided)), step("b"), step("c", Check("c", verified)))
     run = make_run(*steps)
 
@@ -819,7 +780,6 @@ def bound_step(name: str, *checks: Check) -> Step:
 
 def test_an_attestation_counts_for_its_app_only(make_run: MakeRun) -> None:
     """With another App ID or region, an attestation is shown in the reason but does not count."""
-
     run = make_run(bound_step("a"), app_id="111")
     run.start()
     run.say([attested("a", by="Ann")])
@@ -843,7 +803,6 @@ def test_a_rotated_secret_voids_its_attestations(make_run: MakeRun, journal: Jou
 
     Neither is in the journal.
     """
-
     run = make_run(bound_step("a"), app_id="111")
     run.start()
     run.say([attested("a")])
@@ -861,7 +820,6 @@ def test_a_secret_that_is_absent_now_is_compared_by_its_last_fingerprint(
     make_run: MakeRun,
 ) -> None:
     """Without the secret, its last recorded fingerprint is compared."""
-
     run = make_run(bound_step("a"), app_id="111")
     run.start()
     run.say([attested("a")])
@@ -880,7 +838,6 @@ def test_without_its_key_a_secret_is_not_recognised(make_run: MakeRun, journal: 
     """
     Without the fingerprint key, attestations about a secret do not count, and the reason says why.
     """
-
     run = make_run(bound_step("a"), app_id="111")
     run.start()
     run.say([attested("a")])
@@ -896,7 +853,6 @@ def test_without_its_key_a_secret_is_not_recognised(make_run: MakeRun, journal: 
 
 def test_a_finding_counts_for_its_app_only(make_run: MakeRun) -> None:
     """A finding about another app does not count; the step must be checked again."""
-
     seen = bound_step("a", Check("verified", verified))
     run = make_run(seen, app_id="111")
     run.start()
@@ -911,7 +867,6 @@ def test_a_finding_counts_for_its_app_only(make_run: MakeRun) -> None:
 
 def test_a_check_of_a_changed_step_is_no_longer_its_check(make_run: MakeRun) -> None:
     """If a step's checks change, an earlier finding does not count."""
-
     seen = bound_step("a", Check("verified", verified))
     run = make_run(seen)
     run.start()
@@ -924,7 +879,6 @@ def test_a_check_of_a_changed_step_is_no_longer_its_check(make_run: MakeRun) -> 
 
 def test_a_changed_text_is_shown_and_voids_nothing(make_run: MakeRun) -> None:
     """If a step's text changes, its attestation still counts, with a remark."""
-
     run = make_run(bound_step("a"))
     run.start()
     run.say([attested("a", by="Ann")])
@@ -938,7 +892,6 @@ def test_a_changed_text_is_shown_and_voids_nothing(make_run: MakeRun) -> None:
 
 def test_a_file_binds_when_it_is_first_read_and_never_again(make_run: MakeRun) -> None:
     """An attestation from a file is bound to the app with which it is first read."""
-
     word = attested("a", entry="1" * 64)
     first = make_run(bound_step("a"), app_id="111")
     first.start()
@@ -953,7 +906,6 @@ def test_a_file_binds_when_it_is_first_read_and_never_again(make_run: MakeRun) -
 
 def test_a_file_that_names_its_subject_counts_for_that(make_run: MakeRun) -> None:
     """An attestation that names its subject counts for that subject only."""
-
     word = attested("a", entry="1" * 64, binding=Binding(subject={"app_id": "111"}))
     run = make_run(bound_step("a"), app_id="222")
     run.start()
@@ -965,7 +917,6 @@ def test_a_file_that_names_its_subject_counts_for_that(make_run: MakeRun) -> Non
 
 def test_a_withdrawn_word_does_not_come_back_from_its_file(make_run: MakeRun) -> None:
     """A withdrawn attestation does not count again when its file is read again."""
-
     word = attested("a", entry="1" * 64)
     run = make_run(step("a"))
     run.start()
@@ -979,7 +930,6 @@ def test_a_withdrawn_word_does_not_come_back_from_its_file(make_run: MakeRun) ->
 
 def test_the_index_of_a_run_is_saved_and_used(make_run: MakeRun, journal: Journal) -> None:
     """A saved index is used by the next reader of the journal."""
-
     run = make_run(step("a"))
     run.start()
     run.save_index()
@@ -1025,7 +975,6 @@ def test_a_check_is_about_what_was_known_when_it_began(make_run: MakeRun) -> Non
 
 def test_a_given_secret_is_compared_not_the_recorded_one(make_run: MakeRun) -> None:
     """The secret that is given now is compared, not the one recorded last."""
-
     run = make_run(bound_step("a"), app_id="111")
     run.start()
     run.say([attested("a")])
@@ -1039,7 +988,6 @@ def test_who_is_logged_in_is_recorded_beside_the_name(
     make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On JupyterHub, what a person says is recorded with the login; elsewhere with none."""
-
     run = make_run(step("a"))
     run.start()
     run.say([attested("a")])
@@ -1057,7 +1005,6 @@ def test_who_is_logged_in_is_recorded_beside_the_name(
 
 def test_a_comment_changes_no_outcome(make_run: MakeRun) -> None:
     """A comment is kept with its step, is read once from a file, and leaves the outcome alone."""
-
     run = make_run(step("a"), step("b"))
     run.start()
     note = commented("a", note="Ask again.", entry="1" * 64)
@@ -1076,7 +1023,6 @@ def test_a_comment_changes_no_outcome(make_run: MakeRun) -> None:
 
 def test_a_step_is_whose_it_was_given_last(make_run: MakeRun) -> None:
     """The newest assignment counts; one to nobody ends it, and so does a settled step."""
-
     run = make_run(step("a"))
     run.start()
     seen = []
@@ -1104,7 +1050,6 @@ def test_a_step_is_whose_it_was_given_last(make_run: MakeRun) -> None:
 
 def test_a_run_rests_on_the_notes_that_it_shows(make_run: MakeRun) -> None:
     """Lines of comments and of the assignment that counts are carried into later evidence."""
-
     run = make_run(step("a"))
     run.start()
     run.say([commented("a"), assigned("a", "Second"), assigned("a", "Third")])
@@ -1115,7 +1060,6 @@ def test_a_run_rests_on_the_notes_that_it_shows(make_run: MakeRun) -> None:
 
 def test_a_secret_in_a_note_is_masked(make_run: MakeRun) -> None:
     """Comments and assignments are redacted like all that people type."""
-
     run = make_run(step("a"))
     run.start()
     run.say([commented("a", note=f"It is {CANARY}"), assigned("a", CANARY, note=CANARY)])
@@ -1128,7 +1072,6 @@ def test_links_of_practice_lead_to_the_sandbox_or_nowhere(
     make_run: MakeRun, addresses: dict[str, str]
 ) -> None:
     """After practice, no address of a real system is left to be linked to."""
-
     make_run(step("a"), **PRACTICE).start()
     run = make_run(step("a"), **addresses)
 
@@ -1140,7 +1083,6 @@ def test_links_of_practice_lead_to_the_sandbox_or_nowhere(
 
 def test_links_of_a_real_tenant_lead_to_the_real_systems(make_run: MakeRun) -> None:
     """Without practice, links are made of every known value."""
-
     run = make_run(step("a"))
     run.start()
 
@@ -1151,7 +1093,6 @@ def test_settings_at_hand_are_not_a_practice_tenants(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What `.env` says of a real app is left out where a practice tenant is looked at."""
-
     monkeypatch.chdir(tmp_path)
     connector = find_procedure("facebook_marketing")
     for tenant, address in (("real", "https://graph.example"), ("practice", "http://127.0.0.1:9")):
@@ -1187,7 +1128,6 @@ def test_a_refused_app_id_voids_nothing_but_its_own_steps(make_run: MakeRun) -> 
 
 def test_a_run_that_stays_open_is_judged_by_its_clock(make_run: MakeRun) -> None:
     """A word ends while a run is open, without a new line: the next look at the state sees it."""
-
     run = make_run(replace(step("a"), counts_days=90), mode=Mode.INTERACTIVE)
     run.start()
     run.say([attested("a", until="2026-12-01")])
@@ -1201,7 +1141,6 @@ def test_an_unchanged_journal_is_not_opened_again(
     make_run: MakeRun, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A reader looks at the journal's length, and opens it where something was appended."""
-
     run = make_run(step("a"))
     run.start()
     reader = HistoryReader(journal)

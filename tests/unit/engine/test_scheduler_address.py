@@ -54,7 +54,6 @@ def _resolver(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_loopback_and_tls_are_accepted(address: str) -> None:
     """Loopback needs no TLS, and with TLS any address is accepted."""
-
     check_scheduler(address, is_insecure=False)
 
 
@@ -81,7 +80,6 @@ def test_loopback_and_tls_are_accepted(address: str) -> None:
 )
 def test_another_address_without_tls_is_refused(address: str) -> None:
     """An address that is not loopback alone, or cannot be resolved, needs TLS or a word."""
-
     with pytest.raises(SettingsError, match="runs code on its workers") as caught:
         check_scheduler(address, is_insecure=False)
     assert "--insecure-scheduler" in caught.value.diagnostics()
@@ -90,7 +88,6 @@ def test_another_address_without_tls_is_refused(address: str) -> None:
 
 def test_the_refusal_shows_the_lines_for_tls(folder: Path) -> None:
     """Exit code 2, how to do it with TLS, and nothing is written."""
-
     Path("tenants.toml").write_text(table("a"))
     words = ("fleet", "tenants.toml", "--scheduler", "tcp://10.0.0.1:8786")
     result = CliRunner().invoke(main, words)
@@ -123,7 +120,6 @@ def test_what_is_no_scheduler_is_refused(
     scheme: str, mode: str, why: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever else listens there: exit code 2 within 5 s, which it is, and nothing is written."""
-
     assert scheduler_address._ANSWER_SECONDS < 5
     monkeypatch.setattr(scheduler_address, "_ANSWER_SECONDS", 0.6)
     monkeypatch.setattr(scheduler_address, "_UNASKED_SECONDS", 0.1)
@@ -152,5 +148,4 @@ def test_what_is_no_scheduler_is_refused(
 )
 def test_where_nothing_listens_is_left_to_dask(address: str) -> None:
     """Dask waits for a scheduler that is being started, and says what is wrong with an address."""
-
     check_greeting(address)

@@ -37,7 +37,6 @@ def begin(tenant: str, connector: str = PROCEDURE.id, *words: str) -> None:
 
 def test_each_connector_of_each_tenant_is_listed() -> None:
     """Tenants are sorted by name, each with its connectors; other folders are none."""
-
     begin("umbrella")
     begin("acme", "facebook_messenger")
     begin("acme")
@@ -54,7 +53,6 @@ def test_each_connector_of_each_tenant_is_listed() -> None:
 
 def test_a_state_rests_on_the_journal_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Settings of another tenant, in the environment or in `.env`, void nothing."""
-
     begin("acme", PROCEDURE.id, "fb-01-log-in", "fb-02-developer-account")
     Path(".env").write_text("RUNBOOK_FACEBOOK_APP_ID=999999999999999\n", "utf-8")
     monkeypatch.setenv("RUNBOOK_FACEBOOK_APP_ID", "888888888888888")
@@ -67,7 +65,6 @@ def test_a_state_rests_on_the_journal_alone(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_an_empty_folder_has_no_tenant() -> None:
     """Nothing is listed, and nothing is written."""
-
     assert tenant_states("evidence") == []
     assert not Path("evidence").exists()
     Path("file").touch()
@@ -85,7 +82,6 @@ def test_an_empty_folder_has_no_tenant() -> None:
 )
 def test_of_many_tenants_only_the_first_are_named(many: int, said: str) -> None:
     """A sentence names at most ten tenants, and where the others are listed."""
-
     assert listed([f"t{number}" for number in range(many)]) == said
 
 
@@ -101,7 +97,6 @@ def test_of_many_tenants_only_the_first_are_named(many: int, said: str) -> None:
 )
 def test_the_walkthrough_takes_a_service_domain_as_its_step_does(typed: str, tenant: str) -> None:
     """An address is its host's name in lower case; a name, and a tenant that is there, stay."""
-
     begin("Old.Name")
 
     answers = iter([typed])
@@ -110,7 +105,6 @@ def test_the_walkthrough_takes_a_service_domain_as_its_step_does(typed: str, ten
 
 def test_the_walkthrough_asks_again_for_what_is_no_tenant() -> None:
     """What cannot name a tenant, or differs from one in case only, is asked again, with why."""
-
     begin("acme")
     answers = ["", "Acme Corp", "https://acme-h.cyclr.com:8443/", "ACME", "acme"]
     asked: list[str] = []

@@ -147,7 +147,6 @@ def opened(procedure: Procedure, listener: Listener, **more: str) -> Run:
 
 def test_it_is_not_given_facebooks_secret(folder: Path, listener: Listener) -> None:
     """Without its own secret the check says what is missing, and nothing is sent."""
-
     procedure = connector(posts_its_secret, OTHER, CYCLR, inputs=(OTHER_SECRET,))
     run = opened(procedure, listener)
     state = run.perform("01-token")
@@ -162,7 +161,6 @@ def test_it_is_not_given_facebooks_secret(folder: Path, listener: Listener) -> N
 @pytest.mark.parametrize("name", ["RUNBOOK_OTHER_APP_SECRET", "RUNBOOK_OTHER_LEADS_APP_SECRET"])
 def test_its_own_secret_reaches_its_own_host(folder: Path, listener: Listener, name: str) -> None:
     """With its own variable, the provider's or the connector's, its secret goes to its host."""
-
     procedure = connector(posts_its_secret, OTHER, CYCLR, inputs=(OTHER_SECRET,))
     run = opened(procedure, listener, **{name: OTHERS})
     state = run.perform("01-token")
@@ -175,7 +173,6 @@ def test_its_own_secret_reaches_its_own_host(folder: Path, listener: Listener, n
 
 def test_a_name_without_its_provider_is_nobodys(folder: Path, listener: Listener) -> None:
     """It is refused before anything is written: it may be for any provider."""
-
     procedure = connector(posts_its_secret, OTHER, CYCLR, inputs=(OTHER_SECRET,))
     with pytest.raises(SettingsError, match="RUNBOOK_APP_SECRET, which is not a setting"):
         opened(procedure, listener, RUNBOOK_APP_SECRET=FACEBOOKS)
@@ -200,7 +197,6 @@ def test_a_check_cannot_send_it_another_companys_secret(
     providers: tuple[Provider, ...],
 ) -> None:
     """A check that tries sends no byte; the finding names setting and host, not the value."""
-
     run = opened(connector(check, *providers, inputs=(item, OTHER_URL)), listener)
     state = run.perform("01-token")
     run.close()
@@ -215,7 +211,6 @@ def test_a_check_cannot_send_it_another_companys_secret(
 
 def test_its_kernel_has_nothing_of_facebooks(folder: Path) -> None:
     """The kernel of its notebook gets the variables of its provider and of Cyclr only."""
-
     procedure = connector(posts_its_secret, OTHER, CYCLR, inputs=(OTHER_SECRET,))
     theirs = {name for name in registry.known_variables() if "FACEBOOK" in name}
     mine = {"RUNBOOK_OTHER_APP_SECRET", "RUNBOOK_OTHER_LEADS_APP_SECRET", "RUNBOOK_CYCLR_API_URL"}

@@ -44,7 +44,6 @@ def claims(envelope: Path) -> dict[str, Any]:
 
 def test_a_bundle_has_every_file_and_its_final_name(run: Run, key: SigningKey) -> None:
     """A sealed bundle has all its files under its final name, and no draft is left."""
-
     sealed = seal_run(run, key)
 
     assert sealed.folder == run.journal.path.parent / "20261124T120000Z-0a1b2c3d"
@@ -66,7 +65,6 @@ def test_a_bundle_has_every_file_and_its_final_name(run: Run, key: SigningKey) -
 
 def test_the_journal_announces_the_bundle(run: Run, key: SigningKey) -> None:
     """The journal records name, number, statement digest and last line of the bundle."""
-
     sealed = seal_run(run, key)
 
     last = run.journal.entries()[-1]
@@ -83,7 +81,6 @@ def test_the_journal_announces_the_bundle(run: Run, key: SigningKey) -> None:
 
 def test_the_public_key_is_exported_beside_the_tenants(run: Run, key: SigningKey) -> None:
     """Only the public key is exported, under the key's id."""
-
     seal_run(run, key)
 
     (path,) = (run.journal.path.parents[2] / "keys").iterdir()
@@ -93,7 +90,6 @@ def test_the_public_key_is_exported_beside_the_tenants(run: Run, key: SigningKey
 
 def test_the_statements_say_what_was_found_and_how(run: Run, key: SigningKey) -> None:
     """The statements use in-toto's test-result and SLSA's provenance; attested is not passed."""
-
     folder = seal_run(run, key, timestamp_authority="http://tsa.example").folder
 
     found = claims(folder / "statement.dsse.json")
@@ -150,7 +146,6 @@ def test_the_result_is_one_of_in_totos_three(
     outcome: str, steps: tuple[str, ...], result: str, run: Run, tmp_path: Path
 ) -> None:
     """PASSED only if a machine verified every step whole; FAILED if the run failed."""
-
     record = write_record(tmp_path, run.state, run.history_reader)
     is_in_part = {"in_part": ("verified", True)}
     verified, attested_step = record.steps[0], record.steps[1]
@@ -177,7 +172,6 @@ def test_the_statements_mark_sandbox_and_production(
     run: Run, key: SigningKey, tmp_path: Path
 ) -> None:
     """The statements and VERIFY.md mark practice."""
-
     record = write_record(tmp_path, run.state, run.history_reader)
     for is_sandbox, place in ((True, "sandbox"), (False, "production")):
         marked = structs.replace(record, sandbox=is_sandbox)
@@ -193,7 +187,6 @@ def test_the_statements_mark_sandbox_and_production(
 
 def test_each_statement_names_the_one_before_it(tmp_path: Path, key: SigningKey) -> None:
     """Each statement has its predecessor's folder and digest."""
-
     first = seal_run(ended_run(tmp_path, "00000001"), key)
     second = seal_run(ended_run(tmp_path, "00000002"), key)
 
@@ -211,7 +204,6 @@ def test_a_leak_leaves_no_bundle_and_no_announcement(
     run: Run, key: SigningKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A secret in any file raises `LeakError`; no bundle and no journal line is written."""
-
     monkeypatch.setattr(bundle, "run_report", lambda *_args, **_options: f"<p>{CANARY}</p>")
     before = run.journal.path.read_bytes()
 
@@ -224,7 +216,6 @@ def test_a_leak_leaves_no_bundle_and_no_announcement(
 
 def test_a_credential_that_is_a_name_of_the_runbook_is_found(run: Run, key: SigningKey) -> None:
     """A credential that equals a step's id leaves no bundle, and the message says what to do."""
-
     run.redactor.learn(Secret("fb-08-not-run"))
 
     with pytest.raises(LeakError) as caught:
@@ -238,7 +229,6 @@ def test_the_statements_are_scanned_too(
     run: Run, key: SigningKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A secret in a statement's base64 payload is found."""
-
     poisoned = replace(MATERIALS[0], name=f"notebooks/{CANARY}")
     monkeypatch.setattr(conftest, "MATERIALS", (poisoned,))
 
@@ -252,7 +242,6 @@ def test_every_file_is_on_disk_before_the_announcement(
     run: Run, key: SigningKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every file of a bundle is flushed before the journal announces it."""
-
     flushed: set[int] = set()
     announced: list[set[int]] = []
     monkeypatch.setattr(os, "fsync", lambda descriptor: flushed.add(os.fstat(descriptor).st_ino))
@@ -301,7 +290,6 @@ def test_a_signing_error_leaves_no_bundle(run: Run, key: SigningKey) -> None:
 
 def test_a_draft_is_empty_and_hidden_and_removed(tmp_path: Path) -> None:
     """A draft begins empty, also after a killed run, and is removed if it is not sealed."""
-
     old = tmp_path / ".draft-0a1b2c3d"
     old.mkdir()
     (old / "left.txt").write_text("x")
@@ -330,13 +318,11 @@ def test_a_draft_is_removed_when_something_breaks(tmp_path: Path) -> None:
 
 def test_a_bundles_name_sorts_by_time(run: Run) -> None:
     """A bundle's name is the run's start in UTC and its id."""
-
     assert bundle_name(run.state.started_on, run.run_id) == "20261124T120000Z-0a1b2c3d"
 
 
 def test_the_records_files_are_written_and_belong_together(run: Run, tmp_path: Path) -> None:
     """Record, schema and journal are written, and the record names the journal's last line."""
-
     write_record(tmp_path, run.state, run.history_reader)
 
     record = json.loads((tmp_path / "record.json").read_text(encoding="utf-8"))
@@ -350,7 +336,6 @@ def test_the_records_files_are_written_and_belong_together(run: Run, tmp_path: P
 
 def test_what_people_attached_is_in_the_bundle(run: Run, tmp_path: Path) -> None:
     """An attachment is in the bundle, and the record names it by digest."""
-
     attachment = store_attachment(
         run.journal.path.parent / "attachments",
         name="shot.png",
@@ -373,7 +358,6 @@ def test_what_people_attached_is_in_the_bundle(run: Run, tmp_path: Path) -> None
 
 def test_what_both_people_attached_is_in_the_bundle(tmp_path: Path) -> None:
     """With four_eyes, the attachments and attestations of both persons are in the bundle."""
-
     run = ended_run(tmp_path / "evidence", four_eyes=("all",))
     kept = run.journal.path.parent / "attachments"
     for name, content in (("First", b"one"), ("Second", b"two")):
@@ -395,7 +379,6 @@ def test_a_file_that_is_not_what_was_attached_is_refused(
     content: bytes | None, run: Run, tmp_path: Path
 ) -> None:
     """A changed or missing attachment raises `ContentError`."""
-
     folder = run.journal.path.parent / "attachments"
     attachment = store_attachment(
         folder, name="shot.png", media_type="image/png", content=b"\x89PNG\r\n\x1a\npixels"
@@ -410,7 +393,6 @@ def test_a_file_that_is_not_what_was_attached_is_refused(
 
 def test_a_secret_in_an_attachment_is_named_by_file_and_step(run: Run, key: SigningKey) -> None:
     """A secret in an attachment raises `LeakError` with its file name and step."""
-
     folder = run.journal.path.parent
     content = b"\x89PNG\r\n\x1a\n" + CANARY.encode()
     given = store_attachment(
@@ -428,7 +410,6 @@ def test_lines_that_another_process_adds_meanwhile_are_not_copied(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Lines that another process appends during the sealing are not copied."""
-
     before = run.journal.path.read_bytes()
     parse = bundle.parse_record
 

@@ -66,7 +66,6 @@ def test_an_announced_bundle_is_renamed_by_the_next_sealing(
     tmp_path: Path, key: SigningKey, trust: Trust
 ) -> None:
     """A bundle whose run was killed before the rename gets its name at the next sealing."""
-
     cut_off_before_its_name(ended_run(tmp_path, "00000001"), key)
     assert folders(tmp_path / "acme" / "p") == {".sealed-00000001"}
 
@@ -81,7 +80,6 @@ def test_an_announced_bundle_is_renamed_without_a_sealing_too(
     tmp_path: Path, key: SigningKey, trust: Trust
 ) -> None:
     """`finish_interrupted` renames an announced bundle; if there is none, it takes no lock."""
-
     run = ended_run(tmp_path, "00000001")
     finish_interrupted(tmp_path / "acme" / "p")
     assert not (tmp_path / "acme" / "p" / "sealing.lock").exists()
@@ -95,7 +93,6 @@ def test_an_announced_bundle_is_renamed_without_a_sealing_too(
 
 def test_an_older_journal_keeps_an_unnamed_bundle(tmp_path: Path, key: SigningKey) -> None:
     """If an older journal lacks its announcement, an unnamed bundle is kept."""
-
     first = seal_run(ended_run(tmp_path, "00000001"), key).folder
     seal_run(ended_run(tmp_path, "00000002"), key)
     cut_off_before_its_name(ended_run(tmp_path, "00000003"), key)
@@ -113,7 +110,6 @@ def test_a_copy_beside_the_final_name_stops_no_sealing(
     tmp_path: Path, key: SigningKey, trust: Trust
 ) -> None:
     """If a bundle exists under both names, the final one is kept."""
-
     cut_off_before_its_name(ended_run(tmp_path, "00000001"), key)
     left, final = (
         tmp_path / "acme" / "p" / n for n in (".sealed-00000001", "20261124T120000Z-00000001")
@@ -127,7 +123,6 @@ def test_a_copy_beside_the_final_name_stops_no_sealing(
 
 def test_the_only_complete_bundle_is_never_removed(tmp_path: Path, key: SigningKey) -> None:
     """If something else has the final name, both are kept and the next sealing works."""
-
     cut_off_before_its_name(ended_run(tmp_path, "00000001"), key)
     final = tmp_path / "acme" / "p" / "20261124T120000Z-00000001"
     final.mkdir()
@@ -143,7 +138,6 @@ def test_an_unannounced_bundle_is_removed(tmp_path: Path, key: SigningKey, trust
     A bundle whose run was killed before the announcement is removed, and the chain goes on without
     it.
     """
-
     with pytest.MonkeyPatch.context() as patched:
 
         def cut_off(self: Journal, event: str, *_args: object, **_options: object) -> None:
@@ -167,7 +161,6 @@ def test_a_journal_that_cannot_be_written_leaves_no_bundle(
     tmp_path: Path, key: SigningKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If the announcement cannot be written, the error is raised and no bundle is left."""
-
     run = ended_run(tmp_path, "00000001")
 
     def full(self: Journal, event: str, *_args: object, **_options: object) -> None:
@@ -185,7 +178,6 @@ def test_a_disk_that_fills_up_at_any_moment_leaves_a_whole_bundle_or_none(
     number: int, tmp_path: Path, key: SigningKey, trust: Trust
 ) -> None:
     """Whichever flush fails, the bundle is complete or absent, and the next sealing works."""
-
     run = ended_run(tmp_path, "00000001")
     before = run.journal.path.read_bytes()
     with pytest.MonkeyPatch.context() as patched:
@@ -213,7 +205,6 @@ def test_a_disk_that_fills_up_at_any_moment_leaves_a_whole_bundle_or_none(
 
 def test_the_drafts_of_killed_runs_are_removed(tmp_path: Path) -> None:
     """The drafts of killed runs, which no leak gate has checked, are removed."""
-
     folder = tmp_path / f"{DRAFT_PREFIX}aaaaaaaa"
     folder.mkdir()
     (folder / "half.ipynb").write_text("{}")
@@ -230,7 +221,6 @@ def test_no_run_begins_with_an_older_journal(
     """
     With an older or a missing journal no run begins; the command in the error restores it.
     """
-
     sealed = [seal_run(ended_run(tmp_path, f"0000000{number}"), key) for number in (1, 2, 3)]
     journal = tmp_path / "acme" / "p" / "journal.jsonl"
     restore(journal, sealed[older].folder if older is not None else None)
@@ -256,7 +246,6 @@ def restore(journal: Path, bundle: Path | None) -> None:
 
 def test_other_folders_stop_no_run(tmp_path: Path, key: SigningKey) -> None:
     """A copied, linked, foreign or invalid bundle beside the journal stops no run."""
-
     first = seal_run(ended_run(tmp_path, "00000001"), key).folder
     shutil.copytree(first, first.with_name(f"{first.name} copy"))
     other = ended_run(tmp_path / "elsewhere", "0000000a")
@@ -280,7 +269,6 @@ def test_where_every_bundle_is_announced_no_statement_is_read(
     tmp_path: Path, key: SigningKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If every bundle is announced, no statement and no key is read."""
-
     journal = ended_run(tmp_path, "00000001").journal
     seal_run(ended_run(tmp_path, "00000002"), key)
     monkeypatch.setattr(chain, "open_envelope", lambda *_: pytest.fail("a statement was opened"))
@@ -293,7 +281,6 @@ def test_a_bundle_of_another_key_is_ignored(
     tmp_path: Path, key: SigningKey, other_key: SigningKey
 ) -> None:
     """A bundle signed by an unrelated key does not become part of the chain."""
-
     planted = seal_run(ended_run(tmp_path / "elsewhere", "00000001"), other_key).folder
     run = ended_run(tmp_path, "00000002")
     planted.rename(tmp_path / "acme" / "p" / planted.name)
@@ -305,7 +292,6 @@ def test_a_bundle_of_another_key_is_ignored(
 
 def test_parallel_sealings_form_one_chain(tmp_path: Path, key: SigningKey, trust: Trust) -> None:
     """Runs that are sealed at the same time form one chain."""
-
     runs = [ended_run(tmp_path, f"0000000{number}") for number in range(6)]
     threads = [threading.Thread(target=seal_run, args=(run, key)) for run in runs]
     for thread in threads:
@@ -321,7 +307,6 @@ def test_waiting_for_another_sealing_has_a_limit(
     tmp_path: Path, key: SigningKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Waiting for another sealing ends after the time limit with an error."""
-
     journal = ended_run(tmp_path, "00000001").journal
     monkeypatch.setattr(chain, "_LOCK_SECONDS", 0)
 
@@ -335,7 +320,6 @@ def test_waiting_for_another_sealing_has_a_limit(
 
 def test_only_announcements_count_as_sealed(tmp_path: Path) -> None:
     """Other lines of the journal do not announce bundles."""
-
     journal = ended_run(tmp_path, "00000001").journal
 
     assert any(entry.type == EventType.RUN_FINISHED for entry in journal.entries())
@@ -353,7 +337,6 @@ def test_only_announcements_count_as_sealed(tmp_path: Path) -> None:
 )
 def test_an_invalid_announcement_is_an_error(data: dict[str, object], tmp_path: Path) -> None:
     """An invalid announcement raises `ChainError` with its line number."""
-
     journal = Journal(tmp_path / "acme" / "p" / "journal.jsonl")
     journal.path.parent.mkdir(parents=True)
     line = {"at": AT, "type": EventType.BUNDLE_SEALED, "run_id": "00000001", "step": ""}

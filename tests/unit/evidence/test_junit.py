@@ -45,7 +45,6 @@ def suite(one: TenantResult) -> ET.Element:
 )
 def test_each_outcome_is_a_test_case(outcome: Outcome, tag: str | None) -> None:
     """A failed step is a failure; only what was verified or attested passes."""
-
     (case,) = suite(result(("fb-01-log-in", outcome, "Why.")))
 
     assert (case.get("classname"), case.get("name")) == ("acme.x", "fb-01-log-in")
@@ -59,7 +58,6 @@ def test_each_outcome_is_a_test_case(outcome: Outcome, tag: str | None) -> None:
 )
 def test_a_tenant_without_evidence_is_a_test_case(status: Status, tag: str) -> None:
     """What could not be sealed is an error with its reason; what did not run is skipped."""
-
     found = suite(result(status=status, reason="No.", seconds=1.5))
 
     (case,) = found
@@ -69,7 +67,6 @@ def test_a_tenant_without_evidence_is_a_test_case(status: Status, tag: str) -> N
 
 def test_what_is_verified_in_part_is_skipped() -> None:
     """A verified step that nobody has confirmed does not pass."""
-
     given = result(("a", "verified", "Seen."))
     in_part = replace(given, steps=({**given.steps[0], "needs_person": True},))
 
@@ -81,7 +78,6 @@ def test_what_is_verified_in_part_is_skipped() -> None:
 
 def test_practice_is_marked() -> None:
     """The suite of a practice tenant says SANDBOX."""
-
     found = suite(result(("a", "verified", ""), sandbox=True))
 
     assert found.get("name") == found[0].get("classname") == "SANDBOX.acme.x"
@@ -89,7 +85,6 @@ def test_practice_is_marked() -> None:
 
 def test_the_sums_are_those_of_the_cases() -> None:
     """Suites and the whole count tests, failures, errors and skipped."""
-
     steps = [("a", "verified", ""), ("b", "failed", ""), ("c", "waiting", "")]
     record = fleet(result(*steps), result(status=Status.UNSEALED, tenant="b"), connectors={})
     root = ET.fromstring(junit_xml(fleet_rows(record), name="tenants.toml"))
@@ -102,7 +97,6 @@ def test_the_sums_are_those_of_the_cases() -> None:
 @given(strategies.text(strategies.characters(exclude_categories=())))
 def test_it_is_well_formed_whatever_a_reason_contains(reason: str) -> None:
     """No text of a remote system makes the XML malformed, and what is printable stays."""
-
     found = suite(result(("a", "failed", f"{reason}<ü>]]>"), status=Status.UNSEALED, reason=reason))
 
     assert "<ü>]]>" in found[0][0].get("message", "")

@@ -56,7 +56,6 @@ def test_a_secret_in_any_file_is_found(
     name: str, form: str, tmp_path: Path, redactor: Redactor
 ) -> None:
     """A secret is found in any file and encoding, and the error does not quote it."""
-
     leak = FORMS[form](CANARY)
     path = tmp_path / name
     path.write_bytes(PNG + f"some text {leak} more text\n".encode())
@@ -94,7 +93,6 @@ def test_a_secret_is_found_wherever_it_hides_in_json(
     document: object, what: str, tmp_path: Path, redactor: Redactor
 ) -> None:
     """In JSON, base64 is decoded before the search."""
-
     path = tmp_path / "01.ipynb"
     path.write_text(json.dumps(document, indent=1))
 
@@ -104,7 +102,6 @@ def test_a_secret_is_found_wherever_it_hides_in_json(
 @pytest.mark.parametrize("before", ["", "A", "AB", "ABC"], ids=len)
 def test_base64_is_found_at_each_alignment(before: str, tmp_path: Path, redactor: Redactor) -> None:
     """Base64 is found at each of the four alignments that preceding characters may give."""
-
     path = tmp_path / "record.json"
     path.write_text(f"name={before}{base64.b64encode(CANARY.encode()).decode()}")
 
@@ -125,7 +122,6 @@ def test_the_form_of_a_credential_is_refused_too(
     shape: str, wrap: Callable[[str], str], tmp_path: Path
 ) -> None:
     """A text with the form of a token or an App Secret is refused, even if it is unknown."""
-
     path = tmp_path / "report.html"
     path.write_text(f"something {wrap(shape)} else")
 
@@ -136,7 +132,6 @@ def test_the_form_of_a_credential_is_refused_too(
 @pytest.mark.parametrize("shape", [USER_TOKEN, APP_SECRET, f"1234567890123456|{'a1B' * 9}"])
 def test_a_file_that_is_nothing_but_a_credential_is_refused(shape: str, tmp_path: Path) -> None:
     """A file that consists of a credential only is refused."""
-
     path = tmp_path / "report.html"
     path.write_text(shape)
 
@@ -170,7 +165,6 @@ def test_no_escape_hides_a_credential(
     shape: str, wrap: Callable[[str], str], tmp_path: Path
 ) -> None:
     """An escaped text with the form of a credential is found."""
-
     path = tmp_path / "01.ipynb"
     path.write_bytes(f"something {wrap(shape)} else".encode())
 
@@ -182,7 +176,6 @@ def test_no_escape_hides_a_secret(
     wrap: Callable[[str], str], tmp_path: Path, redactor: Redactor
 ) -> None:
     """An escaped known secret is found."""
-
     path = tmp_path / "01.ipynb"
     path.write_bytes(f"something {wrap(CANARY)} else".encode())
 
@@ -194,7 +187,6 @@ def test_a_secret_in_wide_characters_is_found(
     encoding: str, tmp_path: Path, redactor: Redactor
 ) -> None:
     """A secret in UTF-16 or UTF-32, as in PDFs, is found."""
-
     path = tmp_path / "a.pdf"
     path.write_bytes(b"%PDF-1.7 \xff\xd8" + f"some {CANARY} text".encode(encoding))
 
@@ -203,7 +195,6 @@ def test_a_secret_in_wide_characters_is_found(
 
 def test_an_attachment_is_named_by_its_original_name(tmp_path: Path, redactor: Redactor) -> None:
     """The error names an attachment by its original name and its step."""
-
     path = tmp_path / f"{'ab' * 32}.png"
     path.write_bytes(PNG + CANARY.encode())
 
@@ -218,7 +209,6 @@ def test_an_attachment_is_named_by_its_original_name(tmp_path: Path, redactor: R
 
 def test_the_id_of_a_pdf_is_accepted(tmp_path: Path) -> None:
     """A PDF's id of 32 hexadecimal digits (ISO 32000-1 §14.4) is accepted, but a token is not."""
-
     path = tmp_path / "a.pdf"
     content = f"%PDF-1.7\ntrailer << /ID [<{APP_SECRET}> <{APP_SECRET}>] >>\n".encode()
     path.write_bytes(content)
@@ -233,7 +223,6 @@ def test_the_id_of_a_pdf_is_accepted(tmp_path: Path) -> None:
 @pytest.mark.parametrize("before", ["x", "xy", "xyz"])
 def test_base64_is_decoded_after_other_characters(before: str, tmp_path: Path) -> None:
     """A token in base64 is found after up to three other characters."""
-
     path = tmp_path / "01.ipynb"
     token = "EAAB" + "x1Zq" * 12
     path.write_text(before + base64.b64encode(token.encode()).decode())
@@ -243,7 +232,6 @@ def test_base64_is_decoded_after_other_characters(before: str, tmp_path: Path) -
 
 def test_base64_of_a_picture_is_not_taken_for_a_token(tmp_path: Path) -> None:
     """The characters EAA within the base64 of a picture are not a token."""
-
     path = tmp_path / "01.ipynb"
     for between in ("/", "+", "\n"):
         picture = f"iVBORw0KGgo{'Qk3+/x' * 20}{between}EAA{'bCd5' * 20}/"
@@ -253,7 +241,6 @@ def test_base64_of_a_picture_is_not_taken_for_a_token(tmp_path: Path) -> None:
 
 def test_an_allowed_value_passes(tmp_path: Path) -> None:
     """An allowed value passes, such as a client id of 32 hexadecimal digits."""
-
     path = tmp_path / "record.json"
     path.write_text(json.dumps({"cyclr_client_id": APP_SECRET}))
     redactor = Redactor()
@@ -277,7 +264,6 @@ def test_an_allowed_value_passes(tmp_path: Path) -> None:
 )
 def test_harmless_text_passes(text: str, tmp_path: Path) -> None:
     """Digests, ids and words are not credentials."""
-
     path = tmp_path / "record.json"
     path.write_text(json.dumps({"x": text}))
 
@@ -286,7 +272,6 @@ def test_harmless_text_passes(text: str, tmp_path: Path) -> None:
 
 def test_the_step_of_a_leak_is_named(tmp_path: Path, redactor: Redactor) -> None:
     """The error names the step whose line has the secret."""
-
     lines = [
         json.dumps({"step": "fb-01-log-in", "data": "harmless"}),
         json.dumps({"step": "fb-13-app-id-and-secret", "data": CANARY, "then": "cy-02-client-id"}),
@@ -301,7 +286,6 @@ def test_the_step_of_a_leak_is_named(tmp_path: Path, redactor: Redactor) -> None
 
 def test_clean_files_pass(tmp_path: Path, redactor: Redactor) -> None:
     """Pictures, broken JSON, deep JSON and empty files pass."""
-
     contents = {"a.png": PNG, "b.json": b'{"x": ', "c.json": b"[" * 100_000, "d": b"", "e": b"\xff"}
     for name, content in contents.items():
         (tmp_path / name).write_bytes(content)
@@ -328,7 +312,6 @@ def test_any_secret_in_any_form_anywhere_is_found(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     """Every form that the redactor knows is found, whatever the surrounding text."""
-
     form = data.draw(st.sampled_from(sorted(encoded_forms(Secret(value)))))
     path = tmp_path_factory.mktemp("leak") / "record.json"
     path.write_text(f"{before}{form}{after}", encoding="utf-8", errors="surrogatepass")
@@ -381,7 +364,6 @@ def hidings(draw: st.DrawFn) -> bytes:
 @given(content=hidings(), bare_hex=st.booleans())
 def test_the_gate_agrees_with_the_plain_one(content: bytes, bare_hex: bool) -> None:
     """The fast search finds the same leak at the same position as the simple one."""
-
     redactor = Redactor([Secret(CANARY)])
 
     text = content.decode("latin-1")
@@ -440,7 +422,6 @@ HARD: dict[str, Callable[[int], bytes]] = {
 @pytest.mark.parametrize("make", HARD.values(), ids=HARD)
 def test_the_gate_takes_time_in_proportion_to_the_file(make: Callable[[int], bytes]) -> None:
     """Eight times as much data takes less than thirty times as long, whatever the content."""
-
     search = search_with(Redactor([Secret(CANARY)]), bare_hex=False)
 
     def seconds(size: int) -> float:
@@ -458,7 +439,6 @@ def test_the_gate_takes_time_in_proportion_to_the_file(make: Callable[[int], byt
 @pytest.mark.parametrize("name", ["backslashes in a PDF", "escapes of URLs", "words of base64"])
 def test_nine_mebibytes_pass_within_a_minute(name: str, tmp_path: Path, redactor: Redactor) -> None:
     """The largest attachment is searched within a minute."""
-
     path = tmp_path / "letter.pdf"
     path.write_bytes(HARD[name](LARGEST)[:LARGEST])
 
@@ -473,7 +453,6 @@ def test_a_reference_of_thousands_of_digits_is_read(
     number: str, tmp_path: Path, redactor: Redactor
 ) -> None:
     """A character reference with thousands of digits does not stop the search."""
-
     path = tmp_path / "report.html"
     path.write_text(f"<p>&#{number};</p>")
     refuse_leaks([path], redactor)
@@ -484,7 +463,6 @@ def test_a_reference_of_thousands_of_digits_is_read(
 
 def test_separate_base64_words_are_not_joined(tmp_path: Path, redactor: Redactor) -> None:
     """Separate base64 words are not joined."""
-
     words = [
         base64.b64encode(b"x" * 12 + CANARY[:9].encode()),
         base64.b64encode(CANARY[9:].encode() + b"y" * 15),

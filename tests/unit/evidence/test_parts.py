@@ -66,7 +66,6 @@ def test_each_bundle_begins_where_the_one_before_ended(tenant: Path) -> None:
     """
     The parts of the bundles together are the journal, and each announcement has the next start.
     """
-
     journal = tenant / "journal.jsonl"
     bundles = [bundle(tenant, number) for number in (1, 2, 3)]
     records = [to_builtins(read_record(folder).journal) for folder in bundles]
@@ -85,7 +84,6 @@ def test_earlier_statements_are_carried(tenant: Path, trust: Trust) -> None:
     """
     Earlier statements are copied byte for byte with number and digest; a first bundle has none.
     """
-
     assert not (bundle(tenant, 1) / "carried.jsonl").exists()
     lines = (tenant / "journal.jsonl").read_bytes().splitlines(keepends=True)
 
@@ -101,7 +99,6 @@ def test_earlier_statements_are_carried(tenant: Path, trust: Trust) -> None:
 
 def test_one_bundle_alone_can_be_verified(tenant: Path, tmp_path: Path, trust: Trust) -> None:
     """One bundle is verified and reported without the others and without the journal."""
-
     alone = shutil.copytree(bundle(tenant, 3), tmp_path / "alone")
     shutil.rmtree(tenant)
 
@@ -115,7 +112,6 @@ def test_one_bundle_alone_can_be_verified(tenant: Path, tmp_path: Path, trust: T
 
 def test_a_withdrawn_statement_is_not_carried(tmp_path: Path, key: SigningKey) -> None:
     """Only statements that count are carried."""
-
     seal_run(ended_run(tmp_path, "00000001"), key)
     run = ended_run(tmp_path, "00000002", has_statements=False)
     run.say([withdrawn("fb-02-attested", at=AT)])
@@ -130,7 +126,6 @@ def test_a_run_reads_the_journal_from_the_last_bundle_on(
     tenant: Path, tmp_path: Path, key: SigningKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Sealing reads only the journal lines after the last bundle."""
-
     run = ended_run(tmp_path / "evidence", "00000004", has_statements=False)
     run.history_reader.read()
     begins: list[int] = []
@@ -154,7 +149,6 @@ def test_a_run_reads_the_journal_from_the_last_bundle_on(
 
 def test_a_journal_that_is_cut_meanwhile_is_named(tmp_path: Path) -> None:
     """If the file ends before the lines that are copied, the error has its path and the reason."""
-
     source = tmp_path / "journal.jsonl"
     source.write_bytes(b"12345")
 
@@ -166,7 +160,6 @@ def test_a_journal_that_is_cut_meanwhile_is_named(tmp_path: Path) -> None:
 
 def test_the_size_of_bundles_does_not_grow(tmp_path: Path, key: SigningKey) -> None:
     """The tenth bundle is as large as the second."""
-
     seal_run(ended_run(tmp_path, "0000000f"), key)
     sizes = []
     for number in range(9):
@@ -181,7 +174,6 @@ def test_a_record_that_names_another_part_is_refused(
     name: str, tenant: Path, key: SigningKey, trust: Trust
 ) -> None:
     """Each field of the record's part is compared with the lines."""
-
     folder = bundle(tenant, 2)
 
     def change(record: Document) -> None:
@@ -198,7 +190,6 @@ def test_a_record_that_names_no_part_is_refused(
     part: Any, tenant: Path, key: SigningKey, trust: Trust
 ) -> None:
     """A record without a valid part is refused."""
-
     folder = bundle(tenant, 2)
     resign(folder, key, lambda record: record.update(journal=part))
 
@@ -210,7 +201,6 @@ def test_a_carried_line_is_the_one_that_is_listed(
     name: str, tenant: Path, key: SigningKey, trust: Trust
 ) -> None:
     """Number and digest of a carried line must be those in the record."""
-
     folder = bundle(tenant, 2)
     other: Document = {"seq": 1, "sha256": "0" * 64}
     resign(folder, key, lambda record: record["carried"][0].update({name: other[name]}))
@@ -223,7 +213,6 @@ def test_a_carried_line_that_was_altered_is_refused(
     tenant: Path, key: SigningKey, trust: Trust
 ) -> None:
     """An altered carried line is refused, even if the statement is signed again."""
-
     path = bundle(tenant, 2) / "carried.jsonl"
     path.write_bytes(path.read_bytes().replace(b"Done.", b"Gone."))
     resign(path.parent, key)
@@ -244,7 +233,6 @@ def test_carried_lines_are_all_that_are_listed(
     alter: Callable[[bytes], bytes], said: str, tenant: Path, key: SigningKey, trust: Trust
 ) -> None:
     """Additional or missing carried lines are refused."""
-
     path = bundle(tenant, 2) / "carried.jsonl"
     path.write_bytes(alter(path.read_bytes()))
     resign(path.parent, key)
@@ -274,7 +262,6 @@ def test_an_invalid_list_of_carried_lines_is_refused(
     listed: Any, said: str, tenant: Path, key: SigningKey, trust: Trust
 ) -> None:
     """A carried line must be older than the bundle's own lines, and listed once."""
-
     folder = bundle(tenant, 2)
     resign(folder, key, lambda record: record.update(carried=listed))
 
@@ -285,7 +272,6 @@ def test_carried_lines_that_the_record_does_not_list_are_refused(
     tenant: Path, key: SigningKey, trust: Trust
 ) -> None:
     """Carried lines without a list in the record were added, even if they are signed."""
-
     folder = bundle(tenant, 2)
     resign(folder, key, lambda record: record.update(carried=[]))
 
@@ -319,7 +305,6 @@ def test_a_statement_without_its_line_is_refused(
     name: str, value: Any, number: int, tenant: Path, key: SigningKey, trust: Trust
 ) -> None:
     """A statement in the record must equal a journal line in every field."""
-
     folder = bundle(tenant, number)
 
     def change(record: Document) -> None:
@@ -337,7 +322,6 @@ def test_each_statement_needs_a_line_of_its_own_step(
     tenant: Path, key: SigningKey, trust: Trust
 ) -> None:
     """A statement about one step proves nothing about another."""
-
     folder = bundle(tenant, 2)
 
     def change(record: Document) -> None:
@@ -354,7 +338,6 @@ def test_an_attested_step_needs_a_statement(
     number: int, tenant: Path, key: SigningKey, trust: Trust
 ) -> None:
     """An attested step without an attestation is refused."""
-
     folder = bundle(tenant, number)
     resign(folder, key, lambda record: record["steps"][1].update(word=None, attested_by=None))
 
@@ -366,7 +349,6 @@ def test_an_outcome_without_a_check_needs_a_statement(
     number: int, tenant: Path, key: SigningKey, trust: Trust
 ) -> None:
     """A waiting or failed step needs a check or a statement."""
-
     folder = bundle(tenant, 2)
     resign(folder, key, lambda record: record["steps"][number].update(checks=[]))
 
@@ -375,7 +357,6 @@ def test_an_outcome_without_a_check_needs_a_statement(
 
 def test_a_skipped_step_needs_a_statement() -> None:
     """A skipped step needs a skip by a person, or an earlier failed step."""
-
     skipped, failed = (
         step("fb-02-b", "skipped"),
         step("fb-01-a", "failed", checks=[check("failed")]),
@@ -400,7 +381,6 @@ def _other_app(word: Document) -> None:
 @pytest.mark.parametrize("change", [_other_sentence, _other_digest, _other_app])
 def test_a_word_says_what_it_is_bound_to(change: Callable[[Document], None]) -> None:
     """Digest and sentence, App ID and subject of a word agree, in a line as in the record."""
-
     word = words(STEP)
     word["binding"]["subject"] = {"app_id": "4711"}
     lines = [_line(word)]
@@ -417,7 +397,6 @@ def test_a_word_says_what_it_is_bound_to(change: Callable[[Document], None]) -> 
 
 def test_a_word_that_counts_has_the_sentence_of_its_step() -> None:
     """A record whose step has another sentence than the word that counts is refused."""
-
     word = words(STEP)
     given = record(step(STEP, "attested", word=word, sentence="I did something else."))
 
@@ -427,7 +406,6 @@ def test_a_word_that_counts_has_the_sentence_of_its_step() -> None:
 
 def test_a_word_that_counts_may_have_another_answer_of_its_step() -> None:
     """A record whose step has the word's sentence among its other answers is accepted."""
-
     word = words(STEP)
     more = {"word": word, "sentence": "I did something else.", "answers": [word["sentence"]]}
 
@@ -439,7 +417,6 @@ def test_the_record_repeats_what_the_line_says(
     name: str, tenant: Path, key: SigningKey, trust: Trust
 ) -> None:
     """What a word says in the record is what its line says, in the bundle's part or carried."""
-
     other = "ab" * 32 if name == "link" else "x"
     for number in (1, 2):
         folder = bundle(tenant, number)
@@ -462,7 +439,6 @@ def test_a_check_rests_on_exchanges_that_are_there(
     where: str, tenant: Path, key: SigningKey, trust: Trust
 ) -> None:
     """A check is refused whose exchange is missing, in the record or among the lines."""
-
     folder = bundle(tenant, 1)
 
     def change(record: Document) -> None:
@@ -488,7 +464,6 @@ def test_a_line_rests_on_exchanges_that_are_there(
     tenant: Path, key: SigningKey, trust: Trust
 ) -> None:
     """A check in the journal that names a line here which is not an exchange is refused."""
-
     folder = bundle(tenant, 1)
     path = folder / "journal.jsonl"
     lines = lines_of(path)
@@ -508,7 +483,6 @@ def test_a_look_may_begin_before_a_bundle_is_sealed(
     tmp_path: Path, key: SigningKey, trust: Trust
 ) -> None:
     """A check that counts no more may rest on an exchange in an earlier bundle."""
-
     run = ended_run(tmp_path, "00000001")
     asked = Exchange(method="GET", url="u", sent_on=AT, elapsed=0.0)
     number = run.journal.append_lines([("exchange.recorded", asked)], run_id="ffffffff")
@@ -526,7 +500,6 @@ def test_the_record_repeats_what_a_remote_answered(
     tenant: Path, key: SigningKey, trust: Trust
 ) -> None:
     """An exchange in the record is what its line says."""
-
     folder = bundle(tenant, 1)
     resign(folder, key, lambda record: record["steps"][0]["exchanges"][0].update(status=201))
 
@@ -538,7 +511,6 @@ def test_each_copy_of_an_exchange_is_what_its_line_says(
     is_first: bool, tenant: Path, key: SigningKey, trust: Trust
 ) -> None:
     """Where two steps of the record repeat one exchange, neither may say something else."""
-
     folder = bundle(tenant, 1)
 
     def share(record: Document) -> None:
@@ -555,7 +527,6 @@ def test_notes_are_in_the_record_and_its_lines(
     tmp_path: Path, key: SigningKey, trust: Trust
 ) -> None:
     """A later bundle has the notes of an earlier run, with their lines; it verifies alone."""
-
     first = ended_run(tmp_path, "00000001")
     first.say([commented("fb-02-attested", at=AT), assigned("fb-07-skipped", "Second", at=AT)])
     first.say([assigned("fb-03-waiting", "Second", due="2026-12-01", at=AT)])
@@ -584,7 +555,6 @@ def test_a_note_that_nobody_wrote_is_refused(
     name: str, change: Callable[[Any], None], tmp_path: Path, key: SigningKey, trust: Trust
 ) -> None:
     """A comment or an assignment in the record that differs from its line is an error."""
-
     run = ended_run(tmp_path, "00000001")
     run.say([commented("fb-03-waiting", at=AT), assigned("fb-03-waiting", "Second", at=AT)])
     folder = seal_run(run, key).folder
@@ -602,7 +572,6 @@ def test_a_note_that_nobody_wrote_is_refused(
 
 def test_attested_by_must_be_the_author(tenant: Path, key: SigningKey, trust: Trust) -> None:
     """`attested_by` must be the author of the attestation."""
-
     folder = bundle(tenant, 2)
     resign(folder, key, lambda record: record["steps"][1].update(attested_by="Somebody Else"))
 
@@ -613,7 +582,6 @@ def test_a_statement_whose_line_is_not_carried_is_refused(
     tenant: Path, key: SigningKey, trust: Trust
 ) -> None:
     """A statement without its carried line is refused, even if the list is shortened too."""
-
     folder = bundle(tenant, 2)
     path = folder / "carried.jsonl"
     path.write_bytes(path.read_bytes().splitlines(keepends=True)[1])
@@ -627,7 +595,6 @@ def test_an_invalid_statement_is_refused(
     word: Any, tenant: Path, key: SigningKey, trust: Trust
 ) -> None:
     """An invalid statement in a record raises `EvidenceError`."""
-
     folder = bundle(tenant, 2)
     resign(folder, key, lambda record: record["steps"][6].update(word=word))
 
@@ -638,7 +605,6 @@ def test_the_statements_of_both_persons_are_checked(
     tmp_path: Path, key: SigningKey, trust: Trust
 ) -> None:
     """With four_eyes, the lines of both persons are carried and checked."""
-
     run = ended_run(tmp_path, "00000001", four_eyes=("all",))
     kept = run.journal.path.parent / "attachments"
     given = store_attachment(
@@ -662,7 +628,6 @@ def test_a_value_filled_in_later_is_accepted(tenant: Path, key: SigningKey, trus
     """
     A record may have a value that was unknown when the statement was made, but no other change.
     """
-
     folder = bundle(tenant, 2)
     path = folder / "carried.jsonl"
     lines = path.read_bytes().splitlines(keepends=True)
@@ -708,7 +673,6 @@ def test_parts_that_do_not_join_are_refused(
     has_journal: bool, tenant: Path, key: SigningKey, trust: Trust
 ) -> None:
     """A part that does not continue the previous one is refused."""
-
     folder = bundle(tenant, 3)
     record = json.loads((folder / "record.json").read_text())
     record["journal"]["previous"] = "ab" * 32
@@ -723,7 +687,6 @@ def test_parts_that_do_not_join_are_refused(
 
 def test_the_first_part_begins_at_line_1(tmp_path: Path, key: SigningKey, trust: Trust) -> None:
     """The first part must begin with line 1, also without a journal."""
-
     folder = seal_run(ended_run(tmp_path, "00000001"), key).folder
     (folder.parent / "journal.jsonl").unlink()
     record = json.loads((folder / "record.json").read_text())
@@ -739,7 +702,6 @@ def test_a_carried_line_that_is_not_the_journals_is_refused(
     has_journal: bool, tenant: Path, key: SigningKey, trust: Trust
 ) -> None:
     """A carried line must be the journal's, or that of an earlier part."""
-
     folder = bundle(tenant, 3)
     path = folder / "carried.jsonl"
     lines = path.read_bytes().splitlines(keepends=True)
@@ -776,7 +738,6 @@ def test_an_announcement_of_other_lines_is_refused(
     name: str, value: Any, tenant: Path, trust: Trust
 ) -> None:
     """An announcement with another last line than the bundle's is refused."""
-
     path = tenant / "journal.jsonl"
     lines = path.read_bytes().splitlines(keepends=True)
     document = json.loads(lines[-1])
@@ -789,7 +750,6 @@ def test_an_announcement_of_other_lines_is_refused(
 
 def test_files_beside_the_journal_are_not_evidence(tenant: Path, trust: Trust) -> None:
     """Index, key and locks are in no bundle and do not affect verification."""
-
     for name in ("state.json", "fingerprint.key", "fingerprint.lock", "sealing.lock"):
         (tenant / name).touch()
 
@@ -801,7 +761,6 @@ def test_files_beside_the_journal_are_not_evidence(tenant: Path, trust: Trust) -
 
 def test_a_long_part_needs_little_memory(tmp_path: Path, key: SigningKey, trust: Trust) -> None:
     """Sealing and verifying need memory for one line only, however long the part is."""
-
     run = ended_run(tmp_path, "00000001")
     asked = Exchange(method="GET", url="u", sent_on=AT, elapsed=0.0, response="x" * 2**20)
     seen = Finding(outcome=Outcome.WAITING, reason="r", check="c")
@@ -831,7 +790,6 @@ def test_a_journal_of_another_form_is_refused_by_name(
     form: Any, tenant: Path, trust: Trust
 ) -> None:
     """A journal of another form raises `FormError`, in `verify` and in every reader."""
-
     path = tenant / "journal.jsonl"
     lines = lines_of(path)
     data = {name: value for name, value in lines[0]["data"].items() if name != "form"}
@@ -851,7 +809,6 @@ def test_a_record_of_another_form_is_refused_by_name(
     tenant: Path, key: SigningKey, trust: Trust
 ) -> None:
     """A record of another form raises `FormError`."""
-
     folder = bundle(tenant, 2)
     schema = "facebook-marketing-runbook/record/v7"
     resign(folder, key, lambda record: record.update(schema=schema))
@@ -878,7 +835,6 @@ def test_a_signed_record_with_a_missing_field_is_refused(
     lose: Callable[[Document], Any], said: str, tenant: Path, key: SigningKey, trust: Trust
 ) -> None:
     """A record that lacks a field is refused even if it is signed; the error names the field."""
-
     folder = bundle(tenant, 2)
     resign(folder, key, lose)
 
@@ -889,7 +845,6 @@ def test_a_statement_of_another_form_is_refused_by_name(
     tenant: Path, key: SigningKey, trust: Trust
 ) -> None:
     """A statement of another form raises `FormError`."""
-
     folder = bundle(tenant, 2)
     statement = payload(folder / STATEMENT)
     statement["predicate"]["runbook_run"]["form"] = 7
@@ -903,7 +858,6 @@ def test_a_provenance_of_another_form_is_refused_by_name(
     tenant: Path, key: SigningKey, trust: Trust, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A provenance of another form raises `FormError`."""
-
     made = payload(bundle(tenant, 2) / "provenance.dsse.json")["predicate"]
     assert made["buildDefinition"]["buildType"].endswith(":headless-run:v6")
     folder = bundle(tenant, 2)
@@ -920,7 +874,6 @@ def test_a_bundle_of_another_form_stops_the_sealing(
     tenant: Path, tmp_path: Path, key: SigningKey
 ) -> None:
     """A bundle of another form stops the sealing."""
-
     folder = bundle(tenant, 2)
     statement = payload(folder / STATEMENT)
     statement["predicate"]["runbook_run"]["form"] = 7

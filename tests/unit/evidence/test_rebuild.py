@@ -42,7 +42,6 @@ def names(home: Path) -> set[str]:
 
 def test_a_lost_journal_comes_back_byte_for_byte(home: Path, trust: Trust) -> None:
     """A lost journal is rebuilt byte for byte up to the last bundle, and verifies."""
-
     journal = home / "journal.jsonl"
     lost = journal.read_bytes()
     journal.unlink()
@@ -64,7 +63,6 @@ def test_the_next_run_goes_on_with_the_chain(
     home: Path, tmp_path: Path, key: SigningKey, trust: Trust
 ) -> None:
     """After the rebuild the chain continues, and earlier attestations count."""
-
     (home / "journal.jsonl").unlink()
     rebuild_journal(home, trust)
 
@@ -76,7 +74,6 @@ def test_the_next_run_goes_on_with_the_chain(
 
 def test_an_older_journal_is_completed(home: Path, trust: Trust) -> None:
     """An older journal keeps its lines and gets the missing ones; an incomplete line is dropped."""
-
     journal = home / "journal.jsonl"
     backup = copied(*bundles(home)[:1])
     for lines in (backup, copied(*bundles(home)[:2]), b"".join(backup.splitlines(True)[:4])):
@@ -91,7 +88,6 @@ def test_an_older_journal_is_completed(home: Path, trust: Trust) -> None:
 
 def test_a_longer_journal_is_not_changed(home: Path, tmp_path: Path, trust: Trust) -> None:
     """A journal with more lines than the bundles is not changed."""
-
     ended_run(tmp_path, "00000004")
     before = (home / "journal.jsonl").read_bytes()
 
@@ -103,7 +99,6 @@ def test_a_longer_journal_is_not_changed(home: Path, tmp_path: Path, trust: Trus
 
 def test_a_different_journal_is_never_overwritten(home: Path, tmp_path: Path, trust: Trust) -> None:
     """A journal with other lines is not changed, and the error names the first difference."""
-
     journal = home / "journal.jsonl"
     journal.write_bytes(copied(*bundles(home)[:1]))
     for _ in range(30):
@@ -125,7 +120,6 @@ def test_a_short_different_journal_is_never_overwritten(
     home: Path, tmp_path: Path, trust: Trust
 ) -> None:
     """A journal that is shorter but different is not changed either."""
-
     other = ended_run(tmp_path / "elsewhere", "0000000a").journal
     journal = home / "journal.jsonl"
     journal.write_bytes(b"".join(other.path.read_bytes().splitlines(keepends=True)[:3]))
@@ -139,7 +133,6 @@ def test_a_short_different_journal_is_never_overwritten(
 
 def test_a_damaged_journal_is_kept(home: Path, trust: Trust) -> None:
     """A damaged journal is not changed, and the error names the line."""
-
     journal = home / "journal.jsonl"
     journal.write_bytes(journal.read_bytes().replace(b"Done.", b"Gone.", 1))
     before = journal.read_bytes()
@@ -155,7 +148,6 @@ def test_only_trusted_bundles_are_used(
     home: Path, key: SigningKey, other_key: SigningKey, trust: Trust
 ) -> None:
     """Bundles without a trusted signature, and those after a gap, are not used."""
-
     (bundles(home)[1] / "report.html").write_text("x")
     (home / "journal.jsonl").unlink()
     with pytest.raises(ContentError, match="No bundle here verifies with these keys"):
@@ -175,7 +167,6 @@ def test_a_bundle_of_another_tenant_is_not_used(
     home: Path, tmp_path: Path, key: SigningKey, trust: Trust
 ) -> None:
     """A bundle of another tenant is not used."""
-
     other = shutil.copytree(home, tmp_path / "globex" / "p")
     (other / "journal.jsonl").unlink()
 
@@ -185,7 +176,6 @@ def test_a_bundle_of_another_tenant_is_not_used(
 
 def test_a_gap_that_the_journal_covers_is_accepted(home: Path, trust: Trust) -> None:
     """A bundle may be missing if the existing journal has its lines."""
-
     whole = copied(*bundles(home))
     (home / "journal.jsonl").write_bytes(copied(*bundles(home)[:2]))
     shutil.rmtree(bundles(home)[1])
@@ -200,7 +190,6 @@ def test_bundles_of_each_trusted_key_are_used(
     home: Path, tmp_path: Path, key: SigningKey, other_key: SigningKey, trust: Trust
 ) -> None:
     """After a rotation the journal is put together with both keys, as in `verify`."""
-
     seal_run(ended_run(tmp_path, "00000004"), other_key)
     (home / "journal.jsonl").unlink()
     both = Trust({**trust.keys, other_key.key_id: other_key.public})
@@ -213,7 +202,6 @@ def test_an_unnamed_bundle_is_used_and_renamed(
     home: Path, tmp_path: Path, key: SigningKey, trust: Trust
 ) -> None:
     """A bundle whose run was killed before the rename is used and gets its name."""
-
     with pytest.MonkeyPatch.context() as patched:
         rename = Path.rename
 
@@ -238,7 +226,6 @@ def test_an_index_of_the_lost_journal_is_ignored(
     home: Path, tmp_path: Path, key: SigningKey, trust: Trust
 ) -> None:
     """A saved index that does not fit the rebuilt journal is not used."""
-
     run = ended_run(tmp_path, "00000004")
     kept = read_key(home)
     assert kept is not None
@@ -262,7 +249,6 @@ def test_the_rebuilt_journal_is_checked_before_use(
     home: Path, trust: Trust, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The rebuilt journal is checked before it replaces the old one."""
-
     (home / "journal.jsonl").unlink()
     copy = rebuild.copy_lines
 
@@ -280,7 +266,6 @@ def test_the_rebuilt_journal_is_checked_before_use(
 
 def test_without_bundles_it_is_an_error(tmp_path: Path, trust: Trust) -> None:
     """Without a folder or a bundle, `SettingsError` is raised and nothing is written."""
-
     with pytest.raises(SettingsError, match="There is no folder") as caught:
         rebuild_journal(tmp_path / "acme" / "p", trust)
     assert "Name another --tenant." in caught.value.diagnostics()

@@ -49,7 +49,6 @@ def record(run: Run) -> Record:
 
 def test_a_record_has_what_nothing_shows(run: Run, record: Record) -> None:
     """As the state has it; a record from before it had one is read all the same."""
-
     older = {name: value for name, value in record.items() if name != "unseen"}
     state = replace(run.state, unseen=("When tokens end.",))
 
@@ -60,7 +59,6 @@ def test_a_record_has_what_nothing_shows(run: Run, record: Record) -> None:
 
 def test_a_record_with_every_outcome_is_valid(record: Record) -> None:
     """A record with each of the seven outcomes is valid."""
-
     read(record)
     jsonschema.validate(record, record_schema())
 
@@ -79,7 +77,6 @@ def test_a_record_with_every_outcome_is_valid(record: Record) -> None:
 
 def test_a_record_tells_whose_run_it_was_and_how_it_ended(record: Record, run: Run) -> None:
     """Run, tenant, procedure, mode, times and outcome are those of the journal."""
-
     assert record["schema"] == "facebook-marketing-runbook/record/v6"
     assert (record["run_id"], record["tenant"]) == ("0a1b2c3d", "acme")
     assert record["procedure"] == {"id": "p", "version": "1", "digest": run.procedure.digest}
@@ -91,7 +88,6 @@ def test_a_record_tells_whose_run_it_was_and_how_it_ended(record: Record, run: R
 
 def test_a_record_names_the_journal_it_was_made_of(record: Record, run: Run) -> None:
     """The record has the number of lines and the digest of the last one."""
-
     lines = run.journal.path.read_bytes().splitlines(keepends=True)
 
     assert record["journal"] == {
@@ -104,7 +100,6 @@ def test_a_record_names_the_journal_it_was_made_of(record: Record, run: Run) -> 
 
 def test_a_verified_step_shows_the_exchange_behind_it(record: Record) -> None:
     """A verified step has its checks with their limits, and its exchanges."""
-
     step = record["steps"][0]
 
     assert step["checks"][0]["reason"] == "Seen as verified."
@@ -120,7 +115,6 @@ def test_a_verified_step_shows_the_exchange_behind_it(record: Record) -> None:
 
 def test_an_attested_step_shows_whose_word_it_is(record: Record) -> None:
     """An attested step has author, time and note, and no checks."""
-
     step = record["steps"][1]
 
     assert step["attested_by"] == "Operator"
@@ -131,7 +125,6 @@ def test_an_attested_step_shows_whose_word_it_is(record: Record) -> None:
 
 def test_a_run_under_way_has_no_end(run: Run) -> None:
     """An unfinished run is recorded without an end."""
-
     under_way = replace(run.state, finished_on="")
     record = build_record(under_way, journal=lines_copied(run), carried=())
 
@@ -254,7 +247,6 @@ def test_a_record_that_claims_more_than_it_shows_is_refused(
 
     So does jsonschema, which others may use to read it.
     """
-
     false = copy.deepcopy(record)
     falsify(false)
 
@@ -267,7 +259,6 @@ def test_every_field_of_a_record_is_required(
     record: Record, validator: jsonschema.Draft202012Validator
 ) -> None:
     """A record without any one field is refused."""
-
     for name in record:
         assert not validator.is_valid({key: value for key, value in record.items() if key != name})
     for name in record["steps"][0]:
@@ -282,7 +273,6 @@ def test_every_field_of_a_record_is_required(
 
 def test_the_schema_itself_is_valid() -> None:
     """The schema is valid JSON Schema 2020-12 and accepts the ids of every step."""
-
     schema = record_schema()
 
     jsonschema.Draft202012Validator.check_schema(schema)
@@ -293,7 +283,6 @@ def test_the_schema_itself_is_valid() -> None:
 
 def test_a_record_is_read_unverified(tmp_path: Path, record: Record) -> None:
     """`read_record` returns the record without verifying it."""
-
     (tmp_path / "record.json").write_text(json.dumps(record))
 
     assert json.loads(json.dumps(to_builtins(read_record(tmp_path)))) == record
@@ -302,7 +291,6 @@ def test_a_record_is_read_unverified(tmp_path: Path, record: Record) -> None:
 @pytest.mark.parametrize("content", [b"", b"null", b"\xff", b"[" * 100_000])
 def test_an_invalid_record_is_refused(tmp_path: Path, content: bytes) -> None:
     """A file that is not a JSON object raises `ContentError`."""
-
     (tmp_path / "record.json").write_bytes(content)
 
     with pytest.raises(ContentError, match=r"record\.json: It is not a JSON object"):
@@ -311,7 +299,6 @@ def test_an_invalid_record_is_refused(tmp_path: Path, content: bytes) -> None:
 
 def test_a_huge_record_is_not_read(tmp_path: Path) -> None:
     """A record above the size limit is refused without reading it into memory."""
-
     with (tmp_path / "record.json").open("wb") as file:
         file.truncate(2**30)
     tracemalloc.start()

@@ -130,7 +130,6 @@ def test_nothing_that_a_remote_says_stops_the_sealing(
     secret: str, hide: Callable[[str], str], known: bool, tmp_path: Path
 ) -> None:
     """The journal writes a stranger's text so that the leak gate accepts it, wherever it stands."""
-
     redactor = Redactor([Secret(secret)] if known else [])
     text = hide(secret)
     for number, case in enumerate(CASES):
@@ -146,7 +145,6 @@ def test_a_strangers_hexadecimal_digits_stay(
     case: dict[str, Callable[[str], dict[str, Any]]], tmp_path: Path
 ) -> None:
     """32 hexadecimal digits of a stranger's are shown, unless the run knows them."""
-
     parts = {part: place(MD5) for part, place in case.items()}
     for part, fields in parts.items():
         is_check = part == "check"
@@ -173,7 +171,6 @@ def test_a_strangers_hexadecimal_digits_stay(
 )
 def test_hexadecimal_digits_that_a_name_calls_a_secret_are_masked(answer: dict[str, Any]) -> None:
     """Where a field, or the word before, says that it is a secret, it is masked unknown."""
-
     seen = redact("exchange.recorded", exchange_with({"response": answer}), Redactor())
 
     assert MD5 not in json.dumps(seen)
@@ -190,7 +187,6 @@ def test_hexadecimal_digits_that_a_name_calls_a_secret_are_masked(answer: dict[s
 )
 def test_what_a_person_types_is_judged_as_before(kind: str, data: dict[str, Any]) -> None:
     """In a person's text 32 hexadecimal digits are masked, known or not."""
-
     typed = convert({**data, **({"binding": BINDING} if "sentence" in data else {})}, DATA[kind])
 
     assert MD5 not in str(masked(typed, Redactor()))
@@ -228,7 +224,6 @@ def test_what_an_earlier_run_was_given_is_recognised(tmp_path: Path) -> None:
 
 def test_a_persons_word_is_not_excused_by_a_remotes(tmp_path: Path) -> None:
     """What a file holds apart from a remote's words is refused, as before."""
-
     journal = written(Redactor(), tmp_path, exchange={"response": {"etag": MD5}})
     other = tmp_path / "01.ipynb"
     other.write_text(f"print({APP_SECRET!r}) {MD5}")
@@ -272,7 +267,6 @@ def test_a_line_with_a_secret_of_a_remotes_is_withheld(
     run: Run, key: SigningKey, trust: Trust
 ) -> None:
     """The bundle is sealed without that line, keeps its place, and its step is inconclusive."""
-
     step = run.state.steps["fb-01-verified"]
     sealed = seal_run(run, key)
 
@@ -296,7 +290,6 @@ def test_each_check_that_rests_on_a_withheld_exchange_is_withheld(
     key: SigningKey, trust: Trust, tmp_path: Path
 ) -> None:
     """An exchange on which two steps rest takes both of their checks with it."""
-
     run = ended_run(tmp_path / "evidence")
     lines = lines_of(run.journal.path)
     checks = [line for line in lines if line["type"] == "step.checked" and line["data"]["findings"]]
@@ -318,7 +311,6 @@ def test_an_exchange_on_which_nothing_rests_is_withheld_too(
     key: SigningKey, trust: Trust, tmp_path: Path
 ) -> None:
     """What was asked for a check that then never ended is copied without a secret."""
-
     run = ended_run(tmp_path / "evidence")
     asked = Exchange(
         method="GET", url="https://x.example/", sent_on=AT, elapsed=0.1,
@@ -334,7 +326,6 @@ def test_an_exchange_on_which_nothing_rests_is_withheld_too(
 
 def test_verify_counts_what_is_withheld_on_its_first_line(run: Run, key: SigningKey) -> None:
     """The first line of `verify` says how many lines are withheld; JSON names them."""
-
     seal_run(run, key)
     evidence = run.evidence
     keys = evidence / "keys"
@@ -352,7 +343,6 @@ def test_verify_counts_what_is_withheld_on_its_first_line(run: Run, key: Signing
 
 def test_the_next_run_verifies_too(run: Run, key: SigningKey, trust: Trust) -> None:
     """A withheld line stops no later run."""
-
     seal_run(run, key)
     seal_run(ended_run(run.evidence, "00000002", has_statements=False), key)
 
@@ -361,7 +351,6 @@ def test_the_next_run_verifies_too(run: Run, key: SigningKey, trust: Trust) -> N
 
 def test_a_lost_journal_is_rebuilt_around_it(run: Run, key: SigningKey, trust: Trust) -> None:
     """A journal that is rebuilt from the bundle verifies, and the next run goes on with it."""
-
     seal_run(run, key)
     size = run.journal.path.stat().st_size
     run.journal.path.unlink()
@@ -378,7 +367,6 @@ def test_a_journal_withholds_nothing_that_its_bundles_show(
     tmp_path: Path, key: SigningKey, trust: Trust
 ) -> None:
     """A line that somebody withheld in the journal alone is refused."""
-
     run = ended_run(tmp_path / "evidence")
     seal_run(run, key)
     lines = run.journal.path.read_bytes().splitlines(keepends=True)
@@ -402,7 +390,6 @@ def test_a_line_that_only_says_that_it_is_withheld_is_not(
     tmp_path: Path, key: SigningKey, trust: Trust
 ) -> None:
     """A forged line does not get the digest of the one that it replaces."""
-
     run = ended_run(tmp_path / "evidence")
     seal_run(run, key)
     lines = run.journal.path.read_bytes().splitlines(keepends=True)
@@ -421,7 +408,6 @@ def test_no_run_begins_with_a_journal_that_hides_a_persons_withdrawal(
     tmp_path: Path, key: SigningKey
 ) -> None:
     """Before anything is signed, a line that no bundle withholds is refused by its number."""
-
     run = ended_run(tmp_path / "evidence")
     run.say([withdrawn("fb-02-attested", at=AT)])
     seal_run(run, key)
@@ -443,7 +429,6 @@ def test_a_carried_line_excuses_none_that_its_bundle_shows(
     run: Run, key: SigningKey, trust: Trust
 ) -> None:
     """A bundle that withholds an older line does not let the journal hide it."""
-
     seal_run(run, key)
     (verified,) = [v.verified for v in verify_tree(run.journal.path.parent, trust) if v.verified]
     number = max(verified.withheld)
@@ -456,7 +441,6 @@ def test_a_carried_line_excuses_none_that_its_bundle_shows(
 
 def test_only_a_check_is_withheld(tmp_path: Path, key: SigningKey) -> None:
     """A person's line with a secret is never withheld: the evidence is refused, as before."""
-
     run = ended_run(tmp_path / "evidence")
     lines = lines_of(run.journal.path)
     for line in lines:

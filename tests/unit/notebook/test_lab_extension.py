@@ -38,7 +38,6 @@ def saved(*outputs: dict[str, Any]) -> list[dict[str, str]]:
 
 def test_a_panel_is_saved_as_what_is_known_of_its_step(folder: Path) -> None:
     """A step's outcome and reason, and how many are done, stand in the panels' places."""
-
     run = open_run(PROCEDURE, {}, mode=Mode.INTERACTIVE, tenant="acme")
     run.start()
     run.say([attested("fb-01-log-in", by="A <colleague>")])
@@ -56,7 +55,6 @@ def test_a_panel_is_saved_as_what_is_known_of_its_step(folder: Path) -> None:
 @pytest.mark.parametrize("tenant", ["../x", "nobody"])
 def test_without_a_journal_a_panel_is_saved_all_the_same(folder: Path, tenant: str) -> None:
     """Whatever a notebook claims, saving goes on, and says how to see the panel."""
-
     (shown,) = saved(panel("unknown", tenant))
 
     assert "Press Start at the top of the notebook" in shown["text/plain"]
@@ -64,7 +62,6 @@ def test_without_a_journal_a_panel_is_saved_all_the_same(folder: Path, tenant: s
 
 def test_a_broken_journal_does_not_stop_saving(folder: Path) -> None:
     """A journal that cannot be understood leaves the panel without an outcome."""
-
     journal = folder / "evidence" / "acme" / PROCEDURE.id / "journal.jsonl"
     journal.parent.mkdir(parents=True)
     journal.write_text("no journal\n")
@@ -77,7 +74,6 @@ def test_a_broken_journal_does_not_stop_saving(folder: Path) -> None:
 
 def test_other_outputs_and_files_are_saved_as_they_are() -> None:
     """A person's own widgets and outputs are kept, and other files are not looked at."""
-
     own = {"output_type": "display_data", "data": {WIDGET_MIME: {"model_id": "1"}}}
     printed = {"output_type": "stream", "text": "x"}
     content = {"cells": [{"outputs": [own, printed]}]}
@@ -96,7 +92,6 @@ def test_only_a_notebook_as_it_was_built_is_trusted(
     folder: Path, change: str, is_trusted: bool
 ) -> None:
     """A notebook whose sources differ, or that has outputs, must be trusted by a person."""
-
     path = build(PROCEDURE, folder / "walkthrough")
     document = json.loads(path.read_text(encoding="utf-8"))
     if change == "source":

@@ -108,7 +108,6 @@ class Page(HTMLParser):
 
 def test_a_step_has_three_renderings() -> None:
     """A step has HTML, plain text and JSON renderings, all with the same outcome."""
-
     shown = bundle()
 
     assert set(shown) == {"text/html", "text/plain", rendering.STEP_MIME}
@@ -120,7 +119,6 @@ def test_a_step_has_three_renderings() -> None:
 
 def test_the_json_rendering_is_the_step_document() -> None:
     """The JSON rendering is the step as in the record, without the exchanges."""
-
     document = json.loads(json.dumps(bundle()[rendering.STEP_MIME]))
 
     assert document == {
@@ -169,7 +167,6 @@ def test_the_json_rendering_is_the_step_document() -> None:
 
 def test_the_json_rendering_names_the_attestor() -> None:
     """The JSON rendering of an attested step names the person who attested it."""
-
     word = attested(STEP.id)
     state = StepState(STEP, Conclusion(outcome=Outcome.ATTESTED, reason="x"), word=word)
 
@@ -182,7 +179,6 @@ def test_the_json_rendering_names_the_attestor() -> None:
 @pytest.mark.parametrize("said", ["The exact path.", "It ends soon.", "Installed it."])
 def test_limits_warnings_and_changes_are_shown_to_people(mime: str, said: str) -> None:
     """HTML and plain text show limits, warnings and changes."""
-
     text = bundle()[mime]
 
     assert said in (Page(text).text if mime == "text/html" else text)
@@ -190,7 +186,6 @@ def test_limits_warnings_and_changes_are_shown_to_people(mime: str, said: str) -
 
 def test_the_exchange_behind_a_finding_can_be_unfolded() -> None:
     """The HTML has the exchange of a finding in a `details` element, without a script."""
-
     page = Page(bundle()["text/html"])
 
     assert "GET https://graph.example/v26.0/me → 200, 42 ms" in page.text
@@ -207,7 +202,6 @@ def test_the_exchange_behind_a_finding_can_be_unfolded() -> None:
 )
 def test_an_exchange_without_a_status_shows_its_error(exchange: Exchange, said: str) -> None:
     """An exchange without a status shows its error, or that it is done."""
-
     state = replace(STATE, exchanges={7: exchange})
 
     assert said in Page(bundle(state)["text/html"]).text
@@ -215,7 +209,6 @@ def test_an_exchange_without_a_status_shows_its_error(exchange: Exchange, said: 
 
 def test_a_table_of_a_finding_is_accessible() -> None:
     """Column and row headers of a finding's table have a scope, for screen readers."""
-
     shown = bundle()
     page = Page(shown["text/html"])
 
@@ -228,7 +221,6 @@ def test_a_table_of_a_finding_is_accessible() -> None:
 
 def test_links_open_in_a_new_tab_and_unknown_pastes_are_hidden() -> None:
     """A link opens in a new tab, and waits for its values as a text to paste does."""
-
     known, unknown = Page(bundle()["text/html"]), Page(bundle(values={})["text/html"])
 
     (link,) = [attributes for tag, attributes in known.tags if tag == "a"]
@@ -280,7 +272,6 @@ HOSTILE_PAGES = {
 @pytest.mark.parametrize("name", HOSTILE_PAGES)
 def test_hostile_text_stays_text(name: str) -> None:
     """Text from Facebook, Cyclr or a person never becomes a tag or an attribute."""
-
     page = Page(HOSTILE_PAGES[name])
 
     allowed = {"div", "span", "ul", "li", "em", "a", "code", "details", "summary", "pre", "br"}
@@ -296,7 +287,6 @@ def test_hostile_text_stays_text(name: str) -> None:
 @pytest.mark.parametrize("make", [bundle, summary, header])
 def test_html_runs_no_script_and_loads_nothing(make: Any, is_sandbox: bool) -> None:
     """The HTML runs no script and loads nothing, so it can be read offline; styles come once."""
-
     html = make(is_sandbox=is_sandbox)["text/html"]
 
     assert not re.search(r"<(script|img|link|iframe|object|embed)\b|url\(|@import", html)
@@ -328,7 +318,6 @@ TROUBLE = Trouble(
 @pytest.mark.parametrize("reason", ["Facebook says URL Blocked.", "Something else."])
 def test_a_failed_step_has_the_errors_that_people_meet_there(reason: str) -> None:
     """A failed step shows its known errors, and opens what was seen; a verified one has none."""
-
     texts = (TROUBLE, replace(TROUBLE, shown=("App Not Setup",)))
     step = replace(STEP, troubles=texts, order_troubles=ordered)
     failed = StepState(step, Conclusion(outcome=Outcome.FAILED, reason=reason))
@@ -349,7 +338,6 @@ def test_a_failed_step_has_the_errors_that_people_meet_there(reason: str) -> Non
 
 def test_the_step_of_the_submission_has_the_texts_for_app_review() -> None:
     """That step shows the kit, collapsed, for the values of the run; other steps do not."""
-
     values = {**VALUES, "permissions": ("leads_retrieval",), "app_display_name": "<b>Acme</b>"}
     step = replace(STEP, review_kit="facebook_marketing")
     shown = bundle(replace(STATE, step=step), values)["text/html"]
@@ -366,7 +354,6 @@ def test_the_step_of_the_submission_has_the_texts_for_app_review() -> None:
 
 def test_a_summary_has_a_row_for_each_step() -> None:
     """The summary has the outcome and the reason of every step in each rendering."""
-
     shown = summary(is_sandbox=True)
 
     assert set(shown) == {"text/html", "text/plain", rendering.SUMMARY_MIME}
@@ -382,7 +369,6 @@ def test_a_summary_has_a_row_for_each_step() -> None:
 
 def test_a_header_says_whose_run_it_is() -> None:
     """The header shows tenant, run and who was there; a real run says PRODUCTION."""
-
     about = "Title\nPRODUCTION · tenant acme · run 0a1b2c3d"
 
     assert header()["text/plain"] == f"{about} · unattended (headless) · times are UTC"
@@ -394,7 +380,6 @@ def test_a_header_says_whose_run_it_is() -> None:
 
 def test_verified_in_part_is_saved_as_it_is_shown() -> None:
     """A saved panel has the badge that the step's output has, dashed where it is in part."""
-
     whole = replace(STATE, conclusion=replace(STATE.conclusion, needs_person=False))
     shown, settled = (
         rendering.saved_bundle(RunState(RUN_ID, {STEP.id: state}), tenant="acme", part=STEP.id)
@@ -411,7 +396,6 @@ def test_verified_in_part_is_saved_as_it_is_shown() -> None:
 @pytest.mark.parametrize("outcome", Outcome)
 def test_every_outcome_has_its_own_look(outcome: Outcome) -> None:
     """Each outcome has its own icon and its word, not only a colour."""
-
     state = replace(STATE, conclusion=Conclusion(outcome=outcome, reason="r"))
 
     assert f"{ICONS[outcome]} {LABELS[outcome]}" in Page(bundle(state)["text/html"]).text
@@ -433,7 +417,6 @@ def contrast(colour: str, ground: str) -> float:
 @pytest.mark.parametrize("outcome", Outcome)
 def test_a_badge_can_be_read(outcome: Outcome) -> None:
     """White text on each badge has a contrast of at least 4.5 to 1."""
-
     step = replace(STEP, kind=StepKind.CALL)
     state = replace(STATE, step=step, conclusion=Conclusion(outcome=outcome, reason="r"))
     badge = next(
@@ -449,7 +432,6 @@ def test_a_badge_can_be_read(outcome: Outcome) -> None:
 
 def test_verified_in_part_does_not_look_finished() -> None:
     """A step of which a part is not confirmed has another badge and border, in text and shape."""
-
     said = attested(STEP.id)
     whole = replace(STATE, word=said, conclusion=replace(STATE.conclusion, needs_person=False))
 
@@ -468,7 +450,6 @@ def test_verified_in_part_does_not_look_finished() -> None:
 
 def test_the_summary_names_what_is_not_proven() -> None:
     """The summary shows what is not proven beside a step that is verified in part."""
-
     assert "Not proven: The exact path." in Page(summary()["text/html"]).text
     assert "verified in part It is accepted." in " ".join(summary()["text/plain"].split())
     assert "Not confirmed by anybody yet: It stands there." in Page(bundle()["text/html"]).text
@@ -478,7 +459,6 @@ def test_the_summary_names_what_is_not_proven() -> None:
 
 def test_plain_text_cannot_move_the_cursor() -> None:
     """Remote text in `text/plain` is one line without control characters."""
-
     hostile = "a\x1b[2J\x9b\u202e\x7f\r\nb"
     finding = Finding(
         outcome=Outcome.FAILED,

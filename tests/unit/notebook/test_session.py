@@ -118,7 +118,6 @@ def test_a_notebook_by_papermill_is_headless(monkeypatch: pytest.MonkeyPatch) ->
     """
     A notebook is interactive in JupyterLab, which sets JPY_SESSION_NAME, and headless in papermill.
     """
-
     assert detected_mode() == "headless"
     monkeypatch.setenv("JPY_SESSION_NAME", "notebooks/facebook_marketing.ipynb")
     assert detected_mode() == "interactive"
@@ -134,7 +133,6 @@ def test_a_notebook_in_voila_is_interactive(
     """
     A notebook is interactive if SERVER_SOFTWARE names Voila; another server's name has no effect.
     """
-
     monkeypatch.setenv("SERVER_SOFTWARE", software)
 
     assert detected_mode() == mode
@@ -158,7 +156,6 @@ def test_a_parameter_overrides_what_is_detected(
     mode: str,
 ) -> None:
     """The parameter `mode` takes precedence over the detected mode."""
-
     monkeypatch.setenv("JPY_SESSION_NAME", session)
 
     opened(namespace, mode=parameter)
@@ -168,7 +165,6 @@ def test_a_parameter_overrides_what_is_detected(
 
 def test_another_mode_is_refused(namespace: Namespace, folder: Path) -> None:
     """An unknown mode raises `SettingsError`, and nothing is written."""
-
     with pytest.raises(SettingsError, match="mode takes interactive or headless, not 'auto'"):
         opened(namespace, mode="auto")
 
@@ -177,7 +173,6 @@ def test_another_mode_is_refused(namespace: Namespace, folder: Path) -> None:
 
 def test_opening_begins_a_run_for_the_tenant(namespace: Namespace, folder: Path) -> None:
     """`open_run` starts a run in the tenant's journal, in the project's evidence folder."""
-
     run = opened(namespace)
 
     assert types(folder) == ["run.started"]
@@ -207,7 +202,6 @@ def test_an_invalid_parameter_is_refused_before_anything_is_written(
     namespace: Namespace, folder: Path, name: str, value: object, said: str
 ) -> None:
     """An unknown or invalid parameter, of which papermill only warns, raises `SettingsError`."""
-
     with pytest.raises(SettingsError, match=said) as caught:
         opened(namespace, **{name: value})
 
@@ -235,7 +229,6 @@ def test_an_older_journal_gets_no_line(
 @pytest.mark.parametrize("nothing", [None, ""])
 def test_what_is_not_given_is_not_given(namespace: Namespace, nothing: str | None) -> None:
     """`None` and an empty text mean the settings file, or the default; `False` is a value."""
-
     run = opened({**namespace, **dict.fromkeys(set(EMPTY) - {"tenant", "env_file"}, nothing)}).run
 
     (version,) = (item.default for item in PROCEDURE.inputs if item.name == "graph_version")
@@ -246,7 +239,6 @@ def test_what_is_not_given_is_not_given(namespace: Namespace, nothing: str | Non
 
 def test_jupyters_own_variables_are_no_parameters(namespace: Namespace) -> None:
     """Jupyter's variables, private names, modules and functions are not read as parameters."""
-
     run = opened(namespace, _private="x", Path=Path, helper=len)
 
     assert run.run.mode == "headless"
@@ -254,7 +246,6 @@ def test_jupyters_own_variables_are_no_parameters(namespace: Namespace) -> None:
 
 def test_a_person_may_have_variables_of_their_own(namespace: Namespace, folder: Path) -> None:
     """In JupyterLab, a person's own variables are no error."""
-
     opened(namespace, mode="interactive", my_note="x")
 
     assert types(folder)[0] == "run.started"
@@ -262,7 +253,6 @@ def test_a_person_may_have_variables_of_their_own(namespace: Namespace, folder: 
 
 def test_a_headless_run_needs_the_service_domain(folder: Path) -> None:
     """A headless run without the Service Domain is an error; nothing is written."""
-
     with pytest.raises(SettingsError, match=r"service_domain \(Service Domain\) is missing"):
         open_run(EMPTY, connector=PROCEDURE.id)
 
@@ -273,7 +263,6 @@ def test_the_walkthrough_asks_for_the_tenant_that_nothing_names(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The walkthrough asks whose it is before it writes; where nobody answers, it is an error."""
-
     asked: list[str] = []
 
     def answer(question: str) -> str:
@@ -297,7 +286,6 @@ def test_the_walkthrough_asks_for_the_tenant_that_nothing_names(
 
 def test_a_step_is_performed_and_shown(namespace: Namespace, folder: Path) -> None:
     """`step` performs and records the step; what it returns is shown, and can be read."""
-
     run = opened(namespace)
     step = run.step("fb-13-app-id-and-secret")
     bundle = shown(step)
@@ -317,7 +305,6 @@ def test_a_step_is_performed_and_shown(namespace: Namespace, folder: Path) -> No
 
 def test_an_unknown_connector_is_refused(namespace: Namespace, folder: Path) -> None:
     """An unknown connector raises `SettingsError` with the known ones."""
-
     with pytest.raises(SettingsError, match="no connector called 'facebook_marketting'") as caught:
         open_run(namespace, connector="facebook_marketting")
 
@@ -327,7 +314,6 @@ def test_an_unknown_connector_is_refused(namespace: Namespace, folder: Path) -> 
 
 def test_an_unknown_step_is_refused(namespace: Namespace) -> None:
     """An unknown step id raises `UnknownStepError`."""
-
     with pytest.raises(UnknownStepError):
         opened(namespace).step("fb-99-nothing")
 
@@ -338,7 +324,6 @@ def test_a_headless_run_ends_with_its_notebook(namespace: Namespace, folder: Pat
 
     `steps` is the same as a table, which names its columns; `summary` shows it.
     """
-
     run = opened(namespace)
     for step in PROCEDURE.steps:
         run.step(step.id)
@@ -367,7 +352,6 @@ def test_a_failed_step_raises_at_the_notebooks_end(
     If a step failed, `finish` raises, so that papermill's exit code shows it; all cells have run by
     then.
     """
-
     run = opened(namespace, env_file=sandbox_env["wrong-secret"])
     bundle = shown(run.step("fb-13-app-id-and-secret"))
     assert bundle[STEP_MIME]["outcome"] == "failed"
@@ -383,7 +367,6 @@ def test_a_notebook_that_joined_a_run_does_not_end_it(
     namespace: Namespace, folder: Path, sandbox_env: Mapping[str, str]
 ) -> None:
     """A notebook that joined another process's run records its own end only."""
-
     run = opened(namespace, env_file=sandbox_env["wrong-secret"], run_id="0a1b2c3d")
     run.step("fb-13-app-id-and-secret")
 
@@ -398,7 +381,6 @@ def test_a_notebook_that_joined_a_run_does_not_end_it(
 
 def test_nothing_that_was_not_performed_is_claimed(namespace: Namespace) -> None:
     """A step whose cell never ran is `not_run` in the summary."""
-
     bundle = shown(opened(namespace).finish())
 
     outcomes = {step["outcome"] for step in bundle[SUMMARY_MIME]["steps"]}
@@ -407,7 +389,6 @@ def test_nothing_that_was_not_performed_is_claimed(namespace: Namespace) -> None
 
 def test_no_secret_is_shown(namespace: Namespace, sandbox_env: Mapping[str, str]) -> None:
     """Neither the outputs nor the journal contain a credential."""
-
     env = Path(sandbox_env["approved"]).read_text(encoding="utf-8")
     names = [item.variable for item in inputs_of(PROCEDURE) if item.secret]
     lines = [line for line in env.splitlines() if line.split("=")[0] in names]
@@ -424,7 +405,6 @@ def test_no_secret_is_shown(namespace: Namespace, sandbox_env: Mapping[str, str]
 
 def test_in_jupyterlab_every_cell_shows_a_panel(namespace: Namespace) -> None:
     """In JupyterLab, header, steps and end are panels of one walkthrough."""
-
     run = opened(namespace, mode="interactive")
 
     assert isinstance(run, InteractiveRun)
@@ -449,7 +429,6 @@ def test_a_typed_credential_stays_known_on_the_next_page(
     namespace: Namespace, folder: Path
 ) -> None:
     """Who loads the page again in the same kernel need not type again what was not saved."""
-
     first = opened(namespace, mode="interactive")
     assert isinstance(first, InteractiveRun)
     (item,) = [item for item in PROCEDURE.inputs if item.name == "app_secret"]
@@ -468,7 +447,6 @@ def test_a_typed_credential_stays_known_on_the_next_page(
 
 def test_showing_a_panel_performs_nothing(namespace: Namespace, folder: Path) -> None:
     """Showing a step's panel does not check the step."""
-
     run = opened(namespace, mode="interactive")
     for step in PROCEDURE.steps:
         run.step(step.id)
@@ -479,14 +457,12 @@ def test_showing_a_panel_performs_nothing(namespace: Namespace, folder: Path) ->
 
 def test_an_unknown_step_has_no_panel(namespace: Namespace) -> None:
     """In JupyterLab too, an unknown step id raises `UnknownStepError`."""
-
     with pytest.raises(UnknownStepError):
         opened(namespace, mode="interactive").step("fb-99-nothing")
 
 
 def test_a_walkthrough_follows_the_journal(namespace: Namespace) -> None:
     """An open panel shows what a headless run records meanwhile."""
-
     run = opened(namespace, mode="interactive")
     panel = run.step("fb-13-app-id-and-secret")
     assert panel.view["outcome"] == "not_run"
@@ -498,7 +474,6 @@ def test_a_walkthrough_follows_the_journal(namespace: Namespace) -> None:
 
 def test_kernels_of_one_walkthrough_share_its_run(namespace: Namespace, folder: Path) -> None:
     """A second or restarted kernel joins the run that the first one started."""
-
     runs = [opened(namespace, mode="interactive").walkthrough.run for _ in range(3)]
 
     assert len({run.run_id for run in runs}) == 1
@@ -507,7 +482,6 @@ def test_kernels_of_one_walkthrough_share_its_run(namespace: Namespace, folder: 
 
 def test_no_panel_holds_a_secret(namespace: Namespace, sandbox_env: Mapping[str, str]) -> None:
     """The saved state of the panels contains no credential."""
-
     run = opened(namespace, mode="interactive")
     secrets = [secret.reveal() for secret in run.walkthrough.run.settings.secrets.values()]
     assert len(secrets) == 4
@@ -525,7 +499,6 @@ def test_parameters_of_the_run_come_from_the_environment_too(
     RUNBOOK_TENANT and RUNBOOK_EVIDENCE set the run's parameters; a notebook's parameter takes
     precedence.
     """
-
     monkeypatch.setenv("RUNBOOK_TENANT", "other")
     monkeypatch.setenv("RUNBOOK_EVIDENCE", str(folder / "elsewhere"))
 
@@ -540,7 +513,6 @@ def test_a_parameter_of_the_run_itself_is_a_text(
     namespace: Namespace, folder: Path, name: str, value: object
 ) -> None:
     """A parameter of the run that is not text raises `SettingsError`, and nothing is written."""
-
     before = set(folder.rglob("*"))
 
     with pytest.raises(SettingsError, match=f"{name} takes a text"):
@@ -555,7 +527,6 @@ def test_a_cell_that_is_executed_again_does_not_wait_for_itself(
     """
     A second `open_run` in the same kernel releases the first run's lock and does not wait for it.
     """
-
     first = opened(namespace, queue_seconds=0)
     second = opened(namespace, queue_seconds=0)
 
@@ -565,7 +536,6 @@ def test_a_cell_that_is_executed_again_does_not_wait_for_itself(
 
 def test_a_kernel_that_ends_early_releases_its_locks(tmp_path: Path) -> None:
     """A run that was not finished leaves no lock, and nothing on the error output."""
-
     script = (
         "import sys\n"
         "from runbook_lib.notebook import open_run\n"

@@ -129,7 +129,6 @@ def ran(name: str, words: tuple[str, ...]) -> Any:
 @pytest.mark.parametrize("kind", FILES)
 def test_every_command_ends_when_a_file_is_odd(kind: str, place: Path, evidence: Path) -> None:
     """Every command ends with an exit code of its contract and processes the bundles in order."""
-
     put(FILES[kind], place)
 
     results = {name: ran(name, words) for name, words in COMMANDS.items()}
@@ -162,7 +161,6 @@ def test_every_command_ends_when_a_folder_is_odd(
     An odd folder is rejected by name if it is added to a bundle, and the other bundles are
     processed.
     """
-
     put(shelf.maker(kind), place)
 
     results = {name: ran(name, words) for name, words in COMMANDS.items()}
@@ -187,7 +185,6 @@ def test_an_odd_path_as_argument_is_refused(kind: str, evidence: Path) -> None:
     """
     `archive` refuses an odd path with exit code 2 and writes nothing; `verify` and `report` end.
     """
-
     FILES[kind](Path("odd"))
     for path in ("odd", "nowhere", "odd/below", "n" * 300):
         result = ran(kind, ("archive", path, "--to", "archive"))
@@ -208,7 +205,6 @@ def test_an_odd_path_as_argument_is_refused(kind: str, evidence: Path) -> None:
 @pytest.mark.parametrize("name", ["journal.jsonl", "state.json", "fingerprint.key", "journal.lock"])
 def test_an_odd_file_in_a_tenants_folder_is_named(name: str, kind: str, evidence: Path) -> None:
     """The functions with which status, run and lab read a tenant's folder name the odd file."""
-
     home = evidence / "acme" / "p"
     keep_key(home, FingerprintKey())
     put(FILES[kind], home / name)
@@ -239,7 +235,6 @@ def _error_of(home: Path) -> str:
 @pytest.mark.parametrize("kind", FILES)
 def test_report_ends_if_its_output_path_is_odd(kind: str, evidence: Path) -> None:
     """`report` ends if a pipe or another odd file is at its output path."""
-
     FILES[kind](Path("out.html"))
 
     ran(kind, ("report", str(HOME / SECOND), "--output", "out.html"))
@@ -250,7 +245,6 @@ DEEP = Path("a", "b", "c", "d", "e", "f", "g")
 
 def test_a_folder_too_deep_to_be_evidence_is_named(evidence: Path) -> None:
     """A tenant that was moved too far down is rejected, not silently ignored."""
-
     (evidence / DEEP.parent).mkdir(parents=True)
     (evidence / "acme").rename(evidence / DEEP)
 
@@ -263,7 +257,6 @@ def test_a_folder_too_deep_to_be_evidence_is_named(evidence: Path) -> None:
 
 def test_an_empty_folder_that_was_added_is_named(evidence: Path) -> None:
     """An empty folder added to a bundle is rejected, although it changes no digest."""
-
     (evidence / "acme" / "p" / FIRST / "attachments" / "later").mkdir(parents=True)
 
     result = ran("verify", COMMANDS["verify"])
@@ -274,7 +267,6 @@ def test_an_empty_folder_that_was_added_is_named(evidence: Path) -> None:
 
 def test_a_name_is_printed_in_one_line(evidence: Path) -> None:
     """Any folder name is printed in one line by every command."""
-
     shutil.copytree(evidence / "acme", evidence / FORGED_NAME)
     os.mkfifo(evidence / f"pipe{FORGED_NAME}")
 
@@ -316,7 +308,6 @@ def test_an_invalid_record_is_rejected_though_its_signature_is_valid(
     """
     An invalid record with a valid signature is rejected by name; the other bundle is verified.
     """
-
     bundle = evidence / "acme" / "p" / FIRST
     record = (bundle / "record.json").read_text()
     assert change(record) != record

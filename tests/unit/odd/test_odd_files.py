@@ -175,7 +175,6 @@ def test_commands_end_when_a_file_is_odd(
     Each command ends with an exit code of its contract when a file is a pipe, a device, huge or
     malformed.
     """
-
     put(FILES[kind], place)
 
     ends_well(command)
@@ -191,7 +190,6 @@ def test_commands_end_when_a_folder_is_odd(
     """
     Each command ends with an exit code of its contract when a folder is odd, or is not a folder.
     """
-
     put(shelf.maker(kind), place)
 
     ends_well(command)
@@ -201,7 +199,6 @@ def test_commands_end_when_a_folder_is_odd(
 @pytest.mark.parametrize("command", ["run", "status", "lab"])
 def test_an_odd_journal_is_named(command: str, kind: str, project: Path) -> None:
     """A journal that is not a regular file is named, and the command fails."""
-
     put(FILES[kind], HOME / "journal.jsonl")
 
     result = ends_well(command)

@@ -63,7 +63,6 @@ def test_a_fleet_ends_when_a_file_is_odd(
     place: str, words: tuple[str, ...], kind: str, project: Path
 ) -> None:
     """A pipe, a device, something huge or malformed in place of a file ends with a known code."""
-
     put(FILES[kind], Path(place))
 
     with time_limit():

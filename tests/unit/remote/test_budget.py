@@ -40,7 +40,6 @@ def budget(path: Path, wall: Wall) -> Budget:
 
 def test_calls_are_counted_before_a_share_is_named(budget: Budget, path: Path, wall: Wall) -> None:
     """Each app has its own count, which every process sees; it is a share of its allowance."""
-
     for _ in range(30):
         budget.spend("1", None)
     budget.spend("2", None)
@@ -52,7 +51,6 @@ def test_calls_are_counted_before_a_share_is_named(budget: Budget, path: Path, w
 
 def test_the_newest_share_counts(budget: Budget) -> None:
     """What an answer says of the app's calls replaces our own count; another app's does not."""
-
     for share in (None, 10.0, 63.5, None):
         budget.spend("1", share)
     budget.spend("2", 99.0)
@@ -62,7 +60,6 @@ def test_the_newest_share_counts(budget: Budget) -> None:
 
 def test_an_hour_later_nothing_is_used(budget: Budget, wall: Wall) -> None:
     """Calls of an hour ago count no more, and neither does what was said then."""
-
     budget.spend("1", 80.0)
     wall.now += 3_599
     assert budget.used("1", 200) == 80
@@ -72,7 +69,6 @@ def test_an_hour_later_nothing_is_used(budget: Budget, wall: Wall) -> None:
 
 def test_all_threads_and_processes_are_counted(path: Path, wall: Wall) -> None:
     """No call is lost, however many are counted at the same time."""
-
     with ThreadPoolExecutor(8) as pool:
         for _ in range(400):
             pool.submit(Budget(path, wall=wall).spend, "1", None)
@@ -84,7 +80,6 @@ def test_the_file_does_not_grow_for_ever(
     budget: Budget, path: Path, wall: Wall, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Above its largest size, lines of more than an hour ago go."""
-
     monkeypatch.setattr(module, "_LARGEST", 4_000)
     for _ in range(200):
         budget.spend("1", None)
@@ -111,7 +106,6 @@ def test_the_file_does_not_grow_for_ever(
 )
 def test_a_damaged_line_counts_nothing(budget: Budget, path: Path, line: bytes) -> None:
     """A line that the runbook did not write is left out; the others count."""
-
     budget.spend("1", None)
     path.write_bytes(path.read_bytes() + line + b"\n")
     budget.spend("1", None)
@@ -121,7 +115,6 @@ def test_a_damaged_line_counts_nothing(budget: Budget, path: Path, line: bytes) 
 
 def test_a_file_that_cannot_be_used_counts_nothing(tmp_path: Path, wall: Wall) -> None:
     """A folder or a link in its place stops no call, and nothing is written through the link."""
-
     (tmp_path / "folder").mkdir()
     other = tmp_path / "other"
     other.write_text("mine")
@@ -135,7 +128,6 @@ def test_a_file_that_cannot_be_used_counts_nothing(tmp_path: Path, wall: Wall) -
 
 def test_each_call_is_a_line_of_json(budget: Budget, path: Path) -> None:
     """The file has a time, an app and a share, and nothing else."""
-
     budget.spend("1", 12.0)
 
     assert [json.loads(line) for line in path.read_text().splitlines()] == [
@@ -145,7 +137,6 @@ def test_each_call_is_a_line_of_json(budget: Budget, path: Path) -> None:
 
 def test_other_apps_calls_are_not_read(budget: Budget, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of thousands of calls of a fleet those of the app itself are parsed, the newest first."""
-
     for app in range(50):
         for share in (None, 12.0, None):
             budget.spend(f"app-{app}", share)

@@ -39,7 +39,6 @@ def test_the_request_is_what_facebook_documents() -> None:
 
     `auth_type=rerequest` asks again for permissions that were declined before.
     """
-
     parts = urlsplit(authorization().url)
 
     assert f"{parts.scheme}://{parts.netloc}{parts.path}" == DIALOG
@@ -55,7 +54,6 @@ def test_the_request_is_what_facebook_documents() -> None:
 
 def test_the_request_is_the_rfcs_where_a_provider_has_no_way_of_its_own() -> None:
     """Without a provider's differences the request is RFC 6749's: scopes with a space between."""
-
     parts = urlsplit(authorization(server=PLAIN).url)
 
     assert f"{parts.scheme}://{parts.netloc}{parts.path}" == PLAIN.authorization_endpoint
@@ -70,7 +68,6 @@ def test_the_request_is_the_rfcs_where_a_provider_has_no_way_of_its_own() -> Non
 
 def test_without_scopes_none_is_sent() -> None:
     """A provider without scopes is sent no empty one, which RFC 6749 §3.3 does not allow."""
-
     without = authorization(server=replace(PLAIN, scope=()))
 
     assert "scope" not in parse_qs(urlsplit(without.url).query, keep_blank_values=True)
@@ -78,7 +75,6 @@ def test_without_scopes_none_is_sent() -> None:
 
 def test_a_refusal_names_the_provider_that_refused() -> None:
     """An error of RFC 6749 §4.1.2.1 is a refusal in the provider's name."""
-
     pending = {"s": authorization("s", PLAIN)}
 
     with pytest.raises(RefusedConsentError, match=r"Plain refused: invalid_scope\."):
@@ -87,7 +83,6 @@ def test_a_refusal_names_the_provider_that_refused() -> None:
 
 def test_a_state_cannot_be_guessed() -> None:
     """Each request has a random state of at least 32 characters (RFC 6749 §10.12)."""
-
     states = {PendingAuthorization(FACEBOOK, "1", "http://x").state for _ in range(50)}
 
     assert len(states) == 50
@@ -108,7 +103,6 @@ def test_a_redirect_answers_its_own_request(url: str) -> None:
 
     Facebook's `#_=_`, surrounding blanks and an address without a host are accepted.
     """
-
     request, code = read_redirect(PENDING, url)
 
     assert request is PENDING["state-2"]
@@ -125,7 +119,6 @@ def test_a_redirect_answers_its_own_request(url: str) -> None:
 )
 def test_a_redirect_with_another_state_is_refused(url: str) -> None:
     """A redirect without the state of a pending request raises `StateMismatchError`."""
-
     with pytest.raises(StateMismatchError) as caught:
         read_redirect(PENDING, url)
 
@@ -149,7 +142,6 @@ def test_a_text_that_is_not_a_redirect_is_refused(url: str, said: str) -> None:
     """
     The error says why a pasted text is not a redirect, and what to paste; it is no state mismatch.
     """
-
     with pytest.raises(AuthorizationError, match=said) as caught:
         read_redirect(PENDING, url)
 
@@ -178,7 +170,6 @@ def test_a_refusal_has_a_message_of_its_own(query: str, said: str) -> None:
     """
     Cancel, an error in each of Facebook's forms and an incomplete address have different messages.
     """
-
     with pytest.raises(AuthorizationError, match=said):
         read_redirect(PENDING, f"/consent?state=state-1&{query}")
 
@@ -193,7 +184,6 @@ def test_a_refusal_has_a_message_of_its_own(query: str, said: str) -> None:
 )
 def test_text_from_the_address_is_printable_and_short_in_a_message(query: str) -> None:
     """An error text from the address is cut, and its control characters are escaped."""
-
     said = quote("\x1b[2J\x07\u202eabc\x00\u200b\r\n" + "x" * 100_000)
 
     with pytest.raises(RefusedConsentError) as caught:
@@ -217,7 +207,6 @@ def test_text_from_the_address_is_printable_and_short_in_a_message(query: str) -
 )
 def test_only_exactly_the_state_matches(query: str) -> None:
     """A state that is repeated, cut, in capitals or extended does not match."""
-
     assert not answers(PENDING, f"/consent?{query}")
     with pytest.raises(StateMismatchError):
         read_redirect(PENDING, f"/consent?{query}")
@@ -225,7 +214,6 @@ def test_only_exactly_the_state_matches(query: str) -> None:
 
 def test_a_repeated_code_is_refused() -> None:
     """A redirect with two codes is refused (RFC 6749 §3.1)."""
-
     twice = "code=AQDcode-0aB1cD2eF3gH4&code=AQDcode-0aB1cD2eF3gH5&state=state-1"
 
     with pytest.raises(AuthorizationError, match="no code in this address"):
@@ -234,6 +222,5 @@ def test_a_repeated_code_is_refused() -> None:
 
 def test_an_address_with_thousands_of_fields_is_refused() -> None:
     """An address with 100,000 fields is refused."""
-
     with pytest.raises(AuthorizationError, match="no answer in this address"):
         read_redirect(PENDING, "/consent?state=state-1" + "&a=1" * 100_000)

@@ -52,7 +52,6 @@ def ask_for_token(session: Session) -> Secret:
 
 def test_a_token_is_issued_and_redacted(remote: FakeRemote, session: Session) -> None:
     """The credentials are sent as a form; neither they nor the token are recorded."""
-
     remote.on("/oauth/token", says(CYCLR_TOKEN_ISSUED))
 
     assert ask_for_token(session).reveal() == CYCLR_TOKEN
@@ -81,7 +80,6 @@ def test_a_refused_token_raises_cyclrs_message(
     remote: FakeRemote, session: Session, body: Any, status: int, said: str
 ) -> None:
     """The error has Cyclr's message, whatever its form, or at least the status."""
-
     remote.on("/oauth/token", says(body, status))
 
     with pytest.raises(CyclrAPIError, match=said) as caught:
@@ -95,7 +93,6 @@ def test_an_answer_without_a_token_is_an_error(
     remote: FakeRemote, session: Session, body: Any
 ) -> None:
     """An answer with status 200 but without a token is an error."""
-
     remote.on("/oauth/token", says(body))
 
     with pytest.raises(UnexpectedAnswerError):
@@ -106,7 +103,6 @@ def test_a_token_is_requested_again_after_a_transient_error(
     remote: FakeRemote, session: Session
 ) -> None:
     """A token request is repeated after a broken connection; a second token does no harm."""
-
     remote.on("/oauth/token", breaks(), says(CYCLR_TOKEN_ISSUED))
 
     assert ask_for_token(session).reveal() == CYCLR_TOKEN
@@ -168,7 +164,6 @@ CALLS: dict[str, tuple[Call, str, str, Any, Any, Any]] = {
 @pytest.mark.parametrize("name", CALLS)
 def test_a_call_sends_what_cyclr_documents(remote: FakeRemote, cyclr: Cyclr, name: str) -> None:
     """Method, path, account header, token and body are as documented."""
-
     call, method, path, document, answer, returned = CALLS[name]
     remote.on(f"/v1.0/{path}", says(answer))
 
@@ -189,7 +184,6 @@ def test_a_call_that_cyclr_refuses_raises_its_message(
     remote: FakeRemote, cyclr: Cyclr, name: str
 ) -> None:
     """The error has Cyclr's message and the status."""
-
     call, _, path, *_ = CALLS[name]
     remote.on(f"/v1.0/{path}", says(UNKNOWN_ADDRESS, 403))
 
@@ -205,7 +199,6 @@ def test_an_answer_that_is_not_json_is_an_error(
     remote: FakeRemote, cyclr: Cyclr, name: str, body: str
 ) -> None:
     """A page or an incomplete body is an error."""
-
     call, _, path, *_ = CALLS[name]
     remote.on(f"/v1.0/{path}", says(body))
 
@@ -216,7 +209,6 @@ def test_an_answer_that_is_not_json_is_an_error(
 @pytest.mark.parametrize("name", sorted(set(CALLS) - {"run_method"}))
 def test_an_answer_of_another_type_is_an_error(remote: FakeRemote, cyclr: Cyclr, name: str) -> None:
     """A list in place of an object, or the reverse, is an error that names the call."""
-
     call, _, path, _, answer, _ = CALLS[name]
     remote.on(f"/v1.0/{path}", says({} if isinstance(answer, list) else []))
 
@@ -227,7 +219,6 @@ def test_an_answer_of_another_type_is_an_error(remote: FakeRemote, cyclr: Cyclr,
 @pytest.mark.parametrize("name", CALLS)
 def test_only_calls_that_read_are_repeated(remote: FakeRemote, cyclr: Cyclr, name: str) -> None:
     """After a broken connection a GET is sent three times in all, a POST only once."""
-
     call, method, path, *_ = CALLS[name]
     remote.on(f"/v1.0/{path}", breaks(httpx.ReadTimeout))
 
@@ -242,7 +233,6 @@ def test_a_get_is_repeated_after_an_incomplete_answer(
     remote: FakeRemote, cyclr: Cyclr, name: str
 ) -> None:
     """A GET is repeated if its answer is incomplete; a POST is not."""
-
     call, method, path, _, answer, returned = CALLS[name]
     remote.on(f"/v1.0/{path}", says(json.dumps(answer)[:-1]), says(answer))
 
@@ -256,7 +246,6 @@ def test_a_get_is_repeated_after_an_incomplete_answer(
 
 def test_a_connector_is_looked_up_by_its_name(remote: FakeRemote, cyclr: Cyclr) -> None:
     """Connectors are searched by name, with up to a hundred rows per page."""
-
     remote.on("/v1.0/connectors", says([]))
 
     assert cyclr.find_connectors("Facebook & Co") == []
@@ -323,7 +312,6 @@ def test_a_part_of_a_list_is_an_error(
 
 def test_a_sign_in_token_is_a_secret(remote: FakeRemote, session: Session, cyclr: Cyclr) -> None:
     """The single-use token is returned as a secret and never recorded."""
-
     remote.on("/v1.0/accounts/acct-1/signintoken", says(SIGN_IN_TOKEN_ISSUED))
 
     token = cyclr.sign_in_token("acct-1", "operator@acme.example")
@@ -337,7 +325,6 @@ def test_a_sign_in_token_is_a_secret(remote: FakeRemote, session: Session, cyclr
 
 def test_a_sign_in_token_may_be_refused(remote: FakeRemote, cyclr: Cyclr) -> None:
     """For an unknown account, the error has Cyclr's message."""
-
     remote.on("/v1.0/accounts/no-such/signintoken", says({"Message": "Not found"}, 404))
 
     with pytest.raises(CyclrAPIError, match="Not found"):
@@ -346,7 +333,6 @@ def test_a_sign_in_token_may_be_refused(remote: FakeRemote, cyclr: Cyclr) -> Non
 
 def test_the_sign_in_link_is_encoded() -> None:
     """The token and the target's address are percent-encoded in the link's query."""
-
     url = sign_in_url("acme-h.cyclr.com", 54321, Secret("a+b/c=="), "https://my.cyclr.com/x?y=1")
 
     parts = urlsplit(url)
@@ -363,7 +349,6 @@ def test_without_an_account_there_is_no_account_header(
     remote: FakeRemote, session: Session
 ) -> None:
     """No account header is sent without an account, because Cyclr refuses an empty one."""
-
     remote.on("/v1.0/accounts", says({"Id": "acct-2", "Name": "x"}))
     Cyclr(session, base_url=BASE, token=Secret(CYCLR_TOKEN), account="").create_account("x")
 

@@ -62,7 +62,6 @@ OPTIONAL = {"words": "", "code": None, "texts": ()}
 @pytest.mark.parametrize("name", READERS)
 def test_a_reader_returns_a_value_of_its_type(name: str) -> None:
     """A value of the documented type is returned."""
-
     read, value, expected = READERS[name]
 
     assert read(Document({"f": value}, "Facebook")) == expected
@@ -71,7 +70,6 @@ def test_a_reader_returns_a_value_of_its_type(name: str) -> None:
 @pytest.mark.parametrize("name", READERS)
 def test_a_reader_refuses_every_other_type(name: str) -> None:
     """The error names the remote system, the field, the value and the documented type."""
-
     read, value, _ = READERS[name]
     others = (None, "text", 7, 1.5, True, [], {}, ["a"], {"a": 1})
     wrong = [other for other in others if type(other) is not type(value)]
@@ -87,7 +85,6 @@ def test_a_reader_refuses_every_other_type(name: str) -> None:
 @pytest.mark.parametrize("name", READERS)
 def test_a_field_that_is_missing_is_named(name: str) -> None:
     """A missing field is an error that names it, or gives the reader's empty value."""
-
     read, *_ = READERS[name]
     if name in OPTIONAL:
         assert read(Document({}, "Facebook")) == OPTIONAL[name]
@@ -99,7 +96,6 @@ def test_a_field_that_is_missing_is_named(name: str) -> None:
 
 def test_a_default_is_for_absent_fields_only() -> None:
     """A default replaces an absent field; null is an error."""
-
     empty, null = Document({}, "Facebook"), Document({"f": None}, "Facebook")
 
     assert empty.identifier("f", "") == ""
@@ -113,7 +109,6 @@ def test_a_default_is_for_absent_fields_only() -> None:
 
 def test_the_error_has_the_full_path_of_a_field() -> None:
     """The error has the field's full path, with indexes of lists."""
-
     answer = Document({"data": [{"id": "1"}, {"id": {"x": 1}}]}, "Facebook (/me/accounts)")
 
     with pytest.raises(UnexpectedAnswerError) as caught:
@@ -127,7 +122,6 @@ def test_the_error_has_the_full_path_of_a_field() -> None:
 
 def test_a_long_value_is_cut_in_the_message() -> None:
     """A long text or number is cut in the error's message."""
-
     answer = Document({"id": "x" * 10_000, "number": 10**400}, "Facebook")
 
     for read in (lambda: answer.expect("id", "1"), lambda: answer.expect("number", "1")):
@@ -139,14 +133,12 @@ def test_a_long_value_is_cut_in_the_message() -> None:
 @pytest.mark.parametrize("content", [None, [], "text", 7, True])
 def test_only_an_object_is_a_document(content: object) -> None:
     """An answer that is not an object is an error."""
-
     with pytest.raises(UnexpectedAnswerError, match=r"the answer is .*, not an object"):
         Document(content, "Facebook")
 
 
 def test_a_document_is_a_mapping() -> None:
     """A document compares and iterates like its dictionary."""
-
     answer = Document({"id": "1", "name": "Acme"}, "Facebook")
 
     assert answer == {"id": "1", "name": "Acme"}
@@ -156,7 +148,6 @@ def test_a_document_is_a_mapping() -> None:
 @pytest.mark.parametrize("content", [{}, None, "text", 7])
 def test_only_a_list_contains_documents(content: object) -> None:
     """A list of documents is read from a list only; anything else is an error."""
-
     with pytest.raises(UnexpectedAnswerError, match="not a list of objects"):
         documents(content, "Cyclr")
 
@@ -167,14 +158,12 @@ def test_only_a_list_contains_documents(content: object) -> None:
 )
 def test_json_beyond_rfc_8259_is_refused(text: str) -> None:
     """NaN, infinities, numbers out of range, a byte order mark and single quotes are refused."""
-
     with pytest.raises(ValueError, match=r".+"):
         parse_answer(text)
 
 
 def test_json_is_read() -> None:
     """JSON is read; a whole number stays an `int`."""
-
     assert parse_answer('{"a":[1,1.5,true,null,"\\ud83d\\ude00"]}') == {
         "a": [1, 1.5, True, None, "\U0001f600"]
     }
@@ -183,7 +172,6 @@ def test_json_is_read() -> None:
 
 def test_a_text_is_shortened_for_a_message() -> None:
     """A text becomes one line of some 300 characters at most, with control characters escaped."""
-
     assert shorten(" a\n b ") == "a b"
     assert shorten("word " * 100) == ("word " * 60).strip() + "…"
     assert shorten("x" * 301) == "… (301 characters without a space)"
@@ -194,7 +182,6 @@ def test_a_text_is_shortened_for_a_message() -> None:
 @given(st.text(min_size=8, max_size=80).filter(lambda text: not any(map(str.isspace, text))))
 def test_no_word_is_cut(secret: str) -> None:
     """A text is cut between words only: redaction would not find part of a credential."""
-
     for before in range(280, 300):
         shown = shorten("." * before + " " + secret + " and more" * 100)
         assert secret in shown or shown == "." * before + "…" or one_line(secret) in shown
@@ -203,6 +190,5 @@ def test_no_word_is_cut(secret: str) -> None:
 @pytest.mark.parametrize("text", ["[" + "{}," * 200_000 + "{}]", '{"a":' + "[0," * 90_000])
 def test_a_document_with_too_many_values_is_refused(text: str) -> None:
     """A document with too many values is refused: parsing it takes thirty times its size."""
-
     with pytest.raises(ValueError):  # noqa: PT011
         parse_answer(text)

@@ -106,7 +106,6 @@ def serve(authority: trustme.CA, tmp_path: Path) -> Server:
 
 def test_the_certificate_is_read_after_it_was_verified(serve: Server) -> None:
     """The certificate's issuer and expiry are read in a verified TLS connection, and recorded."""
-
     ends = datetime(2036, 1, 2, 3, 4, 5, tzinfo=UTC)
 
     with serve(ends=ends) as session:
@@ -143,7 +142,6 @@ def test_an_invalid_certificate_is_refused(
 
     The first two are the server's mistake, whoever asks; the last may be this machine's.
     """
-
     with serve(*names, ends=ends, is_trusted=is_trusted) as session:
         with pytest.raises(UnreachableError, match="its TLS certificate is not trusted") as caught:
             read_certificate(session, HOST)
@@ -164,7 +162,6 @@ def test_an_invalid_certificate_is_refused(
 )
 def test_an_issuer_has_the_name_of_its_organisation(issuer: dict[str, str], name: str) -> None:
     """The issuer is shown by its organisation, without one by its common name."""
-
     peer = {"issuer": tuple((each,) for each in issuer.items())}
 
     assert _certificate({**peer, "notAfter": "Jan  2 03:04:05 2036 GMT"}, HOST).issuer == name
@@ -173,7 +170,6 @@ def test_an_issuer_has_the_name_of_its_organisation(issuer: dict[str, str], name
 @pytest.mark.parametrize("end", [{}, {"notAfter": "never"}])
 def test_a_certificate_without_an_end_is_an_error(end: dict[str, str]) -> None:
     """A certificate whose end is missing or is not a time is an error with the host's name."""
-
     with pytest.raises(UnexpectedAnswerError) as caught:
         _certificate(end, HOST)
 
@@ -189,7 +185,6 @@ def closed_port() -> int:
 
 def test_without_a_tls_connection_the_domain_is_unreachable(tmp_path: Path) -> None:
     """A closed port is an error with its reason, which is recorded too."""
-
     session = open_session(FakeRemote(), connect_to={f"{HOST}:443": f"127.0.0.1:{closed_port()}"})
 
     with pytest.raises(UnreachableError, match="no TLS connection"):
@@ -202,7 +197,6 @@ def test_without_a_tls_connection_the_domain_is_unreachable(tmp_path: Path) -> N
 
 def test_a_page_is_fetched_over_tls_under_its_own_name(serve: Server) -> None:
     """The Host header names the Service Domain, although the connection goes to another address."""
-
     with serve() as session:
         answer = fetch_page(session, URL)
 
@@ -212,7 +206,6 @@ def test_a_page_is_fetched_over_tls_under_its_own_name(serve: Server) -> None:
 @pytest.mark.parametrize("status", [200, 302, 404, 500])
 def test_a_page_is_returned_with_any_status(status: int) -> None:
     """A page is returned with any status; the check decides what it means."""
-
     remote = FakeRemote()
     remote.on("/connector/callback", says("page", status))
 
@@ -221,7 +214,6 @@ def test_a_page_is_returned_with_any_status(status: int) -> None:
 
 def test_a_page_without_an_answer_is_unreachable() -> None:
     """A broken connection raises `UnreachableError`."""
-
     remote = FakeRemote()
     remote.on("/connector/callback", breaks())
 
@@ -231,7 +223,6 @@ def test_a_page_without_an_answer_is_unreachable() -> None:
 
 def test_a_name_resolves_to_its_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each address is returned once, in the resolver's order, and recorded."""
-
     addresses = ["192.0.2.7", "192.0.2.7", "2001:db8::7"]
     found = [(2, 1, 6, "", (address, 443)) for address in addresses]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
@@ -267,7 +258,6 @@ def test_a_name_that_does_not_resolve_is_an_error(
 
 def test_an_overridden_name_is_not_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """If a setting gives the address, there is no DNS query, and the record says so."""
-
     monkeypatch.setattr(socket, "getaddrinfo", None)
     session = open_session(FakeRemote(), connect_to={f"{HOST}:443": "127.0.0.1:8443"})
 
@@ -282,7 +272,6 @@ def remote() -> FakeRemote:
 
 def test_redirects_are_followed_up_to_the_dialog(remote: FakeRemote) -> None:
     """Redirects are followed until one leads to Facebook's dialog; its address is not requested."""
-
     dialog = "https://www.facebook.com/v26.0/dialog/oauth?client_id=1&state=s"
     remote.on("/start", says("", 302, {"location": "/next?token=single-use"}))
     remote.on("/next", says("", 303, {"location": dialog}))
@@ -299,7 +288,6 @@ def test_redirects_are_followed_up_to_the_dialog(remote: FakeRemote) -> None:
 
 def test_cookies_are_sent_along_the_redirects(remote: FakeRemote) -> None:
     """Cookies are sent with the requests that follow a redirect, and then forgotten."""
-
     cookies = [("set-cookie", "sid=1; Path=/; HttpOnly"), ("set-cookie", "lang=en; Secure")]
     remote.on("/start", says("", 302, [("location", "/next"), *cookies]))  # type: ignore[arg-type]
     remote.on("/next", says("done"))
@@ -316,7 +304,6 @@ def test_cookies_are_sent_along_the_redirects(remote: FakeRemote) -> None:
 
 def test_redirects_that_end_elsewhere_return_the_last_answer(remote: FakeRemote) -> None:
     """If a page ends the redirects, its answer is returned, without a dialog's address."""
-
     remote.on("/start", says("403 – Forbidden: Access is denied.", 403))
 
     url, answer = follow_to_sign_in(open_session(remote), f"https://{HOST}/start", SERVER, NAMED)
@@ -326,7 +313,6 @@ def test_redirects_that_end_elsewhere_return_the_last_answer(remote: FakeRemote)
 
 def test_a_redirect_loop_ends(remote: FakeRemote) -> None:
     """A redirect loop ends after six requests."""
-
     remote.on("/start", says("", 302, {"location": "/start"}))
 
     url, answer = follow_to_sign_in(open_session(remote), f"https://{HOST}/start", SERVER, NAMED)
@@ -338,7 +324,6 @@ def test_a_redirect_loop_ends(remote: FakeRemote) -> None:
 @pytest.mark.parametrize("fault", [breaks(), says("busy", 503)])
 def test_a_single_use_address_is_requested_once(remote: FakeRemote, fault: object) -> None:
     """No request on the way is repeated, because the first address may have a single-use token."""
-
     remote.on("/start", fault)  # type: ignore[arg-type]
     with suppress(UnreachableError):
         follow_to_sign_in(open_session(remote), f"https://{HOST}/start", SERVER, NAMED)
@@ -355,7 +340,6 @@ def test_a_single_use_address_is_requested_once(remote: FakeRemote, fault: objec
 )
 def test_hosts_compare_without_case_and_default_port(remote: FakeRemote, location: str) -> None:
     """The dialog's host matches in any case, with or without port 443."""
-
     remote.on("/start", says("", 302, {"location": location}))
 
     url, _ = follow_to_sign_in(
@@ -382,7 +366,6 @@ def test_hosts_compare_without_case_and_default_port(remote: FakeRemote, locatio
 )
 def test_an_address_like_the_dialogs_is_not_the_dialog(remote: FakeRemote, location: str) -> None:
     """Scheme, host, port and path must all match; no other host is contacted."""
-
     remote.on("/start", says("", 302, {"location": location}))
     for path in ("/x/dialog/oauth", "/v26.0/dialog/oauth"):
         remote.on(path, says("a page"))
@@ -398,7 +381,6 @@ def test_an_address_like_the_dialogs_is_not_the_dialog(remote: FakeRemote, locat
 @pytest.mark.parametrize("path", ["/dialog/oauth", "/v3.3/dialog/oauth", "/v26.0/dialog/oauth"])
 def test_the_dialog_is_known_in_every_version(remote: FakeRemote, path: str) -> None:
     """Facebook's dialog matches in every Graph version, since Cyclr pins its own."""
-
     remote.on("/start", says("", 302, {"location": f"https://www.facebook.com{path}?a=1"}))
 
     server = authorization_server({"dialog_url": DIALOG})
@@ -411,7 +393,6 @@ def test_the_dialog_is_known_in_every_version(remote: FakeRemote, path: str) -> 
 
 def test_a_sign_in_page_may_have_any_path(remote: FakeRemote) -> None:
     """The sign-in page is recognised by the provider's own address, host and path (RFC 6749)."""
-
     page = "https://login.example/oauth2/authorize"
     for location, seen in ((f"{page}?a=1", f"{page}?a=1"), ("https://login.example/x", "")):
         remote.on(f"/{bool(seen)}", says("", 302, {"location": location}))
@@ -424,7 +405,6 @@ def test_a_sign_in_page_may_have_any_path(remote: FakeRemote) -> None:
 
 def test_the_port_distinguishes_systems_on_one_host(remote: FakeRemote) -> None:
     """If all systems share one host, as on loopback, the dialog matches by its port."""
-
     dialog = "http://127.0.0.1:8001/v26.0/dialog/oauth"
     remote.on("/start", says("", 302, {"location": "http://127.0.0.1:8002/next"}))
     remote.on("/next", says("", 302, {"location": f"{dialog}?client_id=1"}))
@@ -441,7 +421,6 @@ def test_the_port_distinguishes_systems_on_one_host(remote: FakeRemote) -> None:
 @pytest.mark.parametrize("cookie", ["a@b=1", 'x="\\012"', "=", "sid=1; Path", 'y="\\377"'])
 def test_a_malformed_cookie_is_ignored(remote: FakeRemote, cookie: str) -> None:
     """A malformed cookie does not stop the redirects."""
-
     remote.on("/start", says("", 302, {"location": "/next", "set-cookie": cookie}))
     remote.on("/next", says("done"))
 
@@ -452,7 +431,6 @@ def test_a_malformed_cookie_is_ignored(remote: FakeRemote, cookie: str) -> None:
 
 def test_cookies_go_back_to_their_own_host_only(remote: FakeRemote) -> None:
     """A cookie is sent only to the host that set it."""
-
     remote.on(
         "/start",
         says("", 302, {"location": "https://other.example/next", "set-cookie": "sid=1; Path=/"}),
@@ -467,7 +445,6 @@ def test_cookies_go_back_to_their_own_host_only(remote: FakeRemote) -> None:
 @pytest.mark.parametrize("location", ["javascript:history.back()", "mailto:support@cyclr.com"])
 def test_a_redirect_to_another_scheme_is_an_error(remote: FakeRemote, location: str) -> None:
     """A redirect to `javascript:` or `mailto:` is an error; the exchange is recorded."""
-
     remote.on("/start", says("", 302, {"location": location}))
     session = open_session(remote)
 
@@ -502,7 +479,6 @@ REFUSED = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_redirect_to_an_unknown_host_is_not_followed(remote: FakeRemote, name: str) -> None:
     """The error names the target and the reason; nothing is sent there."""
-
     location, why = REFUSED[name]
     remote.on("/start", says("", 302, {"location": location}))
     session = open_session(remote)
@@ -524,7 +500,6 @@ def test_a_redirect_to_an_unknown_host_is_not_followed(remote: FakeRemote, name:
 )
 def test_a_redirect_to_a_known_host_is_followed(remote: FakeRemote, location: str) -> None:
     """Redirects to the settings' hosts, to `redirect_hosts` and to the same host are followed."""
-
     remote.on("/start", says("", 302, {"location": location}))
     remote.on("/next", says("done"))
     named = Destinations((f"https://{HOST}", "https://other.example"), ["login.cyclr.example"])
@@ -543,7 +518,6 @@ def test_practice_follows_redirects_to_named_loopback_addresses(
 
     The settings must name the host and port; others are refused.
     """
-
     remote.on("/start", says("", 302, {"location": "http://127.0.0.1:8002/next"}))
     remote.on("/next", says("", 302, {"location": "http://127.0.0.1:8003/other"}))
     named = Destinations((f"https://{HOST}", "http://127.0.0.1:8002"))
@@ -566,7 +540,6 @@ def test_practice_follows_redirects_to_named_loopback_addresses(
 )
 def test_a_redirects_target_is_shown_without_its_query(location: str, place: str) -> None:
     """The target is shown as host and path, shortened; a query may contain a code."""
-
     answer = RemoteAnswer(URL, 302, httpx.Headers({"location": location}), "")
 
     assert leads_to(answer) == place
@@ -580,7 +553,6 @@ def test_a_service_domain_on_a_private_network_is_refused(
     monkeypatch: pytest.MonkeyPatch, address: str
 ) -> None:
     """DNS, certificate and page checks refuse a name that resolves to a private address."""
-
     found = [(2, 1, 6, "", (address, 443))]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
     monkeypatch.setattr(socket, "create_connection", None)
@@ -602,7 +574,6 @@ def test_a_private_host_that_a_setting_names_is_contacted(
     serve: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A host of `private_hosts` may have a private address."""
-
     with serve() as session:
         address = session.transport.connect_to[f"{HOST}:443"]
         transport = Transport(Redactor(), ca_file=session.transport.ca_file, private_hosts=[HOST])
@@ -620,7 +591,6 @@ def test_the_checked_address_is_the_one_connected_to(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The connection goes to the address that was checked, even if DNS then changes (rebinding)."""
-
     answers = iter(["93.184.215.14", "127.0.0.1", "127.0.0.1"])
     connected: list[object] = []
 
@@ -647,7 +617,6 @@ def test_a_proxy_is_not_asked_for_a_private_address(
     monkeypatch: pytest.MonkeyPatch, location: str
 ) -> None:
     """A URL with a private address or `localhost` is refused before a proxy is contacted."""
-
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
     transport = Transport(Redactor())
     request = Request(method="GET", url=location, is_public_only=True)
@@ -660,7 +629,6 @@ def test_a_proxy_is_not_asked_for_a_private_address(
 
 def test_a_silent_resolver_ends_with_the_exchange(monkeypatch: pytest.MonkeyPatch) -> None:
     """A DNS query without an answer ends with the time limit of the exchange."""
-
     release, released = threading.Event(), list[bool]()
     waiting: list[threading.Thread] = []
 
@@ -688,7 +656,6 @@ def test_a_silent_resolver_ends_with_the_exchange(monkeypatch: pytest.MonkeyPatc
 
 def test_odd_cookies_are_not_sent_back(remote: FakeRemote) -> None:
     """Cookies that are not ASCII or too long are not sent back; the redirects go on."""
-
     cookies = [(b"set-cookie", each.encode()) for each in ("é=1", 'a="é"', "b=1")]
     headers = [(b"location", b"/next"), *cookies]
     remote.on("/start", lambda _: httpx.Response(302, headers=headers))

@@ -43,7 +43,6 @@ def test_no_remote_breaks_a_client(mode: str, client: str) -> None:
 
     The message is printable and short, the record is small, and neither has the secret.
     """
-
     with hostile_server(mode) as url:
         transport = transport_of(BRIEF if mode in ENDLESS else LIMITS, url)
         session = transport.session()

@@ -105,13 +105,11 @@ def peak(limits: Limits, mode: str) -> int:
 )
 def test_a_large_answer_takes_little_memory(mode: str) -> None:
     """A body beyond the limit is neither kept nor inflated."""
-
     assert peak(Limits(answer_limit_kib=1024, exchange_seconds=20), mode) < 16 * MIB
 
 
 def test_a_gzip_bomb_is_inflated_up_to_the_limit_only() -> None:
     """500 KiB that inflate to 100 MiB take less than 8 MiB of memory, with a limit of 1 MiB."""
-
     transport = transport_of(Limits(answer_limit_kib=1024, exchange_seconds=20))
     answer = whole(BOMB_OF_100_MIB, "content-encoding: gzip")
     with hostile_server(answer) as url:
@@ -141,7 +139,6 @@ REASONS = {
 @pytest.mark.parametrize("mode", REASONS)
 def test_the_error_says_what_was_wrong(mode: str) -> None:
     """The error names the host and what was wrong with the answer."""
-
     with hostile_server(mode) as url:
         transport = transport_of(url=url)
         with pytest.raises(RunbookError) as caught:
@@ -156,7 +153,6 @@ def test_a_slow_answer_is_not_requested_again() -> None:
     """
     A slow answer is an error at the first attempt, and the host is not contacted for some time.
     """
-
     transport = transport_of()
     session = transport.session()
     with hostile_server("one byte at a time") as url:
@@ -174,7 +170,6 @@ def test_a_step_ends_with_its_time() -> None:
 
     The error says what sets the deadline.
     """
-
     transport = transport_of(Limits(exchange_seconds=1, step_seconds=1))
     session = transport.session()
     session.end_by(Deadline(1))
@@ -194,7 +189,6 @@ def test_a_step_ends_with_its_time() -> None:
 
 def test_a_message_of_5_mb_is_cut() -> None:
     """If the size limit permits a message of 5 MB, the error and the record have its start only."""
-
     body = json.dumps({"error": {"message": f"word {SECRET.reveal()} " * 180_000, "code": 1}})
     answer = whole(body.encode(), status="400 Bad Request")
     began = time.process_time()
@@ -217,7 +211,6 @@ def test_a_message_of_5_mb_is_cut() -> None:
 @pytest.mark.parametrize("before", range(65_500, 65_560, 7))
 def test_no_part_of_a_secret_remains_where_a_body_is_cut(before: int, is_json: bool) -> None:
     """A secret across the end of the redacted start of a body is left out of the record."""
-
     secret = Secret("Abcdefgh-1234567890-" * 3)
     tokens = "EAA" + "x" * 190 + " "
     text = (tokens * 400)[:before] + secret.reveal() + "." * 70_000
@@ -229,7 +222,6 @@ def test_no_part_of_a_secret_remains_where_a_body_is_cut(before: int, is_json: b
 
 def test_a_slow_handshake_ends(tmp_path: Path) -> None:
     """A slow TLS handshake ends with the time limit, for a page and for the certificate."""
-
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     with hostile_server("429", is_handshake_slow=True) as url:
@@ -250,7 +242,6 @@ def test_a_slow_handshake_ends(tmp_path: Path) -> None:
 
 def test_the_time_limit_applies_within_tls(tmp_path: Path) -> None:
     """An answer of one byte at a time ends with the time limit over TLS too."""
-
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -268,7 +259,6 @@ def test_the_time_limit_applies_within_tls(tmp_path: Path) -> None:
 
 def test_a_redirect_to_loopback_is_not_fetched() -> None:
     """A redirect to another loopback address is refused; nothing connects there."""
-
     heard: list[object] = []
 
     def hear(connection: socket.socket, _: threading.Event) -> None:
@@ -295,7 +285,6 @@ def test_a_rate_limit_is_an_error_with_its_wait(mode: str) -> None:
     With any `Retry-After`, or none, status 429 ends in a `ThrottledError` after three attempts at
     most.
     """
-
     transport = transport_of()
     session = transport.session()
     with hostile_server(mode) as url, pytest.raises(ThrottledError, match="429") as caught:

@@ -7,7 +7,6 @@ from runbook_lib.remote.limits import Deadline, Limits
 
 def test_settings_set_the_limits() -> None:
     """Each limit has a setting; without it, the default applies."""
-
     given = {"answer_limit_kib": 1, "exchange_seconds": 2, "step_seconds": 3, "app_id": "4"}
 
     assert Limits.of(given) == Limits(answer_limit_kib=1, exchange_seconds=2, step_seconds=3)
@@ -16,7 +15,6 @@ def test_settings_set_the_limits() -> None:
 
 def test_a_deadline_within_another_ends_no_later() -> None:
     """A deadline within another has its own time, but no more than the other has left."""
-
     now = 100.0
 
     def clock() -> float:

@@ -63,7 +63,6 @@ def side_by_side(session: Session, requests: list[Request], held: Held) -> list[
 
 def test_what_is_under_way_is_awaited() -> None:
     """Ten who ask the same at the same time get one answer, and have one exchange."""
-
     remote = Held()
     remote.on("/x", says({"id": "1"}))
     session = open_session(remote)
@@ -78,7 +77,6 @@ def test_what_is_under_way_is_awaited() -> None:
 @pytest.mark.parametrize("status", [200, 302, 400, 401, 404])
 def test_an_answer_is_kept_for_the_look(status: int) -> None:
     """A refusal is an answer too; another look asks again."""
-
     remote = FakeRemote()
     remote.on("/x", says("", status))
     session = open_session(remote)
@@ -92,7 +90,6 @@ def test_an_answer_is_kept_for_the_look(status: int) -> None:
 
 def test_what_the_look_knows_is_asked_once_more_once() -> None:
     """However many ask once more, one request is sent, and each of them has it in its record."""
-
     remote = FakeRemote()
     remote.on("/x", says("", 200), says("", 401))
     session = open_session(remote)
@@ -109,7 +106,6 @@ def test_what_the_look_knows_is_asked_once_more_once() -> None:
 
 def test_a_fault_is_asked_again() -> None:
     """After a server error, or a transient one, the next who asks sends the request again."""
-
     remote = FakeRemote()
     remote.on("/x", *[says("", 503)] * 3, says("wait"), says("wait"), says("wait"), says("now"))
     session = open_session(remote)
@@ -124,7 +120,6 @@ def test_a_fault_is_asked_again() -> None:
 
 def test_no_answer_is_asked_again() -> None:
     """After a connection that failed, those who waited learn of it; later ones ask again."""
-
     remote = Held()
     remote.on("/x", *[breaks()] * 3, says("now"))
     now = [1000.0]
@@ -151,7 +146,6 @@ def test_no_answer_is_asked_again() -> None:
 )
 def test_another_question_is_asked(other: Request) -> None:
     """Whatever differs in what is sent, or where it may go, is another question."""
-
     remote = FakeRemote()
     remote.on("/x", says("x"))
     session = open_session(remote, private_hosts=["api.example"])
@@ -166,7 +160,6 @@ def test_another_question_is_asked(other: Request) -> None:
 
 def test_six_requests_at_a_time_go_to_a_host() -> None:
     """More wait for their turn; another host has turns of its own."""
-
     remote = Held()
     remote.on("/x", says("x"))
     hosts = [f"https://{name}.example/x?n={n}" for name in ("a", "b") for n in range(20)]
@@ -180,7 +173,6 @@ def test_six_requests_at_a_time_go_to_a_host() -> None:
 
 def test_a_pause_that_is_asked_for_stops_those_who_wait() -> None:
     """After a refusal that asks for a pause nothing more goes to that host."""
-
     remote = Held()
     remote.on("/x", says("", 429, {"retry-after": "3600"}))
     session = open_session(remote)
@@ -194,7 +186,6 @@ def test_a_pause_that_is_asked_for_stops_those_who_wait() -> None:
 
 def test_who_waits_has_a_time_limit_of_their_own() -> None:
     """An answer that never comes holds nobody longer than their step may take."""
-
     remote = Held()
     remote.on("/x", says("late"))
     session = open_session(remote, limits=Limits(exchange_seconds=30))
@@ -213,7 +204,6 @@ def test_who_waits_has_a_time_limit_of_their_own() -> None:
 
 def test_exchanges_are_in_the_order_of_the_branches() -> None:
     """The record does not depend on which of several threads came first."""
-
     remote = FakeRemote()
     remote.on("/x", says("x"))
     session = open_session(remote)
@@ -233,7 +223,6 @@ def test_exchanges_are_in_the_order_of_the_branches() -> None:
 
 def test_what_was_asked_is_asked_again_after_a_change() -> None:
     """Once a remote system was altered, no earlier answer counts."""
-
     remote = FakeRemote()
     remote.on("/x", says("before"), says("after"))
     session = open_session(remote)
@@ -245,7 +234,6 @@ def test_what_was_asked_is_asked_again_after_a_change() -> None:
 
 def test_an_error_is_raised_for_all_who_wait() -> None:
     """Also a defect reaches everybody who waits, and nobody waits for ever."""
-
     look, released = LookCache(), threading.Event()
 
     def ask() -> str:

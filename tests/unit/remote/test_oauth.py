@@ -76,7 +76,6 @@ def test_an_issued_token_is_redacted(
     remote: FakeRemote, session: Session, request_token: Callable[[Session], Secret]
 ) -> None:
     """An issued token is returned as a secret, redacted in texts and not recorded."""
-
     remote.on(PATH, says({"access_token": USER_TOKEN, "token_type": "bearer"}))
 
     token = request_token(session)
@@ -90,7 +89,6 @@ def test_client_credentials_are_sent_as_a_form(remote: FakeRemote, session: Sess
     """
     The client credentials are in the body, not in the URL (RFC 6749 §2.3.1), and not recorded.
     """
-
     remote.on(PATH, says(APP_TOKEN_ISSUED))
 
     assert by_credentials(session).reveal() == APP_TOKEN
@@ -110,7 +108,6 @@ def test_a_code_is_redeemed_with_its_redirect_uri(remote: FakeRemote, session: S
     The code is sent with the redirect URI of its dialog (RFC 6749 §4.1.3), and masked in the
     record.
     """
-
     remote.on(PATH, says(APP_TOKEN_ISSUED))
 
     by_code(session)
@@ -145,7 +142,6 @@ def test_a_refusal_keeps_graphs_own_error_fields(
     code: int,
 ) -> None:
     """A refusal has Facebook's message, status, code and trace ID, and is not repeated."""
-
     remote.on(PATH, says(body, 400))
 
     with pytest.raises(GraphTokenError) as caught:
@@ -162,7 +158,6 @@ def test_the_rfcs_error_word_is_kept(
     remote: FakeRemote, session: Session, server: AuthorizationServer
 ) -> None:
     """A refusal in the form of RFC 6749 §5.2 keeps its `error` beside the description."""
-
     remote.on(
         PATH,
         says({"error": "invalid_client", "error_description": "Unknown client."}, 401),
@@ -182,7 +177,6 @@ def test_the_rfcs_error_word_is_kept(
 
 def test_a_token_has_any_form_that_a_token_may_have(remote: FakeRemote, session: Session) -> None:
     """Where a provider names no form, every bearer token of RFC 6750 is taken."""
-
     token = "5c6ccc561059aa386da9d112215bae55"
     remote.on(PATH, says({"access_token": token, "expires_in": 0, "scope": None}))
 
@@ -198,7 +192,6 @@ def test_an_error_status_without_an_error_is_a_refusal(
     body: object,
 ) -> None:
     """An error status without an error object is a refusal that names the status."""
-
     remote.on(PATH, says(body, 403))
 
     with pytest.raises(TokenRequestError, match="answered 403"):
@@ -216,7 +209,6 @@ def test_an_answer_without_a_token_is_an_error(
     body: object,
 ) -> None:
     """An answer that is not JSON or has no token is an error."""
-
     remote.on(PATH, says(body))
 
     with pytest.raises(UnexpectedAnswerError):
@@ -225,7 +217,6 @@ def test_an_answer_without_a_token_is_an_error(
 
 def test_client_credentials_may_be_repeated(remote: FakeRemote, session: Session) -> None:
     """A request for an app token is repeated after a transient error."""
-
     remote.on(PATH, breaks(), says("busy", 503), says(APP_TOKEN_ISSUED))
 
     assert by_credentials(session).reveal() == APP_TOKEN
@@ -234,7 +225,6 @@ def test_client_credentials_may_be_repeated(remote: FakeRemote, session: Session
 
 def test_a_code_is_never_sent_twice(remote: FakeRemote, session: Session) -> None:
     """After a broken connection the code is not sent again, because it is single use."""
-
     remote.on(PATH, breaks(httpx.ReadTimeout))
 
     with pytest.raises(UnreachableError):

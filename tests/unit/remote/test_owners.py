@@ -23,7 +23,6 @@ def test_hosts_of_one_owner_share_a_registrable_domain(
     one: str, other: str, *, is_same: bool
 ) -> None:
     """Hosts below one public suffix, by the Public Suffix List, have different owners."""
-
     assert is_same_owner(one, other) is is_same
 
 
@@ -44,5 +43,4 @@ def test_hosts_of_one_owner_share_a_registrable_domain(
 )
 def test_a_host_shares_the_domain_above_it(host: str, domain: str) -> None:
     """The domain above counts unless it is a public suffix: then the host's own does."""
-
     assert shared_domain(host) == domain

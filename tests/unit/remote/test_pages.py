@@ -37,7 +37,6 @@ def shown(content: str | bytes) -> PublicPage:
 )
 def test_text_is_what_is_shown_without_a_script(content: str, title: str, text: str) -> None:
     """Scripts, styles and what stands in for a script do not count as text."""
-
     page = shown(content)
 
     assert (page.title, page.text) == (title, text)
@@ -53,14 +52,12 @@ def test_text_is_what_is_shown_without_a_script(content: str, title: str, text: 
 )
 def test_a_page_may_name_its_encoding(content: bytes) -> None:
     """A page is read in the encoding that it names, else as UTF-8."""
-
     assert shown(content).text == "Café"
 
 
 @pytest.mark.parametrize("name", ["rot13", "no-such", "utf-16"])
 def test_an_encoding_that_is_none_breaks_nothing(name: str) -> None:
     """A page that names a codec that is not for text, or none, is read all the same."""
-
     page = shown(f'<meta charset="{name}"><p>Text</p>'.encode())
 
     assert page.status == 200
@@ -68,7 +65,6 @@ def test_an_encoding_that_is_none_breaks_nothing(name: str) -> None:
 
 def test_a_redirect_within_the_domain_is_followed() -> None:
     """The address at which the page stands is kept."""
-
     remote = FakeRemote()
     remote.on("/privacy", says("", 301, {"location": "https://legal.acme.example/p"}))
     remote.on("/p", says("<p>Here"))
@@ -89,7 +85,6 @@ def test_a_redirect_within_the_domain_is_followed() -> None:
 )
 def test_a_redirect_elsewhere_is_not_followed(location: str, said: str) -> None:
     """A page of another owner, or without https, is not requested."""
-
     remote = FakeRemote()
     remote.on("/privacy", says("", 302, {"location": location}))
 
@@ -100,7 +95,6 @@ def test_a_redirect_elsewhere_is_not_followed(location: str, said: str) -> None:
 
 def test_no_answer_is_raised_as_it_is() -> None:
     """A host that gives no answer is unreachable."""
-
     remote = FakeRemote()
     remote.on("/privacy", breaks())
 

@@ -108,14 +108,12 @@ def test_retry_after_is_seconds_or_a_date(value: str, seconds: float | None) -> 
 
     Anything else is ignored.
     """
-
     assert retry_after(value, NOW) == seconds
 
 
 @given(st.text())
 def test_any_retry_after_is_read_without_an_error(value: str) -> None:
     """Any text gives a number of seconds up to a day, or `None`."""
-
     seconds = retry_after(value, NOW)
 
     assert seconds is None or 0 <= seconds <= 86_400
@@ -126,14 +124,12 @@ def test_any_retry_after_is_read_without_an_error(value: str) -> None:
 )
 def test_a_duration_is_shown_in_a_readable_unit(seconds: float, said: str) -> None:
     """A duration is shown in seconds, minutes or hours, and never as 0."""
-
     assert duration(seconds) == said
     assert duration(86_400) == "24 h"
 
 
 def test_a_short_wait_is_waited(remote: FakeRemote, clock: Clock) -> None:
     """If a limit ends within seconds, the request is sent again after that time."""
-
     remote.on(PATH, says({}, 429, {"retry-after": "3"}), says({"id": "1"}))
 
     answer = opened(remote, clock, CoolDowns()).send(get("1"))
@@ -145,7 +141,6 @@ def test_a_short_wait_is_waited(remote: FakeRemote, clock: Clock) -> None:
 @pytest.mark.parametrize("status", [429, 503, 500])
 def test_a_long_wait_becomes_a_cool_down(remote: FakeRemote, clock: Clock, status: int) -> None:
     """A longer wait is an error that says how long; until then, nothing is sent."""
-
     remote.on(PATH, says({}, status, {"retry-after": "3600"}), says({"id": "1"}))
     session = opened(remote, clock, CoolDowns())
 
@@ -161,7 +156,6 @@ def test_a_long_wait_becomes_a_cool_down(remote: FakeRemote, clock: Clock, statu
 
 def test_a_limit_without_retry_after_lasts_a_minute(remote: FakeRemote, clock: Clock) -> None:
     """Status 429 without `Retry-After` (RFC 6585 §4) starts a cool-down of a minute."""
-
     remote.on(PATH, says({}, 429), says({}))
     session = opened(remote, clock, CoolDowns())
 
@@ -176,7 +170,6 @@ def test_a_post_is_not_repeated_and_the_next_request_waits(
     remote: FakeRemote, clock: Clock
 ) -> None:
     """A POST with status 429 is not sent again; the next request waits for the limit."""
-
     remote.on(PATH, says({}, 429, {"retry-after": "5"}), says({}))
     session = opened(remote, clock, CoolDowns())
 
@@ -192,7 +185,6 @@ def test_a_cool_down_is_shared_by_the_transports_of_a_process(
     remote: FakeRemote, clock: Clock
 ) -> None:
     """A cool-down applies to all transports of a process with the same App ID, host and port."""
-
     shared = CoolDowns()
     remote.on(PATH, says({}, 429, {"retry-after": "600"}), says({}))
     with pytest.raises(ThrottledError):
@@ -212,7 +204,6 @@ def test_a_hosts_cool_down_applies_to_every_app(
     remote: FakeRemote, clock: Clock, status: int
 ) -> None:
     """Status 429 without an App ID, and status 503, start a cool-down of the host for every app."""
-
     shared = CoolDowns()
     remote.on(PATH, says({}, status, {"retry-after": "600"}), says({}))
     app = "" if status == 429 else "1"
@@ -225,7 +216,6 @@ def test_a_hosts_cool_down_applies_to_every_app(
 
 def test_an_apps_usage_stops_that_app_only(remote: FakeRemote, clock: Clock) -> None:
     """Graph's usage headers start a cool-down of the app that sent the request only."""
-
     shared = CoolDowns()
     usage = {"x-app-usage": json.dumps({"call_count": 100})}
     remote.on(PATH, says({}, 200, usage), says({}))
@@ -238,7 +228,6 @@ def test_an_apps_usage_stops_that_app_only(remote: FakeRemote, clock: Clock) -> 
 
 def test_transports_share_the_cool_downs_by_default() -> None:
     """By default, all transports of a process share the cool-downs."""
-
     one, other = Transport(Redactor()), Transport(Redactor())
     one.close()
     other.close()
@@ -248,7 +237,6 @@ def test_transports_share_the_cool_downs_by_default() -> None:
 
 def test_a_wait_beyond_the_steps_deadline_is_an_error(remote: FakeRemote, clock: Clock) -> None:
     """A wait that exceeds the step's deadline is an error at once."""
-
     remote.on(PATH, says({}, 429, {"retry-after": "9"}))
     session = opened(remote, clock, CoolDowns())
     session.end_by(Deadline(5, clock))
@@ -276,7 +264,6 @@ def test_there_is_no_retry_after_the_deadline(remote: FakeRemote, clock: Clock) 
 
 def test_the_longest_cool_down_applies() -> None:
     """A shorter cool-down does not replace a longer one, and an ended one does not apply."""
-
     cooling = CoolDowns()
     cooling.begin("h", "", CoolDown(100, "long"))
     cooling.begin("h", "", CoolDown(50, "short"))
@@ -304,7 +291,6 @@ def test_transports_leave_nothing_behind(is_closed: bool) -> None:
 
     Closed transports leave no sockets open.
     """
-
     gc.collect()  # what other tests forgot
     with hostile_server(whole(b"{}")) as url:
         before, closed = resources(), list[Transport]()
@@ -327,7 +313,6 @@ def kept(path: Path, *, wall: float = 1_000.0, now: float = 5.0) -> KeptCoolDown
 
 def test_a_cool_down_applies_to_other_processes(tmp_path: Path) -> None:
     """A process reads the cool-downs of another from the file, although their clocks differ."""
-
     path = tmp_path / "cool-downs.json"
     first, second = kept(path), kept(path, wall=1_010.0, now=77.0)
     assert second.find("graph", "1", 77.0) is None
@@ -343,7 +328,6 @@ def test_a_cool_down_applies_to_other_processes(tmp_path: Path) -> None:
 
 def test_an_ended_cool_down_neither_applies_nor_stays_in_the_file(tmp_path: Path) -> None:
     """An ended cool-down does not apply and is removed at the next write."""
-
     path = tmp_path / "cool-downs.json"
     kept(path).begin("graph", "1", CoolDown(65.0, "old"))
     later = kept(path, wall=5_000.0)
@@ -356,7 +340,6 @@ def test_an_ended_cool_down_neither_applies_nor_stays_in_the_file(tmp_path: Path
 
 def test_processes_keep_each_others_cool_downs(tmp_path: Path) -> None:
     """A process that writes the file keeps the cool-downs of others."""
-
     path = tmp_path / "cool-downs.json"
     first, second = kept(path), kept(path)
     first.begin("graph", "1", CoolDown(65.0, "one"))
@@ -373,7 +356,6 @@ def test_processes_keep_each_others_cool_downs(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_a_damaged_file_means_a_day_at_most(tmp_path: Path, content: str) -> None:
     """A damaged file gives no cool-down, or one of a day at most."""
-
     path = tmp_path / "cool-downs.json"
     path.write_text(content)
     found = kept(path).find("graph", "1", 5.0)
@@ -382,7 +364,6 @@ def test_a_damaged_file_means_a_day_at_most(tmp_path: Path, content: str) -> Non
 
 def test_a_cool_down_applies_even_if_it_cannot_be_written(tmp_path: Path) -> None:
     """If the file cannot be written, the cool-down still applies to this process."""
-
     path = tmp_path / "cool-downs.json"
     path.mkdir()
     cool_downs = kept(path)

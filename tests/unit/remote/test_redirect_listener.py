@@ -76,7 +76,6 @@ def exchange(listener: RedirectListener, sent: bytes, address: str = "127.0.0.1"
 
 def leads_to(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
     """Let `localhost` resolve to these addresses."""
-
     resolve = socket.getaddrinfo
 
     def resolved(host: str, *given: Any, **named: Any) -> list[Any]:
@@ -109,7 +108,6 @@ def test_both_families_are_listened_on(
     listener: RedirectListener, arrived: queue.Queue[str], address: str
 ) -> None:
     """The redirect arrives whether the browser uses IPv4 or IPv6 for `localhost`."""
-
     host = f"localhost:{port_of(listener)}".encode()
     answer = exchange(
         listener, b"GET %b HTTP/1.1\r\nhost: %b\r\n\r\n" % (ANSWER.encode(), host), address
@@ -131,7 +129,6 @@ def test_a_port_taken_in_the_other_family_is_not_used(
     tries: int,
 ) -> None:
     """If another program has the same port on IPv6, another port is used."""
-
     bind, intruders = redirect_listener._bind, []
 
     def raced(wanted: str, port: int) -> socket.socket:
@@ -160,7 +157,6 @@ def test_without_a_free_port_there_is_an_error(
     listen: Callable[..., RedirectListener], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If no port is free, the error says so and advises to paste the address."""
-
     bind = redirect_listener._bind
 
     def refuse(address: str, port: int) -> socket.socket:
@@ -181,7 +177,6 @@ def test_no_other_program_can_share_the_address(
     listener: RedirectListener, address: str, options: tuple[int, ...]
 ) -> None:
     """No socket option lets another program listen on the address too."""
-
     with pytest.raises(OSError, match="in use"):
         intruder(address, port_of(listener), *options)
 
@@ -190,7 +185,6 @@ def test_a_machine_without_ipv6_works(
     listen: Callable[..., RedirectListener], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without IPv6, the listener uses IPv4 only, even if `localhost` resolves to `::1` too."""
-
     bind = redirect_listener._bind
 
     def without(address: str, port: int) -> socket.socket:
@@ -210,7 +204,6 @@ def test_every_address_of_localhost_is_listened_on(
     listen: Callable[..., RedirectListener], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The listener uses other loopback addresses too if `localhost` resolves to them."""
-
     leads_to(monkeypatch, "127.0.0.2", "127.0.0.1")
     listener = listen()
 
@@ -223,7 +216,6 @@ def test_an_address_of_localhost_without_the_listener_is_an_error(
     listener: RedirectListener, monkeypatch: pytest.MonkeyPatch, *, is_there: bool
 ) -> None:
     """If `localhost` resolves to an address where the listener is not, `prove` names it."""
-
     leads_to(monkeypatch, "127.0.0.1", "127.0.0.2")
     taken = intruder("127.0.0.2", port_of(listener)) if is_there else None
 
@@ -239,7 +231,6 @@ def test_an_address_of_another_machine_is_an_error(
     listener: RedirectListener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If `localhost` resolves to another machine, `prove` raises an error."""
-
     leads_to(monkeypatch, "192.0.2.1")
 
     with pytest.raises(ListenerError, match=r"leads to 192\.0\.2\.1"):
@@ -248,7 +239,6 @@ def test_an_address_of_another_machine_is_an_error(
 
 def test_a_relay_is_detected(listener: RedirectListener, monkeypatch: pytest.MonkeyPatch) -> None:
     """If another program relays connections to the listener, `prove` raises an error."""
-
     connect = socket.create_connection
     monkeypatch.setattr(redirect_listener, "_PROOF_SECONDS", 1.0)
     with intruder("127.0.0.1", 0) as relay, contextlib.ExitStack() as passed_on:
@@ -271,7 +261,6 @@ def test_the_redirect_is_passed_on(listener: RedirectListener, arrived: queue.Qu
 
     The page does not have the code, and is neither cached nor sent as a referrer.
     """
-
     answer = get(listener)
 
     assert arrived.get(timeout=_PATIENCE_SECONDS) == ANSWER
@@ -285,7 +274,6 @@ def test_the_redirect_is_passed_on(listener: RedirectListener, arrived: queue.Qu
 
 def test_an_unexpected_redirect_gets_another_page(listener: RedirectListener) -> None:
     """For a redirect that is not accepted, the page says that nothing was done."""
-
     answer = get(listener, "/consent?code=x&state=old")
 
     assert answer.status_code == 200
@@ -335,7 +323,6 @@ def test_only_a_browsers_navigation_is_accepted(
     listener: RedirectListener, arrived: queue.Queue[str], status: int, options: dict[str, Any]
 ) -> None:
     """Another Host, origin, method or path, a script, a frame and a prefetch are refused."""
-
     port = str(port_of(listener))
     given = dict(options)
     headers = {
@@ -351,7 +338,6 @@ def test_the_names_of_loopback_are_accepted(
     listener: RedirectListener, arrived: queue.Queue[str], host: str
 ) -> None:
     """The Host may be `localhost`, in any case, or a loopback address."""
-
     assert get(listener, headers={"host": f"{host}:{port_of(listener)}"}).status_code == 200
     assert arrived.qsize() == 1
 
@@ -385,7 +371,6 @@ def test_a_bad_request_is_refused_without_a_traceback(
     """
     A request that is malformed, ambiguous, too long or not HTTP is refused; nothing is logged.
     """
-
     listener = listen(request_seconds=0.5)
     host = f"localhost:{port_of(listener)}".encode()
     with contextlib.suppress(OSError):  # it may close the connection before it has read everything
@@ -406,7 +391,6 @@ def test_a_request_has_a_largest_size(
     listen: Callable[..., RedirectListener], arrived: queue.Queue[str], sent: bytes
 ) -> None:
     """A request that is too large is refused, however long the time limit is."""
-
     listener = listen(request_seconds=3600)
     with contextlib.suppress(ConnectionError):
         exchange(listener, b"GET / HTTP/1.1\r\n" + sent if sent.startswith(b"a") else sent)
@@ -422,7 +406,6 @@ def test_three_hundred_incomplete_requests_do_not_block_it(
 
     All connections together hold at most eight threads.
     """
-
     threads = threading.active_count()
     with contextlib.ExitStack() as clients:
         for number in range(300):
@@ -440,7 +423,6 @@ def test_a_request_that_was_sent_is_not_closed_for_later_ones(
     listener: RedirectListener, arrived: queue.Queue[str]
 ) -> None:
     """Connections that arrive at once, after the redirect and before it is read, cost nothing."""
-
     place = ("127.0.0.1", port_of(listener))
     sent = f"GET {ANSWER} HTTP/1.1\r\nhost: localhost:{place[1]}\r\n\r\n".encode()
     with contextlib.ExitStack() as clients:
@@ -458,7 +440,6 @@ def test_the_time_limit_is_for_the_whole_request(
     listen: Callable[..., RedirectListener], arrived: queue.Queue[str]
 ) -> None:
     """A client that sends byte after byte is disconnected after the time limit."""
-
     listener = listen(request_seconds=0.5)
     end = time.monotonic() + _PATIENCE_SECONDS
     with socket.create_connection(("127.0.0.1", port_of(listener))) as client:
@@ -477,7 +458,6 @@ def test_the_time_limit_is_for_the_answer_too(
     listen: Callable[..., RedirectListener], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A client that does not read the answer is disconnected after the time limit."""
-
     page = "x" * 32 * 2**20  # fits into no buffer
     monkeypatch.setattr(redirect_listener._Handler, "error_message_format", page)
     listener = listen(request_seconds=0.5)
@@ -497,7 +477,6 @@ def test_a_closed_listener_frees_its_port(listen: Callable[..., RedirectListener
     """
     After closing, both addresses refuse connections and the threads end; closing twice is allowed.
     """
-
     before = threading.active_count()
     listener = listen()
     get(listener)
@@ -518,7 +497,6 @@ def test_a_closed_listener_frees_its_port(listen: Callable[..., RedirectListener
 
 def test_it_ends_after_its_time(listen: Callable[..., RedirectListener]) -> None:
     """Without an answer, the listener closes after its time and calls `on_end`."""
-
     ended: queue.Queue[RedirectListener] = queue.Queue()
     listener = listen(seconds=0.05, on_end=ended.put)
 
@@ -530,7 +508,6 @@ def test_it_ends_after_its_time(listen: Callable[..., RedirectListener]) -> None
 
 def test_its_time_can_be_changed(listen: Callable[..., RedirectListener]) -> None:
     """`keep_open` sets the remaining time of an open listener."""
-
     ended: queue.Queue[RedirectListener] = queue.Queue()
     listener = listen(seconds=3600, on_end=ended.put)
 
@@ -540,7 +517,6 @@ def test_its_time_can_be_changed(listen: Callable[..., RedirectListener]) -> Non
 
 def test_closing_does_not_call_on_end(listen: Callable[..., RedirectListener]) -> None:
     """`close` does not call `on_end`."""
-
     ended: queue.Queue[RedirectListener] = queue.Queue()
     listen(on_end=ended.put).close()
 

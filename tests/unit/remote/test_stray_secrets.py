@@ -189,7 +189,6 @@ def test_every_secret_goes_to_its_own_hosts_only(
     world: str, connector: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each secret is sent to each host of its provider, and to no other is anything sent."""
-
     values, hosts = HOSTS[world]
     run, listener, secrets = opened(values, connector, tmp_path, monkeypatch)
     assert {*secrets} | {"verify_token"} == {*SECRETS}
@@ -291,7 +290,6 @@ def test_a_secret_is_found_in_every_place_and_encoding(
     listener: Listener, place: str, encoding: str
 ) -> None:
     """A secret of another provider is sent in no part of a request, however it is written."""
-
     text = ENCODINGS[encoding](VALUE)
     if place in ("header", "cookie") and not text.isascii():
         text = quote(text, safe='!"<> ')
@@ -307,7 +305,6 @@ def test_a_secret_is_found_in_names_and_in_the_address(
     listener: Listener, place: str, encoding: str
 ) -> None:
     """Nor is it sent as a header's name, a user, a password, a host's name or a method."""
-
     request = IN_HEADERS[place]("https://api.example", ENCODINGS[encoding]("Plain-0815-Secret"))
     with pytest.raises(RemoteError):
         session_of(listener, "Plain-0815-Secret").send(request)
@@ -318,7 +315,6 @@ def test_a_secret_is_found_in_names_and_in_the_address(
 @pytest.mark.parametrize("place", PLACES)
 def test_its_own_provider_gets_it_in_every_place(listener: Listener, place: str) -> None:
     """The same request reaches the provider whose secret it is."""
-
     session_of(listener, VALUE).send(PLACES[place]("https://graph.example", quote(VALUE, safe="")))
 
     assert len(listener.requests) == 1
@@ -326,7 +322,6 @@ def test_its_own_provider_gets_it_in_every_place(listener: Listener, place: str)
 
 def test_the_refusal_names_setting_host_and_provider(listener: Listener) -> None:
     """The message names what would be sent where, and whose it is; it is in the record too."""
-
     session = session_of(listener, VALUE)
     with pytest.raises(RemoteError) as caught:
         session.send(_post("https://api.example:8443/x", form={"client_secret": VALUE}))
@@ -343,7 +338,6 @@ def test_the_refusal_names_setting_host_and_provider(listener: Listener) -> None
 
 def test_a_secret_of_two_providers_goes_to_neither(listener: Listener) -> None:
     """Where two settings hold one text, sending it to one would give away the other's."""
-
     session = session_of(listener, VALUE)
     session.redactor.learn(Secret(VALUE), Owner("Client Secret (x)", frozenset({"cyclr"})))
     for address in ("https://graph.example", "https://api.example"):
@@ -355,7 +349,6 @@ def test_a_secret_of_two_providers_goes_to_neither(listener: Listener) -> None:
 
 def test_a_token_that_repeats_a_secret_does_not_free_it(listener: Listener) -> None:
     """A host that answers with another provider's secret as its token does not get that secret."""
-
     secret = "Str4nge-but-known-0123456789"
     session = session_of(listener, secret)
     session.send(_get("https://api.example"))
@@ -371,7 +364,6 @@ def test_a_corrected_credential_is_sent_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The App Secret, given as Cyclr's by mistake, goes nowhere; once corrected, to Facebook."""
-
     run, listener, secrets = opened(REAL, "facebook_marketing", tmp_path, monkeypatch)
     items: dict[str, Input] = {item.name: item for item in run.inputs}
     request = _post("https://graph.facebook.com", form={"client_secret": secrets["app_secret"]})
@@ -392,7 +384,6 @@ def test_a_corrected_credential_is_sent_again(
 
 def test_a_retry_looks_again(listener: Listener) -> None:
     """A secret that becomes known between two attempts is not in the second one."""
-
     redactor = Redactor()
     session = open_session(listener, redactor)  # type: ignore[arg-type]
 
@@ -408,7 +399,6 @@ def test_a_retry_looks_again(listener: Listener) -> None:
 
 def test_where_no_host_is_known_nothing_known_is_sent(listener: Listener) -> None:
     """A transport that was given no hosts sends no known secret anywhere."""
-
     session = open_session(listener, owned(VALUE))  # type: ignore[arg-type]
     with pytest.raises(RemoteError, match="was not contacted"):
         session.send(_get(f"https://graph.example/{quote(VALUE)}"))

@@ -68,7 +68,6 @@ def session(remote: FakeRemote, slept: list[float], clock: Clock) -> Session:
 
 def test_an_answer_is_returned_whatever_its_status(remote: FakeRemote, session: Session) -> None:
     """An answer with an error status is returned; the caller decides what it means."""
-
     remote.on(PATH, says(BAD_SECRET, 400))
 
     answer = session.send(GET)
@@ -81,7 +80,6 @@ def test_an_answer_is_returned_whatever_its_status(remote: FakeRemote, session: 
 @pytest.mark.parametrize("text", ["", "<html>", '{"a":', "[" * 200_000, "NaN", '{"a":Infinity}'])
 def test_an_answer_that_is_not_json_is_an_error(text: str) -> None:
     """A page, an incomplete body or invalid JSON raises an error with the host and status."""
-
     answer = RemoteAnswer(URL, 200, httpx.Headers(), text)
 
     with pytest.raises(UnexpectedAnswerError, match=r"graph\.example answered 200"):
@@ -93,7 +91,6 @@ def test_json_is_utf_8_whatever_the_header_says(
     remote: FakeRemote, session: Session, charset: str
 ) -> None:
     """JSON is decoded as UTF-8 (RFC 8259 §8.1), whatever charset the header names."""
-
     content = '{"name":"Zoë"}'.encode()
     headers = {"content-type": f"application/json; charset={charset}"}
     remote.on(PATH, lambda _: httpx.Response(200, content=content, headers=headers))
@@ -103,7 +100,6 @@ def test_json_is_utf_8_whatever_the_header_says(
 
 def test_invalid_json_is_recorded_as_text(remote: FakeRemote, session: Session) -> None:
     """An answer with NaN is recorded as text, since the record is strict JSON."""
-
     remote.on(PATH, says('{"a":NaN}'))
 
     session.send(GET)
@@ -132,7 +128,6 @@ def test_a_get_is_repeated_after_a_transient_error(
 
     All attempts are recorded.
     """
-
     remote.on(PATH, fault, fault, says({"id": "1"}))
 
     assert session.send(GET).document() == {"id": "1"}
@@ -147,7 +142,6 @@ def test_other_statuses_are_not_repeated(
     remote: FakeRemote, session: Session, slept: list[float], status: int
 ) -> None:
     """An answer with another status is returned at once."""
-
     remote.on(PATH, says({}, status))
 
     assert session.send(GET).status == status
@@ -158,7 +152,6 @@ def test_after_three_attempts_the_last_answer_is_returned(
     remote: FakeRemote, session: Session, slept: list[float]
 ) -> None:
     """If every attempt gets status 503, the third answer is returned."""
-
     remote.on(PATH, says("busy", 503))
 
     assert session.send(GET).status == 503
@@ -170,7 +163,6 @@ def test_a_post_is_not_repeated(
     remote: FakeRemote, session: Session, slept: list[float], fault: Any
 ) -> None:
     """A POST is sent once, because it may have had its effect."""
-
     remote.on(PATH, fault)
     try:
         assert session.send(POST).status == 503
@@ -182,7 +174,6 @@ def test_a_post_is_not_repeated(
 
 def test_the_caller_decides_what_is_repeatable(remote: FakeRemote, session: Session) -> None:
     """With `is_repeatable`, a POST is repeated, or a GET is not."""
-
     remote.on(PATH, says("busy", 503))
 
     session.send(POST, is_repeatable=True)
@@ -193,7 +184,6 @@ def test_the_caller_decides_what_is_repeatable(remote: FakeRemote, session: Sess
 
 def test_the_pause_doubles_and_is_random(remote: FakeRemote, slept: list[float]) -> None:
     """The pause before a retry doubles, and is random so that retries spread out."""
-
     remote.on(PATH, says("busy", 503))
     for _ in range(40):
         open_session(remote, sleep=slept.append).send(GET)
@@ -208,7 +198,6 @@ def test_an_answer_that_the_caller_calls_transient_is_repeated(
     remote: FakeRemote, session: Session
 ) -> None:
     """A GET is repeated if `is_transient` is true for its answer."""
-
     remote.on(PATH, says(TRANSIENT, 400), says({"id": "1"}))
 
     answer = session.send(GET, is_transient=lambda answer: answer.status == 400)
@@ -251,7 +240,6 @@ def test_an_answer_from_a_cache_is_an_error(
     An answer that a cache kept for over 300 seconds, or for nobody knows how long, is not taken
     for the remote system's (RFC 9111 §5.1), whatever its status; it is asked for once.
     """
-
     headers = httpx.Headers([("age", age) for age in ages])
     remote.on(PATH, says({"id": "1"}, status, headers))
 
@@ -266,7 +254,6 @@ def test_an_answer_from_a_cache_is_an_error(
 @pytest.mark.parametrize("ages", [[], ["0"], ["300"], ["000300"], ["12, 300"], ["1", " 2 "]])
 def test_a_fresh_answer_is_taken(remote: FakeRemote, session: Session, ages: list[str]) -> None:
     """An answer without Age, or with one of up to 300 seconds, is returned."""
-
     remote.on(PATH, says({"id": "1"}, headers=httpx.Headers([("age", age) for age in ages])))
 
     assert session.send(GET).status == 200
@@ -274,7 +261,6 @@ def test_a_fresh_answer_is_taken(remote: FakeRemote, session: Session, ages: lis
 
 def test_the_age_of_an_answer_is_recorded(remote: FakeRemote, session: Session) -> None:
     """The record of an exchange shows the status, the body and why the answer did not count."""
-
     remote.on(PATH, says({"id": "1"}, headers={"Age": "4000"}))
 
     with pytest.raises(CachedAnswerError):
@@ -293,7 +279,6 @@ def test_an_unreachable_host_is_not_contacted_for_30_seconds(
 
     Other hosts are not affected.
     """
-
     remote.on(PATH, breaks(), breaks(), breaks(), says({}))
     remote.on("/other", says({}))
 
@@ -313,7 +298,6 @@ def test_a_request_that_is_not_sent_costs_no_wait(
     remote: FakeRemote, session: Session, slept: list[float]
 ) -> None:
     """A request that is not sent has no pauses and at most one record."""
-
     remote.on(PATH, breaks())
     with pytest.raises(UnreachableError):
         session.send(GET)
@@ -331,7 +315,6 @@ def test_requests_meanwhile_do_not_extend_the_pause(
     remote: FakeRemote, session: Session, clock: Clock
 ) -> None:
     """Requests that are not sent do not extend the 30 seconds."""
-
     remote.on(PATH, breaks(), breaks(), breaks(), says({}))
     with pytest.raises(UnreachableError):
         session.send(GET)
@@ -376,7 +359,6 @@ def test_without_an_answer_the_error_has_the_host_and_reason(
     remote: FakeRemote, session: Session, error: Any, said: str
 ) -> None:
     """The error names the host and the reason, and is recorded."""
-
     remote.on(PATH, error)
 
     with pytest.raises(UnreachableError) as caught:
@@ -439,7 +421,6 @@ def test_a_used_up_limit_pauses_requests(
 
     Requests then fail until the time that the header gives.
     """
-
     remote.on(PATH, says({"id": "1"}, headers={header: json.dumps(usage)}), says({"id": "2"}))
 
     assert session.send(GET).document() == {"id": "1"}
@@ -480,7 +461,6 @@ def test_a_limit_that_is_not_used_up_pauses_nothing(
     remote: FakeRemote, session: Session, header: str, value: str
 ) -> None:
     """Usage below the limit, or a header that cannot be read, causes no pause."""
-
     remote.on(PATH, says({}, headers={header: value}))
 
     session.send(GET)
@@ -503,7 +483,6 @@ def test_an_impossible_usage_pauses_nothing(
     remote: FakeRemote, session: Session, name: str
 ) -> None:
     """A usage header with impossible values causes neither a pause nor an error."""
-
     headers = {"x-app-usage": USAGE_OF_NO_USE[name]}
     remote.on(PATH, says({"id": "1"}, headers=headers), says({"id": "2"}))
 
@@ -515,7 +494,6 @@ def test_a_used_up_limit_ends_the_retries(
     remote: FakeRemote, session: Session, slept: list[float]
 ) -> None:
     """If a failed answer says that a limit is used up, there is no retry."""
-
     usage = json.dumps({"call_count": 100})
     remote.on(PATH, says("busy", 503, {"x-app-usage": usage}))
 
@@ -530,7 +508,6 @@ def test_connect_to_changes_the_address_only(remote: FakeRemote) -> None:
     """
     `connect_to` changes the address; the Host header, SNI and the record keep the host's name.
     """
-
     remote.on("/connector/callback", says("ok"))
     session = open_session(remote, connect_to={"acme-h.cyclr.com:443": "127.0.0.1:8443"})
 
@@ -545,7 +522,6 @@ def test_connect_to_changes_the_address_only(remote: FakeRemote) -> None:
 
 def test_connect_to_applies_to_its_host_and_port_only(remote: FakeRemote) -> None:
     """`connect_to` applies to its host and port only."""
-
     remote.on(PATH, says("ok"))
     session = open_session(remote, connect_to={"acme-h.cyclr.com:443": "127.0.0.1:8443"})
 
@@ -562,7 +538,6 @@ def test_redirects_are_not_followed_and_cookies_not_kept(
     remote: FakeRemote, session: Session
 ) -> None:
     """The transport neither follows redirects nor keeps cookies."""
-
     remote.on(PATH, says("", 302, {"location": "https://x.example/", "set-cookie": "sid=1"}))
 
     assert session.send(GET).status == 302
@@ -579,7 +554,6 @@ def only(session: Session) -> Exchange:
 
 def test_an_exchange_is_recorded(remote: FakeRemote, session: Session) -> None:
     """Method, URL, request, status, selected headers, body and times are recorded."""
-
     remote.on(
         PATH,
         says({"id": "1"}, headers={"facebook-api-version": "v26.0", "x-fb-debug": "xdaMt4RW"}),
@@ -601,7 +575,6 @@ def test_an_exchange_is_recorded(remote: FakeRemote, session: Session) -> None:
 
 def test_credentials_are_not_in_the_record(remote: FakeRemote) -> None:
     """Known secrets are masked by value, and other credentials by the name of their field."""
-
     known = Secret("known-secret/value")
     hosts = {"facebook": ["https://x.example"]}
     session = open_session(remote, owned(known.reveal()), hosts=hosts)
@@ -639,7 +612,6 @@ def test_a_token_that_is_learned_later_is_masked_in_earlier_exchanges(
     remote: FakeRemote, session: Session
 ) -> None:
     """A secret that becomes known after an exchange is masked in its record too."""
-
     remote.on(PATH, says('issued: "fresh-token-1"'))
     session.send(GET)
     session.redactor.learn(Secret("fresh-token-1"))
@@ -649,7 +621,6 @@ def test_a_token_that_is_learned_later_is_masked_in_earlier_exchanges(
 
 def test_text_like_a_token_is_masked_in_bodies(remote: FakeRemote, session: Session) -> None:
     """Text of a token's form is masked in JSON and in text."""
-
     remote.on(PATH, says(f"<a href='?t={USER_TOKEN}'>"), says({"next": f"?t={USER_TOKEN}"}))
     session.send(GET)
     session.send(replace(GET, reads=("next",)))
@@ -662,7 +633,6 @@ def test_text_like_a_token_is_masked_in_bodies(remote: FakeRemote, session: Sess
 @pytest.mark.parametrize("body", [["x" * 100] * 200, "y" * 20_000])
 def test_a_long_body_is_cut_and_says_so(remote: FakeRemote, session: Session, body: Any) -> None:
     """A long body is cut in the record, which has its full length."""
-
     remote.on(PATH, says(body))
 
     answer = session.send(GET)
@@ -676,7 +646,6 @@ def test_a_long_body_is_cut_and_says_so(remote: FakeRemote, session: Session, bo
 
 def test_no_part_of_a_secret_remains_at_the_cut(remote: FakeRemote) -> None:
     """A body is redacted before it is cut."""
-
     secret = "abcdefghij" * 4
     session = open_session(remote, Redactor([Secret(secret)]))
     remote.on(PATH, says("." * 8_180 + secret + "." * 1000))
@@ -691,7 +660,6 @@ def test_the_value_of_a_secret_property_is_masked_however_long_it_is(
     remote: FakeRemote, session: Session, length: int
 ) -> None:
     """A value is masked by its name even if the name comes after a value longer than the record."""
-
     remote.on(PATH, says({"Value": "Zürich" * length, "Name": "ClientSecret"}))
 
     session.send(replace(GET, reads=("Value",)))
@@ -702,7 +670,6 @@ def test_the_value_of_a_secret_property_is_masked_however_long_it_is(
 
 def test_a_body_that_is_cut_has_no_escapes(remote: FakeRemote, session: Session) -> None:
     """A body that is cut keeps its letters, without JSON escapes."""
-
     remote.on(PATH, says(["Zürich"] * 20_000))
 
     session.send(GET)
@@ -712,7 +679,6 @@ def test_a_body_that_is_cut_has_no_escapes(remote: FakeRemote, session: Session)
 
 def test_a_short_body_is_not_cut(remote: FakeRemote, session: Session) -> None:
     """A body up to the limit is not cut."""
-
     remote.on(PATH, says("y" * 8_192))
     session.send(GET)
 
@@ -724,7 +690,6 @@ def test_log_lines_of_the_http_library_are_redacted(
     remote: FakeRemote, caplog: pytest.LogCaptureFixture, logger: str
 ) -> None:
     """The HTTP library's log lines are redacted."""
-
     caplog.set_level(logging.DEBUG)
     secret = Secret("log-canary-1")
     session = open_session(remote, Redactor([secret]))
@@ -740,7 +705,6 @@ def test_the_http_library_logs_no_url_with_a_secret(
     server: Callable[[], str], caplog: pytest.LogCaptureFixture
 ) -> None:
     """The debug log of a real request has no secret, neither in the URL nor in a header."""
-
     caplog.set_level(logging.DEBUG)
     address = server()
     transport = Transport(owned("url-canary-1"), hosts={"facebook": [address]})
@@ -755,7 +719,6 @@ def test_the_http_library_logs_no_url_with_a_secret(
 
 def test_notes_of_lower_layers_are_in_the_record(remote: FakeRemote, session: Session) -> None:
     """DNS queries and TLS connections are recorded like exchanges."""
-
     note = Exchange(
         method="DNS", url="acme-h.cyclr.com", sent_on="2026-11-24T12:00:00.000Z", elapsed=0.0
     )
@@ -766,7 +729,6 @@ def test_notes_of_lower_layers_are_in_the_record(remote: FakeRemote, session: Se
 
 def test_sessions_record_separately(remote: FakeRemote) -> None:
     """Each session of a transport records its own exchanges only."""
-
     remote.on(PATH, says("{}"))
     transport = Transport(Redactor(), wire=remote)
     one, other = transport.session(), transport.session()
@@ -808,7 +770,6 @@ def server() -> Iterator[Callable[[], str]]:
 )
 def test_a_request_names_its_host(url: str, host: str, place: str) -> None:
     """`host` and `place` are read from the URL, and are empty if it is invalid."""
-
     request = Request(method="GET", url=url)
 
     assert (request.host, request.place) == (host, place)
@@ -818,7 +779,6 @@ def test_no_proxy_is_used_for_loopback_addresses(
     server: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Requests to loopback ignore a proxy in the environment."""
-
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     transport = Transport(Redactor())
@@ -832,7 +792,6 @@ def test_no_proxy_is_used_for_loopback_addresses(
 
 def test_shared_connections_stay_open(server: Callable[[], str]) -> None:
     """A transport closes connections of its own, and leaves those that others share."""
-
     from runbook_lib.remote.wire import Wire  # noqa: PLC0415  (slow to import)
 
     wires, url = Wires(), server()
@@ -851,7 +810,6 @@ def test_shared_connections_stay_open(server: Callable[[], str]) -> None:
 
 def test_who_shares_connections_shares_what_does_not_answer(remote: FakeRemote) -> None:
     """A host that did not answer one run fails at once for the next, unless it asks otherwise."""
-
     remote.on(PATH, breaks(httpx.ConnectError))
     wires = Wires()
 

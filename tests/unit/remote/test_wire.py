@@ -40,7 +40,6 @@ class Pool:
 
 def test_each_wait_has_a_time_out(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
     """A request has all four of httpcore's time-outs; httpcore waits indefinitely without them."""
-
     pool = Pool()
     monkeypatch.setattr(wire, "_opened", lambda _proxy: pool)
 
@@ -82,7 +81,6 @@ class Plain(httpcore.NetworkStream):
 
 def test_no_wait_outlasts_the_exchange() -> None:
     """A handshake, a write and a read wait as long as they ask for, but not beyond the deadline."""
-
     now, plain = 0.0, Plain()
     stream = _BoundedStream(plain)
 
@@ -118,7 +116,6 @@ def test_the_proxy_of_the_environment_is_used(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The proxy's scheme, host, port and credentials are those of `HTTPS_PROXY`."""
-
     asked: list[tuple[Any, Any]] = []
 
     def opened(url: httpcore.URL, *, proxy_auth: Any, **_: Any) -> Pool:
@@ -202,7 +199,6 @@ def test_a_second_answer_is_not_taken_for_the_next(
 
 def test_answers_share_a_connection(wire: Wire) -> None:
     """A connection is used again, but not after a body that quotes a status line."""
-
     with _server(lambda path: (_answer(path),)) as (port, connections):
         _asked(wire, port, "/first", "/second", "/third")
         assert len(connections) == 1
@@ -213,7 +209,6 @@ def test_answers_share_a_connection(wire: Wire) -> None:
 
 def test_a_connection_counts_under_its_own_name_only(wire: Wire) -> None:
     """A certificate was verified for one name: another one at the address gets a connection."""
-
     with _server(lambda _: (b"HTTP/1.1 204 No Content\r\n\r\n",)) as (port, connections):
         for name in ("one.example", "other.example", "one.example", "other.example"):
             extensions = {"sni_hostname": name}
@@ -227,7 +222,6 @@ def test_a_connection_counts_under_its_own_name_only(wire: Wire) -> None:
 
 def test_of_many_names_the_newest_keep_their_connections(wire: Wire) -> None:
     """Connections under names that were not used for long are closed: tenants may be thousands."""
-
     with _server(lambda _: (b"HTTP/1.1 204 No Content\r\n\r\n",)) as (port, connections):
         for name in (*range(40), 39, 8, 0):
             extensions = {"sni_hostname": f"t{name}.example"}
@@ -278,7 +272,6 @@ class Stopped(KeyboardInterrupt):
 @pytest.mark.parametrize("ends", ["deadline", "size", "interrupt"])
 def test_a_request_that_is_given_up_here_leaves_no_connection(ends: str) -> None:
     """After a deadline, a body that is too large or an interrupt the next request gets its own."""
-
     now, has_ended = 0.0, threading.Event()
 
     def answer(path: str) -> Iterator[bytes]:

@@ -77,7 +77,6 @@ def answer(play: Scene, url: str, finished: int = 2) -> dict[str, Any]:
 
 def test_consent_needs_app_id_and_secret(scene: Make) -> None:
     """Without App ID and App Secret, the panel says that they are missing and shows no link."""
-
     play = scene(consent_step(), **KNOWN)
     play.walkthrough.ask_consent(play.step("consent"))
     view = settled(play.screens["consent"])
@@ -92,7 +91,6 @@ def test_two_ways_back_are_offered(consent: Scene) -> None:
     One link returns to a local listener, one to the Service Domain for pasting; each has its own
     state.
     """
-
     here, there = dialog(consent), dialog(consent, "consent_paste_url")
 
     assert here["redirect_uri"].startswith("http://localhost:")
@@ -113,7 +111,6 @@ def test_a_code_is_redeemed_once_and_its_token_used(
     """
     Each way back gives one token request with the same redirect URI, then a check with the token.
     """
-
     remote.on(TOKEN_PATH, says({"access_token": USER_TOKEN, "token_type": "bearer"}))
     asked = dialog(consent, name)
     url = f"{asked['redirect_uri']}?code=AQDcode0aB1cD2eF3gH4-1&state={asked['state']}#_=_"
@@ -143,7 +140,6 @@ def test_a_code_is_redeemed_once_and_its_token_used(
 
 def test_the_browsers_own_redirect_is_enough(consent: Scene, remote: FakeRemote) -> None:
     """The listener receives the browser's redirect, so nothing has to be pasted."""
-
     remote.on(TOKEN_PATH, says({"access_token": USER_TOKEN, "token_type": "bearer"}))
     asked = dialog(consent)
     query = {"code": "AQDcode0aB1cD2eF3gH4-1", "state": asked["state"]}
@@ -158,7 +154,6 @@ def test_an_unexpected_redirect_changes_nothing(
     consent: Scene, remote: FakeRemote, state: str
 ) -> None:
     """A reloaded or foreign redirect does not change a verified step."""
-
     remote.on(TOKEN_PATH, says({"access_token": USER_TOKEN, "token_type": "bearer"}))
     asked = dialog(consent)
     uri = asked["redirect_uri"].replace("localhost", "127.0.0.1")
@@ -174,7 +169,6 @@ def test_an_unexpected_redirect_changes_nothing(
 
 def test_an_answer_to_another_request_is_refused(consent: Scene, remote: FakeRemote) -> None:
     """A code with an unknown state is not redeemed (RFC 6749 §10.12)."""
-
     view = answer(consent, "http://localhost:1/consent?code=AQDcode0aB1cD2eF3gH4-1&state=forged")
 
     assert "its state differs" in view["message"]
@@ -196,7 +190,6 @@ def test_a_refused_consent_is_reported(
     consent: Scene, remote: FakeRemote, query: str, said: str
 ) -> None:
     """A denied, failed or incomplete answer shows its reason; no request is sent."""
-
     asked = dialog(consent)
     view = answer(consent, f"{asked['redirect_uri']}?{query}&state={asked['state']}")
 
@@ -213,7 +206,6 @@ def test_a_code_that_is_not_redeemed_gives_no_token(
     consent: Scene, remote: FakeRemote, response: Any
 ) -> None:
     """If the code is not redeemed, an error is shown and the code is not sent again."""
-
     remote.on(TOKEN_PATH, response)
     asked = dialog(consent)
     view = answer(
@@ -229,7 +221,6 @@ def test_a_code_that_is_not_redeemed_gives_no_token(
 
 def test_steps_that_need_the_token_are_checked_at_once(consent: Scene, remote: FakeRemote) -> None:
     """Steps that require the consent are checked automatically; others are not."""
-
     remote.on(TOKEN_PATH, says({"access_token": USER_TOKEN, "token_type": "bearer"}))
     asked = dialog(consent)
     answer(consent, f"{asked['redirect_uri']}?code=AQDcode0aB1cD2eF3gH4-1&state={asked['state']}")
@@ -242,7 +233,6 @@ def test_a_step_that_lacks_a_value_is_not_said_to_be_checked(
     scene: Make, remote: FakeRemote, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of the steps that require the consent, those that still lack a value are not named."""
-
     needs = ("app_display_name",)
     lacks = make_step("lacks", verified, requires=("consent",), needs=needs)
     play = scene(
@@ -281,7 +271,6 @@ def test_a_refused_token_checks_no_other_step(
 
 def test_a_new_request_voids_the_earlier_one(consent: Scene, remote: FakeRemote) -> None:
     """A new request keeps the listener but changes the state; an earlier answer is refused."""
-
     old = dialog(consent)
     consent.walkthrough.ask_consent(consent.step("consent"))
     settled(consent.screens["consent"], 2)
@@ -307,7 +296,6 @@ GRANT = {"code": "AQDcode0aB1cD2eF3gH4-1"}
 @pytest.mark.parametrize("name", ["consent_url", "consent_paste_url"])
 def test_after_a_refusal_the_request_is_void(consent: Scene, remote: FakeRemote, name: str) -> None:
     """After Cancel, a code for the same request is not redeemed."""
-
     remote.on(TOKEN_PATH, says({"access_token": USER_TOKEN, "token_type": "bearer"}))
     here, other = dialog(consent), dialog(consent, name)
     come_back(consent, here, **CANCEL)
@@ -331,7 +319,6 @@ def test_a_second_redirect_does_not_change_a_success(
     consent: Scene, remote: FakeRemote, second: dict[str, str]
 ) -> None:
     """After a success, any further redirect leaves step and message unchanged."""
-
     remote.on(TOKEN_PATH, says({"access_token": USER_TOKEN, "token_type": "bearer"}))
     asked = dialog(consent)
     come_back(consent, asked, **GRANT)
@@ -348,7 +335,6 @@ def test_a_second_redirect_does_not_change_a_success(
 
 def test_of_many_redirects_at_once_one_is_accepted(consent: Scene, remote: FakeRemote) -> None:
     """Of many redirects at once, one is redeemed, and the others do not change its result."""
-
     remote.on(TOKEN_PATH, says({"access_token": USER_TOKEN, "token_type": "bearer"}))
     asked = dialog(consent)
     with ThreadPoolExecutor(max_workers=8) as tabs:
@@ -362,7 +348,6 @@ def test_of_many_redirects_at_once_one_is_accepted(consent: Scene, remote: FakeR
 
 def test_a_wrong_state_does_not_use_up_the_request(consent: Scene, remote: FakeRemote) -> None:
     """A redirect with a wrong state does not void the request: the real answer still counts."""
-
     remote.on(TOKEN_PATH, says({"access_token": USER_TOKEN, "token_type": "bearer"}))
     asked = dialog(consent)
     for guess in ("", "forged", asked["state"][:-1], asked["state"].swapcase()):
@@ -378,7 +363,6 @@ def test_a_wrong_state_does_not_use_up_the_request(consent: Scene, remote: FakeR
 
 def test_without_an_answer_the_panel_says_so(consent: Scene, remote: FakeRemote) -> None:
     """After 15 minutes the listener closes, the links are removed, and a late answer is refused."""
-
     asked, pasted = dialog(consent), dialog(consent, "consent_paste_url")
     listener = consent.walkthrough._consent._listener
     assert listener is not None
@@ -402,7 +386,6 @@ def test_the_listener_closes_after_the_answer(
     consent: Scene, remote: FakeRemote, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The listener closes soon after the answer, without a message."""
-
     monkeypatch.setattr(consenting, "_LINGER_SECONDS", 0.05)
     asked = dialog(consent)
     with suppress(httpx.TransportError):  # on a busy machine it closes before its page is read
@@ -439,7 +422,6 @@ def test_an_unsafe_localhost_offers_only_the_paste_link(scene: Make) -> None:
     If localhost resolves to another address, that is shown and only the link for pasting is
     offered.
     """
-
     play = scene(consent_step(), secrets={"app_secret": APP_SECRET}, **KNOWN)
     play.walkthrough.ask_consent(play.step("consent"))
     view = settled(play.screens["consent"])
@@ -453,7 +435,6 @@ def test_an_unsafe_localhost_offers_only_the_paste_link(scene: Make) -> None:
 @pytest.mark.usefixtures("elsewhere")
 def test_an_unsafe_localhost_without_a_service_domain_is_an_error(scene: Make) -> None:
     """If pasting is not possible either, it is an error and no link is offered."""
-
     play = scene(consent_step(), secrets={"app_secret": APP_SECRET}, app_id=APP_ID)
     play.walkthrough.ask_consent(play.step("consent"))
     view = settled(play.screens["consent"])
@@ -467,7 +448,6 @@ def test_a_link_that_is_no_longer_safe_is_removed(
     scene: Make, request: pytest.FixtureRequest
 ) -> None:
     """If localhost has become unsafe, a new request removes the old link and refuses its answer."""
-
     play = scene(consent_step(), secrets={"app_secret": APP_SECRET}, app_id=APP_ID)
     play.walkthrough.ask_consent(play.step("consent"))
     assert settled(play.screens["consent"])["consent_url"]
@@ -486,7 +466,6 @@ def test_a_link_that_is_no_longer_safe_is_removed(
 
 def test_a_double_click_opens_one_listener(scene: Make) -> None:
     """Several requests at once open one listener, and the answer to the latest link counts."""
-
     before = threading.active_count()
     play = scene(consent_step(), secrets={"app_secret": APP_SECRET}, **KNOWN)
     for _ in range(4):
@@ -501,7 +480,6 @@ def test_a_double_click_opens_one_listener(scene: Make) -> None:
 
 def test_a_link_that_is_answered_is_no_longer_shown(consent: Scene, remote: FakeRemote) -> None:
     """After a failed redemption, the links are removed, since their state is void."""
-
     remote.on(TOKEN_PATH, says(BAD_CODE, 400))
     asked = dialog(consent)
     answer(consent, f"{asked['redirect_uri']}?code=AQDcode0aB1cD2eF3gH4-1&state={asked['state']}")
@@ -515,7 +493,6 @@ def test_a_code_is_redeemed_once_though_two_redirects_bring_it(
     consent: Scene, remote: FakeRemote
 ) -> None:
     """A redirect that arrives twice, as by a reload, redeems the code once."""
-
     remote.on(TOKEN_PATH, says({"access_token": USER_TOKEN}))
     asked = dialog(consent)
     url = f"{asked['redirect_uri']}?code=AQDcode0aB1cD2eF3gH4-1&state={asked['state']}"
@@ -529,7 +506,6 @@ def test_a_code_is_redeemed_once_though_two_redirects_bring_it(
 
 def test_without_a_service_domain_there_is_no_link_to_it(scene: Make) -> None:
     """Without a Service Domain, the link for pasting is not offered."""
-
     play = scene(consent_step(verified), secrets={"app_secret": APP_SECRET}, app_id=APP_ID)
     play.walkthrough.ask_consent(play.step("consent"))
 

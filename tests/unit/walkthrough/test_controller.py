@@ -31,7 +31,6 @@ from tests.unit.walkthrough.stage import (
 
 def test_a_step_is_checked_in_another_thread(scene: Make) -> None:
     """A check does not block the kernel: the panel is busy meanwhile, then shows the result."""
-
     released, threads = threading.Event(), []
 
     def slow(context: CheckContext) -> Finding:
@@ -71,7 +70,6 @@ def test_a_step_is_checked_in_another_thread(scene: Make) -> None:
 )
 def test_a_result_says_what_to_do_about_it(scene: Make, outcome: Outcome, said: str) -> None:
     """The message of each outcome says what to do next."""
-
     play = scene(make_step("a", lambda _: Finding(outcome=outcome, reason="So.")))
     play.walkthrough.perform(play.step("a"), {})
 
@@ -80,7 +78,6 @@ def test_a_result_says_what_to_do_about_it(scene: Make, outcome: Outcome, said: 
 
 def test_finished_actions_are_counted(scene: Make) -> None:
     """Each finished action is counted, so that two equal results can be told apart."""
-
     play = scene(app_step())
     for number in (1, 2):
         play.walkthrough.perform(play.step("app"), {})
@@ -90,7 +87,6 @@ def test_finished_actions_are_counted(scene: Make) -> None:
 
 def test_steps_do_not_wait_for_one_another(scene: Make) -> None:
     """A slow step does not block another, and each panel shows its own message."""
-
     released = threading.Event()
 
     def slow(context: CheckContext) -> Finding:
@@ -110,7 +106,6 @@ def test_steps_do_not_wait_for_one_another(scene: Make) -> None:
 
 def test_an_error_becomes_message_and_advice(scene: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """An expected error is shown with its message and next step, and the panel is idle again."""
-
     play = scene(app_step())
 
     def full(*_: object, **__: object) -> None:
@@ -128,7 +123,6 @@ def test_a_defect_is_shown_without_its_details(
     scene: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An unexpected error is shown by its type alone, and the panel is idle again."""
-
     play = scene(app_step())
 
     def defective(*_: object, **__: object) -> None:
@@ -146,7 +140,6 @@ def test_a_defect_is_shown_without_its_details(
 
 def test_a_full_disk_is_shown_as_such(scene: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """A full disk is shown as such, not as a defect."""
-
     play = scene(app_step())
 
     def refuse(*_: object, **__: object) -> None:
@@ -163,7 +156,6 @@ def test_a_full_disk_is_shown_as_such(scene: Make, monkeypatch: pytest.MonkeyPat
 
 def test_an_error_is_gone_with_the_next_try(scene: Make) -> None:
     """The next attempt removes the earlier error from the panel at once."""
-
     play = scene(app_step())
     step, screen = play.step("app"), play.screens["app"]
     play.walkthrough.perform(step, {"app_id": "x"})
@@ -179,7 +171,6 @@ def test_an_error_is_gone_with_the_next_try(scene: Make) -> None:
 
 def test_a_cell_that_ran_again_replaces_its_panel(scene: Make) -> None:
     """A cell that runs again gets a new panel; the old one is not updated any more."""
-
     play = scene(app_step())
     again, before = Screen(), len(play.screens["app"].views)
     play.walkthrough.displays.add_panel("app", again)
@@ -193,7 +184,6 @@ def test_a_cell_that_ran_again_replaces_its_panel(scene: Make) -> None:
 
 def test_a_view_is_of_one_moment(scene: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """A view never says that a check has ended without what it found."""
-
     play = scene(make_step("a"))
     now = Run.state.fget  # type: ignore[attr-defined]
 
@@ -209,7 +199,6 @@ def test_a_view_is_of_one_moment(scene: Make, monkeypatch: pytest.MonkeyPatch) -
 
 def test_stopping_waits_for_running_actions(scene: Make) -> None:
     """`stop` waits for running actions and leaves no thread."""
-
     before = set(threading.enumerate())
     play = scene(app_step(), secrets={"app_secret": APP_SECRET}, **KNOWN)
     play.walkthrough.start()
@@ -237,7 +226,6 @@ def test_a_damaged_journal_leaves_no_panel_busy(scene: Make) -> None:
 
 def test_a_damaged_journal_is_shown_without_an_action(scene: Make) -> None:
     """A damaged journal is shown in panels without an action by the person."""
-
     play = scene(app_step())
     play.run.perform("app")
     play.walkthrough.start()
@@ -249,7 +237,6 @@ def test_a_damaged_journal_is_shown_without_an_action(scene: Make) -> None:
 
 def test_a_panel_is_busy_until_its_last_action_ended(scene: Make) -> None:
     """A panel is busy while any of its actions is running."""
-
     released = threading.Event()
 
     def slow(context: CheckContext) -> Finding:
@@ -268,7 +255,6 @@ def test_a_panel_is_busy_until_its_last_action_ended(scene: Make) -> None:
 
 def test_a_new_panel_shows_a_damaged_journal(scene: Make) -> None:
     """Panels that are first shown while the journal is damaged show the error and its next step."""
-
     play = scene(app_step())
     play.run.perform("app")
     play.walkthrough.displays.draw()
@@ -287,7 +273,6 @@ def test_a_new_panel_shows_a_damaged_journal(scene: Make) -> None:
 
 def test_a_panel_without_a_view_says_why(scene: Make) -> None:
     """If a step has no view yet, its panel shows only the error and its next step."""
-
     play = scene(app_step())
     play.run.perform("app")
     damage(play)
@@ -301,7 +286,6 @@ def test_a_panel_without_a_view_says_why(scene: Make) -> None:
 
 def test_a_text_is_masked_once_it_is_known_to_be_secret(scene: Make) -> None:
     """What a panel has shown before is masked again when the redactor learns a secret."""
-
     word = "Quarterly-Passphrase-77"
 
     def echoes(context: CheckContext) -> Finding:
@@ -321,7 +305,6 @@ def test_what_is_shown_again_is_not_masked_again(
     scene: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Drawing everything masks the texts of what has changed, and no others."""
-
     masked: list[str] = []
     redact_values = Redactor.redact_values
 
@@ -346,7 +329,6 @@ def test_the_servers_user_is_who_acts_unless_a_name_is_typed(
     scene: Make, monkeypatch: pytest.MonkeyPatch, given: str, shown: str
 ) -> None:
     """JupyterHub's user is known to every panel, if a record could show the name as it is."""
-
     monkeypatch.setenv("JUPYTERHUB_USER", given)
     play = scene(app_step())
 
@@ -355,7 +337,6 @@ def test_the_servers_user_is_who_acts_unless_a_name_is_typed(
 
 def test_the_steps_of_the_next_sitting_are_open(scene: Make) -> None:
     """What is next is open with what is done in the same sitting, and follows what is settled."""
-
     keys = {"sitting": "Keys"}
     play = scene(make_step("a"), make_step("b", **keys), make_step("c", **keys), make_step("d"))
 

@@ -34,7 +34,6 @@ def test_a_credential_that_is_a_common_word_does_not_damage_a_view(scene: Make, 
     Masking leaves the view's names, the step's id and its outcome unchanged, whatever the secret
     is.
     """
-
     plain = set(scene(app_step(), secrets={"app_secret": APP_SECRET}).screens["app"].view)
     play = scene(app_step(), secrets={"app_secret": word})
     play.walkthrough.perform(play.step("app"), {"app_id": APP_ID})
@@ -50,7 +49,6 @@ def test_a_credential_is_saved_to_env(scene: Make, memory: MemoryKeyring) -> Non
     `.env` gets mode 0600, and the panel says where the credential is; neither journal nor view has
     it.
     """
-
     play = scene(app_step(), secrets={"app_secret": APP_SECRET})
     play.walkthrough.keep(play.step("app"), "app_secret", ".env", {})
     view = settled(play.screens["app"])
@@ -66,7 +64,6 @@ def test_a_credential_is_saved_to_env(scene: Make, memory: MemoryKeyring) -> Non
 
 def test_a_credential_is_saved_to_the_keyring(scene: Make, memory: MemoryKeyring) -> None:
     """The journal has a reference to the credential, and no file contains it."""
-
     play = scene(app_step(), secrets={"app_secret": APP_SECRET})
     play.walkthrough.keep(play.step("app"), "app_secret", "keyring", {})
     view = settled(play.screens["app"])
@@ -80,7 +77,6 @@ def test_a_credential_is_saved_to_the_keyring(scene: Make, memory: MemoryKeyring
 
 def test_the_newest_credential_is_saved(scene: Make, memory: MemoryKeyring) -> None:
     """A typed credential replaces the known one and is the one that is saved."""
-
     play = scene(app_step(), secrets={"app_secret": OTHER_SECRET})
     play.walkthrough.keep(play.step("app"), "app_secret", "keyring", {"app_secret": APP_SECRET})
 
@@ -91,7 +87,6 @@ def test_the_newest_credential_is_saved(scene: Make, memory: MemoryKeyring) -> N
 
 def test_an_invalid_credential_is_not_saved(scene: Make, memory: MemoryKeyring) -> None:
     """If the typed credential is invalid, neither it nor the known one is saved."""
-
     play = scene(app_step(), secrets={"app_secret": APP_SECRET})
     play.walkthrough.keep(play.step("app"), "app_secret", "keyring", {"app_secret": "half"})
 
@@ -105,7 +100,6 @@ def test_a_credential_saved_by_another_kernel_is_known(
     scene: Make, memory: MemoryKeyring, tmp_path: Path, where: str
 ) -> None:
     """Another kernel's saved, replaced and removed credential is followed; one typed here stays."""
-
     play = scene(app_step(), HAND_STEP)
     play.run.set_secret(inputs.USER_ACCESS_TOKEN, USER_TOKEN)
     play.walkthrough.start()
@@ -129,7 +123,6 @@ def test_a_credential_saved_by_another_kernel_is_known(
 
 def test_a_temporarily_invalid_settings_file_removes_nothing(scene: Make) -> None:
     """An invalid `.env` leaves the known credentials; once it is valid again it is read."""
-
     play = scene(app_step())
 
     def save(text: str) -> None:
@@ -151,7 +144,6 @@ def test_a_temporarily_invalid_settings_file_removes_nothing(scene: Make) -> Non
 
 def test_a_credential_is_removed_everywhere(scene: Make, memory: MemoryKeyring) -> None:
     """`forget` removes a credential from the session, the keyring and `.env`."""
-
     play = scene(app_step(), secrets={"app_secret": APP_SECRET})
     for number, where in enumerate(("keyring", ".env", "forget"), 1):
         play.walkthrough.keep(play.step("app"), "app_secret", where, {})
@@ -168,7 +160,6 @@ def test_a_credential_is_removed_everywhere(scene: Make, memory: MemoryKeyring) 
 @pytest.mark.parametrize("name", ["app_id", "user_access_token", "nonsense"])
 def test_only_a_credential_of_the_step_is_saved(scene: Make, name: str) -> None:
     """A value or another step's credential is not saved as credential."""
-
     play = scene(app_step(), secrets={"user_access_token": USER_TOKEN}, **KNOWN)
 
     with pytest.raises(SettingsError, match="no credential called"):
@@ -179,7 +170,6 @@ def test_only_a_credential_of_the_step_is_saved(scene: Make, name: str) -> None:
 
 def test_an_unknown_place_saves_nothing(scene: Make) -> None:
     """A credential is saved to the keyring or to `.env`, and nowhere else."""
-
     play = scene(app_step(), secrets={"app_secret": APP_SECRET})
     play.walkthrough.keep(play.step("app"), "app_secret", "/tmp/elsewhere", {})
 
@@ -189,7 +179,6 @@ def test_an_unknown_place_saves_nothing(scene: Make) -> None:
 
 def test_a_credential_is_handed_over_by_its_step_alone(scene: Make) -> None:
     """Only the step that hands over a credential returns it, and no view contains it."""
-
     play = scene(HAND_STEP, app_step(), secrets={"app_secret": APP_SECRET})
 
     assert play.walkthrough.hand_over(HAND_STEP) == APP_SECRET
@@ -199,13 +188,11 @@ def test_a_credential_is_handed_over_by_its_step_alone(scene: Make) -> None:
 
 def test_an_unknown_credential_is_not_handed_over(scene: Make) -> None:
     """A credential that is not known yet is not handed over."""
-
     assert scene(HAND_STEP).walkthrough.hand_over(HAND_STEP) == ""
 
 
 def test_a_credential_that_stands_in_another_setting_is_masked(scene: Make) -> None:
     """An App Secret that was entered as App ID is masked."""
-
     play = scene(app_step(), secrets={"app_secret": APP_SECRET}, app_id=APP_SECRET)
 
     assert APP_SECRET not in json.dumps(play.screens["app"].view)

@@ -72,7 +72,6 @@ def test_sealing_asks_once_where_a_step_is_not_done_any_more(
     What was open before is no obstacle, nor what somebody has confirmed. Asked to, it seals all
     the same, and says which steps the sealed run found otherwise.
     """
-
     answers = iter((Outcome.VERIFIED, Outcome.FAILED))
 
     def is_there(_: CheckContext) -> Finding:
@@ -120,7 +119,6 @@ def test_a_step_that_is_done_now_is_said_once_it_is_sealed(
     scene: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Sealing asks nothing where steps are open or got better, and says both afterwards."""
-
     monkeypatch.setattr(module, "seal_evidence", sealed_as(RunOutcome.INCOMPLETE))
 
     def also(_: CheckContext) -> Finding:
@@ -139,7 +137,6 @@ def test_a_step_that_is_done_now_is_said_once_it_is_sealed(
 
 def test_what_many_steps_share_is_said_once(scene: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """A host that does not answer is one reason, before sealing and after it."""
-
     is_up = True
 
     def asks(context: CheckContext) -> Finding:
@@ -167,7 +164,6 @@ def test_what_many_steps_share_is_said_once(scene: Make, monkeypatch: pytest.Mon
 
 def test_a_sealed_bundle_is_handed_to_the_browser(scene: Make) -> None:
     """The report, or all files of the bundle as a zip file; nothing where nothing is sealed."""
-
     play = scene(make_step("a"))
     assert play.walkthrough.files_of_bundle("b.zip") == b""
 
@@ -180,7 +176,6 @@ def test_a_sealed_bundle_is_handed_to_the_browser(scene: Make) -> None:
 
 def test_who_comes_back_finds_the_sealed_bundle(scene: Make) -> None:
     """Another kernel shows what was sealed last, and the report, unless the folder is gone."""
-
     play = scene(make_step("a"))
     bundle = sealed_as(RunOutcome.COMPLETE)(play.run).bundle
     play.walkthrough.displays.draw()
@@ -198,7 +193,6 @@ def test_who_comes_back_finds_the_sealed_bundle(scene: Make) -> None:
 
 def test_sealing_shows_its_bundle(scene: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """The panel is busy during the headless run, then shows its outcome and bundle."""
-
     released = threading.Event()
 
     def sealing(run: Run, **_: Any) -> Finished:
@@ -249,7 +243,6 @@ def test_a_run_that_was_not_sealed_says_why(
 
 def test_a_double_click_seals_once(scene: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """A second click during sealing has no effect; afterwards the button works again."""
-
     released, begun = threading.Event(), []
 
     def sealing(run: Run, **_: Any) -> Finished:
@@ -274,7 +267,6 @@ def test_a_panel_says_what_the_sealing_run_waits_for(
     scene: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While the headless run waits for another one, the panel is busy and shows the reason."""
-
     released = threading.Event()
 
     def sealing(run: Run, *, on_wait: Any) -> Finished:

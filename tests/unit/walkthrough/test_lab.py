@@ -116,7 +116,6 @@ def test_the_servers_log_is_quiet_unless_a_level_is_given(
     server: Server, given: tuple[str, ...], is_quiet: bool, is_app: bool
 ) -> None:
     """The server logs errors only, unless a person asks for another level."""
-
     opened(*given, is_app=is_app)
 
     assert (QUIET in server.command) is is_quiet
@@ -124,7 +123,6 @@ def test_the_servers_log_is_quiet_unless_a_level_is_given(
 
 def test_what_opens_how_to_begin_and_how_to_stop_is_said(server: Server) -> None:
     """The terminal says what opens, whose it is, how to begin and how to stop."""
-
     heard: list[str] = []
     opened(heard=heard)
 
@@ -136,7 +134,6 @@ def test_what_opens_how_to_begin_and_how_to_stop_is_said(server: Server) -> None
 
 def test_jupyterlab_opens_the_notebook(server: Server, folder: Path, copies: Path) -> None:
     """JupyterLab opens the copy of the notebook alone, with the project as its root."""
-
     assert opened("--no-browser", "--port", "8899") == 0
 
     (workspaces,) = server.folders
@@ -153,7 +150,6 @@ def test_jupyterlab_opens_the_notebook(server: Server, folder: Path, copies: Pat
 @pytest.mark.parametrize("end", [0, KeyboardInterrupt])
 def test_the_layout_is_kept_as_long_as_the_server_runs(server: Server, end: Any) -> None:
     """JupyterLab keeps its layout in a folder of this server, which goes with it."""
-
     server.ends = [end, 0]
 
     with suppress(KeyboardInterrupt):
@@ -165,7 +161,6 @@ def test_the_layout_is_kept_as_long_as_the_server_runs(server: Server, end: Any)
 
 def test_an_empty_folder_is_enough(server: Server, folder: Path) -> None:
     """An empty folder is sufficient, and only the person's copy is written."""
-
     assert opened() == 0
 
     assert [path.relative_to(folder) for path in folder.rglob("*")] == [
@@ -179,7 +174,6 @@ def test_the_built_notebook_is_never_opened_or_written(
     server: Server, folder: Path, copies: Path
 ) -> None:
     """A person works in a copy; the notebook in `notebooks/` is neither opened nor written."""
-
     built = build(PROCEDURE, folder / "notebooks")
     old = built.read_text(encoding="utf-8").replace(PROCEDURE.digest, "0" * 64)
     built.write_text(old, encoding="utf-8")
@@ -198,7 +192,6 @@ def test_the_copy_is_found_from_a_folder_inside_the_project(
     server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From a folder inside the project, the same copy is opened."""
-
     opened()
     (folder / "evidence" / "acme").mkdir(parents=True)
     monkeypatch.chdir(folder / "evidence" / "acme")
@@ -221,7 +214,6 @@ def test_invalid_settings_are_refused_before_anything_is_written(
     server: Server, folder: Path, given: dict[str, Any], said: str
 ) -> None:
     """Invalid settings are refused here, before a server starts or a file is written."""
-
     with pytest.raises(SettingsError, match=said):
         opened(**given)
 
@@ -231,7 +223,6 @@ def test_invalid_settings_are_refused_before_anything_is_written(
 
 def test_the_app_opens_pages_without_code(server: Server, folder: Path) -> None:
     """With `--app`, the same notebook is served as pages without code."""
-
     opened("--no-browser", is_app=True)
 
     assert server.command == [
@@ -247,7 +238,6 @@ def test_a_server_that_cannot_start_has_its_own_exit_code(
     server: Server, ended: int, code: int
 ) -> None:
     """A server that cannot start gives exit code 2, one that was killed 3."""
-
     server.ends = [ended]
 
     assert opened() == code
@@ -263,7 +253,6 @@ def test_an_invalid_port_is_refused(
     server: Server, folder: Path, form: str, port: str, *, is_app: bool
 ) -> None:
     """An invalid port is refused before a server starts or a file is written."""
-
     option, space, _ = form.partition(" ")
     given = (option, port) if space else (form.format(port),)
     with pytest.raises(SettingsError, match="--port takes a number from 0 to 65535"):
@@ -279,7 +268,6 @@ def test_a_port_in_use_is_named(
     server: Server, monkeypatch: pytest.MonkeyPatch, form: str, *, is_app: bool
 ) -> None:
     """A port in use is refused if Jupyter may not try another one."""
-
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         given = form.format(port).split()
@@ -306,7 +294,6 @@ def test_an_address_that_is_not_this_machines_is_refused(
     server: Server, folder: Path, form: str, address: str, *, is_app: bool
 ) -> None:
     """An address of another machine is refused before a server starts."""
-
     with pytest.raises(SettingsError, match="is not an address of this machine"):
         opened(*form.format(address).split(), is_app=is_app)
 
@@ -317,7 +304,6 @@ def test_an_address_that_is_not_this_machines_is_refused(
 @pytest.mark.parametrize("address", ["127.0.0.1", "localhost", "::1", "0.0.0.0", "*"])
 def test_an_address_of_this_machine_is_passed_on(server: Server, address: str) -> None:
     """An address of this machine is passed on to Jupyter unchanged."""
-
     assert opened(f"--ip={address}") == 0
     assert server.command[-1] == f"--ip={address}"
 
@@ -363,7 +349,6 @@ def test_an_odd_file_is_renamed_and_the_notebook_built(
     A pipe, device, folder or huge file in the notebook's place is renamed, and a new notebook is
     built.
     """
-
     path, heard = copies / NAME, list[str]()
     copies.mkdir()
     put(path)
@@ -385,7 +370,6 @@ def test_a_notebook_that_cannot_be_written_is_an_error(
     server: Server, copies: Path, monkeypatch: pytest.MonkeyPatch, fails: str
 ) -> None:
     """A read-only project folder raises `SettingsError`, and no server starts."""
-
     copies.mkdir()
     (copies / NAME).write_text("{}", encoding="utf-8")
 
@@ -406,7 +390,6 @@ def test_kernels_inherit_what_was_given(
     """
     Given arguments are set in the server's environment; this process's environment stays unchanged.
     """
-
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("RUNBOOK_TENANT", "old")
     monkeypatch.setenv("RUNBOOK_EVIDENCE", "kept")
@@ -435,7 +418,6 @@ def test_the_kernels_know_how_to_start_it_again(
     server: Server, arguments: tuple[str, ...], more: dict[str, Any], command: str
 ) -> None:
     """The page can name the whole command, for a shell; other options may hold a password."""
-
     Path("my settings").write_text("RUNBOOK_FACEBOOK_GRAPH_VERSION=v26.0\n", encoding="utf-8")
     said = request(*arguments, **more).command
     app = "--app " if more.get("is_app") else ""
@@ -460,7 +442,6 @@ def test_the_persons_own_jupyter_paths_are_kept(
     server: Server, monkeypatch: pytest.MonkeyPatch, name: str, ours: str, *, is_app: bool
 ) -> None:
     """The runbook's folder is put before the person's Jupyter paths, without an empty entry."""
-
     opened(is_app=is_app)
     (alone,) = server.env[name].split(os.pathsep)
     assert (Path(alone) / ours).is_dir()
@@ -476,7 +457,6 @@ def test_an_outdated_notebook_is_renamed_and_built_again(
     server: Server, copies: Path, left: str | None
 ) -> None:
     """An outdated copy is renamed with its content, and a new one is built."""
-
     path, heard = build(PROCEDURE, copies), list[str]()
     text = left or path.read_text(encoding="utf-8").replace(PROCEDURE.digest, "0" * 64)
     path.write_text(text, encoding="utf-8")
@@ -493,7 +473,6 @@ def test_an_outdated_notebook_is_renamed_and_built_again(
 
 def test_a_saved_notebook_is_not_changed(server: Server, copies: Path) -> None:
     """A copy with a person's outputs, parameters and notes is not changed."""
-
     path, heard = build(PROCEDURE, copies), list[str]()
     document = json.loads(path.read_text(encoding="utf-8"))
     document["cells"][1]["source"] = 'service_domain = "acme-h.cyclr.com"'
@@ -511,7 +490,6 @@ def test_a_fresh_copy_is_not_written(
     server: Server, copies: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A fresh copy is not written again, so the folder may be read-only."""
-
     build(PROCEDURE, copies)
 
     def refuse(*_: Any) -> None:
@@ -548,7 +526,6 @@ def test_practice_leaves_the_real_settings_out(
     server: Server, sandboxes: list[FingerprintKey], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The kernels get the sandbox's settings file, and no credential from the environment."""
-
     monkeypatch.setenv("RUNBOOK_FACEBOOK_APP_SECRET", APP_SECRET)
     monkeypatch.setenv("RUNBOOK_ENV_FILE", "real.env")
     before = dict(os.environ)
@@ -572,7 +549,6 @@ def test_practising_again_uses_the_same_app(
     Practice of the same tenant uses the same app and says that earlier work counts; another tenant
     starts anew.
     """
-
     heard: list[list[str]] = [[], [], []]
     for number, tenant in enumerate(("mine", "mine", "other")):
         server.ends = [0]
@@ -594,7 +570,6 @@ def test_an_interrupted_server_is_terminated(server: Server) -> None:
     """
     On an interruption the server is terminated and waited for, then the interruption is raised.
     """
-
     server.ends = [KeyboardInterrupt, 0]
 
     with pytest.raises(KeyboardInterrupt):
@@ -607,7 +582,6 @@ def test_an_interrupted_server_is_terminated(server: Server) -> None:
 
 def test_a_server_that_does_not_end_is_killed(server: Server) -> None:
     """A server that does not end in time is killed."""
-
     server.ends = [KeyboardInterrupt, subprocess.TimeoutExpired("jupyterlab", 20)]
 
     with pytest.raises(KeyboardInterrupt):
@@ -619,7 +593,6 @@ def test_a_server_that_does_not_end_is_killed(server: Server) -> None:
 
 def test_a_server_that_ends_by_itself_is_not_terminated(server: Server) -> None:
     """A server that ends by itself is not terminated."""
-
     opened()
 
     assert not server.is_terminated

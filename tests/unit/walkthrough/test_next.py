@@ -52,7 +52,6 @@ def test_what_only_the_page_saw_is_to_do(scene: Make, check: Callable[..., Findi
     """
     It is grey, to do and next; what was seen stands there, and the outcome is what it was.
     """
-
     play = looked_at(scene, check)
     view = play.screens["a"].view
 
@@ -71,7 +70,6 @@ def test_what_only_the_page_saw_is_to_do(scene: Make, check: Callable[..., Findi
 
 def test_later_is_advice(scene: Make) -> None:
     """A step that comes later can be opened, checked and confirmed all the same."""
-
     play = looked_at(scene, undecided)
     assert play.screens["b"].view["since"] == "later: after 1"
     assert play.screens["b"].view["actions"]["primary"] == "attest"
@@ -114,7 +112,6 @@ def test_who_works_on_a_step_sees_its_outcome(
     scene: Make, check: Callable[..., Finding], work: Callable[[Play], None]
 ) -> None:
     """A button, a saved field, a word, a headless run or Check everything now begins a step."""
-
     play = looked_at(scene, check)
     work(play)
 
@@ -151,7 +148,6 @@ def test_what_only_a_person_can_say_is_asked_for(
 
     Outcome and record are what they were, and what follows can be started.
     """
-
     step = make_step("a", check)
     leaving = replace(step, checks=(replace(step.checks[0], leaves_to_person=is_left),))
     play = scene(leaving, make_step("b", after=("a",)))
@@ -172,7 +168,6 @@ def test_what_only_a_person_can_say_is_asked_for(
 
 def test_a_check_that_leaves_the_rest_says_so(scene: Make) -> None:
     """The button's answer names no trouble, and once a person confirms it, the step is done."""
-
     step = make_step("a", left)
     play = scene(replace(step, checks=(replace(step.checks[0], leaves_to_person=True),)))
     by_button(play)
@@ -183,7 +178,6 @@ def test_a_check_that_leaves_the_rest_says_so(scene: Make) -> None:
 
 def test_the_page_alone_changes_no_record(scene: Make) -> None:
     """Record and outcome of a look that nobody asked for are those of the button."""
-
     play = looked_at(scene, undecided)
     before = step_record(play.run.state.steps["a"])
     play.run.perform("a")
@@ -198,7 +192,6 @@ def test_what_follows_a_step_is_looked_at_again(scene: Make) -> None:
 
     So does what follows only by way of another; nothing is asked about what is settled.
     """
-
     done = {"install": False}
 
     def install(context: CheckContext) -> Finding:
@@ -229,7 +222,6 @@ def test_what_follows_a_step_is_looked_at_again(scene: Make) -> None:
 
 def test_a_word_leads_on_too(scene: Make) -> None:
     """What follows a step that a person confirms is looked at again."""
-
     seen = iter((Outcome.NOT_RUN, *[Outcome.WAITING] * 9))
 
     def look(context: CheckContext) -> Finding:
@@ -262,7 +254,6 @@ def test_who_follows_next_misses_nothing(look: str) -> None:
     Business Verification waits until nothing else is left, the review is submitted late, and
     the renewal is not asked for.
     """
-
     visits = {step.id: list(VISITS.get(step.id, ("attested",))) for step in MARKETING.steps}
     numbers, signs = MARKETING.numbers, dict.fromkeys(MARKETING.numbers, look)
     met: list[str] = []

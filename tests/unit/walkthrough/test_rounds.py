@@ -36,7 +36,6 @@ def test_everything_is_checked_but_what_spends_or_lacks_a_value(scene: Make) -> 
 
     What was left out is named, with what it would do, or what it lacks.
     """
-
     play = scene(
         make_step("a", verified),
         make_step("b"),
@@ -71,7 +70,6 @@ def test_a_host_that_does_not_answer_is_one_message(scene: Make) -> None:
 
     The panels show it as their reason, and announce nothing.
     """
-
     play = scene(
         make_step("a", unreachable),
         make_step("b", undecided, unreachable),
@@ -102,7 +100,6 @@ def test_a_round_that_breaks_off_leaves_the_button_usable(
     scene: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If the journal cannot be written, the header says so, and the button works again."""
-
     play = scene(make_step("a", verified))
 
     def refuse(*_: Any) -> None:
@@ -121,7 +118,6 @@ def test_what_lacked_a_value_is_checked_when_the_value_arrives(scene: Make) -> N
 
     A step that nobody tried, and one that spends something, do not run by themselves.
     """
-
     later = make_step("later", verified, needs=("app_id",))
     spends = spending(replace(later, id="spends"))
     untried = replace(later, id="untried")
@@ -147,7 +143,6 @@ def test_a_reason_names_only_what_is_missing(scene: Make) -> None:
 
     So does that of every step that was tried without both; a check that spends does not run.
     """
-
     asks = make_step("asks", verified, needs=NEEDS)
     play = scene(asks, replace(asks, id="other"), spending(replace(asks, id="spends")))
     for name in ("asks", "other", "spends"):
@@ -174,7 +169,6 @@ def test_a_reason_names_only_what_is_missing(scene: Make) -> None:
 
 def test_a_check_that_could_go_on_says_what_it_lacks(scene: Make) -> None:
     """Where a part could be checked, the message names what the rest lacks, also after a value."""
-
     both = make_step("both", subject=("app_id",))
     checks = (make_step("a", undecided).checks[0], make_step("b", verified, needs=NEEDS).checks[0])
     play = scene(replace(both, checks=checks))

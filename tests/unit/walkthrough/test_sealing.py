@@ -65,7 +65,6 @@ def started(tmp_path: Path) -> Callable[..., Run]:
 
 def test_the_result_of_the_run_is_returned(process: Process, started: Callable[..., Run]) -> None:
     """`seal_evidence` returns the result that the process reports."""
-
     assert seal_evidence(started()) == process.finished
 
 
@@ -77,7 +76,6 @@ def test_the_run_is_for_the_same_connector_tenant_folder_and_values(
 
     Its record says that a person asked for it.
     """
-
     values = {"app_id": "77", "permissions": ("public_profile", "ads_read")}
     seal_evidence(started(**values))
 
@@ -92,7 +90,6 @@ def test_an_existing_settings_file_is_passed_on(
     process: Process, started: Callable[..., Run]
 ) -> None:
     """The settings file is passed on only if it exists."""
-
     run = started()
     seal_evidence(run)
     run.env_file.touch()
@@ -105,7 +102,6 @@ def test_credentials_go_by_the_name_that_counts_for_this_connector(
     process: Process, started: Callable[..., Run]
 ) -> None:
     """Credentials are passed under this connector's own variables, which take precedence."""
-
     seal_evidence(started())
 
     secrets = {name: secret.reveal() for name, secret in process.request.secrets.items()}
@@ -116,7 +112,6 @@ def test_a_forgotten_credential_is_not_passed_on(
     process: Process, started: Callable[..., Run]
 ) -> None:
     """A credential that was removed is not passed on."""
-
     run = started()
     run.forget_secret(APP_SECRET_INPUT, [])
     seal_evidence(run)
@@ -128,7 +123,6 @@ def test_the_error_of_the_run_is_raised_redacted(
     process: Process, started: Callable[..., Run]
 ) -> None:
     """The run's error is raised with its message and next step, both redacted."""
-
     process.error = SealingError(f"{APP_SECRET} is refused.", next_step=f"Replace {APP_SECRET}.")
 
     with pytest.raises(SealingError) as caught:
@@ -142,7 +136,6 @@ def test_the_error_of_the_run_is_raised_redacted(
 
 def test_the_reason_to_wait_is_passed_on(process: Process, started: Callable[..., Run]) -> None:
     """The reason why the run waits is passed on."""
-
     heard: list[str] = []
 
     seal_evidence(started(), on_wait=heard.append)

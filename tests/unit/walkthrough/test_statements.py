@@ -18,7 +18,6 @@ from tests.unit.walkthrough.stage import app_step, make_step, settled, waiting_s
 
 def test_a_persons_statement_is_recorded(scene: Make) -> None:
     """Author, note and what they saw are recorded, with the sentence that they confirmed."""
-
     play = scene(make_step("a"))
     words = {"by": " Operator ", "note": " Seen. ", "seen": " new screen "}
     play.walkthrough.say(play.step("a"), WordKind.SUBMITTED, words, [])
@@ -40,7 +39,6 @@ def test_a_persons_statement_is_recorded(scene: Make) -> None:
 
 def test_a_screenshot_is_stored_by_its_digest(scene: Make) -> None:
     """A screenshot is stored beside the journal under its digest, and the journal names it."""
-
     play = scene(make_step("a"))
     file = {"name": "screen.png", "media_type": "image/png", "content": PNG}
     play.walkthrough.say(play.step("a"), DONE, {"by": "Operator"}, [file])
@@ -57,7 +55,6 @@ def test_a_screenshot_is_stored_by_its_digest(scene: Make) -> None:
 
 def test_an_invalid_screenshot_is_refused(scene: Make) -> None:
     """A file whose content does not match its type is refused, and nothing is recorded."""
-
     play = scene(make_step("a"))
     file = {"name": "x.png", "media_type": "image/png", "content": b"<script>"}
     play.walkthrough.say(play.step("a"), DONE, {"by": "Operator"}, [file])
@@ -70,7 +67,6 @@ def test_an_invalid_screenshot_is_refused(scene: Make) -> None:
 @pytest.mark.parametrize("said", WordKind)
 def test_a_name_is_required(scene: Make, words: Any, said: WordKind) -> None:
     """Without a name nothing is recorded."""
-
     play = scene(make_step("a"))
     play.walkthrough.say(play.step("a"), said, words, [])
     view = settled(play.screens["a"])
@@ -82,7 +78,6 @@ def test_a_name_is_required(scene: Make, words: Any, said: WordKind) -> None:
 
 def test_skipping_a_step_needs_a_reason(scene: Make) -> None:
     """A step is skipped only with a reason; without one nothing is recorded."""
-
     play = scene(make_step("a"))
     play.walkthrough.say(play.step("a"), LEFT_OUT, {"by": "Operator", "note": " "}, [])
     assert settled(play.screens["a"])["message"] == "Give a reason."
@@ -96,7 +91,6 @@ def test_skipping_a_step_needs_a_reason(scene: Make) -> None:
 
 def test_an_attestation_is_withdrawn_with_a_reason(scene: Make) -> None:
     """After a withdrawal the attestation no longer counts, and the history shows both."""
-
     play = scene(make_step("a"))
     step, screen = play.step("a"), play.screens["a"]
     play.walkthrough.say(step, DONE, {"by": "Operator"}, [])
@@ -116,7 +110,6 @@ def test_an_attestation_is_withdrawn_with_a_reason(scene: Make) -> None:
 
 def test_what_was_submitted_may_be_declined_and_submitted_again(scene: Make) -> None:
     """A decline fails the step; the latest statement counts."""
-
     play = scene(waiting_step(undecided))
     step, screen = play.step("wait"), play.screens["wait"]
     found = []
@@ -131,7 +124,6 @@ def test_what_was_submitted_may_be_declined_and_submitted_again(scene: Make) -> 
 
 def test_a_comment_and_a_colleague_are_recorded(scene: Make) -> None:
     """A comment and who does the step by when are recorded; the outcome stays."""
-
     play = scene(make_step("a"))
     step = play.step("a")
     play.walkthrough.add_note(step, NoteKind.COMMENTED, {"by": "A", "note": "Ask them."})
@@ -165,7 +157,6 @@ def test_a_note_that_cannot_be_kept_says_why(
 
     What to do then is about the form, not about the settings.
     """
-
     play = scene(make_step("a"))
     play.walkthrough.add_note(play.step("a"), kind, words)
     view = settled(play.screens["a"])
@@ -187,7 +178,6 @@ ANSWERS = (
 
 def test_another_answer_is_recorded_with_its_days(scene: Make) -> None:
     """Each answer has the days that it can have, and is recorded as its sentence."""
-
     play = scene(make_step("a", kind=StepKind.WAIT, counts_days=365, answers=ANSWERS))
     form = play.screens["a"].view["forms"][0]
     options = {option["name"]: option for option in form["options"]}
@@ -238,7 +228,6 @@ def test_days_that_cannot_be_are_refused(scene: Make, words: dict[str, str], sai
 
     What to do then is about the form, not about the settings.
     """
-
     play = scene(make_step("a", counts_days=365, answers=ANSWERS))
     play.walkthrough.say(play.step("a"), DONE, {"by": "A", **words}, [])
     view = settled(play.screens["a"])
@@ -251,7 +240,6 @@ def test_days_that_cannot_be_are_refused(scene: Make, words: dict[str, str], sai
 
 def test_only_what_is_attested_has_days(scene: Make) -> None:
     """That something was submitted has no end, also where an attestation would have one."""
-
     play = scene(make_step("a", kind=StepKind.WAIT, counts_days=365, answers=ANSWERS))
     play.walkthrough.say(play.step("a"), WordKind.SUBMITTED, {"by": "A", "until": "x"}, [])
     view = settled(play.screens["a"])
@@ -266,7 +254,6 @@ ANSWER = b'{"app_id": "999", "is_live": false}'
 
 def test_an_answer_of_the_developer_tools_is_kept_unread(scene: Make) -> None:
     """A step says which answer may be attached; whatever that says, the person's word counts."""
-
     asked = "devtools_app basic_settings"
     play = scene(replace(make_step("a"), developer_tools=asked), app_id=APP_ID)
     (form,) = [form for form in play.screens["a"].view["forms"] if form["name"] == "attest"]
@@ -284,7 +271,6 @@ def test_an_answer_of_the_developer_tools_is_kept_unread(scene: Make) -> None:
 
 def test_what_happened_elsewhere_stands_before_the_note(scene: Make) -> None:
     """The day and the names that a person gave of it are recorded in front of their note."""
-
     play = scene(waiting_step())
     words = {
         "by": "A",
@@ -305,7 +291,6 @@ def test_what_happened_elsewhere_stands_before_the_note(scene: Make) -> None:
 
 def test_the_day_of_what_happened_elsewhere_is_a_day(scene: Make) -> None:
     """Another text is refused with an example, and nothing is recorded."""
-
     play = scene(waiting_step())
     words = {"by": "A", "on": "last week"}
     play.walkthrough.say(play.step("wait"), WordKind.DECLINED, words, [])
@@ -317,7 +302,6 @@ def test_the_day_of_what_happened_elsewhere_is_a_day(scene: Make) -> None:
 @pytest.mark.parametrize("words", [{}, {"on": ""}, {"permissions": []}, {"files": [{"name": "x"}]}])
 def test_without_an_event_the_note_is_as_it_was_written(scene: Make, words: Any) -> None:
     """Without a day or names nothing is put before the note; files are no names."""
-
     play = scene(waiting_step())
     play.walkthrough.say(
         play.step("wait"), WordKind.SUBMITTED, {"by": "A", "note": "n", **words}, []
@@ -343,7 +327,6 @@ def test_without_an_event_the_note_is_as_it_was_written(scene: Make, words: Any)
 )
 def test_names_that_cannot_be_kept_are_refused(scene: Make, words: Any) -> None:
     """A note has a limit and no invisible character, whatever is put before it."""
-
     play = scene(waiting_step())
     play.walkthrough.say(play.step("wait"), WordKind.SUBMITTED, {"by": "A", **words}, [])
     view = settled(play.screens["wait"])
@@ -356,7 +339,6 @@ def test_names_that_cannot_be_kept_are_refused(scene: Make, words: Any) -> None:
 
 def test_a_list_of_something_else_is_kept_as_text(scene: Make) -> None:
     """What is not a text in a list is recorded as it is written, and ends no action."""
-
     play = scene(waiting_step())
     words = {"by": "A", "permissions": [1, None, {"a": ["b"]}]}
     play.walkthrough.say(play.step("wait"), WordKind.SUBMITTED, words, [])
@@ -368,7 +350,6 @@ def test_a_list_of_something_else_is_kept_as_text(scene: Make) -> None:
 
 def test_values_typed_beside_a_word_are_accepted_first(scene: Make) -> None:
     """What was typed when somebody confirmed is kept, and the word is about it."""
-
     play = scene(replace(app_step(), subject=("app_id",)))
     words = {"by": "A", "inputs": {"app_id": APP_ID}}
     play.walkthrough.say(play.step("app"), DONE, words, [])
@@ -382,7 +363,6 @@ def test_values_typed_beside_a_word_are_accepted_first(scene: Make) -> None:
 
 def test_a_refused_value_records_no_word(scene: Make) -> None:
     """If a value typed beside it is refused, nothing is confirmed; the field says why."""
-
     play = scene(app_step())
     words = {"by": "A", "inputs": {"app_id": "29445"}}
     play.walkthrough.say(play.step("app"), DONE, words, [])

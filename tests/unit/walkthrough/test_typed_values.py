@@ -22,7 +22,6 @@ from tests.unit.walkthrough.stage import PERMISSIONS, app_step, make_step, settl
 
 def test_typed_values_are_recorded(scene: Make) -> None:
     """Typed values are recorded with their type; empty and unknown fields are ignored."""
-
     play = scene(app_step())
     given = {"app_id": f" {APP_ID} ", "permissions": "ads_read", "install_connector": False}
     play.walkthrough.perform(play.step("app"), {**given, "app_secret": "", "unknown": "x"})
@@ -60,7 +59,6 @@ def test_a_secret_that_was_typed_stays_in_memory(scene: Make, tmp_path: Path) ->
 
 def test_a_malformed_secret_is_refused_unquoted(scene: Make) -> None:
     """An invalid secret is refused without being quoted, and no check runs."""
-
     play = scene(app_step())
     play.walkthrough.perform(play.step("app"), {"app_secret": "halfasecret"})
     view = settled(play.screens["app"])
@@ -76,7 +74,6 @@ def test_a_malformed_secret_is_refused_unquoted(scene: Make) -> None:
 
 def test_valid_fields_are_kept_if_another_is_invalid(scene: Make) -> None:
     """If a field is invalid, its problem is shown, no check runs, and the valid fields are kept."""
-
     play = scene(app_step())
     play.walkthrough.perform(play.step("app"), {"app_id": "x", "app_secret": APP_SECRET})
     view = settled(play.screens["app"])
@@ -96,7 +93,6 @@ def test_valid_fields_are_kept_if_another_is_invalid(scene: Make) -> None:
 
 def test_an_invalid_value_is_named_by_its_label(scene: Make) -> None:
     """The message about an invalid value names the field by its label."""
-
     play = scene(app_step())
     play.walkthrough.perform(play.step("app"), {"install_connector": "perhaps"})
 
@@ -106,7 +102,6 @@ def test_an_invalid_value_is_named_by_its_label(scene: Make) -> None:
 
 def test_written_words_are_counted(scene: Make) -> None:
     """`written` counts only what was recorded, so that a refused form keeps its text."""
-
     play = scene(make_step("a"))
     play.walkthrough.say(play.step("a"), LEFT_OUT, {"by": "Operator", "note": ""}, [])
     assert settled(play.screens["a"])["written"] == 0
@@ -130,7 +125,6 @@ def test_a_field_is_validated_while_it_is_typed(
     scene: Make, name: str, text: str, said: str
 ) -> None:
     """A field's problem is returned without storing the text; an empty field has no problem."""
-
     play = scene(app_step())
     answer = play.walkthrough.problem(name, text)
     problem = answer["problem"]
@@ -155,7 +149,6 @@ def test_a_doubtful_value_gives_a_warning_while_it_is_typed(
     scene: Make, name: str, text: str, doubt: str
 ) -> None:
     """A warning stands below the field while it is typed; it is no problem of its form."""
-
     play = scene(app_step())
     answer = play.walkthrough.problem(name, text)
 
@@ -181,7 +174,6 @@ def test_a_doubtful_value_is_taken_only_from_somebody_who_is_sure(
     scene: Make, name: str, text: str, value: Any, doubt: str, action: str
 ) -> None:
     """Whatever sends it, the value is not used until the person says so; then it stays in use."""
-
     play = scene(naming_step())
     step, before = play.step("app"), dict(play.run.values)
 
@@ -215,7 +207,6 @@ def test_the_warning_of_a_value_stays(
     scene: Make, name: str, text: str, value: Any, doubt: str
 ) -> None:
     """Panel and record warn of it: the panel at once, both with the check; once in a view."""
-
     play = scene(naming_step())
     play.walkthrough.save(play.step("app"), {name: text}, [name])
     (saved,) = settled(play.screens["app"])["warnings"]
@@ -230,7 +221,6 @@ def test_the_warning_of_a_value_stays(
 
 def test_a_problem_comes_with_an_example(scene: Make) -> None:
     """The problem has the field's example, unless it has one already or there is none."""
-
     play = scene(app_step())
 
     assert play.walkthrough.problem("app_id", "x")["problem"].endswith(
@@ -247,7 +237,6 @@ def test_a_field_says_beforehand_what_saving_it_undoes(scene: Make) -> None:
 
     The first value, the same value, an invalid one, and one that no step is about undo nothing.
     """
-
     about = make_step("about", subject=("app_id", "app_secret"))
     play = scene(app_step(), about, make_step("other"), secrets={"app_secret": APP_SECRET})
 
@@ -270,7 +259,6 @@ def test_a_field_says_beforehand_what_saving_it_undoes(scene: Make) -> None:
 
 def test_an_emptied_field_is_an_emptied_value(scene: Make) -> None:
     """An emptied field takes the value away; an empty credential changes nothing."""
-
     play = scene(app_step(), secrets={"app_secret": APP_SECRET}, **KNOWN)
     play.walkthrough.perform(play.step("app"), {"app_id": "123456789012345"})
     settled(play.screens["app"])
@@ -285,7 +273,6 @@ def test_an_emptied_field_is_an_emptied_value(scene: Make) -> None:
 
 def test_what_is_typed_wins_over_the_settings_file(scene: Make) -> None:
     """A typed value takes precedence over one from the settings."""
-
     seen: list[str] = []
 
     def looks(context: CheckContext) -> Finding:

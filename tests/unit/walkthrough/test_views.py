@@ -139,7 +139,6 @@ def entry(event: str, step: str = "a", **data: Any) -> Entry:
 
 def test_a_view_is_plain_json() -> None:
     """A view is plain JSON."""
-
     found = Finding(outcome=Outcome.VERIFIED, reason="So.", exchanges=(1,), tables=(PAGES,))
     exchanges = {1: EXCHANGE}
     shown = view(state(app_step(), Outcome.VERIFIED, findings=(found,), exchanges=exchanges))
@@ -150,7 +149,6 @@ def test_a_view_is_plain_json() -> None:
 @pytest.mark.parametrize("outcome", Outcome)
 def test_outcome_reason_and_icon_are_shown(outcome: Outcome) -> None:
     """A step shows its outcome, icon, reason and time of check."""
-
     shown = view(state(make_step("a"), outcome, checked_on=AT))
 
     assert (shown["outcome"], shown["icon"]) == (outcome, ICONS[outcome])
@@ -160,7 +158,6 @@ def test_outcome_reason_and_icon_are_shown(outcome: Outcome) -> None:
 
 def test_a_time_in_a_reason_is_readable() -> None:
     """An ISO time in a reason is shown as date and time in minutes, UTC."""
-
     said = f"Operator on {AT}: done; submitted on 2026-11-24T09:05:00Z."
     shown = view(StepState(make_step("a"), Conclusion(outcome=Outcome.ATTESTED, reason=said)))
 
@@ -169,7 +166,6 @@ def test_a_time_in_a_reason_is_readable() -> None:
 
 def test_warnings_limits_and_changes_are_collected() -> None:
     """Warnings, limits and changes of all findings are shown, in order."""
-
     found = Finding(outcome=Outcome.VERIFIED, reason="", limits=("l1",), warnings=("w1", "w2"))
     second = structs.replace(found, limits=(), warnings=("w3",), changes=("c1",))
     shown = view(state(make_step("a"), findings=(found, second)))
@@ -181,7 +177,6 @@ def test_warnings_limits_and_changes_are_collected() -> None:
 
 def test_tables_of_findings_are_shown() -> None:
     """The tables of all findings are shown, in order, each with caption, columns and rows."""
-
     accounts = Table(caption="Ad accounts", columns=("ID",), rows=(("act_1",),))
     found = Finding(outcome=Outcome.VERIFIED, reason="", tables=(accounts, PAGES))
     other = structs.replace(found, tables=(structs.replace(PAGES, caption="Other"),))
@@ -197,7 +192,6 @@ def test_tables_of_findings_are_shown() -> None:
 
 def test_links_and_pastes_are_filled_in() -> None:
     """A link without its values says what it needs; a paste is shown only with its values."""
-
     step = make_step(
         "a",
         links=(Link("App", "https://d.example/apps/{app_id}", "App ID"),),
@@ -215,7 +209,6 @@ def test_links_and_pastes_are_filled_in() -> None:
 
 def test_an_input_has_its_kind_and_value() -> None:
     """An input is text, a checkbox or a password, with its value, help and example."""
-
     values = {"app_id": "77", "permissions": ("public_profile", "ads_read")}
     shown = {each["name"]: each for each in view(state(app_step()), values=values)["inputs"]}
 
@@ -231,7 +224,6 @@ def test_an_input_has_its_kind_and_value() -> None:
 
 def test_of_a_credential_only_its_place_is_shown() -> None:
     """Of a credential, only the place where it is stored is shown."""
-
     shown = view(
         state(app_step()),
         values={"app_secret": APP_SECRET},
@@ -248,7 +240,6 @@ def test_a_credential_is_handed_over_by_the_step_that_names_it() -> None:
     Only the step that hands over a credential shows that; if it is unknown, it says where to give
     it.
     """
-
     known = view(state(HAND_STEP), credentials={"app_secret": "this session"})["hand_over"]
     assert known == {"name": "app_secret", "label": "App Secret", "unknown": ""}
     for credentials in ({}, {"user_access_token": ".env"}):
@@ -259,7 +250,6 @@ def test_a_credential_is_handed_over_by_the_step_that_names_it() -> None:
 
 def test_a_step_says_what_can_be_done_with_it() -> None:
     """Check and consent are offered only by steps that have them."""
-
     names = ("can_check", "needs_consent")
 
     def offered(step: Step) -> list[bool]:
@@ -284,13 +274,11 @@ def test_only_a_waiting_step_with_a_check_that_reads_is_watched(
     step: Step, outcome: Outcome, next_look: str
 ) -> None:
     """A step says when it is checked again only if it waits and its check spends nothing."""
-
     assert view(state(step, outcome))["next_look"] == next_look
 
 
 def test_a_step_of_which_one_check_can_look_is_watched() -> None:
     """A waiting step is watched as long as one of its checks has all that it needs."""
-
     checks = (
         *make_step("a", verified, needs=("app_id",)).checks,
         *make_step("b", waits, needs=("app_id", "app_secret")).checks,
@@ -312,7 +300,6 @@ def test_a_step_of_which_one_check_can_look_is_watched() -> None:
 )
 def test_an_exchange_is_one_line_and_its_detail(exchange: Exchange, status: str) -> None:
     """An exchange has one line with status, time and trace id, and its details as JSON."""
-
     (shown,) = view(state(make_step("a"), exchanges={1: exchange}))["exchanges"]
 
     assert shown["line"] == "GET https://graph.example/me"
@@ -324,7 +311,6 @@ def test_an_exchange_is_one_line_and_its_detail(exchange: Exchange, status: str)
 
 def test_an_exchange_omits_empty_parts_and_cuts_long_ones() -> None:
     """Empty parts of an exchange are left out, and a long answer is cut."""
-
     bare = structs.replace(EXCHANGE, request=None, headers={}, response=None)
     long = structs.replace(EXCHANGE, response="x" * 100_000)
     shown = view(state(make_step("a"), exchanges={1: bare, 2: long}))["exchanges"]
@@ -396,7 +382,6 @@ def test_an_exchange_omits_empty_parts_and_cuts_long_ones() -> None:
 )
 def test_history_is_in_plain_words(given: Entry, said: str) -> None:
     """Each journal entry about a person becomes one sentence."""
-
     shown = view(state(make_step("a")), recent=(given,))
 
     assert shown["history"] == [{"at": "24 Nov, 12:00", "what": said}]
@@ -404,7 +389,6 @@ def test_history_is_in_plain_words(given: Entry, said: str) -> None:
 
 def test_known_errors_are_shown_those_seen_first() -> None:
     """A panel has the step's error texts, first those in its reason, and what tests each cause."""
-
     step = make_step(
         *("a", verified),
         troubles=(trouble("It fell"), trouble("It broke")),
@@ -421,7 +405,6 @@ def test_known_errors_are_shown_those_seen_first() -> None:
 
 def test_the_texts_for_app_review_are_at_their_step() -> None:
     """The step of the submission has the kit for the values so far; others have none."""
-
     values = {"permissions": ("pages_show_list", "email"), "app_display_name": "Acme Sync"}
     kit = view(state(make_step("a", review_kit="facebook_marketing")), values=values)["kit"]
 
@@ -440,7 +423,6 @@ def test_the_texts_for_app_review_are_at_their_step() -> None:
 
 def test_history_is_newest_first() -> None:
     """The history begins with the newest entry."""
-
     first = entry(EventType.STEP_ATTESTED, by="Operator", note="first")
     second = entry(EventType.STEP_ATTESTED, by="Operator", note="second")
     shown = view(state(make_step("a")), recent=(first, second))
@@ -457,7 +439,6 @@ def test_a_step_offers_the_forms_that_apply() -> None:
 
     Where more than one thing may be true, that is one question, with all that it can be.
     """
-
     plain, waits = view(state(make_step("a"))), view(state(waiting_step()))
 
     others = ["no", "skip", "withdraw", "comment", "assign"]
@@ -485,7 +466,6 @@ def test_what_is_approved_is_chosen_and_declined_names_nothing() -> None:
 
     In *Declined* each permission that was requested can be ticked, and none is.
     """
-
     seen = Check("seen", lambda _: None, person_confirms="It is Advanced.")
     step = replace(waiting_step(), inputs=(PERMISSIONS,), checks=(seen,))
     found = Finding(outcome=Outcome.VERIFIED, reason="So.", check="seen", limits=("The level.",))
@@ -518,7 +498,6 @@ def test_what_is_approved_is_chosen_and_declined_names_nothing() -> None:
 )
 def test_a_second_person_says_yes_or_no(answers: Any) -> None:
     """The second person has a sentence of their own, and can say no with a reason."""
-
     half = Conclusion(outcome=Outcome.WAITING, reason="So.", by_person=True, needs_another=True)
     word = attested("a", by="Ann", sentence="I am logged in.")
     step = make_step("a", answers=answers)
@@ -534,7 +513,6 @@ def test_a_second_person_says_yes_or_no(answers: Any) -> None:
 
 def test_a_question_is_the_steps_own() -> None:
     """A step says what it asks; without that it asks what the provider says."""
-
     step = waiting_step()
     own = replace(step, question="What does App Review say?")
 
@@ -544,7 +522,6 @@ def test_a_question_is_the_steps_own() -> None:
 
 def test_a_step_with_answers_asks_which_is_true() -> None:
     """What no outside party decides is not submitted or declined: only its answers can be given."""
-
     shown = view(state(make_step("a", answers=(ASKED_FOR,))))
 
     assert shown["actions"]["primary"] == shown["forms"][0]["name"] == "answer"
@@ -554,7 +531,6 @@ def test_a_step_with_answers_asks_which_is_true() -> None:
 
 def test_an_answer_about_a_review_has_its_day_and_the_permissions() -> None:
     """What was sent or declined is said with its day and by name; a decline asks for its reason."""
-
     step = replace(waiting_step(), inputs=(PERMISSIONS, inputs.APP_ID))
     chosen = {"permissions": ("public_profile", "ads_read")}
     options = view(state(step), values=chosen)["forms"][0]["options"]
@@ -576,7 +552,6 @@ def test_an_answer_about_a_review_has_its_day_and_the_permissions() -> None:
 
 def test_only_what_was_said_can_be_withdrawn() -> None:
     """Without a word that counts, nothing can be withdrawn."""
-
     lapsed = (Lapsed(word=attested("a"), why="for App ID 1, not 2"),)
 
     assert "withdraw" not in view(state(make_step("a")))["actions"]["menu"]
@@ -586,7 +561,6 @@ def test_only_what_was_said_can_be_withdrawn() -> None:
 
 def test_a_lapsed_attestation_is_shown_with_the_reason() -> None:
     """A lapsed attestation is shown with author, time and the reason why it must be repeated."""
-
     lapsed = (Lapsed(word=attested("a", at=AT), why="for App ID 1, not 2"),)
 
     assert view(state(make_step("a"), lapsed=lapsed))["remarks"] == [
@@ -599,7 +573,6 @@ def test_a_lapsed_attestation_is_shown_with_the_reason() -> None:
 
 def test_the_activity_is_part_of_the_view() -> None:
     """The current activity and its result are part of the view."""
-
     activity = Activity(busy_since=1.5, finished=2, message="m", advice="a", is_error=True)
     shown = view(state(make_step("a")), activity=activity)
 
@@ -609,7 +582,6 @@ def test_the_activity_is_part_of_the_view() -> None:
 
 def test_the_header_counts() -> None:
     """The header counts settled steps and lists the outcomes that occur, in a fixed order."""
-
     shown = header(
         state(make_step("a"), Outcome.VERIFIED),
         state(make_step("b"), Outcome.NOT_RUN),
@@ -646,7 +618,6 @@ def test_next_is_what_needs_a_person_most(outcomes: Any, following: str | None) 
 
     What nobody has begun needs no advice but its own text.
     """
-
     states = [state(make_step(n), o) for n, o in zip("ab", outcomes, strict=True)]
     found = next_step(run_state(*states))
 
@@ -662,7 +633,6 @@ def test_next_is_what_needs_a_person_most(outcomes: Any, following: str | None) 
 
 def test_a_step_that_needs_a_second_person_says_so() -> None:
     """A step that needs a second person is told apart from one that waits for an outside party."""
-
     half = Conclusion(outcome=Outcome.WAITING, reason="So.", by_person=True, needs_another=True)
     asked, waits = StepState(make_step("a"), half), state(make_step("b"), Outcome.WAITING)
 
@@ -673,7 +643,6 @@ def test_a_step_that_needs_a_second_person_says_so() -> None:
 
 def test_the_end_counts_all_steps_and_names_what_is_open() -> None:
     """The last panel counts all steps and lists the open ones with number, title and icon."""
-
     states = run_state(
         state(make_step("a"), Outcome.VERIFIED),
         state(make_step("b"), Outcome.FAILED),
@@ -692,7 +661,6 @@ def test_the_end_counts_all_steps_and_names_what_is_open() -> None:
 
 def test_the_end_is_reached_once_everything_is_done_and_sealed() -> None:
     """Then it says when it was sealed, and what to watch from now on; before, neither."""
-
     done = run_state(state(make_step("a"), Outcome.VERIFIED))
     going = run_state(state(make_step("a"), Outcome.VERIFIED), state(make_step("b")))
     sealed = {"bundle": "/e/acme/x-1", "sealed": "Sealed today: complete."}
@@ -760,7 +728,6 @@ def test_no_view_holds_a_credential(tmp_path: Path) -> None:
 )
 def test_the_overview_says_what_waits_for_whom(made: Any, who: str) -> None:
     """Each line of the overview names the step, its outcome, and who it waits for."""
-
     (line,) = header(made())["steps"]
 
     assert (line["id"], line["title"], line["who"]) == ("a", "Do a", who)
@@ -903,7 +870,6 @@ def test_what_a_person_does_next_is_one_action_and_one_beside_it(
     given: StepState, more: dict[str, Any], primary: str, other: str
 ) -> None:
     """The first is what the person must do, whatever a check can do by itself; none is twice."""
-
     actions = view(given, **more)["actions"]
 
     assert (actions["primary"], actions["other"]) == (primary, other)
@@ -920,7 +886,6 @@ def test_what_a_person_does_next_is_one_action_and_one_beside_it(
 )
 def test_a_check_is_in_sight_wherever_there_is_one(step: Step, outcome: Outcome) -> None:
     """Texts ask to check again: the button is never in the menu, whatever else comes first."""
-
     actions = view(state(step, outcome))["actions"]
 
     assert [actions[name] for name in ("primary", "other", "again")].count("check") == 1
@@ -949,7 +914,6 @@ def test_the_rest_of_the_actions_is_in_the_menu() -> None:
 
 def test_the_next_step_is_known_to_every_panel() -> None:
     """Each panel says whether its step is next, and which one is."""
-
     first, second = make_step("a"), make_step("b")
     shown = view(state(first), following=first)
     other = view(state(second), following=first)
@@ -961,7 +925,6 @@ def test_the_next_step_is_known_to_every_panel() -> None:
 
 def test_the_unfinished_steps_of_a_sitting_are_open_together() -> None:
     """Of the steps that are done in one sitting with the next one, those not done are open."""
-
     current = frozenset({"a", "b"})
 
     def is_open(given: StepState) -> bool:
@@ -975,7 +938,6 @@ def test_the_unfinished_steps_of_a_sitting_are_open_together() -> None:
 
 def test_a_sitting_has_the_steps_beside_it() -> None:
     """Steps are one sitting as long as they follow one another; without one each stands alone."""
-
     steps = [
         make_step(name, sitting=sitting)
         for name, sitting in (("a", ""), ("b", "S"), ("c", "S"), ("d", ""), ("e", "S"))
@@ -1004,13 +966,11 @@ def test_only_an_open_step_that_can_be_checked_without_spending_is_looked_at(
     given: StepState, lacks: Any, can_look: bool
 ) -> None:
     """What is done, in a person's hands, spends or lacks a value is not looked at unasked."""
-
     assert view(given, lacks=lacks)["can_look"] is can_look
 
 
 def test_an_input_says_whether_a_check_needs_it() -> None:
     """A value that a check lacks is marked: with it, the check can run by itself."""
-
     shown = view(state(app_step()), lacks=(inputs.APP_SECRET,))["inputs"]
 
     assert [part["name"] for part in shown if part["is_needed"]] == ["app_secret"]
@@ -1018,7 +978,6 @@ def test_an_input_says_whether_a_check_needs_it() -> None:
 
 def test_a_list_has_the_names_that_it_may_have() -> None:
     """Permissions can be chosen; each comes with those that it depends on. Others cannot."""
-
     shown = {part["name"]: part["choices"] for part in view(state(app_step()))["inputs"]}
 
     choices = {choice["name"]: choice["needs"] for choice in shown["permissions"]}
@@ -1030,7 +989,6 @@ def test_a_list_has_the_names_that_it_may_have() -> None:
 
 def test_a_folded_step_says_who_and_when() -> None:
     """The line of a step says who settled it and when, or whom it waits for."""
-
     said = attested("a", at=AT)
     done = replace(state(make_step("a"), Outcome.ATTESTED, by_person=True), word=said)
 
@@ -1066,7 +1024,6 @@ def test_the_side_has_a_line_for_each_sitting() -> None:
 
 def test_a_list_is_chosen_in_one_step_and_shown_in_the_others() -> None:
     """Permissions are asked for once; other steps show them, and where they are chosen."""
-
     step, other = app_step(), replace(app_step(), id="other")
     asked = {"permissions": step}
     values = {"permissions": ("ads_read", "leads_retrieval")}
@@ -1091,7 +1048,6 @@ def test_a_list_is_chosen_in_one_step_and_shown_in_the_others() -> None:
 
 def test_a_step_says_whom_it_is_for_and_what_is_overdue() -> None:
     """Who does a step by when, and a wait that takes longer than usual, are said."""
-
     step = replace(waiting_step(), usual_days=22)
     said = Assignment(step="wait", by="A", at=AT, to="A colleague", due="2026-12-01")
     waits = state(step, Outcome.WAITING, waiting_since="2026-11-01T09:00:00Z")
@@ -1111,7 +1067,6 @@ def test_a_step_says_whom_it_is_for_and_what_is_overdue() -> None:
 
 def test_what_is_asked_for_says_by_when() -> None:
     """A step with several answers leads to *done*; asked for, it shows until when, says who."""
-
     answers = (
         Confirmation(name="asked", label="Asked for", sentence="It is asked for.", due_days=60),
     )
@@ -1127,7 +1082,6 @@ def test_what_is_asked_for_says_by_when() -> None:
 
 def test_what_is_proven_in_part_does_not_look_finished() -> None:
     """A verified step that a person must look at says so in its mark, and to confirm it is next."""
-
     found = Finding(outcome=Outcome.VERIFIED, reason="So.", limits=("That it is saved.",))
     asks = make_step("a", verified, kind=StepKind.WAIT, attest_label="I compared it")
     given = state(asks, Outcome.VERIFIED, findings=(found,))
@@ -1143,7 +1097,6 @@ def test_what_is_proven_in_part_does_not_look_finished() -> None:
 
 def test_the_header_has_the_gates_in_one_table() -> None:
     """How each stands, since when, how long it takes, and what is still to do before it."""
-
     road = Road(
         ready=(),
         gates=(

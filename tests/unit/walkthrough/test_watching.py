@@ -58,7 +58,6 @@ GATES = (
 
 def test_results_of_another_process_are_shown(scene: Make, tmp_path: Path) -> None:
     """Results that another process records are shown without an action here."""
-
     steps = (app_step(), make_step("b", verified))
     play = scene(*steps)
     play.walkthrough.start()
@@ -75,7 +74,6 @@ def test_results_of_another_process_are_shown(scene: Make, tmp_path: Path) -> No
 
 def test_a_waiting_step_is_watched_without_writing(scene: Make) -> None:
     """A waiting step is checked again and again without a line in the journal."""
-
     looks = []
 
     def still(context: CheckContext) -> Finding:
@@ -95,7 +93,6 @@ def test_a_waiting_step_is_watched_without_writing(scene: Make) -> None:
 
 def test_a_step_that_lacks_a_value_is_not_watched(scene: Make) -> None:
     """A step that waits and cannot be looked at does not say when, and asks for what it lacks."""
-
     step = make_step("gate", waits, kind=StepKind.WAIT, needs=("app_secret",))
     play = scene(step)
     play.walkthrough.say(play.step("gate"), WordKind.SUBMITTED, {"by": "A"}, [])
@@ -109,7 +106,6 @@ def test_a_step_that_lacks_a_value_is_not_watched(scene: Make) -> None:
 
 def test_a_change_of_a_waiting_step_is_recorded(scene: Make) -> None:
     """Once the outside party has acted, the step is checked and the result is recorded."""
-
     is_live = threading.Event()
 
     def review(context: CheckContext) -> Finding:
@@ -130,7 +126,6 @@ def test_an_hour_with_four_waiting_gates_takes_at_most_40_calls(
     scene: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What waits for Facebook is looked at every 15 minutes, and its panels say when."""
-
     gates = [replace(step, requires=(), after=()) for step in PROCEDURE.steps if step.id in GATES]
     secrets = {"app_secret": APP_SECRET, "user_access_token": USER_TOKEN}
     values = {**VALUES, "permissions": ("public_profile", "ads_read")}
@@ -172,7 +167,6 @@ def test_an_hour_with_four_waiting_gates_takes_at_most_40_calls(
 
 def test_who_comes_back_sees_what_is_true_now(scene: Make) -> None:
     """At the start what was checked before is looked at in one look; only changes are written."""
-
     is_gone = threading.Event()
     looked: list[CheckContext] = []
 
@@ -201,7 +195,6 @@ def test_who_comes_back_sees_what_is_true_now(scene: Make) -> None:
 
 def test_what_cannot_be_looked_at_stays(scene: Make) -> None:
     """Without an answer the earlier result stays on screen, and nothing is written."""
-
     looked: list[CheckContext] = []
     is_down = threading.Event()
 
@@ -227,7 +220,6 @@ def test_few_calls_left_are_a_persons(
     scene: Make, monkeypatch: pytest.MonkeyPatch, used: float, looks: int
 ) -> None:
     """With few calls left in this hour nothing is asked at the start, and the page says so."""
-
     looked: list[CheckContext] = []
     play = scene(app_step(noting(looked, verified)))
     play.run.perform("app")
@@ -247,7 +239,6 @@ def test_watching_leaves_half_of_the_calls(
     scene: Make, monkeypatch: pytest.MonkeyPatch, used: float, looks: int
 ) -> None:
     """Above half of what the app may call in this hour nothing is watched, and the page says so."""
-
     looked: list[CheckContext] = []
     play = scene(waiting_step(noting(looked, waits)))
     play.run.perform("wait")
@@ -265,7 +256,6 @@ def test_watching_leaves_half_of_the_calls(
 
 def test_calls_count_until_the_next_hour(scene: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a run asks counts for the app, in every process with this evidence folder."""
-
     values = {**VALUES, "graph_url": "https://graph.example"}
     remote = FakeRemote()
     remote.on("/v26.0/oauth/access_token", says(APP_TOKEN_ISSUED))
@@ -298,7 +288,6 @@ def noting(
 
 def test_only_shown_waiting_steps_are_watched(scene: Make) -> None:
     """A step that is open, not shown, or without a check is not watched."""
-
     looked: list[CheckContext] = []
     ticks: list[CheckContext] = []
     play = scene(
@@ -326,7 +315,6 @@ def test_what_spends_something_is_neither_watched_nor_checked_by_itself(
     scene: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A check that uses something up runs by its own button only."""
-
     looked: list[CheckContext] = []
     ticks: list[CheckContext] = []
     play = scene(
@@ -347,7 +335,6 @@ def test_what_spends_something_is_neither_watched_nor_checked_by_itself(
 
 def test_a_busy_step_is_not_watched(scene: Make) -> None:
     """A step that is being checked is not checked a second time."""
-
     begun, released, calls = threading.Event(), threading.Event(), []
 
     def review(context: CheckContext) -> Finding:
@@ -372,7 +359,6 @@ def test_a_busy_step_is_not_watched(scene: Make) -> None:
 
 def test_an_outage_does_not_end_the_watching(scene: Make) -> None:
     """A failed look, as without a network, is not recorded and does not stop the watching."""
-
     mode, looks = ["waits"], []
 
     def review(context: CheckContext) -> Finding:
@@ -397,7 +383,6 @@ def test_the_follower_survives_an_unreadable_settings_file(
     scene: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A settings file that is unreadable for a moment does not stop the following."""
-
     broken = [True]
 
     def holds(_store: EnvFileStore, _item: Input) -> bool:
@@ -436,7 +421,6 @@ def test_an_open_step_is_looked_at_at_most_every_30_seconds(
     scene: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However often its window comes back, a step is looked at once in 30 s, each by itself."""
-
     looked: list[CheckContext] = []
     check = saying([ABSENT], looked)
     play = scene(make_step("a", check), make_step("b", check))
@@ -456,7 +440,6 @@ def test_an_open_step_is_looked_at_at_most_every_30_seconds(
 
 def test_a_look_never_spends(scene: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """What uses something up is only ever done by a person's button."""
-
     looked: list[CheckContext] = []
     play = scene(spending(make_step("a", saying([THERE], looked))))
     at_once(play, monkeypatch)
@@ -470,7 +453,6 @@ def test_a_look_leaves_the_last_calls_of_an_hour_to_a_person(
     scene: Make, monkeypatch: pytest.MonkeyPatch, used: float, looks: int
 ) -> None:
     """Above 80 % of what the app may call in this hour an open step is not looked at."""
-
     looked: list[CheckContext] = []
     play = scene(make_step("a", saying([ABSENT], looked)))
     at_once(play, monkeypatch)
@@ -508,7 +490,6 @@ def test_a_look_writes_only_a_clear_change(
 
     What was clear is not overwritten by *could not be checked*.
     """
-
     reasons = [before or after]
     play = scene(make_step("a", saying(reasons, [])))
     at_once(play, monkeypatch)
@@ -527,7 +508,6 @@ def test_a_look_that_cannot_be_done_changes_nothing(
     scene: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody asked for it: an error in a look is no message, and the result stays."""
-
     play = scene(make_step("a", saying([ABSENT], [])))
     at_once(play, monkeypatch)
     play.walkthrough.perform(play.step("a"), {})

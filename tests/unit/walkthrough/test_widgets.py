@@ -136,7 +136,6 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 )
 def test_each_message_is_one_call(message: Any, asked: Any, sent: list[Any]) -> None:
     """A panel only passes on what the browser asks for: each message is one call."""
-
     walkthrough = FakeWalkthrough()
     receive(step_panel(walkthrough), message)
 
@@ -145,7 +144,6 @@ def test_each_message_is_one_call(message: Any, asked: Any, sent: list[Any]) -> 
 
 def test_every_action_is_tested() -> None:
     """The test above covers every action of a panel."""
-
     mark = test_each_message_is_one_call.pytestmark[0]  # type: ignore[attr-defined]
     assert {message["action"] for message, _ in mark.args[1]} == set(StepPanel._actions)
     assert set(WORDS) <= set(StepPanel._actions)
@@ -153,7 +151,6 @@ def test_every_action_is_tested() -> None:
 
 def test_files_travel_as_buffers() -> None:
     """The bytes of each file come in a buffer, in the order of the names."""
-
     walkthrough = FakeWalkthrough()
     files = [{"name": "a.png", "type": "image/png"}, {"name": "b.pdf", "type": "application/pdf"}]
     receive(
@@ -171,7 +168,6 @@ def test_files_travel_as_buffers() -> None:
 
 def test_a_problem_is_answered_to_the_field(sent: list[Any]) -> None:
     """The answer about a field names the input and does not repeat the text."""
-
     message = {"action": "validate", "name": "app_secret", "value": APP_SECRET}
     receive(step_panel(FakeWalkthrough()), message)
 
@@ -181,7 +177,6 @@ def test_a_problem_is_answered_to_the_field(sent: list[Any]) -> None:
 
 def test_a_credential_is_handed_over_in_a_message(sent: list[Any]) -> None:
     """A credential for the clipboard is sent as a message and is in no state."""
-
     panel = step_panel(FakeWalkthrough())
     receive(panel, {"action": "hand_over"})
 
@@ -215,7 +210,6 @@ def test_a_credential_is_handed_over_in_a_message(sent: list[Any]) -> None:
 )
 def test_a_malformed_message_has_no_effect(message: Any, buffers: Any, sent: list[Any]) -> None:
     """An unknown or malformed message has no effect, and the panel still works."""
-
     walkthrough = FakeWalkthrough()
     panel = step_panel(walkthrough)
     before = panel.get_state()
@@ -243,7 +237,6 @@ def test_a_malformed_message_has_no_effect(message: Any, buffers: Any, sent: lis
 )
 def test_an_invalid_request_has_no_effect(message: Any, tmp_path: Path) -> None:
     """An invalid request moves no credential, and the panel ends idle and still works."""
-
     run = make_run(tmp_path, STEP, secrets={"app_secret": APP_SECRET})
     with stopped(Walkthrough(run)) as walkthrough:
         panel = StepPanel(walkthrough, STEP)
@@ -263,7 +256,6 @@ def test_what_is_typed_never_becomes_state(tmp_path: Path) -> None:
     """
     A secret is never in the state that may be saved with the notebook, even if it is mistyped.
     """
-
     steps = (STEP, HAND_STEP)
     run = make_run(tmp_path, *steps)
     mistyped = APP_SECRET[:-1]
@@ -283,7 +275,6 @@ def test_what_is_typed_never_becomes_state(tmp_path: Path) -> None:
 
 def test_a_view_is_what_the_browser_gets() -> None:
     """The view is the panel's synchronised state."""
-
     walkthrough: Any = FakeWalkthrough()
     for panel, key in (
         (StepPanel(walkthrough, STEP), "id"),
@@ -297,7 +288,6 @@ def test_a_view_is_what_the_browser_gets() -> None:
 
 def test_only_the_action_check_all_checks_everything() -> None:
     """Only the action `check_all` of the header checks every step."""
-
     walkthrough: Any = FakeWalkthrough()
     panel = HeaderPanel(walkthrough)
     for message in ({}, {"action": "nonsense"}, None):
@@ -310,7 +300,6 @@ def test_only_the_action_check_all_checks_everything() -> None:
 
 def test_only_the_action_seal_seals() -> None:
     """Only the action `seal` seals."""
-
     walkthrough: Any = FakeWalkthrough()
     panel = FinishPanel(walkthrough)
     for message in ({}, {"action": "nonsense"}, None, {"action": "check"}):
@@ -325,7 +314,6 @@ def test_only_the_action_seal_seals() -> None:
 @pytest.mark.parametrize("name", sorted(path.name for path in panels._STATIC.iterdir()))
 def test_static_files_load_nothing_remote(name: str) -> None:
     """The scripts and styles of the panels load nothing from a network."""
-
     text = (panels._STATIC / name).read_text(encoding="utf-8")
 
     assert "http://" not in text.replace("http://www.w3.org/", "")
@@ -336,7 +324,6 @@ def test_static_files_load_nothing_remote(name: str) -> None:
 @pytest.mark.parametrize("panel", [HeaderPanel, StepPanel, FinishPanel])
 def test_panels_share_one_helper(panel: Any) -> None:
     """The helper that all panels share is in each script exactly once."""
-
     assert str(panel._esm).count("function element(") == 1
     assert "export default" in str(panel._esm)
 
@@ -344,7 +331,6 @@ def test_panels_share_one_helper(panel: Any) -> None:
 @pytest.mark.parametrize("panel", [step_panel, HeaderPanel, FinishPanel])
 def test_a_notebook_that_was_saved_says_how_to_see_its_panels(panel: Callable[[Any], Any]) -> None:
     """In a saved notebook that is not run, a panel's text says how to show it."""
-
     (bundle, _) = panel(FakeWalkthrough())._repr_mimebundle_()
 
     assert bundle["text/plain"].startswith("Press Start at the top of the notebook to see this ")

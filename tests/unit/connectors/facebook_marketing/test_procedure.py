@@ -34,7 +34,6 @@ def test_all_thirteen_documented_steps_are_there_in_order() -> None:
     """
     All thirteen documented steps are there in order, with the documented numbers in their ids.
     """
-
     partner_app = PROCEDURE.sections[0].steps
 
     documented = [step for step in partner_app if step.source.step]
@@ -47,7 +46,6 @@ def test_all_thirteen_documented_steps_are_there_in_order() -> None:
 
 def test_cyclr_and_the_test_follow() -> None:
     """Then come the console's steps, and the documented test in a user account."""
-
     _, cyclr, *tests = PROCEDURE.sections
     tested = [step for section in tests for step in section.steps]
 
@@ -68,7 +66,6 @@ def test_cyclr_and_the_test_follow() -> None:
 
 def test_steps_that_are_not_on_the_page_stand_in_their_place() -> None:
     """Today's steps stand where they must be done, each with its source, and say what they are."""
-
     added = [step for step in PROCEDURE.steps if step.source.reading]
     order = [step.id for step in PROCEDURE.steps]
 
@@ -94,7 +91,6 @@ def test_steps_that_are_not_on_the_page_stand_in_their_place() -> None:
 
 def test_numbers_on_screen_are_those_of_the_page() -> None:
     """A documented step keeps its number; one that is not on the page has a letter."""
-
     numbers = PROCEDURE.numbers
 
     assert [numbers[step.id] for step in PROCEDURE.steps if step.source.step] == [
@@ -108,7 +104,6 @@ def test_numbers_on_screen_are_those_of_the_page() -> None:
 
 def test_links_fill_in_the_app_id_once_it_is_known() -> None:
     """Without an App ID the link leads nowhere, with it to the app."""
-
     step = next(step for step in PROCEDURE.steps if step.id == "fb-08-redirect-uri")
     link = step.links[0]
     before = link.url(DEFAULTS)
@@ -121,7 +116,6 @@ def test_links_fill_in_the_app_id_once_it_is_known() -> None:
 @pytest.mark.parametrize("number", [6, 7, 8, 9, 10, 11, 12, 13])
 def test_steps_within_the_app_link_into_it(number: int) -> None:
     """From step 6 on, the first link of each documented step leads to the app."""
-
     step = next(step for step in PROCEDURE.steps if step.source.step == number)
 
     assert f"/apps/{APP_ID}/" in step.links[0].url({**DEFAULTS, "app_id": APP_ID})
@@ -129,7 +123,6 @@ def test_steps_within_the_app_link_into_it(number: int) -> None:
 
 def test_what_is_to_be_pasted_is_the_documented_value() -> None:
     """The redirect URI is built from the Service Domain, and the Client ID is the App ID."""
-
     values = {**DEFAULTS, "service_domain": "acme-h.cyclr.com", "app_id": APP_ID}
     pasted = {
         step.id: {paste.label: paste.value(values) for paste in step.pastes}
@@ -144,7 +137,6 @@ def test_what_is_to_be_pasted_is_the_documented_value() -> None:
 
 def test_only_the_gates_wait_for_an_outside_party() -> None:
     """App Review, the renewal and the two verifications wait for Facebook; nothing else does."""
-
     waiting = [step.id for step in PROCEDURE.steps if step.kind is StepKind.WAIT]
 
     assert waiting == [

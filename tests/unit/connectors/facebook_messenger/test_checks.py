@@ -31,7 +31,6 @@ LINK = "/connectorauth/updateaccountconnectoroauth"
 
 def test_documented_steps_are_there_in_order() -> None:
     """All eleven documented steps are there in order, followed by the console's steps."""
-
     documented = [step for step in PROCEDURE.sections[0].steps if step.source.step]
     words = [
         *("log in", "developer account", "my apps", "create app", "password", "messenger"),
@@ -65,7 +64,6 @@ class TestPage:
         """
         The subscription is read with the page's token, and the reason names the subscribed fields.
         """
-
         row = {"id": APP_ID, "subscribed_fields": ["messages", "messaging_postbacks"]}
         finding = self.look(remote, make_context, {"id": "1"}, row)
 
@@ -80,7 +78,6 @@ class TestPage:
         self, remote: FakeRemote, make_context: MakeContext, apps: tuple[Any, ...]
     ) -> None:
         """A page that does not list exactly this App ID fails."""
-
         finding = self.look(remote, make_context, *apps)
 
         assert finding.outcome is Outcome.FAILED
@@ -92,7 +89,6 @@ class TestPage:
         self, remote: FakeRemote, make_context: MakeContext, named: dict[str, Any]
     ) -> None:
         """Of a subscription without fields Facebook passes nothing on; the reason says it."""
-
         finding = self.look(remote, make_context, {"id": APP_ID, **named})
 
         assert finding.outcome is Outcome.INCONCLUSIVE
@@ -102,7 +98,6 @@ class TestPage:
         self, remote: FakeRemote, make_context: MakeContext
     ) -> None:
         """Without a task on the page, Facebook gives no page token; the result is inconclusive."""
-
         remote.on(PAGES, says(bodies.rows({"id": "page-1"})))
 
         finding = page_is_subscribed(make_context())
@@ -114,7 +109,6 @@ class TestPage:
         self, remote: FakeRemote, make_context: MakeContext
     ) -> None:
         """A page that the person does not manage, or did not choose at consent, is named."""
-
         remote.on(PAGES, says(bodies.rows({"id": "page-2", "access_token": PAGE_TOKEN})))
         named = [{"scope": "pages_show_list", "target_ids": ["page-2"]}]
         inspected = {**bodies.TOKEN_INSPECTED, "granular_scopes": named}
@@ -158,7 +152,6 @@ class TestScopes:
         said: str,
     ) -> None:
         """A missing or an additional scope fails; order and separator are ignored."""
-
         remote.on("/oauth/token", says({"access_token": bodies.CYCLR_TOKEN}))
         row = {"Id": 54321, "Connector": {"Id": 1, "Name": "Facebook Marketing API"}}
         remote.on("/v1.0/account/connectors", says([row]))
@@ -176,7 +169,6 @@ class TestScopes:
         self, remote: FakeRemote, make_context: MakeContext
     ) -> None:
         """Where Cyclr signs in with another Client ID, its scopes are not this app's."""
-
         remote.on("/oauth/token", says({"access_token": bodies.CYCLR_TOKEN}))
         row = {"Id": 54321, "Connector": {"Id": 1, "Name": "Facebook Marketing API"}}
         remote.on("/v1.0/account/connectors", says([row]))
@@ -226,7 +218,6 @@ class TestVerifyToken:
 
         A 403 may be of everybody, so the Verify Token is tried once more.
         """
-
         finding = self.look(remote, make_context, VERIFY_TOKEN)
 
         assert finding.outcome is Outcome.VERIFIED
@@ -241,7 +232,6 @@ class TestVerifyToken:
         self, remote: FakeRemote, make_context: MakeContext
     ) -> None:
         """A refused Verify Token has the outcome `not_run`."""
-
         finding = self.look(remote, make_context)
 
         assert finding.outcome is Outcome.NOT_RUN
@@ -254,7 +244,6 @@ class TestVerifyToken:
         self, remote: FakeRemote, make_context: MakeContext, status: int, text: str
     ) -> None:
         """Whichever client error it is and whatever it says, the same for both is a refusal."""
-
         remote.on(HOOK, confirms, *[says(text, status)] * 2, confirms)
 
         finding = webhook_takes_verify_token(make_context())
@@ -274,7 +263,6 @@ class TestVerifyToken:
         self, remote: FakeRemote, make_context: MakeContext, first: int, second: int
     ) -> None:
         """Anything but the same client error for both made-up tokens is inconclusive."""
-
         # NOTE: a server error is asked for three times.
         times = 3 if first >= 500 else 1
         remote.on(HOOK, confirms, *[says("", first)] * times, says("", second))
@@ -291,7 +279,6 @@ class TestVerifyToken:
         self, remote: FakeRemote, make_context: MakeContext, status: int, after: int
     ) -> None:
         """Where the Verify Token itself is refused after made-up ones, that says nothing of it."""
-
         remote.on(HOOK, confirms, *[says("", status)] * 2, says("", after))
 
         finding = webhook_takes_verify_token(make_context())
@@ -304,7 +291,6 @@ class TestVerifyToken:
         self, remote: FakeRemote, make_context: MakeContext, which: int
     ) -> None:
         """One made-up token that is accepted is enough to prove nothing."""
-
         answers = [says("", 403), says("", 403)]
         answers[which - 1] = confirms
         remote.on(HOOK, confirms, *answers)
@@ -318,7 +304,6 @@ class TestVerifyToken:
         self, remote: FakeRemote, make_context: MakeContext
     ) -> None:
         """If made-up tokens are refused otherwise, this one may be refused for another reason."""
-
         remote.on(HOOK, says("", 403), says("", 404))
 
         finding = webhook_takes_verify_token(make_context())
@@ -331,7 +316,6 @@ class TestVerifyToken:
         self, remote: FakeRemote, make_context: MakeContext, broken: Responder
     ) -> None:
         """No connection, a limit and a cached answer raise `RemoteError`."""
-
         remote.on(HOOK, confirms, says("", 403), broken)
 
         with pytest.raises(RemoteError):
@@ -341,7 +325,6 @@ class TestVerifyToken:
         self, remote: FakeRemote, make_context: MakeContext
     ) -> None:
         """If a made-up token is accepted too, the result is inconclusive."""
-
         finding = self.look(remote, make_context, VERIFY_TOKEN, "c0" * 16)
 
         assert finding.outcome is Outcome.INCONCLUSIVE
@@ -354,7 +337,6 @@ class TestVerifyToken:
         self, remote: FakeRemote, make_context: MakeContext, status: int, text: str
     ) -> None:
         """Any answer but the challenge is inconclusive."""
-
         remote.on(HOOK, lambda _: httpx.Response(status, text=text))
 
         finding = webhook_takes_verify_token(make_context())
@@ -366,7 +348,6 @@ class TestVerifyToken:
         self, remote: FakeRemote, make_context: MakeContext
     ) -> None:
         """The recorded address has a mask in place of the Verify Token."""
-
         remote.on(HOOK, lambda request: httpx.Response(200, text=str(request.url)))
         context = make_context()
         webhook_takes_verify_token(context)

@@ -324,7 +324,6 @@ def test_a_change_is_one_message_and_its_end_another(desk: NotifiedDesk, case: C
 
     It goes both ways under one id, and what ends it is in the same thread.
     """
-
     desk.set("RUNBOOK_WORD_DAYS=30")
     desk.run.say([attested("fb-12a-publish", at=timestamp(desk.now()))])
     desk.perform()
@@ -354,7 +353,6 @@ def test_a_change_is_one_message_and_its_end_another(desk: NotifiedDesk, case: C
 
 def test_the_console_is_looked_at_only_where_that_is_permitted(desk: NotifiedDesk) -> None:
     """Without a Cyclr user name no sign-in link is used, and another Client ID is not noticed."""
-
     desk.set("RUNBOOK_CYCLR_USERNAME=")
     desk.pass_by(0)
     set_to(connector_of, "client_id", "1234567890123456")(desk)
@@ -364,7 +362,6 @@ def test_the_console_is_looked_at_only_where_that_is_permitted(desk: NotifiedDes
 
 def test_a_decided_review_is_one_message(folder: Path, post: Post) -> None:
     """Approved, each step that waited for it is named in one message, and there is no second."""
-
     with Sandbox("review-pending", seed=2) as sandbox:
         desk = NotifiedDesk(folder, sandbox, post)
         desk.run.say([submitted("fb-12-submit-review")])
@@ -439,7 +436,6 @@ def test_what_ends_is_said_30_7_and_1_days_before(
     desk: NotifiedDesk, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     """Of a calendar's end, the certificate's, the token's and its data access's: each day once."""
-
     let_end, step, text, do = DUE[what]
     desk.patch = monkeypatch
     ends = desk.now() + timedelta(days=33, hours=1)
@@ -492,7 +488,6 @@ def test_a_day_of_random_outages_is_one_message(
     It is over with one more. The faults are 5xx, Graph's codes 1, 2 and 4 (its limit), pages
     instead of JSON, cut and slow answers, and no network.
     """
-
     print("seed", seed)  # noqa: T201
     chance = random.Random(seed)
     monkeypatch.setattr("runbook_lib.remote.transport._BACKOFF_SECONDS", 0.0)

@@ -54,7 +54,6 @@ def office(tmp_path: Path) -> Office:
 
 def test_customers_who_are_signed_out_are_one_change_and_one_when_back(office: Office) -> None:
     """Two who go in one day are named together, seen twice; so are they when they are back."""
-
     assert office.changes(0, DAY) == []
     office.console.accounts |= {"a": False, "b": False}
     assert office.changes(DAY) == []
@@ -75,7 +74,6 @@ def test_customers_who_are_signed_out_are_one_change_and_one_when_back(office: O
 
 def test_only_who_is_in_doubt_is_asked_again(office: Office) -> None:
     """A whole look once a day; in between only those whose answer changed are asked."""
-
     office.look()
     office.console.accounts["a"] = False
     office.look(DAY)
@@ -86,7 +84,6 @@ def test_only_who_is_in_doubt_is_asked_again(office: Office) -> None:
 
 def test_an_outage_of_cyclr_signs_nobody_out(office: Office) -> None:
     """Nothing is said of customers who could not be asked; after a day, that they cannot be."""
-
     office.look()
     office.console.faults["/v1.0/accounts"] = lambda _: httpx.Response(503)
     office.console.faults |= {name: lambda _: httpx.Response(503) for name in "abc"}
@@ -100,7 +97,6 @@ def test_an_outage_of_cyclr_signs_nobody_out(office: Office) -> None:
 
 def test_another_process_that_asks_them_is_waited_for(office: Office) -> None:
     """While `runbook connections` looks, the watch does not, and looks the next time."""
-
     with FileLock(office.watch.path.with_name("connections.lock")):
         assert office.look().asked == 0
     assert office.look().asked == 4
@@ -108,7 +104,6 @@ def test_another_process_that_asks_them_is_waited_for(office: Office) -> None:
 
 def test_a_look_that_is_out_of_time_goes_on_the_next_time(office: Office) -> None:
     """What was not asked in time is asked by the next look, nobody twice, and then compared."""
-
     office.look()
     office.console.accounts["a"] = False
     office.console.asked.clear()
@@ -122,7 +117,6 @@ def test_a_look_that_is_out_of_time_goes_on_the_next_time(office: Office) -> Non
 
 def test_without_the_consoles_credentials_nobody_is_asked(tmp_path: Path) -> None:
     """A tenant that has no Cyclr credentials is watched without its customers."""
-
     office = Office(Console({"a": True}), tmp_path)
     del office.run.settings.secrets["cyclr_client_secret"]  # type: ignore[attr-defined]
     assert office.look().asked == 0
@@ -131,7 +125,6 @@ def test_without_the_consoles_credentials_nobody_is_asked(tmp_path: Path) -> Non
 
 def test_of_many_the_first_are_named(office: Office) -> None:
     """A message about many customers stays short, and says how many there are."""
-
     office.console.accounts |= {f"m{number:02}": True for number in range(30)}
     office.look()
     office.console.accounts |= {f"m{number:02}": False for number in range(30)}

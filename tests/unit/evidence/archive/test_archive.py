@@ -100,7 +100,6 @@ def test_the_archive_has_bundles_and_public_keys(evidence: Path, target: Path) -
     Bundles and public keys are copied byte for byte under the same names, journals and other keys
     are not.
     """
-
     before = contents(evidence)
     archive_all(evidence, str(target))
 
@@ -114,7 +113,6 @@ def test_the_result_has_address_and_counts(bundle: Path, target: Path) -> None:
     """
     The result has the bundle's address, and the number of new and present files.
     """
-
     count = len(contents(bundle)) + 1  # plus one key
 
     first = archive_bundle(bundle, f"file://{target}/")
@@ -126,7 +124,6 @@ def test_the_result_has_address_and_counts(bundle: Path, target: Path) -> None:
 
 def test_a_tenant_is_verified_from_its_archive(evidence: Path, target: Path, trust: Trust) -> None:
     """Bundles and chain are verified from the archive, without a journal."""
-
     archive_all(evidence, str(target))
 
     with fetched(str(target / "acme" / "p")) as folder:
@@ -137,7 +134,6 @@ def test_a_tenant_is_verified_from_its_archive(evidence: Path, target: Path, tru
 
 def test_only_public_keys_are_archived(evidence: Path, target: Path, key: SigningKey) -> None:
     """Of the folder of keys, only public keys are archived, never a private key."""
-
     (evidence / "keys" / "signing-key.pem").write_text("-----BEGIN PRIVATE KEY-----")
 
     archive_all(evidence, str(target))
@@ -149,7 +145,6 @@ def test_an_interrupted_copy_is_resumed(
     bundle: Path, target: Path, trust: Trust, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An interrupted copy has no statement yet; the next call copies only the missing files."""
-
     make = Folder.make
     count = len(contents(bundle)) + 1
     made: list[str] = []
@@ -181,7 +176,6 @@ def test_an_interrupted_copy_is_resumed(
 @pytest.mark.parametrize("name", ["record.json", "statement.dsse.json"])
 def test_nothing_is_overwritten(name: str, content: bytes, bundle: Path, target: Path) -> None:
     """A file of that name with other content is refused by name and stays."""
-
     there = target / "acme" / "p" / bundle.name / name
     there.parent.mkdir(parents=True)
     there.write_bytes(content.ljust((bundle / name).stat().st_size) if len(content) > 2 else b"{}")
@@ -198,7 +192,6 @@ def test_nothing_is_overwritten(name: str, content: bytes, bundle: Path, target:
 
 def test_another_key_under_the_name_is_refused_too(bundle: Path, target: Path) -> None:
     """Another key under the same name is refused."""
-
     (key,) = (bundle.parents[2] / "keys").iterdir()
     (target / "keys").mkdir(parents=True)
     (target / "keys" / key.name).write_text("other")
@@ -209,7 +202,6 @@ def test_another_key_under_the_name_is_refused_too(bundle: Path, target: Path) -
 
 def test_an_additional_file_in_the_archive_is_refused(bundle: Path, target: Path) -> None:
     """A file in the archived bundle that the sealed one does not have is refused by name."""
-
     archive_bundle(bundle, str(target))
     (target / "acme" / "p" / bundle.name / "more.txt").write_text("x")
 
@@ -221,7 +213,6 @@ def test_a_copy_made_by_another_process_is_accepted(
     bundle: Path, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A copy that another process makes at the same time is accepted if its content is equal."""
-
     archive_bundle(bundle, str(target))
     monkeypatch.setattr(Folder, "sizes", lambda *_args: {})
 
@@ -236,7 +227,6 @@ def test_every_file_is_read_back_and_compared(
     bundle: Path, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A store that returns other content than was written is detected."""
-
     monkeypatch.setattr(Folder, "read", lambda *_args: b"other")
 
     with pytest.raises(ArchiveError, match="returns other content"):
@@ -245,7 +235,6 @@ def test_every_file_is_read_back_and_compared(
 
 def test_an_archive_address_is_checked_without_contacting_it(target: Path, tmp_path: Path) -> None:
     """An invalid address is refused before a run; a valid one is not contacted."""
-
     tenant = tmp_path / "somewhere" / "acme" / "p"
     check_archive(str(target), tenant)
     check_archive("s3://nobody-asks-for-this-bucket/evidence", tenant)
@@ -260,7 +249,6 @@ def test_an_archive_address_is_checked_without_contacting_it(target: Path, tmp_p
 
 def test_a_link_in_a_bundle_is_not_followed(bundle: Path, target: Path, tmp_path: Path) -> None:
     """A link in a bundle is refused and not followed."""
-
     (tmp_path / "secret.txt").write_text("secret")
     (bundle / "link.txt").symlink_to(tmp_path / "secret.txt")
 
@@ -272,7 +260,6 @@ def test_a_link_in_a_bundle_is_not_followed(bundle: Path, target: Path, tmp_path
 
 def test_a_linked_folder_in_a_bundle_is_refused(bundle: Path, target: Path, tmp_path: Path) -> None:
     """A linked folder is refused, not silently left out."""
-
     (tmp_path / "elsewhere").mkdir()
     (bundle / "attachments").symlink_to(tmp_path / "elsewhere")
 
@@ -284,7 +271,6 @@ def test_a_file_of_another_size_is_not_read(
     bundle: Path, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An archived file of another size is refused without reading it."""
-
     archive_bundle(bundle, str(target))
     (target / "acme" / "p" / bundle.name / "record.json").write_text("other")
     read, names = Folder.read, []
@@ -305,7 +291,6 @@ def test_a_file_above_the_size_limit_is_not_archived(
     bundle: Path, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A file above the size limit for fetching is not archived."""
-
     monkeypatch.setattr(archive, "LARGEST_OBJECT", 5)
 
     with pytest.raises(ContentError, match="it has more than 5 bytes"):
@@ -314,7 +299,6 @@ def test_a_file_above_the_size_limit_is_not_archived(
 
 def test_bundles_are_found_at_and_below_a_path(evidence: Path, bundle: Path) -> None:
     """Bundles are found at a bundle, a tenant or the whole evidence; drafts are not."""
-
     second = bundles_below(evidence)[1]
     shutil.copytree(bundle, bundle.parent / ".sealed-00000003")
     (bundle.parent / "20261124T120000Z-00000004").mkdir()
@@ -326,7 +310,6 @@ def test_bundles_are_found_at_and_below_a_path(evidence: Path, bundle: Path) -> 
 
 def test_an_unfinished_bundle_is_finished_first(bundle: Path) -> None:
     """A bundle that an interrupted run left is finished and found."""
-
     bundle.rename(bundle.with_name(".sealed-00000001"))
 
     assert bundle in bundles_below(bundle.parents[1])
@@ -350,7 +333,6 @@ def test_a_bundle_that_cannot_be_finished_is_refused(
     bundle: Path, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A bundle that cannot be finished is refused with a next step, not silently left out."""
-
     unfinished = bundle.rename(bundle.with_name(".sealed-00000001"))
 
     def refuse(_tenant: Path) -> None:
@@ -375,7 +357,6 @@ def test_an_archive_may_not_overlap_the_evidence(
     place: str, evidence: Path, bundle: Path, tmp_path: Path
 ) -> None:
     """An archive inside the evidence of a tenant is refused, and nothing is written."""
-
     shutil.copytree(evidence / "acme", evidence / "globex")
     before = contents(evidence)
     (tmp_path / "link").symlink_to(evidence)
@@ -390,7 +371,6 @@ def test_an_archive_may_not_overlap_the_evidence(
 
 def test_an_archive_may_lie_beside_the_tenants(evidence: Path, bundle: Path) -> None:
     """An archive beside the tenants is accepted."""
-
     assert archive_bundle(bundle, str(evidence.parent / "archive")).present == 0
     assert archive_bundle(bundle, str(evidence / "copies")).present == 0
 
@@ -398,7 +378,6 @@ def test_an_archive_may_lie_beside_the_tenants(evidence: Path, bundle: Path) -> 
 @pytest.mark.parametrize("name", ["report.html", "journal.jsonl", "statement.dsse.json", "new.txt"])
 def test_an_altered_bundle_is_not_archived(name: str, bundle: Path, target: Path) -> None:
     """A bundle altered after sealing is refused before anything is copied."""
-
     content = (bundle / name).read_bytes() if (bundle / name).exists() else b"x"
     (bundle / name).write_bytes(content.replace(b"a", b"b", 1))
 
@@ -415,7 +394,6 @@ def test_a_bundle_without_its_public_key_is_not_archived(bundle: Path, target: P
     A bundle whose public key is missing is refused; other files in the folder of keys do not
     matter.
     """
-
     (key,) = (bundle.parents[2] / "keys").iterdir()
     (key.parent / "noise.pub.pem").write_text("no key")
     archive_bundle(bundle, str(target.parent / "before"))
@@ -468,7 +446,6 @@ def test_a_tenant_that_cannot_be_read_is_named(
 
 def test_a_path_without_a_bundle_is_an_error(tmp_path: Path, target: Path) -> None:
     """A path without a bundle raises `SettingsError`."""
-
     with pytest.raises(SettingsError, match="no sealed bundle"):
         bundles_below(tmp_path / "nowhere")
     with pytest.raises(SettingsError, match="not a sealed bundle"):
@@ -480,7 +457,6 @@ def test_an_object_store_is_verified_at_any_level(
     place: str, evidence: Path, bundle: Path, memory: dict[str, Any], trust: Trust
 ) -> None:
     """An object store can be verified at the level of the tree, a tenant or a bundle."""
-
     archive_all(evidence, "memory://bucket/evidence")
 
     with fetched(f"memory://bucket/evidence{place.format(bundle=bundle.name)}/") as folder:
@@ -494,7 +470,6 @@ def test_keys_are_not_looked_for_above_a_whole_tree(
     evidence: Path, memory: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If the archive holds a whole tree, its files are fetched once: the keys are among them."""
-
     archive_all(evidence, "memory://bucket/evidence")
     asked: list[str] = []
     monkeypatch.setattr(archive, "_fetch_files", lambda store, *_: asked.append(store.address))
@@ -507,7 +482,6 @@ def test_keys_are_not_looked_for_above_the_bucket(
     bundle: Path, memory: dict[str, Any], trust: Trust, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A bundle or a tenant at the root of a bucket has no keys beside it, and is verified."""
-
     opened: list[str] = []
     monkeypatch.setattr(
         archive, "open_store", lambda url, *limits: opened.append(url) or open_store(url, *limits)
@@ -535,7 +509,6 @@ def test_an_altered_object_is_refused(
     evidence: Path, bundle: Path, memory: dict[str, Any], trust: Trust
 ) -> None:
     """An object altered in the archive is rejected."""
-
     archive_all(evidence, "memory://bucket")
     memory_file(f"/bucket/acme/p/{bundle.name}/report.html", b"<p>All is well.</p>")
 
@@ -565,7 +538,6 @@ def test_an_object_name_that_leaves_the_folder_is_refused(
     name: str, memory: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An object name that leads out of the folder is refused, and no file is written."""
-
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "a" / "b"))
     (tmp_path / "a" / "b").mkdir(parents=True)
     memory_file(f"/bucket/evidence/{name}", b"x")
@@ -585,7 +557,6 @@ def test_an_object_that_is_too_large_is_not_fetched(
     memory: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An object above the size limit is not fetched."""
-
     memory_file("/bucket/acme/report.html", b"123456")
     monkeypatch.setattr(archive, "LARGEST_OBJECT", 5)
 
@@ -597,7 +568,6 @@ def test_too_many_objects_are_not_fetched(
     memory: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As many objects as the limit are fetched, also without a bundle; more are not."""
-
     for number in range(3):
         memory_file(f"/bucket/acme/{number}", b"")
     monkeypatch.setattr(stores, "_MOST_OBJECTS", 3)
@@ -613,7 +583,6 @@ def test_more_than_the_free_space_is_not_fetched(
     memory: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If the disk has too little space, nothing is fetched."""
-
     memory_file("/bucket/acme/record.json", b"123456")
     usage = type("Usage", (), {"free": 5})
     monkeypatch.setattr(shutil, "disk_usage", lambda _folder: usage)
@@ -629,7 +598,6 @@ def test_an_object_that_changes_meanwhile_is_refused(
     memory: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An object that does not have its listed size is refused."""
-
     memory_file("/bucket/acme/record.json", b"123456")
     monkeypatch.setattr(stores._Objects, "fetch", lambda *_args: None)
 
@@ -642,7 +610,6 @@ def test_an_object_that_changes_meanwhile_is_refused(
 
 def test_an_empty_archive_is_a_wrong_address(memory: dict[str, Any]) -> None:
     """An archive without objects raises `SettingsError`."""
-
     with (
         pytest.raises(SettingsError, match="nothing at memory://bucket"),
         fetched("memory://bucket"),
@@ -652,7 +619,6 @@ def test_an_empty_archive_is_a_wrong_address(memory: dict[str, Any]) -> None:
 
 def test_a_folder_is_verified_in_place(bundle: Path, target: Path, trust: Trust) -> None:
     """A folder is not copied for verification, since a copy would hide links."""
-
     archive_bundle(bundle, str(target))
     place = target / "acme" / "p" / bundle.name
     (place / "report.html").replace(target / "report.html")
@@ -686,7 +652,6 @@ def test_a_second_chain_is_refused_before_anything_is_written(
     Bundles of another chain are refused, whatever their names and order, and the archive stays
     unchanged.
     """
-
     others = other_chain(tmp_path / "other", key, *run_ids)
     if not has_journal:
         (tmp_path / "other" / "acme" / "p" / "journal.jsonl").unlink()
@@ -706,7 +671,6 @@ def test_a_short_second_chain_is_refused_by_a_long_archive(
     evidence: Path, target: Path, tmp_path: Path, key: SigningKey
 ) -> None:
     """A second chain is refused too if its bundles are numbers long before the archive's newest."""
-
     for run_id in ("00000003", "00000004", "00000005"):
         seal_run(ended_run(evidence, run_id), key)
     (other,) = other_chain(tmp_path / "other", key, "0000000a")
@@ -720,7 +684,6 @@ def test_a_second_chain_is_refused_in_an_object_store_too(
     evidence: Path, memory: dict[str, Any], tmp_path: Path, key: SigningKey
 ) -> None:
     """In an object store as well, bundles of another chain are refused."""
-
     (other,) = other_chain(tmp_path / "other", key, "0000000a")
     archive_all(evidence, "memory://bucket")
 
@@ -735,7 +698,6 @@ def test_a_forked_chain_is_refused(
     evidence: Path, target: Path, tmp_path: Path, key: SigningKey
 ) -> None:
     """If a copied folder continues on its own, its bundles are refused from the fork on."""
-
     copy = Path(shutil.copytree(evidence, tmp_path / "copy"))
     seal_run(ended_run(evidence, "00000003"), key)
     seal_run(ended_run(copy, "0000000c"), key)
@@ -752,7 +714,6 @@ def test_a_forked_chain_is_refused(
 
 def test_gaps_are_filled_later(evidence: Path, target: Path, key: SigningKey, trust: Trust) -> None:
     """Bundles can be archived in any order, also after older ones were removed."""
-
     for run_id in ("00000003", "00000004"):
         seal_run(ended_run(evidence, run_id), key)
     first, second, third, fourth = bundles_below(evidence)
@@ -769,7 +730,6 @@ def test_of_a_long_chain_one_statement_is_read(
     evidence: Path, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Archiving compares one statement, however long the chain is."""
-
     archive_all(evidence, str(target))
     first, second = bundles_below(evidence)
     connector = target / "acme" / "p"
@@ -792,7 +752,6 @@ def test_of_a_long_chain_one_statement_is_read(
 
 def test_an_invalid_statement_in_the_archive_is_named(bundle: Path, target: Path) -> None:
     """An invalid statement in the archive is an error, since the chain is then unknown."""
-
     place = target / "acme" / "p" / "20261124T120000Z-0000000f"
     place.mkdir(parents=True)
     (place / "statement.dsse.json").write_bytes(b"[" * 100_000)

@@ -37,7 +37,6 @@ ROOT = Path(__file__).parents[4]
 )
 def test_an_address_is_brought_into_one_form(text: str, address: str) -> None:
     """An address is normalised."""
-
     assert archive_address(text) == address
 
 
@@ -46,7 +45,6 @@ def test_a_folder_becomes_absolute(folder: Path) -> None:
     A relative path becomes absolute, so that its meaning does not change with the working
     directory.
     """
-
     assert archive_address("archive") == str(folder / "archive")
     assert archive_address("~/archive") == str(Path.home() / "archive")
 
@@ -70,7 +68,6 @@ def test_a_folder_becomes_absolute(folder: Path) -> None:
 )
 def test_an_invalid_address_is_refused_unquoted(text: str) -> None:
     """An invalid address is refused without being quoted, since it may contain credentials."""
-
     with pytest.raises(SettingsError, match=r"This is not an archive: an? ") as caught:
         open_store(text)
 
@@ -85,7 +82,6 @@ def test_a_file_has_its_name_only_once_it_is_whole_and_on_disk(
     A file gets its name only after it is complete and flushed, so a power cut leaves all or
     nothing.
     """
-
     final = tmp_path / "archive" / "acme" / "x" / "record.json"
     flushed: list[tuple[Path, bytes, bool]] = []
     fsync = os.fsync
@@ -123,7 +119,6 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_a_path_that_is_not_a_folder_is_an_error(tmp_path: Path) -> None:
     """A file in the folder's place raises `ArchiveError` when writing and when reading."""
-
     (tmp_path / "file").write_text("x")
     store = Folder(str(tmp_path / "file"))
 
@@ -151,7 +146,6 @@ def test_a_drive_without_hard_links_is_supported(
 
 def test_a_link_under_the_name_is_neither_followed_nor_replaced(tmp_path: Path) -> None:
     """A link under the name counts as existing; it is neither followed nor replaced."""
-
     (tmp_path / "a").symlink_to(tmp_path / "elsewhere")
 
     assert Folder(str(tmp_path)).make("a", b"content") is False
@@ -164,7 +158,6 @@ def test_a_missing_driver_is_named(
     scheme: str, module: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A missing driver is named with the command that installs it."""
-
     monkeypatch.setitem(sys.modules, module, None)
     monkeypatch.delitem(sys.modules["fsspec.registry"]._registry, scheme, raising=False)
 
@@ -224,7 +217,6 @@ def test_an_existing_object_is_recognised_after_any_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """After any error of a driver, an object that exists was not created by this call."""
-
     store = store_with(monkeypatch, Driver(failure=OSError(22, "412"), is_there=True))
 
     assert store.make("a", b"x") is False
@@ -235,7 +227,6 @@ def test_the_first_failure_is_raised(
     is_there: bool | Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first failure is raised, even if the following look-up fails too."""
-
     driver = Driver(failure=PermissionError("403 Forbidden"), is_there=is_there)
 
     with pytest.raises(ArchiveError, match="it refuses access"):
@@ -248,7 +239,6 @@ def test_a_store_that_does_not_answer_is_an_error(monkeypatch: pytest.MonkeyPatc
 
     The thread that still waits is a daemon: it does not prevent the program's end.
     """
-
     ends, waiting = Event(), SimpleQueue[Thread]()
 
     class Silent(Driver):
@@ -273,7 +263,6 @@ def test_a_store_that_does_not_answer_is_an_error(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize("scheme", ["s3", "gs"])
 def test_the_limits_apply_to_every_store(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each store gets the limits that it is opened with; S3's driver gets them as time-outs too."""
-
     given: list[dict[str, Any]] = []
 
     def opened(_address: str, **options: Any) -> tuple[Driver, str]:
@@ -290,7 +279,6 @@ def test_the_limits_apply_to_every_store(scheme: str, monkeypatch: pytest.Monkey
 
 def test_files_are_listed_in_every_folder(tmp_path: Path) -> None:
     """All files below a folder are listed with their sizes; links to folders are not followed."""
-
     store = Folder(str(tmp_path))
     for name in ("a", "b/c", "b/d/e/f"):
         store.make(name, name.encode())
@@ -303,7 +291,6 @@ def test_files_are_listed_in_every_folder(tmp_path: Path) -> None:
 
 def test_objects_of_a_folder_can_be_fetched_like_any(tmp_path: Path) -> None:
     """Objects of a folder can be fetched into files, as from any store."""
-
     store = open_store(str(tmp_path / "store"))
     store.make("a/b", b"x")
     store.fetch({"a/b": tmp_path / "c"})
@@ -313,7 +300,6 @@ def test_objects_of_a_folder_can_be_fetched_like_any(tmp_path: Path) -> None:
 
 def test_nothing_of_a_cloud_is_loaded_for_a_folder(tmp_path: Path) -> None:
     """A folder as archive loads no cloud driver."""
-
     code = (
         "import sys; from runbook_lib.evidence.archive.stores import open_store; "
         f"open_store({str(tmp_path)!r}); assert 'fsspec' not in sys.modules"
@@ -323,5 +309,4 @@ def test_nothing_of_a_cloud_is_loaded_for_a_folder(tmp_path: Path) -> None:
 
 def test_kinds_and_addresses_go_together() -> None:
     """Every kind of object store has a valid address."""
-
     assert [archive_address(f"{scheme}://bucket") for scheme in formats.OBJECT_STORES]

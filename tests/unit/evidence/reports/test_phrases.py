@@ -29,7 +29,6 @@ def test_a_time_is_shown_in_utc(text: str, expected: str, monkeypatch: pytest.Mo
 
     Other text stays unchanged.
     """
-
     with monkeypatch.context() as patch:
         patch.setenv("TZ", "Pacific/Auckland")
         time.tzset()
@@ -41,7 +40,6 @@ def test_a_time_is_shown_in_utc(text: str, expected: str, monkeypatch: pytest.Mo
 
 def test_a_time_has_a_day_and_a_clock() -> None:
     """The timeline shows the day and the time separately; `date` always has the year."""
-
     assert phrases.day("2026-12-31T23:59:59.999Z") == "31 Dec"
     assert phrases.date("2026-12-31T23:59:59.999Z") == "31 Dec 2026"
     assert phrases.clock("2026-12-31T23:59:59.999Z") == "23:59"
@@ -50,7 +48,6 @@ def test_a_time_has_a_day_and_a_clock() -> None:
 
 def test_a_page_leaves_out_its_own_year() -> None:
     """Within a page the year of its end is left out, every other one is shown; then as before."""
-
     times = "2025-12-31T23:00:00Z to 2026-01-01T01:00:00Z"
     with phrases.read_in("2025-12-31T23:30:00Z"):
         inside = phrases.with_times(times)
@@ -81,13 +78,11 @@ def test_a_duration_has_its_two_largest_units(until: str, expected: str) -> None
 
     An end before the start is unknown.
     """
-
     assert phrases.lasting("2026-01-01T00:00:00Z", until) == expected
 
 
 def test_numbers_agree_with_their_nouns() -> None:
     """Nouns are singular or plural as their number needs."""
-
     counts = [counted(number, "step") for number in (0, 1, 2, 1_234)]
     assert counts == ["0 steps", "1 step", "2 steps", "1,234 steps"]
     assert [phrases.size(number) for number in (1, 1023, 1024, 10_485_760)] == [
@@ -104,7 +99,6 @@ def test_numbers_agree_with_their_nouns() -> None:
 )
 def test_a_list_is_written_as_text(parts: list[str], expected: str) -> None:
     """A list is written with commas and a final `and`."""
-
     assert phrases.listed(parts) == expected
 
 
@@ -122,14 +116,12 @@ def test_a_list_is_written_as_text(parts: list[str], expected: str) -> None:
 )
 def test_invisible_characters_are_made_visible(text: str, expected: str) -> None:
     """Control and direction characters are made visible; every script stays readable."""
-
     assert phrases.readable(text) == expected
     assert phrases.readable(expected) == expected
 
 
 def test_long_text_is_cut() -> None:
     """Long text is cut, with the number of the remaining characters."""
-
     assert phrases.bounded("abcdef", 6) == "abcdef"
     assert phrases.bounded("abcdef", 5) == "abcde… (1 more character)"
     assert phrases.readable("x" * 10_000).endswith("… (6,000 more characters)")
@@ -137,7 +129,6 @@ def test_long_text_is_cut() -> None:
 
 def test_answers_are_shown_short() -> None:
     """JSON is shown cut, a web page by its length, and very deep JSON not at all."""
-
     deep: list[object] = []
     for _ in range(100_000):
         deep = [deep]
@@ -155,7 +146,6 @@ def test_answers_are_shown_short() -> None:
 )
 def test_a_secure_address_is_a_link(text: str) -> None:
     """A complete https address is a link."""
-
     assert phrases.is_web_link(text)
 
 
@@ -185,7 +175,6 @@ def test_a_secure_address_is_a_link(text: str) -> None:
 )
 def test_nothing_else_becomes_a_link(text: object) -> None:
     """Scripts, plain http, credentials and hidden characters are not links."""
-
     assert not phrases.is_web_link(text)
 
 
@@ -200,7 +189,6 @@ def test_nothing_else_becomes_a_link(text: object) -> None:
 )
 def test_a_time_some_days_later(text: str, later: str) -> None:
     """A time is moved by days; nothing follows from what is no time, or has no such day."""
-
     assert phrases.days_after(text, 22) == later
 
 
@@ -216,5 +204,4 @@ def test_a_time_some_days_later(text: str, later: str) -> None:
 )
 def test_times_are_compared_as_times(text: str, than: str, is_later: bool) -> None:
     """Two times are compared in UTC, whatever their form; what is no time is not later."""
-
     assert phrases.is_later(text, than) == is_later

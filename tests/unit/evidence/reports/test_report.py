@@ -40,7 +40,6 @@ REVIEW = "fb-12-submit-review"
 
 def test_the_sample_records_are_valid() -> None:
     """The records of these tests are valid by the schema, which an outsider reads."""
-
     given = document(
         *EVERY_OUTCOME,
         step(exchanges=[exchange()], checks=[check()], attachments=[attachment()]),
@@ -52,7 +51,6 @@ def test_the_sample_records_are_valid() -> None:
 
 def test_a_time_in_a_reason_is_readable() -> None:
     """An ISO time in a reason is shown as date and time in minutes, UTC."""
-
     waits = step(REVIEW, "waiting", reason="Not live yet; submitted on 2026-01-05T09:40:00Z.")
     page = report_of(waits, outcome="incomplete")
 
@@ -62,7 +60,6 @@ def test_a_time_in_a_reason_is_readable() -> None:
 
 def test_a_sealed_report_leaves_out_its_own_year() -> None:
     """The head names the year and UTC once; below, only times of another year have theirs."""
-
     page = report_of(
         step(checked_on="2025-12-30T23:59:00Z"),
         step("fb-02-said", "attested", word=words("fb-02-said")),
@@ -103,7 +100,6 @@ def test_a_sealed_report_leaves_out_its_own_year() -> None:
 )
 def test_the_outcome_is_at_the_top(outcome: str, steps: tuple[Document, ...], words: str) -> None:
     """Title, first heading and first sentence say the outcome and what it means."""
-
     page = report_of(*steps, outcome=outcome)
 
     assert page.title == f"{outcome.upper()} · acme · run 0a1b2c3d"
@@ -117,7 +113,6 @@ def test_every_outcome_has_its_icon_and_label(number: int) -> None:
     """
     Each outcome has its icon and label in the evidence, the table and the counts, with its meaning.
     """
-
     outcome = list(Outcome)[number]
     page = report_of(*EVERY_OUTCOME)
     badge = f"{ICONS[outcome]} {LABELS[outcome]}"
@@ -133,7 +128,6 @@ def test_every_outcome_has_its_icon_and_label(number: int) -> None:
 
 def test_a_real_run_is_reported_step_by_step(run: Run) -> None:
     """The report of a real run has each step with its outcome."""
-
     entries = run.journal.entries()
     built = build_record(
         run.state, journal=convert(described(run.journal), LinesRecord), carried=()
@@ -150,7 +144,6 @@ def test_a_real_run_is_reported_step_by_step(run: Run) -> None:
 
 def test_open_steps_are_listed_failures_first() -> None:
     """Open steps are listed with reason and link, failed ones first; settled ones are not."""
-
     blocked = step("fb-01-blocked", "skipped", reason="Blocked: complete fb-03 first.")
     page = report_of(
         blocked,
@@ -169,7 +162,6 @@ def test_open_steps_are_listed_failures_first() -> None:
 
 def test_what_is_not_proven_is_listed() -> None:
     """Attested and skipped steps and the limits of checks are listed, with people and reasons."""
-
     page = report_of(
         step("fb-01-said", "attested"),
         step("fb-02-out", "skipped", word=skip("x", note="The test is enough.", by="Boss")),
@@ -188,7 +180,6 @@ def test_what_is_not_proven_is_listed() -> None:
 
 def test_what_nothing_shows_is_listed() -> None:
     """What no check and no API shows is in each report; of an older record there is nothing."""
-
     part = report_of(step(), unseen=["When tokens end."]).section("not-proven")
 
     assert "What nothing shows" in part
@@ -198,7 +189,6 @@ def test_what_nothing_shows_is_listed() -> None:
 
 def test_without_anything_unproven_the_report_says_so() -> None:
     """If every step is verified, a sentence says so in place of empty lists."""
-
     page = report_of(step())
 
     assert "Every step was verified by a machine" in page.section("not-proven")
@@ -207,7 +197,6 @@ def test_without_anything_unproven_the_report_says_so() -> None:
 
 def test_a_step_shows_the_evidence_of_its_checks() -> None:
     """A step shows each check's name, reason, warnings, changes, limits, facts and tables."""
-
     rows = [[f"Account {number}", "active"] for number in range(103)]
     table = {"caption": "Ad accounts", "columns": ["Name", "Status"], "rows": rows}
     seen = check(
@@ -238,7 +227,6 @@ def test_a_step_shows_the_evidence_of_its_checks() -> None:
 
 def test_the_reason_of_a_step_is_shown_once() -> None:
     """A step's reason is shown unless its checks or statements already show it."""
-
     unchecked = f"Operator on {SAID}: Done. (Not checked: app_secret not given.)"
     page = report_of(
         step("fb-01-two", reason="A. B.", checks=[check(reason="A."), check(reason="B.")]),
@@ -268,7 +256,6 @@ def test_exchanges_are_collapsed_with_their_details() -> None:
 
     It shows method, address, status, time, duration and trace ids.
     """
-
     page = report_of(
         step(
             exchanges=[
@@ -327,7 +314,6 @@ TROUBLE: Document = {
 
 def test_an_open_step_has_the_errors_that_people_meet_there() -> None:
     """An error that was seen is explained in the open; the others are collapsed."""
-
     others = [{**TROUBLE, "shown": [f"Other {number}"], "seen": ""} for number in range(3)]
     seen = [TROUBLE, {**TROUBLE, "shown": ["Answered"], "seen": "answer"}]
     given = step(outcome="failed", troubles=[*seen, *others])
@@ -346,7 +332,6 @@ def test_an_open_step_has_the_errors_that_people_meet_there() -> None:
 
 def test_many_exchanges_are_counted() -> None:
     """Of many exchanges, the first ones are shown and the others counted."""
-
     page = report_of(step(exchanges=[exchange(number=number) for number in range(1, 44)]))
 
     assert len(page.all("div", class_="exchange")) == 40
@@ -358,7 +343,6 @@ def test_an_attestation_is_shown_with_its_details() -> None:
     """
     An attestation shows author, time, note, screens and file, and since when the journal has it.
     """
-
     page = report_of(
         step("fb-01-said", "attested"),
         lines=[
@@ -378,7 +362,6 @@ def test_an_attestation_is_shown_with_its_details() -> None:
 
 def test_statements_are_summed_up_by_person() -> None:
     """A table has each person with the number of statements and their first and last time."""
-
     page = report_of(
         step("fb-01-said", "attested"),
         step("fb-02-said", "attested"),
@@ -401,7 +384,6 @@ def test_statements_are_summed_up_by_person() -> None:
 
 def test_the_timeline_lists_events_by_day() -> None:
     """The timeline lists people's and machine's events by time, with one heading per day."""
-
     page = report_of(
         step("fb-01-said", "attested"),
         step("fb-02-seen"),
@@ -425,7 +407,6 @@ def test_the_timeline_lists_events_by_day() -> None:
 
 def test_a_long_timeline_keeps_its_newest_part(monkeypatch: pytest.MonkeyPatch) -> None:
     """A long timeline shows its newest events and counts the others."""
-
     monkeypatch.setattr(report, "_MOST_EVENTS", 2)
     page = report_of(
         lines=[entry("run.interrupted", {"reason": f"R{n}."}, run="f") for n in range(5)]
@@ -438,7 +419,6 @@ def test_a_long_timeline_keeps_its_newest_part(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_wait_is_shown_with_its_duration() -> None:
     """A wait shows its start, end and duration, and by whose statement."""
-
     waiting = attested(REVIEW, kind="submitted")
     open_wait = report_of(step(REVIEW, "waiting"), lines=[waiting]).one("div", class_="wait")
     assert open_wait.text == (
@@ -472,7 +452,6 @@ def test_a_wait_is_shown_with_its_duration() -> None:
 )
 def test_a_wait_for_a_review_says_when_it_is_overdue(ended_on: str, said: str) -> None:
     """An open wait for an outside party says from when it is overdue; a second person's not."""
-
     given = step(REVIEW, "waiting", kind="wait", word=words(REVIEW, kind="submitted"))
     page = report_of(given, finished_on=ended_on)
 
@@ -485,7 +464,6 @@ def test_a_wait_for_a_review_says_when_it_is_overdue(ended_on: str, said: str) -
 
 def test_what_is_asked_for_has_its_own_due_day() -> None:
     """A wait for a person here shows the day that was named, and not how long reviews take."""
-
     asked = words(REVIEW, due="2026-12-24")
     page = report_of(
         step(REVIEW, "waiting", kind="wait", word=asked), finished_on="2026-12-20T09:00:00Z"
@@ -500,7 +478,6 @@ def test_what_is_asked_for_has_its_own_due_day() -> None:
 
 def test_lines_after_the_run_are_not_reported() -> None:
     """Lines after the number in the record are not reported."""
-
     second = structs.replace(attested("fb-01-log-in", by="Somebody Else"), seq=2)
     lines = [entry("run.started"), second]
 
@@ -513,7 +490,6 @@ def test_lines_after_the_run_are_not_reported() -> None:
 
 def test_a_run_without_an_end_says_so() -> None:
     """A run without an end is reported as not ended."""
-
     page = report_of(finished_on=None, resumes="ffffffff", lines=[entry("run.started")])
 
     assert "This run has not ended" in page.one("div", class_="verdict").text
@@ -526,7 +502,6 @@ def test_a_requested_time_stamp_is_explained() -> None:
     """
     A requested time-stamp is listed with the meaning of its absence; otherwise it is not mentioned.
     """
-
     part = report_of(parameters={"tsa": "http://tsa.example/<b>"}).section("verify")
 
     assert (
@@ -538,7 +513,6 @@ def test_a_requested_time_stamp_is_explained() -> None:
 
 def test_the_report_says_how_to_verify() -> None:
     """The report names the command, the instructions and the files for verification."""
-
     part = report_of().section("verify")
 
     for name in ("runbook verify", "VERIFY.md", "SHA256SUMS", "statement.dsse.json", SHA):
@@ -548,7 +522,6 @@ def test_the_report_says_how_to_verify() -> None:
 
 def test_the_circumstances_of_the_run_are_shown() -> None:
     """Parameters, names of credentials, procedure and environment are shown."""
-
     text = report_of(
         mode="interactive",
         parameters={
@@ -574,7 +547,6 @@ def test_the_circumstances_of_the_run_are_shown() -> None:
 
 def test_what_a_person_sealed_is_not_called_headless() -> None:
     """The report says that a person sealed it, and that nobody was at its cells."""
-
     text = report_of(mode="walkthrough").text
 
     assert "sealed by a person in the walkthrough, with its cells executed unattended" in text
@@ -583,7 +555,6 @@ def test_what_a_person_sealed_is_not_called_headless() -> None:
 
 def test_practice_cannot_be_mistaken() -> None:
     """Practice is marked in title, banner and print."""
-
     text = run_report(record(sandbox=True), [])
     page = ReportPage(text)
 
@@ -597,7 +568,6 @@ def test_practice_cannot_be_mistaken() -> None:
 
 def test_production_is_marked_too() -> None:
     """A real run is marked as PRODUCTION and never mentions SANDBOX."""
-
     text = run_report(record(), [])
     page = ReportPage(text)
 
@@ -641,7 +611,6 @@ REFUSED = {"status": None, "response": None, "error": "connection refused"}
 )
 def test_the_report_says_who_answered(asked: list[Document], said: str) -> None:
     """The banner names the hosts that answered, and those that did not; a refusal is no answer."""
-
     page = report_of(
         step("fb-01-log-in", "waiting", exchanges=[exchange(**each) for each in asked])
     )
@@ -651,7 +620,6 @@ def test_the_report_says_who_answered(asked: list[Document], said: str) -> None:
 
 def test_an_open_step_says_what_to_do() -> None:
     """Beside an open step stands what to do about the error that its reason names."""
-
     trouble = {
         "shown": ["URL Blocked"],
         "means": "The address is not in the list.",
@@ -668,7 +636,6 @@ def test_an_open_step_says_what_to_do() -> None:
 
 def test_comments_and_whose_step_it_is_stand_at_the_step() -> None:
     """A step's comments, and who has it to do by when, are in the report, as text."""
-
     said = {"by": "A", "at": CHECKED, "origin": "", "login": ""}
     given = step(
         "fb-01-x",
@@ -685,7 +652,6 @@ def test_comments_and_whose_step_it_is_stand_at_the_step() -> None:
 
 def test_verified_in_part_does_not_look_finished() -> None:
     """A step of which a part is not confirmed has a look of its own, with that part beside it."""
-
     limited = {"kind": "ask", "checks": [check(limits=["The exact path."])]}
     page = report_of(
         step("fb-01-part", needs_person=True, **limited),
@@ -723,7 +689,6 @@ def test_verified_in_part_does_not_look_finished() -> None:
 
 def test_a_lapsed_attestation_is_named_once() -> None:
     """A lapsed attestation is named with author and subject, unless the reason already does."""
-
     why = "for App ID 111, not 222"
     lapsed = [{"word": words("x", by="Ann"), "why": why}]
     page = report_of(

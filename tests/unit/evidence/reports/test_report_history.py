@@ -17,7 +17,6 @@ REVIEW = "fb-12-submit-review"
 
 def test_a_history_lists_runs_in_the_order_of_sealing() -> None:
     """Runs are in the order of sealing, whatever their times; the newest outcome is at the top."""
-
     page = history(
         on(3, step(outcome="failed"), outcome="failed"),
         on(4, step(outcome="waiting"), outcome="incomplete", finished_on=None),
@@ -50,7 +49,6 @@ def test_a_history_lists_runs_in_the_order_of_sealing() -> None:
 )
 def test_a_faulty_run_is_named_at_the_top(fault: RecordFault, said: str) -> None:
     """A missing, altered or invalid run is named at the top, and nothing else of it is shown."""
-
     first, second, third = sealed(on(1), on(2, step("fb-66-forged", "waiting")), on(3))
     page = ReportPage(history_report("acme", [first, spoilt(second, fault), third]))
 
@@ -74,7 +72,6 @@ def test_a_faulty_run_is_named_at_the_top(fault: RecordFault, said: str) -> None
 @pytest.mark.parametrize("fault", RecordFault)
 def test_a_faulty_newest_run_has_no_outcome(fault: RecordFault) -> None:
     """If the newest run is faulty, the history claims no outcome."""
-
     first, second = sealed(on(1), on(2))
     page = ReportPage(history_report("acme", [first, spoilt(second, fault)]))
 
@@ -95,7 +92,6 @@ def test_a_faulty_newest_run_has_no_outcome(fault: RecordFault) -> None:
 
 def test_of_many_faulty_runs_the_newest_are_named() -> None:
     """Of many faulty runs, the newest are named and the others counted."""
-
     gone = [spoilt(each, RecordFault.MISSING) for each in sealed(*(on(1) for _ in range(25)))]
     top = ReportPage(history_report("acme", gone)).one("div", class_="verdict").text
 
@@ -107,7 +103,6 @@ def test_an_unannounced_run_is_last() -> None:
     """
     A run that the journal does not announce is last, without a number, and the caption says why.
     """
-
     loose = replace(sealed(on(1))[0], number=0)
     page = ReportPage(history_report("acme", [*sealed(on(2)), loose]))
 
@@ -122,7 +117,6 @@ def test_an_unannounced_run_is_last() -> None:
 
 def test_a_history_says_that_it_is_no_verification() -> None:
     """The history says that it checks no signature."""
-
     assert (
         "This is not a verification: no signature was checked." in history(on(1)).one("footer").text
     )
@@ -130,7 +124,6 @@ def test_a_history_says_that_it_is_no_verification() -> None:
 
 def test_a_history_shows_each_step_over_time() -> None:
     """A grid has a row for each step and a column for each run, with icon and label."""
-
     page = history(on(1, step("fb-01-a", "failed")), on(2, step("fb-01-a"), step("fb-02-b")))
 
     grid = page.one("table", class_="grid")
@@ -143,7 +136,6 @@ def test_a_history_shows_each_step_over_time() -> None:
 
 def test_a_history_draws_verified_in_part_apart() -> None:
     """What is verified in part has its word and a dashed mark, and is not counted as verified."""
-
     page = history(on(1, step("fb-01-a", needs_person=True), step("fb-02-b")))
 
     grid = page.one("table", class_="grid")
@@ -157,7 +149,6 @@ def test_a_history_draws_verified_in_part_apart() -> None:
 
 def test_a_history_shows_waits() -> None:
     """Waits are shown with start, end and duration across runs, or that there was none."""
-
     said = words(REVIEW, kind="submitted", at="2026-11-30T08:00:00Z")
     waiting = step(REVIEW, "waiting", word=said, checked_on=None)
     page = history(
@@ -174,7 +165,6 @@ def test_a_history_shows_waits() -> None:
 
 def test_a_long_history_keeps_its_newest_part(monkeypatch: pytest.MonkeyPatch) -> None:
     """A long history shows its newest runs and counts the others."""
-
     monkeypatch.setattr(report, "_MOST_RUNS", 4)
     monkeypatch.setattr(report, "_MOST_COLUMNS", 2)
     page = history(*(on(day) for day in range(1, 8)))
@@ -190,13 +180,11 @@ def test_a_long_history_keeps_its_newest_part(monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_history_without_a_run_says_so() -> None:
     """A history without runs says so."""
-
     assert "There is no run of this tenant yet." in history().text
 
 
 def test_a_history_names_its_connector() -> None:
     """The history names its connector at the top."""
-
     page = history(on(1))
 
     assert "procedure facebook_marketing" in page.one("p", class_="eyebrow").text
@@ -216,7 +204,6 @@ def test_a_history_names_its_connector() -> None:
 )
 def test_a_history_says_which_runs_were_practice(practice: tuple[bool, ...], said: str) -> None:
     """Practice is marked in title and banner if any run was practice, and beside each such run."""
-
     page = history(*(on(day, sandbox=each) for day, each in enumerate(practice, start=1)))
 
     assert page.one("aside").text.startswith(said)

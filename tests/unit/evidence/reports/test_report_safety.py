@@ -80,7 +80,6 @@ def with_files(*given: Document, folder: Path | None) -> ReportPage:
 
 def test_a_picture_is_shown_and_linked_with_its_digest(kept: Path) -> None:
     """A picture is embedded in the report, and linked with its digest."""
-
     page = with_files(attachment(sha256=digest(PNG), size=len(PNG)), folder=kept)
 
     (figure,) = page.all("figure")
@@ -94,7 +93,6 @@ def test_a_picture_is_shown_and_linked_with_its_digest(kept: Path) -> None:
 
 def test_without_the_folder_a_picture_is_only_linked() -> None:
     """Without the folder of attachments, a picture is listed but not shown."""
-
     page = with_files(attachment(), folder=None)
 
     assert page.all("img") == []
@@ -104,7 +102,6 @@ def test_without_the_folder_a_picture_is_only_linked() -> None:
 @pytest.mark.parametrize("content", [b"", PNG + b"!"])
 def test_a_changed_or_missing_attachment_is_not_shown(kept: Path, content: bytes) -> None:
     """A missing or changed file is neither shown nor linked, and the report says so."""
-
     path = kept / f"{digest(PNG)}.png"
     path.write_bytes(content) if content else path.unlink()
     page = with_files(attachment(sha256=digest(PNG), size=len(PNG)), folder=kept)
@@ -124,7 +121,6 @@ def test_a_changed_or_missing_attachment_is_not_shown(kept: Path, content: bytes
 )
 def test_another_type_of_file_is_not_linked(kept: Path, odd: Document) -> None:
     """A file that is not a picture or PDF is not linked."""
-
     page = with_files(attachment(**odd), folder=kept)
 
     assert page.within(page.one("figure"), "a") == []
@@ -134,7 +130,6 @@ def test_another_type_of_file_is_not_linked(kept: Path, odd: Document) -> None:
 
 def test_a_pdf_is_linked(kept: Path) -> None:
     """A PDF is linked but not shown."""
-
     page = with_files(attachment(name="letter.pdf", media_type="application/pdf"), folder=kept)
 
     assert page.within(page.one("figure"), "a")[0].attributes["href"] == f"attachments/{SHA}.pdf"
@@ -143,7 +138,6 @@ def test_a_pdf_is_linked(kept: Path) -> None:
 
 def test_markdown_is_linked(kept: Path) -> None:
     """A text that was submitted is linked; HTML is listed, and not linked."""
-
     page = with_files(attachment(name="kit.md", media_type="text/markdown"), folder=kept)
 
     assert page.within(page.one("figure"), "a")[0].attributes["href"] == f"attachments/{SHA}.md"
@@ -151,7 +145,6 @@ def test_markdown_is_linked(kept: Path) -> None:
 
 def test_large_pictures_are_only_linked(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A picture above the size limit, alone or together, is only linked."""
-
     other = PNG + b", another one"
     (kept / f"{digest(other)}.png").write_bytes(other)
     given = [attachment(sha256=digest(each), size=len(each)) for each in (PNG, PNG, other)]
@@ -262,7 +255,6 @@ def faulty(text: str) -> list[SealedRun]:
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_other_peoples_text_is_only_text(kind: str) -> None:
     """Text in a record adds no element, attribute, link or style."""
-
     text = HOSTILE[kind]
     plain = (run_report(record(), []), history_report("acme", sealed(record())))
     plain_styles = ["".join(ReportPage(each).one("style").pieces) for each in plain]
@@ -286,7 +278,6 @@ def test_other_peoples_text_is_only_text(kind: str) -> None:
 
 def test_right_to_left_text_is_isolated() -> None:
     """Right-to-left text is shown unchanged and does not affect the text around it."""
-
     page = ReportPage(run_report(everywhere(HOSTILE["right to left"]), []))
 
     assert HOSTILE["right to left"] in page.one("h1").text
@@ -296,7 +287,6 @@ def test_right_to_left_text_is_isolated() -> None:
 
 def test_a_long_note_is_cut_and_its_rest_counted() -> None:
     """A long note is cut, with the number of the remaining characters."""
-
     page = report_of(step("fb-01-said", "attested", word=words("x", note="n" * 10_000)))
 
     note = page.one("blockquote").text
@@ -306,7 +296,6 @@ def test_a_long_note_is_cut_and_its_rest_counted() -> None:
 
 def test_only_a_secure_address_becomes_a_link() -> None:
     """Only an https address becomes a link."""
-
     good, bad = "https://www.facebook.com/apps/4711?a=b&c=d", "javascript:alert(1)"
     page = report_of(
         step(checks=[check(facts={"good": good, "bad": bad, "plain": "http://a.example/"})]),
@@ -339,7 +328,6 @@ made = pytest.mark.parametrize("make", [full, both])
 @made
 def test_a_report_is_one_file_that_loads_and_runs_nothing(make: Callable[[], str]) -> None:
     """A report has no script and loads nothing, and its policy forbids both."""
-
     text = make()
     page = ReportPage(text)
 
@@ -363,7 +351,6 @@ def test_a_report_is_accessible(make: Callable[[], str]) -> None:
     """
     A report has a language, one h1, no skipped heading level, captions, and valid internal links.
     """
-
     page = ReportPage(make())
 
     assert page.one("html").attributes["lang"] == "en"
@@ -387,7 +374,6 @@ def test_a_report_is_accessible(make: Callable[[], str]) -> None:
 @made
 def test_the_same_run_gives_the_same_report(make: Callable[[], str]) -> None:
     """A report is the same to the byte in another process, time zone and hash seed."""
-
     code = f"from {__name__} import {make.__name__} as make; print(make())"
     printed = [
         subprocess.run(
@@ -406,7 +392,6 @@ def test_the_same_run_gives_the_same_report(make: Callable[[], str]) -> None:
 
 def test_the_record_is_not_changed() -> None:
     """Building a report does not change the record."""
-
     given = record(*EVERY_OUTCOME)
     before = deepcopy(given)
     run_report(given, [])

@@ -49,7 +49,6 @@ def bundle(tenant: Path, run_id: str) -> Path:
 
 def test_runs_are_in_the_order_of_sealing(tenant: Path) -> None:
     """Runs are in the order of the journal, not of their folder names."""
-
     assert listed(tenant) == [(number, run_id, None) for number, run_id in enumerate(IDS, start=1)]
 
 
@@ -57,7 +56,6 @@ def test_a_run_whose_folder_is_gone_is_missing(tenant: Path) -> None:
     """
     A run without its folder is missing, also the last one; its start is known from the journal.
     """
-
     shutil.rmtree(bundle(tenant, IDS[2]))
 
     run = sealed_runs(open_history(tenant))[2]
@@ -89,7 +87,6 @@ def test_a_run_whose_record_is_not_the_sealed_one_is_altered(
     spoil: Callable[[Path], Any], tenant: Path
 ) -> None:
     """A run with a changed record or statement is altered, and its record is not used."""
-
     spoil(bundle(tenant, IDS[1]))
 
     assert listed(tenant)[1] == (2, IDS[1], RecordFault.ALTERED)
@@ -98,7 +95,6 @@ def test_a_run_whose_record_is_not_the_sealed_one_is_altered(
 
 def test_no_report_is_built_of_a_record_that_was_altered(tenant: Path) -> None:
     """An altered record raises `ContentError`."""
-
     folder = bundle(tenant, IDS[0])
     assert sealed_record(folder).run_id == IDS[0]
     path = folder / "record.json"
@@ -121,7 +117,6 @@ def test_a_signed_record_of_another_form_is_named_by_its_place(
     change: dict[str, Any], where: str, tenant: Path, key: SigningKey
 ) -> None:
     """A record that does not match its schema is an error with the place, even if it is signed."""
-
     folder = bundle(tenant, IDS[0])
     record = json.loads((folder / "record.json").read_text())
     (folder / "record.json").write_text(json.dumps({**record, **change}))
@@ -137,7 +132,6 @@ def test_a_re_signed_statement_is_not_the_announced_one(tenant: Path, key: Signi
     """
     A statement that was signed again is altered, since the journal has the digest of the first one.
     """
-
     folder = bundle(tenant, IDS[1])
     statement = payload(folder / "statement.dsse.json")
     sign_again(folder, key, {**statement, "predicate": {**statement["predicate"], "x": 1}})
@@ -149,7 +143,6 @@ def test_unannounced_runs_are_last(tenant: Path) -> None:
     """
     Runs that an older journal does not announce are last; their start is known from their name.
     """
-
     journal = tenant / "journal.jsonl"
     journal.write_bytes(copied(bundle(tenant, IDS[0]), bundle(tenant, IDS[1])))
     edit_record(bundle(tenant, IDS[2]))
@@ -165,13 +158,11 @@ def test_unannounced_runs_are_last(tenant: Path) -> None:
 
 def test_a_tenant_without_a_sealed_run_has_none(tmp_path: Path) -> None:
     """A run that was not sealed is not listed."""
-
     assert sealed_runs(ended_run(tmp_path).history_reader) == []
 
 
 def test_an_altered_journal_raises(tenant: Path) -> None:
     """An altered journal raises `ChainError`."""
-
     journal = tenant / "journal.jsonl"
     journal.write_bytes(journal.read_bytes().replace(b"Done.", b"Gone.", 1))
 

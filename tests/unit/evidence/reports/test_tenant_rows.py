@@ -62,13 +62,11 @@ def failed(tenant: str, *, steps: int = 1) -> TenantResult:
 )
 def test_how_a_tenant_stands_is_one_word(given: dict[str, Any], word: str) -> None:
     """What was not sealed, refused, not archived or not run is never called by its outcome."""
-
     assert row(**given).word == word
 
 
 def test_the_worst_is_first() -> None:
     """Failed, then not sealed, overdue, what waits, what did not run, complete."""
-
     found = rows(
         result("complete"),
         unsealed("pending", status=Status.PENDING, exit_code=None),
@@ -104,7 +102,6 @@ def test_the_worst_is_first() -> None:
 )
 def test_a_wait_is_in_words(wait: dict[str, Any], words: str) -> None:
     """A wait says for whom, since when, until when, and by how much it is overdue."""
-
     (found,) = row(step("fb-14-other", "waiting", **wait)).open
 
     assert found.text == f"Waits for {words}."
@@ -112,7 +109,6 @@ def test_a_wait_is_in_words(wait: dict[str, Any], words: str) -> None:
 
 def test_a_wait_without_a_sensible_time_has_no_days() -> None:
     """A time that is missing, mistyped or out of this century counts no days."""
-
     for since in (None, "soon", "1970-01-01T00:00:00Z"):
         assert row(step(REVIEW, "waiting", since=since)).open[0].days is None
     assert row(step(REVIEW, "waiting", since="2027-01-01T00:00:00Z")).open[0].days == 0
@@ -120,7 +116,6 @@ def test_a_wait_without_a_sensible_time_has_no_days() -> None:
 
 def test_what_is_open_comes_first() -> None:
     """A row says first what failed, then what is overdue and what waits, then what is to do."""
-
     found = row(
         step(LOGIN, "not_run", "Nothing happened yet."),
         step("fb-02-developer-account", "waiting", for_="anybody"),
@@ -138,7 +133,6 @@ def test_what_is_open_comes_first() -> None:
 
 def test_steps_with_one_reason_are_one_line() -> None:
     """Steps that are open for one reason share a line; one that waits has its own."""
-
     found = row(
         step(LOGIN, "not_run", "Nothing yet."),
         step("fb-02-developer-account", "not_run", "Nothing yet."),
@@ -153,7 +147,6 @@ def test_steps_with_one_reason_are_one_line() -> None:
 
 def test_without_evidence_the_summary_is_the_reason() -> None:
     """A tenant without evidence says why; a complete one says nothing."""
-
     (found,) = rows(unsealed("acme", reason="No secret."))
 
     assert found.summary == "No secret."
@@ -162,7 +155,6 @@ def test_without_evidence_the_summary_is_the_reason() -> None:
 
 def test_what_is_verified_in_part_is_open() -> None:
     """A step that a person must look at is open once it waits, with its reason."""
-
     in_part = {**step(REDIRECT, "verified", "Seen.", for_="anybody", since=None)}
     found = row(step(LOGIN), {**in_part, "needs_person": True})
 
@@ -171,7 +163,6 @@ def test_what_is_verified_in_part_is_open() -> None:
 
 def test_a_step_that_the_connector_lacks_keeps_its_id() -> None:
     """A step of another version of the connector is last, by its id, and not lost."""
-
     found = row(step("fb-99-gone", "failed", "Wrong."), step(LOGIN))
 
     assert [step.id for step in found.steps] == [LOGIN, "fb-99-gone"]
@@ -194,7 +185,6 @@ def test_a_step_that_the_connector_lacks_keeps_its_id() -> None:
 )
 def test_a_link_stays_in_the_evidence_folder(bundle: str | None, link: str) -> None:
     """The link to a report is relative to the page, encoded, and leaves the folder nowhere."""
-
     assert row(bundle=bundle).link == link
 
 
@@ -209,7 +199,6 @@ def test_a_link_stays_in_the_evidence_folder(bundle: str | None, link: str) -> N
 )
 def test_the_last_seal_is_in_the_name(bundle: str, time: str) -> None:
     """A bundle's folder says when its run began; another name says nothing."""
-
     assert sealed_on(bundle) == time
 
 
@@ -227,7 +216,6 @@ def late(tenant: str, days: int) -> TenantResult:
 )
 def test_a_gate_says_how_long_tenants_wait(days: tuple[int, ...], text: str) -> None:
     """A gate has the number of tenants, their days, the usual ones, and how many are overdue."""
-
     (gate,) = gates(rows(*(late(f"t{number}", number) for number in days)))
 
     assert (gate.name, gate.text) == ("12 Submit for review, and wait", text)
@@ -238,7 +226,6 @@ def test_a_gate_says_how_long_tenants_wait(days: tuple[int, ...], text: str) -> 
 
 def test_the_gate_that_most_wait_at_is_first() -> None:
     """Each step that somebody waits at since a known time is a gate; others are none."""
-
     first, second = gates(
         rows(
             result("a", step("fb-12a-publish", "waiting", for_="anybody")),
@@ -292,5 +279,4 @@ def seen(outcome: Outcome, reason: str, **more: Any) -> TenantRow:
 )
 def test_one_sentence_says_what_to_do_now(given: list[TenantRow], sentence: str) -> None:
     """It names the hosts that did not answer, how many need somebody, and with whom to start."""
-
     assert what_now(given) == sentence

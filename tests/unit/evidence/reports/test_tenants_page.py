@@ -87,7 +87,6 @@ def hostile(text: str) -> FleetRecord:
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_other_peoples_text_is_only_text(kind: str) -> None:
     """Text in a record adds no element, attribute, style, script or link that leads elsewhere."""
-
     text = page_text(hostile(HOSTILE[kind]))
     page, plain = ReportPage(text), page_of(result("acme"), fleet_id="")
     text.encode("utf-8")
@@ -105,7 +104,6 @@ def test_other_peoples_text_is_only_text(kind: str) -> None:
 
 def test_the_policy_permits_one_script_by_its_digest() -> None:
     """The page loads nothing, and its policy permits the one script in it alone."""
-
     page = page_of(result("acme"))
     (policy,) = page.all("meta", http_equiv="Content-Security-Policy")
     script = "".join(page.one("script").pieces)
@@ -125,7 +123,6 @@ def test_the_policy_permits_one_script_by_its_digest() -> None:
 @pytest.mark.parametrize("tenants", [0, 1, 12])
 def test_a_page_is_accessible(tenants: int) -> None:
     """A page has one h1, no skipped level, a table with caption and scopes, labelled controls."""
-
     page = ReportPage(page_text(large_fleet(tenants)))
 
     levels = [int(each.tag[1]) for each in page.elements if each.tag in ("h1", "h2", "h3")]
@@ -143,7 +140,6 @@ def test_a_page_is_accessible(tenants: int) -> None:
 
 def test_the_rows_are_worst_first_with_their_words() -> None:
     """Each tenant has a row with its outcome, its steps and what is open, the worst first."""
-
     page = page_of(
         result("acme", step(LOGIN)),
         waiting("bloom", 30),
@@ -166,7 +162,6 @@ def test_the_rows_are_worst_first_with_their_words() -> None:
 
 def test_a_row_leads_to_its_report() -> None:
     """A tenant's name is the link to the report in its bundle; without a bundle there is none."""
-
     page = page_of(result("acme"), unsealed("bloom"))
 
     (link,) = page.within(page.one("tbody"), "a")
@@ -177,7 +172,6 @@ def test_a_row_leads_to_its_report() -> None:
 
 def test_a_tenant_without_evidence_says_why_and_what_to_do() -> None:
     """Where nothing was sealed, the row has the reason and the next step, as plain text."""
-
     page = page_of(unsealed("acme", reason="No secret.", next_step="Set it, then run `--resume`."))
 
     assert "✘ 1 not sealed" in page.one("header").text
@@ -186,7 +180,6 @@ def test_a_tenant_without_evidence_says_why_and_what_to_do() -> None:
 
 def test_the_answers_of_each_host_are_summed() -> None:
     """A host's answers to all tenants are one row, with the largest share of any app."""
-
     asked = [
         (HostCalls(host="graph.facebook.com", calls=21, share=12.5),),
         (
@@ -206,7 +199,6 @@ def test_the_answers_of_each_host_are_summed() -> None:
 
 def test_practice_is_marked() -> None:
     """SANDBOX stands on the page, in its title, and at each practice tenant alone."""
-
     page = page_of(result("acme", sandbox=True), result("bloom"))
 
     assert page.title.startswith("SANDBOX · ")
@@ -218,7 +210,6 @@ def test_practice_is_marked() -> None:
 
 def test_what_did_not_run_says_so() -> None:
     """A tenant that was left for later is named."""
-
     page = page_of(unsealed("acme", status=Status.PENDING, exit_code=None, seconds=None))
 
     assert cells(page, "acme") == ["acme", "not started", "never"]
@@ -226,14 +217,12 @@ def test_what_did_not_run_says_so() -> None:
 
 def test_an_empty_fleet_is_a_page() -> None:
     """A fleet without a tenant, or with a step that nothing is known of, is a page too."""
-
     assert "There is no tenant." in page_of().one("main").text
     assert page_of(unsealed("acme", connector=MESSENGER), connectors={}).all("tr")
 
 
 def test_outcomes_have_their_words_and_glyphs() -> None:
     """Outcomes are in the words that people read; each has its glyph beside its colour."""
-
     page = page_of(result("acme", step(LOGIN, "not_run"), step(REDIRECT, "inconclusive")))
 
     style = page.one("style").text
@@ -254,7 +243,6 @@ def test_outcomes_have_their_words_and_glyphs() -> None:
 )
 def test_the_steps_are_folded(reason: str, shown: str, folded: list[str]) -> None:
     """A row shows what is wrong with it, or its worst step; the other steps are folded."""
-
     wrong, waits = step(REDIRECT, "failed", "Wrong."), step(LOGIN, "waiting", for_="anybody")
     row = named(page := page_of(result("acme", wrong, waits, reason=reason)), "acme")
 
@@ -265,7 +253,6 @@ def test_the_steps_are_folded(reason: str, shown: str, folded: list[str]) -> Non
 
 def test_each_row_names_its_connector_where_there_are_several() -> None:
     """Of several connectors each row names its own."""
-
     page = page_of(result("acme", step(LOGIN)), result("bloom", connector=MESSENGER))
 
     assert MESSENGER in named(page, "bloom").text
@@ -273,7 +260,6 @@ def test_each_row_names_its_connector_where_there_are_several() -> None:
 
 def test_a_row_has_the_values_that_filters_offer() -> None:
     """What a filter offers is what the rows have: outcome and overdue."""
-
     page = page_of(waiting("acme", 30), result("clover"))
 
     values = {each.text: each.attributes["value"] for each in page.all("option")}
@@ -284,7 +270,6 @@ def test_a_row_has_the_values_that_filters_offer() -> None:
 
 def test_the_picture_has_a_text() -> None:
     """The picture of waiting times has a row for each step that waits, with its text."""
-
     page = page_of(waiting("acme", 2), waiting("bloom", 30))
 
     (picture,) = page.all("svg", role="img")
@@ -296,7 +281,6 @@ def test_the_picture_has_a_text() -> None:
 
 def test_a_tenant_costs_few_elements() -> None:
     """A tenant more is a few elements more, so that thousands can be opened."""
-
     few, many = (ReportPage(page_text(large_fleet(number))) for number in (100, 200))
 
     assert len(many.elements) - len(few.elements) < 100 * MOST_ELEMENTS
@@ -329,7 +313,6 @@ def watch(*rows: TenantRow, changes: tuple[dict[str, object], ...] = ()) -> str:
 
 def test_the_watch_has_the_worst_first_and_then_what_changed() -> None:
     """Who fails, who was not looked at, who is in order; below them the changes, names folded."""
-
     names = [f"t{number}" for number in range(13)]
     changes = (CHANGE, {**CHANGE, "tenants": names, "is_new": True})
     rows = (CALM, replace(UNSEEN, tenant="zeta", looked_on=""), replace(BROKEN, tenant="yota"))
@@ -347,7 +330,6 @@ def test_the_watch_has_the_worst_first_and_then_what_changed() -> None:
 @pytest.mark.parametrize("is_sandbox", [False, True])
 def test_practice_is_marked_in_a_watch(is_sandbox: bool) -> None:
     """One practice tenant among others marks the page, its row, and what changed for it."""
-
     change = {**CHANGE, "sandbox": is_sandbox}
     text = watch(CALM, replace(CALM, tenant="beta", sandbox=is_sandbox), changes=(change,))
 
@@ -358,7 +340,6 @@ def test_practice_is_marked_in_a_watch(is_sandbox: bool) -> None:
 
 def test_what_strangers_name_is_text_in_a_watch() -> None:
     """No name becomes an element, an attribute or a rule, and the page runs no script."""
-
     bad = '"><script>alert(1)</script><img src=x onerror=alert(1)>\u202e'
     change = {**CHANGE, "tenants": [bad], "also": [bad], "is_new": True}
     change |= dict.fromkeys(("title", "was", "now", "reason", "breaks", "do"), bad)
@@ -374,7 +355,6 @@ def test_what_strangers_name_is_text_in_a_watch() -> None:
 
 def test_a_page_is_never_whole_in_memory() -> None:
     """It is written in parts: of thousands of tenants only their order is held meanwhile."""
-
     step_row = replace(FAILING, reason="It is refused. " * 10)
     rows = [replace(BROKEN, tenant=f"t{number}", steps=(step_row,)) for number in range(3_000)]
     watch(CALM)
@@ -393,7 +373,6 @@ def sample() -> str:
 
 def test_the_same_record_gives_the_same_page() -> None:
     """A page is the same to the byte in another process, time zone and hash seed."""
-
     code = f"from {__name__} import sample; print(sample())"
     printed = [
         subprocess.run(

@@ -48,7 +48,6 @@ def seen(outcome: str, day: int) -> Entry:
 
 def test_statements_are_in_the_order_of_writing() -> None:
     """Statements are in the order in which they were written, with author, times, note and file."""
-
     lines = [
         attested("fb-01-log-in", note="Done.", seen="new", origin="words.toml", written_on=STARTED),
         skipped("fb-01-log-in", note="No.", written_on=CHECKED),
@@ -82,7 +81,6 @@ def test_the_same_statement_from_another_file_is_listed_once() -> None:
     The same statement from another file is listed once; another author or note is another
     statement.
     """
-
     first = attested(REVIEW, origin="one.toml", written_on=STARTED)
     lines = [
         first,
@@ -107,7 +105,6 @@ def test_the_same_statement_from_another_file_is_listed_once() -> None:
 
 def test_without_a_journal_the_records_statements_are_used() -> None:
     """Without journal lines, the statements of the record are used."""
-
     run = of(
         step("fb-01-log-in", "attested", word=words("x", by="A")),
         step("fb-02-app", "skipped", word=skip("fb-02-app", note="Why.")),
@@ -126,7 +123,6 @@ def test_without_a_journal_the_records_statements_are_used() -> None:
 
 def test_events_are_in_the_order_of_their_times() -> None:
     """Events are sorted by time; a statement has the time that its author names."""
-
     run = of(step("fb-01-log-in", "attested"), step("fb-04-seen"))
     lines = [
         entry("run.started"),
@@ -148,7 +144,6 @@ def test_events_are_in_the_order_of_their_times() -> None:
 
 def test_of_other_runs_only_start_and_end_are_listed() -> None:
     """Of other runs, start, interruption and end are listed, but no checks."""
-
     lines = [
         entry("run.started", run="ffffffff"),
         checked("fb-01-log-in", "failed", run="ffffffff"),
@@ -171,7 +166,6 @@ def test_of_other_runs_only_start_and_end_are_listed() -> None:
 
 def test_a_walkthrough_counts_the_checks_of_every_run() -> None:
     """In a walkthrough, the checks of every run are listed."""
-
     lines = [checked("fb-01-log-in", "failed", run="ffffffff")]
 
     assert events(lines, of()) == []
@@ -180,7 +174,6 @@ def test_a_walkthrough_counts_the_checks_of_every_run() -> None:
 
 def test_repeated_results_are_one_event() -> None:
     """Repeated equal results of a step are one event with a count."""
-
     lines = [
         *(seen("waiting", day) for day in range(1, 6)),
         checked("fb-01-log-in", "verified", at=DAY.format(5)),
@@ -198,7 +191,6 @@ def test_repeated_results_are_one_event() -> None:
 
 def test_steps_that_are_not_in_the_record_are_left_out() -> None:
     """Lines about steps that are not in the record are left out."""
-
     lines = [checked("zz-99-gone", "verified"), attested("zz-99-gone"), waiting()]
 
     assert events(lines, of()) == []
@@ -276,7 +268,6 @@ SPANS = {
 @pytest.mark.parametrize("story", SPANS)
 def test_a_wait_has_start_and_end(story: str) -> None:
     """A wait has its start, author, end and the outcome that ended it."""
-
     lines, waits = SPANS[story]
 
     assert waits_of_run(lines, of(step(REVIEW))) == waits
@@ -284,7 +275,6 @@ def test_a_wait_has_start_and_end(story: str) -> None:
 
 def test_a_waiting_step_is_always_listed() -> None:
     """A waiting step without a line that opens its wait is listed from the record."""
-
     half = step("fb-02-app", "waiting", word=words("fb-02-app", by="First"))
     alone = step("fb-03-other", "waiting")
     unchecked = step("fb-04-third", "waiting", checked_on=None)
@@ -354,7 +344,6 @@ RUNS = {
 @pytest.mark.parametrize("story", RUNS)
 def test_a_wait_spans_several_runs(story: str) -> None:
     """Waits across runs are derived from the records alone."""
-
     runs, waits = RUNS[story]
 
     assert waits_across_runs(runs) == waits

@@ -61,7 +61,6 @@ def test_a_first_key_is_private(tmp_path: Path) -> None:
     """
     The first key is outside the evidence, mode 0600 in a folder of mode 0700, PKCS#8, on P-256.
     """
-
     key = open_key("", is_sandbox=False)
 
     path = default_key_path(is_sandbox=False)
@@ -76,7 +75,6 @@ def test_a_first_key_is_private(tmp_path: Path) -> None:
 
 def test_practice_signs_with_a_key_of_its_own() -> None:
     """Practice has its own signing key, in a file beside the other one."""
-
     assert open_key("", is_sandbox=True).key_id != open_key("", is_sandbox=False).key_id
 
     folder = default_key_path(is_sandbox=False).parent
@@ -87,7 +85,6 @@ def test_practice_signs_with_a_key_of_its_own() -> None:
 @needs("openssl")
 def test_the_key_id_is_one_that_openssl_prints(tmp_path: Path) -> None:
     """The key id is the SHA-256 of the SubjectPublicKeyInfo, as openssl gives it."""
-
     key = open_key("", is_sandbox=False)
     path = export_public_key(key, tmp_path / "keys")
     der = subprocess.run(
@@ -102,7 +99,6 @@ def test_the_key_id_is_one_that_openssl_prints(tmp_path: Path) -> None:
 
 def test_an_existing_key_is_not_replaced(tmp_path: Path) -> None:
     """A second `create_key` keeps the first key and leaves no other file."""
-
     path = tmp_path / "key.pem"
     create_key(path)
     content = path.read_bytes()
@@ -115,7 +111,6 @@ def test_an_existing_key_is_not_replaced(tmp_path: Path) -> None:
 
 def test_a_passphrase_protects_the_key_file(tmp_path: Path) -> None:
     """With a passphrase the key is encrypted PKCS#8, and is refused without the right one."""
-
     path = tmp_path / "key.pem"
     create_key(path, passphrase=PASSPHRASE)
     assert path.read_text().startswith("-----BEGIN ENCRYPTED PRIVATE KEY-----")
@@ -133,7 +128,6 @@ def test_every_wrong_passphrase_is_reported_as_such(tmp_path: Path) -> None:
     """
     A wrong passphrase is reported as such, even if its padding fits (RFC 8018 §6.2, one in 256).
     """
-
     path = tmp_path / "key.pem"
     create_key(path, passphrase=PASSPHRASE)
     pem = path.read_bytes()
@@ -151,7 +145,6 @@ def decrypts_to_something(pem: bytes, passphrase: str) -> bool:
 
 def test_a_passphrase_for_an_unencrypted_key_is_ignored(tmp_path: Path) -> None:
     """A passphrase for an unencrypted key is no error."""
-
     create_key(tmp_path / "key.pem")
 
     open_key(str(tmp_path / "key.pem"), passphrase=PASSPHRASE, is_sandbox=False)
@@ -160,7 +153,6 @@ def test_a_passphrase_for_an_unencrypted_key_is_ignored(tmp_path: Path) -> None:
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604])
 def test_a_key_that_others_can_read_is_refused(mode: int, tmp_path: Path) -> None:
     """A key file that others can read is refused with the chmod command to run."""
-
     create_key(tmp_path / "key.pem")
     (tmp_path / "key.pem").chmod(mode)
 
@@ -190,7 +182,6 @@ def test_an_invalid_key_is_refused(tmp_path: Path) -> None:
 
 def test_a_named_key_is_never_created(tmp_path: Path) -> None:
     """A missing key that was named by path is an error; no new one is created."""
-
     with pytest.raises(SettingsError) as caught:
         open_key(str(tmp_path / "none.pem"), is_sandbox=False)
     said = f"The signing key {tmp_path / 'none.pem'} cannot be read: No such file or directory."
@@ -200,7 +191,6 @@ def test_a_named_key_is_never_created(tmp_path: Path) -> None:
 
 def test_a_read_only_home_is_an_error(tmp_path: Path) -> None:
     """A key that cannot be created raises `SettingsError`."""
-
     (tmp_path / "file").write_text("x")
 
     with pytest.raises(SettingsError, match="cannot be created"):
@@ -245,7 +235,6 @@ def vault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_signer_elsewhere_is_used_by_reference(vault: Path) -> None:
     """A key in a service is used by its URI, with passphrase and public key from the settings."""
-
     key = open_key(
         "vault-of-tests:key-1", passphrase=PASSPHRASE, public_key=str(vault), is_sandbox=False
     )
@@ -272,7 +261,6 @@ def test_an_unusable_signer_is_an_error(
 
     It quotes neither the rest of the reference nor the service's error.
     """
-
     public_key = str(vault) if public == "vault" else public
     with pytest.raises(SettingsError, match=reason) as caught:
         open_key(reference, passphrase=PASSPHRASE, public_key=public_key, is_sandbox=False)
@@ -297,7 +285,6 @@ def test_a_service_that_fails_to_sign_is_an_error(vault: Path) -> None:
 
 def test_the_file_signer_of_the_library_works_too(vault: Path, tmp_path: Path) -> None:
     """Any signer URI of securesystemslib is accepted."""
-
     key = open_key(f"file2:{tmp_path}/vault.pem", public_key=str(vault), is_sandbox=False)
 
     assert signs(key, read_public_key(vault))
@@ -305,7 +292,6 @@ def test_the_file_signer_of_the_library_works_too(vault: Path, tmp_path: Path) -
 
 def test_the_settings_name_the_key(tmp_path: Path) -> None:
     """The settings name path and passphrase of the key."""
-
     create_key(tmp_path / "key.pem", passphrase=PASSPHRASE)
     settings = Settings(
         {"signing_key": str(tmp_path / "key.pem")}, {"signing_passphrase": PASSPHRASE}
@@ -319,7 +305,6 @@ def test_the_settings_name_the_key(tmp_path: Path) -> None:
 
 def test_without_a_setting_the_key_in_the_home_folder_is_used() -> None:
     """Without `signing_key`, the key in the home folder is used; practice has a key of its own."""
-
     key = key_from_settings(Settings({}, {}), is_sandbox=True)
 
     assert key.key_id == open_key("", is_sandbox=True).key_id
@@ -328,7 +313,6 @@ def test_without_a_setting_the_key_in_the_home_folder_is_used() -> None:
 
 def test_the_settings_name_the_public_key_of_a_service(vault: Path, tmp_path: Path) -> None:
     """`signing_public_key` names the public key of a key that a service holds."""
-
     named = {"signing_key": f"file2:{tmp_path}/vault.pem", "signing_public_key": str(vault)}
 
     key = key_from_settings(Settings(named, {}), is_sandbox=False)
@@ -340,7 +324,6 @@ def test_the_settings_name_the_public_key_of_a_service(vault: Path, tmp_path: Pa
 
 def test_keys_are_read_from_files_and_folders(tmp_path: Path) -> None:
     """Trusted keys are read from a file or from a folder."""
-
     one, two = (open_key("", is_sandbox=flag) for flag in (True, False))
     for key in (one, two):
         export_public_key(key, tmp_path / "keys")
@@ -353,7 +336,6 @@ def test_keys_are_read_from_files_and_folders(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [None, b"rubbish", b"-----BEGIN PUBLIC KEY-----\n"])
 def test_an_invalid_public_key_is_an_error(content: bytes | None, tmp_path: Path) -> None:
     """A missing or invalid public key raises `SettingsError`."""
-
     path = tmp_path / "key.pub.pem"
     if content is not None:
         path.write_bytes(content)
@@ -364,14 +346,12 @@ def test_an_invalid_public_key_is_an_error(content: bytes | None, tmp_path: Path
 
 def test_a_folder_without_keys_is_an_error(tmp_path: Path) -> None:
     """A folder without keys raises `SettingsError`."""
-
     with pytest.raises(SettingsError, match="ends with"):
         read_public_keys([tmp_path])
 
 
 def test_a_replaced_exported_key_is_restored(tmp_path: Path) -> None:
     """Exporting a key again replaces other content under its name."""
-
     key = open_key("", is_sandbox=False)
     path = export_public_key(key, tmp_path)
     path.write_text("another key")
@@ -384,7 +364,6 @@ def test_a_replaced_exported_key_is_restored(tmp_path: Path) -> None:
 
 def test_rotation_puts_a_new_key_in_place_and_keeps_the_old(tmp_path: Path) -> None:
     """After a rotation the new key is in place, and both keys are kept for verifiers."""
-
     old = open_key("", is_sandbox=False)
 
     new = rotate(Settings(), old, tmp_path / "keys")
@@ -404,7 +383,6 @@ def test_rotation_puts_a_new_key_in_place_and_keeps_the_old(tmp_path: Path) -> N
 
 def test_rotation_of_an_encrypted_key_stays_encrypted(tmp_path: Path) -> None:
     """The new key is encrypted with the same passphrase."""
-
     create_key(tmp_path / "key.pem", passphrase=PASSPHRASE)
     settings = Settings(
         {"signing_key": str(tmp_path / "key.pem")}, {"signing_passphrase": PASSPHRASE}
@@ -418,7 +396,6 @@ def test_rotation_of_an_encrypted_key_stays_encrypted(tmp_path: Path) -> None:
 
 def test_an_interrupted_rotation_can_be_repeated(tmp_path: Path) -> None:
     """After an interrupted rotation the old key is still in use, and a second rotation works."""
-
     old = open_key("", is_sandbox=False)
     with pytest.MonkeyPatch.context() as patched:
         replace = Path.replace
@@ -440,7 +417,6 @@ def test_an_interrupted_rotation_can_be_repeated(tmp_path: Path) -> None:
 
 def test_a_key_in_a_service_is_rotated_there(vault: Path, tmp_path: Path) -> None:
     """A key in a service cannot be rotated here; the error says what to set."""
-
     settings = Settings({"signing_key": "vault-of-tests:key-1"})
 
     with pytest.raises(SettingsError, match="create the new one there"):
@@ -451,7 +427,6 @@ def test_the_private_key_is_never_readable_by_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The key file is created with mode 0600 from the start."""
-
     modes: list[int] = []
     opened = os.open
 

@@ -53,7 +53,6 @@ def statement(**more: Any) -> dict[str, Any]:
 
 def test_a_statement_is_read_as_it_was_signed(key: SigningKey) -> None:
     """Key, claims and files are read as they were signed, in any script."""
-
     claims = {"who": "Zoë \U0001f9fe", "half": "\ud83d"}
     envelope = sign_statement(key, [FILE], TEST_RESULT, claims)
 
@@ -84,14 +83,12 @@ def test_a_statement_is_read_as_it_was_signed(key: SigningKey) -> None:
 )
 def test_another_signed_payload_is_no_statement(key: SigningKey, payload: bytes) -> None:
     """A valid signature of any other payload raises `EnvelopeError`."""
-
     with pytest.raises(EnvelopeError):
         open_envelope(signed_as_it_is(key, payload), {key.key_id: key.public}, TEST_RESULT)
 
 
 def test_an_envelope_of_another_type_is_refused(key: SigningKey) -> None:
     """The payload type is signed too (DSSE, PAE), and only one is accepted."""
-
     envelope = signed_as_it_is(key, json.dumps(statement()).encode(), "text/plain")
 
     with pytest.raises(EnvelopeError, match=r"^It is not a DSSE envelope with one signature"):
@@ -126,7 +123,6 @@ def test_only_the_low_s_signature_is_accepted(key: SigningKey) -> None:
     """
     Of (r, s) and (r, n - s) only the low one is written and accepted, so envelopes are unique.
     """
-
     order = order_of_the_curve()
     for number in range(16):  # half of what a key signs is high
         envelope = sign_statement(key, [FILE], TEST_RESULT, {"number": number})
@@ -154,7 +150,6 @@ class Service:
 @pytest.mark.parametrize("signature", ["", "00", "ff" * 64, "no hexadecimal"])
 def test_an_invalid_signature_of_a_key_service_is_refused(key: SigningKey, signature: str) -> None:
     """An invalid signature from a key service raises `SigningError`."""
-
     odd = SigningKey(key.public, Service(key, signature))  # type: ignore[arg-type]
 
     with pytest.raises(SigningError, match="did not return an ECDSA signature"):
@@ -164,7 +159,6 @@ def test_an_invalid_signature_of_a_key_service_is_refused(key: SigningKey, signa
 @given(content=st.binary(max_size=300))
 def test_no_bytes_break_the_reader(key: SigningKey, content: bytes) -> None:
     """Any bytes raise an `EvidenceError`."""
-
     with pytest.raises(EvidenceError):
         open_envelope(content, {key.key_id: key.public}, TEST_RESULT)
 
@@ -183,14 +177,12 @@ JSON = st.recursive(
 )
 def test_no_document_breaks_the_reader(key: SigningKey, document: dict[str, Any]) -> None:
     """Fields of any type raise an `EvidenceError`."""
-
     with pytest.raises(EvidenceError):
         open_envelope(json.dumps(document).encode(), {key.key_id: key.public}, TEST_RESULT)
 
 
 def test_the_sigstore_bundle_has_the_same_envelope(key: SigningKey) -> None:
     """The Sigstore bundle has the same envelope, the key's id as hint, and no log entry."""
-
     envelope = sign_statement(key, [FILE], TEST_RESULT, {})
 
     bundle = json.loads(sigstore_bundle(envelope))

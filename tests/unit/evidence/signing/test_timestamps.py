@@ -62,7 +62,6 @@ def session() -> Iterator[Session]:
 
 def test_a_time_stamp_says_when_something_existed(authority: Authority, session: Session) -> None:
     """The time is the authority's, if the authority is trusted."""
-
     token = request_timestamp(session, authority.url, CONTENT)
 
     moment = stamped_at(token, CONTENT, read_certificates(authority.certificate))
@@ -72,7 +71,6 @@ def test_a_time_stamp_says_when_something_existed(authority: Authority, session:
 
 def test_only_a_digest_is_sent(authority: Authority, session: Session) -> None:
     """The request has a digest, not the content."""
-
     request_timestamp(session, authority.url, CONTENT)
 
     assert CONTENT not in authority.requests[-1]
@@ -80,7 +78,6 @@ def test_only_a_digest_is_sent(authority: Authority, session: Session) -> None:
 
 def test_a_stamp_of_another_file_is_refused(authority: Authority, session: Session) -> None:
     """A time-stamp of another file is refused, with and without a trusted authority."""
-
     token = request_timestamp(session, authority.url, CONTENT)
 
     with pytest.raises(TimestampError, match=r"^The time-stamp is for another file\.$"):
@@ -93,7 +90,6 @@ def test_a_stamp_of_another_authority_is_refused(
     authority: Authority, session: Session, tmp_path: Path
 ) -> None:
     """A time-stamp of another authority is refused, even with its certificate included."""
-
     token = request_timestamp(session, authority.url, CONTENT)
     with serve_authority(tmp_path / "other") as other:
         certificates = read_certificates(other.certificate)
@@ -104,7 +100,6 @@ def test_a_stamp_of_another_authority_is_refused(
 
 def test_an_altered_stamp_is_refused(authority: Authority, session: Session) -> None:
     """An altered time-stamp is refused, or its time is unchanged."""
-
     token = request_timestamp(session, authority.url, CONTENT)
     certificates = read_certificates(authority.certificate)
     for place in range(0, len(token), max(1, len(token) // 50)):
@@ -121,7 +116,6 @@ def test_an_altered_stamp_is_refused(authority: Authority, session: Session) -> 
 @pytest.mark.parametrize("body", [b"", b"rubbish", b"<html>busy</html>", b"\x30\x03\x02\x01"])
 def test_an_invalid_answer_is_an_error(body: bytes, authority: Authority, session: Session) -> None:
     """An answer that is not RFC 3161 raises `TimestampError`."""
-
     authority.body = body
 
     with pytest.raises(TimestampError, match="not an RFC 3161 answer"):
@@ -131,7 +125,6 @@ def test_an_invalid_answer_is_an_error(body: bytes, authority: Authority, sessio
 @pytest.mark.parametrize("status", [400, 403, 404, 500])
 def test_an_http_error_is_reported(status: int, authority: Authority, session: Session) -> None:
     """An HTTP error raises `TimestampError` with its status."""
-
     authority.status = status
 
     with pytest.raises(TimestampError, match=f"answered {status}"):
@@ -140,7 +133,6 @@ def test_an_http_error_is_reported(status: int, authority: Authority, session: S
 
 def test_a_rate_limit_is_raised(authority: Authority, session: Session) -> None:
     """Status 429 raises `ThrottledError`."""
-
     authority.status = 429
 
     with pytest.raises(ThrottledError, match="limits the number of calls"):
@@ -149,7 +141,6 @@ def test_a_rate_limit_is_raised(authority: Authority, session: Session) -> None:
 
 def test_a_refusal_by_the_authority_is_reported(session: Session, tmp_path: Path) -> None:
     """A refusal by the authority, such as of SHA-256, raises `TimestampError`."""
-
     with (
         serve_authority(tmp_path / "strict", digests="sha512") as strict,
         pytest.raises(TimestampError, match="refused"),
@@ -159,7 +150,6 @@ def test_a_refusal_by_the_authority_is_reported(session: Session, tmp_path: Path
 
 def test_an_answer_to_another_request_is_refused(authority: Authority, session: Session) -> None:
     """An answer with another nonce is refused (RFC 3161 §2.4.2)."""
-
     authority.body = request_timestamp(session, authority.url, CONTENT)
 
     with pytest.raises(TimestampError, match="a different request"):
@@ -168,7 +158,6 @@ def test_an_answer_to_another_request_is_refused(authority: Authority, session: 
 
 def test_an_unreachable_authority_is_an_error(session: Session) -> None:
     """An unreachable authority raises `UnreachableError`."""
-
     with pytest.raises(UnreachableError):
         request_timestamp(session, "http://127.0.0.1:9/tsa", CONTENT)
 
@@ -176,7 +165,6 @@ def test_an_unreachable_authority_is_an_error(session: Session) -> None:
 @pytest.mark.parametrize("content", [None, b"rubbish", b""])
 def test_an_invalid_certificate_file_is_an_error(content: bytes | None, tmp_path: Path) -> None:
     """A missing or invalid certificate file raises `SettingsError`."""
-
     path = tmp_path / "tsa.pem"
     if content is not None:
         path.write_bytes(content)
@@ -204,7 +192,6 @@ def trusting(trust: Trust, authority: Authority) -> Trust:
 
 def test_a_stamped_bundle_proves_its_time(stamped: Sealed, trusting: Trust) -> None:
     """A bundle with a time-stamp has the authority's time, and no note."""
-
     verified = verify_bundle(stamped.folder, trusting)
 
     assert verified.stamped_on.startswith(str(datetime.now(UTC).year))
@@ -213,7 +200,6 @@ def test_a_stamped_bundle_proves_its_time(stamped: Sealed, trusting: Trust) -> N
 
 def test_an_unchecked_stamp_is_noted(stamped: Sealed, trust: Trust) -> None:
     """Without a trusted authority, no time is claimed and a note says so."""
-
     verified = verify_bundle(stamped.folder, trust)
 
     assert verified.stamped_on == ""
@@ -222,7 +208,6 @@ def test_an_unchecked_stamp_is_noted(stamped: Sealed, trust: Trust) -> None:
 
 def test_a_missing_requested_stamp_is_noted(stamped: Sealed, trust: Trust) -> None:
     """If a requested time-stamp is missing, a note says so where no authority is trusted."""
-
     (stamped.folder / "statement.tsr").unlink()
 
     verified = verify_bundle(stamped.folder, trust)
@@ -268,7 +253,6 @@ def test_a_bundle_that_lacks_its_stamp_is_refused(
     case: str, stamped: Sealed, authority: Authority, trust: Trust, tmp_path: Path
 ) -> None:
     """Where an authority is trusted, `verify` refuses a bundle without the stamp it names."""
-
     LACKS[case](stamped.folder / "statement.tsr")
 
     keys = [*(tmp_path / "evidence" / "keys").glob("*.pub.pem")]
@@ -300,7 +284,6 @@ def test_a_bundle_that_names_no_stamp_needs_none(
     tmp_path: Path, key: SigningKey, trusting: Trust
 ) -> None:
     """A bundle for which no time-stamp was requested is accepted where an authority is trusted."""
-
     sealed = seal_run(ended_run(tmp_path / "evidence"), key)
 
     assert verify_bundle(sealed.folder, trusting).notes == ()
@@ -310,7 +293,6 @@ def test_a_stamp_of_another_bundle_is_refused(
     stamped: Sealed, trusting: Trust, trust: Trust, authority: Authority, session: Session
 ) -> None:
     """Another or an invalid time-stamp is refused, with and without a trusted authority."""
-
     path = stamped.folder / "statement.tsr"
     for token in (request_timestamp(session, authority.url, CONTENT), b"rubbish", b""):
         path.write_bytes(token)
@@ -325,7 +307,6 @@ def test_a_stamp_that_was_not_requested_is_refused(
     stamped: Sealed, tmp_path: Path, key: SigningKey, trust: Trust
 ) -> None:
     """A time-stamp that was not requested is an additional file."""
-
     plain = seal_run(ended_run(tmp_path / "plain"), key)
     shutil.copy(stamped.folder / "statement.tsr", plain.folder)
 
@@ -337,7 +318,6 @@ def test_openssl_accepts_the_stamp_as_the_instructions_say(
     stamped: Sealed, authority: Authority, tmp_path: Path
 ) -> None:
     """The last command of VERIFY.md accepts the time-stamp, and rejects it after a change."""
-
     text = (stamped.folder / "VERIFY.md").read_text()
     (command,) = (line for line in text.splitlines() if line.startswith("openssl ts -verify"))
     shutil.copy(authority.certificate, stamped.folder / "tsa.pem")

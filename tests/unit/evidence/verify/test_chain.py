@@ -54,7 +54,6 @@ def reason(path: Path, trust: Trust) -> str:
 
 def test_a_chain_in_order_is_accepted(tenant: Path, trust: Trust) -> None:
     """Each bundle has its verdict, and the chain has one."""
-
     verdicts = list(verify_tree(tenant, trust))
 
     assert [verdict.error for verdict in verdicts] == [None] * 4
@@ -86,7 +85,6 @@ def test_a_bundle_that_was_sealed_before_its_predecessor_is_noted(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Words count by these times: more than 5 minutes are noted, and nothing is refused."""
-
     for run_id, minute in zip(IDS, minutes, strict=True):
         seal_run(ended_run(tmp_path, run_id, at=NOON + timedelta(minutes=minute)), key)
     if not has_journal:
@@ -108,7 +106,6 @@ def test_a_bundle_that_was_sealed_before_its_predecessor_is_noted(
 @pytest.mark.parametrize("number", [0, 1, 2])
 def test_a_deleted_run_is_detected(number: int, tenant: Path, trust: Trust) -> None:
     """A deleted run is detected, also the first and the last one."""
-
     gone = bundles(tenant)[number]
     shutil.rmtree(gone)
 
@@ -122,7 +119,6 @@ def test_a_deleted_run_is_detected_without_the_journal(
     number: int, tenant: Path, trust: Trust
 ) -> None:
     """Without the journal, a deleted run is detected unless it is the last one."""
-
     shutil.rmtree(bundles(tenant)[number])
     (tenant / "journal.jsonl").unlink()
 
@@ -131,7 +127,6 @@ def test_a_deleted_run_is_detected_without_the_journal(
 
 def test_swapped_names_are_detected(tenant: Path, trust: Trust) -> None:
     """Bundles under each other's names are both rejected."""
-
     first, second, _ = bundles(tenant)
     first.rename(tenant / "spare")
     second.rename(first)
@@ -146,7 +141,6 @@ def test_a_run_replaced_by_another_of_the_same_key_is_detected(
     tenant: Path, tmp_path: Path, key: SigningKey, trust: Trust
 ) -> None:
     """A bundle sealed elsewhere does not fit between its neighbours."""
-
     for run_id in IDS[:1]:
         seal_run(ended_run(tmp_path / "elsewhere", run_id), key)
     other = seal_run(ended_run(tmp_path / "elsewhere", IDS[1]), key).folder
@@ -160,7 +154,6 @@ def test_a_first_run_with_a_predecessor_is_detected(
     tmp_path: Path, key: SigningKey, trust: Trust
 ) -> None:
     """A first bundle that names a predecessor is rejected."""
-
     first = seal_run(ended_run(tmp_path, IDS[0]), key).folder
     (tmp_path / "acme" / "p" / "journal.jsonl").unlink()
     statement = payload(first / STATEMENT)
@@ -177,7 +170,6 @@ def test_a_second_run_with_the_same_number_is_detected(
     tenant: Path, tmp_path: Path, key: SigningKey, trust: Trust
 ) -> None:
     """Two bundles with the same number are rejected."""
-
     seal_run(ended_run(tmp_path / "elsewhere", "0000000a"), key)
     other = seal_run(ended_run(tmp_path / "elsewhere", "0000000b"), key).folder
     shutil.copytree(other, tenant / other.name)
@@ -189,7 +181,6 @@ def test_an_unannounced_run_is_detected(
     tenant: Path, tmp_path: Path, key: SigningKey, trust: Trust
 ) -> None:
     """A bundle that the journal does not announce is rejected."""
-
     journal = tenant / "journal.jsonl"
     lines = journal.read_bytes().splitlines(keepends=True)
     journal.write_bytes(b"".join(lines[:-1]))
@@ -199,7 +190,6 @@ def test_an_unannounced_run_is_detected(
 
 def test_a_rewritten_journal_is_detected(tenant: Path, tmp_path: Path, trust: Trust) -> None:
     """A valid journal that differs from the bundles' copies is rejected."""
-
     other = ended_run(tmp_path / "elsewhere", "0000000c").journal
     for line in (tenant / "journal.jsonl").read_text().splitlines():
         document = json.loads(line)
@@ -212,7 +202,6 @@ def test_a_rewritten_journal_is_detected(tenant: Path, tmp_path: Path, trust: Tr
 
 def test_an_altered_journal_line_is_detected(tenant: Path, trust: Trust) -> None:
     """An altered journal line is rejected."""
-
     journal = tenant / "journal.jsonl"
     journal.write_bytes(journal.read_bytes().replace(b"Done.", b"Gone.", 1))
 
@@ -221,7 +210,6 @@ def test_an_altered_journal_line_is_detected(tenant: Path, trust: Trust) -> None
 
 def test_a_huge_journal_is_not_read(tenant: Path, trust: Trust) -> None:
     """A journal above the size limit is rejected without reading it into memory."""
-
     with (tenant / "journal.jsonl").open("r+b") as file:
         file.truncate(2**30)
     tracemalloc.start()
@@ -236,7 +224,6 @@ def test_a_huge_journal_is_not_read(tenant: Path, trust: Trust) -> None:
 
 def test_a_huge_journal_line_is_not_parsed(tenant: Path, trust: Trust) -> None:
     """A journal line above the size limit is rejected without parsing it."""
-
     with (tenant / "journal.jsonl").open("ab") as file:
         file.write(b"[" * 63 * 2**20 + b"\n")
     tracemalloc.start()
@@ -251,7 +238,6 @@ def test_a_huge_journal_line_is_not_parsed(tenant: Path, trust: Trust) -> None:
 
 def test_a_long_journal_needs_little_memory(tenant: Path, trust: Trust) -> None:
     """Verifying needs memory for one line only, however long the journal is."""
-
     journal = Journal(tenant / "journal.jsonl")
     for _ in range(40):
         journal.append("change.intended", ChangeIntended(change="x" * 2**20))
@@ -274,7 +260,6 @@ def test_a_long_journal_needs_little_memory(tenant: Path, trust: Trust) -> None:
 )
 def test_an_invalid_announcement_is_detected(data: Any, tenant: Path, trust: Trust) -> None:
     """An invalid announcement is rejected with its line number."""
-
     path = tenant / "journal.jsonl"
     *_, last = read_lines(path)
     line = {"seq": last.ref.seq + 1, "at": AT, "type": "bundle.sealed", "run_id": "", "step": ""}
@@ -290,7 +275,6 @@ def test_a_foreign_tenants_run_is_detected(
     tenant: Path, tmp_path: Path, key: SigningKey, trust: Trust
 ) -> None:
     """Bundles under another tenant's name are rejected."""
-
     tenant.parent.rename(tenant.parents[1] / "globex")
 
     assert "belongs to the tenant acme" in reason(tenant.parents[1] / "globex", trust)
@@ -298,7 +282,6 @@ def test_a_foreign_tenants_run_is_detected(
 
 def test_a_foreign_connectors_run_is_detected(tenant: Path, trust: Trust) -> None:
     """Bundles under another connector's name are rejected."""
-
     tenant.rename(tenant.parent / "other")
 
     assert "belongs to the connector p" in reason(tenant.parent / "other", trust)
@@ -306,7 +289,6 @@ def test_a_foreign_connectors_run_is_detected(tenant: Path, trust: Trust) -> Non
 
 def test_a_refused_bundle_does_not_stop_the_others(tenant: Path, trust: Trust) -> None:
     """Each bundle has its verdict, and the chain's verdict says how far it is proven."""
-
     (bundles(tenant)[1] / "report.html").write_text("x")
 
     verdicts = list(verify_tree(tenant, trust))
@@ -325,7 +307,6 @@ def test_a_gap_in_the_journal_is_reported_despite_a_rejected_bundle(
     tenant: Path, trust: Trust
 ) -> None:
     """A gap in the announced numbers is reported at once, even if another bundle was rejected."""
-
     (bundles(tenant)[1] / "report.html").write_text("x")
     far = {
         "bundle": "20270101T000000Z-00000009",
@@ -343,7 +324,6 @@ def test_the_proven_part_of_a_chain_is_reported(
     number: int, proven: int, tenant: Path, trust: Trust
 ) -> None:
     """The chain is proven up to the first rejected bundle."""
-
     (bundles(tenant)[number] / "report.html").write_text("x")
 
     assert reason(tenant, trust).startswith(f"{proven} in a chain from the first")
@@ -351,7 +331,6 @@ def test_the_proven_part_of_a_chain_is_reported(
 
 def test_without_the_journal_a_chain_may_go_on(tenant: Path, trust: Trust) -> None:
     """Without the journal, a note says that later runs may have been removed."""
-
     assert chain_of(tenant, trust).notes == ()
 
     shutil.rmtree(bundles(tenant)[2])
@@ -365,7 +344,6 @@ def test_without_the_journal_a_chain_may_go_on(tenant: Path, trust: Trust) -> No
 
 def test_a_tenant_without_a_sealed_run_is_noted(tenant: Path, trust: Trust) -> None:
     """A tenant without a sealed run is noted beside others, and is an error alone."""
-
     journal = Journal(tenant.parents[1] / "globex" / "p" / "journal.jsonl")
     append(journal, "step.started", {})
 
@@ -379,7 +357,6 @@ def test_a_tenant_without_a_sealed_run_is_noted(tenant: Path, trust: Trust) -> N
 
 def test_removed_bundles_are_detected_by_the_journal(tenant: Path, trust: Trust) -> None:
     """If all bundles were removed, the journal shows it."""
-
     for bundle in bundles(tenant):
         shutil.rmtree(bundle)
 
@@ -388,7 +365,6 @@ def test_removed_bundles_are_detected_by_the_journal(tenant: Path, trust: Trust)
 
 def test_a_journal_in_the_wrong_place_hides_no_tenant(tenant: Path, trust: Trust) -> None:
     """A journal above the tenants does not hide them."""
-
     (tenant.parents[1] / "journal.jsonl").touch()
     shutil.rmtree(bundles(tenant)[2])
 
@@ -398,7 +374,6 @@ def test_a_journal_in_the_wrong_place_hides_no_tenant(tenant: Path, trust: Trust
 @pytest.mark.parametrize("leads", ["acme", "nowhere", "."])
 def test_a_tenant_behind_a_link_is_refused(leads: str, tenant: Path, trust: Trust) -> None:
     """A link in a tenant's place is rejected and not followed."""
-
     (tenant.parents[1] / "globex").symlink_to(leads)
     (tenant.parents[1] / "zero.txt").symlink_to(tenant / "journal.jsonl")  # not a folder
 
@@ -410,7 +385,6 @@ def test_a_tenant_behind_a_link_is_refused(leads: str, tenant: Path, trust: Trus
 
 def test_the_folder_of_keys_may_be_a_link(tenant: Path, tmp_path: Path, trust: Trust) -> None:
     """The folder of keys may be a link, since nothing in it is trusted by itself."""
-
     (tenant.parents[1] / "keys").rename(tmp_path / "shared")
     (tenant.parents[1] / "keys").symlink_to(tmp_path / "shared")
 
@@ -422,7 +396,6 @@ def test_an_odd_file_in_the_journals_place_is_refused(
     kind: str, tenant: Path, tmp_path: Path, trust: Trust
 ) -> None:
     """A link, folder or pipe in the journal's place is rejected; the bundles are still verified."""
-
     path = tenant / "journal.jsonl"
     path.rename(tmp_path / "elsewhere")
     if kind == "link":
@@ -442,7 +415,6 @@ def test_an_unreadable_journal_is_rejected(
     tenant: Path, trust: Trust, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An unreadable journal is rejected by name; the bundles are still verified."""
-
     open_it = journal.open_plain
 
     def denied(path: Path, **options: Any) -> Any:
@@ -462,7 +434,6 @@ def test_an_unreadable_tenant_is_rejected(
     tenant: Path, trust: Trust, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An unreadable tenant's folder is rejected by name; the others are still verified."""
-
     (tenant.parents[1] / "aaa").mkdir()
     scan = os.scandir
 
@@ -497,7 +468,6 @@ def cut_off(tenant: Path, key: SigningKey, run_id: str = "00000004") -> Path:
 
 def test_a_run_that_is_being_sealed_is_no_bundle_yet(tenant: Path, trust: Trust) -> None:
     """Drafts and unannounced bundles are ignored."""
-
     shutil.copytree(bundles(tenant)[0], tenant / ".sealed-00000005")  # not announced
     shutil.copytree(bundles(tenant)[1], tenant / ".draft-00000004")
     (tenant / ".draft-00000004" / "report.html").write_text("half")
@@ -511,7 +481,6 @@ def test_a_bundle_that_was_announced_counts_before_it_has_its_name(
     tenant: Path, key: SigningKey, trust: Trust
 ) -> None:
     """An announced bundle without its final name counts."""
-
     left = cut_off(tenant, key)
 
     verdicts = list(verify_tree(tenant, trust))
@@ -530,7 +499,6 @@ def test_another_bundle_in_an_announced_ones_place_is_detected(
     tenant: Path, key: SigningKey, trust: Trust
 ) -> None:
     """A bundle in the place of an announced one must have its name."""
-
     left = cut_off(tenant, key)
     shutil.rmtree(left)
     shutil.copytree(tenant / "20261124T120000Z-00000001", left)
@@ -541,7 +509,6 @@ def test_another_bundle_in_an_announced_ones_place_is_detected(
 
 def test_an_announcement_cannot_leave_the_folder(tenant: Path, trust: Trust) -> None:
     """An announcement cannot lead out of the tenant's folder."""
-
     bundles(tenant)[2].rename(tenant.parents[1] / "outside")
     (tenant / ".sealed-x").mkdir()
     data = {
@@ -558,7 +525,6 @@ def test_an_announcement_cannot_leave_the_folder(tenant: Path, trust: Trust) -> 
 
 def test_a_bundle_without_its_statement_is_rejected(tenant: Path, trust: Trust) -> None:
     """A folder with a bundle's name is a bundle, whatever it contains."""
-
     shutil.rmtree(bundles(tenant)[2])
     bundles(tenant)[1].joinpath("statement.dsse.json").unlink()
 
@@ -571,7 +537,6 @@ def test_a_single_bundle_or_a_whole_tree_can_be_verified(
     tenant: Path, tmp_path: Path, key: SigningKey, trust: Trust
 ) -> None:
     """A single bundle or a whole tree can be verified."""
-
     alone = list(verify_tree(bundles(tenant)[1], trust))
     assert [v.verified.link.sequence for v in alone if v.verified] == [2]
 
@@ -583,7 +548,6 @@ def test_a_single_bundle_or_a_whole_tree_can_be_verified(
 
 def test_one_connectors_evidence_can_be_asked_for(tenant: Path, trust: Trust) -> None:
     """With a connector, only its chains are verified; a bundle of another one is rejected."""
-
     shutil.copytree(tenant, tenant.parent / "q")
     tree, bundle = tenant.parent.parent, bundles(tenant)[0]
 
@@ -598,7 +562,6 @@ def test_one_connectors_evidence_can_be_asked_for(tenant: Path, trust: Trust) ->
 
 def test_a_single_bundle_may_have_any_name(tenant: Path, tmp_path: Path, trust: Trust) -> None:
     """A single bundle may have any folder name."""
-
     shutil.copytree(bundles(tenant)[0], tmp_path / "from-acme")
 
     (verdict,) = verify_tree(tmp_path / "from-acme", trust)
@@ -608,7 +571,6 @@ def test_a_single_bundle_may_have_any_name(tenant: Path, tmp_path: Path, trust: 
 @pytest.mark.parametrize("name", ["none", "empty"])
 def test_nothing_to_verify_is_an_error(name: str, tmp_path: Path, trust: Trust) -> None:
     """A path without evidence raises `SettingsError`."""
-
     (tmp_path / "empty").mkdir()
 
     with pytest.raises(SettingsError, match="There is no evidence"):
@@ -640,7 +602,6 @@ def test_a_chain_that_returns_to_an_earlier_key_is_noted(
     signers: str, note: list[str], tmp_path: Path, key: SigningKey, other_key: SigningKey
 ) -> None:
     """With both keys a chain over a rotation is accepted; a return to the older key is noted."""
-
     keys = {"a": key, "b": other_key}
     for name, run_id in zip(signers, IDS, strict=True):
         seal_run(ended_run(tmp_path / "evidence", run_id), keys[name])

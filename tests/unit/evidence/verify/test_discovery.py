@@ -15,7 +15,6 @@ def test_a_bad_key_file_is_reported(tmp_path: Path) -> None:
 
     Files with other names are ignored.
     """
-
     keys = tmp_path / "keys"
     keys.mkdir()
     (keys / "a.pub.pem").symlink_to("nowhere")
@@ -39,7 +38,6 @@ def test_a_key_file_that_fails_without_a_reason_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If the system gives no reason why a file cannot be read, the kind of the error is named."""
-
     (tmp_path / "a.pub.pem").touch()
 
     def refuse(_self: Path) -> None:

@@ -175,7 +175,6 @@ FALSE: dict[str, tuple[Callable[[FleetRecord], object], str]] = {
 @pytest.mark.parametrize("name", FALSE)
 def test_no_signature_makes_a_result_true(name: str, runs: list[FleetRecord]) -> None:
     """Under the trusted key too a record says what the bundles of its run say, all of them."""
-
     *_, last = runs
     assert refused() == []
     act, said = FALSE[name]
@@ -191,7 +190,6 @@ def test_a_bundle_counts_under_the_key_of_its_fleet(
     runs: list[FleetRecord], tmp_path: Path
 ) -> None:
     """A fleet that somebody else signs, whom the verifier trusts too, takes no bundle over."""
-
     *_, last = runs
     create_key(tmp_path / "other.pem")
     seal_fleet(last, open_key(str(tmp_path / "other.pem"), is_sandbox=False))
@@ -201,7 +199,6 @@ def test_a_bundle_counts_under_the_key_of_its_fleet(
 
 def test_a_bundle_that_is_refused_proves_nothing(runs: list[FleetRecord]) -> None:
     """A record that rests on a refused bundle is refused with it."""
-
     *_, last = runs
     path = Path("evidence", str(last.results[NAME].bundle), "report.html")
     path.write_text("x")
@@ -213,7 +210,6 @@ def test_a_bundle_that_is_refused_proves_nothing(runs: list[FleetRecord]) -> Non
 
 def test_the_statement_says_what_the_record_does(runs: list[FleetRecord]) -> None:
     """It names all tenants, bundles, who was left out, replaced or lacks evidence, and the file."""
-
     first, last = runs
     nothing = {"outcome": None, "run_id": None, "bundle": None, "statement": None, "steps": ()}
     unsealed = {"status": Status.UNSEALED, "exit_code": 3, "reason": "No disk.", **nothing}
@@ -240,7 +236,6 @@ def test_the_statement_says_what_the_record_does(runs: list[FleetRecord]) -> Non
 
 def test_a_removed_record_is_missed(runs: list[FleetRecord]) -> None:
     """A record names the one before it: one that was taken away, or exchanged, is refused."""
-
     first, last = runs
     statement = (first.folder / "statement.dsse.json").read_bytes()
     files = [resource(first.folder / name, name) for name in FLEET_FILES]
@@ -256,7 +251,6 @@ def test_a_removed_record_is_missed(runs: list[FleetRecord]) -> None:
 
 def test_a_return_to_an_earlier_key_is_noted(runs: list[FleetRecord], tmp_path: Path) -> None:
     """The chain of a fleet's runs has the notes that a tenant's has."""
-
     *_, last = runs
     create_key(tmp_path / "other.pem")
     other = open_key(str(tmp_path / "other.pem"), is_sandbox=False)
@@ -272,7 +266,6 @@ def test_a_return_to_an_earlier_key_is_noted(runs: list[FleetRecord], tmp_path: 
 
 def test_runs_are_found_above_at_and_below_their_folder(runs: list[FleetRecord]) -> None:
     """A folder above the evidence, that of fleets, and a run itself lead to the same verdicts."""
-
     first, last = runs
     folders = sorted(each.folder.resolve() for each in runs)
 
@@ -293,7 +286,6 @@ def test_runs_are_found_above_at_and_below_their_folder(runs: list[FleetRecord])
 
 def test_an_archive_has_the_records(runs: list[FleetRecord], tmp_path: Path) -> None:
     """`archive` takes records, statements and pages along, and names what is not finished."""
-
     *_, last = runs
     archive = tmp_path / "archive"
     words = ("archive", "evidence", "--to", str(archive))
@@ -326,7 +318,6 @@ def test_a_record_is_not_archived_without_its_bundles(
     runs: list[FleetRecord], tmp_path: Path
 ) -> None:
     """What a record names must be in the archive, or the archive would be refused."""
-
     first, _ = runs
     bundle = Path("evidence", str(first.results[NAME].bundle))
     (bundle / "report.html").write_text("x")
@@ -349,7 +340,6 @@ def place(evidence: Path, name: str) -> Path:
 
 def test_a_record_that_is_none_is_refused(tmp_path: Path) -> None:
     """What stands where a fleet's record should is named, and nothing else is lost."""
-
     place(tmp_path, "2026-a")
     (verdict,) = verify_tree(tmp_path, Trust({}))
 
@@ -358,7 +348,6 @@ def test_a_record_that_is_none_is_refused(tmp_path: Path) -> None:
 
 def test_a_link_to_fleets_is_refused(tmp_path: Path) -> None:
     """A link in place of the folder is not followed, and is not passed over."""
-
     place(tmp_path / "other", "2026-a")
     (tmp_path / "fleet").symlink_to(tmp_path / "other" / "fleet")
     (verdict,) = [
@@ -370,7 +359,6 @@ def test_a_link_to_fleets_is_refused(tmp_path: Path) -> None:
 
 def test_without_fleets_there_is_no_evidence(tmp_path: Path) -> None:
     """An empty folder of fleets is no evidence."""
-
     (tmp_path / "fleet").mkdir()
     with pytest.raises(SettingsError, match="nothing is sealed there"):
         list(verify_tree(tmp_path, Trust({})))

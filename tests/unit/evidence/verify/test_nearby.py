@@ -78,7 +78,6 @@ ELSEWHERE: dict[str, Callable[[], Path]] = {
 @pytest.mark.parametrize("case", NEAR)
 def test_keys_near_the_evidence_are_found(case: str, path: Path) -> None:
     """A key that whoever can change the evidence may choose is found, at each level."""
-
     named = NEAR[case]()
 
     assert keys_near_evidence([named, Path("trusted")], [path]) == [named]
@@ -88,7 +87,6 @@ def test_keys_near_the_evidence_are_found(case: str, path: Path) -> None:
 @pytest.mark.parametrize("case", ELSEWHERE)
 def test_keys_elsewhere_are_not(case: str, path: Path) -> None:
     """A key that is kept elsewhere is not taken for one near the evidence."""
-
     assert keys_near_evidence([ELSEWHERE[case]()], [path]) == []
 
 
@@ -105,7 +103,6 @@ def test_keys_elsewhere_are_not(case: str, path: Path) -> None:
 )
 def test_the_evidence_may_be_named_in_any_way(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However the evidence is named, keys beside it are found, and others are not."""
-
     beside = key_in(EVIDENCE.parent / "mine").absolute()
     elsewhere = Path("trusted").absolute()
     monkeypatch.chdir(EVIDENCE / "acme" if path == Path("..") else EVIDENCE)
@@ -115,7 +112,6 @@ def test_the_evidence_may_be_named_in_any_way(path: Path, monkeypatch: pytest.Mo
 
 def test_evidence_behind_a_link_is_in_both_places() -> None:
     """Keys beside the link, and beside the folder that it leads to, are both found."""
-
     Path("desk").mkdir()
     evidence = link(Path("desk/evidence"), EVIDENCE)
     found = [key_in(Path("desk/mine")), key_in(EVIDENCE.parent / "mine")]
@@ -125,7 +121,6 @@ def test_evidence_behind_a_link_is_in_both_places() -> None:
 
 def test_a_bundle_alone_is_all_the_evidence_there_is() -> None:
     """A bundle that was handed over alone has no evidence folder; its own folder counts."""
-
     alone = Path("received/inbox/deep") / BUNDLE.name
     alone.mkdir(parents=True)
 
@@ -135,7 +130,6 @@ def test_a_bundle_alone_is_all_the_evidence_there_is() -> None:
 
 def test_each_of_several_paths_counts() -> None:
     """A key is near the evidence if it is near one of the paths that are verified."""
-
     Path("other/evidence").mkdir(parents=True)
 
     assert keys_near_evidence([EVIDENCE / "keys"], [Path("other/evidence"), BUNDLE])
@@ -144,7 +138,6 @@ def test_each_of_several_paths_counts() -> None:
 
 def test_what_is_not_there_is_not_near() -> None:
     """Links that lead to one another and a missing path end; a folder without a key is named."""
-
     link(Path("one.pem"), Path("two.pem"))
     link(Path("two.pem"), Path("one.pem"))
     Path("empty").mkdir()

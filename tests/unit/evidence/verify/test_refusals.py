@@ -53,7 +53,6 @@ def refused(error: Exception) -> ArchiveError:
 )
 def test_a_driver_error_is_translated(error: Exception, said: str, advice: str) -> None:
     """The error has the problem and a next step, and never the driver's text."""
-
     refusal = refused(error)
 
     assert isinstance(refusal, ArchiveError)

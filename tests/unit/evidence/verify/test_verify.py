@@ -100,7 +100,6 @@ def sign_again(bundle: Path, key: SigningKey, statement: dict[str, Any]) -> None
 
 def test_a_bundle_in_order_is_accepted(bundle: Path, trust: Trust, key: SigningKey) -> None:
     """A valid bundle gives its run, key, position in the chain and notes."""
-
     verified = verify_bundle(bundle, trust)
 
     assert isinstance(verified, Verified)
@@ -118,7 +117,6 @@ def places(content: bytes) -> list[int]:
 @pytest.mark.parametrize("name", FILES)
 def test_an_altered_byte_is_detected(name: str, bundle: Path, trust: Trust) -> None:
     """A flipped bit anywhere in any file is detected, and the file is named."""
-
     content = (bundle / name).read_bytes()
     for place in places(content):
         altered = bytearray(content)
@@ -145,7 +143,6 @@ def test_a_file_of_another_length_is_detected(
     name: str, alter: Callable[[bytes], bytes], bundle: Path, trust: Trust
 ) -> None:
     """Additional or missing bytes are detected, also blanks in JSON."""
-
     path = bundle / name
     path.write_bytes(alter(path.read_bytes()))
 
@@ -155,7 +152,6 @@ def test_a_file_of_another_length_is_detected(
 @pytest.mark.parametrize("name", FILES)
 def test_a_removed_file_is_named(name: str, bundle: Path, trust: Trust) -> None:
     """A removed file is named."""
-
     (bundle / name).unlink()
 
     error = refused(bundle, trust)
@@ -167,7 +163,6 @@ def test_a_removed_file_is_named(name: str, bundle: Path, trust: Trust) -> None:
 )
 def test_an_added_file_is_named(name: str, bundle: Path, trust: Trust) -> None:
     """An added file is named."""
-
     (bundle / name).parent.mkdir(parents=True, exist_ok=True)
     (bundle / name).write_text("x")
 
@@ -177,7 +172,6 @@ def test_an_added_file_is_named(name: str, bundle: Path, trust: Trust) -> None:
 
 def test_an_added_folder_is_named(bundle: Path, trust: Trust) -> None:
     """An added folder is named, even if no file is in it."""
-
     (bundle / "attachments").mkdir()
 
     said = "attachments: It was added: a folder without a file in it."
@@ -186,7 +180,6 @@ def test_an_added_folder_is_named(bundle: Path, trust: Trust) -> None:
 
 def test_a_folder_deeper_than_a_bundle_is_refused(bundle: Path, trust: Trust) -> None:
     """A bundle with a folder deeper than any bundle has is refused; the error names the folder."""
-
     folder = bundle.joinpath("attachments", *["x"] * 16)
     folder.mkdir(parents=True)
     (folder / "file").write_bytes(b"")
@@ -201,7 +194,6 @@ def test_a_link_in_the_place_of_a_file_is_refused(
     name: str, bundle: Path, tmp_path: Path, trust: Trust
 ) -> None:
     """A link in a file's place is rejected, even with the same content."""
-
     (bundle / name).rename(tmp_path / "elsewhere")
     (bundle / name).symlink_to(tmp_path / "elsewhere")
 
@@ -211,7 +203,6 @@ def test_a_link_in_the_place_of_a_file_is_refused(
 
 def test_a_link_to_a_folder_is_refused(bundle: Path, tmp_path: Path, trust: Trust) -> None:
     """A link to a folder is rejected."""
-
     (tmp_path / "elsewhere").mkdir()
     (bundle / "attachments").symlink_to(tmp_path / "elsewhere")
 
@@ -220,7 +211,6 @@ def test_a_link_to_a_folder_is_refused(bundle: Path, tmp_path: Path, trust: Trus
 
 def test_a_pipe_is_refused_and_not_waited_for(bundle: Path, trust: Trust) -> None:
     """A pipe in a file's place is rejected without opening it."""
-
     (bundle / "report.html").unlink()
     os.mkfifo(bundle / "report.html")
 
@@ -257,7 +247,6 @@ def altered(document: Any, path: tuple[Any, ...]) -> Any:
 @pytest.mark.parametrize("name", ["record.json", "record.schema.json"])
 def test_each_field_of_a_document_counts(name: str, bundle: Path, trust: Trust) -> None:
     """A change of any value in record or schema is detected."""
-
     document = json.loads((bundle / name).read_bytes())
     paths = list(leaves(document))
     assert len(paths) > 30
@@ -268,7 +257,6 @@ def test_each_field_of_a_document_counts(name: str, bundle: Path, trust: Trust) 
 
 def test_each_field_of_the_journal_counts(bundle: Path, trust: Trust) -> None:
     """A change of any value in any journal line is detected."""
-
     path = bundle / "journal.jsonl"
     lines = path.read_text().splitlines()
     for number, line in enumerate(lines):
@@ -282,7 +270,6 @@ def test_each_field_of_the_journal_counts(bundle: Path, trust: Trust) -> None:
 @pytest.mark.parametrize("name", [STATEMENT, PROVENANCE_FILE])
 def test_each_field_of_a_statement_counts(name: str, bundle: Path, trust: Trust) -> None:
     """A change of any claim in a statement is detected."""
-
     document = json.loads((bundle / name).read_bytes())
     statement = payload(bundle / name)
     for way in leaves(statement):
@@ -298,7 +285,6 @@ def test_each_field_of_a_statement_counts(name: str, bundle: Path, trust: Trust)
 @pytest.mark.parametrize("name", [STATEMENT, SIGSTORE])
 def test_each_field_of_an_envelope_counts(name: str, bundle: Path, trust: Trust) -> None:
     """A change of payload, type, key id or signature is detected."""
-
     document = json.loads((bundle / name).read_bytes())
     for way in leaves(document):
         text = json.dumps(altered(document, way), separators=(",", ":")) + "\n"
@@ -323,7 +309,6 @@ def test_an_envelope_of_another_form_is_refused(
     alter: Callable[[Any], Any], bundle: Path, trust: Trust
 ) -> None:
     """An envelope has exactly one valid form."""
-
     document = json.loads((bundle / STATEMENT).read_bytes())
     text = json.dumps(alter(document), separators=(",", ":"))
     (bundle / STATEMENT).write_text(text + "\n")
@@ -335,7 +320,6 @@ def test_a_base64_that_decodes_to_the_same_is_refused(
     bundle: Path, key: SigningKey, trust: Trust
 ) -> None:
     """Base64 with other spare bits (RFC 4648 §3.5) is rejected."""
-
     statement, signature = payload(bundle / STATEMENT), ""
     while not signature.endswith("="):  # a DER signature has 70 to 72 bytes
         sign_again(bundle, key, statement)
@@ -354,7 +338,6 @@ def test_a_base64_that_decodes_to_the_same_is_refused(
 
 def test_another_key_is_not_trusted(bundle: Path, other_key: SigningKey) -> None:
     """A key beside the evidence or in it is not trusted by itself."""
-
     trust = Trust({other_key.key_id: other_key.public})
 
     assert "not among the trusted" in str(refused(bundle, trust, SignatureError))
@@ -364,7 +347,6 @@ def test_a_signature_by_another_key_is_refused(
     bundle: Path, other_key: SigningKey, trust: Trust
 ) -> None:
     """A signature by another key is rejected, also under the trusted key's id."""
-
     sign_again(bundle, other_key, payload(bundle / STATEMENT))
     refused(bundle, trust, SignatureError)
 
@@ -378,7 +360,6 @@ def test_a_signature_of_another_bundle_is_refused(
     bundle: Path, tmp_path: Path, key: SigningKey, trust: Trust
 ) -> None:
     """A signature or a statement of another bundle is rejected."""
-
     other = seal_run(ended_run(tmp_path / "other", "ffffffff"), key).folder
     mine, theirs = (json.loads((each / STATEMENT).read_bytes()) for each in (bundle, other))
     mixed = {**mine, "signatures": theirs["signatures"]}
@@ -397,7 +378,6 @@ def test_claims_that_differ_from_the_record_are_refused(
     bundle: Path, key: SigningKey, trust: Trust
 ) -> None:
     """A signed claim that differs from the record is rejected."""
-
     statement = payload(bundle / STATEMENT)
     ways = [way for way in leaves(statement["predicate"]) if way[0] not in CHAIN_ONLY]
     assert len(ways) > 20
@@ -410,7 +390,6 @@ def test_subjects_that_are_not_the_files_are_refused(
     bundle: Path, key: SigningKey, trust: Trust
 ) -> None:
     """A signed statement about other files is rejected."""
-
     statement = payload(bundle / STATEMENT)
     for way in leaves(statement["subject"]):
         subject = altered(statement["subject"], way)
@@ -423,7 +402,6 @@ def test_a_path_out_of_the_bundle_is_refused(
     name: str, bundle: Path, key: SigningKey, trust: Trust
 ) -> None:
     """A signed path out of the bundle is rejected without opening it."""
-
     (bundle.parent / "outside").write_text("x")
     statement = payload(bundle / STATEMENT)
     statement["subject"].append(
@@ -438,7 +416,6 @@ def test_a_provenance_of_another_run_is_refused(
     bundle: Path, key: SigningKey, trust: Trust
 ) -> None:
     """A signed provenance of another run is rejected."""
-
     made = payload(bundle / PROVENANCE_FILE)
     made["predicate"]["runDetails"]["metadata"]["invocationId"] = "ffffffff"
     subjects = [
@@ -457,7 +434,6 @@ def test_a_statement_of_another_kind_is_refused(
     bundle: Path, key: SigningKey, trust: Trust
 ) -> None:
     """A provenance in place of the test result is rejected."""
-
     shutil.copy(bundle / PROVENANCE_FILE, bundle / STATEMENT)
 
     refused(bundle, trust, EnvelopeError)
@@ -472,7 +448,6 @@ def test_a_huge_file_is_refused_unread(name: str, size: int, bundle: Path, trust
     """
     A file above its signed size, or an envelope above its limit, is rejected without reading it.
     """
-
     with (bundle / name).open("r+b") as file:
         file.truncate(size)
     tracemalloc.start()
@@ -488,7 +463,6 @@ def test_a_huge_file_is_refused_unread(name: str, size: int, bundle: Path, trust
 @pytest.mark.parametrize("name", FILES)
 def test_deeply_nested_json_is_refused(name: str, bundle: Path, trust: Trust) -> None:
     """Deeply nested JSON in any file is rejected."""
-
     (bundle / name).write_bytes(NESTED)
 
     assert refused(bundle, trust).file == name
@@ -500,7 +474,6 @@ def test_an_invalid_signed_file_is_refused(
     name: str, content: bytes, bundle: Path, key: SigningKey, trust: Trust
 ) -> None:
     """An invalid record or journal is rejected, even if it is signed."""
-
     (bundle / name).write_bytes(content)
     statement = payload(bundle / STATEMENT)
     resign_everything(bundle, key, statement)
@@ -517,7 +490,6 @@ def test_a_signed_record_with_invalid_json_is_refused(
 
     The error names the number and quotes nothing else.
     """
-
     (bundle / "record.json").write_text(f'{{"x": {number}}}')
     resign_everything(bundle, key, payload(bundle / STATEMENT))
 
@@ -550,7 +522,6 @@ def sign_as_they_are(bundle: Path, key: SigningKey) -> None:
 
 def test_large_attachments_need_little_memory(bundle: Path, key: SigningKey, trust: Trust) -> None:
     """Attachments are digested in blocks, with bounded memory."""
-
     statement, made = payload(bundle / STATEMENT), payload(bundle / PROVENANCE_FILE)
     for number in range(4):
         name = f"attachments/{number}.pdf"
@@ -575,7 +546,6 @@ def test_large_attachments_need_little_memory(bundle: Path, key: SigningKey, tru
 
 def test_a_wrong_list_of_digests_is_refused(bundle: Path, key: SigningKey, trust: Trust) -> None:
     """SHA256SUMS must list the same files and digests as the statement."""
-
     (bundle / "SHA256SUMS").write_text(f"{'0' * 64}  record.json\n")
     sign_as_they_are(bundle, key)
 
@@ -586,7 +556,6 @@ def test_a_provenance_of_other_files_is_refused(
     bundle: Path, key: SigningKey, trust: Trust
 ) -> None:
     """The provenance must be about all files of the bundle."""
-
     made = payload(bundle / PROVENANCE_FILE)
     names = [each["name"] for each in made["subject"]][1:]
     subjects = [resource(bundle / name, name) for name in names]
@@ -604,7 +573,6 @@ def test_a_provenance_that_another_trusted_key_signed_is_refused(
     bundle: Path, key: SigningKey, other_key: SigningKey
 ) -> None:
     """Both statements must have the same signer, even if both keys are trusted."""
-
     made, statement = payload(bundle / PROVENANCE_FILE), payload(bundle / STATEMENT)
     subjects = [resource(bundle / each["name"], each["name"]) for each in made["subject"]]
     envelope = sign_statement(other_key, subjects, PROVENANCE, made["predicate"])
@@ -619,7 +587,6 @@ def test_a_provenance_that_another_trusted_key_signed_is_refused(
 
 def test_a_file_that_is_named_twice_is_refused(bundle: Path, key: SigningKey, trust: Trust) -> None:
     """A file that a statement names twice is rejected."""
-
     statement = payload(bundle / STATEMENT)
     statement["subject"].append({**statement["subject"][0], "digest": {"sha256": "0" * 64}})
     sign_again(bundle, key, statement)
@@ -629,7 +596,6 @@ def test_a_file_that_is_named_twice_is_refused(bundle: Path, key: SigningKey, tr
 
 def test_a_re_signed_bundle_is_accepted(bundle: Path, key: SigningKey, trust: Trust) -> None:
     """A bundle that is signed again is accepted, so the tests above fail for their own reason."""
-
     resign_everything(bundle, key, payload(bundle / STATEMENT))
 
     verify_bundle(bundle, trust)
@@ -639,7 +605,6 @@ def test_a_journal_that_ends_elsewhere_is_refused(
     bundle: Path, key: SigningKey, trust: Trust
 ) -> None:
     """The bundle's journal must have the number of lines in the record."""
-
     lines = (bundle / "journal.jsonl").read_bytes().splitlines(keepends=True)
     assert EventType.RUN_FINISHED.encode() in lines[-1]
     (bundle / "journal.jsonl").write_bytes(b"".join(lines[:-1]))
@@ -662,7 +627,6 @@ def test_a_statement_without_a_place_in_a_chain_is_refused(
     chain: Any, bundle: Path, key: SigningKey, trust: Trust
 ) -> None:
     """A statement without a valid position in a chain is rejected."""
-
     statement = payload(bundle / STATEMENT)
     statement["predicate"]["runbook_chain"] = chain
     sign_again(bundle, key, statement)
@@ -674,7 +638,6 @@ def test_a_statement_that_names_no_authority_needs_no_time_stamp(
     bundle: Path, key: SigningKey, trust: Trust
 ) -> None:
     """If a statement does not say whether a time-stamp was requested, none is missed."""
-
     statement = payload(bundle / STATEMENT)
     del statement["predicate"]["runbook_chain"]["timestamp_authority"]
     sign_again(bundle, key, statement)
@@ -684,13 +647,11 @@ def test_a_statement_that_names_no_authority_needs_no_time_stamp(
 
 def test_a_missing_folder_is_refused(tmp_path: Path, trust: Trust) -> None:
     """A missing folder raises `ContentError`."""
-
     refused(tmp_path / "none", trust, ContentError)
 
 
 def test_no_secret_is_quoted_by_a_refusal(bundle: Path, trust: Trust) -> None:
     """An error does not quote a file's content."""
-
     (bundle / "record.json").write_text(Secret("planted-canary").reveal())
 
     assert "planted-canary" not in str(refused(bundle, trust))
