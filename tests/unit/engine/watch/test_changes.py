@@ -267,7 +267,7 @@ CASES = (
     Case("permission lost", take_permission, "11 Request leads_retrieval",
         "verified (ads_read: live)", "could not be checked (ads_read: not listed)",
         "Facebook does not list ads_read.",
-        "Customers are refused what these permissions are for.", "Add the use case (step 4a"),
+        "Customers are refused what these permissions are for.", "Do what the reason says"),
     Case("business verification lost",
         set_to(business_of, "verification", Verification.NOT_STARTED),
         "5a Have your business verified", "verified", "to do",
