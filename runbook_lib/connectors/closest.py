@@ -1,10 +1,10 @@
 """
 Which known error texts a text is closest to, for a text that is not recognised.
 
-Pure. All that is said of a trouble is a document, ranked by BM25 (Robertson and Zaragoza 2009) over
-the beginnings of words; to that comes how much the text has of one shown text, or of one row of
-`words`. A shown text that is quoted with typing errors comes first. What is closest is a guess, and
-never shown as seen.
+Pure. BM25 (Robertson and Zaragoza 2009) ranks the troubles. Its documents are their texts, and its
+terms are the beginnings of words. The score of a trouble also counts the words that the text shares
+with one shown text, or with one row of `words`. A shown text with typing errors comes first. A
+close text is a guess: no panel or finding shows it as seen.
 """
 
 from __future__ import annotations
@@ -29,19 +29,18 @@ from runbook_lib.connectors.troubles import (
 from runbook_lib.core.procedure import Trouble
 
 _MOST = 3
-# So many letters of a word count, and so many words of a text, of which so much is read.
+# The first letters of a word that count, the first words of a text, and its first characters.
 _LETTERS, _MOST_WORDS, _LONGEST_READ = 7, 60, 2_000
-# BM25's: how soon a word that is said again adds nothing, and what a long document costs.
-_AGAIN, _LONG = 1.2, 0.3
-# What part of a row counts, beside all words.
+# BM25's k1 (a repeated word adds less and less) and b (a long document scores less).
+_K1, _B = 1.2, 0.3
+# The weight of a row's share, beside BM25's score.
 _ROWS = 2
-# From this score on a text about the vendor's products is offered. Below this share of the best
-# score nothing is.
+# A trouble is offered from this score on, and from this share of the best score.
 _LEAST, _LEAST_SHARE = 10.0, 0.5
-# So many times the score of the next one must have what a question is about.
+# A question is about a trouble only if the next one's score is this many times smaller.
 _MARGIN = 1.45
-# A text that is quoted but for typing errors is offered, from this likeness on (“ULR Blokced” has
-# 0.818), and comes first. Measured by `tests/unit/connectors/test_closest.py`.
+# A quoted text with typing errors is offered from this likeness on (“ULR Blokced” has 0.818), and
+# comes first. `tests/unit/connectors/test_closest.py` measures it.
 _QUOTED, _QUOTED_SHARE = 100.0, 0.81
 _LONGEST_HEADLINE, _SHORTEST_HEADLINE, _LEAST_LETTERS = 120, 12, 8
 
@@ -60,7 +59,7 @@ _Row = tuple[_Part, ...]
 
 
 class _Document(NamedTuple):
-    """What a trouble says: how often each word and its rows."""
+    """The texts of a trouble: how often each word is in them, and its rows."""
 
     counts: Counter[str]
     rows: tuple[_Row, ...]
@@ -72,9 +71,9 @@ def closest(
     """
     Return up to three troubles to which `error` is closest, and whether it is about the first.
 
-    It is if it has the words of one or two, and no other is nearly as close. A text about
-    something else, by one of the rows in `unrelated`, is close to nothing. One that has no word of
-    `about`, the vendor's products, is close to a text that it quotes only.
+    It is, if it has the words of one or two troubles and no other scores nearly as high. A text
+    with a row of `unrelated` is about something else, and close to nothing. A text without a word
+    of `about`, the vendor's products, is close only to a text that it quotes.
     """
     words = [word for text in error.texts for word in _words(plain_words(text[:_LONGEST_READ]))][
         :_MOST_WORDS
@@ -91,10 +90,10 @@ def closest(
         score = _ROWS * max(
             _share(row, text) ** 2 * sum(part.rarity for part in row) for row in document.rows
         )
-        long = _AGAIN * (1 - _LONG + _LONG * document.counts.total() / length)
+        damping = _K1 * (1 - _B + _B * document.counts.total() / length)
         for word in dict.fromkeys(words):
             if count := document.counts[word]:
-                score += rarity[word] * count * (_AGAIN + 1) / (count + long)
+                score += rarity[word] * count * (_K1 + 1) / (count + damping)
         scores.append((score + _QUOTED * _is_quoted(headlines, trouble), trouble))
     scores.sort(key=lambda pair: -pair[0])
     asked = asked_about(error, troubles)
@@ -117,10 +116,10 @@ def _words(plain: str) -> list[str]:
 
 @lru_cache(maxsize=8)
 def _index(troubles: tuple[Trouble, ...]) -> tuple[list[_Document], dict[str, float]]:
-    """Return what each of `troubles` says, and for each word how rare it is."""
+    """Return the document of each trouble, and how rare each word is (its idf)."""
     counts = []
     for trouble in troubles:
-        told = " ".join((trouble.means, *(cause.text for cause in trouble.causes)))
+        prose = " ".join((trouble.means, *(cause.text for cause in trouble.causes)))
         shown = chain.from_iterable(map(_shown_words, trouble.shown))
         asked = {
             begin
@@ -128,8 +127,8 @@ def _index(troubles: tuple[Trouble, ...]) -> tuple[list[_Document], dict[str, fl
             if not word.startswith("!")
             for begin in _words(word.removeprefix(CLOSE).replace("/", " "))
         }
-        counts.append(Counter([*_words(plain_words(told)), *shown, *asked, *asked]))
-    # The empty word stands for all that nobody says.
+        counts.append(Counter([*_words(plain_words(prose)), *shown, *asked, *asked]))
+    # The empty word stands for every word that is in no document.
     has = Counter({"": 0, **Counter(chain.from_iterable(counts))})
     rarity = {
         word: math.log(1 + (len(troubles) - number + 0.5) / (number + 0.5))
@@ -137,9 +136,9 @@ def _index(troubles: tuple[Trouble, ...]) -> tuple[list[_Document], dict[str, fl
     }
     parts: dict[str, _Part] = {}
     documents = []
-    for trouble, said in zip(troubles, counts, strict=True):
+    for trouble, count in zip(troubles, counts, strict=True):
         texts = (" ".join(dict.fromkeys(_shown_words(text))) for text in trouble.shown)
-        documents.append(_Document(said, _rows((*trouble.words, *texts), rarity, parts)))
+        documents.append(_Document(count, _rows((*trouble.words, *texts), rarity, parts)))
     return documents, rarity
 
 
@@ -150,7 +149,7 @@ def _shown_words(shown: str) -> list[str]:
 def _rows(
     rows: Sequence[str], rarity: dict[str, float], parts: dict[str, _Part] | None = None
 ) -> tuple[_Row, ...]:
-    """Return the parts of each row; of several words that mean the same the commonest counts."""
+    """Return the parts of each row; the commonest of several words with one meaning counts."""
     parts = {} if parts is None else parts
     split = [row.removeprefix(CLOSE).split() for row in rows if row]
     for word in {word for words in split for word in words} - parts.keys():
@@ -162,7 +161,7 @@ def _rows(
 
 
 def _share(row: _Row, text: str) -> float:
-    """Return which share of a row is in `text`: nothing if it has what must be missing."""
+    """Return the share of a row that is in `text`, or 0 if a word that must be missing is."""
     has = [any(begin in text for begin in part.begins) for part in row]
     if any(part.is_bad for part, is_there in zip(row, has, strict=True) if is_there):
         return 0.0
@@ -180,7 +179,7 @@ def _headlines_of(error: ErrorText) -> list[str]:
 
 @lru_cache(maxsize=5_000)
 def _headlines(shown: str) -> frozenset[str]:
-    """Return what a headline is compared with: a text, and what of it is before its first gap."""
+    """Return the texts to compare a headline with: `shown`, and its part before the first gap."""
     before, whole = parts_of(shown)[0].strip(), " ".join("".join(parts_of(shown)).split())
     if shown.startswith(GAP) or len(before) <= _SHORTEST_HEADLINE:
         return frozenset({whole})

@@ -95,23 +95,21 @@ def explain(text: str, procedure: Procedure) -> Explanation:
         advice = 'Paste what is shown: runbook explain "URL Blocked". With - it is read from stdin.'
         raise SettingsError(msg, next_step=advice)
     pasted, troubles, vendor = read_error(text), procedure.troubles, vendor_of(procedure)
-    known, is_certain = recognise(pasted, troubles), True
+    known, guesses = recognise(pasted, troubles), list[Trouble]()
     is_by_code = bool(known) and known[0] not in recognise(replace(pasted, codes=()), troubles)
     if all(trouble.is_vague for trouble in known):
         others = [trouble for trouble in troubles if trouble not in known]
-        near, is_certain = closest(pasted, others, vendor.about, vendor.unrelated)
-        if is_certain or not known:
-            known = near
-        else:
-            is_certain = True
-    explained = tuple(_explained(trouble, procedure, pasted) for trouble in known)
-    if is_certain:
+        guesses, is_about = closest(pasted, others, vendor.about, vendor.unrelated)
+        if is_about:
+            known, is_by_code = guesses, False
+    if known:
+        explained = tuple(_explained(trouble, procedure, pasted) for trouble in known)
         return Explanation(explained, is_by_code=is_by_code)
     shared = tuple(sharing(pasted, troubles))
     return Explanation(
-        closest=explained,
-        perhaps=tuple(known) or shared,
-        is_by_code=bool(shared) and not known,
+        closest=tuple(_explained(trouble, procedure, pasted) for trouble in guesses),
+        perhaps=tuple(guesses) or shared,
+        is_by_code=bool(shared) and not guesses,
         said=_echo(pasted.texts),
         codes=pasted.codes,
     )

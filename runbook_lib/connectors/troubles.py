@@ -157,7 +157,7 @@ def recognise(error: ErrorText, troubles: Iterable[Trouble]) -> list[Trouble]:
 
 
 def asked_about(error: ErrorText, troubles: Iterable[Trouble]) -> list[Trouble]:
-    """Return up to three troubles of which a question has the words, the most words first."""
+    """Return up to three troubles whose words a question has, the most words first."""
     passages = _passages(map(plain_words, error.texts))
     return _by_word(passages, list(troubles), _ASKED_WORDS, margin=1)
 

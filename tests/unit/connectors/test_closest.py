@@ -1,4 +1,4 @@
-"""How well what is closest is told from another text: the figures behind `closest`."""
+"""How well `closest` tells a cause from another one: the figures behind its constants."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ HOUSE = (DOOR, LIGHT, WATER, *(trouble(f"Room {name} is cold") for name in "abcd
     [
         # All of its words, and no other cause is near.
         ("The door of my Acme is shut", [DOOR], True),
-        # Words that make a text only close, and those that merely stand in what is said of it.
+        # Words that make a text only close, and words of its causes and advice.
         ("Acme: I have lost the handle", [DOOR], False),
         ("Is the bulb of Acme broken?", [LIGHT], False),
         # Another cause is nearly as close; two or more have all of their words.

@@ -286,7 +286,7 @@ def test_what_a_shared_code_may_mean_is_offered(pasted: str) -> None:
 
 
 def near(pasted: str) -> list[Trouble]:
-    """Return what `pasted` is closest to, of which nothing may be certain."""
+    """Return the troubles closest to `pasted`; none may be certain."""
     found, is_certain = closest(read_error(pasted), ALL, "acme", "")
     assert not is_certain
     return found

@@ -125,7 +125,7 @@ def test_a_text_that_people_met_has_its_cause(name: str, group: str, cause: str,
 def test_a_question_has_its_cause_among_three(
     questions: list[list[str]], certain: float, least: float
 ) -> None:
-    """The true cause is among at most three; what is said for certain is never wrong."""
+    """The true cause is among at most three; a certain answer is never wrong."""
     wrong, sure, right = [], 0, 0
     for causes, text in questions:
         explanation = explain(text.replace("↵", "\n"), MARKETING)
@@ -146,7 +146,7 @@ def test_a_question_has_its_cause_among_three(
 @pytest.mark.parametrize(
     ("text", "cause", "other"),
     [
-        # Two causes fit about as well, so none is said for certain.
+        # Two causes fit about as well, so neither answer is certain.
         ("Facebook Ads: Account fetch failed (Refreshing token failed)", "bad-token", "empty-list"),
         ("My Facebook page is not in the list after the login", "empty-list", ""),
         # A vague text gives way to what the rest of the text is about.
