@@ -4,7 +4,6 @@ The command `connections`: the customers' connections in Cyclr, and why transact
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runbook_lib.cli.options import CONNECTOR, ENV_FILE, EVIDENCE, JSON, SANDBOX, TENANT
+from runbook_lib.cli.paragraphs import say, show_json, show_paragraph
 from runbook_lib.errors import ExitCode, SettingsError
-from runbook_lib.plain_text import counted, escaped_json
+from runbook_lib.plain_text import counted
 
 if TYPE_CHECKING:
     from runbook_lib.connectors.cyclr.transactions import Failures
@@ -108,8 +108,6 @@ def read_webhook(source: str, connector: str) -> Failures:
 
 def show_failures(document: Mapping[str, Any]) -> None:
     """Print each cause once: whom it hits, and what to do."""
-    from runbook_lib.cli.paragraphs import say, show_paragraph
-
     for cause in document["causes"][:_MOST_CAUSES]:
         accounts, number = (
             counted(cause["accounts"], "account"),
@@ -185,13 +183,12 @@ def _look(
 
 
 def _show(shown: Mapping[str, Any], *, as_json: bool) -> None:
-    from runbook_lib.cli.paragraphs import say, show_paragraph
     from runbook_lib.cli.tenant_rows import show_rows
     from runbook_lib.engine.customer_connections import LABELS, AccountStatus, account_rows
     from runbook_lib.evidence.reports.tenant_rows import what_now
 
     if as_json:
-        click.echo(escaped_json(json.dumps(shown, ensure_ascii=False)))
+        show_json(shown)
         return
     for line in shown.get("lines", ()):
         say(line)

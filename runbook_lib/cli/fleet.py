@@ -12,6 +12,7 @@ import click
 
 from runbook_lib.cli.junit import JUNIT, require_place, write_junit
 from runbook_lib.cli.options import ENV_FILE, EVIDENCE, JSON
+from runbook_lib.cli.paragraphs import say
 from runbook_lib.errors import ExitCode, FleetFileError, InsecureSchedulerError, SettingsError
 from runbook_lib.plain_text import counted, escaped_json, one_line
 
@@ -104,8 +105,6 @@ def fleet(*, junit: str, is_sure: bool, as_json: bool, **options: Any) -> None:
 
 def _run(prepared: Fleet, file: Path, *, as_json: bool) -> FleetRecord:
     """Run the fleet; an interruption says how to go on."""
-    from runbook_lib.cli.paragraphs import say
-
     if not (prepared.jobs or as_json):
         say("No tenant is left to run.")
     try:
@@ -120,8 +119,6 @@ def _run(prepared: Fleet, file: Path, *, as_json: bool) -> FleetRecord:
 
 def _show_left_out(prepared: Fleet, file: Path) -> None:
     """Show which attestations are about no tenant, and which tenants the file dropped."""
-    from runbook_lib.cli.paragraphs import say
-
     unmatched, gone = prepared.unmatched, prepared.gone
     for sentence in unmatched[:_MOST_SHOWN]:
         say(sentence, is_error=True)
@@ -136,8 +133,6 @@ def _show_left_out(prepared: Fleet, file: Path) -> None:
 
 def _refuse_spending(prepared: Fleet, *, is_sure: bool) -> None:
     """List what checks may spend, and raise `SettingsError` unless somebody is sure."""
-    from runbook_lib.cli.paragraphs import say
-
     spending = prepared.spending
     for check in spending:
         many = counted(check.tenants, "tenant")
@@ -151,7 +146,6 @@ def _show_sum(record: FleetRecord) -> None:
     """Show how many tenants have which outcome, and where the report is."""
     from collections import Counter
 
-    from runbook_lib.cli.paragraphs import say
     from runbook_lib.evidence.reports.tenants_page import FLEET_PAGE
 
     counts = Counter(result.outcome or result.status.value for result in record.results.values())

@@ -4,7 +4,6 @@ The commands that help a person on: what an error text means, the texts for a re
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -19,8 +18,9 @@ from runbook_lib.cli.options import (
     TENANT,
     assignments,
 )
+from runbook_lib.cli.paragraphs import say, show_json, show_paragraph
 from runbook_lib.errors import ExitCode, SettingsError
-from runbook_lib.plain_text import counted, escaped_json
+from runbook_lib.plain_text import counted
 
 if TYPE_CHECKING:
     from runbook_lib.connectors.explanation import Explanation
@@ -59,7 +59,7 @@ def explain(*, text: tuple[str, ...], webhook: str, connector: str, as_json: boo
     pasted = sys.stdin.read(_LONGEST_PASTE) if text == ("-",) else " ".join(text)
     explanation = explain_text(pasted, find_procedure(connector))
     if as_json:
-        click.echo(escaped_json(json.dumps(explanation.document(), ensure_ascii=False)))
+        show_json(explanation.document())
     else:
         _show(explanation)
     sys.exit(ExitCode.COMPLETE if explanation.known else ExitCode.INCOMPLETE)
@@ -125,7 +125,7 @@ def kit(
             "warnings": list(written.kit.warnings),
             "attached_to": written.step or None,
         }
-        click.echo(escaped_json(json.dumps(document, ensure_ascii=False)))
+        show_json(document)
     else:
         _show_kit(written)
 
@@ -145,7 +145,7 @@ def _explain_webhook(
     failures = read_webhook(source, connector)
     document = failures.document()
     if as_json:
-        click.echo(escaped_json(json.dumps(document, ensure_ascii=False)))
+        show_json(document)
     else:
         show_failures(document)
     is_known = failures.items and not failures.unread and not failures.is_cut
@@ -154,7 +154,6 @@ def _explain_webhook(
 
 
 def _show_kit(written: WrittenKit) -> None:
-    from runbook_lib.cli.paragraphs import say, show_paragraph
 
     for file in written.files:
         say(f"{'Left as you changed it' if file.is_changed else 'Written'}: {file.path}")
@@ -172,7 +171,6 @@ def _show_kit(written: WrittenKit) -> None:
 
 
 def _show(explanation: Explanation) -> None:
-    from runbook_lib.cli.paragraphs import say, show_paragraph
 
     if explanation.known and explanation.is_by_code:
         text = "The runbook knows the code, not the text: what follows is what code and words mean."
@@ -200,7 +198,6 @@ def _show(explanation: Explanation) -> None:
 
 
 def _show_unknown(explanation: Explanation) -> None:
-    from runbook_lib.cli.paragraphs import say, show_paragraph
 
     quoted = f": “{explanation.said}”" if explanation.said else "."
     say(f"The runbook does not know this text{quoted}")

@@ -4,13 +4,14 @@ Lines and paragraphs for a terminal, without the library that draws tables: it i
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from unicodedata import combining, east_asian_width
 
 import click
 
-from runbook_lib.plain_text import one_line
+from runbook_lib.plain_text import escaped_json, one_line
 
 _LOG_WIDTH = 120
 NARROWEST = 20
@@ -19,6 +20,11 @@ NARROWEST = 20
 def say(text: str, *, is_error: bool = False) -> None:
     """Print one line, which may contain text of a file or remote system."""
     click.echo(one_line(text), err=is_error)
+
+
+def show_json(document: object) -> None:
+    """Print a document for programs on one line; none of its characters moves a cursor."""
+    click.echo(escaped_json(json.dumps(document, ensure_ascii=False)))
 
 
 def show_paragraph(text: str, *, indent: str, first: str = "") -> None:

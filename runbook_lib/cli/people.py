@@ -4,7 +4,6 @@ The commands about who does what: what waits for whom, and a person's confirmati
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runbook_lib.cli.options import CONNECTOR, ENV_FILE, EVIDENCE, JSON, TENANT
+from runbook_lib.cli.paragraphs import say, show_json
 from runbook_lib.errors import ExitCode, SettingsError
-from runbook_lib.plain_text import counted, escaped_json
+from runbook_lib.plain_text import counted
 
 if TYPE_CHECKING:
     from runbook_lib.engine.confirmation import PreparedConfirmation
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 @JSON
 def inbox(*, evidence: str, person: str, tenant: str, ics: str, as_json: bool) -> None:
     """Show what waits for whom, over all tenants, the worst first."""
-    from runbook_lib.cli.paragraphs import say
     from runbook_lib.cli.tenant_rows import show_documents, show_rows
     from runbook_lib.core.journal import utc_now
     from runbook_lib.engine.inbox import inbox as items_of
@@ -60,7 +59,6 @@ def inbox(*, evidence: str, person: str, tenant: str, ics: str, as_json: bool) -
 @JSON
 def tenants(*, evidence: str, as_json: bool) -> None:
     """List the tenants in the evidence folder, and how far each is."""
-    from runbook_lib.cli.paragraphs import say
     from runbook_lib.cli.tenant_rows import show_documents, show_rows
     from runbook_lib.core.journal import utc_now
     from runbook_lib.engine.inbox import tenant_rows
@@ -99,7 +97,6 @@ def confirm(*, step: str, is_sure: bool, connector: str, as_json: bool, **option
     """
     from msgspec import to_builtins
 
-    from runbook_lib.cli.paragraphs import say
     from runbook_lib.cli.terminal import outcome_of
     from runbook_lib.connectors.registry import find_procedure
     from runbook_lib.core.step_record import step_record
@@ -115,7 +112,7 @@ def confirm(*, step: str, is_sure: bool, connector: str, as_json: bool, **option
             "connector": confirmation.run.procedure.id,
             "step": to_builtins(step_record(state)),
         }
-        click.echo(escaped_json(json.dumps(document, ensure_ascii=False)))
+        show_json(document)
         return
     say(f"Recorded. Step {state.number} ({state.step.id}): {outcome_of(state)}")
 
@@ -125,7 +122,6 @@ PEOPLE_COMMANDS = (inbox, tenants, confirm)
 
 def _ask(confirmation: PreparedConfirmation) -> None:
     """Show what would be confirmed, and end here unless the person says yes."""
-    from runbook_lib.cli.paragraphs import say
     from runbook_lib.cli.terminal import outcome_of
     from runbook_lib.core.model import WordKind
 
@@ -156,7 +152,6 @@ def _ask(confirmation: PreparedConfirmation) -> None:
 
 
 def _write_calendar(path: str, states: Sequence[TenantState], person: str) -> None:
-    from runbook_lib.cli.paragraphs import say
     from runbook_lib.core.files import write_whole
     from runbook_lib.engine.duties import calendar, duties
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from contextlib import closing
 from dataclasses import replace
@@ -23,8 +22,8 @@ from runbook_lib.cli.options import (
     VERBOSE,
     assignments,
 )
+from runbook_lib.cli.paragraphs import show_json
 from runbook_lib.errors import ExitCode, SettingsError
-from runbook_lib.plain_text import escaped_json
 
 
 @click.command()
@@ -132,7 +131,7 @@ def status(
                 if step.again
             ],
         }
-        click.echo(escaped_json(json.dumps(document, ensure_ascii=False)))
+        show_json(document)
     else:
         mark = "SANDBOX " if state.is_practice else ""
         show = show_steps if is_verbose else show_open

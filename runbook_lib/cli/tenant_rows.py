@@ -4,16 +4,12 @@ The rows of tenants in a terminal, the same for `inbox`, `tenants` and `connecti
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 
-import click
-
-from runbook_lib.cli.paragraphs import say, show_paragraph
+from runbook_lib.cli.paragraphs import say, show_json, show_paragraph
 from runbook_lib.core.outcome import ICONS
 from runbook_lib.evidence.reports.phrases import when, with_times
 from runbook_lib.evidence.reports.tenant_rows import TenantRow
-from runbook_lib.plain_text import escaped_json
 
 
 def show_rows(rows: Iterable[TenantRow]) -> None:
@@ -38,4 +34,4 @@ def show_rows(rows: Iterable[TenantRow]) -> None:
 def show_documents(rows: Iterable[TenantRow]) -> None:
     """Print the rows for programs."""
     documents = [row.document() for row in rows]
-    click.echo(escaped_json(json.dumps(documents, ensure_ascii=False)))
+    show_json(documents)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -23,8 +22,8 @@ from runbook_lib.cli.options import (
     TENANT,
     assignments,
 )
+from runbook_lib.cli.paragraphs import say, show_json, show_paragraph
 from runbook_lib.errors import BusyError, ExitCode, RunbookError, SettingsError, describe_error
-from runbook_lib.plain_text import escaped_json
 
 if TYPE_CHECKING:
     from runbook_lib.config.fleet_file import FleetTenant
@@ -65,7 +64,6 @@ def watch(
     as you like. Nothing is printed where nothing changed. Without --once it looks every 5 minutes.
     With FILE it looks at each tenant of a fleet's file, instead of the one of the settings.
     """
-    from runbook_lib.cli.paragraphs import say
     from runbook_lib.config.fleet_file import FleetTenant
     from runbook_lib.connectors.registry import find_procedure
     from runbook_lib.engine.practice import practice_settings
@@ -108,8 +106,6 @@ WATCH_COMMANDS = (watch,)
 
 def _look_on(look: Callable[[], ExitCode]) -> None:
     """Look every five minutes; after the first look, print a mistake and go on."""
-    from runbook_lib.cli.paragraphs import say
-
     has_looked = False
     while True:
         try:
@@ -142,7 +138,6 @@ def _look(
     is_alone: bool = False,
 ) -> ExitCode:
     """Look at each tenant, show and send what is new, seal what is due; return the worst code."""
-    from runbook_lib.cli.paragraphs import say
     from runbook_lib.engine.watch.messages import by_cause
     from runbook_lib.engine.watch.round import watching
 
@@ -163,13 +158,12 @@ def _look(
 
 def _show(document: Mapping[str, Any], *, as_json: bool) -> None:
     """Show a change, with its tenants if there are several."""
-    from runbook_lib.cli.paragraphs import say, show_paragraph
     from runbook_lib.core.outcome import ICONS
     from runbook_lib.engine.watch.messages import details, for_programs, whose
     from runbook_lib.evidence.reports.tenants_page import LIKE
 
     if as_json:
-        click.echo(escaped_json(json.dumps(for_programs(document), ensure_ascii=False)))
+        show_json(for_programs(document))
         return
     say(f"{ICONS[LIKE[document['kind']]]} {whose(document)}: {document['title']}")
     for line in details(document):
