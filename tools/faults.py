@@ -131,10 +131,17 @@ FAULTS = (
     ),
     Fault(
         "remote/wire.py",
-        'if info == "is_readable" and self._status_lines > 1:',
-        'if info == "is_readable" and self._status_lines > 2:',
+        'if info == "is_readable" and (self._is_closed or self._status_lines > 1):',
+        'if info == "is_readable" and (self._is_closed or self._status_lines > 2):',
         "remote/test_wire.py",
         "a second answer to a request counts as the answer to the next",
+    ),
+    Fault(
+        "remote/wire.py",
+        'self._is_closed or (self._status_lines and self.get_extra_info("is_readable")):',
+        "False:",
+        "remote/test_wire.py",
+        "a request goes over a connection that another thread has just ended",
     ),
     Fault(
         "engine/check_runner.py",
@@ -570,7 +577,7 @@ FAULTS = (
     ),
     Fault(
         "walkthrough/controller.py",
-        "if sealing.doubts:",
+        "if activities.doubts:",
         "if False:",
         "walkthrough/test_finish.py",
         "a step that is not done any more is sealed without a question",
@@ -711,8 +718,8 @@ FAULTS = (
     ),
     Fault(
         "evidence/junit.py",
-        "elif outcome not in SETTLED",
-        "elif outcome == Outcome.WAITING",
+        "elif step.outcome not in SETTLED",
+        "elif step.outcome == Outcome.WAITING",
         "evidence/test_junit.py",
         "a step that could not be checked passes in JUnit XML",
     ),

@@ -46,6 +46,7 @@ class _BoundedStream(httpcore.NetworkStream):
 
     def __init__(self, stream: httpcore.NetworkStream) -> None:
         self._stream = stream
+        self._is_closed = False
         self._status_lines = 0
         self._last_bytes = b""
 
@@ -59,10 +60,16 @@ class _BoundedStream(httpcore.NetworkStream):
         return content
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        if self._is_closed or (self._status_lines and self.get_extra_info("is_readable")):
+            # NOTE: httpcore drops the idle connections that have ended, and then chooses one that
+            # is idle. It may choose one that another thread ended in between. Nothing was sent
+            # over it yet; at this error httpcore chooses again.
+            raise httpcore.ConnectionNotAvailable
         self._status_lines, self._last_bytes = 0, b""
         self._stream.write(buffer, seconds_now(timeout))
 
     def close(self) -> None:
+        self._is_closed = True
         self._stream.close()
 
     def start_tls(
@@ -75,7 +82,7 @@ class _BoundedStream(httpcore.NetworkStream):
         return _BoundedStream(self._stream.start_tls(ssl_context, server_hostname, seconds))
 
     def get_extra_info(self, info: str) -> Any:
-        if info == "is_readable" and self._status_lines > 1:
+        if info == "is_readable" and (self._is_closed or self._status_lines > 1):
             return True
         return self._stream.get_extra_info(info)
 
