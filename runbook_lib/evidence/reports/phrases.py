@@ -74,27 +74,12 @@ def sealed_on(bundle: str) -> str:
     return "{}-{}-{}:{}:{}".format(*match.groups()) if match else ""
 
 
-def days_after(text: str, days: int) -> str:
-    """Return the time so many days later (RFC 3339, UTC); nothing where there is none."""
-    moment = parse_time(text)
-    try:
-        return (moment + timedelta(days=days)).isoformat() if moment else ""
-    except OverflowError:
-        return ""
-
-
 def days_between(since: str, until: str) -> int | None:
     """Return the whole days from one time to a later one; `None` unless both are sensible."""
     first, last = parse_time(since), parse_time(until)
     if first is None or last is None or not 2000 <= first.year < 2100:
         return None
     return max((last - first).days, 0)
-
-
-def is_later(text: str, than: str) -> bool:
-    """Return whether the first of two times is the later one."""
-    first, second = parse_time(text), parse_time(than)
-    return first is not None and second is not None and first > second
 
 
 def clock(text: str) -> str:

@@ -19,7 +19,6 @@ from runbook_lib.core.outcome import (
     IN_PART,
     IN_PART_MEANING,
     LABELS,
-    LONGEST_WAIT_DAYS,
     MEANINGS,
     MODES,
     OUTCOMES,
@@ -72,7 +71,6 @@ def environment() -> Environment:
         | {str(outcome): OUTCOMES[look].colour for outcome, look in LOOKS_LIKE.items()},
         meanings=MEANINGS,
         modes=MODES,
-        longest_wait=LONGEST_WAIT_DAYS,
         in_part=IN_PART,
         in_part_meaning=IN_PART_MEANING,
         lasting=phrases.lasting,
@@ -86,7 +84,6 @@ def environment() -> Environment:
         json=as_json,
         when=phrases.when,
         timed=lambda text: phrases.with_times(str(text)),
-        due=lambda text: phrases.days_after(str(text), LONGEST_WAIT_DAYS),
         date=phrases.date,
         day=phrases.day,
         clock=phrases.clock,
@@ -102,7 +99,6 @@ def environment() -> Environment:
     )
     made.tests.update(
         web_link=phrases.is_web_link,
-        later_than=phrases.is_later,
         repeated_below=_is_repeated_below,
     )
     return made

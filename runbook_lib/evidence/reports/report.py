@@ -19,12 +19,18 @@ from runbook_lib.core.attachments import SUFFIXES, attachment_path
 from runbook_lib.core.files import read_plain
 from runbook_lib.core.model import Attachment, Entry, Exchange, Outcome, RunOutcome, WordKind
 from runbook_lib.core.outcome import IN_PART, OPEN, OUTCOMES, SETTLED
-from runbook_lib.core.procedure import StepKind
 from runbook_lib.core.step_record import StepRecord, gathered
 from runbook_lib.core.words import person_key
 from runbook_lib.evidence.record import Record
 from runbook_lib.evidence.reports import record_facts, timeline
 from runbook_lib.evidence.reports.phrases import day, listed, read_in
+from runbook_lib.evidence.reports.pictures import (
+    meanwhile,
+    road_picture,
+    road_title,
+    screen_caption,
+    screen_picture,
+)
 from runbook_lib.evidence.reports.renderer import render
 from runbook_lib.evidence.reports.run_history import SealedRun
 from runbook_lib.evidence.reports.timeline import TimelineWord
@@ -51,16 +57,6 @@ class Picture:
     remark: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Participant:
-    """A person, a summary of their words, and the first and last time."""
-
-    name: str
-    words: str
-    first: str
-    last: str
-
-
 def run_report(run: Record, entries: Sequence[Entry], *, attachments: Path | None = None) -> str:
     """
     Return the `report.html` of one run.
@@ -83,7 +79,7 @@ def run_report(run: Record, entries: Sequence[Entry], *, attachments: Path | Non
             verdict=_verdict(run),
             app=_app(run),
             open_steps=_open_steps(run),
-            outside=_waits_for_others([run]),
+            expected=_expected(run),
             titles={step.id: step.title for step in run.steps},
             exchanges=_exchanges(run),
             most_exchanges=_MOST_EXCHANGES,
@@ -104,6 +100,11 @@ def run_report(run: Record, entries: Sequence[Entry], *, attachments: Path | Non
             until=until,
             pictures=_pictures(run, attachments),
             limits=_limits(run),
+            screens={
+                step: (screen_picture(screen, run.parameters), screen_caption(screen))
+                for step, screen in run.screens.items()
+            },
+            road=run.road and (road_picture(run.road), road_title(run.road), meanwhile(run.road)),
         )
 
 
@@ -149,7 +150,7 @@ def history_report(tenant: str, sealed: Sequence[SealedRun]) -> str:
                 if run.record
             ],
             steps=steps,
-            outside=_waits_for_others(intact),
+            expected=_expected(intact[-1] if intact else None),
             waits=waits,
             until=until,
         )
@@ -219,19 +220,21 @@ def _open_steps(run: Record) -> list[StepRecord]:
     return [*open_steps, *in_part, *blocked]
 
 
-def _waits_for_others(runs: Sequence[Record]) -> set[str]:
-    """Return the steps that wait for an outside party, not for a person here."""
-    steps = (step for run in runs for step in run.steps if step.kind == StepKind.WAIT)
-    return {step.id for step in steps if not (step.word and step.word.due)}
+def _expected(run: Record | None) -> dict[str, str]:
+    """Return the day by which each decision that is waited for is expected, by its step."""
+    legs = run.road.legs if run and run.road else ()
+    return {leg.step: leg.ends for leg in legs if leg.stage == "waiting"}
 
 
-def _people(words: Mapping[str, Sequence[TimelineWord]]) -> list[Participant]:
-    """Return each person with a word, in the order of their first one."""
+def _people(
+    words: Mapping[str, Sequence[TimelineWord]],
+) -> list[tuple[list[TimelineWord], str]]:
+    """Return the words of each person, and a summary of them, in the order of the first ones."""
     spoken = sorted(
         (word for about_step in words.values() for word in about_step), key=lambda word: word.at
     )
     return [
-        Participant(mine[0].by, _kinds(mine), mine[0].at, mine[-1].at)
+        (mine, _kinds(mine))
         for key in dict.fromkeys(person_key(word.by) for word in spoken)
         for mine in [[word for word in spoken if person_key(word.by) == key]]
     ]

@@ -13,6 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from runbook_lib.core.files import read_plain
+from runbook_lib.core.index import BundleIndex
 from runbook_lib.core.journal import read_lines
 from runbook_lib.core.json_text import parse_json
 from runbook_lib.core.model import RunStarted
@@ -20,8 +21,6 @@ from runbook_lib.core.state import HistoryReader
 from runbook_lib.errors import ContentError
 from runbook_lib.evidence.chain import (
     STATEMENT_NAME,
-    SealedBundle,
-    sealed_bundles,
     statements_in,
 )
 from runbook_lib.evidence.record import (
@@ -69,12 +68,10 @@ def sealed_runs(reader: HistoryReader) -> list[SealedRun]:
     folder = reader.journal.path.parent
     # NOTE: a bundle is announced before it has its name, so names are read before the journal.
     names = [path.parent.name for path in statements_in(folder)]
-    announced = sealed_bundles(reader.read().index)
-    known = {bundle.bundle for bundle in announced}
-    beside = [
-        SealedBundle(name.rpartition("-")[2], name, 0, "") for name in names if name not in known
-    ]
-    runs = [_run(folder, bundle) for bundle in (*announced, *beside)]
+    announced = reader.read().index.sealed
+    known = {line.sealed.bundle for line in announced}
+    runs = [_run(folder, line.sealed.bundle, line) for line in announced]
+    runs += [_run(folder, name) for name in names if name not in known]
     if not any(run.fault for run in runs):
         return runs
     begun = {
@@ -103,11 +100,12 @@ def sealed_record(bundle: Path) -> Record:
     return read_record(bundle)
 
 
-def _run(folder: Path, sealed: SealedBundle) -> SealedRun:
-    bundle = folder / sealed.bundle
-    fault = _fault(bundle, sealed.statement)
-    started_on = sealed.bundle.partition("-")[0]
-    unknown = SealedRun(sealed.run_id, sealed.sequence, sealed.bundle, started_on, fault=fault)
+def _run(folder: Path, name: str, announced: BundleIndex | None = None) -> SealedRun:
+    bundle = folder / name
+    fault = _fault(bundle, announced.sealed.statement if announced else "")
+    run_id = announced.run_id if announced else name.rpartition("-")[2]
+    number = announced.sealed.sequence if announced else 0
+    unknown = SealedRun(run_id, number, name, name.partition("-")[0], fault=fault)
     if fault is not None:
         return unknown
     try:

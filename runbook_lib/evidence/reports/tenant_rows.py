@@ -12,11 +12,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from runbook_lib.core.model import Outcome, RunOutcome, WaitsFor
-from runbook_lib.core.outcome import IN_PART, LABELS, OPEN, SETTLED, OutcomeView
+from runbook_lib.core.outcome import IN_PART, LABELS, OPEN, SETTLED
 from runbook_lib.errors import ExitCode
 from runbook_lib.evidence.fleet_record import FleetRecord, Status, TenantResult
 from runbook_lib.evidence.reports.phrases import day, days_between, listed, sealed_on
@@ -52,7 +52,8 @@ class StepRow:
     """
 
     id: str
-    look: OutcomeView
+    outcome: Outcome
+    needs_person: bool = False
     reason: str = ""
     advice: str = ""
     number: str = ""
@@ -81,13 +82,13 @@ class StepRow:
     @property
     def is_settled(self) -> bool:
         """Return whether nobody has to do anything about it; what is verified in part waits."""
-        return self.look.outcome in SETTLED and not self.whom
+        return self.outcome in SETTLED and not self.whom
 
     @property
     def text(self) -> str:
         """Return for whom it waits, and what to do or why, which comes first if it is not dated."""
         said = self.advice or self.reason
-        reason = f"{IN_PART}: {said}" if self.look.is_in_part and not self.advice else said
+        reason = f"{IN_PART}: {said}" if self.needs_person and not self.advice else said
         lasted = "" if self.days is None else f" ({counted(self.days, 'day')})"
         phrases = [
             f"Waits for {self.whom}{f' since {day(self.since)}{lasted}' if self.since else ''}",
@@ -106,8 +107,8 @@ class StepRow:
             "step": self.id,
             "number": self.number,
             "title": self.title,
-            "outcome": self.look.outcome,
-            "needs_person": self.look.is_in_part,
+            "outcome": self.outcome,
+            "needs_person": self.needs_person,
             "reason": self.reason,
             "do": self.advice or None,
             "waits_for": self.waits_for or None,
@@ -159,7 +160,8 @@ class TenantRow:
         """Return what is open, with names: steps that are open for one reason share a line."""
         together: dict[tuple[Any, ...], list[StepRow]] = {}
         for step in self.open:
-            key = (step.look, step.reason, step.since, step.id if step.whom else "")
+            alone = step.id if step.whom else ""
+            key = (step.outcome, step.needs_person, step.reason, step.since, alone)
             together.setdefault(key, []).append(step)
         return [
             (first, f"Steps {listed([step.number or step.id for step in (first, *rest)])}")
@@ -189,7 +191,7 @@ class TenantRow:
         if self.problem or not self.lines:
             return self.problem
         step, name = self.lines[0]
-        return f"{name}: {step.text or LABELS[step.look.outcome]}"
+        return f"{name}: {step.text or LABELS[step.outcome]}"
 
     def document(self) -> dict[str, Any]:
         """Return the tenant for programs, with what is open; what is not known is null."""
@@ -211,16 +213,19 @@ class TenantRow:
         return (
             _WORST.index(self.outcome) if self.outcome in _WORST else len(_WORST),
             -self.overdue_days,
-            -sum(step.look.outcome is Outcome.FAILED for step in self.open),
+            -sum(step.outcome is Outcome.FAILED for step in self.open),
             -max((step.days or 0 for step in self.open), default=0),
             self.tenant.casefold(),
             self.connector,
         )
 
 
-@dataclass(frozen=True, slots=True)
-class GateWaits:
-    """A step that tenants wait at, with its usual days; `low` and the rest are percentages."""
+class GateRow(NamedTuple):
+    """
+    A step at which tenants wait: its name, how long as text, and as places on a line in percent.
+
+    The line ends with the longest wait, or the usual days, of all gates; `usual` is 0 if not known.
+    """
 
     name: str
     text: str
@@ -230,7 +235,7 @@ class GateWaits:
     usual: float
 
 
-def gates(rows: Iterable[TenantRow]) -> list[GateWaits]:
+def gates(rows: Iterable[TenantRow]) -> list[GateRow]:
     """Return the steps that tenants wait at since a known time, first that of most of them."""
     waits: dict[tuple[str, str, str], list[StepRow]] = {}
     for row in rows:
@@ -243,7 +248,7 @@ def gates(rows: Iterable[TenantRow]) -> list[GateWaits]:
     return [_gate(name, steps, end) for (_, _, name), steps in most_first]
 
 
-def _gate(name: str, steps: Sequence[StepRow], end: int) -> GateWaits:
+def _gate(name: str, steps: Sequence[StepRow], end: int) -> GateRow:
     days = [step.days or 0 for step in steps]
     low, high, middle = min(days), max(days), median(days)
     late, usual = sum(step.overdue_days > 0 for step in steps), steps[0].usual_days
@@ -254,8 +259,8 @@ def _gate(name: str, steps: Sequence[StepRow], end: int) -> GateWaits:
         *([f"usually up to {counted(usual, 'day')}"] if usual else []),
         *([f"{late:,} overdue"] if late else []),
     ]
-    shares = (round(100 * number / end, 2) for number in (low, high, middle, usual))
-    return GateWaits(name, ", ".join(phrases), *shares)
+    places = (round(100 * number / end, 2) for number in (low, high, middle, usual))
+    return GateRow(name, ", ".join(phrases), *places)
 
 
 def what_now(rows: Sequence[TenantRow], name: str = "tenant") -> str:
@@ -309,7 +314,8 @@ def fleet_rows(
             waits: Mapping[str, Any] = step.get("wait", {})
             made = StepRow(
                 id=step["id"],
-                look=OutcomeView(Outcome(step["outcome"]), step["needs_person"]),
+                outcome=Outcome(step["outcome"]),
+                needs_person=step["needs_person"],
                 reason=step["reason"],
                 number=number,
                 title=title,
@@ -363,6 +369,6 @@ def _link(bundle: str) -> str:
 
 
 def _urgency(step: StepRow) -> tuple[int, int, int]:
-    place = _LINES.index(step.look.outcome) if step.look.outcome in _LINES else len(_LINES)
-    is_failed = step.look.outcome is Outcome.FAILED
+    place = _LINES.index(step.outcome) if step.outcome in _LINES else len(_LINES)
+    is_failed = step.outcome is Outcome.FAILED
     return (0 if is_failed else 1 if step.whom else 2, -step.overdue_days, place)

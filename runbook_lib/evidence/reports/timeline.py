@@ -27,6 +27,7 @@ from runbook_lib.core.model import (
     RunInterrupted,
     RunStarted,
     Statement,
+    Word,
     WordKind,
 )
 from runbook_lib.core.step_record import StepRecord
@@ -47,35 +48,32 @@ _OUTCOMES: Mapping[WordKind, Outcome] = {
 # Of a secret a word holds this only.
 _FINGERPRINT = re.compile("[0-9a-f]{8}:[0-9a-f]{64}")
 _ABOUT = {"app_name": "App", "app_id": "App ID", "service_domain": "Service Domain"}
-_WORDS: Mapping[str, WordKind] = {f"step.{kind}": kind for kind in WordKind}
 
 
-@dataclass(frozen=True, slots=True)
-class TimelineWord:
-    """
-    What a person said about a step, at the time they named, and when it was recorded.
+class TimelineWord(Word, kw_only=True):
+    """A word about a step, and when it was recorded, as far as its line is there."""
 
-    `sentence` is the step's, `about` the app and the Service Domain that were known then,
-    `due` and `until` its days.
-    """
-
-    step: str
-    by: str
-    at: str
-    kind: WordKind
-    text: str = ""
-    seen: str = ""
-    origin: str = ""
     written_on: str = ""
-    sentence: str = ""
-    about: str = ""
-    due: str = ""
-    until: str = ""
 
     @property
     def outcome(self) -> Outcome:
         """Return the step's outcome by this word alone."""
         return Outcome.WAITING if self.due else _OUTCOMES[self.kind]
+
+    @property
+    def about(self) -> str:
+        """Return what it is about: app, Service Domain, and the rest of its subject."""
+        named = {label: getattr(self, name) for name, label in _ABOUT.items()}
+        rest = {
+            name.replace("_", " "): plain(value)
+            for name, value in self.binding.subject.items()
+            if name not in _ABOUT
+        }
+        return ", ".join(
+            f"{label} {value}"
+            for label, value in {**named, **rest}.items()
+            if value and not _FINGERPRINT.fullmatch(value)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +84,7 @@ class Wait:
     since: str
     by: str = ""
     until: str = ""
-    outcome: Outcome = Outcome.WAITING
+    outcome: Outcome | None = Outcome.WAITING
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,30 +92,17 @@ class Event:
     """
     An event of a step (with its `outcome`), or of the run.
 
-    `times` counts consecutive checks with the same outcome, the last one at `last`.
+    `times` counts consecutive checks with the same outcome, the last one at `last`. `since` is
+    when a wait began according to `who`, if that is another time.
     """
 
     at: str
-    text: str
+    text: str = ""
     who: str = ""
     step: str = ""
     outcome: Outcome | None = None
     times: int = 1
     last: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class _Sighting:
-    """
-    A step's outcome at a time, from the person `by`, or from a machine if empty.
-
-    `since` is when the wait started according to `by`, if that is another time.
-    """
-
-    step: str
-    at: str
-    outcome: Outcome
-    by: str = ""
     since: str = ""
 
 
@@ -125,12 +110,11 @@ def words_by_step(entries: Sequence[Entry], run: Record) -> dict[str, list[Timel
     """Return the words about each step, oldest first; the last one counts."""
     words: dict[str, list[TimelineWord]] = {}
     for entry in _without_repeats(entries):
-        if entry.type in _WORDS:
+        if isinstance(entry.data, Statement):
             words.setdefault(entry.step, []).append(_word(entry))
     for step in run.steps:
         if step.id not in words:
-            word = step.word
-            words[step.id] = [_word_from(step.id, word.kind, word)] if word else []
+            words[step.id] = [TimelineWord(**structs.asdict(step.word))] if step.word else []
     return words
 
 
@@ -146,26 +130,26 @@ def events(entries: Sequence[Entry], run: Record) -> list[Event]:
     latest: dict[str, int] = {}
     for entry in _without_repeats(entries):
         is_mine = entry.run_id == run.run_id
-        if isinstance(entry.data, Checked | CheckWithheld):
-            outcome = _outcome_of(entry.data)
-            if outcome is None or not (is_mine or run.mode == "interactive"):
-                continue
+        seen = _sighting(entry)
+        if seen is None:
+            happened += _other_events(entry, is_mine=is_mine)
+        elif isinstance(entry.data, Statement):
+            happened.append(seen)
+        elif is_mine or run.mode == "interactive":
             before = latest.get(entry.step)
-            if before is not None and happened[before].outcome is outcome:
+            if before is not None and happened[before].outcome is seen.outcome:
                 same = happened[before]
                 happened[before] = replace(same, times=same.times + 1, last=entry.at)
             else:
                 latest[entry.step] = len(happened)
-                happened.append(Event(entry.at, "", step=entry.step, outcome=outcome))
-        else:
-            happened += _other_events(entry, is_mine=is_mine)
+                happened.append(seen)
     happened = [event for event in happened if not event.step or event.step in steps]
     return sorted(happened, key=lambda event: _moment(event.at))
 
 
 def waits_of_run(entries: Sequence[Entry], run: Record) -> list[Wait]:
     """Return each wait of a step up to the end of `run`, oldest first."""
-    waits = _waits(_sightings(entries))
+    waits = _waits(filter(None, map(_sighting, entries)))
     open_steps = {wait.step for wait in waits if not wait.until}
     known = {step.id for step in run.steps}
     for step in run.steps:
@@ -184,14 +168,15 @@ def _sorted(waits: Iterable[Wait]) -> list[Wait]:
     return sorted(waits, key=lambda wait: (_moment(wait.since), wait.step))
 
 
-def _waits(sightings: Iterable[_Sighting]) -> list[Wait]:
+def _waits(sightings: Iterable[Event]) -> list[Wait]:
+    """Return the waits that these outcomes begin and end."""
     going: dict[str, Wait] = {}
     ended: list[Wait] = []
     ends: dict[str, datetime] = {}
-    machine: dict[str, Outcome] = {}
+    machine: dict[str, Outcome | None] = {}
     for seen in sightings:
         wait = going.get(seen.step)
-        if not seen.by:
+        if not seen.who:
             machine[seen.step] = seen.outcome
         if seen.outcome is Outcome.WAITING:
             begun = _new_wait(seen, ends.get(seen.step, _LONG_AGO))
@@ -203,40 +188,36 @@ def _waits(sightings: Iterable[_Sighting]) -> list[Wait]:
     return [*ended, *going.values()]
 
 
-def _new_wait(seen: _Sighting, last_end: datetime) -> Wait | None:
+def _new_wait(seen: Event, last_end: datetime) -> Wait | None:
     """Return the wait that starts with `seen`, unless a person's word repeats an ended one."""
-    if _moment(seen.since) >= last_end and seen.since:
-        return Wait(seen.step, seen.since, seen.by)
-    if seen.since:
-        return Wait(seen.step, seen.at)
-    return Wait(seen.step, seen.at, seen.by) if _moment(seen.at) >= last_end else None
+    if _moment(seen.since or seen.at) >= last_end:
+        return Wait(seen.step, seen.since or seen.at, seen.who)
+    return Wait(seen.step, seen.at) if seen.since else None
 
 
-def _is_end(seen: _Sighting, machine: Outcome | None) -> bool:
+def _is_end(seen: Event, machine: Outcome | None) -> bool:
     """Return whether a wait has ended; an attestation against the machine does not end it."""
-    is_against = seen.outcome is Outcome.ATTESTED and seen.by and machine is Outcome.WAITING
-    is_withdrawn = seen.outcome is Outcome.NOT_RUN and bool(seen.by)
+    is_against = seen.outcome is Outcome.ATTESTED and seen.who and machine is Outcome.WAITING
+    is_withdrawn = seen.outcome is Outcome.NOT_RUN and bool(seen.who)
     return is_withdrawn or (seen.outcome in _ENDS and not is_against)
 
 
-def _sightings(entries: Iterable[Entry]) -> Iterator[_Sighting]:
-    for entry in entries:
-        if isinstance(entry.data, Checked | CheckWithheld):
-            outcome = _outcome_of(entry.data)
-            if outcome is not None:
-                yield _Sighting(entry.step, entry.at, outcome)
-        elif entry.type in _WORDS:
-            word = _word(entry)
-            yield _Sighting(entry.step, word.at, word.outcome, word.by)
+def _sighting(entry: Entry) -> Event | None:
+    """Return the outcome of a step by the check or the word in a line, if it is one."""
+    if isinstance(entry.data, Statement):
+        word = _word(entry)
+        return Event(word.at, who=word.by, step=entry.step, outcome=word.outcome)
+    is_check = isinstance(entry.data, Checked | CheckWithheld)
+    conclusion = combine(entry.data.findings) if is_check else None
+    return Event(entry.at, step=entry.step, outcome=conclusion.outcome) if conclusion else None
 
 
-def _concluded(step: StepRecord, run: Record) -> _Sighting:
+def _concluded(step: StepRecord, run: Record) -> Event:
     """Return a step's outcome in a record, with the person's word if it waits."""
-    at, outcome = step.checked_on or run.started_on, step.outcome
-    word = step.word
-    if word and outcome is Outcome.WAITING:
-        return _Sighting(step.id, at, outcome, word.by, word.at)
-    return _Sighting(step.id, at, outcome)
+    seen = Event(step.checked_on or run.started_on, step=step.id, outcome=step.outcome)
+    if step.word and step.outcome is Outcome.WAITING:
+        return replace(seen, who=step.word.by, since=step.word.at)
+    return seen
 
 
 def _without_repeats(entries: Iterable[Entry]) -> list[Entry]:
@@ -256,56 +237,16 @@ def _without_repeats(entries: Iterable[Entry]) -> list[Entry]:
 
 
 def _word(entry: Entry) -> TimelineWord:
-    return _word_from(entry.step, _WORDS[entry.type], entry.data, written_on=entry.at)
-
-
-def _word_from(
-    step: str, kind: WordKind, statement: Statement, *, written_on: str = ""
-) -> TimelineWord:
-    return TimelineWord(
-        step,
-        statement.by,
-        statement.at,
-        kind,
-        statement.note,
-        statement.seen,
-        statement.origin,
-        written_on,
-        statement.witness or statement.sentence,
-        _about(statement),
-        statement.due,
-        statement.until,
-    )
-
-
-def _about(said: Statement) -> str:
-    """Return what a word is about: app, Service Domain, and the rest of its subject."""
-    named = {label: getattr(said, name) for name, label in _ABOUT.items()}
-    rest = {
-        name.replace("_", " "): plain(value)
-        for name, value in said.binding.subject.items()
-        if name not in _ABOUT
-    }
-    return ", ".join(
-        f"{label} {value}"
-        for label, value in {**named, **rest}.items()
-        if value and not _FINGERPRINT.fullmatch(value)
-    )
-
-
-def _outcome_of(checks: Checked | CheckWithheld) -> Outcome | None:
-    conclusion = combine(checks.findings)
-    return conclusion.outcome if conclusion else None
+    kind = WordKind(entry.type.removeprefix("step."))
+    said = structs.asdict(entry.data)
+    return TimelineWord(**said, kind=kind, step=entry.step, written_on=entry.at)
 
 
 def _other_events(entry: Entry, *, is_mine: bool) -> Iterator[Event]:
-    """Yield the event of a line that is not a check, if a reader of the run needs it."""
+    """Yield the event of a line without an outcome, if a reader of the run needs it."""
     data = entry.data
     whose = "This run" if is_mine else f"Run {entry.run_id}"
-    if isinstance(data, Statement):
-        word = _word(entry)
-        yield Event(word.at, word.text, word.by, entry.step, word.outcome)
-    elif isinstance(data, ChangeIntended) and is_mine:
+    if isinstance(data, ChangeIntended) and is_mine:
         yield Event(entry.at, f"About to change: {data.change}", step=entry.step)
     elif isinstance(data, JournalRepaired):
         yield Event(entry.at, f"An incomplete last journal line was removed ({data.bytes} bytes).")

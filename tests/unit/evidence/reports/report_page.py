@@ -96,6 +96,10 @@ class ReportPage(HTMLParser):
         later = rest[rest.index(heading.text) + 1 :]
         return body[start : body.index(later[0], start)] if later else body[start:]
 
+    def table(self, caption: str) -> Element:
+        """Return the first table whose text has this."""
+        return next(each for each in self.all("table") if caption in each.text)
+
     def step(self, step_id: str) -> Element:
         """Return the part with the evidence of one step."""
         return self.one("section", id=f"step-{step_id}")

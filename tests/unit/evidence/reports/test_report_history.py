@@ -66,7 +66,7 @@ def test_a_faulty_run_is_named_at_the_top(fault: RecordFault, said: str) -> None
     assert "2 Dec" not in page.one("table", class_="grid").text
     assert "in each run that is intact" in page.section("steps")
     for part in ("steps", "waiting"):
-        assert "Without runs that are missing, unreadable, or altered" in page.section(part)
+        assert "Runs that are missing, unreadable, or altered" in page.section(part)
 
 
 @pytest.mark.parametrize("fault", RecordFault)
@@ -155,7 +155,7 @@ def test_a_history_shows_waits() -> None:
         on(1, waiting), on(2, waiting), on(5, step(REVIEW, checked_on="2026-12-05T08:00:00.000Z"))
     )
 
-    assert "Waited since 30 Nov, 08:00 (says Operator), until 5 Dec, 08:00: 5 days." in (
+    assert "Waited since 30 Nov, 08:00 (reported by Operator), until 5 Dec, 08:00: 5 days." in (
         page.section("waiting")
     )
     still = history(on(1, waiting), on(2, waiting)).section("waiting")

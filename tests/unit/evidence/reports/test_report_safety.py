@@ -113,34 +113,24 @@ def test_a_changed_or_missing_attachment_is_not_shown(kept: Path, content: bytes
 
 
 @pytest.mark.parametrize(
-    "odd",
+    ("given", "suffix"),
     [
-        {"media_type": "text/html"},
-        {"media_type": "image/svg+xml"},
+        # A PDF and a text that was submitted are linked.
+        ({"name": "letter.pdf", "media_type": "application/pdf"}, ".pdf"),
+        ({"name": "kit.md", "media_type": "text/markdown"}, ".md"),
+        # Another type of file is not.
+        ({"media_type": "text/html"}, ""),
+        ({"media_type": "image/svg+xml"}, ""),
     ],
 )
-def test_another_type_of_file_is_not_linked(kept: Path, odd: Document) -> None:
-    """A file that is not a picture or PDF is not linked."""
-    page = with_files(attachment(**odd), folder=kept)
+def test_another_file_is_not_shown(kept: Path, given: Document, suffix: str) -> None:
+    """A file that is no picture is not shown, and linked only if it can do no harm."""
+    page = with_files(attachment(**given), folder=kept)
 
-    assert page.within(page.one("figure"), "a") == []
+    links = [link.attributes["href"] for link in page.within(page.one("figure"), "a")]
+    assert links == ([f"attachments/{SHA}{suffix}"] if suffix else [])
     assert page.all("img") == []
-    assert "This kind of file is not linked" in page.one("figure").text
-
-
-def test_a_pdf_is_linked(kept: Path) -> None:
-    """A PDF is linked but not shown."""
-    page = with_files(attachment(name="letter.pdf", media_type="application/pdf"), folder=kept)
-
-    assert page.within(page.one("figure"), "a")[0].attributes["href"] == f"attachments/{SHA}.pdf"
-    assert page.all("img") == []
-
-
-def test_markdown_is_linked(kept: Path) -> None:
-    """A text that was submitted is linked; HTML is listed, and not linked."""
-    page = with_files(attachment(name="kit.md", media_type="text/markdown"), folder=kept)
-
-    assert page.within(page.one("figure"), "a")[0].attributes["href"] == f"attachments/{SHA}.md"
+    assert ("This kind of file is not linked" in page.one("figure").text) is not bool(suffix)
 
 
 def test_large_pictures_are_only_linked(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,13 +190,7 @@ def steps_with(text: str) -> list[Document]:
         headers={f"trace-{text}": text},
         error=text,
     )
-    said = words(
-        text,
-        by=text,
-        note=text,
-        seen=text,
-        origin=text,
-    )
+    said = words(text, by=text, note=text, seen=text, origin=text)
     return [
         step("fb-01-x", "inconclusive", title=text, reason=text, checks=[seen], exchanges=[asked]),
         step(
@@ -348,9 +332,7 @@ def test_a_report_is_one_file_that_loads_and_runs_nothing(make: Callable[[], str
 
 @made
 def test_a_report_is_accessible(make: Callable[[], str]) -> None:
-    """
-    A report has a language, one h1, no skipped heading level, captions, and valid internal links.
-    """
+    """A report has a language, one h1, no skipped level, captions, and valid internal links."""
     page = ReportPage(make())
 
     assert page.one("html").attributes["lang"] == "en"
@@ -364,11 +346,8 @@ def test_a_report_is_accessible(make: Callable[[], str]) -> None:
     names = [each.attributes["id"] for each in page.elements if "id" in each.attributes]
     assert len(names) == len(set(names))
     assert {each.attributes["href"] for each in page.all("a")} <= {f"#{name}" for name in names}
-    assert [each.tag for each in page.elements if each.tag in ("header", "main", "footer")] == [
-        "header",
-        "main",
-        "footer",
-    ]
+    parts = ["header", "main", "footer"]
+    assert [each.tag for each in page.elements if each.tag in parts] == parts
 
 
 @made

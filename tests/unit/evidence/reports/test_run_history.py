@@ -53,9 +53,7 @@ def test_runs_are_in_the_order_of_sealing(tenant: Path) -> None:
 
 
 def test_a_run_whose_folder_is_gone_is_missing(tenant: Path) -> None:
-    """
-    A run without its folder is missing, also the last one; its start is known from the journal.
-    """
+    """A run without its folder is missing, also the last one; the journal says when it started."""
     shutil.rmtree(bundle(tenant, IDS[2]))
 
     run = sealed_runs(open_history(tenant))[2]
@@ -129,9 +127,7 @@ def test_a_signed_record_of_another_form_is_named_by_its_place(
 
 
 def test_a_re_signed_statement_is_not_the_announced_one(tenant: Path, key: SigningKey) -> None:
-    """
-    A statement that was signed again is altered, since the journal has the digest of the first one.
-    """
+    """A statement that was signed again is altered: the journal has the first one's digest."""
     folder = bundle(tenant, IDS[1])
     statement = payload(folder / "statement.dsse.json")
     sign_again(folder, key, {**statement, "predicate": {**statement["predicate"], "x": 1}})
@@ -140,9 +136,7 @@ def test_a_re_signed_statement_is_not_the_announced_one(tenant: Path, key: Signi
 
 
 def test_unannounced_runs_are_last(tenant: Path) -> None:
-    """
-    Runs that an older journal does not announce are last; their start is known from their name.
-    """
+    """Runs that an older journal does not announce are last; their names say when they started."""
     journal = tenant / "journal.jsonl"
     journal.write_bytes(copied(bundle(tenant, IDS[0]), bundle(tenant, IDS[1])))
     edit_record(bundle(tenant, IDS[2]))

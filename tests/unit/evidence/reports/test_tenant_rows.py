@@ -8,7 +8,6 @@ import pytest
 
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.model import Outcome
-from runbook_lib.core.outcome import OutcomeView
 from runbook_lib.evidence.fleet_record import Status, TenantResult
 from runbook_lib.evidence.reports.tenant_rows import (
     StepRow,
@@ -217,11 +216,12 @@ def late(tenant: str, days: int) -> TenantResult:
 def test_a_gate_says_how_long_tenants_wait(days: tuple[int, ...], text: str) -> None:
     """A gate has the number of tenants, their days, the usual ones, and how many are overdue."""
     (gate,) = gates(rows(*(late(f"t{number}", number) for number in days)))
+    name, said, low, high, middle, usual = gate
 
-    assert (gate.name, gate.text) == ("12 Submit for review, and wait", text)
+    assert (name, said) == ("12 Submit for review, and wait", text)
     longest = max(*days, 22)
-    assert gate.usual == round(100 * 22 / longest, 2)
-    assert 0 <= gate.low <= gate.middle <= gate.high == round(100 * max(days) / longest, 2)
+    assert usual == round(100 * 22 / longest, 2)
+    assert 0 <= low <= middle <= high == round(100 * max(days) / longest, 2)
 
 
 def test_the_gate_that_most_wait_at_is_first() -> None:
@@ -244,9 +244,7 @@ SILENT = "api.cyclr.com could not be reached: timed out."
 
 
 def seen(outcome: Outcome, reason: str, **more: Any) -> TenantRow:
-    look = StepRow(
-        id="a", number="1", title="Log in", look=OutcomeView(outcome, False), reason=reason
-    )
+    look = StepRow(id="a", number="1", title="Log in", outcome=outcome, reason=reason)
     return TenantRow(
         tenant="acme", connector="x", word="bad", outcome=outcome, steps=[look], **more
     )

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from runbook_lib.core.model import HostCalls, Outcome
-from runbook_lib.core.outcome import ICONS, LABELS, OutcomeView
+from runbook_lib.core.outcome import ICONS, LABELS
 from runbook_lib.evidence.fleet_record import FleetRecord, Status, TenantResult
 from runbook_lib.evidence.reports.tenant_rows import StepRow, TenantRow
 from runbook_lib.evidence.reports.tenants_page import watch_page
@@ -289,7 +289,7 @@ def test_a_tenant_costs_few_elements() -> None:
 ON = "2026-11-24T12:00:00.000Z"
 FAILING = StepRow(
     id="s",
-    look=OutcomeView(Outcome.FAILED, False),
+    outcome=Outcome.FAILED,
     title="Copy it",
     since=ON,
     reason="It is refused.",
@@ -353,6 +353,7 @@ def test_what_strangers_name_is_text_in_a_watch() -> None:
     assert "default-src 'none'; style-src" in text
 
 
+@pytest.mark.matrix(0)
 def test_a_page_is_never_whole_in_memory() -> None:
     """It is written in parts: of thousands of tenants only their order is held meanwhile."""
     step_row = replace(FAILING, reason="It is refused. " * 10)

@@ -1,0 +1,139 @@
+"""
+Pictures, drawn from data as SVG: a schematic of another system's screen, and the road.
+
+Each has a text alternative. One that stands alone, as a file, has its own colours and ground. Where
+a page has the style of pictures once (`picture_style`), they take its colours.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping
+from datetime import date
+from typing import TYPE_CHECKING
+
+from runbook_lib.core.procedure import Screen
+from runbook_lib.core.road import Leg, RoadAhead
+from runbook_lib.evidence.reports import phrases
+from runbook_lib.evidence.reports.renderer import render
+from runbook_lib.plain_text import as_text, one_line
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+SCHEMATIC = "Schematic, not a screenshot"
+# So many letters have room in a line: of a field's text, of a button's.
+_LETTERS, _BOLD = 42, 36
+_MOST_LINES = 3
+# Of the road's bars; a longer road has no marks for weeks.
+_WIDTH, _MOST_DAYS = 340, 366
+
+
+def screen_picture(
+    screen: Screen, values: Mapping[str, object], *, is_alone: bool = False
+) -> Markup:
+    """Return the schematic of a screen, with those of `values` that are entered there."""
+    known = {name: one_line(as_text(value)) for name, value in values.items()}
+    area, _, button = screen.highlight.rpartition(" | ")
+    fields = [(label, _lines(text, _LETTERS)) for label, text in screen.filled(known)]
+    return _drawn(
+        "screen.svg",
+        is_alone=is_alone,
+        screen=screen,
+        alternative=f"Schematic. {screen.described(known)}",
+        fields=fields,
+        area=area,
+        press=_lines(button, _BOLD),
+    )
+
+
+def screen_caption(screen: Screen) -> str:
+    """Return what stands below the schematic of a screen."""
+    return f"{SCHEMATIC}. Source: {screen.source}"
+
+
+def road_picture(road: RoadAhead, *, is_strip: bool = False) -> Markup:
+    """Return the road: a bar for each decision, over weeks; as a strip, one line high."""
+    days = [day for leg in road.legs for day in (leg.begins, leg.ends) if day] + [road.today]
+    first, last = date.fromisoformat(min(days)), date.fromisoformat(max(days))
+    whole = max((last - first).days, 7)
+
+    def place(day: str) -> float:
+        passed = (date.fromisoformat(day) - first).days if day else 0
+        return round(_WIDTH * passed / whole, 1)
+
+    return _drawn(
+        "road.svg",
+        road=road,
+        is_strip=is_strip,
+        alternative=f"{road_title(road)}. {_described(road)}",
+        days={leg.step: leg_days(leg, road.today) for leg in road.legs},
+        place=place,
+        weeks=[round(_WIDTH * day / whole, 1) for day in range(0, whole + 1, 7)]
+        if whole <= _MOST_DAYS
+        else [],
+        first=first.isoformat(),
+        last=last.isoformat(),
+    )
+
+
+def road_title(road: RoadAhead) -> str:
+    """Return what the road says: `1 of 4 decisions made; all expected by 12 Jan`."""
+    late = [leg.number for leg in road.legs if leg.is_late(road.today)]
+    if late:
+        return f"{road.message}; overdue: {', '.join(late)}"
+    return f"{road.message}{f'; all expected by {phrases.day(road.end)}' if road.end else ''}"
+
+
+def road_lines(road: RoadAhead) -> list[tuple[str, str]]:
+    """Return each decision of the road with its days, as text."""
+    return [(f"{leg.number} {leg.title}", leg_days(leg, road.today)) for leg in road.legs]
+
+
+def meanwhile(road: RoadAhead) -> str:
+    """Return which steps can be done while others decide; empty for none."""
+    word = "step" if len(road.beside) == 1 else "steps"
+    return f"Meanwhile: {word} {', '.join(road.beside)}." if road.beside else ""
+
+
+def leg_days(leg: Leg, today: str) -> str:
+    """Return where a decision stands, and its days."""
+    begins, ends = (phrases.day(day) if day else "" for day in (leg.begins, leg.ends))
+    if leg.stage == "done":
+        return f"done {ends}".strip()
+    if leg.stage == "waiting":
+        expected = f", expected by {ends}" if ends else ""
+        return f"waits since {begins}{expected}{' (overdue)' * leg.is_late(today)}"
+    first = f"after {', '.join(leg.after)}" if leg.after else "can begin now"
+    return f"{first}: {begins} to {ends}" if ends else first
+
+
+def picture_style() -> Markup:
+    """Return the style sheet of all pictures, for a page that has it once."""
+    from markupsafe import Markup  # noqa: PLC0415  (slow)
+
+    return Markup(render("picture.css"))  # noqa: S704  (our own)
+
+
+def _drawn(template: str, **values: object) -> Markup:
+    from markupsafe import Markup  # noqa: PLC0415  (slow)
+
+    lines = filter(None, render(template, **values).split("\n"))
+    return Markup("\n".join(lines))  # noqa: S704  (escaped by its template)
+
+
+def _lines(text: str, letters: int) -> list[str]:
+    """Return a text in lines that have room in a picture; an address ends one with a slash."""
+    lines = textwrap.wrap(
+        text.replace("/", "/ "),
+        letters,
+        break_on_hyphens=False,
+        max_lines=_MOST_LINES,
+        placeholder=" …",
+    )
+    return [line.replace("/ ", "/") for line in lines]
+
+
+def _described(road: RoadAhead) -> str:
+    lines = "; ".join(f"{name}: {days}" for name, days in road_lines(road))
+    return f"{lines}. {meanwhile(road)}".strip()

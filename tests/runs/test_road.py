@@ -1,0 +1,75 @@
+"""The road says the same days wherever it is shown."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+from html import unescape
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from runbook_lib.cli.main import main
+from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
+from runbook_lib.core.journal import utc_now
+from runbook_lib.core.road import road_ahead
+from runbook_lib.engine.run import open_known
+from runbook_lib.evidence.reports.pictures import road_lines, road_title
+from runbook_lib.walkthrough.activity import Activity
+from runbook_lib.walkthrough.views import header_view
+from tests.support.practice_runs import PractiseOnce
+from tests.unit.walkthrough.stage import make_scene
+
+_ALTERNATIVE = re.compile(r'<svg[^>]*class="picture[^>]*aria-label="([^"]+)"')
+
+
+@pytest.mark.parametrize(
+    ("scenario", "title"),
+    [
+        ("approved", "All 4 decisions are made"),
+        ("review-pending", "3 of 4 decisions made; all expected by {}"),
+    ],
+)
+def test_the_road_is_the_same_everywhere(
+    scenario: str, title: str, practice_run: PractiseOnce, tmp_path: Path
+) -> None:
+    """The header, `status`, the review kit and the report have the same decisions and days."""
+    run = practice_run(scenario)
+    evidence = run.copy_evidence(tmp_path / "evidence")
+    where = {"tenant": f"sandbox-{scenario}", "evidence": str(evidence)}
+    words = [word for name, value in where.items() for word in (f"--{name}", value)]
+    known = open_known(PROCEDURE, env_file="", **where)
+    road = road_ahead(known.whole_state)
+    assert road is not None
+    lines = [f"{name}: {days}" for name, days in road_lines(road)]
+    assert len(lines) == 4
+    # A review takes 22 days at most, from the day on which it was submitted.
+    (submitted,) = (
+        step["word"]["at"] for step in run.record["steps"] if step["id"] == "fb-12-submit-review"
+    )
+    end = datetime.fromisoformat(submitted) + timedelta(days=22)
+    year = f" {end.year}" if end.year != utc_now().year else ""
+    title = title.format(f"{end.day} {end:%b}{year}")
+    assert road_title(road) == title
+
+    header = header_view(known.whole_state, make_scene(), activity=Activity(), road=PROCEDURE.road)[
+        "road"
+    ]
+    kit = CliRunner().invoke(main, ["kit", "--output", str(tmp_path), *words])
+    status = CliRunner().invoke(main, ["status", *words], env={"COLUMNS": "160"})
+    texts = {
+        "header": f"{header['title']} {header['svg']}",
+        "kit": (tmp_path / "review-kit.html").read_text(encoding="utf-8"),
+        "report": (run.bundle / "report.html").read_text(encoding="utf-8"),
+    }
+    assert kit.exit_code == 0
+    for place, text in texts.items():
+        alternative = " ".join(map(unescape, _ALTERNATIVE.findall(text)))
+        assert [line for line in lines if line not in alternative] == [], place
+        assert title in unescape(text), place
+    markdown = (tmp_path / "review-kit.md").read_text(encoding="utf-8")
+    assert [line for line in lines if f"- {line}" not in markdown] == []
+    said = re.sub(r" {2,}", ": ", status.output.replace("\n  ", "\n"))
+    assert [line for line in lines if line not in said] == []
+    assert f"The road: {title}." in status.output

@@ -1,0 +1,162 @@
+"""The road: where each decision of others stands, and by when it usually falls."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from msgspec import structs
+
+from runbook_lib.core.road import Leg, RoadAhead, road_ahead
+from runbook_lib.core.state import RunState
+from tests.unit.core.test_advice import MARKETING, state_of
+
+TODAY = "2026-12-01"
+GATES = tuple(gate.step for gate in MARKETING.road.gates) if MARKETING.road else ()
+
+
+def state_on(signs: str, days: dict[str, str]) -> RunState:
+    """Return the state in which steps are so, with the day of a wait's begin or of a check."""
+    state = state_of(signs)
+    moments = {number: f"{day}T12:00:00.000000Z" for number, day in days.items()}
+    steps = {
+        name: replace(step, waiting_since=moment, checked_on=moment)
+        if (moment := moments.get(step.number))
+        else step
+        for name, step in state.steps.items()
+    }
+    return replace(state, steps=steps, gates=GATES, today=TODAY)
+
+
+def road_of(signs: str, days: dict[str, str]) -> RoadAhead:
+    road = road_ahead(state_on(signs, days))
+    assert road is not None
+    return road
+
+
+@pytest.mark.parametrize(
+    ("signs", "days", "expected"),
+    [
+        # Nothing is begun: each begins once those before it are decided, and takes as usual.
+        (
+            "5a to do, 5b to do, 11b to do, 12 to do",
+            {},
+            {
+                "5a": ("ahead", "2026-12-01", "2026-12-22", ()),
+                "5b": ("ahead", "2026-12-22", "2026-12-27", ("5a",)),
+                "11b": ("ahead", "2026-12-22", "2027-01-12", ("5a",)),
+                "12": ("ahead", "2027-01-12", "2027-02-03", ("5a", "11b")),
+            },
+        ),
+        # A wait began on its day; two run beside each other, and the last after the longer one.
+        (
+            "5b waits, 11b waits, 12 to do",
+            {"5a": "2026-11-20", "5b": "2026-11-29", "11b": "2026-11-25"},
+            {
+                "5a": ("done", "2026-11-20", "2026-11-20", ()),
+                "5b": ("waiting", "2026-11-29", "2026-12-04", ()),
+                "11b": ("waiting", "2026-11-25", "2026-12-16", ()),
+                "12": ("ahead", "2026-12-16", "2027-01-07", ("11b",)),
+            },
+        ),
+        # What is overdue is expected each day: what comes after it begins today at the earliest.
+        (
+            "5a waits, 5b to do",
+            {"5a": "2026-10-01", "11b": "2026-11-01", "12": "2026-11-02"},
+            {
+                "5a": ("waiting", "2026-10-01", "2026-10-22", ()),
+                "5b": ("ahead", "2026-12-01", "2026-12-06", ("5a",)),
+                "11b": ("done", "2026-11-01", "2026-11-01", ()),
+                "12": ("done", "2026-11-02", "2026-11-02", ()),
+            },
+        ),
+        # A day that was named wins over the usual time; a refusal begins again.
+        (
+            "11b asked for, 12 failed",
+            {"5a": "2026-11-01", "5b": "2026-11-02", "11b": "2026-11-25"},
+            {
+                "5a": ("done", "2026-11-01", "2026-11-01", ()),
+                "5b": ("done", "2026-11-02", "2026-11-02", ()),
+                "11b": ("waiting", "2026-11-25", "2026-12-24", ()),
+                "12": ("ahead", "2026-12-24", "2027-01-15", ("11b",)),
+            },
+        ),
+        # A second person's word is no decision of others; what a person skipped is settled.
+        (
+            "5a half, 5b skipped, 12 verified",
+            {"5b": "2026-11-02", "11b": "2026-11-03", "12": "2026-11-04"},
+            {
+                "5a": ("ahead", "2026-12-01", "2026-12-22", ()),
+                "5b": ("done", "2026-11-02", "2026-11-02", ()),
+                "11b": ("done", "2026-11-03", "2026-11-03", ()),
+                "12": ("done", "2026-11-04", "2026-11-04", ()),
+            },
+        ),
+    ],
+)
+def test_each_decision_has_its_days(
+    signs: str, days: dict[str, str], expected: dict[str, tuple[str, str, str, tuple[str, ...]]]
+) -> None:
+    """Days of what is done or waits are from the journal, usual ones from the steps."""
+    legs = road_of(signs, days).legs
+
+    found = {leg.number: (leg.stage, leg.begins, leg.ends, leg.after) for leg in legs}
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("signs", "message", "end", "beside"),
+    [
+        ("", "All 4 decisions are made", "", ()),
+        ("9 to do", "All 4 decisions are made", "", ()),
+        ("12 waits, 9 to do, 13 to do, 12a to do", "3 of 4 made", "2026-12-22", ("9", "13")),
+        ("5a to do, 5b to do, 1 to do", "2 of 4 made", "2026-12-27", ("1",)),
+    ],
+)
+def test_the_road_says_how_far_it_is(
+    signs: str, message: str, end: str, beside: tuple[str, ...]
+) -> None:
+    """How many are made, by when all usually are, and what can be done meanwhile."""
+    road = road_of(signs, {"12": "2026-11-30"})
+
+    assert road.message == message.replace("of 4 made", "of 4 decisions made")
+    assert (road.end, road.beside) == (end, beside)
+
+
+def test_where_nobody_else_decides_there_is_no_road() -> None:
+    """A procedure without gates has none; a state without a day has one without days."""
+    assert road_ahead(state_of("")) is None
+    dayless = replace(state_on("5a to do", {}), today="")
+    road = road_ahead(dayless)
+    assert road
+    assert (road.legs[0].begins, road.legs[0].ends) == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("stage", "ends", "is_late"),
+    [
+        *(("waiting", "2026-11-30", True), ("waiting", TODAY, False), ("waiting", "", False)),
+        *(("ahead", "2026-11-30", False), ("done", "2026-11-30", False)),
+    ],
+)
+def test_a_wait_is_late_after_its_last_day(stage: str, ends: str, is_late: bool) -> None:
+    """Only a wait can be late, from the day after the one by which it usually ends."""
+    leg = Leg(step="a", number="1", title="A", stage=stage, begins="", ends=ends, after=())  # type: ignore[arg-type]
+    assert leg.is_late(TODAY) is is_late
+
+
+def test_a_day_at_the_end_of_time_ends_no_calculation() -> None:
+    """What follows the last day that there is ends on it."""
+    state = state_on("11b asked for, 12 to do", {"5a": TODAY})
+    renewal = state.steps["fb-11b-data-access-renewal"]
+    assert renewal.word
+    last = structs.replace(renewal.word, due="9999-12-31")
+    steps = {**state.steps, renewal.step.id: replace(renewal, word=last)}
+    road = road_ahead(replace(state, steps=steps))
+
+    legs = {leg.number: leg for leg in (road.legs if road else ())}
+    assert (legs["11b"].ends, legs["12"].begins, legs["12"].ends) == (
+        "9999-12-31",
+        "9999-12-31",
+        "9999-12-31",
+    )

@@ -1,0 +1,196 @@
+"""Pictures: well-formed, with a text alternative, from a source, and safe with any value."""
+
+from __future__ import annotations
+
+import base64
+import re
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from runbook_lib.connectors.registry import connector_names, find_procedure
+from runbook_lib.core.procedure import Screen, ScreenField, Step
+from runbook_lib.core.road import Leg, RoadAhead
+from runbook_lib.engine.notebooks import notebook_text
+from runbook_lib.evidence.reports.pictures import (
+    meanwhile,
+    road_lines,
+    road_picture,
+    road_title,
+    screen_caption,
+    screen_picture,
+)
+
+SVG = "{http://www.w3.org/2000/svg}"
+STEPS = {
+    f"{name} {step.id}": step
+    for name in connector_names()
+    for step in find_procedure(name).steps
+    if step.screen
+}
+SCREEN = Screen(
+    page="Settings",
+    source="https://example.com",
+    menu=("Login", "Settings"),
+    fields=(ScreenField(label="Address", template="https://{domain}/back"),),
+    highlight="Client | Save",
+)
+
+
+def drawn(svg: object) -> ET.Element:
+    """Return a picture's document, in which nothing can run or be loaded."""
+    root = ET.fromstring(str(svg))
+    names = {node.tag.removeprefix(SVG) for node in root.iter()}
+    assert root.tag == f"{SVG}svg"
+    assert names <= {"svg", "style", "rect", "path", "text", "circle"}
+    attributes = {name for node in root.iter() for name in node.attrib}
+    assert not {name for name in attributes if name.startswith("on") or "href" in name}
+    return root
+
+
+def texts(root: ET.Element) -> list[str]:
+    return [node.text or "" for node in root.iter(f"{SVG}text")]
+
+
+@pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)
+def test_each_screen_is_drawn_from_its_step(step: Step) -> None:
+    """Page, menu, fields and button stand in the picture and its alternative; its source below."""
+    screen = step.screen
+    assert screen is not None
+    root = drawn(screen_picture(screen, {}))
+
+    area, _, button = screen.highlight.rpartition(" | ")
+    named = [screen.page, *screen.menu, *(field.label for field in screen.fields), area]
+    shown = texts(root)
+    assert [text for text in named if text and text not in shown] == []
+    assert button.replace(" ", "") in "".join(shown).replace(" ", "")
+    assert [text for text in [*named, button] if text not in root.attrib["aria-label"]] == []
+    assert root.attrib["role"] == "img"
+    assert screen_caption(screen) == f"Schematic, not a screenshot. Source: {screen.source}"
+
+
+@pytest.mark.parametrize("name", connector_names())
+def test_a_notebook_carries_its_pictures(name: str) -> None:
+    """Each is there as JupyterLab draws it, with its own ground, in at most 100 KiB in all."""
+    pattern = r"!\[Schematic\. [^\]]+\]\(data:image/svg\+xml;base64,([A-Za-z0-9+/=]+)\)"
+    found = re.findall(pattern, notebook_text(find_procedure(name)))
+
+    assert len(found) == sum(key.startswith(name) for key in STEPS)
+    assert sum(map(len, found)) <= 100 * 1024
+    for text in found:
+        root = drawn(base64.b64decode(text).decode())
+        assert root.find(f"{SVG}style") is not None
+        assert int(root.attrib["width"]) > 0 < int(root.attrib["height"])
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "</svg><script>alert(1)</script>",
+        '"><image href="https://evil.example/x"/>',
+        "a\x00b\x1b[31m\ud800",
+        "x" * 5_000,
+        "\u202egnp.exe",
+        "{{ 7 * 7 }} {domain} %s",
+        ("one", "two"),
+    ],
+)
+def test_a_value_is_text_in_a_picture(value: object) -> None:
+    """Markup is escaped, what cannot be seen is named, and a long value is cut."""
+    plain = drawn(screen_picture(SCREEN, {"domain": "d"}))
+    root = drawn(screen_picture(SCREEN, {"domain": value}))
+
+    assert len(texts(root)) <= len(texts(plain)) + 2
+    assert max(map(len, texts(root))) <= 60
+    assert "\u202e" not in "".join(texts(root))
+
+
+def test_a_value_that_is_not_known_leaves_its_field_empty() -> None:
+    """The field is there, and the alternative says no value."""
+    root = drawn(screen_picture(SCREEN, {}))
+    assert root.attrib["aria-label"] == (
+        "Schematic. Settings: open Login > Settings; field Address; press Save at Client."
+    )
+    known = drawn(screen_picture(SCREEN, {"domain": "a.example"}))
+    assert "field Address, enter https://a.example/back" in known.attrib["aria-label"]
+    assert "https://a.example/back" in texts(known)
+
+
+def leg(number: str, stage: str, begins: str, ends: str, *after: str) -> Leg:
+    return Leg(
+        step=f"s-{number}",
+        number=number,
+        title=f"Decision {number}",
+        stage=stage,  # type: ignore[arg-type]
+        begins=begins,
+        ends=ends,
+        after=after,
+    )
+
+
+ROAD = RoadAhead(
+    today="2026-12-01",
+    legs=(
+        leg("1", "done", "2026-11-10", "2026-11-10"),
+        leg("2", "waiting", "2026-11-11", "2026-11-16"),
+        leg("3", "ahead", "2026-12-01", "2026-12-22"),
+        leg("4", "ahead", "2026-12-22", "2027-01-13", "3"),
+        leg("5", "ahead", "", ""),
+    ),
+    beside=("6", "7"),
+)
+
+
+def test_the_road_has_a_bar_for_each_decision() -> None:
+    """Bars are in the order of their days, inside the picture; the alternative says all of it."""
+    for is_strip in (False, True):
+        root = drawn(road_picture(ROAD, is_strip=is_strip))
+        stages = ("done", "waiting", "ahead")
+        bars = [node for node in root.iter(f"{SVG}rect") if node.attrib["class"] in stages]
+        width = float(root.attrib["viewBox"].split()[2])
+        spans = [(float(n.attrib["x"]), float(n.attrib["width"])) for n in bars]
+        assert [node.attrib["class"] for node in bars] == [leg.stage for leg in ROAD.legs]
+        assert all(x >= 0 and x + wide <= width for x, wide in spans)
+        # What is overdue lasts until today, where the next one begins.
+        assert spans[1][0] + spans[1][1] == pytest.approx(spans[2][0], abs=0.2)
+        alternative = root.attrib["aria-label"]
+        assert all(f"{name}: {days}" in alternative for name, days in road_lines(ROAD))
+        assert meanwhile(ROAD) in alternative
+
+
+def test_the_road_as_text() -> None:
+    """Each decision has its days, and the title says what matters."""
+    assert road_lines(ROAD) == [
+        ("1 Decision 1", "done 10 Nov"),
+        ("2 Decision 2", "waits since 11 Nov, expected by 16 Nov (overdue)"),
+        ("3 Decision 3", "can begin now: 1 Dec to 22 Dec"),
+        ("4 Decision 4", "after 3: 22 Dec to 13 Jan 2027"),
+        ("5 Decision 5", "can begin now"),
+    ]
+    assert road_title(ROAD) == "1 of 5 decisions made; overdue: 2"
+    assert meanwhile(ROAD) == "Meanwhile: steps 6, 7."
+    in_time = RoadAhead(today="2026-11-12", legs=ROAD.legs[:2], beside=("6",))
+    assert road_title(in_time) == "1 of 2 decisions made; all expected by 16 Nov"
+    assert meanwhile(in_time) == "Meanwhile: step 6."
+    over = RoadAhead(today="2026-11-12", legs=ROAD.legs[:1], beside=())
+    assert (road_title(over), meanwhile(over)) == ("The decision is made", "")
+
+
+@pytest.mark.parametrize("begins", ["0001-01-01", "2026-12-01"])
+@pytest.mark.parametrize("ends", ["2026-12-01", "9999-12-31"])
+def test_any_days_have_room(begins: str, ends: str) -> None:
+    """A road of one day, and one of ten thousand years, are as wide."""
+    road = RoadAhead(today="2026-12-01", legs=(leg("1", "ahead", begins, ends),), beside=())
+    svg = str(road_picture(road))
+    drawn(svg)
+    assert len(svg) < 20_000
+
+
+def test_the_style_of_pictures_loads_nothing() -> None:
+    """It names no address, and no rule of it reaches beyond a picture."""
+    folder = Path(__file__).parents[4] / "runbook_lib" / "evidence" / "reports" / "templates"
+    css = (folder / "picture.css").read_text(encoding="utf-8")
+    assert "url(" not in css
+    selectors = re.findall(r"^([^@{}\n]+)\{", css, re.MULTILINE)
+    assert all(selector.strip().startswith(".picture") for selector in selectors)
