@@ -20,13 +20,13 @@ class Blame(StrEnum):
 
 
 ADVICE: Mapping[Blame, str] = {
-    Blame.APP: "Run `runbook run`: the app itself is refused, for every customer.",
+    Blame.APP: "Run `runbook run`: the app itself is refused, so this affects every customer.",
     Blame.CYCLR: "Send the text, with account, cycle and time, to Cyclr's support.",
     Blame.LIMIT: "Wait, then let Cyclr repeat the transaction; run such cycles less often.",
-    Blame.PAGE: "Have the customer look whether the page is still theirs, and lets this app read.",
-    Blame.CUSTOMER: "Have the customer sign in again, with a new sign-in link.",
+    Blame.PAGE: "Ask the customer to check that the page is still theirs and this app may read it.",
+    Blame.CUSTOMER: "Send the customer a new sign-in link, and ask them to sign in again.",
     Blame.UNKNOWN: (
-        "Give the code and the trace id to the support of the company that answered, and look at "
+        "Send the code and the trace id to the support of the company that answered, and look at "
         "the transaction in the Cyclr console."
     ),
 }

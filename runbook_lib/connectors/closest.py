@@ -12,7 +12,8 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import chain, islice
 from typing import NamedTuple
@@ -33,26 +34,34 @@ _MOST = 3
 _LETTERS, _MOST_WORDS, _LONGEST_READ = 7, 60, 2_000
 # BM25's k1 (a repeated word adds less and less) and b (a long document scores less).
 _K1, _B = 1.2, 0.3
-# The weight of a row's share, beside BM25's score.
-_ROWS = 2
+# The weights of a row's share and of a code that a trouble may have, beside BM25's score.
+_ROWS, _CODE = 2, 10
 # A trouble is offered from this score on, and from this share of the best score.
-_LEAST, _LEAST_SHARE = 10.0, 0.5
+_LEAST, _LEAST_SHARE = 5.0, 0.5
 # A question is about a trouble only if the next one's score is this many times smaller.
-_MARGIN = 1.45
+_MARGIN = 1.5
 # A quoted text with typing errors is offered from this likeness on (“ULR Blokced” has 0.818), and
 # comes first. `tests/unit/connectors/test_closest.py` measures it.
 _QUOTED, _QUOTED_SHARE = 100.0, 0.81
-_LONGEST_HEADLINE, _SHORTEST_HEADLINE, _LEAST_LETTERS = 120, 12, 8
+_LONGEST_HEADLINE, _SHORTEST_HEADLINE, _LEAST_LETTERS, _FEW_LETTERS = 120, 12, 8, 20
+# Words of up to so many letters must be whole, in alphabets: other scripts have no blanks.
+_WHOLE, _ALPHABETS = 5, "\u0530"
+_UNSPACED = re.compile("([\u3040-\u9fff\uac00-\ud7af]+)")
 
 _SENTENCE = re.compile(r"[.:!?]\s+")
 
 
-class _Part(NamedTuple):
-    """A word of a row: whether it must be missing, how it may begin, and how rare it is."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Part:
+    """A word that rows share: whether it must be missing, its beginnings, how rare it is."""
 
     is_bad: bool
     begins: tuple[str, ...]
     rarity: float
+
+    def is_in(self, text: str) -> bool:
+        """Return whether a word of `text` begins so."""
+        return any(begin in text for begin in self.begins)
 
 
 _Row = tuple[_Part, ...]
@@ -66,46 +75,85 @@ class _Document(NamedTuple):
 
 
 def closest(
-    error: ErrorText, troubles: Sequence[Trouble], about: str, unrelated: str
+    error: ErrorText, troubles: Sequence[Trouble], about: str, unrelated: str, abroad: str = ""
 ) -> tuple[list[Trouble], bool]:
     """
     Return up to three troubles to which `error` is closest, and whether it is about the first.
 
     It is, if it has the words of one or two troubles and no other scores nearly as high. A text
     with a row of `unrelated` is about something else, and close to nothing. A text without a word
-    of `about`, the vendor's products, is close only to a text that it quotes.
+    of `about`, the vendor's products, is close only to a text that it quotes. Words of `abroad`,
+    other languages, count as the English ones, and make nothing certain.
     """
-    words = [word for text in error.texts for word in _words(plain_words(text[:_LONGEST_READ]))][
-        :_MOST_WORDS
-    ]
-    documents, rarity = _index(tuple(troubles))
+    texts = [_in_english(text[:_LONGEST_READ], abroad) for text in error.texts]
+    words = [word for text in texts for word in _words(text)][:_MOST_WORDS]
+    documents, rarity, parts = _index(tuple(troubles))
     if not troubles:
         return [], False
     text, headlines = f" {' '.join(words)} ", _headlines_of(error)
-    if any(_share(row, text) == 1 for row in _rows(unrelated.split("; "), rarity)):
+    if _has_row(unrelated, text):
         return [], False
     length = sum(document.counts.total() for document in documents) / len(documents)
+    found = {part for part in parts if part.is_in(text)}
     scores = []
     for trouble, document in zip(troubles, documents, strict=True):
         score = _ROWS * max(
-            _share(row, text) ** 2 * sum(part.rarity for part in row) for row in document.rows
+            _share(row, found) ** 2 * sum(part.rarity for part in row) for row in document.rows
         )
         damping = _K1 * (1 - _B + _B * document.counts.total() / length)
         for word in dict.fromkeys(words):
             if count := document.counts[word]:
                 score += rarity[word] * count * (_K1 + 1) / (count + damping)
-        scores.append((score + _QUOTED * _is_quoted(headlines, trouble), trouble))
+        score += _CODE * bool({*error.codes} & {*trouble.codes, *trouble.shares})
+        scores.append((score, trouble))
+    best = max(score for score, _ in scores)
+    scores = [
+        (score + _QUOTED * _is_quoted(headlines, trouble), trouble) for score, trouble in scores
+    ]
     scores.sort(key=lambda pair: -pair[0])
-    asked = asked_about(error, troubles)
-    first, (next_score, _) = scores[: len(asked)], (*scores, (0.0, None))[len(asked)]
-    if 0 < len(asked) < _MOST and all(
-        trouble in asked and score >= _MARGIN * next_score for score, trouble in first
+    # As it is written, it decides; in English, it is only close.
+    decided = asked_about(error, troubles)
+    first, (next_score, _) = scores[: len(decided)], (*scores, (0.0, None))[len(decided)]
+    if 0 < len(decided) < _MOST and all(
+        trouble in decided and score >= _MARGIN * next_score for score, trouble in first
     ):
         return [trouble for _, trouble in first], True
-    is_about = any(_share(row, text) == 1 for row in _rows(about.split("; "), rarity))
-    least = max(_LEAST if is_about or asked else _QUOTED, _LEAST_SHARE * scores[0][0])
+    asked = asked_about(replace(error, texts=tuple(texts)), troubles)
+    text += "".join(map(plain_words, error.kinds))
+    is_about = _has_row(about, text)
+    least = max(_LEAST if is_about or asked else _QUOTED, _LEAST_SHARE * best)
     near = [trouble for score, trouble in scores[:_MOST] if score >= least]
     return list(dict.fromkeys((*asked[: _MOST - 1], *near)))[:_MOST], False
+
+
+def is_foreign(error: ErrorText, unrelated: str) -> bool:
+    """Return whether `error` has a row of `unrelated`, so it is about something else."""
+    texts = (plain_words(text[:_LONGEST_READ]) for text in (*error.texts, *error.kinds))
+    text = f" {' '.join(chain.from_iterable(map(_words, texts)))} "
+    return _has_row(unrelated, text)
+
+
+def _in_english(text: str, abroad: str) -> str:
+    """Return the plain words of `text`, those of `abroad` in English."""
+    plain = plain_words(text)
+    if not abroad:
+        return plain
+    pattern, meant = _dictionary(abroad)
+    apart = _UNSPACED.sub(r" \1 ", plain)
+    return plain_words(pattern.sub(lambda match: f" {meant[match[1]]} ", apart))
+
+
+@lru_cache(maxsize=8)
+def _dictionary(abroad: str) -> tuple[re.Pattern[str], dict[str, str]]:
+    """Return what finds words of other languages, and the English for each of their beginnings."""
+    entries = (entry.partition(": ") for entry in abroad.split("; ") if entry)
+    meant = {begin: english for english, _, begins in entries for begin in begins.split("/")}
+    # Of two beginnings the longer one counts.
+    begins = "|".join(
+        begin + (r"(?!\w)" if len(begin) <= _WHOLE and begin < _ALPHABETS else "")
+        for begin in sorted(meant, key=len, reverse=True)
+    )
+    return re.compile(rf"(?<![a-zß-ɏ])({begins})[a-zß-ӿ]*"), meant
 
 
 def _words(plain: str) -> list[str]:
@@ -115,8 +163,10 @@ def _words(plain: str) -> list[str]:
 
 
 @lru_cache(maxsize=8)
-def _index(troubles: tuple[Trouble, ...]) -> tuple[list[_Document], dict[str, float]]:
-    """Return the document of each trouble, and how rare each word is (its idf)."""
+def _index(
+    troubles: tuple[Trouble, ...],
+) -> tuple[list[_Document], dict[str, float], list[_Part]]:
+    """Return the document of each trouble, how rare each word is (its idf), and all parts."""
     counts = []
     for trouble in troubles:
         prose = " ".join((trouble.means, *(cause.text for cause in trouble.causes)))
@@ -139,7 +189,7 @@ def _index(troubles: tuple[Trouble, ...]) -> tuple[list[_Document], dict[str, fl
     for trouble, count in zip(troubles, counts, strict=True):
         texts = (" ".join(dict.fromkeys(_shown_words(text))) for text in trouble.shown)
         documents.append(_Document(count, _rows((*trouble.words, *texts), rarity, parts)))
-    return documents, rarity
+    return documents, rarity, [*parts.values()]
 
 
 def _shown_words(shown: str) -> list[str]:
@@ -160,21 +210,33 @@ def _rows(
     return tuple(tuple(parts[word] for word in words) for words in split)
 
 
-def _share(row: _Row, text: str) -> float:
-    """Return the share of a row that is in `text`, or 0 if a word that must be missing is."""
-    has = [any(begin in text for begin in part.begins) for part in row]
-    if any(part.is_bad for part, is_there in zip(row, has, strict=True) if is_there):
+def _share(row: _Row, found: Collection[_Part]) -> float:
+    """Return the share of a row that was `found`, or 0 if a word that must be missing was."""
+    there = [part for part in row if part in found]
+    if not there or any(part.is_bad for part in there):
         return 0.0
     total = sum(part.rarity for part in row if not part.is_bad)
-    found = sum(part.rarity for part, is_there in zip(row, has, strict=True) if is_there)
-    return found / total if total else 0.0
+    return sum(part.rarity for part in there) / total
 
 
-def _headlines_of(error: ErrorText) -> list[str]:
-    """Return the words of the first message, or line, and of what follows a title in it."""
+def _has_row(rows: str, text: str) -> bool:
+    """Return whether all words of one of `rows` are in `text`, and none that must be missing."""
+    return any(all(part.is_in(text) is not part.is_bad for part in row) for row in _rows_of(rows))
+
+
+@lru_cache(maxsize=8)
+def _rows_of(rows: str) -> tuple[_Row, ...]:
+    return _rows(rows.split("; "), {"": 1.0})
+
+
+def _headlines_of(error: ErrorText) -> list[tuple[str, str]]:
+    """Return the words of the first message, or line, of what follows a title, and each's title."""
     line = error.texts[0].strip().partition("\n")[0] if error.texts else ""
     begins = (0, *(match.end() for match in islice(_SENTENCE.finditer(line), _MOST)))
-    return [plain_words(line[begin:][:_LONGEST_HEADLINE]).strip() for begin in begins]
+    rests = [line[begin:][:_LONGEST_HEADLINE] for begin in begins]
+    return [
+        (plain_words(rest).strip(), plain_words(_SENTENCE.split(rest)[0]).strip()) for rest in rests
+    ]
 
 
 @lru_cache(maxsize=5_000)
@@ -186,14 +248,24 @@ def _headlines(shown: str) -> frozenset[str]:
     return frozenset({whole, before})
 
 
-def _is_quoted(headlines: Sequence[str], trouble: Trouble) -> bool:
-    """Return whether a text of `trouble` begins as a headline does, as far as the shorter goes."""
+def _is_quoted(headlines: Sequence[tuple[str, str]], trouble: Trouble) -> bool:
+    """Return whether a text of `trouble` begins as a headline does."""
+    texts = frozenset().union(*map(_headlines, trouble.shown))
+    return any(_is_alike(*headline, text) for text in texts for headline in headlines)
+
+
+def _is_alike(headline: str, title: str, text: str) -> bool:
+    """
+    Return whether a headline and a text begin alike, as far as the shorter of them goes.
+
+    One of few letters is a whole title.
+    """
     from rapidfuzz.distance import OSA  # noqa: PLC0415  (only a text that is not known asks for it)
 
-    return any(
-        OSA.normalized_similarity(headline[:length], text[:length], score_cutoff=_QUOTED_SHARE)
-        for text in frozenset().union(*map(_headlines, trouble.shown))
-        for headline in headlines
-        # One more than the shorter has: a letter that was left out.
-        if (length := min(len(headline), len(text)) + 1) > _LEAST_LETTERS
-    )
+    is_short = min(len(headline), len(text)) < _FEW_LETTERS
+    said = title if is_short else headline
+    # One more than the shorter has: a letter that was left out.
+    length = (max if is_short else min)(len(said), len(text)) + 1
+    if length <= _LEAST_LETTERS:
+        return False
+    return bool(OSA.normalized_similarity(said[:length], text[:length], score_cutoff=_QUOTED_SHARE))

@@ -11,15 +11,17 @@ import re
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from runbook_lib.connectors.closest import closest
+from runbook_lib.connectors.closest import closest, is_foreign
 from runbook_lib.connectors.provider import vendor_of
-from runbook_lib.connectors.troubles import ErrorText, read_error, recognise, sharing
+from runbook_lib.connectors.troubles import ErrorText, plain_words, read_error, recognise, sharing
 from runbook_lib.core.procedure import Cause, Procedure, Step, Trouble
 from runbook_lib.core.redaction import MASK, without_headers
 from runbook_lib.errors import SettingsError
 
 _LONGEST_ECHO = 60
 _MOST_PLACES = 3
+# A text of so few words, such as “access_denied”, is one of other systems too.
+_COMMON_WORDS = 3
 # Tokens, secrets, codes and named values; no word of a sentence has such a form, but for the name
 # of an error, in capitals. Languages without blanks have long words of other letters.
 _LONG_WORD = re.compile(
@@ -92,14 +94,16 @@ def explain(text: str, procedure: Procedure) -> Explanation:
     """
     if not re.search(r"\w", text):
         msg = "There is no text to explain."
-        advice = 'Paste what is shown: runbook explain "URL Blocked". With - it is read from stdin.'
+        advice = 'Paste the error text: runbook explain "URL Blocked". Use - to read it from stdin.'
         raise SettingsError(msg, next_step=advice)
     pasted, troubles, vendor = read_error(text), procedure.troubles, vendor_of(procedure)
     known, guesses = recognise(pasted, troubles), list[Trouble]()
     is_by_code = bool(known) and known[0] not in recognise(replace(pasted, codes=()), troubles)
+    if is_foreign(pasted, vendor.unrelated):
+        known = [trouble for trouble in known if _is_unique(trouble, pasted)]
     if all(trouble.is_vague for trouble in known):
         others = [trouble for trouble in troubles if trouble not in known]
-        guesses, is_about = closest(pasted, others, vendor.about, vendor.unrelated)
+        guesses, is_about = closest(pasted, others, vendor.about, vendor.unrelated, vendor.abroad)
         if is_about:
             known, is_by_code = guesses, False
     if known:
@@ -126,6 +130,22 @@ def _echo(texts: tuple[str, ...]) -> str:
     return f"{echo[:_LONGEST_ECHO]}…" if len(echo) > _LONGEST_ECHO else echo
 
 
+def _is_unique(trouble: Trouble, pasted: ErrorText) -> bool:
+    """Return whether `pasted` has a code or text of `trouble` that few other systems show."""
+    if {*pasted.codes} & {*trouble.codes, *trouble.subcodes, *trouble.shares}:
+        return True
+    words = plain_words(_said(trouble, pasted)).split()
+    return not trouble.is_vague and len(words) > _COMMON_WORDS
+
+
+def _said(trouble: Trouble, pasted: ErrorText) -> str:
+    """Return the longest text of `trouble` that `pasted` has; empty if it was known otherwise."""
+    texts = sorted(trouble.shown, key=len, reverse=True)
+    only_text, plain = replace(pasted, codes=()), replace(trouble, is_vague=False, words=())
+    said = (text for text in texts if recognise(only_text, [replace(plain, shown=(text,))]))
+    return next(said, "")
+
+
 def _explained(trouble: Trouble, procedure: Procedure, pasted: ErrorText) -> Explained:
     tested = {name for cause in trouble.causes for name in cause.tested_by}
     steps = [
@@ -135,12 +155,9 @@ def _explained(trouble: Trouble, procedure: Procedure, pasted: ErrorText) -> Exp
     ]
     # Sorting keeps the order of the procedure otherwise.
     steps.sort(key=lambda step: not any(check.id in tested for check in step.checks))
-    texts = sorted(trouble.shown, key=len, reverse=True)
-    only_text, plain = replace(pasted, codes=()), replace(trouble, is_vague=False, words=())
-    said = (text for text in texts if recognise(only_text, [replace(plain, shown=(text,))]))
     return Explained(
         trouble,
-        next(said, trouble.title),
+        _said(trouble, pasted) or trouble.title,
         tuple(_place(procedure, step) for step in steps[:_MOST_PLACES]),
         tuple(
             (

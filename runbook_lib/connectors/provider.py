@@ -41,7 +41,8 @@ class Vendor(Provider):
     an answer in its errors. `test_method` is a method of Cyclr's connector that only reads.
 
     A text is about its products by one of the words in `about`, and about something else by one of
-    the rows in `unrelated`; both are written as `Trouble.words`.
+    the rows in `unrelated`; both are written as `Trouble.words`. `abroad` are words of other
+    languages: `english: beginning/beginning`, with `; ` between them.
     """
 
     client_id: Input
@@ -56,6 +57,7 @@ class Vendor(Provider):
     test_method: str = ""
     about: str = ""
     unrelated: str = ""
+    abroad: str = ""
 
     @property
     def subject(self) -> tuple[str, ...]:
@@ -72,5 +74,5 @@ def vendor_of(procedure: Procedure) -> Vendor:
     for provider in procedure.providers:
         if isinstance(provider, Vendor):
             return provider
-    msg = f"The connector {procedure.id} names no company that registers its app."
+    msg = f"The connector {procedure.id} does not say which company registers its app."
     raise SettingsError(msg)

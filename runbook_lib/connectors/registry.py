@@ -42,7 +42,7 @@ def find_procedure(name: str) -> Procedure:
         from runbook_lib.config.settings import suggestion  # noqa: PLC0415  (slow to import)
 
         msg = f"There is no connector called {name[:60]!r}.{suggestion(name, connector_names())}"
-        raise SettingsError(msg, next_step=f"Known are {', '.join(connector_names())}.")
+        raise SettingsError(msg, next_step=f"Known connectors: {', '.join(connector_names())}.")
     procedure: Procedure = import_module(f"{_PACKAGE}.{name}.procedure").PROCEDURE
     return procedure
 
@@ -101,16 +101,18 @@ def practice_words(connector: str, scenario: str, today: date) -> str:
     """
     Return what people have said in `scenario` by then, as TOML; empty for nothing.
 
-    The days of words that end follow from the first of this month, so that they count
-    `today` and are the same in each run of a month.
+    The days of words that end, and of one that waits, follow from Monday of last week, so that
+    they count `today` and are the same in each run of a week.
     """
     package = import_module(f"{_PACKAGE}.{connector}")
     unsaid = set(package.UNSAID.get(scenario, ()))
     text = (_FOLDER / connector / "practice" / "words.toml").read_text(encoding="utf-8")
     heading, *entries = text.split("\n\n[[")
     words = [entry for entry in entries if not unsaid & _named(entry)]
-    ago = {"asked": 61, "renewed": 10, "granted": 10, "due": 1} | package.SAID_AGO.get(scenario, {})
-    days = {name: today.replace(day=1) - timedelta(days=number) for name, number in ago.items()}
+    ago = {"asked": 61, "renewed": 10, "due": 1, "submitted": 0, "granted": -3}
+    ago |= package.SAID_AGO.get(scenario, {})
+    monday = today - timedelta(days=today.weekday() + 7)
+    days = {name: monday - timedelta(days=number) for name, number in ago.items()}
     return "" if "" in unsaid else Template("\n\n[[".join([heading, *words])).substitute(days)
 
 

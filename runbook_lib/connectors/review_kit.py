@@ -1,5 +1,5 @@
 """
-A review kit: texts, shot list and reviewer's steps for a provider's review, as Markdown and HTML.
+A review kit: texts, screencast script and reviewer's steps for a review, as Markdown and HTML.
 
 Pure. What a kit says is made in the provider's room. It contains no credential. What
 only the maker of the product knows is in `‹…›`.
@@ -8,10 +8,11 @@ only the maker of the product knows is in `‹…›`.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runbook_lib.core.templates import template_environment
 from runbook_lib.plain_text import one_line
@@ -79,11 +80,16 @@ class KitPermission:
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """A part of the recording: what it shows, a caption, and the permissions that it is about."""
+    """
+    A part of the recording: what it shows, a caption, and the permissions that it is about.
+
+    `step` is the end of the id of the step on whose screen it begins.
+    """
 
     shows: str
     caption: str
     permissions: tuple[str, ...] = ()
+    step: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +98,21 @@ class Preparation:
 
     name: str
     text: str
+
+
+class Pictures(NamedTuple):
+    """
+    What a kit shows beside its texts.
+
+    `screens` are picture and caption of a step's screen, by the end of the step's id. Of the
+    `road` there is the picture, its `title`, and each line as text.
+    """
+
+    style: str = ""
+    screens: Mapping[str, tuple[str, str]] = {}
+    road: str = ""
+    title: str = ""
+    lines: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,10 +153,14 @@ def find_blanks(text: str) -> list[tuple[int, str]]:
     ]
 
 
+_NO_PICTURES = Pictures()
+
+
 # --- as Markdown and HTML ---------------------------------------------------------------------
-def kit_markdown(kit: Kit, procedure: Procedure) -> str:
+def kit_markdown(kit: Kit, procedure: Procedure, pictures: Pictures = _NO_PICTURES) -> str:
     """Return the kit as Markdown; what people named in it cannot become markup."""
-    return _markdown().get_template("kit.md").render(kit=kit, procedure=procedure)
+    values = {"kit": kit, "procedure": procedure, "pictures": pictures}
+    return _markdown().get_template("kit.md").render(values)
 
 
 def road_markdown(procedure: Procedure) -> str:
@@ -143,9 +168,10 @@ def road_markdown(procedure: Procedure) -> str:
     return _markdown().get_template("road.md").render(procedure=procedure)
 
 
-def kit_html(kit: Kit, procedure: Procedure) -> str:
+def kit_html(kit: Kit, procedure: Procedure, pictures: Pictures = _NO_PICTURES) -> str:
     """Return the kit as one HTML file, which loads nothing and runs nothing."""
-    return _page().get_template("kit.html").render(kit=kit, procedure=procedure)
+    values = {"kit": kit, "procedure": procedure, "pictures": pictures}
+    return _page().get_template("kit.html").render(values)
 
 
 @cache

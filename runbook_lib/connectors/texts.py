@@ -33,6 +33,8 @@ from runbook_lib.core.procedure import (
     Procedure,
     Provider,
     Road,
+    Screen,
+    ScreenField,
     Section,
     Source,
     Step,
@@ -88,7 +90,7 @@ class TomlTable(Struct, frozen=True):
     def read(self, table: object, form: type[T]) -> T:
         """Return `table` as what has the fields of `form`, and no other."""
         if not isinstance(table, Mapping):
-            raise self.error("", "this is no table.")
+            raise self.error("", "this is not a table.")
         fields = getattr(form, "__dataclass_fields__", table)
         fields = dict.fromkeys(getattr(form, "__struct_encode_fields__", fields))
         for key in table.keys() - fields.keys():
@@ -250,6 +252,14 @@ def require_known_checks(folder: Path) -> None:
 
 
 # --- procedures -------------------------------------------------------------------------------
+class _Screen(Struct):
+    page: Text
+    source: str = ""
+    menu: str = ""
+    fields: str = ""
+    highlight: str = ""
+
+
 class _Step(Struct):
     title: Text
     confirms: Text
@@ -277,6 +287,7 @@ class _Step(Struct):
     counts_days: Days = 0
     answers: tuple[Mapping[str, Any], ...] = ()
     question: str = ""
+    screen: Mapping[str, Any] | None = None
 
 
 class _Section(Struct):
@@ -413,7 +424,7 @@ class _ProcedureReader:
         step, _, other = text.partition(" | ")
         match = _STEP_ID.fullmatch(step)
         if match is None:
-            raise section.error("steps", f"{step!r} is no id of a step, such as fb-09a-test-calls.")
+            raise section.error("steps", f"{step!r} is not a step id, such as fb-09a-test-calls.")
         name = step if step in self._tables else other or match[3]
         self._names |= {step: step, match[3]: step, name: step}
         ((place, table),) = section.known("steps", "step", self._tables, (name,))
@@ -423,7 +434,7 @@ class _ProcedureReader:
         confirms = place.filled(str(table.get("confirms", "")), self._values, "confirms")
         read = place.read(place.filled(table, {**self._values, "confirms": confirms}), _Step)
         if match[2] and not read.reading:
-            raise place.error("reading", "say where you read of a step that is not on the page.")
+            raise place.error("reading", "say where you read it: this step is not on the page.")
         subject = _members(read.subject, self._sets, place, "subject")
         place.known("subject", "input", self._inputs, subject)
         checks = place.known("checks", "check", self._checks, read.checks)
@@ -458,7 +469,31 @@ class _ProcedureReader:
             troubles=tuple(trouble for group in troubles for trouble in group),
             order_troubles=ordered,
             answers=tuple(place.read(answer, Confirmation) for answer in read.answers),
+            screen=self._screen(place, read),
             **{name: getattr(read, name) for name in _SAME},
+        )
+
+    def _screen(self, place: TomlTable, step: _Step) -> Screen | None:
+        """
+        Return the screen of a step, if a source shows it.
+
+        What is pasted there goes into the field of that label.
+        """
+        inner = TomlTable(place.path, f"{place.table}.screen")
+        read = inner.read(step.screen, _Screen) if step.screen else None
+        if read is None or not read.source:
+            return None
+        pastes = dict(place.pairs("pastes", step.pastes))
+        named = [item.partition(" | ") for item in items(read.fields)]
+        fields = [(label, text or pastes.get(label, "")) for label, _, text in named]
+        for _, text in fields:
+            inner.blanks("fields", text, self._labels)
+        return Screen(
+            page=read.page,
+            source=read.source,
+            menu=tuple(filter(None, read.menu.split(" > "))),
+            fields=tuple(ScreenField(label=label, template=text) for label, text in fields),
+            highlight=read.highlight,
         )
 
     def _input(self, place: TomlTable, key: str, name: str) -> Input | None:

@@ -104,21 +104,24 @@ _CODES = ("code", "error_code", "error_subcode", "subcode")
 
 @dataclass(frozen=True, slots=True)
 class ErrorText:
-    """The texts and codes in something that was pasted or answered."""
+    """The texts and codes in something that was pasted or answered, and the kinds that it names."""
 
     texts: tuple[str, ...] = ()
     codes: tuple[int, ...] = ()
+    kinds: tuple[str, ...] = ()
 
 
 def read_error(pasted: str) -> ErrorText:
     """Return the error texts and codes in a text, an address or a JSON document."""
     text = unicodedata.normalize("NFKC", _INVISIBLE.sub("", pasted[:_LONGEST]))[:_LONGEST]
-    texts, codes = [], []
+    texts, codes, kinds = [], [], []
     for name, value in islice(_fields(text), _MOST_FIELDS):
         if name in _CODES and value.isdecimal():
             codes.append(int(value[:7]))
         elif name in (*_MESSAGES, *_CODES) and not value.isdecimal():
             texts.append(value)
+        elif name == "type":
+            kinds.append(value)
     stripped = text.strip()
     if not (texts and stripped.startswith("{") and stripped.endswith("}")):
         # An answer may be quoted in it, or be cut.
@@ -127,7 +130,9 @@ def read_error(pasted: str) -> ErrorText:
         texts += [*(match[1] or match[2] for match in quoted), whole]
     for part in texts:
         codes += [int(number) for match in _CODE.findall(part) for number in match if number]
-    return ErrorText(tuple(filter(str.strip, texts)), tuple(dict.fromkeys(codes)))
+    return ErrorText(
+        tuple(filter(str.strip, texts)), tuple(dict.fromkeys(codes)), tuple(dict.fromkeys(kinds))
+    )
 
 
 def recognise(error: ErrorText, troubles: Iterable[Trouble]) -> list[Trouble]:
@@ -392,7 +397,7 @@ def _by_word(
     pasted = list(texts)
     counts = [
         (
-            max((len(beginnings(words)) for words in each.words if _has(pasted, words)), default=0),
+            max((len(beginnings(row)) for row in _deciding(each) if _has(pasted, row)), default=0),
             each,
         )
         for each in troubles
@@ -400,6 +405,10 @@ def _by_word(
     counts.sort(key=lambda pair: -pair[0])
     enough = max(least, counts[0][0] - margin) if counts else least
     return [trouble for count, trouble in counts if count >= enough][:_MOST_BY_WORDS]
+
+
+def _deciding(trouble: Trouble) -> list[str]:
+    return [row for row in trouble.words if not row.startswith(CLOSE)]
 
 
 @lru_cache(maxsize=5_000)

@@ -57,7 +57,7 @@ def connector_is_in_library(context: CheckContext) -> Finding:
 @check(
     "console-holds-app-id",
     needs=(*ACCOUNT, CLIENT_ID, "service_domain", "cyclr_username"),
-    spends="It uses up one sign-in link; Cyclr creates that user if there is none.",
+    spends="It uses up one sign-in link. If the user does not exist, Cyclr creates it.",
     permitted_by=("cyclr_username",),
     takes_vendor=True,
 )
@@ -79,8 +79,8 @@ def sign_in_request(vendor: Vendor, context: CheckContext) -> Mapping[str, str] 
     connector = installed_connector(context, cyclr)
     if connector is None:
         return inconclusive(
-            reason="The Client ID can be read only through an installed connector; there is none "
-            "in this account yet.",
+            reason="The Client ID can be read only through an installed connector. This account "
+            "has none yet.",
         )
     token = cyclr.sign_in_token(context.text("account_api_id"), context.text("cyclr_username"))
     host, number = context.text("service_domain"), connector.number("Id")
@@ -109,7 +109,7 @@ def sign_in_request(vendor: Vendor, context: CheckContext) -> Mapping[str, str] 
 @check(
     "connector-is-installed",
     needs=("cyclr_client_id", "cyclr_client_secret"),
-    spends="It installs the connector, and creates an account, where you permit that.",
+    spends="It installs the connector and creates an account, if you permit it.",
     permitted_by=("install_connector", "create_test_account"),
     alters=True,
 )
@@ -123,8 +123,8 @@ def connector_is_installed(context: CheckContext) -> Finding:
     if not context.text("account_api_id"):
         if context.values.get("create_test_account") is not True:
             return not_done(
-                reason="No Cyclr account is named. Give account_api_id, or let "
-                "create_test_account make one.",
+                reason="You named no Cyclr account. Set account_api_id, or set "
+                "create_test_account to let the runbook create one.",
             )
         name = f"Runbook test {context.text('service_domain')}"
         context.announce_change(f"Create Cyclr account {name!r}.")
@@ -174,17 +174,17 @@ def error_webhook_is_set(context: CheckContext) -> Finding:
     field = "TransactionErrorWebhookEnabled"
     if shown.get(field) is None or not shown.flag(field):
         return inconclusive(
-            reason=f"Account {account} itself is not set to post failed transactions. The "
-            "console's setting, which may do so for all accounts, is in no API: look at Settings > "
+            reason=f"Account {account} itself is not set to post failed transactions. The console "
+            "may post them for all accounts, but no API shows that setting: check Settings > "
             "General Settings, then confirm it.",
         )
     return verified(
-        reason=f"Cyclr posts the failed transactions of account {account}, as the account is set.",
+        reason=f"Account {account} is set to post its failed transactions.",
         accepts=("account_api_id",),
         limits=(
-            "That the failed transactions of other accounts are posted: no API shows it for all.",
+            "That Cyclr posts the failed transactions of other accounts: no API shows it for all.",
             "That the Notification Webhook posts paused cycles: no API shows it.",
-            "That somebody reads what is posted.",
+            "That somebody reads what Cyclr posts.",
         ),
     )
 
@@ -243,8 +243,8 @@ def _find_or_install(context: CheckContext, changes: list[str]) -> Finding:
     number, installed = connector.number("Id"), connector.document("Connector").number("Id")
     if installed != identifier:
         return inconclusive(
-            reason=f"Account connector {number} is of the library's connector {installed}, not of "
-            f"{identifier}, whose Setup the steps before are about. Compare the two in the Cyclr "
+            reason=f"Account connector {number} belongs to library connector {installed}, not to "
+            f"{identifier}, which the earlier steps are about. Compare the two in the Cyclr "
             "console.",
         )
     doubt = _doubt(context, number)
@@ -278,7 +278,7 @@ def _doubt(context: CheckContext, number: int) -> Finding | None:
     once more with it.
     """
     account = context.text("account_api_id")
-    look = f"Look at the connectors of account {account} in the Cyclr console."
+    look = f"Check the connectors of account {account} in the Cyclr console."
     statuses_seen = []
     for what in ("account", "other account"):
         # NOTE: of the form that Cyclr gives to accounts; another one may be refused for its form.
@@ -310,7 +310,7 @@ def _doubt(context: CheckContext, number: int) -> Finding | None:
         return inconclusive(
             reason=f"Cyclr refuses two made-up accounts ({statuses_seen[0]}), and after that does "
             f"not answer for account {account} either ({error.status}: {error}), so nothing shows "
-            f"that account connector {number} is in it. The token may have ended: check again.",
+            f"that account connector {number} is in it. The token may have expired: check again.",
         )
     return None
 

@@ -21,13 +21,13 @@ SERVICE_DOMAIN = Input(
 CYCLR_CLIENT_ID = Input(
     name="cyclr_client_id",
     label="Cyclr API Client ID",
-    help="Settings > OAuth Client Credentials. Not that of your app.",
+    help="Settings > OAuth Client Credentials. Not your app's.",
     provider=_CYCLR,
 )
 CYCLR_CLIENT_SECRET = Input(
     name="cyclr_client_secret",
     label="Cyclr API Client Secret",
-    help="Settings > OAuth Client Credentials. Not that of your app.",
+    help="Settings > OAuth Client Credentials. Not your app's.",
     parse=formats.opaque_secret,
     secret=True,
     provider=_CYCLR,
@@ -35,28 +35,29 @@ CYCLR_CLIENT_SECRET = Input(
 ACCOUNT_API_ID = Input(
     name="account_api_id",
     label="Account API ID",
-    help="Cyclr console: Accounts > Account Management > Settings, of the test account.",
+    help="Cyclr console: Accounts > Account Management > Settings of the test account.",
     parse=formats.header_text,
     provider=_CYCLR,
 )
 CYCLR_USERNAME = Input(
     name="cyclr_username",
     label="Cyclr user name",
-    help="An existing user of that account, for the sign-in link. Cyclr creates unknown ones.",
+    help="An existing user of that account, for the sign-in link. Cyclr creates the user if it "
+    "does not exist.",
     example="operator@acme.example",
     provider=_CYCLR,
 )
 INSTALL_CONNECTOR = Input(
     name="install_connector",
     label="Install the connector",
-    help="Permits the runbook to install it in the account. This changes your Cyclr.",
+    help="Lets the runbook install it in the account. This changes your Cyclr.",
     default=False,
     provider=_CYCLR,
 )
 CREATE_TEST_ACCOUNT = Input(
     name="create_test_account",
     label="Create a test account",
-    help="Permits the runbook to create one where none is named. This changes your Cyclr.",
+    help="Lets the runbook create an account if you name none. This changes your Cyclr.",
     default=False,
     provider=_CYCLR,
 )
@@ -71,7 +72,7 @@ _CYCLR_API_URL = Input(
 _CYCLR_CONSOLE_URL = Input(
     name="cyclr_console_url",
     label="Cyclr console address",
-    help="my.cyclr.com, or that of your region.",
+    help="my.cyclr.com, or your region's.",
     parse=formats.web_address,
     default="https://my.cyclr.com",
     provider=_CYCLR,
@@ -86,8 +87,8 @@ _SERVICE_DOMAIN_ADDRESS = Input(
 _REDIRECT_HOSTS = Input(
     name="redirect_hosts",
     label="Further Cyclr hosts",
-    help="More hosts that Cyclr's sign-in link may lead to, separated by commas. They, and the "
-    "Service Domain if it is in this list, may be on a private network.",
+    help="More hosts that Cyclr's sign-in link may lead to, separated by commas. Each host in "
+    "this list may be on a private network, also the Service Domain if you add it.",
     parse=formats.host_names,
     default=(),
     example="login.cyclr.example",
@@ -95,8 +96,8 @@ _REDIRECT_HOSTS = Input(
 )
 _REQUESTS_A_SECOND = Input(
     name="cyclr_requests_a_second",
-    label="Requests to Cyclr a second",
-    help="How many requests `runbook connections` sends to Cyclr's API in a second at most.",
+    label="Requests to Cyclr per second",
+    help="The most requests per second that `runbook connections` sends to Cyclr's API.",
     parse=partial(formats.whole_number, least=1, most=50, unit="requests"),
     default=5,
     provider=_CYCLR,
@@ -106,15 +107,15 @@ _REQUESTS_A_SECOND = Input(
 # What no longer works where a check no longer succeeds.
 _BREAKS = {
     "service-domain-answers": "No customer can sign in: the sign-in ends at this address.",
-    "connector-is-in-library": "Customers cannot connect, or sign in with another app.",
-    "console-holds-app-id": "Customers sign in with another app than this one.",
+    "connector-is-in-library": "Customers cannot connect, or they sign in with another app.",
+    "console-holds-app-id": "Customers sign in with a different app.",
     "connector-is-installed": "The connection cannot be tested in this account.",
     "connector-is-authenticated": "This account's cycles fail until somebody signs in again.",
-    "permissions-are-seen-through-cyclr": "This account's cycles lack what was not granted.",
+    "permissions-are-seen-through-cyclr": "This account's cycles lack what the user did not grant.",
 }
 _CERTIFICATE_ENDS = (
-    "See that the certificate of the Service Domain is renewed before then, or no customer can "
-    "sign in. Cyclr Support replaces that of a custom domain."
+    "Renew the certificate of the Service Domain before then, or no customer can sign in. Cyclr "
+    "Support replaces a custom domain's certificate."
 )
 CYCLR = Provider(
     name=_CYCLR,

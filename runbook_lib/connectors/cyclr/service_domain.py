@@ -61,8 +61,8 @@ def service_domain_answers(context: CheckContext) -> Finding:
         warnings.append(f"The certificate of {host} expires in {days} days.")
     if not is_cyclr_domain(host):
         warnings.append(
-            f"{host} is a custom domain. General Settings shows the default one too; only the "
-            "custom one is documented to serve the sign-in callback, so register this one."
+            f"{host} is a custom domain. General Settings shows the default one too, but the "
+            "documentation names only the custom one for the sign-in callback: register this one."
         )
     again = answer
     if may_refuse_caller(control):
@@ -106,5 +106,5 @@ def _judge(answer: int, control: int, again: int) -> tuple[Outcome, str]:
         return Outcome.INCONCLUSIVE, verdict
     return (
         Outcome.VERIFIED,
-        f"the callback page answers ({answer}) and a made-up page otherwise ({control})",
+        f"the callback page answers {answer}, a made-up page {control}",
     )

@@ -106,9 +106,9 @@ def app_token(context: CheckContext) -> Secret:
         return request_app_token(context, context.secrets["app_secret"])
     except GraphTokenError as error:
         refused = HTTPStatus.BAD_REQUEST <= error.status < HTTPStatus.INTERNAL_SERVER_ERROR
-        msg = f"Facebook issued no app token ({error}), so nothing could be read with it."
+        msg = f"Facebook issued no app token ({error}), so the runbook read nothing with it."
         if _DEACTIVATED in str(error).lower():
-            msg += " Do the required actions in the dashboard: until then the app is deactivated."
+            msg += " The app is deactivated: complete the required actions in the dashboard."
         elif refused:
             msg += " Correct the App ID or App Secret, then check again."
         kind = RefusedAppError if is_app_refused(error) else OAuthError
@@ -177,9 +177,9 @@ def require_refusal_of_others(context: CheckContext, edge: str = "") -> None:
     except GraphAPIError as error:
         if _is_unknown(error, made_up):
             return
-        what = f"it does not refuse a made-up App ID for what it is ({error}, code {error.code})"
+        what = f"it does not refuse a made-up App ID as unknown ({error}, code {error.code})"
         refusal = error
-    proves = f"so what it says of app {app_id} proves nothing"
+    proves = f"so its answer about app {app_id} proves nothing"
     raise unexpected(f"Facebook (/{{app}}{edge})", f"{what}, {proves}") from refusal
 
 

@@ -57,9 +57,8 @@ _SECTIONS: Mapping[str, str] = {
 }
 _PATH_UNPROVEN = (
     "That this address, with its path, is in the list of Valid OAuth Redirect URIs: only its host "
-    "is proven. Strict Mode compares every character when a person signs in; the Redirect URI "
-    "Validator in Facebook Login > Settings, which reads the saved list, shows beforehand whether "
-    "it passes."
+    "is proven. Strict Mode compares every character at sign-in. To test the address before that, "
+    "use the Redirect URI Validator in Facebook Login > Settings, which reads the saved list."
 )
 # What Facebook says of a redirect URI.
 _ACCEPTED, _REFUSED, _NOT_REFUSED = "accepted", "refused", "not refused"
@@ -93,7 +92,7 @@ def app_credentials_are_accepted(context: CheckContext) -> Finding:
     if any(words in message for words in _NO_SUCH_ID):
         return failed(
             refuses=refuses,
-            reason=f"Facebook does not take {app_id} as an App ID ({refusal}). "
+            reason=f"Facebook does not accept {app_id} as an App ID ({refusal}). "
             "Copy it again from Settings > Basic.",
         )
     if _DESKTOP_APP in message:
@@ -102,10 +101,10 @@ def app_credentials_are_accepted(context: CheckContext) -> Finding:
     if control is not None and (control.code, str(control)) == (refusal.code, str(refusal)):
         return inconclusive(
             refuses=refuses,
-            reason=f"Facebook gives one answer to this App Secret and to a made-up one "
+            reason=f"Facebook gives the same answer to this App Secret and to a made-up one "
             f"({refusal}, code {refusal.code}): the App ID is unknown, blocked or not a Facebook "
-            "app's, or Facebook has a fault. Compare the App ID with the one in Settings > Basic, "
-            "correct it, then check again.",
+            "app's, or Facebook has a problem. Compare the App ID with the one in Settings > "
+            "Basic, correct it, then check again.",
         )
     return inconclusive(
         reason=f"Facebook refused the App ID and App Secret with an answer that names neither "
@@ -178,8 +177,8 @@ def missing_sections_are_filled(context: CheckContext) -> Finding:
     facts = version_ends(graph.version, *calendars)
     if gaps:
         return inconclusive(
-            reason=f"Facebook returns no {', '.join(gaps)}: fill in what is empty in "
-            "Settings > Basic, or attest that it is filled in.",
+            reason=f"Facebook returns no {', '.join(gaps)}: fill in what is empty in Settings > "
+            "Basic, or attest that it is filled in.",
             warnings=tuple(warnings),
             tables=tables,
             limits=limits,
@@ -224,8 +223,8 @@ def redirect_uri_is_accepted(context: CheckContext) -> Finding:
     tried = (f"host of {uri}", _ACCEPTED, _ACCEPTED)
     if not _is_other_refused(control):
         return inconclusive(
-            reason="Facebook did not refuse a host that nobody registered either "
-            f"({control}, code {control.code}), so what it says of yours proves nothing.",
+            reason="Facebook did not refuse an unregistered host either "
+            f"({control}, code {control.code}), so its answer about yours proves nothing.",
             tables=compared(tried, (_OTHER_HOST, _REFUSED, _NOT_REFUSED)),
         )
     sibling = _redeem(context, redirect_uri(f"{context.random_hex(8)}.{domain}"))
@@ -234,8 +233,8 @@ def redirect_uri_is_accepted(context: CheckContext) -> Finding:
     refused = (_OTHER_HOST, _REFUSED, _REFUSED)
     if _is_path_compared(context, host):
         return verified(
-            reason=f"Facebook accepts {uri}; it refuses another path on that host, and hosts "
-            f"that are not registered, also of {domain}.",
+            reason=f"Facebook accepts {uri}. It refuses another path on that host and "
+            f"unregistered hosts, also under {domain}.",
             tables=compared(
                 (f"host and path of {uri}", _ACCEPTED, _ACCEPTED),
                 refused,
@@ -243,8 +242,8 @@ def redirect_uri_is_accepted(context: CheckContext) -> Finding:
             ),
         )
     return verified(
-        reason=f"Facebook accepts the host of {uri} and refuses hosts that are not registered, "
-        f"also of {domain}.",
+        reason=f"Facebook accepts the host of {uri} and refuses unregistered hosts, also under "
+        f"{domain}.",
         limits=(_PATH_UNPROVEN,),
         tables=compared(tried, refused),
     )
@@ -258,21 +257,21 @@ def _of_another_answer(refusal: GraphTokenError) -> Finding:
             reason=f"Facebook refuses every exchange of a code, so nobody can sign in {answer} "
             "Switch Native or desktop app? off in Settings > Advanced, then check again.",
         )
-    return inconclusive(reason=f"Facebook answered with something else {answer}")
+    return inconclusive(reason=f"Facebook gave an unexpected answer {answer}")
 
 
 def _of_any_host(uri: str, domain: str, sibling: GraphTokenError) -> Finding:
     """Return what it means that Facebook does not refuse a made-up host of `domain`."""
     if _is_code_refused(sibling):
-        why = f"Facebook takes any host of {domain}, so App Domains may let this one in"
+        why = f"Facebook accepts any host under {domain}, so App Domains may let this one in"
     else:
         why = (
-            f"Facebook neither takes nor refuses a made-up host of {domain} ({sibling}, code "
+            f"Facebook neither accepts nor refuses a made-up host under {domain} ({sibling}, code "
             f"{sibling.code}), so App Domains may let this one in"
         )
     return inconclusive(
-        reason=f"{why}: nothing shows that {uri} is registered. Look in Facebook Login > Settings "
-        "whether Valid OAuth Redirect URIs lists it, character by character.",
+        reason=f"{why}: nothing shows that {uri} is registered. Check that Valid OAuth Redirect "
+        "URIs in Facebook Login > Settings lists it, character by character.",
     )
 
 
@@ -306,8 +305,8 @@ def _compare_with_control(context: CheckContext) -> Finding:
         answer = f"{control}, code {control.code}" if control else "it issued a token"
         return inconclusive(
             reason=f"Facebook issued an app token for App ID {app_id}, but did not refuse a "
-            f"made-up App Secret for what it is ({answer}), so nothing shows that the secret "
-            "counts. Run again.",
+            f"made-up App Secret as wrong ({answer}), so nothing shows that the secret counts. "
+            "Run again.",
         )
     return verified(
         reason=f"Facebook issued an app token for App ID {app_id} and refused a made-up secret.",

@@ -53,8 +53,8 @@ _PAGE = {"id": "ID", "name": "Name", "category": "Category", "tasks": "Tasks"}
 _LEAD_FORM = {"id": "ID", "name": "Name", "status": "Status", "locale": "Language"}
 _TERMS = "https://www.facebook.com/ads/leadgen/tos"
 _OF_THE_PERSON = (
-    "That leads can be read with another person's token: lead access belongs to the person behind "
-    "this one, not to the app."
+    "That leads can be read with another person's token: lead access belongs to this token's "
+    "person, not to the app."
 )
 _LEAD_ACCESS = (
     *("page_id", "user_id", "can_access_lead", "app_has_leads_permission"),
@@ -65,8 +65,8 @@ _ACTIVE = "1"
 # What usage headers call an app's access tier before the full one is granted.
 _LIMITED = "development_access"
 _LIMITED_TIER = (
-    "The app has the limited access tier (development_access): Facebook answers few calls of an ad "
-    "account in an hour. Request the full one, Marketing API Access Tier, in App Review."
+    "The app has the limited access tier (development_access): Facebook answers few calls an hour "
+    "for each ad account. Request the full tier, Marketing API Access Tier, in App Review."
 )
 _ACCOUNT_STATUS = {
     "1": "ACTIVE",
@@ -127,7 +127,7 @@ def user_token_is_valid(context: CheckContext) -> Finding:
         warnings=tuple(warnings),
         tables=tables,
         limits=tuple(
-            f"That {scope.identifier('scope')} holds for more than its "
+            f"That {scope.identifier('scope')} applies to more than its "
             f"{counted(len(scope.texts('target_ids')), 'chosen target')}."
             for scope in data.documents("granular_scopes", ())
             if scope.texts("target_ids")
@@ -187,7 +187,7 @@ def marketing_data_is_readable(context: CheckContext) -> Finding:
         warnings=warnings,
         limits=()
         if pages.rows
-        else ("That the token reads a page: Facebook lists none of this person.",),
+        else ("That the token reads a page: Facebook lists no page of this person.",),
         facts=facts,
         tables=tuple(table for table in tables if table.rows),
     )
@@ -238,7 +238,7 @@ def _without_terms(pages: Sequence[Document]) -> tuple[str, ...]:
     warning = (
         "Nobody has accepted Facebook's Lead Generation Terms for page "
         f"{shorten(', '.join(refused))}, so its lead ads cannot run and bring no leads. A person "
-        f"with full control of the page accepts them at {_TERMS}."
+        f"with full control of the page must accept them at {_TERMS}."
     )
     return (warning,) if refused else ()
 
@@ -283,14 +283,14 @@ def _read_lead(context: CheckContext, page_id: str, page_token: Secret, form: Do
     if not leads:
         return inconclusive(
             reason=f"Lead Access Manager lets this person and this app read the leads of page "
-            f"{page_id}, but Facebook gives none of form {form_id}: it holds none, or only ones "
-            "older than 90 days, which are gone. Create a test lead with the Lead Ads Testing "
+            f"{page_id}, but Facebook gives none of form {form_id}. It has no leads, or all are "
+            "older than 90 days and gone. Create a test lead with the Lead Ads Testing "
             "Tool, then check again.",
         )
     leads[0].identifier("id")
     leads[0].expect("form_id", form_id)
     return verified(
-        reason=f"A lead of form {form_id} (page {page_id}) was read; its answers were not asked.",
+        reason=f"A lead of form {form_id} (page {page_id}) was read, without its answers.",
     )
 
 

@@ -39,7 +39,7 @@ class GraphTokenError(TokenRequestError):
 class GraphAPIError(RemoteError):
     """Graph answered with an error object (Graph API: Handle Errors)."""
 
-    next_step = "Look the code up in Graph's error reference; quote the fbtrace_id to Facebook."
+    next_step = "Look up the code in Graph's error reference, and give Facebook the fbtrace_id."
 
     def __init__(
         self,

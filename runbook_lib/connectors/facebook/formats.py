@@ -61,8 +61,8 @@ def name_doubt(name: str) -> str:
     if not named:
         return ""
     return (
-        f"It contains {named}: Facebook refuses names with brands of Meta's, or close to them. "
-        "Which words count is known in part only."
+        f"It contains {named}: Facebook refuses names that contain or resemble Meta's brands. No "
+        "full list of refused words is known."
     )
 
 

@@ -62,7 +62,7 @@ APP_SECRET = Input(
 GRAPH_VERSION = Input(
     name="graph_version",
     label="Graph API version",
-    help="The version that every check is pinned to.",
+    help="Every check uses this version.",
     parse=formats.graph_version,
     default=_PINNED_VERSION,
     provider=_FACEBOOK,
@@ -86,7 +86,7 @@ CUSTOMER_ACCESS_TOKEN = Input(
 MAKE_TEST_CALLS = Input(
     name="make_test_calls",
     label="Permission to make test calls",
-    help="Permits one read call with each, which Facebook counts.",
+    help="Makes one read call with each, which Facebook counts.",
     default=False,
     provider=_FACEBOOK,
 )
@@ -101,7 +101,7 @@ DATA_DELETION_URL = Input(
 _GRAPH_URL = Input(
     name="graph_url",
     label="Graph API address",
-    help="Changed only for a proxy or the sandbox; a loopback address marks a run SANDBOX.",
+    help="Change it only for a proxy or the sandbox; a loopback address marks a run SANDBOX.",
     parse=config_formats.web_address,
     default="https://graph.facebook.com",
     provider=_FACEBOOK,
@@ -117,7 +117,7 @@ _DIALOG_URL = Input(
 _DASHBOARD_URL = Input(
     name="dashboard_url",
     label="App dashboard address",
-    help="Where apps are registered.",
+    help="Where you register apps.",
     parse=config_formats.web_address,
     default="https://developers.facebook.com",
     provider=_FACEBOOK,
@@ -134,18 +134,18 @@ def _kit_of(connector: str, values: Mapping[str, Value]) -> Kit:
 _BREAKS = {
     "app-credentials-are-accepted": "No customer can sign in, and no token is renewed.",
     "app-is-registered": "Without its app, no customer can sign in or be served.",
-    "app-name-matches": "Customers see another name when they are asked for consent.",
+    "app-name-matches": "Customers see a different name when they consent.",
     "business-is-verified": "Without it other businesses lose access to the app.",
-    "missing-sections-are-filled": "What is missing here can hold up a review or publishing.",
+    "missing-sections-are-filled": "A missing section can hold up a review or publishing.",
     "public-pages-open": "Facebook may restrict an app whose pages do not open.",
     "redirect-uri-is-accepted": "No customer can sign in: Facebook refuses the redirect.",
-    "permissions-are-requested": "Customers are refused what these permissions are for.",
-    "public-profile-is-live": "Customers may be refused at sign-in.",
-    "review-is-approved": "Customers are refused what these permissions are for.",
+    "permissions-are-requested": "Customers cannot use what these permissions allow.",
+    "public-profile-is-live": "Facebook may refuse customers at sign-in.",
+    "review-is-approved": "Customers cannot use what these permissions allow.",
     "user-token-is-valid": "The runbook cannot test the connection with this token.",
     "marketing-data-is-readable": "The connection's data cannot be read with the test token.",
     "lead-data-is-readable": "Leads cannot be read with the test token.",
-    "customer-consents-without-role": "Nothing shows any more that a customer can sign in.",
+    "customer-consents-without-role": "Nothing shows any longer that a customer can sign in.",
 }
 # What a person does before something ends.
 _RENEWS = {
@@ -179,6 +179,7 @@ FACEBOOK = Vendor(
     test_method="List My Permissions",
     about=read_sources(Path(__file__).parent)["ABOUT"],
     unrelated=read_sources(Path(__file__).parent)["UNRELATED"],
+    abroad=read_sources(Path(__file__).parent)["ABROAD"],
 )
 
 
@@ -187,7 +188,7 @@ def permissions(*default: str, example: str) -> Input:
     return Input(
         name="permissions",
         label="Permissions",
-        help="What users are asked for, with commas; public_profile is always there.",
+        help="The permissions to request, separated by commas; public_profile is always included.",
         parse=formats.permission_names,
         doubt=permission_doubt,
         default=("public_profile", *default),

@@ -105,7 +105,7 @@ def pages_of(
             which = f"page {found[0]['id']}" if len(found) == 1 else counted(len(found), "page")
             note = f"/{_LIST} does not list {which}: found by {way} (/{source})."
             return Pages([*found, *listed], source, note)
-        tried.append(f"/{source}: none that can be read")
+        tried.append(f"/{source}: no readable page")
     return Pages(listed, note=f"Other ways found no page ({'; '.join(tried)}).")
 
 

@@ -64,9 +64,9 @@ def customer_consents_without_role(context: CheckContext) -> Finding:
     lacking = [name for name in wanted if name not in scopes]
     if lacking:
         return failed(
-            reason=f"This person's token lacks {', '.join(lacking)}. Without a role on "
-            "the app nobody can grant what App Review has not approved; else sign in again and "
-            f"grant everything. {ASK_AGAIN}",
+            reason=f"This person's token lacks {', '.join(lacking)}. Without a role on the app, "
+            "people can grant only what App Review has approved. If it approved these, sign in "
+            f"again and grant everything. {ASK_AGAIN}",
             tables=tables,
         )
     return structs.replace(_with_data(context), tables=tables)
@@ -75,7 +75,7 @@ def customer_consents_without_role(context: CheckContext) -> Finding:
 def _doubt(context: CheckContext, who: str, with_role: str) -> Finding | None:
     """Return why `who` may have a role, or nothing where the list shows that there is none."""
     if who == with_role:
-        return failed(reason=f"Both tokens are of one person. {_wrong_token(context, who)}")
+        return failed(reason=f"Both tokens belong to the same person. {_wrong_token(context, who)}")
     roles = _roles(context)
     if who in roles:
         return failed(
@@ -85,7 +85,7 @@ def _doubt(context: CheckContext, who: str, with_role: str) -> Finding | None:
     if with_role not in roles:
         return inconclusive(
             reason=f"Facebook's list of {counted(len(roles), 'role')} does not name the person "
-            "whose token made the test calls, so it proves nothing about this one.",
+            "whose token made the test calls, so it proves nothing about this person.",
         )
     return None
 
@@ -104,7 +104,7 @@ def _wrong_token(context: CheckContext, who: str) -> str:
     if roles:
         return (
             f"The token of the step “{OTHER_STEP}” is the wrong one: this person has no role on "
-            "the app. Give it one of a person with a role."
+            "the app. Give it the token of a person with a role."
         )
     return "Sign in here as somebody without a role."
 
@@ -119,15 +119,15 @@ def _with_data(context: CheckContext) -> Finding:
         if error.code != _REFUSED:
             raise
         return failed(
-            reason=f"This person consented, but Facebook refuses the data ({error}): see Access "
+            reason=f"This person consented, but Facebook refuses the data ({error}): check Access "
             "Verification, as a Tech Provider.",
         )
     if not pages.rows:
         return inconclusive(
             reason=pages.noted(
                 "This person consented, but Facebook lists no page of this person, so nothing "
-                f"shows that the app reads a customer's data. {_declined(context)} See that the "
-                "person has a page, granted pages_show_list and chose the page at the sign-in, and "
+                f"shows that the app reads a customer's data. {_declined(context)} Check that the "
+                "person has a page, granted pages_show_list and chose the page at sign-in, and "
                 "that the app has Access Verification, as a Tech Provider; then check again."
             ),
         )
@@ -146,7 +146,7 @@ def _declined(context: CheckContext) -> str:
         rows = user_graph(context).rows(_GRANTS, token, reads=READ)
         grants = statuses(rows, f"Facebook (/{_GRANTS})")
     except RemoteError as error:
-        return f"What the person declined could not be read ({error})."
+        return f"The declined permissions could not be read ({error})."
     declined = [f"{name} ({status})" for name, status in grants.items() if status != _GRANTED]
     if "pages_show_list" not in grants:
         declined.append("pages_show_list (not listed)")

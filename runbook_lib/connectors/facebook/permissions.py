@@ -17,10 +17,10 @@ from runbook_lib.remote.documents import Document, unexpected
 READ = ("permission", "status")
 # The way out of a declined permission (Facebook Login: manual flow, re-asking).
 ASK_AGAIN = (
-    "Facebook does not ask a second time by itself for a permission that was declined: press Edit "
-    "settings in its dialog, or use Sign in with Facebook here, which asks again "
-    "(auth_type=rerequest). As a last way the person removes the app under Business Integrations, "
-    "which ends all of this person's tokens of the app, Cyclr's too."
+    "Facebook does not ask again by itself for a declined permission: press Edit settings in "
+    "its dialog, or use Sign in with Facebook here, which asks again (auth_type=rerequest). As a "
+    "last resort, the person removes the app under Business Integrations. That ends all of "
+    "the person's tokens for the app, Cyclr's too."
 )
 # Graph permission reference: the dashboard offers the permission only with these beside it.
 PERMISSION_DEPENDENCIES: Mapping[str, tuple[str, ...]] = {

@@ -54,7 +54,7 @@ def public_pages_open(context: CheckContext) -> Finding:
 def _judge(context: CheckContext, page: tuple[str, str]) -> Finding:
     label, url = page
     if not url:
-        return inconclusive(reason=f"{label}: none is known.")
+        return inconclusive(reason=f"{label}: no address is known.")
     if urlsplit(url).scheme != "https":
         return failed(reason=f"{label}: {shorten(url)} is not https.")
     try:
@@ -69,7 +69,8 @@ def _judge_page(context: CheckContext, label: str, url: str) -> Finding:
         return failed(reason=f"{label}: {shorten(url)} answers {page.status}.")
     if len(page.text) < _LEAST_TEXT:
         return failed(
-            reason=f"{label}: {shorten(url)} shows {len(page.text)} characters without a script.",
+            reason=f"{label}: {shorten(url)} shows only {len(page.text)} characters without "
+            "JavaScript.",
         )
     control = _control(context, page.url)
     if control and control.status >= _CLIENT_ERROR and not refuses_made_up(control.status):
@@ -81,7 +82,7 @@ def _judge_page(context: CheckContext, label: str, url: str) -> Finding:
         control.url == page.url or (control.status, control.text) == (page.status, page.text)
     ):
         return inconclusive(
-            reason=f"{label}: {urlsplit(page.url).hostname} answers a made-up page as it answers "
+            reason=f"{label}: {urlsplit(page.url).hostname} answers a made-up page the same way as "
             f"{shorten(url)}, so nothing shows that this page is there.",
         )
     if control and may_refuse_caller(control.status):
@@ -92,7 +93,7 @@ def _judge_page(context: CheckContext, label: str, url: str) -> Finding:
                 f"answered {control.status}, so nothing shows that this page is there. Check "
                 "again later.",
             )
-    return verified(reason=f"{label}: “{page.title or 'no title'}” opens without a script.")
+    return verified(reason=f"{label}: “{page.title or 'no title'}” opens without JavaScript.")
 
 
 def _control(context: CheckContext, url: str) -> PublicPage | None:

@@ -32,12 +32,12 @@ from runbook_lib.remote.documents import shorten
 
 _LIVE = "live"
 _NO_ACCESS_LEVEL = (
-    "That a permission which Facebook lists has Advanced Access, not only Standard Access: no API "
-    "shows the access level."
+    "That a listed permission has Advanced Access, not only Standard Access: no API shows the "
+    "access level."
 )
 _NO_REASON = (
-    "Whether a permission that is not listed was never requested, waits or was declined: "
-    "Facebook lists approved ones only; App Review > Requests shows the rest."
+    "Whether a permission that is not listed was never requested, is waiting or was declined: "
+    "Facebook lists only approved ones; App Review > Requests shows the rest."
 )
 _NO_TIER = (
     "Which Marketing API Access Tier the app has: the list of its permissions does not show it."
@@ -52,7 +52,7 @@ def scope_warnings(context: CheckContext, scope: Sequence[str]) -> tuple[str, ..
     more = [name for name in scope if name not in with_dependencies(permissions)]
     warnings = []
     if lacking:
-        msg = f"Cyclr does not ask users for {', '.join(lacking)}; see the connector's scopes."
+        msg = f"Cyclr does not ask users for {', '.join(lacking)}; check the connector's scopes."
         warnings.append(msg)
     if more:
         warnings.append(
@@ -73,7 +73,7 @@ def public_profile_is_live(context: CheckContext) -> Finding:
     if missing:
         return inconclusive(
             reason=f"{missing} It is listed only after a first review, so its absence proves "
-            "nothing: see its Advanced Access under App Review > Permissions and Features.",
+            "nothing: check its Advanced Access under App Review > Permissions and Features.",
             limits=(_NO_ACCESS_LEVEL,),
             tables=tables,
         )
@@ -99,8 +99,8 @@ def permissions_are_requested(context: CheckContext) -> Finding | None:
     missing, tables = _not_live(context, wanted)
     if missing:
         return inconclusive(
-            reason=f"{missing} A request shows only once it is approved: see under App Review > "
-            "Permissions and Features that Advanced Access is requested for each.",
+            reason=f"{missing} Facebook lists a permission only once it is approved: check under "
+            "App Review > Permissions and Features that you requested Advanced Access for each.",
             limits=(_NO_ACCESS_LEVEL, _NO_TIER),
             tables=tables,
         )
@@ -118,9 +118,9 @@ def review_is_approved(context: CheckContext) -> Finding:
     missing, tables = _not_live(context, wanted)
     if missing:
         return inconclusive(
-            reason=f"{missing} Of those that are not listed, App Review > Requests shows whether "
-            "each waits or was declined: say here what it shows. A review takes 1 to "
-            f"{LONGEST_WAIT_DAYS} days; after that it is overdue.",
+            reason=f"{missing} App Review > Requests shows whether each missing one is waiting or "
+            f"was declined: say here what it shows. A review takes 1 to {LONGEST_WAIT_DAYS} days; "
+            "after that it is overdue.",
             limits=(_NO_REASON,),
             tables=tables,
         )

@@ -94,16 +94,16 @@ class _Made:
         if self.problem:
             return self.problem
         if self.is_empty:
-            return "made, but the list is empty, as it may be without the permission"
+            return "made, but the list is empty; a missing permission can cause that"
         served_by = self.call.served_by if self.call else ()
         others = ", ".join(permission for permission in served_by if permission != self.permission)
-        return "made" if self.is_proven else f"made, but {others} serves it too"
+        return "made" if self.is_proven else f"made, but {others} allows it too"
 
 
 @check(
     "test-calls-are-made",
     needs=(*USER, "make_test_calls"),
-    spends="It makes one call for each permission, as the person who gave the token.",
+    spends="It makes one call for each permission with this token.",
     permitted_by=("make_test_calls",),
     leaves_to_person=True,
 )
@@ -128,9 +128,9 @@ def _try(inspected: Document, context: CheckContext, permission: str) -> _Made:
     carried = inspected.texts("scopes")
     call = next((call for call in _CALLS if permission in call.served_by), None)
     if permission not in carried:
-        return _Made(permission, None, "the token does not carry it")
+        return _Made(permission, None, "the token does not include it")
     if call is None:
-        return _Made(permission, None, "no read call is known for it: make one yourself")
+        return _Made(permission, None, "the runbook knows no read call for it: make one yourself")
     try:
         made = _make(context, call, inspected.identifier("user_id"))
     except GraphAPIError as error:
@@ -181,7 +181,8 @@ def _judge(context: CheckContext, made: list[_Made]) -> Finding:
     number = len({result.call for result in made if result.call and not result.problem})
     calls = f"{number} calls made"
     table = Table(
-        caption=f"Test calls of {context.now:%Y-%m-%d}; they count for a submission until {end}",
+        caption=f"Test calls made on {context.now:%Y-%m-%d}; they count for a submission "
+        f"until {end}",
         columns=("Permission", "Call", "Result"),
         rows=tuple(
             (result.permission, f"GET /{result.call.path}" if result.call else "", result.text)
@@ -199,7 +200,7 @@ def _judge(context: CheckContext, made: list[_Made]) -> Finding:
             finding,
             outcome=inconclusive(reason="").outcome,
             reason=f"{calls}, but none shows that it used {names}. In App Review > Permissions "
-            "and Features see whether Request advanced access can be pressed for each.",
+            "and Features check whether you can press Request advanced access for each.",
         )
     notes = dict.fromkeys(result.note for result in made if result.note)
     return structs.replace(
@@ -218,9 +219,9 @@ def _tier(made: list[_Made]) -> list[str]:
     if not calls:
         return []
     tier = max(calls.values())
-    named = f"{tier}, say the usage headers" if tier else "no usage header names it"
+    named = f"{tier}, according to the usage headers" if tier else "no usage header names it"
     limit = (
-        f"How many calls Facebook has counted for the Marketing API Access Tier ({named}): the "
-        f"runbook made at least {len(calls)} here, and the usage headers hold percentages only."
+        f"The number of calls that Facebook counted for the Marketing API Access Tier ({named}): "
+        f"the runbook made at least {len(calls)} here, and the usage headers show only percentages."
     )
     return [limit]

@@ -94,7 +94,7 @@ def review_kit(
         rules=tuple(items(texts.rules)),
         shots=_shots(parts, uses, blanks),
         reviewer=tuple(text.format_map(blanks) for text in items(texts.reviewer)),
-        prepare_for="Data Access Renewal, where Facebook asks for it",
+        prepare_for="Data Access Renewal, if Facebook asks for it",
         prepare=tuple(Preparation(*part) for part in _PLACE.pairs("renewal", texts.renewal)),
         sources=tuple(dict.fromkeys((*items(texts.sources), *named))),
     )
@@ -119,7 +119,7 @@ def _part(
     name: str, uses: ConnectorUses, chosen: tuple[str, ...], because: tuple[Because, ...], app: str
 ) -> KitPermission:
     use = uses.find(name)
-    text = use.usage if use else "‹What {app} does with this permission, and for whom.›"
+    text = use.usage if use else "‹Say what {app} does with this permission, and for whom.›"
     return KitPermission(
         name=name,
         is_feature=use.is_feature if use else False,
@@ -127,7 +127,7 @@ def _part(
         because=because,
         usage=text.format(app=app),
         calls=use.calls if use else (),
-        shot=use.shot if use else "‹What the recording shows of it.›",
+        shot=use.shot if use else "‹Say what the recording shows of it.›",
         warning=_warning(name, use, uses, because),
         source=use.source if use else "",
     )
@@ -136,12 +136,12 @@ def _part(
 def _warning(name: str, use: Use | None, uses: ConnectorUses, because: tuple[Because, ...]) -> str:
     if use is None:
         return (
-            f"Nothing in the {uses.title} connector is known to use {name}. Facebook declines what "
-            "an app does not use: leave it out, or say and show yourself what uses it."
+            f"We know of nothing in the {uses.title} connector that uses {name}. Facebook declines "
+            "unused permissions: leave it out, or explain and show its use yourself."
         )
     if all(call.is_test for call in use.calls):
         names = " and ".join(asking.name for asking in because)
-        reason = f"It is asked for because {names} depends on it. " if because else ""
+        reason = f"You request it because {names} depends on it. " if because else ""
         return (
             f"We know of no call of the {uses.title} connector that needs {name}. {reason}Facebook "
             "wants to see one call with it before the submission: make the test call, and show in "
@@ -156,18 +156,18 @@ def _warnings(parts: tuple[KitPermission, ...], uses: ConnectorUses) -> list[str
     if added:
         names = ", ".join(added)
         warnings.append(
-            f"Not among the chosen permissions, but asked for by them: {names}. Facebook offers "
-            "the others only beside these: request them in the same submission."
+            f"The chosen permissions also need these: {names}. Facebook offers the "
+            "chosen ones only together with these: request all in the same submission."
         )
     if [part.name for part in parts] == [_PUBLIC_PROFILE]:
         warnings.append(
-            "Only public_profile is chosen, which needs no review: with it alone the connector "
-            "reads nothing of a customer's."
+            "You chose only public_profile, which needs no review. With it alone, the connector "
+            "reads no customer data."
         )
     if parts and not any(call.method for part in parts for call in part.calls):
         warnings.append(
-            f"Of these permissions' calls Cyclr documents no method of the {uses.title} connector: "
-            "show in your own workflow that each is made."
+            f"Cyclr documents no method of the {uses.title} connector for the calls of these "
+            "permissions: show each call in your own workflow."
         )
     return warnings
 
@@ -182,8 +182,9 @@ def _shots(
     )
     begin, end = (
         [
-            Shot(shows.format_map(values), caption.format_map(values))
-            for shows, caption in _PLACE.pairs(key, getattr(_texts(), key))
+            Shot(shows.format_map(values), caption.format_map(values), step=step)
+            for shows, more in _PLACE.pairs(key, getattr(_texts(), key))
+            for caption, _, step in [more.partition(" | ")]
         ]
         for key in ("begin", "end")
     )

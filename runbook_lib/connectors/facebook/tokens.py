@@ -37,7 +37,7 @@ def _problem(context: CheckContext, data: Document) -> str:
     # NOTE: an input token that Facebook cannot read has no app.
     owner = data.identifier("app_id", "")
     if owner not in ("", app_id):
-        return f"The token belongs to app {owner}, not to {app_id}. Take one of this app."
+        return f"The token belongs to app {owner}, not to {app_id}. Use a token of this app."
     if not data.flag("is_valid"):
         cause = ""
         if "error" in data:
@@ -65,7 +65,7 @@ def end_of(context: CheckContext, data: Document) -> datetime | None:
     """Return when a valid token ends; raises `UnexpectedAnswerError` for one that has ended."""
     end = data.moment("expires_at")
     if end is not None and end <= context.now:
-        what = f"the token is called valid, but ended on {end:%Y-%m-%dT%H:%M:%SZ}"
+        what = f"Facebook calls the token valid, but it ended on {end:%Y-%m-%dT%H:%M:%SZ}"
         raise unexpected(f"Facebook (/{_DEBUG})", what)
     return end
 

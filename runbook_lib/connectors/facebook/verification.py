@@ -1,7 +1,7 @@
 """
 Business Verification: the one of Facebook's two verifications that an API shows.
 
-Access Verification, as a Tech Provider, no API shows: a person says so.
+No API shows Access Verification (as a Tech Provider): a person confirms it.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def _judge(business: Document) -> Finding:
         reason = f"The verification of {name}, which owns the app, is pending.{more}"
         return Finding(outcome=Outcome.WAITING, reason=reason)
     if status in _NOT_BEGUN:
-        return not_done(reason=f"{name}, which owns the app, is not verified: begin it.")
+        return not_done(reason=f"{name}, which owns the app, is not verified: start verification.")
     if status in _REFUSED:
         return failed(
             reason=f"The verification of {name}, which owns the app, is {status}. The "

@@ -36,5 +36,5 @@ UNSAID = {
     "wrong-secret": _UNCHECKED,
 }
 
-# How many days before the first of the month people have said something, where a scenario differs.
+# How many days before Monday of last week people have said something, where a scenario differs.
 SAID_AGO = {"renewal-expired": {"renewed": 400}}

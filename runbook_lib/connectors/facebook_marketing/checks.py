@@ -53,8 +53,8 @@ def permissions_are_seen_through_cyclr(context: CheckContext) -> Finding:
         if error.status != _FORBIDDEN:
             raise
         return inconclusive(
-            reason=f"This cannot be tested from here: Cyclr does not know this address ({error}). "
-            "Ask Cyclr to allow it, or run from one that it knows.",
+            reason="The runbook cannot test this from here: Cyclr does not know this address "
+            f"({error}). Ask Cyclr to allow it, or run from an address that it knows.",
         )
     return _compare_grants(context, answer)
 

@@ -26,12 +26,12 @@ _OK, _FORBIDDEN = 200, 403
 # In place of a status: the webhook returned the challenge.
 _CONFIRMED = 0
 _REFUSAL_UNKNOWN = (
-    "That Cyclr refuses a wrong Verify Token as the webhook refused made-up ones: no reference "
-    "says how it refuses one."
+    "That Cyclr refuses a wrong Verify Token the way the webhook refused made-up ones: no "
+    "reference says so."
 )
 _FIELDS_UNKNOWN = (
-    "That the subscription has every field that Cyclr's connector needs: they are documented "
-    "nowhere."
+    "That the subscription has every field that Cyclr's connector needs: no documentation lists "
+    "them."
 )
 
 
@@ -80,8 +80,8 @@ def page_is_subscribed(context: CheckContext) -> Finding:
         return inconclusive(
             reason=pages.noted(
                 f"{name} is subscribed to app {app_id}, but Facebook lists no field of the "
-                "subscription, so nothing shows that Facebook passes messages on. See under "
-                "Messenger > Settings > Webhooks which fields the page is subscribed to."
+                "subscription, so nothing shows that Facebook passes messages on. Check the "
+                "page's fields under Messenger > Settings > Webhooks."
             ),
         )
     return verified(
@@ -173,8 +173,8 @@ def _judge_webhook(answer: int, made_up: list[int], again: int) -> tuple[Outcome
     refusal, other = made_up
     if refusal != other or not refuses_made_up(refusal):
         return Outcome.INCONCLUSIVE, (
-            f"The webhook answers {refusal} and {other} for two made-up Verify Tokens, not one "
-            "refusal for both, so nothing shows that the token counts. Check again later."
+            f"The webhook answers {refusal} and {other} for two made-up Verify Tokens, not the "
+            "same refusal for both, so nothing shows that the token counts. Check again later."
         )
     if answer == again == _CONFIRMED:
         return Outcome.VERIFIED, (
@@ -184,7 +184,7 @@ def _judge_webhook(answer: int, made_up: list[int], again: int) -> tuple[Outcome
     if answer == refusal:
         # NOTE: before anybody entered it, that is not a contradiction: `conclude` weighs it.
         return Outcome.NOT_RUN, (
-            "Cyclr's webhook refuses this Verify Token as it refuses made-up ones "
+            "Cyclr's webhook refuses this Verify Token just like made-up ones "
             f"({refusal}). Enter the same one in the connector's Setup and in Facebook's webhook "
             "settings."
         )

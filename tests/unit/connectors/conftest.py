@@ -16,7 +16,7 @@ from runbook_lib.connectors.cyclr.inputs import CYCLR
 from runbook_lib.connectors.facebook.inputs import FACEBOOK
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.connectors.registry import find_procedure
-from runbook_lib.core.model import Finding
+from runbook_lib.core.model import Finding, Outcome
 from runbook_lib.core.redaction import Redactor, Secret
 from runbook_lib.remote.transport import Session
 from tests.conftest import NOON
@@ -31,7 +31,7 @@ from tests.unit.bodies import (
     SIGN_IN_TOKEN,
     USER_TOKEN,
 )
-from tests.unit.fake_remote import FakeRemote, open_session, says
+from tests.unit.fake_remote import FakeRemote, Responder, open_session, says
 
 CYCLR_SECRET = "cyclr-client-secret-1"
 VERIFY_TOKEN = "verify-me-0815-4711"
@@ -88,6 +88,7 @@ def made_up_in_turn() -> Callable[[int], str]:
 
 
 MakeContext = Callable[..., CheckContext]
+Finds = Callable[..., Any]
 
 
 @pytest.fixture
@@ -131,3 +132,38 @@ def shows_no_secret(finding: Finding, context: CheckContext) -> bool:
     secrets = [APP_SECRET, CYCLR_SECRET, USER_TOKEN, PAGE_TOKEN, CYCLR_TOKEN, SIGN_IN_TOKEN]
     secrets += [VERIFY_TOKEN, CUSTOMER_TOKEN]
     return not any(secret in repr(document) for secret in secrets)
+
+
+@pytest.fixture
+def finds(remote: FakeRemote, make_context: MakeContext) -> Finds:
+    """
+    Return what performs a check, given the answers by path, and asserts how it ends.
+
+    That is an outcome or an error, and words of its reason: `^` is its beginning, `$` its end.
+    """
+
+    def find(
+        check: Callable[[CheckContext], Finding | None],
+        end: Outcome | type[Exception],
+        *words: str,
+        answers: Mapping[str, Responder] | None = None,
+        **changes: Any,
+    ) -> Any:
+        for path, answer in (answers or {}).items():
+            remote.on(path, answer)
+        context = make_context(**changes)
+        found: Any
+        if isinstance(end, type):
+            with pytest.raises(end) as caught:
+                check(context)
+            found, text = caught.value, str(caught.value)
+        else:
+            found = check(context)
+            assert found.outcome is end
+            assert shows_no_secret(found, context)
+            text = found.reason
+        for each in words:
+            assert each in f"^{text}$"
+        return found
+
+    return find

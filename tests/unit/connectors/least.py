@@ -16,9 +16,7 @@ from uuid import UUID
 
 import httpx
 
-from runbook_lib.connectors.facebook import (
-    review,
-)
+from runbook_lib.connectors.facebook import review
 from tests.unit import bodies
 from tests.unit.bodies import (
     APP_ID,
@@ -34,7 +32,9 @@ from tests.unit.connectors.conftest import VERIFY_TOKEN
 from tests.unit.fake_remote import fields
 
 _TOKEN = "/v26.0/oauth/access_token"
+_INSPECTION = "/v26.0/debug_token"
 _INSTALLED = "/v1.0/account/connectors"
+_LIST_OF_PAGES = "/v26.0/me/accounts"
 _CALLBACK = "/connector/callback"
 _URI = f"https://acme-h.cyclr.com{_CALLBACK}"
 _NAME = "Facebook Marketing API"
@@ -69,6 +69,10 @@ class Least:
 
     said: tuple[Said, ...]
     given: Mapping[str, Any] = field(default_factory=dict)
+
+    def with_said(self, index: int, said: Said) -> Least:
+        """Return the exchanges with another one at this place."""
+        return replace(self, said=(*self.said[:index], said, *self.said[index + 1 :]))
 
 
 class Script(httpx.BaseTransport):
@@ -124,7 +128,7 @@ def _no_such(edge: str = "") -> Said:
 _NO_APP = _no_such()
 
 
-def _node(*free: str, **more: str) -> Said:
+def _node(*free: str, **more: Any) -> Said:
     return Said(f"/v26.0/{APP_ID}", {"id": APP_ID, **more}, free=_free(*free))
 
 
@@ -132,10 +136,10 @@ def _redirect(uri: str, body: Any) -> Said:
     return Said(_TOKEN, body, 400, asks=_asking(redirect_uri=uri))
 
 
-def _live(*names: str) -> Least:
+def _live(*names: str) -> tuple[Said, ...]:
     rows = [{"permission": name, "status": "live"} for name in names]
     listed = Said(f"/v26.0/{APP_ID}/permissions", {"data": rows})
-    return Least((_APP_TOKEN, listed, _no_such("/permissions")))
+    return (_APP_TOKEN, listed, _no_such("/permissions"))
 
 
 _WANTED = review.with_dependencies(("public_profile", "leads_retrieval"))
@@ -179,7 +183,9 @@ _DIALOG = "https://www.facebook.com/v26.0/dialog/oauth?" + urlencode(
 )
 _SCOPED = f"{_DIALOG}&scope=pages_show_list%20pages_messaging"
 _LINK = "/connectorauth/updateaccountconnectoroauth"
-_RUN = f"/v1.0/account/connectors/54321/methods/{METHOD['MethodUniqueIdentifier']}"
+_METHOD_ID = "MethodUniqueIdentifier"
+_RUN = f"/v1.0/account/connectors/54321/methods/{METHOD[_METHOD_ID]}"
+_TESTED = ("business_management", "pages_read_engagement")
 _GRANTED = [
     {"permission": name, "status": "granted"} for name in ("public_profile", "leads_retrieval")
 ]
@@ -197,11 +203,8 @@ _ACCESS = {
     "can_access_lead": True,
     "app_has_leads_permission": True,
 }
-_PAGES = Said(
-    "/v26.0/me/accounts",
-    {"data": [{"id": "page-1", "access_token": PAGE_TOKEN}]},
-    free=_free("data.0.id", "data.0.access_token"),
-)
+_PAGE = {"data": [{"id": "page-1", "access_token": PAGE_TOKEN}]}
+_PAGES = Said(_LIST_OF_PAGES, _PAGE, free=_free("data.0.id", "data.0.access_token"))
 _ME = Said("/v26.0/me", {"id": "873"})
 _MANAGER = Said("/v26.0/page-1", {"has_lead_access": _ACCESS})
 
@@ -210,21 +213,13 @@ _POLICY = f"<title>Policy</title><p>{'We keep your data safe. ' * 20}</p>"
 
 
 def _inspected(token: str, free: Iterable[str] = (), **more: Any) -> Said:
-    return Said(
-        "/v26.0/debug_token",
-        {"data": {**_INSPECTED, **more}},
-        asks=_asking(input_token=token),
-        free=_free("data.expires_at", *free),
-    )
+    data, free = {**_INSPECTED, **more}, _free("data.expires_at", *free)
+    return Said(_INSPECTION, {"data": data}, asks=_asking(input_token=token), free=free)
 
 
 # Of the person who tests only this is needed where permissions do not matter.
-_TESTER = Said(
-    "/v26.0/debug_token",
-    {"data": {key: _INSPECTED[key] for key in _INSPECTED if key != "scopes"}},
-    asks=_asking(input_token=USER_TOKEN),
-    free=_free("data.expires_at"),
-)
+_TESTER = _inspected(USER_TOKEN)
+del _TESTER.body["data"]["scopes"]
 
 
 def _policy(path: str) -> Said:
@@ -232,258 +227,154 @@ def _policy(path: str) -> Said:
 
 
 _FORM = Said("/v26.0/page-1/leadgen_forms", {"data": [{"id": "form-1"}]}, free=_free("data.0.id"))
-_LEAD = Said(
-    "/v26.0/form-1/leads",
-    {"data": [{"id": "lead-1", "form_id": "form-1"}]},
-    free=_free("data.0.id"),
-)
+_LEADS = {"data": [{"id": "lead-1", "form_id": "form-1"}]}
+_LEAD = Said("/v26.0/form-1/leads", _LEADS, free=_free("data.0.id"))
+_SETTINGS = {
+    "privacy_policy_url": "https://acme.example/privacy",
+    "terms_of_service_url": "https://acme.example/terms",
+    "category": "Business",
+    "icon_url": "https://acme.example/icon.png",
+    "contact_email": "operator@acme.example",
+}
+_SIGN_IN = Said("/v1.0/accounts/acct-1/signintoken", {"Token": SIGN_IN_TOKEN}, is_free=True)
 
 
-LEAST: Mapping[str, tuple[Least, ...]] = {
-    "app-credentials-are-accepted": (Least((_APP_TOKEN, _MADE_UP_SECRET)),),
-    "app-is-registered": (Least((_APP_TOKEN, _node("name", name="Acme"), _NO_APP)),),
-    "app-name-matches": (Least((_APP_TOKEN, _node(name="Acme Lead Sync"), _NO_APP)),),
-    "missing-sections-are-filled": (
-        Least(
-            (
-                _APP_TOKEN,
-                _node(
-                    "privacy_policy_url",
-                    "terms_of_service_url",
-                    "category",
-                    "icon_url",
-                    "contact_email",
-                    privacy_policy_url="https://acme.example/privacy",
-                    terms_of_service_url="https://acme.example/terms",
-                    category="Business",
-                    icon_url="https://acme.example/icon.png",
-                    contact_email="operator@acme.example",
-                ),
-                _NO_APP,
-            )
-        ),
-    ),
-    "redirect-uri-is-accepted": (
-        Least((_APP_TOKEN, _REAL, _OTHER_HOST, _SIBLING)),
-        Least((_APP_TOKEN, _REAL, _OTHER_HOST, _SIBLING, _OTHER_PATH)),
-    ),
+def _leads_to(address: str) -> Said:
+    return Said(_LINK, "", 302, headers={"location": address}, is_page=True)
+
+
+def _answers_token(body: str, status: int = 200, **wanted: str) -> Said:
+    asks = _asking(**{f"hub.{name}": value for name, value in wanted.items()})
+    return Said("/messenger", body, status, asks=asks, is_page=True)
+
+
+# The least answers of each check.
+_SAID: Mapping[str, tuple[Said, ...]] = {
+    "app-credentials-are-accepted": (_APP_TOKEN, _MADE_UP_SECRET),
+    "app-is-registered": (_APP_TOKEN, _node("name", name="Acme"), _NO_APP),
+    "app-name-matches": (_APP_TOKEN, _node(name="Acme Lead Sync"), _NO_APP),
+    "missing-sections-are-filled": (_APP_TOKEN, _node(*_SETTINGS, **_SETTINGS), _NO_APP),
+    "redirect-uri-is-accepted": (_APP_TOKEN, _REAL, _OTHER_HOST, _SIBLING),
     "service-domain-answers": (
-        Least(
-            (
-                Said(_CALLBACK, "page", 400, is_page=True),
-                Said(f"{_CALLBACK}-{made_up(8)}", "page", 404, is_page=True),
-            )
-        ),
+        Said(_CALLBACK, "page", 400, is_page=True),
+        Said(f"{_CALLBACK}-{made_up(8)}", "page", 404, is_page=True),
     ),
-    "public-profile-is-live": (_live("public_profile"),),
-    "permissions-are-requested": (_live(*_WANTED[1:]),),
-    "review-is-approved": (_live(*_WANTED),),
+    "public-profile-is-live": _live("public_profile"),
+    "permissions-are-requested": _live(*_WANTED[1:]),
+    "review-is-approved": _live(*_WANTED),
     "connector-is-in-library": (
-        Least((_CYCLR_TOKEN, _library("0.Id", "0.Status", Status="Approved"))),
+        _CYCLR_TOKEN,
+        _library("0.Id", "0.Status", Status="Approved"),
     ),
     "error-webhook-is-set": (
-        Least(
-            (
-                _CYCLR_TOKEN,
-                Said(
-                    "/v1.0/accounts/acct-1",
-                    {"Id": "acct-1", "TransactionErrorWebhookEnabled": True},
-                ),
-            )
-        ),
+        _CYCLR_TOKEN,
+        Said("/v1.0/accounts/acct-1", {"Id": "acct-1", "TransactionErrorWebhookEnabled": True}),
     ),
-    "console-holds-app-id": (
-        Least(
-            (
-                _CYCLR_TOKEN,
-                _installed(),
-                Said("/v1.0/accounts/acct-1/signintoken", {"Token": SIGN_IN_TOKEN}, is_free=True),
-                Said(_LINK, "", 302, headers={"location": _DIALOG}, is_page=True),
-            )
-        ),
-    ),
+    "console-holds-app-id": (_CYCLR_TOKEN, _installed(), _SIGN_IN, _leads_to(_DIALOG)),
     "connector-is-installed": (
-        Least(
-            (
-                _CYCLR_TOKEN,
-                _installed({"Id": 17208}, is_any=False),
-                *_MADE_UP_ACCOUNTS,
-                _library(),
-            )
-        ),
-        Least(
-            (
-                _CYCLR_TOKEN,
-                Said(_INSTALLED, [], asks=_in_account("acct-1"), is_free=True),
-                _library(),
-                Said(
-                    "/v1.0/connectors/17208/install",
-                    {"Id": 54321, "Connector": {"Id": 17208, "Name": _NAME}},
-                    free=_free("Id"),
-                ),
-                *_MADE_UP_ACCOUNTS,
-            ),
-            {"install_connector": True},
-        ),
+        _CYCLR_TOKEN,
+        _installed({"Id": 17208}, is_any=False),
+        *_MADE_UP_ACCOUNTS,
+        _library(),
     ),
     "connector-is-authenticated": (
-        Least((_CYCLR_TOKEN, _installed(Authenticated=True), *_MADE_UP_ACCOUNTS)),
+        _CYCLR_TOKEN,
+        _installed(Authenticated=True),
+        *_MADE_UP_ACCOUNTS,
     ),
     "permissions-are-seen-through-cyclr": (
-        Least(
-            (
-                _CYCLR_TOKEN,
-                _installed({"Id": 17208}),
-                Said(
-                    "/v1.0/connectors/17208/methods",
-                    [
-                        {
-                            "Name": "List My Permissions",
-                            "MethodUniqueIdentifier": METHOD["MethodUniqueIdentifier"],
-                        }
-                    ],
-                    free=_free("0.MethodUniqueIdentifier"),
-                ),
-                Said(_RUN, {"data": _GRANTED}),
-            )
+        _CYCLR_TOKEN,
+        _installed({"Id": 17208}),
+        Said(
+            "/v1.0/connectors/17208/methods",
+            [{"Name": "List My Permissions", _METHOD_ID: METHOD[_METHOD_ID]}],
+            free=_free(f"0.{_METHOD_ID}"),
         ),
+        Said(_RUN, {"data": _GRANTED}),
     ),
     "user-token-is-valid": (
-        Least(
-            (
-                _APP_TOKEN,
-                Said(
-                    "/v26.0/debug_token",
-                    {"data": _INSPECTED},
-                    free=_free("data.expires_at", "data.user_id"),
-                ),
-                Said("/v26.0/me/permissions", {"data": _GRANTED}),
-            )
-        ),
+        _APP_TOKEN,
+        Said(_INSPECTION, {"data": _INSPECTED}, free=_free("data.expires_at", "data.user_id")),
+        Said("/v26.0/me/permissions", {"data": _GRANTED}),
     ),
     "marketing-data-is-readable": (
-        Least(
-            (
-                Said("/v26.0/me/adaccounts", {"data": [{"id": "act_1"}]}),
-                Said("/v26.0/me/accounts", {"data": []}, is_free=True),
-            )
-        ),
+        Said("/v26.0/me/adaccounts", {"data": [{"id": "act_1"}]}),
+        Said(_LIST_OF_PAGES, {"data": []}, is_free=True),
     ),
     "business-is-verified": (
-        Least(
-            (
-                _APP_TOKEN,
-                Said(f"/v26.0/{APP_ID}", {"id": APP_ID, "owner_business": {"id": "biz-1"}}),
-                Said(
-                    "/v26.0/me/businesses",
-                    {"data": [{"id": "biz-1", "verification_status": "verified"}]},
-                ),
-                _NO_APP,
-            )
+        _APP_TOKEN,
+        _node(owner_business={"id": "biz-1"}),
+        Said(
+            "/v26.0/me/businesses",
+            {"data": [{"id": "biz-1", "verification_status": "verified"}]},
         ),
+        _NO_APP,
     ),
     "test-calls-are-made": (
-        Least(
-            (
-                _APP_TOKEN,
-                _inspected(
-                    USER_TOKEN,
-                    scopes=["public_profile", "business_management", "pages_read_engagement"],
-                ),
-                _ME,
-                Said(
-                    "/v26.0/me/businesses",
-                    {"data": [{"id": "biz-1"}]},
-                    free=_free("data.0.id"),
-                ),
-                _PAGES,
-                Said("/v26.0/page-1", {"id": "page-1"}),
-            ),
-            {
-                "make_test_calls": True,
-                "permissions": ("business_management", "pages_read_engagement"),
-            },
-        ),
+        _APP_TOKEN,
+        _inspected(USER_TOKEN, scopes=["public_profile", *_TESTED]),
+        _ME,
+        Said("/v26.0/me/businesses", {"data": [{"id": "biz-1"}]}, free=_free("data.0.id")),
+        _PAGES,
+        Said("/v26.0/page-1", {"id": "page-1"}),
     ),
     "public-pages-open": (
-        Least(
-            (
-                _APP_TOKEN,
-                Said(
-                    f"/v26.0/{APP_ID}",
-                    {
-                        "id": APP_ID,
-                        "privacy_policy_url": "https://www.acme.example/privacy",
-                        "terms_of_service_url": "https://www.acme.example/terms",
-                    },
-                ),
-                _policy("/privacy"),
-                _policy("/terms"),
-                _policy("/data-deletion"),
-                *(Said(f"/{made_up(8, number)}", "none", 404, is_page=True) for number in range(3)),
-                _NO_APP,
-            )
+        _APP_TOKEN,
+        _node(
+            privacy_policy_url="https://www.acme.example/privacy",
+            terms_of_service_url="https://www.acme.example/terms",
         ),
+        _policy("/privacy"),
+        _policy("/terms"),
+        _policy("/data-deletion"),
+        *(Said(f"/{made_up(8, number)}", "none", 404, is_page=True) for number in range(3)),
+        _NO_APP,
     ),
     "customer-consents-without-role": (
-        Least(
-            (
-                _APP_TOKEN,
-                _inspected(CUSTOMER_TOKEN, ("data.user_id",), user_id="555"),
-                _TESTER,
-                Said(f"/v26.0/{APP_ID}", {"id": APP_ID, "roles": {"data": [{"user": "873"}]}}),
-                Said("/v26.0/me/accounts", {"data": [{"id": "page-1"}]}, free=_free("data.0.id")),
-                _NO_APP,
-            )
-        ),
+        _APP_TOKEN,
+        _inspected(CUSTOMER_TOKEN, ("data.user_id",), user_id="555"),
+        _TESTER,
+        _node(roles={"data": [{"user": "873"}]}),
+        Said(_LIST_OF_PAGES, {"data": [{"id": "page-1"}]}, free=_free("data.0.id")),
+        _NO_APP,
     ),
     "page-is-subscribed": (
-        Least(
-            (
-                Said(
-                    "/v26.0/me/accounts",
-                    {"data": [{"id": "page-1", "access_token": PAGE_TOKEN}]},
-                    free=_free("data.0.access_token"),
-                ),
-                Said(
-                    "/v26.0/page-1/subscribed_apps",
-                    {"data": [{"id": APP_ID, "subscribed_fields": ["messages"]}]},
-                    free=_free("data.0.subscribed_fields.0"),
-                ),
-            )
+        Said(_LIST_OF_PAGES, _PAGE, free=_free("data.0.access_token")),
+        Said(
+            "/v26.0/page-1/subscribed_apps",
+            {"data": [{"id": APP_ID, "subscribed_fields": ["messages"]}]},
+            free=_free("data.0.subscribed_fields.0"),
         ),
     ),
-    "scopes-are-asked-for": (
-        Least(
-            (
-                _CYCLR_TOKEN,
-                _installed(),
-                Said("/v1.0/accounts/acct-1/signintoken", {"Token": SIGN_IN_TOKEN}, is_free=True),
-                Said(_LINK, "", 302, headers={"location": _SCOPED}, is_page=True),
-            )
-        ),
-    ),
+    "scopes-are-asked-for": (_CYCLR_TOKEN, _installed(), _SIGN_IN, _leads_to(_SCOPED)),
     "webhook-takes-verify-token": (
-        Least(
-            (
-                Said(
-                    "/messenger",
-                    made_up(8),
-                    asks=_asking(**{"hub.verify_token": VERIFY_TOKEN, "hub.mode": "subscribe"}),
-                    is_page=True,
-                ),
-                *(
-                    Said(
-                        "/messenger",
-                        "refused",
-                        403,
-                        asks=_asking(**{"hub.verify_token": made_up(16, number)}),
-                        is_page=True,
-                    )
-                    for number in range(2)
-                ),
-            )
-        ),
+        _answers_token(made_up(8), verify_token=VERIFY_TOKEN, mode="subscribe"),
+        *(_answers_token("refused", 403, verify_token=made_up(16, each)) for each in range(2)),
     ),
-    "lead-data-is-readable": (Least((_PAGES, _FORM, _APP_TOKEN, _TESTER, _MANAGER, _LEAD)),),
+    "lead-data-is-readable": (_PAGES, _FORM, _APP_TOKEN, _TESTER, _MANAGER, _LEAD),
+}
+_GIVEN: Mapping[str, Mapping[str, Any]] = {
+    "test-calls-are-made": {"make_test_calls": True, "permissions": _TESTED},
+}
+# Where a check verifies in a second way.
+_OTHERWISE: Mapping[str, Least] = {
+    "redirect-uri-is-accepted": Least((_APP_TOKEN, _REAL, _OTHER_HOST, _SIBLING, _OTHER_PATH)),
+    "connector-is-installed": Least(
+        (
+            _CYCLR_TOKEN,
+            Said(_INSTALLED, [], asks=_in_account("acct-1"), is_free=True),
+            _library(),
+            Said(
+                "/v1.0/connectors/17208/install",
+                {"Id": 54321, "Connector": {"Id": 17208, "Name": _NAME}},
+                free=_free("Id"),
+            ),
+            *_MADE_UP_ACCOUNTS,
+        ),
+        {"install_connector": True},
+    ),
+}
+LEAST: Mapping[str, tuple[Least, ...]] = {
+    name: (Least(said, _GIVEN.get(name, {})), *([_OTHERWISE[name]] if name in _OTHERWISE else ()))
+    for name, said in _SAID.items()
 }

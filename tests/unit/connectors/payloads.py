@@ -33,104 +33,73 @@ _VERSION = (
     "(#2635) You are calling a deprecated version of the Ads API. Please update to the latest "
     "version: v26.0."
 )
+_NO_SESSION = "Error validating access token: The session "
+_NOT_AUTHORIZED = (
+    "Error validating access token: The user has not authorized application 123456789012345."
+)
+_NO_ADS = "(#200) Ad account owner has NOT grant ads_management or ads_read permission"
+_NO_LEADS = "(#200) Requires leads_retrieval permission to manage the object"
+_NOT_PERMITTED = "(#10) Application does not have permission for this action"
+_NO_APP = "Error validating application. Cannot get application info due to a system error."
+_NO_ALIAS = "(#803) Some of the aliases you requested do not exist: sandbox.bakery"
+_TOO_MANY = "There have been too many calls to this ad-account. Wait a bit and try again."
+_FORBIDDEN, _BROKEN = "403 Forbidden", "500 Internal Server Error"
+
+
+def _row(
+    message: str, code: int, subcode: int | None = None, status: str = "400 Bad Request"
+) -> tuple[str, int, int | None, str]:
+    return message, code, subcode, status
+
+
 # Message, code, subcode, status; where the cause lies.
-REFUSALS: list[tuple[str, int, int | None, str, Blame]] = [
-    (_EXPIRED, 190, 463, "400 Bad Request", Blame.CUSTOMER),
-    (
-        _PASSWORD,
-        190, 460, "400 Bad Request", Blame.CUSTOMER,
+_BY_CAUSE: dict[Blame, tuple[tuple[str, int, int | None, str], ...]] = {
+    Blame.CUSTOMER: (
+        _row(_EXPIRED, 190, 463),
+        _row(_PASSWORD, 190, 460),
+        _row(f"{_NO_SESSION}was invalidated explicitly using an API call.", 190, 466),
+        _row(f"{_NO_SESSION}is invalid because the user logged out.", 190, 467),
+        _row(_NOT_AUTHORIZED, 190, 458),
+        _row("Invalid OAuth access token - Cannot parse access token", 190),
+        _row("The access token could not be decrypted", 190),
+        _row("An access token is required to request this resource.", 104),
+        _row(_NO_ADS, 200, status=_FORBIDDEN),
+        _row(_NO_LEADS, 200, status=_FORBIDDEN),
+        _row(_ADS, 294, status=_FORBIDDEN),
     ),
-    (
-        "Error validating access token: The session was invalidated explicitly using an API call.",
-        190, 466, "400 Bad Request", Blame.CUSTOMER,
+    Blame.APP: (
+        _row(_NOT_PERMITTED, 10, status=_FORBIDDEN),
+        _row("(#3) Application does not have the capability to make this API call.", 3),
+        _row("API access deactivated. To reactivate, go to the app dashboard.", 200),
+        _row("API access blocked.", 200),
+        _row("Error validating client secret.", 1),
+        _row(_NO_APP, 101),
+        _row("Invalid parameter", 100, 1885183),
+        _row("App not active: This app is not currently accessible", 190, status="400"),
     ),
-    (
-        "Error validating access token: The session is invalid because the user logged out.",
-        190, 467, "400 Bad Request", Blame.CUSTOMER,
+    Blame.PAGE: (
+        _row(_MISSING, 100, 33),
+        _row(_NO_ALIAS, 803, status="404 Not Found"),
     ),
-    (
-        "Error validating access token: The user has not authorized application 123456789012345.",
-        190, 458, "400 Bad Request", Blame.CUSTOMER,
+    Blame.LIMIT: (
+        _row("(#4) Application request limit reached", 4),
+        _row("(#17) User request limit reached", 17),
+        _row("(#32) Page request limit reached", 32),
+        _row(_TOO_MANY, 80004, 2446079),
+        _row("There have been too many leadgen api calls to this Page account.", 80005),
     ),
-    (
-        "Invalid OAuth access token - Cannot parse access token",
-        190, None, "400 Bad Request", Blame.CUSTOMER,
+    Blame.CYCLR: (
+        _row("(#190) This method must be called with a Page Access Token", 190),
+        _row("The ids query parameter is deprecated in v26.0+", 100, status=_BROKEN),
+        _row(_VERSION, 2635),
     ),
-    ("The access token could not be decrypted", 190, None, "400 Bad Request", Blame.CUSTOMER),
-    (
-        "An access token is required to request this resource.",
-        104, None, "400 Bad Request", Blame.CUSTOMER,
+    Blame.UNKNOWN: (
+        _row("(#10) This message is sent outside of allowed window.", 10, 2018278),
+        _row("An unknown error has occurred.", 1, status=_BROKEN),
+        _row("(#4711) Nobody has read this one", 4711, 99),
     ),
-    (
-        "(#200) Ad account owner has NOT grant ads_management or ads_read permission",
-        200, None, "403 Forbidden", Blame.CUSTOMER,
-    ),
-    (
-        "(#200) Requires leads_retrieval permission to manage the object",
-        200, None, "403 Forbidden", Blame.CUSTOMER,
-    ),
-    (
-        _ADS,
-        294, None, "403 Forbidden", Blame.CUSTOMER,
-    ),
-    (
-        "(#10) Application does not have permission for this action",
-        10, None, "403 Forbidden", Blame.APP,
-    ),
-    (
-        "(#3) Application does not have the capability to make this API call.",
-        3, None, "400 Bad Request", Blame.APP,
-    ),
-    (
-        "API access deactivated. To reactivate, go to the app dashboard.",
-        200, None, "400 Bad Request", Blame.APP,
-    ),
-    ("API access blocked.", 200, None, "400 Bad Request", Blame.APP),
-    ("Error validating client secret.", 1, None, "400 Bad Request", Blame.APP),
-    (
-        "Error validating application. Cannot get application info due to a system error.",
-        101, None, "400 Bad Request", Blame.APP,
-    ),
-    (_MISSING, 100, 33, "400 Bad Request", Blame.PAGE),
-    (
-        "(#803) Some of the aliases you requested do not exist: sandbox.bakery",
-        803, None, "404 Not Found", Blame.PAGE,
-    ),
-    ("(#4) Application request limit reached", 4, None, "400 Bad Request", Blame.LIMIT),
-    ("(#17) User request limit reached", 17, None, "400 Bad Request", Blame.LIMIT),
-    ("(#32) Page request limit reached", 32, None, "400 Bad Request", Blame.LIMIT),
-    (
-        "There have been too many calls to this ad-account. Wait a bit and try again.",
-        80004, 2446079, "400 Bad Request", Blame.LIMIT,
-    ),
-    (
-        "There have been too many leadgen api calls to this Page account.",
-        80005, None, "400 Bad Request", Blame.LIMIT,
-    ),
-    (
-        "(#190) This method must be called with a Page Access Token",
-        190, None, "400 Bad Request", Blame.CYCLR,
-    ),
-    (
-        "The ids query parameter is deprecated in v26.0+",
-        100, None, "500 Internal Server Error", Blame.CYCLR,
-    ),
-    (
-        _VERSION,
-        2635, None, "400 Bad Request", Blame.CYCLR,
-    ),
-    ("Invalid parameter", 100, 1885183, "400 Bad Request", Blame.APP),
-    (
-        "(#10) This message is sent outside of allowed window.",
-        10,
-        2018278,
-        "400 Bad Request",
-        Blame.UNKNOWN,
-    ),
-    ("App not active: This app is not currently accessible", 190, None, "400", Blame.APP),
-    ("An unknown error has occurred.", 1, None, "500 Internal Server Error", Blame.UNKNOWN),
-    ("(#4711) Nobody has read this one", 4711, 99, "400 Bad Request", Blame.UNKNOWN),
-]  # fmt: skip
+}
+REFUSALS = [(*row, cause) for cause, rows in _BY_CAUSE.items() for row in rows]
 
 
 def refusal(message: str, code: int, subcode: int | None = None) -> str:

@@ -21,12 +21,23 @@ HOST = ("a host that is not registered", "refused", "refused")
 PATH = "another path on acme-h.cyclr.com"
 NEEDED = ("ads_management", "ads_read", "business_management", "pages_manage_ads")
 DEPENDENCIES = (*NEEDED, "pages_read_engagement", "pages_show_list")
-GRANTED = (
-    ("public_profile", "granted", "granted"),
-    ("leads_retrieval", "granted", "granted"),
-)
+GRANTED = (("public_profile", "granted", "granted"), ("leads_retrieval", "granted", "granted"))
 DECLINED = (GRANTED[0], ("leads_retrieval", "granted", "declined"))
 CODE_REFUSED = '"message": "Invalid verification code format.", "code": 100'
+SCOPES = "pages_messaging, pages_show_list"
+
+
+def live(*names: str) -> Rows:
+    return tuple((name, "live", "live") for name in names)
+
+
+def sign_in(client_id: str = APP_ID, uri: str = URI) -> Rows:
+    return (("Client ID", APP_ID, client_id), ("Redirect URI", URI, uri))
+
+
+def page(found: str) -> Rows:
+    return (("page (page-1)", "subscribed", found),)
+
 
 AS_EXPECTED: Mapping[str, tuple[Rows, ...]] = {
     "app-is-registered": ((("App ID", APP_ID, APP_ID),),),
@@ -39,106 +50,64 @@ AS_EXPECTED: Mapping[str, tuple[Rows, ...]] = {
             (PATH, "refused", "refused"),
         ),
     ),
-    "public-profile-is-live": ((("public_profile", "live", "live"),),),
-    "permissions-are-requested": (
-        tuple((name, "live", "live") for name in ("leads_retrieval", *DEPENDENCIES)),
-    ),
-    "review-is-approved": (
-        tuple(
-            (name, "live", "live") for name in ("public_profile", "leads_retrieval", *DEPENDENCIES)
-        ),
-    ),
+    "public-profile-is-live": (live("public_profile"),),
+    "permissions-are-requested": (live("leads_retrieval", *DEPENDENCIES),),
+    "review-is-approved": (live("public_profile", "leads_retrieval", *DEPENDENCIES),),
     "connector-is-in-library": ((("Connector",) + ("Facebook Marketing API",) * 2,),),
-    "console-holds-app-id": ((("Client ID", APP_ID, APP_ID), ("Redirect URI", URI, URI)),),
+    "console-holds-app-id": (sign_in(),),
     "permissions-are-seen-through-cyclr": (GRANTED,),
     "user-token-is-valid": (GRANTED,),
     "customer-consents-without-role": (GRANTED,),
-    "page-is-subscribed": ((("page (page-1)", "subscribed", "subscribed"),),),
-    "scopes-are-asked-for": (
-        (("Scopes", "pages_messaging, pages_show_list", "pages_messaging, pages_show_list"),),
-    ),
+    "page-is-subscribed": (page("subscribed"),),
+    "scopes-are-asked-for": ((("Scopes", SCOPES, SCOPES),),),
 }
+IS_DECLINED = (
+    '"leads_retrieval", "status": "granted"',
+    '"leads_retrieval", "status": "declined"',
+    DECLINED,
+)
+IS_NO_SCOPE = (
+    '"scopes": ["public_profile", "leads_retrieval"]',
+    '"scopes": ["public_profile"]',
+    (GRANTED[0], ("leads_retrieval", "granted", "not listed")),
+)
+NO_LEADS = (("leads_retrieval", "live", "not listed"), *live(*DEPENDENCIES))
+NO_PROFILE = (
+    ("public_profile", "live", "not listed"),
+    *live("leads_retrieval", *DEPENDENCIES),
+)
 # What is answered otherwise: the text of an answer, another one, and what is found then.
-OTHERWISE: Mapping[str, tuple[tuple[str, str, Rows], ...]] = {
-    "app-name-matches": (
-        ("Acme Lead Sync", "Acme", (("App Display Name", "Acme Lead Sync", "Acme"),)),
+OTHERWISE: list[tuple[str, str, str, Rows]] = [
+    (
+        "app-name-matches",
+        "Acme Lead Sync",
+        "Acme",
+        (("App Display Name", "Acme Lead Sync", "Acme"),),
     ),
-    "redirect-uri-is-accepted": ((CODE_REFUSED, '"code": 191', ((URI, "accepted", "refused"),)),),
-    "public-profile-is-live": (("live", "expired", (("public_profile", "live", "expired"),)),),
-    "permissions-are-requested": (
-        (
-            "leads_retrieval",
-            "email",
-            (
-                ("leads_retrieval", "live", "not listed"),
-                *((name, "live", "live") for name in DEPENDENCIES),
-            ),
-        ),
+    (
+        "redirect-uri-is-accepted",
+        CODE_REFUSED,
+        '"code": 191',
+        ((URI, "accepted", "refused"),),
     ),
-    "review-is-approved": (
-        (
-            "public_profile",
-            "email",
-            (
-                ("public_profile", "live", "not listed"),
-                *((name, "live", "live") for name in ("leads_retrieval", *DEPENDENCIES)),
-            ),
-        ),
+    ("public-profile-is-live", "live", "expired", (("public_profile", "live", "expired"),)),
+    ("permissions-are-requested", "leads_retrieval", "email", NO_LEADS),
+    ("review-is-approved", "public_profile", "email", NO_PROFILE),
+    ("console-holds-app-id", f"client_id={APP_ID}", "client_id=77", sign_in("77")),
+    ("console-holds-app-id", "callback", "back", sign_in(uri=URI.replace("callback", "back"))),
+    ("console-holds-app-id", f"client_id={APP_ID}", "client_id=", sign_in("(none)")),
+    ("permissions-are-seen-through-cyclr", *IS_DECLINED),
+    ("user-token-is-valid", *IS_DECLINED),
+    ("user-token-is-valid", *IS_NO_SCOPE),
+    ("customer-consents-without-role", *IS_NO_SCOPE),
+    ("page-is-subscribed", f'"id": "{APP_ID}"', '"id": "77"', page("not subscribed")),
+    (
+        "scopes-are-asked-for",
+        "%20pages_messaging",
+        "",
+        (("Scopes", SCOPES, "pages_show_list"),),
     ),
-    "console-holds-app-id": (
-        (
-            f"client_id={APP_ID}",
-            "client_id=77",
-            (("Client ID", APP_ID, "77"), ("Redirect URI", URI, URI)),
-        ),
-        (
-            "callback",
-            "back",
-            (("Client ID", APP_ID, APP_ID), ("Redirect URI", URI, URI.replace("callback", "back"))),
-        ),
-        (
-            f"client_id={APP_ID}",
-            "client_id=",
-            (("Client ID", APP_ID, "(none)"), ("Redirect URI", URI, URI)),
-        ),
-    ),
-    "permissions-are-seen-through-cyclr": (
-        (
-            '"leads_retrieval", "status": "granted"',
-            '"leads_retrieval", "status": "declined"',
-            DECLINED,
-        ),
-    ),
-    "user-token-is-valid": (
-        (
-            '"leads_retrieval", "status": "granted"',
-            '"leads_retrieval", "status": "declined"',
-            DECLINED,
-        ),
-        (
-            '"scopes": ["public_profile", "leads_retrieval"]',
-            '"scopes": ["public_profile"]',
-            (GRANTED[0], ("leads_retrieval", "granted", "not listed")),
-        ),
-    ),
-    "customer-consents-without-role": (
-        (
-            '"scopes": ["public_profile", "leads_retrieval"]',
-            '"scopes": ["public_profile"]',
-            (GRANTED[0], ("leads_retrieval", "granted", "not listed")),
-        ),
-    ),
-    "page-is-subscribed": (
-        (f'"id": "{APP_ID}"', '"id": "77"', (("page (page-1)", "subscribed", "not subscribed"),)),
-    ),
-    "scopes-are-asked-for": (
-        (
-            "%20pages_messaging",
-            "",
-            (("Scopes", "pages_messaging, pages_show_list", "pages_show_list"),),
-        ),
-    ),
-}
+]
 
 
 def performed(name: str, least: Least) -> Finding:
@@ -173,10 +142,7 @@ def test_what_a_check_verifies_is_compared(name: str) -> None:
         assert rows_of(finding) == rows
 
 
-@pytest.mark.parametrize(
-    ("name", "old", "new", "rows"),
-    [(name, *case) for name, cases in OTHERWISE.items() for case in cases],
-)
+@pytest.mark.parametrize(("name", "old", "new", "rows"), OTHERWISE)
 def test_what_differs_is_compared(name: str, old: str, new: str, rows: Rows) -> None:
     """Where they differ, the table has what was found in place of what was expected."""
     least = LEAST[name][0]

@@ -68,9 +68,7 @@ def test_unknown_values_are_empty(make_context: MakeContext) -> None:
 def test_only_a_users_calls_are_signed(
     make_context: MakeContext, open_graph: Callable[[CheckContext], object], is_signed: bool
 ) -> None:
-    """
-    Only the user's Graph client has the App Secret for `appsecret_proof`; both use the set version.
-    """
+    """Only the user's client has the App Secret for `appsecret_proof`; both use the set version."""
     graph = open_graph(make_context(graph_version="v25.0"))
 
     secret = graph._app_secret  # type: ignore[attr-defined]
@@ -81,9 +79,7 @@ def test_only_a_users_calls_are_signed(
 def test_the_app_token_is_requested_with_the_apps_credentials(
     remote: FakeRemote, make_context: MakeContext
 ) -> None:
-    """
-    The app token is requested once, with App ID and App Secret, at the set address and version.
-    """
+    """The app token is requested once, with the app's pair, at the set address and version."""
     remote.on("/v25.0/oauth/access_token", says(bodies.APP_TOKEN_ISSUED))
     context = make_context(graph_url="https://graph.example", graph_version="v25.0")
 

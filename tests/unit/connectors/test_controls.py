@@ -50,10 +50,7 @@ REFUSALS: Mapping[str, tuple[int, dict[str, Any]]] = {
     "368": (400, graph_error("The action attempted has been deemed abusive", 368)),
     "803": (
         404,
-        graph_error(
-            f"(#803) Some of the aliases you requested do not exist: {MADE_UP_APP}",
-            803,
-        ),
+        graph_error(f"(#803) Some of the aliases you requested do not exist: {MADE_UP_APP}", 803),
     ),
     "method": (405, {"Message": "The requested resource does not support http method 'GET'."}),
     "conflict": (409, {"Message": "Conflict"}),
@@ -126,11 +123,14 @@ def controls(test: Callable[..., None]) -> Callable[..., None]:
 def refused(control: Control, name: str) -> Least:
     """Return the least answers, with this refusal for the control."""
     status, body = REFUSALS[name]
-    said = [
-        replace(answer, status=status, body=body) if place in control.places else answer
-        for place, answer in enumerate(control.least.said)
-    ]
-    return replace(control.least, said=tuple(said))
+    return changed(control.least, control.places, status=status, body=body)
+
+
+def changed(least: Least, places: tuple[int, ...], **changes: Any) -> Least:
+    """Return the least answers, with these of them changed."""
+    for place in places:
+        least = least.with_said(place, replace(least.said[place], **changes))
+    return least
 
 
 def found(control: Control, least: Least, wire: httpx.BaseTransport | None = None) -> Finding:
@@ -224,18 +224,8 @@ class Ending(Noting):
         """Answer in place of the network."""
         answer = super().handle_request(request)
         if self.asked[self._true]:
-            said = list(self._said)
-            said[self._true] = self._after
-            self._said = tuple(said)
+            self._said = Least(self._said).with_said(self._true, self._after).said
         return answer
-
-
-def with_status(least: Least, places: tuple[int, ...], status: int) -> Least:
-    said = [
-        replace(answer, status=status) if place in places else answer
-        for place, answer in enumerate(least.said)
-    ]
-    return replace(least, said=tuple(said))
 
 
 @pytest.mark.parametrize("check", BY_TOKEN)
@@ -246,7 +236,7 @@ def test_a_control_refused_with_a_token_that_has_ended_proves_nothing(
 ) -> None:
     """A control's 401 or 403 counts only if the true object is still answered afterwards."""
     variant, true, places = BY_TOKEN[check]
-    least = with_status(LEAST[check][variant], places, status)
+    least = changed(LEAST[check][variant], places, status=status)
     ended = replace(least.said[true], status=after, body={"Message": "Denied."})
 
     wire = Ending(least.said, true, ended)
@@ -262,7 +252,7 @@ def test_a_control_refused_with_a_token_that_has_ended_proves_nothing(
 def test_the_true_object_is_read_once_more(check: str, status: int) -> None:
     """After a 401 or 403 it is asked once more, however many controls got it; else it is not."""
     variant, true, places = BY_TOKEN[check]
-    least = with_status(LEAST[check][variant], places, status)
+    least = changed(LEAST[check][variant], places, status=status)
 
     wire = Noting(least.said)
     finding = perform(CHECK[check], least, wire)

@@ -37,9 +37,7 @@ def places(content: Any, above: Place = ()) -> Iterator[Place]:
 
 
 def cases(*, free: bool = True) -> list[Any]:
-    """
-    Return each field of each least answer; without `free`, only those with a predictable value.
-    """
+    """Return each field of each least answer; without `free`, those with a predictable value."""
     found = []
     for check in CHECKS:
         for number, least in enumerate(LEAST[check.id]):
@@ -63,9 +61,7 @@ def at(content: Any, place: Place) -> Any:
 
 def changed(least: Least, index: int, **changes: Any) -> Least:
     """Return the exchanges with one of them changed."""
-    said = list(least.said)
-    said[index] = replace(said[index], **changes)
-    return replace(least, said=tuple(said))
+    return least.with_said(index, replace(least.said[index], **changes))
 
 
 def with_value(least: Least, index: int, place: Place, value: Any) -> Least:
@@ -76,9 +72,7 @@ def with_value(least: Least, index: int, place: Place, value: Any) -> Least:
 
 
 def loses(finding: Finding | None) -> bool:
-    """
-    Return whether the finding is not verified; assert that no defect of the runbook is the reason.
-    """
+    """Return whether the finding is not verified; assert that no defect is the reason."""
     assert finding is not None
     assert "defect of the runbook" not in finding.reason, finding.reason
     return finding.outcome is not Outcome.VERIFIED

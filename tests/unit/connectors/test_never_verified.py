@@ -124,17 +124,13 @@ IN_TURN: Mapping[str, Change] = {
 }
 
 
-def with_answer(least: Least, index: int, said: Said) -> Least:
-    return replace(least, said=(*least.said[:index], said, *least.said[index + 1 :]))
-
-
 def variants(least: Least) -> Iterator[tuple[str, Least]]:
     """Return each change of each answer, by its name."""
     for name, change in EVERYWHERE.items():
         yield f"all {name}", replace(least, said=tuple(map(change, least.said)))
     for index, said in enumerate(least.said):
         for name, change in IN_TURN.items():
-            yield f"{index} {name}", with_answer(least, index, change(said))
+            yield f"{index} {name}", least.with_said(index, change(said))
         for place in places(said.body):
             if isinstance(at(said.body, place), list):
                 name = ".".join(map(str, place))

@@ -153,7 +153,7 @@ WAYS: Mapping[str, tuple[dict[str, Any], list[str], int, Outcome, str]] = {
             ["101"],
             1,
             NOT_READ,
-            "Other ways found no page (/101: none that can be read; /me/businesses:",
+            "Other ways found no page (/101: no readable page; /me/businesses:",
         ),
     ),
     "the lowest is the shortest": (
@@ -166,7 +166,7 @@ WAYS: Mapping[str, tuple[dict[str, Any], list[str], int, Outcome, str]] = {
     ),
     "no token by id": (
         {"77": says({"id": "77"}), "me/businesses": business({"id": "77"})},
-        *(["77"], 1, NOT_READ, "/77: none that can be read; /me/businesses: none that can be read"),
+        *(["77"], 1, NOT_READ, "/77: no readable page; /me/businesses: no readable page"),
     ),
     "both are refused": (
         {"77": REFUSED, "me/businesses": NO_BUSINESS},
@@ -187,7 +187,7 @@ WAYS: Mapping[str, tuple[dict[str, Any], list[str], int, Outcome, str]] = {
     ),
     "another page answers": (
         {"77": says(OTHER)},
-        *(["77"], 1, NOT_READ, "/77: Facebook (/77) answered with something unexpected"),
+        *(["77"], 1, NOT_READ, "/77: Facebook (/77) gave an unexpected answer"),
     ),
     "a portfolio has pages that were not chosen": (
         {"77": REFUSED, "me/businesses": business(OTHER)},
@@ -310,7 +310,7 @@ def test_no_page_by_any_way_decides_nothing(ask: Ask, name: str) -> None:
     if name == "21 marketing":
         assert finding.outcome is READ
         assert finding.limits == (
-            "That the token reads a page: Facebook lists none of this person.",
+            "That the token reads a page: Facebook lists no page of this person.",
         )
     else:
         assert finding.outcome is NOT_READ
@@ -329,10 +329,7 @@ def test_no_page_by_any_way_decides_nothing(ask: Ask, name: str) -> None:
 def test_messenger_looks_for_its_own_page(
     remote: FakeRemote, ask: Ask, scopes: Any, asked: list[str]
 ) -> None:
-    """
-    Another listed page is no help: the page of the step is asked for by its id, if the token was
-    granted for it.
-    """
+    """Another listed page is no help: its own is asked for by id, if the token has it."""
     finding = ask(page_is_subscribed, listed=(OTHER,), scopes=scopes)
 
     assert by_id(remote) == asked
@@ -372,4 +369,4 @@ def test_terms_that_nobody_accepted_are_a_warning(
 
 def test_lead_access_is_the_persons(ask: Ask) -> None:
     """The lead check has as limit that lead access belongs to the person behind the token."""
-    assert any("belongs to the person behind" in limit for limit in ask().limits)
+    assert any("belongs to this token's person" in limit for limit in ask().limits)

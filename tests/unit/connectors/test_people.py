@@ -14,23 +14,18 @@ import pytest
 from runbook_lib.connectors.facebook.errors import GraphAPIError
 from runbook_lib.connectors.facebook.people import OTHER_STEP, customer_consents_without_role
 from runbook_lib.connectors.registry import find_procedure
-from runbook_lib.core.model import Finding, Outcome
+from runbook_lib.core.model import Outcome
 from runbook_lib.errors import UnexpectedAnswerError
 from tests.support.connectors import FACEBOOK_CONNECTORS
 from tests.unit import bodies
-from tests.unit.bodies import (
-    APP_ID,
-    CUSTOMER_TOKEN,
-    TOKEN_INSPECTED,
-    graph_error,
-    rows,
-    statuses,
-)
-from tests.unit.connectors.conftest import MakeContext, shows_no_secret
-from tests.unit.fake_remote import FakeRemote, breaks, fields, says
+from tests.unit.bodies import APP_ID, CUSTOMER_TOKEN, TOKEN_INSPECTED, graph_error, rows, statuses
+from tests.unit.connectors.conftest import Finds
+from tests.unit.fake_remote import FakeRemote, Responder, breaks, fields, says
 
 OPERATOR, CUSTOMER = "873", "555"
 CHECK = customer_consents_without_role
+GRANTS = "/v26.0/me/permissions"
+VERIFIED, FAILED, INCONCLUSIVE = Outcome.VERIFIED, Outcome.FAILED, Outcome.INCONCLUSIVE
 
 
 def roles(*people: str, after: str = "") -> dict[str, Any]:
@@ -40,10 +35,12 @@ def roles(*people: str, after: str = "") -> dict[str, Any]:
 
 
 @pytest.fixture
-def ask(remote: FakeRemote, make_context: MakeContext) -> Any:
+def ask(remote: FakeRemote, finds: Finds) -> Finds:
     """Return the check; `pages` are the pages of roles, in order."""
 
-    def run(*pages: dict[str, Any], customer: Any = (), **answers: Any) -> Finding:
+    def run(
+        end: Any, *words: str, pages: Any = (), customer: Any = (), **changed: Responder
+    ) -> Any:
         def inspect(request: Any) -> Any:
             is_customer = fields(request)["input_token"] == CUSTOMER_TOKEN
             who = {"user_id": CUSTOMER, **dict(customer)} if is_customer else {"user_id": OPERATOR}
@@ -54,36 +51,30 @@ def ask(remote: FakeRemote, make_context: MakeContext) -> Any:
         def next_page(request: Any) -> Any:
             return says(next(remaining))(request)
 
-        remote.on("/v26.0/oauth/access_token", says(bodies.APP_TOKEN_ISSUED))
-        remote.on("/v26.0/debug_token", inspect)
-        remote.on(f"/v26.0/{APP_ID}", next_page)
-        remote.on("/v26.0/me/accounts", answers.get("data", says(rows({"id": "77"}))))
-        remote.on("/v26.0/me/businesses", says(rows()))
-        remote.on("/v26.0/me/permissions", answers.get("grants", says(rows())))
-        context = make_context()
-        finding = CHECK(context)
-        assert shows_no_secret(finding, context)
-        return finding
+        answers = {
+            "/v26.0/oauth/access_token": says(bodies.APP_TOKEN_ISSUED),
+            "/v26.0/debug_token": inspect,
+            f"/v26.0/{APP_ID}": next_page,
+            "/v26.0/me/accounts": changed.get("data", says(rows({"id": "77"}))),
+            "/v26.0/me/businesses": says(rows()),
+            GRANTS: changed.get("grants", says(rows())),
+        }
+        return finds(CHECK, end, *words, answers=answers)
 
     return run
 
 
-def test_a_person_without_a_role_verifies(remote: FakeRemote, ask: Any) -> None:
+def test_a_person_without_a_role_verifies(remote: FakeRemote, ask: Finds) -> None:
     """The list names the operator and not the customer, whose token then reads data."""
-    finding = ask()
-
-    assert finding.outcome is Outcome.VERIFIED
-    assert "/v26.0/me/permissions" not in remote.paths
-    last = remote.requests[-1]
-    assert last.headers["authorization"] == f"Bearer {CUSTOMER_TOKEN}"
+    ask(VERIFIED)
+    assert GRANTS not in remote.paths
+    assert remote.requests[-1].headers["authorization"] == f"Bearer {CUSTOMER_TOKEN}"
 
 
-def test_every_page_of_roles_is_read(remote: FakeRemote, ask: Any) -> None:
+def test_every_page_of_roles_is_read(remote: FakeRemote, ask: Finds) -> None:
     """A person on the last page has a role; each page is asked for by its cursor."""
-    finding = ask(roles("1", after="QVFI"), roles(OPERATOR, after="QVFJ"), roles(CUSTOMER))
-
-    assert finding.outcome is Outcome.FAILED
-    assert "has a role on the app (administrators)" in finding.reason
+    pages = (roles("1", after="QVFI"), roles(OPERATOR, after="QVFJ"), roles(CUSTOMER))
+    ask(FAILED, "has a role on the app (administrators)", pages=pages)
     asked = [fields(each).get("fields") for each in remote.requests if APP_ID in each.url.path]
     assert [each.partition("roles")[2] for each in asked if each] == [
         ".limit(100)",
@@ -92,56 +83,45 @@ def test_every_page_of_roles_is_read(remote: FakeRemote, ask: Any) -> None:
     ]
 
 
-def test_a_list_without_the_tester_proves_nothing(ask: Any) -> None:
-    """A list that lacks the one who surely has a role proves nothing of anybody."""
-    finding = ask(roles("1", "2"))
-
-    assert finding.outcome is Outcome.INCONCLUSIVE
-    assert "2 roles does not name the person whose token made the test calls" in finding.reason
-
-
-def test_pages_without_an_end_are_given_up(remote: FakeRemote, ask: Any) -> None:
-    """Fifty pages are read, no more."""
-    with pytest.raises(UnexpectedAnswerError, match="pages have no end"):
-        ask(*(roles(str(page), after=f"QVFI{page}") for page in range(60)))
-    assert len([each for each in remote.requests if APP_ID in each.url.path]) == 50
-
-
-def test_a_next_page_that_repeats_is_given_up(remote: FakeRemote, ask: Any) -> None:
-    """A cursor that leads to itself is asked for once."""
-    with pytest.raises(UnexpectedAnswerError, match="pages have no end"):
-        ask(*(roles("1", after="QVFI") for _ in range(60)))
-    assert len([each for each in remote.requests if APP_ID in each.url.path]) == 2
+@pytest.mark.parametrize(
+    ("pages", "asked"),
+    [
+        # Fifty pages are read, no more.
+        ([roles(str(page), after=f"QVFI{page}") for page in range(60)], 50),
+        # A cursor that leads to itself is asked for once.
+        ([roles("1", after="QVFI")] * 60, 2),
+        # A cursor with characters of a field expression is not followed.
+        ([roles(OPERATOR, after="x),name,after(y"), roles()], 1),
+    ],
+)
+def test_pages_without_an_end_are_given_up(
+    remote: FakeRemote, ask: Finds, pages: list[Any], asked: int
+) -> None:
+    """Pages that have no end decide nothing."""
+    ask(UnexpectedAnswerError, "pages have no end", pages=pages)
+    assert len([each for each in remote.requests if APP_ID in each.url.path]) == asked
 
 
-def test_a_cursor_that_is_no_cursor_is_not_sent(ask: Any) -> None:
-    """A cursor with characters of a field expression is not followed."""
-    with pytest.raises(UnexpectedAnswerError, match="pages have no end"):
-        ask(roles(OPERATOR, after="x),name,after(y"), roles())
+SAME_PERSON = "^Both tokens belong to the same person. "
+ANOTHER = "Sign in here as somebody without a role."
 
 
 @pytest.mark.parametrize(
-    ("listed", "said"),
+    ("page", "said"),
     [
-        ((OPERATOR,), "The token of this step is the wrong one: this person has a role"),
-        (("44",), f"The token of the step “{OTHER_STEP}” is the wrong one"),
-        ((), "Sign in here as somebody without a role."),
+        (
+            roles(OPERATOR),
+            f"{SAME_PERSON}The token of this step is the wrong one: this person has a role",
+        ),
+        (roles("44"), f"{SAME_PERSON}The token of the step “{OTHER_STEP}” is the wrong one"),
+        (roles(), f"{SAME_PERSON}{ANOTHER}"),
+        # An answer that cannot be read takes nothing from what the tokens show.
+        ({"id": APP_ID, "roles": 1}, f"{ANOTHER}$"),
     ],
 )
-def test_one_person_with_two_tokens_fails(ask: Any, listed: tuple[str, ...], said: str) -> None:
+def test_one_person_with_two_tokens_fails(ask: Finds, page: dict[str, Any], said: str) -> None:
     """Two tokens of one person: the step whose token is wrong is named, where the roles show it."""
-    finding = ask(roles(*listed), customer={"user_id": OPERATOR})
-
-    assert finding.outcome is Outcome.FAILED
-    assert finding.reason.startswith(f"Both tokens are of one person. {said}")
-
-
-def test_one_person_with_two_tokens_fails_where_roles_cannot_be_read(ask: Any) -> None:
-    """An answer that cannot be read takes nothing from what the tokens show."""
-    finding = ask({"id": APP_ID, "roles": 1}, customer={"user_id": OPERATOR})
-
-    assert finding.outcome is Outcome.FAILED
-    assert finding.reason.endswith("Sign in here as somebody without a role.")
+    ask(FAILED, said, pages=[page], customer={"user_id": OPERATOR})
 
 
 @pytest.mark.parametrize("connector", FACEBOOK_CONNECTORS)
@@ -150,12 +130,36 @@ def test_the_step_that_is_named_exists(connector: str) -> None:
     assert OTHER_STEP in [step.title for step in find_procedure(connector).steps]
 
 
-def test_a_permission_that_the_customer_lacks_fails(ask: Any) -> None:
-    """A customer whose token lacks a wanted permission fails the step, with its name."""
-    finding = ask(customer={"scopes": ["public_profile"]})
-
-    assert finding.outcome is Outcome.FAILED
-    assert "lacks leads_retrieval" in finding.reason
+@pytest.mark.parametrize(
+    ("changed", "end", "said"),
+    [
+        # A list that lacks the one who surely has a role proves nothing of anybody.
+        (
+            {"pages": [roles("1", "2")]},
+            INCONCLUSIVE,
+            "2 roles does not name the person whose token made the test calls",
+        ),
+        # A customer whose token lacks a wanted permission fails the step, with its name.
+        ({"customer": {"scopes": ["public_profile"]}}, FAILED, "lacks leads_retrieval"),
+        # A customer's token that reads no data any more fails, and asks for a new consent.
+        ({"customer": {"data_access_expires_at": 1_578_986_473}}, FAILED, "consent again"),
+        # A token that is not valid any more fails.
+        ({"customer": {"is_valid": False}}, FAILED, ""),
+        # Code 100 on a customer's data fails, and names the verification.
+        (
+            {"data": says(graph_error("Unsupported get request.", 100), 400)},
+            FAILED,
+            "Access Verification",
+        ),
+        # Another code is raised as it is, and so becomes inconclusive.
+        ({"data": says(graph_error("(#10) Not permitted", 10), 403)}, GraphAPIError, ""),
+    ],
+)
+def test_what_shows_no_consent_does_not_verify(
+    ask: Finds, changed: dict[str, Any], end: Any, said: str
+) -> None:
+    """The customer's token must be valid, complete and read data."""
+    ask(end, said, **changed)
 
 
 GRANTED = {"public_profile": "granted", "leads_retrieval": "granted"}
@@ -174,19 +178,13 @@ GRANTED = {"public_profile": "granted", "leads_retrieval": "granted"}
     ],
 )
 def test_without_a_page_nothing_is_proven(
-    remote: FakeRemote, ask: Any, grants: dict[str, str], said: str
+    remote: FakeRemote, ask: Finds, grants: dict[str, str], said: str
 ) -> None:
-    """
-    An empty list of pages is inconclusive; that person's grants, read once, show what was declined,
-    and the reason says what to look at.
-    """
-    finding = ask(data=says(rows()), grants=says(statuses(**grants)))
-
-    assert finding.outcome is Outcome.INCONCLUSIVE
-    assert said in finding.reason
-    assert "has a page, granted pages_show_list and chose the page" in finding.reason
-    assert "Access Verification" in finding.reason
-    assert remote.paths.count("/v26.0/me/permissions") == 1
+    """An empty list of pages is inconclusive; the person's grants, read once, show why."""
+    look = "has a page, granted pages_show_list and chose the page"
+    words = (said, look, "Access Verification")
+    ask(INCONCLUSIVE, *words, data=says(rows()), grants=says(statuses(**grants)))
+    assert remote.paths.count(GRANTS) == 1
     assert remote.requests[-1].headers["authorization"] == f"Bearer {CUSTOMER_TOKEN}"
 
 
@@ -200,41 +198,10 @@ def test_without_a_page_nothing_is_proven(
         says(rows({"permission": "email"})),
     ],
 )
-def test_grants_that_cannot_be_read_hide_nothing(ask: Any, grants: Any) -> None:
+def test_grants_that_cannot_be_read_hide_nothing(ask: Finds, grants: Responder) -> None:
     """Without them too, an empty list is inconclusive and the reason says what to look at."""
-    finding = ask(data=says(rows()), grants=grants)
-
-    assert finding.outcome is Outcome.INCONCLUSIVE
-    assert "What the person declined could not be read (" in finding.reason
-    assert "granted pages_show_list" in finding.reason
-
-
-def test_data_access_that_has_ended_fails(ask: Any) -> None:
-    """A customer's token that reads no data any more fails, and asks for a new consent."""
-    finding = ask(customer={"data_access_expires_at": 1_578_986_473})
-
-    assert finding.outcome is Outcome.FAILED
-    assert "consent again" in finding.reason
-
-
-def test_refused_data_point_to_access_verification(ask: Any) -> None:
-    """Code 100 on a customer's data fails, and names the verification."""
-    refusal = graph_error("Unsupported get request.", 100)
-    finding = ask(data=says(refusal, 400))
-
-    assert finding.outcome is Outcome.FAILED
-    assert "Access Verification" in finding.reason
-
-
-def test_another_refusal_of_data_decides_nothing(ask: Any) -> None:
-    """Another code is raised as it is, and so becomes inconclusive."""
-    with pytest.raises(GraphAPIError):
-        ask(data=says(graph_error("(#10) Not permitted", 10), 403))
-
-
-def test_an_invalid_customers_token_fails(ask: Any) -> None:
-    """A token that is not valid any more fails."""
-    assert ask(customer={"is_valid": False}).outcome is Outcome.FAILED
+    words = ("The declined permissions could not be read (", "granted pages_show_list")
+    ask(INCONCLUSIVE, *words, data=says(rows()), grants=grants)
 
 
 @pytest.mark.parametrize("name", FACEBOOK_CONNECTORS)
@@ -247,4 +214,4 @@ def test_a_customer_consents_in_a_window_of_their_own(name: str) -> None:
     )
 
     assert step.consent_gives is not None
-    assert "**Copy the link**. Use a private window" in step.today
+    assert "**Copy the link**. Open it in a private window" in step.today

@@ -245,9 +245,7 @@ def test_what_changes_cyclr_is_off_by_default(procedure: Procedure) -> None:
 
 @procedures
 def test_the_digest_changes_with_the_prose_of_any_step(procedure: Procedure) -> None:
-    """
-    The procedure's digest changes with any step's prose, so a record shows which text was used.
-    """
+    """The digest changes with any step's prose, so a record shows which text was used."""
     section = procedure.sections[0]
     digests = {procedure.digest}
     for number, step in enumerate(section.steps):

@@ -42,9 +42,7 @@ def test_a_misspelled_connector_gets_a_suggestion() -> None:
 
 @pytest.mark.parametrize("name", connector_names())
 def test_each_setting_has_a_variable_for_all_and_one_for_a_connector_alone(name: str) -> None:
-    """
-    Each input of the connector and the runner has a shared variable and one for the connector.
-    """
+    """Each input of connector and runner has a shared variable and one for the connector."""
     known = known_variables()
 
     for item in inputs_of(find_procedure(name)):

@@ -83,5 +83,5 @@ def test_older_names_are_named_as_such(name: str) -> None:
         text = f"{step.today} {step.prose}".replace("**", "")
         for older in ("Data Use Checkup", "Data Protection Assessment", "data handling questions"):
             assert older in text
-    assert "once **Data Use Checkup**" in renewal(procedure).today
+    assert "formerly **Data Use Checkup**" in renewal(procedure).today
     assert "formerly Data Use Checkup" in submission.prose

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -18,13 +19,19 @@ from runbook_lib.core.model import Finding, Outcome
 from runbook_lib.errors import OAuthError, UnexpectedAnswerError
 from tests.unit import bodies
 from tests.unit.bodies import APP_ID, statuses
-from tests.unit.connectors.conftest import MADE_UP_APP, MakeContext, session_to, shows_no_secret
+from tests.unit.connectors.conftest import MADE_UP_APP, Finds, MakeContext, session_to
 from tests.unit.fake_remote import FakeRemote, Responder, says
 
+VERIFIED, INCONCLUSIVE = Outcome.VERIFIED, Outcome.INCONCLUSIVE
 EDGE = f"/v26.0/{APP_ID}/permissions"
 WANTED = ("public_profile", "leads_retrieval", *PERMISSION_DEPENDENCIES["leads_retrieval"])
 ALL_LIVE = dict.fromkeys(WANTED, "live")
 Check = Callable[[CheckContext], Finding | None]
+
+
+def lists_all_but(absent: str) -> Responder:
+    """List all permissions as live but this one."""
+    return says(statuses(**{name: "live" for name in WANTED if name != absent}))
 
 
 @pytest.fixture(autouse=True)
@@ -54,57 +61,18 @@ def test_dependencies_come_once_and_in_order() -> None:
     assert len(both) == len(set(both))
 
 
-def test_a_live_public_profile_is_verified(remote: FakeRemote, context: CheckContext) -> None:
+def test_a_live_public_profile_is_verified(finds: Finds) -> None:
     """A live public_profile verifies; its access level is a limit."""
-    remote.on(EDGE, says(statuses(public_profile="live")))
-
-    finding = public_profile_is_live(context)
-
-    assert finding.outcome is Outcome.VERIFIED
+    answers = {EDGE: says(statuses(public_profile="live"))}
+    finding = finds(public_profile_is_live, VERIFIED, answers=answers)
     assert "has Advanced Access, not only Standard Access" in finding.limits[0]
-    assert shows_no_secret(finding, context)
 
 
-def test_an_absent_public_profile_is_inconclusive(
-    remote: FakeRemote, context: CheckContext
-) -> None:
-    """A public_profile that is not listed proves nothing, because it is granted without review."""
-    remote.on(EDGE, says(statuses(email="live")))
-
-    finding = public_profile_is_live(context)
-
-    assert finding.outcome is Outcome.INCONCLUSIVE
-    assert "does not list public_profile." in finding.reason
-    assert "absence proves nothing" in finding.reason
-    assert "App Review > Permissions and Features" in finding.reason
-
-
-def test_live_permissions_were_requested(remote: FakeRemote, context: CheckContext) -> None:
+def test_live_permissions_were_requested(finds: Finds) -> None:
     """Live permissions were requested; tier and access level are limits."""
-    remote.on(EDGE, says(statuses(**dict.fromkeys(WANTED[1:], "live"))))
-
-    finding = permissions_are_requested(context)
-
-    assert finding is not None
-    assert finding.outcome is Outcome.VERIFIED
-    assert all(name in finding.reason for name in WANTED[1:])
+    answers = {EDGE: says(statuses(**dict.fromkeys(WANTED[1:], "live")))}
+    finding = finds(permissions_are_requested, VERIFIED, *WANTED[1:], answers=answers)
     assert len(finding.limits) == 2
-
-
-@pytest.mark.parametrize("absent", ["leads_retrieval", "ads_read"])
-def test_an_unlisted_permission_is_inconclusive(
-    remote: FakeRemote, context: CheckContext, absent: str
-) -> None:
-    """Each missing permission is named, dependencies included, and is inconclusive."""
-    listed = {name: "live" for name in WANTED if name != absent}
-    remote.on(EDGE, says(statuses(**listed)))
-
-    finding = permissions_are_requested(context)
-
-    assert finding is not None
-    assert finding.outcome is Outcome.INCONCLUSIVE
-    assert f"does not list {absent}." in finding.reason
-    assert "Live: " in finding.reason
 
 
 def test_without_a_permission_to_request_the_check_does_not_apply(
@@ -112,146 +80,136 @@ def test_without_a_permission_to_request_the_check_does_not_apply(
 ) -> None:
     """Without a permission to request, the check does not apply and sends no request."""
     remote.on(EDGE, says(statuses()))
-
     assert permissions_are_requested(make_context(permissions=("public_profile",))) is None
     assert remote.requests == []
 
 
-def test_every_wanted_permission_live_is_approved(
-    remote: FakeRemote, context: CheckContext
-) -> None:
+def test_every_wanted_permission_live_is_approved(finds: Finds) -> None:
     """The review is approved if all permissions are live, dependencies included."""
-    remote.on(EDGE, says(statuses(**ALL_LIVE, email="unapproved")))
-
-    finding = review_is_approved(context)
-
-    assert finding.outcome is Outcome.VERIFIED
-    assert f"All {len(WANTED)} permissions are live." in finding.reason
+    answers = {EDGE: says(statuses(**ALL_LIVE, email="unapproved"))}
+    said = f"All {len(WANTED)} permissions are live."
+    finding = finds(review_is_approved, VERIFIED, said, answers=answers)
     assert "access level" in finding.limits[0]
 
 
-def test_an_unlisted_permission_leaves_the_review_open(
-    remote: FakeRemote, context: CheckContext
-) -> None:
+def test_an_unlisted_permission_leaves_the_review_open(finds: Finds) -> None:
     """A permission that is not listed is neither approved nor refused."""
-    listed = {name: "live" for name in WANTED if name != "leads_retrieval"}
-    remote.on(EDGE, says(statuses(**listed)))
-
-    finding = review_is_approved(context)
-
-    assert finding.outcome is Outcome.INCONCLUSIVE
-    assert "does not list leads_retrieval. Live: public_profile, " in finding.reason
-    assert "App Review > Requests" in finding.reason
-    assert finding.reason.endswith("A review takes 1 to 22 days; after that it is overdue.")
-    assert "never requested, waits or was declined" in finding.limits[0]
+    words = (
+        "does not list leads_retrieval. Live: public_profile, ",
+        "App Review > Requests",
+        "A review takes 1 to 22 days; after that it is overdue.$",
+    )
+    answers = {EDGE: lists_all_but("leads_retrieval")}
+    finding = finds(review_is_approved, INCONCLUSIVE, *words, answers=answers)
+    assert "never requested, is waiting or was declined" in finding.limits[0]
 
 
-def test_an_empty_list_is_inconclusive(remote: FakeRemote, context: CheckContext) -> None:
+@pytest.mark.parametrize(
+    ("check", "listed", "words"),
+    [
+        # A public_profile that is not listed proves nothing, as it is granted without review.
+        (
+            public_profile_is_live,
+            says(statuses(email="live")),
+            [
+                "does not list public_profile.",
+                "absence proves nothing",
+                "App Review > Permissions and Features",
+            ],
+        ),
+        # Each missing permission is named, dependencies included.
+        *(
+            (
+                permissions_are_requested,
+                lists_all_but(absent),
+                [f"does not list {absent}.", "Live: "],
+            )
+            for absent in ("leads_retrieval", "ads_read")
+        ),
+    ],
+)
+def test_an_unlisted_permission_is_inconclusive(
+    finds: Finds, check: Check, listed: Responder, words: list[str]
+) -> None:
+    """What is not listed is named and proves nothing."""
+    finds(check, INCONCLUSIVE, *words, answers={EDGE: listed})
+
+
+def test_an_empty_list_is_inconclusive(finds: Finds) -> None:
     """If the list is empty, each permission is named as missing and none as live."""
-    remote.on(EDGE, says(statuses()))
-
-    finding = review_is_approved(context)
-
-    assert finding.outcome is Outcome.INCONCLUSIVE
-    assert f"does not list {', '.join(WANTED)}." in finding.reason
+    said = f"does not list {', '.join(WANTED)}."
+    finding = finds(review_is_approved, INCONCLUSIVE, said, answers={EDGE: says(statuses())})
     assert "Live:" not in finding.reason
 
 
-def test_another_use_case_has_other_permissions(
-    remote: FakeRemote, make_context: MakeContext
-) -> None:
+@pytest.mark.parametrize("check", [review_is_approved, permissions_are_requested])
+def test_another_use_case_has_other_permissions(finds: Finds, check: Check) -> None:
     """The wanted permissions are a parameter."""
-    remote.on(EDGE, says(statuses(public_profile="live", ads_read="live")))
-    context = make_context(permissions=("public_profile", "ads_read"))
-
-    for check in (review_is_approved, permissions_are_requested):
-        finding = check(context)
-        assert finding is not None
-        assert finding.outcome is Outcome.VERIFIED
+    answers = {EDGE: says(statuses(public_profile="live", ads_read="live"))}
+    finds(check, VERIFIED, answers=answers, permissions=("public_profile", "ads_read"))
 
 
 every_check = pytest.mark.parametrize(
     "check", [public_profile_is_live, permissions_are_requested, review_is_approved]
 )
+TWICE = [*statuses(**dict.fromkeys(WANTED, "unapproved"))["data"], *statuses(**ALL_LIVE)["data"]]
 
 
 @every_check
-@pytest.mark.parametrize("status", ["unapproved", "Live", "granted", "pending"])
-def test_any_other_status_is_named_and_decides_nothing(
-    remote: FakeRemote, context: CheckContext, check: Check, status: str
+@pytest.mark.parametrize(
+    ("answer", "end", "said"),
+    [
+        # Any status but exactly `live` is named and is inconclusive.
+        *(
+            (
+                says(statuses(**dict.fromkeys(WANTED, status))),
+                INCONCLUSIVE,
+                f" as {status}, not as live.",
+            )
+            for status in ("unapproved", "Live", "granted", "pending")
+        ),
+        # A permission with two statuses decides nothing.
+        (says({"data": TWICE}), UnexpectedAnswerError, "is listed as live and unapproved"),
+        # A Graph error is raised.
+        (says(bodies.EXPIRED_TOKEN, 400), GraphAPIError, ""),
+        # An answer without a list of rows is raised, not read as an empty list.
+        (says({"id": "1"}), UnexpectedAnswerError, ""),
+    ],
+)
+def test_what_is_not_live_decides_nothing(
+    finds: Finds, check: Check, answer: Responder, end: Any, said: str
 ) -> None:
-    """Any status but exactly `live` is named and is inconclusive."""
-    remote.on(EDGE, says(statuses(**dict.fromkeys(WANTED, status))))
-
-    finding = check(context)
-
-    assert finding is not None
-    assert finding.outcome is Outcome.INCONCLUSIVE
-    assert f" as {status}, not as live." in finding.reason
+    """Only the status `live` verifies, in each check."""
+    finds(check, end, said, answers={EDGE: answer})
 
 
 @every_check
-def test_a_permission_with_two_statuses_decides_nothing(
-    remote: FakeRemote, context: CheckContext, check: Check
-) -> None:
-    """A permission with two statuses raises `UnexpectedAnswerError`."""
-    doubled = statuses(**dict.fromkeys(WANTED, "unapproved"))
-    remote.on(EDGE, says({"data": [*doubled["data"], *statuses(**ALL_LIVE)["data"]]}))
-
-    with pytest.raises(UnexpectedAnswerError, match="is listed as live and unapproved"):
-        check(context)
-
-
-@every_check
-def test_a_graph_error_is_raised(remote: FakeRemote, context: CheckContext, check: Check) -> None:
-    """A Graph error is raised and decides nothing."""
-    remote.on(EDGE, says(bodies.EXPIRED_TOKEN, 400))
-
-    with pytest.raises(GraphAPIError):
-        check(context)
-
-
-@every_check
-def test_an_answer_of_another_shape_is_raised(
-    remote: FakeRemote, context: CheckContext, check: Check
-) -> None:
-    """An answer without a list of rows is raised, not read as an empty list."""
-    remote.on(EDGE, says({"id": "1"}))
-
-    with pytest.raises(UnexpectedAnswerError):
-        check(context)
-
-
-@every_check
-def test_without_a_token_nothing_is_decided(make_context: MakeContext, check: Check) -> None:
+def test_without_a_token_nothing_is_decided(finds: Finds, check: Check) -> None:
     """Without an app token, `OAuthError` is raised."""
     remote = FakeRemote()
     remote.on("/v26.0/oauth/access_token", says(bodies.BAD_SECRET, 400))
-
-    with pytest.raises(OAuthError):
-        check(make_context(session=session_to(remote)))
+    finds(check, OAuthError, session=session_to(remote))
 
 
 @every_check
 @pytest.mark.parametrize("control", [says(statuses(email="live")), says({"data": []}), says({})])
 def test_a_made_up_app_must_have_no_permissions(
-    make_context: MakeContext, check: Check, control: Responder
+    finds: Finds, check: Check, control: Responder
 ) -> None:
     """Unless Facebook refuses a made-up App ID, its list proves nothing about this app."""
     remote = FakeRemote()
     remote.on("/v26.0/oauth/access_token", says(bodies.APP_TOKEN_ISSUED))
     remote.on(EDGE, says(statuses(**ALL_LIVE)))
     remote.on(f"/v26.0/{MADE_UP_APP}/permissions", control)
-
-    with pytest.raises(UnexpectedAnswerError, match="answers a made-up App ID too"):
-        check(make_context(session=session_to(remote)))
+    said = "answers a made-up App ID too"
+    finds(check, UnexpectedAnswerError, said, session=session_to(remote))
 
 
 def test_a_made_up_app_differs_in_its_id_alone(remote: FakeRemote, context: CheckContext) -> None:
     """The control is the request about the app, with another id in the address and nothing else."""
     remote.on(EDGE, says(statuses(**ALL_LIVE)))
 
-    assert review_is_approved(context).outcome is Outcome.VERIFIED
+    assert review_is_approved(context).outcome is VERIFIED
     app, control = remote.requests[-2:]
     assert str(control.url) == str(app.url).replace(APP_ID, MADE_UP_APP)
     assert control.headers["authorization"] == app.headers["authorization"]

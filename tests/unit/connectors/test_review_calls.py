@@ -17,10 +17,12 @@ from runbook_lib.core.model import Finding, Outcome
 from tests.support.connectors import FACEBOOK_CONNECTORS
 from tests.unit import bodies
 from tests.unit.bodies import PAGE_TOKEN, TOKEN_INSPECTED, graph_error, rows
-from tests.unit.connectors.conftest import MakeContext, shows_no_secret
+from tests.unit.connectors.conftest import Finds
 from tests.unit.fake_remote import FakeRemote, says
 
 TIER = {"x-ad-account-usage": '{"acc_id_util_pct":1,"ads_api_access_tier":"development_access"}'}
+VERIFIED, INCONCLUSIVE = Outcome.VERIFIED, Outcome.INCONCLUSIVE
+TWO = ("business_management", "pages_show_list")
 ALL = (
     *("public_profile", "leads_retrieval", "ads_management", "ads_read", "business_management"),
     *("pages_manage_ads", "pages_read_engagement", "pages_show_list"),
@@ -28,14 +30,16 @@ ALL = (
 
 
 @pytest.fixture
-def call(remote: FakeRemote, make_context: MakeContext) -> Any:
+def call(finds: Finds) -> Finds:
     """Return the check; `scopes` is what the token carries, `permissions` what is wanted."""
 
     def run(
+        end: Outcome,
+        *words: str,
         permissions: tuple[str, ...] = ("leads_retrieval",),
         scopes: tuple[str, ...] = ALL,
         **answers: Any,
-    ) -> Finding:
+    ) -> Any:
         inspected = {**TOKEN_INSPECTED, "scopes": list(scopes), "user_id": "873"}
         usual = {
             "oauth/access_token": says(bodies.APP_TOKEN_ISSUED),
@@ -49,12 +53,9 @@ def call(remote: FakeRemote, make_context: MakeContext) -> Any:
             "77/leadgen_forms": says(rows({"id": "form-1"})),
             "form-1/leads": says(rows({"id": "lead-1"})),
         }
-        for path, answer in {**usual, **answers}.items():
-            remote.on(f"/v26.0/{path}", answer)
-        context = make_context(permissions=permissions)
-        finding = review_calls.each_permission_is_used(context)
-        assert shows_no_secret(finding, context)
-        return finding
+        said = {f"/v26.0/{path}": answer for path, answer in {**usual, **answers}.items()}
+        check = review_calls.each_permission_is_used
+        return finds(check, end, *words, answers=said, permissions=permissions)
 
     return run
 
@@ -73,96 +74,77 @@ def test_nothing_is_called_unasked() -> None:
         assert "make_test_calls" in mine.needs
 
 
-def test_each_permission_is_used_once(remote: FakeRemote, call: Any) -> None:
+def test_each_permission_is_used_once(remote: FakeRemote, call: Finds) -> None:
     """With permissions that serve no other's call, each is proven by one call of its own."""
-    finding = call(("business_management", "pages_show_list"))
-
-    assert finding.outcome is Outcome.VERIFIED
-    assert "3 calls made, one with each of 3 permissions; they count until" in finding.reason
+    said = "3 calls made, one with each of 3 permissions; they count until"
+    finding = call(VERIFIED, said, permissions=TWO)
     assert set(results(finding).values()) == {"made"}
-    paths = [request.url.path for request in remote.requests]
-    assert paths.count("/v26.0/me/businesses") == 1
+    assert remote.paths.count("/v26.0/me/businesses") == 1
 
 
-def test_a_call_that_another_permission_serves_shows_nothing(call: Any) -> None:
+def test_a_call_that_another_permission_serves_shows_nothing(call: Finds) -> None:
     """ads_read and ads_management serve one call, so it shows neither where both are carried."""
-    finding = call()
-
-    assert finding.outcome is Outcome.INCONCLUSIVE
-    assert "none shows that it used ads_management, ads_read" in finding.reason
-    assert results(finding)["ads_read"] == "made, but ads_management serves it too"
+    finding = call(INCONCLUSIVE, "none shows that it used ads_management, ads_read")
+    assert results(finding)["ads_read"] == "made, but ads_management allows it too"
     assert results(finding)["leads_retrieval"] == "made"
 
 
-def test_the_same_call_shows_it_where_the_other_is_not_carried(call: Any) -> None:
+def test_the_same_call_shows_it_where_the_other_is_not_carried(call: Finds) -> None:
     """A token that carries ads_read alone shows that ads_read was used."""
-    finding = call(("ads_read",), ("public_profile", "ads_read"))
-
-    assert finding.outcome is Outcome.VERIFIED
+    call(VERIFIED, permissions=("ads_read",), scopes=("public_profile", "ads_read"))
 
 
 @pytest.mark.parametrize("edge", ["me/businesses", "me/accounts"])
-def test_an_empty_list_shows_no_use(call: Any, edge: str) -> None:
-    """
-    A call that read nothing shows no use of its permission: without it the list may be empty too.
-    """
-    finding = call(("business_management", "pages_show_list"), **{edge: says(rows())})
-
-    assert finding.outcome is Outcome.INCONCLUSIVE
-    assert finding.reason.startswith("3 calls made, but none shows that it used")
+def test_an_empty_list_shows_no_use(call: Finds, edge: str) -> None:
+    """A call that read nothing shows no use: without its permission the list may be empty too."""
+    said = "^3 calls made, but none shows that it used"
+    finding = call(INCONCLUSIVE, said, permissions=TWO, **{edge: says(rows())})
     (empty,) = [said for said in results(finding).values() if said != "made"]
-    assert empty == "made, but the list is empty, as it may be without the permission"
+    assert empty == "made, but the list is empty; a missing permission can cause that"
 
 
-def test_a_permission_that_the_token_lacks_is_not_tried(remote: FakeRemote, call: Any) -> None:
+def test_a_permission_that_the_token_lacks_is_not_tried(remote: FakeRemote, call: Finds) -> None:
     """Of a permission that is not carried no call is made."""
-    finding = call(("business_management",), ("public_profile",))
+    scopes = ("public_profile",)
+    finding = call(INCONCLUSIVE, permissions=("business_management",), scopes=scopes)
+    assert results(finding)["business_management"] == "the token does not include it"
+    assert "/v26.0/me/businesses" not in remote.paths
 
-    assert finding.outcome is Outcome.INCONCLUSIVE
-    assert results(finding)["business_management"] == "the token does not carry it"
-    assert "/v26.0/me/businesses" not in [request.url.path for request in remote.requests]
 
-
-def test_a_refused_call_is_named_and_the_others_are_made(call: Any) -> None:
+def test_a_refused_call_is_named_and_the_others_are_made(call: Finds) -> None:
     """One refusal stands in the table, and stops no other call."""
     refusal = says(graph_error("(#200) Requires business_management permission", 200), 403)
-    finding = call(("business_management", "pages_show_list"), **{"me/businesses": refusal})
-
+    finding = call(INCONCLUSIVE, permissions=TWO, **{"me/businesses": refusal})
     assert results(finding)["business_management"].startswith("refused: (#200) Requires")
     assert results(finding)["pages_show_list"] == "made"
 
 
-def test_what_is_missing_to_read_is_named(call: Any) -> None:
+def test_what_is_missing_to_read_is_named(call: Finds) -> None:
     """Without a page that the person may manage, its calls say what is missing."""
-    finding = call(**{"me/accounts": says(rows({"id": "77"}))})
+    found = results(call(INCONCLUSIVE, **{"me/accounts": says(rows({"id": "77"}))}))
+    assert found["pages_manage_ads"] == "there is no page to read"
+    assert found["leads_retrieval"] == "there is no lead form to read"
+    assert found["pages_show_list"] == "made"
 
-    assert results(finding)["pages_manage_ads"] == "there is no page to read"
-    assert results(finding)["leads_retrieval"] == "there is no lead form to read"
-    assert results(finding)["pages_show_list"] == "made"
 
-
-def test_a_permission_without_a_known_call_is_the_persons(call: Any) -> None:
+def test_a_permission_without_a_known_call_is_the_persons(call: Finds) -> None:
     """Where no read call is known, the person must make one."""
-    finding = call(("instagram_basic",), ("public_profile", "instagram_basic"))
-
-    assert finding.outcome is Outcome.INCONCLUSIVE
+    scopes = ("public_profile", "instagram_basic")
+    finding = call(INCONCLUSIVE, permissions=("instagram_basic",), scopes=scopes)
     assert "make one yourself" in results(finding)["instagram_basic"]
 
 
-def test_the_tier_comes_from_the_headers(call: Any) -> None:
+def test_the_tier_comes_from_the_headers(call: Finds) -> None:
     """The tier and the number of calls are told as what they are: at least that many."""
-    limits = " ".join(call().limits)
-
-    assert "development_access, say the usage headers" in limits
+    limits = " ".join(call(INCONCLUSIVE).limits)
+    assert "development_access, according to the usage headers" in limits
     assert "the runbook made at least 1 here" in limits
     assert "no API shows it" in limits
 
 
-def test_a_token_of_another_app_makes_no_call(remote: FakeRemote, call: Any) -> None:
+def test_a_token_of_another_app_makes_no_call(remote: FakeRemote, call: Finds) -> None:
     """A token that is not this app's makes no test call, which would count for another app."""
     other = {**TOKEN_INSPECTED, "app_id": "999999999999999"}
-    finding = call(debug_token=says({"data": other}))
-
-    assert finding.outcome is Outcome.INCONCLUSIVE
-    assert "No test call was made. The token belongs to app 999999999999999" in finding.reason
-    assert not [request for request in remote.requests if "/me" in request.url.path]
+    said = "No test call was made. The token belongs to app 999999999999999"
+    call(INCONCLUSIVE, said, debug_token=says({"data": other}))
+    assert not [path for path in remote.paths if "/me" in path]

@@ -185,10 +185,10 @@ def test_a_kit_has_a_text_the_calls_and_the_reasons() -> None:
 
 def test_what_was_not_chosen_but_is_needed_is_named() -> None:
     """A warning names what the chosen permissions bring with them; chosen, it is not named."""
-    (warning,) = [each for each in made("leads_retrieval").warnings if "Not among" in each]
+    (warning,) = [each for each in made("leads_retrieval").warnings if "also need these" in each]
     assert "ads_management" in warning
     assert TIER in warning
-    assert not [each for each in made("pages_show_list").warnings if "Not among" in each]
+    assert not [each for each in made("pages_show_list").warnings if "also need these" in each]
 
 
 def test_a_permission_that_nothing_uses_is_warned_of() -> None:
@@ -196,8 +196,8 @@ def test_a_permission_that_nothing_uses_is_warned_of() -> None:
     for name in ("email", "pages_messaging", "no_such_permission"):
         kit = made(name)
         unused = part(kit, name)
-        assert unused.usage.startswith("‹What")
-        assert f"Nothing in the Facebook Marketing API connector is known to use {name}" in (
+        assert unused.usage.startswith("‹Say what")
+        assert f"We know of nothing in the Facebook Marketing API connector that uses {name}" in (
             unused.warning
         )
         assert unused.warning in kit.warnings
@@ -248,8 +248,8 @@ def test_the_recording_shows_the_first_consent(connector: str) -> None:
     assert "Edit settings" in rules
     assert "Edit settings" in grant
     assert "chooses the page" in grant
-    assert "captions, or by voice" in rules
-    assert kit.shots[-2].shows.startswith("The end of the way")
+    assert "captions or speech" in rules
+    assert kit.shots[-2].shows.startswith("The result")
 
 
 def test_no_recording_is_asked_for_the_tier() -> None:
@@ -385,7 +385,7 @@ def test_the_kit_prepares_for_the_five_sections_of_the_renewal() -> None:
     """Each section that Meta names for Data Access Renewal has a text, in the order of its page."""
     kit = made("leads_retrieval")
 
-    assert kit.prepare_for == "Data Access Renewal, where Facebook asks for it"
+    assert kit.prepare_for == "Data Access Renewal, if Facebook asks for it"
     assert [part.name for part in kit.prepare] == [
         *("Business connection", "Allowed usage", "Data handling", "Data protection"),
         "Reviewer instructions",

@@ -107,8 +107,12 @@ def test_every_file_of_every_connector_loads() -> None:
         (STEPS, "[steps.log-in]", "[step.log-in]", "steps.toml, step: unknown key 'step'"),
         (STEPS, "[steps.my-apps]", "[steps.log-in]", "steps.toml: Cannot declare"),
         (STEPS, "[steps.my-apps]", "[steps.my-apps", "steps.toml: Expected"),
+        (STEPS, 'highlight = "Get', 'highlght = "Get', "account.screen], highlght: unknown"),
+        (STEPS, 'fields = "App D', 'fields = "P | {x} ', "screen], fields: unknown name"),
+        (STEPS, 'page = "Create App"', 'page = ""', "creation.screen], page: Expected"),
+        (STEPS, 'source = "$page"', 'source = "$pag"', "[steps.my-apps], screen.source: unknown"),
         (OWN, '"fb-01-log-in"', '"fb-01-login"', "partner-app], steps: unknown step 'login'"),
-        (OWN, '"fb-01-log-in"', '"log-in"', "partner-app], steps: 'log-in' is no id of a step"),
+        (OWN, '"fb-01-log-in"', '"log-in"', "partner-app], steps: 'log-in' is not a step id"),
         (OWN, '"fb-06-facebook-login"', '"fb-06a-log-in"', "[steps.log-in], reading: say where"),
         (OWN, "page = 1", "pages = 1", "[sections: partner-app], pages: unknown key"),
         (OWN, "review_source =", "reviewsource =", "[steps.submit-review], reading: unknown value"),
@@ -122,7 +126,7 @@ def test_every_file_of_every_connector_loads() -> None:
         (ERRORS, '"@limits"', '"@limit"', "[groups], redirect-uri: unknown set 'limit'"),
         (ERRORS, '["throttled"', '["@limits"', "[groups], limits: unknown set 'limits'"),
         (ERRORS, '["throttled"', '["throtled"', "[groups], limits: unknown error text"),
-        (ERRORS, "[url-blocked]", "x = 1\n[url-blocked]", "[x]: this is no table"),
+        (ERRORS, "[url-blocked]", "x = 1\n[url-blocked]", "[x]: this is not a table"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_named_by_file_table_and_key(
@@ -170,6 +174,15 @@ def test_notebooks_check_names_a_mistake_in_a_text_for_a_review(
 
     assert ended.value.code == ExitCode.USAGE
     assert says in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_screen_without_a_source_has_no_picture(edited: Folder) -> None:
+    """Nobody can know whether it looks so."""
+    folder = edited(STEPS, 'page = "Create App"\nsource = "$page"\n', 'page = "Create App"\n')
+    screens = {step.id: step.screen for step in load(folder).steps}
+
+    assert screens["fb-05-confirm-creation"] is None
+    assert screens["fb-04-create-app"] is not None
 
 
 @pytest.mark.parametrize(

@@ -119,7 +119,7 @@ def test_a_notification_without_account_or_message_is_not_read(field: str) -> No
 @pytest.mark.parametrize(
     ("message", "meant"),
     [
-        ("Step data cannot be split", "no list"),
+        ("Step data cannot be split", "not a list"),
         ("Required source is empty", "value that the step needs"),
         ("Webhook failed", "webhook step"),
     ],

@@ -31,9 +31,7 @@ DOCUMENTED = [
 
 
 def test_all_thirteen_documented_steps_are_there_in_order() -> None:
-    """
-    All thirteen documented steps are there in order, with the documented numbers in their ids.
-    """
+    """All thirteen documented steps are there in order, with their numbers in their ids."""
     partner_app = PROCEDURE.sections[0].steps
 
     documented = [step for step in partner_app if step.source.step]
