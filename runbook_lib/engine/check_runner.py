@@ -30,7 +30,7 @@ from runbook_lib.remote.transport import Seen
 
 # A check whose time is over sends nothing more; it may still return its finding for so long.
 _GRACE_SECONDS = 5.0
-_BLOCKED = "Not checked: a step before it had failed."
+_BLOCKED = "Not checked: an earlier step failed."
 # What ends a check without an answer of the remote system's.
 _NO_ANSWER = (UnreachableError, ThrottledError, UnexpectedAnswerError, CachedAnswerError)
 

@@ -34,7 +34,7 @@ LINK_DAYS = 7
 _FOLDER = "links"
 _TOKEN_BYTES = 24
 _LARGEST = 4_096
-_GONE = "This link was used, has ended, or never was: ask for another one."
+_GONE = "This link was used, has expired or never existed: ask for another one."
 _NOTHING = "Nothing was recorded."
 
 

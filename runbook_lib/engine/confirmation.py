@@ -23,7 +23,7 @@ from runbook_lib.plain_text import as_text
 
 _LONGEST_NAME = 200
 _NOTHING = "Nothing was written."
-_NO_WORD = "{} does not wait for a second person, so there is no word to say no to."
+_NO_WORD = "{} does not wait for a second person, so there is nothing to reject."
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,5 +131,5 @@ def _require_open(state: StepState, by: str) -> None:
         raise SettingsError(msg, next_step=advice)
     if conclusion.needs_another and word and person_key(word.by) == person_key(by):
         named = f"step {state.number} ({state.step.id})"
-        msg = f"{word.by} confirmed {named} already on {when(word.at)} UTC."
+        msg = f"{word.by} already confirmed {named} on {when(word.at)} UTC."
         raise SettingsError(msg, next_step=f"A second person must confirm it. {_NOTHING}")

@@ -60,8 +60,8 @@ _MOST_FAILURES = 5
 _NOT_FOUND = 404
 _MOST_CYCLES = 200
 _EMPTY = (
-    "Cyclr lists no account, which proves nothing. Compare the accounts in the Cyclr console, and "
-    "that the API credentials are those of this console."
+    "Cyclr lists no account. That proves nothing: compare the accounts in the Cyclr console, and "
+    "check that the API credentials belong to this console."
 )
 # An id becomes a header and a part of a path.
 _ACCOUNT = re.compile(r"[!-~]{1,128}")
@@ -208,7 +208,7 @@ class Customers:
             raise SettingsError(msg, next_step="Nothing was written.")
         known_as = run.history.index.practice
         if known_as and run.is_sandbox not in known_as:
-            msg = f"{run.tenant} is a tenant {'of practice' * (True in known_as) or 'for real'}."
+            msg = f"{run.tenant} is a {'practice' if True in known_as else 'real'} tenant."
             raise SettingsError(msg, next_step="Name another tenant.")
         if not (run.is_sandbox or run.journal.path.exists()):
             raise SettingsError(unknown_tenant(run.tenant, str(run.evidence)))
@@ -308,7 +308,7 @@ class Customers:
             refused = self._run.redactor.redact(str(error))
             lines = [f"{name} was refused: {refused}", f'Next: runbook explain "{refused}"']
         is_answered = len(lines) == 1
-        lines.append("One call was made with the customer's token, and two were asked of Cyclr.")
+        lines.append("The test made one call with the customer's token, and two calls to Cyclr.")
         return {"account": account, "answered": is_answered, "lines": lines}
 
     def sign_in_link(self, account: str, user: str) -> dict[str, Any]:
@@ -319,11 +319,11 @@ class Customers:
         """
         domain = str(self._values.get("service_domain", ""))
         if not domain:
-            raise SettingsError("A sign-in link is on your Service Domain: set service_domain.")
+            raise SettingsError("Sign-in links use your Service Domain: set service_domain.")
         installed = self._installed(account)
         token = self.client(account).sign_in_token(account, user)
         link = sign_in_url(domain, installed.id, token, str(self._values["cyclr_console_url"]))
-        spent = f"It counts once, for 5 minutes. Cyclr created the user {user} if there was none."
+        spent = f"It works once, for 5 minutes. Cyclr created the user {user} if it did not exist."
         return {"account": account, "link": link, "lines": [link, spent]}
 
     def _installed(self, account: str) -> Installed:
@@ -363,7 +363,7 @@ class Customers:
             return first
         except (OSError, ValueError, RecursionError) as error:
             msg = f"{self.path} cannot be read: {getattr(error, 'strerror', None) or error}."
-            advice = "Move it away: it is made again, and only forgets since when it has seen what."
+            advice = "Move it away. The runbook makes a new one; only earlier dates are lost."
             raise SettingsError(msg, next_step=advice) from None
         return look if look.of == of else first
 
@@ -426,7 +426,7 @@ class Customers:
             self._patiently(lambda: self.client().accounts())
         except RemoteError as error:
             look.accounts |= {account.id: account for account in unread}
-            raise _StopError(f"Cyclr could not be asked any more: {error}") from error
+            raise _StopError(f"Cyclr stopped answering: {error}") from error
 
     def _ask(self, account: KnownAccount, look: Survey) -> tuple[KnownAccount, bool]:
         """Return the account as Cyclr shows it now, and whether it could not be asked."""
@@ -551,7 +551,7 @@ def account_rows(shown: Mapping[str, Any]) -> list[TenantRow]:
         failure, before = account["last_failure"], account["signed_in_on"]
         parts = [account["error"]] if account["error"] else []
         if account["not_signed_in_since"]:
-            parts.append(f"Seen signed in last on {before}" if before else "Never seen signed in")
+            parts.append(f"Last seen signed in on {before}" if before else "Never seen signed in")
         if failure:
             said = f"{failure['cause']}, {failure['said'] or failure['what']}"
             parts.append(f"Last failure {failure['at'] or 'at an unknown time'}: {said}")

@@ -103,9 +103,9 @@ class DaskPool:
             raise SettingsError(msg, next_step="Start some: dask worker tls://scheduler:8786")
         differing = sorted(name for name, version in versions.items() if version != _version())
         if differing:
-            msg = f"Another version of the runbook, or none, is on {differing[0]}"
+            msg = f"Workers have another version of the runbook, or none: {differing[0]}"
             more = f" and {len(differing) - 1} more" if differing[1:] else ""
-            raise SettingsError(f"{msg}{more}.", next_step="Install this one on all workers.")
+            raise SettingsError(f"{msg}{more}.", next_step="Install this version on all workers.")
 
     def run(self, groups: Groups) -> Iterator[Done]:
         """Yield the result of each request as it ends; a group runs one after the other."""
@@ -200,7 +200,7 @@ def _perform(
         mark.parent.mkdir(exist_ok=True)
         if not write_once(mark, b""):
             reason = (
-                "Its worker was lost, and a check may have spent something: it was not run again."
+                "Its worker was lost. It did not run again: a check may have used something up."
             )
             return Done(request, refused(reason, _RESUME), 0)
     seconds, withheld = limits
@@ -230,7 +230,7 @@ def _done(future: Any, request: ProcessRequest) -> Done:
 
 
 def _lost(request: ProcessRequest) -> Done:
-    reason = "The connection to the Dask scheduler was lost, or all of its workers were."
+    reason = "The connection to the Dask scheduler or to all of its workers was lost."
     return Done(request, refused(reason, _RESUME), 0)
 
 

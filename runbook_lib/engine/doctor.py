@@ -225,7 +225,7 @@ def _secrets(procedure: Procedure, env_file: str, environ: Mapping[str, str]) ->
             "Environment without a session",
             f"set {here} for cron or the service, too: only this session has it"
             if here
-            else "no secret is in this session's environment alone",
+            else "no secret is only in this session's environment",
             is_warning=bool(here),
         ),
     ]
@@ -259,13 +259,13 @@ def _message(procedure: Procedure, env_file: str, evidence: str) -> Symptom:
 def _signing_key(settings: Settings) -> Symptom:
     path = default_key_path(is_sandbox=False)
     if not settings.values.get("signing_key") and not path.exists():
-        return Symptom("Signing key", f"will be made at the first run: {path}")
+        return Symptom("Signing key", f"the first run makes it: {path}")
     try:
         key = key_from_settings(settings, is_sandbox=False)
     except RunbookError as error:
         return Symptom("Signing key", str(error), error.exit_code)
     if is_unencrypted(settings):
-        advice = f"{UNENCRYPTED}: `runbook key --rotate` makes one that is"
+        advice = f"{UNENCRYPTED}: `runbook key --rotate` makes an encrypted one"
         return Symptom("Signing key", advice, ExitCode.INCOMPLETE)
     return Symptom("Signing key", f"{key.key_id[:16]} can be used")
 

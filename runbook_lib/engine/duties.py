@@ -98,12 +98,12 @@ def _dates_at(step: StepState) -> Iterator[tuple[str, str, str, str, str, str]]:
         why = f"Handed over to {note.to} by {note.by}. {note.note}".strip()
         yield "handed-over", note.due, f"due, {note.to}", why, note.at, note.to
     if word and word.due:
-        yield "asked-for", word.due, "due", f"Says {word.by} on {word.at}.", word.at, ""
+        yield "asked-for", word.due, "due", f"{word.by} reported it on {word.at}.", word.at, ""
     ending = [(word, step.ends_on)] if word and step.ends_on else []
     if step.has_grown_old:
         ending += [(lapsed.word, lapsed.ended) for lapsed in step.lapsed if lapsed.ended][:1]
     for said, day in ending:
-        why = f"{said.by} said so on {said.at}: {said.sentence or step.step.sentence}"
+        why = f"{said.by} confirmed on {said.at}: {said.sentence or step.step.sentence}"
         yield "word", day, "confirm it again", why, said.at, ""
     for finding in step.findings:
         for name, value in finding.facts.items():

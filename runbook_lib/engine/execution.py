@@ -6,6 +6,7 @@ The cells write the outcomes of steps into the journal.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
@@ -59,6 +60,8 @@ def execute_notebook(
                 if executed.metadata.papermill["exception"]:
                     break
 
+    # NOTE: it warns of each setting that the notebook takes without showing it in its parameters.
+    logging.getLogger("papermill").setLevel(logging.ERROR)
     papermill.engines.papermill_engines.register(_ENGINE, Engine)
     options = {"engine_name": _ENGINE, "kernel_name": "python3", "language": "python"}
     with closing(child or Child()) as cells:
@@ -73,7 +76,7 @@ def execute_notebook(
             if error.ename == "DeadKernelError":
                 broken = "the kernel died"
         except Exception as error:  # noqa: BLE001  (whatever breaks papermill, the run goes on)
-            broken = f"papermill broke off ({type(error).__name__}: {error})"
+            broken = f"papermill failed ({type(error).__name__}: {error})"
     if executed is not None:
         # NOTE: once; of a run that was cut off only the journal counts. UTF-8 has no surrogates,
         # whose escapes mean the same in JSON.

@@ -495,7 +495,7 @@ def _jobs(
             mistakes.append(f"{tenant.place}: the tenant {tenant.tenant} has no {missing}.")
         jobs.append(Job(tenant, values, mine, settings.values))
     if mistakes:
-        msg = f"The file of tenants {request.file} lacks values."
+        msg = f"Tenants in {request.file} lack values."
         raise FleetFileError(msg, mistakes)
     return jobs
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from runbook_lib.core.advice import next_step, what_to_do
 from runbook_lib.core.model import Outcome, WaitsFor
-from runbook_lib.core.outcome import OPEN, OutcomeView
+from runbook_lib.core.outcome import OPEN
 from runbook_lib.core.state import RunState, StepState
 from runbook_lib.core.words import person_key
 from runbook_lib.engine.tenants import TenantState
@@ -41,7 +41,7 @@ class Item:
     def advice(self) -> str:
         """Return what to do; of a word that ends soon or has ended, that it is asked for again."""
         if self.step.ends_on:
-            return f"What was said counts until {self.step.ends_on}: look again, then confirm it."
+            return f"The confirmation ends on {self.step.ends_on}: look again, then confirm it."
         return self.step.again if self.step.has_grown_old else what_to_do(self.step)
 
     def row(self, today: date) -> StepRow:
@@ -51,7 +51,8 @@ class Item:
         is_due = self.waits_for is WaitsFor.PERSON or step.is_asked_for
         return StepRow(
             id=step.step.id,
-            look=OutcomeView(conclusion.outcome, conclusion.needs_person),
+            outcome=conclusion.outcome,
+            needs_person=conclusion.needs_person,
             reason=conclusion.reason,
             advice="" if is_outside else self.advice,
             number=step.number,

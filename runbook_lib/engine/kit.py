@@ -16,15 +16,31 @@ from pathlib import Path
 from runbook_lib.config.runner_inputs import inputs_of
 from runbook_lib.config.settings import visible_text
 from runbook_lib.connectors.registry import kit_of
-from runbook_lib.connectors.review_kit import Kit, find_blanks, kit_html, kit_markdown
+from runbook_lib.connectors.review_kit import (
+    Kit,
+    Pictures,
+    find_blanks,
+    kit_html,
+    kit_markdown,
+)
 from runbook_lib.core.attachments import store_document
 from runbook_lib.core.files import read_plain, write_whole
 from runbook_lib.core.journal import timestamp
 from runbook_lib.core.model import Mode, Word, WordKind
 from runbook_lib.core.procedure import Procedure
 from runbook_lib.core.redaction import Redactor
+from runbook_lib.core.road import road_ahead
 from runbook_lib.engine.run import Run, open_run
 from runbook_lib.errors import SettingsError
+from runbook_lib.evidence.reports.pictures import (
+    meanwhile,
+    picture_style,
+    road_lines,
+    road_picture,
+    road_title,
+    screen_caption,
+    screen_picture,
+)
 from runbook_lib.plain_text import counted
 
 MARKDOWN_NAME, HTML_NAME = "review-kit.md", "review-kit.html"
@@ -35,8 +51,8 @@ _LONGEST_NAME = 200
 _SEAL = "<!-- runbook kit {digest} -->\n"
 _SEALED = re.compile(rb"<!-- runbook kit ([0-9a-f]{64}) -->\n\Z")
 _ADVICE = "Name another folder with --output, or overwrite it with --force."
-_FILL_IN = "Replace each by what you submitted, or leave it out; nothing was recorded."
-_WITHOUT_SECRET = "Take it out of the file, then run again; nothing was recorded."  # noqa: S105
+_FILL_IN = "Replace each with the text that you submitted, or delete it. Nothing was recorded."
+_WITHOUT_SECRET = "Remove it from the file, then run again. Nothing was recorded."  # noqa: S105
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +116,10 @@ def write_kit(request: KitRequest) -> WrittenKit:
     note = visible_text("--note", request.note, may_have_lines=True)
     run = _opened(request)
     kit = replace(kit_of(step.review_kit, run.values), is_sandbox=run.is_sandbox)
-    files = [_planned(request, MARKDOWN_NAME, kit_markdown(kit, procedure), keeps=bool(by))]
+    pictures = _pictures(run, kit)
+    files = [
+        _planned(request, MARKDOWN_NAME, kit_markdown(kit, procedure, pictures), keeps=bool(by))
+    ]
     if by:
         _require_submittable(files[0])
         run.start()
@@ -117,12 +136,32 @@ def write_kit(request: KitRequest) -> WrittenKit:
         )
         run.say([word])
     else:
-        files.append(_planned(request, HTML_NAME, kit_html(kit, procedure), keeps=False))
+        files.append(_planned(request, HTML_NAME, kit_html(kit, procedure, pictures), keeps=False))
         for file in files:
             file.path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(file.path, file.content)
     run.close()
     return WrittenKit(kit, tuple(files), step.id if by else "")
+
+
+def _pictures(run: Run, kit: Kit) -> Pictures:
+    """Return the screens of the recording's parts, and the road as it is today."""
+    wanted = {shot.step for shot in kit.shots if shot.step}
+    ends = {step.id.split("-", 2)[2]: step.screen for step in run.procedure.steps}
+    screens = {name: ends[name] for name in wanted if ends.get(name)}
+    road = road_ahead(run.whole_state)
+    lines = [f"{name}: {days}" for name, days in road_lines(road)] if road else []
+    return Pictures(
+        style=picture_style(),
+        screens={
+            name: (screen_picture(screen, run.values), screen_caption(screen))
+            for name, screen in screens.items()
+            if screen
+        },
+        road=road_picture(road) if road else "",
+        title=road_title(road) if road else "",
+        lines=[*lines, *filter(None, [meanwhile(road) if road else ""])],
+    )
 
 
 def _opened(request: KitRequest) -> Run:

@@ -169,8 +169,13 @@ class KnownRun:
     @property
     def values(self) -> dict[str, Value]:
         """Return every known value, with the facts that checks of this run found."""
-        given = self.history.index.given
-        return {**known_values(self.procedure, given, self.settings), **self.state.facts}
+        history = self.history
+        # NOTE: a run that has no line yet, such as a look of a watch, has found no fact.
+        has_facts = self.mode == Mode.INTERACTIVE or history.run(self.run_id) is not None
+        return {
+            **known_values(self.procedure, history.index.given, self.settings),
+            **(self.state.facts if has_facts else {}),
+        }
 
     @property
     def link_values(self) -> dict[str, Value]:

@@ -7,12 +7,14 @@ in `notebook.rendering` and in the walkthrough.
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
 
 from runbook_lib.core.files import read_plain
-from runbook_lib.core.procedure import Procedure, Road, Step
+from runbook_lib.core.procedure import Procedure, Road, Screen, Step
+from runbook_lib.evidence.reports.pictures import screen_caption, screen_picture
 from runbook_lib.plain_text import as_text
 
 # What the cells import.
@@ -25,18 +27,18 @@ _WIDTH = 100
 _START = (
     '<button class="jp-mod-styled jp-mod-accept" '
     'data-commandlinker-command="notebook:run-all-cells">Start</button> '
-    "Press it to begin or to go on. Each step below gets its panel, and the page shows the next."
+    "Press it to begin or continue. Each step below gets its panel, and the page shows the next."
 )
 _ELSEWHERE = (
     "*Start* works in JupyterLab only. In VS Code or the classic Notebook, write "
     '`mode = "interactive"` below the parameters of the next cell, then choose *Run All*.'
 )
 _RESERVED_HELP = {
-    "tenant": "Whose app this is; the Service Domain where nothing else says so",
-    "evidence": "Folder of journals and evidence; evidence where nothing else says so",
-    "env_file": "Settings file; the nearest .env where nothing else says so",
-    "run_id": "A run to join; begins one where nothing is given",
-    "mode": "interactive or headless; the kernel's environment decides where nothing is given",
+    "tenant": "The tenant's name; the Service Domain if not set elsewhere",
+    "evidence": "Folder of journals and evidence; evidence if not set elsewhere",
+    "env_file": "Settings file; the nearest .env if not set elsewhere",
+    "run_id": "A run to join; a new one if left out",
+    "mode": "interactive or headless; the kernel's environment decides if left out",
 }
 _ABOUT_PARAMETERS = (
     "# Parameters; papermill replaces them: -p service_domain acme-h.cyclr.com",
@@ -119,7 +121,8 @@ def notebook_text(procedure: Procedure) -> str:
         for step in section.steps:
             heading = "" if step.sitting == sitting else f"### {step.sitting}\n\n"
             sitting = step.sitting
-            cells.append(_markdown(f"{step.id}-text", heading + _text(step, numbers[step.id])))
+            text = _text(procedure, step, numbers[step.id])
+            cells.append(_markdown(f"{step.id}-text", heading + text))
             cells.append(_code(step.id, f'run.step("{step.id}")', tags=("step",)))
     cells.append(_code("finish", "run.finish()"))
     notebook = {
@@ -141,8 +144,8 @@ def _title(procedure: Procedure) -> str:
     parts = [f"# {procedure.title}", _START]
     if procedure.road:
         parts.append(
-            f"The whole takes **{procedure.road.whole}**, most of it waiting. *Before you begin* "
-            "lists what to have at hand."
+            f"It takes **{procedure.road.whole}**, most of it waiting. *Before you begin* lists "
+            "what to have ready."
         )
     return "\n\n".join([*parts, _ELSEWHERE])
 
@@ -155,7 +158,7 @@ def _parameters(procedure: Procedure) -> str:
             kind = type(item.default) if isinstance(item.default, bool | int) else str
             line = f"{item.name}: {kind.__name__} = None  # {item.label}"
             default = as_text(item.default) if item.default is not None else ""
-            with_default = f"{line}; {default} where nothing else says so"
+            with_default = f"{line}; {default} if not set elsewhere"
             is_shown = default and len(with_default) <= _WIDTH
             lines[item.name] = with_default if is_shown else line
     first = [lines.pop(name) for name in _FIRST if name in lines]
@@ -168,9 +171,9 @@ def _begin(procedure: Procedure, road: Road) -> str:
     ready = "\n".join(f"- {text}" for text in road.ready)
     lines = {step.id: f"- {step.title}: {step.usual_time}" for step in procedure.steps}
     gates = "\n".join(lines[gate.step] for gate in road.gates)
-    takes = f"How long {procedure.providers[0].title} takes"
-    folded = _folded(takes, f"{gates}\n\nRead in: {road.source}.")
-    return f"## Before you begin\n\n**{road.whole}** in all. Have at hand:\n\n{ready}\n\n{folded}"
+    takes = f"Waiting times at {procedure.providers[0].title}"
+    folded = _folded(takes, f"{gates}\n\nSource: {road.source}.")
+    return f"## Before you begin\n\nPlan for **{road.whole}**. Have ready:\n\n{ready}\n\n{folded}"
 
 
 def _folded(summary: str, text: str) -> str:
@@ -178,16 +181,29 @@ def _folded(summary: str, text: str) -> str:
     return f"<details><summary>{summary}</summary>\n\n{text}\n\n</details>"
 
 
-def _text(step: Step, number: str) -> str:
+def _text(procedure: Procedure, step: Step, number: str) -> str:
     """Return what a person does now; the documented text is folded away where it is more."""
     parts = [f"#### {number} · {step.title}", step.today]
+    if step.screen:
+        parts.append(_picture(procedure, step.screen))
     reading = step.source.reading
     if step.prose or reading:
         page = f"Documented step {step.source.step}" if step.source.step else "Documented text"
-        summary = "Not on the documented page: why" if reading else page
-        source = f"Read in: {reading}." if reading else ""
+        summary = "Why this is not on the documented page" if reading else page
+        source = f"Source: {reading}." if reading else ""
         parts.append(_folded(summary, "\n\n".join(filter(None, (step.prose, source)))))
     return "\n\n".join(parts)
+
+
+def _picture(procedure: Procedure, screen: Screen) -> str:
+    """Return the picture of a screen, and what stands below it; a value is named, not known."""
+    values = {item.name: f"‹{item.label}›" for item in procedure.inputs}
+    svg = base64.b64encode(screen_picture(screen, values, is_alone=True).encode()).decode()
+    # NOTE: JupyterLab draws no attachment that is SVG (4.6: "unknown image mime type").
+    return (
+        f"<figure>\n\n![Schematic. {screen.described(values)}](data:image/svg+xml;base64,{svg})\n\n"
+        f"*{screen_caption(screen)}*\n\n</figure>"
+    )
 
 
 def _markdown(cell_id: str, text: str) -> dict[str, Any]:

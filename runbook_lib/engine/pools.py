@@ -178,7 +178,7 @@ def not_started(error: Exception) -> dict[str, Any]:
     """Return the last event of a run whose process could not be started, or that broke so."""
     if isinstance(error, OSError):
         reason = f"A process could not be started: {error.strerror or type(error).__name__}."
-        return refused(reason, "Free memory or processes, or give fewer --workers.")
+        return refused(reason, "Free memory or processes, or use fewer --workers.")
     return refused(*describe_error(error))
 
 

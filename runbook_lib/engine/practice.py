@@ -56,7 +56,7 @@ def require_scenario(name: str) -> None:
     from facebook_cyclr_sandbox import SCENARIOS  # noqa: PLC0415  (only for practice)
 
     if name not in SCENARIOS:
-        msg = f"There is no scenario called {name[:60]}; known are {', '.join(SCENARIOS)}."
+        msg = f"There is no scenario called {name[:60]}; known scenarios: {', '.join(SCENARIOS)}."
         raise SettingsError(msg)
 
 
@@ -119,7 +119,7 @@ def practice_settings(
         yield options
         return
     if options.get("env_file"):
-        raise SettingsError("--sandbox brings its own settings: leave --env-file out.")
+        raise SettingsError("--sandbox has its own settings: leave out --env-file.")
     key = sandbox_key(procedure, options.get("evidence", ""), tenant)
     with practice(scenario, procedure, key) as sandbox:
         environ = practice_environment(os.environ)

@@ -37,7 +37,7 @@ from runbook_lib.evidence.fleet_record import FleetRun
 # How long a run that was interrupted may take to write its end.
 GRACE_SECONDS = 10
 _AGAIN = "Run it again; the journal is intact. If that fails too, `runbook run` shows more."
-_TOO_SLOW = "Run it again, with more time (--timeout) if its remote systems are only slow."
+_TOO_SLOW = "Run it again. If its remote systems are only slow, give more time (--timeout)."
 # With these a headless run would seem to be a notebook in JupyterLab.
 _NOT_INHERITED = ("JPY_SESSION_NAME", "SERVER_SOFTWARE")
 
@@ -189,7 +189,7 @@ def last_event(
     if event is not None and not (late_seconds and is_refused):
         return event
     if late_seconds:
-        msg = f"The run took longer than {late_seconds:g} seconds, and was ended."
+        msg = f"The run took longer than {late_seconds:g} seconds, and was stopped."
         return refused(msg, _TOO_SLOW)
     why = f"signal {-code}" if code < 0 else f"exit code {code}"
     return refused(f"The run's process ended without a result ({why}).", _AGAIN)
@@ -263,7 +263,7 @@ def _finished(result: RunResult) -> dict[str, Any]:
     """Return the last event of a sealed run."""
     error = result.archive_error
     problems = [
-        *([f"The notebook broke off: {result.broken}."] if result.broken else []),
+        *([f"The notebook stopped early: {result.broken}."] if result.broken else []),
         *([f"Not archived: {error}"] if error else []),
     ]
     return {

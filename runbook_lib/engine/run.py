@@ -529,10 +529,8 @@ def _refuse_mixing(history: History, tenant: str, *, is_practice: bool) -> None:
     if history.index.practice <= {is_practice}:
         return
     earlier, this_one = ("real", "practice") if is_practice else ("practice", "real")
-    msg = (
-        f"The runs of the tenant {tenant} so far were {earlier}, and this one would be {this_one}."
-    )
-    advice = "Give this one a tenant of its own: --tenant NAME (RUNBOOK_TENANT). Nothing was done."
+    msg = f"Earlier runs of the tenant {tenant} were {earlier}, and this one would be {this_one}."
+    advice = "Give this run its own tenant: --tenant NAME (RUNBOOK_TENANT). Nothing was done."
     raise SettingsError(msg, next_step=advice)
 
 

@@ -37,8 +37,8 @@ def check_scheduler(address: str, *, is_insecure: bool) -> None:
     if is_insecure or (separator and scheme.lower() in _TLS) or _is_loopback(place):
         return
     msg = (
-        f"{address} has no TLS: whoever reaches a scheduler's port runs code on its workers, "
-        "and reads the secrets of every tenant."
+        f"{address} has no TLS: anyone who reaches a scheduler's port can run code on its workers "
+        "and read every tenant's secrets."
     )
     raise InsecureSchedulerError(msg)
 
@@ -73,8 +73,8 @@ def check_greeting(address: str) -> None:
 def no_scheduler(address: str, why: str) -> SettingsError:
     """Return the error for an address where no scheduler answers, and why."""
     advice = (
-        "Give the scheduler's own address, such as tls://scheduler:8786, not that of its web "
-        "page, with Dask's settings for TLS."
+        "Give the scheduler's own address, such as tls://scheduler:8786, not its web page's "
+        "address. For TLS, set Dask's TLS settings, too."
     )
     return SettingsError(f"No Dask scheduler answers at {address} ({why}).", next_step=advice)
 

@@ -80,7 +80,7 @@ def listed(names: Sequence[str]) -> str:
     return f"{shown} and {more:,} more (`runbook tenants`)" if more > 0 else shown
 
 
-def unknown_tenant(tenant: str, evidence: str = "") -> str:
+def unknown_tenant(tenant: str, evidence: str = "", *, begin: str = "") -> str:
     """Return a message that a tenant is not known, with the known ones and how to begin it."""
     known = tenants_of(evidence)
     if connectors := [connector for name, connector in known if name == tenant]:
@@ -88,8 +88,8 @@ def unknown_tenant(tenant: str, evidence: str = "") -> str:
     names = tenant_names(evidence)
     near = suggestion(tenant, names)
     others = f" There are {listed(names)}: name one with --tenant." if names else ""
-    begin = f" To begin it, run: runbook lab --tenant {tenant}"
-    return f"There is no record yet of a tenant called {tenant}.{near}{others}{begin}"
+    begin = begin or f"To begin it, run: runbook lab --tenant {tenant}"
+    return f"There is no record yet of a tenant called {tenant}.{near}{others} {begin}"
 
 
 def chosen_tenant(settings: Settings, evidence: str, ask: Callable[[str], str] | None) -> str:

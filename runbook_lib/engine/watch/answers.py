@@ -255,7 +255,7 @@ class DamagedError(SettingsError):
 
     def __init__(self, path: Path, form: int | None, known: object) -> None:
         is_damaged = form in (None, known)
-        other = f"has the form {form}; this version of the runbook reads {known}"
+        other = f"has format {form}; this version of the runbook reads {known}"
         advice = f"Move it away: the next look begins a new {path.name}, without its content."
         super().__init__(f"{path} {'is damaged' if is_damaged else other}.", next_step=advice)
         self.form = None if is_damaged else form
@@ -318,7 +318,7 @@ def watched_alone(path: Path, *, seconds: float = 0) -> Iterator[None]:
         with FileLock(path.with_suffix(".lock"), timeout=seconds):
             yield
     except Timeout:
-        msg = f"Another watch is under way in {path.parent}."
+        msg = f"Another watch is running in {path.parent}."
         raise BusyError(msg, next_step="Wait until it has ended.") from None
 
 

@@ -183,7 +183,7 @@ class Causes:
             for name, required in self._requires.items()
             if step.step.id in required
         ]
-        resting = f"Steps that rest on it: {', '.join(rests)}." if rests else ""
+        resting = f"Steps that depend on it: {', '.join(rests)}." if rests else ""
         warnings = first.finding.warnings if first.finding and not is_worse else ()
         return Change(
             id=digest(run.tenant, run.procedure.id, first.key, first.now.outcome, first.now.on),

@@ -24,10 +24,7 @@ _MOST_NAMED = 20
 _INSTALLED = (AccountStatus.SIGNED_IN, AccountStatus.NOT_SIGNED_IN)
 _UNKNOWN = (AccountStatus.NOT_KNOWN, AccountStatus.NOT_ASKED)
 _BREAKS = "No data reaches their cycles until they sign in again."
-_DO = (
-    "Have each sign in again with a new link: "
-    "`runbook connections --sign-in-link ACCOUNT --user NAME`."
-)
+_DO = "Send each a new sign-in link: `runbook connections --sign-in-link ACCOUNT --user NAME`."
 
 
 def unconfirmed(watched: Watched) -> list[str]:

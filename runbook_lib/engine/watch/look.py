@@ -57,7 +57,7 @@ _REMINDED = (30, 7, 1)
 _SERVER_ERROR, _TOO_MANY = 500, 429
 _LOOKUPS = ("DNS", "TLS")
 _WORDS = "words"
-_FIRST_RUN = "To begin, run `runbook run` once (with --sandbox to practise); then watch again."
+_FIRST_RUN = "To begin it, run `runbook run` once (with --sandbox to practise), then watch again."
 
 
 class _OutOfTimeError(Exception):
@@ -102,10 +102,10 @@ def open_watched(
     run = open_run(procedure, all_given, mode=Mode.HEADLESS, **options)
     run.clock = clock
     if not run.journal.path.exists():
-        msg = unknown_tenant(run.tenant, str(run.evidence))
-        raise SettingsError(msg, next_step=_FIRST_RUN)
+        msg = unknown_tenant(run.tenant, str(run.evidence), begin=_FIRST_RUN)
+        raise SettingsError(msg, next_step="")
     run.require_startable()
-    addresses(run)  # which has to be whole
+    addresses(run)  # raises for a channel with a missing setting
     return run
 
 
@@ -131,7 +131,7 @@ class Watch:
             steps, held, on = self._due(watched, state, now), "", timestamp(now)
             used = self.run.used_calls if steps else 0.0
             if used > _MOST_USED:
-                held = f"Not looked: {used:.0f} % of the app's calls of this hour are used."
+                held = f"Not checked: {used:.0f} % of the app's calls of this hour are used."
                 steps = []
             confirmed = [*self._look_at(steps, watched, state, on)]
             # When a cause shows, what shares it is looked at too, so that it is one change.
@@ -385,5 +385,5 @@ def _outage(run: Run, watched: Watched, now: datetime) -> Iterator[Change]:
             yield made(id=watched.outage, kind=Kind.OUTAGE, since=since, reason=reason)
     elif not oldest and watched.outage:
         ends, watched.outage = watched.outage, ""
-        name, text = digest("over", ends), "Every check is answered again."
+        name, text = digest("over", ends), "Every check gets an answer again."
         yield made(id=name, kind=Kind.OUTAGE_OVER, since=timestamp(now), reason=text, ends=ends)

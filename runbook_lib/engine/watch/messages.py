@@ -133,13 +133,13 @@ def details(document: Document) -> list[str]:
     """Return what a person reads below the title of a change, line by line."""
     is_failed, ident = document["kind"] == Kind.FAILED, document["id"]
     lines = [
-        document["now"] and f"It was: {document['was']}. It is: {document['now']}.",
+        document["now"] and f"Before: {document['was']}. Now: {document['now']}.",
         with_times(f"Since {document['since']} UTC: {document['reason']}"),
-        document["breaks"] and f"What it breaks: {document['breaks']}",
+        document["breaks"] and f"This breaks: {document['breaks']}",
         document["also"] and f"With the same cause: {'; '.join(document['also'])}.",
         document["do"] and f"What to do: {document['do']}",
         known_to(document["acknowledged"]),
-        is_failed and ident and f"To stop reminders of it: runbook watch --ack {ident} --by NAME",
+        is_failed and ident and f"To stop reminders: runbook watch --ack {ident} --by NAME",
     ]
     return [one_line(line) for line in lines if line]
 
@@ -150,4 +150,4 @@ def known_to(ack: Mapping[str, str] | None) -> str:
         return ""
     until = f" until {ack['until']}" if ack["until"] else ""
     note = f": {ack['note']}" if ack["note"] else ""
-    return with_times(f"{ack['by']} knows since {ack['on']} UTC{until}{note}")
+    return with_times(f"{ack['by']} has known since {ack['on']} UTC{until}{note}")

@@ -446,13 +446,13 @@ def acknowledge(ident: str, *, by: str, until: str, note: str, evidence: str) ->
     except ValueError as error:
         raise SettingsError(f"--by, --until or --note cannot be used: {error}.") from None
     if not ack.by:
-        raise SettingsError("--ack needs --by NAME: who knows of it.")
+        raise SettingsError("--ack needs --by NAME, the person who knows.")
     path = evidence_folder(evidence) / MESSAGES_NAME
     if not path.exists():
-        raise SettingsError(f"{path} is not there: nothing was watched yet.")
+        raise SettingsError(f"There is no {path}: no watch has run yet.")
     with opened(path) as outbox:
         whose = outbox.acknowledge(ident, ack)
         if not whose:
             advice = "Take the ID from a message, from watch --json or from the terminal."
-            raise SettingsError(f"Nothing that fails has the ID {ident[:80]}.", next_step=advice)
+            raise SettingsError(f"No failing change has the ID {ident[:80]}.", next_step=advice)
     return whose

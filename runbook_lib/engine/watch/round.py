@@ -24,7 +24,6 @@ from runbook_lib.config.workspace import evidence_folder, journal_path
 from runbook_lib.core.files import write_parts
 from runbook_lib.core.journal import timestamp, utc_now
 from runbook_lib.core.model import Outcome
-from runbook_lib.core.outcome import OutcomeView
 from runbook_lib.engine.run import Run
 from runbook_lib.engine.watch.answers import (
     OLD_NAME,
@@ -205,7 +204,7 @@ class Round:
             return
         if old.exists():
             old.replace(old.with_name(OLD_NAME))
-            yield f"{old} is of an earlier version. It is now {OLD_NAME}."
+            yield f"{old} is from an earlier version. It is now {OLD_NAME}."
         try:
             with opened(path):
                 pass
@@ -213,7 +212,7 @@ class Round:
             name = f"messages.damaged-{self._now():%Y%m%dT%H%M%SZ}.json"
             said = error.set_aside(path, name, None)
             self._codes.add(ExitCode.INCOMPLETE)
-            yield f"{said} What still fails, and what nobody was shown, is sent again."
+            yield f"{said} The watch sends each failure again, and each change nobody was shown."
         withdrawn = variables_of({t.procedure.id: WITHDRAWN for t in self.tenants.values()})
         known = settings_file(self.options.get("env_file", ""))
         with opened(path) as outbox:
@@ -221,7 +220,7 @@ class Round:
             outbox.said += left
         self._outbox, self._known = outbox, outbox.known
         if left:
-            yield f"{', '.join(left)} in .env was withdrawn and does nothing: remove it."
+            yield f"{', '.join(left)} in .env has no effect any more: remove it."
 
     def _register(self) -> Iterable[str]:
         """Have what was seen sent; until that is kept nothing counts as shown."""
@@ -310,7 +309,7 @@ def _ping(run: Run) -> Iterator[str]:
     try:
         status = run.open_session().send(request).status
     except RemoteError as error:
-        yield f"The health check was not reached: {one_line(run.redactor.redact(str(error)))}"
+        yield f"The health check could not be reached: {one_line(run.redactor.redact(str(error)))}"
     else:
         if not 200 <= status < 300:
             yield f"The health check answered {status} ({request.host})."
@@ -332,9 +331,8 @@ def _row(run: Run, watched: Watched, outbox: Outbox) -> TenantRow:
             seen.append((Outcome.INCONCLUSIVE, topic.unanswered_since, topic.unanswered))
         number, title = names.get(step, ("", step))
         for outcome, since, reason in seen:
-            look = OutcomeView(outcome, is_in_part=False)
             row = StepRow(
-                id=step, look=look, reason=reason, number=number, title=title, since=since
+                id=step, outcome=outcome, reason=reason, number=number, title=title, since=since
             )
             steps.setdefault((step, outcome), row)
     outcomes = {outcome for _, outcome in steps}

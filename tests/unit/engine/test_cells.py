@@ -104,15 +104,12 @@ def test_outputs_are_those_of_a_notebook(child: Child) -> None:
     ],
 )
 def test_a_cell_is_ipythons(child: Child, source: str, expected: str) -> None:
-    """
-    A cell may wait, use magic and fork; nobody answers what it asks.
-
-    Neither it nor what it starts may leave a core file, and the next cell is answered once.
-    """
+    """A cell may wait, use magic and fork; nobody answers what it asks; it leaves no core file."""
     assert value(child.run(source, nothing)) == expected
     assert value(child.run("'goes on'", nothing)) == "'goes on'"
 
 
+@pytest.mark.matrix(3)
 @pytest.mark.parametrize(
     ("source", "error"),
     [
@@ -127,11 +124,7 @@ def test_a_cell_is_ipythons(child: Child, source: str, expected: str) -> None:
     ],
 )
 def test_an_exception_fails_its_cell_alone(child: Child, source: str, error: str) -> None:
-    """
-    A cell that raises, or whose value cannot be shown, has the error as an output.
-
-    It does so whatever the cell showed before, with its text cut.
-    """
+    """The error is an output, with its text cut, whatever the cell showed before."""
     shown = child.run(source, nothing)
 
     assert shown.error == error
@@ -253,6 +246,7 @@ child.run(sys.argv[1], lambda: None)
 """
 
 
+@pytest.mark.matrix(2)
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 @pytest.mark.parametrize(
     "source",
@@ -382,11 +376,7 @@ def test_a_notebook_is_written_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_parameters_are_injected_whatever_they_hold(
     tmp_path: Path, metadata: Mapping[str, Any] | None
 ) -> None:
-    """
-    A parameter arrives unchanged, even a path that UTF-8 cannot carry.
-
-    A notebook that somebody changed runs here, whatever kernel it names.
-    """
+    """A parameter arrives unchanged, whatever kernel the notebook names."""
     cells = [("name = ''", ["parameters"]), "import os; os.fsencode(name)"]
     parameters = {"name": os.fsdecode(b"caf\xe9")}
 

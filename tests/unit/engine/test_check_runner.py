@@ -32,10 +32,7 @@ def found(context: CheckContext) -> Finding:
 
 
 def test_a_check_that_does_not_end_is_inconclusive(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    A check that does not end is inconclusive, the others count, and its later requests are not
-    sent.
-    """
+    """It is inconclusive, the others count, and its later requests are not sent."""
     monkeypatch.setattr(checking, "_GRACE_SECONDS", 0.2)
     release, released = threading.Event(), list[bool]()
     over, errors = threading.Event(), list[Exception]()

@@ -124,12 +124,7 @@ def said(done: Done) -> tuple[str, str, str]:
 def test_each_request_is_run_and_groups_stay_together(
     address: str, runs: Runs, tmp_path: Path
 ) -> None:
-    """
-    Two groups run at a time, those of one group after each other; the limit arrives.
-
-    A defect on the cluster is that tenant's result. Nothing is left of this fleet, nor of a
-    killed one.
-    """
+    """Two groups run at a time; a defect is that tenant's result; nothing of a fleet is left."""
     (tmp_path / "begun-0badcafe").mkdir()
     runs.meet = threading.Barrier(2)
     groups = [[asked("broken"), asked("b")], [asked("c"), asked("d")]]
@@ -193,9 +188,9 @@ def test_another_version_on_the_cluster_is_refused(
     answers = iter([[("facebook_marketing", "1")], [("facebook_marketing", "2")]])
     monkeypatch.setattr(dask_pool, "_version", lambda: next(answers, None))
 
-    with pytest.raises(SettingsError, match="Another version of the runbook") as caught:
+    with pytest.raises(SettingsError, match="another version of the runbook") as caught:
         pool_of(address, tmp_path)
-    assert "Install this one" in caught.value.diagnostics()
+    assert "Install this version" in caught.value.diagnostics()
 
 
 def test_a_cluster_without_workers_is_given_up(
@@ -211,7 +206,7 @@ def test_a_cluster_without_workers_is_given_up(
 
     assert sorted((name, event) for name, event, _ in done) == [(name, "refused") for name in "abc"]
     assert {text for _, _, text in done} == {
-        "The connection to the Dask scheduler was lost, or all of its workers were."
+        "The connection to the Dask scheduler or to all of its workers was lost."
     }
 
 

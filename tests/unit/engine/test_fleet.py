@@ -243,6 +243,7 @@ def crash(_: ProcessRequest) -> Mapping[str, Any]:
     return {"event": "refused", "said": said, "next_step": "Again."}
 
 
+@pytest.mark.matrix(4)
 @pytest.mark.parametrize(
     ("act", "reason", "code"),
     [
@@ -250,9 +251,9 @@ def crash(_: ProcessRequest) -> Mapping[str, Any]:
         (TypeError("may hold a secret"), "The runbook itself broke (TypeError).", 3),
         (crash, "The run's process ended without a result (signal 9).", 3),
         (lambda _: {"event": "finished"}, "itself broke (KeyError).", 3),
-        (lambda _: {"event": "finished", "bundle": "x"}, "is not of this run.", 4),
-        (lambda each: sealed(replace(each, fleet=None)), "is not of this run.", 4),
-        (lambda each: sealed(each, key=other_key()), "is not among the trusted ones.", 4),
+        (lambda _: {"event": "finished", "bundle": "x"}, "does not belong to this run.", 4),
+        (lambda each: sealed(replace(each, fleet=None)), "does not belong to this run.", 4),
+        (lambda each: sealed(each, key=other_key()), "is not a trusted key.", 4),
         (altered, "record.json: It was altered: its SHA-256 is not the signed one.", 4),
         (lambda _: refused(ExitCode.USAGE), "No.", 3),
         (lambda _: refused(LeakError.exit_code), "No.", 4),
@@ -261,10 +262,7 @@ def crash(_: ProcessRequest) -> Mapping[str, Any]:
 def test_the_others_go_on(
     processes: Processes, act: Act | Exception, reason: str, code: int
 ) -> None:
-    """
-    Whatever happens to one tenant, also a result that nobody understands, is its result, with the
-    cause; the others are sealed.
-    """
+    """Whatever happens to one tenant is its result, with the cause; the others are sealed."""
     if isinstance(act, Exception):
         processes.refusals = {"b": act}
     else:
@@ -372,10 +370,7 @@ def test_a_full_disk_stops_nobody(processes: Processes, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), BrokenPipeError()], ids=["Ctrl-C", "pipe"])
 def test_an_interruption_can_be_resumed(processes: Processes, error: BaseException) -> None:
-    """
-    Ctrl-C, or a closed output, ends what runs and starts nothing more; `resumes` runs what is
-    not sealed.
-    """
+    """Ctrl-C, or a closed output, ends what runs; `resumes` runs what is not sealed."""
     begun = threading.Event()
 
     def wait(_: ProcessRequest) -> Mapping[str, Any]:
@@ -490,7 +485,7 @@ def test_an_entry_for_whatever_tenant_is_refused(processes: Processes, kind: str
     """Entries of a fleet's attestations file name their subject."""
     Path("words.toml").write_text(ENTRY.format(kind, ""))
 
-    with pytest.raises(SettingsError, match="step fb-01-log-in: an entry for a fleet names its"):
+    with pytest.raises(SettingsError, match="step fb-01-log-in: in a fleet each entry needs a"):
         fleet(*ABC, attestations="words.toml")
 
 
@@ -516,7 +511,7 @@ def test_what_is_about_no_tenant_of_the_file_is_found(processes: Processes) -> N
 
     chosen = fleet(*ABC, attestations="words.toml", only=["a"])
     assert [each.partition(": ")[2] for each in chosen.unmatched] == [
-        "no tenant has app_id 99999999, so this counts for none."
+        "no tenant has app_id 99999999, so this entry counts for none."
     ]
     assert fleet(*ABC).unmatched == []
 
@@ -528,11 +523,11 @@ def test_a_record_of_another_form_is_refused_by_name(processes: Processes) -> No
     text = path.read_text()
 
     path.write_text(text.replace("fleet/v7", "fleet/v8"))
-    with pytest.raises(FormError, match="is of form 8; this runbook reads form 7"):
+    with pytest.raises(FormError, match="has format 8; this runbook reads format 7"):
         run(resumes=True)
     for broken in ("", "[]", text.replace('"sealed"', '"done"')):
         path.write_text(broken)
-        with pytest.raises(SettingsError, match="is not a fleet's"):
+        with pytest.raises(SettingsError, match="is not a fleet record"):
             run(is_failed=True)
     path.unlink()
     path.mkdir()

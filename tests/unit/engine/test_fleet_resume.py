@@ -201,6 +201,7 @@ LAUNDERINGS = {
 }
 
 
+@pytest.mark.matrix(4)
 @pytest.mark.parametrize("way", LAUNDERINGS)
 def test_no_record_is_laundered(way: str, two_runs: Path, processes: Processes) -> None:
     """
@@ -287,7 +288,7 @@ def test_nothing_left_is_said(processes: Processes) -> None:
 
     assert result.exit_code == 3
     assert result.stdout.startswith("No tenant is left to run.\n1 complete · 1 incomplete\n")
-    said = "Left out, since tenants.toml does not name them any more: a (facebook_marketing)."
+    said = "Not run, because tenants.toml no longer names them: a (facebook_marketing)."
     assert said in result.stderr
 
 

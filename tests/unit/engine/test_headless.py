@@ -37,16 +37,10 @@ REQUEST = RunRequest(
     evidence="evidence",
     environ={"RUNBOOK_FACEBOOK_APP_SECRET": APP_SECRET, "OTHER": "x", "PATH": "/bin"},
 )
-WORDS = """
-[[attestation]]
-step = "fb-01-log-in"
-by = "Operator"
-at = 2026-11-20T09:00:00Z
-"""
 
 
-class Papermill:
-    """Replaces papermill: records what it is given, and does what a kernel would do."""
+class Kernel(RunListener):
+    """Replaces papermill, does what a kernel would do, runs the tenant, and listens to that."""
 
     def __init__(self) -> None:
         self.source = Path()
@@ -56,6 +50,8 @@ class Papermill:
         self.runs: list[Run] = []
         self.does: Callable[[Run], object] = Run.finish_notebook
         self.returns = ""
+        self.heard: list[str] = []
+        self.results: list[RunResult] = []
 
     def __call__(
         self,
@@ -77,19 +73,15 @@ class Papermill:
         output.write_text(self.text, encoding="utf-8")
         return self.returns
 
-
-class RecordingListener(RunListener):
-    """Records the events that it receives."""
-
-    def __init__(self, papermill: Papermill) -> None:
-        self.heard: list[str] = []
-        self.results: list[RunResult] = []
-        self._papermill = papermill
+    def run(self, **changes: Any) -> RunResult:
+        """Run the tenant; `given` adds to what is given."""
+        changes["given"] = {**REQUEST.given, **changes.get("given", {})}
+        return run_tenant(replace(REQUEST, **changes), self)
 
     def on_start(self, run: Run) -> None:
         """Record the event."""
         self.heard.append("start")
-        self._papermill.runs.append(run)
+        self.runs.append(run)
 
     def on_progress(self, run: Run) -> None:
         """Record the event."""
@@ -102,15 +94,22 @@ class RecordingListener(RunListener):
 
 
 @pytest.fixture
-def papermill(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Papermill:
-    fake = Papermill()
-    monkeypatch.setattr(headless, "execute_notebook", fake)
-    return fake
+def kernel(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Kernel:
+    kernel = Kernel()
+    monkeypatch.setattr(headless, "execute_notebook", kernel)
+    return kernel
 
 
-@pytest.fixture
-def listener(papermill: Papermill) -> RecordingListener:
-    return RecordingListener(papermill)
+def attestation(step: str) -> str:
+    return f'\n[[attestation]]\nstep = "{step}"\nby = "Operator"\nat = 2026-11-20T09:00:00Z\n'
+
+
+def say(*texts: str) -> None:
+    Path("said.toml").write_text("".join(texts), encoding="utf-8")
+
+
+def record(result: RunResult) -> Any:
+    return json.loads((result.sealed.folder / "record.json").read_text(encoding="utf-8"))
 
 
 def journal() -> Journal:
@@ -128,30 +127,24 @@ def bundles() -> list[Path]:
 
 
 def test_the_result_has_run_state_and_bundle(
-    listener: RecordingListener, capfd: pytest.CaptureFixture[str]
+    kernel: Kernel, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """The result has the run's id, state and bundle, and nothing is printed."""
-    result = run_tenant(REQUEST, listener)
+    result = kernel.run()
 
     assert bundles() == [result.sealed.folder]
-    record = json.loads((result.sealed.folder / "record.json").read_text(encoding="utf-8"))
-    assert (result.tenant, result.run_id) == ("acme", record["run_id"])
-    assert (result.state.outcome, result.broken) == (record["outcome"], "")
+    assert (result.tenant, result.run_id) == ("acme", record(result)["run_id"])
+    assert (result.state.outcome, result.broken) == (record(result)["outcome"], "")
     assert (result.archived, result.archive_address, result.archive_error) == ("", "", None)
     assert Path("evidence", "keys", f"{result.key_id}.pub.pem").is_file()
     assert types() == ["run.started", "notebook.finished", "run.finished", "bundle.sealed"]
     assert capfd.readouterr() == ("", "")
+    # A listener is notified in order.
+    assert kernel.heard == ["start", "progress", "progress", "sealed"]
+    assert kernel.results == [result]
 
 
-def test_a_listener_is_notified_in_order(listener: RecordingListener) -> None:
-    """The listener gets the start, the progress, and the bundle before it is archived."""
-    result = run_tenant(REQUEST, listener)
-
-    assert listener.heard == ["start", "progress", "progress", "sealed"]
-    assert listener.results == [result]
-
-
-def test_the_listener_is_optional(papermill: Papermill) -> None:
+def test_the_listener_is_optional(kernel: Kernel) -> None:
     """A run works without a listener."""
     assert run_tenant(REQUEST).sealed.folder.is_dir()
 
@@ -159,49 +152,58 @@ def test_the_listener_is_optional(papermill: Papermill) -> None:
 @pytest.mark.parametrize(
     ("returned", "does", "said"),
     [
-        ("the kernel died", lambda _: None, "the kernel died"),
-        ("", lambda _: None, "it ended before its last cell"),
-        (f"a cell raised X: {APP_SECRET}", Run.finish_notebook, "a cell raised X: **********"),
+        pytest.param(
+            "the kernel died",
+            lambda _: None,
+            "the kernel died",
+            id="what the execution says",
+        ),
+        pytest.param(
+            "",
+            lambda _: None,
+            "it ended before its last cell",
+            id="a kernel that ends early without an error",
+        ),
+        pytest.param(
+            f"a cell raised X: {APP_SECRET}",
+            Run.finish_notebook,
+            "a cell raised X: **********",
+            id="no credential",
+        ),
     ],
 )
 def test_why_a_notebook_broke_off_is_in_the_result(
-    listener: RecordingListener, papermill: Papermill, returned: str, does: Any, said: str
+    kernel: Kernel, returned: str, does: Any, said: str
 ) -> None:
-    """
-    The reason why a notebook stopped is in the result without credentials; evidence is still
-    sealed.
-    """
-    papermill.returns, papermill.does = returned, does
+    """The reason is in the result without credentials; evidence is still sealed."""
+    kernel.returns, kernel.does = returned, does
 
-    result = run_tenant(REQUEST, listener)
+    result = kernel.run()
 
     assert result.broken == said
     assert result.sealed.folder.is_dir()
 
 
 def test_settings_are_read_from_the_environment_that_is_given(
-    listener: RecordingListener, papermill: Papermill, monkeypatch: pytest.MonkeyPatch
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Settings come from the given environment, not from this process's."""
     monkeypatch.setenv("RUNBOOK_FACEBOOK_APP_SECRET", "f" * 32)
     monkeypatch.setenv("RUNBOOK_FACEBOOK_APP_ID", "999999999999999")
 
-    run_tenant(REQUEST, listener)
+    kernel.run()
 
-    (run,) = papermill.runs
+    (run,) = kernel.runs
     assert run.settings.secrets["app_secret"].reveal() == APP_SECRET
     assert "app_id" not in run.settings.values
-    assert papermill.environment == {"RUNBOOK_FACEBOOK_APP_SECRET": APP_SECRET, "PATH": "/bin"}
+    assert kernel.environment == {"RUNBOOK_FACEBOOK_APP_SECRET": APP_SECRET, "PATH": "/bin"}
 
 
-def test_the_kernel_opens_the_same_run(listener: RecordingListener, papermill: Papermill) -> None:
-    """
-    The kernel gets the run's id, folder and values, but no settings for signing and archiving.
-    """
-    given = {**REQUEST.given, "queue_seconds": 5, "archive_seconds": 9}
-    result = run_tenant(replace(REQUEST, given=given), listener)
+def test_the_kernel_opens_the_same_run(kernel: Kernel) -> None:
+    """It gets the run's id, folder and values, but no settings for signing and archiving."""
+    result = kernel.run(given={"queue_seconds": 5, "archive_seconds": 9})
 
-    assert papermill.parameters == {
+    assert kernel.parameters == {
         "service_domain": "acme-h.cyclr.com",
         "queue_seconds": 5,
         "env_file": "",
@@ -212,84 +214,73 @@ def test_the_kernel_opens_the_same_run(listener: RecordingListener, papermill: P
     }
 
 
-def test_what_a_person_seals_is_recorded_as_such(
-    listener: RecordingListener, papermill: Papermill
-) -> None:
+def test_what_a_person_seals_is_recorded_as_such(kernel: Kernel) -> None:
     """A run that seals a walkthrough says so in journal, record and kernel, and goes on alike."""
     broken_off = open_run(
         PROCEDURE, REQUEST.given, mode=Mode.WALKTHROUGH, tenant="acme", evidence="evidence"
     )
     broken_off.start()
-    result = run_tenant(replace(REQUEST, mode=Mode.WALKTHROUGH), listener)
+    result = kernel.run(mode=Mode.WALKTHROUGH)
 
-    record = json.loads((result.sealed.folder / "record.json").read_text(encoding="utf-8"))
     started = [entry.data for entry in journal().entries() if entry.type == "run.started"]
-    assert record["mode"] == papermill.parameters["mode"] == "walkthrough"
+    assert record(result)["mode"] == kernel.parameters["mode"] == "walkthrough"
     assert [data.mode for data in started] == ["walkthrough", "walkthrough"]
     assert [data.resumes for data in started] == ["", broken_off.run_id]
 
 
-def test_the_projects_notebook_is_executed(
-    listener: RecordingListener, papermill: Papermill, folder: Path
-) -> None:
+def test_the_projects_notebook_is_executed(kernel: Kernel) -> None:
     """The project's notebook is executed unchanged."""
-    path = build(PROCEDURE, folder / "notebooks")
+    path = build(PROCEDURE, Path.cwd() / "notebooks")
     path.write_text(path.read_text(encoding="utf-8") + "\n", encoding="utf-8")
 
-    run_tenant(REQUEST, listener)
+    kernel.run()
 
-    assert papermill.source == path
-    assert papermill.text == path.read_text(encoding="utf-8")
+    assert kernel.source == path
+    assert kernel.text == path.read_text(encoding="utf-8")
 
 
-def test_without_a_project_a_notebook_is_built_for_the_run(
-    listener: RecordingListener, papermill: Papermill, folder: Path
-) -> None:
-    """
-    Without a project, a notebook is built for the run, and only evidence is left in the folder.
-    """
-    result = run_tenant(REQUEST, listener)
+def test_without_a_project_a_notebook_is_built_for_the_run(kernel: Kernel) -> None:
+    """It is built for the run, and only evidence is left in the folder."""
+    result = kernel.run()
 
-    assert papermill.source.name == NAME
-    assert not papermill.source.exists()
-    assert [path.name for path in folder.iterdir()] == ["evidence"]
+    assert kernel.source.name == NAME
+    assert not kernel.source.exists()
+    assert [path.name for path in Path().iterdir()] == ["evidence"]
     assert (result.sealed.folder / NAME).is_file()
 
 
-def test_a_walkthrough_copy_is_not_executed(
-    listener: RecordingListener, papermill: Papermill, folder: Path
-) -> None:
+def test_a_walkthrough_copy_is_not_executed(kernel: Kernel) -> None:
     """A headless run does not execute the copy that a person edited in the walkthrough."""
-    copy = build(PROCEDURE, folder / "walkthrough")
+    copy = build(PROCEDURE, Path.cwd() / "walkthrough")
     copy.write_text("{}", encoding="utf-8")
 
-    run_tenant(REQUEST, listener)
+    kernel.run()
 
-    assert papermill.source.parent != copy.parent
+    assert kernel.source.parent != copy.parent
     assert copy.read_text(encoding="utf-8") == "{}"
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"given": {}}, "service_domain .* is missing"),
+        ({"given": {"service_domain": None}}, "service_domain .* is missing"),
         ({"given": {"nonsense": 1}}, "no parameter called nonsense"),
         ({"tenant": "../x"}, "is not a tenant name"),
         ({"env_file": "none.env"}, "cannot be read"),
         ({"attestations": "none.toml"}, "none.toml"),
-        ({"given": {**REQUEST.given, "archive": "ftp://x/"}}, "archive"),
-        ({"given": {**REQUEST.given, "archive": "evidence"}}, "overlaps the evidence itself"),
+        ({"given": {"archive": "ftp://x/"}}, "archive"),
+        ({"given": {"archive": "evidence"}}, "overlaps the evidence itself"),
     ],
 )
 def test_an_invalid_request_is_refused_before_anything_is_written(
-    listener: RecordingListener, folder: Path, change: dict[str, Any], said: str
+    kernel: Kernel, change: dict[str, Any], said: str
 ) -> None:
     """An invalid request raises `SettingsError`; no listener is notified and nothing is written."""
     with pytest.raises(SettingsError, match=said):
-        run_tenant(replace(REQUEST, **change), listener)
+        kernel.run(**change)
 
-    assert listener.heard == []
-    assert list(folder.iterdir()) == []
+    assert kernel.heard == []
+    assert list(Path().iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -297,83 +288,67 @@ def test_an_invalid_request_is_refused_before_anything_is_written(
     [(False, {"fb-03-my-apps", "fb-08-redirect-uri"}), (True, {"fb-08-redirect-uri"})],
 )
 def test_only_what_names_this_tenant_is_recorded(
-    listener: RecordingListener, folder: Path, needs_subject: bool, counted: set[str]
+    kernel: Kernel, needs_subject: bool, counted: set[str]
 ) -> None:
     """With `needs_subject` the journal gets what was said of this tenant, and nothing else."""
-    about = 'subject = {{service_domain = "{}.cyclr.com"}}\n'
-    (folder / "said.toml").write_text(
-        WORDS.replace("fb-01-log-in", "fb-03-my-apps")
-        + WORDS.replace("fb-01-log-in", "fb-08-redirect-uri")
-        + about.format("acme-h")
-    )
+    subject = 'subject = {service_domain = "acme-h.cyclr.com"}\n'
+    say(attestation("fb-03-my-apps"), attestation("fb-08-redirect-uri"), subject)
 
-    run_tenant(replace(REQUEST, attestations="said.toml", needs_subject=needs_subject), listener)
+    kernel.run(attestations="said.toml", needs_subject=needs_subject)
 
     said = {entry.step for entry in journal().entries() if entry.type == "step.attested"}
     assert said == counted
 
-    (folder / "said.toml").write_text(
-        WORDS.replace("fb-01-log-in", "fb-07-login-settings")
-        + 'subject = {app_id = "1234567891011121"}\n'
-        + '[[comment]]\nstep = "fb-01-log-in"\nby = "A"\nat = 2026-11-20T09:00:00Z\nnote = "x"\n'
-    )
+    comment = attestation("fb-01-log-in").replace("attestation", "comment") + 'note = "x"\n'
+    say(attestation("fb-07-login-settings"), 'subject = {app_id = "1234567891011121"}', comment)
     before = len(types())
-    run_tenant(replace(REQUEST, attestations="said.toml", needs_subject=needs_subject), listener)
+    kernel.run(attestations="said.toml", needs_subject=needs_subject)
     new = [each for each in types()[before:] if each in ("step.attested", "step.commented")]
     assert len(new) == (0 if needs_subject else 2)
 
 
 @pytest.mark.parametrize("needs_subject", [False, True])
-def test_of_several_subjects_the_journal_gets_its_own(
-    listener: RecordingListener, folder: Path, needs_subject: bool
-) -> None:
+def test_of_several_subjects_the_journal_gets_its_own(kernel: Kernel, needs_subject: bool) -> None:
     """An entry about many tenants is a line of each tenant's, bound to that tenant alone."""
     subjects = ", ".join(f'{{service_domain = "{name}.cyclr.com"}}' for name in ("x", "acme-h"))
-    text = WORDS.replace("fb-01-log-in", "fb-08-redirect-uri")
-    (folder / "said.toml").write_text(f"{text}subject = [{subjects}]\n")
-    request = replace(REQUEST, attestations="said.toml", needs_subject=needs_subject)
+    say(attestation("fb-08-redirect-uri"), f"subject = [{subjects}]\n")
 
     for _ in range(2):
-        run_tenant(request, listener)
+        kernel.run(attestations="said.toml", needs_subject=needs_subject)
 
     (said,) = [entry.data for entry in journal().entries() if entry.type == "step.attested"]
     assert said.binding.subject["service_domain"] == "acme-h.cyclr.com"
     assert "x.cyclr.com" not in journal().path.read_text()
 
 
-def test_attestations_count_in_the_run(listener: RecordingListener, folder: Path) -> None:
+def test_attestations_count_in_the_run(kernel: Kernel) -> None:
     """Attestations are read before the run and count in it."""
-    (folder / "said.toml").write_text(WORDS, encoding="utf-8")
+    say(attestation("fb-01-log-in"))
 
-    result = run_tenant(replace(REQUEST, attestations="said.toml"), listener)
+    result = kernel.run(attestations="said.toml")
 
     assert result.state.steps["fb-01-log-in"].conclusion.outcome == "attested"
     assert types()[:2] == ["run.started", "step.attested"]
 
 
-def test_an_interruption_leaves_no_half_bundle(
-    listener: RecordingListener, papermill: Papermill, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """
-    After an interruption the journal says so, no bundle is left, and the next run starts at once.
-    """
+def test_an_interruption_leaves_no_half_bundle(kernel: Kernel) -> None:
+    """The journal says so, no bundle is left, and the next run starts at once."""
 
     def interrupt(_: Run) -> None:
         raise KeyboardInterrupt
 
-    papermill.does = interrupt
+    kernel.does = interrupt
     with pytest.raises(KeyboardInterrupt):
-        run_tenant(REQUEST, listener)
+        kernel.run()
 
     assert types() == ["run.started", "run.interrupted"]
     assert bundles() == []
-    papermill.does = Run.finish_notebook
-    given = {**REQUEST.given, "queue_seconds": 0}
-    assert run_tenant(replace(REQUEST, given=given), listener).sealed.folder.is_dir()
+    kernel.does = Run.finish_notebook
+    assert kernel.run(given={"queue_seconds": 0}).sealed.folder.is_dir()
 
 
 def test_a_key_created_meanwhile_stops_the_run(
-    listener: RecordingListener, monkeypatch: pytest.MonkeyPatch
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If another process has given the tenant another key, the run stops before it writes."""
     mine, kept, opened = FingerprintKey(), FingerprintKey(), headless._opened
@@ -385,26 +360,24 @@ def test_a_key_created_meanwhile_stops_the_run(
 
     monkeypatch.setattr(headless, "_opened", opened_meanwhile)
     with pytest.raises(OtherAppError):
-        run_tenant(replace(REQUEST, key=mine), listener)
+        kernel.run(key=mine)
 
-    assert listener.heard == []
+    assert kernel.heard == []
     assert not journal().path.exists()
-    assert run_tenant(replace(REQUEST, key=kept), listener).sealed.folder.is_dir()
+    assert kernel.run(key=kept).sealed.folder.is_dir()
 
 
-def test_a_bundle_is_copied_to_the_archive(listener: RecordingListener, folder: Path) -> None:
+def test_a_bundle_is_copied_to_the_archive(kernel: Kernel) -> None:
     """The bundle is copied to the archive, and the result names its address."""
-    given = {**REQUEST.given, "archive": f"file://{folder / 'archive'}"}
-
-    result = run_tenant(replace(REQUEST, given=given), listener)
+    result = kernel.run(given={"archive": f"file://{Path('archive').absolute()}"})
 
     assert result.sealed.folder.name in result.archived
-    assert list((folder / "archive").rglob("record.json"))
-    assert (result.archive_error, listener.results[0].archived) == (None, "")
+    assert list(Path("archive").rglob("record.json"))
+    assert (result.archive_error, kernel.results[0].archived) == (None, "")
 
 
 def test_an_archive_error_is_part_of_the_result(
-    listener: RecordingListener, folder: Path, monkeypatch: pytest.MonkeyPatch
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If archiving fails, the bundle stays sealed and the error is in the result."""
     refusal = EvidenceError("Access denied.", next_step="Give the role the right to write.")
@@ -413,28 +386,24 @@ def test_an_archive_error_is_part_of_the_result(
         raise refusal
 
     monkeypatch.setattr("runbook_lib.evidence.archive.archive.archive_bundle", refuse)
-    address = str(folder / "archive")
-    result = run_tenant(replace(REQUEST, given={**REQUEST.given, "archive": address}), listener)
+    address = str(Path("archive").absolute())
+    result = kernel.run(given={"archive": address})
 
     assert (result.archive_error, result.archive_address) == (refusal, address)
     assert result.archived == ""
     assert bundles() == [result.sealed.folder]
-    assert listener.heard[-1] == "sealed"
+    assert kernel.heard[-1] == "sealed"
 
 
 @pytest.mark.parametrize("is_given", [True, False])
-def test_practice_is_archived_only_on_request(
-    listener: RecordingListener, folder: Path, *, is_given: bool
-) -> None:
-    """
-    A practice run ignores the environment's archive; only an archive given for this run is used.
-    """
-    address = f"file://{folder / 'archive'}"
-    given = {**REQUEST.given, "graph_url": "http://127.0.0.1:9"}
+def test_practice_is_archived_only_on_request(kernel: Kernel, *, is_given: bool) -> None:
+    """It ignores the environment's archive; only one that is given for this run is used."""
+    address = f"file://{Path('archive').absolute()}"
+    given = {"graph_url": "http://127.0.0.1:9"}
     environ = {**REQUEST.environ, "RUNBOOK_ARCHIVE": address}
     if is_given:
         given["archive"] = address
 
-    result = run_tenant(replace(REQUEST, given=given, environ=environ), listener)
+    result = kernel.run(given=given, environ=environ)
 
     assert bool(result.archived) is is_given

@@ -20,11 +20,12 @@ from runbook_lib.core.model import (
     Word,
     WordKind,
 )
-from runbook_lib.core.procedure import Source, Step, StepKind
+from runbook_lib.core.procedure import StepKind
 from runbook_lib.core.state import RunState, StepState
 from runbook_lib.core.words import Lapsed
 from runbook_lib.engine.inbox import Item, inbox, tenant_rows, waits_by_step
 from runbook_lib.engine.tenants import TenantState
+from tests.support.procedures import plain_step
 from tests.support.words import AT, assigned
 
 TODAY = date(2026, 11, 24)
@@ -41,16 +42,6 @@ def step(
     needs_another: bool = False,
     needs_person: bool = False,
 ) -> StepState:
-    one = Step(
-        id=name,
-        title=f"Do {name}",
-        kind=StepKind.WAIT,
-        source=Source(1),
-        today="",
-        confirms="",
-        subject=(),
-        usual_days=usual_days,
-    )
     conclusion = Conclusion(
         outcome=outcome,
         reason=f"Because {name}.",
@@ -60,7 +51,7 @@ def step(
     assignment: Assignment | None = assigned(name, to, due=due) if to else None
     word = Word(kind=WordKind.ATTESTED, step=name, by="Operator", at=AT) if needs_another else None
     return StepState(
-        step=one,
+        step=plain_step(name, kind=StepKind.WAIT, usual_days=usual_days),
         conclusion=conclusion,
         number="1",
         word=word,
@@ -238,7 +229,7 @@ def test_a_word_is_asked_for_again_30_days_before_it_ends(ends_on: str, is_liste
     items = inbox([acme], today=TODAY)
     assert shown(items) == [("acme", "a", WaitsFor.ANYBODY, 0)] * is_listed
     assert [item.advice for item in items] == [
-        f"What was said counts until {ends_on}: look again, then confirm it."
+        f"The confirmation ends on {ends_on}: look again, then confirm it."
     ] * is_listed
     assert waits_by_step(acme.state, TODAY) == {}
 

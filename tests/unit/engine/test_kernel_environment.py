@@ -42,9 +42,7 @@ def test_a_kernel_gets_what_its_steps_need_and_nothing_else(folder: Path) -> Non
 @pytest.mark.parametrize("is_alone", [True, False])
 @pytest.mark.parametrize("source", ["parameters", "environ", "env_file", "found"])
 def test_a_referenced_variable_is_passed_on(folder: Path, source: str, is_alone: bool) -> None:
-    """
-    A variable that a step's input refers to with `env:` is passed on, but the signing key's is not.
-    """
+    """What a step's input refers to with `env:` is passed on, but the signing key's is not."""
     given = {"app_secret": "env:MINE", "signing_passphrase": "env:KEYS"}
     items = [item for item in inputs_of(PROCEDURE) if item.name in given]
     variables = {

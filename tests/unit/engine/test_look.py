@@ -19,13 +19,11 @@ from msgspec import to_builtins
 
 from runbook_lib.config.settings import Settings
 from runbook_lib.connectors.context import CheckContext
-from runbook_lib.connectors.cyclr.inputs import CYCLR
-from runbook_lib.connectors.facebook.inputs import FACEBOOK
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.fingerprints import FingerprintKey
 from runbook_lib.core.journal import Journal
 from runbook_lib.core.model import Exchange, Finding, Mode, Outcome
-from runbook_lib.core.procedure import Check, Input, Procedure, Section, Step
+from runbook_lib.core.procedure import Check, Input, Step
 from runbook_lib.core.redaction import Redactor
 from runbook_lib.engine import connections
 from runbook_lib.engine.exchanges import ExchangeWriter
@@ -34,6 +32,7 @@ from runbook_lib.engine.run import Run, new_run_id, open_run
 from runbook_lib.errors import JournalError, RemoteError
 from runbook_lib.remote.rate_limits import CoolDowns
 from runbook_lib.remote.transport import Request, Seen, Transport
+from tests.support.procedures import plain_procedure
 from tests.support.words import declined
 from tests.unit.engine.test_run import step
 from tests.unit.fake_remote import FakeRemote, says
@@ -61,17 +60,9 @@ def make_run(tmp_path: Path, remote: FakeRemote) -> MakeRun:
     """Return a factory of runs of these steps; keyword arguments are values."""
 
     def make(*steps: Step, **values: Any) -> Run:
-        section = Section(id="01", title="One", intro="", steps=steps)
-        made = Procedure(
-            id="p",
-            version="1",
-            title="P",
-            sections=(section,),
-            inputs=(),
-            providers=(FACEBOOK, CYCLR),
-        )
         journal = Journal(tmp_path / "acme" / "p" / "journal.jsonl")
-        run = Run(made, Settings(values), journal, "acme", Mode.HEADLESS, new_run_id())
+        given = Settings(values)
+        run = Run(plain_procedure(*steps), given, journal, "acme", Mode.HEADLESS, new_run_id())
         run.start()
         return run
 
@@ -304,16 +295,9 @@ def test_a_check_is_about_what_was_known_when_the_look_began(
         released.wait(20)
         return asks(context)
 
-    made = step("a", Check("a", slow))
-    section = Section(id="01", title="One", intro="", steps=(replace(made, subject=("app_id",)),))
-    procedure = Procedure(
-        id="p",
-        version="1",
-        title="P",
-        sections=(section,),
-        inputs=(Input(name="app_id", label="App ID", help="Which."),),
-        providers=(FACEBOOK, CYCLR),
-    )
+    made = replace(step("a", Check("a", slow)), subject=("app_id",))
+    app_id = Input(name="app_id", label="App ID", help="Which.")
+    procedure = plain_procedure(made, inputs=(app_id,))
     journal = Journal(tmp_path / "acme" / "p" / "journal.jsonl")
     settings = Settings({"app_id": "1234567891011121"})
     run = Run(procedure, settings, journal, "acme", Mode.INTERACTIVE, new_run_id())
@@ -420,6 +404,7 @@ def record_of(run: Run) -> list[Any]:
     return [_VARIES.sub("#", repr(step)) for step in steps]
 
 
+@pytest.mark.matrix(0)
 def test_any_order_of_answers_gives_one_record(
     tmp_path: Path, env_file: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -88,78 +88,70 @@ def run_and_saved(document: Document) -> None:
     document["nbformat_minor"] = 6
 
 
-def test_running_and_saving_makes_no_notebook_stale(tmp_path: Path) -> None:
-    """Outputs, execution counts, Jupyter's metadata and the file layout do not make it stale."""
-    path = edited(build(PROCEDURE, tmp_path), run_and_saved)
+def broken(position: int, byte: bytes) -> Callable[[Path], object]:
+    """Return what puts a byte that UTF-8 or JSON has not into a file."""
+
+    def spoil(path: Path) -> None:
+        content = bytearray(path.read_bytes())
+        content[position : position + 1] = byte
+        path.write_bytes(bytes(content))
+
+    return spoil
+
+
+@pytest.mark.parametrize(
+    ("edit", "found"),
+    [
+        # Outputs, execution counts, Jupyter's metadata and the file layout do not make it stale.
+        (run_and_saved, "fresh"),
+        # A changed cell does, but it has the same procedure.
+        (lambda document: document["cells"].pop(), "stale"),
+        (lambda document: document["cells"].reverse(), "stale"),
+        (lambda document: document["cells"].append({"cell_type": "raw", "source": "x"}), "stale"),
+        (lambda document: document["cells"][1].update(source='tenant = "acme"'), "stale"),
+        (lambda document: document["cells"][-2].update(id="other"), "stale"),
+        (lambda document: document["cells"][0].update(cell_type="raw"), "stale"),
+        (lambda document: document["cells"][4].pop("source"), "stale"),
+        # A notebook without the procedure's digest is outdated.
+        (lambda document: document["metadata"]["runbook"].update(digest="0" * 64), "outdated"),
+        (lambda document: document["metadata"]["runbook"].pop("digest"), "outdated"),
+        (lambda document: document["metadata"].pop("runbook"), "outdated"),
+        (lambda document: document["metadata"].update(runbook="x"), "outdated"),
+        (lambda document: document.update(cells=7), "outdated"),
+        (lambda document: document.update(cells=["x"]), "outdated"),
+        (lambda document: document.clear(), "outdated"),
+    ],
+)
+def test_an_edit_makes_a_notebook_stale_or_outdated(
+    tmp_path: Path, edit: Callable[[Document], object], found: str
+) -> None:
+    """It is stale if its cells differ, and outdated too if it is another procedure's."""
+    path = edited(build(PROCEDURE, tmp_path), edit)
 
     assert path.read_text(encoding="utf-8") != notebook_text(PROCEDURE)
-    assert not is_stale(PROCEDURE, path)
-    assert not is_outdated(PROCEDURE, path)
+    assert is_stale(PROCEDURE, path) is (found != "fresh")
+    assert is_outdated(PROCEDURE, path) is (found == "outdated")
 
 
 @pytest.mark.parametrize(
-    "edit",
+    "spoil",
     [
-        lambda document: document["cells"].pop(),
-        lambda document: document["cells"].reverse(),
-        lambda document: document["cells"].append({"cell_type": "raw", "source": "x"}),
-        lambda document: document["cells"][1].update(source='tenant = "acme"'),
-        lambda document: document["cells"][-2].update(id="other"),
-        lambda document: document["cells"][0].update(cell_type="raw"),
-        lambda document: document["cells"][4].pop("source"),
+        Path.unlink,
+        broken(0, b"\xff"),
+        broken(0, b"#"),
+        broken(-3, b"\xff"),
+        broken(-3, b"#"),
     ],
-    ids=["gone", "order", "more", "parameter", "id", "type", "empty"],
 )
-def test_another_source_makes_a_notebook_stale(
-    tmp_path: Path, edit: Callable[[Document], object]
+def test_a_broken_file_is_stale_and_outdated(
+    tmp_path: Path, spoil: Callable[[Path], object]
 ) -> None:
-    """A changed cell makes the notebook stale, but not outdated: it has the same procedure."""
-    path = edited(build(PROCEDURE, tmp_path), edit)
-
-    assert is_stale(PROCEDURE, path)
-    assert not is_outdated(PROCEDURE, path)
-
-
-@pytest.mark.parametrize(
-    "edit",
-    [
-        lambda document: document["metadata"]["runbook"].update(digest="0" * 64),
-        lambda document: document["metadata"]["runbook"].pop("digest"),
-        lambda document: document["metadata"].pop("runbook"),
-        lambda document: document["metadata"].update(runbook="x"),
-        lambda document: document.update(cells=7),
-        lambda document: document.update(cells=["x"]),
-        lambda document: document.clear(),
-    ],
-    ids=["other", "no-digest", "no-runbook", "text", "number", "no-cells", "nothing"],
-)
-def test_a_notebook_of_no_procedure_is_outdated(
-    tmp_path: Path, edit: Callable[[Document], object]
-) -> None:
-    """A notebook without the procedure's digest is outdated."""
-    path = edited(build(PROCEDURE, tmp_path), edit)
-
-    assert is_stale(PROCEDURE, path)
-    assert is_outdated(PROCEDURE, path)
-
-
-@pytest.mark.parametrize("position", [0, -3])
-@pytest.mark.parametrize("byte", [b"\xff", b"#"])
-def test_a_broken_file_is_stale_and_outdated(tmp_path: Path, position: int, byte: bytes) -> None:
-    """A file that is not UTF-8 or JSON is stale and outdated, and raises nothing."""
+    """A file that is missing, or not UTF-8 or JSON, is stale and outdated, and raises nothing."""
     path = build(PROCEDURE, tmp_path)
-    content = bytearray(path.read_bytes())
-    content[position : position + 1] = byte
-    path.write_bytes(bytes(content))
+    spoil(path)
 
     assert is_stale(PROCEDURE, path)
     assert is_outdated(PROCEDURE, path)
-
-
-def test_a_missing_notebook_is_stale_and_outdated(tmp_path: Path) -> None:
-    """A missing notebook is stale and outdated."""
-    assert is_stale(PROCEDURE, tmp_path / NAME)
-    assert is_outdated(PROCEDURE, tmp_path / NAME)
 
 
 def test_changed_prose_makes_the_notebook_stale(tmp_path: Path) -> None:
@@ -175,14 +167,9 @@ def test_changed_prose_makes_the_notebook_stale(tmp_path: Path) -> None:
 
 
 def test_every_step_has_its_cell_in_order() -> None:
-    """Each step has a cell with its id, in order."""
-    assert [cell.id for cell in STEP_CELLS] == [step.id for step in PROCEDURE.steps]
-
-
-@pytest.mark.parametrize("cell", STEP_CELLS, ids=lambda cell: cell.id)
-def test_step_cell_is_one_call(cell: Any) -> None:
-    """A step's cell does nothing but show that step."""
-    assert cell.source == f'run.step("{cell.id}")'
+    """Each step has a cell with its id, in order, which does nothing but show that step."""
+    cells = [(cell.id, cell.source) for cell in STEP_CELLS]
+    assert cells == [(step.id, f'run.step("{step.id}")') for step in PROCEDURE.steps]
 
 
 def test_each_step_is_preceded_by_its_text() -> None:
@@ -214,7 +201,7 @@ def test_the_documented_text_is_folded_away() -> None:
 
     assert summaries["fb-01-log-in"] == ""
     assert summaries["fb-08-redirect-uri"] == "Documented step 8"
-    assert summaries["fb-12a-publish"] == "Not on the documented page: why"
+    assert summaries["fb-12a-publish"] == "Why this is not on the documented page"
     assert summaries["cy-01-connector-setup"] == "Documented text"
 
 
@@ -223,10 +210,10 @@ def test_a_fold_is_html(template: str) -> None:
     """As HTML the fold is `details`, and the Markdown in it is read as such."""
     page, _ = HTMLExporter(template_name=template).from_notebook_node(NOTEBOOK)
 
-    assert page.count("<details><summary>Not on the documented page: why</summary>") == sum(
+    assert page.count("<details><summary>Why this is not on the documented page</summary>") == sum(
         bool(step.source.reading) for step in PROCEDURE.steps
     )
-    assert "while it is open, <strong>submit for review</strong> is grey" in " ".join(
+    assert "until you complete it, <strong>submit for review</strong> is grey" in " ".join(
         page.casefold().split()
     )
 
@@ -244,7 +231,7 @@ def test_it_says_first_what_to_have_at_hand(connector: str) -> None:
     assert ids[ids.index("begin") - 1 : ids.index("begin") + 2 : 2] == [
         *("open", procedure.sections[0].id)
     ]
-    assert text.startswith(f"## Before you begin\n\n**{procedure.road.whole}**")
+    assert text.startswith(f"## Before you begin\n\nPlan for **{procedure.road.whole}**")
     assert [part for part in (*procedure.road.ready, *gates) if part not in text] == []
     shown = text.partition("<details>")[0]
     assert sum(any(map(str.isalnum, word)) for word in shown.split()) <= 70
@@ -306,12 +293,7 @@ def test_the_notebook_is_thin() -> None:
 
 
 def test_the_parameters_are_typed_and_no_secret(tmp_path: Path) -> None:
-    """
-    One tagged cell, before all other code, has the parameters; no secret is among them.
-
-    papermill shows type and help of each. Nothing is given in it, and settings of the runner are
-    not in it.
-    """
+    """The first cell alone has them, without values; papermill shows type and help of each."""
     tagged = [cell for cell in CODE_CELLS if "parameters" in cell.metadata.get("tags", ())]
     assert tagged == CODE_CELLS[:1]
 
@@ -328,7 +310,7 @@ def test_the_parameters_are_typed_and_no_secret(tmp_path: Path) -> None:
         name for name, item in named.items() if isinstance(item.default, bool)
     }
     assert shown["graph_version"]["help"] == (
-        f"Graph API version; {named['graph_version'].default} where nothing else says so"
+        f"Graph API version; {named['graph_version'].default} if not set elsewhere"
     )
 
 
@@ -340,9 +322,8 @@ def test_the_notebook_opens_its_connector_and_ends() -> None:
 
 def test_the_notebook_names_the_text_it_was_built_from() -> None:
     """The metadata has the procedure's id and digest, for comparison with a record."""
-    metadata = json.loads(notebook_text(PROCEDURE))["metadata"]
-
-    assert metadata["runbook"] == {"procedure": PROCEDURE.id, "digest": PROCEDURE.digest}
+    expected = {"procedure": PROCEDURE.id, "digest": PROCEDURE.digest}
+    assert NOTEBOOK.metadata["runbook"] == expected
 
 
 def test_cell_ids_are_unique() -> None:

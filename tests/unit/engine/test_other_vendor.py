@@ -235,5 +235,5 @@ def test_a_procedure_without_a_vendor_is_refused() -> None:
     """A connector that registers no app is an error with its name, not a traceback."""
     procedure = Procedure(id="x", version="1", title="X", sections=(), inputs=())
 
-    with pytest.raises(SettingsError, match="connector x names no company"):
+    with pytest.raises(SettingsError, match="connector x does not say which company"):
         vendor_of(procedure)

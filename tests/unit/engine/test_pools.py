@@ -221,6 +221,7 @@ def without_room(patch: pytest.MonkeyPatch) -> ProcessRequest:
     return REQUEST
 
 
+@pytest.mark.matrix(3)
 @pytest.mark.parametrize(
     ("arrange", "said"),
     [

@@ -52,9 +52,7 @@ def test_practice_has_its_own_settings_file(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_this_process_keeps_its_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    Practice does not change this process's environment, so several runs can share the process.
-    """
+    """It does not change this process's environment, so several runs can share the process."""
     for name, value in REAL.items():
         monkeypatch.setenv(name, value)
     before = dict(os.environ)
@@ -70,9 +68,7 @@ def test_this_process_keeps_its_environment(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_practice_server_gets_no_real_setting() -> None:
-    """
-    The environment for practice has no real credential and no settings file; other variables stay.
-    """
+    """It gets no real credential and no settings file; other variables stay."""
     kept = {"PATH": "/bin", "RUNBOOK_TENANT": "acme", "RUNBOOK_FOUR_EYES": "all"}
 
     assert practice_environment({**REAL, **kept}) == kept
@@ -120,7 +116,9 @@ def test_nobody_has_said_anything_where_nothing_was_done() -> None:
 def test_an_unknown_scenario_is_refused_with_the_known_ones() -> None:
     """An unknown scenario is refused with the list of known ones."""
     with (
-        pytest.raises(SettingsError, match=r"no scenario called aproved; known are .*approved"),
+        pytest.raises(
+            SettingsError, match=r"no scenario called aproved; known scenarios: .*approved"
+        ),
         practice("aproved", PROCEDURE, FingerprintKey()),
     ):
         pass

@@ -120,6 +120,7 @@ def test_the_run_receives_the_request(perform: Perform) -> None:
 
 
 @both
+@pytest.mark.usefixtures("own_server")
 def test_credentials_go_over_a_pipe_alone(
     perform: Perform, starts: Starts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -203,10 +204,11 @@ def test_printed_text_is_not_an_event(perform: Perform, capfd: pytest.CaptureFix
 
 DISK = "Cannot write to disk: {}."
 LOST = "The run's process ended without a result ({})."
-BROKEN = "The notebook broke off: the kernel died. Not archived: No."
+BROKEN = "The notebook stopped early: the kernel died. Not archived: No."
 NOTHING = "app_secret (App Secret): nothing is stored under env:NOT_THERE."
 
 
+@pytest.mark.matrix(8)
 @both
 @pytest.mark.parametrize(
     ("program", "more", "said", "advice", "code"),
@@ -273,7 +275,7 @@ def test_a_run_that_takes_too_long_is_ended(
 
     event = perform(performing(*lines), seconds=seconds)
 
-    assert event["said"] == f"The run took longer than {seconds} seconds, and was ended."
+    assert event["said"] == f"The run took longer than {seconds} seconds, and was stopped."
     assert "--timeout" in event["next_step"]
     assert Path("interrupted").exists() is (lines is SLEEPING)
     pid = int(soon(Path("begun")).split()[0])

@@ -80,7 +80,7 @@ def test_loopback_and_tls_are_accepted(address: str) -> None:
 )
 def test_another_address_without_tls_is_refused(address: str) -> None:
     """An address that is not loopback alone, or cannot be resolved, needs TLS or a word."""
-    with pytest.raises(SettingsError, match="runs code on its workers") as caught:
+    with pytest.raises(SettingsError, match="run code on its workers") as caught:
         check_scheduler(address, is_insecure=False)
     assert "--insecure-scheduler" in caught.value.diagnostics()
     check_scheduler(address, is_insecure=True)

@@ -118,4 +118,4 @@ def test_the_walkthrough_asks_again_for_what_is_no_tenant() -> None:
     assert asked[0] == question
     assert all(again.endswith(f" {question}") for again in asked[1:])
     assert asked[2].startswith("'Acme Corp' is not a tenant name")
-    assert asked[4].startswith("There is a tenant called acme: the name ACME differs in case only.")
+    assert asked[4].startswith("There is a tenant called acme: the name ACME differs only in case.")

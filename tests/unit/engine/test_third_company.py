@@ -16,20 +16,12 @@ from runbook_lib.connectors.cyclr.inputs import CYCLR, CYCLR_CLIENT_SECRET
 from runbook_lib.connectors.facebook.inputs import APP_SECRET, FACEBOOK
 from runbook_lib.connectors.findings import verified
 from runbook_lib.core.model import Finding, Mode, Outcome
-from runbook_lib.core.procedure import (
-    Check,
-    Input,
-    Procedure,
-    Provider,
-    Section,
-    Source,
-    Step,
-    StepKind,
-)
+from runbook_lib.core.procedure import Check, Input, Procedure, Provider
 from runbook_lib.engine.kernel_environment import kernel_environment
 from runbook_lib.engine.run import Run, open_run
 from runbook_lib.errors import SettingsError
 from runbook_lib.remote.transport import Request
+from tests.support.procedures import plain_procedure, plain_step
 
 FACEBOOKS = "0123456789abcdef0123456789abcde5"
 CYCLRS = "of-cyclr-Secret-4711"
@@ -106,25 +98,12 @@ def posts_cyclrs_secret(context: CheckContext) -> Finding:
 
 def connector(check: object, *providers: Provider, inputs: tuple[Input, ...]) -> Procedure:
     """Return a connector of the other company, with one check."""
-    step = Step(
-        id="01-token",
-        title="Ask for a token",
-        kind=StepKind.CALL,
-        source=Source(1),
-        today="",
-        confirms="",
-        subject=(),
-        checks=(Check("its-secret", check, (inputs[0].name,)),),  # type: ignore[arg-type]
-    )
-    section = Section(id="one", title="One", intro="", steps=(step,))
-    return Procedure(
-        id="other_leads",
-        version="1",
-        title="Other",
-        sections=(section,),
-        inputs=inputs,
-        providers=providers,
-    )
+    its_check = Check("its-secret", check, (inputs[0].name,))  # type: ignore[arg-type]
+    step = plain_step("01-token", checks=(its_check,))
+    return plain_procedure(step, id="other_leads", inputs=inputs, providers=providers)
+
+
+ITS_OWN = connector(posts_its_secret, OTHER, CYCLR, inputs=(OTHER_SECRET,))
 
 
 def opened(procedure: Procedure, listener: Listener, **more: str) -> Run:
@@ -147,8 +126,7 @@ def opened(procedure: Procedure, listener: Listener, **more: str) -> Run:
 
 def test_it_is_not_given_facebooks_secret(folder: Path, listener: Listener) -> None:
     """Without its own secret the check says what is missing, and nothing is sent."""
-    procedure = connector(posts_its_secret, OTHER, CYCLR, inputs=(OTHER_SECRET,))
-    run = opened(procedure, listener)
+    run = opened(ITS_OWN, listener)
     state = run.perform("01-token")
     run.close()
 
@@ -161,8 +139,7 @@ def test_it_is_not_given_facebooks_secret(folder: Path, listener: Listener) -> N
 @pytest.mark.parametrize("name", ["RUNBOOK_OTHER_APP_SECRET", "RUNBOOK_OTHER_LEADS_APP_SECRET"])
 def test_its_own_secret_reaches_its_own_host(folder: Path, listener: Listener, name: str) -> None:
     """With its own variable, the provider's or the connector's, its secret goes to its host."""
-    procedure = connector(posts_its_secret, OTHER, CYCLR, inputs=(OTHER_SECRET,))
-    run = opened(procedure, listener, **{name: OTHERS})
+    run = opened(ITS_OWN, listener, **{name: OTHERS})
     state = run.perform("01-token")
     run.close()
 
@@ -173,9 +150,8 @@ def test_its_own_secret_reaches_its_own_host(folder: Path, listener: Listener, n
 
 def test_a_name_without_its_provider_is_nobodys(folder: Path, listener: Listener) -> None:
     """It is refused before anything is written: it may be for any provider."""
-    procedure = connector(posts_its_secret, OTHER, CYCLR, inputs=(OTHER_SECRET,))
     with pytest.raises(SettingsError, match="RUNBOOK_APP_SECRET, which is not a setting"):
-        opened(procedure, listener, RUNBOOK_APP_SECRET=FACEBOOKS)
+        opened(ITS_OWN, listener, RUNBOOK_APP_SECRET=FACEBOOKS)
 
     assert not Path("evidence").exists()
 
@@ -183,8 +159,18 @@ def test_a_name_without_its_provider_is_nobodys(folder: Path, listener: Listener
 @pytest.mark.parametrize(
     ("check", "item", "label"),
     [
-        (posts_its_secret, APP_SECRET, "App Secret (app_secret)"),
-        (posts_cyclrs_secret, CYCLR_CLIENT_SECRET, "Cyclr API Client Secret"),
+        pytest.param(
+            posts_its_secret,
+            APP_SECRET,
+            "App Secret (app_secret)",
+            id="Facebook's, under the name that every connector has",
+        ),
+        pytest.param(
+            posts_cyclrs_secret,
+            CYCLR_CLIENT_SECRET,
+            "Cyclr API Client Secret",
+            id="Cyclr's, by a slip",
+        ),
     ],
 )
 @pytest.mark.parametrize("providers", [(OTHER, CYCLR), (OTHER, CYCLR, FACEBOOK)])
@@ -211,10 +197,9 @@ def test_a_check_cannot_send_it_another_companys_secret(
 
 def test_its_kernel_has_nothing_of_facebooks(folder: Path) -> None:
     """The kernel of its notebook gets the variables of its provider and of Cyclr only."""
-    procedure = connector(posts_its_secret, OTHER, CYCLR, inputs=(OTHER_SECRET,))
     theirs = {name for name in registry.known_variables() if "FACEBOOK" in name}
     mine = {"RUNBOOK_OTHER_APP_SECRET", "RUNBOOK_OTHER_LEADS_APP_SECRET", "RUNBOOK_CYCLR_API_URL"}
     environ = dict.fromkeys((*theirs, *mine, "RUNBOOK_SIGNING_PASSPHRASE", "PATH"), "x")
 
     assert "RUNBOOK_FACEBOOK_APP_SECRET" in theirs
-    assert set(kernel_environment(procedure, {}, environ)) == {*mine, "PATH"}
+    assert set(kernel_environment(ITS_OWN, {}, environ)) == {*mine, "PATH"}

@@ -39,4 +39,4 @@ class AppriseChannel(Channel):
         if not (config.add(str(path)) and sender.add(config) and len(sender)):
             raise NotSentError(f"Apprise finds no address in {path}")
         if not sender.notify(title=message.subject, body=message.text, body_format="text"):
-            raise NotSentError("a service did not take it")
+            raise NotSentError("a service did not accept it")

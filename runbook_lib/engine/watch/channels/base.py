@@ -17,7 +17,7 @@ class NotSentError(RunbookError):
     `is_silent` the server did not answer, and with `may_be_there` it may have taken the message.
     """
 
-    next_step = "It is sent again, with growing waits; `runbook watch --notify-test` tries it now."
+    next_step = "The watch retries, with growing waits. Try now: `runbook watch --notify-test`."
 
     def __init__(
         self,

@@ -102,7 +102,7 @@ class _BoundedFile:
         line: bytes = self._file.readline(most)
         self._left -= len(line)
         if self._left < 0:
-            raise OSError(f"it answered more than {_MOST_BYTES:,} bytes")
+            raise OSError(f"its answer has more than {_MOST_BYTES:,} bytes")
         return line
 
     def close(self) -> None:

@@ -53,12 +53,30 @@ def finding(outcome: Outcome = Outcome.VERIFIED, reason: str = "It is so.", **mo
     return Finding(outcome=outcome, reason=reason, **more)
 
 
+def take(*_: object) -> None:
+    """Take a message."""
+
+
+def refusing(why: str = "(451) later", **traits: bool) -> Callable[..., None]:
+    """Return what refuses a message: for now, unless its traits say more."""
+
+    def refuse(*_: object) -> None:
+        raise NotSentError(why, **traits)
+
+    return refuse
+
+
+refuse = refusing()
+# Say nothing to a message, which may have been taken.
+be_silent = refusing("it was not accepted within 120 s", is_silent=True, may_be_there=True)
+
+
 class Post:
     """What channels were given; `act` may refuse it, by raising, before or after it is taken."""
 
     def __init__(self) -> None:
         self.sent: list[tuple[str, str, Message]] = []
-        self.act: Callable[[str, Message], object] = lambda _to, _message: None
+        self.act: Callable[[str, Message], object] = take
         self.tries: list[tuple[str, str]] = []
 
     def send(self, channel: str, run: Run, message: Message) -> None:
@@ -73,16 +91,6 @@ class Post:
         told = [(to, str(m.document["kind"]), m.document["tenants"]) for _, to, m in self.sent]
         self.sent.clear()
         return told
-
-
-def refuse(*_: object) -> None:
-    """Refuse a message for now."""
-    raise NotSentError("(451) later")
-
-
-def be_silent(*_: object) -> None:
-    """Say nothing to a message, which may have been taken."""
-    raise NotSentError("it was not accepted within 120 s", is_silent=True, may_be_there=True)
 
 
 class Desk:
@@ -213,3 +221,9 @@ class Desk:
         for name in tenants or ("",):
             refused = finding(Outcome.FAILED, REFUSED, refuses=("app_id",))
             self.answers[name, SECRET_CHECK] = refused
+
+    def fail(self, tenants: Sequence[FleetTenant | str] = ("acme",)) -> None:
+        """Have the App Secret be refused after a first round, and look a day later."""
+        self.round(0, tenants)
+        self.refuse_secret()
+        self.round(DAY, tenants)

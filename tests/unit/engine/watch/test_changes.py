@@ -253,7 +253,7 @@ CASES = (
     Case("app renamed", set_to(app_of, "name", "Another"), "4 Create App",
         "verified (App Display Name: Partner Integrations)", "failed (App Display Name: Another)",
         "The app is called 'Another', not 'Partner Integrations'",
-        "Customers see another name when they are asked for consent.",
+        "Customers see a different name when they consent.",
         "Fix the problem described above"),
     Case("secret refused", set_to(app_of, "secret", "f" * 32), "13 Complete Settings > Basic",
         "verified", "failed", "refuses this App Secret",
@@ -267,7 +267,7 @@ CASES = (
     Case("permission lost", take_permission, "11 Request leads_retrieval",
         "verified (ads_read: live)", "could not be checked (ads_read: not listed)",
         "Facebook does not list ads_read.",
-        "Customers are refused what these permissions are for.", "Do what the reason says"),
+        "Customers cannot use what these permissions allow.", "Do what the reason says"),
     Case("business verification lost",
         set_to(business_of, "verification", Verification.NOT_STARTED),
         "5a Have your business verified", "verified", "to do",
@@ -277,11 +277,11 @@ CASES = (
     Case("Tech Provider lost",
         set_to(business_of, "access_verification", Verification.NOT_STARTED),
         "21a Consent as somebody who has no role on the app", "verified", "failed",
-        "Facebook refuses the data", "Nothing shows any more that a customer can sign in.",
+        "Facebook refuses the data", "Nothing shows any longer that a customer can sign in.",
         "Access Verification (step 5b (Be verified as a Tech Provider))"),
     Case("access tier lost", set_to(app_of, "tier", Tier.LIMITED), "21 Read marketing data",
         "verified (access_tier: standard_access)", "verified (access_tier: development_access)",
-        "Request the full one, Marketing API Access Tier, in App Review.", "", "",
+        "Request the full tier, Marketing API Access Tier, in App Review.", "", "",
         kind=Kind.CHANGED, over=Kind.CHANGED),
     Case("Graph version ended", end_graph_version, "13 Complete Settings > Basic",
         "verified (Graph API version: v26.0)", "verified (Graph API version: v27.0, not v26.0)",
@@ -310,7 +310,7 @@ CASES = (
         set_to(connector_of, "client_id", "1234567890123456"), "15 Client ID: the App ID",
         "verified (Client ID: ", "failed (Client ID: 1234567890123456)",
         "Correct it in Connector Library > Setup.",
-        "Customers sign in with another app than this one.", "Fix the problem described above"),
+        "Customers sign in with a different app.", "Fix the problem described above"),
     Case("an old word", let_word_grow_old, "12a Publish", "attested", "to do", "confirm", "",
         "confirm"),
 )  # fmt: skip
@@ -319,11 +319,7 @@ CASES = (
 @pytest.mark.matrix(3)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_a_change_is_one_message_and_its_end_another(desk: NotifiedDesk, case: Case) -> None:
-    """
-    Each is one message (was, is, since, what it breaks, what to do) however often it is looked at.
-
-    It goes both ways under one id, and what ends it is in the same thread.
-    """
+    """One message however often it is looked at; its end is in the same thread, under one id."""
     desk.set("RUNBOOK_WORD_DAYS=30")
     desk.run.say([attested("fb-12a-publish", at=timestamp(desk.now()))])
     desk.perform()
@@ -346,7 +342,7 @@ def test_a_change_is_one_message_and_its_end_another(desk: NotifiedDesk, case: C
     assert over["ends"] == (change["id"] if case.over is Kind.RECOVERED else "")
     mail, last = [desk.post.mail_of(document) for document in (change, over)]
     text = mail.get_content()
-    for part in (case.title, f"It was: {change['was']}. It is: {case.now}.", case.reason, case.do):
+    for part in (case.title, f"Before: {change['was']}. Now: {case.now}.", case.reason, case.do):
         assert part in text
     assert case.over is not Kind.RECOVERED or last["References"] == mail["Message-ID"]
 
@@ -413,7 +409,7 @@ DUE: dict[str, tuple[Callable[[NotifiedDesk, datetime], object], str, str, str]]
         lambda desk, ends: desk.present(desk.world.cyclr.service_domain, ends=ends),
         "fb-08-redirect-uri",
         "certificate ends",
-        "See that the certificate of the Service Domain is renewed before then",
+        "Renew the certificate of the Service Domain before then",
     ),
     "token": (
         partial(end_token_later, "expires_at"),

@@ -154,13 +154,10 @@ def traits(error: NotSentError | None) -> str:
 def test_what_a_mail_server_says_decides(
     opened: Opened, monkeypatch: pytest.MonkeyPatch, says: dict[str, str], expected: str
 ) -> None:
-    """
-    A mail is accepted once the server says so, whatever it says to QUIT; answers are bounded.
-
-    Where it had the whole mail and did not answer clearly it may have taken it.
-    """
-    monkeypatch.setattr(mail, "_SECONDS", 0.5)
-    monkeypatch.setattr(channels, "MOST_SECONDS", 1.0)
+    """A mail is accepted once the server says so; without a clear answer it may be there."""
+    if {HANG, DRIP} & {*says.values()}:  # a server that answers may be slow
+        monkeypatch.setattr(mail, "_SECONDS", 2.0)
+        monkeypatch.setattr(channels, "MOST_SECONDS", 4.0)
     with mail_server(**says) as (address, commands):
         run = opened(mail_server=address)
         tracemalloc.start()
@@ -384,7 +381,7 @@ def test_other_services_get_it_by_apprise(
     assert errors[0] is None
     assert document["title"] == "SANDBOX acme: Test message: a test"
     assert "Nothing changed" in document["message"]
-    assert "a service did not take it" in str(errors[1])
+    assert "a service did not accept it" in str(errors[1])
     printed = capfd.readouterr()
     shown = (str(errors[1]), caplog.text, printed.out, printed.err)
     assert not [text for text in shown if "4711" in text or "t0ken" in text]

@@ -257,7 +257,7 @@ def test_a_used_up_hour_is_left_to_people(desk: Desk, monkeypatch: pytest.Monkey
     held = desk.look()
 
     assert (held.asked, held.code) == (0, 3)
-    assert held.held == "Not looked: 51 % of the app's calls of this hour are used."
+    assert held.held == "Not checked: 51 % of the app's calls of this hour are used."
     assert not desk.path().exists()
 
 
@@ -274,11 +274,7 @@ def test_nothing_is_spent_unasked(desk: Desk) -> None:
 def test_a_changed_outcome_is_sealed(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, is_sealed: bool
 ) -> None:
-    """
-    Once; where that fails again an hour later, and each period.
-
-    What another look sees change meanwhile is sealed by the next run.
-    """
+    """Once; where that fails again an hour later, and each period."""
     requests: list[ProcessRequest] = []
 
     def run_it(request: ProcessRequest, **_: object) -> Finished:
@@ -367,7 +363,7 @@ ON = "2026-11-24T12:00:00.000Z"
                 {"changes": [{"id": "1", "kind": "failed", "on": moment, "since": ON}]},
             )
         ),
-        (b'{"form":3}', "has the form 3; this version of the runbook reads 2"),
+        (b'{"form":3}', "has format 3; this version of the runbook reads 2"),
     ],
 )
 def test_a_file_that_cannot_be_understood_is_named(
@@ -388,7 +384,7 @@ def test_a_file_of_the_form_before_is_set_aside_once(desk: Desk) -> None:
     desk.path().write_text('{"form":1,"looked_on":"2026-11-24T12:00:00Z"}')
     first, second = desk.look(), desk.look(DAY)
 
-    assert "has the form 1; this version of the runbook reads 2. It is now watch.form" in first.said
+    assert "has format 1; this version of the runbook reads 2. It is now watch.form" in first.said
     assert second.said == ""
     assert first.asked == second.asked > 0
     assert desk.path().with_name("watch.form-1.json").exists()
@@ -419,7 +415,7 @@ def test_a_tenant_without_a_journal_is_not_watched(folder: Path) -> None:
     with pytest.raises(SettingsError, match="no record yet") as error:
         open_watched(PROCEDURE, {}, tenant="nobody")
 
-    assert "run `runbook run` once" in error.value.diagnostics()
+    assert str(error.value).endswith("(with --sandbox to practise), then watch again.")
     assert list(folder.iterdir()) == []
 
 

@@ -15,7 +15,6 @@ from runbook_lib.core.journal import timestamp
 from runbook_lib.core.model import Outcome
 from runbook_lib.engine.watch import answers, outbox
 from runbook_lib.engine.watch.answers import Change, Kind, Topic, Watched, mark_shown
-from runbook_lib.engine.watch.channels.base import NotSentError
 from runbook_lib.engine.watch.messages import Message
 from runbook_lib.errors import ExitCode, SettingsError
 from tests.support.words import assigned
@@ -32,6 +31,8 @@ from tests.unit.engine.watch.desk import (
     be_silent,
     finding,
     refuse,
+    refusing,
+    take,
 )
 
 THREE = ("acme", "beta", "coda")
@@ -106,9 +107,7 @@ def test_what_goes_elsewhere_is_another_message(
     """Tenants share a message with one receiver through one server; practice and real never do."""
     monkeypatch.setattr("runbook_lib.engine.run._refuse_mixing", lambda *_, **__: None)
     fleet = [desk.tenant("acme"), desk.tenant("beta"), desk.tenant("coda", **change)]
-    desk.round(0, fleet)
-    desk.refuse_secret()
-    desk.round(DAY, fleet)
+    desk.fail(fleet)
 
     assert sorted(desk.post.told()) == sorted(told)
 
@@ -141,9 +140,7 @@ def test_an_outage_and_its_end_are_a_message_each(desk: Desk, to: str) -> None:
 def test_a_person_who_has_the_step_is_told(desk: Desk) -> None:
     """Messages about a step go to the person it was assigned to."""
     desk.begin("beta", assigned(SECRET_STEP, "Ann"))
-    desk.round(0, THREE)
-    desk.refuse_secret()
-    desk.round(DAY, THREE)
+    desk.fail(THREE)
 
     assert desk.post.told() == [failed("acme", "coda"), failed("beta", to="ann@acme.example")]
 
@@ -162,6 +159,7 @@ def test_what_falls_due_is_told_30_7_and_1_days_before(desk: Desk) -> None:
 
 
 # --- who is told what, whatever is refused, moves or ends ---------------------------------------
+@pytest.mark.matrix(6)
 @pytest.mark.parametrize(
     ("script", "told"),
     [
@@ -217,7 +215,7 @@ def play(desk: Desk, script: str) -> None:
     A server can `take`, `refuse` and be `silent`; a round can be `killed` while it sends. A number
     is a round after so many minutes, hours or days, `with` some tenants or all.
     """
-    acts: dict[str, Any] = {"take": lambda *_: None, "refuse": refuse, "silent": be_silent}
+    acts: dict[str, Any] = {"take": take, "refuse": refuse, "silent": be_silent}
     seconds, fleet, own = {"m": MINUTE, "h": HOUR, "d": DAY}, [*THREE], set[str]()
     desk.round(0, THREE)
     for word in script.split():
@@ -264,7 +262,7 @@ def test_a_tenant_without_a_channel_waits_until_it_has_one(failing: Desk, act: A
     mail = {"mail_server": "127.0.0.1:25", "mail_from": "runbook@acme.example", "mail_to": ALL}
     failing.post.act = act
     failing.round(DAY, THREE)
-    failing.post.act = lambda *_: None
+    failing.post.act = take
     fleet = [failing.tenant("acme", **mail), failing.tenant("beta", **mail), "coda"]
     failing.set(RUNBOOK_MAIL="")
     assert failing.round(HOUR, fleet) == failing.round(HOUR, fleet) == []
@@ -289,7 +287,7 @@ def test_what_waits_longest_is_woken_by_one_that_is_accepted(
     desk.post.act = refuse
     for _ in range(6):
         desk.round(DAY, fleet)
-    desk.post.act = lambda *_: None
+    desk.post.act = take
     desk.refuse_secret("beta")
     desk.round(HOUR, fleet)
 
@@ -321,11 +319,7 @@ def test_refused_messages_wait_longer_each_time(
     failing: Desk, is_final: bool, waits: list[int]
 ) -> None:
     """5, 10, 20 … minutes, and a day where trying again soon does not help."""
-
-    def refused(*_: object) -> None:
-        raise NotSentError("(451) later", is_final=is_final)
-
-    failing.post.act = refused
+    failing.post.act = refusing(is_final=is_final)
     failing.round(DAY, ("acme",))
     for wait in waits:
         assert failing.round(wait * MINUTE - 1, ("acme",)) == []
@@ -342,7 +336,7 @@ def test_a_silent_server_is_waited_for_once_a_round(failing: Desk) -> None:
     failing.round(MINUTE, fleet)
     assert len({to for to, _ in failing.post.tries}) == len(failing.post.tries) == 2
     recover(failing, fleet)
-    failing.post.act = lambda *_: None
+    failing.post.act = take
     for _ in range(3):
         failing.round(9 * HOUR, fleet)
     assert {to[:4] for to, *_ in failing.post.told()} == {"acme", "beta"}
@@ -362,7 +356,7 @@ def test_an_interrupted_message_may_be_there(
             failing.round(DAY, THREE)
     failing.post.act = refuse
     recover(failing)
-    failing.post.act = lambda *_: None
+    failing.post.act = take
     failing.round(DAY, THREE)
     failing.round(HOUR, THREE)
 
@@ -371,15 +365,11 @@ def test_an_interrupted_message_may_be_there(
 
 def test_a_webhook_that_is_gone_is_said_once(failing: Desk) -> None:
     """It gets nothing more, whoever's it is; another address gets what comes after."""
-
-    def be_gone(*_: object) -> None:
-        raise NotSentError("it answered 410", is_final=True, is_gone=True)
-
     failing.set(RUNBOOK_MAIL="", **HOOK)
     failing.answers["coda", SECRET_CHECK] = finding(Outcome.FAILED, "Else.", refuses=("app_id",))
-    failing.post.act = be_gone
+    failing.post.act = refusing("it answered 410", is_final=True, is_gone=True)
     said = [failing.round(DAY, THREE) for _ in range(3)]
-    failing.post.act = lambda *_: None
+    failing.post.act = take
     failing.set(**{**HOOK, "RUNBOOK_WEBHOOK": "https://else.acme.example/"})
     recover(failing)
 
@@ -390,9 +380,7 @@ def test_a_webhook_that_is_gone_is_said_once(failing: Desk) -> None:
 # --- what is known and reminded ---------------------------------------------------------------
 def test_an_acknowledged_problem_is_not_reminded_of(desk: Desk) -> None:
     """One daily reminder lists what still fails and nobody has acknowledged; an end ends it."""
-    desk.round()
-    desk.refuse_secret()
-    desk.round(DAY)
+    desk.fail()
     (_, _, first), _ = desk.post.sent[0], desk.post.told()
     assert [desk.round(DAY - HOUR), desk.post.told()] == [[], []]
     desk.round(HOUR)
@@ -426,22 +414,17 @@ def test_an_acknowledged_problem_is_not_reminded_of(desk: Desk) -> None:
 
 def test_a_refused_reminder_lists_what_came_since(desk: Desk) -> None:
     """What is due while it waits joins it: each receiver gets one a day."""
-
-    def bounce(*_: object) -> None:
-        raise NotSentError("(550) no", is_final=True)
-
-    desk.round()
-    desk.refuse_secret()
-    desk.round(DAY)
+    bounce = refusing("(550) no", is_final=True)
+    desk.fail()
     desk.post.act = bounce
     desk.round(DAY)
-    desk.post.act = lambda *_: None
+    desk.post.act = take
     desk.answers["", "public-profile-is-live"] = finding(Outcome.FAILED, "It is not live.")
     desk.round(HOUR)
     desk.round(6 * MINUTE)
     desk.post.act = bounce
     desk.round(DAY - HOUR)
-    desk.post.act = lambda *_: None
+    desk.post.act = take
     desk.post.told()
     desk.round(HOUR + MINUTE)
     assert desk.post.told() == []
@@ -457,16 +440,14 @@ def test_a_refused_reminder_lists_what_came_since(desk: Desk) -> None:
         ({"by": ""}, "needs --by"),
         ({"until": "tomorrow"}, "cannot be used"),
         ({"note": "x\u202ey"}, "cannot be used"),
-        ({"ident": "0" * 32}, "Nothing that fails has the ID"),
-        ({"evidence": "elsewhere"}, "nothing was watched yet"),
+        ({"ident": "0" * 32}, "No failing change has the ID"),
+        ({"evidence": "elsewhere"}, "no watch has run yet"),
     ],
 )
 def test_what_cannot_be_acknowledged_is_named(desk: Desk, given: dict[str, str], says: str) -> None:
     """Nothing is written then."""
     desk.set(RUNBOOK_MAIL="")
-    desk.round()
-    desk.refuse_secret()
-    desk.round(DAY)
+    desk.fail()
     before = desk.outbox.read_bytes()
     (change,) = desk.kept().changes
     whole = {"ident": change.id, "by": "Ann", "until": "", "note": "", "evidence": "evidence"}
@@ -479,21 +460,18 @@ def test_what_cannot_be_acknowledged_is_named(desk: Desk, given: dict[str, str],
 
 
 # --- kills, disks and files -------------------------------------------------------------------
+@pytest.mark.matrix(2)
 @pytest.mark.parametrize("is_written", [False, True])
 @pytest.mark.parametrize("moves", [False, True])
 def test_a_kill_at_any_write_loses_no_tenant(
     failing: Desk, monkeypatch: pytest.MonkeyPatch, moves: bool, is_written: bool
 ) -> None:
-    """
-    After a kill before or after any write, each tenant's message comes once, or again with its id.
-
-    Only a kill between acceptance and our line repeats a message.
-    """
+    """Each message comes once; a kill between acceptance and our line repeats it, with its id."""
     fleet: list[Any] = [*THREE]
     if moves:
         failing.post.act = refuse
         failing.round(DAY, THREE)
-        failing.post.act = lambda *_: None
+        failing.post.act = take
         fleet = [failing.tenant(name, mail_to=f"{name}@x.example") for name in THREE]
     shutil.copytree("evidence", "before")
     offset, repeated, is_killed, number = failing.offset, 0, True, 0
@@ -570,7 +548,8 @@ def test_a_damaged_outbox_is_moved_away_and_said_once(failing: Desk, content: by
 
 
 @pytest.mark.parametrize(
-    ("kind", "says"), [("link", "it is a link"), ("folder", "it is a folder"), ("newer", "form 2")]
+    ("kind", "says"),
+    [("link", "it is a link"), ("folder", "it is a folder"), ("newer", "format 2")],
 )
 def test_an_outbox_that_is_not_ours_is_left_alone(failing: Desk, kind: str, says: str) -> None:
     """No link is followed; it is named each time, nothing is sent, and nothing counts as shown."""
@@ -598,7 +577,7 @@ def test_a_message_that_another_process_sends_is_left_to_it(failing: Desk) -> No
     """The file is free while a message is sent; only a claim that has grown old is taken over."""
 
     def meanwhile(*_: object) -> None:
-        failing.post.act = lambda *_: None
+        failing.post.act = take
         with outbox.opened(failing.outbox) as opened:
             assert any(letter.may_be_there for letter in opened.letters)
         assert failing.round(0, ("acme",), is_alone=True) == []
@@ -614,7 +593,7 @@ def test_a_clock_that_was_ahead_stops_no_message(failing: Desk) -> None:
     failing.post.act = refuse
     right = failing.offset
     failing.round(DAY + 3_650 * DAY, THREE)
-    failing.post.act, failing.offset = (lambda *_: None), right
+    failing.post.act, failing.offset = take, right
     failing.round(DAY, THREE)
 
     assert failing.post.told() == [failed(*THREE)]

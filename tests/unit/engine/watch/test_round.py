@@ -33,6 +33,8 @@ from tests.unit.engine.watch.desk import (
     PROCEDURE,
     Desk,
     be_silent,
+    refuse,
+    take,
 )
 from tests.unit.fake_console import Console
 
@@ -95,7 +97,7 @@ def test_a_tenant_that_another_process_looks_at_is_named(desk: Desk) -> None:
         (line,) = desk.round(DAY, FOUR)
     desk.round(MINUTE, FOUR)
 
-    assert line.startswith("acme: Another watch is under way in ")
+    assert line.startswith("acme: Another watch is running in ")
     assert [tenants for *_, tenants in desk.post.told()] == [[*FOUR[1:]], ["acme"]]
 
 
@@ -103,11 +105,7 @@ def test_a_tenant_that_another_process_looks_at_is_named(desk: Desk) -> None:
 def test_one_message_that_breaks_stops_no_other(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, seconds: float, batches: int
 ) -> None:
-    """
-    A mistake in one tenant's settings, or in a library, is named; the others' are sent.
-
-    All are claimed and marked together; after some seconds what was sent is marked first.
-    """
+    """It is named, and the others' are sent; all are marked together, or first what was sent."""
     monkeypatch.setattr(outbox, "_SENDING_SECONDS", seconds)
     fleet = [desk.tenant(name, mail_to=f"{name}@x.example") for name in FOUR]
     desk.round(0, fleet)
@@ -189,7 +187,7 @@ def test_the_page_says_how_each_tenant_stands(desk: Desk) -> None:
     assert later.count('<div class="wait change"') == 1
     assert "<bdi>acme</bdi>, <bdi>beta</bdi>, <bdi>coda</bdi>" in later
     assert "There is no record yet of a tenant called nobody." in later
-    assert "Ann knows since" in later
+    assert "Ann has known since" in later
     assert "on &lt;it&gt;" in later
     assert "SANDBOX" in later
     assert "<script" not in later
@@ -197,9 +195,7 @@ def test_the_page_says_how_each_tenant_stands(desk: Desk) -> None:
 
 def test_the_page_names_what_is_over(desk: Desk) -> None:
     """Also what was sent, shown and forgotten by the outbox, for a day."""
-    desk.round()
-    desk.refuse_secret()
-    desk.round(DAY)
+    desk.fail()
     desk.answers.clear()
     for wait in (16, 6, 60):
         desk.round(wait * MINUTE)
@@ -262,10 +258,6 @@ def test_a_part_of_the_customers_who_are_back_is_told_after_the_rest(
     desk: Desk, console: Console
 ) -> None:
     """While nobody was told that they are out, neither those who are back nor the end is sent."""
-
-    def refuse(*_: object) -> None:
-        raise outbox.NotSentError("(451) later")
-
     desk.round()
     console.accounts |= {"a": False, "b": False}
     desk.post.act = refuse
@@ -274,7 +266,7 @@ def test_a_part_of_the_customers_who_are_back_is_told_after_the_rest(
         desk.round(DAY)
         desk.round(6 * MINUTE)
     kinds = [change.kind for change in desk.kept().changes]
-    desk.post.act = lambda *_: None
+    desk.post.act = take
     desk.round(DAY)
     desk.round(DAY)
 
@@ -284,7 +276,7 @@ def test_a_part_of_the_customers_who_are_back_is_told_after_the_rest(
 
 @pytest.mark.parametrize(
     ("act", "sent", "tries"),
-    [(lambda *_: None, ["fb-13-app-id-and-secret", ""], 2), (be_silent, [], 1)],
+    [(take, ["fb-13-app-id-and-secret", ""], 2), (be_silent, [], 1)],
     ids=["it answers", "it is silent"],
 )
 def test_what_a_step_says_does_not_wait_for_customers(
