@@ -95,7 +95,7 @@ class InsecureSchedulerError(SettingsError):
     """The scheduler of a cluster has no TLS, and is not on this machine; nothing was done."""
 
     next_step = (
-        "Use TLS, as the lines above do; or give --insecure-scheduler, if nobody else reaches "
+        "Use TLS, as the lines above do. Or give --insecure-scheduler, if nobody else can reach "
         "that network. Nothing was done."
     )
 
@@ -103,7 +103,7 @@ class InsecureSchedulerError(SettingsError):
 class TextsError(SettingsError):
     """A file with a connector's texts has a mistake; the message names file, table and key."""
 
-    next_step = "Correct it there; CONTRIBUTING.md says how these files are written."
+    next_step = "Correct it there; CONTRIBUTING.md explains these files."
 
 
 class JournalError(RunbookError):
@@ -119,8 +119,8 @@ class BusyError(RunbookError):
     """Another headless run of the same tenant and connector did not end in time."""
 
     next_step = (
-        "Run again when it has ended; RUNBOOK_QUEUE_SECONDS sets how long a run waits for "
-        "another. Nothing was done."
+        "Run again when the other run has ended. RUNBOOK_QUEUE_SECONDS sets how long a run waits. "
+        "Nothing was done."
     )
 
 
@@ -131,7 +131,7 @@ class OAuthError(RunbookError):
 class RemoteError(RunbookError):
     """A remote system could not be reached, or gave no usable answer."""
 
-    next_step = "Run again later; what was already checked is in the journal."
+    next_step = "Run again later; the journal keeps the results so far."
 
 
 class AuthorizationError(OAuthError):
@@ -156,7 +156,7 @@ class ListenerError(OAuthError):
     """The browser cannot be redirected to this machine safely, so no link is shown."""
 
     next_step = (
-        "Find out which program that is before you sign in here, or paste the answer instead."
+        "Find out which program that is before you sign in here, or paste the address instead."
     )
 
 
@@ -192,7 +192,7 @@ class UnreachableError(RemoteError):
 class InvalidCertificateError(UnreachableError):
     """A server's TLS certificate has ended, or is another host's: nobody else trusts it either."""
 
-    next_step = "Have the certificate renewed, or the host's name corrected, where it is kept."
+    next_step = "Ask the server's operator to renew the certificate, or correct the host's name."
 
 
 class SlowAnswerError(UnreachableError):
@@ -223,7 +223,7 @@ class UnexpectedAnswerError(RemoteError):
 class CachedAnswerError(RemoteError):
     """A cache answered in place of the remote system, with what may no longer be true."""
 
-    next_step = "Find the proxy that keeps copies, or wait until it drops this one; then run again."
+    next_step = "Find the proxy that caches answers, or wait until this one expires. Run again."
 
 
 class StepError(RunbookError):
@@ -269,9 +269,9 @@ class LeakError(EvidenceError):
     """A secret was found in a file that was about to become evidence."""
 
     next_step = (
-        "The evidence was not sealed. If a credential of yours is a name that the runbook itself "
-        "shows, such as a step's, choose another; otherwise report this as a defect, with the file "
-        "and step named here, and rotate the credential if the file was shared."
+        "The evidence was not sealed. If one of your credentials equals a name that the runbook "
+        "shows, such as a step's, change it. Otherwise report this as a defect, with the file and "
+        "step named here. If the file was shared, rotate the credential."
     )
 
 
@@ -291,8 +291,8 @@ class FormError(EvidenceError):
     next_step = "Use the version of the runbook that wrote it; nothing was done."
 
     def __init__(self, subject: str, form: object, known: object, *, file: str = "") -> None:
-        problem = f"is of form {form}" if form is not None else "names no form"
-        super().__init__(f"{subject} {problem}; this runbook reads form {known}.", file=file)
+        problem = f"has format {form}" if form is not None else "names no format"
+        super().__init__(f"{subject} {problem}; this runbook reads format {known}.", file=file)
 
 
 class EnvelopeError(EvidenceError):

@@ -30,21 +30,24 @@ _PARTS = 20
 
 @click.command()
 @SANDBOX
-@click.option("--page", default="", metavar="FILE", help="Write a page of all accounts there.")
+@click.option("--page", default="", metavar="FILE", help="Write all accounts as a page.")
 @click.option("--csv", "csv_file", default="", metavar="FILE", help="Write all accounts as CSV.")
 @click.option(
-    "--errors", default="", metavar="FILE", help="Show the last failure that this log has, too."
+    "--errors", default="", metavar="FILE", help="Show each account's last failure in this log."
 )
 @click.option(
     "--test", "tested", default="", metavar="ACCOUNT",
-    help="Only this: have Cyclr make one call for ACCOUNT. Spends a call of the customer's token.",
+    help="Only test ACCOUNT: Cyclr makes one call with the customer's token.",
 )  # fmt: skip
 @click.option(
     "--sign-in-link", "linked", default="", metavar="ACCOUNT",
-    help="Only this: a sign-in link for ACCOUNT, once, for 5 minutes. Needs --user.",
+    help="Only make a sign-in link for ACCOUNT. It works once, for 5 minutes. Needs --user.",
 )  # fmt: skip
 @click.option(
-    "--user", default="", metavar="NAME", help="For --sign-in-link. Cyclr creates an unknown NAME."
+    "--user",
+    default="",
+    metavar="NAME",
+    help="With --sign-in-link: the user. Cyclr creates NAME if it does not exist.",
 )
 @CONNECTOR
 @TENANT
@@ -58,14 +61,14 @@ def connections(
     """
     List your customers' connections, and whether each is signed in.
 
-    It asks for every account of your Cyclr console, at the pace of RUNBOOK_CYCLR_REQUESTS_A_SECOND,
-    and changes nothing. Interrupted, it goes on where it was within a day.
+    It asks Cyclr about every account of your console, and changes nothing. Set its pace with
+    RUNBOOK_CYCLR_REQUESTS_A_SECOND. If you interrupt it, run it again within a day to continue.
     """
     from runbook_lib.engine.customer_connections import Customers
 
     if bool(tested) + bool(linked) > 1 or bool(user) is not bool(linked):
-        msg = "--test and --sign-in-link exclude each other; --user belongs to --sign-in-link."
-        raise SettingsError(msg, next_step="Nothing was asked.")
+        msg = "Give either --test or --sign-in-link. --sign-in-link needs --user."
+        raise SettingsError(msg, next_step="No request was sent.")
     failures = read_webhook(errors, connector) if errors else None
     with _opened(scenario, connector, options) as run:
         asked = Customers(run, on_progress=_Progress())
@@ -95,7 +98,7 @@ def read_webhook(source: str, connector: str) -> Failures:
         msg = f"{source} cannot be read: {getattr(error, 'strerror', None) or error}."
         raise SettingsError(msg) from None
     if not content.strip():
-        msg = "There is no JSON of a webhook to read."
+        msg = "The input is empty: it must hold webhook messages as JSON."
         raise SettingsError(msg, next_step="Give a file, or - for stdin.")
     with progress_bar(is_error=True) as bar:
         task = bar.add_task("entries read", total=None)
@@ -126,7 +129,7 @@ def show_failures(document: Mapping[str, Any]) -> None:
             )
         show_paragraph(f"What to do: {cause['do']}", indent="  ")
     if len(document["causes"]) > _MOST_CAUSES:
-        say(f"{len(document['causes']) - _MOST_CAUSES:,} more causes: --json has all.")
+        say(f"{len(document['causes']) - _MOST_CAUSES:,} more causes: --json shows all.")
     for name, text in (
         ("other_connectors", "of other connectors: not shown."),
         ("unread", "could not be read."),
@@ -134,7 +137,7 @@ def show_failures(document: Mapping[str, Any]) -> None:
         if document[name]:
             say(f"{counted(document[name], 'entry', 'entries')} {text}")
     if document["cut"]:
-        say("There is more than is read at once: split the log.")
+        say("The log is too long to read at once: split it.")
 
 
 CUSTOMER_COMMANDS = (connections,)
@@ -152,7 +155,7 @@ def _opened(scenario: str, connector: str, options: Mapping[str, Any]) -> Iterat
         yield open_known(procedure, **options)
         return
     if options["env_file"]:
-        msg = "--sandbox brings its own settings: leave --env-file out."
+        msg = "--sandbox has its own settings: leave out --env-file."
         raise SettingsError(msg)
     options["tenant"] = options["tenant"] or f"sandbox-{scenario}"
     key = sandbox_key(procedure, options["evidence"], options["tenant"])
@@ -213,11 +216,11 @@ def _show(shown: Mapping[str, Any], *, as_json: bool) -> None:
     ]
     show_rows(open_ones[:_MOST_SHOWN])
     if len(open_ones) > _MOST_SHOWN:
-        say(f"{len(open_ones) - _MOST_SHOWN:,} more: --page, --csv and --json have all.")
+        say(f"{len(open_ones) - _MOST_SHOWN:,} more: --page, --csv and --json show all.")
     if shown["unknown_accounts"]:
         number = counted(len(shown["unknown_accounts"]), "account")
         say(f"The log has failures of {number} that this console does not list.")
-    say("What nothing shows:")
+    say("Not visible in any API:")
     for text in shown["unseen"]:
         show_paragraph(text, indent="  ", first="- ")
 

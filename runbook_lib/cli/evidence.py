@@ -43,8 +43,8 @@ if TYPE_CHECKING:
 
 _MOST_NOTES = 20
 _ANOTHER_WAY = (
-    "Get the public key from its owner (`runbook key` shows it), not with the evidence; keep it "
-    "elsewhere, and name that copy with --key."
+    "Get the public key from its owner (`runbook key` shows it), not together with the evidence. "
+    "Keep it elsewhere, and name that copy with --key."
 )
 
 _KEY = click.option("--key", "keys", multiple=True, metavar="FILE", help="A public key to trust.")
@@ -57,7 +57,7 @@ _SECONDS = click.option(
     envvar="RUNBOOK_ARCHIVE_SECONDS",
     type=click.IntRange(1, 3600),
     metavar="N",
-    help="How long an archive may be silent in a transfer.",
+    help="Seconds that an archive may be silent during a transfer.",
 )
 
 
@@ -80,9 +80,9 @@ def verify(
     seconds: int | None,
 ) -> None:
     """
-    Verify evidence offline: a bundle, a tenant, or a whole tree; an archive's by its address.
+    Verify evidence offline: a bundle, a tenant, a whole tree, or an archive's address.
 
-    Without a PATH it is the project's evidence folder.
+    Without PATH it verifies the project's evidence folder.
     """
     from runbook_lib.cli.terminal import show_verdict
     from runbook_lib.config.workspace import default_evidence
@@ -131,7 +131,7 @@ def verify(
     envvar="RUNBOOK_ARCHIVE",
     default="",
     metavar="URL",
-    help="s3://…, gs://…, az://… or a folder; the setting if left out.",
+    help="s3://…, gs://…, az://… or a folder; the archive in your settings if left out.",
 )
 @_SECONDS
 @CONNECTOR
@@ -147,9 +147,10 @@ def archive(
     as_json: bool,
 ) -> None:
     """
-    Copy sealed evidence to an archive, or resume that: a bundle, or all of a tenant's.
+    Copy sealed evidence to an archive: a bundle, or all of a tenant's bundles.
 
-    A whole evidence folder includes the records of fleets.
+    A whole evidence folder includes the records of fleets. Run it again to resume an interrupted
+    copy.
     """
     from runbook_lib.cli.terminal import progress_bar
     from runbook_lib.engine.run import load_settings
@@ -166,7 +167,7 @@ def archive(
     url = url or str(values.get("archive", ""))
     seconds = int(str(values.get("archive_seconds", 0))) if seconds is None else seconds
     if not url:
-        msg = "Name the archive: --to URL, or the setting RUNBOOK_ARCHIVE."
+        msg = "Name the archive with --to URL, or set RUNBOOK_ARCHIVE."
         raise SettingsError(msg)
     check_apart(url, map(Path, paths))
     contents = [(*evidence_below(Path(path)), *fleets_below(Path(path))) for path in paths]
@@ -227,7 +228,7 @@ class _Outcomes:
         else:
             self.archived.add(folder)
             document = {"archived": True, "outcome": "archived" if done.copied else "present"}
-            line = f"✔ {done.address}: {done.copied} new, {done.present} were there"
+            line = f"✔ {done.address}: {done.copied} new, {done.present} already there"
             self._show(folder, {**document, **asdict(done)}, line)
 
     def refuse(self, bundle: Path, error: EvidenceError) -> None:
@@ -284,7 +285,7 @@ def _withheld_below(*paths: Path) -> str:
     from runbook_lib.plain_text import counted
 
     count = sum(map(withheld_below, paths))
-    reason = "withheld, because what a remote system said contains a secret."
+    reason = "withheld, because a remote system's answer contains a secret."
     return f"{counted(count, 'journal line')} {reason}" if count else ""
 
 
@@ -313,10 +314,10 @@ def key(
     message = "It signs the evidence of this machine's runs."
     if is_rotated:
         old, present = present, keys.rotate(settings, present, folder)
-        message = f"It signs from now on. Give verifiers both keys: the one before is {old.key_id}."
+        message = f"It signs from now on. Give verifiers both keys; the old one is {old.key_id}."
     public = keys.export_public_key(present, folder)
     if keys.is_unencrypted(settings):
-        click.echo(f"{keys.UNENCRYPTED}: --rotate makes one that is.", err=True)
+        click.echo(f"{keys.UNENCRYPTED}: --rotate makes an encrypted one.", err=True)
     if as_json:
         click.echo(json.dumps({"key_id": present.key_id, "public_key": str(public)}))
     else:
@@ -326,13 +327,13 @@ def key(
 
 @click.command()
 @click.argument("bundle", default="", metavar="[BUNDLE]")
-@click.option("--output", default="", metavar="FILE", help="Where to write it.")
+@click.option("--output", default="", metavar="FILE", help="The file to write.")
 @CONNECTOR
 @TENANT
 @ENV_FILE
 @EVIDENCE
 def report(*, bundle: str, output: str, connector: str, **options: Any) -> None:
-    """Build the history of a tenant as HTML; of BUNDLE, the report of that run again."""
+    """Build a tenant's history as HTML, or the report of BUNDLE again."""
     from runbook_lib.core.files import is_folder
     from runbook_lib.core.model import Mode
     from runbook_lib.engine.run import open_run
@@ -387,7 +388,7 @@ def journal(
     evidence: str,
     as_json: bool,
 ) -> None:
-    """Put a lost journal together from the sealed bundles, or complete one that is behind."""
+    """Rebuild a lost journal from the sealed bundles, or complete one that is behind."""
     from runbook_lib.config.workspace import (
         connector_folder,
         evidence_folder,
@@ -432,7 +433,7 @@ def _trusted(
 
     named = [Path(text) for text in (*keys, trusted_keys) if text]
     if not named:
-        msg = "Nothing is trusted by itself: name the public key with --key, or --trusted-keys."
+        msg = "No key is trusted by default: name the public key with --key or --trusted-keys."
         near = [folder for path in evidence for folder in (path, *path.parents)]
         key_folders = [
             path / KEYS_FOLDER for path in near if any(path.glob(f"{KEYS_FOLDER}/*.pub.pem"))
@@ -442,7 +443,7 @@ def _trusted(
             command = shlex.join(
                 ["verify", "--trusted-keys", str(key_folders[0]), *map(str, evidence)]
             )
-            advice += f" {WHY_LESS} With the keys there: {this_program()} {command}"
+            advice += f" {WHY_LESS} To trust the keys there: {this_program()} {command}"
         raise SettingsError(msg, next_step=advice)
     trusted = read_public_keys(named)
     nearby = ", ".join(map(str, keys_near_evidence(named, evidence)))

@@ -33,7 +33,7 @@ _MOST_SHOWN = 20
     "--workers",
     type=click.IntRange(1, 256),
     metavar="N",
-    help="How many run at a time; if left out four for each core, as memory allows, at most 16.",
+    help="How many tenants run at a time. Default: 4 for each core, if memory allows, at most 16.",
 )
 @click.option(
     "--scheduler",
@@ -45,7 +45,7 @@ _MOST_SHOWN = 20
     "--insecure-scheduler",
     "is_insecure",
     is_flag=True,
-    help="Allow it without TLS: anyone who reaches its port can read every secret.",
+    help="Allow a scheduler without TLS: anyone who reaches its port can read every secret.",
 )
 @click.option(
     "--timeout",
@@ -54,28 +54,33 @@ _MOST_SHOWN = 20
     default=900,
     show_default=True,
     metavar="SECONDS",
-    help="How long one tenant may take.",
+    help="Time limit for each tenant.",
 )
-@click.option("--only", multiple=True, metavar="NAME", help="Only this tenant; * stands for any.")
-@click.option("--resume", "resumes", is_flag=True, help="Run what the last run has left.")
-@click.option("--failed", "is_failed", is_flag=True, help="Run those whose last run failed.")
-@click.option("--attestations", default="", help="TOML file in which people say what they did.")
+@click.option("--only", multiple=True, metavar="NAME", help="Only this tenant; * is a wildcard.")
+@click.option("--resume", "resumes", is_flag=True, help="Finish the last run of this file.")
+@click.option("--failed", "is_failed", is_flag=True, help="Run only tenants whose last run failed.")
+@click.option("--attestations", default="", help="TOML file of attestations.")
 @JUNIT
-@click.option("--yes", "is_sure", is_flag=True, help="Let checks spend what is listed.")
+@click.option(
+    "--yes",
+    "is_sure",
+    is_flag=True,
+    help="Permit checks that change or use up something at a remote system.",
+)
 @ENV_FILE
 @EVIDENCE
 @JSON
 def fleet(*, junit: str, is_sure: bool, as_json: bool, **options: Any) -> None:
-    """Run the tenants of FILE (TOML or CSV), each in a process of its own."""
+    """Run the tenants of FILE (TOML or CSV), each in its own process."""
     from runbook_lib.engine.fleet import FleetRequest, prepare
     from runbook_lib.engine.scheduler_address import TLS_LINES
 
     request = FleetRequest(**options)
     if request.workers and request.scheduler:
-        msg = "--workers is for this machine: a Dask cluster has workers of its own."
+        msg = "--workers is for this machine: a Dask cluster has its own workers."
         raise SettingsError(msg)
     if request.resumes and request.is_failed:
-        msg = "--resume and --failed choose different tenants: give one of them."
+        msg = "Give either --resume or --failed: they choose different tenants."
         raise SettingsError(msg)
     try:
         prepared = prepare(request)
@@ -112,7 +117,7 @@ def _run(prepared: Fleet, file: Path, *, as_json: bool) -> FleetRecord:
             return prepared.run(display.show)
     except KeyboardInterrupt:
         say("runbook: Interrupted.", is_error=True)
-        again = f"`runbook fleet {file} --resume` runs what is left."
+        again = f"`runbook fleet {file} --resume` runs the rest."
         say(f"Next: {again} The journals are intact.", is_error=True)
         sys.exit(ExitCode.INTERRUPTED)
 
@@ -128,7 +133,7 @@ def _show_left_out(prepared: Fleet, file: Path) -> None:
     if gone:
         others = f" and {len(gone) - _MOST_SHOWN:,} more" if gone[_MOST_SHOWN:] else ""
         names = ", ".join(gone[:_MOST_SHOWN])
-        say(f"Left out, since {file} does not name them any more: {names}{others}.", is_error=True)
+        say(f"Not run, because {file} no longer names them: {names}{others}.", is_error=True)
 
 
 def _refuse_spending(prepared: Fleet, *, is_sure: bool) -> None:
@@ -138,8 +143,8 @@ def _refuse_spending(prepared: Fleet, *, is_sure: bool) -> None:
         many = counted(check.tenants, "tenant")
         say(f"{check.setting} is set for {many}. {check.spends}", is_error=True)
     if spending and not is_sure:
-        msg = "These settings let checks spend something at a remote system."
-        raise SettingsError(msg, next_step="Give --yes to permit it; nothing was done.")
+        msg = "These settings let checks change or use up something at a remote system."
+        raise SettingsError(msg, next_step="Give --yes to permit it. Nothing was done.")
 
 
 def _show_sum(record: FleetRecord) -> None:
@@ -150,7 +155,7 @@ def _show_sum(record: FleetRecord) -> None:
 
     counts = Counter(result.outcome or result.status.value for result in record.results.values())
     say(" · ".join(f"{many} {word}" for word, many in sorted(counts.items())))
-    say(f"Read {record.folder / FLEET_PAGE}; `runbook verify` checks what it rests on.")
+    say(f"Read {record.folder / FLEET_PAGE}; `runbook verify` checks its evidence.")
 
 
 def _line(result: TenantResult) -> str:

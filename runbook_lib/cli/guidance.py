@@ -38,18 +38,17 @@ _UNTESTED = "No API shows this. Check it yourself."
     "--webhook",
     default="",
     metavar="FILE",
-    help="Read what Cyclr's two webhooks have posted: one JSON, a list, or a log.",
+    help="Read the messages of Cyclr's two webhooks: one JSON object, a list, or a log.",
 )
 @CONNECTOR
 @JSON
 def explain(*, text: tuple[str, ...], webhook: str, connector: str, as_json: bool) -> None:
     """
-    Explain an error text of a remote system: what it means, its causes, what to do.
+    Explain an error text of a remote system: its meaning, its causes, and what to do.
 
-    TEXT may be a part of a page, a whole address with the error in it, the JSON of an answer, or
-    lines of a log with such an answer; with - it is read from stdin. With --webhook it is the
-    failed transactions and paused cycles of customers in Cyclr instead, by cause; with - they are
-    read from stdin.
+    TEXT may be part of a page, an address that contains the error, an answer's JSON, or lines of a
+    log with such an answer. With --webhook it explains your customers' failed transactions and
+    paused cycles in Cyclr, by cause. Use - to read either from stdin.
     """
     from runbook_lib.connectors.explanation import explain as explain_text
     from runbook_lib.connectors.registry import find_procedure
@@ -71,11 +70,15 @@ def explain(*, text: tuple[str, ...], webhook: str, connector: str, as_json: boo
 @ENV_FILE
 @SET
 @EVIDENCE
-@click.option("--output", default=".", show_default=True, metavar="FOLDER", help="Where to.")
-@click.option("--force", "overwrites", is_flag=True, help="Overwrite files that were changed.")
-@click.option("--attach", is_flag=True, help="Keep it as evidence: this is what was submitted.")
-@click.option("--by", default="", metavar="NAME", help="Who submitted it; with --attach.")
-@click.option("--note", default="", help="A note for the record; with --attach.")
+@click.option(
+    "--output", default=".", show_default=True, metavar="FOLDER", help="The folder to write to."
+)
+@click.option("--force", "overwrites", is_flag=True, help="Overwrite files that you changed.")
+@click.option("--attach", is_flag=True, help="Keep review-kit.md as evidence, as submitted.")
+@click.option(
+    "--by", default="", metavar="NAME", help="With --attach: the person who submitted it."
+)
+@click.option("--note", default="", help="With --attach: a note for the record.")
 @JSON
 def kit(
     *,
@@ -89,10 +92,10 @@ def kit(
     **options: Any,
 ) -> None:
     """
-    Write the texts and the screencast script for the provider's review, to be adapted.
+    Write the texts and the screencast script for the provider's review.
 
-    Two files: review-kit.md and review-kit.html. With --attach --by NAME that person says that
-    it was submitted: review-kit.md is kept with the step, once it is adapted and has no blanks.
+    It writes review-kit.md and review-kit.html for you to adapt. Once you have submitted
+    review-kit.md, --attach --by NAME keeps it with the step. Fill in every blank first.
     """
     from pathlib import Path
 
@@ -100,10 +103,10 @@ def kit(
     from runbook_lib.engine.kit import KitRequest, write_kit
 
     if attach and not by.strip():
-        msg = "--attach records that it was submitted: name who did, with --by NAME."
+        msg = "--attach records who submitted the kit: add --by NAME."
         raise SettingsError(msg, next_step="Nothing was written.")
     if (by or note) and not attach:
-        msg = "--by and --note belong to --attach."
+        msg = "--by and --note need --attach."
         raise SettingsError(msg, next_step="Nothing was written.")
     request = KitRequest(
         procedure=find_procedure(connector),
@@ -140,7 +143,7 @@ def _explain_webhook(
     from runbook_lib.cli.customers import read_webhook, show_failures
 
     if text:
-        msg = "--webhook takes what to read: leave TEXT out."
+        msg = "Give either --webhook or TEXT, not both."
         raise SettingsError(msg)
     failures = read_webhook(source, connector)
     document = failures.document()
@@ -156,16 +159,16 @@ def _explain_webhook(
 def _show_kit(written: WrittenKit) -> None:
 
     for file in written.files:
-        say(f"{'Left as you changed it' if file.is_changed else 'Written'}: {file.path}")
+        say(f"{'Kept with your changes' if file.is_changed else 'Written'}: {file.path}")
     for warning in written.kit.warnings:
         show_paragraph(warning, indent="", first="! ")
     if written.step:
-        say(f"Kept as what was submitted, with step {written.step}.")
+        say(f"Kept as the submitted text of step {written.step}.")
         return
     places = counted(len(written.files[0].blanks), "place")
     show_paragraph(
-        f"Next: replace the {places} in ‹…›, and record the screencast by the shot list. Once it "
-        "is submitted: runbook kit --attach --by NAME.",
+        f"Next: replace the {places} marked ‹…›, and record the screencast from its script. After "
+        "you submit them: runbook kit --attach --by NAME.",
         indent="",
     )
 
@@ -173,7 +176,7 @@ def _show_kit(written: WrittenKit) -> None:
 def _show(explanation: Explanation) -> None:
 
     if explanation.known and explanation.is_by_code:
-        text = "The runbook knows the code, not the text: what follows is what code and words mean."
+        text = "The runbook knows this code, but not this text. It explains the code and the words."
         show_paragraph(text, indent="")
     for number, explained in enumerate(explanation.known):
         if number:
@@ -212,20 +215,20 @@ def _show_unknown(explanation: Explanation) -> None:
             for text in (explained.trouble.means, f"First: {first}.", *where):
                 show_paragraph(text, indent="  ")
         click.echo()
-        say('If one of them fits, ask for all of it: runbook explain "TITLE".')
+        say('If one of them fits, read all about it: runbook explain "TITLE".')
     elif explanation.is_by_code:
         text = (
-            f"Code {codes} means several things: only the text behind it, or its subcode, says "
+            f"Code {codes} has several meanings. Only the text after it, or its subcode, shows "
             "which. Paste the whole answer. It may be one of these:"
         )
         show_paragraph(text, indent="")
         for trouble in explanation.perhaps[:_MOST_PERHAPS]:
             say(f'  runbook explain "{trouble.title}"')
     if explanation.codes and not explanation.is_by_code:
-        say(f"It does not know its code either: {codes}.")
+        say(f"It does not know this code either: {codes}.")
     elif not explanation.perhaps:
         text = (
-            "Copy instead the code and the trace id that the answer holds, or its whole text in "
-            "English: a text in another language is known by its code alone."
+            "Instead, copy the code and the trace id from the answer, or its whole text in "
+            "English. The runbook knows a text in another language by its code alone."
         )
         show_paragraph(text, indent="")

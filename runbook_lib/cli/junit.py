@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 JUNIT = click.option(
-    "--junit", default="", metavar="FILE", help="Write the result as JUnit XML, too."
+    "--junit", default="", metavar="FILE", help="Also write the result as JUnit XML."
 )
 _NAME = "runbook run"
 
@@ -88,7 +88,6 @@ class RunReport:
 
     def sealed(self, result: RunResult) -> None:
         """Write the result of a sealed run, whatever its outcome."""
-        from runbook_lib.core.outcome import OutcomeView
         from runbook_lib.evidence.reports.tenant_rows import LOOKS_LIKE, StepRow
 
         state = result.state
@@ -100,7 +99,8 @@ class RunReport:
             steps=[
                 StepRow(
                     id=name,
-                    look=OutcomeView(step.conclusion.outcome, step.conclusion.needs_person),
+                    outcome=step.conclusion.outcome,
+                    needs_person=step.conclusion.needs_person,
                     reason=step.conclusion.reason,
                 )
                 for name, step in state.steps.items()

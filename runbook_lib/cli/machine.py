@@ -29,7 +29,7 @@ _HIGHEST_PORT = 65_530
 
 
 @click.command()
-@click.option("--check", is_flag=True, help="Only report which differ from what would be built.")
+@click.option("--check", is_flag=True, help="Only list notebooks that are out of date.")
 @click.option("--connector", default="", help="Only this connector's notebook.")
 def notebooks(*, check: bool, connector: str) -> None:
     """Build the notebook of each connector from its procedure."""
@@ -53,9 +53,11 @@ def notebooks(*, check: bool, connector: str) -> None:
 
 @click.command()
 @CONNECTOR
-@click.option("--output", default=".env", show_default=True, metavar="FILE", help="Where to.")
+@click.option(
+    "--output", default=".env", show_default=True, metavar="FILE", help="The file to write."
+)
 def init(*, connector: str, output: str) -> None:
-    """Write a settings file with every setting that the connector needs, to be filled in."""
+    """Write a settings file for you to fill in, with every setting that the connector needs."""
     from runbook_lib.config.env_file import write_env_file
 
     path = write_env_file(Path(output), find_procedure(connector))
@@ -63,12 +65,12 @@ def init(*, connector: str, output: str) -> None:
 
 
 @click.command()
-@click.option("--scenario", default="approved", show_default=True, help="What has happened so far.")
+@click.option("--scenario", default="approved", show_default=True, help="The scenario to practise.")
 @click.option(
     "--port",
     type=click.IntRange(0, _HIGHEST_PORT),
     default=0,
-    help="The first port; each site has one. Free ones if left out.",
+    help="The first port; each site gets one. Free ports if left out.",
 )
 @JSON
 def sandbox(scenario: str, port: int, *, as_json: bool) -> None:
@@ -79,7 +81,7 @@ def sandbox(scenario: str, port: int, *, as_json: bool) -> None:
         if as_json:
             click.echo(json.dumps(dict(description)))
             return
-        click.echo("SANDBOX: the remote systems on this machine. Interrupt to stop.\n")
+        click.echo("SANDBOX: imitates the remote systems. Press Ctrl+C to stop.\n")
         for name, value in description.items():
             click.echo(f"  {name:24} {value}")
 
@@ -92,7 +94,7 @@ def sandbox(scenario: str, port: int, *, as_json: bool) -> None:
 @ENV_FILE
 @EVIDENCE_IF_READABLE
 @click.option(
-    "--notify-test", "is_notify_test", is_flag=True, help="Send a test message of the watch, too."
+    "--notify-test", "is_notify_test", is_flag=True, help="Also send a test message of the watch."
 )
 @JSON
 def doctor(

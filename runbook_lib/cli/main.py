@@ -54,7 +54,7 @@ class _Commands(click.Group):
         except RunbookError as error:
             _fail(str(error), error.diagnostics(), error.exit_code)
         except KeyboardInterrupt:
-            advice = "The journal is intact: run again to go on from there."
+            advice = "The journal is intact: run again to continue."
             _fail("Interrupted.", advice, ExitCode.INTERRUPTED)
         except OSError as error:
             file = f" ({error.filename})" if error.filename else ""
@@ -80,7 +80,7 @@ class _Commands(click.Group):
 @click.version_option(package_name="facebook-marketing-runbook", prog_name="runbook")
 @click.pass_context
 def main(ctx: click.Context) -> None:
-    """Register an app for a connector of Cyclr's, and prove that each step is done."""
+    """Set up an app for a Cyclr connector, and prove that each step is done."""
     previous = signal.signal(signal.SIGTERM, _on_terminate)
     # NOTE: a program may call this as a function, and goes on.
     ctx.call_on_close(lambda: signal.signal(signal.SIGTERM, previous))

@@ -35,13 +35,13 @@ def _or_readable_setting(ctx: click.Context, option: click.Parameter, value: str
 
 
 TENANT = _option(
-    "tenant", "Whose app this is; the Service Domain if left out.", callback=_or_setting
+    "tenant", "The tenant's name; the Service Domain if left out.", callback=_or_setting
 )
 # NOTE: read first, since it may set the others.
 ENV_FILE = _option("env-file", "The settings file; the nearest .env if left out.", is_eager=True)
 CONNECTOR = _option(
     "connector",
-    f"The documented procedure, by its name; {DEFAULT} if left out.",
+    f"The connector to set up; {DEFAULT} if left out.",
     callback=lambda *arguments: _or_readable_setting(*arguments) or DEFAULT,
 )
 _EVIDENCE = "The folder of journals and evidence."
@@ -49,7 +49,7 @@ EVIDENCE = _option("evidence", _EVIDENCE, callback=_or_setting)
 EVIDENCE_IF_READABLE = _option("evidence", _EVIDENCE, callback=_or_readable_setting)
 JSON = click.option("--json", "as_json", is_flag=True, help="Answer in JSON, for programs.")
 VERBOSE = click.option("--verbose", "is_verbose", is_flag=True, help="Show every step in full.")
-SET = click.option("--set", "given", multiple=True, metavar="NAME=VALUE", help="A parameter.")
+SET = click.option("--set", "given", multiple=True, metavar="NAME=VALUE", help="Set a parameter.")
 SANDBOX = click.option(
     "--sandbox",
     "scenario",

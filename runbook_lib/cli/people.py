@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 @click.command()
 @EVIDENCE
-@click.option("--for", "person", default="", metavar="NAME", help="Only what NAME has to do.")
-@click.option("--tenant", default="", metavar="NAME", help="Only what is about this tenant.")
-@click.option("--ics", default="", metavar="FILE", help="Write every dated duty as a calendar.")
+@click.option("--for", "person", default="", metavar="NAME", help="Show only NAME's items.")
+@click.option("--tenant", default="", metavar="NAME", help="Show only this tenant.")
+@click.option("--ics", default="", metavar="FILE", help="Write all dated duties as a calendar.")
 @JSON
 def inbox(*, evidence: str, person: str, tenant: str, ics: str, as_json: bool) -> None:
-    """Show what waits for whom, over all tenants, the worst first."""
+    """List the open steps of all tenants, the worst first, and who must act."""
     from runbook_lib.cli.tenant_rows import show_documents, show_rows
     from runbook_lib.core.journal import utc_now
     from runbook_lib.engine.inbox import inbox as items_of
@@ -58,7 +58,7 @@ def inbox(*, evidence: str, person: str, tenant: str, ics: str, as_json: bool) -
 @EVIDENCE
 @JSON
 def tenants(*, evidence: str, as_json: bool) -> None:
-    """List the tenants in the evidence folder, and how far each is."""
+    """List the tenants in the evidence folder, and the progress of each."""
     from runbook_lib.cli.tenant_rows import show_documents, show_rows
     from runbook_lib.core.journal import utc_now
     from runbook_lib.engine.inbox import tenant_rows
@@ -71,18 +71,23 @@ def tenants(*, evidence: str, as_json: bool) -> None:
         return
     show_rows(rows)
     if not states:
-        say("There is no tenant yet: `runbook lab` or `runbook run` begins one.")
+        say("There is no tenant yet. Begin one with `runbook lab` or `runbook run`.")
 
 
 @click.command()
 @click.argument("step")
-@click.option("--by", required=True, metavar="NAME", help="Who confirms it.")
+@click.option("--by", required=True, metavar="NAME", help="Your name.")
 @click.option("--note", default="", help="A note for the record.")
-@click.option("--answer", default="", metavar="NAME", help="Another answer that the step has.")
-@click.option("--due", default="", metavar="DAY", help="By when it must be done, if it is not yet.")
+@click.option("--answer", default="", metavar="NAME", help="Another of the step's answers.")
+@click.option("--due", default="", metavar="DAY", help="The day by which it must be done.")
 @click.option("--until", default="", metavar="DAY", help="The last day on which this counts.")
-@click.option("--no", "is_no", is_flag=True, help="As the second person: it is not so (--note).")
-@click.option("--yes", "is_sure", is_flag=True, help="Do not ask, for scripts.")
+@click.option(
+    "--no",
+    "is_no",
+    is_flag=True,
+    help="As the second person: reject the confirmation; needs --note.",
+)
+@click.option("--yes", "is_sure", is_flag=True, help="Confirm without asking.")
 @CONNECTOR
 @TENANT
 @ENV_FILE
@@ -90,10 +95,10 @@ def tenants(*, evidence: str, as_json: bool) -> None:
 @JSON
 def confirm(*, step: str, is_sure: bool, connector: str, as_json: bool, **options: Any) -> None:
     """
-    Confirm that STEP is done, as its id or its number on screen.
+    Confirm that STEP (its id or its number on screen) is done.
 
-    The sentence that is confirmed is shown first. The name is what the person says it is. With
-    four eyes, --no withdraws what the first person confirmed.
+    It first shows the sentence that you confirm. It does not verify your name. With four eyes,
+    --no withdraws the first person's confirmation.
     """
     from msgspec import to_builtins
 
@@ -126,7 +131,7 @@ def _ask(confirmation: PreparedConfirmation) -> None:
     from runbook_lib.core.model import WordKind
 
     if not sys.stdin.isatty():
-        msg = "Nobody is at this terminal to answer: --yes confirms it unasked."
+        msg = "There is no terminal to ask you: use --yes to confirm without asking."
         raise SettingsError(msg, next_step="Nothing was written.")
     run, state = confirmation.run, confirmation.state
     mark = "SANDBOX " if True in run.history.index.practice else ""

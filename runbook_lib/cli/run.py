@@ -28,9 +28,11 @@ from runbook_lib.errors import ExitCode, SettingsError
 
 @click.command()
 @SANDBOX
-@click.option("--attestations", default="", help="TOML file in which people say what they did.")
-@click.option("--tsa", default="", metavar="URL", help="Have the evidence time-stamped (RFC 3161).")
-@click.option("--archive", default="", metavar="URL", help="Copy the sealed evidence there.")
+@click.option("--attestations", default="", help="TOML file of attestations.")
+@click.option(
+    "--tsa", default="", metavar="URL", help="Time-stamp authority for the evidence (RFC 3161)."
+)
+@click.option("--archive", default="", metavar="URL", help="Copy the evidence to this archive.")
 @JUNIT
 @CONNECTOR
 @TENANT
@@ -70,7 +72,7 @@ def run(
         **options,
     )
     if scenario and request.env_file:
-        msg = "--sandbox brings its own settings: leave --env-file out."
+        msg = "--sandbox has its own settings: leave out --env-file."
         raise SettingsError(msg)
     if junit:
         require_place(junit)
@@ -102,10 +104,16 @@ def run(
 def status(
     *, connector: str, evidence: str, is_verbose: bool, as_json: bool, **options: Any
 ) -> None:
-    """Show what is done, what waits, and the next thing a person must do."""
+    """Show the steps that are done or waiting, and what to do next."""
     from msgspec import to_builtins
 
-    from runbook_lib.cli.terminal import show_again, show_next, show_open, show_steps
+    from runbook_lib.cli.terminal import (
+        show_again,
+        show_next,
+        show_open,
+        show_road,
+        show_steps,
+    )
     from runbook_lib.connectors.registry import find_procedure
     from runbook_lib.core.advice import next_step
     from runbook_lib.core.step_record import step_record
@@ -136,6 +144,7 @@ def status(
         mark = "SANDBOX " if state.is_practice else ""
         show = show_steps if is_verbose else show_open
         show(state, title=f"{mark}{opened.tenant} · {procedure.title}")
+        show_road(state)
         show_again(state)
         show_next(state, opened.link_values)
     sys.exit(state.outcome.exit_code)

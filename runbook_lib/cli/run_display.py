@@ -53,7 +53,7 @@ class RunDisplay(RunListener):
         for label, doubt in run.procedure.doubts(run.values).items():
             say(f"! {label}: {doubt}", is_error=True)
         if not self._as_json:
-            label = "SANDBOX: practice, nothing of this is real" if run.is_sandbox else "PRODUCTION"
+            label = "SANDBOX: practice, nothing is real" if run.is_sandbox else "PRODUCTION"
             details = f"tenant {run.tenant} · run {run.run_id}"
             click.echo(f"{label} · {run.procedure.title} · {details}")
         self._progress = self._stack.enter_context(
@@ -75,7 +75,7 @@ class RunDisplay(RunListener):
         else:
             click.echo()
             if result.broken:
-                say(f"The notebook broke off: {result.broken}.", is_error=True)
+                say(f"The notebook stopped early: {result.broken}.", is_error=True)
             say(f"Sealed as number {sealed.sequence} of its chain: {sealed.folder}")
             say(f"Read {sealed.folder / 'report.html'}; signed by the key {result.key_id[:16]}.")
             home = sealed.folder.parent
@@ -95,7 +95,7 @@ class RunDisplay(RunListener):
         """
         if self._as_json or self.run is None:
             return
-        say(f"Look again: {this_program()} status {shlex.join(options)}".rstrip())
+        say(f"Show this again: {this_program()} status {shlex.join(options)}".rstrip())
         click.echo()
         if self._is_verbose:
             show_steps(result.state)

@@ -21,12 +21,12 @@ def show_rows(rows: Iterable[TenantRow]) -> None:
             row.word,
             f"{row.done} of {row.total} done" if row.total else row.note,
             f"since {when(row.since)}" if row.since else "",
-            "when it was last looked at cannot be read" if row.looked_on is None else looked,
+            "time of the last look cannot be read" if row.looked_on is None else looked,
             f"sealed {when(row.sealed_on)}" if row.sealed_on else "",
         )
         name = f"{'SANDBOX ' * row.sandbox}{row.tenant}{connector}"
         say(f"{ICONS[row.outcome]} {name}: {', '.join(filter(None, facts))}")
-        opened = [f"{ICONS[step.look.outcome]} {name}: {step.text}" for step, name in row.lines]
+        opened = [f"{ICONS[step.outcome]} {name}: {step.text}" for step, name in row.lines]
         for text in filter(None, (row.problem, *opened, row.next_step)):
             show_paragraph(with_times(text), indent="    ")
 

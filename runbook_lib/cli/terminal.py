@@ -26,6 +26,7 @@ from runbook_lib.core.advice import later, next_step
 from runbook_lib.core.journal import utc_now
 from runbook_lib.core.model import Outcome, RunOutcome
 from runbook_lib.core.outcome import ICONS, LABELS, OUTCOMES, label_of, tally
+from runbook_lib.core.road import road_ahead
 from runbook_lib.core.state import RunState, StepState
 from runbook_lib.evidence.reports.phrases import day, when, with_times
 from runbook_lib.plain_text import counted, one_line
@@ -173,6 +174,26 @@ def show_next(state: RunState, values: Mapping[str, Value]) -> None:
     for link in step.step.links:
         document = link.shown(values)
         say(f"{below}{document['label']}{': ' * bool(document['url'])}{document['url']}")
+
+
+def show_road(state: RunState) -> None:
+    """Print the decisions of others, with their days; nothing where nobody else decides."""
+    from runbook_lib.evidence.reports.pictures import meanwhile, road_lines, road_title
+
+    road = road_ahead(state)
+    if road is None:
+        return
+    click.echo()
+    show_paragraph(f"The road: {road_title(road)}.", indent="")
+    names, days = zip(*road_lines(road), strict=True)
+    room = columns() - max(map(len, days)) - 2 * _GAP
+    width = max(min(room, max(map(len, names))), NARROWEST)
+    for name, text in zip(names, days, strict=True):
+        shown = line_of(name)
+        shown.truncate(width, overflow="ellipsis", pad=True)
+        _print(Text.assemble(" " * _GAP, shown, " " * _GAP, text))
+    if meanwhile(road):
+        show_paragraph(meanwhile(road), indent=" " * _GAP)
 
 
 def show_again(state: RunState) -> None:

@@ -21,7 +21,7 @@ from runbook_lib.connectors.registry import find_procedure
 @EVIDENCE
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def lab(*, scenario: str, connector: str, env_file: str, evidence: str, **options: Any) -> None:
-    """Open the walkthrough in JupyterLab; other options go to JupyterLab as they are."""
+    """Open the walkthrough in JupyterLab, and pass other options on to JupyterLab."""
     from runbook_lib.config.workspace import evidence_folder
     from runbook_lib.walkthrough.lab import LabRequest, open_lab, practise_in_lab
 

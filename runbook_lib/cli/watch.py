@@ -36,15 +36,13 @@ _EVERY_SECONDS = 300
 @click.option("--once", "is_once", is_flag=True, help="Look once and end, for cron, a timer or CI.")
 @click.option(
     "--seal-every", type=click.IntRange(1), default=None, metavar="DAYS",
-    help="Run and seal at least so often; without it only when an outcome changed.",
+    help="Run and seal at least this often; without it, only when an outcome changed.",
 )  # fmt: skip
-@click.option(
-    "--notify-test", "is_test", is_flag=True, help="Only send a test message, and do not look."
-)
-@click.option("--ack", metavar="ID", help="Only note that you know of a problem: no reminders.")
+@click.option("--notify-test", "is_test", is_flag=True, help="Only send a test message.")
+@click.option("--ack", metavar="ID", help="Only acknowledge a problem: no more reminders.")
 @click.option("--by", default="", metavar="NAME", help="With --ack: your name.")
-@click.option("--until", default="", metavar="DATE", help="With --ack: remind again after it.")
-@click.option("--note", default="", metavar="TEXT", help="With --ack: what others should know.")
+@click.option("--until", default="", metavar="DATE", help="With --ack: remind again after DATE.")
+@click.option("--note", default="", metavar="TEXT", help="With --ack: a note for others.")
 @SANDBOX
 @CONNECTOR
 @TENANT
@@ -58,11 +56,11 @@ def watch(
     given: tuple[str, ...], as_json: bool, **options: Any,
 ) -> None:  # fmt: skip
     """
-    Check every step again and report what changed, once.
+    Check every step again and report each change once.
 
-    What waits is looked at every 15 minutes at most, what is finished once a day: call it as often
-    as you like. Nothing is printed where nothing changed. Without --once it looks every 5 minutes.
-    With FILE it looks at each tenant of a fleet's file, instead of the one of the settings.
+    Run it as often as you like: it checks waiting steps every 15 minutes at most, and finished
+    steps once a day. It prints only changes. Without --once it looks every 5 minutes. With FILE it
+    looks at each tenant of a fleet's file, instead of the tenant in the settings.
     """
     from runbook_lib.config.fleet_file import FleetTenant
     from runbook_lib.connectors.registry import find_procedure
@@ -74,12 +72,12 @@ def watch(
     values = assignments(given)
     if ack:
         tenants = acknowledge(ack, by=by, until=until, note=note, evidence=options["evidence"])
-        say(f"Noted for {', '.join(tenants)}: {by} knows. Nobody is reminded of it.")
+        say(f"Noted for {', '.join(tenants)}: {by} knows about it. Reminders stop.")
         return
     if by or until or note:
-        raise SettingsError("--by, --until and --note go with --ack.")
+        raise SettingsError("--by, --until and --note need --ack.")
     if file and (values or is_test or scenario):
-        msg = "FILE names the tenants and their values: leave --set, --sandbox and --notify-test."
+        msg = "FILE names tenants and values: leave out --set, --sandbox and --notify-test."
         raise SettingsError(msg)
     procedure = find_procedure(connector)
     tenant = tenant or (f"sandbox-{scenario}" if scenario else "")

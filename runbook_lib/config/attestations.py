@@ -135,7 +135,7 @@ def check_subjects(
         for word in read_words(path, procedure, now=now):
             if not (isinstance(word, Word) and word.binding.subject):
                 msg = (
-                    f"{path}, step {word.step}: an entry for a fleet names its subject, such as "
+                    f"{path}, step {word.step}: in a fleet each entry needs a subject, such as "
                     '{app_id = "123456789012345"}, or it would count for every tenant.'
                 )
                 raise StatementError(msg)
@@ -150,7 +150,7 @@ def check_subjects(
     for entry, word in words.items():
         if entry not in matched:
             pairs = [f"{name} {value}" for name, value in word.binding.subject.items()]
-            reason = f"no tenant has {' and '.join(pairs)}, so this counts for none."
+            reason = f"no tenant has {' and '.join(pairs)}, so this entry counts for none."
             unmatched.append(f"{path}, step {word.step}: {reason}")
     return unmatched
 
@@ -207,7 +207,7 @@ class _AttestationReader:
         fields["to"] = _text(table, "to", place, is_needed=False, longest=_LONGEST_NAME)
         fields["due"] = due_day(table.get("due", ""), place, since=fields["at"])
         if fields["due"] and not fields["to"]:
-            msg = f"{place}: due is the day for whom `to` names, and to is missing."
+            msg = f"{place}: due needs `to`, the person who has this deadline."
             raise StatementError(msg)
         return Assignment(**fields, origin=self.path.name, entry=_digest([kind, fields]))
 
@@ -236,7 +236,7 @@ class _AttestationReader:
             return [self._subject(step, value, place)]
         subjects = [self._subject(step, item, place) for item in value]
         if not all(subjects) or not subjects:
-            msg = f'{place}: each subject in a list names something, such as {{app_id = "1…"}}.'
+            msg = f'{place}: each subject in a list needs a value, such as {{app_id = "1…"}}.'
             raise StatementError(msg)
         once = {_digest(subject): subject for subject in subjects}.values()
         return [
@@ -246,7 +246,7 @@ class _AttestationReader:
     def _subject(self, step: Step, table: object, place: str) -> dict[str, Value]:
         """Return the values that an entry names as its subject, typed like inputs."""
         if not isinstance(table, dict):
-            msg = f'{place}: subject takes {{app_id = "123456789012345"}}, or a list of such.'
+            msg = f'{place}: subject takes {{app_id = "123456789012345"}}, or a list of these.'
             raise StatementError(msg)
         named = dict.fromkeys((*step.subject, *_ALWAYS))
         inputs = {name: item for name, item in self.inputs.items() if not item.secret}
@@ -267,7 +267,7 @@ class _AttestationReader:
         try:
             moment = zoned.astimezone(UTC)
         except OverflowError:
-            msg = f"{place}: at takes a time of this age, not {value}."
+            msg = f"{place}: at is out of range: {value}."
             raise StatementError(msg) from None
         if moment > self.now:
             msg = f"{place}: {value} is in the future."
@@ -291,7 +291,7 @@ def answered(step: Step, given: Mapping[str, str], place: str, *, at: str) -> di
     answers = {answer.name: answer for answer in step.answers}
     name, due, until = (given.get(key, "").strip() for key in _ANSWERED)
     if name and name not in answers:
-        known = f"known are {', '.join(answers)}" if answers else "this step has none"
+        known = f"known answers: {', '.join(answers)}" if answers else "this step has none"
         msg = f"{place}: there is no answer called {name[:60]}; {known}."
         raise StatementError(msg)
     answer = answers.get(name)
@@ -311,12 +311,12 @@ def answered(step: Step, given: Mapping[str, str], place: str, *, at: str) -> di
 def _day_within(key: str, text: str, place: str, *, at: str, days: int) -> str:
     """Return a day at most `days` after `at`; raises `StatementError` for another, or if 0."""
     if text and not days:
-        msg = f"{place}: {key} is not for this: what is said here has no such day."
+        msg = f"{place}: {key} does not apply to this entry."
         raise StatementError(msg)
     # NOTE: what an outside party wanted may be overdue when somebody sees it.
     day = due_day(text, place, since=at if key == "until" else "", key=key, act="said")
     if day and day > days_after(at, days):
-        msg = f"{place}: {key} {day} is more than {days} days after {at[:10]}, when it was said."
+        msg = f"{place}: {key} {day} is more than {days} days after this entry, {at[:10]}."
         raise StatementError(msg)
     return day
 
@@ -364,5 +364,5 @@ def _text(
 def _refuse_other_keys(table: Mapping[str, Any], keys: tuple[str, ...], place: str) -> None:
     for key in table:
         if key not in keys:
-            msg = f"{place}: there is no key called {key[:60]}; known are {', '.join(keys)}."
+            msg = f"{place}: there is no key called {key[:60]}; known keys: {', '.join(keys)}."
             raise StatementError(msg)

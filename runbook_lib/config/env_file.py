@@ -11,15 +11,15 @@ from runbook_lib.core.procedure import Procedure
 from runbook_lib.errors import SettingsError
 
 _HEAD = """\
-# Settings of the runbook for the {title}. Fill in what you have; an empty line
-# means: not known yet. Keep this file private: chmod 600 {name}
+# Settings of the runbook for the {title}. Fill in what you know, and leave the rest
+# empty. Keep this file private: chmod 600 {name}
 #
 # A credential may also be a reference to where it is stored:
 #   {secret}=keyring:SERVICE/USER
 #   {secret}=file:/run/secrets/NAME
-# A name tells whose a value is: a provider's secret is sent to that provider only, and no
-# connector of another company reads it. A variable with the connector's name applies to this
-# connector alone, and wins:
+# A name shows whose value it is: the runbook sends a provider's secret to that provider only, and
+# no connector of another company reads it. A variable with the connector's name applies to this
+# connector alone, and overrides the others:
 #   {alone}=
 
 # The owner of the app (default: the Service Domain), and the folder of the journal and
@@ -41,7 +41,7 @@ def env_template(procedure: Procedure, name: str) -> str:
         alone=first.variable_for(procedure.id),
     )
     sections = (
-        ("What the steps need", procedure.inputs),
+        ("Settings of the steps", procedure.inputs),
         ("Addresses and limits", (*procedure.settings[len(procedure.inputs) :], *IN_KERNEL)),
         ("Signing and archive of the evidence", EVIDENCE),
         ("Messages of a watch", NOTIFY),

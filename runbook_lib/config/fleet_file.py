@@ -140,7 +140,7 @@ class _TenantReader:
                 self._unknown("", name)
         defaults = document.get(_DEFAULTS, {})
         if not isinstance(defaults, dict):
-            self._note("", _DEFAULTS, "write [defaults] as a table of its own")
+            self._note("", _DEFAULTS, "write [defaults] as its own table")
             defaults = {}
         tables = document.get(_TENANT, [])
         if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
@@ -173,13 +173,13 @@ class _TenantReader:
             if name not in _OWN and name not in self._all:
                 self._unknown(f"column {number + 1}", name)
             elif name in head[:number]:
-                self._note("", name, "there are two columns of this name")
+                self._note("", name, "two columns have this name")
         return head
 
     def _row(self, place: str, head: list[str], cells: list[str]) -> list[_Table]:
         """Return the table of a row; nothing if the row has too many cells."""
         if len(cells) > len(head):
-            self._note(place, "", f"this row has {len(cells)} cells, the headings are {len(head)}")
+            self._note(place, "", f"this row has {len(cells)} cells for {len(head)} headings")
             return []
         named = [(name, cell) for name, cell in zip(head, cells, strict=False) if cell.strip()]
         known = {name: cell for name, cell in named if name in _OWN or name in self._all}
@@ -203,11 +203,10 @@ class _TenantReader:
     def _read(self, tables: Iterable[_Table], shared: _Table) -> None:
         """Validate what all tenants share, then each tenant."""
         if _TENANT in shared.values:
-            self._note(shared.place, _TENANT, "each tenant has a name of its own")
+            self._note(shared.place, _TENANT, "each tenant needs its own name")
         default = self._connector(shared, self._default)
-        tables = list(tables)
-        connectors = {self._connector(table, default) for table in tables}
-        parts = {name: self._part(shared, name) for name in connectors}
+        named = [(table, self._connector(table, default)) for table in tables]
+        parts = {name: self._part(shared, name) for _, name in named}
         read = {name: self._checked(part, self._inputs[name]) for name, part in parts.items()}
         # What concerns no tenant, and is a secret or unknown.
         values = {
@@ -222,8 +221,12 @@ class _TenantReader:
             if not any(name in part.secrets for part in parts.values())
         }
         self._checked(_Table(shared.place, values, secrets), self._all)
-        for table in tables:
-            self._tenant(table, default, read)
+        for table, connector in named:
+            name, (values, secrets) = self._name(table, connector), read[connector]
+            given, references = self._checked(table, self._inputs[connector])
+            given, references = {**values, **given}, {**secrets, **references}
+            procedure = self._procedures[connector]
+            self.tenants.append(FleetTenant(name, procedure, given, references, table.place))
 
     def _part(self, shared: _Table, connector: str) -> _Table:
         """Return the shared values and secrets that concern this connector."""
@@ -236,42 +239,27 @@ class _TenantReader:
         }
         return _Table(shared.place, values, secrets)
 
-    def _tenant(
-        self,
-        table: _Table,
-        default: str,
-        shared: Mapping[str, tuple[Mapping[str, Value], Mapping[str, str]]],
-    ) -> None:
+    def _name(self, table: _Table, connector: str) -> str:
+        """Return a tenant's name; note that it is missing, taken, or no folder can have it."""
         name = table.values.get(_TENANT, "")
         name = name.strip() if isinstance(name, str) else ""
-        connector = self._connector(table, default)
-        self._check_name(table, name, connector)
-        inputs = self._inputs[connector]
-        given, references = self._checked(table, inputs)
-        values, secrets = shared[connector]
-        all_given, all_references = {**values, **given}, {**secrets, **references}
-        self.tenants.append(
-            FleetTenant(name, self._procedures[connector], all_given, all_references, table.place)
-        )
-
-    def _check_name(self, table: _Table, name: str, connector: str) -> None:
-        """Note a name that is missing, that no folder can have, or that is taken."""
         if not name:
             self._note(table.place, _TENANT, "the name of the tenant is missing")
-            return
+            return name
         try:
             tenant_name(name)
         except SettingsError:
             # NOTE: without the name, which may be a secret in the wrong column.
-            text = "letters, digits, dots and hyphens, at most 63; not keys, fleet or a device's"
-            self._note(table.place, _TENANT, f"it takes a name of {text}")
-            return
+            text = "letters, digits, dots and hyphens, at most 63; not keys, fleet or a device name"
+            self._note(table.place, _TENANT, f"use a name of {text}")
+            return name
         twin = self._names.setdefault(name.casefold(), name)
         if twin != name:
-            self._note(table.place, _TENANT, f"{twin} and {name} differ in case only")
+            self._note(table.place, _TENANT, f"{twin} and {name} differ only in case")
         elif (name, connector) in self._seen:
-            self._note(table.place, _TENANT, f"{name} is there twice")
+            self._note(table.place, _TENANT, f"{name} appears twice")
         self._seen.add((name, connector))
+        return name
 
     def _checked(
         self, table: _Table, inputs: Mapping[str, Input]
@@ -284,7 +272,7 @@ class _TenantReader:
             if name not in inputs:
                 self._unknown(table.place, name)
             elif inputs[name].secret:
-                self._note(table.place, name, f"it is a secret: name its reference in {_SECRETS}")
+                self._note(table.place, name, f"it is a secret: put a reference into {_SECRETS}")
             elif value not in ("", None):
                 try:
                     text = typed(inputs[name], value)
@@ -319,7 +307,7 @@ class _TenantReader:
             return name.strip()
         known = ", ".join(self._procedures)
         self._note(
-            table.place, _CONNECTOR, f"there is no connector of this name; known are {known}"
+            table.place, _CONNECTOR, f"no connector has this name; known connectors: {known}"
         )
         return default
 

@@ -43,7 +43,7 @@ def domain_name(text: str) -> str:
     if parts.username or parts.password:
         raise ValueError("a domain name has no user name or password; leave out what is before @")
     if parts.scheme not in ("", "https"):
-        raise ValueError(f"the callback goes over https, not {parts.scheme}")
+        raise ValueError(f"the callback uses https, not {parts.scheme}")
     if port not in (None, _HTTPS_PORT):
         raise ValueError(f"a Service Domain has no port; leave out :{port}")
     return _ascii(host.rstrip("."))
@@ -82,7 +82,7 @@ def scope(text: str) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(name for name in re.split(r"[,\s]+", text.strip()) if name))
     for name in names:
         if not _SCOPE.fullmatch(name):
-            raise ValueError(f"{name!r} is not a scope: it has a character that none may have")
+            raise ValueError(f"{name!r} is not a scope: a character in it is not allowed")
     return names
 
 
@@ -198,7 +198,7 @@ def webhook_secret(text: str) -> str:
     except ValueError:
         key = b""
     if not 24 <= len(key) <= 64:
-        raise ValueError("not whsec_ with base64 of 24 to 64 bytes")
+        raise ValueError("not whsec_ followed by base64 of 24 to 64 bytes")
     return typed
 
 

@@ -22,13 +22,13 @@ SIGNING_KEY = Input(
 SIGNING_PUBLIC_KEY = Input(
     name="signing_public_key",
     label="Public half of the signing key",
-    help="The PEM file of a key that a signer's URI names.",
+    help="If the signing key is a URI: the PEM file with its public key.",
     example="evidence-key.pub.pem",
 )
 SIGNING_PASSPHRASE = Input(
     name="signing_passphrase",
     label="Passphrase of the signing key",
-    help="Opens an encrypted key file; a new key is encrypted with it.",
+    help="Opens an encrypted key file, and encrypts a new key.",
     parse=formats.passphrase,
     secret=True,
 )
@@ -48,14 +48,14 @@ EVIDENCE = (
     Input(
         name="archive",
         label="Archive",
-        help="Where sealed evidence is copied to: s3://…, gs://…, az://… or a folder.",
+        help="The runbook copies sealed evidence to s3://…, gs://…, az://… or a folder.",
         parse=formats.archive_address,
         example="s3://bucket/evidence",
     ),
     Input(
         name="archive_seconds",
         label="Archive time-out",
-        help="For how many seconds a transfer may stall; a large file may take longer in all.",
+        help="How many seconds a transfer may stall; a large file may take longer in total.",
         parse=partial(formats.whole_number, least=1, most=3600, unit="seconds"),
         default=60,
     ),
@@ -72,9 +72,9 @@ IN_KERNEL = (
     ),
     Input(
         name=WORD_DAYS,
-        label="Longest time of a word",
-        help="For how many days what a person says of a step that has such a time counts at most; "
-        "0: as long as the procedure says. No number lengthens that.",
+        label="Days that a confirmation counts",
+        help="The most days, for steps with a limit. 0 means as long as the procedure says. No "
+        "number extends that.",
         parse=partial(formats.whole_number, least=0, most=3650, unit="days"),
         default=0,
     ),
@@ -94,7 +94,7 @@ IN_KERNEL = (
     Input(
         name="answer_limit_kib",
         label="Largest answer",
-        help="In KiB, after decoding; the rest of a larger answer is not read.",
+        help="In KiB, after decoding. The runbook does not read the rest of a larger answer.",
         parse=partial(formats.whole_number, least=64, most=65_536, unit="KiB"),
         default=4096,
     ),
@@ -115,7 +115,7 @@ IN_KERNEL = (
     Input(
         name="queue_seconds",
         label="Queue",
-        help="How many seconds a headless run waits for another one of the same tenant to end.",
+        help="How many seconds a headless run waits until another run of the tenant ends.",
         parse=partial(formats.whole_number, least=0, most=86_400, unit="seconds"),
         default=900,
     ),
@@ -125,41 +125,41 @@ NOTIFY = (
     Input(
         name="mail_server",
         label="Mail server",
-        help="host:port of the SMTP server; port 465 speaks TLS from the start, others STARTTLS.",
+        help="host:port of the SMTP server; implicit TLS on port 465, otherwise STARTTLS.",
         parse=formats.address,
         example="smtp.acme.example:587",
     ),
     Input(
         name="mail_user",
         label="Mail user",
-        help="Who logs in to the mail server; nobody if left out.",
+        help="The user name for the mail server; no login if left out.",
         parse=formats.header_text,
     ),
     Input(
         name="mail_password",
         label="Mail password",
-        help="Of that user.",
+        help="The password of that user.",
         parse=formats.header_text,
         secret=True,
     ),
     Input(
         name="mail_from",
         label="Mail sender",
-        help="The address from which messages come.",
+        help="The sender's address.",
         parse=formats.mail_address,
         example="runbook@acme.example",
     ),
     Input(
         name="mail_to",
         label="Mail recipient",
-        help="This tenant's address, for whatever nobody in particular does.",
+        help="This tenant's address, for everything that is not assigned to a person.",
         parse=formats.mail_address,
         example="operations@acme.example",
     ),
     Input(
         name="mail_people",
         label="Mail addresses of people",
-        help="name=address, separated by commas: who has a step gets the messages about it.",
+        help="name=address, separated by commas: each person gets messages about their steps.",
         parse=formats.people,
         default=(),
         example="Ann=ann@acme.example, Ben=ben@acme.example",
@@ -167,14 +167,14 @@ NOTIFY = (
     Input(
         name="webhook",
         label="Webhook",
-        help="Gets each message as JSON, signed as Standard Webhooks has it.",
+        help="A URL that gets each message as JSON, signed according to Standard Webhooks.",
         parse=formats.web_address,
         example="https://hooks.acme.example/runbook",
     ),
     Input(
         name="webhook_secret",
         label="Signing secret of the webhook",
-        help="whsec_ and base64 of 24 to 64 bytes; the receiver has the same.",
+        help="whsec_ and base64 of 24 to 64 bytes; give the receiver the same secret.",
         parse=formats.webhook_secret,
         secret=True,
     ),
@@ -187,7 +187,7 @@ NOTIFY = (
     Input(
         name="healthcheck",
         label="Health check",
-        help="Gets a GET after each look: whoever watches it notices that the watch has stopped.",
+        help="A URL that gets a GET after each look, so you notice if the watch stops.",
         parse=formats.web_address,
         example="https://hc-ping.com/00000000-0000-0000-0000-000000000000",
     ),

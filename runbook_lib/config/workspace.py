@@ -63,7 +63,7 @@ def refuse_twin(evidence: Path, tenant: str) -> None:
         return
     for name in names:
         if name.casefold() == tenant.casefold():
-            msg = f"There is a tenant called {name}: the name {tenant} differs in case only."
+            msg = f"There is a tenant called {name}: the name {tenant} differs only in case."
             raise SettingsError(msg, next_step=f"Use the name {name}, or a different one.")
 
 

@@ -55,9 +55,9 @@ def _rank(step: StepState) -> int:
 def what_to_do(step: StepState) -> str:
     """Return what a person does about this step; empty for nothing."""
     if step.conclusion.needs_another:
-        return "A second person must look and confirm it."
+        return "A second person must check and confirm it."
     if step.conclusion.needs_person:
-        return f"Look yourself, then confirm: {' '.join(step.step.unseen(step.findings))}"
+        return f"Check it yourself, then confirm: {' '.join(step.step.unseen(step.findings))}"
     if step.is_asked_for:
         is_late = step.conclusion.outcome is Outcome.FAILED
         by_when = f"It was due on {step.due}: do it" if is_late else f"Do it by {step.due}"

@@ -37,7 +37,7 @@ _STARTS = {
 # NOTE: all files of an attestation come in one message, and Jupyter's server cuts the connection
 # over one of 10 MiB (tornado, websocket_max_message_size); the rest is for its headers.
 LARGEST = 9 * 1024 * 1024
-_ADVICE = "Attach another file, or confirm without it; nothing was recorded."
+_ADVICE = "Nothing was recorded. Attach another file, or confirm without one."
 
 
 def store_attachment(folder: Path, *, name: str, media_type: str, content: bytes) -> Attachment:

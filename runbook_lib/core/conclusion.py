@@ -97,8 +97,8 @@ def _left_or_declined(word: Word, until: str) -> Conclusion:
         return Conclusion(outcome=Outcome.SKIPPED, reason=reason, by_person=True)
     note = f": {word.note.rstrip('.')}" if word.note else ""
     reason = (
-        f"Declined, says {word.by} on {word.at}{note}. Correct what the reviewer names, submit "
-        "it again, then confirm that it was submitted."
+        f"{word.by} reported on {word.at} that the reviewer declined this{note}. Correct what "
+        "the reviewer names, submit it again, then confirm that it was submitted."
     )
     return Conclusion(outcome=Outcome.FAILED, reason=reason, by_person=True)
 
@@ -124,7 +124,8 @@ def _attested(
 ) -> Conclusion:
     is_submitted, is_late = word.kind is WordKind.SUBMITTED, bool(word.due) and today > word.due
     label = "Submitted" if is_submitted else answer.label if answer else ""
-    reason = f"{label and f'{label}, says '}{word.by} on {word.at}"
+    who = f"{word.by} on {word.at}"
+    reason = f"{label} ({who})" if label else who
     if word.due:
         reason += f", due {word.due}{' (that day has passed)' if is_late else ''}"
     if until:

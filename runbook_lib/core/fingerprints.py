@@ -69,8 +69,8 @@ def read_key(folder: Path) -> FingerprintKey | None:
     """
     path = folder / KEY_NAME
     advice = (
-        f"Restore {path} from a backup. Without one, move it away: attestations about a secret "
-        "must then be confirmed again."
+        f"Restore {path} from a backup. Without one, move it away, then confirm attestations "
+        "about a secret again."
     )
     try:
         with open_plain(path) as file:

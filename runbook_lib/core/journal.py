@@ -288,7 +288,7 @@ def entry_from(fields: Any) -> Entry:
     except ValidationError as error:
         raise ValueError(invalid(error, "")) from None
     if entry.type not in DATA:
-        raise ValueError("the runbook writes no lines of its type")
+        raise ValueError("the runbook does not write lines of this type")
     try:
         return structs.replace(entry, data=convert(entry.data, DATA[entry.type]))
     except ValidationError as error:

@@ -33,7 +33,7 @@ class RepeatedNameError(ValueError):
     """Two fields of one object have the name `name`."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"two fields of it have one name: {name!r}")
+        super().__init__(f"it has two fields named {name!r}")
         self.name = name
 
 

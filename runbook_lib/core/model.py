@@ -49,7 +49,7 @@ By = Annotated[
 ]
 Login = Annotated[
     str,
-    Meta(description="who was logged in where this was recorded, as a server says; or empty"),
+    Meta(description="the login that a server reported where this was recorded, or empty"),
     _TEXT,
 ]
 # What was sent to a remote system.
@@ -184,7 +184,7 @@ class HostCalls(Part):
     calls: Annotated[int, Meta(ge=1)]
     share: Annotated[
         float | None,
-        Meta(description="of the app's calls of an hour, in percent; null if no answer named it"),
+        Meta(description="used part of the app's hourly calls in percent; null if not named"),
     ]
 
 
@@ -218,7 +218,7 @@ class Finding(Part):
     ] = ()
     refuses: Annotated[
         tuple[Name, ...],
-        Meta(description="names of the parameters whose value it does not take"),
+        Meta(description="names of the parameters whose value it does not accept"),
     ] = ()
     limits: Annotated[tuple[Said, ...], Meta(description="what this check does not prove")] = ()
     warnings: tuple[Said, ...] = ()
@@ -228,7 +228,7 @@ class Finding(Part):
     facts: Mapping[Name, Annotated[Value, _REMOTE]] = field(default_factory=dict)
     tables: tuple[Table, ...] = ()
     exchanges: Annotated[
-        tuple[Number, ...], Meta(description="numbers of the exchanges on which it rests")
+        tuple[Number, ...], Meta(description="numbers of the exchanges that it is based on")
     ] = ()
 
     def __post_init__(self) -> None:
@@ -263,7 +263,7 @@ class Binding(Part):
     subject: Annotated[
         Mapping[Name, Annotated[Value, Meta(extra={"mask": "subject"})] | None],
         Meta(
-            description="the value of each name (of a secret, its keyed fingerprint); "
+            description="the value of each name (for a secret, its keyed fingerprint); "
             "null if still unknown"
         ),
     ] = field(default_factory=dict)
@@ -301,38 +301,35 @@ class Statement(Part):
         Name,
         Meta(
             pattern="^([0-9a-f]{64})?$",
-            description="SHA-256 of the link by which a second person gave it, or empty: "
-            "a link counts once",
+            description="SHA-256 of the link that the second person used, or empty; a link counts "
+            "once",
         ),
     ] = ""
     sentence: Annotated[
         Name,
         Meta(
             min_length=1,
-            description="the sentence of the step to which the word refers; who attests "
-            "confirms it",
+            description="the step's sentence that the word is about; an attestation confirms it",
         ),
     ] = ""
     witness: Annotated[
         Text,
         Meta(
-            description="what a second person confirmed of the first one's sentence, as somebody "
-            "else says it; or empty"
+            description="the first person's sentence, in the third person, as the second person "
+            "confirmed it; or empty"
         ),
     ] = ""
     due: Annotated[
         Day,
-        Meta(description="the day by which an outside party wants the step done, if it is not yet"),
+        Meta(description="the day by which an outside party wants the open step done"),
     ] = ""
     until: Annotated[
         Day, Meta(description="the last day on which the word counts; empty if it has no end")
     ] = ""
-    app_name: Annotated[
-        Text, Meta(description="the app's display name, as far as it was known then")
-    ] = ""
-    app_id: Annotated[Text, Meta(description="the app's ID, as far as it was known then")] = ""
+    app_name: Annotated[Text, Meta(description="the app's display name, if it was known then")] = ""
+    app_id: Annotated[Text, Meta(description="the app's ID, if it was known then")] = ""
     service_domain: Annotated[
-        Text, Meta(description="the Service Domain, as far as it was known then")
+        Text, Meta(description="the Service Domain, if it was known then")
     ] = ""
     binding: Binding = Binding()
 
@@ -484,7 +481,7 @@ class CheckWithheld(Part):
         return ""
 
 
-_WITHHELD = "What the remote system said is withheld, because it contains a secret. Check again."
+_WITHHELD = "The remote system's answer is withheld, because it contains a secret. Check again."
 
 
 class ExchangeWithheld(Part):

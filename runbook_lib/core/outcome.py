@@ -65,7 +65,7 @@ OUTCOMES: Mapping[Outcome, OutcomeRow] = {
     ),
     Outcome.ATTESTED: OutcomeRow(
         *("✍", "attested", _BLUE, 0, 0),
-        "a named person said so, at a time; no API can see it",
+        "a named person confirmed it, at a recorded time; no API can see it",
         verdict="attested by a named person",
     ),
     Outcome.WAITING: OutcomeRow(
@@ -76,7 +76,7 @@ OUTCOMES: Mapping[Outcome, OutcomeRow] = {
     ),
     Outcome.INCONCLUSIVE: OutcomeRow(
         *("?", "could not be checked", _AMBER, 2, 2),
-        "a check ran and cannot tell; it says why",
+        "a check ran, but cannot tell; it says why",
         "Do what the reason says, then check again; confirm it if you have seen it yourself.",
         line="double",
     ),
@@ -134,27 +134,17 @@ class Concluded(Protocol):
         """Return whether a person must confirm the rest of what is verified."""
 
 
-class OutcomeView(NamedTuple):
-    """How a step is shown: with its outcome, or as verified in part, which counts separately."""
-
-    outcome: Outcome
-    is_in_part: bool
-
-    @property
-    def label(self) -> str:
-        """Return it as a person reads it."""
-        return IN_PART if self.is_in_part else LABELS[self.outcome]
-
-
-LOOKS = tuple(OutcomeView(outcome, in_part) for outcome in Outcome for in_part in (False, True))
-
-
 def label_of(concluded: Concluded) -> str:
     """Return a step's outcome as a person reads it."""
-    return OutcomeView(concluded.outcome, concluded.needs_person).label
+    return IN_PART if concluded.needs_person else LABELS[concluded.outcome]
 
 
 def tally(steps: Iterable[Concluded]) -> list[tuple[Outcome, str, int]]:
     """Return how many steps have each outcome, with its label; *in part* counts separately."""
     counts = Counter((step.outcome, step.needs_person) for step in steps)
-    return [(look.outcome, look.label, counts[look]) for look in LOOKS if counts[look]]
+    return [
+        (outcome, IN_PART if in_part else LABELS[outcome], counts[outcome, in_part])
+        for outcome in Outcome
+        for in_part in (False, True)
+        if counts[outcome, in_part]
+    ]

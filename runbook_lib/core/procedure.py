@@ -15,7 +15,9 @@ from functools import cached_property
 from string import Formatter
 from typing import Any
 
-from runbook_lib.core.model import Finding, Value
+from msgspec import to_builtins
+
+from runbook_lib.core.model import Finding, Part, Value
 from runbook_lib.core.redaction import Owner
 from runbook_lib.plain_text import counted
 
@@ -179,6 +181,43 @@ class Paste:
         return _filled(self.template, values)
 
 
+class ScreenField(Part):
+    """A field of a screen; `template` is the text that goes into it, like that of a `Paste`."""
+
+    label: str
+    template: str = ""
+
+
+class Screen(Part):
+    """
+    A screen of another system, as a picture shows it: schematic, from what `source` says.
+
+    `page` is its title, `menu` the entries on the way to it. `highlight` is the button to press;
+    before ` | ` stands what it belongs to. Without one, the last entry of the menu is marked.
+    """
+
+    page: str
+    source: str
+    menu: tuple[str, ...] = ()
+    fields: tuple[ScreenField, ...] = ()
+    highlight: str = ""
+
+    def filled(self, values: Mapping[str, object]) -> list[tuple[str, str]]:
+        """Return label and text of each field; the text is empty while a value is unknown."""
+        return [(field.label, _filled(field.template, values)) for field in self.fields]
+
+    def described(self, values: Mapping[str, object]) -> str:
+        """Return what the picture shows, for those who do not see it."""
+        area, _, button = self.highlight.rpartition(" | ")
+        fields = [
+            f"field {label}{f', enter {text}' if text else ''}"
+            for label, text in self.filled(values)
+        ]
+        press = f"press {button}{f' at {area}' if area else ''}" if button else ""
+        way = f"open {' > '.join(self.menu)}" if self.menu else ""
+        return f"{self.page}: {'; '.join(filter(None, (way, *fields, press)))}."
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """
@@ -298,7 +337,8 @@ class Step:
     answers of the provider's tools for developers show something about it, `least_days` and
     `usual_days` how long an outside party takes at least and at most, as far as that is known
     (else 0). `attest_label` is the button by which a person confirms it; that word, or a skip,
-    counts for `counts_days` (0: without end). `answers` are what may be true instead.
+    counts for `counts_days` (0: without end). `answers` are what may be true instead. `screen` is
+    where it is done, if a source shows that.
     """
 
     id: str
@@ -328,6 +368,7 @@ class Step:
     counts_days: int = 0
     answers: tuple[Confirmation, ...] = ()
     question: str = ""
+    screen: Screen | None = None
 
     @property
     def spends(self) -> str:
@@ -350,11 +391,11 @@ class Step:
         """
         Return the SHA-256 of the step's whole text and checks.
 
-        Without `troubles`, days, `attest_label`, `sitting`, `question` and `after`: what else may
-        go wrong, how long others take or a word counts, what a button or a heading says and what
-        comes first does not alter what was confirmed.
+        Without `troubles`, days, `attest_label`, `sitting`, `question`, `screen` and `after`: what
+        else may go wrong, how long others take or a word counts, what a button or a heading says,
+        what a picture shows and what comes first does not alter what was confirmed.
         """
-        text = replace(self, troubles=(), attest_label="", sitting="", question="")
+        text = replace(self, troubles=(), attest_label="", sitting="", question="", screen=None)
         text = replace(text, least_days=0, usual_days=0, counts_days=0)
         return _digest({name: part for name, part in _document(text).items() if name != "after"})
 
@@ -534,7 +575,7 @@ def _document(value: object) -> Any:
         return {name: _document(part) for name, part in named if not callable(part)}
     if isinstance(value, tuple):
         return [_document(part) for part in value]
-    return value
+    return to_builtins(value) if isinstance(value, Part) else value
 
 
 def _digest(document: object) -> str:

@@ -60,7 +60,7 @@ def run_lock(
             except Timeout:
                 other = _holder(home)
             if clock() >= end:
-                msg = f"Another headless run of this tenant is under way: {other}."
+                msg = f"Another headless run of this tenant is running: {other}."
                 raise BusyError(msg)
             if other not in (announced, _UNKNOWN):
                 announced = other

@@ -228,7 +228,7 @@ class StepState:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """Return what a reader must know about people's words beside the reason."""
+        """Return what else a reader must know about people's words."""
         sentences = tuple(lapsed.sentence for lapsed in self.lapsed)
         remarks = tuple(text for text in sentences if text not in self.conclusion.reason)
         if self.word and self.word.binding.text != self.step.text_digest:
@@ -244,7 +244,9 @@ class RunState:
 
     `environment` are the versions it ran with, and by its end the engine. `answers` are
     those of each host, which the `providers` can read. `unseen` is what nothing shows
-    (`Procedure.unseen`). `bases` says what the state of each step was computed from.
+    (`Procedure.unseen`), `gates` are the ids of the steps at which others decide. `today` is the
+    day on which the steps stood so (UTC), if one was named. `bases` says what the state of each
+    step was computed from.
     """
 
     run_id: str
@@ -256,6 +258,8 @@ class RunState:
     answers: Mapping[str, int] = field(default_factory=dict)
     providers: Sequence[Provider] = field(default=(), repr=False, compare=False)
     unseen: tuple[str, ...] = ()
+    gates: tuple[str, ...] = ()
+    today: str = ""
     bases: Mapping[str, object] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -456,6 +460,10 @@ def fold(
         answers=mine.calls if mine else {},
         providers=subject.procedure.providers,
         unseen=subject.procedure.unseen,
+        gates=tuple(gate.step for gate in subject.procedure.road.gates)
+        if subject.procedure.road
+        else (),
+        today=subject.today,
         finished_on=mine.finished_on if mine else "",
         environment={
             **(started.data.environment if started else {}),
@@ -617,7 +625,7 @@ class _StepFold:
             named = (number for finding in findings for number in finding.exchanges)
             for number in dict.fromkeys(named):
                 if number not in known:
-                    where = f"Line {check.ref.seq} of the journal rests on line {number}"
+                    where = f"Line {check.ref.seq} of the journal refers to line {number}"
                     raise ChainError(f"{where}, which is not an exchange before it.")
                 yield known[number]
 
@@ -647,7 +655,8 @@ def _loaded(journal: Journal, key: FingerprintKey) -> Index:
         return Index()
     except OSError as error:
         msg = f"The index {path} cannot be read: {error.strerror}."
-        raise JournalError(msg, next_step="Delete it: it is rebuilt from the journal.") from None
+        advice = "Delete it: the runbook rebuilds it from the journal."
+        raise JournalError(msg, next_step=advice) from None
     try:
         index = load_index(content, key)
         if index is not None and index.last.seq:

@@ -71,7 +71,7 @@ class TroubleRecord(Part):
     """A known error text, what it means, and what to do about it."""
 
     shown: Annotated[
-        tuple[str, ...], Meta(min_length=1, description="the exact texts; … stands for what varies")
+        tuple[str, ...], Meta(min_length=1, description="the exact texts; … stands for any text")
     ]
     means: str
     causes: tuple[CauseRecord, ...]
@@ -100,8 +100,10 @@ class StepRecord(Part):
             description="true: verified in part, and open until a person has confirmed the sentence"
         ),
     ]
-    sentence: Annotated[str, Meta(min_length=1, description="what a person confirms of this step")]
-    answers: Annotated[tuple[str, ...], Meta(description="what a person may confirm of it instead")]
+    sentence: Annotated[str, Meta(min_length=1, description="the sentence that a person confirms")]
+    answers: Annotated[
+        tuple[str, ...], Meta(description="sentences that a person may confirm instead")
+    ]
     checked_on: Time | None
     attested_by: str | None
     word: Annotated[Word | None, Meta(description="the person's word about this step that counts")]
@@ -118,13 +120,13 @@ class StepRecord(Part):
     ]
     remarks: Annotated[
         tuple[str, ...],
-        Meta(description="what a reader must know about people's words beside the reason"),
+        Meta(description="what else a reader must know about people's words"),
     ]
     comments: Annotated[
-        tuple[Commented, ...], Meta(description="oldest first; no outcome rests on them")
+        tuple[Commented, ...], Meta(description="oldest first; no outcome depends on them")
     ]
     assigned: Annotated[
-        Assigned | None, Meta(description="who has this step to do, until which day")
+        Assigned | None, Meta(description="who must do this step, and by which day")
     ]
     checks: tuple[Finding, ...]
     exchanges: tuple[RecordedExchange, ...]
@@ -141,7 +143,7 @@ class StepRecord(Part):
         """Raise `ValueError` if the outcome claims more than is here, as `RULES` say."""
         is_seen = self.checks and self.exchanges and self.checked_on
         if self.outcome is Outcome.VERIFIED and not is_seen:
-            raise ValueError("a verified step has a check, and an exchange on which it rests")
+            raise ValueError("a verified step has a check, and an exchange that it is based on")
         if self.outcome is Outcome.ATTESTED and not (self.attested_by and self.word):
             raise ValueError("an attested step has a word")
         if self.needs_person and self.outcome is not Outcome.VERIFIED:

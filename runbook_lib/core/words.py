@@ -88,7 +88,7 @@ class Lapsed(Part):
     word: Word
     why: Annotated[str, Meta(min_length=1)]
     ended: Annotated[
-        str, Meta(description="the last day on which it counted; empty if it has not grown old")
+        str, Meta(description="the last day on which it counted; empty if it has not expired")
     ] = ""
 
     @property

@@ -29,13 +29,13 @@ from runbook_lib.core.journal import (
     read_lines,
 )
 from runbook_lib.core.json_text import write_json
+from runbook_lib.core.model import BundleSealed, JournalEnd
 from runbook_lib.core.redaction import Redactor
 from runbook_lib.core.scratch import DRAFT_PREFIX, scratch_folder
 from runbook_lib.core.state import HistoryReader, RunState, rests_on
 from runbook_lib.errors import RemoteError, TimestampError
 from runbook_lib.evidence.chain import (
     STATEMENT_NAME,
-    SealedBundle,
     announce,
     chain_end,
 )
@@ -161,13 +161,13 @@ def seal(
     if the authority refuses.
     """
     keys = keys_beside(reader.journal.path.parent)
-    with chain_end(reader) as end:
-        record = write_record(folder, state, reader, end.after)
+    with chain_end(reader) as (link, after):
+        record = write_record(folder, state, reader, after)
         content = _files(folder)
         remote_words = RemoteWords([folder / name for name in (JOURNAL_NAME, CARRIED_NAME)])
         refuse_leaks(content, redactor, remote_words, _attached(record))
         export_public_key(seal_with.key, keys)
-        _write_statement(folder, record, seal_with, end.link)
+        _write_statement(folder, record, seal_with, link)
         unstamped = _stamp(folder, seal_with)
         refuse_leaks(set(_files(folder)) - set(content), redactor, remote_words)
         for path in _files(folder):
@@ -177,15 +177,14 @@ def seal(
             sync_folder(below)
         part = record.journal
         size = (folder / JOURNAL_NAME).stat().st_size
-        sealed = SealedBundle(
-            run_id=record.run_id,
+        sealed = BundleSealed(
             bundle=bundle_name(record.started_on, record.run_id),
-            sequence=end.link.sequence,
+            sequence=link.sequence,
             statement=digest((folder / STATEMENT_NAME).read_bytes()),
-            last=Ref(part.lines, part.head, 0, end.after.end + size),
+            journal=JournalEnd(lines=part.lines, head=part.head, end=after.end + size),
         )
-        final = announce(reader, folder, sealed)
-    return Sealed(final, end.link.sequence, unstamped)
+        final = announce(reader, folder, record.run_id, sealed)
+    return Sealed(final, link.sequence, unstamped)
 
 
 def resource(path: Path, name: str) -> Resource:

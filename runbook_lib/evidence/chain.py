@@ -8,12 +8,10 @@ disk, but may not have its final name yet.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
@@ -26,9 +24,9 @@ from runbook_lib.core.files import (
     remove,
     sync_folder,
 )
-from runbook_lib.core.index import Index
+from runbook_lib.core.index import BundleIndex
 from runbook_lib.core.journal import BEFORE_THE_FIRST, JOURNAL_NAME, Ref
-from runbook_lib.core.model import BundleSealed, EventType, JournalEnd
+from runbook_lib.core.model import BundleSealed, EventType
 from runbook_lib.core.scratch import DRAFT_PREFIX
 from runbook_lib.core.state import HistoryReader, open_history
 from runbook_lib.errors import ChainError, EvidenceError, FormError, JournalError
@@ -43,10 +41,6 @@ from runbook_lib.evidence.signing.statement import (
     read_link,
 )
 
-if TYPE_CHECKING:
-    pass
-
-
 STATEMENT_NAME = "statement.dsse.json"
 
 _LOCK_SECONDS = 120
@@ -54,55 +48,29 @@ _LOCK_SECONDS = 120
 SEALED_PREFIX = ".sealed-"
 
 
-@dataclass(frozen=True, slots=True)
-class SealedBundle:
-    """
-    A bundle as the journal announces it; `statement` is the SHA-256 of its envelope.
-
-    `last` is the last journal line that it copied: the next bundle starts after it.
-    """
-
-    run_id: str
-    bundle: str
-    sequence: int
-    statement: str
-    last: Ref = BEFORE_THE_FIRST
-
-    def data(self) -> BundleSealed:
-        """Return the data of the journal's line."""
-        end = JournalEnd(lines=self.last.seq, head=self.last.digest, end=self.last.end)
-        return BundleSealed(
-            bundle=self.bundle, sequence=self.sequence, statement=self.statement, journal=end
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class ChainEnd:
-    """The place of the next bundle: its link, and the last line that the previous one copied."""
-
-    link: ChainLink
-    after: Ref
-
-
 @contextmanager
-def chain_end(reader: HistoryReader) -> Iterator[ChainEnd]:
+def chain_end(reader: HistoryReader) -> Iterator[tuple[ChainLink, Ref]]:
     """
-    Yield the place of the next bundle, with sealing locked for other processes.
+    Yield the link of the next bundle, and the last line that the previous one copied.
 
-    An interrupted sealing is finished first. Raises `JournalError` if another
-    process keeps the lock for two minutes.
+    Sealing is locked for other processes. An interrupted sealing is finished first. Raises
+    `JournalError` if another process keeps the lock for two minutes.
     """
     folder = reader.journal.path.parent
     with sealing(folder):
-        name_announced(folder, sealed_bundles(reader.read().index))
-        announced = sealed_bundles(reader.read().index)
+        name_announced(folder, reader.read().index.sealed)
+        announced = reader.read().index.sealed
         known = {bundle.run_id for bundle in announced}
         for left in folder.glob(f"{SEALED_PREFIX}*"):
             if left.name.removeprefix(SEALED_PREFIX) not in known:
                 remove(left)
         sync_folder(folder)
-        last = _last(announced)
-        yield ChainEnd(ChainLink(last.sequence + 1, last.bundle, last.statement), last.last)
+        link, after = ChainLink(1), BEFORE_THE_FIRST
+        if announced:
+            last = announced[-1].sealed
+            link = ChainLink(last.sequence + 1, last.bundle, last.statement)
+            after = last_copied(last)
+        yield link, after
 
 
 def check_restored(reader: HistoryReader) -> None:
@@ -116,7 +84,7 @@ def check_restored(reader: HistoryReader) -> None:
     home = reader.journal.path.parent
     # NOTE: a bundle is announced before it has its name, so names are read before the journal.
     statements = statements_in(home)
-    announced = sealed_bundles(reader.read().index)
+    announced = [line.sealed for line in reader.read().index.sealed]
     names = {bundle.bundle for bundle in announced}
     if unknown := [path for path in statements if path.parent.name not in names]:
         _refuse_unannounced(unknown, {bundle.statement for bundle in announced}, home)
@@ -181,25 +149,25 @@ def finish_interrupted(folder: Path) -> None:
         return
     reader = open_history(folder)
     with sealing(folder):
-        name_announced(folder, sealed_bundles(reader.read().index))
+        name_announced(folder, reader.read().index.sealed)
 
 
-def announce(reader: HistoryReader, drafted: Path, sealed: SealedBundle) -> Path:
+def announce(reader: HistoryReader, drafted: Path, run_id: str, sealed: BundleSealed) -> Path:
     """
-    Announce the complete folder `drafted` as `sealed` in the journal, and give it its name.
+    Announce the complete folder `drafted` of a run as `sealed`, and give it its name.
 
     The caller is inside `chain_end`. If the process is killed, there is either
     no bundle, or one that the next sealing finishes.
     """
     folder = reader.journal.path.parent
-    complete = folder / f"{SEALED_PREFIX}{sealed.run_id}"
+    complete = folder / f"{SEALED_PREFIX}{run_id}"
     remove(complete)
     drafted.rename(complete)
     sync_folder(folder)
     try:
-        reader.journal.append(EventType.BUNDLE_SEALED, sealed.data(), run_id=sealed.run_id)
+        reader.journal.append(EventType.BUNDLE_SEALED, sealed, run_id=run_id)
     except BaseException:
-        if sealed not in sealed_bundles(reader.read().index):
+        if sealed not in [line.sealed for line in reader.read().index.sealed]:
             remove(complete)
         raise
     complete.rename(folder / sealed.bundle)
@@ -216,16 +184,10 @@ def statements_in(folder: Path) -> list[Path]:
     return [path for name in named if is_there(path := Path(name, STATEMENT_NAME))]
 
 
-def sealed_bundles(index: Index) -> list[SealedBundle]:
-    """Return every bundle that the journal announces, oldest first."""
-    return [announcement(line.run_id, line.sealed) for line in index.sealed]
-
-
-def announcement(run_id: str, sealed: BundleSealed) -> SealedBundle:
-    """Return the bundle that a journal line announces."""
+def last_copied(sealed: BundleSealed) -> Ref:
+    """Return the last journal line that a bundle copied; the next bundle starts after it."""
     end = sealed.journal
-    last = Ref(end.lines, end.head, 0, end.end)
-    return SealedBundle(run_id, sealed.bundle, sealed.sequence, sealed.statement, last)
+    return Ref(end.lines, end.head, 0, end.end)
 
 
 @contextmanager
@@ -248,14 +210,10 @@ def sealing(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def _last(sealed: list[SealedBundle]) -> SealedBundle:
-    return next(reversed(sealed), SealedBundle("", "", 0, ""))
-
-
-def name_announced(folder: Path, sealed: list[SealedBundle]) -> None:
+def name_announced(folder: Path, announced: Iterable[BundleIndex]) -> None:
     """Give announced bundles their name; if one has it already, remove the copy beside it."""
-    for known in sealed:
-        left = folder / f"{SEALED_PREFIX}{known.run_id}"
+    for line in announced:
+        known, left = line.sealed, folder / f"{SEALED_PREFIX}{line.run_id}"
         if not left.is_dir():
             continue
         statement = folder / known.bundle / STATEMENT_NAME

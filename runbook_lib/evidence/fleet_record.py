@@ -239,9 +239,9 @@ def parse_record(content: bytes, path: Path) -> FleetRecord:
     if schema not in (None, SCHEMA):
         raise FormError("It", schema.removeprefix(_SCHEMA), _FORM, file=str(path))
     if record is None:
-        raise _unusable(path, "is not a fleet's")
+        raise _unusable(path, "is not a fleet record")
     if not path.parent.name.endswith(f"-{record.fleet_id}"):
-        raise _unusable(path, f"is of the run {record.fleet_id}, under another name")
+        raise _unusable(path, f"belongs to the run {record.fleet_id}, under another name")
     for result in results:
         record.put(result)
     return record
@@ -257,5 +257,5 @@ def _first_line(path: Path) -> bytes:
 
 
 def _unusable(path: Path, why: str) -> SettingsError:
-    advice = "Move its folder away, and start again; what is in it is then not looked at."
+    advice = "Move its folder away, and start again. The runbook then ignores its content."
     return SettingsError(f"The record {path} {why}.", next_step=advice)

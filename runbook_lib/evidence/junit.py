@@ -37,11 +37,10 @@ def _suite(row: TenantRow) -> ET.Element:
     suite = ET.Element("testsuite", name=name, time=f"{row.seconds or 0:.3f}")
     for step in row.steps:
         case = ET.SubElement(suite, "testcase", classname=name, name=_text(step.id))
-        outcome, is_in_part = step.look
-        message = _text(f"{IN_PART if is_in_part else outcome}: {step.reason}")
-        if outcome is Outcome.FAILED:
+        message = _text(f"{IN_PART if step.needs_person else step.outcome}: {step.reason}")
+        if step.outcome is Outcome.FAILED:
             ET.SubElement(case, "failure", message=message).text = message
-        elif outcome not in SETTLED or is_in_part:
+        elif step.outcome not in SETTLED or step.needs_person:
             ET.SubElement(case, "skipped", message=message)
     if row.status is not Status.SEALED:
         case = ET.SubElement(suite, "testcase", classname=name, name=_SEALING)

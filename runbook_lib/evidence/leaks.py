@@ -23,7 +23,7 @@ from runbook_lib.core.redaction import Redactor, bare_hex_in
 from runbook_lib.core.secret_search import SecretSearch
 from runbook_lib.core.state import HistoryReader
 from runbook_lib.errors import LeakError
-from runbook_lib.evidence.chain import sealed_bundles
+from runbook_lib.evidence.chain import last_copied
 
 _STEP_ID = re.compile(r"\b(?:fb|cy|test)-[0-9]{2}[a-z]?-[a-z0-9-]+")
 _ANOTHER_FILE = (
@@ -71,7 +71,7 @@ def withhold_leaks(reader: HistoryReader, redactor: Redactor) -> None:
     runbook wrote is never withheld: `refuse_leaks` refuses it.
     """
     index = reader.read().index
-    after = max((bundle.last for bundle in sealed_bundles(index)), default=BEFORE_THE_FIRST)
+    after = max((last_copied(line.sealed) for line in index.sealed), default=BEFORE_THE_FIRST)
     exchanges = {ref.seq: ref for check in index.checked.values() for ref in check.exchanges}
     checks = {check.ref: {ref.seq for ref in check.exchanges} for check in index.checked.values()}
     for entry, ref in read_lines(reader.journal.path, after=after):

@@ -162,7 +162,7 @@ def check_lines(record: Record, lines: Iterable[JournalLine]) -> None:
         for lapsed in step.lapsed:
             _check_sentence(step.id, lapsed.word)
         if step.word is not None and step.word.sentence not in (step.sentence, *step.answers):
-            msg = f"{step.word.by} said something else of {step.id} than its sentence."
+            msg = f"{step.word.by} confirmed a sentence that {step.id} does not have."
             raise ContentError(msg, file=RECORD_NAME)
 
 
@@ -228,7 +228,7 @@ def _check_rests(
     for finding in findings:
         for number in finding.exchanges:
             if not is_known(number):
-                msg = f"The check {finding.check} of {step_id} rests on the exchange {number}, "
+                msg = f"The check {finding.check} of {step_id} refers to the exchange {number}, "
                 raise ContentError(f"{msg}which is missing.", file=file)
 
 
@@ -239,8 +239,8 @@ def _check_sentence(step_id: str, word: Statement) -> None:
     is_bound = all(not value or subject.get(name) in (None, value) for name, value in named.items())
     if not is_bound or sentence_digest(word.sentence) != word.binding.confirms:
         raise ContentError(
-            f"What {word.by} said about {step_id} on {word.at} is bound to something else "
-            "than the words that it is recorded with."
+            f"The statement of {word.by} about {step_id} on {word.at} is bound to other words than "
+            "those that it is recorded with."
         )
 
 
@@ -272,7 +272,7 @@ def _words(record: Record) -> Iterator[tuple[str, str, Statement | Commented]]:
             is_checked = outcome in checked or outcome is Outcome.NOT_RUN
         named = word.by if word is not None and is_attested else None
         if (word is None and not is_checked) or step.attested_by != named:
-            msg = f"It does not name the person on whose word {step.id} is {outcome}."
+            msg = f"It does not name the person whose word makes {step.id} {outcome}."
             raise ContentError(msg, file=RECORD_NAME)
         for counted in (*step.confirms, *([word] if word is not None else [])):
             yield f"step.{counted.kind}", step.id, counted

@@ -22,24 +22,23 @@ from runbook_lib.core.journal import (
     Ref,
     read_lines,
 )
-from runbook_lib.core.model import EventType
+from runbook_lib.core.model import BundleSealed, EventType, JournalEnd
 from runbook_lib.core.state import open_history
 from runbook_lib.errors import ChainError, ContentError, EvidenceError, JournalError, SettingsError
 from runbook_lib.evidence.bundle import bundle_name
 from runbook_lib.evidence.chain import (
     SEALED_PREFIX,
-    SealedBundle,
     name_announced,
-    sealed_bundles,
     sealing,
 )
 from runbook_lib.evidence.parts import copy_lines, part_lines
 from runbook_lib.evidence.verify.discovery import bundles_in
+from runbook_lib.evidence.verify.verdict import NOT_UNDERSTOOD
 from runbook_lib.evidence.verify.verify import Trust, Verified, verify_bundle
 
 _KEPT = (
     "Nothing was written. Keep that journal: move it out of this folder, then run `runbook "
-    "journal` again. Lines that only it has are then not part of the chain."
+    "journal` again. Lines that only that journal has will not be part of the chain."
 )
 
 
@@ -153,7 +152,7 @@ def _verified(home: Path, trust: Trust) -> tuple[dict[Path, Verified], dict[str,
             unused[folder.name] = str(error)
         except OSError as error:
             unused[folder.name] = f"It cannot be read: {error.strerror}."
-        except (LookupError, TypeError, ValueError, AttributeError, RecursionError):
+        except NOT_UNDERSTOOD:
             unused[folder.name] = "It is signed, but cannot be understood."
     if not bundles:
         if not unused:
@@ -190,13 +189,18 @@ def _place(path: Path, before: Ref, rebuilt: _GrowingJournal) -> None:
 def _announce(home: Path, bundles: Iterable[Verified], rebuilt: _GrowingJournal) -> None:
     """Announce missing bundles again; then give each bundle its name."""
     reader = open_history(home)
-    known = {bundle.statement for bundle in sealed_bundles(reader.read().index)}
+    known = {line.sealed.statement for line in reader.read().index.sealed}
     for bundle in bundles:
         if bundle.statement in known:
             continue
         run_id = str(bundle.run["run_id"])
         name = bundle_name(str(bundle.run["started_on"]), run_id)
-        last = rebuilt.known[bundle.part.lines]._replace(start=0)
-        sealed = SealedBundle(run_id, name, bundle.link.sequence, bundle.statement, last)
-        reader.journal.append(EventType.BUNDLE_SEALED, sealed.data(), run_id=run_id)
-    name_announced(home, sealed_bundles(reader.read().index))
+        last = rebuilt.known[bundle.part.lines]
+        sealed = BundleSealed(
+            bundle=name,
+            sequence=bundle.link.sequence,
+            statement=bundle.statement,
+            journal=JournalEnd(lines=last.seq, head=last.digest, end=last.end),
+        )
+        reader.journal.append(EventType.BUNDLE_SEALED, sealed, run_id=run_id)
+    name_announced(home, reader.read().index.sealed)

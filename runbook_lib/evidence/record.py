@@ -30,6 +30,8 @@ from runbook_lib.core.model import (
     invalid,
     json_schema,
 )
+from runbook_lib.core.procedure import Screen
+from runbook_lib.core.road import RoadAhead, road_ahead
 from runbook_lib.core.state import RunState
 from runbook_lib.core.step_record import RULES, StepRecord, attachments_of, step_record
 from runbook_lib.errors import ContentError, FormError, JournalError
@@ -100,6 +102,13 @@ class Record(Part):
         tuple[str, ...],
         Meta(description="what no check and no API shows, and a partner must know all the same"),
     ] = ()
+    screens: Annotated[
+        Mapping[str, Screen],
+        Meta(description="where steps are done, by their ids: what a picture of that screen shows"),
+    ] = {}
+    road: Annotated[
+        RoadAhead | None, Meta(description="the decisions of others, and when they usually fall")
+    ] = None
 
     def __post_init__(self) -> None:
         for step in self.steps:
@@ -137,6 +146,8 @@ def build_record(
         journal=journal,
         carried=tuple(carried),
         unseen=state.unseen,
+        screens={name: step.step.screen for name, step in state.steps.items() if step.step.screen},
+        road=road_ahead(state),
     )
 
 

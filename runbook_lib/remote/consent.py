@@ -20,7 +20,7 @@ from runbook_lib.errors import AuthorizationError, RefusedConsentError, StateMis
 from runbook_lib.remote.documents import shorten
 from runbook_lib.remote.oauth import AuthorizationServer
 
-_PASTE = "Paste the whole address from the address bar of the tab in which the consent ended."
+_PASTE = "Paste the whole address from the address bar of the tab where the consent ended."
 _ADDRESS = re.compile(r"(https?://[^/?#]+)?/")
 # A redirect has fewer than ten fields.
 _MOST_FIELDS = 50
@@ -65,14 +65,11 @@ def read_redirect(
         raise AuthorizationError(msg, next_step=_PASTE)
     fields = _fields(url)
     if not fields:
-        msg = "There is no answer in this address."
+        msg = "This address contains no answer."
         raise AuthorizationError(msg, next_step=_PASTE)
     request = _answered(pending, fields)
     if request is None:
-        msg = (
-            "This is not the answer to the request that was made last (its state differs), "
-            "or it was already used."
-        )
+        msg = "This does not answer the latest request (its state differs), or was already used."
         raise StateMismatchError(msg)
     fields = request.server.answer_fields(fields)
     if fields.get("error") == "access_denied":
@@ -84,7 +81,7 @@ def read_redirect(
         msg = f"{request.server.title} refused: {shorten(readable)}."
         raise RefusedConsentError(msg)
     if not is_issued_token(fields.get("code", "")):
-        msg = "There is no code in this address; copy all of it from the browser's address bar."
+        msg = "This address contains no code: copy all of it from the browser's address bar."
         raise AuthorizationError(msg)
     return request, Secret(fields["code"])
 

@@ -228,7 +228,7 @@ def rows_of(
         if is_whole or _is_end(sizes, total, repeated):
             break
     else:
-        doubts.append(f"Cyclr's list has no end: {most:,} pages of it were read.")
+        doubts.append(f"Cyclr's list has no end: the runbook read {most:,} pages of it.")
     if not doubts:
         doubts += _gaps(sizes, total, repeated)
 
@@ -252,9 +252,9 @@ def _gaps(sizes: list[int], total: int, repeated: int) -> Iterator[str]:
     for place, size in short:
         yield f"Page {place:,}{of} of Cyclr's list has {size:,} rows instead of {max(sizes):,}."
     if repeated:
-        yield f"Of {sum(sizes):,} rows in Cyclr's list {repeated:,} repeat others."
+        yield f"{repeated:,} of {sum(sizes):,} rows in Cyclr's list repeat others."
     if not short and len(filled) < total > 1:
-        yield f"Cyclr's list has {total:,} pages, and rows on {len(filled):,} of them."
+        yield f"Cyclr's list has {total:,} pages, but rows on only {len(filled):,} of them."
 
 
 def sign_in_url(service_domain: str, account_connector: int, token: Secret, target: str) -> str:

@@ -92,7 +92,7 @@ def shorten(text: str, longest: int = _LONGEST) -> str:
 
 def unexpected(source: str, what: str) -> UnexpectedAnswerError:
     """Return the error for an answer from `source` that its API does not document."""
-    return UnexpectedAnswerError(f"{source} answered with something unexpected: {what}.")
+    return UnexpectedAnswerError(f"{source} gave an unexpected answer: {what}.")
 
 
 class Document(Mapping[str, Any]):

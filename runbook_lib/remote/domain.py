@@ -208,8 +208,8 @@ def follow_to_sign_in(
         if why:
             place = f"{target.scheme}://{target.netloc.decode()}{target.path}"
             msg = (
-                f"{host_of(current)} redirects to {shorten(place, _LONGEST_PLACE)}, which was not "
-                f"opened: {why}."
+                f"{host_of(current)} redirects to {shorten(place, _LONGEST_PLACE)}, which the "
+                f"runbook did not open: {why}."
             )
             advice = (
                 "Compare that address with your Cyclr console. If it is a host of your Cyclr, add "

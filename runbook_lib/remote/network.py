@@ -192,7 +192,7 @@ def require_public(host: str, addresses: list[str]) -> list[str]:
     public = [address for address in addresses if is_public(address)]
     if not public:
         at = f"its address {addresses[0]}" if addresses[0] != host else "it"
-        msg = f"{host} was not contacted: {at} is not an address of the public internet."
+        msg = f"{host} was not contacted: {at} is not a public internet address."
         raise UnexpectedAnswerError(msg, next_step=_PRIVATE)
     return public
 
@@ -243,7 +243,7 @@ def _decoder(headers: httpx.Headers, most: int) -> _Gunzip | None:
         return None
     if len(encodings) > 1 or encodings[0] not in ("gzip", "x-gzip"):
         # NOTE: layers multiply: a body that is encoded twice may grow a million times.
-        what = f"a body encoded as {', '.join(encodings)[:60]}, which was not requested"
+        what = f"a body encoded as {', '.join(encodings)[:60]}, which the runbook did not request"
         raise RefusedAnswerError(what)
     return _Gunzip(most)
 

@@ -356,7 +356,7 @@ class Transport:
             self._on_call(request.app, response.headers)
         seconds, limit = self._usage_pause(response.headers)
         if seconds:
-            reason = f"{request.host} reports its {limit} as used up"
+            reason = f"{request.host} reports that its {limit} is used up"
             self.cool_down(request, seconds, reason, app=request.app)
         return answer
 
@@ -410,8 +410,8 @@ class Transport:
                 continue
             secret = " and ".join(sorted(owner.what for owner in owners)) or "a secret of this run"
             allowed = sorted(set().union(*(owner.providers for owner in owners)))
-            rule = f"goes to hosts of {' and '.join(allowed)} only" if allowed else "is not sent"
-            msg = f"{request.place} was not contacted: it would get {secret}, which {rule}."
+            rule = f"may go only to hosts of {' and '.join(allowed)}" if allowed else "is not sent"
+            msg = f"{request.place} was not contacted: it would receive {secret}, which {rule}."
             raise RemoteError(msg, next_step=_STRAY)
 
     def _built(self, request: Request) -> httpx.Request:
@@ -764,7 +764,7 @@ def _refuse_cached(request: Request, answer: RemoteAnswer) -> None:
         text = f"{int(age):,} s" if is_number else shorten(age) or "empty"
         msg = (
             f"{request.host} answered from a cache (Age {text}), so this may no longer be true. "
-            "Find the proxy or network that keeps copies, or wait until it drops this one; then "
+            "Find the proxy or network that caches answers, or wait until this copy expires; then "
             "check again."
         )
         raise CachedAnswerError(msg)

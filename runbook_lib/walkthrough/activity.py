@@ -41,27 +41,21 @@ class Activity:
     consent_paste_url: str = ""
 
 
-@dataclass(slots=True)
-class Sealing:
-    """The sealing of the evidence in this kernel; `doubts` are what a person is asked first."""
-
-    activity: Activity = field(default_factory=Activity)
-    doubts: Sequence[str] = ()
-
-
 class Activities:
     """
-    The activity of each step, of a round over all, and the sealing.
+    The activity of each step, of a round over all, and of the sealing.
 
-    Those of steps are safe to change from several threads. `next_look` is when
-    waiting steps are checked again, `held_back` why they were not at the last time.
+    `doubts` are what a person is asked before the evidence is sealed. Those of steps are safe to
+    change from several threads. `next_look` is when waiting steps are checked again, `held_back`
+    why they were not at the last time.
     """
 
     def __init__(self, next_look: datetime) -> None:
         self.next_look = next_look
         self.held_back = ""
         self.round = Activity()
-        self.sealing = Sealing()
+        self.sealing = Activity()
+        self.doubts: Sequence[str] = ()
         self._lock = threading.Lock()
         self._activities: dict[str, Activity] = {}
         self._looked: dict[str, datetime] = {}

@@ -14,6 +14,7 @@ from typing import Any
 
 from jupyter_server.base.handlers import JupyterHandler
 from jupyter_server.serverapp import ServerApp
+from jupyter_server.services.contents.largefilemanager import LargeFileManager
 from jupyter_server.utils import JupyterServerAuthWarning
 from tornado.routing import Router, Rule, RuleRouter
 from tornado.web import HTTPError
@@ -28,7 +29,12 @@ _FORGOTTEN_SECONDS = 15 * 60
 # Defaults; a person's own settings and options override them.
 _DEFAULTS = Config(
     {
-        "ServerApp": {"port": _PORT, "allow_unauthenticated_access": False},
+        "ServerApp": {
+            "port": _PORT,
+            "allow_unauthenticated_access": False,
+            # NOTE: voila asks it of each picture in a text, and awaits no answer (0.5).
+            "contents_manager_class": LargeFileManager,
+        },
         # A link on another site must not open the walkthrough: opening it starts a kernel.
         "IdentityProvider": {"cookie_options": {"samesite": "Strict"}},
         "VoilaConfiguration": {"template": "runbook", "file_allowlist": []},

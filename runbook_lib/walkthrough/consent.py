@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from runbook_lib.connectors.cyclr.service_domain import redirect_uri
 from runbook_lib.connectors.provider import vendor_of
@@ -34,15 +33,6 @@ _LINGER_SECONDS = 20.0
 
 Accepted = tuple[PendingAuthorization, Secret]
 Accept = Callable[[], Accepted]
-
-
-@dataclass(frozen=True, slots=True)
-class ConsentAddresses:
-    """The addresses that a person may open; an empty one has its reason in `untrusted`."""
-
-    url: str
-    paste_url: str
-    untrusted: str = ""
 
 
 class Consent:
@@ -78,19 +68,19 @@ class Consent:
         """Return whether an answer would still count."""
         return bool(self._pending)
 
-    def ask(self, step: Step) -> ConsentAddresses:
+    def ask(self, step: Step) -> tuple[str, str, str]:
         """
         Return the consent page's address, and the one whose answer is pasted.
 
         The second redirects to the Service Domain, which every app has
         registered; it is empty while that is not known. The first is empty
-        where another program could read the answer. Raises `SettingsError`
-        where the app is not known yet, `ListenerError` where neither is left.
+        where another program could read the answer; the last text says so then. Raises
+        `SettingsError` where the app is not known yet, `ListenerError` where neither is left.
         """
         values, item, secret = self._run.values, self._vendor.client_id, self._vendor.client_secret
         if not values.get(item.name) or secret.name not in self._run.settings.secrets:
             msg = f"{item.label} and {secret.label} are not known yet."
-            raise SettingsError(msg, next_step="Give them in the step that asks for them.")
+            raise SettingsError(msg, next_step="Enter them in the step that asks for them.")
         domain, listening_uri, untrusted = str(values.get("service_domain") or ""), "", ""
         try:
             with self._asking:
@@ -108,11 +98,8 @@ class Consent:
         with self._lock:
             self._pending = {request.state: request for request in requests}
             self._step = step
-        return ConsentAddresses(
-            url=requests[0].url if listening_uri else "",
-            paste_url=requests[-1].url if domain else "",
-            untrusted=untrusted,
-        )
+        url = requests[0].url if listening_uri else ""
+        return url, requests[-1].url if domain else "", untrusted
 
     def accept(self, url: str) -> Accepted:
         """
@@ -193,8 +180,8 @@ class Consent:
             )
         except TokenRequestError as error:
             title = request.server.title
-            msg = f"{title} did not take the answer ({error})."
-            advice = f"Sign in with {title} again: an answer counts once, and for a few minutes."
+            msg = f"{title} did not accept the answer ({error})."
+            advice = f"Sign in with {title} again: an answer works once, for a few minutes."
             raise AuthorizationError(msg, next_step=advice) from error
 
     def close(self) -> None:

@@ -79,8 +79,8 @@ class Walkthrough:
             used = self.run.used_calls
             if used > _MOST_UNASKED:
                 message = (
-                    f"What is shown is from earlier checks: {used:.0f} % of the app's calls of "
-                    "this hour are used. Check everything now asks all the same."
+                    f"The page shows earlier checks, because {used:.0f} % of the app's calls of "
+                    "this hour are used. Check everything now still asks."
                 )
                 self._activities.round = Activity(message=message)
             else:
@@ -242,28 +242,28 @@ class Walkthrough:
         First every step is checked again; if a step that was done is not any more, it
         asks once, and continues when `is_confirmed`.
         """
-        sealing = self._activities.sealing
-        if sealing.activity.busy_since:
+        activities = self._activities
+        if activities.sealing.busy_since:
             return
-        sealing.activity, sealing.doubts = Activity(busy_since=time.time()), ()
+        activities.sealing, activities.doubts = Activity(busy_since=time.time()), ()
         self.displays.draw()
         self._workers.submit(self._seal, is_confirmed)
 
     def _seal(self, is_confirmed: bool) -> None:  # noqa: FBT001  (the pool passes it on)
-        sealing = self._activities.sealing
+        activities = self._activities
         try:
             before = self.run.state
             if not is_confirmed:
-                sealing.doubts = doubts(self.run, self._go_round())
-            if sealing.doubts:
-                sealing.activity = Activity()
+                activities.doubts = doubts(self.run, self._go_round())
+            if activities.doubts:
+                activities.sealing = Activity()
             else:
                 sealed = seal_evidence(self.run, on_wait=self._wait_to_seal)
-                sealing.activity = Activity(message=sealed_words(sealed, before, self.run.state))
+                activities.sealing = Activity(message=sealed_words(sealed, before, self.run.state))
         except Exception as error:  # noqa: BLE001  (the button must not stay busy for ever)
             message, advice = describe_error(error)
-            sealing.activity = Activity(message=message, advice=advice, is_error=True)
-        self._activities.round = Activity()
+            activities.sealing = Activity(message=message, advice=advice, is_error=True)
+        activities.round = Activity()
         self.displays.draw()
 
     def files_of_bundle(self, name: str) -> bytes:
@@ -272,8 +272,7 @@ class Walkthrough:
         return packed(sealed[0], name) if sealed else b""
 
     def _wait_to_seal(self, message: str) -> None:
-        sealing = self._activities.sealing
-        sealing.activity = replace(sealing.activity, message=message)
+        self._activities.sealing = replace(self._activities.sealing, message=message)
         self.displays.draw()
 
     def problem(self, name: str, text: str) -> dict[str, str]:
@@ -311,12 +310,12 @@ class Walkthrough:
 
         def prepare() -> str:
             try:
-                addresses = self._consent.ask(step)
+                url, paste_url, untrusted = self._consent.ask(step)
             finally:
                 self._hide_consent(step)
-            self._update(step, consent_url=addresses.url, consent_paste_url=addresses.paste_url)
-            if addresses.untrusted:
-                return f"{addresses.untrusted} Paste the address instead."
+            self._update(step, consent_url=url, consent_paste_url=paste_url)
+            if untrusted:
+                return f"{untrusted} Paste the address instead."
             return "Open the consent page. The form below says where the browser ends."
 
         self._begin(step, prepare)

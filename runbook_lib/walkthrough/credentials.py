@@ -47,8 +47,8 @@ class SavedCredentials:
         self.follow()
         if self._env_file.holds(item):
             return (
-                f"{item.label} removed for this connector. {item.variable} in .env is every "
-                "connector's, and was left: remove it yourself."
+                f"{item.label} removed for this connector. {item.variable} in .env serves every "
+                "connector, so it was kept: remove it yourself."
             )
         return f"{item.label} removed."
 

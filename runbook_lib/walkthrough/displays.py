@@ -18,6 +18,7 @@ from runbook_lib.engine.run import Run, logged_in
 from runbook_lib.engine.tenants import listed, tenant_names
 from runbook_lib.errors import describe_error
 from runbook_lib.evidence.reports.phrases import when
+from runbook_lib.plain_text import as_text
 from runbook_lib.walkthrough.activity import Activities
 from runbook_lib.walkthrough.credentials import SavedCredentials
 from runbook_lib.walkthrough.everything import lacking
@@ -26,6 +27,7 @@ from runbook_lib.walkthrough.views import (
     Scene,
     finish_view,
     header_view,
+    screen_view,
     sitting_of,
     step_view,
 )
@@ -106,11 +108,11 @@ class Displays:
     def _draw(self, only: tuple[str, ...]) -> None:
         # NOTE: before the state, or a view could say that a check has ended, without its result.
         activities = {step_id: self._activities.of(step_id) for step_id in self._panels}
-        run, sealing = self._run, self._activities.sealing
+        run = self._run
         state, history, sealed = run.state, run.history, run.last_sealed
-        following, vendor = next_step(state), vendor_of(run.procedure)
+        following = next_step(state)
         scene = Scene(
-            vendor=vendor,
+            vendor=vendor_of(run.procedure),
             today=run.clock().date(),
             values=run.values,
             link_values=run.link_values,
@@ -141,27 +143,25 @@ class Displays:
         if self._header is not None and not only:
             view = header_view(
                 state,
+                scene,
+                activity=self._activities.round,
+                road=run.procedure.road,
                 title=run.procedure.title,
                 tenant=run.tenant,
-                user=self._user,
+                sandbox=run.is_sandbox,
                 start=os.environ.get(LAB_COMMAND, ""),
-                is_sandbox=run.is_sandbox,
-                provider=vendor.title,
                 others=self._others,
                 sealed=sealed_on,
-                is_unsaved=bool(self._credentials.unsaved()),
-                road=run.procedure.road,
-                today=scene.today,
-                activity=self._activities.round,
+                unsaved=bool(self._credentials.unsaved()),
             )
             self._show("header", self._header, view)
         if self._finish is not None and not only:
             view = finish_view(
                 state,
-                activity=sealing.activity,
+                activity=self._activities.sealing,
                 bundle=str(sealed[0]) if sealed else "",
                 sealed=sealed_on,
-                doubts=sealing.doubts,
+                doubts=self._activities.doubts,
                 road=run.procedure.road,
             )
             self._show("finish", self._finish, view)
@@ -172,7 +172,11 @@ class Displays:
         basis = (view, redactor.known)
         if step_id not in self._masked or self._masked[step_id][0] != basis:
             redacted = redactor.redact_values(view, structure=STRUCTURE)
-            self._masked[step_id] = (basis, redacted)
+            # Drawn of masked values: a mask in a picture would break it.
+            screen = self._run.step(step_id).screen
+            values = {name: as_text(value) for name, value in self._run.values.items()}
+            shown = screen_view(screen, redactor.redact_values(values)) if screen else None
+            self._masked[step_id] = (basis, {**redacted, "screen": shown})
         return self._masked[step_id][1]
 
     def _show(self, name: str, display: Display, view: dict[str, Any]) -> None:
@@ -185,9 +189,7 @@ class Displays:
                 self._activities.of(step_id), message=message, advice=advice, is_error=True
             )
             panel.show({**self._views.get(step_id, {}), **asdict(activity)})
-        activity = replace(
-            self._activities.sealing.activity, message=message, advice=advice, is_error=True
-        )
+        activity = replace(self._activities.sealing, message=message, advice=advice, is_error=True)
         for name, display in (("header", self._header), ("finish", self._finish)):
             if display is not None:
                 display.show({**self._views.get(name, {}), **asdict(activity)})

@@ -47,7 +47,7 @@ def effect(run: KnownRun, item: Input, text: str) -> str:
     except ValueError:
         return ""
     steps = ", ".join(step.number for step in undone)
-    return f"Once this is saved, these must be done again: {steps}." if steps else ""
+    return f"If you save this, do these steps again: {steps}." if steps else ""
 
 
 def sentence(reason: str) -> str:

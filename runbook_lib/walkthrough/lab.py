@@ -214,13 +214,13 @@ def practise_in_lab(scenario: str, request: LabRequest, *, say: Callable[[str], 
         )
         practises = "the remote systems on this machine, for practice; nothing is real."
         say(f"SANDBOX {sandbox.scenario}: {practises}")
-        say(f"Where one of its pages asks, log in as {sandbox.login}.")
+        say(f"If one of its pages asks, log in as {sandbox.login}.")
         if is_known:
             say(
-                f"Your earlier work as {tenant} still counts, and the sandbox has the same app; "
-                "to start from nothing: --tenant NAME."
+                f"Your earlier work as {tenant} still counts, and the sandbox has the same app. "
+                "To start again from the beginning, add --tenant NAME."
             )
-        say("What is done on the sandbox's own pages is forgotten when it stops.")
+        say("The sandbox forgets changes on its own pages when it stops.")
         return open_lab(practised, say=say)
 
 
@@ -257,7 +257,7 @@ def _check_arguments(arguments: Sequence[str]) -> None:
             raise SettingsError(msg, next_step=advice)
         retries = _value(_RETRIES, arguments) or os.environ.get("JUPYTER_PORT_RETRIES", "")
         if retries == "0" and int(port) and _is_taken(int(port)):
-            msg = f"Port {port} is taken by another program."
+            msg = f"Port {port} is in use by another program."
             raise SettingsError(msg, next_step=advice)
     address = _value(_IP, arguments)
     if address not in (None, "", "*") and not _is_here(address):

@@ -21,8 +21,8 @@ _LONGEST_NAME, _LONGEST_NOTE = 200, 2_000
 _FIELDS = {
     "by": "Your name",
     "note": "The note",
-    "seen": "What differed",
-    "to": "Who does it",
+    "seen": "Differences",
+    "to": "Person",
     "due": "The day",
     "until": "The last day",
     "answer": "The answer",
@@ -78,7 +78,7 @@ class Statements:
         by = _text(typed, "by", longest=_LONGEST_NAME)
         if not by:
             msg = "Enter your name: the record says who confirmed this."
-            raise SettingsError(msg, next_step="This page keeps it until it is closed.")
+            raise SettingsError(msg, next_step="This page keeps it until you close it.")
         return {
             "step": step.id,
             "by": by,

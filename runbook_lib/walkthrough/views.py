@@ -11,11 +11,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from itertools import groupby
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from runbook_lib.connectors.provider import Vendor
 from runbook_lib.connectors.registry import kit_of
-from runbook_lib.core.advice import later, next_step, waits_for
+from runbook_lib.core.advice import next_step, waits_for
 from runbook_lib.core.attachments import LARGEST
 from runbook_lib.core.conclusion import Conclusion
 from runbook_lib.core.model import (
@@ -34,7 +34,8 @@ from runbook_lib.core.model import (
     WordKind,
 )
 from runbook_lib.core.outcome import ICONS, label_of, tally
-from runbook_lib.core.procedure import Input, Procedure, Road, Step, StepKind
+from runbook_lib.core.procedure import Input, Procedure, Road, Screen, Step, StepKind
+from runbook_lib.core.road import road_ahead
 from runbook_lib.core.state import RunState, StepState
 from runbook_lib.core.step_record import (
     TroubleRecord,
@@ -44,6 +45,12 @@ from runbook_lib.core.step_record import (
     troubles_of,
 )
 from runbook_lib.evidence.reports.phrases import day, when, with_times
+from runbook_lib.evidence.reports.pictures import (
+    SCHEMATIC,
+    road_picture,
+    road_title,
+    screen_picture,
+)
 from runbook_lib.plain_text import as_text, counted
 from runbook_lib.walkthrough.activity import Activity
 
@@ -88,7 +95,7 @@ STRUCTURE = frozenset(
     }
 )
 _LONGEST_DETAIL = 4_000
-_UNKNOWN = "Not known yet: give it in the step that asks for it."
+_UNKNOWN = "Not known yet. Enter it in the step that asks for it."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,6 +245,12 @@ def step_view(
     }
 
 
+def screen_view(screen: Screen, values: Mapping[str, object]) -> dict[str, str]:
+    """Return the picture of the screen where a step is done, with `values`."""
+    svg = screen_picture(screen, values)
+    return {"svg": str(svg), "caption": SCHEMATIC, "source": f"Source: {screen.source}"}
+
+
 def _can_look(state: StepState, lacks: Sequence[Input]) -> bool:
     """Return whether an open step can be checked without spending, and may have news."""
     absent = {item.name for item in lacks}
@@ -323,48 +336,47 @@ def _is_question(step: Step) -> bool:
 
 
 def _since(state: StepState, scene: Scene) -> str:
-    """Return who settled the step and when, or whom it waits for."""
-    return _about(state, scene.vendor.title, scene.today, scene.later)
-
-
-def _about(state: StepState, provider: str, today: date, waits: Mapping[str, str]) -> str:
     """Return who did it, whom it waits for since when, or which steps come first."""
-    parts = (_who(state, provider), _assigned(state), _overdue(state, today))
-    return " · ".join(filter(None, (*parts, waits.get(state.step.id, ""))))
+    first = scene.later.get(state.step.id, "")
+    parts = (_who(state, scene.vendor.title), _assigned(state), _overdue(state, scene.today))
+    return " · ".join(filter(None, (*parts, first)))
+
+
+class HeaderFacts(TypedDict):
+    """
+    What the header shows as it is.
+
+    `start` is the command that starts the page, `others` names the other tenants of the evidence
+    folder, `sealed` says when the evidence was sealed last. `unsaved` is whether this kernel knows
+    a credential that is saved nowhere.
+    """
+
+    title: str
+    tenant: str
+    sandbox: bool
+    start: str
+    others: str
+    sealed: str
+    unsaved: bool
 
 
 def header_view(
     state: RunState,
+    scene: Scene,
     *,
-    title: str,
-    tenant: str,
-    user: str,
-    start: str = "",
-    is_sandbox: bool,
     activity: Activity,
-    today: date,
-    provider: str,
-    others: str,
-    sealed: str,
-    is_unsaved: bool,
     road: Road | None,
+    **facts: Unpack[HeaderFacts],
 ) -> dict[str, Any]:
     """
     Return what the header shows: progress over the whole procedure, and what comes next.
 
-    `user` is who is logged in to the server, `start` the command that starts it, `provider`
-    decides on what waits, `others` names the other tenants of the evidence folder, `sealed` says
-    when the evidence was sealed last,
-    `is_unsaved` that this kernel knows a credential that is saved nowhere, `road` the gates,
-    `activity` that of *Check everything now*.
+    `activity` is that of *Check everything now*, `road` the gates.
     """
-    waits = later(state)
     return {
-        "title": title,
-        "tenant": tenant,
-        "user": user,
-        "start": start,
-        "sandbox": is_sandbox,
+        **facts,
+        "user": scene.user,
+        "provider": scene.vendor.title,
         "total": len(state.steps),
         "settled": sum(step.is_settled for step in state.steps.values()),
         "counts": [
@@ -373,19 +385,12 @@ def header_view(
         ],
         "next": _next_view(state),
         "steps": [
-            {
-                **_line(step),
-                "who": _about(step, provider, today, waits),
-                "again": step.again,
-            }
+            {**_line(step), "who": _since(step, scene), "again": step.again}
             for step in state.steps.values()
         ],
         "sittings": _sittings(state),
-        "others": others,
-        "sealed": sealed,
-        "unsaved": is_unsaved,
-        "provider": provider,
         "gates": _gates(state, road),
+        "road": _road_view(state),
         **asdict(activity),
     }
 
@@ -430,6 +435,14 @@ def _gates(state: RunState, road: Road | None) -> list[dict[str, Any]]:
     ]
 
 
+def _road_view(state: RunState) -> dict[str, str] | None:
+    """Return the road in one line, if others decide anything."""
+    road = road_ahead(state)
+    if road is None:
+        return None
+    return {"svg": str(road_picture(road, is_strip=True)), "title": road_title(road)}
+
+
 def _line(state: StepState) -> dict[str, Any]:
     """Return what a list shows of a step: what it is, and its outcome."""
     names = {"id": state.step.id, "number": state.number, "title": state.step.title}
@@ -450,7 +463,7 @@ def _outcome(state: StepState) -> dict[str, Any]:
 def _who(state: StepState, provider: str) -> str:
     word, conclusion = state.word, state.conclusion
     if state.is_asked_for and word is not None:
-        return f"due {word.due}, says {word.by}"
+        return f"due {word.due} ({word.by})"
     if conclusion.outcome is Outcome.WAITING:
         whom = "a second person" if conclusion.needs_another else provider
         since = f" since {when(state.waiting_since)}" if state.waiting_since else ""
@@ -532,65 +545,32 @@ def _forms(state: StepState, scene: Scene) -> list[dict[str, Any]]:
     name = "answer" if _is_question(step) else "attest"
     if step.developer_tools:
         files_help = (
-            f"What {scene.vendor.developer_tools} answer to {step.developer_tools} may be attached "
-            "as JSON: it is kept, not read."
+            f"You may attach the answer of {scene.vendor.developer_tools} to "
+            f"{step.developer_tools} as JSON. The runbook keeps it, but does not read it."
         )
     said: dict[str, Any] = {"has_files": True, "files_help": files_help, "verb": "confirms"}
     question, done = step.question or f"What does {vendor} say?", step.attest_label or _DONE
     if state.conclusion.needs_another:
         option = _option("attest", _SEEN, state.sentence)
-        word = _form(name, _SEEN, option, act=_SEEN, **said)
+        word = _form(name, _SEEN, option, **said)
     elif _is_question(step):
         chosen = "attest" if state.conclusion.needs_person else ""
         answers = _answers(step, scene)
         word = _form(name, question, *answers, act="Confirm", chosen=chosen, **said)
     else:
-        word = _form(name, done, _done(step, done), act=done, **said)
+        word = _form(name, done, _done(step, done), **said)
     first = state.word.by if state.word else ""
+    no = f"This withdraws the confirmation of {first}."
+    withdrawn = "The confirmation of this step is no longer true."
+    commented = "A comment does not change the outcome."
+    handed = "Assign this step to somebody else."
     return [
         word,
-        _form(
-            "no",
-            "No",
-            _option("withdraw", "No", f"It is not so: what {first} confirmed is withdrawn."),
-            verb="says no",
-            act="No, it is not so",
-            **_REASON,
-        ),
-        _form(
-            "skip",
-            "Skip",
-            _option("skip", "Skip", "This step is skipped."),
-            verb="skips this",
-            act="Skip",
-            **_REASON,
-        ),
-        _form(
-            "withdraw",
-            "Withdraw",
-            _option(
-                "withdraw", "Withdraw", "What was confirmed about this step is no longer true."
-            ),
-            verb="withdraws it",
-            act="Withdraw",
-            **_REASON,
-        ),
-        _form(
-            "comment",
-            "Comment",
-            _option("comment", "Comment", "A comment; the outcome stays as it is."),
-            verb="comments",
-            act="Comment",
-            note_label="Comment",
-            note_missing="Write the comment: it is kept with the step.",
-        ),
-        _form(
-            "assign",
-            "Hand over",
-            _option("assign", "Hand over", "Somebody else does this step.", *_ASSIGN_FIELDS),
-            verb="hands it over",
-            act="Hand over",
-        ),
+        _act("no", "No", no, "says no", action="withdraw", act="No, it is not so", **_REASON),
+        _act("skip", "Skip", "This step is skipped.", "skips this", **_REASON),
+        _act("withdraw", "Withdraw", withdrawn, "withdraws it", **_REASON),
+        _act("comment", "Comment", commented, "comments", **_COMMENT),
+        _act("assign", "Hand over", handed, "hands it over", *_ASSIGN_FIELDS),
     ]
 
 
@@ -606,17 +586,19 @@ def _answers(step: Step, scene: Scene) -> Iterator[dict[str, Any]]:
             named.append({**part, "choices": item.with_needs(chosen), "ticked": False})
     if is_wait:
         sentence = f"Everything that {vendor} asks for is submitted."
-        yield _option("submit", "Submitted, and not decided", sentence, _day_field("Sent"), *asked)
+        yield _option(
+            "submit", "Submitted, and not decided", sentence, _field("on", "Sent"), *asked
+        )
     for answer in step.answers:
         due = [_DUE_FIELD] if answer.due_days else []
         fields = (*due, *_until_field(answer.counts_days))
         option = _option("attest", answer.label, answer.sentence, *fields, answer=answer.name)
         yield {**option, "name": f"attest-{answer.name}"}
     done = _done(step, step.attest_label or "Approved")
-    yield {**done, "fields": [*([_day_field("Decided")] if is_wait else []), *done["fields"]]}
+    yield {**done, "fields": [*([_field("on", "Decided")] if is_wait else []), *done["fields"]]}
     if is_wait:
         reason = {"note_label": "The reason given"}
-        decline = _option("decline", "Declined", f"{vendor} declined it.", _day_field("Decided"))
+        decline = _option("decline", "Declined", f"{vendor} declined it.", _field("on", "Decided"))
         yield {**decline, "fields": [*decline["fields"], *named], **reason}
 
 
@@ -639,12 +621,26 @@ def _option(
     }
 
 
+def _act(
+    name: str,
+    label: str,
+    sentence: str,
+    verb: str,
+    *fields: Mapping[str, Any],
+    action: str = "",
+    **more: Any,
+) -> dict[str, Any]:
+    """Return the form of one option, which has the form's label."""
+    option = _option(action or name, label, sentence, *fields)
+    return _form(name, label, option, verb=verb, **more)
+
+
 def _form(
     name: str,
     label: str,
     *options: Mapping[str, Any],
     verb: str,
-    act: str,
+    act: str = "",
     note_label: str = "Note",
     note_missing: str = "",
     has_files: bool = False,
@@ -652,7 +648,7 @@ def _form(
     chosen: str = "",
 ) -> dict[str, Any]:
     """
-    Return a form's texts: its button is `act`, or a person's name and `verb`.
+    Return a form's texts: its button is `act` (else the label), or a person's name and `verb`.
 
     With `note_missing`, the note must be given. `chosen` names the option that is chosen already.
     """
@@ -661,7 +657,7 @@ def _form(
         "label": label,
         "options": list(options),
         "verb": verb,
-        "act": act,
+        "act": act or label,
         "note_label": note_label,
         "note_help": "Kept in the record." if note_missing else "Optional: a note for the record.",
         "note_missing": note_missing,
@@ -672,41 +668,29 @@ def _form(
     }
 
 
-_DONE = "I have done this"
-_SEEN = "I have seen it"
-_ASSIGN_FIELDS = (
-    {
-        "name": "to",
-        "label": "Who does it",
-        "type": "text",
-        "help": "Empty for nobody in particular.",
-        "choices": [],
-    },
-    {"name": "due", "label": "By", "type": "date", "help": "Optional.", "choices": []},
-)
-_REASON: dict[str, Any] = {
-    "note_label": "Reason",
-    "note_missing": "Give a reason: it is kept in the record.",
-}
-_DUE_FIELD = {
-    "name": "due",
-    "label": "Due",
-    "type": "date",
-    "help": "The day by which it must be done, as it was named to you.",
-    "choices": [],
-}
-
-
-def _day_field(label: str) -> dict[str, Any]:
-    """Return the field for the day on which something happened at an outside party."""
-    return {"name": "on", "label": label, "type": "date", "help": "Optional.", "choices": []}
+def _field(name: str, label: str, note: str = "Optional.", *, kind: str = "date") -> dict[str, Any]:
+    """Return a field of an option; `note` is its help."""
+    return {"name": name, "label": label, "type": kind, "help": note, "choices": []}
 
 
 def _until_field(days: int) -> list[dict[str, Any]]:
     """Return the field for the last day of a word that counts for `days`; none if it has no end."""
-    note = f"Optional: the last day on which this counts; {days} days without one."
-    field = {"name": "until", "label": "Until", "type": "date", "help": note, "choices": []}
-    return [field] if days else []
+    note = f"Optional: the last day on which this counts. Without it, {days} days."
+    return [_field("until", "Until", note)] if days else []
+
+
+_DONE = "I have done this"
+_SEEN = "I have seen it"
+_ASSIGN_FIELDS = (
+    _field("to", "Person", "Leave it empty to assign it to nobody.", kind="text"),
+    _field("due", "By"),
+)
+_REASON = {"note_label": "Reason", "note_missing": "Give a reason: it is kept in the record."}
+_COMMENT = {
+    "note_label": "Comment",
+    "note_missing": "Write the comment: it is kept with the step.",
+}
+_DUE_FIELD = _field("due", "Due", "The day by which it must be done, as announced to you.")
 
 
 def _input_view(

@@ -18,6 +18,7 @@ import traitlets
 from runbook_lib.core.outcome import OUTCOMES
 from runbook_lib.core.procedure import Step
 from runbook_lib.core.state import StepState
+from runbook_lib.evidence.reports.pictures import picture_style
 from runbook_lib.walkthrough.controller import Walkthrough
 from runbook_lib.walkthrough.views import NOTES, WORDS
 
@@ -43,7 +44,8 @@ def _style() -> str:
         f"{{ --rb-mark: {row.colour.mark}; --rb-style: {row.line}; }}"
         for outcome, row in OUTCOMES.items()
     ]
-    return "\n".join((*looks, (_STATIC / "walkthrough.css").read_text(encoding="utf-8")))
+    own = (_STATIC / "walkthrough.css").read_text(encoding="utf-8")
+    return "\n".join((*looks, picture_style(), own))
 
 
 class _Panel(anywidget.AnyWidget):

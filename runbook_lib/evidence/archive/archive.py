@@ -47,7 +47,6 @@ from runbook_lib.evidence.chain import (
     SEALED_PREFIX,
     STATEMENT_NAME,
     finish_interrupted,
-    sealed_bundles,
 )
 from runbook_lib.evidence.signing.keys import (
     LARGEST_KEY,
@@ -65,10 +64,11 @@ from runbook_lib.evidence.verify.discovery import (
     unfinished_in,
 )
 from runbook_lib.evidence.verify.fleet import check_signed, runs_in
+from runbook_lib.evidence.verify.verdict import NOT_UNDERSTOOD
 from runbook_lib.evidence.verify.verify import Trust, Verified, verify_bundle
 
 _COMPARE = (
-    "Find out who wrote there, and verify both with `runbook verify`: the sealed bundle on this "
+    "Find out who wrote there, and verify both with `runbook verify`. The sealed bundle on this "
     "machine was not changed."
 )
 _CHOOSE_ANOTHER = "Name a folder outside of it, or an object store."
@@ -161,7 +161,7 @@ def _unfinished(home: Path) -> list[Path]:
     with suppress(OSError, JournalError):
         finish_interrupted(home)
     finished = [bundle for bundle in bundles_in(home) if bundle not in before]
-    announced = sealed_bundles(open_history(home).read().index)
+    announced = open_history(home).read().index.sealed
     return [*finished, *unfinished_in(home, announced)]
 
 
@@ -251,7 +251,7 @@ def archive_fleet(
     for bundle in (*record.bundles, *record.replaced):
         if evidence / bundle not in archived:
             msg = f"{bundle} is not in the archive."
-            advice = "Archive the whole evidence folder, and what was refused of it, again."
+            advice = "Archive the whole evidence folder again, and everything that was refused."
             raise ArchiveError(msg, next_step=advice, file=place)
     check_apart(url, [folder.parent])
     files = {**_keys(evidence / KEYS_FOLDER), **_files(folder, place)}
@@ -357,7 +357,7 @@ def _check_sealed(bundle: Path, place: str) -> Verified:
     except SignatureError:
         msg = f"No key in the folder {KEYS_FOLDER} beside its tenant has signed its content."
         raise ContentError(msg, file=STATEMENT_NAME) from None
-    except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
+    except NOT_UNDERSTOOD as error:
         # NOTE: its key may have signed something that no runbook writes.
         msg = f"It is signed, but cannot be understood ({type(error).__name__})."
         raise ContentError(msg, file=place) from None
@@ -399,8 +399,8 @@ def _own_chain(bundle: Path, verified: Verified) -> dict[int, str]:
     chain: dict[int, str] = {}
     if is_there(home / JOURNAL_NAME):
         with suppress(OSError, JournalError, EvidenceError):
-            for sealed in sealed_bundles(open_history(home).read().index):
-                chain[sealed.sequence] = sealed.statement
+            for line in open_history(home).read().index.sealed:
+                chain[line.sealed.sequence] = line.sealed.statement
     for folder in bundles_in(home) if not chain else ():
         with suppress(OSError, EvidenceError):
             content = read_plain(folder / STATEMENT_NAME, LARGEST_ENVELOPE)
@@ -431,7 +431,7 @@ def _copy(store: Store, name: str, content: bytes, present: Mapping[str, int]) -
     is_same = size in (-1, len(content))
     is_same = is_same and digest(store.read(name, len(content))) == digest(content)
     if not is_same and is_new:
-        msg = "The archive returns other content than was written."
+        msg = "The archive returned content that differs from what was written."
         raise ArchiveError(msg, next_step=_COMPARE, file=name)
     if not is_same:
         msg = "The archive has other content under this name; nothing was overwritten."

@@ -35,18 +35,11 @@ _RESUMES = (
 _Answer = TypeVar("_Answer")
 
 
-@dataclass(frozen=True, slots=True)
-class _Kind:
-    """A kind of object store: the extra with its driver, and the source of its credentials."""
-
-    extra: str
-    credentials: str
-
-
+# The object stores: the extra with the driver, and the source of the credentials.
 _KINDS = {
-    "s3": _Kind("s3", "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"),
-    "gs": _Kind("gcs", "GOOGLE_APPLICATION_CREDENTIALS, or the login of gcloud"),
-    "az": _Kind("azure", "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY"),
+    "s3": ("s3", "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"),
+    "gs": ("gcs", "GOOGLE_APPLICATION_CREDENTIALS, or the login of gcloud"),
+    "az": ("azure", "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY"),
 }
 
 
@@ -246,7 +239,7 @@ class _Objects(Store):
         super().__init__(address, limits)
         import fsspec  # noqa: PLC0415  (slow to import)
 
-        self._kind = _KINDS[address.partition("://")[0]]
+        self._extra, self._credentials = _KINDS[address.partition("://")[0]]
         # NOTE: a listing must be current, since others may write too.
         options: dict[str, Any] = {"use_listings_cache": False, "skip_instance_cache": True}
         if address.startswith("s3:"):
@@ -258,7 +251,7 @@ class _Objects(Store):
                 self._fs, self._root = fsspec.url_to_fs(address, **options)
             except ValueError:
                 msg = f"The driver for {address} has no credentials."
-                advice = f"Set them in the store's own environment: {self._kind.credentials}."
+                advice = f"Set them in the store's own environment: {self._credentials}."
                 raise ArchiveError(msg, next_step=advice) from None
         if address.startswith("s3:"):
             # NOTE: the driver would retry five times, and botocore again, without a message.
@@ -331,8 +324,8 @@ class _Objects(Store):
             raise
         except ImportError:
             msg = f"The driver for {self.address} is not installed."
-            advice = f"In the runbook's folder: pip install -e '.[{self._kind.extra}]'."
+            advice = f"In the runbook's folder: pip install -e '.[{self._extra}]'."
             raise ArchiveError(msg, next_step=advice) from None
         except Exception as error:  # noqa: BLE001  (each driver raises errors of its own)
-            hint = self._kind.credentials
+            hint = self._credentials
             raise refusal(error, self.address, credentials=hint, file=name) from None

@@ -31,8 +31,7 @@ if TYPE_CHECKING:
 PUBLIC_SUFFIX = ".pub.pem"
 # Said wherever such a key is trusted, or advised.
 WHY_LESS = (
-    "Whoever can change the evidence can also change a key inside or beside it, "
-    "so that key proves less."
+    "A key stored next to the evidence proves less: anyone who can change one can change the other."
 )
 UNENCRYPTED = "The key file is not encrypted, though RUNBOOK_SIGNING_PASSPHRASE is set"
 

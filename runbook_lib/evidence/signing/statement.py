@@ -219,7 +219,7 @@ def open_envelope(content: bytes, keys: Mapping[str, SSlibKey], predicate_type: 
     envelope = _envelope(content)
     (key_id,) = envelope.signatures
     if key_id not in keys:
-        msg = f"It is signed with the key {key_id[:16]}, which is not among the trusted ones."
+        msg = f"It is signed with the key {key_id[:16]}, which is not a trusted key."
         raise SignatureError(msg)
     try:
         envelope.verify([keys[key_id]], 1)

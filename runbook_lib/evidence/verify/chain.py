@@ -17,6 +17,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from runbook_lib.core.files import is_there
+from runbook_lib.core.index import BundleIndex
 from runbook_lib.core.journal import GENESIS, JOURNAL_NAME, Ref, read_lines
 from runbook_lib.core.model import BundleSealed
 from runbook_lib.errors import (
@@ -26,7 +27,7 @@ from runbook_lib.errors import (
     JournalError,
 )
 from runbook_lib.evidence.bundle import bundle_name
-from runbook_lib.evidence.chain import SealedBundle, announcement
+from runbook_lib.evidence.chain import last_copied
 from runbook_lib.evidence.parts import part_lines
 from runbook_lib.evidence.verify.discovery import (
     bundles_in,
@@ -51,7 +52,7 @@ class _TenantJournal:
     `withheld` are its lines that it does not show, as one does that was rebuilt from bundles.
     """
 
-    announced: Mapping[int, SealedBundle]
+    announced: Mapping[int, BundleIndex]
     lines: Mapping[int, Ref]
     withheld: frozenset[int]
 
@@ -77,9 +78,9 @@ def verify_home(home: Path, trust: Trust) -> Iterator[Verdict]:
     try:
         journal = _journal(home, end, bundles)
         unfinished = unfinished_in(home, journal.announced.values()) if journal else {}
-        for folder, announced in unfinished.items():
-            verdict = verdict_on(folder, trust, announced.bundle)
-            bundles[announced.bundle] = verdict.verified
+        for folder, name in unfinished.items():
+            verdict = verdict_on(folder, trust, name)
+            bundles[name] = verdict.verified
             yield verdict
         yield _chain(home, bundles, _journal(home, end, bundles) if unfinished else journal)
     except (EvidenceError, JournalError, OSError) as error:
@@ -117,11 +118,12 @@ def _journal(home: Path, end: int, bundles: Mapping[str, Verified | None]) -> _T
         raise ChainError(f"It has more than {_LARGEST_JOURNAL // 2**20} MiB.", file=JOURNAL_NAME)
     verified = [bundle for bundle in bundles.values() if bundle]
     wanted = {bundle.part.lines for bundle in verified} | _carried(verified).keys()
-    announced, refs, withheld = dict[int, SealedBundle](), dict[int, Ref](), set[int]()
+    announced, refs, withheld = dict[int, BundleIndex](), dict[int, Ref](), set[int]()
     for line in read_lines(path, end=end):
         if isinstance(line.entry.data, BundleSealed):
-            sealed = announcement(line.entry.run_id, line.entry.data)
-            announced[sealed.sequence] = sealed
+            data, run_id = line.entry.data, line.entry.run_id
+            sealed = BundleIndex(seq=line.ref.seq, run_id=run_id, sealed=data)
+            announced[data.sequence] = sealed
         if line.entry.seq in wanted:
             refs[line.entry.seq] = line.ref
         if line.entry.withheld:
@@ -150,7 +152,7 @@ def _chain(
         numbers = [bundle.link.sequence for bundle in chain]
         proven = sum(here == number for number, here in enumerate(numbers, 1))
         raise ChainError(
-            f"{proven} in a chain from the first; whether it is complete is not proven, because "
+            f"{proven} in a chain from the first. Nothing proves that it is complete, because "
             f"{len(refused)} of {len(bundles)} {'is' if len(refused) == 1 else 'are'} refused."
         )
     notes = [*([] if journal else [_NO_JOURNAL]), *([] if bundles else [_UNSEALED])]
@@ -174,7 +176,7 @@ def _check_chain(
 
 
 def check_order(
-    chain: Sequence[RunClaims], announced: Mapping[int, SealedBundle], refused: set[str]
+    chain: Sequence[RunClaims], announced: Mapping[int, BundleIndex], refused: set[str]
 ) -> None:
     """Raise `ChainError` if a number is missing or taken twice, or one does not follow another."""
     numbers = Counter(bundle.link.sequence for bundle in chain)
@@ -183,7 +185,7 @@ def check_order(
             what = "bundles" if isinstance(chain[0], Verified) else "records"
             raise ChainError(f"Two {what} claim to be number {number} of the chain.")
         expected = announced.get(number)
-        name = expected.bundle if expected else ""
+        name = expected.sealed.bundle if expected else ""
         # NOTE: without a journal the number of a rejected bundle is unknown.
         is_refused = name in refused if announced else bool(refused)
         if not numbers[number] and not is_refused:
@@ -216,8 +218,8 @@ def _early(chain: Sequence[RunClaims]) -> Iterator[str]:
             if earlier - later > _TOLERANCE:
                 yield (
                     f"{_called(bundle)} says that it was sealed at {ends[1]}, before its "
-                    f"predecessor at {ends[0]}: one clock was wrong, and words count by these "
-                    "times."
+                    f"predecessor at {ends[0]}: a clock was wrong, and these times decide which "
+                    "confirmations count."
                 )
 
 
@@ -270,12 +272,12 @@ def _check_journal(chain: Sequence[Verified], journal: _TenantJournal) -> None:
         raise ChainError(f"The tenant's journal withholds line {min(hidden)}; no bundle does.")
     for bundle in chain:
         known = journal.announced.get(bundle.link.sequence)
-        if known is None or known.statement != bundle.statement:
+        if known is None or known.sealed.statement != bundle.statement:
             raise ChainError(f"The tenant's journal did not announce {_called(bundle)}.")
         here = journal.lines.get(bundle.part.lines)
         if here is None or here.digest != bundle.part.head:
             raise ChainError(f"The tenant's journal is not the one that {_called(bundle)} copied.")
-        if known.last != here._replace(start=0):
+        if last_copied(known.sealed) != here._replace(start=0):
             raise ChainError(
                 f"The tenant's journal says that {_called(bundle)} copied other lines."
             )

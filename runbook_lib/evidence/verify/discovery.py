@@ -18,8 +18,9 @@ from pathlib import Path
 
 from runbook_lib.config.workspace import FLEET_FOLDER, KEYS_FOLDER
 from runbook_lib.core.files import is_there, kind_of, open_plain
+from runbook_lib.core.index import BundleIndex
 from runbook_lib.core.journal import JOURNAL_NAME, LONGEST_LINE, withheld_digest
-from runbook_lib.evidence.chain import SEALED_PREFIX, STATEMENT_NAME, SealedBundle
+from runbook_lib.evidence.chain import SEALED_PREFIX, STATEMENT_NAME
 from runbook_lib.evidence.parts import CARRIED_NAME
 
 _BUNDLE = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}")
@@ -45,20 +46,20 @@ def bundles_in(home: Path) -> list[Path]:
     return [place for place in _places(home) if is_bundle(place)]
 
 
-def unfinished_in(home: Path, announced: Iterable[SealedBundle]) -> dict[Path, SealedBundle]:
+def unfinished_in(home: Path, announced: Iterable[BundleIndex]) -> dict[Path, str]:
     """
-    Return the announced bundles that do not have their final name yet.
+    Return the announced bundles that do not have their final name yet, each with that name.
 
     They are complete: a run was interrupted before its last step, and the next
     run finishes them.
     """
-    unfinished: dict[Path, SealedBundle] = {}
-    for bundle in announced:
-        folder = home / f"{SEALED_PREFIX}{bundle.run_id}"
+    unfinished: dict[Path, str] = {}
+    for line in announced:
+        name, folder = line.sealed.bundle, home / f"{SEALED_PREFIX}{line.run_id}"
         # NOTE: the journal is not trusted yet, and a name may lead elsewhere.
-        is_name = _BUNDLE.fullmatch(bundle.bundle) and bundle.bundle.endswith(f"-{bundle.run_id}")
-        if is_name and is_there(folder) and not is_there(home / bundle.bundle):
-            unfinished[folder] = bundle
+        is_name = _BUNDLE.fullmatch(name) and name.endswith(f"-{line.run_id}")
+        if is_name and is_there(folder) and not is_there(home / name):
+            unfinished[folder] = name
     return unfinished
 
 

@@ -25,7 +25,7 @@ from runbook_lib.core.json_text import parse_json, write_json
 from runbook_lib.core.state import open_history
 from runbook_lib.errors import ChainError, ContentError, ExitCode, SettingsError
 from runbook_lib.evidence.bundle import PROVENANCE_NAME
-from runbook_lib.evidence.chain import STATEMENT_NAME, finish_interrupted, sealed_bundles
+from runbook_lib.evidence.chain import STATEMENT_NAME, finish_interrupted
 from runbook_lib.evidence.fleet_record import (
     FLEET_NAME,
     FleetRecord,
@@ -39,7 +39,7 @@ from runbook_lib.evidence.signing.statement import FLEET, LARGEST_ENVELOPE, dige
 from runbook_lib.evidence.verify.chain import check_order, odd_in, verdict_on
 from runbook_lib.evidence.verify.discovery import bundles_in
 from runbook_lib.evidence.verify.verdict import Verdict, judged
-from runbook_lib.evidence.verify.verify import RunClaims, Trust, Verified, read_signed
+from runbook_lib.evidence.verify.verify import RunClaims, Trust, Verified, place_of, read_signed
 
 _UNFINISHED = "Its run has not ended: nothing is signed, so nothing in it counts."
 _RESUME = "`runbook fleet FILE --resume` ends it; or move its folder away."
@@ -78,7 +78,7 @@ def counted_result(
     """
     home = journal_path(evidence, *name).parent
     finish_interrupted(home)
-    announced = sealed_bundles(open_history(home).read().index)
+    announced = [line.sealed for line in open_history(home).read().index.sealed]
     last = next((each for each in reversed(announced) if until in ("", each.bundle)), None)
     verdict = verdict_on(home / last.bundle, trust, last.bundle) if last else None
     if verdict and verdict.error:
@@ -86,9 +86,9 @@ def counted_result(
     verified = verdict.verified if verdict else None
     result = verified.result if verified else None
     if not last or not verified or not result or verified.fleet_id != run.fleet_id:
-        raise ContentError("The last bundle of this tenant is not of this run.")
+        raise ContentError("The last bundle of this tenant does not belong to this run.")
     if result.key != run.key:
-        raise ContentError("The last bundle of this tenant is of another request.")
+        raise ContentError("The last bundle of this tenant belongs to another request.")
     if (result.name, result.statement) != (name, last.statement):
         raise ContentError("The last bundle of this tenant is not the one that was sealed here.")
     return result
@@ -166,14 +166,16 @@ def check_signed(folder: Path, trust: Trust) -> tuple[FleetRecord, RunClaims]:
     """
     if not is_there(folder / STATEMENT_NAME):
         raise ContentError(_UNFINISHED, file=FLEET_NAME, next_step=_RESUME)
-    seen = read_signed(folder, trust, FLEET, needed=FLEET_FILES, looked_into=[FLEET_NAME])
+    _, envelope, signed, contents = read_signed(
+        folder, trust, FLEET, needed=FLEET_FILES, looked_into=[FLEET_NAME]
+    )
     try:
-        record = parse_record(seen.contents[FLEET_NAME], folder / FLEET_NAME)
+        record = parse_record(contents[FLEET_NAME], folder / FLEET_NAME)
     except SettingsError as error:
         raise ContentError(str(error), file=FLEET_NAME) from None
-    if claims(record) != seen.signed.predicate:
-        raise ContentError("The statement says something else.", file=FLEET_NAME)
-    return record, seen.place
+    if claims(record) != signed.predicate:
+        raise ContentError("It differs from its statement.", file=FLEET_NAME)
+    return record, place_of(signed, envelope)
 
 
 def _faults(record: FleetRecord, key_id: str, proven: Mapping[str, Proven]) -> Iterator[str]:
@@ -183,16 +185,16 @@ def _faults(record: FleetRecord, key_id: str, proven: Mapping[str, Proven]) -> I
     differing = {bundle for bundle, _ in named.items() ^ here.items()}
     for bundle in sorted(differing, key=lambda bundle: (bundle not in named, bundle)):
         if bundle in named:
-            yield f"It rests on {bundle}, which is not a verified bundle of this run."
+            yield f"It names {bundle}, which is not a verified bundle of this run."
         yield f"It leaves out {bundle}, a bundle of this run."
     for tenant, _ in sorted(record.results.keys() & set(record.left_out)):
-        yield f"It has a result of {tenant}, and says that it was left out."
+        yield f"It has a result of {tenant}, but says that {tenant} was left out."
     ordered = sorted(proven.items(), key=lambda pair: pair[1].sequence)
     last = set({bundle.rpartition("/")[0]: bundle for bundle, _ in ordered}.values())
     for result in record.results.values():
         own, tenant = proven.get(result.bundle or ""), result.tenant
         if own and _digest_of(result) != own.result:
-            yield f"It says something of {tenant} that its bundle contradicts."
+            yield f"Its result of {tenant} contradicts the tenant's bundle."
         if not own and any((result.outcome, result.run_id, result.statement, result.steps)):
             yield f"It gives {tenant} a result, though nothing was sealed."
         kind = result.outcome or result.status
@@ -201,7 +203,7 @@ def _faults(record: FleetRecord, key_id: str, proven: Mapping[str, Proven]) -> I
         if own and own.key_id != key_id and not result.sandbox:
             yield f"The bundle of {tenant} is signed by another key than the fleet's."
         if own and result.bundle not in last:
-            yield f"It rests on {result.bundle}, after which this run has sealed another one."
+            yield f"It names {result.bundle}, but this run sealed another bundle after it."
 
 
 def _digest_of(result: TenantResult) -> str:

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from msgspec import ValidationError, convert, to_builtins
 
@@ -138,8 +138,9 @@ def verify_bundle(folder: Path, trust: Trust) -> Verified:
     Raises an `EvidenceError`, with the file and the reason, at the first fault.
     """
     names = {"needed": _NEEDED, "looked_into": _LOOKED_INTO}
-    seen = read_signed(folder, trust, TEST_RESULT, **names, check_form=check_run_form)
-    present, envelope, signed, contents = seen.present, seen.envelope, seen.signed, seen.contents
+    present, envelope, signed, contents = read_signed(
+        folder, trust, TEST_RESULT, **names, check_form=check_run_form
+    )
     with _reading(PROVENANCE_NAME):
         made = open_envelope(contents[PROVENANCE_NAME], trust.keys, PROVENANCE)
         check_build_form(made)
@@ -148,7 +149,7 @@ def verify_bundle(folder: Path, trust: Trust) -> Verified:
     fleet = _fleet_run(made)
     _check_claims(record, signed, made, fleet)
     withheld = _check_lines(folder, present, record)
-    place = seen.place
+    place = place_of(signed, envelope)
     authority = str(signed.predicate["runbook_chain"].get("timestamp_authority", ""))
     stamped_on, note = _timestamp(present, envelope, authority, trust)
     name = bundle_name(record.started_on, record.run_id)
@@ -173,7 +174,7 @@ def _fleet_run(made: Signed) -> FleetRun | None:
         claimed = made.predicate["buildDefinition"]["internalParameters"]["fleet"]
         return None if claimed is None else convert(claimed, FleetRun)
     except (KeyError, TypeError, ValidationError):
-        msg = "It does not say for which fleet's run it was."
+        msg = "It does not name the fleet's run that it belongs to."
         raise ContentError(msg, file=PROVENANCE_NAME) from None
 
 
@@ -207,22 +208,11 @@ def _result_of(record: Record, run: FleetRun, bundle: str, statement: str) -> Te
     )
 
 
-@dataclass(frozen=True, slots=True)
-class SignedFolder:
-    """A folder whose files are those that its statement `signed` names; some with contents."""
-
-    present: Mapping[str, Path]
-    envelope: bytes
-    signed: Signed
-    contents: Mapping[str, bytes]
-
-    @property
-    def place(self) -> RunClaims:
-        """Return what the statement claims of its run and its place in a chain."""
-        with _reading(STATEMENT_NAME):
-            link = read_link(self.signed)
-        run = self.signed.predicate["runbook_run"]
-        return RunClaims(run, link, digest(self.envelope), self.signed.key_id)
+def place_of(signed: Signed, envelope: bytes) -> RunClaims:
+    """Return what a statement claims of its run and its place in a chain."""
+    with _reading(STATEMENT_NAME):
+        link = read_link(signed)
+    return RunClaims(signed.predicate["runbook_run"], link, digest(envelope), signed.key_id)
 
 
 def read_signed(
@@ -233,12 +223,13 @@ def read_signed(
     needed: Collection[str],
     looked_into: Collection[str],
     check_form: Callable[[Signed], None] = lambda _: None,
-) -> SignedFolder:
+) -> tuple[Mapping[str, Path], bytes, Signed, Mapping[str, bytes]]:
     """
     Return what is signed in `folder`, by a statement of the type `kind` over the files there.
 
-    It must name the files `needed`; the contents of those in `looked_into` are returned.
-    Raises an `EvidenceError`, with the file and the reason, or `OSError`.
+    That is its files, the statement's envelope, the statement, and the contents of the files in
+    `looked_into`. The statement must name the files `needed`. Raises an `EvidenceError`, with the
+    file and the reason, or `OSError`.
     """
     present = _present(folder)
     envelope = _unsigned(present, STATEMENT_NAME)
@@ -246,7 +237,7 @@ def read_signed(
         signed = open_envelope(envelope, trust.keys, kind)
         check_form(signed)
     contents = _contents(present, signed.subjects, needed, looked_into)
-    return SignedFolder(present, envelope, signed, contents)
+    return present, envelope, signed, contents
 
 
 def _present(folder: Path) -> dict[str, Path]:
@@ -289,23 +280,19 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 
 def _read(path: Path, most: int) -> bytes:
     """Return at most `most` bytes of a regular file, and one more if there are more."""
-    with _open(path) as file:
+    # NOTE: without following a link or waiting for a pipe.
+    with open_plain(path, follows_links=False) as file:
         return file.read(most + 1)
 
 
 def _digest(path: Path, most: int) -> str:
     """Return the SHA-256 of what `_read` would return, block by block."""
     checksum, left = hashlib.sha256(), most + 1
-    with _open(path) as file:
+    with open_plain(path, follows_links=False) as file:
         while block := file.read(min(left, _BLOCK)):
             checksum.update(block)
             left -= len(block)
     return checksum.hexdigest()
-
-
-def _open(path: Path) -> BinaryIO:
-    """Open a regular file, without following a link or waiting for a pipe."""
-    return open_plain(path, follows_links=False)
 
 
 def _unsigned(present: Mapping[str, Path], name: str) -> bytes:
@@ -379,9 +366,9 @@ def _check_listing(
     """Raise if a file that repeats the statement differs from it."""
     listed = [subject for subject in signed.subjects if subject.name != SUMS_NAME]
     if contents[SUMS_NAME] != sums(listed).encode():
-        raise ContentError("It does not list what the statement does.", file=SUMS_NAME)
+        raise ContentError("It differs from the statement's list.", file=SUMS_NAME)
     if _unsigned(present, SIGSTORE_NAME) != sigstore_bundle(envelope):
-        raise ContentError("It contains another envelope than the statement's.", file=SIGSTORE_NAME)
+        raise ContentError("Its envelope is not the statement's.", file=SIGSTORE_NAME)
     expected = {subject for subject in signed.subjects if subject.name not in _AFTER_PROVENANCE}
     if made.key_id != signed.key_id or set(made.subjects) != expected:
         raise ContentError("It is the provenance of other files.", file=PROVENANCE_NAME)
@@ -445,7 +432,7 @@ def _timestamp(
     statement; so a bundle that names a time-stamp and lacks it is rejected where one is required.
     """
     if TIMESTAMP_NAME not in present:
-        missing = f"A time-stamp was requested from {authority}; there is none."
+        missing = f"A time-stamp was requested from {authority}, but it is missing."
         if authority and trust.authorities:
             raise ContentError(missing, file=TIMESTAMP_NAME)
         return "", missing if authority else ""

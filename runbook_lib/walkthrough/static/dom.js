@@ -130,9 +130,9 @@ function watchServer(model, howToStart) {
     band.hidden = !state;
     band.replaceChildren(...state === "stopped" ? [
       element("strong", {}, "The runbook has stopped, or cannot be reached. "), ...howToStart(),
-      " Nothing that was saved is lost. Keep this page open: it notices when the runbook is back."] : [
+      " Saved input is not lost. Keep this page open: it shows when the runbook is back."] : [
       element("strong", {}, "The runbook was started again. "),
-      "Nothing that was saved is lost. Load this page again to go on; if it asks for a token, open the address in the terminal instead. ",
+      "Saved input is not lost. Load this page again to continue. If it asks for a token, open the address in the terminal instead. ",
       element("button", { type: "button", class: "rb-main", onclick: () => location.reload() }, "Load this page again")]);
     document.dispatchEvent(new CustomEvent(SERVER));
     if (!state) reconnect(model);
@@ -181,6 +181,13 @@ function forgetMark(node, name) { (node && markedCell(node))?.classList.remove(n
 
 function markedCell(node) { return node.closest(".jp-Cell") || node.querySelector(".jp-Cell"); }
 
+// What comes into view above it gets its real height in the next frame, and would push it away.
+function showAtTop(node, isAsked) {
+  const show = () => node.scrollIntoView({ block: "start" });
+  show();
+  if (isAsked) setTimeout(show, 60);
+}
+
 // Opens a step, scrolls to it and focuses its panel; without a panel, to its heading. Where nobody
 // asked for it, the step is open while its own view says that it is next: each panel hears of a
 // change at its own time. Returns what the person has to do first, or an empty string.
@@ -188,14 +195,14 @@ function jump(id, title, { isAsked = true } = {}) {
   const panel = document.getElementById(`runbook-${id}`);
   if (panel && !panel.closest(".lm-mod-hidden")) {
     setFold(id, isAsked || undefined);
-    (cellOf(panel)?.previousElementSibling || panel).scrollIntoView({ block: "start" });
+    showAtTop(cellOf(panel)?.previousElementSibling || panel, isAsked);
     panel.focus({ preventScroll: true });
     return "";
   }
   const heading = [...document.querySelectorAll("h4")].find((node) => node.textContent.replace("¶", "").trim().endsWith(`· ${title}`));
   let shown = heading && cellOf(heading);
   while (shown?.classList.contains("lm-mod-hidden")) shown = shown.previousElementSibling;
-  shown?.scrollIntoView({ block: "start" });
+  if (shown) showAtTop(shown, isAsked);
   return panel ? UNFOLD : RUN_FIRST;
 }
 
@@ -271,4 +278,9 @@ function savedFolds() {
 function setFold(id, isOpen) {
   try { sessionStorage.setItem(FOLDS, JSON.stringify({ ...savedFolds(), [id]: isOpen })); } catch { /* until it is reloaded */ }
   document.dispatchEvent(new CustomEvent(FOLD, { detail: { id, isOpen } }));
+}
+
+// A picture that the kernel has drawn.
+function picture(svg) {
+  return document.importNode(new DOMParser().parseFromString(svg, "image/svg+xml").documentElement, true);
 }

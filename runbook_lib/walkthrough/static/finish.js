@@ -10,12 +10,12 @@ class Finish {
     this.title = element("strong", {});
     this.end = element("div", {});
     this.open = element("ul", { class: "rb-notes" });
-    this.openFold = element("details", {}, element("summary", {}, "What is open"), this.open);
+    this.openFold = element("details", {}, element("summary", {}, "Open steps"), this.open);
     this.seal = element("button", { type: "button", class: "rb-main", "data-action": "seal",
       onclick: () => this.send({ action: "seal" }) }, "Seal the evidence");
     this.actions = element("div", { class: "rb-row" }, this.seal,
       element("span", { class: "rb-field-note" },
-        "Checks every step again without asking anything, and writes a signed bundle of evidence."));
+        "Checks every step again without asking you, and writes a signed bundle of evidence."));
     this.doubts = element("ul", { class: "rb-notes" });
     this.asked = element("div", { class: "rb-form", role: "group", "aria-label": "Before sealing" },
       element("div", { class: "rb-confirms" }, "Before you seal:"), this.doubts,
@@ -55,7 +55,7 @@ class Finish {
     const done = view.open.length ? `${view.done} of ${view.total} steps are done.` : `All ${view.total} steps are done.`;
     setText(this.title, view.end ? "Your customers can connect." : done);
     redraw(this.end, view.end, () => (view.end ? [element("div", {}, `${done} ${view.end.sealed}`),
-      view.end.watch.length ? element("div", {}, element("strong", {}, "What to watch from now on"),
+      view.end.watch.length ? element("div", {}, element("strong", {}, "Watch from now on"),
         element("ul", { class: "rb-notes" }, ...view.end.watch.map((text) => element("li", {}, text)))) : ""] : []));
     setText(this.seal, view.end ? "Seal again" : "Seal the evidence");
     redraw(this.open, view.open, () => view.open.map((step) =>

@@ -209,7 +209,7 @@ class WordForm {
   }
 
   addFiles() {
-    this.addText(this.notes, "seen", "What differed", "Optional: how the screen looked, where it is not as described here.");
+    this.addText(this.notes, "seen", "Differences", "Optional: how the screen differed from the description here.");
     this.root.addEventListener("paste", (event) => {
       const pasted = [...event.clipboardData.files];
       if (pasted.length) { event.preventDefault(); this.attach(pasted); }

@@ -30,6 +30,7 @@ class Header {
     this.tenant = element("bdi", { class: "rb-label rb-name" });
     this.person = element("bdi", { class: "rb-label rb-name" });
     this.bar = element("div", { class: "rb-bar", role: "progressbar", "aria-label": "Steps done", "aria-valuemin": 0 });
+    this.road = element("div", { class: "rb-road", hidden: true });
     this.counts = element("span", { class: "rb-label" });
     this.link = element("a", { onclick: (event) => this.follow(event) });
     this.after = element("span", {});
@@ -54,7 +55,7 @@ class Header {
       onclick: () => this.showWhole(this.root.dataset.closed === "true") });
     this.known = element("div", { class: "rb-known" },
       element("div", { class: "rb-row" }, this.world, this.title, this.tenant, this.person),
-      this.bar,
+      this.bar, this.road,
       element("div", { class: "rb-row" }, this.counts, this.sealed, this.checkAll, this.begin));
     this.root = element("section", { class: "rb rb-header", "aria-label": "Progress of the runbook" }, this.known,
       element("div", { "aria-live": "polite" }, this.next, this.done, this.live),
@@ -159,6 +160,8 @@ class Header {
     setText(this.counts, [`${view.settled} of ${view.total} done`,
       // Lines break between the counts only.
       ...view.counts.filter(({ outcome }) => outcome !== "not_run").map(({ icon, label, count }) => `${icon} ${count} ${label}`.replaceAll(" ", "\u00a0"))].join(" · "));
+    this.road.hidden = !view.road;
+    redraw(this.road, view.road, () => (view.road ? [picture(view.road.svg), element("span", { class: "rb-label" }, view.road.title)] : []));
     this.drawGates(view);
     this.drawSteps(view);
     this.drawSide(view);
@@ -255,7 +258,7 @@ class Header {
   howToStart() {
     const { start, user } = this.model.get("view");
     if (user) return ["Start your server again in JupyterHub."];
-    return start ? ["Start it again in its terminal, as before: ", element("code", {}, start)] : ["Start it again in its terminal, as before."];
+    return start ? ["Start it again in its terminal: ", element("code", {}, start)] : ["Start it again in its terminal."];
   }
 
   lose() {

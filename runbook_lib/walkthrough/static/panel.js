@@ -35,7 +35,7 @@ class Panel {
     this.isSettled = view.is_settled;
     // Keys pressed here are no JupyterLab shortcuts: two d's would delete the cell.
     this.root = element("section", { class: "rb rb-panel", id: `runbook-${view.id}`, tabindex: -1,
-      "aria-label": view.title, "data-lm-suppress-shortcuts": "true" });
+      "aria-label": `${view.number} · ${view.title}`, "data-lm-suppress-shortcuts": "true" });
     this.line = element("button", { type: "button", class: "rb-fold", "data-action": "fold",
       onclick: () => setFold(view.id, !this.isOpen) });
     this.status = element("div", { class: "rb-reason" });
@@ -43,6 +43,7 @@ class Panel {
     this.live = element("div", { role: "status", "aria-live": "polite" });
     this.watched = element("div", { class: "rb-message", hidden: true });
     this.tables = element("div", {});
+    this.screen = element("figure", { class: "rb-screen", hidden: true });
     this.aids = element("div", {});
     this.inputs = element("div", { class: "rb-fields" });
     this.actions = element("div", { class: "rb-row" });
@@ -54,7 +55,7 @@ class Panel {
     this.forms = view.forms.map((form) => new WordForm(this, form));
     this.details = element("div", { class: "rb-folds" });
     const word = this.forms.find(({ name }) => ["attest", "answer"].includes(name));
-    this.root.append(this.line, this.status, this.gone, this.live, this.watched, this.tables, this.aids, this.inputs, this.actions, this.consent,
+    this.root.append(this.line, this.status, this.gone, this.live, this.watched, this.screen, this.tables, this.aids, this.inputs, this.actions, this.consent,
       ...word ? [word.root] : [], this.second, ...this.forms.filter((form) => form !== word).map((form) => form.root),
       this.details, this.menu);
     ignoreClicksWhileHeld(this.root);
@@ -139,7 +140,7 @@ class Panel {
     event.preventDefault();
     const panels = [...document.querySelectorAll(".rb-panel[data-step]")];
     const next = /** @type {HTMLElement | undefined} */ (panels[panels.indexOf(this.root) + (event.key === "ArrowDown" ? 1 : -1)]);
-    if (next) jump(next.dataset.step, next.getAttribute("aria-label"));
+    if (next) jump(next.dataset.step, next.dataset.title);
   }
 
   // A step that is settled is folded, and the next one opens, once nothing more is offered here. The
@@ -428,7 +429,7 @@ class Panel {
     this.consentLink = element("a", { target: "_blank", rel: "noopener", "data-consent": true },
       "Open the consent page this way ↗");
     this.consentHere = element("div", { class: "rb-field-note", hidden: true },
-      `While the app is in development mode, ${provider} can return the browser to this machine, and there is nothing to paste: `,
+      `While the app is in development mode, ${provider} can return the browser to this machine. Then you paste nothing: `,
       element("div", { class: "rb-row" }, this.consentLink, ...this.buildCopy(this.consentLink)));
     this.consent.append(element("div", { class: "rb-form", hidden: true },
       this.consentPaste,
@@ -465,8 +466,8 @@ class Panel {
     const button = element("button", { type: "button", class: "rb-small", "data-copy": "link", "aria-label": "Copy the link" }, "Copy");
     button.addEventListener("click", () => copy(url, button, "Copy"));
     this.second.replaceChildren(element("div", { class: "rb-row" }, element("code", { "data-link": true }, url), button),
-      element("div", { class: "rb-field-note" }, "It opens this step alone, without a login, once, for seven days: send it to the "
-        + "second person only. Where this server cannot be reached: runbook confirm STEP --by NAME."));
+      element("div", { class: "rb-field-note" }, "The link opens only this step, without a login. It works once, within seven days. Send it to the "
+        + "second person only. If they cannot reach this server: runbook confirm STEP --by NAME."));
     this.second.hidden = false;
   }
 
@@ -482,6 +483,7 @@ class Panel {
     this.root.dataset.finished = view.finished;
     this.root.dataset.step = view.id;
     this.root.dataset.number = view.number;
+    this.root.dataset.title = view.title;
     this.root.dataset.open = String(this.isOpen);
     this.markCells();
     this.line.setAttribute("aria-expanded", String(this.isOpen));
@@ -492,12 +494,13 @@ class Panel {
     const isNew = view.outcome === "not_run" && !view.checked_on;
     redraw(this.status, [isNew, view.reason, view.remarks, view.warnings, view.changes, view.limits, view.overdue, view.assigned], () => [
       ...this.drawReason(view, isNew),
-      view.overdue ? element("div", {}, element("strong", {}, `${view.overdue}.`), " What to do then stands in the text above, unfolded.") : "",
+      view.overdue ? element("div", {}, element("strong", {}, `${view.overdue}.`), " The text above says what to do.") : "",
       view.assigned ? element("div", { dir: "auto" }, view.assigned) : ""]);
     this.status.hidden = !this.status.firstChild;
     this.onTaken(view);
     this.buildInputs(view); // after it: an accepted value is no reason to keep a field
     this.drawTables(view);
+    this.drawScreen(view);
     this.drawAids(view);
     this.drawInputs(view);
     this.renewForms(view);
@@ -533,7 +536,7 @@ class Panel {
       ...view.limits.map((text) => ["Not proven", text])];
     const texts = [element("span", { dir: "auto" }, view.reason), notes.length ? element("ul", { class: "rb-notes" }, ...notes.map(([label, text]) =>
       element("li", {}, element("em", {}, `${label}: `), text))) : ""];
-    return view.in_part ? [this.buildFold("seen", "What was checked, and what is not proven", texts)] : texts;
+    return view.in_part ? [this.buildFold("seen", "Checks and their limits", texts)] : texts;
   }
 
   drawTables(view) {
@@ -546,6 +549,14 @@ class Panel {
           element("thead", {}, element("tr", {}, ...columns.map((name) => element("th", { scope: "col" }, name)))),
           element("tbody", {}, ...rows.map(row))))));
     this.tables.hidden = view.tables.length === 0;
+  }
+
+  // The screen where the step is done; a folded step has no use for it.
+  drawScreen({ screen }) {
+    this.screen.hidden = !screen;
+    if (!screen || !this.isOpen) return;
+    redraw(this.screen, screen, () => [picture(screen.svg), element("figcaption", { class: "rb-field-note" },
+      this.buildFold("screen", screen.caption, [element("div", {}, screen.source)]))]);
   }
 
   drawAids(view) {
@@ -593,7 +604,7 @@ class Panel {
       const isFree = document.activeElement !== field && !field.dataset.touched;
       if (isFree && input.kind === "checkbox") field.checked = Boolean(input.value);
       else if (isFree && input.kind === "text" && field.value !== input.value) { field.value = input.value; field.tick?.(); }
-      setText(note, input.rests ? `Known (${input.rests}); empty keeps it.` : input.help);
+      setText(note, input.rests ? `Known (${input.rests}). Leave it empty to keep it.` : input.help);
       const keep = field.parentElement.querySelector(".rb-keep");
       if (!keep) continue;
       keep.hidden = !input.rests;
@@ -609,7 +620,7 @@ class Panel {
   // What may be looked up; an error that was seen here, and texts that are needed, stand before the menu.
   drawDetails(view) {
     const isSeen = view.troubles.some(({ seen }) => seen);
-    const troubles = () => this.buildFold("troubles", "What an error here means", view.troubles.map((trouble) => this.drawTrouble(trouble)));
+    const troubles = () => this.buildFold("troubles", "Errors at this step", view.troubles.map((trouble) => this.drawTrouble(trouble)));
     redraw(this.details, [isSeen && view.troubles, view.kit], () => [
       view.kit ? this.drawKit(view.kit) : "", isSeen ? troubles() : ""]);
     this.details.hidden = !view.kit && !isSeen;
@@ -635,10 +646,10 @@ class Panel {
       text(label, usage),
       calls.length ? items(calls.map((call) => `Needed by ${call}`)) : "",
       because.length ? items(because.map((why) => `Asked for by ${why}`)) : ""]));
-    return this.buildFold("kit", `Texts and shot list for ${kit.review}`, [
+    return this.buildFold("kit", `Texts and screencast script for ${kit.review}`, [
       element("div", { class: "rb-field-note" }, "Adapt them, and replace every ‹…›. “runbook kit” writes them as files."),
       kit.warnings.length ? items(kit.warnings) : "",
-      this.buildFold("kit-about", "What the app does", [text("What the app does", kit.about.join("\n\n"))]),
+      this.buildFold("kit-about", "About the app", [text("About the app", kit.about.join("\n\n"))]),
       ...permissions,
       this.buildFold("kit-shots", "Recording", [items(kit.rules), items(kit.shots, "ol")]),
       this.buildFold("kit-reviewer", "Steps for the reviewer", [items(kit.reviewer, "ol")]),
@@ -668,7 +679,7 @@ class Panel {
     this.root.setAttribute("aria-busy", String(isBusy));
     const news = this.latestNews(view, isBusy);
     // Outside the live region: a new time is not announced.
-    setText(this.watched, `Checked again at ${view.next_look}; this page shows when it changes. You can close everything and come back.`);
+    setText(this.watched, `The next check is at ${view.next_look}. This page shows changes. You can close everything and come back.`);
     this.watched.hidden = !view.next_look || isBusy || Boolean(this.isLost);
     const heard = this.heard(view, news);
     redraw(this.live, [isBusy, news.message, news.advice, heard], () => (isBusy
