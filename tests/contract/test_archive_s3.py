@@ -189,7 +189,7 @@ def test_a_tenant_is_archived_and_verified_from_there(
 
 
 def test_every_object_is_read_back(bundle: Path, s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A store that returns other content than was written is detected at once."""
+    """A store that returned content that differs than was written is detected at once."""
     make = _Objects.make
 
     def alter(self: _Objects, name: str, content: bytes, **options: Any) -> bool:
@@ -197,7 +197,7 @@ def test_every_object_is_read_back(bundle: Path, s3: Any, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(_Objects, "make", alter)
 
-    with pytest.raises(ArchiveError, match="returns other content"):
+    with pytest.raises(ArchiveError, match="returned content that differs"):
         archive_bundle(bundle, URL)
 
 

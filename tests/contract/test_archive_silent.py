@@ -199,7 +199,7 @@ def test_bundles_are_reported_before_the_store_fails(evidence: Path, store: Sile
     done = runbook("archive", str(evidence), "--to", URL, "--archive-seconds", "1")
 
     assert done.returncode == ExitCode.INCOMPLETE
-    assert done.stdout.splitlines()[0].endswith(f"{first.name}: 0 new, {count} were there")
+    assert done.stdout.splitlines()[0].endswith(f"{first.name}: 0 new, {count} already there")
     assert f"✘ {second.name}: acme/p/{second.name}/" in done.stdout
     assert "did not answer within" in done.stdout
     assert "resumes where it stopped" in done.stderr

@@ -4,13 +4,32 @@ import ssl
 from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlencode, urljoin, urlsplit
 
 import httpcore
 import httpx
 import pytest
 
 from facebook_cyclr_sandbox.server import Sandbox
+from facebook_cyclr_sandbox.state.facebook_world import App
+
+
+def app_of(sandbox: Sandbox) -> App:
+    """Return the scenario's app."""
+    return sandbox.world.facebook.apps[str(sandbox.description["app_id"])]
+
+
+def login_of(sandbox: Sandbox, who: str = "login") -> dict[str, str]:
+    """Return what the operator (`login`) or the `customer` logs in with."""
+    given = sandbox.description
+    return {"email": str(given[f"{who}_email"]), "password": str(given[f"{who}_password"])}
+
+
+def dialog(sandbox: Sandbox, **params: str) -> str:
+    """Return the dialog's URL for the scenario's app."""
+    given = sandbox.description
+    known = {"client_id": str(given["app_id"]), "redirect_uri": str(given["redirect_uri"])}
+    return f"{given['dialog_url']}?{urlencode({**known, **params})}"
 
 
 class Graph:
@@ -28,6 +47,7 @@ class Graph:
         tokens = {
             "user": self.given["user_access_token"],
             "page": self.given["page_access_token"],
+            "customer": self.given["customer_access_token"],
             "app": self.app_token,
         }
         if token is not None:
@@ -41,6 +61,13 @@ class Graph:
             "client_secret": str(self.given["app_secret"]),
         }
         return self.http.post(f"{self.base}/oauth/access_token", data={**known, **params})
+
+
+def live(graph: Graph) -> set[str]:
+    """Return the permissions that the app's permissions edge lists."""
+    rows = graph.get(f"{graph.given['app_id']}/permissions", "app").json()["data"]
+    assert {row["status"] for row in rows} <= {"live"}
+    return {row["permission"] for row in rows}
 
 
 def error_of(response: httpx.Response) -> dict[str, Any]:
@@ -76,15 +103,13 @@ class Cyclr:
         self.sandbox = sandbox
         self.http = http
         self.given = sandbox.description
-        answer = http.post(
-            f"{self.given['cyclr_api_url']}/oauth/token",
-            data={
-                "grant_type": "client_credentials",
-                "client_id": str(self.given["cyclr_client_id"]),
-                "client_secret": str(self.given["cyclr_client_secret"]),
-            },
-        )
-        self.token = answer.json()["access_token"]
+        self.credentials = {
+            "grant_type": "client_credentials",
+            "client_id": str(self.given["cyclr_client_id"]),
+            "client_secret": str(self.given["cyclr_client_secret"]),
+        }
+        self.token_url = f"{self.given['cyclr_api_url']}/oauth/token"
+        self.token = http.post(self.token_url, data=self.credentials).json()["access_token"]
         self.headers = {
             "Authorization": f"Bearer {self.token}",
             "X-Cyclr-Account": str(self.given["account_api_id"]),
@@ -117,13 +142,22 @@ class Cyclr:
         installed.authenticated, installed.access_token = False, ""
         return number
 
-    def sign_in_link(self, number: int, target: str = "https://app.partner.test/done") -> str:
-        """Return a new sign-in link."""
-        path = f"accounts/{self.given['account_api_id']}/signintoken"
+    def sign_in_link(
+        self, number: int, target: str = "https://app.partner.test/done", account: str = ""
+    ) -> str:
+        """Return a new sign-in link, with a token of another account if one is named."""
+        path = f"accounts/{account or self.given['account_api_id']}/signintoken"
         token = self.call("POST", path, json={"Username": "someone"}).json()["Token"]
         query = httpx.QueryParams({"id": str(number), "token": token, "targetOrigin": target})
         domain = self.given["service_domain"]
         return f"https://{domain}/connectorauth/updateaccountconnectoroauth?{query}"
+
+
+Start = Callable[..., Sandbox]
+Open = Callable[[Sandbox], Graph]
+OpenCyclr = Callable[[Sandbox], Cyclr]
+Domain = Callable[[Sandbox], httpx.Client]
+Answer = Callable[..., httpx.Response]
 
 
 class _Pinned(httpcore.SyncBackend):
@@ -141,13 +175,14 @@ class Browser:
     """A minimal browser: cookies, HTML accepted, redirects followed."""
 
     def __init__(self, sandbox: Sandbox, client: httpx.Client) -> None:
+        self.sandbox = sandbox
         self.given: dict[str, Any] = dict(sandbox.description)
         self.client = client
         self.page = httpx.Response(200)
 
     def open(self, url: str) -> str:
-        """Open a page."""
-        self.page = self.client.get(url)
+        """Open a page; a path alone is one of the dashboard."""
+        self.page = self.client.get(urljoin(str(self.given["dashboard_url"]), url))
         return self.page.text
 
     def submit(self, action: str, **fields: Any) -> str:
@@ -159,9 +194,13 @@ class Browser:
 
     def log_in(self) -> None:
         """Log in as the sandbox's person."""
-        self.submit(
-            "/login", email=self.given["login_email"], password=self.given["login_password"]
-        )
+        self.submit("/login", **login_of(self.sandbox))
+
+    def enter(self, path: str = "/login") -> str:
+        """Log in at the dashboard, then open a page of it."""
+        self.open("/login")
+        self.log_in()
+        return self.open(path)
 
     def _hidden(self, action: str) -> dict[str, str]:
         for part in self.page.text.split("<form")[1:]:
@@ -174,6 +213,9 @@ class Browser:
     def path(self) -> str:
         """Return the path of the current page."""
         return self.page.url.path
+
+
+Browse = Callable[[Sandbox], Browser]
 
 
 @pytest.fixture
@@ -190,7 +232,7 @@ def approved() -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-def start() -> Iterator[Callable[..., Sandbox]]:
+def start() -> Iterator[Start]:
     """Return a function that starts a sandbox for one test, and stop them all at its end."""
     running: list[Sandbox] = []
 
@@ -211,17 +253,23 @@ def graph(approved: Sandbox, http: httpx.Client) -> Graph:
 
 
 @pytest.fixture
-def graph_of(http: httpx.Client) -> Callable[[Sandbox], Graph]:
+def graph_of(http: httpx.Client) -> Open:
     return lambda sandbox: Graph(sandbox, http)
 
 
 @pytest.fixture
-def cyclr_of(http: httpx.Client) -> Callable[[Sandbox], Cyclr]:
+def own(start: Start, graph_of: Open) -> Graph:
+    """Return a client for a sandbox of the test's own."""
+    return graph_of(start("approved"))
+
+
+@pytest.fixture
+def cyclr_of(http: httpx.Client) -> OpenCyclr:
     return lambda sandbox: Cyclr(sandbox, http)
 
 
 @pytest.fixture
-def domain_of() -> Iterator[Callable[[Sandbox], httpx.Client]]:
+def domain_of() -> Iterator[Domain]:
     """
     Return a function that opens a client for the Service Domain, which trusts its certificate.
     """
@@ -245,18 +293,17 @@ def domain_of() -> Iterator[Callable[[Sandbox], httpx.Client]]:
 
 
 @pytest.fixture
-def answer_dialog(http: httpx.Client) -> Callable[..., httpx.Response]:
+def answer_dialog(http: httpx.Client) -> Answer:
     """Return a function that answers the dialog at a URL as a program: GET it, log in, decide."""
 
     def answer(sandbox: Sandbox, url: str, decision: str = "continue", **form: Any) -> Any:
-        given = sandbox.description
         page = http.get(url)
         assert page.status_code == 200, page.text
         parsed = Form(page.text)
         split = urlsplit(url)
         action = f"{split.scheme}://{split.netloc}{parsed.action}"
-        login = {"email": given["login_email"], "password": given["login_password"]}
-        return http.post(action, data={**parsed.fields, **login, "decision": decision, **form})
+        data = {**parsed.fields, **login_of(sandbox), "decision": decision, **form}
+        return http.post(action, data=data)
 
     return answer
 
@@ -268,5 +315,5 @@ def client() -> Iterator[httpx.Client]:
 
 
 @pytest.fixture
-def browse(client: httpx.Client) -> Callable[[Sandbox], Browser]:
+def browse(client: httpx.Client) -> Browse:
     return lambda sandbox: Browser(sandbox, client)

@@ -1,47 +1,28 @@
 """App Review as it is in 2026: test calls first, a checklist, a decision for each permission."""
 
-from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
 
-from facebook_cyclr_sandbox.server import Sandbox
 from facebook_cyclr_sandbox.state.facebook_world import (
     RENEWAL_SECTIONS,
-    App,
     Renewal,
     ReviewState,
     Verification,
 )
 from facebook_cyclr_sandbox.state.review import DECLINED_REASON, REVIEW_DAYS
 
-from .conftest import Browser, Graph
+from .conftest import Browse, Browser, Open, Start, app_of, dialog, live
 
-Start = Callable[..., Sandbox]
-Open = Callable[[Sandbox], Graph]
-Browse = Callable[[Sandbox], Browser]
 SECTIONS = dict.fromkeys(("verification", "usage", "data_handling", "screencast"), "as asked")
 DAY = 86_400
 
 
-def the_app(sandbox: Sandbox) -> App:
-    return sandbox.world.facebook.apps[str(sandbox.description["app_id"])]
-
-
-def live(graph: Graph) -> set[str]:
-    """Return the permissions that the app's permissions edge lists."""
-    rows = graph.get(f"{graph.given['app_id']}/permissions", "app").json()["data"]
-    return {row["permission"] for row in rows}
-
-
 def enter(browser: Browser, path: str) -> str:
     """Open a page of the scenario's app, logging in on the way; return the app's address."""
-    at = browser.given["dashboard_url"]
-    browser.open(f"{at}/login")
-    browser.log_in()
     base = f"/apps/{browser.given['app_id']}"
-    browser.open(f"{at}{base}/{path}")
+    browser.enter(f"{base}/{path}")
     return base
 
 
@@ -57,18 +38,16 @@ def test_access_is_grey_until_the_permission_was_used(
     page = browser.submit(f"{base}/app-review/access/ads_read/", confirmed="1")
     assert browser.page.status_code == 400
     assert "made no successful call with ads_read" in page
-    assert "ads_read" not in the_app(sandbox).permissions
+    assert "ads_read" not in app_of(sandbox).permissions
     assert graph.get("me/adaccounts").status_code == 200
-    at = browser.given["dashboard_url"]
-    assert grey not in browser.open(f"{at}{base}/app-review/permissions/?q=ads_read")
+    assert grey not in browser.open(f"{base}/app-review/permissions/?q=ads_read")
     browser.submit(f"{base}/app-review/access/ads_read/", confirmed="1")
-    assert the_app(sandbox).permissions["ads_read"] == "unapproved"
+    assert app_of(sandbox).permissions["ads_read"] == "unapproved"
 
 
 def test_public_profile_needs_no_test_call(start: Start, browse: Browse) -> None:
     """Access to public_profile can be increased at once, and is granted."""
-    sandbox = start("test-calls-missing")
-    browser = browse(sandbox)
+    browser = browse(start("test-calls-missing"))
     base = enter(browser, "app-review/permissions/?q=public_profile")
     assert "Increase access to public_profile" in browser.page.text
     page = browser.submit(f"{base}/app-review/access/public_profile/", confirmed="1")
@@ -77,9 +56,8 @@ def test_public_profile_needs_no_test_call(start: Start, browse: Browse) -> None
 
 def test_a_test_call_counts_for_thirty_days(start: Start, browse: Browse) -> None:
     """A call that is older than thirty days does not count any more."""
-    sandbox = start("review-declined")
-    browser = browse(sandbox)
-    sandbox.world.offset += 27 * DAY
+    browser = browse(start("review-declined"))
+    browser.sandbox.world.offset += 27 * DAY
     base = enter(browser, "app-review/permissions/")
     page = browser.submit(f"{base}/app-review/access/leads_retrieval/", confirmed="1")
     assert "made no successful call with ads_management" in page
@@ -89,7 +67,7 @@ def test_a_test_call_counts_for_thirty_days(start: Start, browse: Browse) -> Non
 def test_the_checklist_prevents_a_submission(start: Start, browse: Browse) -> None:
     """With an open renewal, or without verification or privacy policy, nothing is submitted."""
     sandbox = start("review-declined")
-    app, browser = the_app(sandbox), browse(sandbox)
+    app, browser = app_of(sandbox), browse(sandbox)
     base = enter(browser, "app-review/permissions/")
     browser.submit(f"{base}/app-review/access/leads_retrieval/", confirmed="1")
     app.renewal = Renewal(sandbox.world.now())
@@ -110,15 +88,15 @@ def test_one_submission_at_a_time(start: Start, browse: Browse) -> None:
     base = enter(browser, "app-review/request/")
     refusal = "Cannot submit to App Review while a previous submission is in review"
     assert refusal in browser.page.text
-    before = the_app(sandbox).review
+    before = app_of(sandbox).review
     assert refusal in browser.submit(f"{base}/app-review/request/", **SECTIONS)
     assert browser.page.status_code == 400
-    the_app(sandbox).test_calls["email"] = sandbox.world.now()
+    app_of(sandbox).test_calls["email"] = sandbox.world.now()
     page = browser.submit(f"{base}/app-review/access/email/", confirmed="1")
     assert browser.page.status_code == 400
     assert refusal in page
-    assert "email" not in the_app(sandbox).permissions
-    assert the_app(sandbox).review is before
+    assert "email" not in app_of(sandbox).permissions
+    assert app_of(sandbox).review is before
 
 
 def test_days_and_outcomes_are_drawn(start: Start) -> None:
@@ -126,8 +104,8 @@ def test_days_and_outcomes_are_drawn(start: Start) -> None:
     days = set()
     for seed in range(20):
         first, second = (start("review-pending", seed=seed) for _ in range(2))
-        review = the_app(first).review
-        assert review.drawn == the_app(second).review.drawn
+        review = app_of(first).review
+        assert review.drawn == app_of(second).review.drawn
         assert set(review.drawn) == set(review.permissions)
         days.add(round(((review.decides_on or 0) - (review.submitted_on or 0)) / DAY))
     assert len(days) > 1
@@ -137,24 +115,24 @@ def test_days_and_outcomes_are_drawn(start: Start) -> None:
 def test_the_clock_decides(start: Start, graph_of: Open) -> None:
     """Nothing is visible before the day; on it, each permission is approved or declined."""
     sandbox = start("review-pending", seed=3)
-    graph, review = graph_of(sandbox), the_app(sandbox).review
+    graph, review = graph_of(sandbox), app_of(sandbox).review
     review.drawn["leads_retrieval"] = "declined"
     review.drawn["ads_read"] = "approved"
     sandbox.world.offset = (review.decides_on or 0) - sandbox.world.clock() - 60
     assert live(graph) == set()
-    assert the_app(sandbox).review.state is ReviewState.PENDING
+    assert app_of(sandbox).review.state is ReviewState.PENDING
     sandbox.world.offset += 61
     assert live(graph) == {
         "public_profile",
         *(name for name, one in review.drawn.items() if one == "approved"),
     }
-    assert the_app(sandbox).declined["leads_retrieval"] == DECLINED_REASON
+    assert app_of(sandbox).declined["leads_retrieval"] == DECLINED_REASON
 
 
 def test_days_pass_up_to_the_decision(start: Start, browse: Browse) -> None:
     """The button moves the clock to the decision; single permissions can be declined."""
     sandbox = start("review-pending", seed=4)
-    browser, review = browse(sandbox), the_app(sandbox).review
+    browser, review = browse(sandbox), app_of(sandbox).review
     base = enter(browser, "app-review/requests/")
     page = browser.submit(
         f"{base}/app-review/later/", outcome="approved", declined=["leads_retrieval"]
@@ -162,7 +140,7 @@ def test_days_pass_up_to_the_decision(start: Start, browse: Browse) -> None:
     assert "The review is <strong>partly declined</strong>" in page
     assert "Screencast Not Aligned with Use Case Details" in page
     assert abs(sandbox.world.now() - (review.decides_on or 0)) < 60
-    app = the_app(sandbox)
+    app = app_of(sandbox)
     assert (app.permissions["leads_retrieval"], app.permissions["ads_read"]) == (
         "unapproved",
         "live",
@@ -172,10 +150,10 @@ def test_days_pass_up_to_the_decision(start: Start, browse: Browse) -> None:
 def test_chance_can_decide(start: Start, browse: Browse) -> None:
     """With `drawn` the decision is the one that was drawn at the submission."""
     sandbox = start("review-pending", seed=5)
-    browser, review = browse(sandbox), the_app(sandbox).review
+    browser, review = browse(sandbox), app_of(sandbox).review
     base = enter(browser, "app-review/requests/")
     browser.submit(f"{base}/app-review/later/", outcome="drawn")
-    assert the_app(sandbox).review.outcomes == review.drawn
+    assert app_of(sandbox).review.outcomes == review.drawn
 
 
 @pytest.mark.parametrize(
@@ -194,24 +172,21 @@ def test_tests_decide_per_permission(
     start: Start, graph_of: Open, document: dict[str, Any], expected: set[str]
 ) -> None:
     """`/_sandbox/review` takes an outcome for all, and others by permission."""
-    sandbox = start("review-pending")
-    graph = graph_of(sandbox)
-    url = f"{graph.given['graph_url']}/_sandbox/review"
-    answer = graph.http.post(url, json=document)
+    graph = graph_of(start("review-pending"))
+    answer = graph.http.post(f"{graph.given['graph_url']}/_sandbox/review", json=document)
     assert answer.json() == {"decided": [graph.given["app_id"]]}
     assert {"leads_retrieval", "ads_read"} - live(graph) == expected
     if "reason" in document:
-        assert set(the_app(sandbox).declined.values()) == {"Too dark."}
+        assert set(app_of(graph.sandbox).declined.values()) == {"Too dark."}
 
 
 def test_an_unknown_outcome_decides_nothing(start: Start, graph_of: Open) -> None:
     """A wrong outcome of one permission is refused, and the submission stays in review."""
-    sandbox = start("review-pending")
-    graph = graph_of(sandbox)
+    graph = graph_of(start("review-pending"))
     url = f"{graph.given['graph_url']}/_sandbox/review"
     for document in ({"permissions": {"ads_read": "perhaps"}}, {"permissions": ["ads_read"]}, {}):
         assert graph.http.post(url, json=document).status_code == 400
-    assert the_app(sandbox).review.state is ReviewState.PENDING
+    assert app_of(graph.sandbox).review.state is ReviewState.PENDING
 
 
 # --- Data Access Renewal ------------------------------------------------------------------------
@@ -222,11 +197,11 @@ DEACTIVATED = "API access deactivated. To reactivate, go to the app dashboard."
 def test_an_open_renewal_prevents_submission_and_publishing(start: Start, browse: Browse) -> None:
     """While it is open, Submit for Review is grey, nothing is submitted and nothing published."""
     sandbox = start("review-declined")
-    app, browser = the_app(sandbox), browse(sandbox)
+    app, browser = app_of(sandbox), browse(sandbox)
     app.renewal = Renewal(sandbox.world.now())
     base = enter(browser, "app-review/permissions/")
     browser.submit(f"{base}/app-review/access/leads_retrieval/", confirmed="1")
-    page = browser.open(f"{browser.given['dashboard_url']}{base}/app-review/request/")
+    page = browser.open(f"{base}/app-review/request/")
     assert '<button type="submit" disabled>Submit for Review</button>' in page
     assert OPEN in page
     assert OPEN in browser.submit(f"{base}/app-review/request/", **SECTIONS)
@@ -236,25 +211,19 @@ def test_an_open_renewal_prevents_submission_and_publishing(start: Start, browse
     assert app.renewal.due_on == app.renewal.asked_on + 60 * DAY
 
 
-def test_an_overdue_renewal_deactivates_the_app(
+def test_an_overdue_renewal_deactivates_app_of(
     start: Start, browse: Browse, graph_of: Open, http: httpx.Client
 ) -> None:
     """After 60 days the app is deactivated: no token, no sign-in, until all sections are done."""
     sandbox = start("approved")
-    app, graph, browser = the_app(sandbox), graph_of(sandbox), browse(sandbox)
-    given = sandbox.description
-    dialog = {
-        "client_id": app.id,
-        "redirect_uri": str(given["redirect_uri"]),
-        "scope": "public_profile",
-    }
+    app, graph, browser = app_of(sandbox), graph_of(sandbox), browse(sandbox)
     app.renewal = Renewal(sandbox.world.now() - 60 * DAY + 60)
     assert graph.get(app.id, "app").status_code == 200
     sandbox.world.offset += 120
     for kind in ("app", "user"):
         error = graph.get("me" if kind == "user" else app.id, kind).json()["error"]
         assert (error["message"], error["code"]) == (DEACTIVATED, 200)
-    assert "App not active" in http.get(str(given["dialog_url"]), params=dialog).text
+    assert "App not active" in http.get(dialog(sandbox, scope="public_profile")).text
 
     base = enter(browser, "data-access-renewal/")
     assert "This app is deactivated until the renewal is complete" in browser.page.text
@@ -272,7 +241,7 @@ def test_a_renewal_is_asked_of_a_new_app_only(start: Start, browse: Browse) -> N
     enter(browser, "data-access-renewal/")
     assert "It is not asked of this app." in browser.page.text
     sandbox = start("renewal-due")
-    app = the_app(sandbox)
+    app = app_of(sandbox)
     assert app.renewal is not None
     assert app.renewal.asked_on == app.created_on
     assert app.is_deactivated(sandbox.world.now())

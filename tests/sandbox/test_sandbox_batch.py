@@ -7,14 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from facebook_cyclr_sandbox.server import Sandbox
-
 from .conftest import Graph, error_of
-
-
-@pytest.fixture
-def own(start: Callable[..., Sandbox], graph_of: Callable[[Sandbox], Graph]) -> Graph:
-    return graph_of(start("approved"))
 
 
 def batch(graph: Graph, requests: Any, **params: str) -> httpx.Response:

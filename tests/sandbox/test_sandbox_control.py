@@ -1,7 +1,6 @@
 """The controls of the sandbox: faults, time, state and limits."""
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -10,20 +9,12 @@ import pytest
 from facebook_cyclr_sandbox.server import Sandbox
 from facebook_cyclr_sandbox.state.stores import Meter
 
-from .conftest import Cyclr, Graph, error_of
-
-Start = Callable[..., Sandbox]
-Open = Callable[[Sandbox], Graph]
+from .conftest import Answer, Graph, Open, OpenCyclr, Start, dialog, error_of
 
 
 def control(graph: Graph, name: str, document: Any, method: str = "POST") -> httpx.Response:
     url = f"{graph.given['graph_url']}/_sandbox/{name}"
     return graph.http.request(method, url, json=document)
-
-
-@pytest.fixture
-def own(start: Start, graph_of: Open) -> Graph:
-    return graph_of(start("approved"))
 
 
 def test_a_server_error_is_graphs_own(own: Graph) -> None:
@@ -66,7 +57,7 @@ def test_broken_answers(own: Graph) -> None:
     assert control(own, "faults", None, "GET").json()["struck"] == 4
 
 
-def test_a_fault_is_confined_to_its_site(own: Graph, cyclr_of: Callable[..., Cyclr]) -> None:
+def test_a_fault_is_confined_to_its_site(own: Graph, cyclr_of: OpenCyclr) -> None:
     """A fault for Cyclr does not affect Facebook."""
     cyclr = cyclr_of(own.sandbox)
     control(own, "faults", {"faults": [{"kind": "server-error", "site": "cyclr-api"}]})
@@ -98,17 +89,12 @@ def test_an_invalid_fault_is_refused(own: Graph, document: Any) -> None:
     assert own.get("me").status_code == 200
 
 
-def test_the_dialog_can_fail(own: Graph, answer_dialog: Callable[..., httpx.Response]) -> None:
+def test_the_dialog_can_fail(own: Graph, answer_dialog: Answer) -> None:
     """The dialog can fail with error_code and error_message but no error, as Facebook's does."""
     control(own, "faults", {"dialog_error": ["1349220", "Feature Unavailable"]})
-    given = own.given
-    url = (
-        f"{given['dialog_url']}?client_id={given['app_id']}"
-        f"&redirect_uri={given['redirect_uri']}&state=s"
-    )
-    location = answer_dialog(own.sandbox, url).headers["location"]
+    location = answer_dialog(own.sandbox, dialog(own.sandbox, state="s")).headers["location"]
     assert location == (
-        f"{given['redirect_uri']}?error_code=1349220&error_message=Feature+Unavailable&state=s#_=_"
+        f"{own.given['redirect_uri']}?error_code=1349220&error_message=Feature+Unavailable&state=s#_=_"
     )
 
 

@@ -9,15 +9,11 @@ import pytest
 
 from facebook_cyclr_sandbox.server import Sandbox
 
-from .conftest import Cyclr
-
-Open = Callable[[Sandbox], Cyclr]
-Start = Callable[..., Sandbox]
-Domain = Callable[[Sandbox], httpx.Client]
+from .conftest import Answer, Cyclr, Domain, OpenCyclr, Start
 
 
 @pytest.fixture
-def cyclr(approved: Sandbox, cyclr_of: Open) -> Cyclr:
+def cyclr(approved: Sandbox, cyclr_of: OpenCyclr) -> Cyclr:
     return cyclr_of(approved)
 
 
@@ -25,12 +21,7 @@ def test_token_answer(cyclr: Cyclr, http: httpx.Client) -> None:
     """
     A token is a bearer token for fourteen days with the client's ID; wrong credentials get 400.
     """
-    url = f"{cyclr.given['cyclr_api_url']}/oauth/token"
-    form = {
-        "grant_type": "client_credentials",
-        "client_id": str(cyclr.given["cyclr_client_id"]),
-        "client_secret": str(cyclr.given["cyclr_client_secret"]),
-    }
+    url, form = cyclr.token_url, cyclr.credentials
     answer = http.post(url, data=form).json()
     assert list(answer)[:4] == ["token_type", "access_token", "expires_in", "clientId"]
     assert answer["expires_in"] == 1_209_599
@@ -56,7 +47,7 @@ def test_account_calls_need_an_account(cyclr: Cyclr, account: str) -> None:
     assert cyclr.get("accounts", headers=headers).status_code == 200
 
 
-def test_accounts(start: Start, cyclr_of: Open) -> None:
+def test_accounts(start: Start, cyclr_of: OpenCyclr) -> None:
     """Accounts are created, listed with Total-Pages and refused as documented."""
     cyclr = cyclr_of(start("fresh"))
     made = cyclr.call("POST", "accounts", json={"Id": "acme", "Name": "Acme"})
@@ -91,19 +82,13 @@ def test_a_connector_is_found_by_query(cyclr: Cyclr) -> None:
     assert {"List My Permissions", "List Leads By Form"} <= names
 
 
-def test_an_accounts_own_token(start: Start, cyclr_of: Open, http: httpx.Client) -> None:
+def test_an_accounts_own_token(start: Start, cyclr_of: OpenCyclr, http: httpx.Client) -> None:
     """An account's token works in that account without a header, and in no other."""
     cyclr = cyclr_of(start("approved"))
     cyclr.call("POST", "accounts", json={"Id": "other", "Name": "Other"})
-    account = str(cyclr.given["account_api_id"])
-    form = {
-        "grant_type": "client_credentials",
-        "client_id": str(cyclr.given["cyclr_client_id"]),
-        "client_secret": str(cyclr.given["cyclr_client_secret"]),
-        "scope": f"account:{account}",
-    }
+    form = {**cyclr.credentials, "scope": f"account:{cyclr.given['account_api_id']}"}
     api = str(cyclr.given["cyclr_api_url"])
-    token = http.post(f"{api}/oauth/token", data=form).json()["access_token"]
+    token = http.post(cyclr.token_url, data=form).json()["access_token"]
     bearer = {"Authorization": f"Bearer {token}"}
     own = http.get(f"{api}/v1.0/account/connectors", headers=bearer)
     assert own.status_code == 200
@@ -112,12 +97,11 @@ def test_an_accounts_own_token(start: Start, cyclr_of: Open, http: httpx.Client)
     assert http.get(f"{api}/v1.0/accounts/other", headers=bearer).status_code == 404
 
 
-def test_installing(start: Start, cyclr_of: Open) -> None:
+def test_installing(start: Start, cyclr_of: OpenCyclr) -> None:
     """
     An install without properties works; undeclared properties, drafts and names in use are refused.
     """
-    sandbox = start("fresh")
-    cyclr = cyclr_of(sandbox)
+    cyclr = cyclr_of(start("fresh"))
     path = f"connectors/{cyclr.connector_id()}/install"
     unknown = {"Properties": [{"Name": "X", "Value": "1"}]}
     assert cyclr.call("POST", path, json=unknown).json() == {
@@ -139,13 +123,13 @@ def test_installing(start: Start, cyclr_of: Open) -> None:
     assert installed.json()["Authenticated"] is False
     assert "is in use" in cyclr.call("POST", path, json={}).json()["Message"]
     number = cyclr.connector_id("Close")
-    sandbox.world.cyclr.library[number].status = "Draft"
+    cyclr.sandbox.world.cyclr.library[number].status = "Draft"
     draft = cyclr.call("POST", f"connectors/{number}/install", json={})
     assert draft.json() == {"Message": f"Connector {number} is a draft and cannot be installed."}
     assert cyclr.call("POST", path).status_code == 400
 
 
-def test_declared_properties_at_install(start: Start, cyclr_of: Open) -> None:
+def test_declared_properties_at_install(start: Start, cyclr_of: OpenCyclr) -> None:
     """At install, only a parameter that is an account connector property is accepted."""
     cyclr = cyclr_of(start("fresh"))
     path = f"connectors/{cyclr.connector_id('Close')}/install"
@@ -184,11 +168,10 @@ def test_methods_are_run_at_facebook(cyclr: Cyclr) -> None:
     assert cyclr.call("POST", f"{base}/{unknown}", json={}).status_code == 404
 
 
-def test_a_providers_error_is_a_message(start: Start, cyclr_of: Open) -> None:
+def test_a_providers_error_is_a_message(start: Start, cyclr_of: OpenCyclr) -> None:
     """An error by Facebook becomes a 400 of Cyclr with Facebook's message."""
-    sandbox = start("approved")
-    cyclr = cyclr_of(sandbox)
-    grants = next(iter(sandbox.world.facebook.grants.values()))
+    cyclr = cyclr_of(start("approved"))
+    grants = next(iter(cyclr.sandbox.world.facebook.grants.values()))
     grants["ads_read"] = grants["ads_management"] = "declined"
     methods = cyclr.get(f"connectors/{cyclr.connector_id()}/methods").json()
     unique_id = next(one for one in methods if one["Name"] == "List My Ad Accounts")
@@ -201,7 +184,7 @@ def test_a_providers_error_is_a_message(start: Start, cyclr_of: Open) -> None:
     assert refused.json() == {"Message": "Failed to authenticate the connector"}
 
 
-def test_ip_restriction(start: Start, cyclr_of: Open) -> None:
+def test_ip_restriction(start: Start, cyclr_of: OpenCyclr) -> None:
     """A method gets 403 with the documented message."""
     cyclr = cyclr_of(start("cyclr-ip-blocked"))
     number = cyclr.installed()["Id"]
@@ -211,11 +194,10 @@ def test_ip_restriction(start: Start, cyclr_of: Open) -> None:
     assert answer.json()["Message"].startswith("Unknown client IP Address: contact support to")
 
 
-def test_prerequisites(start: Start, cyclr_of: Open) -> None:
+def test_prerequisites(start: Start, cyclr_of: OpenCyclr) -> None:
     """A cycle lists an unauthenticated connector as prerequisite."""
-    sandbox = start("approved")
-    cyclr = cyclr_of(sandbox)
-    cycle = next(iter(sandbox.world.cyclr.cycles))
+    cyclr = cyclr_of(start("approved"))
+    cycle = next(iter(cyclr.sandbox.world.cyclr.cycles))
     assert cyclr.get(f"cycles/{cycle}/prerequisites").json() == []
     number = cyclr.deauthenticate()
     assert cyclr.get(f"cycles/{cycle}/prerequisites").json() == [
@@ -255,12 +237,22 @@ def test_what_nobody_asks_for_is_refused_by_its_route(
 
 
 # --- the service domain ----------------------------------------------------------------------
-def follow_to_facebook(domain: httpx.Client, link: str) -> httpx.Response:
-    """Follow the link up to the redirect that leaves the Service Domain."""
-    answer = domain.get(link)
-    while answer.status_code == 302 and answer.headers["location"].startswith("/"):
-        answer = domain.get(answer.headers["location"])
-    return answer
+Consent = Callable[..., httpx.Response]
+
+
+@pytest.fixture
+def consent(domain_of: Domain, answer_dialog: Answer) -> Consent:
+    """Return a function that goes from the sign-in link through the dialog to the callback."""
+
+    def go(cyclr: Cyclr, decision: str = "continue", more: str = "") -> httpx.Response:
+        domain = domain_of(cyclr.sandbox)
+        answer = domain.get(cyclr.sign_in_link(cyclr.installed()["Id"]) + more)
+        while answer.status_code == 302 and answer.headers["location"].startswith("/"):
+            answer = domain.get(answer.headers["location"])
+        back = answer_dialog(cyclr.sandbox, answer.headers["location"], decision)
+        return domain.get(back.headers["location"])
+
+    return go
 
 
 def test_the_link_leads_to_facebooks_dialog(
@@ -295,75 +287,54 @@ def test_the_second_hop_needs_its_cookie(
 
 
 def test_expired_and_wrong_links_are_forbidden(
-    start: Start, cyclr_of: Open, domain_of: Domain
+    start: Start, cyclr_of: OpenCyclr, domain_of: Domain
 ) -> None:
-    """After five minutes, or for another connector, the link gets 403 Forbidden."""
-    sandbox = start("approved")
-    cyclr = cyclr_of(sandbox)
-    domain = domain_of(sandbox)
+    """After five minutes, or for another connector or account, the link gets 403 Forbidden."""
+    cyclr = cyclr_of(start("approved"))
+    domain = domain_of(cyclr.sandbox)
     link = cyclr.sign_in_link(cyclr.installed()["Id"])
-    sandbox.world.offset = 301
+    cyclr.sandbox.world.offset = 301
     answer = domain.get(link)
     assert answer.status_code == 403
     assert "403 – Forbidden: Access is denied." in answer.text
     assert domain.get(cyclr.sign_in_link(1)).status_code == 403
     number = cyclr.installed()["Id"]
+    made = cyclr.call("POST", "accounts", json={"Id": "other", "Name": "Other"}).json()
+    assert domain.get(cyclr.sign_in_link(number, account=made["Id"])).status_code == 403
     assert domain.get(cyclr.sign_in_link(number, target="")).status_code == 400
 
 
 def test_consent_authenticates_the_connector(
-    start: Start, cyclr_of: Open, domain_of: Domain, answer_dialog: Callable[..., httpx.Response]
+    start: Start, cyclr_of: OpenCyclr, domain_of: Domain, consent: Consent
 ) -> None:
     """After link, dialog and callback the connector is Authenticated; the callback works once."""
-    sandbox = start("approved")
-    cyclr = cyclr_of(sandbox)
-    domain = domain_of(sandbox)
-    number = cyclr.deauthenticate()
-    leaving = follow_to_facebook(domain, cyclr.sign_in_link(number))
-    back = answer_dialog(sandbox, leaving.headers["location"])
-    done = domain.get(back.headers["location"])
+    cyclr = cyclr_of(start("approved"))
+    cyclr.deauthenticate()
+    done = consent(cyclr)
     assert (done.status_code, done.headers["location"]) == (302, "https://app.partner.test/done")
     assert cyclr.installed()["Authenticated"] is True
-    assert domain.get(back.headers["location"]).status_code == 400
+    assert domain_of(cyclr.sandbox).get(done.url).status_code == 400
 
 
-def test_denied_consent_shows_the_providers_error(
-    approved: Sandbox,
-    cyclr: Cyclr,
-    domain_of: Domain,
-    answer_dialog: Callable[..., httpx.Response],
-) -> None:
+def test_denied_consent_shows_the_providers_error(cyclr: Cyclr, consent: Consent) -> None:
     """After a denied consent the page shows error and error_description."""
-    domain = domain_of(approved)
-    leaving = follow_to_facebook(domain, cyclr.sign_in_link(cyclr.installed()["Id"]))
-    back = answer_dialog(approved, leaving.headers["location"], "cancel")
-    page = domain.get(back.headers["location"]).text
+    page = consent(cyclr, "cancel").text
     assert "access_denied" in page
     assert "Permissions error" in page
 
 
 def test_a_wrong_secret_in_the_console_fails_at_the_callback(
-    start: Start, cyclr_of: Open, domain_of: Domain, answer_dialog: Callable[..., httpx.Response]
+    start: Start, cyclr_of: OpenCyclr, consent: Consent
 ) -> None:
     """With a wrong secret in the console, the callback shows Facebook's error message."""
-    sandbox = start("approved")
-    cyclr = cyclr_of(sandbox)
-    domain = domain_of(sandbox)
-    sandbox.world.cyclr.library[cyclr.connector_id()].client_secret = "0" * 32
-    leaving = follow_to_facebook(domain, cyclr.sign_in_link(cyclr.installed()["Id"]))
-    back = answer_dialog(sandbox, leaving.headers["location"])
-    assert "Error validating client secret." in domain.get(back.headers["location"]).text
+    cyclr = cyclr_of(start("approved"))
+    cyclr.sandbox.world.cyclr.library[cyclr.connector_id()].client_secret = "0" * 32
+    assert "Error validating client secret." in consent(cyclr).text
 
 
-def test_callback_message_is_posted(
-    approved: Sandbox, cyclr: Cyclr, domain_of: Domain, answer_dialog: Callable[..., httpx.Response]
-) -> None:
+def test_callback_message_is_posted(cyclr: Cyclr, consent: Consent) -> None:
     """With callbackMessage, the page posts it to its opener; its policy allows no other script."""
-    domain = domain_of(approved)
-    link = cyclr.sign_in_link(cyclr.installed()["Id"]) + "&callbackMessage=</script>done"
-    leaving = follow_to_facebook(domain, link)
-    back = answer_dialog(approved, leaving.headers["location"])
-    page = domain.get(back.headers["location"])
+    page = consent(cyclr, more="&callbackMessage=</script>done")
     assert "postMessage" in page.text
     assert "</script>done" not in page.text
     assert "script-src 'nonce-" in page.headers["content-security-policy"]
@@ -378,15 +349,7 @@ def test_the_service_domain_answers_a_bare_callback(approved: Sandbox, domain_of
     assert domain.get("/connector/callback/2").status_code == 404
 
 
-def test_the_service_domain_issues_tokens_too(approved: Sandbox, domain_of: Domain) -> None:
+def test_the_service_domain_issues_tokens_too(cyclr: Cyclr, domain_of: Domain) -> None:
     """/oauth/token also works on the Service Domain."""
-    given = approved.description
-    answer = domain_of(approved).post(
-        "/oauth/token",
-        data={
-            "grant_type": "client_credentials",
-            "client_id": str(given["cyclr_client_id"]),
-            "client_secret": str(given["cyclr_client_secret"]),
-        },
-    )
+    answer = domain_of(cyclr.sandbox).post("/oauth/token", data=cyclr.credentials)
     assert answer.status_code == 200

@@ -1,26 +1,21 @@
 """What Cyclr's own public tests expect of its API."""
 
 import re
-from collections.abc import Callable
 
 import httpx
 import pytest
 
 from facebook_cyclr_sandbox.server import Sandbox
 
-from .conftest import Cyclr
-
-Open = Callable[[Sandbox], Cyclr]
+from .conftest import Cyclr, Domain, OpenCyclr
 
 
 @pytest.fixture
-def cyclr(approved: Sandbox, cyclr_of: Open) -> Cyclr:
+def cyclr(approved: Sandbox, cyclr_of: OpenCyclr) -> Cyclr:
     return cyclr_of(approved)
 
 
-def test_every_answer_forbids_sniffing(
-    cyclr: Cyclr, http: httpx.Client, domain_of: Callable[[Sandbox], httpx.Client]
-) -> None:
+def test_every_answer_forbids_sniffing(cyclr: Cyclr, http: httpx.Client, domain_of: Domain) -> None:
     """API, console and service domain send nosniff with answers, refusals and redirects."""
     given = cyclr.given
     domain = domain_of(cyclr.sandbox)

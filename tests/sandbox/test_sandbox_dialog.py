@@ -1,8 +1,6 @@
 """The OAuth dialog, answered by a program and by a browser."""
 
-from collections.abc import Callable
-from typing import Any
-from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import httpx
 import pytest
@@ -10,21 +8,16 @@ import pytest
 from facebook_cyclr_sandbox.server import Sandbox
 from facebook_cyclr_sandbox.state.facebook_world import AppMode
 
-from .conftest import Form, Graph
+from .conftest import Answer, Form, Graph, Start, app_of, dialog, login_of
 
-Answer = Callable[..., httpx.Response]
 REDIRECT_URI = "https://connect.partner.test/connector/callback"
-
-
-def dialog(sandbox: Sandbox, **params: str) -> str:
-    given = sandbox.description
-    known = {"client_id": str(given["app_id"]), "redirect_uri": REDIRECT_URI, "state": "s t&a"}
-    return f"{given['dialog_url']}?{urlencode({**known, **params})}"
 
 
 def test_consent_gives_a_code(approved: Sandbox, answer_dialog: Answer, graph: Graph) -> None:
     """The redirect is ?code=AQ…&state=…#_=_, and the code can be redeemed."""
-    answer = answer_dialog(approved, dialog(approved, scope="leads_retrieval,ads_read"))
+    answer = answer_dialog(
+        approved, dialog(approved, scope="leads_retrieval,ads_read", state="s t&a")
+    )
     assert answer.status_code == 302
     location = urlsplit(answer.headers["location"])
     pairs = parse_qsl(location.query)
@@ -39,7 +32,7 @@ def test_consent_gives_a_code(approved: Sandbox, answer_dialog: Answer, graph: G
 
 @pytest.mark.parametrize("scope", ["ads_read,leads_retrieval", "ads_read leads_retrieval"])
 def test_scopes_are_comma_or_space_separated(
-    approved: Sandbox, http: httpx.Client, answer_dialog: Answer, scope: str
+    approved: Sandbox, answer_dialog: Answer, scope: str
 ) -> None:
     """Scopes may be separated by commas or blanks."""
     answer = answer_dialog(approved, dialog(approved, scope=scope, response_type="code"))
@@ -70,29 +63,27 @@ def test_token_and_granted_scopes(approved: Sandbox, answer_dialog: Answer, grap
 
 
 def test_declined_permissions_are_asked_again_only_on_rerequest(
-    start: Callable[..., Sandbox], http: httpx.Client, answer_dialog: Answer
+    start: Start, http: httpx.Client, answer_dialog: Answer
 ) -> None:
     """A declined permission is offered again only with auth_type=rerequest."""
     sandbox = start("approved")
     url = dialog(sandbox, scope="email,ads_read")
     answer_dialog(sandbox, url, choices="1", grant=["ads_read"])
-    given = sandbox.description
-    grants = sandbox.world.facebook.grants[sandbox.world.facebook.person.id, str(given["app_id"])]
+    grants = sandbox.world.facebook.grants[sandbox.world.facebook.person.id, app_of(sandbox).id]
     assert (grants["email"], grants["ads_read"]) == ("declined", "granted")
-    login = {"email": str(given["login_email"]), "password": str(given["login_password"])}
     for extra, offered in (({}, False), ({"auth_type": "rerequest"}, True)):
-        page = http.post(dialog(sandbox, scope="email,ads_read", **extra), data=login)
+        again = dialog(sandbox, scope="email,ads_read", **extra)
+        page = http.post(again, data=login_of(sandbox))
         assert ("email" in Form(page.text).choices) is offered
 
 
 def test_edit_settings_offers_what_was_declined(
-    start: Callable[..., Sandbox], http: httpx.Client, answer_dialog: Answer
+    start: Start, http: httpx.Client, answer_dialog: Answer
 ) -> None:
     """A returning person may press Edit settings, choose again, and has the permission then."""
     sandbox = start("approved")
-    url, given = dialog(sandbox, scope="email,ads_read"), sandbox.description
-    login = {"email": str(given["login_email"]), "password": str(given["login_password"])}
-    key = (sandbox.world.facebook.person.id, str(given["app_id"]))
+    url, login = dialog(sandbox, scope="email,ads_read"), login_of(sandbox)
+    key = (sandbox.world.facebook.person.id, app_of(sandbox).id)
     sandbox.world.facebook.grants.pop(key, None)
     assert "Edit settings" not in http.post(url, data=login).text
     answer_dialog(sandbox, url, choices="1", grant=["ads_read"])
@@ -106,12 +97,11 @@ def test_edit_settings_offers_what_was_declined(
 
 
 def test_login_for_business_is_all_or_nothing(
-    start: Callable[..., Sandbox], http: httpx.Client, answer_dialog: Answer
+    start: Start, http: httpx.Client, answer_dialog: Answer
 ) -> None:
     """With config_id, single permissions cannot be declined."""
     sandbox = start("approved")
-    app = sandbox.world.facebook.apps[str(sandbox.description["app_id"])]
-    app.configurations["777"] = ("public_profile", "email", "ads_read")
+    app_of(sandbox).configurations["777"] = ("public_profile", "email", "ads_read")
     url = dialog(sandbox, config_id="777", override_default_response_type="true")
     answer = answer_dialog(sandbox, url, choices="1", grant=["ads_read"])
     code = parse_qs(urlsplit(answer.headers["location"]).query)["code"][0]
@@ -144,37 +134,30 @@ def test_unknown_scopes(approved: Sandbox, http: httpx.Client) -> None:
     """A person with a role sees which scope is invalid; a logged-out one an error of the server."""
     url = dialog(approved, scope="ads_read,pages_fly")
     assert http.get(url).status_code == 500
-    given = approved.description
-    login = {"email": given["login_email"], "password": given["login_password"]}
-    answer = http.post(url, data=login)
+    answer = http.post(url, data=login_of(approved))
     assert answer.status_code == 400
     assert "Invalid Scopes: pages_fly" in answer.text
 
 
 def test_a_customer_does_not_see_invalid_scopes(approved: Sandbox, http: httpx.Client) -> None:
     """For a person without a role, scopes that the app cannot have are left out."""
-    given = approved.description
-    login = {"email": given["customer_email"], "password": given["customer_password"]}
-    page = http.post(dialog(approved, scope="ads_read,pages_fly,user_likes"), data=login)
+    url = dialog(approved, scope="ads_read,pages_fly,user_likes")
+    page = http.post(url, data=login_of(approved, "customer"))
     assert Form(page.text).choices == ["public_profile", "ads_read"]
 
 
-def test_localhost_is_free_in_development(
-    start: Callable[..., Sandbox], http: httpx.Client
-) -> None:
+def test_localhost_is_free_in_development(start: Start, http: httpx.Client) -> None:
     """
     In development mode an http://localhost redirect needs no registration, but a role in the app.
     """
     sandbox = start("approved")
-    app = sandbox.world.facebook.apps[str(sandbox.description["app_id"])]
+    app = app_of(sandbox)
     app.mode = AppMode.DEVELOPMENT
     app.use_cases = []
     url = dialog(sandbox, redirect_uri="http://localhost:8000/callback")
     assert http.get(url).status_code == 200
     app.roles.clear()
-    given = sandbox.description
-    login = {"email": given["login_email"], "password": given["login_password"]}
-    assert "App Not Setup" in http.post(url, data=login).text
+    assert "App Not Setup" in http.post(url, data=login_of(sandbox)).text
 
 
 def test_a_wrong_password_stays_at_the_login(approved: Sandbox, http: httpx.Client) -> None:
@@ -184,15 +167,13 @@ def test_a_wrong_password_stays_at_the_login(approved: Sandbox, http: httpx.Clie
     assert "operator@partner.test" in answer.text
 
 
-def test_a_browser_can_go_on_on_loopback(approved: Sandbox, answer_dialog: Answer) -> None:
+def test_a_browser_can_go_on_on_loopback(approved: Sandbox) -> None:
     """A browser gets a page that links to the callback on loopback."""
-    given: dict[str, Any] = dict(approved.description)
     with httpx.Client(headers={"Accept": "text/html,*/*"}) as browser:
-        login = {"email": given["login_email"], "password": given["login_password"]}
-        consent = browser.post(dialog(approved), data=login)
+        consent = browser.post(dialog(approved), data=login_of(approved))
         assert "SANDBOX" in consent.text
         form = Form(consent.text)
-        base = str(given["dialog_url"]).partition("/v26.0")[0]
+        base = str(approved.description["dialog_url"]).partition("/v26.0")[0]
         page = browser.post(base + form.action, data={**form.fields, "decision": "continue"})
     assert page.status_code == 200
     assert "https://connect.partner.test/connector/callback?code=AQ" in page.text

@@ -282,6 +282,7 @@ def check(site: str, path: str, answer: Answer) -> None:
         assert path in {"/login", *DIALOG} or b"<h1>Log in</h1>" not in answer.body
 
 
+@pytest.mark.matrix(12)
 @pytest.mark.parametrize(("site", "method", "template"), ROUTES)
 @settings(max_examples=15, suppress_health_check=list(HealthCheck))
 @given(data=st.data(), scenario=st.sampled_from(SCENARIOS))

@@ -1,19 +1,14 @@
 """Graph's refusals and answers as they were read in 2026."""
 
 import json
-from collections.abc import Callable
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
 
 from facebook_cyclr_sandbox.graph.sdk_names import KNOWN_FIELDS
-from facebook_cyclr_sandbox.server import Sandbox
 
-from .conftest import Graph, error_of
-
-Start = Callable[..., Sandbox]
-Open = Callable[[Sandbox], Graph]
+from .conftest import Graph, Open, Start, error_of
 
 
 def revoke(graph: Graph, permission: str) -> None:
@@ -56,45 +51,42 @@ def test_subscriptions_need_the_apps_secret(graph: Graph) -> None:
     assert graph.get(path, "app").status_code == 200
 
 
-def test_a_page_needs_pages_read_engagement(start: Start, graph_of: Open) -> None:
+def test_a_page_needs_pages_read_engagement(own: Graph) -> None:
     """An app token and a user without the permission get 10; the page's own token does not."""
-    graph = graph_of(start("approved"))
-    page = str(graph.given["page_id"])
+    page = str(own.given["page_id"])
     wording = "(#10) This endpoint requires the 'pages_read_engagement' permission or the"
-    error = error_of(graph.get(page, "app"))
+    error = error_of(own.get(page, "app"))
     assert (error["code"], error["message"].startswith(wording)) == (10, True)
-    assert graph.get(page).status_code == 200
-    revoke(graph, "pages_read_engagement")
-    assert error_of(graph.get(page))["code"] == 10
-    assert error_of(graph.get(f"{page}/posts"))["code"] == 10
-    assert graph.get(page, "page").json()["name"] == "Sandbox Bakery"
+    assert own.get(page).status_code == 200
+    revoke(own, "pages_read_engagement")
+    assert error_of(own.get(page))["code"] == 10
+    assert error_of(own.get(f"{page}/posts"))["code"] == 10
+    assert own.get(page, "page").json()["name"] == "Sandbox Bakery"
 
 
-def test_unsubscribing_takes_the_apps_token(start: Start, graph_of: Open) -> None:
+def test_unsubscribing_takes_the_apps_token(own: Graph) -> None:
     """DELETE subscribed_apps: 15 for the page's token, success for the app's."""
-    graph = graph_of(start("approved"))
-    url = f"{graph.base}/{graph.given['page_id']}/subscribed_apps"
+    url = f"{own.base}/{own.given['page_id']}/subscribed_apps"
     answers = [
-        graph.http.delete(url, params={"access_token": str(token)})
-        for token in (graph.given["page_access_token"], graph.app_token)
+        own.http.delete(url, params={"access_token": str(token)})
+        for token in (own.given["page_access_token"], own.app_token)
     ]
     assert error_of(answers[0])["code"] == 15
     assert answers[1].json() == {"success": True}
-    assert graph.get(f"{graph.given['page_id']}/subscribed_apps", "page").json()["data"] == []
+    assert own.get(f"{own.given['page_id']}/subscribed_apps", "page").json()["data"] == []
 
 
-def test_a_revoked_permission_leaves_every_token(start: Start, graph_of: Open) -> None:
+def test_a_revoked_permission_leaves_every_token(own: Graph) -> None:
     """User and page tokens lose it at once; the ad accounts need only one of their two."""
-    graph = graph_of(start("approved"))
-    form = graph.given["leadgen_form_id"]
-    assert graph.get(f"{form}/leads", "page").status_code == 200
-    revoke(graph, "leads_retrieval")
-    assert error_of(graph.get(f"{form}/leads", "page"))["code"] == 200
-    assert error_of(graph.get(f"{form}/leads"))["code"] == 200
-    revoke(graph, "ads_read")
-    assert graph.get("me/adaccounts").status_code == 200
-    revoke(graph, "ads_management")
-    assert error_of(graph.get("me/adaccounts"))["code"] == 200
+    form = own.given["leadgen_form_id"]
+    assert own.get(f"{form}/leads", "page").status_code == 200
+    revoke(own, "leads_retrieval")
+    assert error_of(own.get(f"{form}/leads", "page"))["code"] == 200
+    assert error_of(own.get(f"{form}/leads"))["code"] == 200
+    revoke(own, "ads_read")
+    assert own.get("me/adaccounts").status_code == 200
+    revoke(own, "ads_management")
+    assert error_of(own.get("me/adaccounts"))["code"] == 200
 
 
 # --- names that Meta's SDK knows -------------------------------------------------------------
@@ -162,18 +154,16 @@ def test_known_and_unknown_edges(graph: Graph) -> None:
     assert error_of(graph.get("me/nothing"))["code"] == 2500
 
 
-def test_conversations_need_pages_messaging(start: Start, graph_of: Open) -> None:
+def test_conversations_need_pages_messaging(own: Graph) -> None:
     """They are read with the page's token; the call counts for pages_messaging."""
-    sandbox = start("approved")
-    graph = graph_of(sandbox)
-    (app,) = sandbox.world.facebook.apps.values()
+    (app,) = own.sandbox.world.facebook.apps.values()
     app.test_calls.clear()
-    path = f"{graph.given['page_id']}/conversations"
-    assert error_of(graph.get(path))["code"] == 190
-    assert graph.get(path, "page").json() == {"data": []}
+    path = f"{own.given['page_id']}/conversations"
+    assert error_of(own.get(path))["code"] == 190
+    assert own.get(path, "page").json() == {"data": []}
     assert set(app.test_calls) == {"pages_messaging"}
-    revoke(graph, "pages_messaging")
-    assert error_of(graph.get(path, "page"))["code"] == 200
+    revoke(own, "pages_messaging")
+    assert error_of(own.get(path, "page"))["code"] == 200
 
 
 # --- what clients send -----------------------------------------------------------------------

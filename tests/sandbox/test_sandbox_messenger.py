@@ -10,23 +10,17 @@ import pytest
 
 from facebook_cyclr_sandbox.server import Sandbox
 
-from .conftest import Cyclr, Graph
-from .test_sandbox_pages import Browser, create_app
-
-Start = Callable[..., Sandbox]
-Open = Callable[[Sandbox], Graph]
-OpenCyclr = Callable[[Sandbox], Cyclr]
-Domain = Callable[[Sandbox], httpx.Client]
+from .conftest import Browse, Browser, Cyclr, Domain, Graph, Open, OpenCyclr, Start, app_of
+from .test_sandbox_pages import create_app
 
 NAME = "Facebook Messenger API"
 SCOPES = "pages_messaging,pages_show_list,pages_manage_metadata"
 
 
 @pytest.fixture
-def browser(start: Start) -> Any:
+def browser(start: Start, browse: Browse) -> Browser:
     """Return a browser and a sandbox in which nothing is done yet."""
-    with httpx.Client(headers={"Accept": "text/html"}, follow_redirects=True) as client:
-        yield Browser(start("fresh"), client)
+    return browse(start("fresh"))
 
 
 def installed(cyclr: Cyclr) -> dict[str, Any]:
@@ -187,34 +181,33 @@ def test_setup_is_filled_in_on_the_console(browser: Browser) -> None:
 
 
 def test_the_marketing_connectors_setup_has_two_fields(
-    browser: Browser, start: Start, cyclr_of: OpenCyclr
+    browser: Browser, cyclr_of: OpenCyclr
 ) -> None:
     """Marketing's Setup has no Scopes and Verify Token, and ignores them."""
-    sandbox = start("fresh")
-    number = cyclr_of(sandbox).connector_id()
-    scopes = sandbox.world.cyclr.library[number].scopes
-    at = f"{sandbox.description['cyclr_console_url']}/connectors/library/{number}/setup/"
-    browser.given = dict(sandbox.description)
+    number = cyclr_of(browser.sandbox).connector_id()
+    library = browser.sandbox.world.cyclr.library
+    scopes = library[number].scopes
+    at = f"{browser.given['cyclr_console_url']}/connectors/library/{number}/setup/"
     browser.open(at)
     browser.log_in()
     assert "Verify Token" not in browser.open(at)
     browser.submit(urlsplit(at).path, client_id="1", client_secret="s", scopes="x")
-    assert sandbox.world.cyclr.library[number].scopes == scopes
+    assert library[number].scopes == scopes
 
 
 def test_pages_are_added_and_removed_in_the_dashboard(browser: Browser, http: httpx.Client) -> None:
     """Adding a page in Messenger > Settings subscribes it to the app; removing it ends that."""
     app_id = create_app(browser)
-    base, at = f"/apps/{app_id}", browser.given["dashboard_url"]
-    early = browser.open(f"{at}{base}/messenger/settings/")
+    base = f"/apps/{app_id}"
+    early = browser.open(f"{base}/messenger/settings/")
     assert "Set up Facebook Messenger first." in early
     browser.submit(f"{base}/products/messenger/")
-    page = browser.open(f"{at}{base}/messenger/settings/")
+    page = browser.open(f"{base}/messenger/settings/")
     page_id = page.partition('name="page" value="')[2].partition('"')[0]
     token_form = f"{base}/messenger/tokens/{page_id}/"
     browser.submit(token_form)
     assert "This page was not added." in browser.page.text
-    browser.open(f"{at}{base}/messenger/settings/")
+    browser.open(f"{base}/messenger/settings/")
     browser.submit(f"{base}/messenger/settings/", page=page_id)
     assert "messages, messaging_postbacks" in browser.page.text
     browser.submit(token_form)
@@ -226,21 +219,17 @@ def test_pages_are_added_and_removed_in_the_dashboard(browser: Browser, http: ht
     assert http.get(url, params={"access_token": token}).json()["data"] == []
 
 
-def test_adding_a_page_again_keeps_its_fields(start: Start) -> None:
+def test_adding_a_page_again_keeps_its_fields(start: Start, browse: Browse) -> None:
     """Saving the dashboard's form keeps the fields that the API subscribed."""
     sandbox = start("approved")
-    given = dict(sandbox.description)
-    page = sandbox.world.facebook.pages[str(given["page_id"])]
-    page.subscribed[str(given["app_id"])] = ("leadgen",)
-    at = f"{given['dashboard_url']}/apps/{given['app_id']}/messenger/settings/"
-    with httpx.Client(headers={"Accept": "text/html"}, follow_redirects=True) as client:
-        browser = Browser(sandbox, client)
-        browser.open(at)
-        browser.log_in()
-        browser.open(at)
-        browser.submit(urlsplit(at).path, page=page.id)
+    app_id = app_of(sandbox).id
+    page = sandbox.world.facebook.pages[str(sandbox.description["page_id"])]
+    page.subscribed[app_id] = ("leadgen",)
+    browser, path = browse(sandbox), f"/apps/{app_id}/messenger/settings/"
+    browser.enter(path)
+    browser.submit(path, page=page.id)
 
-    assert page.subscribed[str(given["app_id"])] == ("leadgen",)
+    assert page.subscribed[app_id] == ("leadgen",)
 
 
 def test_messenger_wrong_scopes(start: Start, cyclr_of: OpenCyclr, domain_of: Domain) -> None:

@@ -2,15 +2,13 @@
 
 import base64
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from facebook_cyclr_sandbox.graph.sdk_names import KNOWN_FIELDS
-from facebook_cyclr_sandbox.server import Sandbox
 
-from .conftest import Graph, error_of
+from .conftest import Graph, Open, Start, error_of
 
 
 def without(graph: Graph, *permissions: str) -> str:
@@ -259,20 +257,17 @@ def test_no_token_at_all(graph: Graph) -> None:
     )
 
 
-def test_revoking_permissions(
-    start: Callable[..., Sandbox], graph_of: Callable[..., Graph]
-) -> None:
+def test_revoking_permissions(own: Graph) -> None:
     """A revoked permission is missing from the tokens; revoking all ends them."""
-    graph = graph_of(start("approved"))
-    token = {"access_token": str(graph.given["user_access_token"])}
-    gone = graph.http.delete(f"{graph.base}/me/permissions/leads_retrieval", params=token)
+    token = {"access_token": str(own.given["user_access_token"])}
+    gone = own.http.delete(f"{own.base}/me/permissions/leads_retrieval", params=token)
     assert gone.json() == {"success": True}
-    assert graph.get(f"{graph.given['leadgen_form_id']}/leads").status_code == 403
-    assert graph.get("me/permissions", status="declined").json()["data"] == [
+    assert own.get(f"{own.given['leadgen_form_id']}/leads").status_code == 403
+    assert own.get("me/permissions", status="declined").json()["data"] == [
         {"permission": "leads_retrieval", "status": "declined"}
     ]
-    graph.http.delete(f"{graph.base}/me/permissions", params=token)
-    assert error_of(graph.get("me"))["error_subcode"] == 458
+    own.http.delete(f"{own.base}/me/permissions", params=token)
+    assert error_of(own.get("me"))["error_subcode"] == 458
 
 
 @pytest.mark.parametrize(
@@ -280,7 +275,7 @@ def test_revoking_permissions(
     [("review-pending", []), ("review-declined", ["public_profile"])],
 )
 def test_only_approved_permissions_have_a_row(
-    scenario: str, listed: list[str], start: Callable[..., Sandbox], graph_of: Callable[..., Graph]
+    scenario: str, listed: list[str], start: Start, graph_of: Open
 ) -> None:
     """
     A pending or declined permission is not listed, and public_profile only after the first

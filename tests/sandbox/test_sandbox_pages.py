@@ -2,7 +2,6 @@
 
 import html
 import re
-from collections.abc import Callable
 
 import httpx
 import pytest
@@ -12,19 +11,17 @@ from facebook_cyclr_sandbox.facebook_web.dashboard import dashboard_router
 from facebook_cyclr_sandbox.server import Sandbox
 from facebook_cyclr_sandbox.state.facebook_world import RENEWAL_SECTIONS
 
-from .conftest import Browser, Cyclr, Form, Graph
-
-Start = Callable[..., Sandbox]
+from .conftest import Browse, Browser, Cyclr, Form, Open, OpenCyclr, Start
 
 
 def create_app(browser: Browser, name: str = "My Partner App") -> str:
     """Perform documented steps 1 to 5; return the App ID."""
-    browser.open(f"{browser.given['dashboard_url']}/apps/")
+    browser.open("/apps/")
     browser.log_in()
     if browser.path == "/async/registration/":
         browser.submit("/async/registration/")
     assert "My Apps" in browser.page.text
-    browser.open(f"{browser.given['dashboard_url']}/apps/creation/")
+    browser.open("/apps/creation/")
     browser.submit("/apps/creation/", use_case="Other")
     browser.submit("/apps/creation/", type="Business")
     browser.submit("/apps/creation/", name=name, contact_email="me@partner.test", purpose="Clients")
@@ -41,8 +38,7 @@ SECTIONS = dict.fromkeys(("verification", "usage", "data_handling", "screencast"
 
 def make_test_calls(browser: Browser, app_id: str) -> None:
     """Call Graph once for each permission, in Graph API Explorer."""
-    at = browser.given["dashboard_url"]
-    browser.open(f"{at}/tools/explorer/")
+    browser.open("/tools/explorer/")
     page = browser.submit("/tools/explorer/", app_id=app_id)
     found = re.search(r"EAA\w+", page)
     assert found is not None
@@ -67,8 +63,8 @@ def make_test_calls(browser: Browser, app_id: str) -> None:
 
 def complete_checklist(browser: Browser, app_id: str) -> None:
     """Fill in the settings, verify the business, renew the app's data access."""
-    base, at = f"/apps/{app_id}", browser.given["dashboard_url"]
-    browser.open(f"{at}{base}/settings/basic/")
+    base = f"/apps/{app_id}"
+    browser.open(f"{base}/settings/basic/")
     browser.submit(
         f"{base}/settings/basic/",
         name="My Partner App",
@@ -80,26 +76,25 @@ def complete_checklist(browser: Browser, app_id: str) -> None:
         category="Business",
         icon="icon.png",
     )
-    browser.open(f"{at}{base}/verification/")
+    browser.open(f"{base}/verification/")
     for kind in ("business", "access"):
         browser.submit(f"{base}/verification/{kind}/")
         assert "is <strong>pending</strong>" in browser.page.text
         browser.submit(f"{base}/verification/later/")
         assert "is <strong>verified</strong>" in browser.page.text
-    browser.open(f"{at}{base}/data-access-renewal/")
+    browser.open(f"{base}/data-access-renewal/")
     browser.submit(f"{base}/data-access-renewal/", **dict.fromkeys(RENEWAL_SECTIONS, "1"))
     assert "The Data Access Renewal is complete." in browser.page.text
 
 
 def test_the_whole_procedure_from_fresh(
     start: Start,
-    browse: Callable[[Sandbox], Browser],
+    browse: Browse,
     http: httpx.Client,
-    cyclr_of: Callable[[Sandbox], Cyclr],
+    cyclr_of: OpenCyclr,
 ) -> None:
     """All thirteen steps, the connector's Setup and the consent work on the pages."""
-    sandbox = start("fresh")
-    browser = browse(sandbox)
+    browser = browse(start("fresh"))
     console = browser.given["cyclr_console_url"]
     app_id = create_app(browser)
     base = f"/apps/{app_id}"
@@ -107,8 +102,7 @@ def test_the_whole_procedure_from_fresh(
     assert f"{base}/fb-login/settings/" in browser.page.text
     general = browser.open(f"{console}/settings/general/")
     assert browser.given["service_domain"] in general
-    at = browser.given["dashboard_url"]
-    browser.open(f"{at}{base}/fb-login/settings/")
+    browser.open(f"{base}/fb-login/settings/")
     browser.submit(
         f"{base}/fb-login/settings/",
         redirect_uris=browser.given["redirect_uri"],
@@ -118,30 +112,30 @@ def test_the_whole_procedure_from_fresh(
     assert "Changes saved." in browser.page.text
     browser.submit(f"{base}/fb-login/validator/", redirect_uri=browser.given["redirect_uri"])
     assert "This is a valid redirect URI" in browser.page.text
-    found = browser.open(f"{at}{base}/app-review/permissions/?q=public_profile")
+    found = browser.open(f"{base}/app-review/permissions/?q=public_profile")
     assert "Get Advanced Access" in found
-    browser.open(f"{at}{base}/app-review/access/public_profile/")
+    browser.open(f"{base}/app-review/access/public_profile/")
     browser.submit(f"{base}/app-review/access/public_profile/", confirmed="1")
     assert "Advanced Access to public_profile is granted." in browser.page.text
     make_test_calls(browser, app_id)
-    browser.open(f"{at}{base}/app-review/access/leads_retrieval/")
+    browser.open(f"{base}/app-review/access/leads_retrieval/")
     browser.submit(f"{base}/app-review/access/leads_retrieval/", confirmed="1")
     assert "Edit App Review Request" in browser.page.text
     complete_checklist(browser, app_id)
-    browser.open(f"{at}{base}/app-review/request/")
+    browser.open(f"{base}/app-review/request/")
     browser.submit(f"{base}/app-review/request/", usage="leads")
     assert "Not submitted" in browser.page.text
     browser.submit(f"{base}/app-review/request/", **SECTIONS)
     assert "The review is <strong>pending</strong>" in browser.page.text
     browser.submit(f"{base}/app-review/later/", outcome="approved")
     assert "The review is <strong>approved</strong>" in browser.page.text
-    browser.open(f"{at}{base}/settings/basic/")
+    browser.open(f"{base}/settings/basic/")
     browser.submit(f"{base}/settings/basic/secret/", password="wrong")
     assert 'role="alert"' in browser.page.text
     browser.submit(f"{base}/settings/basic/secret/", password=browser.given["login_password"])
     secret = re.search(r'id="app-secret">([0-9a-f]{32})<', browser.page.text)
     assert secret is not None
-    set_up_and_authenticate(browser, cyclr_of(sandbox), app_id, secret[1])
+    set_up_and_authenticate(browser, cyclr_of(browser.sandbox), app_id, secret[1])
     params = {"client_id": app_id, "client_secret": secret[1], "grant_type": "client_credentials"}
     token = http.get(f"{browser.given['graph_url']}/oauth/access_token", params=params).json()
     rows = http.get(
@@ -179,64 +173,51 @@ def set_up_and_authenticate(browser: Browser, cyclr: Cyclr, app_id: str, secret:
     assert cyclr.installed()["Authenticated"] is True
 
 
-def test_a_declined_review_can_be_sent_again(
-    start: Start, browse: Callable[[Sandbox], Browser], graph_of: Callable[[Sandbox], Graph]
-) -> None:
+def test_a_declined_review_can_be_sent_again(start: Start, browse: Browse, graph_of: Open) -> None:
     """The pages show the reason of a declined review, Graph does not; it can be submitted again."""
-    sandbox = start("review-pending")
-    browser = browse(sandbox)
+    browser = browse(start("review-pending"))
     base = f"/apps/{browser.given['app_id']}"
-    at = browser.given["dashboard_url"]
-    browser.open(f"{at}{base}/app-review/requests/")
+    browser.open(f"{base}/app-review/requests/")
     browser.log_in()
     browser.submit(f"{base}/app-review/later/", outcome="declined", reason="No screencast.")
     assert "Reason: No screencast." in browser.page.text
-    graph = graph_of(sandbox)
+    graph = graph_of(browser.sandbox)
     rows = graph.get(f"{graph.given['app_id']}/permissions", "app").json()["data"]
     assert rows == [{"permission": "public_profile", "status": "live"}]
-    browser.open(f"{at}{base}/app-review/permissions/")
+    browser.open(f"{base}/app-review/permissions/")
     assert "Request again to leads_retrieval" in browser.page.text
     browser.submit(f"{base}/app-review/access/leads_retrieval/", confirmed="1")
-    browser.open(f"{at}{base}/app-review/request/")
+    browser.open(f"{base}/app-review/request/")
     browser.submit(f"{base}/app-review/request/", **SECTIONS)
     assert "<strong>pending</strong>" in browser.page.text
 
 
-def test_the_menu_marks_the_current_page(
-    approved: Sandbox, browse: Callable[[Sandbox], Browser]
-) -> None:
+def test_the_menu_marks_the_current_page(approved: Sandbox, browse: Browse) -> None:
     """Exactly one menu entry is marked as the current page; error pages link to the start."""
     browser = browse(approved)
-    base = f"{browser.given['dashboard_url']}/apps/{browser.given['app_id']}"
-    browser.open(f"{base}/settings/basic/")
-    browser.log_in()
+    browser.enter()
+    base = f"/apps/{browser.given['app_id']}"
     for path, label in (("settings/basic", "Basic"), ("app-review/requests/", "Requests")):
         page = browser.open(f"{base}/{path}")
         assert re.findall(r'aria-current="page">([^<]+)<', page) == [label]
     assert 'href="/">Back to the start' in browser.open(f"{base}/nowhere/")
 
 
-def test_an_approved_review_names_its_permissions(
-    approved: Sandbox, browse: Callable[[Sandbox], Browser]
-) -> None:
+def test_an_approved_review_names_its_permissions(approved: Sandbox, browse: Browse) -> None:
     """An approved review lists its permissions, at both of its addresses."""
     browser = browse(approved)
-    base = f"{browser.given['dashboard_url']}/apps/{browser.given['app_id']}/app-review"
-    browser.open(f"{base}/requests/")
-    browser.log_in()
+    browser.enter()
+    base = f"/apps/{browser.given['app_id']}/app-review"
     for path in ("requests", "submissions"):
         page = browser.open(f"{base}/{path}/")
         assert "The review is <strong>approved</strong>" in page
         assert re.search(r"leads_retrieval</td><td>approved", page)
 
 
-def test_creation_names_what_is_missing(start: Start, browse: Callable[[Sandbox], Browser]) -> None:
+def test_creation_names_what_is_missing(start: Start, browse: Browse) -> None:
     """Each page of the app creation names what is missing, and the password is checked."""
     browser = browse(start("approved"))
-    at = browser.given["dashboard_url"]
-    browser.open(f"{at}/apps/creation/")
-    browser.log_in()
-    browser.open(f"{at}/apps/creation/")
+    browser.enter("/apps/creation/")
     for fields, problem in (
         ({"step": "use_case"}, "Select a use case."),
         ({"step": "type", "use_case": "Other"}, "Select an app type."),
@@ -257,36 +238,26 @@ def test_creation_names_what_is_missing(start: Start, browse: Callable[[Sandbox]
     password = browser.given["login_password"]
     page = browser.submit("/apps/creation/", step="password", password=password, **answers)
     assert "App mode: development" in page
-    direct = USE_CASE_WITH_LOGIN
-    browser.open(f"{at}/apps/creation/")
+    direct = "Authenticate and request data from users with Facebook Login"
+    browser.open("/apps/creation/")
     assert "App Display Name" in browser.submit("/apps/creation/", use_case=direct)
 
 
-USE_CASE_WITH_LOGIN = "Authenticate and request data from users with Facebook Login"
-
-
-def test_a_token_can_be_made_for_an_own_app(
-    start: Start, browse: Callable[[Sandbox], Browser], graph_of: Callable[[Sandbox], Graph]
-) -> None:
+def test_a_token_can_be_made_for_an_own_app(start: Start, browse: Browse, graph_of: Open) -> None:
     """A person with a role in the app gets a token with all permissions before any review."""
-    sandbox = start("review-pending")
-    browser = browse(sandbox)
-    browser.open(f"{browser.given['dashboard_url']}/tools/explorer/")
-    browser.log_in()
-    browser.open(f"{browser.given['dashboard_url']}/tools/explorer/")
+    browser = browse(start("review-pending"))
+    browser.enter("/tools/explorer/")
     page = browser.submit("/tools/explorer/", app_id=browser.given["app_id"])
     token = re.search(r"EAA\w+", page)
     assert token is not None
-    assert graph_of(sandbox).get("me/adaccounts", token[0]).status_code == 200
+    assert graph_of(browser.sandbox).get("me/adaccounts", token[0]).status_code == 200
 
 
-def test_settings_refuse_invalid_values(start: Start, browse: Callable[[Sandbox], Browser]) -> None:
+def test_settings_refuse_invalid_values(start: Start, browse: Browse) -> None:
     """Redirect URIs, domains and URLs are checked; advanced settings are saved."""
-    sandbox = start("approved")
-    browser = browse(sandbox)
-    at = browser.given["dashboard_url"]
+    browser = browse(start("approved"))
     base = f"/apps/{browser.given['app_id']}"
-    browser.open(f"{at}{base}/business-login/settings/")
+    browser.open(f"{base}/business-login/settings/")
     browser.log_in()
     for uri in ("http://insecure.test/x", "https://a.test/#x", "callback", "https://[x"):
         page = browser.submit(f"{base}/business-login/settings/", redirect_uris=uri)
@@ -295,18 +266,17 @@ def test_settings_refuse_invalid_values(start: Start, browse: Callable[[Sandbox]
     assert "Not valid" in page
     page = browser.submit(f"{base}/settings/basic/", name="x", website_url="javascript:x")
     assert "Not valid" in page
-    app = sandbox.world.facebook.apps[str(browser.given["app_id"])]
+    app = browser.sandbox.world.facebook.apps[str(browser.given["app_id"])]
     assert app.redirect_uris == [browser.given["redirect_uri"]]
     browser.submit(f"{base}/settings/advanced/", version="v27.0", requires_proof="1")
     assert (app.version, app.requires_proof) == ("v27.0", True)
 
 
-def test_console_accounts(start: Start, browse: Callable[[Sandbox], Browser]) -> None:
+def test_console_accounts(start: Start, browse: Browse) -> None:
     """
     An account is created, a connector installed, its setup link shown, and the connector removed.
     """
-    sandbox = start("fresh")
-    browser = browse(sandbox)
+    browser = browse(start("fresh"))
     console = browser.given["cyclr_console_url"]
     browser.open(f"{console}/accounts/")
     browser.log_in()
@@ -314,11 +284,13 @@ def test_console_accounts(start: Start, browse: Callable[[Sandbox], Browser]) ->
     browser.submit("/accounts/", name="Second Customer")
     here = browser.path
     number = next(
-        one.id for one in sandbox.world.cyclr.library.values() if one.name.endswith("Marketing API")
+        one.id
+        for one in browser.sandbox.world.cyclr.library.values()
+        if one.name.endswith("Marketing API")
     )
     browser.submit(here, connector=str(number))
     assert "is in use" in browser.submit(here, connector=str(number))
-    installed = next(iter(sandbox.world.cyclr.account_connectors))
+    installed = next(iter(browser.sandbox.world.cyclr.account_connectors))
     link = browser.submit(f"{here}{installed}/setup-token/")
     assert "https://connect.partner.test/connectorauth/updateaccountconnectoroauth?id=" in link
     assert "is de-authenticated" in browser.submit(f"{here}{installed}/deauthenticate/")
@@ -337,17 +309,15 @@ def test_the_consoles_catalogue_is_refused_by_its_route(
     assert "The sandbox has no page /api/connectors." in answer.text
 
 
-def test_logging_out_and_open_redirects(
-    approved: Sandbox, browse: Callable[[Sandbox], Browser]
-) -> None:
+def test_logging_out_and_open_redirects(approved: Sandbox, browse: Browse) -> None:
     """The login redirects within this site only; after logging out it is required again."""
     browser = browse(approved)
     at = browser.given["dashboard_url"]
-    browser.open(f"{at}/login?next=//evil.example/")
+    browser.open("/login?next=//evil.example/")
     browser.log_in()
     assert str(browser.page.url).startswith(at)
     browser.client.post(f"{at}/logout")
-    browser.open(f"{at}/apps/")
+    browser.open("/apps/")
     assert browser.path == "/login.php"
 
 
@@ -369,14 +339,13 @@ EVERY_PAGE = [
 
 @pytest.mark.parametrize(("site", "template"), EVERY_PAGE)
 def test_every_page_says_sandbox_and_is_accessible(
-    approved: Sandbox, browse: Callable[[Sandbox], Browser], site: str, template: str
+    approved: Sandbox, browse: Browse, site: str, template: str
 ) -> None:
     """
     Every page says SANDBOX, has one h1 and a label for each control, and loads nothing remote.
     """
     browser = browse(approved)
-    browser.open(f"{browser.given['dashboard_url']}/login")
-    browser.log_in()
+    browser.enter()
     world = approved.world
     number = str(next(one.id for one in world.cyclr.library.values() if one.scopes))
     blanks = {

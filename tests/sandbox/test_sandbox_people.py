@@ -1,54 +1,35 @@
 """Two people: one with a role on the app, and a customer without any."""
 
-from collections.abc import Callable
-from typing import Any
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
 
 from facebook_cyclr_sandbox.server import Sandbox
 
-from .conftest import Form, Graph, error_of
-
-Start = Callable[..., Sandbox]
-Open = Callable[[Sandbox], Graph]
-
-
-def dialog(sandbox: Sandbox, **params: str) -> str:
-    """Return the dialog's URL for the scenario's app."""
-    given = sandbox.description
-    known = {"client_id": str(given["app_id"]), "redirect_uri": str(given["redirect_uri"])}
-    return f"{given['dialog_url']}?{urlencode({**known, **params})}"
-
-
-def customer_of(sandbox: Sandbox) -> dict[str, Any]:
-    """Return what the customer logs in with."""
-    given = sandbox.description
-    return {"email": given["customer_email"], "password": given["customer_password"]}
+from .conftest import Form, Graph, Open, Start, app_of, dialog, error_of, login_of
 
 
 def test_both_people_are_themselves(graph: Graph) -> None:
     """/me, IDs and grants are those of the token's person; each sees only themselves."""
-    token = str(graph.given["customer_access_token"])
-    operator, customer = graph.get("me").json(), graph.get("me", token).json()
+    operator, customer = graph.get("me").json(), graph.get("me", "customer").json()
     assert (operator["name"], customer["name"]) == ("Sandbox Operator", "Sandbox Customer")
     assert operator["id"] != customer["id"]
-    assert graph.get(customer["id"], token).json()["id"] == customer["id"]
-    assert error_of(graph.get(operator["id"], token))["error_subcode"] == 33
+    assert graph.get(customer["id"], "customer").json()["id"] == customer["id"]
+    assert error_of(graph.get(operator["id"], "customer"))["error_subcode"] == 33
+    token = str(graph.given["customer_access_token"])
     data = graph.get("debug_token", "app", input_token=token).json()["data"]
     assert data["user_id"] == customer["id"]
 
 
 def test_the_customer_reads_what_was_approved(graph: Graph) -> None:
     """Page, leads and ad account can be read with the customer's token."""
-    token = str(graph.given["customer_access_token"])
-    page = graph.get("me/accounts", token).json()["data"][0]
+    page = graph.get("me/accounts", "customer").json()["data"][0]
     assert page["id"] == graph.given["page_id"]
     forms = graph.get(f"{page['id']}/leadgen_forms", page["access_token"]).json()["data"]
     leads = graph.get(f"{forms[0]['id']}/leads", page["access_token"])
     assert len(leads.json()["data"]) == 2
-    assert graph.get(f"act_{graph.given['ad_account_id']}", token).status_code == 200
+    assert graph.get(f"act_{graph.given['ad_account_id']}", "customer").status_code == 200
 
 
 def test_the_customer_is_no_developer(graph: Graph) -> None:
@@ -57,27 +38,21 @@ def test_the_customer_is_no_developer(graph: Graph) -> None:
     assert error_of(graph.get("debug_token", token, input_token=token))["code"] == 100
 
 
-def test_a_permission_that_is_not_live_any_more_leaves_the_customer_only(
-    start: Start, graph_of: Open
-) -> None:
+def test_a_permission_that_is_not_live_any_more_leaves_the_customer_only(own: Graph) -> None:
     """Without Advanced Access the app uses a permission of people with a role alone."""
-    sandbox = start("approved")
-    graph = graph_of(sandbox)
-    app = sandbox.world.facebook.apps[str(graph.given["app_id"])]
+    app = app_of(own.sandbox)
     app.permissions["ads_read"] = app.permissions["ads_management"] = "unapproved"
-    token = str(graph.given["customer_access_token"])
-    assert error_of(graph.get("me/adaccounts", token))["code"] == 200
-    assert graph.get("me/adaccounts").status_code == 200
+    assert error_of(own.get("me/adaccounts", "customer"))["code"] == 200
+    assert own.get("me/adaccounts").status_code == 200
 
 
-def test_revoking_concerns_one_person(start: Start, graph_of: Open) -> None:
+def test_revoking_concerns_one_person(own: Graph) -> None:
     """What the customer revokes, the operator still grants."""
-    graph = graph_of(start("approved"))
-    token = str(graph.given["customer_access_token"])
-    url = f"{graph.base}/me/permissions"
-    assert graph.http.delete(url, params={"access_token": token}).json() == {"success": True}
-    assert error_of(graph.get("me", token))["error_subcode"] == 458
-    assert graph.get("me").status_code == 200
+    token = str(own.given["customer_access_token"])
+    url = f"{own.base}/me/permissions"
+    assert own.http.delete(url, params={"access_token": token}).json() == {"success": True}
+    assert error_of(own.get("me", "customer"))["error_subcode"] == 458
+    assert own.get("me").status_code == 200
 
 
 def test_the_dialog_asks_the_customer_for_live_permissions(
@@ -86,13 +61,13 @@ def test_the_dialog_asks_the_customer_for_live_permissions(
     """A customer is asked for what was approved, and consents for themselves."""
     sandbox = start("partly-declined")
     url = dialog(sandbox, scope="ads_read,leads_retrieval")
-    page = http.post(url, data=customer_of(sandbox))
+    page = http.post(url, data=login_of(sandbox, "customer"))
     assert "Sandbox Customer" in page.text
     form = Form(page.text)
     assert form.choices == ["public_profile", "ads_read"]
-    given = sandbox.description
-    action = str(given["dialog_url"]).partition("/v26.0")[0] + form.action
-    answer = http.post(action, data={**form.fields, **customer_of(sandbox), "decision": "continue"})
+    action = str(sandbox.description["dialog_url"]).partition("/v26.0")[0] + form.action
+    login = login_of(sandbox, "customer")
+    answer = http.post(action, data={**form.fields, **login, "decision": "continue"})
     code = parse_qs(urlsplit(answer.headers["location"]).query)["code"][0]
     found = sandbox.world.facebook.codes.get(code)
     assert found is not None
@@ -101,10 +76,8 @@ def test_the_dialog_asks_the_customer_for_live_permissions(
 
 def test_another_person_can_log_in_at_the_dialog(approved: Sandbox, http: httpx.Client) -> None:
     """`Log in as someone else` ends the session and asks for the log-in again."""
-    given = approved.description
-    login = {"email": str(given["login_email"]), "password": str(given["login_password"])}
     url = dialog(approved, scope="ads_read")
-    assert "Sandbox Operator" in http.post(url, data=login).text
+    assert "Sandbox Operator" in http.post(url, data=login_of(approved)).text
     assert "Sandbox Operator" in http.get(url).text
     assert "<h1>Log in</h1>" in http.post(url, data={"switch": "1"}).text
     assert "<h1>Log in</h1>" in http.get(url).text
@@ -116,10 +89,8 @@ def test_a_browser_is_redirected_to_the_log_in(approved: Sandbox) -> None:
     with httpx.Client(headers=headers, follow_redirects=True) as browser:
         page = browser.get(dialog(approved, scope="ads_read", state="x y"))
         assert page.url.path == "/login.php"
-        given = approved.description
-        hidden = Form(page.text).fields
-        login = {"email": given["login_email"], "password": given["login_password"]}
-        page = browser.post(str(page.url.join("/login")), data={**hidden, **login})
+        data = {**Form(page.text).fields, **login_of(approved)}
+        page = browser.post(str(page.url.join("/login")), data=data)
     assert page.url.path == "/v26.0/dialog/oauth"
     assert "asks for access" in page.text
     assert Form(page.text).fields["state"] == "x y"
@@ -130,7 +101,7 @@ def test_the_customer_has_no_apps(approved: Sandbox) -> None:
     given = approved.description
     at = given["dashboard_url"]
     with httpx.Client(headers={"Accept": "text/html"}, follow_redirects=True) as browser:
-        browser.post(f"{at}/login", data=customer_of(approved))
+        browser.post(f"{at}/login", data=login_of(approved, "customer"))
         assert str(given["app_id"]) not in browser.get(f"{at}/apps/").text
         page = browser.get(f"{at}/apps/{given['app_id']}/settings/basic/")
         assert page.status_code == 404
@@ -150,16 +121,13 @@ def test_roles_of_the_app(graph: Graph) -> None:
     assert error_of(graph.get(f"{app_id}/roles"))["code"] == 15
 
 
-def test_roles_have_pages(start: Start, graph_of: Open) -> None:
+def test_roles_have_pages(own: Graph) -> None:
     """`roles.limit(n).after(cursor)` reads them one page after another."""
-    sandbox = start("approved")
-    graph = graph_of(sandbox)
-    app_id = str(graph.given["app_id"])
-    app = sandbox.world.facebook.apps[app_id]
+    app_id, app = str(own.given["app_id"]), app_of(own.sandbox)
     app.roles |= {"11": "developers", "12": "testers"}
     seen, fields = [], "roles.limit(2)"
     while fields:
-        roles = graph.get(app_id, "app", fields=fields).json()["roles"]
+        roles = own.get(app_id, "app", fields=fields).json()["roles"]
         seen += [row["user"] for row in roles["data"]]
         after = roles["paging"]["cursors"]["after"]
         fields = f"roles.limit(2).after({after})" if "next" in roles["paging"] else ""
@@ -188,10 +156,9 @@ def test_the_business_says_whether_it_is_verified(
 
 def test_the_customer_does_not_see_the_partners_business(graph: Graph) -> None:
     """The business belongs to the operator."""
-    token = str(graph.given["customer_access_token"])
     business = graph.get("me/businesses").json()["data"][0]["id"]
-    assert graph.get("me/businesses", token).json() == {"data": []}
-    assert error_of(graph.get(business, token))["error_subcode"] == 33
+    assert graph.get("me/businesses", "customer").json() == {"data": []}
+    assert error_of(graph.get(business, "customer"))["error_subcode"] == 33
 
 
 @pytest.mark.parametrize("who", ["user_access_token", "customer_access_token"])
@@ -218,17 +185,16 @@ def test_a_business_lists_the_pages_in_its_portfolio(start: Start, graph_of: Ope
     assert (page["id"], "access_token" in page) == (graph.given["page_id"], True)
     assert business["client_pages"] == {"data": []}
     assert graph.get(f"{business['id']}/owned_pages").json()["data"][0]["id"] == page["id"]
-    customer = str(graph.given["customer_access_token"])
-    assert error_of(graph.get(f"{business['id']}/owned_pages", customer))["error_subcode"] == 33
+    refusal = error_of(graph.get(f"{business['id']}/owned_pages", "customer"))
+    assert refusal["error_subcode"] == 33
     (business,) = ordinary.get("me/businesses", fields=fields).json()["data"]
     assert business["owned_pages"] == {"data": []}
 
 
 def test_calls_count_for_the_permissions_that_they_use(start: Start, graph_of: Open) -> None:
     """A successful call by a person or a page is remembered; a refused one is not."""
-    sandbox = start("test-calls-missing")
-    graph = graph_of(sandbox)
-    app = sandbox.world.facebook.apps[str(graph.given["app_id"])]
+    graph = graph_of(start("test-calls-missing"))
+    app = app_of(graph.sandbox)
     assert graph.get("me/businesses").status_code == 403
     graph.get(str(graph.given["app_id"]), "app")
     assert app.test_calls == {}
@@ -238,15 +204,13 @@ def test_calls_count_for_the_permissions_that_they_use(start: Start, graph_of: O
     assert set(app.test_calls) == {"public_profile", "ads_read"}
 
 
-def test_each_permission_of_the_connectors_can_be_used(start: Start, graph_of: Open) -> None:
+def test_each_permission_of_the_connectors_can_be_used(own: Graph) -> None:
     """Calls exist for all permissions that the two connectors need."""
-    sandbox = start("approved")
-    graph, given = graph_of(sandbox), sandbox.description
-    app = sandbox.world.facebook.apps[str(given["app_id"])]
+    app = app_of(own.sandbox)
     app.test_calls.clear()
-    page, form = given["page_id"], given["leadgen_form_id"]
+    page, form = own.given["page_id"], own.given["leadgen_form_id"]
     for path in ("me", "me/accounts", "me/adaccounts", "me/businesses", str(page)):
-        assert graph.get(path).status_code == 200
+        assert own.get(path).status_code == 200
     for path in (f"{page}/leadgen_forms", f"{form}/leads", f"{page}/subscribed_apps"):
-        assert graph.get(path, "page").status_code == 200
+        assert own.get(path, "page").status_code == 200
     assert set(app.permissions) - set(app.test_calls) == {"pages_messaging"}

@@ -1,6 +1,5 @@
 """Each scenario has the state that its name promises, seen from outside."""
 
-from collections.abc import Callable
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
@@ -10,11 +9,19 @@ from facebook_cyclr_sandbox.scenarios import SCENARIOS
 from facebook_cyclr_sandbox.server import Sandbox
 from facebook_cyclr_sandbox.vendors import FACEBOOK, VENDORS
 
-from .conftest import Cyclr, Graph, error_of
-
-Start = Callable[..., Sandbox]
-Open = Callable[[Sandbox], Graph]
-OpenCyclr = Callable[[Sandbox], Cyclr]
+from .conftest import (
+    Answer,
+    Domain,
+    Graph,
+    Open,
+    OpenCyclr,
+    Start,
+    app_of,
+    dialog,
+    error_of,
+    live,
+    login_of,
+)
 
 KEYS = [
     "scenario",
@@ -122,7 +129,7 @@ def test_wrong_secret(start: Start, graph_of: Open) -> None:
     sandbox = start("wrong-secret")
     answer = graph_of(sandbox).exchange(grant_type="client_credentials")
     assert error_of(answer)["message"] == "Error validating client secret."
-    app = sandbox.world.facebook.apps[str(sandbox.description["app_id"])]
+    app = app_of(sandbox)
     held = {one.client_secret for one in sandbox.world.cyclr.library.values()}
     assert app.secret in held
 
@@ -136,26 +143,21 @@ def test_unknown_app(start: Start, graph_of: Open) -> None:
 def test_redirect_missing(start: Start, graph_of: Open, http: httpx.Client) -> None:
     """The token endpoint and the dialog both refuse the redirect URI."""
     sandbox = start("redirect-missing")
-    given = sandbox.description
-    uri = str(given["redirect_uri"])
+    uri = str(sandbox.description["redirect_uri"])
     error = error_of(graph_of(sandbox).exchange(redirect_uri=uri, code="DUMMY"))
     assert error["code"] == 191
-    params = {"client_id": str(given["app_id"]), "redirect_uri": uri}
-    assert "URL Blocked" in http.get(str(given["dialog_url"]), params=params).text
+    assert "URL Blocked" in http.get(dialog(sandbox)).text
 
 
 def test_app_domains_only(start: Start, graph_of: Open, http: httpx.Client) -> None:
     """The token endpoint takes any host of the App Domain; the dialog refuses the redirect URI."""
-    sandbox = start("app-domains-only")
-    given = sandbox.description
-    uri, graph = str(given["redirect_uri"]), graph_of(sandbox)
-    for accepted in (uri, "https://made-up.partner.test/x"):
+    graph = graph_of(start("app-domains-only"))
+    for accepted in (str(graph.given["redirect_uri"]), "https://made-up.partner.test/x"):
         error = error_of(graph.exchange(redirect_uri=accepted, code="DUMMY"))
         assert error["code"] == 100
     beside = error_of(graph.exchange(redirect_uri="https://other-partner.test/x", code="DUMMY"))
     assert beside["code"] == 191
-    params = {"client_id": str(given["app_id"]), "redirect_uri": uri}
-    assert "URL Blocked" in http.get(str(given["dialog_url"]), params=params).text
+    assert "URL Blocked" in http.get(dialog(graph.sandbox)).text
 
 
 def test_permission_missing(start: Start, graph_of: Open) -> None:
@@ -179,9 +181,7 @@ def test_token_expired(start: Start, graph_of: Open) -> None:
     assert error["message"].startswith("Error validating access token: Session has expired on ")
 
 
-def test_cyclr_mismatch(
-    start: Start, cyclr_of: OpenCyclr, domain_of: Callable[[Sandbox], httpx.Client]
-) -> None:
+def test_cyclr_mismatch(start: Start, cyclr_of: OpenCyclr, domain_of: Domain) -> None:
     """The sign-in link has another existing app's Client ID."""
     sandbox = start("cyclr-mismatch")
     cyclr, domain = cyclr_of(sandbox), domain_of(sandbox)
@@ -212,17 +212,10 @@ def test_not_connected_yet(start: Start, cyclr_of: OpenCyclr, scenario: str) -> 
     assert not sandbox.world.cyclr.library[cyclr.connector_id()].is_set_up
 
 
-def live(graph: Graph) -> set[str]:
-    """Return the permissions that the app's permissions edge lists."""
-    rows = graph.get(f"{graph.given['app_id']}/permissions", "app").json()["data"]
-    assert {row["status"] for row in rows} <= {"live"}
-    return {row["permission"] for row in rows}
-
-
 def test_approved_is_all_done(start: Start) -> None:
     """Every permission is live and was used, both verifications are done, and it is published."""
     sandbox = start("approved")
-    app = sandbox.world.facebook.apps[str(sandbox.description["app_id"])]
+    app = app_of(sandbox)
     business = sandbox.world.facebook.business
     assert set(app.test_calls) == {name for name, one in app.permissions.items() if one == "live"}
     assert (business.verification, business.access_verification) == ("verified", "verified")
@@ -231,18 +224,11 @@ def test_approved_is_all_done(start: Start) -> None:
 
 def test_use_case_missing(start: Start, graph_of: Open, http: httpx.Client) -> None:
     """leads_retrieval is an invalid scope, and nothing was reviewed."""
-    sandbox = start("use-case-missing")
-    graph = graph_of(sandbox)
+    graph = graph_of(start("use-case-missing"))
     assert live(graph) == set()
-    given = sandbox.description
-    params = {
-        "client_id": str(given["app_id"]),
-        "redirect_uri": str(given["redirect_uri"]),
-        "scope": "ads_read,leads_retrieval,pages_manage_ads",
-    }
-    assert http.get(str(given["dialog_url"]), params=params).status_code == 200
-    login = {"email": str(given["login_email"]), "password": str(given["login_password"])}
-    page = http.post(str(given["dialog_url"]), params=params, data=login).text
+    url = dialog(graph.sandbox, scope="ads_read,leads_retrieval,pages_manage_ads")
+    assert http.get(url).status_code == 200
+    page = http.post(url, data=login_of(graph.sandbox)).text
     assert "Invalid Scopes: leads_retrieval, pages_manage_ads" in page
     mine = {row["permission"] for row in graph.get("me/permissions").json()["data"]}
     assert mine == {
@@ -268,35 +254,28 @@ def test_partly_declined(start: Start, graph_of: Open) -> None:
     """Two permissions have no row; the customer grants the others."""
     graph = graph_of(start("partly-declined"))
     assert {"leads_retrieval", "pages_manage_ads"}.isdisjoint(live(graph))
-    token = str(graph.given["customer_access_token"])
-    mine = {row["permission"] for row in graph.get("me/permissions", token).json()["data"]}
+    mine = {row["permission"] for row in graph.get("me/permissions", "customer").json()["data"]}
     assert mine == live(graph)
 
 
 def test_not_published(
-    start: Start, graph_of: Open, http: httpx.Client, answer_dialog: Callable[..., httpx.Response]
+    start: Start, graph_of: Open, http: httpx.Client, answer_dialog: Answer
 ) -> None:
     """Everything is live; the operator gets through the dialog, the customer does not."""
     sandbox = start("not-published")
-    given = sandbox.description
     assert "leads_retrieval" in live(graph_of(sandbox))
-    query = httpx.QueryParams(
-        {"client_id": str(given["app_id"]), "redirect_uri": str(given["redirect_uri"])}
-    )
-    url = f"{given['dialog_url']}?{query}"
-    assert answer_dialog(sandbox, url).status_code == 302
-    customer = {"email": given["customer_email"], "password": given["customer_password"]}
-    assert "Feature unavailable" in http.post(url, data=customer).text
+    assert answer_dialog(sandbox, dialog(sandbox)).status_code == 302
+    page = http.post(dialog(sandbox), data=login_of(sandbox, "customer"))
+    assert "Feature unavailable" in page.text
 
 
 def test_tech_provider_pending(start: Start, graph_of: Open) -> None:
     """The customer's token reads no business data, the operator's reads all of it."""
     graph = graph_of(start("tech-provider-pending"))
-    token = str(graph.given["customer_access_token"])
     account = f"act_{graph.given['ad_account_id']}"
-    assert graph.get("me", token).status_code == 200
+    assert graph.get("me", "customer").status_code == 200
     for path in ("me/accounts", "me/adaccounts", "me/businesses", account):
-        error = error_of(graph.get(path, token))
+        error = error_of(graph.get(path, "customer"))
         assert (error["code"], error["error_subcode"]) == (100, 33)
         assert error["message"].startswith("Unsupported get request. Object with ID '")
         assert graph.get(path).status_code == 200

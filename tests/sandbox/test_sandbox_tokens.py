@@ -2,7 +2,6 @@
 
 import hashlib
 import hmac
-from collections.abc import Callable
 from dataclasses import replace
 
 import httpx
@@ -11,7 +10,7 @@ import pytest
 from facebook_cyclr_sandbox.graph.tokens import pacific_time
 from facebook_cyclr_sandbox.server import Sandbox
 
-from .conftest import Graph, error_of
+from .conftest import Graph, Open, Start, app_of, error_of
 
 REDIRECT_URI = "https://connect.partner.test/connector/callback"
 
@@ -121,7 +120,7 @@ def test_a_code_keeps_its_redirect_uri(graph: Graph) -> None:
     )
 
 
-def test_a_code_expires(start: Callable[..., Sandbox], graph_of: Callable[..., Graph]) -> None:
+def test_a_code_expires(start: Start, graph_of: Open) -> None:
     """After ten minutes a code is refused with 36007."""
     sandbox = start("approved")
     code = issue_code(sandbox)
@@ -246,7 +245,7 @@ def test_appsecret_proof_is_verified(graph: Graph) -> None:
 
 def test_appsecret_proof_can_be_required(graph: Graph) -> None:
     """If the app requires the proof, a call without it is refused."""
-    app = graph.sandbox.world.facebook.apps[str(graph.given["app_id"])]
+    app = app_of(graph.sandbox)
     app.requires_proof = True
     error = error_of(graph.get("me"))
     app.requires_proof = False

@@ -1,7 +1,6 @@
 """Use cases, verification and publishing, on the pages of the dashboard."""
 
 import re
-from collections.abc import Callable
 
 import httpx
 import pytest
@@ -10,10 +9,8 @@ from facebook_cyclr_sandbox.facebook_web.dashboard import OFFERED
 from facebook_cyclr_sandbox.server import Sandbox
 from facebook_cyclr_sandbox.state.facebook_world import App
 
-from .conftest import Browser, Form
+from .conftest import Browse, Browser, Form, Start, dialog, login_of
 
-Start = Callable[..., Sandbox]
-Browse = Callable[[Sandbox], Browser]
 LEADS = "Capture & manage ad leads with Marketing API"
 ADS = "Create & manage ads with Marketing API"
 MESSENGER = "Engage with customers on Messenger from Meta"
@@ -25,10 +22,7 @@ REQUIRED = {
 
 def create(browser: Browser, use_case: str) -> str:
     """Create an app by a use case; return its address."""
-    at = browser.given["dashboard_url"]
-    browser.open(f"{at}/login")
-    browser.log_in()
-    browser.open(f"{at}/apps/creation/")
+    browser.enter("/apps/creation/")
     browser.submit("/apps/creation/", use_case=use_case)
     browser.submit("/apps/creation/", name="New", contact_email="me@partner.test")
     assert "Please Re-enter Your Password" in browser.page.text
@@ -38,13 +32,13 @@ def create(browser: Browser, use_case: str) -> str:
     return found[0]
 
 
-def app_at(sandbox: Sandbox, base: str) -> App:
-    return sandbox.world.facebook.apps[base.rpartition("/")[2]]
+def app_at(browser: Browser, base: str) -> App:
+    return browser.sandbox.world.facebook.apps[base.rpartition("/")[2]]
 
 
 def listed(browser: Browser, base: str) -> set[str]:
     """Return the permissions in the list of Permissions and Features."""
-    page = browser.open(f"{browser.given['dashboard_url']}{base}/app-review/permissions/")
+    page = browser.open(f"{base}/app-review/permissions/")
     rows = re.findall(r'<th scope="row" class="mono">(.*?)</th>', page)
     return {row.replace("<wbr>", "") for row in rows}
 
@@ -58,23 +52,19 @@ def test_creation_offers_these_use_cases(approved: Sandbox, browse: Browse) -> N
         "Authenticate and request data from users with Facebook Login",
         "Other",
     )
-    browser = browse(approved)
-    browser.open(f"{browser.given['dashboard_url']}/login")
-    browser.log_in()
-    page = browser.open(f"{browser.given['dashboard_url']}/apps/creation/")
+    page = browse(approved).enter("/apps/creation/")
     found = re.findall(r'name="use_case" value="([^"]+)"', page)
     assert [one.replace("&amp;", "&") for one in found] == list(OFFERED)
 
 
 def test_the_lead_use_case_brings_its_permissions(start: Start, browse: Browse) -> None:
     """The required permissions are listed, no other; the app is not published."""
-    sandbox = start("approved")
-    browser = browse(sandbox)
+    browser = browse(start("approved"))
     base = create(browser, LEADS)
     assert LEADS.replace("&", "&amp;") in browser.page.text
     assert "Unpublished" in browser.page.text
     assert listed(browser, base) == REQUIRED
-    app = app_at(sandbox, base)
+    app = app_at(browser, base)
     assert (app.type, app.is_published, app.is_classic) == ("Business", False, False)
 
 
@@ -84,13 +74,12 @@ def test_other_leads_to_everything(start: Start, browse: Browse) -> None:
     (app,) = sandbox.world.facebook.apps.values()
     app.use_cases = []
     browser = browse(sandbox)
-    browser.open(f"{browser.given['dashboard_url']}/login")
-    browser.log_in()
+    browser.enter()
     base = f"/apps/{app.id}"
     assert {"leads_retrieval", "instagram_basic", "whatsapp_business_management"} < listed(
         browser, base
     )
-    browser.open(f"{browser.given['dashboard_url']}{base}/use_cases/")
+    browser.open(f"{base}/use_cases/")
     assert "no use cases" in browser.page.text
     browser.submit(f"{base}/use_cases/add/", use_case=LEADS)
     assert (browser.page.status_code, app.use_cases) == (404, [])
@@ -98,27 +87,17 @@ def test_other_leads_to_everything(start: Start, browse: Browse) -> None:
 
 def test_a_use_case_is_added_later(start: Start, browse: Browse, http: httpx.Client) -> None:
     """Adding the lead use case makes its permissions valid scopes at once."""
-    sandbox = start("use-case-missing")
-    given, browser = sandbox.description, browse(sandbox)
-    browser.open(f"{browser.given['dashboard_url']}/login")
-    browser.log_in()
-    base = f"/apps/{given['app_id']}"
+    browser = browse(start("use-case-missing"))
+    browser.enter()
+    base = f"/apps/{browser.given['app_id']}"
     assert "leads_retrieval" not in listed(browser, base)
-    dialog = httpx.URL(
-        str(given["dialog_url"]),
-        params={
-            "client_id": given["app_id"],
-            "redirect_uri": given["redirect_uri"],
-            "scope": "leads_retrieval",
-        },
-    )
-    login = {"email": given["login_email"], "password": given["login_password"]}
-    assert "Invalid Scopes: leads_retrieval" in http.post(dialog, data=login).text
-    browser.open(f"{browser.given['dashboard_url']}{base}/use_cases/")
+    url, login = dialog(browser.sandbox, scope="leads_retrieval"), login_of(browser.sandbox)
+    assert "Invalid Scopes: leads_retrieval" in http.post(url, data=login).text
+    browser.open(f"{base}/use_cases/")
     page = browser.submit(f"{base}/use_cases/add/", use_case=LEADS)
     assert "is added to your app." in page
     assert "leads_retrieval" in listed(browser, base)
-    assert Form(http.post(dialog, data=login).text).choices == [
+    assert Form(http.post(url, data=login).text).choices == [
         "public_profile",
         "leads_retrieval",
     ]
@@ -126,13 +105,12 @@ def test_a_use_case_is_added_later(start: Start, browse: Browse, http: httpx.Cli
 
 def test_an_optional_permission_is_added_by_itself(start: Start, browse: Browse) -> None:
     """pages_manage_metadata is in no list until it is added; a foreign one cannot be added."""
-    sandbox = start("approved")
-    browser = browse(sandbox)
+    browser = browse(start("approved"))
     base = create(browser, LEADS)
     assert "pages_manage_metadata" not in listed(browser, base)
     browser.submit(f"{base}/use_cases/permissions/pages_messaging/")
     assert browser.page.status_code == 404
-    browser.open(f"{browser.given['dashboard_url']}{base}/use_cases/")
+    browser.open(f"{base}/use_cases/")
     browser.submit(f"{base}/use_cases/permissions/pages_manage_metadata/")
     assert "pages_manage_metadata is added" in browser.page.text
     assert listed(browser, base) == {*REQUIRED, "pages_manage_metadata"}
@@ -140,36 +118,32 @@ def test_an_optional_permission_is_added_by_itself(start: Start, browse: Browse)
 
 def test_redirect_uris_stand_under_login_for_business(start: Start, browse: Browse) -> None:
     """An app with the lead use case has one list; the older address leads to it."""
-    sandbox = start("approved")
-    browser = browse(sandbox)
+    browser = browse(start("approved"))
     base = create(browser, LEADS)
-    at, uri = browser.given["dashboard_url"], "https://connect.partner.test/connector/callback"
-    browser.open(f"{at}{base}/fb-login/settings/")
+    uri = "https://connect.partner.test/connector/callback"
+    browser.open(f"{base}/fb-login/settings/")
     assert browser.path == f"{base}/business-login/settings/"
     assert "Facebook Login for Business &gt; Settings" in browser.page.text
     browser.submit(f"{base}/business-login/settings/", redirect_uris=uri, web_oauth="1")
-    assert app_at(sandbox, base).redirect_uris == [uri]
+    assert app_at(browser, base).redirect_uris == [uri]
     browser.submit(f"{base}/fb-login/settings/", redirect_uris=uri + "2", web_oauth="1")
-    assert app_at(sandbox, base).redirect_uris == [uri + "2"]
+    assert app_at(browser, base).redirect_uris == [uri + "2"]
 
 
 def test_plain_facebook_login_stays_where_it_was(start: Start, browse: Browse) -> None:
     """An app for Facebook Login alone has its settings at the older address only."""
-    sandbox = start("approved")
-    browser = browse(sandbox)
+    browser = browse(start("approved"))
     base = create(browser, "Authenticate and request data from users with Facebook Login")
-    at = browser.given["dashboard_url"]
-    assert "Facebook Login &gt; Settings" in browser.open(f"{at}{base}/fb-login/settings/")
-    browser.open(f"{at}{base}/business-login/settings/")
+    assert "Facebook Login &gt; Settings" in browser.open(f"{base}/fb-login/settings/")
+    browser.open(f"{base}/business-login/settings/")
     assert browser.path == f"{base}/dashboard/"
 
 
 def test_a_use_case_brings_its_products(start: Start, browse: Browse) -> None:
     """With the Messenger use case the app has Messenger's settings."""
-    sandbox = start("approved")
-    browser = browse(sandbox)
+    browser = browse(start("approved"))
     base = create(browser, LEADS)
-    settings = f"{browser.given['dashboard_url']}{base}/messenger/settings/"
+    settings = f"{base}/messenger/settings/"
     browser.open(settings)
     assert browser.path == f"{base}/dashboard/"
     browser.submit(f"{base}/use_cases/add/", use_case=MESSENGER)
@@ -182,8 +156,7 @@ def test_going_live_needs_the_settings(start: Start, browse: Browse) -> None:
     sandbox = start("not-published")
     (app,) = sandbox.world.facebook.apps.values()
     browser, base = browse(sandbox), f"/apps/{app.id}"
-    browser.open(f"{browser.given['dashboard_url']}/login")
-    browser.log_in()
+    browser.enter()
     policy, app.profile["privacy_policy_url"] = app.profile["privacy_policy_url"], ""
     page = browser.submit(f"{base}/go_live/")
     assert browser.page.status_code == 400
@@ -198,8 +171,7 @@ def test_verifications_take_their_steps(start: Start, browse: Browse) -> None:
     """Access Verification waits for Business Verification; each is pending before verified."""
     sandbox = start("fresh")
     browser = browse(sandbox)
-    browser.open(f"{browser.given['dashboard_url']}/login")
-    browser.log_in()
+    browser.enter()
     browser.submit("/async/registration/")
     base = create(browser, LEADS)
     business = sandbox.world.facebook.business
@@ -226,8 +198,7 @@ def test_verifications_take_their_steps(start: Start, browse: Browse) -> None:
 @pytest.mark.parametrize("use_case", [ADS, MESSENGER])
 def test_each_use_case_has_its_own_permissions(start: Start, browse: Browse, use_case: str) -> None:
     """leads_retrieval comes with the lead use case only."""
-    sandbox = start("approved")
-    browser = browse(sandbox)
+    browser = browse(start("approved"))
     found = listed(browser, create(browser, use_case))
     assert "leads_retrieval" not in found
     assert ("pages_messaging" in found) is (use_case == MESSENGER)
@@ -238,19 +209,16 @@ def test_an_app_with_nothing_approved_is_not_available_to_customers(
 ) -> None:
     """Facebook Login for Business refuses a person without a role who is asked for nothing."""
     sandbox = start("partly-declined")
-    given = sandbox.description
-    params = {"client_id": given["app_id"], "redirect_uri": given["redirect_uri"]}
-    customer = {"email": given["customer_email"], "password": given["customer_password"]}
-    operator = {"email": given["login_email"], "password": given["login_password"]}
+    customer = login_of(sandbox, "customer")
     for scope in ("leads_retrieval", "email", ""):
-        url = httpx.URL(str(given["dialog_url"]), params={**params, "scope": scope})
+        url = dialog(sandbox, scope=scope)
         http.cookies.clear()
         page = http.post(url, data=customer)
         assert (
             "It looks like this app isn&#39;t available. "
             "This app needs at least one supported permission."
         ) in page.text
-        assert "asks for access" in http.post(url, data=operator).text
-    url = httpx.URL(str(given["dialog_url"]), params={**params, "scope": "ads_read"})
+        assert "asks for access" in http.post(url, data=login_of(sandbox)).text
     http.cookies.clear()
-    assert Form(http.post(url, data=customer).text).choices == ["public_profile", "ads_read"]
+    page = http.post(dialog(sandbox, scope="ads_read"), data=customer)
+    assert Form(page.text).choices == ["public_profile", "ads_read"]

@@ -3,16 +3,14 @@
 import base64
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 import pytest
 
 from facebook_cyclr_sandbox.origins import Origin, _handlers, origins, sections
-from facebook_cyclr_sandbox.server import Sandbox
 
-from .conftest import Graph, error_of
+from .conftest import Graph, Open, Start, app_of, error_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -50,9 +48,7 @@ def test_slashes_and_at_signs_are_escaped(graph: Graph) -> None:
     assert r'"icon_url":"https:\/\/www.partner.test\/icon-16.png"' in text
 
 
-def test_non_ascii_is_escaped(
-    graph_of: Callable[..., Graph], start: Callable[..., Sandbox]
-) -> None:
+def test_non_ascii_is_escaped(graph_of: Open, start: Start) -> None:
     """Characters outside ASCII are escaped in the JSON body."""
     sandbox = start("approved")
     sandbox.world.facebook.person.name = "Sändbox Operator"
@@ -157,7 +153,7 @@ def test_versions_can_be_probed_without_a_token(graph: Graph) -> None:
 
 def test_an_unversioned_call_gets_the_apps_version(graph: Graph) -> None:
     """A call without a version gets the version of the app's settings."""
-    app = graph.sandbox.world.facebook.apps[str(graph.given["app_id"])]
+    app = app_of(graph.sandbox)
     app.version = "v25.0"
     answer = graph.http.get(
         f"{graph.given['graph_url']}/me",
