@@ -15,7 +15,7 @@ from runbook_lib.errors import ExitCode, StoreUnavailableError
 from runbook_lib.evidence.archive import archive, stores
 from runbook_lib.evidence.signing.keys import create_key, open_key
 from tests.support.bundles import bundles_below
-from tests.unit.cli.test_main import _own_folder, runbook  # noqa: F401  (a fixture that acts by itself)
+from tests.support.commands import refused, runbook
 from tests.unit.evidence.conftest import ended_run, seal_run
 
 
@@ -42,13 +42,36 @@ def keys(tenant: Path) -> tuple[str, str]:
     return ("--trusted-keys", str(tenant.parents[1] / "keys"))
 
 
+def documents(*words: str, code: int = ExitCode.COMPLETE) -> list[dict[str, Any]]:
+    """Return the objects that the command prints with `--json`."""
+    return [json.loads(line) for line in printed(*words, "--json", code=code)]
+
+
+def printed(*words: str, code: int = ExitCode.COMPLETE) -> list[str]:
+    """Return the lines that the command prints."""
+    result = runbook(*words)
+    assert result.exit_code == code
+    return result.stdout.splitlines()
+
+
+def archive_other(bundle: Path) -> None:
+    """Let the archive have other content under the name of a bundle."""
+    there = Path("archive", "acme", "p", bundle.name)
+    there.mkdir(parents=True)
+    (there / "record.json").write_text("{}")
+
+
+def alter(bundle: Path) -> None:
+    (bundle / "report.html").write_text("<p>All is well.</p>")
+
+
 @pytest.fixture
 def memory(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Return the address of an object store in memory."""
     from fsspec.implementations.memory import MemoryFileSystem  # noqa: PLC0415
 
     monkeypatch.setattr(formats, "OBJECT_STORES", (*formats.OBJECT_STORES, "memory"))
-    monkeypatch.setitem(stores._KINDS, "memory", stores._Kind("none", "nothing"))
+    monkeypatch.setitem(stores._KINDS, "memory", ("none", "nothing"))
     yield "memory://bucket"
     MemoryFileSystem.store.clear()
     MemoryFileSystem.pseudo_dirs[:] = [""]
@@ -56,28 +79,23 @@ def memory(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 def test_a_tenant_is_archived(tenant: Path, folder: Path) -> None:
     """Each bundle is archived and reported on its own line, with exit code 0."""
-    result = runbook("archive", str(tenant), "--to", "archive")
+    lines = printed("archive", str(tenant), "--to", "archive")
 
-    assert result.exit_code == ExitCode.COMPLETE
-    lines = result.stdout.splitlines()
-    assert len(lines) == 3
     assert lines[0].startswith(f"✔ {folder}/archive/acme/p/")
     assert [line.rpartition(": ")[2] for line in lines] == [
-        "11 new, 0 were there",
-        "10 new, 1 were there",
-        "10 new, 1 were there",
+        "11 new, 0 already there",
+        "10 new, 1 already there",
+        "10 new, 1 already there",
     ]
 
 
 def test_archive_as_json(tenant: Path, folder: Path) -> None:
     """With `--json`, each bundle is one object, in the order in which the paths are given."""
     first, second, _ = bundles_below(tenant)
+    seen = documents("archive", str(second), str(first), "--to", "archive")
 
-    result = runbook("archive", str(second), str(first), "--to", "archive", "--json")
-
-    documents = [json.loads(line) for line in result.stdout.splitlines()]
-    assert [each["path"] for each in documents] == [str(second), str(first)]
-    assert documents[0] == {
+    assert [each["path"] for each in seen] == [str(second), str(first)]
+    assert seen[0] == {
         "path": str(second),
         "archived": True,
         "outcome": "archived",
@@ -87,53 +105,58 @@ def test_archive_as_json(tenant: Path, folder: Path) -> None:
     }
 
 
-def test_the_environment_names_the_archive(
-    tenant: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_environment_names_the_archive(tenant: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """RUNBOOK_ARCHIVE names the archive."""
     monkeypatch.setenv("RUNBOOK_ARCHIVE", "archive")
 
-    assert runbook("archive", str(tenant)).exit_code == ExitCode.COMPLETE
-    assert len(bundles_below(folder / "archive")) == 3
+    assert printed("archive", str(tenant))
+    assert len(bundles_below(Path("archive"))) == 3
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("source", "target", "said"),
     [
-        ((), "Name the archive"),
-        (("--to", "ftp://host"), "This is not an archive"),
+        ("evidence/acme/p", "", "Name the archive"),
+        ("evidence/acme/p", "ftp://host", "This is not an archive"),
+        # Source and archive overlap, also through links.
+        ("evidence", "evidence/sub", "overlaps"),
+        ("evidence", "evidence", "overlaps"),
+        ("evidence", ".", "overlaps"),
+        ("evidence/acme", "evidence/acme/sub", "overlaps"),
+        ("evidence/acme/p", "evidence/acme", "overlaps"),
+        ("evidence", "link/sub", "overlaps"),
+        ("link", "evidence/sub", "overlaps"),
+        ("link", "link", "overlaps"),
+        ("evidence", "evidence/sub/../other", "overlaps"),
     ],
 )
-def test_invalid_arguments_are_refused_before_anything_is_archived(
-    words: tuple[str, ...], said: str, tenant: Path, folder: Path
+@pytest.mark.usefixtures("tenant")
+def test_an_address_that_cannot_be_used_is_refused(
+    source: str, target: str, said: str, folder: Path
 ) -> None:
-    """A missing or invalid address gives exit code 2, and nothing is archived."""
-    result = runbook("archive", str(tenant), *words)
+    """A missing or invalid address gives exit code 2; nothing is written."""
+    Path("link").symlink_to(folder / "evidence")
+    before = sorted(folder.rglob("*"))
 
-    assert result.exit_code == ExitCode.USAGE
-    assert said in result.stderr
-    assert not (folder / "archive").exists()
+    assert said in refused("archive", source, *(("--to", target) if target else ()))
+    assert sorted(folder.rglob("*")) == before
 
 
-def test_one_bundle_that_is_refused_does_not_stop_the_others(tenant: Path, folder: Path) -> None:
-    """
-    If one bundle is refused, the others are archived; exit code 3, with the reason and a next step.
-    """
+def test_one_bundle_that_is_refused_does_not_stop_the_others(tenant: Path) -> None:
+    """The others are archived; exit code 3, with the reason and a next step."""
     first, *_ = bundles_below(tenant)
-    (folder / "archive" / "acme" / "p" / first.name).mkdir(parents=True)
-    (folder / "archive" / "acme" / "p" / first.name / "record.json").write_text("{}")
-
-    result = runbook("archive", str(tenant), "--to", "archive")
+    archive_other(first)
+    words = ("archive", str(tenant), "--to", "archive")
+    result = runbook(*words)
 
     assert result.exit_code == ExitCode.INCOMPLETE
-    assert result.stdout.splitlines()[0].startswith(
+    assert result.stdout.startswith(
         f"✘ {first.name}: acme/p/{first.name}/record.json: The archive has other content under "
     )
     assert [line[0] for line in result.stdout.splitlines()] == ["✘", "✔", "✔"]
     assert "Next: Find out who wrote there" in result.stderr
 
-    again = runbook("archive", str(tenant), "--to", "archive", "--json")
-    document = json.loads(again.stdout.splitlines()[0])
+    document, *_ = documents(*words, code=ExitCode.INCOMPLETE)
     assert document["archived"] is False
     assert document["file"] == f"acme/p/{first.name}/record.json"
     assert "nothing was overwritten" in document["reason"]
@@ -148,69 +171,51 @@ def test_an_unavailable_store_is_tried_once(tenant: Path, monkeypatch: pytest.Mo
         raise StoreUnavailableError("The archive s3://bucket: it cannot be reached.")
 
     monkeypatch.setattr(archive, "archive_bundle", refuse)
-    first, second, third = bundles_below(tenant)
+    bundles = bundles_below(tenant)
+    first, second, third = (bundle.name for bundle in bundles)
+    words = ("archive", str(tenant), "--to", "s3://bucket")
 
-    result = runbook("archive", str(tenant), "--to", "s3://bucket")
-
-    assert result.exit_code == ExitCode.INCOMPLETE
-    assert asked == [first.name]
-    assert result.stdout.splitlines() == [
-        f"✘ {first.name}: The archive s3://bucket: it cannot be reached.",
-        f"- {second.name}: not tried",
-        f"- {third.name}: not tried",
+    assert printed(*words, code=ExitCode.INCOMPLETE) == [
+        f"✘ {first}: The archive s3://bucket: it cannot be reached.",
+        f"- {second}: not tried",
+        f"- {third}: not tried",
     ]
+    assert asked == [first]
+    seen = documents(*words, code=ExitCode.INCOMPLETE)
+    assert [each["outcome"] for each in seen] == ["refused", "not_tried", "not_tried"]
+    assert [each["path"] for each in seen] == [str(bundle) for bundle in bundles]
 
-    result = runbook("archive", str(tenant), "--to", "s3://bucket", "--json")
-    documents = [json.loads(line) for line in result.stdout.splitlines()]
-    assert [each["outcome"] for each in documents] == ["refused", "not_tried", "not_tried"]
-    assert [each["path"] for each in documents] == [str(first), str(second), str(third)]
 
-
-def test_tampering_outranks_a_refusal_by_the_store(tenant: Path, folder: Path) -> None:
+def test_tampering_outranks_a_refusal_by_the_store(tenant: Path) -> None:
     """A tampered bundle gives exit code 4, also if the store refuses another bundle."""
     first, second, _ = bundles_below(tenant)
     (first / "link.txt").symlink_to(second)
-    (folder / "archive" / "acme" / "p" / second.name).mkdir(parents=True)
-    (folder / "archive" / "acme" / "p" / second.name / "record.json").write_text("{}")
+    archive_other(second)
+    text = "".join(printed("archive", str(tenant), "--to", "archive", code=ExitCode.REFUSED))
 
-    result = runbook("archive", str(tenant), "--to", "archive")
-
-    assert result.exit_code == ExitCode.REFUSED
-    assert "link.txt" in result.stdout
-    assert "nothing was overwritten" in result.stdout
+    assert "link.txt" in text
+    assert "nothing was overwritten" in text
 
 
 def test_an_unfinished_bundle_is_archived_too(tenant: Path) -> None:
     """A bundle that an interrupted run left unfinished is finished and archived."""
     last = bundles_below(tenant)[2]
     last.rename(tenant / ".sealed-00000003")
+    text = "".join(printed("archive", str(tenant), "--to", "archive"))
 
-    result = runbook("archive", str(tenant), "--to", "archive")
-
-    assert result.exit_code == ExitCode.COMPLETE
-    assert result.stdout.count("✔") == 3
-    assert last.name in result.stdout
+    assert text.count("✔") == 3
+    assert last.name in text
 
 
-def test_the_evidence_folder_cannot_be_its_own_archive(tenant: Path) -> None:
-    """The evidence folder as archive gives exit code 2."""
-    result = runbook("archive", str(tenant), "--to", str(tenant.parent))
-
-    assert (result.exit_code, result.stdout) == (ExitCode.USAGE, "")
-    assert "overlaps" in result.stderr
-
-
-def test_a_bundle_altered_after_sealing_is_refused(tenant: Path, folder: Path) -> None:
+def test_a_bundle_altered_after_sealing_is_refused(tenant: Path) -> None:
     """An altered bundle gives exit code 4 and is not copied; the other bundles are."""
     first, *_ = bundles_below(tenant)
-    (first / "report.html").write_text("<p>All is well.</p>")
+    alter(first)
+    lines = printed("archive", str(tenant), "--to", "archive", code=ExitCode.REFUSED)
 
-    result = runbook("archive", str(tenant), "--to", "archive")
-
-    assert result.exit_code == ExitCode.REFUSED
-    assert result.stdout.startswith(f"✘ {first.name}: report.html: ")
-    assert not (folder / "archive" / "acme" / "p" / first.name).exists()
-    assert len(bundles_below(folder / "archive")) == 2
+    assert lines[0].startswith(f"✘ {first.name}: report.html: ")
+    assert not Path("archive", "acme", "p", first.name).exists()
+    assert len(bundles_below(Path("archive"))) == 2
 
 
 FORGED = "zz: fine\n✔ acme: 3 in a chain, none missing\x1b[2K\x1b[1A\u202e\udcff"
@@ -229,10 +234,9 @@ def test_a_file_name_cannot_forge_output_lines(tenant: Path, keys: tuple[str, st
         assert result.stdout.replace("\n", "").isprintable()
         assert not any(line.startswith("✔ acme: 3") for line in result.stdout.splitlines())
 
-        result = runbook(words[0], str(tenant), *words[1:], "--json")
-        documents = [json.loads(line) for line in result.stdout.splitlines()]
-        assert documents[0]["file"] == FORGED
-        assert result.stdout.isascii()
+        lines = printed(words[0], str(tenant), *words[1:], "--json", code=ExitCode.REFUSED)
+        assert json.loads(lines[0])["file"] == FORGED
+        assert "".join(lines).isascii()
 
 
 @pytest.mark.parametrize("address", ["file://{folder}/archive", "memory://bucket"])
@@ -242,12 +246,10 @@ def test_an_archive_is_verified_by_its_address(
     """`verify` takes an archive's address in place of a folder."""
     url = address.format(folder=folder)
     runbook("archive", str(tenant), "--to", url)
+    lines = printed("verify", url, *keys)
 
-    result = runbook("verify", url, *keys)
-
-    assert result.exit_code == ExitCode.COMPLETE
-    assert "acme/p: 3 in a chain\n" in result.stdout
-    assert "whether later runs were removed" in result.stdout.splitlines()[-1]
+    assert "acme/p: 3 in a chain" in [line.removeprefix("✔ ") for line in lines]
+    assert "whether later runs were removed" in lines[-1]
 
 
 def test_json_names_the_path_in_the_archive(
@@ -257,9 +259,7 @@ def test_json_names_the_path_in_the_archive(
     runbook("archive", str(tenant), "--to", memory)
     first, *_ = bundles_below(tenant)
 
-    result = runbook("verify", f"{memory}/", f"{memory}/acme", *keys, "--json")
-
-    paths = [json.loads(line)["path"] for line in result.stdout.splitlines()]
+    paths = [each["path"] for each in documents("verify", f"{memory}/", f"{memory}/acme", *keys)]
     assert paths[0] == paths[4] == f"memory://bucket/acme/p/{first.name}"
     assert paths[3] == paths[7] == "memory://bucket/acme/p"
 
@@ -269,75 +269,33 @@ def test_a_bundle_altered_in_the_archive_is_rejected(
 ) -> None:
     """A file altered in the archive gives exit code 4, as in a folder."""
     runbook("archive", str(tenant), "--to", "archive")
-    last = bundles_below(folder / "archive")[2]
-    (last / "report.html").write_text("<p>All is well.</p>")
+    alter(bundles_below(folder / "archive")[2])
 
-    result = runbook("verify", f"file://{folder}/archive", *keys)
-
-    assert result.exit_code == ExitCode.REFUSED
-    assert "report.html" in result.stdout
+    lines = printed("verify", f"file://{folder}/archive", *keys, code=ExitCode.REFUSED)
+    assert "report.html" in "".join(lines)
 
 
 def test_an_empty_archive_is_a_usage_error(memory: str, keys: tuple[str, str]) -> None:
     """`verify` gives exit code 2 for an address without bundles, such as a misspelled one."""
-    result = runbook("verify", memory, *keys)
-
-    assert result.exit_code == ExitCode.USAGE
-    assert "nothing at memory://bucket" in result.stderr
+    assert "nothing at memory://bucket" in refused("verify", memory, *keys)
 
 
-def test_equal_refusals_do_not_stop_the_archiving(tenant: Path, folder: Path) -> None:
+def test_equal_refusals_do_not_stop_the_archiving(tenant: Path) -> None:
     """If two bundles are refused for the same reason, the others are still tried and reported."""
     shutil.copytree(tenant.parent, tenant.parents[1] / "globex")
-    bundles = bundles_below(folder / "evidence")
+    bundles = bundles_below(tenant.parents[1])
     for bundle in bundles[:2]:
-        (bundle / "report.html").write_text("<p>All is well.</p>")
+        alter(bundle)
+    words = ("archive", "evidence", "--to", "archive")
 
-    result = runbook("archive", "evidence", "--to", "archive", "--json")
-
-    documents = [json.loads(line) for line in result.stdout.splitlines()]
-    assert [each["path"] for each in documents] == [str(bundle) for bundle in bundles]
-    assert [each["outcome"] for each in documents] == ["refused"] * 2 + ["archived"] * 4
-    assert result.exit_code == ExitCode.REFUSED
-
-    result = runbook("archive", "evidence", "--to", "archive")
-    assert [line[0] for line in result.stdout.splitlines()] == [*"✘✘✔✔✔✔"]
-
-
-@pytest.mark.parametrize(
-    ("source", "target"),
-    [
-        ("evidence", "evidence/sub"),
-        ("evidence", "evidence"),
-        ("evidence", "."),
-        ("evidence/acme", "evidence/acme/sub"),
-        ("evidence/acme/p", "evidence/acme"),
-        ("evidence", "link/sub"),
-        ("link", "evidence/sub"),
-        ("link", "link"),
-        ("evidence", "evidence/sub/../other"),
-    ],
-)
-def test_paths_that_overlap_are_refused(
-    source: str, target: str, tenant: Path, folder: Path
-) -> None:
-    """
-    Overlapping source and archive paths give exit code 2, also through links; nothing is written.
-    """
-    (folder / "link").symlink_to(folder / "evidence")
-    before = sorted(folder.rglob("*"))
-
-    result = runbook("archive", source, "--to", target)
-
-    assert (result.exit_code, result.stdout) == (ExitCode.USAGE, "")
-    assert "overlaps" in result.stderr
-    assert sorted(folder.rglob("*")) == before
+    seen = documents(*words, code=ExitCode.REFUSED)
+    assert [each["path"] for each in seen] == [str(bundle) for bundle in bundles]
+    assert [each["outcome"] for each in seen] == ["refused"] * 2 + ["archived"] * 4
+    assert [line[0] for line in printed(*words, code=ExitCode.REFUSED)] == [*"✘✘✔✔✔✔"]
 
 
 def test_a_second_chain_is_refused(tenant: Path, folder: Path) -> None:
-    """
-    Bundles of another chain of the same tenant give exit code 4, and the archive stays as it is.
-    """
+    """Another chain of the same tenant gives exit code 4, and the archive stays as it is."""
     runbook("archive", "evidence", "--to", "archive")
     create_key(folder / "key.pem")
     key = open_key(str(folder / "key.pem"), is_sandbox=False)

@@ -17,7 +17,7 @@ from facebook_cyclr_sandbox.customers import end_connection
 from facebook_cyclr_sandbox.server import Sandbox
 from runbook_lib.errors import ExitCode
 from runbook_lib.plain_text import counted, csv_cell
-from tests.unit.cli.test_people import runbook
+from tests.support.commands import runbook
 from tests.unit.connectors.payloads import TOKEN, detail, payload, refusal
 from tests.unit.fake_console import Console, console_run
 
@@ -31,11 +31,6 @@ ACCOUNT_FIELDS = {
     "looked_in", "looked_on", "name", "not_signed_in_since", "says", "signed_in_on", "standing",
 }  # fmt: skip
 HOSTILE = "=cmd|' /C calc'!A0 <script>alert(1)</script> \x1b[2J\u202e"
-
-
-@pytest.fixture(autouse=True)
-def _folder(folder: Path) -> None:
-    """Work in an empty folder."""
 
 
 @pytest.fixture
@@ -72,7 +67,7 @@ def test_the_terminal_shows_who_needs_somebody(console: Console) -> None:
     assert "All 3 accounts 1 Cyclr says not signed in 1 Cyclr says signed in" in text
     assert "1 account needs you. Start with Name of b" in text
     assert "✘ Name of b: Cyclr says not signed in, b, since" in text.replace("SANDBOX ", "")
-    assert "What nothing shows: - Whether a connection works" in text
+    assert "Not visible in any API: - Whether a connection works" in text
     assert "Graph version that Cyclr's connector calls" in text
     assert "works." not in text
     assert "3 of 3 accounts asked" in result.stderr
@@ -112,7 +107,7 @@ def test_page_and_csv_have_all_accounts(console: Console) -> None:
     assert "&lt;script&gt;" in page
     assert not {"\x1b", "\u202e"} & set(page)
     assert page.count('<span class="connector">') == 2
-    assert "What nothing shows" in page
+    assert "Not visible in any API" in page
     assert [row[0] for row in rows] == ["id", "b", "a"]
     assert rows[2][1].startswith("'=cmd")
 
@@ -165,7 +160,7 @@ def test_a_partial_page_says_so(console: Console) -> None:
     ("rows", "note"),
     [
         ([{"Id": "a", "Name": "A"}], "! Page 2 of Cyclr's list has only rows of earlier pages."),
-        ([], "! Cyclr lists no account, which proves nothing."),
+        ([], "! Cyclr lists no account. That proves nothing:"),
     ],
 )
 def test_a_list_that_may_be_a_part_ends_with_3(
@@ -204,12 +199,12 @@ def test_the_last_failure_is_shown(console: Console) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--test", "a", "--sign-in-link", "b", "--user", "u"), "exclude each other"),
-        (("--user", "u"), "--user belongs to --sign-in-link"),
-        (("--sign-in-link", "a"), "--user belongs to --sign-in-link"),
+        (("--test", "a", "--sign-in-link", "b", "--user", "u"), "Give either --test"),
+        (("--user", "u"), "--sign-in-link needs --user"),
+        (("--sign-in-link", "a"), "--sign-in-link needs --user"),
         (("--errors", "nowhere.log"), "nowhere.log cannot be read"),
         (("--tenant", "nobody"), "no record yet of a tenant called nobody"),
-        (("--sandbox", "approved", "--env-file", "x.env"), "brings its own settings"),
+        (("--sandbox", "approved", "--env-file", "x.env"), "has its own settings"),
         (("--sandbox", "paradise"), "no scenario called paradise"),
     ],
 )
@@ -248,12 +243,12 @@ def test_a_sandbox_with_customers(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
     assert sorted(causes) == ["this customer's token", "this customer's token", "this page"]
     assert "answered List My Permissions" in works.stdout
-    assert "One call was made with the customer's token" in works.stdout
+    assert "one call with the customer's token" in works.stdout
     assert "List My Permissions was refused: " in ended.stdout
     assert re.match(
         r"https://\S+/updateaccountconnectoroauth\?id=\S+targetOrigin=\S+\n", link.stdout
     )
-    assert "Cyclr created the user new@acme.example if there was none" in link.stdout
+    assert "Cyclr created the user new@acme.example if it did not exist" in link.stdout
     assert users == {"new@acme.example"}
     kept = Path("evidence/sandboxed/facebook_marketing/connections.json").read_text()
     assert "token=" not in kept
@@ -320,8 +315,8 @@ def test_what_is_not_known_ends_with_3() -> None:
     [
         (("--webhook", "nowhere"), "nowhere cannot be read"),
         (("--webhook", "."), "cannot be read"),
-        (("--webhook", "-", "text"), "leave TEXT out"),
-        (("--webhook", "-"), "no JSON of a webhook to read"),
+        (("--webhook", "-", "text"), "not both"),
+        (("--webhook", "-"), "webhook messages as JSON"),
     ],
 )
 def test_nothing_to_read_is_a_mistake(words: tuple[str, ...], said: str) -> None:

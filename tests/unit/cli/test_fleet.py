@@ -26,11 +26,6 @@ TENANTS = "".join(
 
 
 @pytest.fixture(autouse=True)
-def _folder(folder: Path) -> None:
-    """Work in an empty folder."""
-
-
-@pytest.fixture(autouse=True)
 def _results(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give each tenant a result without running it: one is complete, one failed, one crashed."""
     results: Mapping[str, dict[str, Any]] = {
@@ -151,7 +146,7 @@ def test_what_is_spent_needs_a_yes() -> None:
 
     assert result.exit_code == 2
     assert "make_test_calls is set for 3 tenants. It makes one call for" in result.stderr
-    assert "Next: Give --yes to permit it; nothing was done." in result.stderr
+    assert "Next: Give --yes to permit it. Nothing was done." in result.stderr
     assert not Path("evidence").exists()
     assert fleet("--yes", text=text).exit_code == 1
 
@@ -168,7 +163,7 @@ def test_an_attestation_about_no_tenant_is_shown_before_anything_runs(
     shown = fleet("--attestations", "words.toml", "--json").stderr.splitlines()
     assert shown[0] == (
         "words.toml, step fb-08-redirect-uri: no tenant has service_domain 0.cyclr.com, "
-        "so this counts for none."
+        "so this entry counts for none."
     )
     assert len(shown) == 21
     assert shown[-1] == "And 3 more entries about no tenant."
@@ -210,4 +205,4 @@ def test_an_interruption_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr("runbook_lib.cli.fleet._FleetProgress.show", interrupted)
     assert fleet().exit_code == 130
-    assert "`runbook fleet tenants.toml --resume` runs what is left." in fleet().stderr
+    assert "`runbook fleet tenants.toml --resume` runs the rest." in fleet().stderr

@@ -77,7 +77,7 @@ def test_a_bundle_that_is_refused_is_named(evidence: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ((), "Nothing is trusted by itself"),
+        ((), "No key is trusted by default"),
         (("--trusted-keys", "{keys}", "--tenant", "../x"), "is not a tenant name"),
         (("--trusted-keys", "{keys}", "--tenant", ""), "is not a tenant name"),
         (("--trusted-keys", "{keys}", "--connector", "../x"), "is not a connector name"),
@@ -108,15 +108,15 @@ def test_an_unknown_journal_form_is_refused_by_every_command(evidence: Path) -> 
     completed = journal(evidence, *known)
 
     assert verified.exit_code == ExitCode.REFUSED
-    assert "is of form 7; this runbook reads form 6" in verified.stdout
+    assert "has format 7; this runbook reads format 6" in verified.stdout
     assert completed.exit_code == ExitCode.USAGE
-    assert "is of form 7; this runbook reads form 6" in completed.stderr
+    assert "has format 7; this runbook reads format 6" in completed.stderr
     shutil.move(evidence / "acme" / "p", evidence / "acme" / "facebook_marketing")
     arguments = ("--tenant", "acme", "--evidence", str(evidence))
     for command in ("status", "run", "report"):
         result = CliRunner().invoke(main, [command, *arguments])
         assert result.exit_code == ExitCode.USAGE, command
-        assert "is of form 7; this runbook reads form 6" in result.stderr
+        assert "has format 7; this runbook reads format 6" in result.stderr
     shutil.move(evidence / "acme" / "facebook_marketing", evidence / "acme" / "p")
     after = {path: path.read_bytes() for path in evidence.rglob("*") if path.is_file()}
     assert {path.name for path in after if before.get(path) != after[path]} <= {"journal.lock"}

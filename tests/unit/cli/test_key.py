@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from runbook_lib.errors import ExitCode
-from tests.unit.cli.test_main import _own_folder, runbook  # noqa: F401  (a fixture that acts by itself)
+from tests.support.commands import runbook
 
 
 @pytest.fixture(autouse=True)
@@ -43,14 +43,12 @@ def test_a_rotation_names_both_keys(folder: Path) -> None:
 
     result = runbook("key", "--rotate", "--evidence", "evidence")
 
-    assert f"Give verifiers both keys: the one before is {before['key_id']}." in result.output
+    assert f"Give verifiers both keys; the old one is {before['key_id']}." in result.output
     assert len(list((folder / "evidence" / "keys").glob("*.pub.pem"))) == 2
 
 
 def test_an_unused_passphrase_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    A passphrase set for an unencrypted key gives a warning on stderr until a rotation encrypts it.
-    """
+    """A passphrase for an unencrypted key gives a warning until a rotation encrypts it."""
     assert "not encrypted" not in runbook("key", "--evidence", "evidence").output
     monkeypatch.setenv("RUNBOOK_SIGNING_PASSPHRASE", "correct horse battery staple")
 

@@ -10,14 +10,10 @@ from click.testing import Result
 
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.errors import ChainError, JournalError, LeakError, SettingsError
-from tests.unit.cli.test_main import (  # noqa: F401  (fixtures, one of which acts by itself)
-    DOMAIN,
-    Headless,
-    _own_folder,
-    headless,
-    practice_scenarios,
-    runbook,
-)
+from tests.support.commands import runbook
+from tests.unit.cli.test_main import DOMAIN, Headless, headless, practice_scenarios
+
+__all__ = ["headless", "practice_scenarios"]
 
 OLD = "the result of another run"
 
@@ -40,7 +36,7 @@ def suite() -> ET.Element:
     return found
 
 
-def test_each_step_is_a_test_case(headless: Headless) -> None:  # noqa: F811
+def test_each_step_is_a_test_case(headless: Headless) -> None:
     """A run that was sealed has a case for each step, though it is not complete."""
     result = run()
 
@@ -71,7 +67,7 @@ def test_practice_is_marked() -> None:
     ],
 )
 def test_without_evidence_there_is_an_error(
-    headless: Headless,  # noqa: F811
+    headless: Headless,
     error: BaseException,
     code: int,
     reason: str,
@@ -88,7 +84,7 @@ def test_without_evidence_there_is_an_error(
     assert "canary" not in Path("out.xml").read_text(encoding="utf-8")
 
 
-def test_refused_settings_write_nothing(headless: Headless) -> None:  # noqa: F811
+def test_refused_settings_write_nothing(headless: Headless) -> None:
     """With exit code 2 nothing was done, and nothing is written."""
     headless.error = SettingsError("No.")
 
@@ -101,7 +97,7 @@ def test_refused_settings_write_nothing(headless: Headless) -> None:  # noqa: F8
     [(".", "it is a folder"), ("no/out.xml", "No such file"), ("out.xml/x", "Not a directory")],
 )
 def test_a_place_that_cannot_be_written_is_refused(
-    headless: Headless,  # noqa: F811
+    headless: Headless,
     file: str,
     said: str,
 ) -> None:
@@ -116,7 +112,7 @@ def test_a_place_that_cannot_be_written_is_refused(
 
 
 def test_a_full_disk_does_not_hide_why_a_run_ended(
-    headless: Headless,  # noqa: F811
+    headless: Headless,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Where the error cannot be written either, the run's own error is what is said."""

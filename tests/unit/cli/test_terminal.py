@@ -26,26 +26,19 @@ from runbook_lib.cli.terminal import (
 from runbook_lib.core.conclusion import Conclusion
 from runbook_lib.core.model import Finding, Outcome
 from runbook_lib.core.outcome import ICONS, LABELS, OUTCOMES
-from runbook_lib.core.procedure import Check, Link, Source, Step, StepKind
+from runbook_lib.core.procedure import Check, Link, StepKind
 from runbook_lib.core.state import RunState, StepState
 from runbook_lib.errors import ChainError
 from runbook_lib.evidence.verify.verdict import Verdict
 from runbook_lib.plain_text import escaped_json, one_line
+from tests.support.procedures import plain_step
 
 Capture = pytest.CaptureFixture[str]
 STEP = "fb-09-permissions-and-features"
 
 
 def state(name: str, outcome: Outcome, reason: str = "", **more: object) -> StepState:
-    step = Step(
-        id=name,
-        title=f"Do {name}",
-        kind=StepKind.MANUAL,
-        source=Source(1),
-        today="",
-        confirms=f"I did {name}.",
-        subject=(),
-    )
+    step = plain_step(name, kind=StepKind.MANUAL)
     conclusion = Conclusion(outcome=outcome, reason=reason or f"Because {name}.")
     return StepState(step=step, conclusion=conclusion, number="8a", **more)  # type: ignore[arg-type]
 
@@ -116,7 +109,7 @@ def test_a_wait_says_since_when_however_narrow(
     """At 80 columns, since when a step waits is not cut off, nor that it is overdue."""
     monkeypatch.setenv("COLUMNS", "80")
     since = "2026-01-05T09:00:00Z"
-    waits = state("review", Outcome.WAITING, "Submitted, says somebody. " * 9, waiting_since=since)
+    waits = state("review", Outcome.WAITING, "Submitted (somebody).  " * 9, waiting_since=since)
 
     show_open(run(waits), title="acme")
 

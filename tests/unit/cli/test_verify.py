@@ -7,11 +7,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
-from runbook_lib.cli.main import main
 from runbook_lib.errors import ExitCode
 from runbook_lib.evidence.signing.keys import WHY_LESS, SigningKey
+from tests.support.commands import runbook
 from tests.unit.evidence.conftest import ended_run, key, seal_run
 
 __all__ = ["key"]
@@ -41,10 +40,6 @@ def _project(folder: Path, sealed: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.chdir(folder / "project")
     shutil.copytree(sealed, "evidence")
     shutil.copytree("evidence/keys", "../trusted")
-
-
-def runbook(*words: str) -> Result:
-    return CliRunner().invoke(main, words)
 
 
 def one_key(folder: str) -> tuple[str, str]:

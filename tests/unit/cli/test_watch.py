@@ -15,8 +15,8 @@ from runbook_lib.engine.watch.answers import read_watched
 from runbook_lib.engine.watch.look import Watch, WatchResult
 from runbook_lib.errors import ExitCode, SealingError
 from runbook_lib.evidence.reports.phrases import when
+from tests.support.commands import runbook
 from tests.support.post import Post, receiving
-from tests.unit.cli.test_people import runbook
 from tests.unit.engine.watch.desk import DAY, HOUR, MINUTE, SECRET_CHECK, Desk, finding
 
 ONCE = ("watch", "--once", "--tenant", "acme", "--env-file", "watch.env")
@@ -59,7 +59,7 @@ def test_what_changed_is_printed_once(desk: Desk) -> None:
     assert (first.exit_code, first.output) == (ExitCode.COMPLETE, "")
     assert failed.exit_code == again.exit_code == ExitCode.FAILED
     assert failed.stdout.startswith("✘ SANDBOX acme: 13 Complete Settings > Basic;")
-    assert "    It was: verified. It is: failed.\n" in failed.stdout
+    assert "    Before: verified. Now: failed.\n" in failed.stdout
     assert "What to do: Copy the App Secret again" in failed.stdout
     assert failed.stderr == "Sealed: evidence/bundle\n"
     assert again.stdout == ""
@@ -136,10 +136,10 @@ def test_a_known_problem_is_not_reminded_of_and_who_knows_is_shown(desk: Desk) -
     desk.offset += 6 * MINUTE
     over = runbook(*ONCE).stdout
 
-    assert noted.stdout.startswith("Noted for acme: Ann knows.")
+    assert noted.stdout.startswith("Noted for acme: Ann knows about it. Reminders stop.")
     assert quiet == []
     assert [[change["title"][:2] for change in changes] for changes in reminders] == [["10"]]
-    assert "Ann knows since" in over
+    assert "Ann has known since" in over
     assert "on it" in over
 
 
@@ -172,15 +172,11 @@ def test_what_cannot_be_looked_at_is_incomplete(
     held = runbook(*ONCE)
 
     assert (held.exit_code, held.stdout) == (ExitCode.INCOMPLETE, "")
-    assert held.stderr == "acme: Not looked: 99 % of the app's calls of this hour are used.\n"
+    assert held.stderr == "acme: Not checked: 99 % of the app's calls of this hour are used.\n"
 
 
 def test_without_once_it_goes_on(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    The loop looks every five minutes until it is interrupted.
-
-    After the first look it prints a mistake and goes on; before that it ends.
-    """
+    """It looks every five minutes; only before the first look does a mistake end it."""
     lines, waits = desk.env.read_text(), []
 
     def sleep(seconds: float) -> None:
@@ -215,7 +211,7 @@ def test_it_is_seen_when_a_tenant_was_last_looked_at(desk: Desk) -> None:
     assert not [shown for shown in before if "looked at" in shown.stdout]
     assert all(f"last looked at {when(looked_on)}" in shown.stdout for shown in after)
     assert {looked_on} == {tenant["looked_on"], *(item["looked_on"] for item in items)}
-    assert all("last looked at cannot be read" in shown.stdout for shown in broken)
+    assert all("time of the last look cannot be read" in shown.stdout for shown in broken)
 
 
 def test_a_tenant_of_a_fleet_that_nobody_knows_stops_no_other(desk: Desk) -> None:
@@ -233,6 +229,7 @@ def test_a_tenant_of_a_fleet_that_nobody_knows_stops_no_other(desk: Desk) -> Non
     assert (first.exit_code, first.stdout) == (ExitCode.INCOMPLETE, "")
     assert first.stderr.startswith("nobody: There is no record yet of a tenant called nobody.")
     assert "run `runbook run` once" in first.stderr
+    assert "runbook lab" not in first.stderr
     assert failed.exit_code == ExitCode.FAILED
     assert failed.stdout.startswith("✘ SANDBOX acme: 13 Complete Settings > Basic;")
     assert not Path("evidence/nobody").exists()
@@ -268,10 +265,7 @@ def test_a_run_that_cannot_be_sealed_is_tried_once_an_hour(
 
 
 def test_a_test_message_goes_the_way_of_a_real_one(desk: Desk, post: Post) -> None:
-    """
-    `watch --notify-test` sends in every channel, says which accepted it, and fails where one does
-    not; so does `doctor --notify-test`, only on request.
-    """
+    """`--notify-test` says which channel accepted it, and fails where one does not."""
     sent, refused = [], []
     for words in (ONCE, ("doctor", "--env-file", "watch.env")):
         post.refuses = False
@@ -299,6 +293,7 @@ def test_practice_has_its_own_settings(folder: Path, monkeypatch: pytest.MonkeyP
 
     assert first.exit_code == ExitCode.USAGE
     assert "run `runbook run` once" in first.stderr
+    assert "runbook lab" not in first.stderr
     assert "sandbox-approved" in first.stderr
     assert "sandbox.env: " in symptoms["Settings"]
     assert [said for name, said in symptoms.items() if name.startswith("http://127.0.0.1")]

@@ -107,9 +107,7 @@ def test_a_new_env_file_is_for_its_owner_alone(tmp_path: Path) -> None:
 
 
 def test_a_credential_is_removed_from_env(tmp_path: Path) -> None:
-    """
-    `forget` removes only the credential's line; without that line or the file it changes nothing.
-    """
+    """`forget` removes the credential's line alone; without line or file it changes nothing."""
     path = tmp_path / ".env"
     store = EnvFileStore(path)
     store.forget("acme", APP_SECRET)
@@ -174,9 +172,7 @@ ALONE = APP_SECRET.variable_for("facebook_messenger")
 
 
 def test_a_second_connectors_credential_is_its_own(tmp_path: Path) -> None:
-    """
-    A second connector's credential gets its own variable and does not replace the first one's.
-    """
+    """A second connector's credential has its own variable and does not replace the first."""
     path = tmp_path / ".env"
     EnvFileStore(path, "facebook_marketing").remember("acme/m", APP_SECRET, Secret("first-0815"))
     second = EnvFileStore(path, "facebook_messenger", is_shared=True)

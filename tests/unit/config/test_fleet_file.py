@@ -133,7 +133,7 @@ def test_defaults_are_read_with_each_tenants_own_connector(
     with pytest.raises(FleetFileError, match="has 1 mistake") as caught:
         read_fleet_file(path, {"third": THIRD, DEFAULT: PROCEDURES[DEFAULT]}, DEFAULT)
     assert caught.value.mistakes == [
-        "[defaults], page_id: it is a secret: name its reference in secrets."
+        "[defaults], page_id: it is a secret: put a reference into secrets."
     ]
 
 
@@ -172,24 +172,24 @@ MISTAKES: Mapping[str, tuple[str, list[str]]] = {
     "no name": ("[[tenant]]\n", ["1, tenant: the name"]),
     "a name that no folder has": (
         '[[tenant]]\n\ntenant = "a/b"\n',
-        ["1, tenant: it takes a name of letters"],
+        ["1, tenant: use a name of letters"],
     ),
     "a name that is no text": (
         "[[tenant]]\ntenant = 7\n",
         ["1, tenant: the name of the tenant is missing"],
     ),
-    "twice": (ACME + ACME, ["2, tenant: acme is there twice"]),
+    "twice": (ACME + ACME, ["2, tenant: acme appears twice"]),
     "in case only": (
         f'{ACME}[[tenant]]\ntenant = "ACME"\nconnector = "facebook_messenger"',
-        ["2, tenant: acme and ACME differ in case only"],
+        ["2, tenant: acme and ACME differ only in case"],
     ),
     "an unknown connector": (
         f'{ACME}connector = "facebook"\n',
-        ["1, connector: there is no connector of this name; known are f"],
+        ["1, connector: no connector has this name; known connectors: f"],
     ),
     "a connector that is a list": (
         f"{ACME}connector = []",
-        ["1, connector: there is no connector"],
+        ["1, connector: no connector has this name"],
     ),
     "an unknown key": (
         f'{ACME}app_ids = "1"\n',
@@ -204,7 +204,7 @@ MISTAKES: Mapping[str, tuple[str, list[str]]] = {
     ),
     "a name for all": (
         f'[defaults]\ntenant = "x"\n{ACME}',
-        ["[defaults], tenant: each tenant has a name"],
+        ["[defaults], tenant: each tenant needs its own name"],
     ),
     "a secret": (
         f'{ACME}secrets = {{app_secret = "{APP_SECRET}"}}',
@@ -216,7 +216,7 @@ MISTAKES: Mapping[str, tuple[str, list[str]]] = {
     ),
     "a secret as a parameter": (
         f'{ACME}app_secret = "{APP_SECRET}"',
-        ["1, app_secret: it is a secret: name its reference in secrets"],
+        ["1, app_secret: it is a secret: put a reference into secrets"],
     ),
     "a token in a reference": (
         f'{ACME}secrets.app_secret = "env:{USER_TOKEN}"',
@@ -237,7 +237,7 @@ MISTAKES: Mapping[str, tuple[str, list[str]]] = {
         ["1, secrets, app_secret: it takes"],
     ),
     "one bracket": ('[tenant]\ntenant = "acme"', ["tenant: write [[tenant]] with two brackets"]),
-    "defaults twice": (f"[[defaults]]\n{ACME}", ["defaults: write [defaults] as a table"]),
+    "defaults twice": (f"[[defaults]]\n{ACME}", ["defaults: write [defaults] as its own table"]),
     "another table": (
         f"{ACME}[default]\n",
         ["default: this name is not known."],
@@ -248,7 +248,7 @@ MISTAKES: Mapping[str, tuple[str, list[str]]] = {
     ),
     "inline tables": (
         'tenant = [{tenant = "a"},\n  {tenant = "a"}]',
-        ["2, tenant: a is there twice"],
+        ["2, tenant: a appears twice"],
     ),
     "no TOML": ("[[tenant]\n", ["is not TOML: "]),
     "deep TOML": (f"a = {'[' * 100_000}", ["is not TOML: it is nested too deeply"]),
@@ -278,11 +278,11 @@ CSV_MISTAKES: Mapping[str, tuple[str, list[str]]] = {
             "column 2, a key: this name is not known",
         ],
     ),
-    "a column twice": ("tenant,app_id,app_id\n", ["app_id: there are two columns of this name"]),
+    "a column twice": ("tenant,app_id,app_id\n", ["app_id: two columns have this name"]),
     "too many cells": (
         'tenant,app_display_name\na,"x\ny"\nb,x,y\n',
         [
-            "row 3: this row has 3 cells, the headings are 2",
+            "row 3: this row has 3 cells for 2 headings",
             "row 2: app_display_name",
         ],
     ),
@@ -295,7 +295,7 @@ CSV_MISTAKES: Mapping[str, tuple[str, list[str]]] = {
         ["row 2, page_id: this name is not known"],
     ),
     "an open quote": ('tenant\nacme\n"bloom\n', ["row 3: this is not CSV"]),
-    "a secret as name": (f"tenant\n{APP_SECRET}!\n", ["row 2, tenant: it takes a name of letters"]),
+    "a secret as name": (f"tenant\n{APP_SECRET}!\n", ["row 2, tenant: use a name of letters"]),
     "no row": ("tenant\n\n", ["names no tenant"]),
     "nothing": ("", ["names no tenant"]),
 }

@@ -46,8 +46,8 @@ def test_a_service_domain_may_be_a_whole_address(typed: str, domain: str) -> Non
         (".", "enter a domain name"),
         ("192.0.2.7", "not an IP address"),
         ("https://[2001:db8::7]/", "not an IP address"),
-        ("http://acme-h.cyclr.com", "over https, not http"),
-        ("ftp://acme-h.cyclr.com", "over https, not ftp"),
+        ("http://acme-h.cyclr.com", "uses https, not http"),
+        ("ftp://acme-h.cyclr.com", "uses https, not ftp"),
         ("acme-h.cyclr.com:8443", "has no port; leave out :8443"),
         ("https://acme-h.cyclr.com:80/", "has no port; leave out :80"),
         ("acme-h.cyclr.com:99999", "this is not a domain name"),
@@ -73,9 +73,7 @@ def test_an_invalid_service_domain_is_refused(typed: str, said: str) -> None:
 
 @given(st.text(max_size=60) | st.text("abxnAXN01-.:/@[]#?%_Ää。 ", max_size=30))
 def test_any_text_is_a_domain_name_or_a_value_error(typed: str) -> None:
-    """
-    Any text gives a domain name or `ValueError`; a domain name is lower-case ASCII and stable.
-    """
+    """Any text is a lower-case ASCII domain name, which is stable, or a `ValueError`."""
     try:
         domain = formats.domain_name(typed)
     except ValueError:
@@ -92,9 +90,7 @@ def test_an_opaque_secret_is_accepted_unchanged() -> None:
 
 @pytest.mark.parametrize("typed", ["", "  ", "can ary", "can\nary"])
 def test_an_opaque_secret_has_no_blanks(typed: str) -> None:
-    """
-    A credential that is empty or has blanks inside is refused, and the error does not quote it.
-    """
+    """An empty credential, or one with blanks inside, is refused and not quoted."""
     with pytest.raises(ValueError, match="no spaces") as caught:
         formats.opaque_secret(typed)
 
@@ -260,9 +256,7 @@ def test_a_limit_is_a_whole_number_within_bounds(name: str, least: int, most: in
 
 
 def test_redirect_hosts_are_domain_names() -> None:
-    """
-    Redirect hosts are domain names separated by commas or blanks, as the Service Domain is one.
-    """
+    """Redirect hosts are domain names, as the Service Domain is; commas or blanks separate them."""
     assert formats.host_names("Login.Example.com, b.example.com") == (
         "login.example.com",
         "b.example.com",

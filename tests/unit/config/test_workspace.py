@@ -32,9 +32,7 @@ def test_a_folder_of_the_evidence_is_no_tenant(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["Acme", "ACME", "aCme"])
 def test_two_tenants_do_not_differ_in_case_only(tmp_path: Path, name: str) -> None:
-    """
-    A tenant name that differs from another only in case is refused: Windows and macOS ignore case.
-    """
+    """A name that differs from a tenant's only in case is refused: Windows and macOS ignore it."""
     (tmp_path / "acme").mkdir()
 
     with pytest.raises(SettingsError, match="There is a tenant called acme"):

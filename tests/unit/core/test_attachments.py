@@ -72,7 +72,8 @@ def test_nothing_else_is_kept(tmp_path: Path, media_type: str, content: bytes) -
     with pytest.raises(SettingsError, match=r"shot\.png is neither a picture nor a PDF") as caught:
         store(tmp_path / "new", media_type=media_type, content=content)
 
-    assert caught.value.diagnostics().startswith("Attach another file, or confirm without it")
+    advice = "Nothing was recorded. Attach another file, or confirm without one"
+    assert caught.value.diagnostics().startswith(advice)
     assert not (tmp_path / "new").exists()
 
 

@@ -142,7 +142,7 @@ def test_a_declined_step_fails_with_a_next_step() -> None:
         said = conclude(findings, word=structs.replace(DECLINED, note="No screencast."))
 
         assert said.outcome is Outcome.FAILED
-        begin = f"Declined, says Operator on {AT}: No screencast. Correct"
+        begin = f"Operator reported on {AT} that the reviewer declined this: No screencast. Correct"
         assert said.reason.startswith(begin)
         assert "submit it again" in said.reason
 

@@ -168,24 +168,17 @@ def test_a_word_is_refused_wherever_it_comes_from(
 
 
 def test_a_credential_that_is_a_shown_value_is_refused() -> None:
-    """
-    A credential that equals a visible value is refused, such as the Client ID as Client Secret.
-    """
-    environ = {
-        CYCLR_CLIENT_ID.variable: "client-0815-xyz",
-        CYCLR_CLIENT_SECRET.variable: "client-0815-xyz",
-    }
+    """A credential that equals a visible value, such as the Client ID, is refused."""
+    environ = dict.fromkeys(
+        (CYCLR_CLIENT_ID.variable, CYCLR_CLIENT_SECRET.variable), "client-0815-xyz"
+    )
 
     with pytest.raises(SettingsError, match="cyclr_client_id contains it too"):
         resolve(inputs_of(PROCEDURE), environ=environ)
 
 
 def test_no_word_of_the_runbook_is_a_token() -> None:
-    """
-    No name and no constant of the runbook has the form of a token.
-
-    A remote system that issued one would have it masked in every bundle.
-    """
+    """A remote system that issued a name or a constant would have it masked in every bundle."""
     constants = {
         node.value
         for path in (Path(runbook_lib.__file__).parent).rglob("*.py")
@@ -198,30 +191,27 @@ def test_no_word_of_the_runbook_is_a_token() -> None:
     assert not {word for word in words if is_issued_token(word)}
 
 
-def test_a_withheld_credential_is_not_read(tmp_path: Path) -> None:
+def test_a_withheld_credential_is_not_read() -> None:
     """A withheld credential is not read, and its reference is not resolved."""
-    environ = {
-        "RUNBOOK_SIGNING_PASSPHRASE": "file:/nowhere",
-        "RUNBOOK_FACEBOOK_APP_ID": bodies.APP_ID,
-    }
+    environ = {SIGNING_PASSPHRASE.variable: "file:/nowhere", APP_ID.variable: bodies.APP_ID}
 
     found = resolve(inputs_of(PROCEDURE), environ=environ, withheld=("signing_passphrase",))
 
     assert (dict(found.secrets), found.values) == ({}, {"app_id": bodies.APP_ID})
 
 
-def step(name: str, *checks: Check, **more: Any) -> Step:
-    fields = {
-        "title": f"Do {name}",
-        "kind": StepKind.CALL,
-        "source": Source(section=1),
-        "today": "",
-        "confirms": f"I did {name}.",
-        "subject": ("app_id", "app_secret"),
-        "inputs": (APP_ID, USER_ACCESS_TOKEN),
-        "checks": checks,
-    }
-    return Step(**{"id": name, **fields, **more})
+def step(name: str, *checks: Check) -> Step:
+    return Step(
+        id=name,
+        title=f"Do {name}",
+        kind=StepKind.CALL,
+        source=Source(section=1),
+        today="",
+        confirms=f"I did {name}.",
+        subject=("app_id", "app_secret"),
+        inputs=(APP_ID, USER_ACCESS_TOKEN),
+        checks=checks,
+    )
 
 
 def chatty(secret: str) -> Check:
@@ -320,6 +310,7 @@ with tempfile.TemporaryDirectory() as _folder:
     HARMLESS = strings_of(written(Path(_folder), "Harmless-canary-1"))
 
 
+@pytest.mark.matrix(0)
 @given(secret=st.one_of(st.sampled_from(WORDS), st.text(max_size=12), st.text(min_size=8)))
 @example(secret="verified")
 @example(secret="check")
@@ -463,25 +454,22 @@ def test_an_invalid_token_is_neither_learned_nor_used(value: Any) -> None:
     remote.on("/v1.0/accounts/acct-1/signintoken", says({"Token": value}))
     pair = {"client_id": "c", "client_secret": Secret("canary-secret-1")}
     base = "https://remote.example"
-    token_endpoint = f"{base}/oauth/access_token"
     server = AuthorizationServer(
-        title="Remote", authorization_endpoint="", token_endpoint=token_endpoint
+        title="Remote",
+        authorization_endpoint="",
+        token_endpoint=f"{base}/oauth/access_token",
     )
     cyclr = Cyclr(session, base_url=base, token=Secret(bodies.CYCLR_TOKEN), account="acct-1")
 
-    for ask, path in (
-        (
-            lambda: request_token_by_client_credentials(session, server, **pair),
-            "/oauth/access_token",
-        ),
-        (lambda: request_api_token(session, base, **pair), "/oauth/token"),
-        (lambda: cyclr.sign_in_token("acct-1", "me"), "/accounts/acct-1/signintoken"),
-    ):
-        with pytest.raises(UnexpectedAnswerError, match=path):
-            ask()
+    with pytest.raises(UnexpectedAnswerError, match="/oauth/access_token"):
+        request_token_by_client_credentials(session, server, **pair)
+    with pytest.raises(UnexpectedAnswerError, match="/oauth/token"):
+        request_api_token(session, base, **pair)
+    with pytest.raises(UnexpectedAnswerError, match="/accounts/acct-1/signintoken"):
+        cyclr.sign_in_token("acct-1", "me")
     text = f"{value} outcome verified"
     assert redactor.redact(text) == Redactor().redact(text)
-    assert redactor.find_secret(f"{value} outcome verified") < 0
+    assert redactor.find_secret(text) < 0
 
 
 def test_a_value_that_is_shown_is_no_token() -> None:

@@ -89,8 +89,8 @@ def test_a_damaged_key_is_named(tmp_path: Path, content: bytes) -> None:
 
     assert str(tmp_path / KEY_NAME) in str(caught.value)
     assert caught.value.diagnostics() == (
-        f"Restore {tmp_path / KEY_NAME} from a backup. Without one, move it away: attestations "
-        "about a secret must then be confirmed again."
+        f"Restore {tmp_path / KEY_NAME} from a backup. Without one, move it away, then confirm "
+        "attestations about a secret again."
     )
 
 

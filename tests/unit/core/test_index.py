@@ -154,6 +154,14 @@ def judged(path: Path, app_id: str, **named: list[str]) -> None:
     append(Journal(path), EventType.STEP_CHECKED, data, step="c")
 
 
+def spoken(path: Path, run_id: str = "0a1b2c3d", **values: Any) -> Run:
+    """Return a run in which a person has attested the first step."""
+    run = make_run(path, run_id, **values)
+    run.start()
+    run.say([attested("a")])
+    return run
+
+
 def outcome(path: Path, **values: Any) -> Outcome:
     """Return the outcome of the step that people spoke about."""
     return state_of(path, **values).steps["a"].conclusion.outcome
@@ -161,10 +169,7 @@ def outcome(path: Path, **values: Any) -> Outcome:
 
 def test_an_attestation_is_bound_to_the_first_value_that_is_confirmed(path: Path) -> None:
     """A word said before any App ID was typed counts for the first one that Facebook confirms."""
-    run = make_run(path)
-    run.start()
-    run.say([attested("a")])
-    run.remember("app_id", "999")
+    spoken(path).remember("app_id", "999")
     make_run(path, "00000002", app_id="111").start()
     assert outcome(path) is outcome(path, app_id="333") is Outcome.ATTESTED
 
@@ -177,83 +182,46 @@ def test_an_attestation_is_bound_to_the_first_value_that_is_confirmed(path: Path
     assert "for App ID 111, not 222" in lapsed.conclusion.reason
 
 
-def test_a_word_about_a_typed_value_counts_for_that_value_only(path: Path) -> None:
-    """What Facebook confirms later binds no word that was said of another App ID."""
-    run = make_run(path, app_id="999")
-    run.start()
-    run.say([attested("a")])
-    assert outcome(path) is Outcome.ATTESTED
+@pytest.mark.parametrize(
+    ("given", "story", "bound"),
+    [
+        # What Facebook confirms later binds no word that was said of another App ID.
+        ("999", ["counts", "types 111", "accepts 111", "lapses"], "999"),
+        # A word about another App ID does not count for one of which Facebook said nothing yet.
+        ("111", ["accepts 111", "types 999", "lapses"], "111"),
+        # A typing error that Facebook refused, even twice, leaves every word as it was.
+        (
+            "111",
+            [
+                *("types 999", "refuses 999", "counts"),
+                *("types 998", "refuses 998", "counts"),
+                *("types 111", "counts"),
+            ],
+            "111",
+        ),
+        # Words about a confirmed App ID outlast an unchecked typing error before a refused one.
+        ("111", ["accepts 111", "types 998", "types 999", "refuses 999", "counts"], "111"),
+        # A word said before any App ID was typed survives refused ones.
+        ("", ["types 999", "refuses 999", "types 111", "accepts 111", "counts"], "111"),
+        # Once Facebook confirms a value that it had refused, that is the one that counts.
+        ("111", ["types 222", "refuses 222", "counts", "accepts 222", "lapses"], "111"),
+    ],
+)
+def test_a_word_counts_for_the_value_that_it_is_about(
+    path: Path, given: str, story: list[str], bound: str
+) -> None:
+    """Of the App IDs that were typed, what Facebook says of them decides which one counts."""
+    run = spoken(path, **({"app_id": given} if given else {}))
+    for event in story:
+        what, _, app_id = event.partition(" ")
+        if what == "types":
+            run.remember("app_id", app_id)
+        elif app_id:
+            judged(path, app_id, **{what: ["app_id"]})
+        else:
+            assert outcome(path) is (Outcome.ATTESTED if what == "counts" else Outcome.NOT_RUN)
 
-    run.remember("app_id", "111")
-    judged(path, "111", accepts=["app_id"])
-
-    assert outcome(path) is Outcome.NOT_RUN
-    assert index_of(path).words["a"][0].subject == {"app_id": "999"}
-
-
-def test_a_value_that_was_not_checked_yet_voids_words(path: Path) -> None:
-    """A word about another App ID does not count for one of which Facebook said nothing yet."""
-    run = make_run(path, app_id="111")
-    run.start()
-    run.say([attested("a")])
-    judged(path, "111", accepts=["app_id"])
-    run.remember("app_id", "999")
-
-    assert outcome(path) is Outcome.NOT_RUN
-
-
-def test_a_refused_value_voids_nothing_and_neither_does_its_correction(path: Path) -> None:
-    """A typing error that Facebook refused, even twice, leaves every word as it was."""
-    run = make_run(path, app_id="111")
-    run.start()
-    run.say([attested("a")])
-    for mistyped in ("999", "998"):
-        run.remember("app_id", mistyped)
-        judged(path, mistyped, refuses=["app_id"])
-        assert outcome(path) is Outcome.ATTESTED
-
-    run.remember("app_id", "111")
-    assert outcome(path) is Outcome.ATTESTED
-
-
-def test_a_refused_value_gives_way_to_the_confirmed_one(path: Path) -> None:
-    """Words about a confirmed App ID outlast an unchecked typing error before a refused one."""
-    run = make_run(path, app_id="111")
-    run.start()
-    run.say([attested("a")])
-    judged(path, "111", accepts=["app_id"])
-    run.remember("app_id", "998")
-    run.remember("app_id", "999")
-    judged(path, "999", refuses=["app_id"])
-
-    assert outcome(path) is Outcome.ATTESTED
-
-
-def test_the_first_value_that_is_refused_binds_nothing(path: Path) -> None:
-    """A word said before any App ID was typed survives refused ones."""
-    run = make_run(path)
-    run.start()
-    run.say([attested("a")])
-    run.remember("app_id", "999")
-    judged(path, "999", refuses=["app_id"])
-    run.remember("app_id", "111")
-    judged(path, "111", accepts=["app_id"])
-
-    assert outcome(path) is Outcome.ATTESTED
-    assert index_of(path).words["a"][0].subject == {"app_id": "111"}
-
-
-def test_a_value_that_is_confirmed_after_all_is_refused_no_longer(path: Path) -> None:
-    """Once Facebook confirms a value that it had refused, that is the one that counts."""
-    run = make_run(path, app_id="111")
-    run.start()
-    run.say([attested("a")])
-    run.remember("app_id", "222")
-    judged(path, "222", refuses=["app_id"])
-    assert outcome(path) is Outcome.ATTESTED
-
-    judged(path, "222", accepts=["app_id"])
-    assert outcome(path) is Outcome.NOT_RUN
+    assert index_of(path).words["a"][0].subject == {"app_id": bound}
 
 
 def test_only_the_newest_refused_values_are_kept(path: Path) -> None:
@@ -307,32 +275,21 @@ def flipped(content: bytes) -> bytes:
 
 
 def without_words(content: bytes) -> bytes:
-    _, _, saved = content.partition(b"\n")
-    document = json.loads(saved)
-    document["words"] = {}
-    return content[: content.index(b"\n") + 1] + json.dumps(document).encode()
+    signature, _, saved = content.partition(b"\n")
+    return signature + b"\n" + json.dumps({**json.loads(saved), "words": {}}).encode()
 
 
-def signed_by_another(content: bytes) -> bytes:
-    _, _, saved = content.partition(b"\n")
-    return FingerprintKey().of_bytes(saved).encode() + b"\n" + saved
-
-
-def of_another_form(content: bytes) -> bytes:
-    _, _, saved = content.partition(b"\n")
-    document = json.dumps({**json.loads(saved), "form": 99}).encode()
-    return KEY.of_bytes(document).encode() + b"\n" + document
+def signed(saved: bytes, key: FingerprintKey = KEY) -> bytes:
+    return key.of_bytes(saved).encode() + b"\n" + saved
 
 
 def of_other_parts(change: Callable[[dict[str, Any]], object]) -> Alter:
     """Return the index as an earlier or a later version would save it."""
 
     def alter(content: bytes) -> bytes:
-        _, _, saved = content.partition(b"\n")
-        document = json.loads(saved)
+        document = json.loads(content.partition(b"\n")[2])
         change(document)
-        altered = json.dumps(document).encode()
-        return KEY.of_bytes(altered).encode() + b"\n" + altered
+        return signed(json.dumps(document).encode())
 
     return alter
 
@@ -355,8 +312,8 @@ ALTERED: dict[str, Alter] = {
     ),
     "a flipped bit": flipped,
     "words left out": without_words,
-    "signed by another key": signed_by_another,
-    "of another form": of_another_form,
+    "signed by another key": lambda content: signed(content.partition(b"\n")[2], FingerprintKey()),
+    "of another form": of_other_parts(lambda document: document.update(form=99)),
     "cut off": lambda content: content[: len(content) // 2],
     "empty": lambda _: b"",
     "no JSON": lambda _: b"x\ny",
@@ -426,10 +383,7 @@ def test_a_full_disk_is_no_reason_to_fail(path: Path, monkeypatch: pytest.Monkey
 
 def test_old_runs_are_dropped_except_what_counts(path: Path) -> None:
     """The index keeps 32 runs, and all attestations and latest checks."""
-    first = make_run(path, "00000000", app_id="1")
-    first.start()
-    first.say([attested("a")])
-    first.perform("b")
+    spoken(path, "00000000", app_id="1").perform("b")
     for number in range(1, 41):
         run = make_run(path, f"{number:08x}", app_id="1")
         run.start()
@@ -468,9 +422,7 @@ def test_a_random_history_is_the_same_from_the_index(path: Path) -> None:
 
 def test_an_empty_value_is_ignored(path: Path) -> None:
     """An empty value does not replace a recorded one, and no typed one binds an attestation."""
-    run = make_run(path)
-    run.start()
-    run.say([attested("a")])
+    run = spoken(path)
     run.remember("app_id", "")
     assert index_of(path).words["a"][0].subject == {"app_id": None}
 

@@ -69,7 +69,7 @@ def test_what_the_runbook_wrote_is_read_as_any_json(document: Any, indent: int |
 def test_two_fields_of_one_name_are_an_error(text: bytes) -> None:
     """What two readers may understand differently is not read, however it is written."""
     for parse in (parse_own, parse_json):
-        with pytest.raises(RepeatedNameError, match="two fields of it have one name: 'a'"):
+        with pytest.raises(RepeatedNameError, match="it has two fields named 'a'"):
             parse(text)
 
 

@@ -252,8 +252,8 @@ SPOILT = [
         (EventType.STEP_ASSIGNED, {**NOTE, "to": "", "due": due}, "data.due is not valid")
         for due in (MASK, "soon", "2026-12-01T00:00:00Z")
     ),
-    (MASK, {}, "the runbook writes no lines of its type"),
-    ("step.undone", {}, "the runbook writes no lines of its type"),
+    (MASK, {}, "the runbook does not write lines of this type"),
+    ("step.undone", {}, "the runbook does not write lines of this type"),
 ]
 
 

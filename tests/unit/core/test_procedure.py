@@ -16,6 +16,7 @@ from runbook_lib.core.procedure import (
     Link,
     Paste,
     Procedure,
+    Screen,
     Section,
     Source,
     Step,
@@ -139,6 +140,7 @@ CHANGES: dict[str, dict[str, object]] = {
     "label": {"attest_label": "I compared it"},
     "end of a word": {"counts_days": 90},
     "answers": {"answers": (Confirmation(name="b", label="B", sentence="It is not asked for."),)},
+    "screen": {"screen": Screen(page="Settings", source="https://example.com")},
 }
 
 
@@ -183,7 +185,7 @@ def test_a_word_is_bound_to_sentence_and_checks_only(name: str) -> None:
         name
         not in (
             *("troubles", "least days", "usual days", "label", "end of a word"),
-            *("sitting", "question", "after"),
+            *("sitting", "question", "after", "screen"),
         )
     )
 

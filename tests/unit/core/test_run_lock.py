@@ -113,7 +113,7 @@ def test_a_damaged_holder_file_is_not_shown(tmp_path: Path, content: str) -> Non
     (tmp_path / "run.holder").write_text(content)
     try:
         with (
-            pytest.raises(BusyError, match="under way: another process"),
+            pytest.raises(BusyError, match="is running: another process"),
             run_lock(tmp_path, seconds=0.1, on_wait=pytest.fail),
         ):
             pass

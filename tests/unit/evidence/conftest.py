@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import tracemalloc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import pytest
 
 from runbook_lib.config.settings import Settings
 from runbook_lib.connectors.context import CheckContext
+from runbook_lib.core.attachments import attachment_path, store_attachment
 from runbook_lib.core.journal import Journal
 from runbook_lib.core.model import Exchange, Finding, Outcome, Table
 from runbook_lib.core.procedure import Check, Procedure, Section, Source, Step, StepKind
@@ -20,12 +23,14 @@ from runbook_lib.errors import UnreachableError
 from runbook_lib.evidence.bundle import Seal, Sealed, draft, seal
 from runbook_lib.evidence.signing.keys import SigningKey, create_key, open_key
 from runbook_lib.evidence.signing.statement import Resource
+from runbook_lib.evidence.verify.tree import verify_tree
 from runbook_lib.evidence.verify.verify import Trust
 from tests.conftest import NOON
 from tests.support.words import attested, skipped
 
 CANARY = "canary/secret+1"
 AT = "2026-11-20T09:00:00Z"
+Change = Callable[[Any], Any]
 MATERIALS = (
     Resource("notebooks/01.ipynb", "ab" * 32, 12),
     Resource("requirements.txt", "cd" * 32, 3),
@@ -141,6 +146,81 @@ def ended_run(
     return run
 
 
+def new(*path: Any, **fields: Any) -> Change:
+    """Return the change that gives these fields to the object at `path` of a document."""
+
+    def change(document: Any) -> None:
+        place = document
+        for name in path:
+            place = place[name]
+        place.update(fields)
+
+    return change
+
+
+def lost(*path: Any) -> Change:
+    """Return the change that takes the field at `path` from a document."""
+
+    def change(document: Any) -> None:
+        place = document
+        for name in path[:-1]:
+            place = place[name]
+        del place[path[-1]]
+
+    return change
+
+
+def attach(run: Run, content: bytes = b"", *, by: str = "Operator", name: str = "shot.png") -> Path:
+    """Attach a picture to an attestation of the last step; return where the run keeps it."""
+    folder = run.journal.path.parent / "attachments"
+    png = b"\x89PNG\r\n\x1a\n" + content
+    given = store_attachment(folder, name=name, media_type="image/png", content=png)
+    run.say([attested("fb-08-not-run", by=by, at=AT, note="See there.", attachments=(given,))])
+    return attachment_path(folder, given)
+
+
+class CutOff(BaseException):
+    """Stands for the kill of a process: no code runs after it."""
+
+
+def cut_off(run: Run, key: SigningKey) -> Path:
+    """Seal `run`, but be killed between the announcement and the rename; return what it left."""
+    rename = Path.rename
+
+    def killed(self: Path, target: Path) -> Path:
+        if self.name.startswith(".sealed-"):
+            raise CutOff
+        return rename(self, target)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Path, "rename", killed)
+        with pytest.raises(CutOff):
+            seal_run(run, key)
+    return run.journal.path.with_name(f".sealed-{run.run_id}")
+
+
+def errors_of(place: Path, trust: Trust, *connector: str) -> list[Exception | None]:
+    """Return the error of each verdict on the evidence in `place`, `None` where it is accepted."""
+    return [verdict.error for verdict in verify_tree(place, trust, *connector)]
+
+
+def is_in_order(place: Path, trust: Trust) -> bool:
+    """Return whether all evidence in `place` is accepted."""
+    return set(errors_of(place, trust)) == {None}
+
+
+@contextmanager
+def memory_below(limit: int) -> Iterator[None]:
+    """Fail if the block needs more memory, in bytes."""
+    tracemalloc.start()
+    try:
+        yield
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < limit
+
+
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     """Return a run that has ended, with one step of each outcome."""
@@ -149,9 +229,7 @@ def run(tmp_path: Path) -> Run:
 
 @pytest.fixture(scope="session")
 def attested_runs(tmp_path_factory: pytest.TempPathFactory, key: SigningKey) -> Path:
-    """
-    Return an evidence folder with three sealed runs, each with people's statements; made once.
-    """
+    """Return an evidence folder with three sealed runs, each with statements; made once."""
     return _three_runs(tmp_path_factory.mktemp("attested") / "evidence", key, attested_in=(1, 2, 3))
 
 

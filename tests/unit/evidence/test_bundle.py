@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 from msgspec import structs, to_builtins
 
-from runbook_lib.core.attachments import attachment_path, store_attachment
 from runbook_lib.core.journal import Journal, read_lines
 from runbook_lib.core.model import EventType, Outcome, RunOutcome, StepStarted
 from runbook_lib.core.redaction import Secret
@@ -26,9 +25,8 @@ from runbook_lib.evidence.record import Record, parse_record
 from runbook_lib.evidence.signing.keys import SigningKey
 from runbook_lib.evidence.signing.statement import ChainLink, provenance_predicate, result_predicate
 from tests.support.journals import head_of
-from tests.support.words import attested
 from tests.unit.evidence import conftest
-from tests.unit.evidence.conftest import AT, CANARY, MATERIALS, ended_run, seal_run
+from tests.unit.evidence.conftest import CANARY, MATERIALS, attach, ended_run, seal_run
 
 
 def contents(path: Path) -> dict[str, bytes]:
@@ -200,42 +198,38 @@ def test_each_statement_names_the_one_before_it(tmp_path: Path, key: SigningKey)
     assert "This is the first run of the chain" in (first.folder / "VERIFY.md").read_text()
 
 
-def test_a_leak_leaves_no_bundle_and_no_announcement(
+def leak(run: Run, key: SigningKey, where: str) -> LeakError:
+    """Return why `run` is not sealed; no bundle and no journal line is written."""
+    before, home = run.journal.path.read_bytes(), run.journal.path.parent
+    with pytest.raises(LeakError, match=where) as caught:
+        seal_run(run, key)
+    assert run.journal.path.read_bytes() == before
+    assert [path.name for path in home.iterdir() if path.is_dir()] in ([], ["attachments"])
+    return caught.value
+
+
+def test_a_secret_leaves_no_bundle(
     run: Run, key: SigningKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A secret in any file raises `LeakError`; no bundle and no journal line is written."""
-    monkeypatch.setattr(bundle, "run_report", lambda *_args, **_options: f"<p>{CANARY}</p>")
-    before = run.journal.path.read_bytes()
+    """A secret in a file or a statement's base64 payload, or an attachment, is found and named."""
+    with monkeypatch.context() as patch:
+        patch.setattr(bundle, "run_report", lambda *_args, **_options: f"<p>{CANARY}</p>")
+        leak(run, key, r"report\.html")
 
-    with pytest.raises(LeakError, match=r"report\.html"):
-        seal_run(run, key)
+    with monkeypatch.context() as patch:
+        poisoned = replace(MATERIALS[0], name=f"notebooks/{CANARY}")
+        patch.setattr(conftest, "MATERIALS", (poisoned,))
+        leak(run, key, r"\.json")
 
-    assert run.journal.path.read_bytes() == before
-    assert [path.name for path in run.journal.path.parent.iterdir() if path.is_dir()] == []
+    attach(run, CANARY.encode())
+    leak(run, key, r"secret in shot\.png, attached to fb-08-not-run\.")
 
 
 def test_a_credential_that_is_a_name_of_the_runbook_is_found(run: Run, key: SigningKey) -> None:
     """A credential that equals a step's id leaves no bundle, and the message says what to do."""
     run.redactor.learn(Secret("fb-08-not-run"))
 
-    with pytest.raises(LeakError) as caught:
-        seal_run(run, key)
-
-    assert "such as a step's, choose another" in caught.value.diagnostics()
-    assert not list(run.journal.path.parent.glob("2*"))
-
-
-def test_the_statements_are_scanned_too(
-    run: Run, key: SigningKey, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A secret in a statement's base64 payload is found."""
-    poisoned = replace(MATERIALS[0], name=f"notebooks/{CANARY}")
-    monkeypatch.setattr(conftest, "MATERIALS", (poisoned,))
-
-    with pytest.raises(LeakError, match=r"\.json"):
-        seal_run(run, key)
-
-    assert not list(run.journal.path.parent.glob("2*"))
+    assert "such as a step's, change it" in leak(run, key, "a secret").diagnostics()
 
 
 def test_every_file_is_on_disk_before_the_announcement(
@@ -272,9 +266,7 @@ def test_a_time_stamp_error_does_not_stop_the_sealing(run: Run, key: SigningKey)
 
 
 def test_a_signing_error_leaves_no_bundle(run: Run, key: SigningKey) -> None:
-    """
-    If signing fails, the exit code is 3, no bundle is left, and the error's text is not quoted.
-    """
+    """If signing fails, the exit code is 3, no bundle is left, and the error is not quoted."""
 
     class Broken:
         def sign(self, _content: bytes) -> None:
@@ -334,44 +326,19 @@ def test_the_records_files_are_written_and_belong_together(run: Run, tmp_path: P
     assert (tmp_path / "journal.jsonl").read_bytes() == run.journal.path.read_bytes()
 
 
-def test_what_people_attached_is_in_the_bundle(run: Run, tmp_path: Path) -> None:
-    """An attachment is in the bundle, and the record names it by digest."""
-    attachment = store_attachment(
-        run.journal.path.parent / "attachments",
-        name="shot.png",
-        media_type="image/png",
-        content=b"\x89PNG\r\n\x1a\npixels",
-    )
-    word = attested(
-        "fb-08-not-run", by="Operator", at=AT, note="See there.", attachments=(attachment,)
-    )
-    run.say([word])
-
-    write_record(tmp_path, run.state, run.history_reader)
-
-    record = json.loads((tmp_path / "record.json").read_text(encoding="utf-8"))
-    (listed,) = record["steps"][7]["attachments"]
-    assert (listed["name"], listed["sha256"]) == ("shot.png", attachment.sha256)
-    kept = attachment_path(tmp_path / "attachments", attachment)
-    assert hashlib.sha256(kept.read_bytes()).hexdigest() == attachment.sha256
-
-
-def test_what_both_people_attached_is_in_the_bundle(tmp_path: Path) -> None:
-    """With four_eyes, the attachments and attestations of both persons are in the bundle."""
+def test_what_people_attached_is_in_the_bundle(tmp_path: Path) -> None:
+    """With four_eyes, attachments and attestations of both are there, named by their digests."""
     run = ended_run(tmp_path / "evidence", four_eyes=("all",))
-    kept = run.journal.path.parent / "attachments"
-    for name, content in (("First", b"one"), ("Second", b"two")):
-        attachment = store_attachment(
-            kept, name="a.png", media_type="image/png", content=b"\x89PNG\r\n\x1a\n" + content
-        )
-        word = attested("fb-08-not-run", by=name, at=AT, attachments=(attachment,))
-        run.say([word])
+    given = [attach(run, b"one", by="First"), attach(run, b"two", by="Second", name="a.png")]
 
-    record = write_record(tmp_path, run.state, run.history_reader)
+    step = write_record(tmp_path, run.state, run.history_reader).steps[7]
 
-    step = record.steps[7]
     assert (step.attested_by, [word.by for word in step.confirms]) == ("Second", ["First"])
-    assert len(step.attachments) == len(list((tmp_path / "attachments").iterdir())) == 2
+    assert {attachment.name for attachment in step.attachments} == {"shot.png", "a.png"}
+    digests = sorted(hashlib.sha256(path.read_bytes()).hexdigest() for path in given)
+    assert sorted(attachment.sha256 for attachment in step.attachments) == digests
+    copied = {path.name: path.read_bytes() for path in (tmp_path / "attachments").iterdir()}
+    assert copied == {path.name: path.read_bytes() for path in given}
 
 
 @pytest.mark.parametrize("content", [b"\x89PNG\r\n\x1a\nothers", None], ids=["replaced", "gone"])
@@ -379,31 +346,11 @@ def test_a_file_that_is_not_what_was_attached_is_refused(
     content: bytes | None, run: Run, tmp_path: Path
 ) -> None:
     """A changed or missing attachment raises `ContentError`."""
-    folder = run.journal.path.parent / "attachments"
-    attachment = store_attachment(
-        folder, name="shot.png", media_type="image/png", content=b"\x89PNG\r\n\x1a\npixels"
-    )
-    run.say([attested("fb-08-not-run", by="Operator", at=AT, attachments=(attachment,))])
-    path = attachment_path(folder, attachment)
+    path = attach(run, b"pixels")
     path.unlink() if content is None else path.write_bytes(content)
 
     with pytest.raises(ContentError, match="missing or was changed"):
         write_record(tmp_path, run.state, run.history_reader)
-
-
-def test_a_secret_in_an_attachment_is_named_by_file_and_step(run: Run, key: SigningKey) -> None:
-    """A secret in an attachment raises `LeakError` with its file name and step."""
-    folder = run.journal.path.parent
-    content = b"\x89PNG\r\n\x1a\n" + CANARY.encode()
-    given = store_attachment(
-        folder / "attachments", name="shot.png", media_type="image/png", content=content
-    )
-    run.say([attested("fb-08-not-run", by="Operator", at=AT, attachments=(given,))])
-
-    with pytest.raises(LeakError, match=r"secret in shot\.png, attached to fb-08-not-run\."):
-        seal_run(run, key)
-
-    assert not list(folder.glob("2*"))
 
 
 def test_lines_that_another_process_adds_meanwhile_are_not_copied(

@@ -14,7 +14,6 @@ from runbook_lib.core.journal import Journal
 from runbook_lib.core.model import EventType
 from runbook_lib.core.scratch import DRAFT_PREFIX
 from runbook_lib.core.state import open_history
-from runbook_lib.engine.run import Run
 from runbook_lib.errors import ChainError, JournalError
 from runbook_lib.evidence import chain
 from runbook_lib.evidence.chain import (
@@ -26,47 +25,23 @@ from runbook_lib.evidence.chain import (
 from runbook_lib.evidence.rebuild import rebuild_journal
 from runbook_lib.evidence.signing.keys import SigningKey
 from runbook_lib.evidence.signing.statement import TEST_RESULT, Resource, sign_statement
-from runbook_lib.evidence.verify.tree import verify_tree
 from runbook_lib.evidence.verify.verify import Trust
 from tests.support.journals import AT, announced, chained, copied
-from tests.unit.evidence.conftest import ended_run, seal_run
+from tests.unit.evidence.conftest import CutOff, cut_off, ended_run, is_in_order, seal_run
 from tests.unit.evidence.verify.test_verify import payload, sign_again
 
 LAST = {"lines": 1, "head": "0" * 64, "end": 1}
-
-
-class CutOff(BaseException):
-    """Stands for the kill of a process: no code runs after it."""
 
 
 def folders(tenant: Path) -> set[str]:
     return {path.name for path in tenant.iterdir() if path.is_dir()}
 
 
-def is_in_order(evidence: Path, trust: Trust) -> bool:
-    return all(verdict.error is None for verdict in verify_tree(evidence, trust))
-
-
-def cut_off_before_its_name(run: Run, key: SigningKey) -> None:
-    """Seal `run`, but be killed between the announcement and the rename."""
-    with pytest.MonkeyPatch.context() as patched:
-        rename = Path.rename
-
-        def cut_off(self: Path, target: Path) -> Path:
-            if self.name.startswith(".sealed-"):
-                raise CutOff
-            return rename(self, target)
-
-        patched.setattr(Path, "rename", cut_off)
-        with pytest.raises(CutOff):
-            seal_run(run, key)
-
-
 def test_an_announced_bundle_is_renamed_by_the_next_sealing(
     tmp_path: Path, key: SigningKey, trust: Trust
 ) -> None:
     """A bundle whose run was killed before the rename gets its name at the next sealing."""
-    cut_off_before_its_name(ended_run(tmp_path, "00000001"), key)
+    cut_off(ended_run(tmp_path, "00000001"), key)
     assert folders(tmp_path / "acme" / "p") == {".sealed-00000001"}
 
     second = seal_run(ended_run(tmp_path, "00000002"), key)
@@ -83,7 +58,7 @@ def test_an_announced_bundle_is_renamed_without_a_sealing_too(
     run = ended_run(tmp_path, "00000001")
     finish_interrupted(tmp_path / "acme" / "p")
     assert not (tmp_path / "acme" / "p" / "sealing.lock").exists()
-    cut_off_before_its_name(run, key)
+    cut_off(run, key)
 
     finish_interrupted(tmp_path / "acme" / "p")
 
@@ -95,7 +70,7 @@ def test_an_older_journal_keeps_an_unnamed_bundle(tmp_path: Path, key: SigningKe
     """If an older journal lacks its announcement, an unnamed bundle is kept."""
     first = seal_run(ended_run(tmp_path, "00000001"), key).folder
     seal_run(ended_run(tmp_path, "00000002"), key)
-    cut_off_before_its_name(ended_run(tmp_path, "00000003"), key)
+    cut_off(ended_run(tmp_path, "00000003"), key)
     journal = tmp_path / "acme" / "p" / "journal.jsonl"
     restore(journal, first)
 
@@ -110,7 +85,7 @@ def test_a_copy_beside_the_final_name_stops_no_sealing(
     tmp_path: Path, key: SigningKey, trust: Trust
 ) -> None:
     """If a bundle exists under both names, the final one is kept."""
-    cut_off_before_its_name(ended_run(tmp_path, "00000001"), key)
+    cut_off(ended_run(tmp_path, "00000001"), key)
     left, final = (
         tmp_path / "acme" / "p" / n for n in (".sealed-00000001", "20261124T120000Z-00000001")
     )
@@ -123,7 +98,7 @@ def test_a_copy_beside_the_final_name_stops_no_sealing(
 
 def test_the_only_complete_bundle_is_never_removed(tmp_path: Path, key: SigningKey) -> None:
     """If something else has the final name, both are kept and the next sealing works."""
-    cut_off_before_its_name(ended_run(tmp_path, "00000001"), key)
+    cut_off(ended_run(tmp_path, "00000001"), key)
     final = tmp_path / "acme" / "p" / "20261124T120000Z-00000001"
     final.mkdir()
     (final / "notes.txt").write_text("mine")
@@ -134,17 +109,14 @@ def test_the_only_complete_bundle_is_never_removed(tmp_path: Path, key: SigningK
 
 
 def test_an_unannounced_bundle_is_removed(tmp_path: Path, key: SigningKey, trust: Trust) -> None:
-    """
-    A bundle whose run was killed before the announcement is removed, and the chain goes on without
-    it.
-    """
+    """A bundle whose run was killed before its announcement is removed; the chain goes on."""
     with pytest.MonkeyPatch.context() as patched:
 
-        def cut_off(self: Journal, event: str, *_args: object, **_options: object) -> None:
+        def killed(self: Journal, event: str, *_args: object, **_options: object) -> None:
             raise CutOff
 
         run = ended_run(tmp_path, "00000001")
-        patched.setattr(Journal, "append", cut_off)
+        patched.setattr(Journal, "append", killed)
         patched.setattr(chain, "remove", lambda _path: None)
         with pytest.raises(CutOff):
             seal_run(run, key)
@@ -173,6 +145,7 @@ def test_a_journal_that_cannot_be_written_leaves_no_bundle(
     assert folders(tmp_path / "acme" / "p") == set()
 
 
+@pytest.mark.matrix(6)
 @pytest.mark.parametrize("number", range(1, 20))
 def test_a_disk_that_fills_up_at_any_moment_leaves_a_whole_bundle_or_none(
     number: int, tmp_path: Path, key: SigningKey, trust: Trust
@@ -218,9 +191,7 @@ def test_the_drafts_of_killed_runs_are_removed(tmp_path: Path) -> None:
 def test_no_run_begins_with_an_older_journal(
     older: int | None, tmp_path: Path, key: SigningKey, trust: Trust
 ) -> None:
-    """
-    With an older or a missing journal no run begins; the command in the error restores it.
-    """
+    """With an older or a missing journal no run begins; the command in the error restores it."""
     sealed = [seal_run(ended_run(tmp_path, f"0000000{number}"), key) for number in (1, 2, 3)]
     journal = tmp_path / "acme" / "p" / "journal.jsonl"
     restore(journal, sealed[older].folder if older is not None else None)

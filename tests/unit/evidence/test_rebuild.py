@@ -15,11 +15,9 @@ from runbook_lib.errors import ChainError, ContentError, SettingsError
 from runbook_lib.evidence import rebuild
 from runbook_lib.evidence.rebuild import rebuild_journal
 from runbook_lib.evidence.signing.keys import SigningKey
-from runbook_lib.evidence.verify.tree import verify_tree
 from runbook_lib.evidence.verify.verify import Trust
 from tests.support.journals import announced, copied
-from tests.unit.evidence.conftest import ended_run, seal_run
-from tests.unit.evidence.test_chain import CutOff
+from tests.unit.evidence.conftest import cut_off, ended_run, is_in_order, seal_run
 
 
 @pytest.fixture
@@ -30,10 +28,6 @@ def home(tmp_path: Path, carrying_runs: Path) -> Path:
 
 def bundles(home: Path) -> list[Path]:
     return sorted(home.glob("2*"))
-
-
-def is_in_order(home: Path, trust: Trust) -> bool:
-    return all(verdict.error is None for verdict in verify_tree(home, trust))
 
 
 def names(home: Path) -> set[str]:
@@ -202,17 +196,7 @@ def test_an_unnamed_bundle_is_used_and_renamed(
     home: Path, tmp_path: Path, key: SigningKey, trust: Trust
 ) -> None:
     """A bundle whose run was killed before the rename is used and gets its name."""
-    with pytest.MonkeyPatch.context() as patched:
-        rename = Path.rename
-
-        def cut_off(self: Path, target: Path) -> Path:
-            if self.name.startswith(".sealed-"):
-                raise CutOff
-            return rename(self, target)
-
-        patched.setattr(Path, "rename", cut_off)
-        with pytest.raises(CutOff):
-            seal_run(ended_run(tmp_path, "00000004"), key)
+    cut_off(ended_run(tmp_path, "00000004"), key)
     (home / "journal.jsonl").unlink()
 
     rebuild_journal(home, trust)

@@ -39,8 +39,9 @@ from runbook_lib.evidence.verify.verify import Trust
 from tests.support.journals import chained, lines_of, redact
 from tests.support.words import withdrawn
 from tests.unit.bodies import APP_SECRET, USER_TOKEN
-from tests.unit.evidence.conftest import AT, CANARY, STEPS, ended_run, seal_run
+from tests.unit.evidence.conftest import AT, CANARY, STEPS, ended_run, is_in_order, seal_run
 
+HIDDEN_CANARY = base64.b64encode(CANARY.encode()).decode()
 MD5 = "9e107d9d372bb6826bd81d3542a419d6"
 HIDDEN: dict[str, Callable[[str], str]] = {
     "as it is": str,
@@ -239,7 +240,7 @@ def test_a_persons_word_is_not_excused_by_a_remotes(tmp_path: Path) -> None:
 def run(tmp_path: Path) -> Run:
     """Return a run whose journal has a secret in what a remote system said of its first step."""
     run = ended_run(tmp_path / "evidence")
-    alter_check(run.journal.path, "fb-01-verified", base64.b64encode(CANARY.encode()).decode())
+    alter_check(run.journal.path, "fb-01-verified", HIDDEN_CANARY)
     return ended_run_again(run)
 
 
@@ -273,7 +274,7 @@ def test_a_line_with_a_secret_of_a_remotes_is_withheld(
     assert step.conclusion.outcome is Outcome.INCONCLUSIVE
     assert "withheld" in step.conclusion.reason
     files = [path for path in sealed.folder.rglob("*") if path.is_file()]
-    assert not [path for path in files if base64.b64encode(CANARY.encode()) in path.read_bytes()]
+    assert not [path for path in files if HIDDEN_CANARY.encode() in path.read_bytes()]
     verdicts = list(verify_tree(run.journal.path.parent, trust))
     assert [verdict.error for verdict in verdicts] == [None, None]
     (verified,) = [verdict.verified for verdict in verdicts if verdict.verified]
@@ -295,7 +296,7 @@ def test_each_check_that_rests_on_a_withheld_exchange_is_withheld(
     checks = [line for line in lines if line["type"] == "step.checked" and line["data"]["findings"]]
     named = checks[0]["data"]["findings"][0]["exchanges"]
     checks[1]["data"]["findings"][0]["exchanges"] = named
-    lines[named[0] - 1]["data"]["response"] = {"m": base64.b64encode(CANARY.encode()).decode()}
+    lines[named[0] - 1]["data"]["response"] = {"m": HIDDEN_CANARY}
     run.journal.path.write_bytes(chained(lines))
 
     again = ended_run_again(run)
@@ -304,7 +305,7 @@ def test_each_check_that_rests_on_a_withheld_exchange_is_withheld(
     assert {again.state.steps[check["step"]].conclusion.reason for check in checks[:2]} == {
         again.state.steps["fb-01-verified"].conclusion.reason
     }
-    assert all(verdict.error is None for verdict in verify_tree(run.journal.path.parent, trust))
+    assert is_in_order(run.journal.path.parent, trust)
 
 
 def test_an_exchange_on_which_nothing_rests_is_withheld_too(
@@ -312,28 +313,22 @@ def test_an_exchange_on_which_nothing_rests_is_withheld_too(
 ) -> None:
     """What was asked for a check that then never ended is copied without a secret."""
     run = ended_run(tmp_path / "evidence")
-    asked = Exchange(
-        method="GET", url="https://x.example/", sent_on=AT, elapsed=0.1,
-        response={"m": base64.b64encode(CANARY.encode()).decode()},
-    )  # fmt: skip
+    asked = convert(exchange_with({"response": {"m": HIDDEN_CANARY}}), Exchange)
     run.journal.append("exchange.recorded", asked, run_id=run.run_id)
 
     sealed = seal_run(ended_run_again(run), key)
 
-    assert base64.b64encode(CANARY.encode()) not in (sealed.folder / "journal.jsonl").read_bytes()
-    assert all(verdict.error is None for verdict in verify_tree(run.journal.path.parent, trust))
+    assert HIDDEN_CANARY.encode() not in (sealed.folder / "journal.jsonl").read_bytes()
+    assert is_in_order(run.journal.path.parent, trust)
 
 
 def test_verify_counts_what_is_withheld_on_its_first_line(run: Run, key: SigningKey) -> None:
     """The first line of `verify` says how many lines are withheld; JSON names them."""
     seal_run(run, key)
-    evidence = run.evidence
-    keys = evidence / "keys"
+    words = ["verify", "--trusted-keys", str(run.evidence / "keys"), str(run.evidence)]
 
-    shown = CliRunner().invoke(main, ["verify", "--trusted-keys", str(keys), str(evidence)])
-    as_json = CliRunner().invoke(
-        main, ["verify", "--json", "--trusted-keys", str(keys), str(evidence)]
-    )
+    shown = CliRunner().invoke(main, words)
+    as_json = CliRunner().invoke(main, [*words, "--json"])
 
     assert shown.exit_code == ExitCode.COMPLETE, shown.output
     assert shown.output.splitlines()[0].startswith("! 2 journal lines withheld")
@@ -346,7 +341,7 @@ def test_the_next_run_verifies_too(run: Run, key: SigningKey, trust: Trust) -> N
     seal_run(run, key)
     seal_run(ended_run(run.evidence, "00000002", has_statements=False), key)
 
-    assert all(verdict.error is None for verdict in verify_tree(run.journal.path.parent, trust))
+    assert is_in_order(run.journal.path.parent, trust)
 
 
 def test_a_lost_journal_is_rebuilt_around_it(run: Run, key: SigningKey, trust: Trust) -> None:
@@ -360,7 +355,7 @@ def test_a_lost_journal_is_rebuilt_around_it(run: Run, key: SigningKey, trust: T
 
     assert run.journal.path.stat().st_size == size
     seal_run(ended_run(run.evidence, "00000002", has_statements=False), key)
-    assert all(verdict.error is None for verdict in verify_tree(run.journal.path.parent, trust))
+    assert is_in_order(run.journal.path.parent, trust)
 
 
 def test_a_journal_withholds_nothing_that_its_bundles_show(
@@ -401,7 +396,7 @@ def test_a_line_that_only_says_that_it_is_withheld_is_not(
 
     with pytest.raises(ChainError):
         list(read_lines(run.journal.path))
-    assert any(verdict.error for verdict in verify_tree(run.journal.path.parent, trust))
+    assert not is_in_order(run.journal.path.parent, trust)
 
 
 def test_no_run_begins_with_a_journal_that_hides_a_persons_withdrawal(
@@ -445,7 +440,7 @@ def test_only_a_check_is_withheld(tmp_path: Path, key: SigningKey) -> None:
     lines = lines_of(run.journal.path)
     for line in lines:
         if line["type"] == EventType.STEP_ATTESTED:
-            line["data"]["note"] = base64.b64encode(CANARY.encode()).decode()
+            line["data"]["note"] = HIDDEN_CANARY
     run.journal.path.write_bytes(chained(lines))
 
     with pytest.raises(LeakError):

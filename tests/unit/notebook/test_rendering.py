@@ -343,7 +343,7 @@ def test_the_step_of_the_submission_has_the_texts_for_app_review() -> None:
     shown = bundle(replace(STATE, step=step), values)["text/html"]
     page = Page(shown)
 
-    assert "Texts and shot list for Facebook’s App Review" in page.text
+    assert "Texts and screencast script for Facebook’s App Review" in page.text
     assert "<b>Acme</b> reads the leads" in page.text
     assert "GET /{form-id}/leads" in page.text
     assert "grant screen" in page.text

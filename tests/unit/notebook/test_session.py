@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from IPython.core.error import StdinNotImplementedError
 
 from runbook_lib.config.runner_inputs import inputs_of
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
@@ -114,26 +115,37 @@ def shown(value: Any) -> dict[str, Any]:
     return bundle
 
 
-def test_a_notebook_by_papermill_is_headless(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    A notebook is interactive in JupyterLab, which sets JPY_SESSION_NAME, and headless in papermill.
-    """
-    assert detected_mode() == "headless"
-    monkeypatch.setenv("JPY_SESSION_NAME", "notebooks/facebook_marketing.ipynb")
-    assert detected_mode() == "interactive"
-
-
 @pytest.mark.parametrize(
-    ("software", "mode"),
-    [("voila/0.5.8", "interactive"), ("", "headless"), ("gunicorn/22", "headless")],
+    ("variable", "value", "mode"),
+    [
+        pytest.param("JPY_SESSION_NAME", "", "headless", id="papermill sets no JPY_SESSION_NAME"),
+        pytest.param(
+            "JPY_SESSION_NAME",
+            "notebooks/facebook_marketing.ipynb",
+            "interactive",
+            id="JupyterLab sets JPY_SESSION_NAME",
+        ),
+        pytest.param(
+            "SERVER_SOFTWARE",
+            "voila/0.5.8",
+            "interactive",
+            id="SERVER_SOFTWARE names Voila",
+        ),
+        pytest.param(
+            "SERVER_SOFTWARE",
+            "gunicorn/22",
+            "headless",
+            id="another server's name has no effect",
+        ),
+        ("SERVER_SOFTWARE", "", "headless"),
+    ],
 )
-def test_a_notebook_in_voila_is_interactive(
-    monkeypatch: pytest.MonkeyPatch, software: str, mode: str
+def test_who_executes_a_notebook_decides_its_mode(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, mode: str
 ) -> None:
-    """
-    A notebook is interactive if SERVER_SOFTWARE names Voila; another server's name has no effect.
-    """
-    monkeypatch.setenv("SERVER_SOFTWARE", software)
+    """A notebook is interactive in JupyterLab and Voila, and headless in papermill."""
+    assert detected_mode() == "headless"
+    monkeypatch.setenv(variable, value)
 
     assert detected_mode() == mode
 
@@ -163,14 +175,6 @@ def test_a_parameter_overrides_what_is_detected(
     assert journal(folder).entries()[0].data.mode == mode
 
 
-def test_another_mode_is_refused(namespace: Namespace, folder: Path) -> None:
-    """An unknown mode raises `SettingsError`, and nothing is written."""
-    with pytest.raises(SettingsError, match="mode takes interactive or headless, not 'auto'"):
-        opened(namespace, mode="auto")
-
-    assert not (folder / "evidence").exists()
-
-
 def test_opening_begins_a_run_for_the_tenant(namespace: Namespace, folder: Path) -> None:
     """`open_run` starts a run in the tenant's journal, in the project's evidence folder."""
     run = opened(namespace)
@@ -196,16 +200,25 @@ def test_opening_begins_a_run_for_the_tenant(namespace: Namespace, folder: Path)
         ("permissions", 1.5, "takes names separated by commas"),
         ("tenant", "../elsewhere", "is not a tenant name"),
         ("env_file", "none.env", "cannot be read"),
+        ("mode", "auto", "mode takes interactive or headless, not 'auto'"),
+        *(
+            (name, value, f"{name} takes a text")
+            for name in ("tenant", "evidence", "env_file", "run_id", "mode")
+            for value in (["acme"], {"a": "b"}, 7)
+        ),
     ],
 )
 def test_an_invalid_parameter_is_refused_before_anything_is_written(
     namespace: Namespace, folder: Path, name: str, value: object, said: str
 ) -> None:
     """An unknown or invalid parameter, of which papermill only warns, raises `SettingsError`."""
+    before = set(folder.rglob("*"))
+
     with pytest.raises(SettingsError, match=said) as caught:
         opened(namespace, **{name: value})
 
     assert APP_SECRET not in str(caught.value)
+    assert set(folder.rglob("*")) == before
     assert not (folder / "evidence").exists()
 
 
@@ -237,18 +250,13 @@ def test_what_is_not_given_is_not_given(namespace: Namespace, nothing: str | Non
     assert opened({**namespace, "make_test_calls": False}).run.values["make_test_calls"] is False
 
 
-def test_jupyters_own_variables_are_no_parameters(namespace: Namespace) -> None:
-    """Jupyter's variables, private names, modules and functions are not read as parameters."""
+def test_jupyters_own_variables_are_no_parameters(namespace: Namespace, folder: Path) -> None:
+    """Jupyter's variables are no parameters; in JupyterLab, a person's own are no error either."""
     run = opened(namespace, _private="x", Path=Path, helper=len)
 
     assert run.run.mode == "headless"
-
-
-def test_a_person_may_have_variables_of_their_own(namespace: Namespace, folder: Path) -> None:
-    """In JupyterLab, a person's own variables are no error."""
     opened(namespace, mode="interactive", my_note="x")
-
-    assert types(folder)[0] == "run.started"
+    assert journal(folder).entries()[-1].data.mode == "interactive"
 
 
 def test_a_headless_run_needs_the_service_domain(folder: Path) -> None:
@@ -267,7 +275,7 @@ def test_the_walkthrough_asks_for_the_tenant_that_nothing_names(
 
     def answer(question: str) -> str:
         if asked:
-            raise NotImplementedError
+            raise StdinNotImplementedError
         asked.append(question)
         return " acme "
 
@@ -279,9 +287,7 @@ def test_the_walkthrough_asks_for_the_tenant_that_nothing_names(
 
     with pytest.raises(SettingsError, match=r"No tenant is named\. There are: acme\."):
         open_run(interactive, connector=PROCEDURE.id)
-    assert [path.name for path in (folder / "evidence").glob("*/*/journal.jsonl")] == [
-        "journal.jsonl"
-    ]
+    assert len([*(folder / "evidence").glob("*/*/journal.jsonl")]) == 1
 
 
 def test_a_step_is_performed_and_shown(namespace: Namespace, folder: Path) -> None:
@@ -312,18 +318,15 @@ def test_an_unknown_connector_is_refused(namespace: Namespace, folder: Path) -> 
     assert not (folder / "evidence").exists()
 
 
-def test_an_unknown_step_is_refused(namespace: Namespace) -> None:
-    """An unknown step id raises `UnknownStepError`."""
+@pytest.mark.parametrize("mode", ["headless", "interactive"])
+def test_an_unknown_step_is_refused(namespace: Namespace, mode: str) -> None:
+    """An unknown step id raises `UnknownStepError`, in JupyterLab too."""
     with pytest.raises(UnknownStepError):
-        opened(namespace).step("fb-99-nothing")
+        opened(namespace, mode=mode).step("fb-99-nothing")
 
 
 def test_a_headless_run_ends_with_its_notebook(namespace: Namespace, folder: Path) -> None:
-    """
-    `finish` shows the summary of every step, and that nothing is sealed, and records the end.
-
-    `steps` is the same as a table, which names its columns; `summary` shows it.
-    """
+    """`finish` shows every step, and that nothing is sealed; `steps` is the same as a table."""
     run = opened(namespace)
     for step in PROCEDURE.steps:
         run.step(step.id)
@@ -348,10 +351,7 @@ def test_a_headless_run_ends_with_its_notebook(namespace: Namespace, folder: Pat
 def test_a_failed_step_raises_at_the_notebooks_end(
     namespace: Namespace, folder: Path, sandbox_env: Mapping[str, str]
 ) -> None:
-    """
-    If a step failed, `finish` raises, so that papermill's exit code shows it; all cells have run by
-    then.
-    """
+    """If a step failed, `finish` raises after all cells, so that papermill's exit code shows it."""
     run = opened(namespace, env_file=sandbox_env["wrong-secret"])
     bundle = shown(run.step("fb-13-app-id-and-secret"))
     assert bundle[STEP_MIME]["outcome"] == "failed"
@@ -403,8 +403,8 @@ def test_no_secret_is_shown(namespace: Namespace, sandbox_env: Mapping[str, str]
     assert not [secret for secret in secrets if secret in text]
 
 
-def test_in_jupyterlab_every_cell_shows_a_panel(namespace: Namespace) -> None:
-    """In JupyterLab, header, steps and end are panels of one walkthrough."""
+def test_in_jupyterlab_every_cell_shows_a_panel(namespace: Namespace, folder: Path) -> None:
+    """In JupyterLab, header, steps and end are panels of one walkthrough; they check nothing."""
     run = opened(namespace, mode="interactive")
 
     assert isinstance(run, InteractiveRun)
@@ -423,42 +423,25 @@ def test_in_jupyterlab_every_cell_shows_a_panel(namespace: Namespace) -> None:
         assert (panel.outcome, panel.checked_on) == ("not_run", "")
         assert panel.reason == run.steps[len(seen)].reason
         seen.append(panel)
-
-
-def test_a_typed_credential_stays_known_on_the_next_page(
-    namespace: Namespace, folder: Path
-) -> None:
-    """Who loads the page again in the same kernel need not type again what was not saved."""
-    first = opened(namespace, mode="interactive")
-    assert isinstance(first, InteractiveRun)
-    (item,) = [item for item in PROCEDURE.inputs if item.name == "app_secret"]
-    saved = first.walkthrough.run.settings.secrets["app_secret"].reveal()
-    first.walkthrough.run.set_secret(item, APP_SECRET)
-
-    second = opened(namespace, mode="interactive")
-    assert isinstance(second, InteractiveRun)
-    assert second.walkthrough.run.settings.secrets["app_secret"].reveal() == APP_SECRET
-
-    second.walkthrough.run.set_secret(item, saved)
-    third = opened(namespace, mode="interactive")
-    assert isinstance(third, InteractiveRun)
-    assert third.walkthrough.run.settings.secrets["app_secret"].reveal() == saved
-
-
-def test_showing_a_panel_performs_nothing(namespace: Namespace, folder: Path) -> None:
-    """Showing a step's panel does not check the step."""
-    run = opened(namespace, mode="interactive")
-    for step in PROCEDURE.steps:
-        run.step(step.id)
-    run.finish()
-
     assert types(folder) == ["run.started"]
 
 
-def test_an_unknown_step_has_no_panel(namespace: Namespace) -> None:
-    """In JupyterLab too, an unknown step id raises `UnknownStepError`."""
-    with pytest.raises(UnknownStepError):
-        opened(namespace, mode="interactive").step("fb-99-nothing")
+def test_a_typed_credential_stays_known_on_the_next_page(namespace: Namespace) -> None:
+    """Who loads the page again in the same kernel need not type again what was not saved."""
+    (item,) = [item for item in PROCEDURE.inputs if item.name == "app_secret"]
+
+    def page() -> Run:
+        return opened(namespace, mode="interactive").walkthrough.run
+
+    first = page()
+    saved = first.settings.secrets["app_secret"].reveal()
+    first.set_secret(item, APP_SECRET)
+
+    second = page()
+    assert second.settings.secrets["app_secret"].reveal() == APP_SECRET
+
+    second.set_secret(item, saved)
+    assert page().settings.secrets["app_secret"].reveal() == saved
 
 
 def test_a_walkthrough_follows_the_journal(namespace: Namespace) -> None:
@@ -495,10 +478,7 @@ def test_no_panel_holds_a_secret(namespace: Namespace, sandbox_env: Mapping[str,
 def test_parameters_of_the_run_come_from_the_environment_too(
     namespace: Namespace, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    RUNBOOK_TENANT and RUNBOOK_EVIDENCE set the run's parameters; a notebook's parameter takes
-    precedence.
-    """
+    """The environment sets tenant and evidence; a notebook's parameter takes precedence."""
     monkeypatch.setenv("RUNBOOK_TENANT", "other")
     monkeypatch.setenv("RUNBOOK_EVIDENCE", str(folder / "elsewhere"))
 
@@ -507,26 +487,8 @@ def test_parameters_of_the_run_come_from_the_environment_too(
     assert (folder / "elsewhere" / "other" / PROCEDURE.id / "journal.jsonl").is_file()
 
 
-@pytest.mark.parametrize("name", ["tenant", "evidence", "env_file", "run_id", "mode"])
-@pytest.mark.parametrize("value", [["acme"], {"a": "b"}, 7])
-def test_a_parameter_of_the_run_itself_is_a_text(
-    namespace: Namespace, folder: Path, name: str, value: object
-) -> None:
-    """A parameter of the run that is not text raises `SettingsError`, and nothing is written."""
-    before = set(folder.rglob("*"))
-
-    with pytest.raises(SettingsError, match=f"{name} takes a text"):
-        opened(namespace, **{name: value})
-
-    assert set(folder.rglob("*")) == before
-
-
-def test_a_cell_that_is_executed_again_does_not_wait_for_itself(
-    namespace: Namespace, folder: Path
-) -> None:
-    """
-    A second `open_run` in the same kernel releases the first run's lock and does not wait for it.
-    """
+def test_a_cell_that_is_executed_again_does_not_wait_for_itself(namespace: Namespace) -> None:
+    """A second `open_run` in the same kernel releases the first run's lock."""
     first = opened(namespace, queue_seconds=0)
     second = opened(namespace, queue_seconds=0)
 

@@ -22,12 +22,12 @@ from runbook_lib.core.state import open_history
 from runbook_lib.errors import ExitCode, RunbookError
 from runbook_lib.evidence.reports.run_history import sealed_runs
 from runbook_lib.evidence.signing.keys import create_key, open_key
+from tests.support.commands import runbook
 from tests.support.odd_files import FILES, FOLDERS, FORGED_NAME, Shelf, remove
-from tests.unit.cli.test_main import _own_folder, runbook  # noqa: F401  (a fixture that acts by itself)
 from tests.unit.evidence.conftest import ended_run, seal_run
 from tests.unit.evidence.verify.test_verify import payload, resign_everything
 
-pytestmark = pytest.mark.matrix
+pytestmark = [pytest.mark.matrix, pytest.mark.usefixtures("folder")]
 
 SECONDS = 60
 FIRST, SECOND = "20261124T120000Z-00000001", "20261124T120000Z-00000002"
@@ -124,7 +124,7 @@ def ran(name: str, words: tuple[str, ...]) -> Any:
     return result
 
 
-@pytest.mark.matrix(12)
+@pytest.mark.matrix(6)
 @pytest.mark.parametrize("place", FILE_PLACES, ids=str)
 @pytest.mark.parametrize("kind", FILES)
 def test_every_command_ends_when_a_file_is_odd(kind: str, place: Path, evidence: Path) -> None:
@@ -151,7 +151,7 @@ def test_every_command_ends_when_a_file_is_odd(kind: str, place: Path, evidence:
         assert "journal.jsonl" in results["verify"].stdout.splitlines()[-1]
 
 
-@pytest.mark.matrix(8)
+@pytest.mark.matrix(4)
 @pytest.mark.parametrize("place", FOLDER_PLACES, ids=str)
 @pytest.mark.parametrize("kind", FOLDERS)
 def test_every_command_ends_when_a_folder_is_odd(

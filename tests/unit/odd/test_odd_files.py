@@ -161,7 +161,7 @@ def put(maker: Any, place: Path) -> None:
     maker(place)
 
 
-@pytest.mark.matrix(80)
+@pytest.mark.matrix(30)
 @pytest.mark.parametrize("kind", FILES)
 @pytest.mark.parametrize(
     ("command", "place"),
@@ -180,7 +180,7 @@ def test_commands_end_when_a_file_is_odd(
     ends_well(command)
 
 
-@pytest.mark.matrix(40)
+@pytest.mark.matrix(12)
 @pytest.mark.parametrize("kind", [kind for kind in FOLDERS if kind != "link to the root"])
 @pytest.mark.parametrize("place", FOLDER_PLACES, ids=str)
 @pytest.mark.parametrize("command", COMMANDS)

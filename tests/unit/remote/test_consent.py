@@ -123,8 +123,7 @@ def test_a_redirect_with_another_state_is_refused(url: str) -> None:
         read_redirect(PENDING, url)
 
     assert str(caught.value) == (
-        "This is not the answer to the request that was made last (its state differs), or it was "
-        "already used."
+        "This does not answer the latest request (its state differs), or was already used."
     )
 
 
@@ -135,7 +134,7 @@ def test_a_redirect_with_another_state_is_refused(url: str) -> None:
         (" \n", "No address was pasted"),
         ("AQDcode-0aB1cD2eF3gH4", "This is not an address"),
         ("what is this?", "This is not an address"),
-        ("https://acme-h.cyclr.com/connector/callback", "no answer in this address"),
+        ("https://acme-h.cyclr.com/connector/callback", "This address contains no answer"),
     ],
 )
 def test_a_text_that_is_not_a_redirect_is_refused(url: str, said: str) -> None:
@@ -161,9 +160,9 @@ def test_a_text_that_is_not_a_redirect_is_refused(url: str, said: str) -> None:
         ("error_code=100&error_message=Invalid+Scopes%3A+x", "Facebook refused: Invalid Scopes: x"),
         ("error=server_error&error_description=Try+again", "Facebook refused: Try again"),
         ("error=server_error", "Facebook refused: server_error"),
-        ("", "no code in this address"),
-        ("code=", "no code in this address"),
-        ("code=outcome", "no code in this address"),
+        ("", "This address contains no code"),
+        ("code=", "This address contains no code"),
+        ("code=outcome", "This address contains no code"),
     ],
 )
 def test_a_refusal_has_a_message_of_its_own(query: str, said: str) -> None:
@@ -216,11 +215,11 @@ def test_a_repeated_code_is_refused() -> None:
     """A redirect with two codes is refused (RFC 6749 §3.1)."""
     twice = "code=AQDcode-0aB1cD2eF3gH4&code=AQDcode-0aB1cD2eF3gH5&state=state-1"
 
-    with pytest.raises(AuthorizationError, match="no code in this address"):
+    with pytest.raises(AuthorizationError, match="This address contains no code"):
         read_redirect(PENDING, f"/consent?{twice}")
 
 
 def test_an_address_with_thousands_of_fields_is_refused() -> None:
     """An address with 100,000 fields is refused."""
-    with pytest.raises(AuthorizationError, match="no answer in this address"):
+    with pytest.raises(AuthorizationError, match="This address contains no answer"):
         read_redirect(PENDING, "/consent?state=state-1" + "&a=1" * 100_000)

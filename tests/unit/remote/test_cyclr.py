@@ -32,11 +32,6 @@ GUID = METHOD["MethodUniqueIdentifier"]
 
 
 @pytest.fixture
-def remote() -> FakeRemote:
-    return FakeRemote()
-
-
-@pytest.fixture
 def session(remote: FakeRemote) -> Session:
     return open_session(remote)
 
@@ -109,65 +104,45 @@ def test_a_token_is_requested_again_after_a_transient_error(
 
 
 Call = Callable[[Cyclr], Any]
-CALLS: dict[str, tuple[Call, str, str, Any, Any, Any]] = {
-    "find_connectors": (
-        lambda c: c.find_connectors("Facebook Marketing API"),
-        "GET",
-        "connectors",
-        None,
-        [CONNECTOR, {**CONNECTOR, "Name": "Facebook Marketing API (old)"}],
-        [CONNECTOR],
-    ),
-    "account_connectors": (
-        lambda c: c.account_connectors(),
-        "GET",
-        "account/connectors",
-        None,
-        [ACCOUNT_CONNECTOR],
-        [ACCOUNT_CONNECTOR],
-    ),
-    "install": (
-        lambda c: c.install(17208, "Facebook Marketing API"),
-        "POST",
-        "connectors/17208/install",
-        {"Name": "Facebook Marketing API"},
-        ACCOUNT_CONNECTOR,
+NAME = "Facebook Marketing API"
+# By its method and path: the call, the body that it sends, and what Cyclr answers.
+CALLS: dict[str, tuple[Call, Any, Any]] = {
+    "GET connectors": (lambda c: c.find_connectors(NAME), None, [CONNECTOR]),
+    "GET account/connectors": (lambda c: c.account_connectors(), None, [ACCOUNT_CONNECTOR]),
+    "POST connectors/17208/install": (
+        lambda c: c.install(17208, NAME),
+        {"Name": NAME},
         ACCOUNT_CONNECTOR,
     ),
-    "create_account": (
+    "POST accounts": (
         lambda c: c.create_account("Runbook test"),
-        "POST",
-        "accounts",
         {"Name": "Runbook test"},
         {"Id": "acct-2", "Name": "Runbook test"},
-        {"Id": "acct-2", "Name": "Runbook test"},
     ),
-    "methods": (
-        lambda c: c.methods(17208),
-        "GET",
-        "connectors/17208/methods",
-        None,
-        [METHOD],
-        [METHOD],
-    ),
-    "run_method": (
+    "GET connectors/17208/methods": (lambda c: c.methods(17208), None, [METHOD]),
+    f"POST account/connectors/54321/methods/{GUID}": (
         lambda c: c.run_method(54321, GUID),
-        "POST",
-        f"account/connectors/54321/methods/{GUID}",
         {},
-        {"data": []},
         {"data": []},
     ),
 }
+each = pytest.mark.parametrize("route", CALLS)
 
 
-@pytest.mark.parametrize("name", CALLS)
-def test_a_call_sends_what_cyclr_documents(remote: FakeRemote, cyclr: Cyclr, name: str) -> None:
+def parts_of(route: str) -> tuple[str, str]:
+    """Return the method and the path of a route."""
+    method, _, path = route.partition(" ")
+    return method, path
+
+
+@each
+def test_a_call_sends_what_cyclr_documents(remote: FakeRemote, cyclr: Cyclr, route: str) -> None:
     """Method, path, account header, token and body are as documented."""
-    call, method, path, document, answer, returned = CALLS[name]
+    method, path = parts_of(route)
+    call, document, answer = CALLS[route]
     remote.on(f"/v1.0/{path}", says(answer))
 
-    assert call(cyclr) == returned
+    assert call(cyclr) == answer
 
     (request,) = remote.requests
     assert request.method == method
@@ -179,65 +154,69 @@ def test_a_call_sends_what_cyclr_documents(remote: FakeRemote, cyclr: Cyclr, nam
         assert request.headers["content-type"] == "application/json"
 
 
-@pytest.mark.parametrize("name", CALLS)
+@each
 def test_a_call_that_cyclr_refuses_raises_its_message(
-    remote: FakeRemote, cyclr: Cyclr, name: str
+    remote: FakeRemote, cyclr: Cyclr, route: str
 ) -> None:
     """The error has Cyclr's message and the status."""
-    call, _, path, *_ = CALLS[name]
-    remote.on(f"/v1.0/{path}", says(UNKNOWN_ADDRESS, 403))
+    remote.on(f"/v1.0/{parts_of(route)[1]}", says(UNKNOWN_ADDRESS, 403))
 
     with pytest.raises(CyclrAPIError, match="Unknown client IP Address") as caught:
-        call(cyclr)
+        CALLS[route][0](cyclr)
 
     assert caught.value.status == 403
 
 
-@pytest.mark.parametrize("name", CALLS)
+@each
 @pytest.mark.parametrize("body", ["<html>", '{"Id":'])
 def test_an_answer_that_is_not_json_is_an_error(
-    remote: FakeRemote, cyclr: Cyclr, name: str, body: str
+    remote: FakeRemote, cyclr: Cyclr, route: str, body: str
 ) -> None:
     """A page or an incomplete body is an error."""
-    call, _, path, *_ = CALLS[name]
-    remote.on(f"/v1.0/{path}", says(body))
+    remote.on(f"/v1.0/{parts_of(route)[1]}", says(body))
 
     with pytest.raises(UnexpectedAnswerError):
-        call(cyclr)
+        CALLS[route][0](cyclr)
 
 
-@pytest.mark.parametrize("name", sorted(set(CALLS) - {"run_method"}))
-def test_an_answer_of_another_type_is_an_error(remote: FakeRemote, cyclr: Cyclr, name: str) -> None:
+# A method's answer is the remote system's own, of any type.
+@pytest.mark.parametrize("route", [route for route in CALLS if GUID not in route])
+def test_an_answer_of_another_type_is_an_error(
+    remote: FakeRemote, cyclr: Cyclr, route: str
+) -> None:
     """A list in place of an object, or the reverse, is an error that names the call."""
-    call, _, path, _, answer, _ = CALLS[name]
+    path, (call, _, answer) = parts_of(route)[1], CALLS[route]
     remote.on(f"/v1.0/{path}", says({} if isinstance(answer, list) else []))
 
-    with pytest.raises(UnexpectedAnswerError, match=rf"^Cyclr \(/{path}\) answered"):
+    with pytest.raises(
+        UnexpectedAnswerError, match=rf"^Cyclr \(/{path}\) gave an unexpected answer"
+    ):
         call(cyclr)
 
 
-@pytest.mark.parametrize("name", CALLS)
-def test_only_calls_that_read_are_repeated(remote: FakeRemote, cyclr: Cyclr, name: str) -> None:
+@each
+def test_only_calls_that_read_are_repeated(remote: FakeRemote, cyclr: Cyclr, route: str) -> None:
     """After a broken connection a GET is sent three times in all, a POST only once."""
-    call, method, path, *_ = CALLS[name]
+    method, path = parts_of(route)
     remote.on(f"/v1.0/{path}", breaks(httpx.ReadTimeout))
 
     with pytest.raises(UnreachableError):
-        call(cyclr)
+        CALLS[route][0](cyclr)
 
     assert len(remote.requests) == (3 if method == "GET" else 1)
 
 
-@pytest.mark.parametrize("name", CALLS)
+@each
 def test_a_get_is_repeated_after_an_incomplete_answer(
-    remote: FakeRemote, cyclr: Cyclr, name: str
+    remote: FakeRemote, cyclr: Cyclr, route: str
 ) -> None:
     """A GET is repeated if its answer is incomplete; a POST is not."""
-    call, method, path, _, answer, returned = CALLS[name]
+    method, path = parts_of(route)
+    call, _, answer = CALLS[route]
     remote.on(f"/v1.0/{path}", says(json.dumps(answer)[:-1]), says(answer))
 
     if method == "GET":
-        assert call(cyclr) == returned
+        assert call(cyclr) == answer
     else:
         with pytest.raises(UnexpectedAnswerError):
             call(cyclr)
@@ -245,10 +224,13 @@ def test_a_get_is_repeated_after_an_incomplete_answer(
 
 
 def test_a_connector_is_looked_up_by_its_name(remote: FakeRemote, cyclr: Cyclr) -> None:
-    """Connectors are searched by name, with up to a hundred rows per page."""
-    remote.on("/v1.0/connectors", says([]))
+    """Connectors are searched by name, with up to a hundred rows per page; no other is taken."""
+    named = {**CONNECTOR, "Name": "Facebook & Co"}
+    remote.on(
+        "/v1.0/connectors", says([CONNECTOR, {**named, "Name": "Facebook & Co (old)"}, named])
+    )
 
-    assert cyclr.find_connectors("Facebook & Co") == []
+    assert cyclr.find_connectors("Facebook & Co") == [named]
     assert fields(remote.requests[0]) == {"query": "Facebook & Co", "pageSize": "100"}
 
 

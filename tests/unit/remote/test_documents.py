@@ -76,7 +76,7 @@ def test_a_reader_refuses_every_other_type(name: str) -> None:
     for other in (*wrong, *WRONG.get(name, ())):
         if other is None and name in OPTIONAL:
             continue
-        said = rf"^Facebook answered .*: f\b.* is .+, not {WANTED[name]}\.$"
+        said = rf"^Facebook gave an unexpected answer: f\b.* is .+, not {WANTED[name]}\.$"
         with pytest.raises(UnexpectedAnswerError, match=said) as caught:
             read(Document({"f": other}, "Facebook"))
         assert len(str(caught.value)) < 300
@@ -115,8 +115,7 @@ def test_the_error_has_the_full_path_of_a_field() -> None:
         answer.documents("data")[1].identifier("id")
 
     assert str(caught.value) == (
-        "Facebook (/me/accounts) answered with something unexpected: data[1].id is an object, "
-        "not an id."
+        "Facebook (/me/accounts) gave an unexpected answer: data[1].id is an object, not an id."
     )
 
 

@@ -131,7 +131,7 @@ REASONS = {
     "one byte at a time": "not complete after 1 s",
     "slow headers": "not complete after 1 s",
     "100 Continue without end": "not complete after 1 s",
-    "an encoding of its own": "which was not requested",
+    "an encoding of its own": "which the runbook did not request",
     "NaN": "not JSON",
 }
 
@@ -269,7 +269,7 @@ def test_a_redirect_to_loopback_is_not_fetched() -> None:
         leads = f"HTTP/1.1 302 Found\r\nlocation: {neighbour}/secret\r\n\r\n".encode()
         with (
             hostile_server(lambda connection, _: connection.sendall(leads)) as url,
-            pytest.raises(UnexpectedAnswerError, match="which was not opened"),
+            pytest.raises(UnexpectedAnswerError, match="which the runbook did not open"),
         ):
             follow_to_sign_in(
                 transport.session(), f"{url}/start", server_at(DIALOG), Destinations([url, DIALOG])

@@ -75,9 +75,8 @@ def test_what_is_under_way_is_awaited() -> None:
 
 
 @pytest.mark.parametrize("status", [200, 302, 400, 401, 404])
-def test_an_answer_is_kept_for_the_look(status: int) -> None:
+def test_an_answer_is_kept_for_the_look(remote: FakeRemote, status: int) -> None:
     """A refusal is an answer too; another look asks again."""
-    remote = FakeRemote()
     remote.on("/x", says("", status))
     session = open_session(remote)
 
@@ -88,9 +87,8 @@ def test_an_answer_is_kept_for_the_look(status: int) -> None:
     assert len(remote.requests) == 2
 
 
-def test_what_the_look_knows_is_asked_once_more_once() -> None:
+def test_what_the_look_knows_is_asked_once_more_once(remote: FakeRemote) -> None:
     """However many ask once more, one request is sent, and each of them has it in its record."""
-    remote = FakeRemote()
     remote.on("/x", says("", 200), says("", 401))
     session = open_session(remote)
 
@@ -104,9 +102,8 @@ def test_what_the_look_knows_is_asked_once_more_once() -> None:
     assert [exchange.status for exchange in session.exchanges()] == [200, 401]
 
 
-def test_a_fault_is_asked_again() -> None:
+def test_a_fault_is_asked_again(remote: FakeRemote) -> None:
     """After a server error, or a transient one, the next who asks sends the request again."""
-    remote = FakeRemote()
     remote.on("/x", *[says("", 503)] * 3, says("wait"), says("wait"), says("wait"), says("now"))
     session = open_session(remote)
 
@@ -144,9 +141,8 @@ def test_no_answer_is_asked_again() -> None:
     ],
     ids=["address", "header", "public", "form", "other form"],
 )
-def test_another_question_is_asked(other: Request) -> None:
+def test_another_question_is_asked(remote: FakeRemote, other: Request) -> None:
     """Whatever differs in what is sent, or where it may go, is another question."""
-    remote = FakeRemote()
     remote.on("/x", says("x"))
     session = open_session(remote, private_hosts=["api.example"])
 
@@ -202,9 +198,8 @@ def test_who_waits_has_a_time_limit_of_their_own() -> None:
     assert [exchange.error[:9] for exchange in second.exchanges()] == ["not sent:"]
 
 
-def test_exchanges_are_in_the_order_of_the_branches() -> None:
+def test_exchanges_are_in_the_order_of_the_branches(remote: FakeRemote) -> None:
     """The record does not depend on which of several threads came first."""
-    remote = FakeRemote()
     remote.on("/x", says("x"))
     session = open_session(remote)
     branches = [session.branch() for _ in range(3)]
@@ -221,9 +216,8 @@ def test_exchanges_are_in_the_order_of_the_branches() -> None:
     ]
 
 
-def test_what_was_asked_is_asked_again_after_a_change() -> None:
+def test_what_was_asked_is_asked_again_after_a_change(remote: FakeRemote) -> None:
     """Once a remote system was altered, no earlier answer counts."""
-    remote = FakeRemote()
     remote.on("/x", says("before"), says("after"))
     session = open_session(remote)
 

@@ -62,11 +62,6 @@ both = pytest.mark.parametrize("request_token", [by_credentials, by_code])
 
 
 @pytest.fixture
-def remote() -> FakeRemote:
-    return FakeRemote()
-
-
-@pytest.fixture
 def session(remote: FakeRemote) -> Session:
     return open_session(remote, owned(APP_SECRET), hosts={"facebook": [ENDPOINT]})
 

@@ -91,7 +91,7 @@ def test_of_an_answer_with_a_field_twice_only_the_name_is_recorded() -> None:
     """Such an answer may hold credentials that nobody knows: its text is not kept."""
     given = answer('[{"AuthValue": "unknown-secret", "Id": 1, "Id": 2}]')
 
-    said = "graph.example answered with something unexpected: an object in it has 'Id' twice."
+    said = "graph.example gave an unexpected answer: an object in it has 'Id' twice."
     assert recorded(given) == f"{said} ({len(given.text)} characters)"
 
 

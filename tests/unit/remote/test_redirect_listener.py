@@ -168,7 +168,7 @@ def test_without_a_free_port_there_is_an_error(
 
     with pytest.raises(ListenerError, match="already in use") as caught:
         listen()
-    assert "paste the answer" in caught.value.diagnostics()
+    assert "paste the address" in caught.value.diagnostics()
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1", "0.0.0.0", "::"])

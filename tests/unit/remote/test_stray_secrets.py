@@ -327,8 +327,8 @@ def test_the_refusal_names_setting_host_and_provider(listener: Listener) -> None
         session.send(_post("https://api.example:8443/x", form={"client_secret": VALUE}))
 
     said = (
-        "api.example:8443 was not contacted: it would get App Secret (app_secret), which goes to "
-        "hosts of facebook only."
+        "api.example:8443 was not contacted: it would receive App Secret (app_secret), which may "
+        "go only to hosts of facebook."
     )
     assert str(caught.value) == said
     (exchange,) = session.exchanges()

@@ -18,7 +18,7 @@ from runbook_lib.errors import UnreachableError
 from runbook_lib.walkthrough import controller as module
 from runbook_lib.walkthrough.controller import Walkthrough
 from tests.unit.bodies import APP_ID, APP_SECRET
-from tests.unit.walkthrough.stage import Screen, make_run, stopped
+from tests.unit.walkthrough.stage import Screen, make_run, settled, stopped
 
 OTHER_SECRET = APP_SECRET[::-1]
 PNG = b"\x89PNG\r\n\x1a\n" + b"picture"
@@ -53,6 +53,20 @@ class Scene:
     def step(self, step_id: str) -> Step:
         """Return the step."""
         return self.run.step(step_id)
+
+    def perform(
+        self, step_id: str, values: Any = None, *sure: Any, finished: int = 1
+    ) -> dict[str, Any]:
+        """Check the step with these values; return what its panel shows once it is idle."""
+        self.walkthrough.perform(self.step(step_id), values or {}, *sure)
+        return settled(self.screens[step_id], finished)
+
+    def say(
+        self, step_id: str, kind: WordKind, words: Any, files: Any = (), finished: int = 1
+    ) -> dict[str, Any]:
+        """Say this of the step; return what its panel shows once it is idle."""
+        self.walkthrough.say(self.step(step_id), kind, words, list(files))
+        return settled(self.screens[step_id], finished)
 
     @property
     def types(self) -> list[str]:

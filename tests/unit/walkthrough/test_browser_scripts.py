@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -48,21 +47,20 @@ def _made() -> dict[str, Any]:
         )
     ]
     run = RunState("0a1b2c3d", {state.step.id: state for state in states})
-    today = date(2026, 11, 24)
     scene = make_scene(has_confirm_page=True, following=states[0].step)
     known: dict[str, Any] = {
         "title": "One",
         "tenant": "acme",
-        "user": "",
+        "sandbox": True,
+        "start": "",
         "others": "",
         "sealed": "",
-        "provider": "Facebook",
-        "is_unsaved": False,
+        "unsaved": False,
         "road": None,
     }
     views = {
         "step": step_view(states[0], scene, recent=(), activity=Activity(), lacks=()),
-        "header": header_view(run, is_sandbox=True, activity=Activity(), today=today, **known),
+        "header": header_view(run, scene, activity=Activity(), **known),
         "finish": finish_view(run, activity=Activity(), bundle="", sealed="", doubts=(), road=None),
     }
     return json.loads(json.dumps(views))  # type: ignore[no-any-return]

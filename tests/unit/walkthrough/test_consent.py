@@ -32,8 +32,12 @@ from tests.unit.walkthrough.stage import (
 
 
 @pytest.fixture
-def remote() -> FakeRemote:
-    return FakeRemote()
+def remote(request: pytest.FixtureRequest) -> FakeRemote:
+    """Return a token endpoint; it gives a token unless the test says something else."""
+    issued = says({"access_token": USER_TOKEN, "token_type": "bearer"})
+    remote = FakeRemote()
+    remote.on(TOKEN_PATH, getattr(request, "param", issued))
+    return remote
 
 
 @pytest.fixture
@@ -52,10 +56,15 @@ def asking(play: Scene, remote: FakeRemote, monkeypatch: pytest.MonkeyPatch) -> 
     hosts = {provider.name: provider.hosts(run.values) for provider in run.procedure.providers}
     session = open_session(remote, run.redactor, hosts=hosts)
     monkeypatch.setattr(run, "open_session", lambda: session)
-    play.walkthrough.ask_consent(play.step("consent"))
-    settled(play.screens["consent"])
+    ask(play)
     yield
     session.transport.close()
+
+
+def ask(play: Scene, finished: int = 1) -> dict[str, Any]:
+    """Ask for consent; return what the panel shows then."""
+    play.walkthrough.ask_consent(play.step("consent"))
+    return settled(play.screens["consent"], finished)
 
 
 def has_token(context: CheckContext) -> Finding:
@@ -70,6 +79,22 @@ def dialog(play: Scene, name: str = "consent_url") -> dict[str, str]:
     return {key: values[0] for key, values in parse_qs(query).items()}
 
 
+def come_back(play: Scene, asked: Mapping[str, str], **fields: str) -> httpx.Response:
+    """Return what the browser shows when it returns from the consent page."""
+    uri = asked["redirect_uri"].replace("localhost", "127.0.0.1")
+    return httpx.get(uri, params={"state": asked["state"], **fields})
+
+
+CODE = "AQDcode0aB1cD2eF3gH4-1"
+CANCEL = {"error": "access_denied", "error_reason": "user_denied"}
+GRANT = {"code": CODE}
+
+
+def address(asked: Mapping[str, str], query: str = f"code={CODE}") -> str:
+    """Return the address to paste, as the consent page leads back to it."""
+    return f"{asked['redirect_uri']}?{query}&state={asked['state']}"
+
+
 def answer(play: Scene, url: str, finished: int = 2) -> dict[str, Any]:
     play.walkthrough.answer_consent(play.step("consent"), url)
     return settled(play.screens["consent"], finished)
@@ -78,8 +103,7 @@ def answer(play: Scene, url: str, finished: int = 2) -> dict[str, Any]:
 def test_consent_needs_app_id_and_secret(scene: Make) -> None:
     """Without App ID and App Secret, the panel says that they are missing and shows no link."""
     play = scene(consent_step(), **KNOWN)
-    play.walkthrough.ask_consent(play.step("consent"))
-    view = settled(play.screens["consent"])
+    view = ask(play)
 
     assert view["message"] == "App ID and App Secret are not known yet."
     assert view["is_error"]
@@ -87,10 +111,7 @@ def test_consent_needs_app_id_and_secret(scene: Make) -> None:
 
 
 def test_two_ways_back_are_offered(consent: Scene) -> None:
-    """
-    One link returns to a local listener, one to the Service Domain for pasting; each has its own
-    state.
-    """
+    """One link returns to a local listener, one to the Service Domain; each has its own state."""
     here, there = dialog(consent), dialog(consent, "consent_paste_url")
 
     assert here["redirect_uri"].startswith("http://localhost:")
@@ -108,12 +129,9 @@ def test_two_ways_back_are_offered(consent: Scene) -> None:
 def test_a_code_is_redeemed_once_and_its_token_used(
     consent: Scene, remote: FakeRemote, name: str
 ) -> None:
-    """
-    Each way back gives one token request with the same redirect URI, then a check with the token.
-    """
-    remote.on(TOKEN_PATH, says({"access_token": USER_TOKEN, "token_type": "bearer"}))
+    """Each way back gives one token request with the same redirect URI, then a check with it."""
     asked = dialog(consent, name)
-    url = f"{asked['redirect_uri']}?code=AQDcode0aB1cD2eF3gH4-1&state={asked['state']}#_=_"
+    url = f"{address(asked)}#_=_"
 
     view = answer(consent, url)
 
@@ -125,12 +143,12 @@ def test_a_code_is_redeemed_once_and_its_token_used(
         "client_id": APP_ID,
         "client_secret": APP_SECRET,
         "redirect_uri": asked["redirect_uri"],
-        "code": "AQDcode0aB1cD2eF3gH4-1",
+        "code": CODE,
     }
     assert consent.run.settings.secrets["user_access_token"].reveal() == USER_TOKEN
     shown = json.dumps(consent.screens["consent"].views) + consent.written
     assert USER_TOKEN not in shown
-    assert "AQDcode0aB1cD2eF3gH4-1" not in shown
+    assert CODE not in shown
 
     again = answer(consent, url, 3)
     assert again["is_error"]
@@ -140,31 +158,8 @@ def test_a_code_is_redeemed_once_and_its_token_used(
 
 def test_the_browsers_own_redirect_is_enough(consent: Scene, remote: FakeRemote) -> None:
     """The listener receives the browser's redirect, so nothing has to be pasted."""
-    remote.on(TOKEN_PATH, says({"access_token": USER_TOKEN, "token_type": "bearer"}))
-    asked = dialog(consent)
-    query = {"code": "AQDcode0aB1cD2eF3gH4-1", "state": asked["state"]}
-    page = httpx.get(asked["redirect_uri"].replace("localhost", "127.0.0.1"), params=query)
-
-    assert page.status_code == 200
+    assert come_back(consent, dialog(consent), **GRANT).status_code == 200
     assert settled(consent.screens["consent"], 2)["outcome"] == "verified"
-
-
-@pytest.mark.parametrize("state", ["the-same", "forged", ""])
-def test_an_unexpected_redirect_changes_nothing(
-    consent: Scene, remote: FakeRemote, state: str
-) -> None:
-    """A reloaded or foreign redirect does not change a verified step."""
-    remote.on(TOKEN_PATH, says({"access_token": USER_TOKEN, "token_type": "bearer"}))
-    asked = dialog(consent)
-    uri = asked["redirect_uri"].replace("localhost", "127.0.0.1")
-    httpx.get(uri, params={"code": "AQDcode0aB1cD2eF3gH4-1", "state": asked["state"]})
-    settled(consent.screens["consent"], 2)
-    again = asked["state"] if state == "the-same" else state
-    page = httpx.get(uri, params={"code": "AQDcode0aB1cD2eF3gH4-1", "state": again})
-
-    assert "Nothing was done" in page.text
-    view = settled(consent.screens["consent"], 2)
-    assert (view["finished"], view["is_error"], view["outcome"]) == (2, False, "verified")
 
 
 def test_an_answer_to_another_request_is_refused(consent: Scene, remote: FakeRemote) -> None:
@@ -183,15 +178,14 @@ def test_an_answer_to_another_request_is_refused(consent: Scene, remote: FakeRem
         ("error=access_denied&error_reason=user_denied", "pressed Cancel"),
         ("error=server_error&error_description=Broken", "Facebook refused: Broken."),
         ("error_code=1349187&error_message=Not+Logged+In", "Facebook refused: Not Logged In."),
-        ("", "There is no code in this address"),
+        ("", "This address contains no code"),
     ],
 )
 def test_a_refused_consent_is_reported(
     consent: Scene, remote: FakeRemote, query: str, said: str
 ) -> None:
     """A denied, failed or incomplete answer shows its reason; no request is sent."""
-    asked = dialog(consent)
-    view = answer(consent, f"{asked['redirect_uri']}?{query}&state={asked['state']}")
+    view = answer(consent, address(dialog(consent), query))
 
     assert said in view["message"]
     assert view["is_error"]
@@ -200,30 +194,34 @@ def test_a_refused_consent_is_reported(
 
 
 @pytest.mark.parametrize(
-    "response", [says(BAD_CODE, 400), breaks(), says("<html>"), says({"token_type": "bearer"})]
+    ("remote", "advice"),
+    [
+        (says(BAD_CODE, 400), "Sign in with Facebook again"),
+        (breaks(), "Check the network"),
+        (says("<html>"), "Run again"),
+        (says({"token_type": "bearer"}), "Run again"),
+    ],
+    indirect=["remote"],
 )
 def test_a_code_that_is_not_redeemed_gives_no_token(
-    consent: Scene, remote: FakeRemote, response: Any
+    consent: Scene, remote: FakeRemote, advice: str
 ) -> None:
-    """If the code is not redeemed, an error is shown and the code is not sent again."""
-    remote.on(TOKEN_PATH, response)
-    asked = dialog(consent)
-    view = answer(
-        consent, f"{asked['redirect_uri']}?code=AQDcode0aB1cD2eF3gH4-1&state={asked['state']}"
-    )
+    """If the code is not redeemed, an error is shown and neither code nor links are used again."""
+    view = answer(consent, address(dialog(consent)))
+
+    assert (view["consent_url"], view["consent_paste_url"]) == ("", "")
+    assert advice in view["advice"]
 
     assert view["is_error"]
     assert view["message"]
-    assert "AQDcode0aB1cD2eF3gH4-1" not in view["message"] + view["advice"]
+    assert CODE not in view["message"] + view["advice"]
     assert len(remote.requests) == 1
     assert "user_access_token" not in consent.run.settings.secrets
 
 
 def test_steps_that_need_the_token_are_checked_at_once(consent: Scene, remote: FakeRemote) -> None:
     """Steps that require the consent are checked automatically; others are not."""
-    remote.on(TOKEN_PATH, says({"access_token": USER_TOKEN, "token_type": "bearer"}))
-    asked = dialog(consent)
-    answer(consent, f"{asked['redirect_uri']}?code=AQDcode0aB1cD2eF3gH4-1&state={asked['state']}")
+    answer(consent, address(dialog(consent)))
 
     assert settled(consent.screens["after"])["outcome"] == "verified"
     assert consent.screens["other"].view["outcome"] == "not_run"
@@ -239,11 +237,7 @@ def test_a_step_that_lacks_a_value_is_not_said_to_be_checked(
         consent_step(), after_consent_step(), lacks, secrets={"app_secret": APP_SECRET}, **KNOWN
     )
     with asking(play, remote, monkeypatch):
-        remote.on(TOKEN_PATH, says({"access_token": USER_TOKEN, "token_type": "bearer"}))
-        asked = dialog(play)
-        view = answer(
-            play, f"{asked['redirect_uri']}?code=AQDcode0aB1cD2eF3gH4-1&state={asked['state']}"
-        )
+        view = answer(play, address(dialog(play)))
 
     assert view["message"] == "Checked: verified. Next, checked automatically: Do after."
 
@@ -259,11 +253,7 @@ def test_a_refused_token_checks_no_other_step(
     steps = (consent_step(lacks), after_consent_step())
     play = scene(*steps, secrets={"app_secret": APP_SECRET}, **KNOWN)
     with asking(play, remote, monkeypatch):
-        remote.on(TOKEN_PATH, says({"access_token": USER_TOKEN, "token_type": "bearer"}))
-        asked = dialog(play)
-        view = answer(
-            play, f"{asked['redirect_uri']}?code=AQDcode0aB1cD2eF3gH4-1&state={asked['state']}"
-        )
+        view = answer(play, address(dialog(play)))
 
     assert view["message"] == "Checked: failed. Fix the problem described above, then check again."
     assert [entry.step for entry in play.run.journal.entries() if entry.step] == ["consent"] * 2
@@ -272,31 +262,17 @@ def test_a_refused_token_checks_no_other_step(
 def test_a_new_request_voids_the_earlier_one(consent: Scene, remote: FakeRemote) -> None:
     """A new request keeps the listener but changes the state; an earlier answer is refused."""
     old = dialog(consent)
-    consent.walkthrough.ask_consent(consent.step("consent"))
-    settled(consent.screens["consent"], 2)
+    ask(consent, 2)
 
     assert dialog(consent)["redirect_uri"] == old["redirect_uri"]
-    view = answer(
-        consent, f"{old['redirect_uri']}?code=AQDcode0aB1cD2eF3gH4-1&state={old['state']}", 3
-    )
+    view = answer(consent, address(old), 3)
     assert "its state differs" in view["message"]
     assert remote.requests == []
-
-
-def come_back(play: Scene, asked: Mapping[str, str], **fields: str) -> httpx.Response:
-    """Return what the browser shows when it returns from the consent page."""
-    uri = asked["redirect_uri"].replace("localhost", "127.0.0.1")
-    return httpx.get(uri, params={"state": asked["state"], **fields})
-
-
-CANCEL = {"error": "access_denied", "error_reason": "user_denied"}
-GRANT = {"code": "AQDcode0aB1cD2eF3gH4-1"}
 
 
 @pytest.mark.parametrize("name", ["consent_url", "consent_paste_url"])
 def test_after_a_refusal_the_request_is_void(consent: Scene, remote: FakeRemote, name: str) -> None:
     """After Cancel, a code for the same request is not redeemed."""
-    remote.on(TOKEN_PATH, says({"access_token": USER_TOKEN, "token_type": "bearer"}))
     here, other = dialog(consent), dialog(consent, name)
     come_back(consent, here, **CANCEL)
     view = settled(consent.screens["consent"], 2)
@@ -305,21 +281,23 @@ def test_after_a_refusal_the_request_is_void(consent: Scene, remote: FakeRemote,
     assert (view["consent_url"], view["consent_paste_url"]) == ("", "")
 
     assert "Nothing was done" in come_back(consent, here, **GRANT).text
-    view = answer(
-        consent, f"{other['redirect_uri']}?state={other['state']}&code={GRANT['code']}", 3
-    )
+    view = answer(consent, address(other), 3)
 
     assert "its state differs" in view["message"]
     assert remote.requests == []
     assert "user_access_token" not in consent.run.settings.secrets
 
 
-@pytest.mark.parametrize("second", [GRANT, CANCEL, {"code": "AQDcode0aB1cD2eF3gH4-2"}, {}])
+OTHER_CODE = {"code": "AQDcode0aB1cD2eF3gH4-2"}
+FORGED = {**GRANT, "state": "forged"}
+NO_STATE = {**GRANT, "state": ""}
+
+
+@pytest.mark.parametrize("second", [GRANT, CANCEL, OTHER_CODE, {}, FORGED, NO_STATE])
 def test_a_second_redirect_does_not_change_a_success(
     consent: Scene, remote: FakeRemote, second: dict[str, str]
 ) -> None:
     """After a success, any further redirect leaves step and message unchanged."""
-    remote.on(TOKEN_PATH, says({"access_token": USER_TOKEN, "token_type": "bearer"}))
     asked = dialog(consent)
     come_back(consent, asked, **GRANT)
     before = settled(consent.screens["consent"], 2)
@@ -335,7 +313,6 @@ def test_a_second_redirect_does_not_change_a_success(
 
 def test_of_many_redirects_at_once_one_is_accepted(consent: Scene, remote: FakeRemote) -> None:
     """Of many redirects at once, one is redeemed, and the others do not change its result."""
-    remote.on(TOKEN_PATH, says({"access_token": USER_TOKEN, "token_type": "bearer"}))
     asked = dialog(consent)
     with ThreadPoolExecutor(max_workers=8) as tabs:
         pages = list(tabs.map(lambda _: come_back(consent, asked, **GRANT).text, range(8)))
@@ -348,7 +325,6 @@ def test_of_many_redirects_at_once_one_is_accepted(consent: Scene, remote: FakeR
 
 def test_a_wrong_state_does_not_use_up_the_request(consent: Scene, remote: FakeRemote) -> None:
     """A redirect with a wrong state does not void the request: the real answer still counts."""
-    remote.on(TOKEN_PATH, says({"access_token": USER_TOKEN, "token_type": "bearer"}))
     asked = dialog(consent)
     for guess in ("", "forged", asked["state"][:-1], asked["state"].swapcase()):
         assert "Nothing was done" in come_back(consent, {**asked, "state": guess}, **GRANT).text
@@ -374,11 +350,9 @@ def test_without_an_answer_the_panel_says_so(consent: Scene, remote: FakeRemote)
     assert (view["consent_url"], view["consent_paste_url"], view["is_error"]) == ("", "", True)
     with pytest.raises(httpx.ConnectError):
         come_back(consent, asked, **GRANT)
-    late = f"{pasted['redirect_uri']}?state={pasted['state']}&code={GRANT['code']}"
-    assert "its state differs" in answer(consent, late, 3)["message"]
+    assert "its state differs" in answer(consent, address(pasted), 3)["message"]
 
-    consent.walkthrough.ask_consent(consent.step("consent"))
-    assert settled(consent.screens["consent"], 4)["consent_url"]
+    assert ask(consent, 4)["consent_url"]
     assert come_back(consent, dialog(consent), **CANCEL).status_code == 200
 
 
@@ -418,13 +392,9 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("elsewhere")
 def test_an_unsafe_localhost_offers_only_the_paste_link(scene: Make) -> None:
-    """
-    If localhost resolves to another address, that is shown and only the link for pasting is
-    offered.
-    """
+    """If localhost resolves to another address, only the link for pasting is offered."""
     play = scene(consent_step(), secrets={"app_secret": APP_SECRET}, **KNOWN)
-    play.walkthrough.ask_consent(play.step("consent"))
-    view = settled(play.screens["consent"])
+    view = ask(play)
 
     assert "localhost leads to 192.0.2.1" in view["message"]
     assert "Paste the address" in view["message"]
@@ -436,8 +406,7 @@ def test_an_unsafe_localhost_offers_only_the_paste_link(scene: Make) -> None:
 def test_an_unsafe_localhost_without_a_service_domain_is_an_error(scene: Make) -> None:
     """If pasting is not possible either, it is an error and no link is offered."""
     play = scene(consent_step(), secrets={"app_secret": APP_SECRET}, app_id=APP_ID)
-    play.walkthrough.ask_consent(play.step("consent"))
-    view = settled(play.screens["consent"])
+    view = ask(play)
 
     assert "localhost leads to 192.0.2.1" in view["message"]
     assert view["is_error"]
@@ -449,19 +418,16 @@ def test_a_link_that_is_no_longer_safe_is_removed(
 ) -> None:
     """If localhost has become unsafe, a new request removes the old link and refuses its answer."""
     play = scene(consent_step(), secrets={"app_secret": APP_SECRET}, app_id=APP_ID)
-    play.walkthrough.ask_consent(play.step("consent"))
-    assert settled(play.screens["consent"])["consent_url"]
+    assert ask(play)["consent_url"]
     asked = dialog(play)
     request.getfixturevalue("elsewhere")
-    play.walkthrough.ask_consent(play.step("consent"))
-    view = settled(play.screens["consent"], 2)
+    view = ask(play, 2)
 
     assert "localhost leads to 192.0.2.1" in view["message"]
     assert (view["consent_url"], view["consent_paste_url"]) == ("", "")
     with pytest.raises(httpx.ConnectError):
         come_back(play, asked, **GRANT)
-    late = f"{asked['redirect_uri']}?state={asked['state']}&code={GRANT['code']}"
-    assert "its state differs" in answer(play, late, 3)["message"]
+    assert "its state differs" in answer(play, address(asked), 3)["message"]
 
 
 def test_a_double_click_opens_one_listener(scene: Make) -> None:
@@ -478,24 +444,11 @@ def test_a_double_click_opens_one_listener(scene: Make) -> None:
     eventually(lambda: threading.active_count() <= before)
 
 
-def test_a_link_that_is_answered_is_no_longer_shown(consent: Scene, remote: FakeRemote) -> None:
-    """After a failed redemption, the links are removed, since their state is void."""
-    remote.on(TOKEN_PATH, says(BAD_CODE, 400))
-    asked = dialog(consent)
-    answer(consent, f"{asked['redirect_uri']}?code=AQDcode0aB1cD2eF3gH4-1&state={asked['state']}")
-    view = consent.screens["consent"].view
-
-    assert (view["consent_url"], view["consent_paste_url"]) == ("", "")
-    assert "Sign in with Facebook again" in view["advice"]
-
-
 def test_a_code_is_redeemed_once_though_two_redirects_bring_it(
     consent: Scene, remote: FakeRemote
 ) -> None:
     """A redirect that arrives twice, as by a reload, redeems the code once."""
-    remote.on(TOKEN_PATH, says({"access_token": USER_TOKEN}))
-    asked = dialog(consent)
-    url = f"{asked['redirect_uri']}?code=AQDcode0aB1cD2eF3gH4-1&state={asked['state']}"
+    url = address(dialog(consent))
     for _ in range(2):
         consent.walkthrough.answer_consent(consent.step("consent"), url)
     settled(consent.screens["consent"])
@@ -507,6 +460,5 @@ def test_a_code_is_redeemed_once_though_two_redirects_bring_it(
 def test_without_a_service_domain_there_is_no_link_to_it(scene: Make) -> None:
     """Without a Service Domain, the link for pasting is not offered."""
     play = scene(consent_step(verified), secrets={"app_secret": APP_SECRET}, app_id=APP_ID)
-    play.walkthrough.ask_consent(play.step("consent"))
 
-    assert settled(play.screens["consent"])["consent_paste_url"] == ""
+    assert ask(play)["consent_paste_url"] == ""

@@ -29,16 +29,21 @@ from tests.unit.walkthrough.stage import (
 )
 
 
-def test_a_step_is_checked_in_another_thread(scene: Make) -> None:
-    """A check does not block the kernel: the panel is busy meanwhile, then shows the result."""
-    released, threads = threading.Event(), []
+def held(released: threading.Event, threads: list[threading.Thread]) -> Any:
+    """Return a check that notes its thread and waits for `released`."""
 
     def slow(context: CheckContext) -> Finding:
         threads.append(threading.current_thread())
         released.wait(DEADLINE)
         return verified(context)
 
-    play = scene(app_step(slow))
+    return slow
+
+
+def test_a_step_is_checked_in_another_thread(scene: Make) -> None:
+    """A check does not block the kernel: the panel is busy meanwhile, then shows the result."""
+    released, threads = threading.Event(), list[threading.Thread]()
+    play = scene(app_step(held(released, threads)))
     screen = play.screens["app"]
     play.walkthrough.perform(play.step("app"), {})
 
@@ -71,9 +76,7 @@ def test_a_step_is_checked_in_another_thread(scene: Make) -> None:
 def test_a_result_says_what_to_do_about_it(scene: Make, outcome: Outcome, said: str) -> None:
     """The message of each outcome says what to do next."""
     play = scene(make_step("a", lambda _: Finding(outcome=outcome, reason="So.")))
-    play.walkthrough.perform(play.step("a"), {})
-
-    assert settled(play.screens["a"])["message"] == said
+    assert play.perform("a")["message"] == said
 
 
 def test_finished_actions_are_counted(scene: Make) -> None:
@@ -88,53 +91,45 @@ def test_finished_actions_are_counted(scene: Make) -> None:
 def test_steps_do_not_wait_for_one_another(scene: Make) -> None:
     """A slow step does not block another, and each panel shows its own message."""
     released = threading.Event()
-
-    def slow(context: CheckContext) -> Finding:
-        released.wait(DEADLINE)
-        return verified(context)
-
-    play = scene(app_step(slow), waiting_step())
+    play = scene(app_step(held(released, [])), waiting_step())
     play.walkthrough.perform(play.step("app"), {})
-    play.walkthrough.perform(play.step("wait"), {})
-
-    assert settled(play.screens["wait"])["message"].startswith("Checked: waiting.")
+    assert play.perform("wait")["message"].startswith("Checked: waiting.")
     assert play.screens["app"].view["busy_since"] > 0
     assert play.screens["app"].view["message"] == ""
     released.set()
     settled(play.screens["app"])
 
 
-def test_an_error_becomes_message_and_advice(scene: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An expected error is shown with its message and next step, and the panel is idle again."""
-    play = scene(app_step())
-
-    def full(*_: object, **__: object) -> None:
-        raise JournalError("The disk is full.", next_step="Free space.")
-
-    monkeypatch.setattr(play.run, "perform", full)
-    play.walkthrough.perform(play.step("app"), {})
-
-    view = settled(play.screens["app"])
-    assert (view["message"], view["advice"]) == ("The disk is full.", "Free space.")
-    assert view["is_error"]
-
-
-def test_a_defect_is_shown_without_its_details(
-    scene: Make, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("error", "message", "advice"),
+    [
+        # An expected error is shown with its message and next step.
+        (
+            JournalError("The disk is full.", next_step="Free space."),
+            "The disk is full.",
+            "Free space.",
+        ),
+        # An unexpected one is shown by its type alone.
+        (
+            KeyError(APP_SECRET),
+            "The runbook itself broke (KeyError).",
+            "Report it as a defect.",
+        ),
+    ],
+)
+def test_an_error_becomes_message_and_advice(
+    scene: Make, monkeypatch: pytest.MonkeyPatch, error: Exception, message: str, advice: str
 ) -> None:
-    """An unexpected error is shown by its type alone, and the panel is idle again."""
+    """An error is shown without a secret, and the panel is idle again."""
     play = scene(app_step())
 
-    def defective(*_: object, **__: object) -> None:
-        raise KeyError(APP_SECRET)
+    def broken(*_: object, **__: object) -> None:
+        raise error
 
-    monkeypatch.setattr(play.run, "perform", defective)
-    play.walkthrough.perform(play.step("app"), {})
+    monkeypatch.setattr(play.run, "perform", broken)
+    view = play.perform("app")
 
-    view = settled(play.screens["app"])
-    assert view["message"] == "The runbook itself broke (KeyError)."
-    assert view["advice"] == "Report it as a defect."
-    assert view["is_error"]
+    assert (view["message"], view["advice"], view["is_error"]) == (message, advice, True)
     assert APP_SECRET not in json.dumps(play.screens["app"].views)
 
 
@@ -146,9 +141,7 @@ def test_a_full_disk_is_shown_as_such(scene: Make, monkeypatch: pytest.MonkeyPat
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(statements, "store_attachment", refuse)
-    play.walkthrough.say(play.step("app"), DONE, {"by": "Somebody"}, [{"name": "a.png"}])
-
-    view = settled(play.screens["app"])
+    view = play.say("app", DONE, {"by": "Somebody"}, [{"name": "a.png"}])
     assert view["message"] == "Cannot write to disk: No space left on device."
     assert view["advice"].startswith("Free disk space")
     assert view["is_error"]
@@ -219,9 +212,7 @@ def test_a_damaged_journal_leaves_no_panel_busy(scene: Make) -> None:
         return verified(context)
 
     play = scene(app_step(damages))
-    play.walkthrough.perform(play.step("app"), {})
-
-    assert settled(play.screens["app"])["is_error"]
+    assert play.perform("app")["is_error"]
 
 
 def test_a_damaged_journal_is_shown_without_an_action(scene: Make) -> None:
@@ -238,12 +229,7 @@ def test_a_damaged_journal_is_shown_without_an_action(scene: Make) -> None:
 def test_a_panel_is_busy_until_its_last_action_ended(scene: Make) -> None:
     """A panel is busy while any of its actions is running."""
     released = threading.Event()
-
-    def slow(context: CheckContext) -> Finding:
-        released.wait(DEADLINE)
-        return verified(context)
-
-    play = scene(app_step(slow))
+    play = scene(app_step(held(released, [])))
     play.walkthrough.perform(play.step("app"), {})
     play.walkthrough.say(play.step("app"), LEFT_OUT, {"by": "Operator", "note": "x"}, [])
     eventually(lambda: play.screens["app"].view["finished"] == 1)
@@ -344,10 +330,8 @@ def test_the_steps_of_the_next_sitting_are_open(scene: Make) -> None:
         return [name for name, screen in play.screens.items() if screen.view["is_current"]]
 
     assert is_open() == ["a"]
-    play.walkthrough.say(play.step("a"), DONE, {"by": "A"}, [])
-    settled(play.screens["a"])
+    play.say("a", DONE, {"by": "A"})
     eventually(lambda: is_open() == ["b", "c"])
     assert play.screens["b"].view["is_next"]
-    play.walkthrough.say(play.step("b"), DONE, {"by": "A"}, [])
-    settled(play.screens["b"])
+    play.say("b", DONE, {"by": "A"})
     eventually(lambda: is_open() == ["c"])

@@ -30,14 +30,10 @@ def rests(view: dict[str, Any]) -> str:
 
 @pytest.mark.parametrize("word", ["outcome", "verified", "app_id", "refused", "message"])
 def test_a_credential_that_is_a_common_word_does_not_damage_a_view(scene: Make, word: str) -> None:
-    """
-    Masking leaves the view's names, the step's id and its outcome unchanged, whatever the secret
-    is.
-    """
+    """Whatever the secret is, masking leaves a view's names, its step's id and its outcome."""
     plain = set(scene(app_step(), secrets={"app_secret": APP_SECRET}).screens["app"].view)
     play = scene(app_step(), secrets={"app_secret": word})
-    play.walkthrough.perform(play.step("app"), {"app_id": APP_ID})
-    view = settled(play.screens["app"])
+    view = play.perform("app", {"app_id": APP_ID})
 
     assert set(view) == plain
     assert (view["id"], view["outcome"]) == ("app", "verified")
@@ -45,10 +41,7 @@ def test_a_credential_that_is_a_common_word_does_not_damage_a_view(scene: Make, 
 
 
 def test_a_credential_is_saved_to_env(scene: Make, memory: MemoryKeyring) -> None:
-    """
-    `.env` gets mode 0600, and the panel says where the credential is; neither journal nor view has
-    it.
-    """
+    """`.env` gets mode 0600, and the panel names it; journal and views lack the credential."""
     play = scene(app_step(), secrets={"app_secret": APP_SECRET})
     play.walkthrough.keep(play.step("app"), "app_secret", ".env", {})
     view = settled(play.screens["app"])
@@ -103,7 +96,7 @@ def test_a_credential_saved_by_another_kernel_is_known(
     play = scene(app_step(), HAND_STEP)
     play.run.set_secret(inputs.USER_ACCESS_TOKEN, USER_TOKEN)
     play.walkthrough.start()
-    assert "Not known yet: give it" in play.screens["hand"].view["hand_over"]["unknown"]
+    assert "Not known yet. Enter it" in play.screens["hand"].view["hand_over"]["unknown"]
     other = Scene(make_run(tmp_path, app_step(), HAND_STEP))
     known = play.run.settings
     with stopped(other.walkthrough):

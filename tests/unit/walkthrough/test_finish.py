@@ -26,12 +26,11 @@ from runbook_lib.errors import SealingError
 from runbook_lib.walkthrough import controller as module
 from tests.support.words import attested, skipped
 from tests.unit.bodies import APP_SECRET
-from tests.unit.walkthrough.conftest import Make, unreachable
+from tests.unit.walkthrough.conftest import Make, Scene, unreachable
 from tests.unit.walkthrough.stage import (
     DEADLINE,
     eventually,
     make_step,
-    settled,
     verified,
     waits,
 )
@@ -61,6 +60,33 @@ def sealed_as(outcome: RunOutcome) -> Any:
         return Finished(outcome, folder)
 
     return seal
+
+
+def held(released: threading.Event, begun: list[str], wait: str = "") -> Any:
+    """Return a stand-in for sealing that notes its run and waits for `released`."""
+
+    def sealing(run: Run, *, on_wait: Any) -> Any:
+        begun.append(run.run_id)
+        if wait:
+            on_wait(wait)
+        released.wait(DEADLINE)
+        return sealed_as(RunOutcome.COMPLETE)(run)
+
+    return sealing
+
+
+def shown(play: Scene, name: str) -> dict[str, Any]:
+    """Return what the panel shows once it has this."""
+    view: dict[str, Any] = eventually(lambda: play.finish.view if play.finish.view[name] else None)
+    return view
+
+
+def idle(play: Scene) -> dict[str, Any]:
+    """Return what the panel shows once it is not busy."""
+    view: dict[str, Any] = eventually(
+        lambda: None if play.finish.view["busy_since"] else play.finish.view
+    )
+    return view
 
 
 def test_sealing_asks_once_where_a_step_is_not_done_any_more(
@@ -94,12 +120,11 @@ def test_sealing_asks_once_where_a_step_is_not_done_any_more(
         secrets={"app_secret": APP_SECRET},
     )
     for name in ("app", "seen", "word"):
-        play.walkthrough.perform(play.step(name), {})
-        settled(play.screens[name])
+        play.perform(name)
     play.run.say([attested("word"), skipped("left")])
     play.run.forget_secret(inputs.APP_SECRET, [])
     play.walkthrough.seal()
-    view = eventually(lambda: play.finish.view if play.finish.view["doubts"] else None)
+    view = shown(play, "doubts")
     assert view["doubts"] == [
         "1 · Do app: now failed. Looked.",
         "App Secret is missing. Enter it in step 3, or these are no longer verified: 3.",
@@ -107,7 +132,7 @@ def test_sealing_asks_once_where_a_step_is_not_done_any_more(
     assert sealed == []
 
     play.walkthrough.seal(is_confirmed=True)
-    view = eventually(lambda: play.finish.view if play.finish.view["bundle"] else None)
+    view = shown(play, "bundle")
     first, second = view["message"].splitlines()
     assert first == "The run is failed. Open steps: 1, 4."
     assert second.startswith("2 · Do hand: attested when sealed, to do before.")
@@ -127,7 +152,7 @@ def test_a_step_that_is_done_now_is_said_once_it_is_sealed(
     play = scene(make_step("a", verified, also), make_step("b", waits), make_step("hand"))
     play.walkthrough.seal()
 
-    view = eventually(lambda: play.finish.view if play.finish.view["bundle"] else None)
+    view = shown(play, "bundle")
     assert view["message"].splitlines() == [
         "The run is incomplete. Open steps: 2, 3.",
         "1 · Do a: verified when sealed, to do before. It is there. So is that.",
@@ -145,17 +170,16 @@ def test_what_many_steps_share_is_said_once(scene: Make, monkeypatch: pytest.Mon
     monkeypatch.setattr(module, "seal_evidence", sealed_as(RunOutcome.COMPLETE))
     play = scene(make_step("a", asks), make_step("b", asks))
     for name in ("a", "b"):
-        play.walkthrough.perform(play.step(name), {})
-        settled(play.screens[name])
+        play.perform(name)
     is_up = False
     play.walkthrough.seal()
-    view = eventually(lambda: play.finish.view if play.finish.view["doubts"] else None)
+    view = shown(play, "doubts")
     said = "x.example could not be reached: no connection."
     assert view["doubts"] == [f"1 · Do a, 2 · Do b: now could not be checked. {said}"]
 
     is_up = True
     play.walkthrough.seal()
-    view = eventually(lambda: play.finish.view if play.finish.view["bundle"] else None)
+    view = shown(play, "bundle")
     assert view["message"].splitlines() == [
         "The run is complete.",
         "1 · Do a, 2 · Do b: verified when sealed, could not be checked before. It is there.",
@@ -195,18 +219,13 @@ def test_sealing_shows_its_bundle(scene: Make, monkeypatch: pytest.MonkeyPatch) 
     """The panel is busy during the headless run, then shows its outcome and bundle."""
     released = threading.Event()
 
-    def sealing(run: Run, **_: Any) -> Finished:
-        released.wait(DEADLINE)
-        finished: Finished = sealed_as(RunOutcome.COMPLETE)(run)
-        return finished
-
-    monkeypatch.setattr(module, "seal_evidence", sealing)
+    monkeypatch.setattr(module, "seal_evidence", held(released, []))
     play = scene(make_step("a"))
     play.walkthrough.seal(is_confirmed=True)
     assert play.finish.view["busy_since"] > 0
     released.set()
 
-    view = eventually(lambda: None if play.finish.view["busy_since"] else play.finish.view)
+    view = idle(play)
     assert view["message"].startswith("The run is complete.")
     assert not view["is_error"]
     eventually(lambda: "complete" in play.header.view["sealed"])
@@ -218,10 +237,7 @@ def test_sealing_shows_its_bundle(scene: Make, monkeypatch: pytest.MonkeyPatch) 
     ("error", "said"),
     [
         (SealingError("A key is missing.", next_step="Find it."), "A key is missing. Find it."),
-        (
-            ValueError(APP_SECRET),
-            "The runbook itself broke (ValueError). Report it as a defect.",
-        ),
+        (ValueError(APP_SECRET), "The runbook itself broke (ValueError). Report it as a defect."),
     ],
 )
 def test_a_run_that_was_not_sealed_says_why(
@@ -236,22 +252,16 @@ def test_a_run_that_was_not_sealed_says_why(
     play = scene(make_step("a"))
     play.walkthrough.seal(is_confirmed=True)
 
-    view = eventually(lambda: None if play.finish.view["busy_since"] else play.finish.view)
+    view = idle(play)
     assert (f"{view['message']} {view['advice']}", view["is_error"]) == (said, True)
     assert view["bundle"] == ""
 
 
 def test_a_double_click_seals_once(scene: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """A second click during sealing has no effect; afterwards the button works again."""
-    released, begun = threading.Event(), []
+    released, begun = threading.Event(), list[str]()
 
-    def sealing(run: Run, **_: Any) -> Finished:
-        begun.append(run.run_id)
-        released.wait(DEADLINE)
-        finished: Finished = sealed_as(RunOutcome.COMPLETE)(run)
-        return finished
-
-    monkeypatch.setattr(module, "seal_evidence", sealing)
+    monkeypatch.setattr(module, "seal_evidence", held(released, begun))
     play = scene(make_step("a"))
     for _ in range(3):
         play.walkthrough.seal(is_confirmed=True)
@@ -269,16 +279,11 @@ def test_a_panel_says_what_the_sealing_run_waits_for(
     """While the headless run waits for another one, the panel is busy and shows the reason."""
     released = threading.Event()
 
-    def sealing(run: Run, *, on_wait: Any) -> Finished:
-        on_wait("Waiting for process 7.")
-        released.wait(DEADLINE)
-        finished: Finished = sealed_as(RunOutcome.COMPLETE)(run)
-        return finished
-
-    monkeypatch.setattr(module, "seal_evidence", sealing)
+    wait = "Waiting for process 7."
+    monkeypatch.setattr(module, "seal_evidence", held(released, [], wait))
     play = scene(make_step("a"))
     play.walkthrough.seal(is_confirmed=True)
 
-    eventually(lambda: play.finish.view["message"] == "Waiting for process 7.")
+    eventually(lambda: play.finish.view["message"] == wait)
     assert play.finish.view["busy_since"]
     released.set()

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -96,10 +96,6 @@ def request(*arguments: str, **more: Any) -> LabRequest:
 def opened(*arguments: str, heard: list[str] | None = None, **more: Any) -> int:
     say = (lambda _: None) if heard is None else heard.append
     return open_lab(request(*arguments, **more), say=say)
-
-
-def _without_log_level(command: list[str]) -> list[str]:
-    return [word for word in command if word != QUIET]
 
 
 @pytest.mark.parametrize(
@@ -243,20 +239,38 @@ def test_a_server_that_cannot_start_has_its_own_exit_code(
     assert opened() == code
 
 
+NO_PORT = "--port takes a number from 0 to 65535"
+NOT_HERE = "is not an address of this machine"
+
+
 @pytest.mark.parametrize("is_app", [True, False])
+@pytest.mark.parametrize("form", ["--{0}={1}", "--ServerApp.{0}={1}", "--{0}|{1}"])
 @pytest.mark.parametrize(
-    "port",
-    ["99999", "-1", "abc", "", "8888x", "65536", "9" * 5000, "\u0663", "1.5", " 80", "0x50"],
+    ("name", "value", "said"),
+    [
+        ("port", "99999", NO_PORT),
+        ("port", "-1", NO_PORT),
+        ("port", "abc", NO_PORT),
+        ("port", "", NO_PORT),
+        ("port", "8888x", NO_PORT),
+        ("port", "65536", NO_PORT),
+        ("port", "9" * 5000, NO_PORT),
+        ("port", "\u0663", NO_PORT),
+        ("port", "1.5", NO_PORT),
+        ("port", " 80", NO_PORT),
+        ("port", "0x50", NO_PORT),
+        ("ip", "192.0.2.7", NOT_HERE),
+        ("ip", "999.1.1.1", NOT_HERE),
+        ("ip", "no.such.host.invalid", NOT_HERE),
+        ("ip", "a" * 300, NOT_HERE),
+    ],
 )
-@pytest.mark.parametrize("form", ["--port={}", "--ServerApp.port={}", "--port {}"])
-def test_an_invalid_port_is_refused(
-    server: Server, folder: Path, form: str, port: str, *, is_app: bool
+def test_an_invalid_address_or_port_is_refused(
+    server: Server, folder: Path, form: str, name: str, value: str, said: str, *, is_app: bool
 ) -> None:
-    """An invalid port is refused before a server starts or a file is written."""
-    option, space, _ = form.partition(" ")
-    given = (option, port) if space else (form.format(port),)
-    with pytest.raises(SettingsError, match="--port takes a number from 0 to 65535"):
-        opened(*given, is_app=is_app)
+    """A port that is none, or another machine's address, is refused before a server starts."""
+    with pytest.raises(SettingsError, match=said):
+        opened(*form.format(name, value).split("|"), is_app=is_app)
 
     assert server.command == []
     assert list(folder.iterdir()) == []
@@ -275,30 +289,16 @@ def test_a_port_in_use_is_named(
 
         server.command = []
         for retries in (("--port-retries=0",), ("--port-retries", "0")):
-            with pytest.raises(SettingsError, match=f"Port {port} is taken") as caught:
+            with pytest.raises(SettingsError, match=f"Port {port} is in use") as caught:
                 opened(*given, *retries, is_app=is_app)
             assert "Name another port with --port" in caught.value.diagnostics()
         monkeypatch.setenv("JUPYTER_PORT_RETRIES", "0")
-        with pytest.raises(SettingsError, match=f"Port {port} is taken"):
+        with pytest.raises(SettingsError, match=f"Port {port} is in use"):
             opened(*given, is_app=is_app)
     assert server.command == []
 
     server.ends = [0]
     assert opened(*given, is_app=is_app) == 0
-
-
-@pytest.mark.parametrize("is_app", [True, False])
-@pytest.mark.parametrize("form", ["--ip={}", "--ip {}", "--ServerApp.ip={}"])
-@pytest.mark.parametrize("address", ["192.0.2.7", "999.1.1.1", "no.such.host.invalid", "a" * 300])
-def test_an_address_that_is_not_this_machines_is_refused(
-    server: Server, folder: Path, form: str, address: str, *, is_app: bool
-) -> None:
-    """An address of another machine is refused before a server starts."""
-    with pytest.raises(SettingsError, match="is not an address of this machine"):
-        opened(*form.format(address).split(), is_app=is_app)
-
-    assert server.command == []
-    assert list(folder.iterdir()) == []
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "localhost", "::1", "0.0.0.0", "*"])
@@ -308,26 +308,10 @@ def test_an_address_of_this_machine_is_passed_on(server: Server, address: str) -
     assert server.command[-1] == f"--ip={address}"
 
 
-def put_pipe(path: Path) -> None:
-    os.mkfifo(path)
-
-
 def put_socket(path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as listening:
         os.chdir(path.parent)
         listening.bind(path.name)
-
-
-def put_folder(path: Path) -> None:
-    (path / "in").mkdir(parents=True)
-
-
-def put_endless(path: Path) -> None:
-    path.symlink_to("/dev/zero")
-
-
-def put_dangling(path: Path) -> None:
-    path.symlink_to(path.parent / "nowhere")
 
 
 def put_huge(path: Path) -> None:
@@ -335,20 +319,22 @@ def put_huge(path: Path) -> None:
         file.truncate(3 * 2**30)
 
 
-def put_deep(path: Path) -> None:
-    path.write_text("[" * 200_000, encoding="utf-8")
+ODD: dict[str, Callable[[Path], object]] = {
+    "pipe": os.mkfifo,
+    "socket": put_socket,
+    "folder": lambda path: (path / "in").mkdir(parents=True),
+    "endless": lambda path: path.symlink_to("/dev/zero"),
+    "dangling": lambda path: path.symlink_to(path.parent / "nowhere"),
+    "huge": put_huge,
+    "deep": lambda path: path.write_text("[" * 200_000, encoding="utf-8"),
+}
 
 
-@pytest.mark.parametrize(
-    "put", [put_pipe, put_socket, put_folder, put_endless, put_dangling, put_huge, put_deep]
-)
+@pytest.mark.parametrize("put", ODD.values(), ids=ODD)
 def test_an_odd_file_is_renamed_and_the_notebook_built(
-    server: Server, folder: Path, copies: Path, put: Callable[[Path], None]
+    server: Server, folder: Path, copies: Path, put: Callable[[Path], object]
 ) -> None:
-    """
-    A pipe, device, folder or huge file in the notebook's place is renamed, and a new notebook is
-    built.
-    """
+    """What is no notebook in the notebook's place is renamed, and a new notebook is built."""
     path, heard = copies / NAME, list[str]()
     copies.mkdir()
     put(path)
@@ -360,8 +346,7 @@ def test_an_odd_file_is_renamed_and_the_notebook_built(
     assert not is_stale(PROCEDURE, path)
     assert not path.is_symlink()
     (kept,) = copies.glob("*.bak.ipynb")
-    said = heard[0]
-    assert kept.name in said
+    assert kept.name in heard[0]
     assert not (copies / "nowhere").exists()
 
 
@@ -387,9 +372,7 @@ def test_a_notebook_that_cannot_be_written_is_an_error(
 def test_kernels_inherit_what_was_given(
     server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    Given arguments are set in the server's environment; this process's environment stays unchanged.
-    """
+    """Given arguments are set in the server's environment, not in that of this process."""
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("RUNBOOK_TENANT", "old")
     monkeypatch.setenv("RUNBOOK_EVIDENCE", "kept")
@@ -466,9 +449,8 @@ def test_an_outdated_notebook_is_renamed_and_built_again(
     assert kept.name.startswith(f"{path.stem}.")
     assert kept.read_text(encoding="utf-8") == text
     assert not is_stale(PROCEDURE, path)
-    said = heard[0]
-    assert said.startswith(f"{path.name} was built from another procedure")
-    assert kept.name in said
+    assert heard[0].startswith(f"{path.name} was built from another procedure")
+    assert kept.name in heard[0]
 
 
 def test_a_saved_notebook_is_not_changed(server: Server, copies: Path) -> None:
@@ -545,10 +527,7 @@ def test_practice_leaves_the_real_settings_out(
 def test_practising_again_uses_the_same_app(
     server: Server, sandboxes: list[FingerprintKey]
 ) -> None:
-    """
-    Practice of the same tenant uses the same app and says that earlier work counts; another tenant
-    starts anew.
-    """
+    """Practice of a tenant uses the same app, and says that earlier work counts."""
     heard: list[list[str]] = [[], [], []]
     for number, tenant in enumerate(("mine", "mine", "other")):
         server.ends = [0]
@@ -558,41 +537,33 @@ def test_practising_again_uses_the_same_app(
     first, again, other = sandboxes
     assert first == again != other
     said = ["\n".join(lines) for lines in heard]
-    assert ["Your earlier work as mine still counts" in text for text in said] == [
-        False,
-        True,
-        False,
-    ]
+    is_known = ["Your earlier work as mine still counts" in text for text in said]
+    assert is_known == [False, True, False]
     assert all("log in as operator@example.com / a password" in text for text in said)
 
 
-def test_an_interrupted_server_is_terminated(server: Server) -> None:
-    """
-    On an interruption the server is terminated and waited for, then the interruption is raised.
-    """
-    server.ends = [KeyboardInterrupt, 0]
+LATE = subprocess.TimeoutExpired("jupyterlab", 20)
 
-    with pytest.raises(KeyboardInterrupt):
+
+@pytest.mark.parametrize(
+    ("ends", "is_terminated", "is_killed"),
+    [
+        # On an interruption the server is terminated and waited for.
+        ([KeyboardInterrupt, 0], True, False),
+        # One that does not end in time is killed.
+        ([KeyboardInterrupt, LATE], True, True),
+        # One that ends by itself is not terminated.
+        ([0], False, False),
+    ],
+)
+def test_no_server_is_left(
+    server: Server, ends: list[Any], is_terminated: bool, is_killed: bool
+) -> None:
+    """A server ends with its terminal, and the interruption is raised."""
+    server.ends = list(ends)
+
+    with pytest.raises(KeyboardInterrupt) if is_terminated else nullcontext():
         opened()
 
-    assert server.is_terminated
+    assert (server.is_terminated, server.is_killed) == (is_terminated, is_killed)
     assert server.ends == []
-    assert not server.is_killed
-
-
-def test_a_server_that_does_not_end_is_killed(server: Server) -> None:
-    """A server that does not end in time is killed."""
-    server.ends = [KeyboardInterrupt, subprocess.TimeoutExpired("jupyterlab", 20)]
-
-    with pytest.raises(KeyboardInterrupt):
-        opened()
-
-    assert server.is_terminated
-    assert server.is_killed
-
-
-def test_a_server_that_ends_by_itself_is_not_terminated(server: Server) -> None:
-    """A server that ends by itself is not terminated."""
-    opened()
-
-    assert not server.is_terminated

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import date
 
 import pytest
 
@@ -17,7 +16,14 @@ from runbook_lib.walkthrough.views import header_view
 from tests.unit.core.test_advice import MARKETING, state_of
 from tests.unit.walkthrough.conftest import DONE, Make, undecided
 from tests.unit.walkthrough.conftest import Scene as Play
-from tests.unit.walkthrough.stage import eventually, make_run, make_step, settled, verified
+from tests.unit.walkthrough.stage import (
+    eventually,
+    make_run,
+    make_scene,
+    make_step,
+    settled,
+    verified,
+)
 
 
 def refused(context: CheckContext) -> Finding:
@@ -49,9 +55,7 @@ def shown(play: Play) -> tuple[str, str, str]:
 
 @pytest.mark.parametrize("check", LOOKS)
 def test_what_only_the_page_saw_is_to_do(scene: Make, check: Callable[..., Finding]) -> None:
-    """
-    It is grey, to do and next; what was seen stands there, and the outcome is what it was.
-    """
+    """It is grey, to do and next, with what was seen; the outcome is what it was."""
     play = looked_at(scene, check)
     view = play.screens["a"].view
 
@@ -73,9 +77,7 @@ def test_later_is_advice(scene: Make) -> None:
     play = looked_at(scene, undecided)
     assert play.screens["b"].view["since"] == "later: after 1"
     assert play.screens["b"].view["actions"]["primary"] == "attest"
-    play.walkthrough.say(play.step("b"), DONE, {"by": "Ann"}, [])
-
-    assert settled(play.screens["b"])["outcome"] == "attested"
+    assert play.say("b", DONE, {"by": "Ann"})["outcome"] == "attested"
     assert play.screens["b"].view["since"].startswith("Ann")
 
 
@@ -92,8 +94,7 @@ def by_check_everything(play: Play) -> None:
 
 
 def by_a_word(play: Play) -> None:
-    play.walkthrough.say(play.step("a"), WordKind.DECLINED, {"by": "Ann"}, [])
-    settled(play.screens["a"], 2)
+    play.say("a", WordKind.DECLINED, {"by": "Ann"}, finished=2)
     play.walkthrough.say(play.step("a"), WordKind.WITHDRAWN, {"by": "Ann", "note": "No."}, [])
 
 
@@ -143,11 +144,7 @@ def test_what_only_a_person_can_say_is_asked_for(
     *,
     is_left: bool,
 ) -> None:
-    """
-    A check that has seen what there is to see leaves no trouble: the step asks for a word.
-
-    Outcome and record are what they were, and what follows can be started.
-    """
+    """Where a check has seen what there is, the step asks for a word; all else is as it was."""
     step = make_step("a", check)
     leaving = replace(step, checks=(replace(step.checks[0], leaves_to_person=is_left),))
     play = scene(leaving, make_step("b", after=("a",)))
@@ -172,8 +169,7 @@ def test_a_check_that_leaves_the_rest_says_so(scene: Make) -> None:
     play = scene(replace(step, checks=(replace(step.checks[0], leaves_to_person=True),)))
     by_button(play)
     assert settled(play.screens["a"])["message"] == "Checked: only you can confirm the rest."
-    play.walkthrough.say(play.step("a"), DONE, {"by": "Ann"}, [])
-    assert settled(play.screens["a"], 2)["outcome"] == "attested"
+    assert play.say("a", DONE, {"by": "Ann"}, finished=2)["outcome"] == "attested"
 
 
 def test_the_page_alone_changes_no_record(scene: Make) -> None:
@@ -187,11 +183,7 @@ def test_the_page_alone_changes_no_record(scene: Make) -> None:
 
 
 def test_what_follows_a_step_is_looked_at_again(scene: Make) -> None:
-    """
-    What was not done yet when it was looked at says what is true after the step before it.
-
-    So does what follows only by way of another; nothing is asked about what is settled.
-    """
+    """What follows what is done now is looked at again, also by way of another; nothing else is."""
     done = {"install": False}
 
     def install(context: CheckContext) -> Finding:
@@ -260,12 +252,8 @@ def test_who_follows_next_misses_nothing(look: str) -> None:
     while True:
         told = ", ".join(f"{numbers[step_id]} {sign}" for step_id, sign in signs.items())
         state = state_of(told)
-        known = {
-            "title": "", "tenant": "", "user": "", "others": "", "sealed": "", "provider": "",
-            "is_sandbox": False, "is_unsaved": False, "road": None,
-        }  # fmt: skip
         following = next_step(state)
-        view = header_view(state, activity=Activity(), today=date(2026, 11, 24), **known)["next"]
+        view = header_view(state, make_scene(), activity=Activity(), road=None)["next"]
         assert (view and view["id"]) == (following and following[0].step.id)
         if following is None:
             break

@@ -31,11 +31,7 @@ def round_done(play: Scene) -> dict[str, Any]:
 
 
 def test_everything_is_checked_but_what_spends_or_lacks_a_value(scene: Make) -> None:
-    """
-    Every check that only reads runs once, in order; nothing is sealed or spent.
-
-    What was left out is named, with what it would do, or what it lacks.
-    """
+    """Each check that only reads runs once, in order; what is left out is named, and why."""
     play = scene(
         make_step("a", verified),
         make_step("b"),
@@ -65,11 +61,7 @@ def test_everything_is_checked_but_what_spends_or_lacks_a_value(scene: Make) -> 
 
 
 def test_a_host_that_does_not_answer_is_one_message(scene: Make) -> None:
-    """
-    Why several steps could not be checked is said once, in the header, as often as it is so.
-
-    The panels show it as their reason, and announce nothing.
-    """
+    """Why several steps could not be checked is said once, in the header, and not in panels."""
     play = scene(
         make_step("a", unreachable),
         make_step("b", undecided, unreachable),
@@ -113,18 +105,13 @@ def test_a_round_that_breaks_off_leaves_the_button_usable(
 
 
 def test_what_lacked_a_value_is_checked_when_the_value_arrives(scene: Make) -> None:
-    """
-    A check that was tried in vain shows the field that it lacks, and runs once that is given.
-
-    A step that nobody tried, and one that spends something, do not run by themselves.
-    """
+    """A check that was tried in vain shows what it lacks, and runs alone once that is given."""
     later = make_step("later", verified, needs=("app_id",))
     spends = spending(replace(later, id="spends"))
     untried = replace(later, id="untried")
     play = scene(app_step(), later, spends, untried)
     for name in ("later", "spends"):
-        play.walkthrough.perform(play.step(name), {})
-        settled(play.screens[name])
+        play.perform(name)
     shown = [each["name"] for each in play.screens["later"].view["inputs"]]
     assert shown == ["app_id"]
     assert play.screens["untried"].view["inputs"] == []
@@ -138,21 +125,15 @@ def test_what_lacked_a_value_is_checked_when_the_value_arrives(scene: Make) -> N
 
 
 def test_a_reason_names_only_what_is_missing(scene: Make) -> None:
-    """
-    Of two values that a check lacked one is right: the step's reason names the other alone.
-
-    So does that of every step that was tried without both; a check that spends does not run.
-    """
+    """If one of two missing values is given, the reason of each step names the other alone."""
     asks = make_step("asks", verified, needs=NEEDS)
     play = scene(asks, replace(asks, id="other"), spending(replace(asks, id="spends")))
     for name in ("asks", "other", "spends"):
-        play.walkthrough.perform(play.step(name), {})
-        assert settled(play.screens[name])["message"] == (
+        assert play.perform(name)["message"] == (
             "Not checked. Enter App ID, App Secret, then press Check."
         )
     typed = {"app_id": APP_ID, "app_secret": "half"}
-    play.walkthrough.perform(play.step("asks"), typed)
-    view = settled(play.screens["asks"], 2)
+    view = play.perform("asks", typed, finished=2)
 
     assert view["message"].startswith("App Secret: an App Secret has 32 characters")
     assert [refused["input"] for refused in view["refused"]] == ["app_secret"]
@@ -161,8 +142,7 @@ def test_a_reason_names_only_what_is_missing(scene: Make) -> None:
         assert view["reason"] == "Not checked: App Secret not given."
         assert [shown["name"] for shown in view["inputs"]] == ["app_secret"]
 
-    play.walkthrough.perform(play.step("asks"), {"app_secret": APP_SECRET})
-    assert settled(play.screens["asks"], 3)["outcome"] == "verified"
+    assert play.perform("asks", {"app_secret": APP_SECRET}, finished=3)["outcome"] == "verified"
     assert settled(play.screens["other"], 3)["outcome"] == "verified"
     assert play.screens["spends"].view["outcome"] == "not_run"
 
@@ -172,12 +152,10 @@ def test_a_check_that_could_go_on_says_what_it_lacks(scene: Make) -> None:
     both = make_step("both", subject=("app_id",))
     checks = (make_step("a", undecided).checks[0], make_step("b", verified, needs=NEEDS).checks[0])
     play = scene(replace(both, checks=checks))
-    play.walkthrough.perform(play.step("both"), {})
-    assert settled(play.screens["both"])["message"] == (
+    assert play.perform("both")["message"] == (
         "Checked: could not be checked. Enter App ID, App Secret, then press Check."
     )
 
-    play.walkthrough.perform(play.step("both"), {"app_id": APP_ID, "app_secret": "half"})
-    view = settled(play.screens["both"], 2)
+    view = play.perform("both", {"app_id": APP_ID, "app_secret": "half"}, finished=2)
     assert view["reason"] == "Hidden. Not checked further: App Secret not given."
     assert [shown["name"] for shown in view["inputs"]] == ["app_secret"]

@@ -71,11 +71,7 @@ def test_the_result_of_the_run_is_returned(process: Process, started: Callable[.
 def test_the_run_is_for_the_same_connector_tenant_folder_and_values(
     process: Process, started: Callable[..., Run], tmp_path: Path
 ) -> None:
-    """
-    The run has the same connector, tenant and values, and the evidence folder as absolute path.
-
-    Its record says that a person asked for it.
-    """
+    """It has the same connector, tenant and values, an absolute path, and that a person asked."""
     values = {"app_id": "77", "permissions": ("public_profile", "ads_read")}
     seal_evidence(started(**values))
 

@@ -24,8 +24,7 @@ def test_typed_values_are_recorded(scene: Make) -> None:
     """Typed values are recorded with their type; empty and unknown fields are ignored."""
     play = scene(app_step())
     given = {"app_id": f" {APP_ID} ", "permissions": "ads_read", "install_connector": False}
-    play.walkthrough.perform(play.step("app"), {**given, "app_secret": "", "unknown": "x"})
-    settled(play.screens["app"])
+    play.perform("app", {**given, "app_secret": "", "unknown": "x"})
 
     assert play.run.history.index.given == {
         "app_id": APP_ID,
@@ -44,8 +43,7 @@ def test_a_secret_that_was_typed_stays_in_memory(scene: Make, tmp_path: Path) ->
         return Finding(outcome=Outcome.FAILED, reason=f"It refused {said}.")
 
     play = scene(app_step(quotes))
-    play.walkthrough.perform(play.step("app"), {"app_secret": f" {APP_SECRET}\n"})
-    view = settled(play.screens["app"])
+    view = play.perform("app", {"app_secret": f" {APP_SECRET}\n"})
 
     assert view["reason"].startswith("It refused *")
     assert play.run.settings.secrets["app_secret"].reveal() == APP_SECRET
@@ -60,8 +58,7 @@ def test_a_secret_that_was_typed_stays_in_memory(scene: Make, tmp_path: Path) ->
 def test_a_malformed_secret_is_refused_unquoted(scene: Make) -> None:
     """An invalid secret is refused without being quoted, and no check runs."""
     play = scene(app_step())
-    play.walkthrough.perform(play.step("app"), {"app_secret": "halfasecret"})
-    view = settled(play.screens["app"])
+    view = play.perform("app", {"app_secret": "halfasecret"})
 
     assert view["message"].startswith("App Secret: an App Secret has 32 characters")
     assert (view["advice"], view["is_error"]) == ("Correct it, then press the button again.", True)
@@ -75,8 +72,7 @@ def test_a_malformed_secret_is_refused_unquoted(scene: Make) -> None:
 def test_valid_fields_are_kept_if_another_is_invalid(scene: Make) -> None:
     """If a field is invalid, its problem is shown, no check runs, and the valid fields are kept."""
     play = scene(app_step())
-    play.walkthrough.perform(play.step("app"), {"app_id": "x", "app_secret": APP_SECRET})
-    view = settled(play.screens["app"])
+    view = play.perform("app", {"app_id": "x", "app_secret": APP_SECRET})
 
     assert view["message"].startswith("App ID: an App ID is a number of 15 or 16 digits")
     assert view["taken"] == 1
@@ -86,29 +82,25 @@ def test_valid_fields_are_kept_if_another_is_invalid(scene: Make) -> None:
     assert play.run.settings.secrets["app_secret"].reveal() == APP_SECRET
     assert play.types == []
 
-    play.walkthrough.perform(play.step("app"), {"app_id": APP_ID})
-    view = settled(play.screens["app"], 2)
+    view = play.perform("app", {"app_id": APP_ID}, finished=2)
     assert (view["taken"], view["refused"], view["outcome"]) == (2, [], "verified")
 
 
 def test_an_invalid_value_is_named_by_its_label(scene: Make) -> None:
     """The message about an invalid value names the field by its label."""
     play = scene(app_step())
-    play.walkthrough.perform(play.step("app"), {"install_connector": "perhaps"})
-
-    message = settled(play.screens["app"])["message"]
+    message = play.perform("app", {"install_connector": "perhaps"})["message"]
     assert message.startswith(f"{INSTALL_CONNECTOR.label}: takes true or false")
 
 
 def test_written_words_are_counted(scene: Make) -> None:
     """`written` counts only what was recorded, so that a refused form keeps its text."""
     play = scene(make_step("a"))
-    play.walkthrough.say(play.step("a"), LEFT_OUT, {"by": "Operator", "note": ""}, [])
-    assert settled(play.screens["a"])["written"] == 0
-    play.walkthrough.say(play.step("a"), LEFT_OUT, {"by": "Operator", "note": "No leads."}, [])
-    assert settled(play.screens["a"], 2)["written"] == 1
-    play.walkthrough.say(play.step("a"), DONE, {"by": "Operator"}, [])
-    assert settled(play.screens["a"], 3)["written"] == 2
+    assert play.say("a", LEFT_OUT, {"by": "Operator", "note": ""})["written"] == 0
+    assert (
+        play.say("a", LEFT_OUT, {"by": "Operator", "note": "No leads."}, finished=2)["written"] == 1
+    )
+    assert play.say("a", DONE, {"by": "Operator"}, finished=3)["written"] == 2
 
 
 @pytest.mark.parametrize(
@@ -210,8 +202,7 @@ def test_the_warning_of_a_value_stays(
     play = scene(naming_step())
     play.walkthrough.save(play.step("app"), {name: text}, [name])
     (saved,) = settled(play.screens["app"])["warnings"]
-    play.walkthrough.perform(play.step("app"), {})
-    (checked,) = settled(play.screens["app"], 2)["warnings"]
+    (checked,) = play.perform("app", finished=2)["warnings"]
     record = step_record(play.run.state.steps["app"])
 
     assert doubt in saved
@@ -232,11 +223,7 @@ def test_a_problem_comes_with_an_example(scene: Make) -> None:
 
 
 def test_a_field_says_beforehand_what_saving_it_undoes(scene: Make) -> None:
-    """
-    While a value is typed, the field names the steps that must be done again once it is saved.
-
-    The first value, the same value, an invalid one, and one that no step is about undo nothing.
-    """
+    """A field names the steps that saving another value undoes; what undoes nothing names none."""
     about = make_step("about", subject=("app_id", "app_secret"))
     play = scene(app_step(), about, make_step("other"), secrets={"app_secret": APP_SECRET})
 
@@ -247,7 +234,7 @@ def test_a_field_says_beforehand_what_saving_it_undoes(scene: Make) -> None:
     play.run.give("app_id", "123456789012345")
     play.run.say([attested("about"), attested("other")])
 
-    said = "Once this is saved, these must be done again: 2."
+    said = "If you save this, do these steps again: 2."
     assert effect("app_id", "543210987654321") == said
     assert effect("app_secret", OTHER_SECRET) == said
     assert effect("app_id", "123456789012345") == ""
@@ -260,11 +247,9 @@ def test_a_field_says_beforehand_what_saving_it_undoes(scene: Make) -> None:
 def test_an_emptied_field_is_an_emptied_value(scene: Make) -> None:
     """An emptied field takes the value away; an empty credential changes nothing."""
     play = scene(app_step(), secrets={"app_secret": APP_SECRET}, **KNOWN)
-    play.walkthrough.perform(play.step("app"), {"app_id": "123456789012345"})
-    settled(play.screens["app"])
+    play.perform("app", {"app_id": "123456789012345"})
     emptied = {"app_id": "", "app_secret": "", "permissions": ""}
-    play.walkthrough.perform(play.step("app"), emptied)
-    settled(play.screens["app"], 2)
+    play.perform("app", emptied, finished=2)
 
     assert play.run.values["app_id"] == ""
     assert play.run.values["permissions"] == PERMISSIONS.default
@@ -280,7 +265,6 @@ def test_what_is_typed_wins_over_the_settings_file(scene: Make) -> None:
         return verified(context)
 
     play = scene(app_step(looks), app_id="1111111111111111")
-    play.walkthrough.perform(play.step("app"), {"app_id": APP_ID})
-    settled(play.screens["app"])
+    play.perform("app", {"app_id": APP_ID})
 
     assert seen == [APP_ID]

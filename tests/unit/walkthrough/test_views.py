@@ -14,14 +14,13 @@ from msgspec import structs
 from runbook_lib.connectors.facebook import inputs
 from runbook_lib.connectors.registry import connector_names, find_procedure
 from runbook_lib.connectors.troubles import ordered
-from runbook_lib.core.advice import next_step
+from runbook_lib.core.advice import later, next_step
 from runbook_lib.core.conclusion import Conclusion
 from runbook_lib.core.model import (
     DATA,
     Assignment,
     Attachment,
     Entry,
-    EventType,
     Exchange,
     Finding,
     Outcome,
@@ -107,6 +106,11 @@ def trouble(text: str) -> Trouble:
     )
 
 
+def make_road(**more: Any) -> Road:
+    known: dict[str, Any] = {"ready": (), "gates": (), "meanwhile": (), "afterwards": ()}
+    return Road(**{**known, "whole": "6 weeks", "source": "read", **more})
+
+
 def view(given: StepState, **more: Any) -> dict[str, Any]:
     own = {name: more.pop(name) for name in ("recent", "activity", "lacks") if name in more}
     known: dict[str, Any] = {"recent": (), "activity": Activity(), "lacks": ()}
@@ -118,10 +122,11 @@ def run_state(*states: StepState) -> RunState:
 
 
 def header(*states: StepState, **more: Any) -> dict[str, Any]:
-    known: dict[str, Any] = {"title": "One", "tenant": "acme", "user": ""}
-    known |= {"is_sandbox": False, "activity": Activity(), "provider": "Facebook"}
-    known |= {"others": "", "sealed": "", "is_unsaved": False, "road": None}
-    return header_view(run_state(*states), **{**known, "today": date(2026, 11, 24), **more})
+    state = run_state(*states)
+    known: dict[str, Any] = {"activity": Activity(), "road": None, "title": "One"}
+    known |= {"tenant": "acme", "sandbox": False}
+    given = {name: more.pop(name) for name in known if name in more}
+    return header_view(state, make_scene(later=later(state), **more), **{**known, **given})
 
 
 def finish(given: RunState, **more: Any) -> dict[str, Any]:
@@ -133,78 +138,188 @@ def entry(event: str, step: str = "a", **data: Any) -> Entry:
     fields = {field.name for field in structs.fields(DATA[event])}
     bound = {"connector": "p", "confirms": "0" * 64}
     usual: dict[str, Any] = {"at": AT, "sentence": "I did.", "binding": bound}
+    usual |= {"by": "Operator", "note": "", "findings": []}
     data = {**{name: value for name, value in usual.items() if name in fields}, **data}
     return journals.entry(1, event, data, at=AT, run_id="0a1b2c3d", step=step)
 
 
-def test_a_view_is_plain_json() -> None:
-    """A view is plain JSON."""
-    found = Finding(outcome=Outcome.VERIFIED, reason="So.", exchanges=(1,), tables=(PAGES,))
-    exchanges = {1: EXCHANGE}
-    shown = view(state(app_step(), Outcome.VERIFIED, findings=(found,), exchanges=exchanges))
+SECRET_CHECK = make_step("b", verified, needs=("app_secret",)).checks
+PAGE = Link("My Apps", "https://d.example/apps/{app_id}", "App ID")
+FAILED = Finding(outcome=Outcome.FAILED, reason="No.")
+REFUSED = Finding(outcome=Outcome.INCONCLUSIVE, reason="Refused.", refuses=("app_secret",))
+UNCLEAR = Finding(outcome=Outcome.INCONCLUSIVE, reason="Hidden.")
+PROVEN = Finding(outcome=Outcome.VERIFIED, reason="So.", limits=("That it is saved.",))
+CHECKED = app_step(links=(PAGE,))
+PERMITTED = replace(
+    CHECKED, checks=(replace(CHECKED.checks[0], spends="It uses 1.", permitted_by=("install",)),)
+)
+REVIEW = replace(waiting_step(), links=(PAGE,))
+ASKED_FOR = Confirmation(name="asked", label="Asked for", sentence="It is asked for.", due_days=60)
+DUE = Word(kind=WordKind.ATTESTED, step="wait", by="A", at=AT, due="2026-12-01")
+KNOWN_APP = {"link_values": {"app_id": "7"}}
+HERE, ELSEWHERE = {"lacks": (inputs.APP_SECRET,)}, {"lacks": (inputs.USER_ACCESS_TOKEN,)}
+TO_DO, PLAIN = state(app_step()), state(make_step("a"))
+TRIED = state(CHECKED, Outcome.INCONCLUSIVE, findings=(UNCLEAR,))
+REJECTED = state(CHECKED, Outcome.INCONCLUSIVE, findings=(REFUSED,))
+FAILING = state(CHECKED, Outcome.FAILED, findings=(FAILED,))
+WAITING = state(waiting_step(), Outcome.WAITING)
+REVIEWED = state(REVIEW, Outcome.FAILED, findings=(FAILED,))
 
+
+def half(step: Step, **more: Any) -> StepState:
+    """Return a step that somebody, or a check, has settled in part."""
+    outcome = Outcome.VERIFIED if more.get("needs_person") else Outcome.WAITING
+    conclusion = Conclusion(outcome=outcome, reason="So.", **more)
+    return StepState(step, conclusion, findings=(PROVEN,) if step.checks else ())
+
+
+NEEDS = (
+    *make_step("a", verified, needs=("app_id",)).checks,
+    *make_step("b", waits, needs=("app_id", "app_secret")).checks,
+)
+TWO_CHECKS = state(replace(waiting_step(), checks=NEEDS), Outcome.WAITING)
+IN_PART_DONE, SECOND = half(CHECKED, needs_person=True), half(make_step("a"), needs_another=True)
+LAPSED = (Lapsed(word=attested("a", at=AT), why="for App ID 1, not 2"),)
+WARNED = Finding(outcome=Outcome.VERIFIED, reason="", limits=("l1",), warnings=("w1", "w2"))
+CHANGED = structs.replace(WARNED, limits=(), warnings=("w3",), changes=("c1",))
+ACCOUNTS = Table(caption="Ad accounts", columns=("ID",), rows=(("act_1",),))
+LISTED_ACCOUNTS = {"caption": "Ad accounts", "columns": ["ID"], "rows": [["act_1"]]}
+LISTED_PAGES = {
+    "caption": "Pages",
+    "columns": ["ID", "Name"],
+    "rows": [["1", "Acme"], ["2", "Umbrella"]],
+}
+LISTED = structs.replace(WARNED, tables=(ACCOUNTS, PAGES), exchanges=(1,))
+LINKED = make_step(
+    "a",
+    links=(Link("App", "https://d.example/apps/{app_id}", "App ID"),),
+    pastes=(Paste("Redirect URI", "https://{service_domain}/cb"),),
+)
+HANDED = {"name": "app_secret", "label": "App Secret"}
+UNKNOWN = {**HANDED, "unknown": "Not known yet. Enter it in the step that asks for it."}
+BUSY: dict[str, Any] = {"busy_since": 1.5, "finished": 2, "message": "m", "advice": "a"}
+BUSY |= {"is_error": True}
+SITTING = {"current": frozenset({"a", "b"})}
+NEXT = {"following": PLAIN.step}
+SAID = state(make_step("a"), Outcome.ATTESTED, by_person=True, word=attested("a", at=AT))
+AGAIN = (
+    "Operator confirmed this on 24 Nov, 12:00 for App ID 1, not 2, so it no longer counts: "
+    "confirm it again."
+)
+
+
+def told(outcome: Outcome, reason: str) -> StepState:
+    return StepState(make_step("a"), Conclusion(outcome=outcome, reason=reason))
+
+
+def row(given: StepState, more: Any = None, **expected: Any) -> tuple[Any, ...]:
+    return given, more or {}, expected
+
+
+@pytest.mark.parametrize(
+    ("given", "more", "expected"),
+    [
+        # A step has its outcome, icon, reason and time of check.
+        *(
+            row(
+                state(make_step("a"), outcome, checked_on=AT),
+                id="a",
+                title="Do a",
+                reason="So.",
+                outcome=outcome,
+                icon=ICONS[outcome],
+                checked_on=AT,
+            )
+            for outcome in Outcome
+        ),
+        # An ISO time in a reason is shown as date and time in minutes, UTC.
+        row(
+            told(Outcome.ATTESTED, f"Operator on {AT}: done; submitted on 2026-11-24T09:05:00Z."),
+            reason="Operator on 24 Nov, 12:00: done; submitted on 24 Nov, 09:05.",
+        ),
+        # Warnings, limits and changes of all findings are shown, in order.
+        row(
+            state(make_step("a"), findings=(WARNED, CHANGED)),
+            warnings=["w1", "w2", "w3"],
+            limits=["l1"],
+            changes=["c1"],
+        ),
+        # So are the tables of all findings.
+        row(
+            state(make_step("a"), findings=(LISTED, LISTED), exchanges={1: EXCHANGE}),
+            tables=[LISTED_ACCOUNTS, LISTED_PAGES, LISTED_ACCOUNTS, LISTED_PAGES],
+        ),
+        # A link without its values says what it needs; a paste is shown only with its values.
+        row(state(LINKED), links=[{"label": "App (needs the App ID)", "url": ""}], pastes=[]),
+        row(
+            state(LINKED),
+            {"values": {"app_id": "7", "service_domain": "acme.example"}},
+            links=[{"label": "App", "url": "https://d.example/apps/7"}],
+            pastes=[{"label": "Redirect URI", "value": "https://acme.example/cb"}],
+        ),
+        # Only the step that hands over a credential shows it, or where to enter it.
+        row(
+            state(HAND_STEP),
+            {"credentials": {"app_secret": "this session"}},
+            hand_over={**HANDED, "unknown": ""},
+        ),
+        row(state(HAND_STEP), hand_over=UNKNOWN),
+        row(state(HAND_STEP), {"credentials": {"user_access_token": ".env"}}, hand_over=UNKNOWN),
+        row(TO_DO, {"credentials": {"app_secret": ".env"}}, hand_over=None),
+        # Check and consent are offered only by steps that have them.
+        row(PLAIN, can_check=False, needs_consent=False),
+        row(state(waiting_step()), can_check=True, needs_consent=False),
+        row(state(consent_step()), can_check=True, needs_consent=True),
+        # A step is checked again only if it waits and a check can look and spends nothing.
+        row(WAITING, next_look="12:15"),
+        row(state(waiting_step(), Outcome.VERIFIED), next_look=""),
+        row(state(make_step("a", kind=StepKind.WAIT), Outcome.WAITING), next_look=""),
+        row(state(spending(waiting_step()), Outcome.WAITING), next_look=""),
+        row(TWO_CHECKS, HERE, next_look="12:15"),
+        row(TWO_CHECKS, {"lacks": (inputs.APP_SECRET, inputs.APP_ID)}, next_look=""),
+        # A lapsed attestation is shown with author, time and the reason to repeat it.
+        row(state(make_step("a"), lapsed=LAPSED), remarks=[AGAIN]),
+        # The current activity and its result are part of the view.
+        row(
+            PLAIN,
+            {"activity": Activity(**BUSY)},
+            **BUSY,
+        ),
+        # A step that needs a second person is not one that waits for an outside party.
+        row(SECOND, needs_another=True),
+        row(WAITING, needs_another=False),
+        # Each panel says whether its step is next, and which one is.
+        row(PLAIN, NEXT, is_next=True, next={"id": "a", "title": "Do a"}),
+        row(state(make_step("b")), NEXT, is_next=False, next={"id": "a", "title": "Do a"}),
+        row(PLAIN, next=None),
+        # Of the steps of the next one's sitting, those not done are open.
+        row(PLAIN, SITTING, is_current=True),
+        row(state(make_step("b"), Outcome.FAILED), SITTING, is_current=True),
+        row(state(make_step("b"), Outcome.VERIFIED), SITTING, is_current=False),
+        row(state(make_step("c")), SITTING, is_current=False),
+        # What is done, in a person's hands, spends or lacks a value is not looked at unasked.
+        row(TO_DO, can_look=True),
+        row(state(app_step(), Outcome.FAILED), can_look=True),
+        row(WAITING, can_look=True),
+        row(state(replace(app_step(), checks=SECRET_CHECK)), HERE, can_look=False),
+        row(PLAIN, can_look=False),
+        row(state(app_step(), Outcome.VERIFIED), can_look=False),
+        row(IN_PART_DONE, can_look=False),
+        row(state(spending(app_step())), can_look=False),
+        # The line of a step says who settled it and when, or whom it waits for.
+        row(SAID, since="Operator, 24 Nov, 12:00"),
+        row(WAITING, since="waits for Facebook"),
+        row(PLAIN, since=""),
+        # Only the step of the submission has a kit, only a known error is explained.
+        row(PLAIN, kit=None, troubles=[]),
+    ],
+)
+def test_a_panel_shows(given: StepState, more: dict[str, Any], expected: dict[str, Any]) -> None:
+    """All that is known of a step is in its panel, as plain JSON."""
+    shown = view(given, **more)
+
+    assert {name: shown[name] for name in expected} == expected
     assert json.loads(json.dumps(shown)) == shown
-
-
-@pytest.mark.parametrize("outcome", Outcome)
-def test_outcome_reason_and_icon_are_shown(outcome: Outcome) -> None:
-    """A step shows its outcome, icon, reason and time of check."""
-    shown = view(state(make_step("a"), outcome, checked_on=AT))
-
-    assert (shown["outcome"], shown["icon"]) == (outcome, ICONS[outcome])
-    assert (shown["id"], shown["title"], shown["reason"]) == ("a", "Do a", "So.")
-    assert shown["checked_on"] == AT
-
-
-def test_a_time_in_a_reason_is_readable() -> None:
-    """An ISO time in a reason is shown as date and time in minutes, UTC."""
-    said = f"Operator on {AT}: done; submitted on 2026-11-24T09:05:00Z."
-    shown = view(StepState(make_step("a"), Conclusion(outcome=Outcome.ATTESTED, reason=said)))
-
-    assert shown["reason"] == ("Operator on 24 Nov, 12:00: done; submitted on 24 Nov, 09:05.")
-
-
-def test_warnings_limits_and_changes_are_collected() -> None:
-    """Warnings, limits and changes of all findings are shown, in order."""
-    found = Finding(outcome=Outcome.VERIFIED, reason="", limits=("l1",), warnings=("w1", "w2"))
-    second = structs.replace(found, limits=(), warnings=("w3",), changes=("c1",))
-    shown = view(state(make_step("a"), findings=(found, second)))
-
-    assert shown["warnings"] == ["w1", "w2", "w3"]
-    assert shown["limits"] == ["l1"]
-    assert shown["changes"] == ["c1"]
-
-
-def test_tables_of_findings_are_shown() -> None:
-    """The tables of all findings are shown, in order, each with caption, columns and rows."""
-    accounts = Table(caption="Ad accounts", columns=("ID",), rows=(("act_1",),))
-    found = Finding(outcome=Outcome.VERIFIED, reason="", tables=(accounts, PAGES))
-    other = structs.replace(found, tables=(structs.replace(PAGES, caption="Other"),))
-    shown = view(state(make_step("a"), findings=(found, other)))["tables"]
-
-    assert [table["caption"] for table in shown] == ["Ad accounts", "Pages", "Other"]
-    assert shown[1] == {
-        "caption": "Pages",
-        "columns": ["ID", "Name"],
-        "rows": [["1", "Acme"], ["2", "Umbrella"]],
-    }
-
-
-def test_links_and_pastes_are_filled_in() -> None:
-    """A link without its values says what it needs; a paste is shown only with its values."""
-    step = make_step(
-        "a",
-        links=(Link("App", "https://d.example/apps/{app_id}", "App ID"),),
-        pastes=(Paste("Redirect URI", "https://{service_domain}/cb"),),
-    )
-
-    nothing = view(state(step))
-    known = view(state(step), values={"app_id": "7", "service_domain": "acme.example"})
-
-    assert nothing["links"] == [{"label": "App (needs the App ID)", "url": ""}]
-    assert nothing["pastes"] == []
-    assert known["links"] == [{"label": "App", "url": "https://d.example/apps/7"}]
-    assert known["pastes"] == [{"label": "Redirect URI", "value": "https://acme.example/cb"}]
 
 
 def test_an_input_has_its_kind_and_value() -> None:
@@ -224,70 +339,12 @@ def test_an_input_has_its_kind_and_value() -> None:
 
 def test_of_a_credential_only_its_place_is_shown() -> None:
     """Of a credential, only the place where it is stored is shown."""
-    shown = view(
-        state(app_step()),
-        values={"app_secret": APP_SECRET},
-        credentials={"app_secret": "keyring"},
-    )
+    given = {"values": {"app_secret": APP_SECRET}, "credentials": {"app_secret": "keyring"}}
+    shown = view(TO_DO, **given)
 
     secret = next(each for each in shown["inputs"] if each["name"] == "app_secret")
     assert (secret["value"], secret["rests"]) == ("", "keyring")
     assert APP_SECRET not in json.dumps(shown)
-
-
-def test_a_credential_is_handed_over_by_the_step_that_names_it() -> None:
-    """
-    Only the step that hands over a credential shows that; if it is unknown, it says where to give
-    it.
-    """
-    known = view(state(HAND_STEP), credentials={"app_secret": "this session"})["hand_over"]
-    assert known == {"name": "app_secret", "label": "App Secret", "unknown": ""}
-    for credentials in ({}, {"user_access_token": ".env"}):
-        unknown = view(state(HAND_STEP), credentials=credentials)["hand_over"]["unknown"]
-        assert unknown == "Not known yet: give it in the step that asks for it."
-    assert view(state(app_step()), credentials={"app_secret": ".env"})["hand_over"] is None
-
-
-def test_a_step_says_what_can_be_done_with_it() -> None:
-    """Check and consent are offered only by steps that have them."""
-    names = ("can_check", "needs_consent")
-
-    def offered(step: Step) -> list[bool]:
-        shown = view(state(step))
-        return [shown[name] for name in names]
-
-    assert offered(make_step("a")) == [False, False]
-    assert offered(waiting_step()) == [True, False]
-    assert offered(consent_step()) == [True, True]
-
-
-@pytest.mark.parametrize(
-    ("step", "outcome", "next_look"),
-    [
-        (waiting_step(), Outcome.WAITING, "12:15"),
-        (waiting_step(), Outcome.VERIFIED, ""),
-        (make_step("a", kind=StepKind.WAIT), Outcome.WAITING, ""),
-        (spending(waiting_step()), Outcome.WAITING, ""),
-    ],
-)
-def test_only_a_waiting_step_with_a_check_that_reads_is_watched(
-    step: Step, outcome: Outcome, next_look: str
-) -> None:
-    """A step says when it is checked again only if it waits and its check spends nothing."""
-    assert view(state(step, outcome))["next_look"] == next_look
-
-
-def test_a_step_of_which_one_check_can_look_is_watched() -> None:
-    """A waiting step is watched as long as one of its checks has all that it needs."""
-    checks = (
-        *make_step("a", verified, needs=("app_id",)).checks,
-        *make_step("b", waits, needs=("app_id", "app_secret")).checks,
-    )
-    step = replace(waiting_step(), checks=checks)
-    absent = (inputs.APP_SECRET, inputs.APP_ID)
-
-    assert view(state(step, Outcome.WAITING), lacks=absent[:1])["next_look"]
-    assert not view(state(step, Outcome.WAITING), lacks=absent)["next_look"]
 
 
 @pytest.mark.parametrize(
@@ -319,72 +376,52 @@ def test_an_exchange_omits_empty_parts_and_cuts_long_ones() -> None:
     assert 1_000 < len(shown[1]["detail"]) < 10_000
 
 
+CHECKED_TWO = [
+    {"check": "one", "outcome": "verified", "reason": "Yes."},
+    {"check": "two", "outcome": "failed", "reason": "No."},
+]
+SHOT = {"name": "a.png", "sha256": "0" * 64, "size": 1, "media_type": "image/png"}
+
+
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("event", "data", "said"),
     [
+        ("step.checked", {"findings": CHECKED_TWO}, "checked (one: verified, two: failed)"),
+        ("step.checked", {"unchecked": "Not checked: X."}, "checked (Not checked: X.)"),
+        ("step.checked", {"unchecked": ""}, "checked (nothing to check)"),
+        ("step.attested", {}, "confirmed by Operator"),
         (
-            entry(
-                EventType.STEP_CHECKED,
-                findings=[
-                    {"check": "one", "outcome": "verified", "reason": "Yes."},
-                    {"check": "two", "outcome": "failed", "reason": "No."},
-                ],
-            ),
-            "checked (one: verified, two: failed)",
-        ),
-        (
-            entry(EventType.STEP_CHECKED, findings=[], unchecked="Not checked: X."),
-            "checked (Not checked: X.)",
-        ),
-        (
-            entry(EventType.STEP_CHECKED, findings=[], unchecked=""),
-            "checked (nothing to check)",
-        ),
-        (entry(EventType.STEP_ATTESTED, by="Operator", note=""), "confirmed by Operator"),
-        (
-            entry(
-                EventType.STEP_ATTESTED,
-                by="Operator",
-                note="Seen",
-                attachments=[
-                    {"name": "a.png", "sha256": "0" * 64, "size": 1, "media_type": "image/png"}
-                ],
-            ),
+            "step.attested",
+            {"note": "Seen", "attachments": [SHOT]},
             "confirmed by Operator: Seen [a.png]",
         ),
-        (entry(EventType.STEP_SUBMITTED, by="Operator", note=""), "submitted by Operator"),
-        (entry(EventType.STEP_DECLINED, by="Operator", note="Why"), "declined by Operator: Why"),
+        ("step.submitted", {}, "submitted by Operator"),
+        ("step.declined", {"note": "Why"}, "declined by Operator: Why"),
+        ("step.withdrawn", {"note": "A mistake"}, "withdrawn by Operator: A mistake"),
+        ("step.skipped", {"note": "Not now"}, "skipped by Operator: Not now"),
+        ("step.commented", {"note": "Ask again."}, "commented by Operator: Ask again."),
         (
-            entry(EventType.STEP_WITHDRAWN, by="Operator", note="A mistake"),
-            "withdrawn by Operator: A mistake",
-        ),
-        (
-            entry(EventType.STEP_SKIPPED, by="Operator", note="Not now"),
-            "skipped by Operator: Not now",
-        ),
-        (
-            entry(EventType.STEP_COMMENTED, by="Operator", note="Ask again."),
-            "commented by Operator: Ask again.",
-        ),
-        (
-            entry(EventType.STEP_ASSIGNED, by="Operator", to="Ann", due="2026-12-01", note=""),
+            "step.assigned",
+            {"to": "Ann", "due": "2026-12-01"},
             "assigned to Ann until 2026-12-01 by Operator",
         ),
         (
-            entry(EventType.STEP_ASSIGNED, by="Operator", to="", due="", note="Ann is away."),
+            "step.assigned",
+            {"to": "", "due": "", "note": "Ann is away."},
             "assigned to nobody by Operator: Ann is away.",
         ),
-        (
-            entry(EventType.CHANGE_INTENDED, change="Install it."),
-            "about to change: Install it.",
-        ),
+        ("change.intended", {"change": "Install it."}, "about to change: Install it."),
     ],
 )
-def test_history_is_in_plain_words(given: Entry, said: str) -> None:
-    """Each journal entry about a person becomes one sentence."""
-    shown = view(state(make_step("a")), recent=(given,))
+def test_history_is_in_plain_words(event: str, data: dict[str, Any], said: str) -> None:
+    """Each journal entry about a person becomes one sentence, the newest entry first."""
+    first = entry("step.attested", note="first")
+    shown = view(PLAIN, recent=(first, entry(event, **data)))
 
-    assert shown["history"] == [{"at": "24 Nov, 12:00", "what": said}]
+    assert shown["history"] == [
+        {"at": "24 Nov, 12:00", "what": said},
+        {"at": "24 Nov, 12:00", "what": "confirmed by Operator: first"},
+    ]
 
 
 def test_known_errors_are_shown_those_seen_first() -> None:
@@ -394,7 +431,7 @@ def test_known_errors_are_shown_those_seen_first() -> None:
         troubles=(trouble("It fell"), trouble("It broke")),
         order_troubles=ordered,
     )
-    given = StepState(step, Conclusion(outcome=Outcome.FAILED, reason="Facebook: It broke."))
+    given = replace(told(Outcome.FAILED, "Facebook: It broke."), step=step)
     first, second = view(given)["troubles"]
 
     assert (first["title"], first["seen"]) == ("It broke", True)
@@ -408,38 +445,19 @@ def test_the_texts_for_app_review_are_at_their_step() -> None:
     values = {"permissions": ("pages_show_list", "email"), "app_display_name": "Acme Sync"}
     kit = view(state(make_step("a", review_kit="facebook_marketing")), values=values)["kit"]
 
-    assert [part["label"] for part in kit["parts"]] == [
-        "public_profile",
-        "pages_show_list",
-        "email",
-    ]
+    labels = [part["label"] for part in kit["parts"]]
+    assert labels == ["public_profile", "pages_show_list", "email"]
     assert "Acme Sync" in kit["parts"][1]["usage"]
     assert kit["parts"][1]["calls"] == ["GET /me/accounts"]
     assert any("email" in warning for warning in kit["warnings"])
     assert kit["shots"][0].count("Caption: “") == 1
     assert json.loads(json.dumps(kit)) == kit
-    assert view(state(make_step("b")), values=values)["kit"] is None
-
-
-def test_history_is_newest_first() -> None:
-    """The history begins with the newest entry."""
-    first = entry(EventType.STEP_ATTESTED, by="Operator", note="first")
-    second = entry(EventType.STEP_ATTESTED, by="Operator", note="second")
-    shown = view(state(make_step("a")), recent=(first, second))
-
-    assert [each["what"] for each in shown["history"]] == [
-        "confirmed by Operator: second",
-        "confirmed by Operator: first",
-    ]
+    assert view(PLAIN, values=values)["kit"] is None
 
 
 def test_a_step_offers_the_forms_that_apply() -> None:
-    """
-    Every step can be confirmed, skipped, withdrawn, commented and handed over.
-
-    Where more than one thing may be true, that is one question, with all that it can be.
-    """
-    plain, waits = view(state(make_step("a"))), view(state(waiting_step()))
+    """Each has its forms; where more than one thing may be true, that is one question."""
+    plain, waits = view(PLAIN), view(state(waiting_step()))
 
     others = ["no", "skip", "withdraw", "comment", "assign"]
     assert [form["name"] for form in plain["forms"]] == ["attest", *others]
@@ -450,31 +468,18 @@ def test_a_step_offers_the_forms_that_apply() -> None:
     assert {*WORDS, *NOTES} == sent
     assert plain["forms"][0]["options"][0]["sentence"] == "I did a."
     needs_note = {form["name"]: form["needs_note"] for form in waits["forms"]}
-    assert [name for name in needs_note if needs_note[name]] == [
-        "no",
-        "skip",
-        "withdraw",
-        "comment",
-    ]
+    assert [name for name in needs_note if needs_note[name]] == others[:-1]
     assert all(bool(form["note_missing"]) is form["needs_note"] for form in waits["forms"])
     assert [form["name"] for form in waits["forms"] if form["has_files"]] == ["answer"]
 
 
 def test_what_is_approved_is_chosen_and_declined_names_nothing() -> None:
-    """
-    Where a check saw the approval, *Approved* is chosen, which the header asks for.
-
-    In *Declined* each permission that was requested can be ticked, and none is.
-    """
+    """If a check saw the approval, *Approved* is chosen; in *Declined* no permission is ticked."""
     seen = Check("seen", lambda _: None, person_confirms="It is Advanced.")
     step = replace(waiting_step(), inputs=(PERMISSIONS,), checks=(seen,))
     found = Finding(outcome=Outcome.VERIFIED, reason="So.", check="seen", limits=("The level.",))
     open_one = state(step, Outcome.WAITING)
-    in_part = StepState(
-        step,
-        Conclusion(outcome=Outcome.VERIFIED, reason="So.", needs_person=True),
-        findings=(found,),
-    )
+    in_part = replace(half(step, needs_person=True), findings=(found,))
 
     before, after = (view(each)["forms"][0] for each in (open_one, in_part))
     assert (before["chosen"], after["chosen"]) == ("", "attest")
@@ -498,16 +503,16 @@ def test_what_is_approved_is_chosen_and_declined_names_nothing() -> None:
 )
 def test_a_second_person_says_yes_or_no(answers: Any) -> None:
     """The second person has a sentence of their own, and can say no with a reason."""
-    half = Conclusion(outcome=Outcome.WAITING, reason="So.", by_person=True, needs_another=True)
     word = attested("a", by="Ann", sentence="I am logged in.")
     step = make_step("a", answers=answers)
-    yes, no = view(StepState(step, half, word=word))["forms"][:2]
+    shown = view(replace(half(step, by_person=True, needs_another=True), word=word))
+    yes, no = shown["forms"][:2]
 
     (said,) = yes["options"]
     assert (said["action"], said["sentence"]) == ("attest", "Ann is logged in. I have seen it.")
     assert (no["options"][0]["action"], no["needs_note"]) == ("withdraw", True)
-    assert "what Ann confirmed is withdrawn" in no["options"][0]["sentence"]
-    assert "no" in view(StepState(step, half, word=word))["actions"]["menu"]
+    assert "This withdraws the confirmation of Ann" in no["options"][0]["sentence"]
+    assert "no" in shown["actions"]["menu"]
     assert "no" not in view(state(step))["actions"]["menu"]
 
 
@@ -552,32 +557,9 @@ def test_an_answer_about_a_review_has_its_day_and_the_permissions() -> None:
 
 def test_only_what_was_said_can_be_withdrawn() -> None:
     """Without a word that counts, nothing can be withdrawn."""
-    lapsed = (Lapsed(word=attested("a"), why="for App ID 1, not 2"),)
-
-    assert "withdraw" not in view(state(make_step("a")))["actions"]["menu"]
-    assert "withdraw" not in view(state(make_step("a"), lapsed=lapsed))["actions"]["menu"]
+    assert "withdraw" not in view(PLAIN)["actions"]["menu"]
+    assert "withdraw" not in view(state(make_step("a"), lapsed=LAPSED))["actions"]["menu"]
     assert "withdraw" in view(state(make_step("a"), word=attested("a")))["actions"]["menu"]
-
-
-def test_a_lapsed_attestation_is_shown_with_the_reason() -> None:
-    """A lapsed attestation is shown with author, time and the reason why it must be repeated."""
-    lapsed = (Lapsed(word=attested("a", at=AT), why="for App ID 1, not 2"),)
-
-    assert view(state(make_step("a"), lapsed=lapsed))["remarks"] == [
-        (
-            "Operator confirmed this on 24 Nov, 12:00 for App ID 1, not 2, so it no "
-            "longer counts: confirm it again."
-        )
-    ]
-
-
-def test_the_activity_is_part_of_the_view() -> None:
-    """The current activity and its result are part of the view."""
-    activity = Activity(busy_since=1.5, finished=2, message="m", advice="a", is_error=True)
-    shown = view(state(make_step("a")), activity=activity)
-
-    assert (shown["busy_since"], shown["finished"]) == (1.5, 2)
-    assert (shown["message"], shown["advice"], shown["is_error"]) == ("m", "a", True)
 
 
 def test_the_header_counts() -> None:
@@ -613,11 +595,7 @@ def test_the_header_counts() -> None:
     ],
 )
 def test_next_is_what_needs_a_person_most(outcomes: Any, following: str | None) -> None:
-    """
-    Next is a failed step, then one to do, to look at, or to wait for; of equals the first one.
-
-    What nobody has begun needs no advice but its own text.
-    """
+    """Next is what failed, is to do, to look at, or to wait for; only what began needs advice."""
     states = [state(make_step(n), o) for n, o in zip("ab", outcomes, strict=True)]
     found = next_step(run_state(*states))
 
@@ -633,12 +611,8 @@ def test_next_is_what_needs_a_person_most(outcomes: Any, following: str | None) 
 
 def test_a_step_that_needs_a_second_person_says_so() -> None:
     """A step that needs a second person is told apart from one that waits for an outside party."""
-    half = Conclusion(outcome=Outcome.WAITING, reason="So.", by_person=True, needs_another=True)
-    asked, waits = StepState(make_step("a"), half), state(make_step("b"), Outcome.WAITING)
-
-    assert header(asked)["next"]["advice"] == "A second person must look and confirm it."
-    assert header(waits)["next"]["advice"] == "Nothing to do but wait."
-    assert (view(asked)["needs_another"], view(waits)["needs_another"]) == (True, False)
+    assert header(SECOND)["next"]["advice"] == "A second person must check and confirm it."
+    assert header(WAITING)["next"]["advice"] == "Nothing to do but wait."
 
 
 def test_the_end_counts_all_steps_and_names_what_is_open() -> None:
@@ -651,10 +625,8 @@ def test_the_end_counts_all_steps_and_names_what_is_open() -> None:
     shown = finish(states, activity=Activity(message="m"), bundle="/e/acme/x-1")
 
     assert (shown["done"], shown["total"], shown["message"]) == (1, 3, "m")
-    assert [(each["id"], each["number"]) for each in shown["open"]] == [
-        ("b", "number b"),
-        ("c", "number c"),
-    ]
+    listed = [(each["id"], each["number"]) for each in shown["open"]]
+    assert listed == [("b", "number b"), ("c", "number c")]
     assert (shown["open"][0]["title"], shown["open"][0]["icon"]) == ("Do b", "✘")
     assert (shown["bundle"], shown["bundle_name"]) == ("/e/acme/x-1", "x-1")
 
@@ -664,9 +636,7 @@ def test_the_end_is_reached_once_everything_is_done_and_sealed() -> None:
     done = run_state(state(make_step("a"), Outcome.VERIFIED))
     going = run_state(state(make_step("a"), Outcome.VERIFIED), state(make_step("b")))
     sealed = {"bundle": "/e/acme/x-1", "sealed": "Sealed today: complete."}
-    road = Road(
-        ready=(), gates=(), meanwhile=(), afterwards=("the certificate",), whole="", source=""
-    )
+    road = make_road(afterwards=("the certificate",))
 
     assert finish(done, **sealed, road=road)["end"] == {
         "sealed": "Sealed today: complete.",
@@ -733,138 +703,61 @@ def test_the_overview_says_what_waits_for_whom(made: Any, who: str) -> None:
     assert (line["id"], line["title"], line["who"]) == ("a", "Do a", who)
 
 
-SECRET_CHECK = make_step("b", verified, needs=("app_secret",)).checks
-PAGE = Link("My Apps", "https://d.example/apps/{app_id}", "App ID")
-FAILED = Finding(outcome=Outcome.FAILED, reason="No.")
-REFUSED = Finding(outcome=Outcome.INCONCLUSIVE, reason="Refused.", refuses=("app_secret",))
-UNCLEAR = Finding(outcome=Outcome.INCONCLUSIVE, reason="Hidden.")
-PROVEN = Finding(outcome=Outcome.VERIFIED, reason="So.", limits=("That it is saved.",))
-CHECKED = app_step(links=(PAGE,))
-PERMITTED = replace(
-    CHECKED, checks=(replace(CHECKED.checks[0], spends="It uses 1.", permitted_by=("install",)),)
-)
-REVIEW = replace(waiting_step(), links=(PAGE,))
-ASKED_FOR = Confirmation(name="asked", label="Asked for", sentence="It is asked for.", due_days=60)
-DUE = Word(kind=WordKind.ATTESTED, step="wait", by="A", at=AT, due="2026-12-01")
-KNOWN_APP = {"link_values": {"app_id": "7"}}
-ELSEWHERE = (inputs.USER_ACCESS_TOKEN,)
-
-
-def half(step: Step, **more: Any) -> StepState:
-    """Return a step that somebody, or a check, has settled in part."""
-    outcome = Outcome.VERIFIED if more.get("needs_person") else Outcome.WAITING
-    conclusion = Conclusion(outcome=outcome, reason="So.", **more)
-    return StepState(step, conclusion, findings=(PROVEN,) if step.checks else ())
+NEXT_ACTIONS: dict[str, tuple[StepState, dict[str, Any], str, str]] = {
+    "no check": (PLAIN, {}, "attest", ""),
+    "to do": (TO_DO, {}, "check", "attest"),
+    "asks here": (TO_DO, HERE, "check", "attest"),
+    "asks here, tried": (TRIED, {**KNOWN_APP, **HERE}, "check", "attest"),
+    "asked elsewhere": (TO_DO, ELSEWHERE, "check", "attest"),
+    "asked elsewhere, tried": (TRIED, {**KNOWN_APP, **ELSEWHERE}, "open", "attest"),
+    "to do, with a page": (state(CHECKED), KNOWN_APP, "check", "attest"),
+    "inconclusive": (TRIED, KNOWN_APP, "open", "attest"),
+    "inconclusive, its page not known": (TRIED, {}, "check", "attest"),
+    "what is given here is refused": (REJECTED, KNOWN_APP, "check", "attest"),
+    "failed": (FAILING, KNOWN_APP, "open", "check"),
+    "failed, without a page": (
+        state(app_step(), Outcome.FAILED, findings=(FAILED,)),
+        {},
+        "check",
+        "attest",
+    ),
+    "to submit": (state(REVIEW), KNOWN_APP, "open", "answer"),
+    "to submit, its page not known": (state(REVIEW), {}, "answer", ""),
+    "declined": (state(REVIEW, Outcome.FAILED, by_person=True), KNOWN_APP, "answer", "open"),
+    "a review that a check calls failed": (REVIEWED, KNOWN_APP, "open", "answer"),
+    "waiting": (state(REVIEW, Outcome.WAITING), KNOWN_APP, "", "answer"),
+    "asked for by a day": (
+        state(replace(REVIEW, answers=(ASKED_FOR,)), Outcome.WAITING, word=DUE),
+        KNOWN_APP,
+        "answer",
+        "",
+    ),
+    "in part": (IN_PART_DONE, KNOWN_APP, "attest", "check"),
+    "second person": (SECOND, {}, "attest", ""),
+    "second person, by a link": (SECOND, {"has_confirm_page": True}, "attest", "link"),
+    "no token": (state(consent_step()), {}, "consent", "check"),
+    "a token": (
+        state(consent_step()),
+        {"credentials": {"user_access_token": ".env"}},
+        "check",
+        "attest",
+    ),
+    "verified": (state(app_step(), Outcome.VERIFIED), {}, "", "check"),
+    "confirmed": (state(make_step("a"), Outcome.ATTESTED), {}, "", ""),
+    "skipped": (state(consent_step(), Outcome.SKIPPED, by_person=True), {}, "", "check"),
+    "spends, not permitted": (state(PERMITTED), KNOWN_APP, "open", "attest"),
+    "spends, permitted": (
+        state(PERMITTED),
+        {**KNOWN_APP, "values": {"install": True}},
+        "check",
+        "attest",
+    ),
+    "spends, needs no permit": (state(spending(CHECKED)), KNOWN_APP, "check", "attest"),
+}
 
 
 @pytest.mark.parametrize(
-    ("given", "more", "primary", "other"),
-    [
-        pytest.param(state(make_step("a")), {}, "attest", "", id="no check"),
-        pytest.param(state(app_step()), {}, "check", "attest", id="to do"),
-        pytest.param(
-            state(app_step()), {"lacks": (inputs.APP_SECRET,)}, "check", "attest", id="asks here"
-        ),
-        pytest.param(
-            state(CHECKED, Outcome.INCONCLUSIVE, findings=(UNCLEAR,)),
-            {**KNOWN_APP, "lacks": (inputs.APP_SECRET,)},
-            *("check", "attest"),
-            id="asks here, tried",
-        ),
-        pytest.param(
-            state(app_step()), {"lacks": ELSEWHERE}, "check", "attest", id="asked elsewhere"
-        ),
-        pytest.param(
-            state(CHECKED, Outcome.INCONCLUSIVE, findings=(UNCLEAR,)),
-            {**KNOWN_APP, "lacks": ELSEWHERE},
-            *("open", "attest"),
-            id="asked elsewhere, tried",
-        ),
-        pytest.param(state(CHECKED), KNOWN_APP, "check", "attest", id="to do, with a page"),
-        pytest.param(
-            state(CHECKED, Outcome.INCONCLUSIVE, findings=(UNCLEAR,)),
-            KNOWN_APP,
-            *("open", "attest"),
-            id="inconclusive",
-        ),
-        pytest.param(
-            state(CHECKED, Outcome.INCONCLUSIVE, findings=(UNCLEAR,)),
-            {},
-            *("check", "attest"),
-            id="inconclusive, its page not known",
-        ),
-        pytest.param(
-            state(CHECKED, Outcome.INCONCLUSIVE, findings=(REFUSED,)),
-            KNOWN_APP,
-            *("check", "attest"),
-            id="what is given here is refused",
-        ),
-        pytest.param(
-            state(CHECKED, Outcome.FAILED, findings=(FAILED,)),
-            KNOWN_APP,
-            *("open", "check"),
-            id="failed",
-        ),
-        pytest.param(
-            state(app_step(), Outcome.FAILED, findings=(FAILED,)),
-            {},
-            *("check", "attest"),
-            id="failed, without a page",
-        ),
-        pytest.param(state(REVIEW), KNOWN_APP, "open", "answer", id="to submit"),
-        pytest.param(state(REVIEW), {}, "answer", "", id="to submit, its page not known"),
-        pytest.param(
-            state(REVIEW, Outcome.FAILED, by_person=True),
-            KNOWN_APP,
-            *("answer", "open"),
-            id="declined",
-        ),
-        pytest.param(
-            state(REVIEW, Outcome.FAILED, findings=(FAILED,)),
-            KNOWN_APP,
-            *("open", "answer"),
-            id="a review that a check calls failed",
-        ),
-        pytest.param(state(REVIEW, Outcome.WAITING), KNOWN_APP, "", "answer", id="waiting"),
-        pytest.param(
-            state(replace(REVIEW, answers=(ASKED_FOR,)), Outcome.WAITING, word=DUE),
-            KNOWN_APP,
-            *("answer", ""),
-            id="asked for by a day",
-        ),
-        pytest.param(half(CHECKED, needs_person=True), KNOWN_APP, "attest", "check", id="in part"),
-        pytest.param(
-            half(make_step("a"), needs_another=True), {}, "attest", "", id="second person"
-        ),
-        pytest.param(
-            half(make_step("a"), needs_another=True),
-            {"has_confirm_page": True},
-            *("attest", "link"),
-            id="second person, by a link",
-        ),
-        pytest.param(state(consent_step()), {}, "consent", "check", id="no token"),
-        pytest.param(
-            state(consent_step()),
-            {"credentials": {"user_access_token": ".env"}},
-            *("check", "attest"),
-            id="a token",
-        ),
-        pytest.param(state(app_step(), Outcome.VERIFIED), {}, "", "check", id="verified"),
-        pytest.param(state(make_step("a"), Outcome.ATTESTED), {}, "", "", id="confirmed"),
-        pytest.param(
-            state(consent_step(), Outcome.SKIPPED, by_person=True), {}, "", "check", id="skipped"
-        ),
-        pytest.param(state(PERMITTED), KNOWN_APP, "open", "attest", id="spends, not permitted"),
-        pytest.param(
-            state(PERMITTED),
-            {**KNOWN_APP, "values": {"install": True}},
-            *("check", "attest"),
-            id="spends, permitted",
-        ),
-        pytest.param(
-            state(spending(CHECKED)), KNOWN_APP, "check", "attest", id="spends, needs no permit"
-        ),
-    ],
+    ("given", "more", "primary", "other"), NEXT_ACTIONS.values(), ids=NEXT_ACTIONS
 )
 def test_what_a_person_does_next_is_one_action_and_one_beside_it(
     given: StepState, more: dict[str, Any], primary: str, other: str
@@ -892,6 +785,41 @@ def test_a_check_is_in_sight_wherever_there_is_one(step: Step, outcome: Outcome)
     assert "check" not in actions["menu"]
 
 
+@pytest.mark.parametrize("name", connector_names())
+def test_a_step_to_do_is_read_in_eighty_words(name: str) -> None:
+    """Title, text, links, texts to copy, buttons and sentence of a step have at most 80 words."""
+    procedure = find_procedure(name)
+    examples = {item.name: item.default or item.example for item in procedure.inputs}
+    values = {**examples, "dashboard_url": "https://a", "cyclr_console_url": "https://b"}
+    lists = [
+        (step, item)
+        for step in reversed(procedure.steps)
+        for item in step.inputs
+        if isinstance(item.default, tuple)
+    ]
+    known = {"values": values, "chosen_in": {item.name: step for step, item in lists}}
+
+    counts = {step.id: len(_read(view(state(step), **known), step)) for step in procedure.steps}
+
+    assert {step: count for step, count in counts.items() if not 20 < count <= 80} == {}
+
+
+def _read(shown: dict[str, Any], step: Step) -> list[str]:
+    """Return the words of an open step, without fields to fill in and what is folded."""
+    word, actions = shown["forms"][0], shown["actions"]
+    is_open = word["name"] == actions["primary"] or actions["other"] == word["name"] == "attest"
+    options = word["options"] if is_open else ()
+    texts = [
+        *(step.title, step.today, shown["spends"], word["label"]),
+        *(link["label"] for link in shown["links"]),
+        *(f"{paste['label']} {paste['value']} Copy" for paste in shown["pastes"]),
+        *(f"{item['label']} Change it in: {item['title']}" for item in shown["chosen"]),
+        *(option["label" if len(options) > 1 else "sentence"] for option in options),
+        *("Copied to the clipboard only." if shown["hand_over"] else "", *actions.values()),
+    ]
+    return [word for text in texts if isinstance(text, str) for word in text.split() if word != ">"]
+
+
 def test_the_rest_of_the_actions_is_in_the_menu() -> None:
     """What can be done at all can be done from the menu, if not by one of the two buttons."""
 
@@ -900,9 +828,9 @@ def test_the_rest_of_the_actions_is_in_the_menu() -> None:
         return shown
 
     notes = ["comment", "assign", "skip"]
-    assert menu(state(make_step("a"))) == notes
-    assert menu(state(make_step("a")), has_confirm_page=True) == notes
-    assert menu(state(app_step())) == notes
+    assert menu(PLAIN) == notes
+    assert menu(PLAIN, has_confirm_page=True) == notes
+    assert menu(TO_DO) == notes
     assert menu(state(app_step(), Outcome.VERIFIED)) == ["attest", *notes]
     assert menu(state(REVIEW, Outcome.WAITING)) == notes
     assert menu(state(consent_step())) == ["attest", *notes]
@@ -910,30 +838,6 @@ def test_the_rest_of_the_actions_is_in_the_menu() -> None:
     saved = make_step("a", inputs=(inputs.APP_ID,))
     assert menu(state(saved)) == notes
     assert menu(state(make_step("a"), word=attested("a"))) == [*notes, "withdraw"]
-
-
-def test_the_next_step_is_known_to_every_panel() -> None:
-    """Each panel says whether its step is next, and which one is."""
-    first, second = make_step("a"), make_step("b")
-    shown = view(state(first), following=first)
-    other = view(state(second), following=first)
-
-    assert (shown["is_next"], other["is_next"]) == (True, False)
-    assert shown["next"] == other["next"] == {"id": "a", "title": "Do a"}
-    assert view(state(first))["next"] is None
-
-
-def test_the_unfinished_steps_of_a_sitting_are_open_together() -> None:
-    """Of the steps that are done in one sitting with the next one, those not done are open."""
-    current = frozenset({"a", "b"})
-
-    def is_open(given: StepState) -> bool:
-        return bool(view(given, current=current)["is_current"])
-
-    assert is_open(state(make_step("a")))
-    assert is_open(state(make_step("b"), Outcome.FAILED))
-    assert not is_open(state(make_step("b"), Outcome.VERIFIED))
-    assert not is_open(state(make_step("c")))
 
 
 def test_a_sitting_has_the_steps_beside_it() -> None:
@@ -947,26 +851,6 @@ def test_a_sitting_has_the_steps_beside_it() -> None:
 
     found = [sorted(sitting_of(procedure, step)) for step in steps]
     assert found == [["a"], ["b", "c"], ["b", "c"], ["d"], ["e"]]
-
-
-@pytest.mark.parametrize(
-    ("given", "lacks", "can_look"),
-    [
-        (state(app_step()), (), True),
-        (state(app_step(), Outcome.FAILED), (), True),
-        (state(waiting_step(), Outcome.WAITING), (), True),
-        (state(replace(app_step(), checks=SECRET_CHECK)), (inputs.APP_SECRET,), False),
-        (state(make_step("a")), (), False),
-        (state(app_step(), Outcome.VERIFIED), (), False),
-        (half(CHECKED, needs_person=True), (), False),
-        (state(spending(app_step())), (), False),
-    ],
-)
-def test_only_an_open_step_that_can_be_checked_without_spending_is_looked_at(
-    given: StepState, lacks: Any, can_look: bool
-) -> None:
-    """What is done, in a person's hands, spends or lacks a value is not looked at unasked."""
-    assert view(given, lacks=lacks)["can_look"] is can_look
 
 
 def test_an_input_says_whether_a_check_needs_it() -> None:
@@ -987,20 +871,8 @@ def test_a_list_has_the_names_that_it_may_have() -> None:
     assert shown["app_id"] == []
 
 
-def test_a_folded_step_says_who_and_when() -> None:
-    """The line of a step says who settled it and when, or whom it waits for."""
-    said = attested("a", at=AT)
-    done = replace(state(make_step("a"), Outcome.ATTESTED, by_person=True), word=said)
-
-    assert view(done)["since"] == "Operator, 24 Nov, 12:00"
-    assert view(state(waiting_step(), Outcome.WAITING))["since"] == "waits for Facebook"
-    assert view(state(make_step("a")))["since"] == ""
-
-
 def test_the_side_has_a_line_for_each_sitting() -> None:
-    """
-    It says how much of what was begun is done, and leads to what failed, else to what is open.
-    """
+    """It says how much of what was begun is done, and leads to what failed, or is open."""
 
     def part(name: str, outcome: Outcome, sitting: str = "") -> StepState:
         return state(make_step(name, sitting=sitting), outcome)
@@ -1036,14 +908,8 @@ def test_a_list_is_chosen_in_one_step_and_shown_in_the_others() -> None:
     assert "permissions" in names(first)
     assert first["chosen"] == []
     assert "permissions" not in names(second)
-    assert second["chosen"] == [
-        {
-            "label": "Permissions",
-            "value": "ads_read, leads_retrieval",
-            "id": "app",
-            "title": "Do app",
-        }
-    ]
+    chosen = {"label": "Permissions", "value": "ads_read, leads_retrieval"}
+    assert second["chosen"] == [{**chosen, "id": "app", "title": "Do app"}]
 
 
 def test_a_step_says_whom_it_is_for_and_what_is_overdue() -> None:
@@ -1067,24 +933,19 @@ def test_a_step_says_whom_it_is_for_and_what_is_overdue() -> None:
 
 def test_what_is_asked_for_says_by_when() -> None:
     """A step with several answers leads to *done*; asked for, it shows until when, says who."""
-    answers = (
-        Confirmation(name="asked", label="Asked for", sentence="It is asked for.", due_days=60),
-    )
-    gate = replace(waiting_step(), checks=(), answers=answers)
-    asked = Word(kind=WordKind.ATTESTED, step="wait", by="A", at=AT, due="2026-12-01")
-    waits = state(gate, Outcome.WAITING, word=asked)
+    gate = replace(waiting_step(), checks=(), answers=(ASKED_FOR,))
+    waits = state(gate, Outcome.WAITING, word=DUE)
 
     assert view(waits)["actions"]["primary"] == "answer"
     assert view(waits, today=date(2026, 12, 3))["overdue"] == "2 days overdue"
     (line,) = header(waits, today=date(2026, 12, 1))["steps"]
-    assert line["who"] == "due 2026-12-01, says A"
+    assert line["who"] == "due 2026-12-01 (A)"
 
 
 def test_what_is_proven_in_part_does_not_look_finished() -> None:
     """A verified step that a person must look at says so in its mark, and to confirm it is next."""
-    found = Finding(outcome=Outcome.VERIFIED, reason="So.", limits=("That it is saved.",))
     asks = make_step("a", verified, kind=StepKind.WAIT, attest_label="I compared it")
-    given = state(asks, Outcome.VERIFIED, findings=(found,))
+    given = state(asks, Outcome.VERIFIED, findings=(PROVEN,))
     in_part = replace(given, conclusion=replace(given.conclusion, needs_person=True))
 
     shown = view(in_part)
@@ -1097,35 +958,15 @@ def test_what_is_proven_in_part_does_not_look_finished() -> None:
 
 def test_the_header_has_the_gates_in_one_table() -> None:
     """How each stands, since when, how long it takes, and what is still to do before it."""
-    road = Road(
-        ready=(),
-        gates=(
-            Gate(step="a", source="read"),
-            Gate(step="b", source="read"),
-        ),
-        meanwhile=(),
-        afterwards=(),
-        whole="6 weeks",
-        source="read",
-    )
-    waiting = StepState(
-        make_step("a", usual_days=5),
-        Conclusion(outcome=Outcome.WAITING, reason="So."),
-        number="1",
-        waiting_since="2026-11-20T09:00:00Z",
-    )
-    done = Conclusion(outcome=Outcome.ATTESTED, reason="So.")
+    road = make_road(gates=(Gate(step="a", source="read"), Gate(step="b", source="read")))
+    since = "2026-11-20T09:00:00Z"
     steps = (
-        waiting,
-        StepState(
-            make_step("b", after=("a", "c")),
-            Conclusion(outcome=Outcome.NOT_RUN, reason="So."),
-            number="2",
-        ),
-        StepState(make_step("c"), done, number="3"),
+        state(make_step("a", usual_days=5), Outcome.WAITING, waiting_since=since),
+        state(make_step("b", after=("a", "c"))),
+        state(make_step("c"), Outcome.ATTESTED),
     )
 
     first, second = header(*steps, road=road)["gates"]
 
     assert (first["since"], first["usual"], first["after"]) == ("20 Nov", "up to 5 days", "")
-    assert (second["since"], second["usual"], second["after"]) == ("", "", "1")
+    assert (second["since"], second["usual"], second["after"]) == ("", "", "number a")

@@ -95,13 +95,11 @@ def test_a_step_that_lacks_a_value_is_not_watched(scene: Make) -> None:
     """A step that waits and cannot be looked at does not say when, and asks for what it lacks."""
     step = make_step("gate", waits, kind=StepKind.WAIT, needs=("app_secret",))
     play = scene(step)
-    play.walkthrough.say(play.step("gate"), WordKind.SUBMITTED, {"by": "A"}, [])
-    view = settled(play.screens["gate"])
+    view = play.say("gate", WordKind.SUBMITTED, {"by": "A"})
     assert (view["outcome"], view["next_look"]) == ("waiting", "")
     assert [shown["name"] for shown in view["inputs"]] == ["app_secret"]
 
-    play.walkthrough.perform(play.step("gate"), {"app_secret": APP_SECRET})
-    assert settled(play.screens["gate"], 2)["next_look"]
+    assert play.perform("gate", {"app_secret": APP_SECRET}, finished=2)["next_look"]
 
 
 def test_a_change_of_a_waiting_step_is_recorded(scene: Make) -> None:
@@ -485,11 +483,7 @@ def test_a_look_writes_only_a_clear_change(
     after: Finding,
     is_written: bool,
 ) -> None:
-    """
-    A new outcome or reason is recorded; what is as before, or cannot be seen now, is not.
-
-    What was clear is not overwritten by *could not be checked*.
-    """
+    """A new outcome or reason is recorded; what is as before, or is not clear any more, is not."""
     reasons = [before or after]
     play = scene(make_step("a", saying(reasons, [])))
     at_once(play, monkeypatch)

@@ -15,13 +15,7 @@ from runbook_lib.walkthrough.controller import Walkthrough
 from runbook_lib.walkthrough.views import NOTES, WORDS
 from runbook_lib.walkthrough.widgets import PANEL_MIME, FinishPanel, HeaderPanel, StepPanel
 from tests.unit.bodies import APP_SECRET
-from tests.unit.walkthrough.stage import (
-    HAND_STEP,
-    app_step,
-    eventually,
-    make_run,
-    stopped,
-)
+from tests.unit.walkthrough.stage import HAND_STEP, app_step, eventually, make_run, stopped
 
 STEP = app_step()
 
@@ -95,10 +89,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 @pytest.mark.parametrize(
     ("message", "asked"),
     [
-        (
-            {"action": "check", "inputs": {"app_id": "1"}},
-            ("perform", STEP, {"app_id": "1"}, ()),
-        ),
+        ({"action": "check", "inputs": {"app_id": "1"}}, ("perform", STEP, {"app_id": "1"}, ())),
         ({"action": "check"}, ("perform", STEP, {}, ())),
         (
             {"action": "save", "inputs": {"app_id": "1"}, "sure": ["app_id"]},
@@ -253,9 +244,7 @@ def test_an_invalid_request_has_no_effect(message: Any, tmp_path: Path) -> None:
 
 
 def test_what_is_typed_never_becomes_state(tmp_path: Path) -> None:
-    """
-    A secret is never in the state that may be saved with the notebook, even if it is mistyped.
-    """
+    """A secret is never in the state that may be saved with the notebook, even if mistyped."""
     steps = (STEP, HAND_STEP)
     run = make_run(tmp_path, *steps)
     mistyped = APP_SECRET[:-1]
@@ -286,29 +275,24 @@ def test_a_view_is_what_the_browser_gets() -> None:
         assert panel.get_state()["view"] == {"new": 1}
 
 
-def test_only_the_action_check_all_checks_everything() -> None:
-    """Only the action `check_all` of the header checks every step."""
+@pytest.mark.parametrize(
+    ("panel", "actions", "asked"),
+    [
+        (HeaderPanel, ("check_all",), [("check_all",)]),
+        (FinishPanel, ("seal", "seal_anyway"), [("seal", False), ("seal", True)]),
+    ],
+)
+def test_only_its_own_actions_do_anything(panel: Any, actions: Any, asked: Any) -> None:
+    """Only `check_all` of the header checks every step, only `seal` at the end seals."""
     walkthrough: Any = FakeWalkthrough()
-    panel = HeaderPanel(walkthrough)
-    for message in ({}, {"action": "nonsense"}, None):
-        receive(panel, message)
-    assert walkthrough.asked == []
-
-    receive(panel, {"action": "check_all"})
-    assert walkthrough.asked == [("check_all",)]
-
-
-def test_only_the_action_seal_seals() -> None:
-    """Only the action `seal` seals."""
-    walkthrough: Any = FakeWalkthrough()
-    panel = FinishPanel(walkthrough)
+    shown = panel(walkthrough)
     for message in ({}, {"action": "nonsense"}, None, {"action": "check"}):
-        receive(panel, message)
+        receive(shown, message)
     assert walkthrough.asked == []
 
-    receive(panel, {"action": "seal"})
-    receive(panel, {"action": "seal_anyway"})
-    assert walkthrough.asked == [("seal", False), ("seal", True)]
+    for action in actions:
+        receive(shown, {"action": action})
+    assert walkthrough.asked == asked
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in panels._STATIC.iterdir()))

@@ -41,10 +41,7 @@ def test_an_address_is_brought_into_one_form(text: str, address: str) -> None:
 
 
 def test_a_folder_becomes_absolute(folder: Path) -> None:
-    """
-    A relative path becomes absolute, so that its meaning does not change with the working
-    directory.
-    """
+    """A relative path becomes absolute, so that it means the same from every folder."""
     assert archive_address("archive") == str(folder / "archive")
     assert archive_address("~/archive") == str(Path.home() / "archive")
 
@@ -78,10 +75,7 @@ def test_an_invalid_address_is_refused_unquoted(text: str) -> None:
 def test_a_file_has_its_name_only_once_it_is_whole_and_on_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    A file gets its name only after it is complete and flushed, so a power cut leaves all or
-    nothing.
-    """
+    """A file has its name once it is complete and flushed: a power cut leaves all or nothing."""
     final = tmp_path / "archive" / "acme" / "x" / "record.json"
     flushed: list[tuple[Path, bytes, bool]] = []
     fsync = os.fsync
@@ -234,11 +228,7 @@ def test_the_first_failure_is_raised(
 
 
 def test_a_store_that_does_not_answer_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    If a store does not answer in time, the error names the object.
-
-    The thread that still waits is a daemon: it does not prevent the program's end.
-    """
+    """If a store does not answer in time, the error names the object; a daemon still waits."""
     ends, waiting = Event(), SimpleQueue[Thread]()
 
     class Silent(Driver):

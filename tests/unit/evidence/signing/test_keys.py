@@ -46,6 +46,12 @@ PASSPHRASE = Secret("correct horse / battery")
 FILE = Resource("a", "00" * 32, 1)
 
 
+def encrypted(path: Path) -> Settings:
+    """Return settings that name a new key at this path, which a passphrase protects."""
+    create_key(path, passphrase=PASSPHRASE)
+    return Settings({"signing_key": str(path)}, {"signing_passphrase": PASSPHRASE})
+
+
 @pytest.fixture(autouse=True)
 def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
@@ -58,9 +64,7 @@ def signs(key: SigningKey, public: Any) -> bool:
 
 
 def test_a_first_key_is_private(tmp_path: Path) -> None:
-    """
-    The first key is outside the evidence, mode 0600 in a folder of mode 0700, PKCS#8, on P-256.
-    """
+    """The first key is outside the evidence, mode 0600 in a folder of 0700, PKCS#8, on P-256."""
     key = open_key("", is_sandbox=False)
 
     path = default_key_path(is_sandbox=False)
@@ -125,9 +129,7 @@ def test_a_passphrase_protects_the_key_file(tmp_path: Path) -> None:
 
 
 def test_every_wrong_passphrase_is_reported_as_such(tmp_path: Path) -> None:
-    """
-    A wrong passphrase is reported as such, even if its padding fits (RFC 8018 §6.2, one in 256).
-    """
+    """A wrong passphrase is reported as such, even if its padding fits (RFC 8018 §6.2)."""
     path = tmp_path / "key.pem"
     create_key(path, passphrase=PASSPHRASE)
     pem = path.read_bytes()
@@ -160,20 +162,16 @@ def test_a_key_that_others_can_read_is_refused(mode: int, tmp_path: Path) -> Non
         open_key(str(tmp_path / "key.pem"), is_sandbox=False)
 
 
+def pem(private: Any) -> bytes:
+    content: bytes = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return content
+
+
 def test_an_invalid_key_is_refused(tmp_path: Path) -> None:
     """Other content, another curve or another kind of key is refused."""
-
-    def pem(private: Any) -> bytes:
-        content: bytes = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        return content
-
     path = tmp_path / "key.pem"
-    for content in (
-        b"rubbish",
-        b"",
-        pem(ec.generate_private_key(ec.SECP384R1())),
-        pem(ed25519.Ed25519PrivateKey.generate()),
-    ):
+    other_curve = pem(ec.generate_private_key(ec.SECP384R1()))
+    for content in (b"rubbish", b"", other_curve, pem(ed25519.Ed25519PrivateKey.generate())):
         path.write_bytes(content)
         path.chmod(0o600)
         with pytest.raises(SettingsError, match="not a P-256 key in PEM"):
@@ -228,7 +226,7 @@ def vault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Register the key service under its own scheme; return the file of the public key."""
     monkeypatch.setitem(SIGNER_FOR_URI_SCHEME, "vault-of-tests", Vault)
     path = tmp_path / "vault.pem"
-    path.write_bytes(Vault.private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    path.write_bytes(pem(Vault.private))
     path.chmod(0o600)
     return export_public_key(open_key(str(path), is_sandbox=False), tmp_path / "keys")
 
@@ -256,11 +254,7 @@ def test_a_signer_elsewhere_is_used_by_reference(vault: Path) -> None:
 def test_an_unusable_signer_is_an_error(
     reference: str, public: str, reason: str, vault: Path
 ) -> None:
-    """
-    An unusable signer raises `SettingsError`, which names the signer's scheme only.
-
-    It quotes neither the rest of the reference nor the service's error.
-    """
+    """The error names the signer's scheme only, neither the rest nor the service's error."""
     public_key = str(vault) if public == "vault" else public
     with pytest.raises(SettingsError, match=reason) as caught:
         open_key(reference, passphrase=PASSPHRASE, public_key=public_key, is_sandbox=False)
@@ -283,21 +277,9 @@ def test_a_service_that_fails_to_sign_is_an_error(vault: Path) -> None:
     assert "horse" not in str(caught.value)
 
 
-def test_the_file_signer_of_the_library_works_too(vault: Path, tmp_path: Path) -> None:
-    """Any signer URI of securesystemslib is accepted."""
-    key = open_key(f"file2:{tmp_path}/vault.pem", public_key=str(vault), is_sandbox=False)
-
-    assert signs(key, read_public_key(vault))
-
-
 def test_the_settings_name_the_key(tmp_path: Path) -> None:
     """The settings name path and passphrase of the key."""
-    create_key(tmp_path / "key.pem", passphrase=PASSPHRASE)
-    settings = Settings(
-        {"signing_key": str(tmp_path / "key.pem")}, {"signing_passphrase": PASSPHRASE}
-    )
-
-    key = key_from_settings(settings, is_sandbox=True)
+    key = key_from_settings(encrypted(tmp_path / "key.pem"), is_sandbox=True)
 
     assert not default_key_path(is_sandbox=True).exists()
     assert signs(key, key.public)
@@ -333,21 +315,27 @@ def test_keys_are_read_from_files_and_folders(tmp_path: Path) -> None:
     assert set(read_public_keys([path])) == {one.key_id}
 
 
-@pytest.mark.parametrize("content", [None, b"rubbish", b"-----BEGIN PUBLIC KEY-----\n"])
-def test_an_invalid_public_key_is_an_error(content: bytes | None, tmp_path: Path) -> None:
-    """A missing or invalid public key raises `SettingsError`."""
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, r"key\.pub\.pem"),
+        (b"rubbish", r"key\.pub\.pem"),
+        (b"-----BEGIN PUBLIC KEY-----\n", r"key\.pub\.pem"),
+        ("a folder", "ends with"),
+    ],
+)
+def test_an_invalid_public_key_is_an_error(
+    content: bytes | str | None, reason: str, tmp_path: Path
+) -> None:
+    """A missing or invalid public key, and a folder without keys, raise `SettingsError`."""
     path = tmp_path / "key.pub.pem"
-    if content is not None:
+    if isinstance(content, bytes):
         path.write_bytes(content)
+    elif content:
+        path.mkdir()
 
-    with pytest.raises(SettingsError, match=r"key\.pub\.pem"):
+    with pytest.raises(SettingsError, match=reason):
         read_public_keys([path])
-
-
-def test_a_folder_without_keys_is_an_error(tmp_path: Path) -> None:
-    """A folder without keys raises `SettingsError`."""
-    with pytest.raises(SettingsError, match="ends with"):
-        read_public_keys([tmp_path])
 
 
 def test_a_replaced_exported_key_is_restored(tmp_path: Path) -> None:
@@ -375,18 +363,13 @@ def test_rotation_puts_a_new_key_in_place_and_keeps_the_old(tmp_path: Path) -> N
     private = [each for each in path.parent.iterdir() if each.suffix == ".pem"]
     assert {each.stat().st_mode & 0o777 for each in private} == {0o600}
     assert len(private) == 2
-    assert {each.name for each in (tmp_path / "keys").iterdir()} == {
-        f"{old.key_id}.pub.pem",
-        f"{new.key_id}.pub.pem",
-    }
+    both = {f"{key.key_id}.pub.pem" for key in (old, new)}
+    assert {each.name for each in (tmp_path / "keys").iterdir()} == both
 
 
 def test_rotation_of_an_encrypted_key_stays_encrypted(tmp_path: Path) -> None:
     """The new key is encrypted with the same passphrase."""
-    create_key(tmp_path / "key.pem", passphrase=PASSPHRASE)
-    settings = Settings(
-        {"signing_key": str(tmp_path / "key.pem")}, {"signing_passphrase": PASSPHRASE}
-    )
+    settings = encrypted(tmp_path / "key.pem")
 
     rotate(settings, key_from_settings(settings, is_sandbox=False), tmp_path / "keys")
 

@@ -212,7 +212,7 @@ def test_a_missing_requested_stamp_is_noted(stamped: Sealed, trust: Trust) -> No
 
     verified = verify_bundle(stamped.folder, trust)
     assert verified.stamped_on == ""
-    assert "there is none" in verified.notes[0]
+    assert "but it is missing" in verified.notes[0]
 
 
 def _as_folder(path: Path) -> None:
@@ -275,9 +275,9 @@ def test_a_bundle_whose_authority_failed_is_refused_too(
         ended_run(tmp_path / "evidence"), key, timestamp_authority=authority.url, stamp=fail
     )
 
-    with pytest.raises(ContentError, match=f"requested from {authority.url}; there is none"):
+    with pytest.raises(ContentError, match=f"requested from {authority.url}, but it is missing"):
         verify_bundle(sealed.folder, trusting)
-    assert "there is none" in verify_bundle(sealed.folder, trust).notes[0]
+    assert "but it is missing" in verify_bundle(sealed.folder, trust).notes[0]
 
 
 def test_a_bundle_that_names_no_stamp_needs_none(

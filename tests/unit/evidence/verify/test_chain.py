@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tracemalloc
+from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,14 @@ from runbook_lib.evidence.verify.verdict import Verdict
 from runbook_lib.evidence.verify.verify import Trust
 from tests.conftest import NOON
 from tests.support.journals import append
-from tests.unit.evidence.conftest import AT, ended_run, seal_run
+from tests.unit.evidence.conftest import (
+    AT,
+    cut_off,
+    ended_run,
+    errors_of,
+    memory_below,
+    seal_run,
+)
 from tests.unit.evidence.verify.test_verify import STATEMENT, payload, sign_again
 
 IDS = ("00000001", "00000002", "00000003")
@@ -47,9 +55,9 @@ def chain_of(path: Path, trust: Trust) -> Verdict:
 
 def reason(path: Path, trust: Trust) -> str:
     """Return why the chain is rejected."""
-    verdict = chain_of(path, trust)
-    assert isinstance(verdict.error, ChainError)
-    return str(verdict.error)
+    error = chain_of(path, trust).error
+    assert isinstance(error, ChainError)
+    return str(error)
 
 
 def test_a_chain_in_order_is_accepted(tenant: Path, trust: Trust) -> None:
@@ -103,26 +111,75 @@ def test_a_bundle_that_was_sealed_before_its_predecessor_is_noted(
     assert shown.count("predecessor") == len(noted)
 
 
-@pytest.mark.parametrize("number", [0, 1, 2])
-def test_a_deleted_run_is_detected(number: int, tenant: Path, trust: Trust) -> None:
-    """A deleted run is detected, also the first and the last one."""
-    gone = bundles(tenant)[number]
-    shutil.rmtree(gone)
+def remove(*numbers: int, tenant: Path) -> None:
+    """Remove these bundles, and the journal for 0."""
+    found = [tenant / "journal.jsonl", *bundles(tenant)]
+    for number in numbers:
+        if number:
+            shutil.rmtree(found[number])
+        else:
+            found[number].unlink()
 
-    said = reason(tenant, trust)
-    assert f"Number {number + 1} of the chain is missing" in said
-    assert gone.name in said
+
+def unannounce(tenant: Path) -> None:
+    lines = (tenant / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    (tenant / "journal.jsonl").write_bytes(b"".join(lines[:-1]))
 
 
-@pytest.mark.parametrize("number", [0, 1])
-def test_a_deleted_run_is_detected_without_the_journal(
-    number: int, tenant: Path, trust: Trust
+def alter_journal(tenant: Path) -> None:
+    journal = tenant / "journal.jsonl"
+    journal.write_bytes(journal.read_bytes().replace(b"Done.", b"Gone.", 1))
+
+
+def alter_bundle(number: int, tenant: Path) -> None:
+    (bundles(tenant)[number - 1] / "report.html").write_text("x")
+
+
+def announce(tenant: Path, **more: Any) -> None:
+    """Let the journal announce a bundle."""
+    data = {"bundle": "20270101T000000Z-00000009", "sequence": 4, "statement": "0" * 64}
+    run_id = more.pop("run_id", "00000009")
+    data = {**data, "journal": LAST, **more}
+    append(Journal(tenant / "journal.jsonl"), "bundle.sealed", data, run_id=run_id)
+
+
+def alter_and_announce(tenant: Path) -> None:
+    alter_bundle(2, tenant)
+    announce(tenant, sequence=10**6)
+
+
+MISSING = "Number {0} of the chain is missing: 20261124T120000Z-0000000{0}."
+NOT_COMPLETE = "Nothing proves that it is complete, because 1 of 3 is refused."
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        # A deleted run is detected, also the first and the last one, and all of them.
+        (partial(remove, 1), MISSING.format(1)),
+        (partial(remove, 2), MISSING.format(2)),
+        (partial(remove, 3), MISSING.format(3)),
+        (partial(remove, 1, 2, 3), MISSING.format(1)),
+        # Without the journal, a deleted run is detected unless it is the last one.
+        (partial(remove, 0, 1), "Number 1 of the chain is missing."),
+        (partial(remove, 0, 2), "Number 2 of the chain is missing."),
+        # A bundle that the journal does not announce, and an altered line are rejected.
+        (unannounce, "The tenant's journal did not announce Number 3 (00000003)."),
+        (alter_journal, "Line 3 of {}/journal.jsonl does not follow the line before it."),
+        # A gap in the announced numbers is reported at once, despite a rejected bundle.
+        (alter_and_announce, "Number 4 of the chain is missing."),
+        # The chain is proven up to the first rejected bundle.
+        (partial(alter_bundle, 1), f"0 in a chain from the first. {NOT_COMPLETE}"),
+        (partial(alter_bundle, 3), f"2 in a chain from the first. {NOT_COMPLETE}"),
+    ],
+)
+def test_a_chain_that_is_not_whole_is_rejected(
+    change: Callable[..., None], said: str, tenant: Path, trust: Trust
 ) -> None:
-    """Without the journal, a deleted run is detected unless it is the last one."""
-    shutil.rmtree(bundles(tenant)[number])
-    (tenant / "journal.jsonl").unlink()
+    """Bundles or lines that are missing, altered or not announced are named."""
+    change(tenant=tenant)
 
-    assert "is missing" in reason(tenant, trust)
+    assert reason(tenant, trust) == said.format(tenant)
 
 
 def test_swapped_names_are_detected(tenant: Path, trust: Trust) -> None:
@@ -132,7 +189,7 @@ def test_swapped_names_are_detected(tenant: Path, trust: Trust) -> None:
     second.rename(first)
     (tenant / "spare").rename(second)
 
-    errors = [verdict.error for verdict in verify_tree(tenant, trust)]
+    errors = errors_of(tenant, trust)
     assert [type(error) for error in errors[:3]] == [ContentError, ContentError, type(None)]
     assert "under another name" in str(errors[0])
 
@@ -141,8 +198,7 @@ def test_a_run_replaced_by_another_of_the_same_key_is_detected(
     tenant: Path, tmp_path: Path, key: SigningKey, trust: Trust
 ) -> None:
     """A bundle sealed elsewhere does not fit between its neighbours."""
-    for run_id in IDS[:1]:
-        seal_run(ended_run(tmp_path / "elsewhere", run_id), key)
+    seal_run(ended_run(tmp_path / "elsewhere", IDS[0]), key)
     other = seal_run(ended_run(tmp_path / "elsewhere", IDS[1]), key).folder
     shutil.rmtree(bundles(tenant)[1])
     shutil.copytree(other, tenant / other.name)
@@ -177,17 +233,6 @@ def test_a_second_run_with_the_same_number_is_detected(
     assert "Two bundles claim to be number 2" in reason(tenant, trust)
 
 
-def test_an_unannounced_run_is_detected(
-    tenant: Path, tmp_path: Path, key: SigningKey, trust: Trust
-) -> None:
-    """A bundle that the journal does not announce is rejected."""
-    journal = tenant / "journal.jsonl"
-    lines = journal.read_bytes().splitlines(keepends=True)
-    journal.write_bytes(b"".join(lines[:-1]))
-
-    assert "did not announce Number 3" in reason(tenant, trust)
-
-
 def test_a_rewritten_journal_is_detected(tenant: Path, tmp_path: Path, trust: Trust) -> None:
     """A valid journal that differs from the bundles' copies is rejected."""
     other = ended_run(tmp_path / "elsewhere", "0000000c").journal
@@ -200,40 +245,24 @@ def test_a_rewritten_journal_is_detected(tenant: Path, tmp_path: Path, trust: Tr
     assert "is not the one that Number" in reason(tenant, trust)
 
 
-def test_an_altered_journal_line_is_detected(tenant: Path, trust: Trust) -> None:
-    """An altered journal line is rejected."""
-    journal = tenant / "journal.jsonl"
-    journal.write_bytes(journal.read_bytes().replace(b"Done.", b"Gone.", 1))
-
-    assert "does not follow the line before it" in reason(tenant, trust)
-
-
-def test_a_huge_journal_is_not_read(tenant: Path, trust: Trust) -> None:
-    """A journal above the size limit is rejected without reading it into memory."""
-    with (tenant / "journal.jsonl").open("r+b") as file:
-        file.truncate(2**30)
-    tracemalloc.start()
-
-    said = reason(tenant, trust)
-
-    most = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert "more than 256 MiB" in said
-    assert most < 32 * 2**20
-
-
-def test_a_huge_journal_line_is_not_parsed(tenant: Path, trust: Trust) -> None:
-    """A journal line above the size limit is rejected without parsing it."""
+@pytest.mark.parametrize(
+    ("size", "line", "said"),
+    [
+        (2**30, b"", "more than 256 MiB"),
+        (0, b"[" * 63 * 2**20 + b"\n", "is over 4 MiB long"),
+    ],
+    ids=["journal", "line"],
+)
+def test_a_huge_journal_is_not_read(
+    size: int, line: bytes, said: str, tenant: Path, trust: Trust
+) -> None:
+    """A journal or a line above the size limit is rejected without reading or parsing it."""
     with (tenant / "journal.jsonl").open("ab") as file:
-        file.write(b"[" * 63 * 2**20 + b"\n")
-    tracemalloc.start()
+        file.truncate(size or None)
+        file.write(line)
 
-    said = reason(tenant, trust)
-
-    most = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert "is over 4 MiB long" in said
-    assert most < 32 * 2**20
+    with memory_below(32 * 2**20):
+        assert said in reason(tenant, trust)
 
 
 def test_a_long_journal_needs_little_memory(tenant: Path, trust: Trust) -> None:
@@ -241,13 +270,9 @@ def test_a_long_journal_needs_little_memory(tenant: Path, trust: Trust) -> None:
     journal = Journal(tenant / "journal.jsonl")
     for _ in range(40):
         journal.append("change.intended", ChangeIntended(change="x" * 2**20))
-    tracemalloc.start()
 
-    assert chain_of(tenant, trust).error is None
-
-    most = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert most < 24 * 2**20
+    with memory_below(24 * 2**20):
+        assert chain_of(tenant, trust).error is None
 
 
 @pytest.mark.parametrize(
@@ -271,20 +296,20 @@ def test_an_invalid_announcement_is_detected(data: Any, tenant: Path, trust: Tru
     assert "is invalid: data" in said
 
 
-def test_a_foreign_tenants_run_is_detected(
-    tenant: Path, tmp_path: Path, key: SigningKey, trust: Trust
-) -> None:
-    """Bundles under another tenant's name are rejected."""
-    tenant.parent.rename(tenant.parents[1] / "globex")
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("globex/p", "Number 1 (00000001) belongs to the tenant acme."),
+        ("acme/other", "Number 1 (00000001) belongs to the connector p."),
+    ],
+)
+def test_a_foreign_run_is_detected(name: str, said: str, tenant: Path, trust: Trust) -> None:
+    """Bundles under another tenant's or connector's name are rejected."""
+    place = tenant.parents[1] / name
+    place.parent.mkdir(exist_ok=True)
+    tenant.rename(place)
 
-    assert "belongs to the tenant acme" in reason(tenant.parents[1] / "globex", trust)
-
-
-def test_a_foreign_connectors_run_is_detected(tenant: Path, trust: Trust) -> None:
-    """Bundles under another connector's name are rejected."""
-    tenant.rename(tenant.parent / "other")
-
-    assert "belongs to the connector p" in reason(tenant.parent / "other", trust)
+    assert reason(place, trust) == said
 
 
 def test_a_refused_bundle_does_not_stop_the_others(tenant: Path, trust: Trust) -> None:
@@ -297,36 +322,7 @@ def test_a_refused_bundle_does_not_stop_the_others(tenant: Path, trust: Trust) -
     assert verdicts[1].document()["file"] == "report.html"
     document = verdicts[3].document()
     assert (document["accepted"], document["refused"]) == (False, "chain")
-    assert document["reason"] == (
-        "1 in a chain from the first; whether it is complete is not proven, because "
-        "1 of 3 is refused."
-    )
-
-
-def test_a_gap_in_the_journal_is_reported_despite_a_rejected_bundle(
-    tenant: Path, trust: Trust
-) -> None:
-    """A gap in the announced numbers is reported at once, even if another bundle was rejected."""
-    (bundles(tenant)[1] / "report.html").write_text("x")
-    far = {
-        "bundle": "20270101T000000Z-00000009",
-        "sequence": 10**6,
-        "statement": "0" * 64,
-        "journal": LAST,
-    }
-    append(Journal(tenant / "journal.jsonl"), "bundle.sealed", far, run_id="00000009")
-
-    assert reason(tenant, trust) == "Number 4 of the chain is missing."
-
-
-@pytest.mark.parametrize(("number", "proven"), [(0, 0), (2, 2)])
-def test_the_proven_part_of_a_chain_is_reported(
-    number: int, proven: int, tenant: Path, trust: Trust
-) -> None:
-    """The chain is proven up to the first rejected bundle."""
-    (bundles(tenant)[number] / "report.html").write_text("x")
-
-    assert reason(tenant, trust).startswith(f"{proven} in a chain from the first")
+    assert document["reason"] == f"1 in a chain from the first. {NOT_COMPLETE}"
 
 
 def test_without_the_journal_a_chain_may_go_on(tenant: Path, trust: Trust) -> None:
@@ -355,14 +351,6 @@ def test_a_tenant_without_a_sealed_run_is_noted(tenant: Path, trust: Trust) -> N
         list(verify_tree(journal.path.parent, trust))
 
 
-def test_removed_bundles_are_detected_by_the_journal(tenant: Path, trust: Trust) -> None:
-    """If all bundles were removed, the journal shows it."""
-    for bundle in bundles(tenant):
-        shutil.rmtree(bundle)
-
-    assert "Number 1 of the chain is missing" in reason(tenant, trust)
-
-
 def test_a_journal_in_the_wrong_place_hides_no_tenant(tenant: Path, trust: Trust) -> None:
     """A journal above the tenants does not hide them."""
     (tenant.parents[1] / "journal.jsonl").touch()
@@ -388,46 +376,44 @@ def test_the_folder_of_keys_may_be_a_link(tenant: Path, tmp_path: Path, trust: T
     (tenant.parents[1] / "keys").rename(tmp_path / "shared")
     (tenant.parents[1] / "keys").symlink_to(tmp_path / "shared")
 
-    assert [verdict.error for verdict in verify_tree(tenant.parents[1], trust)] == [None] * 4
+    assert errors_of(tenant.parents[1], trust) == [None] * 4
 
 
-@pytest.mark.parametrize("kind", ["link", "folder", "pipe"])
+@pytest.mark.parametrize("kind", ["link", "folder", "pipe", "unreadable"])
 def test_an_odd_file_in_the_journals_place_is_refused(
-    kind: str, tenant: Path, tmp_path: Path, trust: Trust
+    kind: str, tenant: Path, tmp_path: Path, trust: Trust, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A link, folder or pipe in the journal's place is rejected; the bundles are still verified."""
-    path = tenant / "journal.jsonl"
+    """A journal that is no file or unreadable is rejected by name; the bundles are verified."""
+    path, said = tenant / "journal.jsonl", "not a regular file"
     path.rename(tmp_path / "elsewhere")
     if kind == "link":
         path.symlink_to(tmp_path / "elsewhere")
     elif kind == "folder":
         path.mkdir()
-    else:
+    elif kind == "pipe":
         os.mkfifo(path)
-
-    *others, last = verify_tree(tenant, trust)
-    assert last.document()["file"] == "journal.jsonl"
-    assert "not a regular file" in str(last.error)
-    assert [verdict.error for verdict in others] == [None] * 3
-
-
-def test_an_unreadable_journal_is_rejected(
-    tenant: Path, trust: Trust, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """An unreadable journal is rejected by name; the bundles are still verified."""
-    open_it = journal.open_plain
-
-    def denied(path: Path, **options: Any) -> Any:
-        if path == tenant / "journal.jsonl":
-            raise PermissionError(13, "Permission denied", str(path))
-        return open_it(path, **options)
-
-    monkeypatch.setattr(journal, "open_plain", denied)
+    else:
+        (tmp_path / "elsewhere").rename(path)
+        said = "journal.jsonl cannot be read: Permission denied"
+        deny(journal, "open_plain", path, monkeypatch)
 
     *others, last = verify_tree(tenant, trust)
     assert last.document()["refused"] == "content"
-    assert "journal.jsonl cannot be read: Permission denied" in str(last.error)
+    assert kind == "unreadable" or last.document()["file"] == "journal.jsonl"
+    assert said in str(last.error)
     assert [verdict.error for verdict in others] == [None] * 3
+
+
+def deny(module: Any, name: str, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this function of a module refuse one path."""
+    function = getattr(module, name)
+
+    def denied(asked: Any, **options: Any) -> Any:
+        if Path(asked) == path:
+            raise PermissionError(13, "Permission denied", str(path))
+        return function(asked, **options)
+
+    monkeypatch.setattr(module, name, denied)
 
 
 def test_an_unreadable_tenant_is_rejected(
@@ -435,35 +421,12 @@ def test_an_unreadable_tenant_is_rejected(
 ) -> None:
     """An unreadable tenant's folder is rejected by name; the others are still verified."""
     (tenant.parents[1] / "aaa").mkdir()
-    scan = os.scandir
-
-    def denied(path: Any) -> Any:
-        if str(path).endswith("aaa"):
-            raise PermissionError(13, "Permission denied", str(path))
-        return scan(path)
-
-    monkeypatch.setattr(os, "scandir", denied)
+    deny(os, "scandir", tenant.parents[1] / "aaa", monkeypatch)
 
     first, *others = verify_tree(tenant.parents[1], trust)
     assert (first.path.name, first.document()["file"]) == ("aaa", "aaa")
     assert "cannot be read: Permission denied" in str(first.error)
     assert [verdict.error for verdict in others] == [None] * 4
-
-
-def cut_off(tenant: Path, key: SigningKey, run_id: str = "00000004") -> Path:
-    """Leave a bundle as a run does that is killed after its announcement."""
-    rename = Path.rename
-
-    def killed(self: Path, target: Path) -> Path:
-        if self.name.startswith(".sealed-"):
-            raise KeyboardInterrupt
-        return rename(self, target)
-
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Path, "rename", killed)
-        with pytest.raises(KeyboardInterrupt):
-            seal_run(ended_run(tenant.parents[1], run_id), key)
-    return tenant / f".sealed-{run_id}"
 
 
 def test_a_run_that_is_being_sealed_is_no_bundle_yet(tenant: Path, trust: Trust) -> None:
@@ -481,14 +444,14 @@ def test_a_bundle_that_was_announced_counts_before_it_has_its_name(
     tenant: Path, key: SigningKey, trust: Trust
 ) -> None:
     """An announced bundle without its final name counts."""
-    left = cut_off(tenant, key)
+    left = cut_off(ended_run(tenant.parents[1], "00000004"), key)
 
     verdicts = list(verify_tree(tenant, trust))
     assert [verdict.error for verdict in verdicts] == [None] * 5
     assert (verdicts[3].path, verdicts[4].length) == (left, 4)
 
     (left / "report.html").write_text("x")
-    errors = [verdict.error for verdict in verify_tree(tenant, trust)]
+    errors = errors_of(tenant, trust)
     assert [type(each) for each in errors[3:]] == [ContentError, ChainError]
 
     shutil.rmtree(left)
@@ -499,11 +462,11 @@ def test_another_bundle_in_an_announced_ones_place_is_detected(
     tenant: Path, key: SigningKey, trust: Trust
 ) -> None:
     """A bundle in the place of an announced one must have its name."""
-    left = cut_off(tenant, key)
+    left = cut_off(ended_run(tenant.parents[1], "00000004"), key)
     shutil.rmtree(left)
     shutil.copytree(tenant / "20261124T120000Z-00000001", left)
 
-    errors = [verdict.error for verdict in verify_tree(tenant, trust)]
+    errors = errors_of(tenant, trust)
     assert "under another name" in str(errors[3])
 
 
@@ -511,14 +474,7 @@ def test_an_announcement_cannot_leave_the_folder(tenant: Path, trust: Trust) -> 
     """An announcement cannot lead out of the tenant's folder."""
     bundles(tenant)[2].rename(tenant.parents[1] / "outside")
     (tenant / ".sealed-x").mkdir()
-    data = {
-        "bundle": "20261124T120000Z-ffffffff",
-        "sequence": 4,
-        "statement": "0" * 64,
-        "journal": LAST,
-    }
-    run_id = "x/../../../outside"
-    append(Journal(tenant / "journal.jsonl"), "bundle.sealed", data, run_id=run_id)
+    announce(tenant, bundle="20261124T120000Z-ffffffff", run_id="x/../../../outside")
 
     assert len(list(verify_tree(tenant, trust))) == 3
 
@@ -541,9 +497,7 @@ def test_a_single_bundle_or_a_whole_tree_can_be_verified(
     assert [v.verified.link.sequence for v in alone if v.verified] == [2]
 
     shutil.copytree(tenant, tmp_path / "more" / "region" / "acme" / "p")
-    everywhere = list(verify_tree(tmp_path, trust))
-    assert len(everywhere) == 8
-    assert all(verdict.error is None for verdict in everywhere)
+    assert errors_of(tmp_path, trust) == [None] * 8
 
 
 def test_one_connectors_evidence_can_be_asked_for(tenant: Path, trust: Trust) -> None:
@@ -551,11 +505,11 @@ def test_one_connectors_evidence_can_be_asked_for(tenant: Path, trust: Trust) ->
     shutil.copytree(tenant, tenant.parent / "q")
     tree, bundle = tenant.parent.parent, bundles(tenant)[0]
 
-    assert {verdict.error for verdict in verify_tree(tree, trust, "p")} == {None}
-    assert any(verdict.error for verdict in verify_tree(tree, trust))
-    assert [verdict.error for verdict in verify_tree(bundle, trust, "p")] == [None]
-    (verdict,) = verify_tree(bundle, trust, "q")
-    assert str(verdict.error) == "It belongs to the connector p."
+    assert set(errors_of(tree, trust, "p")) == {None}
+    assert any(errors_of(tree, trust))
+    assert errors_of(bundle, trust, "p") == [None]
+    (error,) = errors_of(bundle, trust, "q")
+    assert str(error) == "It belongs to the connector p."
     with pytest.raises(SettingsError, match="no evidence of elsewhere in"):
         list(verify_tree(tree, trust, "elsewhere"))
 
@@ -564,8 +518,7 @@ def test_a_single_bundle_may_have_any_name(tenant: Path, tmp_path: Path, trust: 
     """A single bundle may have any folder name."""
     shutil.copytree(bundles(tenant)[0], tmp_path / "from-acme")
 
-    (verdict,) = verify_tree(tmp_path / "from-acme", trust)
-    assert verdict.error is None
+    assert errors_of(tmp_path / "from-acme", trust) == [None]
 
 
 @pytest.mark.parametrize("name", ["none", "empty"])
@@ -613,7 +566,5 @@ def test_a_chain_that_returns_to_an_earlier_key_is_noted(
     assert list(verdict.odd) == [text.format(*ids) for text in note]
     assert verdict.document()["notes"] == verdict.odd
 
-    errors = [
-        each.error for each in verify_tree(tmp_path / "evidence", Trust({key.key_id: key.public}))
-    ]
+    errors = errors_of(tmp_path / "evidence", Trust({key.key_id: key.public}))
     assert any(isinstance(error, SignatureError) for error in errors)

@@ -6,7 +6,6 @@ import base64
 import json
 import os
 import shutil
-import tracemalloc
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from pathlib import Path
@@ -25,7 +24,7 @@ from runbook_lib.errors import (
     SignatureError,
 )
 from runbook_lib.evidence.bundle import resource, sums
-from runbook_lib.evidence.signing.keys import SigningKey, create_key, open_key
+from runbook_lib.evidence.signing.keys import SigningKey
 from runbook_lib.evidence.signing.statement import (
     PROVENANCE,
     TEST_RESULT,
@@ -35,7 +34,7 @@ from runbook_lib.evidence.signing.statement import (
     sigstore_bundle,
 )
 from runbook_lib.evidence.verify.verify import Trust, Verified, verify_bundle
-from tests.unit.evidence.conftest import ended_run, seal_run
+from tests.unit.evidence.conftest import ended_run, memory_below, seal_run
 
 STATEMENT, SIGSTORE = "statement.dsse.json", "statement.sigstore.json"
 PROVENANCE_FILE = "provenance.dsse.json"
@@ -53,16 +52,10 @@ FILES = (*SIGNED, STATEMENT, SIGSTORE)
 
 
 @pytest.fixture(scope="module")
-def sealed(tmp_path_factory: pytest.TempPathFactory, module_key: SigningKey) -> Path:
+def sealed(tmp_path_factory: pytest.TempPathFactory, key: SigningKey) -> Path:
     """Return a valid bundle; tests alter copies of it."""
     run = ended_run(tmp_path_factory.mktemp("evidence"))
-    return seal_run(run, module_key).folder
-
-
-@pytest.fixture(scope="module")
-def module_key(keys_home: Path) -> SigningKey:
-    create_key(keys_home / "evidence.pem")
-    return open_key(str(keys_home / "evidence.pem"), is_sandbox=False)
+    return seal_run(run, key).folder
 
 
 @pytest.fixture
@@ -87,6 +80,11 @@ def payload(envelope: Path) -> dict[str, Any]:
     return statement
 
 
+def write(path: Path, document: Any) -> None:
+    """Write JSON as the runbook writes it."""
+    path.write_text(json.dumps(document, separators=(",", ":"), ensure_ascii=False) + "\n")
+
+
 def sign_again(bundle: Path, key: SigningKey, statement: dict[str, Any]) -> None:
     """Sign the statement again, as the holder of the key can, with all files that repeat it."""
     subjects = [
@@ -96,6 +94,29 @@ def sign_again(bundle: Path, key: SigningKey, statement: dict[str, Any]) -> None
     envelope = sign_statement(key, subjects, TEST_RESULT, statement["predicate"])
     (bundle / STATEMENT).write_bytes(envelope)
     (bundle / SIGSTORE).write_bytes(sigstore_bundle(envelope))
+
+
+def sign_provenance(bundle: Path, key: SigningKey, subjects: list[Any], predicate: Any) -> None:
+    envelope = sign_statement(key, subjects, PROVENANCE, predicate)
+    (bundle / PROVENANCE_FILE).write_bytes(envelope)
+
+
+def resources(bundle: Path, statement: dict[str, Any]) -> list[Resource]:
+    """Return the files of a statement, as they are now, without the list of digests."""
+    names = [subject["name"] for subject in statement["subject"]]
+    return [resource(bundle / name, name) for name in names if name != "SHA256SUMS"]
+
+
+def resign_everything(
+    bundle: Path, key: SigningKey, statement: dict[str, Any], provenance_key: Any = None
+) -> None:
+    """Update the lists and both statements to the current files, and sign them."""
+    made = payload(bundle / PROVENANCE_FILE)
+    sign_provenance(bundle, provenance_key or key, resources(bundle, made), made["predicate"])
+    listed = resources(bundle, statement)
+    (bundle / "SHA256SUMS").write_text(sums(listed))
+    every = [*listed, resource(bundle / "SHA256SUMS", "SHA256SUMS")]
+    sign_again(bundle, key, {**statement, "subject": [each.descriptor() for each in every]})
 
 
 def test_a_bundle_in_order_is_accepted(bundle: Path, trust: Trust, key: SigningKey) -> None:
@@ -128,6 +149,9 @@ def test_an_altered_byte_is_detected(name: str, bundle: Path, trust: Trust) -> N
     verify_bundle(bundle, trust)
 
 
+NESTED = b"[" * 200_000 + b"]" * 200_000
+
+
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize(
     "alter",
@@ -137,12 +161,13 @@ def test_an_altered_byte_is_detected(name: str, bundle: Path, trust: Trust) -> N
         pytest.param(lambda content: b" " + content, id="blank-before"),
         pytest.param(lambda content: b"", id="emptied"),
         pytest.param(lambda content: content[::-1], id="reversed"),
+        pytest.param(lambda content: NESTED, id="nested-deeply"),
     ],
 )
 def test_a_file_of_another_length_is_detected(
     name: str, alter: Callable[[bytes], bytes], bundle: Path, trust: Trust
 ) -> None:
-    """Additional or missing bytes are detected, also blanks in JSON."""
+    """Additional, missing or other bytes are detected, also blanks in JSON."""
     path = bundle / name
     path.write_bytes(alter(path.read_bytes()))
 
@@ -150,70 +175,53 @@ def test_a_file_of_another_length_is_detected(
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_removed_file_is_named(name: str, bundle: Path, trust: Trust) -> None:
-    """A removed file is named."""
-    (bundle / name).unlink()
-
+def test_a_file_that_is_away_is_named(
+    name: str, bundle: Path, tmp_path: Path, trust: Trust
+) -> None:
+    """A removed file is named, and a link in its place, even with the same content."""
+    (bundle / name).rename(tmp_path / "elsewhere")
     error = refused(bundle, trust)
     assert (error.file, "missing" in str(error)) == (name, True)
 
-
-@pytest.mark.parametrize(
-    "name", ["extra.txt", "attachments/deep/x.png", "statement.evil", ".hidden"]
-)
-def test_an_added_file_is_named(name: str, bundle: Path, trust: Trust) -> None:
-    """An added file is named."""
-    (bundle / name).parent.mkdir(parents=True, exist_ok=True)
-    (bundle / name).write_text("x")
-
-    error = refused(bundle, trust, ContentError)
-    assert (error.file, "added" in str(error)) == (name, True)
-
-
-def test_an_added_folder_is_named(bundle: Path, trust: Trust) -> None:
-    """An added folder is named, even if no file is in it."""
-    (bundle / "attachments").mkdir()
-
-    said = "attachments: It was added: a folder without a file in it."
-    assert str(refused(bundle, trust, ContentError)) == said
-
-
-def test_a_folder_deeper_than_a_bundle_is_refused(bundle: Path, trust: Trust) -> None:
-    """A bundle with a folder deeper than any bundle has is refused; the error names the folder."""
-    folder = bundle.joinpath("attachments", *["x"] * 16)
-    folder.mkdir(parents=True)
-    (folder / "file").write_bytes(b"")
-
-    error = refused(bundle, trust, ContentError)
-    assert str(error) == f"{error.file}: It was added: no bundle has such deep folders."
-    assert error.file == folder.relative_to(bundle).as_posix()
-
-
-@pytest.mark.parametrize("name", FILES)
-def test_a_link_in_the_place_of_a_file_is_refused(
-    name: str, bundle: Path, tmp_path: Path, trust: Trust
-) -> None:
-    """A link in a file's place is rejected, even with the same content."""
-    (bundle / name).rename(tmp_path / "elsewhere")
     (bundle / name).symlink_to(tmp_path / "elsewhere")
-
     error = refused(bundle, trust, ContentError)
     assert (error.file, "link" in str(error)) == (name, True)
 
 
-def test_a_link_to_a_folder_is_refused(bundle: Path, tmp_path: Path, trust: Trust) -> None:
-    """A link to a folder is rejected."""
-    (tmp_path / "elsewhere").mkdir()
-    (bundle / "attachments").symlink_to(tmp_path / "elsewhere")
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("extra.txt", "the statement does not name it."),
+        ("attachments/deep/x.png", "the statement does not name it."),
+        ("statement.evil", "the statement does not name it."),
+        (".hidden", "the statement does not name it."),
+        (f"attachments/{'x/' * 16}", "no bundle has such deep folders."),
+    ],
+)
+def test_an_added_file_is_named(name: str, said: str, bundle: Path, trust: Trust) -> None:
+    """An added file is named, or its folder where that is deeper than any bundle has."""
+    path = bundle / name / "file" if name.endswith("/") else bundle / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("x")
 
+    error = refused(bundle, trust, ContentError)
+    assert str(error) == f"{name.rstrip('/')}: It was added: {said}"
+
+
+def test_an_odd_file_is_refused(bundle: Path, tmp_path: Path, trust: Trust) -> None:
+    """An empty folder, a link to a folder and a pipe, which is not opened, are named."""
+    added = bundle / "attachments"
+    added.mkdir()
+    said = "attachments: It was added: a folder without a file in it."
+    assert str(refused(bundle, trust, ContentError)) == said
+
+    added.rename(tmp_path / "elsewhere")
+    added.symlink_to(tmp_path / "elsewhere")
     assert refused(bundle, trust, ContentError).file == "attachments"
 
-
-def test_a_pipe_is_refused_and_not_waited_for(bundle: Path, trust: Trust) -> None:
-    """A pipe in a file's place is rejected without opening it."""
+    added.unlink()
     (bundle / "report.html").unlink()
     os.mkfifo(bundle / "report.html")
-
     assert refused(bundle, trust, ContentError).file == "report.html"
 
 
@@ -244,6 +252,7 @@ def altered(document: Any, path: tuple[Any, ...]) -> Any:
     return changed
 
 
+@pytest.mark.matrix(1)
 @pytest.mark.parametrize("name", ["record.json", "record.schema.json"])
 def test_each_field_of_a_document_counts(name: str, bundle: Path, trust: Trust) -> None:
     """A change of any value in record or schema is detected."""
@@ -274,8 +283,8 @@ def test_each_field_of_a_statement_counts(name: str, bundle: Path, trust: Trust)
     statement = payload(bundle / name)
     for way in leaves(statement):
         text = json.dumps(altered(statement, way), ensure_ascii=False, separators=(",", ":"))
-        changed = {**document, "payload": base64.b64encode(text.encode()).decode()}
-        (bundle / name).write_text(json.dumps(changed, separators=(",", ":")) + "\n")
+        changed = base64.b64encode(text.encode()).decode()
+        write(bundle / name, {**document, "payload": changed})
         error = refused(bundle, trust)
         assert error.file == name
         if name == STATEMENT:
@@ -287,8 +296,7 @@ def test_each_field_of_an_envelope_counts(name: str, bundle: Path, trust: Trust)
     """A change of payload, type, key id or signature is detected."""
     document = json.loads((bundle / name).read_bytes())
     for way in leaves(document):
-        text = json.dumps(altered(document, way), separators=(",", ":")) + "\n"
-        (bundle / name).write_text(text)
+        write(bundle / name, altered(document, way))
         assert refused(bundle, trust).file == name
 
 
@@ -310,8 +318,7 @@ def test_an_envelope_of_another_form_is_refused(
 ) -> None:
     """An envelope has exactly one valid form."""
     document = json.loads((bundle / STATEMENT).read_bytes())
-    text = json.dumps(alter(document), separators=(",", ":"))
-    (bundle / STATEMENT).write_text(text + "\n")
+    write(bundle / STATEMENT, alter(document))
 
     assert refused(bundle, trust, EnvelopeError).file == STATEMENT
 
@@ -331,7 +338,7 @@ def test_a_base64_that_decodes_to_the_same_is_refused(
     twin = spare[:-1] + other + "=" * (len(signature) - len(spare))
     assert base64.b64decode(twin) == base64.b64decode(signature)
     document["signatures"][0]["sig"] = twin
-    (bundle / STATEMENT).write_text(json.dumps(document, separators=(",", ":")) + "\n")
+    write(bundle / STATEMENT, document)
 
     refused(bundle, trust, EnvelopeError)
 
@@ -340,7 +347,7 @@ def test_another_key_is_not_trusted(bundle: Path, other_key: SigningKey) -> None
     """A key beside the evidence or in it is not trusted by itself."""
     trust = Trust({other_key.key_id: other_key.public})
 
-    assert "not among the trusted" in str(refused(bundle, trust, SignatureError))
+    assert "which is not a trusted key" in str(refused(bundle, trust, SignatureError))
 
 
 def test_a_signature_by_another_key_is_refused(
@@ -352,7 +359,7 @@ def test_a_signature_by_another_key_is_refused(
 
     document = json.loads((bundle / STATEMENT).read_bytes())
     (document["signatures"][0]["keyid"],) = trust.keys
-    (bundle / STATEMENT).write_text(json.dumps(document, separators=(",", ":")) + "\n")
+    write(bundle / STATEMENT, document)
     refused(bundle, trust, SignatureError)
 
 
@@ -362,8 +369,7 @@ def test_a_signature_of_another_bundle_is_refused(
     """A signature or a statement of another bundle is rejected."""
     other = seal_run(ended_run(tmp_path / "other", "ffffffff"), key).folder
     mine, theirs = (json.loads((each / STATEMENT).read_bytes()) for each in (bundle, other))
-    mixed = {**mine, "signatures": theirs["signatures"]}
-    (bundle / STATEMENT).write_text(json.dumps(mixed, separators=(",", ":")) + "\n")
+    write(bundle / STATEMENT, {**mine, "signatures": theirs["signatures"]})
     assert "moved" in str(refused(bundle, trust, SignatureError))
 
     for name in (STATEMENT, SIGSTORE):
@@ -371,45 +377,67 @@ def test_a_signature_of_another_bundle_is_refused(
     refused(bundle, trust, ContentError)
 
 
-CHAIN_ONLY = ("runbook_chain",)
-
-
-def test_claims_that_differ_from_the_record_are_refused(
+def test_claims_that_differ_from_the_bundle_are_refused(
     bundle: Path, key: SigningKey, trust: Trust
 ) -> None:
-    """A signed claim that differs from the record is rejected."""
+    """A signed claim that differs from the record, or about other files, is rejected."""
     statement = payload(bundle / STATEMENT)
-    ways = [way for way in leaves(statement["predicate"]) if way[0] not in CHAIN_ONLY]
+    claims, files = statement["predicate"], statement["subject"]
+    ways = [way for way in leaves(claims) if way[0] != "runbook_chain"]
     assert len(ways) > 20
     for way in ways:
-        sign_again(bundle, key, {**statement, "predicate": altered(statement["predicate"], way)})
+        sign_again(bundle, key, {**statement, "predicate": altered(claims, way)})
         assert refused(bundle, trust).file in (STATEMENT, PROVENANCE_FILE), way
-
-
-def test_subjects_that_are_not_the_files_are_refused(
-    bundle: Path, key: SigningKey, trust: Trust
-) -> None:
-    """A signed statement about other files is rejected."""
-    statement = payload(bundle / STATEMENT)
-    for way in leaves(statement["subject"]):
-        subject = altered(statement["subject"], way)
-        sign_again(bundle, key, {**statement, "subject": subject})
+    for way in leaves(files):
+        sign_again(bundle, key, {**statement, "subject": altered(files, way)})
         refused(bundle, trust)
 
 
-@pytest.mark.parametrize("name", ["../outside", "/etc/hostname", "a/../../outside", "..\\outside"])
-def test_a_path_out_of_the_bundle_is_refused(
-    name: str, bundle: Path, key: SigningKey, trust: Trust
+def subject(name: str) -> dict[str, Any]:
+    return {"name": name, "digest": {"sha256": "0" * 64}, "annotations": {"size": 1}}
+
+
+PLACE = {"sequence": 2, "previous": None, "timestamp_authority": ""}
+OUTSIDE = (ContentError, "leads out of the bundle")
+NO_PLACE = (EnvelopeError, f"{STATEMENT}: ")
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        # A path out of the bundle is rejected without opening it.
+        ({"subject": "../outside"}, OUTSIDE),
+        ({"subject": "/etc/hostname"}, OUTSIDE),
+        ({"subject": "a/../../outside"}, OUTSIDE),
+        ({"subject": "..\\outside"}, OUTSIDE),
+        # A file that a statement names twice is rejected.
+        ({"subject": "01.ipynb"}, (EnvelopeError, "named once")),
+        # A statement needs a valid position in a chain.
+        ({"chain": None}, NO_PLACE),
+        ({"chain": {}}, NO_PLACE),
+        ({"chain": {**PLACE, "sequence": "x"}}, NO_PLACE),
+        ({"chain": {**PLACE, "previous": {"name": "x"}}}, NO_PLACE),
+        ({"chain": {**PLACE, "previous": "x"}}, NO_PLACE),
+    ],
+)
+def test_a_statement_that_is_wrong_is_refused(
+    change: dict[str, Any],
+    expected: tuple[type[EvidenceError], str],
+    bundle: Path,
+    key: SigningKey,
+    trust: Trust,
 ) -> None:
-    """A signed path out of the bundle is rejected without opening it."""
+    """A signed statement is rejected if its files or its position in a chain cannot be."""
     (bundle.parent / "outside").write_text("x")
     statement = payload(bundle / STATEMENT)
-    statement["subject"].append(
-        {"name": name, "digest": {"sha256": "0" * 64}, "annotations": {"size": 1}}
-    )
+    if "chain" in change:
+        statement["predicate"]["runbook_chain"] = change["chain"]
+    else:
+        statement["subject"].append(subject(change["subject"]))
     sign_again(bundle, key, statement)
 
-    assert "leads out of the bundle" in str(refused(bundle, trust, ContentError))
+    kind, said = expected
+    assert said in str(refused(bundle, trust, kind))
 
 
 def test_a_provenance_of_another_run_is_refused(
@@ -418,14 +446,8 @@ def test_a_provenance_of_another_run_is_refused(
     """A signed provenance of another run is rejected."""
     made = payload(bundle / PROVENANCE_FILE)
     made["predicate"]["runDetails"]["metadata"]["invocationId"] = "ffffffff"
-    subjects = [
-        Resource(each["name"], each["digest"]["sha256"], each["annotations"]["size"])
-        for each in made["subject"]
-    ]
-    envelope = sign_statement(key, subjects, PROVENANCE, made["predicate"])
-    (bundle / PROVENANCE_FILE).write_bytes(envelope)
-    statement = payload(bundle / STATEMENT)
-    sign_again(bundle, key, statement)
+    sign_provenance(bundle, key, resources(bundle, made), made["predicate"])
+    sign_again(bundle, key, payload(bundle / STATEMENT))
 
     assert refused(bundle, trust, ContentError).file == PROVENANCE_FILE
 
@@ -439,33 +461,15 @@ def test_a_statement_of_another_kind_is_refused(
     refused(bundle, trust, EnvelopeError)
 
 
-NESTED = b"[" * 200_000 + b"]" * 200_000
-
-
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("size", [2**30, 5 * 2**30])
 def test_a_huge_file_is_refused_unread(name: str, size: int, bundle: Path, trust: Trust) -> None:
-    """
-    A file above its signed size, or an envelope above its limit, is rejected without reading it.
-    """
+    """A file above its signed size, or an envelope above its limit, is rejected unread."""
     with (bundle / name).open("r+b") as file:
         file.truncate(size)
-    tracemalloc.start()
 
-    error = refused(bundle, trust)
-
-    most = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert error.file == name
-    assert most < 128 * 2**20
-
-
-@pytest.mark.parametrize("name", FILES)
-def test_deeply_nested_json_is_refused(name: str, bundle: Path, trust: Trust) -> None:
-    """Deeply nested JSON in any file is rejected."""
-    (bundle / name).write_bytes(NESTED)
-
-    assert refused(bundle, trust).file == name
+    with memory_below(128 * 2**20):
+        assert refused(bundle, trust).file == name
 
 
 @pytest.mark.parametrize("name", ["record.json", "journal.jsonl"])
@@ -475,8 +479,7 @@ def test_an_invalid_signed_file_is_refused(
 ) -> None:
     """An invalid record or journal is rejected, even if it is signed."""
     (bundle / name).write_bytes(content)
-    statement = payload(bundle / STATEMENT)
-    resign_everything(bundle, key, statement)
+    resign_everything(bundle, key, payload(bundle / STATEMENT))
 
     assert refused(bundle, trust).file == name
 
@@ -485,31 +488,12 @@ def test_an_invalid_signed_file_is_refused(
 def test_a_signed_record_with_invalid_json_is_refused(
     number: str, bundle: Path, key: SigningKey, trust: Trust
 ) -> None:
-    """
-    A record with NaN or an infinity (RFC 8259 §6) is refused even if it is signed.
-
-    The error names the number and quotes nothing else.
-    """
+    """A number that JSON lacks (RFC 8259 §6) is refused even if signed; nothing else is quoted."""
     (bundle / "record.json").write_text(f'{{"x": {number}}}')
     resign_everything(bundle, key, payload(bundle / STATEMENT))
 
     said = f"record.json: It is not a JSON object: {number} is not JSON."
     assert str(refused(bundle, trust)) == said
-
-
-def resign_everything(bundle: Path, key: SigningKey, statement: dict[str, Any]) -> None:
-    """Update the lists and both statements to the current files, and sign them."""
-    made = payload(bundle / PROVENANCE_FILE)
-    names = [each["name"] for each in made["subject"]]
-    subjects = [resource(bundle / name, name) for name in names]
-    (bundle / PROVENANCE_FILE).write_bytes(
-        sign_statement(key, subjects, PROVENANCE, made["predicate"])
-    )
-    names = [each["name"] for each in statement["subject"] if each["name"] != "SHA256SUMS"]
-    listed = [resource(bundle / name, name) for name in names]
-    (bundle / "SHA256SUMS").write_text(sums(listed))
-    every = [*listed, resource(bundle / "SHA256SUMS", "SHA256SUMS")]
-    sign_again(bundle, key, {**statement, "subject": [each.descriptor() for each in every]})
 
 
 def sign_as_they_are(bundle: Path, key: SigningKey) -> None:
@@ -529,17 +513,11 @@ def test_large_attachments_need_little_memory(bundle: Path, key: SigningKey, tru
         (bundle / name).write_bytes(bytes([number]) * 10 * 2**20)
         for each in (statement, made):
             each["subject"].append(resource(bundle / name, name).descriptor())
-    subjects = [resource(bundle / each["name"], each["name"]) for each in made["subject"]]
-    envelope = sign_statement(key, subjects, PROVENANCE, made["predicate"])
-    (bundle / PROVENANCE_FILE).write_bytes(envelope)
+    sign_provenance(bundle, key, resources(bundle, made), made["predicate"])
     resign_everything(bundle, key, statement)
-    tracemalloc.start()
 
-    verify_bundle(bundle, trust)
-
-    most = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert most < 8 * 2**20
+    with memory_below(8 * 2**20):
+        verify_bundle(bundle, trust)
     (bundle / "attachments" / "3.pdf").write_bytes(b"\3" * (10 * 2**20 - 1) + b"x")
     assert refused(bundle, trust, ContentError).file == "attachments/3.pdf"
 
@@ -557,12 +535,8 @@ def test_a_provenance_of_other_files_is_refused(
 ) -> None:
     """The provenance must be about all files of the bundle."""
     made = payload(bundle / PROVENANCE_FILE)
-    names = [each["name"] for each in made["subject"]][1:]
-    subjects = [resource(bundle / name, name) for name in names]
-    envelope = sign_statement(key, subjects, PROVENANCE, made["predicate"])
-    (bundle / PROVENANCE_FILE).write_bytes(envelope)
-    every = [each["name"] for each in payload(bundle / STATEMENT)["subject"]]
-    listed = [resource(bundle / name, name) for name in every if name != "SHA256SUMS"]
+    sign_provenance(bundle, key, resources(bundle, made)[1:], made["predicate"])
+    listed = resources(bundle, payload(bundle / STATEMENT))
     (bundle / "SHA256SUMS").write_text(sums(listed))
     sign_as_they_are(bundle, key)
 
@@ -573,25 +547,10 @@ def test_a_provenance_that_another_trusted_key_signed_is_refused(
     bundle: Path, key: SigningKey, other_key: SigningKey
 ) -> None:
     """Both statements must have the same signer, even if both keys are trusted."""
-    made, statement = payload(bundle / PROVENANCE_FILE), payload(bundle / STATEMENT)
-    subjects = [resource(bundle / each["name"], each["name"]) for each in made["subject"]]
-    envelope = sign_statement(other_key, subjects, PROVENANCE, made["predicate"])
-    (bundle / PROVENANCE_FILE).write_bytes(envelope)
-    names = [each["name"] for each in statement["subject"] if each["name"] != "SHA256SUMS"]
-    (bundle / "SHA256SUMS").write_text(sums([resource(bundle / name, name) for name in names]))
-    sign_as_they_are(bundle, key)
+    resign_everything(bundle, key, payload(bundle / STATEMENT), other_key)
     both = Trust({key.key_id: key.public, other_key.key_id: other_key.public})
 
     assert refused(bundle, both, ContentError).file == PROVENANCE_FILE
-
-
-def test_a_file_that_is_named_twice_is_refused(bundle: Path, key: SigningKey, trust: Trust) -> None:
-    """A file that a statement names twice is rejected."""
-    statement = payload(bundle / STATEMENT)
-    statement["subject"].append({**statement["subject"][0], "digest": {"sha256": "0" * 64}})
-    sign_again(bundle, key, statement)
-
-    assert "named once" in str(refused(bundle, trust, EnvelopeError))
 
 
 def test_a_re_signed_bundle_is_accepted(bundle: Path, key: SigningKey, trust: Trust) -> None:
@@ -611,27 +570,6 @@ def test_a_journal_that_ends_elsewhere_is_refused(
     resign_everything(bundle, key, payload(bundle / STATEMENT))
 
     assert refused(bundle, trust, ContentError).file == "journal.jsonl"
-
-
-@pytest.mark.parametrize(
-    "chain",
-    [
-        None,
-        {},
-        {"sequence": "x", "previous": None, "timestamp_authority": ""},
-        {"sequence": 2, "previous": {"name": "x"}, "timestamp_authority": ""},
-        {"sequence": 2, "previous": "x", "timestamp_authority": ""},
-    ],
-)
-def test_a_statement_without_a_place_in_a_chain_is_refused(
-    chain: Any, bundle: Path, key: SigningKey, trust: Trust
-) -> None:
-    """A statement without a valid position in a chain is rejected."""
-    statement = payload(bundle / STATEMENT)
-    statement["predicate"]["runbook_chain"] = chain
-    sign_again(bundle, key, statement)
-
-    assert refused(bundle, trust, EnvelopeError).file == STATEMENT
 
 
 def test_a_statement_that_names_no_authority_needs_no_time_stamp(

@@ -21,7 +21,7 @@ describe("the end of the notebook", () => {
   test("lists the open steps with number, title and outcome", () => {
     const { model, root } = shown();
     assert.equal(root.dataset.outcome, "not_run");
-    assert.match(root.textContent, /^20 of 21 steps are done\.What is open3 · Open My Apps ○ to do/);
+    assert.match(root.textContent, /^20 of 21 steps are done\.Open steps3 · Open My Apps ○ to do/);
     const fold = root.querySelector("details");
     assert.equal(fold.hidden, false);
     model.show({ open: [], done: 21 });
@@ -37,7 +37,7 @@ describe("the end of the notebook", () => {
     const end = { sealed: "Sealed 24 Nov 2026: complete.", watch: ["the certificate", "the Graph version"] };
     model.show({ open: [], done: 21, next: null, bundle: BUNDLE, end });
     assert.match(root.textContent, /^Your customers can connect\./);
-    assert.match(root.textContent, /All 21 steps are done\. Sealed 24 Nov 2026: complete\.What to watch from now onthe certificatethe Graph version/);
+    assert.match(root.textContent, /All 21 steps are done\. Sealed 24 Nov 2026: complete\.Watch from now onthe certificatethe Graph version/);
     assert.equal(seal.textContent, "Seal again");
     model.show({ end: { ...end, watch: [] } });
     assert.doesNotMatch(root.textContent, /watch from now on/);

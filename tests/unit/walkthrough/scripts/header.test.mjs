@@ -291,7 +291,7 @@ describe("the server", () => {
       page.server = server;
       await beat();
       assert.deepEqual([band.hidden, isHeld(), band.getAttribute("role")], [false, true, "alert"]);
-      assert.match(band.textContent, /has stopped.*runbook lab --tenant acme.*Nothing that was saved is lost/);
+      assert.match(band.textContent, /has stopped.*runbook lab --tenant acme.*Saved input is not lost/);
       button.click();
       assert.deepEqual(model.sent, []);
       const first = band.firstChild;
@@ -324,7 +324,7 @@ describe("the server", () => {
       await beat();
       page.server = server;
       await beat();
-      assert.match(band.textContent, /was started again.*Nothing that was saved is lost/);
+      assert.match(band.textContent, /was started again.*Saved input is not lost/);
       assert.equal(isHeld(), true);
       band.querySelector("button").click();
       assert.equal(page.isLoadedAgain, true);
@@ -346,7 +346,7 @@ describe("the server", () => {
     const { band, model } = await withServer({ start: "" });
     page.server = null;
     await beat();
-    assert.match(band.textContent, /Start it again in its terminal, as before\. Nothing/);
+    assert.match(band.textContent, /Start it again in its terminal\. Saved/);
     page.server = { status: 200, started: "noon" };
     await beat();
     model.show({ user: "ann" });

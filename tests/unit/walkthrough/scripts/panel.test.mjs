@@ -271,7 +271,7 @@ describe("a credential", () => {
     assert.equal(note("app_secret"), "32 characters.");
     assert.equal(find(".rb-keep").hidden, true);
     model.show({ inputs: rests("this session") });
-    assert.equal(note("app_secret"), "Known (this session); empty keeps it.");
+    assert.equal(note("app_secret"), "Known (this session). Leave it empty to keep it.");
     assert.equal(find(".rb-keep").hidden, false);
   });
 
@@ -392,7 +392,7 @@ describe("the display of a step", () => {
     const trouble = (title, seen) => ({ title, seen, means: `${title} means this.`, causes: ["One <b>cause</b>."],
       advice: "Do that.", source: "https://x/y" });
     const { root } = shown({ troubles: [trouble("URL Blocked", true), trouble("App Not Setup", false)] });
-    assert.deepEqual(folds(root), ["What an error here means", "URL Blocked (seen here)", "App Not Setup", "History"]);
+    assert.deepEqual(folds(root), ["Errors at this step", "URL Blocked (seen here)", "App Not Setup", "History"]);
     const fold = root.querySelector('[data-fold="trouble-URL Blocked"]');
     assert.equal(fold.getAttribute("open"), null);
     assert.match(fold.textContent, /URL Blocked means this\.One <b>cause<\/b>\.What to do: Do that\.Source: https:/);
@@ -415,7 +415,7 @@ describe("the display of a step", () => {
       { label: "email", usage: "‹What›", calls: [], because: [] }];
     const kit = { review: "Facebook’s App Review", warnings: ["Look here."], about: ["One.", "Two."], parts, rules: ["Sign out."], shots: ["A login."], reviewer: ["Open it."], prepare_for: "The renewal", prepare: ["Connection: it is verified."] };
     const { root } = shown({ kit });
-    assert.deepEqual(folds(root), ["Texts and shot list for Facebook’s App Review", "What the app does", "ads_read", "email",
+    assert.deepEqual(folds(root), ["Texts and screencast script for Facebook’s App Review", "About the app", "ads_read", "email",
       "Recording", "Steps for the reviewer", "The renewal", "History"]);
     const fold = root.querySelector('[data-fold="kit-ads_read"]');
     assert.match(fold.textContent, /Acme <b>reads<\/b> ads\.CopyNeeded by GET \/me\/adaccountsAsked for by leads: why\./);
@@ -729,9 +729,9 @@ describe("during an action and after it", () => {
   test("a watched step says when it is checked again, and does not announce each new time", () => {
     const { model, root, live } = shown({ next_look: "14:45 UTC" });
     const [, watched] = root.querySelectorAll(".rb-message");
-    assert.match(watched.textContent, /^Checked again at 14:45 UTC; .* You can close everything and come back\.$/);
+    assert.match(watched.textContent, /^The next check is at 14:45 UTC\. .* You can close everything and come back\.$/);
     model.show({ next_look: "15:00 UTC" });
-    assert.match(watched.textContent, /^Checked again at 15:00 UTC;/);
+    assert.match(watched.textContent, /^The next check is at 15:00 UTC\./);
     assert.deepEqual([watched.hidden, live.textContent], [false, ""]);
     for (const changes of [{ busy_since: 1 }, { busy_since: 0, next_look: "" }]) {
       model.show(changes);
