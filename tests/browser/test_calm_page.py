@@ -284,7 +284,7 @@ def test_the_end_says_that_customers_can_connect(app: Lab, page: Page, axe: str)
     page.reload()
     end.wait_for(state="attached")
     expect(end).to_contain_text("Your customers can connect.")
-    expect(end).to_contain_text("What to watch from now on")
+    expect(end).to_contain_text("Watch from now on")
     end.scroll_into_view_if_needed()
     counts = _counts(page, "end")
     assert counts["open"] == {}

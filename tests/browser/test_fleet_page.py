@@ -183,7 +183,7 @@ def test_a_search_finds_names_steps_and_reasons(page: Page) -> None:
     search.fill("10d submit for review")
     expect_tenants(page, ["bakery"])
     search.fill("nothing has this")
-    expect(page.get_by_text("No tenant fits.")).to_be_visible()
+    expect(page.get_by_text("No tenant matches.")).to_be_visible()
     search.fill("tenant-")
     page.get_by_role("button", name="Tenant").click()
     expect_tenants(page, ["tenant-1", "tenant-2", "tenant-10"])

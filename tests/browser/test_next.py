@@ -103,7 +103,7 @@ def test_who_follows_next_meets_each_step_in_time(page: Page, serve: Serve) -> N
         the_app(sandbox.world).permissions = dict.fromkeys(("public_profile", *PERMISSIONS), "live")
         walk.press(_REVIEW, "check")
         expect(panel).to_have_attribute("data-in-part", "true", timeout=_PATIENCE)
-        expect(page.locator(".rb-header")).to_contain_text("Look yourself, then confirm")
+        expect(page.locator(".rb-header")).to_contain_text("Check it yourself, then confirm")
         expect(panel.locator('[data-option="attest"]')).to_be_checked()
         confirm = panel.locator('[data-action="confirm-answer"]')
         expect(confirm).to_have_class(re.compile("rb-main"))

@@ -306,12 +306,12 @@ def test_print_shows_folded_content_but_the_annex(reader: Make) -> None:
 
     pages = [text.replace("\n", "") for text in printed(page)]
     first, text = "".join(pages[:3]), "".join(pages)
-    heads = ("settled:", "Who said what", "What was not proven, and why")
+    heads = ("settled:", "Statements", "What was not proven, and why")
     assert [first.index(head) for head in heads] == sorted(first.index(head) for head in heads)
-    assert "exchanges with remote systems, each once. Print leaves them out" in text
+    assert "exchanges with remote systems, each once. Prints leave them out" in text
     assert "/oauth/access_token?" not in text
     assert "service_domain" in text
-    assert "a check ran and cannot tell" in text
+    assert "a check ran, but cannot tell" in text
 
 
 @schemes

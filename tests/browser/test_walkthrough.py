@@ -222,7 +222,7 @@ class TestFromNothingToACompleteRecord:
         person.cannot_request("leads_retrieval")
         walk.fill(CALLS_STEP, user_access_token=person.take_token())
         assert walk.check(CALLS_STEP) == "not_run"
-        table = walk.panel(CALLS_STEP).get_by_role("table", name="Test calls of")
+        table = walk.panel(CALLS_STEP).get_by_role("table", name="Test calls made on")
         expect(table).to_have_count(0)
         expect(
             walk.panel(CALLS_STEP).locator('input[data-name="user_access_token"]')
@@ -264,7 +264,7 @@ class TestFromNothingToACompleteRecord:
         walk = story.walk
         assert walk.say(REVIEW_STEP, "submit", "with a screencast") == "waiting"
         assert walk.check(REVIEW_STEP) == "waiting"
-        walk.reads(REVIEW_STEP, "Checked again at")
+        walk.reads(REVIEW_STEP, "The next check is at")
         assert walk.check("fb-08-redirect-uri") == "verified"
         walk.keep_picture(REVIEW_STEP, "walkthrough-waiting")
 
@@ -314,7 +314,7 @@ class TestFromNothingToACompleteRecord:
         """A step with several answers has a form for each; the record keeps which was confirmed."""
         step = "fb-11b-data-access-renewal"
         assert story.walk.say(step, "attest-not-asked") == "attested"
-        story.walk.reads(step, "Not asked of this app, says")
+        story.walk.reads(step, "Not asked of this app (")
 
     def test_publishing_is_attested_with_json_attached(self, story: Story) -> None:
         """The app is published, and that is confirmed with an answer as JSON beside it."""
@@ -373,7 +373,7 @@ class TestFromNothingToACompleteRecord:
         walk.use_address(own, CUSTOMER_STEP)
         panel = walk.panel(CUSTOMER_STEP)
         expect(panel).to_have_attribute("data-outcome", "failed")
-        walk.reads(CUSTOMER_STEP, "Both tokens are of one person")
+        walk.reads(CUSTOMER_STEP, "Both tokens belong to the same person")
 
         dialog = walk.sign_in(given, step=CUSTOMER_STEP)
         customer = Person(dialog, given["dashboard_url"], given["cyclr_console_url"])

@@ -118,7 +118,7 @@ def test_an_expired_or_used_redirect_is_explained(walk: Walk, approved: Sandbox)
     approved.world.offset += 3_600
     walk.use_address(late)
     walk.reads(TOKEN_STEP, "This authorization code has expired.")
-    walk.reads(TOKEN_STEP, "an answer counts once, and for a few minutes")
+    walk.reads(TOKEN_STEP, "an answer works once, for a few minutes")
 
     used = walk.granted_address(walk.sign_in(given))
     redeemed = httpx.post(
@@ -137,7 +137,7 @@ def test_an_expired_or_used_redirect_is_explained(walk: Walk, approved: Sandbox)
 
     walk.sign_in(given).close()
     walk.use_address(used)
-    walk.reads(TOKEN_STEP, "not the answer to the request that was made last")
+    walk.reads(TOKEN_STEP, "does not answer the latest request")
     walk.reads(TOKEN_STEP, "Open the consent page again from here")
     expect(walk.panel(TOKEN_STEP)).to_have_attribute("data-outcome", "not_run")
 

@@ -142,7 +142,7 @@ def test_a_second_person_says_no(pair: Pair) -> None:
     expect(confirming).to_have_attribute("data-outcome", "waiting", timeout=_PATIENCE)
     confirming.get_by_role("button", name="No", exact=True).click()
     form = second.form(step, "no")
-    expect(form).to_contain_text("what First operator confirmed is withdrawn")
+    expect(form).to_contain_text("This withdraws the confirmation of First operator")
     keep_picture(second.page, "second-person-no")
     assert second.say(step, "no", "It does not open.", by="Second operator") == "not_run"
     for walk in (second, first):

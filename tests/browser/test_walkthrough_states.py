@@ -71,7 +71,7 @@ EXPLAINED = {
     ),
     "review-declined": Explained(
         ("fb-12-submit-review",),
-        "waits or was declined",
+        "is waiting or was declined",
         "App Review > Requests shows",
     ),
     "partly-declined": Explained(
@@ -82,17 +82,17 @@ EXPLAINED = {
     "use-case-missing": Explained(
         ("fb-11-permissions",),
         "does not list leads_retrieval",
-        "that Advanced Access is requested for each",
+        "that you requested Advanced Access for each",
     ),
     "tech-provider-pending": Explained(
         ("test-06-customer-consent",),
         "Facebook refuses the data",
-        "see Access Verification, as a Tech Provider",
+        "check Access Verification, as a Tech Provider",
     ),
     "permission-missing": Explained(
         ("fb-11-permissions",),
         "does not list leads_retrieval",
-        "that Advanced Access is requested for each",
+        "that you requested Advanced Access for each",
     ),
     "cyclr-mismatch": Explained(
         ("cy-02-client-id",),
@@ -101,12 +101,12 @@ EXPLAINED = {
     ),
     "cyclr-ip-blocked": Explained(
         ("test-01-install", "test-02-authenticate", "test-03-permissions"),
-        "cannot be tested from here",
+        "cannot test this from here",
         "Ask Cyclr to allow it",
     ),
     "rate-limited": Explained(
         ("fb-05-confirm-creation",),
-        "x-app-usage as used up",
+        "x-app-usage is used up",
         "wait about 60 min",
     ),
     "version-expired": Explained(
@@ -156,7 +156,7 @@ def test_trouble_of_a_remote_system_blocks_nothing(desks: Desks, page: Page) -> 
         flaky.world.faults.active.insert(0, Fault(FaultKind.SERVER_ERROR, remaining=3))
         assert walk.check(slow_step) == "inconclusive"
         walk.reads(slow_step, "Service temporarily unavailable")
-        walk.reads(slow_step, "Wait some minutes and check again")
+        walk.reads(slow_step, "Otherwise wait a few minutes and check again")
         slow = walk.panel(slow_step)
         slow.get_by_text("More", exact=True).click()
         slow.get_by_text("Requests and answers").click()
@@ -259,6 +259,31 @@ def at_work(
         walk.choose_theme("JupyterLab Light")
 
 
+def test_a_card_is_read_in_its_order(at_work: Walk) -> None:
+    """
+    A screen reader hears title, text, the picture's alternative, field and button, in this order.
+
+    The region has number and title. The picture is drawn once: the text's own gives way to it.
+    """
+    page, step = at_work.page, "fb-08-redirect-uri"
+    panel = at_work.panel(step)
+    expect(panel).to_have_role("region")
+    expect(panel).to_have_accessible_name("8 · Set the Valid OAuth Redirect URI")
+    picture = panel.get_by_role("img", name="Schematic. App dashboard: open Facebook Login")
+    expect(picture).to_be_visible()
+    expect(panel.locator("figcaption")).to_contain_text("Schematic, not a screenshot")
+    title = page.locator(".rb-title", has_text="Set the Valid OAuth Redirect URI")
+    expect(title.locator("img")).to_be_hidden()
+    read = f"{title.aria_snapshot()}\n{panel.aria_snapshot()}"
+    parts = (
+        *('heading "8 · Set the Valid OAuth Redirect URI', "Enter the address below"),
+        *('region "8 · Set', 'img "Schematic.', 'textbox "Service Domain"', 'button "Check"'),
+    )
+    places = [read.find(part) for part in parts]
+    assert -1 not in places
+    assert places == sorted(places)
+
+
 @pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
 def test_the_panels_are_accessible(theme: str, at_work: Walk, axe: str) -> None:
     """
@@ -313,7 +338,7 @@ def test_an_outside_change_and_a_lost_kernel_are_announced(at_work: Walk, tmp_pa
 
     end = page.locator("#runbook-finish")
     page.evaluate("document.getElementById('runbook-fb-03-my-apps').remove()")
-    end.get_by_text("What is open").click()
+    end.get_by_text("Open steps").click()
     end.get_by_role("link", name="Open My Apps").click()
     expect(end.get_by_text("Press Start at the top of the notebook first.")).to_be_visible()
     expect(page.get_by_role("heading", name="Open My Apps")).to_be_in_viewport()

@@ -195,6 +195,34 @@ def test_plain_papermill_works_and_says_when_a_step_failed(
     assert "Did you mean service_domain?" in unknown.stderr
 
 
+@pytest.mark.costly("a kernel")
+def test_nbclient_executes_the_notebook(sandbox: Any, env_file: Path, tmp_path: Path) -> None:
+    """The notebook runs in any Jupyter: settings come from the environment, and no cell fails."""
+    settings = env_file.read_text(encoding="utf-8").splitlines()
+    given = {
+        **dict(line.split("=", 1) for line in settings),
+        "RUNBOOK_CYCLR_SERVICE_DOMAIN": sandbox.description["service_domain"],
+        "RUNBOOK_EVIDENCE": str(tmp_path / "evidence"),
+    }
+    executed = subprocess.run(
+        [
+            *(sys.executable, "-m", "jupyter", "execute", f"notebooks/{NOTEBOOK}"),
+            f"--output={tmp_path / 'out.ipynb'}",
+        ],
+        cwd=ROOT,
+        env={**environment(), **given},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert executed.returncode == 0, executed.stderr
+    assert any((tmp_path / "evidence").rglob("journal.jsonl"))
+    cells = json.loads((tmp_path / "out.ipynb").read_text(encoding="utf-8"))["cells"]
+    assert all(cell["execution_count"] for cell in cells if cell["cell_type"] == "code")
+    assert "Not sealed. To check again" in str(cells)
+
+
 def test_a_run_of_an_installed_package_needs_no_project(folder: Path) -> None:
     """Without a notebooks/ folder, a run builds its own notebook."""
     result = runbook("run", "--sandbox", "fresh", cwd=folder)

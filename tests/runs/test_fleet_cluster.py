@@ -173,7 +173,7 @@ def test_a_scheduler_that_is_lost_ends_the_fleet(tmp_path: Path) -> None:
 
     assert "Traceback" not in errors, errors
     assert {each["status"] for each in results} <= {"sealed", "unsealed"}
-    assert any("scheduler was lost" in each["reason"] for each in results)
+    assert any("scheduler or to all of its workers was lost" in each["reason"] for each in results)
 
 
 def test_a_cluster_that_does_not_answer_is_refused(tmp_path: Path, env_file: Path) -> None:

@@ -143,4 +143,4 @@ def test_plain_papermill_waits_too(tmp_path: Path) -> None:
     )
 
     assert result.returncode == 1
-    assert "Another headless run of this tenant is under way" in result.stderr
+    assert "Another headless run of this tenant is running" in result.stderr

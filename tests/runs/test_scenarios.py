@@ -340,17 +340,20 @@ DIFFERENT: dict[str, tuple[int, dict[str, str]]] = {
 SAID = {
     "fresh": ("fb-13-app-id-and-secret", "App ID, App Secret not given"),
     "wrong-secret": ("fb-13-app-id-and-secret", "refuses this App Secret"),
-    "unknown-app": ("fb-13-app-id-and-secret", "one answer to this App Secret and to a made-up"),
+    "unknown-app": (
+        "fb-13-app-id-and-secret",
+        "same answer to this App Secret and to a made-up",
+    ),
     "redirect-missing": ("fb-08-redirect-uri", "Enter it under Valid OAuth Redirect URIs"),
-    "app-domains-only": ("fb-08-redirect-uri", "Facebook takes any host of partner.test"),
+    "app-domains-only": ("fb-08-redirect-uri", "Facebook accepts any host under partner.test"),
     "review-pending": ("fb-12-submit-review", "does not list public_profile, leads_retrieval"),
     "review-declined": (
         "fb-12-submit-review",
-        "Live: public_profile. Of those that are not listed",
+        "Live: public_profile. App Review > Requests shows",
     ),
     "permission-missing": ("test-04-user-token", "lacks leads_retrieval"),
     "cyclr-mismatch": ("cy-02-client-id", "Correct it in Connector Library > Setup"),
-    "cyclr-ip-blocked": ("test-03-permissions", "cannot be tested from here"),
+    "cyclr-ip-blocked": ("test-03-permissions", "cannot test this from here"),
     "token-expired": ("test-04-user-token", "Session has expired"),
     "rate-limited": ("fb-05-confirm-creation", "wait about 60 min"),
     "renewal-due": ("fb-11b-data-access-renewal", "(that day has passed)"),
@@ -479,7 +482,7 @@ def test_a_declined_review_says_that_it_cannot_be_told_from_a_pending_one(
     """A declined review cannot be told from a pending one, and the limits say so."""
     record = practice_run("review-declined").record
     check = step_of(record, "fb-12-submit-review")["checks"][0]
-    assert any("waits or was declined" in limit for limit in check["limits"])
+    assert any("is waiting or was declined" in limit for limit in check["limits"])
 
 
 def test_a_replaced_graph_version_is_a_warning(practice_run: PractiseOnce) -> None:

@@ -14,13 +14,13 @@ from runbook_lib.core.journal import GENESIS, Journal, read_lines
 from runbook_lib.core.masking import masked
 from runbook_lib.core.model import (
     DATA,
+    BundleSealed,
     Checked,
     Entry,
     RunStarted,
 )
 from runbook_lib.core.redaction import Redactor
 from runbook_lib.core.state import open_history
-from runbook_lib.evidence.chain import SealedBundle, sealed_bundles
 
 AT = "2026-11-24T09:30:00Z"
 
@@ -88,9 +88,9 @@ def lines_of(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def announced(journal: Path) -> list[SealedBundle]:
+def announced(journal: Path) -> list[BundleSealed]:
     """Return the bundles that the journal at this path lists as sealed."""
-    return sealed_bundles(open_history(journal.parent).read().index)
+    return [line.sealed for line in open_history(journal.parent).read().index.sealed]
 
 
 def copied(*bundles: Path) -> bytes:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,7 +12,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import psutil
 from filelock import FileLock
 
 from runbook_lib.core.journal import Journal
@@ -99,12 +97,20 @@ class CommandLines(threading.Thread):
         super().__init__(daemon=True)
         self.seen: set[str] = set()
         self.is_over = threading.Event()
-        self._process = psutil.Process(pid)
+        self._pid = str(pid)
 
     def run(self) -> None:
         """Poll twenty times a second, which is more often than kernels start and end."""
-        while self._process.is_running() and not self.is_over.is_set():
-            with suppress(psutil.Error):  # a process that has ended
-                for process in (self._process, *self._process.children(recursive=True)):
-                    self.seen.add("\0".join(process.cmdline()))
-            time.sleep(0.05)
+        while not self.is_over.wait(0.05):
+            try:
+                self._collect(self._pid)
+            except OSError:  # it has ended
+                return
+
+    def _collect(self, pid: str) -> None:
+        process = Path("/proc", pid)
+        self.seen.add((process / "cmdline").read_text(encoding="utf-8"))
+        for thread in (process / "task").iterdir():
+            with suppress(OSError):  # a thread, or a child, that has ended
+                for child in (thread / "children").read_text(encoding="utf-8").split():
+                    self._collect(child)
