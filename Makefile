@@ -10,12 +10,26 @@ WORKERS ?= 2
 WAITING ?= 2
 # What `others` and `coverage` run of their tests: all.
 SELECTED =
-SIDE_BY_SIDE = $(MAKE) --no-print-directory --jobs=2 --output-sync=target
-# Tests that mirror the product's rooms, and those of the sandbox.
+# Four at once, also those that another one of them starts.
+AT_ONCE = $(if $(findstring jobserver,$(MAKEFLAGS)),,--jobs=4)
+SIDE_BY_SIDE = $(MAKE) --no-print-directory $(AT_ONCE) --output-sync=target
+# Tests that mirror the product's rooms, and those of the sandbox, in parts; the longest begins.
+# Each is a process: for tests as short as these, pytest-xdist takes as long as pytest itself.
 UNITS = tests/unit tests/sandbox
+PARTS = units-of-others units-of-engine units-of-evidence units-of-odd-files
+# Of odd files every test is a matrix, so without matrices there is none.
+WITHOUT_MATRICES = -m "not matrix"
+SHORTER = $(filter-out units-of-odd-files,$(PARTS))
+units-of-engine: PART = tests/unit/engine
+units-of-odd-files: PART = tests/unit/odd
+units-of-evidence: PART = tests/unit/evidence tests/sandbox
+units-of-others: PART = tests/unit $(addprefix --ignore=tests/unit/,engine evidence odd)
+# What runs them, and what more it is given.
+RUN = $(BIN)/python
+MORE =
 # They run in a random order, whose seed is printed: `make test SEED=…` repeats it.
 SEED ?=
-ORDER = --numprocesses $(WORKERS) --dist worksteal $(if $(SEED),--randomly-seed=$(SEED))
+ORDER = $(if $(SEED),--randomly-seed=$(SEED))
 # The other tests go file by file, in the order in which they are written.
 AS_WRITTEN = -p no:randomly --numprocesses $(WAITING) --dist loadfile --no-loadscope-reorder
 OTHERS = tests $(addprefix --ignore=,$(UNITS)) $(AS_WRITTEN)
@@ -25,7 +39,7 @@ SLOWEST = --costs 40
 NODE := node_modules/.package-lock.json
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate
 
-.PHONY: run lab test units walks tests others coverage quick programs faults matrices unit-matrices other-matrices mutants check wheel \
+.PHONY: run lab test units $(PARTS) architecture walks tests others coverage quick programs faults matrices unit-matrices other-matrices mutants check wheel \
 	rooms lint types lock notebooks bench soak clean
 
 run: $(VENV)/.installed  ## practise the whole procedure headless, against the embedded sandbox
@@ -39,10 +53,16 @@ test: $(VENV)/.installed-tests programs  ## what to run before a commit: seven m
 		"against the sandbox. About 7 minutes on two idle cores; each part prints when it ends."
 	@echo "make check adds all browsers, kills, fleets, archives, clients, whole matrices, lint, types," \
 		"coverage and the wheel: about 32 minutes."
-	@$(SIDE_BY_SIDE) units walks WORKERS=3
+	@$(SIDE_BY_SIDE) walks $(PARTS) architecture MORE=--ignore=tests/sandbox/sdk
 
 units: $(VENV)/.installed-tests  ## unit tests and the sandbox's
-	$(BIN)/python -m pytest $(UNITS) tests/test_architecture.py --ignore=tests/sandbox/sdk $(ORDER)
+	@$(SIDE_BY_SIDE) $(PARTS) architecture MORE=--ignore=tests/sandbox/sdk
+
+$(PARTS):
+	$(RUN) -m pytest $(PART) $(ORDER) $(MORE)
+
+architecture: $(VENV)/.installed-tests  ## who imports whom, and what no class says twice
+	$(BIN)/python -m pytest tests/test_architecture.py
 
 walks: $(VENV)/.installed-tests programs  ## a run of each scenario, a walk in a browser, one client
 	$(BIN)/python -m pytest $(WALKS) $(AS_WRITTEN)
@@ -55,14 +75,14 @@ matrices: $(VENV)/.installed-tests programs  ## the whole of what other runs onl
 	@$(SIDE_BY_SIDE) unit-matrices other-matrices
 
 unit-matrices: $(VENV)/.installed-tests
-	$(BIN)/python -m pytest $(UNITS) --matrices $(ORDER) $(SLOWEST)
+	@$(SIDE_BY_SIDE) $(PARTS) MORE="--matrices $(SLOWEST)"
 
 other-matrices: $(VENV)/.installed-tests programs
 	$(BIN)/python -m pytest $(OTHERS) --matrices $(SLOWEST)
 
 coverage: $(VENV)/.installed-tests  ## unit tests and the sandbox's, with the branches that they cover
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest $(UNITS) $(ORDER) $(SELECTED) $(SLOWEST)
+	@$(SIDE_BY_SIDE) $(if $(SELECTED),$(SHORTER),$(PARTS)) RUN="$(BIN)/coverage run" MORE='$(SELECTED) $(SLOWEST)'
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --include="runbook_lib/*"
 	$(BIN)/coverage report --include="facebook_cyclr_sandbox/*"
@@ -72,12 +92,12 @@ programs:  ## install what tests need beside Python (Debian, as root)
 	.ci/programs || echo "The tests that need them are left out."
 
 quick: $(VENV)/.installed-tests  ## unit tests and the sandbox's, without coverage, matrices and foreign clients
-	$(BIN)/python -m pytest $(UNITS) --ignore=tests/sandbox/sdk -m "not matrix" --numprocesses $(WAITING) --dist worksteal
+	@$(SIDE_BY_SIDE) $(SHORTER) MORE='--ignore=tests/sandbox/sdk $(WITHOUT_MATRICES)'
 
 check: lint tests matrices  ## what CI runs: each test once
 
 tests: $(VENV)/.installed-tests programs  ## all but matrices; unit tests with the branches that they cover
-	@$(SIDE_BY_SIDE) coverage others types rooms wheel SELECTED='-m "not matrix"'
+	@$(SIDE_BY_SIDE) coverage others types rooms wheel SELECTED='$(WITHOUT_MATRICES)'
 
 wheel: $(VENV)/.installed  ## build the wheel, and run what it installs in an empty environment
 	.ci/wheel
@@ -122,7 +142,7 @@ clean:
 $(VENV)/.installed: requirements.txt pyproject.toml
 	@echo "Setting up $(VENV), once; about a minute: the $$(grep -c == requirements.txt) packages of" \
 		"requirements.txt (JupyterLab, papermill, …) and the runbook itself."
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)  # or it was interrupted
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 

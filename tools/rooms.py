@@ -23,11 +23,16 @@ _WHOLES = (PRODUCT, "facebook_cyclr_sandbox", "tools")
 _TEXT = (".py", ".toml", ".json", ".js", ".mjs", ".css", ".html", ".j2", ".md")
 
 
+def git(root: Path, *arguments: str) -> str:
+    """Return what a command of git prints about the clone at `root`."""
+    # NOTE: in a container, a clone may belong to another user.
+    command = ("git", "-c", "safe.directory=*", *arguments)
+    return subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout
+
+
 def lines_of_rooms(root: Path) -> Counter[str]:
     """Return the lines of each room of the clone at `root`."""
-    # NOTE: in a container, a clone may belong to another user.
-    command = ("git", "-c", "safe.directory=*", "ls-files", "-z", "--", *_WHOLES)
-    listed = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout
+    listed = git(root, "ls-files", "-z", "--", *_WHOLES)
     rooms: Counter[str] = Counter()
     for name in listed.split("\0"):
         path = root / name

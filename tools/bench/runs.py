@@ -279,7 +279,7 @@ def _rows(measured: Measured) -> Iterator[tuple[str, ...]]:
     )
     own, stock, beside = run.values()
     for name, other, kind, aim in (
-        ("run, clock", "papermill alone", "wall_s", 1.5),
+        ("run, clock", "papermill alone", "wall_s", 1.3),
         ("run, processors", "papermill alone", "cpu_s", 1.9),
         ("run, clock", "papermill beside JupyterLab", "wall_s", 1.0),
     ):

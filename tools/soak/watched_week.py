@@ -86,7 +86,10 @@ def watched_week(
     # NOTE: of what lasts for a day there is a reminder each day; how many is left to chance.
     reminders = {hook["data"]["id"] for hook in post.hooks if hook["type"] == "watch.reminder"}
     received = [name for name in post.received if not any(part in name for part in reminders)]
-    messages = [name for name, _ in groupby(received)]
+    # A kill between two marks repeats a message in each way: in a row in its own way.
+    hooks = [name for name in received if name.startswith("msg_")]
+    mails = [name for name in received if name not in hooks]
+    messages = [name for way in (mails, hooks) for name, _ in groupby(way)]
     return Week(
         changes=watched.changes,
         printed=printed,
