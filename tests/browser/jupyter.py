@@ -479,8 +479,14 @@ class Walk:
             form.get_by_label(re.compile("^(Note|Reason|The reason given)$")).fill(note)
         if files:
             form.get_by_label("Screenshot").set_input_files(files)
+        before = panel.get_attribute("data-written") or ""
         with self.work(step):
             confirm.click()
+        # NOTE: what has ended may be the look that a window makes when it comes back.
+        recorded = panel.locator(f'xpath=self::*[@data-written!="{before}"]')
+        refused = panel.locator('.rb-message[data-error="true"], .rb-problem')
+        expect(recorded.or_(refused).filter(visible=True).first).to_be_visible(timeout=_PATIENCE)
+        expect(panel).to_have_attribute("aria-busy", "false", timeout=_PATIENCE)
         return str(panel.get_attribute("data-outcome"))
 
     def ask_consent(self, step: str = TOKEN_STEP) -> Locator:

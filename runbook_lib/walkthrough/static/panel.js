@@ -481,6 +481,7 @@ class Panel {
     this.root.dataset.outcome = view.outcome;
     this.root.dataset.inPart = String(view.in_part);
     this.root.dataset.finished = view.finished;
+    this.root.dataset.written = view.written;
     this.root.dataset.step = view.id;
     this.root.dataset.number = view.number;
     this.root.dataset.title = view.title;
