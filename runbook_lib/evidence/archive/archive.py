@@ -16,14 +16,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import stat
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from runbook_lib.config.workspace import KEYS_FOLDER, keys_beside
-from runbook_lib.core.files import is_folder, is_there, kind_of, read_plain
+from runbook_lib.core.files import is_folder, is_there, read_plain
 from runbook_lib.core.journal import JOURNAL_NAME
 from runbook_lib.core.scratch import scratch_folder
 from runbook_lib.core.state import open_history
@@ -43,16 +42,8 @@ from runbook_lib.evidence.archive.stores import (
     TransferLimits,
     open_store,
 )
-from runbook_lib.evidence.chain import (
-    SEALED_PREFIX,
-    STATEMENT_NAME,
-    finish_interrupted,
-)
-from runbook_lib.evidence.signing.keys import (
-    LARGEST_KEY,
-    PUBLIC_SUFFIX,
-    exported_keys,
-)
+from runbook_lib.evidence.chain import SEALED_PREFIX, STATEMENT_NAME, finish_interrupted
+from runbook_lib.evidence.signing.keys import LARGEST_KEY, PUBLIC_SUFFIX, exported_keys
 from runbook_lib.evidence.signing.statement import LARGEST_ENVELOPE, claimed_link, digest
 from runbook_lib.evidence.verify.discovery import (
     Unseen,
@@ -76,7 +67,6 @@ _ANOTHER_CHAIN = (
     "Nothing was written. Archive this folder to another address, or find out which of the two "
     "chains is the tenant's: an archive with both could never be verified."
 )
-_FOLDER = kind_of(stat.S_IFDIR)
 # The approximate size of a statement, for the time-out of its transfer.
 _SOME_STATEMENT = 64 * 1024
 _LONGEST_NAME = 255
@@ -108,15 +98,7 @@ class Progress:
 
 def fleets_below(path: Path) -> tuple[list[Path], list[Unseen]]:
     """Return the folder of each fleet's run below `path`, and what could not be read."""
-    runs: list[Path] = []
-    unseen: list[Unseen] = []
-    for home in fleet_homes_below(Path(os.path.realpath(path))):
-        try:
-            runs += runs_in(home)
-        except OSError as error:
-            reason = f"It cannot be read: {error.strerror or type(error).__name__}."
-            unseen.append(Unseen(home, home.name, reason))
-    return runs, unseen
+    return _collected(fleet_homes_below(Path(os.path.realpath(path))), runs_in)
 
 
 def evidence_below(path: Path) -> tuple[list[Path], list[Unseen]]:
@@ -128,23 +110,10 @@ def evidence_below(path: Path) -> tuple[list[Path], list[Unseen]]:
     if there is none.
     """
     path = Path(os.path.realpath(path))
-    bundles: list[Path] = []
-    unseen: list[Unseen] = []
     if is_folder(path) and is_bundle(path):
-        bundles += [path] * _is_tried(path)
-    elif is_folder(path):
-        for home in homes_below(path):
-            if isinstance(home, Unseen):
-                unseen.append(home)
-                continue
-            try:
-                bundles += filter(_is_tried, bundles_in(home))
-                bundles += _unfinished(home)
-            except OSError as error:
-                reason = f"It cannot be read: {error.strerror or type(error).__name__}."
-                unseen.append(Unseen(home, home.name, reason))
-            except (JournalError, EvidenceError) as error:
-                unseen.append(Unseen(home, home.name, str(error)))
+        bundles, unseen = [path] * _is_tried(path), list[Unseen]()
+    else:
+        bundles, unseen = _collected(homes_below(path) if is_folder(path) else (), _bundles_of)
     if not bundles and not unseen:
         msg = f"There is no sealed bundle in {path}."
         raise SettingsError(msg)
@@ -153,22 +122,40 @@ def evidence_below(path: Path) -> tuple[list[Path], list[Unseen]]:
     return sorted(bundles), unseen
 
 
-def _unfinished(home: Path) -> list[Path]:
-    """Finish bundles of interrupted runs in `home`; return these, and those that cannot be."""
-    if not any(home.glob(f"{SEALED_PREFIX}*")):
-        return []
-    before = set(bundles_in(home))
-    with suppress(OSError, JournalError):
-        finish_interrupted(home)
-    finished = [bundle for bundle in bundles_in(home) if bundle not in before]
-    announced = open_history(home).read().index.sealed
-    return [*finished, *unfinished_in(home, announced)]
+def _collected(
+    homes: Iterable[Path | Unseen], contents: Callable[[Path], Iterable[Path]]
+) -> tuple[list[Path], list[Unseen]]:
+    """Return the `contents` of each home, as far as they could be read, and what could not be."""
+    places: list[Path] = []
+    unseen: list[Unseen] = []
+    for home in homes:
+        if isinstance(home, Unseen):
+            unseen.append(home)
+            continue
+        try:
+            places.extend(contents(home))
+        except OSError as error:
+            reason = f"It cannot be read: {error.strerror or type(error).__name__}."
+            unseen.append(Unseen(home, home.name, reason))
+        except (JournalError, EvidenceError) as error:
+            unseen.append(Unseen(home, home.name, str(error)))
+    return places, unseen
+
+
+def _bundles_of(home: Path) -> Iterator[Path]:
+    """Yield the bundles in `home`; those of interrupted runs are finished first, if possible."""
+    yield from filter(_is_tried, before := bundles_in(home))
+    if any(home.glob(f"{SEALED_PREFIX}*")):
+        with suppress(OSError, JournalError):
+            finish_interrupted(home)
+        yield from (bundle for bundle in bundles_in(home) if bundle not in before)
+        yield from unfinished_in(home, open_history(home).read().index.sealed)
 
 
 def _is_tried(bundle: Path) -> bool:
     """Return whether `bundle` is not empty; an empty folder was never a bundle."""
     try:
-        return kind_of(bundle.lstat().st_mode) != _FOLDER or any(bundle.iterdir())
+        return bundle.is_symlink() or not bundle.is_dir() or any(bundle.iterdir())
     except OSError:
         return True
 
@@ -259,18 +246,14 @@ def archive_fleet(
 
 
 def _copy_all(
-    store: Store,
-    files: Mapping[str, Path],
-    place: str,
-    on_progress: Callable[[Progress], None],
+    store: Store, files: Mapping[str, Path], place: str, on_progress: Callable[[Progress], None]
 ) -> Archived:
     """Copy files by their names in the archive, where `place` has these and no others."""
     present = {**store.sizes(KEYS_FOLDER), **store.sizes(place)}
     for name in present:
         if name.startswith(f"{place}/") and name not in files:
-            raise ArchiveError(
-                "It is in the archive but not in the bundle.", next_step=_COMPARE, file=name
-            )
+            msg = "It is in the archive but not in the bundle."
+            raise ArchiveError(msg, next_step=_COMPARE, file=name)
     copied = 0
     for number, (name, path) in enumerate(files.items(), 1):
         try:
@@ -278,7 +261,13 @@ def _copy_all(
         except OSError as error:
             raise ContentError(f"It cannot be archived: {error.strerror}.", file=name) from None
         on_progress(Progress(number, len(files), name, len(content)))
-        copied += _copy(store, name, content, present)
+        is_new = name not in present and store.make(name, content)
+        is_same = present.get(name, len(content)) == len(content)
+        if not is_same or digest(store.read(name, len(content))) != digest(content):
+            problem = "has other content under this name; nothing was overwritten"
+            problem = "returned content that differs from what was written" if is_new else problem
+            raise ArchiveError(f"The archive {problem}.", next_step=_COMPARE, file=name)
+        copied += is_new
     return Archived(f"{store.address}/{place}", copied, len(files) - copied)
 
 
@@ -424,21 +413,6 @@ def _files(folder: Path, place: str) -> dict[str, Path]:
     return {f"{place}/{path.relative_to(folder).as_posix()}": path for path in paths}
 
 
-def _copy(store: Store, name: str, content: bytes, present: Mapping[str, int]) -> bool:
-    """Copy one file, read it back, and return whether it is new in the archive."""
-    size = present.get(name, -1)
-    is_new = size < 0 and store.make(name, content)
-    is_same = size in (-1, len(content))
-    is_same = is_same and digest(store.read(name, len(content))) == digest(content)
-    if not is_same and is_new:
-        msg = "The archive returned content that differs from what was written."
-        raise ArchiveError(msg, next_step=_COMPARE, file=name)
-    if not is_same:
-        msg = "The archive has other content under this name; nothing was overwritten."
-        raise ArchiveError(msg, next_step=_COMPARE, file=name)
-    return is_new
-
-
 def _fetch_files(store: Store, sizes: Mapping[str, int], folder: Path) -> None:
     """Copy objects into `folder`; raise if one is too large or has an unsafe file name."""
     for name, size in sizes.items():
@@ -454,9 +428,8 @@ def _fetch_files(store: Store, sizes: Mapping[str, int], folder: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     if sum(sizes.values()) > shutil.disk_usage(folder).free:
         msg = f"{store.address} has {sum(sizes.values()):,} bytes, more than is free here."
-        raise ArchiveError(
-            msg, next_step="Free disk space, or name a part of it: one tenant, one bundle."
-        )
+        advice = "Free disk space, or name a part of it: one tenant, one bundle."
+        raise ArchiveError(msg, next_step=advice)
     store.fetch(files, sizes)
     for name, path in files.items():
         if not path.is_file() or path.stat().st_size != sizes[name]:

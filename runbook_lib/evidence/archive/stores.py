@@ -11,8 +11,9 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -89,21 +90,29 @@ class Store(ABC):
         self.address = address
         self.limits = limits or TransferLimits()
 
-    @abstractmethod
     def sizes(self, below: str = "") -> dict[str, int]:
         """Return the size in bytes of each object in the folder `below`, by name in the store."""
 
-    @abstractmethod
+        def listed() -> dict[str, int]:
+            sizes = dict(islice(self._listed(below), _MOST_OBJECTS + 1))
+            if len(sizes) > _MOST_OBJECTS:
+                msg = f"{self.address} has more than {_MOST_OBJECTS:,} objects."
+                raise ArchiveError(msg, next_step="Name a part of it: one tenant, or one bundle.")
+            return sizes
+
+        return self._ask(below, 0, listed)
+
     def folders(self, below: str) -> list[str]:
         """Return the names of the folders in the folder `below`."""
+        return self._ask(below, 0, lambda: sorted(self._folders(below)))
 
-    @abstractmethod
     def make(self, name: str, content: bytes) -> bool:
         """Create an object and return True; if it exists, leave it and return False."""
+        return self._ask(name, len(content), lambda: self._make(name, content))
 
-    @abstractmethod
     def read(self, name: str, size: int = LARGEST_OBJECT) -> bytes:
         """Return an object's content of about `size` bytes."""
+        return self._ask(name, size, lambda: self._read(name))
 
     def fetch(self, files: Mapping[str, Path], sizes: Mapping[str, int] | None = None) -> None:
         """Copy objects by name into files in existing folders, several at once."""
@@ -120,47 +129,50 @@ class Store(ABC):
                 pool.shutdown(cancel_futures=True)
 
     def _ask(self, name: str, size: int, call: Callable[[], _Answer]) -> _Answer:
-        """Return the result of `call` within the limits, with retries if the store is silent."""
-        for left in range(self.limits.retries, -1, -1):
-            try:
-                return self._within(name, self.limits.deadline(size), call)
-            except StoreUnavailableError as error:
-                if not error.is_silent or not left:
-                    raise
-                where = f"{name}: " if name and not error.file else ""
-                self.limits.say(f"{where}{error} Trying again ({left} left).")
-        raise AssertionError("unreachable")  # pragma: no cover
-
-    def _within(self, name: str, seconds: float, call: Callable[[], _Answer]) -> _Answer:
         """
-        Return the result of `call`, or raise its error; abandon it after `seconds`.
+        Return the result of `call` within the limits, with retries if the store is silent.
 
         NOTE: drivers may wait forever, and a hung network drive cannot be
         interrupted. The abandoned thread is a daemon, so it blocks no exit.
         """
-
-        def run() -> _Answer:
-            with self._translate_errors(name):
-                return call()
-
-        transfer = begin(run, "archive-transfer")
-        try:
-            return transfer.result(seconds)
-        except TimeoutError:
-            if transfer.done():
-                raise
-            msg = f"The archive {self.address} did not answer within {seconds:.0f} s."
-            raise StoreUnavailableError(
-                msg, file=name, next_step=_RESUMES, is_silent=True
-            ) from None
-
-    def _too_many(self) -> ArchiveError:
-        msg = f"{self.address} has more than {_MOST_OBJECTS:,} objects."
-        return ArchiveError(msg, next_step="Name a part of it: one tenant, or one bundle.")
+        seconds = self.limits.deadline(size)
+        for left in range(self.limits.retries, -1, -1):
+            transfer = begin(call, "archive-transfer")
+            try:
+                return transfer.result(seconds)
+            except Exception as error:  # noqa: BLE001  (each driver raises errors of its own)
+                if transfer.done():
+                    problem = self._explained(error, name)
+                else:
+                    msg = f"The archive {self.address} did not answer within {seconds:.0f} s."
+                    problem = StoreUnavailableError(
+                        msg, file=name, next_step=_RESUMES, is_silent=True
+                    )
+            if not (isinstance(problem, StoreUnavailableError) and problem.is_silent and left):
+                raise problem
+            where = f"{name}: " if name and not problem.file else ""
+            self.limits.say(f"{where}{problem} Trying again ({left} left).")
+        raise AssertionError("unreachable")  # pragma: no cover
 
     @abstractmethod
-    def _translate_errors(self, name: str = "") -> AbstractContextManager[None]:
-        """Turn a transfer's errors into an `ArchiveError`."""
+    def _listed(self, below: str) -> Iterator[tuple[str, int]]: ...
+
+    @abstractmethod
+    def _folders(self, below: str) -> list[str]: ...
+
+    @abstractmethod
+    def _make(self, name: str, content: bytes) -> bool: ...
+
+    @abstractmethod
+    def _read(self, name: str) -> bytes: ...
+
+    @abstractmethod
+    def _explained(self, error: Exception, name: str) -> ArchiveError:
+        """Return what an error of a transfer means; raise one that is not the store's."""
+
+
+def _fail(error: OSError) -> None:
+    raise error
 
 
 class Folder(Store):
@@ -170,66 +182,38 @@ class Folder(Store):
         super().__init__(address, limits)
         self.path = Path(address)
 
-    def sizes(self, below: str = "") -> dict[str, int]:
-        """Return the files' sizes by name; see `Store`."""
-        return self._ask(below, 0, lambda: self._sizes(self.path / below))
+    def _listed(self, below: str) -> Iterator[tuple[str, int]]:
+        top = self.path / below
+        for folder, _, names in os.walk(top, onerror=_fail) if top.is_dir() else ():
+            for path in (Path(folder, name) for name in names):
+                if path.is_file():
+                    yield path.relative_to(self.path).as_posix(), path.stat().st_size
 
-    def _sizes(self, folder: Path) -> dict[str, int]:
-        sizes: dict[str, int] = {}
-        waiting = [folder]
-        while waiting:
-            here = waiting.pop()
-            if not here.is_dir():
-                continue
-            with os.scandir(here) as entries:
-                for entry in entries:
-                    if entry.is_dir(follow_symlinks=False):
-                        waiting.append(Path(entry.path))
-                    elif entry.is_file():
-                        name = Path(entry.path).relative_to(self.path).as_posix()
-                        sizes[name] = entry.stat().st_size
-            if len(sizes) + len(waiting) > _MOST_OBJECTS:
-                raise self._too_many()
-        return sizes
-
-    def folders(self, below: str) -> list[str]:
-        """Return the names of folders; see `Store`."""
-
-        def names() -> list[str]:
-            if not (self.path / below).is_dir():
-                return []
-            with os.scandir(self.path / below) as entries:
-                return sorted(
-                    entry.name for entry in entries if entry.is_dir(follow_symlinks=False)
-                )
-
-        return self._ask(below, 0, names)
-
-    def make(self, name: str, content: bytes) -> bool:
-        """Write outside any bundle, flush, then rename; see `Store`."""
-        return self._ask(name, len(content), lambda: self._make(name, content))
+    def _folders(self, below: str) -> list[str]:
+        if not (self.path / below).is_dir():
+            return []
+        with os.scandir(self.path / below) as entries:
+            return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
 
     def _make(self, name: str, content: bytes) -> bool:
         path = self.path / name
         path.parent.mkdir(parents=True, exist_ok=True)
+        # NOTE: a draft beside it, in a bundle, would be an additional file.
         is_new = write_once(path, content, drafts=self.path / "archiving")
         for folder in path.parents[1 : len(Path(name).parts)]:
             sync_folder(folder)
         return is_new
 
-    def read(self, name: str, size: int = LARGEST_OBJECT) -> bytes:
-        """Return a file's content; see `Store`."""
-        return self._ask(name, size, lambda: read_plain(self.path / name, LARGEST_OBJECT))
+    def _read(self, name: str) -> bytes:
+        return read_plain(self.path / name, LARGEST_OBJECT)
 
-    @contextmanager
-    def _translate_errors(self, name: str = "") -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            reason = error.strerror or type(error).__name__
-            msg = f"The archive {self.address} cannot be used: {reason}."
-            advice = "Free disk space or make the folder writable, then try again."
-            raise ArchiveError(msg, next_step=advice, file=name) from None
+    def _explained(self, error: Exception, name: str) -> ArchiveError:
+        if not isinstance(error, OSError):
+            raise error
+        reason = error.strerror or type(error).__name__
+        msg = f"The archive {self.address} cannot be used: {reason}."
+        advice = "Free disk space or make the folder writable, then try again."
+        return ArchiveError(msg, next_step=advice, file=name)
 
 
 class _Objects(Store):
@@ -246,42 +230,35 @@ class _Objects(Store):
             waiting = dict.fromkeys(("connect_timeout", "read_timeout"), self.limits.seconds)
             options["config_kwargs"] = {**waiting, "retries": {"max_attempts": 0}}
             options["max_concurrency"] = 1  # an object is read by one request
-        with self._translate_errors():
-            try:
-                self._fs, self._root = fsspec.url_to_fs(address, **options)
-            except ValueError:
-                msg = f"The driver for {address} has no credentials."
-                advice = f"Set them in the store's own environment: {self._credentials}."
-                raise ArchiveError(msg, next_step=advice) from None
+        try:
+            self._fs, self._root = fsspec.url_to_fs(address, **options)
+        except ValueError:
+            msg = f"The driver for {address} has no credentials."
+            advice = f"Set them in the store's own environment: {self._credentials}."
+            raise ArchiveError(msg, next_step=advice) from None
+        except Exception as error:  # noqa: BLE001  (each driver raises errors of its own)
+            raise self._explained(error, "") from None
         if address.startswith("s3:"):
             # NOTE: the driver would retry five times, and botocore again, without a message.
             self._fs.retries = 1
 
-    def sizes(self, below: str = "") -> dict[str, int]:
-        """Return the objects' sizes by name; see `Store`."""
-        listing = self._ask(below, 0, lambda: self._fs.find(self._path(below), detail=True))
-        start = len(self._root) + 1
-        return self._listed((path[start:], int(entry["size"])) for path, entry in listing.items())
+    def _listed(self, below: str) -> Iterator[tuple[str, int]]:
+        for path, entry in self._fs.find(self._path(below), detail=True).items():
+            name, size = path[len(self._root) + 1 :], int(entry["size"])
+            # NOTE: consoles create an empty object with a trailing slash for a folder.
+            if name and not (size == 0 and name.endswith("/")):
+                yield name, size
 
-    def folders(self, below: str) -> list[str]:
-        """Return the names of folders; see `Store`."""
-
-        def names() -> list[str]:
-            try:
-                entries = self._fs.ls(self._path(below), detail=True)
-            except FileNotFoundError:
-                return []
-            return sorted(
-                str(entry["name"]).rstrip("/").rpartition("/")[2]
-                for entry in entries
-                if entry["type"] == "directory"
-            )
-
-        return self._ask(below, 0, names)
-
-    def make(self, name: str, content: bytes) -> bool:
-        """Create the object only if the name is free; see `Store`."""
-        return self._ask(name, len(content), lambda: self._make(name, content))
+    def _folders(self, below: str) -> list[str]:
+        try:
+            entries = self._fs.ls(self._path(below), detail=True)
+        except FileNotFoundError:
+            return []
+        return [
+            str(entry["name"]).rstrip("/").rpartition("/")[2]
+            for entry in entries
+            if entry["type"] == "directory"
+        ]
 
     def _make(self, name: str, content: bytes) -> bool:
         path = self._path(name)
@@ -297,35 +274,17 @@ class _Objects(Store):
             raise
         return True
 
-    def read(self, name: str, size: int = LARGEST_OBJECT) -> bytes:
-        """Return an object's content; see `Store`."""
-        return self._ask(name, size, lambda: bytes(self._fs.cat_file(self._path(name))))
+    def _read(self, name: str) -> bytes:
+        return bytes(self._fs.cat_file(self._path(name)))
 
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}" if name else str(self._root)
 
-    def _listed(self, objects: Iterator[tuple[str, int]]) -> dict[str, int]:
-        """Return names and sizes; raises `ArchiveError` if there are too many."""
-        sizes: dict[str, int] = {}
-        for name, size in objects:
-            # NOTE: consoles create an empty object with a trailing slash for a folder.
-            if name and not (size == 0 and name.endswith("/")):
-                sizes[name] = size
-            if len(sizes) > _MOST_OBJECTS:
-                raise self._too_many()
-        return sizes
-
-    @contextmanager
-    def _translate_errors(self, name: str = "") -> Iterator[None]:
-        """Turn the driver's errors into an `ArchiveError`."""
-        try:
-            yield
-        except ArchiveError:
-            raise
-        except ImportError:
+    def _explained(self, error: Exception, name: str) -> ArchiveError:
+        if isinstance(error, ArchiveError):
+            return error
+        if isinstance(error, ImportError):
             msg = f"The driver for {self.address} is not installed."
             advice = f"In the runbook's folder: pip install -e '.[{self._extra}]'."
-            raise ArchiveError(msg, next_step=advice) from None
-        except Exception as error:  # noqa: BLE001  (each driver raises errors of its own)
-            hint = self._credentials
-            raise refusal(error, self.address, credentials=hint, file=name) from None
+            return ArchiveError(msg, next_step=advice)
+        return refusal(error, self.address, credentials=self._credentials, file=name)

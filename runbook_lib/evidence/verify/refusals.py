@@ -80,7 +80,7 @@ def refusal(error: Exception, address: str, *, credentials: str, file: str) -> A
     `credentials` says where they come from. An error's text may quote what was
     sent and signed, so only the names of its kind are used.
     """
-    names = _names(error)
+    names = _names(error) | _names(error.__cause__)
     for meaning in _MEANINGS:
         if not names.isdisjoint(meaning.names.split()):
             text = f"The archive {address}: {meaning.message}."
@@ -92,15 +92,11 @@ def refusal(error: Exception, address: str, *, credentials: str, file: str) -> A
     return ArchiveError(text, file=file)
 
 
-def _names(error: Exception) -> set[str]:
-    """Return every name for the kind of `error` and of its cause."""
-    names: set[str] = set()
-    for cause in (error, error.__cause__):
-        if cause is None:
-            continue
-        names |= {kind.__name__ for kind in type(cause).__mro__}
-        names |= {str(getattr(cause, name, "")) for name in ("code", "status_code", "error_code")}
-        response = getattr(cause, "response", None)
-        if isinstance(response, Mapping):
-            names.add(str(response.get("Error", {}).get("Code", "")))
+def _names(error: BaseException | None) -> set[str]:
+    """Return every name for the kind of `error`: its classes, its codes, its answer's code."""
+    names = {kind.__name__ for kind in type(error).__mro__}
+    names |= {str(getattr(error, name, "")) for name in ("code", "status_code", "error_code")}
+    response = getattr(error, "response", None)
+    if isinstance(response, Mapping):
+        names.add(str(response.get("Error", {}).get("Code", "")))
     return names
