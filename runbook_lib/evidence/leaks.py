@@ -74,21 +74,17 @@ def withhold_leaks(reader: HistoryReader, redactor: Redactor) -> None:
     after = max((last_copied(line.sealed) for line in index.sealed), default=BEFORE_THE_FIRST)
     exchanges = {ref.seq: ref for check in index.checked.values() for ref in check.exchanges}
     checks = {check.ref: {ref.seq for ref in check.exchanges} for check in index.checked.values()}
-    for entry, ref in read_lines(reader.journal.path, after=after):
-        if isinstance(entry.data, Exchange):
+    for line, ref in read_lines(reader.journal.path, after=after):
+        if isinstance(line.data, Exchange):
             exchanges[ref.seq] = ref
-        elif isinstance(entry.data, Checked):
-            checks[ref] = {n for finding in entry.data.findings for n in finding.exchanges}
+        elif isinstance(line.data, Checked):
+            checks[ref] = {n for finding in line.data.findings for n in finding.exchanges}
     for ref in (*exchanges.values(), *checks):
-        if not _is_clean(reader.journal.line(ref), redactor):
+        entry = parse_line(reader.journal.line(ref))
+        if entry is not None and masked(entry.data, redactor) != entry.data:
             hidden = {ref, *(check for check, named in checks.items() if ref.seq in named)}
             if all(withheld_line(reader.journal.line(other)) for other in hidden):
                 reader.withhold(hidden)
-
-
-def _is_clean(text: bytes, redactor: Redactor) -> bool:
-    entry = parse_line(text)
-    return entry is None or masked(entry.data, redactor) == entry.data
 
 
 def refuse_leaks(

@@ -9,11 +9,10 @@ and compared with the record.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Container, Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO, NoReturn
+from typing import NoReturn
 
 from msgspec import structs
 
@@ -50,11 +49,6 @@ CARRIED_NAME = "carried.jsonl"
 _BLOCK = 1024 * 1024
 
 
-def before(part: LinesRecord) -> Ref:
-    """Return the line before the first of `part`, for `read_lines` of the bundle's own file."""
-    return Ref(part.first - 1, part.previous, 0, 0)
-
-
 def check_numbers(record: Record) -> None:
     """Raise `ContentError` unless the lines of `record` and its carried ones are in order."""
     part, numbers = record.journal, [line.seq for line in record.carried]
@@ -71,7 +65,7 @@ def part_lines(bundle: Path, part: LinesRecord) -> Iterator[JournalLine]:
 
     Raises what `read_lines` does, and `ContentError` if they do not end as `part` says.
     """
-    last = before(part)
+    last = Ref(part.first - 1, part.previous, 0, 0)
     for line in read_lines(bundle / JOURNAL_NAME, after=last):
         last = line.ref
         yield line
@@ -84,29 +78,23 @@ def carried_lines(bundle: Path, carried: Sequence[CarriedRecord]) -> Iterator[Jo
     if not carried:
         return
     start = 0
-    with _opened(bundle / CARRIED_NAME) as file:
-        for listed in carried:
-            text = file.readline(LONGEST_LINE + 1)
-            entry = parse_line(text)
-            digest = line_digest(text)
-            if entry is None or (entry.seq, digest) != (listed.seq, listed.sha256):
-                msg = f"Line {listed.seq} of the journal differs from the record's list."
-                raise ContentError(msg, file=CARRIED_NAME)
-            yield JournalLine(entry, Ref(listed.seq, digest, start, start + len(text)))
-            start += len(text)
-        if file.read(1):
-            msg = "It contains lines that the record does not list."
-            raise ContentError(msg, file=CARRIED_NAME)
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
-    """Open a regular file; raises `ContentError` if it cannot be read."""
     try:
-        with open_plain(path) as file:
-            yield file
+        with open_plain(bundle / CARRIED_NAME) as file:
+            for listed in carried:
+                text = file.readline(LONGEST_LINE + 1)
+                entry = parse_line(text)
+                digest = line_digest(text)
+                if entry is None or (entry.seq, digest) != (listed.seq, listed.sha256):
+                    msg = f"Line {listed.seq} of the journal differs from the record's list."
+                    raise ContentError(msg, file=CARRIED_NAME)
+                yield JournalLine(entry, Ref(listed.seq, digest, start, start + len(text)))
+                start += len(text)
+            if file.read(1):
+                msg = "It contains lines that the record does not list."
+                raise ContentError(msg, file=CARRIED_NAME)
     except OSError as error:
-        raise ContentError(f"It cannot be read: {error.strerror}.", file=path.name) from None
+        msg = f"It cannot be read: {error.strerror}."
+        raise ContentError(msg, file=CARRIED_NAME) from None
 
 
 def copy_lines(source: Path, start: int, end: int, target: Path) -> None:
@@ -152,67 +140,45 @@ def check_lines(record: Record, lines: Iterable[JournalLine]) -> None:
     that was unknown when the word was recorded: the first one that the remote system
     confirmed.
     """
-    missing = _Missing(record)
-    for line in lines:
-        missing.find(line.entry)
-    missing.refuse()
-    for step in record.steps:
-        numbers = {exchange.number for exchange in step.exchanges}
-        _check_rests(step.id, step.checks, numbers.__contains__, RECORD_NAME)
-        for lapsed in step.lapsed:
-            _check_sentence(step.id, lapsed.word)
-        if step.word is not None and step.word.sentence not in (step.sentence, *step.answers):
-            msg = f"{step.word.by} confirmed a sentence that {step.id} does not have."
-            raise ContentError(msg, file=RECORD_NAME)
-
-
-class _Missing:
-    """What a record rests on, as long as no journal line with it was found."""
-
-    def __init__(self, record: Record) -> None:
-        self._words: dict[tuple[str, str, str], list[Statement | Commented]] = {}
-        for event, step_id, word in _words(record):
-            self._words.setdefault((event, step_id, word.by), []).append(word)
-        self._exchanges: dict[int, RecordedExchange] = {}
-        for exchange in (e for step in record.steps for e in step.exchanges):
-            if self._exchanges.setdefault(exchange.number, exchange) != exchange:
-                _refuse_other(exchange.number)
-        self._numbers: set[int] = set()
-        self._first = record.journal.first
-
-    def find(self, entry: Entry) -> None:
-        """Take the line `entry` into account; raises `ContentError` if it contradicts itself."""
+    words: dict[tuple[str, str, str], list[Statement | Commented]] = {}
+    for event, step_id, word in _words(record):
+        words.setdefault((event, step_id, word.by), []).append(word)
+    exchanges: dict[int, RecordedExchange] = {}
+    for exchange in (exchange for step in record.steps for exchange in step.exchanges):
+        if exchanges.setdefault(exchange.number, exchange) != exchange:
+            _refuse_other(exchange.number)
+    numbers: set[int] = set()
+    for entry in (line.entry for line in lines):
         data = entry.data
         if isinstance(data, Exchange):
-            self._numbers.add(entry.seq)
-            line = RecordedExchange(**structs.asdict(data), number=entry.seq)
-            if self._exchanges.pop(entry.seq, line) != line:
+            numbers.add(entry.seq)
+            recorded = RecordedExchange(**structs.asdict(data), number=entry.seq)
+            if exchanges.pop(entry.seq, recorded) != recorded:
                 _refuse_other(entry.seq)
         elif isinstance(data, Checked):
             # NOTE: a look may begin before a bundle is sealed and end after; a check that is not
             # the newest one may rest on an exchange in an earlier bundle then.
-            numbers = self._numbers
-            _check_rests(
-                entry.step,
-                data.findings,
-                lambda number: number < self._first or number in numbers,
-                JOURNAL_NAME,
-            )
+            first = record.journal.first
+            _check_rests(entry.step, data.findings, numbers, JOURNAL_NAME, first)
         elif isinstance(data, Statement | Commented):
             if isinstance(data, Statement):
                 _check_sentence(entry.step, data)
-            known = self._words.get((entry.type, entry.step, data.by), [])
-            for word in [candidate for candidate in known if _agrees(data, candidate)]:
-                known.remove(word)
-
-    def refuse(self) -> None:
-        """Raise `ContentError` if something was not found."""
-        for (_, step_id, by), left in self._words.items():
-            for word in left:
-                msg = f"No line here records what {by} said about {step_id} on {word.at}."
-                raise ContentError(msg, file=RECORD_NAME)
-        if self._exchanges:
-            msg = f"No line here records its exchange {min(self._exchanges)}."
+            left = words.get((entry.type, entry.step, data.by), [])
+            left[:] = [word for word in left if not _agrees(data, word)]
+    for (_, step_id, by), left in words.items():
+        for word in left:
+            msg = f"No line here records what {by} said about {step_id} on {word.at}."
+            raise ContentError(msg, file=RECORD_NAME)
+    if exchanges:
+        msg = f"No line here records its exchange {min(exchanges)}."
+        raise ContentError(msg, file=RECORD_NAME)
+    for step in record.steps:
+        numbers = {exchange.number for exchange in step.exchanges}
+        _check_rests(step.id, step.checks, numbers, RECORD_NAME)
+        for lapsed in step.lapsed:
+            _check_sentence(step.id, lapsed.word)
+        if step.word is not None and step.word.sentence not in (step.sentence, *step.answers):
+            msg = f"{step.word.by} confirmed a sentence that {step.id} does not have."
             raise ContentError(msg, file=RECORD_NAME)
 
 
@@ -222,12 +188,12 @@ def _refuse_other(number: int) -> NoReturn:
 
 
 def _check_rests(
-    step_id: str, findings: Iterable[Finding], is_known: Callable[[int], bool], file: str
+    step_id: str, findings: Iterable[Finding], known: Container[int], file: str, first: int = 0
 ) -> None:
-    """Raise if a finding rests on an exchange whose number is not known."""
+    """Raise if a finding rests on an exchange from the line `first` on that is not `known`."""
     for finding in findings:
         for number in finding.exchanges:
-            if not is_known(number):
+            if number >= first and number not in known:
                 msg = f"The check {finding.check} of {step_id} refers to the exchange {number}, "
                 raise ContentError(f"{msg}which is missing.", file=file)
 

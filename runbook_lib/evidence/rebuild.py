@@ -26,11 +26,7 @@ from runbook_lib.core.model import BundleSealed, EventType, JournalEnd
 from runbook_lib.core.state import open_history
 from runbook_lib.errors import ChainError, ContentError, EvidenceError, JournalError, SettingsError
 from runbook_lib.evidence.bundle import bundle_name
-from runbook_lib.evidence.chain import (
-    SEALED_PREFIX,
-    name_announced,
-    sealing,
-)
+from runbook_lib.evidence.chain import SEALED_PREFIX, name_announced, sealing
 from runbook_lib.evidence.parts import copy_lines, part_lines
 from runbook_lib.evidence.verify.discovery import bundles_in
 from runbook_lib.evidence.verify.verdict import NOT_UNDERSTOOD
@@ -64,7 +60,7 @@ class _GrowingJournal:
     `pieces` are the files to append, each from a byte on.
     """
 
-    wanted: frozenset[int]
+    wanted: set[int]
     last: Ref = BEFORE_THE_FIRST
     until: str = ""
     known: dict[int, Ref] = field(default_factory=lambda: {0: BEFORE_THE_FIRST})
@@ -110,12 +106,9 @@ def rebuild_journal(home: Path, trust: Trust) -> Rebuilt:
         raise SettingsError(f"There is no folder {home}.", next_step="Name another --tenant.")
     with sealing(home):
         bundles, unused = _verified(home, trust)
-        numbers = {
-            n
-            for verified in bundles.values()
-            for n in (verified.part.first - 1, verified.part.lines)
-        }
-        rebuilt = _GrowingJournal(frozenset(numbers))
+        parts = [verified.part for verified in bundles.values()]
+        wanted = {part.first - 1 for part in parts} | {part.lines for part in parts}
+        rebuilt = _GrowingJournal(wanted)
         journal = Journal(home / JOURNAL_NAME)
         with journal.locked():
             for line in read_lines(journal.path):

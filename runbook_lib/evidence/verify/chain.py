@@ -20,20 +20,11 @@ from runbook_lib.core.files import is_there
 from runbook_lib.core.index import BundleIndex
 from runbook_lib.core.journal import GENESIS, JOURNAL_NAME, Ref, read_lines
 from runbook_lib.core.model import BundleSealed
-from runbook_lib.errors import (
-    ChainError,
-    ContentError,
-    EvidenceError,
-    JournalError,
-)
+from runbook_lib.errors import ChainError, ContentError, EvidenceError, JournalError
 from runbook_lib.evidence.bundle import bundle_name
 from runbook_lib.evidence.chain import last_copied
 from runbook_lib.evidence.parts import part_lines
-from runbook_lib.evidence.verify.discovery import (
-    bundles_in,
-    has_bundle_name,
-    unfinished_in,
-)
+from runbook_lib.evidence.verify.discovery import bundles_in, has_bundle_name, unfinished_in
 from runbook_lib.evidence.verify.verdict import NOT_UNDERSTOOD, Verdict, judged, refusal
 from runbook_lib.evidence.verify.verify import RunClaims, Trust, Verified, verify_bundle
 

@@ -114,9 +114,16 @@ def _folders_below(path: Path) -> Iterator[tuple[Path, list[Path]] | Unseen]:
     while waiting:
         folder, depth = waiting.pop()
         name = folder.relative_to(path).as_posix() if folder != path else path.name
-        seen = _list_places(folder)
-        if isinstance(seen, str):
-            yield Unseen(folder, name, seen)
+        try:
+            kind = kind_of(folder.lstat().st_mode)
+            why = "" if kind == _FOLDER else f"It is {kind}, not a folder or a file."
+            if kind == _LINK:
+                why = "It is a link, and links are not followed."
+            seen = [] if why else _places(folder)
+        except OSError as error:
+            why = f"It cannot be read: {error.strerror or type(error).__name__}."
+        if why:
+            yield Unseen(folder, name, why)
             continue
         yield folder, seen
         below = [place for place in seen if not is_bundle(place) and place.name not in _OTHERS]
@@ -147,19 +154,6 @@ def odd_keys(keys: Path, suffix: str, largest: float = math.inf) -> Iterator[Uns
         if kind or status.st_size > largest:
             why = f"it is {kind}" if kind else f"it has more than {largest:,} bytes"
             yield Unseen(path, f"{keys.name}/{name}", f"It was left out: {why}.")
-
-
-def _list_places(path: Path) -> list[Path] | str:
-    """Return the places in the folder `path`, or why they were not searched."""
-    try:
-        kind = kind_of(path.lstat().st_mode)
-        if kind == _LINK:
-            return "It is a link, and links are not followed."
-        if kind != _FOLDER:
-            return f"It is {kind}, not a folder or a file."
-        return _places(path)
-    except OSError as error:
-        return f"It cannot be read: {error.strerror or type(error).__name__}."
 
 
 def _places(path: Path) -> list[Path]:

@@ -7,9 +7,8 @@ Each gets a verdict; a rejected one does not stop the others.
 from __future__ import annotations
 
 import os
-import stat
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from runbook_lib.config.workspace import FLEET_FOLDER, keys_beside
@@ -37,27 +36,40 @@ def verify_tree(path: Path, trust: Trust, connector: str = "") -> Iterator[Verdi
     `SettingsError` if there is no evidence at all.
     """
     path = Path(os.path.realpath(path))
+    verdicts: Iterable[Verdict] = ()
     if FLEET_FOLDER in (path.name, path.parent.name):
-        yield from _fleets_alone(path, trust)
-        return
-    if is_bundle(path):
+        fleets, connector = path if path.name == FLEET_FOLDER else path.parent, ""
+        # NOTE: what is wrong with a chain concerns each run of it.
+        verdicts = (
+            verdict
+            for verdict in _below(fleets.parent, [fleets], trust)
+            if verdict.path in (path, fleets) or verdict.path.parent == path
+        )
+    elif is_bundle(path):
         verdict = verdict_on(path, trust, path.name)
         owner = verdict.verified.run["procedure"]["id"] if verdict.verified else connector
         if connector and owner != connector:
             error = ContentError(f"It belongs to the connector {owner}.")
             verdict = Verdict(verdict.path, error=error)
-        yield verdict
-        return
+        verdicts = [verdict]
+    elif is_there(path) and not path.is_file():
+        fleet_homes = () if connector else fleet_homes_below(path)
+        verdicts = _below(path, fleet_homes, trust, connector)
     is_sealed = False
-    for verdict in _below(path, trust, connector) if _is_searched(path) else ():
+    for verdict in verdicts:
         is_sealed = is_sealed or not verdict.is_unsealed
         yield verdict
     if not is_sealed:
-        raise _no_evidence(path, connector)
+        of = f" of {connector}" if connector else ""
+        msg = f"There is no evidence{of} in {path}: nothing is sealed there."
+        advice = "Name a bundle, a tenant's folder, or the evidence folder."
+        raise SettingsError(msg, next_step=advice)
 
 
-def _below(path: Path, trust: Trust, connector: str) -> Iterator[Verdict]:
-    """Yield the verdicts on the tenants under `path`, then, of all connectors, on the fleets."""
+def _below(
+    path: Path, fleet_homes: Iterable[Path], trust: Trust, connector: str = ""
+) -> Iterator[Verdict]:
+    """Yield the verdicts on the tenants under `path`, then on the runs in `fleet_homes`."""
     seen: set[Path] = set()
     bundles = defaultdict[Path, FleetBundles](lambda: defaultdict(dict))
     for home in homes_below(path):
@@ -75,47 +87,8 @@ def _below(path: Path, trust: Trust, connector: str) -> Iterator[Verdict]:
             if verdict.verified:
                 note_bundle(bundles[home.parent.parent], verdict.path, verdict.verified)
             yield verdict
-    for fleets in () if connector else fleet_homes_below(path):
-        yield from _fleets(fleets, trust, bundles[fleets.parent])
-
-
-def _no_evidence(path: Path, connector: str = "") -> SettingsError:
-    of = f" of {connector}" if connector else ""
-    msg = f"There is no evidence{of} in {path}: nothing is sealed there."
-    advice = "Name a bundle, a tenant's folder, or the evidence folder."
-    return SettingsError(msg, next_step=advice)
-
-
-def _fleets_alone(path: Path, trust: Trust) -> Iterator[Verdict]:
-    """Yield the verdicts on the fleets' runs at `path`, after a look at every bundle."""
-    fleets = path if path.name == FLEET_FOLDER else path.parent
-    bundles: FleetBundles = defaultdict(dict)
-    is_seen = False
-    for home in homes_below(fleets.parent):
-        if isinstance(home, Path) and home.parent.parent == fleets.parent:
-            for verdict in verify_home(home, trust):
-                if verdict.verified:
-                    note_bundle(bundles, verdict.path, verdict.verified)
-    for verdict in _fleets(fleets, trust, bundles):
-        # NOTE: what is wrong with a chain concerns each run of it.
-        if verdict.path in (path, fleets) or path == fleets:
-            is_seen = True
-            yield verdict
-    if not is_seen:
-        raise _no_evidence(path)
-
-
-def _fleets(fleets: Path, trust: Trust, bundles: FleetBundles) -> Iterator[Verdict]:
-    """Yield the verdicts on the fleets' runs in a folder; what cannot be seen is refused."""
-    try:
-        yield from verify_fleets(fleets, trust, bundles)
-    except OSError as error:
-        yield refusal(fleets, error)
-
-
-def _is_searched(path: Path) -> bool:
-    """Return whether there is something other than a regular file at `path`."""
-    try:
-        return not stat.S_ISREG(path.stat().st_mode)
-    except OSError:
-        return is_there(path)
+    for fleets in fleet_homes:
+        try:
+            yield from verify_fleets(fleets, trust, bundles[fleets.parent])
+        except OSError as error:
+            yield refusal(fleets, error)

@@ -74,7 +74,6 @@ if TYPE_CHECKING:
 
 
 _MOST_FILES = 10_000
-_TOO_MANY = f"It contains more than {_MOST_FILES:,} files."
 # The deepest nesting of folders that is read in a bundle; its own files need one.
 _DEEPEST = 16
 _FOLDER = kind_of(stat.S_IFDIR)
@@ -232,7 +231,7 @@ def read_signed(
     file and the reason, or `OSError`.
     """
     present = _present(folder)
-    envelope = _unsigned(present, STATEMENT_NAME)
+    envelope = _read(present, STATEMENT_NAME)
     with _reading(STATEMENT_NAME):
         signed = open_envelope(envelope, trust.keys, kind)
         check_form(signed)
@@ -248,40 +247,34 @@ def _present(folder: Path) -> dict[str, Path]:
     waiting = [folder]
     while waiting:
         here = waiting.pop()
-        entries = _entries(here)
         name = here.relative_to(folder).as_posix()
-        if not entries and here != folder:
+        with os.scandir(here) as entries:
+            listed = sorted(islice(entries, _MOST_FILES + 1), key=lambda entry: entry.name)
+        if not listed and here != folder:
             raise ContentError("It was added: a folder without a file in it.", file=name)
         if name.count("/") >= _DEEPEST:
             raise ContentError("It was added: no bundle has such deep folders.", file=name)
-        for entry in entries:
+        if len(files) + len(waiting) + len(listed) > _MOST_FILES:
+            raise ContentError(f"It contains more than {_MOST_FILES:,} files.")
+        for entry in listed:
             path = Path(entry.path)
+            name = path.relative_to(folder).as_posix()
             kind = kind_of(entry.stat(follow_symlinks=False).st_mode)
             if kind == _FOLDER:
                 waiting.append(path)
             elif kind:
-                msg = f"It is not a regular file but {kind}."
-                raise ContentError(msg, file=path.relative_to(folder).as_posix())
+                raise ContentError(f"It is not a regular file but {kind}.", file=name)
             else:
-                files[path.relative_to(folder).as_posix()] = path
-        if len(files) + len(waiting) > _MOST_FILES:
-            raise ContentError(_TOO_MANY)
+                files[name] = path
     return dict(sorted(files.items()))
 
 
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    """Return the entries of `folder`; raise if there are more than any bundle has."""
-    with os.scandir(folder) as entries:
-        listed = list(islice(entries, _MOST_FILES + 1))
-    if len(listed) > _MOST_FILES:
-        raise ContentError(_TOO_MANY)
-    return sorted(listed, key=lambda entry: entry.name)
-
-
-def _read(path: Path, most: int) -> bytes:
+def _read(present: Mapping[str, Path], name: str, most: int = LARGEST_ENVELOPE) -> bytes:
     """Return at most `most` bytes of a regular file, and one more if there are more."""
+    if name not in present:
+        raise ContentError("It is missing.", file=name)
     # NOTE: without following a link or waiting for a pipe.
-    with open_plain(path, follows_links=False) as file:
+    with open_plain(present[name], follows_links=False) as file:
         return file.read(most + 1)
 
 
@@ -293,12 +286,6 @@ def _digest(path: Path, most: int) -> str:
             checksum.update(block)
             left -= len(block)
     return checksum.hexdigest()
-
-
-def _unsigned(present: Mapping[str, Path], name: str) -> bytes:
-    if name not in present:
-        raise ContentError("It is missing.", file=name)
-    return _read(present[name], LARGEST_ENVELOPE)
 
 
 @contextmanager
@@ -330,30 +317,25 @@ def _contents(
             raise ContentError("It was added: the statement does not name it.", file=name)
     contents: dict[str, bytes] = {}
     for subject in subjects:
-        _check_size(present, subject)
-        path = present[subject.name]
+        parts = PurePosixPath(subject.name).parts
+        if subject.name.startswith("/") or ".." in parts or "\\" in subject.name:
+            msg = f"It names {subject.name!r}, a path that leads out of the bundle."
+            raise ContentError(msg, file=STATEMENT_NAME)
+        if subject.name not in present:
+            raise ContentError("It is missing.", file=subject.name)
+        size = present[subject.name].lstat().st_size
+        if size != subject.size:
+            msg = f"It has {size:,} bytes; {subject.size:,} were signed."
+            raise ContentError(msg, file=subject.name)
         if subject.name in looked_into:
-            contents[subject.name] = _read(path, subject.size)
+            contents[subject.name] = _read(present, subject.name, subject.size)
             actual = digest(contents[subject.name])
         else:
-            actual = _digest(path, subject.size)
+            actual = _digest(present[subject.name], subject.size)
         if actual != subject.sha256:
             msg = "It was altered: its SHA-256 is not the signed one."
             raise ContentError(msg, file=subject.name)
     return contents
-
-
-def _check_size(present: Mapping[str, Path], subject: Resource) -> None:
-    parts = PurePosixPath(subject.name).parts
-    if subject.name.startswith("/") or ".." in parts or "\\" in subject.name:
-        msg = f"It names {subject.name!r}, a path that leads out of the bundle."
-        raise ContentError(msg, file=STATEMENT_NAME)
-    if subject.name not in present:
-        raise ContentError("It is missing.", file=subject.name)
-    size = present[subject.name].lstat().st_size
-    if size != subject.size:
-        msg = f"It has {size:,} bytes; {subject.size:,} were signed."
-        raise ContentError(msg, file=subject.name)
 
 
 def _check_listing(
@@ -367,7 +349,7 @@ def _check_listing(
     listed = [subject for subject in signed.subjects if subject.name != SUMS_NAME]
     if contents[SUMS_NAME] != sums(listed).encode():
         raise ContentError("It differs from the statement's list.", file=SUMS_NAME)
-    if _unsigned(present, SIGSTORE_NAME) != sigstore_bundle(envelope):
+    if _read(present, SIGSTORE_NAME) != sigstore_bundle(envelope):
         raise ContentError("Its envelope is not the statement's.", file=SIGSTORE_NAME)
     expected = {subject for subject in signed.subjects if subject.name not in _AFTER_PROVENANCE}
     if made.key_id != signed.key_id or set(made.subjects) != expected:
@@ -438,7 +420,7 @@ def _timestamp(
         return "", missing if authority else ""
     if not authority:
         raise ContentError("It was added: no time-stamp was requested.", file=TIMESTAMP_NAME)
-    token = _unsigned(present, TIMESTAMP_NAME)
+    token = _read(present, TIMESTAMP_NAME)
     with _reading(TIMESTAMP_NAME):
         if trust.authorities:
             return timestamp(stamped_at(token, envelope, trust.authorities)), ""
