@@ -612,7 +612,7 @@ FAULTS = (
         "a secret is on a command line, visible to others",
     ),
     Fault(
-        "evidence/reports/record_facts.py",
+        "evidence/reports/report.py",
         "is_answer = exchange.status is not None",
         "is_answer = True",
         "evidence/reports/test_report.py",

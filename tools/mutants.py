@@ -45,7 +45,7 @@ _LEFT_OUT = shutil.ignore_patterns("__pycache__", "node_modules")
 # with its process titles, CPython 3.11 was seen to crash.
 # Each room is listed with a small module that mutmut tests first: it then creates every mutant
 # and records which tests cover which function.
-ROOMS = {"core": "scratch", "evidence": "instructions", "remote": "limits"}
+ROOMS = {"core": "scratch", "evidence": "junit", "remote": "limits"}
 _SETTINGS = """
 [tool.mutmut]
 source_paths = ["runbook_lib"]

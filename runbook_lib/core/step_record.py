@@ -152,6 +152,9 @@ class StepRecord(Part):
 
 def step_record(state: StepState) -> StepRecord:
     """Return everything about a step; `troubles` of one that failed or could not be checked."""
+    words = (*state.others, *((state.word,) if state.word else ()))
+    # What people attached, each file once.
+    attachments = [attachment for word in words for attachment in word.attachments]
     return StepRecord(
         id=state.step.id,
         number=state.number,
@@ -175,16 +178,9 @@ def step_record(state: StepState) -> StepRecord:
             RecordedExchange(**structs.asdict(exchange), number=number)
             for number, exchange in state.exchanges.items()
         ),
-        attachments=attachments_of(state),
+        attachments=tuple({file.sha256: file for file in attachments}.values()),
         troubles=troubles_of(state) if state.conclusion.outcome in _OPEN else (),
     )
-
-
-def attachments_of(state: StepState) -> tuple[Attachment, ...]:
-    """Return every file that people attached to the step, each once."""
-    words = (*state.others, *((state.word,) if state.word else ()))
-    attachments = [attachment for word in words for attachment in word.attachments]
-    return tuple({attachment.sha256: attachment for attachment in attachments}.values())
 
 
 def troubles_of(state: StepState) -> tuple[TroubleRecord, ...]:

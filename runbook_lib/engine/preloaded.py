@@ -40,7 +40,6 @@ NAMES = (
     "publicsuffixlist",
     "runbook_lib.engine.pools",
     "runbook_lib.engine.shell",
-    "runbook_lib.evidence.instructions",
     "runbook_lib.evidence.reports.report",
     "runbook_lib.remote.pages",
     "runbook_lib.remote.wire",

@@ -14,52 +14,39 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from msgspec import to_builtins
 
-from runbook_lib.config.workspace import keys_beside
+from runbook_lib.config.workspace import KEYS_FOLDER, keys_beside
 from runbook_lib.core.attachments import attachment_path, copy_attachment
 from runbook_lib.core.files import remove, sync_folder
-from runbook_lib.core.journal import (
-    BEFORE_THE_FIRST,
-    JOURNAL_NAME,
-    Ref,
-    read_lines,
-)
+from runbook_lib.core.journal import BEFORE_THE_FIRST, JOURNAL_NAME, Ref, read_lines
 from runbook_lib.core.json_text import write_json
 from runbook_lib.core.model import BundleSealed, JournalEnd
 from runbook_lib.core.redaction import Redactor
 from runbook_lib.core.scratch import DRAFT_PREFIX, scratch_folder
 from runbook_lib.core.state import HistoryReader, RunState, rests_on
 from runbook_lib.errors import RemoteError, TimestampError
-from runbook_lib.evidence.chain import (
-    STATEMENT_NAME,
-    announce,
-    chain_end,
-)
-from runbook_lib.evidence.instructions import verify_instructions
+from runbook_lib.evidence.chain import STATEMENT_NAME, announce, chain_end
 from runbook_lib.evidence.leaks import RemoteWords, refuse_leaks
-from runbook_lib.evidence.parts import (
-    CARRIED_NAME,
-    copy_carried,
-    copy_part,
-    report_entries,
-)
+from runbook_lib.evidence.parts import CARRIED_NAME, copy_carried, copy_part, report_entries
 from runbook_lib.evidence.record import (
     RECORD_NAME,
     SCHEMA_NAME,
     LinesRecord,
     Record,
-    attachments,
     build_record,
     parse_record,
     record_schema,
 )
+from runbook_lib.evidence.reports.renderer import render
 from runbook_lib.evidence.reports.report import run_report
-from runbook_lib.evidence.signing.keys import SigningKey, export_public_key
+from runbook_lib.evidence.signing.keys import PUBLIC_SUFFIX, WHY_LESS, SigningKey, export_public_key
 from runbook_lib.evidence.signing.statement import (
+    PAYLOAD_TYPE,
     PROVENANCE,
     TEST_RESULT,
     ChainLink,
@@ -142,7 +129,7 @@ def write_record(
         _write(folder / name, write_json(document, indent=2) + "\n")
     parse_record((folder / RECORD_NAME).read_bytes())
     kept = journal.path.parent / "attachments"
-    for attachment in attachments(state):
+    for attachment in chain.from_iterable(step.attachments for step in record.steps):
         copy_attachment(kept, folder / "attachments", attachment)
     entries = report_entries(folder, record)
     _write(folder / REPORT_NAME, run_report(record, entries, attachments=folder / "attachments"))
@@ -197,6 +184,23 @@ def resource(path: Path, name: str) -> Resource:
 def sums(resources: Iterable[Resource]) -> str:
     """Return the text of `SHA256SUMS`, as `sha256sum --check` reads it."""
     return "".join(f"{resource.sha256}  {resource.name}\n" for resource in resources)
+
+
+def verify_instructions(
+    record: Record, *, key_id: str, link: ChainLink, timestamp_authority: str
+) -> str:
+    """Return `VERIFY.md`: how to check the bundle with only `sha256sum` and `openssl`."""
+    return render(
+        "VERIFY.md",
+        record=record,
+        key_id=key_id,
+        link=link,
+        authority=timestamp_authority,
+        keys=KEYS_FOLDER,
+        suffix=PUBLIC_SUFFIX,
+        why_less=WHY_LESS,
+        kind=PAYLOAD_TYPE,
+    )
 
 
 def _attached(record: Record) -> dict[str, str]:

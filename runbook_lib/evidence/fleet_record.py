@@ -17,14 +17,7 @@ from msgspec import Meta, convert, to_builtins
 
 from runbook_lib.core.files import open_plain, read_plain, write_parts
 from runbook_lib.core.json_text import parse_own, write_json
-from runbook_lib.core.model import (
-    HostCalls,
-    Outcome,
-    RunOutcome,
-    Sha256,
-    Time,
-    WaitsFor,
-)
+from runbook_lib.core.model import HostCalls, Outcome, RunOutcome, Sha256, Time, WaitsFor
 from runbook_lib.errors import ExitCode, FormError, SettingsError
 from runbook_lib.evidence.signing.statement import ChainLink
 

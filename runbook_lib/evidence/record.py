@@ -17,7 +17,6 @@ from runbook_lib.core.files import read_plain
 from runbook_lib.core.json_text import parse_own
 from runbook_lib.core.model import (
     FORM,
-    Attachment,
     HostCalls,
     Mode,
     Number,
@@ -33,7 +32,7 @@ from runbook_lib.core.model import (
 from runbook_lib.core.procedure import Screen
 from runbook_lib.core.road import RoadAhead, road_ahead
 from runbook_lib.core.state import RunState
-from runbook_lib.core.step_record import RULES, StepRecord, attachments_of, step_record
+from runbook_lib.core.step_record import RULES, StepRecord, step_record
 from runbook_lib.errors import ContentError, FormError, JournalError
 
 RECORD_NAME, SCHEMA_NAME = "record.json", "record.schema.json"
@@ -157,11 +156,15 @@ def read_record(bundle: Path) -> Record:
 
     Raises what `parse_record` does, and `ContentError` if it cannot be read or is too large.
     """
+    return parse_record(record_text(bundle))
+
+
+def record_text(bundle: Path) -> bytes:
+    """Return the content of `record.json` in `bundle`; raises `ContentError` where it cannot."""
     try:
-        content = read_plain(bundle / RECORD_NAME, LARGEST_RECORD)
+        return read_plain(bundle / RECORD_NAME, LARGEST_RECORD)
     except OSError as error:
         raise ContentError(f"It cannot be read: {error.strerror}.", file=RECORD_NAME) from None
-    return parse_record(content)
 
 
 def parse_record(content: bytes) -> Record:
@@ -193,8 +196,3 @@ def parse_record(content: bytes) -> Record:
 def record_schema() -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of a record."""
     return json_schema(Record, f"urn:facebook-marketing-runbook:record:v{FORM}")
-
-
-def attachments(state: RunState) -> list[Attachment]:
-    """Return every file that people attached to the steps of this run."""
-    return [attachment for step in state.steps.values() for attachment in attachments_of(step)]

@@ -148,6 +148,15 @@ def as_json(document: Any, limit: int) -> str:
         return "(too deeply nested to be shown)"
 
 
+def plain(value: Any) -> str:
+    """Return a parameter or a fact as text."""
+    if isinstance(value, list | tuple):
+        return ", ".join(plain(item) for item in value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "" if value is None else str(value)
+
+
 def is_web_link(text: object) -> bool:
     """Return whether `text` is a complete `https` address that is safe to link."""
     if not isinstance(text, str) or _NO_LINK.search(text) or _UNSEEN.search(text):

@@ -57,6 +57,7 @@ def road_picture(road: RoadAhead, *, is_strip: bool = False) -> Markup:
     days = [day for leg in road.legs for day in (leg.begins, leg.ends) if day] + [road.today]
     first, last = date.fromisoformat(min(days)), date.fromisoformat(max(days))
     whole = max((last - first).days, 7)
+    lines = "; ".join(f"{name}: {days}" for name, days in road_lines(road))
 
     def place(day: str) -> float:
         passed = (date.fromisoformat(day) - first).days if day else 0
@@ -66,7 +67,7 @@ def road_picture(road: RoadAhead, *, is_strip: bool = False) -> Markup:
         "road.svg",
         road=road,
         is_strip=is_strip,
-        alternative=f"{road_title(road)}. {_described(road)}",
+        alternative=f"{road_title(road)}. {lines}. {meanwhile(road)}".strip(),
         days={leg.step: leg_days(leg, road.today) for leg in road.legs},
         place=place,
         weeks=[round(_WIDTH * day / whole, 1) for day in range(0, whole + 1, 7)]
@@ -132,8 +133,3 @@ def _lines(text: str, letters: int) -> list[str]:
         placeholder=" …",
     )
     return [line.replace("/ ", "/") for line in lines]
-
-
-def _described(road: RoadAhead) -> str:
-    lines = "; ".join(f"{name}: {days}" for name, days in road_lines(road))
-    return f"{lines}. {meanwhile(road)}".strip()

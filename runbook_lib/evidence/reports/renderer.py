@@ -7,8 +7,9 @@ Invisible characters are shown and everything is escaped, here alone.
 from __future__ import annotations
 
 import html
+import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,7 +28,7 @@ from runbook_lib.core.outcome import (
 )
 from runbook_lib.core.step_record import StepRecord, advice_of, gathered
 from runbook_lib.core.templates import template_environment
-from runbook_lib.evidence.reports import phrases, record_facts
+from runbook_lib.evidence.reports import phrases
 from runbook_lib.evidence.reports.tenant_rows import LOOKS_LIKE
 from runbook_lib.plain_text import counted
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 
 TEMPLATES = Path(__file__).parent / "templates"
+_TRACE = re.compile(r"trace|request-?id|correlation", re.IGNORECASE)
 
 
 def render(template: str, **values: object) -> str:
@@ -88,19 +90,15 @@ def environment() -> Environment:
         day=phrases.day,
         clock=phrases.clock,
         size=phrases.size,
-        plain=record_facts.plain,
-        trace_ids=record_facts.trace_ids,
+        plain=phrases.plain,
+        trace_ids=_trace_ids,
         answers=_answers,
         advice=advice_of,
         limits=lambda step: list(dict.fromkeys(gathered(step, "limits"))),
         tally=tally,
-        inline=lambda picture: Markup(picture.source),  # noqa: S704  (base64 of a picture)
-        program=Markup,  # the script of a page, as it is
+        as_is=Markup,  # a page's own script, or the base64 of a picture
     )
-    made.tests.update(
-        web_link=phrases.is_web_link,
-        repeated_below=_is_repeated_below,
-    )
+    made.tests.update(web_link=phrases.is_web_link, repeated_below=_is_repeated_below)
     return made
 
 
@@ -113,6 +111,18 @@ def _answers(exchanges: Sequence[Exchange]) -> str:
     return ", ".join(
         f"{count} × {answer}" if count > 1 else answer for answer, count in answers.items()
     )
+
+
+def _trace_ids(exchange: Exchange) -> dict[str, str]:
+    """Return the remote system's ids of this exchange, by field or header name."""
+    answer = exchange.response
+    error = answer.get("error") if isinstance(answer, Mapping) else None
+    named = {**(error if isinstance(error, Mapping) else {}), **exchange.headers}
+    ids: dict[str, str] = {}
+    for name, text in named.items():
+        if text and _TRACE.search(name) and str(text) not in ids.values():
+            ids[name] = str(text)
+    return ids
 
 
 def _is_repeated_below(step: StepRecord) -> bool:

@@ -11,19 +11,26 @@ import base64
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
 
 from runbook_lib.core.attachments import SUFFIXES, attachment_path
 from runbook_lib.core.files import read_plain
-from runbook_lib.core.model import Attachment, Entry, Exchange, Outcome, RunOutcome, WordKind
+from runbook_lib.core.model import (
+    Attachment,
+    Entry,
+    Exchange,
+    Outcome,
+    RunOutcome,
+    WordKind,
+    host_in,
+)
 from runbook_lib.core.outcome import IN_PART, OPEN, OUTCOMES, SETTLED
 from runbook_lib.core.step_record import StepRecord, gathered
 from runbook_lib.core.words import person_key
 from runbook_lib.evidence.record import Record
-from runbook_lib.evidence.reports import record_facts, timeline
-from runbook_lib.evidence.reports.phrases import day, listed, read_in
+from runbook_lib.evidence.reports import timeline
+from runbook_lib.evidence.reports.phrases import day, listed, plain, read_in
 from runbook_lib.evidence.reports.pictures import (
     meanwhile,
     road_picture,
@@ -46,15 +53,6 @@ _MOST_EXCHANGES = 40
 _MOST_RUNS = 200
 _MOST_COLUMNS = 12
 _MOST_HOSTS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """An attachment in a report: its relative link, and its embedded content."""
-
-    link: str = ""
-    source: str = ""
-    remark: str = ""
 
 
 def run_report(run: Record, entries: Sequence[Entry], *, attachments: Path | None = None) -> str:
@@ -126,7 +124,6 @@ def history_report(tenant: str, sealed: Sequence[SealedRun]) -> str:
     """
     runs = sealed[-_MOST_RUNS:]
     faultless = [run.record for run in sealed if run.record]
-    shown = [run for run in runs if run.record]
     intact = [run.record for run in runs if run.record]
     steps = {step.id: step.title for run in intact for step in run.steps}
     waits = timeline.waits_across_runs(faultless)
@@ -141,13 +138,11 @@ def history_report(tenant: str, sealed: Sequence[SealedRun]) -> str:
             practice_runs=sum(run.sandbox for run in sealed),
             number=len(sealed),
             runs=runs,
-            intact=shown,
+            intact=intact,
             faulty=[run for run in sealed if run.fault],
             verdict=_verdict(newest) if newest else "",
             columns=[
-                (run, {step.id: step for step in run.record.steps})
-                for run in shown[-_MOST_COLUMNS:]
-                if run.record
+                (run, {step.id: step for step in run.steps}) for run in intact[-_MOST_COLUMNS:]
             ],
             steps=steps,
             expected=_expected(intact[-1] if intact else None),
@@ -158,7 +153,13 @@ def history_report(tenant: str, sealed: Sequence[SealedRun]) -> str:
 
 def _reached(runs: Sequence[Record]) -> str:
     """Return which hosts answered in these runs, as a sentence."""
-    asked = record_facts.hosts_that_answered(runs)
+    asked: dict[str, bool] = {}
+    steps = (step for run in runs for step in run.steps)
+    for exchange in (exchange for step in steps for exchange in step.exchanges):
+        if host := host_in(exchange.url):
+            # NOTE: a refused connection is not an answer.
+            is_answer = exchange.status is not None
+            asked[host] = asked.get(host, False) or is_answer
     answered = [host for host, is_answer in asked.items() if is_answer]
     silent = [host for host, is_answer in asked.items() if not is_answer]
     where = "in this run" if len(runs) == 1 else "in these runs"
@@ -183,7 +184,7 @@ def _app(run: Record) -> dict[str, str]:
         "App ID": parameters.get("app_id"),
         "Service Domain": parameters.get("service_domain"),
     }
-    return {label: record_facts.plain(value) for label, value in named.items()}
+    return {label: plain(value) for label, value in named.items()}
 
 
 def _verdict(run: Record) -> str:
@@ -226,23 +227,17 @@ def _expected(run: Record | None) -> dict[str, str]:
     return {leg.step: leg.ends for leg in legs if leg.stage == "waiting"}
 
 
-def _people(
-    words: Mapping[str, Sequence[TimelineWord]],
-) -> list[tuple[list[TimelineWord], str]]:
+def _people(words: Mapping[str, Sequence[TimelineWord]]) -> list[tuple[list[TimelineWord], str]]:
     """Return the words of each person, and a summary of them, in the order of the first ones."""
-    spoken = sorted(
-        (word for about_step in words.values() for word in about_step), key=lambda word: word.at
-    )
-    return [
-        (mine, _kinds(mine))
-        for key in dict.fromkeys(person_key(word.by) for word in spoken)
-        for mine in [[word for word in spoken if person_key(word.by) == key]]
-    ]
-
-
-def _kinds(words: Sequence[TimelineWord]) -> str:
-    count = Counter(word.kind for word in words)
-    return listed([f"{count[kind]} {kind}" for kind in WordKind if count[kind]])
+    spoken = [word for about_step in words.values() for word in about_step]
+    people: dict[str, list[TimelineWord]] = {}
+    for word in sorted(spoken, key=lambda word: word.at):
+        people.setdefault(person_key(word.by), []).append(word)
+    summaries = []
+    for mine in people.values():
+        count = Counter(word.kind for word in mine)
+        summaries.append(listed([f"{count[kind]} {kind}" for kind in WordKind if count[kind]]))
+    return list(zip(people.values(), summaries, strict=True))
 
 
 def _limits(run: Record) -> dict[str, list[StepRecord]]:
@@ -255,34 +250,33 @@ def _limits(run: Record) -> dict[str, list[StepRecord]]:
     return limits
 
 
-def _pictures(run: Record, folder: Path | None) -> dict[str, Picture]:
-    """Return how each attachment is shown, by its digest."""
-    shown: dict[str, Picture] = {}
+def _pictures(run: Record, folder: Path | None) -> dict[str, tuple[str, str, str]]:
+    """Return link, embedded content and remark of each attachment, by its digest."""
+    shown: dict[str, tuple[str, str, str]] = {}
     left = _ALL_PICTURES
-    for step in run.steps:
-        for attachment in step.attachments:
-            if attachment.sha256 not in shown:
-                picture = _picture(attachment, folder, min(left, _LARGEST_PICTURE))
-                left -= attachment.size if picture.source else 0
-                shown[attachment.sha256] = picture
+    for attachment in chain.from_iterable(step.attachments for step in run.steps):
+        if attachment.sha256 not in shown:
+            picture = _picture(attachment, folder, min(left, _LARGEST_PICTURE))
+            left -= attachment.size if picture[1] else 0
+            shown[attachment.sha256] = picture
     return shown
 
 
-def _picture(attachment: Attachment, folder: Path | None, limit: int) -> Picture:
+def _picture(attachment: Attachment, folder: Path | None, limit: int) -> tuple[str, str, str]:
     # NOTE: a record may name any file as HTML; a report leads to nothing that could run.
     if attachment.media_type not in SUFFIXES:
-        return Picture(remark="This kind of file is not linked here.")
+        return "", "", "This kind of file is not linked here."
     link = f"attachments/{attachment_path(Path(), attachment).name}"
     if folder is None or attachment.media_type not in _PICTURES:
-        return Picture(link)
+        return link, "", ""
     if attachment.size > limit:
-        return Picture(link, remark="It is too large to be shown here.")
+        return link, "", "It is too large to be shown here."
     path = attachment_path(folder, attachment)
     try:
         content = read_plain(path, limit)
     except OSError:
         content = b""
     if hashlib.sha256(content).hexdigest() != attachment.sha256:
-        return Picture(remark="The file is missing beside this report, or was changed.")
+        return "", "", "The file is missing beside this report, or was changed."
     text = base64.b64encode(content).decode("ascii")
-    return Picture(link, f"data:{attachment.media_type};base64,{text}")
+    return link, f"data:{attachment.media_type};base64,{text}", ""

@@ -7,7 +7,6 @@ so this does not replace `verify`.
 
 from __future__ import annotations
 
-import base64
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -15,21 +14,18 @@ from pathlib import Path
 from runbook_lib.core.files import read_plain
 from runbook_lib.core.index import BundleIndex
 from runbook_lib.core.journal import read_lines
-from runbook_lib.core.json_text import parse_json
 from runbook_lib.core.model import RunStarted
 from runbook_lib.core.state import HistoryReader
 from runbook_lib.errors import ContentError
-from runbook_lib.evidence.chain import (
-    STATEMENT_NAME,
-    statements_in,
-)
+from runbook_lib.evidence.chain import STATEMENT_NAME, statements_in
 from runbook_lib.evidence.record import (
-    LARGEST_RECORD,
     RECORD_NAME,
     Record,
+    parse_record,
     read_record,
+    record_text,
 )
-from runbook_lib.evidence.signing.statement import LARGEST_ENVELOPE, digest
+from runbook_lib.evidence.signing.statement import LARGEST_ENVELOPE, claimed_statement, digest
 
 
 class RecordFault(StrEnum):
@@ -91,13 +87,10 @@ def sealed_record(bundle: Path) -> Record:
     """Return the record in `bundle`; raises `ContentError` if it is not the sealed one."""
     if not bundle.is_dir():
         raise ContentError(f"There is no bundle {bundle}.")
-    try:
-        read_plain(bundle / RECORD_NAME, LARGEST_RECORD)
-    except OSError as error:
-        raise ContentError(f"It cannot be read: {error.strerror}.", file=RECORD_NAME) from None
+    content = record_text(bundle)
     if _fault(bundle, "") is not None:
         raise ContentError("It is not the sealed one.", file=RECORD_NAME)
-    return read_record(bundle)
+    return parse_record(content)
 
 
 def _run(folder: Path, name: str, announced: BundleIndex | None = None) -> SealedRun:
@@ -105,20 +98,14 @@ def _run(folder: Path, name: str, announced: BundleIndex | None = None) -> Seale
     fault = _fault(bundle, announced.sealed.statement if announced else "")
     run_id = announced.run_id if announced else name.rpartition("-")[2]
     number = announced.sealed.sequence if announced else 0
-    unknown = SealedRun(run_id, number, name, name.partition("-")[0], fault=fault)
-    if fault is not None:
-        return unknown
     try:
-        record = read_record(bundle)
+        record = None if fault else read_record(bundle)
     except ContentError:
-        return replace(unknown, fault=RecordFault.UNREADABLE)
-    return replace(
-        unknown,
-        run_id=record.run_id,
-        started_on=record.started_on,
-        mode=record.mode,
-        sandbox=record.sandbox,
-        record=record,
+        record, fault = None, RecordFault.UNREADABLE
+    if record is None:
+        return SealedRun(run_id, number, name, name.partition("-")[0], fault=fault)
+    return SealedRun(
+        record.run_id, number, name, record.started_on, record.mode, record.sandbox, record
     )
 
 
@@ -128,21 +115,11 @@ def _fault(bundle: Path, announced: str) -> RecordFault | None:
         return RecordFault.MISSING
     try:
         statement = read_plain(bundle / STATEMENT_NAME, LARGEST_ENVELOPE)
-        record = read_plain(bundle / RECORD_NAME, LARGEST_RECORD)
-    except OSError:
+        record = record_text(bundle)
+        subjects = claimed_statement(statement)["subject"]
+        named = {subject["name"]: str(subject["digest"]["sha256"]) for subject in subjects}
+    except (ContentError, OSError, ValueError, LookupError, TypeError):
         return RecordFault.ALTERED
     is_announced = digest(statement) == announced or not announced
-    is_sealed = is_announced and _named_digest(statement) == digest(record)
+    is_sealed = is_announced and named.get(RECORD_NAME) == digest(record)
     return None if is_sealed else RecordFault.ALTERED
-
-
-def _named_digest(statement: bytes) -> str:
-    """Return the SHA-256 of the record in a statement, whoever signed it."""
-    try:
-        payload = parse_json(base64.b64decode(parse_json(statement)["payload"]))
-        named = {
-            subject["name"]: str(subject["digest"]["sha256"]) for subject in payload["subject"]
-        }
-    except (ValueError, LookupError, TypeError):
-        return ""
-    return named.get(RECORD_NAME, "")

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from statistics import median
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import quote
 
 from runbook_lib.core.model import Outcome, RunOutcome, WaitsFor
@@ -220,23 +220,14 @@ class TenantRow:
         )
 
 
-class GateRow(NamedTuple):
+def gates(rows: Iterable[TenantRow]) -> list[tuple[str, str, float, float, float, float]]:
     """
-    A step at which tenants wait: its name, how long as text, and as places on a line in percent.
+    Return the steps that tenants wait at since a known time, first that of most of them.
 
-    The line ends with the longest wait, or the usual days, of all gates; `usual` is 0 if not known.
+    Each has its name, how long as text, and places on a line in percent: the shortest wait, the
+    longest, the median, and the usual days, 0 if not known. The line ends with the longest wait, or
+    the usual days, of all gates.
     """
-
-    name: str
-    text: str
-    low: float
-    high: float
-    middle: float
-    usual: float
-
-
-def gates(rows: Iterable[TenantRow]) -> list[GateRow]:
-    """Return the steps that tenants wait at since a known time, first that of most of them."""
     waits: dict[tuple[str, str, str], list[StepRow]] = {}
     for row in rows:
         for step in row.open:
@@ -244,23 +235,21 @@ def gates(rows: Iterable[TenantRow]) -> list[GateRow]:
                 waits.setdefault((row.connector, step.id, step.name), []).append(step)
     everything = [step for steps in waits.values() for step in steps]
     end = max((max(step.days or 0, step.usual_days) for step in everything), default=0) or 1
-    most_first = sorted(waits.items(), key=lambda pair: -len(pair[1]))
-    return [_gate(name, steps, end) for (_, _, name), steps in most_first]
-
-
-def _gate(name: str, steps: Sequence[StepRow], end: int) -> GateRow:
-    days = [step.days or 0 for step in steps]
-    low, high, middle = min(days), max(days), median(days)
-    late, usual = sum(step.overdue_days > 0 for step in steps), steps[0].usual_days
-    span = counted(high, "day") if low == high else f"{low:,} to {high:,} days"
-    phrases = [
-        f"{counted(len(days), 'tenant')}, {span}",
-        *([f"median {counted(int(middle), 'day')}"] if len(days) > 2 and low < high else []),
-        *([f"usually up to {counted(usual, 'day')}"] if usual else []),
-        *([f"{late:,} overdue"] if late else []),
-    ]
-    places = (round(100 * number / end, 2) for number in (low, high, middle, usual))
-    return GateRow(name, ", ".join(phrases), *places)
+    lines = []
+    for (_, _, name), steps in sorted(waits.items(), key=lambda pair: -len(pair[1])):
+        days = [step.days or 0 for step in steps]
+        low, high, middle = min(days), max(days), median(days)
+        late, usual = sum(step.overdue_days > 0 for step in steps), steps[0].usual_days
+        span = counted(high, "day") if low == high else f"{low:,} to {high:,} days"
+        phrases = [
+            f"{counted(len(days), 'tenant')}, {span}",
+            *([f"median {counted(int(middle), 'day')}"] if len(days) > 2 and low < high else []),
+            *([f"usually up to {counted(usual, 'day')}"] if usual else []),
+            *([f"{late:,} overdue"] if late else []),
+        ]
+        places = [round(100 * number / end, 2) for number in (low, high, middle, usual)]
+        lines.append((name, ", ".join(phrases), places[0], places[1], places[2], places[3]))
+    return lines
 
 
 def what_now(rows: Sequence[TenantRow], name: str = "tenant") -> str:

@@ -32,8 +32,7 @@ from runbook_lib.core.model import (
 )
 from runbook_lib.core.step_record import StepRecord
 from runbook_lib.evidence.record import Record
-from runbook_lib.evidence.reports.phrases import parse_time
-from runbook_lib.evidence.reports.record_facts import plain
+from runbook_lib.evidence.reports.phrases import parse_time, plain
 
 _LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
 # Outcomes that end a wait; an inconclusive check does not.
@@ -175,31 +174,26 @@ def _waits(sightings: Iterable[Event]) -> list[Wait]:
     ends: dict[str, datetime] = {}
     machine: dict[str, Outcome | None] = {}
     for seen in sightings:
-        wait = going.get(seen.step)
+        step, wait = seen.step, going.get(seen.step)
         if not seen.who:
-            machine[seen.step] = seen.outcome
+            machine[step] = seen.outcome
         if seen.outcome is Outcome.WAITING:
-            begun = _new_wait(seen, ends.get(seen.step, _LONG_AGO))
-            if begun and (wait is None or _moment(begun.since) < _moment(wait.since)):
-                going[seen.step] = begun
-        elif wait is not None and _is_end(seen, machine.get(seen.step)):
-            ended.append(replace(going.pop(seen.step), until=seen.at, outcome=seen.outcome))
-            ends[seen.step] = _moment(seen.at)
+            begun = Wait(step, seen.since or seen.at, seen.who)
+            if _moment(begun.since) < ends.get(step, _LONG_AGO):
+                # The person's word is about a wait that has ended.
+                if not seen.since:
+                    continue
+                begun = Wait(step, seen.at)
+            if wait is None or _moment(begun.since) < _moment(wait.since):
+                going[step] = begun
+        elif wait is not None:
+            # An attestation against the machine does not end a wait.
+            is_against = seen.outcome is Outcome.ATTESTED and machine.get(step) is Outcome.WAITING
+            is_end = seen.outcome in _ENDS and not (seen.who and is_against)
+            if is_end or (seen.outcome is Outcome.NOT_RUN and seen.who):
+                ended.append(replace(going.pop(step), until=seen.at, outcome=seen.outcome))
+                ends[step] = _moment(seen.at)
     return [*ended, *going.values()]
-
-
-def _new_wait(seen: Event, last_end: datetime) -> Wait | None:
-    """Return the wait that starts with `seen`, unless a person's word repeats an ended one."""
-    if _moment(seen.since or seen.at) >= last_end:
-        return Wait(seen.step, seen.since or seen.at, seen.who)
-    return Wait(seen.step, seen.at) if seen.since else None
-
-
-def _is_end(seen: Event, machine: Outcome | None) -> bool:
-    """Return whether a wait has ended; an attestation against the machine does not end it."""
-    is_against = seen.outcome is Outcome.ATTESTED and seen.who and machine is Outcome.WAITING
-    is_withdrawn = seen.outcome is Outcome.NOT_RUN and bool(seen.who)
-    return is_withdrawn or (seen.outcome in _ENDS and not is_against)
 
 
 def _sighting(entry: Entry) -> Event | None:

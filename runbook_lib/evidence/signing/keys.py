@@ -37,6 +37,7 @@ UNENCRYPTED = "The key file is not encrypted, though RUNBOOK_SIGNING_PASSPHRASE 
 
 _URI = re.compile(r"[a-z][a-z0-9+.-]+:")
 LARGEST_KEY = 65_536
+_ENCRYPTED = b"ENCRYPTED"
 _NO_KEY = "it is not a P-256 key in PEM"
 _NOT_DECRYPTED = "the passphrase is wrong, or the file is damaged"
 _Key = TypeVar("_Key")
@@ -110,7 +111,7 @@ def is_unencrypted(settings: Settings) -> bool:
         return False
     path = Path(reference).expanduser() if reference else default_key_path(is_sandbox=False)
     try:
-        return not _is_encrypted(read_plain(path, LARGEST_KEY))
+        return _ENCRYPTED not in read_plain(path, LARGEST_KEY)
     except OSError:
         return False
 
@@ -170,50 +171,23 @@ def rotate(settings: Settings, old: SigningKey, folder: Path) -> SigningKey:
     return new
 
 
-def key_id(public: PublicKeyTypes) -> str:
-    """Return the SHA-256 of a public key's SubjectPublicKeyInfo (RFC 5280 §4.1.2.7)."""
-    from cryptography.hazmat.primitives.serialization import (  # noqa: PLC0415
-        Encoding,
-        PublicFormat,
-    )
-
-    der = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return hashlib.sha256(der).hexdigest()
-
-
 def export_public_key(key: SigningKey, folder: Path) -> Path:
     """Write the public key to `folder`/<key id>.pub.pem, if it is missing, and return its path."""
     path = folder / f"{key.key_id}{PUBLIC_SUFFIX}"
     content = str(key.public.keyval["public"]).encode("ascii")
-    if not holds(path, content):
-        write_public(path, content)
-    return path
-
-
-def holds(path: Path, content: bytes) -> bool:
-    """Return whether `path` is a regular file with this content."""
-    try:
-        return read_plain(path, len(content)) == content
-    except OSError:
-        return False
-
-
-def write_public(path: Path, content: bytes) -> None:
-    """Write a public file to `path` atomically, and create its folder."""
+    with suppress(OSError):
+        if read_plain(path, len(content)) == content:
+            return path
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, content)
+    return path
 
 
 def read_public_key(path: Path) -> SSlibKey:
     """Return the P-256 public key in the PEM file `path`; raises `SettingsError`."""
-    return _loaded(path, "public key", parse_public_key)
-
-
-def parse_public_key(pem: bytes) -> SSlibKey:
-    """Return the P-256 public key in `pem`; raises `ValueError` for anything else."""
     from cryptography.hazmat.primitives.serialization import load_pem_public_key  # noqa: PLC0415
 
-    return _p256(load_pem_public_key(pem))
+    return _loaded(path, "public key", lambda pem: _p256(load_pem_public_key(pem)))
 
 
 def read_public_keys(paths: Iterable[Path]) -> dict[str, SSlibKey]:
@@ -263,7 +237,7 @@ def _from_file(path: Path, passphrase: Secret | None) -> SigningKey:
     word = passphrase.reveal().encode() if passphrase else None
 
     def load(content: bytes) -> SigningKey:
-        is_encrypted = _is_encrypted(content)
+        is_encrypted = _ENCRYPTED in content
         try:
             private = load_pem_private_key(content, word if is_encrypted else None)
         except ValueError:
@@ -276,10 +250,6 @@ def _from_file(path: Path, passphrase: Secret | None) -> SigningKey:
         msg = f"Others can read the signing key {path}: run `chmod 600` on it."
         raise SettingsError(msg)
     return _loaded(path, "signing key", load)
-
-
-def _is_encrypted(pem: bytes) -> bool:
-    return b"ENCRYPTED" in pem
 
 
 def _referenced(reference: str, public_key: str, passphrase: Secret | None) -> SigningKey:
@@ -315,8 +285,14 @@ def _loaded(path: Path, what: str, load: Callable[[bytes], _Key]) -> _Key:
 
 def _p256(public: PublicKeyTypes) -> SSlibKey:
     from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415
+    from cryptography.hazmat.primitives.serialization import (  # noqa: PLC0415
+        Encoding,
+        PublicFormat,
+    )
     from securesystemslib.signer import SSlibKey  # noqa: PLC0415
 
     if not isinstance(public, ec.EllipticCurvePublicKey) or public.curve.name != "secp256r1":
         raise ValueError("not on the curve P-256")
-    return SSlibKey.from_crypto(public, keyid=key_id(public))
+    # NOTE: the SHA-256 of the SubjectPublicKeyInfo (RFC 5280 §4.1.2.7).
+    der = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return SSlibKey.from_crypto(public, keyid=hashlib.sha256(der).hexdigest())

@@ -93,11 +93,7 @@ def digest(content: bytes) -> str:
 
 
 def result_predicate(
-    record: Record,
-    *,
-    link: ChainLink,
-    configuration: Iterable[Resource],
-    timestamp_authority: str,
+    record: Record, *, link: ChainLink, configuration: Iterable[Resource], timestamp_authority: str
 ) -> dict[str, Any]:
     """
     Return the predicate with the results (in-toto test-result v0.1).
@@ -152,10 +148,7 @@ def check_build_form(signed: Signed) -> None:
 
 
 def provenance_predicate(
-    record: Record,
-    *,
-    materials: Iterable[Resource],
-    fleet: Mapping[str, Any] | None = None,
+    record: Record, *, materials: Iterable[Resource], fleet: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """
     Return the predicate with the provenance of a run (SLSA provenance v1).
@@ -203,7 +196,12 @@ def sign_statement(
     }
     envelope = Envelope(_canonical(statement), PAYLOAD_TYPE, {})
     key.sign(envelope)
-    _lower(envelope)
+    try:
+        for signature in envelope.signatures.values():
+            signature.signature = _low(bytes.fromhex(signature.signature)).hex()
+    except ValueError:
+        msg = "The signing key did not return an ECDSA signature."
+        raise SigningError(msg) from None
     return _canonical(envelope.to_dict()) + b"\n"
 
 
@@ -230,12 +228,19 @@ def open_envelope(content: bytes, keys: Mapping[str, SSlibKey], predicate_type: 
     return Signed(key_id, statement["predicate"], _subjects(statement))
 
 
+def claimed_statement(content: bytes) -> Any:
+    """
+    Return the statement in the envelope `content`, whoever signed it.
+
+    Raises `ValueError`, `KeyError` or `TypeError` for anything else.
+    """
+    return parse_json(base64.b64decode(parse_json(content)["payload"]))
+
+
 def claimed_link(content: bytes) -> ChainLink:
     """Return the place in a chain that the envelope `content` claims, whoever signed it."""
     try:
-        payload = base64.b64decode(parse_json(content)["payload"])
-        predicate = parse_json(payload)["predicate"]
-        return read_link(Signed("", predicate, ()))
+        return read_link(Signed("", claimed_statement(content)["predicate"], ()))
     except (ValueError, KeyError, TypeError):
         raise EnvelopeError("It is not a statement in a DSSE envelope.") from None
 
@@ -260,16 +265,12 @@ def sigstore_bundle(envelope: bytes) -> bytes:
     """
     document = json.loads(envelope)
     key_id = document["signatures"][0]["keyid"]
-    return (
-        _canonical(
-            {
-                "mediaType": _SIGSTORE_BUNDLE,
-                "verificationMaterial": {"publicKey": {"hint": key_id}, "tlogEntries": []},
-                "dsseEnvelope": document,
-            }
-        )
-        + b"\n"
-    )
+    bundle = {
+        "mediaType": _SIGSTORE_BUNDLE,
+        "verificationMaterial": {"publicKey": {"hint": key_id}, "tlogEntries": []},
+        "dsseEnvelope": document,
+    }
+    return _canonical(bundle) + b"\n"
 
 
 def _canonical(document: Mapping[str, Any]) -> bytes:
@@ -295,16 +296,6 @@ def _low(signature: bytes) -> bytes:
     return encode_dss_signature(r, min(s, _P256_ORDER - s))
 
 
-def _lower(envelope: Envelope) -> None:
-    """Give the signature of `envelope` its lower s; raises `SigningError` if it is not ECDSA."""
-    for signature in envelope.signatures.values():
-        try:
-            signature.signature = _low(bytes.fromhex(signature.signature)).hex()
-        except ValueError:
-            msg = "The signing key did not return an ECDSA signature."
-            raise SigningError(msg) from None
-
-
 def _envelope(content: bytes) -> Envelope:
     """Return an envelope with one signature that is byte for byte as `sign_statement` writes it."""
     from securesystemslib.dsse import Envelope  # noqa: PLC0415  (slow to import)
@@ -316,22 +307,16 @@ def _envelope(content: bytes) -> Envelope:
         envelope = Envelope.from_dict(parse_json(content))
         # NOTE: JSON and base64 can write one value in many ways; another way means it was altered.
         is_ours = content == _canonical(envelope.to_dict()) + b"\n"
-        is_ours = is_ours and envelope.payload_type == PAYLOAD_TYPE and _is_one_signature(envelope)
+        is_ours = is_ours and envelope.payload_type == PAYLOAD_TYPE
+        (signature,) = envelope.signatures.values()
+        written = bytes.fromhex(signature.signature)
+        is_ours = is_ours and not signature.unrecognized_fields and written == _low(written)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         is_ours = False
     if not is_ours:
         msg = "It is not a DSSE envelope with one signature, as the runbook writes it."
         raise EnvelopeError(msg)
     return envelope
-
-
-def _is_one_signature(envelope: Envelope) -> bool:
-    """Return whether there is one signature, in the runbook's form, without extra fields."""
-    if len(envelope.signatures) != 1:
-        return False
-    (signature,) = envelope.signatures.values()
-    written = bytes.fromhex(signature.signature)
-    return not signature.unrecognized_fields and written == _low(written)
 
 
 def _statement(payload: bytes, predicate_type: str) -> Mapping[str, Any]:

@@ -7,7 +7,6 @@ signed by the fleet's key, and is the last of its chain.
 
 from __future__ import annotations
 
-import base64
 import errno
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -21,7 +20,7 @@ from msgspec import to_builtins
 
 from runbook_lib.config.workspace import journal_path
 from runbook_lib.core.files import is_there, read_plain
-from runbook_lib.core.json_text import parse_json, write_json
+from runbook_lib.core.json_text import write_json
 from runbook_lib.core.state import open_history
 from runbook_lib.errors import ChainError, ContentError, ExitCode, SettingsError
 from runbook_lib.evidence.bundle import PROVENANCE_NAME
@@ -35,7 +34,13 @@ from runbook_lib.evidence.fleet_record import (
     parse_record,
 )
 from runbook_lib.evidence.fleet_seal import FLEET_FILES, claims
-from runbook_lib.evidence.signing.statement import FLEET, LARGEST_ENVELOPE, digest, link_claim
+from runbook_lib.evidence.signing.statement import (
+    FLEET,
+    LARGEST_ENVELOPE,
+    claimed_statement,
+    digest,
+    link_claim,
+)
 from runbook_lib.evidence.verify.chain import check_order, odd_in, verdict_on
 from runbook_lib.evidence.verify.discovery import bundles_in
 from runbook_lib.evidence.verify.verdict import Verdict, judged
@@ -99,9 +104,8 @@ def bundles_of(home: Path, fleet_id: str) -> Iterator[tuple[str, str]]:
     for bundle in bundles_in(home):
         with suppress(OSError, ValueError, LookupError, TypeError):
             content = read_plain(bundle / PROVENANCE_NAME, LARGEST_ENVELOPE, follows_links=False)
-            payload = parse_json(base64.b64decode(parse_json(content)["payload"]))
-            parameters = payload["predicate"]["buildDefinition"]["internalParameters"]
-            if parameters["fleet"]["fleet_id"] == fleet_id:
+            definition = claimed_statement(content)["predicate"]["buildDefinition"]
+            if definition["internalParameters"]["fleet"]["fleet_id"] == fleet_id:
                 statement = digest(read_plain(bundle / STATEMENT_NAME, LARGEST_ENVELOPE))
                 yield "/".join(bundle.parts[-3:]), statement
 

@@ -19,8 +19,7 @@ from runbook_lib.core.redaction import Secret
 from runbook_lib.engine.run import Run
 from runbook_lib.errors import ContentError, ExitCode, LeakError, SigningError, TimestampError
 from runbook_lib.evidence import bundle
-from runbook_lib.evidence.bundle import bundle_name, draft, write_record
-from runbook_lib.evidence.instructions import verify_instructions
+from runbook_lib.evidence.bundle import bundle_name, draft, verify_instructions, write_record
 from runbook_lib.evidence.record import Record, parse_record
 from runbook_lib.evidence.signing.keys import SigningKey
 from runbook_lib.evidence.signing.statement import ChainLink, provenance_predicate, result_predicate

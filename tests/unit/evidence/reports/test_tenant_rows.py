@@ -235,7 +235,8 @@ def test_the_gate_that_most_wait_at_is_first() -> None:
         )
     )
 
-    assert (first.name[:3], second.name[:3], second.usual) == ("12 ", "12a", 0)
+    (name, *_), (other, *_, usual) = first, second
+    assert (name[:3], other[:3], usual) == ("12 ", "12a", 0)
     assert gates(rows(result("a", step(LOGIN)))) == []
 
 

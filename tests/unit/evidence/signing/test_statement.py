@@ -37,7 +37,8 @@ def signed_as_it_is(key: SigningKey, payload: bytes, kind: str = KINDS) -> bytes
     """Return a signed envelope around any bytes."""
     envelope = Envelope(payload, kind, {})
     key.sign(envelope)
-    attestation._lower(envelope)
+    for signature in envelope.signatures.values():
+        signature.signature = attestation._low(bytes.fromhex(signature.signature)).hex()
     return json.dumps(envelope.to_dict(), separators=(",", ":")).encode() + b"\n"
 
 
