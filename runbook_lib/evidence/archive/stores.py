@@ -96,8 +96,7 @@ class Store(ABC):
         def listed() -> dict[str, int]:
             sizes = dict(islice(self._listed(below), _MOST_OBJECTS + 1))
             if len(sizes) > _MOST_OBJECTS:
-                msg = f"{self.address} has more than {_MOST_OBJECTS:,} objects."
-                raise ArchiveError(msg, next_step="Name a part of it: one tenant, or one bundle.")
+                raise self._too_many()
             return sizes
 
         return self._ask(below, 0, listed)
@@ -154,6 +153,10 @@ class Store(ABC):
             self.limits.say(f"{where}{problem} Trying again ({left} left).")
         raise AssertionError("unreachable")  # pragma: no cover
 
+    def _too_many(self) -> ArchiveError:
+        msg = f"{self.address} has more than {_MOST_OBJECTS:,} objects."
+        return ArchiveError(msg, next_step="Name a part of it: one tenant, or one bundle.")
+
     @abstractmethod
     def _listed(self, below: str) -> Iterator[tuple[str, int]]: ...
 
@@ -171,10 +174,6 @@ class Store(ABC):
         """Return what an error of a transfer means; raise one that is not the store's."""
 
 
-def _fail(error: OSError) -> None:
-    raise error
-
-
 class Folder(Store):
     """A folder on this machine, a drive or a network."""
 
@@ -183,11 +182,20 @@ class Folder(Store):
         self.path = Path(address)
 
     def _listed(self, below: str) -> Iterator[tuple[str, int]]:
-        top = self.path / below
-        for folder, _, names in os.walk(top, onerror=_fail) if top.is_dir() else ():
-            for path in (Path(folder, name) for name in names):
-                if path.is_file():
-                    yield path.relative_to(self.path).as_posix(), path.stat().st_size
+        waiting = [self.path / below]
+        while waiting:
+            here = waiting.pop()
+            if not here.is_dir():
+                continue
+            with os.scandir(here) as entries:
+                for entry in entries:
+                    path = Path(entry.path)
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(path)
+                    elif entry.is_file():
+                        yield path.relative_to(self.path).as_posix(), entry.stat().st_size
+            if len(waiting) > _MOST_OBJECTS:
+                raise self._too_many()
 
     def _folders(self, below: str) -> list[str]:
         if not (self.path / below).is_dir():
