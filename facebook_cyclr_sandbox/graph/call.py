@@ -54,6 +54,7 @@ class Call:
     usage: dict[str, object] = field(default_factory=dict)
     ad_account: Meter | None = None
     is_insights: bool = False
+    warning: str = ""
 
     @property
     def caller(self) -> Token:
@@ -67,13 +68,9 @@ class Call:
         """The permissions that the token has now."""
         return effective_scopes(self.world, self.caller)
 
-    def is_app(self, app_id: str) -> bool:
-        """Return whether the caller is the app `app_id` itself."""
-        return self.caller.kind is TokenKind.APP and self.caller.app_id == app_id
-
     def require_app(self, app_id: str) -> None:
         """Raise 15 unless the caller is the app itself."""
-        if not self.is_app(app_id):
+        if (self.caller.kind, self.caller.app_id) != (TokenKind.APP, app_id):
             raise GraphError(APP_TOKEN_NEEDED)
 
     def require(self, *permissions: str) -> None:
@@ -120,45 +117,40 @@ class Call:
             "estimated_time_to_regain_access": math.ceil(meter.seconds_to_regain(now) / 60),
         }
         if kind.startswith("ads"):
-            entry["ads_api_access_tier"] = self._tier
+            entry["ads_api_access_tier"] = self.app.tier.value if self.app else ""
         self.usage[holder] = [entry]
         if is_full:
             raise GraphError(refusal)
 
-    @property
-    def _tier(self) -> str:
-        return self.app.tier.value if self.app else ""
-
     def usage_headers(self) -> Headers:
-        """Return the usage headers of this call."""
-        headers: list[tuple[str, str]] = []
-        if self.app is not None:
-            percent = self.app.meter.percent(self.world.now())
-            usage = {"call_count": percent, "total_cputime": 0, "total_time": percent}
-            headers.append(("x-app-usage", json.dumps(usage, separators=(",", ":"))))
+        """Return the usage headers of this call, and the warning of another version."""
+        shown: dict[str, object] = {}
+        now, app, meter = self.world.now(), self.app, self.ad_account
+        if app is not None:
+            percent = app.meter.percent(now)
+            shown["x-app-usage"] = {
+                "call_count": percent,
+                "total_cputime": 0,
+                "total_time": percent,
+            }
         if self.usage:
-            headers.append(("x-business-use-case-usage", json_text(self.usage)))
-        if self.ad_account is not None:
-            headers.append(("x-ad-account-usage", json_text(self._ad_account_usage())))
-        if self.ad_account is not None and self.is_insights:
-            headers.append(("x-fb-ads-insights-throttle", json_text(self._insights_usage())))
-        return tuple(headers)
-
-    def _ad_account_usage(self) -> dict[str, object]:
-        now, meter = self.world.now(), self.ad_account
-        return {
-            "acc_id_util_pct": meter.percent(now) if meter else 0,
-            "reset_time_duration": meter.seconds_to_regain(now) if meter else 0,
-            "ads_api_access_tier": self._tier,
-        }
-
-    def _insights_usage(self) -> dict[str, object]:
-        now = self.world.now()
-        return {
-            "app_id_util_pct": self.app.meter.percent(now) if self.app else 0,
-            "acc_id_util_pct": self.ad_account.percent(now) if self.ad_account else 0,
-            "ads_api_access_tier": self._tier,
-        }
+            shown["x-business-use-case-usage"] = self.usage
+        if app is not None and meter is not None:
+            tier = app.tier.value
+            shown["x-ad-account-usage"] = {
+                "acc_id_util_pct": meter.percent(now),
+                "reset_time_duration": meter.seconds_to_regain(now),
+                "ads_api_access_tier": tier,
+            }
+            if self.is_insights:
+                shown["x-fb-ads-insights-throttle"] = {
+                    "app_id_util_pct": app.meter.percent(now),
+                    "acc_id_util_pct": meter.percent(now),
+                    "ads_api_access_tier": tier,
+                }
+        headers = [(name, json_text(usage)) for name, usage in shown.items()]
+        warning = [("X-Ad-Api-Version-Warning", self.warning)] if self.warning else []
+        return (*headers, *warning)
 
 
 def effective_scopes(world: World, token: Token) -> frozenset[str]:

@@ -6,7 +6,6 @@ A call is a method, a path and parameters; `site` makes it from HTTP or a batch.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from facebook_cyclr_sandbox.graph import refusals
@@ -25,9 +24,9 @@ from facebook_cyclr_sandbox.graph.users import (
     see_ad_account,
     see_business,
 )
-from facebook_cyclr_sandbox.graph.wire import Trace, encode, failure, success
-from facebook_cyclr_sandbox.http.web import Headers, Reply
-from facebook_cyclr_sandbox.state.facebook_world import TokenKind
+from facebook_cyclr_sandbox.graph.wire import Trace, reply
+from facebook_cyclr_sandbox.http.web import Reply
+from facebook_cyclr_sandbox.state.facebook_world import App, TokenKind
 from facebook_cyclr_sandbox.state.versions import Calendar
 from facebook_cyclr_sandbox.state.world import World
 
@@ -37,104 +36,41 @@ _OBJECT_ID = re.compile(r"\d+\Z")
 _MARKETING_EDGES = frozenset({"adaccounts", "ads", "adsets", "campaigns", "insights"})
 
 
-@dataclass
-class _Context:
-    """What the headers of an answer show: an error shows what is known by then."""
-
-    version: str
-    extra: Headers = ()
-    call: Call | None = None
-
-    def headers(self) -> Headers:
-        return (*(self.call.usage_headers() if self.call else ()), *self.extra)
-
-
-def answer_graph(
-    world: World,
-    method: str,
-    path: str,
-    params: Mapping[str, str],
-) -> Reply:
+def answer_graph(world: World, method: str, path: str, params: Mapping[str, str]) -> Reply:
     """Answer one Graph call, given by its method, path and parameters."""
     if method == "POST" and params.get("method", "").upper() in _METHODS:
         method = params["method"].upper()
-    context = _Context(world.facebook_version())
+    segments = tuple(segment for segment in path.split("/") if segment)
+    call = Call(world, method, segments, world.facebook_version(), params)
     trace = Trace.roll(world.dice)
+    answer: object
     try:
         if method not in _METHODS:
             raise GraphError(refusals.UNSUPPORTED_METHOD, method=method.lower())
-        document = _answer(world, method, path, params, context)
+        answer = _answer(call)
     except GraphError as error:
-        return failure(error, trace, version=context.version, usage=context.headers())
-    return success(
-        encode(document),
-        trace,
-        version=context.version,
-        usage=context.headers(),
-    )
+        answer = error
+    return reply(answer, trace, version=call.version, usage=call.usage_headers())
 
 
-def _answer(
-    world: World, method: str, path: str, params: Mapping[str, str], context: _Context
-) -> dict[str, Any]:
-    segments = tuple(segment for segment in path.split("/") if segment)
-    requested, segments = _split_version(world, segments, context)
-    if segments == ("oauth", "access_token"):
-        return exchange(world, params)
-    call = Call(world, method, segments, context.version, params)
-    context.call = call
-    _authenticate(call)
-    if requested or call.app is None:
-        _serve_marketing(call, requested, context)
-    else:
-        _serve_unversioned(call, context)
-    if segments == ("debug_token",):
+def _answer(call: Call) -> dict[str, Any]:
+    world, requested = call.world, ""
+    if call.path and Calendar.looks_like_version(call.path[0]):
+        requested, call.path = call.path[0], call.path[1:]
+        served = world.calendar.served(requested, world.now())
+        if served is None:
+            raise GraphError(refusals.UNKNOWN_PATH, path="/" + "/".join(call.path))
+        call.version = served
+    if call.path == ("oauth", "access_token"):
+        return exchange(world, call.params)
+    app = _authenticate(call)
+    _choose_version(call, app, requested)
+    if call.path == ("debug_token",):
         return debug_token(call)
-    return _answer_path(call, segments)
+    return _answer_path(call, call.path)
 
 
-def _split_version(
-    world: World, segments: tuple[str, ...], context: _Context
-) -> tuple[str, tuple[str, ...]]:
-    if not segments or not Calendar.looks_like_version(segments[0]):
-        return "", segments
-    served = world.calendar.served(segments[0], world.now())
-    if served is None:
-        raise GraphError(refusals.UNKNOWN_PATH, path="/" + "/".join(segments[1:]))
-    context.version = served
-    return segments[0], segments[1:]
-
-
-def _serve_unversioned(call: Call, context: _Context) -> None:
-    if _is_marketing(call.path):
-        # verbatim graph §1: it is refused; unknown: the wording
-        raise GraphError(refusals.DEPRECATED_MARKETING_VERSION, latest=call.world.calendar.latest)
-    if call.app is not None:
-        served = call.world.calendar.served(call.app.version, call.world.now())
-        context.version = call.version = served or context.version
-
-
-def _serve_marketing(call: Call, requested: str, context: _Context) -> None:
-    now, calendar = call.world.now(), call.world.calendar
-    if not requested or not _is_marketing(call.path):
-        return
-    if calendar.is_ended_for_marketing(requested, now):
-        context.version = call.version = calendar.latest
-        return
-    upgraded = calendar.upgraded(requested, now)
-    if upgraded:
-        warning = (
-            f"The call has been auto-upgraded to {upgraded} as {requested} will be deprecated."
-        )
-        context.extra = (*context.extra, ("X-Ad-Api-Version-Warning", warning))
-        context.version = call.version = upgraded
-
-
-def _is_marketing(path: tuple[str, ...]) -> bool:
-    return any(_AD_ACCOUNT.match(segment) or segment in _MARKETING_EDGES for segment in path)
-
-
-def _authenticate(call: Call) -> None:
+def _authenticate(call: Call) -> App:
     value = call.params.get("access_token", "")
     if not value:
         raise GraphError(refusals.NO_TOKEN_ME if call.path[:1] == ("me",) else refusals.NO_TOKEN)
@@ -146,6 +82,25 @@ def _authenticate(call: Call) -> None:
         raise GraphError(refusals.APP_LIMIT)
     app.meter.count(now)
     check_proof(app, value, call.params.get("appsecret_proof"))
+    return app
+
+
+def _choose_version(call: Call, app: App, requested: str) -> None:
+    """Let the app's version answer an unversioned call, and a newer one some Marketing calls."""
+    calendar, now = call.world.calendar, call.world.now()
+    is_marketing = any(_AD_ACCOUNT.match(name) or name in _MARKETING_EDGES for name in call.path)
+    if not requested:
+        if is_marketing:
+            # verbatim graph §1: it is refused; unknown: the wording
+            raise GraphError(refusals.DEPRECATED_MARKETING_VERSION, latest=calendar.latest)
+        call.version = calendar.served(app.version, now) or call.version
+    elif is_marketing and calendar.is_ended_for_marketing(requested, now):
+        call.version = calendar.latest
+    elif is_marketing and (upgraded := calendar.upgraded(requested, now)):
+        call.version = upgraded
+        call.warning = (
+            f"The call has been auto-upgraded to {upgraded} as {requested} will be deprecated."
+        )
 
 
 def _answer_path(call: Call, path: tuple[str, ...]) -> dict[str, Any]:

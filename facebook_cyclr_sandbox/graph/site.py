@@ -15,7 +15,7 @@ from urllib.parse import unquote_plus, urlsplit
 from facebook_cyclr_sandbox.graph import refusals
 from facebook_cyclr_sandbox.graph.dispatch import answer_graph
 from facebook_cyclr_sandbox.graph.refusals import GraphError
-from facebook_cyclr_sandbox.graph.wire import Trace, encode, failure, success
+from facebook_cyclr_sandbox.graph.wire import Trace, reply
 from facebook_cyclr_sandbox.http.web import Reply, WebRequest, fields_of, redirect
 from facebook_cyclr_sandbox.state.versions import Calendar
 from facebook_cyclr_sandbox.state.world import World
@@ -36,10 +36,8 @@ class GraphSite:
         if request.method == "OPTIONS":
             return Reply(200, b"", (("Access-Control-Allow-Origin", "*"),))
         if request.is_oversized:
-            trace = Trace.roll(self._world.dice)
-            return failure(
-                GraphError(refusals.TOO_LARGE), trace, version=self._world.calendar.latest
-            )
+            trace, error = Trace.roll(self._world.dice), GraphError(refusals.TOO_LARGE)
+            return reply(error, trace, version=self._world.calendar.latest)
         dialog = _DIALOG.match(request.path)
         if dialog is not None:
             return self._to_dialog(dialog[1] or "", request)
@@ -58,7 +56,7 @@ class GraphSite:
         refusal = refusals.BY_CODE.get(code, refusals.UNAVAILABLE)
         world = self._world
         trace = Trace.roll(world.dice)
-        return failure(GraphError(refusal), trace, version=world.facebook_version())
+        return reply(GraphError(refusal), trace, version=world.facebook_version())
 
 
 def _credentials(request: WebRequest) -> dict[str, str]:
@@ -86,15 +84,22 @@ _LIMIT = 50
 def _answer_batch(world: World, path: str, params: Mapping[str, str]) -> Reply:
     """Answer `POST /` with a `batch` parameter."""
     trace = Trace.roll(world.dice)
-    first = path.strip("/").partition("/")[0]
-    version = first if Calendar.looks_like_version(first) else ""
+    version = _version_of(path)
     served = (version and world.calendar.served(version, world.now())) or world.facebook_version()
+    answer: object
     try:
-        requests = _requests(params["batch"])
+        answer = [
+            _answer_one(world, version, params, request) for request in _requests(params["batch"])
+        ]
     except GraphError as error:
-        return failure(error, trace, version=served)
-    batch = _Batch(world, version, params)
-    return success(encode([batch.answer(entry) for entry in requests]), trace, version=served)
+        answer = error
+    return reply(answer, trace, version=served)
+
+
+def _version_of(path: str) -> str:
+    """Return the version that a path begins with, or an empty string."""
+    first = path.strip("/").partition("/")[0]
+    return first if Calendar.looks_like_version(first) else ""
 
 
 def _requests(text: str) -> list[dict[str, Any]]:
@@ -116,31 +121,20 @@ def _requests(text: str) -> list[dict[str, Any]]:
     return requests
 
 
-class _Batch:
-    """One batch in progress."""
-
-    def __init__(self, world: World, version: str, params: Mapping[str, str]) -> None:
-        self._world = world
-        self._version = version
-        self._shared = {
-            name: params[name] for name in ("access_token", "appsecret_proof") if name in params
-        }
-        self._with_headers = params.get("include_headers", "true") != "false"
-
-    def answer(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Answer one request of the batch."""
-        url = urlsplit("/" + request["relative_url"].lstrip("/"))
-        body = request.get("body")
-        form = fields_of(body) if isinstance(body, str) else []
-        own = dict([*fields_of(url.query), *form])
-        # the batch's proof is not valid for a request with its own token
-        shared = {} if "access_token" in own else self._shared
-        method = str(request.get("method", "GET")).upper()
-        first = url.path.strip("/").partition("/")[0]
-        has_version = not self._version or Calendar.looks_like_version(first)
-        path = url.path if has_version else f"/{self._version}{url.path}"
-        reply = answer_graph(self._world, method, path, {**shared, **own})
-        shown: dict[str, Any] = {"code": reply.status}
-        if self._with_headers:
-            shown["headers"] = [{"name": name, "value": value} for name, value in reply.headers]
-        return {**shown, "body": reply.body.decode("ascii")}
+def _answer_one(
+    world: World, version: str, params: Mapping[str, str], request: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Answer one request of a batch that was sent with `params` to `version`, if any."""
+    url = urlsplit("/" + request["relative_url"].lstrip("/"))
+    body = request.get("body")
+    own = dict([*fields_of(url.query), *(fields_of(body) if isinstance(body, str) else ())])
+    # the batch's proof is not valid for a request with its own token
+    shared = () if "access_token" in own else ("access_token", "appsecret_proof")
+    known = {name: params[name] for name in shared if name in params}
+    path = url.path if _version_of(url.path) or not version else f"/{version}{url.path}"
+    method = str(request.get("method", "GET")).upper()
+    answer = answer_graph(world, method, path, {**known, **own})
+    shown: dict[str, Any] = {"code": answer.status}
+    if params.get("include_headers", "true") != "false":
+        shown["headers"] = [{"name": name, "value": value} for name, value in answer.headers]
+    return {**shown, "body": answer.body.decode("ascii")}

@@ -1,5 +1,5 @@
 """
-Graph's bytes: JSON escaping, success and error headers, error bodies.
+Graph's bytes: JSON escaping, headers, error bodies.
 """
 
 import base64
@@ -12,8 +12,6 @@ from facebook_cyclr_sandbox.graph.refusals import GraphError
 from facebook_cyclr_sandbox.http.web import Headers, Reply
 from facebook_cyclr_sandbox.state.stores import Dice
 
-_EXPIRES = "Sat, 01 Jan 2000 00:00:00 GMT"
-_JSON_TYPE = "application/json; charset=UTF-8"
 _UNSAFE_IN_HEADER = re.compile(r"[^\x20-\x7e]")
 _CHALLENGED = 500
 
@@ -43,55 +41,33 @@ def json_text(document: object) -> str:
     return text.replace("/", "\\/").replace("@", "\\u0040")
 
 
-def encode(document: object) -> bytes:
-    """Return the bytes of `json_text`."""
-    return json_text(document).encode("ascii")
-
-
-def success(
-    body: bytes,
-    trace: Trace,
-    *,
-    version: str,
-    usage: Headers = (),
-) -> Reply:
-    """Return a 200 with Graph's headers."""
-    etag = f'"{hashlib.sha1(body, usedforsecurity=False).hexdigest()}"'
+def reply(answer: object, trace: Trace, *, version: str, usage: Headers = ()) -> Reply:
+    """Return `answer` with Graph's headers; a `GraphError` is its error."""
+    first: Headers
+    if isinstance(answer, GraphError):
+        status = answer.refusal.status
+        body = json_text(answer.body(trace.fbtrace_id)).encode("ascii")
+        message = _UNSAFE_IN_HEADER.sub("?", answer.message).replace('"', "'")
+        challenge = f'OAuth "Facebook Platform" "{answer.refusal.kind}" "{message}"'
+        first = (("WWW-Authenticate", challenge),) if status < _CHALLENGED else ()
+        cache = "no-store"
+    else:
+        status, body = 200, json_text(answer).encode("ascii")
+        first = (("ETag", f'"{hashlib.sha1(body, usedforsecurity=False).hexdigest()}"'),)
+        cache = "private, no-cache, no-store, must-revalidate"
     headers = (
-        ("ETag", etag),
+        *first,
         *usage,
-        ("Content-Type", _JSON_TYPE),
+        ("Content-Type", "application/json; charset=UTF-8"),
         ("facebook-api-version", version),
         ("Strict-Transport-Security", "max-age=15552000; preload"),
         ("Pragma", "no-cache"),
         ("x-fb-rev", "1002481006"),
         ("Access-Control-Allow-Origin", "*"),
-        ("Cache-Control", "private, no-cache, no-store, must-revalidate"),
+        ("Cache-Control", cache),
         ("x-fb-trace-id", trace.trace_id),
         ("x-fb-request-id", trace.fbtrace_id),
-        ("Expires", _EXPIRES),
+        ("Expires", "Sat, 01 Jan 2000 00:00:00 GMT"),
         ("X-FB-Debug", trace.debug),
     )
-    return Reply(200, body, headers)
-
-
-def failure(error: GraphError, trace: Trace, *, version: str, usage: Headers = ()) -> Reply:
-    """Return Graph's error body with its headers."""
-    message = _UNSAFE_IN_HEADER.sub("?", error.message).replace('"', "'")
-    challenge = f'OAuth "Facebook Platform" "{error.refusal.kind}" "{message}"'
-    headers = (
-        *((("WWW-Authenticate", challenge),) if error.refusal.status < _CHALLENGED else ()),
-        *usage,
-        ("Content-Type", _JSON_TYPE),
-        ("facebook-api-version", version),
-        ("Strict-Transport-Security", "max-age=15552000; preload"),
-        ("Pragma", "no-cache"),
-        ("x-fb-rev", "1002481006"),
-        ("Access-Control-Allow-Origin", "*"),
-        ("Cache-Control", "no-store"),
-        ("x-fb-trace-id", trace.trace_id),
-        ("x-fb-request-id", trace.fbtrace_id),
-        ("Expires", _EXPIRES),
-        ("X-FB-Debug", trace.debug),
-    )
-    return Reply(error.refusal.status, encode(error.body(trace.fbtrace_id)), headers)
+    return Reply(status, body, headers)
