@@ -12,18 +12,10 @@ from facebook_cyclr_sandbox.graph import refusals
 from facebook_cyclr_sandbox.graph.apps import APPLICATION
 from facebook_cyclr_sandbox.graph.call import Call
 from facebook_cyclr_sandbox.graph.nodes import Node, NodeType, answer_node
-from facebook_cyclr_sandbox.graph.pages import FORM, LEAD, PAGE, see
+from facebook_cyclr_sandbox.graph.pages import FORM, LEAD, PAGE
 from facebook_cyclr_sandbox.graph.refusals import GraphError
-from facebook_cyclr_sandbox.graph.test_calls import record_test_call
 from facebook_cyclr_sandbox.graph.tokens import authenticate, check_proof, debug_token, exchange
-from facebook_cyclr_sandbox.graph.users import (
-    AD_ACCOUNT,
-    BUSINESS,
-    USER,
-    revoke,
-    see_ad_account,
-    see_business,
-)
+from facebook_cyclr_sandbox.graph.users import AD_ACCOUNT, BUSINESS, USER, revoke
 from facebook_cyclr_sandbox.graph.wire import Trace, reply
 from facebook_cyclr_sandbox.http.web import Reply
 from facebook_cyclr_sandbox.state.facebook_world import App, TokenKind
@@ -110,17 +102,13 @@ def _answer_path(call: Call, path: tuple[str, ...]) -> dict[str, Any]:
     rest = path[1:]
     if call.method == "DELETE" and node.type is USER and rest[:1] == ("permissions",):
         return revoke(call, rest[1] if len(rest) > 1 else "")
-    is_edge_of_page = bool(rest) and node.type is PAGE
-    if not is_edge_of_page and (not rest or call.method != "GET"):
-        if node.type is AD_ACCOUNT:
-            see_ad_account(call, node.value)
-        elif node.type is BUSINESS:
-            see_business(call, node.value)
-        else:
-            see(call, node.value)
+    if not rest or (call.method != "GET" and node.type is not PAGE):
+        node.type.see(call, node.value)
     call.path = (node.id, *rest)
     answer = answer_node(call, node, rest)
-    record_test_call(call, node.type.name, rest[0] if rest else "")
+    for permission in node.type.edges[rest[0]].uses if rest else node.type.uses:
+        if call.app is not None and permission in call.scopes:
+            call.app.test_calls[permission] = call.world.now()
     return answer
 
 
@@ -151,20 +139,12 @@ def _find(call: Call, name: str) -> Node:
         (APPLICATION, facebook.apps),
         (PAGE, facebook.pages),
         (AD_ACCOUNT, {f"act_{key}": account for key, account in facebook.ad_accounts.items()}),
+        (FORM, facebook.forms),
+        (LEAD, facebook.leads),
     )
     for kind, objects in tables:
         if name in objects:
             return Node(kind, objects[name], name)
-    return _find_lead_object(call, name)
-
-
-def _find_lead_object(call: Call, name: str) -> Node:
-    form = call.world.facebook.form(name)
-    if form is not None:
-        return Node(FORM, form, name)
-    lead = call.world.facebook.lead(name)
-    if lead is not None:
-        return Node(LEAD, lead, name)
     if _OBJECT_ID.match(name) or _AD_ACCOUNT.match(name):
         raise GraphError(refusals.MISSING_OBJECT, id=name)
     raise GraphError(refusals.ALIAS, alias=name)

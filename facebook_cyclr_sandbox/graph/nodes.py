@@ -18,34 +18,6 @@ from facebook_cyclr_sandbox.graph.refusals import GraphError, Refusal
 from facebook_cyclr_sandbox.graph.sdk_names import KNOWN_EDGES, KNOWN_FIELDS
 from facebook_cyclr_sandbox.origins import handles
 
-CONNECTIONS = frozenset(
-    {
-        "accounts",
-        "adaccounts",
-        "ads",
-        "adsets",
-        "businesses",
-        "campaigns",
-        "client_pages",
-        "conversations",
-        "feed",
-        "insights",
-        "leadgen_forms",
-        "leads",
-        "owned_pages",
-        "permissions",
-        "posts",
-        "roles",
-        "subscribed_apps",
-        "subscriptions",
-        "test_leads",
-    }
-)
-"""The edges that have behaviour."""
-
-_EDGES = CONNECTIONS | KNOWN_EDGES
-"""Edges that some node type has; where they do nothing they are a nonexisting field."""
-
 _DEFAULT_LIMIT = 25
 _MAX_LIMIT = 5_000
 
@@ -60,24 +32,32 @@ class Edge:
     A connection of a node.
 
     `items` returns the objects behind a GET, shown as nodes of type `of` (or as
-    they are without it); a dict is the whole answer.
+    they are without it); a dict is the whole answer. A successful call counts as
+    a use of the permissions `uses`: App Review takes only those that were used (graph §9).
     """
 
     items: Lister | None = None
     of: "NodeType | None" = None
     post: Action | None = None
     delete: Action | None = None
+    uses: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class NodeType:
-    """A node's `name` in error messages, its fields (None values are left out), its edges."""
+    """
+    A node's `name` in error messages, its fields (None values are left out), its edges.
+
+    `see` checks that the caller may see the node itself; `uses` is as in `Edge`.
+    """
 
     name: str
     fields: Mapping[str, Getter]
     default: tuple[str, ...]
     edges: Mapping[str, Edge] = field(default_factory=dict)
     delete: Action | None = None
+    see: Callable[[Call, Any], None] = lambda _call, _value: None
+    uses: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name, edge in self.edges.items():
@@ -94,6 +74,15 @@ class Node:
     type: NodeType
     value: Any
     id: str
+
+
+def plain(*names: str) -> dict[str, Getter]:
+    """Return the getters of fields that are attributes of the same name."""
+
+    def getter(name: str) -> Getter:
+        return lambda _call, value, _field: getattr(value, name)
+
+    return {name: getter(name) for name in names}
 
 
 def show(call: Call, kind: NodeType, value: Any, fields: Sequence[Field] | None) -> dict[str, Any]:
@@ -132,7 +121,7 @@ def answer_node(call: Call, node: Node, rest: tuple[str, ...]) -> dict[str, Any]
             return node.type.delete(call, node.value)
         raise GraphError(_unsupported(call.method), id=node.id)
     edge = node.type.edges.get(rest[0])
-    if edge is None and rest[0] in _EDGES and len(rest) == 1:
+    if edge is None and rest[0] in KNOWN_EDGES and len(rest) == 1:
         raise GraphError(refusals.NO_FIELD, field=rest[0], type=node.type.name)
     if edge is None or len(rest) > 1:
         raise GraphError(

@@ -4,23 +4,20 @@ Pages, lead forms and leads: Graph's page side of lead ads (graph §7).
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 from facebook_cyclr_sandbox.graph import refusals
 from facebook_cyclr_sandbox.graph.call import Call, list_of
 from facebook_cyclr_sandbox.graph.fields import Field
-from facebook_cyclr_sandbox.graph.nodes import Edge, Getter, NodeType
+from facebook_cyclr_sandbox.graph.nodes import Edge, NodeType, plain
 from facebook_cyclr_sandbox.graph.refusals import GraphError
 from facebook_cyclr_sandbox.state.facebook_world import Form, Lead, Page, TokenKind
+
+_ENGAGEMENT = ("pages_read_engagement",)
 
 
 def graph_time(moment: float) -> str:
     """Write a time as Graph does in nodes."""
     return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%S+0000")
-
-
-def _plain(name: str) -> Getter:
-    return lambda _call, value, _field: getattr(value, name)
 
 
 def _page_of(call: Call, page_id: str) -> Page:
@@ -42,10 +39,7 @@ def _require_leads(call: Call, page_id: str) -> None:
 
 
 def _see_lead(call: Call, lead: Lead) -> None:
-    form = call.world.facebook.form(lead.form_id)
-    if form is None:
-        raise GraphError(refusals.MISSING_OBJECT, id=lead.id)
-    _require_leads(call, form.page_id)
+    _require_leads(call, call.world.facebook.forms[lead.form_id].page_id)
 
 
 def _ad_id(call: Call, lead: Lead, _field: Field) -> str | None:
@@ -54,20 +48,18 @@ def _ad_id(call: Call, lead: Lead, _field: Field) -> str | None:
 
 def _delete_lead(call: Call, lead: Lead) -> dict[str, object]:
     _see_lead(call, lead)
-    form = call.world.facebook.form(lead.form_id)
-    if form is None or not lead.is_test:
+    if not lead.is_test:
         raise GraphError(refusals.UNSUPPORTED_DELETE, id=lead.id)
-    form.leads.remove(lead)
+    call.world.facebook.forms[lead.form_id].leads.remove(lead)
     return {"success": True}
 
 
 LEAD = NodeType(
     "UserLeadGenInfo",
     {
+        **plain("id", "form_id"),
         "created_time": lambda _call, lead, _field: graph_time(lead.created_on),
-        "id": _plain("id"),
         "ad_id": _ad_id,
-        "form_id": _plain("form_id"),
         "field_data": lambda _call, lead, _field: [
             {"name": name, "values": [value]} for name, value in lead.answers.items()
         ],
@@ -76,6 +68,8 @@ LEAD = NodeType(
     },
     ("created_time", "id", "ad_id", "form_id", "field_data"),
     delete=_delete_lead,
+    see=_see_lead,
+    uses=("leads_retrieval",),
 )
 
 
@@ -104,29 +98,35 @@ def _create_test_lead(call: Call, form: Form) -> dict[str, object]:
     return {"id": lead.id}
 
 
+def _see_form(call: Call, form: Form) -> None:
+    page = _page_of(call, form.page_id)
+    if call.caller.kind is TokenKind.PAGE:
+        _require_page_token(call, page)
+    call.require("pages_manage_ads")
+    call.count_page(page)
+
+
 FORM = NodeType(
     "LeadgenForm",
     {
-        "id": _plain("id"),
-        "locale": _plain("locale"),
-        "name": _plain("name"),
-        "status": _plain("status"),
+        **plain("id", "locale", "name", "page_id", "status"),
         "created_time": lambda _call, form, _field: graph_time(form.created_on),
         "leads_count": lambda _call, form, _field: len(form.leads),
         "page": lambda call, form, _field: {
             "name": _page_of(call, form.page_id).name,
             "id": form.page_id,
         },
-        "page_id": _plain("page_id"),
         "questions": lambda _call, form, _field: [
             {"key": key, "type": kind} for key, kind in form.questions.items()
         ],
     },
     ("id", "locale", "name", "status"),
     {
-        "leads": Edge(items=_leads, of=LEAD),
-        "test_leads": Edge(items=_test_leads, of=LEAD, post=_create_test_lead),
+        "leads": Edge(items=_leads, of=LEAD, uses=LEAD.uses),
+        "test_leads": Edge(items=_test_leads, of=LEAD, post=_create_test_lead, uses=LEAD.uses),
     },
+    see=_see_form,
+    uses=("pages_manage_ads",),
 )
 
 
@@ -204,6 +204,14 @@ def _has_lead_access(call: Call, page: Page, field: Field) -> dict[str, object]:
     }
 
 
+def _see_page(call: Call, page: Page) -> None:
+    is_own = call.caller.kind is TokenKind.PAGE and call.caller.profile_id == page.id
+    if not is_own and "pages_read_engagement" not in call.scopes:
+        raise GraphError(refusals.PAGE_NOT_PUBLIC)
+    call.check_provider(_ENGAGEMENT)
+    call.count_page(page)
+
+
 def _posts(call: Call, page: Page) -> Sequence[object]:
     """Return no posts (graph §7)."""
     _see_page(call, page)
@@ -221,13 +229,11 @@ def _conversations(call: Call, page: Page) -> Sequence[object]:
 PAGE = NodeType(
     "Page",
     {
+        **plain("category", "id", "name"),
         "access_token": _access_token,
-        "category": _plain("category"),
         "category_list": lambda _call, page, _field: [
             {"id": page.category_id, "name": page.category}
         ],
-        "name": _plain("name"),
-        "id": _plain("id"),
         "tasks": lambda call, page, _field: (
             list(page.tasks) if call.caller.kind is TokenKind.USER else None
         ),
@@ -238,32 +244,17 @@ PAGE = NodeType(
     },
     ("name", "id"),
     {
-        "leadgen_forms": Edge(items=_forms, of=FORM),
-        "subscribed_apps": Edge(items=_subscribed_apps, post=_subscribe, delete=_unsubscribe),
-        "posts": Edge(items=_posts),
-        "feed": Edge(items=_posts),
-        "conversations": Edge(items=_conversations),
+        "leadgen_forms": Edge(items=_forms, of=FORM, uses=("pages_manage_ads", "leads_retrieval")),
+        "subscribed_apps": Edge(
+            items=_subscribed_apps,
+            post=_subscribe,
+            delete=_unsubscribe,
+            uses=("pages_manage_metadata",),
+        ),
+        "posts": Edge(items=_posts, uses=_ENGAGEMENT),
+        "feed": Edge(items=_posts, uses=_ENGAGEMENT),
+        "conversations": Edge(items=_conversations, uses=("pages_messaging",)),
     },
+    see=_see_page,
+    uses=_ENGAGEMENT,
 )
-
-
-def see(call: Call, value: Any) -> None:
-    """Check that the caller may see a page, form or lead at all (GET of the node itself)."""
-    if isinstance(value, Form):
-        page = _page_of(call, value.page_id)
-        if call.caller.kind is TokenKind.PAGE:
-            _require_page_token(call, page)
-        call.require("pages_manage_ads")
-        call.count_page(page)
-    elif isinstance(value, Lead):
-        _see_lead(call, value)
-    elif isinstance(value, Page):
-        _see_page(call, value)
-
-
-def _see_page(call: Call, page: Page) -> None:
-    is_own = call.caller.kind is TokenKind.PAGE and call.caller.profile_id == page.id
-    if not is_own and "pages_read_engagement" not in call.scopes:
-        raise GraphError(refusals.PAGE_NOT_PUBLIC)
-    call.check_provider(("pages_read_engagement",))
-    call.count_page(page)

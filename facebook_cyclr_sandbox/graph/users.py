@@ -8,9 +8,10 @@ from dataclasses import replace
 from facebook_cyclr_sandbox.graph import refusals
 from facebook_cyclr_sandbox.graph.call import Call, list_of
 from facebook_cyclr_sandbox.graph.fields import Field
-from facebook_cyclr_sandbox.graph.nodes import Edge, NodeType
+from facebook_cyclr_sandbox.graph.nodes import Edge, NodeType, plain
 from facebook_cyclr_sandbox.graph.pages import PAGE, graph_time
 from facebook_cyclr_sandbox.graph.refusals import GraphError
+from facebook_cyclr_sandbox.origins import handles
 from facebook_cyclr_sandbox.state.facebook_world import (
     AdAccount,
     Business,
@@ -20,36 +21,34 @@ from facebook_cyclr_sandbox.state.facebook_world import (
 )
 
 _STATUSES = ("granted", "declined", "expired")
+_ADS = ("ads_read", "ads_management")
+_BUSINESS = ("business_management",)
 
 
 # --- ad accounts -----------------------------------------------------------------------------
-def _require_ads(call: Call) -> None:
-    call.require_any("ads_read", "ads_management", refusal=refusals.AD_ACCOUNT_NOT_GRANTED)
-
-
-def see_ad_account(call: Call, account: AdAccount) -> None:
+def _see_ad_account(call: Call, account: AdAccount) -> None:
     """Check that the caller may read an ad account, and count the call on it."""
-    _require_ads(call)
+    call.require_any(*_ADS, refusal=refusals.AD_ACCOUNT_NOT_GRANTED)
     call.ad_account = account.meter
     call.count(account.id, "ads_management", account.meter, refusal=refusals.AD_ACCOUNT_BLOCKED)
 
 
 def _campaigns(call: Call, account: AdAccount) -> Sequence[tuple[str, str]]:
     """Return the ad account's campaigns (graph §7)."""
-    see_ad_account(call, account)
+    _see_ad_account(call, account)
     return tuple(account.campaigns.items())
 
 
 def _nothing(call: Call, account: AdAccount) -> Sequence[object]:
     """Return no rows (graph §7)."""
-    see_ad_account(call, account)
+    _see_ad_account(call, account)
     return ()
 
 
 def _insights(call: Call, account: AdAccount) -> list[dict[str, str]]:
     """Return one row, of nothing (graph §7)."""
     call.is_insights = True
-    see_ad_account(call, account)
+    _see_ad_account(call, account)
     day = graph_time(call.world.now())[:10]
     return [
         {
@@ -75,22 +74,22 @@ _CAMPAIGN = NodeType(
 AD_ACCOUNT = NodeType(
     "AdAccount",
     {
+        **plain("currency", "name", "timezone_name"),
         "account_id": lambda _call, account, _field: account.id,
         "id": lambda _call, account, _field: f"act_{account.id}",
-        "name": lambda _call, account, _field: account.name,
         "account_status": lambda _call, _account, _field: 1,
-        "currency": lambda _call, account, _field: account.currency,
-        "timezone_name": lambda _call, account, _field: account.timezone_name,
         "amount_spent": lambda _call, _account, _field: "0",
         "balance": lambda _call, _account, _field: "0",
     },
     ("account_id", "id"),
     {
-        "ads": Edge(items=_nothing),
-        "adsets": Edge(items=_nothing),
-        "campaigns": Edge(items=_campaigns, of=_CAMPAIGN),
-        "insights": Edge(items=_insights),
+        "ads": Edge(items=_nothing, uses=_ADS),
+        "adsets": Edge(items=_nothing, uses=_ADS),
+        "campaigns": Edge(items=_campaigns, of=_CAMPAIGN, uses=_ADS),
+        "insights": Edge(items=_insights, uses=_ADS),
     },
+    see=_see_ad_account,
+    uses=_ADS,
 )
 
 
@@ -102,7 +101,7 @@ _STANDS = {
 }
 
 
-def see_business(call: Call, business: Business) -> None:
+def _see_business(call: Call, business: Business) -> None:
     """Check that the caller may read a business."""
     call.require("business_management")
     if call.caller.user_id != call.world.facebook.person.id:
@@ -111,28 +110,29 @@ def see_business(call: Call, business: Business) -> None:
 
 def _owned_pages(call: Call, business: Business) -> Sequence[Page]:
     """Return the pages that the business owns (graph §7)."""
-    see_business(call, business)
+    _see_business(call, business)
     return tuple(page for page in call.world.facebook.pages.values() if page.is_in_portfolio)
 
 
 def _client_pages(call: Call, business: Business) -> Sequence[Page]:
     """Return the pages that clients share with the business (graph §7)."""
-    see_business(call, business)
+    _see_business(call, business)
     return ()
 
 
 BUSINESS = NodeType(
     "Business",
     {
-        "id": lambda _call, business, _field: business.id,
-        "name": lambda _call, business, _field: business.name,
+        **plain("id", "name"),
         "verification_status": lambda _call, business, _field: _STANDS[business.verification],
     },
     ("id", "name"),
     {
-        "owned_pages": Edge(items=_owned_pages, of=PAGE),
-        "client_pages": Edge(items=_client_pages, of=PAGE),
+        "owned_pages": Edge(items=_owned_pages, of=PAGE, uses=_BUSINESS),
+        "client_pages": Edge(items=_client_pages, of=PAGE, uses=_BUSINESS),
     },
+    see=_see_business,
+    uses=_BUSINESS,
 )
 
 
@@ -146,7 +146,7 @@ def _businesses(call: Call, person: Person) -> Sequence[Business]:
 # --- the person ------------------------------------------------------------------------------
 def _ad_accounts(call: Call, _person: Person) -> Sequence[AdAccount]:
     """Return the person's ad accounts (graph §7)."""
-    _require_ads(call)
+    call.require_any(*_ADS, refusal=refusals.AD_ACCOUNT_NOT_GRANTED)
     return tuple(call.world.facebook.ad_accounts.values())
 
 
@@ -171,8 +171,9 @@ def _permissions(call: Call, person: Person) -> dict[str, object]:
     return {"data": rows}
 
 
-def revoke(call: Call, permission: str = "") -> dict[str, object]:
-    """Revoke one permission of the caller, or all: then its tokens answer 190/458."""
+@handles("DELETE /{User}/permissions")
+def revoke(call: Call, permission: str) -> dict[str, object]:
+    """Revoke one permission of the caller, or all: then its tokens answer 190/458 (graph §6)."""
     caller = call.caller
     key = (caller.user_id, caller.app_id)
     grants = call.world.facebook.grants
@@ -192,16 +193,10 @@ def _picture(_call: Call, person: Person, _field: Field) -> dict[str, object]:
     return {"data": {"height": 50, "is_silhouette": True, "url": url, "width": 50}}
 
 
-def _revoke_all(call: Call, _person: Person) -> dict[str, object]:
-    """Revoke every permission of the caller (graph §6)."""
-    return revoke(call)
-
-
 USER = NodeType(
     "User",
     {
-        "id": lambda _call, person, _field: person.id,
-        "name": lambda _call, person, _field: person.name,
+        **plain("id", "name"),
         "first_name": _first_name,
         "last_name": lambda _call, person, _field: person.name.split(maxsplit=1)[-1],
         "short_name": _first_name,
@@ -210,15 +205,17 @@ USER = NodeType(
     },
     ("name", "id"),
     {
-        "adaccounts": Edge(items=_ad_accounts, of=AD_ACCOUNT),
-        "businesses": Edge(items=_businesses, of=BUSINESS),
+        "adaccounts": Edge(items=_ad_accounts, of=AD_ACCOUNT, uses=_ADS),
+        "businesses": Edge(items=_businesses, of=BUSINESS, uses=_BUSINESS),
         "accounts": Edge(
             items=_accounts,
             of=replace(
                 PAGE,
                 default=("access_token", "category", "category_list", "name", "id", "tasks"),
             ),
+            uses=("pages_show_list",),
         ),
-        "permissions": Edge(items=_permissions, delete=_revoke_all),
+        "permissions": Edge(items=_permissions, uses=("public_profile",)),
     },
+    uses=("public_profile", "email"),
 )

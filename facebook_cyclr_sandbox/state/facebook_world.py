@@ -336,22 +336,12 @@ class Facebook:
         """Everybody, by ID."""
         return {person.id: person for person in (self.person, self.customer)}
 
-    def form(self, form_id: str) -> Form | None:
-        """Return the lead form with this ID."""
-        return next(
-            (form for page in self.pages.values() for form in page.forms if form.id == form_id),
-            None,
-        )
+    @property
+    def forms(self) -> dict[str, Form]:
+        """All lead forms, by ID."""
+        return {form.id: form for page in self.pages.values() for form in page.forms}
 
-    def lead(self, lead_id: str) -> Lead | None:
-        """Return the lead with this ID."""
-        return next(
-            (
-                lead
-                for page in self.pages.values()
-                for form in page.forms
-                for lead in form.leads
-                if lead.id == lead_id
-            ),
-            None,
-        )
+    @property
+    def leads(self) -> dict[str, Lead]:
+        """All leads, by ID."""
+        return {lead.id: lead for form in self.forms.values() for lead in form.leads}

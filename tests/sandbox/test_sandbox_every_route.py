@@ -32,7 +32,6 @@ from facebook_cyclr_sandbox.facebook_web.dashboard import (
     FacebookSite,
     dashboard_router,
 )
-from facebook_cyclr_sandbox.graph.nodes import CONNECTIONS
 from facebook_cyclr_sandbox.graph.site import GraphSite
 from facebook_cyclr_sandbox.http.web import Site
 from facebook_cyclr_sandbox.scenarios import build_world
@@ -43,6 +42,7 @@ from facebook_cyclr_sandbox.state.review import SECTIONS
 from facebook_cyclr_sandbox.state.world import World
 from tests.sandbox.test_sandbox_malformed import (
     CYCLR_NAMES,
+    EDGES,
     GRAPH_NAMES,
     JSON,
     PAGE_NAMES,
@@ -74,7 +74,7 @@ ROUTES = [
     *(("graph", method, "/v26.0/{node}") for method in ("GET", "POST", "DELETE")),
     *(
         ("graph", method, f"/v26.0/{{node}}/{edge}")
-        for edge in (*sorted(CONNECTIONS), "instruments")
+        for edge in EDGES
         for method in ("GET", "POST", "DELETE")
     ),
 ]

@@ -15,9 +15,11 @@ from facebook_cyclr_sandbox.cyclr.api import ApiToken, CyclrApiSite, api_router
 from facebook_cyclr_sandbox.cyclr.connect import ConnectSite
 from facebook_cyclr_sandbox.cyclr.console import CyclrConsoleSite, console_router
 from facebook_cyclr_sandbox.facebook_web.dashboard import FacebookSite, dashboard_router
-from facebook_cyclr_sandbox.graph.nodes import CONNECTIONS
+from facebook_cyclr_sandbox.graph.apps import APPLICATION
+from facebook_cyclr_sandbox.graph.pages import FORM, PAGE
 from facebook_cyclr_sandbox.graph.refusals import IDS_ENDED
 from facebook_cyclr_sandbox.graph.site import GraphSite
+from facebook_cyclr_sandbox.graph.users import AD_ACCOUNT, BUSINESS, USER
 from facebook_cyclr_sandbox.http.asgi import SiteApplication
 from facebook_cyclr_sandbox.http.web import Reply, Site
 from facebook_cyclr_sandbox.scenarios import build_world
@@ -144,9 +146,11 @@ def paths(draw: st.DrawFn, templates: list[str]) -> str:
 
 THOROUGHLY = settings(max_examples=200)
 
+NODE_TYPES = (APPLICATION, FORM, PAGE, AD_ACCOUNT, BUSINESS, USER)
+EDGES = sorted({name for kind in NODE_TYPES for name in kind.edges})
 GRAPH_PATHS = [
     *("/v26.0/{x}", "/v26.0/{x}/{y}", "/{x}", "/v25.0/me/adaccounts", "/v99.0/{x}", "/", "//"),
-    *(f"/v26.0/{{x}}/{edge}" for edge in CONNECTIONS),
+    *(f"/v26.0/{{x}}/{edge}" for edge in EDGES),
     *("/v26.0/oauth/access_token", "/oauth/access_token", "/v26.0/debug_token", "/v26.0"),
     *(f"/v26.0/{ANSWERS[name]}/{{x}}" for name in ("app_id", "page_id", "leadgen_form_id")),
 ]
