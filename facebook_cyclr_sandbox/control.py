@@ -38,7 +38,7 @@ from facebook_cyclr_sandbox.state.stores import Dice, Meter, Shelf
 from facebook_cyclr_sandbox.state.versions import Calendar
 from facebook_cyclr_sandbox.state.world import World
 
-_router: Router[Callable[["Control", WebRequest], Reply]] = Router()
+_router = Router()
 _MOST_YEARS = 50 * 365 * 86_400
 
 

@@ -23,7 +23,6 @@ from facebook_cyclr_sandbox.control import Control
 from facebook_cyclr_sandbox.cyclr.api import CyclrApiSite
 from facebook_cyclr_sandbox.cyclr.connect import ConnectSite
 from facebook_cyclr_sandbox.cyclr.console import CyclrConsoleSite
-from facebook_cyclr_sandbox.graph.site import GraphSite
 from facebook_cyclr_sandbox.http.asgi import SiteApplication
 from facebook_cyclr_sandbox.http.web import Site
 from facebook_cyclr_sandbox.scenarios import build_world
@@ -149,14 +148,7 @@ class Sandbox:
         server_certificate = self._certify()
         control = Control(world, lambda: self.description)
         for name, make in sites.items():
-            site = make(world)
-            application = SiteApplication(
-                site,
-                world,
-                control,
-                abort=self._abort,
-                refuse=site.refuse if isinstance(site, GraphSite) else None,
-            )
+            application = SiteApplication(make(world), world, control, abort=self._abort)
             path = server_certificate if name == "service_domain" else None
             self._servers.append(_server(application, path))
         self._thread = threading.Thread(

@@ -26,7 +26,7 @@ from facebook_cyclr_sandbox.cyclr.shapes import (
 )
 from facebook_cyclr_sandbox.graph.dispatch import answer_graph
 from facebook_cyclr_sandbox.http.routing import Router
-from facebook_cyclr_sandbox.http.web import Reply, WebRequest
+from facebook_cyclr_sandbox.http.web import Reply, Site, WebRequest
 from facebook_cyclr_sandbox.state.cyclr_world import (
     Account,
     AccountConnector,
@@ -78,8 +78,7 @@ class ApiCall:
         return document
 
 
-Handler = Callable[..., Reply]
-api_router: Router[Handler] = Router()
+api_router = Router()
 
 
 # --- token -----------------------------------------------------------------------------------
@@ -389,13 +388,10 @@ def list_prerequisites(call: ApiCall, cycle_id: str) -> Reply:
 
 
 # --- the site: who calls, in which account ---------------------------------------------------
-class CyclrApiSite:
+class CyclrApiSite(Site):
     """api.cyclr.com of the sandbox."""
 
     name = "cyclr-api"
-
-    def __init__(self, world: World) -> None:
-        self._world = world
 
     def __call__(self, request: WebRequest) -> Reply:
         """Answer one request."""
@@ -416,7 +412,7 @@ class CyclrApiSite:
             token = self._token(request)
             account = self._account(request, token)
             return handler(ApiCall(self._world, request, token, account), **blanks)
-        status = 405 if api_router.methods_at(request.path) else 404
+        status = 405 if api_router.knows(request.path) else 404
         route = f"{request.method} {request.path[:200]}"
         raise CyclrError(status, f"The sandbox does not answer {route}.")
 

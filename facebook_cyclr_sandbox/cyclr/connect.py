@@ -4,7 +4,6 @@ The service domain: the sign-in link, the OAuth callback and its pages, the webh
 
 import hmac
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from urllib.parse import urlencode
 
@@ -13,7 +12,7 @@ from facebook_cyclr_sandbox.cyclr.shapes import without_sniffing
 from facebook_cyclr_sandbox.http.asgi import host_of
 from facebook_cyclr_sandbox.http.pages import page
 from facebook_cyclr_sandbox.http.routing import Router
-from facebook_cyclr_sandbox.http.web import Reply, WebRequest, redirect, web_address
+from facebook_cyclr_sandbox.http.web import PLAIN, Reply, Site, WebRequest, redirect, web_address
 from facebook_cyclr_sandbox.state.cyclr_world import (
     AccountConnector,
     PendingConsent,
@@ -27,12 +26,7 @@ SIGN_IN_PATH = "/connectorauth/updateaccountconnectoroauth"
 _SECOND_HOP = "/connectorauth/start"
 _COOKIE = "CyclrConnectorAuth"
 _PENDING_LIFETIME = 3_600
-_SITE = "Cyclr"
-_router: Router[Callable[..., Reply]] = Router()
-_PLAIN = (
-    ("Content-Type", "text/plain; charset=utf-8"),
-    ("X-Content-Type-Options", "nosniff"),
-)
+_router = Router()
 
 
 def sign_in_link(base: str, number: int, token: str, target_origin: str) -> str:
@@ -41,13 +35,10 @@ def sign_in_link(base: str, number: int, token: str, target_origin: str) -> str:
     return f"{base}{SIGN_IN_PATH}?{query}"
 
 
-class ConnectSite:
+class ConnectSite(Site):
     """The service domain: over HTTPS, and over plain HTTP on loopback for browsers."""
 
     name = "connect"
-
-    def __init__(self, world: World) -> None:
-        self._world = world
 
     def __call__(self, request: WebRequest) -> Reply:
         """Answer one request; the website's hosts are another site."""
@@ -169,8 +160,8 @@ class ConnectSite:
         expected, offered = connector.verify_token, query.get("hub.verify_token", "")
         is_right = bool(expected) and hmac.compare_digest(expected.encode(), offered.encode())
         if not is_right or query.get("hub.mode") != "subscribe":
-            return Reply(403, b"Forbidden\n", _PLAIN)
-        return Reply(200, query.get("hub.challenge", "").encode(), _PLAIN)
+            return Reply(403, b"Forbidden\n", PLAIN)
+        return Reply(200, query.get("hub.challenge", "").encode(), PLAIN)
 
     def _installed(self, number: str) -> AccountConnector | None:
         if not (number.isascii() and number.isdigit()) or len(number) > 9:
@@ -203,7 +194,7 @@ def _forbidden() -> Reply:
 
 
 def _message(title: str, message: str, status: int) -> Reply:
-    return page("message.html", status, site=_SITE, title=title, message=message)
+    return page("message.html", status, site="Cyclr", title=title, message=message)
 
 
 def _callback_error(error: str, description: str) -> Reply:

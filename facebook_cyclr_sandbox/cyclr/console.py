@@ -8,24 +8,28 @@ from facebook_cyclr_sandbox.cyclr.shapes import (
     CyclrError,
     without_sniffing,
 )
-from facebook_cyclr_sandbox.http.pages import MissingPageError, Page, Visit, answer_visit, see_other
+from facebook_cyclr_sandbox.http.pages import MissingPageError, Visit, answer_visit, see_other
 from facebook_cyclr_sandbox.http.routing import Router
-from facebook_cyclr_sandbox.http.web import Reply, WebRequest, redirect
+from facebook_cyclr_sandbox.http.web import Reply, Site, WebRequest, redirect
 from facebook_cyclr_sandbox.state.cyclr_world import Account, AccountConnector, LibraryConnector
-from facebook_cyclr_sandbox.state.world import World
 
 _MOST_ACCOUNTS = 2_000
 
-console_router: Router[Page] = Router()
+
+def _find_account(visit: Visit, account_id: str) -> Account:
+    account = visit.world.cyclr.accounts.get(account_id)
+    if account is None:
+        raise MissingPageError("There is no such account.")
+    return account
 
 
-class CyclrConsoleSite:
+console_router = Router(account_id=_find_account)
+
+
+class CyclrConsoleSite(Site):
     """my.cyclr.com of the sandbox."""
 
     name = "cyclr-console"
-
-    def __init__(self, world: World) -> None:
-        self._world = world
 
     def __call__(self, request: WebRequest) -> Reply:
         """Answer one request."""
@@ -109,9 +113,8 @@ def manage_accounts(visit: Visit) -> Reply:
 
 
 @console_router.route("GET POST", "/accounts/{account_id}/connectors")
-def manage_connectors(visit: Visit, account_id: str) -> Reply:
+def manage_connectors(visit: Visit, account: Account) -> Reply:
     """Show an account's connectors, or install one (cyclr §2)."""
-    account = _account(visit, account_id)
     problem = ""
     if visit.request.method == "POST":
         connector = _connector(visit, visit.text("connector"))
@@ -135,7 +138,6 @@ def _account_page(
     return visit.page(
         "account.html",
         400 if problem else 200,
-        account=account,
         installed=visit.world.cyclr.installed_in(account.id),
         library=list(visit.world.cyclr.library.values()),
         problem=problem,
@@ -144,12 +146,11 @@ def _account_page(
 
 
 @console_router.route("POST", "/accounts/{account_id}/connectors/{number}/{action}")
-def change_connector(visit: Visit, account_id: str, number: str, action: str) -> Reply:
+def change_connector(visit: Visit, account: Account, number: str, action: str) -> Reply:
     """
     Authenticate, de-authenticate or remove an installed connector, or make a setup link
     (cyclr §4).
     """
-    account = _account(visit, account_id)
     connectors = visit.world.cyclr.installed_in(account.id)
     installed = next((connector for connector in connectors if str(connector.id) == number), None)
     if installed is None:
@@ -180,10 +181,3 @@ def _sign_in(
     base = f"https://{world.cyclr.service_domain}" if is_link else world.addresses.connect
     link = sign_in_link(base, installed.id, token.value, back)
     return _account_page(visit, account, setup_link=link) if is_link else redirect(link, 303)
-
-
-def _account(visit: Visit, account_id: str) -> Account:
-    account = visit.world.cyclr.accounts.get(account_id)
-    if account is None:
-        raise MissingPageError("There is no such account.")
-    return account

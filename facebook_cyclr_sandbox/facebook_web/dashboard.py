@@ -13,9 +13,16 @@ from urllib.parse import urlsplit
 
 from facebook_cyclr_sandbox.facebook_web.dialog import answer_dialog, is_dialog
 from facebook_cyclr_sandbox.graph.dispatch import answer_graph
-from facebook_cyclr_sandbox.http.pages import MissingPageError, Page, Visit, answer_visit, see_other
+from facebook_cyclr_sandbox.http.pages import MissingPageError, Visit, answer_visit, see_other
 from facebook_cyclr_sandbox.http.routing import Router
-from facebook_cyclr_sandbox.http.web import Reply, WebRequest, fields_of, redirect, web_address
+from facebook_cyclr_sandbox.http.web import (
+    Reply,
+    Site,
+    WebRequest,
+    fields_of,
+    redirect,
+    web_address,
+)
 from facebook_cyclr_sandbox.state.facebook_world import (
     MESSENGER_FIELDS,
     RENEWAL_SECTIONS,
@@ -46,8 +53,6 @@ from facebook_cyclr_sandbox.state.use_cases import USE_CASES, optional
 from facebook_cyclr_sandbox.state.versions import CALENDAR
 from facebook_cyclr_sandbox.state.world import World
 
-dashboard_router: Router[Page] = Router()
-
 
 def find_app(visit: Visit, app_id: str) -> App:
     """Return an app of the person who is logged in."""
@@ -57,15 +62,13 @@ def find_app(visit: Visit, app_id: str) -> App:
     return app
 
 
+dashboard_router = Router(app_id=find_app)
+
+
 def apps_of(visit: Visit) -> list[App]:
     """Return the apps on which the person has a role."""
     apps = visit.world.facebook.apps.values()
     return [app for app in apps if visit.person.id in app.roles]
-
-
-def app_page(visit: Visit, app: App, template: str, status: int = 200, **values: object) -> Reply:
-    """Return a page about an app."""
-    return visit.page(template, status, app=app, **values)
 
 
 def grant(visit: Visit, app: App, permissions: Iterable[str]) -> None:
@@ -200,24 +203,22 @@ _PRODUCTS = {
 
 
 @dashboard_router.route("GET", "/apps/{app_id}")
-def open_app(visit: Visit, app_id: str) -> Reply:
+def open_app(_visit: Visit, app: App) -> Reply:
     """Redirect to the app's first page (graph §9)."""
-    return see_other(f"/apps/{find_app(visit, app_id).id}/dashboard/")
+    return see_other(f"/apps/{app.id}/dashboard/")
 
 
 @dashboard_router.route("GET", "/apps/{app_id}/dashboard")
-def show_products(visit: Visit, app_id: str) -> Reply:
+def show_products(visit: Visit, app: App) -> Reply:
     """Show Add Products to Your App, or the use cases of an app that has them (graph §9)."""
-    app = find_app(visit, app_id)
     actions = required_actions(app, visit.world.facebook.business)
     template = "products.html" if app.is_classic else "app_dashboard.html"
-    return app_page(visit, app, template, products=_PRODUCTS, actions=actions)
+    return visit.page(template, products=_PRODUCTS, actions=actions)
 
 
 @dashboard_router.route("POST", "/apps/{app_id}/products/{product}")
-def set_up_product(visit: Visit, app_id: str, product: str) -> Reply:
+def set_up_product(_visit: Visit, app: App, product: str) -> Reply:
     """Set a product up (graph §9)."""
-    app = find_app(visit, app_id)
     if product not in _PRODUCTS:
         raise MissingPageError("There is no such product.")
     app.products.add(product)
@@ -236,11 +237,10 @@ _URLS = {
 
 
 @dashboard_router.route("GET POST", "/apps/{app_id}/settings/basic")
-def set_basics(visit: Visit, app_id: str) -> Reply:
+def set_basics(visit: Visit, app: App) -> Reply:
     """Show or save Settings > Basic (graph §9)."""
-    app = find_app(visit, app_id)
     if visit.request.method == "GET":
-        return _basics(visit, app)
+        return _basics(visit)
     domains = [
         domain for domain in re.split(r"[,\s]+", visit.text("app_domains").lower()) if domain
     ]
@@ -250,7 +250,7 @@ def set_basics(visit: Visit, app_id: str) -> Reply:
     ]
     if wrong or not visit.text("name") or len(domains) > _MOST_VALUES:
         problem = f"Not valid: {', '.join(wrong) or 'App Display Name, App Domains'}."
-        return _basics(visit, app, problem)
+        return _basics(visit, problem)
     app.name, app.contact_email = visit.text("name"), visit.text("contact_email")
     app.app_domains = domains
     app.category = visit.text("category") if visit.text("category") in _CATEGORIES else app.category
@@ -263,18 +263,15 @@ def set_basics(visit: Visit, app_id: str) -> Reply:
 
 
 @dashboard_router.route("POST", "/apps/{app_id}/settings/basic/secret")
-def show_secret(visit: Visit, app_id: str) -> Reply:
+def show_secret(visit: Visit, app: App) -> Reply:
     """Show the App Secret to a person who enters the password (graph §9)."""
-    app = find_app(visit, app_id)
     if not visit.has_password:
-        return _basics(visit, app, "That is not the invented person's password.")
-    return _basics(visit, app, secret=app.secret)
+        return _basics(visit, "That is not the invented person's password.")
+    return _basics(visit, secret=app.secret)
 
 
-def _basics(visit: Visit, app: App, problem: str = "", secret: str = "") -> Reply:
-    return app_page(
-        visit,
-        app,
+def _basics(visit: Visit, problem: str = "", secret: str = "") -> Reply:
+    return visit.page(
         "settings_basic.html",
         400 if problem else 200,
         problem=problem,
@@ -285,9 +282,8 @@ def _basics(visit: Visit, app: App, problem: str = "", secret: str = "") -> Repl
 
 
 @dashboard_router.route("GET POST", "/apps/{app_id}/settings/advanced")
-def set_advanced(visit: Visit, app_id: str) -> Reply:
+def set_advanced(visit: Visit, app: App) -> Reply:
     """Show or save Settings > Advanced (graph §1)."""
-    app = find_app(visit, app_id)
     versions = [
         version.name
         for version in CALENDAR
@@ -298,14 +294,14 @@ def set_advanced(visit: Visit, app_id: str) -> Reply:
             app.version = visit.text("version")
         app.requires_proof = "requires_proof" in visit.request.form
         return see_other(f"/apps/{app.id}/settings/advanced/", "Changes saved.")
-    return app_page(visit, app, "settings_advanced.html", versions=versions)
+    return visit.page("settings_advanced.html", versions=versions)
 
 
 @dashboard_router.route("GET", "/apps/{app_id}/roles/roles")
-def show_roles(visit: Visit, app_id: str) -> Reply:
+def show_roles(visit: Visit, app: App) -> Reply:
     """Show who has a role on the app (graph §9)."""
-    app, people = find_app(visit, app_id), visit.world.facebook.people
-    return app_page(visit, app, "roles.html", people=[people[person_id] for person_id in app.roles])
+    people = visit.world.facebook.people
+    return visit.page("roles.html", people=[people[person_id] for person_id in app.roles])
 
 
 # --- Facebook Login > Settings ---------------------------------------------------------------
@@ -320,9 +316,8 @@ _NAMES = {"fb-login": "Facebook Login", "business-login": "Facebook Login for Bu
 
 
 @dashboard_router.route("GET POST", "/apps/{app_id}/fb-login/settings")
-def set_up_login(visit: Visit, app_id: str) -> Reply:
+def set_up_login(visit: Visit, app: App) -> Reply:
     """Show or save Facebook Login's settings, with the Valid OAuth Redirect URIs (graph §9)."""
-    app = find_app(visit, app_id)
     if "login_for_business" in app.products:
         there = f"/apps/{app.id}/business-login/settings/"
         return redirect(there, 307 if visit.request.method == "POST" else 303)
@@ -332,9 +327,8 @@ def set_up_login(visit: Visit, app_id: str) -> Reply:
 
 
 @dashboard_router.route("GET POST", "/apps/{app_id}/business-login/settings")
-def set_up_business_login(visit: Visit, app_id: str) -> Reply:
+def set_up_business_login(visit: Visit, app: App) -> Reply:
     """Show or save those of Facebook Login for Business: the same list of URIs (graph §9)."""
-    app = find_app(visit, app_id)
     if "login_for_business" not in app.products:
         return see_other(f"/apps/{app.id}/dashboard/", "This app has another kind of log-in.")
     return _settings(visit, app)
@@ -365,18 +359,15 @@ def _kind(app: App) -> str:
 
 @dashboard_router.route("POST", "/apps/{app_id}/fb-login/validator")
 @dashboard_router.route("POST", "/apps/{app_id}/business-login/validator")
-def validate_redirect_uri(visit: Visit, app_id: str) -> Reply:
+def validate_redirect_uri(visit: Visit, app: App) -> Reply:
     """Show whether a redirect URI is one of the Valid OAuth Redirect URIs (graph §9)."""
-    app = find_app(visit, app_id)
     uri = visit.text("redirect_uri")
     verdict = "valid" if uri in app.redirect_uris else "invalid"
     return _login_settings(visit, app, "\n".join(app.redirect_uris), verdict=verdict, checked=uri)
 
 
 def _login_settings(visit: Visit, app: App, text: str, problem: str = "", **values: str) -> Reply:
-    return app_page(
-        visit,
-        app,
+    return visit.page(
         "login_settings.html",
         400 if problem else 200,
         text=text,
@@ -391,12 +382,9 @@ def _login_settings(visit: Visit, app: App, text: str, problem: str = "", **valu
 
 # --- use cases -------------------------------------------------------------------------------
 @dashboard_router.route("GET", "/apps/{app_id}/use_cases")
-def customize(visit: Visit, app_id: str) -> Reply:
+def customize(visit: Visit, app: App) -> Reply:
     """Show the app's use cases, their permissions, and those that can be added (graph §9)."""
-    app = find_app(visit, app_id)
-    return app_page(
-        visit,
-        app,
+    return visit.page(
         "use_cases.html",
         cases=[USE_CASES[name] for name in app.use_cases],
         others=[name for name in USE_CASES if name not in app.use_cases],
@@ -404,9 +392,10 @@ def customize(visit: Visit, app_id: str) -> Reply:
 
 
 @dashboard_router.route("POST", "/apps/{app_id}/use_cases/add")
-def add_use_case(visit: Visit, app_id: str) -> Reply:
+def add_use_case(visit: Visit, app: App) -> Reply:
     """Add a use case to the app, with its products (graph §9)."""
-    app, name = _customizable(visit, app_id), visit.text("use_case")
+    _require_use_cases(app)
+    name = visit.text("use_case")
     if name not in USE_CASES:
         raise MissingPageError("There is no such use case.")
     if name not in app.use_cases:
@@ -416,9 +405,9 @@ def add_use_case(visit: Visit, app_id: str) -> Reply:
 
 
 @dashboard_router.route("POST", "/apps/{app_id}/use_cases/permissions/{permission}")
-def add_permission(visit: Visit, app_id: str, permission: str) -> Reply:
+def add_permission(_visit: Visit, app: App, permission: str) -> Reply:
     """Add an optional permission that one of the use cases offers (graph §9)."""
-    app = _customizable(visit, app_id)
+    _require_use_cases(app)
     if permission not in optional(app.use_cases):
         raise MissingPageError("The app's use cases do not offer this permission.")
     if permission not in app.added:
@@ -426,11 +415,9 @@ def add_permission(visit: Visit, app_id: str, permission: str) -> Reply:
     return see_other(f"/apps/{app.id}/use_cases/", f"{permission} is added: ready for testing.")
 
 
-def _customizable(visit: Visit, app_id: str) -> App:
-    app = find_app(visit, app_id)
+def _require_use_cases(app: App) -> None:
     if app.is_classic:
         raise MissingPageError("This app was made by Other: it has a type and no use cases.")
-    return app
 
 
 # --- access tokens and Graph API Explorer ----------------------------------------------------
@@ -464,17 +451,14 @@ _DAY = 86_400
 
 
 @dashboard_router.route("GET", "/apps/{app_id}/app-review/permissions")
-def list_permissions(visit: Visit, app_id: str) -> Reply:
+def list_permissions(visit: Visit, app: App) -> Reply:
     """Show Permissions and Features, with a search (graph §9)."""
-    app = find_app(visit, app_id)
     wanted = visit.query("q").strip().lower()
     now = visit.world.now()
     names = sorted(name for name in app.available_permissions if wanted in name)
     lacking = {name for name in names if not is_called_lately(app, name, now)}
     labels = {name: _label(app, name) for name in names}
-    return app_page(
-        visit,
-        app,
+    return visit.page(
         "permissions.html",
         names=names,
         labels=labels,
@@ -494,9 +478,8 @@ def _label(app: App, permission: str) -> str:
 
 
 @dashboard_router.route("GET POST", "/apps/{app_id}/app-review/access/{permission}")
-def get_advanced_access(visit: Visit, app_id: str, permission: str) -> Reply:
+def get_advanced_access(visit: Visit, app: App, permission: str) -> Reply:
     """Show or accept the request for Advanced Access, or say why it is grey (graph §9)."""
-    app = find_app(visit, app_id)
     if permission not in app.available_permissions:
         raise MissingPageError("The app has no such permission: see Use cases > Customize.")
     needed = [*DEPENDENCIES.get(permission, ()), permission]
@@ -511,9 +494,7 @@ def get_advanced_access(visit: Visit, app_id: str, permission: str) -> Reply:
         notice = "is granted" if granted else "is requested: go on with Edit App Review Request"
         path = f"/apps/{app.id}/app-review/permissions/"
         return see_other(path, f"Advanced Access to {permission} {notice}.")
-    return app_page(
-        visit,
-        app,
+    return visit.page(
         "advanced_access.html",
         400 if is_asked else 200,
         permission=permission,
@@ -526,9 +507,8 @@ def get_advanced_access(visit: Visit, app_id: str, permission: str) -> Reply:
 
 
 @dashboard_router.route("GET POST", "/apps/{app_id}/app-review/request")
-def edit_review_request(visit: Visit, app_id: str) -> Reply:
+def edit_review_request(visit: Visit, app: App) -> Reply:
     """Show or submit Edit App Review Request, with its checklist (graph §9)."""
-    app = find_app(visit, app_id)
     checklist = for_submission(app, visit.world.facebook.business)
     missing: list[str] = []
     is_asked = visit.request.method == "POST"
@@ -538,9 +518,7 @@ def edit_review_request(visit: Visit, app_id: str) -> Reply:
         if not missing:
             path = f"/apps/{app.id}/app-review/requests/"
             return see_other(path, "Your request is submitted for review.")
-    return app_page(
-        visit,
-        app,
+    return visit.page(
         "review_request.html",
         400 if is_asked else 200,
         sections=SECTIONS,
@@ -565,17 +543,15 @@ def _submit(visit: Visit, app: App, sections: dict[str, str], checklist: list[st
 
 @dashboard_router.route("GET", "/apps/{app_id}/app-review/requests")
 @dashboard_router.route("GET", "/apps/{app_id}/app-review/submissions")
-def show_review(visit: Visit, app_id: str) -> Reply:
+def show_review(visit: Visit, _app: App) -> Reply:
     """Show the state of the review, and the control that advances the clock (graph §9)."""
-    app = find_app(visit, app_id)
-    return app_page(visit, app, "review_state.html", days=REVIEW_DAYS)
+    return visit.page("review_state.html", days=REVIEW_DAYS)
 
 
 @dashboard_router.route("POST", "/apps/{app_id}/app-review/later")
-def let_days_pass(visit: Visit, app_id: str) -> Reply:
+def let_days_pass(visit: Visit, app: App) -> Reply:
     """Advance the clock to the decision of the review (graph §9; a sandbox control)."""
-    app, world = find_app(visit, app_id), visit.world
-    path, review = f"/apps/{app.id}/app-review/requests/", app.review
+    world, review, path = visit.world, app.review, f"/apps/{app.id}/app-review/requests/"
     if review.state is not ReviewState.PENDING:
         return see_other(path, "There is no request under review.")
     left = max((review.decides_on or 0) - world.now(), 0)
@@ -598,16 +574,16 @@ _KINDS = {"business": "Business Verification", "access": "Access Verification"}
 
 
 @dashboard_router.route("GET", "/apps/{app_id}/verification")
-def show_verification(visit: Visit, app_id: str) -> Reply:
+def show_verification(visit: Visit, _app: App) -> Reply:
     """Show where the business's two verifications stand (graph §9)."""
-    app, business = find_app(visit, app_id), visit.world.facebook.business
-    return app_page(visit, app, "verification.html", business=business, days=_DAYS)
+    business = visit.world.facebook.business
+    return visit.page("verification.html", business=business, days=_DAYS)
 
 
 @dashboard_router.route("POST", "/apps/{app_id}/verification/{kind}")
-def start_verification(visit: Visit, app_id: str, kind: str) -> Reply:
+def start_verification(visit: Visit, app: App, kind: str) -> Reply:
     """Start one of the verifications; Access Verification needs the other one first (graph §9)."""
-    app, business = find_app(visit, app_id), visit.world.facebook.business
+    business = visit.world.facebook.business
     here = f"/apps/{app.id}/verification/"
     if kind == "later":
         return let_verification_days_pass(visit, here)
@@ -634,9 +610,8 @@ def let_verification_days_pass(visit: Visit, here: str) -> Reply:
 
 
 @dashboard_router.route("GET POST", "/apps/{app_id}/data-access-renewal")
-def renew_data_access(visit: Visit, app_id: str) -> Reply:
+def renew_data_access(visit: Visit, app: App) -> Reply:
     """Show the Data Access Renewal, or complete the sections that were confirmed (graph §9)."""
-    app = find_app(visit, app_id)
     renewal = app.renewal
     if visit.request.method == "POST" and renewal is not None:
         renewal.sections |= set(visit.request.form) & set(RENEWAL_SECTIONS)
@@ -644,9 +619,7 @@ def renew_data_access(visit: Visit, app_id: str) -> Reply:
         path = f"/apps/{app.id}/data-access-renewal/"
         return see_other(path, f"The Data Access Renewal is {notice}.")
     due = f"{datetime.fromtimestamp(renewal.due_on, UTC):%d %B %Y}" if renewal else ""
-    return app_page(
-        visit,
-        app,
+    return visit.page(
         "data_access_renewal.html",
         titles=RENEWAL_SECTIONS,
         due=due,
@@ -655,27 +628,26 @@ def renew_data_access(visit: Visit, app_id: str) -> Reply:
 
 
 @dashboard_router.route("GET POST", "/apps/{app_id}/go_live")
-def go_live(visit: Visit, app_id: str) -> Reply:
+def go_live(visit: Visit, app: App) -> Reply:
     """Show what publishing needs, or publish the app (graph §9)."""
-    app = find_app(visit, app_id)
     missing = for_publishing(app)
     if visit.request.method == "POST" and not missing:
         app.mode = AppMode.LIVE
         return see_other(f"/apps/{app.id}/go_live/", "Your app is published.")
     status = 400 if visit.request.method == "POST" else 200
-    return app_page(visit, app, "go_live.html", status, missing=missing)
+    return visit.page("go_live.html", status, missing=missing)
 
 
 # --- Facebook Messenger > Settings -----------------------------------------------------------
 @dashboard_router.route("GET POST", "/apps/{app_id}/messenger/settings")
-def choose_pages(visit: Visit, app_id: str) -> Reply:
+def choose_pages(visit: Visit, app: App) -> Reply:
     """Show or save the pages that the app is used for (graph §9)."""
-    app, facebook = find_app(visit, app_id), visit.world.facebook
+    facebook = visit.world.facebook
     here = f"/apps/{app.id}/messenger/settings/"
     if "messenger" not in app.products:
         return see_other(f"/apps/{app.id}/dashboard/", "Set up Facebook Messenger first.")
     if visit.request.method == "GET":
-        return app_page(visit, app, "messenger_settings.html", pages=facebook.pages, token="")
+        return visit.page("messenger_settings.html", pages=facebook.pages, token="")
     chosen = visit.request.lists.get("page", ())
     for page in facebook.pages.values():
         if page.id in chosen:
@@ -688,25 +660,22 @@ def choose_pages(visit: Visit, app_id: str) -> Reply:
 
 
 @dashboard_router.route("POST", "/apps/{app_id}/messenger/tokens/{page_id}")
-def show_page_token(visit: Visit, app_id: str, page_id: str) -> Reply:
+def show_page_token(visit: Visit, app: App, page_id: str) -> Reply:
     """Show a page access token of a page that was added (messenger)."""
-    app, facebook = find_app(visit, app_id), visit.world.facebook
+    facebook = visit.world.facebook
     page = facebook.pages.get(page_id)
     if page is None or app.id not in page.subscribed:
         raise MissingPageError("This page was not added.")
     user = visit.world.issue_user_token(app, facebook.person.id, MESSENGER_PERMISSIONS)
     token = visit.world.issue_page_token(user, page.id).value
-    return app_page(visit, app, "messenger_settings.html", pages=facebook.pages, token=token)
+    return visit.page("messenger_settings.html", pages=facebook.pages, token=token)
 
 
 # --- the site --------------------------------------------------------------------------------
-class FacebookSite:
+class FacebookSite(Site):
     """www.facebook.com and developers.facebook.com in one."""
 
     name = "facebook"
-
-    def __init__(self, world: World) -> None:
-        self._world = world
 
     def __call__(self, request: WebRequest) -> Reply:
         """Answer one request."""

@@ -16,20 +16,17 @@ from facebook_cyclr_sandbox.graph import refusals
 from facebook_cyclr_sandbox.graph.dispatch import answer_graph
 from facebook_cyclr_sandbox.graph.refusals import GraphError
 from facebook_cyclr_sandbox.graph.wire import Trace, reply
-from facebook_cyclr_sandbox.http.web import Reply, WebRequest, fields_of, redirect
+from facebook_cyclr_sandbox.http.web import Reply, Site, WebRequest, fields_of, redirect
 from facebook_cyclr_sandbox.state.versions import Calendar
 from facebook_cyclr_sandbox.state.world import World
 
 _DIALOG = re.compile(r"(/v\d+\.\d+)?/oauth/authorize/?\Z")
 
 
-class GraphSite:
+class GraphSite(Site):
     """graph.facebook.com."""
 
     name = "graph"
-
-    def __init__(self, world: World) -> None:
-        self._world = world
 
     def __call__(self, request: WebRequest) -> Reply:
         """Answer one request."""

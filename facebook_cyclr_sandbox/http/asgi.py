@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from starlette.formparsers import MultiPartException
 from starlette.requests import Request as FormRequest
 
-from facebook_cyclr_sandbox.http.web import Reply, Site, WebRequest, fields_of
+from facebook_cyclr_sandbox.http.web import PLAIN, Reply, Site, WebRequest, fields_of
 from facebook_cyclr_sandbox.state.faults import Fault, FaultKind
 from facebook_cyclr_sandbox.state.world import World
 
@@ -23,9 +23,6 @@ _LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 Answer = Callable[[WebRequest], Reply]
 
-_PLAIN = (("Content-Type", "text/plain; charset=utf-8"),)
-# inferred: what a proxy answers while its backend does not
-_UNAVAILABLE = Reply(503, b"Service Unavailable\n", _PLAIN)
 _SORRY = Reply(
     500,
     b"<!DOCTYPE html><html><body><h1>Sorry, something went wrong.</h1></body></html>",
@@ -38,7 +35,7 @@ class SiteApplication:
     The ASGI application of one site.
 
     `control` answers `/_sandbox/…` on every site; `abort` resets the
-    connection of a client's address; `refuse` gives the site's own error by its code.
+    connection of a client's address.
     """
 
     def __init__(
@@ -48,13 +45,11 @@ class SiteApplication:
         control: Answer,
         *,
         abort: Callable[[tuple[str, int]], None],
-        refuse: Callable[[int], Reply] | None = None,
     ) -> None:
         self._site = site
         self._world = world
         self._control = control
         self._abort = abort
-        self._refusal_of = refuse
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one request."""
@@ -84,7 +79,7 @@ class SiteApplication:
         if fault.kind is FaultKind.HTML:
             return _SORRY
         if fault.kind in {FaultKind.SERVER_ERROR, FaultKind.GRAPH_ERROR}:
-            return self._refusal_of(fault.code) if self._refusal_of else _UNAVAILABLE
+            return self._site.refuse(fault.code)
         if fault.kind is FaultKind.SLOW:
             await asyncio.sleep(fault.seconds)
             return self._site(request)
@@ -96,11 +91,11 @@ class SiteApplication:
         cyclr = self._world.cyclr
         hosts = _LOOPBACK | {cyclr.service_domain, *cyclr.website_hosts}
         if host_of(request) not in hosts:
-            return Reply(421, b"SANDBOX: answers on loopback only.\n", _PLAIN)
+            return Reply(421, b"SANDBOX: answers on loopback only.\n", PLAIN)
         origin = request.headers.get("origin", "")
         is_foreign = bool(origin) and _host(_netloc(origin)) not in hosts
         if is_foreign and request.method not in {"GET", "HEAD", "OPTIONS"}:
-            return Reply(403, b"SANDBOX: another site may not post here.\n", _PLAIN)
+            return Reply(403, b"SANDBOX: another site may not post here.\n", PLAIN)
         return None
 
 

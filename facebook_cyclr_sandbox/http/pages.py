@@ -7,8 +7,8 @@ ports of a host, so one log-in opens the dashboard and the console alike.
 """
 
 import hmac
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -88,11 +88,16 @@ class MissingPageError(Exception):
 
 @dataclass(frozen=True)
 class Visit:
-    """One request for a page, by the person who is logged in."""
+    """
+    One request for a page, by the person who is logged in.
+
+    `found` are the objects of the path's IDs; every template of a page knows them.
+    """
 
     world: World
     request: WebRequest
     site: str
+    found: Mapping[str, object] = field(default_factory=dict)
 
     def text(self, name: str) -> str:
         """Return a form field, stripped of whitespace."""
@@ -122,10 +127,7 @@ class Visit:
             "notice": self.query("notice"),
             "here": f"{self.request.path.rstrip('/')}/",
         }
-        return page(template, status, (), **known, **values)
-
-
-Page = Callable[..., Reply]
+        return page(template, status, (), **{**known, **self.found, **values})
 
 
 def see_other(path: str, notice: str = "") -> Reply:
@@ -133,7 +135,7 @@ def see_other(path: str, notice: str = "") -> Reply:
     return redirect(append_query(path, notice=notice) if notice else path, 303)
 
 
-def answer_visit(world: World, request: WebRequest, router: Router[Page], site: str) -> Reply:
+def answer_visit(world: World, request: WebRequest, router: Router, site: str) -> Reply:
     """Answer a request for one of the `router`'s pages; ask for the log-in first."""
     visit = Visit(world, request, site)
     path = request.path.rstrip("/").lower() or "/"
@@ -149,16 +151,22 @@ def answer_visit(world: World, request: WebRequest, router: Router[Page], site: 
         return _problem(visit, 404, "This page isn't available", str(missing))
 
 
-def _open(visit: Visit, router: Router[Page]) -> Reply:
+def _open(visit: Visit, router: Router) -> Reply:
     request = visit.request
     match = router.match("GET" if request.method == "HEAD" else request.method, request.path)
     if match is None:
-        if router.methods_at(request.path):
+        if router.knows(request.path):
             return _problem(visit, 405, "Not possible here", "Use the page's own buttons.")
         raise MissingPageError(f"The sandbox has no page {request.path[:200]}.")
     if not logged_in(visit.world, request):
         return redirect(append_query("/login.php", next=request.path), 303)
-    return match[0](visit, **match[1])
+    handler, blanks = match
+    found = {
+        name.removesuffix("_id"): find(visit, blanks.pop(name))
+        for name, find in router.finders.items()
+        if name in blanks
+    }
+    return handler(replace(visit, found=found), *found.values(), **blanks)
 
 
 def _log_in(visit: Visit) -> Reply:

@@ -1,27 +1,33 @@
 """
 A small router: from method and path template to handler.
+
+Starlette's own takes letter case and a trailing slash as they are, and runs a handler in a
+thread of its own.
 """
 
 import re
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Any, TypeVar
 
+from facebook_cyclr_sandbox.http.web import Reply
 from facebook_cyclr_sandbox.origins import handles
 
-_Handler = TypeVar("_Handler", bound=Callable[..., object])
+_Handler = TypeVar("_Handler", bound=Callable[..., Reply])
 _BLANK = re.compile(r"\{(\w+)\}")
 
 
-class Router(Generic[_Handler]):
+class Router:
     """
     Routes in the order in which they were added; the first match wins.
 
     A placeholder `{name}` in a template matches one path segment. Letter case and a
-    trailing slash are ignored.
+    trailing slash are ignored. `finders` return, by the name of a placeholder, the
+    object with that ID: a handler gets `app` for `{app_id}`.
     """
 
-    def __init__(self) -> None:
-        self._routes: list[tuple[frozenset[str], re.Pattern[str], str, _Handler]] = []
+    def __init__(self, **finders: Callable[[Any, str], object]) -> None:
+        self.finders = finders
+        self._routes: list[tuple[frozenset[str], re.Pattern[str], str, Callable[..., Reply]]] = []
 
     def route(self, methods: str, template: str) -> Callable[[_Handler], _Handler]:
         """Add the decorated handler for `methods` (separated by spaces) under `template`."""
@@ -36,20 +42,16 @@ class Router(Generic[_Handler]):
 
         return add
 
-    def match(self, method: str, path: str) -> tuple[_Handler, dict[str, str]] | None:
+    def match(self, method: str, path: str) -> tuple[Callable[..., Reply], dict[str, str]] | None:
         """Return the handler and the values of the placeholders; None if no route matches."""
         for methods, pattern, _, handler in self._routes:
             if method in methods and (match := pattern.match(path)):
                 return handler, match.groupdict()
         return None
 
-    def methods_at(self, path: str) -> frozenset[str]:
-        """Return the methods that have a route at `path`."""
-        allowed: frozenset[str] = frozenset()
-        for methods, pattern, _, _ in self._routes:
-            if pattern.match(path):
-                allowed |= methods
-        return allowed
+    def knows(self, path: str) -> bool:
+        """Return whether a route of any method is at `path`."""
+        return any(pattern.match(path) for _, pattern, _, _ in self._routes)
 
     def templates(self) -> tuple[tuple[str, str], ...]:
         """Return every route as method and template, for tests that try them all."""

@@ -1,7 +1,7 @@
 """
 A request as the handlers see it, and the reply that they return.
 
-Nothing here knows Facebook, Cyclr or sockets.
+Nothing here knows what Facebook or Cyclr answer, or sockets.
 """
 
 import json
@@ -9,10 +9,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
-from typing import Protocol
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
+from facebook_cyclr_sandbox.state.world import World
+
 Headers = tuple[tuple[str, str], ...]
+PLAIN = (("Content-Type", "text/plain; charset=utf-8"),)
 
 
 @dataclass(frozen=True)
@@ -78,13 +80,22 @@ class Reply:
         return next((value for key, value in self.headers if key.lower() == wanted), "")
 
 
-class Site(Protocol):
+class Site:
     """One of the sandbox's hosts: a name for faults and reports, and its answers."""
 
     name: str
 
+    def __init__(self, world: World) -> None:
+        self._world = world
+
     def __call__(self, request: WebRequest) -> Reply:
         """Answer a request."""
+        raise NotImplementedError
+
+    def refuse(self, code: int) -> Reply:  # noqa: ARG002
+        """Return the error that was asked for as a fault, by its `code` where there are codes."""
+        # inferred: what a proxy answers while its backend does not
+        return Reply(503, b"Service Unavailable\n", PLAIN)
 
 
 def html(text: str, status: int = 200, headers: Headers = ()) -> Reply:

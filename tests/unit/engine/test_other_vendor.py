@@ -12,6 +12,7 @@ import pytest
 from facebook_cyclr_sandbox import vendors
 from facebook_cyclr_sandbox.cyclr.shapes import json_reply
 from facebook_cyclr_sandbox.http.web import Reply, WebRequest
+from facebook_cyclr_sandbox.http.web import Site as SandboxSite
 from facebook_cyclr_sandbox.scenarios import build_world
 from facebook_cyclr_sandbox.state.cyclr_world import AccountConnector, LibraryConnector
 from facebook_cyclr_sandbox.state.world import World
@@ -106,13 +107,10 @@ PROCEDURE = read_procedure(
 )
 
 
-class Site:
+class Site(SandboxSite):
     """Plainmail's login: only its token endpoint is asked, its sign-in page never."""
 
     name = "plainmail"
-
-    def __init__(self, world: World) -> None:
-        self._world = world
 
     def __call__(self, request: WebRequest) -> Reply:
         """Refuse the pair, or else the code (RFC 6749 §5.2)."""
