@@ -7,7 +7,7 @@ permissions, `choices=1` and one `grant` for each permission that it grants.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from urllib.parse import urlencode, urlsplit
 
@@ -30,7 +30,6 @@ _ASKED = (
     "override_default_response_type",
     "edit",
 )
-_RESPONSE_TYPES = frozenset({"code", "token", "granted_scopes"})
 
 
 def is_dialog(path: str) -> bool:
@@ -39,23 +38,12 @@ def is_dialog(path: str) -> bool:
 
 
 @dataclass(frozen=True)
-class _Wish:
-    """What an app wants, as its request says: nobody is logged in yet."""
-
-    app: App
-    permissions: tuple[str, ...]
-    is_all_or_nothing: bool
-
-
-@dataclass(frozen=True)
 class _Ask:
-    """What an app asks a person for."""
+    """What an app asks a person for; `fields` are those of its request."""
 
     app: App
     person: Person
-    redirect_uri: str
-    state: str
-    response_type: frozenset[str]
+    fields: Mapping[str, str]
     permissions: tuple[str, ...]
     declined_before: tuple[str, ...]
     is_all_or_nothing: bool
@@ -71,26 +59,26 @@ def answer_dialog(world: World, request: WebRequest, browse: Callable[[str], str
     empty string for any other URL.
     """
     fields = {name: request.params[name] for name in _ASKED if name in request.params}
-    wish = _understand(world, fields)
-    if isinstance(wish, _Problem):
-        return _show(wish)
+    understood = _understand(world, fields)
+    if isinstance(understood, _Problem):
+        return _show(understood)
+    app, wanted = understood
     person_id, headers = _identify(world, request)
     if not person_id:
-        return _ask_to_log_in(world, request, fields, wish)
-    ask = _ask(world, wish, fields, world.facebook.people[person_id])
+        return _ask_to_log_in(world, request, fields, wanted, headers)
+    ask = _ask(world, app, wanted, fields, world.facebook.people[person_id])
     if isinstance(ask, _Problem):
         return _show(ask, headers)
     decision = request.form.get("decision", "") if request.method == "POST" else ""
     if not decision:
-        return _consent_page(request, ask, fields, headers)
+        return page("consent.html", headers=headers, action=request.path, hidden=fields, ask=ask)
     location = _decide(world, ask, request, decision)
     loopback = browse(location)
     # NOTE: a program gets the exact 302. A browser (`Accept: text/html`) cannot resolve the service
     # domain, so it gets a page that names the address and links to the same one on loopback.
     if loopback and request.accepts_html:
         return page("leave.html", headers=headers, location=location, loopback=loopback)
-    reply = redirect(location)
-    return replace(reply, headers=(*reply.headers, *headers))
+    return redirect(location, headers=headers)
 
 
 def _identify(world: World, request: WebRequest) -> tuple[str, Headers]:
@@ -102,16 +90,21 @@ def _identify(world: World, request: WebRequest) -> tuple[str, Headers]:
     return logged_in(world, request), ()
 
 
-def _ask_to_log_in(world: World, request: WebRequest, fields: dict[str, str], wish: _Wish) -> Reply:
-    if not set(wish.permissions) <= set(KNOWN_PERMISSIONS):
+def _ask_to_log_in(
+    world: World,
+    request: WebRequest,
+    fields: dict[str, str],
+    wanted: tuple[str, ...],
+    headers: Headers,
+) -> Reply:
+    if not set(wanted) <= set(KNOWN_PERMISSIONS):
         return _show(_SORRY, status=500)
     if request.method == "GET" and request.accepts_html:
         back = append_query(request.path, **fields)
         return redirect(append_query("/login.php", next=back))
     is_wrong = request.method == "POST" and "email" in request.form
     reply = log_in_page(world, request.path, fields, is_wrong=is_wrong)
-    gone = log_out(world, request) if "switch" in request.form else ()
-    return replace(reply, headers=(*reply.headers, *gone))
+    return replace(reply, headers=(*reply.headers, *headers))
 
 
 # --- understanding ---------------------------------------------------------------------------
@@ -162,7 +155,8 @@ def _show(problem: _Problem, headers: Headers = (), *, status: int = 400) -> Rep
     )
 
 
-def _understand(world: World, fields: dict[str, str]) -> "_Wish | _Problem":
+def _understand(world: World, fields: dict[str, str]) -> "tuple[App, tuple[str, ...]] | _Problem":
+    """Return the app and the permissions that it wants: nobody is logged in yet."""
     app = world.facebook.apps.get(fields.get("client_id", ""))
     if app is None:
         return _UNKNOWN_APP
@@ -173,8 +167,7 @@ def _understand(world: World, fields: dict[str, str]) -> "_Wish | _Problem":
     config = fields.get("config_id", "")
     if config and (config not in app.configurations or app.type != "Business"):
         return _UNKNOWN_APP
-    wanted = app.configurations[config] if config else _scopes(fields.get("scope", ""))
-    return _Wish(app, wanted, is_all_or_nothing=bool(config))
+    return app, app.configurations[config] if config else _scopes(fields.get("scope", ""))
 
 
 def _invalid_scopes(scopes: list[str]) -> _Problem:
@@ -190,49 +183,37 @@ def _scopes(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(("public_profile", *named)))
 
 
-def _ask(world: World, wish: _Wish, fields: dict[str, str], person: Person) -> "_Ask | _Problem":
+def _ask(
+    world: World, app: App, wanted: tuple[str, ...], fields: dict[str, str], person: Person
+) -> _Ask | _Problem:
     """Return what the app may ask this person for, or why it cannot ask at all."""
-    app = wish.app
     available = {*app.available_permissions, *ALWAYS_GRANTED}
-    invalid = [scope for scope in wish.permissions if scope not in available]
-    if invalid and person.id in app.roles:
-        return _invalid_scopes(invalid)
-    offered = _offered(app, person, wish.permissions)
-    if person.id not in app.roles:
+    invalid = [scope for scope in wanted if scope not in available]
+    if person.id in app.roles:
+        if invalid:
+            return _invalid_scopes(invalid)
+        offered = wanted
+    else:
+        live = {name for name, status in app.permissions.items() if status == "live"}
+        offered = tuple(scope for scope in wanted if scope in live | ALWAYS_GRANTED)
         if not app.is_published:
             return _NOT_SET_UP if app.is_classic else _UNAVAILABLE
         if "login_for_business" in app.products and not set(offered) - ALWAYS_GRANTED:
             return _NOTHING_SUPPORTED
-    declined = _declined_before(world, wish, fields, person)
-    kinds = frozenset(re.split(r"[,\s]+", fields.get("response_type", ""))) & _RESPONSE_TYPES
+    grants = world.facebook.grants.get((person.id, app.id), {})
+    declined = tuple(scope for scope in wanted if grants.get(scope) == "declined")
+    if "rerequest" in fields.get("auth_type", "") or fields.get("edit"):
+        declined = ()
+    is_all_or_nothing = bool(fields.get("config_id"))
     return _Ask(
         app,
         person,
-        fields["redirect_uri"],
-        fields.get("state", ""),
-        kinds or frozenset({"code"}),
-        tuple(scope for scope in offered if scope not in declined),
-        declined if not wish.is_all_or_nothing else (),
-        wish.is_all_or_nothing,
-        bool(world.facebook.grants.get((person.id, app.id))),
+        fields,
+        permissions=tuple(scope for scope in offered if scope not in declined),
+        declined_before=() if is_all_or_nothing else declined,
+        is_all_or_nothing=is_all_or_nothing,
+        is_returning=bool(grants),
     )
-
-
-def _offered(app: App, person: Person, wanted: tuple[str, ...]) -> tuple[str, ...]:
-    if person.id in app.roles:
-        return wanted
-    return tuple(
-        scope for scope in wanted if scope in ALWAYS_GRANTED or app.permissions.get(scope) == "live"
-    )
-
-
-def _declined_before(
-    world: World, wish: _Wish, fields: dict[str, str], person: Person
-) -> tuple[str, ...]:
-    if "rerequest" in fields.get("auth_type", "") or fields.get("edit"):
-        return ()
-    grants = world.facebook.grants.get((person.id, wish.app.id), {})
-    return tuple(scope for scope in wish.permissions if grants.get(scope) == "declined")
 
 
 def _is_allowed(app: App, redirect_uri: str) -> bool:
@@ -245,20 +226,6 @@ def _is_allowed(app: App, redirect_uri: str) -> bool:
         return False
 
 
-# --- pages -----------------------------------------------------------------------------------
-def _consent_page(
-    request: WebRequest, ask: _Ask, fields: dict[str, str], headers: Headers
-) -> Reply:
-    return page(
-        "consent.html",
-        headers=headers,
-        action=request.path,
-        hidden=fields,
-        ask=ask,
-        person=ask.person,
-    )
-
-
 # --- the decision ----------------------------------------------------------------------------
 def _decide(world: World, ask: _Ask, request: WebRequest, decision: str) -> str:
     granted = ask.permissions
@@ -266,9 +233,17 @@ def _decide(world: World, ask: _Ask, request: WebRequest, decision: str) -> str:
         chosen = {"public_profile", *request.lists.get("grant", ())}
         granted = tuple(scope for scope in ask.permissions if scope in chosen)
     if world.dialog_error is not None:
-        return _failed(ask, *world.dialog_error)
+        code, message = world.dialog_error
+        return f"{_back(ask, error_code=code, error_message=message)}#_=_"
     if decision != "continue":
-        return _denied(ask)
+        denied = _back(
+            ask,
+            error="access_denied",
+            error_code="200",
+            error_description="Permissions error",
+            error_reason="user_denied",
+        )
+        return f"{denied}#_=_"
     key = (ask.person.id, ask.app.id)
     grants = dict(world.facebook.grants.get(key, {}))
     for scope in ask.permissions:
@@ -277,46 +252,27 @@ def _decide(world: World, ask: _Ask, request: WebRequest, decision: str) -> str:
     return _granted(world, ask, granted)
 
 
-def _denied(ask: _Ask) -> str:
-    query = urlencode(
-        {
-            "error": "access_denied",
-            "error_code": "200",
-            "error_description": "Permissions error",
-            "error_reason": "user_denied",
-            **_state(ask),
-        }
-    )
-    return _with_query(ask.redirect_uri, query) + "#_=_"
-
-
-def _failed(ask: _Ask, code: str, message: str) -> str:
-    query = urlencode({"error_code": code, "error_message": message, **_state(ask)})
-    return _with_query(ask.redirect_uri, query) + "#_=_"
-
-
 def _granted(world: World, ask: _Ask, granted: tuple[str, ...]) -> str:
+    asked = set(re.split(r"[,\s]+", ask.fields.get("response_type", "")))
     query: dict[str, str] = {}
-    fragment: dict[str, str] = {}
-    if "token" in ask.response_type:
+    fragment = "_=_"
+    if "token" in asked:
         token = world.issue_user_token(ask.app, ask.person.id, granted, lifetime=SHORT_LIFETIME)
-        fragment = {"access_token": token.value, "expires_in": str(SHORT_LIFETIME), **_state(ask)}
-    if "code" in ask.response_type or not fragment:
-        query["code"] = world.issue_code(ask.app, ask.person.id, ask.redirect_uri, granted).value
-    if "granted_scopes" in ask.response_type:
+        shown = {"access_token": token.value, "expires_in": str(SHORT_LIFETIME), **_state(ask)}
+        fragment = urlencode(shown)
+    if "code" in asked or "token" not in asked:
+        redirect_uri = ask.fields["redirect_uri"]
+        query["code"] = world.issue_code(ask.app, ask.person.id, redirect_uri, granted).value
+    if "granted_scopes" in asked:
         denied = (*ask.declined_before, *(s for s in ask.permissions if s not in granted))
         query |= {"granted_scopes": ",".join(granted), "denied_scopes": ",".join(denied)}
-    if query:
-        query |= _state(ask)
-    url = _with_query(ask.redirect_uri, urlencode(query)) if query else ask.redirect_uri
-    return f"{url}#{urlencode(fragment) if fragment else '_=_'}"
+    return f"{_back(ask, **query) if query else ask.fields['redirect_uri']}#{fragment}"
 
 
 def _state(ask: _Ask) -> dict[str, str]:
-    return {"state": ask.state} if ask.state else {}
+    return {"state": ask.fields["state"]} if ask.fields.get("state") else {}
 
 
-def _with_query(url: str, query: str) -> str:
-    parts = urlsplit(url)
-    together = "&".join(filter(None, (parts.query, query)))
-    return parts._replace(query=together, fragment="").geturl()
+def _back(ask: _Ask, **query: str) -> str:
+    """Return the app's redirect URI with `query` and the state."""
+    return append_query(ask.fields["redirect_uri"].partition("#")[0], **query, **_state(ask))
