@@ -22,7 +22,6 @@
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields, is_dataclass
 from enum import Enum
-from functools import singledispatch
 from typing import Any
 
 from facebook_cyclr_sandbox.customers import add_customers, end_connection, recover, remove
@@ -171,9 +170,28 @@ def _number(value: object) -> float:
 
 
 # --- the state as JSON -----------------------------------------------------------------------
-@singledispatch
 def _export(value: Any) -> Any:
     """Return `value` as what JSON can hold; a bounded store is shown as its size."""
+    match value:
+        case Shelf():
+            return {"stored": len(value)}
+        case Meter():
+            return {"hourly": value.hourly}
+        case Calendar():
+            return {"latest": value.latest}
+        case Enum():
+            return value.value
+        case set() | frozenset():
+            return sorted(map(str, value))
+        case list() | tuple():
+            return [_export(inner) for inner in value]
+        case Mapping():
+            return {
+                " ".join(map(str, key)) if isinstance(key, tuple) else str(key): _export(inner)
+                for key, inner in value.items()
+            }
+        case World():
+            return {"now": value.now(), **_members(value)}
     return _members(value) if is_dataclass(value) else value
 
 
@@ -183,23 +201,4 @@ def _members(value: Any) -> dict[str, Any]:
         name: _export(inner)
         for name, inner in named
         if not isinstance(inner, Dice) and not callable(inner)
-    }
-
-
-_export.register(World, lambda value: {"now": value.now(), **_members(value)})
-_export.register(Shelf, lambda value: {"stored": len(value)})
-_export.register(Meter, lambda value: {"hourly": value.hourly})
-_export.register(Calendar, lambda value: {"latest": value.latest})
-_export.register(Enum, lambda value: value.value)
-_export.register(set, lambda value: sorted(map(str, value)))
-_export.register(frozenset, lambda value: sorted(map(str, value)))
-_export.register(list, lambda value: [_export(inner) for inner in value])
-_export.register(tuple, lambda value: [_export(inner) for inner in value])
-
-
-@_export.register(Mapping)
-def _export_mapping(value: Mapping[Any, Any]) -> dict[str, Any]:
-    return {
-        " ".join(map(str, key)) if isinstance(key, tuple) else str(key): _export(inner)
-        for key, inner in value.items()
     }

@@ -12,9 +12,8 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from types import TracebackType
 
 import uvicorn
 
@@ -66,13 +65,11 @@ class Sandbox:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.world: World = build_world(scenario, seed=seed, clock=clock)
-        self._needs_folder = folder is None
         self._port = port
         self._servers: list[_StoppableServer] = []
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
-        self._temporary: tempfile.TemporaryDirectory[str] | None = None
-        self._folder = folder or Path()
+        self._open = ExitStack()
+        self._folder = folder
         self._kept = kept
 
     @property
@@ -107,37 +104,31 @@ class Sandbox:
         return self.description
 
     def __enter__(self) -> "Sandbox":
-        sockets = _listen(self._port)
-        try:
-            if self._needs_folder:
-                self._temporary = tempfile.TemporaryDirectory(prefix="runbook-sandbox-")
-                self._folder = Path(self._temporary.name)
-            self._start(sockets)
-        except BaseException:
-            for sock in sockets:
-                sock.close()
-            self._remove_folder()
-            raise
+        with ExitStack() as stack:
+            sockets = _listen(self._port, stack)
+            if self._folder is None:
+                made = tempfile.TemporaryDirectory(prefix="runbook-sandbox-")
+                self._folder = Path(stack.enter_context(made))
+            thread = self._start(sockets)
+            stack.callback(thread.join)
+            stack.callback(self._stop)
+            self._open = stack.pop_all()
         return self
 
-    def __exit__(
-        self,
-        _type: type[BaseException] | None,
-        _value: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    def _stop(self) -> None:
         if self._loop is not None:
             for server in self._servers:
                 self._loop.call_soon_threadsafe(server.stop.set)
-        if self._thread is not None:
-            self._thread.join()
-        self._remove_folder()
 
     @property
     def _ca_file(self) -> Path:
-        return self._folder / "ca.pem"
+        return (self._folder or Path()) / "ca.pem"
 
-    def _start(self, sockets: list[socket.socket]) -> None:
+    def _start(self, sockets: list[socket.socket]) -> threading.Thread:
+        """Start the thread that serves the sites, and wait until it does."""
         sites = _sites()
         ports = dict(zip(sites, (sock.getsockname()[1] for sock in sockets), strict=True))
         urls = {name: f"http://{_ADDRESS}:{number}" for name, number in ports.items()}
@@ -151,10 +142,10 @@ class Sandbox:
             application = SiteApplication(make(world), world, control, abort=self._abort)
             path = server_certificate if name == "service_domain" else None
             self._servers.append(_server(application, path))
-        self._thread = threading.Thread(
+        thread = threading.Thread(
             target=lambda: asyncio.run(self._run(sockets)), name="runbook-sandbox", daemon=True
         )
-        self._thread.start()
+        thread.start()
         deadline = time.monotonic() + _START_LIMIT
         while not all(server.started for server in self._servers):
             if time.monotonic() > deadline:  # pragma: no cover - a machine that stands still
@@ -162,6 +153,7 @@ class Sandbox:
             time.sleep(0.002)
         # NOTE: the server has read it by now; no private key stays in this folder.
         server_certificate.unlink()
+        return thread
 
     def _certify(self) -> Path:
         """Write the authority's certificate, and that of the partner's domain with its key."""
@@ -197,10 +189,6 @@ class Sandbox:
                         used.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
                     transport.abort()
 
-    def _remove_folder(self) -> None:
-        if self._temporary is not None:
-            self._temporary.cleanup()
-
 
 def _sites() -> dict[str, Callable[[World], Site]]:
     """Return every site by name, those of further vendors last."""
@@ -232,26 +220,21 @@ class _StoppableServer(uvicorn.Server):
             sock.close()
 
 
-def _listen(port: int) -> list[socket.socket]:
+def _listen(port: int, stack: ExitStack) -> list[socket.socket]:
     """Bind one loopback socket for each site, from `port` on; 0 takes free ports."""
-    sockets: list[socket.socket] = []
-    try:
-        for offset in range(len(_sites())):
-            listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-            sockets.append(listener)
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            number = port + offset if port else 0
-            try:
-                listener.bind((_ADDRESS, number))
-            except OSError as error:
-                is_taken = error.errno == errno.EADDRINUSE
-                reason = f"port {number} is taken" if is_taken else error.strerror
-                raise OSError(error.errno, f"{_ADDRESS}: {reason}") from error
-            listener.listen(256)
-    except OSError:
-        for listener in sockets:
-            listener.close()
-        raise
+    sockets = []
+    for offset in range(len(_sites())):
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        sockets.append(stack.enter_context(listener))
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        number = port + offset if port else 0
+        try:
+            listener.bind((_ADDRESS, number))
+        except OSError as error:
+            is_taken = error.errno == errno.EADDRINUSE
+            reason = f"port {number} is taken" if is_taken else error.strerror
+            raise OSError(error.errno, f"{_ADDRESS}: {reason}") from error
+        listener.listen(256)
     return sockets
 
 

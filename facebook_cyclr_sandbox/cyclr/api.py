@@ -35,12 +35,13 @@ from facebook_cyclr_sandbox.state.cyclr_world import (
     Method,
     Property,
     SignInToken,
+    by_number,
 )
 from facebook_cyclr_sandbox.state.world import World
 
 TOKEN_LIFETIME = 14 * 86_400
 SIGN_IN_LIFETIME = 300
-_MOST_ACCOUNTS = 2_000
+MOST_ACCOUNTS = 2_000
 _MOST_USERS = 2_000
 _MOST_INSTALLED = 2_000
 _DENIED = "Authorization has been denied for this request."
@@ -146,7 +147,7 @@ def create_account(call: ApiCall) -> Reply:
     accounts = call.world.cyclr.accounts
     if account_id in accounts:
         raise CyclrError(400, "ID already in use")
-    if len(accounts) >= _MOST_ACCOUNTS:
+    if len(accounts) >= MOST_ACCOUNTS:
         raise CyclrError(400, "The sandbox cannot hold more accounts.")
     account = Account(
         account_id,
@@ -218,8 +219,7 @@ def list_methods(call: ApiCall, which: str) -> Reply:
 
 
 def _connector(call: ApiCall, which: str) -> LibraryConnector:
-    number = int(which) if which.isdecimal() and len(which) < 10 else 0
-    connector = call.world.cyclr.library.get(number)
+    connector = by_number(call.world.cyclr.library, which)
     if connector is None:
         raise CyclrError(404, "Connector not found.")
     return connector
@@ -238,8 +238,6 @@ def install_connector(call: ApiCall, which: str) -> Reply:
         raise CyclrError(400, f"Connector {connector.id} is a draft and cannot be installed.")
     properties = _properties(call.world, connector, document.get("Properties"))
     name = _text(document, "Name") or connector.name
-    if any(installed.name == name for installed in call.world.cyclr.installed_in(account.id)):
-        raise CyclrError(400, f"Account connector name {name} is in use.")
     installed = install(call.world, account.id, connector, name)
     installed.properties = properties
     return json_reply(_shape(call.world, installed))
@@ -250,6 +248,8 @@ def install(
 ) -> AccountConnector:
     """Put a connector of the library into an account, not yet authenticated."""
     cyclr = world.cyclr
+    if any(installed.name == name for installed in cyclr.installed_in(account_id)):
+        raise CyclrError(400, f"Account connector name {name} is in use.")
     if len(cyclr.account_connectors) >= _MOST_INSTALLED:
         raise CyclrError(400, "The sandbox cannot hold more connectors.")
     installed = AccountConnector(cyclr.new_id(), account_id, connector.id, name)
@@ -279,9 +279,7 @@ def _properties(world: World, connector: LibraryConnector, rows: Any) -> list[Pr
 # --- installed connectors --------------------------------------------------------------------
 def _find(call: ApiCall, number: str) -> AccountConnector:
     account = call.in_account
-    installed = None
-    if number.isdecimal() and len(number) < 10:
-        installed = call.world.cyclr.account_connectors.get(int(number))
+    installed = by_number(call.world.cyclr.account_connectors, number)
     if installed is None or installed.account_id != account.id:
         raise CyclrError(404, "Account connector not found.")
     return installed

@@ -13,10 +13,7 @@ from facebook_cyclr_sandbox.http.asgi import host_of
 from facebook_cyclr_sandbox.http.pages import page
 from facebook_cyclr_sandbox.http.routing import Router
 from facebook_cyclr_sandbox.http.web import PLAIN, Reply, Site, WebRequest, redirect, web_address
-from facebook_cyclr_sandbox.state.cyclr_world import (
-    AccountConnector,
-    PendingConsent,
-)
+from facebook_cyclr_sandbox.state.cyclr_world import PendingConsent, by_number
 from facebook_cyclr_sandbox.state.world import World
 from facebook_cyclr_sandbox.vendor import RefusedExchangeError
 from facebook_cyclr_sandbox.vendors import VENDORS
@@ -67,7 +64,7 @@ class ConnectSite(Site):
         """Begin a sign-in by its link (cyclr §4)."""
         world, params = self._world, request.params
         token = world.cyclr.sign_in_tokens.pop(params.get("token", ""))
-        installed = self._installed(params.get("id", ""))
+        installed = by_number(world.cyclr.account_connectors, params.get("id", ""))
         if token is None or token.expires_at <= world.now() or installed is None:
             return _forbidden()
         if installed.account_id != token.account_id:
@@ -162,11 +159,6 @@ class ConnectSite(Site):
         if not is_right or query.get("hub.mode") != "subscribe":
             return Reply(403, b"Forbidden\n", PLAIN)
         return Reply(200, query.get("hub.challenge", "").encode(), PLAIN)
-
-    def _installed(self, number: str) -> AccountConnector | None:
-        if not (number.isascii() and number.isdigit()) or len(number) > 9:
-            return None
-        return self._world.cyclr.account_connectors.get(int(number))
 
 
 def _leave(world: World, pending: PendingConsent) -> Reply:

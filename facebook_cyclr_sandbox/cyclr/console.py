@@ -2,18 +2,18 @@
 The Cyclr Console: General Settings, Connector Library and Setup, accounts, install, authenticate.
 """
 
-from facebook_cyclr_sandbox.cyclr.api import install, issue_sign_in_token
+from facebook_cyclr_sandbox.cyclr.api import MOST_ACCOUNTS, install, issue_sign_in_token
 from facebook_cyclr_sandbox.cyclr.connect import sign_in_link
-from facebook_cyclr_sandbox.cyclr.shapes import (
-    CyclrError,
-    without_sniffing,
-)
+from facebook_cyclr_sandbox.cyclr.shapes import CyclrError, without_sniffing
 from facebook_cyclr_sandbox.http.pages import MissingPageError, Visit, answer_visit, see_other
 from facebook_cyclr_sandbox.http.routing import Router
 from facebook_cyclr_sandbox.http.web import Reply, Site, WebRequest, redirect
-from facebook_cyclr_sandbox.state.cyclr_world import Account, AccountConnector, LibraryConnector
-
-_MOST_ACCOUNTS = 2_000
+from facebook_cyclr_sandbox.state.cyclr_world import (
+    Account,
+    AccountConnector,
+    LibraryConnector,
+    by_number,
+)
 
 
 def _find_account(visit: Visit, account_id: str) -> Account:
@@ -83,9 +83,7 @@ def set_up_connector(visit: Visit, number: str) -> Reply:
 
 
 def _connector(visit: Visit, number: str) -> LibraryConnector:
-    connector = None
-    if number.isdecimal() and len(number) < 10:
-        connector = visit.world.cyclr.library.get(int(number))
+    connector = by_number(visit.world.cyclr.library, number)
     if connector is None:
         raise MissingPageError("There is no such connector.")
     return connector
@@ -99,7 +97,7 @@ def manage_accounts(visit: Visit) -> Reply:
     problem = ""
     if visit.request.method == "POST":
         name = visit.text("name")
-        if name and len(accounts) < _MOST_ACCOUNTS:
+        if name and len(accounts) < MOST_ACCOUNTS:
             account = Account(visit.world.dice.guid(), name, visit.world.now())
             accounts[account.id] = account
             return see_other(f"/accounts/{account.id}/connectors/", "The account is created.")
@@ -118,17 +116,12 @@ def manage_connectors(visit: Visit, account: Account) -> Reply:
     problem = ""
     if visit.request.method == "POST":
         connector = _connector(visit, visit.text("connector"))
-        installed = visit.world.cyclr.installed_in(account.id)
-        if any(other.name == connector.name for other in installed):
-            problem = f"Account connector name {connector.name} is in use."
-        else:
-            try:
-                install(visit.world, account.id, connector, connector.name)
-            except CyclrError as error:
-                problem = error.message
-            else:
-                here = f"/accounts/{account.id}/connectors/"
-                return see_other(here, f"{connector.name} is installed.")
+        try:
+            install(visit.world, account.id, connector, connector.name)
+            here = f"/accounts/{account.id}/connectors/"
+            return see_other(here, f"{connector.name} is installed.")
+        except CyclrError as error:
+            problem = error.message
     return _account_page(visit, account, problem=problem)
 
 

@@ -4,9 +4,13 @@ Cyclr's state: API clients, accounts, the Connector Library, installed connector
 State only; the API, the console and the sign-in link read and change it.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from facebook_cyclr_sandbox.state.stores import Shelf
+
+_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True)
@@ -206,3 +210,9 @@ class CyclrWorld:
         for cycle in self.cycles.values():
             if installed.id in cycle.account_connector_ids:
                 cycle.account_connector_ids.remove(installed.id)
+
+
+def by_number(values: Mapping[int, _Value], text: str) -> _Value | None:
+    """Return the value whose ID is the number `text`, or None."""
+    is_number = text.isascii() and text.isdigit() and len(text) < 10
+    return values.get(int(text)) if is_number else None
