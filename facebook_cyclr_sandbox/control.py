@@ -19,6 +19,7 @@
 * `GET /_sandbox/transaction-errors`: what the Transaction Error Webhook has posted, as a list
 """
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields, is_dataclass
 from enum import Enum
@@ -150,7 +151,10 @@ class Control:
 
 
 def _object(request: WebRequest, known: set[str]) -> dict[str, Any]:
-    document = _mapping(request.json())
+    try:
+        document = _mapping(json.loads(request.body))
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
     unknown = set(document) - known
     if unknown:
         raise ValueError(f"unknown: {', '.join(sorted(unknown))}")

@@ -112,8 +112,8 @@ def issue_token(world: World, request: WebRequest) -> Reply:
 def _paged(
     call: ApiCall, items: Sequence[_Item], shape: Callable[[_Item], dict[str, Any]]
 ) -> Reply:
-    size = _number(call.request.query, "pageSize", 50, most=1_000)
-    number = _number(call.request.query, "page", 1, most=1_000_000)
+    size = _number(call.request.query_params, "pageSize", 50, most=1_000)
+    number = _number(call.request.query_params, "page", 1, most=1_000_000)
     rows = [shape(item) for item in items[(number - 1) * size : number * size]]
     pages = max(1, math.ceil(len(items) / size))
     return json_reply(rows, headers=(("Total-Pages", str(pages)),))
@@ -202,7 +202,7 @@ def issue_sign_in_token(world: World, account: Account, username: str) -> SignIn
 def list_connectors(call: ApiCall) -> Reply:
     """List the connectors of the library (cyclr §3)."""
     account = call.in_account
-    query = call.request.query.get("query", "").lower()
+    query = call.request.query_params.get("query", "").lower()
     connectors = [
         connector
         for connector in call.world.cyclr.library.values()

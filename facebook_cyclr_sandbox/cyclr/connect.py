@@ -82,7 +82,7 @@ class ConnectSite(Site):
             cookie=world.dice.base64url(32),
         )
         world.cyclr.pending.put(pending.state, pending)
-        secure = "; Secure" if request.scheme == "https" else ""
+        secure = "; Secure" if request["scheme"] == "https" else ""
         cookie = f"{_COOKIE}={pending.cookie}; Path=/; HttpOnly; SameSite=Lax{secure}"
         hop = f"{_SECOND_HOP}?{urlencode({'state': pending.state})}"
         return redirect(hop, headers=(("Set-Cookie", cookie),))
@@ -90,8 +90,8 @@ class ConnectSite(Site):
     @_router.route("GET", _SECOND_HOP)
     def _go_to_provider(self, request: WebRequest) -> Reply:
         """Leave for the sign-in page of the vendor (cyclr §4)."""
-        pending = self._world.cyclr.pending.get(request.query.get("state", ""))
-        if pending is None or pending.cookie != request.cookie(_COOKIE):
+        pending = self._world.cyclr.pending.get(request.query_params.get("state", ""))
+        if pending is None or pending.cookie != request.cookies.get(_COOKIE):
             return _forbidden()
         installed = self._world.cyclr.account_connectors.get(pending.account_connector_id)
         if installed is None:
@@ -112,7 +112,7 @@ class ConnectSite(Site):
     @_router.route("GET", "/connector/callback")
     def _callback(self, request: WebRequest) -> Reply:
         """Redeem the code, or show the provider's error (cyclr §4)."""
-        query, world = request.query, self._world
+        query, world = request.query_params, self._world
         pending = world.cyclr.pending.pop(query.get("state", ""))
         if pending is None or world.now() - pending.started_on > _PENDING_LIFETIME:
             return _callback_error("invalid_state", "No authentication is under way.")
@@ -148,7 +148,7 @@ class ConnectSite(Site):
     @_router.route("GET", "/webhook/facebook-messenger/{webhook_id}")
     def _verify_webhook(self, request: WebRequest, webhook_id: str) -> Reply:
         """Answer the challenge of a webhook (messenger)."""
-        library, query = self._world.cyclr.library.values(), request.query
+        library, query = self._world.cyclr.library.values(), request.query_params
         connector = next(
             (candidate for candidate in library if candidate.webhook_id == webhook_id), None
         )

@@ -557,7 +557,7 @@ def let_days_pass(visit: Visit, app: App) -> Reply:
     left = max((review.decides_on or 0) - world.now(), 0)
     world.offset += left + 1
     outcome = visit.text("outcome")
-    declined = visit.request.lists.get("declined", ())
+    declined = visit.request.params.getlist("declined")
     outcomes = {
         permission: "declined" for permission in review.permissions if permission in declined
     }
@@ -648,7 +648,7 @@ def choose_pages(visit: Visit, app: App) -> Reply:
         return see_other(f"/apps/{app.id}/dashboard/", "Set up Facebook Messenger first.")
     if visit.request.method == "GET":
         return visit.page("messenger_settings.html", pages=facebook.pages, token="")
-    chosen = visit.request.lists.get("page", ())
+    chosen = visit.request.params.getlist("page")
     for page in facebook.pages.values():
         if page.id in chosen:
             page.subscribed.setdefault(app.id, MESSENGER_FIELDS)

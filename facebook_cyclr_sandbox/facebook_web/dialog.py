@@ -230,7 +230,7 @@ def _is_allowed(app: App, redirect_uri: str) -> bool:
 def _decide(world: World, ask: _Ask, request: WebRequest, decision: str) -> str:
     granted = ask.permissions
     if "choices" in request.form and not ask.is_all_or_nothing:
-        chosen = {"public_profile", *request.lists.get("grant", ())}
+        chosen = {"public_profile", *request.params.getlist("grant")}
         granted = tuple(scope for scope in ask.permissions if scope in chosen)
     if world.dialog_error is not None:
         code, message = world.dialog_error

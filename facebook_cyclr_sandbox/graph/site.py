@@ -45,8 +45,9 @@ class GraphSite(Site):
         return answer_graph(self._world, method, request.path, params)
 
     def _to_dialog(self, version: str, request: WebRequest) -> Reply:
-        query = f"?{request.raw_query}" if request.raw_query else ""
-        return redirect(f"{self._world.addresses.facebook}{version}/dialog/oauth{query}")
+        query = request["query_string"].decode("latin-1")
+        where = f"{self._world.addresses.facebook}{version}/dialog/oauth"
+        return redirect(f"{where}?{query}" if query else where)
 
     def refuse(self, code: int) -> Reply:
         """Return a transient error by its code; for an unknown code, `2`."""

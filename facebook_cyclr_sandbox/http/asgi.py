@@ -11,8 +11,9 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
+from starlette.datastructures import Headers
 from starlette.formparsers import MultiPartException
-from starlette.requests import Request as FormRequest
+from starlette.requests import Request
 
 from facebook_cyclr_sandbox.http.web import PLAIN, Reply, Site, WebRequest, fields_of
 from facebook_cyclr_sandbox.state.faults import Fault, FaultKind
@@ -120,26 +121,8 @@ def _host(authority: str) -> str:
 
 
 async def _read(scope: Any, receive: Any) -> WebRequest:
-    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-    query_text = scope["query_string"].decode("latin-1")
     body, is_oversized = await _body(receive)
-    query, form = fields_of(query_text), await _form(headers, body)
-    lists: dict[str, tuple[str, ...]] = {}
-    for name, value in (*query, *form):
-        lists[name] = (*lists.get(name, ()), value)
-    return WebRequest(
-        method=scope["method"],
-        path=scope["path"],
-        query=dict(query),
-        form=dict(form),
-        lists=lists,
-        headers=headers,
-        body=body,
-        is_oversized=is_oversized,
-        client=scope["client"],
-        scheme=scope["scheme"],
-        raw_query=query_text,
-    )
+    return WebRequest(scope, body, await _form(scope, body), is_oversized=is_oversized)
 
 
 async def _body(receive: Any) -> tuple[bytes, bool]:
@@ -157,30 +140,28 @@ async def _body(receive: Any) -> tuple[bytes, bool]:
     return (b"", True) if size > _BODY_LIMIT else (b"".join(chunks), False)
 
 
-async def _form(headers: dict[str, str], body: bytes) -> list[tuple[str, str]]:
-    kind = headers.get("content-type", "").lower()
+async def _form(scope: Any, body: bytes) -> list[tuple[str, str]]:
+    kind = Headers(scope=scope).get("content-type", "").lower()
     if not body:
         return []
     # inferred: Facebook reads a body without a Content-Type as a form; a client relies on it.
     if not kind or kind.startswith("application/x-www-form-urlencoded"):
         return fields_of(body.decode("utf-8", "replace"))
     if kind.startswith("multipart/form-data"):
-        return await _multipart(headers, body)
+        return await _multipart(scope, body)
     if kind.startswith("application/json"):
         return _json_fields(body)
     return []
 
 
-async def _multipart(headers: dict[str, str], body: bytes) -> list[tuple[str, str]]:
+async def _multipart(scope: Any, body: bytes) -> list[tuple[str, str]]:
     """Return the fields of a multipart form; for a file, its name."""
 
     async def receive() -> dict[str, object]:
         return {"type": "http.request", "body": body, "more_body": False}
 
-    raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
-    request = FormRequest({"type": "http", "headers": raw}, receive)
     try:
-        async with request.form() as form:
+        async with Request(scope, receive).form() as form:
             return [
                 (name, value if isinstance(value, str) else value.filename or "")
                 for name, value in form.multi_items()

@@ -72,12 +72,12 @@ def log_in_page(
 
 def logged_in(world: World, request: WebRequest) -> str:
     """Return the ID of the person who is logged in, or an empty string."""
-    return world.facebook.sessions.get(request.cookie(_COOKIE)) or ""
+    return world.facebook.sessions.get(request.cookies.get(_COOKIE, "")) or ""
 
 
 def log_out(world: World, request: WebRequest) -> Headers:
     """End the session; return the headers that delete its cookie."""
-    world.facebook.sessions.pop(request.cookie(_COOKIE))
+    world.facebook.sessions.pop(request.cookies.get(_COOKIE, ""))
     return (("Set-Cookie", f"{_COOKIE}=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax"),)
 
 
@@ -105,7 +105,7 @@ class Visit:
 
     def query(self, name: str) -> str:
         """Return a field of the query."""
-        return self.request.query.get(name, "")[:_LONGEST_TEXT]
+        return self.request.query_params.get(name, "")[:_LONGEST_TEXT]
 
     @property
     def has_password(self) -> bool:

@@ -4,12 +4,14 @@ A request as the handlers see it, and the reply that they return.
 Nothing here knows what Facebook or Cyclr answer, or sockets.
 """
 
-import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from http.cookies import CookieError, SimpleCookie
+from collections.abc import Iterable
+from dataclasses import dataclass
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
+
+from starlette.datastructures import ImmutableMultiDict
+from starlette.requests import HTTPConnection
+from starlette.types import Scope
 
 from facebook_cyclr_sandbox.state.world import World
 
@@ -17,53 +19,35 @@ Headers = tuple[tuple[str, str], ...]
 PLAIN = (("Content-Type", "text/plain; charset=utf-8"),)
 
 
-@dataclass(frozen=True)
-class WebRequest:
+class WebRequest(HTTPConnection):
     """
     One HTTP request, read to its end.
 
-    `headers` has lower case names; `form` holds the fields of a urlencoded, multipart or
-    JSON body; `is_oversized` means that the body was too long and was left out.
+    `form` holds the fields of a urlencoded, multipart or JSON body, and `params` those of the
+    query too; the form wins. `is_oversized` means that the body was too long and was left out.
     """
 
-    method: str
-    path: str
-    query: Mapping[str, str] = field(default_factory=dict)
-    form: Mapping[str, str] = field(default_factory=dict)
-    lists: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes = b""
-    is_oversized: bool = False
-    client: tuple[str, int] | None = None
-    scheme: str = "http"
-    raw_query: str = ""
-
-    @property
-    def params(self) -> dict[str, str]:
-        """The query and the form together; the form wins."""
-        return {**self.query, **self.form}
+    def __init__(
+        self,
+        scope: Scope,
+        body: bytes = b"",
+        form: Iterable[tuple[str, str]] = (),
+        *,
+        is_oversized: bool = False,
+    ) -> None:
+        super().__init__(scope)
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self.body, self.is_oversized = body, is_oversized
+        self.form = ImmutableMultiDict(list(form))
+        self.params = ImmutableMultiDict(
+            [*self.query_params.multi_items(), *self.form.multi_items()]
+        )
 
     @property
     def accepts_html(self) -> bool:
         """Whether the client is a browser: `text/html` is in `Accept`."""
         return "text/html" in self.headers.get("accept", "")
-
-    def cookie(self, name: str) -> str:
-        """Return the value of a cookie, or an empty string."""
-        jar: SimpleCookie = SimpleCookie()
-        try:
-            jar.load(self.headers.get("cookie", ""))
-        except CookieError:
-            return ""
-        morsel = jar.get(name)
-        return morsel.value if morsel else ""
-
-    def json(self) -> object:
-        """Return the body as JSON; raise ValueError if it is not JSON."""
-        try:
-            return json.loads(self.body)
-        except RecursionError as error:
-            raise ValueError("nested too deeply") from error
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """The sandbox's state stays bounded, whatever is requested."""
 
 import json
+from urllib.parse import urlencode
 
 from facebook_cyclr_sandbox.cyclr.api import CyclrApiSite
 from facebook_cyclr_sandbox.cyclr.connect import ConnectSite
@@ -13,6 +14,28 @@ from facebook_cyclr_sandbox.state.world import World
 
 ROUNDS = 300
 CAPACITY = 20
+
+
+def request(
+    method: str,
+    path: str,
+    query: dict[str, str] | None = None,
+    *,
+    form: dict[str, str] | None = None,
+    headers: dict[str, str] | None = None,
+    body: bytes = b"",
+) -> WebRequest:
+    """Return a request as a site gets it."""
+    raw = [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
+    scope = {
+        "type": "http",
+        "method": method,
+        "path": path,
+        "query_string": urlencode(query or {}).encode(),
+        "headers": raw,
+        "scheme": "http",
+    }
+    return WebRequest(scope, body, (form or {}).items())
 
 
 def test_a_shelf_drops_the_oldest_except_kept_values() -> None:
@@ -74,7 +97,7 @@ def test_stores_stay_small() -> None:
     assert all(size <= CAPACITY + 5 for size in sizes.values()), sizes
     assert sizes["tokens"] > CAPACITY
     graph = GraphSite(world)
-    answer = graph(WebRequest("GET", "/v26.0/me", {"access_token": given["user_access_token"]}))
+    answer = graph(request("GET", "/v26.0/me", {"access_token": given["user_access_token"]}))
     assert answer.status == 200
 
 
@@ -89,9 +112,9 @@ def _use_everything(world: World) -> None:
         "redirect_uri": code.redirect_uri,
         "code": code.value,
     }
-    assert graph(WebRequest("POST", "/oauth/access_token", form=form)).status == 200
+    assert graph(request("POST", "/oauth/access_token", form=form)).status == 200
     token = world.issue_user_token(app, app.admin_id, ("pages_show_list",)).value
-    assert graph(WebRequest("GET", "/me/accounts", {"access_token": token})).status == 200
+    assert graph(request("GET", "/me/accounts", {"access_token": token})).status == 200
     path = f"/v1.0/accounts/{given['account_api_id']}/signintoken"
     link = _call_cyclr(world, "POST", path, {"Username": "x"}).body
     query = {
@@ -100,7 +123,7 @@ def _use_everything(world: World) -> None:
         "targetOrigin": "https://app.partner.test/",
     }
     path = "/connectorauth/updateaccountconnectoroauth"
-    assert ConnectSite(world)(WebRequest("GET", path, query)).status == 302
+    assert ConnectSite(world)(request("GET", path, query)).status == 302
     assert log_in(world, given["login_email"], given["login_password"])
 
 
@@ -111,9 +134,9 @@ def _call_cyclr(world: World, method: str, path: str, document: dict[str, str]) 
         "client_id": world.answers["cyclr_client_id"],
         "client_secret": world.answers["cyclr_client_secret"],
     }
-    token = json.loads(api(WebRequest("POST", "/oauth/token", form=form)).body)["access_token"]
+    token = json.loads(api(request("POST", "/oauth/token", form=form)).body)["access_token"]
     headers = {"authorization": f"Bearer {token}"}
-    return api(WebRequest(method, path, headers=headers, body=json.dumps(document).encode()))
+    return api(request(method, path, headers=headers, body=json.dumps(document).encode()))
 
 
 def test_accounts_have_a_limit() -> None:
