@@ -39,13 +39,12 @@ from facebook_cyclr_sandbox.state.permissions import (
 from facebook_cyclr_sandbox.state.stores import Dice
 from facebook_cyclr_sandbox.state.use_cases import LEADS
 from facebook_cyclr_sandbox.state.use_cases import MESSENGER as MESSENGER_USE_CASE
-from facebook_cyclr_sandbox.state.world import World
+from facebook_cyclr_sandbox.state.world import DAY, World
 
 MARKETING = "Facebook Marketing API"
 MESSENGER = "Facebook Messenger API"
 SERVICE_DOMAIN = "connect.partner.test"
 APP_NAME = "Partner Integrations"
-DAY = 86_400
 _PERSON = "Sandbox Operator"
 _EMAIL = "operator@partner.test"
 _CUSTOMER = "Sandbox Customer"

@@ -12,11 +12,11 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
-from facebook_cyclr_sandbox.base_world import DAY, MARKETING, library_connector, the_app
+from facebook_cyclr_sandbox.base_world import MARKETING, library_connector, the_app
 from facebook_cyclr_sandbox.graph import refusals
 from facebook_cyclr_sandbox.graph.refusals import GraphError
 from facebook_cyclr_sandbox.state.cyclr_world import Account, AccountConnector, Cycle
-from facebook_cyclr_sandbox.state.world import LONG_LIFETIME, World
+from facebook_cyclr_sandbox.state.world import DAY, LONG_LIFETIME, World
 
 _MOST_CUSTOMERS = 10_000
 _MOST_ERRORS = 1_000

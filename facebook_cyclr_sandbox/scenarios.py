@@ -10,7 +10,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from facebook_cyclr_sandbox.base_world import (
-    DAY,
     MARKETING,
     MESSENGER,
     SERVICE_DOMAIN,
@@ -39,7 +38,7 @@ from facebook_cyclr_sandbox.state.review import DECLINED_REASON, REVIEW_DAYS, de
 from facebook_cyclr_sandbox.state.stores import Dice, Meter
 from facebook_cyclr_sandbox.state.use_cases import ADS
 from facebook_cyclr_sandbox.state.versions import Version
-from facebook_cyclr_sandbox.state.world import LONG_LIFETIME, World
+from facebook_cyclr_sandbox.state.world import DAY, LONG_LIFETIME, World
 from facebook_cyclr_sandbox.vendors import VENDORS
 
 _CALLS_PER_PERSON = 200

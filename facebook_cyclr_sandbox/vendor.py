@@ -19,10 +19,6 @@ class RefusedExchangeError(Exception):
         self.error, self.description = error, description
 
 
-def _nothing(_world: World) -> None:
-    pass
-
-
 @dataclass(frozen=True)
 class SandboxVendor:
     """
@@ -40,4 +36,4 @@ class SandboxVendor:
     sign_in_page: Callable[[World], str]
     exchange: Callable[[World, Mapping[str, str]], Mapping[str, object]]
     settings: Callable[[World], Mapping[str, str]]
-    build: Callable[[World], None] = _nothing
+    build: Callable[[World], None] = lambda _world: None

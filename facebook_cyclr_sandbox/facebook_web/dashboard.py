@@ -51,7 +51,7 @@ from facebook_cyclr_sandbox.state.review import (
 )
 from facebook_cyclr_sandbox.state.use_cases import USE_CASES, optional
 from facebook_cyclr_sandbox.state.versions import CALENDAR
-from facebook_cyclr_sandbox.state.world import World
+from facebook_cyclr_sandbox.state.world import DAY, World
 
 
 def find_app(visit: Visit, app_id: str) -> App:
@@ -447,9 +447,6 @@ def explore(visit: Visit) -> Reply:
 
 
 # --- App Review ------------------------------------------------------------------------------
-_DAY = 86_400
-
-
 @dashboard_router.route("GET", "/apps/{app_id}/app-review/permissions")
 def list_permissions(visit: Visit, app: App) -> Reply:
     """Show Permissions and Features, with a search (graph §9)."""
@@ -564,7 +561,7 @@ def let_days_pass(visit: Visit, app: App) -> Reply:
     if outcome == "declined":
         outcomes = dict.fromkeys(review.permissions, "declined")
     decide(app, review.drawn if outcome == "drawn" else outcomes, visit.text("reason"))
-    days = round(left / _DAY)
+    days = round(left / DAY)
     return see_other(path, f"{days} days later: the review is {review.state.value}.")
 
 
@@ -586,7 +583,13 @@ def start_verification(visit: Visit, app: App, kind: str) -> Reply:
     business = visit.world.facebook.business
     here = f"/apps/{app.id}/verification/"
     if kind == "later":
-        return let_verification_days_pass(visit, here)
+        # a sandbox control: advance the clock by five days, and complete what is pending
+        visit.world.offset += _DAYS * DAY
+        if business.verification is Verification.PENDING:
+            business.verification = Verification.VERIFIED
+        if business.access_verification is Verification.PENDING:
+            business.access_verification = Verification.VERIFIED
+        return see_other(here, f"{_DAYS} days later.")
     if kind not in _KINDS:
         raise MissingPageError("There is no such verification.")
     if kind == "access" and business.verification is not Verification.VERIFIED:
@@ -596,17 +599,6 @@ def start_verification(visit: Visit, app: App, kind: str) -> Reply:
     if kind == "access" and business.access_verification is Verification.NOT_STARTED:
         business.access_verification = Verification.PENDING
     return see_other(here, f"{_KINDS[kind]} is submitted.")
-
-
-def let_verification_days_pass(visit: Visit, here: str) -> Reply:
-    """Advance the clock by five days, and complete what is pending (a sandbox control)."""
-    business = visit.world.facebook.business
-    visit.world.offset += _DAYS * 86_400
-    if business.verification is Verification.PENDING:
-        business.verification = Verification.VERIFIED
-    if business.access_verification is Verification.PENDING:
-        business.access_verification = Verification.VERIFIED
-    return see_other(here, f"{_DAYS} days later.")
 
 
 @dashboard_router.route("GET POST", "/apps/{app_id}/data-access-renewal")

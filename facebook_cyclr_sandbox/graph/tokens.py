@@ -6,8 +6,9 @@ import hashlib
 import hmac
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 from facebook_cyclr_sandbox.graph import refusals
 from facebook_cyclr_sandbox.graph.call import Call, effective_scopes
@@ -17,6 +18,7 @@ from facebook_cyclr_sandbox.state.facebook_world import App, Code, Token, TokenK
 from facebook_cyclr_sandbox.state.world import World
 
 _CODE_LIFETIME = 600
+_PACIFIC = ZoneInfo("America/Los_Angeles")
 _FOR_PAGES = ("pages_", "leads_retrieval")
 _CLIENT_ID = re.compile(r"\d{1,20}\Z")
 _TOKEN = re.compile(r"EAA[A-Za-z0-9]{20,}\Z")
@@ -225,12 +227,4 @@ def _valid_token(world: World, token: Token) -> dict[str, object]:
 
 def pacific_time(moment: float) -> str:
     """Write a time as Graph does in token errors, in United States Pacific time."""
-    utc = datetime.fromtimestamp(moment, UTC)
-    summer = _sunday(utc.year, 3, 2, hour=10) <= utc < _sunday(utc.year, 11, 1, hour=9)
-    local = utc - timedelta(hours=7 if summer else 8)
-    return local.strftime("%A, %d-%b-%y %H:%M:%S ") + ("PDT" if summer else "PST")
-
-
-def _sunday(year: int, month: int, nth: int, *, hour: int) -> datetime:
-    first = datetime(year, month, 1, hour, tzinfo=UTC)
-    return first + timedelta(days=(6 - first.weekday()) % 7 + 7 * (nth - 1))
+    return datetime.fromtimestamp(moment, _PACIFIC).strftime("%A, %d-%b-%y %H:%M:%S %Z")

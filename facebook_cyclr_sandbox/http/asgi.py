@@ -8,6 +8,7 @@ handler. Faults that the operator asked for are applied here too.
 import asyncio
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,7 +17,7 @@ from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 
 from facebook_cyclr_sandbox.http.web import PLAIN, Reply, Site, WebRequest, fields_of
-from facebook_cyclr_sandbox.state.faults import Fault, FaultKind
+from facebook_cyclr_sandbox.state.faults import FaultKind
 from facebook_cyclr_sandbox.state.world import World
 
 _BODY_LIMIT = 6 * 1024 * 1024
@@ -63,29 +64,28 @@ class SiteApplication:
             await _send(send, request, refusal)
         elif request.path.startswith("/_sandbox/"):
             await _send(send, request, self._control(request))
-        else:
-            await self._answer(send, request)
+        elif reply := await self._answer(request):
+            await _send(send, request, reply)
 
-    async def _answer(self, send: Any, request: WebRequest) -> None:
+    async def _answer(self, request: WebRequest) -> Reply | None:
+        """Answer, or apply a fault. Only slow and truncated answers run the handler then."""
         fault = self._world.faults.draw(self._site.name)
         if fault is None:
-            await _send(send, request, self._site(request))
-        elif fault.kind is FaultKind.RESET:
-            self._abort(request.client or ("", 0))
-        else:
-            await _send(send, request, await self._with_fault(fault, request))
-
-    async def _with_fault(self, fault: Fault, request: WebRequest) -> Reply:
-        """Answer with a fault. Only slow and truncated answers run the handler."""
-        if fault.kind is FaultKind.HTML:
-            return _SORRY
-        if fault.kind in {FaultKind.SERVER_ERROR, FaultKind.GRAPH_ERROR}:
-            return self._site.refuse(fault.code)
-        if fault.kind is FaultKind.SLOW:
-            await asyncio.sleep(fault.seconds)
             return self._site(request)
-        reply = self._site(request)
-        return Reply(reply.status, reply.body[: len(reply.body) // 2], reply.headers)
+        match fault.kind:
+            case FaultKind.RESET:
+                self._abort(request.client or ("", 0))
+                return None
+            case FaultKind.HTML:
+                return _SORRY
+            case FaultKind.SERVER_ERROR | FaultKind.GRAPH_ERROR:
+                return self._site.refuse(fault.code)
+            case FaultKind.SLOW:
+                await asyncio.sleep(fault.seconds)
+                return self._site(request)
+            case FaultKind.TRUNCATED:
+                reply = self._site(request)
+                return replace(reply, body=reply.body[: len(reply.body) // 2])
 
     def _refuse(self, request: WebRequest) -> Reply | None:
         """Refuse what is not addressed to loopback or the partner's domain (DNS rebinding)."""
