@@ -9,23 +9,13 @@ It is served on the HTTPS socket of the service domain, by host name:
 * `soft.partner.test` answers every path with the same page and 200
 """
 
-from dataclasses import dataclass
-
 from facebook_cyclr_sandbox.http.pages import page
 from facebook_cyclr_sandbox.http.web import Reply, WebRequest, html, redirect
 from facebook_cyclr_sandbox.state.cyclr_world import CyclrWorld
 
-
-@dataclass(frozen=True)
-class _Text:
-    """A page of text; an empty line separates paragraphs."""
-
-    title: str
-    text: str
-
-
+# Title and text of each page; an empty line separates paragraphs.
 _TEXTS = {
-    "/": _Text(
+    "/": (
         "Sandbox Partner",
         """\
 Sandbox Partner connects the tools that small companies use: their advertising, their customer
@@ -35,7 +25,7 @@ A customer signs in once for each tool, sees what is asked for, and can withdraw
 in the settings of that tool.
 """,
     ),
-    "/privacy": _Text(
+    "/privacy": (
         "Privacy Policy",
         """\
 This policy describes which data Sandbox Partner receives from Facebook when a customer connects
@@ -52,7 +42,7 @@ Questions about this policy, and requests for access to or deletion of data, are
 support@partner.test within ten working days.
 """,
     ),
-    "/terms": _Text(
+    "/terms": (
         "Terms of Service",
         """\
 These terms apply between Sandbox Partner and the company that uses its service to connect
@@ -65,7 +55,7 @@ Either side may end the contract at the end of a month. The data that was receiv
 customer is then deleted within thirty days.
 """,
     ),
-    "/data-deletion": _Text(
+    "/data-deletion": (
         "User Data Deletion",
         """\
 A person who has filled in a lead form of one of our customers can have the answers deleted.
@@ -87,19 +77,18 @@ _SHELL = (
 def answer_website(cyclr: CyclrWorld, host: str, request: WebRequest) -> Reply:
     """Answer a request for a page of the website."""
     if request.method not in {"GET", "HEAD"}:
-        return _show(_Text("405 – Method Not Allowed", "This page can only be read."), 405)
+        return _show("405 – Method Not Allowed", "This page can only be read.", 405)
     path = "/" if host.startswith("soft.") else request.path.rstrip("/") or "/"
     if path in _TEXTS:
-        return _show(_TEXTS[path])
+        return _show(*_TEXTS[path])
     bare = cyclr.website.removeprefix("www.")
     odd = {
         "/app-page": html(_SHELL),
         "/moved": redirect("https://www.elsewhere.test/", 301),
         "/moved-within": redirect(f"https://{bare}/privacy", 301),
     }
-    missing = _Text("404 – Not Found", "There is no such page.")
-    return odd[path] if path in odd else _show(missing, 404)
+    return odd[path] if path in odd else _show("404 – Not Found", "There is no such page.", 404)
 
 
-def _show(text: _Text, status: int = 200) -> Reply:
-    return page("website.html", status, title=text.title, paragraphs=text.text.split("\n\n"))
+def _show(title: str, text: str, status: int = 200) -> Reply:
+    return page("website.html", status, title=title, paragraphs=text.split("\n\n"))

@@ -19,14 +19,9 @@ def _value(name: str) -> Getter:
     def get(call: Call, app: App, _field: Field) -> object:
         if name not in _PUBLIC and not _may_read(call, app):
             return None
-        return _settings(app).get(name)
+        return _settings(call, app).get(name)
 
     return get
-
-
-def _owner_business(call: Call, app: App, _field: Field) -> object:
-    business = call.world.facebook.business
-    return {"id": business.id, "name": business.name} if _may_read(call, app) else None
 
 
 def _may_read(call: Call, app: App) -> bool:
@@ -35,7 +30,8 @@ def _may_read(call: Call, app: App) -> bool:
     return caller.app_id == app.id and (caller.kind is TokenKind.APP or has_role)
 
 
-def _settings(app: App) -> dict[str, object]:
+def _settings(call: Call, app: App) -> dict[str, object]:
+    business = call.world.facebook.business
     return {
         "category": app.category or None,
         "link": f"https://www.facebook.com/games/?app_id={app.id}",
@@ -47,6 +43,7 @@ def _settings(app: App) -> dict[str, object]:
         "created_time": graph_time(app.created_on),
         "creator_uid": app.admin_id,
         "config_ids": list(app.configurations) or None,
+        "owner_business": {"id": business.id, "name": business.name},
         **{name: value for name, value in app.profile.items() if value},
     }
 
@@ -88,9 +85,8 @@ def _instruments(_call: Call, _app: App) -> dict[str, object]:
 
 APPLICATION = NodeType(
     "Application",
-    {name: _value(name) for name in KNOWN_FIELDS["Application"]}
-    | {"owner_business": _owner_business},
-    ("category", "link", "name", "namespace", "id"),
+    {name: _value(name) for name in KNOWN_FIELDS["Application"]},
+    _PUBLIC,
     {
         "permissions": Edge(items=_permissions),
         "roles": Edge(items=_roles),

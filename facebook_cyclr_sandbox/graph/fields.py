@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from facebook_cyclr_sandbox.graph.refusals import FIELD_SYNTAX, GraphError
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_NAME = "[A-Za-z_][A-Za-z0-9_]*"
 _MAX_DEPTH = 10
 
 
@@ -51,43 +51,30 @@ class _FieldParser:
         return tuple(fields)
 
     def field(self, depth: int) -> Field:
-        name = self.name()
+        name = self.take(_NAME, "Expected name")
         arguments: dict[str, str] = {}
-        while self.take("."):
-            argument = self.name()
-            arguments[argument] = self.argument()
+        while self.take(r"\."):
+            argument = self.take(_NAME, "Expected name")
+            self.take(r"\(", "Expected (")
+            end = self.text.find(")", self.position)
+            if end < 0:
+                raise self.problem("Expected )")
+            arguments[argument] = self.text[self.position : end].strip().strip("\"'")
+            self.position = end + 1
         children = None
-        if self.take("{"):
+        if self.take(r"\{"):
             children = self.fields(depth + 1)
-            if not self.take("}"):
-                raise self.problem("Expected }")
+            self.take(r"\}", "Expected }")
         return Field(name, arguments, children)
 
-    def name(self) -> str:
-        self.skip()
-        match = _NAME.match(self.text, self.position)
-        if not match:
-            raise self.problem("Expected name")
-        self.position = match.end()
-        return match.group()
-
-    def argument(self) -> str:
-        if not self.take("("):
-            raise self.problem("Expected (")
-        end = self.text.find(")", self.position)
-        if end < 0:
-            raise self.problem("Expected )")
-        value = self.text[self.position : end].strip().strip("\"'")
-        self.position = end + 1
-        return value
-
-    def skip(self) -> None:
-        while self.position < len(self.text) and self.text[self.position].isspace():
+    def take(self, pattern: str, problem: str = "") -> str:
+        """Take what matches `pattern` after blanks; if nothing does, raise `problem`, if any."""
+        while self.text[self.position : self.position + 1].isspace():
             self.position += 1
-
-    def take(self, character: str) -> bool:
-        self.skip()
-        if self.text[self.position : self.position + 1] != character:
-            return False
-        self.position += 1
-        return True
+        match = re.compile(pattern).match(self.text, self.position)
+        if match is not None:
+            self.position = match.end()
+            return match.group()
+        if problem:
+            raise self.problem(problem)
+        return ""
