@@ -2,11 +2,11 @@
 The two remote systems on loopback: Facebook and Cyclr, for practice and for tests.
 
 Written from public sources about what the real systems answer, never from the
-clients that talk to it: see README.md. Each answer is marked in the code with
-its source.
+clients that talk to it: see README.md. Handlers name the source of their answers;
+`fidelity.toml` lists what is inferred or unknown.
 
-Scenarios are states of a `World`: no handler knows their names. Sites are
-functions from `Request` to `Reply`; `asgi` and `server` alone know sockets.
+Scenarios are states of a `World`: no handler knows their names. A site
+answers a `WebRequest` with a `Reply`; `asgi` and `server` alone know sockets.
 
 The OAuth dialog redirects programs with the exact 302. A browser (a request that
 accepts `text/html`) cannot resolve the service domain: it gets a page that links

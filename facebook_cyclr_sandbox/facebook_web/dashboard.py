@@ -51,7 +51,7 @@ from facebook_cyclr_sandbox.state.review import (
 )
 from facebook_cyclr_sandbox.state.use_cases import USE_CASES, optional
 from facebook_cyclr_sandbox.state.versions import CALENDAR
-from facebook_cyclr_sandbox.state.world import DAY, World
+from facebook_cyclr_sandbox.state.world import DAY
 
 
 def find_app(visit: Visit, app_id: str) -> App:
@@ -175,12 +175,7 @@ def _create(visit: Visit, answers: dict[str, str]) -> Reply:
         return _creation(visit, "password", answers, problem)
     if len(visit.world.facebook.apps) >= _MOST_APPS:
         return _creation(visit, "password", answers, "You have 15 apps already.")
-    app_id = _register(visit.world, answers)
-    return see_other(f"/apps/{app_id}/dashboard/", "Your app is created.")
-
-
-def _register(world: World, answers: dict[str, str]) -> str:
-    app = world.register_app(answers["name"])
+    app = visit.world.register_app(answers["name"])
     app.contact_email, app.purpose = answers["contact_email"], answers["purpose"]
     case = USE_CASES.get(answers["use_case"])
     if case is None:
@@ -189,8 +184,8 @@ def _register(world: World, answers: dict[str, str]) -> str:
     else:
         app.use_cases, app.products = [case.name], set(case.products)
         app.mode = AppMode.DEVELOPMENT
-    app.renewal = Renewal(world.now())
-    return app.id
+    app.renewal = Renewal(visit.world.now())
+    return see_other(f"/apps/{app.id}/dashboard/", "Your app is created.")
 
 
 # --- the first page of an app ----------------------------------------------------------------
