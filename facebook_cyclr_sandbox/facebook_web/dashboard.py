@@ -9,7 +9,6 @@ import json
 import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from urllib.parse import urlsplit
 
 from facebook_cyclr_sandbox.facebook_web.dialog import answer_dialog, is_dialog
 from facebook_cyclr_sandbox.graph.dispatch import answer_graph
@@ -668,13 +667,5 @@ class FacebookSite(Site):
         """Answer one request."""
         is_whole = not request.is_oversized and request.method in {"GET", "HEAD", "POST"}
         if is_dialog(request.path) and is_whole:
-            return answer_dialog(self._world, request, self._browse)
+            return answer_dialog(self._world, request)
         return answer_visit(self._world, request, dashboard_router, "Facebook for Developers")
-
-    def _browse(self, location: str) -> str:
-        """Return the loopback address of a URL of the service domain."""
-        parts = urlsplit(location)
-        if parts.hostname != self._world.cyclr.service_domain:
-            return ""
-        base = urlsplit(self._world.addresses.connect)
-        return parts._replace(scheme=base.scheme, netloc=base.netloc).geturl()

@@ -7,7 +7,7 @@ permissions, `choices=1` and one `grant` for each permission that it grants.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from urllib.parse import urlencode, urlsplit
 
@@ -51,13 +51,8 @@ class _Ask:
 
 
 @handles("GET POST /dialog/oauth")
-def answer_dialog(world: World, request: WebRequest, browse: Callable[[str], str]) -> Reply:
-    """
-    Answer a GET or POST of the dialog (graph §5).
-
-    `browse` returns the loopback address of a URL of the service domain, or an
-    empty string for any other URL.
-    """
+def answer_dialog(world: World, request: WebRequest) -> Reply:
+    """Answer a GET or POST of the dialog (graph §5)."""
     fields = {name: request.params[name] for name in _ASKED if name in request.params}
     understood = _understand(world, fields)
     if isinstance(understood, _Problem):
@@ -73,10 +68,12 @@ def answer_dialog(world: World, request: WebRequest, browse: Callable[[str], str
     if not decision:
         return page("consent.html", headers=headers, action=request.path, hidden=fields, ask=ask)
     location = _decide(world, ask, request, decision)
-    loopback = browse(location)
     # NOTE: a program gets the exact 302. A browser (`Accept: text/html`) cannot resolve the service
     # domain, so it gets a page that names the address and links to the same one on loopback.
-    if loopback and request.accepts_html:
+    parts = urlsplit(location)
+    if parts.hostname == world.cyclr.service_domain and request.accepts_html:
+        connect = urlsplit(world.addresses.connect)
+        loopback = parts._replace(scheme=connect.scheme, netloc=connect.netloc).geturl()
         return page("leave.html", headers=headers, location=location, loopback=loopback)
     return redirect(location, headers=headers)
 
