@@ -96,8 +96,8 @@ FAULTS = (
     ),
     Fault(
         "core/journal.py",
-        "            end -= len(line)\n",
-        "",
+        "else size - len(last)",
+        "else size",
         "core/test_journal.py",
         "half a line of a killed process stays",
     ),

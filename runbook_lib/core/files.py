@@ -21,6 +21,11 @@ from typing import BinaryIO
 # A draft older than this was left by a killed process.
 _ABANDONED_SECONDS = 600
 
+# Whether a path is a folder or a link to one; false for an invalid name too.
+is_folder = os.path.isdir
+# Whether anything is at a path, even if only a broken link.
+is_there = os.path.lexists
+
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISLNK, "a link"),
@@ -34,23 +39,6 @@ _KINDS = (
 def kind_of(mode: int) -> str:
     """Return in words what a file's `st_mode` says it is; empty for a regular file."""
     return next((words for is_kind, words in _KINDS if is_kind(mode)), "")
-
-
-def is_folder(path: Path) -> bool:
-    """Return whether `path` is a folder or a link to one; false for an invalid name too."""
-    try:
-        return stat.S_ISDIR(path.stat().st_mode)
-    except (OSError, ValueError):
-        return False
-
-
-def is_there(path: Path) -> bool:
-    """Return whether `path` exists, even if only as a broken link."""
-    try:
-        path.lstat()
-    except OSError:
-        return False
-    return True
 
 
 def open_plain(path: Path, *, follows_links: bool = True) -> BinaryIO:

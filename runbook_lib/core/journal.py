@@ -155,7 +155,10 @@ class Journal:
             # NOTE: unbuffered: lines reach the kernel whole, and a failure is seen here.
             with self.path.open("a+b", buffering=0) as file:
                 size = file.seek(0, os.SEEK_END)
-                last, end = self._last_whole_line(file, size)
+                last = _line_before(file, size)
+                # NOTE: a killed process may have left a part of a line.
+                end = size if last.endswith(b"\n") else size - len(last)
+                last = last if end == size else _line_before(file, end)
                 number = _number_of(last, self.path) if last else 0
                 drafts: list[_Draft] = []
                 if end < size:
@@ -193,18 +196,6 @@ class Journal:
             place = f" ({error.filename})" if error.filename not in (None, str(self.path)) else ""
             msg = f"The journal {self.path} cannot be written: {error.strerror}{place}."
             raise JournalError(msg) from error
-
-    def _last_whole_line(self, file: FileIO, end: int) -> tuple[bytes, int]:
-        """
-        Return the last whole line up to the byte `end`, and where it ends.
-
-        A killed process may have left a part of another one.
-        """
-        line = _line_before(file, end)
-        if line and not line.endswith(b"\n"):
-            end -= len(line)
-            line = _line_before(file, end)
-        return line, end
 
     def _lines(self, drafts: Iterable[_Draft], after: Ref) -> Iterator[bytes]:
         """Yield the lines of `drafts`, which follow the line `after`; raises `JournalError`."""

@@ -3,7 +3,7 @@ The model: what a check sees, what people say, and every line of the journal, de
 
 Each field says by its type what it may contain, what it means to a reader, and by
 a mark how the redactor treats it (`masking`). A line is an `Entry` whose `data` has
-the type that `DATA` names for its kind.
+the type that `EventType` names for its kind.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 from urllib.parse import urlsplit
 
 from msgspec import Meta, Struct, StructMeta, ValidationError, field
@@ -541,60 +541,43 @@ class BundleSealed(Part):
     journal: JournalEnd
 
 
-class EventType:
-    """The kinds of journal lines, `type` in the file."""
+class EventType(StrEnum):
+    """The kinds of journal lines, `type` in the file, each with the type of its `data`."""
 
-    RUN_STARTED = "run.started"
-    RUN_JOINED = "run.joined"
-    RUN_FINISHED = "run.finished"
-    RUN_INTERRUPTED = "run.interrupted"
-    NOTEBOOK_FINISHED = "notebook.finished"
-    STEP_STARTED = "step.started"
-    STEP_CHECKED = "step.checked"
-    STEP_WITHHELD = "step.withheld"
-    EXCHANGE_RECORDED = "exchange.recorded"
-    EXCHANGE_WITHHELD = "exchange.withheld"
-    STEP_ATTESTED = "step.attested"
-    STEP_SUBMITTED = "step.submitted"
-    STEP_DECLINED = "step.declined"
-    STEP_SKIPPED = "step.skipped"
-    STEP_WITHDRAWN = "step.withdrawn"
-    STEP_COMMENTED = "step.commented"
-    STEP_ASSIGNED = "step.assigned"
-    INPUT_GIVEN = "input.given"
-    CREDENTIAL_GIVEN = "credential.given"
-    CREDENTIAL_REMEMBERED = "credential.remembered"
-    CHANGE_INTENDED = "change.intended"
-    JOURNAL_REPAIRED = "journal.repaired"
-    BUNDLE_SEALED = "bundle.sealed"
+    data: type[Part]
+
+    def __new__(cls, name: str, data: type[Part]) -> Self:
+        """Return the kind of this name."""
+        kind = str.__new__(cls, name)
+        kind._value_, kind.data = name, data
+        return kind
+
+    RUN_STARTED = "run.started", RunStarted
+    RUN_JOINED = "run.joined", RunJoined
+    RUN_FINISHED = "run.finished", RunFinished
+    RUN_INTERRUPTED = "run.interrupted", RunInterrupted
+    NOTEBOOK_FINISHED = "notebook.finished", NotebookFinished
+    STEP_STARTED = "step.started", StepStarted
+    STEP_CHECKED = "step.checked", Checked
+    STEP_WITHHELD = "step.withheld", CheckWithheld
+    EXCHANGE_RECORDED = "exchange.recorded", Exchange
+    EXCHANGE_WITHHELD = "exchange.withheld", ExchangeWithheld
+    STEP_ATTESTED = "step.attested", Statement
+    STEP_SUBMITTED = "step.submitted", Statement
+    STEP_DECLINED = "step.declined", Statement
+    STEP_SKIPPED = "step.skipped", Statement
+    STEP_WITHDRAWN = "step.withdrawn", Statement
+    STEP_COMMENTED = "step.commented", Commented
+    STEP_ASSIGNED = "step.assigned", Assigned
+    INPUT_GIVEN = "input.given", InputGiven
+    CREDENTIAL_GIVEN = "credential.given", CredentialGiven
+    CREDENTIAL_REMEMBERED = "credential.remembered", CredentialRemembered
+    CHANGE_INTENDED = "change.intended", ChangeIntended
+    JOURNAL_REPAIRED = "journal.repaired", JournalRepaired
+    BUNDLE_SEALED = "bundle.sealed", BundleSealed
 
 
-# The type of `data` in each kind of line.
-DATA: Mapping[str, type[Part]] = {
-    EventType.RUN_STARTED: RunStarted,
-    EventType.RUN_JOINED: RunJoined,
-    EventType.RUN_FINISHED: RunFinished,
-    EventType.RUN_INTERRUPTED: RunInterrupted,
-    EventType.NOTEBOOK_FINISHED: NotebookFinished,
-    EventType.STEP_STARTED: StepStarted,
-    EventType.STEP_CHECKED: Checked,
-    EventType.STEP_WITHHELD: CheckWithheld,
-    EventType.EXCHANGE_RECORDED: Exchange,
-    EventType.EXCHANGE_WITHHELD: ExchangeWithheld,
-    EventType.STEP_ATTESTED: Statement,
-    EventType.STEP_SUBMITTED: Statement,
-    EventType.STEP_DECLINED: Statement,
-    EventType.STEP_SKIPPED: Statement,
-    EventType.STEP_WITHDRAWN: Statement,
-    EventType.STEP_COMMENTED: Commented,
-    EventType.STEP_ASSIGNED: Assigned,
-    EventType.INPUT_GIVEN: InputGiven,
-    EventType.CREDENTIAL_GIVEN: CredentialGiven,
-    EventType.CREDENTIAL_REMEMBERED: CredentialRemembered,
-    EventType.CHANGE_INTENDED: ChangeIntended,
-    EventType.JOURNAL_REPAIRED: JournalRepaired,
-    EventType.BUNDLE_SEALED: BundleSealed,
-}
+DATA: Mapping[str, type[Part]] = {kind.value: kind.data for kind in EventType}
 
 
 class Entry(Part):

@@ -8,18 +8,15 @@ which comes before it, and takes as long as it usually takes at most.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
-
-from msgspec import Meta
+from typing import Literal
 
 from runbook_lib.core.advice import waits_for
-from runbook_lib.core.model import Outcome, Part
+from runbook_lib.core.model import Day, Outcome, Part
 from runbook_lib.core.state import RunState, StepState
 from runbook_lib.core.words import days_after
 from runbook_lib.plain_text import counted
 
 Stage = Literal["done", "waiting", "ahead"]
-Day = Annotated[str, Meta(pattern="^([0-9]{4}-[0-9]{2}-[0-9]{2})?$")]
 
 
 class Leg(Part):

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from runbook_lib.core.files import read_plain, remove
 
@@ -63,20 +63,13 @@ def _remove_what_dead_processes_left() -> None:
         folders = [Path(entry.path) for entry in entries if entry.name.startswith(_PREFIX)]
         for folder in folders:
             with contextlib.suppress(OSError):
-                _remove_if_dead(folder)
-
-
-def _remove_if_dead(folder: Path) -> None:
-    status = folder.lstat()
-    is_mine = status.st_uid == os.geteuid() and status.st_mode & 0o170777 == 0o040700
-    if not is_mine or time.time() - status.st_mtime < _YOUNG_SECONDS:
-        return
-    try:
-        with FileLock(folder / _LOCK, blocking=False):
-            _remove(folder)
-    except Timeout:
-        return
-    remove(folder)
+                status = folder.lstat()
+                is_mine = status.st_uid == os.geteuid() and status.st_mode & 0o170777 == 0o040700
+                if is_mine and time.time() - status.st_mtime >= _YOUNG_SECONDS:
+                    # NOTE: a `Timeout`, where its process is alive, is an `OSError`.
+                    with FileLock(folder / _LOCK, blocking=False):
+                        _remove(folder)
+                    remove(folder)
 
 
 def _remove(folder: Path) -> None:

@@ -54,7 +54,7 @@ from runbook_lib.evidence.reports.pictures import (
 from runbook_lib.plain_text import as_text, counted
 from runbook_lib.walkthrough.activity import Activity
 
-_EVENT_WORDS = {
+_EVENT_WORDS: Mapping[str, str] = {
     EventType.STEP_CHECKED: "checked",
     EventType.STEP_WITHHELD: "checked",
     EventType.STEP_ATTESTED: "confirmed",

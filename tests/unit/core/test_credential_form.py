@@ -71,7 +71,7 @@ WORDS = sorted(
     {
         *(outcome.value for outcome in Outcome),
         *(kind.value for kind in WordKind),
-        *(value for name, value in vars(EventType).items() if not name.startswith("_")),
+        *EventType,
         *field_names(record_schema()),
         *(step.id for step in PROCEDURE.steps),
         *(check.id for step in PROCEDURE.steps for check in step.checks),
