@@ -286,8 +286,8 @@ FAULTS = (
     ),
     Fault(
         "config/settings.py",
-        "if not isinstance(parameter, str) or not parameter.startswith(_SCHEMES):",
-        "if not isinstance(parameter, str):",
+        "isinstance(parameter, str) and parameter.startswith(_SCHEMES)",
+        "isinstance(parameter, str)",
         "config/test_settings.py",
         "a credential may be given on the command line",
     ),

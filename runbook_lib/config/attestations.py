@@ -167,27 +167,19 @@ class _AttestationReader:
 
     def words(self, kind: WordKind, table: Mapping[str, Any]) -> list[Word]:
         """Return the word in `table`, once for each subject."""
-        note = "reason" if kind in _WITH_REASON else "note"
         more = _ANSWERED if kind is WordKind.ATTESTED else ()
-        step, place = self._step(table, ("step", "by", "at", note, "subject", *more))
-        if kind in _OF_A_WAIT and step.kind is not StepKind.WAIT:
-            msg = f"{place}: nothing is submitted in this step, so it cannot be {kind}."
-            raise StatementError(msg)
-        fields: dict[str, Any] = {
-            "kind": kind,
-            **self._common_fields(step, table, place),
-            "note": _text(table, note, place, is_needed=kind in _WITH_REASON),
-        }
+        step, place, fields = self._entry(kind, table, ("subject", *more))
         given = {name: str(table[name]) for name in more if name in table}
         _text(table, "answer", place, is_needed=False, longest=_LONGEST_NAME)
         answer = answered(step, given, place, at=fields["at"]) if more else {}
         return [
             Word(
+                kind=kind,
                 **fields,
                 **answer,
                 origin=self.path.name,
                 # NOTE: as given: when the sentence changes, it is not said of the new one.
-                entry=_digest([{**fields, **given}, subject]),
+                entry=_digest([{"kind": kind, **fields, **given}, subject]),
                 binding=Binding(subject=subject),
             )
             for subject in self._subjects(step, table.get("subject", {}), place)
@@ -195,14 +187,9 @@ class _AttestationReader:
 
     def note(self, kind: NoteKind, table: Mapping[str, Any]) -> Note | Assignment:
         """Return the comment or assignment in `table`."""
-        is_comment = kind is NoteKind.COMMENTED
-        keys = ("step", "by", "at", "note", *(() if is_comment else ("to", "due")))
-        step, place = self._step(table, keys)
-        fields: dict[str, Any] = {
-            **self._common_fields(step, table, place),
-            "note": _text(table, "note", place, is_needed=is_comment),
-        }
-        if is_comment:
+        more = () if kind is NoteKind.COMMENTED else ("to", "due")
+        _, place, fields = self._entry(kind, table, more)
+        if kind is NoteKind.COMMENTED:
             return Note(**fields, origin=self.path.name, entry=_digest([kind, fields]))
         fields["to"] = _text(table, "to", place, is_needed=False, longest=_LONGEST_NAME)
         fields["due"] = due_day(table.get("due", ""), place, since=fields["at"])
@@ -211,24 +198,30 @@ class _AttestationReader:
             raise StatementError(msg)
         return Assignment(**fields, origin=self.path.name, entry=_digest([kind, fields]))
 
-    def _step(self, table: Mapping[str, Any], keys: tuple[str, ...]) -> tuple[Step, str]:
-        """Return the step that an entry names, and the place of the entry, for messages."""
+    def _entry(
+        self, kind: WordKind | NoteKind, table: Mapping[str, Any], more: tuple[str, ...]
+    ) -> tuple[Step, str, dict[str, Any]]:
+        """Return the step of an entry, its place, for messages, and who says what of it, when."""
         name = _text(table, "step", f"{self.path}", is_needed=True)
         place = f"{self.path}, step {name[:60]}"
-        _refuse_other_keys(table, keys, place)
+        note = "reason" if kind in _WITH_REASON else "note"
+        _refuse_other_keys(table, ("step", "by", "at", note, *more), place)
         if name not in self.steps:
             near = suggestion(name, self.steps)
             msg = f"{place}: there is no such step.{near} `runbook status` lists them."
             raise StatementError(msg)
-        return self.steps[name], place
-
-    def _common_fields(self, step: Step, table: Mapping[str, Any], place: str) -> dict[str, str]:
-        """Return which step the entry is about, who says so, and when."""
-        return {
+        step = self.steps[name]
+        if kind in _OF_A_WAIT and step.kind is not StepKind.WAIT:
+            msg = f"{place}: nothing is submitted in this step, so it cannot be {kind}."
+            raise StatementError(msg)
+        is_needed = kind in (*_WITH_REASON, NoteKind.COMMENTED)
+        fields = {
             "step": step.id,
             "by": _text(table, "by", place, is_needed=True, longest=_LONGEST_NAME),
             "at": self._moment(table.get("at"), place),
+            "note": _text(table, note, place, is_needed=is_needed),
         }
+        return step, place, fields
 
     def _subjects(self, step: Step, value: object, place: str) -> Iterable[Mapping[str, Value]]:
         """Return the subject; of several, each once, and only those of this tenant."""

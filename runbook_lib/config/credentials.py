@@ -24,8 +24,7 @@ class KeyringStore:
 
     def remember(self, owner: str, item: Input, secret: Secret) -> str:
         """Store `secret` under its owner's name; raises `SettingsError` without a keyring."""
-        import keyring  # noqa: PLC0415  (slow to import, rarely used)
-        import keyring.errors  # noqa: PLC0415
+        import keyring.errors  # noqa: PLC0415  (slow to import, rarely used)
 
         try:
             keyring.set_password(_service(owner), item.name, secret.reveal())
@@ -36,7 +35,6 @@ class KeyringStore:
 
     def forget(self, owner: str, item: Input) -> None:
         """Remove the credential from the keyring."""
-        import keyring  # noqa: PLC0415
         import keyring.errors  # noqa: PLC0415
 
         with contextlib.suppress(keyring.errors.KeyringError):

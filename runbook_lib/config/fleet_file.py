@@ -181,14 +181,13 @@ class _TenantReader:
         if len(cells) > len(head):
             self._note(place, "", f"this row has {len(cells)} cells for {len(head)} headings")
             return []
-        named = [(name, cell) for name, cell in zip(head, cells, strict=False) if cell.strip()]
-        known = {name: cell for name, cell in named if name in _OWN or name in self._all}
+        named = {name: cell for name, cell in zip(head, cells, strict=False) if cell.strip()}
+        known = {name: cell for name, cell in named.items() if name in _OWN or name in self._all}
         own = self._inputs.get(known.get(_CONNECTOR, self._default).strip(), self._all)
-        secrets = {
-            name for name in known if name not in _OWN and own.get(name, self._all[name]).secret
-        }
-        values = {name: cell for name, cell in known.items() if name not in secrets}
-        return [_Table(place, values, {name: known[name].strip() for name in secrets})]
+        items = {**self._all, **own}
+        secrets = [name for name in known if name not in _OWN and items[name].secret]
+        references = {name: known.pop(name).strip() for name in secrets}
+        return [_Table(place, known, references)]
 
     def _table(self, place: str, table: Mapping[str, Any]) -> _Table:
         """Return a table of TOML; its secrets are a table in it."""
@@ -206,20 +205,17 @@ class _TenantReader:
             self._note(shared.place, _TENANT, "each tenant needs its own name")
         default = self._connector(shared, self._default)
         named = [(table, self._connector(table, default)) for table in tables]
-        parts = {name: self._part(shared, name) for _, name in named}
+        parts = {name: self._part(shared, self._inputs[name]) for _, name in named}
         read = {name: self._checked(part, self._inputs[name]) for name, part in parts.items()}
         # What concerns no tenant, and is a secret or unknown.
+        concerned = {name for part in parts.values() for name in part.values}
+        referred = {name for part in parts.values() for name in part.secrets}
         values = {
             name: value
             for name, value in shared.values.items()
-            if not any(name in part.values for part in parts.values())
-            and (name not in self._all or self._all[name].secret)
+            if name not in concerned and (name not in self._all or self._all[name].secret)
         }
-        secrets = {
-            name: value
-            for name, value in shared.secrets.items()
-            if not any(name in part.secrets for part in parts.values())
-        }
+        secrets = {name: text for name, text in shared.secrets.items() if name not in referred}
         self._checked(_Table(shared.place, values, secrets), self._all)
         for table, connector in named:
             name, (values, secrets) = self._name(table, connector), read[connector]
@@ -228,16 +224,14 @@ class _TenantReader:
             procedure = self._procedures[connector]
             self.tenants.append(FleetTenant(name, procedure, given, references, table.place))
 
-    def _part(self, shared: _Table, connector: str) -> _Table:
-        """Return the shared values and secrets that concern this connector."""
-        inputs = self._inputs[connector]
-        values = {name: value for name, value in shared.values.items() if name in inputs}
-        secrets = {
-            name: value
-            for name, value in shared.secrets.items()
-            if name in inputs and inputs[name].secret
-        }
-        return _Table(shared.place, values, secrets)
+    def _part(self, shared: _Table, inputs: Mapping[str, Input]) -> _Table:
+        """Return the shared values and secrets that concern the connector with these inputs."""
+        secrets = {name for name, item in inputs.items() if item.secret}
+        return _Table(
+            shared.place,
+            {name: value for name, value in shared.values.items() if name in inputs},
+            {name: value for name, value in shared.secrets.items() if name in secrets},
+        )
 
     def _name(self, table: _Table, connector: str) -> str:
         """Return a tenant's name; note that it is missing, taken, or no folder can have it."""

@@ -79,7 +79,7 @@ def passphrase(text: str) -> str:
 
 def scope(text: str) -> tuple[str, ...]:
     """Return scopes separated by commas or spaces, each once (RFC 6749 §3.3)."""
-    names = tuple(dict.fromkeys(name for name in re.split(r"[,\s]+", text.strip()) if name))
+    names = step_names(text)
     for name in names:
         if not _SCOPE.fullmatch(name):
             raise ValueError(f"{name!r} is not a scope: a character in it is not allowed")
@@ -93,7 +93,7 @@ def step_names(text: str) -> tuple[str, ...]:
 
 def host_names(text: str) -> tuple[str, ...]:
     """Return host names separated by commas or spaces, each once."""
-    return tuple(dict.fromkeys(domain_name(name) for name in re.split(r"[,\s]+", text) if name))
+    return tuple(dict.fromkeys(map(domain_name, step_names(text))))
 
 
 def web_address(text: str) -> str:
@@ -124,7 +124,7 @@ def address(text: str) -> str:
 
 def addresses(text: str) -> tuple[str, ...]:
     """Return `host=host:port` pairs separated by commas or spaces, each once."""
-    pairs = [pair.partition("=") for pair in re.split(r"[,\s]+", text) if pair]
+    pairs = [pair.partition("=") for pair in step_names(text)]
     return tuple(dict.fromkeys(f"{domain_name(host)}={address(to)}" for host, _, to in pairs))
 
 

@@ -83,23 +83,16 @@ def resolve(
     file_values = env_file or {}
     known = {*_OWN, *others, *variables_of({connector: items.values()})}
     _refuse_unknown_variables(file_values, known, "The settings file")
-    texts = (*given.values(), *environ.values(), *file_values.values())
-    known |= {_ENV_FILE, LAB_COMMAND, *referred_variables(texts)}
+    all_texts = (*given.values(), *environ.values(), *file_values.values())
+    known |= {_ENV_FILE, LAB_COMMAND, *referred_variables(all_texts)}
     _refuse_unknown_variables(environ, known, "The environment")
     values: dict[str, Value] = {}
-    raw = {
-        name: next(
-            (
-                text
-                for variable in (item.variable_for(connector), item.variable)
-                for text in (environ.get(variable), file_values.get(variable))
-                if text
-            ),
-            "",
-        )
-        for name, item in items.items()
-    }
+    raw: dict[str, str] = {}
+    sources = (environ, file_values)
     for name, item in items.items():
+        variables = (item.variable_for(connector), item.variable)
+        texts = (source.get(variable) for variable in variables for source in sources)
+        raw[name] = next(filter(None, texts), "")
         if not item.secret and (name in given or raw[name]):
             values[name] = typed(item, given.get(name, raw[name]))
     secrets: dict[str, Secret] = {}
@@ -309,21 +302,15 @@ def _about(item: Input) -> Iterator[None]:
 
 def _secret_text(item: Input, parameter: object, raw: str, environ: Mapping[str, str]) -> str:
     """Return the text of a credential, or of its reference's target; empty without one."""
-    text = raw
-    if parameter is not None:
-        if not isinstance(parameter, str) or not parameter.startswith(_SCHEMES):
-            msg = (
-                f"{item.name} ({item.label}) is a secret: never use it as a parameter or on a "
-                f"command line. Put it into .env as {item.variable}, or give a reference: "
-                f"{REFERENCE_FORMS}."
-            )
-            raise SettingsError(msg)
-        text = parameter
-    return _dereference(item, text, environ) if text else ""
-
-
-def _dereference(item: Input, text: str, environ: Mapping[str, str]) -> str:
-    """Return a credential, or what its reference leads to."""
+    is_named = isinstance(parameter, str) and parameter.startswith(_SCHEMES)
+    if parameter is not None and not is_named:
+        msg = (
+            f"{item.name} ({item.label}) is a secret: never use it as a parameter or on a "
+            f"command line. Put it into .env as {item.variable}, or give a reference: "
+            f"{REFERENCE_FORMS}."
+        )
+        raise SettingsError(msg)
+    text = str(parameter or raw)
     scheme, _, target = text.partition(":")
     path, _, name = target.rpartition("#")
     with _about(item):
@@ -352,8 +339,7 @@ def _from_file(path: Path) -> str:
 
 
 def _from_keyring(target: str) -> str:
-    import keyring  # noqa: PLC0415  (slow to import, rarely used)
-    import keyring.errors  # noqa: PLC0415
+    import keyring.errors  # noqa: PLC0415  (slow to import, rarely used)
 
     service, _, user = target.rpartition("/")
     try:
