@@ -5,21 +5,20 @@ The command `connections`: the customers' connections in Cyclr, and why transact
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from runbook_lib.cli.options import CONNECTOR, ENV_FILE, EVIDENCE, JSON, SANDBOX, TENANT
+from runbook_lib.cli.options import EVIDENCE, JSON, SANDBOX, tenant_options
 from runbook_lib.cli.paragraphs import say, show_json, show_paragraph
+from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.errors import ExitCode, SettingsError
 from runbook_lib.plain_text import counted
 
 if TYPE_CHECKING:
     from runbook_lib.connectors.cyclr.transactions import Failures
-    from runbook_lib.engine.run import Run
 
 # Of thousands of accounts the terminal shows the first that need somebody; page and CSV have all.
 _MOST_SHOWN = 20
@@ -49,14 +48,12 @@ _PARTS = 20
     metavar="NAME",
     help="With --sign-in-link: the user. Cyclr creates NAME if it does not exist.",
 )
-@CONNECTOR
-@TENANT
-@ENV_FILE
+@tenant_options
 @EVIDENCE
 @JSON
 def connections(
     *, scenario: str, page: str, csv_file: str, errors: str, tested: str, linked: str, user: str,
-    connector: str, as_json: bool, **options: Any,
+    connector: str, tenant: str, as_json: bool, **options: Any,
 ) -> None:  # fmt: skip
     """
     List your customers' connections, and whether each is signed in.
@@ -64,27 +61,46 @@ def connections(
     It asks Cyclr about every account of your console, and changes nothing. Set its pace with
     RUNBOOK_CYCLR_REQUESTS_A_SECOND. If you interrupt it, run it again within a day to continue.
     """
-    from runbook_lib.engine.customer_connections import Customers
+    from runbook_lib.core.files import write_parts
+    from runbook_lib.engine.customer_connections import Customers, account_rows, csv_text, document
+    from runbook_lib.engine.practice import practice_settings
+    from runbook_lib.engine.run import open_known
+    from runbook_lib.evidence.reports.tenants_page import connections_page
 
     if bool(tested) + bool(linked) > 1 or bool(user) is not bool(linked):
         msg = "Give either --test or --sign-in-link. --sign-in-link needs --user."
         raise SettingsError(msg, next_step="No request was sent.")
     failures = read_webhook(errors, connector) if errors else None
-    with _opened(scenario, connector, options) as run:
+    procedure = find_procedure(connector)
+    tenant = tenant or (f"sandbox-{scenario}" if scenario else "")
+    with practice_settings(scenario, procedure, tenant, options) as settings:
+        named = {name: settings[name] for name in ("evidence", "env_file")}
+        run = open_known(procedure, tenant=tenant, **named)
         asked = Customers(run, on_progress=_Progress())
-        if tested:
-            _show(asked.test_call(tested), as_json=as_json)
-        elif linked:
-            _show(asked.sign_in_link(linked, user), as_json=as_json)
-        else:
-            _look(run, asked, failures, page, csv_file, as_json=as_json)
+        if tested or linked:
+            call = asked.test_call(tested) if tested else asked.sign_in_link(linked, user)
+            _show(call, as_json=as_json)
+            return
+        look = asked.look()
+        last = failures.last if failures else {}
+        shown = document(look, run, last, asked.prerequisites(last.values()))
+        files: Iterable[tuple[str, Iterable[str]]] = (
+            (page, connections_page(account_rows(shown), shown)),
+            (csv_file, csv_text(shown)),
+        )
+        for name, parts in files:
+            if name:
+                content = (part.encode("utf-8", "backslashreplace") for part in parts)
+                write_parts(Path(name), content)
+        _show(shown, as_json=as_json)
+        is_well = shown["complete"] and not {"not_signed_in", "not_known"} & shown["counts"].keys()
+        sys.exit(ExitCode.COMPLETE if is_well else ExitCode.INCOMPLETE)
 
 
 def read_webhook(source: str, connector: str) -> Failures:
     """Return the failed transactions in the file `source`, or on stdin (`-`)."""
     from runbook_lib.cli.terminal import progress_bar
     from runbook_lib.connectors.cyclr.transactions import LARGEST, read_failures
-    from runbook_lib.connectors.registry import find_procedure
     from runbook_lib.core.files import open_plain
 
     procedure = find_procedure(connector)
@@ -103,9 +119,7 @@ def read_webhook(source: str, connector: str) -> Failures:
     with progress_bar(is_error=True) as bar:
         task = bar.add_task("entries read", total=None)
         return read_failures(
-            content,
-            procedure,
-            lambda done, total: bar.update(task, completed=done, total=total),
+            content, procedure, lambda done, total: bar.update(task, completed=done, total=total)
         )
 
 
@@ -143,50 +157,8 @@ def show_failures(document: Mapping[str, Any]) -> None:
 CUSTOMER_COMMANDS = (connections,)
 
 
-@contextmanager
-def _opened(scenario: str, connector: str, options: Mapping[str, Any]) -> Iterator[Run]:
-    """Give the tenant's run; in practice its sandbox serves as long as the context lasts."""
-    from runbook_lib.connectors.registry import find_procedure
-    from runbook_lib.engine.practice import practice, sandbox_key
-    from runbook_lib.engine.run import open_known
-
-    procedure, options = find_procedure(connector), dict(options)
-    if not scenario:
-        yield open_known(procedure, **options)
-        return
-    if options["env_file"]:
-        msg = "--sandbox has its own settings: leave out --env-file."
-        raise SettingsError(msg)
-    options["tenant"] = options["tenant"] or f"sandbox-{scenario}"
-    key = sandbox_key(procedure, options["evidence"], options["tenant"])
-    with practice(scenario, procedure, key) as sandbox:
-        yield open_known(procedure, **{**options, "env_file": sandbox.env_file})
-
-
-def _look(
-    run: Run, asked: Any, failures: Failures | None, page: str, csv_file: str, *, as_json: bool
-) -> None:
-    from runbook_lib.core.files import write_parts
-    from runbook_lib.engine.customer_connections import account_rows, csv_text, document
-    from runbook_lib.evidence.reports.tenants_page import connections_page
-
-    look = asked.look()
-    last = failures.last if failures else {}
-    shown = document(look, run, last, asked.prerequisites(last.values()))
-    made: Iterable[tuple[str, Iterable[str]]] = (
-        (page, connections_page(account_rows(shown), shown)),
-        (csv_file, csv_text(shown)),
-    )
-    for name, parts in made:
-        if name:
-            write_parts(Path(name), (part.encode("utf-8", "backslashreplace") for part in parts))
-    _show(shown, as_json=as_json)
-    is_well = shown["complete"] and not {"not_signed_in", "not_known"} & shown["counts"].keys()
-    sys.exit(ExitCode.COMPLETE if is_well else ExitCode.INCOMPLETE)
-
-
 def _show(shown: Mapping[str, Any], *, as_json: bool) -> None:
-    from runbook_lib.cli.tenant_rows import show_rows
+    from runbook_lib.cli.people import show_rows
     from runbook_lib.engine.customer_connections import LABELS, AccountStatus, account_rows
     from runbook_lib.evidence.reports.tenant_rows import what_now
 

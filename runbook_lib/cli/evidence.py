@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from runbook_lib.cli.options import CONNECTOR, ENV_FILE, EVIDENCE, JSON, TENANT
+from runbook_lib.cli.options import CONNECTOR, ENV_FILE, EVIDENCE, JSON, TENANT, tenant_options
+from runbook_lib.cli.paragraphs import say
 from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.errors import (
     ArchiveError,
@@ -33,7 +34,7 @@ from runbook_lib.errors import (
 from runbook_lib.plain_text import one_line
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
+    from rich.progress import Progress, TaskID
     from securesystemslib.signer import SSlibKey
 
     from runbook_lib.evidence.archive.archive import Archived
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     from runbook_lib.evidence.archive.stores import TransferLimits
 
 
-_MOST_NOTES = 20
 _ANOTHER_WAY = (
     "Get the public key from its owner (`runbook key` shows it), not together with the evidence. "
     "Keep it elsewhere, and name that copy with --key."
@@ -99,7 +99,7 @@ def verify(
     trust = Trust(trusted, authorities)
     first = " ".join(filter(None, (_withheld_below(*local_paths), note)))
     if first and not as_json:
-        click.echo(one_line(f"! {first}"))
+        say(f"! {first}")
     is_refused = False
     for path in paths:
         is_archive = "://" in path
@@ -107,7 +107,7 @@ def verify(
         with place as folder:
             withheld = _withheld_below(folder) if is_archive else ""
             if withheld and not as_json:
-                click.echo(one_line(f"! {withheld}"))
+                say(f"! {withheld}")
             for verdict in verify_tree(folder, trust, connector):
                 is_refused = is_refused or verdict.error is not None
                 if not as_json:
@@ -176,25 +176,20 @@ def archive(
         with suppress(ArchiveError):  # said of each bundle below
             check_archive(url, home)
     outcomes = _Outcomes(as_json=as_json)
-    for unseen in [
-        unseen
-        for _, unseen_bundles, _, unseen_fleets in contents
-        for unseen in (*unseen_bundles, *unseen_fleets)
-    ]:
-        outcomes.refuse(unseen.path, ContentError(unseen.why, file=unseen.name))
+    for _, unseen_bundles, _, unseen_fleets in contents:
+        for unseen in (*unseen_bundles, *unseen_fleets):
+            outcomes.refuse(unseen.path, ContentError(unseen.why, file=unseen.name))
     fleets = [fleet for _, _, runs, _ in contents for fleet in runs]
+    # NOTE: fleets after all bundles, on which they rest.
+    copies = [(bundle, partial(archive_bundle, bundle, url)) for bundle in bundles]
+    copies += [(fleet, partial(archive_fleet, fleet, url, outcomes.archived)) for fleet in fleets]
+    limits = _limits(seconds)
     with progress_bar(is_error=True) as bar:
-        display = _ArchiveProgress(bar, len(bundles) + len(fleets))
-        how: dict[str, Any] = {"limits": _limits(seconds), "on_progress": display.show}
-        copies = [(bundle, partial(archive_bundle, bundle, url, **how)) for bundle in bundles]
-        # NOTE: after all bundles, on which they rest.
-        copies += [
-            (fleet, partial(archive_fleet, fleet, url, outcomes.archived, **how))
-            for fleet in fleets
-        ]
-        for folder, copy in copies:
-            display.begin(folder)
-            outcomes.perform(folder, copy)
+        task = bar.add_task("", total=None)
+        for number, (folder, copy) in enumerate(copies, 1):
+            place = f"{number} of {len(copies)}: {folder.name}"
+            show = partial(_show_progress, bar, task, place)
+            outcomes.perform(folder, partial(copy, limits=limits, on_progress=show))
     outcomes.advise()
     sys.exit(outcomes.code)
 
@@ -242,41 +237,25 @@ class _Outcomes:
     def advise(self) -> None:
         """Show what to do about what was refused."""
         for advice in self.advice:
-            click.echo(one_line(f"Next: {advice}"), err=True)
+            say(f"Next: {advice}", is_error=True)
 
     def _show(self, bundle: Path, document: dict[str, Any], text: str) -> None:
         line = json.dumps({"path": str(bundle), **document})
         click.echo(line if self.as_json else one_line(text))
 
 
-class _ArchiveProgress:
-    """A bar of the files that are archived, with the current one; on a terminal only."""
-
-    def __init__(self, bar: Progress, of: int) -> None:
-        self._bar, self._of, self._number, self._name = bar, of, 0, ""
-        self._task = bar.add_task("", total=None)
-
-    def begin(self, bundle: Path) -> None:
-        """Show that `bundle` is the next."""
-        self._number, self._name = self._number + 1, bundle.name
-
-    def show(self, progress: FileProgress) -> None:
-        """Show which file is copied."""
-        description = one_line(
-            f"{self._number} of {self._of}: {self._name}/{progress.name.rpartition('/')[2]}, "
-            f"{progress.size:,} bytes"
-        )
-        done = progress.number - 1
-        self._bar.update(self._task, total=progress.of, completed=done, description=description)
+def _show_progress(bar: Progress, task: TaskID, place: str, progress: FileProgress) -> None:
+    """Show which file of the bundle at this place is copied; on a terminal only."""
+    name = progress.name.rpartition("/")[2]
+    text = one_line(f"{place}/{name}, {progress.size:,} bytes")
+    bar.update(task, total=progress.of, completed=progress.number - 1, description=text)
 
 
 def _limits(seconds: int | None) -> TransferLimits:
     """Return how long an archive may take; each retry is shown on the error output."""
     from runbook_lib.evidence.archive.stores import DEFAULT_SECONDS, TransferLimits
 
-    return TransferLimits(
-        seconds or DEFAULT_SECONDS, say=lambda message: click.echo(one_line(message), err=True)
-    )
+    return TransferLimits(seconds or DEFAULT_SECONDS, say=partial(say, is_error=True))
 
 
 def _withheld_below(*paths: Path) -> str:
@@ -295,14 +274,7 @@ def _withheld_below(*paths: Path) -> str:
 @ENV_FILE
 @EVIDENCE
 @JSON
-def key(
-    *,
-    is_rotated: bool,
-    connector: str,
-    env_file: str,
-    evidence: str,
-    as_json: bool,
-) -> None:
+def key(*, is_rotated: bool, connector: str, env_file: str, evidence: str, as_json: bool) -> None:
     """Show the key that signs evidence; --rotate makes a new one."""
     from runbook_lib.config.workspace import KEYS_FOLDER, evidence_folder
     from runbook_lib.engine.run import load_settings
@@ -322,15 +294,13 @@ def key(
         click.echo(json.dumps({"key_id": present.key_id, "public_key": str(public)}))
     else:
         click.echo(f"Key {present.key_id}\n{one_line(message)}")
-        click.echo(one_line(f"Public key, for verifiers: {public}"))
+        say(f"Public key, for verifiers: {public}")
 
 
 @click.command()
 @click.argument("bundle", default="", metavar="[BUNDLE]")
 @click.option("--output", default="", metavar="FILE", help="The file to write.")
-@CONNECTOR
-@TENANT
-@ENV_FILE
+@tenant_options
 @EVIDENCE
 def report(*, bundle: str, output: str, connector: str, **options: Any) -> None:
     """Build a tenant's history as HTML, or the report of BUNDLE again."""
@@ -369,7 +339,7 @@ def report(*, bundle: str, output: str, connector: str, **options: Any) -> None:
     with os.fdopen(os.open(path, flags, 0o666), "w", encoding="utf-8") as file:
         os.set_blocking(file.fileno(), True)
         file.write(page)
-    click.echo(one_line(f"Read {path}"))
+    say(f"Read {path}")
 
 
 @click.command()
@@ -402,19 +372,19 @@ def journal(
     path = journal_path(folder, tenant_name(tenant), connector_folder(connector)).absolute()
     trusted, note = _trusted(keys, trusted_keys, [folder, path.parent])
     if note and not as_json:
-        click.echo(one_line(f"! {note}"))
+        say(f"! {note}")
     rebuilt = rebuild_journal(path.parent, Trust(trusted))
     if as_json:
         noted = {"trust_note": note} if note else {}
         click.echo(json.dumps({"path": str(path), **asdict(rebuilt), **noted}))
     elif rebuilt.added:
-        click.echo(one_line(f"{path}: {rebuilt.added:,} lines put back, {rebuilt.lines:,} in all."))
-        click.echo(one_line(f"It is complete until {rebuilt.until}; later lines are lost,"))
+        say(f"{path}: {rebuilt.added:,} lines put back, {rebuilt.lines:,} in all.")
+        say(f"It is complete until {rebuilt.until}; later lines are lost,")
         click.echo("because no verified bundle contains them. Now run again.")
     else:
-        click.echo(one_line(f"{path} has every line that the bundles copied; none was added."))
+        say(f"{path} has every line that the bundles copied; none was added.")
     for name, why in rebuilt.unused.items():
-        click.echo(one_line(f"✘ {name}: {why}"), err=True)
+        say(f"✘ {name}: {why}", is_error=True)
     sys.exit(ExitCode.REFUSED if rebuilt.unused else ExitCode.COMPLETE)
 
 

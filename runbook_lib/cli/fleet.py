@@ -90,7 +90,7 @@ def fleet(*, junit: str, is_sure: bool, as_json: bool, **options: Any) -> None:
         raise
     except FleetFileError as error:
         for mistake in error.mistakes:
-            click.echo(one_line(mistake), err=True)
+            say(mistake, is_error=True)
         raise
     _refuse_spending(prepared, is_sure=is_sure)
     if junit:
@@ -171,27 +171,21 @@ def _line(result: TenantResult) -> str:
     return one_line(f"{icon} {name}: {result.outcome or 'not sealed'}{f': {why}' if why else ''}")
 
 
-class _FleetProgress:
+class _FleetProgress(ExitStack):
     """A bar on a terminal, with what failed above it; elsewhere a line for each tenant."""
 
     def __init__(self, total: int, *, is_quiet: bool) -> None:
+        super().__init__()
         self._total = total
         self._is_quiet = is_quiet
         self._done = 0
         self._began = time.monotonic()
         self._bar: Progress | None = None
-        self._stack = ExitStack()
-
-    def __enter__(self) -> _FleetProgress:
-        if self._total and not self._is_quiet and sys.stdout.isatty():
+        if total and not is_quiet and sys.stdout.isatty():
             from runbook_lib.cli.terminal import progress_bar
 
-            self._bar = self._stack.enter_context(progress_bar())
-            self._task = self._bar.add_task("", total=self._total)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
+            self._bar = self.enter_context(progress_bar())
+            self._task = self._bar.add_task("", total=total)
 
     def show(self, result: TenantResult) -> None:
         """Show the result of one tenant."""

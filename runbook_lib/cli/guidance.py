@@ -5,20 +5,13 @@ The commands that help a person on: what an error text means, the texts for a re
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from runbook_lib.cli.options import (
-    CONNECTOR,
-    ENV_FILE,
-    EVIDENCE,
-    JSON,
-    SET,
-    TENANT,
-    assignments,
-)
+from runbook_lib.cli.options import CONNECTOR, EVIDENCE, JSON, SET, assignments, tenant_options
 from runbook_lib.cli.paragraphs import say, show_json, show_paragraph
+from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.errors import ExitCode, SettingsError
 from runbook_lib.plain_text import counted
 
@@ -50,11 +43,22 @@ def explain(*, text: tuple[str, ...], webhook: str, connector: str, as_json: boo
     log with such an answer. With --webhook it explains your customers' failed transactions and
     paused cycles in Cyclr, by cause. Use - to read either from stdin.
     """
+    from runbook_lib.cli.customers import read_webhook, show_failures
     from runbook_lib.connectors.explanation import explain as explain_text
-    from runbook_lib.connectors.registry import find_procedure
 
+    if webhook and text:
+        msg = "Give either --webhook or TEXT, not both."
+        raise SettingsError(msg)
     if webhook:
-        _explain_webhook(webhook, text, connector, as_json=as_json)
+        failures = read_webhook(webhook, connector)
+        document = failures.document()
+        if as_json:
+            show_json(document)
+        else:
+            show_failures(document)
+        is_known = failures.items and not failures.unread and not failures.is_cut
+        is_known = is_known and all(cause["known"] for cause in document["causes"])
+        sys.exit(ExitCode.COMPLETE if is_known else ExitCode.INCOMPLETE)
     pasted = sys.stdin.read(_LONGEST_PASTE) if text == ("-",) else " ".join(text)
     explanation = explain_text(pasted, find_procedure(connector))
     if as_json:
@@ -65,9 +69,7 @@ def explain(*, text: tuple[str, ...], webhook: str, connector: str, as_json: boo
 
 
 @click.command()
-@CONNECTOR
-@TENANT
-@ENV_FILE
+@tenant_options
 @SET
 @EVIDENCE
 @click.option(
@@ -99,7 +101,6 @@ def kit(
     """
     from pathlib import Path
 
-    from runbook_lib.connectors.registry import find_procedure
     from runbook_lib.engine.kit import KitRequest, write_kit
 
     if attach and not by.strip():
@@ -136,28 +137,7 @@ def kit(
 GUIDANCE_COMMANDS = (explain, kit)
 
 
-def _explain_webhook(
-    source: str, text: tuple[str, ...], connector: str, *, as_json: bool
-) -> NoReturn:
-    """Show why transactions in Cyclr failed, and end with 0 if each cause is known."""
-    from runbook_lib.cli.customers import read_webhook, show_failures
-
-    if text:
-        msg = "Give either --webhook or TEXT, not both."
-        raise SettingsError(msg)
-    failures = read_webhook(source, connector)
-    document = failures.document()
-    if as_json:
-        show_json(document)
-    else:
-        show_failures(document)
-    is_known = failures.items and not failures.unread and not failures.is_cut
-    is_known = is_known and all(cause["known"] for cause in document["causes"])
-    sys.exit(ExitCode.COMPLETE if is_known else ExitCode.INCOMPLETE)
-
-
 def _show_kit(written: WrittenKit) -> None:
-
     for file in written.files:
         say(f"{'Kept with your changes' if file.is_changed else 'Written'}: {file.path}")
     for warning in written.kit.warnings:
@@ -174,7 +154,6 @@ def _show_kit(written: WrittenKit) -> None:
 
 
 def _show(explanation: Explanation) -> None:
-
     if explanation.known and explanation.is_by_code:
         text = "The runbook knows this code, but not this text. It explains the code and the words."
         show_paragraph(text, indent="")
@@ -201,7 +180,6 @@ def _show(explanation: Explanation) -> None:
 
 
 def _show_unknown(explanation: Explanation) -> None:
-
     quoted = f": “{explanation.said}”" if explanation.said else "."
     say(f"The runbook does not know this text{quoted}")
     codes = ", ".join(map(str, explanation.codes))

@@ -13,10 +13,8 @@ import click
 from runbook_lib.errors import ExitCode, SettingsError, describe_error
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
-    from runbook_lib.cli.run_display import RunDisplay
     from runbook_lib.engine.headless import RunRequest, RunResult
+    from runbook_lib.engine.known_run import KnownRun
     from runbook_lib.evidence.reports.tenant_rows import TenantRow
 
 
@@ -55,24 +53,18 @@ class RunReport:
     earlier run instead. Settings that are refused write nothing.
     """
 
-    def __init__(self, file: str, request: RunRequest, display: RunDisplay) -> None:
+    def __init__(self, file: str, request: RunRequest) -> None:
         self._file = file
         self._request = request
-        self._display = display
         self._began = time.monotonic()
 
-    def __enter__(self) -> RunReport:
-        return self
-
-    def __exit__(
-        self, _kind: object, error: BaseException | None, _trace: TracebackType | None
-    ) -> None:
-        if error is None or getattr(error, "exit_code", None) == ExitCode.USAGE:
+    def failed(self, error: BaseException, run: KnownRun | None) -> None:
+        """Write that the run ended with `error`; `run` is there if it had begun."""
+        if getattr(error, "exit_code", None) == ExitCode.USAGE:
             return
         from runbook_lib.core.model import Outcome
         from runbook_lib.evidence.fleet_record import Status
 
-        run = self._display.run
         is_interrupted = isinstance(error, KeyboardInterrupt)
         reason = "Interrupted." if is_interrupted else describe_error(error)[0]
         # NOTE: what ended the run is more than that its result cannot be written.

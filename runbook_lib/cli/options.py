@@ -61,6 +61,11 @@ SANDBOX = click.option(
 )
 
 
+def tenant_options(command: Any) -> Any:
+    """Add the options that say which tenant of which connector, and where its settings are."""
+    return CONNECTOR(TENANT(ENV_FILE(command)))
+
+
 def assignments(texts: Iterable[str]) -> dict[str, str]:
     """Return what `--set` was given, by name; raises `SettingsError` without an equals sign."""
     values = {}

@@ -5,20 +5,20 @@ The commands about who does what: what waits for whom, and a person's confirmati
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from runbook_lib.cli.options import CONNECTOR, ENV_FILE, EVIDENCE, JSON, TENANT
-from runbook_lib.cli.paragraphs import say, show_json
+from runbook_lib.cli.options import EVIDENCE, JSON, tenant_options
+from runbook_lib.cli.paragraphs import say, show_json, show_paragraph
 from runbook_lib.errors import ExitCode, SettingsError
 from runbook_lib.plain_text import counted
 
 if TYPE_CHECKING:
     from runbook_lib.engine.confirmation import PreparedConfirmation
-    from runbook_lib.engine.tenants import TenantState
+    from runbook_lib.evidence.reports.tenant_rows import TenantRow
 
 
 @click.command()
@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 @JSON
 def inbox(*, evidence: str, person: str, tenant: str, ics: str, as_json: bool) -> None:
     """List the open steps of all tenants, the worst first, and who must act."""
-    from runbook_lib.cli.tenant_rows import show_documents, show_rows
+    from runbook_lib.core.files import write_whole
     from runbook_lib.core.journal import utc_now
+    from runbook_lib.engine.duties import calendar, duties
     from runbook_lib.engine.inbox import inbox as items_of
     from runbook_lib.engine.inbox import tenant_rows
     from runbook_lib.engine.tenants import tenant_states, unknown_tenant
@@ -41,11 +42,13 @@ def inbox(*, evidence: str, person: str, tenant: str, ics: str, as_json: bool) -
     if tenant and not states:
         raise SettingsError(unknown_tenant(tenant, evidence))
     if ics:
-        _write_calendar(ics, states, name)
+        dated = duties(states, person=name)
+        write_whole(Path(ics), calendar(dated))
+        say(f"Written: {ics}, {counted(len(dated), 'entry', 'entries')}.", is_error=True)
     items = items_of(states, today=today, person=name)
     rows = [row for row in tenant_rows(states, items, today) if row.steps]
     if as_json:
-        show_documents(rows)
+        show_json([row.document() for row in rows])
         return
     if not items:
         say(f"Nothing is waiting for {name}." if name else "Nothing is waiting.")
@@ -59,7 +62,6 @@ def inbox(*, evidence: str, person: str, tenant: str, ics: str, as_json: bool) -
 @JSON
 def tenants(*, evidence: str, as_json: bool) -> None:
     """List the tenants in the evidence folder, and the progress of each."""
-    from runbook_lib.cli.tenant_rows import show_documents, show_rows
     from runbook_lib.core.journal import utc_now
     from runbook_lib.engine.inbox import tenant_rows
     from runbook_lib.engine.tenants import tenant_states
@@ -67,7 +69,7 @@ def tenants(*, evidence: str, as_json: bool) -> None:
     states = tenant_states(evidence)
     rows = tenant_rows(states, (), utc_now().date())
     if as_json:
-        show_documents(rows)
+        show_json([row.document() for row in rows])
         return
     show_rows(rows)
     if not states:
@@ -88,9 +90,7 @@ def tenants(*, evidence: str, as_json: bool) -> None:
     help="As the second person: reject the confirmation; needs --note.",
 )
 @click.option("--yes", "is_sure", is_flag=True, help="Confirm without asking.")
-@CONNECTOR
-@TENANT
-@ENV_FILE
+@tenant_options
 @EVIDENCE
 @JSON
 def confirm(*, step: str, is_sure: bool, connector: str, as_json: bool, **options: Any) -> None:
@@ -125,6 +125,28 @@ def confirm(*, step: str, is_sure: bool, connector: str, as_json: bool, **option
 PEOPLE_COMMANDS = (inbox, tenants, confirm)
 
 
+def show_rows(rows: Iterable[TenantRow]) -> None:
+    """Print a line for each row, and below it what is open; times are UTC."""
+    from runbook_lib.core.outcome import ICONS
+    from runbook_lib.evidence.reports.phrases import when, with_times
+
+    for row in rows:
+        connector = f" ({row.connector})" if row.connector else ""
+        looked = f"last looked at {when(row.looked_on)}" if row.looked_on else ""
+        facts = (
+            row.word,
+            f"{row.done} of {row.total} done" if row.total else row.note,
+            f"since {when(row.since)}" if row.since else "",
+            "time of the last look cannot be read" if row.looked_on is None else looked,
+            f"sealed {when(row.sealed_on)}" if row.sealed_on else "",
+        )
+        name = f"{'SANDBOX ' * row.sandbox}{row.tenant}{connector}"
+        say(f"{ICONS[row.outcome]} {name}: {', '.join(filter(None, facts))}")
+        opened = [f"{ICONS[step.outcome]} {name}: {step.text}" for step, name in row.lines]
+        for text in filter(None, (row.problem, *opened, row.next_step)):
+            show_paragraph(with_times(text), indent="    ")
+
+
 def _ask(confirmation: PreparedConfirmation) -> None:
     """Show what would be confirmed, and end here unless the person says yes."""
     from runbook_lib.cli.terminal import outcome_of
@@ -154,13 +176,3 @@ def _ask(confirmation: PreparedConfirmation) -> None:
     if not is_sure:
         say("Not confirmed; nothing was written.", is_error=True)
         sys.exit(ExitCode.INCOMPLETE)
-
-
-def _write_calendar(path: str, states: Sequence[TenantState], person: str) -> None:
-    from runbook_lib.core.files import write_whole
-    from runbook_lib.engine.duties import calendar, duties
-
-    known = duties(states, person=person)
-    write_whole(Path(path), calendar(known))
-    entries = counted(len(known), "entry", "entries")
-    say(f"Written: {path}, {entries}.", is_error=True)

@@ -12,17 +12,16 @@ from click.core import ParameterSource
 
 from runbook_lib.cli.junit import JUNIT, RunReport, require_place
 from runbook_lib.cli.options import (
-    CONNECTOR,
-    ENV_FILE,
     EVIDENCE,
     JSON,
     SANDBOX,
     SET,
-    TENANT,
     VERBOSE,
     assignments,
+    tenant_options,
 )
 from runbook_lib.cli.paragraphs import show_json
+from runbook_lib.connectors.registry import find_procedure
 from runbook_lib.errors import ExitCode, SettingsError
 
 
@@ -34,9 +33,7 @@ from runbook_lib.errors import ExitCode, SettingsError
 )
 @click.option("--archive", default="", metavar="URL", help="Copy the evidence to this archive.")
 @JUNIT
-@CONNECTOR
-@TENANT
-@ENV_FILE
+@tenant_options
 @SET
 @EVIDENCE
 @VERBOSE
@@ -59,7 +56,6 @@ def run(
 ) -> None:
     """Run the procedure headless and seal the evidence."""
     from runbook_lib.cli.run_display import RunDisplay, show_archived
-    from runbook_lib.connectors.registry import find_procedure
     from runbook_lib.engine.cells import Child
     from runbook_lib.engine.headless import RunRequest, run_tenant
     from runbook_lib.engine.practice import practise_tenant
@@ -77,27 +73,29 @@ def run(
     if junit:
         require_place(junit)
     run_display = RunDisplay(as_json=as_json, is_verbose=is_verbose)
-    report = RunReport(junit, request, run_display)
-    # NOTE: the sandbox and the display begin threads.
-    with report, closing(Child()) as child, run_display as display:
-        request = replace(request, child=child)
-        if scenario:
-            result = practise_tenant(scenario, request, display)
-        else:
-            result = run_tenant(request, display)
+    report = RunReport(junit, request)
+    try:
+        # NOTE: the sandbox and the display begin threads.
+        with closing(Child()) as child, run_display:
+            request = replace(request, child=child)
+            if scenario:
+                result = practise_tenant(scenario, request, run_display)
+            else:
+                result = run_tenant(request, run_display)
+    except BaseException as error:
+        report.failed(error, run_display.run)
+        raise
     report.sealed(result)
     show_archived(result, as_json=as_json)
     again = _same_tenant(ctx, result.tenant)
-    display.show_result(result, options=again, ended=bool(scenario))
+    run_display.show_result(result, options=again, ended=bool(scenario))
     code = result.state.outcome.exit_code
     is_open = result.archive_error is not None and code == ExitCode.COMPLETE
     sys.exit(ExitCode.INCOMPLETE if is_open else code)
 
 
 @click.command()
-@CONNECTOR
-@TENANT
-@ENV_FILE
+@tenant_options
 @EVIDENCE
 @VERBOSE
 @JSON
@@ -107,14 +105,7 @@ def status(
     """Show the steps that are done or waiting, and what to do next."""
     from msgspec import to_builtins
 
-    from runbook_lib.cli.terminal import (
-        show_again,
-        show_next,
-        show_open,
-        show_road,
-        show_steps,
-    )
-    from runbook_lib.connectors.registry import find_procedure
+    from runbook_lib.cli.terminal import show_again, show_next, show_open, show_road, show_steps
     from runbook_lib.core.advice import next_step
     from runbook_lib.core.step_record import step_record
     from runbook_lib.engine.run import open_known

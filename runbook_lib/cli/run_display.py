@@ -21,31 +21,25 @@ from runbook_lib.cli.terminal import (
 from runbook_lib.config.workspace import keys_beside
 from runbook_lib.engine.headless import RunListener, RunResult
 from runbook_lib.evidence.signing.keys import PUBLIC_SUFFIX, WHY_LESS
-from runbook_lib.plain_text import escaped_json, one_line
+from runbook_lib.plain_text import escaped_json
 
 if TYPE_CHECKING:
     from runbook_lib.engine.known_run import KnownRun
 
 
-class RunDisplay(RunListener):
+class RunDisplay(RunListener, ExitStack):
     """Shows a run in the terminal while it is under way; only its result with `as_json`."""
 
     def __init__(self, *, as_json: bool, is_verbose: bool) -> None:
+        super().__init__()
         self._as_json = as_json
         self._is_verbose = is_verbose
-        self._stack = ExitStack()
         self._progress: ProgressDisplay | None = None
         self.run: KnownRun | None = None
 
-    def __enter__(self) -> RunDisplay:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
-
     def on_wait(self, reason: str) -> None:
         """Show why the run is waiting."""
-        click.echo(one_line(reason), err=True)
+        say(reason, is_error=True)
 
     def on_start(self, run: KnownRun) -> None:
         """Show the tenant and the run, what is doubtful about its values, and a bar."""
@@ -56,9 +50,8 @@ class RunDisplay(RunListener):
             label = "SANDBOX: practice, nothing is real" if run.is_sandbox else "PRODUCTION"
             details = f"tenant {run.tenant} · run {run.run_id}"
             click.echo(f"{label} · {run.procedure.title} · {details}")
-        self._progress = self._stack.enter_context(
-            progress(len(run.procedure.steps), is_quiet=self._as_json)
-        )
+        steps = len(run.procedure.steps)
+        self._progress = self.enter_context(progress(steps, is_quiet=self._as_json))
 
     def on_progress(self, run: KnownRun) -> None:
         """Move the bar."""
@@ -67,7 +60,7 @@ class RunDisplay(RunListener):
 
     def on_sealed(self, result: RunResult) -> None:
         """Show where the evidence is."""
-        self._stack.close()
+        self.close()
         sealed = result.sealed
         if self._as_json:
             record = (sealed.folder / "record.json").read_text(encoding="utf-8")

@@ -8,16 +8,14 @@ from typing import Any
 
 import click
 
-from runbook_lib.cli.options import CONNECTOR, ENV_FILE, EVIDENCE, SANDBOX, TENANT
+from runbook_lib.cli.options import EVIDENCE, SANDBOX, tenant_options
 from runbook_lib.connectors.registry import find_procedure
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
 @SANDBOX
 @click.option("--app", "is_app", is_flag=True, help="Show the walkthrough without code (voila).")
-@CONNECTOR
-@TENANT
-@ENV_FILE
+@tenant_options
 @EVIDENCE
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def lab(*, scenario: str, connector: str, env_file: str, evidence: str, **options: Any) -> None:

@@ -12,17 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from runbook_lib.cli.options import (
-    CONNECTOR,
-    ENV_FILE,
-    EVIDENCE,
-    JSON,
-    SANDBOX,
-    SET,
-    TENANT,
-    assignments,
-)
+from runbook_lib.cli.options import EVIDENCE, JSON, SANDBOX, SET, assignments, tenant_options
 from runbook_lib.cli.paragraphs import say, show_json, show_paragraph
+from runbook_lib.connectors.registry import DEFAULT, connector_names, find_procedure
 from runbook_lib.errors import BusyError, ExitCode, RunbookError, SettingsError, describe_error
 
 if TYPE_CHECKING:
@@ -44,9 +36,7 @@ _EVERY_SECONDS = 300
 @click.option("--until", default="", metavar="DATE", help="With --ack: remind again after DATE.")
 @click.option("--note", default="", metavar="TEXT", help="With --ack: a note for others.")
 @SANDBOX
-@CONNECTOR
-@TENANT
-@ENV_FILE
+@tenant_options
 @SET
 @EVIDENCE
 @JSON
@@ -62,8 +52,7 @@ def watch(
     steps once a day. It prints only changes. Without --once it looks every 5 minutes. With FILE it
     looks at each tenant of a fleet's file, instead of the tenant in the settings.
     """
-    from runbook_lib.config.fleet_file import FleetTenant
-    from runbook_lib.connectors.registry import find_procedure
+    from runbook_lib.config.fleet_file import FleetTenant, read_fleet_file
     from runbook_lib.engine.practice import practice_settings
     from runbook_lib.engine.watch.channels import try_channels
     from runbook_lib.engine.watch.look import open_watched
@@ -85,7 +74,9 @@ def watch(
 
         def look() -> ExitCode:
             if file:
-                return _look(_tenants_of(file), settings, seal_every, as_json=as_json)
+                procedures = {name: find_procedure(name) for name in connector_names()}
+                tenants = read_fleet_file(file, procedures, DEFAULT).tenants
+                return _look(tenants, settings, seal_every, as_json=as_json)
             run = open_watched(procedure, values, tenant=tenant, **settings)
             with closing(run):
                 if is_test:
@@ -117,14 +108,6 @@ def _look_on(look: Callable[[], ExitCode]) -> None:
                 say(f"runbook: {message} Next: {advice}", is_error=True)
         has_looked = True
         time.sleep(_EVERY_SECONDS)
-
-
-def _tenants_of(file: Path) -> list[FleetTenant]:
-    from runbook_lib.config.fleet_file import read_fleet_file
-    from runbook_lib.connectors.registry import DEFAULT, connector_names, find_procedure
-
-    procedures = {name: find_procedure(name) for name in connector_names()}
-    return read_fleet_file(file, procedures, DEFAULT).tenants
 
 
 def _look(

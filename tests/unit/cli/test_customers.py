@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +36,10 @@ def console(monkeypatch: pytest.MonkeyPatch) -> Console:
     """Let the command ask this console."""
     console = Console({"a": True, "b": False, "c": None})
 
-    @contextmanager
-    def opened(*_: Any) -> Iterator[Any]:
-        yield console_run(console, Path("evidence"), RUNBOOK_CYCLR_REQUESTS_A_SECOND=50)
+    def opened(*_: Any, **__: Any) -> Any:
+        return console_run(console, Path("evidence"), RUNBOOK_CYCLR_REQUESTS_A_SECOND=50)
 
-    monkeypatch.setattr("runbook_lib.cli.customers._opened", opened)
+    monkeypatch.setattr("runbook_lib.engine.run.open_known", opened)
     return console
 
 
