@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from facebook_cyclr_sandbox.base_world import MARKETING, library_connector, the_app
 from facebook_cyclr_sandbox.graph import refusals
 from facebook_cyclr_sandbox.graph.refusals import GraphError
+from facebook_cyclr_sandbox.graph.tokens import pacific_time
 from facebook_cyclr_sandbox.state.cyclr_world import Account, AccountConnector, Cycle
 from facebook_cyclr_sandbox.state.world import DAY, LONG_LIFETIME, World
 
@@ -104,8 +105,8 @@ def _fail(world: World, account: Account, reason: str) -> None:
     refusal, status = REASONS[reason]
     moment = datetime.fromtimestamp(world.now(), UTC)
     values = {
-        "expired": f"{moment:%A, %d-%b-%y %H:%M:%S} PDT",
-        "now": f"{moment:%A, %d-%b-%y %H:%M:%S} PDT",
+        "expired": pacific_time(world.now()),
+        "now": pacific_time(world.now()),
         "app_id": world.answers["app_id"],
         "permission": "leads_retrieval",
         "id": world.answers["page_id"],

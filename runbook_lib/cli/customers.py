@@ -74,8 +74,7 @@ def connections(
     procedure = find_procedure(connector)
     tenant = tenant or (f"sandbox-{scenario}" if scenario else "")
     with practice_settings(scenario, procedure, tenant, options) as settings:
-        named = {name: settings[name] for name in ("evidence", "env_file")}
-        run = open_known(procedure, tenant=tenant, **named)
+        run = open_known(procedure, tenant=tenant, **settings)
         asked = Customers(run, on_progress=_Progress())
         if tested or linked:
             call = asked.test_call(tested) if tested else asked.sign_in_link(linked, user)

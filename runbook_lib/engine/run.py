@@ -158,16 +158,20 @@ def open_run(
 
 
 def open_known(
-    procedure: Procedure, *, tenant: str = "", evidence: str = "", env_file: str = ""
+    procedure: Procedure,
+    *,
+    tenant: str = "",
+    evidence: str = "",
+    env_file: str = "",
+    environ: Mapping[str, str] = os.environ,
 ) -> Run:
     """
     Return a run like `open_run`'s, to read what is known of a tenant, or to add to it.
 
     The current settings do not apply to a practice tenant, unless they are its sandbox's.
     """
-    run = open_run(
-        procedure, {}, mode=Mode.HEADLESS, tenant=tenant, evidence=evidence, env_file=env_file
-    )
+    known = {"tenant": tenant, "evidence": evidence, "env_file": env_file}
+    run = open_run(procedure, {}, mode=Mode.HEADLESS, environ=environ, **known)
     is_practice = True in run.history.index.practice
     return replace(run, settings=Settings()) if is_practice and not run.is_sandbox else run
 

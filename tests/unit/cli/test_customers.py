@@ -251,8 +251,11 @@ def test_a_sandbox_with_customers(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "token=" not in kept
 
 
-def test_practice_brings_its_own_settings() -> None:
-    """`--sandbox` serves a sandbox for as long as the command asks."""
+def test_practice_brings_its_own_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--sandbox` serves a sandbox while the command asks; settings of real runs stay out of it."""
+    monkeypatch.setenv("RUNBOOK_CYCLR_CLIENT_ID", "partner")
+    monkeypatch.setenv("RUNBOOK_CYCLR_CLIENT_SECRET", "a-client-secret-1")
+    monkeypatch.setenv("RUNBOOK_CYCLR_API_URL", "https://api.eu.cyclr.com")
     result = runbook("connections", "--sandbox", "approved")
 
     assert result.exit_code == ExitCode.COMPLETE
