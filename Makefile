@@ -22,8 +22,8 @@ WITHOUT_MATRICES = -m "not matrix"
 SHORTER = $(filter-out units-of-odd-files,$(PARTS))
 units-of-engine: PART = tests/unit/engine
 units-of-odd-files: PART = tests/unit/odd
-units-of-evidence: PART = tests/unit/evidence tests/sandbox
-units-of-others: PART = tests/unit $(addprefix --ignore=tests/unit/,engine evidence odd)
+units-of-evidence: PART = tests/unit/evidence tests/unit/cli tests/unit/remote tests/sandbox
+units-of-others: PART = tests/unit $(addprefix --ignore=tests/unit/,engine evidence cli remote odd)
 # What runs them, and what more it is given.
 RUN = $(BIN)/python
 MORE =
@@ -48,11 +48,11 @@ run: $(VENV)/.installed  ## practise the whole procedure headless, against the e
 lab: $(VENV)/.installed  ## open the walkthrough in JupyterLab
 	$(BIN)/runbook lab
 
-test: $(VENV)/.installed-tests programs  ## what to run before a commit: seven minutes on two idle cores
+test: $(VENV)/.installed-tests programs  ## what to run before a commit: six minutes on two idle cores
 	@echo "Unit tests; beside them a run of each scenario, a walk in a browser, and Facebook's own client" \
-		"against the sandbox. About 7 minutes on two idle cores; each part prints when it ends."
+		"against the sandbox. About 6 minutes on two idle cores; each part prints when it ends."
 	@echo "make check adds all browsers, kills, fleets, archives, clients, whole matrices, lint, types," \
-		"coverage and the wheel: about 32 minutes."
+		"coverage and the wheel: about 27 minutes."
 	@$(SIDE_BY_SIDE) walks $(PARTS) architecture MORE=--ignore=tests/sandbox/sdk
 
 units: $(VENV)/.installed-tests  ## unit tests and the sandbox's
