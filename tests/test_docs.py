@@ -189,6 +189,7 @@ def fleet_file() -> str:
     return str(block)
 
 
+@pytest.mark.costly("runs every command that a page shows, one after the other")
 @pytest.mark.parametrize("document", sorted({each.document for each in COMMANDS if each.is_run}))
 def test_the_commands_of_a_document_work(document: str, workplace: Workplace) -> None:
     """The commands of a document work, in order, with the documented exit codes."""
