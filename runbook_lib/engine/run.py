@@ -170,8 +170,8 @@ def open_known(
 
     The current settings do not apply to a practice tenant, unless they are its sandbox's.
     """
-    known = {"tenant": tenant, "evidence": evidence, "env_file": env_file}
-    run = open_run(procedure, {}, mode=Mode.HEADLESS, environ=environ, **known)
+    named: dict[str, Any] = {"tenant": tenant, "evidence": evidence, "env_file": env_file}
+    run = open_run(procedure, {}, mode=Mode.HEADLESS, environ=environ, **named)
     is_practice = True in run.history.index.practice
     return replace(run, settings=Settings()) if is_practice and not run.is_sandbox else run
 

@@ -22,6 +22,7 @@ import pytest
 from runbook_lib.errors import ListenerError
 from runbook_lib.remote import redirect_listener
 from runbook_lib.remote.redirect_listener import RedirectListener
+from tests.support.run_process import eventually
 
 CODE = "AQDcode-0aB1cD2eF3gH4"
 ANSWER = f"/consent?code={CODE}&state=state-1"
@@ -415,7 +416,8 @@ def test_three_hundred_incomplete_requests_do_not_block_it(
 
         assert get(listener, timeout=_PATIENCE_SECONDS).status_code == 200
         listener.prove()
-        assert threading.active_count() <= threads + 7  # and the listener's own
+        # The listener's own is one; on a busy machine, a thread ends a moment after its connection.
+        eventually(lambda: threading.active_count() <= threads + 7)
     assert arrived.get(timeout=_PATIENCE_SECONDS) == ANSWER
 
 
