@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 from runbook_lib.config import formats
 from runbook_lib.core.files import read_plain, sync_folder, write_once
 from runbook_lib.errors import ArchiveError, SettingsError, StoreUnavailableError
-from runbook_lib.evidence.verify.refusals import refusal
+from runbook_lib.evidence.archive.refusals import refusal
 from runbook_lib.remote.look import begin
 
 _MOST_OBJECTS = 100_000
