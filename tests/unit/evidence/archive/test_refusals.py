@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from runbook_lib.errors import ArchiveError
-from runbook_lib.evidence.verify.refusals import refusal
+from runbook_lib.evidence.archive.refusals import refusal
 
 SECRET = "AWS4-HMAC-SHA256 Credential=AKIA/secret"  # such errors may quote credentials
 
