@@ -5,6 +5,7 @@ Nothing here knows what Facebook or Cyclr answer, or sockets.
 """
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
@@ -64,7 +65,7 @@ class Reply:
         return next((value for key, value in self.headers if key.lower() == wanted), "")
 
 
-class Site:
+class Site(ABC):
     """One of the sandbox's hosts: a name for faults and reports, and its answers."""
 
     name: str
@@ -72,9 +73,9 @@ class Site:
     def __init__(self, world: World) -> None:
         self._world = world
 
+    @abstractmethod
     def __call__(self, request: WebRequest) -> Reply:
         """Answer a request."""
-        raise NotImplementedError
 
     def refuse(self, code: int) -> Reply:  # noqa: ARG002
         """Return the error that was asked for as a fault, by its `code` where there are codes."""

@@ -62,7 +62,7 @@ SANDBOX = click.option(
 
 
 def tenant_options(command: Any) -> Any:
-    """Add the options that say which tenant of which connector, and where its settings are."""
+    """Add the options that name the connector, the tenant and the settings file."""
     return CONNECTOR(TENANT(ENV_FILE(command)))
 
 
