@@ -36,7 +36,7 @@ from runbook_lib.engine.watch.round import watching
 from runbook_lib.remote.rate_limits import SHARED
 from tests.support.post import Post, receiving
 from tests.support.words import attested, submitted
-from tests.unit.engine.watch.desk import DAY, HOUR, MINUTE, PROCEDURE
+from tests.unit.engine.watch.desk import DAY, HOUR, MINUTE, NOON, PROCEDURE
 
 # Two looks a day later, since a changed answer counts when it is seen again; then two more.
 LOOKS = (DAY, 6 * MINUTE, DAY, 6 * MINUTE)
@@ -50,7 +50,9 @@ class NotifiedDesk:
 
     def __init__(self, folder: Path, sandbox: Sandbox, post: Post) -> None:
         self.folder, self.world, self.sandbox = folder, sandbox.world, sandbox
-        self.offset = 0.0
+        # NOTE: a day counts in UTC; at 23:30 an hour later is another day.
+        self.offset = (until_noon := (NOON - utc_now()).total_seconds() % DAY)
+        self.world.offset += until_noon
         items = [(item, sandbox.settings(item.provider)) for item in inputs_of(PROCEDURE)]
         self.post = post
         self.given: dict[str, object] = {}
