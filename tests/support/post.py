@@ -16,6 +16,7 @@ from email.policy import default
 from typing import Any
 
 from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP
 from standardwebhooks import Webhook
 
 from runbook_lib.core.journal import utc_now
@@ -100,6 +101,32 @@ class Post:
         return 503 if self.refuses else 204
 
 
+class _MailServer(Controller):
+    """It closes its connections when it stops; aiosmtpd alone leaves them to the collector."""
+
+    def __init__(self, handler: Post) -> None:
+        super().__init__(handler, hostname="127.0.0.1", port=free_ports(1))
+        self.connections: list[SMTP] = []
+
+    def factory(self) -> SMTP:
+        """Return the protocol of a new connection."""
+        self.connections.append(super().factory())
+        return self.connections[-1]
+
+    def stop(self, *, no_assert: bool = False) -> None:
+        """Close what is open, and end the thread."""
+        asyncio.run_coroutine_threadsafe(self._close(), self.loop).result()
+        super().stop(no_assert=no_assert)
+
+    async def _close(self) -> None:
+        # NOTE: a connection that waits to be accepted has a transport some turns later.
+        for _ in range(10):
+            for connection in self.connections:
+                if connection.transport:
+                    connection.transport.abort()
+            await asyncio.sleep(0)
+
+
 @contextmanager
 def receiving() -> Iterator[Post]:
     """Receive mails and webhooks on loopback."""
@@ -121,7 +148,7 @@ def receiving() -> Iterator[Post]:
         def log_message(self, *_: object) -> None:
             """Print nothing."""
 
-    mails = Controller(post, hostname="127.0.0.1", port=free_ports(1))
+    mails = _MailServer(post)
     hooks = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=hooks.serve_forever, daemon=True)
     thread.start()
