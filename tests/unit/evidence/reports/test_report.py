@@ -168,9 +168,9 @@ def test_what_is_not_proven_is_listed() -> None:
     assert page.section("not-proven").rstrip() == (
         "What was not proven, and why 1 step depends on a person's statement alone, because no "
         "API shows it. See Statements. "
-        "Skipped by a person Do fb-02-out: The test is enough. (Boss, 20 Nov, 09:00) "
+        "Skipped by a person 2 Do fb-02-out: The test is enough. (Boss, 20 Nov, 09:00) "
         "Limits of the checks Each check names its limits. "
-        "The access level. (Do fb-03-seen; Do fb-04-seen) The exact path. (Do fb-03-seen)"
+        "The access level. (3 Do fb-03-seen; 4 Do fb-04-seen) The exact path. (3 Do fb-03-seen)"
     )
     assert "1 Do fb-01-said: “I did fb-01-said.” Operator, 20 Nov, 09:00" in page.section("said")
 
@@ -630,7 +630,7 @@ def test_verified_in_part_does_not_look_finished() -> None:
     part = page.section("not-proven")
     assert "Verified in part" in part
     assert "Do fb-01-part Not proven: The exact path." in part
-    assert "The exact path. (Do fb-02-said)" in part
+    assert "The exact path. (2 Do fb-02-said)" in part
 
 
 def test_a_lapsed_attestation_is_named_once() -> None:
