@@ -388,14 +388,14 @@ class Walkthrough:
             return ""  # what was seen stands there as information
         outcome, absent = state.conclusion.outcome, lacking(self.run, step)
         if state.leaves_to_person and not absent:
-            return "Checked: only you can confirm the rest."
+            return "Checked. Only you can confirm the rest."
         # What a person confirms beside a check stands at its button.
         is_clear = outcome is Outcome.WAITING or state.conclusion.needs_person
         advice = "" if is_clear else what_to_do(state)
         if absent and outcome is not Outcome.FAILED:
             advice = f"Enter {', '.join(item.label for item in absent)}, then press Check."
-        checked = f"Checked: {label_of(state.conclusion)}." if state.findings or not absent else ""
-        return f"{checked or 'Not checked.'} {advice}".strip()
+        result = f"Result: {label_of(state.conclusion)}." if state.findings or not absent else ""
+        return f"{result or 'Not checked.'} {advice}".strip()
 
     def _take(self, step: Step, inputs: dict[str, Any], sure: Collection[str] = ()) -> None:
         """

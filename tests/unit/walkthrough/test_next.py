@@ -168,7 +168,7 @@ def test_a_check_that_leaves_the_rest_says_so(scene: Make) -> None:
     step = make_step("a", left)
     play = scene(replace(step, checks=(replace(step.checks[0], leaves_to_person=True),)))
     by_button(play)
-    assert settled(play.screens["a"])["message"] == "Checked: only you can confirm the rest."
+    assert settled(play.screens["a"])["message"] == "Checked. Only you can confirm the rest."
     assert play.say("a", DONE, {"by": "Ann"}, finished=2)["outcome"] == "attested"
 
 

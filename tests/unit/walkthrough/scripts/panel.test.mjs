@@ -679,7 +679,7 @@ describe("during an action and after it", () => {
 
   test("outcome, reason and warnings are heard with the message, which does not repeat them", () => {
     const { model, live } = shown();
-    model.show({ finished: 1, message: "Checked: failed.", label: "failed", reason: "Facebook refuses it.",
+    model.show({ finished: 1, message: "Result: failed.", label: "failed", reason: "Facebook refuses it.",
       warnings: ["It ends soon."], limits: ["That it is yours."] });
     const heard = live.querySelector(".rb-heard");
     assert.equal(heard.textContent, "failed: Facebook refuses it. It ends soon. Not proven: That it is yours.");
