@@ -377,9 +377,7 @@ class Step:
 
     def doubts(self, values: Mapping[str, Value]) -> list[str]:
         """Return what is doubtful about those of `values` that this step asks for."""
-        given = [item for item in self.inputs if not item.secret and item.name in values]
-        doubts = [(item.label, item.doubt(values[item.name])) for item in given]
-        return [f"{label}: {doubt}" for label, doubt in doubts if doubt]
+        return [f"{label}: {doubt}" for label, doubt in _doubts(self.inputs, values).items()]
 
     @property
     def heading(self) -> str:
@@ -504,12 +502,7 @@ class Procedure:
 
     def doubts(self, values: Mapping[str, Value]) -> dict[str, str]:
         """Return what is doubtful about `values`, by the label of the input."""
-        doubts = {
-            item.label: item.doubt(values[item.name])
-            for item in self.inputs
-            if not item.secret and item.name in values
-        }
-        return {label: doubt for label, doubt in doubts.items() if doubt}
+        return _doubts(self.inputs, values)
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -559,6 +552,12 @@ _NOT_ON_THE_PAGE = " (not on the documented page)"
 def sentence_digest(text: str) -> str:
     """Return the SHA-256 of `text` in UTF-8: of a step's sentence, what a word is bound to."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _doubts(inputs: Iterable[Input], values: Mapping[str, Value]) -> dict[str, str]:
+    given = [item for item in inputs if not item.secret and item.name in values]
+    doubts = {item.label: item.doubt(values[item.name]) for item in given}
+    return {label: doubt for label, doubt in doubts.items() if doubt}
 
 
 def _filled(template: str, values: Mapping[str, object]) -> str:
