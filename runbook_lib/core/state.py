@@ -92,7 +92,7 @@ class StepState:
 
     `word` is the word that counts, `others` are the words that it confirms if
     two people must attest, `lapsed` those that no longer count. `outdated`
-    says why the newest check does not count. `lines` are the journal lines of
+    says why the newest check, `superseded`, does not count. `lines` are the journal lines of
     the words and the check that count and of the notes, `number` is the step's
     on screen. `comments` are all of them, oldest first; `assignment` says who
     does the step; `waiting_since` is when the wait for somebody else began, or
@@ -110,6 +110,7 @@ class StepState:
     others: tuple[Word, ...] = ()
     lapsed: tuple[Lapsed, ...] = ()
     outdated: str = ""
+    superseded: Entry | None = None
     checked_on: str = ""
     lines: tuple[Ref, ...] = ()
     comments: tuple[Commented, ...] = ()
@@ -559,6 +560,7 @@ class _StepFold:
             others=others,
             lapsed=lapsed,
             outdated=unfit,
+            superseded=entry if unfit else None,
             checked_on=entry.at if entry and not unfit else "",
             lines=tuple(lines),
             is_worked_on=step.id in self._history.index.worked_on,

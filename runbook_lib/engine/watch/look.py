@@ -333,11 +333,12 @@ class Watch:
         return False
 
     def _baseline(self, step: StepState, check: str) -> Observation | None:
-        """Return what the journal says of a check that was not looked at before."""
-        for finding in step.findings:
+        """Return what the journal says of a check not looked at before, also of another subject."""
+        earlier = step.superseded
+        for finding in earlier.data.findings if earlier else step.findings:
             seen = [step.exchanges[n] for n in finding.exchanges if n in step.exchanges]
             if finding.check == check and not self._is_fault(finding, seen):
-                return Observation.of(finding, step.checked_on)
+                return Observation.of(finding, earlier.at if earlier else step.checked_on)
         return None
 
 
@@ -353,13 +354,10 @@ def _words_of(state: RunState, watched: Watched, on: str) -> Iterator[Confirmed]
         if not (step.ends_on or step.has_grown_old or key in watched.topics):
             continue
         topic = watched.topics.setdefault(key, Topic())
-        is_old = step.has_grown_old
-        answer = Observation(
-            Outcome.NOT_RUN if is_old else Outcome.ATTESTED,
-            step.again if is_old else step.conclusion.reason,
-            on,
-        )
-        was = topic.take(answer, is_definite=True)
+        outcome, reason = Outcome.ATTESTED, step.conclusion.reason
+        if step.has_grown_old:
+            outcome, reason = Outcome.NOT_RUN, step.again
+        was = topic.take(Observation(outcome, reason, on), is_definite=True)
         if was and topic.known:
             yield Confirmed(key, step, topic, was, topic.known)
 

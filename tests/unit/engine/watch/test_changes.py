@@ -36,7 +36,7 @@ from runbook_lib.engine.watch.round import watching
 from runbook_lib.remote.rate_limits import SHARED
 from tests.support.post import Post, receiving
 from tests.support.words import attested, submitted
-from tests.unit.engine.watch.desk import DAY, HOUR, MINUTE, NOON, PROCEDURE
+from tests.unit.engine.watch.desk import DAY, HOUR, MINUTE, NOON, PROCEDURE, SECRET_STEP
 
 # Two looks a day later, since a changed answer counts when it is seen again; then two more.
 LOOKS = (DAY, 6 * MINUTE, DAY, 6 * MINUTE)
@@ -356,6 +356,20 @@ def test_the_console_is_looked_at_only_where_that_is_permitted(desk: NotifiedDes
     set_to(connector_of, "client_id", "1234567890123456")(desk)
 
     assert desk.pass_by(*LOOKS) == []
+
+
+def test_another_secret_that_is_refused_is_a_change_at_the_first_look(desk: NotifiedDesk) -> None:
+    """The check in the journal was made with the right one; step and end are named as always."""
+    right = desk.sandbox.settings("facebook")["app_secret"]
+    desk.perform()
+    desk.set(f"RUNBOOK_FACEBOOK_APP_SECRET={right[::-1]}")
+    (change,) = desk.pass_by(0)
+    desk.set(f"RUNBOOK_FACEBOOK_APP_SECRET={right}")
+    (over,) = desk.pass_by(*EARLY_LOOKS)
+
+    assert (change["kind"], change["step"]) == (Kind.FAILED, SECRET_STEP)
+    assert (change["was"].partition(" ")[0], change["now"]) == ("verified", "failed")
+    assert (over["kind"], over["ends"]) == (Kind.RECOVERED, change["id"])
 
 
 def test_a_decided_review_is_one_message(folder: Path, post: Post) -> None:
