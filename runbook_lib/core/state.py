@@ -55,7 +55,7 @@ from runbook_lib.core.model import (
     host_in,
 )
 from runbook_lib.core.outcome import SETTLED
-from runbook_lib.core.procedure import Provider, Step
+from runbook_lib.core.procedure import Provider, Step, step_name
 from runbook_lib.core.words import (
     WORD_DAYS,
     Lapsed,
@@ -640,7 +640,7 @@ def obstacle(step: Step, states: Mapping[str, StepState]) -> str:
     for required in step.requires:
         state = states.get(required)
         if state is not None and state.is_impossible:
-            return f"Blocked: complete {required} ({state.step.title}) first."
+            return f"Blocked: complete {step_name(state.number, state.step.title)} first."
     return ""
 
 

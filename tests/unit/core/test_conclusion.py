@@ -53,7 +53,7 @@ def test_equal_findings_give_all_their_reasons() -> None:
 
 
 @pytest.mark.parametrize("word", [None, WORD, SUBMITTED, DECLINED, SKIP])
-@pytest.mark.parametrize("obstacle", ["", "Blocked: complete fb-13 first."])
+@pytest.mark.parametrize("obstacle", ["", "Blocked: complete step 13 first."])
 @pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.VERIFIED])
 def test_failed_and_verified_override_people(
     outcome: Outcome, word: Word | None, obstacle: str
@@ -121,7 +121,7 @@ def test_not_run_without_an_attestation_is_no_failure() -> None:
 
 
 @pytest.mark.parametrize("outcome", [Outcome.NOT_RUN, Outcome.WAITING, Outcome.INCONCLUSIVE])
-@pytest.mark.parametrize("obstacle", ["", "Blocked: complete fb-13 first."])
+@pytest.mark.parametrize("obstacle", ["", "Blocked: complete step 13 first."])
 def test_a_person_may_skip_what_no_check_decides(outcome: Outcome, obstacle: str) -> None:
     """A skip by a person has its reason, and takes precedence over an obstacle."""
     said = conclude((finding(outcome),), word=SKIP, obstacle=obstacle)
@@ -150,9 +150,9 @@ def test_a_declined_step_fails_with_a_next_step() -> None:
 @pytest.mark.parametrize("word", [None, WORD, SUBMITTED])
 def test_an_obstacle_skips_the_step_without_a_person(word: Word | None) -> None:
     """A step that an earlier failure blocks is skipped, but not by a person."""
-    said = conclude((), word=word, obstacle="Blocked: complete fb-13 first.")
+    said = conclude((), word=word, obstacle="Blocked: complete step 13 first.")
 
-    assert said == Conclusion(outcome=Outcome.SKIPPED, reason="Blocked: complete fb-13 first.")
+    assert said == Conclusion(outcome=Outcome.SKIPPED, reason="Blocked: complete step 13 first.")
 
 
 @pytest.mark.parametrize("word", [None, WORD, SUBMITTED])

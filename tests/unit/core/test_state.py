@@ -237,8 +237,8 @@ def test_a_failure_blocks_all_dependent_steps() -> None:
 
     assert outcomes(state) == "failed skipped skipped verified"
     assert not state.steps["b"].is_skipped_by_person
-    assert state.steps["b"].conclusion.reason == "Blocked: complete a (Do a) first."
-    assert state.steps["c"].conclusion.reason == "Blocked: complete b (Do b) first."
+    assert state.steps["b"].conclusion.reason == "Blocked: complete step 1 (Do a) first."
+    assert state.steps["c"].conclusion.reason == "Blocked: complete step 2 (Do b) first."
     assert state.outcome is RunOutcome.FAILED
 
 

@@ -284,7 +284,7 @@ def test_an_earlier_failure_keeps_the_check_from_running(
 
     assert asked == []
     assert state.conclusion.outcome is Outcome.SKIPPED
-    assert "a (Do a)" in state.conclusion.reason
+    assert "step 1 (Do a)" in state.conclusion.reason
     assert types(journal)[-1] == "step.checked"
 
 

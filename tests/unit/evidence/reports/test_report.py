@@ -140,7 +140,7 @@ def test_a_real_run_is_reported_step_by_step(run: Run) -> None:
 
 def test_open_steps_are_listed_failures_first() -> None:
     """Open steps are listed with reason and link, failed ones first; settled ones are not."""
-    blocked = step("fb-01-blocked", "skipped", reason="Blocked: complete fb-03 first.")
+    blocked = step("fb-01-blocked", "skipped", reason="Blocked: complete step 3 first.")
     page = report_of(
         blocked,
         step("fb-02-slow", "waiting"),
