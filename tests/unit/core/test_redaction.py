@@ -154,6 +154,14 @@ def test_a_document_of_any_depth_is_masked(wrap: Callable[[object], object]) -> 
         assert masked == f"x {MASK}"
 
 
+@pytest.mark.parametrize("blank", ["\\u0020", "\\x20", "%20", "&#32;"])
+def test_a_secret_of_words_that_hides_its_blank_leaves_none_of_them(blank: str) -> None:
+    """Word for word nothing hides it, so the whole text is masked."""
+    text = f"a correct{blank}horse battery b"
+
+    assert Redactor([Secret("correct horse battery")]).redact(text) == MASK
+
+
 def test_of_two_keys_that_are_masked_alike_the_last_counts() -> None:
     """If two keys become the same mask, the last value counts; the order of keys stays."""
     redactor = Redactor([Secret("hush-hush"), Secret("hush-hash")])

@@ -68,6 +68,9 @@ class Plain(httpcore.NetworkStream):
         """Store the time-out."""
         self.waits.append(timeout)
 
+    def close(self) -> None:
+        """Stay as it is."""
+
     def start_tls(
         self,
         ssl_context: ssl.SSLContext,
@@ -77,6 +80,17 @@ class Plain(httpcore.NetworkStream):
         """Store the time-out."""
         self.waits.append(timeout)
         return self
+
+
+def test_nothing_is_sent_over_what_this_side_closed() -> None:
+    """Another thread may have closed the connection that httpcore chose; it chooses again."""
+    stream = _BoundedStream(plain := Plain())
+    stream.close()
+
+    assert stream.get_extra_info("is_readable") is True
+    with pytest.raises(httpcore.ConnectionNotAvailable):
+        stream.write(b"GET", 15)
+    assert plain.waits == []
 
 
 def test_no_wait_outlasts_the_exchange() -> None:

@@ -470,6 +470,18 @@ def test_another_bundle_in_an_announced_ones_place_is_detected(
     assert "under another name" in str(errors[3])
 
 
+def test_bundles_that_cannot_be_understood_together_are_refused(
+    tenant: Path, trust: Trust, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever breaks while they are compared refuses the chain; each bundle has its verdict."""
+    monkeypatch.setattr("runbook_lib.evidence.verify.chain._journal", lambda *_: [].pop())
+
+    *others, last = errors_of(tenant, trust)
+
+    assert others == [None] * 3
+    assert str(last) == "Its bundles together cannot be understood (IndexError)."
+
+
 def test_an_announcement_cannot_leave_the_folder(tenant: Path, trust: Trust) -> None:
     """An announcement cannot lead out of the tenant's folder."""
     bundles(tenant)[2].rename(tenant.parents[1] / "outside")
