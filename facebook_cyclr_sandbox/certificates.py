@@ -68,7 +68,8 @@ def _read(path: Path) -> ServerCertificate | None:
     """Return the certificate in a file that is new enough, and that no other user can read."""
     try:
         stat = path.stat()
-        if stat.st_mode & _OTHERS or time.time() - stat.st_mtime > _KEPT_SECONDS:
+        # NOTE: one that a clock made which was ahead is not valid yet.
+        if stat.st_mode & _OTHERS or not 0 <= time.time() - stat.st_mtime <= _KEPT_SECONDS:
             return None
         *server, authority = _BLOCK.findall(path.read_bytes())
         ssl.create_default_context(cadata=authority.decode("ascii"))

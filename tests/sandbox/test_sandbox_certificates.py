@@ -64,9 +64,9 @@ def test_a_key_that_others_could_read_is_not_used(mode: int, kept: Path) -> None
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-@pytest.mark.parametrize(("days", "is_kept"), [(59, True), (61, False)])
+@pytest.mark.parametrize(("days", "is_kept"), [(59, True), (61, False), (-2, False)])
 def test_a_certificate_is_renewed_in_time(days: int, kept: Path, *, is_kept: bool) -> None:
-    """It is valid for 90 days, and used for 60."""
+    """It is valid for 90 days, and used for 60; one that a wrong clock made is not valid yet."""
     first = certificate(DOMAIN, kept)
     then = time.time() - days * DAY
     os.utime(next(kept.iterdir()), (then, then))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from importlib import import_module
 from itertools import groupby
 from pathlib import Path
@@ -272,6 +272,25 @@ def test_the_words_of_practice_are_valid(
     assert {word.kind for word in said} <= {WordKind.ATTESTED, WordKind.SUBMITTED}
     assert {word.by for word in said} <= {"Sandbox operator"}
     assert "SANDBOX" in path.read_text(encoding="utf-8") or not said
+
+
+@procedures
+def test_words_of_practice_that_end_or_wait_follow_the_day(
+    procedure: Procedure, tmp_path: Path
+) -> None:
+    """In any year they count, and nothing waits for longer than some weeks."""
+    path, now = tmp_path / "words.toml", datetime(2031, 5, 7, tzinfo=UTC)
+    path.write_text(practice_words(procedure.id, "approved", now.date()), encoding="utf-8")
+    ending = {step.id for step in procedure.steps if step.counts_days}
+
+    said = [
+        word
+        for word in read_words(path, procedure, now=now)
+        if word.kind is WordKind.SUBMITTED or word.step in ending
+    ]
+
+    assert len(said) > 5
+    assert all(now - datetime.fromisoformat(word.at) < timedelta(days=90) for word in said)
 
 
 @procedures
