@@ -16,6 +16,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from facebook_cyclr_sandbox.server import Sandbox
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
+from runbook_lib.core.journal import timestamp
 from runbook_lib.core.model import Mode
 from runbook_lib.engine.run import Run, open_run
 from tests.browser.conftest import FLAGS, chromium_program
@@ -270,7 +271,7 @@ def test_the_header_stays_small(page: Page, axe: str) -> None:
 def test_the_end_says_that_customers_can_connect(app: Lab, page: Page, axe: str) -> None:
     """When all is done and sealed, the page says so, after a reload too, and what to watch."""
     run = _run(app)
-    run.say([attested(step.id) for step in PROCEDURE.steps])
+    run.say([attested(step.id, at=timestamp(run.clock())) for step in PROCEDURE.steps])
     run.close()
     page.reload()
     page.locator("#runbook-finish").wait_for(state="attached")

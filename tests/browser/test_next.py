@@ -16,6 +16,7 @@ from facebook_cyclr_sandbox.base_world import the_app
 from facebook_cyclr_sandbox.server import Sandbox
 from facebook_cyclr_sandbox.state.permissions import PERMISSIONS
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
+from runbook_lib.core.journal import timestamp
 from runbook_lib.core.model import Mode
 from runbook_lib.engine.run import open_run
 from tests.browser.jupyter import TENANT, Serve, Walk, keep_picture
@@ -65,7 +66,13 @@ def test_who_follows_next_meets_each_step_in_time(page: Page, serve: Serve) -> N
             evidence=str(lab.evidence), env_file=str(lab.env_file),
         )  # fmt: skip
         run.start()
-        run.say([attested(step.id) for step in PROCEDURE.steps if step.id not in _OPEN])
+        run.say(
+            [
+                attested(step.id, at=timestamp(run.clock()))
+                for step in PROCEDURE.steps
+                if step.id not in _OPEN
+            ]
+        )
         run.close()
         walk = Walk(page, lab)
         walk.open()

@@ -3,12 +3,14 @@
 import base64
 import json
 import re
+import time
 from pathlib import Path
 
 import httpx
 import pytest
 
 from facebook_cyclr_sandbox.origins import Origin, _handlers, origins, sections
+from tests.conftest import NOON
 
 from .conftest import Graph, Open, Start, app_of, error_of
 
@@ -130,7 +132,7 @@ def test_several_objects_at_once_are_refused_on_any_version(graph: Graph, versio
 )
 def test_an_expired_version_is_silently_replaced(graph: Graph, asked: str, served: str) -> None:
     """For an expired version, the oldest usable one answers, and the header says so."""
-    graph.sandbox.world.offset = 0
+    graph.sandbox.world.offset = NOON.timestamp() - time.time()
     answer = graph.http.get(
         f"{graph.given['graph_url']}/{asked}/me",
         params={"access_token": str(graph.given["user_access_token"])},
@@ -165,7 +167,7 @@ def test_an_unversioned_call_gets_the_apps_version(graph: Graph) -> None:
 
 def test_marketing_versions_end_earlier(graph: Graph) -> None:
     """v25.0 is upgraded with a warning; the newest answers for ended ones; none is refused."""
-    graph.sandbox.world.offset = 0
+    graph.sandbox.world.offset = NOON.timestamp() - time.time()
     params = {"access_token": str(graph.given["user_access_token"])}
     base = graph.given["graph_url"]
     upgraded = graph.http.get(f"{base}/v25.0/me/adaccounts", params=params)

@@ -24,6 +24,7 @@ from runbook_lib.cli.main import main
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.connectors.registry import connector_names, find_procedure
 from runbook_lib.core.fingerprints import FingerprintKey
+from runbook_lib.core.journal import timestamp
 from runbook_lib.core.model import Mode
 from runbook_lib.core.procedure import Procedure
 from runbook_lib.engine.doctor import Examination, Symptom
@@ -504,7 +505,8 @@ def test_status_as_json() -> None:
 
 def test_status_of_a_complete_run_has_no_next_step() -> None:
     """When every step is done, the exit code is 0 and no next step is named."""
-    begun().say(attested(step.id) for step in PROCEDURE.steps)
+    run = begun()
+    run.say(attested(step.id, at=timestamp(run.clock())) for step in PROCEDURE.steps)
 
     assert "Next:" not in shown("status", "--tenant", DOMAIN)
     assert json.loads(shown("status", "--tenant", DOMAIN, "--json"))["next"] is None

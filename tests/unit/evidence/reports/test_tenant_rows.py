@@ -259,7 +259,11 @@ def seen(outcome: Outcome, reason: str, **more: Any) -> TenantRow:
         (rows(late("a", 2), late("b", 3)), "There is nothing to do now: 2 tenants can only wait."),
         (
             rows(late("a", 23)),
-            f"1 tenant needs you. Start with a (incomplete): {rows(late('a', 23))[0].summary}",
+            (
+                "1 tenant needs you. Start with a (incomplete): 12 Submit for review, and wait: "
+                "Waits for an outside party since 1 Nov (23 days), usually up to 22 days, 1 day "
+                "overdue. Facebook reviews it."
+            ),
         ),
         (
             [seen(Outcome.FAILED, "Wrong."), seen(Outcome.WAITING, "", problem="No `secret`.")],
