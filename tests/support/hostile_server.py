@@ -203,6 +203,7 @@ def hostile_server(
     stop = threading.Event()
     listener = socket.create_server(("127.0.0.1", 0), backlog=64)
     threads: list[threading.Thread] = []
+    connections: list[socket.socket] = []
 
     def serve(connection: socket.socket) -> None:
         with suppress(OSError, ValueError), connection:
@@ -219,6 +220,7 @@ def hostile_server(
         with suppress(OSError):
             while True:
                 connection, _ = listener.accept()
+                connections.append(connection)
                 threads.append(threading.Thread(target=serve, args=(connection,), daemon=True))
                 threads[-1].start()
 
@@ -231,5 +233,9 @@ def hostile_server(
         listener.shutdown(socket.SHUT_RDWR)
         accepting.join()
         listener.close()
+        # A client that still waits ends, and who serves it.
+        for connection in connections:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
         for thread in threads:
             thread.join(timeout=_SECONDS)
