@@ -51,8 +51,8 @@ class NotifiedDesk:
     def __init__(self, folder: Path, sandbox: Sandbox, post: Post) -> None:
         self.folder, self.world, self.sandbox = folder, sandbox.world, sandbox
         # NOTE: a day counts in UTC; at 23:30 an hour later is another day.
-        self.offset = (until_noon := (NOON - utc_now()).total_seconds() % DAY)
-        self.world.offset += until_noon
+        self.offset = (NOON - utc_now()).total_seconds() % DAY
+        self.world.offset += self.offset
         items = [(item, sandbox.settings(item.provider)) for item in inputs_of(PROCEDURE)]
         self.post = post
         self.given: dict[str, object] = {}
