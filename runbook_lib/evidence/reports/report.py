@@ -125,7 +125,7 @@ def history_report(tenant: str, sealed: Sequence[SealedRun]) -> str:
     runs = sealed[-_MOST_RUNS:]
     faultless = [run.record for run in sealed if run.record]
     intact = [run.record for run in runs if run.record]
-    steps = {step.id: step.title for run in intact for step in run.steps}
+    steps = {step.id: f"{step.number} {step.title}".strip() for run in intact for step in run.steps}
     waits = timeline.waits_across_runs(faultless)
     until = (intact[-1].finished_on or intact[-1].started_on) if intact else ""
     newest = runs[-1].record if runs else None

@@ -129,8 +129,8 @@ def test_a_history_shows_each_step_over_time() -> None:
     grid = page.one("table", class_="grid")
     assert [row.text for row in page.within(grid, "tr")] == [
         "Step1 Dec 08:002 Dec 08:00",
-        "Do fb-01-a ✘failed ✔verified",
-        "Do fb-02-b no such step ✔verified",
+        "1 Do fb-01-a ✘failed ✔verified",
+        "2 Do fb-02-b no such step ✔verified",
     ]
 
 
@@ -139,7 +139,7 @@ def test_a_history_draws_verified_in_part_apart() -> None:
     page = history(on(1, step("fb-01-a", needs_person=True), step("fb-02-b")))
 
     grid = page.one("table", class_="grid")
-    assert "Do fb-01-a ✔verified in part" in grid.text
+    assert "1 Do fb-01-a ✔verified in part" in grid.text
     (mark,) = (each for each in page.within(grid, "span") if "in-part" in str(each.attributes))
     assert mark.attributes["title"] == "verified in part"
     assert page.all("table")[0].text.endswith("1 verified · 1 verified in part")
