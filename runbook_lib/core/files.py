@@ -1,5 +1,5 @@
 """
-Safe file access: read only regular files of limited size, and write atomically.
+Safe file access: read only regular files of limited size, write atomically, and lock.
 
 Reading a named pipe could block forever, and a device may never end.
 """
@@ -17,6 +17,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+
+from runbook_lib.errors import RunbookError
 
 # A draft older than this was left by a killed process.
 _ABANDONED_SECONDS = 600
@@ -158,6 +160,30 @@ def write_once(
         is_new = _named(draft, path)
     sync_folder(path.parent)
     return is_new
+
+
+@contextmanager
+def locked(path: Path, *, seconds: float = 0, busy: RunbookError | None = None) -> Iterator[None]:
+    """
+    Hold the lock file at `path`; the system releases it when this process ends.
+
+    Waits for at most `seconds` if another process or thread holds it, then raises `busy`, or
+    `TimeoutError` without one. Raises `OSError` if no lock file can be there.
+    """
+    from filelock import FileLock, Timeout  # noqa: PLC0415  (slow to import; who only reads needs none)
+
+    check_place(path)
+    lock = FileLock(path, timeout=seconds)
+    try:
+        lock.acquire()
+    except Timeout:
+        if busy:
+            raise busy from None
+        raise
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _write_new(path: Path, parts: Iterable[bytes], mode: int, *, is_durable: bool) -> None:

@@ -15,9 +15,7 @@ import secrets as randomness
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
-from runbook_lib.core.files import check_place, open_plain, write_whole
+from runbook_lib.core.files import locked, open_plain, write_whole
 from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import JournalError
 
@@ -93,16 +91,14 @@ def keep_key(folder: Path, key: FingerprintKey) -> FingerprintKey:
     It gets the permissions of the journal beside it. Raises `JournalError` if
     it cannot be written.
     """
+    path = folder / _LOCK_NAME
+    busy = JournalError(f"Another process has locked {path} for over {_LOCK_SECONDS} s.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        check_place(folder / _LOCK_NAME)
-        with FileLock(folder / _LOCK_NAME, timeout=_LOCK_SECONDS):
+        with locked(path, seconds=_LOCK_SECONDS, busy=busy):
             stored = read_key(folder)
             if stored is None:
                 write_whole(folder / KEY_NAME, key.text().encode("ascii"))
-    except Timeout:
-        msg = f"Another process has locked {folder / _LOCK_NAME} for over {_LOCK_SECONDS} s."
-        raise JournalError(msg) from None
     except OSError as error:
         msg = f"The fingerprint key in {folder} cannot be written: {error.strerror}."
         raise JournalError(msg) from None

@@ -14,14 +14,13 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from functools import cached_property
 from io import FileIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from msgspec import ValidationError, convert, structs, to_builtins
 
-from runbook_lib.core.files import check_place, open_plain, sync_folder
+from runbook_lib.core.files import check_place, locked, open_plain, sync_folder
 from runbook_lib.core.json_text import parse_own, write_json
 from runbook_lib.core.model import (
     DATA,
@@ -37,9 +36,6 @@ from runbook_lib.core.model import (
     invalid,
 )
 from runbook_lib.errors import ChainError, FormError, JournalError
-
-if TYPE_CHECKING:
-    from filelock import FileLock
 
 JOURNAL_NAME = "journal.jsonl"
 # The `prev` of the first line.
@@ -101,14 +97,8 @@ class Journal:
         self.path = path
         self._clock = clock
         # NOTE: threads wait for each other without polling, which a file lock does.
-        self._turns = threading.RLock()
+        self._turns = threading.Lock()
         self._lock_path = path.with_suffix(".lock")
-
-    @cached_property
-    def _lock(self) -> FileLock:
-        from filelock import FileLock  # noqa: PLC0415  (slow to import; who only reads needs none)
-
-        return FileLock(self._lock_path, timeout=_LOCK_SECONDS)
 
     def entries(self) -> list[Entry]:
         """Return every complete line, oldest first; raises what `read_lines` does."""
@@ -183,15 +173,13 @@ class Journal:
 
         Raises `JournalError` if another process keeps the lock, or writing fails.
         """
+        msg = f"Another process has locked the journal {self.path} for over {_LOCK_SECONDS} s."
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            for path in (self.path, self._lock_path):
-                check_place(path)
-            with self._turns, self._lock:
+            check_place(self.path)
+            lock = locked(self._lock_path, seconds=_LOCK_SECONDS, busy=JournalError(msg))
+            with self._turns, lock:
                 yield
-        except TimeoutError as error:
-            msg = f"Another process has locked the journal {self.path} for over {_LOCK_SECONDS} s."
-            raise JournalError(msg) from error
         except OSError as error:
             place = f" ({error.filename})" if error.filename not in (None, str(self.path)) else ""
             msg = f"The journal {self.path} cannot be written: {error.strerror}{place}."

@@ -13,12 +13,10 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
-from runbook_lib.core.files import read_plain, write_whole
+from runbook_lib.core.files import locked, read_plain, write_whole
 from runbook_lib.core.journal import timestamp, utc_now
 from runbook_lib.errors import BusyError, JournalError
 
@@ -49,35 +47,34 @@ def run_lock(
     waits for, each time that this changes. Raises `BusyError` after that,
     `JournalError` if the lock cannot be taken at all.
     """
-    lock = FileLock(home / _LOCK_NAME)
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-        end, announced = clock() + seconds, ""
-        while True:
-            try:
-                lock.acquire(blocking=False)
-                break
-            except Timeout:
-                other = _holder(home)
-            if clock() >= end:
-                msg = f"Another headless run of this tenant is running: {other}."
-                raise BusyError(msg)
-            if other not in (announced, _UNKNOWN):
-                announced = other
-                on_wait(f"{WAITING} of this tenant: {other}.")
-            time.sleep(_POLL_SECONDS)
-        holder = {"process": os.getpid(), "since": timestamp(utc_now())}
-        write_whole(home / _HOLDER_NAME, json.dumps(holder).encode(), is_durable=False)
-    except OSError as error:
-        lock.release()
-        msg = f"The lock {home / _LOCK_NAME} cannot be taken: {error.strerror}."
-        raise JournalError(msg) from error
-    try:
-        yield
-    finally:
-        with contextlib.suppress(OSError):
-            (home / _HOLDER_NAME).unlink()
-        lock.release()
+    path, holder = home / _LOCK_NAME, home / _HOLDER_NAME
+    with ExitStack() as stack:
+        try:
+            home.mkdir(parents=True, exist_ok=True)
+            end, announced = clock() + seconds, ""
+            while True:
+                try:
+                    stack.enter_context(locked(path))
+                    break
+                except TimeoutError:
+                    other = _holder(home)
+                if clock() >= end:
+                    msg = f"Another headless run of this tenant is running: {other}."
+                    raise BusyError(msg)
+                if other not in (announced, _UNKNOWN):
+                    announced = other
+                    on_wait(f"{WAITING} of this tenant: {other}.")
+                time.sleep(_POLL_SECONDS)
+            process = {"process": os.getpid(), "since": timestamp(utc_now())}
+            write_whole(holder, json.dumps(process).encode(), is_durable=False)
+        except OSError as error:
+            msg = f"The lock {path} cannot be taken: {error.strerror}."
+            raise JournalError(msg) from error
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                holder.unlink()
 
 
 def _holder(home: Path) -> str:

@@ -16,9 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock
-
-from runbook_lib.core.files import read_plain, remove
+from runbook_lib.core.files import locked, read_plain, remove
 
 # The prefix of an unsealed folder beside a journal.
 DRAFT_PREFIX = ".draft-"
@@ -42,17 +40,17 @@ def scratch_folder(*, owns: Path | None = None) -> Iterator[Path]:
     """
     _remove_what_dead_processes_left()
     folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
-    lock = FileLock(folder / _LOCK)
     try:
-        lock.acquire()
-        if owns is not None:
-            (folder / _OWNS).write_bytes(os.fsencode(owns.absolute()))
-        content = folder / _CONTENT
-        content.mkdir(mode=0o700)
-        yield content
+        with locked(folder / _LOCK):
+            try:
+                if owns is not None:
+                    (folder / _OWNS).write_bytes(os.fsencode(owns.absolute()))
+                content = folder / _CONTENT
+                content.mkdir(mode=0o700)
+                yield content
+            finally:
+                _remove(folder)
     finally:
-        _remove(folder)
-        lock.release()
         remove(folder)
 
 
@@ -66,8 +64,8 @@ def _remove_what_dead_processes_left() -> None:
                 status = folder.lstat()
                 is_mine = status.st_uid == os.geteuid() and status.st_mode & 0o170777 == 0o040700
                 if is_mine and time.time() - status.st_mtime >= _YOUNG_SECONDS:
-                    # NOTE: a `Timeout`, where its process is alive, is an `OSError`.
-                    with FileLock(folder / _LOCK, blocking=False):
+                    # NOTE: where its process is alive, there is a `TimeoutError`: an `OSError`.
+                    with locked(folder / _LOCK):
                         _remove(folder)
                     remove(folder)
 

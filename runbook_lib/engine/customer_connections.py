@@ -17,13 +17,12 @@ from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
-from filelock import FileLock, Timeout
 from msgspec import Meta, Struct, structs, to_builtins
 
 from runbook_lib.connectors.cyclr.connector import is_refusal
 from runbook_lib.connectors.cyclr.transactions import Failure
 from runbook_lib.connectors.provider import vendor_of
-from runbook_lib.core.files import read_plain, write_whole
+from runbook_lib.core.files import locked, read_plain, write_whole
 from runbook_lib.core.journal import timestamp, utc_now
 from runbook_lib.core.model import Outcome
 from runbook_lib.core.redaction import Secret
@@ -236,12 +235,10 @@ class Customers:
         """
         self.client()
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with FileLock(self.path.with_suffix(".lock"), timeout=0):
-                return self._look_again(only) if only else self._look()
-        except Timeout:
-            msg = "Another process is looking at these connections."
-            raise BusyError(msg, next_step="Wait until it has ended.") from None
+        msg = "Another process is looking at these connections."
+        busy = BusyError(msg, next_step="Wait until it has ended.")
+        with locked(self.path.with_suffix(".lock"), busy=busy):
+            return self._look_again(only) if only else self._look()
 
     def _look(self) -> Survey:
         look = self._resumed()

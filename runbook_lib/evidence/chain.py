@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from shlex import quote
 
-from filelock import FileLock, Timeout
-
 from runbook_lib.config.workspace import keys_beside
 from runbook_lib.core.files import (
-    check_place,
     is_there,
+    locked,
     open_plain,
     read_plain,
     remove,
@@ -194,20 +192,14 @@ def last_copied(sealed: BundleSealed) -> Ref:
 def sealing(folder: Path) -> Iterator[None]:
     """Lock sealing in `folder`; raises `JournalError` after two minutes of waiting."""
     path = folder / "sealing.lock"
-    lock = FileLock(path, timeout=_LOCK_SECONDS)
-    try:
-        check_place(path)
-        lock.acquire()
-    except Timeout as error:
-        msg = f"Another process has been sealing in {folder} for over {_LOCK_SECONDS} s."
-        raise JournalError(msg) from error
-    except OSError as error:
-        msg = f"Evidence cannot be sealed in {folder}: {error.strerror} ({path.name})."
-        raise JournalError(msg) from error
-    try:
+    busy = f"Another process has been sealing in {folder} for over {_LOCK_SECONDS} s."
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(path, seconds=_LOCK_SECONDS, busy=JournalError(busy)))
+        except OSError as error:
+            msg = f"Evidence cannot be sealed in {folder}: {error.strerror} ({path.name})."
+            raise JournalError(msg) from error
         yield
-    finally:
-        lock.release()
 
 
 def name_announced(folder: Path, announced: Iterable[BundleIndex]) -> None:

@@ -9,20 +9,19 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Collection
+from contextlib import AbstractContextManager, suppress
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, TypeVar
 
 import msgspec
-from filelock import FileLock, Timeout
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from runbook_lib.connectors.findings import COMPARED
-from runbook_lib.core.files import read_plain, write_whole
+from runbook_lib.core.files import locked, read_plain, write_whole
 from runbook_lib.core.model import Finding, Outcome
 from runbook_lib.core.outcome import LABELS, OUTCOMES
 from runbook_lib.errors import BusyError, SettingsError
@@ -311,15 +310,11 @@ def mark_shown(path: Path, ids: Collection[str], on: str, *, needed: Collection[
         watched.save(path)
 
 
-@contextmanager
-def watched_alone(path: Path, *, seconds: float = 0) -> Iterator[None]:
+def watched_alone(path: Path, *, seconds: float = 0) -> AbstractContextManager[None]:
     """Hold the lock of the file at `path`; raises `BusyError` if another process does for long."""
-    try:
-        with FileLock(path.with_suffix(".lock"), timeout=seconds):
-            yield
-    except Timeout:
-        msg = f"Another watch is running in {path.parent}."
-        raise BusyError(msg, next_step="Wait until it has ended.") from None
+    msg = f"Another watch is running in {path.parent}."
+    busy = BusyError(msg, next_step="Wait until it has ended.")
+    return locked(path.with_suffix(".lock"), seconds=seconds, busy=busy)
 
 
 def digest(*parts: str) -> str:
