@@ -22,9 +22,10 @@ is a kind of these, beside that provider's client.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from enum import IntEnum
-from typing import Self
+from typing import Any, Self
 
 from runbook_lib.plain_text import one_line
 
@@ -353,11 +354,24 @@ class StoreUnavailableError(ArchiveError):
         self.is_silent = is_silent
 
 
+def reason_of(error: OSError) -> str:
+    """Return why the system refused, in its own words."""
+    return error.strerror or type(error).__name__
+
+
+@contextmanager
+def reported_as(kind: type[RunbookError], what: str, **options: Any) -> Iterator[None]:
+    """Raise a `kind` that says `what` and the system's reason in place of an `OSError`."""
+    try:
+        yield
+    except OSError as error:
+        raise kind(f"{what}: {reason_of(error)}.", **options) from error
+
+
 def describe_error(error: BaseException) -> tuple[str, str]:
     """Return an error's message and what to do next; never text from an unknown error."""
     if isinstance(error, RunbookError):
         return str(error), error.diagnostics()
     if isinstance(error, OSError):
-        reason = error.strerror or type(error).__name__
-        return f"Cannot write to disk: {reason}.", JournalError.next_step
+        return f"Cannot write to disk: {reason_of(error)}.", JournalError.next_step
     return f"The runbook itself broke ({type(error).__name__}).", "Report it as a defect."

@@ -30,6 +30,7 @@ from runbook_lib.errors import (
     ExitCode,
     SettingsError,
     StoreUnavailableError,
+    reason_of,
 )
 from runbook_lib.plain_text import one_line
 
@@ -218,7 +219,7 @@ class _Outcomes:
         except SettingsError as error:
             self.refuse(folder, ContentError(str(error), next_step=error.diagnostics()))
         except OSError as error:
-            reason = f"It cannot be read: {error.strerror or type(error).__name__}."
+            reason = f"It cannot be read: {reason_of(error)}."
             self.refuse(folder, ContentError(reason))
         else:
             self.archived.add(folder)

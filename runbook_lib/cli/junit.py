@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from runbook_lib.errors import ExitCode, SettingsError, describe_error
+from runbook_lib.errors import ExitCode, SettingsError, describe_error, reported_as
 
 if TYPE_CHECKING:
     from runbook_lib.engine.headless import RunRequest, RunResult
@@ -29,12 +29,10 @@ def require_place(file: str) -> None:
     from runbook_lib.core.files import check_place
 
     path = Path(file)
-    try:
+    advice = "Name another file with --junit."
+    with reported_as(SettingsError, f"{path} cannot be written", next_step=advice):
         path.parent.stat()
         check_place(path)
-    except OSError as error:
-        msg = f"{path} cannot be written: {error.strerror}."
-        raise SettingsError(msg, next_step="Name another file with --junit.") from None
 
 
 def write_junit(file: str, rows: Iterable[TenantRow], *, name: str) -> None:

@@ -27,7 +27,7 @@ from runbook_lib.cli.people import PEOPLE_COMMANDS
 from runbook_lib.cli.run import RUN_COMMANDS
 from runbook_lib.cli.walkthrough import lab
 from runbook_lib.cli.watch import WATCH_COMMANDS
-from runbook_lib.errors import ExitCode, RunbookError
+from runbook_lib.errors import ExitCode, RunbookError, reason_of
 from runbook_lib.plain_text import one_line
 
 # NOTE: nbformat loads jsonschema with all formats that are installed. JupyterLab brings
@@ -58,7 +58,7 @@ class _Commands(click.Group):
             _fail("Interrupted.", advice, ExitCode.INTERRUPTED)
         except OSError as error:
             file = f" ({error.filename})" if error.filename else ""
-            reason = f"{error.strerror or type(error).__name__}{file}"
+            reason = f"{reason_of(error)}{file}"
             if error.errno == errno.EPIPE:
                 _fail("The output was closed before its end.", _CLOSED, ExitCode.INCOMPLETE)
             if error.errno in _NETWORK:

@@ -36,7 +36,7 @@ from typing import Any
 import tomli
 
 from runbook_lib.config.settings import suggestion, typed, visible_text
-from runbook_lib.core.files import read_plain
+from runbook_lib.core.files import read_text
 from runbook_lib.core.model import (
     Assignment,
     Binding,
@@ -88,11 +88,9 @@ def read_words(
     tenant's. Raises `StatementError` for an unreadable file, an unknown step, key or
     subject, a missing name, or a time in the future.
     """
+    text = read_text(path, _LARGEST_FILE, StatementError, "The attestations file")
     try:
-        document = tomli.loads(read_plain(path, _LARGEST_FILE).decode("utf-8"))
-    except OSError as error:
-        msg = f"The attestations file {path} cannot be read: {error.strerror}."
-        raise StatementError(msg) from None
+        document = tomli.loads(text)
     except (ValueError, RecursionError) as error:
         reason = str(error) if isinstance(error, ValueError) else "it is nested too deeply"
         msg = f"The attestations file {path} is not TOML: {reason}."

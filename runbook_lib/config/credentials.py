@@ -7,7 +7,7 @@ The journal records where a credential is stored, never its value.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +16,7 @@ import dotenv
 from runbook_lib.config.settings import Settings, resolve
 from runbook_lib.core.procedure import Input
 from runbook_lib.core.redaction import Secret
-from runbook_lib.errors import SettingsError
+from runbook_lib.errors import SettingsError, reported_as
 
 
 class KeyringStore:
@@ -92,13 +92,8 @@ class EnvFileStore:
             self._with_value = frozenset(name for name, value in values.items() if value)
         return self._with_value
 
-    @contextlib.contextmanager
-    def _writing(self, advice: str) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            msg = f"{self.path} cannot be written: {error.strerror}."
-            raise SettingsError(msg, next_step=advice) from None
+    def _writing(self, advice: str) -> contextlib.AbstractContextManager[None]:
+        return reported_as(SettingsError, f"{self.path} cannot be written", next_step=advice)
 
 
 # Stores an owner's (tenant's and connector's) credentials between sessions.

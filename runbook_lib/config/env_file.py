@@ -8,7 +8,7 @@ from textwrap import wrap
 from runbook_lib.config.runner_inputs import EVIDENCE, IN_KERNEL, NOTIFY
 from runbook_lib.core.files import write_once
 from runbook_lib.core.procedure import Procedure
-from runbook_lib.errors import SettingsError
+from runbook_lib.errors import SettingsError, reported_as
 
 _HEAD = """\
 # Settings of the runbook for the {title}. Fill in what you know, and leave the rest
@@ -61,11 +61,8 @@ def env_template(procedure: Procedure, name: str) -> str:
 
 def write_env_file(path: Path, procedure: Procedure) -> Path:
     """Write the template to `path` with mode 0600; raises `SettingsError` if `path` exists."""
-    try:
+    with reported_as(SettingsError, f"{path} cannot be written", next_step=_ANOTHER):
         is_new = write_once(path, env_template(procedure, path.name).encode(), mode=0o600)
-    except OSError as error:
-        msg = f"{path} cannot be written: {error.strerror}."
-        raise SettingsError(msg, next_step=_ANOTHER) from None
     if not is_new:
         msg = f"{path} already exists and was not changed."
         raise SettingsError(msg, next_step=_ANOTHER)

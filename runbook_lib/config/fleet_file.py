@@ -38,7 +38,7 @@ from runbook_lib.core.credential_form import implausible
 from runbook_lib.core.files import read_plain
 from runbook_lib.core.model import Value
 from runbook_lib.core.procedure import Input, Procedure
-from runbook_lib.errors import FleetFileError, SettingsError
+from runbook_lib.errors import FleetFileError, SettingsError, reported_as
 from runbook_lib.plain_text import counted
 
 _LARGEST_FILE = 16 * 1024 * 1024
@@ -86,12 +86,10 @@ def read_fleet_file(path: Path, procedures: Mapping[str, Procedure], default: st
     `procedures` maps connector names to procedures; `default` is the connector of
     a tenant that names none. Raises `FleetFileError` with every mistake.
     """
-    try:
+    with reported_as(FleetFileError, f"The file of tenants {path} cannot be read"):
         content = read_plain(path, _LARGEST_FILE)
+    try:
         text = content.decode("utf-8-sig")
-    except OSError as error:
-        msg = f"The file of tenants {path} cannot be read: {error.strerror}."
-        raise FleetFileError(msg) from None
     except ValueError:
         msg = f"The file of tenants {path} is not UTF-8 text."
         raise FleetFileError(msg) from None

@@ -19,11 +19,11 @@ import dotenv.parser
 
 from runbook_lib.config.workspace import LAB_COMMAND
 from runbook_lib.core.credential_form import implausible
-from runbook_lib.core.files import read_plain
+from runbook_lib.core.files import read_plain, read_text
 from runbook_lib.core.model import Value
 from runbook_lib.core.procedure import Input
 from runbook_lib.core.redaction import Secret, holds_token
-from runbook_lib.errors import SettingsError
+from runbook_lib.errors import SettingsError, reason_of
 from runbook_lib.plain_text import first_unseen
 
 _PREFIX = "RUNBOOK_"
@@ -234,14 +234,7 @@ def read_env_file(path: Path) -> dict[str, str]:
     Raises `SettingsError` if it cannot be read, contains no setting, or has a
     line that is not `NAME=value`; the line itself is not quoted.
     """
-    try:
-        content = read_plain(path, _LARGEST_FILE).decode("utf-8-sig")
-    except OSError as error:
-        msg = f"The settings file {path} cannot be read: {error.strerror}."
-        raise SettingsError(msg) from None
-    except ValueError:
-        msg = f"The settings file {path} is not UTF-8 text."
-        raise SettingsError(msg) from None
+    content = read_text(path, _LARGEST_FILE, SettingsError, "The settings file")
     variables: dict[str, str] = {}
     for binding in dotenv.parser.parse_stream(io.StringIO(content)):
         if binding.error or (binding.key is not None and binding.value is None):
@@ -333,7 +326,7 @@ def _from_file(path: Path) -> str:
     try:
         return read_plain(path.expanduser(), _LARGEST_SECRET).decode("utf-8")
     except (OSError, ValueError, RuntimeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        reason = reason_of(error) if isinstance(error, OSError) else "it is not UTF-8 text"
         msg = f"the file {path} cannot be read: {reason}."
         raise SettingsError(msg) from None
 

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from runbook_lib.errors import RunbookError
+from runbook_lib.errors import RunbookError, reported_as
 
 # A draft older than this was left by a killed process.
 _ABANDONED_SECONDS = 600
@@ -74,6 +74,17 @@ def read_plain(path: Path, most: int, *, follows_links: bool = True) -> bytes:
     if len(content) > most:
         raise OSError(errno.EFBIG, f"it has more than {most:,} bytes", str(path))
     return content
+
+
+def read_text(path: Path, most: int, kind: type[RunbookError], what: str) -> str:
+    """Return the UTF-8 text of the file at `path`; raises a `kind` that says `what` it is."""
+    with reported_as(kind, f"{what} {path} cannot be read"):
+        content = read_plain(path, most)
+    try:
+        return content.decode("utf-8-sig")
+    except ValueError:
+        msg = f"{what} {path} is not UTF-8 text."
+        raise kind(msg) from None
 
 
 def check_place(path: Path) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from runbook_lib.core.files import locked, open_plain, write_whole
 from runbook_lib.core.redaction import Secret
-from runbook_lib.errors import JournalError
+from runbook_lib.errors import JournalError, reported_as
 
 KEY_NAME = "fingerprint.key"
 
@@ -70,14 +70,13 @@ def read_key(folder: Path) -> FingerprintKey | None:
         f"Restore {path} from a backup. Without one, move it away, then confirm attestations "
         "about a secret again."
     )
-    try:
-        with open_plain(path) as file:
-            text = file.read(2 * _BYTES + 2).decode("ascii", "replace")
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        msg = f"The fingerprint key {path} cannot be read: {error.strerror}."
-        raise JournalError(msg, next_step=advice) from None
+    what = f"The fingerprint key {path} cannot be read"
+    with reported_as(JournalError, what, next_step=advice):
+        try:
+            with open_plain(path) as file:
+                text = file.read(2 * _BYTES + 2).decode("ascii", "replace")
+        except FileNotFoundError:
+            return None
     if not _TEXT.fullmatch(text):
         msg = f"The fingerprint key {path} is damaged."
         raise JournalError(msg, next_step=advice)
@@ -93,13 +92,10 @@ def keep_key(folder: Path, key: FingerprintKey) -> FingerprintKey:
     """
     path = folder / _LOCK_NAME
     busy = JournalError(f"Another process has locked {path} for over {_LOCK_SECONDS} s.")
-    try:
+    with reported_as(JournalError, f"The fingerprint key in {folder} cannot be written"):
         folder.mkdir(parents=True, exist_ok=True)
         with locked(path, seconds=_LOCK_SECONDS, busy=busy):
             stored = read_key(folder)
             if stored is None:
                 write_whole(folder / KEY_NAME, key.text().encode("ascii"))
-    except OSError as error:
-        msg = f"The fingerprint key in {folder} cannot be written: {error.strerror}."
-        raise JournalError(msg) from None
     return stored or key

@@ -12,7 +12,7 @@ import hashlib
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime
 from io import FileIO
 from pathlib import Path
@@ -35,7 +35,7 @@ from runbook_lib.core.model import (
     Part,
     invalid,
 )
-from runbook_lib.errors import ChainError, FormError, JournalError
+from runbook_lib.errors import ChainError, FormError, JournalError, reason_of, reported_as
 
 JOURNAL_NAME = "journal.jsonl"
 # The `prev` of the first line.
@@ -115,13 +115,9 @@ class Journal:
         Raises `ChainError` if its SHA-256 differs, `JournalError` if the file
         cannot be read.
         """
-        try:
-            with open_plain(self.path) as file:
-                file.seek(ref.start)
-                text = file.read(min(max(0, ref.end - ref.start), LONGEST_LINE))
-        except OSError as error:
-            msg = f"The journal {self.path} cannot be read: {error.strerror}."
-            raise JournalError(msg) from error
+        with _reading(self.path), open_plain(self.path) as file:
+            file.seek(ref.start)
+            text = file.read(min(max(0, ref.end - ref.start), LONGEST_LINE))
         if line_digest(text) != ref.digest:
             msg = f"Line {ref.seq} of {self.path} was changed."
             raise ChainError(msg)
@@ -182,7 +178,7 @@ class Journal:
                 yield
         except OSError as error:
             place = f" ({error.filename})" if error.filename not in (None, str(self.path)) else ""
-            msg = f"The journal {self.path} cannot be written: {error.strerror}{place}."
+            msg = f"The journal {self.path} cannot be written: {reason_of(error)}{place}."
             raise JournalError(msg) from error
 
     def _lines(self, drafts: Iterable[_Draft], after: Ref) -> Iterator[bytes]:
@@ -224,7 +220,7 @@ def read_lines(
     `FormError` if a run started under another form, and `JournalError` if the
     file cannot be read.
     """
-    try:
+    with _reading(path), suppress(FileNotFoundError):
         # NOTE: a step asks many times, and mostly nothing was appended.
         if end < 0 < after.end == path.stat().st_size and os.access(path, os.R_OK):
             return
@@ -241,11 +237,10 @@ def read_lines(
                     line = _checked(text, after, path)
                     after = line.ref
                     yield line
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        msg = f"The journal {path} cannot be read: {error.strerror}."
-        raise JournalError(msg) from error
+
+
+def _reading(path: Path) -> AbstractContextManager[None]:
+    return reported_as(JournalError, f"The journal {path} cannot be read")
 
 
 def parse_line(text: bytes) -> Entry | None:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from runbook_lib.core.files import locked, read_plain, write_whole
 from runbook_lib.core.journal import timestamp, utc_now
-from runbook_lib.errors import BusyError, JournalError
+from runbook_lib.errors import BusyError, JournalError, reason_of
 
 # How the sentence starts that says which run this one waits for.
 WAITING = "Waiting for another headless run"
@@ -68,7 +68,7 @@ def run_lock(
             process = {"process": os.getpid(), "since": timestamp(utc_now())}
             write_whole(holder, json.dumps(process).encode(), is_durable=False)
         except OSError as error:
-            msg = f"The lock {path} cannot be taken: {error.strerror}."
+            msg = f"The lock {path} cannot be taken: {reason_of(error)}."
             raise JournalError(msg) from error
         try:
             yield

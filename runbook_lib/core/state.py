@@ -67,7 +67,7 @@ from runbook_lib.core.words import (
     weigh,
     witness_sentence,
 )
-from runbook_lib.errors import ChainError, JournalError
+from runbook_lib.errors import ChainError, JournalError, reported_as
 
 # The parameter that names the steps whose attestation a second person must confirm.
 FOUR_EYES = "four_eyes"
@@ -651,14 +651,12 @@ def _loaded(journal: Journal, key: FingerprintKey) -> Index:
     Raises `JournalError` if its file cannot be read.
     """
     path = journal.path.with_name(STATE_NAME)
-    try:
-        content = read_plain(path, _LARGEST_INDEX)
-    except FileNotFoundError:
-        return Index()
-    except OSError as error:
-        msg = f"The index {path} cannot be read: {error.strerror}."
-        advice = "Delete it: the runbook rebuilds it from the journal."
-        raise JournalError(msg, next_step=advice) from None
+    advice = "Delete it: the runbook rebuilds it from the journal."
+    with reported_as(JournalError, f"The index {path} cannot be read", next_step=advice):
+        try:
+            content = read_plain(path, _LARGEST_INDEX)
+        except FileNotFoundError:
+            return Index()
     try:
         index = load_index(content, key)
         if index is not None and index.last.seq:

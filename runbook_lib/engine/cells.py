@@ -21,7 +21,7 @@ from importlib import import_module
 from multiprocessing.connection import Connection, wait
 from typing import Any, NamedTuple
 
-from runbook_lib.errors import SettingsError
+from runbook_lib.errors import SettingsError, reason_of
 
 _TICK_SECONDS = 0.05
 _CELL_SECONDS = 300
@@ -64,7 +64,7 @@ class Child:
             self._process.start()
         except OSError as error:
             self._end.close()
-            msg = f"No process can be started for the notebook: {error.strerror}."
+            msg = f"No process can be started for the notebook: {reason_of(error)}."
             raise SettingsError(msg, next_step="Free memory or processes, and run again.") from None
         finally:
             theirs.close()

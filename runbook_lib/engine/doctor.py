@@ -28,7 +28,7 @@ from runbook_lib.engine.known_run import known_values
 from runbook_lib.engine.notebooks import is_stale, notebook_name
 from runbook_lib.engine.run import load_settings, open_known
 from runbook_lib.engine.watch.channels import try_channels
-from runbook_lib.errors import ExitCode, RunbookError, SettingsError
+from runbook_lib.errors import ExitCode, RunbookError, SettingsError, reason_of
 from runbook_lib.evidence.signing.keys import (
     UNENCRYPTED,
     default_key_path,
@@ -157,7 +157,7 @@ def _evidence_folder(evidence: str) -> Symptom:
         with tempfile.NamedTemporaryFile(dir=nearest, prefix=".runbook-doctor-"):
             pass
     except OSError as error:
-        return Symptom("Evidence folder", f"{folder}: {error.strerror}", ExitCode.INCOMPLETE)
+        return Symptom("Evidence folder", f"{folder}: {reason_of(error)}", ExitCode.INCOMPLETE)
     if kind := _network_file_system(nearest):
         said = f"{folder} is on a network file system ({kind}), which may not lock files"
         return Symptom("Evidence folder", f"{said}: keep it on a local disk", is_warning=True)

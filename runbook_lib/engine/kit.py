@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -31,7 +32,7 @@ from runbook_lib.core.procedure import Procedure
 from runbook_lib.core.redaction import Redactor
 from runbook_lib.core.road import road_ahead
 from runbook_lib.engine.run import Run, open_run
-from runbook_lib.errors import SettingsError
+from runbook_lib.errors import SettingsError, reported_as
 from runbook_lib.evidence.reports.pictures import (
     meanwhile,
     picture_style,
@@ -189,13 +190,12 @@ def _planned(request: KitRequest, name: str, text: str, *, keeps: bool) -> KitFi
     Raises `SettingsError` if a person's version would be overwritten.
     """
     path = request.output / name
-    try:
+    current, advice = None, "Name another folder with --output."
+    with (
+        reported_as(SettingsError, f"{path} cannot be read", next_step=advice),
+        suppress(FileNotFoundError),
+    ):
         current = read_plain(path, _LARGEST)
-    except FileNotFoundError:
-        current = None
-    except OSError as error:
-        msg = f"{path} cannot be read: {error.strerror}."
-        raise SettingsError(msg, next_step="Name another folder with --output.") from None
     if current is not None and not request.overwrites and not _is_ours(current):
         if keeps:
             return KitFile(path, current, is_changed=True)

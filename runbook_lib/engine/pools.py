@@ -32,7 +32,7 @@ from runbook_lib.engine.process import (
     refused,
     request_document,
 )
-from runbook_lib.errors import describe_error
+from runbook_lib.errors import describe_error, reason_of
 
 Groups = Sequence[Sequence[ProcessRequest]]
 
@@ -177,7 +177,7 @@ class LocalPool:
 def not_started(error: Exception) -> dict[str, Any]:
     """Return the last event of a run whose process could not be started, or that broke so."""
     if isinstance(error, OSError):
-        reason = f"A process could not be started: {error.strerror or type(error).__name__}."
+        reason = f"A process could not be started: {reason_of(error)}."
         return refused(reason, "Free memory or processes, or use fewer --workers.")
     return refused(*describe_error(error))
 

@@ -18,7 +18,7 @@ from msgspec import Meta, convert, to_builtins
 from runbook_lib.core.files import open_plain, read_plain, write_parts
 from runbook_lib.core.json_text import parse_own, write_json
 from runbook_lib.core.model import HostCalls, Outcome, RunOutcome, Sha256, Time, WaitsFor
-from runbook_lib.errors import ExitCode, FormError, SettingsError
+from runbook_lib.errors import ExitCode, FormError, SettingsError, reason_of
 from runbook_lib.evidence.signing.statement import ChainLink
 
 FLEET_NAME = "fleet.json"
@@ -215,7 +215,7 @@ def read_record(path: Path, *, is_head: bool = False) -> FleetRecord:
     try:
         return parse_record(_first_line(path) if is_head else read_plain(path, _LARGEST), path)
     except OSError as error:
-        raise _unusable(path, f"cannot be read: {error.strerror}") from None
+        raise _unusable(path, f"cannot be read: {reason_of(error)}") from None
 
 
 def parse_record(content: bytes, path: Path) -> FleetRecord:

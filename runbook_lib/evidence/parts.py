@@ -41,7 +41,7 @@ from runbook_lib.core.model import (
 from runbook_lib.core.procedure import sentence_digest
 from runbook_lib.core.state import HistoryReader
 from runbook_lib.core.step_record import RecordedExchange
-from runbook_lib.errors import ContentError
+from runbook_lib.errors import ContentError, reported_as
 from runbook_lib.evidence.record import RECORD_NAME, CarriedRecord, LinesRecord, Record
 
 CARRIED_NAME = "carried.jsonl"
@@ -77,24 +77,20 @@ def carried_lines(bundle: Path, carried: Sequence[CarriedRecord]) -> Iterator[Jo
     """Yield each older line; raises `ContentError` unless they are the listed ones."""
     if not carried:
         return
-    start = 0
-    try:
-        with open_plain(bundle / CARRIED_NAME) as file:
-            for listed in carried:
-                text = file.readline(LONGEST_LINE + 1)
-                entry = parse_line(text)
-                digest = line_digest(text)
-                if entry is None or (entry.seq, digest) != (listed.seq, listed.sha256):
-                    msg = f"Line {listed.seq} of the journal differs from the record's list."
-                    raise ContentError(msg, file=CARRIED_NAME)
-                yield JournalLine(entry, Ref(listed.seq, digest, start, start + len(text)))
-                start += len(text)
-            if file.read(1):
-                msg = "It contains lines that the record does not list."
+    start, path = 0, bundle / CARRIED_NAME
+    with reported_as(ContentError, "It cannot be read", file=path.name), open_plain(path) as file:
+        for listed in carried:
+            text = file.readline(LONGEST_LINE + 1)
+            entry = parse_line(text)
+            digest = line_digest(text)
+            if entry is None or (entry.seq, digest) != (listed.seq, listed.sha256):
+                msg = f"Line {listed.seq} of the journal differs from the record's list."
                 raise ContentError(msg, file=CARRIED_NAME)
-    except OSError as error:
-        msg = f"It cannot be read: {error.strerror}."
-        raise ContentError(msg, file=CARRIED_NAME) from None
+            yield JournalLine(entry, Ref(listed.seq, digest, start, start + len(text)))
+            start += len(text)
+        if file.read(1):
+            msg = "It contains lines that the record does not list."
+            raise ContentError(msg, file=CARRIED_NAME)
 
 
 def copy_lines(source: Path, start: int, end: int, target: Path) -> None:

@@ -24,7 +24,14 @@ from runbook_lib.core.journal import (
 )
 from runbook_lib.core.model import BundleSealed, EventType, JournalEnd
 from runbook_lib.core.state import open_history
-from runbook_lib.errors import ChainError, ContentError, EvidenceError, JournalError, SettingsError
+from runbook_lib.errors import (
+    ChainError,
+    ContentError,
+    EvidenceError,
+    JournalError,
+    SettingsError,
+    reason_of,
+)
 from runbook_lib.evidence.bundle import bundle_name
 from runbook_lib.evidence.chain import SEALED_PREFIX, name_announced, sealing
 from runbook_lib.evidence.parts import copy_lines, part_lines
@@ -144,7 +151,7 @@ def _verified(home: Path, trust: Trust) -> tuple[dict[Path, Verified], dict[str,
         except (EvidenceError, JournalError) as error:
             unused[folder.name] = str(error)
         except OSError as error:
-            unused[folder.name] = f"It cannot be read: {error.strerror}."
+            unused[folder.name] = f"It cannot be read: {reason_of(error)}."
         except NOT_UNDERSTOOD:
             unused[folder.name] = "It is signed, but cannot be understood."
     if not bundles:

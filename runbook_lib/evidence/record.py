@@ -33,7 +33,7 @@ from runbook_lib.core.procedure import Screen
 from runbook_lib.core.road import RoadAhead, road_ahead
 from runbook_lib.core.state import RunState
 from runbook_lib.core.step_record import RULES, StepRecord, step_record
-from runbook_lib.errors import ContentError, FormError, JournalError
+from runbook_lib.errors import ContentError, FormError, JournalError, reported_as
 
 RECORD_NAME, SCHEMA_NAME = "record.json", "record.schema.json"
 # A record of a hundred steps with all their exchanges has a few MiB.
@@ -161,10 +161,8 @@ def read_record(bundle: Path) -> Record:
 
 def record_text(bundle: Path) -> bytes:
     """Return the content of `record.json` in `bundle`; raises `ContentError` where it cannot."""
-    try:
+    with reported_as(ContentError, "It cannot be read", file=RECORD_NAME):
         return read_plain(bundle / RECORD_NAME, LARGEST_RECORD)
-    except OSError as error:
-        raise ContentError(f"It cannot be read: {error.strerror}.", file=RECORD_NAME) from None
 
 
 def parse_record(content: bytes) -> Record:

@@ -15,7 +15,12 @@ from urllib.parse import urljoin
 
 from runbook_lib.core.journal import timestamp, utc_now
 from runbook_lib.core.model import Exchange
-from runbook_lib.errors import InvalidCertificateError, UnexpectedAnswerError, UnreachableError
+from runbook_lib.errors import (
+    InvalidCertificateError,
+    UnexpectedAnswerError,
+    UnreachableError,
+    reason_of,
+)
 from runbook_lib.remote.documents import RemoteAnswer, shorten, unexpected
 from runbook_lib.remote.http_library import httpx
 from runbook_lib.remote.network import (
@@ -140,7 +145,7 @@ def read_certificate(session: Session, host: str) -> Certificate:
         error = f"its TLS certificate is not trusted ({failure.verify_message})"
         kind = InvalidCertificateError if failure.verify_code in _INVALID else UnreachableError
     except OSError as failure:
-        error = f"no TLS connection ({failure.strerror or type(failure).__name__})"
+        error = f"no TLS connection ({reason_of(failure)})"
     session.note(
         Exchange(
             method="TLS",

@@ -20,7 +20,7 @@ from http.server import BaseHTTPRequestHandler
 from socketserver import TCPServer, ThreadingMixIn
 from typing import Any
 
-from runbook_lib.errors import ListenerError
+from runbook_lib.errors import ListenerError, reason_of
 
 _NAME = "localhost"
 _PATH = "/consent"
@@ -302,7 +302,7 @@ def _bound_sockets() -> list[socket.socket]:
         try:
             sockets = _bind_all(addresses)
         except OSError as error:
-            reason = error.strerror or type(error).__name__
+            reason = reason_of(error)
         else:
             if sockets:
                 return sockets

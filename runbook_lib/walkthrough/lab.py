@@ -41,7 +41,7 @@ from runbook_lib.engine.practice import (
 )
 from runbook_lib.engine.run import load_settings, open_run
 from runbook_lib.engine.tenants import chosen_tenant
-from runbook_lib.errors import ExitCode, SettingsError
+from runbook_lib.errors import ExitCode, SettingsError, reason_of
 
 # JupyterLab's own settings stay the person's; these are only other defaults, an extension for the
 # runbook's notebooks, and voila's page without what it would load from elsewhere. JupyterLab does
@@ -241,8 +241,8 @@ def _working_copy(procedure: Procedure, folder: Path, say: Callable[[str], None]
             say(f"{path.name} was built from another procedure; yours is kept as {backup.name}.")
         return build(procedure, folder)
     except OSError as error:
-        reason = error.strerror or type(error).__name__
-        msg = f"The notebook cannot be written: {reason} ({error.filename or folder})."
+        reason = f"{reason_of(error)} ({error.filename or folder})"
+        msg = f"The notebook cannot be written: {reason}."
         advice = f"Permit writing in {folder}, or start `runbook lab` in another folder."
         raise SettingsError(msg, next_step=advice) from error
 

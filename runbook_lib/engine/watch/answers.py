@@ -24,7 +24,7 @@ from runbook_lib.connectors.findings import COMPARED
 from runbook_lib.core.files import locked, read_plain, write_whole
 from runbook_lib.core.model import Finding, Outcome
 from runbook_lib.core.outcome import LABELS, OUTCOMES
-from runbook_lib.errors import BusyError, SettingsError
+from runbook_lib.errors import BusyError, SettingsError, reported_as
 
 WATCH_NAME, OLD_NAME = "watch.json", "watch.form-1.json"
 
@@ -273,13 +273,12 @@ def read_kept(path: Path, kind: type[_Kept], *, follows_links: bool = True) -> _
 
     Raises `DamagedError` if it cannot be understood, `SettingsError` if it cannot be read.
     """
-    try:
-        content = read_plain(path, _LARGEST, follows_links=follows_links)
-    except FileNotFoundError:
-        return kind()
-    except OSError as error:
-        msg = f"{path} cannot be read: {error.strerror}."
-        raise SettingsError(msg, next_step="Correct that, or move it away.") from None
+    advice = "Correct that, or move it away."
+    with reported_as(SettingsError, f"{path} cannot be read", next_step=advice):
+        try:
+            content = read_plain(path, _LARGEST, follows_links=follows_links)
+        except FileNotFoundError:
+            return kind()
     begin = _BEGIN.match(content)
     with suppress(ValueError, RecursionError):
         if begin:

@@ -48,7 +48,14 @@ from runbook_lib.engine.watch.outbox import (
     parts_of,
     send_due,
 )
-from runbook_lib.errors import ExitCode, RemoteError, RunbookError, SettingsError, describe_error
+from runbook_lib.errors import (
+    ExitCode,
+    RemoteError,
+    RunbookError,
+    SettingsError,
+    describe_error,
+    reason_of,
+)
 from runbook_lib.evidence.reports.phrases import sealed_on
 from runbook_lib.evidence.reports.tenant_rows import StepRow, TenantRow
 from runbook_lib.evidence.reports.tenants_page import WATCH_PAGE, watch_page
@@ -195,7 +202,7 @@ class Round:
         try:
             write_parts(self.folder / WATCH_PAGE, content, is_durable=False)
         except OSError as error:
-            yield f"{self.folder / WATCH_PAGE} cannot be written: {error.strerror}."
+            yield f"{self.folder / WATCH_PAGE} cannot be written: {reason_of(error)}."
 
     def _read_outbox(self) -> Iterator[str]:
         """Read the outbox; yield what is said once of it, and of settings that were withdrawn."""

@@ -34,6 +34,8 @@ from runbook_lib.errors import (
     JournalError,
     SettingsError,
     SignatureError,
+    reason_of,
+    reported_as,
 )
 from runbook_lib.evidence.archive.stores import (
     LARGEST_OBJECT,
@@ -135,7 +137,7 @@ def _collected(
         try:
             places.extend(contents(home))
         except OSError as error:
-            reason = f"It cannot be read: {error.strerror or type(error).__name__}."
+            reason = f"It cannot be read: {reason_of(error)}."
             unseen.append(Unseen(home, home.name, reason))
         except (JournalError, EvidenceError) as error:
             unseen.append(Unseen(home, home.name, str(error)))
@@ -230,11 +232,8 @@ def archive_fleet(
         msg = "It is not finished: nothing is signed before a fleet's run has ended."
         advice = "`runbook fleet FILE --resume` ends it; then archive again."
         raise ArchiveError(msg, next_step=advice, file=place)
-    try:
+    with reported_as(ContentError, "It cannot be read", file=place):
         record, _ = check_signed(folder, Trust(exported_keys(evidence / KEYS_FOLDER)))
-    except OSError as error:
-        msg = f"It cannot be read: {error.strerror or type(error).__name__}."
-        raise ContentError(msg, file=place) from None
     for bundle in (*record.bundles, *record.replaced):
         if evidence / bundle not in archived:
             msg = f"{bundle} is not in the archive."
@@ -256,10 +255,8 @@ def _copy_all(
             raise ArchiveError(msg, next_step=_COMPARE, file=name)
     copied = 0
     for number, (name, path) in enumerate(files.items(), 1):
-        try:
+        with reported_as(ContentError, "It cannot be archived", file=name):
             content = read_plain(path, LARGEST_OBJECT, follows_links=False)
-        except OSError as error:
-            raise ContentError(f"It cannot be archived: {error.strerror}.", file=name) from None
         on_progress(Progress(number, len(files), name, len(content)))
         is_new = name not in present and store.make(name, content)
         is_same = present.get(name, len(content)) == len(content)

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from runbook_lib.config import formats
 from runbook_lib.core.files import read_plain, sync_folder, write_once
-from runbook_lib.errors import ArchiveError, SettingsError, StoreUnavailableError
+from runbook_lib.errors import ArchiveError, SettingsError, StoreUnavailableError, reason_of
 from runbook_lib.evidence.archive.refusals import refusal
 from runbook_lib.remote.look import begin
 
@@ -218,8 +218,7 @@ class Folder(Store):
     def _explained(self, error: Exception, name: str) -> ArchiveError:
         if not isinstance(error, OSError):
             raise error
-        reason = error.strerror or type(error).__name__
-        msg = f"The archive {self.address} cannot be used: {reason}."
+        msg = f"The archive {self.address} cannot be used: {reason_of(error)}."
         advice = "Free disk space or make the folder writable, then try again."
         return ArchiveError(msg, next_step=advice, file=name)
 

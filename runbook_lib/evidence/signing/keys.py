@@ -20,7 +20,7 @@ from platformdirs import user_data_path
 from runbook_lib.config.settings import Settings
 from runbook_lib.core.files import read_plain, write_once, write_whole
 from runbook_lib.core.redaction import Secret
-from runbook_lib.errors import SettingsError, SigningError
+from runbook_lib.errors import SettingsError, SigningError, reason_of, reported_as
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
@@ -135,13 +135,10 @@ def create_key(path: Path, *, passphrase: Secret | None = None) -> None:
     )
     private = ec.generate_private_key(ec.SECP256R1())
     content = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, protection)
-    try:
+    with reported_as(SettingsError, f"A signing key cannot be created at {path}"):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # NOTE: two first runs agree on one key: the second keeps the first one's.
         write_once(path, content, mode=0o600)
-    except OSError as error:
-        msg = f"A signing key cannot be created at {path}: {error.strerror}."
-        raise SettingsError(msg) from None
 
 
 def rotate(settings: Settings, old: SigningKey, folder: Path) -> SigningKey:
@@ -274,7 +271,7 @@ def _loaded(path: Path, what: str, load: Callable[[bytes], _Key]) -> _Key:
     try:
         return load(read_plain(path, LARGEST_KEY))
     except OSError as error:
-        msg = f"The {what} {path} cannot be read: {error.strerror}."
+        msg = f"The {what} {path} cannot be read: {reason_of(error)}."
     except TypeError:
         msg = f"The {what} {path} is encrypted: set RUNBOOK_SIGNING_PASSPHRASE."
     except ValueError as error:

@@ -20,6 +20,7 @@ from runbook_lib.config.workspace import FLEET_FOLDER, KEYS_FOLDER
 from runbook_lib.core.files import is_there, kind_of, open_plain
 from runbook_lib.core.index import BundleIndex
 from runbook_lib.core.journal import JOURNAL_NAME, LONGEST_LINE, withheld_digest
+from runbook_lib.errors import reason_of
 from runbook_lib.evidence.chain import SEALED_PREFIX, STATEMENT_NAME
 from runbook_lib.evidence.parts import CARRIED_NAME
 
@@ -121,7 +122,7 @@ def _folders_below(path: Path) -> Iterator[tuple[Path, list[Path]] | Unseen]:
                 why = "It is a link, and links are not followed."
             seen = [] if why else _places(folder)
         except OSError as error:
-            why = f"It cannot be read: {error.strerror or type(error).__name__}."
+            why = f"It cannot be read: {reason_of(error)}."
         if why:
             yield Unseen(folder, name, why)
             continue
@@ -147,7 +148,7 @@ def odd_keys(keys: Path, suffix: str, largest: float = math.inf) -> Iterator[Uns
         try:
             status = path.stat()
         except OSError as error:
-            why = f"It cannot be read: {error.strerror or type(error).__name__}."
+            why = f"It cannot be read: {reason_of(error)}."
             yield Unseen(path, f"{keys.name}/{name}", why)
             continue
         kind = kind_of(status.st_mode)

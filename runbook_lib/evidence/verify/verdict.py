@@ -10,7 +10,7 @@ from typing import Any
 from msgspec import structs, to_builtins
 
 from runbook_lib.core.journal import JOURNAL_NAME
-from runbook_lib.errors import ContentError, EvidenceError, JournalError
+from runbook_lib.errors import ContentError, EvidenceError, JournalError, reason_of
 from runbook_lib.evidence.verify.verify import Verified
 
 # Errors from a document with other fields or types than the runbook writes.
@@ -74,5 +74,5 @@ def refusal(path: Path, error: EvidenceError | JournalError | OSError) -> Verdic
         return Verdict(path, error=error)
     if isinstance(error, JournalError):
         return Verdict(path, error=ContentError(str(error), file=JOURNAL_NAME))
-    reason = f"It cannot be read: {error.strerror or type(error).__name__}."
+    reason = f"It cannot be read: {reason_of(error)}."
     return Verdict(path, error=ContentError(reason, file=Path(error.filename or "").name))

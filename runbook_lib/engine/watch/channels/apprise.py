@@ -9,6 +9,7 @@ from runbook_lib.core.files import open_plain
 from runbook_lib.engine.run import Run
 from runbook_lib.engine.watch.channels.base import Channel, NotSentError
 from runbook_lib.engine.watch.messages import Message
+from runbook_lib.errors import reason_of
 
 
 class AppriseChannel(Channel):
@@ -35,7 +36,7 @@ class AppriseChannel(Channel):
         try:
             open_plain(path).close()
         except OSError as error:
-            raise NotSentError(f"{path}: {error.strerror}") from None
+            raise NotSentError(f"{path}: {reason_of(error)}") from None
         if not (config.add(str(path)) and sender.add(config) and len(sender)):
             raise NotSentError(f"Apprise finds no address in {path}")
         if not sender.notify(title=message.subject, body=message.text, body_format="text"):
