@@ -192,8 +192,9 @@ def test_an_entry_is_recognised_by_its_content(tmp_path: Path) -> None:
 
 
 def test_an_empty_file_is_valid(tmp_path: Path) -> None:
-    """A file without entries is valid."""
+    """A file without entries is valid, even if it begins with a byte-order mark."""
     assert read(tmp_path, "# nothing yet\n") == []
+    assert read(tmp_path, "\ufeff# nothing yet\n") == []
 
 
 @pytest.mark.parametrize(
@@ -224,7 +225,7 @@ def test_a_time_in_the_future_is_refused(tmp_path: Path, at: str) -> None:
     ("text", "said"),
     [
         ("step = ", "is not TOML"),
-        (b"\xff\xfe", "is not TOML"),
+        (b"\xff\xfe", "is not UTF-8 text"),
         ("[attestation]\nstep = 1", r"write \[\[attestation\]\] with two brackets"),
         ("attestation = [1]", r"write \[\[attestation\]\]"),
         ("skip = 'x'", r"write \[\[skip\]\]"),
