@@ -61,7 +61,8 @@ def watch(
     values = assignments(given)
     if ack:
         tenants = acknowledge(ack, by=by, until=until, note=note, evidence=options["evidence"])
-        say(f"Noted for {', '.join(tenants)}: {by} knows about it. Reminders stop.")
+        end = f" until {until}" if until else ""
+        say(f"Noted for {', '.join(tenants)}: {by} knows about it. Reminders stop{end}.")
         return
     if by or until or note:
         raise SettingsError("--by, --until and --note need --ack.")

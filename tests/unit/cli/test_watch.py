@@ -119,6 +119,7 @@ def test_a_known_problem_is_not_reminded_of_and_who_knows_is_shown(desk: Desk) -
     desk.offset += DAY
     shown = runbook(*ONCE).stdout
     ident = shown.partition("--ack ")[2].split()[0]
+    for_now = runbook("watch", "--ack", ident, "--by", "Ann", "--until", "2030-12-24")
     noted = runbook("watch", "--ack", ident, "--by", "Ann", "--note", "on it")
     desk.post.told()
     desk.offset += DAY + HOUR
@@ -136,6 +137,7 @@ def test_a_known_problem_is_not_reminded_of_and_who_knows_is_shown(desk: Desk) -
     desk.offset += 6 * MINUTE
     over = runbook(*ONCE).stdout
 
+    assert for_now.stdout.endswith(" Reminders stop until 2030-12-24.\n")
     assert noted.stdout.startswith("Noted for acme: Ann knows about it. Reminders stop.")
     assert quiet == []
     assert [[change["title"][:2] for change in changes] for changes in reminders] == [["10"]]
