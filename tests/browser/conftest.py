@@ -64,6 +64,33 @@ def browser() -> Iterator[Browser]:
 
 
 @contextmanager
+def real_windows(browser: Browser, height: int = 900) -> Iterator[Browser]:
+    """Yield another Chromium, whose windows are 1280 wide: their size is real, not emulated."""
+    size = f"--window-size=1280,{height}"
+    program = chromium_program()
+    chromium = browser.browser_type.launch(executable_path=program, args=[*FLAGS, size])
+    yield chromium
+    chromium.close()
+
+
+def real_window(chromium: Browser) -> BrowserContext:
+    """Return a window of `real_windows`."""
+    context = chromium.new_context(no_viewport=True)
+    context.set_default_timeout(_PATIENCE_MILLISECONDS)
+    return context
+
+
+def new_lab(
+    folder: Path, sandbox: Any, keys_home: Path, *arguments: str, base: str = "", token: str = TOKEN
+) -> Lab:
+    """Return a lab of a new project in `folder`, with the settings of `sandbox`."""
+    (folder / "project").mkdir()
+    settings = settings_of(sandbox, folder / "settings")
+    variables = {"XDG_DATA_HOME": str(keys_home)}
+    return Lab(folder / "project", settings, arguments, variables, base, token)
+
+
+@contextmanager
 def own_windows(browser: Browser) -> Iterator[BrowserContext]:
     """Yield windows with their own cookies; all their requests must go to loopback."""
     context = browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-GB")
@@ -141,13 +168,9 @@ def jupyterlab(tmp_path_factory: pytest.TempPathFactory, keys_home: Path) -> Ite
     """
     from facebook_cyclr_sandbox.server import Sandbox  # noqa: PLC0415
 
-    folder = tmp_path_factory.mktemp("lab")
-    (folder / "project").mkdir()
     with Sandbox("approved") as sandbox:
-        settings = settings_of(sandbox, folder / "settings")
-        variables = {"XDG_DATA_HOME": str(keys_home)}
-        (folder / "project" / "screen.png").write_bytes(b"a picture of the project")
-        lab = Lab(folder / "project", settings, variables=variables, token=TOKEN)
+        lab = new_lab(tmp_path_factory.mktemp("lab"), sandbox, keys_home)
+        (lab.project / "screen.png").write_bytes(b"a picture of the project")
         lab.start()
     yield lab
     lab.stop()

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
 from playwright.sync_api import Locator, Page, Response, expect
@@ -89,7 +89,7 @@ def _is_saving(response: Response) -> bool:
 
 @dataclass
 class Lab:
-    """A JupyterLab of one project folder; it can be started again."""
+    """A JupyterLab of one project folder; it can be started again. A `with` block starts it."""
 
     project: Path
     env_file: Path
@@ -171,6 +171,13 @@ class Lab:
         for session in httpx.get(f"{self.url}/api/sessions", **asked).json():
             if Path(session["path"]).name.startswith(beginning):
                 httpx.delete(f"{self.url}/api/sessions/{session['id']}", **asked)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
     def stop(self) -> None:
         """Stop the server and its kernels."""

@@ -13,6 +13,7 @@ from playwright.sync_api import Page, expect
 
 from runbook_lib.config.workspace import journal_path
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
+from tests.browser.conftest import new_lab
 from tests.browser.jupyter import (
     NO_CERTIFICATES,
     NOTEBOOK,
@@ -24,7 +25,6 @@ from tests.browser.jupyter import (
     keep_picture,
     serious_violations,
 )
-from tests.runs.conftest import settings_of
 
 SOME_KERNEL = "11111111-2222-3333-4444-555555555555"
 UPGRADE = {
@@ -50,16 +50,11 @@ def app(tmp_path_factory: pytest.TempPathFactory, keys_home: Path) -> Iterator[L
     """Yield one `runbook lab --app` for the tests here, which leave no kernel running."""
     from facebook_cyclr_sandbox.server import Sandbox  # noqa: PLC0415
 
-    folder = tmp_path_factory.mktemp("access")
-    (folder / "project").mkdir()
     with Sandbox("approved") as sandbox:
-        settings = settings_of(sandbox, folder / "settings")
-        variables = {"XDG_DATA_HOME": str(keys_home)}
-        (folder / "project" / "screen.png").write_bytes(b"a picture of the project")
-        lab = Lab(folder / "project", settings, ("--app",), variables, token=TOKEN)
-        lab.start()
-        yield lab
-        lab.stop()
+        lab = new_lab(tmp_path_factory.mktemp("access"), sandbox, keys_home, "--app")
+        (lab.project / "screen.png").write_bytes(b"a picture of the project")
+        with lab:
+            yield lab
 
 
 def ask(lab: Lab, path: str, method: str = "GET", **headers: str) -> httpx.Response:

@@ -19,7 +19,7 @@ from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.journal import timestamp
 from runbook_lib.core.model import Mode
 from runbook_lib.engine.run import Run, open_run
-from tests.browser.conftest import FLAGS, chromium_program
+from tests.browser.conftest import new_lab, real_window, real_windows
 from tests.browser.jupyter import (
     CARD_GAPS,
     IS_BELOW_HEADER,
@@ -29,7 +29,6 @@ from tests.browser.jupyter import (
     Lab,
     keep_picture,
 )
-from tests.runs.conftest import settings_of
 from tests.support.words import attested, submitted
 
 _PATIENCE_MILLISECONDS = 120_000
@@ -86,27 +85,17 @@ def sandbox() -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def app(sandbox: Any, tmp_path_factory: pytest.TempPathFactory, keys_home: Path) -> Iterator[Lab]:
     """Yield one `runbook lab --app`; the tests go on from each other."""
-    folder = tmp_path_factory.mktemp("calm")
-    (folder / "project").mkdir()
-    settings = settings_of(sandbox, folder / "settings")
-    variables = {"XDG_DATA_HOME": str(keys_home)}
-    lab = Lab(folder / "project", settings, ("--app",), variables, token=TOKEN)
+    lab = new_lab(tmp_path_factory.mktemp("calm"), sandbox, keys_home, "--app")
     lab.leave_out("RUNBOOK_FACEBOOK_APP_SECRET")
-    lab.start()
-    yield lab
-    lab.stop()
+    with lab:
+        yield lab
 
 
 @pytest.fixture(scope="module")
 def window(browser: Browser) -> Iterator[BrowserContext]:
     """Yield a real window of 1280×900 in another Chromium."""
-    chromium = browser.browser_type.launch(
-        executable_path=chromium_program(), args=[*FLAGS, "--window-size=1280,900"]
-    )
-    context = chromium.new_context(no_viewport=True)
-    context.set_default_timeout(_PATIENCE_MILLISECONDS)
-    yield context
-    chromium.close()
+    with real_windows(browser) as chromium:
+        yield real_window(chromium)
 
 
 @pytest.fixture

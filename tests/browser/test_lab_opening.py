@@ -19,9 +19,8 @@ from playwright.sync_api import TimeoutError as PatienceError
 
 from facebook_cyclr_sandbox.server import Sandbox
 from runbook_lib.config.workspace import WORKING_COPIES
-from tests.browser.conftest import FLAGS, chromium_program
-from tests.browser.jupyter import NOTEBOOK, TOKEN, Lab, Walk, keep_picture
-from tests.runs.conftest import settings_of
+from tests.browser.conftest import new_lab, real_window, real_windows
+from tests.browser.jupyter import NOTEBOOK, Lab, Walk, keep_picture
 
 FIRST_STEP = "fb-01-log-in"
 _PATIENCE = 120_000
@@ -57,35 +56,25 @@ _WATCH = """() => {
 def lab(tmp_path_factory: pytest.TempPathFactory, keys_home: Path) -> Iterator[Lab]:
     """Yield one `runbook lab` of a person who has settings and a layout of their own."""
     folder = tmp_path_factory.mktemp("opening")
-    (folder / "project").mkdir()
     for name, content in _THEIRS.items():
         path = folder / "jupyter" / "lab" / name
         path.parent.mkdir(parents=True)
         path.write_text(json.dumps(content), encoding="utf-8")
-    with Sandbox("approved") as sandbox:
-        settings = settings_of(sandbox, folder / "settings")
-        variables = {"XDG_DATA_HOME": str(keys_home)}
-        lab = Lab(folder / "project", settings, (), variables, _BASE, TOKEN)
-        lab.start()
+    with Sandbox("approved") as sandbox, new_lab(folder, sandbox, keys_home, base=_BASE) as lab:
         yield lab
-        lab.stop()
 
 
 @pytest.fixture(scope="module")
 def chromium(browser: Browser) -> Iterator[Browser]:
     """Yield another Chromium, whose windows have a size of their own."""
-    chromium = browser.browser_type.launch(
-        executable_path=chromium_program(), args=[*FLAGS, "--window-size=1280,900"]
-    )
-    yield chromium
-    chromium.close()
+    with real_windows(browser) as chromium:
+        yield chromium
 
 
 @pytest.fixture
 def walk(lab: Lab, chromium: Browser) -> Iterator[Walk]:
     """Yield a person in front of an empty window; no kernel outlives the test."""
-    context = chromium.new_context(no_viewport=True)
-    context.set_default_timeout(_PATIENCE)
+    context = real_window(chromium)
     yield Walk(context.new_page(), lab)
     context.close()
     lab.end_kernels("")

@@ -14,9 +14,8 @@ import pytest
 from playwright.sync_api import Browser, CDPSession, Page
 
 from facebook_cyclr_sandbox.server import Sandbox
-from tests.browser.conftest import FLAGS, chromium_program
+from tests.browser.conftest import new_lab, real_window, real_windows
 from tests.browser.jupyter import NOTEBOOK, TOKEN, Lab, keep_picture
-from tests.runs.conftest import settings_of
 
 WIDTHS = (1280, 1440, 1920, 2560)
 HEIGHT = 900
@@ -49,19 +48,8 @@ _CUT = """() => {
 def app(tmp_path_factory: pytest.TempPathFactory, keys_home: Path) -> Iterator[Lab]:
     """Yield one `runbook lab --app`."""
     folder = tmp_path_factory.mktemp("window")
-    (folder / "project").mkdir()
-    with Sandbox("approved") as sandbox:
-        settings = settings_of(sandbox, folder / "settings")
-        lab = Lab(
-            folder / "project",
-            settings,
-            ("--app",),
-            {"XDG_DATA_HOME": str(keys_home)},
-            token=TOKEN,
-        )
-        lab.start()
+    with Sandbox("approved") as sandbox, new_lab(folder, sandbox, keys_home, "--app") as lab:
         yield lab
-        lab.stop()
 
 
 class Window:
@@ -91,17 +79,12 @@ class Window:
 @pytest.fixture(scope="module")
 def window(app: Lab, browser: Browser) -> Iterator[Window]:
     """Yield the app in a real window of another Chromium, with every panel drawn."""
-    chromium = browser.browser_type.launch(
-        executable_path=chromium_program(), args=[*FLAGS, f"--window-size=1280,{HEIGHT}"]
-    )
-    context = chromium.new_context(no_viewport=True)
-    context.set_default_timeout(_PATIENCE_MILLISECONDS)
-    page = context.new_page()
-    page.goto(f"{app.url}/voila/render/{NOTEBOOK}?token={TOKEN}")
-    for selector in (".rb-side .rb-steps", "#runbook-finish"):
-        page.locator(selector).wait_for(state="attached")
-    yield Window(page)
-    chromium.close()
+    with real_windows(browser, HEIGHT) as chromium:
+        page = real_window(chromium).new_page()
+        page.goto(f"{app.url}/voila/render/{NOTEBOOK}?token={TOKEN}")
+        for selector in (".rb-side .rb-steps", "#runbook-finish"):
+            page.locator(selector).wait_for(state="attached")
+        yield Window(page)
 
 
 @pytest.mark.parametrize("width", WIDTHS)

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, expect
 
 from facebook_cyclr_sandbox.server import Sandbox
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
-from tests.browser.conftest import own_windows
+from tests.browser.conftest import new_lab, own_windows
 from tests.browser.jupyter import (
     CUSTOMER_STEP,
     OPERATOR,
@@ -24,7 +24,7 @@ from tests.browser.jupyter import (
     serious_violations,
 )
 from tests.browser.test_practice import NAME, WEBSITE, Person, png
-from tests.runs.conftest import outcomes, records, runbook, settings_of
+from tests.runs.conftest import outcomes, records, runbook
 
 # Every URL of the server begins with it, as in JupyterHub.
 PREFIX = "/user/somebody"
@@ -72,21 +72,14 @@ def story(
 ) -> Iterator[Story]:
     """Yield the start: a sandbox in which nothing is done, a notebook, and two tabs."""
     folder = tmp_path_factory.mktemp("story")
-    (folder / "project").mkdir()
     with Sandbox("fresh") as sandbox, own_windows(browser) as context:
         context.grant_permissions(["clipboard-read", "clipboard-write"])
         context.set_default_timeout(120_000)
         given: dict[str, Any] = sandbox.description
-        settings = settings_of(sandbox, folder / "settings")
-        variables = {"XDG_DATA_HOME": str(keys_home)}
-        lab = Lab(folder / "project", settings, variables=variables, base=PREFIX)
-        try:
-            lab.start()
+        with new_lab(folder, sandbox, keys_home, base=PREFIX, token="") as lab:
             walk = Walk(context.new_page(), lab)
             person = Person(context.new_page(), given["dashboard_url"], given["cyclr_console_url"])
             yield Story(given, lab, walk, person, folder)
-        finally:
-            lab.stop()
 
 
 class TestFromNothingToACompleteRecord:

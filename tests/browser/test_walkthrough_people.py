@@ -13,9 +13,8 @@ import pytest
 from playwright.sync_api import Browser, Locator, expect
 
 from facebook_cyclr_sandbox.server import Sandbox
-from tests.browser.conftest import own_windows
-from tests.browser.jupyter import Lab, Walk, keep_picture
-from tests.runs.conftest import settings_of
+from tests.browser.conftest import new_lab, own_windows
+from tests.browser.jupyter import Walk, keep_picture
 
 _PATIENCE = 120_000
 FOUR_EYES_STEP = "fb-03-my-apps"
@@ -45,19 +44,15 @@ def pair(
     browser: Browser, tmp_path_factory: pytest.TempPathFactory, keys_home: Path
 ) -> Iterator[Pair]:
     """Yield both people, on a server of their own; the tests use different steps."""
-    folder = tmp_path_factory.mktemp("pair")
-    (folder / "project").mkdir()
     with (
         Sandbox("approved") as sandbox,
         own_windows(browser) as one,
         own_windows(browser) as another,
     ):
-        settings = settings_of(sandbox, folder / "settings")
-        with settings.open("a", encoding="utf-8") as file:
+        lab = new_lab(tmp_path_factory.mktemp("pair"), sandbox, keys_home, token="")
+        with lab.env_file.open("a", encoding="utf-8") as file:
             file.write(f"RUNBOOK_FOUR_EYES={FOUR_EYES_STEP},{LINK_STEP},{DENIED_STEP}\n")
-        lab = Lab(folder / "project", settings, variables={"XDG_DATA_HOME": str(keys_home)})
-        try:
-            lab.start()
+        with lab:
             lab.show_only(*STEPS)
             colleague = shutil.copy(lab.notebook, lab.notebook.with_name("colleague.ipynb"))
             _slow_down(Path(colleague))
@@ -65,8 +60,6 @@ def pair(
             first.open()
             second.open(colleague.name)
             yield Pair(first, second)
-        finally:
-            lab.stop()
 
 
 def _slow_down(notebook: Path) -> None:
