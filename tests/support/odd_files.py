@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 import stat
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -26,6 +27,23 @@ _BRACKETS = 100_000
 _HUGE = 500 * 1024 * 1024
 _LEVELS = 1_500
 _MANY = 100_000
+_SECONDS = 60
+
+
+@contextlib.contextmanager
+def time_limit() -> Iterator[None]:
+    """Fail if the block does not end in time."""
+
+    def stop(_signal: int, _frame: object) -> None:
+        raise AssertionError(f"no end within {_SECONDS} s")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(_SECONDS)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _pipe(path: Path) -> None:
@@ -190,6 +208,13 @@ class Shelf:
                 remove(*(path / name for name in found - _SLOW[kind]))
                 path.rename(self._path / kind)
         self._lent.clear()
+
+
+def put(make: Maker, place: Path) -> None:
+    """Put something odd in place of what is there."""
+    remove(place)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    make(place)
 
 
 def remove(*paths: Path) -> None:

@@ -7,9 +7,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +21,12 @@ from runbook_lib.errors import ExitCode, RunbookError
 from runbook_lib.evidence.reports.run_history import sealed_runs
 from runbook_lib.evidence.signing.keys import create_key, open_key
 from tests.support.commands import runbook
-from tests.support.odd_files import FILES, FOLDERS, FORGED_NAME, Shelf, remove
+from tests.support.odd_files import FILES, FOLDERS, FORGED_NAME, Shelf, put, remove, time_limit
 from tests.unit.evidence.conftest import ended_run, seal_run
 from tests.unit.evidence.verify.test_verify import payload, resign_everything
 
 pytestmark = [pytest.mark.matrix, pytest.mark.usefixtures("folder")]
 
-SECONDS = 60
 FIRST, SECOND = "20261124T120000Z-00000001", "20261124T120000Z-00000002"
 HOME = Path("evidence", "acme", "p")
 
@@ -52,22 +49,6 @@ def evidence(sealed: Path, folder: Path, shelf: Shelf) -> Iterator[Path]:
     yield Path(shutil.copytree(sealed, folder / "evidence"))
     shelf.take_back()
     remove(folder / "evidence")
-
-
-@contextmanager
-def time_limit() -> Iterator[None]:
-    """Fail if the block does not end in time."""
-
-    def stop(_signal: int, _frame: object) -> None:
-        raise AssertionError(f"no end within {SECONDS} s")
-
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(SECONDS)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
 
 
 COMMANDS: dict[str, tuple[str, ...]] = {
@@ -104,11 +85,6 @@ FOLDER_PLACES = (
     Path("evidence", "globex"),
     Path("evidence", "acme", "q"),
 )
-
-
-def put(make: Callable[[Path], None], place: Path) -> None:
-    remove(place)
-    make(place)
 
 
 def ran(name: str, words: tuple[str, ...]) -> Any:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import shutil
-import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,11 +19,10 @@ from runbook_lib.cli.main import main
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.engine.doctor import Symptom
 from runbook_lib.engine.notebooks import build
-from tests.support.odd_files import FILES, FOLDERS, Shelf, remove
+from tests.support.odd_files import FILES, FOLDERS, Shelf, put, remove, time_limit
 
 pytestmark = pytest.mark.matrix
 
-SECONDS = 60
 HOME = Path("evidence", "acme", PROCEDURE.id)
 COMMANDS = {
     "run": ("run", "--tenant", "acme"),
@@ -124,41 +121,18 @@ def project(
     remove(*folder.iterdir())
 
 
-@contextmanager
-def time_limit() -> Iterator[None]:
-    """Fail if the block does not end in time."""
-
-    def stop(_signal: int, _frame: object) -> None:
-        raise AssertionError(f"no end within {SECONDS} s")
-
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(SECONDS)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
-
-
-def ends_well(command: str) -> Result:
+def ends_well(*words: str) -> Result:
     """
     Run the command; assert that it ends with an exit code of its contract and without a defect.
     """
     with time_limit():
-        result = CliRunner().invoke(main, COMMANDS[command])
+        result = CliRunner().invoke(main, words)
     said = f"{result.exit_code} {result.output[-2000:]!r} {result.exception!r}"
     assert result.exception is None or isinstance(result.exception, SystemExit), said
     assert result.exit_code in (0, 1, 2, 3, 4), said
     assert "itself broke" not in result.output, said
     assert len(result.stderr) < 4_000, said
     return result
-
-
-def put(maker: Any, place: Path) -> None:
-    """Put something odd in place of what is there."""
-    remove(place)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    maker(place)
 
 
 @pytest.mark.matrix(30)
@@ -177,7 +151,7 @@ def test_commands_end_when_a_file_is_odd(
     """
     put(FILES[kind], place)
 
-    ends_well(command)
+    ends_well(*COMMANDS[command])
 
 
 @pytest.mark.matrix(12)
@@ -192,7 +166,7 @@ def test_commands_end_when_a_folder_is_odd(
     """
     put(shelf.maker(kind), place)
 
-    ends_well(command)
+    ends_well(*COMMANDS[command])
 
 
 @pytest.mark.parametrize("kind", ["named pipe", "socket", "link to /dev/zero", "folder"])
@@ -201,7 +175,7 @@ def test_an_odd_journal_is_named(command: str, kind: str, project: Path) -> None
     """A journal that is not a regular file is named, and the command fails."""
     put(FILES[kind], HOME / "journal.jsonl")
 
-    result = ends_well(command)
+    result = ends_well(*COMMANDS[command])
 
     assert result.exit_code != 0
     assert "journal.jsonl" in result.stderr
