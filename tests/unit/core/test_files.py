@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from runbook_lib.core.files import draft_beside, open_plain, read_plain, write_once
+from runbook_lib.core.files import draft_beside, locked, open_plain, read_plain, write_once
+from runbook_lib.errors import BusyError
 
 
 def make_socket(path: Path) -> None:
@@ -31,8 +32,22 @@ def test_a_path_that_is_not_a_regular_file_is_refused_at_once(tmp_path, monkeypa
     path = Path("odd")
     ODD[kind](path)
 
-    with pytest.raises(OSError, match=f"it is {kind}, not a regular file"):
-        read_plain(path, 100)
+    for act in (lambda: read_plain(path, 100), lambda: locked(path).__enter__()):
+        with pytest.raises(OSError, match=f"it is {kind}, not a regular file"):
+            act()
+
+
+def test_a_lock_is_held_by_one_at_a_time(tmp_path):
+    """Whoever comes second gets the given error, or `TimeoutError`; afterwards it is free."""
+    path, busy = tmp_path / "new.lock", BusyError("Another has it.")
+    with locked(path):
+        for expected, given in ((BusyError, busy), (TimeoutError, None)):
+            with pytest.raises(expected), locked(path, busy=given):
+                pytest.fail("two have the lock")
+    with pytest.raises(ValueError, match="mine"), locked(path, busy=busy):
+        raise ValueError("mine")
+    with locked(path, busy=busy):
+        pass
 
 
 def test_a_link_is_followed_only_where_the_reader_says_so(tmp_path):
