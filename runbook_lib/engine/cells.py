@@ -85,6 +85,9 @@ class Child:
         try:
             while not self._end.poll(_TICK_SECONDS):
                 on_tick()
+                # NOTE: what a cell started may keep the pipe open after the process has died.
+                if self._has_died() and not self._end.poll():
+                    raise EOFError
                 if time.monotonic() > end:
                     return self._late()
             return self._shown()
@@ -102,6 +105,11 @@ class Child:
         self._process.join()
         self._process.close()
         self._end.close()
+
+    def _has_died(self) -> bool:
+        """Return whether the process has ended; it is not reaped, so its number stays its own."""
+        state = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        return os.waitid(os.P_PID, self.pid, state) is not None
 
     def _send(self, value: object) -> None:
         with suppress(OSError):  # it has died, as its reply will show

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import nbformat
@@ -196,6 +197,27 @@ def test_a_process_that_dies_is_named(child: Child, last: str) -> None:
 
     assert (shown.error, shown.outputs[-1]["evalue"]) == ("DeadKernelError", "Kernel died")
     assert child.run("1", nothing).error == "DeadKernelError"
+
+
+def test_a_process_that_dies_is_named_though_its_fork_lives(
+    child: Child, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A fork keeps the pipe open; the death is noticed before the cell's time is over."""
+    monkeypatch.setattr(module, "_CELL_SECONDS", PATIENCE_SECONDS)
+    number = tmp_path / "number"
+    source = f"""
+        import os, signal, time
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        fork = os.fork()
+        fork or time.sleep(600)
+        open({str(number)!r}, "w").write(str(fork))
+        os.kill(os.getpid(), signal.SIGKILL)
+    """
+
+    assert child.run(dedent(source), nothing).error == "DeadKernelError"
+    assert child.run("1", nothing).error == "DeadKernelError"
+    child.close()
+    eventually(lambda: is_gone(int(number.read_text())))
 
 
 @pytest.mark.parametrize(
