@@ -166,6 +166,33 @@ def test_words_that_do_not_fit_are_a_mistake(desk: Desk, words: tuple[str, ...])
     assert sorted(Path("evidence").rglob("*")) == before
 
 
+def test_a_password_that_mail_cannot_carry_is_a_mistake(desk: Desk) -> None:
+    """A mail password with accents, which SMTP cannot send, is named before any look, unquoted."""
+    desk.set(RUNBOOK_MAIL_USER="me", RUNBOOK_MAIL_PASSWORD="Schlüssel-4711")
+    result = runbook(*ONCE)
+
+    assert result.exit_code == ExitCode.USAGE
+    assert "without accents" in result.stderr
+    assert "Schl" not in result.stderr
+    assert not desk.asked
+
+
+def test_each_look_is_told_to_the_health_check(desk: Desk) -> None:
+    """One GET follows each look, whether anything was due or not; a refusal changes no code."""
+    with receiving() as post:
+        desk.set(RUNBOOK_HEALTHCHECK=f"http://127.0.0.1:{post.hook_port}/ping/1")
+        looks = [runbook(*ONCE) for _ in range(2)]
+        pings = list(post.pings)
+        post.refuses = True
+        refused = runbook(*ONCE)
+
+    assert pings == ["/ping/1"] * 2
+    assert len(post.pings) > 2
+    assert [look.output for look in looks] == ["", ""]
+    assert refused.stderr == "The health check answered 503 (127.0.0.1).\n"
+    assert refused.exit_code == ExitCode.COMPLETE
+
+
 def test_what_cannot_be_looked_at_is_incomplete(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -267,8 +294,10 @@ def test_a_run_that_cannot_be_sealed_is_tried_once_an_hour(
 
 
 def test_a_test_message_goes_the_way_of_a_real_one(desk: Desk, post: Post) -> None:
-    """`--notify-test` says which channel accepted it, and fails where one does not."""
+    """Only `--notify-test` sends one; it says which channel accepted it, and fails where none."""
     sent, refused = [], []
+    runbook("doctor", "--env-file", "watch.env")
+    assert (post.mails, post.hooks) == ([], [])
     for words in (ONCE, ("doctor", "--env-file", "watch.env")):
         post.refuses = False
         sent.append(runbook(*words, "--notify-test"))
