@@ -14,7 +14,8 @@ def test_of_looks_that_are_killed_no_message_is_lost(folder: Path) -> None:
     In days in which looks are killed, each change is one message in each way, and its end another.
 
     What is sent twice has one id, and came twice in a row because of a kill in between; journal
-    and watch.json are whole after each. `make soak` does so with 50 kills in a week.
+    and watch.json are whole after each, and a changed outcome is sealed in the end. `make soak`
+    does so with 50 kills in a week.
     """
     names = ("secret refused", "app renamed")
     with Sandbox("approved", seed=2) as sandbox, receiving() as post:
@@ -23,3 +24,4 @@ def test_of_looks_that_are_killed_no_message_is_lost(folder: Path) -> None:
     assert week.wrong == []
     assert [change.kind for change in week.changes] == kinds_of(names)
     assert week.repeats <= week.kills
+    assert week.sealed

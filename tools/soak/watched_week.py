@@ -148,6 +148,7 @@ def _wrong(
         *(f"not shown: {change.id}" for change in changes if change.id not in printed),
         *(f"still to be sent: {letter.changes}" for letter in unsent),
         *(f"forged: {signature}" for signature in desk.post.forged),
+        *(["not sealed: a changed outcome"] if read_watched(desk.path).unsealed_since else []),
     ]
 
 
