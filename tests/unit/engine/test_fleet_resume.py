@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,11 @@ def edited(act: Callable[[Document], object]) -> Callable[[], None]:
     return lambda: change(runs()[-1].path, act)
 
 
+def set_head(**fields: object) -> Callable[[], None]:
+    """Return what says something else of the last run as a whole."""
+    return edited(lambda document: document.update(fields))
+
+
 def each_step(document: Document) -> None:
     """Say that a tenant's steps are all verified."""
     for step in document["steps"]:
@@ -190,6 +196,12 @@ LAUNDERINGS = {
     "tenant added": Laundering(edited(add), ALTERED, ran="d"),
     "results altered": Laundering(edited(every(lambda each: each.update(bundle="x"))), ALTERED),
     "sandbox flag": Laundering(edited(every(lambda each: each.update(sandbox=True))), ALTERED),
+    "another file": Laundering(set_head(file_sha256="0" * 64), ALTERED),
+    "another beginning": Laundering(set_head(started_on="2020-01-01T00:00:00Z"), ALTERED),
+    "another end": Laundering(set_head(finished_on="2030-01-01T00:00:00Z"), ALTERED),
+    "bundles replaced": Laundering(set_head(replaced={"b/x/y": "0" * 64}), ALTERED),
+    "left out": Laundering(set_head(left_out=[["c", HOME]]), ALTERED),
+    "another place in the chain": Laundering(set_head(number=7, link=None), ALTERED),
     "un-signed": Laundering(unsigned, "fleet.json: Its run has not ended"),
     "old bundle of the run": Laundering(
         put_back, "Number 3 of the chain is missing", ran="a", left="Number 3 of the chain"
@@ -221,6 +233,11 @@ def test_no_record_is_laundered(way: str, two_runs: Path, processes: Processes) 
 
     assert processes.tenants == list(laundering.ran)
     assert after.fleet_id == before.fleet_id
+    assert (after.link, after.left_out) == (before.link, before.left_out)
+    assert after.number == before.number
+    assert after.file_sha256 == sha256(Path("tenants.toml").read_bytes()).hexdigest()
+    assert "2021" < after.started_on < "2030"
+    assert "2021" < str(after.finished_on) < "2030"
     assert list(results(after)) == [*"abc", *("d" * (way == "tenant added"))]
     for name, result in results(before).items():
         if name not in laundering.ran:
