@@ -488,6 +488,22 @@ def test_a_file_that_is_not_ours_is_refused(look: Look, tmp_path: Path, content:
     assert path.read_bytes() == content
 
 
+@pytest.mark.parametrize("text", ["2026-11-24T12:00:00", "soon"])
+@pytest.mark.parametrize("place", ["began", "looked_on", "signed_in_on"])
+def test_a_time_that_cannot_be_compared_is_refused(
+    look: Look, tmp_path: Path, place: str, text: str
+) -> None:
+    """A time without a zone, or that is none, is named, wherever the file has it."""
+    look(Console({"a": True}))
+    path = tmp_path / "acme" / "facebook_marketing" / CONNECTIONS_NAME
+    document = json.loads(path.read_bytes())
+    (document if place == "began" else document["accounts"]["a"])[place] = text
+    path.write_text(json.dumps(document))
+
+    with pytest.raises(SettingsError, match="cannot be read"):
+        look(Console({"a": True}))
+
+
 def test_two_looks_at_once_are_refused(look: Look, tmp_path: Path) -> None:
     """Two processes do not write one file."""
     path = tmp_path / "acme" / "facebook_marketing" / "connections.lock"

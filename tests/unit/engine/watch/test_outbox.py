@@ -109,7 +109,37 @@ def test_what_goes_elsewhere_is_another_message(
     fleet = [desk.tenant("acme"), desk.tenant("beta"), desk.tenant("coda", **change)]
     desk.fail(fleet)
 
+    for *_, message in desk.post.sent:
+        assert ("Tenants:" in message.text) is (len(message.document["tenants"]) > 1)
     assert sorted(desk.post.told()) == sorted(told)
+
+
+@pytest.mark.parametrize(
+    ("change", "mails", "hooks"),
+    [
+        ({}, [THREE], [THREE]),
+        ({"mail_to": OWN}, [("acme", "beta"), ("coda",)], [THREE]),
+        ({"webhook": "https://else.example/x"}, [THREE], [("acme", "beta"), ("coda",)]),
+        ({"webhook_secret": "env:OTHER_SECRET"}, [THREE], [("acme", "beta"), ("coda",)]),
+    ],
+    ids=["alike", "mail", "address", "secret"],
+)
+def test_a_webhook_is_its_address_and_its_secret(
+    desk: Desk,
+    change: dict[str, str],
+    mails: list[Any],
+    hooks: list[Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Tenants share a message to a webhook if both are the same, whoever gets their mails."""
+    monkeypatch.setenv("OTHER_SECRET", "whsec_ZmVkY2JhOTg3NjU0MzIxMGZlZGNiYTk4NzY1NDMyMTA=")
+    desk.set(**HOOK)
+    desk.fail([desk.tenant("acme"), desk.tenant("beta"), desk.tenant("coda", **change)])
+
+    told = [(way, tuple(message.document["tenants"])) for way, _, message in desk.post.sent]
+    assert sorted(told) == sorted(
+        [*(("mail", names) for names in mails), *(("webhook", names) for names in hooks)]
+    )
 
 
 @pytest.mark.parametrize("to", [ALL, OWN])

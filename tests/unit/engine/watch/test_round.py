@@ -193,6 +193,19 @@ def test_the_page_says_how_each_tenant_stands(desk: Desk) -> None:
     assert "<script" not in later
 
 
+def test_the_page_names_whose_systems_do_not_answer(desk: Desk) -> None:
+    """A tenant in an outage is not in order, and does not fail."""
+    desk.round(0, FOUR[:2])
+    checks = [check.id for step in PROCEDURE.steps for check in step.checks]
+    desk.answers = {("acme", check): None for check in checks}
+    desk.round(DAY, FOUR[:2])
+    page = Path("evidence/watch.html").read_text()
+
+    assert "1 not answered" in page
+    assert "1 in order" in page
+    assert "failing" not in page
+
+
 def test_the_page_names_what_is_over(desk: Desk) -> None:
     """Also what was sent, shown and forgotten by the outbox, for a day."""
     desk.fail()

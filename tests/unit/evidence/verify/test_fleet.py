@@ -235,6 +235,10 @@ def test_the_statement_says_what_the_record_does(runs: list[FleetRecord]) -> Non
 def test_a_removed_record_is_missed(runs: list[FleetRecord]) -> None:
     """A record names the one before it: one that was taken away, or exchanged, is refused."""
     first, last = runs
+    record = last.path.read_bytes()
+    last.path.unlink()
+    assert refused() == ["fleet.json: It is missing."]
+    last.path.write_bytes(record)
     statement = (first.folder / "statement.dsse.json").read_bytes()
     files = [resource(first.folder / name, name) for name in FLEET_FILES]
     other = sign_statement(own_key(), files, FLEET, claims(first))
