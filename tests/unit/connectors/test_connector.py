@@ -23,12 +23,7 @@ from runbook_lib.connectors.cyclr.connector import (
 from runbook_lib.connectors.facebook.inputs import FACEBOOK
 from runbook_lib.connectors.facebook_marketing.checks import permissions_are_seen_through_cyclr
 from runbook_lib.core.model import Finding, Outcome
-from runbook_lib.errors import (
-    CyclrAPIError,
-    RemoteError,
-    UnexpectedAnswerError,
-    UnreachableError,
-)
+from runbook_lib.errors import CyclrAPIError, RemoteError, UnexpectedAnswerError, UnreachableError
 from tests.unit import bodies
 from tests.unit.bodies import ACCOUNT_CONNECTOR, APP_ID, CONNECTOR, METHOD, SIGN_IN_TOKEN, statuses
 from tests.unit.connectors.conftest import MADE_UP_ACCOUNTS, Finds
@@ -145,28 +140,48 @@ def test_an_installed_connector_is_verified(remote: FakeRemote, finds: Finds) ->
     assert remote.paths == ["/oauth/token", INSTALLED, LIBRARY, *[INSTALLED] * 3]
 
 
-@pytest.mark.parametrize("may_install", [False, True])
 @pytest.mark.parametrize(
-    ("library", "installed", "said"),
+    ("library", "installed", "may_install", "end", "said"),
     [
-        ([CONNECTOR], NAMESAKE, "connector 15909, not to 17208"),
-        ([NAMESAKE], CONNECTOR, "connector 17208, not to 15909"),
-        ([DRAFT], CONNECTOR, "as a draft only"),
-        ([], CONNECTOR, "no connector called"),
+        # Unless `install_connector` is set, the check only reads, and not the library.
+        *(
+            (None, installed, False, NOT_RUN, "install_connector")
+            for installed in ([], [OTHER], [{**OTHER, "Connector": None}])
+        ),
+        # An installed connector is not installed again.
+        ([CONNECTOR], [ACCOUNT_CONNECTOR], True, VERIFIED, ""),
+        # Without the connector in the library, or with a draft only, the step fails.
+        ([], [], True, FAILED, "no connector called"),
+        ([DRAFT], [], True, FAILED, "as a draft only"),
+        # The installed connector must be the one that step `cy-01` found, by its library id.
+        *(
+            (library, [{**ACCOUNT_CONNECTOR, "Connector": other}], is_set, INCONCLUSIVE, said)
+            for is_set in (False, True)
+            for library, other, said in (
+                ([CONNECTOR], NAMESAKE, "connector 15909, not to 17208"),
+                ([NAMESAKE], CONNECTOR, "connector 17208, not to 15909"),
+                ([DRAFT], CONNECTOR, "as a draft only"),
+                ([], CONNECTOR, "no connector called"),
+            )
+        ),
     ],
 )
-def test_another_connector_of_that_name_proves_nothing(
-    finds: Finds, library: list[Any], installed: dict[str, Any], said: str, may_install: bool
+def test_only_what_is_missing_and_permitted_is_installed(
+    remote: FakeRemote,
+    installs: Finds,
+    announced: list[str],
+    library: list[Any] | None,
+    installed: list[Any],
+    may_install: bool,
+    end: Outcome,
+    said: str,
 ) -> None:
-    """The installed connector must be the one that step `cy-01` found, by its library id."""
-    found = {
-        INSTALLED: lists({**ACCOUNT_CONNECTOR, "Connector": installed}),
-        LIBRARY: says(library),
-    }
-    finding = finds(
-        connector_is_installed, INCONCLUSIVE, said, answers=found, install_connector=may_install
-    )
-    assert (finding.accepts, finding.changes) == ((), ())
+    """The check installs a connector only if it is missing, released and permitted."""
+    found = {INSTALLED: lists(*installed), LIBRARY: says(library)}
+    finding = installs(end, said, answers=found, install_connector=may_install)
+    assert (finding.changes, announced) == ((), [])
+    assert finding.accepts == (("account_api_id",) if end is VERIFIED else ())
+    assert all(request.method == "GET" for request in remote.requests[1:])
 
 
 def test_an_installation_of_another_connector_proves_nothing(installs: Finds) -> None:
@@ -250,64 +265,24 @@ def test_made_up_accounts_are_two_guids(remote: FakeRemote, finds: Finds, check:
     remote.on(LIBRARY, says([CONNECTOR]))
     finds(check, VERIFIED, random_hex=lambda size: 2 * size * next(digits))
     asked = [request.headers["x-cyclr-account"] for request in remote.requests[-2:]]
-    assert asked == [
-        "aaaaaaaa-aaaa-4aaa-aaaa-aaaaaaaaaaaa",
-        "bbbbbbbb-bbbb-4bbb-bbbb-bbbbbbbbbbbb",
-    ]
+    assert asked == ["aaaaaaaa-aaaa-4aaa-aaaa-aaaaaaaaaaaa", "bbbbbbbb-bbbb-4bbb-bbbb-bbbbbbbbbbbb"]
     assert [UUID(account).version for account in asked] == [4, 4]
 
 
-@pytest.mark.parametrize("listed", [[], [OTHER], [{**OTHER, "Connector": None}]])
-def test_without_permission_nothing_is_installed(
-    remote: FakeRemote, installs: Finds, listed: list[Any], announced: list[str]
-) -> None:
-    """Unless `install_connector` is set, the check only reads."""
-    found = {INSTALLED: lists(*listed)}
-    finding = installs(NOT_RUN, "install_connector", answers=found, install_connector=False)
-    assert (finding.changes, announced) == ((), [])
-    assert all(request.method == "GET" for request in remote.requests[1:])
-
-
+@pytest.mark.parametrize("library", [[CONNECTOR], [{**DRAFT, "Id": 1}, CONNECTOR]])
 def test_with_permission_it_is_installed_and_reported(
-    remote: FakeRemote, installs: Finds, announced: list[str]
+    installs: Finds, announced: list[str], library: list[Any]
 ) -> None:
-    """The change is announced before it is made, and is listed in the finding."""
+    """The released connector is installed: announced before, and listed in the finding."""
 
     def install(request: Any) -> Any:
         assert announced, "the change was not announced first"
         return says(ACCOUNT_CONNECTOR)(request)
 
-    finding = installs(VERIFIED, answers={**IS_NOT_INSTALLED, INSTALL: install})
+    found = {INSTALLED: lists(), LIBRARY: says(library), INSTALL: install}
+    finding = installs(VERIFIED, answers=found)
     assert announced == ["Install Facebook Marketing API in Cyclr account acct-1."]
     assert finding.changes == ("Installed Facebook Marketing API in Cyclr account acct-1: 54321.",)
-
-
-def test_what_is_installed_is_not_installed_again(
-    remote: FakeRemote, installs: Finds, announced: list[str]
-) -> None:
-    """An installed connector is not installed again."""
-    installs(VERIFIED, answers=IS_INSTALLED)
-    assert announced == []
-    assert INSTALL not in remote.paths
-
-
-@pytest.mark.parametrize(
-    ("found", "said"), [([], "no connector called"), ([DRAFT], "as a draft only")]
-)
-def test_a_connector_that_the_library_lacks_cannot_be_installed(
-    remote: FakeRemote, installs: Finds, announced: list[str], found: list[Any], said: str
-) -> None:
-    """Without the connector, or with a draft only, the step fails and nothing is changed."""
-    finding = installs(FAILED, said, answers={INSTALLED: lists(), LIBRARY: says(found)})
-    assert (finding.changes, announced) == ((), [])
-    assert INSTALL not in remote.paths
-
-
-def test_a_draft_beside_the_connector_is_not_installed(remote: FakeRemote, installs: Finds) -> None:
-    """Of a draft and a released connector, the released one is installed."""
-    remote.on(LIBRARY, says([{**DRAFT, "Id": 1}, CONNECTOR]))
-    installs(VERIFIED, answers={**IS_NOT_INSTALLED, INSTALL: says(ACCOUNT_CONNECTOR)})
-    assert INSTALL in remote.paths
 
 
 def test_a_broken_connection_does_not_install_twice(remote: FakeRemote, installs: Finds) -> None:
@@ -461,16 +436,10 @@ def test_the_same_app_and_address_are_verified(remote: FakeRemote, sends: Finds)
         # The reason shows both Client IDs and where to correct it.
         (
             {"client_id": OTHER_CLIENT},
-            [
-                f"Client ID {OTHER_CLIENT}, not with App ID {APP_ID}",
-                "Connector Library > Setup",
-            ],
+            [f"Client ID {OTHER_CLIENT}, not with App ID {APP_ID}", "Connector Library > Setup"],
         ),
         # A redirect URI that differs in one character from the registered one fails.
-        (
-            {"redirect_uri": f"{URI}/"},
-            [f"back to {URI}/, but the app registers {URI}."],
-        ),
+        ({"redirect_uri": f"{URI}/"}, [f"back to {URI}/, but the app registers {URI}."]),
         # An empty client_id: the console has no App ID.
         ({"client_id": ""}, [f"Client ID (none), not with App ID {APP_ID}"]),
     ],
@@ -483,71 +452,62 @@ def test_another_app_or_address_fails(
 
 
 @pytest.mark.parametrize(
-    "query",
+    ("link", "end", "said"),
     [
-        f"client_id={APP_ID}&client_id={OTHER_CLIENT}&redirect_uri={quote(URI)}",
-        f"client_id={OTHER_CLIENT}&client_id={APP_ID}&redirect_uri={quote(URI)}",
-        f"client_id={APP_ID}&redirect_uri={quote(URI)}&redirect_uri=https://evil.example",
-        f"client_id={APP_ID}",
-        f"redirect_uri={quote(URI)}",
-        "",
-    ],
-)
-def test_a_field_that_is_missing_or_doubled_decides_nothing(sends: Finds, query: str) -> None:
-    """A missing or repeated field in the address raises `UnexpectedAnswerError`."""
-    link = leads_to(f"https://www.facebook.com/dialog/oauth?{query}")
-    sends(UnexpectedAnswerError, "its address at Facebook has", link=link)
-
-
-@pytest.mark.parametrize(
-    ("link", "said"),
-    [
+        # A missing or repeated field in the address decides nothing.
+        *(
+            (
+                leads_to(f"https://www.facebook.com/dialog/oauth?{query}"),
+                UnexpectedAnswerError,
+                "its address at Facebook has",
+            )
+            for query in (
+                f"client_id={APP_ID}&client_id={OTHER_CLIENT}&redirect_uri={quote(URI)}",
+                f"client_id={OTHER_CLIENT}&client_id={APP_ID}&redirect_uri={quote(URI)}",
+                f"client_id={APP_ID}&redirect_uri={quote(URI)}&redirect_uri=https://evil.example",
+                f"client_id={APP_ID}",
+                f"redirect_uri={quote(URI)}",
+                "",
+            )
+        ),
+        # A link that ends at Cyclr or at another page of Facebook is named.
         (
             leads_to(f"https://www.facebook.com/login.php?client_id={APP_ID}"),
+            INCONCLUSIVE,
             "ends with 302 and leads to www.facebook.com/login.php.",
         ),
-        (says("403 – Forbidden: Access is denied.", 403), "ends with 403"),
+        (says("403 – Forbidden: Access is denied.", 403), INCONCLUSIVE, "ends with 403"),
     ],
 )
-def test_a_link_that_ends_elsewhere_is_inconclusive(
-    remote: FakeRemote, sends: Finds, link: Responder, said: str
+def test_a_link_that_ends_elsewhere_decides_nothing(
+    remote: FakeRemote, sends: Finds, link: Responder, end: Any, said: str
 ) -> None:
-    """A link that ends at Cyclr or at another page of Facebook is inconclusive, and is named."""
-    sends(INCONCLUSIVE, said, link=link)
+    """Only a link to Facebook's sign-in page, with both fields once each, decides."""
+    sends(end, said, link=link)
     assert remote.paths.count(LINK) == 1
 
 
 @pytest.mark.parametrize(
-    ("scope", "more"),
+    ("scope", "more", "lacks"),
     [
-        ("leads_retrieval,ads_read", ""),
-        ("leads_retrieval,pages_manage_metadata email", "pages_manage_metadata, email"),
-        ("", ""),
+        ("leads_retrieval", "", False),
+        ("leads_retrieval,ads_read", "", False),
+        ("leads_retrieval,pages_manage_metadata email", "pages_manage_metadata, email", False),
+        # A scope that Cyclr does not request gives a warning, except `public_profile`.
+        ("public_profile leads_retrieval", "", False),
+        ("public_profile", "", True),
+        ("", "", True),
     ],
 )
-def test_a_scope_beyond_the_permissions_gives_a_warning(
-    sends: Finds, scope: str, more: str
+def test_scopes_that_differ_give_a_warning(
+    sends: Finds, scope: str, more: str, lacks: bool
 ) -> None:
     """What Cyclr asks for beyond the chosen permissions, the app must have too."""
-    warnings = sends(VERIFIED, scope=scope).warnings
-    assert any("also asks users for" in text for text in warnings) is bool(more)
-    assert more in " ".join(warnings)
-
-
-@pytest.mark.parametrize(
-    ("scope", "warned"),
-    [
-        ("leads_retrieval", False),
-        ("public_profile leads_retrieval", False),
-        ("public_profile", True),
-        ("", True),
-    ],
-)
-def test_a_missing_scope_gives_a_warning(sends: Finds, scope: str, warned: bool) -> None:
-    """A scope that Cyclr does not request gives a warning, except `public_profile`."""
     finding = sends(VERIFIED, scope=scope)
-    warning = "does not ask users for leads_retrieval"
-    assert any(warning in text for text in finding.warnings) is warned
+    warnings = " ".join(finding.warnings)
+    assert ("also asks users for" in warnings) is bool(more)
+    assert more in warnings
+    assert ("does not ask users for leads_retrieval" in warnings) is lacks
     assert ("no scope" in finding.reason) is (not scope)
 
 
@@ -643,17 +603,6 @@ def test_a_refusal_or_an_answer_that_is_not_json_is_raised(
 ) -> None:
     """Every check raises a refusal by the API, and an answer that is not JSON."""
     finds(check, error, said, answers={path: answer})
-
-
-def test_one_cyclr_token_serves_every_check_of_a_run(
-    remote: FakeRemote, context: CheckContext
-) -> None:
-    """The Cyclr token is requested once per run."""
-    for path, answer in IS_INSTALLED.items():
-        remote.on(path, answer)
-    connector_is_authenticated(context)
-    connector_is_installed(context)
-    assert remote.paths.count("/oauth/token") == 1
 
 
 POSTS = {
