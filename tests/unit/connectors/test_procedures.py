@@ -62,11 +62,14 @@ def test_what_comes_before_there_is_an_app_is_about_none(name: str) -> None:
 
 
 @procedures
-def test_ids_are_unique_and_valid_as_cell_ids(procedure: Procedure) -> None:
+def test_ids_and_sentences_are_unique_and_ids_valid_as_cell_ids(procedure: Procedure) -> None:
     """A step's id is its notebook cell's id (nbformat 4.5: 1 to 64 of A-Z a-z 0-9 - _)."""
     ids = [step.id for step in procedure.steps]
+    sentences = [step.confirms for step in procedure.steps]
+    checks = [check.id for step in procedure.steps for check in step.checks]
 
-    assert len(ids) == len(set(ids))
+    for unique in (ids, sentences, checks):
+        assert len(unique) == len(set(unique))
     assert all(re.fullmatch(r"[a-z]{2,4}-[0-9]{2}[a-z]?-[a-z0-9-]+", each) for each in ids)
     assert all(len(f"{each}-text") <= 64 for each in ids)
     assert not {section.id for section in procedure.sections} & set(ids)
@@ -86,12 +89,13 @@ def test_documented_steps_are_in_the_documented_order(procedure: Procedure) -> N
 
 
 @steps
-def test_a_step_says_what_to_do(procedure: Procedure, step: Step) -> None:
-    """Every step has a title and a text of today, without template placeholders."""
+def test_a_step_says_what_to_do_and_what_is_confirmed(procedure: Procedure, step: Step) -> None:
+    """Every step has a title, a text of today without placeholders, and a sentence to confirm."""
     assert step.title
     assert step.today.endswith(".")
     assert not step.prose or step.prose.endswith((".", ")"))
     assert "{" not in step.prose + step.today + step.title
+    assert step.confirms.endswith(".")
 
 
 def words(*texts: str) -> int:
@@ -116,14 +120,9 @@ def test_an_open_step_is_short(procedure: Procedure, step: Step) -> None:
 
 
 @procedures
-def test_sections_begin_briefly(procedure: Procedure) -> None:
-    """A section's introduction has at most 40 words."""
+def test_sections_begin_briefly_and_are_done_in_sittings(procedure: Procedure) -> None:
+    """An introduction has at most 40 words; a sitting's steps are consecutive, of one section."""
     assert [section.id for section in procedure.sections if words(section.intro) > 40] == []
-
-
-@procedures
-def test_each_step_belongs_to_one_sitting(procedure: Procedure) -> None:
-    """Every step has a sitting, whose steps are consecutive and of one section."""
     for section in procedure.sections:
         assert all(step.sitting for step in section.steps)
     headings = [
@@ -136,60 +135,29 @@ def test_each_step_belongs_to_one_sitting(procedure: Procedure) -> None:
 
 
 @steps
-def test_what_a_step_needs_is_an_input(procedure: Procedure, step: Step) -> None:
-    """Every value that a check needs is an input."""
-    names = {item.name for item in inputs_of(procedure)}
-
+def test_a_step_names_inputs_and_earlier_steps_only(procedure: Procedure, step: Step) -> None:
+    """A step needs inputs, requires earlier steps, and is about the app or the console."""
+    ids = [each.id for each in procedure.steps]
+    assert set(step.requires) <= set(ids[: ids.index(step.id)])
     for check in step.checks:
-        assert set(check.needs) <= names
+        assert set(check.needs) <= {item.name for item in inputs_of(procedure)}
         assert getattr(check.run, "func", check.run).__doc__
     assert all(item in procedure.inputs for item in step.inputs)
-
-
-@steps
-def test_a_step_requires_earlier_steps_only(procedure: Procedure, step: Step) -> None:
-    """A step requires earlier steps only."""
-    ids = [each.id for each in procedure.steps]
-
-    assert set(step.requires) <= set(ids[: ids.index(step.id)])
-
-
-@steps
-def test_each_step_says_what_is_confirmed_and_of_what(procedure: Procedure, step: Step) -> None:
-    """Each step confirms one sentence, bound to the app or console that there is by then."""
-    names = {item.name for item in procedure.inputs}
-
-    assert step.confirms.endswith(".")
-    assert set(step.subject) <= names
+    assert set(step.subject) <= {item.name for item in procedure.inputs}
     app = vendor_of(procedure).client_id.name
     about = {app, "cyclr_client_id", "service_domain"} & set(step.subject)
     assert about or step.subject == ()
 
 
 @procedures
-def test_each_sentence_and_each_check_is_its_own(procedure: Procedure) -> None:
-    """No two steps confirm the same sentence or share a check id."""
-    sentences = [step.confirms for step in procedure.steps]
-    checks = [check.id for step in procedure.steps for check in step.checks]
-
-    assert len(set(sentences)) == len(sentences)
-    assert len(set(checks)) == len(checks)
-
-
-@procedures
-@pytest.mark.parametrize("name", ["app_id", "app_secret", "service_domain", "account_api_id"])
-def test_each_key_input_is_the_subject_of_a_step(procedure: Procedure, name: str) -> None:
-    """A change of one of these inputs voids the attestations of at least one step."""
-    assert any(name in step.subject for step in procedure.steps)
-
-
-@procedures
 def test_every_input_is_asked_for_by_a_step(procedure: Procedure) -> None:
-    """Every input of a connector is asked for by a step, and is not also an input of the runner."""
+    """Steps ask for each input, none of them the runner's; a key input is a step's subject."""
     asked = {item.name for step in procedure.steps for item in step.inputs}
+    subjects = {name for step in procedure.steps for name in step.subject}
 
     assert {item.name for item in procedure.inputs} - asked <= _NOT_ASKED
     assert not {item.name for item in procedure.settings} & {item.name for item in RUNNER}
+    assert {"app_id", "app_secret", "service_domain", "account_api_id"} <= subjects
 
 
 @steps
