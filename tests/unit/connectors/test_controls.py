@@ -245,6 +245,7 @@ def test_a_control_refused_with_a_token_that_has_ended_proves_nothing(
     assert finding is not None
     assert finding.outcome is Outcome.INCONCLUSIVE, finding.reason
     assert wire.asked[true] == 2
+    assert [wire.asked[place] for place in places] == [1] * len(places)
 
 
 @pytest.mark.parametrize("check", BY_TOKEN)
@@ -260,3 +261,4 @@ def test_the_true_object_is_read_once_more(check: str, status: int) -> None:
     assert finding is not None
     assert finding.outcome is Outcome.VERIFIED, finding.reason
     assert wire.asked[true] == (2 if status in (401, 403) else 1)
+    assert [wire.asked[place] for place in places] == [1] * len(places)

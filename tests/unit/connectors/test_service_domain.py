@@ -92,17 +92,6 @@ def test_a_host_without_a_callback_is_inconclusive(
     check(INCONCLUSIVE, *words, status=status, control=control)
 
 
-@pytest.mark.parametrize("control", [401, 403])
-@pytest.mark.parametrize(("again", "end"), [(400, VERIFIED), (403, INCONCLUSIVE)])
-def test_a_control_that_may_refuse_everybody_is_checked(
-    check: Finds, remote: FakeRemote, control: int, again: int, end: Outcome
-) -> None:
-    """After a 401 or 403 the callback must still answer as it did."""
-    remote.on(CALLBACK, says("page", 400), says("page", again))
-    check(end, control=control)
-    assert len(remote.requests) == 3
-
-
 @pytest.mark.parametrize(("days", "warned"), [(20, True), (21, False)])
 def test_a_certificate_that_expires_soon_gives_a_warning(
     check: Finds, days: int, warned: bool
