@@ -430,24 +430,6 @@ def test_the_order_of_pages_and_forms_does_not_count(finds: Finds) -> None:
     finds(lead_data_is_readable, VERIFIED, read, answers=answers)
 
 
-def test_a_page_without_a_token_is_ignored(remote: FakeRemote, finds: Finds) -> None:
-    """A page without a token, on which the person has no task, is ignored."""
-    remote.on(PAGES, says(rows({"id": "page-1"})))
-    finds(lead_data_is_readable, INCONCLUSIVE, answers=NO_PAGE)
-    assert "/v26.0/page-1/leadgen_forms" not in remote.paths
-
-
-@pytest.mark.parametrize("pages", [(), (EMPTY_PAGE,)])
-def test_without_a_form_nothing_is_proven(
-    remote: FakeRemote, finds: Finds, pages: tuple[Any, ...]
-) -> None:
-    """Without a page or a form, the result is inconclusive."""
-    remote.on(PAGES, says(rows(*pages)))
-    remote.on("/v26.0/page-0/leadgen_forms", says(rows()))
-    none = f"None of {nouns(len(pages), 'page')} has"
-    finds(lead_data_is_readable, INCONCLUSIVE, none, answers=NO_PAGE)
-
-
 def test_without_leads_retrieval_the_check_does_not_apply(
     remote: FakeRemote, make_context: MakeContext
 ) -> None:
