@@ -12,9 +12,10 @@ import pytest
 
 from runbook_lib.connectors.facebook.errors import GraphAPIError
 from runbook_lib.connectors.facebook.graph import (
+    GRAPH_CALENDAR,
     MARKETING_CALENDAR,
-    VERSION_ENDS,
     Graph,
+    SunsetDates,
     appsecret_proof,
     version_warnings,
 )
@@ -58,10 +59,17 @@ def graph(session: Session) -> Graph:
     return Graph(session, base_url="https://graph.example/", version="v26.0")
 
 
+@pytest.fixture
+def signing(session: Session) -> Graph:
+    """Return the API with the App Secret, which signs calls."""
+    secret = Secret(APP_SECRET)
+    return Graph(session, base_url="https://graph.example", version="v26.0", app_secret=secret)
+
+
 def test_a_node_is_read_in_the_pinned_version(
     remote: FakeRemote, session: Session, graph: Graph
 ) -> None:
-    """The URL has the version and the header the token; neither the URL nor the record has it."""
+    """The URL has the version, the fields and no proof; the header alone has the token."""
     remote.on("/v26.0/me/accounts", says(APPLICATION))
 
     assert graph.get("/me/accounts/", TOKEN, fields="id,name", limit="5") == APPLICATION
@@ -72,43 +80,33 @@ def test_a_node_is_read_in_the_pinned_version(
     assert USER_TOKEN not in repr(session.exchanges())
 
 
-def test_a_call_with_the_app_secret_is_signed(remote: FakeRemote, session: Session) -> None:
+def test_a_call_with_the_app_secret_is_signed(
+    remote: FakeRemote, session: Session, signing: Graph
+) -> None:
     """With the app secret, each call has `appsecret_proof`, which is masked in the record."""
     remote.on(PATH, says({"id": "1"}))
-    graph = Graph(
-        session, base_url="https://graph.example", version="v26.0", app_secret=Secret(APP_SECRET)
-    )
     proof = hmac.new(APP_SECRET.encode(), USER_TOKEN.encode(), hashlib.sha256).hexdigest()
 
-    graph.get("me", TOKEN)
+    signing.get("me", TOKEN)
 
     assert fields(remote.requests[0])["appsecret_proof"] == proof
     assert appsecret_proof(Secret(APP_SECRET), TOKEN) == proof
     assert proof not in repr(session.exchanges())
 
 
-def test_a_proof_in_an_answer_is_masked(remote: FakeRemote, session: Session) -> None:
+def test_a_proof_in_an_answer_is_masked(
+    remote: FakeRemote, session: Session, signing: Graph
+) -> None:
     """A proof in the address of the next page is masked in the record."""
     proof = appsecret_proof(Secret(APP_SECRET), TOKEN)
     again = f"https://graph.example{PATH}/accounts?limit=1&appsecret_proof={proof}"
     remote.on(f"{PATH}/accounts", says({"data": [], "paging": {"next": again}}))
-    graph = Graph(
-        session, base_url="https://graph.example", version="v26.0", app_secret=Secret(APP_SECRET)
-    )
 
-    assert proof in graph.get("me/accounts", TOKEN, reads=("paging", "next"))["paging"]["next"]
+    assert proof in signing.get("me/accounts", TOKEN, reads=("paging", "next"))["paging"]["next"]
 
     (exchange,) = session.exchanges()
     assert "limit=1&appsecret_proof=" in exchange.response["paging"]["next"]
     assert proof not in repr(exchange)
-
-
-def test_a_call_without_the_app_secret_is_not_signed(remote: FakeRemote, graph: Graph) -> None:
-    """Without the app secret, a call has no `appsecret_proof`."""
-    remote.on(PATH, says({"id": "1"}))
-    graph.get("me", TOKEN)
-
-    assert "appsecret_proof" not in fields(remote.requests[0])
 
 
 @pytest.mark.parametrize(
@@ -253,46 +251,34 @@ def test_the_served_version_and_its_warning_are_noted(remote: FakeRemote, graph:
     assert (graph.served_version, graph.upgrade_warning) == ("", "")
 
 
-def test_the_default_version_has_not_ended() -> None:
-    """The default version is in the table of versions and has no end date."""
+@pytest.mark.parametrize(
+    ("calendar", "version", "end"),
+    [
+        # The Graph API changelog of November 2026.
+        (GRAPH_CALENDAR, "v20.0", date(2026, 9, 24)),
+        (GRAPH_CALENDAR, "v21.0", date(2027, 1, 21)),
+        (GRAPH_CALENDAR, "v22.0", date(2027, 5, 20)),
+        (GRAPH_CALENDAR, "v23.0", date(2027, 10, 8)),
+        (GRAPH_CALENDAR, "v24.0", date(2028, 2, 18)),
+        (GRAPH_CALENDAR, "v25.0", date(2028, 7, 29)),
+        (GRAPH_CALENDAR, GRAPH_VERSION.default, None),
+        (GRAPH_CALENDAR, "v27.0", None),
+        # The Marketing API's own list of versions, which end earlier.
+        (MARKETING_CALENDAR, "v22.0", date(2026, 2, 19)),
+        (MARKETING_CALENDAR, "v23.0", date(2026, 6, 9)),
+        (MARKETING_CALENDAR, "v24.0", date(2026, 11, 10)),
+        (MARKETING_CALENDAR, "v25.0", date(2027, 2, 23)),
+        (MARKETING_CALENDAR, GRAPH_VERSION.default, None),
+        (MARKETING_CALENDAR, "v27.0", None),
+    ],
+)
+def test_versions_end_when_facebook_says(
+    calendar: SunsetDates, version: str, end: date | None
+) -> None:
+    """Each calendar has the end dates of its source; the default version has none."""
+    assert calendar.ends[version] == end
+    assert "read in November 2026" in calendar.source
     assert GRAPH_VERSION.default == "v26.0"
-    assert VERSION_ENDS["v26.0"] is None
-    assert MARKETING_CALENDAR.ends["v26.0"] is None
-
-
-@pytest.mark.parametrize(
-    ("version", "end"),
-    [
-        ("v20.0", date(2026, 9, 24)),
-        ("v21.0", date(2027, 1, 21)),
-        ("v22.0", date(2027, 5, 20)),
-        ("v23.0", date(2027, 10, 8)),
-        ("v24.0", date(2028, 2, 18)),
-        ("v25.0", date(2028, 7, 29)),
-        ("v26.0", None),
-        ("v27.0", None),
-    ],
-)
-def test_versions_end_when_facebook_says(version: str, end: date | None) -> None:
-    """The end dates are those of the Graph API changelog of November 2026."""
-    assert VERSION_ENDS[version] == end
-
-
-@pytest.mark.parametrize(
-    ("version", "end"),
-    [
-        ("v22.0", date(2026, 2, 19)),
-        ("v23.0", date(2026, 6, 9)),
-        ("v24.0", date(2026, 11, 10)),
-        ("v25.0", date(2027, 2, 23)),
-        ("v26.0", None),
-        ("v27.0", None),
-    ],
-)
-def test_marketing_versions_end_earlier(version: str, end: date | None) -> None:
-    """The end dates are those of the Marketing API's own list of versions."""
-    assert MARKETING_CALENDAR.ends[version] == end
-    assert "read in November 2026" in MARKETING_CALENDAR.source
 
 
 def test_what_facebook_answers_decides_over_a_calendar(remote: FakeRemote, graph: Graph) -> None:
