@@ -196,32 +196,26 @@ def test_a_row_that_only_ranks_never_decides(row: str) -> None:
     assert recognise(read_error("Acme: the door (#77)"), (ranked, *HOUSE)) == []
 
 
-def test_the_kind_of_an_error_says_whose_it_is() -> None:
-    """An answer that names no product in its message may do so by its `type`."""
-    answer = '{"error": {"message": "I have lost the handle", "type": "%s"}}'
-
-    assert closest(read_error(answer % "AcmeException"), HOUSE, "acme", "")[0] == [DOOR]
-    assert closest(read_error(answer % "SomeException"), HOUSE, "acme", "")[0] == []
+KIND = '{"error": {"message": "I have lost the handle", "type": "%s"}}'
 
 
 @pytest.mark.parametrize(
     ("text", "found"),
     [
+        # A text of few letters is quoted alone or before a colon, not as a sentence's beginning.
         ("No watre", [WATER]),
         ("No watre: the pump of the house stands still", [WATER]),
         ("No water was wasted by anybody in this year", []),
+        # A title with a typing error comes first, and the words behind it still count.
+        ("Door refusde: is the bulb of Acme broken?", [DOOR, LIGHT]),
+        # An answer that names no product in its message may do so by its `type`.
+        (KIND % "AcmeException", [DOOR]),
+        (KIND % "SomeException", []),
     ],
 )
-def test_a_short_text_is_quoted_as_a_title(text: str, found: list[Trouble]) -> None:
-    """A text of few letters is quoted alone or before a colon, not as a sentence's beginning."""
+def test_titles_and_kinds_of_errors_count(text: str, found: list[Trouble]) -> None:
+    """A quoted title and the kind of an error count beside the words."""
     assert closest(read_error(text), HOUSE, "acme", "")[0] == found
-
-
-def test_a_quoted_title_does_not_hide_the_other_causes() -> None:
-    """A title with a typing error comes first, and the words behind it still count."""
-    found, _ = closest(read_error("Door refusde: is the bulb of Acme broken?"), HOUSE, "acme", "")
-
-    assert found[:2] == [DOOR, LIGHT]
 
 
 @pytest.mark.parametrize(

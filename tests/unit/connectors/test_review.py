@@ -39,8 +39,9 @@ def _token(remote: FakeRemote) -> None:
     remote.on("/v26.0/oauth/access_token", says(bodies.APP_TOKEN_ISSUED))
 
 
-def test_leads_retrieval_includes_its_dependencies() -> None:
-    """leads_retrieval includes the permissions that the dashboard requires with it."""
+def test_dependencies_come_once_and_in_order() -> None:
+    """The permissions that the dashboard requires with the wanted ones follow them, each once."""
+    assert with_dependencies(("ads_read", "email")) == ("ads_read", "email")
     assert set(with_dependencies(("public_profile", "leads_retrieval"))) == {
         "public_profile",
         "leads_retrieval",
@@ -51,11 +52,6 @@ def test_leads_retrieval_includes_its_dependencies() -> None:
         "pages_read_engagement",
         "pages_show_list",
     }
-
-
-def test_dependencies_come_once_and_in_order() -> None:
-    """Dependencies follow the wanted permissions, each once."""
-    assert with_dependencies(("ads_read", "email")) == ("ads_read", "email")
     both = with_dependencies(("ads_read", "leads_retrieval"))
     assert both[:2] == ("ads_read", "leads_retrieval")
     assert len(both) == len(set(both))
