@@ -9,7 +9,7 @@ import pytest
 
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.facebook.access import app_graph, app_token, user_graph
-from runbook_lib.connectors.facebook.graph import Graph
+from runbook_lib.connectors.facebook.graph import Graph, appsecret_proof
 from runbook_lib.core.redaction import Secret
 from runbook_lib.errors import OAuthError
 from tests.unit import bodies
@@ -64,18 +64,6 @@ def test_unknown_values_are_empty(make_context: MakeContext) -> None:
     assert context.names("permissions") == ("public_profile", "leads_retrieval")
 
 
-@pytest.mark.parametrize(("open_graph", "is_signed"), [(app_graph, False), (user_graph, True)])
-def test_only_a_users_calls_are_signed(
-    make_context: MakeContext, open_graph: Callable[[CheckContext], object], is_signed: bool
-) -> None:
-    """Only the user's client has the App Secret for `appsecret_proof`; both use the set version."""
-    graph = open_graph(make_context(graph_version="v25.0"))
-
-    secret = graph._app_secret  # type: ignore[attr-defined]
-    assert (secret is not None and secret.reveal() == APP_SECRET) is is_signed
-    assert graph.version == "v25.0"  # type: ignore[attr-defined]
-
-
 def test_the_app_token_is_requested_with_the_apps_credentials(
     remote: FakeRemote, make_context: MakeContext
 ) -> None:
@@ -111,14 +99,21 @@ def test_cyclr_is_called_with_its_own_credentials_and_account(
     assert listing.headers["x-cyclr-account"] == "acct-1"
 
 
-@pytest.mark.parametrize("open_graph", [app_graph, user_graph])
+@pytest.mark.parametrize(("open_graph", "is_signed"), [(app_graph, False), (user_graph, True)])
 def test_graph_is_called_at_the_set_address(
-    remote: FakeRemote, make_context: MakeContext, open_graph: Callable[[CheckContext], Graph]
+    remote: FakeRemote,
+    make_context: MakeContext,
+    open_graph: Callable[[CheckContext], Graph],
+    is_signed: bool,
 ) -> None:
-    """Both Graph clients use the address and the version from the settings."""
+    """Both Graph clients use the set address and version; only the user's calls are signed."""
     remote.on("/v25.0/me", says({}))
+    token = Secret("token-1")
     context = make_context(graph_url="https://graph.example", graph_version="v25.0")
 
-    open_graph(context).get("me", Secret("token-1"))
+    open_graph(context).get("me", token)
 
-    assert remote.requests[0].url.host == "graph.example"
+    (request,) = remote.requests
+    proof = appsecret_proof(Secret(APP_SECRET), token) if is_signed else None
+    assert (request.url.host, request.url.path) == ("graph.example", "/v25.0/me")
+    assert fields(request).get("appsecret_proof") == proof

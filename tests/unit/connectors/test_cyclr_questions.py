@@ -18,7 +18,7 @@ QUESTIONS = find_procedure("facebook_marketing").sections[-1].steps
 
 @pytest.mark.parametrize("step", QUESTIONS, ids=lambda step: step.id)
 def test_a_question_can_be_copied_and_either_answer_be_kept(step: Step) -> None:
-    """The text has the connector's name; a person confirms one of two sentences."""
+    """The text has the connector's name; both answers have a sentence, advice and a source."""
     (question,) = [paste.value({"cyclr_connector": "Facebook Messenger"}) for paste in step.pastes]
     (other,) = step.answers
 
@@ -27,13 +27,7 @@ def test_a_question_can_be_copied_and_either_answer_be_kept(step: Step) -> None:
     assert step.kind is StepKind.MANUAL
     assert not step.checks
     assert step.sentence != other.sentence
-
-
-@pytest.mark.parametrize("step", QUESTIONS, ids=lambda step: step.id)
-def test_both_answers_have_advice_and_a_source(step: Step) -> None:
-    """The text says what to do with what each button says, and where that was read, and when."""
-    (other,) = step.answers
-
+    # The text says what to do with what each button says, and where that was read, and when.
     for label in (step.attest_label, other.label):
         subject = label.removesuffix(" of them").removeprefix("A ").removeprefix("Login ")
         assert f"**{subject[0].upper()}{subject[1:]}".removesuffix("'s") in step.today
