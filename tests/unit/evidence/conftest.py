@@ -179,6 +179,15 @@ def attach(run: Run, content: bytes = b"", *, by: str = "Operator", name: str = 
     return attachment_path(folder, given)
 
 
+def failing(error: Exception) -> Callable[..., Any]:
+    """Return a function that raises this error, whatever it is given."""
+
+    def fail(*_args: object, **_options: object) -> None:
+        raise error
+
+    return fail
+
+
 class CutOff(BaseException):
     """Stands for the kill of a process: no code runs after it."""
 

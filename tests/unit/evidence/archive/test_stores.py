@@ -19,6 +19,7 @@ from runbook_lib.config import formats
 from runbook_lib.config.formats import archive_address
 from runbook_lib.errors import ArchiveError, SettingsError, StoreUnavailableError
 from runbook_lib.evidence.archive.stores import Folder, Store, TransferLimits, open_store
+from tests.unit.evidence.conftest import failing
 
 ROOT = Path(__file__).parents[4]
 
@@ -98,11 +99,8 @@ def test_a_file_has_its_name_only_once_it_is_whole_and_on_disk(
 
 def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A full disk leaves neither a file nor its draft, and the error has the reason."""
-
-    def refuse(_descriptor: int) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", refuse)
+    full = OSError(errno.ENOSPC, "No space left on device")
+    monkeypatch.setattr(os, "fsync", failing(full))
 
     with pytest.raises(ArchiveError, match=r"acme/a: .*No space left on device") as caught:
         Folder(str(tmp_path)).make("acme/a", b"content")
@@ -126,11 +124,8 @@ def test_a_drive_without_hard_links_is_supported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without hard links, files are still created completely and never overwritten."""
-
-    def refuse(self: Path, _target: Path) -> None:
-        raise OSError(errno.EPERM, "Operation not permitted")
-
-    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    refusal = OSError(errno.EPERM, "Operation not permitted")
+    monkeypatch.setattr(Path, "hardlink_to", failing(refusal))
     store = Folder(str(tmp_path))
 
     assert store.make("a", b"first") is True
@@ -165,15 +160,10 @@ def test_a_missing_driver_is_named(
     assert requirement.startswith(module)
 
 
-def test_a_driver_without_settings_names_them(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_driver_without_settings_names_them(monkeypatch: pytest.MonkeyPatch) -> None:
     """If a driver lacks its settings, the error says which variables set them."""
-
-    def refuse(_address: str, **_options: Any) -> None:
-        raise ValueError("Must provide account_name")
-
-    monkeypatch.setattr(fsspec, "url_to_fs", refuse)
+    unset = ValueError("Must provide account_name")
+    monkeypatch.setattr(fsspec, "url_to_fs", failing(unset))
 
     with pytest.raises(ArchiveError, match="has no credentials") as caught:
         open_store("az://container/evidence")
@@ -207,24 +197,15 @@ def store_with(
     return open_store("gs://bucket", limits)
 
 
-def test_an_existing_object_is_recognised_after_any_error(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """After any error of a driver, an object that exists was not created by this call."""
-    store = store_with(monkeypatch, Driver(failure=OSError(22, "412"), is_there=True))
+def test_after_an_error_the_object_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An object that exists after an error was not created; otherwise the first error is raised."""
+    driver = Driver(failure=OSError(22, "412"), is_there=True)
+    assert store_with(monkeypatch, driver).make("a", b"x") is False
 
-    assert store.make("a", b"x") is False
-
-
-@pytest.mark.parametrize("is_there", [False, OSError("and this fails too")])
-def test_the_first_failure_is_raised(
-    is_there: bool | Exception, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The first failure is raised, even if the following look-up fails too."""
-    driver = Driver(failure=PermissionError("403 Forbidden"), is_there=is_there)
-
-    with pytest.raises(ArchiveError, match="it refuses access"):
-        store_with(monkeypatch, driver).make("a", b"x")
+    for is_there in (False, OSError("and this fails too")):
+        driver = Driver(failure=PermissionError("403 Forbidden"), is_there=is_there)
+        with pytest.raises(ArchiveError, match="it refuses access"):
+            store_with(monkeypatch, driver).make("a", b"x")
 
 
 def test_a_store_that_does_not_answer_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -267,25 +248,18 @@ def test_the_limits_apply_to_every_store(scheme: str, monkeypatch: pytest.Monkey
     assert given == [waiting if scheme == "s3" else {}]
 
 
-def test_files_are_listed_in_every_folder(tmp_path: Path) -> None:
-    """All files below a folder are listed with their sizes; links to folders are not followed."""
-    store = Folder(str(tmp_path))
+def test_files_are_listed_and_fetched_in_every_folder(tmp_path: Path) -> None:
+    """All files below a folder are listed with sizes, and fetched; links are not followed."""
+    store, home = open_store(str(tmp_path / "store")), tmp_path / "store"
     for name in ("a", "b/c", "b/d/e/f"):
         store.make(name, name.encode())
-    (tmp_path / "b" / "g").symlink_to(tmp_path / "b" / "d")
+    (home / "b" / "g").symlink_to(home / "b" / "d")
 
     assert store.sizes() == {"a": 1, "b/c": 3, "b/d/e/f": 7}
     assert store.sizes("b/d") == {"b/d/e/f": 7}
     assert store.sizes("nowhere") == {}
-
-
-def test_objects_of_a_folder_can_be_fetched_like_any(tmp_path: Path) -> None:
-    """Objects of a folder can be fetched into files, as from any store."""
-    store = open_store(str(tmp_path / "store"))
-    store.make("a/b", b"x")
-    store.fetch({"a/b": tmp_path / "c"})
-
-    assert (tmp_path / "c").read_bytes() == b"x"
+    store.fetch({"b/c": tmp_path / "c"})
+    assert (tmp_path / "c").read_bytes() == b"b/c"
 
 
 def test_nothing_of_a_cloud_is_loaded_for_a_folder(tmp_path: Path) -> None:
