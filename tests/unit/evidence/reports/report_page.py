@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +112,36 @@ class ReportPage(HTMLParser):
     def text(self) -> str:
         """Return all visible text."""
         return self.one("body").text
+
+
+def assert_accessible(page: ReportPage) -> None:
+    """Fail without one h1, captions and valid internal links, or if a level is skipped."""
+    levels = [int(each.tag[1]) for each in page.elements if each.tag in ("h1", "h2", "h3")]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in pairwise(levels))
+    for table in page.all("table"):
+        assert page.within(table, "caption")
+        assert page.within(table, "th")
+    names = [each.attributes["id"] for each in page.elements if "id" in each.attributes]
+    assert len(names) == len(set(names))
+    links = {each.attributes["href"] for each in page.all("a")}
+    assert {link for link in links if link.startswith("#")} <= {f"#{name}" for name in names}
+
+
+def printed_elsewhere(code: str) -> list[str]:
+    """Return what this code prints in two other processes, time zones and hash seeds."""
+    return [
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": seed, "TZ": zone, "PYTHONUTF8": "1"},
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=Path(__file__).parents[4],
+        ).stdout
+        for seed, zone in (("1", "Pacific/Auckland"), ("2", "America/Lima"))
+    ]
 
 
 def report_of(

@@ -115,13 +115,6 @@ def test_an_unannounced_run_is_last() -> None:
     )
 
 
-def test_a_history_says_that_it_is_no_verification() -> None:
-    """The history says that it checks no signature."""
-    assert (
-        "This is not a verification: no signature was checked." in history(on(1)).one("footer").text
-    )
-
-
 def test_a_history_shows_each_step_over_time() -> None:
     """A grid has a row for each step and a column for each run, with icon and label."""
     page = history(on(1, step("fb-01-a", "failed")), on(2, step("fb-01-a"), step("fb-02-b")))
@@ -178,16 +171,12 @@ def test_a_long_history_keeps_its_newest_part(monkeypatch: pytest.MonkeyPatch) -
     assert len(page.within(page.one("table", class_="grid"), "th")) == 1 + 2 + 1
 
 
-def test_a_history_without_a_run_says_so() -> None:
-    """A history without runs says so."""
-    assert "There is no run of this tenant yet." in history().text
-
-
-def test_a_history_names_its_connector() -> None:
-    """The history names its connector at the top."""
+def test_a_history_says_what_it_is() -> None:
+    """A history names its connector, and says that it is no verification, or has no run."""
     page = history(on(1))
-
     assert "procedure facebook_marketing" in page.one("p", class_="eyebrow").text
+    assert "This is not a verification: no signature was checked." in page.one("footer").text
+    assert "There is no run of this tenant yet." in history().text
 
 
 @pytest.mark.parametrize(
