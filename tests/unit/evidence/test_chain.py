@@ -27,7 +27,7 @@ from runbook_lib.evidence.signing.keys import SigningKey
 from runbook_lib.evidence.signing.statement import TEST_RESULT, Resource, sign_statement
 from runbook_lib.evidence.verify.verify import Trust
 from tests.support.journals import AT, announced, chained, copied
-from tests.unit.evidence.conftest import CutOff, cut_off, ended_run, is_in_order, seal_run
+from tests.unit.evidence.conftest import CutOff, cut_off, ended_run, failing, is_in_order, seal_run
 from tests.unit.evidence.verify.test_verify import payload, sign_again
 
 LAST = {"lines": 1, "head": "0" * 64, "end": 1}
@@ -37,17 +37,18 @@ def folders(tenant: Path) -> set[str]:
     return {path.name for path in tenant.iterdir() if path.is_dir()}
 
 
+@pytest.mark.parametrize("copies", [(), ("20261124T120000Z-00000001",)])
 def test_an_announced_bundle_is_renamed_by_the_next_sealing(
-    tmp_path: Path, key: SigningKey, trust: Trust
+    copies: tuple[str, ...], tmp_path: Path, key: SigningKey, trust: Trust
 ) -> None:
-    """A bundle whose run was killed before the rename gets its name at the next sealing."""
-    cut_off(ended_run(tmp_path, "00000001"), key)
-    assert folders(tmp_path / "acme" / "p") == {".sealed-00000001"}
+    """A bundle whose run was killed before the rename gets its name, also if a copy has it."""
+    left = cut_off(ended_run(tmp_path, "00000001"), key)
+    assert folders(left.parent) == {".sealed-00000001"}
+    for name in copies:
+        shutil.copytree(left, left.with_name(name))
 
-    second = seal_run(ended_run(tmp_path, "00000002"), key)
-
-    assert second.sequence == 2
-    assert folders(tmp_path / "acme" / "p") == {f"20261124T120000Z-0000000{n}" for n in (1, 2)}
+    assert seal_run(ended_run(tmp_path, "00000002"), key).sequence == 2
+    assert folders(left.parent) == {f"20261124T120000Z-0000000{n}" for n in (1, 2)}
     assert is_in_order(tmp_path, trust)
 
 
@@ -56,13 +57,14 @@ def test_an_announced_bundle_is_renamed_without_a_sealing_too(
 ) -> None:
     """`finish_interrupted` renames an announced bundle; if there is none, it takes no lock."""
     run = ended_run(tmp_path, "00000001")
-    finish_interrupted(tmp_path / "acme" / "p")
-    assert not (tmp_path / "acme" / "p" / "sealing.lock").exists()
+    home = run.journal.path.parent
+    finish_interrupted(home)
+    assert not (home / "sealing.lock").exists()
     cut_off(run, key)
 
-    finish_interrupted(tmp_path / "acme" / "p")
+    finish_interrupted(home)
 
-    assert folders(tmp_path / "acme" / "p") == {"20261124T120000Z-00000001"}
+    assert folders(home) == {"20261124T120000Z-00000001"}
     assert is_in_order(tmp_path, trust)
 
 
@@ -70,41 +72,25 @@ def test_an_older_journal_keeps_an_unnamed_bundle(tmp_path: Path, key: SigningKe
     """If an older journal lacks its announcement, an unnamed bundle is kept."""
     first = seal_run(ended_run(tmp_path, "00000001"), key).folder
     seal_run(ended_run(tmp_path, "00000002"), key)
-    cut_off(ended_run(tmp_path, "00000003"), key)
-    journal = tmp_path / "acme" / "p" / "journal.jsonl"
-    restore(journal, first)
+    left = cut_off(ended_run(tmp_path, "00000003"), key)
+    restore(left.with_name("journal.jsonl"), first)
 
-    finish_interrupted(tmp_path / "acme" / "p")
+    finish_interrupted(left.parent)
     with pytest.raises(ChainError, match="does not announce 20261124T120000Z-00000001"):
         ended_run(tmp_path, "00000004")
 
-    assert (tmp_path / "acme" / "p" / ".sealed-00000003" / "statement.dsse.json").is_file()
-
-
-def test_a_copy_beside_the_final_name_stops_no_sealing(
-    tmp_path: Path, key: SigningKey, trust: Trust
-) -> None:
-    """If a bundle exists under both names, the final one is kept."""
-    cut_off(ended_run(tmp_path, "00000001"), key)
-    left, final = (
-        tmp_path / "acme" / "p" / n for n in (".sealed-00000001", "20261124T120000Z-00000001")
-    )
-    shutil.copytree(left, final)
-
-    assert seal_run(ended_run(tmp_path, "00000002"), key).sequence == 2
-    assert not left.exists()
-    assert is_in_order(tmp_path, trust)
+    assert (left / "statement.dsse.json").is_file()
 
 
 def test_the_only_complete_bundle_is_never_removed(tmp_path: Path, key: SigningKey) -> None:
     """If something else has the final name, both are kept and the next sealing works."""
-    cut_off(ended_run(tmp_path, "00000001"), key)
-    final = tmp_path / "acme" / "p" / "20261124T120000Z-00000001"
+    left = cut_off(ended_run(tmp_path, "00000001"), key)
+    final = left.with_name("20261124T120000Z-00000001")
     final.mkdir()
     (final / "notes.txt").write_text("mine")
 
     assert seal_run(ended_run(tmp_path, "00000002"), key).sequence == 2
-    assert (tmp_path / "acme" / "p" / ".sealed-00000001" / "statement.dsse.json").is_file()
+    assert (left / "statement.dsse.json").is_file()
     assert (final / "notes.txt").is_file()
 
 
@@ -134,11 +120,8 @@ def test_a_journal_that_cannot_be_written_leaves_no_bundle(
 ) -> None:
     """If the announcement cannot be written, the error is raised and no bundle is left."""
     run = ended_run(tmp_path, "00000001")
-
-    def full(self: Journal, event: str, *_args: object, **_options: object) -> None:
-        raise JournalError("The journal cannot be written: No space left on device.")
-
-    monkeypatch.setattr(Journal, "append", full)
+    full = JournalError("The journal cannot be written: No space left on device.")
+    monkeypatch.setattr(Journal, "append", failing(full))
     with pytest.raises(JournalError, match="No space left"):
         seal_run(run, key)
 
@@ -219,15 +202,14 @@ def test_other_folders_stop_no_run(tmp_path: Path, key: SigningKey) -> None:
     """A copied, linked, foreign or invalid bundle beside the journal stops no run."""
     first = seal_run(ended_run(tmp_path, "00000001"), key).folder
     shutil.copytree(first, first.with_name(f"{first.name} copy"))
-    other = ended_run(tmp_path / "elsewhere", "0000000a")
-    folder = seal_run(other, key).folder
-    (tmp_path / "acme" / "p" / "20260101-link").symlink_to(folder)
-    odd = tmp_path / "acme" / "p" / "20260101-odd"
+    folder = seal_run(ended_run(tmp_path / "elsewhere", "0000000a"), key).folder
+    first.with_name("20260101-link").symlink_to(folder)
+    odd = first.with_name("20260101-odd")
     odd.mkdir()
     (odd / "statement.dsse.json").write_bytes(
         sign_statement(key, [Resource("a", "00" * 32, 1)], TEST_RESULT, {})
     )
-    foreign = tmp_path / "acme" / "p" / "20260101-foreign"
+    foreign = first.with_name("20260101-foreign")
     shutil.copytree(folder, foreign)
     statement = payload(foreign / "statement.dsse.json")
     statement["predicate"]["runbook_run"]["tenant"] = "globex"

@@ -366,10 +366,8 @@ def test_a_statement_without_its_line_is_refused(
 
 def test_a_skipped_step_needs_a_statement() -> None:
     """A skipped step needs a skip by a person, or an earlier failed step."""
-    skipped, failed = (
-        step("fb-02-b", "skipped"),
-        step("fb-01-a", "failed", checks=[check("failed")]),
-    )
+    skipped = step("fb-02-b", "skipped")
+    failed = step("fb-01-a", "failed", checks=[check("failed")])
     with pytest.raises(ContentError, match="whose word makes fb-02-b skipped"):
         check_lines(record(skipped), ())
     check_lines(record(failed, skipped), ())
@@ -389,14 +387,14 @@ def test_a_word_says_what_it_is_bound_to(changed: Document) -> None:
     word = words(STEP)
     for bound in (word, changed):
         bound["binding"]["subject"] = {"app_id": "4711"}
-    lines = [_line(word)]
-    check_lines(record(step(STEP, "attested", word=word)), lines)
+    lines, attested_step = [_line(word)], step(STEP, "attested", word=word)
+    check_lines(record(attested_step), lines)
 
     with pytest.raises(ContentError, match="is bound to other words"):
-        check_lines(record(step(STEP, "attested", word=word)), [*lines, _line(changed)])
-    lapsed = [{"word": changed, "why": "x"}]
+        check_lines(record(attested_step), [*lines, _line(changed)])
+    attested_step["lapsed"] = [{"word": changed, "why": "x"}]
     with pytest.raises(ContentError, match="is bound to other words"):
-        check_lines(record(step(STEP, "attested", word=word, lapsed=lapsed)), lines)
+        check_lines(record(attested_step), lines)
 
 
 def test_a_word_that_counts_has_a_sentence_of_its_step() -> None:
@@ -548,26 +546,18 @@ def follow_another_line(folder: Path, key: SigningKey) -> None:
     resign(folder, key, new("journal", previous=SHA, head=previous))
 
 
-@pytest.mark.parametrize("has_journal", [True, False])
+@pytest.mark.parametrize(("number", "has_journal"), [(3, True), (3, False), (1, False)])
 def test_parts_that_do_not_join_are_refused(
-    has_journal: bool, tenant: Path, key: SigningKey, trust: Trust
+    number: int, has_journal: bool, tenant: Path, key: SigningKey, trust: Trust
 ) -> None:
-    """A part that does not continue the previous one is refused."""
-    follow_another_line(bundle(tenant, 3), key)
+    """A part that does not continue the previous one, or begin with line 1, is refused."""
+    for later in range(number + 1, 4):
+        shutil.rmtree(bundle(tenant, later))
+    follow_another_line(bundle(tenant, number), key)
     if not has_journal:
         (tenant / "journal.jsonl").unlink()
 
-    *_, last = errors_of(tenant, trust)
-    assert "do not start where the previous ones ended" in str(last)
-
-
-def test_the_first_part_begins_at_line_1(tmp_path: Path, key: SigningKey, trust: Trust) -> None:
-    """The first part must begin with line 1, also without a journal."""
-    folder = seal_run(ended_run(tmp_path, "00000001"), key).folder
-    (folder.parent / "journal.jsonl").unlink()
-    follow_another_line(folder, key)
-
-    assert "do not start where the previous ones ended" in chain_error(folder.parent, trust)
+    assert "do not start where the previous ones ended" in chain_error(tenant, trust)
 
 
 @pytest.mark.parametrize("has_journal", [True, False])

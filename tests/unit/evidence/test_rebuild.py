@@ -34,6 +34,15 @@ def names(home: Path) -> set[str]:
     return {path.name for path in home.iterdir()}
 
 
+def not_rebuilt(home: Path, trust: Trust, said: str) -> ChainError:
+    """Return why the journal is not rebuilt; fail if it has changed."""
+    before = (home / "journal.jsonl").read_bytes()
+    with pytest.raises(ChainError, match=said) as caught:
+        rebuild_journal(home, trust)
+    assert (home / "journal.jsonl").read_bytes() == before
+    return caught.value
+
+
 def test_a_lost_journal_comes_back_byte_for_byte(home: Path, trust: Trust) -> None:
     """A lost journal is rebuilt byte for byte up to the last bundle, and verifies."""
     journal = home / "journal.jsonl"
@@ -92,55 +101,30 @@ def test_a_longer_journal_is_not_changed(home: Path, tmp_path: Path, trust: Trus
 
 
 def test_a_different_journal_is_never_overwritten(home: Path, tmp_path: Path, trust: Trust) -> None:
-    """A journal with other lines is not changed, and the error names the first difference."""
+    """A damaged journal, or one with other lines, is not changed; the error names the line."""
     journal = home / "journal.jsonl"
+    journal.write_bytes(journal.read_bytes().replace(b"Done.", b"Gone.", 1))
+    error = not_rebuilt(home, trust, r"Line \d+ of .* does not follow")
+    assert "Move the file aside" in error.diagnostics()
+
+    # A journal that is shorter and different.
+    other = ended_run(tmp_path / "elsewhere", "0000000a").journal
+    journal.write_bytes(b"".join(other.path.read_bytes().splitlines(keepends=True)[:3]))
+    not_rebuilt(home, trust, "Line 3 differs from the one that")
+
+    # A journal that is longer and different from some line on.
     journal.write_bytes(copied(*bundles(home)[:1]))
     for _ in range(30):
         Journal(journal).append("step.started", StepStarted(), run_id="00000004", step="fb-01-a")
-    before = journal.read_bytes()
-
-    with pytest.raises(ChainError, match=r"Line \d+ differs from the one that 2026\S+") as caught:
-        rebuild_journal(home, trust)
-
-    assert journal.read_bytes() == before
-    assert "move it out of this folder" in caught.value.diagnostics()
+    error = not_rebuilt(home, trust, r"Line \d+ differs from the one that 2026\S+")
+    assert "move it out of this folder" in error.diagnostics()
     assert not {name for name in names(home) if name.startswith(".")}
     journal.rename(tmp_path / "aside")
     rebuild_journal(home, trust)
     assert is_in_order(home, trust)
 
 
-def test_a_short_different_journal_is_never_overwritten(
-    home: Path, tmp_path: Path, trust: Trust
-) -> None:
-    """A journal that is shorter but different is not changed either."""
-    other = ended_run(tmp_path / "elsewhere", "0000000a").journal
-    journal = home / "journal.jsonl"
-    journal.write_bytes(b"".join(other.path.read_bytes().splitlines(keepends=True)[:3]))
-    before = journal.read_bytes()
-
-    with pytest.raises(ChainError, match="Line 3 differs from the one that"):
-        rebuild_journal(home, trust)
-
-    assert journal.read_bytes() == before
-
-
-def test_a_damaged_journal_is_kept(home: Path, trust: Trust) -> None:
-    """A damaged journal is not changed, and the error names the line."""
-    journal = home / "journal.jsonl"
-    journal.write_bytes(journal.read_bytes().replace(b"Done.", b"Gone.", 1))
-    before = journal.read_bytes()
-
-    with pytest.raises(ChainError, match=r"Line \d+ of .* does not follow") as caught:
-        rebuild_journal(home, trust)
-
-    assert journal.read_bytes() == before
-    assert "Move the file aside" in caught.value.diagnostics()
-
-
-def test_only_trusted_bundles_are_used(
-    home: Path, key: SigningKey, other_key: SigningKey, trust: Trust
-) -> None:
+def test_only_trusted_bundles_are_used(home: Path, other_key: SigningKey, trust: Trust) -> None:
     """Bundles without a trusted signature, and those after a gap, are not used."""
     (bundles(home)[1] / "report.html").write_text("x")
     (home / "journal.jsonl").unlink()
@@ -157,9 +141,7 @@ def test_only_trusted_bundles_are_used(
     assert "are missing" in beyond
 
 
-def test_a_bundle_of_another_tenant_is_not_used(
-    home: Path, tmp_path: Path, key: SigningKey, trust: Trust
-) -> None:
+def test_a_bundle_of_another_tenant_is_not_used(home: Path, tmp_path: Path, trust: Trust) -> None:
     """A bundle of another tenant is not used."""
     other = shutil.copytree(home, tmp_path / "globex" / "p")
     (other / "journal.jsonl").unlink()
@@ -181,7 +163,7 @@ def test_a_gap_that_the_journal_covers_is_accepted(home: Path, trust: Trust) -> 
 
 
 def test_bundles_of_each_trusted_key_are_used(
-    home: Path, tmp_path: Path, key: SigningKey, other_key: SigningKey, trust: Trust
+    home: Path, tmp_path: Path, other_key: SigningKey, trust: Trust
 ) -> None:
     """After a rotation the journal is put together with both keys, as in `verify`."""
     seal_run(ended_run(tmp_path, "00000004"), other_key)

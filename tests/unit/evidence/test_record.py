@@ -74,7 +74,7 @@ def test_a_record_with_every_outcome_is_valid(record: Record) -> None:
 
 
 def test_a_record_tells_whose_run_it_was_and_how_it_ended(record: Record, run: Run) -> None:
-    """Run, tenant, procedure, mode, times and outcome are those of the journal."""
+    """Run, tenant, procedure, mode, times, outcome and the last line are those of the journal."""
     assert record["schema"] == "facebook-marketing-runbook/record/v6"
     assert (record["run_id"], record["tenant"]) == ("0a1b2c3d", "acme")
     assert record["procedure"] == {"id": "p", "version": "1", "digest": run.procedure.digest}
@@ -82,12 +82,7 @@ def test_a_record_tells_whose_run_it_was_and_how_it_ended(record: Record, run: R
     assert record["started_on"] == record["finished_on"] == "2026-11-24T12:00:00.000Z"
     assert record["outcome"] == "failed"
     assert record["credentials"] == ["app_secret"]
-
-
-def test_a_record_names_the_journal_it_was_made_of(record: Record, run: Run) -> None:
-    """The record has the number of lines and the digest of the last one."""
     lines = run.journal.path.read_bytes().splitlines(keepends=True)
-
     assert record["journal"] == {
         "first": 1,
         "previous": "0" * 64,
@@ -96,10 +91,9 @@ def test_a_record_names_the_journal_it_was_made_of(record: Record, run: Run) -> 
     }
 
 
-def test_a_verified_step_shows_the_exchange_behind_it(record: Record) -> None:
-    """A verified step has its checks with their limits, and its exchanges."""
-    step = record["steps"][0]
-
+def test_a_step_shows_what_its_outcome_rests_on(record: Record) -> None:
+    """A verified step has checks with limits and exchanges; an attested one has its author."""
+    step, said, *_ = record["steps"]
     assert step["checks"][0]["reason"] == "Seen as verified."
     assert step["checks"][0]["limits"] == ["The rest."]
     assert step["checks"][0]["exchanges"] == [step["exchanges"][0]["number"]]
@@ -110,14 +104,9 @@ def test_a_verified_step_shows_the_exchange_behind_it(record: Record) -> None:
     assert step["checked_on"] == "2026-11-24T12:00:00.000Z"
     assert step["attested_by"] is None
 
-
-def test_an_attested_step_shows_whose_word_it_is(record: Record) -> None:
-    """An attested step has author, time and note, and no checks."""
-    step = record["steps"][1]
-
-    assert step["attested_by"] == "Operator"
-    assert (step["word"]["at"], step["word"]["note"]) == (AT, "Done.")
-    assert (step["checks"], step["exchanges"]) == ([], [])
+    assert said["attested_by"] == "Operator"
+    assert (said["word"]["at"], said["word"]["note"]) == (AT, "Done.")
+    assert (said["checks"], said["exchanges"]) == ([], [])
     assert record["steps"][6]["word"]["note"] == "Not needed."
 
 
