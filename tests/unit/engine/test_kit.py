@@ -30,12 +30,7 @@ GIVEN = {
     "app_id": "294452187761034",
 }
 REVIEW = "fb-12-submit-review"
-
-
-@pytest.fixture(autouse=True)
-def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Work in an empty folder."""
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("folder")
 
 
 def write(folder: Path, procedure: Procedure = MARKETING, **more: Any) -> WrittenKit:
@@ -83,19 +78,13 @@ def test_the_kit_is_two_files_and_nothing_else(tmp_path: Path, connector: str) -
     assert written.step == ""
 
 
-def test_the_chosen_permissions_count(tmp_path: Path) -> None:
-    """The permissions that are given are those of the kit."""
-    written = write(tmp_path, given={"permissions": "ads_read"})
-
-    assert [part.name for part in written.kit.permissions] == ["public_profile", "ads_read"]
-
-
 def test_a_file_that_nobody_changed_is_written_again(tmp_path: Path) -> None:
-    """Another name or other permissions simply give new files."""
+    """Another name or other permissions give new files for these."""
     write(tmp_path)
-    write(tmp_path, given={"app_display_name": "Other"})
+    written = write(tmp_path, given={"app_display_name": "Other", "permissions": "ads_read"})
 
     assert "Review kit: Other" in (tmp_path / MARKDOWN_NAME).read_text()
+    assert [part.name for part in written.kit.permissions] == ["public_profile", "ads_read"]
 
 
 @pytest.mark.parametrize("name", [MARKDOWN_NAME, HTML_NAME])
@@ -133,47 +122,65 @@ def test_a_place_that_is_no_file_is_refused(tmp_path: Path, make: str) -> None:
         write(target)
 
 
-def test_a_connector_without_a_review_has_no_kit(tmp_path: Path) -> None:
-    """Where no step has a kit, that is said, and nothing is written."""
-    sections = tuple(
+WITHOUT_REVIEW = replace(
+    MARKETING,
+    sections=tuple(
         replace(section, steps=tuple(replace(step, review_kit="") for step in section.steps))
         for section in MARKETING.sections
-    )
+    ),
+)
 
-    with pytest.raises(SettingsError, match="no step for a review"):
-        write(tmp_path / "out", replace(MARKETING, sections=sections))
 
-    assert not (tmp_path / "out").exists()
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        # No step of this connector has a kit.
+        ({"procedure": WITHOUT_REVIEW}, "no step for a review"),
+        # A kit that nobody wrote was not submitted.
+        ({"by": "Operator"}, "places to fill in"),
+        # A name is too long, or has invisible characters.
+        *(({"by": name}, "--by") for name in ("x" * 201, "a\u202eb", "a\nb")),
+    ],
+)
+def test_what_cannot_be_written_leaves_nothing(
+    tmp_path: Path, given: dict[str, Any], reason: str
+) -> None:
+    """The error says why, and nothing is written or recorded."""
+    with pytest.raises(SettingsError, match=reason):
+        write(tmp_path / "out", **given)
+
+    assert list(tmp_path.iterdir()) == []
 
 
 # --- what was submitted ----------------------------------------------------------------------
 def test_what_was_submitted_is_kept_with_the_step(tmp_path: Path) -> None:
-    """The Markdown is an attachment of the person's word that it was submitted; the step waits."""
+    """The Markdown is attached as it was adapted; the step waits, for these permissions only."""
     adapted = adapt(tmp_path)
+    # HTML with other texts stays as it is.
+    (tmp_path / HTML_NAME).write_text("<script>alert(1)</script>")
+
     written = write(tmp_path, by="Operator", note="Second try.")
     review = state(tmp_path)
 
     assert written.step == REVIEW
+    assert (tmp_path / MARKDOWN_NAME).read_bytes() == adapted
+    assert [file.is_changed for file in written.files] == [True]
     assert review.conclusion.outcome is Outcome.WAITING
     assert (review.word.by, review.word.note) == ("Operator", "Second try.")
     assert review.word.binding.subject["app_id"] == GIVEN["app_id"]
-    assert [each.name for each in review.word.attachments] == [MARKDOWN_NAME]
+    (kept,) = review.word.attachments
+    assert (kept.name, kept.media_type) == (MARKDOWN_NAME, "text/markdown")
     folder = tmp_path / "evidence" / "acme-h.cyclr.com" / "facebook_marketing" / "attachments"
     assert [path.read_bytes() for path in folder.iterdir()] == [adapted]
+    assert state(tmp_path, permissions="ads_read").conclusion.outcome is Outcome.NOT_RUN
 
 
 @pytest.mark.parametrize(
     ("change", "named"),
     [
         (lambda text: text + "\n", "‹our product› (line "),
-        (
-            lambda text: re.sub("‹[^›]+›", "x", text) + "‹a last\none›\n",
-            "1 place to fill in: ‹a last one›",
-        ),
-        (
-            lambda text: re.sub("‹[^›]+›", "x", text) + f"‹{'a' * 999}›\n",
-            "1 place to fill in: ‹aaa",
-        ),
+        (lambda text: filled(text) + "‹a last\none›\n", "1 place to fill in: ‹a last one›"),
+        (lambda text: filled(text) + f"‹{'a' * 999}›\n", "1 place to fill in: ‹aaa"),
     ],
 )
 def test_a_kit_with_places_to_fill_in_was_not_submitted(
@@ -191,35 +198,6 @@ def test_a_kit_with_places_to_fill_in_was_not_submitted(
     assert named in str(caught.value)
     assert caught.value.exit_code is ExitCode.USAGE
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
-
-
-def test_a_kit_that_nobody_wrote_was_not_submitted(tmp_path: Path) -> None:
-    """Where there is no file to attach, none is written, and nothing is recorded."""
-    with pytest.raises(SettingsError, match="places to fill in"):
-        write(tmp_path, by="Operator")
-
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_it_is_said_of_these_permissions_only(tmp_path: Path) -> None:
-    """Said for some permissions, it does not count for others."""
-    adapt(tmp_path)
-    write(tmp_path, by="Operator")
-
-    assert state(tmp_path, permissions="ads_read").conclusion.outcome is Outcome.NOT_RUN
-
-
-def test_adapted_markdown_is_kept_as_it_stands(tmp_path: Path) -> None:
-    """What a person adapted is what was submitted; the HTML with other texts stays as it is."""
-    adapted = adapt(tmp_path)
-    (tmp_path / HTML_NAME).write_text("<script>alert(1)</script>")
-
-    written = write(tmp_path, by="Operator")
-
-    assert (tmp_path / MARKDOWN_NAME).read_bytes() == adapted
-    assert [file.is_changed for file in written.files] == [True]
-    (kept,) = state(tmp_path).word.attachments
-    assert (kept.name, kept.media_type) == (MARKDOWN_NAME, "text/markdown")
 
 
 @pytest.mark.parametrize("secret", [APP_SECRET, USER_TOKEN])
@@ -250,10 +228,8 @@ def test_no_credential_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         assert not path.is_file() or APP_SECRET.encode() not in path.read_bytes()
 
 
-def test_a_remembered_credential_is_not_fetched(
-    tmp_path: Path,
-) -> None:
-    """A reference that the journal has, to the keyring say, is not resolved."""
+def test_it_joins_an_open_walkthrough_and_fetches_no_credential(tmp_path: Path) -> None:
+    """The word is part of the open run; a reference in its journal, to a keyring say, stays one."""
     run = open_run(MARKETING, GIVEN, mode=Mode.INTERACTIVE, evidence=str(tmp_path / "evidence"))
     run.start()
     (tmp_path / "hidden").write_text(APP_SECRET)
@@ -265,15 +241,7 @@ def test_a_remembered_credential_is_not_fetched(
     write(tmp_path, by="Operator")
 
     assert not [line for line in journal(tmp_path) if line["type"] == "run.joined"]
-
-
-@pytest.mark.parametrize("by", ["x" * 201, "a\u202eb", "a\nb"])
-def test_a_name_must_be_one(tmp_path: Path, by: str) -> None:
-    """A name that is too long, or has invisible characters, is refused."""
-    with pytest.raises(SettingsError, match="--by"):
-        write(tmp_path / "out", by=by)
-
-    assert not (tmp_path / "out").exists()
+    assert {line["run_id"] for line in journal(tmp_path)} == {run.run_id}
 
 
 def test_practice_is_marked_and_apart(tmp_path: Path) -> None:
@@ -308,15 +276,3 @@ def test_it_is_in_the_evidence(tmp_path: Path) -> None:
     report = (bundle / "report.html").read_text()
     (markdown,) = kept
     assert f'href="attachments/{markdown}"' in report
-
-
-def test_it_joins_an_open_walkthrough(tmp_path: Path) -> None:
-    """Said beside an open walkthrough, it is said in that run."""
-    run = open_run(MARKETING, GIVEN, mode=Mode.INTERACTIVE, evidence=str(tmp_path / "evidence"))
-    run.start()
-    run.close()
-    adapt(tmp_path)
-
-    write(tmp_path, by="Operator")
-
-    assert {line["run_id"] for line in journal(tmp_path)} == {run.run_id}

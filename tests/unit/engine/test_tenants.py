@@ -15,10 +15,7 @@ from runbook_lib.engine.tenants import chosen_tenant, listed, tenant_states, ten
 from runbook_lib.errors import SettingsError
 from tests.support.words import attested
 
-
-@pytest.fixture(autouse=True)
-def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("folder")
 
 
 def begin(tenant: str, connector: str = PROCEDURE.id, *words: str) -> None:
