@@ -59,20 +59,43 @@ def remote(monkeypatch: pytest.MonkeyPatch) -> FakeRemote:
 def make_run(tmp_path: Path, remote: FakeRemote) -> MakeRun:
     """Return a factory of runs of these steps; keyword arguments are values."""
 
-    def make(*steps: Step, **values: Any) -> Run:
+    def make(
+        *steps: Step, inputs: tuple[Input, ...] = (), mode: Mode = Mode.HEADLESS, **values: Any
+    ) -> Run:
+        procedure = plain_procedure(*steps, inputs=inputs)
         journal = Journal(tmp_path / "acme" / "p" / "journal.jsonl")
-        given = Settings(values)
-        run = Run(plain_procedure(*steps), given, journal, "acme", Mode.HEADLESS, new_run_id())
+        run = Run(procedure, Settings(values), journal, "acme", mode, new_run_id())
         run.start()
         return run
 
     return make
 
 
+@pytest.fixture
+def writer(tmp_path: Path) -> ExchangeWriter:
+    return ExchangeWriter(Journal(tmp_path / "journal.jsonl"), Redactor(), "00000001")
+
+
 def asks(context: CheckContext, outcome: Outcome = Outcome.VERIFIED) -> Finding:
     """Ask the remote system the one question, and find `outcome`."""
     context.session.ask(Request(method="GET", url=URL))
     return Finding(outcome=outcome, reason="So it says.")
+
+
+def asking(name: str, *, requires: tuple[str, ...] = ()) -> Step:
+    """Return a step that asks the one question."""
+    return step(name, Check(name, asks), requires=requires)
+
+
+def spending(name: str, spent: list[str], requires: str) -> Step:
+    """Return a step that makes a call which costs something, and notes it."""
+
+    def spends(context: CheckContext) -> Finding:
+        spent.append("a call")
+        return asks(context)
+
+    check = Check("spends", spends, spends="It makes a call.", permitted_by=("may",))
+    return step(name, check, requires=(requires,))
 
 
 def looked(run: Run) -> dict[str, Outcome]:
@@ -85,7 +108,12 @@ def looked(run: Run) -> dict[str, Outcome]:
     return outcomes
 
 
-def test_the_steps_of_a_look_overlap(make_run: MakeRun) -> None:
+ALTERING: dict[str, Any] = {"spends": "It installs.", "permitted_by": ("may",), "alters": True}
+
+
+# A check that may not alter anything only reads, and does not wait.
+@pytest.mark.parametrize("traits", [{}, ALTERING])
+def test_the_steps_of_a_look_overlap(make_run: MakeRun, traits: dict[str, Any]) -> None:
     """All steps are asked at the same time: each of these waits for the others."""
     gate = threading.Barrier(3, timeout=240)
 
@@ -93,14 +121,15 @@ def test_the_steps_of_a_look_overlap(make_run: MakeRun) -> None:
         gate.wait()
         return asks(context)
 
-    run = make_run(*(step(name, Check(name, wait)) for name in "abc"))
+    other = step("c", Check("c", wait, **traits))
+    run = make_run(*(step(name, Check(name, wait)) for name in "ab"), other)
 
     assert set(looked(run).values()) == {Outcome.VERIFIED}
 
 
 def test_two_steps_rest_on_one_exchange(make_run: MakeRun, remote: FakeRemote) -> None:
-    """What two steps ask is sent and recorded once, before both of them."""
-    run = make_run(step("a", Check("a", asks)), step("b", Check("b", asks)))
+    """What two steps ask is sent and recorded once, before both; another look asks again."""
+    run = make_run(asking("a"), asking("b"))
 
     looked(run)
 
@@ -110,6 +139,12 @@ def test_two_steps_rest_on_one_exchange(make_run: MakeRun, remote: FakeRemote) -
     assert [entry.data.findings[0].exchanges for entry in checks] == [(number,), (number,)]
     assert all(number < entry.seq for entry in checks)
     assert len(remote.requests) == 1
+
+    looked(run)
+    # A single step is a look of its own.
+    run.perform("a")
+    run.perform("b")
+    assert len(remote.requests) == 4
 
 
 def test_an_answer_is_on_disk_before_the_next_request(
@@ -161,18 +196,6 @@ def test_a_refused_token_is_refused_for_all_who_wait(make_run: MakeRun, remote: 
     assert remote.paths == ["/token"]
 
 
-def test_another_look_asks_again(make_run: MakeRun, remote: FakeRemote) -> None:
-    """No answer goes from one look into the next; a single step is a look of its own."""
-    run = make_run(step("a", Check("a", asks)), step("b", Check("b", asks)))
-
-    looked(run)
-    looked(run)
-    run.perform("a")
-    run.perform("b")
-
-    assert len(remote.requests) == 4
-
-
 def test_what_alters_a_system_is_alone(make_run: MakeRun, remote: FakeRemote) -> None:
     """A check that alters something waits until nothing else asks; after it all is asked anew."""
     busy, seen, released = [0], list[int](), threading.Event()
@@ -188,10 +211,9 @@ def test_what_alters_a_system_is_alone(make_run: MakeRun, remote: FakeRemote) ->
         context.announce_change("Install it.")
         return asks(context)
 
-    alter = Check("alters", alters, spends="It installs.", permitted_by=("may",), alters=True)
     run = make_run(
         step("a", Check("a", reads)),
-        step("b", alter),
+        step("b", Check("alters", alters, **ALTERING)),
         step("c", Check("c", reads), requires=("b",)),
         step("d", Check("d", reads)),
         may=True,
@@ -200,20 +222,6 @@ def test_what_alters_a_system_is_alone(make_run: MakeRun, remote: FakeRemote) ->
     assert set(looked(run).values()) == {Outcome.VERIFIED}
     assert seen == [0]
     assert len(remote.requests) == 2
-
-
-def test_what_may_not_alter_anything_does_not_wait(make_run: MakeRun) -> None:
-    """Without the permission such a check only reads, and begins with the others."""
-    gate = threading.Barrier(2, timeout=240)
-
-    def wait(context: CheckContext) -> Finding:
-        gate.wait()
-        return asks(context)
-
-    alter = Check("alters", wait, spends="It installs.", permitted_by=("may",), alters=True)
-    run = make_run(step("a", Check("a", wait)), step("b", alter))
-
-    assert set(looked(run).values()) == {Outcome.VERIFIED}
 
 
 @pytest.mark.parametrize("outcome", [Outcome.VERIFIED, Outcome.INCONCLUSIVE, Outcome.FAILED])
@@ -228,20 +236,10 @@ def test_nothing_is_spent_for_a_step_that_is_blocked(
         time.sleep(0.1)
         return asks(context, outcome)
 
-    def spends(context: CheckContext) -> Finding:
-        spent.append("a call")
-        return asks(context)
+    between = [asking("b", requires=("a",))] if is_between else []
+    last = spending("c", spent, "b" if is_between else "a")
 
-    check = Check("spends", spends, spends="It makes a call.", permitted_by=("may",))
-    between = [step("b", Check("b", asks), requires=("a",))] if is_between else []
-    run = make_run(
-        step("a", Check("a", slow)),
-        *between,
-        step("c", check, requires=("b" if is_between else "a",)),
-        may=True,
-    )
-
-    outcomes = looked(run)
+    outcomes = looked(make_run(step("a", Check("a", slow)), *between, last, may=True))
 
     is_blocked = outcome is Outcome.FAILED
     assert outcomes["c"] is (Outcome.SKIPPED if is_blocked else Outcome.VERIFIED)
@@ -251,14 +249,8 @@ def test_nothing_is_spent_for_a_step_that_is_blocked(
 def test_nothing_is_spent_for_what_a_person_calls_declined(make_run: MakeRun) -> None:
     """A word by which a step fails blocks what spends, as it blocks the step."""
     spent: list[str] = []
-
-    def spends(context: CheckContext) -> Finding:
-        spent.append("a call")
-        return asks(context)
-
-    check = Check("spends", spends, spends="It makes a call.", permitted_by=("may",))
     undecided = Check("a", partial(asks, outcome=Outcome.INCONCLUSIVE))
-    run = make_run(step("a", undecided), step("b", check, requires=("a",)), may=True)
+    run = make_run(step("a", undecided), spending("b", spent, "a"), may=True)
     run.say([declined("a")])
 
     assert looked(run) == {"a": Outcome.FAILED, "b": Outcome.SKIPPED}
@@ -286,7 +278,7 @@ def test_what_was_asked_for_a_blocked_step_is_recorded(
 
 @pytest.mark.parametrize("is_changed", [False, True])
 def test_a_check_is_about_what_was_known_when_the_look_began(
-    tmp_path: Path, remote: FakeRemote, is_changed: bool
+    make_run: MakeRun, is_changed: bool
 ) -> None:
     """What a person corrects while a look is under way was not checked by it."""
     released = threading.Event()
@@ -297,13 +289,9 @@ def test_a_check_is_about_what_was_known_when_the_look_began(
 
     made = replace(step("a", Check("a", slow)), subject=("app_id",))
     app_id = Input(name="app_id", label="App ID", help="Which.")
-    procedure = plain_procedure(made, inputs=(app_id,))
-    journal = Journal(tmp_path / "acme" / "p" / "journal.jsonl")
-    settings = Settings({"app_id": "1234567891011121"})
-    run = Run(procedure, settings, journal, "acme", Mode.INTERACTIVE, new_run_id())
-    run.start()
+    run = make_run(made, inputs=(app_id,), mode=Mode.INTERACTIVE, app_id="1234567891011121")
 
-    look = run.begin_look(procedure.steps)
+    look = run.begin_look(run.procedure.steps)
     if is_changed:
         run.give("app_id", "1234567891011122")
     released.set()
@@ -317,7 +305,7 @@ def test_a_journal_that_cannot_be_written_ends_the_step(
     make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If an exchange cannot be written, the step's cell raises that, and nothing waits for ever."""
-    run = make_run(step("a", Check("a", asks)))
+    run = make_run(asking("a"))
 
     def full(*_: object, **__: object) -> int:
         raise JournalError("The disk is full.")
@@ -327,12 +315,12 @@ def test_a_journal_that_cannot_be_written_ends_the_step(
         looked(run)
 
 
-def test_exchanges_are_written_once_by_all_threads(tmp_path: Path) -> None:
+EXCHANGE = Exchange(method="GET", url="u", sent_on="2026-11-24T12:00:00Z", elapsed=0.0)
+
+
+def test_exchanges_are_written_once_by_all_threads(writer: ExchangeWriter) -> None:
     """However many write them at the same time, each exchange has one line, and one number."""
-    exchange = Exchange(method="GET", url="u", sent_on="2026-11-24T12:00:00Z", elapsed=0.0)
-    seen = [Seen(lambda: exchange) for _ in range(60)]
-    journal = Journal(tmp_path / "journal.jsonl")
-    writer = ExchangeWriter(journal, Redactor(), "00000001")
+    seen = [Seen(lambda: EXCHANGE) for _ in range(60)]
 
     with ThreadPoolExecutor(12) as pool:
         parts = [random.Random(n).sample(seen, 20) for n in range(60)]
@@ -342,17 +330,14 @@ def test_exchanges_are_written_once_by_all_threads(tmp_path: Path) -> None:
     for part, given in zip(parts, numbers, strict=True):
         for each, number in zip(part, given, strict=True):
             assert of_seen.setdefault(each, number) == number
-    assert sorted(of_seen.values()) == [entry.seq for entry in journal.entries()]
+    assert sorted(of_seen.values()) == [entry.seq for entry in writer._journal.entries()]
 
 
 def test_what_could_not_be_written_is_written_by_the_next(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    writer: ExchangeWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An append that fails takes nothing with it that other threads had brought meanwhile."""
-    exchange = Exchange(method="GET", url="u", sent_on="2026-11-24T12:00:00Z", elapsed=0.0)
-    mine, others = Seen(lambda: exchange), Seen(lambda: exchange)
-    journal = Journal(tmp_path / "journal.jsonl")
-    writer = ExchangeWriter(journal, Redactor(), "00000001")
+    mine, others = Seen(lambda: EXCHANGE), Seen(lambda: EXCHANGE)
     append_lines = Journal.append_lines
 
     def full(*_: object, **__: object) -> int:

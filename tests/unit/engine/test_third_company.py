@@ -17,6 +17,7 @@ from runbook_lib.connectors.facebook.inputs import APP_SECRET, FACEBOOK
 from runbook_lib.connectors.findings import verified
 from runbook_lib.core.model import Finding, Mode, Outcome
 from runbook_lib.core.procedure import Check, Input, Procedure, Provider
+from runbook_lib.core.state import StepState
 from runbook_lib.engine.kernel_environment import kernel_environment
 from runbook_lib.engine.run import Run, open_run
 from runbook_lib.errors import SettingsError
@@ -81,33 +82,26 @@ def listener() -> Iterator[Listener]:
     running.close()
 
 
-def posts_its_secret(context: CheckContext) -> Finding:
-    """Post `app_secret` to the other company, as every connector's first check does."""
-    form = {"client_secret": context.secrets["app_secret"].reveal()}
-    url = f"{context.text('api_url')}/oauth/token"
-    context.session.send(Request(method="POST", url=url, form=form))
-    return verified(reason="It took the secret.")
+def connector(*providers: Provider, inputs: tuple[Input, ...]) -> Procedure:
+    """Return a connector of the other company, whose check posts the first input to it."""
+    secret = inputs[0].name
 
+    def post(context: CheckContext) -> Finding:
+        form = {"client_secret": context.secrets[secret].reveal()}
+        url = f"{context.text('api_url')}/oauth/token"
+        context.session.send(Request(method="POST", url=url, form=form))
+        return verified(reason="It took the secret.")
 
-def posts_cyclrs_secret(context: CheckContext) -> Finding:
-    """Post Cyclr's secret to the other company: a slip."""
-    form = {"client_secret": context.secrets["cyclr_client_secret"].reveal()}
-    context.session.send(Request(method="POST", url=context.text("api_url"), form=form))
-    return verified(reason="It took the secret.")
-
-
-def connector(check: object, *providers: Provider, inputs: tuple[Input, ...]) -> Procedure:
-    """Return a connector of the other company, with one check."""
-    its_check = Check("its-secret", check, (inputs[0].name,))  # type: ignore[arg-type]
-    step = plain_step("01-token", checks=(its_check,))
+    step = plain_step("01-token", checks=(Check("its-secret", post, (secret,)),))
     return plain_procedure(step, id="other_leads", inputs=inputs, providers=providers)
 
 
-ITS_OWN = connector(posts_its_secret, OTHER, CYCLR, inputs=(OTHER_SECRET,))
+# Its check posts its own secret, as every connector's first check does.
+ITS_OWN = connector(OTHER, CYCLR, inputs=(OTHER_SECRET,))
 
 
-def opened(procedure: Procedure, listener: Listener, **more: str) -> Run:
-    """Return a run with one `.env` that holds the secrets of Facebook and Cyclr, and `more`."""
+def performed(procedure: Procedure, listener: Listener, **more: str) -> tuple[Run, StepState]:
+    """Check with one `.env` that holds the secrets of Facebook and Cyclr, and `more`."""
     variables = {
         "RUNBOOK_FACEBOOK_APP_SECRET": FACEBOOKS,
         "RUNBOOK_FACEBOOK_MARKETING_APP_SECRET": FACEBOOKS,
@@ -121,14 +115,14 @@ def opened(procedure: Procedure, listener: Listener, **more: str) -> Run:
         procedure, {}, mode=Mode.HEADLESS, tenant="acme", evidence="evidence", env_file=str(path)
     )
     run.start()
-    return run
+    state = run.perform("01-token")
+    run.close()
+    return run, state
 
 
 def test_it_is_not_given_facebooks_secret(folder: Path, listener: Listener) -> None:
     """Without its own secret the check says what is missing, and nothing is sent."""
-    run = opened(ITS_OWN, listener)
-    state = run.perform("01-token")
-    run.close()
+    run, state = performed(ITS_OWN, listener)
 
     assert run.settings.secrets == {}
     assert state.conclusion.outcome is Outcome.NOT_RUN
@@ -139,9 +133,7 @@ def test_it_is_not_given_facebooks_secret(folder: Path, listener: Listener) -> N
 @pytest.mark.parametrize("name", ["RUNBOOK_OTHER_APP_SECRET", "RUNBOOK_OTHER_LEADS_APP_SECRET"])
 def test_its_own_secret_reaches_its_own_host(folder: Path, listener: Listener, name: str) -> None:
     """With its own variable, the provider's or the connector's, its secret goes to its host."""
-    run = opened(ITS_OWN, listener, **{name: OTHERS})
-    state = run.perform("01-token")
-    run.close()
+    _, state = performed(ITS_OWN, listener, **{name: OTHERS})
 
     assert state.conclusion.outcome is Outcome.VERIFIED
     assert OTHERS.encode() in listener.heard
@@ -151,41 +143,30 @@ def test_its_own_secret_reaches_its_own_host(folder: Path, listener: Listener, n
 def test_a_name_without_its_provider_is_nobodys(folder: Path, listener: Listener) -> None:
     """It is refused before anything is written: it may be for any provider."""
     with pytest.raises(SettingsError, match="RUNBOOK_APP_SECRET, which is not a setting"):
-        opened(ITS_OWN, listener, RUNBOOK_APP_SECRET=FACEBOOKS)
+        performed(ITS_OWN, listener, RUNBOOK_APP_SECRET=FACEBOOKS)
 
     assert not Path("evidence").exists()
 
 
 @pytest.mark.parametrize(
-    ("check", "item", "label"),
+    ("item", "label"),
     [
-        pytest.param(
-            posts_its_secret,
-            APP_SECRET,
-            "App Secret (app_secret)",
-            id="Facebook's, under the name that every connector has",
-        ),
-        pytest.param(
-            posts_cyclrs_secret,
-            CYCLR_CLIENT_SECRET,
-            "Cyclr API Client Secret",
-            id="Cyclr's, by a slip",
-        ),
+        # Facebook's, under the name that every connector has.
+        (APP_SECRET, "App Secret (app_secret)"),
+        # Cyclr's, by a slip.
+        (CYCLR_CLIENT_SECRET, "Cyclr API Client Secret"),
     ],
 )
 @pytest.mark.parametrize("providers", [(OTHER, CYCLR), (OTHER, CYCLR, FACEBOOK)])
 def test_a_check_cannot_send_it_another_companys_secret(
     folder: Path,
     listener: Listener,
-    check: object,
     item: Input,
     label: str,
     providers: tuple[Provider, ...],
 ) -> None:
     """A check that tries sends no byte; the finding names setting and host, not the value."""
-    run = opened(connector(check, *providers, inputs=(item, OTHER_URL)), listener)
-    state = run.perform("01-token")
-    run.close()
+    run, state = performed(connector(*providers, inputs=(item, OTHER_URL)), listener)
 
     assert state.conclusion.outcome is Outcome.INCONCLUSIVE
     assert f"{listener.url.removeprefix('http://')} was not contacted" in state.conclusion.reason

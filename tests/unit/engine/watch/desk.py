@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from runbook_lib.config.fleet_file import FleetTenant
 from runbook_lib.connectors.registry import find_procedure
@@ -106,7 +107,6 @@ class Desk:
         self.env.write_text(ENV)
         self.answers: dict[tuple[str, str], Finding | None] = {}
         self.asked: list[str] = []
-        self.sealed: list[Any] = []
         monkeypatch.setattr(Run, "peek", lambda run, steps: self._peek(run, steps))  # noqa: PLW0108
         monkeypatch.setattr(Run, "used_calls", 0.0)
         monkeypatch.setattr(look_module, "run_in_process", self._seal)
@@ -126,18 +126,12 @@ class Desk:
                     (run.tenant, check.id), self.answers.get(("", check.id), finding())
                 )
                 self.asked.append(check.id)
-                shown = Finding(
-                    **{
-                        **{f: getattr(known or finding(), f) for f in Finding.__struct_fields__},
-                        "check": check.id,
-                    }
-                )
+                shown = structs.replace(known or finding(), check=check.id)
                 results.append(Result(shown, is_unanswered=known is None))
             seen[step.id] = tuple(results)
         return seen
 
-    def _seal(self, request: Any, **_: object) -> Any:
-        self.sealed.append(request)
+    def _seal(self, *_: object, **__: object) -> Any:
         raise AssertionError("unset")
 
     def now(self) -> datetime:
