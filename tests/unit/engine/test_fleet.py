@@ -175,12 +175,14 @@ def test_the_variable_of_one_tenant_is_not_in_the_process_of_another(
     assert processes.withheld == {"RUNBOOK_A", "B"}
 
 
+APP = 'app_id = "123456789012"'
+
+
 def test_one_app_is_one_group(processes: Processes) -> None:
     """Tenants with one App ID are a group, the largest first; one without is alone."""
     without = '[[tenant]]\ntenant = "{}"\nservice_domain = "x.cyclr.com"\n'
-    app = 'app_id = "123456789012"'
     jobs = fleet(
-        without.format("x"), without.format("y"), table("a"), table("b", app), table("c", app)
+        without.format("x"), without.format("y"), table("a"), table("b", APP), table("c", APP)
     ).jobs
 
     names = [[job.tenant.tenant for job in group] for group in grouped(jobs)]
@@ -189,7 +191,6 @@ def test_one_app_is_one_group(processes: Processes) -> None:
 
 def test_tenants_of_one_app_never_run_at_once(processes: Processes) -> None:
     """With several workers, others run beside a tenant, those of its App ID after it."""
-    app = 'app_id = "123456789012"'
     others = threading.Event()
     running: list[str] = []
     seen: list[list[str]] = []
@@ -206,7 +207,7 @@ def test_tenants_of_one_app_never_run_at_once(processes: Processes) -> None:
         return sealed(request)
 
     processes.acts = {"a": act, "b": act, "c": other}
-    results = run(table("a", app), table("b", app), table("c"), workers=4)
+    results = run(table("a", APP), table("b", APP), table("c"), workers=4)
 
     assert {each.status for each in results.values()} == {Status.SEALED}
     assert seen == [["a"], ["b"]]
@@ -344,9 +345,8 @@ def test_the_record_is_begun_before_anything_runs(processes: Processes) -> None:
     assert first["file_sha256"] == hashlib.sha256(Path("tenants.toml").read_bytes()).hexdigest()
     assert (first["finished_on"], first["link"]) == (None, None)
     assert [each["status"] for each in last["tenants"]] == ["sealed", "sealed"]
-    assert {name: last[name] for name in ("fleet_id", "number", "file_sha256", "left_out")} == {
-        name: first[name] for name in ("fleet_id", "number", "file_sha256", "left_out")
-    }
+    for name in ("fleet_id", "number", "file_sha256", "left_out"):
+        assert last[name] == first[name]
 
 
 def test_a_full_disk_stops_nobody(processes: Processes, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -477,38 +477,31 @@ def test_spending_is_counted_over_the_tenants(processes: Processes) -> None:
     assert fleet(*ABC, only=["a"]).spending == []
 
 
-ENTRY = '[[{}]]\nstep = "fb-01-log-in"\nby = "Ann"\nat = 2026-11-20T09:00:00Z\nnote = "x"\n{}\n'
+def say(kind: str, step: str, subject: str = "") -> Path:
+    """Write an entry about this step to the attestations file, and return its path."""
+    said = f'step = "{step}"\nby = "Ann"\nat = 2026-11-20T09:00:00Z\nnote = "x"\n'
+    path = Path("words.toml").absolute()
+    path.write_text(f"[[{kind}]]\n{said}{subject}\n")
+    return path
 
 
 @pytest.mark.parametrize("kind", ["attestation", "comment"])
 def test_an_entry_for_whatever_tenant_is_refused(processes: Processes, kind: str) -> None:
     """Entries of a fleet's attestations file name their subject."""
-    Path("words.toml").write_text(ENTRY.format(kind, ""))
+    say(kind, "fb-01-log-in")
 
     with pytest.raises(SettingsError, match="step fb-01-log-in: in a fleet each entry needs a"):
         fleet(*ABC, attestations="words.toml")
 
 
 def test_an_entry_with_its_subject_is_accepted(processes: Processes) -> None:
-    """An entry that names its subject reaches the processes."""
+    """An entry that names its subject reaches the processes; one about no tenant is reported."""
     step = next(step.id for step in PROCEDURE.steps if "app_id" in step.subject)
-    text = ENTRY.format("attestation", 'subject = {app_id = "10000097"}')
-    Path("words.toml").write_text(text.replace("fb-01-log-in", step))
-
+    path = say("attestation", step, 'subject = {app_id = "10000097"}')
     run(*ABC, attestations="words.toml")
+    assert {each.attestations for each in processes.requests} == {str(path)}
 
-    path = str(Path("words.toml").absolute())
-    assert {each.attestations for each in processes.requests} == {path}
-
-
-def test_what_is_about_no_tenant_of_the_file_is_found(processes: Processes) -> None:
-    """All tenants of the file are looked at, whatever is chosen of them."""
-    step = next(step.id for step in PROCEDURE.steps if "app_id" in step.subject)
-    several = 'subject = [{app_id = "10000098"}, {app_id = "99999999"}]'
-    Path("words.toml").write_text(
-        ENTRY.format("attestation", several).replace("fb-01-log-in", step)
-    )
-
+    say("attestation", step, 'subject = [{app_id = "10000098"}, {app_id = "99999999"}]')
     chosen = fleet(*ABC, attestations="words.toml", only=["a"])
     assert [each.partition(": ")[2] for each in chosen.unmatched] == [
         "no tenant has app_id 99999999, so this entry counts for none."

@@ -15,7 +15,6 @@ from click.testing import CliRunner
 
 from runbook_lib.cli.main import main
 from runbook_lib.engine import pools
-from runbook_lib.engine.fleet import FleetRequest, prepare
 from runbook_lib.engine.process import ProcessRequest
 from runbook_lib.errors import SettingsError
 from runbook_lib.evidence.fleet_record import (
@@ -28,10 +27,9 @@ from runbook_lib.evidence.fleet_record import (
 from runbook_lib.evidence.signing.keys import create_key, open_key
 from tests.support.words import attested
 from tests.unit.engine.sealed_fleets import change, every, fleet_folders, refused, sealed
-from tests.unit.engine.test_fleet import ENVIRON, Processes, table
+from tests.unit.engine.test_fleet import ABC, Processes, fleet, table
 
 Document = dict[str, Any]
-ABC = (table("a"), table("b"), table("c"))
 HOME = "facebook_marketing"
 
 
@@ -69,14 +67,10 @@ def two_runs(tmp_path_factory: pytest.TempPathFactory, keys_home: Path) -> Path:
 
 def run(*tables: str, **more: Any) -> FleetRecord:
     """Run a fleet of these tables; without any, of the file as it is."""
-    path = Path("tenants.toml")
-    if tables:
-        path.write_text("".join(tables))
-    request = {"file": path, "workers": 1, "environ": ENVIRON, **more}
-    return prepare(FleetRequest(**request)).run(lambda _: None)
+    return fleet(*tables, **more).run(lambda _: None)
 
 
-def killed(monkeypatch: pytest.MonkeyPatch, *tables: str, after: str = "b") -> Path:
+def killed(monkeypatch: pytest.MonkeyPatch, after: str = "b") -> Path:
     """Kill a fleet after the result of a tenant, and return its folder."""
 
     def run_until(pool: pools.LocalPool, groups: pools.Groups) -> Iterator[pools.Done]:
@@ -88,11 +82,10 @@ def killed(monkeypatch: pytest.MonkeyPatch, *tables: str, after: str = "b") -> P
     def gone(_: pools.LocalPool) -> Iterator[pools.Done]:
         raise KilledError
 
-    Path("tenants.toml").write_text("".join(tables or ABC))
     with monkeypatch.context() as patch:
         patch.setattr(pools.LocalPool, "run", run_until)
         patch.setattr(pools.LocalPool, "stop", gone)
-        prepared = prepare(FleetRequest(file=Path("tenants.toml"), workers=1, environ=ENVIRON))
+        prepared = fleet(*ABC)
         with pytest.raises(KilledError):
             prepared.run(lambda _: None)
     return prepared.record.folder
@@ -254,10 +247,7 @@ def test_what_the_file_names_and_no_result_has_runs(processes: Processes) -> Non
     """A tenant that was added runs; one that is gone is named, and its bundle does not count."""
     run(*ABC)
     processes.requests.clear()
-    Path("tenants.toml").write_text("".join((table("a"), table("c"), table("z"))))
-    prepared = prepare(
-        FleetRequest(file=Path("tenants.toml"), workers=1, environ=ENVIRON, resumes=True)
-    )
+    prepared = fleet(table("a"), table("c"), table("z"), resumes=True)
 
     record = prepared.run(lambda _: None)
 
@@ -342,7 +332,7 @@ def test_a_clock_does_not_say_which_run_is_the_last(
     last = killed(monkeypatch, after="a")
     ahead.path.touch()
     processes.requests.clear()
-    assert [job.name[0] for job in prepared(is_failed=True)] == ["b", "c"]
+    assert failed() == ["b", "c"]
 
     record = run(resumes=True)
 
@@ -350,13 +340,12 @@ def test_a_clock_does_not_say_which_run_is_the_last(
     assert processes.tenants == ["b", "c"]
     assert record.link is not None
     assert (record.link.sequence, record.link.bundle) == (2, ahead.folder.name)
-    assert [job.name[0] for job in prepared(is_failed=True)] == []
+    assert failed() == []
 
 
-def prepared(**more: Any) -> Any:
-    """Return the jobs of a fleet that has not run."""
-    request = FleetRequest(file=Path("tenants.toml"), workers=1, environ=ENVIRON, **more)
-    return prepare(request).jobs
+def failed() -> list[str]:
+    """Return the tenants that `--failed` would run."""
+    return [job.name[0] for job in fleet(is_failed=True).jobs]
 
 
 @pytest.mark.parametrize(
