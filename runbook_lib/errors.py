@@ -25,6 +25,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
+from pathlib import Path
 from typing import Any, Self
 
 from runbook_lib.plain_text import one_line
@@ -373,5 +374,7 @@ def describe_error(error: BaseException) -> tuple[str, str]:
     if isinstance(error, RunbookError):
         return str(error), error.diagnostics()
     if isinstance(error, OSError):
-        return f"Cannot write to disk: {reason_of(error)}.", JournalError.next_step
+        # NOTE: the name alone; evidence and messages should not show where a folder is.
+        file = f" ({Path(error.filename).name})" if isinstance(error.filename, str) else ""
+        return f"Cannot write to disk: {reason_of(error)}{file}.", JournalError.next_step
     return f"The runbook itself broke ({type(error).__name__}).", "Report it as a defect."

@@ -27,7 +27,7 @@ from runbook_lib.cli.people import PEOPLE_COMMANDS
 from runbook_lib.cli.run import RUN_COMMANDS
 from runbook_lib.cli.walkthrough import lab
 from runbook_lib.cli.watch import WATCH_COMMANDS
-from runbook_lib.errors import ExitCode, RunbookError, reason_of
+from runbook_lib.errors import ExitCode, JournalError, RunbookError, reason_of
 from runbook_lib.plain_text import one_line
 
 # NOTE: nbformat loads jsonschema with all formats that are installed. JupyterLab brings
@@ -64,8 +64,7 @@ class _Commands(click.Group):
             if error.errno in _NETWORK:
                 _fail(f"Cannot listen on the network: {reason}.", _ANOTHER_PORT, ExitCode.USAGE)
             message = f"Cannot write to disk: {reason}."
-            advice = "Free disk space or allow writing, then run again: the journal is intact."
-            _fail(message, advice, ExitCode.INCOMPLETE)
+            _fail(message, JournalError.next_step, ExitCode.INCOMPLETE)
         except (click.ClickException, click.Abort, click.exceptions.Exit):
             raise
         except Exception as error:  # noqa: BLE001  (nobody is left to handle it)

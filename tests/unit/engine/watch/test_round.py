@@ -69,6 +69,7 @@ def _forget(_: Desk, __: pytest.MonkeyPatch) -> None:
         (_damage, "watch.json is damaged. Next: Move it away"),
         (_break(ValueError("secret")), "The runbook itself broke (ValueError)."),
         (_break(OSError(28, "No space left on device")), "Cannot write to disk: No space left"),
+        (_break(OSError(21, "Is a directory", "/srv/x.lock")), "to disk: Is a directory (x.lock)."),
         (_forget, "There is no record yet of a tenant called dodo."),
     ],
 )
