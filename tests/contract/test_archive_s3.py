@@ -22,14 +22,13 @@ import pytest
 from runbook_lib.errors import ArchiveError, ChainError, ContentError, SettingsError
 from runbook_lib.evidence.archive.archive import archive_bundle, fetched
 from runbook_lib.evidence.archive.stores import _Objects, open_store
-from runbook_lib.evidence.signing.keys import SigningKey, create_key, open_key
+from runbook_lib.evidence.signing.keys import SigningKey
 from runbook_lib.evidence.verify.tree import verify_tree
 from runbook_lib.evidence.verify.verdict import Verdict
 from runbook_lib.evidence.verify.verify import Trust
 from tests.support.bundles import bundles_below
-from tests.unit.evidence.conftest import ended_run, seal_run
+from tests.unit.evidence.conftest import ended_run, new_key, seal_run, sealed_evidence
 
-IDS = ("00000001", "00000002")
 URL = "s3://evidence/partner"
 PAGE = 7  # objects per page, so that every listing here has several pages
 SECRET = "wJalrXUtnFEMI-dummy-secret"
@@ -114,18 +113,13 @@ def point_to(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def key(tmp_path_factory: pytest.TempPathFactory) -> SigningKey:
     """Return the signing key."""
-    path = tmp_path_factory.mktemp("key") / "evidence.pem"
-    create_key(path)
-    return open_key(str(path), is_sandbox=False)
+    return new_key(tmp_path_factory.mktemp("key") / "evidence.pem")
 
 
 @pytest.fixture(scope="module")
 def sealed(tmp_path_factory: pytest.TempPathFactory, key: SigningKey) -> Path:
     """Return an evidence folder with two sealed runs of one tenant, made once per module."""
-    evidence = tmp_path_factory.mktemp("sealed") / "evidence"
-    for run_id in IDS:
-        seal_run(ended_run(evidence, run_id), key)
-    return evidence
+    return sealed_evidence(tmp_path_factory.mktemp("sealed"), key)
 
 
 @pytest.fixture

@@ -21,10 +21,9 @@ import pytest
 from runbook_lib.errors import ExitCode, StoreUnavailableError
 from runbook_lib.evidence.archive.archive import archive_bundle, fetched
 from runbook_lib.evidence.archive.stores import Folder, TransferLimits
-from runbook_lib.evidence.signing.keys import create_key, open_key
 from tests.support.bundles import bundles_below
 from tests.support.silent_store import SilentStore, silent_store
-from tests.unit.evidence.conftest import ended_run, seal_run
+from tests.unit.evidence.conftest import new_key, sealed_evidence
 
 URL = "s3://bucket/evidence"
 # Three attempts of one second each take some seconds; a command that waits takes longer than this.
@@ -35,12 +34,8 @@ AT_ONCE = 4
 @pytest.fixture(scope="module")
 def sealed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return an evidence folder with two sealed runs of one tenant, made once per module."""
-    path = tmp_path_factory.mktemp("key") / "evidence.pem"
-    create_key(path)
-    evidence = tmp_path_factory.mktemp("sealed") / "evidence"
-    for run_id in ("00000001", "00000002"):
-        seal_run(ended_run(evidence, run_id), open_key(str(path), is_sandbox=False))
-    return evidence
+    key = new_key(tmp_path_factory.mktemp("key") / "evidence.pem")
+    return sealed_evidence(tmp_path_factory.mktemp("sealed"), key)
 
 
 @pytest.fixture

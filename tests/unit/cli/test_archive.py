@@ -4,30 +4,25 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from runbook_lib.config import formats
 from runbook_lib.errors import ExitCode, StoreUnavailableError
-from runbook_lib.evidence.archive import archive, stores
-from runbook_lib.evidence.signing.keys import create_key, open_key
+from runbook_lib.evidence.archive import archive
+from runbook_lib.evidence.signing.keys import SigningKey, create_key, open_key
 from tests.support.bundles import bundles_below
 from tests.support.commands import refused, runbook
-from tests.unit.evidence.conftest import ended_run, seal_run
+from tests.unit.evidence.conftest import ended_run, key, memory, seal_run, sealed_evidence
+
+__all__ = ["key", "memory"]  # fixtures
 
 
 @pytest.fixture(scope="module")
-def sealed(tmp_path_factory: pytest.TempPathFactory, keys_home: Path) -> Path:
+def sealed(tmp_path_factory: pytest.TempPathFactory, key: SigningKey) -> Path:
     """Return an evidence folder with three sealed runs of one tenant, made once per module."""
-    path = keys_home / "evidence.pem"
-    create_key(path)
-    evidence = tmp_path_factory.mktemp("sealed") / "evidence"
-    for run_id in ("00000001", "00000002", "00000003"):
-        seal_run(ended_run(evidence, run_id), open_key(str(path), is_sandbox=False))
-    return evidence
+    return sealed_evidence(tmp_path_factory.mktemp("sealed"), key, 3)
 
 
 @pytest.fixture
@@ -63,18 +58,6 @@ def archive_other(bundle: Path) -> None:
 
 def alter(bundle: Path) -> None:
     (bundle / "report.html").write_text("<p>All is well.</p>")
-
-
-@pytest.fixture
-def memory(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Return the address of an object store in memory."""
-    from fsspec.implementations.memory import MemoryFileSystem  # noqa: PLC0415
-
-    monkeypatch.setattr(formats, "OBJECT_STORES", (*formats.OBJECT_STORES, "memory"))
-    monkeypatch.setitem(stores._KINDS, "memory", ("none", "nothing"))
-    yield "memory://bucket"
-    MemoryFileSystem.store.clear()
-    MemoryFileSystem.pseudo_dirs[:] = [""]
 
 
 def test_a_tenant_is_archived(tenant: Path, folder: Path) -> None:

@@ -13,7 +13,7 @@ from runbook_lib.cli.main import main
 from runbook_lib.errors import ExitCode
 from runbook_lib.evidence.signing.keys import SigningKey
 from tests.support.journals import chained, lines_of
-from tests.unit.evidence.conftest import ended_run, key, seal_run
+from tests.unit.evidence.conftest import key, sealed_evidence
 
 __all__ = ["key"]
 
@@ -21,10 +21,7 @@ __all__ = ["key"]
 @pytest.fixture(scope="module")
 def sealed(tmp_path_factory: pytest.TempPathFactory, key: SigningKey) -> Path:
     """Return an evidence folder with two bundles, made once per module."""
-    evidence = tmp_path_factory.mktemp("sealed") / "evidence"
-    for number in (1, 2):
-        seal_run(ended_run(evidence, f"0000000{number}"), key)
-    return evidence
+    return sealed_evidence(tmp_path_factory.mktemp("sealed"), key)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from runbook_lib.config import formats
 from runbook_lib.config.settings import Settings
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.core.attachments import attachment_path, store_attachment
@@ -20,6 +21,7 @@ from runbook_lib.core.procedure import Check, Procedure, Section, Source, Step, 
 from runbook_lib.core.redaction import Secret
 from runbook_lib.engine.run import Run
 from runbook_lib.errors import UnreachableError
+from runbook_lib.evidence.archive import stores
 from runbook_lib.evidence.bundle import Seal, Sealed, draft, seal
 from runbook_lib.evidence.signing.keys import SigningKey, create_key, open_key
 from runbook_lib.evidence.signing.statement import Resource
@@ -83,20 +85,22 @@ STEPS = (
 )
 
 
+def new_key(path: Path) -> SigningKey:
+    """Return the signing key at `path`, which is made if there is none."""
+    create_key(path)
+    return open_key(str(path), is_sandbox=False)
+
+
 @pytest.fixture(scope="session")
 def key(keys_home: Path) -> SigningKey:
     """Return a signing key, the same for every test."""
-    path = keys_home / "evidence.pem"
-    create_key(path)
-    return open_key(str(path), is_sandbox=False)
+    return new_key(keys_home / "evidence.pem")
 
 
 @pytest.fixture(scope="session")
 def other_key(keys_home: Path) -> SigningKey:
     """Return a key that is not trusted."""
-    path = keys_home / "other.pem"
-    create_key(path)
-    return open_key(str(path), is_sandbox=False)
+    return new_key(keys_home / "other.pem")
 
 
 @pytest.fixture
@@ -168,6 +172,25 @@ def lost(*path: Any) -> Change:
         del place[path[-1]]
 
     return change
+
+
+@pytest.fixture
+def memory(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Return the address of an object store in memory."""
+    from fsspec.implementations.memory import MemoryFileSystem  # noqa: PLC0415
+
+    monkeypatch.setattr(formats, "OBJECT_STORES", (*formats.OBJECT_STORES, "memory"))
+    monkeypatch.setitem(stores._KINDS, "memory", ("none", "nothing"))
+    yield "memory://bucket"
+    MemoryFileSystem.store.clear()
+    MemoryFileSystem.pseudo_dirs[:] = [""]
+
+
+def sealed_evidence(folder: Path, key: SigningKey, runs: int = 2) -> Path:
+    """Return an evidence folder in `folder` with so many sealed runs of one tenant."""
+    for number in range(1, runs + 1):
+        seal_run(ended_run(folder / "evidence", f"{number:08}"), key)
+    return folder / "evidence"
 
 
 def attach(run: Run, content: bytes = b"", *, by: str = "Operator", name: str = "shot.png") -> Path:

@@ -19,10 +19,10 @@ from runbook_lib.core.model import EventType
 from runbook_lib.core.state import open_history
 from runbook_lib.errors import ExitCode, RunbookError
 from runbook_lib.evidence.reports.run_history import sealed_runs
-from runbook_lib.evidence.signing.keys import create_key, open_key
+from runbook_lib.evidence.signing.keys import open_key
 from tests.support.commands import runbook
 from tests.support.odd_files import FILES, FOLDERS, FORGED_NAME, Shelf, put, remove, time_limit
-from tests.unit.evidence.conftest import ended_run, seal_run
+from tests.unit.evidence.conftest import new_key, sealed_evidence
 from tests.unit.evidence.verify.test_verify import payload, resign_everything
 
 pytestmark = [pytest.mark.matrix, pytest.mark.usefixtures("folder")]
@@ -34,12 +34,7 @@ HOME = Path("evidence", "acme", "p")
 @pytest.fixture(scope="module")
 def sealed(tmp_path_factory: pytest.TempPathFactory, keys_home: Path) -> Path:
     """Return an evidence folder with two sealed runs of one tenant, made once per module."""
-    path = keys_home / "evidence.pem"
-    create_key(path)
-    evidence = tmp_path_factory.mktemp("sealed") / "evidence"
-    for run_id in ("00000001", "00000002"):
-        seal_run(ended_run(evidence, run_id), open_key(str(path), is_sandbox=False))
-    return evidence
+    return sealed_evidence(tmp_path_factory.mktemp("sealed"), new_key(keys_home / "evidence.pem"))
 
 
 @pytest.fixture

@@ -5,14 +5,12 @@ from __future__ import annotations
 import errno
 import shutil
 import tempfile
-from collections.abc import Iterator
 from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from runbook_lib.config import formats
 from runbook_lib.errors import (
     ArchiveError,
     ChainError,
@@ -30,16 +28,15 @@ from runbook_lib.evidence.verify.discovery import Unseen
 from runbook_lib.evidence.verify.tree import verify_tree
 from runbook_lib.evidence.verify.verify import Trust
 from tests.support.bundles import bundles_below
-from tests.unit.evidence.conftest import ended_run, errors_of, failing, seal_run
+from tests.unit.evidence.conftest import ended_run, errors_of, failing, seal_run, sealed_evidence
+
+pytestmark = pytest.mark.usefixtures("memory")
 
 
 @pytest.fixture(scope="module")
 def sealed(tmp_path_factory: pytest.TempPathFactory, key: SigningKey) -> Path:
     """Return an evidence folder with two sealed runs of one tenant, made once per module."""
-    evidence = tmp_path_factory.mktemp("sealed") / "evidence"
-    for run_id in ("00000001", "00000002"):
-        seal_run(ended_run(evidence, run_id), key)
-    return evidence
+    return sealed_evidence(tmp_path_factory.mktemp("sealed"), key)
 
 
 @pytest.fixture
@@ -58,18 +55,6 @@ def bundle(evidence: Path) -> Path:
 def target(tmp_path: Path) -> Path:
     """Return a path that does not exist yet."""
     return tmp_path / "archive"
-
-
-@pytest.fixture(autouse=True)
-def _memory(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Have an empty object store in memory, with addresses memory://."""
-    from fsspec.implementations.memory import MemoryFileSystem  # noqa: PLC0415
-
-    monkeypatch.setattr(formats, "OBJECT_STORES", (*formats.OBJECT_STORES, "memory"))
-    monkeypatch.setitem(stores._KINDS, "memory", ("none", "nothing"))
-    yield
-    MemoryFileSystem.store.clear()
-    MemoryFileSystem.pseudo_dirs[:] = [""]
 
 
 def contents(path: Path) -> dict[str, bytes]:
