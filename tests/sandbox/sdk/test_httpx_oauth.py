@@ -16,12 +16,14 @@ from httpx_oauth.oauth2 import GetAccessTokenError, OAuth2RequestError
 from facebook_cyclr_sandbox.server import Sandbox
 from tests.sandbox.sdk.conftest import Given, answer_dialog, control, query_of
 
+ClientOf = Callable[..., FacebookOAuth2]
+
 STATE = "a state of the app's own"
 SIXTY_DAYS = 60 * 86_400
 
 
 @pytest.fixture
-def client_of(monkeypatch: pytest.MonkeyPatch) -> Callable[..., FacebookOAuth2]:
+def client_of(monkeypatch: pytest.MonkeyPatch) -> ClientOf:
     """
     Return a function that makes a sandbox's client: the library's paths at the sandbox's addresses.
     """
@@ -35,6 +37,12 @@ def client_of(monkeypatch: pytest.MonkeyPatch) -> Callable[..., FacebookOAuth2]:
         return client
 
     return make
+
+
+@pytest.fixture
+def client(given: Given, client_of: ClientOf) -> FacebookOAuth2:
+    """Return a client of the sandbox in which everything is approved."""
+    return client_of(given)
 
 
 def moved(url: str, base: str) -> str:
@@ -54,9 +62,8 @@ def error_of(error: OAuth2RequestError | GetProfileError) -> dict[str, object]:
     return document
 
 
-def test_a_whole_sign_in(given: Given, client_of: Callable[..., FacebookOAuth2]) -> None:
+def test_a_whole_sign_in(given: Given, client: FacebookOAuth2) -> None:
     """URL, consent, code, token, long-lived token and profile work with the library alone."""
-    client = client_of(given)
     url = authorize(client, given)
     assert query_of(url)["scope"] == "email public_profile"
     callback = query_of(answer_dialog(given, url))
@@ -73,20 +80,16 @@ def test_a_whole_sign_in(given: Given, client_of: Callable[..., FacebookOAuth2])
     assert (user_id.isdecimal(), email) == (True, given["login_email"])
 
 
-def test_the_redirect_is_facebooks(given: Given, client_of: Callable[..., FacebookOAuth2]) -> None:
+def test_the_redirect_is_facebooks(given: Given, client: FacebookOAuth2) -> None:
     """The callback gets `code`, `state` and the fragment `#_=_`, in this order."""
-    client = client_of(given)
     location = answer_dialog(given, authorize(client, given))
     assert location.startswith(f"{given['redirect_uri']}?code=AQ")
     assert list(query_of(location)) == ["code", "state"]
     assert location.endswith("#_=_")
 
 
-def test_a_person_declines_everything(
-    given: Given, client_of: Callable[..., FacebookOAuth2]
-) -> None:
+def test_a_person_declines_everything(given: Given, client: FacebookOAuth2) -> None:
     """Cancel gives access_denied with Facebook's error fields, and no code."""
-    client = client_of(given)
     location = answer_dialog(given, authorize(client, given), "cancel")
     assert query_of(location) == {
         "error": "access_denied",
@@ -98,13 +101,10 @@ def test_a_person_declines_everything(
     assert location.endswith("#_=_")
 
 
-def test_a_person_declines_one_permission(
-    given: Given, client_of: Callable[..., FacebookOAuth2]
-) -> None:
+def test_a_person_declines_one_permission(given: Given, client: FacebookOAuth2) -> None:
     """
     Without `email` the profile has no address; the permission is offered again only by rerequest.
     """
-    client = client_of(given)
     location = answer_dialog(given, authorize(client, given), declined=("email",))
     token = asyncio.run(client.get_access_token(query_of(location)["code"], given["redirect_uri"]))
     user_id, email = asyncio.run(client.get_id_email(token["access_token"]))
@@ -125,9 +125,8 @@ def test_a_person_declines_one_permission(
     assert asyncio.run(client.get_id_email(token["access_token"]))[1] == given["login_email"]
 
 
-def test_an_error_outside_oauth(given: Given, client_of: Callable[..., FacebookOAuth2]) -> None:
+def test_an_error_outside_oauth(given: Given, client: FacebookOAuth2) -> None:
     """Facebook's other errors have error_code and error_message, but no `error`."""
-    client = client_of(given)
     message = "App Not Active: This app is not accessible right now."
     control(given, "faults", {"dialog_error": ["1349220", message]})
     location = answer_dialog(given, authorize(client, given))
@@ -138,11 +137,8 @@ def test_an_error_outside_oauth(given: Given, client_of: Callable[..., FacebookO
     }
 
 
-def test_a_redirect_that_is_not_registered(
-    given: Given, client_of: Callable[..., FacebookOAuth2]
-) -> None:
+def test_a_redirect_that_is_not_registered(given: Given, client: FacebookOAuth2) -> None:
     """For an unregistered redirect URI the dialog shows URL Blocked and does not redirect."""
-    client = client_of(given)
     url = asyncio.run(client.get_authorization_url("https://elsewhere.example/callback", STATE))
     page = httpx.get(url)
     assert page.status_code == 400
@@ -150,11 +146,8 @@ def test_a_redirect_that_is_not_registered(
     assert "This redirect failed because the redirect URI is not whitelisted" in page.text
 
 
-def test_a_scope_that_does_not_exist(
-    given: Given, client_of: Callable[..., FacebookOAuth2]
-) -> None:
+def test_a_scope_that_does_not_exist(given: Given, client: FacebookOAuth2) -> None:
     """For an unknown scope the dialog names it to the app's own people: Invalid Scopes."""
-    client = client_of(given)
     login = {"email": given["login_email"], "password": given["login_password"]}
     page = httpx.post(authorize(client, given, scope=["email", "no_such_scope"]), data=login)
     assert "Invalid Scopes: no_such_scope" in page.text
@@ -173,7 +166,7 @@ def test_a_scope_that_does_not_exist(
 )
 def test_a_refused_exchange(
     given: Given,
-    client_of: Callable[..., FacebookOAuth2],
+    client_of: ClientOf,
     change: str,
     code: int,
     subcode: int | None,
@@ -207,7 +200,7 @@ def test_a_refused_exchange(
 
 
 def test_an_expired_token_is_not_made_longer(
-    start: Callable[..., Sandbox], client_of: Callable[..., FacebookOAuth2]
+    start: Callable[..., Sandbox], client_of: ClientOf
 ) -> None:
     """Exchange and profile refuse an expired token with 190/463."""
     given = start("token-expired").description
@@ -222,10 +215,9 @@ def test_an_expired_token_is_not_made_longer(
 
 @pytest.mark.parametrize("kind", ["html", "truncated", "reset"])
 def test_broken_answers_of_the_token_endpoint(
-    given: Given, client_of: Callable[..., FacebookOAuth2], kind: str
+    given: Given, client: FacebookOAuth2, kind: str
 ) -> None:
     """HTML, truncated JSON or a broken connection raises the library's own error."""
-    client = client_of(given)
     code = query_of(answer_dialog(given, authorize(client, given)))["code"]
     control(given, "faults", {"faults": [{"kind": kind, "site": "graph", "remaining": 1}]})
     with pytest.raises(GetAccessTokenError):
