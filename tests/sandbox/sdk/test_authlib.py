@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from authlib.integrations.base_client import OAuthError
@@ -11,11 +12,13 @@ from authlib.oauth2.rfc6749.errors import MismatchingStateException
 
 from tests.sandbox.sdk.conftest import Given, answer_dialog, control, query_of
 
+Open = Callable[..., OAuth2Session]
+
 SIXTY_DAYS = 60 * 86_400
 
 
 @pytest.fixture
-def session_of() -> Iterator[Callable[..., OAuth2Session]]:
+def session_of() -> Iterator[Open]:
     """Return a function that opens an app's session; all are closed after the test."""
     opened: list[OAuth2Session] = []
 
@@ -36,6 +39,12 @@ def session_of() -> Iterator[Callable[..., OAuth2Session]]:
         session.close()
 
 
+@pytest.fixture
+def session(given: Given, session_of: Open) -> OAuth2Session:
+    """Return a session of the app in which everything is approved."""
+    return session_of(given)
+
+
 def token_url(given: Given) -> str:
     """Return the token endpoint."""
     return f"{given['graph_url']}/v26.0/oauth/access_token"
@@ -47,24 +56,20 @@ def sign_in(session: OAuth2Session, given: Given, decision: str = "continue") ->
     return answer_dialog(given, url, decision), state
 
 
-def without_fragment(url: str) -> str:
-    """Return the address without its fragment, as the app's server gets it."""
-    return url.partition("#")[0]
+def redeem(session: OAuth2Session, given: Given, callback: str, **options: str) -> dict[str, Any]:
+    """Return the token for the callback's code; the app's server gets no fragment."""
+    answer = callback.partition("#")[0]
+    token: dict[str, Any] = session.fetch_token(
+        token_url(given), authorization_response=answer, **options
+    )
+    return token
 
 
 @pytest.mark.parametrize("method", ["POST", "GET"])
-def test_a_whole_sign_in(
-    given: Given, session_of: Callable[..., OAuth2Session], method: str
-) -> None:
+def test_a_whole_sign_in(given: Given, session: OAuth2Session, method: str) -> None:
     """The code is exchanged by POST or GET, and the token works as Bearer on `/me`."""
-    session = session_of(given)
     callback, state = sign_in(session, given)
-    token = session.fetch_token(
-        token_url(given),
-        authorization_response=without_fragment(callback),
-        state=state,
-        method=method,
-    )
+    token = redeem(session, given, callback, state=state, method=method)
     assert (token["token_type"], token["expires_in"]) == ("bearer", SIXTY_DAYS)
     me = session.get(f"{given['graph_url']}/v26.0/me").json()
     assert me["name"] == "Sandbox Operator"
@@ -74,9 +79,8 @@ def test_a_whole_sign_in(
     assert granted == []  # pages_show_list was not asked for
 
 
-def test_an_app_token(given: Given, session_of: Callable[..., OAuth2Session]) -> None:
+def test_an_app_token(given: Given, session: OAuth2Session) -> None:
     """`client_credentials` gives the app's token, without a lifetime, which can read the app."""
-    session = session_of(given)
     token = session.fetch_token(token_url(given), grant_type="client_credentials")
     assert token["access_token"].startswith(f"{given['app_id']}|")
     assert "expires_in" not in token
@@ -84,23 +88,19 @@ def test_an_app_token(given: Given, session_of: Callable[..., OAuth2Session]) ->
     assert app["name"] == given["app_display_name"]
 
 
-def test_a_person_declines(given: Given, session_of: Callable[..., OAuth2Session]) -> None:
+def test_a_person_declines(given: Given, session: OAuth2Session) -> None:
     """Cancel gives the error access_denied (RFC 6749) and no code."""
-    session = session_of(given)
     callback, state = sign_in(session, given, "cancel")
     answer = query_of(callback)
     assert (answer["error"], answer["state"]) == ("access_denied", state)
     assert "code" not in answer
 
 
-def test_a_foreign_state(given: Given, session_of: Callable[..., OAuth2Session]) -> None:
+def test_a_foreign_state(given: Given, session: OAuth2Session) -> None:
     """The dialog returns the state unchanged; Authlib refuses another one."""
-    session = session_of(given)
     callback, _ = sign_in(session, given)
     with pytest.raises(MismatchingStateException):
-        session.fetch_token(
-            token_url(given), authorization_response=without_fragment(callback), state="another"
-        )
+        redeem(session, given, callback, state="another")
 
 
 def refusal(
@@ -108,45 +108,40 @@ def refusal(
 ) -> dict[str, object]:
     """Return Graph's error object, which Authlib's error has as `error`."""
     with pytest.raises(OAuthError) as caught:
-        session.fetch_token(
-            token_url(given), authorization_response=without_fragment(callback), **options
-        )
+        redeem(session, given, callback, **options)
     error = caught.value.error
     assert isinstance(error, dict)
     return error
 
 
-def test_a_reused_code(given: Given, session_of: Callable[..., OAuth2Session]) -> None:
+def test_a_reused_code(given: Given, session: OAuth2Session) -> None:
     """The second exchange of a code is refused with 100/36009."""
-    session = session_of(given)
     callback, _ = sign_in(session, given)
-    session.fetch_token(token_url(given), authorization_response=without_fragment(callback))
+    redeem(session, given, callback)
     error = refusal(session, given, callback)
     assert list(error) == ["message", "type", "code", "error_subcode", "fbtrace_id"]
     assert (error["type"], error["code"], error["error_subcode"]) == ("OAuthException", 100, 36009)
 
 
-def test_an_expired_code(given: Given, session_of: Callable[..., OAuth2Session]) -> None:
+def test_an_expired_code(given: Given, session: OAuth2Session) -> None:
     """A code is valid for ten minutes, and is then refused with 100/36007."""
-    session = session_of(given)
     callback, _ = sign_in(session, given)
     control(given, "time", {"advance": 600})
-    session.fetch_token(token_url(given), authorization_response=without_fragment(callback))
+    redeem(session, given, callback)
     callback, _ = sign_in(session, given)
     control(given, "time", {"advance": 601})
     error = refusal(session, given, callback)
     assert (error["code"], error["error_subcode"]) == (100, 36007)
 
 
-def test_another_redirect_uri(given: Given, session_of: Callable[..., OAuth2Session]) -> None:
+def test_another_redirect_uri(given: Given, session: OAuth2Session) -> None:
     """A redirect URI that differs from the dialog's is refused with 100/36008."""
-    session = session_of(given)
     callback, _ = sign_in(session, given)
     error = refusal(session, given, callback, redirect_uri=given["redirect_uri"] + "?x=1")
     assert (error["code"], error["error_subcode"]) == (100, 36008)
 
 
-def test_the_order_of_evaluation(given: Given, session_of: Callable[..., OAuth2Session]) -> None:
+def test_the_order_of_evaluation(given: Given, session_of: Open) -> None:
     """Of client, secret, redirect URI and code, the first wrong one is named."""
     callback = f"{given['redirect_uri']}?code=DUMMY"
     foreign = "https://unregistered.invalid/x"
@@ -160,11 +155,10 @@ def test_the_order_of_evaluation(given: Given, session_of: Callable[..., OAuth2S
     assert codes == [101, 1, 191, 100]
 
 
-def test_a_revoked_sign_in(given: Given, session_of: Callable[..., OAuth2Session]) -> None:
+def test_a_revoked_sign_in(given: Given, session: OAuth2Session) -> None:
     """After DELETE /me/permissions the token is refused with 190/458."""
-    session = session_of(given)
     callback, _ = sign_in(session, given)
-    session.fetch_token(token_url(given), authorization_response=without_fragment(callback))
+    redeem(session, given, callback)
     me = f"{given['graph_url']}/v26.0/me"
     assert session.delete(f"{me}/permissions").json() == {"success": True}
     error = session.get(me).json()["error"]
