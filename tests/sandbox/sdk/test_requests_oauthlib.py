@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from urllib.parse import urlsplit
 
 import pytest
@@ -17,25 +16,21 @@ PROFILE = "id,name,first_name,middle_name,last_name,short_name,picture,link,loca
 
 
 @pytest.fixture
-def session_of(monkeypatch: pytest.MonkeyPatch) -> Callable[..., OAuth2Session]:
-    """Return a function that makes a sandbox's session; the sandbox is on plain http."""
+def session(given: Given, monkeypatch: pytest.MonkeyPatch) -> OAuth2Session:
+    """Return a session of the sandbox's app; the sandbox is on plain http."""
     monkeypatch.setenv("OAUTHLIB_INSECURE_TRANSPORT", "1")
     monkeypatch.setenv("OAUTHLIB_RELAX_TOKEN_SCOPE", "1")
 
-    def make(given: Given) -> OAuth2Session:
-        session = OAuth2Session(
-            given["app_id"],
-            redirect_uri=given["redirect_uri"],
-            scope=["public_profile", "email", "pages_show_list"],
-        )
-        return facebook_compliance_fix(session)
-
-    return make
+    session = OAuth2Session(
+        given["app_id"],
+        redirect_uri=given["redirect_uri"],
+        scope=["public_profile", "email", "pages_show_list"],
+    )
+    return facebook_compliance_fix(session)
 
 
-def test_a_whole_sign_in(given: Given, session_of: Callable[..., OAuth2Session]) -> None:
+def test_a_whole_sign_in(given: Given, session: OAuth2Session) -> None:
     """Consent, token and profile work with the library alone; unknown values are left out."""
-    session = session_of(given)
     url, state = session.authorization_url(given["dialog_url"])
     answer = answer_dialog(given, url)
 
@@ -54,9 +49,8 @@ def test_a_whole_sign_in(given: Given, session_of: Callable[..., OAuth2Session])
     assert set(profile.json()) <= set(PROFILE.split(","))
 
 
-def test_another_state_is_refused(given: Given, session_of: Callable[..., OAuth2Session]) -> None:
+def test_another_state_is_refused(given: Given, session: OAuth2Session) -> None:
     """The answer to another request is no answer to this one."""
-    session = session_of(given)
     answer = answer_dialog(given, session.authorization_url(given["dialog_url"])[0])
     session.authorization_url(given["dialog_url"])
 
@@ -68,11 +62,8 @@ def test_another_state_is_refused(given: Given, session_of: Callable[..., OAuth2
         )
 
 
-def test_a_wrong_secret_gives_no_token(
-    given: Given, session_of: Callable[..., OAuth2Session]
-) -> None:
+def test_a_wrong_secret_gives_no_token(given: Given, session: OAuth2Session) -> None:
     """A refusal is Graph's error object, in which the library finds no token."""
-    session = session_of(given)
     answer = answer_dialog(given, session.authorization_url(given["dialog_url"])[0])
 
     with pytest.raises(OAuth2Error):
