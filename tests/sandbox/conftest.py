@@ -41,6 +41,10 @@ class Graph:
         self.given = sandbox.description
         self.base = f"{self.given['graph_url']}/v26.0"
         self.app_token = f"{self.given['app_id']}|{self.given['app_secret']}"
+        self.credentials = {
+            "client_id": str(self.given["app_id"]),
+            "client_secret": str(self.given["app_secret"]),
+        }
 
     def get(self, path: str, token: str | None = "user", **params: str) -> httpx.Response:
         """Call a path with one of the given tokens, any other token, or none."""
@@ -56,11 +60,13 @@ class Graph:
 
     def exchange(self, **params: str) -> httpx.Response:
         """Call the token endpoint with the given app."""
-        known = {
-            "client_id": str(self.given["app_id"]),
-            "client_secret": str(self.given["app_secret"]),
-        }
-        return self.http.post(f"{self.base}/oauth/access_token", data={**known, **params})
+        form = {**self.credentials, **params}
+        return self.http.post(f"{self.base}/oauth/access_token", data=form)
+
+    def at(self, path: str, **params: str) -> httpx.Response:
+        """Call a path that names its version, or none, with the operator's token."""
+        params = {"access_token": str(self.given["user_access_token"]), **params}
+        return self.http.get(f"{self.given['graph_url']}/{path}", params=params)
 
 
 def live(graph: Graph) -> set[str]:

@@ -1,7 +1,6 @@
 """Graph's exact bytes and headers."""
 
 import base64
-import json
 import re
 import time
 from pathlib import Path
@@ -120,8 +119,7 @@ def test_what_new_apps_do_not_get_is_marked_unknown(name: str) -> None:
 def test_several_objects_at_once_are_refused_on_any_version(graph: Graph, version: str) -> None:
     """Root `?ids=` gets HTTP 500 and code 100, in the words that were read."""
     person = graph.sandbox.world.facebook.person.id
-    params = {"access_token": str(graph.given["user_access_token"]), "ids": f"{person},{person}"}
-    answer = graph.http.get(f"{graph.given['graph_url']}/{version}", params=params)
+    answer = graph.at(version, ids=f"{person},{person}")
     assert answer.status_code == 500
     assert error_of(answer)["code"] == 100
     assert error_of(answer)["message"] == "The ids query parameter is deprecated in v26.0+"
@@ -133,10 +131,7 @@ def test_several_objects_at_once_are_refused_on_any_version(graph: Graph, versio
 def test_an_expired_version_is_silently_replaced(graph: Graph, asked: str, served: str) -> None:
     """For an expired version, the oldest usable one answers, and the header says so."""
     graph.sandbox.world.offset = NOON.timestamp() - time.time()
-    answer = graph.http.get(
-        f"{graph.given['graph_url']}/{asked}/me",
-        params={"access_token": str(graph.given["user_access_token"])},
-    )
+    answer = graph.at(f"{asked}/me")
     assert answer.status_code == 200
     assert answer.headers["facebook-api-version"] == served
 
@@ -157,10 +152,7 @@ def test_an_unversioned_call_gets_the_apps_version(graph: Graph) -> None:
     """A call without a version gets the version of the app's settings."""
     app = app_of(graph.sandbox)
     app.version = "v25.0"
-    answer = graph.http.get(
-        f"{graph.given['graph_url']}/me",
-        params={"access_token": str(graph.given["user_access_token"])},
-    )
+    answer = graph.at("me")
     app.version = "v26.0"
     assert answer.headers["facebook-api-version"] == "v25.0"
 
@@ -168,19 +160,16 @@ def test_an_unversioned_call_gets_the_apps_version(graph: Graph) -> None:
 def test_marketing_versions_end_earlier(graph: Graph) -> None:
     """v25.0 is upgraded with a warning; the newest answers for ended ones; none is refused."""
     graph.sandbox.world.offset = NOON.timestamp() - time.time()
-    params = {"access_token": str(graph.given["user_access_token"])}
-    base = graph.given["graph_url"]
-    upgraded = graph.http.get(f"{base}/v25.0/me/adaccounts", params=params)
+    upgraded = graph.at("v25.0/me/adaccounts")
     assert upgraded.headers["facebook-api-version"] == "v26.0"
     assert upgraded.headers["x-ad-api-version-warning"] == (
         "The call has been auto-upgraded to v26.0 as v25.0 will be deprecated."
     )
     for version in ("v24.0", "v23.0", "v22.0", "v19.0"):
-        ended = graph.http.get(f"{base}/{version}/me/adaccounts", params=params)
+        ended = graph.at(f"{version}/me/adaccounts")
         assert (ended.status_code, ended.headers["facebook-api-version"]) == (200, "v27.0")
         assert "x-ad-api-version-warning" not in ended.headers
-    refused = graph.http.get(f"{base}/me/adaccounts", params=params)
-    assert error_of(refused)["code"] == 2635
+    assert error_of(graph.at("me/adaccounts"))["code"] == 2635
     inferred = [origin.what for origin in origins() if origin.mark == "inferred"]
     assert any("of an ended version is answered by the newest" in what for what in inferred)
 
@@ -238,17 +227,8 @@ def test_sources_are_public(graph: Graph) -> None:
 
 def test_json_bodies_are_parameters_too(graph: Graph) -> None:
     """A POST with a JSON body is read like a form."""
-    answer = graph.http.post(
-        f"{graph.base}/oauth/access_token",
-        content=json.dumps(
-            {
-                "client_id": graph.given["app_id"],
-                "client_secret": graph.given["app_secret"],
-                "grant_type": "client_credentials",
-            }
-        ),
-        headers={"Content-Type": "application/json"},
-    )
+    document = {**graph.credentials, "grant_type": "client_credentials"}
+    answer = graph.http.post(f"{graph.base}/oauth/access_token", json=document)
     assert answer.status_code == 200
 
 
