@@ -10,7 +10,7 @@ import pytest
 
 from facebook_cyclr_sandbox.server import Sandbox
 
-from .conftest import Browse, Browser, Cyclr, Domain, Graph, Open, OpenCyclr, Start, app_of
+from .conftest import Browse, Browser, Cyclr, Domain, Graph, Open, OpenCyclr, Start, app_of, live
 from .test_sandbox_pages import create_app
 
 NAME = "Facebook Messenger API"
@@ -23,15 +23,15 @@ def browser(start: Start, browse: Browse) -> Browser:
     return browse(start("fresh"))
 
 
-def installed(cyclr: Cyclr) -> dict[str, Any]:
-    """Return the account's Messenger connector."""
+def installed(cyclr: Cyclr, name: str = NAME) -> dict[str, Any]:
+    """Return the account's connector of this name."""
     rows = cyclr.get("account/connectors").json()
-    return next(one for one in rows if one["Connector"]["Name"] == NAME)
+    return next(one for one in rows if one["Connector"]["Name"] == name)
 
 
-def sign_in_location(cyclr: Cyclr, domain: httpx.Client) -> str:
-    """Return the address of the dialog to which Messenger's sign-in link leads."""
-    hop = domain.get(cyclr.sign_in_link(installed(cyclr)["Id"]))
+def sign_in_location(cyclr: Cyclr, domain: httpx.Client, name: str = NAME) -> str:
+    """Return the address of the dialog to which a connector's sign-in link leads."""
+    hop = domain.get(cyclr.sign_in_link(installed(cyclr, name)["Id"]))
     location: str = domain.get(hop.headers["location"]).headers["location"]
     return location
 
@@ -48,15 +48,13 @@ def verify(domain: httpx.Client, url: object, token: object, **other: str) -> ht
 
 def test_the_app_is_approved_for_messenger_too(graph: Graph) -> None:
     """Messenger's permissions are live, granted and in the token, beside Marketing's."""
-    rows = graph.get(f"{graph.given['app_id']}/permissions", "app").json()["data"]
-    live = {row["permission"] for row in rows if row["status"] == "live"}
     mine = graph.get("me/permissions").json()["data"]
     granted = {row["permission"] for row in mine if row["status"] == "granted"}
     token = str(graph.given["user_access_token"])
     data = graph.get("debug_token", "app", input_token=token).json()["data"]
 
-    assert set(SCOPES.split(",")) <= live & granted & set(data["scopes"])
-    assert {"leads_retrieval", "ads_management"} <= live & granted & set(data["scopes"])
+    held = live(graph) & granted & set(data["scopes"])
+    assert {*SCOPES.split(","), "leads_retrieval", "ads_management"} <= held
 
 
 def test_the_page_is_subscribed_to_the_app(graph: Graph) -> None:
@@ -269,26 +267,13 @@ def test_messenger_page_not_subscribed(start: Start, graph_of: Open) -> None:
     assert (answer.status_code, answer.json()["data"]) == (200, [])
 
 
-@pytest.mark.parametrize("scenario", ["review-pending", "review-declined"])
-def test_before_the_review_messenger_is_not_connected_either(
-    start: Start, cyclr_of: OpenCyclr, graph_of: Open, scenario: str
-) -> None:
-    """Before the review, Messenger's permissions are not listed and its Setup is empty."""
-    sandbox = start(scenario)
-    graph, cyclr = graph_of(sandbox), cyclr_of(sandbox)
-    connector = sandbox.world.cyclr.library[cyclr.connector_id(NAME)]
-    rows = graph.get(f"{graph.given['app_id']}/permissions", "app").json()["data"]
-
-    assert "pages_messaging" not in {row["permission"] for row in rows}
-    assert (connector.client_id, connector.scopes, connector.verify_token) == ("", "", "")
-
-
+@pytest.mark.parametrize("name", ["Facebook Marketing API", NAME])
 def test_in_cyclr_mismatch_both_connectors_hold_the_other_app(
-    start: Start, cyclr_of: OpenCyclr, domain_of: Domain
+    start: Start, cyclr_of: OpenCyclr, domain_of: Domain, name: str
 ) -> None:
-    """In `cyclr-mismatch`, Messenger's sign-in link has another app's Client ID too."""
+    """In `cyclr-mismatch`, a connector's sign-in link has another existing app's Client ID."""
     sandbox = start("cyclr-mismatch")
-    location = sign_in_location(cyclr_of(sandbox), domain_of(sandbox))
+    location = sign_in_location(cyclr_of(sandbox), domain_of(sandbox), name)
     client_id = parse_qs(urlsplit(location).query)["client_id"][0]
 
     assert client_id != sandbox.description["app_id"]

@@ -1,7 +1,5 @@
 """Each scenario has the state that its name promises, seen from outside."""
 
-from urllib.parse import parse_qs, urlsplit
-
 import httpx
 import pytest
 
@@ -11,7 +9,6 @@ from facebook_cyclr_sandbox.vendors import FACEBOOK, VENDORS
 
 from .conftest import (
     Answer,
-    Domain,
     Graph,
     Open,
     OpenCyclr,
@@ -163,8 +160,7 @@ def test_app_domains_only(start: Start, graph_of: Open, http: httpx.Client) -> N
 def test_permission_missing(start: Start, graph_of: Open) -> None:
     """leads_retrieval is neither listed nor granted, and reading leads fails."""
     graph = graph_of(start("permission-missing"))
-    rows = graph.get(f"{graph.given['app_id']}/permissions", "app").json()["data"]
-    assert "leads_retrieval" not in {row["permission"] for row in rows}
+    assert "leads_retrieval" not in live(graph)
     mine = graph.get("me/permissions").json()["data"]
     assert "leads_retrieval" not in {row["permission"] for row in mine}
     assert graph.get(f"{graph.given['leadgen_form_id']}/leads").status_code == 403
@@ -181,17 +177,6 @@ def test_token_expired(start: Start, graph_of: Open) -> None:
     assert error["message"].startswith("Error validating access token: Session has expired on ")
 
 
-def test_cyclr_mismatch(start: Start, cyclr_of: OpenCyclr, domain_of: Domain) -> None:
-    """The sign-in link has another existing app's Client ID."""
-    sandbox = start("cyclr-mismatch")
-    cyclr, domain = cyclr_of(sandbox), domain_of(sandbox)
-    hop = domain.get(cyclr.sign_in_link(cyclr.installed()["Id"]))
-    location = domain.get(hop.headers["location"]).headers["location"]
-    client_id = parse_qs(urlsplit(location).query)["client_id"][0]
-    assert client_id != sandbox.description["app_id"]
-    assert client_id in sandbox.world.facebook.apps
-
-
 @pytest.mark.parametrize(
     "scenario",
     [
@@ -204,12 +189,14 @@ def test_cyclr_mismatch(start: Start, cyclr_of: OpenCyclr, domain_of: Domain) ->
     ],
 )
 def test_not_connected_yet(start: Start, cyclr_of: OpenCyclr, scenario: str) -> None:
-    """Setup is empty and no connector is installed."""
+    """Both connectors' Setup is empty and no connector is installed."""
     sandbox = start(scenario)
-    cyclr = cyclr_of(sandbox)
+    cyclr, library = cyclr_of(sandbox), sandbox.world.cyclr.library
     rows = cyclr.get("account/connectors").json()
     assert not {"Facebook Marketing API", "Facebook Messenger API"} & {row["Name"] for row in rows}
-    assert not sandbox.world.cyclr.library[cyclr.connector_id()].is_set_up
+    assert not library[cyclr.connector_id()].is_set_up
+    messenger = library[cyclr.connector_id("Facebook Messenger API")]
+    assert (messenger.client_id, messenger.scopes, messenger.verify_token) == ("", "", "")
 
 
 def test_approved_is_all_done(start: Start) -> None:
