@@ -64,23 +64,6 @@ def test_a_test_call_counts_for_thirty_days(start: Start, browse: Browse) -> Non
     assert "leads_retrieval." in page
 
 
-def test_the_checklist_prevents_a_submission(start: Start, browse: Browse) -> None:
-    """With an open renewal, or without verification or privacy policy, nothing is submitted."""
-    sandbox = start("review-declined")
-    app, browser = app_of(sandbox), browse(sandbox)
-    base = enter(browser, "app-review/permissions/")
-    browser.submit(f"{base}/app-review/access/leads_retrieval/", confirmed="1")
-    app.renewal = Renewal(sandbox.world.now())
-    app.profile["privacy_policy_url"] = ""
-    sandbox.world.facebook.business.verification = Verification.PENDING
-    page = browser.submit(f"{base}/app-review/request/", **SECTIONS)
-    assert browser.page.status_code == 400
-    renewal = "Complete data access renewal requirements to submit for App Review."
-    for text in (renewal, "Privacy Policy URL", "Business Verification"):
-        assert text in page
-    assert app.review.state is ReviewState.DRAFT
-
-
 def test_one_submission_at_a_time(start: Start, browse: Browse) -> None:
     """While a submission is in review, another one and further permissions are refused."""
     sandbox = start("review-pending")
@@ -195,7 +178,7 @@ DEACTIVATED = "API access deactivated. To reactivate, go to the app dashboard."
 
 
 def test_an_open_renewal_prevents_submission_and_publishing(start: Start, browse: Browse) -> None:
-    """While it is open, Submit for Review is grey, nothing is submitted and nothing published."""
+    """While it is open, nothing is submitted or published; other open items are named beside it."""
     sandbox = start("review-declined")
     app, browser = app_of(sandbox), browse(sandbox)
     app.renewal = Renewal(sandbox.world.now())
@@ -209,6 +192,14 @@ def test_an_open_renewal_prevents_submission_and_publishing(start: Start, browse
     assert "Complete the Data Access Renewal." in browser.submit(f"{base}/go_live/")
     assert not app.is_published
     assert app.renewal.due_on == app.renewal.asked_on + 60 * DAY
+
+    app.profile["privacy_policy_url"] = ""
+    sandbox.world.facebook.business.verification = Verification.PENDING
+    page = browser.submit(f"{base}/app-review/request/", **SECTIONS)
+    assert browser.page.status_code == 400
+    for text in (OPEN, "Privacy Policy URL", "Business Verification"):
+        assert text in page
+    assert app.review.state is ReviewState.DRAFT
 
 
 def test_an_overdue_renewal_deactivates_app_of(
