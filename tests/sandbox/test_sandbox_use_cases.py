@@ -32,6 +32,12 @@ def create(browser: Browser, use_case: str) -> str:
     return found[0]
 
 
+@pytest.fixture
+def browser(start: Start, browse: Browse) -> Browser:
+    """Return a browser and a sandbox in which everything is approved."""
+    return browse(start("approved"))
+
+
 def app_at(browser: Browser, base: str) -> App:
     return browser.sandbox.world.facebook.apps[base.rpartition("/")[2]]
 
@@ -57,23 +63,26 @@ def test_creation_offers_these_use_cases(approved: Sandbox, browse: Browse) -> N
     assert [one.replace("&amp;", "&") for one in found] == list(OFFERED)
 
 
-def test_the_lead_use_case_brings_its_permissions(start: Start, browse: Browse) -> None:
-    """The required permissions are listed, no other; the app is not published."""
-    browser = browse(start("approved"))
+def test_the_lead_use_case_brings_its_permissions(browser: Browser) -> None:
+    """A new app lists the required permissions; an optional one can be added, a foreign one not."""
     base = create(browser, LEADS)
     assert LEADS.replace("&", "&amp;") in browser.page.text
     assert "Unpublished" in browser.page.text
     assert listed(browser, base) == REQUIRED
     app = app_at(browser, base)
     assert (app.type, app.is_published, app.is_classic) == ("Business", False, False)
+    browser.submit(f"{base}/use_cases/permissions/pages_messaging/")
+    assert browser.page.status_code == 404
+    browser.open(f"{base}/use_cases/")
+    browser.submit(f"{base}/use_cases/permissions/pages_manage_metadata/")
+    assert "pages_manage_metadata is added" in browser.page.text
+    assert listed(browser, base) == {*REQUIRED, "pages_manage_metadata"}
 
 
-def test_other_leads_to_everything(start: Start, browse: Browse) -> None:
+def test_other_leads_to_everything(browser: Browser) -> None:
     """A classic app lists permissions of all families, and has no use case to customize."""
-    sandbox = start("approved")
-    (app,) = sandbox.world.facebook.apps.values()
+    (app,) = browser.sandbox.world.facebook.apps.values()
     app.use_cases = []
-    browser = browse(sandbox)
     browser.enter()
     base = f"/apps/{app.id}"
     assert {"leads_retrieval", "instagram_basic", "whatsapp_business_management"} < listed(
@@ -103,22 +112,8 @@ def test_a_use_case_is_added_later(start: Start, browse: Browse, http: httpx.Cli
     ]
 
 
-def test_an_optional_permission_is_added_by_itself(start: Start, browse: Browse) -> None:
-    """pages_manage_metadata is in no list until it is added; a foreign one cannot be added."""
-    browser = browse(start("approved"))
-    base = create(browser, LEADS)
-    assert "pages_manage_metadata" not in listed(browser, base)
-    browser.submit(f"{base}/use_cases/permissions/pages_messaging/")
-    assert browser.page.status_code == 404
-    browser.open(f"{base}/use_cases/")
-    browser.submit(f"{base}/use_cases/permissions/pages_manage_metadata/")
-    assert "pages_manage_metadata is added" in browser.page.text
-    assert listed(browser, base) == {*REQUIRED, "pages_manage_metadata"}
-
-
-def test_redirect_uris_stand_under_login_for_business(start: Start, browse: Browse) -> None:
+def test_redirect_uris_stand_under_login_for_business(browser: Browser) -> None:
     """An app with the lead use case has one list; the older address leads to it."""
-    browser = browse(start("approved"))
     base = create(browser, LEADS)
     uri = "https://connect.partner.test/connector/callback"
     browser.open(f"{base}/fb-login/settings/")
@@ -130,18 +125,16 @@ def test_redirect_uris_stand_under_login_for_business(start: Start, browse: Brow
     assert app_at(browser, base).redirect_uris == [uri + "2"]
 
 
-def test_plain_facebook_login_stays_where_it_was(start: Start, browse: Browse) -> None:
+def test_plain_facebook_login_stays_where_it_was(browser: Browser) -> None:
     """An app for Facebook Login alone has its settings at the older address only."""
-    browser = browse(start("approved"))
     base = create(browser, "Authenticate and request data from users with Facebook Login")
     assert "Facebook Login &gt; Settings" in browser.open(f"{base}/fb-login/settings/")
     browser.open(f"{base}/business-login/settings/")
     assert browser.path == f"{base}/dashboard/"
 
 
-def test_a_use_case_brings_its_products(start: Start, browse: Browse) -> None:
+def test_a_use_case_brings_its_products(browser: Browser) -> None:
     """With the Messenger use case the app has Messenger's settings."""
-    browser = browse(start("approved"))
     base = create(browser, LEADS)
     settings = f"{base}/messenger/settings/"
     browser.open(settings)
@@ -196,9 +189,8 @@ def test_verifications_take_their_steps(start: Start, browse: Browse) -> None:
 
 
 @pytest.mark.parametrize("use_case", [ADS, MESSENGER])
-def test_each_use_case_has_its_own_permissions(start: Start, browse: Browse, use_case: str) -> None:
+def test_each_use_case_has_its_own_permissions(browser: Browser, use_case: str) -> None:
     """leads_retrieval comes with the lead use case only."""
-    browser = browse(start("approved"))
     found = listed(browser, create(browser, use_case))
     assert "leads_retrieval" not in found
     assert ("pages_messaging" in found) is (use_case == MESSENGER)
