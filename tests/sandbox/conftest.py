@@ -198,6 +198,11 @@ class Browser:
         self.page = self.client.post(url, data={**hidden, **fields})
         return self.page.text
 
+    def fill_in(self, path: str, **fields: Any) -> str:
+        """Open a page of the dashboard, and send its form with these fields."""
+        self.open(path)
+        return self.submit(path, **fields)
+
     def log_in(self) -> None:
         """Log in as the sandbox's person."""
         self.submit("/login", **login_of(self.sandbox))

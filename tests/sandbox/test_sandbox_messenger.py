@@ -205,8 +205,7 @@ def test_pages_are_added_and_removed_in_the_dashboard(browser: Browser, http: ht
     token_form = f"{base}/messenger/tokens/{page_id}/"
     browser.submit(token_form)
     assert "This page was not added." in browser.page.text
-    browser.open(f"{base}/messenger/settings/")
-    browser.submit(f"{base}/messenger/settings/", page=page_id)
+    browser.fill_in(f"{base}/messenger/settings/", page=page_id)
     assert "messages, messaging_postbacks" in browser.page.text
     browser.submit(token_form)
     token = browser.page.text.partition("readonly>")[2].partition("<")[0]

@@ -21,8 +21,7 @@ def create_app(browser: Browser, name: str = "My Partner App") -> str:
     if browser.path == "/async/registration/":
         browser.submit("/async/registration/")
     assert "My Apps" in browser.page.text
-    browser.open("/apps/creation/")
-    browser.submit("/apps/creation/", use_case="Other")
+    browser.fill_in("/apps/creation/", use_case="Other")
     browser.submit("/apps/creation/", type="Business")
     browser.submit("/apps/creation/", name=name, contact_email="me@partner.test", purpose="Clients")
     assert "Please Re-enter Your Password" in browser.page.text
@@ -38,8 +37,7 @@ SECTIONS = dict.fromkeys(("verification", "usage", "data_handling", "screencast"
 
 def make_test_calls(browser: Browser, app_id: str) -> None:
     """Call Graph once for each permission, in Graph API Explorer."""
-    browser.open("/tools/explorer/")
-    page = browser.submit("/tools/explorer/", app_id=app_id)
+    page = browser.fill_in("/tools/explorer/", app_id=app_id)
     found = re.search(r"EAA\w+", page)
     assert found is not None
 
@@ -64,8 +62,7 @@ def make_test_calls(browser: Browser, app_id: str) -> None:
 def complete_checklist(browser: Browser, app_id: str) -> None:
     """Fill in the settings, verify the business, renew the app's data access."""
     base = f"/apps/{app_id}"
-    browser.open(f"{base}/settings/basic/")
-    browser.submit(
+    browser.fill_in(
         f"{base}/settings/basic/",
         name="My Partner App",
         app_domains="connect.partner.test",
@@ -82,8 +79,7 @@ def complete_checklist(browser: Browser, app_id: str) -> None:
         assert "is <strong>pending</strong>" in browser.page.text
         browser.submit(f"{base}/verification/later/")
         assert "is <strong>verified</strong>" in browser.page.text
-    browser.open(f"{base}/data-access-renewal/")
-    browser.submit(f"{base}/data-access-renewal/", **dict.fromkeys(RENEWAL_SECTIONS, "1"))
+    browser.fill_in(f"{base}/data-access-renewal/", **dict.fromkeys(RENEWAL_SECTIONS, "1"))
     assert "The Data Access Renewal is complete." in browser.page.text
 
 
@@ -102,8 +98,7 @@ def test_the_whole_procedure_from_fresh(
     assert f"{base}/fb-login/settings/" in browser.page.text
     general = browser.open(f"{console}/settings/general/")
     assert browser.given["service_domain"] in general
-    browser.open(f"{base}/fb-login/settings/")
-    browser.submit(
+    browser.fill_in(
         f"{base}/fb-login/settings/",
         redirect_uris=browser.given["redirect_uri"],
         client_oauth="1",
@@ -114,16 +109,13 @@ def test_the_whole_procedure_from_fresh(
     assert "This is a valid redirect URI" in browser.page.text
     found = browser.open(f"{base}/app-review/permissions/?q=public_profile")
     assert "Get Advanced Access" in found
-    browser.open(f"{base}/app-review/access/public_profile/")
-    browser.submit(f"{base}/app-review/access/public_profile/", confirmed="1")
+    browser.fill_in(f"{base}/app-review/access/public_profile/", confirmed="1")
     assert "Advanced Access to public_profile is granted." in browser.page.text
     make_test_calls(browser, app_id)
-    browser.open(f"{base}/app-review/access/leads_retrieval/")
-    browser.submit(f"{base}/app-review/access/leads_retrieval/", confirmed="1")
+    browser.fill_in(f"{base}/app-review/access/leads_retrieval/", confirmed="1")
     assert "Edit App Review Request" in browser.page.text
     complete_checklist(browser, app_id)
-    browser.open(f"{base}/app-review/request/")
-    browser.submit(f"{base}/app-review/request/", usage="leads")
+    browser.fill_in(f"{base}/app-review/request/", usage="leads")
     assert "Not submitted" in browser.page.text
     browser.submit(f"{base}/app-review/request/", **SECTIONS)
     assert "The review is <strong>pending</strong>" in browser.page.text
@@ -187,8 +179,7 @@ def test_a_declined_review_can_be_sent_again(start: Start, browse: Browse, graph
     browser.open(f"{base}/app-review/permissions/")
     assert "Request again to leads_retrieval" in browser.page.text
     browser.submit(f"{base}/app-review/access/leads_retrieval/", confirmed="1")
-    browser.open(f"{base}/app-review/request/")
-    browser.submit(f"{base}/app-review/request/", **SECTIONS)
+    browser.fill_in(f"{base}/app-review/request/", **SECTIONS)
     assert "<strong>pending</strong>" in browser.page.text
 
 
@@ -262,10 +253,9 @@ def test_settings_refuse_invalid_values(start: Start, browse: Browse) -> None:
     for uri in ("http://insecure.test/x", "https://a.test/#x", "callback", "https://[x"):
         page = browser.submit(f"{base}/business-login/settings/", redirect_uris=uri)
         assert "Not a secure URI" in page
-    page = browser.submit(f"{base}/settings/basic/", name="x", app_domains="not a domain")
-    assert "Not valid" in page
-    page = browser.submit(f"{base}/settings/basic/", name="x", website_url="javascript:x")
-    assert "Not valid" in page
+    for field, value in (("app_domains", "not a domain"), ("website_url", "javascript:x")):
+        page = browser.submit(f"{base}/settings/basic/", name="x", **{field: value})
+        assert "Not valid" in page
     app = browser.sandbox.world.facebook.apps[str(browser.given["app_id"])]
     assert app.redirect_uris == [browser.given["redirect_uri"]]
     browser.submit(f"{base}/settings/advanced/", version="v27.0", requires_proof="1")
