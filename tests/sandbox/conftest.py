@@ -141,6 +141,16 @@ class Cyclr:
         found: dict[str, Any] = self.get("account/connectors").json()[0]
         return found
 
+    def methods(self) -> dict[str, dict[str, Any]]:
+        """Return the methods of the Marketing connector by their names."""
+        rows = self.get(f"connectors/{self.connector_id()}/methods").json()
+        return {row["Name"]: row for row in rows}
+
+    def run(self, unique_id: str, **body: Any) -> httpx.Response:
+        """Run a method of the first installed connector."""
+        path = f"account/connectors/{self.installed()['Id']}/methods/{unique_id}"
+        return self.call("POST", path, json=body)
+
     def deauthenticate(self) -> int:
         """Forget the first connector's sign-in, as its console does; return its id."""
         number = int(self.installed()["Id"])

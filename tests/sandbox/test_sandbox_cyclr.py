@@ -1,7 +1,6 @@
 """The Cyclr API, the sign-in link and the callback."""
 
 from collections.abc import Callable
-from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
@@ -10,6 +9,8 @@ import pytest
 from facebook_cyclr_sandbox.server import Sandbox
 
 from .conftest import Answer, Cyclr, Domain, OpenCyclr, Start
+
+UNKNOWN_METHOD = "00000000-0000-4000-8000-000000000000"
 
 
 @pytest.fixture
@@ -145,27 +146,18 @@ def test_declared_properties_at_install(start: Start, cyclr_of: OpenCyclr) -> No
 
 def test_methods_are_run_at_facebook(cyclr: Cyclr) -> None:
     """A method returns Facebook's body; a malformed GUID gets 400, an unknown one 404."""
-    number = cyclr.installed()["Id"]
-    methods = {
-        one["Name"]: one for one in cyclr.get(f"connectors/{cyclr.connector_id()}/methods").json()
-    }
-    base = f"account/connectors/{number}/methods"
-
-    def run(name: str, **parameters: str) -> Any:
-        unique_id = methods[name]["MethodUniqueIdentifier"]
-        body = {"Parameters": parameters} if parameters else {}
-        return cyclr.call("POST", f"{base}/{unique_id}", json=body)
-
-    rows = run("List My Permissions").json()["data"]
+    methods = cyclr.methods()
+    permissions = methods["List My Permissions"]["MethodUniqueIdentifier"]
+    forms = methods["List Forms"]["MethodUniqueIdentifier"]
+    rows = cyclr.run(permissions).json()["data"]
     assert {"permission": "leads_retrieval", "status": "granted"} in rows
-    blank = str(methods["List Forms"]["Parameters"][0]["Id"])
-    forms = run("List Forms", **{blank: str(cyclr.given["page_id"])}).json()
-    assert forms["data"][0]["id"] == cyclr.given["leadgen_form_id"]
-    assert run("List Forms").status_code == 400
-    assert run("List My Permissions", **{"1": "x"}).status_code == 400
-    assert cyclr.call("POST", f"{base}/nonsense", json={}).status_code == 400
-    unknown = "00000000-0000-4000-8000-000000000000"
-    assert cyclr.call("POST", f"{base}/{unknown}", json={}).status_code == 404
+    page = {str(methods["List Forms"]["Parameters"][0]["Id"]): str(cyclr.given["page_id"])}
+    answer = cyclr.run(forms, Parameters=page).json()
+    assert answer["data"][0]["id"] == cyclr.given["leadgen_form_id"]
+    assert cyclr.run(forms).status_code == 400
+    assert cyclr.run(permissions, Parameters={"1": "x"}).status_code == 400
+    assert cyclr.run("nonsense").status_code == 400
+    assert cyclr.run(UNKNOWN_METHOD).status_code == 404
 
 
 def test_a_providers_error_is_a_message(start: Start, cyclr_of: OpenCyclr) -> None:
@@ -173,23 +165,17 @@ def test_a_providers_error_is_a_message(start: Start, cyclr_of: OpenCyclr) -> No
     cyclr = cyclr_of(start("approved"))
     grants = next(iter(cyclr.sandbox.world.facebook.grants.values()))
     grants["ads_read"] = grants["ads_management"] = "declined"
-    methods = cyclr.get(f"connectors/{cyclr.connector_id()}/methods").json()
-    unique_id = next(one for one in methods if one["Name"] == "List My Ad Accounts")
-    path = f"account/connectors/{cyclr.installed()['Id']}/methods"
-    answer = cyclr.call("POST", f"{path}/{unique_id['MethodUniqueIdentifier']}", json={})
+    unique_id = cyclr.methods()["List My Ad Accounts"]["MethodUniqueIdentifier"]
+    answer = cyclr.run(unique_id)
     assert answer.status_code == 400
     assert answer.json()["Message"].startswith("(#200) Ad account owner has NOT grant")
     cyclr.deauthenticate()
-    refused = cyclr.call("POST", f"{path}/{unique_id['MethodUniqueIdentifier']}", json={})
-    assert refused.json() == {"Message": "Failed to authenticate the connector"}
+    assert cyclr.run(unique_id).json() == {"Message": "Failed to authenticate the connector"}
 
 
 def test_ip_restriction(start: Start, cyclr_of: OpenCyclr) -> None:
     """A method gets 403 with the documented message."""
-    cyclr = cyclr_of(start("cyclr-ip-blocked"))
-    number = cyclr.installed()["Id"]
-    unique_id = "00000000-0000-4000-8000-000000000000"
-    answer = cyclr.call("POST", f"account/connectors/{number}/methods/{unique_id}", json={})
+    answer = cyclr_of(start("cyclr-ip-blocked")).run(UNKNOWN_METHOD)
     assert answer.status_code == 403
     assert answer.json()["Message"].startswith("Unknown client IP Address: contact support to")
 
@@ -260,13 +246,14 @@ def test_the_link_leads_to_facebooks_dialog(
 ) -> None:
     """
     The link leads by a cookie to the dialog, with client_id, redirect_uri, scope and state; it
-    works once.
+    works once, and its second hop only with the cookie.
     """
     domain = domain_of(approved)
     link = cyclr.sign_in_link(cyclr.installed()["Id"])
     hop = domain.get(link)
     assert (hop.status_code, "set-cookie" in hop.headers) == (302, True)
     assert "Secure" in hop.headers["set-cookie"]
+    assert domain_of(approved).get(hop.headers["location"]).status_code == 403
     answer = domain.get(hop.headers["location"])
     location = answer.headers["location"]
     assert location.startswith(f"{cyclr.given['dialog_url']}?")
@@ -276,14 +263,6 @@ def test_the_link_leads_to_facebooks_dialog(
     assert "leads_retrieval" in query["scope"][0]
     assert query["state"][0]
     assert domain.get(link).status_code == 403
-
-
-def test_the_second_hop_needs_its_cookie(
-    approved: Sandbox, cyclr: Cyclr, domain_of: Domain
-) -> None:
-    """The second hop without its cookie gets 403."""
-    hop = domain_of(approved).get(cyclr.sign_in_link(cyclr.installed()["Id"]))
-    assert domain_of(approved).get(hop.headers["location"]).status_code == 403
 
 
 def test_expired_and_wrong_links_are_forbidden(

@@ -20,12 +20,11 @@ def test_every_answer_forbids_sniffing(cyclr: Cyclr, http: httpx.Client, domain_
     given = cyclr.given
     domain = domain_of(cyclr.sandbox)
     installed = cyclr.installed()
-    method = cyclr.get(f"connectors/{cyclr.connector_id()}/methods").json()[0]
-    run = f"account/connectors/{installed['Id']}/methods/{method['MethodUniqueIdentifier']}"
+    method = next(iter(cyclr.methods().values()))
     answers = [
         cyclr.get("accounts"),
         cyclr.get("accounts/none"),
-        cyclr.call("POST", run, json={}),
+        cyclr.run(method["MethodUniqueIdentifier"]),
         http.get(f"{given['cyclr_api_url']}/v1.0/accounts"),
         http.post(f"{given['cyclr_api_url']}/oauth/token"),
         http.get(f"{given['cyclr_console_url']}/"),
