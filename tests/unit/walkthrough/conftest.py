@@ -81,6 +81,24 @@ class Scene:
 
 
 Make = Callable[..., Scene]
+Looked = list[CheckContext]
+
+
+def noting(
+    calls: Looked, check: Callable[[CheckContext], Finding]
+) -> Callable[[CheckContext], Finding]:
+    """Return `check`, which notes each call in `calls`."""
+
+    def run(context: CheckContext) -> Finding:
+        calls.append(context)
+        return check(context)
+
+    return run
+
+
+def saying(findings: list[Finding], calls: Looked) -> Callable[[CheckContext], Finding]:
+    """Return a check that finds the last of `findings`, and notes each call in `calls`."""
+    return noting(calls, lambda _context: findings[-1])
 
 
 @pytest.fixture

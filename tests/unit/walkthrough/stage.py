@@ -187,3 +187,12 @@ def stopped(walkthrough: Walkthrough) -> Iterator[Walkthrough]:
         if walkthrough._follower.ident is not None:
             walkthrough._follower.join()
         walkthrough.stop()
+
+
+def raising(error: Exception) -> Callable[..., Any]:
+    """Return a function that raises `error`, whatever it is called with."""
+
+    def act(*_: object, **__: object) -> Any:
+        raise error
+
+    return act

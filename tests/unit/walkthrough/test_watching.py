@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -14,7 +13,7 @@ from runbook_lib.config.credentials import EnvFileStore
 from runbook_lib.connectors.context import CheckContext
 from runbook_lib.connectors.facebook_marketing.procedure import PROCEDURE
 from runbook_lib.core.model import Finding, Outcome, WordKind
-from runbook_lib.core.procedure import Input, StepKind
+from runbook_lib.core.procedure import Input, Step, StepKind
 from runbook_lib.engine import connections
 from runbook_lib.engine.connections import Sessions
 from runbook_lib.engine.run import Run
@@ -34,13 +33,14 @@ from tests.unit.bodies import (
 )
 from tests.unit.connectors.conftest import MADE_UP, MADE_UP_APP, VALUES, hosts
 from tests.unit.fake_remote import FakeRemote, open_session, says
-from tests.unit.walkthrough.conftest import Make, Scene, spending, undecided
+from tests.unit.walkthrough.conftest import Looked, Make, Scene, noting, saying, spending
 from tests.unit.walkthrough.stage import (
     DEADLINE,
     app_step,
     eventually,
     make_run,
     make_step,
+    raising,
     settled,
     verified,
     waiting_step,
@@ -54,6 +54,39 @@ GATES = (
     "fb-11-permissions",
     "fb-12-submit-review",
 )
+
+
+UNCLEAR = Finding(outcome=Outcome.INCONCLUSIVE, reason="Hidden.")
+ABSENT = Finding(outcome=Outcome.FAILED, reason="It is not there.")
+WRONG = Finding(outcome=Outcome.FAILED, reason="It is another.")
+THERE = Finding(outcome=Outcome.VERIFIED, reason="It is there.")
+PENDING = Finding(outcome=Outcome.WAITING, reason="Not live yet.")
+
+
+@pytest.fixture
+def looked() -> Looked:
+    """Return a list in which checks note their calls."""
+    return []
+
+
+def checked(scene: Make, step: Step, looked: Looked) -> Scene:
+    """Return a walkthrough whose only step was checked; `looked` begins with the next check."""
+    play = scene(step)
+    play.run.perform(step.id)
+    looked.clear()
+    return play
+
+
+@pytest.fixture
+def at_once(scene: Make, monkeypatch: pytest.MonkeyPatch) -> Make:
+    """Return a factory of walkthroughs that do in this thread what others do in another."""
+
+    def make(*steps: Step) -> Scene:
+        play = scene(*steps)
+        monkeypatch.setattr(play.walkthrough._workers, "submit", lambda act, *given: act(*given))
+        return play
+
+    return make
 
 
 def test_results_of_another_process_are_shown(scene: Make, tmp_path: Path) -> None:
@@ -72,19 +105,13 @@ def test_results_of_another_process_are_shown(scene: Make, tmp_path: Path) -> No
     assert play.screens["app"].view["finished"] == 0
 
 
-def test_a_waiting_step_is_watched_without_writing(scene: Make) -> None:
+def test_a_waiting_step_is_watched_without_writing(scene: Make, looked: Looked) -> None:
     """A waiting step is checked again and again without a line in the journal."""
-    looks = []
-
-    def still(context: CheckContext) -> Finding:
-        looks.append(context)
-        return waits(context)
-
-    play = scene(waiting_step(still), watch_seconds=0)
+    play = scene(waiting_step(noting(looked, waits)), watch_seconds=0)
     play.run.perform("wait")
     before = play.types
     play.walkthrough.start()
-    eventually(lambda: len(looks) >= 5)
+    eventually(lambda: len(looked) >= 5)
 
     assert play.types == before
     assert play.screens["wait"].view["finished"] == 0
@@ -104,16 +131,12 @@ def test_a_step_that_lacks_a_value_is_not_watched(scene: Make) -> None:
 
 def test_a_change_of_a_waiting_step_is_recorded(scene: Make) -> None:
     """Once the outside party has acted, the step is checked and the result is recorded."""
-    is_live = threading.Event()
-
-    def review(context: CheckContext) -> Finding:
-        return (verified if is_live.is_set() else waits)(context)
-
-    play = scene(waiting_step(review), watch_seconds=0)
+    findings = [PENDING]
+    play = scene(waiting_step(saying(findings, [])), watch_seconds=0)
     play.run.perform("wait")
     play.walkthrough.start()
     eventually(lambda: play.screens["wait"].view["outcome"] == "waiting")
-    is_live.set()
+    findings.append(THERE)
 
     view = settled(play.screens["wait"])
     assert view["outcome"] == "verified"
@@ -163,25 +186,19 @@ def test_an_hour_with_four_waiting_gates_takes_at_most_40_calls(
     assert 4 * len(GATES) <= calls <= 40
 
 
-def test_who_comes_back_sees_what_is_true_now(scene: Make) -> None:
+def test_who_comes_back_sees_what_is_true_now(scene: Make, looked: Looked) -> None:
     """At the start what was checked before is looked at in one look; only changes are written."""
-    is_gone = threading.Event()
-    looked: list[CheckContext] = []
-
-    def there(context: CheckContext) -> Finding:
-        looked.append(context)
-        return verified(context)
-
-    def changing(context: CheckContext) -> Finding:
-        is_there = not is_gone.is_set()
-        return verified(context) if is_there else Finding(outcome=Outcome.FAILED, reason="Gone.")
-
-    uses_up = spending(make_step("spends", there))
-    play = scene(app_step(there), make_step("b", changing), make_step("c", there), uses_up)
+    findings, there = [THERE], noting(looked, verified)
+    play = scene(
+        app_step(there),
+        make_step("b", saying(findings, [])),
+        make_step("c", there),
+        spending(make_step("spends", there)),
+    )
     for name in ("app", "b", "spends"):
         play.run.perform(name)
     before, known = play.types, len(looked)
-    is_gone.set()
+    findings.append(ABSENT)
 
     play.walkthrough.start()
     eventually(lambda: play.screens["b"].view["outcome"] == "failed")
@@ -191,22 +208,15 @@ def test_who_comes_back_sees_what_is_true_now(scene: Make) -> None:
     assert play.screens["c"].view["outcome"] == "not_run"
 
 
-def test_what_cannot_be_looked_at_stays(scene: Make) -> None:
+def test_what_cannot_be_looked_at_stays(scene: Make, looked: Looked) -> None:
     """Without an answer the earlier result stays on screen, and nothing is written."""
-    looked: list[CheckContext] = []
-    is_down = threading.Event()
-
-    def reached(context: CheckContext) -> Finding:
-        looked.append(context)
-        return (undecided if is_down.is_set() else verified)(context)
-
-    play = scene(app_step(reached))
-    play.run.perform("app")
+    findings = [THERE]
+    play = checked(scene, app_step(saying(findings, looked)), looked)
     before = play.types
-    is_down.set()
+    findings.append(UNCLEAR)
 
     play.walkthrough.start()
-    eventually(lambda: len(looked) == 2)
+    eventually(lambda: len(looked) == 1)
     play.walkthrough.stop()
 
     assert play.types == before
@@ -215,13 +225,10 @@ def test_what_cannot_be_looked_at_stays(scene: Make) -> None:
 
 @pytest.mark.parametrize(("used", "looks"), [(80.0, 1), (81.0, 0)])
 def test_few_calls_left_are_a_persons(
-    scene: Make, monkeypatch: pytest.MonkeyPatch, used: float, looks: int
+    scene: Make, monkeypatch: pytest.MonkeyPatch, looked: Looked, used: float, looks: int
 ) -> None:
     """With few calls left in this hour nothing is asked at the start, and the page says so."""
-    looked: list[CheckContext] = []
-    play = scene(app_step(noting(looked, verified)))
-    play.run.perform("app")
-    looked.clear()
+    play = checked(scene, app_step(noting(looked, verified)), looked)
     monkeypatch.setattr(Run, "used_calls", used)
 
     play.walkthrough.start()
@@ -234,13 +241,10 @@ def test_few_calls_left_are_a_persons(
 
 @pytest.mark.parametrize(("used", "looks"), [(50.0, 1), (50.4, 0), (100.0, 0)])
 def test_watching_leaves_half_of_the_calls(
-    scene: Make, monkeypatch: pytest.MonkeyPatch, used: float, looks: int
+    scene: Make, monkeypatch: pytest.MonkeyPatch, looked: Looked, used: float, looks: int
 ) -> None:
     """Above half of what the app may call in this hour nothing is watched, and the page says so."""
-    looked: list[CheckContext] = []
-    play = scene(waiting_step(noting(looked, waits)))
-    play.run.perform("wait")
-    looked.clear()
+    play = checked(scene, waiting_step(noting(looked, waits)), looked)
     monkeypatch.setattr(Run, "used_calls", used)
     monkeypatch.setattr(play.run, "clock", lambda: NOON + timedelta(minutes=15))
 
@@ -272,22 +276,9 @@ def test_calls_count_until_the_next_hour(scene: Make, monkeypatch: pytest.Monkey
     assert play.run.used_calls == 1.5
 
 
-def noting(
-    calls: list[CheckContext], check: Callable[[CheckContext], Finding]
-) -> Callable[[CheckContext], Finding]:
-    """Return `check`, which notes each call in `calls`."""
-
-    def run(context: CheckContext) -> Finding:
-        calls.append(context)
-        return check(context)
-
-    return run
-
-
-def test_only_shown_waiting_steps_are_watched(scene: Make) -> None:
+def test_only_shown_waiting_steps_are_watched(scene: Make, looked: Looked) -> None:
     """A step that is open, not shown, or without a check is not watched."""
-    looked: list[CheckContext] = []
-    ticks: list[CheckContext] = []
+    ticks: Looked = []
     play = scene(
         app_step(noting(looked, verified)),
         waiting_step(noting(ticks, waits)),
@@ -310,11 +301,10 @@ def test_only_shown_waiting_steps_are_watched(scene: Make) -> None:
 
 
 def test_what_spends_something_is_neither_watched_nor_checked_by_itself(
-    scene: Make, monkeypatch: pytest.MonkeyPatch
+    scene: Make, looked: Looked
 ) -> None:
     """A check that uses something up runs by its own button only."""
-    looked: list[CheckContext] = []
-    ticks: list[CheckContext] = []
+    ticks: Looked = []
     play = scene(
         make_step("first", verified),
         spending(make_step("spends", noting(looked, waits), requires=("first",))),
@@ -399,30 +389,12 @@ def test_the_follower_survives_an_unreadable_settings_file(
     eventually(lambda: play.screens["app"].view["outcome"] == "verified")
 
 
-def at_once(play: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run what the walkthrough does in other threads in this one."""
-    monkeypatch.setattr(play.walkthrough._workers, "submit", lambda act, *given: act(*given))
-
-
-def saying(reasons: list[Finding], calls: list[CheckContext]) -> Callable[[CheckContext], Finding]:
-    """Return a check that finds the last of `reasons`, and notes each call in `calls`."""
-    return noting(calls, lambda _context: reasons[-1])
-
-
-UNCLEAR = Finding(outcome=Outcome.INCONCLUSIVE, reason="Hidden.")
-ABSENT = Finding(outcome=Outcome.FAILED, reason="It is not there.")
-WRONG = Finding(outcome=Outcome.FAILED, reason="It is another.")
-THERE = Finding(outcome=Outcome.VERIFIED, reason="It is there.")
-
-
 def test_an_open_step_is_looked_at_at_most_every_30_seconds(
-    scene: Make, monkeypatch: pytest.MonkeyPatch
+    at_once: Make, monkeypatch: pytest.MonkeyPatch, looked: Looked
 ) -> None:
     """However often its window comes back, a step is looked at once in 30 s, each by itself."""
-    looked: list[CheckContext] = []
     check = saying([ABSENT], looked)
-    play = scene(make_step("a", check), make_step("b", check))
-    at_once(play, monkeypatch)
+    play = at_once(make_step("a", check), make_step("b", check))
     play.run.perform("a")
     play.run.perform("b")
     looked.clear()
@@ -436,11 +408,9 @@ def test_an_open_step_is_looked_at_at_most_every_30_seconds(
     assert asked == [1, 1, 2, 2, 3, 3]
 
 
-def test_a_look_never_spends(scene: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_look_never_spends(at_once: Make, looked: Looked) -> None:
     """What uses something up is only ever done by a person's button."""
-    looked: list[CheckContext] = []
-    play = scene(spending(make_step("a", saying([THERE], looked))))
-    at_once(play, monkeypatch)
+    play = at_once(spending(make_step("a", saying([THERE], looked))))
     play.walkthrough.look(play.step("a"))
 
     assert (looked, play.types) == ([], [])
@@ -448,14 +418,10 @@ def test_a_look_never_spends(scene: Make, monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.parametrize(("used", "looks"), [(80.0, 1), (80.4, 0), (100.0, 0)])
 def test_a_look_leaves_the_last_calls_of_an_hour_to_a_person(
-    scene: Make, monkeypatch: pytest.MonkeyPatch, used: float, looks: int
+    at_once: Make, monkeypatch: pytest.MonkeyPatch, looked: Looked, used: float, looks: int
 ) -> None:
     """Above 80 % of what the app may call in this hour an open step is not looked at."""
-    looked: list[CheckContext] = []
-    play = scene(make_step("a", saying([ABSENT], looked)))
-    at_once(play, monkeypatch)
-    play.run.perform("a")
-    looked.clear()
+    play = checked(at_once, make_step("a", saying([ABSENT], looked)), looked)
     monkeypatch.setattr(Run, "used_calls", used)
     play.walkthrough.look(play.step("a"))
 
@@ -477,19 +443,14 @@ def test_a_look_leaves_the_last_calls_of_an_hour_to_a_person(
     ],
 )
 def test_a_look_writes_only_a_clear_change(
-    scene: Make,
-    monkeypatch: pytest.MonkeyPatch,
-    before: Finding | None,
-    after: Finding,
-    is_written: bool,
+    at_once: Make, before: Finding | None, after: Finding, is_written: bool
 ) -> None:
     """A new outcome or reason is recorded; what is as before, or is not clear any more, is not."""
-    reasons = [before or after]
-    play = scene(make_step("a", saying(reasons, [])))
-    at_once(play, monkeypatch)
+    findings = [before or after]
+    play = at_once(make_step("a", saying(findings, [])))
     if before:
         play.run.perform("a")
-    reasons.append(after)
+    findings.append(after)
     known = play.types
     play.walkthrough.look(play.step("a"))
 
@@ -499,19 +460,13 @@ def test_a_look_writes_only_a_clear_change(
 
 
 def test_a_look_that_cannot_be_done_changes_nothing(
-    scene: Make, monkeypatch: pytest.MonkeyPatch
+    at_once: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody asked for it: an error in a look is no message, and the result stays."""
-    play = scene(make_step("a", saying([ABSENT], [])))
-    at_once(play, monkeypatch)
-    play.walkthrough.perform(play.step("a"), {})
-    before = play.screens["a"].view
+    play = at_once(make_step("a", saying([ABSENT], [])))
+    before = play.perform("a")
 
-    def broken(*_: object) -> None:
-        msg = "broken"
-        raise RuntimeError(msg)
-
-    monkeypatch.setattr(play.run, "preview", broken)
+    monkeypatch.setattr(play.run, "preview", raising(RuntimeError("broken")))
     play.walkthrough.look(play.step("a"))
 
     after = play.screens["a"].view
