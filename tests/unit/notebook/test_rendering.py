@@ -378,30 +378,6 @@ def test_a_header_says_whose_run_it_is() -> None:
         assert "headless" not in text
 
 
-def test_verified_in_part_is_saved_as_it_is_shown() -> None:
-    """A saved panel has the badge that the step's output has, dashed where it is in part."""
-    whole = replace(STATE, conclusion=replace(STATE.conclusion, needs_person=False))
-    shown, settled = (
-        rendering.saved_bundle(RunState(RUN_ID, {STEP.id: state}), tenant="acme", part=STEP.id)
-        for state in (STATE, whole)
-    )
-
-    (badge,) = re.findall('<span style="border:2px dashed.*?</span>', shown["text/html"])
-    assert badge.endswith("✔ verified in part</span>")
-    assert badge in bundle()["text/html"]
-    assert shown["text/plain"].startswith("✔ verified in part: It is accepted.")
-    assert "dashed" not in settled["text/html"]
-
-
-@pytest.mark.parametrize("outcome", Outcome)
-def test_every_outcome_has_its_own_look(outcome: Outcome) -> None:
-    """Each outcome has its own icon and its word, not only a colour."""
-    state = replace(STATE, conclusion=Conclusion(outcome=outcome, reason="r"))
-
-    assert f"{ICONS[outcome]} {LABELS[outcome]}" in Page(bundle(state)["text/html"]).text
-    assert len(set(ICONS.values())) == len(Outcome)
-
-
 def contrast(colour: str, ground: str) -> float:
     """Return the contrast ratio of two colours (WCAG 2.2, 1.4.3)."""
 
@@ -415,13 +391,16 @@ def contrast(colour: str, ground: str) -> float:
 
 
 @pytest.mark.parametrize("outcome", Outcome)
-def test_a_badge_can_be_read(outcome: Outcome) -> None:
-    """White text on each badge has a contrast of at least 4.5 to 1."""
-    step = replace(STEP, kind=StepKind.CALL)
-    state = replace(STATE, step=step, conclusion=Conclusion(outcome=outcome, reason="r"))
+def test_every_outcome_has_its_own_look(outcome: Outcome) -> None:
+    """Each outcome has its own icon and word, in white with a contrast of at least 4.5 to 1."""
+    state = replace(STATE, conclusion=Conclusion(outcome=outcome, reason="r"))
+    page = Page(bundle(state)["text/html"])
+    assert f"{ICONS[outcome]} {LABELS[outcome]}" in page.text
+    assert len(set(ICONS.values())) == len(Outcome)
+
     badge = next(
         str(given["style"])
-        for tag, given in Page(bundle(state)["text/html"]).tags
+        for tag, given in page.tags
         if tag == "span" and "border-radius:10px" in str(given.get("style"))
     )
 
@@ -430,22 +409,34 @@ def test_a_badge_can_be_read(outcome: Outcome) -> None:
     assert contrast("#ffffff", ground) >= 4.5
 
 
-def test_verified_in_part_does_not_look_finished() -> None:
-    """A step of which a part is not confirmed has another badge and border, in text and shape."""
-    said = attested(STEP.id)
-    whole = replace(STATE, word=said, conclusion=replace(STATE.conclusion, needs_person=False))
+WHOLE = replace(STATE, conclusion=replace(STATE.conclusion, needs_person=False))
 
-    for state, label, border in (
-        (STATE, "✔ verified in part", "border-left:4px dashed"),
-        (whole, "✔ verified", "border-left:4px solid"),
-    ):
-        page = Page(bundle(state)["text/html"])
-        badge = next(given for tag, given in page.tags if tag == "span")
-        assert str(page.tags[0][1]["style"]).startswith(border)
-        assert ("dashed" in str(badge["style"])) == ("part" in label)
-        assert page.text.startswith(f"{label} It is accepted.")
-        assert bundle(state)["text/plain"].startswith(f"{label}: It is accepted.")
-        assert bundle(state)[rendering.STEP_MIME]["outcome"] == "verified"
+
+@pytest.mark.parametrize(
+    ("state", "label", "line"),
+    [
+        (STATE, "✔ verified in part", "dashed"),
+        (replace(WHOLE, word=attested(STEP.id)), "✔ verified", "solid"),
+    ],
+)
+def test_verified_in_part_does_not_look_finished(state: StepState, label: str, line: str) -> None:
+    """A step that is not confirmed in full has another badge and border, also when it is saved."""
+    shown = bundle(state)
+    page = Page(shown["text/html"])
+    badge = next(given for tag, given in page.tags if tag == "span")
+    assert str(page.tags[0][1]["style"]).startswith(f"border-left:4px {line}")
+    assert ("dashed" in str(badge["style"])) == (line == "dashed")
+    assert page.text.startswith(f"{label} It is accepted.")
+    assert shown[rendering.STEP_MIME]["outcome"] == "verified"
+
+    saved = rendering.saved_bundle(RunState(RUN_ID, {STEP.id: state}), tenant="acme", part=STEP.id)
+    (saved_badge,) = re.findall("<span style=.*?</span>", saved["text/html"])
+    assert saved_badge.endswith(f"{label}</span>")
+    assert saved_badge in shown["text/html"]
+    assert ("border:2px dashed" in saved_badge) == (line == "dashed")
+    assert ("dashed" in saved["text/html"]) == (line == "dashed")
+    for text in (shown["text/plain"], saved["text/plain"]):
+        assert text.startswith(f"{label}: It is accepted.")
 
 
 def test_the_summary_names_what_is_not_proven() -> None:
@@ -453,8 +444,7 @@ def test_the_summary_names_what_is_not_proven() -> None:
     assert "Not proven: The exact path." in Page(summary()["text/html"]).text
     assert "verified in part It is accepted." in " ".join(summary()["text/plain"].split())
     assert "Not confirmed by anybody yet: It stands there." in Page(bundle()["text/html"]).text
-    whole = replace(STATE, conclusion=replace(STATE.conclusion, needs_person=False))
-    assert "Not proven" not in Page(summary(whole)["text/html"]).text
+    assert "Not proven" not in Page(summary(WHOLE)["text/html"]).text
 
 
 def test_plain_text_cannot_move_the_cursor() -> None:
@@ -468,19 +458,13 @@ def test_plain_text_cannot_move_the_cursor() -> None:
         changes=(hostile,),
         tables=(Table(caption=hostile, columns=(hostile,), rows=((hostile,),)),),
     )
-    state = StepState(
-        step=STEP,
-        conclusion=Conclusion(outcome=Outcome.FAILED, reason=hostile),
-        findings=(finding,),
-    )
-    bundles = (
-        rendering.step_bundle(state, {}, is_sandbox=True),
-        rendering.summary_bundle(RunState(RUN_ID, {STEP.id: state}), is_sandbox=True),
-        rendering.header_bundle(
-            hostile, tenant=hostile, run_id=hostile, mode="headless", is_sandbox=False
-        ),
-    )
+    conclusion = Conclusion(outcome=Outcome.FAILED, reason=hostile)
+    state = StepState(STEP, conclusion, findings=(finding,))
 
-    for bundle in bundles:
-        assert all(line.isprintable() for line in bundle["text/plain"].split("\n"))
-        assert "[U+001B][2J" in bundle["text/plain"]
+    for shown in (
+        bundle(state, {}, is_sandbox=True),
+        summary(state, is_sandbox=True),
+        header(hostile, tenant=hostile, run_id=hostile),
+    ):
+        assert all(line.isprintable() for line in shown["text/plain"].split("\n"))
+        assert "[U+001B][2J" in shown["text/plain"]

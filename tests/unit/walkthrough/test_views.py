@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -47,7 +46,6 @@ from runbook_lib.core.redaction import MASK
 from runbook_lib.core.state import RunState, StepState
 from runbook_lib.core.words import Lapsed
 from runbook_lib.walkthrough.activity import Activity
-from runbook_lib.walkthrough.controller import Walkthrough
 from runbook_lib.walkthrough.views import (
     NOTES,
     WORDS,
@@ -59,18 +57,15 @@ from runbook_lib.walkthrough.views import (
 from tests.support import journals
 from tests.support.words import attested
 from tests.unit.bodies import APP_SECRET
-from tests.unit.walkthrough.conftest import spending
+from tests.unit.walkthrough.conftest import Make, spending
 from tests.unit.walkthrough.stage import (
     CANARIES,
     HAND_STEP,
     PERMISSIONS,
-    Screen,
     app_step,
     consent_step,
-    make_run,
     make_scene,
     make_step,
-    stopped,
     verified,
     waiting_step,
     waits,
@@ -325,16 +320,15 @@ def test_a_panel_shows(given: StepState, more: dict[str, Any], expected: dict[st
 def test_an_input_has_its_kind_and_value() -> None:
     """An input is text, a checkbox or a password, with its value, help and example."""
     values = {"app_id": "77", "permissions": ("public_profile", "ads_read")}
-    shown = {each["name"]: each for each in view(state(app_step()), values=values)["inputs"]}
+    shown = view(state(app_step()), values=values)["inputs"]
 
-    assert shown["app_id"]["kind"] == "text"
-    assert shown["app_id"]["value"] == "77"
-    assert shown["app_id"]["help"] == inputs.APP_ID.help
-    assert shown["app_id"]["example"] == inputs.APP_ID.example
-    assert shown["permissions"]["value"] == "public_profile, ads_read"
-    assert shown["install_connector"]["kind"] == "checkbox"
-    assert shown["install_connector"]["value"] == ""
-    assert shown["app_secret"]["kind"] == "password"
+    assert [(field["name"], field["kind"], field["value"]) for field in shown] == [
+        ("app_id", "text", "77"),
+        ("app_secret", "password", ""),
+        ("permissions", "text", "public_profile, ads_read"),
+        ("install_connector", "checkbox", ""),
+    ]
+    assert (shown[0]["help"], shown[0]["example"]) == (inputs.APP_ID.help, inputs.APP_ID.example)
 
 
 def test_of_a_credential_only_its_place_is_shown() -> None:
@@ -478,10 +472,9 @@ def test_what_is_approved_is_chosen_and_declined_names_nothing() -> None:
     seen = Check("seen", lambda _: None, person_confirms="It is Advanced.")
     step = replace(waiting_step(), inputs=(PERMISSIONS,), checks=(seen,))
     found = Finding(outcome=Outcome.VERIFIED, reason="So.", check="seen", limits=("The level.",))
-    open_one = state(step, Outcome.WAITING)
     in_part = replace(half(step, needs_person=True), findings=(found,))
 
-    before, after = (view(each)["forms"][0] for each in (open_one, in_part))
+    before, after = (view(given)["forms"][0] for given in (state(step, Outcome.WAITING), in_part))
     assert (before["chosen"], after["chosen"]) == ("", "attest")
     assert view(in_part)["actions"]["primary"] == "answer"
     assert "It is Advanced." in header(in_part)["next"]["advice"]
@@ -518,11 +511,10 @@ def test_a_second_person_says_yes_or_no(answers: Any) -> None:
 
 def test_a_question_is_the_steps_own() -> None:
     """A step says what it asks; without that it asks what the provider says."""
-    step = waiting_step()
-    own = replace(step, question="What does App Review say?")
+    own = replace(waiting_step(), question="What does App Review say?")
 
     assert view(state(own))["forms"][0]["label"] == "What does App Review say?"
-    assert view(state(step))["forms"][0]["label"] == "What does Facebook say?"
+    assert view(state(waiting_step()))["forms"][0]["label"] == "What does Facebook say?"
 
 
 def test_a_step_with_answers_asks_which_is_true() -> None:
@@ -553,13 +545,6 @@ def test_an_answer_about_a_review_has_its_day_and_the_permissions() -> None:
     assert [option["note_label"] for option in options] == ["", "", "The reason given"]
     offered = options[0]["fields"][1]
     assert (offered["type"], offered["choices"]) == ("choices", ("public_profile", "ads_read"))
-
-
-def test_only_what_was_said_can_be_withdrawn() -> None:
-    """Without a word that counts, nothing can be withdrawn."""
-    assert "withdraw" not in view(PLAIN)["actions"]["menu"]
-    assert "withdraw" not in view(state(make_step("a"), lapsed=LAPSED))["actions"]["menu"]
-    assert "withdraw" in view(state(make_step("a"), word=attested("a")))["actions"]["menu"]
 
 
 def test_the_header_counts() -> None:
@@ -647,7 +632,7 @@ def test_the_end_is_reached_once_everything_is_done_and_sealed() -> None:
     assert finish(going, **sealed, road=road)["end"] is None
 
 
-def test_no_view_holds_a_credential(tmp_path: Path) -> None:
+def test_no_view_holds_a_credential(scene: Make) -> None:
     """Neither panel, header nor end contains a credential, whatever findings and people say."""
 
     def tells(context: Any) -> Finding:
@@ -664,41 +649,26 @@ def test_no_view_holds_a_credential(tmp_path: Path) -> None:
             tables=(Table(caption=words, columns=(words,), rows=((words,),)),),
         )
 
-    steps = (app_step(tells), consent_step(verified), HAND_STEP)
-    run = make_run(tmp_path, *steps, secrets=CANARIES)
-    run.start()
-    word = attested(
-        "hand",
-        at=AT,
-        note=f"typed {APP_SECRET}",
-        attachments=(Attachment(name=APP_SECRET, sha256="0" * 64, size=1, media_type="image/png"),),
-    )
-    run.perform("app")
-    run.say([word])
-    screens = {name: Screen() for name in ("app", "consent", "hand", "header", "finish")}
+    play = scene(app_step(tells), consent_step(verified), HAND_STEP, secrets=CANARIES)
+    play.run.perform("app")
+    shot = Attachment(name=APP_SECRET, sha256="0" * 64, size=1, media_type="image/png")
+    play.run.say([attested("hand", at=AT, note=f"typed {APP_SECRET}", attachments=(shot,))])
+    play.walkthrough.displays.draw()
 
-    with stopped(Walkthrough(run)) as walkthrough:
-        for step in steps:
-            walkthrough.displays.add_panel(step.id, screens[step.id])
-        walkthrough.displays.add_header(screens["header"])
-        walkthrough.displays.add_finish(screens["finish"])
-
-    text = json.dumps([screen.views for screen in screens.values()])
+    screens = (*play.screens.values(), play.header, play.finish)
+    text = json.dumps([screen.views for screen in screens])
     assert not [name for name, value in CANARIES.items() if value in text]
     assert MASK in text
-    assert screens["hand"].view["hand_over"]["name"] == "app_secret"
+    assert play.screens["hand"].view["hand_over"]["name"] == "app_secret"
 
 
 @pytest.mark.parametrize(
-    ("made", "who"),
-    [
-        (lambda: state(make_step("a"), Outcome.NOT_RUN), ""),
-        (lambda: state(make_step("a"), Outcome.WAITING), "waits for Facebook"),
-    ],
+    ("given", "who"),
+    [(PLAIN, ""), (state(make_step("a"), Outcome.WAITING), "waits for Facebook")],
 )
-def test_the_overview_says_what_waits_for_whom(made: Any, who: str) -> None:
-    """Each line of the overview names the step, its outcome, and who it waits for."""
-    (line,) = header(made())["steps"]
+def test_the_overview_says_what_waits_for_whom(given: StepState, who: str) -> None:
+    """Each line of the overview names the step and who it waits for."""
+    (line,) = header(given)["steps"]
 
     assert (line["id"], line["title"], line["who"]) == ("a", "Do a", who)
 
@@ -837,6 +807,8 @@ def test_the_rest_of_the_actions_is_in_the_menu() -> None:
     assert menu(state(consent_step(), Outcome.VERIFIED)) == ["consent", "attest", *notes]
     saved = make_step("a", inputs=(inputs.APP_ID,))
     assert menu(state(saved)) == notes
+    # Only a word that counts can be withdrawn.
+    assert menu(state(make_step("a"), lapsed=LAPSED)) == notes
     assert menu(state(make_step("a"), word=attested("a"))) == [*notes, "withdraw"]
 
 
