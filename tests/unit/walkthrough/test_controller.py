@@ -23,6 +23,7 @@ from tests.unit.walkthrough.stage import (
     app_step,
     eventually,
     make_step,
+    raising,
     settled,
     verified,
     waiting_step,
@@ -83,8 +84,7 @@ def test_finished_actions_are_counted(scene: Make) -> None:
     """Each finished action is counted, so that two equal results can be told apart."""
     play = scene(app_step())
     for number in (1, 2):
-        play.walkthrough.perform(play.step("app"), {})
-        view = settled(play.screens["app"], number)
+        view = play.perform("app", finished=number)
         assert (view["finished"], view["message"]) == (number, "Result: verified.")
 
 
@@ -122,11 +122,7 @@ def test_an_error_becomes_message_and_advice(
 ) -> None:
     """An error is shown without a secret, and the panel is idle again."""
     play = scene(app_step())
-
-    def broken(*_: object, **__: object) -> None:
-        raise error
-
-    monkeypatch.setattr(play.run, "perform", broken)
+    monkeypatch.setattr(play.run, "perform", raising(error))
     view = play.perform("app")
 
     assert (view["message"], view["advice"], view["is_error"]) == (message, advice, True)
@@ -136,11 +132,8 @@ def test_an_error_becomes_message_and_advice(
 def test_a_full_disk_is_shown_as_such(scene: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """A full disk is shown as such, not as a defect."""
     play = scene(app_step())
-
-    def refuse(*_: object, **__: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(statements, "store_attachment", refuse)
+    full = OSError(errno.ENOSPC, "No space left on device")
+    monkeypatch.setattr(statements, "store_attachment", raising(full))
     view = play.say("app", DONE, {"by": "Somebody"}, [{"name": "a.png"}])
     assert view["message"] == "Cannot write to disk: No space left on device."
     assert view["advice"].startswith("Free disk space")
@@ -150,14 +143,11 @@ def test_a_full_disk_is_shown_as_such(scene: Make, monkeypatch: pytest.MonkeyPat
 def test_an_error_is_gone_with_the_next_try(scene: Make) -> None:
     """The next attempt removes the earlier error from the panel at once."""
     play = scene(app_step())
-    step, screen = play.step("app"), play.screens["app"]
-    play.walkthrough.perform(step, {"app_id": "x"})
-    assert settled(screen)["is_error"]
+    screen = play.screens["app"]
+    assert play.perform("app", {"app_id": "x"})["is_error"]
     before = len(screen.views)
 
-    play.walkthrough.perform(step, {})
-
-    view = settled(screen, 2)
+    view = play.perform("app", finished=2)
     assert (view["is_error"], view["advice"]) == (False, "")
     assert (screen.views[before]["message"], screen.views[before]["is_error"]) == ("", False)
 
@@ -256,13 +246,7 @@ def test_a_new_panel_shows_a_damaged_journal(scene: Make) -> None:
         assert screen.view["is_error"]
     assert fresh[1].view["settled"] == 1
 
-
-def test_a_panel_without_a_view_says_why(scene: Make) -> None:
-    """If a step has no view yet, its panel shows only the error and its next step."""
-    play = scene(app_step())
-    play.run.perform("app")
-    damage(play)
-    late = Screen()
+    late = Screen()  # of a step without a view, only the error is shown
     play.walkthrough.displays._views.clear()
     play.walkthrough.displays.add_panel("app", late)
 

@@ -28,6 +28,14 @@ def rests(view: dict[str, Any]) -> str:
     return next(str(each["rests"]) for each in view["inputs"] if each["name"] == "app_secret")
 
 
+def keep(
+    play: Scene, where: str, typed: dict[str, str] | None = None, finished: int = 1
+) -> dict[str, Any]:
+    """Keep the App Secret there, as its panel does; return what that shows then."""
+    play.walkthrough.keep(play.step("app"), "app_secret", where, typed or {})
+    return settled(play.screens["app"], finished)
+
+
 @pytest.mark.parametrize("word", ["outcome", "verified", "app_id", "refused", "message"])
 def test_a_credential_that_is_a_common_word_does_not_damage_a_view(scene: Make, word: str) -> None:
     """Whatever the secret is, masking leaves a view's names, its step's id and its outcome."""
@@ -43,8 +51,7 @@ def test_a_credential_that_is_a_common_word_does_not_damage_a_view(scene: Make, 
 def test_a_credential_is_saved_to_env(scene: Make, memory: MemoryKeyring) -> None:
     """`.env` gets mode 0600, and the panel names it; journal and views lack the credential."""
     play = scene(app_step(), secrets={"app_secret": APP_SECRET})
-    play.walkthrough.keep(play.step("app"), "app_secret", ".env", {})
-    view = settled(play.screens["app"])
+    view = keep(play, ".env")
 
     assert view["message"] == "App Secret saved to .env."
     assert rests(view) == ".env"
@@ -58,10 +65,7 @@ def test_a_credential_is_saved_to_env(scene: Make, memory: MemoryKeyring) -> Non
 def test_a_credential_is_saved_to_the_keyring(scene: Make, memory: MemoryKeyring) -> None:
     """The journal has a reference to the credential, and no file contains it."""
     play = scene(app_step(), secrets={"app_secret": APP_SECRET})
-    play.walkthrough.keep(play.step("app"), "app_secret", "keyring", {})
-    view = settled(play.screens["app"])
-
-    assert rests(view) == "keyring"
+    assert rests(keep(play, "keyring")) == "keyring"
     assert list(memory.stored.values()) == [APP_SECRET]
     assert not play.run.env_file.exists()
     assert play.run.history.index.credentials["app_secret"].startswith("keyring:")
@@ -71,9 +75,9 @@ def test_a_credential_is_saved_to_the_keyring(scene: Make, memory: MemoryKeyring
 def test_the_newest_credential_is_saved(scene: Make, memory: MemoryKeyring) -> None:
     """A typed credential replaces the known one and is the one that is saved."""
     play = scene(app_step(), secrets={"app_secret": OTHER_SECRET})
-    play.walkthrough.keep(play.step("app"), "app_secret", "keyring", {"app_secret": APP_SECRET})
+    view = keep(play, "keyring", {"app_secret": APP_SECRET})
 
-    assert settled(play.screens["app"])["message"] == "App Secret saved to the keyring."
+    assert view["message"] == "App Secret saved to the keyring."
     assert list(memory.stored.values()) == [APP_SECRET]
     assert play.run.settings.secrets["app_secret"].reveal() == APP_SECRET
 
@@ -81,9 +85,8 @@ def test_the_newest_credential_is_saved(scene: Make, memory: MemoryKeyring) -> N
 def test_an_invalid_credential_is_not_saved(scene: Make, memory: MemoryKeyring) -> None:
     """If the typed credential is invalid, neither it nor the known one is saved."""
     play = scene(app_step(), secrets={"app_secret": APP_SECRET})
-    play.walkthrough.keep(play.step("app"), "app_secret", "keyring", {"app_secret": "half"})
+    view = keep(play, "keyring", {"app_secret": "half"})
 
-    view = settled(play.screens["app"])
     assert view["message"].startswith("App Secret: an App Secret has 32 characters")
     assert memory.stored == {}
 
@@ -101,13 +104,10 @@ def test_a_credential_saved_by_another_kernel_is_known(
     known = play.run.settings
     with stopped(other.walkthrough):
         for number, secret in enumerate((OTHER_SECRET, APP_SECRET), 1):
-            given = {"app_secret": secret}
-            other.walkthrough.keep(other.step("app"), "app_secret", where, given)
-            settled(other.screens["app"], number)
+            keep(other, where, {"app_secret": secret}, number)
             eventually(lambda secret=secret: play.walkthrough.hand_over(HAND_STEP) == secret)
         eventually(lambda: play.screens["hand"].view["hand_over"]["unknown"] == "")
-        other.walkthrough.keep(other.step("app"), "app_secret", "forget", {})
-        settled(other.screens["app"], 3)
+        keep(other, "forget", finished=3)
         eventually(lambda: play.walkthrough.hand_over(HAND_STEP) == "")
 
     assert play.run.settings.secrets == known.secrets
@@ -139,8 +139,7 @@ def test_a_credential_is_removed_everywhere(scene: Make, memory: MemoryKeyring) 
     """`forget` removes a credential from the session, the keyring and `.env`."""
     play = scene(app_step(), secrets={"app_secret": APP_SECRET})
     for number, where in enumerate(("keyring", ".env", "forget"), 1):
-        play.walkthrough.keep(play.step("app"), "app_secret", where, {})
-        view = settled(play.screens["app"], number)
+        view = keep(play, where, finished=number)
 
     assert view["message"] == "App Secret removed."
     assert rests(view) == ""
@@ -164,23 +163,18 @@ def test_only_a_credential_of_the_step_is_saved(scene: Make, name: str) -> None:
 def test_an_unknown_place_saves_nothing(scene: Make) -> None:
     """A credential is saved to the keyring or to `.env`, and nowhere else."""
     play = scene(app_step(), secrets={"app_secret": APP_SECRET})
-    play.walkthrough.keep(play.step("app"), "app_secret", "/tmp/elsewhere", {})
 
-    assert settled(play.screens["app"])["is_error"]
+    assert keep(play, "/tmp/elsewhere")["is_error"]
     assert play.types == []
 
 
 def test_a_credential_is_handed_over_by_its_step_alone(scene: Make) -> None:
-    """Only the step that hands over a credential returns it, and no view contains it."""
+    """Only the step that hands over a known credential returns it, and no view contains it."""
     play = scene(HAND_STEP, app_step(), secrets={"app_secret": APP_SECRET})
 
     assert play.walkthrough.hand_over(HAND_STEP) == APP_SECRET
     assert play.walkthrough.hand_over(play.step("app")) == ""
     assert APP_SECRET not in json.dumps([screen.views for screen in play.screens.values()])
-
-
-def test_an_unknown_credential_is_not_handed_over(scene: Make) -> None:
-    """A credential that is not known yet is not handed over."""
     assert scene(HAND_STEP).walkthrough.hand_over(HAND_STEP) == ""
 
 

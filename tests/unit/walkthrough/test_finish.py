@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import threading
 import zipfile
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -31,6 +32,7 @@ from tests.unit.walkthrough.stage import (
     DEADLINE,
     eventually,
     make_step,
+    raising,
     verified,
     waits,
 )
@@ -87,6 +89,19 @@ def idle(play: Scene) -> dict[str, Any]:
         lambda: None if play.finish.view["busy_since"] else play.finish.view
     )
     return view
+
+
+@pytest.fixture
+def seal(scene: Make, monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], Scene]:
+    """Return what seals a run of one step, with a stand-in for sealing."""
+
+    def begin(stand_in: Any) -> Scene:
+        monkeypatch.setattr(module, "seal_evidence", stand_in)
+        play = scene(make_step("a"))
+        play.walkthrough.seal(is_confirmed=True)
+        return play
+
+    return begin
 
 
 def test_sealing_asks_once_where_a_step_is_not_done_any_more(
@@ -215,13 +230,12 @@ def test_who_comes_back_finds_the_sealed_bundle(scene: Make) -> None:
     assert play.walkthrough.files_of_bundle("report.html") == b""
 
 
-def test_sealing_shows_its_bundle(scene: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The panel is busy during the headless run, then shows its outcome and bundle."""
-    released = threading.Event()
-
-    monkeypatch.setattr(module, "seal_evidence", held(released, []))
-    play = scene(make_step("a"))
-    play.walkthrough.seal(is_confirmed=True)
+def test_sealing_shows_its_bundle(seal: Callable[[Any], Scene]) -> None:
+    """During the headless run the panel says what that waits for, then outcome and bundle."""
+    released, wait = threading.Event(), "Waiting for process 7."
+    play = seal(held(released, [], wait))
+    assert play.finish.view["busy_since"] > 0
+    eventually(lambda: play.finish.view["message"] == wait)
     assert play.finish.view["busy_since"] > 0
     released.set()
 
@@ -241,29 +255,19 @@ def test_sealing_shows_its_bundle(scene: Make, monkeypatch: pytest.MonkeyPatch) 
     ],
 )
 def test_a_run_that_was_not_sealed_says_why(
-    scene: Make, monkeypatch: pytest.MonkeyPatch, error: Exception, said: str
+    seal: Callable[[Any], Scene], error: Exception, said: str
 ) -> None:
     """If sealing fails, message and next step are shown, and the button works again."""
-
-    def refuse(run: Run, **_: Any) -> Finished:
-        raise error
-
-    monkeypatch.setattr(module, "seal_evidence", refuse)
-    play = scene(make_step("a"))
-    play.walkthrough.seal(is_confirmed=True)
-
-    view = idle(play)
+    view = idle(seal(raising(error)))
     assert (f"{view['message']} {view['advice']}", view["is_error"]) == (said, True)
     assert view["bundle"] == ""
 
 
-def test_a_double_click_seals_once(scene: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_double_click_seals_once(seal: Callable[[Any], Scene]) -> None:
     """A second click during sealing has no effect; afterwards the button works again."""
     released, begun = threading.Event(), list[str]()
-
-    monkeypatch.setattr(module, "seal_evidence", held(released, begun))
-    play = scene(make_step("a"))
-    for _ in range(3):
+    play = seal(held(released, begun))
+    for _ in range(2):
         play.walkthrough.seal(is_confirmed=True)
     released.set()
     eventually(lambda: not play.finish.view["busy_since"])
@@ -271,19 +275,3 @@ def test_a_double_click_seals_once(scene: Make, monkeypatch: pytest.MonkeyPatch)
 
     play.walkthrough.seal(is_confirmed=True)
     eventually(lambda: len(begun) == 2)
-
-
-def test_a_panel_says_what_the_sealing_run_waits_for(
-    scene: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """While the headless run waits for another one, the panel is busy and shows the reason."""
-    released = threading.Event()
-
-    wait = "Waiting for process 7."
-    monkeypatch.setattr(module, "seal_evidence", held(released, [], wait))
-    play = scene(make_step("a"))
-    play.walkthrough.seal(is_confirmed=True)
-
-    eventually(lambda: play.finish.view["message"] == wait)
-    assert play.finish.view["busy_since"]
-    released.set()

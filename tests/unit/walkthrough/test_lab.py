@@ -25,7 +25,9 @@ from runbook_lib.engine.practice import Practice
 from runbook_lib.errors import SettingsError
 from runbook_lib.walkthrough import lab
 from runbook_lib.walkthrough.lab import LabRequest, open_lab, practise_in_lab
+from tests.support.odd_files import FILES
 from tests.unit.bodies import APP_SECRET
+from tests.unit.walkthrough.stage import raising
 
 NAME = notebook_name(PROCEDURE)
 QUIET = "--Application.log_level=ERROR"
@@ -33,18 +35,19 @@ WORKSPACES = "--LabApp.workspaces_dir="
 
 
 class Server:
-    """Replaces JupyterLab's process; `ends` are the results of waiting for it."""
+    """Replaces JupyterLab's process; `ends` are the results of waiting for it, or one 0."""
 
     def __init__(self) -> None:
         self.command: list[str] = []
         self.env: dict[str, str] = {}
         self.folders: list[Path] = []
-        self.ends: list[int | BaseException | type[BaseException]] = [0]
+        self.ends: list[int | BaseException | type[BaseException]] = []
         self.is_terminated = False
         self.is_killed = False
 
     def __call__(self, command: list[str], *, env: dict[str, str]) -> Self:
         """Start."""
+        self.ends = self.ends or [0]
         self.command, self.env = command, env
         named = (word.rpartition("=")[2] for word in command if word.startswith(WORKSPACES))
         self.folders = [folder for folder in map(Path, named) if folder.is_dir()]
@@ -94,8 +97,7 @@ def request(*arguments: str, **more: Any) -> LabRequest:
 
 
 def opened(*arguments: str, heard: list[str] | None = None, **more: Any) -> int:
-    say = (lambda _: None) if heard is None else heard.append
-    return open_lab(request(*arguments, **more), say=say)
+    return open_lab(request(*arguments, **more), say=([] if heard is None else heard).append)
 
 
 @pytest.mark.parametrize(
@@ -128,8 +130,8 @@ def test_what_opens_how_to_begin_and_how_to_stop_is_said(server: Server) -> None
     assert "Ctrl+C in this window stops it; your work is kept." in said
 
 
-def test_jupyterlab_opens_the_notebook(server: Server, folder: Path, copies: Path) -> None:
-    """JupyterLab opens the copy of the notebook alone, with the project as its root."""
+def test_jupyterlab_opens_the_notebook(server: Server, folder: Path) -> None:
+    """In an empty folder JupyterLab opens the copy of the notebook, and nothing else is written."""
     assert opened("--no-browser", "--port", "8899") == 0
 
     (workspaces,) = server.folders
@@ -140,7 +142,11 @@ def test_jupyterlab_opens_the_notebook(server: Server, folder: Path, copies: Pat
         QUIET,
         *("--no-browser", "--port", "8899"),
     ]
-    assert (copies / NAME).is_file()
+    assert [path.relative_to(folder) for path in folder.rglob("*")] == [
+        Path("walkthrough"),
+        Path("walkthrough", NAME),
+    ]
+    assert not is_stale(PROCEDURE, folder / "walkthrough" / NAME)
 
 
 @pytest.mark.parametrize("end", [0, KeyboardInterrupt])
@@ -155,17 +161,6 @@ def test_the_layout_is_kept_as_long_as_the_server_runs(server: Server, end: Any)
     assert not workspaces.exists()
 
 
-def test_an_empty_folder_is_enough(server: Server, folder: Path) -> None:
-    """An empty folder is sufficient, and only the person's copy is written."""
-    assert opened() == 0
-
-    assert [path.relative_to(folder) for path in folder.rglob("*")] == [
-        Path("walkthrough"),
-        Path("walkthrough", NAME),
-    ]
-    assert not is_stale(PROCEDURE, folder / "walkthrough" / NAME)
-
-
 def test_the_built_notebook_is_never_opened_or_written(
     server: Server, folder: Path, copies: Path
 ) -> None:
@@ -175,7 +170,6 @@ def test_the_built_notebook_is_never_opened_or_written(
     built.write_text(old, encoding="utf-8")
 
     for is_app in (False, True):
-        server.ends = [0]
         assert opened(is_app=is_app) == 0
         assert not [word for word in server.command if "notebooks" in word]
 
@@ -191,7 +185,6 @@ def test_the_copy_is_found_from_a_folder_inside_the_project(
     opened()
     (folder / "evidence" / "acme").mkdir(parents=True)
     monkeypatch.chdir(folder / "evidence" / "acme")
-    server.ends = [0]
     opened()
 
     assert f"--ServerApp.root_dir={folder}" in server.command
@@ -297,7 +290,6 @@ def test_a_port_in_use_is_named(
             opened(*given, is_app=is_app)
     assert server.command == []
 
-    server.ends = [0]
     assert opened(*given, is_app=is_app) == 0
 
 
@@ -308,37 +300,27 @@ def test_an_address_of_this_machine_is_passed_on(server: Server, address: str) -
     assert server.command[-1] == f"--ip={address}"
 
 
-def put_socket(path: Path) -> None:
-    with socket.socket(socket.AF_UNIX) as listening:
-        os.chdir(path.parent)
-        listening.bind(path.name)
-
-
-def put_huge(path: Path) -> None:
+def put_3_gigabytes(path: Path) -> None:
     with path.open("wb") as file:
         file.truncate(3 * 2**30)
 
 
 ODD: dict[str, Callable[[Path], object]] = {
-    "pipe": os.mkfifo,
-    "socket": put_socket,
-    "folder": lambda path: (path / "in").mkdir(parents=True),
-    "endless": lambda path: path.symlink_to("/dev/zero"),
-    "dangling": lambda path: path.symlink_to(path.parent / "nowhere"),
-    "huge": put_huge,
-    "deep": lambda path: path.write_text("[" * 200_000, encoding="utf-8"),
+    **FILES,
+    "folder with another": lambda path: (path / "in").mkdir(parents=True),
+    "3 GB": put_3_gigabytes,
+    "deeper JSON": lambda path: path.write_text("[" * 200_000, encoding="utf-8"),
 }
 
 
 @pytest.mark.parametrize("put", ODD.values(), ids=ODD)
 def test_an_odd_file_is_renamed_and_the_notebook_built(
-    server: Server, folder: Path, copies: Path, put: Callable[[Path], object]
+    server: Server, copies: Path, put: Callable[[Path], object]
 ) -> None:
     """What is no notebook in the notebook's place is renamed, and a new notebook is built."""
     path, heard = copies / NAME, list[str]()
     copies.mkdir()
     put(path)
-    os.chdir(folder)
     assert is_outdated(PROCEDURE, path)
 
     assert opened(heard=heard) == 0
@@ -350,18 +332,15 @@ def test_an_odd_file_is_renamed_and_the_notebook_built(
     assert not (copies / "nowhere").exists()
 
 
-@pytest.mark.parametrize("fails", ["build", "replace"])
+@pytest.mark.parametrize(("place", "fails"), [(lab, "build"), (Path, "replace")])
 def test_a_notebook_that_cannot_be_written_is_an_error(
-    server: Server, copies: Path, monkeypatch: pytest.MonkeyPatch, fails: str
+    server: Server, copies: Path, monkeypatch: pytest.MonkeyPatch, place: object, fails: str
 ) -> None:
     """A read-only project folder raises `SettingsError`, and no server starts."""
     copies.mkdir()
     (copies / NAME).write_text("{}", encoding="utf-8")
-
-    def refuse(*_: Any, **__: Any) -> None:
-        raise PermissionError(errno.EACCES, "Permission denied", str(copies))
-
-    monkeypatch.setattr(*((lab, fails) if fails == "build" else (Path, fails)), refuse)
+    denied = PermissionError(errno.EACCES, "Permission denied", str(copies))
+    monkeypatch.setattr(place, fails, raising(denied))
 
     with pytest.raises(SettingsError, match="cannot be written: Permission denied") as caught:
         opened()
@@ -430,7 +409,6 @@ def test_the_persons_own_jupyter_paths_are_kept(
     assert (Path(alone) / ours).is_dir()
 
     monkeypatch.setenv(name, os.pathsep.join(["/theirs", "/also/theirs"]))
-    server.ends = [0]
     opened(is_app=is_app)
     assert server.env[name].split(os.pathsep) == [alone, "/theirs", "/also/theirs"]
 
@@ -473,11 +451,7 @@ def test_a_fresh_copy_is_not_written(
 ) -> None:
     """A fresh copy is not written again, so the folder may be read-only."""
     build(PROCEDURE, copies)
-
-    def refuse(*_: Any) -> None:
-        raise AssertionError("built")
-
-    monkeypatch.setattr(lab, "build", refuse)
+    monkeypatch.setattr(lab, "build", raising(AssertionError("built")))
 
     assert opened() == 0
 
@@ -499,9 +473,8 @@ def sandboxes(monkeypatch: pytest.MonkeyPatch, folder: Path) -> list[Fingerprint
 
 
 def practise(heard: list[str] | None = None, *, tenant: str = "", **more: Any) -> int:
-    say = (lambda _: None) if heard is None else heard.append
     asked = request(evidence="evidence", tenant=tenant, **more)
-    return practise_in_lab("approved", asked, say=say)
+    return practise_in_lab("approved", asked, say=([] if heard is None else heard).append)
 
 
 def test_practice_leaves_the_real_settings_out(
@@ -530,7 +503,6 @@ def test_practising_again_uses_the_same_app(
     """Practice of a tenant uses the same app, and says that earlier work counts."""
     heard: list[list[str]] = [[], [], []]
     for number, tenant in enumerate(("mine", "mine", "other")):
-        server.ends = [0]
         practise(heard[number], tenant=tenant)
         journal_path(Path("evidence"), tenant, PROCEDURE.id).touch()
 

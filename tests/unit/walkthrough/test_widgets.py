@@ -18,14 +18,17 @@ from tests.unit.bodies import APP_SECRET
 from tests.unit.walkthrough.stage import HAND_STEP, app_step, eventually, make_run, stopped
 
 STEP = app_step()
+ANSWERS: dict[str, Any] = {
+    "problem": {"problem": "It is too short.", "effect": "2 is undone."},
+    "hand_over": APP_SECRET,
+}
 
 
 class FakeWalkthrough:
-    """Records the calls that it receives."""
+    """Records the calls that it receives, of methods that a walkthrough has."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[Any, ...]] = []
-        self.shown: list[Any] = []
         self.displays = self
         self.run = SimpleNamespace(tenant="acme", procedure=SimpleNamespace(id="one"))
 
@@ -41,32 +44,16 @@ class FakeWalkthrough:
         """Show it at once, as the real one does."""
         finish.show({"done": 0})
 
-    def problem(self, *asked: Any) -> dict[str, str]:
-        """Record the call and return a problem."""
-        self.asked.append(("problem", *asked))
-        return {"problem": "It is too short.", "effect": "2 is undone."}
-
-    def hand_over(self, *asked: Any) -> str:
-        """Record the call and return the secret."""
-        self.asked.append(("hand_over", *asked))
-        return APP_SECRET
-
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        if name not in (
-            "perform",
-            "save",
-            "look",
-            "say",
-            "keep",
-            "ask_consent",
-            "add_note",
-            "answer_consent",
-            "check_all",
-            "confirm_link",
-            "seal",
-        ):
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        """Return a method that records its call, and returns the answer to it."""
+        if name not in vars(Walkthrough):
             raise AttributeError(name)
-        return lambda *asked, **more: self.asked.append((name, *asked, *more.values()))
+
+        def call(*asked: Any, **more: Any) -> Any:
+            self.asked.append((name, *asked, *more.values()))
+            return ANSWERS.get(name)
+
+        return call
 
 
 def receive(panel: Any, message: Any, *buffers: Any) -> None:
@@ -162,8 +149,7 @@ def test_a_problem_is_answered_to_the_field(sent: list[Any]) -> None:
     message = {"action": "validate", "name": "app_secret", "value": APP_SECRET}
     receive(step_panel(FakeWalkthrough()), message)
 
-    answer = {"problem": "It is too short.", "effect": "2 is undone."}
-    assert sent == [{"kind": "problem", "name": "app_secret", **answer}]
+    assert sent == [{"kind": "problem", "name": "app_secret", **ANSWERS["problem"]}]
 
 
 def test_a_credential_is_handed_over_in_a_message(sent: list[Any]) -> None:
