@@ -8,7 +8,8 @@ import ssl
 import threading
 import time
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import httpx
@@ -38,7 +39,7 @@ from runbook_lib.remote.oauth import AuthorizationServer, request_token_by_clien
 from runbook_lib.remote.rate_limits import CoolDowns
 from runbook_lib.remote.recording import recorded_body
 from runbook_lib.remote.transport import Request, Session, Transport
-from tests.support.hostile_server import BOMB_OF_100_MIB, MODES, hostile_server, whole
+from tests.support.hostile_server import BOMB_OF_100_MIB, MODES, Mode, hostile_server, whole
 
 pytestmark = pytest.mark.matrix
 
@@ -48,14 +49,21 @@ SECRET = Secret("a-secret-of-the-test-1")
 DIALOG = "https://www.facebook.com/v26.0/dialog/oauth"
 
 
-def transport_of(limits: Limits = LIMITS, url: str = "") -> Transport:
-    """Return a transport that may send the secret to the server at `url`."""
+@contextmanager
+def attacked(mode: str | Mode, limits: Limits = LIMITS) -> Iterator[tuple[Session, str]]:
+    """Yield a session that may send the secret to a hostile server, and the server's address."""
     redactor = Redactor()
     redactor.learn(SECRET, Owner("the secret", frozenset({"hostile"})))
-    hosts = {"hostile": [url]} if url else {}
-    return Transport(
-        redactor, hosts=hosts, limits=limits, cool_downs=CoolDowns(), sleep=lambda _: None
-    )
+    with hostile_server(mode) as url:
+        transport = Transport(
+            redactor,
+            hosts={"hostile": [url]},
+            limits=limits,
+            cool_downs=CoolDowns(),
+            sleep=lambda _: None,
+        )
+        with closing(transport):
+            yield transport.session(), url
 
 
 def server_at(url: str) -> AuthorizationServer:
@@ -84,19 +92,15 @@ CLIENTS: dict[str, Callable[[Session, str], object]] = {
 
 def peak(limits: Limits, mode: str) -> int:
     """Return how many bytes a GET of `mode`, and its record, take at most."""
-    transport = transport_of(limits)
-    session = transport.session()
-    with hostile_server(mode) as url:
+    with attacked(mode, limits) as (session, url):
         tracemalloc.start()
         try:
-            Graph(session, base_url=url, version="v26.0").get("me", SECRET)
-        except RunbookError:
-            pass
-        finally:
+            with pytest.raises(UnexpectedAnswerError):  # it was contacted
+                Graph(session, base_url=url, version="v26.0").get("me", SECRET)
             session.exchanges()
             most = tracemalloc.get_traced_memory()[1]
+        finally:
             tracemalloc.stop()
-            transport.close()
     return most
 
 
@@ -110,15 +114,14 @@ def test_a_large_answer_takes_little_memory(mode: str) -> None:
 
 def test_a_gzip_bomb_is_inflated_up_to_the_limit_only() -> None:
     """500 KiB that inflate to 100 MiB take less than 8 MiB of memory, with a limit of 1 MiB."""
-    transport = transport_of(Limits(answer_limit_kib=1024, exchange_seconds=20))
+    limits = Limits(answer_limit_kib=1024, exchange_seconds=20)
     answer = whole(BOMB_OF_100_MIB, "content-encoding: gzip")
-    with hostile_server(answer) as url:
+    with attacked(answer, limits) as (session, url):
         tracemalloc.start()
         with pytest.raises(UnexpectedAnswerError, match="a body of more than 1,024 KiB"):
-            transport.session().send(Request(method="GET", url=url))
+            session.send(Request(method="GET", url=url))
         most = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-        transport.close()
 
     assert most < 8 * MIB
 
@@ -139,11 +142,8 @@ REASONS = {
 @pytest.mark.parametrize("mode", REASONS)
 def test_the_error_says_what_was_wrong(mode: str) -> None:
     """The error names the host and what was wrong with the answer."""
-    with hostile_server(mode) as url:
-        transport = transport_of(url=url)
-        with pytest.raises(RunbookError) as caught:
-            CLIENTS["graph"](transport.session(), url)
-        transport.close()
+    with attacked(mode) as (session, url), pytest.raises(RunbookError) as caught:
+        CLIENTS["graph"](session, url)
 
     assert REASONS[mode] in str(caught.value)
     assert "127.0.0.1" in str(caught.value)
@@ -153,13 +153,10 @@ def test_a_slow_answer_is_not_requested_again() -> None:
     """
     A slow answer is an error at the first attempt, and the host is not contacted for some time.
     """
-    transport = transport_of()
-    session = transport.session()
-    with hostile_server("one byte at a time") as url:
+    with attacked("one byte at a time") as (session, url):
         for _ in range(2):
             with pytest.raises(SlowAnswerError):
                 session.send(Request(method="GET", url=url))
-    transport.close()
 
     assert [exchange.error[:8] for exchange in session.exchanges()] == ["127.0.0.", "not sent"]
 
@@ -170,17 +167,15 @@ def test_a_step_ends_with_its_time() -> None:
 
     The error says what sets the deadline.
     """
-    transport = transport_of(Limits(exchange_seconds=1, step_seconds=1))
-    session = transport.session()
-    session.end_by(Deadline(1))
-    with hostile_server("silence") as url:
+    limits = Limits(exchange_seconds=1, step_seconds=1)
+    with attacked("silence", limits) as (session, url):
+        session.end_by(Deadline(1))
         with pytest.raises(UnreachableError, match="not complete after"):
             session.send(Request(method="GET", url=url))
         time.sleep(0.1)
         said = r"took over 1 s: 127\.0\.0\.1 was not contacted"
         with pytest.raises(RunbookError, match=said) as caught:
             session.send(Request(method="GET", url=f"{url}/other"))
-    transport.close()
 
     assert caught.value.diagnostics() == "Run again later, or raise step_seconds."
 
@@ -192,13 +187,10 @@ def test_a_message_of_5_mb_is_cut() -> None:
     body = json.dumps({"error": {"message": f"word {SECRET.reveal()} " * 180_000, "code": 1}})
     answer = whole(body.encode(), status="400 Bad Request")
     began = time.process_time()
-    with hostile_server(answer) as url:
-        transport = transport_of(Limits(answer_limit_kib=8192), url)
-        session = transport.session()
-        with pytest.raises(RunbookError) as caught:
-            CLIENTS["oauth"](session, url)
+    limits = Limits(answer_limit_kib=8192)
+    with attacked(answer, limits) as (session, url), pytest.raises(RunbookError) as caught:
+        CLIENTS["oauth"](session, url)
     (exchange,) = session.exchanges()
-    transport.close()
 
     assert time.process_time() - began < 20
     assert len(str(caught.value)) < 400
@@ -285,11 +277,8 @@ def test_a_rate_limit_is_an_error_with_its_wait(mode: str) -> None:
     With any `Retry-After`, or none, status 429 ends in a `ThrottledError` after three attempts at
     most.
     """
-    transport = transport_of()
-    session = transport.session()
-    with hostile_server(mode) as url, pytest.raises(ThrottledError, match="429") as caught:
+    with attacked(mode) as (session, url), pytest.raises(ThrottledError, match="429") as caught:
         session.send(Request(method="GET", url=url))
-    transport.close()
 
     assert "wait about" in str(caught.value) or "limits the number" in str(caught.value)
     assert len(session.exchanges()) <= 3
