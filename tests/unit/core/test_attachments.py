@@ -133,26 +133,15 @@ def test_a_full_disk_keeps_the_stored_attachment(
     assert [(each, each.read_bytes()) for each in tmp_path.iterdir()] == [(path, before)]
 
 
-def test_a_missing_attachment_is_an_error(tmp_path: Path) -> None:
-    """The error names the missing attachment, its path, and what else can be done."""
+def test_a_missing_or_changed_attachment_is_an_error(tmp_path: Path) -> None:
+    """It is not copied; the error names it, its path, and what else can be done."""
     attachment = store(tmp_path / "kept")
     path = attachment_path(tmp_path / "kept", attachment)
-    path.unlink()
 
-    with pytest.raises(ContentError, match=r"shot\.png is missing or was changed") as caught:
-        copy_attachment(tmp_path / "kept", tmp_path / "bundle", attachment)
-
-    assert f"Restore it as {path} " in caught.value.diagnostics()
-    assert "again without it" in caught.value.diagnostics()
-
-
-def test_a_changed_attachment_is_an_error(tmp_path: Path) -> None:
-    """An attachment whose content has changed is not copied into a bundle."""
-    attachment = store_attachment(
-        tmp_path / "kept", name="a.png", media_type="image/png", content=PNG
-    )
-    attachment_path(tmp_path / "kept", attachment).write_bytes(PNG + b"another")
-
-    with pytest.raises(ContentError, match=r"a\.png is missing or was changed"):
-        copy_attachment(tmp_path / "kept", tmp_path / "bundle", attachment)
-    assert not (tmp_path / "bundle").exists()
+    for spoil in (lambda: path.write_bytes(PNG + b"another"), path.unlink):
+        spoil()
+        with pytest.raises(ContentError, match=r"shot\.png is missing or was changed") as caught:
+            copy_attachment(tmp_path / "kept", tmp_path / "bundle", attachment)
+        assert f"Restore it as {path} " in caught.value.diagnostics()
+        assert "again without it" in caught.value.diagnostics()
+        assert not (tmp_path / "bundle").exists()

@@ -64,21 +64,23 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "acme" / "journal.jsonl"
 
 
-def make_run(path: Path, run_id: str = "0a1b2c3d", **values: Any) -> Run:
+def begin(path: Path, run_id: str = "0a1b2c3d", **values: Any) -> Run:
+    """Return a run that has started."""
     journal = Journal(path, clock=lambda: NOON)
-    return Run(PROCEDURE, Settings(values), journal, "acme", Mode.HEADLESS, run_id, key=KEY)
+    run = Run(PROCEDURE, Settings(values), journal, "acme", Mode.HEADLESS, run_id, key=KEY)
+    run.start()
+    return run
 
 
-def busy(path: Path) -> None:
-    """Write a journal with a line of every type that the index uses."""
-    first = make_run(path, "00000001")
-    first.start()
+@pytest.fixture
+def busy_path(path: Path) -> Path:
+    """Return the path of a journal with a line of every type that the index uses."""
+    first = begin(path, "00000001")
     first.say([attested("a", entry="1" * 64), submitted("b", note="x")])
     first.remember("app_id", "111")
     first.perform("c")
     first.interrupt("by a signal")
-    second = make_run(path, "00000002", app_id="222")
-    second.start()
+    second = begin(path, "00000002", app_id="222")
     second.say([skipped("a"), declined("b"), withdrawn("a"), attested("c", by="Second")])
     second.say([commented("a", entry="2" * 64), assigned("b", "Second"), commented("a")])
     second.say([attested("b", by="Third", link="d" * 64)])
@@ -105,6 +107,7 @@ def busy(path: Path) -> None:
         },
         run_id="00000002",
     )
+    return path
 
 
 def index_of(path: Path) -> Index:
@@ -126,23 +129,21 @@ def save(path: Path) -> Path:
     return path.with_name(STATE_NAME)
 
 
-def test_an_index_comes_back_as_it_was(path: Path) -> None:
+def test_an_index_comes_back_as_it_was(busy_path: Path) -> None:
     """A saved index is loaded unchanged."""
-    busy(path)
-    index = index_of(path)
+    index = index_of(busy_path)
 
     assert load_index(dump_index(index, KEY), KEY) == index
     assert load_index(dump_index(Index(), KEY), KEY) == Index()
 
 
-def test_folding_goes_on_from_a_saved_index(path: Path) -> None:
+def test_folding_goes_on_from_a_saved_index(busy_path: Path) -> None:
     """Folding the remaining lines into a saved index gives the same as folding all lines."""
-    busy(path)
-    lines = list(read_lines(path))
+    lines = list(read_lines(busy_path))
     for cut in range(len(lines) + 1):
         first = Index().fold(lines[:cut])
         loaded = load_index(dump_index(first, KEY), KEY) or Index()
-        assert loaded.fold(lines[cut:]) == index_of(path)
+        assert loaded.fold(lines[cut:]) == index_of(busy_path)
         assert (loaded, first) == (Index().fold(lines[:cut]),) * 2, "a fold altered its index"
 
 
@@ -156,8 +157,7 @@ def judged(path: Path, app_id: str, **named: list[str]) -> None:
 
 def spoken(path: Path, run_id: str = "0a1b2c3d", **values: Any) -> Run:
     """Return a run in which a person has attested the first step."""
-    run = make_run(path, run_id, **values)
-    run.start()
+    run = begin(path, run_id, **values)
     run.say([attested("a")])
     return run
 
@@ -170,12 +170,12 @@ def outcome(path: Path, **values: Any) -> Outcome:
 def test_an_attestation_is_bound_to_the_first_value_that_is_confirmed(path: Path) -> None:
     """A word said before any App ID was typed counts for the first one that Facebook confirms."""
     spoken(path).remember("app_id", "999")
-    make_run(path, "00000002", app_id="111").start()
+    begin(path, "00000002", app_id="111")
     assert outcome(path) is outcome(path, app_id="333") is Outcome.ATTESTED
 
     judged(path, "111", accepts=["app_id"])
     assert outcome(path) is Outcome.ATTESTED
-    make_run(path, "00000003", app_id="222").start()
+    begin(path, "00000003", app_id="222")
     judged(path, "222", accepts=["app_id"])
     lapsed = state_of(path).steps["a"]
     assert lapsed.conclusion.outcome is Outcome.NOT_RUN
@@ -226,7 +226,7 @@ def test_a_word_counts_for_the_value_that_it_is_about(
 
 def test_only_the_newest_refused_values_are_kept(path: Path) -> None:
     """However often somebody mistypes an App ID, the index stays small."""
-    make_run(path, app_id="111").start()
+    begin(path, app_id="111")
     for number in range(50):
         judged(path, str(number + 1), refuses=["app_id"])
 
@@ -237,8 +237,7 @@ def test_only_the_newest_refused_values_are_kept(path: Path) -> None:
 
 def test_a_link_counts_once_across_steps(path: Path) -> None:
     """A word by a link that was used for another step does not count."""
-    run = make_run(path, app_id="111")
-    run.start()
+    run = begin(path, app_id="111")
     run.say([attested("a", link="d" * 64), attested("b", link="d" * 64)])
 
     steps = state_of(path).steps
@@ -246,20 +245,19 @@ def test_a_link_counts_once_across_steps(path: Path) -> None:
     assert steps["b"].conclusion.outcome is Outcome.NOT_RUN
 
 
-def test_a_reader_parses_only_what_is_new(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reader_parses_only_what_is_new(busy_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A reader parses only the lines after the saved index."""
-    busy(path)
-    save(path)
-    append(Journal(path), "run.interrupted", {"reason": "x"}, run_id="00000002")
+    save(busy_path)
+    append(Journal(busy_path), "run.interrupted", {"reason": "x"}, run_id="00000002")
     afters: list[int] = []
 
     def counted(path: Path, *, after: Any) -> Any:
         afters.append(after.seq)
-        return read_lines(path, after=after)
+        return read_lines(busy_path, after=after)
 
     monkeypatch.setattr("runbook_lib.core.state.read_lines", counted)
-    reader = HistoryReader(Journal(path), KEY)
-    total = len(Journal(path).entries())
+    reader = HistoryReader(Journal(busy_path), KEY)
+    total = len(Journal(busy_path).entries())
     for _ in range(3):
         reader.read()
 
@@ -322,71 +320,64 @@ ALTERED: dict[str, Alter] = {
 
 
 @pytest.mark.parametrize("how", ALTERED)
-def test_an_altered_index_changes_no_outcome(path: Path, how: str) -> None:
+def test_an_altered_index_changes_no_outcome(busy_path: Path, how: str) -> None:
     """An altered index is not used, and the result is the journal's."""
-    busy(path)
-    saved = save(path)
-    before = state_of(path, None)
+    saved = save(busy_path)
+    before = state_of(busy_path, None)
     saved.write_bytes(ALTERED[how](saved.read_bytes()))
 
-    assert state_of(path) == before
+    assert state_of(busy_path) == before
     assert load_index(saved.read_bytes(), KEY) is None
 
 
-def test_an_index_of_another_journal_is_not_used(path: Path, tmp_path: Path) -> None:
+def test_an_index_of_another_journal_is_not_used(busy_path: Path, tmp_path: Path) -> None:
     """The index of another or a longer journal is not used."""
-    busy(path)
-    saved = save(path)
+    saved = save(busy_path)
     other = tmp_path / "other" / "journal.jsonl"
-    make_run(other).start()
+    begin(other)
     (other.parent / STATE_NAME).write_bytes(saved.read_bytes())
     older = tmp_path / "older" / "journal.jsonl"
     older.parent.mkdir()
-    older.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:4]))
+    older.write_bytes(b"".join(busy_path.read_bytes().splitlines(keepends=True)[:4]))
     (older.parent / STATE_NAME).write_bytes(saved.read_bytes())
 
     for each in (other, older):
         assert state_of(each) == state_of(each, None)
 
 
-def test_an_index_with_a_wrong_reference_is_detected(path: Path) -> None:
+def test_an_index_with_a_wrong_reference_is_detected(busy_path: Path) -> None:
     """A line read through the index must have the recorded SHA-256."""
-    busy(path)
-    index = index_of(path)
+    index = index_of(busy_path)
     (word,) = index.words["c"]
-    lines = list(read_lines(path))
+    lines = list(read_lines(busy_path))
     wrong = structs.replace(
         word, ref=word.ref._replace(start=lines[0].ref.start, end=lines[0].ref.end)
     )
-    path.with_name(STATE_NAME).write_bytes(
+    busy_path.with_name(STATE_NAME).write_bytes(
         dump_index(structs.replace(index, words={**index.words, "c": (wrong,)}), KEY)
     )
 
     with pytest.raises(ChainError, match="was changed"):
-        state_of(path)
+        state_of(busy_path)
 
 
-def test_a_full_disk_is_no_reason_to_fail(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_no_reason_to_fail(busy_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An index that cannot be saved is no error, and no part of it is left."""
-    busy(path)
-    reader = HistoryReader(Journal(path), KEY)
-    reader.read()
 
     def refuse(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "replace", refuse)
-    reader.save(KEY)
+    save(busy_path)
 
-    assert [each.name for each in path.parent.iterdir() if STATE_NAME in each.name] == []
+    assert [each.name for each in busy_path.parent.iterdir() if STATE_NAME in each.name] == []
 
 
 def test_old_runs_are_dropped_except_what_counts(path: Path) -> None:
     """The index keeps 32 runs, and all attestations and latest checks."""
     spoken(path, "00000000", app_id="1").perform("b")
     for number in range(1, 41):
-        run = make_run(path, f"{number:08x}", app_id="1")
-        run.start()
+        run = begin(path, f"{number:08x}", app_id="1")
         run.finish()
 
     index = index_of(path)
@@ -399,8 +390,7 @@ def test_old_runs_are_dropped_except_what_counts(path: Path) -> None:
 def test_a_random_history_is_the_same_from_the_index(path: Path) -> None:
     """With random lines, the state is the same with and without a saved index."""
     dice = random.Random(9)
-    run = make_run(path)
-    run.start()
+    run = begin(path)
     for number in range(200):
         kind = dice.choice(list(WordKind))
         word = Word(kind=kind, step=dice.choice("abc"), by=dice.choice("AB"), at=AT, note="n")
@@ -408,8 +398,7 @@ def test_a_random_history_is_the_same_from_the_index(path: Path) -> None:
         if act == 0:
             run.remember("app_id", str(dice.randrange(3)))
         elif act == 1:
-            run = make_run(path, f"{number:08x}", **dice.choice([{}, {"app_id": "1"}]))
-            run.start()
+            run = begin(path, f"{number:08x}", **dice.choice([{}, {"app_id": "1"}]))
         elif act == 2:
             run.perform(dice.choice("abc"))
         else:

@@ -261,22 +261,16 @@ def test_an_app_secrets_form_is_masked_unless_allowed() -> None:
     assert redactor.find_secret(text) == -1
 
 
-@pytest.mark.parametrize("token", [USER_TOKEN, APP_TOKEN])
-def test_a_token_cannot_be_allowed(token: str) -> None:
-    """A token is masked even if it is allowed."""
-    redactor = Redactor()
-    redactor.allow([token])
+@pytest.mark.parametrize(
+    ("value", "known"), [(USER_TOKEN, []), (APP_TOKEN, []), (APP_SECRET, [Secret(APP_SECRET)])]
+)
+def test_neither_a_token_nor_a_known_secret_can_be_allowed(value: str, known: list[Secret]) -> None:
+    """A token and a known secret are masked even if they are allowed."""
+    redactor = Redactor(known)
+    redactor.allow([value])
 
-    assert redactor.redact(token) == MASK
-    assert redactor.find_secret(token) == 0
-
-
-def test_a_known_secret_cannot_be_allowed() -> None:
-    """A known secret is masked even if it is allowed."""
-    redactor = Redactor([Secret(APP_SECRET)])
-    redactor.allow([APP_SECRET])
-
-    assert redactor.redact(APP_SECRET) == MASK
+    assert redactor.redact(value) == MASK
+    assert redactor.find_secret(value) == 0
 
 
 @given(secrets=st.lists(SECRETS, max_size=3), pieces=st.lists(st.text(max_size=30), max_size=4))
@@ -415,43 +409,28 @@ def test_reveal_is_the_way_to_the_value() -> None:
     assert Secret("hush-hush").reveal() == "hush-hush"
 
 
-@pytest.fixture
-def logged(caplog: pytest.LogCaptureFixture) -> tuple[logging.Logger, pytest.LogCaptureFixture]:
+def test_log_messages_arguments_and_tracebacks_are_redacted(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A log line is redacted in its message, its arguments and its traceback."""
     logger = logging.getLogger("tests.redaction")
     logger.setLevel(logging.DEBUG)
     logger.filters.clear()
     logger.addFilter(RedactingFilter(Redactor([Secret("hush-hush")])))
-    return logger, caplog
-
-
-def test_log_messages_and_arguments_are_redacted(
-    logged: tuple[logging.Logger, pytest.LogCaptureFixture],
-) -> None:
-    """Log messages and their arguments are redacted."""
-    logger, caplog = logged
     caplog.set_level(logging.DEBUG)
 
     logger.info("GET %s?token=%s %d", "https://x", "hush-hush", 200)
     logger.info("hush-hush")
-
-    assert caplog.messages == [f"GET https://x?token={MASK} 200", MASK]
-    assert all(record.args is None for record in caplog.records)
-
-
-def test_log_tracebacks_are_redacted(
-    logged: tuple[logging.Logger, pytest.LogCaptureFixture],
-) -> None:
-    """A logged traceback is redacted."""
-    logger, caplog = logged
-
     try:
         raise ValueError("bad hush-hush")
     except ValueError:
         logger.exception("it broke")
 
+    assert caplog.messages == [f"GET https://x?token={MASK} 200", MASK, "it broke"]
+    assert all(record.args is None for record in caplog.records)
+    assert caplog.records[2].exc_info is None
     assert "hush-hush" not in caplog.text
     assert f"ValueError: bad {MASK}" in caplog.text
-    assert caplog.records[0].exc_info is None
     assert "Traceback" in caplog.text
 
 

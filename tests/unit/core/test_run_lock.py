@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -25,35 +27,32 @@ with run_lock(Path(sys.argv[1]), seconds=10, on_wait=print):
 """
 
 
-def hold(home: Path) -> subprocess.Popen[str]:
-    """Start a process, and return it after it has taken the lock."""
+@contextmanager
+def held(home: Path) -> Iterator[int]:
+    """Let another process hold the lock, and yield its id; it is killed at the end."""
     process = subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(home)], stdout=subprocess.PIPE, text=True, cwd=ROOT
     )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "held\n"
-    return process
-
-
-def end(process: subprocess.Popen[str]) -> None:
-    process.kill()
-    process.communicate()
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        yield process.pid
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def test_the_time_limit_names_the_holder(tmp_path: Path) -> None:
     """After the time limit, the error has exit code 3 and names the process that holds the lock."""
     said: list[str] = []
-    process = hold(tmp_path)
-    try:
-        with (
-            pytest.raises(BusyError) as caught,
-            run_lock(tmp_path, seconds=0.3, on_wait=said.append),
-        ):
-            pass
-    finally:
-        end(process)
+    with (
+        held(tmp_path) as process_id,
+        pytest.raises(BusyError) as caught,
+        run_lock(tmp_path, seconds=0.3, on_wait=said.append),
+    ):
+        pass
 
-    assert f"process {process.pid}, since 20" in str(caught.value)
+    assert f"process {process_id}, since 20" in str(caught.value)
     assert caught.value.exit_code == ExitCode.INCOMPLETE
     assert "RUNBOOK_QUEUE_SECONDS" in caught.value.diagnostics()
     assert said == [
@@ -63,7 +62,8 @@ def test_the_time_limit_names_the_holder(tmp_path: Path) -> None:
 
 def test_the_lock_of_a_killed_process_is_no_obstacle(tmp_path: Path) -> None:
     """The lock of a killed process is free, whatever its holder file says."""
-    end(hold(tmp_path))
+    with held(tmp_path):
+        pass
 
     with run_lock(tmp_path, seconds=0, on_wait=pytest.fail):
         holder = json.loads((tmp_path / "run.holder").read_text())
@@ -95,12 +95,8 @@ def test_one_after_the_other(tmp_path: Path) -> None:
 
 def test_another_tenants_run_is_not_waited_for(tmp_path: Path) -> None:
     """A run of another tenant does not wait."""
-    process = hold(tmp_path / "acme")
-    try:
-        with run_lock(tmp_path / "bloom", seconds=0, on_wait=pytest.fail):
-            pass
-    finally:
-        end(process)
+    with held(tmp_path / "acme"), run_lock(tmp_path / "bloom", seconds=0, on_wait=pytest.fail):
+        pass
 
 
 @pytest.mark.parametrize(
@@ -109,16 +105,13 @@ def test_another_tenants_run_is_not_waited_for(tmp_path: Path) -> None:
 )
 def test_a_damaged_holder_file_is_not_shown(tmp_path: Path, content: str) -> None:
     """If the holder file is damaged, the message says "another process"."""
-    process = hold(tmp_path)
-    (tmp_path / "run.holder").write_text(content)
-    try:
+    with held(tmp_path):
+        (tmp_path / "run.holder").write_text(content)
         with (
             pytest.raises(BusyError, match="is running: another process"),
             run_lock(tmp_path, seconds=0.1, on_wait=pytest.fail),
         ):
             pass
-    finally:
-        end(process)
 
 
 def test_a_lock_that_cannot_be_taken_is_named(tmp_path: Path) -> None:

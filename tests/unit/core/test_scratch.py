@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-import signal
 import stat
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -39,14 +40,15 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def hold(owns: Path) -> subprocess.Popen[str]:
-    """Start a process, and return it after it has made its scratch folder."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(owns)], stdout=subprocess.PIPE, text=True, cwd=ROOT
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline()
-    return process
+@contextmanager
+def held(owns: Path) -> Iterator[None]:
+    """Let another process have a scratch folder that owns this path; it is killed at the end."""
+    command = [sys.executable, "-c", HOLDER, str(owns)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline()
+        yield
+        process.kill()
 
 
 def test_a_folder_is_private_and_removed_at_the_end(temporary: Path) -> None:
@@ -65,9 +67,8 @@ def test_folders_of_killed_processes_are_removed(temporary: Path, tmp_path: Path
     """
     draft = tmp_path / "acme" / ".draft-0a1b2c3d"
     draft.mkdir(parents=True)
-    process = hold(draft)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    with held(draft):
+        pass
     assert list(temporary.iterdir())
 
     with scratch_folder() as folder:
@@ -79,15 +80,11 @@ def test_folders_of_running_processes_stay(temporary: Path, tmp_path: Path) -> N
     """The folders of running processes stay."""
     draft = tmp_path / ".draft-0a1b2c3d"
     draft.mkdir()
-    process = hold(draft)
-    try:
+    with held(draft):
         with scratch_folder():
             assert len(list(temporary.iterdir())) == 2
         assert list(temporary.glob("*/content/key.pem"))
         assert draft.exists()
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def test_only_a_draft_is_removed_with_a_dead_process(temporary: Path, tmp_path: Path) -> None:
@@ -96,9 +93,8 @@ def test_only_a_draft_is_removed_with_a_dead_process(temporary: Path, tmp_path: 
     precious.mkdir()
     (tmp_path / ".draft-link").symlink_to(precious)
     for owns in (precious, tmp_path / ".draft-link"):
-        process = hold(owns)
-        process.kill()
-        process.communicate()
+        with held(owns):
+            pass
 
     with scratch_folder():
         pass
