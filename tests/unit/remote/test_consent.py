@@ -33,44 +33,31 @@ def authorization(
 PENDING = {"state-1": authorization(), "state-2": authorization("state-2")}
 
 
-def test_the_request_is_what_facebook_documents() -> None:
-    """
-    The dialog's address has the client, redirect URI, state, response type and scopes.
+@pytest.mark.parametrize(
+    ("server", "dialog", "own"),
+    [
+        # Facebook's: `auth_type=rerequest` asks again for permissions that were declined before.
+        (FACEBOOK, DIALOG, {"scope": ["public_profile,a"], "auth_type": ["rerequest"]}),
+        # Without a provider's differences it is RFC 6749's: scopes with a space between.
+        (PLAIN, PLAIN.authorization_endpoint, {"scope": ["crm.read chat-write"]}),
+        # A provider without scopes is sent no empty one, which RFC 6749 §3.3 does not allow.
+        (replace(PLAIN, scope=()), PLAIN.authorization_endpoint, {}),
+    ],
+)
+def test_the_request_is_what_the_provider_documents(
+    server: AuthorizationServer, dialog: str, own: dict[str, list[str]]
+) -> None:
+    """The dialog's address has the client, redirect URI, state, response type and scopes."""
+    parts = urlsplit(authorization(server=server).url)
 
-    `auth_type=rerequest` asks again for permissions that were declined before.
-    """
-    parts = urlsplit(authorization().url)
-
-    assert f"{parts.scheme}://{parts.netloc}{parts.path}" == DIALOG
-    assert parse_qs(parts.query) == {
+    assert f"{parts.scheme}://{parts.netloc}{parts.path}" == dialog
+    assert parse_qs(parts.query, keep_blank_values=True) == {
         "client_id": ["1234567891011121"],
         "redirect_uri": ["http://localhost:1/consent"],
         "state": ["state-1"],
         "response_type": ["code"],
-        "scope": ["public_profile,a"],
-        "auth_type": ["rerequest"],
+        **own,
     }
-
-
-def test_the_request_is_the_rfcs_where_a_provider_has_no_way_of_its_own() -> None:
-    """Without a provider's differences the request is RFC 6749's: scopes with a space between."""
-    parts = urlsplit(authorization(server=PLAIN).url)
-
-    assert f"{parts.scheme}://{parts.netloc}{parts.path}" == PLAIN.authorization_endpoint
-    assert parse_qs(parts.query) == {
-        "client_id": ["1234567891011121"],
-        "redirect_uri": ["http://localhost:1/consent"],
-        "state": ["state-1"],
-        "response_type": ["code"],
-        "scope": ["crm.read chat-write"],
-    }
-
-
-def test_without_scopes_none_is_sent() -> None:
-    """A provider without scopes is sent no empty one, which RFC 6749 §3.3 does not allow."""
-    without = authorization(server=replace(PLAIN, scope=()))
-
-    assert "scope" not in parse_qs(urlsplit(without.url).query, keep_blank_values=True)
 
 
 def test_a_refusal_names_the_provider_that_refused() -> None:

@@ -13,8 +13,8 @@ from msgspec import to_builtins
 from runbook_lib.errors import RunbookError
 from runbook_lib.remote.limits import Deadline
 from runbook_lib.remote.transport import Transport
-from tests.support.hostile_server import MODES, hostile_server
-from tests.unit.remote.test_hostile_remotes import CLIENTS, LIMITS, SECRET, transport_of
+from tests.support.hostile_server import MODES
+from tests.unit.remote.test_hostile_remotes import CLIENTS, LIMITS, SECRET, attacked
 
 pytestmark = pytest.mark.matrix
 
@@ -43,17 +43,13 @@ def test_no_remote_breaks_a_client(mode: str, client: str) -> None:
 
     The message is printable and short, the record is small, and neither has the secret.
     """
-    with hostile_server(mode) as url:
-        transport = transport_of(BRIEF if mode in ENDLESS else LIMITS, url)
-        session = transport.session()
+    with attacked(mode, BRIEF if mode in ENDLESS else LIMITS) as (session, url):
         session.end_by(Deadline(LIMITS.step_seconds))
         try:
             CLIENTS[client](session, url)
             said = ""
         except RunbookError as error:
             said = f"{error} {error.diagnostics()}"
-        finally:
-            transport.close()
     recorded = json.dumps(to_builtins(session.exchanges()), allow_nan=False)
 
     assert session.exchanges()

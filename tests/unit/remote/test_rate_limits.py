@@ -15,7 +15,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runbook_lib.connectors.facebook.usage import usage_pause
 from runbook_lib.core.redaction import Redactor
 from runbook_lib.errors import ThrottledError
 from runbook_lib.remote.limits import Deadline
@@ -28,7 +27,7 @@ from runbook_lib.remote.rate_limits import (
 )
 from runbook_lib.remote.transport import Request, Session, Transport
 from tests.support.hostile_server import hostile_server, whole
-from tests.unit.fake_remote import FakeRemote, says
+from tests.unit.fake_remote import FakeRemote, open_session, says
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 URL = "https://graph.example/v26.0/me"
@@ -58,15 +57,7 @@ def clock() -> Clock:
 
 
 def opened(remote: FakeRemote, clock: Clock, shared: CoolDowns) -> Session:
-    transport = Transport(
-        Redactor(),
-        wire=remote,
-        clock=clock,
-        sleep=clock.sleep,
-        cool_downs=shared,
-        usage_pause=usage_pause,
-    )
-    return transport.session()
+    return open_session(remote, clock=clock, sleep=clock.sleep, cool_downs=shared)
 
 
 def get(app: str = "", url: str = URL) -> Request:
@@ -299,13 +290,17 @@ def test_transports_leave_nothing_behind(is_closed: bool) -> None:
     assert after[1] <= before[1] + (2 if is_closed else 60)
 
 
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "cool-downs.json"
+
+
 def kept(path: Path, *, wall: float = 1_000.0, now: float = 5.0) -> KeptCoolDowns:
     return KeptCoolDowns(path, clock=lambda: now, wall=lambda: wall)
 
 
-def test_a_cool_down_applies_to_other_processes(tmp_path: Path) -> None:
+def test_a_cool_down_applies_to_other_processes(path: Path) -> None:
     """A process reads the cool-downs of another from the file, although their clocks differ."""
-    path = tmp_path / "cool-downs.json"
     first, second = kept(path), kept(path, wall=1_010.0, now=77.0)
     assert second.find("graph", "1", 77.0) is None
 
@@ -318,9 +313,8 @@ def test_a_cool_down_applies_to_other_processes(tmp_path: Path) -> None:
     assert second.find("graph", "2", 77.0) is None
 
 
-def test_an_ended_cool_down_neither_applies_nor_stays_in_the_file(tmp_path: Path) -> None:
+def test_an_ended_cool_down_neither_applies_nor_stays_in_the_file(path: Path) -> None:
     """An ended cool-down does not apply and is removed at the next write."""
-    path = tmp_path / "cool-downs.json"
     kept(path).begin("graph", "1", CoolDown(65.0, "old"))
     later = kept(path, wall=5_000.0)
     assert later.find("graph", "1", 5.0) is None
@@ -330,9 +324,8 @@ def test_an_ended_cool_down_neither_applies_nor_stays_in_the_file(tmp_path: Path
     assert [each["reason"] for each in json.loads(path.read_text())] == ["new"]
 
 
-def test_processes_keep_each_others_cool_downs(tmp_path: Path) -> None:
+def test_processes_keep_each_others_cool_downs(path: Path) -> None:
     """A process that writes the file keeps the cool-downs of others."""
-    path = tmp_path / "cool-downs.json"
     first, second = kept(path), kept(path)
     first.begin("graph", "1", CoolDown(65.0, "one"))
     second.begin("graph", "2", CoolDown(65.0, "two"))
@@ -346,17 +339,15 @@ def test_processes_keep_each_others_cool_downs(tmp_path: Path) -> None:
      '[{"ends": 99999999999, "host": "graph", "app": "1", "reason": "for ever"}]', "9" * 99_999],
     ids=range(8),
 )  # fmt: skip
-def test_a_damaged_file_means_a_day_at_most(tmp_path: Path, content: str) -> None:
+def test_a_damaged_file_means_a_day_at_most(path: Path, content: str) -> None:
     """A damaged file gives no cool-down, or one of a day at most."""
-    path = tmp_path / "cool-downs.json"
     path.write_text(content)
     found = kept(path).find("graph", "1", 5.0)
     assert found is None or found.seconds(5.0) <= 86_400
 
 
-def test_a_cool_down_applies_even_if_it_cannot_be_written(tmp_path: Path) -> None:
+def test_a_cool_down_applies_even_if_it_cannot_be_written(path: Path) -> None:
     """If the file cannot be written, the cool-down still applies to this process."""
-    path = tmp_path / "cool-downs.json"
     path.mkdir()
     cool_downs = kept(path)
     cool_downs.begin("graph", "1", CoolDown(65.0, "one"))

@@ -87,6 +87,18 @@ def leads_to(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
     monkeypatch.setattr(redirect_listener.socket, "getaddrinfo", resolved)
 
 
+def refuse_ipv6(monkeypatch: pytest.MonkeyPatch, error: OSError) -> None:
+    """Let no listener bind to an IPv6 address."""
+    bind = redirect_listener._bind
+
+    def bound(address: str, port: int) -> socket.socket:
+        if ":" in address:
+            raise error
+        return bind(address, port)
+
+    monkeypatch.setattr(redirect_listener, "_bind", bound)
+
+
 def intruder(address: str, port: int, *options: int) -> socket.socket:
     """Return a socket that listens there; raise `OSError` if it cannot."""
     taken = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
@@ -158,14 +170,7 @@ def test_without_a_free_port_there_is_an_error(
     listen: Callable[..., RedirectListener], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If no port is free, the error says so and advises to paste the address."""
-    bind = redirect_listener._bind
-
-    def refuse(address: str, port: int) -> socket.socket:
-        if ":" in address:
-            raise OSError(errno.EADDRINUSE, "Address already in use")
-        return bind(address, port)
-
-    monkeypatch.setattr(redirect_listener, "_bind", refuse)
+    refuse_ipv6(monkeypatch, OSError(errno.EADDRINUSE, "Address already in use"))
 
     with pytest.raises(ListenerError, match="already in use") as caught:
         listen()
@@ -186,14 +191,7 @@ def test_a_machine_without_ipv6_works(
     listen: Callable[..., RedirectListener], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without IPv6, the listener uses IPv4 only, even if `localhost` resolves to `::1` too."""
-    bind = redirect_listener._bind
-
-    def without(address: str, port: int) -> socket.socket:
-        if ":" in address:
-            raise OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address")
-        return bind(address, port)
-
-    monkeypatch.setattr(redirect_listener, "_bind", without)
+    refuse_ipv6(monkeypatch, OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address"))
     leads_to(monkeypatch, "::1", "127.0.0.1")
     listener = listen()
 
@@ -464,24 +462,20 @@ def test_the_time_limit_is_for_the_answer_too(
     page = "x" * 32 * 2**20  # fits into no buffer
     monkeypatch.setattr(redirect_listener._Handler, "error_message_format", page)
     listener = listen(request_seconds=3)  # a busy machine answers within them
-    end = time.monotonic() + _PATIENCE_SECONDS
     with socket.create_connection(("127.0.0.1", port_of(listener))) as client:
         client.sendall(b"nonsense\r\n\r\n")
         assert client.recv(9) == b"HTTP/1.1 "
-        while listener.open and time.monotonic() < end:
-            time.sleep(0.01)
-    assert time.monotonic() < end
+        eventually(lambda: not listener.open)
 
 
 # The end
 
 
 def test_a_closed_listener_frees_its_port(listen: Callable[..., RedirectListener]) -> None:
-    """
-    After closing, both addresses refuse connections and the threads end; closing twice is allowed.
-    """
+    """Closing, even twice, frees both addresses, ends the threads and does not call `on_end`."""
     before = threading.active_count()
-    listener = listen()
+    ended: queue.Queue[RedirectListener] = queue.Queue()
+    listener = listen(on_end=ended.put)
     get(listener)
     half = socket.create_connection(("127.0.0.1", port_of(listener)))
     listener.close()
@@ -491,11 +485,9 @@ def test_a_closed_listener_frees_its_port(listen: Callable[..., RedirectListener
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection((address, port_of(listener)))
     half.close()
-    end = time.monotonic() + _PATIENCE_SECONDS
-    while threading.active_count() > before and time.monotonic() < end:
-        time.sleep(0.01)
-    assert threading.active_count() == before
+    eventually(lambda: threading.active_count() == before)
     assert not listener.keep_open(1)
+    assert ended.empty()
 
 
 def test_it_ends_after_its_time(listen: Callable[..., RedirectListener]) -> None:
@@ -516,14 +508,6 @@ def test_its_time_can_be_changed(listen: Callable[..., RedirectListener]) -> Non
 
     assert listener.keep_open(0.05)
     assert ended.get(timeout=_PATIENCE_SECONDS) is listener
-
-
-def test_closing_does_not_call_on_end(listen: Callable[..., RedirectListener]) -> None:
-    """`close` does not call `on_end`."""
-    ended: queue.Queue[RedirectListener] = queue.Queue()
-    listen(on_end=ended.put).close()
-
-    assert ended.empty()
 
 
 def test_an_error_of_the_receiver_is_not_logged(capfd: pytest.CaptureFixture[str]) -> None:
