@@ -77,7 +77,11 @@ def read_plain(path: Path, most: int, *, follows_links: bool = True) -> bytes:
 
 
 def read_text(path: Path, most: int, kind: type[RunbookError], what: str) -> str:
-    """Return the UTF-8 text of the file at `path`; raises a `kind` that says `what` it is."""
+    """
+    Return the UTF-8 text of the file at `path`, without its byte-order mark.
+
+    Raises a `kind` whose message begins with `what`, such as "The settings file".
+    """
     with reported_as(kind, f"{what} {path} cannot be read"):
         content = read_plain(path, most)
     try:

@@ -200,7 +200,7 @@ def test_grants_that_cannot_be_read_hide_nothing(ask: Finds, grants: Responder) 
 
 @pytest.mark.parametrize("name", FACEBOOK_CONNECTORS)
 def test_a_customer_consents_in_a_window_of_their_own(name: str) -> None:
-    """The step says where to open the consent page; that of the other token has its title."""
+    """The step says where to open the consent page; the step of the other token exists."""
     steps = find_procedure(name).steps
     (step,) = (step for step in steps if any(check.run is CHECK for check in step.checks))
 

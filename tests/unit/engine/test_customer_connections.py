@@ -470,7 +470,7 @@ def test_a_file_that_is_not_ours_is_refused(look: Look, tmp_path: Path, content:
 def test_a_time_that_cannot_be_compared_is_refused(
     look: Look, tmp_path: Path, place: str, text: str
 ) -> None:
-    """A time without a zone, or that is none, is named, wherever the file has it."""
+    """A time without a zone, or an invalid one, is named, wherever the file has it."""
     look(Console({"a": True}))
     path = tmp_path / "acme" / "facebook_marketing" / CONNECTIONS_NAME
     document = json.loads(path.read_bytes())
