@@ -34,6 +34,7 @@ NAMES = (
     "_strptime",
     "cryptography.hazmat.backends.openssl.backend",
     "cryptography.hazmat.primitives.asymmetric.ec",
+    "filelock",
     "httpx",
     "nbformat",
     "papermill",
