@@ -27,7 +27,7 @@ from runbook_lib.core.journal import BEFORE_THE_FIRST, JOURNAL_NAME, Ref
 from runbook_lib.core.model import BundleSealed, EventType
 from runbook_lib.core.scratch import DRAFT_PREFIX
 from runbook_lib.core.state import HistoryReader, open_history
-from runbook_lib.errors import ChainError, EvidenceError, FormError, JournalError
+from runbook_lib.errors import ChainError, EvidenceError, FormError, JournalError, reason_of
 from runbook_lib.evidence.signing.keys import WHY_LESS, exported_keys
 from runbook_lib.evidence.signing.statement import (
     LARGEST_ENVELOPE,
@@ -197,7 +197,7 @@ def sealing(folder: Path) -> Iterator[None]:
         try:
             stack.enter_context(locked(path, seconds=_LOCK_SECONDS, busy=JournalError(busy)))
         except OSError as error:
-            msg = f"Evidence cannot be sealed in {folder}: {error.strerror} ({path.name})."
+            msg = f"Evidence cannot be sealed in {folder}: {reason_of(error)} ({path.name})."
             raise JournalError(msg) from error
         yield
 
